@@ -6,13 +6,22 @@ import tempfile
 import time
 from contextlib import ExitStack
 from pathlib import Path
+from typing import Final
 
 import click
 from rich.console import Console
 
-from demo.service import Client, Service, start_servers
+from demo.catalogue import Catalogue, make_catalogue
+from demo.service import Client, Service
 from demo.story import COLLECTION, STORY, Stage
 from demo.telling import show_story
+from devpds.server import DevPds, DevPlc
+
+ARTIST: Final = "artist.test"
+FRIEND: Final = "drummer.test"
+ADMIN: Final = "night-shift.test"
+SMALL_BLOBS: Final = {"PDS_BLOB_UPLOAD_LIMIT": str(5 * 1024 * 1024)}
+"""What a PDS accepts unless its operator says otherwise."""
 
 
 @click.command()
@@ -25,29 +34,43 @@ def main(*, once: bool) -> None:
     with ExitStack() as stack:
         folder = Path(stack.enter_context(tempfile.TemporaryDirectory(prefix="mastertape-demo-")))
         with console.status("starting a PLC directory, a PDS and the service"):
-            pds, service = start_servers(stack, folder)
-            handle, password = "artist.test", secrets.token_urlsafe(12)
-            did = pds.create_account(handle, password)
-            client = Client(service.url, handle, pds.create_app_password(did))
+            plc = stack.enter_context(DevPlc(folder / "plc"))
+            pds = stack.enter_context(DevPds(plc, folder / "pds", env=SMALL_BLOBS))
+            password = secrets.token_urlsafe(9)
+            did, friend, admin = (pds.create_account(handle, password) for handle in (ARTIST, FRIEND, ADMIN))
+            service = Service(folder / "mastertape", pds, env={"MASTERTAPE_ADMIN_DIDS": admin})
+            stack.callback(service.stop)
+            service.start()
+            client = Client(service.url, ARTIST, pds.create_app_password(did))
             stack.callback(client.http.close)
-        stage = Stage(client, pds, did, friend=pds.create_account("drummer.test", password))
+        stage = Stage(client, pds, did, friend)
         steps = show_story(console, stage)
         agreeing = sum(step.agrees for step in steps)
         if not once:
-            _wait_for_interrupt(console, stage, service, handle)
+            guest = Client(service.url, FRIEND, pds.create_app_password(friend))
+            stack.callback(guest.http.close)
+            with console.status("uploading twenty more tracks"):
+                catalogue = make_catalogue(client, guest, pds, did)
+            _wait_for_interrupt(console, stage, service, catalogue, password)
     console.print(f"\ndemo: {agreeing} of {len(steps)} steps agree", highlight=False)
     raise SystemExit(0 if agreeing == len(STORY) else 1)
 
 
-def _wait_for_interrupt(console: Console, stage: Stage, service: Service, handle: str) -> None:
+def _wait_for_interrupt(
+    console: Console, stage: Stage, service: Service, catalogue: Catalogue, password: str
+) -> None:
     rkey = stage.record_uri.rsplit("/", 1)[1]
     where = f"repo={stage.did}&collection={COLLECTION}&rkey={rkey}"
     record = f"{stage.pds.url}/xrpc/com.atproto.repo.getRecord?{where}"
+    console.print()
     for name, value in {
-        "service": f"{service.url}/openapi.json",
-        "track": f"{service.url}/tracks/{stage.track_id}",
+        "open": f"{service.url}/studio",
+        "sign in": f"{ARTIST}, password {password}; as an admin: {ADMIN}, the same password",
+        "admin": f"{service.url}/auth/login?scope=admin&return_to=/ops",
+        "held": f"{service.url}/studio/tracks/{catalogue.held}: another program has changed its record",
+        "refused": f"{service.url}/studio/tracks/{catalogue.refused}: its audio is too large for the PDS",
+        "parked": f"track {catalogue.parked} of {FRIEND}, who has taken the login back",
         "record": record,
-        "account": f"{handle}, {stage.did}",
         "token": f"curl -H 'Authorization: Bearer {stage.client.token}' {service.url}/me",
     }.items():
         console.print(f"{name:>8}  {value}", soft_wrap=True, highlight=False)

@@ -9,8 +9,9 @@ from typing import Final
 from playwright.sync_api import ViewportSize, sync_playwright
 
 from demo.media import cover, tone
-from demo.service import Client, start_servers
+from demo.service import Client, Service
 from demo.story import Stage, wait_for_delivery
+from devpds.server import DevPds, DevPlc
 from tests.servers.browser import launched
 
 FOLDER: Final = Path(__file__).parent.parent / "docs" / "images"
@@ -22,7 +23,11 @@ def main() -> None:
     FOLDER.mkdir(exist_ok=True)
     with ExitStack() as stack:
         folder = Path(stack.enter_context(tempfile.TemporaryDirectory(prefix="mastertape-pictures-")))
-        pds, service = start_servers(stack, folder)
+        plc = stack.enter_context(DevPlc(folder / "plc"))
+        pds = stack.enter_context(DevPds(plc, folder / "pds"))
+        service = Service(folder / "mastertape", pds)
+        stack.callback(service.stop)
+        service.start()
         password = secrets.token_urlsafe(12)
         did, friend = (pds.create_account(f"{name}.test", password) for name in ("ada", "drummer"))
         Client(service.url, friend, pds.create_app_password(friend)).http.close()  # now the friend has a page

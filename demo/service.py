@@ -3,14 +3,13 @@
 import os
 import sys
 from collections.abc import Mapping, Sequence
-from contextlib import ExitStack
 from pathlib import Path
 from typing import Any, Final
 
 import httpx
 
 from devpds.process import Process
-from devpds.server import DevPds, DevPlc, free_port
+from devpds.server import DevPds, free_port
 
 MASTERTAPE: Final = Path(sys.executable).parent / "mastertape"
 
@@ -68,16 +67,6 @@ class Service:
             return http.get(f"{self.url}/readyz").is_success
         except httpx.TransportError:
             return False
-
-
-def start_servers(stack: ExitStack, folder: Path) -> tuple[DevPds, Service]:
-    """Start a PLC directory, a PDS and the service, until the stack ends."""
-    plc = stack.enter_context(DevPlc(folder / "plc"))
-    pds = stack.enter_context(DevPds(plc, folder / "pds"))
-    service = Service(folder / "mastertape", pds)
-    stack.callback(service.stop)
-    service.start()
-    return pds, service
 
 
 class Client:

@@ -2,6 +2,7 @@
 
 import gc
 import os
+from itertools import islice
 
 from tests.servers.memory import memory_folder
 
@@ -26,3 +27,27 @@ def pytest_collection_finish():
     gc.enable()
     gc.collect()
     gc.freeze()
+
+
+LONGEST = (
+    "tests/e2e/test_kill_matrix.py",
+    "tests/bench/test_benches.py",
+    "tests/e2e/test_demo",
+    "tests/e2e/test_failover.py",
+    "tests/e2e/test_oauth_production.py",
+    "tests/simulation/test_state_machine.py",
+)
+"""What takes longest, one by one: begun last, it would keep one worker while the others have nothing left."""
+
+
+def pytest_collection_modifyitems(config, items):
+    """Give each worker some of the longest tests to begin with: it gets a part of the list, and starts at its head."""
+    workers = getattr(config, "workerinput", {}).get("workercount", 1)
+    longest = [item for item in items if item.nodeid.startswith(LONGEST)]
+    others = iter([item for item in items if not item.nodeid.startswith(LONGEST)])
+    ordered = []
+    for number in range(workers):
+        until = len(items) * (number + 1) // workers
+        ordered += longest[number::workers]
+        ordered += islice(others, max(0, until - len(ordered)))
+    items[:] = [*ordered, *others]

@@ -504,6 +504,29 @@ SUBJECTS: Final = {
             ),
         ),
         Guarantee(
+            "An operator who is no admin reads of every account, and changes nothing",
+            "scope `operator` for OPERATOR_DIDS and ADMIN_DIDS, which includes `read` and not `write`",
+            (
+                "tests/api/auth/test_every_route.py::test_an_operator_changes_nothing",
+                "tests/api/auth/test_every_route.py::test_only_an_operator_with_a_token_for_it_reads_of_all",
+                "tests/api/auth/test_tokens.py::test_an_operators_session_creates_tokens_that_only_read_and_they_create_none",
+            ),
+        ),
+        Guarantee(
+            "What fails says since when, and nothing is called ready beside a PDS that does not answer",
+            "`failing_since` is set with the first failure and cleared with a success; a lane's state is shown with its host's",
+            (
+                "tests/outbox/views/test_since_when.py",
+                "tests/api/test_ops.py::test_a_pds_that_does_not_answer_is_away_for_its_owner_and_for_operators",
+                "tests/service/doctor/test_doctor.py::test_no_account_is_at_work_beside_a_pds_that_does_not_answer",
+            ),
+        ),
+        Guarantee(
+            "Failures are counted by cause, and no PDS makes more causes than it may have",
+            "an error is a name; a host has 100 causes at most (`outbox/mirror/failure_causes.py`)",
+            ("tests/outbox/mirror/test_failure_causes.py",),
+        ),
+        Guarantee(
             "A deleted account leaves no record of ours behind",
             "records first, the login last; a job that resumes",
             (

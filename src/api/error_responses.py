@@ -149,6 +149,7 @@ REPLIES: Final[dict[type[Exception], Reply]] = {
     identity.ConsentDeniedError: Reply(403, "access_denied"),
     identity.ScopeRefusedError: Reply(403, "scope_refused", kept="No account was signed in."),
     identity.NotAnAdminError: Reply(403, "scope_required", ("scope",)),
+    identity.NotAnOperatorError: Reply(403, "scope_required", ("scope",)),
     identity.AccountInactiveError: Reply(
         403,
         "account_inactive",
@@ -173,6 +174,7 @@ REPLIES: Final[dict[type[Exception], Reply]] = {
     # Operators.
     operators.OperatorError: INTERNAL,
     operators.UnknownTargetError: Reply(404, "not_found", kept=_NOTHING),
+    operators.CountChangedError: Reply(409, "count_changed", ("current",)),
     operators.TooWideError: Reply(400, "invalid_field", ("field", "limit"), kept=_NOTHING),
     # The log.
     store.EventStoreError: INTERNAL,

@@ -64,6 +64,14 @@ class NotAnAdminError(IdentityError):
         self.scope = "admin"
 
 
+class NotAnOperatorError(IdentityError):
+    """The account is not one of the service's operators. No account was signed in; leave the scope out."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.scope = "operator"
+
+
 class AccountInactiveError(IdentityError):
     """The account is deactivated or taken down at its PDS."""
 

@@ -7,7 +7,7 @@ import pytest
 from starlette.testclient import TestClient
 
 from service.config.settings import PREFIX, Settings
-from tests.api.world import World
+from tests.api.world import World, did_of
 
 ADMIN = "did:plc:" + "admin".ljust(24, "a")
 
@@ -26,6 +26,7 @@ def world(tmp_path, migrated_url, monkeypatch):
         database_url=migrated_url,
         max_upload_bytes=200_000,
         admin_dids=(ADMIN,),
+        operator_dids=(did_of("operator"),),
         rate_limits=False,
     )
     made = World(settings)

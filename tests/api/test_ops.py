@@ -1,9 +1,13 @@
 """What operators see and do."""
 
+from datetime import UTC, datetime, timedelta
+
 import pytest
+from sqlalchemy import update
 
 from identity.accounts.credentials import Scope
 from outbox.mirror.lanes import park_lane
+from outbox.mirror.tables import mirror_lane, mirror_target
 from tests.api.world import refusal, upload
 from tests.fake_pds.scripted_pds import HOST
 from tests.servers.databases import ON_SQLITE
@@ -44,6 +48,31 @@ def test_only_an_admin_with_an_admins_token_sees_or_does_anything(world, client,
         assert refusal(act(client, person, path, action="redrive")) == (403, "scope_required")
 
 
+@ON_SQLITE
+@pytest.mark.parametrize("path", PAGES)
+def test_an_operator_reads_what_an_admin_does_and_does_nothing(world, client, admin, alice, path):
+    upload(client, alice)
+    operator = world.sign_in("operator", scope=Scope.OPERATOR)
+    an_admin = world.sign_in("admin", scope=Scope.OPERATOR)
+    assert read(client, operator, path) == read(client, an_admin, path) == read(client, admin, path)
+    for person in (operator, an_admin):
+        assert refusal(act(client, person, path, action="redrive")) == (403, "scope_required")
+
+
+@ON_SQLITE
+def test_an_operator_reads_the_audit_of_every_account(world, client, alice):
+    upload(client, alice)
+    operator = world.sign_in("operator", scope=Scope.OPERATOR)
+    of_all = read(client, operator, "/audit")["items"]
+    assert alice.did in {row["did"] for row in of_all}
+    assert read(client, operator, "/audit", did=alice.did)["items"]
+    ordinary = world.sign_in("operator")
+    refused = client.get("/audit", params={"did": alice.did}, headers=ordinary.headers)
+    assert refusal(refused) == (403, "not_owner")
+    me = read(client, operator, "/me")
+    assert (me["scope"], me["operator"], me["admin"]) == ("operator", True, False)
+
+
 def test_lanes_are_listed_page_by_page_with_what_waits(world, client, admin, alice, bob):
     upload(client, alice, seed=1)
     upload(client, bob, seed=2)
@@ -64,14 +93,15 @@ def test_a_host_is_paused_after_counting_and_resumed(world, client, admin, alice
     upload(client, bob, seed=2)
     pause = {"action": "pause", "host": HOST, "reason": "maintenance"}
     counted = act(client, admin, "/ops/hosts", **pause, dry_run=True)
-    assert counted.json() == {"action": "pause", "affected": 3, "dry_run": True}
+    assert counted.json() == {"action": "pause", "affected": 3, "sent_at_once": None, "dry_run": True}
     assert read(client, admin, "/ops/hosts")["items"][0]["paused"] is False
     assert act(client, admin, "/ops/hosts", **pause).json()["affected"] == 3
     world.deliver()
     (host,) = read(client, admin, "/ops/hosts")["items"]
     assert (host["host"], host["paused"], host["breaker"]) == (HOST, True, "closed")
     assert host["lanes"] == {"paused": 3}
-    assert act(client, admin, "/ops/hosts", action="resume", host=HOST).json()["affected"] == 3
+    resumed = act(client, admin, "/ops/hosts", action="resume", host=HOST).json()
+    assert (resumed["affected"], resumed["sent_at_once"]) == (3, 3)
     world.deliver()
     (host,) = read(client, admin, "/ops/hosts")["items"]
     assert (host["waiting"], host["drains_in"]) == (0, 0.0)
@@ -95,6 +125,99 @@ def test_failures_are_found_by_error_and_driven_again(world, client, admin, alic
     world.deliver()
     left = read(client, admin, "/ops/failures")["items"]
     assert [each["track_id"] for each in left] == [other["id"]]
+
+
+def by_cause(client, person, **wanted):
+    body = read(client, person, "/ops/failures", by="cause", **wanted)
+    assert body["items"] == []
+    return body["causes"]
+
+
+def test_failures_are_read_and_redriven_by_cause(world, client, admin, alice, bob):
+    one, two = rejected(world, client, alice, 1), rejected(world, client, bob, 2)
+    rejected(world, client, alice, 3, error="SomethingElse")
+    other, cause = by_cause(client, admin)
+    assert (other["error"], cause["error"]) == ("SomethingElse", "InvalidRecord")
+    assert (cause["host"], cause["phase"], cause["status"]) == (HOST, "write", 400)
+    assert (cause["failures"], cause["records"], cause["trend"][-2:]) in [(2, 2, [0, 2]), (2, 2, [2, 0])]
+    assert cause["first_seen_at"] < cause["last_seen_at"] < other["first_seen_at"]
+    assert cause["sample"] == {
+        "did": bob.did,
+        "track_id": two[0]["id"],
+        "error": read(client, admin, "/ops/failures", did=bob.did)["items"][0]["last_error"],
+    }
+    assert by_cause(client, admin, error="SomethingElse", host=HOST) == [other]
+    first = read(client, admin, "/ops/failures", by="cause", limit=1)
+    rest = read(client, admin, "/ops/failures", by="cause", limit=1, cursor=first["cursor"])
+    assert (first["causes"], rest["causes"], rest["cursor"]) == ([other], [cause], None)
+
+    records = read(client, admin, "/ops/failures", cause=cause["id"])["items"]
+    assert [each["track_id"] for each in records] == [one[0]["id"], two[0]["id"]]
+    assert {each["cause"] for each in records} == {cause["id"]}
+    assert all(each["failing_since"] and each["last_success_at"] is None for each in records)
+
+    redrive = {"action": "redrive", "cause": cause["id"]}
+    counted = act(client, admin, "/ops/failures", **redrive, dry_run=True)
+    assert counted.json()["affected"] == cause["records"]
+    refused = act(client, admin, "/ops/failures", **redrive, expected=1)
+    assert (refusal(refused), refused.json()["detail"]["current"]) == ((409, "count_changed"), 2)
+    assert len(read(client, admin, "/ops/failures", cause=cause["id"])["items"]) == 2
+    assert act(client, admin, "/ops/failures", **redrive, expected=2).json()["affected"] == 2
+    world.deliver()
+    assert [each["records"] for each in by_cause(client, admin)] == [1, 0]
+
+
+@ON_SQLITE
+@pytest.mark.parametrize(
+    ("wanted", "field"),
+    [
+        ({"by": "host"}, "by"),
+        ({"by": "cause", "did": "did:plc:a"}, "did"),
+        ({"by": "cause", "state": "rejected"}, "state"),
+        ({"by": "cause", "cursor": "40"}, "cursor"),
+        ({"by": "cause", "cursor": "2026-01-01T00:00:00_x"}, "cursor"),
+        ({"by": "cause", "cursor": "2026-01-01T00:00:00Z_"}, "cursor"),
+        ({"cursor": "2026-01-01T00:00:00Z_x"}, "cursor"),
+    ],
+)
+def test_a_filter_or_cursor_that_does_not_fit_is_refused(client, admin, wanted, field):
+    answer = client.get("/ops/failures", params=wanted, headers=admin.headers)
+    assert (refusal(answer), answer.json()["detail"]["field"]) == ((400, "invalid_field"), field)
+
+
+def test_a_pds_that_does_not_answer_is_away_for_its_owner_and_for_operators(world, client, admin, alice):
+    upload(client, alice)
+    world.deliver()
+    well = read(client, alice, "/me/mirror")
+    assert (well["state"], well["failing_since"], well["stalled_by"]) == ("ready", None, None)
+    assert well["last_success_at"] is not None
+    track = upload(client, alice, title="another", seed=2)
+    world.pds.write_refusals = [(502, "")] * 9
+    world.deliver()
+    lane = read(client, alice, "/me/mirror")
+    assert (lane["state"], lane["reason"], lane["paused"]) == ("pds_away", "pds_away", False)
+    assert (lane["drains_in"], lane["stalled_by"], lane["first_error"][:8]) == (None, "pds_away", "http_502")
+    assert lane["failing_since"] > lane["last_success_at"] == well["last_success_at"]
+    assert lane["next_attempt_at"] > lane["failing_since"]
+    away = read(client, admin, "/ops/lanes", state="pds_away")["items"]
+    assert [(each["did"], each["failing_since"]) for each in away] == [(alice.did, lane["failing_since"])]
+    (host,) = read(client, admin, "/ops/hosts")["items"]
+    assert (host["lanes"]["pds_away"], host["drains_in"], host["stalled_by"]) == (1, None, "pds_away")
+    assert (host["failing_since"] > lane["failing_since"], host["first_error"]) == (True, lane["first_error"])
+    assert host["last_success_at"] == well["last_success_at"]
+    (record,) = read(client, admin, "/ops/failures")["items"]
+    mirror = read(client, alice, f"/tracks/{track['id']}/mirror")
+    for shown in (record, mirror):
+        assert (shown["failing_since"], shown["first_error"]) == (lane["failing_since"], lane["first_error"])
+
+    with world.database.write() as connection:  # the pause is over, and no relay has come
+        past = world.database.now(connection) - timedelta(minutes=1)
+        for table in (mirror_target, mirror_lane):
+            connection.execute(update(table).values(not_before=past))
+    now = datetime.now(UTC).isoformat()
+    for path, of in ((f"/tracks/{track['id']}/mirror", "next_attempt_at"), ("/me/mirror", "next_attempt_at")):
+        assert read(client, alice, path)[of] >= now
+    assert read(client, admin, "/ops/failures")["items"][0]["next_attempt_at"] >= now
 
 
 @ON_SQLITE
@@ -133,7 +256,7 @@ def test_a_value_that_is_refused_is_named_with_what_it_may_be(*, client, world, 
 @ON_SQLITE
 def test_an_action_may_come_as_a_form_and_as_nothing_unknown(client, admin):
     form = {"action": "pause", "did": admin.did, "host": "", "dry_run": "true"}
-    counted = {"action": "pause", "affected": 1, "dry_run": True}
+    counted = {"action": "pause", "affected": 1, "sent_at_once": None, "dry_run": True}
     urlencoded = client.post("/ops/lanes", data=form, headers=admin.headers)
     parts = {name: (None, value) for name, value in form.items()}
     multipart = client.post("/ops/lanes", files=parts, headers=admin.headers)

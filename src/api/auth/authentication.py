@@ -106,6 +106,16 @@ async def writer(principal: SignedIn) -> Principal:
 Writer = Annotated[Principal, Depends(writer)]
 
 
+async def operator(principal: SignedIn) -> Principal:
+    """Return the caller if it may read what concerns all accounts; raises ScopeRequiredError."""
+    if not principal.operator:
+        raise ScopeRequiredError(Scope.OPERATOR)
+    return principal
+
+
+OperatorDep = Annotated[Principal, Depends(operator)]
+
+
 async def admin(principal: SignedIn) -> Principal:
     """Return the caller if it is one of ADMIN_DIDS and the credential's scope is admin; raises ScopeRequiredError."""
     if not principal.admin:

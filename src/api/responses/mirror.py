@@ -6,7 +6,7 @@ from typing import Any, Final
 from pydantic import BaseModel, Field
 from sqlalchemy import Connection
 
-from api.responses.track import MirrorBody
+from api.responses.track import MirrorBody, Upcoming
 from outbox.conflicts.conflicts import Conflict, conflict_of
 from outbox.mirror.states import PROBED, LaneState, MirrorReason
 from outbox.mirror.tables import NEVER
@@ -63,7 +63,7 @@ class LeftBody(BaseModel):
     reason: str | None
     attempts: int
     last_error: str | None
-    next_attempt_at: datetime | None
+    next_attempt_at: Upcoming
 
 
 class ConflictBody(BaseModel):
@@ -84,8 +84,13 @@ class RecordMirrorBody(MirrorBody):
     acked: AckedBody
     observed: ObservedBody
     conflict: ConflictBody | None
+    failing_since: datetime | None = Field(
+        description="null while no attempt has failed since the last success"
+    )
+    first_error: str | None = Field(description="of the failure since when it fails")
     last_error: str | None
     blob_error: str | None
+    last_success_at: datetime | None = Field(description="when the PDS last confirmed the record")
     left: list[LeftBody]
     attempts: list[AttemptBody]
 
@@ -94,7 +99,9 @@ class LaneBody(BaseModel):
     """How the account's records get to its PDS, and what waits: counted by state and by class of work.
 
     `next_attempt_at` is when the relay comes to it next, `drains_in` the seconds until all has been delivered, as far as
-    the PDS has named as its limits; both are null while the lane waits for a person.
+    the PDS has named as its limits; both are null while the lane waits for a person. While nothing is delivered, since
+    the PDS is away too, `drains_in` is null and `stalled_by` says why. `failing_since`, with the error of the first
+    failure, is null while all is well; `last_success_at` is when the PDS last answered a delivery as it should.
     """
 
     did: str
@@ -104,9 +111,13 @@ class LaneBody(BaseModel):
     paused: bool
     next_attempt_at: datetime | None
     failures: int
+    failing_since: datetime | None
+    first_error: str | None
+    last_success_at: datetime | None
     waiting: dict[str, int]
     waiting_by_class: dict[str, int]
     drains_in: float | None
+    stalled_by: str | None
 
 
 def record_mirror(connection: Connection, track_id: int) -> RecordMirrorBody:
@@ -120,8 +131,11 @@ def record_mirror(connection: Connection, track_id: int) -> RecordMirrorBody:
         acked=AckedBody(generation=mirror.acked_generation),
         observed=ObservedBody(cid=mirror.record_cid),
         conflict=_conflict(conflict_of(connection, track_id)),
+        failing_since=mirror.failing_since,
+        first_error=mirror.first_error,
         last_error=mirror.last_error,
         blob_error=mirror.blob_error,
+        last_success_at=mirror.last_success_at,
         left=[_left(each) for each in mirror.left],
         attempts=[_attempt(row) for row in attempts],
     )
@@ -134,22 +148,27 @@ def lane_body(connection: Connection, did: str, now: datetime) -> LaneBody:
         state = LaneState.AUTH_REQUIRED
         return LaneBody(
             did=did, host=None, state=state, reason=state, paused=False, next_attempt_at=None,
-            failures=0, waiting={}, waiting_by_class={}, drains_in=0.0,
+            failures=0, failing_since=None, first_error=None, last_success_at=None,
+            waiting={}, waiting_by_class={}, drains_in=0.0, stalled_by=None,
         )  # fmt: skip
-    works = row.mirror_state == LaneState.READY
     looked_at = row.probe_at if row.state in PROBED else NEVER
-    next_at = min(row.live_at, row.backfill_from) if works else looked_at
+    next_at = min(row.live_at, row.backfill_from) if row.mirror_state in overview.AT_WORK else looked_at
+    drain = drain_of(connection, did, now)
     return LaneBody(
         did=did,
         host=row.host or None,
-        state=row.state,
-        reason=None if works else row.mirror_state,
+        state=row.state if row.mirror_state not in overview.AT_WORK else row.mirror_state,
+        reason=None if row.mirror_state == LaneState.READY else row.mirror_state,
         paused=row.mirror_state == MirrorReason.PAUSED,
-        next_attempt_at=next_at if next_at < NEVER else None,
+        next_attempt_at=max(next_at, now) if next_at < NEVER else None,
         failures=row.failures,
+        failing_since=row.shown_failing_since,
+        first_error=row.shown_first_error,
+        last_success_at=row.last_success_at,
         waiting=waiting_records(connection, did),
         waiting_by_class=overview.waiting_by_class(connection, did),
-        drains_in=drain_of(connection, did, now).seconds,
+        drains_in=drain.seconds,
+        stalled_by=drain.stalled_by,
     )
 
 

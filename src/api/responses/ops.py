@@ -6,12 +6,14 @@ from typing import Annotated, Any, Final
 from pydantic import BaseModel, Field, StringConstraints
 from sqlalchemy import Connection
 
+from aggregates.errors import InvalidFieldError
 from outbox.mirror.host_state import breaker_state
 from outbox.mirror.states import MirrorReason
 from outbox.mirror.tables import NEVER, PAST
 from outbox.operations.operators import Action
 from outbox.pds.client import RecordKey
 from outbox.views import overview
+from outbox.views.causes import CauseCount
 from outbox.views.drain import drain_of_host
 
 Name = Annotated[str, StringConstraints(max_length=2048, pattern=r"^[^\x00]*$")]
@@ -30,12 +32,18 @@ class LaneRow(BaseModel):
     not_before: datetime | None
     paced_until: datetime | None
     failures: int
+    failing_since: datetime | None
+    first_error: str | None
+    last_success_at: datetime | None
     under_way: bool
     waiting: dict[str, int]
 
 
 class HostRow(BaseModel):
-    """A PDS host: `lanes` counts its accounts by the state of their lanes, `drains_in` is in seconds."""
+    """A PDS host: `lanes` counts its accounts by the state of their lanes, `drains_in` is in seconds.
+
+    Where records wait and none is delivered, `drains_in` is null, and `stalled_by` is the state of their lanes.
+    """
 
     host: str
     paused: bool
@@ -43,7 +51,10 @@ class HostRow(BaseModel):
     retry_at: datetime | None
     paced_until: datetime | None
     failures: int
+    failing_since: datetime | None
+    first_error: str | None
     last_error: str | None
+    last_success_at: datetime | None = Field(description="of a delivery to any of its accounts")
     max_lanes: int
     under_way: int
     requests_left: int | None
@@ -51,10 +62,11 @@ class HostRow(BaseModel):
     lanes: dict[str, int]
     waiting: int
     drains_in: float | None
+    stalled_by: str | None
 
 
 class FailureRow(BaseModel):
-    """A record that does not reach its PDS."""
+    """A record that does not reach its PDS; `cause` is the id of why it last failed."""
 
     track_id: int
     did: str
@@ -63,11 +75,43 @@ class FailureRow(BaseModel):
     state: str
     reason: str | None
     attempts: int
+    cause: str | None
+    failing_since: datetime | None
+    first_error: str | None
     last_error: str | None
     blob_error: str | None
+    last_success_at: datetime | None = Field(description="when the PDS last confirmed the record")
     generation: int
     acked_generation: int
     next_attempt_at: datetime | None
+
+
+class SampleBody(BaseModel):
+    """The newest failure of a cause; null where its account has been deleted."""
+
+    did: str | None
+    track_id: int | None
+    error: str | None
+
+
+class CauseRow(BaseModel):
+    """Why requests to a host fail: what they were to do, and the status and error that ended them.
+
+    `failures` counts them since the cause was first seen, `trend` those in each hour of the last day, the current hour
+    last; `records` is how many records wait for it now: a redrive of this cause retries as many.
+    """
+
+    id: str
+    host: str
+    phase: str = Field(description="write, upload or read")
+    status: int | None
+    error: str
+    first_seen_at: datetime
+    last_seen_at: datetime
+    failures: int
+    records: int
+    trend: list[int]
+    sample: SampleBody
 
 
 class LanesBody(BaseModel):
@@ -85,9 +129,10 @@ class HostsBody(BaseModel):
 
 
 class FailuresBody(BaseModel):
-    """Some failing records, and the cursor of the next page when there is one."""
+    """Some failing records or, by cause, some `causes`; and the cursor of the next page when there is one."""
 
-    items: list[FailureRow]
+    items: list[FailureRow] = []
+    causes: list[CauseRow] = []
     cursor: str | None
 
 
@@ -98,15 +143,25 @@ class OperationBody(BaseModel):
     did: Name | None = Field(None, description="the account")
     host: Name | None = Field(None, description="the origin of a PDS; `did` wins over it")
     error: Name | None = Field(None, description="only records with this last error, in a redrive")
+    cause: Name | None = Field(None, description="only records that fail for this cause, in a redrive")
     reason: Name | None = Field(None, description="why; the log keeps it")
+    expected: int | None = Field(
+        None,
+        ge=0,
+        description="how many a dry run counted: where it would be another number now, nothing is done (409)",
+    )
     dry_run: bool = DRY_RUN
 
 
 class OperatedBody(BaseModel):
-    """The number of accounts, or of records in a redrive, that changed or would change."""
+    """The number of accounts, or of records in a redrive, that changed or would change.
+
+    A resume also sends at once what waits for accounts that were not paused: `sent_at_once` counts them all.
+    """
 
     action: Action
     affected: int
+    sent_at_once: int | None
     dry_run: bool
 
 
@@ -140,6 +195,9 @@ def lane_rows(connection: Connection, rows: list[Any], now: datetime) -> list[La
             not_before=_time(row.not_before),
             paced_until=_time(row.paced_until),
             failures=row.failures,
+            failing_since=row.shown_failing_since,
+            first_error=row.shown_first_error,
+            last_success_at=row.last_success_at,
             under_way=row.lease_until > now,
             waiting=waiting.get(row.did, {}),
         )
@@ -151,10 +209,12 @@ def host_rows(connection: Connection, rows: list[Any], now: datetime) -> list[Ho
     origins = [row.host for row in rows]
     lanes = overview.lanes_at(connection, origins)
     under_way = overview.under_way_at(connection, origins, now)
-    return [_host(row, lanes.get(row.host, {}), under_way.get(row.host, 0), connection, now) for row in rows]
+    return [_host(row, lanes[row.host], under_way.get(row.host, 0), connection, now) for row in rows]
 
 
-def _host(row: Any, lanes: dict[str, int], under_way: int, connection: Connection, now: datetime) -> HostRow:
+def _host(
+    row: Any, lanes: overview.LanesOfHost, under_way: int, connection: Connection, now: datetime
+) -> HostRow:
     drain = drain_of_host(connection, row.host, now)
     return HostRow(
         host=row.host,
@@ -163,18 +223,23 @@ def _host(row: Any, lanes: dict[str, int], under_way: int, connection: Connectio
         retry_at=_time(row.retry_at),
         paced_until=_time(row.paced_until),
         failures=row.failures,
+        failing_since=row.failing_since,
+        first_error=row.first_error,
         last_error=row.last_error,
+        last_success_at=lanes.last_success_at,
         max_lanes=row.max_lanes,
         under_way=under_way,
         requests_left=row.budget_left,
         uploads_left=row.blob_left,
-        lanes=lanes,
+        lanes=lanes.by_state,
         waiting=drain.records,
         drains_in=drain.seconds,
+        stalled_by=drain.stalled_by,
     )
 
 
-def failure_row(row: Any) -> FailureRow:
+def failure_row(row: Any, now: datetime) -> FailureRow:
+    waits = row.mirror_reason == MirrorReason.BACKOFF
     return FailureRow(
         track_id=row.track_id,
         did=row.did,
@@ -183,12 +248,44 @@ def failure_row(row: Any) -> FailureRow:
         state=row.mirror_state,
         reason=row.mirror_reason,
         attempts=row.attempts,
+        cause=row.shown_cause,
+        failing_since=row.shown_failing_since,
+        first_error=row.shown_first_error,
         last_error=row.last_error,
         blob_error=row.blob_error,
+        last_success_at=row.acked_at,
         generation=row.desired_gen,
         acked_generation=row.acked_gen,
-        next_attempt_at=_time(row.not_before) if row.mirror_reason == MirrorReason.BACKOFF else None,
+        next_attempt_at=max(row.not_before, row.waits_until, now) if waits else None,
     )
+
+
+def cause_row(found: CauseCount) -> CauseRow:
+    row = found.row
+    sample = SampleBody(did=row.sample_did, track_id=row.sample_track_id, error=row.sample_error)
+    names = ("id", "host", "phase", "status", "error", "first_seen_at", "last_seen_at", "failures")
+    facts = {name: getattr(row, name) for name in names}
+    return CauseRow(**facts, records=found.records, trend=list(found.trend), sample=sample)
+
+
+def cause_cursor(row: CauseRow) -> str:
+    """Return the cursor of the page after this cause."""
+    at = row.last_seen_at.isoformat().replace("+00:00", "Z")
+    return f"{at}_{row.id}"
+
+
+def cause_cursor_of(cursor: str | None) -> tuple[datetime, str] | None:
+    """Return the time and the id that a cursor names; raises InvalidFieldError."""
+    if not cursor:
+        return None
+    at, _, last = cursor.partition("_")
+    try:
+        seen_at = datetime.fromisoformat(at)
+    except ValueError:
+        seen_at = PAST.replace(tzinfo=None)
+    if seen_at.tzinfo is None or not last:
+        raise InvalidFieldError("cursor", "must be the `cursor` of the page before")
+    return seen_at, last
 
 
 def _time(time: datetime) -> datetime | None:

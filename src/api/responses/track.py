@@ -1,9 +1,9 @@
 """A track as JSON."""
 
-from datetime import datetime
-from typing import cast
+from datetime import UTC, datetime
+from typing import Annotated, cast
 
-from pydantic import BaseModel, Field
+from pydantic import AfterValidator, BaseModel, Field
 
 from aggregates.track import Track
 from outbox.record.record import RecordUrls
@@ -24,6 +24,14 @@ class SupportGateBody(BaseModel):
     type: str
 
 
+def _not_in_the_past(time: datetime | None) -> datetime | None:
+    return None if time is None else max(time, datetime.now(UTC))
+
+
+Upcoming = Annotated[datetime | None, AfterValidator(_not_in_the_past)]
+"""When something comes: now, where it should have begun already."""
+
+
 class MirrorBody(BaseModel):
     """How far the record on the PDS is from the log."""
 
@@ -31,7 +39,7 @@ class MirrorBody(BaseModel):
     generation: int
     acked_generation: int
     reason: str | None
-    next_attempt_at: datetime | None
+    next_attempt_at: Upcoming
 
     @classmethod
     def of(cls, mirror: Mirror) -> "MirrorBody":

@@ -1,4 +1,4 @@
-"""The audit: every change of an account, or of all accounts for admins."""
+"""The audit: every change of an account, or of all accounts for operators."""
 
 from collections.abc import Iterator
 from datetime import datetime
@@ -33,7 +33,9 @@ TYPES: Final = tuple(dict.fromkeys(each.__name__ for each in (*event_classes(), 
 class AuditQuery(BaseModel):
     """A filter of events."""
 
-    did: str | None = Field(None, description="the account; your own when absent, all of them for an admin")
+    did: str | None = Field(
+        None, description="the account; your own when absent, all of them for an operator"
+    )
     actor: str | None = Field(None, description="the DID of the account that made the change")
     type: Annotated[str, OneOf(TYPES)] | None = Field(None, description="the type of the event")
     since: Moment | None = Field(None, description="not before this time, with its offset")
@@ -79,7 +81,7 @@ def read_audit(
     wanted: Annotated[AuditQuery, Query()],
     accept: Accept = "",
 ) -> Response:
-    """Read who changed what, newest first: in your own account, or as an admin in any or all.
+    """Read who changed what, newest first: in your own account, or as an operator in any or all.
 
     `since` is inclusive, `until` is not. As NDJSON all pages are streamed, unless there is a limit.
     """
@@ -96,7 +98,7 @@ def read_audit(
 
 def audited_did(principal: Principal, wanted: str | None) -> str | None:
     """Return the requested account, or None for all of them; raises NotYourAuditError."""
-    if principal.admin:
+    if principal.operator:
         return wanted
     if wanted not in {None, principal.did}:
         raise NotYourAuditError

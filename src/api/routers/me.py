@@ -39,6 +39,7 @@ class MeBody(BaseModel):
     bio: str | None
     pds_url: str | None
     scope: str
+    operator: bool
     admin: bool
     leaving: LeavingBody | None = Field(
         description="the progress of leaving, once the account has asked to leave"
@@ -84,6 +85,7 @@ def _me(principal: Principal, services: Services) -> MeBody:
         bio=account.bio if account is not None else None,
         pds_url=account.pds_url if account is not None else None,
         scope=principal.scope.value,
+        operator=principal.operator,
         admin=principal.admin,
         leaving=leaving,
     )

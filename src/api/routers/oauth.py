@@ -52,7 +52,8 @@ class LoginQuery(BaseModel):
     return_to: str = Field(HOME, description="a path here, or an address of CORS_ORIGINS")
     scope: str = Field(
         default="write",
-        description="the session's scope; `admin` is for ADMIN_DIDS, has to be requested, and lasts 12 hours",
+        description="the session's scope; `admin` is for ADMIN_DIDS, `operator`, which only reads, for OPERATOR_DIDS "
+        "too; both have to be requested, and last 12 hours",
         json_schema_extra={"enum": [scope.value for scope in Scope]},
     )
     page: bool = Field(

@@ -1,4 +1,4 @@
-"""Operators' views and actions on lanes, hosts and failing records. For admins; each action is logged."""
+"""Operators' views and actions on lanes, hosts and failing records. Operators read, admins act; each action is logged."""
 
 from collections.abc import Sequence
 from typing import Annotated, Any, Final
@@ -7,7 +7,8 @@ from fastapi import APIRouter, Query, Response
 from pydantic import BaseModel, Field
 from starlette.concurrency import run_in_threadpool
 
-from api.auth.authentication import Admin, ServicesDep
+from aggregates.errors import InvalidFieldError
+from api.auth.authentication import Admin, OperatorDep, ServicesDep
 from api.json_response import AsciiJsonResponse, response_of
 from api.middleware.request_id import over_http
 from api.openapi import errors, fields_of, repeatable_errors
@@ -15,7 +16,7 @@ from api.pipeline.idempotent_request import Idempotent, IdempotentRequest, resul
 from api.requests.known_names import StrictRoute
 from api.requests.model_fields import fields_as
 from api.requests.one_of import OneOf
-from api.requests.pagination import Cursor, PageLength, cursor_of, page_length
+from api.requests.pagination import PageLength, cursor_of, page_length
 from api.responses.ops import (
     FailuresBody,
     HostsBody,
@@ -23,6 +24,9 @@ from api.responses.ops import (
     Name,
     OperatedBody,
     OperationBody,
+    cause_cursor,
+    cause_cursor_of,
+    cause_row,
     failure_row,
     host_rows,
     lane_rows,
@@ -30,13 +34,20 @@ from api.responses.ops import (
 from api.services import Services
 from identity.accounts.credentials import Principal
 from outbox.mirror.states import LaneState, MirrorReason, MirrorState
-from outbox.operations.operators import Operator, Selector, count, perform
+from outbox.operations.operators import Action, Operator, Selector, count, perform, sent_at_once
 from outbox.views import overview
+from outbox.views.causes import causes
 from outbox.views.failures import failing
 
 router = APIRouter(tags=["operations"], route_class=StrictRoute)
 
-LANE_STATES: Final = (*LaneState, MirrorReason.PAUSED, MirrorReason.RESTORED)
+LANE_STATES: Final = (
+    *LaneState,
+    MirrorReason.PAUSED,
+    MirrorReason.RESTORED,
+    MirrorReason.PDS_AWAY,
+    MirrorReason.BACKOFF,
+)
 READ_ERRORS: Final = errors(400, 401, 403, 422, 503)
 OPERATION: Final[dict[str, Any]] = {
     "response_model": OperatedBody,
@@ -67,12 +78,18 @@ class FailuresQuery(BaseModel):
     host: Name | None = Field(None, description="at this PDS")
     error: Name | None = Field(None, description="with this last error")
     state: Annotated[str, OneOf(tuple(MirrorState))] | None = Field(None, description="in this state")
-    cursor: Cursor = None
+    cause: Name | None = Field(None, description="of this cause: its `id`")
+    by: Annotated[str, OneOf(("cause",))] | None = Field(
+        None, description="`cause`: answer with `causes`, the one met last first"
+    )
+    cursor: Name | None = Field(None, description="the `cursor` of the page before")
     limit: PageLength = None
 
 
 @router.get("/ops/lanes", response_model=LanesBody, responses=READ_ERRORS)
-def read_lanes(_admin: Admin, services: ServicesDep, wanted: Annotated[LanesQuery, Query()]) -> Response:
+def read_lanes(
+    _operator: OperatorDep, services: ServicesDep, wanted: Annotated[LanesQuery, Query()]
+) -> Response:
     """Read the lanes of accounts: their state, and how many records wait in which state."""
     limit = page_length(wanted.limit)
     with services.database.read() as connection:
@@ -84,7 +101,9 @@ def read_lanes(_admin: Admin, services: ServicesDep, wanted: Annotated[LanesQuer
 
 
 @router.get("/ops/hosts", response_model=HostsBody, responses=READ_ERRORS)
-def read_hosts(_admin: Admin, services: ServicesDep, wanted: Annotated[PageQuery, Query()]) -> Response:
+def read_hosts(
+    _operator: OperatorDep, services: ServicesDep, wanted: Annotated[PageQuery, Query()]
+) -> Response:
     """Read the state of the PDS hosts: breaker, limits, lanes, and when their backlog will be delivered."""
     limit = page_length(wanted.limit)
     with services.database.read() as connection:
@@ -95,15 +114,33 @@ def read_hosts(_admin: Admin, services: ServicesDep, wanted: Annotated[PageQuery
 
 @router.get("/ops/failures", response_model=FailuresBody, responses=READ_ERRORS)
 def read_failures(
-    _admin: Admin, services: ServicesDep, wanted: Annotated[FailuresQuery, Query()]
+    _operator: OperatorDep, services: ServicesDep, wanted: Annotated[FailuresQuery, Query()]
 ) -> Response:
-    """Read which records fail to reach their PDS, and why: rejected, failing, held, detached."""
-    limit, after = page_length(wanted.limit), cursor_of(wanted.cursor) or 0
-    which = wanted.model_dump(include={"did", "host", "error", "state"})
+    """Read which records fail to reach their PDS, and why: rejected, failing, held, detached; or, by cause, why requests fail."""
+    limit = page_length(wanted.limit)
+    if wanted.by is not None:
+        return _json(_by_cause(services, wanted, limit))
+    after = cursor_of(wanted.cursor) or 0
+    which = wanted.model_dump(include={"did", "host", "error", "state", "cause"})
     with services.database.read() as connection:
         rows = connection.execute(failing(**which, after=after, limit=limit + 1)).all()
-    items = [failure_row(row) for row in rows[:limit]]
+        now = services.database.now(connection)
+    items = [failure_row(row, now) for row in rows[:limit]]
     return _json(FailuresBody(items=items, cursor=_cursor(rows, limit, "place")))
+
+
+def _by_cause(services: Services, wanted: FailuresQuery, limit: int) -> FailuresBody:
+    for name in ("did", "state"):
+        if getattr(wanted, name) is not None:
+            raise InvalidFieldError(name, "must be absent with `by`: a cause is of all accounts of a host")
+    after = cause_cursor_of(wanted.cursor)
+    which = {"host": wanted.host, "error": wanted.error, "only": wanted.cause}
+    with services.database.read() as connection:
+        now = services.database.now(connection)
+        found = causes(connection, now, **which, after=after, limit=limit + 1)
+    rows = [cause_row(each) for each in found[:limit]]
+    cursor = cause_cursor(rows[-1]) if len(found) > limit else None
+    return FailuresBody(causes=rows, cursor=cursor)
 
 
 @router.post("/ops/lanes", **OPERATION)
@@ -128,19 +165,31 @@ async def _operate(admin: Principal, services: Services, request: IdempotentRequ
     async with request.begin() as attempt:
         if not attempt.is_repetition:
             wanted = fields_as(OperationBody, attempt.body)
+            at_once = await run_in_threadpool(_sent_at_once, services, wanted)
             affected = await run_in_threadpool(_affected, admin, services, wanted)
-            body = OperatedBody(action=wanted.action, affected=affected, dry_run=wanted.dry_run)
+            body = OperatedBody(
+                action=wanted.action, affected=affected, sent_at_once=at_once, dry_run=wanted.dry_run
+            )
             await attempt.finish(result_of(body))
     return response_of(attempt.result)
 
 
 def _affected(admin: Principal, services: Services, wanted: OperationBody) -> int:
-    which = Selector(wanted.did, wanted.host, wanted.error)
+    which = _selector(wanted)
     if wanted.dry_run:
         return count(services.database, wanted.action, which)
-    affected = perform(services.log, wanted.action, which, Operator(over_http(admin.did), wanted.reason))
+    operator = Operator(over_http(admin.did), wanted.reason)
+    affected = perform(services.log, wanted.action, which, operator, expected=wanted.expected)
     services.wake()
     return affected
+
+
+def _sent_at_once(services: Services, wanted: OperationBody) -> int | None:
+    return sent_at_once(services.database, _selector(wanted)) if wanted.action is Action.RESUME else None
+
+
+def _selector(wanted: OperationBody) -> Selector:
+    return Selector(wanted.did, wanted.host, wanted.error, wanted.cause)
 
 
 def _cursor(rows: Sequence[Any], limit: int, name: str) -> str | None:

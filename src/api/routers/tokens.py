@@ -4,11 +4,11 @@ from datetime import datetime
 from functools import partial
 from typing import Annotated
 
-from fastapi import APIRouter, Path, Response
+from fastapi import APIRouter, Depends, Path, Response
 from pydantic import BaseModel, Field
 from starlette.concurrency import run_in_threadpool
 
-from api.auth.authentication import ServicesDep, SignedIn, Writer
+from api.auth.authentication import ServicesDep, SignedIn, Writer, writer
 from api.error_responses import body_of
 from api.errors import ScopeRequiredError, TokenNotFoundError, TokenShownOnceError
 from api.json_response import AsciiJsonResponse, response_of
@@ -22,7 +22,7 @@ from api.services import Services
 from application.authorization import require_staying
 from eventstore.idempotency.results import CommandResult
 from eventstore.unit_of_work import UnitOfWork
-from identity.accounts.credentials import Credential, Issued, Principal, Scope
+from identity.accounts.credentials import Credential, CredentialKind, Issued, Principal, Scope
 
 router = APIRouter(tags=["sign-in"], route_class=StrictRoute)
 
@@ -65,6 +65,16 @@ class EndedBody(BaseModel):
     ended: int
 
 
+async def issuer(principal: SignedIn) -> Principal:
+    """Return the caller if it may create tokens: with scope write, or an operator in a browser; raises ScopeRequiredError."""
+    if principal.operator and principal.kind is CredentialKind.BROWSER:
+        return principal
+    return await writer(principal)
+
+
+Issuer = Annotated[Principal, Depends(issuer)]
+
+
 @router.post(
     "/auth/tokens",
     status_code=201,
@@ -72,8 +82,8 @@ class EndedBody(BaseModel):
     responses=repeatable_errors(),
     openapi_extra=either(["name"], {}, **TOKEN_FIELDS),
 )
-async def issue_token(principal: Writer, services: ServicesDep, request: Idempotent) -> Response:
-    """Create a token for a program; it has no more scope than the token that creates it, and expires after 30 days or as requested.
+async def issue_token(principal: Issuer, services: ServicesDep, request: Idempotent) -> Response:
+    """Create a token for a program; it has no more scope than the token that creates it (an operator's session in a browser makes some of scope `operator` or `read`), and expires after 30 days or as requested.
 
     It is shown this once: the same Idempotency-Key again is 409 and names it, so that it can be ended.
     """
@@ -82,7 +92,7 @@ async def issue_token(principal: Writer, services: ServicesDep, request: Idempot
             body = attempt.body
             required_text(body, "name")
             name, scope, expires_in = name_of(body, ""), scope_of(body), lifetime_of(body)
-            if not (principal.admin if scope is Scope.ADMIN else principal.may(scope)):
+            if not principal.may(scope):
                 raise ScopeRequiredError(scope)
 
             def keep(unit: UnitOfWork, issued: Issued) -> None:

@@ -34,11 +34,21 @@ LAST_USED_INTERVAL: Final = timedelta(minutes=1)
 
 
 class Scope(StrEnum):
-    """What a token permits; each scope includes the ones before it."""
+    """What a token permits: `operator` includes `read`, `write` too, and `admin` includes all."""
 
     READ = "read"
+    OPERATOR = "operator"
     WRITE = "write"
     ADMIN = "admin"
+
+
+INCLUDED: Final = {
+    Scope.READ: frozenset({Scope.READ}),
+    Scope.OPERATOR: frozenset({Scope.READ, Scope.OPERATOR}),
+    Scope.WRITE: frozenset({Scope.READ, Scope.WRITE}),
+    Scope.ADMIN: frozenset(Scope),
+}
+"""The scopes that each includes. An operator reads what concerns all accounts, and changes nothing."""
 
 
 class CredentialKind(StrEnum):
@@ -81,11 +91,17 @@ class Principal:
     """Whether the account has requested its deletion."""
     expires_at: datetime | None = None
     """When the token of this request expires."""
+    operator: bool = False
+    """Whether it may read what concerns all accounts; every admin may."""
 
     def may(self, scope: Scope) -> bool:
-        """Whether the token's scope includes `scope`; operators are recognized by `admin` instead."""
-        order = list(Scope)
-        return order.index(scope) <= order.index(self.scope)
+        """Whether the token permits `scope`; for those of operators, the account also has to be one."""
+        match scope:
+            case Scope.ADMIN:
+                return self.admin
+            case Scope.OPERATOR:
+                return self.operator
+        return scope in INCLUDED[self.scope]
 
 
 @dataclass(frozen=True)
@@ -120,9 +136,12 @@ BY_TOKEN: Final = (
 class Credentials:
     """Issues, checks and revokes tokens of 32 random bytes."""
 
-    def __init__(self, database: Database, *, admin_dids: Collection[str] = ()) -> None:
+    def __init__(
+        self, database: Database, *, admin_dids: Collection[str] = (), operator_dids: Collection[str] = ()
+    ) -> None:
         self._database = database
         self._admin_dids = frozenset(admin_dids)
+        self._operator_dids = frozenset(operator_dids) | self._admin_dids
         by_token = database.with_now(BY_TOKEN)
         self._by_token = Prepared(lambda _: by_token)
 
@@ -178,7 +197,12 @@ class Credentials:
             credential_id=row.id,
             state=AccountState.since(row.leaving_since),
             expires_at=row.expires_at,
+            operator=self.is_operator(row.did) and Scope.OPERATOR in INCLUDED[Scope(row.scope)],
         )
+
+    def is_operator(self, did: str) -> bool:
+        """Whether the account is one of OPERATOR_DIDS or ADMIN_DIDS; it also needs a token of scope operator or admin."""
+        return did in self._operator_dids
 
     def is_admin(self, did: str) -> bool:
         """Whether the account is one of ADMIN_DIDS; an admin also needs a token of scope admin."""

@@ -16,7 +16,7 @@ from eventstore.unit_of_work import UnitOfWork
 from identity.accounts.accounts import Account, Accounts
 from identity.accounts.api_tokens import EnvelopeFor
 from identity.accounts.credentials import CredentialKind, Credentials, Issued, Scope
-from identity.errors import NotAnAdminError
+from identity.errors import NotAnAdminError, NotAnOperatorError
 from identity.resolution.http_responses import send_whole
 from identity.resolution.resolver import Identity
 from identity.sessions.pds_sessions import PdsSessions
@@ -27,8 +27,8 @@ PROFILE_TIMEOUT_SECONDS: Final = 3.0
 MAX_PROFILE_BYTES: Final = 256 * 1024
 MAX_DISPLAY_NAME_LENGTH: Final = 256
 BROWSER_SESSION_TTL: Final = timedelta(days=30)
-ADMIN_SESSION_TTL: Final = timedelta(hours=12)
-"""Shorter, since such a session may act on every account."""
+OPERATOR_SESSION_TTL: Final = timedelta(hours=12)
+"""Shorter, since such a session may read of every account, and an admin's act on it."""
 
 
 @dataclass(frozen=True)
@@ -59,9 +59,14 @@ class SignIns:
         self._credentials = credentials
 
     def require_allowed(self, did: str, scope: Scope) -> None:
-        """Raise NotAnAdminError for a sign-in as admin by another account; call it before any request to the PDS."""
+        """Raise NotAnAdminError or NotAnOperatorError for a sign-in as one by another account.
+
+        Call it before any request to the PDS.
+        """
         if scope is Scope.ADMIN and not self._credentials.is_admin(did):
             raise NotAnAdminError
+        if scope is Scope.OPERATOR and not self._credentials.is_operator(did):
+            raise NotAnOperatorError
 
     async def complete(
         self,
@@ -76,8 +81,8 @@ class SignIns:
     ) -> SignInResult:
         """Sign the account in; everything changes in one unit of work, even if the caller is cancelled."""
         self.require_allowed(identity.did, scope)
-        if scope is Scope.ADMIN:
-            expires_in = min(expires_in or ADMIN_SESSION_TTL, ADMIN_SESSION_TTL)
+        if scope in {Scope.ADMIN, Scope.OPERATOR}:
+            expires_in = min(expires_in or OPERATOR_SESSION_TTL, OPERATOR_SESSION_TTL)
         display_name = await self._display_name(identity)
         did, pds_url = identity.did, identity.pds_url
 

@@ -14,12 +14,13 @@ from eventstore.foreign_text import clean
 from eventstore.unit_of_work import UnitOfWork
 from outbox.backoff import CAP_SECONDS, MAX_FUTILE_PAUSE_SECONDS, backoff
 from outbox.blobs.upload_results import BLOB_MISMATCH
+from outbox.mirror.failure_causes import Cause, error_text
 from outbox.mirror.lanes import LeaseLostError, host_open_at, is_open, latest_of
 from outbox.mirror.observe_only import is_observed
 from outbox.mirror.parking import PARKING, park, schedule_probe
 from outbox.mirror.requeue import queue_as_backfill
 from outbox.mirror.states import LaneState, TargetState
-from outbox.mirror.tables import IS_LEASED, PAST, blob_job, mirror_lane, mirror_target, pds_host
+from outbox.mirror.tables import IS_LEASED, PAST, WELL, blob_job, mirror_lane, mirror_target, pds_host
 from outbox.mirror.targets import wake_lane
 from outbox.pds.verdict import MAX_MESSAGE_LENGTH, Kind, Verdict
 from outbox.record.blob_reference import blob_reference
@@ -124,7 +125,7 @@ def settle_job(unit: UnitOfWork, claimed: BlobJob, verdict: Verdict | None) -> N
     """
     unit.connection.execute(select(lane.did).where(lane.did == claimed.did).with_for_update())
     row = unit.connection.execute(
-        select(job.lease_epoch, job.lease_owner, job.audio_cid, job.again, job.backfill)
+        select(job.lease_epoch, job.lease_owner, job.audio_cid, job.again, job.backfill, job.failing_since)
         .where(job.did == claimed.did, job.track_id == claimed.track_id)
         .with_for_update()
     ).one_or_none()
@@ -138,26 +139,28 @@ def settle_job(unit: UnitOfWork, claimed: BlobJob, verdict: Verdict | None) -> N
         _end(unit, claimed)  # the job stays pending
     elif verdict.kind in PARKING:
         if row.lease_owner == claimed.owner:  # otherwise the owner has signed in since the claim
-            park(unit.connection, claimed.did, verdict.kind, unit.now)
+            park(unit.connection, claimed.did, verdict.kind, unit.now, error=error_text(verdict))
         _end(unit, claimed)
     else:
-        _settle(unit, claimed, track, verdict, backfilled=row.backfill, was_lost=row.again)
+        _settle(unit, claimed, track, verdict, row)
 
 
-def _settle(
-    unit: UnitOfWork, claimed: BlobJob, track: Track, verdict: Verdict, *, backfilled: bool, was_lost: bool
-) -> None:
-    error = f"{verdict.error}: {verdict.message}"
+def _settle(unit: UnitOfWork, claimed: BlobJob, track: Track, verdict: Verdict, row: Any) -> None:
+    backfilled, was_lost = row.backfill, row.again
+    error = error_text(verdict)
+    failure: dict[str, Any] = {"last_error": error, "cause": Cause.of(claimed.host, verdict).id}
+    if row.failing_since is None:
+        failure |= {"failing_since": unit.now, "first_error": error}
     if verdict.kind is Kind.DONE and (blob := blob_reference(verdict.body["blob"])) is not None:
         backfilled = backfilled and not _has_live_work(unit, claimed)
         _set_target(unit, claimed, state=TargetState.IDLE, reason=None, not_before=PAST)
         wake_lane(unit.connection, claimed.did, unit.now)
         track.record_blob(BlobRef(claimed.audio_cid, blob), at=unit.now)
         attempts = claimed.attempts if was_lost else 0  # kept until the PDS finds the blob: relay/settle.py
-        _end(unit, claimed, again=False, attempts=attempts, last_error=None)
+        _end(unit, claimed, again=False, attempts=attempts, last_error=None, cause=None, **WELL)
     elif verdict.kind is Kind.REJECTED:
         _record_refusal(unit, claimed, track, verdict, was_lost=was_lost)
-        _end(unit, claimed, again=False, last_error=error)
+        _end(unit, claimed, again=False, **failure)
     elif verdict.kind is Kind.PACED:  # not an attempt: the PDS did not process it
         _end(unit, claimed, not_before=unit.now + verdict.requested_pause(unit.now), last_error=error)
     else:
@@ -165,7 +168,7 @@ def _settle(
         is_futile = verdict.is_fault_of_record or verdict.error == BLOB_MISMATCH
         pause = backoff(claimed.attempts, cap=MAX_FUTILE_PAUSE_SECONDS if is_futile else CAP_SECONDS)
         not_before = unit.now + max(pause, verdict.requested_pause(unit.now))
-        _end(unit, claimed, attempts=claimed.attempts + 1, not_before=not_before, last_error=error)
+        _end(unit, claimed, attempts=claimed.attempts + 1, not_before=not_before, **failure)
     unit.save(track)
     if backfilled and verdict.kind is Kind.DONE:
         queue_as_backfill(unit.connection, claimed.did, [claimed.track_id], unit.now)

@@ -34,6 +34,7 @@ from outbox.blobs.jobs import (
 from outbox.blobs.progress_timeout import STALL_TIMEOUT_SECONDS, watched
 from outbox.blobs.upload_results import judged, refused_unsent
 from outbox.metrics import NO_METRICS, RelayMetrics
+from outbox.mirror.failure_causes import count_failure
 from outbox.mirror.host_state import HostReport
 from outbox.mirror.hosts import Hosts
 from outbox.mirror.lanes import LeaseLostError
@@ -126,9 +127,12 @@ class BlobWorker:
         try:
             verdict = await self._attempt(claimed)
             if verdict is not None:  # the host's limits hold, whether or not the job is still ours
+                verdict = replace(verdict, phase=Phase.UPLOAD)
                 report = HostReport.of(claimed.host, claimed.did, verdict)
                 await in_thread(self._hosts.record_if_changed, report)
             await self._settle(claimed, verdict)
+            if verdict is not None and verdict.kind is not Kind.DONE:
+                await in_thread(self._count_failure, claimed, verdict)
         except LeaseLostError:
             logger.warning("blob_lease_lost", extra=self._log_fields(claimed))
             self._metrics.lease_lost(fenced=True)
@@ -140,6 +144,9 @@ class BlobWorker:
             await self._postpone(claimed, error)
         finally:
             extending.cancel()
+
+    def _count_failure(self, claimed: BlobJob, verdict: Verdict) -> None:
+        count_failure(self._log.database, claimed.host, verdict, did=claimed.did, track_id=claimed.track_id)
 
     async def _extend_lease(self, claimed: BlobJob) -> None:
         """Extend the lease until the job is lost, which the settling finds out."""

@@ -9,7 +9,9 @@ from datetime import datetime, timedelta
 from typing import Any, Final
 
 from outbox.backoff import backoff
+from outbox.mirror.failure_causes import error_text
 from outbox.mirror.states import BreakerState
+from outbox.mirror.tables import WELL
 from outbox.pds.pacing import BACKFILL_RESERVE, LIVE_RESERVE, Budget
 from outbox.pds.verdict import Kind, Phase, Scope, Verdict
 
@@ -97,12 +99,12 @@ def changes(host: Any, report: HostReport, now: datetime, *, is_only_account: bo
 
 
 def _after_success(host: Any) -> Changes:
-    calm: Changes = {"failures": 0, "failing_did": None, "many_fail": False}
+    calm: Changes = {"failures": 0, "failing_did": None, "many_fail": False, **WELL}
     if host.breaker == BreakerState.OPEN:
         return {**calm, "breaker": BreakerState.CLOSED, **_ramp(host, 2)}
     if host.ramp is not None:
         return {**calm, **_ramp(host, host.ramp + 1)}
-    return calm if host.failures else {}
+    return calm if host.failures or host.failing_since is not None else {}
 
 
 def _ramp(host: Any, lanes: int) -> Changes:
@@ -123,8 +125,10 @@ def _after_failure(host: Any, report: HostReport, now: datetime, *, is_only_acco
         "failures": host.failures + 1,
         "failing_did": first,
         "many_fail": host.many_fail or first != report.did,
-        "last_error": f"{report.verdict.error}: {report.verdict.message}",
+        "last_error": error_text(report.verdict),
     }
+    if host.failing_since is None:
+        found |= {"failing_since": now, "first_error": found["last_error"]}
     is_of_host = found["many_fail"] or is_only_account
     if state == BreakerState.HALF_OPEN or (is_of_host and found["failures"] >= OPENS_AFTER_FAILURES):
         openings = host.openings + (not report.breaks_down_again)

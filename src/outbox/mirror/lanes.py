@@ -42,6 +42,7 @@ from outbox.mirror.tables import (
     NEVER_LITERAL,
     PAST,
     PAST_LITERAL,
+    WELL,
     blob_job,
     mirror_lane,
     mirror_target,
@@ -65,6 +66,9 @@ class LockedLane(NamedTuple):
     """Whether a success of the lane changes neither its row nor its host's."""
     now: datetime
     """The database's time, once the lane was locked."""
+
+
+RUN_FAILED: Final = "lane_run_failed: the service's log says why, as `turn_failed`"
 
 
 class LeaseLostError(Exception):
@@ -134,30 +138,44 @@ def lock_lane(database: Database, connection: Connection, lane: Lane) -> LockedL
     return LockedLane(bool(rows[0].is_calm), database.now(connection, read=rows[0].now))
 
 
-def release(database: Database, lane: Lane) -> None:
+def release(database: Database, lane: Lane, succeeded_at: datetime | None = None) -> None:
     """Lock the lane and release it."""
     with database.write() as connection:
-        write_release(connection, lane, lock_lane(database, connection, lane).now)
+        write_release(connection, lane, lock_lane(database, connection, lane).now, succeeded_at)
 
 
-def write_release(connection: Connection, lane: Lane, now: datetime) -> None:
-    """Release a locked lane, due when the earliest of its targets is, though not before lanes that are due already."""
-    _RELEASE.start(connection, {"did": lane.did, "now": now})
+def write_release(
+    connection: Connection, lane: Lane, now: datetime, succeeded_at: datetime | None = None
+) -> None:
+    """Release a locked lane, due when the earliest of its targets is, though not before lanes that are due already.
+
+    `succeeded_at` is when its PDS last answered as it should, if it did in this run.
+    """
+    _RELEASE.start(connection, {"did": lane.did, "now": now, "succeeded_at": succeeded_at})
 
 
 def release_after_error(database: Database, lane: Lane) -> None:
     """Release the lane after a lane run that failed, with backoff."""
     with database.write() as connection:
         now = lock_lane(database, connection, lane).now
-        back_off(connection, lane.did, now)
+        back_off(connection, lane.did, now, error=RUN_FAILED)
         change_lane(connection, lane.did, lease_owner=None, lease_until=PAST, due_at=now)
 
 
-def back_off(connection: Connection, did: str, now: datetime, *, at_least: timedelta = timedelta()) -> None:
+def back_off(
+    connection: Connection, did: str, now: datetime, *, error: str, at_least: timedelta = timedelta()
+) -> None:
     """Delay the whole lane, for longer after each failure."""
     failures = connection.scalar(select(lane_columns.failures).where(lane_columns.did == did)) or 0
     not_before = now + max(backoff(failures), at_least)
     change_lane(connection, did, failures=failures + 1, not_before=not_before)
+    record_failing(connection, did, now, error)
+
+
+def record_failing(connection: Connection, did: str, now: datetime, error: str) -> None:
+    """Record since when the lane fails, and why at first, unless it does already."""
+    works = and_(lane_columns.did == did, lane_columns.failing_since.is_(None))
+    connection.execute(update(mirror_lane).where(works).values(failing_since=now, first_error=error))
 
 
 _REJECTED, _HELD, DELETE_LITERAL = (
@@ -210,7 +228,7 @@ def change_lane(connection: Connection, did: str, **columns: Any) -> None:
 
 _IS_CALM: Final = and_(
     lane_columns.failures == literal_column("0"),
-    *(lane_columns[name] == value for name, value in PROBE_CLEARED.items()),
+    *(lane_columns[name] == value for name, value in (PROBE_CLEARED | WELL).items()),
     exists().where(
         pds_host.c.host == lane_columns.host,
         pds_host.c.failures == literal_column("0"),
@@ -246,6 +264,9 @@ _RELEASE: Final = Prepared(
             backfill_at=_earliest_from_now(is_backfill()),
             lease_owner=null(),
             lease_until=PAST_LITERAL,
+            last_success_at=func.coalesce(
+                bindparam("succeeded_at", type_=UtcDateTime), lane_columns.last_success_at
+            ),
         )
     ),
     (),
@@ -318,7 +339,9 @@ def _resuming(dialect: str) -> list[Executable]:
             **{name: case((same_host, lane_columns[name]), else_=PAST) for name in _PAUSES},
             **{name: case((same_host, lane_columns[name])) for name in _LIMITS},
             "failures": new.failures,
+            "last_success_at": case((same_host, lane_columns.last_success_at)),
             **PROBE_CLEARED,
+            **WELL,
             "lease_owner": None,
             "lease_until": case((same_host, lane_columns.lease_until), else_=PAST),
         },

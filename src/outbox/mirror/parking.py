@@ -13,9 +13,17 @@ from sqlalchemy import Connection, and_, bindparam, case, literal, select, true,
 
 from eventstore.database import Database
 from eventstore.schema import UtcDateTime
-from outbox.mirror.lanes import LANES_PER_PAGE, PROBE_CLEARED, Lane, host_open_at, lane_columns, lane_due_at
+from outbox.mirror.lanes import (
+    LANES_PER_PAGE,
+    PROBE_CLEARED,
+    Lane,
+    host_open_at,
+    lane_columns,
+    lane_due_at,
+    record_failing,
+)
 from outbox.mirror.states import PROBED, LaneState
-from outbox.mirror.tables import HAS_WORK, NEVER, mirror_lane, pds_host
+from outbox.mirror.tables import HAS_WORK, NEVER, WELL, mirror_lane, pds_host
 from outbox.pds.verdict import Kind
 
 
@@ -51,7 +59,9 @@ def probe_pause(probes: int) -> timedelta:
     return pause * random.uniform(1.0, 1.1)  # noqa: S311
 
 
-def park(connection: Connection, did: str, kind: Kind, now: datetime, *, run: Lane | None = None) -> None:
+def park(
+    connection: Connection, did: str, kind: Kind, now: datetime, *, error: str, run: Lane | None = None
+) -> None:
     """Park the lane as the PDS's verdict says.
 
     Only a ready lane changes: the first reason counts. With the lane `run` that met the verdict, neither does a lane
@@ -68,7 +78,8 @@ def park(connection: Connection, did: str, kind: Kind, now: datetime, *, run: La
         changed["probe_at"] = now if pauses < 0 else now + probe_pause(pauses)
         changed["probes"] = probes + 1
     ours = lane_columns.lease_owner == run.owner if run is not None else true()
-    connection.execute(update(mirror_lane).where(works, ours).values(changed))
+    if connection.execute(update(mirror_lane).where(works, ours).values(changed)).rowcount:
+        record_failing(connection, did, now, error)
 
 
 def schedule_probe(connection: Connection, did: str, now: datetime) -> None:
@@ -78,7 +89,10 @@ def schedule_probe(connection: Connection, did: str, now: datetime) -> None:
 
 
 def clear_probe(connection: Connection, did: str, **columns: Any) -> None:
-    """Set columns of a lane whose PDS took a write, and cancel its probe, unless it was parked meanwhile."""
+    """Set columns of a lane whose PDS took a write, and cancel its probe, unless it was parked meanwhile.
+
+    A parked lane goes on failing.
+    """
     connection.execute(_CLEAR_PROBE, {"of_did": did, **columns})
 
 
@@ -87,8 +101,11 @@ _CLEAR_PROBE: Final = (
     .where(lane_columns.did == bindparam("of_did"))
     .values(
         {
-            name: case((lane_columns.state == LaneState.READY, literal(value)), else_=lane_columns[name])
-            for name, value in PROBE_CLEARED.items()
+            name: case(
+                (lane_columns.state == LaneState.READY, literal(value, lane_columns[name].type)),
+                else_=lane_columns[name],
+            )
+            for name, value in (PROBE_CLEARED | WELL).items()
         }
     )
 )

@@ -3,10 +3,11 @@
 from datetime import datetime
 from typing import Final
 
-from sqlalchemy import ColumnElement, Connection, and_, case, func, select, update
+from sqlalchemy import ColumnElement, Connection, and_, case, false, func, select, update
 
+from outbox.mirror.lanes import latest_of
 from outbox.mirror.states import TargetState
-from outbox.mirror.tables import NEVER, PAST, mirror_lane, mirror_target, pds_host
+from outbox.mirror.tables import HAS_WORK, NEVER, PAST, PAST_LITERAL, mirror_lane, mirror_target, pds_host
 
 lane: Final = mirror_lane.c
 target: Final = mirror_target.c
@@ -57,6 +58,13 @@ def would_pause(connection: Connection, did_or_host: str) -> int:
 def would_resume(connection: Connection, did_or_host: str) -> int:
     """Return what `resume` would return, and change nothing."""
     return _count(connection, did_or_host, _paused(did_or_host))
+
+
+def sent_at_once(connection: Connection, did_or_host: str, now: datetime) -> int:
+    """Return for how many accounts `resume` sends at once what waits, whether or not they were paused."""
+    goes_on = ~func.coalesce(host.paused, false()) if _is_did(did_or_host) else ~lane.paused
+    is_paced = latest_of(lane.paced_until, func.coalesce(host.paced_until, PAST_LITERAL)) > now
+    return _count(connection, did_or_host, and_(HAS_WORK, goes_on, ~is_paced))
 
 
 def _set(connection: Connection, did_or_host: str, *, paused: bool) -> int:

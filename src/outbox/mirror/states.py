@@ -115,6 +115,11 @@ class MirrorReason(State):
         "a delete is confirmed once an unanswered create can no longer land",
         "the relay confirms it",
     )
+    PDS_AWAY = (
+        "pds_away",
+        "the PDS does not answer; the relay tries again, ever more rarely",
+        "the relay, once the PDS answers; at once after `mastertape resume`",
+    )
     PAUSED = (
         "paused",
         "an operator paused the account or its host",

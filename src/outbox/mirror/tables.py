@@ -5,7 +5,7 @@ rebuild touches.
 """
 
 from datetime import UTC, datetime
-from typing import Final
+from typing import Any, Final
 
 from sqlalchemy import (
     Boolean,
@@ -45,6 +45,15 @@ def _lease() -> tuple[Column[str], Column[datetime], Column[int]]:
     )
 
 
+def _failing() -> tuple[Column[datetime], Column[str]]:
+    """Columns that say since when nothing has succeeded, and the error of the first failure; null while all is well."""
+    return Column("failing_since", UtcDateTime), Column("first_error", Text)
+
+
+WELL: Final[dict[str, Any]] = {"failing_since": None, "first_error": None}
+"""These columns of a host, lane, target or upload that does not fail."""
+
+
 def _budget(name: str) -> tuple[Column[int], Column[int], Column[datetime]]:
     """Columns of a budget as the PDS last named it; null where it has none."""
     return (
@@ -76,6 +85,7 @@ pds_host = Table(
     *_budget("budget"),
     Column("budget_seconds", Integer),
     *_budget("blob"),
+    *_failing(),
 )
 
 mirror_lane = Table(
@@ -99,6 +109,9 @@ mirror_lane = Table(
     *_lease(),
     Column("is_backfill", Boolean, nullable=False, server_default=false()),
     Column("last_upload_at", UtcDateTime, nullable=False, server_default=_PAST),
+    *_failing(),
+    # When its PDS last answered a delivery as it should; written with the lane's release.
+    Column("last_success_at", UtcDateTime),
     Index("ix_mirror_lane_due", "host", "due_at", "did"),
     Index("ix_mirror_lane_probe", "probe_at"),
 )
@@ -156,6 +169,8 @@ mirror_target = Table(
     Column("look_at", UtcDateTime, nullable=False, server_default=_NEVER),
     Column("backfill", Boolean, nullable=False, server_default=false()),
     Column("cleared_gen", Position, nullable=False, server_default=text("0")),
+    *_failing(),
+    Column("cause", Text),  # of the last failure (failure_causes.py)
     Index("ix_mirror_target_track_id", "track_id"),
 )
 Index(
@@ -186,6 +201,8 @@ blob_job = Table(
     Column("not_before", UtcDateTime, nullable=False, server_default=_PAST),
     Column("last_error", Text),
     *_lease(),
+    *_failing(),
+    Column("cause", Text),
 )
 IS_OPEN_JOB: Final = or_(blob_job.c.requested, blob_job.c.again)
 """True for uploads that are still to be made. A query with this condition reads an index of these alone."""
@@ -255,6 +272,34 @@ delivery_attempt = Table(
     Index("ix_delivery_attempt_record", "did", "collection", "rkey", "gen", "id"),
     sqlite_autoincrement=True,
 )
+
+failure_cause = Table(
+    "failure_cause",
+    metadata,
+    Column("id", Text, primary_key=True),
+    Column("host", Text, nullable=False),
+    Column("phase", Text, nullable=False),
+    Column("status", Integer),
+    Column("error", Text, nullable=False),
+    Column("first_seen_at", UtcDateTime, nullable=False),
+    Column("last_seen_at", UtcDateTime, nullable=False),
+    Column("failures", Position, nullable=False),
+    Column("sample_did", Text),
+    Column("sample_track_id", Position),
+    Column("sample_error", Text),
+    Index("ix_failure_cause_last_seen_at", "last_seen_at"),
+    Index("ix_failure_cause_host", "host", "last_seen_at"),
+)
+"""Why requests to PDSes fail, one row for each cause (failure_causes.py)."""
+
+failure_hour = Table(
+    "failure_hour",
+    metadata,
+    Column("cause", Text, primary_key=True),
+    Column("hour", UtcDateTime, primary_key=True),
+    Column("failures", Position, nullable=False),
+)
+"""How often a cause was met in each hour of the last day."""
 
 TARGETS: Final = ProjectedTable(
     mirror_target, derived=("track_id", "desired_gen", "desired_op", "detached", "former")

@@ -16,7 +16,7 @@ from eventstore.change import Change
 from eventstore.prepared import Prepared
 from eventstore.projection import Into
 from outbox.mirror.states import LaneState
-from outbox.mirror.tables import BLOB_JOBS, PAST, TARGETS, blob_job, mirror_lane, mirror_target
+from outbox.mirror.tables import BLOB_JOBS, PAST, TARGETS, WELL, blob_job, mirror_lane, mirror_target
 from outbox.pds.client import RecordKey
 
 PUT: Final = "put"
@@ -99,7 +99,7 @@ def _write(connection: Connection, pages: Sequence[_Page], into: Into, *, is_liv
 def _forget_uploads(connection: Connection, track: Track) -> None:
     """Clear what concerns the audio before: else the new audio is uploaded unasked, or waits for a pause not its own."""
     this = (blob_job.c.did == track.did, blob_job.c.track_id == track.track_id)
-    clean = {"again": False, "attempts": 0, "not_before": PAST, "last_error": None}
+    clean = {"again": False, "attempts": 0, "not_before": PAST, "last_error": None, "cause": None, **WELL}
     connection.execute(update(blob_job).where(*this).values(clean))
 
 

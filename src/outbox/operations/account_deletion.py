@@ -7,15 +7,16 @@ from typing import Any, Final
 
 from sqlalchemy import ColumnElement, Connection, and_, case, exists, func, literal, select, update
 
+from outbox.mirror.failure_causes import forget_samples
 from outbox.mirror.parking import probe_now
 from outbox.mirror.states import LaneState, MirrorReason, MirrorState, TargetState
-from outbox.mirror.tables import NEVER, PAST, delivery_attempt, mirror_lane, mirror_target
+from outbox.mirror.tables import NEVER, PAST, WELL, delivery_attempt, mirror_lane, mirror_target
 from outbox.mirror.targets import DELETE, PUT, wake_lane
 from outbox.pds.verdict import Kind
 from outbox.relay.delivery import LATE_CREATE_WINDOW
 from outbox.relay.journal import UnsentOutcome
 from outbox.relay.observations import CLEAN
-from outbox.views.overview import lane_of
+from outbox.views.overview import AT_WORK, lane_of
 from outbox.views.status import IS_ACKED, REASON, STATE, TARGETS_AT_WORK
 
 target: Final = mirror_target.c
@@ -70,7 +71,7 @@ class Remains:
 def remains(connection: Connection, did: str, since: datetime, now: datetime) -> Remains:
     """Count the records of an account whose deletion was requested at `since`."""
     row = lane_of(connection, did)
-    works = row is not None and row.mirror_state == LaneState.READY
+    works = row is not None and row.mirror_state in AT_WORK
     done = _is_done(now, verifies=works)
     state = case((IS_REMOVED, MirrorState.PENDING.value), else_=STATE)
     reason = case((IS_REMOVED, literal(MirrorReason.VERIFYING.value)), else_=REASON)
@@ -82,7 +83,7 @@ def remains(connection: Connection, did: str, since: datetime, now: datetime) ->
         removed=_count(connection, removed, target.ever_sent),
         untouched=_count(connection, removed, ~target.ever_sent),
         waiting=tuple(PendingRemovals(each.at, each.because, each.records) for each in waiting),
-        waits_for=None if row is None or works else str(row.mirror_state),
+        waits_for=None if row is None or row.mirror_state == LaneState.READY else str(row.mirror_state),
         is_gone=row is not None and row.state == LaneState.GONE,
     )
 
@@ -125,4 +126,5 @@ def close_lane(connection: Connection, did: str) -> None:
         "due_at": NEVER,
         "backfill_at": NEVER,
     }
-    connection.execute(update(mirror_lane).where(lane.did == did).values(nowhere))
+    connection.execute(update(mirror_lane).where(lane.did == did).values({**nowhere, **WELL}))
+    forget_samples(connection, did)

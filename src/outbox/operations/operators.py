@@ -10,7 +10,7 @@ from datetime import datetime
 from enum import StrEnum
 from functools import partial
 from itertools import groupby
-from typing import Any, Final, TypeVar
+from typing import Any, Final, Self, TypeVar
 
 from sqlalchemy import ColumnElement, Connection, exists, func, select, update
 
@@ -25,7 +25,7 @@ from outbox.mirror.parking import probe_now
 from outbox.mirror.requeue import queue_as_backfill
 from outbox.mirror.states import PROBED, LaneState, TargetState
 from outbox.mirror.tables import PAST, blob_job, mirror_lane, mirror_target, pds_host
-from outbox.views.failures import RETRIABLE, has_error
+from outbox.views.failures import RETRIABLE, has_cause, has_error
 from outbox.views.status import TARGETS_AT_WORK
 
 T = TypeVar("T")
@@ -60,6 +60,16 @@ class UnknownTargetError(OperatorError):
         )
 
 
+class CountChangedError(OperatorError):
+    """Another number of records would be retried than was expected: nothing was changed."""
+
+    def __init__(self, expected: int, current: int) -> None:
+        super().__init__(
+            f"{current} would change now, and not {expected} as expected; nothing was changed: count again with dry_run"
+        )
+        self.current = current
+
+
 class TooWideError(OperatorError):
     """Name a DID or a host: this cannot be done to all accounts at once."""
 
@@ -71,7 +81,7 @@ class TooWideError(OperatorError):
 
 @dataclass(frozen=True)
 class Selector:
-    """The account or the host that an operation is for; `error` restricts it to records with this last error.
+    """The account or the host that an operation is for; `error` and `cause` restrict it to records that last failed so.
 
     A host may be named without its scheme.
     """
@@ -79,6 +89,12 @@ class Selector:
     did: str | None = None
     host: str | None = None
     error: str | None = None
+    cause: str | None = None
+
+    @classmethod
+    def named(cls, did_or_host: str) -> Self:
+        """Return the selector of the account or the host of this name."""
+        return cls(did=did_or_host) if did_or_host.startswith("did:") else cls(host=did_or_host)
 
     @property
     def name(self) -> str:
@@ -104,7 +120,7 @@ class Operator:
 def count(database: Database, action: Action, selector: Selector) -> int:
     """Return how many accounts, or for a redrive records, the action would change, and change nothing."""
     with database.read() as connection:
-        selector = _known(connection, selector)
+        selector = known(connection, selector)
         match action:
             case Action.PAUSE:
                 return pausing.would_pause(connection, selector.name)
@@ -121,8 +137,24 @@ def count(database: Database, action: Action, selector: Selector) -> int:
                 return connection.scalar(failing) or 0
 
 
-def perform(log: EventLog, action: Action, selector: Selector, operator: Operator) -> int:
-    """Perform the action, record it in the log, and return how many accounts or records it changed."""
+def sent_at_once(database: Database, selector: Selector) -> int:
+    """Return for how many accounts a resume sends at once what waits, whether or not they were paused."""
+    with database.read() as connection:
+        name = known(connection, selector).name
+        return pausing.sent_at_once(connection, name, database.now(connection))
+
+
+def perform(
+    log: EventLog, action: Action, selector: Selector, operator: Operator, *, expected: int | None = None
+) -> int:
+    """Perform the action, record it in the log, and return how many accounts or records it changed.
+
+    Raises CountChangedError, and changes nothing, if `count` says another number than `expected` now.
+    """
+    if expected is not None:
+        current = count(log.database, action, selector)
+        if current != expected:
+            raise CountChangedError(expected, current)
     if action is not Action.REDRIVE:
         return _in_unit(log, selector, operator, lambda unit: _act_once(unit, action, selector, operator))
     redriven = 0
@@ -149,7 +181,7 @@ def _in_unit(log: EventLog, selector: Selector, operator: Operator, work: Callab
 
 def _act_once(unit: UnitOfWork, action: Action, selector: Selector, operator: Operator) -> int:
     connection = unit.connection
-    selector = _known(connection, selector)
+    selector = known(connection, selector)
     affected = _act(connection, action, selector, unit.now)
     record_operation(unit, action.value, selector.filters, operator, affected=affected)
     announce(connection)
@@ -176,7 +208,7 @@ def _redrive_some(
     Lanes are locked in the order of their DIDs.
     """
     connection = unit.connection
-    selector = _known(connection, selector)
+    selector = known(connection, selector)
     records = _some_failing(connection, selector, after)
     for did, rows in groupby(sorted(records, key=lambda row: str(row.did)), key=lambda row: row.did):
         _redrive_account(connection, did, [row.track_id for row in rows], unit.now)
@@ -216,7 +248,8 @@ def _parked(selector: Selector) -> list[ColumnElement[bool]]:
 
 def _failing(selector: Selector) -> list[ColumnElement[bool]]:
     error = [] if selector.error is None else [has_error(selector.error)]
-    return [RETRIABLE, *error, *_whose(selector)]
+    of_cause = [] if selector.cause is None else [has_cause(selector.cause)]
+    return [RETRIABLE, *error, *of_cause, *_whose(selector)]
 
 
 def _whose(selector: Selector) -> list[ColumnElement[bool]]:
@@ -224,7 +257,7 @@ def _whose(selector: Selector) -> list[ColumnElement[bool]]:
     return [column == name for column, name in named if name is not None]
 
 
-def _known(connection: Connection, selector: Selector) -> Selector:
+def known(connection: Connection, selector: Selector) -> Selector:
     """Return the selector with the origin of its host; raises UnknownTargetError."""
     if selector.did is not None and not connection.scalar(select(exists().where(lane.did == selector.did))):
         raise UnknownTargetError(selector.did)

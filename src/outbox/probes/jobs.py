@@ -16,11 +16,12 @@ from outbox.mirror.lanes import (
     change_lane,
     lane_columns,
     lock_lane,
+    record_failing,
 )
 from outbox.mirror.parking import PROBE_AFTER_FAILING, probe_pause
 from outbox.mirror.requeue import reverify_account
 from outbox.mirror.states import LaneState
-from outbox.mirror.tables import NEVER, PAST, mirror_lane, pds_host
+from outbox.mirror.tables import NEVER, PAST, WELL, mirror_lane, pds_host
 from outbox.mirror.targets import insert_into
 
 GONE_AFTER: Final = timedelta(hours=72)
@@ -54,6 +55,12 @@ class ProbeResult:
     has_records: bool = True
 
 
+FOUND_FAILING: Final = {
+    AccountLocation.INACTIVE: "account_inactive: a probe found the account not active",
+    AccountLocation.MOVED: "auth_required: a probe found the account on another host",
+    AccountLocation.MISSING: "identity_stale: a probe found the account nowhere",
+}
+"""The error of a lane that a probe finds unable to deliver."""
 _STILL_NEEDS_SIGN_IN: Final = frozenset({AccountLocation.ACTIVE, AccountLocation.INACTIVE})
 
 
@@ -122,6 +129,8 @@ def settle_probe(database: Database, probe: Probe, found: ProbeResult) -> None:
         row = connection.execute(select(mirror_lane).where(lane_columns.did == lane.did)).one()
         if (row.lease_owner, row.state) == (lane.owner, probe.state):
             change_lane(connection, lane.did, **_changed(row, found, now))
+            if (error := FOUND_FAILING.get(found.finding)) is not None:
+                record_failing(connection, lane.did, now, error)
             if found.finding is AccountLocation.MOVED:
                 _move_to_host(connection, lane.did, found, now)
         change_lane(connection, lane.did, lease_owner=None, lease_until=PAST)
@@ -135,12 +144,13 @@ def _changed(row: Any, found: ProbeResult, now: datetime) -> dict[str, Any]:
     match found.finding:
         case AccountLocation.ACTIVE:
             # `probes` stays until a write succeeds: a PDS that says active but refuses is probed ever more rarely
-            return {"state": LaneState.READY, "probe_at": NEVER, "missing_since": NEVER, "due_at": now}
+            works = {"state": LaneState.READY, "probe_at": NEVER, "missing_since": NEVER, "due_at": now}
+            return works if row.failures else {**works, **WELL}
         case AccountLocation.INACTIVE:
             return {**again, "state": LaneState.INACTIVE}
         case AccountLocation.MOVED:
             here = {"host": found.host, "state": LaneState.AUTH_REQUIRED, **PROBE_CLEARED}
-            return {**here, **NO_LIMITS, "not_before": PAST, "failures": 0}
+            return {**here, **NO_LIMITS, "not_before": PAST, "failures": 0, "last_success_at": None}
         case AccountLocation.MISSING:
             since = now if row.state == LaneState.AUTH_REQUIRED else min(row.missing_since, now)
             is_gone = now - since >= GONE_AFTER

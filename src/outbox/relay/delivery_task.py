@@ -79,6 +79,8 @@ class DeliveryTask:
     """The attempt that was recorded in the transaction that read the task."""
     is_backfill: bool = False
     """Whether it waits for live work."""
+    failing_since: datetime | None = None
+    first_error: str | None = None
 
     @property
     def is_batchable(self) -> bool:
@@ -278,4 +280,6 @@ def _task_of_row(row: Any) -> DeliveryTask:
         detached=row.detached,
         is_former=row.former,
         is_backfill=row.backfill,
+        failing_since=row.failing_since,
+        first_error=row.first_error,
     )

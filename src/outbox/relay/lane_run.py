@@ -12,7 +12,7 @@ import logging
 from collections import Counter
 from collections.abc import Callable, Sequence
 from contextlib import suppress
-from dataclasses import replace
+from dataclasses import dataclass, field, replace
 from datetime import datetime
 from typing import Final
 
@@ -22,6 +22,7 @@ from sqlalchemy.exc import SQLAlchemyError
 from eventstore.errors import EventStoreError
 from eventstore.event_log import EventLog
 from outbox.metrics import RelayMetrics
+from outbox.mirror.failure_causes import count_failure
 from outbox.mirror.host_state import HostReport
 from outbox.mirror.hosts import Hosts
 from outbox.mirror.lanes import (
@@ -54,6 +55,15 @@ Begun = DeliveryTask | Result | None
 """The next delivery: a task, the result of one that cannot be read, or None where nothing is due."""
 EXPECTED_OUTCOMES: Final = frozenset({Outcome.DELIVERED, Outcome.CANCELLED, Outcome.SEEN, Outcome.SETTLING})
 """Logged at debug level; all others at warning level."""
+
+
+@dataclass
+class _Run:
+    """What is known of a run after each delivery."""
+
+    done: list[int] = field(default_factory=list)
+    goes_on: bool = True
+    succeeded_at: datetime | None = None
 
 
 class LaneRunner:
@@ -92,20 +102,20 @@ class LaneRunner:
         return outcomes
 
     async def _deliver_due(self, lane: Lane, lease: LeaseClock, outcomes: Counter[Outcome]) -> None:
-        done: list[int] = []
+        run = _Run()
         records = MAX_BACKFILL_RECORDS_PER_RUN if lane.backfill else MAX_RECORDS_PER_RUN
         begun = await in_thread(self._begin_first, lane, may_deliver=self._may_deliver(lease))
         batches = self._delivery.batches.of_run(self._log, lane, self._urls)
         deliveries = 0
         while begun is not None:
-            delivered = await self._deliver_batch(batches, begun, lease, done) or await self._deliver(
+            delivered = await self._deliver_batch(batches, begun, lease, run.done) or await self._deliver(
                 lane, begun, lease
             )
             deliveries += 1
-            done += [result.task.track_id for result in delivered.results]
+            run.done += [result.task.track_id for result in delivered.results]
             ends_run = any(result.ends_run for result in delivered.results)
-            goes_on = not ends_run and deliveries < records and self._may_deliver(lease)
-            begun = await self._settle(lane, delivered, done if goes_on else None)
+            run.goes_on = not ends_run and deliveries < records and self._may_deliver(lease)
+            begun = await self._settle(lane, delivered, run)
             outcomes.update(result.outcome for result in delivered.results)
 
     def _may_deliver(self, lease: LeaseClock) -> bool:
@@ -161,10 +171,10 @@ class LaneRunner:
             logger.exception("delivery_failed", extra=lane.log_fields)
             return Result(begun, Outcome.FAILED, verdict_of_fault(error))
 
-    async def _settle(self, lane: Lane, delivered: Result | SentBatch, done: Sequence[int] | None) -> Begun:
+    async def _settle(self, lane: Lane, delivered: Result | SentBatch, run: _Run) -> Begun:
         """Settle what was delivered and, unless the run ends, begin the next delivery in the same unit."""
         try:
-            begun = await in_thread(self._settle_and_report, lane, delivered, done)
+            begun = await in_thread(self._settle_and_report, lane, delivered, run)
         except LeaseLostError:
             raise _FencedError from None
         self._on_settled(lane.did)
@@ -179,9 +189,7 @@ class LaneRunner:
         level = logging.DEBUG if result.outcome in EXPECTED_OUTCOMES else logging.WARNING
         logger.log(level, "settled", extra={**lane.log_fields, **_result_fields(result)})
 
-    def _settle_and_report(
-        self, lane: Lane, delivered: Result | SentBatch, done: Sequence[int] | None
-    ) -> Begun:
+    def _settle_and_report(self, lane: Lane, delivered: Result | SentBatch, run: _Run) -> Begun:
         """Settle, then update the host's row: in one thread, so that a cancelled run does both or neither.
 
         The lane is released with the last result, but not before its host's row shows what that says of the host.
@@ -190,9 +198,11 @@ class LaneRunner:
 
         def begin_or_release(settled: Settled) -> None:
             nonlocal begun
-            begun = self._begin(settled.connection, lane, settled.now, done) if done is not None else None
+            if any(result.is_answered for result in delivered.results):
+                run.succeeded_at = settled.now
+            begun = self._begin(settled.connection, lane, settled.now, run.done) if run.goes_on else None
             if begun is None and settled.report is None:
-                write_release(settled.connection, lane, settled.now)
+                write_release(settled.connection, lane, settled.now, run.succeeded_at)
 
         try:
             if isinstance(delivered, SentBatch):
@@ -206,7 +216,13 @@ class LaneRunner:
             self._hosts.record(report)
             if begun is None:
                 with suppress(LeaseLostError):  # then it is another relay's to release
-                    release(self._log.database, lane)
+                    release(self._log.database, lane, run.succeeded_at)
+        for result in delivered.results:
+            if result.outcome is Outcome.FAILED:
+                task = result.task
+                count_failure(
+                    self._log.database, lane.host, result.verdict, did=lane.did, track_id=task.track_id
+                )
         return begun
 
     async def _release_after_error(self, lane: Lane) -> None:

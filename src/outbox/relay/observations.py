@@ -11,7 +11,7 @@ from aggregates.track import Track
 from eventstore.prepared import Prepared
 from eventstore.unit_of_work import UnitOfWork
 from outbox.mirror.states import MirrorReason, TargetState
-from outbox.mirror.tables import NEVER, PAST, mirror_target
+from outbox.mirror.tables import NEVER, PAST, WELL, mirror_target
 from outbox.mirror.targets import CHANGE_TARGET, of_target
 from outbox.record.dag_cbor import Record, UnencodableError, encode
 from outbox.relay.delivery_task import DeliveryTask
@@ -27,6 +27,8 @@ CLEAN: Final[dict[str, Any]] = {
     "last_error": None,
     "conflict_cid": None,
     "conflict_body": None,
+    "cause": None,
+    **WELL,
 }
 """The columns of a target without a failure or a conflict."""
 _IS_THIS_VERIFICATION: Final = target.look_at == bindparam("verified_for")
@@ -94,6 +96,7 @@ def hold_conflict(unit: UnitOfWork, result: Result) -> None:
         **verification_columns(task),
         conflict_cid=remote.cid,
         conflict_body=encoded(remote.body),
+        **WELL,
     )
 
 
@@ -111,7 +114,7 @@ def record_verification(unit: UnitOfWork, result: Result) -> None:
     task, remote = result.task, result.remote
     values: dict[str, Any] = verification_columns(task, result.verify_at)
     if task.is_acked:  # earlier failures to verify no longer count
-        values |= {"attempts": 0, "failed_gen": 0, "last_error": None}
+        values |= {"attempts": 0, "failed_gen": 0, "last_error": None, "cause": None, **WELL}
     if result.outcome is Outcome.REBASED and remote is not None:
         if not _is_current(unit, task):
             return  # it is read again

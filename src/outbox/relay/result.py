@@ -45,6 +45,11 @@ class Result:
         return (self,)
 
     @property
+    def is_answered(self) -> bool:
+        """Whether the PDS answered as it should."""
+        return self.outcome not in {Outcome.FAILED, Outcome.CANCELLED}
+
+    @property
     def only_acknowledges(self) -> bool:
         """Whether to settle it means to acknowledge what was sent, and to append no event."""
         return (

@@ -21,6 +21,7 @@ from eventstore.event_log import EventLog
 from eventstore.prepared import pipelined
 from eventstore.unit_of_work import UnitOfWork
 from outbox.backoff import CAP_SECONDS, MAX_FUTILE_PAUSE_SECONDS, backoff
+from outbox.mirror.failure_causes import Cause, error_text
 from outbox.mirror.host_state import HostReport
 from outbox.mirror.hosts import changes_host
 from outbox.mirror.lanes import Lane, back_off, change_lane, lock_lane
@@ -137,9 +138,8 @@ def _settle_lane(
     if result.outcome is not Outcome.FAILED and not (is_calm and not limits):
         # the PDS answered, or nothing had to be sent: the account's whereabouts are not in doubt
         clear_probe(connection, lane.did, failures=0, **limits)
-    answered = result.outcome not in {Outcome.FAILED, Outcome.CANCELLED}
     again = is_repeated_server_error(connection, task, verdict)
-    report = HostReport.of(lane.host, lane.did, verdict, answered=answered, breaks_down_again=again)
+    report = HostReport.of(lane.host, lane.did, verdict, answered=result.is_answered, breaks_down_again=again)
     is_news = not (is_calm and report.says_nothing_new) and changes_host(connection, report, now)
     return Settled(connection, now, report if is_news else None)
 
@@ -208,10 +208,14 @@ def _was_uploaded_since_acknowledgement(task: DeliveryTask) -> bool:
 
 
 def _record_failure(unit: UnitOfWork, lane: Lane, task: DeliveryTask, verdict: Verdict) -> None:
+    error = error_text(verdict)
     failure: dict[str, Any] = {
-        "last_error": f"{verdict.error}: {verdict.message}",
+        "last_error": error,
         "failed_gen": task.gen,
         "attempts": task.attempts + 1,
+        "cause": Cause.of(lane.host, verdict).id,
+        "failing_since": task.failing_since or unit.now,
+        "first_error": task.first_error or error,
     }
     cap = MAX_CONTENDED_PAUSE_SECONDS if verdict is CONTENDED else CAP_SECONDS
     again_at = unit.now + max(backoff(task.attempts, cap=cap), verdict.requested_pause(unit.now))
@@ -232,12 +236,13 @@ def _record_failure(unit: UnitOfWork, lane: Lane, task: DeliveryTask, verdict: V
                 **failure,
             )
         case Kind.PACED:
-            paced = {**failure, "attempts": task.attempts}
+            paced = {**failure, "attempts": task.attempts, "failing_since": task.failing_since}
+            paced["first_error"] = task.first_error
             if task.is_open:
                 paced.update(state=TargetState.PACED, reason=MirrorReason.PACED, not_before=PAST)
             set_target(unit.connection, task, **paced)
         case Kind.SIGN_IN | Kind.INACTIVE | Kind.MOVED:
-            park(unit.connection, lane.did, verdict.kind, unit.now, run=lane)
+            park(unit.connection, lane.did, verdict.kind, unit.now, error=error, run=lane)
         case _ if _is_rejected(unit, lane, task, verdict):
             set_target(unit.connection, task, state=TargetState.REJECTED, reason=verdict.error, **failure)
         case _:
@@ -253,7 +258,8 @@ def _retry_later(
         failure["ever_sent"] = task.ever_sent
     set_target(unit.connection, task, **failure)
     if verdict.concerns_host:
-        back_off(unit.connection, lane.did, unit.now, at_least=verdict.requested_pause(unit.now))
+        pause = verdict.requested_pause(unit.now)
+        back_off(unit.connection, lane.did, unit.now, error=error_text(verdict), at_least=pause)
     schedule_probe(unit.connection, lane.did, unit.now)
 
 

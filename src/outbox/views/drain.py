@@ -1,6 +1,7 @@
 """Estimates how long it takes to deliver everything that waits, by the rate limits that PDSes have named."""
 
 import math
+from collections import Counter
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from datetime import datetime
@@ -10,7 +11,7 @@ from typing import Any, Final
 from sqlalchemy import ColumnElement, Connection, Select, and_, bindparam, case, func, select
 
 from outbox.mirror.lanes import is_backfill, is_open, lane_columns, latest_of, target_columns
-from outbox.mirror.states import LaneState
+from outbox.mirror.states import LaneState, MirrorReason
 from outbox.mirror.tables import mirror_lane, pds_host
 from outbox.mirror.targets import DELETE
 from outbox.pds.pacing import (
@@ -22,7 +23,10 @@ from outbox.pds.pacing import (
     LIVE_RESERVE,
     PUT_POINTS,
 )
+from outbox.views.overview import LANE_STATE
 
+DELIVERING: Final = (LaneState.READY.value, MirrorReason.BACKOFF.value)
+"""The shown states of lanes that are delivered, if only after a pause."""
 SECONDS_PER_RECORD: Final = 0.1
 """About what a record takes without a rate limit."""
 
@@ -57,11 +61,13 @@ class Allowance:
 
 @dataclass(frozen=True)
 class Drain:
-    """What waits, and for how many seconds; None while it waits for a person."""
+    """What waits, and for how many seconds; None while none of it is delivered, which is because it is `stalled_by`."""
 
     records: int
     points: int
     seconds: float | None
+    stalled_by: str | None = None
+    """The state of the lanes, as it is shown: of most of them, where they differ."""
 
 
 def seconds_to_drain(
@@ -92,7 +98,7 @@ def drain_of(connection: Connection, did: str, now: datetime) -> Drain:
 
 
 def drain_of_host(connection: Connection, host: str, now: datetime) -> Drain:
-    """Estimate for those accounts of a host whose lanes are ready and not paused."""
+    """Estimate for those accounts of a host that are delivered."""
     return _drain_of_lanes(connection.execute(_lanes(lane_columns.host), {"whose": host}).all(), now)
 
 
@@ -102,7 +108,8 @@ def _drain_of_lanes(rows: Sequence[Any], now: datetime) -> Drain:
     if not records:
         return Drain(0, 0, 0.0)
     if not any(row.records for row in able):
-        return Drain(records, points, None)
+        stalled = Counter(row.mirror_state for row in rows if row.records)
+        return Drain(records, points, None, stalled.most_common(1)[0][0])
     each = (
         seconds_to_drain(*_waiting([row]), _of_account(row, now), begins=_seconds_until(row, now))
         for row in able
@@ -112,7 +119,7 @@ def _drain_of_lanes(rows: Sequence[Any], now: datetime) -> Drain:
 
 
 def _is_able(row: Any) -> bool:
-    return row.state == LaneState.READY and not row.paused and not row.host_paused
+    return row.mirror_state in DELIVERING
 
 
 def _waiting(rows: Iterable[Any]) -> tuple[Backlog, Backlog]:
@@ -175,14 +182,14 @@ def _lanes(column: ColumnElement[str]) -> Select[Any]:
     return (
         select(
             waiting,
-            *(lane_columns[name] for name in ("host", "state", "paused")),
+            lane_columns.host,
+            LANE_STATE.label("mirror_state"),
             *(
                 lane_columns[f"{name}_{part}"]
                 for name in ("hour", "day")
                 for part in ("limit", "left", "reset")
             ),
             *(pds_host.c[f"budget_{part}"] for part in ("limit", "left", "reset", "seconds")),
-            pds_host.c.paused.label("host_paused"),
             may_begin.label("may_begin"),
         )
         .select_from(mirror_lane)

@@ -6,7 +6,17 @@ from sqlalchemy import ColumnElement, Select, and_, case, or_, select, union
 
 from outbox.mirror.states import TargetState
 from outbox.mirror.tables import HAS_FAILED, IS_TROUBLED, blob_job, mirror_lane, mirror_target
-from outbox.views.status import BLOB_WANTED, IS_ACKED, IS_OF_NEWEST, REASON, STATE, TARGETS_AT_WORK
+from outbox.views.status import (
+    BLOB_WANTED,
+    FAILING_SINCE,
+    FIRST_ERROR,
+    IS_ACKED,
+    IS_OF_NEWEST,
+    REASON,
+    STATE,
+    TARGETS_AT_WORK,
+    WAITS_UNTIL,
+)
 
 target: Final = mirror_target.c
 
@@ -14,13 +24,15 @@ _troubled: Final = select(target.track_id).where(IS_TROUBLED).subquery()
 _failed: Final = select(blob_job.c.track_id).where(HAS_FAILED).subquery()
 MAY_BE_FAILING: Final = target.track_id.in_(union(select(_troubled), select(_failed)))
 """Narrows the search down by indexes, however many records there are."""
-_CAN_BE_TRIED: Final = or_(
-    and_(~IS_ACKED, IS_OF_NEWEST, target.state.in_((TargetState.REJECTED, TargetState.BACKOFF))),
-    and_(BLOB_WANTED, blob_job.c.attempts > 0),
+_RECORD_CAN_BE_TRIED: Final = and_(
+    ~IS_ACKED, IS_OF_NEWEST, target.state.in_((TargetState.REJECTED, TargetState.BACKOFF))
 )
+_CAN_BE_TRIED: Final = or_(_RECORD_CAN_BE_TRIED, and_(BLOB_WANTED, blob_job.c.attempts > 0))
 RETRIABLE: Final = and_(MAY_BE_FAILING, _CAN_BE_TRIED)
 """Whether a retry may help; the others wait for a person, or have a time of their own."""
 FAILING: Final = and_(MAY_BE_FAILING, or_(_CAN_BE_TRIED, target.state == TargetState.HELD, target.detached))
+CAUSE: Final[ColumnElement[str]] = case((_RECORD_CAN_BE_TRIED, target.cause), else_=blob_job.c.cause)
+"""The cause of the last failure: of the record or, where it does not fail itself, of its upload."""
 PLACE: Final = 2 * target.track_id + case((target.former, 1), else_=0)
 """Orders by track, its former records after the current one."""
 
@@ -34,12 +46,18 @@ def has_error(name: str) -> ColumnElement[bool]:
     )
 
 
+def has_cause(cause: str) -> ColumnElement[bool]:
+    """Whether a record, or its upload, last failed for this cause."""
+    return CAUSE.in_((cause,))
+
+
 def failing(
     *,
     did: str | None = None,
     host: str | None = None,
     error: str | None = None,
     state: str | None = None,
+    cause: str | None = None,
     after: int = 0,
     limit: int,
 ) -> Select[Any]:
@@ -50,6 +68,7 @@ def failing(
             (target.did == did, did),
             (mirror_lane.c.host == host, host),
             (STATE.in_((state,)), state),
+            (CAUSE.in_((cause,)), cause),
         )
         if wanted is not None
     ]
@@ -63,6 +82,10 @@ def failing(
             STATE.label("mirror_state"),
             REASON.label("mirror_reason"),
             blob_job.c.last_error.label("blob_error"),
+            WAITS_UNTIL.label("waits_until"),
+            CAUSE.label("shown_cause"),
+            FAILING_SINCE.label("shown_failing_since"),
+            FIRST_ERROR.label("shown_first_error"),
         )
         .select_from(TARGETS_AT_WORK)
         .where(FAILING, after < PLACE, *conditions)

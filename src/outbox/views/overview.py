@@ -2,14 +2,15 @@
 
 from collections import defaultdict
 from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass, field
 from datetime import datetime
 from typing import Any, Final
 
-from sqlalchemy import Connection, bindparam, case, func, select
+from sqlalchemy import Connection, and_, bindparam, case, false, func, or_, select
 
 from outbox.mirror.lanes import host_open_at, is_open, lane_backfill_at, lane_due_at, latest_of
 from outbox.mirror.observe_only import is_observed
-from outbox.mirror.states import LaneState, MirrorReason, MirrorState
+from outbox.mirror.states import BreakerState, LaneState, MirrorReason, MirrorState
 from outbox.mirror.tables import mirror_lane, mirror_target, pds_host
 from outbox.mirror.targets import DELETE
 from outbox.views.status import IS_PAUSED, STATE, TARGETS_AT_WORK
@@ -18,28 +19,58 @@ lane: Final = mirror_lane.c
 target: Final = mirror_target.c
 host: Final = pds_host.c
 
+_HOST_FAILS: Final = func.coalesce(host.failures > 0, false())
+IS_PDS_AWAY: Final = or_(
+    func.coalesce(host.breaker == BreakerState.OPEN, false()), and_(_HOST_FAILS, lane.failures > 0)
+)
+"""Whether the lane's PDS did not answer the last time: its breaker is open, or the lane failed there as did the host."""
 LANE_STATE: Final = case(
     (lane.state != LaneState.READY, lane.state),
     (IS_PAUSED, MirrorReason.PAUSED.value),
     (is_observed(), MirrorReason.RESTORED.value),
+    (IS_PDS_AWAY, MirrorReason.PDS_AWAY.value),
+    (lane.failures > 0, MirrorReason.BACKOFF.value),
     else_=LaneState.READY.value,
 )
-"""The lane's state as it is shown: `paused` and `restored` stand for a ready lane that is sent nothing."""
+"""The lane's state as it is shown: a ready lane is `paused` or `restored` where it is sent nothing, and `pds_away` or
+in `backoff` where it was tried in vain."""
+AT_WORK: Final = (LaneState.READY.value, MirrorReason.PDS_AWAY.value, MirrorReason.BACKOFF.value)
+"""The shown states of lanes that the relay delivers, or tries to."""
+FAILING_SINCE: Final = func.coalesce(lane.failing_since, case((IS_PDS_AWAY, host.failing_since)))
+FIRST_ERROR: Final = func.coalesce(lane.first_error, case((IS_PDS_AWAY, host.first_error)))
+"""Of the lane or, where its PDS is away and the lane itself was not tried yet, of its host."""
 CLASS: Final = case((target.desired_op == DELETE, "delete"), (target.backfill, "backfill"), else_="edit")
 LANES_OF_HOSTS: Final = mirror_lane.outerjoin(pds_host, host.host == lane.host)
 
 
+_SHOWN: Final = (
+    LANE_STATE.label("mirror_state"),
+    FAILING_SINCE.label("shown_failing_since"),
+    FIRST_ERROR.label("shown_first_error"),
+)
+
+
 def lanes(
-    connection: Connection, *, at: str | None, state: str | None, after: str, limit: int
+    connection: Connection,
+    *,
+    at: str | None,
+    state: str | None,
+    after: str,
+    limit: int,
+    did: str | None = None,
 ) -> Sequence[Any]:
     """Return lanes with their `mirror_state`, ordered by DID; `at` filters by host."""
     conditions = [
         condition
-        for condition, wanted in ((lane.host == at, at), (LANE_STATE.in_((state,)), state))
+        for condition, wanted in (
+            (lane.host == at, at),
+            (LANE_STATE.in_((state,)), state),
+            (lane.did == did, did),
+        )
         if wanted is not None
     ]
     return connection.execute(
-        select(mirror_lane, LANE_STATE.label("mirror_state"))
+        select(mirror_lane, *_SHOWN)
         .select_from(LANES_OF_HOSTS)
         .where(lane.did > after, *conditions)
         .order_by(lane.did)
@@ -68,17 +99,33 @@ def waiting_in(connection: Connection, dids: Iterable[str]) -> Mapping[str, dict
     return found
 
 
-def lanes_at(connection: Connection, origins: Iterable[str]) -> Mapping[str, dict[str, int]]:
-    """Count the lanes of each of these hosts, by state."""
-    found: dict[str, dict[str, int]] = defaultdict(dict)
+@dataclass
+class LanesOfHost:
+    """The lanes of a host, counted by state, and when its PDS last answered a delivery as it should."""
+
+    by_state: dict[str, int] = field(default_factory=dict)
+    last_success_at: datetime | None = None
+
+
+def lanes_at(connection: Connection, origins: Iterable[str]) -> Mapping[str, LanesOfHost]:
+    """Return what the lanes of each of these hosts amount to."""
+    found: dict[str, LanesOfHost] = defaultdict(LanesOfHost)
     rows = connection.execute(
-        select(lane.host, LANE_STATE.label("mirror_state"), func.count())
+        select(
+            lane.host,
+            LANE_STATE.label("mirror_state"),
+            func.count().label("lanes"),
+            func.max(lane.last_success_at).label("last_success_at"),
+        )
         .select_from(LANES_OF_HOSTS)
         .where(lane.host.in_(list(origins)))
         .group_by(lane.host, "mirror_state")
     )
-    for origin, state, number in rows:
-        found[origin][state] = number
+    for row in rows:
+        of_host = found[row.host]
+        of_host.by_state[row.mirror_state] = row.lanes
+        known = [time for time in (of_host.last_success_at, row.last_success_at) if time is not None]
+        of_host.last_success_at = max(known, default=None)
     return found
 
 
@@ -110,7 +157,7 @@ def waiting_by_class(connection: Connection, did: str) -> dict[str, int]:
 _LANE: Final = (
     select(
         mirror_lane,
-        LANE_STATE.label("mirror_state"),
+        *_SHOWN,
         latest_of(lane_due_at(), host_open_at()).label("live_at"),
         latest_of(lane_backfill_at(), host_open_at()).label("backfill_from"),
     )

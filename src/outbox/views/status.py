@@ -53,6 +53,10 @@ class Mirror:
     last_error: str | None
     attempts: int
     blob_error: str | None
+    failing_since: datetime | None = None
+    first_error: str | None = None
+    last_success_at: datetime | None = None
+    """When the PDS last confirmed the record."""
     left: tuple["Mirror", ...] = ()
     """The track's former records that are still to be deleted."""
 
@@ -72,6 +76,9 @@ IS_ACKED: Final = target.desired_gen <= target.acked_gen
 IS_OF_NEWEST: Final = target.failed_gen >= target.desired_gen
 """Whether the last failure was of the newest generation."""
 BLOB_WANTED: Final = func.coalesce(blob_job.c.requested | blob_job.c.again, false())
+FAILING_SINCE: Final = func.coalesce(target.failing_since, case((BLOB_WANTED, blob_job.c.failing_since)))
+FIRST_ERROR: Final = func.coalesce(target.first_error, case((BLOB_WANTED, blob_job.c.first_error)))
+"""Of the record or, where it does not fail itself, of its upload."""
 IS_PAUSED: Final = lane.paused | func.coalesce(host.paused, false())
 WAITS_FOR_SUCCESSOR: Final = and_(target.former, target.cleared_gen < target.desired_gen)
 
@@ -142,6 +149,9 @@ MIRROR_COLUMNS: Final = (
     WAITS_UNTIL.label("waits_until"),
     lane.probe_at.label("lane_probe_at"),
     blob_job.c.last_error.label("blob_error"),
+    FAILING_SINCE.label("failing_since"),
+    FIRST_ERROR.label("first_error"),
+    target.acked_at.label("last_success_at"),
 )
 """What `mirrors_in` reads of TARGETS_AT_WORK beside the `did`, `rkey` and `track_id`, with names that no column of `tracks` has."""
 IS_SHOWN: Final = or_(~target.former, target.acked_gen < target.desired_gen)
@@ -209,6 +219,9 @@ def _mirror(row: Any) -> Mirror:
         last_error=row.last_error,
         attempts=row.attempts,
         blob_error=row.blob_error,
+        failing_since=row.failing_since,
+        first_error=row.first_error,
+        last_success_at=row.last_success_at,
     )
 
 

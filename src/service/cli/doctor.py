@@ -79,17 +79,20 @@ def _of_database(settings: Settings) -> Checks:
 
 
 def _of_log(log: EventLog, settings: Settings) -> Checks:
+    away: set[str] = set()  # the PDSes that do not answer now
     for name, examination in (
         ("restore", lambda: doctor_database.restores(log, settings)),
         ("keys", lambda: doctor_database.keys(log, settings)),
-        ("accounts", lambda: doctor_database.accounts(log)),
+        (
+            "PDSes",
+            lambda: doctor_outside.outside(
+                settings, doctor_outside.hosts(log.database), _any_account(log), away
+            ),
+        ),
+        ("accounts", lambda: doctor_database.accounts(log, away)),
         ("records", lambda: doctor_database.records(log)),
         ("drift", lambda: doctor_database.scans(log, settings)),
         ("clock", lambda: doctor_outside.clock_of(log.database)),
-        (
-            "PDSes",
-            lambda: doctor_outside.outside(settings, doctor_outside.hosts(log.database), _any_account(log)),
-        ),
     ):
         yield from run_check(name, examination, "check the log of the service")
 

@@ -19,6 +19,16 @@ SECTIONS: Final[dict[str, tuple[tuple[str, str, str], ...]]] = {
             "log:history",
             "Show who changed TRACK, when and how, and whether it reached the PDS; oldest first.",
         ),
+        (
+            "status",
+            "status:status",
+            "Show since when hosts fail and what waits there; of a HOST its accounts, of a DID its lane and failing records.",
+        ),
+        (
+            "failures",
+            "status:failures",
+            "Show why requests to PDSes fail, by cause; of a cause or an account, the records that fail.",
+        ),
         ("verify", "verify:verify", "Compare derived data with the log, all of it or one part."),
         (
             "plan",

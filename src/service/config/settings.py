@@ -120,6 +120,10 @@ class Settings(BaseSettings):
     admin_dids: Annotated[tuple[Annotated[str, AfterValidator(did)], ...], *List] = Field(
         (), description="Accounts that may use `/ops` and read the audit of every account."
     )
+    operator_dids: Annotated[tuple[Annotated[str, AfterValidator(did)], ...], *List] = Field(
+        (),
+        description="Accounts that may read `/ops` and the audit of every account, and change nothing. ADMIN_DIDS may, too.",
+    )
     cors_origins: Annotated[tuple[Origin, ...], *List] = Field(
         (), description="Origins whose pages may call the API with a person's cookie."
     )

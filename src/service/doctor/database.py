@@ -1,9 +1,10 @@
 """Checks of the database: schema, read models, restores, keys, accounts, records, scans."""
 
-from datetime import timedelta
+from collections.abc import Collection
+from datetime import datetime, timedelta
 from typing import Final
 
-from sqlalchemy import Connection, func, select
+from sqlalchemy import Connection, and_, case, func, select
 
 from eventstore.errors import PooledConnectionError
 from eventstore.event_log import EventLog
@@ -13,11 +14,12 @@ from identity.errors import DecryptionError
 from identity.sessions.encryption import Cipher
 from identity.sessions.session_store import PURPOSE, pds_session
 from outbox.mirror.observe_only import observed_accounts
-from outbox.mirror.states import LaneState, MirrorState
+from outbox.mirror.states import LaneState, MirrorReason, MirrorState
 from outbox.mirror.tables import PAST, delivery_attempt, mirror_lane, repo_scan
 from outbox.pds.verdict import Kind
 from outbox.relay.journal import ACKNOWLEDGING
-from outbox.views.overview import LANE_STATE, LANES_OF_HOSTS
+from outbox.views.causes import causes
+from outbox.views.overview import AT_WORK, LANE_STATE, LANES_OF_HOSTS
 from outbox.views.status import STATE, TARGETS_AT_WORK
 from replay.reconcile.scan import IS_SCANNED
 from service.config.secret_keys import known_secret_keys
@@ -140,12 +142,14 @@ def keys(log: EventLog, settings: Settings) -> Checks:
         yield ok("keys", f"they decrypt all {len(sealed)} logins")
 
 
-def accounts(log: EventLog) -> Checks:
-    """Check that few accounts wait for a sign-in."""
+def accounts(log: EventLog, away: Collection[str]) -> Checks:
+    """Check that few accounts wait for a sign-in; those whose PDS was found `away` are not at work."""
+    is_away = and_(LANE_STATE.in_(AT_WORK), mirror_lane.c.host.in_(list(away)))
+    state = case((is_away, MirrorReason.PDS_AWAY.value), else_=LANE_STATE)
     with log.database.read() as connection:
         states: dict[str, int] = dict(
             connection.execute(
-                select(LANE_STATE.label("mirror_state"), func.count(mirror_lane.c.did))
+                select(state.label("mirror_state"), func.count(mirror_lane.c.did))
                 .select_from(LANES_OF_HOSTS)
                 .where(mirror_lane.c.host != "")
                 .group_by("mirror_state")
@@ -177,6 +181,7 @@ def records(log: EventLog) -> Checks:
             ).all()
         )
         failed, attempts = _attempts(connection, now - FAILURE_WINDOW)
+        last = _last_cause(connection, now)
     age = now - since if since is not None else timedelta()
     waiting = f"{states.get(MirrorState.PENDING, 0)} pending, the oldest for {age.total_seconds():.0f} s"
     if age > MAX_PENDING_AGE:
@@ -189,9 +194,9 @@ def records(log: EventLog) -> Checks:
             f"{rejected} records",
             "`GET /ops/failures` says why; `mastertape redrive` retries them",
         )
-    share = f"{failed} of {attempts} attempts of the last hour failed"
+    share = f"{failed} of {attempts} attempts of the last hour failed{last}"
     if attempts and failed > MAX_FAILED_SHARE * attempts:
-        yield warn("failures", share, "`GET /ops/failures` and `GET /ops/hosts` say where")
+        yield warn("failures", share, "`mastertape failures` says why, `mastertape status` says where")
     else:
         yield ok("failures", share)
 
@@ -230,6 +235,14 @@ def _decrypts(cipher: Cipher, did: str, sealed: bytes) -> bool:
     except DecryptionError:
         return False
     return True
+
+
+def _last_cause(connection: Connection, now: datetime) -> str:
+    found = causes(connection, now, limit=1)
+    if not found or found[0].row.last_seen_at <= now - FAILURE_WINDOW:
+        return ""
+    row = found[0].row
+    return f", the last one with {row.error} at {row.host}, which began {row.first_seen_at:%Y-%m-%d %H:%M:%S} UTC"
 
 
 def _attempts(connection: Connection, since: object) -> tuple[int, int]:

@@ -5,6 +5,7 @@ import io
 import secrets
 import shutil
 from collections.abc import Sequence
+from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from email.utils import parsedate_to_datetime
 from typing import Final
@@ -15,7 +16,7 @@ from sqlalchemy import func, select
 from eventstore.database import Database
 from identity.errors import IdentityError
 from identity.resolution.resolver import Resolver
-from outbox.mirror.tables import mirror_lane
+from outbox.mirror.tables import mirror_lane, pds_host
 from service.config.settings import Settings
 from service.doctor.checks import Check, Checks, fail, ok, warn
 from service.wiring.identity import pds_http_client
@@ -30,6 +31,8 @@ MAX_CONCURRENT_REQUESTS: Final = 8
 RESPONSE_TIMEOUT_SECONDS: Final = 5.0
 CLOCK_WARN: Final = timedelta(seconds=5)
 CLOCK_FAIL: Final = timedelta(minutes=5)
+AWAY: Final = "its accounts wait, others are not affected"
+FAILS: Final = "`mastertape failures` says why; the relay tries again by itself"
 HEALTH: Final = "/xrpc/_health"
 MEGABYTE: Final = 2**20
 
@@ -75,46 +78,75 @@ def clock_of(database: Database) -> Checks:
     yield _clock("clock of the database", there - datetime.now(UTC))
 
 
-def hosts(database: Database) -> Sequence[str]:
+@dataclass(frozen=True)
+class KnownHost:
+    """A PDS, and what deliveries have shown of it."""
+
+    origin: str
+    failing_since: datetime | None
+    last_success_at: datetime | None
+
+    @property
+    def since(self) -> str:
+        """Since when it fails, as far as deliveries show."""
+        known = (("failing since", self.failing_since), ("last success", self.last_success_at))
+        return "".join(f"; {what} {at:%Y-%m-%d %H:%M:%S} UTC" for what, at in known if at is not None)
+
+
+def hosts(database: Database) -> Sequence[KnownHost]:
     """Return the PDSes with the most accounts."""
-    lane = mirror_lane.c
+    lane, host = mirror_lane.c, pds_host.c
     busiest = (
-        select(lane.host).where(lane.host != "").group_by(lane.host).order_by(func.count().desc(), lane.host)
+        select(lane.host, host.failing_since, func.max(lane.last_success_at).label("last_success_at"))
+        .outerjoin(pds_host, host.host == lane.host)
+        .where(lane.host != "")
+        .group_by(lane.host, host.failing_since)
+        .order_by(func.count().desc(), lane.host)
     )
     with database.read() as connection:
-        return connection.scalars(busiest.limit(MAX_HOSTS)).all()
+        rows = connection.execute(busiest.limit(MAX_HOSTS)).all()
+    return [KnownHost(row.host, row.failing_since, row.last_success_at) for row in rows]
 
 
-def outside(settings: Settings, origins: Sequence[str], did: str | None) -> Checks:
-    """Check that the PDSes respond and agree on the time, and that the directory resolves one account."""
-    return iter(asyncio.run(_outside(settings, origins, did)))
+def outside(settings: Settings, known: Sequence[KnownHost], did: str | None, away: set[str]) -> Checks:
+    """Check that the PDSes respond and agree on the time, and that the directory resolves one account.
+
+    Adds the origins of those that do not answer to `away`.
+    """
+    return iter(asyncio.run(_outside(settings, known, did, away)))
 
 
-async def _outside(settings: Settings, origins: Sequence[str], did: str | None) -> list[Check]:
+async def _outside(
+    settings: Settings, known: Sequence[KnownHost], did: str | None, away: set[str]
+) -> list[Check]:
     limit = asyncio.Semaphore(MAX_CONCURRENT_REQUESTS)
     async with pds_http_client(settings) as http:
 
-        async def one(origin: str) -> list[Check]:
+        async def one(host: KnownHost) -> list[Check]:
             async with limit:
-                return await _host(http, origin)
+                return await _host(http, host, away)
 
-        checks = [each for found in await asyncio.gather(*map(one, origins)) for each in found]
+        checks = [each for found in await asyncio.gather(*map(one, known)) for each in found]
         if did is not None:
             checks.append(await _directory(Resolver(settings.plc_url, settings.dev_origins, http), did))
     return checks
 
 
-async def _host(http: httpx.AsyncClient, origin: str) -> list[Check]:
-    name = f"PDS {origin}"
+async def _host(http: httpx.AsyncClient, host: KnownHost, away: set[str]) -> list[Check]:
+    origin, name = host.origin, f"PDS {host.origin}"
     try:
         reply = await http.get(origin + HEALTH, timeout=RESPONSE_TIMEOUT_SECONDS)
     except (httpx.HTTPError, httpx.InvalidURL) as error:
         reason = str(error) or type(error).__name__
-        return [warn(name, f"does not answer: {reason}", "its accounts wait, others are not affected")]
+        away.add(origin)
+        return [warn(name, f"does not answer: {reason}{host.since}", AWAY)]
     if reply.is_server_error:
-        return [warn(name, f"answers {reply.status_code}", "its accounts wait, others are not affected")]
+        away.add(origin)
+        return [warn(name, f"answers {reply.status_code}{host.since}", AWAY)]
     clock = _date_of(reply)
     off = [] if clock is None else [_clock(f"clock of {origin}", clock - datetime.now(UTC))]
+    if host.failing_since is not None:
+        return [warn(name, f"answers, but not to deliveries{host.since}", FAILS), *off]
     return [ok(name, "answers"), *off]
 
 

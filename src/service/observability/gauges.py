@@ -11,11 +11,12 @@ from aggregates.track import Track
 from eventstore.event_log import EventLog
 from outbox.mirror.host_state import breaker_state
 from outbox.mirror.lanes import host_open_at, is_open, lane_due_at, latest_of
-from outbox.mirror.states import BreakerState, LaneState, MirrorState
+from outbox.mirror.states import BreakerState, MirrorState
 from outbox.mirror.tables import mirror_lane, mirror_target, pds_host
-from outbox.views.overview import CLASS, LANE_STATE, LANES_OF_HOSTS
+from outbox.views.overview import AT_WORK, CLASS, LANE_STATE, LANES_OF_HOSTS
 from outbox.views.status import BLOB_WANTED, STATE, TARGETS_AT_WORK
 from projections.history import history
+from service.observability.failing import failing
 from service.observability.readiness import outdated_projections
 
 MAX_HOSTS: Final = 100
@@ -40,6 +41,7 @@ def gauges(log: EventLog) -> Iterator[GaugeMetricFamily]:
         yield _counted("mirror_lanes", "Accounts, by the state of their lane.", _lanes(connection))
         yield _budgets(connection, now)
         yield _breakers(connection, now)
+        yield from failing(connection, now)
     yield _lag(log)
 
 
@@ -91,7 +93,7 @@ def _oldest(connection: Connection, now: datetime) -> GaugeMetricFamily:
 
 def _oldest_due(connection: Connection, now: datetime) -> GaugeMetricFamily:
     due_at = latest_of(lane_due_at(), host_open_at())
-    nothing_waits = (mirror_lane.c.lease_until <= now, due_at <= now, LANE_STATE == LaneState.READY)
+    nothing_waits = (mirror_lane.c.lease_until <= now, due_at <= now, LANE_STATE.in_(AT_WORK))
     oldest = connection.scalar(select(func.min(due_at)).select_from(LANES_OF_HOSTS).where(*nothing_waits))
     found = GaugeMetricFamily(
         "mirror_oldest_due_seconds",

@@ -15,6 +15,7 @@ from eventstore.envelope import Envelope, Via
 from eventstore.idempotency.lock import running_request
 from eventstore.idempotency.results import RESULT_TTL, idempotency
 from identity.accounts.credentials import credential
+from outbox.mirror.failure_causes import prune_causes
 from outbox.pds.client import Pds
 from outbox.relay.retention import prune_attempts
 from outbox.repo.reads import PacedReads
@@ -96,9 +97,9 @@ def delete_ended_credentials(container: Container) -> None:
 
 
 def prune_journal(container: Container) -> None:
-    """Delete delivery attempts that no record or report still needs."""
-    pruned = prune_attempts(container.database)
-    logger.info("journal_pruned", extra={"attempts": pruned})
+    """Delete delivery attempts and causes of failures that no record or report still needs."""
+    pruned, causes = prune_attempts(container.database), prune_causes(container.database)
+    logger.info("journal_pruned", extra={"attempts": pruned, "causes": causes})
 
 
 def refresh_idle_logins(container: Container) -> None:

@@ -60,7 +60,8 @@ def identity_parts(
         oauth=OAuthGrants(flows, keys),
         on_refresh=on_refresh,
     )
-    accounts, credentials = Accounts(database), Credentials(database, admin_dids=settings.admin_dids)
+    accounts = Accounts(database)
+    credentials = Credentials(database, admin_dids=settings.admin_dids, operator_dids=settings.operator_dids)
     sign_ins = SignIns(log, http, sessions=sessions, accounts=accounts, credentials=credentials)
     app = oauth_app(settings.base_url, settings.oauth_scope, keys)
     return IdentityParts(

@@ -5,6 +5,7 @@
 | `OPEN` | anybody; what they are shown may depend on who they are |
 | `OWN` | who is signed in, about their own account; a token of scope `write` where it changes something |
 | `TRACK` | the track's owner alone; admins may read, where the method is GET |
+| `OPERATOR` | one of OPERATOR_DIDS or ADMIN_DIDS with a token of scope `operator`, or of the latter with `admin` |
 | `ADMIN` | one of ADMIN_DIDS with a token of scope `admin` |
 | `THING` | who is signed in, of their own things only: those of others are not found |
 
@@ -23,6 +24,7 @@ class Who(StrEnum):
     OPEN = "open"
     OWN = "own"
     TRACK = "track"
+    OPERATOR = "operator"
     ADMIN = "admin"
     THING = "thing"
 
@@ -33,7 +35,7 @@ class Row:
     body: dict[str, Any] = field(default_factory=dict)
 
 
-OPEN, OWN, TRACK, ADMIN, THING = (Row(who) for who in Who)
+OPEN, OWN, TRACK, OPERATOR, ADMIN, THING = (Row(who) for who in Who)
 
 ROUTES = {
     "GET /tracks": OPEN,
@@ -71,11 +73,11 @@ ROUTES = {
     "POST /me/disconnect": OWN,
     "GET /me/migrate-to-pds": OWN,
     "POST /me/migrate-to-pds": Row(Who.OWN, {"json": {}}),
-    "GET /ops/lanes": ADMIN,
+    "GET /ops/lanes": OPERATOR,
     "POST /ops/lanes": Row(Who.ADMIN, OPERATION),
-    "GET /ops/hosts": ADMIN,
+    "GET /ops/hosts": OPERATOR,
     "POST /ops/hosts": Row(Who.ADMIN, OPERATION),
-    "GET /ops/failures": ADMIN,
+    "GET /ops/failures": OPERATOR,
     "POST /ops/failures": Row(Who.ADMIN, OPERATION),
     "POST /ops/tracks/{track_id}/takedown": Row(Who.ADMIN, {"json": {"reason": "r"}}),
     "GET /auth/tokens": OWN,

@@ -9,13 +9,13 @@ import pytest
 from sqlalchemy import select
 
 from eventstore.schema import metadata
-from identity.accounts.credentials import Scope
+from identity.accounts.credentials import CredentialKind, Scope
 from tests.api.auth.route_table import READS_THOUGH_POST, ROUTES, Who, of
 from tests.api.world import refusal, upload
 
 USE = {"last_used_at"}
 """What a refused request may change: when a token was used."""
-CLOSED = of(Who.OWN, Who.TRACK, Who.ADMIN, Who.THING)
+CLOSED = of(Who.OWN, Who.TRACK, Who.OPERATOR, Who.ADMIN, Who.THING)
 METHODS = ("get", "post", "put", "patch", "delete")
 
 
@@ -55,7 +55,13 @@ def rows(world):
 
 def send(client, route, track, headers=None):
     method, path = route.split(" ")
-    names = {"track_id": track["id"], "token_id": "0" * 16, "cid": "bafkreia", "extension": "mp3", "artist": "alice.test"}
+    names = {
+        "track_id": track["id"],
+        "token_id": "0" * 16,
+        "cid": "bafkreia",
+        "extension": "mp3",
+        "artist": "alice.test",
+    }
     at_once = {"Prefer": "wait=0", **(headers or {})}
     return client.request(method, path.format(**names), headers=at_once, **ROUTES[route].body)
 
@@ -103,6 +109,7 @@ def test_an_expired_token_is_refused(refused, world):
     [
         (Who.TRACK, (403, "not_owner")),
         (Who.THING, (404, "not_found")),
+        (Who.OPERATOR, (403, "scope_required")),
         (Who.ADMIN, (403, "scope_required")),
     ],
 )
@@ -132,11 +139,24 @@ def test_a_token_that_may_only_read_changes_nothing(refused, world):
     refused([route for route in CLOSED if not may_read(route)], (403, "scope_required"), reader.headers)
 
 
+def test_an_operator_changes_nothing(refused, world):
+    operator = world.sign_in("operator", scope=Scope.OPERATOR, kind=CredentialKind.API)
+    refused([route for route in CLOSED if not may_read(route)], (403, "scope_required"), operator.headers)
+    refused([route for route in of(Who.TRACK) if may_read(route)], (403, "not_owner"), operator.headers)
+
+
 @pytest.mark.parametrize(
     ("name", "scope"), [("admin", Scope.WRITE), ("admin", Scope.READ), ("alice", Scope.ADMIN)]
 )
 def test_only_an_admin_with_a_token_for_it_operates(refused, world, name, scope):
-    refused(of(Who.ADMIN), (403, "scope_required"), world.sign_in(name, scope=scope).headers)
+    refused(of(Who.OPERATOR, Who.ADMIN), (403, "scope_required"), world.sign_in(name, scope=scope).headers)
+
+
+@pytest.mark.parametrize(
+    ("name", "scope"), [("operator", Scope.WRITE), ("operator", Scope.READ), ("alice", Scope.OPERATOR)]
+)
+def test_only_an_operator_with_a_token_for_it_reads_of_all(refused, world, name, scope):
+    refused(of(Who.OPERATOR), (403, "scope_required"), world.sign_in(name, scope=scope).headers)
 
 
 @pytest.mark.parametrize(

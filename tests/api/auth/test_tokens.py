@@ -130,6 +130,18 @@ def test_only_a_session_of_scope_admin_creates_admin_tokens(client, world, alice
     assert client.get("/ops/hosts", headers=bearer(token)).status_code == 200
 
 
+def test_an_operators_session_creates_tokens_that_only_read_and_they_create_none(client, world):
+    operator, ordinary = world.sign_in("operator", scope=Scope.OPERATOR), world.sign_in("operator")
+    assert refusal(issue(client, ordinary, scope="operator")) == (403, "scope_required")
+    for scope in ("write", "admin"):
+        assert refusal(issue(client, operator, scope=scope)) == (403, "scope_required")
+    assert issue(client, operator, scope="read").status_code == 201
+    token = issue(client, operator, scope="operator").json()["token"]
+    assert client.get("/ops/hosts", headers=bearer(token)).status_code == 200
+    again = client.post("/auth/tokens", json={"name": "x", "scope": "read"}, headers=bearer(token))
+    assert refusal(again) == (403, "scope_required")
+
+
 @ON_SQLITE
 @pytest.mark.parametrize(
     ("body", "expected"),

@@ -21,6 +21,7 @@ from identity.errors import (
     BadCredentialsError,
     IdentityUnreachableError,
     NotAnAdminError,
+    NotAnOperatorError,
     UnknownIdentityError,
 )
 from identity.resolution.resolver import Identity
@@ -73,9 +74,21 @@ def test_only_an_admin_signs_in_as_admin_and_for_twelve_hours_at_most(signed, ad
     assert not Credentials(database).authenticate(signed_in.token).admin
 
 
-def sign_in_as_admin(made, account):
+def sign_in_as_admin(made, account, scope=Scope.ADMIN):
     password = SecretStr(account.app_password)
-    return made.sign_in(account.did, password, by=by, scope=Scope.ADMIN, expires_in=timedelta(days=30))
+    return made.sign_in(account.did, password, by=by, scope=scope, expires_in=timedelta(days=30))
+
+
+def test_only_an_operator_signs_in_as_one_and_every_admin_is_one(signed, admins, database, pds_account):
+    with pytest.raises(NotAnOperatorError):
+        run(signed, lambda made: sign_in_as_admin(made, pds_account, Scope.OPERATOR))
+    admins.append(pds_account.did)
+    signed_in = run(signed, lambda made: sign_in_as_admin(made, pds_account, Scope.OPERATOR))
+    assert signed_in.expires_in == timedelta(hours=12)
+    for of in ({"admin_dids": [pds_account.did]}, {"operator_dids": [pds_account.did]}):
+        principal = Credentials(database, **of).authenticate(signed_in.token)
+        assert (principal.operator, principal.admin, principal.may(Scope.WRITE)) == (True, False, False)
+    assert not Credentials(database).authenticate(signed_in.token).operator
 
 
 @pytest.mark.parametrize("spelled", ["{handle}", "@{handle}", "{did}"])

@@ -149,7 +149,9 @@ async def test_accounts_that_may_be_back_are_probed(desk: Rig) -> None:
     desk.sign_in(BOB)
     desk.upload(1)
     with desk.database.write() as connection:
-        park(connection, desk.did, Kind.INACTIVE, desk.database.now(connection))
+        park(
+            connection, desk.did, Kind.INACTIVE, desk.database.now(connection), error="AccountDeactivated: x"
+        )
         park_lane(connection, BOB)  # for this one only a sign-in helps
     assert count(desk.database, Action.PROBE, Selector(host=desk.pds.url)) == 1
     assert perform(desk.log, Action.PROBE, Selector(host=desk.pds.url), OPERATOR) == 1

@@ -87,7 +87,7 @@ def test_an_account_that_waits_for_a_person_has_no_time_to_drain(
     database: Database, clock: Clock, columns: dict
 ) -> None:
     did = add_lane(database, 1, **columns)
-    assert drain(database, did, clock) == Drain(1, 3, None)
+    assert drain(database, did, clock) == Drain(1, 3, None, columns.get("state", "paused"))
 
 
 def test_a_paused_host_and_an_account_that_never_signed_in_have_no_time_to_drain(
@@ -99,7 +99,7 @@ def test_a_paused_host_and_an_account_that_never_signed_in_have_no_time_to_drain
         wake_lane(connection, "did:plc:new", clock())
         add_target(connection, "did:plc:new", 7)
     assert drain(database, did, clock).seconds is None
-    assert drain(database, "did:plc:new", clock) == Drain(1, 3, None)
+    assert drain(database, "did:plc:new", clock) == Drain(1, 3, None, "auth_required")
 
 
 def test_an_account_waits_for_its_pause_its_budget_and_its_host(database: Database, clock: Clock) -> None:

@@ -8,7 +8,7 @@ from click.testing import CliRunner
 from sqlalchemy import select, update
 
 from outbox.mirror.lanes import resume_lane
-from outbox.mirror.tables import mirror_lane, mirror_target
+from outbox.mirror.tables import NEVER, mirror_lane, mirror_target
 from projections.audit import AuditFilter, audit_page
 from projections.history import HistoryEntry
 from service.cli.main import main
@@ -77,8 +77,19 @@ def test_an_account_or_a_host_is_paused_and_resumed(typed: Type, tape: Container
         lane_paused = connection.scalar(select(mirror_lane.c.paused))
     assert lane_paused is (name == ALICE)
     assert typed("pause", name).output == "0 accounts paused\n"
-    assert typed("resume", name).output == "1 account resumed\n"
-    assert [row[0] for row in written(tape)] == ["pause", "pause", "resume"]
+    assert (
+        typed("resume", name, "--dry-run").output
+        == "1 account would be resumed; what waits for 1 account would be sent at once\n"
+    )
+    assert typed("resume", name).output == "1 account resumed; what waits for 1 account is sent at once\n"
+    again = "0 accounts resumed; what waits for 1 account is sent at once\n"
+    assert (
+        typed("resume", name).output == again
+    )  # it was not paused, and does not wait for its breaker any more
+    with tape.database.write() as connection:
+        connection.execute(update(mirror_lane).values(due_at=NEVER))
+    assert typed("resume", name).output == "0 accounts resumed; nothing is to be sent at once\n"
+    assert [row[0] for row in written(tape)] == ["pause", "pause", *["resume"] * 3]
 
 
 @pytest.mark.parametrize("command", ["pause", "resume"])
@@ -90,3 +101,10 @@ def test_an_unknown_account_or_host_is_an_error(
     assert result.exit_code == 1
     assert "nothing is known of" in result.output
     assert written(tape) == []
+
+
+def test_records_are_redriven_by_cause(typed: Type, tape: Container) -> None:
+    with tape.database.write() as connection:
+        connection.execute(update(mirror_target).values(cause="abc"))
+    assert typed("redrive", "--cause", "other").output == "0 records will be tried again\n"
+    assert typed("redrive", "--cause", "abc").output == "1 record will be tried again\n"

@@ -34,6 +34,7 @@ DEFAULTS = {
     "oauth_keys": None,
     "app_password_login": True,
     "admin_dids": (),
+    "operator_dids": (),
     "cors_origins": (),
     "supporters_url": None,
     "relay": True,

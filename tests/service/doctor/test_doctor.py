@@ -8,16 +8,18 @@ from pathlib import Path
 
 import pytest
 from click.testing import CliRunner
-from sqlalchemy import insert, text
+from sqlalchemy import insert, text, update
 
 from devpds.server import DevPds, free_port
 from eventstore.restore_detection import mark_restored
 from identity.sessions.encryption import Cipher
 from identity.sessions.session_store import PURPOSE, SessionKind, pds_session
-from outbox.mirror.lanes import park_lane, resume_lane
-from outbox.mirror.tables import repo_scan
+from outbox.mirror.failure_causes import count_failure
+from outbox.mirror.lanes import change_lane, park_lane, resume_lane
+from outbox.mirror.tables import pds_host, repo_scan
 from outbox.operations.account_deletion import close_lane
 from outbox.pds.client import RecordKey
+from outbox.pds.verdict import Kind, Verdict
 from outbox.relay.journal import record_adopted
 from service.cli.main import main
 from service.config.settings import PREFIX
@@ -148,6 +150,36 @@ def test_accounts_that_wait_for_a_sign_in_and_a_host_that_is_down(look: Look, ta
     assert found["accounts"] == ("warn", found["accounts"][1])
     assert "1 auth_required" in found["accounts"][1]
     assert found[f"PDS {nowhere}"][0] == "warn"
+
+
+def test_no_account_is_at_work_beside_a_pds_that_does_not_answer(look: Look, tape: Container) -> None:
+    nowhere = f"http://127.0.0.1:{free_port()}"
+    with tape.database.write() as connection:
+        now = tape.database.now(connection)
+        resume_lane(connection, ALICE, nowhere, now)
+    found = look(DEV_ORIGINS=nowhere)  # although nothing was sent there
+    assert found["accounts"] == ("ok", "1: 1 pds_away: ")
+    assert "since" not in found[f"PDS {nowhere}"][1]
+
+    with tape.database.write() as connection:
+        connection.execute(update(pds_host).values(failing_since=now))
+        change_lane(connection, ALICE, last_success_at=now)
+    count_failure(tape.database, nowhere, Verdict(Kind.NOT_SENT, "ConnectError"), did=ALICE, track_id=1)
+    found = look(DEV_ORIGINS=nowhere)
+    since = f"{now:%Y-%m-%d %H:%M:%S} UTC"
+    assert f"failing since {since}; last success {since}" in found[f"PDS {nowhere}"][1]
+    assert f"the last one with ConnectError at {nowhere}" in found["failures"][1]
+
+
+@pytest.mark.pds
+def test_a_pds_that_answers_doctor_and_no_delivery_is_named(look: Look, tape: Container, pds: DevPds) -> None:
+    pds.start()
+    with tape.database.write() as connection:
+        now = tape.database.now(connection)
+        resume_lane(connection, ALICE, pds.url, now)
+        connection.execute(update(pds_host).values(failing_since=now))
+    state, said = look(DEV_ORIGINS=pds.url, PLC_URL=pds.plc_url)[f"PDS {pds.url}"]
+    assert (state, "answers, but not to deliveries; failing since" in said) == ("warn", True)
 
 
 def test_late_scans_are_reported_except_those_of_deleted_accounts(look: Look, tape: Container) -> None:

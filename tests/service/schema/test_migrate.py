@@ -5,6 +5,7 @@ import pkgutil
 import subprocess
 import sys
 from concurrent.futures import ThreadPoolExecutor
+from datetime import UTC, datetime
 from pathlib import Path
 
 import pytest
@@ -13,10 +14,11 @@ from alembic.autogenerate import compare_metadata
 from alembic.config import Config
 from alembic.migration import MigrationContext
 from alembic.script import ScriptDirectory
-from sqlalchemy import insert, inspect, text
+from sqlalchemy import insert, inspect, select, text
 
 from eventstore.database import Database
 from eventstore.schema import metadata
+from outbox.mirror.tables import mirror_target
 from projections.tracks.queries import TrackFilter, track_page
 from projections.tracks.table import row_of, tracks
 from projections.tracks.view import TrackView
@@ -166,6 +168,39 @@ def test_a_search_finds_tracks_that_are_older_than_its_index(database_url: str) 
     with database.read() as connection:
         assert [track.title for track in track_page(connection, TrackFilter(q="olde")).items] == ["Older"]
     database.close()
+
+
+def test_a_record_that_fails_already_does_so_since_its_first_attempt(database_url: str) -> None:
+    """The upgrade says since when; of records that do not fail it says nothing."""
+    database = Database(database_url)
+    with database.write() as connection:
+        config = Config()
+        config.set_main_option("script_location", "migrations")
+        config.attributes["connection"] = connection
+        command.upgrade(config, "0009")
+        for rkey, state in (("fails", "rejected"), ("waits", "idle")):
+            row = {"did": "did:plc:a", "collection": "c", "rkey": rkey, "gen": 7}
+            connection.execute(
+                text(
+                    "insert into mirror_target (did, collection, rkey, track_id, desired_gen, desired_op, detached, state, "
+                    "failed_gen, last_error) values (:did, :collection, :rkey, :track_id, :gen, 'put', false, :state, :gen, 'x: y')"
+                ),
+                {**row, "state": state, "track_id": len(state)},
+            )
+            for started_at in ("2026-01-02 00:00:00.000000", "2026-01-01 00:00:00.000000"):
+                connection.execute(
+                    text(
+                        "insert into delivery_attempt (did, collection, rkey, gen, op, epoch, started_at) "
+                        "values (:did, :collection, :rkey, :gen, 'put', 1, :at)"
+                    ),
+                    {**row, "at": started_at},
+                )
+    upgrade(database_url)
+    with database.read() as connection:
+        columns = (mirror_target.c.rkey, mirror_target.c.failing_since, mirror_target.c.first_error)
+        found = {row.rkey: tuple(row[1:]) for row in connection.execute(select(*columns))}
+    database.close()
+    assert found == {"fails": (datetime(2026, 1, 1, tzinfo=UTC), "x: y"), "waits": (None, None)}
 
 
 def test_developers_reach_the_same_schema(fresh_sqlite: str) -> None:

@@ -1,0 +1,130 @@
+"""Counts failures by cause: the host, the kind of request, and the status and error that the host answered it with.
+
+Bounded: an error is a name, never free text, and a host has at most MAX_CAUSES_PER_HOST causes, the ones met last.
+"""
+
+import hashlib
+import logging
+import re
+from collections.abc import Mapping
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+from typing import Any, Final, Self
+
+from sqlalchemy import Connection, delete, select, text, update
+from sqlalchemy.exc import SQLAlchemyError
+
+from eventstore.append import insert_of
+from eventstore.database import Database
+from eventstore.errors import EventStoreError
+from outbox.mirror.tables import failure_cause, failure_hour
+from outbox.pds.verdict import Verdict
+
+logger = logging.getLogger("mastertape.outbox")
+
+MAX_CAUSES_PER_HOST: Final = 100
+CAUSE_TTL: Final = timedelta(days=30)
+"""After the last failure of a cause; as long as attempts are kept."""
+HOUR: Final = timedelta(hours=1)
+HOURS_OF_TREND: Final = 24
+NAME: Final = re.compile(r"[A-Za-z][A-Za-z0-9_.]{0,63}")
+UNNAMED: Final = "unnamed"
+"""For a text that is no name: what another server writes there is not to be counted as a cause."""
+LOCK_TIMEOUT: Final = text("set local lock_timeout = '1s'")
+
+cause: Final = failure_cause.c
+hour: Final = failure_hour.c
+
+
+@dataclass(frozen=True)
+class Cause:
+    """What failures have in common."""
+
+    host: str
+    phase: str
+    status: int | None
+    error: str
+
+    @classmethod
+    def of(cls, host: str, verdict: Verdict) -> Self:
+        """Return the cause of a failure: the PDS's name for it, or the class of the transport's error."""
+        error = verdict.error or verdict.kind.value
+        named = error if NAME.fullmatch(error) else UNNAMED
+        return cls(host, verdict.phase.name.lower(), verdict.status, named)
+
+    @property
+    def id(self) -> str:
+        """The fingerprint."""
+        facts = "\n".join((self.host, self.phase, str(self.status), self.error))
+        return hashlib.sha256(facts.encode()).hexdigest()[:16]
+
+
+def error_text(verdict: Verdict) -> str:
+    """Return the error as rows show it: its name, and the PDS's words for people."""
+    return f"{verdict.error or verdict.kind.value}: {verdict.message}"
+
+
+def hour_of(time: datetime) -> datetime:
+    """Return the beginning of the hour."""
+    return time.replace(minute=0, second=0, microsecond=0)
+
+
+def count_failure(database: Database, host: str, verdict: Verdict, *, did: str, track_id: int) -> None:
+    """Count a failure in a transaction of its own, since all accounts of a host share the row.
+
+    If that fails, it is logged, and the failure is not counted: no delivery fails for it.
+    """
+    found = Cause.of(host, verdict)
+    sample = {"sample_did": did, "sample_track_id": track_id, "sample_error": error_text(verdict)}
+    try:
+        with database.write() as connection:
+            if not database.is_sqlite:
+                connection.execute(LOCK_TIMEOUT)
+            _count(connection, found, database.now(connection), sample)
+    except (SQLAlchemyError, EventStoreError):
+        logger.exception("failure_not_counted", extra={"host": host, "cause": found.id})
+
+
+def _count(connection: Connection, found: Cause, now: datetime, sample: Mapping[str, Any]) -> None:
+    newest = {"last_seen_at": now, **sample}
+    new = insert_of(connection.dialect.name, failure_cause).values(
+        id=found.id, first_seen_at=now, failures=1, **vars(found), **newest
+    )
+    counted = new.on_conflict_do_update(
+        index_elements=["id"], set_={**newest, "failures": cause.failures + 1}
+    )
+    if connection.scalar(counted.returning(cause.failures)) == 1:
+        _keep_newest(connection, found.host)
+    this_hour = insert_of(connection.dialect.name, failure_hour).values(
+        cause=found.id, hour=hour_of(now), failures=1
+    )
+    counted = this_hour.on_conflict_do_update(
+        index_elements=["cause", "hour"], set_={"failures": hour.failures + 1}
+    )
+    if connection.scalar(counted.returning(hour.failures)) == 1:
+        old = hour_of(now) - HOURS_OF_TREND * HOUR
+        connection.execute(delete(failure_hour).where(hour.cause == found.id, hour.hour <= old))
+
+
+def _keep_newest(connection: Connection, host: str) -> None:
+    """Delete the causes of a host that were met the longest ago: it may make up a name for each failure."""
+    met_longest_ago = (
+        select(cause.id).where(cause.host == host).order_by(cause.last_seen_at.desc(), cause.id)
+    ).offset(MAX_CAUSES_PER_HOST)
+    if ids := connection.scalars(met_longest_ago).all():
+        connection.execute(delete(failure_hour).where(hour.cause.in_(ids)))
+        connection.execute(delete(failure_cause).where(cause.id.in_(ids)))
+
+
+def prune_causes(database: Database) -> int:
+    """Delete the causes that were not met for CAUSE_TTL, and the hours before the last day; returns how many causes."""
+    with database.write() as connection:
+        now = database.now(connection)
+        connection.execute(delete(failure_hour).where(hour.hour <= hour_of(now) - HOURS_OF_TREND * HOUR))
+        return connection.execute(delete(failure_cause).where(cause.last_seen_at <= now - CAUSE_TTL)).rowcount
+
+
+def forget_samples(connection: Connection, did: str) -> None:
+    """Remove the samples of an account that is erased; the causes and their counts stay."""
+    nothing = {"sample_did": None, "sample_track_id": None, "sample_error": None}
+    connection.execute(update(failure_cause).where(cause.sample_did == did).values(nothing))

@@ -1,0 +1,75 @@
+"""Lists failures by cause, the newest first: how often each was met, in the last day by the hour, and how many records it keeps."""
+
+from collections import defaultdict
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from datetime import datetime
+from typing import Any, Final
+
+from sqlalchemy import Connection, and_, func, or_, select
+
+from outbox.mirror.failure_causes import HOUR, HOURS_OF_TREND, hour_of
+from outbox.mirror.tables import failure_cause, failure_hour, mirror_target
+from outbox.views.failures import CAUSE, RETRIABLE
+from outbox.views.status import TARGETS_AT_WORK
+
+cause: Final = failure_cause.c
+hour: Final = failure_hour.c
+
+
+@dataclass(frozen=True)
+class CauseCount:
+    """A cause as operators see it."""
+
+    row: Any
+    """Of failure_cause."""
+    records: int
+    """How many records it keeps from their PDS now: as many as a redrive of this cause retries."""
+    trend: Sequence[int]
+    """Its failures in each hour of the last day, the current hour last."""
+
+
+def causes(
+    connection: Connection,
+    now: datetime,
+    *,
+    host: str | None = None,
+    error: str | None = None,
+    only: str | None = None,
+    after: tuple[datetime, str] | None = None,
+    limit: int,
+) -> list[CauseCount]:
+    """Return causes, the one met last first, of a host, with an error, or `only` one; `after` this time and id."""
+    wanted = ((cause.host, host), (cause.error, error), (cause.id, only))
+    query = select(failure_cause).where(*(column == value for column, value in wanted if value is not None))
+    if after is not None:
+        seen_at, last = after
+        same_time = and_(cause.last_seen_at == seen_at, cause.id > last)
+        query = query.where(or_(cause.last_seen_at < seen_at, same_time))
+    rows = connection.execute(query.order_by(cause.last_seen_at.desc(), cause.id).limit(limit)).all()
+    ids = [row.id for row in rows]
+    if not ids:
+        return []
+    records, trends = _records(connection, ids), _trends(connection, ids, now)
+    return [CauseCount(row, records.get(row.id, 0), trends[row.id]) for row in rows]
+
+
+def _records(connection: Connection, ids: Iterable[str]) -> Mapping[str, int]:
+    rows = connection.execute(
+        select(CAUSE.label("of_cause"), func.count(mirror_target.c.track_id.distinct()))
+        .select_from(TARGETS_AT_WORK)
+        .where(RETRIABLE, CAUSE.in_(list(ids)))
+        .group_by("of_cause")
+    )
+    return dict(rows.all())
+
+
+def _trends(connection: Connection, ids: Iterable[str], now: datetime) -> Mapping[str, list[int]]:
+    first = hour_of(now) - (HOURS_OF_TREND - 1) * HOUR
+    found: dict[str, list[int]] = defaultdict(lambda: [0] * HOURS_OF_TREND)
+    rows = connection.execute(
+        select(failure_hour).where(hour.cause.in_(list(ids)), hour.hour >= first, hour.hour <= now)
+    )
+    for row in rows:
+        found[row.cause][(row.hour - first) // HOUR] = row.failures
+    return found

@@ -1,0 +1,177 @@
+"""Hosts, lanes and records say since when they fail, why at first, and when the last success was."""
+
+from datetime import datetime, timedelta
+from typing import Any
+
+import pytest
+
+from outbox.mirror.hosts import Hosts
+from outbox.mirror.states import LaneState, MirrorReason
+from outbox.pds.pacing import HOUR_SECONDS
+from outbox.views import overview
+from outbox.views.drain import drain_of, drain_of_host
+from outbox.views.failures import failing
+from tests.outbox.rigs.hosts import host_row
+from tests.outbox.rigs.relay_rig import Rig, answered, refused
+from tests.outbox.rigs.rows import lane_row, set_host
+
+pytestmark = pytest.mark.anyio
+
+
+def near(time: datetime | None, other: datetime) -> bool:
+    """Whether these are of the same moment: the clock of the rig moves little by itself."""
+    return time is not None and abs(time - other) < timedelta(seconds=10)
+
+
+def lane(rig: Rig) -> Any:
+    with rig.database.read() as connection:
+        return overview.lane_of(connection, rig.did)
+
+
+def of_host(rig: Rig) -> overview.LanesOfHost:
+    with rig.database.read() as connection:
+        return overview.lanes_at(connection, [rig.pds.url])[rig.pds.url]
+
+
+async def fail(rig: Rig, *faults: Any) -> None:
+    """Meet each of these faults, in runs of their own."""
+    for fault in faults:
+        rig.wire.faults = [fault]
+        rig.clock.advance(minutes=10)
+        await rig.relay_once()
+
+
+async def test_a_record_fails_since_its_first_failure_until_a_success(desk: Rig) -> None:
+    desk.upload()
+    await fail(desk, answered(500, "InternalServerError", "first"))
+    began = desk.clock()
+    await fail(desk, answered(500, "InternalServerError", "second"))
+    mirror = desk.mirror()
+    assert near(mirror.failing_since, began)
+    assert mirror.last_success_at is None
+    assert (mirror.first_error, mirror.last_error) == (
+        "InternalServerError: first",
+        "InternalServerError: second",
+    )
+    desk.edit(title="another")  # which makes it no better
+    assert desk.mirror().failing_since == mirror.failing_since
+
+    await desk.relay_once()
+
+    mirror = desk.mirror()
+    assert (mirror.failing_since, mirror.first_error) == (None, None)
+    assert near(mirror.last_success_at, desk.clock())
+
+
+async def test_a_rate_limit_is_no_failure(desk: Rig) -> None:
+    desk.upload()
+    await fail(desk, answered(429, "RateLimitExceeded"))
+    assert desk.mirror().failing_since is None
+    assert lane(desk).shown_failing_since is None
+
+
+async def test_an_upload_that_fails_says_since_when(desk: Rig) -> None:
+    desk.upload()
+    await desk.relay_once()
+    desk.command(1, lambda track: track.request_blob_migration(at=desk.clock()))
+    await fail(desk, refused)
+    began = desk.clock()
+    mirror = desk.mirror()
+    assert near(mirror.failing_since, began)
+    assert mirror.first_error == "ConnectError: refused"
+
+
+async def test_a_pds_that_does_not_answer_is_away_and_nothing_drains(desk: Rig) -> None:
+    desk.upload()
+    await desk.relay_once()
+    well = lane(desk)
+    assert well.mirror_state == LaneState.READY
+    assert near(well.last_success_at, desk.clock())
+    assert of_host(desk).last_success_at == well.last_success_at
+
+    desk.edit(title="another")
+    await fail(desk, refused)
+    began = desk.clock()
+    await fail(desk, refused)
+
+    now = lane(desk)
+    assert now.mirror_state == MirrorReason.PDS_AWAY
+    assert near(now.shown_failing_since, began)
+    assert (now.shown_first_error, now.last_success_at) == ("ConnectError: refused", well.last_success_at)
+    host = host_row(desk.database, desk.pds.url)
+    assert near(host.failing_since, began)
+    assert host.first_error == "ConnectError: refused"
+    with desk.database.read() as connection:
+        for drain in (
+            drain_of(connection, desk.did, desk.clock()),
+            drain_of_host(connection, desk.pds.url, desk.clock()),
+        ):
+            assert (drain.records, drain.seconds, drain.stalled_by) == (1, None, "pds_away")
+
+    desk.clock.advance(minutes=10)
+    await desk.relay_once()
+
+    now, host = lane(desk), host_row(desk.database, desk.pds.url)
+    assert (now.mirror_state, now.shown_failing_since, now.shown_first_error) == ("ready", None, None)
+    assert near(now.last_success_at, desk.clock())
+    assert (host.failing_since, host.first_error) == (None, None)
+    with desk.database.read() as connection:
+        assert drain_of(connection, desk.did, desk.clock()).seconds == 0.0
+
+
+async def test_an_account_that_was_not_tried_fails_since_its_host_does(desk: Rig) -> None:
+    began = desk.clock()
+    set_host(desk.database, desk.pds.url, breaker="open", failing_since=began, first_error="ConnectError: x")
+    now = lane(desk)
+    assert (now.mirror_state, now.shown_failing_since) == (MirrorReason.PDS_AWAY, began)
+    assert now.shown_first_error == "ConnectError: x"
+
+
+async def test_a_lane_that_waits_for_a_sign_in_says_since_when(desk: Rig) -> None:
+    desk.upload()
+    await fail(desk, answered(401, "ExpiredToken", "no more"))
+    began = desk.clock()
+    desk.clock.advance(hours=1)
+    now = lane(desk)
+    assert now.mirror_state == "auth_required"
+    assert near(now.shown_failing_since, began)
+    assert now.shown_first_error == "ExpiredToken: no more"
+    desk.sign_in()
+    assert lane(desk).shown_failing_since is None
+
+
+async def test_a_success_before_a_failure_in_the_same_run_counts(desk: Rig) -> None:
+    desk.upload(1)
+    desk.upload(2)
+    await fail(desk)
+    desk.clock.advance(minutes=1)
+
+    async def taken(send: Any) -> Any:
+        return await send()
+
+    desk.wire.faults = [taken, refused]
+    await desk.relay_once()
+    now = lane_row(desk.database, desk.did)
+    assert near(now.last_success_at, desk.clock())
+    assert near(now.failing_since, desk.clock())
+
+
+async def test_the_next_attempt_of_a_failing_record_counts_the_waits_of_its_host(desk: Rig) -> None:
+    desk.upload()
+    await fail(desk, refused)
+    until = desk.clock() + timedelta(seconds=HOUR_SECONDS)
+    set_host(desk.database, desk.pds.url, retry_at=until)
+    with desk.database.read() as connection:
+        [row] = connection.execute(failing(limit=1))
+    assert max(row.not_before, row.waits_until) == until
+    assert desk.mirror().next_attempt_at == until
+
+
+async def test_a_delivery_to_a_host_that_is_well_writes_no_host(desk: Rig, monkeypatch: Any) -> None:
+    desk.upload()
+    await desk.relay_once()
+    desk.edit(title="another")
+    recorded: list[object] = []
+    monkeypatch.setattr(Hosts, "record", lambda _self, report: recorded.append(report))
+    await desk.relay_once()
+    assert (desk.mirror().state, recorded) == ("delivered", [])

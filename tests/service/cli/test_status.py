@@ -1,0 +1,76 @@
+"""`mastertape status` and `failures`."""
+
+import json
+
+import pytest
+from click.testing import CliRunner
+from sqlalchemy import update
+
+from outbox.mirror.failure_causes import Cause, count_failure
+from outbox.mirror.lanes import change_lane, resume_lane
+from outbox.mirror.tables import mirror_target, pds_host
+from outbox.pds.verdict import Kind, Verdict
+from service.cli.main import main
+from service.config.settings import PREFIX
+from service.wiring.bootstrap import Container
+from tests.dsl import ALICE
+from tests.service.cli.conftest import Type
+
+HOST = "https://pds.example.com"
+VERDICT = Verdict(Kind.NOT_SENT, "ConnectError", message="refused")
+CAUSE = Cause.of(HOST, VERDICT).id
+
+
+@pytest.fixture
+def typed(tape: Container, monkeypatch: pytest.MonkeyPatch) -> Type:
+    """Type a command; alice's PDS does not answer, and her one record waits for it."""
+    monkeypatch.setenv(f"{PREFIX}DATA", str(tape.settings.data))
+    monkeypatch.setenv(f"{PREFIX}DATABASE_URL", tape.settings.database_url)
+    with tape.database.write() as connection:
+        since = tape.database.now(connection)
+        failing = {"failing_since": since, "first_error": "ConnectError: refused"}
+        resume_lane(connection, ALICE, HOST, since)
+        change_lane(connection, ALICE, failures=1, last_success_at=since, **failing)
+        connection.execute(update(pds_host).values(failures=1, **failing))
+        newest = {"failed_gen": mirror_target.c.desired_gen, "state": "backoff", "reason": "backoff"}
+        connection.execute(update(mirror_target).values(attempts=1, cause=CAUSE, **newest, **failing))
+    count_failure(tape.database, HOST, VERDICT, did=ALICE, track_id=1)
+    return lambda *args: CliRunner().invoke(main, args)
+
+
+def test_status_says_since_when_a_host_fails_and_that_nothing_drains(typed: Type) -> None:
+    said = typed("status").output
+    for text in (HOST, "1 pds_away", "ConnectError: refused", "never: pds_away"):
+        assert text in said
+    [host] = json.loads(typed("status", "--json").output)["hosts"]
+    assert (host["stalled_by"], host["first_error"]) == ("pds_away", "ConnectError: refused")
+    assert host["failing_since"] == host["last_success_at"] is not None
+
+
+@pytest.mark.parametrize("name", [HOST, "pds.example.com", ALICE])
+def test_status_of_a_host_lists_its_accounts_and_of_an_account_its_records(typed: Type, name: str) -> None:
+    found = json.loads(typed("status", name, "--json").output)
+    [account] = found["accounts"]
+    assert (account["did"], account["state"]) == (ALICE, "pds_away")
+    assert [record["cause"] for record in found.get("records", [])] == ([CAUSE] if name == ALICE else [])
+    assert "pds_away" in typed("status", name).output
+
+
+def test_failures_are_listed_by_cause_and_a_cause_by_record(typed: Type) -> None:
+    said = typed("failures").output
+    assert CAUSE in said
+    assert "write - ConnectError" in said
+    [cause] = json.loads(typed("failures", "--host", "pds.example.com", "--json").output)["causes"]
+    assert (cause["id"], cause["failures"], cause["records"]) == (CAUSE, 1, 1)
+    [record] = json.loads(typed("failures", "--cause", CAUSE, "--json").output)["records"]
+    assert (record["track_id"], record["state"]) == (1, "pending")
+    assert typed("failures", "--error", "Other").output == "no causes\n"
+    assert typed("failures", "--cause", "other").output == "no records\n"
+
+
+@pytest.mark.parametrize("command", ["status", "failures"])
+def test_an_unknown_host_is_an_error(typed: Type, command: str) -> None:
+    named = ["nowhere.example.com"] if command == "status" else ["--host", "nowhere.example.com"]
+    result = typed(command, *named)
+    assert result.exit_code == 1
+    assert "nothing is known of" in result.output
