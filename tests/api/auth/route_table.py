@@ -63,6 +63,7 @@ ROUTES = {
     "GET /audit": OWN,
     "GET /events": OWN,
     "GET /me": OWN,
+    "GET /me/tracks": OWN,
     "PATCH /me": Row(Who.OWN, {"json": {"bio": "x"}}),
     "DELETE /me": OWN,
     "GET /me/mirror": OWN,
