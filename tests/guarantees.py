@@ -657,6 +657,19 @@ SUBJECTS: Final = {
             ),
         ),
         Guarantee(
+            "A form on a page loses nothing that was typed, and overwrites nothing that it did not show",
+            "a form names the version that it shows; after 412 what was typed is merged over what is there now, field by field, and shown",
+            (
+                "tests/web/studio/test_track.py::test_an_edit_of_an_older_version_shows_both_and_overwrites_neither",
+                "tests/web/studio/test_track.py::test_what_a_field_cannot_hold_is_told_beside_it_and_what_was_typed_stays",
+            ),
+        ),
+        Guarantee(
+            "Every page works without scripts, and changes that arrive are shown without loading it again",
+            "forms post to pages; the event stream's hints make a page read its parts again",
+            ("tests/e2e/pages/test_studio.py",),
+        ),
+        Guarantee(
             "A page runs our own files alone, and shows what a record, a handle or an error says as text",
             "its policy names the path of our files; templates escape, and have no inline script or style ([ADR 42](adr/0042-pages-with-scripts.md))",
             (
