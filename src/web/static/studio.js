@@ -237,11 +237,13 @@ async function readAgain() {
   const page = new DOMParser().parseFromString(await answer.text(), "text/html");
   for (const fresh of page.querySelectorAll("[data-live][id]")) {
     const shown = document.getElementById(fresh.id);
-    if (!shown || shown.contains(document.activeElement)) continue;
+    if (!shown || shown.contains(document.activeElement) || shown.dataset.typed) continue;
+    if (fresh.dataset.version && fresh.dataset.version === shown.dataset.version) continue;
     document.dispatchEvent(new CustomEvent("htmx:load", { detail: { elt: fresh } }));
     if (shown.isEqualNode(fresh)) continue;
     shown.replaceWith(fresh);
     htmx.process(fresh);
+    countTyping(fresh);
   }
 }
 
@@ -267,6 +269,8 @@ if (document.querySelector("[data-live]")) {
   follow();
   document.addEventListener("visibilitychange", follow); // each stream begins with a hint, so the page catches up
 }
+// A form that is being filled in stays as it is: saving it shows what was changed meanwhile.
+document.addEventListener("input", (event) => { if (event.target.form) event.target.form.dataset.typed = "true"; });
 countTyping(document);
 followSelection();
 takeUploads();

@@ -55,6 +55,7 @@ def test_a_track_from_the_upload_through_edits_to_its_earlier_audio_and_back(sig
 
         artist.edits(album="By a program")
         expect(page.locator("#timeline")).to_contain_text("By a program")
+        expect(page.get_by_label("Album")).to_have_value("By a program")
         expect(page.locator("#standing")).to_contain_text("On your PDS")
         assert page.url.startswith(here)
         assert_good_in_every_view(page, "studio-track")
