@@ -724,6 +724,18 @@ SUBJECTS: Final = {
             ),
         ),
         Guarantee(
+            "Covers are shown in sizes that were made before: no reader makes the service fetch or decode an image",
+            "renditions at upload, and for other covers by a worker with slots, threads and limits of its own (`replay/derived/`);"
+            " what cannot be fetched or decoded is remembered",
+            (
+                "tests/api/tracks/test_renditions.py::test_a_cover_from_before_is_shown_itself_until_the_worker_has_made_its_renditions",
+                "tests/replay/derived/test_covers.py::test_what_is_no_cover_is_asked_for_once",
+                "tests/replay/derived/test_covers.py::test_a_host_that_is_away_is_asked_a_few_times_with_pauses",
+                "tests/storage/derived/test_jobs.py::test_a_source_that_ends_each_process_is_given_up",
+                "tests/neighbours/test_derived_media.py::test_hosts_that_hang_give_their_slots_back_in_time",
+            ),
+        ),
+        Guarantee(
             "Malformed JSON, queries and hosts never cause a 500",
             "duplicate names, deep nesting, numbers, dates, NUL, surrogates are rejected at the edge",
             (

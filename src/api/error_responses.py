@@ -90,6 +90,7 @@ REPLIES: Final[dict[type[Exception], Reply]] = {
     application.NotOwnerError: Reply(403, "not_owner"),
     api.NotYourAuditError: Reply(403, "not_owner"),
     application.MediaNotFoundError: Reply(404, "media_not_found"),
+    application.ArtworkNotFoundError: Reply(404, "artwork_not_found"),
     application.DuplicateAudioError: Reply(409, "duplicate_audio", ("track_id",)),
     application.AlreadyHasRecordError: Reply(400, "already_has_record", ("uri",)),
     application.MigrationNeededError: Reply(409, "migration_needed", ("old_collection",)),

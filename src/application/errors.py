@@ -40,6 +40,10 @@ class MediaNotFoundError(ApplicationError):
     """No track names these bytes now, or they are gone."""
 
 
+class ArtworkNotFoundError(ApplicationError):
+    """The track has no cover here: it has none, or that at another host has not been fetched, or cannot be."""
+
+
 class DuplicateAudioError(ApplicationError):
     """The artist has a live track with exactly this audio."""
 

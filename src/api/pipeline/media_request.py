@@ -15,12 +15,14 @@ from api.pipeline.media_reads import CallerReads, Reads
 from api.requests.byte_range import range_of
 from api.responses.attachment import attachment
 from api.services import Services
-from application.errors import MediaNotFoundError
+from application.errors import ArtworkNotFoundError, MediaNotFoundError, TrackNotFoundError
 from application.playback_access import admit, admit_download
+from application.read_access import may_know
 from identity.accounts.credentials import Principal
-from projections.tracks.queries import live_tracks_naming
+from projections.tracks.queries import live_tracks_naming, track_by_id
 from projections.tracks.view import TrackView
-from storage.artwork import THUMBNAIL_MIME
+from storage.artwork import RENDITION_SIZES
+from storage.derived.renditions import RENDITION_MIME, rendition_of
 
 IMMUTABLE: Final = "public, max-age=31536000, immutable"
 FIVE_MINUTES: Final = "public, max-age=300"
@@ -60,11 +62,45 @@ class MediaRequest:
         response.headers["Content-Disposition"] = attachment(name)
         return response
 
-    async def show(self, cid: str) -> Response:
-        """Return a cover or a thumbnail."""
+    async def show(self, cid: str, size: int | None = None) -> Response:
+        """Return a cover or a thumbnail; with a size a rendition of the cover, or the cover while there is none."""
         views = await run_in_threadpool(self._naming, cid)
+        mime = _mime_of_image(views, cid)
         is_public = any(view.taken_down_at is None for view in views)
-        return await self._bytes(cid, _mime_of_image(views, cid), IMMUTABLE if is_public else PRIVATE)
+        if size is None:
+            return await self._bytes(cid, mime, IMMUTABLE if is_public else PRIVATE)
+        if rendition := await run_in_threadpool(self._rendition, cid, size):
+            return await self._bytes(rendition, RENDITION_MIME, IMMUTABLE if is_public else PRIVATE)
+        return await self._bytes(cid, mime, FIVE_MINUTES if is_public else PRIVATE)
+
+    async def show_of_track(self, track_id: int, size: int | None) -> Response:
+        """Return the cover that the track has now, even one that is elsewhere; raises ArtworkNotFoundError."""
+        view = await run_in_threadpool(self._track, track_id)
+        caching = FIVE_MINUTES if view.taken_down_at is None else PRIVATE
+        if view.artwork is not None:
+            cid, mime = view.artwork.cid, view.artwork.mime
+            if size and (rendition := await run_in_threadpool(self._rendition, cid, size)):
+                cid, mime = rendition, RENDITION_MIME
+            return await self._bytes(cid, mime, caching)
+        url, wanted = view.image_url or "", size or max(RENDITION_SIZES)
+        is_address = "://" in url  # the record may name anything, as the CID of a cover
+        fetched = await run_in_threadpool(self._rendition, url, wanted) if is_address else None
+        if fetched is None:
+            raise ArtworkNotFoundError
+        return await self._bytes(fetched, RENDITION_MIME, caching)
+
+    def _track(self, track_id: int) -> TrackView:
+        with self.services.database.read() as connection:
+            view = track_by_id(connection, track_id)
+        if view is None or view.deleted_at is not None:
+            raise TrackNotFoundError
+        if not may_know(self._caller, view.did, view.taken_down_at):
+            raise TrackNotFoundError
+        return view
+
+    def _rendition(self, source: str, size: int) -> str | None:
+        with self.services.database.read_committed() as connection:
+            return rendition_of(connection, source, size)
 
     async def _with_audio(self, cid: str, extension: str | None) -> list[TrackView]:
         views = [view for view in await run_in_threadpool(self._naming, cid) if view.audio.cid == cid]
@@ -123,7 +159,7 @@ def _mime_of_image(views: Sequence[TrackView], cid: str) -> str:
         if cover.cid == cid:
             return cover.mime
     if any(cover.thumbnail_cid == cid for cover in covers):
-        return THUMBNAIL_MIME
+        return RENDITION_MIME
     raise MediaNotFoundError
 
 

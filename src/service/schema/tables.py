@@ -18,6 +18,8 @@ import outbox.mirror.tables
 import projections.read_models
 import replay.adoption.jobs
 import service.schema.job_lease
+import storage.derived.jobs
+import storage.derived.renditions
 import storage.media
 import storage.public.tables
 from eventstore.schema import metadata
@@ -38,6 +40,8 @@ MODULES: Final = (
     projections.read_models,
     replay.adoption.jobs,
     service.schema.job_lease,
+    storage.derived.jobs,
+    storage.derived.renditions,
     storage.media,
     storage.public.tables,
 )

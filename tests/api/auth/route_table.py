@@ -55,6 +55,7 @@ ROUTES = {
     "GET /audio/{cid}.{extension}": OPEN,
     "GET /audio/{cid}.{extension}/download": OPEN,
     "GET /artwork/{cid}": OPEN,
+    "GET /tracks/{track_id}/artwork": OPEN,
     "GET /audit": OWN,
     "GET /events": OWN,
     "GET /me": OWN,
