@@ -736,6 +736,17 @@ SUBJECTS: Final = {
             ),
         ),
         Guarantee(
+            "A decoder that hangs, crashes, grows or is killed by hostile audio harms neither the service nor other tracks",
+            "a child process with limits of its own (`storage/derived/peaks.py`), one at a time, and attempts that are counted",
+            (
+                "tests/storage/derived/test_waveforms.py::test_a_decoder_that_goes_wrong_fails_and_is_gone",
+                "tests/storage/derived/test_waveforms.py::test_the_decoder_limits_its_memory",
+                "tests/storage/derived/test_waveforms.py::test_the_decoder_gets_no_secrets",
+                "tests/api/tracks/test_waveforms.py::test_a_decoder_that_is_killed_each_time_is_given_up",
+                "tests/neighbours/test_derived_media.py::test_a_decoder_that_hangs_takes_one_slot_and_no_route",
+            ),
+        ),
+        Guarantee(
             "Malformed JSON, queries and hosts never cause a 500",
             "duplicate names, deep nesting, numbers, dates, NUL, surrogates are rejected at the edge",
             (

@@ -1,4 +1,4 @@
-"""Renditions of covers, and the work on what is derived from media."""
+"""Renditions of covers, waveforms of audio, and the work on what is derived from media."""
 
 import sqlalchemy as sa
 from alembic import op
@@ -12,7 +12,7 @@ PAST = sa.text("'1970-01-01 00:00:00.000000'")
 
 
 def upgrade() -> None:
-    """Covers from before get their renditions by the periodic job."""
+    """The periodic job finds the covers and the audio from before."""
     op.create_table(
         "rendition",
         sa.Column("source", sa.Text(), nullable=False),
@@ -22,6 +22,13 @@ def upgrade() -> None:
         sa.PrimaryKeyConstraint("source", "size", name=op.f("pk_rendition")),
     )
     op.create_index("ix_rendition_cid", "rendition", ["cid"])
+    op.create_table(
+        "waveform",
+        sa.Column("cid", sa.Text(), nullable=False),
+        sa.Column("peaks", sa.LargeBinary(), nullable=False),
+        sa.Column("duration", sa.Float(), nullable=False),
+        sa.PrimaryKeyConstraint("cid", name=op.f("pk_waveform")),
+    )
     op.create_table(
         "derived_job",
         sa.Column("kind", sa.Text(), nullable=False),

@@ -91,6 +91,8 @@ REPLIES: Final[dict[type[Exception], Reply]] = {
     api.NotYourAuditError: Reply(403, "not_owner"),
     application.MediaNotFoundError: Reply(404, "media_not_found"),
     application.ArtworkNotFoundError: Reply(404, "artwork_not_found"),
+    application.WaveformNotReadyError: Reply(404, "waveform_not_ready", retry_after=60),
+    application.NoWaveformError: Reply(404, "no_waveform"),
     application.DuplicateAudioError: Reply(409, "duplicate_audio", ("track_id",)),
     application.AlreadyHasRecordError: Reply(400, "already_has_record", ("uri",)),
     application.MigrationNeededError: Reply(409, "migration_needed", ("old_collection",)),

@@ -3,6 +3,7 @@
 import asyncio
 from collections import Counter
 from collections.abc import AsyncIterator
+from functools import partial
 from pathlib import Path
 
 import httpx
@@ -10,9 +11,10 @@ import pytest
 from sqlalchemy import delete
 from starlette.testclient import TestClient
 
-from replay.derived import covers, worker
-from storage.derived.jobs import DerivedKind, DerivedState, Source, request
+from replay.derived import covers, waveforms, worker
+from storage.derived.jobs import DerivedKind, DerivedState, Source, derived_job, request
 from storage.derived.renditions import rendition
+from storage.derived.waveforms import read_waveform
 from tests.api.world import until, upload
 from tests.media_samples import samples
 from tests.neighbours.hanging_store import HangingStore
@@ -75,6 +77,35 @@ async def test_hosts_that_hang_give_their_slots_back_in_time(
     assert jobs_of(rig) == dict.fromkeys(slow, DerivedState.WAITING)
 
 
+async def test_a_decoder_that_hangs_takes_one_slot_and_no_route(world, alice, tmp_path, monkeypatch):
+    started, hanging = tmp_path / "started", tmp_path / "hanging.py"
+    hanging.write_text(f"import time; open({str(started)!r}, 'a').write('x'); time.sleep(600)")
+    monkeypatch.setattr(waveforms, "read_waveform", partial(read_waveform, program=hanging))
+    with TestClient(world.app) as client:
+        tracks = [upload(client, alice, seed=seed, image=samples.png(200, 100 + seed)) for seed in (1, 2)]
+    with world.database.write() as connection:
+        connection.execute(delete(rendition))
+    working = asyncio.create_task(world.made.derived.run())
+    await until(started.exists)
+    await until(lambda: len(covers_made(world)) == 2)
+    transport = httpx.ASGITransport(world.app)
+    async with httpx.AsyncClient(transport=transport, base_url="http://test") as client:
+        found = await client.get(f"/tracks/{tracks[0]['id']}/waveform")
+        assert found.json()["detail"]["error"] == "waveform_not_ready"
+        assert (await client.get(f"/tracks/{tracks[1]['id']}/artwork?size=480")).status_code == 200
+    assert started.read_text() == "x"
+    working.cancel()
+    await asyncio.wait({working})
+    with world.database.read() as connection:
+        jobs = connection.execute(derived_job.select()).all()
+    assert [(each.state, each.attempts) for each in jobs] == [(DerivedState.WAITING, 0)] * 2
+
+
+def covers_made(world):
+    with world.database.read() as connection:
+        return {row.source for row in connection.execute(rendition.select())}
+
+
 async def test_a_store_that_hangs_takes_one_slot_of_its_kind_and_no_route(world, alice):
     with TestClient(world.app) as client:
         tracks = [upload(client, alice, seed=seed, image=samples.png(200, 100 + seed)) for seed in (1, 2, 3)]
@@ -84,7 +115,7 @@ async def test_a_store_that_hangs_takes_one_slot_of_its_kind_and_no_route(world,
     media.store = store = HangingStore(media.store)
     store.hanging = {"read"}
     working = asyncio.create_task(world.made.derived.run_once())
-    await until(lambda: store.waiting == 1)
+    await until(lambda: store.waiting == 2)  # a cover and a sound
     store.hanging = set()
     transport = httpx.ASGITransport(world.app)
     async with httpx.AsyncClient(transport=transport, base_url="http://test") as client:
@@ -94,8 +125,7 @@ async def test_a_store_that_hangs_takes_one_slot_of_its_kind_and_no_route(world,
             client.get(f"/tracks/{tracks[0]['id']}/artwork?size=480"),
         )
     assert [each.status_code for each in answers] == [200] * 3
-    assert store.waiting == 1
+    assert store.waiting == 2
     store.go_on.set()
     await working
-    with world.database.read() as connection:
-        assert len({row.source for row in connection.execute(rendition.select())}) == 3
+    assert len(covers_made(world)) == 3

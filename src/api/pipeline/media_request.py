@@ -1,13 +1,14 @@
 """A request for stored audio or a cover: which track lets the caller have it, and its bytes, whole or in ranges."""
 
 import re
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Annotated, Final
 
 from fastapi import Depends, Request, Response
 from fastapi.responses import StreamingResponse
 from starlette.concurrency import run_in_threadpool
 
+from aggregates.values import Audio
 from api.auth.authentication import OptionalCaller, ServicesDep
 from api.error_responses import error_response
 from api.middleware.security_headers import GATED_MEDIA, PUBLIC_MEDIA
@@ -15,14 +16,22 @@ from api.pipeline.media_reads import CallerReads, Reads
 from api.requests.byte_range import range_of
 from api.responses.attachment import attachment
 from api.services import Services
-from application.errors import ArtworkNotFoundError, MediaNotFoundError, TrackNotFoundError
+from application.errors import (
+    ArtworkNotFoundError,
+    MediaNotFoundError,
+    NoWaveformError,
+    TrackNotFoundError,
+    WaveformNotReadyError,
+)
 from application.playback_access import admit, admit_download
 from application.read_access import may_know
 from identity.accounts.credentials import Principal
 from projections.tracks.queries import live_tracks_naming, track_by_id
 from projections.tracks.view import TrackView
 from storage.artwork import RENDITION_SIZES
+from storage.derived.jobs import DerivedKind, has_failed
 from storage.derived.renditions import RENDITION_MIME, rendition_of
+from storage.derived.waveforms import DECODED_FILE_TYPES, Waveform, waveform_of
 
 IMMUTABLE: Final = "public, max-age=31536000, immutable"
 FIVE_MINUTES: Final = "public, max-age=300"
@@ -88,6 +97,32 @@ class MediaRequest:
         if fetched is None:
             raise ArtworkNotFoundError
         return await self._bytes(fetched, RENDITION_MIME, caching)
+
+    async def waveform(self, track_id: int) -> tuple[Waveform, Mapping[str, str]]:
+        """Return the waveform of a track, and the headers of the response.
+
+        Raises as `admit`, WaveformNotReadyError or NoWaveformError.
+        """
+        view = await run_in_threadpool(self._track, track_id)
+        await admit(self._caller, [view] if self._may_have_bytes_of(view) else [], self.services.supporters)
+        found = await run_in_threadpool(self._waveform, view.audio)
+        is_open = view.support_gate is None and view.taken_down_at is None
+        if is_open:
+            return found, {"Cache-Control": FIVE_MINUTES}
+        return found, {"Cache-Control": PRIVATE, "Vary": "Cookie, Authorization"}
+
+    def _waveform(self, audio: Audio) -> Waveform:
+        with self.services.database.read() as connection:
+            if (found := waveform_of(connection, audio.cid)) is not None:
+                return found
+            is_known = has_failed(connection, DerivedKind.WAVEFORM, audio.cid)
+        if is_known or audio.file_type not in DECODED_FILE_TYPES:
+            raise NoWaveformError
+        raise WaveformNotReadyError
+
+    def _may_have_bytes_of(self, view: TrackView) -> bool:
+        """Whether the caller may have bytes of the track at all: its owner has those of one that was taken down."""
+        return view.taken_down_at is None or (self._caller is not None and self._caller.admin)
 
     def _track(self, track_id: int) -> TrackView:
         with self.services.database.read() as connection:

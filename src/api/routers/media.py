@@ -3,8 +3,10 @@
 from typing import Annotated
 
 from fastapi import APIRouter, Path, Query, Response
+from pydantic import BaseModel, Field
 
 from aggregates.errors import InvalidFieldError
+from api.json_response import AsciiJsonResponse
 from api.openapi import errors
 from api.pipeline.media_request import ForMedia
 from api.requests.path_params import TrackId
@@ -59,6 +61,22 @@ async def artwork(cid: Cid, request: ForMedia, size: Size = None) -> Response:
 async def artwork_of_track(track_id: TrackId, request: ForMedia, size: Size = None) -> Response:
     """Read the cover that the track has now. One that its record names at another host comes from here, once it was fetched."""
     return await request.show_of_track(track_id, _checked(size))
+
+
+class WaveformBody(BaseModel):
+    """The loudest moments of equal parts of the audio, at most 800, and its duration in seconds."""
+
+    peaks: list[int] = Field(description="from 0, silent, to 255, the loudest that a file can be")
+    duration: float
+
+
+@router.get(
+    "/tracks/{track_id}/waveform", response_model=WaveformBody, responses=errors(401, 402, 404, 422, 503)
+)
+async def waveform(track_id: TrackId, request: ForMedia) -> Response:
+    """Read the waveform of a track, for those who may play it. It is computed soon after an upload, for wav, flac, ogg, mp3 and aiff."""
+    found, headers = await request.waveform(track_id)
+    return AsciiJsonResponse(WaveformBody(peaks=list(found.peaks), duration=found.duration), headers=headers)
 
 
 def _checked(size: int | None) -> int | None:

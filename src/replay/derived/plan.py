@@ -1,4 +1,4 @@
-"""Finds live tracks whose cover has no renditions yet, and requests them.
+"""Finds live tracks whose cover has no renditions yet, or whose audio no waveform, and requests them.
 
 The worker looks at the tracks that changed last, which costs the same whatever their number; a periodic job looks at all.
 """
@@ -14,6 +14,7 @@ from projections.history import history
 from projections.tracks.table import LIVE, tracks
 from storage.derived.jobs import DerivedKind, Source, job, request
 from storage.derived.renditions import made
+from storage.derived.waveforms import DECODED_FILE_TYPES, waveform
 
 MAX_REQUESTED_AT_ONCE: Final = 1000
 MAX_RECENT_CHANGES: Final = 200
@@ -65,9 +66,17 @@ def _covers_elsewhere(connection: Connection, which: Sequence[ColumnElement[bool
     return [Source(DerivedKind.COVER, url, _host_of(url)) for url in found]
 
 
+def _sounds(connection: Connection, which: Sequence[ColumnElement[bool]]) -> Sequence[Source]:
+    has_none = _is_unknown(DerivedKind.WAVEFORM, track.audio_cid, waveform.c.cid)
+    can_have_one = track.audio_file_type.in_(DECODED_FILE_TYPES)
+    found = _sources(connection, track.audio_cid, can_have_one, has_none, *which)
+    return [Source(DerivedKind.WAVEFORM, cid) for cid in found]
+
+
 LACKING: Final[Sequence[Callable[[Connection, Sequence[ColumnElement[bool]]], Sequence[Source]]]] = (
     _covers,
     _covers_elsewhere,
+    _sounds,
 )
 
 

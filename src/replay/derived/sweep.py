@@ -13,6 +13,7 @@ from projections.tracks.table import LIVE, tracks
 from replay.derived.plan import HAS_URL_ALONE
 from storage.derived.jobs import DerivedKind, DerivedState, derived_job, job
 from storage.derived.renditions import forget, made, rendition, sources_of
+from storage.derived.waveforms import waveform
 from storage.media import Media, MediaState, media
 from storage.sweep import SweepReport, sweep
 
@@ -37,7 +38,7 @@ class KeptMedia:
 
 
 def forget_unused(database: Database, before: datetime) -> None:
-    """Forget renditions of covers that no track has had since `before`, and jobs that no track needs."""
+    """Forget renditions of covers that no track has had since `before`, and waveforms and jobs of what is not stored."""
     last = ""
     while True:
         with database.write() as connection:
@@ -56,6 +57,7 @@ def forget_unused(database: Database, before: datetime) -> None:
         # renditions that the operator's repair, or a lost store, has taken: the plan requests them again
         lost = select(made.source).where(~_is_live(made.cid))
         connection.execute(delete(rendition).where(made.source.in_(lost)))
+        connection.execute(delete(waveform).where(~_is_live(waveform.c.cid)))
         unused = [job.kind != DerivedKind.COVER, ~_is_live(job.source)]
         connection.execute(delete(derived_job).where(job.state == DerivedState.FAILED, *unused))
         unused = [job.kind == DerivedKind.COVER, job.source.not_in(_ADDRESSES)]

@@ -25,7 +25,11 @@ from storage.errors import MediaGoneError, StorageError, StoreUnavailableError
 POLL_SECONDS: Final = 15.0
 DEBOUNCE_SECONDS: Final = 0.5
 """One poll for all that was committed meanwhile."""
-MAX_CONCURRENT: Final[Mapping[DerivedKind, int]] = {DerivedKind.RENDITIONS: 1, DerivedKind.COVER: 4}
+MAX_CONCURRENT: Final[Mapping[DerivedKind, int]] = {
+    DerivedKind.RENDITIONS: 1,
+    DerivedKind.COVER: 4,
+    DerivedKind.WAVEFORM: 1,
+}
 """In a process. Of images elsewhere, one of each host."""
 MAX_PROBLEM_LENGTH: Final = 500
 

@@ -20,6 +20,7 @@ import replay.adoption.jobs
 import service.schema.job_lease
 import storage.derived.jobs
 import storage.derived.renditions
+import storage.derived.waveforms
 import storage.media
 import storage.public.tables
 from eventstore.schema import metadata
@@ -42,6 +43,7 @@ MODULES: Final = (
     service.schema.job_lease,
     storage.derived.jobs,
     storage.derived.renditions,
+    storage.derived.waveforms,
     storage.media,
     storage.public.tables,
 )

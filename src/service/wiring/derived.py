@@ -11,6 +11,7 @@ from outbox.mirror.hosts import Hosts
 from replay.adoption.bytes import OthersAddresses
 from replay.adoption.fetcher import Fetcher
 from replay.derived.covers import Covers
+from replay.derived.waveforms import Waveforms
 from replay.derived.worker import DerivedWorker
 from service.config.settings import Settings
 from service.wiring.log import staging_folder
@@ -31,5 +32,10 @@ def derived_worker(
     ours = frozenset(origin_of(url) for url in (settings.base_url, settings.s3_public_url) if url is not None)
     fetcher = Fetcher(http, policy, staging_folder(settings), hosts, store_threads)
     covers = Covers(media, fetcher, OthersAddresses(policy, ours), store_threads)
-    makers = {DerivedKind.RENDITIONS: covers.make_renditions, DerivedKind.COVER: covers.fetch}
+    waveforms = Waveforms(media, staging_folder(settings), store_threads)
+    makers = {
+        DerivedKind.RENDITIONS: covers.make_renditions,
+        DerivedKind.COVER: covers.fetch,
+        DerivedKind.WAVEFORM: waveforms.make,
+    }
     return DerivedWorker(database, Threads("derived", MAX_DERIVED_THREADS), makers)

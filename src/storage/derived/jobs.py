@@ -44,6 +44,7 @@ class DerivedKind(StrEnum):
 
     RENDITIONS = "renditions"  # of a stored cover, by its CID
     COVER = "cover"  # renditions of an image elsewhere, by its URL
+    WAVEFORM = "waveform"  # of stored audio, by its CID
 
 
 class DerivedState(State):

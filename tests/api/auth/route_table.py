@@ -56,6 +56,7 @@ ROUTES = {
     "GET /audio/{cid}.{extension}/download": OPEN,
     "GET /artwork/{cid}": OPEN,
     "GET /tracks/{track_id}/artwork": OPEN,
+    "GET /tracks/{track_id}/waveform": OPEN,
     "GET /audit": OWN,
     "GET /events": OWN,
     "GET /me": OWN,
