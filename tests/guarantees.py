@@ -46,6 +46,15 @@ SUBJECTS: Final = {
             ),
         ),
         Guarantee(
+            "The owner of a track can play the audio of each of its versions while the bytes are kept, and is told until when",
+            "`application/tracks/kept_audio.py` reads what the sweep reads",
+            (
+                "tests/api/tracks/test_past_audio.py::test_replaced_audio_can_be_played_and_says_until_when",
+                "tests/api/tracks/test_past_audio.py::test_swept_audio_is_gone_and_says_so",
+                "tests/api/tracks/test_past_audio.py::test_the_audio_of_a_deleted_track_is_kept_for_its_owner_alone",
+            ),
+        ),
+        Guarantee(
             "A command never waits for the PDS, nor fails because of it",
             "the relay runs separately; clients that ask to wait share one poll",
             ("tests/outbox/relay/test_relay.py::test_edits_made_while_the_pds_is_away_arrive_as_one_write",),

@@ -24,7 +24,7 @@ from application.errors import (
     WaveformNotReadyError,
 )
 from application.playback_access import admit, admit_download
-from application.read_access import may_know
+from application.read_access import may_have_bytes, may_know
 from identity.accounts.credentials import Principal
 from projections.tracks.queries import live_tracks_naming, track_by_id
 from projections.tracks.view import TrackView
@@ -37,6 +37,7 @@ IMMUTABLE: Final = "public, max-age=31536000, immutable"
 FIVE_MINUTES: Final = "public, max-age=300"
 """Open audio may be gated or deleted any time; shared caches then keep it no longer than this."""
 PRIVATE: Final = "private, no-cache"
+NEVER: Final = "private, no-store"
 CID: Final = re.compile(r"[a-z2-7]{1,80}")
 
 
@@ -61,6 +62,12 @@ class MediaRequest:
         view = await self.audible(cid, extension)
         is_open = view.support_gate is None and view.taken_down_at is None
         return await self._bytes(cid, view.audio.mime, FIVE_MINUTES if is_open else PRIVATE)
+
+    async def play_past(self, now: TrackView, then: TrackView) -> Response:
+        """Return audio that the track has or had, for those who may read its past; no cache keeps it."""
+        if not may_have_bytes(self._caller, now):
+            raise MediaNotFoundError
+        return await self._bytes(then.audio.cid, then.audio.mime, NEVER)
 
     async def download(self, cid: str, extension: str | None = None) -> Response:
         """Return the audio as a file to save; raises as `admit_download`."""
@@ -104,7 +111,9 @@ class MediaRequest:
         Raises as `admit`, WaveformNotReadyError or NoWaveformError.
         """
         view = await run_in_threadpool(self._track, track_id)
-        await admit(self._caller, [view] if self._may_have_bytes_of(view) else [], self.services.supporters)
+        await admit(
+            self._caller, [view] if may_have_bytes(self._caller, view) else [], self.services.supporters
+        )
         found = await run_in_threadpool(self._waveform, view.audio)
         is_open = view.support_gate is None and view.taken_down_at is None
         if is_open:
@@ -119,10 +128,6 @@ class MediaRequest:
         if is_known or audio.file_type not in DECODED_FILE_TYPES:
             raise NoWaveformError
         raise WaveformNotReadyError
-
-    def _may_have_bytes_of(self, view: TrackView) -> bool:
-        """Whether the caller may have bytes of the track at all: its owner has those of one that was taken down."""
-        return view.taken_down_at is None or (self._caller is not None and self._caller.admin)
 
     def _track(self, track_id: int) -> TrackView:
         with self.services.database.read() as connection:
@@ -158,7 +163,7 @@ class MediaRequest:
             raise MediaNotFoundError
         etag = f'"{cid}"'
         headers = {"Accept-Ranges": "bytes", "ETag": etag, "Cache-Control": caching}
-        if caching == PRIVATE:
+        if caching in {PRIVATE, NEVER}:
             headers |= {**GATED_MEDIA, "Vary": "Cookie, Authorization"}
         else:
             headers |= PUBLIC_MEDIA

@@ -275,6 +275,7 @@ def _services(
         collection=settings.collection,
         old_collection=settings.old_collection,
         max_upload_bytes=settings.max_upload_bytes,
+        sweep_grace=timedelta(days=settings.sweep_grace_days),
         schema=newest,
         not_ready_because=lambda: why_not_ready(log, store),
         media_away_because=store.away,

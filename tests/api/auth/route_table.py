@@ -51,6 +51,7 @@ ROUTES = {
     "POST /tracks/{track_id}/mirror/retry": TRACK,
     "POST /tracks/{track_id}/mirror/resolve": Row(Who.TRACK, {"json": {"keep": "ours"}}),
     "GET /tracks/{track_id}/history": TRACK,
+    "GET /tracks/{track_id}/audio": TRACK,
     "GET /tracks/{track_id}/diff": Row(Who.TRACK, {"params": {"from": 0}}),
     "GET /audio/{cid}.{extension}": OPEN,
     "GET /audio/{cid}.{extension}/download": OPEN,
