@@ -29,6 +29,8 @@ EXAMPLES: Final[Mapping[str, Any]] = {
     "atproto_record_cid": RECORD_CID,
     "atproto_record_uri": RECORD_URI,
     "audio_storage": "service",
+    "audio_kept": True,
+    "audio_kept_until": None,
     "audio_url": f"{SERVICE}/audio/{AUDIO_CID}.mp3",
     "before": "First Take",
     "breaker": "closed",
