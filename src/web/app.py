@@ -8,10 +8,10 @@ from api.services import Services
 from web import static_files
 from web.api_client import RefusedError
 from web.error_pages import ErrorPages, refused
-from web.pages import accounts, home, pds
+from web.pages import accounts, home, ops, pds
 from web.sign_in_pages import WebSignInPages
 
-ROUTERS: Final = (static_files.router, home.router, accounts.router, pds.router)
+ROUTERS: Final = (static_files.router, home.router, accounts.router, pds.router, *ops.ROUTERS)
 
 
 def create_app(services: Services) -> DocumentedApp:

@@ -86,6 +86,7 @@ def error_page(
         title=TITLES.get(status, OTHERWISE),
         message=message,
         number=status,
+        scope=detail.get("scope"),
         request_id=request_id if status >= HTTPStatus.INTERNAL_SERVER_ERROR else None,
     )
 
