@@ -50,6 +50,7 @@ ROUTES = {
     "POST /tracks/{track_id}/migrate-to-pds": TRACK,
     "POST /tracks/{track_id}/migrate-namespace": TRACK,
     "GET /tracks/{track_id}/mirror": TRACK,
+    "GET /tracks/{track_id}/mirror/compare": TRACK,
     "POST /tracks/{track_id}/mirror/retry": TRACK,
     "POST /tracks/{track_id}/mirror/resolve": Row(Who.TRACK, {"json": {"keep": "ours"}}),
     "GET /tracks/{track_id}/history": TRACK,
