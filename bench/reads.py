@@ -35,18 +35,18 @@ def run(folder: Path, effort: Effort, show_progress: Callable[[str], None]) -> l
                 newest = client.upload(tone(100 + number, 0.05), title=new_title())["id"]
             for what, path in (("a track", f"/tracks/{newest}"), ("a page", "/tracks?limit=50")):
                 rows += compare(
-                    Arm(f"{name}: bare app, {what}", partial(_cpu, bare, path)),
-                    [Arm(f"{name}: GET {what}", partial(_cpu, ours, path))],
+                    Arm(f"{name}: bare app, {what}", partial(cpu_of_gets, bare, path)),
+                    [Arm(f"{name}: GET {what}", partial(cpu_of_gets, ours, path))],
                     effort,
                     show_progress,
                 )
         return rows
 
 
-def _cpu(server: HttpServer, path: str, operations: int) -> Seconds:
+def cpu_of_gets(server: HttpServer, path: str, operations: int, *, accept: str = "*/*") -> Seconds:
     """Return the server's CPU time for each of these requests, on average."""
     requests = operations * REQUESTS_PER_OPERATION
-    with httpx.Client(base_url=server.url) as http:
+    with httpx.Client(base_url=server.url, headers={"Accept": accept}) as http:
 
         def get(times: int) -> None:
             for _ in range(times):

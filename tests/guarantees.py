@@ -662,6 +662,16 @@ SUBJECTS: Final = {
             (
                 "tests/web/test_page_headers.py::test_a_page_runs_nothing_but_our_own_files",
                 "tests/web/test_page_headers.py::test_what_a_record_says_is_text_on_every_page",
+                "tests/web/test_public_pages.py::test_what_artists_write_is_text_and_reaches_no_header",
+                "tests/e2e/pages/test_public.py::test_the_public_pages_are_good_in_every_view",
+            ),
+        ),
+        Guarantee(
+            "A track's page plays to those alone whom its gate lets hear it, and says to the others what to do",
+            "the page asks the API whether the viewer may have the audio",
+            (
+                "tests/web/test_public_pages.py::test_a_gated_track_says_what_to_do_and_plays_to_no_visitor",
+                "tests/web/test_public_pages.py::test_a_gated_track_plays_to_its_owner_and_to_supporters_alone",
             ),
         ),
         Guarantee(

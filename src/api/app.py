@@ -18,6 +18,7 @@ from api.plyr.errors import PlyrErrors
 from api.routers import (
     account_deletion,
     adopt,
+    artists,
     audit,
     auth,
     blob_migrations,
@@ -44,6 +45,7 @@ ROUTERS: Final = tuple(
     module.router
     for module in (
         tracks,
+        artists,
         track_writes,
         undo,
         verify,

@@ -8,10 +8,19 @@ from api.services import Services
 from web import static_files
 from web.api_client import RefusedError
 from web.error_pages import ErrorPages, refused
-from web.pages import accounts, home, ops, pds
+from web.pages import accounts, artists, docs, home, ops, pds, tracks
 from web.sign_in_pages import WebSignInPages
 
-ROUTERS: Final = (static_files.router, home.router, accounts.router, pds.router, *ops.ROUTERS)
+ROUTERS: Final = (
+    static_files.router,
+    home.router,
+    accounts.router,
+    pds.router,
+    artists.router,
+    tracks.router,
+    docs.router,
+    *ops.ROUTERS,
+)
 
 
 def create_app(services: Services) -> DocumentedApp:
@@ -19,6 +28,7 @@ def create_app(services: Services) -> DocumentedApp:
     app = create_api(services)
     app.router.routes[:0] = [route for router in ROUTERS for route in router.routes]
     app.state.sign_in_pages = WebSignInPages(services)
+    app.state.reference = docs.Reference(app)
     app.add_exception_handler(RefusedError, refused)
     app.add_middleware(ErrorPages, services=services)
     return app

@@ -1,6 +1,7 @@
 """Shows errors of the API to browsers as pages that look like the rest."""
 
 import json
+from collections.abc import Mapping
 from http import HTTPStatus
 from typing import Any, Final
 from urllib.parse import urlencode
@@ -16,6 +17,7 @@ from api.services import Services
 from web.api_client import RefusedError
 from web.page_route import accepts_html
 from web.rendering import page_headers, rendered
+from web.viewer import Viewer, viewer_in_cookie
 
 TITLES: Final[dict[int, str]] = {
     401: "Sign in first",
@@ -30,7 +32,16 @@ TITLES: Final[dict[int, str]] = {
     503: "Back in a moment",
 }
 OTHERWISE: Final = "That did not work"
-NOT_FOUND: Final = "There is no page at this address. It may have moved, or its track was deleted."
+WORDS: Final = {
+    "track_not_found": "There is no track at this address. Its artist may have deleted it.",
+    "media_not_found": "There is nothing to hear or see at this address any more.",
+    "not_authenticated": "What is here is for those who are signed in.",
+    "rate_limited": "There were too many requests from you in a minute. Nothing was changed.",
+    "internal": "This is our fault, and it has been logged.",
+}
+"""What a person reads for the code of an error, where the API's own message is for programs."""
+NO_PAGE: Final = "There is no page at this address. Look for a typo, or begin at the front page."
+FRAMEWORK_NOT_FOUND: Final = "Not Found"
 
 
 class ErrorPages:
@@ -42,14 +53,15 @@ class ErrorPages:
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         if scope["type"] == "http" and accepts_html(scope) and not is_plyr(scope["path"]):
-            send = _Rewriting(send, self._services)
+            send = _Rewriting(Request(scope), send, self._services)
         await self._app(scope, receive, send)
 
 
 class _Rewriting:
     """Sends a response on; of an error in JSON, a page with its message."""
 
-    def __init__(self, send: Send, services: Services) -> None:
+    def __init__(self, request: Request, send: Send, services: Services) -> None:
+        self._request = request
         self._send = send
         self._services = services
         self._start: Message | None = None
@@ -67,28 +79,33 @@ class _Rewriting:
 
     async def _send_page(self, start: Message, detail: dict[str, Any]) -> None:
         headers = MutableHeaders(scope=start)
-        page = error_page(start["status"], detail, self._services, headers.get("x-request-id"))
+        page = await self._page(start["status"], detail, headers)
         headers.update(page_headers(self._services))
         headers.update({"Content-Type": page.headers["content-type"], "Content-Length": str(len(page.body))})
         await self._send(start)
         await self._send({"type": "http.response.body", "body": bytes(page.body)})
 
+    async def _page(self, status: int, detail: dict[str, Any], headers: Mapping[str, str]) -> Response:
+        is_ours = status >= HTTPStatus.INTERNAL_SERVER_ERROR
+        return rendered(
+            "error.html",
+            self._services,
+            status,
+            viewer=Viewer(None) if is_ours else await viewer_in_cookie(self._request, self._services),
+            title=TITLES.get(status, OTHERWISE),
+            message=_words(detail),
+            number=status,
+            scope=detail.get("scope"),
+            retry_after=headers.get("retry-after"),
+            request_id=headers.get("x-request-id") if is_ours else None,
+        )
 
-def error_page(
-    status: int, detail: dict[str, Any], services: Services, request_id: str | None = None
-) -> Response:
-    """Return the page of an error, as the API words it."""
-    message = NOT_FOUND if detail["error"] == "not_found" else detail["message"]
-    return rendered(
-        "error.html",
-        services,
-        status,
-        title=TITLES.get(status, OTHERWISE),
-        message=message,
-        number=status,
-        scope=detail.get("scope"),
-        request_id=request_id if status >= HTTPStatus.INTERNAL_SERVER_ERROR else None,
-    )
+
+def _words(detail: dict[str, Any]) -> str:
+    if detail["message"] == FRAMEWORK_NOT_FOUND:
+        return NO_PAGE
+    message: str = WORDS.get(detail["error"], detail["message"])
+    return message
 
 
 async def refused(request: Request, error: Exception) -> Response:

@@ -1,18 +1,36 @@
-"""How templates show times, lengths and sizes."""
+"""How templates show times, lengths and sizes, and where they lead."""
 
+import re
 from collections.abc import Callable
 from datetime import UTC, datetime
 from typing import Any, Final
 
+from markupsafe import Markup, escape
+
+from web.addresses import (
+    artist_address,
+    cover_address,
+    host,
+    record_address,
+    repo_address,
+    tag_address,
+    track_address,
+)
+
 MINUTE: Final = 60
+IN_BACKTICKS: Final = re.compile(r"`([^`]+)`")
 
 
 def moment(value: str | None) -> str:
     """Return an ISO time as `27 Nov 2026, 17:35 UTC`; scripts turn it into the viewer's own time zone."""
-    if value is None:
-        return ""
-    at = datetime.fromisoformat(value).astimezone(UTC)
-    return f"{at.day} {at:%b %Y, %H:%M} UTC"
+    at = _utc(value)
+    return f"{at.day} {at:%b %Y, %H:%M} UTC" if at is not None else value or ""
+
+
+def day(value: str) -> str:
+    """Return an ISO time as `27 November 2026`, in UTC."""
+    at = _utc(value)
+    return f"{at.day} {at:%B %Y}" if at is not None else value
 
 
 def playing_time(seconds: float | None) -> str:
@@ -23,4 +41,39 @@ def playing_time(seconds: float | None) -> str:
     return f"{minutes}:{rest:02}"
 
 
-FILTERS: Final[dict[str, Callable[..., Any]]] = {"moment": moment, "playing_time": playing_time}
+def pause(seconds: str | int) -> str:
+    """Return a pause as a person says it: `in 20 seconds`, `in 3 minutes`."""
+    count = max(int(seconds), 1)
+    amount, unit = (count, "second") if count < 2 * MINUTE else (-(-count // MINUTE), "minute")
+    return f"in {amount} {unit}{'' if amount == 1 else 's'}"
+
+
+def _utc(value: str | None) -> datetime | None:
+    """Parse a time; None for one of an adopted record that no calendar has."""
+    try:
+        return datetime.fromisoformat(value or "").astimezone(UTC)
+    except (ValueError, OverflowError):
+        return None
+
+
+def with_code(text: str) -> Markup:
+    """Return a text of ours with what stands in backticks as code."""
+    return Markup(IN_BACKTICKS.sub(r"<code>\1</code>", str(escape(text))))  # noqa: S704 - escaped
+
+
+FILTERS: Final[dict[str, Callable[..., Any]]] = {
+    "moment": moment,
+    "day": day,
+    "playing_time": playing_time,
+    "pause": pause,
+    "host": host,
+    "with_code": with_code,
+    "track_address": track_address,
+    "tag_address": tag_address,
+}
+FUNCTIONS: Final[dict[str, Any]] = {
+    "artist_address": artist_address,
+    "cover_address": cover_address,
+    "record_address": record_address,
+    "repo_address": repo_address,
+}

@@ -10,7 +10,7 @@ from fastapi.responses import HTMLResponse
 from jinja2 import Environment, PackageLoader, StrictUndefined
 
 from api.services import Services
-from web.filters import FILTERS
+from web.filters import FILTERS, FUNCTIONS
 from web.static_files import static_files
 from web.viewer import Viewer, ViewerDep
 
@@ -30,8 +30,8 @@ def _form_key() -> str:
 def templates() -> Environment:
     environment = Environment(loader=PackageLoader("web"), autoescape=True, undefined=StrictUndefined)
     environment.filters |= FILTERS
-    environment.globals["static"] = static_files().address  # ty: ignore[invalid-assignment]
-    environment.globals["form_key"] = _form_key  # ty: ignore[invalid-assignment]
+    functions: dict[str, Any] = {"static": static_files().address, "form_key": _form_key}
+    environment.globals |= FUNCTIONS | functions
     return environment
 
 
@@ -48,7 +48,8 @@ def page_headers(services: Services) -> dict[str, str]:
 
 def rendered(template: str, services: Services, status: int = HTTPStatus.OK, **values: Any) -> HTMLResponse:
     """Return a page without a viewer, as errors have it."""
-    content = templates().get_template(template).render({"viewer": Viewer(None), "path": "/"} | values)
+    known = {"viewer": Viewer(None), "path": "/", "base_url": services.base_url}
+    content = templates().get_template(template).render(known | values)
     return HTMLResponse(content, status, page_headers(services))
 
 

@@ -2,15 +2,48 @@
 
 from collections.abc import Mapping
 from http import HTTPStatus
+from typing import Final
 from urllib.parse import urlsplit
 
 from fastapi import Response
 
+from api.auth.sign_in_page import Refusal
 from api.services import Services
 from web.rendering import rendered
 
 STUDIO = "/studio"
 """Where a person who signs in on the page goes, if nothing else was asked for."""
+AS_IT_IS: Final = "{message}."
+REFUSALS: Final = {
+    "bad_credentials": (
+        "We found no such account",
+        "{message}. Check the spelling: a handle is the name with an @ on a profile, and has a dot in it.",
+    ),
+    "access_denied": (
+        "You said no",
+        "You declined at your PDS, so no account was signed in. Start again whenever you like.",
+    ),
+    "sign_in_state": (
+        "This sign-in is over",
+        "It was started in another browser or too long ago, or it is finished already. Start again here.",
+    ),
+    "account_inactive": (
+        "This account is not active",
+        "It is deactivated or taken down at its PDS. Reactivate it there, then sign in here.",
+    ),
+    "identity_unreachable": (
+        "Your PDS did not answer",
+        "The account's PDS, or the directory that says where it is, did not answer properly. Nothing was changed; try again later.",
+    ),
+    "sign_in_refused": ("Your PDS refused", AS_IT_IS),
+    "scope_refused": ("Your PDS grants too little", AS_IT_IS),
+    "sign_in_unavailable": (
+        "Sign-in is not set up",
+        "The operator of this service has yet to give it an address that a PDS can send you back to.",
+    ),
+}
+"""What a person reads for the code of an error: a title, and words around or instead of the API's own, which are for programs."""
+OTHERWISE: Final = ("That did not work", AS_IT_IS)
 
 
 class WebSignInPages:
@@ -19,17 +52,18 @@ class WebSignInPages:
     def __init__(self, services: Services) -> None:
         self._services = services
 
-    def form(self, status: int, title: str, message: str, asked: Mapping[str, str]) -> Response:
+    def form(self, message: str, asked: Mapping[str, str], refusal: Refusal | None = None) -> Response:
         kept = {name: asked[name] for name in ("scope", "return_to") if name in asked}
+        title, words = REFUSALS.get(refusal.code, OTHERWISE) if refusal else ("Sign in", AS_IT_IS)
         return rendered(
             "sign_in.html",
             self._services,
-            status,
+            refusal.status if refusal else HTTPStatus.OK,
             title=title,
-            message=message,
+            message=words.format(message=message.rstrip(".")),
             handle=asked.get("handle", ""),
             kept={"return_to": STUDIO} | kept,
-            is_refusal=status >= HTTPStatus.BAD_REQUEST,
+            is_refusal=refusal is not None,
         )
 
     def onward(self, url: str) -> Response:

@@ -8,6 +8,7 @@ from starlette.concurrency import run_in_threadpool
 
 from api.auth.authentication import OptionalCaller, ServicesDep
 from api.auth.session_cookie import cookie_tokens, seats
+from api.services import Services
 from identity.accounts.credentials import Principal
 
 
@@ -25,6 +26,19 @@ async def viewer_of(request: Request, services: ServicesDep, caller: OptionalCal
         return Viewer(caller)
     here = await run_in_threadpool(seats, request, services)
     return Viewer(caller, tuple(who for _, who in here if who.did != caller.did))
+
+
+async def viewer_in_cookie(request: Request, services: Services) -> Viewer:
+    """Return who is signed in, without counting a request: for the page of an error, which must not fail itself."""
+    tokens = cookie_tokens(request)
+    try:
+        here = await run_in_threadpool(seats, request, services) if tokens else []
+    except Exception:  # noqa: BLE001 - the error that the page is about may be the cause
+        here = []
+    if not here or here[0][0] != tokens[0]:
+        return Viewer(None)
+    (_, account), *others = here
+    return Viewer(account, tuple(who for _, who in others))
 
 
 ViewerDep = Annotated[Viewer, Depends(viewer_of)]

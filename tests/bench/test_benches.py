@@ -17,6 +17,7 @@ ARMS = {
         for what in ("a track", "a page")
         for which in ("bare app,", "GET")
     ],
+    "pages": [f"{kind} of {what}" for what in ("a track", "an artist") for kind in ("JSON", "page")],
     "edits": [
         f"{database}: {which}, {load}"
         for database in DATABASES
@@ -89,6 +90,7 @@ PROMISED = {
     "backlog": ARMS["backlog"][1::2],
     "memory": ARMS["memory"][1::2],
     "workers": ARMS["workers"][1::2],
+    "pages": ARMS["pages"][1::2],
     "replay": ARMS["replay"][1:],
     "search": ARMS["search"][1::2],
     "start": ARMS["start"][1:],

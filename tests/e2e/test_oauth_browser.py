@@ -35,7 +35,8 @@ def test_a_person_who_declines_reads_why_and_may_start_again(page, service, pds_
     signs_in(page, service.url, pds_account)
     page.get_by_role("button", name="Deny access").click()
     page.wait_for_url(re.compile(re.escape(f"{service.url}/auth/callback")))
-    expect(page.get_by_text("the request was declined")).to_be_visible()
+    expect(page.get_by_text("You declined at your PDS")).to_be_visible()
+    expect(page.get_by_label("Handle or DID")).to_have_value(pds_account.handle)
     expect(page.get_by_role("button", name="Sign in")).to_be_visible()
     assert page.context.cookies(service.url) == []
 

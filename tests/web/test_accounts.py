@@ -28,6 +28,13 @@ def test_a_person_signs_out_everywhere_in_this_browser(both):
     assert "@bob.test" not in page
 
 
+def test_a_person_signs_out_one_account_and_stays_with_the_other(both, alice):
+    both.post("/accounts/sign-out", data={"did": alice.did})
+    page = both.get("/").text
+    assert "@alice.test" not in page
+    assert "@bob.test" in page
+
+
 def test_another_site_cannot_sign_anybody_out(both):
     answer = both.post("/accounts/sign-out", headers={"Origin": "https://evil.example"})
     assert answer.status_code == 403

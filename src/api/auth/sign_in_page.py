@@ -1,15 +1,24 @@
 """The pages of a sign-in: who makes them, and who gets them."""
 
 from collections.abc import Mapping
+from dataclasses import dataclass
 from typing import Protocol
 
 from fastapi import Request, Response
 
 
+@dataclass(frozen=True)
+class Refusal:
+    """Why a sign-in did not work: the status and the code of the error."""
+
+    status: int
+    code: str
+
+
 class SignInPages(Protocol):
     """Makes the pages; this package has only the sign-in itself."""
 
-    def form(self, status: int, title: str, message: str, asked: Mapping[str, str]) -> Response:
+    def form(self, message: str, asked: Mapping[str, str], refusal: Refusal | None = None) -> Response:
         """Return a page that asks for a handle and says why; its form repeats the parameters that were `asked`."""
 
     def onward(self, url: str) -> Response:

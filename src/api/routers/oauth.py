@@ -10,7 +10,7 @@ from starlette.concurrency import run_in_threadpool
 from aggregates.errors import InvalidFieldError
 from api.auth.authentication import SAME_SITE, ServicesDep, counted
 from api.auth.session_cookie import is_https, seat_first, set_session
-from api.auth.sign_in_page import sign_in_pages
+from api.auth.sign_in_page import Refusal, sign_in_pages
 from api.error_responses import INTERNAL, message_of, reply_for, response_to
 from api.errors import (
     ApiError,
@@ -102,11 +102,11 @@ async def callback(
 ) -> Response:
     """Finish the sign-in; only in the browser that started it, and once."""
     name = _attempt_cookie(services, query.state or "")
-    cookie = request.cookies.get(name)
+    cookie = SecretStr(request.cookies[name]) if request.cookies.get(name) else None
     try:
-        response = await _finished(request, services, query, SecretStr(cookie) if cookie else None)
+        response = await _finished(request, services, query, cookie)
     except (ApiError, IdentityError) as error:
-        response = _refusal(request, services, error)
+        response = _refusal(request, services, error, _asked(services, query, cookie))
     if response.status_code < SERVER_ERROR and STATE.fullmatch(query.state or ""):
         response.delete_cookie(
             name, path=CALLBACK_PATH, secure=is_https(services), httponly=True, samesite="lax"
@@ -131,7 +131,7 @@ async def _started(request: Request, services: Services, wanted: LoginQuery) -> 
     if not wanted.handle:
         if pages is not None:
             asked = "With the handle of your account, wherever it lives."
-            return _form(services, pages.form(200, "Sign in", asked, _kept(wanted)))
+            return _form(services, pages.form(asked, _kept(wanted)))
         raise MissingPartError("handle")
     if len(wanted.handle) > MAX_HANDLE_LENGTH:
         raise InvalidFieldError("handle", f"must have at most {MAX_HANDLE_LENGTH} characters")
@@ -140,7 +140,7 @@ async def _started(request: Request, services: Services, wanted: LoginQuery) -> 
         if pages is None:
             raise CrossSiteError
         message = "Another site has filled in the handle. Sign in only if the account is yours."
-        return _form(services, pages.form(200, "Sign in", message, _kept(wanted)))
+        return _form(services, pages.form(message, _kept(wanted)))
     started = await oauth.start(wanted.handle, return_to=return_to, scope=scope)
     response: Response
     if wanted.page and pages is not None:
@@ -170,6 +170,14 @@ async def _finished(
     response = RedirectResponse(return_to, 303)
     set_session(response, services, tokens)
     return response
+
+
+def _asked(services: Services, query: CallbackQuery, cookie: SecretStr | None) -> LoginQuery | None:
+    """Return the query that started the attempt, with which the person may start again."""
+    asked = services.oauth.attempted(query.state, cookie) if services.oauth is not None else None
+    if asked is None:
+        return None
+    return LoginQuery(handle=asked.identifier, return_to=asked.return_to, scope=asked.scope.value)
 
 
 def _is_started_here(request: Request, services: Services) -> bool:
@@ -251,7 +259,7 @@ def _refusal(
     if pages is not None and reply is not INTERNAL:
         message = message_of(error, reply)
         asked = _kept(wanted or LoginQuery())
-        return _form(services, pages.form(reply.status, "That did not work", message, asked))
+        return _form(services, pages.form(message, asked, Refusal(reply.status, reply.code)))
     if reply.status < SERVER_ERROR:
         return response_to(error)
     raise error

@@ -59,13 +59,21 @@ class AuthorizationResponse:
 
 
 @dataclass(frozen=True)
+class AskedSignIn:
+    """What the person asked for: the account, and where to go afterwards with which scope."""
+
+    identifier: str
+    return_to: str
+    scope: Scope
+
+
+@dataclass(frozen=True)
 class _Attempt:
     """The content of the cookie."""
 
     state: OAuthState
     kid: str | None
-    return_to: str
-    scope: Scope
+    asked: AskedSignIn
 
 
 class OAuthSignIn:
@@ -84,7 +92,8 @@ class OAuthSignIn:
             identifier if is_did(identifier) else identifier.lower()
         )
         self._sign_ins.require_allowed(state.did or "", scope)
-        attempt = _Attempt(state, key.kid if key is not None else None, return_to, scope)
+        asked = AskedSignIn(identifier, return_to, scope)
+        attempt = _Attempt(state, key.kid if key is not None else None, asked)
         cookie = self._cipher.encrypt(_to_json(attempt), purpose=PURPOSE, did=state.state)
         return StartedSignIn(url, state.state, SecretStr(cookie.decode().rstrip("=")))
 
@@ -103,9 +112,16 @@ class OAuthSignIn:
         )
         tokens = tokens_of(session, client_id=client.client_id, kid=attempt.kid)
         signed_in = await self._sign_ins.complete(
-            identity, SessionKind.OAUTH, tokens, name="browser", scope=attempt.scope, by=by
+            identity, SessionKind.OAUTH, tokens, name="browser", scope=attempt.asked.scope, by=by
         )
-        return signed_in, attempt.return_to
+        return signed_in, attempt.asked.return_to
+
+    def attempted(self, state: str | None, cookie: SecretStr | None) -> AskedSignIn | None:
+        """Return what an attempt of this browser asked for, so that it can be started again; None without one."""
+        try:
+            return self._attempt(state, cookie).asked
+        except SignInStateError:
+            return None
 
     def _attempt(self, state: str | None, cookie: SecretStr | None) -> _Attempt:
         if cookie is None or not state or not STATE.fullmatch(state):
@@ -148,8 +164,9 @@ def _to_json(attempt: _Attempt) -> bytes:
         "pds_url": state.pds_url,
         "at": state.created_at.timestamp(),
         "kid": attempt.kid,
-        "return_to": attempt.return_to,
-        "may": attempt.scope.value,
+        "return_to": attempt.asked.return_to,
+        "may": attempt.asked.scope.value,
+        "identifier": attempt.asked.identifier,
     }
     return json.dumps(content).encode()
 
@@ -168,4 +185,9 @@ def _from_json(plaintext: bytes, state: str) -> _Attempt:
         pds_url=content["pds_url"],
         created_at=datetime.fromtimestamp(content["at"], UTC),
     )
-    return _Attempt(library_state, content["kid"], content["return_to"], Scope(content["may"]))
+    identifier = content.get("identifier", "")  # a cookie of the version before has none
+    return _Attempt(
+        library_state,
+        content["kid"],
+        AskedSignIn(identifier, content["return_to"], Scope(content["may"])),
+    )

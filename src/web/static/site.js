@@ -2,13 +2,14 @@
 
 // Times are in UTC until a script runs; then in the time zone and words of the one who reads.
 const SHOWN = new Intl.DateTimeFormat("en-GB", { dateStyle: "medium", timeStyle: "short" });
+const DAY = new Intl.DateTimeFormat("en-GB", { dateStyle: "long" });
 
 function showLocalTimes(root) {
   for (const time of root.querySelectorAll("time[datetime]")) {
     const at = new Date(time.dateTime);
     if (!Number.isNaN(at.getTime())) {
       time.title = time.dateTime;
-      time.textContent = SHOWN.format(at);
+      time.textContent = (time.classList.contains("day") ? DAY : SHOWN).format(at);
     }
   }
 }
@@ -29,3 +30,17 @@ document.addEventListener("keydown", (event) => {
 });
 document.addEventListener("htmx:load", (event) => showLocalTimes(event.detail.elt));
 showLocalTimes(document);
+
+// A button that copies stands beside each snippet only where there is a script to make it work.
+for (const snippet of document.querySelectorAll(".snippet")) {
+  const button = document.createElement("button");
+  button.type = "button";
+  button.className = "button quiet copy";
+  button.textContent = "Copy";
+  button.addEventListener("click", async () => {
+    await navigator.clipboard.writeText(snippet.querySelector("code").textContent);
+    button.textContent = "Copied";
+    setTimeout(() => { button.textContent = "Copy"; }, 2000);
+  });
+  snippet.append(button);
+}

@@ -5,7 +5,7 @@ from pydantic import SecretStr
 from identity.accounts.credentials import CredentialKind
 from identity.accounts.sign_in import BROWSER_SESSION_TTL, SignInResult
 from identity.oauth.client import oauth_app
-from identity.oauth.sign_in import StartedSignIn
+from identity.oauth.sign_in import AskedSignIn, StartedSignIn
 from tests.api.world import did_of
 
 STATE = "s" * 43
@@ -22,6 +22,7 @@ class FakeOAuth:
         self.name = "dora"
         self.error = None
         self.asked = []
+        self.started = None
 
     async def start(self, identifier, *, return_to, scope):
         self.scope = scope
@@ -29,7 +30,11 @@ class FakeOAuth:
         self.return_to = return_to
         if self.error is not None:
             raise self.error
+        self.started = AskedSignIn(identifier, return_to, scope)
         return StartedSignIn(CONSENT, STATE, SecretStr("sealed-" + return_to.strip("/")))
+
+    def attempted(self, _state, cookie):
+        return self.started if cookie is not None else None
 
     async def finish(self, returned, cookie, **_by):
         self.asked.append((returned, cookie))

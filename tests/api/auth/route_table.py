@@ -39,6 +39,8 @@ OPEN, OWN, TRACK, OPERATOR, ADMIN, THING = (Row(who) for who in Who)
 
 ROUTES = {
     "GET /tracks": OPEN,
+    "GET /artists": OPEN,
+    "GET /artists/{artist}": OPEN,
     "POST /tracks": Row(Who.OWN, SONG),
     "GET /tracks/{track_id}": OPEN,
     "PATCH /tracks/{track_id}": Row(Who.TRACK, {"json": {"title": "x"}}),

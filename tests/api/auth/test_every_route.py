@@ -55,7 +55,13 @@ def rows(world):
 
 def send(client, route, track, headers=None):
     method, path = route.split(" ")
-    names = {"track_id": track["id"], "token_id": "0" * 16, "cid": "bafkreia", "extension": "mp3"}
+    names = {
+        "track_id": track["id"],
+        "token_id": "0" * 16,
+        "cid": "bafkreia",
+        "extension": "mp3",
+        "artist": "alice.test",
+    }
     at_once = {"Prefer": "wait=0", **(headers or {})}
     return client.request(method, path.format(**names), headers=at_once, **ROUTES[route].body)
 

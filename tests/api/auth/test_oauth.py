@@ -222,6 +222,16 @@ def test_a_refusal_is_json_for_programs_and_a_page_for_people(*, client, oauth, 
         assert "mastertape_session" not in each.headers.get("set-cookie", "")
 
 
+def test_a_person_who_declines_may_start_again_with_the_handle_and_for_the_page_that_they_came_from(
+    client, oauth
+):
+    client.get("/auth/login", params={"handle": "dora.test", "return_to": "/tracks/7"})
+    oauth.error = ConsentDeniedError()
+    page = come_back(client, **HTML).text
+    assert 'value="dora.test"' in page
+    assert '<input type="hidden" name="return_to" value="/tracks/7">' in page
+
+
 def test_the_page_shows_what_others_wrote_as_text(client, oauth):
     oauth.error = SignInRefusedError("<script>alert(1)</script>")
     page = client.get("/auth/login", params={"handle": '"><script>'}, headers=HTML).text

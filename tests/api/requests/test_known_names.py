@@ -36,7 +36,13 @@ def routes_of(world):
 
 
 def send(client, person, track, method, path, **what):
-    names = {"track_id": track["id"], "token_id": "0" * 16, "cid": "bafkreia", "extension": "mp3"}
+    names = {
+        "track_id": track["id"],
+        "token_id": "0" * 16,
+        "cid": "bafkreia",
+        "extension": "mp3",
+        "artist": "alice.test",
+    }
     return client.request(method, path.format(**names), headers=person.headers, **what)
 
 

@@ -1,0 +1,75 @@
+"""Reads artists: the accounts that have signed in here, as they show themselves."""
+
+from typing import Annotated, Final
+
+from fastapi import APIRouter, Path, Query, Response
+from pydantic import BaseModel, Field
+
+from aggregates.errors import InvalidFieldError
+from api.auth.authentication import OptionalCaller, ServicesDep
+from api.errors import ArtistNotFoundError
+from api.json_response import AsciiJsonResponse
+from api.openapi import errors
+from api.requests.known_names import StrictRoute
+from identity.accounts.accounts import Account
+from projections.tracks.queries import is_storable
+
+router = APIRouter(tags=["artists"], route_class=StrictRoute)
+
+MAX_ARTISTS: Final = 25
+
+
+class ArtistBody(BaseModel):
+    """An artist, and the PDS on which the records of their tracks are."""
+
+    did: str
+    handle: str = Field(description="`handle.invalid` while the DID document does not confirm one")
+    display_name: str = Field(description="the name set here, else that of the profile on the PDS")
+    bio: str | None
+    pds_url: str
+
+    @classmethod
+    def of(cls, account: Account) -> "ArtistBody":
+        return cls(
+            did=account.did,
+            handle=account.handle,
+            display_name=account.name,
+            bio=account.bio,
+            pds_url=account.pds_url,
+        )
+
+
+class ArtistsBody(BaseModel):
+    """Those of the artists that are here."""
+
+    items: list[ArtistBody]
+
+
+class Wanted(BaseModel):
+    """The artists to read."""
+
+    did: list[str] = Field(description=f"1 to {MAX_ARTISTS} DIDs")
+
+
+@router.get("/artists", response_model=ArtistsBody, responses=errors(400, 422, 503))
+def list_artists(wanted: Annotated[Wanted, Query()], _: OptionalCaller, services: ServicesDep) -> Response:
+    """Read several artists; those who have not signed in here, or are leaving, are left out."""
+    if len(wanted.did) > MAX_ARTISTS:
+        raise InvalidFieldError("did", f"may be there {MAX_ARTISTS} times")
+    found = services.accounts.of_dids([did for did in wanted.did if is_storable(did)])
+    return AsciiJsonResponse(ArtistsBody(items=[ArtistBody.of(account) for account in found]))
+
+
+@router.get("/artists/{artist}", response_model=ArtistBody, responses=errors(404, 503))
+def read_artist(
+    artist: Annotated[str, Path(description="a handle or a DID")], _: OptionalCaller, services: ServicesDep
+) -> Response:
+    """Read an artist who has signed in here."""
+    account = None
+    if artist.startswith("did:"):
+        account = services.accounts.get(artist) if is_storable(artist) else None
+    elif is_storable(artist):
+        account = services.accounts.by_handle(artist)
+    if account is None or account.leaving_since is not None:
+        raise ArtistNotFoundError
+    return AsciiJsonResponse(ArtistBody.of(account))

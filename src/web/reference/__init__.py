@@ -1,0 +1,1 @@
+"""The API reference: what the OpenAPI document says, as pages for people."""

@@ -1,0 +1,42 @@
+"""Reading artists: who is shown, and what of them."""
+
+import pytest
+
+from tests.api.world import did_of, refusal
+
+
+@pytest.fixture
+def migrated_url(migrated_sqlite):
+    """What matters here is HTTP: one database will do."""
+    return migrated_sqlite
+
+
+def test_an_artist_is_read_by_handle_and_by_did(client, alice):
+    client.patch("/me", json={"display_name": "DJ Alice", "bio": "Plays records."}, headers=alice.headers)
+    by_handle = client.get("/artists/Alice.test")
+    assert by_handle.json() == {
+        "did": alice.did,
+        "handle": "alice.test",
+        "display_name": "DJ Alice",
+        "bio": "Plays records.",
+        "pds_url": "https://pds.example.com",
+    }
+    assert client.get(f"/artists/{alice.did}").json() == by_handle.json()
+
+
+@pytest.mark.parametrize("artist", ["nobody.test", "did:plc:nobody", "handle.invalid", "%00", "%F0%9F%8E%B5"])
+def test_who_has_not_signed_in_here_is_not_found(client, artist):
+    assert refusal(client.get(f"/artists/{artist}")) == (404, "not_found")
+
+
+def test_several_artists_are_read_at_once_without_those_who_are_not_here(client, alice, bob):
+    found = client.get("/artists", params={"did": [alice.did, bob.did, did_of("nobody"), "\0"]}).json()
+    assert sorted(each["handle"] for each in found["items"]) == ["alice.test", "bob.test"]
+    assert refusal(client.get("/artists", params={"did": [alice.did] * 26})) == (400, "invalid_field")
+    assert refusal(client.get("/artists")) == (422, "unparsable")
+
+
+def test_an_artist_who_is_leaving_is_not_shown(client, alice):
+    client.delete("/me", headers=alice.headers)
+    assert refusal(client.get(f"/artists/{alice.did}")) == (404, "not_found")
+    assert client.get("/artists", params={"did": alice.did}).json() == {"items": []}

@@ -1,0 +1,75 @@
+"""The pages for everyone in Chromium, on the real service and PDS."""
+
+import pytest
+from playwright.sync_api import expect
+
+from demo.media import cover, tone
+from tests.e2e.conftest import ONE_DATABASE
+from tests.e2e.eventually import eventually
+from tests.e2e.pages.browser_checks import assert_good_in_every_view, silent_console
+
+pytestmark = [pytest.mark.pds, pytest.mark.browser, ONE_DATABASE]
+
+
+@pytest.fixture
+def track(artist):
+    made = artist.uploads(title="First Take", album="Pressings", tags='["late night"]')
+    artist.client.set_artwork(made["id"], cover("teal", "gold"))
+    artist.agreed()
+    return artist.client.track(made["id"])
+
+
+@pytest.fixture
+def gated(artist):
+    return artist.client.upload(tone(330), title="For Friends", support_gate='{"type": "any"}')
+
+
+def test_the_public_pages_are_good_in_every_view(page, service, track, gated):
+    here = f"{service.url}/@{track['artist_handle']}"
+    with silent_console(page):
+        for name, address in {
+            "home": service.url,
+            "artist": here,
+            "track": f"{here}/{track['id']}",
+            "gated": f"{here}/{gated['id']}",
+            "tag": f"{service.url}/tags/late%20night",
+            "tag-empty": f"{service.url}/tags/none",
+            "not-found": f"{service.url}/nowhere",
+            "sign-in": f"{service.url}/auth/login",
+            "sign-in-refused": f"{service.url}/auth/login?handle=no.account&page=true",
+            "docs": f"{service.url}/docs",
+            "docs-tracks": f"{service.url}/docs/tracks",
+            "docs-errors": f"{service.url}/docs/errors",
+        }.items():
+            page.goto(address)
+            assert_good_in_every_view(page, name)
+
+
+def test_a_visitor_hears_a_track_and_sees_the_record_on_the_pds(page, service, track, artist):
+    with silent_console(page):
+        page.goto(f"{service.url}/@{artist.did}/{track['id']}")
+        player = page.locator("audio")
+        eventually(lambda: player.evaluate("audio => audio.readyState") >= 1)
+        player.evaluate("audio => { audio.muted = true; audio.currentTime = 0.5; return audio.play(); }")
+        eventually(lambda: player.evaluate("audio => audio.currentTime") > 0.5)
+        expect(page.get_by_text("On the artist's PDS")).to_be_visible()
+        record = page.context.request.get(page.get_by_text("The record at").get_attribute("href"))
+        assert record.json()["value"]["title"] == "First Take"
+
+
+def test_a_person_switches_and_signs_out_without_scripts(page, service, new_artist, pds):
+    first, second = new_artist(pds), new_artist(pds)
+    handles = [each.client.http.get("/me").json()["handle"] for each in (first, second)]
+    context = page.context.browser.new_context(java_script_enabled=False)
+    tokens = f"{first.client.token}.{second.client.token}"
+    context.add_cookies([{"name": "mastertape_session", "value": tokens, "url": service.url}])
+    plain = context.new_page()
+    plain.goto(f"{service.url}/docs")
+    plain.locator("summary", has_text=handles[0]).click()
+    plain.get_by_role("button", name=f"Switch to @{handles[1]}").click()
+    plain.goto(service.url)
+    plain.locator("summary", has_text=handles[1]).click()
+    plain.get_by_role("button", name=f"Sign out @{handles[1]}").click()
+    plain.locator("summary", has_text=handles[0]).click()
+    plain.get_by_role("button", name="Sign out", exact=True).click()
+    expect(plain.get_by_role("link", name="Sign in", exact=True)).to_be_visible()
