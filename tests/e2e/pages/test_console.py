@@ -1,5 +1,7 @@
 """The console in Chromium while a PDS is away: seen, understood, redriven, drained."""
 
+from contextlib import closing
+
 import pytest
 from playwright.sync_api import expect
 
@@ -42,7 +44,7 @@ def test_an_outage_is_seen_understood_redriven_and_drained(
     service.start()
     try:
         client = Client(service.url, artist.did, artist.app_password)
-        with silent_console(page):
+        with closing(client.http), silent_console(page):
             signs_in_as_admin(page, service, admin)
             expect(page.get_by_role("heading", name="All is well")).to_be_visible()
             assert_good_in_every_view(page, "ops-well")
@@ -69,7 +71,6 @@ def test_an_outage_is_seen_understood_redriven_and_drained(
             page.get_by_role("link", name="Audit", exact=True).click()
             expect(page.get_by_text("the PDS is back")).to_be_visible()
             assert_good_in_every_view(page, "ops-audit")
-        client.http.close()
     finally:
         service.stop()
 
