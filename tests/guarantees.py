@@ -112,6 +112,30 @@ SUBJECTS: Final = {
             ),
         ),
         Guarantee(
+            "An owner decides a foreign edit field by field, and decides nothing unseen",
+            "a side for each differing field; the CID of the version that was read; one record with the observed CID as swap (`application/records/resolve.py`)",
+            (
+                "tests/api/records/test_resolve.py::test_each_field_is_decided_by_itself_and_one_record_has_the_result",
+                "tests/api/records/test_resolve.py::test_a_decision_that_does_not_fit_the_conflict_is_refused_and_says_which_field",
+                "tests/api/records/test_resolve.py::test_a_decision_on_a_version_that_was_changed_again_is_refused",
+                "tests/api/records/test_resolve.py::test_a_decision_by_field_does_not_overwrite_what_came_after_it",
+            ),
+        ),
+        Guarantee(
+            "An owner sees what the log wants, what the PDS confirmed and what it has now, also while the PDS cannot be asked",
+            "one paced read of a record in a few seconds, however many ask (`outbox/repo/record_reads.py`)",
+            ("tests/api/records/test_compare.py",),
+        ),
+        Guarantee(
+            "A page that follows the event stream misses no delivery",
+            "hints without an id, to the owner and operators alone; each stream begins with one (`api/routers/events.py`)",
+            (
+                "tests/api/test_events.py::test_a_stream_hints_at_changes_of_the_mirror_to_the_owner_and_operators_alone",
+                "tests/api/test_events.py::test_many_changes_of_the_mirror_are_one_hint",
+                "tests/api/test_events.py::test_a_stream_is_woken_with_the_requests_that_wait_for_the_pds",
+            ),
+        ),
+        Guarantee(
             "A record is rejected for a 500 only when the record is the cause",
             "the host accepted another record between the first and the third of the same 500",
             (

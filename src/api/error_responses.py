@@ -95,6 +95,7 @@ REPLIES: Final[dict[type[Exception], Reply]] = {
     application.MigrationNeededError: Reply(409, "migration_needed", ("old_collection",)),
     application.CannotMoveError: Reply(400, "bad_state", kept=_NOTHING),
     application.NothingToResolveError: Reply(409, "nothing_to_resolve"),
+    application.EditedAgainError: Reply(409, "edited_again", ("cid",)),
     application.BlobTooLargeError: Reply(413, "too_large", ("limit",)),
     application.BlobRefusedError: Reply(400, "invalid_media", ("reason",)),
     application.VersionMismatchError: Reply(412, "version_mismatch", ("version",)),

@@ -20,6 +20,7 @@ TOKEN_ID: Final = "9f86d081884c7d65"  # noqa: S105 - it opens nothing
 EXAMPLES: Final[Mapping[str, Any]] = {
     "acked_generation": 41,
     "actor": ARTIST,
+    "actor_handle": "ada.example.com",
     "after": "Second Thoughts",
     "album": "Pressings",
     "artist": "Ada Lovelace",
@@ -100,8 +101,19 @@ EXAMPLES: Final[Mapping[str, Any]] = {
     "AdoptionProblemBody.message": "The PDS does not serve the blob that the record names.",
     "AttemptBody.outcome": "done",
     "AttemptBody.status": 200,
+    "ComparisonBody.fields": [
+        {
+            "field": "title",
+            "own": True,
+            "wanted": "Second Thoughts",
+            "confirmed": "First Take",
+            "present": "First Take",
+            "differs": True,
+        }
+    ],
     "ConflictBody.value": {"title": "Third Wind"},
     "DeletedBody.message": "track deleted successfully",
+    "DifferenceBody.kept_because": None,
     "DisconnectedBody.message": "disconnected: nothing more is written until you sign in",
     "DriftBody.kind": "missing",
     "EndedBody.message": "ended",
@@ -139,6 +151,7 @@ EXAMPLES: Final[Mapping[str, Any]] = {
     "TrackBody.features": [{"did": FRIEND, "handle": "drummer.example.com"}],
     "WaitingBody.state": "pending",
     "request.POST /ops/failures": {"action": "redrive", "cause": "5ef3a9c1d2b40768", "expected": 3},
+    "request.POST /tracks/{track_id}/mirror/resolve": {"keep": "ours"},
     "request.POST /ops/hosts": {"action": "pause", "host": PDS, "reason": "its operator asked for it"},
     "request.POST /ops/lanes": {"action": "probe", "did": ARTIST},
     "request.reason": "reported as stolen",

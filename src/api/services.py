@@ -19,6 +19,7 @@ from identity.oauth.sign_in import OAuthSignIn
 from identity.resolution.resolver import Resolver
 from outbox.mirror.paced_pds import PacedPds
 from outbox.record.record import RecordUrls
+from outbox.repo.record_reads import RecordReads
 from outbox.views.waits import MirrorWaits
 from storage.media import Media
 from storage.public.publisher import Publisher
@@ -53,6 +54,7 @@ class Services:
     access: AccountTokens
     resolver: Resolver
     pds: PacedPds
+    record_reads: RecordReads
     waits: MirrorWaits
     event_poller: EventPoller
     urls: RecordUrls

@@ -76,6 +76,17 @@ class CannotMoveError(ApplicationError):
     """The record cannot move to another collection; it stays where it is."""
 
 
+class EditedAgainError(ApplicationError):
+    """The other client has changed the record again since the version that was decided on."""
+
+    def __init__(self, cid: str) -> None:
+        super().__init__(
+            f"The other client has changed the record again: its version is {cid} now. Nothing was changed; "
+            "read the mirror and decide on that one."
+        )
+        self.cid = cid
+
+
 class NothingToResolveError(ApplicationError):
     """No other client has changed this record. Nothing was changed; POST /tracks/{id}/restore-record restores a deleted one."""
 

@@ -1,11 +1,15 @@
-"""Lets event streams wait for the next event of an account, or of all accounts."""
+"""Lets event streams wait for the next event of an account, or of all accounts, and for a change of an account's mirror."""
 
+import asyncio
 import logging
+from collections.abc import Hashable
+from dataclasses import dataclass
 from typing import Final
 
 from eventstore.coordination.poller import Poller
 from eventstore.coordination.threads import Threads
 from eventstore.event_log import EventLog
+from outbox.views.lane_marks import lane_marks
 from projections.audit import newest_positions
 
 POLL_SECONDS: Final = 0.5
@@ -14,31 +18,57 @@ ALL_ACCOUNTS: Final = None
 logger: Final = logging.getLogger("mastertape.application")
 
 
+@dataclass(frozen=True)
+class AccountState:
+    """The position of the newest event, and a mark that is another one after each change of the mirror."""
+
+    newest: int = 0
+    mark: Hashable = None
+    """None for all accounts together, and before an account has a lane."""
+
+
 class EventPoller:
-    """Knows the newest position of each account that a stream follows; `None` stands for all accounts."""
+    """Knows the state of each account that a stream follows; `None` stands for all accounts."""
 
     def __init__(self, log: EventLog, threads: Threads) -> None:
         self._log: Final = log
         self._poller: Final = Poller(
-            self._newest, threads, every_seconds=POLL_SECONDS, logger=logger, failed="news_read_failed"
+            self._states, threads, every_seconds=POLL_SECONDS, logger=logger, failed="news_read_failed"
         )
 
-    async def after(self, did: str | None, position: int, seconds: float) -> bool:
-        """Wait for an event after this position; False when the time is up, or the process ends."""
-        return await self._poller.wait(did, lambda newest: newest > position or None, seconds)
+    async def after(self, did: str | None, known: AccountState, seconds: float, *, marks_from: float) -> bool:
+        """Wait for a newer event or, from this time of the loop's clock on, another mark.
+
+        False when the time is up, or the process ends.
+        """
+        clock = asyncio.get_running_loop().time
+
+        def is_news(state: AccountState) -> bool | None:
+            is_marked = state.mark != known.mark and clock() >= marks_from
+            return state.newest > known.newest or is_marked or None
+
+        return await self._poller.wait(did, is_news, seconds)
+
+    def wake(self, did: str | None) -> None:
+        """Poll at once if a stream follows the account, or for all streams: a mirror has changed."""
+        if did is None or self._poller.is_awaited(did):
+            self._poller.wake()
 
     def stop(self) -> None:
         """End every wait."""
         self._poller.stop()
 
-    def newest(self, did: str | None) -> int:
-        """Return the account's newest position; no event up to it can still appear."""
-        return self._newest([did]).get(did, 0)
+    def state(self, did: str | None) -> AccountState:
+        """Return the account's state; no event up to its position can still appear."""
+        return self._states([did])[did]
 
-    def _newest(self, dids: list[str | None]) -> dict[str | None, int]:
-        found: dict[str | None, int] = {}
-        if ALL_ACCOUNTS in dids:
-            found[ALL_ACCOUNTS] = self._log.stable_position()
+    def _states(self, dids: list[str | None]) -> dict[str | None, AccountState]:
+        accounts = [did for did in dids if did is not None]
         with self._log.database.read() as connection:
-            found.update(newest_positions(connection, [did for did in dids if did is not None]))
+            newest, marks = newest_positions(connection, accounts), lane_marks(connection, accounts)
+        found: dict[str | None, AccountState] = {
+            did: AccountState(newest.get(did, 0), marks.get(did)) for did in accounts
+        }
+        if ALL_ACCOUNTS in dids:
+            found[ALL_ACCOUNTS] = AccountState(self._log.stable_position())
         return found

@@ -1,11 +1,13 @@
 """Server-sent events, resumed after the last event that the client received."""
 
+import asyncio
 import json
 
 import pytest
 
 from identity.accounts.credentials import Scope
-from tests.api.world import refusal, upload
+from tests.api.world import refusal, until, upload
+from tests.servers.databases import ON_SQLITE
 
 
 @pytest.fixture
@@ -27,13 +29,49 @@ def follow(client, person, last=None, **params):
     return client.get("/events", params=params, headers={**person.headers, "Prefer": "wait=0", **since})
 
 
+def frames(text):
+    blocks = [block.split("\n") for block in text.split("\n\n") if block]
+    return [dict(line.split(": ", 1) for line in block) for block in blocks]
+
+
 def events(answer):
-    """The events of a stream."""
+    """The events of a stream, without the hints."""
     assert answer.headers["content-type"].startswith("text/event-stream")
-    blocks = [block.split("\n") for block in answer.text.split("\n\n") if block]
-    lines = [dict(line.split(": ", 1) for line in block) for block in blocks]
+    lines = frames(answer.text)
     assert lines[0] == {"retry": "1000"}
-    return lines[1:]
+    return [each for each in lines[1:] if each["event"] != "mirror"]
+
+
+class Stream:
+    """An open stream of a person, as it is received."""
+
+    def __init__(self, world, person, query=""):
+        self._app, self._person, self._query = world.app, person, query
+        self._requested = False
+        self.text = ""
+
+    async def run(self):
+        headers = [(name.lower().encode(), value.encode()) for name, value in self._person.headers.items()]
+        scope = {
+            "type": "http", "asgi": {"version": "3.0"}, "http_version": "1.1", "method": "GET",
+            "scheme": "http", "path": "/events", "raw_path": b"/events", "root_path": "",
+            "query_string": self._query.encode(), "headers": [(b"host", b"test"), *headers],
+            "client": ("127.0.0.1", 1), "server": ("test", 80),
+        }  # fmt: skip
+        await self._app(scope, self._receive, self._send)
+
+    @property
+    def received(self):
+        return [each["event"] for each in frames(self.text) if "event" in each]
+
+    async def _receive(self):
+        if self._requested:
+            await asyncio.Event().wait()
+        self._requested = True
+        return {"type": "http.request", "body": b"", "more_body": False}
+
+    async def _send(self, message):
+        self.text += message.get("body", b"").decode()
 
 
 def types(answer):
@@ -66,3 +104,78 @@ def test_only_an_admin_follows_others(client, alice, bob, admin):
 
 def test_a_last_event_that_is_none_of_ours_is_refused(client, alice):
     assert refusal(follow(client, alice, last="x")) == (400, "invalid_field")
+
+
+@pytest.fixture
+def people(alice, bob, admin):
+    return alice, bob, admin
+
+
+async def streaming(world, happens, *streams):
+    """Run the streams while something happens; afterwards the process ends them."""
+    running = [asyncio.create_task(stream.run()) for stream in streams]
+    try:
+        await until(lambda: all("mirror" in stream.received for stream in streams))
+        await happens()
+    finally:
+        world.services.event_poller.stop()
+        await asyncio.gather(*running)
+
+
+def test_a_stream_hints_at_changes_of_the_mirror_to_the_owner_and_operators_alone(
+    world, client, people, tracks
+):
+    alice, bob, admin = people
+    world.deliver()
+    own, operators, others = (
+        Stream(world, person, query)
+        for person, query in ((alice, ""), (admin, f"did={alice.did}"), (bob, ""))
+    )
+
+    async def delivered():
+        client.patch(f"/tracks/{tracks[0]['id']}", json={"title": "newer"}, headers=alice.headers)
+        await world.relay.run_once()
+        await until(lambda: own.received.count("mirror") > 1 and operators.received.count("mirror") > 1)
+
+    asyncio.run(streaming(world, delivered, own, operators, others))
+    assert others.received == ["mirror"]
+    for hint in frames(own.text)[1:]:
+        if hint["event"] == "mirror":
+            assert ("id" in hint, json.loads(hint["data"])) == (False, {"did": alice.did})
+
+
+@pytest.mark.usefixtures("tracks")
+def test_a_stream_of_all_accounts_has_no_hints(client, admin):
+    told = frames(follow(client, admin, last=0).text)[1:]
+    assert told
+    assert all("id" in each for each in told)
+
+
+def test_many_changes_of_the_mirror_are_one_hint(world, client, alice, monkeypatch, tracks):
+    monkeypatch.setattr("api.routers.events.HINT_SECONDS", 60)
+    stream = Stream(world, alice)
+
+    async def changes():
+        await world.relay.run_once()
+        client.patch(f"/tracks/{tracks[0]['id']}", json={"title": "newer"}, headers=alice.headers)
+        await until(lambda: "MetadataUpdated" in stream.received)
+
+    asyncio.run(streaming(world, changes, stream))
+    assert stream.received.count("mirror") == 1
+
+
+@ON_SQLITE
+@pytest.mark.usefixtures("tracks")
+def test_a_stream_is_woken_with_the_requests_that_wait_for_the_pds(world, alice, monkeypatch):
+    monkeypatch.setattr("api.routers.events.HINT_SECONDS", 0)
+    poller = world.services.event_poller._poller  # noqa: SLF001
+    monkeypatch.setattr(poller, "_every_seconds", 60)
+    stream = Stream(world, alice)
+
+    async def settled():
+        await until(lambda: poller.is_awaited(alice.did))
+        await world.relay.run_once()
+        world.services.waits.wake()
+        await until(lambda: stream.received.count("mirror") > 1)
+
+    asyncio.run(streaming(world, settled, stream))

@@ -24,6 +24,7 @@ from outbox.probes.worker import Probes
 from outbox.record.lexicon import track_lexicon
 from outbox.relay.delivery import Delivery
 from outbox.relay.relay import Relay, RelayLimits
+from outbox.repo.record_reads import RecordReads
 from projections.media_references import media_references
 from service.wiring.adapters import StorageAudio
 from service.wiring.bootstrap import build
@@ -79,7 +80,11 @@ class World:
         pds = PacedPds(self.pds, self.pds.http(), self.made.hosts)
         self.names = Names()
         self.services = replace(
-            self.made.services, pds=pds, resolver=self.names, not_ready_because=lambda: None
+            self.made.services,
+            pds=pds,
+            record_reads=RecordReads(pds),
+            resolver=self.names,
+            not_ready_because=lambda: None,
         )
         self.log, self.database = self.made.log, self.made.database
         self.relay = Relay(

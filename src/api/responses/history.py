@@ -9,6 +9,7 @@ from sqlalchemy import Connection
 
 from api.requests.pagination import MAX_PAGE_LENGTH
 from eventstore.database import Database
+from identity.accounts.accounts import accounts_of
 from outbox.views.deliveries import deliveries
 from outbox.views.status import mirrors
 from projections.history import HistoryPage, history_page
@@ -48,6 +49,9 @@ class HistoryRow(BaseModel):
     version: int
     type: str
     actor: str
+    actor_handle: str | None = Field(
+        description="the actor's handle as of its newest sign-in here; null for the relay and for an account that left"
+    )
     via: WayIn
     request_id: str
     at: datetime
@@ -86,12 +90,14 @@ def _rows(connection: Connection, track_id: int, page: HistoryPage) -> list[Hist
     mirror = mirrors(connection, [track_id])[track_id]
     events = [(entry.position, entry.touches_record) for entry in page.items]
     delivery_of = deliveries(connection, track_id, events, mirror)
+    actors = accounts_of(connection, {entry.actor for entry in page.items})
     return [
         HistoryRow(
             position=entry.position,
             version=entry.version,
             type=entry.type,
             actor=entry.actor,
+            actor_handle=actors[entry.actor].handle if entry.actor in actors else None,
             via=entry.via,
             request_id=entry.request_id,
             at=entry.at,

@@ -7,10 +7,14 @@ from pydantic import BaseModel, Field
 from sqlalchemy import Connection
 
 from api.responses.track import MirrorBody, Upcoming
-from outbox.conflicts.conflicts import Conflict, conflict_of
+from application.tracks.as_of import track_as_it_is
+from eventstore.event_log import EventLog
+from outbox.conflicts.conflicts import conflict_of
+from outbox.conflicts.foreign_edits import field_conflicts
 from outbox.mirror.states import PROBED, LaneState, MirrorReason
 from outbox.mirror.tables import NEVER
 from outbox.pds.client import RecordKey
+from outbox.record.record import RecordUrls
 from outbox.views import overview
 from outbox.views.deliveries import attempts_of
 from outbox.views.drain import drain_of
@@ -66,6 +70,16 @@ class LeftBody(BaseModel):
     next_attempt_at: Upcoming
 
 
+class FieldConflictBody(BaseModel):
+    """A field of the record that they changed, as mirror/resolve with `fields` decides it; null is no value."""
+
+    field: str
+    ours: Any
+    theirs: Any
+    agreed: Any = Field(description="what the record had before they changed it")
+    only_ours_because: str | None = Field(description="why `theirs` cannot be chosen; null when it can")
+
+
 class ConflictBody(BaseModel):
     """Another client's version of the record, or of its former record, which waits for mirror/resolve."""
 
@@ -73,6 +87,7 @@ class ConflictBody(BaseModel):
     cid: str
     value: dict[str, Any] | None = Field(description="null when it is not valid in a record of ours")
     fields: list[str] = Field(description="which of our fields they changed")
+    values: list[FieldConflictBody] = Field(description="the same fields with the values of both sides")
 
 
 class RecordMirrorBody(MirrorBody):
@@ -120,7 +135,7 @@ class LaneBody(BaseModel):
     stalled_by: str | None
 
 
-def record_mirror(connection: Connection, track_id: int) -> RecordMirrorBody:
+def record_mirror(connection: Connection, track_id: int, log: EventLog, urls: RecordUrls) -> RecordMirrorBody:
     mirror: Mirror = mirrors(connection, [track_id])[track_id]
     attempts = attempts_of(connection, track_id, limit=ATTEMPTS)
     return RecordMirrorBody(
@@ -130,7 +145,7 @@ def record_mirror(connection: Connection, track_id: int) -> RecordMirrorBody:
         desired=DesiredBody(op=mirror.desired_op, generation=mirror.generation),
         acked=AckedBody(generation=mirror.acked_generation),
         observed=ObservedBody(cid=mirror.record_cid),
-        conflict=_conflict(conflict_of(connection, track_id)),
+        conflict=_conflict(connection, track_id, log, urls),
         failing_since=mirror.failing_since,
         first_error=mirror.first_error,
         last_error=mirror.last_error,
@@ -172,10 +187,18 @@ def lane_body(connection: Connection, did: str, now: datetime) -> LaneBody:
     )
 
 
-def _conflict(found: Conflict | None) -> ConflictBody | None:
+def _conflict(connection: Connection, track_id: int, log: EventLog, urls: RecordUrls) -> ConflictBody | None:
+    found = conflict_of(connection, track_id)
     if found is None:
         return None
-    return ConflictBody(record_uri=found.key.uri, cid=found.cid, value=found.theirs, fields=found.fields)
+    track = track_as_it_is(log, connection, track_id)
+    return ConflictBody(
+        record_uri=found.key.uri,
+        cid=found.cid,
+        value=found.theirs,
+        fields=found.fields,
+        values=[FieldConflictBody(**vars(each)) for each in field_conflicts(found, track, urls)],
+    )
 
 
 def _left(mirror: Mirror) -> LeftBody:

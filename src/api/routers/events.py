@@ -1,7 +1,9 @@
 """The audit as server-sent events."""
 
 import asyncio
+import json
 from collections.abc import AsyncGenerator
+from dataclasses import replace
 from typing import Annotated, Final
 
 from fastapi import APIRouter, Header, Query, Response
@@ -16,6 +18,7 @@ from api.requests.pagination import MAX_PAGE_LENGTH, cursor_of
 from api.requests.preconditions import WaitPreference
 from api.routers.audit import AuditRow, audited_did
 from api.services import Services
+from application.event_poller import AccountState
 from projections.audit import AuditFilter, events_after
 
 router = APIRouter(tags=["history"], route_class=StrictRoute)
@@ -24,6 +27,10 @@ STREAM: Final = "text/event-stream"
 STREAM_SECONDS: Final = 25
 """Then a browser reconnects by itself, so an ended session gets no more events, and a process can stop."""
 RECONNECT: Final = "retry: 1000\n\n"
+HINT: Final = 'event: mirror\ndata: {{"did": {did}}}\n\n'
+"""Without an id: nothing is kept of it, and a client goes on after the last event that it received."""
+HINT_SECONDS: Final = 0.5
+"""The shortest time between two hints: changes in between share one."""
 
 
 class EventsQuery(BaseModel):
@@ -49,31 +56,41 @@ async def follow(
 ) -> Response:
     """Stream changes as they happen: `id` is the position, `event` the type, `data` the entry as in /audit.
 
+    The stream of one account also has `event: mirror`, without an `id`: read its mirrors again, since they may have
+    changed. One hint stands for any number of changes, and each stream begins with one.
+
     It starts with the next event, or after `Last-Event-ID`. It ends after 25 seconds, or as `Prefer: wait` says, and
     continues where it left off when you reconnect, as a browser's EventSource does automatically.
     """
     did = audited_did(principal, wanted.did)
     after = cursor_of(last_event_id)
     if after is None:
-        after = await run_in_threadpool(services.event_poller.newest, did)
+        after = (await run_in_threadpool(services.event_poller.state, did)).newest
     seconds = STREAM_SECONDS if preferred_seconds is None else min(preferred_seconds, STREAM_SECONDS)
     return StreamingResponse(_stream(services, did, after, seconds), media_type=STREAM)
 
 
 async def _stream(services: Services, did: str | None, after: int, seconds: int) -> AsyncGenerator[str]:
     loop = asyncio.get_running_loop()
-    ends = loop.time() + seconds
+    ends, may_hint_at = loop.time() + seconds, loop.time()
+    # without a mark: what changed before this stream is unknown to its client, too
+    known = AccountState(after)
     yield RECONNECT
     has_more = True
     while has_more:
-        for row in await run_in_threadpool(_read, services, did, after):
+        state = await run_in_threadpool(services.event_poller.state, did)
+        for row in await run_in_threadpool(_read, services, did, known.newest, state.newest):
             yield f"id: {row.position}\nevent: {row.type}\ndata: {row.model_dump_json()}\n\n"
-            after = row.position
-        has_more = await services.event_poller.after(did, after, max(0, ends - loop.time()))
+            known = replace(known, newest=row.position)
+        if state.mark != known.mark and loop.time() >= may_hint_at:
+            yield HINT.format(did=json.dumps(did))
+            known, may_hint_at = replace(known, mark=state.mark), loop.time() + HINT_SECONDS
+        has_more = await services.event_poller.after(
+            did, known, max(0, ends - loop.time()), marks_from=may_hint_at
+        )
 
 
-def _read(services: Services, did: str | None, after: int) -> list[AuditRow]:
-    until = services.event_poller.newest(did)
+def _read(services: Services, did: str | None, after: int, until: int) -> list[AuditRow]:
     if until <= after:
         return []
     with services.database.read() as connection:

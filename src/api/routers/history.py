@@ -16,6 +16,7 @@ from api.requests.path_params import TrackId
 from api.responses.history import ChangeBody, HistoryBody, lines, read_page
 from application.read_access import require_reader
 from application.tracks.as_of import changes_between
+from application.tracks.revert import KEPT_BECAUSE
 
 router = APIRouter(tags=["history"], route_class=StrictRoute)
 
@@ -37,12 +38,18 @@ class DiffQuery(BaseModel):
     )
 
 
+class DifferenceBody(ChangeBody):
+    """One field at `from`, before, and at `to`, after."""
+
+    kept_because: str | None = Field(description="why revert does not set it back; null when it does")
+
+
 class DiffBody(BaseModel):
     """The fields that differ."""
 
     from_version: int
     to_version: int
-    changes: list[ChangeBody]
+    changes: list[DifferenceBody]
 
 
 class HistoryQuery(BaseModel):
@@ -89,7 +96,6 @@ def read_diff(
             if version < 0:
                 raise InvalidFieldError(name, "must be 0 or more")
         changes = changes_between(services.log, connection, track_id, wanted.from_, to)
-    body = DiffBody(
-        from_version=wanted.from_, to_version=to, changes=[ChangeBody(**each) for each in changes]
-    )
+    differences = [DifferenceBody(**each, kept_because=KEPT_BECAUSE.get(each["field"])) for each in changes]
+    body = DiffBody(from_version=wanted.from_, to_version=to, changes=differences)
     return AsciiJsonResponse(body)

@@ -1,9 +1,10 @@
 """The mirror of a record or an account: how far its PDS agrees with the log."""
 
 from functools import partial
-from typing import Final
+from typing import Any, Final
 
 from fastapi import APIRouter, Response
+from starlette.concurrency import run_in_threadpool
 
 from aggregates.errors import InvalidFieldError
 from api.auth.authentication import ServicesDep, SignedIn
@@ -15,19 +16,34 @@ from api.requests.body import Body
 from api.requests.known_names import StrictRoute
 from api.requests.path_params import TrackId
 from api.responses.mirror import LaneBody, RecordMirrorBody, lane_body, record_mirror
+from api.responses.mirror_comparison import ComparisonBody, comparison_body
 from api.responses.read_tracks import TrackReader
+from api.services import Services
 from application.authorization import OnTrack
 from application.read_access import require_reader
-from application.records.resolve import Resolution, Resolve, resolve
+from application.records.resolve import BY_FIELD, Resolution, Resolve, resolve
 from application.records.retry import retry_mirror
+from application.tracks.as_of import track_as_it_is
 from eventstore.idempotency.results import CommandResult
 from eventstore.unit_of_work import UnitOfWork
+from identity.accounts.credentials import Principal
+from outbox.views.comparison import KnownRecord, known_record
 
 router = APIRouter(tags=["mirror"], route_class=StrictRoute)
 
 KEEP: Final = {
     "enum": [each.value for each in Resolution],
     "description": "whose version stays: the log's, or that of the other client",
+}
+FIELDS: Final = {
+    "type": "object",
+    "properties": {},
+    "additionalProperties": {"enum": KEEP["enum"]},
+    "description": 'instead of `keep`: a side for each of `conflict.fields`, such as `{"title": "theirs"}`',
+}
+DECIDED_CID: Final = {
+    "type": "string",
+    "description": "`conflict.cid` as it was read; 409 `edited_again` if they have changed the record since",
 }
 
 
@@ -40,8 +56,23 @@ def read_mirror(track_id: TrackId, principal: SignedIn, services: ServicesDep) -
     """Read what the log wants, what the PDS confirmed and what was tried."""
     with services.database.read() as connection:
         require_reader(connection, principal, track_id)
-        body = record_mirror(connection, track_id)
+        body = record_mirror(connection, track_id, services.log, services.urls)
     return AsciiJsonResponse(body)
+
+
+@router.get(
+    "/tracks/{track_id}/mirror/compare",
+    response_model=ComparisonBody,
+    responses=errors(401, 403, 404, 422, 503),
+)
+async def compare_record(track_id: TrackId, principal: SignedIn, services: ServicesDep) -> Response:
+    """Compare what the log wants, what the PDS confirmed last and what it has now, field by field.
+
+    The PDS is asked once in 5 seconds, and only while it may be sent requests; `present.problem` says why it was not.
+    """
+    known = await run_in_threadpool(_known, services, principal, track_id)
+    present = await services.record_reads.read(known.host, known.key, known.confirmed.cid)
+    return await run_in_threadpool(lambda: AsciiJsonResponse(comparison_body(track_id, known, present)))
 
 
 @router.post("/tracks/{track_id}/mirror/retry", response_model=RecordMirrorBody, responses=command_errors())
@@ -50,7 +81,7 @@ async def retry(track_id: TrackId, request: Command) -> Response:
     async with request.begin(on=track_id, allow_deleted=True, allow_leaving=True) as attempt:
         if not attempt.is_repetition:
             command = OnTrack(track_id, request.versions)
-            await attempt.commit(lambda unit: retry_mirror(unit, command), _mirror)
+            await attempt.commit(lambda unit: retry_mirror(unit, command), partial(_mirror, request.services))
     return await attempt.response()
 
 
@@ -58,23 +89,26 @@ async def retry(track_id: TrackId, request: Command) -> Response:
     "/tracks/{track_id}/mirror/resolve",
     response_model=RecordMirrorBody,
     responses=command_errors(),
-    openapi_extra=either(["keep"], {}, keep=KEEP),
+    openapi_extra=either([], {}, keep=KEEP, fields=FIELDS, cid=DECIDED_CID),
 )
 async def resolve_conflict(track_id: TrackId, request: Command) -> Response:
     """Resolve a record that was edited elsewhere: `ours` is written again, or the fields of `theirs` that a track has are adopted.
 
-    Unknown fields stay in the record either way.
+    With `fields`, each differing field is decided by itself, and one record has the result. Unknown fields stay in the
+    record either way.
     """
     services = request.services
     async with request.begin(on=track_id) as attempt:
         if not attempt.is_repetition:
-            command = Resolve(track_id, request.versions, keep=_keep(attempt.body))
+            command = Resolve(
+                track_id, request.versions, keep=_decision(attempt.body), cid=attempt.body.text("cid") or None
+            )
 
             def use_case(unit: UnitOfWork) -> int:
-                unit.after_commit(partial(services.resolved, command.keep))
+                unit.after_commit(partial(services.resolved, command.policy))
                 return resolve(unit, command, services.urls)
 
-            await attempt.commit(use_case, _mirror)
+            await attempt.commit(use_case, partial(_mirror, services))
     return await attempt.response()
 
 
@@ -86,14 +120,30 @@ def read_lane(principal: SignedIn, services: ServicesDep) -> Response:
     return AsciiJsonResponse(body)
 
 
-def _keep(body: Body) -> Resolution:
-    if "keep" not in body:
-        raise MissingPartError("keep")
+def _known(services: Services, principal: Principal, track_id: int) -> KnownRecord:
+    with services.database.read() as connection:
+        require_reader(connection, principal, track_id)
+        return known_record(connection, track_as_it_is(services.log, connection, track_id), services.urls)
+
+
+def _decision(body: Body) -> Resolution | dict[str, Resolution]:
+    if BY_FIELD not in body:
+        if "keep" not in body:
+            raise MissingPartError("keep")
+        return _side("keep", body.text("keep"))
+    if "keep" in body:
+        raise InvalidFieldError(BY_FIELD, "must not come with `keep`")
+    sides = body.mapping(BY_FIELD) or {}
+    return {name: _side(BY_FIELD, side) for name, side in sides.items()}
+
+
+def _side(field: str, value: Any) -> Resolution:
     try:
-        return Resolution(body.text("keep") or "")
+        return Resolution(value)
     except ValueError:
-        raise InvalidFieldError("keep", f"must be one of: {', '.join(Resolution)}") from None
+        raise InvalidFieldError(field, f"must be one of: {', '.join(Resolution)}") from None
 
 
-def _mirror(reader: TrackReader, track_id: int) -> CommandResult:
-    return CommandResult(200, record_mirror(reader.connection, track_id).model_dump(mode="json"), {})
+def _mirror(services: Services, reader: TrackReader, track_id: int) -> CommandResult:
+    body = record_mirror(reader.connection, track_id, services.log, services.urls)
+    return CommandResult(200, body.model_dump(mode="json"), {})

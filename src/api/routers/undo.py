@@ -4,7 +4,6 @@ from functools import partial
 
 from fastapi import APIRouter, Response
 
-from aggregates.errors import InvalidFieldError
 from api.errors import MissingPartError
 from api.openapi import LIST_TEXT, command_errors, either
 from api.pipeline.command_request import Command
@@ -14,7 +13,7 @@ from api.requests.path_params import TrackId
 from api.responses.track import TrackBody
 from api.responses.track_commands import changed_track
 from application.tracks.publication import published_by_reverting
-from application.tracks.revert import FIELDS, Revert, revert_track
+from application.tracks.revert import FIELDS, Revert, require_revertible, revert_track
 
 router = APIRouter(tags=["tracks"], route_class=StrictRoute)
 
@@ -59,7 +58,5 @@ def _fields(body: Body) -> tuple[str, ...]:
     if "fields" not in body:
         return FIELDS
     fields = body.texts("fields")
-    for name in fields:
-        if name not in FIELDS:
-            raise InvalidFieldError("fields", f"must be some of: {', '.join(FIELDS)}")
+    require_revertible(fields)
     return tuple(fields)

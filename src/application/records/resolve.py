@@ -1,14 +1,19 @@
 """Resolves a foreign edit: the owner keeps our record, or adopts the other client's fields."""
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 from enum import StrEnum
+from typing import Final
 
+from aggregates.errors import InvalidFieldError
 from application.authorization import OnTrack, load_owned
-from application.errors import NothingToResolveError
+from application.errors import EditedAgainError, NothingToResolveError
 from eventstore.unit_of_work import UnitOfWork
-from outbox.conflicts.conflicts import conflict_of
-from outbox.conflicts.foreign_edits import keep_ours, keep_theirs
+from outbox.conflicts.conflicts import Conflict, conflict_of
+from outbox.conflicts.foreign_edits import FIELDS, keep_ours, keep_theirs
 from outbox.record.record import RecordUrls
+
+BY_FIELD: Final = "fields"
 
 
 class Resolution(StrEnum):
@@ -20,19 +25,55 @@ class Resolution(StrEnum):
 
 @dataclass(frozen=True, kw_only=True)
 class Resolve(OnTrack):
-    """The owner's decision."""
+    """The owner's decision: one side for the whole record, or one for each field of `Conflict.fields`."""
 
-    keep: Resolution
+    keep: Resolution | Mapping[str, Resolution]
+    cid: str | None = None
+    """The version of theirs that the owner has decided on; without it, the one that is known."""
+
+    @property
+    def policy(self) -> str:
+        """The decision as metrics count it."""
+        return self.keep if isinstance(self.keep, Resolution) else BY_FIELD
 
 
 def resolve(unit: UnitOfWork, command: Resolve, urls: RecordUrls) -> int:
-    """Overwrite their record with ours, or adopt those of their fields that a track has; raises NothingToResolveError."""
+    """Overwrite their record with ours, or adopt their fields, all that a track has or the chosen ones.
+
+    Raises NothingToResolveError, EditedAgainError, and InvalidFieldError where the choice does not fit the conflict.
+    """
     track = load_owned(unit, command)
     conflict = conflict_of(unit.connection, track.track_id)
     if conflict is None:
         raise NothingToResolveError
-    if command.keep is Resolution.OURS:
-        keep_ours(unit, track, conflict)
+    if command.cid not in {None, conflict.cid}:
+        raise EditedAgainError(conflict.cid)
+    theirs = _fields_of_theirs(conflict, command.keep)
+    if theirs or theirs is None:
+        keep_theirs(unit, track, conflict, urls, fields=theirs)
     else:
-        keep_theirs(unit, track, conflict, urls)
+        keep_ours(unit, track, conflict)
     return track.track_id
+
+
+def _fields_of_theirs(conflict: Conflict, keep: Resolution | Mapping[str, Resolution]) -> list[str] | None:
+    """Return the fields of which theirs stays; None for all that a track has."""
+    if isinstance(keep, Resolution):
+        return None if keep is Resolution.THEIRS else []
+    return _chosen(conflict, keep)
+
+
+def _chosen(conflict: Conflict, sides: Mapping[str, Resolution]) -> list[str]:
+    """Return the fields of which theirs stays; raises InvalidFieldError unless each differing field has a side that it can take."""
+    if conflict.theirs is None:
+        raise InvalidFieldError(BY_FIELD, "no field of their record can be read; keep `ours` instead")
+    theirs = [name for name, side in sides.items() if side is Resolution.THEIRS]
+    problems = {
+        "a side is missing for": set(conflict.fields) - sides.keys(),
+        "nothing differs in": sides.keys() - set(conflict.fields),
+        "only `ours` can stay in": {*theirs} & {*conflict.fields} - FIELDS.keys(),
+    }
+    found = [f"{problem} {', '.join(sorted(names))}" for problem, names in problems.items() if names]
+    if found:
+        raise InvalidFieldError(BY_FIELD, f"must name a side for each field that differs: {'; '.join(found)}")
+    return theirs

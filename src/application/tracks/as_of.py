@@ -31,6 +31,11 @@ def track_at_time(log: EventLog, connection: Connection, track_id: int, at: date
     return _fold(log, connection, track_id, lambda recorded: recorded.recorded_at <= at)
 
 
+def track_as_it_is(log: EventLog, connection: Connection, track_id: int) -> Track:
+    """Return the track after its newest event; raises VersionNotFoundError where there was none."""
+    return _fold(log, connection, track_id, lambda _: True)
+
+
 def changes_between(
     log: EventLog, connection: Connection, track_id: int, one: int, other: int
 ) -> list[dict[str, Any]]:

@@ -5,6 +5,7 @@ from dataclasses import dataclass
 from datetime import datetime
 from typing import Final
 
+from aggregates.errors import InvalidFieldError
 from aggregates.track import METADATA, Track, media_cids
 from application.authorization import OnTrack, load_owned, owner_of, require_no_duplicate
 from application.tracks.as_of import track_at_version
@@ -13,7 +14,27 @@ from eventstore.unit_of_work import UnitOfWork
 from storage.media import Media
 
 FIELDS: Final = (*METADATA, "artwork", "support_gate", "unlisted", "downloads", "audio")
-"""The fields that can be reverted: not what the relay observed, and not deletion, which undelete reverts."""
+"""The fields that can be reverted."""
+_OF_UPLOAD: Final = "it stays as the upload has set it"
+_OF_RECORD: Final = "it is part of the record's address"
+_OF_PDS: Final = "it says what the PDS has; the relay observes it"
+_OF_OPERATOR: Final = "an operator decides it"
+KEPT_BECAUSE: Final = {
+    "artist": _OF_UPLOAD,
+    "created_at": _OF_UPLOAD,
+    "collection": _OF_RECORD,
+    "rkey": _OF_RECORD,
+    "image_url": "`artwork` brings it back",
+    "blob": "`audio` brings it back, once the PDS has a copy again",
+    "blob_requested": _OF_PDS,
+    "blob_failure": _OF_PDS,
+    "record_missing_since": _OF_PDS,
+    "foreign_edit": _OF_PDS,
+    "deleted_at": "an undelete brings a deleted track back",
+    "taken_down_at": _OF_OPERATOR,
+    "takedown_reason": _OF_OPERATOR,
+}
+"""Why each of the other fields that history shows cannot be reverted."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -22,6 +43,15 @@ class Revert(OnTrack):
 
     to_version: int
     fields: Collection[str] = FIELDS
+
+
+def require_revertible(fields: Collection[str]) -> None:
+    """Raise InvalidFieldError for the first field that cannot be reverted, and say why."""
+    for name in fields:
+        if name in KEPT_BECAUSE:
+            raise InvalidFieldError("fields", f"{name} cannot be reverted: {KEPT_BECAUSE[name]}")
+        if name not in FIELDS:
+            raise InvalidFieldError("fields", f"must be some of: {', '.join(FIELDS)}")
 
 
 def revert_track(unit: UnitOfWork, command: Revert, log: EventLog, media: Media) -> int:

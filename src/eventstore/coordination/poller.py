@@ -65,6 +65,10 @@ class Poller(Generic[K, S]):
         finally:
             self._waiters.discard(waiter)
 
+    def is_awaited(self, key: K) -> bool:
+        """Whether a caller waits for a state of this key."""
+        return any(waiter.key == key for waiter in self._waiters)
+
     def wake(self) -> None:
         """Poll at once, since a state has changed."""
         self._woken.set()

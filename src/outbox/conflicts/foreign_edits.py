@@ -4,7 +4,8 @@ Only texts, features and labels are adopted; all other fields are written again 
 never decides who may listen, and no event changes an address, a date or an author.
 """
 
-from collections.abc import Callable
+from collections.abc import Callable, Collection
+from dataclasses import dataclass
 from typing import Any, Final
 
 from aggregates.errors import InvalidFieldError
@@ -30,9 +31,19 @@ def keep_ours(unit: UnitOfWork, track: Track, conflict: Conflict) -> None:
     build_on(unit.connection, conflict)
 
 
-def keep_theirs(unit: UnitOfWork, track: Track, conflict: Conflict, urls: RecordUrls) -> None:
-    """Adopt their changed fields. A write follows if the track's record still differs: fields that only we changed stay."""
-    track.adopt_foreign_edit(conflict.cid, adoptable(conflict), at=unit.now)
+def keep_theirs(
+    unit: UnitOfWork,
+    track: Track,
+    conflict: Conflict,
+    urls: RecordUrls,
+    *,
+    fields: Collection[str] | None = None,
+) -> None:
+    """Adopt those of their changed fields that a track has, or only `fields`, by their names in the record.
+
+    A write follows if the track's record still differs: what only we changed stays, and so does what is not adopted.
+    """
+    track.adopt_foreign_edit(conflict.cid, adoptable(conflict, fields), at=unit.now)
     if own_part(record_for(track, 0, urls)) == own_part(conflict.theirs or {}):
         unit.save(track)
         acknowledge(unit.connection, conflict, unit.now)
@@ -40,14 +51,49 @@ def keep_theirs(unit: UnitOfWork, track: Track, conflict: Conflict, urls: Record
         keep_ours(unit, track, conflict)
 
 
-def adoptable(conflict: Conflict) -> dict[str, Any]:
-    """Return the checked values of the changed fields that a track has; raises InvalidFieldError."""
+def adoptable(conflict: Conflict, fields: Collection[str] | None = None) -> dict[str, Any]:
+    """Return the checked values of the changed fields that a track has, or of those in `fields`; raises InvalidFieldError."""
     if conflict.theirs is None:
         raise InvalidFieldError(
             "record", "it contains values that a record of ours cannot have; keep `ours` instead"
         )
-    theirs, changed = conflict.theirs, conflict.fields
+    theirs, changed = conflict.theirs, conflict.fields if fields is None else fields
     return {field: read(theirs.get(name)) for name, (field, read) in FIELDS.items() if name in changed}
+
+
+@dataclass(frozen=True)
+class FieldConflict:
+    """A field of the record that another client changed: None stands for no value, `agreed` is what it was before."""
+
+    field: str
+    ours: Any
+    theirs: Any
+    agreed: Any
+    only_ours_because: str | None
+    """Why theirs cannot be adopted."""
+
+
+def field_conflicts(conflict: Conflict, track: Track, urls: RecordUrls) -> list[FieldConflict]:
+    """Return what the owner can choose from, field by field."""
+    ours, theirs, agreed = map(
+        own_part, (record_for(track, 0, urls), conflict.theirs or {}, conflict.base or {})
+    )
+    return [
+        FieldConflict(
+            name, ours.get(name), theirs.get(name), agreed.get(name), _why_refused(name, theirs.get(name))
+        )
+        for name in conflict.fields
+    ]
+
+
+def _why_refused(name: str, value: Any) -> str | None:
+    if name not in FIELDS:
+        return "a track does not take it from a record"
+    try:
+        FIELDS[name][1](value)
+    except InvalidFieldError as refused:
+        return refused.limit
+    return None
 
 
 def _text(field: str, value: Any) -> str | None:

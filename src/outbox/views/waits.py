@@ -36,6 +36,8 @@ class MirrorWaits:
         self._announcer: Final = announcer
         self._elsewhere: Final[Counter[str]] = Counter()
         """How many requests in other processes may still wait for an account."""
+        self.on_settled: Callable[[str | None], object] = lambda _did: None
+        """Called with the account for which a relay has settled something; None where another process did."""
         self._database: Final = database
         self._poller: Final = Poller(
             self._read, THREADS, every_seconds=POLL_SECONDS, logger=logger, failed="mirror_wait_read_failed"
@@ -65,6 +67,7 @@ class MirrorWaits:
     def wake(self) -> None:
         """Poll at once, since another process has settled something that a request waits for."""
         self._poller.wake()
+        self.on_settled(None)
 
     async def wait(self, track_id: int, generation: int, seconds: float) -> bool:
         """Wait until the PDS has this generation or a newer one; False when time is up or only a person can help."""
@@ -80,6 +83,7 @@ class MirrorWaits:
 
     def _settled(self, did: str) -> None:
         self._poller.wake()
+        self.on_settled(did)
         if did in self._elsewhere and self._announcer is not None:
             self._announcer.announce(channel=ANSWERS)
 

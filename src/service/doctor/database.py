@@ -6,6 +6,7 @@ from typing import Final
 
 from sqlalchemy import Connection, and_, case, func, select
 
+from api.responses.pending import oldest_pending
 from eventstore.errors import PooledConnectionError
 from eventstore.event_log import EventLog
 from eventstore.failover.proof import NO_STANDBY, why_not_provable
@@ -25,7 +26,6 @@ from replay.reconcile.scan import IS_SCANNED
 from service.config.secret_keys import known_secret_keys
 from service.config.settings import Settings
 from service.doctor.checks import Checks, fail, ok, warn
-from service.observability.gauges import oldest_pending
 from service.observability.readiness import outdated_projections
 from service.schema.high_water_mark import high_water_mark_path, read_high_water_mark
 from service.schema.migrate import newest, revision_of

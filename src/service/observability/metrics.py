@@ -136,7 +136,7 @@ class Metrics:
         self._conflicts.labels("merged").inc()
 
     def resolved(self, keep: str) -> None:
-        """Count a conflict that its owner resolved: ours or theirs."""
+        """Count a conflict that its owner resolved: ours, theirs or fields."""
         self._conflicts.labels(keep).inc()
 
     def settled(self, result: Result) -> None:

@@ -32,6 +32,7 @@ from outbox.record.lexicon import track_lexicon
 from outbox.record.record import RecordUrls
 from outbox.relay.delivery import Delivery
 from outbox.relay.relay import Relay, RelayLimits
+from outbox.repo.record_reads import RecordReads
 from outbox.views.waits import MirrorWaits
 from replay.adoption.worker import AdoptionWorker
 from service.config.settings import Settings
@@ -244,6 +245,8 @@ def _services(
 ) -> Services:
     database, store = log.database, MediaHealth(media, settings.media, settings.folders)
     threads = Threads("application", MAX_APPLICATION_THREADS)
+    waits, event_poller = MirrorWaits(database, relay, announcer), EventPoller(log, threads)
+    waits.on_settled = event_poller.wake
     return Services(
         database=database,
         log=log,
@@ -258,8 +261,9 @@ def _services(
         resolver=identity.resolver,
         disconnect=identity.sessions.disconnect,
         pds=pds,
-        waits=MirrorWaits(database, relay, announcer),
-        event_poller=EventPoller(log, threads),
+        record_reads=RecordReads(pds),
+        waits=waits,
+        event_poller=event_poller,
         urls=urls,
         base_url=settings.base_url,
         collection=settings.collection,

@@ -36,6 +36,11 @@ def resolve(client, person, track, keep, **headers):
     return client.post(path, json={"keep": keep}, headers={**person.headers, **headers})
 
 
+def decide(client, person, track, cid=None, **fields):
+    path = f"/tracks/{track['id']}/mirror/resolve"
+    return client.post(path, json={"fields": fields, "cid": cid}, headers=person.headers)
+
+
 def shown(client, person, track):
     return client.get(f"/tracks/{track['id']}", headers=person.headers).json()
 
@@ -254,6 +259,95 @@ def test_the_owners_delete_of_a_held_record_takes_their_value_with_it(world, cli
     sent = world.pds.requests[requests:]
     assert sent == ["deleteRecord"]  # at once under the swap of what was seen elsewhere
     assert refusal(resolve(client, alice, track, "ours")) == (404, "track_not_found")
+
+
+def test_each_field_is_decided_by_itself_and_one_record_has_the_result(world, client, alice):
+    edit = {"title": "ours", "album": "two"}
+    track = held(world, client, alice, edit=edit, **FOREIGN, album="theirs", description="other")
+    requests = len(world.pds.requests)
+    answer = decide(client, alice, track, title="theirs", album="ours", description="ours")
+    assert (answer.status_code, answer.json()["state"]) == (200, "pending")
+    assert b'mirror_conflicts_total{policy="fields"} 1.0' in world.made.metrics.text()
+    world.deliver()
+    assert world.pds.requests[requests:] == ["putRecord"]
+    record, now = world.record(track), shown(client, alice, track)
+    assert [record[name] for name in ("title", "album", "description")] == ["theirs", "two", "words"]
+    assert [now[name] for name in ("title", "album", "description")] == ["theirs", "two", "words"]
+    assert record["elsewhere"] == {"kept": 1}
+    assert statuses(client, alice, track)[-2:] == [
+        ("ForeignEditAdopted", "none"),
+        ("RecordRestored", "delivered"),
+    ]
+
+
+def test_with_ours_in_each_field_our_record_is_written(world, client, alice):
+    track = held(world, client, alice)
+    decide(client, alice, track, title="ours")
+    world.deliver()
+    assert world.record(track)["title"] == "first"
+    assert world.events(track["id"])[-1] == "RecordRestored"
+
+
+def test_a_decision_by_field_does_not_overwrite_what_came_after_it(world, client, alice):
+    track = held(world, client, alice, **FOREIGN, album="theirs")
+    decide(client, alice, track, title="theirs", album="ours")
+    edited_elsewhere(world, track, title="newer")
+    world.deliver()
+    assert (world.record(track)["title"], mirror(client, alice, track)["state"]) == ("newer", "held")
+
+
+def test_a_decision_on_a_version_that_was_changed_again_is_refused(world, client, alice):
+    track = held(world, client, alice)
+    seen = mirror(client, alice, track)["conflict"]["cid"]
+    resolve(client, alice, track, "ours")
+    edited_elsewhere(world, track, title="newer")
+    world.deliver()
+    now, before = mirror(client, alice, track)["conflict"]["cid"], world.state()
+    answer = decide(client, alice, track, seen, title="theirs")
+    assert (*refusal(answer), answer.json()["detail"]["cid"]) == (409, "edited_again", now)
+    assert world.state() == before
+    assert decide(client, alice, track, now, title="theirs").status_code == 200
+    assert shown(client, alice, track)["title"] == "newer"
+
+
+@ON_SQLITE
+@pytest.mark.parametrize(
+    ("fields", "named"),
+    [
+        ({"title": "theirs"}, "album, createdAt"),
+        ({"title": "ours", "album": "ours", "createdAt": "ours", "genre": "ours"}, "genre"),
+        ({"title": "ours", "album": "ours", "createdAt": "theirs"}, "createdAt"),
+        ({"title": "ours", "album": "mine", "createdAt": "ours"}, "ours, theirs"),
+    ],
+)
+def test_a_decision_that_does_not_fit_the_conflict_is_refused_and_says_which_field(
+    world, client, alice, fields, named
+):
+    track = held(world, client, alice, title="theirs", album="theirs", createdAt="2001-01-01T00:00:00Z")
+    before = world.state()
+    answer = decide(client, alice, track, **fields)
+    assert refusal(answer) == (400, "invalid_field")
+    assert answer.json()["detail"]["field"] == "fields"
+    assert answer.json()["detail"]["limit"].endswith(named)
+    path = f"/tracks/{track['id']}/mirror/resolve"
+    both = client.post(path, json={"keep": "ours", "fields": fields}, headers=alice.headers)
+    assert refusal(both) == (400, "invalid_field")
+    assert world.state() == before
+
+
+@ON_SQLITE
+def test_the_mirror_shows_both_sides_of_each_field_and_which_may_be_adopted(world, client, alice):
+    theirs = {"title": "theirs", "album": "x" * 257, "artist": "Other"}
+    track = held(world, client, alice, edit={"title": "ours"}, **theirs, drop=("description",))
+    found = mirror(client, alice, track)["conflict"]
+    sides = {each.pop("field"): each for each in found["values"]}
+    assert list(sides) == found["fields"] == ["album", "artist", "description", "title"]
+    reasons = {name: sides[name].pop("only_ours_because") for name in sides}
+    assert sides["title"] == {"ours": "ours", "theirs": "theirs", "agreed": "first"}
+    assert sides["description"] == {"ours": "words", "theirs": None, "agreed": "words"}
+    assert (reasons["title"], reasons["description"]) == (None, None)
+    assert "256" in reasons["album"]
+    assert "does not take" in reasons["artist"]
 
 
 def restore(client, person, track):

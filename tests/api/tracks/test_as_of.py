@@ -4,7 +4,9 @@ from datetime import UTC, datetime, timedelta
 
 import pytest
 
+from application.tracks.revert import FIELDS, KEPT_BECAUSE
 from identity.accounts.credentials import Scope
+from projections.visible_state import SHOWN
 from tests.api.conftest import ADMIN
 from tests.api.world import refusal, upload
 from tests.servers.databases import ON_SQLITE
@@ -79,18 +81,33 @@ def diff(client, person, track, **params):
 def test_two_versions_are_compared_field_by_field(client, alice, track):
     answer = diff(client, alice, track, **{"from": 1, "to": 2}).json()
     assert answer == {
-        "from_version": 1, "to_version": 2, "changes": [{"field": "title", "before": "0", "after": "1"}],
+        "from_version": 1, "to_version": 2,
+        "changes": [{"field": "title", "before": "0", "after": "1", "kept_because": None}],
     }  # fmt: skip
-    to_newest = diff(client, alice, track, **{"from": 1}).json()
-    assert to_newest["changes"] == [{"field": "title", "before": "0", "after": "2"}]
-    backwards = diff(client, alice, track, **{"from": 3, "to": 1}).json()
-    assert backwards["changes"] == [{"field": "title", "before": "2", "after": "0"}]
+    [to_newest] = diff(client, alice, track, **{"from": 1}).json()["changes"]
+    assert (to_newest["before"], to_newest["after"]) == ("0", "2")
+    [backwards] = diff(client, alice, track, **{"from": 3, "to": 1}).json()["changes"]
+    assert (backwards["before"], backwards["after"]) == ("2", "0")
     assert diff(client, alice, track, **{"from": 2, "to": 2}).json()["changes"] == []
 
 
 def test_from_nothing_every_field_has_come(client, alice, track):
     changes = {each["field"]: each for each in diff(client, alice, track, **{"from": 0}).json()["changes"]}
-    assert changes["album"] == {"field": "album", "before": None, "after": "one"}
+    assert (changes["album"]["before"], changes["album"]["after"]) == (None, "one")
+
+
+@ON_SQLITE
+def test_a_diff_says_which_fields_a_revert_sets_back_and_why_not_the_others(client, alice, track):
+    path = f"/tracks/{track['id']}/revert"
+    changes = diff(client, alice, track, **{"from": 0}).json()["changes"]
+    for change in changes:
+        answer = client.post(path, json={"to_version": 1, "fields": [change["field"]]}, headers=alice.headers)
+        if change["kept_because"] is None:
+            assert answer.status_code == 200
+        else:
+            assert answer.json()["detail"]["limit"].endswith(change["kept_because"])
+    assert {each["field"] for each in changes if each["kept_because"]} >= {"artist", "created_at", "rkey"}
+    assert {*SHOWN} == {*FIELDS, *KEPT_BECAUSE}
 
 
 @ON_SQLITE

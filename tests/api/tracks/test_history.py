@@ -28,9 +28,10 @@ def history(client, person, track, query="", **headers):
 def test_a_row_says_who_what_when_and_how_it_reached_the_pds(client, alice, track):
     row = history(client, alice, track).json()["items"][0]
     assert set(row) == {
-        "position", "version", "type", "actor", "via", "request_id", "at", "changes", "delivery",
+        "position", "version", "type", "actor", "actor_handle", "via", "request_id", "at", "changes", "delivery",
     }  # fmt: skip
     assert (row["actor"], row["via"], row["request_id"]) == (alice.did, "token:t", "r4")
+    assert row["actor_handle"] == alice.handle
     assert row["changes"] == [{"field": "title", "before": "3", "after": "4"}]
     assert row["delivery"]["status"] == "pending"
 

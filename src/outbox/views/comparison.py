@@ -1,0 +1,103 @@
+"""Compares three versions of a record: what the log wants, what its PDS confirmed last, and what the PDS has now."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from datetime import datetime
+from typing import Any, Final
+
+from sqlalchemy import Connection, bindparam, select
+
+from aggregates.track import Track
+from outbox.mirror.tables import mirror_lane, mirror_target
+from outbox.mirror.targets import PUT
+from outbox.pds.client import RecordKey
+from outbox.record.dag_cbor import Record, UnencodableError, decode, encode
+from outbox.record.record import GENERATION, OWN_FIELDS, RecordUrls, merged, record_for
+from outbox.views.deliveries import deliveries
+from outbox.views.status import Mirror, mirrors
+
+target: Final = mirror_target.c
+_TARGET: Final = (
+    select(mirror_target, mirror_lane.c.host)
+    .outerjoin(mirror_lane, mirror_lane.c.did == target.did)
+    .where(target.track_id == bindparam("track_id"), ~target.former)
+)
+
+
+@dataclass(frozen=True)
+class ConfirmedRecord:
+    """What the PDS confirmed last; a record that is absent has neither CID nor fields."""
+
+    generation: int
+    body: Record
+    cid: str | None
+    at: datetime | None
+    rev: str | None
+
+
+@dataclass(frozen=True)
+class KnownRecord:
+    """A track's record as far as it is known without its PDS; `wanted` is None where it is to be deleted."""
+
+    host: str
+    key: RecordKey
+    mirror: Mirror
+    wanted: Record | None
+    confirmed: ConfirmedRecord
+
+
+@dataclass(frozen=True)
+class FieldVersions:
+    """A field of the record; None stands for no value."""
+
+    field: str
+    own: bool
+    """Whether this service writes it."""
+    wanted: Any
+    confirmed: Any
+    present: Any
+    differs: bool
+
+
+def known_record(connection: Connection, track: Track, urls: RecordUrls) -> KnownRecord:
+    """Return our fields as they are wanted in a track's record, and the record that was confirmed."""
+    row = connection.execute(_TARGET, {"track_id": track.track_id}).one()
+    mirror = mirrors(connection, [track.track_id])[track.track_id]
+    body = decode(row.observed_body) if row.observed_body is not None else {}
+    acked = deliveries(connection, track.track_id, [(row.acked_gen, True)], mirror)[row.acked_gen]
+    return KnownRecord(
+        host=row.host or "",
+        key=RecordKey(row.did, row.collection, row.rkey),
+        mirror=mirror,
+        wanted=record_for(track, row.desired_gen, urls) if row.desired_op == PUT else None,
+        confirmed=ConfirmedRecord(row.acked_gen, body, row.observed_cid, row.acked_at, acked.rev),
+    )
+
+
+def field_versions(known: KnownRecord, present: Mapping[str, Any] | None) -> list[FieldVersions]:
+    """Return all fields but the generation, ours first; without `present`, the other two are compared.
+
+    Of other clients' fields those are wanted that a write would keep.
+    """
+    found = [known.confirmed.body, *([] if present is None else [_as_stored(present)])]
+    columns = [merged(known.wanted, found[-1]) if known.wanted is not None else {}, *found]
+    names = {name for column in columns for name in column} - {GENERATION}
+    return [
+        _versions(name, columns) for name in sorted(names, key=lambda each: (each not in OWN_FIELDS, each))
+    ]
+
+
+def _versions(name: str, columns: list[Record]) -> FieldVersions:
+    wanted, confirmed, *present = (column.get(name) for column in columns)
+    differs = any(value != wanted for value in (confirmed, *present))
+    return FieldVersions(
+        name, name in OWN_FIELDS, wanted, confirmed, present[0] if present else None, differs
+    )
+
+
+def _as_stored(record: Mapping[str, Any]) -> Record:
+    """Return the record in the form in which confirmed ones are stored, where it has one."""
+    try:
+        return decode(encode(dict(record)))
+    except UnencodableError:
+        return dict(record)
