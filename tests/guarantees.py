@@ -456,6 +456,23 @@ SUBJECTS: Final = {
     ),
     "After a restore": (
         Guarantee(
+            "A backup is of one moment, and is restored whole or not at all, by no process that still runs",
+            "one snapshot; a digest of each file; one transaction, or one rename; `restore` ends as `recovered` does",
+            (
+                "tests/service/cli/test_backup.py::test_a_dump_is_of_one_snapshot",
+                "tests/service/cli/test_backup.py::test_a_restored_database_is_as_it_was_and_sends_nothing_before_it_is_verified",
+                "tests/service/cli/test_backup.py::test_nothing_is_replaced_unasked_or_under_a_running_process_or_by_a_damaged_backup",
+            ),
+        ),
+        Guarantee(
+            "An upgrade from revision 0005 loses nothing that was acknowledged, also meanwhile by the old process",
+            "revisions only add; an old process takes no edits once the read models are of a newer version",
+            (
+                "tests/service/schema/test_upgrade.py::test_an_upgrade_loses_nothing",
+                "tests/service/schema/test_upgrade.py::test_the_old_process_acknowledges_nothing_that_is_lost_and_refuses_politely",
+            ),
+        ),
+        Guarantee(
             "Nothing is sent for an account before its records were verified",
             "claims, lane runs and uploads check for it",
             ("tests/replay/test_recovered.py::test_nothing_is_sent_between_a_restore_and_its_recovery",),
