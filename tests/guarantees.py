@@ -142,6 +142,16 @@ SUBJECTS: Final = {
             ("tests/e2e/test_unreachable_pds.py",),
         ),
         Guarantee(
+            "After a crash, a process on the same machine delivers within seconds, whatever the lease; one that is only silent keeps its lanes",
+            "leases are released early on proof alone that their owner has ended (`eventstore/coordination/process_names.py`)",
+            (
+                "tests/e2e/test_scale_out.py::test_after_a_kill_the_next_relay_delivers_within_seconds_although_the_lease_is_long",
+                "tests/e2e/test_scale_out.py::test_a_stopped_relay_keeps_its_lanes_for_its_lease_and_then_sends_nothing_with_effect",
+                "tests/eventstore/coordination/test_process_names.py",
+                "tests/outbox/relay/test_early_release.py",
+            ),
+        ),
+        Guarantee(
             "No host has more lanes in flight than allowed",
             "a claim counts a host's leases after it has locked the host",
             (

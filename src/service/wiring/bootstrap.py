@@ -16,6 +16,7 @@ from api.pipeline import media_reads as reads
 from api.services import MediaThreads, Services
 from application.event_poller import EventPoller
 from eventstore.coordination.commit_signals import Announcer, Listener
+from eventstore.coordination.process_names import process_name
 from eventstore.coordination.threads import Threads
 from eventstore.database import Database
 from eventstore.event_log import EventLog
@@ -40,7 +41,7 @@ from service.observability.metrics import Metrics
 from service.observability.readiness import why_not_ready, why_silent
 from service.schema.job_lease import JobLeases
 from service.schema.migrate import newest
-from service.wiring.adapters import IdentityDirectory, IdentitySessions, StorageAudio, process_name
+from service.wiring.adapters import IdentityDirectory, IdentitySessions, StorageAudio
 from service.wiring.adoption import adoption_worker
 from service.wiring.firehose import firehose_follower
 from service.wiring.identity import IdentityParts, guarded_client, identity_parts, pds_http_client
