@@ -254,6 +254,14 @@ SUBJECTS: Final = {
             ),
         ),
         Guarantee(
+            "After a change of address every record that was written here is counted, priced and rewritten, and no adopted one",
+            "a record that would be written otherwise now is drift (`replay/reconcile/outdated.py`)",
+            (
+                "tests/replay/reconcile/test_outdated.py",
+                "tests/service/doctor/test_doctor.py::test_a_record_that_names_an_earlier_address",
+            ),
+        ),
+        Guarantee(
             "A silent stream hides nothing",
             "a scan compares the repos without any stream",
             ("tests/outbox/firehose/test_follower.py::test_a_scan_finds_what_a_stream_leaves_out",),

@@ -84,6 +84,7 @@ def _of_log(log: EventLog, settings: Settings) -> Checks:
         ("keys", lambda: doctor_database.keys(log, settings)),
         ("accounts", lambda: doctor_database.accounts(log)),
         ("records", lambda: doctor_database.records(log)),
+        ("addresses", lambda: doctor_database.addresses(log, settings)),
         ("drift", lambda: doctor_database.scans(log, settings)),
         ("clock", lambda: doctor_outside.clock_of(log.database)),
         (
