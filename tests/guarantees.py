@@ -166,6 +166,16 @@ SUBJECTS: Final = {
             ("tests/e2e/test_unreachable_pds.py",),
         ),
         Guarantee(
+            "After a crash, a process on the same machine delivers within seconds, whatever the lease; one that is only silent keeps its lanes",
+            "leases are released early on proof alone that their owner has ended (`eventstore/coordination/process_names.py`)",
+            (
+                "tests/e2e/test_scale_out.py::test_after_a_kill_the_next_relay_delivers_within_seconds_although_the_lease_is_long",
+                "tests/e2e/test_scale_out.py::test_a_stopped_relay_keeps_its_lanes_for_its_lease_and_then_sends_nothing_with_effect",
+                "tests/eventstore/coordination/test_process_names.py",
+                "tests/outbox/relay/test_early_release.py",
+            ),
+        ),
+        Guarantee(
             "No host has more lanes in flight than allowed",
             "a claim counts a host's leases after it has locked the host",
             (
@@ -265,6 +275,14 @@ SUBJECTS: Final = {
             "scans and the firehose mark records, and the relay reads them under its lease",
             (
                 "tests/e2e/test_scan_and_firehose.py::test_each_thing_that_another_client_does_ends_as_it_is_documented",
+            ),
+        ),
+        Guarantee(
+            "After a change of address every record that was written here is counted, priced and rewritten, and no adopted one",
+            "a record that would be written otherwise now is drift (`replay/reconcile/outdated.py`)",
+            (
+                "tests/replay/reconcile/test_outdated.py",
+                "tests/service/doctor/test_doctor.py::test_a_record_that_names_an_earlier_address",
             ),
         ),
         Guarantee(
