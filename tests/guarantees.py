@@ -166,6 +166,16 @@ SUBJECTS: Final = {
             ("tests/e2e/test_unreachable_pds.py",),
         ),
         Guarantee(
+            "After a crash, a process on the same machine delivers within seconds, whatever the lease; one that is only silent keeps its lanes",
+            "leases are released early on proof alone that their owner has ended (`eventstore/coordination/process_names.py`)",
+            (
+                "tests/e2e/test_scale_out.py::test_after_a_kill_the_next_relay_delivers_within_seconds_although_the_lease_is_long",
+                "tests/e2e/test_scale_out.py::test_a_stopped_relay_keeps_its_lanes_for_its_lease_and_then_sends_nothing_with_effect",
+                "tests/eventstore/coordination/test_process_names.py",
+                "tests/outbox/relay/test_early_release.py",
+            ),
+        ),
+        Guarantee(
             "No host has more lanes in flight than allowed",
             "a claim counts a host's leases after it has locked the host",
             (
@@ -265,6 +275,14 @@ SUBJECTS: Final = {
             "scans and the firehose mark records, and the relay reads them under its lease",
             (
                 "tests/e2e/test_scan_and_firehose.py::test_each_thing_that_another_client_does_ends_as_it_is_documented",
+            ),
+        ),
+        Guarantee(
+            "After a change of address every record that was written here is counted, priced and rewritten, and no adopted one",
+            "a record that would be written otherwise now is drift (`replay/reconcile/outdated.py`)",
+            (
+                "tests/replay/reconcile/test_outdated.py",
+                "tests/service/doctor/test_doctor.py::test_a_record_that_names_an_earlier_address",
             ),
         ),
         Guarantee(
@@ -455,6 +473,23 @@ SUBJECTS: Final = {
         ),
     ),
     "After a restore": (
+        Guarantee(
+            "A backup is of one moment, and is restored whole or not at all, by no process that still runs",
+            "one snapshot; a digest of each file; one transaction, or one rename; `restore` ends as `recovered` does",
+            (
+                "tests/service/cli/test_backup.py::test_a_dump_is_of_one_snapshot",
+                "tests/service/cli/test_backup.py::test_a_restored_database_is_as_it_was_and_sends_nothing_before_it_is_verified",
+                "tests/service/cli/test_backup.py::test_nothing_is_replaced_unasked_or_under_a_running_process_or_by_a_damaged_backup",
+            ),
+        ),
+        Guarantee(
+            "An upgrade from revision 0005 loses nothing that was acknowledged, also meanwhile by the old process",
+            "revisions only add; an old process takes no edits once the read models are of a newer version",
+            (
+                "tests/service/schema/test_upgrade.py::test_an_upgrade_loses_nothing",
+                "tests/service/schema/test_upgrade.py::test_the_old_process_acknowledges_nothing_that_is_lost_and_refuses_politely",
+            ),
+        ),
         Guarantee(
             "Nothing is sent for an account before its records were verified",
             "claims, lane runs and uploads check for it",

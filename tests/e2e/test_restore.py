@@ -129,6 +129,7 @@ class Restored:
     def __init__(self, restorable: Restorable, data: Path, pds: DevPds, plc: DevPlc) -> None:
         self._restorable, self._data, self._pds = restorable, data, pds
         self.service = Service(data, pds, env=restorable.settings)
+        restorable.settings["MASTERTAPE_BASE_URL"] = self.service.url  # of the next service, too
         self.service.start()
         self.artist = Artist(self.service, pds, new_account(pds, plc))
 

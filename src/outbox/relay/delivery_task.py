@@ -33,7 +33,7 @@ from outbox.mirror.targets import DELETE, PUT
 from outbox.pds.client import RecordKey
 from outbox.record.dag_cbor import Record, UnencodableError, decode, record_cid
 from outbox.record.lexicon import Lexicon, LexiconError
-from outbox.record.record import RecordUrls, merged, record_for
+from outbox.record.record import RecordUrls, merged, own_part, record_for
 
 columns = mirror_target.c
 RECREATING = (Track.Created, Track.RecordRestored, Track.Undeleted, Track.NamespaceMigrated)
@@ -106,6 +106,14 @@ class DeliveryTask:
         """The CID that the write makes; None for a delete."""
         body = self.body
         return record_cid(body) if body is not None else None
+
+    @property
+    def is_outdated(self) -> bool:
+        """Whether the record is as it was written here, and would be written otherwise now: an address or the mapping has changed."""
+        if not (self.is_acked and self.ever_sent) or self.desired is None or self.observed is None:
+            return False
+        is_left_alone = self.is_as_adopted or self.is_former or self.detached or self.conflict is not None
+        return not is_left_alone and own_part(self.desired) != own_part(self.observed)
 
     @property
     def was_never_sent(self) -> bool:

@@ -16,6 +16,7 @@ from api.pipeline import media_reads as reads
 from api.services import MediaThreads, Services
 from application.event_poller import EventPoller
 from eventstore.coordination.commit_signals import Announcer, Listener
+from eventstore.coordination.process_names import process_name
 from eventstore.coordination.threads import Threads
 from eventstore.database import Database
 from eventstore.event_log import EventLog
@@ -41,15 +42,16 @@ from service.observability.metrics import Metrics
 from service.observability.readiness import why_not_ready, why_silent
 from service.schema.job_lease import JobLeases
 from service.schema.migrate import newest
-from service.wiring.adapters import IdentityDirectory, IdentitySessions, StorageAudio, process_name
+from service.wiring.adapters import IdentityDirectory, IdentitySessions, StorageAudio
 from service.wiring.adoption import adoption_worker
 from service.wiring.firehose import firehose_follower
 from service.wiring.identity import IdentityParts, guarded_client, identity_parts, pds_http_client
 from service.wiring.log import open_log, staging_folder
+from service.wiring.store import media_store, record_urls
 from service.wiring.supporters_client import HttpSupporters
 from storage.media import Media
 from storage.public.publisher import Publisher
-from storage.store import MediaStore, open_store, public_copies
+from storage.store import public_copies
 
 if TYPE_CHECKING:
     from outbox.firehose.follower import Follower
@@ -109,7 +111,7 @@ def build(settings: Settings, inherited: Inherited | None = None) -> Container:
     inherited = inherited or Inherited()
     log = open_log(settings)
     database = log.database
-    media = Media(database, _store(settings))
+    media = Media(database, media_store(settings))
     http, own_http = pds_http_client(settings), guarded_client(settings.supporters_url)
     metrics, listener = Metrics(), Listener(database)
     metrics.watch(log, listener)
@@ -119,7 +121,7 @@ def build(settings: Settings, inherited: Inherited | None = None) -> Container:
     owner = process_name()
     copies = public_copies(media.store)
     publisher = Publisher(media, copies) if copies is not None else None
-    urls = RecordUrls(settings.base_url, copies.public_address if copies is not None else None)
+    urls = record_urls(settings, media.store)
     relay = _relay(
         settings,
         log=log,
@@ -180,10 +182,6 @@ def build(settings: Settings, inherited: Inherited | None = None) -> Container:
         follower=follower,
         metrics_listener=inherited.metrics,
     )
-
-
-def _store(settings: Settings) -> MediaStore:
-    return open_store(settings.media, settings.data, settings.s3_endpoint, settings.s3_public_url)
 
 
 def _waker(
