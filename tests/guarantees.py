@@ -46,6 +46,15 @@ SUBJECTS: Final = {
             ),
         ),
         Guarantee(
+            "The owner of a track can play the audio of each of its versions while the bytes are kept, and is told until when",
+            "`application/tracks/kept_audio.py` reads what the sweep reads",
+            (
+                "tests/api/tracks/test_past_audio.py::test_replaced_audio_can_be_played_and_says_until_when",
+                "tests/api/tracks/test_past_audio.py::test_swept_audio_is_gone_and_says_so",
+                "tests/api/tracks/test_past_audio.py::test_the_audio_of_a_deleted_track_is_kept_for_its_owner_alone",
+            ),
+        ),
+        Guarantee(
             "A command never waits for the PDS, nor fails because of it",
             "the relay runs separately; clients that ask to wait share one poll",
             ("tests/outbox/relay/test_relay.py::test_edits_made_while_the_pds_is_away_arrive_as_one_write",),
@@ -692,6 +701,19 @@ SUBJECTS: Final = {
             ),
         ),
         Guarantee(
+            "A form on a page loses nothing that was typed, and overwrites nothing that it did not show",
+            "a form names the version that it shows; after 412 what was typed is merged over what is there now, field by field, and shown",
+            (
+                "tests/web/studio/test_track.py::test_an_edit_of_an_older_version_shows_both_and_overwrites_neither",
+                "tests/web/studio/test_track.py::test_what_a_field_cannot_hold_is_told_beside_it_and_what_was_typed_stays",
+            ),
+        ),
+        Guarantee(
+            "Every page works without scripts, and changes that arrive are shown without loading it again",
+            "forms post to pages; the event stream's hints make a page read its parts again",
+            ("tests/e2e/pages/test_studio.py",),
+        ),
+        Guarantee(
             "A page runs our own files alone, and shows what a record, a handle or an error says as text",
             "its policy names the path of our files; templates escape, and have no inline script or style ([ADR 42](adr/0042-pages-with-scripts.md))",
             (
@@ -821,6 +843,29 @@ SUBJECTS: Final = {
                 "tests/neighbours/test_slow_adoptions.py::test_accounts_that_list_without_end_give_their_slots_back_in_time",
                 "tests/neighbours/test_slow_adoptions.py::test_a_large_catalogue_is_adopted_in_turns_and_others_come_between",
                 "tests/neighbours/test_slow_adoptions.py::test_audio_that_trickles_is_given_up_for_its_record_alone",
+            ),
+        ),
+        Guarantee(
+            "Covers are shown in sizes that were made before: no reader makes the service fetch or decode an image",
+            "renditions at upload, and for other covers by a worker with slots, threads and limits of its own (`replay/derived/`);"
+            " what cannot be fetched or decoded is remembered",
+            (
+                "tests/api/tracks/test_renditions.py::test_a_cover_from_before_is_shown_itself_until_the_worker_has_made_its_renditions",
+                "tests/replay/derived/test_covers.py::test_what_is_no_cover_is_asked_for_once",
+                "tests/replay/derived/test_covers.py::test_a_host_that_is_away_is_asked_a_few_times_with_pauses",
+                "tests/storage/derived/test_jobs.py::test_a_source_that_ends_each_process_is_given_up",
+                "tests/neighbours/test_derived_media.py::test_hosts_that_hang_give_their_slots_back_in_time",
+            ),
+        ),
+        Guarantee(
+            "A decoder that hangs, crashes, grows or is killed by hostile audio harms neither the service nor other tracks",
+            "a child process with limits of its own (`storage/derived/peaks.py`), one at a time, and attempts that are counted",
+            (
+                "tests/storage/derived/test_waveforms.py::test_a_decoder_that_goes_wrong_fails_and_is_gone",
+                "tests/storage/derived/test_waveforms.py::test_the_decoder_limits_its_memory",
+                "tests/storage/derived/test_waveforms.py::test_the_decoder_gets_no_secrets",
+                "tests/api/tracks/test_waveforms.py::test_a_decoder_that_is_killed_each_time_is_given_up",
+                "tests/neighbours/test_derived_media.py::test_a_decoder_that_hangs_takes_one_slot_and_no_route",
             ),
         ),
         Guarantee(

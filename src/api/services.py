@@ -2,6 +2,7 @@
 
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
+from datetime import timedelta
 from pathlib import Path
 
 from api.middleware.rate_limits import RateLimits
@@ -62,6 +63,7 @@ class Services:
     collection: str
     old_collection: str
     max_upload_bytes: int
+    sweep_grace: timedelta
     schema: Callable[[], str]
     """Returns the schema revision, for exports."""
     not_ready_because: Callable[[], str | None]

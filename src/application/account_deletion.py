@@ -29,8 +29,10 @@ from identity.accounts.credentials import revoke_others
 from identity.accounts.erasure import erase, is_connected
 from outbox.operations import account_deletion as leaving
 from projections.media_references import cids_of
+from projections.tracks.queries import image_urls_of
 from projections.tracks.table import LIVE, tracks
 from replay.adoption.jobs import adoption
+from storage.derived.renditions import end_grace_of_renditions
 from storage.media import end_grace_period
 
 TRACKS_IN_A_UNIT: Final = 25
@@ -132,7 +134,9 @@ def _erase(unit: UnitOfWork, *, revoked: bool) -> bool:
     stream = account_of(unit)
     stream.leave(_left_over(left, revoked=revoked), at=unit.now)
     unit.save(stream)
-    end_grace_period(connection, cids_of(connection, did), since)
+    cids = cids_of(connection, did)
+    end_grace_period(connection, cids, since)
+    end_grace_of_renditions(connection, [*cids, *image_urls_of(connection, did)], since)
     for table in (idempotency, running_request, peer_track):
         connection.execute(delete(table).where(table.c.did == did))
     erase(connection, did)

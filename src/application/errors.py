@@ -40,6 +40,18 @@ class MediaNotFoundError(ApplicationError):
     """No track names these bytes now, or they are gone."""
 
 
+class ArtworkNotFoundError(ApplicationError):
+    """The track has no cover here: it has none, or that at another host has not been fetched, or cannot be."""
+
+
+class WaveformNotReadyError(ApplicationError):
+    """The waveform of this track has not been computed yet. Show a plain bar, and ask again in a minute."""
+
+
+class NoWaveformError(ApplicationError):
+    """The track has no waveform: its audio is of a kind that the service cannot decode. Show a plain bar."""
+
+
 class DuplicateAudioError(ApplicationError):
     """The artist has a live track with exactly this audio."""
 

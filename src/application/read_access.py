@@ -15,6 +15,11 @@ def may_know(caller: Principal | None, owner: str, taken_down_at: datetime | Non
     return taken_down_at is None or (caller is not None and (caller.did == owner or caller.operator))
 
 
+def may_have_bytes(caller: Principal | None, track: TrackView) -> bool:
+    """Whether the caller may have bytes of the track at all: those of one that was taken down are for admins only."""
+    return track.taken_down_at is None or (caller is not None and caller.admin)
+
+
 def require_reader(connection: Connection, principal: Principal, track_id: int) -> TrackView:
     """Return the track, even a deleted one, for its owner or an operator.
 

@@ -1,9 +1,10 @@
-"""Decodes cover images, turns them upright, strips their metadata and makes a thumbnail."""
+"""Decodes cover images, turns them upright, strips their metadata and makes smaller renditions of them."""
 
 import io
 import threading
 import warnings
-from contextlib import suppress
+from collections.abc import Generator, Mapping
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from typing import Final
 
@@ -17,8 +18,9 @@ from storage.upload import Staged
 MAX_BYTES: Final = 20 * 1024 * 1024
 MAX_PIXELS: Final = 40_000_000
 MAX_SIDE_PIXELS: Final = 12_000
-THUMBNAIL_PIXELS: Final = (96, 96)
-THUMBNAIL_MIME: Final = "image/webp"
+THUMBNAIL_SIZE: Final = 96
+RENDITION_SIZES: Final = (THUMBNAIL_SIZE, 480, 1200)
+"""Pixels of the longer side at most; the smallest is the thumbnail, a square cut out of the middle."""
 
 _OPENED: Final = ("JPEG", "PNG", "WEBP", "GIF")
 _STORED_AS: Final = {"JPEG": "JPEG", "MPO": "JPEG", "PNG": "PNG", "WEBP": "WEBP", "GIF": "PNG"}
@@ -35,12 +37,16 @@ warnings.simplefilter("error", Image.DecompressionBombWarning)
 
 @dataclass(frozen=True)
 class PreparedArtwork:
-    """The cover and its thumbnail, re-encoded for storage."""
+    """The cover, re-encoded for storage, and its renditions by size."""
 
     artwork: Artwork
     data: bytes
-    thumbnail: bytes
-    thumbnail_mime: str = THUMBNAIL_MIME
+    renditions: Mapping[int, bytes]
+
+    @property
+    def size(self) -> int:
+        """Return how many bytes there are to store."""
+        return len(self.data) + sum(map(len, self.renditions.values()))
 
 
 def read_artwork(upload: bytes | Staged) -> PreparedArtwork:
@@ -49,19 +55,43 @@ def read_artwork(upload: bytes | Staged) -> PreparedArtwork:
     if size > MAX_BYTES:
         raise TooLargeError(MAX_BYTES)
     data = upload if isinstance(upload, bytes) else upload.path.read_bytes()
+    with _decoding():
+        image, kind = _decode(data)
+        cover, renditions = _encode(image, kind), _renditions(image)
+    thumbnail_cid = cid_of(renditions[THUMBNAIL_SIZE])
+    artwork = Artwork(cid=cid_of(cover), mime=_MIME[kind], size=len(cover), thumbnail_cid=thumbnail_cid)
+    return PreparedArtwork(artwork, cover, renditions)
+
+
+def read_renditions(cover: bytes) -> Mapping[int, bytes]:
+    """Decode a stored cover, and make its renditions; raises a RefusedMediaError."""
+    with _decoding():
+        return _renditions(_decode(cover)[0])
+
+
+@contextmanager
+def _decoding() -> Generator[None]:
+    """Wait for a turn, and let nothing but a RefusedMediaError out."""
     with _decodes:
         try:
-            image, kind = _decode(data)
-            cover = _encode(image, kind)
-            thumbnail = _encode(ImageOps.fit(image, THUMBNAIL_PIXELS), "WEBP")
+            yield
         except (InvalidMediaError, UnsupportedMediaError):
             raise
         except (Image.DecompressionBombError, Image.DecompressionBombWarning):
             raise InvalidMediaError("too many pixels") from None
         except Exception as exc:  # a hostile file may make a decoder raise anything
             raise InvalidMediaError("the image cannot be decoded") from exc
-    artwork = Artwork(cid=cid_of(cover), mime=_MIME[kind], size=len(cover), thumbnail_cid=cid_of(thumbnail))
-    return PreparedArtwork(artwork, cover, thumbnail)
+
+
+def _renditions(image: Image.Image) -> dict[int, bytes]:
+    """Make each size of the next larger one; none is larger than the image, except for the thumbnail."""
+    made = {THUMBNAIL_SIZE: _encode(ImageOps.fit(image, (THUMBNAIL_SIZE, THUMBNAIL_SIZE)), "WEBP")}
+    for size in sorted(set(RENDITION_SIZES) - made.keys(), reverse=True):
+        if (longer := max(image.size)) > size:
+            fitting = tuple(max(1, round(side * size / longer)) for side in image.size)
+            image = image.resize((fitting[0], fitting[1]), Image.Resampling.LANCZOS, reducing_gap=3.0)
+        made[size] = _encode(image, "WEBP")
+    return made
 
 
 def _decode(data: bytes) -> tuple[Image.Image, str]:

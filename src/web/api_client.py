@@ -89,28 +89,25 @@ class Api:
         wait_seconds: int | None = None,
     ) -> Answer:
         """Send a command as JSON, for this version of the track alone, and once under this Idempotency-Key."""
-        headers = {
-            "if-match": f'"{version}"' if version else None,
-            "idempotency-key": key or None,
-            "prefer": None if wait_seconds is None else f"wait={wait_seconds}",
-            "content-type": JSON if fields is not None else None,
-        }
-        given = [(name.encode(), value.encode()) for name, value in headers.items() if value is not None]
+        headers = _conditions(version, key, wait_seconds)
+        if fields is not None:
+            headers.append((b"content-type", JSON.encode()))
         content = b"" if fields is None else json.dumps(fields).encode()
-        return await self._send(method, path, {}, given, _body(content), length=len(content))
+        return await self._send(method, path, {}, headers, _body(content), length=len(content))
 
-    async def pass_on(self, method: str, path: str) -> Answer:
+    async def pass_on(
+        self,
+        method: str,
+        path: str,
+        *,
+        key: str | None = None,
+        wait_seconds: int | None = None,
+    ) -> Answer:
         """Send the page's own request body on as it comes, files included."""
-        kept = (
-            b"content-type",
-            b"content-length",
-            b"transfer-encoding",
-            b"if-match",
-            b"idempotency-key",
-            b"prefer",
-        )
+        kept = (b"content-type", b"content-length", b"transfer-encoding")
         headers = [(name, value) for name, value in self._request.scope["headers"] if name in kept]
-        return await self._send(method, path, {}, headers, self._request.receive)
+        headers += _conditions(None, key, wait_seconds)
+        return await self._send(method, path, {}, headers, self._request.receive, is_whole_request=True)
 
     async def _send(
         self,
@@ -122,6 +119,7 @@ class Api:
         *,
         length: int | None = None,
         is_counted: bool = False,
+        is_whole_request: bool = False,
     ) -> Answer:
         asked = self._request.scope
         kept = [(name, value) for name, value in asked["headers"] if name in (*CREDENTIALS, *ORIGIN)]
@@ -134,7 +132,8 @@ class Api:
             "query_string": _query(query),
             "headers": [*kept, *headers, *size, (b"accept", JSON.encode())],
             "path_params": {},
-            "state": {**asked["state"], COUNTED: is_counted},
+            # what the route allows for the body must reach the limits of the page's own request
+            "state": asked["state"] if is_whole_request else {**asked["state"], COUNTED: is_counted},
         }
         app = self._request.app
         start, *parts = await _complete_response(
@@ -171,6 +170,15 @@ async def api_of(request: Request) -> Api:
 
 
 ApiDep = Annotated[Api, Depends(api_of)]
+
+
+def _conditions(version: str | None, key: str | None, wait_seconds: int | None) -> list[tuple[bytes, bytes]]:
+    headers = {
+        "if-match": f'"{version}"' if version else None,
+        "idempotency-key": key or None,
+        "prefer": None if wait_seconds is None else f"wait={wait_seconds}",
+    }
+    return [(name.encode(), value.encode()) for name, value in headers.items() if value is not None]
 
 
 def _query(query: Mapping[str, object]) -> bytes:

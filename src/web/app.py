@@ -8,7 +8,7 @@ from api.services import Services
 from web import static_files
 from web.api_client import RefusedError
 from web.error_pages import ErrorPages, refused
-from web.pages import accounts, artists, docs, home, ops, pds, tracks
+from web.pages import accounts, artists, docs, home, ops, pds, studio, tracks
 from web.sign_in_pages import WebSignInPages
 
 ROUTERS: Final = (
@@ -16,6 +16,7 @@ ROUTERS: Final = (
     home.router,
     accounts.router,
     pds.router,
+    *studio.ROUTERS,
     artists.router,
     tracks.router,
     docs.router,

@@ -18,6 +18,8 @@ from web.addresses import (
 )
 
 MINUTE: Final = 60
+KILO: Final = 1000
+MEGA: Final = 1_000_000
 IN_BACKTICKS: Final = re.compile(r"`([^`]+)`")
 
 
@@ -39,6 +41,15 @@ def playing_time(seconds: float | None) -> str:
         return ""
     minutes, rest = divmod(int(seconds), MINUTE)
     return f"{minutes}:{rest:02}"
+
+
+def size(octets: int) -> str:
+    """Return bytes as `4.2 MB`."""
+    if octets < KILO:
+        return f"{octets} bytes"
+    if octets < MEGA:
+        return f"{octets / KILO:.0f} kB"
+    return f"{octets / MEGA:.1f} MB"
 
 
 def pause(seconds: str | int) -> str:
@@ -65,6 +76,7 @@ FILTERS: Final[dict[str, Callable[..., Any]]] = {
     "moment": moment,
     "day": day,
     "playing_time": playing_time,
+    "size": size,
     "pause": pause,
     "host": host,
     "with_code": with_code,

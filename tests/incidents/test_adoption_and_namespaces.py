@@ -4,9 +4,8 @@ from datetime import timedelta
 
 import pytest
 
-from projections import media_references
+from replay.derived.sweep import sweep_media
 from storage.cid import cid_of
-from storage.sweep import sweep
 from tests.api.world import upload
 from tests.dsl import COLLECTION, OLD_COLLECTION
 from tests.e2e.adoption import adopts, tracks_of
@@ -83,7 +82,7 @@ def test_inc_30_what_was_taken_over_goes_from_the_store_with_its_track(alice_in_
 
     alice.http.delete(f"/tracks/{track['id']}")
     media = alice.container.media
-    assert sweep(media, media_references, timedelta(0)).deleted == 1
+    assert sweep_media(media, timedelta(0)).deleted == 1
 
     assert list(media.store.stored()) == []
     assert alice.http.get(track["audio_url"]).status_code == 404

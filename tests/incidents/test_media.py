@@ -4,8 +4,7 @@ from datetime import timedelta
 
 import pytest
 
-from projections import media_references
-from storage.sweep import sweep
+from replay.derived.sweep import sweep_media
 from tests.api.world import refusal, upload
 from tests.media_samples import samples
 
@@ -17,7 +16,7 @@ def sees(client, url):
 
 def sweeps(world, *, grace=timedelta(0)):
     """A sweep after the grace period; gives how many copies it deleted."""
-    return sweep(world.made.media, media_references, grace).deleted
+    return sweep_media(world.made.media, grace).deleted
 
 
 def stored(world):
@@ -96,17 +95,17 @@ def test_inc_36_a_record_keeps_the_address_of_its_cover_when_the_store_has_lost_
 
 
 def test_inc_39_what_a_deleted_track_leaves_in_the_store_goes_after_the_grace_period(client, world, alice):
-    """Gated audio, an earlier take, two covers and their thumbnails."""
+    """Gated audio, an earlier take, two covers and their renditions."""
     track = upload(client, alice, seed=1, image=samples.png())
     path = f"/tracks/{track['id']}"
     for body in ({"support_gate": {"type": "any"}}, {"title": "Second Thoughts"}):
         client.patch(path, json=body, headers=alice.headers)
     client.put(f"{path}/audio", files={"file": ("b.mp3", samples.mp3(2))}, headers=alice.headers)
     client.patch(path, files={"image": ("c.png", samples.png(color="gold"))}, headers=alice.headers)
-    assert stored(world) == 6
+    assert stored(world) == 8
 
     client.delete(path, headers=alice.headers)
-    assert (sweeps(world, grace=timedelta(days=30)), stored(world)) == (0, 6)
+    assert (sweeps(world, grace=timedelta(days=30)), stored(world)) == (0, 8)
 
-    assert sweeps(world) == 6
+    assert sweeps(world) == 8
     assert stored(world) == 0

@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 from PIL import Image, ImageCms
 
-from storage.artwork import MAX_BYTES, PreparedArtwork, read_artwork
+from storage.artwork import MAX_BYTES, PreparedArtwork, read_artwork, read_renditions
 from storage.cid import cid_of
 from storage.errors import InvalidMediaError, RefusedMediaError, TooLargeError, UnsupportedMediaError
 from tests.media_samples import samples
@@ -52,10 +52,29 @@ def test_every_accepted_kind_is_kept_in_a_kind_that_browsers_show(data: bytes, m
 @pytest.mark.parametrize("size", [(64, 48), (500, 20), (20, 500), (1, 1), (2000, 2000)])
 def test_the_thumbnail_is_a_small_square_webp(size: tuple[int, int]) -> None:
     prepared = read_artwork(samples.png(*size))
-    thumbnail = opened(prepared.thumbnail)
+    thumbnail = opened(prepared.renditions[96])
     assert (thumbnail.format, thumbnail.size) == ("WEBP", (96, 96))
-    assert prepared.thumbnail_mime == "image/webp"
-    assert prepared.artwork.thumbnail_cid == cid_of(prepared.thumbnail)
+    assert prepared.artwork.thumbnail_cid == cid_of(prepared.renditions[96])
+
+
+@pytest.mark.parametrize(
+    ("size", "small", "large"),
+    [
+        ((3000, 1500), (480, 240), (1200, 600)),
+        ((700, 1000), (336, 480), (700, 1000)),
+        ((64, 48), (64, 48), (64, 48)),
+        ((12_000, 1), (480, 1), (1200, 1)),
+    ],
+)
+def test_renditions_are_webp_and_never_larger_than_the_cover(
+    size: tuple[int, int], small: tuple[int, int], large: tuple[int, int]
+) -> None:
+    prepared = read_artwork(samples.png(*size))
+    made = {side: opened(data) for side, data in prepared.renditions.items()}
+    assert {each.format for each in made.values()} == {"WEBP"}
+    assert {side: each.size for side, each in made.items()} == {96: (96, 96), 480: small, 1200: large}
+    again = {side: opened(data).size for side, data in read_renditions(prepared.data).items()}
+    assert again == {96: (96, 96), 480: small, 1200: large}
 
 
 def test_a_staged_upload_is_read_too(tmp_path: Path) -> None:
@@ -77,8 +96,8 @@ def test_orientation_is_applied_and_all_metadata_dropped() -> None:
     assert cover.size == (200, 400)
     assert near(cover.getpixel((100, 50)), (0, 0, 255))
     assert near(cover.getpixel((100, 350)), (255, 0, 0))
-    assert near(opened(prepared.thumbnail).convert("RGB").getpixel((48, 20)), (0, 0, 255))
-    for kept in (prepared.data, prepared.thumbnail):
+    assert near(opened(prepared.renditions[96]).convert("RGB").getpixel((48, 20)), (0, 0, 255))
+    for kept in (prepared.data, *prepared.renditions.values()):
         assert len(opened(kept).getexif()) == 0
         assert b"Secret" not in kept
         assert b"Exif" not in kept

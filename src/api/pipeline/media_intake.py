@@ -1,7 +1,6 @@
 """Inspects and stores uploaded files, in threads of its own, so that no other request waits for this slow work."""
 
 import asyncio
-import io
 from collections.abc import Callable
 from typing import Annotated, Final, ParamSpec
 
@@ -11,6 +10,7 @@ from aggregates.values import Artwork, Audio
 from api.services import MediaThreads
 from storage.artwork import PreparedArtwork, read_artwork
 from storage.audio import read_audio
+from storage.derived.renditions import keep_artwork
 from storage.errors import StoreUnavailableError
 from storage.media import Media
 from storage.public.copies import Reservation
@@ -44,8 +44,8 @@ class MediaIntake:
         await self._store(audio.size, self._add_file, staged, audio)
 
     async def keep_artwork(self, prepared: PreparedArtwork) -> Artwork:
-        """Store the cover and its thumbnail."""
-        await self._store(prepared.artwork.size, self._add_images, prepared)
+        """Store the cover and its renditions."""
+        await self._store(prepared.size, keep_artwork, self._media, prepared)
         return prepared.artwork
 
     async def publish(self, publisher: Publisher, audio: Audio) -> Reservation:
@@ -57,11 +57,6 @@ class MediaIntake:
     def _add_file(self, staged: Staged, audio: Audio) -> None:
         with staged.open() as file:
             self._media.add(audio.cid, file, audio.size, audio.mime)
-
-    def _add_images(self, prepared: PreparedArtwork) -> None:
-        artwork, thumbnail = prepared.artwork, prepared.thumbnail
-        self._media.add(artwork.cid, io.BytesIO(prepared.data), artwork.size, artwork.mime)
-        self._media.add(artwork.thumbnail_cid, io.BytesIO(thumbnail), len(thumbnail), prepared.thumbnail_mime)
 
     async def _store(self, size: int, add: Callable[P, None], *args: P.args, **kwargs: P.kwargs) -> None:
         """Raises StoreUnavailableError where the store takes too long; the sweep deletes what it stores later."""

@@ -1,13 +1,14 @@
 """A request for stored audio or a cover: which track lets the caller have it, and its bytes, whole or in ranges."""
 
 import re
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Annotated, Final
 
 from fastapi import Depends, Request, Response
 from fastapi.responses import StreamingResponse
 from starlette.concurrency import run_in_threadpool
 
+from aggregates.values import Audio
 from api.auth.authentication import OptionalCaller, ServicesDep
 from api.error_responses import error_response
 from api.middleware.security_headers import GATED_MEDIA, PUBLIC_MEDIA
@@ -15,17 +16,28 @@ from api.pipeline.media_reads import CallerReads, Reads
 from api.requests.byte_range import range_of
 from api.responses.attachment import attachment
 from api.services import Services
-from application.errors import MediaNotFoundError
+from application.errors import (
+    ArtworkNotFoundError,
+    MediaNotFoundError,
+    NoWaveformError,
+    TrackNotFoundError,
+    WaveformNotReadyError,
+)
 from application.playback_access import admit, admit_download
+from application.read_access import may_have_bytes, may_know
 from identity.accounts.credentials import Principal
-from projections.tracks.queries import live_tracks_naming
+from projections.tracks.queries import live_tracks_naming, track_by_id
 from projections.tracks.view import TrackView
-from storage.artwork import THUMBNAIL_MIME
+from storage.artwork import RENDITION_SIZES
+from storage.derived.jobs import DerivedKind, has_failed
+from storage.derived.renditions import RENDITION_MIME, rendition_of
+from storage.derived.waveforms import DECODED_FILE_TYPES, Waveform, waveform_of
 
 IMMUTABLE: Final = "public, max-age=31536000, immutable"
 FIVE_MINUTES: Final = "public, max-age=300"
 """Open audio may be gated or deleted any time; shared caches then keep it no longer than this."""
 PRIVATE: Final = "private, no-cache"
+NEVER: Final = "private, no-store"
 CID: Final = re.compile(r"[a-z2-7]{1,80}")
 
 
@@ -51,6 +63,12 @@ class MediaRequest:
         is_open = view.support_gate is None and view.taken_down_at is None
         return await self._bytes(cid, view.audio.mime, FIVE_MINUTES if is_open else PRIVATE)
 
+    async def play_past(self, now: TrackView, then: TrackView) -> Response:
+        """Return audio that the track has or had, for those who may read its past; no cache keeps it."""
+        if not may_have_bytes(self._caller, now):
+            raise MediaNotFoundError
+        return await self._bytes(then.audio.cid, then.audio.mime, NEVER)
+
     async def download(self, cid: str, extension: str | None = None) -> Response:
         """Return the audio as a file to save; raises as `admit_download`."""
         views = await self._with_audio(cid, extension)
@@ -60,11 +78,69 @@ class MediaRequest:
         response.headers["Content-Disposition"] = attachment(name)
         return response
 
-    async def show(self, cid: str) -> Response:
-        """Return a cover or a thumbnail."""
+    async def show(self, cid: str, size: int | None = None) -> Response:
+        """Return a cover or a thumbnail; with a size a rendition of the cover, or the cover while there is none."""
         views = await run_in_threadpool(self._naming, cid)
+        mime = _mime_of_image(views, cid)
         is_public = any(view.taken_down_at is None for view in views)
-        return await self._bytes(cid, _mime_of_image(views, cid), IMMUTABLE if is_public else PRIVATE)
+        if size is None:
+            return await self._bytes(cid, mime, IMMUTABLE if is_public else PRIVATE)
+        if rendition := await run_in_threadpool(self._rendition, cid, size):
+            return await self._bytes(rendition, RENDITION_MIME, IMMUTABLE if is_public else PRIVATE)
+        return await self._bytes(cid, mime, FIVE_MINUTES if is_public else PRIVATE)
+
+    async def show_of_track(self, track_id: int, size: int | None) -> Response:
+        """Return the cover that the track has now, even one that is elsewhere; raises ArtworkNotFoundError."""
+        view = await run_in_threadpool(self._track, track_id)
+        caching = FIVE_MINUTES if view.taken_down_at is None else PRIVATE
+        if view.artwork is not None:
+            cid, mime = view.artwork.cid, view.artwork.mime
+            if size and (rendition := await run_in_threadpool(self._rendition, cid, size)):
+                cid, mime = rendition, RENDITION_MIME
+            return await self._bytes(cid, mime, caching)
+        url, wanted = view.image_url or "", size or max(RENDITION_SIZES)
+        is_address = "://" in url  # the record may name anything, as the CID of a cover
+        fetched = await run_in_threadpool(self._rendition, url, wanted) if is_address else None
+        if fetched is None:
+            raise ArtworkNotFoundError
+        return await self._bytes(fetched, RENDITION_MIME, caching)
+
+    async def waveform(self, track_id: int) -> tuple[Waveform, Mapping[str, str]]:
+        """Return the waveform of a track, and the headers of the response.
+
+        Raises as `admit`, WaveformNotReadyError or NoWaveformError.
+        """
+        view = await run_in_threadpool(self._track, track_id)
+        await admit(
+            self._caller, [view] if may_have_bytes(self._caller, view) else [], self.services.supporters
+        )
+        found = await run_in_threadpool(self._waveform, view.audio)
+        is_open = view.support_gate is None and view.taken_down_at is None
+        if is_open:
+            return found, {"Cache-Control": FIVE_MINUTES}
+        return found, {"Cache-Control": PRIVATE, "Vary": "Cookie, Authorization"}
+
+    def _waveform(self, audio: Audio) -> Waveform:
+        with self.services.database.read() as connection:
+            if (found := waveform_of(connection, audio.cid)) is not None:
+                return found
+            is_known = has_failed(connection, DerivedKind.WAVEFORM, audio.cid)
+        if is_known or audio.file_type not in DECODED_FILE_TYPES:
+            raise NoWaveformError
+        raise WaveformNotReadyError
+
+    def _track(self, track_id: int) -> TrackView:
+        with self.services.database.read() as connection:
+            view = track_by_id(connection, track_id)
+        if view is None or view.deleted_at is not None:
+            raise TrackNotFoundError
+        if not may_know(self._caller, view.did, view.taken_down_at):
+            raise TrackNotFoundError
+        return view
+
+    def _rendition(self, source: str, size: int) -> str | None:
+        with self.services.database.read_committed() as connection:
+            return rendition_of(connection, source, size)
 
     async def _with_audio(self, cid: str, extension: str | None) -> list[TrackView]:
         views = [view for view in await run_in_threadpool(self._naming, cid) if view.audio.cid == cid]
@@ -87,7 +163,7 @@ class MediaRequest:
             raise MediaNotFoundError
         etag = f'"{cid}"'
         headers = {"Accept-Ranges": "bytes", "ETag": etag, "Cache-Control": caching}
-        if caching == PRIVATE:
+        if caching in {PRIVATE, NEVER}:
             headers |= {**GATED_MEDIA, "Vary": "Cookie, Authorization"}
         else:
             headers |= PUBLIC_MEDIA
@@ -123,7 +199,7 @@ def _mime_of_image(views: Sequence[TrackView], cid: str) -> str:
         if cover.cid == cid:
             return cover.mime
     if any(cover.thumbnail_cid == cid for cover in covers):
-        return THUMBNAIL_MIME
+        return RENDITION_MIME
     raise MediaNotFoundError
 
 

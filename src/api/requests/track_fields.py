@@ -5,7 +5,13 @@ from typing import Any, Final
 
 from aggregates.errors import InvalidFieldError
 from aggregates.values import (
+    ALBUM_BYTES,
+    DESCRIPTION_BYTES,
     MAX_FEATURES,
+    MAX_SELF_LABELS,
+    MAX_TAGS,
+    TAG_CHARACTERS,
+    TITLE_BYTES,
     Downloads,
     Feature,
     SupportGate,
@@ -23,6 +29,11 @@ from api.requests.known_names import require_known_fields
 from identity.errors import FeatureUnresolvedError
 from identity.resolution.featured_artists import resolve_features
 from identity.resolution.resolver import Resolver
+
+TEXT_BYTES: Final = {"title": TITLE_BYTES, "album": ALBUM_BYTES, "description": DESCRIPTION_BYTES}
+MOST_ITEMS: Final = {"tags": MAX_TAGS, "features": MAX_FEATURES, "self_labels": MAX_SELF_LABELS}
+ITEM_CHARACTERS: Final = {"tags": TAG_CHARACTERS}
+"""The limits as pages count them while a person types."""
 
 CHECKS: Final[dict[str, Callable[[Body], Any]]] = {
     "title": lambda body: checked_title(body.text("title") or ""),

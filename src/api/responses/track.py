@@ -69,6 +69,12 @@ class TrackBody(BaseModel):
     file_type: str
     duration: int | None
     audio_url: str
+    audio_kept: bool = Field(
+        description="whether its audio can be played; of a past state, whether it still can"
+    )
+    audio_kept_until: datetime | None = Field(
+        description="of audio that the track no longer has: until when it is kept at least"
+    )
     image_url: str | None
     thumbnail_url: str | None
     audio_storage: str
@@ -110,6 +116,8 @@ def track_body(view: TrackView, mirror: Mirror, *, handle: str, on_pds: bool, ur
         file_type=view.audio.file_type,
         duration=view.audio.duration,
         audio_url=urls.audio(cast("Track", view)),  # the view has the attributes that the address needs
+        audio_kept=True,
+        audio_kept_until=None,
         image_url=urls.artwork(artwork.cid) if artwork else view.image_url,
         thumbnail_url=urls.artwork(artwork.thumbnail_cid) if artwork else None,
         audio_storage="both" if on_pds else "service",

@@ -1,15 +1,27 @@
-"""Serves audio and covers, whole or in ranges, as long as a live track names them."""
+"""Serves audio, covers and their renditions, whole or in ranges, as long as a live track names them."""
 
 from typing import Annotated
 
-from fastapi import APIRouter, Path, Response
+from fastapi import APIRouter, Path, Query, Response
+from pydantic import BaseModel, Field
 
+from aggregates.errors import InvalidFieldError
+from api.json_response import AsciiJsonResponse
 from api.openapi import errors
 from api.pipeline.media_request import ForMedia
+from api.requests.path_params import TrackId
+from storage.artwork import RENDITION_SIZES
 
 router = APIRouter(tags=["media"])
 
 Cid = Annotated[str, Path(description="the CID of the bytes")]
+Size = Annotated[
+    int | None,
+    Query(
+        description="pixels of the longer side, at most; of the smallest, which is a square, of both",
+        json_schema_extra={"enum": list(RENDITION_SIZES)},
+    ),
+]
 Extension = Annotated[str, Path(description="the `file_type` of the track")]
 
 
@@ -35,7 +47,39 @@ async def download(cid: Cid, extension: Extension, request: ForMedia) -> Respons
 
 
 @router.head("/artwork/{cid}", include_in_schema=False)
-@router.get("/artwork/{cid}", responses=errors(404, 416, 422, 503), response_class=Response)
-async def artwork(cid: Cid, request: ForMedia) -> Response:
-    """Read a cover or a thumbnail; covers are never gated. That of a track that was taken down is for admins only."""
-    return await request.show(cid)
+@router.get("/artwork/{cid}", responses=errors(400, 404, 416, 422, 503), response_class=Response)
+async def artwork(cid: Cid, request: ForMedia, size: Size = None) -> Response:
+    """Read a cover or a thumbnail; covers are never gated. That of a track that was taken down is for admins only.
+
+    With a `size`, the answer is a WebP image; it is the cover itself until the smaller ones have been made.
+    """
+    return await request.show(cid, _checked(size))
+
+
+@router.head("/tracks/{track_id}/artwork", include_in_schema=False)
+@router.get("/tracks/{track_id}/artwork", responses=errors(400, 404, 416, 422, 503), response_class=Response)
+async def artwork_of_track(track_id: TrackId, request: ForMedia, size: Size = None) -> Response:
+    """Read the cover that the track has now. One that its record names at another host comes from here, once it was fetched."""
+    return await request.show_of_track(track_id, _checked(size))
+
+
+class WaveformBody(BaseModel):
+    """The loudest moments of equal parts of the audio, at most 800, and its duration in seconds."""
+
+    peaks: list[int] = Field(description="from 0, silent, to 255, the loudest that a file can be")
+    duration: float
+
+
+@router.get(
+    "/tracks/{track_id}/waveform", response_model=WaveformBody, responses=errors(401, 402, 404, 422, 503)
+)
+async def waveform(track_id: TrackId, request: ForMedia) -> Response:
+    """Read the waveform of a track, for those who may play it. It is computed soon after an upload, for wav, flac, ogg, mp3 and aiff."""
+    found, headers = await request.waveform(track_id)
+    return AsciiJsonResponse(WaveformBody(peaks=list(found.peaks), duration=found.duration), headers=headers)
+
+
+def _checked(size: int | None) -> int | None:
+    if size not in {None, *RENDITION_SIZES}:
+        raise InvalidFieldError("size", f"must be one of: {', '.join(map(str, RENDITION_SIZES))}")
+    return size

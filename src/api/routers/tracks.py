@@ -1,14 +1,16 @@
 """Reads tracks."""
 
-from typing import Annotated
+from typing import Annotated, NamedTuple
 
 from fastapi import APIRouter, Query, Response
 from pydantic import BaseModel, Field
+from starlette.concurrency import run_in_threadpool
 
 from aggregates.errors import InvalidFieldError
-from api.auth.authentication import OptionalCaller, ServicesDep
+from api.auth.authentication import OptionalCaller, ServicesDep, SignedIn
 from api.json_response import AsciiJsonResponse
 from api.openapi import errors
+from api.pipeline.media_request import ForMedia
 from api.requests.known_names import StrictRoute
 from api.requests.pagination import Cursor, PageLength, cursor_of, page_length
 from api.requests.path_params import TrackId
@@ -17,8 +19,9 @@ from api.responses.read_tracks import one_track, past_track_body, track_bodies
 from api.responses.track import TrackBody
 from api.services import Services
 from application.errors import NotAuthenticatedError, TrackNotFoundError
-from application.read_access import may_know, require_reader
+from application.read_access import may_have_bytes, may_know, require_reader
 from application.tracks.as_of import track_at_time, track_at_version
+from application.tracks.kept_audio import kept_audio
 from identity.accounts.accounts import Accounts
 from identity.accounts.credentials import Principal
 from projections.tracks.queries import TrackFilter, track_page
@@ -83,7 +86,8 @@ def read_track(
 ) -> Response:
     """Read a track; its ETag is its version. Past states, with `version` or `at`, are for its owner and admins only.
 
-    `mirror` and the fields about the record on the PDS always show the current state.
+    `mirror` and the fields about the record on the PDS always show the current state. `audio_url` of a past state plays its audio of
+    then, for the same callers, as long as `audio_kept` says so.
     """
     if wanted.version is not None or wanted.at is not None:
         return AsciiJsonResponse(_past_track(services, track_id, wanted, caller))
@@ -91,18 +95,59 @@ def read_track(
     return AsciiJsonResponse(track, headers={"ETag": track.etag})
 
 
-def _past_track(services: Services, track_id: int, wanted: AsOf, caller: Principal | None) -> TrackBody:
+@router.head("/tracks/{track_id}/audio", include_in_schema=False)
+@router.get(
+    "/tracks/{track_id}/audio",
+    responses=errors(400, 401, 403, 404, 416, 422, 503),
+    response_class=Response,
+)
+async def audio_of_track(
+    track_id: TrackId, wanted: Annotated[AsOf, Query()], caller: SignedIn, request: ForMedia
+) -> Response:
+    """Play the audio that the track has, or had, for its owner and admins, as long as it is kept."""
+    past = await run_in_threadpool(_past_state, request.services, track_id, wanted, caller)
+    return await request.play_past(past.now, past.then)
+
+
+class _Past(NamedTuple):
+    """A track as it is, and as it was."""
+
+    now: TrackView
+    then: TrackView
+
+
+def _past_state(services: Services, track_id: int, wanted: AsOf, caller: Principal | None) -> _Past:
     if caller is None:
         raise NotAuthenticatedError
     if wanted.version is not None and wanted.at is not None:
         raise InvalidFieldError("at", "either a version or a time")
     with services.database.read() as connection:
-        require_reader(connection, caller, track_id)
+        now = require_reader(connection, caller, track_id)
         if wanted.at is not None:
-            track = track_at_time(services.log, connection, track_id, wanted.at)
-        else:
-            track = track_at_version(services.log, connection, track_id, wanted.version or 0)
-        return past_track_body(connection, TrackView.of(track), services.urls)
+            return _Past(now, TrackView.of(track_at_time(services.log, connection, track_id, wanted.at)))
+        version = now.version if wanted.version is None else wanted.version
+        return _Past(now, TrackView.of(track_at_version(services.log, connection, track_id, version)))
+
+
+def _past_track(services: Services, track_id: int, wanted: AsOf, caller: Principal | None) -> TrackBody:
+    with services.database.read() as connection:
+        now, then = _past_state(services, track_id, wanted, caller)
+        body = past_track_body(connection, then, services.urls)
+        if _sounds_as_now(now, then):
+            return body
+        kept = kept_audio(connection, then.audio.cid, services.sweep_grace)
+    told = {
+        "audio_url": f"{services.base_url}/tracks/{track_id}/audio?version={then.version}",
+        "audio_kept": kept.is_kept and may_have_bytes(caller, now),
+        "audio_kept_until": kept.until,
+    }
+    return body.model_copy(update=told)
+
+
+def _sounds_as_now(now: TrackView, then: TrackView) -> bool:
+    """Whether the track still has this audio at the same address."""
+    is_live = now.deleted_at is None and now.taken_down_at is None
+    return is_live and (now.audio.cid, now.support_gate) == (then.audio.cid, then.support_gate)
 
 
 def _live_track(services: Services, track_id: int, caller: Principal | None) -> TrackBody:

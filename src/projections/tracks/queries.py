@@ -1,5 +1,6 @@
 """Queries of tracks. A list is newest first; its cursor is the last track_id of the page before."""
 
+from collections.abc import Collection, Sequence
 from dataclasses import dataclass
 from functools import cache
 from typing import Any, Final
@@ -68,6 +69,22 @@ def live_tracks_naming(connection: Connection, cid: str) -> tuple[TrackView, ...
     names = or_(tracks.c.audio_cid == cid, tracks.c.artwork_cid == cid, tracks.c.artwork_thumbnail_cid == cid)
     rows = connection.execute(select(tracks).where(LIVE, names).order_by(tracks.c.track_id))
     return tuple(TrackView.from_row(row) for row in rows)
+
+
+def image_urls_of(connection: Connection, did: str) -> Sequence[str]:
+    """Return the addresses of covers that the account's tracks name, deleted ones too."""
+    of_account = select(tracks.c.image_url).where(tracks.c.did == did, tracks.c.image_url.is_not(None))
+    return connection.scalars(of_account.distinct()).all()
+
+
+def tracks_with_image_urls(connection: Connection, urls: Collection[str]) -> Sequence[tuple[str, int]]:
+    """Return the addresses that live tracks without a cover of ours name, each with the track."""
+    if not urls:
+        return ()
+    at = select(tracks.c.image_url, tracks.c.track_id).where(LIVE, tracks.c.artwork_cid.is_(None))
+    return [
+        (row.image_url, row.track_id) for row in connection.execute(at.where(tracks.c.image_url.in_(urls)))
+    ]
 
 
 def track_page(

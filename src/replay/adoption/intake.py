@@ -1,7 +1,6 @@
 """Brings the bytes that a record names into storage, before the unit of work that makes its track."""
 
 import asyncio
-import io
 from collections.abc import AsyncGenerator, Callable
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
@@ -14,8 +13,9 @@ from replay.adoption.progress import Problem, problem_of
 from replay.adoption.record import AdoptableRecord
 from replay.errors import BytesUnavailableError
 from storage.artwork import MAX_BYTES as MAX_IMAGE_BYTES
-from storage.artwork import PreparedArtwork, read_artwork
+from storage.artwork import read_artwork
 from storage.audio import read_audio
+from storage.derived.renditions import keep_artwork
 from storage.errors import RefusedMediaError, StoreUnavailableError
 from storage.media import Media
 from storage.public.copies import Reservation
@@ -66,7 +66,7 @@ class Intake:
                 prepared = await self.store_threads.run(read_artwork, staged)
         except (BytesUnavailableError, RefusedMediaError) as error:
             return None, [problem_of(key, "artwork_unavailable", str(error), adopted=True)]
-        await self._store(prepared.artwork.size, self._store_artwork, prepared)
+        await self._store(prepared.size, keep_artwork, self.media, prepared)
         return prepared.artwork, []
 
     @asynccontextmanager
@@ -101,8 +101,3 @@ class Intake:
         with staged.open() as file:
             self.media.add(audio.cid, file, audio.size, audio.mime)
         return audio
-
-    def _store_artwork(self, prepared: PreparedArtwork) -> None:
-        made, thumbnail = prepared.artwork, prepared.thumbnail
-        self.media.add(made.cid, io.BytesIO(prepared.data), made.size, made.mime)
-        self.media.add(made.thumbnail_cid, io.BytesIO(thumbnail), len(thumbnail), prepared.thumbnail_mime)

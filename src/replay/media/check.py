@@ -5,13 +5,15 @@ from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from enum import StrEnum
-from itertools import islice
+from itertools import chain, islice
 from typing import Any, Final
 
 from sqlalchemy import Connection, func, or_, select
 
 from projections.media_references import media_references
+from projections.tracks.queries import tracks_with_image_urls
 from storage.cid import CidHasher, cid_of_key
+from storage.derived.renditions import sources_of
 from storage.errors import BytesMissingError
 from storage.media import Media, MediaState, media
 from storage.store import StoredKey
@@ -139,16 +141,26 @@ def _names(storage: Media, cids: Sequence[str], before: datetime) -> Mapping[str
 
 
 def _names_of(connection: Connection, cids: Sequence[str], before: datetime) -> Mapping[str, _Names]:
-    found: dict[str, list[Any]] = {cid: [] for cid in cids}
-    for row in connection.execute(select(media_references).where(reference.cid.in_(cids))):
-        found[row.cid].append(row)
-    return {cid: _names_from(rows, before) for cid, rows in found.items()}
+    """Return the names of these; a rendition has those of its covers."""
+    renditions = sources_of(connection, cids)
+    named_by = {cid: {cid, *renditions.get(cid, ())} for cid in cids}
+    wanted = {*chain.from_iterable(named_by.values())}
+    rows = connection.execute(select(media_references).where(reference.cid.in_(wanted))).all()
+    elsewhere = tracks_with_image_urls(connection, [each for each in wanted if "://" in each])
+    return {
+        cid: _names_from(
+            [row for row in rows if row.cid in sources],
+            [track_id for url, track_id in elsewhere if url in sources],
+            before,
+        )
+        for cid, sources in named_by.items()
+    }
 
 
-def _names_from(rows: Sequence[Any], before: datetime) -> _Names:
+def _names_from(rows: Sequence[Any], elsewhere: Sequence[int], before: datetime) -> _Names:
     naming = [row.track_id for row in rows if row.released_at is None or row.released_at > before]
     released = [row.released_at for row in rows if row.released_at is not None]
-    return _Names(tuple(sorted(naming)), max(released, default=None))
+    return _Names(tuple(sorted({*naming, *elsewhere})), max(released, default=None))
 
 
 def _without_row(storage: Media, before: datetime) -> Iterator[MediaFinding]:

@@ -17,10 +17,13 @@ from projections.tracks.table import tracks
 from replay.adoption.fetcher import Fetcher
 from replay.errors import BytesUnavailableError, PdsTroubleError
 from replay.media.check import MediaFinding, MediaKind
+from storage.derived.renditions import forget, sources_of
 from storage.media import Media, mark_deleting
 from storage.upload import Staged
 
 DAMAGED: Final = "its bytes were damaged and have been fetched again"
+
+FORGOTTEN: Final = "it was missing or damaged, and is made again of its cover"
 
 
 @dataclass(frozen=True)
@@ -44,7 +47,9 @@ class MediaRepair:
         self._fetcher = Fetcher(http, policy, staging, hosts, self._threads)
 
     async def repair(self, finding: MediaFinding) -> bool:
-        """Fetch the bytes and store them; False where no PDS has them."""
+        """Fetch the bytes and store them; False where no PDS has them. A rendition is forgotten, and made again."""
+        if await self._threads.run(self._is_forgotten, finding):
+            return True
         for blob in await self._threads.run(self._blobs, finding.cid):
             staged = await self._fetched(finding.cid, blob)
             if staged is not None:
@@ -65,6 +70,18 @@ class MediaRepair:
                 mark_deleting(connection, [finding.key], DAMAGED)
         with staged.open() as source:
             self._storage.add(finding.cid, source, staged.size, blob.mime)
+
+    def _is_forgotten(self, finding: MediaFinding) -> bool:
+        """Forget a rendition that no track names itself, as it does its thumbnail."""
+        with self._storage.database.write() as connection:
+            sources = sources_of(connection, [finding.cid]).get(finding.cid, set())
+            names = select(media_references.c.track_id).where(media_references.c.cid == finding.cid).limit(1)
+            if not sources or connection.scalar(names) is not None:
+                return False
+            forget(connection, sources, self._storage.database.now(connection))
+            if finding.key is not None:
+                mark_deleting(connection, [finding.key], FORGOTTEN)
+        return True
 
     def _blobs(self, cid: str) -> Sequence[_Blob]:
         """Return the accounts whose tracks have this audio, with their PDSes."""

@@ -19,7 +19,8 @@ from outbox.mirror.failure_causes import prune_causes
 from outbox.pds.client import Pds
 from outbox.relay.retention import prune_attempts
 from outbox.repo.reads import PacedReads
-from projections import media_references
+from replay.derived import sweep
+from replay.derived.plan import request_all
 from replay.reconcile.scan import Scan, Scanned
 from service.config.settings import Settings
 from service.wiring.adapters import IdentitySessions
@@ -28,7 +29,6 @@ from service.wiring.identity import open_pds_sessions, pds_http_client
 from service.wiring.log import staging_folder
 from storage.public.review import review
 from storage.store import public_copies
-from storage.sweep import sweep
 from storage.upload import discard_abandoned
 
 logger: Final = logging.getLogger("mastertape.service")
@@ -66,8 +66,15 @@ class Job:
 def sweep_media(container: Container) -> None:
     """Delete media that no track has named for the grace period."""
     grace = timedelta(days=container.settings.sweep_grace_days)
-    report = sweep(container.media, media_references, grace)
+    report = sweep.sweep_media(container.media, grace)
     logger.info("media_swept", extra=vars(report))
+
+
+def request_derived(container: Container) -> None:
+    """Request what any cover or audio lacks, and wake the worker to make it."""
+    if requested := request_all(container.database):
+        logger.info("derived_requested", extra={"requested": requested})
+        container.derived.wake()
 
 
 def review_public_copies(container: Container) -> None:
@@ -198,6 +205,7 @@ def scan_job(settings: Settings) -> Job:
 
 JOBS: Final = (
     Job("sweep_media", interval=DAY, timeout=6 * HOUR, run=sweep_media),
+    Job("request_derived", interval=MINUTE, timeout=HOUR, run=request_derived),
     Job("review_public_copies", interval=HOUR, timeout=HOUR, run=review_public_copies),
     Job("keep_logins_alive", interval=DAY, timeout=REFRESH_JOB_TIMEOUT, run=refresh_idle_logins),
     Job("prune_journal", interval=DAY, timeout=6 * HOUR, run=prune_journal),

@@ -1,17 +1,16 @@
-"""Runs a process's background work (relay, adoptions, public copies, firehose, jobs) from its start to its orderly end."""
+"""Runs a process's background work (relay, adoptions, derived media, public copies, firehose, jobs) from its start to its orderly end."""
 
 import asyncio
 import logging
-from collections.abc import AsyncGenerator, Callable
+from collections.abc import AsyncGenerator, Callable, Coroutine
 from contextlib import asynccontextmanager, nullcontext
-from typing import TYPE_CHECKING, Final
+from typing import TYPE_CHECKING, Any, Final
 
 from sqlalchemy.exc import SQLAlchemyError
 
 from eventstore.coordination.commit_signals import ANSWERS, Announcer, Listener
 from eventstore.database import Database
 from eventstore.errors import EventStoreError
-from replay.adoption.worker import AdoptionWorker
 from service.process.metrics_server import serve_metrics
 from service.process.scheduler import run_scheduler
 from service.schema.high_water_mark import try_record_high_water_mark
@@ -46,7 +45,8 @@ async def background_work(container: Container, *, relay: bool) -> AsyncGenerato
         async with (
             _run_publisher(container.publisher),
             _run_announcer(container.announcer),
-            _run_adoptions(container.adoptions) if relay else nullcontext(),
+            _run_until_cancelled(container.adoptions.run()) if relay else nullcontext(),
+            _run_until_cancelled(container.derived.run()) if relay else nullcontext(),
             _run_listener(container, relay=relay),
             _run_follower(container.follower) if relay else nullcontext(),
         ):
@@ -60,20 +60,21 @@ async def background_work(container: Container, *, relay: bool) -> AsyncGenerato
 
 
 @asynccontextmanager
-async def _run_adoptions(adoptions: AdoptionWorker) -> AsyncGenerator[None]:
-    """Adopt the records of accounts that asked for it; at the end, other processes continue a running adoption."""
-    adopting = asyncio.create_task(adoptions.run())
+async def _run_until_cancelled(work: Coroutine[Any, Any, None]) -> AsyncGenerator[None]:
+    """Run it beside the block; at the end, other processes continue what it has not finished."""
+    working = asyncio.create_task(work)
     try:
         yield
     finally:
-        adopting.cancel()
-        await asyncio.wait({adopting})
+        working.cancel()
+        await asyncio.wait({working})
 
 
 def _waker(container: Container) -> Callable[[], None]:
     def wake() -> None:
         container.relay.wake()
         container.adoptions.wake()
+        container.derived.wake()
 
     return wake
 

@@ -18,6 +18,9 @@ import outbox.mirror.tables
 import projections.read_models
 import replay.adoption.jobs
 import service.schema.job_lease
+import storage.derived.jobs
+import storage.derived.renditions
+import storage.derived.waveforms
 import storage.media
 import storage.public.tables
 from eventstore.schema import metadata
@@ -38,6 +41,9 @@ MODULES: Final = (
     projections.read_models,
     replay.adoption.jobs,
     service.schema.job_lease,
+    storage.derived.jobs,
+    storage.derived.renditions,
+    storage.derived.waveforms,
     storage.media,
     storage.public.tables,
 )

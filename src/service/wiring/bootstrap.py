@@ -36,6 +36,7 @@ from outbox.relay.relay import Relay, RelayLimits
 from outbox.repo.record_reads import RecordReads
 from outbox.views.waits import MirrorWaits
 from replay.adoption.worker import AdoptionWorker
+from replay.derived.worker import DerivedWorker
 from service.config.settings import Settings
 from service.observability.media_health import MediaHealth
 from service.observability.metrics import Metrics
@@ -44,6 +45,7 @@ from service.schema.job_lease import JobLeases
 from service.schema.migrate import newest
 from service.wiring.adapters import IdentityDirectory, IdentitySessions, StorageAudio
 from service.wiring.adoption import adoption_worker
+from service.wiring.derived import derived_worker
 from service.wiring.firehose import firehose_follower
 from service.wiring.identity import IdentityParts, guarded_client, identity_parts, pds_http_client
 from service.wiring.log import open_log, staging_folder
@@ -83,6 +85,7 @@ class Container:
     hosts: Hosts
     relay: Relay
     adoptions: AdoptionWorker
+    derived: DerivedWorker
     publisher: Publisher | None
     """None where the store has no public copies."""
     metrics: Metrics
@@ -146,6 +149,7 @@ def build(settings: Settings, inherited: Inherited | None = None) -> Container:
         urls=urls,
         owner=owner,
     )
+    derived = derived_worker(settings, database, media, http, hosts)
     announcer = Announcer(database)
     services = _services(
         settings,
@@ -158,7 +162,7 @@ def build(settings: Settings, inherited: Inherited | None = None) -> Container:
         publisher=publisher,
         relay=relay,
         announcer=announcer,
-        wake=_waker(relay, adoptions, publisher, announcer),
+        wake=_waker(relay, adoptions, derived, publisher, announcer),
         metrics=metrics,
         rate_limits=RateLimits(inherited.rate_limits) if settings.rate_limits else None,
     )
@@ -172,6 +176,7 @@ def build(settings: Settings, inherited: Inherited | None = None) -> Container:
         hosts=hosts,
         relay=relay,
         adoptions=adoptions,
+        derived=derived,
         publisher=publisher,
         metrics=metrics,
         announcer=announcer,
@@ -185,12 +190,17 @@ def build(settings: Settings, inherited: Inherited | None = None) -> Container:
 
 
 def _waker(
-    relay: Relay, adoptions: AdoptionWorker, publisher: Publisher | None, announcer: Announcer
+    relay: Relay,
+    adoptions: AdoptionWorker,
+    derived: DerivedWorker,
+    publisher: Publisher | None,
+    announcer: Announcer,
 ) -> Callable[[], None]:
     def wake() -> None:
         announcer.announce()
         relay.wake()
         adoptions.wake()
+        derived.wake()
         if publisher is not None:
             publisher.wake()
 
@@ -267,6 +277,7 @@ def _services(
         collection=settings.collection,
         old_collection=settings.old_collection,
         max_upload_bytes=settings.max_upload_bytes,
+        sweep_grace=timedelta(days=settings.sweep_grace_days),
         schema=newest,
         not_ready_because=lambda: why_not_ready(log, store),
         media_away_because=store.away,

@@ -1,6 +1,6 @@
 """My PDS: whether records reach it, what can be done about it, which programs may act, and how to leave."""
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from http import HTTPStatus
 from typing import Any, Final
 from urllib.parse import quote
@@ -18,6 +18,7 @@ router = APIRouter(route_class=PageRoute, include_in_schema=False)
 
 HERE: Final = "/studio/pds"
 ADOPTION_WAIT_SECONDS: Final = 5
+MOST_TITLES: Final = 100
 SAID: Final[Mapping[str, str]] = {
     "profile": "Saved.",
     "adopting": "Your PDS is being read. What is found appears among your tracks.",
@@ -48,7 +49,8 @@ async def verify(api: ApiDep, render: RenderDep) -> Response:
     answer = await api.send("POST", "/me/verify")
     if not answer.is_success:
         return await _page(api, render, answer)
-    return render("pds/verified.html", found=answer.body)
+    drifting = {each["track_id"]: None for each in answer.body["drifts"] if each["track_id"]}
+    return render("pds/verified.html", found=answer.body, titles=drifting | await _titles(api, drifting))
 
 
 @router.post(f"{HERE}/adopt")
@@ -141,6 +143,12 @@ async def _page(
         said=said,
         problem=refusal.problem["message"] if refusal else None,
     )
+
+
+async def _titles(api: Api, track_ids: Iterable[int]) -> dict[int, str]:
+    wanted = list(track_ids)[:MOST_TITLES]
+    page = await api.read("/me/tracks", id=wanted, limit=MOST_TITLES) if wanted else {"items": []}
+    return {track["id"]: track["title"] for track in page["items"]}
 
 
 async def _tokens(api: Api) -> list[Mapping[str, Any]]:

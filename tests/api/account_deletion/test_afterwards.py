@@ -6,11 +6,10 @@ import pytest
 from sqlalchemy import update
 
 from eventstore.idempotency.results import idempotency
-from projections import media_references
 from projections.rebuild.rebuild import differences
+from replay.derived.sweep import sweep_media
 from service.process.jobs import continue_account_deletions
 from storage.media import media
-from storage.sweep import sweep
 from tests.api.account_deletion.deletion import leave, live_media, me, rows, three_tracks
 from tests.api.world import upload
 
@@ -27,11 +26,11 @@ def test_the_next_sweep_deletes_the_bytes_that_no_other_account_has(world, clien
     assert kept["file_id"] == tracks[0]["file_id"]
     leave(client, alice)
     world.deliver()
-    sweep(world.made.media, media_references, GRACE)
-    assert len(live_media(world)) == 5  # not before the account has left
+    sweep_media(world.made.media, GRACE)
+    assert len(live_media(world)) == 6  # not before the account has left
     continue_account_deletions(world.made)
-    assert len(live_media(world)) == 5  # and never inline
-    assert sweep(world.made.media, media_references, GRACE).deleted == 4
+    assert len(live_media(world)) == 6  # and never inline
+    assert sweep_media(world.made.media, GRACE).deleted == 5
     assert live_media(world) == [kept["file_id"]]
     assert client.get(kept["audio_url"].split("8000", 1)[1]).status_code == 200
 
@@ -43,7 +42,7 @@ def test_bytes_that_another_account_has_just_uploaded_stay(world, client, alice,
         theirs = media.c.cid == tracks[0]["file_id"]
         connection.execute(update(media).where(theirs).values(touched_at=world.database.now(connection)))
     continue_account_deletions(world.made)
-    sweep(world.made.media, media_references, GRACE)
+    sweep_media(world.made.media, GRACE)
     assert live_media(world) == [tracks[0]["file_id"]]
     assert upload(client, bob, seed=1)["file_id"] == tracks[0]["file_id"]
 

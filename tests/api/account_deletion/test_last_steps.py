@@ -36,7 +36,7 @@ def test_a_crash_at_any_step_leaves_the_rest_to_the_next(world, client, alice, m
             patched.setattr(steps, step, crash)
             continue_account_deletions(world.made)
         assert me(client, alice).status_code == 200
-        assert len(live_media(world)) == 5
+        assert len(live_media(world)) == 6
     continue_account_deletions(world.made)
     assert me(client, alice).status_code == 401
     assert noted(world, alice.did)[0].count("Left") == 1

@@ -1,6 +1,6 @@
 """Records in a PDS in memory, and an internet whose addresses a test fills."""
 
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterator, Callable, Sequence
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
@@ -15,6 +15,7 @@ from eventstore.coordination.threads import Threads
 from eventstore.database import Database
 from eventstore.envelope import Envelope
 from eventstore.event_log import EventLog
+from eventstore.unit_of_work import UnitOfWork
 from identity.resolution.address_policy import AddressPolicy
 from outbox.mirror.hosts import Hosts
 from outbox.mirror.targets import MirrorTargets
@@ -34,7 +35,7 @@ from replay.adoption.progress import Progress
 from replay.reconcile.verify import Repo
 from storage.cid import cid_of
 from storage.disk import DiskStore
-from storage.media import Media
+from storage.media import Media, MediaState, media
 from storage.public.publisher import Publisher
 from tests.dsl import ALICE, COLLECTION, OLD_COLLECTION
 from tests.e2e.foreign_catalogue import a_record, rkey
@@ -186,6 +187,21 @@ class AdoptRig:
             track = self.log.fold(Track, self.log.stream(connection, Track.create_id(track_id)))
         assert track is not None
         return track
+
+    def change(self, track: Track, step: Callable[[Track], None]) -> None:
+        """Do something to a track."""
+
+        def commit(unit: UnitOfWork) -> None:
+            loaded = unit.load(Track, track.id)
+            step(loaded)
+            unit.save(loaded)
+
+        self.log.transact(track.did, ARTIST, commit)
+
+    def live(self) -> Sequence[Any]:
+        """The rows of live media."""
+        with self.database.read() as connection:
+            return connection.execute(media.select().where(media.c.state == MediaState.LIVE)).all()
 
     def mirror(self, track_id: int) -> Mirror:
         """Where its record stands."""

@@ -1,0 +1,101 @@
+"""Reads the tracks of one account for their owner: by the state of their mirror, chosen ones, or the deleted ones."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Final
+
+from pydantic import BaseModel, Field
+from sqlalchemy import ColumnElement, Connection, func, or_, select
+
+from api.responses.read_tracks import track_bodies
+from api.responses.track import TrackBody
+from outbox.mirror.states import MirrorState
+from outbox.mirror.tables import mirror_target
+from outbox.record.record import RecordUrls
+from outbox.views.status import STATE, TARGETS_AT_WORK
+from projections.blob_migration import AUDIO_COPY_STATE
+from projections.tracks.queries import is_storable
+from projections.tracks.search import contains
+from projections.tracks.table import LIVE, tracks
+from projections.tracks.view import TrackView
+
+target: Final = mirror_target.c
+
+
+class MyTrackBody(TrackBody):
+    """A track, with what its owner needs to decide about a copy of its audio on the PDS."""
+
+    audio_size: int = Field(description="in bytes")
+    audio_copy: str = Field(
+        description="the copy of the audio on the PDS: deleted, gated, uploaded, wanted, failed or unasked"
+    )
+
+
+class MyTracksBody(BaseModel):
+    """Some of the account's own tracks, newest first, and the cursor of the next page when there is one."""
+
+    items: list[MyTrackBody]
+    cursor: str | None
+    counts: dict[str, int] | None = Field(
+        description="all live tracks by the state of their mirror; null after the first page"
+    )
+
+
+@dataclass(frozen=True)
+class MyTracksFilter:
+    """Selects tracks of the account `did`; empty restricts nothing."""
+
+    did: str
+    states: Sequence[str] = ()
+    ids: Sequence[int] = ()
+    q: str | None = None
+    is_deleted: bool = False
+
+
+def my_tracks(
+    connection: Connection, which: MyTracksFilter, urls: RecordUrls, *, cursor: int | None, limit: int
+) -> MyTracksBody:
+    counts = _counts(connection, which.did) if cursor is None else None
+    if which.q is not None and not is_storable(which.q):
+        return MyTracksBody(items=[], cursor=None, counts=counts)
+    query = select(tracks, AUDIO_COPY_STATE.label("audio_copy")).where(*_conditions(connection, which))
+    if cursor is not None:
+        query = query.where(tracks.c.track_id < cursor)
+    rows = connection.execute(query.order_by(tracks.c.track_id.desc()).limit(limit + 1)).all()
+    page = rows[:limit]
+    bodies = track_bodies(connection, [TrackView.from_row(row) for row in page], urls)
+    items = [
+        MyTrackBody(**vars(body), audio_size=row.audio_size, audio_copy=row.audio_copy)
+        for body, row in zip(bodies, page, strict=True)
+    ]
+    return MyTracksBody(items=items, cursor=str(items[-1].id) if len(rows) > limit else None, counts=counts)
+
+
+def _conditions(connection: Connection, which: MyTracksFilter) -> list[ColumnElement[bool]]:
+    conditions = [tracks.c.did == which.did, ~LIVE if which.is_deleted else LIVE]
+    if which.ids:
+        conditions.append(tracks.c.track_id.in_(which.ids))
+    if which.states:
+        in_state = (
+            select(target.track_id)
+            .select_from(TARGETS_AT_WORK)
+            .where(target.did == which.did, STATE.in_(which.states), _IS_TOLD)
+        )
+        conditions.append(tracks.c.track_id.in_(in_state))
+    if which.q is not None:
+        conditions.append(contains(connection, which.q))
+    return conditions
+
+
+_IS_TOLD: Final = or_(~target.former, STATE == MirrorState.HELD)
+"""Whether a target decides its track's state: the current one, and a former one that is held."""
+
+
+def _counts(connection: Connection, did: str) -> dict[str, int]:
+    rows = connection.execute(
+        select(STATE.label("mirror_state"), func.count(target.track_id.distinct()))
+        .select_from(TARGETS_AT_WORK.join(tracks, tracks.c.track_id == target.track_id))
+        .where(target.did == did, LIVE, _IS_TOLD)
+        .group_by("mirror_state")
+    )
+    return {str(state): count for state, count in rows}

@@ -1,0 +1,90 @@
+"""Renditions of covers: ordinary media, and rows that say of which cover. The sweep deletes them with their cover.
+
+The source of a rendition is the CID of a stored cover, or the URL of an image elsewhere.
+"""
+
+import io
+from collections.abc import Collection, Iterator, Mapping, Sequence
+from datetime import datetime
+from typing import TYPE_CHECKING, Final
+
+from sqlalchemy import Column, Connection, Index, Integer, Table, Text, delete, select, update
+
+from eventstore.append import upsert
+from eventstore.schema import UtcDateTime, metadata
+from storage.cid import cid_of
+from storage.media import LONG_AGO, Media, MediaState, end_grace_period, media
+
+if TYPE_CHECKING:
+    from storage.artwork import PreparedArtwork
+
+RENDITION_MIME: Final = "image/webp"
+
+rendition = Table(
+    "rendition",
+    metadata,
+    Column("source", Text, primary_key=True),
+    Column("size", Integer, primary_key=True, autoincrement=False),
+    Column("cid", Text, nullable=False),
+    Column("made_at", UtcDateTime, nullable=False),
+    Index("ix_rendition_cid", "cid"),
+)
+made: Final = rendition.c
+SOURCES_PER_QUERY: Final = 500
+
+
+def keep_artwork(storage: Media, prepared: "PreparedArtwork") -> None:
+    """Store a cover that a command is about to name, and its renditions."""
+    artwork = prepared.artwork
+    storage.add(artwork.cid, io.BytesIO(prepared.data), artwork.size, artwork.mime)
+    keep_renditions(storage, artwork.cid, prepared.renditions)
+
+
+def keep_renditions(storage: Media, source: str, renditions: Mapping[int, bytes]) -> None:
+    """Store the renditions of a source."""
+    cids = {size: cid_of(data) for size, data in renditions.items()}
+    for size, data in renditions.items():
+        storage.add(cids[size], io.BytesIO(data), len(data), RENDITION_MIME)
+    with storage.database.write() as connection:
+        now = storage.database.now(connection)
+        rows = [{"source": source, "size": size, "cid": cid, "made_at": now} for size, cid in cids.items()]
+        insert = upsert(connection, rendition)
+        newer = {name: insert.excluded[name] for name in ("cid", "made_at")}
+        connection.execute(insert.on_conflict_do_update(index_elements=["source", "size"], set_=newer), rows)
+
+
+def rendition_of(connection: Connection, source: str, size: int) -> str | None:
+    """Return the CID of a stored rendition."""
+    return connection.scalar(
+        select(made.cid)
+        .join(media, media.c.cid == made.cid)
+        .where(made.source == source, made.size == size, media.c.state == MediaState.LIVE)
+    )
+
+
+def sources_of(connection: Connection, cids: Collection[str]) -> dict[str, set[str]]:
+    """Return the sources whose renditions these are, by CID."""
+    found: dict[str, set[str]] = {}
+    for row in connection.execute(select(made.cid, made.source).where(made.cid.in_(cids))):
+        found.setdefault(row.cid, set()).add(row.source)
+    return found
+
+
+def forget(connection: Connection, sources: Collection[str], before: datetime) -> None:
+    """Forget the renditions of these sources, which the sweep then deletes, except those made after `before`."""
+    for some in _pages(sources):
+        connection.execute(delete(rendition).where(made.source.in_(some), made.made_at <= before))
+
+
+def end_grace_of_renditions(connection: Connection, sources: Collection[str], before: datetime) -> None:
+    """Let the next sweep consider these at once, except those made after `before`."""
+    for some in _pages(sources):
+        old = (made.source.in_(some), made.made_at <= before)
+        cids = connection.scalars(select(made.cid).where(*old).distinct().order_by(made.cid)).all()
+        connection.execute(update(rendition).where(*old).values(made_at=LONG_AGO))
+        end_grace_period(connection, cids, before)
+
+
+def _pages(sources: Collection[str]) -> Iterator[Sequence[str]]:
+    wanted = sorted(sources)
+    return (wanted[start : start + SOURCES_PER_QUERY] for start in range(0, len(wanted), SOURCES_PER_QUERY))

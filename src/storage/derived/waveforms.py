@@ -1,0 +1,101 @@
+"""Waveforms of audio: a few hundred peaks of a byte each, computed in a process that may hang, crash or be killed."""
+
+import asyncio
+import json
+import sys
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Final
+
+from sqlalchemy import Column, Connection, Float, LargeBinary, Table, Text, select
+
+from eventstore.append import upsert
+from eventstore.database import Database
+from eventstore.foreign_text import clean
+from eventstore.schema import metadata
+from storage.errors import InvalidMediaError
+
+PROGRAM: Final = Path(__file__).with_name("peaks.py")
+DECODED_FILE_TYPES: Final = ("wav", "flac", "ogg", "mp3", "aiff")
+"""The others have no waveform."""
+PEAKS_TIMEOUT_SECONDS: Final = 240.0
+MAX_ANSWER_BYTES: Final = 64 * 1024
+# No variable of ours: the program reads hostile files.
+_ENVIRONMENT: Final = {"OPENBLAS_NUM_THREADS": "1", "OMP_NUM_THREADS": "1"}
+
+waveform = Table(
+    "waveform",
+    metadata,
+    Column("cid", Text, primary_key=True),
+    Column("peaks", LargeBinary, nullable=False),
+    Column("duration", Float, nullable=False),
+)
+
+
+class DecoderFailedError(Exception):
+    """The decoder ended without an answer: it was killed, reached a limit, or crashed."""
+
+
+@dataclass(frozen=True)
+class Waveform:
+    """The loudest moments of equal parts of the audio, 0 to 255, and its duration in seconds."""
+
+    peaks: bytes
+    duration: float
+
+
+async def read_waveform(path: Path, program: Path = PROGRAM) -> Waveform:
+    """Decode a file in a process of its own; raises InvalidMediaError or DecoderFailedError."""
+    process = await asyncio.create_subprocess_exec(
+        *(sys.executable, "-I", "-B", str(program), str(path)),
+        stdin=asyncio.subprocess.DEVNULL,
+        stdout=asyncio.subprocess.PIPE,
+        stderr=asyncio.subprocess.DEVNULL,
+        env=_ENVIRONMENT,
+    )
+    try:
+        async with asyncio.timeout(PEAKS_TIMEOUT_SECONDS):
+            answer = await _answer_of(process)
+            status = await process.wait()
+    except TimeoutError:
+        raise DecoderFailedError("the decoder did not end in time") from None
+    finally:
+        if process.returncode is None:
+            process.kill()
+            await process.wait()
+    if status != 0:
+        raise DecoderFailedError(f"the decoder ended with {status}")
+    return _waveform_of(answer)
+
+
+async def _answer_of(process: asyncio.subprocess.Process) -> bytes:
+    """Read all that it says, as long as it is little."""
+    assert process.stdout is not None  # noqa: S101 - it is a pipe
+    answer = b""
+    while chunk := await process.stdout.read(MAX_ANSWER_BYTES):
+        answer += chunk
+        if len(answer) > MAX_ANSWER_BYTES:
+            raise DecoderFailedError("the decoder says too much")
+    return answer
+
+
+def _waveform_of(answer: bytes) -> Waveform:
+    try:
+        said: Any = json.loads(answer)
+        if "problem" in said:
+            raise InvalidMediaError(clean(said["problem"]))
+        return Waveform(bytes.fromhex(said["peaks"]), float(said["duration"]))
+    except (ValueError, TypeError, KeyError) as error:
+        raise DecoderFailedError("the decoder's answer cannot be read") from error
+
+
+def keep_waveform(database: Database, cid: str, found: Waveform) -> None:
+    with database.write() as connection:
+        connection.execute(
+            upsert(connection, waveform).values(cid=cid, **vars(found)).on_conflict_do_nothing()
+        )
+
+
+def waveform_of(connection: Connection, cid: str) -> Waveform | None:
+    row = connection.execute(select(waveform).where(waveform.c.cid == cid)).one_or_none()
+    return None if row is None else Waveform(row.peaks, row.duration)

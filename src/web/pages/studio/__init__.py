@@ -1,0 +1,7 @@
+"""The studio: an artist's own tracks, what happened to each, and how far each is on its way to the artist's PDS."""
+
+from typing import Final
+
+from web.pages.studio import history, my_tracks, record, track, track_actions, upload
+
+ROUTERS: Final = tuple(module.router for module in (my_tracks, upload, track, track_actions, history, record))

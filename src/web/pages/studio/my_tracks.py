@@ -1,0 +1,151 @@
+"""My tracks: each with its mark; filtered, searched, and a selection copied to the PDS or compared with it, with counts first."""
+
+from collections.abc import Mapping, Sequence
+from http import HTTPStatus
+from secrets import token_urlsafe
+from typing import Annotated, Any, Final
+from urllib.parse import urlencode
+
+from fastapi import APIRouter, Query, Request, Response
+from fastapi.responses import RedirectResponse
+from pydantic import BaseModel
+
+from api.responses.states import AudioCopyState, MirrorState
+from web.api_client import ApiDep, RefusedError
+from web.forms import form_of
+from web.page_route import PageRoute
+from web.pages.studio.marks import LABELS, Mark, Shown, count_by_mark, shown, states_of
+from web.rendering import RenderDep
+
+router = APIRouter(route_class=PageRoute, include_in_schema=False)
+
+PAGE: Final = 50
+DELETED: Final = "deleted"
+FILTERS: Final = {**{mark.value: LABELS[mark] for mark in Mark}, DELETED: "Deleted"}
+ENDED: Final = (AudioCopyState.UPLOADED, AudioCopyState.FAILED)
+COPIES: Final = {
+    AudioCopyState.UNASKED: "will be copied",
+    AudioCopyState.FAILED: "will be tried again: your PDS refused it before",
+    AudioCopyState.WANTED: "is being copied already",
+    AudioCopyState.UPLOADED: "is on your PDS already",
+    AudioCopyState.GATED: "stays here, since they are for supporters only",
+    AudioCopyState.DELETED: "stays here, since they are deleted",
+}
+TO_COPY: Final = (AudioCopyState.UNASKED, AudioCopyState.FAILED)
+
+
+def marked(track: Mapping[str, Any]) -> dict[str, Any]:
+    """Return a track with its mark."""
+    mark: Shown = shown(track["mirror"], is_deleted=track["deleted_at"] is not None)
+    return {**track, "mark": mark}
+
+
+class Listing(BaseModel):
+    """Which of the tracks to show."""
+
+    mark: str = ""
+    q: str = ""
+    cursor: str | None = None
+
+
+@router.get("/studio")
+async def show_my_tracks(api: ApiDep, render: RenderDep, wanted: Annotated[Listing, Query()]) -> Response:
+    """A page of the account's tracks."""
+    mark, q = wanted.mark, wanted.q.strip()
+    lane = await api.read("/me/mirror")
+    states = [] if mark in {"", DELETED} else _states(mark, lane["reason"])
+    has_none = states == [] and mark not in {"", DELETED}
+    page = await api.read(
+        "/me/tracks",
+        mirror=states,
+        q=q or None,
+        deleted="true" if mark == DELETED else None,
+        cursor=wanted.cursor,
+        limit=1 if has_none else PAGE,
+    )
+    counts = page["counts"]
+    return render(
+        "studio/my_tracks.html",
+        tracks=[] if has_none else [marked(each) for each in page["items"]],
+        cursor=None if has_none else page["cursor"],
+        counts=count_by_mark(counts, lane["reason"]) if counts is not None else None,
+        total=sum(counts.values()) if counts is not None else None,
+        filters=FILTERS,
+        mark=mark,
+        q=q,
+        lane=shown({"state": MirrorState.PARKED, "reason": lane["reason"]}) if lane["reason"] else None,
+        here="?" + urlencode({"mark": mark, "q": q}),
+    )
+
+
+def _states(mark: str, parked_for: str | None) -> list[str]:
+    return states_of(Mark(mark), parked_for) if mark in set(Mark) else []
+
+
+Ids = Annotated[list[int], Query(alias="id")]
+
+
+@router.get("/studio/selection")
+async def confirm(
+    api: ApiDep,
+    render: RenderDep,
+    action: str = "copy",
+    ids: Ids = [],  # noqa: B006 - never changed
+) -> Response:
+    """Say what would be done with the selected tracks, before it is done."""
+    tracks = await _selected(api, ids)
+    groups: dict[str, list[Mapping[str, Any]]] = {}
+    for track in tracks:
+        groups.setdefault(track["audio_copy"], []).append(track)
+    to_copy = [track for state in TO_COPY for track in groups.get(state, [])]
+    return render(
+        "studio/selection.html",
+        action=action,
+        tracks=tracks,
+        to_copy=to_copy,
+        octets=sum(track["audio_size"] for track in to_copy),
+        groups=[(COPIES[AudioCopyState(state)], members) for state, members in groups.items()],
+        key=token_urlsafe(12),
+        problem=None,
+    )
+
+
+@router.post("/studio/copy")
+async def copy(request: Request, api: ApiDep) -> Response:
+    """Ask for a copy of each track's audio, and lead to the page that shows how far they are."""
+    form = await form_of(request)
+    ids = [int(each) for each in form.all("id") if each.isdecimal()]
+    failed: list[str] = []
+    for track_id in ids:
+        answer = await api.send(
+            "POST",
+            f"/tracks/{track_id}/migrate-to-pds",
+            key=f"{form.get('key', '')}-{track_id}",
+            wait_seconds=0,
+        )
+        if answer.status == HTTPStatus.UNAUTHORIZED:
+            raise RefusedError(answer)
+        if not answer.is_success:
+            failed.append(str(track_id))
+    query = urlencode({"id": ids, "failed": failed}, doseq=True)
+    return RedirectResponse(f"/studio/copies?{query}", HTTPStatus.SEE_OTHER)
+
+
+@router.get("/studio/copies")
+async def show_copies(
+    api: ApiDep,
+    render: RenderDep,
+    ids: Ids = [],  # noqa: B006 - never changed
+    failed: Annotated[list[int], Query()] = [],  # noqa: B006 - never changed
+) -> Response:
+    """How far the requested copies are."""
+    tracks = await _selected(api, ids)
+    done = [track for track in tracks if track["audio_copy"] in ENDED]
+    return render("studio/copies.html", tracks=tracks, done=done, failed=failed)
+
+
+async def _selected(api: ApiDep, ids: Sequence[int]) -> list[dict[str, Any]]:
+    if not ids:
+        return []
+    page = await api.read("/me/tracks", id=list(dict.fromkeys(ids))[:100], limit=100)
+    return [marked(track) for track in page["items"]]

@@ -1,0 +1,153 @@
+"""A track: its mark, its player, the edit form, and what happened to it last."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from http import HTTPStatus
+from secrets import token_urlsafe
+from typing import Annotated, Any, Final
+
+from fastapi import APIRouter, Depends, HTTPException, Request, Response
+from fastapi.responses import RedirectResponse
+
+from api.requests.path_params import TrackId
+from api.requests.track_fields import ITEM_CHARACTERS, MOST_ITEMS, TEXT_BYTES
+from web.api_client import Answer, Api, ApiDep, RefusedError
+from web.forms import form_of
+from web.page_route import PageRoute
+from web.pages.studio.my_tracks import marked
+from web.pages.studio.problems import Problem, problem_of
+from web.pages.studio.track_form import changes, merged, texts_of, typed_in
+from web.pages.studio.words import DOWNLOADS, moment
+from web.rendering import RenderDep
+from web.viewer import ViewerDep
+
+router = APIRouter(route_class=PageRoute, include_in_schema=False)
+
+LATEST: Final = 8
+WAIT_SECONDS: Final = 4
+"""How long a saved change is waited for, so that the next page can say whether it arrived."""
+DONE: Final = {
+    "saved": "Saved.",
+    "unchanged": "Nothing was different, so nothing was changed.",
+    "uploaded": "Uploaded.",
+    "audio": "The audio is replaced. The earlier one stays in the history.",
+    "cover": "The cover is set.",
+    "cover-removed": "The cover is removed. The earlier one stays in the history.",
+    "deleted": "Deleted.",
+    "undeleted": "The track is back.",
+    "reverted": "Put back.",
+    "decided": "Decided.",
+    "restored": "The record is written again.",
+    "retried": "It is tried again now.",
+    "copying": "A copy of its audio on your PDS is under way.",
+    "moved": "Its record moves to the current collection.",
+}
+
+
+@dataclass(frozen=True)
+class FormState:
+    """What the edit form shows where it does not show the track as it is."""
+
+    values: Mapping[str, str] = field(default_factory=dict)
+    overtaken: Mapping[str, str] = field(default_factory=dict)
+    problem: Problem | None = None
+
+
+AS_IT_IS: Final = FormState()
+
+
+async def my_track(api: Api, track_id: int) -> dict[str, Any]:
+    """Return the viewer's own track, a deleted one too, with its mark; raises RefusedError."""
+    for deleted in (None, "true"):
+        page = await api.read("/me/tracks", id=track_id, deleted=deleted)
+        if page["items"]:
+            return marked(page["items"][0])
+    await api.read(f"/tracks/{track_id}/mirror")
+    raise HTTPException(HTTPStatus.NOT_FOUND)
+
+
+class TrackPage:
+    """Shows the page of a track, as it is or with what a form could not do."""
+
+    def __init__(self, api: ApiDep, render: RenderDep, viewer: ViewerDep) -> None:
+        self._api: Final = api
+        self._render: Final = render
+        self._viewer: Final = viewer
+
+    async def show(
+        self, track_id: int, form: FormState = AS_IT_IS, *, status: int = HTTPStatus.OK, done: str = ""
+    ) -> Response:
+        track = await my_track(self._api, track_id)
+        history = await self._api.read(f"/tracks/{track_id}/history", limit=LATEST)
+        did = self._viewer.account.did if self._viewer.account else ""
+        return self._render(
+            "studio/track.html",
+            status,
+            track=track,
+            values={**texts_of(track), **form.values},
+            overtaken=form.overtaken,
+            problem=form.problem,
+            done=DONE.get(done),
+            moments=[moment(row, did) for row in history["items"]],
+            has_older=history["cursor"] is not None,
+            key=token_urlsafe(12),
+            limits=LIMITS,
+            downloads=DOWNLOADS,
+        )
+
+    async def after(self, track_id: int, answer: Answer, done: str) -> Response:
+        """Lead back to the track, or show why the command was refused."""
+        if answer.is_success:
+            return to_track(track_id, done)
+        if answer.status in {HTTPStatus.UNAUTHORIZED, HTTPStatus.FORBIDDEN}:
+            raise RefusedError(answer)
+        return await self.show(track_id, FormState(problem=problem_of(answer)), status=answer.status)
+
+
+LIMITS: Final = {"bytes": TEXT_BYTES, "items": MOST_ITEMS, "characters": ITEM_CHARACTERS}
+Page = Annotated[TrackPage, Depends(TrackPage)]
+
+
+def to_track(track_id: int, done: str) -> Response:
+    return RedirectResponse(f"/studio/tracks/{track_id}?done={done}", HTTPStatus.SEE_OTHER)
+
+
+@router.get("/studio/tracks/{track_id}")
+async def show_track(track_id: TrackId, page: Page, done: str = "") -> Response:
+    return await page.show(track_id, done=done)
+
+
+@router.post("/studio/tracks/{track_id}")
+async def save(track_id: TrackId, request: Request, api: ApiDep, page: Page) -> Response:
+    """Save what was changed since the version that the form showed."""
+    form = await form_of(request)
+    version = form.get("version", "")
+    now = await my_track(api, track_id)
+    before = texts_of(now if version == str(now["version"]) else await _track_at(api, track_id, version))
+    typed = typed_in(form)
+    wanted = changes(typed, before)
+    if not wanted:
+        return to_track(track_id, "unchanged")
+    answer = await api.send(
+        "PATCH",
+        f"/tracks/{track_id}",
+        wanted,
+        version=version,
+        key=form.get("key"),
+        wait_seconds=WAIT_SECONDS,
+    )
+    if answer.is_success:
+        return to_track(track_id, "saved")
+    if answer.status in {HTTPStatus.UNAUTHORIZED, HTTPStatus.FORBIDDEN}:
+        raise RefusedError(answer)
+    problem = problem_of(answer)
+    if answer.status != HTTPStatus.PRECONDITION_FAILED:
+        return await page.show(track_id, FormState(typed, problem=problem), status=answer.status)
+    both = merged(typed, before, texts_of(await my_track(api, track_id)))
+    return await page.show(
+        track_id, FormState(both.values, both.overtaken, problem), status=HTTPStatus.CONFLICT
+    )
+
+
+async def _track_at(api: Api, track_id: int, version: str) -> Any:
+    return await api.read(f"/tracks/{track_id}", version=version)

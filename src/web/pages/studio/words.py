@@ -1,0 +1,246 @@
+"""The words of a track's history: what was changed, by whom, by which way, and how it reached the PDS."""
+
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any, Final
+
+from api.responses.states import EventStatus, MirrorState
+from web.filters import playing_time, size
+from web.pages.studio.marks import shown
+
+FIELDS: Final[Mapping[str, str]] = {
+    "title": "Title",
+    "artist": "Artist",
+    "album": "Album",
+    "features": "Featured artists",
+    "tags": "Tags",
+    "description": "Liner notes",
+    "support_gate": "Who may listen",
+    "unlisted": "In lists",
+    "downloads": "Downloads",
+    "self_labels": "Content labels",
+    "audio": "Audio",
+    "artwork": "Cover",
+    "image_url": "Cover",
+    "blob": "Audio on your PDS",
+    "blob_requested": "Copy of the audio",
+    "blob_failure": "Copy of the audio",
+    "record_missing_since": "Record",
+    "foreign_edit": "Change by another program",
+    "deleted_at": "Deleted",
+    "taken_down_at": "Taken down",
+    "takedown_reason": "Reason of the takedown",
+    "collection": "Collection",
+    "duration": "Length",
+    "fileType": "File type",
+    "audioUrl": "Address of the audio",
+    "audioBlob": "Audio on your PDS",
+    "imageUrl": "Address of the cover",
+    "supportGate": "Who may listen",
+    "labels": "Content labels",
+    "createdAt": "Date",
+    "$type": "Type",
+}
+"""Labels of fields, as history and records name them, in the order of tables."""
+_PLACES: Final = {name: place for place, name in enumerate(FIELDS)}
+
+DOWNLOADS: Final[Mapping[str, str]] = {
+    "open": "everyone who may listen",
+    "ask": "everyone, after being asked for support",
+    "supporters": "supporters",
+    "off": "you alone",
+}
+
+_SENTENCES: Final[Mapping[str, str]] = {
+    "Created": "uploaded the track",
+    "Adopted": "took over the record that was on the PDS",
+    "ArtworkReplaced": "set the cover",
+    "ArtworkRemoved": "removed the cover",
+    "SupportGateSet": "made it for supporters only",
+    "SupportGateRemoved": "opened it to everyone",
+    "DownloadsChanged": "changed who may download it",
+    "AudioReplaced": "replaced the audio",
+    "BlobMigrationRequested": "asked for a copy of the audio on the PDS",
+    "BlobMigrated": "copied the audio to the PDS",
+    "BlobMigrationFailed": "could not copy the audio: the PDS refused it",
+    "BlobLost": "found the audio gone from the PDS",
+    "RecordMissing": "found that another program had deleted the record",
+    "ForeignEditObserved": "found that another program had changed the record",
+    "ForeignEditAdopted": "kept what another program had written",
+    "ForeignEditWithdrawn": "found that the other program had taken its change back",
+    "RecordRestored": "had the record written again",
+    "NamespaceMigrated": "moved the record to the current collection",
+    "Deleted": "deleted the track",
+    "Undeleted": "brought the track back",
+    "TakenDown": "took the track down",
+    "TakedownLifted": "lifted the takedown",
+}
+_WAYS: Final = {
+    "browser": "in the browser",
+    "cli": "on the command line",
+    "relay": "while sending",
+    "job": "in a regular check",
+    "operator": "",
+}
+_HIDDEN: Final = frozenset(
+    {"blob_requested", "foreign_edit", "record_missing_since", "deleted_at", "created_at", "rkey"}
+)
+"""Fields whose event says it all."""
+_BEGINNINGS: Final = frozenset({"Created", "Adopted"})
+
+
+@dataclass(frozen=True)
+class Change:
+    """A field before and after; None stands for no value."""
+
+    field: str
+    label: str
+    before: str | None
+    after: str | None
+
+
+@dataclass(frozen=True)
+class Delivery:
+    """How an event reached the PDS, in words; `rev` names the commit."""
+
+    tone: str
+    words: str
+    at: str | None = None
+    rev: str | None = None
+
+
+@dataclass(frozen=True)
+class Moment:
+    """One event of a track's history."""
+
+    position: int
+    version: int
+    at: str
+    actor: str
+    sentence: str
+    way: str
+    changes: Sequence[Change]
+    delivery: Delivery | None
+    is_beginning: bool
+
+
+def moment(row: Mapping[str, Any], viewer_did: str) -> Moment:
+    """Return an event as a page tells it."""
+    is_beginning = row["type"] in _BEGINNINGS
+    changes = [] if is_beginning else changes_of(row["changes"])
+    return Moment(
+        row["position"],
+        row["version"],
+        row["at"],
+        _actor(row, viewer_did),
+        _sentence(row, changes),
+        _way(row["via"]),
+        changes,
+        _delivery(row["delivery"], is_deletion=row["type"] == "Deleted"),
+        is_beginning,
+    )
+
+
+def changes_of(changes: Sequence[Mapping[str, Any]]) -> list[Change]:
+    """Return the changes that tell a person something."""
+    return [
+        Change(name, label_of(name), text_of(name, each["before"]), text_of(name, each["after"]))
+        for each in changes
+        if (name := each["field"]) not in _HIDDEN
+    ]
+
+
+def label_of(field: str) -> str:
+    return FIELDS.get(field, field)
+
+
+def place_of(field: str) -> int:
+    """Return where a field stands among others: in the order of FIELDS, unknown ones last."""
+    return _PLACES.get(field, len(_PLACES))
+
+
+def text_of(field: str, value: Any) -> str | None:
+    """Return a value of history or of a record as text; None for no value."""
+    if (show := _TEXTS.get(field)) is not None:
+        return show(value)
+    if value in (None, "", []):
+        return None
+    if isinstance(value, list):
+        return ", ".join(_item(each) for each in value)
+    return str(value)
+
+
+def _item(value: Any) -> str:
+    if isinstance(value, Mapping):
+        return str(value.get("handle") or value.get("val") or value.get("did") or value)
+    return str(value)
+
+
+def _audio(value: Any) -> str | None:
+    if value is None:
+        return None
+    parts = (value["file_type"].upper(), playing_time(value["duration"]), size(value["size"]))
+    return " · ".join(part for part in parts if part)
+
+
+def _labels(value: Any) -> str | None:
+    values = value["values"] if isinstance(value, Mapping) else value or []
+    return ", ".join(map(_item, values)) or None
+
+
+_TEXTS: Final[Mapping[str, Callable[[Any], str | None]]] = {
+    "audio": _audio,
+    "artwork": lambda value: None if value is None else "a cover",
+    "image_url": lambda value: None if value is None else "a cover",
+    "support_gate": lambda value: "supporters" if value else "everyone",
+    "supportGate": lambda value: "supporters" if value else "everyone",
+    "unlisted": lambda value: "left out" if value else "shown",
+    "downloads": lambda value: DOWNLOADS[value or "open"],
+    "labels": _labels,
+    "duration": playing_time,
+    "blob": lambda value: "there" if value else None,
+    "audioBlob": lambda value: "there" if value else None,
+}
+
+
+def _sentence(row: Mapping[str, Any], changes: Sequence[Change]) -> str:
+    if row["type"] in _SENTENCES:
+        return _SENTENCES[row["type"]]
+    if row["type"] == "VisibilityChanged":
+        return "left it out of lists" if row["changes"][0]["after"] else "showed it in lists again"
+    labels = list(dict.fromkeys(change.label.lower() for change in changes))
+    return f"changed {_listed(labels)}" if labels else "changed nothing that shows"
+
+
+def _listed(words: Sequence[str]) -> str:
+    return words[0] if len(words) == 1 else f"{', '.join(words[:-1])} and {words[-1]}"
+
+
+def _actor(row: Mapping[str, Any], viewer_did: str) -> str:
+    way = row["via"].partition(":")[0]
+    if way in {"relay", "job"}:
+        return "mastertape"
+    if way == "operator":
+        return "The operator"
+    if row["actor"] == viewer_did:
+        return "You"
+    return f"@{row['actor_handle']}" if row["actor_handle"] else str(row["actor"])
+
+
+def _way(via: str) -> str:
+    way, _, name = via.partition(":")
+    return f"with {name}" if name else _WAYS.get(way, "")
+
+
+def _delivery(found: Mapping[str, Any], *, is_deletion: bool) -> Delivery | None:
+    status = found["status"]
+    if status == EventStatus.NONE:
+        return None
+    if status == EventStatus.SUPERSEDED:
+        return Delivery("good", "On your PDS with a later change", found["at"], found["rev"])
+    if status == EventStatus.CANCELLED:
+        return Delivery("", "Not sent: the track was deleted first", found["at"])
+    mark = shown({"state": status, "reason": found["reason"]}, is_deleted=is_deletion)
+    if status == MirrorState.DELIVERED:
+        return Delivery(mark.tone, mark.label, found["at"], found["rev"])
+    return Delivery(mark.tone, f"{mark.label}. {mark.reason}")

@@ -1,0 +1,277 @@
+// Everything here adds to pages that work without it.
+
+const HTML = { headers: { Accept: "text/html" } };
+
+// ---- Counting what one types, as the API counts it: bytes of UTF-8, items between commas. ----
+
+const bytes = (text) => new TextEncoder().encode(text.replace(/\r\n/g, "\n")).length;
+const items = (text) => text.split(",").map((each) => each.trim()).filter(Boolean);
+
+function countOf(field) {
+  if (field.dataset.bytes) return { used: bytes(field.value), most: Number(field.dataset.bytes), of: "bytes" };
+  return { used: items(field.value).length, most: Number(field.dataset.items), of: "" };
+}
+
+function showCount(field, count) {
+  const { used, most, of } = countOf(field);
+  const longest = Math.max(0, ...items(field.value).map((each) => [...each].length));
+  const tooLong = Number(field.dataset.characters) < longest;
+  const isOver = used > most || tooLong;
+  count.textContent = tooLong ? `at most ${field.dataset.characters} characters each` : `${used} of ${most} ${of}`.trim();
+  count.classList.toggle("over", isOver);
+  count.hidden = !isOver && used < most * 0.8 && document.activeElement !== field;
+  field.setCustomValidity(isOver ? `Too long: ${count.textContent}.` : "");
+}
+
+function countTyping(root) {
+  for (const field of root.querySelectorAll("[data-bytes], [data-items]")) {
+    const hint = field.parentElement.querySelector(".hint");
+    const count = Object.assign(document.createElement("span"), { className: "count" });
+    hint.prepend(count);
+    for (const type of ["input", "focus", "blur"]) field.addEventListener(type, () => setTimeout(showCount, 0, field, count));
+    showCount(field, count);
+  }
+}
+
+// ---- The selection of tracks. ----
+
+function followSelection() {
+  const form = document.getElementById("selection");
+  const bulk = document.getElementById("bulk");
+  if (!form || !bulk) return;
+  const show = () => {
+    const picked = form.querySelectorAll("input[name=id]:checked").length;
+    bulk.hidden = picked === 0;
+    document.getElementById("picked").textContent = `${picked} ${picked === 1 ? "track" : "tracks"} selected`;
+  };
+  form.addEventListener("change", show);
+  show();
+}
+
+// ---- Waveforms: the peaks as bars, which also seek; the browser's own controls stay. ----
+
+const SVG = "http://www.w3.org/2000/svg";
+
+function path(peaks, className) {
+  const shape = document.createElementNS(SVG, "path");
+  const bars = peaks.map((peak, at) => {
+    const height = Math.max(0.02, peak);
+    return `M${at + 0.5} ${(1 - height).toFixed(3)}V${(1 + height).toFixed(3)}`;
+  });
+  shape.setAttribute("d", bars.join(""));
+  shape.setAttribute("stroke", "currentColor");
+  shape.setAttribute("stroke-width", "0.6");
+  shape.setAttribute("class", className);
+  return shape;
+}
+
+function louder(peaks, bars) {
+  const each = peaks.length / bars;
+  const found = Array.from({ length: bars }, (_, at) =>
+    Math.max(...peaks.slice(Math.floor(at * each), Math.max(Math.floor(at * each) + 1, Math.floor((at + 1) * each)))));
+  const most = Math.max(...found, 0.01);
+  return found.map((peak) => peak / most);
+}
+
+async function drawWave(player, tries = 3) {
+  const audio = player.querySelector("audio");
+  const answer = await fetch(player.dataset.waveform).catch(() => null);
+  const later = Number(answer?.headers.get("Retry-After"));
+  if (later && tries > 1) setTimeout(drawWave, later * 1000, player, tries - 1);
+  if (!answer?.ok) return;
+  const body = await answer.json();
+  if (!body.peaks?.length) return;
+  const bars = Math.min(body.peaks.length, 160);
+  const peaks = louder(body.peaks, bars);
+  const wave = document.createElementNS(SVG, "svg");
+  wave.setAttribute("viewBox", `0 0 ${bars} 2`);
+  wave.setAttribute("preserveAspectRatio", "none");
+  wave.setAttribute("class", "wave");
+  wave.setAttribute("aria-hidden", "true");
+  const clip = document.createElementNS(SVG, "clipPath");
+  clip.id = `played-${Math.random().toString(36).slice(2)}`;
+  const window = document.createElementNS(SVG, "rect");
+  for (const [name, value] of [["x", 0], ["y", 0], ["height", 2], ["width", 0]]) window.setAttribute(name, value);
+  clip.append(window);
+  const played = path(peaks, "wave-played");
+  played.setAttribute("clip-path", `url(#${clip.id})`);
+  wave.append(clip, path(peaks, "wave-all"), played);
+  const share = () => (audio.duration ? audio.currentTime / audio.duration : 0);
+  audio.addEventListener("timeupdate", () => window.setAttribute("width", share() * bars));
+  wave.addEventListener("click", (event) => {
+    const box = wave.getBoundingClientRect();
+    const at = (event.clientX - box.left) / box.width;
+    const seek = () => { audio.currentTime = at * audio.duration; audio.play(); };
+    if (audio.readyState) seek();
+    else { audio.addEventListener("loadedmetadata", seek, { once: true }); audio.load(); }
+  });
+  player.prepend(wave);
+}
+
+// ---- Uploads: several at once, each with its own line. ----
+
+const MEGABYTE = 1_000_000;
+const AT_ONCE = 2;
+let waiting = [];
+let running = 0;
+
+function element(name, className, text = "") {
+  return Object.assign(document.createElement(name), { className, textContent: text });
+}
+
+function titleOf(file) {
+  return file.name.replace(/\.[^.]+$/, "").replace(/[_\s]+/g, " ").trim() || file.name;
+}
+
+function beginUpload(file) {
+  const line = element("li", "upload card");
+  const head = element("div", "upload-line");
+  const title = element("span", "upload-title", titleOf(file));
+  const state = element("span", "mark way", "Waiting for its turn");
+  const bar = element("progress", "progress");
+  bar.setAttribute("aria-label", `Upload of ${titleOf(file)}`);
+  bar.max = 1;
+  bar.value = 0;
+  head.append(title, state);
+  line.append(head, bar);
+  document.getElementById("uploads").append(line);
+  waiting.push({ file, line, state, bar, key: crypto.randomUUID() });
+  nextUpload();
+}
+
+function nextUpload() {
+  while (running < AT_ONCE && waiting.length) {
+    running += 1;
+    send(waiting.shift()).finally(() => { running -= 1; nextUpload(); });
+  }
+}
+
+function send(upload) {
+  const { file, line, state, bar } = upload;
+  const form = new FormData();
+  form.append("title", titleOf(file));
+  form.append("file", file);
+  return new Promise((done) => {
+    const request = new XMLHttpRequest();
+    request.open("POST", "/tracks");
+    request.setRequestHeader("Accept", "application/json");
+    request.setRequestHeader("Idempotency-Key", upload.key);
+    request.upload.addEventListener("progress", (event) => {
+      bar.value = event.total ? event.loaded / event.total : 0;
+      state.textContent = `${(event.loaded / MEGABYTE).toFixed(1)} of ${(event.total / MEGABYTE).toFixed(1)} MB sent`;
+    });
+    request.upload.addEventListener("load", () => {
+      bar.removeAttribute("value");
+      state.textContent = "Checking: whether it is audio, how long it is, whether you have it already";
+    });
+    request.addEventListener("loadend", () => {
+      bar.remove();
+      if (request.status === 201) showUploaded(line, state, JSON.parse(request.responseText));
+      else showRefused(upload, request);
+      done();
+    });
+    request.send(form);
+  });
+}
+
+function showUploaded(line, state, track) {
+  state.className = "mark good";
+  state.textContent = "Uploaded, and on its way to your PDS";
+  const link = element("a", "button quiet", "Edit title, notes and cover");
+  link.href = `/studio/tracks/${track.id}`;
+  const actions = element("p", "actions");
+  actions.append(link);
+  line.append(actions);
+}
+
+function showRefused(upload, request) {
+  const { line, state } = upload;
+  state.className = "mark bad";
+  state.textContent = "Not uploaded";
+  let problem = { message: "The connection was cut off. Nothing was changed; try again." };
+  try { problem = JSON.parse(request.responseText).detail; } catch { /* no answer, or none in JSON */ }
+  const words = element("p", "error", problem.error === "duplicate_audio" ? "You have a track with exactly this audio already." : problem.message);
+  words.setAttribute("role", "alert");
+  line.append(words);
+  const actions = element("p", "actions");
+  if (problem.track_id) {
+    const link = element("a", "button quiet", "Open that track");
+    link.href = `/studio/tracks/${problem.track_id}`;
+    actions.append(link);
+  } else {
+    const again = element("button", "button quiet", "Try again");
+    again.addEventListener("click", () => { line.remove(); beginUpload(upload.file); });
+    actions.append(again);
+  }
+  line.append(actions);
+}
+
+function takeUploads() {
+  const drop = document.getElementById("drop");
+  if (!drop) return;
+  const chosen = document.getElementById("files");
+  drop.hidden = false;
+  document.getElementById("plain-upload").hidden = true;
+  chosen.addEventListener("change", () => { [...chosen.files].forEach(beginUpload); chosen.value = ""; });
+  for (const type of ["dragover", "drop"]) document.addEventListener(type, (event) => event.preventDefault());
+  drop.addEventListener("dragover", () => drop.classList.add("over"));
+  drop.addEventListener("dragleave", () => drop.classList.remove("over"));
+  document.addEventListener("drop", (event) => {
+    drop.classList.remove("over");
+    [...event.dataTransfer.files].forEach(beginUpload);
+  });
+  addEventListener("beforeunload", (event) => { if (running) event.preventDefault(); });
+}
+
+// ---- Live: a hint of a change makes the page read its parts again. ----
+
+const FIRST_MS = 100;
+const BETWEEN_MS = 1000;
+let timer = null;
+let readAt = -BETWEEN_MS;
+let stream = null;
+
+async function readAgain() {
+  const answer = await fetch(location.href, HTML).catch(() => null);
+  if (!answer?.ok) return;
+  const page = new DOMParser().parseFromString(await answer.text(), "text/html");
+  for (const fresh of page.querySelectorAll("[data-live][id]")) {
+    const shown = document.getElementById(fresh.id);
+    if (!shown || shown.contains(document.activeElement) || shown.dataset.typed) continue;
+    if (fresh.dataset.version && fresh.dataset.version === shown.dataset.version) continue;
+    document.dispatchEvent(new CustomEvent("htmx:load", { detail: { elt: fresh } }));
+    if (shown.isEqualNode(fresh)) continue;
+    shown.replaceWith(fresh);
+    htmx.process(fresh);
+    countTyping(fresh);
+  }
+}
+
+function readSoon() {
+  timer ??= setTimeout(() => {
+    timer = null;
+    readAt = performance.now();
+    readAgain();
+  }, Math.max(FIRST_MS, readAt + BETWEEN_MS - performance.now()));
+}
+
+function follow() {
+  if (document.hidden) {
+    stream?.close();
+    stream = null;
+  } else if (!stream) {
+    stream = new EventSource("/events");
+    stream.addEventListener("mirror", readSoon);
+  }
+}
+
+if (document.querySelector("[data-live]")) {
+  follow();
+  document.addEventListener("visibilitychange", follow); // each stream begins with a hint, so the page catches up
+}
+// A form that is being filled in stays as it is: saving it shows what was changed meanwhile.
+document.addEventListener("input", (event) => { if (event.target.form) event.target.form.dataset.typed = "true"; });
+countTyping(document);
+followSelection();
+takeUploads();
+document.querySelectorAll("[data-waveform]").forEach((player) => drawWave(player));

@@ -1,0 +1,109 @@
+"""Waveforms of tracks: computed after the upload, for those who may play the track, and swept with the audio."""
+
+import asyncio
+from datetime import timedelta
+from functools import partial
+from pathlib import Path
+
+import pytest
+from sqlalchemy import select
+
+from identity.accounts.credentials import Scope
+from replay.derived import waveforms
+from replay.derived.sweep import sweep_media
+from storage.derived.jobs import MAX_ATTEMPTS, DerivedState, derived_job
+from storage.derived.waveforms import read_waveform, waveform
+from tests.api.world import refusal, upload
+from tests.media_samples import samples
+
+
+def work(world):
+    asyncio.run(world.made.derived.run_once())
+
+
+def read(client, track, person=None):
+    return client.get(f"/tracks/{track['id']}/waveform", headers=person.headers if person else {})
+
+
+def uploaded(client, person, name):
+    files = {"file": (name, samples.file(name), "audio/mpeg")}
+    answer = client.post("/tracks", data={"title": "Song"}, files=files, headers=person.headers)
+    assert answer.status_code == 201
+    return answer.json()
+
+
+def test_a_waveform_comes_after_the_upload(world, client, alice):
+    track = upload(client, alice)
+    answer = read(client, track)
+    assert refusal(answer) == (404, "waveform_not_ready")
+    assert int(answer.headers["retry-after"]) > 0
+    work(world)
+    found = read(client, track)
+    assert found.headers["cache-control"] == "public, max-age=300"
+    assert 0 < len(found.json()["peaks"]) <= 800
+    assert found.json()["duration"] == pytest.approx(track["duration"], abs=1)
+
+
+def test_replaced_audio_gets_one_of_its_own(world, client, alice):
+    track = upload(client, alice)
+    work(world)
+    files = {"file": ("tone.flac", samples.file("tone.flac"), "audio/flac")}
+    client.put(f"/tracks/{track['id']}/audio", files=files, headers=alice.headers)
+    assert refusal(read(client, track)) == (404, "waveform_not_ready")
+    work(world)
+    assert read(client, track).json()["duration"] == 2.0
+
+
+def test_audio_that_cannot_be_decoded_has_none_and_is_not_tried_again(world, client, alice):
+    of_another_kind, broken = uploaded(client, alice, "tone.m4a"), uploaded(client, alice, "flac.ogg")
+    assert refusal(read(client, of_another_kind)) == (404, "no_waveform")
+    for _ in range(2):
+        work(world)
+    assert refusal(read(client, broken)) == (404, "no_waveform")
+    with world.database.read() as connection:
+        (job,) = connection.execute(select(derived_job)).all()
+    assert (job.source, job.state, job.attempts) == (broken["file_id"], DerivedState.FAILED, 1)
+
+
+def test_a_decoder_that_is_killed_each_time_is_given_up(world, client, alice, tmp_path, monkeypatch):
+    killed = tmp_path / "killed.py"
+    killed.write_text("import os, signal; os.kill(os.getpid(), signal.SIGKILL)")
+    monkeypatch.setattr(waveforms, "read_waveform", partial(read_waveform, program=Path(killed)))
+    monkeypatch.setattr("replay.derived.worker.backoff", lambda *_, **__: timedelta(0))
+    track = upload(client, alice)
+    work(world)
+    with world.database.read() as connection:
+        (job,) = connection.execute(select(derived_job)).all()
+    assert (job.state, job.attempts) == (DerivedState.FAILED, MAX_ATTEMPTS)
+    assert refusal(read(client, track)) == (404, "no_waveform")
+    assert client.get(f"/tracks/{track['id']}").status_code == 200
+    assert list(world.services.staging.glob("*")) == []
+
+
+def test_a_waveform_is_for_those_who_may_play_the_track(world, client, alice, bob):
+    gated, hidden = upload(client, alice, support_gate={"type": "any"}), upload(client, alice, seed=2)
+    work(world)
+    assert refusal(read(client, gated)) == (401, "not_authenticated")
+    assert refusal(read(client, gated, bob)) == (402, "support_required")
+    found = read(client, gated, alice)
+    assert (found.status_code, found.headers["cache-control"]) == (200, "private, no-cache")
+    admin = world.sign_in("admin", scope=Scope.ADMIN)
+    takedown = f"/ops/tracks/{hidden['id']}/takedown"
+    assert client.post(takedown, json={"reason": "r"}, headers=admin.headers).status_code == 200
+    assert refusal(read(client, hidden)) == (404, "track_not_found")
+    assert refusal(read(client, hidden, alice)) == (404, "media_not_found")
+    assert read(client, hidden, admin).status_code == 200
+    assert refusal(client.get("/tracks/999/waveform")) == (404, "track_not_found")
+
+
+def test_a_waveform_goes_with_the_audio(world, client, alice):
+    track, broken = upload(client, alice), uploaded(client, alice, "flac.ogg")
+    work(world)
+    for left in (1, 0):
+        sweep_media(world.made.media, timedelta(0))
+        with world.database.read() as connection:
+            rows = [len(connection.execute(select(table)).all()) for table in (waveform, derived_job)]
+        assert rows == [left, left]
+        for each in (track, broken):
+            client.delete(f"/tracks/{each['id']}", headers=alice.headers)
+        sweep_media(world.made.media, timedelta(0))

@@ -1,0 +1,131 @@
+"""What is derived from media is made in slots and threads of its own: hosts and a store that hang stop nothing else."""
+
+import asyncio
+from collections import Counter
+from collections.abc import AsyncIterator
+from functools import partial
+from pathlib import Path
+
+import httpx
+import pytest
+from sqlalchemy import delete
+from starlette.testclient import TestClient
+
+from replay.derived import covers, waveforms, worker
+from storage.derived.jobs import DerivedKind, DerivedState, Source, derived_job, request
+from storage.derived.renditions import rendition
+from storage.derived.waveforms import read_waveform
+from tests.api.world import until, upload
+from tests.media_samples import samples
+from tests.neighbours.hanging_store import HangingStore
+from tests.replay.adoption.rig import AdoptRig, adopt_rig
+from tests.replay.derived.rig import cover_worker, has_cover, jobs_of
+
+pytestmark = pytest.mark.anyio
+
+FAST = "https://fast.com/cover.png"
+
+
+class HangingHosts:
+    """Every host but fast.com sends nothing before `go_on`."""
+
+    def __init__(self) -> None:
+        self.go_on = asyncio.Event()
+        self.waiting: Counter[str] = Counter()
+
+    async def __call__(self, request: httpx.Request) -> httpx.Response:
+        if request.url.host != "fast.com":
+            self.waiting[request.url.host] += 1
+            await self.go_on.wait()
+        return httpx.Response(200, content=samples.png())
+
+
+@pytest.fixture
+async def rig(migrated_url: str, tmp_path: Path) -> AsyncIterator[AdoptRig]:
+    async with adopt_rig(migrated_url, tmp_path) as made:
+        yield made
+
+
+def wanted(rig: AdoptRig, *urls: str) -> None:
+    request(rig.database, [Source(DerivedKind.COVER, url, httpx.URL(url).host) for url in urls])
+
+
+async def test_a_host_that_hangs_takes_one_slot(rig: AdoptRig) -> None:
+    hosts = HangingHosts()
+    wanted(rig, *(f"https://slow.com/{number}" for number in range(9)))
+    wanted(rig, FAST)
+    async with httpx.AsyncClient(transport=httpx.MockTransport(hosts)) as http:
+        working = asyncio.create_task(cover_worker(rig, http).run_once())
+        await until(lambda: has_cover(rig, FAST))
+        assert hosts.waiting == {"slow.com": 1}
+        hosts.go_on.set()
+        await working
+    assert (hosts.waiting, jobs_of(rig)) == ({"slow.com": 9}, {})
+
+
+async def test_hosts_that_hang_give_their_slots_back_in_time(
+    rig: AdoptRig, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(covers, "COVER_TIMEOUT_SECONDS", 0.5)
+    hosts = HangingHosts()
+    slow = [f"https://slow{number}.com/" for number in range(worker.MAX_CONCURRENT[DerivedKind.COVER] + 2)]
+    wanted(rig, *slow)
+    wanted(rig, FAST)
+    async with httpx.AsyncClient(transport=httpx.MockTransport(hosts)) as http:
+        await cover_worker(rig, http).run_once()
+    assert has_cover(rig, FAST)
+    assert jobs_of(rig) == dict.fromkeys(slow, DerivedState.WAITING)
+
+
+async def test_a_decoder_that_hangs_takes_one_slot_and_no_route(world, alice, tmp_path, monkeypatch):
+    started, hanging = tmp_path / "started", tmp_path / "hanging.py"
+    hanging.write_text(f"import time; open({str(started)!r}, 'a').write('x'); time.sleep(600)")
+    monkeypatch.setattr(waveforms, "read_waveform", partial(read_waveform, program=hanging))
+    with TestClient(world.app) as client:
+        tracks = [upload(client, alice, seed=seed, image=samples.png(200, 100 + seed)) for seed in (1, 2)]
+    with world.database.write() as connection:
+        connection.execute(delete(rendition))
+    working = asyncio.create_task(world.made.derived.run())
+    await until(started.exists)
+    await until(lambda: len(covers_made(world)) == 2)
+    transport = httpx.ASGITransport(world.app)
+    async with httpx.AsyncClient(transport=transport, base_url="http://test") as client:
+        found = await client.get(f"/tracks/{tracks[0]['id']}/waveform")
+        assert found.json()["detail"]["error"] == "waveform_not_ready"
+        assert (await client.get(f"/tracks/{tracks[1]['id']}/artwork?size=480")).status_code == 200
+    assert started.read_text() == "x"
+    working.cancel()
+    await asyncio.wait({working})
+    with world.database.read() as connection:
+        jobs = connection.execute(derived_job.select()).all()
+    assert [(each.state, each.attempts) for each in jobs] == [(DerivedState.WAITING, 0)] * 2
+
+
+def covers_made(world):
+    with world.database.read() as connection:
+        return {row.source for row in connection.execute(rendition.select())}
+
+
+async def test_a_store_that_hangs_takes_one_slot_of_its_kind_and_no_route(world, alice):
+    with TestClient(world.app) as client:
+        tracks = [upload(client, alice, seed=seed, image=samples.png(200, 100 + seed)) for seed in (1, 2, 3)]
+    with world.database.write() as connection:
+        connection.execute(delete(rendition))
+    media = world.made.media
+    media.store = store = HangingStore(media.store)
+    store.hanging = {"read"}
+    working = asyncio.create_task(world.made.derived.run_once())
+    await until(lambda: store.waiting == 2)  # a cover and a sound
+    store.hanging = set()
+    transport = httpx.ASGITransport(world.app)
+    async with httpx.AsyncClient(transport=transport, base_url="http://test") as client:
+        answers = await asyncio.gather(
+            client.get(f"/tracks/{tracks[0]['id']}"),
+            client.get("/audio/" + tracks[0]["audio_url"].rsplit("/", 1)[1]),
+            client.get(f"/tracks/{tracks[0]['id']}/artwork?size=480"),
+        )
+    assert [each.status_code for each in answers] == [200] * 3
+    assert store.waiting == 2
+    store.go_on.set()
+    await working
+    assert len(covers_made(world)) == 3

@@ -1,0 +1,42 @@
+"""The worker of derived media on an adopted account, whose covers an internet in memory has."""
+
+from collections.abc import Awaitable, Callable, Mapping
+from typing import Any
+
+import httpx
+
+from eventstore.coordination.threads import Threads
+from identity.resolution.address_policy import AddressPolicy, origin_of
+from outbox.mirror.hosts import Hosts
+from replay.adoption.bytes import OthersAddresses
+from replay.adoption.fetcher import Fetcher
+from replay.derived.covers import Covers
+from replay.derived.worker import DerivedWorker
+from storage.derived.jobs import DerivedKind, derived_job
+from storage.derived.renditions import rendition_of
+from tests.replay.adoption.rig import SERVICE, AdoptRig
+
+
+def cover_worker(rig: AdoptRig, http: httpx.AsyncClient | None = None) -> DerivedWorker:
+    """The worker, which makes no waveforms."""
+    threads, policy = Threads("derived", 6), AddressPolicy()
+    fetcher = Fetcher(http or rig.http, policy, rig.staging, Hosts(rig.database), threads)
+    others = OthersAddresses(policy, frozenset({origin_of(SERVICE)}))
+    covers = Covers(rig.media, fetcher, others, threads)
+    makers: Mapping[DerivedKind, Callable[[str], Awaitable[None]]] = {
+        DerivedKind.RENDITIONS: covers.make_renditions,
+        DerivedKind.COVER: covers.fetch,
+    }
+    return DerivedWorker(rig.database, threads, makers)
+
+
+def has_cover(rig: AdoptRig, source: str) -> bool:
+    """Whether the renditions of a cover are stored."""
+    with rig.database.read() as connection:
+        return rendition_of(connection, source, 480) is not None
+
+
+def jobs_of(rig: AdoptRig) -> dict[str, Any]:
+    """The states of the jobs, by source."""
+    with rig.database.read() as connection:
+        return {row.source: row.state for row in connection.execute(derived_job.select())}

@@ -1,0 +1,100 @@
+"""Covers at other hosts are fetched after an adoption, within limits, and what cannot be fetched is not tried for ever."""
+
+import io
+from collections.abc import AsyncIterator
+from datetime import timedelta
+from pathlib import Path
+
+import httpx
+import pytest
+from PIL import Image
+
+from replay.derived.sweep import sweep_media
+from storage.derived.jobs import MAX_ATTEMPTS, DerivedState
+from tests.media_samples import samples
+from tests.replay.adoption.rig import ELSEWHERE, SERVICE, AdoptRig, adopt_rig
+from tests.replay.derived.rig import cover_worker, has_cover, jobs_of
+
+pytestmark = pytest.mark.anyio
+
+COVER = f"{ELSEWHERE}/cover.png"
+
+
+@pytest.fixture
+async def rig(migrated_url: str, tmp_path: Path) -> AsyncIterator[AdoptRig]:
+    async with adopt_rig(migrated_url, tmp_path) as made:
+        yield made
+
+
+async def adopted(rig: AdoptRig, *urls: str) -> None:
+    """Adopt a record for each address, where no cover is yet."""
+    for number, url in enumerate(urls, 1):
+        rig.internet.record(number, imageUrl=url)
+    await rig.adopts()
+    assert {view.image_url for view in rig.tracks().values()} == {*urls}
+    rig.internet.asked.clear()
+
+
+async def test_a_cover_that_comes_after_the_adoption_gets_renditions(rig: AdoptRig) -> None:
+    await adopted(rig, COVER)
+    rig.internet.holds(COVER, samples.png(1000, 500))
+    await cover_worker(rig).run_once()
+    assert has_cover(rig, COVER)
+    await cover_worker(rig).run_once()
+    assert (rig.internet.asked, jobs_of(rig)) == ([COVER], {})
+
+
+async def test_what_is_no_cover_is_asked_for_once(rig: AdoptRig) -> None:
+    bomb = io.BytesIO()
+    Image.new("1", (9000, 9000)).save(bomb, "PNG")
+    answers = {
+        "gone": httpx.Response(410),
+        "text": httpx.Response(200, content=b"<html>"),
+        "bomb": httpx.Response(200, content=bomb.getvalue()),
+        "long": httpx.Response(200, headers={"content-length": "999999999"}),
+    }
+    urls = [f"{ELSEWHERE}/{name}" for name in answers]
+    unsafe = [f"{SERVICE}/artwork/any", "https://10.0.0.1/cover.png", "http://plain.com/cover.png"]
+    await adopted(rig, *urls, *unsafe)
+    for url, answer in zip(urls, answers.values(), strict=True):
+        rig.internet.addresses[url] = lambda answer=answer: answer
+    for _ in range(2):
+        await cover_worker(rig).run_once()
+    assert sorted(rig.internet.asked) == sorted(urls)
+    assert jobs_of(rig) == dict.fromkeys([*urls, *unsafe], DerivedState.FAILED)
+
+
+async def test_a_host_that_is_away_is_asked_a_few_times_with_pauses(rig: AdoptRig) -> None:
+    await adopted(rig, COVER)
+    rig.internet.addresses[COVER] = lambda: httpx.Response(503)
+    for attempt in range(MAX_ATTEMPTS + 2):
+        for _ in range(2):
+            await cover_worker(rig).run_once()
+        assert len(rig.internet.asked) == min(attempt + 1, MAX_ATTEMPTS)
+        rig.clock.ahead += timedelta(hours=6)
+    assert jobs_of(rig) == {COVER: DerivedState.FAILED}
+
+
+async def test_the_text_of_a_record_names_no_stored_cover(rig: AdoptRig) -> None:
+    await adopted(rig, "did:plc:alice", f"{ELSEWHERE}/{'x' * 600}")
+    await cover_worker(rig).run_once()
+    assert (rig.internet.asked, jobs_of(rig)) == ([], {})
+
+
+async def test_the_sweep_takes_a_cover_that_no_track_names_and_what_was_remembered_of_it(
+    rig: AdoptRig,
+) -> None:
+    gone = f"{ELSEWHERE}/gone.png"
+    await adopted(rig, COVER, gone)
+    rig.internet.holds(COVER, samples.png())
+    await cover_worker(rig).run_once()
+    day = timedelta(days=1)
+    rig.clock.ahead += 2 * day
+    sweep_media(rig.media, day)
+    assert (has_cover(rig, COVER), set(jobs_of(rig))) == (True, {gone})
+    for number in (1, 2):
+        track = rig.track(rig.tracks()[f"Song {number}"].track_id)
+        rig.change(track, lambda track: track.remove_artwork(at=rig.clock()))
+    sweep_media(rig.media, day)
+    assert (has_cover(rig, COVER), jobs_of(rig)) == (False, {})
+    assert sorted(each.mime for each in rig.live()) == ["audio/mpeg"] * 2

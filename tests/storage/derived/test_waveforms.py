@@ -1,0 +1,116 @@
+"""The decoder of waveforms: what it reads, and that it may hang, crash, flood or grow without harm."""
+
+import io
+import os
+import wave
+from pathlib import Path
+
+import pytest
+
+from storage.derived import waveforms
+from storage.derived.peaks import MAX_PEAKS
+from storage.derived.waveforms import PROGRAM, DecoderFailedError, read_waveform
+from storage.errors import InvalidMediaError
+from tests.media_samples import samples
+
+pytestmark = pytest.mark.anyio
+
+
+@pytest.fixture
+def anyio_backend() -> str:
+    return "asyncio"
+
+
+def loud_then_silent(channels: int) -> bytes:
+    """Two seconds of 8,000 frames each: full level in the last channel, then nothing."""
+    target = io.BytesIO()
+    with wave.open(target, "wb") as sound:
+        sound.setnchannels(channels)
+        sound.setsampwidth(2)
+        sound.setframerate(8000)
+        silent, loud = b"\0\0" * channels, b"\0\0" * (channels - 1) + b"\xff\x7f"
+        sound.writeframes(loud * 8000 + silent * 8000)
+    return target.getvalue()
+
+
+def written(folder: Path, data: bytes) -> Path:
+    (path := folder / "sound.staged").write_bytes(data)
+    return path
+
+
+def program(folder: Path, text: str) -> Path:
+    (path := folder / "program.py").write_text(text)
+    return path
+
+
+@pytest.mark.parametrize("channels", [1, 2, 600])
+async def test_peaks_follow_the_loudest_channel(tmp_path: Path, channels: int) -> None:
+    found = await read_waveform(written(tmp_path, loud_then_silent(channels)))
+    half = len(found.peaks) // 2
+    assert (set(found.peaks[: half - 1]), set(found.peaks[half + 1 :])) == ({255}, {0})
+    assert found.duration == 2.0
+
+
+@pytest.mark.parametrize("name", ["tone.flac", "tone.ogg", "opus.ogg", "tone.mp3", "tone.aiff"])
+async def test_every_kind_that_is_decoded_has_peaks(tmp_path: Path, name: str) -> None:
+    found = await read_waveform(written(tmp_path, samples.file(name)))
+    assert 0 < len(found.peaks) <= MAX_PEAKS
+    assert 20 < max(found.peaks) < 50
+    assert found.duration == pytest.approx(2, abs=0.2)
+
+
+async def test_a_long_sound_has_no_more_peaks_than_a_page_needs(tmp_path: Path) -> None:
+    found = await read_waveform(written(tmp_path, samples.tone(120)))
+    assert (len(found.peaks), found.duration) == (MAX_PEAKS, 120.0)
+
+
+@pytest.mark.parametrize("data", [b"", b"no sound", samples.file("tone.m4a"), samples.file("speex.ogg")])
+async def test_what_cannot_be_decoded_is_invalid(tmp_path: Path, data: bytes) -> None:
+    with pytest.raises(InvalidMediaError):
+        await read_waveform(written(tmp_path, data))
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "import os, signal; os.kill(os.getpid(), signal.SIGKILL)",
+        "import time; print('{', flush=True); time.sleep(600)",
+        "import os; os.close(1); import time; time.sleep(600)",
+        "while True: print('x' * 100_000)",
+        "print('[]')",
+        "print('7')",
+        'print(\'{"peaks": "zz", "duration": 1}\')',
+        "raise SystemExit(3)",
+    ],
+)
+async def test_a_decoder_that_goes_wrong_fails_and_is_gone(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, text: str
+) -> None:
+    monkeypatch.setattr(waveforms, "PEAKS_TIMEOUT_SECONDS", 3.0)
+    started = f"import os; open({str(tmp_path / 'pid')!r}, 'w').write(str(os.getpid()))\n"
+    with pytest.raises(DecoderFailedError):
+        await read_waveform(tmp_path, program(tmp_path, started + text))
+    with pytest.raises(ProcessLookupError):
+        os.kill(int((tmp_path / "pid").read_text()), 0)
+
+
+async def test_the_decoder_limits_its_memory(tmp_path: Path) -> None:
+    text = f"""
+import runpy
+limit = runpy.run_path({str(PROGRAM)!r}, run_name="peaks")["_limit"]
+limit()
+try:
+    bytearray(2 << 30)
+except MemoryError:
+    print('{{"problem": "no memory"}}')
+"""
+    with pytest.raises(InvalidMediaError, match="no memory"):
+        await read_waveform(tmp_path, program(tmp_path, text))
+
+
+async def test_the_decoder_gets_no_secrets(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("MASTERTAPE_SECRET_KEYS", "secret")
+    text = "import json, os; print(json.dumps({'problem': ' '.join(sorted(os.environ))}))"
+    with pytest.raises(InvalidMediaError) as raised:
+        await read_waveform(tmp_path, program(tmp_path, text))
+    assert "MASTERTAPE" not in str(raised.value)

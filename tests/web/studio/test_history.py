@@ -1,0 +1,91 @@
+"""The timeline, the track as it was, and the way back."""
+
+import pytest
+
+from tests.api.world import upload
+from tests.media_samples import samples
+from tests.web.studio.forms import send
+from web.pages.studio import history
+
+
+@pytest.fixture
+def track(world, client, alice):
+    track = upload(client, alice, title="First Take", album="One")
+    client.patch(f"/tracks/{track['id']}", json={"title": "Second", "album": "Two"}, headers=alice.headers)
+    world.deliver()
+    return track
+
+
+@pytest.fixture
+def studio(sign_in, alice):
+    return sign_in(alice)
+
+
+@pytest.fixture
+def here(track):
+    return f"/studio/tracks/{track['id']}"
+
+
+def now(client, person, track):
+    return client.get(f"/tracks/{track['id']}", headers={**person.headers, "Accept": "*/*"}).json()
+
+
+def event(page, version):
+    return page.text.split(f'id="v{version}"')[1].split("</li>")[0]
+
+
+def test_the_timeline_tells_each_change_by_whom_and_in_which_commit_it_arrived(
+    client, alice, track, studio, here
+):
+    rows = client.get(f"/tracks/{track['id']}/history", headers={**alice.headers, "Accept": "*/*"}).json()
+    page = studio.get(f"{here}/history")
+    told = event(page, 2)
+    assert "<strong>You</strong> changed title and album" in told
+    assert "with t" in told  # the name of the token
+    assert "<del>First Take</del> <ins>Second</ins>" in told
+    assert "On your PDS" in told
+    assert rows["items"][0]["delivery"]["rev"] in told
+    assert "uploaded the track" in event(page, 1)
+    assert event(studio.get(here), 2) == told
+
+
+def test_a_long_timeline_is_read_page_by_page(studio, here, monkeypatch):
+    monkeypatch.setattr(history, "PAGE", 1)
+    first = studio.get(f"{here}/history")
+    assert ('id="v2"' in first.text, 'id="v1"' in first.text) == (True, False)
+    cursor = first.text.split('href="?cursor=')[1].split('"')[0]
+    second = studio.get(f"{here}/history?cursor={cursor}")
+    assert ('id="v2"' in second.text, 'id="v1"' in second.text) == (False, True)
+    assert "Earlier changes" not in second.text
+
+
+def test_single_fields_or_the_whole_are_put_back(client, alice, track, studio, here):
+    then = studio.get(f"{here}/versions/1")
+    assert "First Take</h1>" in then.text
+    page = send(studio, then, f"{here}/revert", field="title")
+    assert "Put back." in page.text
+    assert (now(client, alice, track)["title"], now(client, alice, track)["album"]) == ("First Take", "Two")
+    page = send(studio, studio.get(f"{here}/versions/1"), f"{here}/revert", whole="true")
+    assert now(client, alice, track)["album"] == "One"
+    assert "Nothing that shows is different today." in studio.get(f"{here}/versions/1").text
+
+
+def test_putting_back_over_a_change_made_meanwhile_is_refused(client, alice, track, studio, here):
+    then = studio.get(f"{here}/versions/1")
+    client.patch(f"/tracks/{track['id']}", json={"title": "Third"}, headers=alice.headers)
+    page = send(studio, then, f"{here}/revert", whole="true")
+    assert page.status_code == 412
+    assert "changed in the meantime" in page.text
+    assert now(client, alice, track)["title"] == "Third"
+
+
+def test_two_versions_are_compared(studio, here):
+    page = studio.get(f"{here}/compare?from=1&to=2")
+    assert ">First Take</td>" in page.text.split("Title</th>")[1].split("</tr>")[0]
+    assert "Nothing that shows differs" in studio.get(f"{here}/compare?from=2&to=2").text
+
+
+def test_the_page_of_a_version_offers_its_audio_while_it_is_kept(studio, here):
+    page = studio.get(f"{here}/versions/1")
+    source = page.text.split("<audio")[1].split('src="')[1].split('"')[0]
+    assert studio.get(source).content == samples.mp3(1)

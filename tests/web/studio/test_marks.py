@@ -1,0 +1,29 @@
+"""Every state that the API names has a mark and plain words."""
+
+import pytest
+
+from api.responses.states import LaneState, MirrorReason, MirrorState
+from web.pages.studio.marks import Mark, shown, states_of
+
+REASONS = [
+    *MirrorReason,
+    *(state for state in LaneState if state is not LaneState.READY),
+    "InvalidRecord",
+    None,
+]
+
+
+@pytest.mark.parametrize("state", MirrorState)
+@pytest.mark.parametrize("reason", REASONS)
+def test_a_mirror_has_a_mark_and_a_sentence(state, reason):
+    found = shown({"state": state, "reason": reason})
+    assert found.label
+    assert found.reason.endswith(".")
+    assert "{" not in found.reason
+    assert "/tracks/" not in found.reason
+
+
+@pytest.mark.parametrize("parked_for", [None, *LaneState, "paused", "restored"])
+def test_every_state_is_found_under_exactly_one_mark(parked_for):
+    found = [state for mark in Mark for state in states_of(mark, parked_for)]
+    assert sorted(found) == sorted(MirrorState)

@@ -1,0 +1,89 @@
+"""My tracks: one mark each, filters, pages, and a selection with counts before anything is done."""
+
+import pytest
+
+from tests.api.world import upload
+from tests.web.studio.forms import send
+from web.pages.studio import my_tracks
+
+TITLES = ("Alpha", "Beta", "Gamma")
+
+
+@pytest.fixture
+def three(client, alice):
+    return [upload(client, alice, title=title, seed=at) for at, title in enumerate(TITLES, 1)]
+
+
+@pytest.fixture
+def studio(sign_in, alice):
+    return sign_in(alice)
+
+
+def titles_of(page):
+    return [title for title in reversed(TITLES) if f">{title}</a>" in page.text]
+
+
+def test_a_newcomer_reads_what_to_do(studio):
+    page = studio.get("/studio")
+    assert "Upload your first track" in page.text
+    assert 'href="/studio/upload"' in page.text
+
+
+def test_each_track_has_its_mark_and_each_mark_its_tracks(world, client, alice, three, studio):
+    page = studio.get("/studio")
+    assert titles_of(page) == ["Gamma", "Beta", "Alpha"]
+    assert page.text.count("On its way</span>") == 3
+    world.deliver()
+    client.patch(f"/tracks/{three[0]['id']}", json={"title": "Alpha"} | {"album": "x"}, headers=alice.headers)
+    assert titles_of(studio.get("/studio?mark=on-its-way")) == ["Alpha"]
+    assert titles_of(studio.get("/studio?mark=on-pds")) == ["Gamma", "Beta"]
+    assert titles_of(studio.get("/studio?mark=held")) == []
+    assert titles_of(studio.get("/studio?q=bet")) == ["Beta"]
+
+
+def test_a_track_of_an_account_without_a_login_waits_for_its_artist(world, client, sign_in):
+    carol = world.sign_in("carol", lane=False)
+    upload(client, carol)
+    page = sign_in(carol).get("/studio?mark=waiting")
+    assert "Waiting for you" in page.text
+    assert "/auth/login?return_to=/studio" in page.text
+    assert ">Song</a>" in page.text
+
+
+def test_deleted_tracks_are_listed_by_themselves(client, alice, three, studio):
+    client.delete(f"/tracks/{three[1]['id']}", headers=alice.headers)
+    assert titles_of(studio.get("/studio")) == ["Gamma", "Alpha"]
+    assert titles_of(studio.get("/studio?mark=deleted")) == ["Beta"]
+
+
+@pytest.mark.usefixtures("three")
+def test_pages_follow_one_another_until_all_tracks_were_shown(studio, monkeypatch):
+    monkeypatch.setattr(my_tracks, "PAGE", 2)
+    first = studio.get("/studio")
+    assert titles_of(first) == ["Gamma", "Beta"]
+    address = first.text.split('class="button quiet" href="/studio?')[1].split('"')[0].replace("&amp;", "&")
+    second = studio.get(f"/studio?{address}")
+    assert titles_of(second) == ["Alpha"]
+    assert "More tracks" not in second.text
+
+
+def test_a_selection_is_counted_before_it_is_copied_and_followed_after(world, client, alice, three, studio):
+    gated = upload(client, alice, title="Delta", seed=9, support_gate={"type": "any"})
+    world.deliver()
+    picked = [("id", str(track["id"])) for track in (*three[:2], gated)]
+    asked = send(studio, studio.get("/studio"), "/studio/selection", ticked=[*picked, ("action", "copy")])
+    assert "Copy 2 tracks, about" in asked.text
+    assert "for supporters only" in asked.text
+    assert b"blob" not in b"".join(str(record).encode() for record in world.pds.records.values())
+    progress = send(studio, asked, "/studio/copy")
+    assert "0 of 2 on your PDS" in progress.text
+    world.deliver()
+    world.deliver()
+    assert "2 of 2 on your PDS" in studio.get(str(progress.url)).text
+
+
+def test_a_comparison_says_first_what_it_reads(three, studio):
+    picked = [("id", str(three[0]["id"])), ("action", "verify")]
+    asked = send(studio, studio.get("/studio"), "/studio/selection", ticked=picked)
+    assert "Compare 1 track with your PDS" in asked.text
+    assert send(studio, asked, "/studio/pds/verify").status_code == 200

@@ -1,0 +1,128 @@
+"""The page of a track: editing loses nothing that was typed, whoever was first."""
+
+import pytest
+
+from tests.api.world import refusal, upload
+from tests.media_samples import samples
+from tests.web.studio.forms import form_to, send
+
+
+@pytest.fixture
+def track(client, alice):
+    return upload(
+        client, alice, title="First Take", description="Recorded\nin one go.", tags=["demo", "live"]
+    )
+
+
+@pytest.fixture
+def studio(sign_in, alice):
+    return sign_in(alice)
+
+
+@pytest.fixture
+def here(track):
+    return f"/studio/tracks/{track['id']}"
+
+
+@pytest.fixture
+def now(client, alice, track):
+    """The track as the API shows it."""
+    headers = {**alice.headers, "Accept": "*/*"}
+    return lambda: client.get(f"/tracks/{track['id']}", headers=headers).json()
+
+
+def test_an_edit_is_saved_and_says_how_far_it_is(world, now, studio, here):
+    page = send(studio, studio.get(here), here, title="Second Thoughts", tags="demo, Tape ,", unlisted="true")
+    assert "Saved. It is being sent to your PDS." in page.text
+    world.deliver()
+    page = studio.get(str(page.url))
+    assert "Saved. Your PDS has it as it is here." in page.text
+    track = now()
+    assert (track["title"], track["tags"], track["unlisted"]) == ("Second Thoughts", ["demo", "tape"], True)
+    assert track["description"] == "Recorded\nin one go."
+
+
+def test_a_form_sent_as_it_was_shown_changes_nothing(world, studio, here, track):
+    page = send(studio, studio.get(here), here)
+    assert "nothing was changed" in page.text
+    assert world.events(track["id"]) == ["Created"]
+
+
+def test_a_form_sent_twice_changes_the_track_once(world, studio, here, track):
+    page = studio.get(here)
+    send(studio, page, here, title="Once")
+    again = send(studio, page, here, title="Once")
+    assert again.status_code == 200
+    assert world.events(track["id"]).count("MetadataUpdated") == 1
+
+
+def test_what_a_field_cannot_hold_is_told_beside_it_and_what_was_typed_stays(world, studio, here, track):
+    page = send(studio, studio.get(here), here, title="x" * 300, album="Kept")
+    assert page.status_code == 400
+    about = page.text.split('id="about-title"')[1].split("</div>")[0]
+    assert "At most 256 bytes of UTF-8." in about
+    assert ("album", "Kept") in form_to(page, here).fields
+    assert ("title", "x" * 300) in form_to(page, here).fields
+    assert world.events(track["id"]) == ["Created"]
+
+
+def test_an_edit_of_an_older_version_shows_both_and_overwrites_neither(client, alice, now, studio, here):
+    old = studio.get(here)
+    client.patch(
+        f"/tracks/{now()['id']}", json={"title": "By a program", "album": "Theirs"}, headers=alice.headers
+    )
+    page = send(studio, old, here, title="By hand", description="Typed for an hour.")
+    assert page.status_code == 409
+    assert "By a program" in page.text.split('id="about-title"')[1].split("</div>")[0]
+    typed = dict(form_to(page, here).fields)
+    assert (typed["title"], typed["album"]) == ("By hand", "Theirs")
+    assert typed["description"] == "Typed for an hour."
+    assert now()["title"] == "By a program"
+    page = send(studio, page, here)
+    assert "Saved." in page.text
+    saved = now()
+    assert (saved["title"], saved["album"], saved["description"]) == (
+        "By hand",
+        "Theirs",
+        "Typed for an hour.",
+    )
+
+
+def test_cover_and_audio_are_replaced_by_forms_of_their_own(now, track, studio, here):
+    cover = {"image": ("cover.png", samples.png(), "image/png")}
+    page = send(studio, studio.get(here), f"{here}/cover", files=cover)
+    assert "The cover is set." in page.text
+    page = send(studio, page, f"{here}/audio", files={"file": ("b.mp3", samples.mp3(2), "audio/mpeg")})
+    assert "The audio is replaced." in page.text
+    assert now()["file_id"] != track["file_id"]
+    page = send(studio, page, f"{here}/cover/remove")
+    assert now()["image_url"] is None
+    page = send(studio, page, f"{here}/audio", files={"file": ("b.txt", b"words", "text/plain")})
+    assert page.status_code in {400, 415}
+    assert 'role="alert"' in page.text
+
+
+def test_a_deleted_track_is_brought_back_from_its_page(client, now, track, studio, here):
+    page = send(studio, studio.get(here), f"{here}/do/delete")
+    assert "This track is deleted" in page.text
+    assert refusal(client.get(f"/tracks/{track['id']}", headers={"Accept": "*/*"})) == (
+        404,
+        "track_not_found",
+    )
+    page = send(studio, page, f"{here}/do/undelete")
+    assert "The track is back." in page.text
+    assert now()["title"] == "First Take"
+
+
+def test_another_artist_sees_neither_the_page_nor_what_is_on_it(sign_in, bob, here):
+    page = sign_in(bob).get(here)
+    assert page.status_code == 403
+    assert "Recorded" not in page.text
+
+
+def test_a_form_of_another_site_changes_nothing(world, studio, here, track):
+    page = studio.get(here)
+    for origin in ("https://elsewhere.example", "null"):
+        studio.headers["Origin"] = origin
+        assert send(studio, page, here, title="Theirs").status_code == 403
+    assert world.events(track["id"]) == ["Created"]
