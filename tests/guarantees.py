@@ -486,6 +486,14 @@ SUBJECTS: Final = {
     ),
     "Accounts, operators and takedowns": (
         Guarantee(
+            "A failure that is expected is one log line that says what happens next, its repeats are counted, and a fault keeps its traceback",
+            "the log's handler (`service/observability/repeats.py`)",
+            (
+                "tests/service/observability/test_repeats.py",
+                "tests/service/observability/test_database_away.py::test_while_the_database_is_away_the_log_says_so_in_few_lines_without_a_traceback",
+            ),
+        ),
+        Guarantee(
             "A name that an owner sets here goes before the profile's until it is cleared, and no record changes for it",
             "`ProfileUpdated`; a track's artist is written once, at its upload",
             (

@@ -40,6 +40,7 @@ from outbox.relay.delivery_task import DeliveryTask, UnreadableTargetError, next
 from outbox.relay.journal import write_intent
 from outbox.relay.lease_clock import LeaseClock
 from outbox.relay.result import Outcome, Result
+from outbox.relay.result_log import log_result
 from outbox.relay.settle import Settled, settle, settle_batch
 from outbox.threads import in_thread
 
@@ -52,8 +53,6 @@ MAX_RUN_SECONDS: Final = 10.0
 """No delivery begins later in a run."""
 Begun = DeliveryTask | Result | None
 """The next delivery: a task, the result of one that cannot be read, or None where nothing is due."""
-EXPECTED_OUTCOMES: Final = frozenset({Outcome.DELIVERED, Outcome.CANCELLED, Outcome.SEEN, Outcome.SETTLING})
-"""Logged at debug level; all others at warning level."""
 
 
 class LaneRunner:
@@ -169,15 +168,9 @@ class LaneRunner:
             raise _FencedError from None
         self._on_settled(lane.did)
         for result in delivered.results:
-            self._report(lane, result)
+            self._metrics.settled(result)
+            log_result(lane, result)
         return begun
-
-    def _report(self, lane: Lane, result: Result) -> None:
-        self._metrics.settled(result)
-        if result.is_mismatch:
-            logger.error("cid_mismatch", extra={**lane.log_fields, **_mismatch_fields(result)})
-        level = logging.DEBUG if result.outcome in EXPECTED_OUTCOMES else logging.WARNING
-        logger.log(level, "settled", extra={**lane.log_fields, **_result_fields(result)})
 
     def _settle_and_report(
         self, lane: Lane, delivered: Result | SentBatch, done: Sequence[int] | None
@@ -216,17 +209,6 @@ class LaneRunner:
             pass
         except Exception:  # the lease expires
             logger.exception("lane_not_given_back", extra=lane.log_fields)
-
-
-def _mismatch_fields(result: Result) -> dict[str, object]:
-    task = result.task
-    return {"uri": task.key.uri, "expected": task.request_cid, "returned": result.confirmed_cid}
-
-
-def _result_fields(result: Result) -> dict[str, object]:
-    task, verdict = result.task, result.verdict
-    facts = {"uri": task.key.uri, "generation": task.gen, "outcome": result.outcome.value}
-    return {**facts, "kind": verdict.kind.value, "error": verdict.error, "status": verdict.status}
 
 
 class _FencedError(LeaseLostError):

@@ -59,8 +59,8 @@ def try_prove(proof: FailoverProof) -> None:
     """Try to prove that a failover lost nothing; an unreachable database is tried again."""
     try:
         proof.run()
-    except (SQLAlchemyError, EventStoreError, OSError) as error:
-        logger.warning("failover_not_examined", extra={"reason": str(error)})
+    except (SQLAlchemyError, EventStoreError, OSError):
+        logger.warning("failover_not_examined", exc_info=True)
 
 
 def run_if_due(container: Container, job: Job) -> bool:
