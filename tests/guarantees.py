@@ -494,6 +494,11 @@ SUBJECTS: Final = {
             ),
         ),
         Guarantee(
+            "A full disk does not make a service unready while it serves requests, and is named",
+            "`/readyz` fails for what makes requests fail alone",
+            ("tests/api/pipeline/test_full_disk.py::test_a_full_disk_is_named_while_requests_are_served",),
+        ),
+        Guarantee(
             "A name that an owner sets here goes before the profile's until it is cleared, and no record changes for it",
             "`ProfileUpdated`; a track's artist is written once, at its upload",
             (

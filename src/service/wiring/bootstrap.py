@@ -268,6 +268,7 @@ def _services(
         schema=newest,
         not_ready_because=lambda: why_not_ready(log, store),
         media_away_because=store.away,
+        disk_full_because=store.full,
         silent_because=lambda: why_silent(log),
         wake=wake,
         resolved=metrics.resolved,
