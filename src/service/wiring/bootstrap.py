@@ -144,8 +144,11 @@ def build(settings: Settings, inherited: Inherited | None = None) -> Container:
         owner=owner,
     )
     announcer = Announcer(database)
+    store = MediaHealth(media, settings.media, settings.folders)
+    metrics.watch_disks(store.free)
     services = _services(
         settings,
+        store=store,
         log=log,
         media=media,
         own_http=own_http,
@@ -159,6 +162,8 @@ def build(settings: Settings, inherited: Inherited | None = None) -> Container:
         metrics=metrics,
         rate_limits=RateLimits(inherited.rate_limits) if settings.rate_limits else None,
     )
+    pools = (services.threads, services.health_threads, *vars(services.media_threads).values())
+    metrics.pools.watch(database, pools)
     follower = firehose_follower(settings, database, hosts, owner=owner, wake=services.wake, metrics=metrics)
     return Container(
         settings=settings,
@@ -229,6 +234,7 @@ def _relay(
 def _services(
     settings: Settings,
     *,
+    store: MediaHealth,
     log: EventLog,
     media: Media,
     own_http: httpx.AsyncClient,
@@ -242,7 +248,7 @@ def _services(
     metrics: Metrics,
     rate_limits: RateLimits | None,
 ) -> Services:
-    database, store = log.database, MediaHealth(media, settings.media, settings.folders)
+    database = log.database
     threads = Threads("application", MAX_APPLICATION_THREADS)
     return Services(
         database=database,
