@@ -499,6 +499,13 @@ SUBJECTS: Final = {
             ("tests/api/pipeline/test_full_disk.py::test_a_full_disk_is_named_while_requests_are_served",),
         ),
         Guarantee(
+            "With OpenTelemetry a request, its commit and its delivery are one trace, in whichever process the relay runs",
+            "the target keeps the `traceparent` of the commit of its generation",
+            (
+                "tests/service/observability/test_otel.py::test_a_request_its_commit_and_its_delivery_are_one_trace_and_a_second_attempt_is_linked",
+            ),
+        ),
+        Guarantee(
             "A name that an owner sets here goes before the profile's until it is cleared, and no record changes for it",
             "`ProfileUpdated`; a track's artist is written once, at its upload",
             (

@@ -156,6 +156,8 @@ mirror_target = Table(
     Column("look_at", UtcDateTime, nullable=False, server_default=_NEVER),
     Column("backfill", Boolean, nullable=False, server_default=false()),
     Column("cleared_gen", Position, nullable=False, server_default=text("0")),
+    # The W3C traceparent of the commit of `desired_gen`, where it was traced (outbox/tracing.py).
+    Column("trace", Text),
     Index("ix_mirror_target_track_id", "track_id"),
 )
 Index(

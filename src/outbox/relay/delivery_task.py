@@ -79,6 +79,8 @@ class DeliveryTask:
     """The attempt that was recorded in the transaction that read the task."""
     is_backfill: bool = False
     """Whether it waits for live work."""
+    trace: str | None = None
+    """The W3C traceparent of the commit of the generation, where it was traced."""
 
     @property
     def is_batchable(self) -> bool:
@@ -278,4 +280,5 @@ def _task_of_row(row: Any) -> DeliveryTask:
         detached=row.detached,
         is_former=row.former,
         is_backfill=row.backfill,
+        trace=row.trace,
     )

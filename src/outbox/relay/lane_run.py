@@ -43,6 +43,7 @@ from outbox.relay.result import Outcome, Result
 from outbox.relay.result_log import log_result
 from outbox.relay.settle import Settled, settle, settle_batch
 from outbox.threads import in_thread
+from outbox.tracing import NO_TRACING, Tracing
 
 logger = logging.getLogger("mastertape.outbox")
 
@@ -66,6 +67,7 @@ class LaneRunner:
         hosts: Hosts,
         metrics: RelayMetrics,
         *,
+        tracing: Tracing = NO_TRACING,
         is_stopping: Callable[[], bool],
         on_settled: Callable[[str], object],
     ) -> None:
@@ -74,6 +76,7 @@ class LaneRunner:
         self._urls = urls
         self._hosts = hosts
         self._metrics = metrics
+        self._tracing = tracing
         self._is_stopping = is_stopping
         self._on_settled = on_settled
 
@@ -153,7 +156,10 @@ class LaneRunner:
         if isinstance(begun, Result):
             return begun
         try:
-            return await self._delivery.deliver(lane, begun, lease.seconds_left_to_send())
+            with self._tracing.delivery(begun) as report:
+                result = await self._delivery.deliver(lane, begun, lease.seconds_left_to_send())
+                report(result)
+                return result
         except (LeaseLostError, SQLAlchemyError, EventStoreError):
             raise
         except Exception as error:

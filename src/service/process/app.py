@@ -24,4 +24,6 @@ def asgi(container: Container) -> ASGIApp:
 
     app = create_app(container.services)
     app.router.lifespan_context = lifespan
+    if container.tracer is not None:
+        container.tracer.watch_app(app)
     return AccessLog(app, container.metrics.http)

@@ -32,6 +32,7 @@ from outbox.record.lexicon import track_lexicon
 from outbox.record.record import RecordUrls
 from outbox.relay.delivery import Delivery
 from outbox.relay.relay import Relay, RelayLimits
+from outbox.tracing import NO_TRACING, Tracing
 from outbox.views.waits import MirrorWaits
 from replay.adoption.worker import AdoptionWorker
 from service.config.settings import Settings
@@ -52,6 +53,7 @@ from storage.store import MediaStore, open_store, public_copies
 
 if TYPE_CHECKING:
     from outbox.firehose.follower import Follower
+    from service.observability.otel import Tracer
 
 MAX_APPLICATION_THREADS: Final = 8
 MAX_HEALTH_THREADS: Final = 4
@@ -94,6 +96,8 @@ class Container:
     """Set when the process stops: jobs leave the rest of their work to other processes."""
     metrics_listener: socket | None = None
     """None unless this process serves METRICS."""
+    tracer: "Tracer | None" = None
+    """None unless it is traced."""
 
     async def close(self) -> None:
         """Finish refreshes of sessions, which must not be cut off, and disconnect."""
@@ -101,9 +105,13 @@ class Container:
         for client in self.clients:
             await client.aclose()
         await asyncio.to_thread(self.log.close)
+        if self.tracer is not None:
+            await asyncio.to_thread(self.tracer.close)
 
 
-def build(settings: Settings, inherited: Inherited | None = None) -> Container:
+def build(
+    settings: Settings, inherited: Inherited | None = None, tracer: "Tracer | None" = None
+) -> Container:
     """Build the container. Nothing is started yet."""
     inherited = inherited or Inherited()
     log = open_log(settings)
@@ -130,7 +138,10 @@ def build(settings: Settings, inherited: Inherited | None = None) -> Container:
         urls=urls,
         owner=owner,
         metrics=metrics,
+        tracing=tracer or NO_TRACING,
     )
+    if tracer is not None:
+        tracer.watch(database.engine, (http, own_http))
     adoptions = adoption_worker(
         settings,
         log=log,
@@ -183,6 +194,7 @@ def build(settings: Settings, inherited: Inherited | None = None) -> Container:
         clients=(http, own_http),
         follower=follower,
         metrics_listener=inherited.metrics,
+        tracer=tracer,
     )
 
 
@@ -215,6 +227,7 @@ def _relay(
     urls: RecordUrls,
     owner: str,
     metrics: RelayMetrics,
+    tracing: Tracing,
 ) -> Relay:
     lease = timedelta(seconds=settings.lease_seconds)
     namespaces = Namespaces(settings.old_collection, settings.collection)
@@ -228,6 +241,7 @@ def _relay(
         owner=owner,
         limits=RelayLimits(settings.lanes, lease),
         metrics=metrics,
+        tracing=tracing,
     )
 
 
