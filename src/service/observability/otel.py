@@ -58,7 +58,11 @@ class Tracer:
 
     def watch(self, engine: Engine, clients: Iterable[httpx.AsyncClient]) -> None:
         """Trace statements on this engine, and requests of these clients."""
-        SQLAlchemyInstrumentor().instrument(engine=engine, tracer_provider=self._provider)
+        SQLAlchemyInstrumentor().instrument(
+            engine=engine,
+            tracer_provider=self._provider,
+            skip_dep_check=True,  # it is made for SQLAlchemy 2.0, and uses no more of 2.1
+        )
         event.listen(engine, "commit", _add_commit)
         for client in clients:
             HTTPXClientInstrumentor.instrument_client(
