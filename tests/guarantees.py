@@ -554,6 +554,26 @@ SUBJECTS: Final = {
     ),
     "Accounts, operators and takedowns": (
         Guarantee(
+            "A failure that is expected is one log line that says what happens next, its repeats are counted, and a fault keeps its traceback",
+            "the log's handler (`service/observability/repeats.py`)",
+            (
+                "tests/service/observability/test_repeats.py",
+                "tests/service/observability/test_database_away.py::test_while_the_database_is_away_the_log_says_so_in_few_lines_without_a_traceback",
+            ),
+        ),
+        Guarantee(
+            "A full disk does not make a service unready while it serves requests, and is named",
+            "`/readyz` fails for what makes requests fail alone",
+            ("tests/api/pipeline/test_full_disk.py::test_a_full_disk_is_named_while_requests_are_served",),
+        ),
+        Guarantee(
+            "With OpenTelemetry a request, its commit and its delivery are one trace, in whichever process the relay runs",
+            "the target keeps the `traceparent` of the commit of its generation",
+            (
+                "tests/service/observability/test_otel.py::test_a_request_its_commit_and_its_delivery_are_one_trace_and_a_second_attempt_is_linked",
+            ),
+        ),
+        Guarantee(
             "A name that an owner sets here goes before the profile's until it is cleared, and no record changes for it",
             "`ProfileUpdated`; a track's artist is written once, at its upload",
             (

@@ -81,6 +81,8 @@ class DeliveryTask:
     """Whether it waits for live work."""
     failing_since: datetime | None = None
     first_error: str | None = None
+    trace: str | None = None
+    """The W3C traceparent of the commit of the generation, where it was traced."""
 
     @property
     def is_batchable(self) -> bool:
@@ -290,4 +292,5 @@ def _task_of_row(row: Any) -> DeliveryTask:
         is_backfill=row.backfill,
         failing_since=row.failing_since,
         first_error=row.first_error,
+        trace=row.trace,
     )

@@ -36,6 +36,7 @@ from outbox.relay.maintenance import Maintenance
 from outbox.relay.result import Outcome
 from outbox.relay.schedule import SecondsUntilDue, seconds_until_due
 from outbox.threads import in_thread
+from outbox.tracing import NO_TRACING, Tracing
 
 logger = logging.getLogger("mastertape.outbox")
 
@@ -89,6 +90,7 @@ class Relay:
         limits: RelayLimits,
         metrics: RelayMetrics = NO_METRICS,
         has_ended: HasEnded = has_ended,
+        tracing: Tracing = NO_TRACING,
     ) -> None:
         self._log = log
         self._has_ended = has_ended
@@ -97,7 +99,14 @@ class Relay:
         self._owner = owner
         self._limits = limits
         self._runner = LaneRunner(
-            log, delivery, urls, hosts, metrics, is_stopping=self._is_stopping, on_settled=self._settled
+            log,
+            delivery,
+            urls,
+            hosts,
+            metrics,
+            tracing=tracing,
+            is_stopping=self._is_stopping,
+            on_settled=self._settled,
         )
         self.on_settled: Callable[[str], object] | None = None
         """Called with the account after each settled delivery."""

@@ -34,6 +34,7 @@ from outbox.record.record import RecordUrls
 from outbox.relay.delivery import Delivery
 from outbox.relay.relay import Relay, RelayLimits
 from outbox.repo.record_reads import RecordReads
+from outbox.tracing import NO_TRACING, Tracing
 from outbox.views.waits import MirrorWaits
 from replay.adoption.worker import AdoptionWorker
 from replay.derived.worker import DerivedWorker
@@ -57,6 +58,7 @@ from storage.store import public_copies
 
 if TYPE_CHECKING:
     from outbox.firehose.follower import Follower
+    from service.observability.otel import Tracer
 
 MAX_APPLICATION_THREADS: Final = 8
 MAX_HEALTH_THREADS: Final = 4
@@ -100,6 +102,8 @@ class Container:
     """Set when the process stops: jobs leave the rest of their work to other processes."""
     metrics_listener: socket | None = None
     """None unless this process serves METRICS."""
+    tracer: "Tracer | None" = None
+    """None unless it is traced."""
 
     async def close(self) -> None:
         """Finish refreshes of sessions, which must not be cut off, and disconnect."""
@@ -107,9 +111,13 @@ class Container:
         for client in self.clients:
             await client.aclose()
         await asyncio.to_thread(self.log.close)
+        if self.tracer is not None:
+            await asyncio.to_thread(self.tracer.close)
 
 
-def build(settings: Settings, inherited: Inherited | None = None) -> Container:
+def build(
+    settings: Settings, inherited: Inherited | None = None, tracer: "Tracer | None" = None
+) -> Container:
     """Build the container. Nothing is started yet."""
     inherited = inherited or Inherited()
     log = open_log(settings)
@@ -136,7 +144,10 @@ def build(settings: Settings, inherited: Inherited | None = None) -> Container:
         urls=urls,
         owner=owner,
         metrics=metrics,
+        tracing=tracer or NO_TRACING,
     )
+    if tracer is not None:
+        tracer.watch(database.engine, (http, own_http))
     adoptions = adoption_worker(
         settings,
         log=log,
@@ -151,8 +162,11 @@ def build(settings: Settings, inherited: Inherited | None = None) -> Container:
     )
     derived = derived_worker(settings, database, media, http, hosts)
     announcer = Announcer(database)
+    store = MediaHealth(media, settings.media, settings.folders)
+    metrics.watch_disks(store.free)
     services = _services(
         settings,
+        store=store,
         log=log,
         media=media,
         own_http=own_http,
@@ -166,6 +180,8 @@ def build(settings: Settings, inherited: Inherited | None = None) -> Container:
         metrics=metrics,
         rate_limits=RateLimits(inherited.rate_limits) if settings.rate_limits else None,
     )
+    pools = (services.threads, services.health_threads, *vars(services.media_threads).values())
+    metrics.pools.watch(database, pools)
     follower = firehose_follower(settings, database, hosts, owner=owner, wake=services.wake, metrics=metrics)
     return Container(
         settings=settings,
@@ -186,6 +202,7 @@ def build(settings: Settings, inherited: Inherited | None = None) -> Container:
         clients=(http, own_http),
         follower=follower,
         metrics_listener=inherited.metrics,
+        tracer=tracer,
     )
 
 
@@ -219,6 +236,7 @@ def _relay(
     urls: RecordUrls,
     owner: str,
     metrics: RelayMetrics,
+    tracing: Tracing,
 ) -> Relay:
     lease = timedelta(seconds=settings.lease_seconds)
     namespaces = Namespaces(settings.old_collection, settings.collection)
@@ -232,12 +250,14 @@ def _relay(
         owner=owner,
         limits=RelayLimits(settings.lanes, lease),
         metrics=metrics,
+        tracing=tracing,
     )
 
 
 def _services(
     settings: Settings,
     *,
+    store: MediaHealth,
     log: EventLog,
     media: Media,
     own_http: httpx.AsyncClient,
@@ -251,7 +271,7 @@ def _services(
     metrics: Metrics,
     rate_limits: RateLimits | None,
 ) -> Services:
-    database, store = log.database, MediaHealth(media, settings.media, settings.folders)
+    database = log.database
     threads = Threads("application", MAX_APPLICATION_THREADS)
     waits, event_poller = MirrorWaits(database, relay, announcer), EventPoller(log, threads)
     waits.on_settled = event_poller.wake
@@ -281,6 +301,7 @@ def _services(
         schema=newest,
         not_ready_because=lambda: why_not_ready(log, store),
         media_away_because=store.away,
+        disk_full_because=store.full,
         silent_because=lambda: why_silent(log),
         wake=wake,
         resolved=metrics.resolved,
