@@ -1,4 +1,6 @@
 # The service and the relay: `serve` or `relay`, and every other command of `mastertape`.
+# Who releases pins BASE_IMAGE by its digest (python:3.13-slim@sha256:...), and gives VERSION, REVISION, CREATED and SOURCE:
+# docs/deploying.md.
 ARG BASE_IMAGE=python:3.13-slim
 
 FROM ${BASE_IMAGE} AS build
@@ -14,12 +16,27 @@ RUN /uv/bin/uv build --wheel --require-hashes --build-constraints requirements/d
     && /uv/bin/uv pip install --python /opt/mastertape --no-deps dist/*.whl
 
 FROM ${BASE_IMAGE}
-RUN useradd --uid 10001 --no-create-home --shell /usr/sbin/nologin mastertape && install -d -o 10001 /data
+ARG BASE_IMAGE
+ARG VERSION=0.1.0
+ARG REVISION=
+ARG CREATED=
+ARG SOURCE=
+LABEL org.opencontainers.image.title="mastertape" \
+    org.opencontainers.image.description="An event-sourced track service that keeps the records in each user's own ATProto PDS in agreement with its log." \
+    org.opencontainers.image.licenses="MIT" \
+    org.opencontainers.image.version="${VERSION}" \
+    org.opencontainers.image.revision="${REVISION}" \
+    org.opencontainers.image.created="${CREATED}" \
+    org.opencontainers.image.source="${SOURCE}" \
+    org.opencontainers.image.base.name="${BASE_IMAGE}"
+RUN useradd --uid 10001 --no-create-home --shell /usr/sbin/nologin mastertape && install -d -o 10001 /data /backup
 COPY --from=build /opt/mastertape /opt/mastertape
-ENV PATH=/opt/mastertape/bin:$PATH PYTHONUNBUFFERED=1 MASTERTAPE_DATA=/data MASTERTAPE_HOST=0.0.0.0
+ENV PATH=/opt/mastertape/bin:$PATH PYTHONUNBUFFERED=1 MASTERTAPE_DATA=/data MASTERTAPE_HOST=0.0.0.0 \
+    MASTERTAPE_METRICS=127.0.0.1:9464
 USER 10001
 VOLUME /data
 EXPOSE 8000
-HEALTHCHECK --interval=10s --timeout=5s --start-period=30s CMD ["python3", "-c", "import os, urllib.request; urllib.request.urlopen(f\"http://127.0.0.1:{os.environ.get('MASTERTAPE_PORT', 8000)}/healthz\", timeout=4)"]
+# METRICS, which `serve` and `relay` have alike, and the port of `serve`
+HEALTHCHECK --interval=10s --timeout=5s --start-period=30s CMD ["python3", "-c", "import os, urllib.request\nports = [os.environ['MASTERTAPE_METRICS'].rpartition(':')[2]]\nif 'serve' in open('/proc/1/cmdline').read().split(chr(0)): ports.append(os.environ.get('MASTERTAPE_PORT') or '8000')\nfor port in ports: urllib.request.urlopen(f'http://127.0.0.1:{port}/healthz', timeout=2)"]
 ENTRYPOINT ["mastertape"]
 CMD ["serve"]

@@ -175,6 +175,16 @@ SUBJECTS: Final = {
             ("tests/e2e/test_unreachable_pds.py",),
         ),
         Guarantee(
+            "After a crash, a process on the same machine delivers within seconds, whatever the lease; one that is only silent keeps its lanes",
+            "leases are released early on proof alone that their owner has ended (`eventstore/coordination/process_names.py`)",
+            (
+                "tests/e2e/test_scale_out.py::test_after_a_kill_the_next_relay_delivers_within_seconds_although_the_lease_is_long",
+                "tests/e2e/test_scale_out.py::test_a_stopped_relay_keeps_its_lanes_for_its_lease_and_then_sends_nothing_with_effect",
+                "tests/eventstore/coordination/test_process_names.py",
+                "tests/outbox/relay/test_early_release.py",
+            ),
+        ),
+        Guarantee(
             "No host has more lanes in flight than allowed",
             "a claim counts a host's leases after it has locked the host",
             (
@@ -274,6 +284,14 @@ SUBJECTS: Final = {
             "scans and the firehose mark records, and the relay reads them under its lease",
             (
                 "tests/e2e/test_scan_and_firehose.py::test_each_thing_that_another_client_does_ends_as_it_is_documented",
+            ),
+        ),
+        Guarantee(
+            "After a change of address every record that was written here is counted, priced and rewritten, and no adopted one",
+            "a record that would be written otherwise now is drift (`replay/reconcile/outdated.py`)",
+            (
+                "tests/replay/reconcile/test_outdated.py",
+                "tests/service/doctor/test_doctor.py::test_a_record_that_names_an_earlier_address",
             ),
         ),
         Guarantee(
@@ -465,6 +483,23 @@ SUBJECTS: Final = {
     ),
     "After a restore": (
         Guarantee(
+            "A backup is of one moment, and is restored whole or not at all, by no process that still runs",
+            "one snapshot; a digest of each file; one transaction, or one rename; `restore` ends as `recovered` does",
+            (
+                "tests/service/cli/test_backup.py::test_a_dump_is_of_one_snapshot",
+                "tests/service/cli/test_backup.py::test_a_restored_database_is_as_it_was_and_sends_nothing_before_it_is_verified",
+                "tests/service/cli/test_backup.py::test_nothing_is_replaced_unasked_or_under_a_running_process_or_by_a_damaged_backup",
+            ),
+        ),
+        Guarantee(
+            "An upgrade from revision 0005 loses nothing that was acknowledged, also meanwhile by the old process",
+            "revisions only add; an old process takes no edits once the read models are of a newer version",
+            (
+                "tests/service/schema/test_upgrade.py::test_an_upgrade_loses_nothing",
+                "tests/service/schema/test_upgrade.py::test_the_old_process_acknowledges_nothing_that_is_lost_and_refuses_politely",
+            ),
+        ),
+        Guarantee(
             "Nothing is sent for an account before its records were verified",
             "claims, lane runs and uploads check for it",
             ("tests/replay/test_recovered.py::test_nothing_is_sent_between_a_restore_and_its_recovery",),
@@ -518,6 +553,26 @@ SUBJECTS: Final = {
         ),
     ),
     "Accounts, operators and takedowns": (
+        Guarantee(
+            "A failure that is expected is one log line that says what happens next, its repeats are counted, and a fault keeps its traceback",
+            "the log's handler (`service/observability/repeats.py`)",
+            (
+                "tests/service/observability/test_repeats.py",
+                "tests/service/observability/test_database_away.py::test_while_the_database_is_away_the_log_says_so_in_few_lines_without_a_traceback",
+            ),
+        ),
+        Guarantee(
+            "A full disk does not make a service unready while it serves requests, and is named",
+            "`/readyz` fails for what makes requests fail alone",
+            ("tests/api/pipeline/test_full_disk.py::test_a_full_disk_is_named_while_requests_are_served",),
+        ),
+        Guarantee(
+            "With OpenTelemetry a request, its commit and its delivery are one trace, in whichever process the relay runs",
+            "the target keeps the `traceparent` of the commit of its generation",
+            (
+                "tests/service/observability/test_otel.py::test_a_request_its_commit_and_its_delivery_are_one_trace_and_a_second_attempt_is_linked",
+            ),
+        ),
         Guarantee(
             "A name that an owner sets here goes before the profile's until it is cleared, and no record changes for it",
             "`ProfileUpdated`; a track's artist is written once, at its upload",

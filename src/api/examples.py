@@ -36,7 +36,6 @@ EXAMPLES: Final[Mapping[str, Any]] = {
     "breaker": "closed",
     "by_generation": 41,
     "cid": RECORD_CID,
-    "current": 3,
     "cursor": "40",
     "description": "Recorded in one go.",
     "downloads": "open",
@@ -164,6 +163,7 @@ EXAMPLES: Final[Mapping[str, Any]] = {
     "request.reason": "reported as stolen",
     "request.type": "any",
     # fields of errors
+    "count_changed.current": 3,
     "invalid_field.limit": "at most 256 bytes",
     "invalid_media.reason": "BlobTooLarge",
     "token_id": TOKEN_ID,

@@ -78,6 +78,8 @@ class Services:
     """Returns why nothing may be sent to any PDS; None if it may."""
     media_away_because: Callable[[], str | None] = lambda: None
     """Returns why no media is served or accepted now; None if it is."""
+    disk_full_because: Callable[[], str | None] = lambda: None
+    """Returns which disk has no room for more; None if all have."""
     metrics: Callable[[], bytes] | None = None
     """None where the port is public."""
     publisher: Publisher | None = None

@@ -1,4 +1,4 @@
-"""Read access to what only a track's owner and admins see."""
+"""Read access to what only a track's owner and operators see."""
 
 from datetime import datetime
 
@@ -11,8 +11,8 @@ from projections.tracks.view import TrackView
 
 
 def may_know(caller: Principal | None, owner: str, taken_down_at: datetime | None) -> bool:
-    """Whether the caller may know of a track: of one that was taken down, only its owner and admins may."""
-    return taken_down_at is None or (caller is not None and (caller.did == owner or caller.admin))
+    """Whether the caller may know of a track: of one that was taken down, only its owner and operators may."""
+    return taken_down_at is None or (caller is not None and (caller.did == owner or caller.operator))
 
 
 def may_have_bytes(caller: Principal | None, track: TrackView) -> bool:
@@ -21,12 +21,12 @@ def may_have_bytes(caller: Principal | None, track: TrackView) -> bool:
 
 
 def require_reader(connection: Connection, principal: Principal, track_id: int) -> TrackView:
-    """Return the track, even a deleted one, for its owner or an admin.
+    """Return the track, even a deleted one, for its owner or an operator.
 
     Raises NotOwnerError for others, and TrackNotFoundError where the track is deleted or taken down.
     """
     view = track_by_id(connection, track_id)
-    if view is not None and (view.did == principal.did or principal.admin):
+    if view is not None and (view.did == principal.did or principal.operator):
         return view
     if view is None or view.deleted_at is not None or view.taken_down_at is not None:
         raise TrackNotFoundError

@@ -83,6 +83,7 @@ class Database:
         else:
             msg = f"unsupported database {self.dialect!r}: use sqlite:///FILE or postgresql+psycopg://..."
             raise ValueError(msg)
+        self.max_connections: Final = 2 * pool_size
         self.engine = create_engine(
             parsed,
             poolclass=QueuePool,
@@ -106,6 +107,11 @@ class Database:
     def is_sqlite(self) -> bool:
         """Whether the database is a SQLite file."""
         return self.dialect == "sqlite"
+
+    @property
+    def connections_in_use(self) -> int:
+        pool = self.engine.pool
+        return pool.checkedout() if isinstance(pool, QueuePool) else 0
 
     def require_direct(self) -> None:
         """Raise PooledConnectionError where a pooler is between this process and PostgreSQL."""

@@ -28,6 +28,7 @@ from sqlalchemy import (
     text,
     update,
 )
+from sqlalchemy.exc import ProgrammingError
 
 from eventstore.append import upsert
 from eventstore.database import Database
@@ -53,6 +54,7 @@ POSITIONS_SKIPPED: Final = 1_000_000_000
 """More events than any log gets between a backup and its loss: 100 a second, day and night, for 115 days."""
 TRACK_IDS_SKIPPED: Final = 1_000_000
 UNKNOWN: Final = "-"
+UNDEFINED_COLUMN: Final = "42703"
 IDENTITY: Final = "mastertape_identity"
 """The key in a connection's `info` of the identity of its server, if `detect_on_connect` was told to look."""
 TIMELINE: Final = "timeline"
@@ -77,7 +79,12 @@ def detect_on_connect(database: Database) -> None:
         identity, known = _read(driver)
         record.info[IDENTITY] = identity
         if identity is not None and (known is None or _differences(known, identity)):
-            _record_identity(database.url, identity)
+            try:
+                _record_identity(database.url, identity)
+            except ProgrammingError as error:
+                if getattr(error.orig, "sqlstate", None) != UNDEFINED_COLUMN:
+                    raise
+                # an older schema: the next connection after `mastertape migrate` compares again
 
     event.listen(database.engine, "connect", compare)
 

@@ -8,7 +8,7 @@ from api.services import Services
 from web import static_files
 from web.api_client import RefusedError
 from web.error_pages import ErrorPages, refused
-from web.pages import accounts, artists, docs, home, pds, studio, tracks
+from web.pages import accounts, artists, docs, home, ops, pds, studio, tracks
 from web.sign_in_pages import WebSignInPages
 
 ROUTERS: Final = (
@@ -20,6 +20,7 @@ ROUTERS: Final = (
     artists.router,
     tracks.router,
     docs.router,
+    *ops.ROUTERS,
 )
 
 

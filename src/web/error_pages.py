@@ -95,6 +95,7 @@ class _Rewriting:
             title=TITLES.get(status, OTHERWISE),
             message=_words(detail),
             number=status,
+            scope=detail.get("scope"),
             retry_after=headers.get("retry-after"),
             request_id=headers.get("x-request-id") if is_ours else None,
         )

@@ -15,6 +15,9 @@ class NoSignIn:
     async def start(self, *_, **__):
         raise UnknownIdentityError
 
+    def attempted(self, *_):
+        return None
+
     async def finish(self, *_, **__):
         raise UnknownIdentityError
 

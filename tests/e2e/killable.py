@@ -25,7 +25,9 @@ from tests.faults.proxy import FaultProxy
 from tests.servers.atproto import PdsAccount
 
 LEASE_SECONDS = 4
+"""Of refreshes and keys."""
 CONVERGES_WITHIN = LEASE_SECONDS + 10
+"""Far less than the lease of a relay."""
 WAITING = {"held", "detached", "rejected", "parked"}
 FOREIGN = {"ForeignEditObserved", "ForeignEditAdopted", "RecordMissing"}
 

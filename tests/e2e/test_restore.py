@@ -129,6 +129,7 @@ class Restored:
     def __init__(self, restorable: Restorable, data: Path, pds: DevPds, plc: DevPlc) -> None:
         self._restorable, self._data, self._pds = restorable, data, pds
         self.service = Service(data, pds, env=restorable.settings)
+        restorable.settings["MASTERTAPE_BASE_URL"] = self.service.url  # of commands
         self.service.start()
         self.artist = Artist(self.service, pds, new_account(pds, plc))
 
@@ -138,7 +139,9 @@ class Restored:
         self._restorable.put_back()
         self.artist.client.http.close()
         token = self.artist.client.token
+        del self._restorable.settings["MASTERTAPE_BASE_URL"]
         self.service = Service(self._data, self._pds, env=self._restorable.settings)
+        self._restorable.settings["MASTERTAPE_BASE_URL"] = self.service.url
         self.service.start()
         self.artist.client.http = type(self.artist.client.http)(base_url=self.service.url, timeout=60)
         self.artist.client.http.headers["authorization"] = f"Bearer {token}"

@@ -1,6 +1,8 @@
 """Several API processes and several relays on one database: each change arrives once."""
 
 import signal
+import threading
+import time
 from collections import Counter
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
@@ -18,14 +20,16 @@ from outbox.mirror.tables import delivery_attempt, mirror_lane
 from tests.e2e.artist import Artist
 from tests.e2e.conftest import ONE_DATABASE
 from tests.e2e.eventually import eventually
-from tests.faults.faults import delay
-from tests.faults.proxy import FaultProxy
+from tests.faults.faults import delay, hang_after, until
+from tests.faults.proxy import FaultProxy, applied
 from tests.servers.atproto import new_account
+from tests.servers.firehose import writes_of
 from tests.service.command_line import Daemon, daemon
 
 pytestmark = pytest.mark.pds
 
 EDITS = 4
+RESTARTED_WITHIN_SECONDS = 5.0
 
 
 class Cluster:
@@ -44,9 +48,9 @@ class Cluster:
         self._stack.callback(api.stop)
         return api
 
-    def relay(self) -> Daemon:
+    def relay(self, **settings: object) -> Daemon:
         """Start one more relay."""
-        names = {name.removeprefix("MASTERTAPE_"): value for name, value in self._settings.items()}
+        names = {name.removeprefix("MASTERTAPE_"): value for name, value in self._settings.items()} | settings
         address = {"PLC_URL": self._pds.plc_url, "BASE_URL": self.first.url}
         log = self._folder / f"relay-{len(self.relays)}"
         started = self._stack.enter_context(daemon(log, "relay", **{**names, **address}))
@@ -76,6 +80,11 @@ def attempts_of(database: Database, did: str) -> list[Any]:
     with database.read() as connection:
         mine = delivery_attempt.c.did == did
         return list(connection.execute(select(delivery_attempt).where(mine).order_by(delivery_attempt.c.id)))
+
+
+def lane_of(database: Database, did: str) -> Any:
+    with database.read() as connection:
+        return connection.execute(select(mirror_lane).where(mirror_lane.c.did == did)).one()
 
 
 def held_lanes(database: Database) -> list[str]:
@@ -150,5 +159,66 @@ def test_a_relay_that_is_told_to_go_in_mid_flight_lands_it_gives_its_lane_back_a
     assert record is not None
     assert record["title"] == "Left to the next one"
     assert len(proxy.passed("putRecord")) == 2
+    database.close()
+    artist.client.http.close()
+
+
+def test_after_a_kill_the_next_relay_delivers_within_seconds_although_the_lease_is_long(
+    cluster: Cluster, proxied_pds: DevPds, proxy: FaultProxy, plc: DevPlc
+) -> None:
+    killed = cluster.relay(LEASE_SECONDS=600)
+    artist = Artist(cluster.first, proxied_pds, new_account(proxied_pds, plc))
+    artist.uploads()
+    artist.agreed()
+    proxy.seen.clear()
+    proxy.on("putRecord", fault=hang_after, times=1)
+    artist.edits(title="On its way")
+    proxy.await_passed("putRecord", matches=applied)
+    killed.process.kill()
+    artist.edits(album="Left to the next one")
+
+    cluster.relay(LEASE_SECONDS=600)
+    started = time.monotonic()
+    record = artist.agreed()
+    assert time.monotonic() - started < RESTARTED_WITHIN_SECONDS
+    assert record is not None
+    assert (record["title"], record["album"]) == ("On its way", "Left to the next one")
+    artist.client.http.close()
+
+
+@ONE_DATABASE
+def test_a_stopped_relay_keeps_its_lanes_for_its_lease_and_then_sends_nothing_with_effect(
+    cluster: Cluster, proxied_pds: DevPds, proxy: FaultProxy, plc: DevPlc
+) -> None:
+    stopped, opened = cluster.relay(), threading.Event()
+    artist = Artist(cluster.first, proxied_pds, new_account(proxied_pds, plc))
+    artist.uploads()
+    artist.agreed()
+    proxy.seen.clear()
+    proxy.on("putRecord", fault=until(opened), times=1)
+    artist.edits(title="Sent by the stopped one")
+    proxy.await_passed("putRecord")
+    stopped.process.send_signal(signal.SIGSTOP)
+    database = cluster.database
+    lease_until = lane_of(database, artist.did).lease_until
+    artist.edits(title="Sent by the next one")
+    cluster.relay()
+
+    record = artist.agreed()
+    assert record is not None
+    assert record["title"] == "Sent by the next one"
+    assert attempts_of(database, artist.did)[-1].started_at >= lease_until
+
+    opened.set()
+    proxy.await_passed("putRecord", matches=applied, count=2)
+    stopped.process.send_signal(signal.SIGCONT)
+    stopped.wait_for("lease_lost")
+    assert artist.agreed() == record
+    writes = writes_of(proxied_pds, [artist.did])[artist.did]
+    titles = [
+        write.record["title"] for write in writes if write.record is not None and "title" in write.record
+    ]
+    assert titles == ["First Take", "Sent by the next one"]
+    assert "ForeignEditObserved" not in {row["type"] for row in artist.client.history(artist.track_id)}
     database.close()
     artist.client.http.close()

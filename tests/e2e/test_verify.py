@@ -22,6 +22,7 @@ def types(settings: dict[str, str], artist: Artist, *command: str) -> tuple[int,
         **os.environ,
         **settings,
         "MASTERTAPE_PLC_URL": artist.pds.plc_url,
+        "MASTERTAPE_BASE_URL": artist.client.url,
     }
     ended = subprocess.run(
         [MASTERTAPE, *command, "--did", artist.did, "--json"],

@@ -1,6 +1,7 @@
 """The service in a process that is killed at a named point and started again: `python -m tests.faults.killable FILE LEASE serve`.
 
-The modules are loaded once; every start is a fork. LEASE, in seconds, may be shorter than the settings allow.
+The modules are loaded once; every start is a fork. LEASE, in seconds, is that of refreshes and keys; relays keep theirs, which
+nothing waits for after a kill.
 """
 
 import os
@@ -12,15 +13,12 @@ from types import FrameType
 
 from eventstore.idempotency import lock as running
 from identity.sessions.pds_sessions import PdsSessions
-from service.cli import serve as cli_serve
 from service.cli.main import main
 from tests.faults.failpoints import Trigger, install
 
 
 def shorten_leases(seconds: int) -> None:
-    """Let the leases of relay, uploads, refreshes and keys end soon, so that tests need not wait for them."""
-    load = cli_serve.load
-    cli_serve.load = lambda: load().model_copy(update={"lease_seconds": seconds})
+    """Let the leases of refreshes and keys end soon, so that tests need not wait for them."""
     assert PdsSessions.__init__.__kwdefaults__ is not None
     PdsSessions.__init__.__kwdefaults__["lease"] = timedelta(seconds=seconds)
     running.LEASE, running.RENEWAL_SECONDS = timedelta(seconds=seconds), seconds / 3

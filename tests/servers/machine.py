@@ -1,9 +1,23 @@
 """Prints the marks of tests that this machine cannot run, for pytest's -m, and the reasons on stderr."""
 
 import shutil
+import subprocess
 import sys
+from pathlib import Path
 
 from tests.servers import browser, internet, pgbouncer
+
+PROGRAMS = {
+    "promtool": "promtool",
+    "nginx": "nginx",
+    "caddy": "caddy",
+    "docker-compose": "docker-compose",
+    "systemd-analyze": "systemd",
+}
+"""Each with its package of Debian; the mark of a test has an underscore."""
+
+HAS_OLD_COMMIT = ("git", "cat-file", "-e", "978c166^{commit}")
+"""Of tests/service/schema/test_upgrade.py."""
 
 
 def left_out() -> dict[str, str]:
@@ -13,8 +27,11 @@ def left_out() -> dict[str, str]:
         missing["browser"] = "no Chromium on the path or in CHROMIUM; on Debian: apt install chromium"
     if pgbouncer.PROGRAM is None:
         missing["pgbouncer"] = "no PgBouncer on the path; on Debian: apt install pgbouncer"
-    if shutil.which("promtool") is None:
-        missing["promtool"] = "no promtool on the path; on Debian: apt install promtool"
+    for program, package in PROGRAMS.items():
+        if not (shutil.which(program) or shutil.which(program, path="/usr/sbin")):
+            missing[program.replace("-", "_")] = f"no {program} on the path; on Debian: apt install {package}"
+    if subprocess.run(HAS_OLD_COMMIT, cwd=Path(__file__).parent, check=False, capture_output=True).returncode:
+        missing["history"] = "this clone has not the commit of which upgrades are rehearsed"
     if not internet.available():
         missing["namespaces"] = "no Linux namespaces for this user, so no port 443 and no DNS of our own"
     return missing

@@ -1,7 +1,7 @@
 """One relay as a process of its own: what bootstrap makes, on the simulation's network and time."""
 
 import asyncio
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 from datetime import timedelta
 from functools import cache
@@ -66,7 +66,16 @@ def sessions_of(log: EventLog, http: httpx.AsyncClient) -> PdsSessions:
 class RelayProcess:
     """Started at once."""
 
-    def __init__(self, name: str, loop: VirtualLoop, log: EventLog, network: Network, audio: Bytes) -> None:
+    def __init__(
+        self,
+        name: str,
+        loop: VirtualLoop,
+        log: EventLog,
+        network: Network,
+        audio: Bytes,
+        *,
+        has_ended: Callable[[str], bool],
+    ) -> None:
         self.process = Process(name)
         self._loop = loop
         self._stop = asyncio.Event()
@@ -82,6 +91,7 @@ class RelayProcess:
             hosts=hosts,
             owner=name,
             limits=RelayLimits(4, LEASE),
+            has_ended=has_ended,
         )
         self.task = self.process.start(loop, self.relay.run(self._stop))
 

@@ -286,8 +286,13 @@ class World:
     def start_relay(self) -> RelayProcess:
         """One more process."""
         name = f"relay-{len(self.relays) + 1}"
-        self.relays.append(RelayProcess(name, self.loop, self.log, self.network, self.audio))
-        return self.relays[-1]
+        made = RelayProcess(name, self.loop, self.log, self.network, self.audio, has_ended=self._has_ended)
+        self.relays.append(made)
+        return made
+
+    def _has_ended(self, name: str) -> bool:
+        """All relays are on one machine: that one was killed is proved at once."""
+        return any(each.process.name == name and each.process.life is Life.DEAD for each in self.relays)
 
     def living(self, life: Life = Life.RUNNING) -> list[RelayProcess]:
         """The relays that run, or that are frozen."""

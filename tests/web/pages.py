@@ -1,7 +1,11 @@
 """What every page must be, and how to look into one."""
 
+import gzip
 import re
 
+from web.static_files import static_files
+
+MAX_PAGE_BYTES = 100_000
 VALUE = re.compile(r'"[^"]*"')
 """The value of an attribute: in it, a text that looks like an attribute is a text."""
 ATTRIBUTE = re.compile(r"<[^>]*\s(on[a-z]+|style)=", re.IGNORECASE)
@@ -22,3 +26,11 @@ def assert_runs_only_our_files(answer):
     assert answer.headers["cache-control"] == "no-store"
     assert ATTRIBUTE.search(VALUE.sub('""', answer.text)) is None
     assert INLINE.search(answer.text) is None
+
+
+def assert_small(answer):
+    """A page that is small with its styles and scripts, as they are sent: compressed."""
+    used = set(re.findall(r'(?:src|href)="/static/[0-9a-f]{12}/([^"]+)"', answer.text))
+    assert "site.css" in used
+    files = sum(len(static_files().files[name].compressed) for name in used)
+    assert len(gzip.compress(answer.content)) + files < MAX_PAGE_BYTES

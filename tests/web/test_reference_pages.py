@@ -1,11 +1,8 @@
 """The API reference has every route with its fields and errors, in small pages that are rendered once."""
 
-import gzip
 import re
 
-from tests.web.pages import assert_runs_only_our_files
-
-MAX_PAGE_BYTES = 100_000
+from tests.web.pages import assert_runs_only_our_files, assert_small
 
 
 def groups(browser):
@@ -45,7 +42,7 @@ def test_the_pages_of_the_reference_are_small_and_run_our_files_alone(browser):
         answer = browser.get(path)
         assert answer.status_code == 200
         assert_runs_only_our_files(answer)
-        assert len(gzip.compress(answer.content)) < MAX_PAGE_BYTES
+        assert_small(answer)
 
 
 def test_a_page_of_the_reference_is_rendered_once_and_shows_each_viewer_their_own_menu(

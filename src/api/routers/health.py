@@ -28,7 +28,8 @@ async def healthz() -> dict[str, str]:
 async def readyz(services: ServicesDep) -> dict[str, str]:
     """Say that the database is available, that the media store holds what it names, and that the read models are of this version.
 
-    While it is ready, `media` says why the store does not respond, and `relay` why nothing is being sent, if so.
+    While it is ready, `disk` says which disk is full, `media` why the store does not respond, and `relay` why nothing is being
+    sent, if so.
     """
     try:
         async with asyncio.timeout(READY_TIMEOUT_SECONDS):
@@ -40,7 +41,11 @@ async def readyz(services: ServicesDep) -> dict[str, str]:
 def _ready(services: Services) -> dict[str, str]:
     if (reason := services.not_ready_because()) is not None:
         raise NotReadyError(reason)
-    reasons = {"media": services.media_away_because(), "relay": services.silent_because()}
+    reasons = {
+        "disk": services.disk_full_because(),
+        "media": services.media_away_because(),
+        "relay": services.silent_because(),
+    }
     return {"status": "ready"} | {name: reason for name, reason in reasons.items() if reason is not None}
 
 

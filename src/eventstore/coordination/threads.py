@@ -19,12 +19,26 @@ class Threads:
 
     def __init__(self, name: str, size: int, *, max_wait_seconds: float | None = None) -> None:
         self.name: Final = name
+        self.size: Final = size
+        self.busy = 0
+        """Threads that work now."""
+        self._counting: Final = threading.Lock()
         self._max_wait_seconds: Final = max_wait_seconds
         self._pool: Final = ThreadPoolExecutor(size, thread_name_prefix=name)
 
     async def run(self, work: Callable[P, T], *args: P.args, **kwargs: P.kwargs) -> T:
         """Run blocking work in a thread, in the caller's context; raises ThreadsBusyError."""
-        call = partial(contextvars.copy_context().run, partial(work, *args, **kwargs))
+
+        def counted() -> T:
+            with self._counting:
+                self.busy += 1
+            try:
+                return work(*args, **kwargs)
+            finally:
+                with self._counting:
+                    self.busy -= 1
+
+        call = partial(contextvars.copy_context().run, counted)
         if self._max_wait_seconds is None:
             return await asyncio.get_running_loop().run_in_executor(self._pool, call)
         future = self._pool.submit(call)

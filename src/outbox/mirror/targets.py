@@ -18,6 +18,7 @@ from eventstore.projection import Into
 from outbox.mirror.states import LaneState
 from outbox.mirror.tables import BLOB_JOBS, PAST, TARGETS, WELL, blob_job, mirror_lane, mirror_target
 from outbox.pds.client import RecordKey
+from outbox.tracing import trace_parent
 
 PUT: Final = "put"
 DELETE: Final = "delete"
@@ -85,7 +86,8 @@ def _write(connection: Connection, pages: Sequence[_Page], into: Into, *, is_liv
         else:
             _set_detached(connection, into(mirror_target), page.newest)
     if is_live:  # live work does not wait for backfill
-        rows = [{**row, "backfill": False} for row in rows]
+        trace = trace_parent.get()
+        rows = [{**row, "backfill": False, "trace": trace} for row in rows]
     if rows:
         _upserting(into(mirror_target), tuple(rows[0]), tuple(rows[0])).many(connection, rows)
     blobs = [_blob_row(page.blob_changed) for page in pages if page.blob_changed is not None]

@@ -29,6 +29,7 @@ OWN_FIELDS: Final = frozenset({
     "createdAt",
     GENERATION,
 })  # fmt: skip
+ADDRESSES: Final = ("audioUrl", "imageUrl")
 OWN_FEATURE_FIELDS: Final = ("did", "handle")
 
 

@@ -33,7 +33,7 @@ from outbox.mirror.targets import DELETE, PUT
 from outbox.pds.client import RecordKey
 from outbox.record.dag_cbor import Record, UnencodableError, decode, record_cid
 from outbox.record.lexicon import Lexicon, LexiconError
-from outbox.record.record import RecordUrls, merged, record_for
+from outbox.record.record import RecordUrls, merged, own_part, record_for
 
 columns = mirror_target.c
 RECREATING = (Track.Created, Track.RecordRestored, Track.Undeleted, Track.NamespaceMigrated)
@@ -81,6 +81,8 @@ class DeliveryTask:
     """Whether it waits for live work."""
     failing_since: datetime | None = None
     first_error: str | None = None
+    trace: str | None = None
+    """The W3C traceparent of the commit of the generation, where it was traced."""
 
     @property
     def is_batchable(self) -> bool:
@@ -106,6 +108,14 @@ class DeliveryTask:
         """The CID that the write makes; None for a delete."""
         body = self.body
         return record_cid(body) if body is not None else None
+
+    @property
+    def is_outdated(self) -> bool:
+        """Whether the record is as it was written here, and would be written otherwise now: an address or the mapping has changed."""
+        if not (self.is_acked and self.ever_sent) or self.desired is None or self.observed is None:
+            return False
+        is_left_alone = self.is_as_adopted or self.is_former or self.detached or self.conflict is not None
+        return not is_left_alone and own_part(self.desired) != own_part(self.observed)
 
     @property
     def was_never_sent(self) -> bool:
@@ -282,4 +292,5 @@ def _task_of_row(row: Any) -> DeliveryTask:
         is_backfill=row.backfill,
         failing_since=row.failing_since,
         first_error=row.first_error,
+        trace=row.trace,
     )

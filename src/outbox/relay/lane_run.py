@@ -41,8 +41,10 @@ from outbox.relay.delivery_task import DeliveryTask, UnreadableTargetError, next
 from outbox.relay.journal import write_intent
 from outbox.relay.lease_clock import LeaseClock
 from outbox.relay.result import Outcome, Result
+from outbox.relay.result_log import log_result
 from outbox.relay.settle import Settled, settle, settle_batch
 from outbox.threads import in_thread
+from outbox.tracing import NO_TRACING, Tracing
 
 logger = logging.getLogger("mastertape.outbox")
 
@@ -53,8 +55,6 @@ MAX_RUN_SECONDS: Final = 10.0
 """No delivery begins later in a run."""
 Begun = DeliveryTask | Result | None
 """The next delivery: a task, the result of one that cannot be read, or None where nothing is due."""
-EXPECTED_OUTCOMES: Final = frozenset({Outcome.DELIVERED, Outcome.CANCELLED, Outcome.SEEN, Outcome.SETTLING})
-"""Logged at debug level; all others at warning level."""
 
 
 @dataclass
@@ -77,6 +77,7 @@ class LaneRunner:
         hosts: Hosts,
         metrics: RelayMetrics,
         *,
+        tracing: Tracing = NO_TRACING,
         is_stopping: Callable[[], bool],
         on_settled: Callable[[str], object],
     ) -> None:
@@ -85,6 +86,7 @@ class LaneRunner:
         self._urls = urls
         self._hosts = hosts
         self._metrics = metrics
+        self._tracing = tracing
         self._is_stopping = is_stopping
         self._on_settled = on_settled
 
@@ -164,7 +166,10 @@ class LaneRunner:
         if isinstance(begun, Result):
             return begun
         try:
-            return await self._delivery.deliver(lane, begun, lease.seconds_left_to_send())
+            with self._tracing.delivery(begun) as report:
+                result = await self._delivery.deliver(lane, begun, lease.seconds_left_to_send())
+                report(result)
+                return result
         except (LeaseLostError, SQLAlchemyError, EventStoreError):
             raise
         except Exception as error:
@@ -179,15 +184,9 @@ class LaneRunner:
             raise _FencedError from None
         self._on_settled(lane.did)
         for result in delivered.results:
-            self._report(lane, result)
+            self._metrics.settled(result)
+            log_result(lane, result)
         return begun
-
-    def _report(self, lane: Lane, result: Result) -> None:
-        self._metrics.settled(result)
-        if result.is_mismatch:
-            logger.error("cid_mismatch", extra={**lane.log_fields, **_mismatch_fields(result)})
-        level = logging.DEBUG if result.outcome in EXPECTED_OUTCOMES else logging.WARNING
-        logger.log(level, "settled", extra={**lane.log_fields, **_result_fields(result)})
 
     def _settle_and_report(self, lane: Lane, delivered: Result | SentBatch, run: _Run) -> Begun:
         """Settle, then update the host's row: in one thread, so that a cancelled run does both or neither.
@@ -232,17 +231,6 @@ class LaneRunner:
             pass
         except Exception:  # the lease expires
             logger.exception("lane_not_given_back", extra=lane.log_fields)
-
-
-def _mismatch_fields(result: Result) -> dict[str, object]:
-    task = result.task
-    return {"uri": task.key.uri, "expected": task.request_cid, "returned": result.confirmed_cid}
-
-
-def _result_fields(result: Result) -> dict[str, object]:
-    task, verdict = result.task, result.verdict
-    facts = {"uri": task.key.uri, "generation": task.gen, "outcome": result.outcome.value}
-    return {**facts, "kind": verdict.kind.value, "error": verdict.error, "status": verdict.status}
 
 
 class _FencedError(LeaseLostError):

@@ -59,7 +59,7 @@ def verify(task: DeliveryTask, remote: Remote, ours: AbstractSet[str], urls: Rec
     if task.conflict is not None and remote.cid == task.base:
         return Finding.REBASE  # the foreign edit was taken back
     if remote.cid in {task.base, task.conflict}:
-        return Finding.AGREES
+        return Finding.REBASE if task.is_outdated else Finding.AGREES
     return read_back(task, remote, ours, urls)
 
 

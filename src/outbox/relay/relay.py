@@ -18,6 +18,7 @@ from datetime import timedelta
 from math import inf
 from typing import Final
 
+from eventstore.coordination.process_names import has_ended
 from eventstore.event_log import EventLog
 from outbox.backoff import backoff
 from outbox.blobs.worker import BlobWorker
@@ -28,12 +29,14 @@ from outbox.probes.worker import Probes
 from outbox.record.record import RecordUrls
 from outbox.relay.claim import claim
 from outbox.relay.delivery import Delivery
+from outbox.relay.early_release import HasEnded, release_of_ended
 from outbox.relay.lane_run import LaneRunner
 from outbox.relay.lease_clock import LeaseClock
 from outbox.relay.maintenance import Maintenance
 from outbox.relay.result import Outcome
 from outbox.relay.schedule import SecondsUntilDue, seconds_until_due
 from outbox.threads import in_thread
+from outbox.tracing import NO_TRACING, Tracing
 
 logger = logging.getLogger("mastertape.outbox")
 
@@ -45,6 +48,8 @@ MIN_POLL_SECONDS: Final = 0.01
 """The shortest time between two polls, so that a burst of commits is found by few."""
 MIN_LANE_INTERVAL_SECONDS: Final = 0.1
 """The shortest time between two claims of one lane, so that edits in quick succession arrive as one write."""
+EARLY_RELEASE_SECONDS: Final = 2.0
+"""The shortest time between two looks for leases of processes that have ended."""
 MAX_ERROR_PAUSE_SECONDS: Final = 5.0
 OUTDATED_LOG_SECONDS: Final = 60.0
 """The time between two log lines that this process is outdated."""
@@ -84,14 +89,24 @@ class Relay:
         owner: str,
         limits: RelayLimits,
         metrics: RelayMetrics = NO_METRICS,
+        has_ended: HasEnded = has_ended,
+        tracing: Tracing = NO_TRACING,
     ) -> None:
         self._log = log
+        self._has_ended = has_ended
         self._blobs = blobs
         self._probes = probes
         self._owner = owner
         self._limits = limits
         self._runner = LaneRunner(
-            log, delivery, urls, hosts, metrics, is_stopping=self._is_stopping, on_settled=self._settled
+            log,
+            delivery,
+            urls,
+            hosts,
+            metrics,
+            tracing=tracing,
+            is_stopping=self._is_stopping,
+            on_settled=self._settled,
         )
         self.on_settled: Callable[[str], object] | None = None
         """Called with the account after each settled delivery."""
@@ -104,6 +119,7 @@ class Relay:
         self._stop: asyncio.Event | None = None
         self._maintenance = Maintenance(log.database, self._woken.set)
         self._log_outdated_at = 0.0
+        self._early_release_at = -inf
 
     @property
     def is_running(self) -> bool:
@@ -178,7 +194,7 @@ class Relay:
 
     async def _start_due(self) -> float:
         """Start what is due; returns the seconds until the next poll, 0 if anything was started."""
-        due = await in_thread(self._poll)
+        due = await in_thread(self._poll, releases=self._early_release_is_due())
         if due is None:
             return BUSY_POLL_SECONDS
         started = (
@@ -191,11 +207,20 @@ class Relay:
         longest = BUSY_POLL_SECONDS if due.is_any_now or self._is_busy() else IDLE_POLL_SECONDS
         return min(due.later, longest, self._seconds_to_gather())
 
-    def _poll(self) -> SecondsUntilDue | None:
+    def _early_release_is_due(self) -> bool:
+        now = asyncio.get_running_loop().time()
+        if now < self._early_release_at:
+            return False
+        self._early_release_at = now + EARLY_RELEASE_SECONDS
+        return True
+
+    def _poll(self, *, releases: bool) -> SecondsUntilDue | None:
         """Ask what is due; None while the read models are another release's, in which nothing could be settled."""
         if (projection := self._log.outdated()) is not None:
             self._log_outdated(projection)
             return None
+        if releases:
+            release_of_ended(self._log.database, self._has_ended)
         return seconds_until_due(self._log.database)
 
     def _log_outdated(self, projection: str) -> None:

@@ -176,7 +176,18 @@ _LANE_WORKS: Final = select(lane.did).where(
 )
 
 
+_BY_STATE: Final = (
+    select(STATE.label("mirror_state"), func.count())
+    .select_from(TARGETS_AT_WORK)
+    .where(STATE != MirrorState.DELIVERED)
+    .group_by("mirror_state")
+)
 _LANE_STATE: Final = select(lane.state).where(lane.did == bindparam("did"))
+
+
+def unfinished_records(connection: Connection) -> dict[str, int]:
+    """Count the records of all accounts that are not as the log says, by state."""
+    return dict(connection.execute(_BY_STATE).all())
 
 
 def mirrors(connection: Connection, track_ids: Iterable[int]) -> dict[int, Mirror]:

@@ -12,7 +12,7 @@ from replay.dump.file_format import Row, write_lines
 def export(database: Database, target: Path, *, schema: str, lines: Callable[[int], None]) -> int:
     """Write a snapshot of everything to a file, which appears whole or not at all; return the number of its lines.
 
-    `lines` is called with the number of lines so far.
+    `lines` is called with the number of lines so far. Raises OSError with the name of the file.
     """
     unfinished = target.with_name(target.name + ".part")
     count = 0
@@ -25,6 +25,9 @@ def export(database: Database, target: Path, *, schema: str, lines: Callable[[in
             file.flush()
             os.fsync(file.fileno())
         unfinished.replace(target)
+    except OSError as error:
+        error.filename = error.filename or str(unfinished)  # a write does not name its file
+        raise
     finally:
         unfinished.unlink(missing_ok=True)
     return count

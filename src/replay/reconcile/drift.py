@@ -19,6 +19,7 @@ class DriftKind(StrEnum):
     NEWER = "newer"  # ours, of a generation that the log does not have: it was restored to an earlier point
     UNDELETED = "undeleted"  # the track is deleted, and its record is there
     UNKNOWN = "unknown"  # a record of ours without a track
+    OUTDATED = "outdated"  # as we wrote it, and it would be written otherwise now: an address or the mapping has changed
     BLOB_MISSING = "blob_missing"  # the record names a blob that the PDS does not have
 
 
@@ -35,6 +36,8 @@ class Expected:
     cid: str | None
     waits: bool
     blob: str | None = None
+    is_outdated: bool = False
+    """Whether the record would be written otherwise now."""
     seen: AbstractSet[str | None] = frozenset()
     """Differences that the log has recorded already: a CID found instead, or None for a missing record."""
 
@@ -99,7 +102,7 @@ def _kind(
         return DriftKind.STALE if remote.cid in ours else DriftKind.FOREIGN_EDIT
     if expected.op == PUT and blobs is not None and expected.blob is not None and expected.blob not in blobs:
         return DriftKind.BLOB_MISSING
-    return None
+    return DriftKind.OUTDATED if expected.is_outdated else None
 
 
 def _is_ours(remote: Found, ours: AbstractSet[str]) -> bool:

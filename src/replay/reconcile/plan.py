@@ -14,7 +14,7 @@ class Repair(StrEnum):
     """What is done about a drift."""
 
     RESTORE = "restore"  # the record is written again, by an event
-    REWRITE = "rewrite"  # the newest state replaces an earlier record of ours
+    REWRITE = "rewrite"  # the newest state replaces an earlier record of ours, or one with earlier addresses
     DELETE = "delete"  # our record of a deleted track is deleted again
     REVERIFY = "look"  # the relay reads it again, and holds it for its owner
     NOTHING = "nothing"  # no track says what it should be
@@ -24,6 +24,7 @@ REPAIRS: Final = {
     DriftKind.MISSING: (Repair.RESTORE, CREATE_POINTS),
     DriftKind.BLOB_MISSING: (Repair.RESTORE, PUT_POINTS),
     DriftKind.STALE: (Repair.REWRITE, PUT_POINTS),
+    DriftKind.OUTDATED: (Repair.REWRITE, PUT_POINTS),
     DriftKind.UNDELETED: (Repair.DELETE, DELETE_POINTS),
     DriftKind.FOREIGN_EDIT: (Repair.REVERIFY, 0),
     DriftKind.NEWER: (Repair.REVERIFY, 0),

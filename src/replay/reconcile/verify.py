@@ -3,7 +3,7 @@
 import asyncio
 import logging
 from collections import defaultdict
-from collections.abc import AsyncIterator, Mapping, Sequence
+from collections.abc import AsyncIterator, Callable, Mapping, Sequence
 from collections.abc import Set as AbstractSet
 from dataclasses import dataclass, replace
 from typing import Any, Final
@@ -27,6 +27,8 @@ logger = logging.getLogger("mastertape.replay")
 MAX_CONCURRENT_REPOS: Final = 8
 MAX_CONCURRENT_REPOS_OF_A_HOST: Final = 2
 GENERATIONS_PER_QUERY: Final = 500
+Outdated = Callable[[str], AbstractSet[RecordKey]]
+"""Which records of an account would be written otherwise now (outdated.py)."""
 
 
 @dataclass(frozen=True)
@@ -60,7 +62,9 @@ def repos_of(database: Database, did: str | None = None, *, collection: str | No
         return [Repo(row.did, row.host, collection) for row in connection.execute(query.order_by(lane.did))]
 
 
-async def verify(database: Database, reads: RepoReads, repos: Sequence[Repo]) -> AsyncIterator[Verified]:
+async def verify(
+    database: Database, reads: RepoReads, repos: Sequence[Repo], *, outdated: Outdated = lambda _: frozenset()
+) -> AsyncIterator[Verified]:
     """Compare the repos, a few at once and fewer of one host; yield each when it is done."""
     hosts: dict[str, asyncio.Semaphore] = defaultdict(
         lambda: asyncio.Semaphore(MAX_CONCURRENT_REPOS_OF_A_HOST)
@@ -70,7 +74,7 @@ async def verify(database: Database, reads: RepoReads, repos: Sequence[Repo]) ->
     async def verify_one(repo: Repo) -> Verified:
         async with hosts[repo.host], slots:
             try:
-                return await compare(database, reads, repo)
+                return await compare(database, reads, repo, outdated=outdated)
             except RemoteUnknownError as error:
                 return Verified(repo, 0, problem=str(error))
 
@@ -78,7 +82,14 @@ async def verify(database: Database, reads: RepoReads, repos: Sequence[Repo]) ->
         yield await done
 
 
-async def compare(database: Database, reads: RepoReads, repo: Repo, *, with_blobs: bool = True) -> Verified:
+async def compare(
+    database: Database,
+    reads: RepoReads,
+    repo: Repo,
+    *,
+    with_blobs: bool = True,
+    outdated: Outdated = lambda _: frozenset(),
+) -> Verified:
     """Compare one repo; raises RemoteUnknownError when its PDS does not answer.
 
     The log is read before the PDS and after it: a record whose target changed in between is not judged.
@@ -90,10 +101,14 @@ async def compare(database: Database, reads: RepoReads, repo: Repo, *, with_blob
     found = await reads.found(repo.host, repo.did, sorted(collections), sent)
     blobs = await reads.blobs(repo.host, repo.did) if with_blobs else None
     _report_unread(repo, found)
+    others = await in_thread(outdated, repo.did)
     after, ours = await in_thread(_expected, database, repo)
     newer = await in_thread(_newer_than_log, database, repo, ours, found)
     unchanged = set(before)
-    expected = [each if each in unchanged else replace(each, waits=True) for each in after]
+    expected = [
+        replace(each, waits=each.waits or each not in unchanged, is_outdated=each.key in others)
+        for each in after
+    ]
     drifts = [
         drift
         for name, remotes in found.items()

@@ -91,6 +91,7 @@ def _of_log(log: EventLog, settings: Settings) -> Checks:
         ),
         ("accounts", lambda: doctor_database.accounts(log, away)),
         ("records", lambda: doctor_database.records(log)),
+        ("addresses", lambda: doctor_database.addresses(log, settings)),
         ("drift", lambda: doctor_database.scans(log, settings)),
         ("clock", lambda: doctor_outside.clock_of(log.database)),
     ):

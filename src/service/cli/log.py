@@ -15,6 +15,7 @@ from projections.rebuild.rebuild import differences
 from projections.rebuild.rebuild import rebuild as rebuild_projections
 from service.cli.output import DRIFT, as_json, dry_run, print_json, progress_bar
 from service.cli.track_history import rows_of
+from service.config.secret_keys import known_secret_keys
 from service.config.settings import load
 from service.schema.migrate import newest, require_schema, revision_of, upgrade_database
 from service.wiring.log import open_log
@@ -36,11 +37,16 @@ def configured_log() -> Generator[EventLog]:
 @dry_run
 @as_json
 def migrate(*, dry_run: bool, as_json: bool) -> None:
-    """Bring the database to this version's schema."""
+    """Bring the database to this version's schema. Then fails where SECRET_KEYS decrypt no login, as `serve` would."""
     with configured_log() as log:
         before, after = revision_of(log.database), newest()
         if before != after and not dry_run:
             upgrade_database(log.database)
+        from service.observability.readiness import require_keys  # noqa: PLC0415 - `history` does without its imports
+
+        settings = load()
+        if not dry_run and known_secret_keys(settings):
+            require_keys(log, settings)
     if as_json:
         print_json({"before": before, "after": after, "written": before != after and not dry_run})
     elif before == after:

@@ -21,6 +21,7 @@ from outbox.operations.operators import OperatorError
 from projections.rebuild.scratch import OvertakenError
 from replay.errors import ReplayError
 from service.config.settings import SettingsError, load
+from service.observability.expected import Expected, expected, first_line
 from service.schema.migrate import OutdatedSchemaError
 from storage.errors import StorageError
 
@@ -79,18 +80,27 @@ def print_table(columns: Sequence[str], rows: Iterable[Sequence[str]]) -> None:
 
 def one_line(error: Exception) -> str | None:
     """Return the message for an expected failure, None for any other."""
+    if expected(error) is Expected.FULL:
+        return (
+            f"a disk is full ({_os_reason(error) if isinstance(error, OSError) else first_line(error)}). `mastertape doctor` "
+            "says which: make room and run it again. Nothing acknowledged is lost."
+        )
     if isinstance(error, EXPECTED_ERRORS):
         return str(error)
     if isinstance(error, DBAPIError):
-        reason = (str(error.orig).strip().splitlines() or ["no reason given"])[0]
+        reason = first_line(error)
         if reason.startswith(NO_CONNECTION):
             which = make_url(load().database_url).render_as_string()
             return f"the database {which} is away: {reason.removeprefix(NO_CONNECTION)}. Check DATABASE_URL and the server."
         return f"the database refused: {reason}. Check DATABASE_URL and the server log."
     if isinstance(error, OSError) and error.errno not in ERRNOS_OF_CLICK:
-        where = f"{error.filename}: " if error.filename else ""
-        return f"{where}{error.strerror}"
+        return _os_reason(error)
     return None
+
+
+def _os_reason(error: OSError) -> str:
+    where = f"{error.filename}: " if error.filename else ""
+    return f"{where}{error.strerror}"
 
 
 def print_json(value: Any) -> None:

@@ -6,6 +6,7 @@ from projections.rebuild.rebuild import rebuild
 from service.cli.output import progress_bar
 from service.config.settings import Settings
 from service.observability.readiness import outdated_projections, require_keys, require_ready
+from service.observability.tracing import tracer_of_environment
 from service.process.gc_tuning import freeze_startup_objects
 from service.process.metrics_server import metrics_listener
 from service.schema.high_water_mark import detect_restore
@@ -23,7 +24,7 @@ def prepare(settings: Settings, inherited: Inherited | None = None, *, relay: bo
     if settings.metrics is not None and inherited.metrics is None:
         inherited = replace(inherited, metrics=metrics_listener(settings.metrics))
     with freeze_startup_objects():
-        container = build(settings, inherited)
+        container = build(settings, inherited, tracer_of_environment())
     log = container.log
     if not log.database.is_sqlite:
         if relay:

@@ -13,7 +13,7 @@ from replay.recovered import Recovery, preview_recovery, recover
 from service.cli.log import configured_log
 from service.cli.operator import operator_envelope
 from service.cli.output import as_json, dry_run, print_json
-from service.config.settings import load
+from service.config.settings import Settings, load
 from service.schema.high_water_mark import detect_restore, high_water_mark_path, read_high_water_mark
 from service.schema.migrate import require_schema
 
@@ -41,13 +41,9 @@ def recovered(
             seen = read_high_water_mark(high_water_mark_path(settings))
             found = preview_recovery(log, seen=seen, nothing_lost=nothing_lost, if_noticed=if_noticed)
         else:
-            detect_restore(log, settings)
-            found = recover(
-                log, if_noticed=if_noticed, nothing_lost=nothing_lost, revoke_tokens=revoke_tokens
+            found = recover_now(
+                log, settings, nothing_lost=nothing_lost, if_noticed=if_noticed, revoke_tokens=revoke_tokens
             )
-            if found.because is not None:
-                _record(log, found, {"nothing_lost": nothing_lost, "revoke_tokens": revoke_tokens})
-            detect_restore(log, settings)
     if found.because is None and not if_noticed:
         raise click.ClickException(
             "no restore was noticed, so nothing waits and nothing was changed."
@@ -56,7 +52,24 @@ def recovered(
     if as_json:
         print_json({**asdict(found), "written": found.because is not None and not dry_run})
     else:
-        _show(found, dry_run=dry_run, tokens_revoked=revoke_tokens)
+        show_recovery(found, dry_run=dry_run, tokens_revoked=revoke_tokens)
+
+
+def recover_now(
+    log: EventLog,
+    settings: Settings,
+    *,
+    nothing_lost: bool = False,
+    if_noticed: bool = False,
+    revoke_tokens: bool = False,
+) -> Recovery:
+    """Recover from a restore, and record who did it."""
+    detect_restore(log, settings)
+    found = recover(log, if_noticed=if_noticed, nothing_lost=nothing_lost, revoke_tokens=revoke_tokens)
+    if found.because is not None:
+        _record(log, found, {"nothing_lost": nothing_lost, "revoke_tokens": revoke_tokens})
+    detect_restore(log, settings)
+    return found
 
 
 def _record(log: EventLog, found: Recovery, how: dict[str, bool]) -> None:
@@ -71,7 +84,7 @@ def _record(log: EventLog, found: Recovery, how: dict[str, bool]) -> None:
         click.echo(f"the log could not record who ran this command: {error}", err=True)
 
 
-def _show(found: Recovery, *, dry_run: bool, tokens_revoked: bool) -> None:
+def show_recovery(found: Recovery, *, dry_run: bool, tokens_revoked: bool) -> None:
     if found.because is None:
         waiting = f"; {found.accounts} accounts wait for `mastertape verify pds`" if found.accounts else ""
         click.echo(f"no restore was noticed{waiting}. If there was one: `mastertape recovered`")

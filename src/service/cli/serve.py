@@ -9,6 +9,7 @@ from types import FrameType
 
 import click
 import uvicorn
+from prometheus_client.multiprocess import mark_process_dead
 from starlette.types import ASGIApp
 
 from api.middleware.allowances import memory_file
@@ -93,7 +94,7 @@ def _supervise(settings: Settings, listener: socket.socket, workers: int) -> Non
         os.environ["PROMETHEUS_MULTIPROC_DIR"] = folder
         try:
             asyncio.run(
-                Supervisor(_programs(settings, listener, workers)).run(
+                Supervisor(_programs(settings, listener, workers), on_end=mark_process_dead).run(
                     f"mastertape answers on {settings.base_url}"
                 )
             )

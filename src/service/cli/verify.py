@@ -3,6 +3,7 @@
 import asyncio
 from collections import Counter, defaultdict
 from collections.abc import Sequence
+from functools import partial
 from typing import Any
 
 import click
@@ -11,6 +12,7 @@ from outbox.repo.proof import ProvenReads
 from outbox.repo.reads import RepoReads
 from outbox.threads import in_thread
 from replay.reconcile.drift import Drift
+from replay.reconcile.outdated import outdated_records
 from replay.reconcile.verify import Verified, repos_of
 from replay.reconcile.verify import verify as verify_repos
 from replay.recovered import resume_account
@@ -80,7 +82,8 @@ async def _verify_all(
         )
     found: list[Verified] = []
     with progress_bar("verifying") as progress:
-        async for each in verify_repos(container.database, reads, repos):
+        outdated = partial(outdated_records, container.log, container.services.urls)
+        async for each in verify_repos(container.database, reads, repos, outdated=outdated):
             found.append(each)
             if resumes_lanes:
                 await in_thread(

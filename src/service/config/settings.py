@@ -1,4 +1,4 @@
-"""The settings. Only this module reads them from the environment; they are checked once and frozen."""
+"""The settings. Only this module reads them, from the environment or files of secrets; they are checked once and frozen."""
 
 import difflib
 import os
@@ -36,6 +36,10 @@ from service.config.setting_values import (
 )
 
 PREFIX: Final = "MASTERTAPE_"
+SECRETS_FOLDER: Final = Path("/run/secrets")
+"""Where container engines mount secrets."""
+CREDENTIALS_DIRECTORY: Final = "CREDENTIALS_DIRECTORY"
+"""The variable in which systemd names the folder of a unit's credentials."""
 WILDCARDS: Final = frozenset({"0.0.0.0", "::"})  # noqa: S104 (named to be refused)
 
 List = (NoDecode, BeforeValidator(split))
@@ -244,15 +248,26 @@ class Settings(BaseSettings):
 
 
 def load(environ: Mapping[str, str] | None = None) -> Settings:
-    """Read the settings from the environment; raises SettingsError with all mistakes."""
-    mistakes = [_unknown(name) for name in (os.environ if environ is None else environ) if _is_unknown(name)]
+    """Read the settings from the environment and from files of secrets; raises SettingsError with all mistakes."""
+    folders = secrets_folders()
+    written = [
+        *(os.environ if environ is None else environ),
+        *(file.name for each in folders for file in each.iterdir()),
+    ]
+    mistakes = [_unknown(name) for name in written if _is_unknown(name)]
     try:
-        settings = Settings()
+        settings = Settings(_secrets_dir=folders)
     except ValidationError as error:
         mistakes += _mistakes(error)
     if mistakes:
         raise SettingsError("\n".join(dict.fromkeys(mistakes)))
     return settings
+
+
+def secrets_folders() -> list[Path]:
+    """Return the folders in which a file named as a setting has its value; what the environment says goes first."""
+    named = os.environ.get(CREDENTIALS_DIRECTORY)
+    return [each for each in (SECRETS_FOLDER, *([Path(named)] if named else ())) if each.is_dir()]
 
 
 def override(**given: object) -> None:
@@ -293,7 +308,7 @@ def _disagreements(wrong: set[str]) -> list[str]:
         for name in wrong
     }
     try:
-        Settings(**defaults)
+        Settings(_secrets_dir=secrets_folders(), **defaults)
     except ValidationError as error:
         lines = [line for each in error.errors() if not each["loc"] for line in _lines(each)]
         return [line for line in lines if not any(name.upper() in line for name in wrong)]

@@ -6,6 +6,7 @@ from typing import Final
 
 from sqlalchemy import Connection, and_, case, func, select
 
+from api.responses.pending import oldest_pending
 from eventstore.errors import PooledConnectionError
 from eventstore.event_log import EventLog
 from eventstore.failover.proof import NO_STANDBY, why_not_provable
@@ -17,18 +18,20 @@ from outbox.mirror.observe_only import observed_accounts
 from outbox.mirror.states import LaneState, MirrorReason, MirrorState
 from outbox.mirror.tables import PAST, delivery_attempt, mirror_lane, repo_scan
 from outbox.pds.verdict import Kind
+from outbox.record.record import ADDRESSES, own_part
 from outbox.relay.journal import ACKNOWLEDGING
 from outbox.views.causes import causes
 from outbox.views.overview import AT_WORK, LANE_STATE, LANES_OF_HOSTS
 from outbox.views.status import STATE, TARGETS_AT_WORK
+from replay.reconcile.outdated import sample_outdated
 from replay.reconcile.scan import IS_SCANNED
 from service.config.secret_keys import known_secret_keys
 from service.config.settings import Settings
 from service.doctor.checks import Checks, fail, ok, warn
-from service.observability.gauges import oldest_pending
 from service.observability.readiness import outdated_projections
 from service.schema.high_water_mark import high_water_mark_path, read_high_water_mark
 from service.schema.migrate import newest, revision_of
+from service.wiring.store import media_store, record_urls
 
 MAX_PENDING_AGE: Final = timedelta(minutes=5)
 FAILURE_WINDOW: Final = timedelta(hours=1)
@@ -227,6 +230,22 @@ def scans(log: EventLog, settings: Settings) -> Checks:
         yield warn("drift", found, "run `mastertape verify pds`")
     else:
         yield ok("drift", found)
+
+
+def addresses(log: EventLog, settings: Settings) -> Checks:
+    """Check that records name the addresses that this service has."""
+    task = sample_outdated(log, record_urls(settings, media_store(settings)))
+    if task is None:
+        yield ok("addresses", "records name those of this service")
+        return
+    was, now = own_part(task.observed or {}), own_part(task.desired or {})
+    [name, *_] = [name for name in (*ADDRESSES, *sorted({*was, *now})) if was.get(name) != now.get(name)]
+    yield warn(
+        "addresses",
+        f"{task.key.uri} has {name} {was.get(name)!r}, and would be written with {now.get(name)!r}",
+        "where BASE_URL, S3_PUBLIC_URL and COLLECTION are as they should be, `mastertape plan` counts such records and "
+        "`mastertape apply` rewrites them",
+    )
 
 
 def _decrypts(cipher: Cipher, did: str, sealed: bytes) -> bool:

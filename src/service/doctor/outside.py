@@ -20,10 +20,10 @@ from outbox.mirror.tables import mirror_lane, pds_host
 from service.config.settings import Settings
 from service.doctor.checks import Check, Checks, fail, ok, warn
 from service.wiring.identity import pds_http_client
+from service.wiring.store import media_store
 from storage import disk_errors
 from storage.cid import cid_of, new_key
 from storage.disk_errors import existing, free_bytes
-from storage.store import open_store
 
 MAX_HOSTS: Final = 50
 """The hosts with the most accounts."""
@@ -41,13 +41,13 @@ def store(settings: Settings) -> Checks:
     """Check that the media store can write, read and delete."""
     probe = b"mastertape doctor " + secrets.token_bytes(16)
     key = new_key(cid_of(probe))
-    media_store = open_store(settings.media, settings.data, settings.s3_endpoint, settings.s3_public_url)
-    media_store.write(key, io.BytesIO(probe), len(probe), "application/octet-stream")
+    opened = media_store(settings)
+    opened.write(key, io.BytesIO(probe), len(probe), "application/octet-stream")
     try:
-        is_same = b"".join(media_store.read(key)) == probe
+        is_same = b"".join(opened.read(key)) == probe
     finally:
-        media_store.delete(key)
-    if is_same and media_store.size(key) is None:
+        opened.delete(key)
+    if is_same and opened.size(key) is None:
         yield ok("media store", f"{settings.media} can be written, read and deleted from")
     else:
         yield fail(

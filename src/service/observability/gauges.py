@@ -8,13 +8,14 @@ from prometheus_client.core import GaugeMetricFamily
 from sqlalchemy import Connection, func, select
 
 from aggregates.track import Track
+from api.responses.pending import oldest_pending
 from eventstore.event_log import EventLog
 from outbox.mirror.host_state import breaker_state
 from outbox.mirror.lanes import host_open_at, is_open, lane_due_at, latest_of
 from outbox.mirror.states import BreakerState, MirrorState
 from outbox.mirror.tables import mirror_lane, mirror_target, pds_host
-from outbox.views.overview import AT_WORK, CLASS, LANE_STATE, LANES_OF_HOSTS
-from outbox.views.status import BLOB_WANTED, STATE, TARGETS_AT_WORK
+from outbox.views.overview import AT_WORK, LANE_STATE, LANES_OF_HOSTS
+from outbox.views.status import BLOB_WANTED, STATE, TARGETS_AT_WORK, unfinished_records
 from projections.history import history
 from service.observability.failing import failing
 from service.observability.readiness import outdated_projections
@@ -36,30 +37,15 @@ def gauges(log: EventLog) -> Iterator[GaugeMetricFamily]:
         yield _oldest(connection, now)
         yield _oldest_due(connection, now)
         yield _counted(
-            "mirror_pending_records", "Records that are not as the log says, by state.", _records(connection)
+            "mirror_pending_records",
+            "Records that are not as the log says, by state.",
+            unfinished_records(connection).items(),
         )
         yield _counted("mirror_lanes", "Accounts, by the state of their lane.", _lanes(connection))
         yield _budgets(connection, now)
         yield _breakers(connection, now)
         yield from failing(connection, now)
     yield _lag(log)
-
-
-def oldest_pending(connection: Connection) -> dict[str, datetime]:
-    """Return the time of the oldest change that waits only for the relay, by class of work."""
-    rows = connection.execute(
-        select(CLASS.label("work"), func.min(history.c.at))
-        .select_from(TARGETS_AT_WORK)
-        .join(history, history.c.track_id == target.track_id)
-        .where(
-            is_open(),
-            STATE == MirrorState.PENDING,
-            history.c.touches_record,
-            history.c.position > target.acked_gen,
-        )
-        .group_by("work")
-    )
-    return dict(rows.all())
 
 
 def _oldest_upload(connection: Connection) -> datetime | None:
@@ -102,15 +88,6 @@ def _oldest_due(connection: Connection, now: datetime) -> GaugeMetricFamily:
     )
     found.add_metric([], (now - oldest).total_seconds() if oldest is not None else 0.0)
     return found
-
-
-def _records(connection: Connection) -> Any:
-    return connection.execute(
-        select(STATE.label("mirror_state"), func.count())
-        .select_from(TARGETS_AT_WORK)
-        .where(STATE != MirrorState.DELIVERED)
-        .group_by("mirror_state")
-    )
 
 
 def _lanes(connection: Connection) -> Any:

@@ -2,9 +2,9 @@
 
 import threading
 import time
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from concurrent.futures import Future
-from dataclasses import dataclass
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Final
 
@@ -28,6 +28,8 @@ class StoreHealth:
     full: str | None = None
     lost: str | None = None
     away: str | None = None
+    free: Mapping[Path, int] = field(default_factory=dict)
+    """The free bytes of the disk of each folder."""
 
 
 class MediaHealth:
@@ -44,6 +46,10 @@ class MediaHealth:
     def full(self) -> str | None:
         """Return which disk has no room; None if all have."""
         return self._health().full
+
+    def free(self) -> Mapping[Path, int]:
+        """Return the free bytes of the disk of each folder; nothing of a disk that does not answer."""
+        return self._health().free
 
     def lost(self) -> str | None:
         """Return why nothing may be stored; a folder whose disk is not mounted would take the bytes, and the mount then hide them."""
@@ -67,11 +73,14 @@ class MediaHealth:
 
     def _sample(self) -> StoreHealth:
         try:
-            for folder in self._folders:
-                if free_bytes(folder) < disk_errors.MIN_FREE_BYTES:
-                    return StoreHealth(full=f"the disk of {folder} is full: make room")
+            free = {folder: free_bytes(folder) for folder in self._folders}
         except StorageError as error:
             return self._away(str(error))
+        lacking = [folder for folder, room in free.items() if room < disk_errors.MIN_FREE_BYTES]
+        full = f"the disk of {lacking[0]} is full: make room" if lacking else None
+        return replace(self._store(), full=full, free=free)
+
+    def _store(self) -> StoreHealth:
         oldest = (
             select(media.c.key)
             .where(media.c.state == MediaState.LIVE)

@@ -8,6 +8,7 @@ import re
 import time
 from collections.abc import Callable, Iterable, Mapping
 from datetime import UTC, datetime
+from pathlib import Path
 from typing import TYPE_CHECKING, Final
 
 from prometheus_client import CollectorRegistry, Counter, Histogram, generate_latest
@@ -28,6 +29,7 @@ from outbox.relay.read_back import Finding
 from outbox.relay.result import Outcome, Result
 from replay.reconcile.scan import Scanned
 from service.observability.gauges import gauges
+from service.observability.process_metrics import Build, Disks, HttpMetrics, PoolMetrics
 
 if TYPE_CHECKING:
     from outbox.firehose.subscription import StreamStatus
@@ -59,6 +61,9 @@ class Metrics:
     def __init__(self) -> None:
         self.registry: Final = CollectorRegistry()
         self._gauges: Final = CollectorRegistry()
+        self._gauges.register(Build())
+        self.http: Final = HttpMetrics(self.registry)
+        self.pools: Final = PoolMetrics(self.registry)
         if not IS_ONE_OF_SEVERAL:
             ProcessCollector(registry=self.registry)
 
@@ -110,8 +115,13 @@ class Metrics:
         """Add gauges for the firehose streams of this process."""
         self._gauges.register(_Streams(statuses))
 
+    def watch_disks(self, free: Callable[[], Mapping[Path, int]]) -> None:
+        """Add the free bytes of the disk of each folder."""
+        self._gauges.register(Disks(free))
+
     def text(self) -> bytes:
         """Return all metrics in the text format; the counts of all processes of one `serve --workers`."""
+        self.pools.sample()
         counts = self.registry
         if IS_ONE_OF_SEVERAL:
             counts = CollectorRegistry()

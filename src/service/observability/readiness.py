@@ -49,11 +49,11 @@ def require_keys(log: EventLog, settings: Settings) -> None:
 
 
 def why_not_ready(log: EventLog, store: MediaHealth | None = None) -> str | None:
-    """Return what is wrong with the database, the disks or the media store; None if all are well."""
+    """Return what makes requests fail, of the database or the media store; None if nothing does."""
     try:
         require_ready(log)
         if store is not None:
-            return store.full() or store.lost()
+            return store.lost()
     except (OutdatedSchemaError, EventStoreError) as error:
         return str(error)
     except (DBAPIError, PoolTimeoutError):

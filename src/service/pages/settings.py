@@ -14,6 +14,11 @@ Read from the environment once, at startup. Every name begins with `MASTERTAPE_`
 cannot go unnoticed. Lists are separated by commas. An empty value counts as unset. On Kubernetes set
 `enableServiceLinks: false`: otherwise a service called `mastertape` injects variables with this prefix.
 
+A setting may also be a file with its whole name, such as `MASTERTAPE_SECRET_KEYS`, in `/run/secrets`, where container engines mount
+secrets, or in the folder of a systemd unit's credentials (`LoadCredential=`). The environment goes first. For SECRET_KEYS,
+OAUTH_KEYS and a DATABASE_URL with a password: the environment of a process is readable by more than a file is. The S3
+credentials have a file of their own, `AWS_SHARED_CREDENTIALS_FILE`.
+
 <!-- generated from src/service/config/settings.py by `python -m service.pages.settings`; a test checks that it is current -->
 
 | name | default | meaning |

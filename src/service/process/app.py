@@ -3,6 +3,7 @@
 from collections.abc import AsyncGenerator
 from contextlib import asynccontextmanager
 
+from anyio.to_thread import current_default_thread_limiter
 from fastapi import FastAPI
 from starlette.types import ASGIApp
 
@@ -17,9 +18,12 @@ def asgi(container: Container) -> ASGIApp:
 
     @asynccontextmanager
     async def lifespan(_app: FastAPI) -> AsyncGenerator[None]:
+        container.metrics.pools.watch_requests(current_default_thread_limiter())
         async with background_work(container, relay=container.settings.relay):
             yield
 
     app = create_app(container.services)
     app.router.lifespan_context = lifespan
-    return AccessLog(app)
+    if container.tracer is not None:
+        container.tracer.watch_app(app)
+    return AccessLog(app, container.metrics.http)

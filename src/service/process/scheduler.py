@@ -13,6 +13,8 @@ from eventstore.errors import EventStoreError
 from eventstore.failover.proof import FailoverProof
 from eventstore.restore_detection import restored_because
 from outbox.mirror.observe_only import end_leases
+from service.observability.metrics import IS_ONE_OF_SEVERAL
+from service.observability.process_metrics import SAMPLE_SECONDS
 from service.process.jobs import JOBS, Job, discard_abandoned_uploads, scan_job
 from service.schema.high_water_mark import (
     RECORD_INTERVAL_SECONDS,
@@ -46,6 +48,8 @@ def run_scheduler(container: Container) -> Generator[None]:
         seen = partial(seen_position, container.settings)
         proof = FailoverProof(container.log.acknowledgements, seen, end_leases)
         scheduler.add_job(try_prove, "interval", seconds=PROOF_INTERVAL_SECONDS, args=[proof])
+    if IS_ONE_OF_SEVERAL:  # one of them answers for all
+        scheduler.add_job(container.metrics.pools.sample, "interval", seconds=SAMPLE_SECONDS)
     scheduler.add_job(discard_abandoned_uploads, "interval", days=1, args=[container])
     scheduler.start()
     try:
@@ -59,8 +63,8 @@ def try_prove(proof: FailoverProof) -> None:
     """Try to prove that a failover lost nothing; an unreachable database is tried again."""
     try:
         proof.run()
-    except (SQLAlchemyError, EventStoreError, OSError) as error:
-        logger.warning("failover_not_examined", extra={"reason": str(error)})
+    except (SQLAlchemyError, EventStoreError, OSError):
+        logger.warning("failover_not_examined", exc_info=True)
 
 
 def run_if_due(container: Container, job: Job) -> bool:

@@ -71,6 +71,8 @@ class Supervisor:
     """Keeps one process of each program running until SIGTERM or SIGINT."""
 
     programs: Sequence[Program]
+    on_end: Callable[[int], None] = lambda _pid: None
+    """Called with the process id of each that has ended, while the others run."""
     _running: dict[str, asyncio.subprocess.Process] = field(default_factory=dict)
     _starting: asyncio.Lock = field(default_factory=asyncio.Lock)
 
@@ -104,6 +106,7 @@ class Supervisor:
         while True:
             process, began = self._running[program.name], clock()
             status = await process.wait()
+            self.on_end(process.pid)
             if process is not self._running[program.name]:
                 continue  # it was replaced
             if clock() - began > MAX_RESTART_PAUSE_SECONDS:

@@ -9,8 +9,9 @@ import secrets
 from pathlib import Path
 from typing import Final
 
-from sqlalchemy.exc import DBAPIError
+from sqlalchemy.exc import SQLAlchemyError
 
+from eventstore.errors import EventStoreError
 from eventstore.event_log import EventLog
 from eventstore.restore_detection import compare_with_seen, newest_issued, restored_because
 from service.config.settings import Settings
@@ -65,5 +66,5 @@ def try_record_high_water_mark(log: EventLog, settings: Settings) -> None:
     """Record the mark; an unreachable database or full disk is only logged, since the service must go on or end."""
     try:
         record_high_water_mark(log, settings)
-    except (DBAPIError, OSError) as error:
-        logger.warning("newest_position_not_kept", extra={"reason": str(error)})
+    except (SQLAlchemyError, EventStoreError, OSError):
+        logger.warning("newest_position_not_kept", exc_info=True)

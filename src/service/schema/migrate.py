@@ -20,7 +20,11 @@ class OutdatedSchemaError(Exception):
 
     def __init__(self, revision: str | None) -> None:
         found = f"at revision {revision}" if revision else "empty"
-        super().__init__(f"the database is {found}, this version needs {newest()}: run `mastertape migrate`")
+        to_do = "run `mastertape migrate`"
+        if _is_newer(revision):
+            found += " of a newer version"
+            to_do = "start that version again, or restore a backup of this one (docs/upgrading.md)"
+        super().__init__(f"the database is {found}, this version needs {newest()}: {to_do}")
         self.revision: Final = revision
 
 
@@ -33,10 +37,15 @@ def upgrade(url: str) -> None:
         database.close()
 
 
-def upgrade_database(database: Database) -> None:
-    """Upgrade an open database unless it is current. Appends wait meanwhile."""
-    if revision_of(database) == newest():
+def upgrade_database(database: Database, to: str = "head") -> None:
+    """Upgrade an open database, up to a revision, unless it is current. Appends wait meanwhile.
+
+    Raises OutdatedSchemaError for a database of a newer version.
+    """
+    if (revision := revision_of(database)) == newest():
         return
+    if _is_newer(revision):
+        raise OutdatedSchemaError(revision)
     from alembic import command  # noqa: PLC0415 - takes long to load, and is hardly ever needed
     from alembic.config import Config  # noqa: PLC0415
 
@@ -45,7 +54,7 @@ def upgrade_database(database: Database) -> None:
         config = Config()
         config.set_main_option("script_location", str(_folder()).replace("%", "%%"))
         config.attributes["connection"] = connection
-        command.upgrade(config, "head")
+        command.upgrade(config, to)
 
 
 def revision_of(database: Database) -> str | None:
@@ -64,6 +73,10 @@ def require_schema(database: Database) -> None:
 def newest() -> str:
     """Return the newest revision of this version; the names of revision files begin with their numbers."""
     return max(file.name.partition("_")[0] for file in (_folder() / "versions").glob("[0-9]*.py"))
+
+
+def _is_newer(revision: str | None) -> bool:
+    return revision is not None and revision > newest()
 
 
 def _folder() -> Path:

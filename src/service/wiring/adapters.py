@@ -1,6 +1,5 @@
 """Adapters between sibling packages: each implements a protocol of one package with parts of another."""
 
-import uuid
 from collections.abc import Iterator
 from typing import Any, Final
 
@@ -132,8 +131,3 @@ class AccountLanes:
     def must_sign_in(self, connection: Connection, did: str) -> None:
         """Park the lane until the owner signs in."""
         park_lane(connection, did)
-
-
-def process_name() -> str:
-    """Return a new unique name for this process, the owner of its leases."""
-    return uuid.uuid4().hex

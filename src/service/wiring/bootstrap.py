@@ -16,6 +16,7 @@ from api.pipeline import media_reads as reads
 from api.services import MediaThreads, Services
 from application.event_poller import EventPoller
 from eventstore.coordination.commit_signals import Announcer, Listener
+from eventstore.coordination.process_names import process_name
 from eventstore.coordination.threads import Threads
 from eventstore.database import Database
 from eventstore.event_log import EventLog
@@ -33,6 +34,7 @@ from outbox.record.record import RecordUrls
 from outbox.relay.delivery import Delivery
 from outbox.relay.relay import Relay, RelayLimits
 from outbox.repo.record_reads import RecordReads
+from outbox.tracing import NO_TRACING, Tracing
 from outbox.views.waits import MirrorWaits
 from replay.adoption.worker import AdoptionWorker
 from replay.derived.worker import DerivedWorker
@@ -42,19 +44,21 @@ from service.observability.metrics import Metrics
 from service.observability.readiness import why_not_ready, why_silent
 from service.schema.job_lease import JobLeases
 from service.schema.migrate import newest
-from service.wiring.adapters import IdentityDirectory, IdentitySessions, StorageAudio, process_name
+from service.wiring.adapters import IdentityDirectory, IdentitySessions, StorageAudio
 from service.wiring.adoption import adoption_worker
 from service.wiring.derived import derived_worker
 from service.wiring.firehose import firehose_follower
 from service.wiring.identity import IdentityParts, guarded_client, identity_parts, pds_http_client
 from service.wiring.log import open_log, staging_folder
+from service.wiring.store import media_store, record_urls
 from service.wiring.supporters_client import HttpSupporters
 from storage.media import Media
 from storage.public.publisher import Publisher
-from storage.store import MediaStore, open_store, public_copies
+from storage.store import public_copies
 
 if TYPE_CHECKING:
     from outbox.firehose.follower import Follower
+    from service.observability.otel import Tracer
 
 MAX_APPLICATION_THREADS: Final = 8
 MAX_HEALTH_THREADS: Final = 4
@@ -98,6 +102,8 @@ class Container:
     """Set when the process stops: jobs leave the rest of their work to other processes."""
     metrics_listener: socket | None = None
     """None unless this process serves METRICS."""
+    tracer: "Tracer | None" = None
+    """None unless it is traced."""
 
     async def close(self) -> None:
         """Finish refreshes of sessions, which must not be cut off, and disconnect."""
@@ -105,14 +111,18 @@ class Container:
         for client in self.clients:
             await client.aclose()
         await asyncio.to_thread(self.log.close)
+        if self.tracer is not None:
+            await asyncio.to_thread(self.tracer.close)
 
 
-def build(settings: Settings, inherited: Inherited | None = None) -> Container:
+def build(
+    settings: Settings, inherited: Inherited | None = None, tracer: "Tracer | None" = None
+) -> Container:
     """Build the container. Nothing is started yet."""
     inherited = inherited or Inherited()
     log = open_log(settings)
     database = log.database
-    media = Media(database, _store(settings))
+    media = Media(database, media_store(settings))
     http, own_http = pds_http_client(settings), guarded_client(settings.supporters_url)
     metrics, listener = Metrics(), Listener(database)
     metrics.watch(log, listener)
@@ -122,7 +132,7 @@ def build(settings: Settings, inherited: Inherited | None = None) -> Container:
     owner = process_name()
     copies = public_copies(media.store)
     publisher = Publisher(media, copies) if copies is not None else None
-    urls = RecordUrls(settings.base_url, copies.public_address if copies is not None else None)
+    urls = record_urls(settings, media.store)
     relay = _relay(
         settings,
         log=log,
@@ -134,7 +144,10 @@ def build(settings: Settings, inherited: Inherited | None = None) -> Container:
         urls=urls,
         owner=owner,
         metrics=metrics,
+        tracing=tracer or NO_TRACING,
     )
+    if tracer is not None:
+        tracer.watch(database.engine, (http, own_http))
     adoptions = adoption_worker(
         settings,
         log=log,
@@ -149,8 +162,11 @@ def build(settings: Settings, inherited: Inherited | None = None) -> Container:
     )
     derived = derived_worker(settings, database, media, http, hosts)
     announcer = Announcer(database)
+    store = MediaHealth(media, settings.media, settings.folders)
+    metrics.watch_disks(store.free)
     services = _services(
         settings,
+        store=store,
         log=log,
         media=media,
         own_http=own_http,
@@ -164,6 +180,8 @@ def build(settings: Settings, inherited: Inherited | None = None) -> Container:
         metrics=metrics,
         rate_limits=RateLimits(inherited.rate_limits) if settings.rate_limits else None,
     )
+    pools = (services.threads, services.health_threads, *vars(services.media_threads).values())
+    metrics.pools.watch(database, pools)
     follower = firehose_follower(settings, database, hosts, owner=owner, wake=services.wake, metrics=metrics)
     return Container(
         settings=settings,
@@ -184,11 +202,8 @@ def build(settings: Settings, inherited: Inherited | None = None) -> Container:
         clients=(http, own_http),
         follower=follower,
         metrics_listener=inherited.metrics,
+        tracer=tracer,
     )
-
-
-def _store(settings: Settings) -> MediaStore:
-    return open_store(settings.media, settings.data, settings.s3_endpoint, settings.s3_public_url)
 
 
 def _waker(
@@ -221,6 +236,7 @@ def _relay(
     urls: RecordUrls,
     owner: str,
     metrics: RelayMetrics,
+    tracing: Tracing,
 ) -> Relay:
     lease = timedelta(seconds=settings.lease_seconds)
     namespaces = Namespaces(settings.old_collection, settings.collection)
@@ -234,12 +250,14 @@ def _relay(
         owner=owner,
         limits=RelayLimits(settings.lanes, lease),
         metrics=metrics,
+        tracing=tracing,
     )
 
 
 def _services(
     settings: Settings,
     *,
+    store: MediaHealth,
     log: EventLog,
     media: Media,
     own_http: httpx.AsyncClient,
@@ -253,7 +271,7 @@ def _services(
     metrics: Metrics,
     rate_limits: RateLimits | None,
 ) -> Services:
-    database, store = log.database, MediaHealth(media, settings.media, settings.folders)
+    database = log.database
     threads = Threads("application", MAX_APPLICATION_THREADS)
     waits, event_poller = MirrorWaits(database, relay, announcer), EventPoller(log, threads)
     waits.on_settled = event_poller.wake
@@ -283,6 +301,7 @@ def _services(
         schema=newest,
         not_ready_because=lambda: why_not_ready(log, store),
         media_away_because=store.away,
+        disk_full_because=store.full,
         silent_because=lambda: why_silent(log),
         wake=wake,
         resolved=metrics.resolved,

@@ -5,6 +5,7 @@ from typing import Any, Final
 
 from fastapi import APIRouter, Response
 from fastapi.responses import RedirectResponse
+from starlette.exceptions import HTTPException
 
 from web.addresses import artist_address, track_address
 from web.api_client import Api, ApiDep
@@ -27,6 +28,8 @@ async def show_track(
     artist: str, track_id: str, api: ApiDep, render: RenderDep, viewer: ViewerDep
 ) -> Response:
     """A track, with its player where the viewer may hear it; another artist in the address leads to the right one."""
+    if not (track_id.isascii() and track_id.isdecimal()):
+        raise HTTPException(HTTPStatus.NOT_FOUND)
     track = await api.read(f"/tracks/{track_id}")
     address = track_address(track)
     if address != f"{artist_address(artist, artist)}/{track_id}":

@@ -31,8 +31,8 @@ document.addEventListener("keydown", (event) => {
 document.addEventListener("htmx:load", (event) => showLocalTimes(event.detail.elt));
 showLocalTimes(document);
 
-// A button that copies stands beside each snippet only where there is a script to make it work.
-for (const snippet of document.querySelectorAll(".snippet")) {
+// A button that copies stands beside each snippet only where it works: with scripts, over https or on this machine.
+for (const snippet of navigator.clipboard ? document.querySelectorAll(".snippet") : []) {
   const button = document.createElement("button");
   button.type = "button";
   button.className = "button quiet copy";

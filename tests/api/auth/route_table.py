@@ -4,7 +4,7 @@
 |---|---|
 | `OPEN` | anybody; what they are shown may depend on who they are |
 | `OWN` | who is signed in, about their own account; a token of scope `write` where it changes something |
-| `TRACK` | the track's owner alone; admins may read, where the method is GET |
+| `TRACK` | the track's owner alone; operators may read, where the method is GET |
 | `OPERATOR` | one of OPERATOR_DIDS or ADMIN_DIDS with a token of scope `operator`, or of the latter with `admin` |
 | `ADMIN` | one of ADMIN_DIDS with a token of scope `admin` |
 | `THING` | who is signed in, of their own things only: those of others are not found |
@@ -83,6 +83,7 @@ ROUTES = {
     "GET /ops/hosts": OPERATOR,
     "POST /ops/hosts": Row(Who.ADMIN, OPERATION),
     "GET /ops/failures": OPERATOR,
+    "GET /ops/overview": OPERATOR,
     "POST /ops/failures": Row(Who.ADMIN, OPERATION),
     "POST /ops/tracks/{track_id}/takedown": Row(Who.ADMIN, {"json": {"reason": "r"}}),
     "GET /auth/tokens": OWN,

@@ -55,8 +55,15 @@ def test_a_database_without_room_is_told_as_a_full_disk(in_a_file):
         assert client.get(f"/tracks/{track['id']}").json()["description"].startswith("x")
 
 
-def test_a_service_whose_disk_is_full_is_not_ready(world, monkeypatch):
+def test_a_full_disk_is_named_while_requests_are_served(world, monkeypatch):
     monkeypatch.setattr(media_health, "SAMPLE_TTL_SECONDS", 0)
-    assert world.made.services.not_ready_because() is None
-    monkeypatch.setattr(disk_errors, "MIN_FREE_BYTES", 2**60)
-    assert "is full" in world.made.services.not_ready_because()
+    alice = world.sign_in("alice")
+    with TestClient(world.app) as client:
+        track = upload(client, alice)
+        assert client.get("/readyz").json() == {"status": "ready"}
+        monkeypatch.setattr(disk_errors, "MIN_FREE_BYTES", 2**60)
+        ready = client.get("/readyz")
+        assert (ready.status_code, ready.json()["status"]) == (200, "ready")
+        assert "is full: make room" in ready.json()["disk"]
+        edited = client.patch(f"/tracks/{track['id']}", json={"title": "edited"}, headers=alice.headers)
+        assert edited.is_success

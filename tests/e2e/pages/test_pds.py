@@ -45,5 +45,6 @@ def test_an_artist_takes_over_compares_copies_and_leaves(*, page, service, pds, 
         page.get_by_role("link", name="Leave…").click()
         assert_good_in_every_view(page, "pds-leave")
         page.get_by_label("Type your handle").fill(pds_account.handle)
-        page.get_by_role("button", name="Leave, and remove my records").click()
+        with page.expect_navigation():  # going elsewhere before would cancel the request
+            page.get_by_role("button", name="Leave, and remove my records").click()
         eventually(lambda: page.goto(f"{service.url}/studio/pds") and "/auth/login" in page.url)

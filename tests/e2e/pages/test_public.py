@@ -43,6 +43,10 @@ def test_the_public_pages_are_good_in_every_view(page, service, track, gated):
         }.items():
             page.goto(address)
             assert_good_in_every_view(page, name)
+        page.context.grant_permissions(["clipboard-read", "clipboard-write"])
+        page.get_by_role("button", name="Copy").first.click()
+        expect(page.get_by_role("button", name="Copied")).to_be_visible()
+        assert page.evaluate("navigator.clipboard.readText()").startswith('{"detail"')
 
 
 def test_a_visitor_hears_a_track_and_sees_the_record_on_the_pds(page, service, track, artist):

@@ -254,6 +254,19 @@ async def test_a_late_delete_finds_another_record_than_the_one_it_was_for(desk: 
     assert desk.remote(track) == wanted(desk, track)
 
 
+async def test_a_delivery_that_failed_is_logged_as_not_delivered_with_what_happens_next(
+    desk: Rig, caplog: pytest.LogCaptureFixture
+) -> None:
+    desk.upload()
+    desk.wire.faults += [page(502)]
+    await desk.relay_once()
+    [told] = [each for each in caplog.records if each.message in {"settled", "not_delivered"}]
+    facts = vars(told)
+    assert (told.message, facts["error"], facts["status"]) == ("not_delivered", "http_502", 502)
+    assert facts["next"] == "tried again by itself, with growing pauses"
+    assert facts["counted_by"][0] == facts["host"]
+
+
 async def test_a_pds_that_returns_another_cid_is_believed_about_what_it_holds(
     desk: Rig, caplog: pytest.LogCaptureFixture
 ) -> None:

@@ -194,25 +194,39 @@ class Rig:
         self.bytes = Bytes()
         self.hosts = Hosts(database)
         self._api = PacedPds(wire, wire.http, self.hosts)
-        self.delivery = Delivery(
-            database, self.hosts, Pds(wire, wire.http), URLS, track_lexicon(), namespaces=NAMESPACES
-        )
         self.directory = FakeDirectory(pds.url)
-        self.relay = self.another_relay("relay-1")
+        self.has_addresses(URLS)
         self.sign_in()
+
+    def has_addresses(self, urls: RecordUrls) -> None:
+        """The service starts with these addresses."""
+        self.urls = urls
+        api = Pds(self.wire, self.wire.http)
+        self.delivery = Delivery(self.database, self.hosts, api, urls, track_lexicon(), namespaces=NAMESPACES)
+        self.relay = self.another_relay("relay-1")
 
     def sign_in(self, did: str | None = None, host: str | None = None) -> None:
         """The account signs in: its lane works on this host."""
         with self.database.write() as connection:
             resume_lane(connection, did or self.did, host or self.pds.url, self.clock())
 
-    def another_relay(self, owner: str, *, lease: float = 60.0) -> Relay:
+    def another_relay(
+        self, owner: str, *, lease: float = 60.0, has_ended: Callable[[str], bool] = lambda _: False
+    ) -> Relay:
         """One more relay process's worth of relay."""
         blobs = BlobWorker(self.log, self.hosts, self._api, self.bytes, owner=owner)
         limits = RelayLimits(lease=timedelta(seconds=lease))
         probes = Probes(self.database, self._api, self.directory, owner=owner)
         return Relay(
-            self.log, self.delivery, blobs, probes, URLS, hosts=self.hosts, owner=owner, limits=limits
+            self.log,
+            self.delivery,
+            blobs,
+            probes,
+            self.urls,
+            hosts=self.hosts,
+            owner=owner,
+            limits=limits,
+            has_ended=has_ended,
         )
 
     def upload(self, track_id: int = 1, **fields: Any) -> Track:

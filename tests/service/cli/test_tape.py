@@ -35,6 +35,17 @@ def test_an_export_replaces_no_device_and_writes_through_a_link(on_tape: Type, t
     assert (tmp_path / "tape").stat().st_size > 0
 
 
+def test_an_export_to_a_full_disk_says_so_and_what_to_do(on_tape: Type, tmp_path: Path) -> None:
+    (tmp_path / "tape.part").symlink_to("/dev/full")
+    refused = on_tape("export", str(tmp_path / "tape"))
+    assert refused.exit_code == 1
+    assert refused.stderr == (
+        f"Error: a disk is full ({tmp_path}/tape.part: No space left on device). `mastertape doctor` says which: make room "
+        "and run it again. Nothing acknowledged is lost.\n"
+    )
+    assert not (tmp_path / "tape").exists()
+
+
 @pytest.mark.parametrize("command", ["export", "import"])
 def test_what_would_be_replaced_is_kept_until_it_is_agreed_to(
     on_tape: Type, tmp_path: Path, command: str

@@ -12,6 +12,7 @@ import httpx
 import pytest
 
 from devpds.server import free_port
+from service.wiring.bootstrap import MAX_APPLICATION_THREADS
 from tests.service.command_line import Daemon, daemon, run
 
 TIMEOUT_SECONDS = 60
@@ -73,6 +74,9 @@ def test_workers_share_limits_and_are_started_again_replaced_and_ended_together(
     service.process.send_signal(signal.SIGHUP)
     eventually(all_replaced)
     assert set(answers) == {200}
+    running = f'threads_size{{pool="application"}} {float(PROGRAMS * MAX_APPLICATION_THREADS)}'
+    metrics_url = f"http://127.0.0.1:{METRICS_PORT}/metrics"
+    eventually(lambda: running in httpx.get(metrics_url).text)  # without those that have ended
 
     last = children(service)
     assert service.end(signal.SIGTERM) == 0
@@ -92,7 +96,7 @@ def test_metrics_are_the_sum_of_all_processes(tmp_path: Path) -> None:
     env = os.environ | {"PROMETHEUS_MULTIPROC_DIR": str(tmp_path)}
     count = (
         "import mastertape; from service.observability.metrics import Metrics; "
-        "m = Metrics(); m.refreshed('renewed'); print(m.text().decode())"
+        "m = Metrics(); m.refreshed('renewed'); m.http.answered('GET', '/tracks', 200, 0.1); print(m.text().decode())"
     )
     texts = [
         subprocess.run(
@@ -101,6 +105,7 @@ def test_metrics_are_the_sum_of_all_processes(tmp_path: Path) -> None:
         for _ in range(2)
     ]
     assert 'oauth_refresh_total{outcome="renewed"} 2.0' in texts[1]
+    assert 'http_requests_total{method="GET",route="/tracks",status="200"} 2.0' in texts[1]
 
 
 def children(service: Daemon) -> list[int]:

@@ -139,7 +139,7 @@ def test_a_login_that_has_just_replaced_a_lost_one_keeps_its_lane(
 
 
 def test_a_start_with_keys_that_open_no_login_is_refused_in_a_line(
-    settings: Settings, internet: FakeInternet
+    settings: Settings, internet: FakeInternet, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     [pds] = internet.pdses
     password = internet.settle(DIDS[0], "a.example.com", pds)
@@ -148,6 +148,14 @@ def test_a_start_with_keys_that_open_no_login_is_refused_in_a_line(
 
     with pytest.raises(SettingsError, match="decrypt none of the logins"):
         prepare(settings.model_copy(update={"secret_keys": (SecretStr(NEW),)}), relay=False)
+    for name, value in {
+        "DATA": settings.data,
+        "DATABASE_URL": settings.database_url,
+        "SECRET_KEYS": NEW,
+    }.items():
+        monkeypatch.setenv(PREFIX + name, str(value))
+    refused = CliRunner().invoke(main, ["migrate"])
+    assert (refused.exit_code, "decrypt none of the logins" in refused.output) == (1, True)
 
     prepare(
         settings.model_copy(update={"secret_keys": (SecretStr(NEW), SecretStr(OLD))}), relay=False

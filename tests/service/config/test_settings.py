@@ -10,6 +10,7 @@ from click.testing import CliRunner
 from pydantic import SecretStr
 
 from service.cli.main import main
+from service.config import settings as settings_module
 from service.config.secret_keys import new_oauth_keys, oauth_keys, secret_keys
 from service.config.settings import PREFIX, Settings, SettingsError, load, names
 from service.pages.settings import page
@@ -220,6 +221,26 @@ def test_secrets_do_not_show(monkeypatch: pytest.MonkeyPatch) -> None:
     )
     assert "hush" not in repr(load())
     assert json.loads(PRIVATE_KEY)[0]["d"] not in repr(load())
+
+
+def test_secrets_are_read_from_files_after_the_environment(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    containers, units = tmp_path / "secrets", tmp_path / "credentials"
+    for folder in (containers, units):
+        folder.mkdir()
+        (folder / "of_others").write_text("x")
+    monkeypatch.setattr(settings_module, "SECRETS_FOLDER", containers)
+    monkeypatch.setenv("CREDENTIALS_DIRECTORY", str(units))
+    (containers / "MASTERTAPE_SECRET_KEYS").write_text(f"{KEY},{KEY}\n")
+    (containers / "MASTERTAPE_PORT").write_text("9\n")
+    (units / "MASTERTAPE_OAUTH_KEYS").write_text(PRIVATE_KEY)
+    given(monkeypatch, BASE_URL="https://a.example", PORT="8001")
+    settings = load()
+    assert (len(settings.secret_keys), settings.port, len(oauth_keys(settings))) == (2, 8001, 1)
+    (units / "MASTERTAPE_OAUTH_KEY").touch()
+    with pytest.raises(SettingsError, match="MASTERTAPE_OAUTH_KEY is not a setting"):
+        load()
 
 
 def test_settings_do_not_change() -> None:

@@ -8,18 +8,22 @@ from pathlib import Path
 
 import pytest
 from click.testing import CliRunner
-from sqlalchemy import insert, text, update
+from sqlalchemy import insert, select, text, update
 
+from aggregates.track import Track
 from devpds.server import DevPds, free_port
 from eventstore.restore_detection import mark_restored
 from identity.sessions.encryption import Cipher
 from identity.sessions.session_store import PURPOSE, SessionKind, pds_session
 from outbox.mirror.failure_causes import count_failure
-from outbox.mirror.lanes import change_lane, park_lane, resume_lane
-from outbox.mirror.tables import pds_host, repo_scan
+from outbox.mirror.lanes import change_lane, is_open, park_lane, resume_lane
+from outbox.mirror.tables import PAST, delivery_attempt, mirror_target, pds_host, repo_scan
+from outbox.mirror.targets import PUT
 from outbox.operations.account_deletion import close_lane
 from outbox.pds.client import RecordKey
 from outbox.pds.verdict import Kind, Verdict
+from outbox.record.dag_cbor import encode
+from outbox.relay.delivery_task import task_of
 from outbox.relay.journal import record_adopted
 from service.cli.main import main
 from service.config.settings import PREFIX
@@ -219,6 +223,30 @@ def test_adopted_records_are_no_failures(look: Look, tape: Container) -> None:
     with tape.database.write() as connection:
         record_adopted(connection, key, 1, "cid", tape.database.now(connection))
     assert look()["failures"] == ("ok", "0 of 1 attempts of the last hour failed: ")
+
+
+def test_a_record_that_names_an_earlier_address(look: Look, tape: Container) -> None:
+    with tape.database.write() as connection:
+        row = connection.execute(select(mirror_target, is_open().label("is_open"))).one()
+        recorded = tape.log.stream(connection, Track.create_id(row.track_id))
+        task = task_of(tape.log, connection, row, recorded, tape.services.urls)
+        attempt = {**vars(task.key), "gen": task.gen, "op": PUT, "request_cid": task.request_cid, "epoch": 1}
+        ended = {"started_at": PAST, "ended_at": PAST, "outcome": "done", "status": 200}
+        connection.execute(insert(delivery_attempt).values(**attempt, **ended))
+        written = {
+            "acked_gen": task.gen,
+            "acked_at": PAST,
+            "ever_sent": True,
+            "observed_cid": task.request_cid,
+        }
+        connection.execute(update(mirror_target).values(**written, observed_body=encode(task.body or {})))
+    assert look()["addresses"][0] == "ok"
+    state, said = look(BASE_URL="http://127.0.0.1:9000")["addresses"]
+    assert state == "warn"
+    assert task.key.uri in said
+    assert "audioUrl 'http://127.0.0.1:8000/audio/" in said
+    assert "'http://127.0.0.1:9000/audio/" in said
+    assert "mastertape plan" in said
 
 
 def test_a_full_disk(look: Look, monkeypatch: pytest.MonkeyPatch) -> None:

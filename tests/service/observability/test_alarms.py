@@ -20,7 +20,9 @@ EXPRESSIONS = [
         for target in panel["targets"]
     ),
 ]
-NAME = re.compile(r"\b(?:mirror|oauth|firehose|projection|listener|database|blob)_[a-z_]+")
+NAME = re.compile(
+    r"\b(?:mirror|oauth|firehose|projection|listener|database|blob|http|threads|disk|mastertape)_[a-z_]+"
+)
 
 
 @pytest.mark.promtool
@@ -36,7 +38,10 @@ def test_each_alarm_fires_in_its_case_and_none_while_all_is_well() -> None:
 
 def test_alarms_and_dashboard_name_only_metrics_that_exist(container: Container) -> None:
     told = set(re.findall(r"^# TYPE (\S+)", container.metrics.text().decode(), re.MULTILINE))
-    told |= {f"{name}_bucket" for name in told} | {"firehose_alive", "firehose_lag_seconds"}
+    told |= {f"{name}_{part}" for name in told for part in ("bucket", "sum", "count")} | {
+        "firehose_alive",
+        "firehose_lag_seconds",
+    }
     named = {name for each in EXPRESSIONS for name in NAME.findall(each)}
     assert len(named) > 10
     assert named <= told

@@ -56,6 +56,13 @@ NAMES = {
     "blob_upload_bytes_total",
     "projection_lag_events",
     "listener_alive",
+    "http_requests_total",
+    "http_request_seconds",
+    "database_connections",
+    "threads_busy",
+    "threads_size",
+    "disk_free_bytes",
+    "mastertape_build_info",
 }
 
 

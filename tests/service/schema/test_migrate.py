@@ -120,11 +120,13 @@ def test_the_newest_revision_is_the_head() -> None:
 def test_old_and_newer_schemas_are_refused(migrated_url: str) -> None:
     database = Database(migrated_url)
     require_schema(database)
-    for number in ("0000", "9999"):
+    for number, to_do in (("0000", "run `mastertape migrate`"), ("9999", "start that version again")):
         with database.write() as connection:
             connection.execute(text("update alembic_version set version_num = :new"), {"new": number})
-        with pytest.raises(OutdatedSchemaError, match=f"at revision {number}.*run `mastertape migrate`"):
+        with pytest.raises(OutdatedSchemaError, match=f"at revision {number}.*{to_do}"):
             require_schema(database)
+    with pytest.raises(OutdatedSchemaError, match="of a newer version"):
+        upgrade(migrated_url)
     database.close()
 
 

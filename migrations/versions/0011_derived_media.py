@@ -5,7 +5,7 @@ from alembic import op
 
 from eventstore.schema import UtcDateTime
 
-revision = "0013"
+revision = "0011"
 down_revision = "0010"
 
 PAST = sa.text("'1970-01-01 00:00:00.000000'")

@@ -1,0 +1,56 @@
+"""Counts attempts by the hour from their ids, which grow with time: no row of them is read but at the bounds."""
+
+from collections.abc import Sequence
+from datetime import datetime
+from typing import Final
+
+from sqlalchemy import Connection, func, select
+
+from outbox.mirror.failure_causes import HOUR, HOURS_OF_TREND, hour_of
+from outbox.mirror.tables import delivery_attempt, failure_hour
+
+attempt: Final = delivery_attempt.c
+
+
+def attempts_by_hour(connection: Connection, now: datetime) -> list[int]:
+    """Return how many attempts began in each hour of the last day, the current hour last.
+
+    Ids that were given and not used count too, which are few.
+    """
+    newest = connection.scalar(select(func.max(attempt.id))) or 0
+    oldest = connection.scalar(select(func.min(attempt.id))) or 0
+    first = hour_of(now) - (HOURS_OF_TREND - 1) * HOUR
+    bounds: list[int] = []
+    for number in range(HOURS_OF_TREND):
+        oldest = _first_since(connection, first + number * HOUR, oldest, newest)
+        bounds.append(oldest)
+    return [after - before for before, after in zip(bounds, (*bounds[1:], newest + 1), strict=True)]
+
+
+def failures_by_hour(connection: Connection, now: datetime) -> Sequence[int]:
+    """Return how many requests failed in each hour of the last day, the current hour last."""
+    first = hour_of(now) - (HOURS_OF_TREND - 1) * HOUR
+    counted = [0] * HOURS_OF_TREND
+    rows = connection.execute(
+        select(failure_hour.c.hour, func.sum(failure_hour.c.failures))
+        .where(failure_hour.c.hour >= first, failure_hour.c.hour <= now)
+        .group_by(failure_hour.c.hour)
+    )
+    for hour, failures in rows:
+        counted[(hour - first) // HOUR] = int(failures)
+    return counted
+
+
+def _first_since(connection: Connection, moment: datetime, low: int, newest: int) -> int:
+    """Return the smallest id from `low` whose attempt began at `moment` or later; one more than `newest` if there is none."""
+    high = newest + 1
+    while low < high:
+        middle = (low + high) // 2
+        row = connection.execute(
+            select(attempt.id, attempt.started_at).where(attempt.id >= middle).order_by(attempt.id).limit(1)
+        ).first()
+        if row is None or row.started_at >= moment:
+            high = middle
+        else:
+            low = row.id + 1
+    return low

@@ -1,0 +1,1 @@
+"""Backups of the database and of media, and what is put back from them."""

@@ -1,0 +1,78 @@
+"""Finds records that this service would write otherwise today: an address in them is no longer its own, or the mapping has changed.
+
+Only records that it has written count: one that was adopted keeps its addresses until its track changes.
+"""
+
+import logging
+from collections.abc import Iterator, Sequence
+from itertools import islice
+from typing import Any, Final
+
+from sqlalchemy import Connection, and_, bindparam, exists, select
+from sqlalchemy.exc import SQLAlchemyError
+
+from aggregates.track import Track
+from eventstore.event_log import EventLog
+from outbox.mirror.lanes import is_open
+from outbox.mirror.tables import delivery_attempt, mirror_target
+from outbox.mirror.targets import PUT
+from outbox.pds.client import RecordKey
+from outbox.record.record import RecordUrls
+from outbox.relay.delivery_task import DeliveryTask, task_of
+from outbox.relay.journal import UnsentOutcome
+
+logger = logging.getLogger("mastertape.replay")
+
+TRACKS_PER_PAGE: Final = 500
+SAMPLED_RECORDS: Final = 50
+
+target = mirror_target.c
+attempt = delivery_attempt.c
+_WRITTEN: Final = select(mirror_target, is_open().label("is_open")).where(
+    and_(target.ever_sent, ~target.former, target.desired_op == PUT, target.acked_gen >= target.desired_gen)
+)
+_OF_ACCOUNT: Final = _WRITTEN.where(target.did == bindparam("of_did")).order_by(target.track_id)
+_IS_SENT: Final = exists().where(
+    *(attempt[name] == target[name] for name in ("did", "collection", "rkey")),
+    attempt.request_cid == target.observed_cid,
+    attempt.outcome.is_distinct_from(UnsentOutcome.ADOPTED),
+)
+_SAMPLES: Final = [
+    _WRITTEN.where(_IS_SENT).order_by(order).limit(SAMPLED_RECORDS)
+    for order in (target.acked_at, target.acked_at.desc())
+]
+"""An address that has changed is in the record that was written the longest ago; one that was wrong for a while, in the last ones."""
+
+
+def outdated_records(log: EventLog, urls: RecordUrls, did: str) -> set[RecordKey]:
+    """Return which records of an account are as this service wrote them, and would be written otherwise now."""
+    with log.database.read() as connection:
+        rows = iter(connection.execute(_OF_ACCOUNT, {"of_did": did}).all())
+        found: set[RecordKey] = set()
+        while page := list(islice(rows, TRACKS_PER_PAGE)):
+            found.update(task.key for task in _outdated(log, connection, page, urls))
+        return found
+
+
+def sample_outdated(log: EventLog, urls: RecordUrls) -> DeliveryTask | None:
+    """Return an outdated record among those that were written the longest ago and last; None if there is none."""
+    with log.database.read() as connection:
+        rows = [row for sample in _SAMPLES for row in connection.execute(sample)]
+        return next(_outdated(log, connection, rows, urls), None)
+
+
+def _outdated(
+    log: EventLog, connection: Connection, rows: Sequence[Any], urls: RecordUrls
+) -> Iterator[DeliveryTask]:
+    streams = log.streams(connection, [Track.create_id(row.track_id) for row in rows])
+    for row in rows:
+        try:
+            task = task_of(log, connection, row, streams[Track.create_id(row.track_id)], urls)
+        except SQLAlchemyError:
+            raise
+        except Exception:
+            facts = {"did": row.did, "track_id": row.track_id}
+            logger.exception("target_unreadable", extra=facts)  # the relay fails on this record alone, too
+            continue
+        if task.is_outdated:
+            yield task

@@ -1,0 +1,46 @@
+"""Failures by cause, the records of a cause, and every record that does not reach its PDS."""
+
+from fastapi import APIRouter, Depends, Response
+
+from api.auth.authentication import operator
+from api.error_responses import error_response
+from web.api_client import ApiDep
+from web.page_route import PageRoute
+from web.rendering import RenderDep
+
+router = APIRouter(route_class=PageRoute, include_in_schema=False, dependencies=[Depends(operator)])
+
+
+@router.get("/ops/failures")
+async def show_causes(api: ApiDep, render: RenderDep, host: str = "", cursor: str | None = None) -> Response:
+    """Why requests fail, the cause met last first."""
+    found = await api.read("/ops/failures", by="cause", host=host or None, cursor=cursor)
+    return render("ops/causes.html", causes=found["causes"], cursor=found["cursor"], host=host)
+
+
+@router.get("/ops/failures/{cause}")
+async def show_cause(cause: str, api: ApiDep, render: RenderDep, cursor: str | None = None) -> Response:
+    """One cause: since when, how often, a sample, and the records that it keeps from their PDS."""
+    found = (await api.read("/ops/failures", by="cause", cause=cause))["causes"]
+    if not found:
+        return error_response(404, "not_found", "There is no such cause. It may have been forgotten since.")
+    records = await api.read("/ops/failures", cause=cause, cursor=cursor)
+    return render("ops/cause.html", cause=found[0], records=records["items"], cursor=records["cursor"])
+
+
+@router.get("/ops/records")
+async def show_records(
+    *,
+    api: ApiDep,
+    render: RenderDep,
+    did: str = "",
+    host: str = "",
+    state: str = "",
+    cursor: str | None = None,
+) -> Response:
+    """Records that do not reach their PDS, of an account, a host or a state."""
+    wanted = {"did": did or None, "host": host or None, "state": state or None}
+    found = await api.read("/ops/failures", **wanted, cursor=cursor)
+    return render(
+        "ops/records.html", records=found["items"], cursor=found["cursor"], did=did, host=host, state=state
+    )

@@ -1,0 +1,55 @@
+"""What a process that has ended had leased waits for no lease; what another one has leased does."""
+
+import pytest
+
+from eventstore.database import Database
+from outbox.blobs.claim import claim_jobs
+from outbox.mirror.tables import PAST, mirror_lane
+from outbox.relay.early_release import release_of_ended
+from outbox.relay.result import Outcome
+from tests.outbox.rigs.relay_rig import Rig
+from tests.outbox.rigs.row_locks import locked
+from tests.outbox.rigs.rows import add_lane, claimed, dids, lane_row
+
+pytestmark = pytest.mark.anyio
+
+
+def has_ended(owner: str) -> bool:
+    return owner == "ended"
+
+
+@pytest.mark.parametrize(("owner", "delivered"), [("ended", True), ("silent", False)])
+async def test_a_lane_is_taken_over_at_once_if_its_relay_is_proved_to_have_ended(
+    desk: Rig, owner: str, delivered: bool
+) -> None:
+    desk.upload()
+    assert desk.claim(owner) is not None
+
+    outcomes = await desk.another_relay("next", has_ended=has_ended).run_once()
+
+    assert outcomes == ({Outcome.DELIVERED: 1} if delivered else {})
+
+
+async def test_an_upload_is_taken_over_at_once_if_its_worker_is_proved_to_have_ended(desk: Rig) -> None:
+    desk.upload()
+    await desk.relay.run_once()
+    desk.command(1, lambda track: track.request_blob_migration(at=desk.clock()))
+    [job] = claim_jobs(desk.database, owner="ended", limit=1)
+    assert claim_jobs(desk.database, owner="next", limit=1) == []
+
+    release_of_ended(desk.database, has_ended)
+
+    [again] = claim_jobs(desk.database, owner="next", limit=1)
+    assert again.epoch == job.epoch + 1
+
+
+def test_a_lane_that_the_last_transaction_of_its_relay_still_locks_is_left(database: Database) -> None:
+    free, busy = (add_lane(database, number) for number in (1, 2))
+    assert len(claimed(database, owner="ended")) == 2
+    if database.is_sqlite:
+        return  # a transaction ends with its process
+    with locked(database, mirror_lane, mirror_lane.c.did == busy):
+        assert release_of_ended(database, has_ended) == 1
+    assert lane_row(database, free).lease_until == PAST
+    assert lane_row(database, busy).lease_owner == "ended"
+    assert dids(claimed(database, owner="next")) == [free]

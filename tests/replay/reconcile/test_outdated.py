@@ -1,0 +1,154 @@
+"""After an address of the service has changed, every record that it wrote is rewritten, and no other."""
+
+import httpx
+import pytest
+from sqlalchemy import select
+
+from aggregates.track import Track
+from eventstore.envelope import Envelope
+from outbox.conflicts.adopted import acknowledge_as_found
+from outbox.mirror.tables import mirror_target
+from outbox.pds.client import Pds, RecordKey
+from outbox.pds.pacing import PUT_POINTS
+from outbox.record.record import RecordUrls, record_for
+from outbox.repo.reads import RepoReads
+from replay.reconcile.apply import apply
+from replay.reconcile.drift import DriftKind
+from replay.reconcile.outdated import outdated_records, sample_outdated
+from replay.reconcile.plan import Plan, Repair, plan_for
+from replay.reconcile.verify import repos_of, verify
+from tests.dsl import COLLECTION, an_adopted_track, some_artwork
+from tests.outbox.rigs.relay_rig import ARTIST, URLS, Rig
+
+pytestmark = [pytest.mark.anyio, pytest.mark.pds]
+
+OPERATOR = Envelope(actor="operator", via="cli", request_id="r")
+MOVED = RecordUrls("http://127.0.0.1:9000")
+PUBLIC = RecordUrls("http://127.0.0.1:8000", "http://127.0.0.1:9001/public")
+
+
+async def planned(rig: Rig) -> Plan:
+    async with httpx.AsyncClient() as http:
+        reads = RepoReads(Pds(rig.wire, http))
+        repos = repos_of(rig.database)
+        [found] = [
+            each
+            async for each in verify(
+                rig.database, reads, repos, outdated=lambda did: outdated_records(rig.log, rig.urls, did)
+            )
+        ]
+    assert found.problem is None
+    return plan_for(found.drifts)
+
+
+async def adopts(rig: Rig, number: int) -> Track:
+    """Another service's record becomes a track."""
+    body = {
+        "$type": COLLECTION,
+        "title": "Theirs",
+        "artist": "Alice",
+        "audioUrl": "https://elsewhere.test/a.mp3",
+    }
+    body |= {"fileType": "mp3", "createdAt": "2026-01-01T00:00:00Z"}
+    track = an_adopted_track(
+        number,
+        did=rig.did,
+        collection=COLLECTION,
+        rkey="3kadopted22222",
+        image_url="https://elsewhere.test/a.png",
+    )
+    rig.pds.put_record(rig.did, COLLECTION, track.rkey, body)
+    found = rig.pds.get_record(rig.did, COLLECTION, track.rkey)
+    with rig.log.unit_of_work(rig.did, ARTIST) as unit:
+        unit.save(track)
+        key = RecordKey(rig.did, COLLECTION, track.rkey)
+        [gen] = unit.connection.scalars(
+            select(mirror_target.c.desired_gen).where(mirror_target.c.rkey == track.rkey)
+        )
+        acknowledge_as_found(unit.connection, key, gen, (found["cid"], found["value"]), rig.clock())
+    return track
+
+
+@pytest.mark.parametrize(
+    ("urls", "audio", "image"),
+    [
+        (MOVED, "http://127.0.0.1:9000/audio/", "http://127.0.0.1:9000/artwork/"),
+        (PUBLIC, "http://127.0.0.1:9001/public/", "http://127.0.0.1:8000/artwork/"),
+    ],
+)
+async def test_a_changed_address_is_counted_priced_and_rewritten_behind_live_work(
+    rig: Rig, urls: RecordUrls, audio: str, image: str
+) -> None:
+    tracks = [rig.upload(number, artwork=some_artwork()) for number in (1, 2)]
+    await rig.relay_once()
+    adopted = await adopts(rig, 3)
+    before = {track.rkey: rig.remote(track) for track in (*tracks, adopted)}
+    assert (await planned(rig)).steps == ()
+    assert sample_outdated(rig.log, rig.urls) is None
+
+    rig.has_addresses(urls)
+    found = sample_outdated(rig.log, rig.urls)
+    assert found is not None
+    assert found.track_id in {1, 2}
+    plan = await planned(rig)
+    assert [(step.drift.track_id, step.drift.kind, step.repair) for step in plan.steps] == [
+        (number, DriftKind.OUTDATED, Repair.REWRITE) for number in (1, 2)
+    ]
+    assert plan.points == 2 * PUT_POINTS
+    assert plan.seconds > 0
+    rig.wire.sent.clear()
+    events = len(rig.log.read(after=0, until=10**9, limit=100))
+
+    assert apply(rig.log, plan, OPERATOR, max_deletes=0) == {Repair.REWRITE: 2}
+    with rig.database.read() as connection:
+        behind = connection.execute(select(mirror_target.c.track_id).where(mirror_target.c.backfill)).all()
+    assert {row.track_id for row in behind} == {1, 2}
+    await rig.relay_once()
+
+    for track in tracks:
+        record, was = rig.remote(track), before[track.rkey]
+        assert record["audioUrl"].startswith(audio)
+        assert record["imageUrl"].startswith(image)
+        assert {**record, "audioUrl": "", "imageUrl": ""} == {**was, "audioUrl": "", "imageUrl": ""}
+    assert rig.remote(adopted) == before[adopted.rkey]
+    assert [name for name, _ in rig.wire.sent] == ["putRecord"] * 2
+    assert len(rig.log.read(after=0, until=10**9, limit=100)) == events
+    assert (await planned(rig)).steps == ()
+    assert sample_outdated(rig.log, rig.urls) is None
+
+
+async def test_an_adopted_record_gets_our_addresses_with_its_first_change_and_is_drift_from_then_on(
+    rig: Rig,
+) -> None:
+    await adopts(rig, 1)
+    rig.has_addresses(MOVED)
+    assert (await planned(rig)).steps == ()
+    rig.edit(1, title="ours now")
+    await rig.relay_once()
+    rig.has_addresses(URLS)
+    assert [step.drift.kind for step in (await planned(rig)).steps] == [DriftKind.OUTDATED]
+
+
+async def test_fields_of_other_clients_survive_the_rewrite(rig: Rig) -> None:
+    track = rig.upload(1)
+    await rig.relay_once()
+    rig.pds.put_record(rig.did, COLLECTION, track.rkey, {**rig.remote(track), "theirs": 1})
+    rig.has_addresses(MOVED)
+    apply(rig.log, await planned(rig), OPERATOR, max_deletes=0)
+    await rig.relay_once()
+    record = rig.remote(track)
+    assert record["theirs"] == 1
+    assert record["audioUrl"].startswith(MOVED.base_url)
+    assert (await planned(rig)).steps == ()
+
+
+async def test_a_changed_mapping_is_drift_too(rig: Rig, monkeypatch: pytest.MonkeyPatch) -> None:
+    track = rig.upload(1, album="Demos")
+    await rig.relay_once()
+    monkeypatch.setattr(
+        "outbox.relay.delivery_task.record_for", lambda *given: {**record_for(*given), "album": "Another"}
+    )
+    assert [step.drift.kind for step in (await planned(rig)).steps] == [DriftKind.OUTDATED]
+    apply(rig.log, await planned(rig), OPERATOR, max_deletes=0)
+    await rig.relay_once()
+    assert rig.remote(track)["album"] == "Another"

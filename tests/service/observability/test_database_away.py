@@ -1,0 +1,36 @@
+"""What the log of `serve` says while the database is away."""
+
+import json
+from pathlib import Path
+
+import pytest
+
+from tests.servers.databases import migrate, temporary_database
+from tests.servers.postgres import PostgresServer
+from tests.service.command_line import daemon
+
+REQUESTS = 20
+
+
+@pytest.mark.postgres
+def test_while_the_database_is_away_the_log_says_so_in_few_lines_without_a_traceback(
+    durable_postgres: PostgresServer, tmp_path: Path
+) -> None:
+    with temporary_database(durable_postgres.url) as url:
+        migrate(url)
+        with daemon(tmp_path / "log", "serve", DATA=tmp_path / "data", DATABASE_URL=url) as service:
+            service.wait_for("answers on")
+            durable_postgres.kill()
+            try:
+                statuses = {service.get("/tracks").status_code for _ in range(REQUESTS)}
+                service.wait_for("relay_claim_failed")
+            finally:
+                durable_postgres.start()
+            assert statuses == {503}
+    lines = [json.loads(line) for line in service.output.splitlines() if line.startswith("{")]
+    failed = [line for line in lines if line["message"] == "request_failed" and "times" not in line]
+    assert [line["error"].partition(":")[0] for line in failed] == ["the database does not answer"]
+    assert failed[0]["next"] == "the caller is asked to try again, nothing acknowledged is lost"
+    claims = [line for line in lines if line["message"] == "relay_claim_failed"]
+    assert len([line for line in claims if "times" not in line]) == 1
+    assert "Traceback" not in service.output

@@ -1,0 +1,68 @@
+"""Requests are counted by route, and pools, disks and the release are shown."""
+
+import asyncio
+import threading
+from importlib.metadata import version
+
+from prometheus_client import CollectorRegistry, generate_latest
+from starlette.testclient import TestClient
+
+from eventstore.coordination.threads import Threads
+from service.observability.process_metrics import PoolMetrics
+from service.process.app import asgi
+from service.wiring.bootstrap import Container
+from tests.service.observability.test_metrics import numbers
+
+ON_LOOPBACK = "http://127.0.0.1:8000"
+
+
+def test_requests_are_counted_by_their_route_and_status_and_never_by_their_path(container: Container) -> None:
+    with TestClient(asgi(container), base_url=ON_LOOPBACK) as client:
+        for path in ("/tracks", "/tracks/41", "/tracks/42", "/nowhere/did:plc:alice", "/healthz"):
+            client.get(path)
+        client.request("BREW", "/tracks/43")
+        text = client.get("/metrics").content
+    found = {name: value for name, value in numbers(text).items() if name.startswith("http_request")}
+    assert found['http_requests_total{method="GET",route="/tracks",status="200"}'] == 1
+    assert found['http_requests_total{method="GET",route="/tracks/{track_id}",status="404"}'] == 2
+    assert found['http_requests_total{method="GET",route="other",status="404"}'] == 1
+    assert found['http_requests_total{method="other",route="/tracks/{track_id}",status="405"}'] == 1
+    assert found['http_request_seconds_count{method="GET",route="/tracks/{track_id}"}'] == 2
+    assert not [name for name in found if "healthz" in name or "41" in name or "did:" in name]
+
+
+def test_pools_disks_and_the_release_are_shown(container: Container) -> None:
+    with container.database.read() as connection:
+        connection.exec_driver_sql("select 1")
+        found = numbers(container.metrics.text())
+    assert found['database_connections{state="in_use"}'] >= 1
+    assert found['database_connections{state="limit"}'] == container.database.max_connections
+    assert found['threads_size{pool="application"}'] == container.services.threads.size
+    assert found[f'disk_free_bytes{{folder="{container.settings.data}"}}'] > 0
+    [build] = [name for name in found if name.startswith("mastertape_build_info")]
+    assert f'version="{version("mastertape")}"' in build
+
+
+async def _busy_while_two_work(pools: PoolMetrics, pool: Threads, registry: CollectorRegistry) -> float:
+    began, end = threading.Barrier(3), threading.Event()
+
+    def work() -> None:
+        began.wait(10)
+        end.wait(10)
+
+    running = [asyncio.create_task(pool.run(work)) for _ in range(2)]
+    await asyncio.to_thread(began.wait, 10)
+    pools.sample()
+    busy = numbers(generate_latest(registry))['threads_busy{pool="work"}']
+    end.set()
+    await asyncio.gather(*running)
+    return busy
+
+
+def test_threads_that_work_are_counted(container: Container) -> None:
+    registry = CollectorRegistry()
+    pools, pool = PoolMetrics(registry), Threads("work", 4)
+    pools.watch(container.database, [pool])
+    assert asyncio.run(_busy_while_two_work(pools, pool, registry)) == 2
+    pools.sample()
+    assert numbers(generate_latest(registry))['threads_busy{pool="work"}'] == 0

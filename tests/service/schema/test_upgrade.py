@@ -1,0 +1,259 @@
+"""A rehearsal of an upgrade: from commit 978c166, at revision 0005, on data that the code of that commit made in each database.
+
+upgrade/README.md says how the data were made. The old process is that commit's own, where the clone has it.
+"""
+
+import io
+import json
+import sqlite3
+import subprocess
+import sys
+import tarfile
+import threading
+from collections.abc import Callable, Mapping
+from contextlib import closing
+from pathlib import Path
+from typing import Any, Self
+
+import httpx
+import psycopg
+import pytest
+from sqlalchemy import MetaData, make_url, text
+
+from devpds.process import Process
+from devpds.server import free_port
+from eventstore.database import Database
+from replay.backup.manifest import MediaIncluded
+from replay.backup.take import Source, back_up
+from service.schema.migrate import newest
+from storage.cid import cid_of
+from storage.disk import DiskStore
+from tests.servers.databases import KINDS, revision
+from tests.service.command_line import daemon, environment, run
+
+ROOT = Path(__file__).parents[3]
+DATA = Path(__file__).with_name("upgrade")
+COMMIT, REVISION = "978c166", "0005"
+MAIN = "from service.cli.main import main; main()"
+AWAY = "http://127.0.0.1:1"
+KEPT = ("stored_event", "account", "credential", "pds_session", "media", "mirror_target", "delivery_attempt")
+"""Tables whose rows an upgrade may add to, and never change."""
+
+
+@pytest.fixture(params=KINDS)
+def kind(request: pytest.FixtureRequest) -> str:
+    return str(request.param)
+
+
+@pytest.fixture
+def url(kind: str, request: pytest.FixtureRequest) -> str:
+    """A database as the old version left it."""
+    url = str(request.getfixturevalue(f"fresh_{kind}"))
+    script = (DATA / f"{kind}.sql").read_text()
+    if kind == "sqlite":
+        with closing(sqlite3.connect(str(make_url(url).database))) as database:
+            database.executescript(script)
+    else:
+        with psycopg.connect(url.replace("+psycopg", ""), autocommit=True) as server:
+            server.execute(script.encode())
+            # else its new ids say, rightly, that it was restored
+            server.execute("delete from public.log_incarnation")
+    assert revision(url) == REVISION
+    return url
+
+
+@pytest.fixture
+def then(kind: str) -> dict[str, Any]:
+    """What the old version answered at its end, with a token of its artist and its key."""
+    return dict(json.loads((DATA / f"{kind}.json").read_text()))
+
+
+@pytest.fixture
+def settings(url: str, then: Mapping[str, Any], tmp_path: Path) -> dict[str, object]:
+    store = DiskStore(tmp_path / "data/media")
+    audio = {cid_of(data): data for data in (f"audio {number}".encode() * 500 for number in (1, 2, 3))}
+    for row in rows(url)["media"]:
+        data = audio[row["cid"]]
+        store.write(row["key"], io.BytesIO(data), len(data), row["mime"])
+    return {
+        "DATABASE_URL": url,
+        "DATA": tmp_path / "data",
+        "SECRET_KEYS": then["secret_keys"],
+        "PLC_URL": AWAY,
+        "DEV_ORIGINS": AWAY,
+        "RATE_LIMITS": "off",
+    }
+
+
+def upgrade(settings: Mapping[str, object]) -> None:
+    """Do what docs/upgrading.md says."""
+    migrated = run("migrate", **settings)
+    assert migrated.stdout == f"{REVISION} -> {newest()}\n", migrated.stderr
+    assert run("rebuild", **settings).returncode == 0
+
+
+def test_an_upgrade_loses_nothing(
+    url: str, settings: dict[str, object], then: Mapping[str, Any], tmp_path: Path
+) -> None:
+    before = rows(url)
+    upgrade(settings)
+    after = rows(url)
+    for table, kept in before.items():
+        assert [
+            {name: row[name] for name in old} for old, row in zip(kept, after[table], strict=True)
+        ] == kept
+    assert run("verify", "projections", **settings).returncode == 0
+    with daemon(tmp_path / "log", "serve", **settings) as service:
+        service.wait_for("mastertape answers on")
+        headers = {"Authorization": f"Bearer {then['token']}"}
+        for track_id, old in then["tracks"].items():
+            new = httpx.get(f"{service.url}/tracks/{track_id}", headers=headers).json()
+            assert without_addresses({name: new[name] for name in old}) == without_addresses(old)
+            history = httpx.get(f"{service.url}/tracks/{track_id}/history?limit=100", headers=headers).json()
+            facts = [(row["position"], row["type"], row["changes"]) for row in history["items"]]
+            assert facts == [
+                (row["position"], row["type"], row["changes"]) for row in then["history"][track_id]
+            ]
+
+
+@pytest.mark.filterwarnings("ignore:.*expression-based index")
+def test_a_backup_of_an_older_version_is_restored_and_upgraded(
+    url: str, settings: dict[str, object], tmp_path: Path
+) -> None:
+    before, folder, old = rows(url), tmp_path / "backup", MetaData()
+    with closing(Database(url)) as database:
+        old.reflect(database.engine)
+        tables = [table for table in old.sorted_tables if table.name != "alembic_version"]
+        source = Source(database, tables, "0.1.0", REVISION, "disk:media", ())
+        back_up(source, folder, MediaIncluded.LISTED, None, lambda _done, _of: None)
+    restored = run("restore", str(folder), "--yes", **settings)
+    assert restored.returncode == 0, restored.stderr
+    assert run("verify", "projections", **settings).returncode == 0
+    after = rows(url)
+    assert after["stored_event"][: len(before["stored_event"])] == before["stored_event"]
+    assert len(after["delivery_attempt"]) == len(before["delivery_attempt"]) > 0
+
+
+@pytest.mark.history
+def test_the_old_process_acknowledges_nothing_that_is_lost_and_refuses_politely(
+    settings: dict[str, object], then: Mapping[str, Any], old: "Old", tmp_path: Path
+) -> None:
+    track_id = max(then["tracks"], key=int)
+    with old.serving() as edits:
+        edits.until(lambda: len(edits.acknowledged) > 3)
+        upgrade(settings)
+        edits.until(lambda: bool(edits.refused))
+        assert edits.refused[-1].status_code == 503
+        assert edits.refused[-1].json()["detail"]["error"] == "not_ready"
+        assert int(edits.refused[-1].headers["Retry-After"]) > 0
+        ready = edits.http.get("/readyz")
+        assert (ready.status_code, newest() in ready.text) == (503, True)
+    started_again = old.run("serve")
+    assert (started_again.returncode, newest() in started_again.stderr) == (1, True)
+    with daemon(tmp_path / "log", "serve", **settings) as service:
+        service.wait_for("mastertape answers on")
+        headers = {"Authorization": f"Bearer {then['token']}"}
+        items = map(json.loads, run("history", track_id, "--json", **settings).stdout.splitlines())
+        titles = [change["after"] for row in items for change in row["changes"] if change["field"] == "title"]
+        assert set(edits.acknowledged) <= set(titles)
+        edited = httpx.patch(f"{service.url}/tracks/{track_id}", json={"title": "After"}, headers=headers)
+        assert edited.json()["title"] == "After"
+
+
+class Old:
+    """The service of the old commit, with this environment's libraries."""
+
+    def __init__(self, source: Path, settings: Mapping[str, object], token: str, track_id: str) -> None:
+        self._source, self._settings, self._token, self._track_id = source, settings, token, track_id
+
+    def run(self, *args: str) -> subprocess.CompletedProcess[str]:
+        command = [sys.executable, "-c", MAIN, *args]
+        env = self._env(free_port())
+        return subprocess.run(command, env=env, capture_output=True, text=True, check=False, cwd=self._source)
+
+    def serving(self) -> "Edits":
+        port = free_port()
+        process = Process(
+            [sys.executable, "-c", MAIN, "serve"],
+            log=self._source / "log",
+            env=self._env(port),
+            cwd=self._source,
+        )
+        return Edits(process, f"http://127.0.0.1:{port}", self._token, self._track_id)
+
+    def _env(self, port: int) -> dict[str, str]:
+        settings = {**self._settings, "PORT": port, "RELAY": "off"}
+        return environment(settings) | {"PYTHONPATH": str(self._source / "src")}
+
+
+class Edits:
+    """One edit after the other, at a process that runs during the block."""
+
+    def __init__(self, process: Process, url: str, token: str, track_id: str) -> None:
+        self._process, self._path = process, f"/tracks/{track_id}"
+        self.http = httpx.Client(base_url=url, headers={"Authorization": f"Bearer {token}"}, timeout=60)
+        self.acknowledged: list[str] = []
+        self.refused: list[httpx.Response] = []
+        self._ended, self._changed = threading.Event(), threading.Condition()
+        self._thread = threading.Thread(target=self._edit)
+
+    def __enter__(self) -> Self:
+        self._process.start(self._ready)
+        self._thread.start()
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self._ended.set()
+        self._thread.join()
+        self._process.stop()
+        self.http.close()
+
+    def until(self, condition: Callable[[], bool]) -> None:
+        with self._changed:
+            assert self._changed.wait_for(condition, timeout=60)
+
+    def _edit(self) -> None:
+        number = 0
+        while not self._ended.wait(0.02):
+            number += 1
+            answer = self.http.patch(self._path, json={"title": f"Title {number}"})
+            with self._changed:
+                if answer.is_success:
+                    self.acknowledged.append(f"Title {number}")
+                else:
+                    self.refused.append(answer)
+                self._changed.notify_all()
+
+    def _ready(self) -> bool:
+        try:
+            return self.http.get("/readyz").is_success
+        except httpx.TransportError:
+            return False
+
+
+@pytest.fixture
+def old(settings: dict[str, object], then: Mapping[str, Any], tmp_path: Path) -> Old:
+    archive = subprocess.run(
+        ["git", "archive", COMMIT, "src", "migrations", "lexicons"],  # noqa: S607
+        cwd=ROOT,
+        capture_output=True,
+        check=True,
+    )
+    source = tmp_path / "old"
+    with tarfile.open(fileobj=io.BytesIO(archive.stdout)) as files:
+        files.extractall(source, filter="data")
+    return Old(source, settings, then["token"], max(then["tracks"], key=int))
+
+
+def rows(url: str) -> dict[str, list[dict[str, Any]]]:
+    with closing(Database(url)) as database, database.read() as connection:
+        queries = {table: text(f"select * from {table} order by 1, 2") for table in KEPT}  # noqa: S608
+        return {
+            table: [dict(row) for row in connection.execute(query).mappings()]
+            for table, query in queries.items()
+        }
+
+
+def without_addresses(track: dict[str, Any]) -> dict[str, Any]:
+    """What does not depend on the port of the service."""
+    return {name: value for name, value in track.items() if not name.endswith("_url")}

@@ -1,0 +1,111 @@
+"""The console in this process: what operators see, and what admins do."""
+
+import re
+from datetime import timedelta
+
+import pytest
+
+from identity.accounts.credentials import CredentialKind, Scope
+from tests.api.conftest import ADMIN
+from tests.api.world import did_of, upload
+from tests.fake_pds.scripted_pds import HOST
+from tests.web.pages import assert_runs_only_our_files
+
+SCREENS = (
+    "/ops",
+    "/ops/failures",
+    "/ops/records",
+    "/ops/hosts",
+    "/ops/lanes",
+    "/ops/audit",
+    "/ops/find?q=take",
+)
+OPERATOR = did_of("operator")
+
+
+@pytest.fixture
+def admin(world, sign_in):
+    with world.database.write() as connection:
+        world.services.accounts.upsert(
+            connection, did=ADMIN, handle="admin.test", pds_url=HOST, display_name="Admin"
+        )
+        issued = world.services.credentials.issue(
+            connection,
+            did=ADMIN,
+            kind=CredentialKind.BROWSER,
+            name="t",
+            scope=Scope.ADMIN,
+            expires_in=timedelta(hours=1),
+        )
+    return sign_in(type("Person", (), {"token": issued.token.get_secret_value()}))
+
+
+@pytest.fixture
+def refused(world, alice, client):
+    """A track whose record the PDS refuses."""
+    world.pds.write_refusals.append((400, "InvalidRecord"))
+    track = upload(client, alice)
+    world.deliver()
+    return track
+
+
+def hidden(page):
+    """The hidden fields of the page's own form: the last one."""
+    form = page.text.rpartition("<form")[2]
+    return dict(re.findall(r'<input type="hidden" name="([^"]+)" value="([^"]*)"', form))
+
+
+@pytest.mark.parametrize("path", SCREENS)
+def test_every_screen_is_for_operators_alone(admin, path):
+    assert_runs_only_our_files(admin.get(path))
+    assert admin.get(path).status_code == 200
+
+
+def test_who_is_no_operator_is_refused(sign_in, alice):
+    mine = sign_in(alice)
+    for path in SCREENS[:-1]:
+        assert mine.get(path).status_code == 403
+
+
+def test_a_cause_is_seen_counted_and_redriven(admin, world, refused):
+    now = admin.get("/ops").text
+    assert "Refused by the PDS" in now
+    page = admin.get("/ops/failures").text
+    (cause,) = re.findall(r'href="(/ops/failures/[0-9a-f]{16})"', page)
+    shown = admin.get(cause)
+    assert "InvalidRecord" in shown.text
+    assert f'href="/ops/tracks/{refused["id"]}"' in shown.text
+    asked = admin.post("/ops/actions", data={"action": "redrive", "cause": cause[-16:], "back": cause})
+    assert "Redrive 1 record?" in asked.text
+    done = admin.post("/ops/actions", data=hidden(asked) | {"reason": "the PDS was mended"})
+    assert "Tried again: 1" in done.text
+    world.deliver()
+    assert "the PDS was mended" in admin.get("/ops/audit").text
+
+
+@pytest.mark.usefixtures("refused")
+def test_what_is_no_longer_as_it_was_counted_is_counted_again(admin):
+    form = {"action": "redrive", "host": HOST, "expected": "7", "reason": "r"}
+    again = admin.post("/ops/actions", data=form)
+    assert "Redrive 1 record?" in again.text
+    assert "not 7 as expected" in again.text
+
+
+def test_a_track_is_taken_down_and_that_is_lifted(admin, alice):
+    track = upload(admin, alice)
+    here = f"/ops/tracks/{track['id']}"
+    asked = admin.post(f"{here}/takedown", data={"lift": "false"})
+    assert "Take down track" in asked.text
+    assert "taken down" in admin.post(f"{here}/takedown", data=hidden(asked) | {"reason": "stolen"}).text
+    asked = admin.post(f"{here}/takedown", data={"lift": "true"})
+    assert (
+        "taken down" not in admin.post(f"{here}/takedown", data=hidden(asked) | {"reason": "not stolen"}).text
+    )
+
+
+@pytest.mark.parametrize("wanted", ["{id}", "#{id}", "First", "alice.test", "{atproto_record_uri}"])
+def test_a_track_is_found_by_whatever_names_it(admin, alice, wanted):
+    track = upload(admin, alice, title="First Take")
+    page = admin.get("/ops/find", params={"q": wanted.format(**track)})
+    assert page.status_code == 200
+    assert "First Take" in page.text
