@@ -60,6 +60,9 @@ def test_a_track_from_the_upload_through_edits_to_its_earlier_audio_and_back(sig
         assert page.url.startswith(here)
         assert_good_in_every_view(page, "studio-track")
 
+        page.set_input_files("input[name=file]", file("b.wav", samples.wav(2)))
+        page.get_by_role("button", name="Replace the audio").click()
+        expect(page.locator("#done")).to_contain_text("The audio is replaced.")
         page.goto(f"{here}/history")
         assert_good_in_every_view(page, "studio-history")
         page.get_by_label("Earlier version").fill("1")
@@ -70,7 +73,7 @@ def test_a_track_from_the_upload_through_edits_to_its_earlier_audio_and_back(sig
         page.goto(f"{here}/versions/1")
         assert page.locator("audio").evaluate(HEARD)
         assert_good_in_every_view(page, "studio-version")
-        for label in ("Album", "Liner notes"):
+        for label in ("Audio", "Album", "Liner notes"):
             page.get_by_label(f"Put back {label}").uncheck()
         page.get_by_role("button", name="Put the ticked fields back").click()
         expect(page.locator("#done")).to_contain_text("Put back. Your PDS has it as it is here.")

@@ -85,7 +85,9 @@ def test_two_versions_are_compared(studio, here):
     assert "Nothing that shows differs" in studio.get(f"{here}/compare?from=2&to=2").text
 
 
-def test_the_page_of_a_version_offers_its_audio_while_it_is_kept(studio, here):
+def test_the_page_of_a_version_plays_its_audio_after_it_was_replaced(studio, here):
+    send(studio, studio.get(here), f"{here}/audio", files={"file": ("b.mp3", samples.mp3(2), "audio/mpeg")})
     page = studio.get(f"{here}/versions/1")
+    assert "This audio was replaced. It is kept until" in page.text
     source = page.text.split("<audio")[1].split('src="')[1].split('"')[0]
-    assert studio.get(source).content == samples.mp3(1)
+    assert studio.get(source, headers={"Accept": "*/*"}).content == samples.mp3(1)

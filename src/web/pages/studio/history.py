@@ -6,7 +6,7 @@ from typing import Any, Final
 from fastapi import APIRouter, Request, Response
 
 from api.requests.path_params import TrackId
-from web.api_client import Api, ApiDep
+from web.api_client import ApiDep
 from web.forms import Form, form_of
 from web.page_route import PageRoute
 from web.pages.studio.track import WAIT_SECONDS, Page, my_track
@@ -48,7 +48,6 @@ async def show_version(track_id: TrackId, version: int, api: ApiDep, render: Ren
         newest=found["to_version"],
         differs=differs,
         puttable={each["field"] for each in found["changes"] if each["kept_because"] is None},
-        can_be_heard=await _can_be_heard(api, then),
         key=token_urlsafe(12),
     )
 
@@ -85,9 +84,3 @@ def _wanted(form: Form) -> dict[str, Any]:
     if "whole" in form:
         return to_version
     return {**to_version, "fields": list(dict.fromkeys(form.all("field")))}
-
-
-async def _can_be_heard(api: Api, then: Any) -> bool:
-    """Whether the bytes of that time are still kept."""
-    answer = await api.send("HEAD", f"/audio/{then['file_id']}.{then['file_type']}")
-    return answer.is_success
