@@ -74,7 +74,7 @@ ROUTERS: Final = tuple(
 
 def create_app(services: Services) -> DocumentedApp:
     """Return the application; nothing connects before the first request."""
-    routers = [*ROUTERS, oauth.standard, *surface.ROUTERS]
+    routers = [*ROUTERS, media.of_tracks, oauth.standard, *surface.ROUTERS]
     if services.metrics is not None:
         routers.append(health.monitoring)
     if services.sign_in is not None:

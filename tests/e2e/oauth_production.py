@@ -153,8 +153,7 @@ def a_person(production):
         signs_in(page, BASE_URL, account)
         expect(page.get_by_text("mastertape").or_(page.get_by_text(TAPE)).first).to_be_visible()
         authorizes(page)
-        page.wait_for_url(f"{BASE_URL}/me")
-        expect(page.locator("body")).to_contain_text(f'"did":"{account.did}"')
+        page.wait_for_url(f"{BASE_URL}/studio")
         (cookie,) = page.context.cookies(BASE_URL)
         assert (cookie["secure"], cookie["httpOnly"], cookie["sameSite"]) == (True, True, "Lax")
 

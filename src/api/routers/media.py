@@ -9,10 +9,12 @@ from aggregates.errors import InvalidFieldError
 from api.json_response import AsciiJsonResponse
 from api.openapi import errors
 from api.pipeline.media_request import ForMedia
+from api.requests.known_names import StrictRoute
 from api.requests.path_params import TrackId
 from storage.artwork import RENDITION_SIZES
 
 router = APIRouter(tags=["media"])
+of_tracks = APIRouter(tags=["media"], route_class=StrictRoute)
 
 Cid = Annotated[str, Path(description="the CID of the bytes")]
 Size = Annotated[
@@ -56,8 +58,8 @@ async def artwork(cid: Cid, request: ForMedia, size: Size = None) -> Response:
     return await request.show(cid, _checked(size))
 
 
-@router.head("/tracks/{track_id}/artwork", include_in_schema=False)
-@router.get("/tracks/{track_id}/artwork", responses=errors(400, 404, 416, 422, 503), response_class=Response)
+@of_tracks.head("/tracks/{track_id}/artwork", include_in_schema=False)
+@of_tracks.get("/tracks/{track_id}/artwork", responses=errors(400, 404, 416, 422, 503), response_class=Response)
 async def artwork_of_track(track_id: TrackId, request: ForMedia, size: Size = None) -> Response:
     """Read the cover that the track has now. One that its record names at another host comes from here, once it was fetched."""
     return await request.show_of_track(track_id, _checked(size))
@@ -70,7 +72,7 @@ class WaveformBody(BaseModel):
     duration: float
 
 
-@router.get(
+@of_tracks.get(
     "/tracks/{track_id}/waveform", response_model=WaveformBody, responses=errors(401, 402, 404, 422, 503)
 )
 async def waveform(track_id: TrackId, request: ForMedia) -> Response:

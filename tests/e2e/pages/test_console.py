@@ -66,7 +66,7 @@ def test_an_outage_is_seen_understood_redriven_and_drained(
             page.get_by_role("button", name="Resume the host").click()
             page.get_by_label("Why").fill("the PDS is back")
             page.get_by_role("button", name="Resume").click()
-            expect(page.get_by_text("what waits is sent at once")).to_be_visible()
+            expect(page.get_by_role("heading", name="Resumed: 0")).to_be_visible()
             eventually(lambda: is_well(page, service), seconds=60)
             page.get_by_role("link", name="Audit", exact=True).click()
             expect(page.get_by_text("the PDS is back")).to_be_visible()
