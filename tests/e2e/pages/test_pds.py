@@ -47,4 +47,9 @@ def test_an_artist_takes_over_compares_copies_and_leaves(*, page, service, pds, 
         page.get_by_label("Type your handle").fill(pds_account.handle)
         with page.expect_navigation():  # going elsewhere before would cancel the request
             page.get_by_role("button", name="Leave, and remove my records").click()
-        eventually(lambda: page.goto(f"{service.url}/studio/pds") and "/auth/login" in page.url)
+        again = "fetch('/me', {method: 'DELETE'}).then(answer => answer.status)"
+        eventually(
+            lambda: page.evaluate(again) == 401
+        )  # a repeated request goes on at once with what is left
+        page.goto(f"{service.url}/studio/pds")
+        assert "/auth/login" in page.url

@@ -1,5 +1,7 @@
 """The studio in Chromium, on the real service and a real PDS."""
 
+from contextlib import closing
+
 import pytest
 from playwright.sync_api import expect
 
@@ -22,7 +24,9 @@ def signed_in(page, service, pds, pds_account):
     signs_in(page, service.url, pds_account)
     authorizes(page)
     page.wait_for_url(f"{service.url}/studio")
-    return page, Artist(service, pds, pds_account)
+    artist = Artist(service, pds, pds_account)
+    with closing(artist.client.http):
+        yield page, artist
 
 
 def edits_elsewhere(artist, **fields):

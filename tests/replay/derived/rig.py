@@ -39,6 +39,9 @@ def has_cover(rig: AdoptRig, source: str) -> bool:
 def jobs_of(rig: AdoptRig) -> dict[str, Any]:
     """The states of the jobs, by source."""
     with rig.database.read() as connection:
-        return {row.source: row.state for row in connection.execute(
+        return {
+            row.source: row.state
+            for row in connection.execute(
                 derived_job.select().where(derived_job.c.kind != DerivedKind.WAVEFORM)
-            )}
+            )
+        }
