@@ -59,7 +59,9 @@ async def artwork(cid: Cid, request: ForMedia, size: Size = None) -> Response:
 
 
 @of_tracks.head("/tracks/{track_id}/artwork", include_in_schema=False)
-@of_tracks.get("/tracks/{track_id}/artwork", responses=errors(400, 404, 416, 422, 503), response_class=Response)
+@of_tracks.get(
+    "/tracks/{track_id}/artwork", responses=errors(400, 404, 416, 422, 503), response_class=Response
+)
 async def artwork_of_track(track_id: TrackId, request: ForMedia, size: Size = None) -> Response:
     """Read the cover that the track has now. One that its record names at another host comes from here, once it was fetched."""
     return await request.show_of_track(track_id, _checked(size))
