@@ -2,6 +2,7 @@
 
 from dataclasses import replace
 
+from eventstore.event_log import EventLog
 from projections.rebuild.rebuild import rebuild
 from service.cli.output import progress_bar
 from service.config.settings import Settings
@@ -25,7 +26,15 @@ def prepare(settings: Settings, inherited: Inherited | None = None, *, relay: bo
         inherited = replace(inherited, metrics=metrics_listener(settings.metrics))
     with freeze_startup_objects():
         container = build(settings, inherited, tracer_of_environment())
-    log = container.log
+    try:
+        _make_ready(container.log, settings, relay=relay)
+    except Exception:
+        container.log.close()
+        raise
+    return container
+
+
+def _make_ready(log: EventLog, settings: Settings, *, relay: bool) -> None:
     if not log.database.is_sqlite:
         if relay:
             log.database.require_direct()
@@ -37,4 +46,3 @@ def prepare(settings: Settings, inherited: Inherited | None = None, *, relay: bo
                 rebuild(log, stale, progress=progress)
     require_keys(log, settings)
     detect_restore(log, settings)
-    return container
