@@ -11,8 +11,6 @@ VENDOR = Path(static_files.__file__).parent / "static" / "vendor"
 FILES = {
     "htmx.min.js": "htmx.org/dist/htmx.min.js",
     "htmx.LICENSE": "htmx.org/LICENSE",
-    "htmx-ext-sse.min.js": "htmx-ext-sse/dist/sse.min.js",
-    "htmx-ext-sse.LICENSE": "htmx-ext-sse/LICENSE",
 }
 
 
