@@ -1,7 +1,6 @@
 """Shows errors of the API to browsers as pages that look like the rest."""
 
-import json
-from collections.abc import Mapping
+from functools import partial
 from http import HTTPStatus
 from typing import Any, Final
 from urllib.parse import urlencode
@@ -9,8 +8,9 @@ from urllib.parse import urlencode
 from fastapi import Request, Response
 from fastapi.responses import RedirectResponse
 from starlette.datastructures import MutableHeaders
-from starlette.types import ASGIApp, Message, Receive, Scope, Send
+from starlette.types import ASGIApp, Receive, Scope, Send
 
+from api.middleware.error_rewriting import ErrorRewriting
 from api.middleware.plyr_paths import is_plyr
 from api.routers.oauth import LOGIN_PATH
 from api.services import Services
@@ -53,45 +53,19 @@ class ErrorPages:
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         if scope["type"] == "http" and accepts_html(scope) and not is_plyr(scope["path"]):
-            send = _Rewriting(Request(scope), send, self._services)
+            send = ErrorRewriting(send, partial(self._rewritten, Request(scope)))
         await self._app(scope, receive, send)
 
-
-class _Rewriting:
-    """Sends a response on; of an error in JSON, a page with its message."""
-
-    def __init__(self, request: Request, send: Send, services: Services) -> None:
-        self._request = request
-        self._send = send
-        self._services = services
-        self._start: Message | None = None
-        self._content = b""
-
-    async def __call__(self, message: Message) -> None:
-        if message["type"] == "http.response.start" and _is_error(message):
-            self._start = message
-        elif self._start is None:
-            await self._send(message)
-        else:
-            self._content += message.get("body", b"")
-            if not message.get("more_body", False):
-                await self._send_page(self._start, json.loads(self._content)["detail"])
-
-    async def _send_page(self, start: Message, detail: dict[str, Any]) -> None:
-        headers = MutableHeaders(scope=start)
-        page = await self._page(start["status"], detail, headers)
-        headers.update(page_headers(self._services))
-        headers.update({"Content-Type": page.headers["content-type"], "Content-Length": str(len(page.body))})
-        await self._send(start)
-        await self._send({"type": "http.response.body", "body": bytes(page.body)})
-
-    async def _page(self, status: int, detail: dict[str, Any], headers: Mapping[str, str]) -> Response:
+    async def _rewritten(
+        self, request: Request, status: int, headers: MutableHeaders, body: dict[str, Any]
+    ) -> bytes:
+        detail = body["detail"]
         is_ours = status >= HTTPStatus.INTERNAL_SERVER_ERROR
-        return rendered(
+        page = rendered(
             "error.html",
             self._services,
             status,
-            viewer=Viewer(None) if is_ours else await viewer_in_cookie(self._request, self._services),
+            viewer=Viewer(None) if is_ours else await viewer_in_cookie(request, self._services),
             title=TITLES.get(status, OTHERWISE),
             message=_words(detail),
             number=status,
@@ -99,6 +73,8 @@ class _Rewriting:
             retry_after=headers.get("retry-after"),
             request_id=headers.get("x-request-id") if is_ours else None,
         )
+        headers.update({**page_headers(self._services), "Content-Type": page.headers["content-type"]})
+        return bytes(page.body)
 
 
 def _words(detail: dict[str, Any]) -> str:
@@ -125,8 +101,3 @@ def sign_in_address(request: Request) -> str:
     """Return the address of the sign-in that comes back to this page."""
     here = request.url.path + (f"?{request.url.query}" if request.url.query else "")
     return f"{LOGIN_PATH}?{urlencode({'return_to': here})}"
-
-
-def _is_error(start: Message) -> bool:
-    is_json = MutableHeaders(scope=start).get("content-type") == "application/json"
-    return start["status"] >= HTTPStatus.BAD_REQUEST and is_json

@@ -1,12 +1,12 @@
 """The shape of errors under `/plyr`: `detail` is a text, which the peer's clients show or compare; `error` is our code."""
 
 import json
-from http import HTTPStatus
 from typing import Any, Final
 
 from starlette.datastructures import MutableHeaders
-from starlette.types import ASGIApp, Message, Receive, Scope, Send
+from starlette.types import ASGIApp, Receive, Scope, Send
 
+from api.middleware.error_rewriting import ErrorRewriting
 from api.middleware.plyr_paths import is_plyr
 
 WORDS: Final = {
@@ -31,33 +31,12 @@ class PlyrErrors:
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         if scope["type"] == "http" and is_plyr(scope["path"]):
-            send = _Rewriting(send)
+            send = ErrorRewriting(send, _rewritten)
         await self._app(scope, receive, send)
 
 
-class _Rewriting:
-    """Sends a response on; of an error, once its body is complete."""
-
-    def __init__(self, send: Send) -> None:
-        self._send = send
-        self._start: Message | None = None
-        self._body = b""
-
-    async def __call__(self, message: Message) -> None:
-        if message["type"] == "http.response.start" and _is_error(message):
-            self._start = message
-        elif self._start is None:
-            await self._send(message)
-        else:
-            self._body += message.get("body", b"")
-            if not message.get("more_body", False):
-                await self._send_rewritten(self._start)
-
-    async def _send_rewritten(self, start: Message) -> None:
-        body = json.dumps(as_peer_words(json.loads(self._body)), separators=(",", ":")).encode()
-        MutableHeaders(scope=start)["Content-Length"] = str(len(body))
-        await self._send(start)
-        await self._send({"type": "http.response.body", "body": body})
+async def _rewritten(_status: int, _headers: MutableHeaders, body: dict[str, Any]) -> bytes:
+    return json.dumps(as_peer_words(body), separators=(",", ":")).encode()
 
 
 def as_peer_words(body: dict[str, Any]) -> dict[str, Any]:
@@ -65,8 +44,3 @@ def as_peer_words(body: dict[str, Any]) -> dict[str, Any]:
     detail = body["detail"]
     code = detail["error"]
     return {"detail": detail if code in AS_OBJECT else WORDS.get(code, detail["message"]), "error": code}
-
-
-def _is_error(start: Message) -> bool:
-    is_json = MutableHeaders(scope=start).get("content-type") == "application/json"
-    return start["status"] >= HTTPStatus.BAD_REQUEST and is_json
