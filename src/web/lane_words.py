@@ -4,6 +4,8 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any, Final
 
+from api.responses.states import LaneState, MirrorReason
+
 
 @dataclass(frozen=True)
 class LaneWords:
@@ -22,52 +24,56 @@ WORKS: Final = LaneWords(
 AT_WORK: Final = LaneWords(
     "wait", "Changes are on their way to your PDS.", "They are sent in the order of your tracks."
 )
-AWAY: Final = LaneWords(
-    "wait",
-    "Your PDS does not answer.",
-    "Nothing is lost: what waits is kept here, and is sent as soon as your PDS answers again.",
-)
 BY_REASON: Final[Mapping[str, LaneWords]] = {
-    "auth_required": LaneWords(
+    LaneState.AUTH_REQUIRED: LaneWords(
         "bad",
         "You have to sign in again.",
         "Your PDS no longer accepts the login of mastertape. What you change is kept here, and is sent when you have signed in.",
         signs_in=True,
     ),
-    "account_inactive": LaneWords(
+    LaneState.INACTIVE: LaneWords(
         "bad",
         "Your account is not active at your PDS.",
         "It is deactivated, suspended or taken down there. Reactivate it at your PDS; mastertape looks every now and then.",
     ),
-    "identity_stale": LaneWords(
+    LaneState.STALE: LaneWords(
         "wait",
         "Your PDS does not know your account.",
         "If you have moved to another PDS, sign in again. mastertape looks where your account is.",
         signs_in=True,
     ),
-    "gone": LaneWords(
+    LaneState.GONE: LaneWords(
         "bad",
         "Your account has not been found for days.",
         "No directory knows it. If it exists, sign in again.",
         signs_in=True,
     ),
-    "paused": LaneWords(
+    MirrorReason.PAUSED: LaneWords(
         "wait",
         "Deliveries to your PDS are paused.",
         "The operator of this service has paused them. What you change is kept here, and is sent afterwards.",
     ),
-    "restored": LaneWords(
+    MirrorReason.RESTORED: LaneWords(
         "wait",
         "Your records are compared first.",
         "The database of this service was restored from a backup. Before anything is written, your PDS is compared with the log.",
     ),
+    MirrorReason.PDS_AWAY: LaneWords(
+        "wait",
+        "Your PDS does not answer.",
+        "Nothing is lost: what waits is kept here, and is sent as soon as your PDS answers again.",
+    ),
+    MirrorReason.BACKOFF: LaneWords(
+        "wait",
+        "Your PDS did not take the last change.",
+        "Nothing is lost: what waits is kept here, and is sent again by itself.",
+    ),
 }
+"""By the `reason` of a lane: each of its states but `ready`."""
 
 
 def lane_words(lane: Mapping[str, Any]) -> LaneWords:
     """Return the words for the answer of `GET /me/mirror`."""
-    if lane["reason"] in BY_REASON:
+    if lane["reason"] is not None:
         return BY_REASON[lane["reason"]]
-    if lane["reason"] is not None or lane["failures"]:
-        return AWAY
     return AT_WORK if any(lane["waiting"].values()) else WORKS

@@ -35,6 +35,17 @@ def test_the_page_says_whether_records_reach_the_pds(mine, world, alice):
     assert "Your records reach your PDS." in mine.get(HERE).text
 
 
+def test_the_page_says_since_when_the_pds_does_not_answer(mine, world, alice):
+    assert "Failing since" not in mine.get(HERE).text
+    upload(mine, alice)
+    world.pds.write_refusals = [(502, "")] * 9
+    world.deliver()
+    page = mine.get(HERE).text
+    assert "Your PDS does not answer." in page
+    assert "Failing since</dt><dd><time" in page
+    assert "Your PDS does not answer." in mine.get("/studio").text
+
+
 def test_a_token_is_shown_once_and_can_be_ended(mine):
     form = {"key": key_of(mine.get(HERE)), "name": "my script", "scope": "read", "expires_in_days": "7"}
     token = re.search(r"<code>([^<]+)</code>", mine.post(f"{HERE}/tokens", data=form).text).group(1)

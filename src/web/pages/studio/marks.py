@@ -1,4 +1,4 @@
-"""The one quiet mark of each track, and the reason for it in plain words: the only place that maps states to words."""
+"""The one quiet mark of each track for its artist, and the reason for it in plain words; a lane's are in `web.lane_words`."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass

@@ -10,9 +10,10 @@ from fastapi import APIRouter, Query, Request, Response
 from fastapi.responses import RedirectResponse
 from pydantic import BaseModel
 
-from api.responses.states import AudioCopyState, MirrorState
+from api.responses.states import AudioCopyState
 from web.api_client import ApiDep, RefusedError
 from web.forms import form_of
+from web.lane_words import lane_words
 from web.page_route import PageRoute
 from web.pages.studio.marks import LABELS, Mark, Shown, count_by_mark, shown, states_of
 from web.rendering import RenderDep
@@ -73,7 +74,7 @@ async def show_my_tracks(api: ApiDep, render: RenderDep, wanted: Annotated[Listi
         filters=FILTERS,
         mark=mark,
         q=q,
-        lane=shown({"state": MirrorState.PARKED, "reason": lane["reason"]}) if lane["reason"] else None,
+        lane=lane_words(lane) if lane["reason"] else None,
         here="?" + urlencode({"mark": mark, "q": q}),
     )
 
