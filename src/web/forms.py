@@ -1,5 +1,6 @@
 """Reads the forms of pages; what they say is checked by the API, to which they go on as JSON."""
 
+import re
 from typing import Final
 from urllib.parse import parse_qsl
 
@@ -9,6 +10,7 @@ from api.errors import BodyTooLargeError, UnparsableError
 
 MAX_FORM_BYTES: Final = 256 * 1024
 MAX_FIELDS: Final = 1000
+NUMBER: Final = re.compile(r"[0-9]{1,18}")
 
 
 class Form(dict[str, str]):
@@ -21,6 +23,11 @@ class Form(dict[str, str]):
     def all(self, name: str) -> list[str]:
         """Return the values of every field with this name."""
         return [value for each, value in self._pairs if each == name]
+
+    def number(self, name: str) -> int | None:
+        """Return a field as a whole number; None where it is none."""
+        text = self.get(name, "")
+        return int(text) if NUMBER.fullmatch(text) else None
 
 
 async def form_of(request: Request) -> Form:

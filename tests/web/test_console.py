@@ -91,6 +91,13 @@ def test_what_is_no_longer_as_it_was_counted_is_counted_again(admin):
     assert "not 7 as expected" in again.text
 
 
+@pytest.mark.usefixtures("refused")
+@pytest.mark.parametrize("expected", ["", "many", "9" * 5000])
+def test_a_count_that_is_no_number_is_counted_first(admin, expected):
+    form = {"action": "redrive", "host": HOST, "expected": expected, "reason": "r"}
+    assert "Redrive 1 record?" in admin.post("/ops/actions", data=form).text
+
+
 def test_a_track_is_taken_down_and_that_is_lifted(admin, alice):
     track = upload(admin, alice)
     here = f"/ops/tracks/{track['id']}"

@@ -120,6 +120,10 @@ def test_another_artist_sees_neither_the_page_nor_what_is_on_it(sign_in, bob, he
     assert "Recorded" not in page.text
 
 
+def test_an_action_that_is_none_is_not_found(studio, here):
+    assert studio.post(f"{here}/do/nothing").status_code == 404
+
+
 def test_a_form_of_another_site_changes_nothing(world, studio, here, track):
     page = studio.get(here)
     for origin in ("https://elsewhere.example", "null"):

@@ -32,9 +32,10 @@ async def act(request: Request, api: ApiDep, render: RenderDep) -> Response:
     fields: dict[str, Any] = {name: form[name] for name in SELECTOR if form.get(name)}
     fields["action"] = action
     route = ROUTES.get(action, "/ops/lanes")
-    if "expected" not in form:
+    expected = form.number("expected")
+    if expected is None:
         return await _ask(api, render, route=route, fields=fields, back=_back(form))
-    fields |= {"expected": int(form["expected"]), "reason": form.get("reason", "")}
+    fields |= {"expected": expected, "reason": form.get("reason", "")}
     answer = await api.send("POST", route, fields, key=form.get("key"))
     if answer.status == HTTPStatus.CONFLICT:
         changed: str = answer.problem["message"]

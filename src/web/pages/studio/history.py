@@ -79,8 +79,7 @@ async def put_back(track_id: TrackId, request: Request, api: ApiDep, page: Page)
 
 
 def _wanted(form: Form) -> dict[str, Any]:
-    text = form.get("to_version", "")
-    to_version = {"to_version": int(text) if text.isdecimal() else text}
+    to_version = {"to_version": form.number("to_version")}
     if "whole" in form:
         return to_version
     return {**to_version, "fields": list(dict.fromkeys(form.all("field")))}

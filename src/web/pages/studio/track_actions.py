@@ -1,8 +1,9 @@
 """What a person does with a track beside editing its fields: audio, cover, deletion, delivery."""
 
+from http import HTTPStatus
 from typing import Final
 
-from fastapi import APIRouter, Request, Response
+from fastapi import APIRouter, HTTPException, Request, Response
 
 from api.requests.path_params import TrackId
 from web.api_client import ApiDep
@@ -51,6 +52,8 @@ async def remove_cover(track_id: TrackId, request: Request, api: ApiDep, page: P
 @router.post("/studio/tracks/{track_id}/do/{action}")
 async def act(track_id: TrackId, action: str, request: Request, api: ApiDep, page: Page) -> Response:
     """Do one of ACTIONS."""
+    if action not in ACTIONS:
+        raise HTTPException(HTTPStatus.NOT_FOUND)
     form = await form_of(request)
     method, path, done = ACTIONS[action]
     answer = await api.send(
