@@ -2,6 +2,7 @@
 
 import asyncio
 import re
+from http import HTTPStatus
 from typing import Final
 
 from fastapi import APIRouter, Depends, Response
@@ -14,7 +15,6 @@ from web.rendering import RenderDep
 
 router = APIRouter(route_class=PageRoute, include_in_schema=False, dependencies=[Depends(operator)])
 
-SEE_OTHER: Final = 303
 TRACK_ID: Final = re.compile(r"#?([0-9]{1,18})")
 RECORD: Final = re.compile(r"at://(did:[a-z]+:[^/]+)/[^/]+/([^/]+)")
 LATEST: Final = 20
@@ -25,15 +25,15 @@ async def find(api: ApiDep, render: RenderDep, q: str = "") -> Response:
     """Find a track by its number or title, a record by its URI, an account by handle or DID."""
     q = q.strip()
     if (number := TRACK_ID.fullmatch(q)) is not None:
-        return RedirectResponse(f"/ops/tracks/{number[1]}", SEE_OTHER)
+        return RedirectResponse(f"/ops/tracks/{number[1]}", HTTPStatus.SEE_OTHER)
     if (record := RECORD.fullmatch(q)) is not None:
         tracks = (await api.read("/tracks", artist=record[1], limit=100))["items"]
         for track in tracks:
             if track["atproto_record_uri"] == q:
-                return RedirectResponse(f"/ops/tracks/{track['id']}", SEE_OTHER)
-        return RedirectResponse(f"/ops/accounts/{record[1]}", SEE_OTHER)
+                return RedirectResponse(f"/ops/tracks/{track['id']}", HTTPStatus.SEE_OTHER)
+        return RedirectResponse(f"/ops/accounts/{record[1]}", HTTPStatus.SEE_OTHER)
     if q.startswith("did:"):
-        return RedirectResponse(f"/ops/accounts/{q}", SEE_OTHER)
+        return RedirectResponse(f"/ops/accounts/{q}", HTTPStatus.SEE_OTHER)
     by_handle = (await api.read("/tracks", artist=q.removeprefix("@")))["items"] if "." in q else []
     by_title = (await api.read("/tracks", q=q))["items"] if q else []
     seen = {track["id"]: track for track in (*by_handle, *by_title)}
