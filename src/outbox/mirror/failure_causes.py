@@ -69,6 +69,11 @@ def hour_of(time: datetime) -> datetime:
     return time.replace(minute=0, second=0, microsecond=0)
 
 
+def first_hour(now: datetime) -> datetime:
+    """Return the beginning of the first of the HOURS_OF_TREND hours, of which the current one is the last."""
+    return hour_of(now) - (HOURS_OF_TREND - 1) * HOUR
+
+
 def count_failure(database: Database, host: str, verdict: Verdict, *, did: str, track_id: int) -> None:
     """Count a failure in a transaction of its own, since all accounts of a host share the row.
 
@@ -102,8 +107,8 @@ def _count(connection: Connection, found: Cause, now: datetime, sample: Mapping[
         index_elements=["cause", "hour"], set_={"failures": hour.failures + 1}
     )
     if connection.scalar(counted.returning(hour.failures)) == 1:
-        old = hour_of(now) - HOURS_OF_TREND * HOUR
-        connection.execute(delete(failure_hour).where(hour.cause == found.id, hour.hour <= old))
+        is_old = hour.hour < first_hour(now)
+        connection.execute(delete(failure_hour).where(hour.cause == found.id, is_old))
 
 
 def _keep_newest(connection: Connection, host: str) -> None:
@@ -120,7 +125,7 @@ def prune_causes(database: Database) -> int:
     """Delete the causes that were not met for CAUSE_TTL, and the hours before the last day; returns how many causes."""
     with database.write() as connection:
         now = database.now(connection)
-        connection.execute(delete(failure_hour).where(hour.hour <= hour_of(now) - HOURS_OF_TREND * HOUR))
+        connection.execute(delete(failure_hour).where(hour.hour < first_hour(now)))
         return connection.execute(delete(failure_cause).where(cause.last_seen_at <= now - CAUSE_TTL)).rowcount
 
 

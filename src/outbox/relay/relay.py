@@ -49,7 +49,7 @@ MIN_POLL_SECONDS: Final = 0.01
 MIN_LANE_INTERVAL_SECONDS: Final = 0.1
 """The shortest time between two claims of one lane, so that edits in quick succession arrive as one write."""
 EARLY_RELEASE_SECONDS: Final = 2.0
-"""The shortest time between two looks for leases of processes that have ended."""
+"""The shortest time between two searches for leases of processes that have ended."""
 MAX_ERROR_PAUSE_SECONDS: Final = 5.0
 OUTDATED_LOG_SECONDS: Final = 60.0
 """The time between two log lines that this process is outdated."""

@@ -1,4 +1,7 @@
-"""Counts attempts by the hour from their ids, which grow with time: no row of them is read but at the bounds."""
+"""Counts attempts and failures by the hour.
+
+The ids of attempts grow with time: a binary search finds the first of each hour, and the difference of two is their number.
+"""
 
 from collections.abc import Sequence
 from datetime import datetime
@@ -6,7 +9,7 @@ from typing import Final
 
 from sqlalchemy import Connection, func, select
 
-from outbox.mirror.failure_causes import HOUR, HOURS_OF_TREND, hour_of
+from outbox.mirror.failure_causes import HOUR, HOURS_OF_TREND, first_hour
 from outbox.mirror.tables import delivery_attempt, failure_hour
 
 attempt: Final = delivery_attempt.c
@@ -15,11 +18,12 @@ attempt: Final = delivery_attempt.c
 def attempts_by_hour(connection: Connection, now: datetime) -> list[int]:
     """Return how many attempts began in each hour of the last day, the current hour last.
 
-    Ids that were given and not used count too, which are few.
+    It is a close estimate: an id that the database gave and no row kept counts too, and of transactions side by side the one
+    that began first may have the greater id.
     """
     newest = connection.scalar(select(func.max(attempt.id))) or 0
-    oldest = connection.scalar(select(func.min(attempt.id))) or 0
-    first = hour_of(now) - (HOURS_OF_TREND - 1) * HOUR
+    oldest = connection.scalar(select(func.min(attempt.id))) or newest + 1
+    first = first_hour(now)
     bounds: list[int] = []
     for number in range(HOURS_OF_TREND):
         oldest = _first_since(connection, first + number * HOUR, oldest, newest)
@@ -29,7 +33,7 @@ def attempts_by_hour(connection: Connection, now: datetime) -> list[int]:
 
 def failures_by_hour(connection: Connection, now: datetime) -> Sequence[int]:
     """Return how many requests failed in each hour of the last day, the current hour last."""
-    first = hour_of(now) - (HOURS_OF_TREND - 1) * HOUR
+    first = first_hour(now)
     counted = [0] * HOURS_OF_TREND
     rows = connection.execute(
         select(failure_hour.c.hour, func.sum(failure_hour.c.failures))

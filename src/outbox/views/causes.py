@@ -8,7 +8,7 @@ from typing import Any, Final
 
 from sqlalchemy import Connection, and_, func, or_, select
 
-from outbox.mirror.failure_causes import HOUR, HOURS_OF_TREND, hour_of
+from outbox.mirror.failure_causes import HOUR, HOURS_OF_TREND, first_hour
 from outbox.mirror.tables import failure_cause, failure_hour, mirror_target
 from outbox.views.failures import CAUSE, RETRIABLE
 from outbox.views.status import TARGETS_AT_WORK
@@ -65,7 +65,7 @@ def _records(connection: Connection, ids: Iterable[str]) -> Mapping[str, int]:
 
 
 def _trends(connection: Connection, ids: Iterable[str], now: datetime) -> Mapping[str, list[int]]:
-    first = hour_of(now) - (HOURS_OF_TREND - 1) * HOUR
+    first = first_hour(now)
     found: dict[str, list[int]] = defaultdict(lambda: [0] * HOURS_OF_TREND)
     rows = connection.execute(
         select(failure_hour).where(hour.cause.in_(list(ids)), hour.hour >= first, hour.hour <= now)

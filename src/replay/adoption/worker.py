@@ -22,15 +22,12 @@ from replay.adoption.jobs import AdoptionJob
 from replay.adoption.progress import Progress
 from replay.errors import PdsTroubleError, TooManyProblemsError
 from replay.reconcile.verify import Repo
+from replay.worker_loop import WorkerLoop, claimed_by
 from storage.errors import StorageError
 
 MAX_CONCURRENT_ADOPTIONS: Final = 4
 MAX_CONCURRENT_ADOPTIONS_OF_HOST: Final = 2
 """A slow PDS leaves room for the accounts of others."""
-POLL_SECONDS: Final = 15.0
-"""At the longest: a request in this process wakes the worker, one in another process may not."""
-DEBOUNCE_SECONDS: Final = 0.5
-"""One poll for all that was committed meanwhile: every edit wakes the worker, and hardly any requests an adoption."""
 HEARTBEAT_SECONDS: Final = 1.0
 
 logger: Final = logging.getLogger("mastertape.replay")
@@ -58,31 +55,21 @@ class AdoptionWorker:
         self._threads = threads
         self._owner = owner
         self._lease = lease
-        self._woken = asyncio.Event()
-        self._loop: asyncio.AbstractEventLoop | None = None
-        self._running: dict[asyncio.Task[bool], str] = {}
-        """By task, the PDS of its account."""
+        self._loop: Final = WorkerLoop[str](
+            self._start_due,
+            logger=logger,
+            claim_failed="adoption_claim_failed",
+            not_settled="adoption_not_settled",
+        )
+        """Of each adoption that runs, the PDS of its account."""
 
     def wake(self) -> None:
         """Poll for work at once; callable from any thread."""
-        if self._loop is not None and not self._loop.is_closed():
-            self._loop.call_soon_threadsafe(self._woken.set)
+        self._loop.wake()
 
     async def run(self) -> None:
         """Work until cancelled; adoptions that are running then are released, so that another process continues them."""
-        self._loop = asyncio.get_running_loop()
-        try:
-            while True:
-                self._woken.clear()
-                try:
-                    await self._start_due()
-                except Exception:
-                    logger.exception("adoption_claim_failed")  # the next poll tries again
-                await self._until_woken()
-        finally:
-            for task in self._running:
-                task.cancel()
-            await asyncio.gather(*self._running, return_exceptions=True)
+        await self._loop.run()
 
     async def run_one(self, did: str, report: Report) -> bool:
         """Run the account's adoption now, all of its turns; False when another process runs it."""
@@ -98,50 +85,29 @@ class AdoptionWorker:
         return await self._adoption.preview(Repo(did, await self._host_of(did)))
 
     async def _start_due(self) -> None:
-        while len(self._running) < MAX_CONCURRENT_ADOPTIONS:
+        while len(self._loop.running) < MAX_CONCURRENT_ADOPTIONS:
             claimed = await self._claim()
             if claimed is None:
                 return
-            task = asyncio.create_task(self._run_claimed(claimed, lambda _progress: None))
-            self._running[task] = claimed.host
-            task.add_done_callback(self._ended)
+            self._loop.start(self._run_claimed(claimed, lambda _progress: None), claimed.host)
 
     async def _claim(self, did: str | None = None) -> AdoptionJob | None:
-        """Claim a job. A thread cannot be cancelled: a cancellation waits for it, and releases what it has claimed."""
-        claiming = asyncio.create_task(
-            self._threads.run(
-                adoptions.claim,
-                self._database,
-                owner=self._owner,
-                lease=self._lease,
-                did=did,
-                except_hosts=self._busy_hosts(),
-            )
+        claim = self._threads.run(
+            adoptions.claim,
+            self._database,
+            owner=self._owner,
+            lease=self._lease,
+            did=did,
+            except_hosts=self._busy_hosts(),
         )
-        try:
-            return await asyncio.shield(claiming)
-        except asyncio.CancelledError:
-            if (claimed := await claiming) is not None:
-                await self._threads.run(adoptions.release, self._database, claimed, claimed.progress)
-            raise
+        return await claimed_by(claim, self._release)
+
+    async def _release(self, claimed: AdoptionJob) -> None:
+        await self._threads.run(adoptions.release, self._database, claimed, claimed.progress)
 
     def _busy_hosts(self) -> set[str]:
-        counts = Counter(host for host in self._running.values() if host)
+        counts = Counter(host for host in self._loop.running.values() if host)
         return {host for host, count in counts.items() if count >= MAX_CONCURRENT_ADOPTIONS_OF_HOST}
-
-    def _ended(self, task: asyncio.Task[bool]) -> None:
-        del self._running[task]
-        self._woken.set()
-        if not task.cancelled() and task.exception() is not None:
-            logger.error("adoption_not_settled", exc_info=task.exception())
-
-    async def _until_woken(self) -> None:
-        try:
-            async with asyncio.timeout(POLL_SECONDS):
-                await self._woken.wait()
-                await asyncio.sleep(DEBOUNCE_SECONDS)
-        except TimeoutError:
-            pass
 
     async def _run_claimed(self, claimed: AdoptionJob, report: Report) -> bool:
         """Run a turn of it, record how that ended, and return whether there is another; a lost lease is another worker's to record."""
@@ -156,7 +122,7 @@ class AdoptionWorker:
         except asyncio.CancelledError:
             work.cancel()
             await asyncio.gather(work, return_exceptions=True)
-            await self._threads.run(adoptions.release, self._database, claimed, progress)
+            await self._release(claimed)
             if _is_cancelled():
                 raise
         except LeaseLostError:

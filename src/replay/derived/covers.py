@@ -2,7 +2,7 @@
 
 import asyncio
 from collections.abc import Callable, Mapping
-from typing import Final, ParamSpec
+from typing import Final
 
 import httpx
 
@@ -16,8 +16,6 @@ from storage.derived.renditions import keep_renditions
 from storage.errors import RefusedMediaError
 from storage.media import Media
 from storage.upload import Staged
-
-P = ParamSpec("P")
 
 COVER_TIMEOUT_SECONDS: Final = 60.0
 """For an image elsewhere, whatever its host does."""
@@ -44,7 +42,7 @@ class Covers:
 
     async def make_renditions(self, cid: str) -> None:
         """Make those of a stored cover; raises CannotBeMadeError, or StorageError where another attempt may help."""
-        renditions = await self._decoded(self._read, cid)
+        renditions = await self._decoded(lambda: self._read(cid))
         await self._keep(cid, renditions)
 
     async def fetch(self, url: str) -> None:
@@ -69,11 +67,9 @@ class Covers:
     def _read(self, cid: str) -> Mapping[int, bytes]:
         return read_renditions(b"".join(self._storage.read(cid)))
 
-    async def _decoded(
-        self, work: Callable[P, Mapping[int, bytes]], *args: P.args, **kwargs: P.kwargs
-    ) -> Mapping[int, bytes]:
+    async def _decoded(self, work: Callable[[], Mapping[int, bytes]]) -> Mapping[int, bytes]:
         try:
-            return await in_time(self._threads, MAX_BYTES, work, *args, **kwargs)
+            return await in_time(self._threads, MAX_BYTES, work)
         except RefusedMediaError as error:
             raise CannotBeMadeError(str(error)) from None
 

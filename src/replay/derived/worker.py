@@ -1,8 +1,8 @@
-"""Makes what is derived from media, in any number of processes: each kind in its own slots, the longest wait first.
+"""The worker that makes renditions and waveforms, in any number of processes: each kind in its own slots, the longest wait first.
 
-1. Request what the tracks that changed last lack.
-2. Claim what is due, as long as its kind has a free slot.
-3. Make it; finish, fail or retry its job.
+1. Request the renditions and waveforms that the tracks that changed last do not have.
+2. Claim the jobs that are due, as long as their kind has a free slot.
+3. Run the maker of the job's kind; finish, fail or retry the job.
 """
 
 import asyncio
@@ -18,19 +18,17 @@ from eventstore.foreign_text import clean
 from outbox.backoff import backoff
 from replay.derived.covers import CannotBeMadeError, NotMadeError
 from replay.derived.plan import request_recent
+from replay.worker_loop import WorkerLoop, claimed_by
 from storage.derived import jobs
 from storage.derived.jobs import DerivedJob, DerivedKind
 from storage.errors import MediaGoneError, StorageError, StoreUnavailableError
 
-POLL_SECONDS: Final = 15.0
-DEBOUNCE_SECONDS: Final = 0.5
-"""One poll for all that was committed meanwhile."""
 MAX_CONCURRENT: Final[Mapping[DerivedKind, int]] = {
     DerivedKind.RENDITIONS: 1,
     DerivedKind.COVER: 4,
     DerivedKind.WAVEFORM: 1,
 }
-"""In a process. Of images elsewhere, one of each host."""
+"""In a process; of covers at other hosts, one a host."""
 MAX_PROBLEM_LENGTH: Final = 500
 
 logger: Final = logging.getLogger("mastertape.replay")
@@ -52,38 +50,28 @@ class DerivedWorker:
         self._database: Final = database
         self._threads: Final = threads
         self._makers: Final = makers
-        self._woken = asyncio.Event()
-        self._loop: asyncio.AbstractEventLoop | None = None
-        self._running: dict[asyncio.Task[None], _Task] = {}
+        self._loop: Final = WorkerLoop[_Task](
+            self.start_due,
+            logger=logger,
+            claim_failed="derived_claim_failed",
+            not_settled="derived_not_settled",  # its lease expires, and it is tried again
+        )
 
     def wake(self) -> None:
         """Poll for work at once; callable from any thread."""
-        if self._loop is not None and not self._loop.is_closed():
-            self._loop.call_soon_threadsafe(self._woken.set)
+        self._loop.wake()
 
     async def run(self) -> None:
         """Work until cancelled; jobs that are running then are released, so that another process makes them."""
-        self._loop = asyncio.get_running_loop()
-        try:
-            while True:
-                self._woken.clear()
-                try:
-                    await self.start_due()
-                except Exception:
-                    logger.exception("derived_claim_failed")  # the next poll tries again
-                await self._until_woken()
-        finally:
-            for task in self._running:
-                task.cancel()
-            await asyncio.gather(*self._running, return_exceptions=True)
+        await self._loop.run()
 
     async def run_once(self) -> None:
         """Make all that is due."""
         is_idle = False
         while await self.start_due() or not is_idle:
-            if self._running:
-                await asyncio.wait({*self._running})
-            is_idle = not self._running
+            if self._loop.running:
+                await asyncio.wait({*self._loop.running})
+            is_idle = not self._loop.running
 
     async def start_due(self) -> bool:
         """Request what recent changes lack, start what is due, and return whether there was any."""
@@ -93,39 +81,17 @@ class DerivedWorker:
             while self._count(kind) < MAX_CONCURRENT[kind]:
                 if (claimed := await self._claim(kind)) is None:
                     break
-                task = asyncio.create_task(self._make(claimed))
-                self._running[task] = _Task(kind, claimed.host)
-                task.add_done_callback(self._ended)
+                self._loop.start(self._make(claimed), _Task(kind, claimed.host))
                 has_started = True
         return has_started
 
     def _count(self, kind: DerivedKind) -> int:
-        return sum(each.kind is kind for task, each in self._running.items() if not task.done())
+        return sum(each.kind is kind for each in self._loop.running.values())
 
     async def _claim(self, kind: DerivedKind) -> DerivedJob | None:
-        """Claim a job. A thread cannot be cancelled: a cancellation waits for it, and releases what it has claimed."""
-        busy_hosts = {each.host for task, each in self._running.items() if each.host and not task.done()}
-        claiming = asyncio.create_task(self._threads.run(jobs.claim, self._database, kind, busy_hosts))
-        try:
-            return await asyncio.shield(claiming)
-        except asyncio.CancelledError:
-            if (claimed := await claiming) is not None:
-                await self._release(claimed)
-            raise
-
-    def _ended(self, task: asyncio.Task[None]) -> None:
-        del self._running[task]
-        self._woken.set()
-        if not task.cancelled() and (error := task.exception()) is not None:
-            logger.error("derived_not_settled", exc_info=error)  # its lease expires, and it is tried again
-
-    async def _until_woken(self) -> None:
-        try:
-            async with asyncio.timeout(POLL_SECONDS):
-                await self._woken.wait()
-        except TimeoutError:
-            return
-        await asyncio.sleep(DEBOUNCE_SECONDS)
+        busy_hosts = {each.host for each in self._loop.running.values() if each.host}
+        claim = self._threads.run(jobs.claim, self._database, kind, busy_hosts)
+        return await claimed_by(claim, self._release)
 
     async def _make(self, claimed: DerivedJob) -> None:
         try:
