@@ -1,5 +1,5 @@
 # The service and the relay: `serve` or `relay`, and every other command of `mastertape`.
-# Who releases pins BASE_IMAGE by its digest (python:3.13-slim@sha256:...), and gives VERSION, REVISION, CREATED and SOURCE:
+# For a release, pin BASE_IMAGE by its digest (python:3.13-slim@sha256:...), and give VERSION, REVISION, CREATED and SOURCE:
 # docs/deploying.md.
 ARG BASE_IMAGE=python:3.13-slim
 

@@ -636,7 +636,7 @@ SUBJECTS: Final = {
             ),
         ),
         Guarantee(
-            "A track that was taken down is visible only to its owner and admins, its bytes only to admins",
+            "A track that was taken down is visible only to its owner and operators, its bytes only to admins",
             "one check, used wherever a track or its bytes are served",
             (
                 "tests/api/tracks/test_takedown.py::test_it_is_there_for_its_owner_and_admins_alone",

@@ -42,39 +42,38 @@ from api.routers import (
 )
 from api.services import Services
 
-ROUTERS: Final = tuple(
-    module.router
-    for module in (
-        tracks,
-        artists,
-        track_writes,
-        undo,
-        my_tracks,
-        verify,
-        records,
-        mirrors,
-        history,
-        audit,
-        events,
-        media,
-        me,
-        account_deletion,
-        blob_migrations,
-        adopt,
-        ops,
-        ops_overview,
-        takedowns,
-        tokens,
-        health,
-        auth,
-        oauth,
-    )
+ROUTERS: Final = (
+    tracks.router,
+    artists.router,
+    track_writes.router,
+    undo.router,
+    my_tracks.router,
+    verify.router,
+    records.router,
+    mirrors.router,
+    history.router,
+    audit.router,
+    events.router,
+    media.router,
+    media.of_tracks,
+    me.router,
+    account_deletion.router,
+    blob_migrations.router,
+    adopt.router,
+    ops.router,
+    ops_overview.router,
+    takedowns.router,
+    tokens.router,
+    health.router,
+    auth.router,
+    oauth.router,
+    oauth.standard,
 )
 
 
 def create_app(services: Services) -> DocumentedApp:
     """Return the application; nothing connects before the first request."""
-    routers = [*ROUTERS, media.of_tracks, oauth.standard, *surface.ROUTERS]
+    routers = [*ROUTERS, *surface.ROUTERS]
     if services.metrics is not None:
         routers.append(health.monitoring)
     if services.sign_in is not None:

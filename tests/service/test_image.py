@@ -1,4 +1,4 @@
-"""The image: its health check, and the bill of what is in it. What builds and runs it is not here."""
+"""The image: its health check, and the bill of what is in it; both without building it."""
 
 import json
 import re

@@ -60,8 +60,7 @@ class MediaRequest:
     async def play(self, cid: str, extension: str | None = None) -> Response:
         """Return the audio, or the range of it that the request wants; raises as `admit`."""
         view = await self.audible(cid, extension)
-        is_open = view.support_gate is None and view.taken_down_at is None
-        return await self._bytes(cid, view.audio.mime, FIVE_MINUTES if is_open else PRIVATE)
+        return await self._bytes(cid, view.audio.mime, FIVE_MINUTES if _is_open(view) else PRIVATE)
 
     async def play_past(self, now: TrackView, then: TrackView) -> Response:
         """Return audio that the track has or had, for those who may read its past; no cache keeps it."""
@@ -115,8 +114,7 @@ class MediaRequest:
             self._caller, [view] if may_have_bytes(self._caller, view) else [], self.services.supporters
         )
         found = await run_in_threadpool(self._waveform, view.audio)
-        is_open = view.support_gate is None and view.taken_down_at is None
-        if is_open:
+        if _is_open(view):
             return found, {"Cache-Control": FIVE_MINUTES}
         return found, {"Cache-Control": PRIVATE, "Vary": "Cookie, Authorization"}
 
@@ -191,6 +189,10 @@ async def media_request(
 
 
 ForMedia = Annotated[MediaRequest, Depends(media_request)]
+
+
+def _is_open(view: TrackView) -> bool:
+    return view.support_gate is None and view.taken_down_at is None
 
 
 def _mime_of_image(views: Sequence[TrackView], cid: str) -> str:

@@ -20,6 +20,8 @@ from projections.tracks.table import LIVE, tracks
 from projections.tracks.view import TrackView
 
 target: Final = mirror_target.c
+DECIDES_STATE: Final = or_(~target.former, STATE == MirrorState.HELD)
+"""Whether a target decides its track's state: the current one, and a former one that is held."""
 
 
 class MyTrackBody(TrackBody):
@@ -79,7 +81,7 @@ def _conditions(connection: Connection, which: MyTracksFilter) -> list[ColumnEle
         in_state = (
             select(target.track_id)
             .select_from(TARGETS_AT_WORK)
-            .where(target.did == which.did, STATE.in_(which.states), _IS_TOLD)
+            .where(target.did == which.did, STATE.in_(which.states), DECIDES_STATE)
         )
         conditions.append(tracks.c.track_id.in_(in_state))
     if which.q is not None:
@@ -87,15 +89,11 @@ def _conditions(connection: Connection, which: MyTracksFilter) -> list[ColumnEle
     return conditions
 
 
-_IS_TOLD: Final = or_(~target.former, STATE == MirrorState.HELD)
-"""Whether a target decides its track's state: the current one, and a former one that is held."""
-
-
 def _counts(connection: Connection, did: str) -> dict[str, int]:
     rows = connection.execute(
         select(STATE.label("mirror_state"), func.count(target.track_id.distinct()))
         .select_from(TARGETS_AT_WORK.join(tracks, tracks.c.track_id == target.track_id))
-        .where(target.did == did, LIVE, _IS_TOLD)
+        .where(target.did == did, LIVE, DECIDES_STATE)
         .group_by("mirror_state")
     )
     return {str(state): count for state, count in rows}

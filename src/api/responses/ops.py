@@ -279,12 +279,13 @@ def cause_cursor_of(cursor: str | None) -> tuple[datetime, str] | None:
     if not cursor:
         return None
     at, _, last = cursor.partition("_")
+    invalid = InvalidFieldError("cursor", "must be the `cursor` of the page before")
     try:
         seen_at = datetime.fromisoformat(at)
     except ValueError:
-        seen_at = PAST.replace(tzinfo=None)
+        raise invalid from None
     if seen_at.tzinfo is None or not last:
-        raise InvalidFieldError("cursor", "must be the `cursor` of the page before")
+        raise invalid
     return seen_at, last
 
 

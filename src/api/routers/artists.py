@@ -11,6 +11,7 @@ from api.errors import ArtistNotFoundError
 from api.json_response import AsciiJsonResponse
 from api.openapi import errors
 from api.requests.known_names import StrictRoute
+from api.services import Services
 from identity.accounts.accounts import Account
 from projections.tracks.queries import is_storable
 
@@ -65,11 +66,21 @@ def read_artist(
     artist: Annotated[str, Path(description="a handle or a DID")], _: OptionalCaller, services: ServicesDep
 ) -> Response:
     """Read an artist who has signed in here."""
-    account = None
-    if artist.startswith("did:"):
-        account = services.accounts.get(artist) if is_storable(artist) else None
-    elif is_storable(artist):
-        account = services.accounts.by_handle(artist)
+    find = artist_with_did if artist.startswith("did:") else artist_with_handle
+    return AsciiJsonResponse(ArtistBody.of(find(services, artist)))
+
+
+def artist_with_did(services: Services, did: str) -> Account:
+    """Return the account; raises ArtistNotFoundError, also where it is leaving."""
+    return _shown(services.accounts.get(did) if is_storable(did) else None)
+
+
+def artist_with_handle(services: Services, handle: str) -> Account:
+    """Return the account; raises ArtistNotFoundError, also where it is leaving."""
+    return _shown(services.accounts.by_handle(handle) if is_storable(handle) else None)
+
+
+def _shown(account: Account | None) -> Account:
     if account is None or account.leaving_since is not None:
         raise ArtistNotFoundError
-    return AsciiJsonResponse(ArtistBody.of(account))
+    return account

@@ -38,7 +38,7 @@ router = APIRouter(tags=["operations"], route_class=StrictRoute)
 async def decide_takedown(
     track_id: TrackId, admin: Admin, services: ServicesDep, intake: Intake, request: Idempotent
 ) -> Response:
-    """Hide a track from all but its owner and admins, and its bytes from all but admins, or lift that; its record stays.
+    """Hide a track from all but its owner and operators, and its bytes from all but admins, or lift that; its record stays.
 
     Only this lifts it; undelete and revert do not.
     """

@@ -84,7 +84,7 @@ class AsOf(BaseModel):
 def read_track(
     track_id: TrackId, wanted: Annotated[AsOf, Query()], caller: OptionalCaller, services: ServicesDep
 ) -> Response:
-    """Read a track; its ETag is its version. Past states, with `version` or `at`, are for its owner and admins only.
+    """Read a track; its ETag is its version. Past states, with `version` or `at`, are for its owner and operators only.
 
     `mirror` and the fields about the record on the PDS always show the current state. `audio_url` of a past state plays its audio of
     then, for the same callers, as long as `audio_kept` says so.
@@ -104,7 +104,7 @@ def read_track(
 async def audio_of_track(
     track_id: TrackId, wanted: Annotated[AsOf, Query()], caller: SignedIn, request: ForMedia
 ) -> Response:
-    """Play the audio that the track has, or had, for its owner and admins, as long as it is kept."""
+    """Play the audio that the track has, or had, for its owner and operators, as long as it is kept."""
     past = await run_in_threadpool(_past_state, request.services, track_id, wanted, caller)
     return await request.play_past(past.now, past.then)
 
@@ -136,12 +136,12 @@ def _past_track(services: Services, track_id: int, wanted: AsOf, caller: Princip
         if _sounds_as_now(now, then):
             return body
         kept = kept_audio(connection, then.audio.cid, services.sweep_grace)
-    told = {
+    of_then = {
         "audio_url": f"{services.base_url}/tracks/{track_id}/audio?version={then.version}",
         "audio_kept": kept.is_kept and may_have_bytes(caller, now),
         "audio_kept_until": kept.until,
     }
-    return body.model_copy(update=told)
+    return body.model_copy(update=of_then)
 
 
 def _sounds_as_now(now: TrackView, then: TrackView) -> bool:

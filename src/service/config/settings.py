@@ -2,7 +2,6 @@
 
 import difflib
 import os
-from collections.abc import Mapping
 from pathlib import Path
 from typing import Annotated, Any, Final, Literal, Self
 
@@ -247,13 +246,10 @@ class Settings(BaseSettings):
         return self
 
 
-def load(environ: Mapping[str, str] | None = None) -> Settings:
+def load() -> Settings:
     """Read the settings from the environment and from files of secrets; raises SettingsError with all mistakes."""
     folders = secrets_folders()
-    written = [
-        *(os.environ if environ is None else environ),
-        *(file.name for each in folders for file in each.iterdir()),
-    ]
+    written = [*os.environ, *(file.name for each in folders for file in each.iterdir())]
     mistakes = [_unknown(name) for name in written if _is_unknown(name)]
     try:
         settings = Settings(_secrets_dir=folders)

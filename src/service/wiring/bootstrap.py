@@ -20,21 +20,14 @@ from eventstore.coordination.process_names import process_name
 from eventstore.coordination.threads import Threads
 from eventstore.database import Database
 from eventstore.event_log import EventLog
-from identity.resolution.resolver import Resolver
 from identity.sessions.pds_sessions import PdsSessions
-from outbox.blobs.worker import BlobWorker
-from outbox.metrics import RelayMetrics
 from outbox.mirror.hosts import Hosts
-from outbox.mirror.namespace_moves import Namespaces
 from outbox.mirror.paced_pds import PacedPds
 from outbox.pds.client import Pds
-from outbox.probes.worker import Probes
-from outbox.record.lexicon import track_lexicon
 from outbox.record.record import RecordUrls
-from outbox.relay.delivery import Delivery
-from outbox.relay.relay import Relay, RelayLimits
+from outbox.relay.relay import Relay
 from outbox.repo.record_reads import RecordReads
-from outbox.tracing import NO_TRACING, Tracing
+from outbox.tracing import NO_TRACING
 from outbox.views.waits import MirrorWaits
 from replay.adoption.worker import AdoptionWorker
 from replay.derived.worker import DerivedWorker
@@ -44,12 +37,13 @@ from service.observability.metrics import Metrics
 from service.observability.readiness import why_not_ready, why_silent
 from service.schema.job_lease import JobLeases
 from service.schema.migrate import newest
-from service.wiring.adapters import IdentityDirectory, IdentitySessions, StorageAudio
+from service.wiring.adapters import IdentitySessions
 from service.wiring.adoption import adoption_worker
 from service.wiring.derived import derived_worker
 from service.wiring.firehose import firehose_follower
 from service.wiring.identity import IdentityParts, guarded_client, identity_parts, pds_http_client
 from service.wiring.log import open_log, staging_folder
+from service.wiring.relay import relay_of
 from service.wiring.store import media_store, record_urls
 from service.wiring.supporters_client import HttpSupporters
 from storage.media import Media
@@ -133,7 +127,7 @@ def build(
     copies = public_copies(media.store)
     publisher = Publisher(media, copies) if copies is not None else None
     urls = record_urls(settings, media.store)
-    relay = _relay(
+    relay = relay_of(
         settings,
         log=log,
         hosts=hosts,
@@ -222,36 +216,6 @@ def _waker(
             publisher.wake()
 
     return wake
-
-
-def _relay(
-    settings: Settings,
-    *,
-    log: EventLog,
-    hosts: Hosts,
-    media: Media,
-    pds: Pds,
-    paced: PacedPds,
-    resolver: Resolver,
-    urls: RecordUrls,
-    owner: str,
-    metrics: RelayMetrics,
-    tracing: Tracing,
-) -> Relay:
-    lease = timedelta(seconds=settings.lease_seconds)
-    namespaces = Namespaces(settings.old_collection, settings.collection)
-    return Relay(
-        log,
-        Delivery(log.database, hosts, pds, urls, track_lexicon(), namespaces=namespaces, metrics=metrics),
-        BlobWorker(log, hosts, paced, StorageAudio(media), owner=owner, lease=lease, metrics=metrics),
-        Probes(log.database, paced, IdentityDirectory(resolver), owner=owner, lease=lease, metrics=metrics),
-        urls,
-        hosts=hosts,
-        owner=owner,
-        limits=RelayLimits(settings.lanes, lease),
-        metrics=metrics,
-        tracing=tracing,
-    )
 
 
 def _services(

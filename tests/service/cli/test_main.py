@@ -1,16 +1,22 @@
 """Help, usage and expected failures of all commands."""
 
+import re
 from pathlib import Path
 
+import click
 import pytest
 
 from devpds.server import free_port
 from service.cli.commands import Deferred
-from service.cli.main import COMMANDS
+from service.cli.main import COMMANDS, main
 from service.config.settings import PREFIX
 from service.schema.migrate import newest
 from tests.service.cli.conftest import Type
 from tests.service.command_line import run
+
+ROOT = Path(__file__).parents[3]
+PAGES = [ROOT / "README.md", *(ROOT / "docs").rglob("*.md"), ROOT / "deploy/prometheus/alerts.yml"]
+IN_TEXT_OR_A_BLOCK = re.compile(r"`mastertape ([^`\n]+)`|^(?:[A-Z_]+=\S+ )*mastertape (.+)$", re.MULTILINE)
 
 
 def test_help_names_every_command_with_its_whole_summary(typed: Type) -> None:
@@ -24,6 +30,32 @@ def test_help_of_a_command_begins_with_its_summary(typed: Type, command: Deferre
     result = typed(str(command.name), "--help")
     assert result.exit_code == 0
     assert str(command.help) in " ".join(result.output.split())
+
+
+def test_pages_name_only_commands_and_options_that_exist() -> None:
+    written = [
+        in_text or in_block
+        for page in PAGES
+        for in_text, in_block in IN_TEXT_OR_A_BLOCK.findall(page.read_text())
+    ]
+    assert len(written) > len(COMMANDS)
+    assert [each for each in written if not exists(each)] == []
+
+
+def exists(written: str) -> bool:
+    """Whether the command line has this command, subcommand and options; what a comment says is not of them."""
+    name, *words = re.sub("[][]", " ", written.partition(" #")[0]).split()
+    if name not in main.commands:
+        return False
+    command = main.commands[name]
+    assert isinstance(command, Deferred)
+    command = command.loaded
+    if isinstance(command, click.Group) and words:
+        if words[0] not in command.commands:
+            return False
+        command = command.commands[words[0]]
+    known = {option for parameter in command.params for option in parameter.opts}
+    return {word for word in words if word.startswith("--")} <= known
 
 
 @pytest.mark.parametrize(

@@ -7,11 +7,10 @@ from fastapi import APIRouter, Response
 from pydantic import BaseModel
 
 from api.auth.authentication import OptionalCaller, ServicesDep, SignedIn
-from api.errors import ArtistNotFoundError
 from api.json_response import AsciiJsonResponse
 from api.plyr.reading import ROUTER
+from api.routers.artists import artist_with_did, artist_with_handle
 from identity.accounts.accounts import Account
-from projections.tracks.queries import is_storable
 
 router: Final = APIRouter(**ROUTER)
 
@@ -57,27 +56,20 @@ def read_caller(principal: SignedIn) -> Response:
 @router.get("/artists/me")
 def read_own_profile(principal: SignedIn, services: ServicesDep) -> Response:
     """Read the caller's profile."""
-    return _shown(services.accounts.get(principal.did))
+    return _profile(artist_with_did(services, principal.did))
 
 
 @router.get("/artists/by-handle/{handle}")
 def read_artist_by_handle(handle: str, _: OptionalCaller, services: ServicesDep) -> Response:
     """Read the profile of the artist with a handle."""
-    return _shown(services.accounts.by_handle(handle) if is_storable(handle) else None)
+    return _profile(artist_with_handle(services, handle))
 
 
 @router.get("/artists/{did}")
 def read_artist(did: str, _: OptionalCaller, services: ServicesDep) -> Response:
     """Read the profile of the artist with a DID."""
-    return _shown(services.accounts.get(did) if is_storable(did) else None)
+    return _profile(artist_with_did(services, did))
 
 
-def profile_of_account(account: Account | None) -> ArtistResponse:
-    """Return the profile; raises ArtistNotFoundError."""
-    if account is None or account.leaving_since is not None:
-        raise ArtistNotFoundError
-    return ArtistResponse.of(account)
-
-
-def _shown(account: Account | None) -> Response:
-    return AsciiJsonResponse(profile_of_account(account))
+def _profile(artist: Account) -> Response:
+    return AsciiJsonResponse(ArtistResponse.of(artist))

@@ -13,9 +13,10 @@ from api.middleware.request_id import over_http
 from api.openapi import TEXT, either
 from api.pipeline.idempotent_request import Idempotent, result_of
 from api.plyr.reading import ROUTER
-from api.plyr.routers.artists import profile_of_account
+from api.plyr.routers.artists import ArtistResponse
 from api.requests.body import Body
 from api.requests.profile_fields import PROFILE_FIELDS, profile_of
+from api.routers.artists import artist_with_did
 from application.profile import update_profile
 
 router: Final = APIRouter(**ROUTER)
@@ -37,8 +38,8 @@ async def edit_profile(principal: Writer, services: ServicesDep, request: Idempo
             _refuse_what_is_not_held(attempt.body)
             edit = partial(update_profile, changes=profile_of(attempt.body))
             await run_in_threadpool(services.log.transact, did, over_http(did), edit)
-            account = await run_in_threadpool(services.accounts.get, did)
-            await attempt.finish(result_of(profile_of_account(account)))
+            artist = await run_in_threadpool(artist_with_did, services, did)
+            await attempt.finish(result_of(ArtistResponse.of(artist)))
     return response_of(attempt.result)
 
 
