@@ -11,11 +11,11 @@ from eventstore.database import Database
 DEADLINE = 60.0
 
 
-def together(*works: Callable[[], object]) -> None:
+def together(*works: Callable[[], object], within: float = DEADLINE) -> None:
     """Run all at once; raise what any of them raised."""
     with ThreadPoolExecutor(len(works)) as pool:
         for future in [pool.submit(work) for work in works]:
-            future.result(DEADLINE)
+            future.result(within)
 
 
 def until(condition: Callable[[], bool], *, within: float = DEADLINE) -> None:

@@ -10,8 +10,8 @@ from tests.simulation.world import BEGIN, World
 
 MOST_A_MINUTE = 30
 """Requests for one account: several times what the busiest schedule needs, and what an endless loop sends in a second."""
-MOST_A_RECORD = 4
-"""For each record of a larger account: a replay looks for it, writes it and may have to read it again."""
+MOST_A_RECORD = 10
+"""For each record of a larger account: a record whose PDS refuses it is tried nine times in its first minute, with growing pauses."""
 
 
 def single_flight(world: World) -> list[str]:
