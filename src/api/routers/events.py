@@ -29,6 +29,16 @@ STREAM_SECONDS: Final = 25
 RECONNECT: Final = "retry: 1000\n\n"
 HINT: Final = 'event: mirror\ndata: {{"did": {did}}}\n\n'
 """Without an id: nothing is kept of it, and a client goes on after the last event that it received."""
+EVENT: Final = {
+    "type": "object",
+    "properties": {
+        "id": {"type": "string"},
+        "event": {"type": "string"},
+        "data": {"type": "string", "contentMediaType": "application/json"},
+    },
+    "required": ["event", "data"],
+}
+"""How the OpenAPI document describes one event; `itemSchema` is its keyword for what a stream repeats."""
 HINT_SECONDS: Final = 0.5
 """The shortest time between two hints: changes in between share one."""
 
@@ -44,7 +54,7 @@ class EventsQuery(BaseModel):
     response_class=StreamingResponse,
     responses={
         **errors(400, 401, 403, 422, 503),
-        200: {"content": {STREAM: {"schema": {"type": "string"}}}, "description": "one event a change"},
+        200: {"content": {STREAM: {"itemSchema": EVENT}}, "description": "one event a change"},
     },
 )
 async def follow(
