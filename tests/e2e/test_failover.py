@@ -31,6 +31,7 @@ pytestmark = [
     pytest.mark.pds,
     pytest.mark.postgres,
     pytest.mark.skipif(not DEEP, reason="a drill of half a minute: ./dev test --deep"),
+    pytest.mark.timeout(300),
 ]
 WRITERS = 8
 RECOVERY_SECONDS = 30

@@ -8,6 +8,8 @@ from outbox.mirror.lanes import Lane, release
 from tests.eventstore.threads import together
 from tests.outbox.rigs.rows import claimed
 
+MOST_SECONDS_A_ROUND = 6.0
+
 
 class ConcurrentClaims:
     """Fails when two relays hold one lane, or a host has more than `cap` lanes claimed."""
@@ -31,7 +33,7 @@ class ConcurrentClaims:
                     release(database, lane)
                 held = lanes
 
-        together(*[relay] * relays)
+        together(*[relay] * relays, within=rounds * MOST_SECONDS_A_ROUND)
 
     def _take(self, lanes: list[Lane]) -> None:
         with self._lock:
