@@ -46,12 +46,14 @@ SUBJECTS: Final = {
             ),
         ),
         Guarantee(
-            "The owner of a track can play the audio of each of its versions while the bytes are kept, and is told until when",
+            "The owner of a track can play the audio of each of its versions and see its cover while the bytes are kept, and is told until when",
             "`application/tracks/kept_audio.py` reads what the sweep reads",
             (
                 "tests/api/tracks/test_past_audio.py::test_replaced_audio_can_be_played_and_says_until_when",
                 "tests/api/tracks/test_past_audio.py::test_swept_audio_is_gone_and_says_so",
                 "tests/api/tracks/test_past_audio.py::test_the_audio_of_a_deleted_track_is_kept_for_its_owner_alone",
+                "tests/api/tracks/test_past_cover.py::test_a_replaced_cover_is_shown_to_its_owner_in_each_size",
+                "tests/web/studio/test_history.py::test_the_page_of_a_version_shows_its_cover_while_that_is_kept",
             ),
         ),
         Guarantee(

@@ -28,7 +28,9 @@ def tag_address(tag: str) -> str:
 
 
 def cover_address(track: Json, size_pixels: int) -> str | None:
-    """Return the address of a track's cover in a size; None where it has none. Pages show images of our origin alone."""
+    """Return the address of a track's cover in a size; None where none is served. Pages show images of our origin alone."""
+    if track["deleted_at"] is not None or track["taken_down_at"] is not None:
+        return None
     if track["thumbnail_url"] is not None:
         return RENDITION.format(address=urlsplit(track["image_url"]).path, size=size_pixels)
     if track["image_url"] is not None:

@@ -74,9 +74,9 @@ class Api:
         """Return the answer to a GET, whatever it is. A query's None is left out; a list repeats its name."""
         return await self._send("GET", path, query, (), _body(b""), is_counted=True)
 
-    async def ask_for_headers(self, path: str) -> Answer:
+    async def ask_for_headers(self, path: str, **query: object) -> Answer:
         """Return the answer to a HEAD: what a GET would say, without its content."""
-        return await self._send("HEAD", path, {}, (), _body(b""), is_counted=True)
+        return await self._send("HEAD", path, query, (), _body(b""), is_counted=True)
 
     async def send(
         self,

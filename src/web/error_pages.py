@@ -6,7 +6,7 @@ from typing import Any, Final
 from urllib.parse import urlencode
 
 from fastapi import Request, Response
-from fastapi.responses import RedirectResponse
+from fastapi.responses import HTMLResponse, RedirectResponse
 from starlette.datastructures import MutableHeaders
 from starlette.types import ASGIApp, Receive, Scope, Send
 
@@ -42,6 +42,7 @@ WORDS: Final = {
 """What a person reads for the code of an error, where the API's own message is for programs."""
 NO_PAGE: Final = "There is no page at this address. Look for a typo, or begin at the front page."
 FRAMEWORK_NOT_FOUND: Final = "Not Found"
+VISITOR: Final = Viewer(None)
 
 
 class ErrorPages:
@@ -59,22 +60,44 @@ class ErrorPages:
     async def _rewritten(
         self, request: Request, status: int, headers: MutableHeaders, body: dict[str, Any]
     ) -> bytes:
-        detail = body["detail"]
         is_ours = status >= HTTPStatus.INTERNAL_SERVER_ERROR
-        page = rendered(
-            "error.html",
+        page = error_page(
             self._services,
             status,
-            viewer=Viewer(None) if is_ours else await viewer_in_cookie(request, self._services),
-            title=TITLES.get(status, OTHERWISE),
-            message=_words(detail),
-            number=status,
-            scope=detail.get("scope"),
+            body["detail"],
+            viewer=VISITOR if is_ours else await viewer_in_cookie(request, self._services),
             retry_after=headers.get("retry-after"),
-            request_id=headers.get("x-request-id") if is_ours else None,
+            sign_in=sign_in_address(request) if request.method == "GET" else LOGIN_PATH,
+            request_id=headers.get("x-request-id"),
         )
         headers.update({**page_headers(self._services), "Content-Type": page.headers["content-type"]})
         return bytes(page.body)
+
+
+def error_page(
+    services: Services,
+    status: int,
+    detail: dict[str, Any],
+    *,
+    viewer: Viewer = VISITOR,
+    retry_after: str | None = None,
+    sign_in: str = LOGIN_PATH,
+    request_id: str | None = None,
+) -> HTMLResponse:
+    """Return the page of an error; only one of ours names its request."""
+    return rendered(
+        "error.html",
+        services,
+        status,
+        viewer=viewer,
+        title=TITLES.get(status, OTHERWISE),
+        message=_words(detail),
+        number=status,
+        scope=detail.get("scope"),
+        retry_after=retry_after,
+        sign_in=sign_in,
+        request_id=request_id if status >= HTTPStatus.INTERNAL_SERVER_ERROR else None,
+    )
 
 
 def _words(detail: dict[str, Any]) -> str:

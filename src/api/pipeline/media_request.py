@@ -91,18 +91,13 @@ class MediaRequest:
     async def show_of_track(self, track_id: int, size: int | None) -> Response:
         """Return the cover that the track has now, even one that is elsewhere; raises ArtworkNotFoundError."""
         view = await run_in_threadpool(self._track, track_id)
-        caching = FIVE_MINUTES if view.taken_down_at is None else PRIVATE
-        if view.artwork is not None:
-            cid, mime = view.artwork.cid, view.artwork.mime
-            if size and (rendition := await run_in_threadpool(self._rendition, cid, size)):
-                cid, mime = rendition, RENDITION_MIME
-            return await self._bytes(cid, mime, caching)
-        url, wanted = view.image_url or "", size or max(RENDITION_SIZES)
-        is_address = "://" in url  # the record may name anything, as the CID of a cover
-        fetched = await run_in_threadpool(self._rendition, url, wanted) if is_address else None
-        if fetched is None:
-            raise ArtworkNotFoundError
-        return await self._bytes(fetched, RENDITION_MIME, caching)
+        return await self._cover(view, size, FIVE_MINUTES if view.taken_down_at is None else PRIVATE)
+
+    async def show_past(self, now: TrackView, then: TrackView, size: int | None) -> Response:
+        """Return the cover that the track has or had, for those who may read its past; no cache keeps it."""
+        if not may_have_bytes(self._caller, now):
+            raise MediaNotFoundError
+        return await self._cover(then, size, NEVER)
 
     async def waveform(self, track_id: int) -> tuple[Waveform, Mapping[str, str]]:
         """Return the waveform of a track, and the headers of the response.
@@ -117,6 +112,19 @@ class MediaRequest:
         if _is_open(view):
             return found, {"Cache-Control": FIVE_MINUTES}
         return found, {"Cache-Control": PRIVATE, "Vary": "Cookie, Authorization"}
+
+    async def _cover(self, view: TrackView, size: int | None, caching: str) -> Response:
+        if view.artwork is not None:
+            cid, mime = view.artwork.cid, view.artwork.mime
+            if size and (rendition := await run_in_threadpool(self._rendition, cid, size)):
+                cid, mime = rendition, RENDITION_MIME
+            return await self._bytes(cid, mime, caching)
+        url, wanted = view.image_url or "", size or max(RENDITION_SIZES)
+        is_address = "://" in url  # the record may name anything, as the CID of a cover
+        fetched = await run_in_threadpool(self._rendition, url, wanted) if is_address else None
+        if fetched is None:
+            raise ArtworkNotFoundError
+        return await self._bytes(fetched, RENDITION_MIME, caching)
 
     def _waveform(self, audio: Audio) -> Waveform:
         with self.services.database.read() as connection:

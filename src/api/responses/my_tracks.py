@@ -39,7 +39,7 @@ class MyTracksBody(BaseModel):
     items: list[MyTrackBody]
     cursor: str | None
     counts: dict[str, int] | None = Field(
-        description="all live tracks by the state of their mirror; null after the first page"
+        description="all live tracks by the state of their mirror; null after the first page, and where ids are asked for"
     )
 
 
@@ -57,7 +57,7 @@ class MyTracksFilter:
 def my_tracks(
     connection: Connection, which: MyTracksFilter, urls: RecordUrls, *, cursor: int | None, limit: int
 ) -> MyTracksBody:
-    counts = _counts(connection, which.did) if cursor is None else None
+    counts = _counts(connection, which.did) if cursor is None and not which.ids else None
     if which.q is not None and not is_storable(which.q):
         return MyTracksBody(items=[], cursor=None, counts=counts)
     query = select(tracks, AUDIO_COPY_STATE.label("audio_copy")).where(*_conditions(connection, which))

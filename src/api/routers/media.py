@@ -1,14 +1,17 @@
 """Serves audio, covers and their renditions, whole or in ranges, as long as a live track names them."""
 
-from typing import Annotated
+from typing import Annotated, Any, Final
 
 from fastapi import APIRouter, Path, Query, Response
 from pydantic import BaseModel, Field
+from starlette.concurrency import run_in_threadpool
 
 from aggregates.errors import InvalidFieldError
+from api.auth.authentication import OptionalCaller
 from api.json_response import AsciiJsonResponse
 from api.openapi import errors
 from api.pipeline.media_request import ForMedia
+from api.pipeline.past_state import AsOf, past_state
 from api.requests.known_names import StrictRoute
 from api.requests.path_params import TrackId
 from storage.artwork import RENDITION_SIZES
@@ -17,14 +20,18 @@ router = APIRouter(tags=["media"])
 of_tracks = APIRouter(tags=["media"], route_class=StrictRoute)
 
 Cid = Annotated[str, Path(description="the CID of the bytes")]
-Size = Annotated[
-    int | None,
-    Query(
-        description="pixels of the longer side, at most; of the smallest, which is a square, of both",
-        json_schema_extra={"enum": list(RENDITION_SIZES)},
-    ),
-]
+SIZE: Final[dict[str, Any]] = {
+    "description": "pixels of the longer side, at most; of the smallest, which is a square, of both",
+    "json_schema_extra": {"enum": list(RENDITION_SIZES)},
+}
+Size = Annotated[int | None, Query(**SIZE)]
 Extension = Annotated[str, Path(description="the `file_type` of the track")]
+
+
+class CoverQuery(AsOf):
+    """Which cover of a track, and in which size."""
+
+    size: int | None = Field(None, **SIZE)
 
 
 @router.head("/audio/{cid}.{extension}", include_in_schema=False)
@@ -60,11 +67,20 @@ async def artwork(cid: Cid, request: ForMedia, size: Size = None) -> Response:
 
 @of_tracks.head("/tracks/{track_id}/artwork", include_in_schema=False)
 @of_tracks.get(
-    "/tracks/{track_id}/artwork", responses=errors(400, 404, 416, 422, 503), response_class=Response
+    "/tracks/{track_id}/artwork", responses=errors(400, 401, 403, 404, 416, 422, 503), response_class=Response
 )
-async def artwork_of_track(track_id: TrackId, request: ForMedia, size: Size = None) -> Response:
-    """Read the cover that the track has now. One that its record names at another host comes from here, once it was fetched."""
-    return await request.show_of_track(track_id, _checked(size))
+async def artwork_of_track(
+    track_id: TrackId, wanted: Annotated[CoverQuery, Query()], caller: OptionalCaller, request: ForMedia
+) -> Response:
+    """Read the cover that the track has now. One that its record names at another host comes from here, once it was fetched.
+
+    With `version` or `at` it is the cover of then, for the owner of the track and operators, as long as it is kept.
+    """
+    size = _checked(wanted.size)
+    if wanted.version is None and wanted.at is None:
+        return await request.show_of_track(track_id, size)
+    past = await run_in_threadpool(past_state, request.services, track_id, wanted, caller)
+    return await request.show_past(past.now, past.then, size)
 
 
 class WaveformBody(BaseModel):

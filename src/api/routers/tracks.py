@@ -1,31 +1,30 @@
 """Reads tracks."""
 
-from typing import Annotated, NamedTuple
+from typing import Annotated, Any
 
 from fastapi import APIRouter, Query, Response
 from pydantic import BaseModel, Field
 from starlette.concurrency import run_in_threadpool
 
-from aggregates.errors import InvalidFieldError
 from api.auth.authentication import OptionalCaller, ServicesDep, SignedIn
 from api.json_response import AsciiJsonResponse
 from api.openapi import errors
 from api.pipeline.media_request import ForMedia
+from api.pipeline.past_state import AsOf, past_state
 from api.requests.known_names import StrictRoute
 from api.requests.pagination import Cursor, PageLength, cursor_of, page_length
 from api.requests.path_params import TrackId
-from api.requests.timestamps import Moment
 from api.responses.read_tracks import one_track, past_track_body, track_bodies
 from api.responses.track import TrackBody
 from api.services import Services
-from application.errors import NotAuthenticatedError, TrackNotFoundError
-from application.read_access import may_have_bytes, may_know, require_reader
-from application.tracks.as_of import track_at_time, track_at_version
+from application.errors import TrackNotFoundError
+from application.read_access import may_have_bytes, may_know
 from application.tracks.kept_audio import kept_audio
 from identity.accounts.accounts import Accounts
 from identity.accounts.credentials import Principal
 from projections.tracks.queries import TrackFilter, track_page
 from projections.tracks.view import TrackView
+from storage.artwork import THUMBNAIL_SIZE
 
 router = APIRouter(tags=["tracks"], route_class=StrictRoute)
 
@@ -73,13 +72,6 @@ def list_tracks(
         return _page(track_bodies(connection, page.items, services.urls), page.cursor)
 
 
-class AsOf(BaseModel):
-    """As of when to read a track: after the event of a version of its history, or at a time."""
-
-    version: int | None = Field(None, description="a `version` of the track's history")
-    at: Moment | None = Field(None, description="a time, with its offset; instead of a version")
-
-
 @router.get("/tracks/{track_id}", response_model=TrackBody, responses=errors(400, 401, 403, 404, 422, 503))
 def read_track(
     track_id: TrackId, wanted: Annotated[AsOf, Query()], caller: OptionalCaller, services: ServicesDep
@@ -87,7 +79,7 @@ def read_track(
     """Read a track; its ETag is its version. Past states, with `version` or `at`, are for its owner and operators only.
 
     `mirror` and the fields about the record on the PDS always show the current state. `audio_url` of a past state plays its audio of
-    then, for the same callers, as long as `audio_kept` says so.
+    then, for the same callers, as long as `audio_kept` says so; `image_url` shows its cover of then, as long as that is kept.
     """
     if wanted.version is not None or wanted.at is not None:
         return AsciiJsonResponse(_past_track(services, track_id, wanted, caller))
@@ -105,49 +97,41 @@ async def audio_of_track(
     track_id: TrackId, wanted: Annotated[AsOf, Query()], caller: SignedIn, request: ForMedia
 ) -> Response:
     """Play the audio that the track has, or had, for its owner and operators, as long as it is kept."""
-    past = await run_in_threadpool(_past_state, request.services, track_id, wanted, caller)
+    past = await run_in_threadpool(past_state, request.services, track_id, wanted, caller)
     return await request.play_past(past.now, past.then)
 
 
-class _Past(NamedTuple):
-    """A track as it is, and as it was."""
-
-    now: TrackView
-    then: TrackView
-
-
-def _past_state(services: Services, track_id: int, wanted: AsOf, caller: Principal | None) -> _Past:
-    if caller is None:
-        raise NotAuthenticatedError
-    if wanted.version is not None and wanted.at is not None:
-        raise InvalidFieldError("at", "either a version or a time")
-    with services.database.read() as connection:
-        now = require_reader(connection, caller, track_id)
-        if wanted.at is not None:
-            return _Past(now, TrackView.of(track_at_time(services.log, connection, track_id, wanted.at)))
-        version = now.version if wanted.version is None else wanted.version
-        return _Past(now, TrackView.of(track_at_version(services.log, connection, track_id, version)))
-
-
 def _past_track(services: Services, track_id: int, wanted: AsOf, caller: Principal | None) -> TrackBody:
+    of_then: dict[str, Any] = {}
+    here = f"{services.base_url}/tracks/{track_id}"
     with services.database.read() as connection:
-        now, then = _past_state(services, track_id, wanted, caller)
+        now, then = past_state(services, track_id, wanted, caller)
         body = past_track_body(connection, then, services.urls)
-        if _sounds_as_now(now, then):
-            return body
-        kept = kept_audio(connection, then.audio.cid, services.sweep_grace)
-    of_then = {
-        "audio_url": f"{services.base_url}/tracks/{track_id}/audio?version={then.version}",
-        "audio_kept": kept.is_kept and may_have_bytes(caller, now),
-        "audio_kept_until": kept.until,
-    }
+        if not _sounds_as_now(now, then):
+            kept = kept_audio(connection, then.audio.cid, services.sweep_grace)
+            of_then |= {
+                "audio_url": f"{here}/audio?version={then.version}",
+                "audio_kept": kept.is_kept and may_have_bytes(caller, now),
+                "audio_kept_until": kept.until,
+            }
+    if then.artwork is not None and not _looks_as_now(now, then):
+        cover = f"{here}/artwork?version={then.version}"
+        of_then |= {"image_url": cover, "thumbnail_url": f"{cover}&size={THUMBNAIL_SIZE}"}
     return body.model_copy(update=of_then)
 
 
 def _sounds_as_now(now: TrackView, then: TrackView) -> bool:
     """Whether the track still has this audio at the same address."""
-    is_live = now.deleted_at is None and now.taken_down_at is None
-    return is_live and (now.audio.cid, now.support_gate) == (then.audio.cid, then.support_gate)
+    return _is_shown(now) and (now.audio.cid, now.support_gate) == (then.audio.cid, then.support_gate)
+
+
+def _looks_as_now(now: TrackView, then: TrackView) -> bool:
+    """Whether the track still has this cover at the same address."""
+    return _is_shown(now) and now.artwork == then.artwork
+
+
+def _is_shown(now: TrackView) -> bool:
+    return now.deleted_at is None and now.taken_down_at is None
 
 
 def _live_track(services: Services, track_id: int, caller: Principal | None) -> TrackBody:

@@ -12,6 +12,7 @@ from web.api_client import Answer, Api, ApiDep, RefusedError
 from web.forms import form_of
 from web.lane_words import lane_words
 from web.page_route import PageRoute
+from web.pages.studio.marks import LABELS, count_by_mark
 from web.rendering import Render, RenderDep
 
 router = APIRouter(route_class=PageRoute, include_in_schema=False)
@@ -104,7 +105,7 @@ async def disconnect(api: ApiDep, render: RenderDep) -> Response:
 @router.get(f"{HERE}/leave")
 async def ask_to_leave(api: ApiDep, render: RenderDep) -> Response:
     """Say what leaving removes and what it keeps, and ask for the handle."""
-    return render("pds/leave.html", me=await api.read("/me"), is_wrong=False)
+    return await _leave_page(api, render, await api.read("/me"))
 
 
 @router.post(f"{HERE}/leave")
@@ -112,8 +113,16 @@ async def leave(request: Request, api: ApiDep, render: RenderDep) -> Response:
     """Begin to leave, if the handle that was typed is that of the account."""
     form, me = await form_of(request), await api.read("/me")
     if form.get("handle", "").strip().removeprefix("@").lower() != me["handle"].lower():
-        return render("pds/leave.html", HTTPStatus.BAD_REQUEST, me=me, is_wrong=True)
+        return await _leave_page(api, render, me, HTTPStatus.BAD_REQUEST)
     return await _done(await api.send("DELETE", "/me"), "", api, render)
+
+
+async def _leave_page(
+    api: Api, render: Render, me: Mapping[str, Any], status: int = HTTPStatus.OK
+) -> Response:
+    counts = (await api.read("/me/tracks", limit=1))["counts"]
+    is_wrong = status != HTTPStatus.OK
+    return render("pds/leave.html", status, me=me, tracks=sum(counts.values()), is_wrong=is_wrong)
 
 
 async def _done(answer: Answer, said: str, api: Api, render: Render, part: str = "") -> Response:
@@ -129,7 +138,8 @@ async def _page(
 ) -> Response:
     if refusal is not None and refusal.status == HTTPStatus.UNAUTHORIZED:
         raise RefusedError(refusal)
-    me, lane = await api.read("/me"), await api.read("/me/mirror")
+    me, lane, tokens = await api.read("/me"), await api.read("/me/mirror"), await _tokens(api)
+    marks = count_by_mark(lane["waiting"], lane["reason"])
     return render(
         "pds/pds.html",
         refusal.status if refusal else HTTPStatus.OK,
@@ -137,9 +147,12 @@ async def _page(
         lane=lane,
         words=lane_words(lane),
         waiting=sum(lane["waiting"].values()),
+        marks={mark: count for mark, count in marks.items() if count},
+        labels=LABELS,
         adoption=await api.read("/me/adopt"),
         audio=await api.read("/me/migrate-to-pds"),
-        tokens=await _tokens(api),
+        tokens=tokens,
+        browser=next((token for token in tokens if token["current"]), None),
         said=said,
         problem=refusal.problem["message"] if refusal else None,
     )

@@ -165,6 +165,12 @@ function send(upload) {
       state.textContent = "Checking: whether it is audio, how long it is, whether you have it already";
     });
     request.addEventListener("loadend", () => {
+      const pause = request.status === 429 ? Number(request.getResponseHeader("Retry-After")) : 0;
+      if (pause) {
+        state.textContent = `Many at once: it goes on in ${pause} seconds`;
+        setTimeout(() => done(send(upload)), pause * 1000);
+        return;
+      }
       bar.remove();
       if (request.status === 201) showUploaded(line, state, JSON.parse(request.responseText));
       else showRefused(upload, request);
@@ -227,24 +233,46 @@ function takeUploads() {
 
 const FIRST_MS = 100;
 const BETWEEN_MS = 1000;
+const MOST_ROWS = 100;
 let timer = null;
 let readAt = -BETWEEN_MS;
 let stream = null;
 
+const rows = () => [...document.querySelectorAll("#tracks .row-mark")];
+
+// The address alone gives the first rows: the others that are shown are asked for by name, those nearest to the middle first.
+function nearestRows() {
+  const far = new Map(rows().map((row) => [row.id, Math.abs(row.getBoundingClientRect().top - innerHeight / 2)]));
+  return [...far.keys()].sort((one, other) => far.get(one) - far.get(other)).slice(0, MOST_ROWS);
+}
+
+function addressToRead() {
+  const here = new URL(location.href);
+  for (const row of nearestRows()) here.searchParams.append("row", row.replace("mark-", ""));
+  here.searchParams.set("rows", document.querySelectorAll("[data-newest-first] > li[data-live]").length);
+  return here;
+}
+
 async function readAgain() {
-  const answer = await fetch(location.href, HTML).catch(() => null);
+  const answer = await fetch(addressToRead(), HTML).catch(() => null);
   if (!answer?.ok) return;
   const page = new DOMParser().parseFromString(await answer.text(), "text/html");
-  for (const fresh of page.querySelectorAll("[data-live][id]")) {
-    const shown = document.getElementById(fresh.id);
-    if (!shown || shown.contains(document.activeElement) || shown.dataset.typed) continue;
-    if (fresh.dataset.version && fresh.dataset.version === shown.dataset.version) continue;
-    document.dispatchEvent(new CustomEvent("htmx:load", { detail: { elt: fresh } }));
-    if (shown.isEqualNode(fresh)) continue;
-    shown.replaceWith(fresh);
-    htmx.process(fresh);
-    countTyping(fresh);
-  }
+  // from the last to the first, so that several new items of a list come to stand in their order
+  for (const fresh of [...page.querySelectorAll("[data-live][id]")].reverse()) showAgain(fresh);
+}
+
+function showAgain(fresh) {
+  const shown = document.getElementById(fresh.id);
+  const list = shown ? null : document.querySelector(`#${fresh.parentElement.id || "none"}[data-newest-first]`);
+  if (!shown && !list) return;
+  if (shown?.contains(document.activeElement) || shown?.dataset.typed) return;
+  if (shown && fresh.dataset.version && fresh.dataset.version === shown.dataset.version) return;
+  document.dispatchEvent(new CustomEvent("htmx:load", { detail: { elt: fresh } }));
+  if (shown?.isEqualNode(fresh)) return;
+  if (shown) shown.replaceWith(fresh);
+  else list.prepend(fresh);
+  htmx.process(fresh);
+  countTyping(fresh);
 }
 
 function readSoon() {
@@ -268,6 +296,7 @@ function follow() {
 if (document.querySelector("[data-live]")) {
   follow();
   document.addEventListener("visibilitychange", follow); // each stream begins with a hint, so the page catches up
+  document.addEventListener("scrollend", () => { if (rows().length > MOST_ROWS) readSoon(); });
 }
 // A form that is being filled in stays as it is: saving it shows what was changed meanwhile.
 document.addEventListener("input", (event) => { if (event.target.form) event.target.form.dataset.typed = "true"; });

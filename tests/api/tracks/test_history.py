@@ -4,8 +4,10 @@ import json
 
 import pytest
 
+from tests.api.tracks.long_history import lengthen
 from tests.api.world import refusal, upload
 from tests.servers.databases import ON_SQLITE
+from tests.statements import before_each_statement
 
 
 @pytest.fixture
@@ -65,6 +67,20 @@ def test_as_ndjson_it_is_a_line_an_event_to_the_first(client, alice, track):
     assert rows == history(client, alice, track).json()["items"]
     limited = history(client, alice, track, "?limit=3", Accept="application/x-ndjson")
     assert [json.loads(line)["version"] for line in limited.text.splitlines()] == [5, 4, 3]
+
+
+@ON_SQLITE  # PostgreSQL chooses by its statistics, and may read newer events of other tracks
+def test_a_page_of_a_history_of_10_000_events_reads_that_page_alone(world, client, alice, track):
+    lengthen(world.database, track["id"], 10_000)
+    seen = []
+    with before_each_statement(world.database.engine, seen.append):
+        page = history(client, alice, track, "?limit=30")
+    assert [row["version"] for row in page.json()["items"]] == list(range(10_005, 9975, -1))
+    (read,) = [statement for statement in seen if "history.changes" in statement.sql]
+    plan = " ".join(read.plan(world.database)).lower()
+    assert "ix_history_track_id_position" in plan, plan
+    assert "sort" not in plan, plan
+    assert "temp b-tree" not in plan, plan
 
 
 def test_long_histories_are_written_in_many_pages(client, alice):

@@ -28,6 +28,7 @@ def test_an_artist_takes_over_compares_copies_and_leaves(*, page, service, pds, 
 
         page.get_by_role("button", name="Compare now").click()
         expect(page.get_by_role("heading", name="Everything agrees")).to_be_visible()
+        assert_good_in_every_view(page, "pds-agrees")
         pds.delete_record(pds_account.did, COLLECTION, rkey(1))
         page.get_by_role("link", name="Back to My PDS").click()
         page.get_by_role("button", name="Compare now").click()
@@ -39,6 +40,7 @@ def test_an_artist_takes_over_compares_copies_and_leaves(*, page, service, pds, 
         page.get_by_label("Name", exact=False).last.fill("my script")
         page.get_by_role("button", name="Make the token").click()
         expect(page.get_by_role("heading", name="The token for my script")).to_be_visible()
+        assert_good_in_every_view(page, "pds-token")
         page.get_by_role("link", name="Done").click()
         assert_good_in_every_view(page, "pds-full")
 

@@ -1,5 +1,8 @@
 """The pages for everyone in Chromium, on the real service and PDS."""
 
+from functools import partial
+from types import SimpleNamespace
+
 import pytest
 from playwright.sync_api import expect
 
@@ -7,6 +10,7 @@ from demo.media import cover, tone
 from tests.e2e.conftest import ONE_DATABASE
 from tests.e2e.eventually import eventually
 from tests.e2e.pages.browser_checks import assert_good_in_every_view, silent_console
+from web.error_pages import error_page
 
 pytestmark = [pytest.mark.pds, pytest.mark.browser, ONE_DATABASE]
 
@@ -20,11 +24,16 @@ def track(artist):
 
 
 @pytest.fixture
+def newcomer(new_artist, pds):
+    return new_artist(pds)
+
+
+@pytest.fixture
 def gated(artist):
     return artist.client.upload(tone(330), title="For Friends", support_gate='{"type": "any"}')
 
 
-def test_the_public_pages_are_good_in_every_view(page, service, track, gated):
+def test_the_public_pages_are_good_in_every_view(page, service, track, gated, newcomer):
     here = f"{service.url}/@{track['artist_handle']}"
     with silent_console(page):
         for name, address in {
@@ -34,8 +43,11 @@ def test_the_public_pages_are_good_in_every_view(page, service, track, gated):
             "gated": f"{here}/{gated['id']}",
             "tag": f"{service.url}/tags/late%20night",
             "tag-empty": f"{service.url}/tags/none",
+            "artist-empty": f"{service.url}/@{newcomer.did}",
             "not-found": f"{service.url}/nowhere",
+            "download-refused": f"{service.url}/audio/{gated['file_id']}.{gated['file_type']}/download",
             "sign-in": f"{service.url}/auth/login",
+            "sign-in-over": f"{service.url}/auth/callback?state=x",
             "sign-in-refused": f"{service.url}/auth/login?handle=no.account&page=true",
             "docs": f"{service.url}/docs",
             "docs-tracks": f"{service.url}/docs/tracks",
@@ -47,6 +59,27 @@ def test_the_public_pages_are_good_in_every_view(page, service, track, gated):
         page.get_by_role("button", name="Copy").first.click()
         expect(page.get_by_role("button", name="Copied")).to_be_visible()
         assert page.evaluate("navigator.clipboard.readText()").startswith('{"detail"')
+
+
+def fulfil(answer, route):
+    route.fulfill(**answer)
+
+
+def test_the_pages_of_errors_are_good_in_every_view(page, service):
+    """What they say is tested in tests/web; a real service breaks too seldom to be looked at."""
+    services = SimpleNamespace(base_url=service.url, urls=SimpleNamespace(public_url=None))
+    for number, detail in {
+        402: {"error": "support_required", "message": "This track is for supporters of its artist."},
+        429: {"error": "rate_limited", "message": ""},
+        500: {"error": "internal", "message": ""},
+    }.items():
+        shown = error_page(services, number, detail, retry_after="30", request_id="7f3c9a52e1b04d6f")
+        answer = {"status": number, "headers": dict(shown.headers), "body": shown.body}
+        page.route("**/broken", partial(fulfil, answer))
+        with silent_console(page):
+            page.goto(f"{service.url}/broken")
+            assert_good_in_every_view(page, f"error-{number}")
+        page.unroute("**/broken")
 
 
 def test_a_visitor_hears_a_track_and_sees_the_record_on_the_pds(page, service, track, artist):

@@ -5,6 +5,7 @@ from contextlib import closing
 import pytest
 from playwright.sync_api import expect
 
+from demo.media import cover
 from demo.story import COLLECTION
 from tests.e2e.artist import Artist
 from tests.e2e.conftest import ONE_DATABASE
@@ -32,6 +33,11 @@ def signed_in(page, service, pds, pds_account):
 def edits_elsewhere(artist, **fields):
     """Another program of the artist changes the record at the PDS."""
     artist.pds.put_record(artist.did, COLLECTION, artist.rkey, {**(artist.record or {}), **fields})
+
+
+def another(page, **options):
+    """Another window of the same person."""
+    return page.context.browser.new_context(storage_state=page.context.storage_state(), **options).new_page()
 
 
 def file(name, content):
@@ -64,6 +70,9 @@ def test_a_track_from_the_upload_through_edits_to_its_earlier_audio_and_back(sig
         assert page.url.startswith(here)
         assert_good_in_every_view(page, "studio-track")
 
+        page.set_input_files("input[name=image]", file("cover.png", cover("teal", "gold")))
+        page.get_by_role("button", name="Set the cover").click()
+        expect(page.locator("#done")).to_contain_text("The cover is set.")
         page.set_input_files("input[name=file]", file("b.wav", samples.wav(2)))
         page.get_by_role("button", name="Replace the audio").click()
         expect(page.locator("#done")).to_contain_text("The audio is replaced.")
@@ -77,7 +86,7 @@ def test_a_track_from_the_upload_through_edits_to_its_earlier_audio_and_back(sig
         page.goto(f"{here}/versions/1")
         assert page.locator("audio").evaluate(HEARD)
         assert_good_in_every_view(page, "studio-version")
-        for label in ("Audio", "Album", "Liner notes"):
+        for label in ("Audio", "Album", "Liner notes", "Cover"):
             page.get_by_label(f"Put back {label}").uncheck()
         page.get_by_role("button", name="Put the ticked fields back").click()
         expect(page.locator("#done")).to_contain_text("Put back. Your PDS has it as it is here.")
@@ -87,32 +96,61 @@ def test_a_track_from_the_upload_through_edits_to_its_earlier_audio_and_back(sig
         assert_good_in_every_view(page, "studio-full")
 
 
+def test_tracks_are_copied_after_they_were_counted_and_one_is_deleted_and_brought_back(page, service, artist):
+    for title in ("First Take", "Second Thoughts", "Third Floor"):
+        artist.uploads(title=title, album="Pressings")
+    artist.agreed()
+    page.context.add_cookies(
+        [{"name": "mastertape_session", "value": artist.client.token, "url": service.url}]
+    )
+    with silent_console(page):
+        page.goto(f"{service.url}/studio")
+        for title in ("First Take", "Third Floor"):
+            page.get_by_label(f"Select {title}").check()
+        page.get_by_role("button", name="Copy audio to my PDS").click()
+        expect(page.get_by_role("heading", name="Copy 2 tracks")).to_be_visible()
+        assert_good_in_every_view(page, "studio-selection")
+        page.get_by_role("button", name="Copy them").click()
+        expect(page.get_by_role("heading", name="2 of 2 on your PDS")).to_be_visible()
+        assert_good_in_every_view(page, "studio-copies")
+        page.goto(f"{service.url}/studio/tracks/{artist.track_id}")
+        page.get_by_text("Delete this track…").click()
+        page.get_by_role("button", name="Delete the track").click()
+        expect(page.locator("#standing")).to_contain_text("Gone from your PDS")
+        assert_good_in_every_view(page, "studio-deleted")
+        page.get_by_role("button", name="Bring it back").click()
+        expect(page.locator("#done")).to_contain_text("The track is back. Your PDS has it as it is here.")
+
+
 def test_a_change_by_another_program_is_told_live_and_decided_field_by_field(signed_in, service):
     page, artist = signed_in
     artist.uploads(title="Mine", album="My album")
     artist.agreed()
     with silent_console(page):
+        listed = another(page)
         page.goto(f"{service.url}/studio/tracks/{artist.track_id}")
         edits_elsewhere(artist, title="Theirs", album="Their album")
         artist.edits(description="Typed here.")
         expect(page.locator("#standing")).to_contain_text("Another program changed this record")
         assert_good_in_every_view(page, "studio-held")
+        listed.goto(f"{service.url}/studio?mark=held")
+        mark = listed.locator(f"#mark-{artist.track_id}")
+        expect(mark).to_contain_text("Held")
         page.get_by_role("link", name="See both, and decide").click()
         assert_good_in_every_view(page, "studio-decide")
         page.get_by_role("group", name="Title").get_by_label("Theirs").check()
         page.get_by_role("group", name="Album").get_by_label("Mine").check()
         page.get_by_role("button", name="Keep what I chose").click()
         expect(page.locator("#done")).to_contain_text("Decided. Your PDS has it as it is here.")
+        expect(mark).to_contain_text("On your PDS")  # which the page behind that filter lists no more
     assert (artist.record["title"], artist.record["album"]) == ("Theirs", "My album")
 
 
-def test_without_scripts_a_track_is_edited_and_a_conflict_decided(signed_in, service):
+def test_without_scripts_a_track_is_edited_a_conflict_decided_and_the_pds_disconnected(signed_in, service):
     page, artist = signed_in
     artist.uploads(title="Mine", album="My album")
     artist.agreed()
-    plain = page.context.browser.new_context(
-        java_script_enabled=False, storage_state=page.context.storage_state()
-    ).new_page()
+    plain = another(page, java_script_enabled=False)
     here = f"{service.url}/studio/tracks/{artist.track_id}"
     plain.goto(here)
     plain.get_by_label("Title").fill("By hand")
@@ -127,3 +165,16 @@ def test_without_scripts_a_track_is_edited_and_a_conflict_decided(signed_in, ser
     expect(plain.locator("#done")).to_contain_text("Decided. Your PDS has it as it is here.")
     assert artist.record["title"] == "Theirs"
     assert artist.record["album"] == "Other album"
+
+    plain.goto(f"{service.url}/studio/pds")
+    plain.get_by_role("link", name="Disconnect…").click()
+    plain.get_by_role("button", name="Disconnect").click()
+    expect(plain.get_by_text("mastertape no longer has access to your PDS")).to_be_visible()
+    artist.edits(title="Kept here")
+    with silent_console(page):
+        for name, path in {"studio-waiting": "/studio", "pds-signed-out": "/studio/pds"}.items():
+            page.goto(service.url + path)
+            expect(page.get_by_text("You have to sign in again.").first).to_be_visible()
+            assert_good_in_every_view(page, name)
+        page.goto(f"{service.url}/studio/pds/disconnect")
+        assert_good_in_every_view(page, "pds-disconnect")

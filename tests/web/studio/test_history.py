@@ -1,9 +1,17 @@
 """The timeline, the track as it was, and the way back."""
 
+import re
+from datetime import timedelta
+from html import unescape
+
 import pytest
 
+from identity.accounts.credentials import Scope
+from replay.derived.sweep import sweep_media
+from tests.api.tracks.long_history import lengthen
 from tests.api.world import upload
 from tests.media_samples import samples
+from tests.web.pages import assert_small
 from tests.web.studio.forms import send
 from web.pages.studio import history
 
@@ -28,6 +36,10 @@ def here(track):
 
 def now(client, person, track):
     return client.get(f"/tracks/{track['id']}", headers={**person.headers, "Accept": "*/*"}).json()
+
+
+def versions(page):
+    return [int(each) for each in re.findall(r'class="event" id="v(\d+)"', page.text)]
 
 
 def event(page, version):
@@ -57,6 +69,18 @@ def test_a_long_timeline_is_read_page_by_page(studio, here, monkeypatch):
     second = studio.get(f"{here}/history?cursor={cursor}")
     assert ('id="v2"' in second.text, 'id="v1"' in second.text) == (False, True)
     assert "Earlier changes" not in second.text
+
+
+def test_a_page_of_10_000_events_is_as_small_as_one_of_few(world, track, studio, here):
+    lengthen(world.database, track["id"], 10_000)
+    first = studio.get(f"{here}/history")
+    assert_small(first)
+    assert versions(first) == list(range(10_002, 10_002 - history.PAGE, -1))
+    cursor = first.text.split('href="?cursor=')[1].split('"')[0]
+    assert versions(studio.get(f"{here}/history?cursor={cursor}"))[0] == versions(first)[-1] - 1
+    again = studio.get(f"{here}/history?rows=10000")
+    assert_small(again)
+    assert len(versions(again)) == history.MOST
 
 
 def test_single_fields_or_the_whole_are_put_back(client, alice, track, studio, here):
@@ -91,3 +115,50 @@ def test_the_page_of_a_version_plays_its_audio_after_it_was_replaced(studio, her
     assert "This audio was replaced. It is kept until" in page.text
     source = page.text.split("<audio")[1].split('src="')[1].split('"')[0]
     assert studio.get(source, headers={"Accept": "*/*"}).content == samples.mp3(1)
+
+
+def covers(page):
+    return [unescape(each) for each in re.findall(r'<img class="cover[^"]*" src="([^"]+)"', page.text)]
+
+
+@pytest.fixture
+def covered(studio, here):
+    """The track with a second cover; its third version has the first one."""
+    for size in (600, 300):
+        image = {"image": ("cover.png", samples.png(size, size), "image/png")}
+        send(studio, studio.get(here), f"{here}/cover", files=image)
+
+
+@pytest.mark.usefixtures("covered")
+def test_the_page_of_a_version_shows_its_cover_while_that_is_kept(world, studio, here):
+    assert covers(studio.get(f"{here}/versions/1")) == []
+    (then,) = covers(studio.get(f"{here}/versions/3"))
+    (now,) = covers(studio.get(f"{here}/versions/4"))
+    assert then != now
+    for address in (then, now):
+        assert studio.get(address, headers={"Accept": "*/*"}).headers["content-type"] == "image/webp"
+    sweep_media(world.made.media, timedelta(0))
+    page = studio.get(f"{here}/versions/3")
+    assert "The cover of this version is no longer kept" in page.text
+    assert covers(page) == []
+    assert covers(studio.get(f"{here}/versions/4")) == [now]
+    assert "no longer kept" not in studio.get(f"{here}/versions/1").text
+
+
+@pytest.mark.usefixtures("covered")
+def test_the_pages_of_a_track_that_was_taken_down_show_its_owner_no_broken_picture(
+    world, client, track, studio, here
+):
+    admin = world.sign_in("admin", scope=Scope.ADMIN)
+    takedown = f"/ops/tracks/{track['id']}/takedown"
+    headers = {**admin.headers, "Accept": "*/*"}
+    cookies = dict(client.cookies)
+    client.cookies.clear()
+    assert client.post(takedown, json={"reason": "r"}, headers=headers).status_code == 200
+    client.cookies.update(cookies)
+    for path in ("/studio", here, f"{here}/versions/3", f"/@{track['artist_handle']}/{track['id']}"):
+        page = studio.get(path)
+        assert page.status_code == 200
+        assert covers(page) == []
+        assert "<audio" not in page.text
+        assert "taken" in page.text

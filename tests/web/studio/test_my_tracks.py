@@ -1,5 +1,7 @@
 """My tracks: one mark each, filters, pages, and a selection with counts before anything is done."""
 
+import re
+
 import pytest
 
 from tests.api.world import upload
@@ -17,6 +19,11 @@ def three(client, alice):
 @pytest.fixture
 def studio(sign_in, alice):
     return sign_in(alice)
+
+
+def marked_in(page):
+    found = re.findall(r'id="mark-(\d+)" data-live>\s*<span class="mark \w+">([^<]+)<', page.text)
+    return {int(track_id): mark for track_id, mark in found}
 
 
 def titles_of(page):
@@ -65,6 +72,21 @@ def test_pages_follow_one_another_until_all_tracks_were_shown(studio, monkeypatc
     second = studio.get(f"/studio?{address}")
     assert titles_of(second) == ["Alpha"]
     assert "More tracks" not in second.text
+
+
+def test_tracks_that_the_browser_shows_already_get_their_mark_whatever_the_page_lists(
+    world, three, studio, monkeypatch
+):
+    monkeypatch.setattr(my_tracks, "PAGE", 2)
+    alpha, beta, gamma = (track["id"] for track in three)
+    rows = f"row={alpha}&row={beta}&row=999"
+    page = studio.get(f"/studio?{rows}")
+    assert titles_of(page) == ["Gamma", "Beta"]
+    assert marked_in(page) == {gamma: "On its way", beta: "On its way", alpha: "On its way"}
+    world.deliver()
+    page = studio.get(f"/studio?mark=on-its-way&{rows}")
+    assert titles_of(page) == []
+    assert marked_in(page) == {beta: "On your PDS", alpha: "On your PDS"}
 
 
 def test_a_selection_is_counted_before_it_is_copied_and_followed_after(world, client, alice, three, studio):

@@ -1,12 +1,16 @@
 """The timeline of a track; the track as it was then; any two versions compared; whole versions or single fields put back."""
 
+from collections.abc import Mapping
 from secrets import token_urlsafe
-from typing import Any, Final
+from typing import Annotated, Any, Final, NamedTuple
+from urllib.parse import urlencode
 
-from fastapi import APIRouter, Request, Response
+from fastapi import APIRouter, Query, Request, Response
+from pydantic import BaseModel
 
 from api.requests.path_params import TrackId
-from web.api_client import ApiDep
+from web.addresses import cover_address
+from web.api_client import Api, ApiDep
 from web.forms import Form, form_of
 from web.page_route import PageRoute
 from web.pages.studio.track import WAIT_SECONDS, Page, my_track
@@ -17,19 +21,41 @@ from web.viewer import ViewerDep
 router = APIRouter(route_class=PageRoute, include_in_schema=False)
 
 PAGE: Final = 30
+COVER_PIXELS: Final = 480
+MOST: Final = 100
+"""How many events a page reads: as many as the API returns at once."""
+
+
+class Timeline(BaseModel):
+    """Which part of the timeline; `rows` is how many events the browser shows already."""
+
+    cursor: str | None = None
+    rows: int = 0
+
+
+class CoverOfThen(NamedTuple):
+    """Where a cover is; None where the track had none, or it is no longer kept."""
+
+    address: str | None
+    is_kept: bool = True
 
 
 @router.get("/studio/tracks/{track_id}/history")
 async def show_history(
-    track_id: TrackId, api: ApiDep, render: RenderDep, viewer: ViewerDep, cursor: str | None = None
+    track_id: TrackId, api: ApiDep, render: RenderDep, viewer: ViewerDep, wanted: Annotated[Timeline, Query()]
 ) -> Response:
     """A page of the timeline, newest first."""
     track = await my_track(api, track_id)
-    page = await api.read(f"/tracks/{track_id}/history", limit=PAGE, cursor=cursor)
+    limit = min(max(wanted.rows, PAGE), MOST)
+    page = await api.read(f"/tracks/{track_id}/history", limit=limit, cursor=wanted.cursor)
     did = viewer.account.did if viewer.account else ""
     moments = [moment(row, did) for row in page["items"]]
     return render(
-        "studio/history.html", track=track, moments=moments, cursor=page["cursor"], is_first=cursor is None
+        "studio/history.html",
+        track=track,
+        moments=moments,
+        cursor=page["cursor"],
+        is_first=wanted.cursor is None,
     )
 
 
@@ -40,16 +66,33 @@ async def show_version(track_id: TrackId, version: int, api: ApiDep, render: Ren
     then = await api.read(f"/tracks/{track_id}", version=version)
     found = await api.read(f"/tracks/{track_id}/diff", **{"from": version})
     differs = changes_of(found["changes"])
+    cover = await _cover_of(api, now, then, version)
+    kept = {"audio": then["audio_kept"], "cover": cover.is_kept}
     return render(
         "studio/version.html",
         track=now,
         then=then,
         version=version,
+        cover=cover.address,
+        gone=[name for name, is_kept in kept.items() if not is_kept],
         newest=found["to_version"],
         differs=differs,
         puttable={each["field"] for each in found["changes"] if each["kept_because"] is None},
         key=token_urlsafe(12),
     )
+
+
+async def _cover_of(api: Api, now: Mapping[str, Any], then: Mapping[str, Any], version: int) -> CoverOfThen:
+    if then["image_url"] is None:
+        return CoverOfThen(None)
+    shown = cover_address(now, COVER_PIXELS)
+    if shown is not None and then["image_url"] == now["image_url"]:
+        return CoverOfThen(shown)
+    wanted = {"version": version, "size": COVER_PIXELS}
+    path = f"/tracks/{now['id']}/artwork"
+    if (await api.ask_for_headers(path, **wanted)).is_success:
+        return CoverOfThen(f"{path}?{urlencode(wanted)}")
+    return CoverOfThen(None, is_kept=False)
 
 
 @router.get("/studio/tracks/{track_id}/compare")

@@ -11,7 +11,7 @@ from fastapi.responses import RedirectResponse
 from pydantic import BaseModel
 
 from api.responses.states import AudioCopyState
-from web.api_client import ApiDep, RefusedError
+from web.api_client import Api, ApiDep, RefusedError
 from web.forms import form_of
 from web.lane_words import lane_words
 from web.page_route import PageRoute
@@ -21,6 +21,8 @@ from web.rendering import RenderDep
 router = APIRouter(route_class=PageRoute, include_in_schema=False)
 
 PAGE: Final = 50
+MOST_ROWS: Final = 100
+"""How many tracks a page reads by their ids: as many as the API returns at once."""
 DELETED: Final = "deleted"
 FILTERS: Final = {**{mark.value: LABELS[mark] for mark in Mark}, DELETED: "Deleted"}
 ENDED: Final = (AudioCopyState.UPLOADED, AudioCopyState.FAILED)
@@ -47,6 +49,8 @@ class Listing(BaseModel):
     mark: str = ""
     q: str = ""
     cursor: str | None = None
+    row: list[int] = []
+    """The tracks that the browser shows already: those that the page does not list get their mark beside it."""
 
 
 @router.get("/studio")
@@ -64,10 +68,11 @@ async def show_my_tracks(api: ApiDep, render: RenderDep, wanted: Annotated[Listi
         cursor=wanted.cursor,
         limit=1 if has_none else PAGE,
     )
-    counts = page["counts"]
+    counts, tracks = page["counts"], [] if has_none else [marked(each) for each in page["items"]]
     return render(
         "studio/my_tracks.html",
-        tracks=[] if has_none else [marked(each) for each in page["items"]],
+        tracks=tracks,
+        others=await _others(api, wanted, tracks),
         cursor=None if has_none else page["cursor"],
         counts=count_by_mark(counts, lane["reason"]) if counts is not None else None,
         total=sum(counts.values()) if counts is not None else None,
@@ -76,6 +81,15 @@ async def show_my_tracks(api: ApiDep, render: RenderDep, wanted: Annotated[Listi
         q=q,
         lane=lane_words(lane) if lane["reason"] else None,
         here="?" + urlencode({"mark": mark, "q": q}),
+    )
+
+
+async def _others(
+    api: Api, wanted: Listing, listed: Sequence[Mapping[str, Any]]
+) -> Sequence[Mapping[str, Any]]:
+    known = {track["id"] for track in listed}
+    return await _selected(
+        api, [each for each in wanted.row if each not in known], deleted=wanted.mark == DELETED
     )
 
 
@@ -145,8 +159,9 @@ async def show_copies(
     return render("studio/copies.html", tracks=tracks, done=done, failed=failed)
 
 
-async def _selected(api: ApiDep, ids: Sequence[int]) -> list[dict[str, Any]]:
+async def _selected(api: Api, ids: Sequence[int], *, deleted: bool = False) -> list[dict[str, Any]]:
     if not ids:
         return []
-    page = await api.read("/me/tracks", id=list(dict.fromkeys(ids))[:100], limit=100)
+    wanted = list(dict.fromkeys(ids))[:MOST_ROWS]
+    page = await api.read("/me/tracks", id=wanted, deleted="true" if deleted else None, limit=MOST_ROWS)
     return [marked(track) for track in page["items"]]
