@@ -53,7 +53,7 @@ class NoWaveformError(ApplicationError):
 
 
 class DuplicateAudioError(ApplicationError):
-    """The artist has a live track with exactly this audio."""
+    """The artist has a live track, `track_id`, with exactly this audio. Edit or delete that one."""
 
     def __init__(self, track_id: int) -> None:
         super().__init__(
@@ -63,7 +63,7 @@ class DuplicateAudioError(ApplicationError):
 
 
 class AlreadyHasRecordError(ApplicationError):
-    """The record is on the PDS."""
+    """The record is on the PDS, at `uri`: there is nothing to restore."""
 
     def __init__(self, uri: str) -> None:
         super().__init__(
@@ -74,7 +74,7 @@ class AlreadyHasRecordError(ApplicationError):
 
 
 class MigrationNeededError(ApplicationError):
-    """The record lives in the old collection."""
+    """The record lives in the old collection. Move it: POST /tracks/{id}/migrate-namespace."""
 
     def __init__(self, old_collection: str) -> None:
         super().__init__(
@@ -89,7 +89,7 @@ class CannotMoveError(ApplicationError):
 
 
 class EditedAgainError(ApplicationError):
-    """The other client has changed the record again since the version that was decided on."""
+    """The other client has changed the record again since the version that was decided on. Read the mirror, and decide on `cid`."""
 
     def __init__(self, cid: str) -> None:
         super().__init__(
@@ -127,7 +127,7 @@ class BlobRefusedError(ApplicationError):
 
 
 class VersionMismatchError(ApplicationError):
-    """The track has changed in the meantime."""
+    """The track has changed in the meantime, and is at `version` now. Read it, and decide again."""
 
     def __init__(self, version: int) -> None:
         super().__init__(

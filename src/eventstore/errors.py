@@ -87,7 +87,7 @@ class AggregateNotFoundError(EventStoreError):
 
 
 class OutdatedProjectionError(EventStoreError):
-    """A projection's rows were made by another version of its code, or never made."""
+    """A projection's rows were made by another version of its code, or never made; its operator rebuilds them."""
 
     def __init__(self, name: str) -> None:
         super().__init__(f"projection {name!r} is not of this version: run `mastertape rebuild {name}`")

@@ -8,9 +8,9 @@ from pathlib import Path
 from typing import Any, Final
 
 from api.app import create_app
-from api.error_responses import codes_by_status
+from api.error_responses import REPLIES, codes_by_status
 from api.middleware.request_limits import FIELDS_BYTES, HEADERS_BYTES, PATIENCE_SECONDS, SLOWEST, URL_BYTES
-from api.openapi import ERROR_EXAMPLES, JSON
+from api.openapi import ERROR_EXAMPLES, JSON, meaning_of
 from api.pipeline.concurrency import MAX_CONCURRENT_UPLOADS
 from service.config.settings import Settings
 from service.process.http_connections import STALLED_RESPONSE_TIMEOUT_SECONDS
@@ -124,7 +124,17 @@ def _resolved(schema: dict[str, Any], document: dict[str, Any]) -> dict[str, Any
 def _codes() -> Iterator[str]:
     for status, codes in codes_by_status().items():
         for code in codes:
-            yield f"| {status} | `{code}` | {ERROR_EXAMPLES[code]['description']} |\n"
+            yield f"| {status} | `{code}` | {_meaning(status, code)} |\n"
+
+
+def _meaning(status: int, code: str) -> str:
+    """Say what each error with this code and status means; the framework's own are none of ours."""
+    said = [
+        meaning_of(kind, reply)
+        for kind, reply in REPLIES.items()
+        if (reply.status, reply.code) == (status, code)
+    ]
+    return " Or: ".join(dict.fromkeys(said)) or str(ERROR_EXAMPLES[code]["description"])
 
 
 def _examples(document: dict[str, Any]) -> Iterator[str]:

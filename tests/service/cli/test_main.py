@@ -1,6 +1,7 @@
 """Help, usage and expected failures of all commands."""
 
 import re
+from importlib.util import find_spec
 from pathlib import Path
 
 import click
@@ -40,6 +41,17 @@ def test_pages_name_only_commands_and_options_that_exist() -> None:
     ]
     assert len(written) > len(COMMANDS)
     assert [each for each in written if not exists(each)] == []
+
+
+def test_pages_name_only_modules_and_developer_commands_that_exist() -> None:
+    text = "".join(page.read_text() for page in (*PAGES, ROOT / "CONTRIBUTING.md"))
+    modules = set(re.findall(r"python3? -m (\w[\w.]*\w)", text))
+    assert {"service.pages.http", "tests.golden.record"} <= modules
+    assert [module for module in modules if find_spec(module) is None] == []
+    commands = set(re.findall(r"\./dev (\w+)", text))
+    assert commands >= {"demo", "test", "sbom"}
+    usage = (ROOT / "dev").read_text()
+    assert [command for command in commands if f"\n./dev {command} " not in usage] == []
 
 
 def exists(written: str) -> bool:
