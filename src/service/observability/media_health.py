@@ -10,8 +10,10 @@ from pathlib import Path
 from typing import Final
 
 from sqlalchemy import select
+from sqlalchemy.exc import SQLAlchemyError
 
 from eventstore.coordination.threads import begun
+from eventstore.errors import EventStoreError
 from storage import disk_errors
 from storage.disk_errors import free_bytes
 from storage.errors import StorageError
@@ -78,7 +80,11 @@ class MediaHealth:
             free = {folder: free_bytes(folder) for folder in self._folders}
         except StorageError as error:
             return self._away(str(error))
-        return replace(self._store(), full=self._lack_of_room(free), free=free)
+        try:
+            store = self._store()
+        except (SQLAlchemyError, EventStoreError):  # then readiness says so; the disks are known all the same
+            store = StoreHealth()
+        return replace(store, full=self._lack_of_room(free), free=free)
 
     def _lack_of_room(self, free: Mapping[Path, int]) -> str | None:
         lacking = [folder for folder, room in free.items() if room < disk_errors.MIN_FREE_BYTES]
