@@ -39,9 +39,10 @@ class Service:
             **(env or {}),
         }
         foreign = [name for name in os.environ if name.startswith("MASTERTAPE_") and name not in settings]
+        self.log = data / "service.log"
         self._process = Process(
             ["/usr/bin/env", *(f"--unset={name}" for name in foreign), *program, command, *options],
-            log=data / "service.log",
+            log=self.log,
             env=settings,
         )
 

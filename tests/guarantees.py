@@ -564,6 +564,17 @@ SUBJECTS: Final = {
             ),
         ),
         Guarantee(
+            "Whatever breaks, health, alarms, doctor or the log say it within a minute, with what to do, and every acknowledged edit is there afterwards",
+            "the operator's drill: each case on real servers under load, its texts kept in `tests/e2e/drill/golden/`",
+            (
+                "tests/e2e/drill/test_full_disk.py",
+                "tests/e2e/drill/test_wrong_key.py",
+                "tests/e2e/drill/test_killed.py",
+                "tests/e2e/drill/test_two_services.py",
+                "tests/e2e/drill/test_restored.py",
+            ),
+        ),
+        Guarantee(
             "A full disk does not make a service unready while it serves requests, and is named",
             "`/readyz` fails for what makes requests fail alone",
             ("tests/api/pipeline/test_full_disk.py::test_a_full_disk_is_named_while_requests_are_served",),

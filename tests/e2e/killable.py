@@ -39,7 +39,6 @@ class KillableService(Service):
         self.trigger = Trigger(data / "trigger")
         program = [sys.executable, "-m", "tests.faults.killable", self.trigger.path, str(LEASE_SECONDS)]
         super().__init__(data, pds, program=program, env=env)
-        self.log = data / "service.log"
 
     def command(self, *words: str) -> None:
         """Run a command beside it, which is not killed."""

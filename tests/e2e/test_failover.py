@@ -2,15 +2,12 @@
 
 import threading
 import time
-import uuid
 from collections import Counter
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import closing
 from pathlib import Path
-from typing import Any
 
-import httpx
 import pytest
 from sqlalchemy import select
 
@@ -22,6 +19,7 @@ from outbox.mirror.tables import delivery_attempt
 from tests.e2e.artist import Artist
 from tests.e2e.conftest import DEEP
 from tests.e2e.eventually import eventually
+from tests.e2e.writer import Writer
 from tests.servers.atproto import new_account
 from tests.servers.databases import migrate
 from tests.servers.postgres import PostgresServer
@@ -35,33 +33,6 @@ pytestmark = [
 ]
 WRITERS = 8
 RECOVERY_SECONDS = 30
-
-
-class Writer:
-    """Retitles a track again and again; repeats a request without an answer under its Idempotency-Key."""
-
-    def __init__(self, artist: Artist) -> None:
-        self.artist = artist
-        self.acknowledged: list[str] = []
-
-    def edits_until(self, stop: threading.Event) -> None:
-        """Edit until told to stop."""
-        while not stop.is_set():
-            title = f"take {len(self.acknowledged) + 1}"
-            self._edits(title, uuid.uuid4().hex)
-            self.acknowledged.append(title)
-
-    def _edits(self, title: str, key: str) -> None:
-        path, headers = f"/tracks/{self.artist.track_id}", {"idempotency-key": key}
-        while True:
-            try:
-                reply = self.artist.client.http.patch(path, json={"title": title}, headers=headers)
-            except httpx.TransportError:
-                continue
-            if reply.status_code == httpx.codes.OK:
-                return
-            assert reply.status_code >= httpx.codes.CONFLICT, reply.text
-            time.sleep(0.05)
 
 
 @pytest.fixture
@@ -101,7 +72,7 @@ def test_deliveries_go_on_after_a_failover_that_lost_nothing(
         stop.set()
         for each in working:
             each.result()
-    eventually(lambda: all(_delivered(writer) for writer in writers), seconds=RECOVERY_SECONDS)
+    eventually(lambda: all(writer.is_delivered for writer in writers), seconds=RECOVERY_SECONDS)
     assert time.monotonic() - promoted < RECOVERY_SECONDS
     log = (tmp_path / "data" / "service.log").read_text()
     assert "failover_proved" in log
@@ -112,26 +83,10 @@ def test_deliveries_go_on_after_a_failover_that_lost_nothing(
     landed = Counter((each.did, each.gen) for each in attempts if each.rev is not None)
     assert set(landed.values()) == {1}
     for writer in writers:
-        history = _history(writer.artist)
-        positions = [row["position"] for row in history]
+        positions = [row["position"] for row in writer.history]
         assert max(positions) > POSITIONS_SKIPPED > min(positions)
-        titles = [
-            change["after"] for row in history for change in row["changes"] if change["field"] == "title"
-        ]
-        assert sorted(titles) == sorted(["First Take", *writer.acknowledged])  # each once
+        assert sorted(writer.titles) == sorted(["First Take", *writer.acknowledged])  # each once
         writer.artist.client.http.close()
-
-
-def _history(artist: Artist) -> list[dict[str, Any]]:
-    """All of the track's history: the writers make more events than a page holds."""
-    events: list[dict[str, Any]] = []
-    params: dict[str, Any] = {"limit": 100}
-    while True:
-        page = artist.client.http.get(f"/tracks/{artist.track_id}/history", params=params).json()
-        events += page["items"]
-        if page["cursor"] is None:
-            return events
-        params["cursor"] = page["cursor"]
 
 
 def test_a_standby_that_lost_its_tail_waits_for_an_operator(
@@ -153,8 +108,3 @@ def test_a_standby_that_lost_its_tail_waits_for_an_operator(
     assert "nothing is sent before" in artist.client.http.get("/readyz").text
     assert (artist.record or {})["title"] == "On the primary alone"
     artist.client.http.close()
-
-
-def _delivered(writer: Writer) -> bool:
-    record = writer.artist.record
-    return record is not None and record["title"] == writer.acknowledged[-1]

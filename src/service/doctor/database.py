@@ -133,7 +133,8 @@ def keys(log: EventLog, settings: Settings) -> Checks:
         yield fail(
             "keys",
             f"{undecryptable} of {len(sealed)} logins cannot be decrypted",
-            "add the missing key to SECRET_KEYS again",
+            "put the key that encrypted them back into SECRET_KEYS; if it is lost: `mastertape reseal --end-lost`, and their "
+            "owners sign in again",
         )
     elif old:
         yield warn(

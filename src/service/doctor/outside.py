@@ -31,7 +31,9 @@ MAX_CONCURRENT_REQUESTS: Final = 8
 RESPONSE_TIMEOUT_SECONDS: Final = 5.0
 CLOCK_WARN: Final = timedelta(seconds=5)
 CLOCK_FAIL: Final = timedelta(minutes=5)
-AWAY: Final = "its accounts wait, others are not affected"
+AWAY: Final = (
+    "its accounts wait, others are not affected; nothing to do here: the relay tries again by itself"
+)
 FAILS: Final = "`mastertape failures` says why; the relay tries again by itself"
 HEALTH: Final = "/xrpc/_health"
 MEGABYTE: Final = 2**20

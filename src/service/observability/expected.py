@@ -8,6 +8,7 @@ import httpx
 from sqlalchemy.exc import DBAPIError
 from sqlalchemy.exc import TimeoutError as PoolTimeoutError
 
+from api.errors import NotReadyError
 from eventstore import errors as store
 from service.config.settings import SettingsError
 from service.schema.migrate import OutdatedSchemaError
@@ -24,6 +25,7 @@ class Expected(StrEnum):
     STORE = "the media store does not answer"
     SERVER = "another server does not answer"
     REFUSED = "refused"
+    NOT_READY = "not ready"
 
 
 KEPT: Final = "nothing acknowledged is lost"
@@ -34,6 +36,7 @@ NEXT: Final[Mapping[Expected, str]] = {
     Expected.STORE: f"tried again by itself, {KEPT}; `mastertape doctor` says why",
     Expected.SERVER: f"tried again by itself, {KEPT}",
     Expected.REFUSED: f"refused until an operator has acted, {KEPT}",
+    Expected.NOT_READY: f"/readyz is 503 until it is over, {KEPT}",
 }
 NEXT_OF_REQUEST: Final = f"the caller is asked to try again, {KEPT}"
 
@@ -44,6 +47,7 @@ KINDS: Final[tuple[tuple[tuple[type[Exception], ...], Expected], ...]] = (
     ((DiskFullError,), Expected.FULL),
     ((StoreUnavailableError,), Expected.STORE),
     ((httpx.TransportError,), Expected.SERVER),
+    ((NotReadyError,), Expected.NOT_READY),
     (
         (store.LogBusyError, store.ThreadsBusyError, store.VersionConflictError, PoolTimeoutError),
         Expected.BUSY,

@@ -5,12 +5,15 @@ import time
 from collections.abc import Mapping, Sequence
 from concurrent.futures import Future
 from dataclasses import dataclass, field, replace
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import Final
 
 from sqlalchemy import select
+from sqlalchemy.exc import SQLAlchemyError
 
 from eventstore.coordination.threads import begun
+from eventstore.errors import EventStoreError
 from storage import disk_errors
 from storage.disk_errors import free_bytes
 from storage.errors import StorageError
@@ -42,9 +45,10 @@ class MediaHealth:
         self._lock: Final = threading.Lock()
         self._sampling: Future[StoreHealth] = Future()
         self._sampled_at: float | None = None
+        self._full_since: datetime | None = None
 
     def full(self) -> str | None:
-        """Return which disk has no room; None if all have."""
+        """Return which disk has no room, since when, and what is refused; None if all have room."""
         return self._health().full
 
     def free(self) -> Mapping[Path, int]:
@@ -76,9 +80,22 @@ class MediaHealth:
             free = {folder: free_bytes(folder) for folder in self._folders}
         except StorageError as error:
             return self._away(str(error))
+        try:
+            store = self._store()
+        except (SQLAlchemyError, EventStoreError):  # then readiness says so; the disks are known all the same
+            store = StoreHealth()
+        return replace(store, full=self._lack_of_room(free), free=free)
+
+    def _lack_of_room(self, free: Mapping[Path, int]) -> str | None:
         lacking = [folder for folder, room in free.items() if room < disk_errors.MIN_FREE_BYTES]
-        full = f"the disk of {lacking[0]} is full: make room" if lacking else None
-        return replace(self._store(), full=full, free=free)
+        if not lacking:
+            self._full_since = None
+            return None
+        self._full_since = self._full_since or datetime.now(UTC)
+        return (
+            f"the disk of {lacking[0]} is full since {self._full_since:%Y-%m-%d %H:%M:%S} UTC, {free[lacking[0]] // 1024} KiB are "
+            "free: edits and uploads that find no room are refused, all else goes on: make room"
+        )
 
     def _store(self) -> StoreHealth:
         oldest = (

@@ -22,14 +22,21 @@ def test_while_the_database_is_away_the_log_says_so_in_few_lines_without_a_trace
             service.wait_for("answers on")
             durable_postgres.kill()
             try:
-                statuses = {service.get("/tracks").status_code for _ in range(REQUESTS)}
+                paths = ["/tracks"] * REQUESTS + ["/readyz"] * 2
+                statuses = {service.get(path).status_code for path in paths}
                 service.wait_for("relay_claim_failed")
+                metrics = service.get("/metrics").text
             finally:
                 durable_postgres.start()
             assert statuses == {503}
+            assert "database_up 0" in metrics
+            assert "disk_free_bytes{" in metrics
     lines = [json.loads(line) for line in service.output.splitlines() if line.startswith("{")]
     failed = [line for line in lines if line["message"] == "request_failed" and "times" not in line]
-    assert [line["error"].partition(":")[0] for line in failed] == ["the database does not answer"]
+    assert [line["error"].partition(":")[0] for line in failed] == [
+        "the database does not answer",
+        "not ready",
+    ]
     assert failed[0]["next"] == "the caller is asked to try again, nothing acknowledged is lost"
     claims = [line for line in lines if line["message"] == "relay_claim_failed"]
     assert len([line for line in claims if "times" not in line]) == 1

@@ -1,0 +1,37 @@
+"""Two services are started on one SQLite file."""
+
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from demo.service import Service
+from devpds.server import DevPds
+from tests.e2e.drill import DRILL
+from tests.e2e.drill.conftest import Begin
+
+pytestmark = DRILL
+
+
+@pytest.fixture
+def services(tmp_path: Path, pds: DevPds) -> Iterator[list[Service]]:
+    """Each with a port and a log of its own."""
+    shared = {"MASTERTAPE_DATA": str(tmp_path / "data")}
+    made = [Service(tmp_path / name, pds, env=shared) for name in ("one", "other")]
+    yield made
+    for each in made:
+        each.stop()
+
+
+def test_two_services_on_one_sqlite_file_lose_no_edit(services: list[Service], begin: Begin) -> None:
+    drill = begin(*services)
+    _, other = services
+
+    drill.edits_are_acknowledged()
+    drill.looks("both under load")
+    other.kill()
+    drill.looks("one of them killed")
+    other.start()
+
+    drill.edits_are_acknowledged()
+    drill.ends("two_services", "Two services run on one SQLite file")
