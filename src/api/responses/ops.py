@@ -14,7 +14,7 @@ from outbox.operations.operators import Action
 from outbox.pds.client import RecordKey
 from outbox.views import overview
 from outbox.views.causes import CauseCount
-from outbox.views.drain import drain_of_host
+from outbox.views.drain import Drain, drains_of_hosts
 
 Name = Annotated[str, StringConstraints(max_length=2048, pattern=r"^[^\x00]*$")]
 """Text that every database can store."""
@@ -209,13 +209,11 @@ def host_rows(connection: Connection, rows: list[Any], now: datetime) -> list[Ho
     origins = [row.host for row in rows]
     lanes = overview.lanes_at(connection, origins)
     under_way = overview.under_way_at(connection, origins, now)
-    return [_host(row, lanes[row.host], under_way.get(row.host, 0), connection, now) for row in rows]
+    drains = drains_of_hosts(connection, origins, now)
+    return [_host(row, lanes[row.host], under_way.get(row.host, 0), drains[row.host], now) for row in rows]
 
 
-def _host(
-    row: Any, lanes: overview.LanesOfHost, under_way: int, connection: Connection, now: datetime
-) -> HostRow:
-    drain = drain_of_host(connection, row.host, now)
+def _host(row: Any, lanes: overview.LanesOfHost, under_way: int, drain: Drain, now: datetime) -> HostRow:
     return HostRow(
         host=row.host,
         paused=row.paused,

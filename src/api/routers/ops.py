@@ -64,6 +64,12 @@ class PageQuery(BaseModel):
     limit: PageLength = None
 
 
+class HostsQuery(PageQuery):
+    """Which hosts."""
+
+    failing: bool = Field(False, description="only those that fail, or that an operator paused")
+
+
 class LanesQuery(PageQuery):
     """Which lanes."""
 
@@ -102,12 +108,12 @@ def read_lanes(
 
 @router.get("/ops/hosts", response_model=HostsBody, responses=READ_ERRORS)
 def read_hosts(
-    _operator: OperatorDep, services: ServicesDep, wanted: Annotated[PageQuery, Query()]
+    _operator: OperatorDep, services: ServicesDep, wanted: Annotated[HostsQuery, Query()]
 ) -> Response:
     """Read the state of the PDS hosts: breaker, limits, lanes, and when their backlog will be delivered."""
     limit = page_length(wanted.limit)
     with services.database.read() as connection:
-        rows = overview.hosts(connection, after=wanted.cursor, limit=limit + 1)
+        rows = overview.hosts(connection, after=wanted.cursor, limit=limit + 1, failing=wanted.failing)
         items = host_rows(connection, list(rows[:limit]), services.database.now(connection))
     return _json(HostsBody(items=items, cursor=_cursor(rows, limit, "host")))
 

@@ -1,14 +1,14 @@
 """Estimates how long it takes to deliver everything that waits, by the rate limits that PDSes have named."""
 
 import math
-from collections import Counter
-from collections.abc import Iterable, Sequence
+from collections import Counter, defaultdict
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from functools import cache
 from typing import Any, Final
 
-from sqlalchemy import ColumnElement, Connection, Select, and_, bindparam, case, func, select
+from sqlalchemy import ColumnElement, Connection, Select, bindparam, case, func, select
 
 from outbox.mirror.lanes import is_backfill, is_open, lane_columns, latest_of, target_columns
 from outbox.mirror.states import LaneState, MirrorReason
@@ -94,12 +94,15 @@ def _seconds(allowance: Allowance, live: int, backfill: int) -> tuple[float, flo
 
 def drain_of(connection: Connection, did: str, now: datetime) -> Drain:
     """Estimate for one account."""
-    return _drain_of_lanes(connection.execute(_lanes(lane_columns.did), {"whose": did}).all(), now)
+    return _drain_of_lanes(connection.execute(_lanes(lane_columns.did), {"whose": [did]}).all(), now)
 
 
-def drain_of_host(connection: Connection, host: str, now: datetime) -> Drain:
-    """Estimate for those accounts of a host that are delivered."""
-    return _drain_of_lanes(connection.execute(_lanes(lane_columns.host), {"whose": host}).all(), now)
+def drains_of_hosts(connection: Connection, hosts: Sequence[str], now: datetime) -> Mapping[str, Drain]:
+    """Estimate for each of these hosts, and for those of its accounts that are delivered."""
+    lanes: dict[str, list[Any]] = defaultdict(list)
+    for row in connection.execute(_lanes(lane_columns.host), {"whose": list(hosts)}):
+        lanes[row.host].append(row)
+    return {host: _drain_of_lanes(lanes[host], now) for host in hosts}
 
 
 def _drain_of_lanes(rows: Sequence[Any], now: datetime) -> Drain:
@@ -107,8 +110,8 @@ def _drain_of_lanes(rows: Sequence[Any], now: datetime) -> Drain:
     able = [row for row in rows if _is_able(row)]
     if not records:
         return Drain(0, 0, 0.0)
-    if not any(row.records for row in able):
-        stalled = Counter(row.mirror_state for row in rows if row.records)
+    if not able:
+        stalled = Counter(row.mirror_state for row in rows)
         return Drain(records, points, None, stalled.most_common(1)[0][0])
     each = (
         seconds_to_drain(*_waiting([row]), _of_account(row, now), begins=_seconds_until(row, now))
@@ -153,15 +156,12 @@ def _seconds_until(row: Any, now: datetime) -> float:
 
 @cache
 def _lanes(column: ColumnElement[str]) -> Select[Any]:
-    """Return each lane with this value in the column, and what waits in it."""
+    """Return each lane with one of these values in the column, and what waits in it."""
     cost = case(
         (target_columns.desired_op == DELETE, DELETE_POINTS),
         (target_columns.observed_cid.is_(None), CREATE_POINTS),
         else_=PUT_POINTS,
     )
-
-    def total(what: Any, which: ColumnElement[bool]) -> Any:
-        return func.coalesce(func.sum(case((which, what), else_=0)), 0)
 
     may_begin = latest_of(
         lane_columns.not_before, lane_columns.paced_until, pds_host.c.retry_at, pds_host.c.paced_until
@@ -169,13 +169,13 @@ def _lanes(column: ColumnElement[str]) -> Select[Any]:
     waiting = (
         select(
             target_columns.did,
-            total(1, is_open()).label("records"),
-            total(cost, is_open()).label("points"),
-            total(1, and_(is_backfill(), is_open())).label("backfill_records"),
-            total(cost, and_(is_backfill(), is_open())).label("backfill_points"),
+            func.count().label("records"),
+            func.sum(cost).label("points"),
+            func.sum(case((is_backfill(), 1), else_=0)).label("backfill_records"),
+            func.sum(case((is_backfill(), cost), else_=0)).label("backfill_points"),
         )
         .join(mirror_lane, lane_columns.did == target_columns.did)
-        .where(column == bindparam("whose"))
+        .where(column.in_(bindparam("whose", expanding=True)), is_open())
         .group_by(target_columns.did)
         .subquery()
     )

@@ -35,6 +35,8 @@ CAUSE: Final[ColumnElement[str]] = case((_RECORD_CAN_BE_TRIED, target.cause), el
 """The cause of the last failure: of the record or, where it does not fail itself, of its upload."""
 PLACE: Final = 2 * target.track_id + case((target.former, 1), else_=0)
 """Orders by track, its former records after the current one."""
+_BODIES: Final = ("observed_body", "conflict_body")
+_SHOWN: Final = tuple(column for column in mirror_target.c if column.name not in _BODIES)
 
 
 def has_error(name: str) -> ColumnElement[bool]:
@@ -76,7 +78,7 @@ def failing(
         conditions.append(has_error(error))
     return (
         select(
-            mirror_target,
+            *_SHOWN,
             mirror_lane.c.host,
             PLACE.label("place"),
             STATE.label("mirror_state"),
@@ -88,7 +90,7 @@ def failing(
             FIRST_ERROR.label("shown_first_error"),
         )
         .select_from(TARGETS_AT_WORK)
-        .where(FAILING, after < PLACE, *conditions)
-        .order_by(PLACE)
+        .where(FAILING, target.track_id >= after // 2, after < PLACE, *conditions)
+        .order_by(target.track_id, target.former)
         .limit(limit)
     )

@@ -78,11 +78,12 @@ def lanes(
     ).all()
 
 
-def hosts(connection: Connection, *, after: str, limit: int) -> Sequence[Any]:
-    """Return hosts, ordered by their origin."""
-    return connection.execute(
-        select(pds_host).where(host.host > after).order_by(host.host).limit(limit)
-    ).all()
+def hosts(connection: Connection, *, after: str, limit: int, failing: bool = False) -> Sequence[Any]:
+    """Return hosts, ordered by their origin: all, or those that fail or are paused."""
+    query = select(pds_host).where(host.host > after)
+    if failing:
+        query = query.where(or_(host.failing_since.is_not(None), host.paused))
+    return connection.execute(query.order_by(host.host).limit(limit)).all()
 
 
 def waiting_in(connection: Connection, dids: Iterable[str]) -> Mapping[str, dict[str, int]]:

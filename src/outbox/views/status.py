@@ -18,6 +18,7 @@ from sqlalchemy import (
     or_,
     select,
     true,
+    union,
 )
 
 from eventstore.prepared import Prepared, among
@@ -25,7 +26,16 @@ from eventstore.schema import UtcDateTime
 from outbox.mirror.lanes import latest_of
 from outbox.mirror.observe_only import is_observed
 from outbox.mirror.states import PROBED, LaneState, MirrorReason, MirrorState, TargetState
-from outbox.mirror.tables import PAST, blob_job, mirror_lane, mirror_target, pds_host
+from outbox.mirror.tables import (
+    CONCERNS_RELAY,
+    IS_OPEN_JOB,
+    IS_TROUBLED,
+    PAST,
+    blob_job,
+    mirror_lane,
+    mirror_target,
+    pds_host,
+)
 from outbox.mirror.targets import DELETE
 from outbox.pds.client import RecordKey
 
@@ -176,10 +186,18 @@ _LANE_WORKS: Final = select(lane.did).where(
 )
 
 
+MAY_BE_UNFINISHED: Final = target.track_id.in_(
+    union(
+        select(select(target.track_id).where(CONCERNS_RELAY).subquery()),
+        select(select(target.track_id).where(IS_TROUBLED).subquery()),
+        select(select(blob_job.c.track_id).where(IS_OPEN_JOB).subquery()),
+    )
+)
+"""Narrows the search down by indexes, however many records are delivered."""
 _BY_STATE: Final = (
     select(STATE.label("mirror_state"), func.count())
     .select_from(TARGETS_AT_WORK)
-    .where(STATE != MirrorState.DELIVERED)
+    .where(MAY_BE_UNFINISHED, STATE != MirrorState.DELIVERED)
     .group_by("mirror_state")
 )
 _LANE_STATE: Final = select(lane.state).where(lane.did == bindparam("did"))

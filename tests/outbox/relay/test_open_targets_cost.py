@@ -15,8 +15,10 @@ from outbox.mirror.tables import mirror_target
 from outbox.record.record import RecordUrls
 from outbox.relay.delivery_task import UnreadableTargetError, next_task
 from outbox.relay.rescue import wake_stuck_lanes
+from outbox.views.drain import drains_of_hosts
 from outbox.views.failures import failing
-from tests.outbox.rigs.rows import add_lane, claimed
+from outbox.views.status import unfinished_records
+from tests.outbox.rigs.rows import HOST, add_lane, claimed
 from tests.statements import Statement, before_each_statement
 
 DELIVERED = 40_000
@@ -98,6 +100,30 @@ def test_what_fails_is_found_among_very_many_without_reading_them(
     plan = _plan(database, said[-1])
     assert any("ix_mirror_target_troubled" in part for part in plan), plan
     assert all("ix_mirror_target" in part for part in plan), plan
+
+
+def unfinished(database: Database) -> None:
+    with database.read() as connection:
+        assert unfinished_records(connection) == {"pending": 1}
+
+
+def drains(database: Database) -> None:
+    with database.read() as connection:
+        assert drains_of_hosts(connection, [HOST], datetime.now(UTC))[HOST].records == 1
+
+
+@pytest.mark.parametrize("count", [unfinished, drains])
+@pytest.mark.usefixtures("lane")
+def test_what_waits_is_counted_among_very_many_without_reading_them(
+    database: Database, said: Statements, count: Callable[[Database], None]
+) -> None:
+    count(database)
+    plan = _plan(database, said[-1])
+    assert plan
+    if count is unfinished and not database.is_sqlite:
+        return  # PostgreSQL has no statistics of what is open, and chooses by itself
+    indexes = (*INDEXES, "ix_mirror_target_troubled", "ix_mirror_target_track_id")
+    assert all(any(index in part for index in indexes) for part in plan), plan
 
 
 def change_one(database: Database, track_id: int, **columns: Any) -> None:

@@ -8,7 +8,7 @@ import pytest
 from eventstore.database import Database
 from outbox.mirror.lanes import change_lane
 from outbox.mirror.targets import wake_lane
-from outbox.views.drain import Allowance, Backlog, Drain, drain_of, drain_of_host, seconds_to_drain
+from outbox.views.drain import Allowance, Backlog, Drain, drain_of, drains_of_hosts, seconds_to_drain
 from tests.outbox.rigs.relay_rig import Clock
 from tests.outbox.rigs.rows import HOST, add_lane, add_target, change_target, set_host
 
@@ -120,13 +120,13 @@ def test_a_host_is_drained_when_the_last_of_its_accounts_is(database: Database, 
     add_lane(database, 4, host="http://other.test")
     tell(database, last, paced_until=clock() + timedelta(seconds=100))
     with database.read() as connection:
-        told = drain_of_host(connection, HOST, clock())
+        told = drains_of_hosts(connection, [HOST], clock())[HOST]
     assert (told.records, told.points) == (3, 9)
     assert told.seconds == pytest.approx(100.1, abs=1)
     tell(database, first, paused=True)
     tell(database, last, paused=True)
     with database.read() as connection:
-        assert drain_of_host(connection, HOST, clock()).seconds is None
+        assert drains_of_hosts(connection, [HOST], clock())[HOST].seconds is None
 
 
 def test_a_hosts_budget_is_shared_by_all_of_its_accounts(database: Database, clock: Clock) -> None:
@@ -135,4 +135,4 @@ def test_a_hosts_budget_is_shared_by_all_of_its_accounts(database: Database, clo
     reset = clock() + timedelta(seconds=200)
     set_host(database, budget_limit=10, budget_left=10, budget_seconds=300, budget_reset=reset)
     with database.read() as connection:
-        assert drain_of_host(connection, HOST, clock()).seconds == pytest.approx(201, abs=1)
+        assert drains_of_hosts(connection, [HOST], clock())[HOST].seconds == pytest.approx(201, abs=1)

@@ -9,7 +9,7 @@ from outbox.mirror.hosts import Hosts
 from outbox.mirror.states import LaneState, MirrorReason
 from outbox.pds.pacing import HOUR_SECONDS
 from outbox.views import overview
-from outbox.views.drain import drain_of, drain_of_host
+from outbox.views.drain import drain_of, drains_of_hosts
 from outbox.views.failures import failing
 from tests.outbox.rigs.hosts import host_row
 from tests.outbox.rigs.relay_rig import Rig, answered, refused
@@ -104,7 +104,7 @@ async def test_a_pds_that_does_not_answer_is_away_and_nothing_drains(desk: Rig) 
     with desk.database.read() as connection:
         for drain in (
             drain_of(connection, desk.did, desk.clock()),
-            drain_of_host(connection, desk.pds.url, desk.clock()),
+            drains_of_hosts(connection, [desk.pds.url], desk.clock())[desk.pds.url],
         ):
             assert (drain.records, drain.seconds, drain.stalled_by) == (1, None, "pds_away")
 
