@@ -77,6 +77,7 @@ def test_the_table_has_every_block_of_every_page() -> None:
     }
 
 
+@pytest.mark.timeout(300)  # two dozen starts of Python
 def test_blocks_run_as_pasted(service: Service, artist: Artist, tmp_path: Path) -> None:
     plyrfm.install()
     artist.uploads()
