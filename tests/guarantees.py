@@ -568,6 +568,7 @@ SUBJECTS: Final = {
                 "tests/e2e/drill/test_full_disk.py",
                 "tests/e2e/drill/test_wrong_key.py",
                 "tests/e2e/drill/test_killed.py",
+                "tests/e2e/drill/test_clock_set.py",
                 "tests/e2e/drill/test_two_services.py",
                 "tests/e2e/drill/test_restored.py",
             ),

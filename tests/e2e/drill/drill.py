@@ -68,8 +68,8 @@ class Drill:
     ) -> None:
         """See what there is to see within a minute, when the log has what it `says`.
 
-        What it says `at_times`, by what the service was just doing, is left out of the text; so are counts of repeats, which come after a minute,
-        unless they are to be `counted`. Anything else that is worth a warning is in it.
+        Lines and alarms that come `at_times`, by what the service was just doing, are left out of the text; so are
+        counts of repeats, which come after a minute, unless they are to be `counted`. All else that is worth a warning is in it.
         """
         heard: list[Any] = []
 
@@ -92,7 +92,7 @@ class Drill:
         text = "\n".join(
             (
                 block("health", dict.fromkeys(steady(line, self._names) for line in health)),
-                block("alerts", alarms(self._healthy, now)),
+                block("alerts", alarms(self._healthy, now, at_times)),
                 block("doctor", [steady(line, self._names) for line in doctor]),
                 block("log", told or ["nothing worth a warning"]),
             )
