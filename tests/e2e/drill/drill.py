@@ -186,6 +186,6 @@ def _told(line: Any, says: Collection[str], at_times: Collection[str], *, counte
     if "times" in line and not counted:
         return
     is_warning = logging.getLevelNamesMapping()[line["level"].upper()] >= logging.WARNING
-    if line["message"] in says or (is_warning and line["message"] not in at_times):
+    if line["message"] in says or (is_warning and not {line["message"], line["logger"]} & {*at_times}):
         fields = (f"{name}: {value}" for name, value in line.items() if name not in SEEN_ELSEWHERE)
         yield "; ".join([f"{line['level']} {line['message']}", *fields])
