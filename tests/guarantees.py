@@ -567,9 +567,12 @@ SUBJECTS: Final = {
             "Whatever breaks, health, alarms, doctor or the log say it within a minute, with what to do, and every acknowledged edit is there afterwards",
             "the operator's drill: each case on real servers under load, its texts kept in `tests/e2e/drill/golden/`",
             (
+                "tests/e2e/drill/test_pds_away.py",
+                "tests/e2e/drill/test_postgres_restarted.py",
                 "tests/e2e/drill/test_full_disk.py",
                 "tests/e2e/drill/test_wrong_key.py",
                 "tests/e2e/drill/test_killed.py",
+                "tests/e2e/drill/test_clock_set.py",
                 "tests/e2e/drill/test_two_services.py",
                 "tests/e2e/drill/test_restored.py",
             ),

@@ -13,6 +13,7 @@ PROGRAMS = {
     "caddy": "caddy",
     "docker-compose": "docker-compose",
     "systemd-analyze": "systemd",
+    "faketime": "faketime",
 }
 """Each with its package of Debian; the mark of a test has an underscore."""
 

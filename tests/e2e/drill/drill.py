@@ -68,8 +68,8 @@ class Drill:
     ) -> None:
         """See what there is to see within a minute, when the log has what it `says`.
 
-        What it says `at_times`, by what the service was just doing, is left out of the text; so are counts of repeats, which come after a minute,
-        unless they are to be `counted`. Anything else that is worth a warning is in it.
+        Lines and alarms that come `at_times`, by what the service was just doing, are left out of the text; so are
+        counts of repeats, which come after a minute, unless they are to be `counted`. All else that is worth a warning is in it.
         """
         heard: list[Any] = []
 
@@ -92,7 +92,7 @@ class Drill:
         text = "\n".join(
             (
                 block("health", dict.fromkeys(steady(line, self._names) for line in health)),
-                block("alerts", alarms(self._healthy, now)),
+                block("alerts", alarms(self._healthy, now, at_times)),
                 block("doctor", [steady(line, self._names) for line in doctor]),
                 block("log", told or ["nothing worth a warning"]),
             )
@@ -186,6 +186,6 @@ def _told(line: Any, says: Collection[str], at_times: Collection[str], *, counte
     if "times" in line and not counted:
         return
     is_warning = logging.getLevelNamesMapping()[line["level"].upper()] >= logging.WARNING
-    if line["message"] in says or (is_warning and line["message"] not in at_times):
+    if line["message"] in says or (is_warning and not {line["message"], line["logger"]} & {*at_times}):
         fields = (f"{name}: {value}" for name, value in line.items() if name not in SEEN_ELSEWHERE)
         yield "; ".join([f"{line['level']} {line['message']}", *fields])
