@@ -12,6 +12,7 @@ from rich.console import Console
 
 from bench import (
     backlog,
+    console,
     deliveries,
     edits,
     hosts,
@@ -41,6 +42,7 @@ BENCHES: Final[dict[str, tuple[str, Run]]] = {
     "edits": (edits.SENTENCE, edits.run),
     "reads": (reads.SENTENCE, reads.run),
     "pages": (pages.SENTENCE, pages.run),
+    "console": (console.SENTENCE, console.run),
     "deliveries": (deliveries.SENTENCE, deliveries.run),
     "throughput": (throughput.SENTENCE, throughput.run),
     "lanes": (lanes.SENTENCE, lanes.run),
@@ -71,29 +73,29 @@ def main(names: tuple[str, ...], *, quick: bool, rounds: int | None, as_json: bo
     Shown are the median of the rounds and their spread (lowest..highest). Exit code 1: a promise is broken by a median.
     """
     signal.signal(signal.SIGTERM, lambda *_: signal.raise_signal(signal.SIGINT))
-    console = Console(stderr=as_json)
+    terminal = Console(stderr=as_json)
     effort = QUICK if quick else USUAL
     effort = Effort(rounds or effort.rounds, effort.count)
     chosen = names or tuple(BENCHES)
     for name in chosen:
-        console.print(f"[bold]{name:11}[/]{BENCHES[name][0]}", highlight=False)
-    reports = [measured(name, effort, console, as_json) for name in chosen]
+        terminal.print(f"[bold]{name:11}[/]{BENCHES[name][0]}", highlight=False)
+    reports = [measured(name, effort, terminal, as_json) for name in chosen]
     raise SystemExit(0 if all(report.is_kept for report in reports) else 1)
 
 
-def measured(name: str, effort: Effort, console: Console, as_json: bool) -> Report:
+def measured(name: str, effort: Effort, terminal: Console, as_json: bool) -> Report:
     """Run one bench and show what it found."""
     sentence, run = BENCHES[name]
     with (
         tempfile.TemporaryDirectory(prefix="mastertape-bench-") as folder,
-        console.status(name) as status,
+        terminal.status(name) as status,
     ):
         rows = run(Path(folder), effort, lambda text: status.update(f"{name}: {text}"))
     report = Report(name, sentence, rows)
     if as_json:
         click.echo(json.dumps(report.as_json()))
     else:
-        report.show(console)
+        report.show(terminal)
     return report
 
 

@@ -7,6 +7,8 @@ from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from typing import Any, Final
 
+from bench.console import SCREENS
+
 
 @dataclass(frozen=True)
 class Goal:
@@ -45,6 +47,7 @@ SAVE: Final = "the library's own save of one event"
 PUT: Final = "a bare putRecord loop"
 UPDATE: Final = "a bare FastAPI app with one UPDATE"
 SELECT: Final = "a bare FastAPI app with one SELECT"
+JSON: Final = "the same JSON"
 REBUILD_BOUND: Final = (
     "a quarter of the rest is the history's rows (a difference of two states, and its JSON), a quarter folding, a quarter the"
     " other four read models; PostgreSQL also checks and logs each row"
@@ -116,6 +119,15 @@ GOALS: Final = (
             f"{{database}}: a term {term}, 100000 tracks",
             1.2,
         )
+    ),
+    *(
+        Goal(f"page of {what}", JSON, 3.0, "pages", f"page of {what}")
+        for what in ("my tracks", "my track", "a history", "my PDS")
+    ),
+    *(
+        goal
+        for what in SCREENS
+        for goal in _on_both(f"screen of {what}", JSON, "console", f"{{database}}: screen of {what}", 3.0)
     ),
     *_on_both("start of `serve`", "imports of its frameworks", "start", "serve, {database}", 2.0),
     *(

@@ -1,6 +1,6 @@
 """Compares reads over HTTP with those of a bare FastAPI app on stock uvicorn (h11) that makes one SELECT."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping, Sequence
 from contextlib import ExitStack
 from functools import partial
 from pathlib import Path
@@ -20,6 +20,8 @@ SENTENCE: Final = (
     " as a multiple of that of a bare FastAPI app with one SELECT."
 )
 TRACKS: Final = 50
+HTML: Final = "text/html"
+NO_HEADERS: Final[Mapping[str, str]] = {}
 
 
 def run(folder: Path, effort: Effort, show_progress: Callable[[str], None]) -> list[Row]:
@@ -35,22 +37,31 @@ def run(folder: Path, effort: Effort, show_progress: Callable[[str], None]) -> l
                 newest = client.upload(tone(100 + number, 0.05), title=new_title())["id"]
             for what, path in (("a track", f"/tracks/{newest}"), ("a page", "/tracks?limit=50")):
                 rows += compare(
-                    Arm(f"{name}: bare app, {what}", partial(cpu_of_gets, bare, path)),
-                    [Arm(f"{name}: GET {what}", partial(cpu_of_gets, ours, path))],
+                    Arm(f"{name}: bare app, {what}", partial(cpu_of_gets, bare, (path,))),
+                    [Arm(f"{name}: GET {what}", partial(cpu_of_gets, ours, (path,)))],
                     effort,
                     show_progress,
                 )
         return rows
 
 
-def cpu_of_gets(server: HttpServer, path: str, operations: int, *, accept: str = "*/*") -> Seconds:
-    """Return the server's CPU time for each of these requests, on average."""
-    requests = operations * REQUESTS_PER_OPERATION
-    with httpx.Client(base_url=server.url, headers={"Accept": accept}) as http:
+def cpu_of_gets(
+    server: HttpServer,
+    paths: Sequence[str],
+    operations: int,
+    *,
+    headers: Mapping[str, str] = NO_HEADERS,
+    times: int = REQUESTS_PER_OPERATION,
+    clock: Callable[[], float] | None = None,
+) -> Seconds:
+    """Return the server's CPU time, or what `clock` tells, for a GET of each of these paths; the average of `times` for each operation."""
+    requests = operations * times
+    with httpx.Client(base_url=server.url, headers=headers, timeout=60) as http:
 
         def get(times: int) -> None:
             for _ in range(times):
-                http.get(path).raise_for_status()
+                for path in paths:
+                    http.get(path).raise_for_status()
 
         get(1)
-        return cpu_per_request(server.cpu_seconds, partial(get, requests), requests)
+        return cpu_per_request(clock or server.cpu_seconds, partial(get, requests), requests)

@@ -614,6 +614,8 @@ SUBJECTS: Final = {
                 "tests/api/auth/test_every_route.py::test_an_operator_changes_nothing",
                 "tests/api/auth/test_every_route.py::test_only_an_operator_with_a_token_for_it_reads_of_all",
                 "tests/api/auth/test_tokens.py::test_an_operators_session_creates_tokens_that_only_read_and_they_create_none",
+                "tests/web/test_console.py::test_an_operator_sees_every_screen_and_can_do_none_of_what_admins_do",
+                "tests/e2e/pages/test_console.py::test_an_operator_reads_everything_and_changes_nothing",
             ),
         ),
         Guarantee(
@@ -748,6 +750,15 @@ SUBJECTS: Final = {
             "Every page works without scripts, and changes that arrive are shown without loading it again",
             "forms post to pages; the event stream's hints make a page read its parts again",
             ("tests/e2e/pages/test_studio.py",),
+        ),
+        Guarantee(
+            "An operator's screen stays small and misses no host that fails, while 10,000 records of 1,000 lanes fail at 200 hosts",
+            "screens show pages of a list; counts and drains are made by the database, for all rows of a page at once",
+            (
+                "tests/web/test_console_sizes.py::test_each_screen_is_small_while_ten_thousand_records_fail",
+                "tests/web/test_console_sizes.py::test_a_host_that_fails_is_seen_behind_very_many_that_work",
+                "tests/web/test_console_sizes.py::test_as_many_statements_read_many_hosts_as_read_two",
+            ),
         ),
         Guarantee(
             "A page runs our own files alone, and shows what a record, a handle or an error says as text",

@@ -20,6 +20,7 @@ from web.addresses import (
 MINUTE: Final = 60
 KILO: Final = 1000
 MEGA: Final = 1_000_000
+MOST_CHARACTERS: Final = 160
 IN_BACKTICKS: Final = re.compile(r"`([^`]+)`")
 
 
@@ -67,6 +68,12 @@ def _utc(value: str | None) -> datetime | None:
         return None
 
 
+def shortened(value: object) -> str:
+    """Return a value of a change in at most MOST_CHARACTERS."""
+    text = "nothing" if value is None else str(value)
+    return text if len(text) <= MOST_CHARACTERS else text[: MOST_CHARACTERS - 1] + "…"
+
+
 def with_code(text: str) -> Markup:
     """Return a text of ours with what stands in backticks as code."""
     return Markup(IN_BACKTICKS.sub(r"<code>\1</code>", str(escape(text))))  # noqa: S704 - escaped
@@ -79,6 +86,7 @@ FILTERS: Final[dict[str, Callable[..., Any]]] = {
     "size": size,
     "pause": pause,
     "host": host,
+    "shortened": shortened,
     "with_code": with_code,
     "track_address": track_address,
     "tag_address": tag_address,

@@ -9,9 +9,11 @@ from click.testing import CliRunner
 
 from bench import postgres
 from bench.__main__ import BENCHES, main
+from bench.console import SCREENS
 from bench.neighbours import NUISANCES
 
 DATABASES = ("SQLite", "PostgreSQL")
+PAGES = ("a track", "an artist", "my tracks", "my track", "a history", "my PDS")
 ARMS = {
     "reads": [
         f"{database}: {which} {what}"
@@ -19,7 +21,13 @@ ARMS = {
         for what in ("a track", "a page")
         for which in ("bare app,", "GET")
     ],
-    "pages": [f"{kind} of {what}" for what in ("a track", "an artist") for kind in ("JSON", "page")],
+    "pages": [f"{kind} of {what}" for what in PAGES for kind in ("JSON", "page")],
+    "console": [
+        f"{database}: {kind} of {what}"
+        for database in DATABASES
+        for what in SCREENS
+        for kind in ("JSON", "screen")
+    ],
     "edits": [
         f"{database}: {which}, {load}"
         for database in DATABASES
@@ -93,6 +101,7 @@ PROMISED = {
     "memory": ARMS["memory"][1::2],
     "workers": ARMS["workers"][1::2],
     "pages": ARMS["pages"][1::2],
+    "console": ARMS["console"][1::2],
     "replay": ARMS["replay"][1:],
     "search": ARMS["search"][1::2],
     "start": ARMS["start"][1:],

@@ -1,13 +1,15 @@
 """The pages of a sign-in, as a person uses them in Chromium."""
 
-from playwright.sync_api import expect
+from playwright.sync_api import Page, expect
+
+from tests.servers.atproto import PdsAccount
 
 
-def signs_in(page, service_url, account):
+def signs_in(page: Page, service_url: str, account: PdsAccount, query: str = "") -> None:
     """Go from the service's page to the consent page; the browser must report no violation of the Content Security Policy."""
-    complaints = []
+    complaints: list[str] = []
     page.on("console", lambda said: complaints.append(said.text) if said.type == "error" else None)
-    page.goto(f"{service_url}/auth/login")
+    page.goto(f"{service_url}/auth/login{query}")
     page.get_by_label("Handle or DID").fill(account.handle)
     page.get_by_role("button", name="Sign in").click()
     page.wait_for_url(lambda url: not url.startswith(service_url))
@@ -18,5 +20,5 @@ def signs_in(page, service_url, account):
     expect(page.get_by_text(account.handle)).to_be_visible()
 
 
-def authorizes(page):
+def authorizes(page: Page) -> None:
     page.get_by_role("button", name="Authorize", exact=True).click()

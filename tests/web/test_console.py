@@ -10,6 +10,7 @@ from tests.api.conftest import ADMIN
 from tests.api.world import did_of, upload
 from tests.fake_pds.scripted_pds import HOST
 from tests.web.pages import assert_runs_only_our_files
+from web.pages.ops import ROUTERS
 
 SCREENS = (
     "/ops",
@@ -73,6 +74,7 @@ def test_a_cause_is_seen_counted_and_redriven(admin, world, refused):
     page = admin.get("/ops/failures").text
     (cause,) = re.findall(r'href="(/ops/failures/[0-9a-f]{16})"', page)
     shown = admin.get(cause)
+    assert '<path d="M140 32V1.0"><title>1</title></path>' in shown.text, "the current hour comes last"
     assert "InvalidRecord" in shown.text
     assert f'href="/ops/tracks/{refused["id"]}"' in shown.text
     asked = admin.post("/ops/actions", data={"action": "redrive", "cause": cause[-16:], "back": cause})
@@ -96,6 +98,22 @@ def test_what_is_no_longer_as_it_was_counted_is_counted_again(admin):
 def test_a_count_that_is_no_number_is_counted_first(admin, expected):
     form = {"action": "redrive", "host": HOST, "expected": expected, "reason": "r"}
     assert "Redrive 1 record?" in admin.post("/ops/actions", data=form).text
+
+
+def test_an_operator_sees_every_screen_and_can_do_none_of_what_admins_do(world, sign_in, refused):
+    operator = sign_in(world.sign_in("operator", scope=Scope.OPERATOR))
+    for screen in (*SCREENS, f"/ops/tracks/{refused['id']}", f"/ops/accounts/{refused['artist_did']}"):
+        page = operator.get(screen)
+        assert page.status_code == 200
+        assert 'method="post" action="/ops' not in page.text
+    before = world.state()
+    routes = [route for router in ROUTERS for route in router.routes if "POST" in route.methods]
+    assert routes
+    for route in routes:
+        address = re.sub(r"\{\w+\}", str(refused["id"]), route.path)
+        for form in ({}, {"action": "pause", "host": HOST, "expected": "1", "reason": "r"}):
+            assert operator.post(address, data=form).status_code == 403, (address, form)
+    assert world.state() == before
 
 
 def test_a_track_is_taken_down_and_that_is_lifted(admin, alice):

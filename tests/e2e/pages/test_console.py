@@ -1,7 +1,9 @@
-"""The console in Chromium while a PDS is away: seen, understood, redriven, drained."""
+"""The console in Chromium: an outage, a bulk pause, a takedown with the keyboard alone, and an operator who only reads."""
 
 from contextlib import closing
+from pathlib import Path
 
+import httpx
 import pytest
 from playwright.sync_api import expect
 
@@ -9,7 +11,7 @@ from demo.service import Client, Service
 from tests.e2e.conftest import DEEP, environment
 from tests.e2e.eventually import eventually
 from tests.e2e.pages.browser_checks import assert_good_in_every_view, silent_console
-from tests.e2e.sign_in_pages import authorizes
+from tests.e2e.sign_in_pages import authorizes, signs_in
 from tests.media_samples import samples
 from tests.servers.atproto import new_account
 
@@ -17,69 +19,197 @@ pytestmark = [pytest.mark.pds, pytest.mark.browser]
 RECORDS = 300 if DEEP else 12
 
 
-@pytest.fixture(params=["sqlite"])
-def console_settings(request, tmp_path, pds, proxied_pds):
-    with environment(request, tmp_path, pds, proxied_pds) as found:
-        yield found
+class Console:
+    """The service, and the people who may look at its console; each signs in once."""
+
+    def __init__(self, service, pds, plc, **people):
+        self.service, self.url = service, service.url
+        self._pds, self._plc, self._people, self._cookies = pds, plc, people, {}
+
+    def opens(self, page, scope="admin"):
+        if scope in self._cookies:
+            page.context.add_cookies(self._cookies[scope])
+            page.goto(f"{self.url}/ops")
+        else:
+            self._signs_in(page, scope)
+            self._cookies[scope] = page.context.cookies(self.url)
+        expect(page.get_by_role("navigation", name="Console")).to_be_visible()
+
+    def artist(self, pds=None):
+        """A program of a new artist."""
+        account = new_account(pds or self._pds, self._plc)
+        return Client(self.url, account.did, account.app_password)
+
+    def _signs_in(self, page, scope):
+        signs_in(page, self.url, self._people[scope], f"?scope={scope}&return_to=/ops")
+        authorizes(page)
+        page.wait_for_url(f"{self.url}/ops")
 
 
-def signs_in_as_admin(page, service, account):
-    page.goto(f"{service.url}/auth/login?scope=admin&return_to=/ops")
-    page.get_by_label("Handle or DID").fill(account.handle)
-    page.get_by_role("button", name="Sign in").click()
-    page.wait_for_url(lambda url: not url.startswith(service.url))
-    password = page.locator("input[type=password]")
-    password.fill(account.password)
-    password.press("Enter")
-    expect(page.get_by_text(account.handle)).to_be_visible()
-    authorizes(page)
-    page.wait_for_url(f"{service.url}/ops")
-
-
-def test_an_outage_is_seen_understood_redriven_and_drained(
-    *, page, console_settings, tmp_path, pds, plc, proxied_pds, proxy
-):
-    admin, artist = new_account(pds, plc), new_account(proxied_pds, plc)
-    service = Service(tmp_path, pds, env=console_settings | {"MASTERTAPE_ADMIN_DIDS": admin.did})
-    service.start()
-    try:
-        client = Client(service.url, artist.did, artist.app_password)
-        with closing(client.http), silent_console(page):
-            signs_in_as_admin(page, service, admin)
-            expect(page.get_by_role("heading", name="All is well")).to_be_visible()
-            assert_good_in_every_view(page, "ops-well")
-
-            proxy.refuse()
-            for seed in range(RECORDS):
-                client.upload(samples.mp3(500_000 + seed), name="tone.mp3", title=f"Take {seed}")
-            eventually(lambda: seen_at(page, service, proxied_pds), seconds=60)
-            assert_good_in_every_view(page, "ops-outage")
-            page.get_by_role("link", name="Failures", exact=True).click()
-            assert_good_in_every_view(page, "ops-causes")
-            page.get_by_role("row").get_by_role("link").first.click()
-            expect(page.get_by_role("heading", name=proxied_pds.url)).to_be_visible()
-            assert_good_in_every_view(page, "ops-cause")
-
-            proxy.accept()
-            page.goto(f"{service.url}/ops/lanes?host={proxied_pds.url}")
-            assert_good_in_every_view(page, "ops-lanes")
-            page.get_by_role("button", name="Resume the host").click()
-            page.get_by_label("Why").fill("the PDS is back")
-            page.get_by_role("button", name="Resume").click()
-            expect(page.get_by_role("heading", name="Resumed: 0")).to_be_visible()
-            eventually(lambda: is_well(page, service), seconds=60)
-            page.get_by_role("link", name="Audit", exact=True).click()
-            expect(page.get_by_text("the PDS is back")).to_be_visible()
-            assert_good_in_every_view(page, "ops-audit")
-    finally:
+@pytest.fixture(scope="module", params=["sqlite"])
+def console(request, tmp_path_factory, pds, plc, proxied_pds):
+    people = {"admin": new_account(pds, plc), "operator": new_account(pds, plc)}
+    with environment(request, tmp_path_factory.mktemp("console"), pds, proxied_pds) as settings:
+        settings |= {f"MASTERTAPE_{role.upper()}_DIDS": each.did for role, each in people.items()}
+        service = Service(Path(settings["MASTERTAPE_DATA"]), pds, env=settings)
+        service.start()
+        yield Console(service, pds, plc, **people)
         service.stop()
 
 
-def seen_at(page, service, pds):
-    page.goto(f"{service.url}/ops")
+def uploads(client, seed, title="First Take"):
+    return client.upload(samples.mp3(500_000 + seed), name="tone.mp3", title=title)
+
+
+def test_an_outage_is_seen_understood_redriven_and_drained(page, console, proxied_pds, proxy):
+    client = console.artist(proxied_pds)
+    with closing(client.http), silent_console(page):
+        console.opens(page)
+        expect(page.get_by_role("heading", name="All is well")).to_be_visible()
+        assert_good_in_every_view(page, "ops-well")
+
+        proxy.refuse()
+        for seed in range(RECORDS):
+            uploads(client, seed, f"Take {seed}")
+        eventually(lambda: seen_at(page, console, proxied_pds), seconds=60)
+        expect(page.get_by_text(f"{RECORDS} waiting")).to_be_visible()
+        expect(page.get_by_text("Since ", exact=False).first).to_be_visible()
+        assert_good_in_every_view(page, "ops-outage")
+        page.get_by_role("link", name="Failures", exact=True).click()
+        assert_good_in_every_view(page, "ops-causes")
+        page.get_by_role("row").get_by_role("link").first.click()
+        expect(page.get_by_role("heading", name=proxied_pds.url)).to_be_visible()
+        expect(page.get_by_text("no answer").first).to_be_visible()
+        assert_good_in_every_view(page, "ops-cause")
+
+        proxy.accept()
+        page.goto(f"{console.url}/ops/lanes?host={proxied_pds.url}")
+        assert_good_in_every_view(page, "ops-lanes")
+        page.get_by_role("button", name="Resume the host").click()
+        page.get_by_label("Why").fill("the PDS is back")
+        page.get_by_role("button", name="Resume").click()
+        expect(page.get_by_role("heading", name="Resumed: 0")).to_be_visible()
+        eventually(lambda: is_well(page, console), seconds=60)
+        page.get_by_role("link", name="Audit", exact=True).click()
+        expect(page.get_by_text("the PDS is back")).to_be_visible()
+        assert_good_in_every_view(page, "ops-audit")
+
+
+def seen_at(page, console, pds):
+    page.goto(f"{console.url}/ops")
     return page.get_by_role("heading", name=f"{pds.url} does not answer").is_visible()
 
 
-def is_well(page, service):
-    page.goto(f"{service.url}/ops")
+def is_well(page, console):
+    page.goto(f"{console.url}/ops")
     return page.get_by_role("heading", name="All is well").is_visible()
+
+
+def test_a_host_is_paused_for_as_many_accounts_as_were_counted_and_resumed(page, console, pds):
+    first, second = console.artist(), console.artist()
+    with closing(first.http), closing(second.http), silent_console(page):
+        track = uploads(first, RECORDS)["id"]
+        console.opens(page)
+        accounts = lanes_at(page, console, pds)
+        assert accounts >= 2
+        page.goto(f"{console.url}/ops/lanes?host={pds.url}")
+        does(page, "Pause", accounts, "its operator asked for it")
+        assert_good_in_every_view(page, "ops-done")
+        first.edit(track, album="Pressings")
+        eventually(lambda: first.mirror(track)["reason"] == "paused")
+        page.get_by_role("link", name="Back").click()
+        expect(page.get_by_role("row").filter(has_text="paused").first).to_be_visible()
+
+        page.goto(f"{console.url}/ops/lanes?host={pds.url}")
+        does(page, "Resume", accounts, "they are done")
+        eventually(lambda: first.mirror(track)["state"] == "delivered")
+        page.goto(f"{console.url}/ops/audit?type=OperatorActed")
+        for reason in ("its operator asked for it", "they are done"):
+            expect(page.get_by_text(reason)).to_be_visible()
+
+
+def lanes_at(page, console, pds):
+    found = page.request.get(f"{console.url}/ops/lanes?host={pds.url}", headers={"Accept": "*/*"})
+    return len(found.json()["items"])
+
+
+def does(page, action, accounts, reason):
+    """A host's action: counted, with a reason, and done to as many as were counted."""
+    page.get_by_role("button", name=f"{action} the host").click()
+    expect(page.get_by_role("heading", name=f"{action} {accounts} accounts?")).to_be_visible()
+    page.get_by_label("Why").fill(reason)
+    page.get_by_role("button", name=f"{action} {accounts}").click()
+    expect(page.get_by_role("heading", name=f"{action}d: {accounts}")).to_be_visible()
+
+
+def test_a_track_is_taken_down_and_shown_again_with_the_keyboard_alone(page, console):
+    client = console.artist()
+    with closing(client.http), silent_console(page):
+        track = uploads(client, RECORDS + 1, "Borrowed")
+        public = f"{console.url}/tracks/{track['id']}"
+        assert httpx.get(public).status_code == 200
+        console.opens(page)
+        tabs_to(page, page.get_by_role("searchbox"))
+        page.keyboard.type(str(track["id"]))
+        page.keyboard.press("Enter")
+        expect(page.get_by_role("heading", name="Borrowed")).to_be_visible()
+
+        presses(page, "Take down…")
+        assert_good_in_every_view(page, "ops-takedown")
+        tabs_to(page, page.get_by_label("Why"))
+        page.keyboard.type("reported as stolen")
+        presses(page, "Take it down")
+        expect(page.get_by_text("taken down", exact=False).first).to_be_visible()
+        assert_good_in_every_view(page, "ops-taken-down")
+        assert httpx.get(public).status_code == 404
+
+        presses(page, "Lift the takedown…")
+        tabs_to(page, page.get_by_label("Why"))
+        page.keyboard.type("it is theirs")
+        page.keyboard.press("Enter")
+        expect(page.get_by_role("button", name="Take down…")).to_be_visible()
+        assert httpx.get(public).status_code == 200
+
+
+def presses(page, name):
+    tabs_to(page, page.get_by_role("button", name=name))
+    page.keyboard.press("Enter")
+
+
+def tabs_to(page, wanted, most=60):
+    """Press Tab until this is in focus."""
+    expect(wanted).to_be_visible()
+    for _ in range(most):
+        page.keyboard.press("Tab")
+        if wanted.evaluate("each => each === document.activeElement"):
+            return
+    raise AssertionError(f"{wanted} is not reached with {most} tabs")
+
+
+def test_an_operator_reads_everything_and_changes_nothing(page, console, pds):
+    client = console.artist()
+    with closing(client.http), silent_console(page):
+        track = uploads(client, RECORDS + 2)
+        console.opens(page, "operator")
+        for name in page.get_by_role("navigation", name="Console").get_by_role("link").all_inner_texts():
+            page.get_by_role("link", name=name, exact=True).click()
+            expect(page.get_by_role("link", name=name, exact=True)).to_have_attribute("aria-current", "page")
+            assert_offers_nothing(page)
+        for address in (
+            f"/ops/tracks/{track['id']}",
+            f"/ops/accounts/{track['artist_did']}",
+            f"/ops/lanes?host={pds.url}",
+        ):
+            assert page.goto(console.url + address).status == 200
+            assert_offers_nothing(page)
+        wanted = {"action": "pause", "host": pds.url, "expected": "1", "reason": "r"}
+        for address in ("/ops/actions", f"/ops/tracks/{track['id']}/takedown"):
+            sent = page.request.post(
+                console.url + address, form=wanted, headers={"Accept": "text/html", "Origin": console.url}
+            )
+            assert sent.status == 403
+    assert httpx.get(f"{console.url}/tracks/{track['id']}").status_code == 200
+
+
+def assert_offers_nothing(page):
+    assert page.locator("main form[method=post]").count() == 0

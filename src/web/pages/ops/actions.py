@@ -7,13 +7,13 @@ from typing import Any, Final
 from fastapi import APIRouter, Depends, Request, Response
 from fastapi.responses import RedirectResponse
 
-from api.auth.authentication import operator
+from api.auth.authentication import admin
 from web.api_client import ApiDep, RefusedError
 from web.forms import Form, form_of
 from web.page_route import PageRoute
 from web.rendering import RenderDep
 
-router = APIRouter(route_class=PageRoute, include_in_schema=False, dependencies=[Depends(operator)])
+router = APIRouter(route_class=PageRoute, include_in_schema=False, dependencies=[Depends(admin)])
 
 SELECTOR: Final = ("did", "host", "error", "cause")
 ROUTES: Final[Mapping[str, str]] = {

@@ -11,10 +11,10 @@ router = APIRouter(route_class=PageRoute, include_in_schema=False, dependencies=
 
 
 @router.get("/ops/hosts")
-async def show_hosts(api: ApiDep, render: RenderDep, cursor: str = "") -> Response:
+async def show_hosts(*, api: ApiDep, render: RenderDep, failing: bool = False, cursor: str = "") -> Response:
     """Each host: its breaker, since when it fails, its budget, and when its backlog is delivered."""
-    found = await api.read("/ops/hosts", cursor=cursor)
-    return render("ops/hosts.html", hosts=found["items"], cursor=found["cursor"])
+    found = await api.read("/ops/hosts", failing="true" if failing else None, cursor=cursor)
+    return render("ops/hosts.html", hosts=found["items"], cursor=found["cursor"], failing=failing)
 
 
 @router.get("/ops/lanes")

@@ -15,6 +15,7 @@ router = APIRouter(route_class=PageRoute, include_in_schema=False, dependencies=
 
 CAUSES: Final = 5
 HOSTS: Final = 100
+MOST_HOSTS_SHOWN: Final = 10
 LATEST: Final = 10
 WAITS_FOR_PERSON: Final = ("held", "detached", "rejected")
 ACTION: Final = "OperatorActed"
@@ -25,28 +26,32 @@ async def show_now(api: ApiDep, render: RenderDep) -> Response:
     """Health in one sentence with its reason and age, the newest causes of failures, and what operators did lately."""
     overview, hosts, causes, actions = await asyncio.gather(
         api.read("/ops/overview"),
-        api.read("/ops/hosts", limit=HOSTS),
+        api.read("/ops/hosts", failing="true", limit=HOSTS),
         api.read("/ops/failures", by="cause", limit=CAUSES),
         api.read("/audit", type=ACTION, limit=LATEST),
     )
-    failing = [host for host in hosts["items"] if host["failing_since"] or host["paused"]]
+    failing = sorted(hosts["items"], key=lambda host: host["failing_since"] or "9")
     return render(
         "ops/now.html",
         overview=overview,
-        health=health(overview, failing),
-        failing=failing,
+        health=health(overview, failing, has_more=hosts["cursor"] is not None),
+        failing=failing[:MOST_HOSTS_SHOWN],
+        has_more_failing=len(failing) > MOST_HOSTS_SHOWN,
         causes=causes["causes"],
         actions=actions["items"],
     )
 
 
-def health(overview: Mapping[str, Any], failing: Sequence[Mapping[str, Any]]) -> Mapping[str, Any]:
-    """Return the one sentence, its tone, and since when."""
+def health(
+    overview: Mapping[str, Any], failing: Sequence[Mapping[str, Any]], *, has_more: bool = False
+) -> Mapping[str, Any]:
+    """Return the one sentence, its tone, and since when; of the failing hosts, the one that fails the longest comes first."""
     if overview["problem"]:
         return {"tone": "bad", "sentence": overview["problem"], "since": None}
     if failing:
-        first = min(failing, key=lambda host: host["failing_since"] or "9")
-        others = f", and {len(failing) - 1} more" if len(failing) > 1 else ""
+        first = failing[0]
+        at_least = "at least " if has_more else ""
+        others = f", and {at_least}{len(failing) - 1} more" if len(failing) > 1 else ""
         what = "is paused" if first["paused"] else "does not answer as it should"
         return {
             "tone": "wait" if first["paused"] else "bad",
