@@ -619,6 +619,15 @@ SUBJECTS: Final = {
             ),
         ),
         Guarantee(
+            "How each periodic job and each rebuild goes is seen from every process, also after its own has ended",
+            "their progress and their last error are in the rows that lease them",
+            (
+                "tests/api/test_work.py::test_a_job_says_how_its_last_run_ended_when_it_is_due_and_who_holds_it",
+                "tests/api/test_work.py::test_a_rebuild_shows_how_far_it_is_and_where_it_was_cut_off",
+                "tests/service/schema/test_job_lease.py::test_a_run_whose_process_has_ended_is_cut_off_and_due_when_its_lease_expires",
+            ),
+        ),
+        Guarantee(
             "What fails says since when, and nothing is called ready beside a PDS that does not answer",
             "`failing_since` is set with the first failure and cleared with a success; a lane's state is shown with its host's",
             (

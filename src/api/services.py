@@ -1,9 +1,12 @@
 """The services that the routes use; service/wiring/bootstrap.py builds them."""
 
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import dataclass
 from datetime import timedelta
 from pathlib import Path
+from typing import Any
+
+from sqlalchemy import Connection
 
 from api.middleware.rate_limits import RateLimits
 from application.event_poller import EventPoller
@@ -64,6 +67,10 @@ class Services:
     old_collection: str
     max_upload_bytes: int
     sweep_grace: timedelta
+    scan_interval: timedelta
+    follows_firehose: bool
+    jobs: Callable[[Connection], Sequence[Any]]
+    """Returns the newest run of each periodic job (service/schema/job_lease.py)."""
     schema: Callable[[], str]
     """Returns the schema revision, for exports."""
     not_ready_because: Callable[[], str | None]

@@ -33,11 +33,14 @@ def require_current(
 
 def outdated(connection: Connection, projections: Sequence[Projection], log: Table) -> str | None:
     """Name a projection for which a unit would be refused now; without the lock, the answer may be out of date at once."""
+    return next(iter(all_outdated(connection, projections, log)), None)
+
+
+def all_outdated(connection: Connection, projections: Sequence[Projection], log: Table) -> Sequence[str]:
+    """Name all of them; an empty log has nothing to project."""
     made_by = _fingerprints(connection)
-    for projection in projections:
-        if made_by.get(projection.name) != projection.fingerprint:
-            return projection.name if _has_events(connection, log) else None
-    return None
+    names = [each.name for each in projections if made_by.get(each.name) != each.fingerprint]
+    return names if names and _has_events(connection, log) else ()
 
 
 def _has_events(connection: Connection, log: Table) -> bool:

@@ -103,7 +103,14 @@ projection_state = Table(
     metadata,
     Column("name", Text, primary_key=True),
     Column("fingerprint", Text, nullable=False),
+    Column("work", Text),
+    Column("read_models", Text),
+    Column("position", Position),
+    Column("head", Position),
+    Column("began_at", UtcDateTime),
+    Column("moved_at", UtcDateTime),
 )
+"""A row for each read model, and one for the run that owns the scratch tables; the progress of that run is in its row."""
 
 track_id_sequence = Table(
     "track_id_sequence",

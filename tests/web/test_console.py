@@ -4,12 +4,21 @@ import re
 from datetime import timedelta
 
 import pytest
+from sqlalchemy import update
 
+from eventstore.envelope import Envelope, Via
+from eventstore.schema import projection_state
 from identity.accounts.credentials import CredentialKind, Scope
+from projections.rebuild.rebuild import rebuild
+from replay.adoption import jobs as adoptions
+from replay.adoption.progress import Progress
+from service.process.jobs import Job
+from service.process.scheduler import run_if_due
+from service.schema.job_lease import JobName
 from tests.api.conftest import ADMIN
 from tests.api.world import did_of, upload
 from tests.fake_pds.scripted_pds import HOST
-from tests.web.pages import assert_runs_only_our_files
+from tests.web.pages import assert_runs_only_our_files, assert_small
 from web.pages.ops import ROUTERS
 
 SCREENS = (
@@ -18,10 +27,12 @@ SCREENS = (
     "/ops/records",
     "/ops/hosts",
     "/ops/lanes",
+    "/ops/work",
     "/ops/audit",
     "/ops/find?q=take",
 )
 OPERATOR = did_of("operator")
+HOUR = timedelta(hours=1)
 
 
 @pytest.fixture
@@ -134,3 +145,53 @@ def test_a_track_is_found_by_whatever_names_it(admin, alice, wanted):
     page = admin.get("/ops/find", params={"q": wanted.format(**track)})
     assert page.status_code == 200
     assert "First Take" in page.text
+
+
+def test_work_that_goes_well_says_so_for_an_operator_who_only_reads(world, sign_in):
+    page = sign_in(world.sign_in("operator", scope=Scope.OPERATOR)).get("/ops/work")
+    assert "All background work goes on as it should" in page.text
+    assert 'href="/ops/work" aria-current="page"' in page.text
+    assert "FIREHOSE is off" in page.text
+    assert_small(page)
+
+
+def test_work_that_fails_is_named_first_with_its_reason_and_its_progress_shown(world, admin):
+    database = world.database
+
+    def fail(_container):
+        raise OSError("no space left")
+
+    run_if_due(world.made, Job(JobName.SWEEP_MEDIA, HOUR, HOUR, fail))
+    for name in ("one", "two"):
+        with database.write() as connection:
+            asked = Envelope(did_of(name), Via.BROWSER, name)
+            adoptions.request(connection, did_of(name), asked, database.now(connection))
+        claimed = adoptions.claim(database, owner="test", lease=HOUR, did=did_of(name))
+        progress = Progress(found=10, known=1, adopted=3)
+        adoptions.record_progress(database, claimed, progress, HOUR)
+    adoptions.fail(database, claimed, progress, "the PDS is gone", final=True)
+    text = admin.get("/ops/work").text
+    assert "2 things need a look" in text
+    troubles = re.findall(r'href="#([a-z-]+)">([^<]+)<', text)
+    assert troubles[1:] == [("jobs", "The job “sweep media” fails."), ("adoptions", "1 adoption failed.")]
+    assert "OSError: no space left" in text
+    assert '<progress class="progress" max="10" value="4"' in text
+    assert "the PDS is gone" in text
+
+
+def test_a_rebuild_is_shown_with_its_progress_and_when_it_stands_still(world, admin, alice):
+    upload(admin, alice)
+
+    def cut_off(_position, _until):
+        raise KeyboardInterrupt
+
+    with pytest.raises(KeyboardInterrupt):
+        rebuild(world.log, world.log.projections[:1], page=1, progress=cut_off)
+    text = admin.get("/ops/work").text
+    assert "A rebuild is going on" in text
+    assert 'value="1" aria-label="Events that were replayed"' in text
+    assert "does not move" not in text
+    with world.database.write() as connection:
+        long_ago = world.database.now(connection) - HOUR
+        connection.execute(update(projection_state).values(moved_at=long_ago))
+    assert "A rebuild of read models does not move" in admin.get("/ops/work").text

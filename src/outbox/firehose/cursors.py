@@ -4,7 +4,7 @@ from collections.abc import Set as AbstractSet
 from datetime import datetime, timedelta
 from typing import Final
 
-from sqlalchemy import Connection, bindparam, false, func, or_, select, update
+from sqlalchemy import ColumnElement, Connection, and_, bindparam, false, func, or_, select, update
 
 from eventstore.coordination.leases import take_lease
 from eventstore.database import Database
@@ -41,7 +41,7 @@ def release_streams(database: Database, owner: str) -> None:
     """Free this process's streams at once."""
     with database.write() as connection:
         these = update(firehose_cursor).where(row.lease_owner == owner)
-        connection.execute(these.values(lease_owner=None, lease_until=PAST))
+        connection.execute(these.values(lease_owner=None, lease_until=PAST, connected_at=None))
 
 
 def dids_at(database: Database, host: str) -> AbstractSet[str]:
@@ -55,15 +55,36 @@ def cursor_of(database: Database, host: str) -> int | None:
 
 
 def store_cursor(
-    database: Database, host: str, owner: str, seq: int | None, heard_at: datetime | None
+    database: Database,
+    host: str,
+    owner: str,
+    *,
+    seq: int | None,
+    heard_at: datetime | None,
+    lag_seconds: float,
 ) -> None:
     """Store the cursor; raises LeaseLostError when another process holds the stream."""
     with database.write() as connection:
-        moved = connection.execute(
-            _MOVE, {"of_host": host, "of_owner": owner, "seq": seq, "heard_at": heard_at}
-        )
+        position = {"seq": seq, "heard_at": heard_at, "lag_seconds": lag_seconds}
+        moved = connection.execute(_MOVE, {"of_host": host, "of_owner": owner, **position})
         if moved.rowcount == 0:
             raise LeaseLostError
+
+
+def record_connected(database: Database, host: str, owner: str) -> None:
+    with database.write() as connection:
+        values = {"connected_at": database.now(connection), "problem": None}
+        connection.execute(update(firehose_cursor).where(*_held(host, owner)).values(values))
+
+
+def record_disconnected(database: Database, host: str, owner: str, problem: str) -> None:
+    with database.write() as connection:
+        values = {"connected_at": None, "problem": problem}
+        connection.execute(update(firehose_cursor).where(*_held(host, owner)).values(values))
+
+
+def _held(host: str, owner: str) -> tuple[ColumnElement[bool], ColumnElement[bool]]:
+    return row.host == host, row.lease_owner == owner
 
 
 def reset_cursor(connection: Connection, host: str) -> None:
@@ -71,14 +92,15 @@ def reset_cursor(connection: Connection, host: str) -> None:
     connection.execute(update(firehose_cursor).where(row.host == host).values(seq=None, heard_at=None))
 
 
+IS_FOLLOWED: Final = and_(lane.state != LaneState.GONE, ~lane.paused)
+"""Whether a lane is a reason to follow the stream of its host."""
 _IS_OURS: Final = func.coalesce(row.lease_owner == bindparam("owner"), false())
 _CANDIDATES: Final = (
     select(lane.host, _IS_OURS.label("is_ours"), row.lease_until)
     .join(pds_host, pds_host.c.host == lane.host)
     .outerjoin(firehose_cursor, row.host == lane.host)
     .where(
-        lane.state != LaneState.GONE,
-        ~lane.paused,
+        IS_FOLLOWED,
         ~pds_host.c.paused,
         or_(
             row.host.is_(None),

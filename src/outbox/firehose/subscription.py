@@ -16,9 +16,16 @@ from sqlalchemy import Connection
 
 from eventstore.coordination.commit_signals import announce
 from eventstore.database import Database
+from eventstore.foreign_text import clean
 from eventstore.states import State
 from outbox.backoff import backoff
-from outbox.firehose.cursors import cursor_of, reset_cursor, store_cursor
+from outbox.firehose.cursors import (
+    cursor_of,
+    record_connected,
+    record_disconnected,
+    reset_cursor,
+    store_cursor,
+)
 from outbox.firehose.frames import (
     ACCOUNT,
     COMMIT,
@@ -45,6 +52,7 @@ CURSOR_INTERVAL_SECONDS: Final = 5.0
 """The time between two stores of the cursor: after a crash so much of a stream is processed again."""
 FIRST_PAUSE_SECONDS, MAX_PAUSE_SECONDS = 1.0, 64.0
 """Before a new connection."""
+MAX_ERROR_LENGTH: Final = 200
 
 
 class FirehoseEffect(State):
@@ -130,6 +138,7 @@ class Subscription:
         cursor = await in_thread(cursor_of, self._database, self._host)
         async with subscribed(self._host, cursor, self._addresses) as stream:
             self.status = StreamStatus(alive=True)
+            await in_thread(record_connected, self._database, self._host, self._owner)
             clock = asyncio.get_running_loop().time
             stored_at, last = clock(), None
             while True:
@@ -138,12 +147,23 @@ class Subscription:
                     await self._process(message)
                     last = message if message.seq is not None else last
                 if last is not None and clock() - stored_at >= CURSOR_INTERVAL_SECONDS:
-                    position = (last.seq, last.sent_at)
-                    await in_thread(store_cursor, self._database, self._host, self._owner, *position)
+                    await in_thread(self._store_cursor, last)
                     stored_at, last = clock(), None
 
+    def _store_cursor(self, last: Message) -> None:
+        store_cursor(
+            self._database,
+            self._host,
+            self._owner,
+            seq=last.seq,
+            heard_at=last.sent_at,
+            lag_seconds=self.status.lag_seconds,
+        )
+
     async def _disconnected(self, error: Exception) -> None:
-        logger.info("firehose_disconnected", extra={"host": self._host, "error": f"{error!r}"[:200]})
+        problem = clean(f"{error!r}", MAX_ERROR_LENGTH)
+        logger.info("firehose_disconnected", extra={"host": self._host, "error": problem})
+        await in_thread(record_disconnected, self._database, self._host, self._owner, problem)
         if isinstance(error, FirehoseError) and error.error == FUTURE_CURSOR:
             await in_thread(self._reset)
 

@@ -11,6 +11,7 @@ from sqlalchemy import (
     Boolean,
     Column,
     ColumnElement,
+    Float,
     FromClause,
     Index,
     Integer,
@@ -230,8 +231,11 @@ firehose_cursor = Table(
     Column("heard_at", UtcDateTime),
     Column("lease_owner", Text),
     Column("lease_until", UtcDateTime, nullable=False, server_default=_PAST),
+    Column("connected_at", UtcDateTime),
+    Column("lag_seconds", Float),
+    Column("problem", Text),
 )
-"""The firehose cursor of each host, and the process that follows it."""
+"""The firehose cursor of each host, the process that follows it, and whether that is connected: null `connected_at` and why not."""
 
 _TROUBLED: Final = (TargetState.REJECTED, TargetState.BACKOFF, TargetState.HELD)
 IS_TROUBLED: Final = or_(
@@ -248,6 +252,9 @@ Index(
 HAS_FAILED: Final = blob_job.c.attempts > literal_column("0")
 """True for uploads that failed the last time. A query with this condition reads an index of these."""
 Index("ix_blob_job_failed", blob_job.c.track_id, sqlite_where=HAS_FAILED, postgresql_where=HAS_FAILED)
+IS_FAILING: Final = blob_job.c.failing_since.is_not(None)
+"""True for uploads that nothing has ended since they failed, refused ones too. A query with this condition reads an index of these."""
+Index("ix_blob_job_failing", blob_job.c.cause, sqlite_where=IS_FAILING, postgresql_where=IS_FAILING)
 
 IS_LEASED: Final = blob_job.c.lease_until > PAST_LITERAL
 """True for uploads that a worker has leased. A query with this condition reads an index of these."""

@@ -21,7 +21,7 @@ from eventstore.projection import Projection
 from eventstore.schema import projection_state
 from eventstore.streams.replayer import Replayer
 from projections.rebuild.difference import Difference, differences_of, remove_surplus, write_difference
-from projections.rebuild.scratch import Scratch
+from projections.rebuild.scratch import ReplayWork, Scratch
 
 EVENTS_PER_PAGE: Final = 2000
 """Only the newest state of a track in a page is written; a page takes about 10 MB, and writers wait for the last one."""
@@ -48,7 +48,7 @@ def rebuild(
 
     Raises LogBusyError, NestedUnitError in a transaction, and OvertakenError when another run took the scratch tables.
     """
-    replay = _ScratchReplay(log, projections, page, progress)
+    replay = _ScratchReplay(log, projections, page, progress, ReplayWork.REBUILD)
     replay.begin()
     with _locked(log) as connection, replay.scratch.ours():
         replay.finish(connection)
@@ -72,7 +72,7 @@ def differences(
     progress: Progress | None = None,
 ) -> list[Difference]:
     """Name every live row that is not what the log makes of it, and change nothing. No writer waits for it."""
-    replay = _ScratchReplay(log, projections, page, progress)
+    replay = _ScratchReplay(log, projections, page, progress, ReplayWork.COMPARISON)
     replay.begin()
     with _snapshot(log) as connection, replay.scratch.ours():
         replay.finish(connection)
@@ -85,10 +85,15 @@ class _ScratchReplay:
     """Replays the log into scratch tables, up to `position`."""
 
     def __init__(
-        self, log: EventLog, projections: Sequence[Projection], page: int, progress: Progress | None
+        self,
+        log: EventLog,
+        projections: Sequence[Projection],
+        page: int,
+        progress: Progress | None,
+        work: ReplayWork,
     ) -> None:
         self.position = 0
-        self.scratch: Final = Scratch(log.database, projections)
+        self.scratch: Final = Scratch(log.database, projections, work)
         self._log: Final = log
         self._replayer: Final = Replayer(log)
         self._page: Final = page
@@ -109,8 +114,9 @@ class _ScratchReplay:
     def _replay(self, *, until: int) -> int:
         events = 0
         while recorded := self._log.read(after=self.position, until=until, limit=self._page):
-            self.scratch.apply(self._replayer.changes(recorded))
-            self.position = recorded[-1].position
+            position = recorded[-1].position
+            self.scratch.apply(self._replayer.changes(recorded), position=position, head=until)
+            self.position = position
             events += len(recorded)
             if self._progress is not None:
                 self._progress(self.position, until)

@@ -9,11 +9,13 @@ from sqlalchemy import (
     Column,
     ColumnElement,
     Connection,
+    Index,
     Integer,
     Row,
     Table,
     Text,
     and_,
+    or_,
     select,
     text,
     update,
@@ -54,6 +56,9 @@ adoption = Table(
     Column("lease_epoch", Integer, nullable=False, server_default=text("0")),
 )
 job: Final = adoption.c
+IS_AT_WORK: Final = or_(job.ended_at.is_(None), job.problem.is_not(None))
+"""True for adoptions that wait, run or have failed. A query with this condition reads an index of these."""
+Index("ix_adoption_at_work", job.requested_at, sqlite_where=IS_AT_WORK, postgresql_where=IS_AT_WORK)
 COUNTED: Final = ("found", "known", "adopted", "refused", "problems")
 
 

@@ -197,17 +197,21 @@ IS_SCANNED: Final = and_(
     lane.host != "",
 )
 """Whether an account's repo is scanned at all, by its lane."""
-_IS_DUE: Final[ColumnElement[bool]] = and_(
-    IS_SCANNED,
-    or_(repo_scan.c.scanned_at.is_(None), repo_scan.c.scanned_at <= bindparam("before", type_=UtcDateTime)),
-    select(mirror_target.c.did)
-    .where(mirror_target.c.did == lane.did, mirror_target.c.acked_gen > 0)
-    .exists(),
+HAS_RECORDS: Final = (
+    select(mirror_target.c.did).where(mirror_target.c.did == lane.did, mirror_target.c.acked_gen > 0).exists()
 )
-_OF_SCANS: Final = mirror_lane.outerjoin(repo_scan, repo_scan.c.did == lane.did)
+
+
+def is_scan_due(before: ColumnElement[datetime]) -> ColumnElement[bool]:
+    """Whether a repo was last scanned at this time or earlier, or never."""
+    return or_(repo_scan.c.scanned_at.is_(None), repo_scan.c.scanned_at <= before)
+
+
+_IS_DUE: Final = and_(IS_SCANNED, is_scan_due(bindparam("before", type_=UtcDateTime)), HAS_RECORDS)
+OF_SCANS: Final = mirror_lane.outerjoin(repo_scan, repo_scan.c.did == lane.did)
 _DUE_HOSTS: Final = (
     select(lane.host)
-    .select_from(_OF_SCANS.join(pds_host, pds_host.c.host == lane.host))
+    .select_from(OF_SCANS.join(pds_host, pds_host.c.host == lane.host))
     .where(is_open_for_backfill(bindparam("now", type_=UtcDateTime)))
     .group_by(lane.host)
     .having(func.count(case((_IS_DUE, 1))) > 0)
@@ -216,7 +220,7 @@ _DUE_HOSTS: Final = (
 """The host whose latest scan is the oldest goes first, however many accounts of another are due."""
 _DUE_REPOS: Final = (
     select(lane.did, lane.host, repo_scan.c.rev)
-    .select_from(_OF_SCANS)
+    .select_from(OF_SCANS)
     .where(_IS_DUE, lane.host == bindparam("host"))
     .order_by(_SCANNED_AT, lane.did)
     .limit(REPOS_PER_PAGE)

@@ -23,6 +23,7 @@ from replay.derived import sweep
 from replay.derived.plan import request_all
 from replay.reconcile.scan import Scan, Scanned
 from service.config.settings import Settings
+from service.schema.job_lease import JobName
 from service.wiring.adapters import IdentitySessions
 from service.wiring.bootstrap import Container
 from service.wiring.identity import open_pds_sessions, pds_http_client
@@ -200,16 +201,21 @@ def discard_abandoned_uploads(container: Container) -> None:
 def scan_job(settings: Settings) -> Job:
     """Return the job that scans for changes made by other clients; the rows of `repo_scan` say which repos are due."""
     interval = min(SCAN_POLL_INTERVAL, timedelta(minutes=settings.scan_minutes))
-    return Job("scan_records", interval=interval, timeout=SCAN_JOB_TIMEOUT, run=scan_records)
+    return Job(JobName.SCAN_RECORDS, interval=interval, timeout=SCAN_JOB_TIMEOUT, run=scan_records)
 
 
 JOBS: Final = (
-    Job("sweep_media", interval=DAY, timeout=6 * HOUR, run=sweep_media),
-    Job("request_derived", interval=MINUTE, timeout=HOUR, run=request_derived),
-    Job("review_public_copies", interval=HOUR, timeout=HOUR, run=review_public_copies),
-    Job("keep_logins_alive", interval=DAY, timeout=REFRESH_JOB_TIMEOUT, run=refresh_idle_logins),
-    Job("prune_journal", interval=DAY, timeout=6 * HOUR, run=prune_journal),
-    Job("finish_leaving", interval=MINUTE, timeout=ACCOUNT_DELETION_TIMEOUT, run=continue_account_deletions),
-    Job("forget_answers", interval=HOUR, timeout=HOUR, run=delete_expired_results),
-    Job("forget_credentials", interval=DAY, timeout=HOUR, run=delete_ended_credentials),
+    Job(JobName.SWEEP_MEDIA, interval=DAY, timeout=6 * HOUR, run=sweep_media),
+    Job(JobName.REQUEST_DERIVED, interval=MINUTE, timeout=HOUR, run=request_derived),
+    Job(JobName.REVIEW_PUBLIC_COPIES, interval=HOUR, timeout=HOUR, run=review_public_copies),
+    Job(JobName.KEEP_LOGINS_ALIVE, interval=DAY, timeout=REFRESH_JOB_TIMEOUT, run=refresh_idle_logins),
+    Job(JobName.PRUNE_JOURNAL, interval=DAY, timeout=6 * HOUR, run=prune_journal),
+    Job(
+        JobName.FINISH_LEAVING,
+        interval=MINUTE,
+        timeout=ACCOUNT_DELETION_TIMEOUT,
+        run=continue_account_deletions,
+    ),
+    Job(JobName.FORGET_ANSWERS, interval=HOUR, timeout=HOUR, run=delete_expired_results),
+    Job(JobName.FORGET_CREDENTIALS, interval=DAY, timeout=HOUR, run=delete_ended_credentials),
 )

@@ -155,7 +155,7 @@ def build(
         owner=owner,
     )
     derived = derived_worker(settings, database, media, http, hosts)
-    announcer = Announcer(database)
+    announcer, leases = Announcer(database), JobLeases(database, owner)
     store = MediaHealth(media, settings.media, settings.folders)
     metrics.watch_disks(store.free)
     services = _services(
@@ -170,6 +170,7 @@ def build(
         publisher=publisher,
         relay=relay,
         announcer=announcer,
+        leases=leases,
         wake=_waker(relay, adoptions, derived, publisher, announcer),
         metrics=metrics,
         rate_limits=RateLimits(inherited.rate_limits) if settings.rate_limits else None,
@@ -191,7 +192,7 @@ def build(
         metrics=metrics,
         announcer=announcer,
         listener=listener,
-        leases=JobLeases(database, owner),
+        leases=leases,
         sessions=identity.sessions,
         clients=(http, own_http),
         follower=follower,
@@ -231,6 +232,7 @@ def _services(
     publisher: Publisher | None,
     relay: Relay,
     announcer: Announcer,
+    leases: JobLeases,
     wake: Callable[[], None],
     metrics: Metrics,
     rate_limits: RateLimits | None,
@@ -262,6 +264,9 @@ def _services(
         old_collection=settings.old_collection,
         max_upload_bytes=settings.max_upload_bytes,
         sweep_grace=timedelta(days=settings.sweep_grace_days),
+        scan_interval=timedelta(minutes=settings.scan_minutes),
+        follows_firehose=settings.firehose,
+        jobs=leases.runs,
         schema=newest,
         not_ready_because=lambda: why_not_ready(log, store),
         media_away_because=store.away,

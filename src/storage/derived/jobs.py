@@ -4,7 +4,7 @@ What has been made has no row here. An attempt is counted when it begins, so tha
 works on it is not tried for ever.
 """
 
-from collections.abc import Collection, Iterable
+from collections.abc import Collection, Iterable, Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from enum import StrEnum
@@ -16,10 +16,13 @@ from sqlalchemy import (
     Connection,
     Index,
     Integer,
+    RowMapping,
     Table,
     Text,
     and_,
+    case,
     delete,
+    func,
     literal_column,
     select,
     text,
@@ -27,6 +30,7 @@ from sqlalchemy import (
 )
 
 from eventstore.append import upsert
+from eventstore.counting import MAX_COUNTED, count_up_to_limit
 from eventstore.database import Database
 from eventstore.schema import UtcDateTime, metadata
 from eventstore.states import State, Transition
@@ -92,6 +96,8 @@ Index(
     sqlite_where=_IS_WAITING,
     postgresql_where=_IS_WAITING,
 )
+_HAS_FAILED: Final = job.state == literal_column(f"'{DerivedState.FAILED}'")
+Index("ix_derived_job_failed", job.kind, sqlite_where=_HAS_FAILED, postgresql_where=_HAS_FAILED)
 
 
 @dataclass(frozen=True)
@@ -187,6 +193,39 @@ def has_failed(connection: Connection, kind: DerivedKind, source: str) -> bool:
     return connection.scalar(select(job.state).where(job.kind == kind, job.source == source)) == (
         DerivedState.FAILED
     )
+
+
+@dataclass(frozen=True)
+class DerivedCounts:
+    """How many sources of a kind wait for a worker, have one, or failed; each counted up to MAX_COUNTED."""
+
+    waiting: int
+    running: int
+    failed: int
+
+
+def counts(connection: Connection, kind: DerivedKind, now: datetime) -> DerivedCounts:
+    # Those that a worker has were due the longest: they are among the first.
+    first = (
+        select(job.lease_until)
+        .where(_IS_WAITING, job.kind == kind)
+        .order_by(job.not_before)
+        .limit(MAX_COUNTED)
+    ).subquery()
+    waits = first.c.lease_until <= now
+    waiting, running = connection.execute(
+        select(func.count(case((waits, 1))), func.count(case((~waits, 1))))
+    ).one()
+    failed = count_up_to_limit(connection, select(job.source).where(_HAS_FAILED, job.kind == kind))
+    return DerivedCounts(waiting, running, failed)
+
+
+def problems(connection: Connection, *, limit: int) -> Sequence[RowMapping]:
+    """Return why sources failed: `kind`, `problem` and the number of `sources`, the most frequent first."""
+    failed = select(job.kind, job.problem).where(_HAS_FAILED).limit(MAX_COUNTED).subquery()
+    sources = func.count().label("sources")
+    most_first = select(failed, sources).group_by(*failed.c).order_by(sources.desc(), *failed.c)
+    return connection.execute(most_first.limit(limit)).mappings().all()
 
 
 def _change(database: Database, claimed: DerivedJob, pause: timedelta = timedelta(), **values: Any) -> None:

@@ -84,6 +84,7 @@ ROUTES = {
     "POST /ops/hosts": Row(Who.ADMIN, OPERATION),
     "GET /ops/failures": OPERATOR,
     "GET /ops/overview": OPERATOR,
+    "GET /ops/work": OPERATOR,
     "POST /ops/failures": Row(Who.ADMIN, OPERATION),
     "POST /ops/tracks/{track_id}/takedown": Row(Who.ADMIN, {"json": {"reason": "r"}}),
     "GET /auth/tokens": OWN,

@@ -82,6 +82,11 @@ def test_an_outage_is_seen_understood_redriven_and_drained(page, console, proxie
         expect(page.get_by_text("no answer").first).to_be_visible()
         assert_good_in_every_view(page, "ops-cause")
 
+        page.get_by_role("link", name="Work", exact=True).click()
+        expect(page.get_by_role("heading", name="All background work goes on")).to_be_visible()
+        expect(page.get_by_role("listitem").filter(has_text="Scan records")).to_be_visible()
+        assert_good_in_every_view(page, "ops-work")
+
         proxy.accept()
         page.goto(f"{console.url}/ops/lanes?host={proxied_pds.url}")
         assert_good_in_every_view(page, "ops-lanes")

@@ -5,7 +5,7 @@ from collections.abc import AsyncGenerator, Callable
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
-from datetime import timedelta
+from datetime import UTC, datetime, timedelta
 from threading import Barrier
 from typing import Any
 
@@ -18,6 +18,7 @@ from eventstore.database import Database
 from outbox.firehose import subscription
 from outbox.firehose.cursors import claim_streams
 from outbox.firehose.follower import Follower
+from outbox.firehose.streams import StreamState, streams
 from outbox.firehose.subscription import StreamReports
 from outbox.mirror.hosts import Hosts
 from outbox.mirror.tables import NEVER, PAST, firehose_cursor, mirror_target, repo_scan
@@ -206,6 +207,30 @@ async def test_it_goes_on_where_it_was(database, host):
     async with follower(database):
         await until(lambda: len(host.cursors) == 3)
     assert host.cursors == [None, "41", "41"]
+
+
+def stream(database: Database) -> Any:
+    with database.read() as connection:
+        (found,) = streams(connection, database.now(connection), limit=9).rows
+    return found
+
+
+async def test_its_row_says_whether_it_is_connected_how_late_it_is_and_why_not(database, host, monkeypatch):
+    async with follower(database):
+        await until(lambda: host.sockets)
+        long_ago = (datetime.now(UTC) - timedelta(hours=1)).isoformat()
+        await host.says(frame("#identity", seq=41, did="did:plc:other", time=long_ago))
+        await until(lambda: seq_of(database) == 41)
+        now = stream(database)
+        assert (now["state"], now["problem"]) == (StreamState.FOLLOWED, None)
+        assert now["lag_seconds"] == pytest.approx(3600, abs=60)
+        monkeypatch.setattr(subscription, "FIRST_PAUSE_SECONDS", 60)  # so that it stays away
+        await host.hangs_up()
+        await until(lambda: stream(database)["state"] != StreamState.FOLLOWED)
+        lost = stream(database)
+        assert (lost["state"], lost["connected_at"]) == (StreamState.DISCONNECTED, None)
+        assert lost["problem"]
+    assert stream(database)["state"] == StreamState.UNFOLLOWED  # its process has stopped
 
 
 def scanned(database: Database) -> None:

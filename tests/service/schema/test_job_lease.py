@@ -1,5 +1,7 @@
 """One process at a time acquires the lease of a job, when it is due."""
 
+import subprocess
+import sys
 import time
 from datetime import UTC, datetime, timedelta
 from threading import Barrier, Thread
@@ -7,12 +9,13 @@ from threading import Barrier, Thread
 import pytest
 
 from eventstore.database import Database
-from service.schema.job_lease import JobLeases
+from service.schema.job_lease import JobLeases, JobName, JobState
 
 NOW = datetime(2026, 11, 24, 12, tzinfo=UTC)
 
 
 HOUR = timedelta(hours=1)
+SWEEP = JobName.SWEEP_MEDIA
 
 
 class Clock:
@@ -88,4 +91,26 @@ def test_job_of_a_dead_process_is_taken_over(database: Database, clock: Clock) -
     clock.now += HOUR - timedelta(seconds=1)
     with JobLeases(database, "third").acquire("sweep", lease=HOUR, interval=HOUR) as ours:
         assert not ours
+    database.close()
+
+
+def state(database: Database) -> JobState:
+    with database.read() as connection:
+        (found,) = (each for each in JobLeases(database, "any").runs(connection) if each.name == SWEEP)
+    return found.state
+
+
+def test_a_run_whose_process_has_ended_is_cut_off_and_due_when_its_lease_expires(
+    database: Database, clock: Clock
+) -> None:
+    program = "from eventstore.coordination.process_names import process_name as name; print(name())"
+    ended = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, check=True)
+    for owner, at_first in ((ended.stdout.strip(), JobState.CUT_OFF), ("elsewhere", JobState.RUNNING)):
+        with JobLeases(database, owner).acquire(SWEEP, lease=HOUR, interval=HOUR) as ours:
+            assert ours
+            clock.now += timedelta(minutes=59)
+            assert state(database) is at_first
+            clock.now += timedelta(minutes=1)
+            assert state(database) is JobState.CUT_OFF
+        clock.now += HOUR
     database.close()

@@ -149,7 +149,7 @@ def test_upgrade_that_fails_leaves_nothing(database_url: str) -> None:
 def test_migrating_keeps_what_is_there(migrated_url: str) -> None:
     database = Database(migrated_url)
     with database.write() as connection:
-        connection.execute(text("insert into projection_state values ('a', 'b')"))
+        connection.execute(text("insert into projection_state (name, fingerprint) values ('a', 'b')"))
     migrate(migrated_url)
     with database.read() as connection:
         assert connection.scalar(text("select fingerprint from projection_state")) == "b"

@@ -2,6 +2,13 @@
 
 from typing import Final
 
-from web.pages.ops import actions, failures, hosts, now, people
+from web.pages.ops import actions, failures, hosts, now, people, work
 
-ROUTERS: Final = (now.router, failures.router, hosts.router, people.router, actions.router)
+ROUTERS: Final = (
+    now.router,
+    failures.router,
+    hosts.router,
+    work.router,
+    people.router,
+    actions.router,
+)

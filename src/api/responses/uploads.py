@@ -1,0 +1,72 @@
+"""The uploads of audio to PDSes as JSON: what waits, and why some fail."""
+
+from datetime import datetime
+from typing import Final
+
+from pydantic import BaseModel
+from sqlalchemy import Connection, and_, case, func, or_, select
+
+from eventstore.counting import MAX_COUNTED
+from outbox.mirror.tables import IS_FAILING, IS_OPEN_JOB, blob_job, failure_cause
+from outbox.views.uploads import upload_counts
+from projections.blob_migration import AUDIO_COPY_STATE, AudioCopyState
+from projections.tracks.table import tracks
+
+MOST_CAUSES: Final = 10
+
+
+class UploadFailureRow(BaseModel):
+    """Why uploads fail: `retried` are tried again, `refused` are not; `cause` is its id among the failures."""
+
+    cause: str | None
+    host: str | None
+    status: int | None
+    error: str | None
+    retried: int
+    refused: int
+    failing_since: datetime
+
+
+class UploadsBody(BaseModel):
+    """Copies of audio to PDSes; those that fail and are tried again wait too."""
+
+    waiting: int
+    running: int
+    failures: list[UploadFailureRow]
+
+
+def uploads_body(connection: Connection, now: datetime) -> UploadsBody:
+    counts = upload_counts(connection, now)
+    return UploadsBody(waiting=counts.waiting, running=counts.running, failures=_failures(connection))
+
+
+def _failures(connection: Connection) -> list[UploadFailureRow]:
+    # Others have failed too, but their owner has deleted the track or gated its audio since.
+    is_refused = and_(~IS_OPEN_JOB, AUDIO_COPY_STATE == AudioCopyState.FAILED)
+    failing = (
+        select(blob_job.c.cause, blob_job.c.failing_since, case((is_refused, 1), else_=0).label("refused"))
+        .join_from(blob_job, tracks, tracks.c.track_id == blob_job.c.track_id)
+        .where(IS_FAILING, or_(IS_OPEN_JOB, is_refused))
+        .limit(MAX_COUNTED)
+        .subquery()
+    )
+    refused = func.sum(failing.c.refused)
+    by_cause = (
+        select(
+            failing.c.cause,
+            refused.label("refused"),
+            (func.count() - refused).label("retried"),
+            func.min(failing.c.failing_since).label("failing_since"),
+        )
+        .group_by(failing.c.cause)
+        .order_by(func.count().desc(), failing.c.cause)
+        .limit(MOST_CAUSES)
+        .subquery()
+    )
+    cause = failure_cause.c
+    rows = connection.execute(
+        select(by_cause, cause.host, cause.status, cause.error)
+        .outerjoin_from(by_cause, failure_cause, cause.id == by_cause.c.cause)
+        .order_by((by_cause.c.refused + by_cause.c.retried).desc(), by_cause.c.cause)
+    )
+    return [UploadFailureRow(**row) for row in rows.mappings()]

@@ -1,0 +1,85 @@
+"""Background work: how far each part of it is, and what needs a look."""
+
+from collections.abc import Iterator, Mapping
+from datetime import datetime, timedelta
+from typing import Any, Final
+
+from fastapi import APIRouter, Depends, Response
+
+from api.auth.authentication import operator
+from api.responses.work import MOST_COUNTED, ReadModelState
+from web.api_client import ApiDep
+from web.page_route import PageRoute
+from web.rendering import RenderDep
+
+router = APIRouter(route_class=PageRoute, include_in_schema=False, dependencies=[Depends(operator)])
+
+STANDSTILL: Final = timedelta(minutes=10)
+"""A replay that has not moved for so long may have been cut off; its last step may take long too."""
+SCANS_BEHIND: Final = 2
+"""Intervals after which a repo that was not scanned is late: its host may just have been busy before."""
+
+Trouble = Mapping[str, str]
+"""What needs a look: its tone, a sentence, and the section that says more."""
+
+
+@router.get("/ops/work")
+async def show_work(api: ApiDep, render: RenderDep) -> Response:
+    """Read models, jobs, adoptions, uploads, derived media, the scan and the firehose: how far each is."""
+    work = await api.read("/ops/work")
+    return render(
+        "ops/work.html",
+        work=work,
+        troubles=list(troubles(work)),
+        stands_still=stands_still(work),
+        most=MOST_COUNTED,
+    )
+
+
+def troubles(work: Mapping[str, Any]) -> Iterator[Trouble]:
+    """Yield what needs a look, the worst first."""
+    outdated = [each["name"] for each in work["read_models"] if each["state"] == ReadModelState.OUTDATED]
+    if outdated:
+        yield _bad("read-models", f"No edit is taken: outdated read models ({', '.join(outdated)}).")
+    for job in work["jobs"]:
+        if job["problem"] is not None:
+            yield _bad("jobs", f"The job “{job['name'].replace('_', ' ')}” fails.")
+    if stands_still(work):
+        yield _wait("read-models", f"A {work['replay']['work']} of read models does not move.")
+    if failed := work["adoptions"]["failed"]:
+        yield _wait("adoptions", f"{_some(failed, 'adoption')} failed.")
+    if hosts := sorted({each["host"] for each in work["uploads"]["failures"] if each["host"]}):
+        more = f" and {len(hosts) - 1} more" if len(hosts) > 1 else ""
+        yield _wait("uploads", f"Uploads of audio fail, at {hosts[0]}{more}.")
+    if _is_scan_behind(work):
+        yield _wait("scan", f"The scan is behind: {_some(work['scan']['due'], 'repo')} due.")
+    streams = work["firehose"]["streams"]
+    if lost := sum(streams.values()) - streams.get("followed", 0):
+        yield _wait("firehose", f"The firehose of {_some(lost, 'host')} is not followed.")
+
+
+def stands_still(work: Mapping[str, Any]) -> bool:
+    """Whether a replay has not moved for STANDSTILL."""
+    return work["replay"] is not None and _age(work, work["replay"]["moved_at"]) > STANDSTILL
+
+
+def _is_scan_behind(work: Mapping[str, Any]) -> bool:
+    scan = work["scan"]
+    late = SCANS_BEHIND * timedelta(seconds=scan["interval_seconds"])
+    return scan["due"] > 0 and scan["oldest_at"] is not None and _age(work, scan["oldest_at"]) > late
+
+
+def _age(work: Mapping[str, Any], at: str) -> timedelta:
+    return datetime.fromisoformat(work["at"]) - datetime.fromisoformat(at)
+
+
+def _some(count: int, what: str) -> str:
+    return f"{count:,} {what}{'' if count == 1 else 's'}"
+
+
+def _bad(section: str, sentence: str) -> Trouble:
+    return {"tone": "bad", "section": section, "sentence": sentence}
+
+
+def _wait(section: str, sentence: str) -> Trouble:
+    return {"tone": "wait", "section": section, "sentence": sentence}
