@@ -148,6 +148,20 @@ async def test_what_has_changed_since_the_plan_is_skipped_and_named(rig: Rig) ->
     assert restored(rig, 5) == [0, 0, 0, 0, 1]
 
 
+async def test_a_record_that_was_edited_and_lost_again_is_another_one_than_the_plan_saw(rig: Rig) -> None:
+    [track] = await lost(rig, 1)
+    repair_id = await planned(rig)
+    rig.edit(1, title="edited since")
+    await rig.relay_once()
+    rig.command(1, lambda track: track.restore_record(at=rig.clock()))
+    await rig.relay_once()
+    foreign_delete(rig, track)
+    decided(rig, repair_id)
+    await a_worker(rig).run_once()
+    assert progress(rig, repair_id) == ("done", 0, 1)
+    assert row(rig, repair_id).skips[0]["reason"] == "changed_here"
+
+
 async def test_a_difference_that_the_relay_has_noticed_meanwhile_is_repaired_as_planned(rig: Rig) -> None:
     await lost(rig, 2)
     repair_id = await planned(rig)

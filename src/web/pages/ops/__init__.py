@@ -2,6 +2,6 @@
 
 from typing import Final
 
-from web.pages.ops import actions, failures, hosts, now, people
+from web.pages.ops import actions, failures, hosts, now, people, repairs
 
-ROUTERS: Final = (now.router, failures.router, hosts.router, people.router, actions.router)
+ROUTERS: Final = (now.router, failures.router, hosts.router, repairs.router, people.router, actions.router)
