@@ -297,6 +297,25 @@ SUBJECTS: Final = {
             ),
         ),
         Guarantee(
+            "A repair applies exactly the plan that was shown; what has changed since is skipped and named",
+            "the digest of the stored plan; a new comparison, and the generation under the append lock (`replay/repair/apply_plan.py`)",
+            (
+                "tests/replay/repair/test_repairs.py::test_only_the_plan_that_was_shown_is_applied",
+                "tests/replay/repair/test_repairs.py::test_what_has_changed_since_the_plan_is_skipped_and_named",
+                "tests/replay/repair/test_repairs.py::test_a_record_that_was_edited_and_lost_again_is_another_one_than_the_plan_saw",
+                "tests/replay/repair/test_repairs.py::test_a_plan_deletes_no_more_than_it_may",
+            ),
+        ),
+        Guarantee(
+            "A repair outlives its process, and no step of it is applied twice",
+            "steps and progress commit together, under the epoch of the repair's lease",
+            (
+                "tests/replay/repair/test_repairs.py::test_another_process_continues_after_a_kill_and_nothing_is_applied_twice",
+                "tests/replay/repair/test_repairs.py::test_two_processes_never_apply_at_once",
+                "tests/replay/repair/test_repairs.py::test_a_cancelled_repair_applies_nothing_more_and_keeps_what_it_has_applied",
+            ),
+        ),
+        Guarantee(
             "A silent stream hides nothing",
             "a scan compares the repos without any stream",
             ("tests/outbox/firehose/test_follower.py::test_a_scan_finds_what_a_stream_leaves_out",),

@@ -14,6 +14,7 @@ RECORD_URI: Final = f"at://{ARTIST}/fm.plyr.track/3mxyzabcdef2k"
 SERVICE: Final = "https://tape.example.com"
 PDS: Final = "https://pds.example.com"
 TIME: Final = "2026-03-01T12:00:00.123456Z"
+DIGEST: Final = "5891b5b522d5df086d0ff0b110fbd9d21bb4fc7163af34d08286a2e846f6be03"
 ON_ITS_WAY: Final = "The request is recorded; the PDS has not confirmed it yet. See `mirror`."
 TOKEN_ID: Final = "9f86d081884c7d65"  # noqa: S105 - it opens nothing
 
@@ -76,6 +77,7 @@ EXAMPLES: Final[Mapping[str, Any]] = {
     "pds_url": PDS,
     "position": 41,
     "record_uri": RECORD_URI,
+    "repair_id": 7,
     "request_cid": RECORD_CID,
     "request_id": "4f2c9a17d0b84f5c8a3e6b1d7c905e2a",
     "restored_uri": RECORD_URI,
@@ -147,6 +149,25 @@ EXAMPLES: Final[Mapping[str, Any]] = {
     "FailureRow.cause": "5ef3a9c1d2b40768",
     "SampleBody.error": "InvalidRecord: the record is not valid",
     "LeftBody.state": "pending",
+    **{
+        f"{name}.{field}": value
+        for name in ("RepairRow", "RepairBody")
+        for field, value in {
+            "state": "planned",
+            "by": FRIEND,
+            "ended_at": None,
+            "records": 612,
+            "steps": 50,
+            "points": 150,
+            "seconds": 5.0,
+        }.items()
+    },
+    "RepairBody.groups": [{"repair": "restore", "because": "missing", "records": 50, "points": 150}],
+    "RepairBody.digest": DIGEST,
+    "RepairBody.skips": [],
+    "RepairStepBody.repair": "restore",
+    "RepairStepBody.because": "missing",
+    "RepairStepBody.found_cid": None,
     "MessageBody.message": "ended",
     "MigratedBody.message": "track audio migrated to PDS successfully",
     "MigratedBody.pds_blob_cid": AUDIO_CID,
@@ -183,6 +204,8 @@ EXAMPLES: Final[Mapping[str, Any]] = {
     "request.POST /ops/failures": {"action": "redrive", "cause": "5ef3a9c1d2b40768", "expected": 3},
     "request.POST /ops/hosts": {"action": "pause", "host": PDS, "reason": "its operator asked for it"},
     "request.POST /ops/lanes": {"action": "probe", "did": ARTIST},
+    "request.POST /ops/repairs": {"did": ARTIST, "reason": "its PDS was restored from a backup"},
+    "request.POST /ops/repairs/{repair_id}": {"action": "apply", "digest": DIGEST, "reason": "as planned"},
     "request.reason": "reported as stolen",
     "request.type": "any",
     # fields of errors

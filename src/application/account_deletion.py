@@ -32,6 +32,7 @@ from projections.media_references import cids_of
 from projections.tracks.queries import image_urls_of
 from projections.tracks.table import LIVE, tracks
 from replay.adoption.jobs import adoption
+from replay.repair.jobs import repair
 from storage.derived.renditions import end_grace_of_renditions
 from storage.media import end_grace_period
 
@@ -137,7 +138,7 @@ def _erase(unit: UnitOfWork, *, revoked: bool) -> bool:
     cids = cids_of(connection, did)
     end_grace_period(connection, cids, since)
     end_grace_of_renditions(connection, [*cids, *image_urls_of(connection, did)], since)
-    for table in (idempotency, running_request, peer_track):
+    for table in (idempotency, running_request, peer_track, repair):
         connection.execute(delete(table).where(table.c.did == did))
     erase(connection, did)
     return True

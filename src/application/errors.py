@@ -136,6 +136,19 @@ class VersionMismatchError(ApplicationError):
         self.version = version
 
 
+class RepairNotFoundError(ApplicationError):
+    """There is no such repair. It may have been forgotten since: GET /ops/repairs lists those that are kept."""
+
+
+class RepairChangedError(ApplicationError):
+    """The repair is not in a state for this, or its plan is another one."""
+
+    def __init__(self, state: str) -> None:
+        super().__init__(
+            f"The repair is {state} now, or its plan is not the one of this digest. Nothing was changed; read it again."
+        )
+
+
 class SupportRequiredError(ApplicationError):
     """Only the artist's supporters may play this track. Support the artist, or sign in with an account that does."""
 

@@ -70,6 +70,13 @@ class PdsBusyError(PdsTroubleError):
     """The PDS rate-limited us."""
 
 
+class NoPdsError(ReplayError):
+    """No PDS of the account is known here. Nothing was changed; repair it once it has signed in."""
+
+    def __str__(self) -> str:
+        return str(type(self).__doc__)
+
+
 class TooManyProblemsError(ReplayError):
     """So many records of an account could not be adopted that no more are remembered."""
 

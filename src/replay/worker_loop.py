@@ -6,10 +6,14 @@ from collections.abc import Awaitable, Callable, Coroutine
 from contextlib import suppress
 from typing import Any, Final, Generic, TypeVar
 
+from outbox.mirror.lanes import LeaseLostError
+
 POLL_SECONDS: Final = 15.0
 """At the longest: a request in this process wakes the worker, one in another process may not."""
 DEBOUNCE_SECONDS: Final = 0.5
 """One poll for all that was committed meanwhile: every edit wakes the worker, and hardly any is work for it."""
+
+HEARTBEAT_SECONDS: Final = 1.0
 
 J = TypeVar("J")
 T = TypeVar("T")
@@ -84,3 +88,34 @@ async def claimed_by(
         if (claimed := await claiming) is not None:
             await release(claimed)
         raise
+
+
+async def while_leased(
+    work: Coroutine[Any, Any, J], extend: Callable[[], Awaitable[bool]], logger: logging.Logger
+) -> J:
+    """Return what the work returns, and extend its lease meanwhile; raises LeaseLostError once `extend` says that it is lost.
+
+    Then, as when the caller is cancelled, the work is cancelled and has ended before this does.
+    """
+    working = asyncio.create_task(work)
+    extending = asyncio.create_task(_extend(extend, logger))
+    try:
+        await asyncio.wait({working, extending}, return_when=asyncio.FIRST_COMPLETED)
+        if not working.done():
+            raise LeaseLostError
+        return working.result()
+    finally:
+        working.cancel()
+        extending.cancel()
+        await asyncio.gather(working, extending, return_exceptions=True)
+
+
+async def _extend(extend: Callable[[], Awaitable[bool]], logger: logging.Logger) -> None:
+    """Return once the lease is lost."""
+    is_held = True
+    while is_held:
+        await asyncio.sleep(HEARTBEAT_SECONDS)
+        try:
+            is_held = await extend()
+        except Exception:
+            logger.exception("lease_not_extended")  # the next beat tries again, until the lease is over

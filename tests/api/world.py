@@ -10,6 +10,7 @@ from sqlalchemy import select
 from starlette.testclient import TestClient
 
 from aggregates.track import Track
+from eventstore.coordination.threads import Threads
 from eventstore.idempotency.results import idempotency
 from eventstore.schema import stored_event
 from identity.accounts.credentials import CredentialKind, Scope
@@ -24,8 +25,10 @@ from outbox.probes.worker import Probes
 from outbox.record.lexicon import track_lexicon
 from outbox.relay.delivery import Delivery
 from outbox.relay.relay import Relay, RelayLimits
+from outbox.repo.reads import RepoReads
 from outbox.repo.record_reads import RecordReads
 from projections.media_references import media_references
+from replay.repair.worker import RepairWorker
 from service.wiring.adapters import StorageAudio
 from service.wiring.bootstrap import build
 from storage.media import media
@@ -104,6 +107,15 @@ class World:
             owner="test",
             limits=RelayLimits(4, timedelta(seconds=60)),
         )
+        self.repairs = RepairWorker(
+            self.log,
+            RepoReads(pds),
+            self.services.urls,
+            self.services.collection,
+            Threads("repair", 4),
+            owner="test",
+            lease=timedelta(seconds=60),
+        )
         self.app = create_app(self.services)
 
     def serve(self, **changes):
@@ -133,6 +145,10 @@ class World:
     def deliver(self):
         """Run the relay once: it does all that is due."""
         return asyncio.run(self.relay.run_once())
+
+    def repair(self):
+        """Run a worker of repairs once: it does all that is due."""
+        return asyncio.run(self.repairs.run_once())
 
     def record(self, track):
         """The record of a track on the PDS."""

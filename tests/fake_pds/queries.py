@@ -127,6 +127,14 @@ def list_repos(pds: "FakePds", call: Call) -> httpx.Response:
     return reply({"repos": repos, **({"cursor": str(after + len(page))} if page else {})})
 
 
+def list_blobs(pds: "FakePds", call: Call) -> httpx.Response:
+    """com.atproto.sync.listBlobs: the CIDs of blobs that records name, in one page."""
+    did = call.param("did")
+    pds.limits.consume(call)
+    blobs = _available(pds, did).repo.blobs
+    return reply({"cids": sorted(cid for cid, blob in blobs.items() if not blob.temporary)})
+
+
 def _status(account: Account, *, with_head: bool) -> dict[str, Any]:
     active, head = account.status is Status.ACTIVE, account.repo.head
     answer: dict[str, Any] = {"did": account.did, "active": active}
@@ -165,5 +173,6 @@ QUERIES: dict[str, Callable[["FakePds", Call], httpx.Response]] = {
     "com.atproto.sync.getBlob": get_blob,
     "com.atproto.sync.getLatestCommit": get_latest_commit,
     "com.atproto.sync.getRepoStatus": get_repo_status,
+    "com.atproto.sync.listBlobs": list_blobs,
     "com.atproto.sync.listRepos": list_repos,
 }

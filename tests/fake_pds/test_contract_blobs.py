@@ -85,6 +85,14 @@ async def test_the_bytes_say_what_they_are(host: ContractHost, person: Person, c
     assert (await host.blob(person, content, told))["mimeType"] == found
 
 
+async def test_blobs_that_records_name_are_listed(host: ContractHost, person: Person):
+    blob = await host.blob(person, SOUND)
+    which = {"did": person.did}
+    assert (await host.get("com.atproto.sync.listBlobs", **which)).json()["cids"] == []
+    await host.put(person, "a", song(audioBlob=blob))
+    assert (await host.get("com.atproto.sync.listBlobs", **which)).json()["cids"] == [cid_of(SOUND)]
+
+
 async def test_a_blob_is_served_from_the_first_record_that_names_it(host: ContractHost, person: Person):
     ref = await host.blob(person, SOUND)
     answer = await host.get_blob(person, ref)

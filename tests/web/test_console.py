@@ -28,6 +28,7 @@ SCREENS = (
     "/ops/hosts",
     "/ops/lanes",
     "/ops/work",
+    "/ops/repairs",
     "/ops/audit",
     "/ops/find?q=take",
 )
@@ -137,6 +138,67 @@ def test_a_track_is_taken_down_and_that_is_lifted(admin, alice):
     assert (
         "taken down" not in admin.post(f"{here}/takedown", data=hidden(asked) | {"reason": "not stolen"}).text
     )
+
+
+@pytest.fixture
+def lost(world, alice, client):
+    """A track whose record another client deleted."""
+    track = upload(client, alice)
+    world.deliver()
+    del world.pds.records[track["atproto_record_uri"]]
+    return track
+
+
+def test_a_repair_is_started_from_an_account_shown_and_applied(admin, world, alice, lost):
+    account = admin.get(f"/ops/accounts/{alice.did}").text
+    (path,) = re.findall(r'href="(/ops/repairs\?did=[^"]+)"', account)
+    form = hidden(admin.get(path)) | {"did": alice.did, "reason": "it was lost"}
+    here = admin.post("/ops/repairs", data=form).url.path
+    shown = admin.get(here)
+    assert "Comparing the account" in shown.text
+    assert "hx-trigger" in shown.text
+    world.repair()
+    shown = admin.get(here)
+    assert_runs_only_our_files(shown)
+    assert "1 record would change" in shown.text
+    assert f'href="/ops/tracks/{lost["id"]}"' in shown.text
+    (digest,) = re.findall(r'name="digest" value="([0-9a-f]{64})"', shown.text)
+    apply = {"action": "apply", "digest": digest, "reason": "as planned", "key": "k"}
+    assert "Applying: 0 of 1" in admin.post(here, data=apply).text
+    world.repair()
+    assert "Done: 1 applied, 0 skipped" in admin.get(here).text
+    world.deliver()
+    assert "The PDS has all that was applied" in admin.get(here).text
+
+
+@pytest.mark.usefixtures("lost")
+def test_a_repair_is_cancelled_after_the_reason_was_given(admin, world, alice):
+    here = admin.post("/ops/repairs", data={"did": alice.did, "reason": "r"}).url.path
+    world.repair()
+    asked = admin.post(here, data={"action": "cancel"})
+    assert "Cancel repair 1?" in asked.text
+    assert "Cancelled" in admin.post(here, data=hidden(asked) | {"reason": "not now"}).text
+    again = admin.post(here, data={"action": "apply", "digest": "0" * 64, "reason": "r"})
+    assert "The repair is cancelled now" in again.text
+
+
+def test_a_repair_that_cannot_be_started_keeps_what_was_typed(admin):
+    page = admin.post("/ops/repairs", data={"did": "did:plc:nobody", "reason": "because"}).text
+    assert "nothing is known of" in page
+    assert 'value="did:plc:nobody"' in page
+    assert 'value="because"' in page
+
+
+@pytest.mark.usefixtures("lost")
+def test_a_read_only_operator_sees_a_repair_and_has_no_button(admin, world, alice):
+    here = admin.post("/ops/repairs", data={"did": alice.did, "reason": "r"}).url.path
+    world.repair()
+    admin.cookies.set("mastertape_session", world.sign_in("operator", scope=Scope.OPERATOR).token)
+    assert "1 record would change" in admin.get(here).text
+    assert "/ops/repairs" not in re.findall(r'<form method="post" action="([^"]+)"', admin.get(here).text)
+    assert 'name="action"' not in admin.get(here).text
+    assert 'name="reason"' not in admin.get("/ops/repairs").text
+    assert admin.post(here, data={"action": "cancel", "reason": "r"}).status_code == 403
 
 
 @pytest.mark.parametrize("wanted", ["{id}", "#{id}", "First", "alice.test", "{atproto_record_uri}"])

@@ -14,4 +14,10 @@ async def track_id_in_path(track_id: Annotated[int, Path(description="The `id` o
     return track_id if 0 < track_id <= MAX_ID else NO_TRACK
 
 
+async def repair_id_in_path(repair_id: Annotated[int, Path(description="The `id` of a repair.")]) -> int:
+    """Return the id, as `track_id_in_path` does."""
+    return await track_id_in_path(repair_id)
+
+
 TrackId = Annotated[int, Depends(track_id_in_path)]
+RepairId = Annotated[int, Depends(repair_id_in_path)]

@@ -22,13 +22,12 @@ from replay.adoption.jobs import AdoptionJob
 from replay.adoption.progress import Progress
 from replay.errors import PdsTroubleError, TooManyProblemsError
 from replay.reconcile.verify import Repo
-from replay.worker_loop import WorkerLoop, claimed_by
+from replay.worker_loop import WorkerLoop, claimed_by, while_leased
 from storage.errors import StorageError
 
 MAX_CONCURRENT_ADOPTIONS: Final = 4
 MAX_CONCURRENT_ADOPTIONS_OF_HOST: Final = 2
 """A slow PDS leaves room for the accounts of others."""
-HEARTBEAT_SECONDS: Final = 1.0
 
 logger: Final = logging.getLogger("mastertape.replay")
 
@@ -112,27 +111,21 @@ class AdoptionWorker:
     async def _run_claimed(self, claimed: AdoptionJob, report: Report) -> bool:
         """Run a turn of it, record how that ended, and return whether there is another; a lost lease is another worker's to record."""
         progress = claimed.progress
-        work = asyncio.create_task(self._adopt(claimed, progress, report))
-        heartbeat = asyncio.create_task(self._keep_lease(claimed, progress, work))
+        work = self._adopt(claimed, progress, report)
         try:
-            is_done = await work
+            is_done = await while_leased(work, partial(self._record_progress, claimed, progress), logger)
             end = adoptions.finish if is_done else adoptions.end_turn
             await self._threads.run(end, self._database, claimed, progress)
             logger.info("records_adopted", extra={"did": claimed.did, "done": is_done, **_counts(progress)})
         except asyncio.CancelledError:
-            work.cancel()
-            await asyncio.gather(work, return_exceptions=True)
             await self._release(claimed)
-            if _is_cancelled():
-                raise
+            raise
         except LeaseLostError:
             pass
         except Exception as error:  # noqa: BLE001 - the row shows it to the owner, whatever it was
             await self._fail(claimed, progress, error)
         else:
             return not is_done
-        finally:
-            heartbeat.cancel()
         return False
 
     async def _adopt(self, claimed: AdoptionJob, progress: Progress, report: Report) -> bool:
@@ -140,18 +133,11 @@ class AdoptionWorker:
         is_wanted = partial(adoptions.is_held, claimed=claimed)
         return await self._adoption.run(repo, claimed.envelope, progress, report=report, is_wanted=is_wanted)
 
-    async def _keep_lease(self, claimed: AdoptionJob, progress: Progress, work: asyncio.Task[bool]) -> None:
-        """Record the progress at intervals, which extends the lease; cancel the work when the lease is lost."""
-        held = True
-        while held:
-            await asyncio.sleep(HEARTBEAT_SECONDS)
-            try:
-                held = await self._threads.run(
-                    adoptions.record_progress, self._database, claimed, progress, self._lease
-                )
-            except Exception:
-                logger.exception("adoption_not_noted", extra={"did": claimed.did})
-        work.cancel()
+    async def _record_progress(self, claimed: AdoptionJob, progress: Progress) -> bool:
+        """Record the progress, which extends the lease; False when the lease is lost."""
+        return await self._threads.run(
+            adoptions.record_progress, self._database, claimed, progress, self._lease
+        )
 
     async def _fail(self, claimed: AdoptionJob, progress: Progress, error: Exception) -> None:
         if isinstance(error, EXPECTED):
@@ -175,12 +161,6 @@ EXPECTED: Final = (
     StorageError,
 )
 """Their messages say what to do."""
-
-
-def _is_cancelled() -> bool:
-    """Whether the current task is being cancelled, and not only the work that it waits for."""
-    task = asyncio.current_task()
-    return task is not None and task.cancelling() > 0
 
 
 def _counts(progress: Progress) -> dict[str, int]:

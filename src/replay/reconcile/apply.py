@@ -30,7 +30,7 @@ def apply(log: EventLog, plan: Plan, envelope: Envelope, *, max_deletes: int) ->
         raise TooManyDeletesError(plan.deletes, max_deletes)
     done: Counter[Repair] = Counter()
     for did, steps in _units(plan):
-        log.transact(did, envelope, partial(_apply, did=did, steps=steps))
+        log.transact(did, envelope, partial(apply_steps, did=did, steps=steps))
         done.update(step.repair for step in steps if step.repair is not Repair.NOTHING)
     return done
 
@@ -41,7 +41,8 @@ def _units(plan: Plan) -> Iterator[tuple[str, Sequence[Step]]]:
             yield did, some
 
 
-def _apply(unit: UnitOfWork, did: str, steps: Sequence[Step]) -> None:
+def apply_steps(unit: UnitOfWork, did: str, steps: Sequence[Step]) -> None:
+    """Apply steps of one account, in its unit."""
     restored = _tracks(steps, RESTORED)
     missing = [step for step in steps if step.drift.kind is DriftKind.MISSING]
     tracks = [unit.load(Track, Track.create_id(track_id)) for track_id in restored]

@@ -40,6 +40,8 @@ class Expected:
     """Whether the record would be written otherwise now."""
     seen: AbstractSet[str | None] = frozenset()
     """Differences that the log has recorded already: a CID found instead, or None for a missing record."""
+    generation: int = 0
+    """The desired one."""
 
 
 @dataclass(frozen=True)
@@ -55,6 +57,8 @@ class Drift:
     """Whether the log has recorded it already, for the owner to decide."""
     newer: bytes | None = None
     """The JSON of the record that was found, if it is newer than the log."""
+    generation: int = 0
+    """The desired one of the record's target; 0 where there is none."""
 
 
 def drifts_of(
@@ -76,16 +80,18 @@ def drifts_of(
         known.add(each.key.rkey)
         remote = found.get(each.key.rkey)
         if remote is not None and remote.cid != each.cid and remote.cid in newer:
-            is_known = remote.cid in each.seen
-            yield Drift(DriftKind.NEWER, each.key, each.track_id, each.cid, remote.cid, is_known, remote.json)
+            yield _drift(DriftKind.NEWER, each, remote.cid, newer=remote.json)
             continue
         kind = _kind(each, remote, ours, blobs)
         if kind is not None:
-            cid = remote.cid if remote is not None else None
-            yield Drift(kind, each.key, each.track_id, each.cid, cid, cid in each.seen)
+            yield _drift(kind, each, remote.cid if remote is not None else None)
     for rkey, remote in found.items():
         if rkey not in known and _is_ours(remote, ours):
             yield Drift(DriftKind.UNKNOWN, RecordKey(repo.did, repo.collection, rkey), None, None, remote.cid)
+
+
+def _drift(kind: DriftKind, of: Expected, cid: str | None, *, newer: bytes | None = None) -> Drift:
+    return Drift(kind, of.key, of.track_id, of.cid, cid, cid in of.seen, newer, of.generation)
 
 
 def _kind(

@@ -136,12 +136,19 @@ def _report_unread(repo: Repo, found: Mapping[str, Mapping[str, Found]]) -> None
         logger.warning("records_unread", extra=facts)
 
 
-def _expected(database: Database, repo: Repo) -> tuple[list[Expected], set[str]]:
+def expected_of(
+    connection: Connection, did: str, track_ids: Sequence[int] | None = None
+) -> Sequence[Expected]:
+    """Return what the PDS should hold of an account's records, or of those of some tracks."""
+    query = select(mirror_target, is_open().label("is_open")).where(mirror_target.c.did == did)
+    if track_ids is not None:
+        query = query.where(mirror_target.c.track_id.in_(track_ids))
+    return [_expected_of(row) for row in connection.execute(query).all()]
+
+
+def _expected(database: Database, repo: Repo) -> tuple[Sequence[Expected], set[str]]:
     with database.read() as connection:
-        rows = connection.execute(
-            select(mirror_target, is_open().label("is_open")).where(mirror_target.c.did == repo.did)
-        ).all()
-        return [_expected_of(row) for row in rows], _sent_cids(connection, repo.did)
+        return expected_of(connection, repo.did), _sent_cids(connection, repo.did)
 
 
 def _expected_of(row: Any) -> Expected:
@@ -157,6 +164,7 @@ def _expected_of(row: Any) -> Expected:
         or _was_never_sent(row),
         blob=_blob_in(body),
         seen=frozenset({None} if row.detached else {row.conflict_cid} - {None}),
+        generation=row.desired_gen,
     )
 
 

@@ -22,6 +22,7 @@ from outbox.repo.reads import PacedReads
 from replay.derived import sweep
 from replay.derived.plan import request_all
 from replay.reconcile.scan import Scan, Scanned
+from replay.repair.jobs import prune_repairs
 from service.config.settings import Settings
 from service.schema.job_lease import JobName
 from service.wiring.adapters import IdentitySessions
@@ -105,9 +106,10 @@ def delete_ended_credentials(container: Container) -> None:
 
 
 def prune_journal(container: Container) -> None:
-    """Delete delivery attempts and causes of failures that no record or report still needs."""
+    """Delete delivery attempts, causes of failures and ended repairs that no record or report still needs."""
     pruned, causes = prune_attempts(container.database), prune_causes(container.database)
-    logger.info("journal_pruned", extra={"attempts": pruned, "causes": causes})
+    repairs = prune_repairs(container.database)
+    logger.info("journal_pruned", extra={"attempts": pruned, "causes": causes, "repairs": repairs})
 
 
 def refresh_idle_logins(container: Container) -> None:

@@ -1,4 +1,4 @@
-"""Runs a process's background work (relay, adoptions, derived media, public copies, firehose, jobs) from its start to its orderly end."""
+"""Runs a process's background work (relay, adoptions, repairs, derived media, public copies, firehose, jobs) from its start to its orderly end."""
 
 import asyncio
 import logging
@@ -46,6 +46,7 @@ async def background_work(container: Container, *, relay: bool) -> AsyncGenerato
             _run_publisher(container.publisher),
             _run_announcer(container.announcer),
             _run_until_cancelled(container.adoptions.run()) if relay else nullcontext(),
+            _run_until_cancelled(container.repairs.run()) if relay else nullcontext(),
             _run_until_cancelled(container.derived.run()) if relay else nullcontext(),
             _run_listener(container, relay=relay),
             _run_follower(container.follower) if relay else nullcontext(),
@@ -74,6 +75,7 @@ def _waker(container: Container) -> Callable[[], None]:
     def wake() -> None:
         container.relay.wake()
         container.adoptions.wake()
+        container.repairs.wake()
         container.derived.wake()
 
     return wake

@@ -17,6 +17,7 @@ import outbox.mirror.priority
 import outbox.mirror.tables
 import projections.read_models
 import replay.adoption.jobs
+import replay.repair.jobs
 import service.schema.job_lease
 import storage.derived.jobs
 import storage.derived.renditions
@@ -40,6 +41,7 @@ MODULES: Final = (
     outbox.mirror.tables,
     projections.read_models,
     replay.adoption.jobs,
+    replay.repair.jobs,
     service.schema.job_lease,
     storage.derived.jobs,
     storage.derived.renditions,

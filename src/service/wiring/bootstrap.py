@@ -1,7 +1,7 @@
 """The composition root: builds every part of a process from the settings. No part connects before its first use."""
 
 import asyncio
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass, field
 from datetime import timedelta
 from socket import socket
@@ -31,6 +31,7 @@ from outbox.tracing import NO_TRACING
 from outbox.views.waits import MirrorWaits
 from replay.adoption.worker import AdoptionWorker
 from replay.derived.worker import DerivedWorker
+from replay.repair.worker import RepairWorker
 from service.config.settings import Settings
 from service.observability.media_health import MediaHealth
 from service.observability.metrics import Metrics
@@ -44,6 +45,7 @@ from service.wiring.firehose import firehose_follower
 from service.wiring.identity import IdentityParts, guarded_client, identity_parts, pds_http_client
 from service.wiring.log import open_log, staging_folder
 from service.wiring.relay import relay_of
+from service.wiring.repair import repair_worker
 from service.wiring.store import media_store, record_urls
 from service.wiring.supporters_client import HttpSupporters
 from storage.media import Media
@@ -81,6 +83,7 @@ class Container:
     hosts: Hosts
     relay: Relay
     adoptions: AdoptionWorker
+    repairs: RepairWorker
     derived: DerivedWorker
     publisher: Publisher | None
     """None where the store has no public copies."""
@@ -154,6 +157,7 @@ def build(
         urls=urls,
         owner=owner,
     )
+    repairs = repair_worker(settings, log, pds, urls, owner=owner, wake_relay=relay.wake)
     derived = derived_worker(settings, database, media, http, hosts)
     announcer, leases = Announcer(database), JobLeases(database, owner)
     store = MediaHealth(media, settings.media, settings.folders)
@@ -171,7 +175,7 @@ def build(
         relay=relay,
         announcer=announcer,
         leases=leases,
-        wake=_waker(relay, adoptions, derived, publisher, announcer),
+        wake=_waker(relay, (adoptions, repairs, derived), publisher, announcer),
         metrics=metrics,
         rate_limits=RateLimits(inherited.rate_limits) if settings.rate_limits else None,
     )
@@ -187,6 +191,7 @@ def build(
         hosts=hosts,
         relay=relay,
         adoptions=adoptions,
+        repairs=repairs,
         derived=derived,
         publisher=publisher,
         metrics=metrics,
@@ -203,16 +208,15 @@ def build(
 
 def _waker(
     relay: Relay,
-    adoptions: AdoptionWorker,
-    derived: DerivedWorker,
+    workers: Iterable[AdoptionWorker | RepairWorker | DerivedWorker],
     publisher: Publisher | None,
     announcer: Announcer,
 ) -> Callable[[], None]:
     def wake() -> None:
         announcer.announce()
         relay.wake()
-        adoptions.wake()
-        derived.wake()
+        for worker in workers:
+            worker.wake()
         if publisher is not None:
             publisher.wake()
 

@@ -58,6 +58,7 @@ def send(client, route, track, headers=None):
     names = {
         "track_id": track["id"],
         "token_id": "0" * 16,
+        "repair_id": 1,
         "cid": "bafkreia",
         "extension": "mp3",
         "artist": "alice.test",

@@ -39,6 +39,7 @@ def send(client, person, track, method, path, **what):
     names = {
         "track_id": track["id"],
         "token_id": "0" * 16,
+        "repair_id": 1,
         "cid": "bafkreia",
         "extension": "mp3",
         "artist": "alice.test",

@@ -1,4 +1,4 @@
-"""The console in Chromium: an outage, a bulk pause, a takedown with the keyboard alone, and an operator who only reads."""
+"""The console in Chromium: an outage, a bulk pause, a repair, a takedown with the keyboard alone, and an operator who only reads."""
 
 from contextlib import closing
 from pathlib import Path
@@ -8,6 +8,7 @@ import pytest
 from playwright.sync_api import expect
 
 from demo.service import Client, Service
+from demo.story import COLLECTION
 from tests.e2e.conftest import DEEP, environment
 from tests.e2e.eventually import eventually
 from tests.e2e.pages.browser_checks import assert_good_in_every_view, silent_console
@@ -17,6 +18,7 @@ from tests.servers.atproto import new_account
 
 pytestmark = [pytest.mark.pds, pytest.mark.browser]
 RECORDS = 300 if DEEP else 12
+DRIFTED = 50
 
 
 class Console:
@@ -218,3 +220,42 @@ def test_an_operator_reads_everything_and_changes_nothing(page, console, pds):
 
 def assert_offers_nothing(page):
     assert page.locator("main form[method=post]").count() == 0
+
+
+def test_lost_records_are_planned_for_and_put_back(page, console, pds):
+    client = console.artist()
+    with closing(client.http), silent_console(page):
+        tracks = [uploads(client, 100_000 + seed, f"Take {seed}") for seed in range(DRIFTED + 1)]
+        did = tracks[0]["artist_did"]
+        rkeys = [track["atproto_record_uri"].rpartition("/")[2] for track in tracks]
+        eventually(lambda: found_on(pds, did, rkeys) == DRIFTED + 1, seconds=60)
+        changed = pds.get_record(did, COLLECTION, rkeys[0])["value"]
+        for rkey in rkeys:
+            pds.delete_record(did, COLLECTION, rkey)
+
+        console.opens(page)
+        page.goto(f"{console.url}/ops/accounts/{did}")
+        page.get_by_role("link", name="Repair", exact=True).click()
+        assert_good_in_every_view(page, "ops-repairs")
+        page.get_by_label("Why").fill("its PDS was restored from a backup")
+        page.get_by_role("button", name="Verify and plan").click()
+        expect(page.get_by_text(f"{DRIFTED + 1} records would change")).to_be_visible(timeout=30_000)
+        assert found_on(pds, did, rkeys) == 0
+        page.get_by_text(f"The first 50 of {DRIFTED + 1} records").click()
+        assert_good_in_every_view(page, "ops-repair-planned")
+
+        pds.put_record(did, COLLECTION, rkeys[0], changed | {"title": "by another program"})
+        page.get_by_label("Why").fill("as planned")
+        page.get_by_role("button", name=f"Apply to {DRIFTED + 1} records").click()
+        expect(page.get_by_text(f"Done: {DRIFTED} applied, 1 skipped")).to_be_visible(timeout=30_000)
+        expect(page.get_by_text("the PDS holds another record than the plan saw")).to_be_visible()
+        eventually(lambda: found_on(pds, did, rkeys) == DRIFTED + 1, seconds=60)
+        expect(page.get_by_text("On their way to the PDS")).to_be_hidden(timeout=30_000)
+        assert_good_in_every_view(page, "ops-repair-done")
+        page.goto(f"{console.url}/ops/audit?type=OperatorActed")
+        expect(page.get_by_text("its PDS was restored from a backup")).to_be_visible()
+        expect(page.get_by_text("as planned")).to_be_visible()
+
+
+def found_on(pds, did, rkeys):
+    return sum(pds.get_record(did, COLLECTION, rkey) is not None for rkey in rkeys)

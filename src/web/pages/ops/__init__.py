@@ -2,13 +2,14 @@
 
 from typing import Final
 
-from web.pages.ops import actions, failures, hosts, now, people, work
+from web.pages.ops import actions, failures, hosts, now, people, repairs, work
 
 ROUTERS: Final = (
     now.router,
     failures.router,
     hosts.router,
     work.router,
+    repairs.router,
     people.router,
     actions.router,
 )

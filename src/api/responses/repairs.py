@@ -1,0 +1,159 @@
+"""Bodies of the routes of repairs."""
+
+from datetime import datetime
+from enum import StrEnum
+from typing import Annotated, Any, Final
+
+from pydantic import BaseModel, Field, StringConstraints
+from sqlalchemy import Connection, Row
+
+from api.responses.ops import Name
+from outbox.views import overview
+from replay.reconcile.plan import Repair, Step
+from replay.repair.states import WORKED_ON
+from replay.repair.stored_plan import PlanCounts, steps_in
+
+MAX_NAMED_STEPS: Final = 50
+
+Reason = Annotated[Name, StringConstraints(min_length=1), Field(description="why; the log keeps it")]
+
+
+class RepairAction(StrEnum):
+    """What an admin decides about a repair."""
+
+    APPLY = "apply"
+    CANCEL = "cancel"
+
+
+class StartRepairBody(BaseModel):
+    """The account whose records are compared with the log."""
+
+    did: Name = Field(description="the account")
+    reason: Reason
+
+
+class DecideRepairBody(BaseModel):
+    """The plan to apply, by its digest, or the end of the repair."""
+
+    action: RepairAction = Field(description="what to do")
+    digest: Name = Field("", description="of the plan to apply: it applies exactly that one")
+    max_deletes: int = Field(0, ge=0, description="how many records it may delete")
+    reason: Reason
+
+
+class RepairRow(BaseModel):
+    """A repair of an account: `steps` are those of its plan that do something, of which so many were applied or skipped.
+
+    `points` are of the account's rate limit, `seconds` how long the relay takes with a full one.
+    """
+
+    id: int
+    did: str
+    state: str = Field(description="verifying, planned, applying, done, cancelled or failed")
+    under_way: bool = Field(description="whether a worker is at it now")
+    requested_at: datetime
+    by: str = Field(description="the admin who started it or, since then, applied its plan")
+    planned_at: datetime | None
+    ended_at: datetime | None
+    next_attempt_at: datetime | None
+    problem: str | None
+    records: int = Field(description="how many the PDS holds of those that were compared")
+    steps: int
+    deletes: int
+    points: int
+    seconds: float
+    applied: int
+    skipped: int
+
+
+class RepairsBody(BaseModel):
+    """Some repairs, the newest first, and the cursor of the next page when there is one."""
+
+    items: list[RepairRow]
+    cursor: str | None
+
+
+class RepairGroupBody(BaseModel):
+    """How many records get a repair, and because of what."""
+
+    repair: str = Field(description="restore, rewrite, delete, look (the relay reads it again) or nothing")
+    because: str
+    records: int
+    points: int
+
+
+class RepairStepBody(BaseModel):
+    """What the plan does about one record; `known` differences wait for their owner's decision already."""
+
+    repair: str
+    because: str
+    track_id: int | None
+    uri: str
+    expected_cid: str | None
+    found_cid: str | None
+    known: bool
+
+
+class RepairSkipBody(BaseModel):
+    """A step that was not applied, and why."""
+
+    track_id: int | None
+    uri: str
+    reason: str = Field(description="changed_here, changed_on_pds or agrees")
+
+
+class RepairBody(RepairRow):
+    """A repair with its plan: counted in groups, the first 50 steps, and up to 500 that were skipped.
+
+    `left_out` records differ beyond those of the plan; `waiting` counts what the relay still has to deliver, by state.
+    """
+
+    digest: str | None
+    groups: list[RepairGroupBody]
+    first: list[RepairStepBody]
+    left_out: int
+    skips: list[RepairSkipBody]
+    waiting: dict[str, int]
+
+
+def repair_row(row: Row[Any]) -> RepairRow:
+    return RepairRow(**_facts(row))
+
+
+def repair_body(connection: Connection, row: Row[Any]) -> RepairBody:
+    steps = steps_in(row.steps, row.did) if row.steps is not None else ()
+    first = [step for step in steps if step.repair is not Repair.NOTHING][:MAX_NAMED_STEPS]
+    return RepairBody(
+        **_facts(row),
+        digest=row.digest,
+        groups=[RepairGroupBody(**each) for each in row.counts],
+        first=[_step(step) for step in first],
+        left_out=row.left_out,
+        skips=[RepairSkipBody(**each) for each in row.skips],
+        waiting=overview.waiting_in(connection, [row.did]).get(row.did, {}),
+    )
+
+
+def _facts(row: Row[Any]) -> dict[str, Any]:
+    names = ("id", "did", "state", "requested_at", "planned_at", "ended_at", "problem", "records", "seconds")
+    waits = row.state in WORKED_ON and row.problem is not None and row.lease_owner is None
+    return {
+        **{name: getattr(row, name) for name in (*names, "applied", "skipped")},
+        **vars(PlanCounts.of(row.counts)),
+        "under_way": row.lease_owner is not None,
+        "by": row.actor,
+        "next_attempt_at": row.not_before if waits else None,
+    }
+
+
+def _step(step: Step) -> RepairStepBody:
+    drift = step.drift
+    return RepairStepBody(
+        repair=step.repair.value,
+        because=drift.kind.value,
+        track_id=drift.track_id,
+        uri=drift.key.uri,
+        expected_cid=drift.expected_cid,
+        found_cid=drift.found_cid,
+        known=drift.is_known,
+    )

@@ -1,0 +1,129 @@
+"""Repairs of accounts: a plan is made in the background, shown, and applied as it was shown."""
+
+from typing import Annotated
+
+from fastapi import APIRouter, Query, Response
+from pydantic import BaseModel, Field
+from starlette.concurrency import run_in_threadpool
+
+from api.auth.authentication import Admin, OperatorDep, ServicesDep
+from api.json_response import AsciiJsonResponse, response_of
+from api.middleware.request_id import over_http
+from api.openapi import errors, fields_of, repeatable_errors
+from api.pipeline.idempotent_request import Idempotent, result_of
+from api.requests.known_names import StrictRoute
+from api.requests.model_fields import fields_as
+from api.requests.pagination import PageLength, cursor_of, page_length
+from api.requests.path_params import RepairId
+from api.responses.ops import Name
+from api.responses.repairs import (
+    DecideRepairBody,
+    RepairAction,
+    RepairBody,
+    RepairRow,
+    RepairsBody,
+    StartRepairBody,
+    repair_body,
+    repair_row,
+)
+from api.services import Services
+from application.errors import RepairNotFoundError
+from application.repairs import apply_repair, cancel_repair, start_repair
+from outbox.operations.operators import Operator
+from replay.repair.jobs import repair_of, repairs
+
+router = APIRouter(tags=["operations"], route_class=StrictRoute)
+
+
+class RepairsQuery(BaseModel):
+    """Which repairs."""
+
+    did: Name | None = Field(None, description="of this account")
+    cursor: Name | None = Field(None, description="the `cursor` of the page before")
+    limit: PageLength = None
+
+
+@router.get("/ops/repairs", response_model=RepairsBody, responses=errors(400, 401, 403, 422, 503))
+def read_repairs(
+    _operator: OperatorDep, services: ServicesDep, wanted: Annotated[RepairsQuery, Query()]
+) -> Response:
+    """Read the repairs of accounts, the newest first."""
+    limit = page_length(wanted.limit)
+    with services.database.read() as connection:
+        rows = repairs(connection, did=wanted.did, before=cursor_of(wanted.cursor), limit=limit + 1)
+    cursor = str(rows[limit - 1].id) if len(rows) > limit else None
+    return AsciiJsonResponse(RepairsBody(items=[repair_row(row) for row in rows[:limit]], cursor=cursor))
+
+
+@router.get("/ops/repairs/{repair_id}", response_model=RepairBody, responses=errors(401, 403, 404, 422, 503))
+def read_repair(_operator: OperatorDep, services: ServicesDep, repair_id: RepairId) -> Response:
+    """Read what a repair would change, how far it is, and what it skipped."""
+    with services.database.read() as connection:
+        row = repair_of(connection, repair_id)
+        if row is None:
+            raise RepairNotFoundError
+        return AsciiJsonResponse(repair_body(connection, row))
+
+
+@router.post(
+    "/ops/repairs",
+    status_code=202,
+    response_model=RepairRow,
+    responses=repeatable_errors(404),
+    openapi_extra=fields_of(StartRepairBody),
+)
+async def plan_repair(admin: Admin, services: ServicesDep, request: Idempotent) -> Response:
+    """Compare an account's records with the log, and plan what would make them agree; nothing is changed.
+
+    It runs in the background, one repair per account: another start joins the unfinished one. Location says where to
+    follow it.
+    """
+    async with request.begin() as attempt:
+        if not attempt.is_repetition:
+            wanted = fields_as(StartRepairBody, attempt.body)
+            operator = Operator(over_http(admin.did), wanted.reason)
+            repair_id = await run_in_threadpool(start_repair, services.log, wanted.did, operator)
+            services.wake()
+            row = await run_in_threadpool(_row, services, repair_id)
+            await attempt.finish(result_of(row, 202, Location=f"/ops/repairs/{repair_id}"))
+    return response_of(attempt.result)
+
+
+@router.post(
+    "/ops/repairs/{repair_id}",
+    status_code=202,
+    response_model=RepairRow,
+    responses=repeatable_errors(404),
+    openapi_extra=fields_of(DecideRepairBody),
+)
+async def decide_repair(
+    repair_id: RepairId, admin: Admin, services: ServicesDep, request: Idempotent
+) -> Response:
+    """Apply the plan that was shown, by its digest, or cancel the repair. Records that have changed since are skipped and listed.
+
+    It runs in the background, and the relay sends what it applies behind live work.
+    """
+    async with request.begin() as attempt:
+        if not attempt.is_repetition:
+            wanted = fields_as(DecideRepairBody, attempt.body)
+            operator = Operator(over_http(admin.did), wanted.reason)
+            await run_in_threadpool(_decide, services, repair_id, wanted, operator)
+            services.wake()
+            row = await run_in_threadpool(_row, services, repair_id)
+            await attempt.finish(result_of(row, 202))
+    return response_of(attempt.result)
+
+
+def _decide(services: Services, repair_id: int, wanted: DecideRepairBody, operator: Operator) -> None:
+    if wanted.action is RepairAction.CANCEL:
+        cancel_repair(services.log, repair_id, operator)
+        return
+    apply_repair(services.log, repair_id, operator, digest=wanted.digest, max_deletes=wanted.max_deletes)
+
+
+def _row(services: Services, repair_id: int) -> RepairRow:
+    with services.database.read() as connection:
+        row = repair_of(connection, repair_id)
+    if row is None:
+        raise RepairNotFoundError
+    return repair_row(row)

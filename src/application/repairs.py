@@ -1,0 +1,87 @@
+"""Repair an account's records: start a verification and its plan, apply the plan that was shown, or cancel."""
+
+from collections.abc import Callable
+from typing import Any, Final
+
+from sqlalchemy import Row
+
+from aggregates.errors import InvalidFieldError
+from application.errors import RepairChangedError, RepairNotFoundError
+from eventstore.coordination.commit_signals import announce
+from eventstore.event_log import EventLog
+from eventstore.unit_of_work import UnitOfWork
+from outbox.operations.operators import Operator, Selector, known, record_operation
+from replay.repair import jobs
+from replay.repair.states import UNFINISHED, RepairState
+from replay.repair.stored_plan import PlanCounts
+
+PLAN: Final = "plan_repair"
+APPLY: Final = "apply_repair"
+CANCEL: Final = "cancel_repair"
+
+Decide = Callable[[UnitOfWork, Row[Any]], None]
+
+
+def start_repair(log: EventLog, did: str, operator: Operator) -> int:
+    """Start the repair of an account with a plan, or join the unfinished one; returns its id. Raises UnknownTargetError."""
+
+    def start(unit: UnitOfWork) -> int:
+        known(unit.connection, Selector(did=did))
+        repair_id, is_new = jobs.request(unit.connection, did, operator.envelope, unit.now)
+        if is_new:
+            record_operation(unit, PLAN, {"did": did, "repair": repair_id}, operator, affected=1)
+            announce(unit.connection)
+        return repair_id
+
+    return log.transact(did, operator.envelope, start)
+
+
+def apply_repair(log: EventLog, repair_id: int, operator: Operator, *, digest: str, max_deletes: int) -> None:
+    """Have a worker apply the plan of this digest, in the operator's name.
+
+    Raises RepairNotFoundError, RepairChangedError, and InvalidFieldError where the plan deletes more than it may.
+    """
+
+    def apply(unit: UnitOfWork, row: Row[Any]) -> None:
+        if row.state != RepairState.PLANNED or row.digest != digest:
+            raise RepairChangedError(row.state)
+        counts = PlanCounts.of(row.counts)
+        if counts.deletes > max_deletes:
+            raise InvalidFieldError(
+                "max_deletes", f"must be {counts.deletes} or more: so many the plan deletes"
+            )
+        jobs.begin_apply(unit.connection, repair_id, operator.envelope, unit.now)
+        which = {"did": row.did, "repair": repair_id, "digest": digest}
+        record_operation(unit, APPLY, which, operator, affected=counts.steps)
+        announce(unit.connection)
+
+    _decide(log, repair_id, operator, apply)
+
+
+def cancel_repair(log: EventLog, repair_id: int, operator: Operator) -> None:
+    """End the repair; steps that were applied stay. Raises RepairNotFoundError and RepairChangedError."""
+
+    def cancel(unit: UnitOfWork, row: Row[Any]) -> None:
+        if row.state not in UNFINISHED:
+            raise RepairChangedError(row.state)
+        left = PlanCounts.of(row.counts).steps - row.applied - row.skipped
+        jobs.cancel(unit.connection, repair_id, unit.now)
+        record_operation(unit, CANCEL, {"did": row.did, "repair": repair_id}, operator, affected=left)
+
+    _decide(log, repair_id, operator, cancel)
+
+
+def _decide(log: EventLog, repair_id: int, operator: Operator, decide: Decide) -> None:
+    """Decide in a unit of the repair's account, which has its row locked."""
+    with log.database.read() as connection:
+        found = jobs.repair_of(connection, repair_id)
+    if found is None:
+        raise RepairNotFoundError
+
+    def work(unit: UnitOfWork) -> None:
+        row = jobs.repair_of(unit.connection, repair_id, lock=True)
+        if row is None:
+            raise RepairNotFoundError
+        decide(unit, row)
+
+    log.transact(found.did, operator.envelope, work)

@@ -1,0 +1,62 @@
+"""Applies a shown plan, some steps in each unit: what has changed since the plan is skipped and named.
+
+The steps and the progress of their repair commit together, so that another process continues where one was killed.
+"""
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+from eventstore.foreign_text import clean
+from eventstore.unit_of_work import UnitOfWork
+from outbox.pds.client import RecordKey
+from replay.reconcile.apply import STEPS_PER_UNIT, apply_steps
+from replay.reconcile.drift import Drift, Expected
+from replay.reconcile.plan import Repair, Step
+from replay.reconcile.verify import expected_of
+from replay.repair import jobs
+from replay.repair.jobs import RepairJob
+from replay.repair.states import SkipReason
+
+
+def apply_some(
+    unit: UnitOfWork, claimed: RepairJob, plan: Sequence[Step], found: Mapping[RecordKey, Drift]
+) -> bool:
+    """Apply the next steps of the plan, and return whether there are more; `found` are the drifts of a new comparison.
+
+    Raises LeaseLostError, and applies nothing, if the repair is another worker's now, or was cancelled.
+    """
+    row = jobs.held(unit.connection, claimed)
+    steps = plan[row.settled : row.settled + STEPS_PER_UNIT]
+    due = [step for step in steps if step.repair is not Repair.NOTHING]
+    track_ids = [step.drift.track_id for step in due if step.drift.track_id is not None]
+    expected = {each.key: each for each in expected_of(unit.connection, claimed.did, track_ids)}
+    reasons = {
+        step.drift.key: reason
+        for step in due
+        if (reason := skip_reason(step.drift, expected.get(step.drift.key), found.get(step.drift.key)))
+    }
+    applied = [step for step in due if step.drift.key not in reasons]
+    apply_steps(unit, claimed.did, applied)
+    skips = [_named(step.drift, reasons[step.drift.key]) for step in due if step.drift.key in reasons]
+    jobs.record_steps(unit.connection, row, settled=len(steps), applied=len(applied), skips=skips)
+    is_over = row.settled + len(steps) >= len(plan)
+    if is_over:
+        jobs.finish(unit.connection, row, unit.now)
+    return not is_over
+
+
+def skip_reason(planned: Drift, expected: Expected | None, found: Drift | None) -> SkipReason | None:
+    """Return why a planned step is no longer to be applied; None if all is as the plan saw it.
+
+    That the relay has noticed the difference meanwhile changes nothing: the generation stays, and so does the record.
+    """
+    if expected is None or expected.waits or expected.generation != planned.generation:
+        return SkipReason.CHANGED_HERE
+    if found is None:
+        return SkipReason.AGREES
+    is_same = (found.kind, found.found_cid) == (planned.kind, planned.found_cid)
+    return None if is_same else SkipReason.CHANGED_ON_PDS
+
+
+def _named(drift: Drift, reason: SkipReason) -> dict[str, Any]:
+    return {"track_id": drift.track_id, "uri": clean(drift.key.uri), "reason": reason.value}

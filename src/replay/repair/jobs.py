@@ -1,0 +1,260 @@
+"""The rows of repairs, at most one unfinished of an account: the plan that is shown, its progress, and the lease of its worker."""
+
+from collections.abc import Callable, Collection, Mapping, Sequence
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+from typing import Any, Final
+
+from sqlalchemy import (
+    Column,
+    ColumnElement,
+    Connection,
+    Float,
+    Index,
+    Integer,
+    LargeBinary,
+    Row,
+    Table,
+    Text,
+    and_,
+    delete,
+    insert,
+    select,
+    text,
+    update,
+)
+
+from eventstore.coordination.process_names import has_ended as process_has_ended
+from eventstore.database import Database
+from eventstore.envelope import Envelope
+from eventstore.schema import Json, Position, UtcDateTime, metadata
+from outbox.backoff import backoff
+from outbox.mirror.lanes import LeaseLostError
+from replay.repair.states import WORKED_ON, RepairState
+from replay.repair.stored_plan import StoredPlan
+
+FIRST_PAUSE_SECONDS: Final = 5.0
+MAX_PAUSE_SECONDS: Final = 600.0
+MAX_ATTEMPTS: Final = 12
+"""About an hour: an admin looks on, and may start another repair."""
+MAX_NAMED_SKIPS: Final = 500
+"""More are counted and not named."""
+REPAIR_TTL: Final = timedelta(days=90)
+"""How long a repair is shown after its end; the audit keeps it."""
+
+repair = Table(
+    "repair",
+    metadata,
+    Column("id", Position, primary_key=True, autoincrement=True),
+    Column("did", Text, nullable=False),
+    Column("state", Text, nullable=False),
+    Column("actor", Text, nullable=False),
+    Column("via", Text, nullable=False),
+    Column("request_id", Text, nullable=False),
+    Column("requested_at", UtcDateTime, nullable=False),
+    Column("not_before", UtcDateTime, nullable=False),
+    Column("ended_at", UtcDateTime),
+    Column("attempts", Integer, nullable=False, server_default=text("0")),
+    Column("problem", Text),
+    Column("planned_at", UtcDateTime),
+    Column("records", Integer, nullable=False, server_default=text("0")),
+    Column("steps", LargeBinary),
+    Column("digest", Text),
+    Column("counts", Json, nullable=False),
+    Column("seconds", Float, nullable=False, server_default=text("0")),
+    Column("left_out", Integer, nullable=False, server_default=text("0")),
+    Column("settled", Integer, nullable=False, server_default=text("0")),
+    Column("applied", Integer, nullable=False, server_default=text("0")),
+    Column("skipped", Integer, nullable=False, server_default=text("0")),
+    Column("skips", Json, nullable=False),
+    Column("lease_owner", Text),
+    Column("lease_until", UtcDateTime, nullable=False),
+    Column("lease_epoch", Integer, nullable=False, server_default=text("0")),
+    sqlite_autoincrement=True,
+)
+job: Final = repair.c
+IS_UNFINISHED: Final = job.ended_at.is_(None)
+Index(
+    "uq_repair_unfinished", job.did, unique=True, sqlite_where=IS_UNFINISHED, postgresql_where=IS_UNFINISHED
+)
+
+SHOWN: Final = tuple(each for each in job if each.name not in {"steps", "skips"})
+"""The columns of a list: all but the large ones."""
+Skip = Mapping[str, Any]
+
+
+@dataclass(frozen=True)
+class RepairJob:
+    """A claimed repair; `envelope` is that of the admin who started it or, since then, applied its plan."""
+
+    id: int
+    did: str
+    state: RepairState
+    envelope: Envelope
+    attempts: int
+    epoch: int
+
+
+def request(connection: Connection, did: str, envelope: Envelope, now: datetime) -> tuple[int, bool]:
+    """Request a repair, and return its id and whether it is new: an unfinished one of the account stays as it is.
+
+    Call it under the account's append lock.
+    """
+    unfinished = connection.scalar(select(job.id).where(job.did == did, IS_UNFINISHED))
+    if unfinished is not None:
+        return int(unfinished), False
+    requested = {"requested_at": now, "not_before": now, "lease_until": now, "counts": [], "skips": []}
+    row = {"did": did, "state": RepairState.VERIFYING, **vars(envelope), **requested}
+    return int(connection.execute(insert(repair).values(row).returning(job.id)).scalar_one()), True
+
+
+def repair_of(connection: Connection, repair_id: int, *, lock: bool = False) -> Row[Any] | None:
+    query = select(repair).where(job.id == repair_id)
+    return connection.execute(query.with_for_update() if lock else query).one_or_none()
+
+
+def repairs(
+    connection: Connection, *, did: str | None = None, before: int | None = None, limit: int
+) -> Sequence[Any]:
+    """Return repairs, the newest first, without their steps."""
+    query = select(*SHOWN).order_by(job.id.desc()).limit(limit)
+    if did is not None:
+        query = query.where(job.did == did)
+    if before is not None:
+        query = query.where(job.id < before)
+    return connection.execute(query).all()
+
+
+def begin_apply(connection: Connection, repair_id: int, envelope: Envelope, now: datetime) -> None:
+    """Have a worker apply the plan, in the name of `envelope`."""
+    started = {"state": RepairState.APPLYING, **vars(envelope), "not_before": now, "attempts": 0}
+    connection.execute(update(repair).where(job.id == repair_id).values(started))
+
+
+def cancel(connection: Connection, repair_id: int, now: datetime) -> None:
+    """End it; the worker notices before its next steps."""
+    ended = {"state": RepairState.CANCELLED, "ended_at": now, **_unleased(now)}
+    connection.execute(update(repair).where(job.id == repair_id).values(ended))
+
+
+def claim(
+    database: Database,
+    *,
+    owner: str,
+    lease: timedelta,
+    has_ended: Callable[[str], bool] = process_has_ended,
+    running: Collection[int] = (),
+) -> RepairJob | None:
+    """Claim a repair that is due and has no worker, or one whose lease is over or whose process is proved to have ended.
+
+    None where there is none. Those that are `running` in this process are left out.
+    """
+    with database.read_committed() as connection:  # most polls find nothing, and need no write transaction
+        now = database.now(connection)
+        waiting = connection.execute(_WAITING.where(job.not_before <= now, job.id.not_in(running))).all()
+    free = (each for each in waiting if each.lease_until <= now or has_ended(each.lease_owner or ""))
+    if (found := next(free, None)) is None:
+        return None
+    with database.write() as connection:
+        same = (job.id == found.id, job.lease_epoch == found.lease_epoch, job.state.in_(WORKED_ON))
+        row = connection.execute(select(repair).where(*same).with_for_update(skip_locked=True)).one_or_none()
+        if row is None:
+            return None
+        until = database.now(connection) + lease
+        taken = {"lease_owner": owner, "lease_until": until, "lease_epoch": row.lease_epoch + 1}
+        connection.execute(update(repair).where(job.id == row.id).values(taken))
+    envelope = Envelope(row.actor, row.via, row.request_id)
+    return RepairJob(row.id, row.did, RepairState(row.state), envelope, row.attempts, row.lease_epoch + 1)
+
+
+def extend(database: Database, claimed: RepairJob, lease: timedelta) -> bool:
+    """Extend the lease; False when the claim was lost, or the repair cancelled."""
+    with database.write() as connection:
+        return _change(connection, claimed, lease_until=database.now(connection) + lease)
+
+
+def release(database: Database, claimed: RepairJob) -> None:
+    """End the lease, so that another worker can claim it at once."""
+    with database.write() as connection:
+        _change(connection, claimed, **_unleased(database.now(connection)))
+
+
+def store_plan(database: Database, claimed: RepairJob, plan: StoredPlan, *, records: int) -> None:
+    """Store the plan for an admin to decide on; without any step the repair is done."""
+    with database.write() as connection:
+        now = database.now(connection)
+        planned = {"planned_at": now, "records": records, "attempts": 0, "problem": None, **_unleased(now)}
+        what = {"steps": plan.steps, "digest": plan.digest, "counts": list(plan.groups)}
+        how = {"seconds": plan.seconds, "left_out": plan.left_out}
+        ends: dict[str, Any] = {"state": RepairState.PLANNED}
+        if not plan.does_anything:
+            ends = {"state": RepairState.DONE, "ended_at": now}
+        _change(connection, claimed, **planned, **what, **how, **ends)
+
+
+def held(connection: Connection, claimed: RepairJob) -> Any:
+    """Return the row, locked until the transaction ends; raises LeaseLostError if it is another worker's now, or cancelled."""
+    row = connection.execute(select(*SHOWN, job.skips).where(_held(claimed)).with_for_update()).one_or_none()
+    if row is None:
+        raise LeaseLostError
+    return row
+
+
+def record_steps(
+    connection: Connection, row: Any, *, settled: int, applied: int, skips: Sequence[Skip]
+) -> None:
+    """Record in the unit that applied them how many steps are settled, and which were skipped."""
+    progress = {
+        "settled": row.settled + settled,
+        "applied": row.applied + applied,
+        "skipped": row.skipped + len(skips),
+        "skips": [*row.skips, *skips][:MAX_NAMED_SKIPS],
+        "problem": None,
+        "attempts": 0,
+    }
+    connection.execute(update(repair).where(job.id == row.id).values(progress))
+
+
+def finish(connection: Connection, row: Any, now: datetime) -> None:
+    """Record in the unit of the last steps that the plan is applied."""
+    ended = {"state": RepairState.DONE, "ended_at": now, **_unleased(now)}
+    connection.execute(update(repair).where(job.id == row.id).values(ended))
+
+
+def fail(database: Database, claimed: RepairJob, problem: str, *, final: bool) -> None:
+    """Record the problem, and schedule another attempt unless it is `final` or was the last one."""
+    with database.write() as connection:
+        now = database.now(connection)
+        pause = backoff(claimed.attempts, first=FIRST_PAUSE_SECONDS, cap=MAX_PAUSE_SECONDS)
+        again = {"attempts": claimed.attempts + 1, "not_before": now + pause, "problem": problem}
+        is_over = final or claimed.attempts + 1 >= MAX_ATTEMPTS
+        ends: dict[str, Any] = {"state": RepairState.FAILED, "ended_at": now} if is_over else {}
+        _change(connection, claimed, **again, **ends, **_unleased(now))
+
+
+def prune_repairs(database: Database) -> int:
+    """Delete repairs that ended more than REPAIR_TTL ago; returns how many."""
+    with database.write() as connection:
+        ended = job.ended_at <= database.now(connection) - REPAIR_TTL
+        return connection.execute(delete(repair).where(ended)).rowcount
+
+
+def _change(connection: Connection, claimed: RepairJob, **values: Any) -> bool:
+    return connection.execute(update(repair).where(_held(claimed)).values(values)).rowcount == 1
+
+
+def _held(claimed: RepairJob) -> ColumnElement[bool]:
+    return and_(job.id == claimed.id, job.lease_epoch == claimed.epoch, job.lease_owner.is_not(None))
+
+
+def _unleased(now: datetime) -> dict[str, Any]:
+    return {"lease_owner": None, "lease_until": now}
+
+
+# Built once (CONTRIBUTING.md).
+
+_WAITING: Final = (
+    select(job.id, job.lease_owner, job.lease_until, job.lease_epoch)
+    .where(IS_UNFINISHED, job.state.in_(WORKED_ON))
+    .order_by(job.not_before, job.id)
+)

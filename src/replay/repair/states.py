@@ -1,0 +1,60 @@
+"""The states of a repair, and why a step of its plan is skipped."""
+
+from typing import Final
+
+from eventstore.states import State, Transition
+
+
+class RepairState(State):
+    """States of the repair of an account."""
+
+    VERIFYING = "verifying", "a worker compares the repo with the log, or is about to"
+    PLANNED = "planned", "the plan waits for an admin's decision; nothing was changed"
+    APPLYING = "applying", "a worker applies the plan, or is about to"
+    DONE = (
+        "done",
+        "each step was applied or skipped, or there was nothing to do; the relay sends what was applied",
+    )
+    CANCELLED = "cancelled", "an admin ended it; what was applied before stays"
+    FAILED = "failed", "it cannot go on, or the last attempt failed; what was applied before stays"
+
+
+class SkipReason(State):
+    """Why a step of a plan is not applied."""
+
+    CHANGED_HERE = (
+        "changed_here",
+        "the track has changed since the plan: the relay sends its newest state anyway",
+    )
+    CHANGED_ON_PDS = "changed_on_pds", "the PDS holds another record than the plan saw"
+    AGREES = "agrees", "the PDS holds what the log says again"
+
+
+WORKED_ON: Final = (RepairState.VERIFYING, RepairState.APPLYING)
+"""The states in which a worker has something to do."""
+UNFINISHED: Final = (*WORKED_ON, RepairState.PLANNED)
+
+_CANCELS: Final = "an admin cancels it"
+_FAILS: Final = "the worker fails for good, or at the last attempt"
+
+TRANSITIONS: Final = (
+    Transition(before=None, after=RepairState.VERIFYING, by="an admin starts a repair"),
+    Transition(before=RepairState.VERIFYING, after=RepairState.PLANNED, by="the worker stores the plan"),
+    Transition(before=RepairState.VERIFYING, after=RepairState.DONE, by="the worker finds nothing to apply"),
+    Transition(
+        before=RepairState.PLANNED,
+        after=RepairState.APPLYING,
+        by="an admin applies the plan, by its digest",
+    ),
+    Transition(
+        before=RepairState.APPLYING,
+        after=RepairState.DONE,
+        by="the worker has applied or skipped the last step",
+    ),
+    *(Transition(before=before, after=RepairState.CANCELLED, by=_CANCELS) for before in UNFINISHED),
+    *(Transition(before=before, after=RepairState.FAILED, by=_FAILS) for before in WORKED_ON),
+    *(
+        Transition(before=before, after=None, by="the job prunes repairs that ended long ago")
+        for before in (RepairState.DONE, RepairState.CANCELLED, RepairState.FAILED)
+    ),
+)

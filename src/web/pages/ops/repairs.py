@@ -1,0 +1,93 @@
+"""Repairs of accounts: what differs from the log, what would be done about it, and how far that is."""
+
+from http import HTTPStatus
+from typing import Any, Final
+
+from fastapi import APIRouter, Depends, Request, Response
+from fastapi.responses import RedirectResponse
+
+from api.auth.authentication import operator
+from web.api_client import ApiDep, RefusedError
+from web.forms import form_of
+from web.page_route import PageRoute
+from web.rendering import RenderDep
+
+router = APIRouter(route_class=PageRoute, include_in_schema=False, dependencies=[Depends(operator)])
+
+CORRECTABLE: Final = (HTTPStatus.BAD_REQUEST, HTTPStatus.NOT_FOUND, HTTPStatus.CONFLICT)
+"""Refusals that the form shows, with what was typed."""
+CANCEL: Final = "cancel"
+
+
+@router.get("/ops/repairs")
+async def show_repairs(api: ApiDep, render: RenderDep, did: str = "", cursor: str | None = None) -> Response:
+    """The repairs so far, and a form to start one."""
+    return await _list(api, render, did=did, cursor=cursor)
+
+
+@router.post("/ops/repairs")
+async def start(request: Request, api: ApiDep, render: RenderDep) -> Response:
+    """Start a repair, and show it."""
+    form = await form_of(request)
+    fields = {name: form.get(name, "").strip() for name in ("did", "reason")}
+    answer = await api.send("POST", "/ops/repairs", fields, key=form.get("key"))
+    if answer.is_success:
+        return RedirectResponse(f"/ops/repairs/{answer.body['id']}", HTTPStatus.SEE_OTHER)
+    if answer.status not in CORRECTABLE:
+        raise RefusedError(answer)
+    return await _list(api, render, did=fields["did"], typed=fields, problem=answer.problem["message"])
+
+
+@router.get("/ops/repairs/{repair_id}")
+async def show_repair(repair_id: int, api: ApiDep, render: RenderDep) -> Response:
+    """One repair: its plan, its progress, and what it skipped."""
+    return await _show(api, render, repair_id)
+
+
+@router.post("/ops/repairs/{repair_id}")
+async def decide(repair_id: int, request: Request, api: ApiDep, render: RenderDep) -> Response:
+    """Apply the plan that was shown; or cancel, after asking for the reason."""
+    form = await form_of(request)
+    if form.get("action") == CANCEL and "reason" not in form:
+        return render("ops/repair_cancel.html", repair=await api.read(f"/ops/repairs/{repair_id}"))
+    fields: dict[str, Any] = {name: form[name] for name in ("action", "digest") if form.get(name)}
+    fields |= {"reason": form.get("reason", ""), "max_deletes": form.number("max_deletes") or 0}
+    answer = await api.send("POST", f"/ops/repairs/{repair_id}", fields, key=form.get("key"))
+    if answer.is_success:
+        return RedirectResponse(f"/ops/repairs/{repair_id}", HTTPStatus.SEE_OTHER)
+    if answer.status not in CORRECTABLE:
+        raise RefusedError(answer)
+    return await _show(api, render, repair_id, typed=fields, problem=answer.problem["message"])
+
+
+async def _list(
+    api: ApiDep,
+    render: RenderDep,
+    *,
+    did: str,
+    cursor: str | None = None,
+    typed: dict[str, Any] | None = None,
+    problem: str | None = None,
+) -> Response:
+    found = await api.read("/ops/repairs", did=did if problem is None and did else None, cursor=cursor)
+    return render(
+        "ops/repairs.html",
+        repairs=found["items"],
+        cursor=found["cursor"],
+        did=did,
+        typed=typed or {"did": did, "reason": ""},
+        problem=problem,
+    )
+
+
+async def _show(
+    api: ApiDep,
+    render: RenderDep,
+    repair_id: int,
+    *,
+    typed: dict[str, Any] | None = None,
+    problem: str | None = None,
+) -> Response:
+    repair = await api.read(f"/ops/repairs/{repair_id}")
+    typed = typed or {"reason": "", "max_deletes": 0}
+    return render("ops/repair.html", repair=repair, typed=typed, problem=problem)

@@ -1,0 +1,109 @@
+"""Accounts with drifted records in a PDS in memory, and the workers that repair them."""
+
+from collections.abc import Callable
+from datetime import timedelta
+from typing import Any
+
+from aggregates.track import Track
+from application.repairs import apply_repair, start_repair
+from eventstore.coordination.threads import Threads
+from eventstore.envelope import Envelope
+from outbox.operations.operators import Operator
+from outbox.pds.client import Pds
+from outbox.repo.reads import RepoReads
+from replay.reconcile.drift import Drift
+from replay.reconcile.verify import compare, repos_of
+from replay.repair import jobs
+from replay.repair.apply_plan import apply_some
+from replay.repair.jobs import RepairJob
+from replay.repair.stored_plan import steps_in
+from replay.repair.worker import RepairWorker
+from tests.dsl import COLLECTION
+from tests.outbox.rigs.foreign_writes import foreign_delete
+from tests.outbox.rigs.relay_rig import Rig
+
+LEASE = timedelta(seconds=60)
+ADMIN = Operator(Envelope(actor="did:plc:admin", via="browser", request_id="r"), "records were lost")
+
+
+def a_worker(rig: Rig, owner: str = "one") -> RepairWorker:
+    return RepairWorker(
+        rig.log, reads(rig), rig.urls, COLLECTION, Threads("repair", 4), owner=owner, lease=LEASE
+    )
+
+
+def reads(rig: Rig) -> RepoReads:
+    return RepoReads(Pds(rig.wire, rig.wire.http))
+
+
+async def delivered(rig: Rig, count: int) -> list[Track]:
+    tracks = [rig.upload(number) for number in range(1, count + 1)]
+    while await rig.relay_once():
+        pass
+    return tracks
+
+
+async def lost(rig: Rig, count: int) -> list[Track]:
+    """Tracks whose records another client deleted."""
+    tracks = await delivered(rig, count)
+    for track in tracks:
+        foreign_delete(rig, track)
+    return tracks
+
+
+async def planned(rig: Rig) -> int:
+    """A repair with a plan."""
+    repair_id = start_repair(rig.log, rig.did, ADMIN)
+    await a_worker(rig).run_once()
+    assert row(rig, repair_id).state == "planned", row(rig, repair_id).problem
+    return repair_id
+
+
+def decided(rig: Rig, repair_id: int, *, max_deletes: int = 0) -> None:
+    """An admin applies the plan that is shown."""
+    digest = row(rig, repair_id).digest
+    apply_repair(rig.log, repair_id, ADMIN, digest=digest, max_deletes=max_deletes)
+
+
+def row(rig: Rig, repair_id: int) -> Any:
+    with rig.database.read() as connection:
+        return jobs.repair_of(connection, repair_id)
+
+
+def progress(rig: Rig, repair_id: int) -> tuple[str, int, int]:
+    found = row(rig, repair_id)
+    return found.state, found.applied, found.skipped
+
+
+def claimed(rig: Rig, owner: str, has_ended: Callable[[str], bool] = lambda _: False) -> RepairJob | None:
+    return jobs.claim(rig.database, owner=owner, lease=LEASE, has_ended=has_ended)
+
+
+class ProcessStep:
+    """What a process does with a claimed repair, one unit at a time: the test says when, and whether there is another."""
+
+    def __init__(self, rig: Rig, job: RepairJob) -> None:
+        self._rig, self._job = rig, job
+        self._found: dict[Any, Drift] = {}
+
+    async def compares(self) -> None:
+        [repo] = repos_of(self._rig.database, self._rig.did)
+        found = await compare(self._rig.database, reads(self._rig), repo)
+        self._found = {drift.key: drift for drift in found.drifts}
+
+    def applies_some(self) -> bool:
+        steps = steps_in(row(self._rig, self._job.id).steps, self._rig.did)
+        return self._rig.log.transact(
+            self._rig.did,
+            self._job.envelope,
+            lambda unit: apply_some(unit, self._job, steps, self._found),
+        )
+
+
+async def a_process(rig: Rig, owner: str) -> ProcessStep:
+    """A process that has claimed the repair and compared the repo."""
+    job = claimed(rig, owner)
+    assert job is not None
+    process = ProcessStep(rig, job)
+    await process.compares()
+    return process
