@@ -1,6 +1,6 @@
 // Everything here adds to pages that work without it.
 
-const HTML = { headers: { Accept: "text/html" } };
+import { readAgain } from "./live.js";
 
 // ---- Counting what one types, as the API counts it: bytes of UTF-8, items between commas. ----
 
@@ -231,27 +231,11 @@ let timer = null;
 let readAt = -BETWEEN_MS;
 let stream = null;
 
-async function readAgain() {
-  const answer = await fetch(location.href, HTML).catch(() => null);
-  if (!answer?.ok) return;
-  const page = new DOMParser().parseFromString(await answer.text(), "text/html");
-  for (const fresh of page.querySelectorAll("[data-live][id]")) {
-    const shown = document.getElementById(fresh.id);
-    if (!shown || shown.contains(document.activeElement) || shown.dataset.typed) continue;
-    if (fresh.dataset.version && fresh.dataset.version === shown.dataset.version) continue;
-    document.dispatchEvent(new CustomEvent("htmx:load", { detail: { elt: fresh } }));
-    if (shown.isEqualNode(fresh)) continue;
-    shown.replaceWith(fresh);
-    htmx.process(fresh);
-    countTyping(fresh);
-  }
-}
-
 function readSoon() {
   timer ??= setTimeout(() => {
     timer = null;
     readAt = performance.now();
-    readAgain();
+    readAgain((part) => { htmx.process(part); countTyping(part); });
   }, Math.max(FIRST_MS, readAt + BETWEEN_MS - performance.now()));
 }
 
