@@ -575,6 +575,22 @@ SUBJECTS: Final = {
     ),
     "Accounts, operators and takedowns": (
         Guarantee(
+            "An admin ends the sessions and tokens of an account at once, all or none of those that were counted, and the log says why",
+            "revoked and recorded in one unit of the account's stream",
+            (
+                "tests/api/test_ops_accounts.py::test_an_admin_ends_one_session_of_an_account_and_then_all",
+                "tests/web/test_console.py::test_the_sessions_of_an_account_are_ended_for_a_reason",
+            ),
+        ),
+        Guarantee(
+            "After a bulk action, an operator sees how many of those that it was for still wait, and how many failed again",
+            "records keep the cause of their last failure until they succeed, and a redrive opens their last failed generation",
+            (
+                "tests/api/test_ops_accounts.py::test_a_redrive_says_how_many_of_its_records_wait_and_how_many_failed_again",
+                "tests/api/test_ops_accounts.py::test_a_resume_says_how_many_accounts_still_have_something_to_send",
+            ),
+        ),
+        Guarantee(
             "A failure that is expected is one log line that says what happens next, its repeats are counted, and a fault keeps its traceback",
             "the log's handler (`service/observability/repeats.py`)",
             (
@@ -787,6 +803,11 @@ SUBJECTS: Final = {
                 "tests/web/test_console_sizes.py::test_a_host_that_fails_is_seen_behind_very_many_that_work",
                 "tests/web/test_console_sizes.py::test_as_many_statements_read_many_hosts_as_read_two",
             ),
+        ),
+        Guarantee(
+            "A screen of the console shows what is so now, keeps what is typed and focused in it, and is not read while it is hidden",
+            "the page reads itself again, every 3 seconds while something changes and every 10 while nothing does, and replaces its changed parts",
+            ("tests/e2e/pages/test_console.py::test_an_outage_is_seen_understood_redriven_and_drained",),
         ),
         Guarantee(
             "A page runs our own files alone, and shows what a record, a handle or an error says as text",

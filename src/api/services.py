@@ -1,8 +1,8 @@
 """The services that the routes use; service/wiring/bootstrap.py builds them."""
 
 from collections.abc import Awaitable, Callable, Sequence
-from dataclasses import dataclass
-from datetime import timedelta
+from dataclasses import dataclass, field
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
 
@@ -99,3 +99,5 @@ class Services:
     rate_limits: RateLimits | None = None
     """None where RATE_LIMITS is off."""
     cors_origins: tuple[str, ...] = ()
+    started_at: datetime = field(default_factory=lambda: datetime.now(UTC))
+    """When the process began, by its own clock."""

@@ -18,6 +18,7 @@ from web.addresses import (
 )
 
 MINUTE: Final = 60
+HOUR: Final = 3600
 KILO: Final = 1000
 MEGA: Final = 1_000_000
 MOST_CHARACTERS: Final = 160
@@ -53,10 +54,13 @@ def size(octets: int) -> str:
     return f"{octets / MEGA:.1f} MB"
 
 
-def pause(seconds: str | int) -> str:
-    """Return a pause as a person says it: `in 20 seconds`, `in 3 minutes`."""
+def pause(seconds: str | float) -> str:
+    """Return a pause as a person says it: `in 20 seconds`, `in 3 minutes`, `in 5 hours`."""
     count = max(int(seconds), 1)
-    amount, unit = (count, "second") if count < 2 * MINUTE else (-(-count // MINUTE), "minute")
+    amount, unit = count, "second"
+    for length, name in ((MINUTE, "minute"), (HOUR, "hour")):
+        if count >= 2 * length:
+            amount, unit = -(-count // length), name
     return f"in {amount} {unit}{'' if amount == 1 else 's'}"
 
 
@@ -79,6 +83,11 @@ def with_code(text: str) -> Markup:
     return Markup(IN_BACKTICKS.sub(r"<code>\1</code>", str(escape(text))))  # noqa: S704 - escaped
 
 
+def sentence(phrase: str) -> str:
+    """Return a phrase as a sentence: a capital, and a full stop."""
+    return f"{phrase[:1].upper()}{phrase[1:]}."
+
+
 FILTERS: Final[dict[str, Callable[..., Any]]] = {
     "moment": moment,
     "day": day,
@@ -88,6 +97,7 @@ FILTERS: Final[dict[str, Callable[..., Any]]] = {
     "host": host,
     "shortened": shortened,
     "with_code": with_code,
+    "sentence": sentence,
     "track_address": track_address,
     "tag_address": tag_address,
 }

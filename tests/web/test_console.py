@@ -1,7 +1,10 @@
 """The console in this process: what operators see, and what admins do."""
 
+import json
 import re
 from datetime import timedelta
+from html import unescape
+from urllib.parse import quote
 
 import pytest
 from sqlalchemy import update
@@ -9,6 +12,8 @@ from sqlalchemy import update
 from eventstore.envelope import Envelope, Via
 from eventstore.schema import projection_state
 from identity.accounts.credentials import CredentialKind, Scope
+from outbox.mirror.lanes import park_lane
+from outbox.mirror.tables import pds_host
 from projections.rebuild.rebuild import rebuild
 from replay.adoption import jobs as adoptions
 from replay.adoption.progress import Progress
@@ -74,6 +79,13 @@ def test_every_screen_is_for_operators_alone(admin, path):
     assert admin.get(path).status_code == 200
 
 
+@pytest.mark.parametrize("path", SCREENS[:-1])
+def test_every_screen_has_parts_that_are_read_again(admin, path):
+    page = admin.get(path).text
+    assert re.search(r'id="[a-z]+" data-live', page)
+    assert "ops.js" in page
+
+
 def test_who_is_no_operator_is_refused(sign_in, alice):
     mine = sign_in(alice)
     for path in SCREENS[:-1]:
@@ -93,7 +105,9 @@ def test_a_cause_is_seen_counted_and_redriven(admin, world, refused):
     assert "Redrive 1 record?" in asked.text
     done = admin.post("/ops/actions", data=hidden(asked) | {"reason": "the PDS was mended"})
     assert "Tried again: 1" in done.text
+    assert "1 of 1 wait for their turn" in done.text
     world.deliver()
+    assert "None waits or fails any more" in admin.get(str(done.url)).text
     assert "the PDS was mended" in admin.get("/ops/audit").text
 
 
@@ -257,3 +271,82 @@ def test_a_rebuild_is_shown_with_its_progress_and_when_it_stands_still(world, ad
         long_ago = world.database.now(connection) - HOUR
         connection.execute(update(projection_state).values(moved_at=long_ago))
     assert "A rebuild of read models does not move" in admin.get("/ops/work").text
+
+
+def test_a_redrive_in_vain_leads_to_what_failed_again(admin, world, refused):
+    form = {"action": "redrive", "did": refused["artist_did"], "expected": "1", "reason": "r"}
+    done = admin.post("/ops/actions", data=form)
+    world.pds.write_refusals.append((400, "InvalidRecord"))
+    world.deliver()
+    again = admin.get(str(done.url)).text
+    assert "1 failed again" in again
+    assert f'href="/ops/records?did={quote(refused["artist_did"])}' in again
+
+
+@pytest.mark.usefixtures("refused")
+def test_the_page_of_a_progress_leads_to_no_other_site(admin):
+    page = admin.get("/ops/progress", params={"action": "redrive", "back": "https://evil.test/"})
+    assert page.status_code == 200
+    assert "evil.test" not in page.text
+
+
+def test_a_lane_is_shown_with_what_it_waits_for_in_words(admin, world, alice, refused):
+    page = admin.get(f"/ops/lanes/{alice.did}")
+    assert_runs_only_our_files(page)
+    assert f'href="/ops/tracks/{refused["id"]}"' in page.text
+    assert "The relay delivers when records are due." in page.text
+    with world.database.write() as connection:
+        park_lane(connection, alice.did)
+    page = admin.get(f"/ops/lanes/{alice.did}").text
+    assert "Waits until the owner signs in." in page
+    assert "What ends it: the owner signs in: <code>GET /auth/login</code>" in page
+    assert f'href="/ops/lanes/{alice.did}"' in admin.get("/ops/lanes").text
+    assert admin.get("/ops/lanes/did:plc:none").status_code == 404
+
+
+def test_the_sessions_of_an_account_are_ended_for_a_reason(admin, world, alice):
+    world.sign_in("alice", kind=CredentialKind.API)
+    here = f"/ops/accounts/{alice.did}"
+    page = admin.get(here)
+    assert_runs_only_our_files(page)
+    assert "End all 2" in page.text
+    one = re.findall(r'name="token_id" value="([0-9a-f]{16})"', page.text)[0]
+    asked = admin.post(f"{here}/tokens/end", data={"token_id": one})
+    assert "End 1 session or token?" in asked.text
+    left = admin.post(f"{here}/tokens/end", data=hidden(asked) | {"reason": "stolen"})
+    assert "End all 1" in left.text
+    assert "stolen" in left.text
+    assert admin.post(f"{here}/tokens/end", data={"token_id": one}).status_code == 404
+    changed = admin.post(f"{here}/tokens/end", data={"expected": "2", "reason": "all"})
+    assert "not 2 as expected" in changed.text
+    none = admin.post(f"{here}/tokens/end", data=hidden(changed) | {"reason": "all"})
+    assert "None that works." in none.text
+
+
+@pytest.mark.usefixtures("refused")
+def test_hosts_show_how_much_of_their_budget_is_left(admin, world):
+    with world.database.write() as connection:
+        connection.execute(update(pds_host).values(budget_limit=3000, budget_left=750))
+    page = admin.get("/ops/hosts").text
+    assert f'aria-label="Requests to {HOST}: 750 of 3000 points left"' in page
+    assert '<rect width="25.0" height="6"/>' in page
+
+
+def test_the_audit_is_filtered_and_leads_to_its_lines(admin, alice):
+    upload(admin, alice)
+    form = {"did": alice.did, "type": "Created", "since": "2020-01-01T00:00"}
+    page = admin.get("/ops/audit", params=form)
+    assert_runs_only_our_files(page)
+    assert "<strong>Created</strong>" in page.text
+    (link,) = re.findall(r'href="(/audit.ndjson[^"]+)"', page.text)
+    saved = admin.get(unescape(link)).text.splitlines()
+    assert [json.loads(line)["type"] for line in saved] == ["Created"]
+    assert "Nothing." in admin.get("/ops/audit", params=form | {"since": "2999-01-01T00:00"}).text
+
+
+@pytest.mark.usefixtures("refused")
+def test_what_waits_is_shown_by_the_hour_and_which_release_runs(admin):
+    page = admin.get("/ops").text
+    assert "Records that wait, by their newest change, last hour: 1" in page
+    assert "Failures, last hour: 1" in page
+    assert re.search(r"mastertape [0-9.]+\S* runs since <time", page)

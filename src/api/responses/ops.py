@@ -57,8 +57,12 @@ class HostRow(BaseModel):
     last_success_at: datetime | None = Field(description="of a delivery to any of its accounts")
     max_lanes: int
     under_way: int
-    requests_left: int | None
+    requests_left: int | None = Field(description="points of the budget that all its accounts share")
+    requests_limit: int | None
+    requests_reset_at: datetime | None
     uploads_left: int | None
+    uploads_limit: int | None
+    uploads_reset_at: datetime | None
     lanes: dict[str, int]
     waiting: int
     drains_in: float | None
@@ -165,6 +169,14 @@ class OperatedBody(BaseModel):
     dry_run: bool
 
 
+class ProgressBody(BaseModel):
+    """What of an action is not done yet: accounts, or records of a redrive."""
+
+    action: Action
+    waiting: int
+    failing: int = Field(description="records of a redrive that failed again")
+
+
 class TakedownBody(BaseModel):
     """The reason to hide a track, or with `lift` to show it again; with `dry_run` nothing changes."""
 
@@ -228,7 +240,11 @@ def _host(row: Any, lanes: overview.LanesOfHost, under_way: int, drain: Drain, n
         max_lanes=row.max_lanes,
         under_way=under_way,
         requests_left=row.budget_left,
+        requests_limit=row.budget_limit,
+        requests_reset_at=row.budget_reset,
         uploads_left=row.blob_left,
+        uploads_limit=row.blob_limit,
+        uploads_reset_at=row.blob_reset,
         lanes=lanes.by_state,
         waiting=drain.records,
         drains_in=drain.seconds,

@@ -1,7 +1,7 @@
 """The states that responses name, for pages that say them in words."""
 
-from outbox.mirror.states import LaneState, MirrorReason, MirrorState
+from outbox.mirror.states import PROBED, LaneState, MirrorReason, MirrorState
 from outbox.views.deliveries import EventStatus
 from projections.blob_migration import AudioCopyState
 
-__all__ = ["AudioCopyState", "EventStatus", "LaneState", "MirrorReason", "MirrorState"]
+__all__ = ["PROBED", "AudioCopyState", "EventStatus", "LaneState", "MirrorReason", "MirrorState"]

@@ -96,6 +96,23 @@ def read_audit(
     return AsciiJsonResponse(page)
 
 
+@router.get(
+    "/audit.ndjson",
+    response_class=StreamingResponse,
+    responses={
+        **errors(400, 401, 403, 422, 503),
+        200: {"content": {NDJSON: {"schema": {"type": "string"}}}, "description": "one event a line"},
+    },
+)
+def export_audit(
+    principal: SignedIn, services: ServicesDep, wanted: Annotated[AuditQuery, Query()]
+) -> Response:
+    """Read the same as lines of JSON, as a file to save: for links, which cannot set Accept."""
+    lines = read_audit(principal, services, wanted, NDJSON)
+    lines.headers["Content-Disposition"] = 'attachment; filename="audit.ndjson"'
+    return lines
+
+
 def audited_did(principal: Principal, wanted: str | None) -> str | None:
     """Return the requested account, or None for all of them; raises NotYourAuditError."""
     if principal.operator:

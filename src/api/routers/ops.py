@@ -24,6 +24,7 @@ from api.responses.ops import (
     Name,
     OperatedBody,
     OperationBody,
+    ProgressBody,
     cause_cursor,
     cause_cursor_of,
     cause_row,
@@ -35,6 +36,7 @@ from api.services import Services
 from identity.accounts.credentials import Principal
 from outbox.mirror.states import LaneState, MirrorReason, MirrorState
 from outbox.operations.operators import Action, Operator, Selector, count, perform, sent_at_once
+from outbox.operations.progress import progress_of
 from outbox.views import overview
 from outbox.views.causes import causes
 from outbox.views.failures import failing
@@ -92,6 +94,15 @@ class FailuresQuery(BaseModel):
     limit: PageLength = None
 
 
+class ProgressQuery(BaseModel):
+    """An action, and what it was for."""
+
+    action: Action = Field(description="what was done")
+    did: Name | None = Field(None, description="to this account")
+    host: Name | None = Field(None, description="to the accounts of this PDS")
+    cause: Name | None = Field(None, description="to records that failed for this cause, in a redrive")
+
+
 @router.get("/ops/lanes", response_model=LanesBody, responses=READ_ERRORS)
 def read_lanes(
     _operator: OperatorDep, services: ServicesDep, wanted: Annotated[LanesQuery, Query()]
@@ -133,6 +144,21 @@ def read_failures(
         now = services.database.now(connection)
     items = [failure_row(row, now) for row in rows[:limit]]
     return _json(FailuresBody(items=items, cursor=_cursor(rows, limit, "place")))
+
+
+@router.get("/ops/progress", response_model=ProgressBody, responses={**READ_ERRORS, **errors(404)})
+def read_progress(
+    _operator: OperatorDep, services: ServicesDep, wanted: Annotated[ProgressQuery, Query()]
+) -> Response:
+    """Read how far an action has come: of a redrive, its records that have no answer yet, and those that failed again; of the others, accounts.
+
+    Accounts wait after a resume while they have something to send, after a pause while their current record is sent, after a probe until
+    they are found.
+    """
+    found = progress_of(
+        services.database, wanted.action, Selector(wanted.did, wanted.host, cause=wanted.cause)
+    )
+    return _json(ProgressBody(action=wanted.action, waiting=found.waiting, failing=found.failing))
 
 
 def _by_cause(services: Services, wanted: FailuresQuery, limit: int) -> FailuresBody:

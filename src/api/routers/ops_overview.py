@@ -1,6 +1,7 @@
 """The operators' first look: whether all is well, what waits, and the last day."""
 
 from datetime import datetime
+from importlib.metadata import version
 
 from fastapi import APIRouter, Response
 from pydantic import BaseModel, Field
@@ -12,14 +13,36 @@ from api.openapi import errors
 from api.requests.known_names import StrictRoute
 from api.responses.pending import oldest_pending
 from api.services import Services
-from outbox.views.attempt_counts import attempts_by_hour, failures_by_hour
+from outbox.views.attempt_counts import (
+    attempts_since,
+    failed_attempts_since,
+    failures_by_hour,
+    hours_of_day,
+    parts_of_hour,
+    waiting_since,
+)
 from outbox.views.status import unfinished_records
 
 router = APIRouter(tags=["operations"], route_class=StrictRoute)
 
 
+class LastHourBody(BaseModel):
+    """The last hour, in parts of five minutes, the current part last."""
+
+    attempts: list[int] = Field(description="writes that were attempted")
+    failures: list[int] = Field(description="of these, those that failed")
+    waiting: list[int] = Field(description="records that wait now, by the time of their newest change")
+
+
+class ReleaseBody(BaseModel):
+    """The release of the process that answered, and since when that process runs."""
+
+    version: str
+    started_at: datetime
+
+
 class OverviewBody(BaseModel):
-    """What waits in all accounts, by the state of its mirror, and the attempts and failures of the last day."""
+    """What waits in all accounts, by the state of its mirror, and the attempts, failures and waits of the last day and hour."""
 
     problem: str | None = Field(
         description="why the service cannot work, or may send nothing; null if all is well"
@@ -30,11 +53,16 @@ class OverviewBody(BaseModel):
     )
     attempts: list[int] = Field(description="in each hour of the last day, the current hour last")
     failures: list[int] = Field(description="in each hour of the last day, the current hour last")
+    waiting: list[int] = Field(
+        description="records that wait now, by the hour of their newest change, the current hour last"
+    )
+    last_hour: LastHourBody
+    release: ReleaseBody
 
 
 @router.get("/ops/overview", response_model=OverviewBody, responses=errors(401, 403, 503))
 def read_overview(_operator: OperatorDep, services: ServicesDep) -> Response:
-    """Read whether all is well, what waits, and since when; attempts and failures by the hour."""
+    """Read whether all is well, what waits, and since when; attempts, failures and waits of the last day and hour."""
     problem = services.not_ready_because() or services.silent_because()
     with services.database.read() as connection:
         return AsciiJsonResponse(_overview(services, connection, problem))
@@ -42,10 +70,18 @@ def read_overview(_operator: OperatorDep, services: ServicesDep) -> Response:
 
 def _overview(services: Services, connection: Connection, problem: str | None) -> OverviewBody:
     now = services.database.now(connection)
+    hours, parts = hours_of_day(now), parts_of_hour(now)
     return OverviewBody(
         problem=problem,
         records=unfinished_records(connection),
         oldest_pending_at=min(oldest_pending(connection).values(), default=None),
-        attempts=attempts_by_hour(connection, now),
+        attempts=attempts_since(connection, hours),
         failures=list(failures_by_hour(connection, now)),
+        waiting=waiting_since(connection, hours),
+        last_hour=LastHourBody(
+            attempts=attempts_since(connection, parts),
+            failures=failed_attempts_since(connection, parts),
+            waiting=waiting_since(connection, parts),
+        ),
+        release=ReleaseBody(version=version("mastertape"), started_at=services.started_at),
     )

@@ -108,7 +108,7 @@ async def issue_token(principal: Issuer, services: ServicesDep, request: Idempot
 @router.get("/auth/tokens", response_model=TokensBody, responses=errors(401, 503))
 def list_tokens(principal: SignedIn, services: ServicesDep) -> Response:
     """List the account's valid sessions and tokens."""
-    items = [_row(each, principal) for each in services.credentials.issued_to(principal.did)]
+    items = [token_row(each, principal) for each in services.credentials.issued_to(principal.did)]
     return AsciiJsonResponse(TokensBody(items=items))
 
 
@@ -149,7 +149,7 @@ def _issued(issued: Issued, name: str, scope: Scope) -> IssuedBody:
     )
 
 
-def _row(credential: Credential, principal: Principal) -> TokenBody:
+def token_row(credential: Credential, principal: Principal) -> TokenBody:
     names = set(TokenBody.model_fields) - {"current"}
     fields = {name: getattr(credential, name) for name in names}
     return TokenBody(**fields, current=credential.id == principal.credential_id)

@@ -270,8 +270,21 @@ def revoke_others(
     connection: Connection, *, did: str, but: str, now: datetime
 ) -> list[tuple[str, CredentialKind]]:
     """Revoke every usable token of this account except the one with the id `but`; return their ids and kinds."""
-    others = (credential.c.did == did, credential.c.id != but, _is_usable(now))
-    revoked = update(credential).where(*others).values(revoked_at=now)
+    return _revoke(connection, credential.c.did == did, credential.c.id != but, now=now)
+
+
+def revoke_usable(
+    connection: Connection, *, did: str, only: str | None, now: datetime
+) -> list[tuple[str, CredentialKind]]:
+    """Revoke every usable token of this account, or `only` the one with this id; return their ids and kinds."""
+    this = [] if only is None else [credential.c.id == only]
+    return _revoke(connection, credential.c.did == did, *this, now=now)
+
+
+def _revoke(
+    connection: Connection, *which: ColumnElement[bool], now: datetime
+) -> list[tuple[str, CredentialKind]]:
+    revoked = update(credential).where(*which, _is_usable(now)).values(revoked_at=now)
     rows = connection.execute(revoked.returning(credential.c.id, credential.c.kind)).all()
     return sorted((row.id, CredentialKind(row.kind)) for row in rows)
 

@@ -127,7 +127,7 @@ def count(database: Database, action: Action, selector: Selector) -> int:
             case Action.RESUME:
                 return pausing.would_resume(connection, selector.name)
             case Action.PROBE:
-                return connection.scalar(select(func.count()).where(*_parked(selector))) or 0
+                return connection.scalar(select(func.count()).where(*parked(selector))) or 0
             case Action.REDRIVE:
                 failing = (
                     select(func.count(target.track_id.distinct()))
@@ -193,8 +193,8 @@ def _act(connection: Connection, action: Action, selector: Selector, now: dateti
         return pausing.pause(connection, selector.name)
     if action is Action.RESUME:
         return pausing.resume(connection, selector.name, now)
-    parked = select(lane.did).where(*_parked(selector)).order_by(lane.did).with_for_update()
-    dids = connection.scalars(parked).all()
+    to_probe = select(lane.did).where(*parked(selector)).order_by(lane.did).with_for_update()
+    dids = connection.scalars(to_probe).all()
     for did in dids:
         probe_now(connection, did, now, operator=True)
     return len(dids)
@@ -242,17 +242,17 @@ def _redrive_account(connection: Connection, did: str, track_ids: Sequence[int],
     queue_as_backfill(connection, did, track_ids, now)
 
 
-def _parked(selector: Selector) -> list[ColumnElement[bool]]:
-    return [lane.state.in_((*PROBED, LaneState.GONE)), lane.host != "", *_whose(selector)]
+def parked(selector: Selector) -> list[ColumnElement[bool]]:
+    return [lane.state.in_((*PROBED, LaneState.GONE)), lane.host != "", *of_selector(selector)]
 
 
 def _failing(selector: Selector) -> list[ColumnElement[bool]]:
     error = [] if selector.error is None else [has_error(selector.error)]
     of_cause = [] if selector.cause is None else [has_cause(selector.cause)]
-    return [RETRIABLE, *error, *of_cause, *_whose(selector)]
+    return [RETRIABLE, *error, *of_cause, *of_selector(selector)]
 
 
-def _whose(selector: Selector) -> list[ColumnElement[bool]]:
+def of_selector(selector: Selector) -> list[ColumnElement[bool]]:
     named = ((lane.did, selector.did), (lane.host, selector.host))
     return [column == name for column, name in named if name is not None]
 

@@ -1,35 +1,60 @@
-"""Counts attempts and failures by the hour.
+"""Counts attempts, failures and waits by the hour of the last day, and in parts of the last hour.
 
-The ids of attempts grow with time: a binary search finds the first of each hour, and the difference of two is their number.
+The ids of attempts grow with time: a binary search finds the first of each part, and the difference of two is their number.
 """
 
-from collections.abc import Sequence
-from datetime import datetime
+from collections.abc import Mapping, Sequence
+from datetime import datetime, timedelta
+from itertools import pairwise
 from typing import Final
 
-from sqlalchemy import Connection, bindparam, func, select
+from sqlalchemy import ColumnElement, Connection, bindparam, case, func, select
 
 from eventstore.prepared import Prepared
+from eventstore.schema import stored_event
 from outbox.mirror.failure_causes import HOUR, HOURS_OF_TREND, first_hour
-from outbox.mirror.tables import delivery_attempt, failure_hour
+from outbox.mirror.tables import delivery_attempt, failure_hour, mirror_target
+from outbox.pds.verdict import Kind
+
+PARTS_OF_HOUR: Final = 12
+PART: Final = HOUR / PARTS_OF_HOUR
+FAILED: Final = tuple(kind.value for kind in Kind if kind not in {Kind.DONE, Kind.READ_BACK})
+"""The outcomes of attempts that are counted as failures."""
 
 attempt: Final = delivery_attempt.c
+target: Final = mirror_target.c
 
 
-def attempts_by_hour(connection: Connection, now: datetime) -> list[int]:
-    """Return how many attempts began in each hour of the last day, the current hour last.
+def hours_of_day(now: datetime) -> Sequence[datetime]:
+    """Return the beginnings of the hours of the last day, the current hour last."""
+    return _parts(first_hour(now), HOUR, HOURS_OF_TREND)
+
+
+def parts_of_hour(now: datetime) -> Sequence[datetime]:
+    """Return the beginnings of the parts of the last hour, the current part last."""
+    current = now - (now - datetime.min.replace(tzinfo=now.tzinfo)) % PART
+    return _parts(current - (PARTS_OF_HOUR - 1) * PART, PART, PARTS_OF_HOUR)
+
+
+def attempts_since(connection: Connection, starts: Sequence[datetime]) -> list[int]:
+    """Return how many attempts began from each of these times to the next, the last one up to now.
 
     It is a close estimate: an id that the database gave and no row kept counts too, and of transactions side by side the one
     that began first may have the greater id.
     """
-    newest = connection.scalar(select(func.max(attempt.id))) or 0
-    oldest = connection.scalar(select(func.min(attempt.id))) or newest + 1
-    first = first_hour(now)
-    bounds: list[int] = []
-    for number in range(HOURS_OF_TREND):
-        oldest = _first_since(connection, first + number * HOUR, oldest, newest)
-        bounds.append(oldest)
-    return [after - before for before, after in zip(bounds, (*bounds[1:], newest + 1), strict=True)]
+    bounds = _first_ids(connection, starts)
+    return [after - before for before, after in pairwise(bounds)]
+
+
+def failed_attempts_since(connection: Connection, starts: Sequence[datetime]) -> list[int]:
+    """Return how many of them failed: of writes, since uploads and reads are not in the journal."""
+    bounds = _first_ids(connection, starts)
+    rows = connection.execute(
+        select(_part(attempt.id, bounds[:-1]).label("part"), func.count())
+        .where(attempt.id >= bounds[0], attempt.outcome.in_(FAILED))
+        .group_by("part")
+    )
+    return _counted(dict(rows.all()), len(starts))
 
 
 def failures_by_hour(connection: Connection, now: datetime) -> Sequence[int]:
@@ -44,6 +69,46 @@ def failures_by_hour(connection: Connection, now: datetime) -> Sequence[int]:
     for hour, failures in rows:
         counted[(hour - first) // HOUR] = int(failures)
     return counted
+
+
+def waiting_since(connection: Connection, starts: Sequence[datetime]) -> list[int]:
+    """Return how many records wait now with a newest change from each of these times to the next, the last one up to now."""
+    at = stored_event.c.recorded_at
+    rows = connection.execute(
+        select(_part(at, starts).label("part"), func.count())
+        .select_from(mirror_target)
+        .join(stored_event, stored_event.c.position == target.desired_gen)
+        .where(target.desired_gen > target.acked_gen, at >= starts[0])
+        .group_by("part")
+    )
+    return _counted(dict(rows.all()), len(starts))
+
+
+def _parts(first: datetime, each: timedelta, count: int) -> list[datetime]:
+    return [first + number * each for number in range(count)]
+
+
+def _part(
+    value: ColumnElement[int] | ColumnElement[datetime], starts: Sequence[object]
+) -> ColumnElement[int]:
+    """Number the part that a value is in; those before the first part are in it too."""
+    parts = [(value >= start, number) for number, start in enumerate(starts)]
+    return case(*reversed(parts), else_=0)
+
+
+def _counted(by_part: Mapping[int, int], parts: int) -> list[int]:
+    return [by_part.get(part, 0) for part in range(parts)]
+
+
+def _first_ids(connection: Connection, starts: Sequence[datetime]) -> list[int]:
+    """Return the id of the first attempt since each of these times, and one more than the newest."""
+    newest = connection.scalar(select(func.max(attempt.id))) or 0
+    oldest = connection.scalar(select(func.min(attempt.id))) or newest + 1
+    bounds: list[int] = []
+    for start in starts:
+        oldest = _first_since(connection, start, oldest, newest)
+        bounds.append(oldest)
+    return [*bounds, newest + 1]
 
 
 def _first_since(connection: Connection, moment: datetime, low: int, newest: int) -> int:

@@ -4,7 +4,7 @@ from typing import Any, Final
 
 from sqlalchemy import ColumnElement, Select, and_, case, or_, select, union
 
-from outbox.mirror.states import TargetState
+from outbox.mirror.states import MirrorState, TargetState
 from outbox.mirror.tables import HAS_FAILED, IS_TROUBLED, blob_job, mirror_lane, mirror_target
 from outbox.views.status import (
     BLOB_WANTED,
@@ -76,6 +76,15 @@ def failing(
     ]
     if error is not None:
         conditions.append(has_error(error))
+    return _records(FAILING, target.track_id >= after // 2, after < PLACE, *conditions, limit=limit)
+
+
+def waiting(did: str, *, limit: int) -> Select[Any]:
+    """Select the first of an account's records that are not as the log says, whether or not they fail; as `failing` does."""
+    return _records(target.did == did, STATE != MirrorState.DELIVERED, limit=limit)
+
+
+def _records(*conditions: ColumnElement[bool], limit: int) -> Select[Any]:
     return (
         select(
             *_SHOWN,
@@ -90,7 +99,7 @@ def failing(
             FIRST_ERROR.label("shown_first_error"),
         )
         .select_from(TARGETS_AT_WORK)
-        .where(FAILING, target.track_id >= after // 2, after < PLACE, *conditions)
+        .where(*conditions)
         .order_by(target.track_id, target.former)
         .limit(limit)
     )

@@ -1,7 +1,7 @@
 """Lists lanes and hosts for operators, in the order of their names, with what waits and why."""
 
 from collections import defaultdict
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime
 from typing import Any, Final
@@ -84,6 +84,11 @@ def hosts(connection: Connection, *, after: str, limit: int, failing: bool = Fal
     if failing:
         query = query.where(or_(host.failing_since.is_not(None), host.paused))
     return connection.execute(query.order_by(host.host).limit(limit)).all()
+
+
+def hosts_named(connection: Connection, origins: Collection[str]) -> Sequence[Any]:
+    """Return those of the hosts that are known."""
+    return connection.execute(select(pds_host).where(host.host.in_(origins))).all()
 
 
 def waiting_in(connection: Connection, dids: Iterable[str]) -> Mapping[str, dict[str, int]]:

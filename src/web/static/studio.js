@@ -1,6 +1,6 @@
 // Everything here adds to pages that work without it.
 
-const HTML = { headers: { Accept: "text/html" } };
+import { readAgain } from "./live.js";
 
 // ---- Counting what one types, as the API counts it: bytes of UTF-8, items between commas. ----
 
@@ -253,33 +253,11 @@ function addressToRead() {
   return here;
 }
 
-async function readAgain() {
-  const answer = await fetch(addressToRead(), HTML).catch(() => null);
-  if (!answer?.ok) return;
-  const page = new DOMParser().parseFromString(await answer.text(), "text/html");
-  // from the last to the first, so that several new items of a list come to stand in their order
-  for (const fresh of [...page.querySelectorAll("[data-live][id]")].reverse()) showAgain(fresh);
-}
-
-function showAgain(fresh) {
-  const shown = document.getElementById(fresh.id);
-  const list = shown ? null : document.querySelector(`#${fresh.parentElement.id || "none"}[data-newest-first]`);
-  if (!shown && !list) return;
-  if (shown?.contains(document.activeElement) || shown?.dataset.typed) return;
-  if (shown && fresh.dataset.version && fresh.dataset.version === shown.dataset.version) return;
-  document.dispatchEvent(new CustomEvent("htmx:load", { detail: { elt: fresh } }));
-  if (shown?.isEqualNode(fresh)) return;
-  if (shown) shown.replaceWith(fresh);
-  else list.prepend(fresh);
-  htmx.process(fresh);
-  countTyping(fresh);
-}
-
 function readSoon() {
   timer ??= setTimeout(() => {
     timer = null;
     readAt = performance.now();
-    readAgain();
+    readAgain(addressToRead(), (part) => { htmx.process(part); countTyping(part); });
   }, Math.max(FIRST_MS, readAt + BETWEEN_MS - performance.now()));
 }
 

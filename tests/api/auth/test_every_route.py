@@ -62,6 +62,7 @@ def send(client, route, track, headers=None):
         "cid": "bafkreia",
         "extension": "mp3",
         "artist": "alice.test",
+        "did": track["artist_did"],
     }
     at_once = {"Prefer": "wait=0", **(headers or {})}
     return client.request(method, path.format(**names), headers=at_once, **ROUTES[route].body)

@@ -133,6 +133,11 @@ STORY = [
     ("get", "/ops/lanes", {}),
     ("get", "/ops/hosts", {}),
     ("get", "/ops/failures", {}),
+    ("get", "/ops/overview", {}),
+    ("get", "/ops/progress", {"params": {"action": "redrive"}}),
+    ("get", "/ops/lanes/{did}", {}),
+    ("get", "/ops/accounts/{did}/tokens", {}),
+    ("post", "/ops/accounts/{did}/tokens/end", {"json": {"reason": "r", "dry_run": True}}),
     ("post", "/ops/lanes", {"json": {"action": "pause", "did": did_of("admin"), "dry_run": True}}),
 ]
 
@@ -147,7 +152,7 @@ def test_what_succeeds_has_the_shape_that_the_document_names(subtests, client, w
         if path in paths:
             with subtests.test(f"{method} {path}"):
                 answer = client.request(
-                    method, path.format(track_id=track["id"]), headers=admin.headers, **more
+                    method, path.format(track_id=track["id"], did=admin.did), headers=admin.headers, **more
                 )
                 assert answer.is_success, answer.text
                 assert str(answer.status_code) in document[path][method].definition.raw["responses"]

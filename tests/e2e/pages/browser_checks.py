@@ -37,7 +37,7 @@ def assert_good_in_every_view(page: Page, name: str) -> None:
     """The open page, in both themes and widths: nothing lies beside the screen, axe finds nothing; `name` is the pictures'."""
     for theme, width in views(page):
         picture(page, f"{name}-{width}-{theme}")
-        assert _evaluate(page, FITS), f"{name} is wider than a {width}"
+        assert evaluate(page, FITS), f"{name} is wider than a {width}"
         found = violations(page)
         assert found == [], f"{name} on a {width} in {theme}: {json.dumps(found, indent=1)}"
 
@@ -65,7 +65,7 @@ def violations(page: Page) -> list[dict[str, object]]:
     """What axe-core finds wrong with the page as it is: the rule, why, and where."""
     run = f"axe.run(document, {{runOnly: {json.dumps(RULES)}, resultTypes: ['violations']}})"
     told = "found => found.violations.map(({id, help, nodes}) => ({id, help, where: nodes.map(each => each.html.slice(0, 300) + ' ' + each.failureSummary)}))"
-    return _evaluate(page, f"{_axe()};{run}.then({told})")
+    return evaluate(page, f"{_axe()};{run}.then({told})")
 
 
 @cache
@@ -73,7 +73,7 @@ def _axe() -> str:
     return AXE.read_text()
 
 
-def _evaluate(page: Page, expression: str):
+def evaluate(page: Page, expression: str):
     """Evaluate through the debugger, which no policy of the page concerns."""
     session = page.context.new_cdp_session(page)
     try:

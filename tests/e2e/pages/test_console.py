@@ -11,7 +11,7 @@ from demo.service import Client, Service
 from demo.story import COLLECTION
 from tests.e2e.conftest import DEEP, environment
 from tests.e2e.eventually import eventually
-from tests.e2e.pages.browser_checks import assert_good_in_every_view, silent_console
+from tests.e2e.pages.browser_checks import assert_good_in_every_view, evaluate, silent_console
 from tests.e2e.sign_in_pages import authorizes, signs_in
 from tests.media_samples import samples
 from tests.servers.atproto import new_account
@@ -72,39 +72,75 @@ def test_an_outage_is_seen_understood_redriven_and_drained(page, console, proxie
 
         proxy.refuse()
         for seed in range(RECORDS):
-            uploads(client, seed, f"Take {seed}")
-        eventually(lambda: seen_at(page, console, proxied_pds), seconds=60)
-        expect(page.get_by_text(f"{RECORDS} waiting")).to_be_visible()
-        expect(page.get_by_text("Since ", exact=False).first).to_be_visible()
-        assert_good_in_every_view(page, "ops-outage")
-        page.get_by_role("link", name="Failures", exact=True).click()
-        assert_good_in_every_view(page, "ops-causes")
-        page.get_by_role("row").get_by_role("link").first.click()
-        expect(page.get_by_role("heading", name=proxied_pds.url)).to_be_visible()
-        expect(page.get_by_text("no answer").first).to_be_visible()
-        assert_good_in_every_view(page, "ops-cause")
-
-        page.get_by_role("link", name="Work", exact=True).click()
-        expect(page.get_by_role("heading", name="All background work goes on")).to_be_visible()
-        expect(page.get_by_role("listitem").filter(has_text="Scan records")).to_be_visible()
-        assert_good_in_every_view(page, "ops-work")
+            did = uploads(client, seed, f"Take {seed}")["artist_did"]
+        sees_the_outage(page, proxied_pds)
+        understands_it(page, console, proxied_pds, did)
 
         proxy.accept()
-        page.goto(f"{console.url}/ops/lanes?host={proxied_pds.url}")
-        assert_good_in_every_view(page, "ops-lanes")
-        page.get_by_role("button", name="Resume the host").click()
-        page.get_by_label("Why").fill("the PDS is back")
-        page.get_by_role("button", name="Resume").click()
-        expect(page.get_by_role("heading", name="Resumed: 0")).to_be_visible()
-        eventually(lambda: is_well(page, console), seconds=60)
+        resumes_the_host(page, console, proxied_pds)
+        for name, address in (("ops-hosts", "/ops/hosts"), ("ops-account", f"/ops/accounts/{did}")):
+            page.goto(console.url + address)
+            assert_good_in_every_view(page, name)
         page.get_by_role("link", name="Audit", exact=True).click()
         expect(page.get_by_text("the PDS is back")).to_be_visible()
         assert_good_in_every_view(page, "ops-audit")
+        assert_is_read_only_while_shown(page, f"{console.url}/ops/audit")
 
 
-def seen_at(page, console, pds):
-    page.goto(f"{console.url}/ops")
-    return page.get_by_role("heading", name=f"{pds.url} does not answer").is_visible()
+def sees_the_outage(page, pds):
+    """Without loading the page again: what is typed meanwhile stays."""
+    page.get_by_role("searchbox").fill("half a word")
+    expect(page.get_by_role("heading", name=f"{pds.url} does not answer")).to_be_visible(timeout=60_000)
+    expect(page.get_by_text(f"{RECORDS} waiting")).to_be_visible(timeout=60_000)
+    expect(page.get_by_text("Since ", exact=False).first).to_be_visible()
+    expect(page.get_by_role("searchbox")).to_have_value("half a word")
+    assert_good_in_every_view(page, "ops-outage")
+
+
+def understands_it(page, console, pds, did):
+    page.get_by_role("link", name="Failures", exact=True).click()
+    assert_good_in_every_view(page, "ops-causes")
+    page.get_by_role("row").get_by_role("link").first.click()
+    expect(page.get_by_role("heading", name=pds.url)).to_be_visible()
+    expect(page.get_by_text("no answer").first).to_be_visible()
+    assert_good_in_every_view(page, "ops-cause")
+    page.goto(f"{console.url}/ops/lanes?host={pds.url}")
+    assert_good_in_every_view(page, "ops-lanes")
+    page.get_by_role("link", name=did).click()
+    expect(page.get_by_role("heading", name="The PDS does not answer")).to_be_visible()
+    assert_good_in_every_view(page, "ops-lane")
+    page.get_by_role("link", name="Work", exact=True).click()
+    expect(page.get_by_role("heading", name="All background work goes on")).to_be_visible()
+    expect(page.get_by_role("listitem").filter(has_text="Scan records")).to_be_visible()
+    assert_good_in_every_view(page, "ops-work")
+
+
+def resumes_the_host(page, console, pds):
+    page.goto(f"{console.url}/ops/lanes?host={pds.url}")
+    page.get_by_role("button", name="Resume the host").click()
+    page.get_by_label("Why").fill("the PDS is back")
+    page.get_by_role("button", name="Resume").click()
+    expect(page.get_by_role("heading", name="Resumed: 0")).to_be_visible()
+    back = page.get_by_role("link", name="Back")
+    back.focus()
+    expect(page.get_by_text("Nothing waits for them any more")).to_be_visible(timeout=60_000)
+    expect(back).to_be_focused()
+    assert_good_in_every_view(page, "ops-progress")
+    eventually(lambda: is_well(page, console), seconds=60)
+
+
+def assert_is_read_only_while_shown(page, url):
+    page.add_init_script("Object.defineProperty(document, 'hidden', {get: () => window.isAway === true})")
+    page.clock.install()
+    page.goto(url)
+    reads = []
+    page.on("request", lambda request: reads.append(request.url))
+    evaluate(page, "window.isAway = true; document.dispatchEvent(new Event('visibilitychange'))")
+    page.clock.run_for(60_000)
+    assert reads == []
+    evaluate(page, "window.isAway = false; document.dispatchEvent(new Event('visibilitychange'))")
+    with page.expect_request(url):
+        page.clock.run_for(5_000)
 
 
 def is_well(page, console):

@@ -8,14 +8,21 @@ from eventstore.database import Database
 from outbox.mirror.failure_causes import HOURS_OF_TREND, hour_of
 from outbox.mirror.tables import delivery_attempt
 from outbox.mirror.targets import PUT
-from outbox.views.attempt_counts import attempts_by_hour
+from outbox.views.attempt_counts import (
+    PART,
+    PARTS_OF_HOUR,
+    attempts_since,
+    failed_attempts_since,
+    hours_of_day,
+    parts_of_hour,
+)
 
 ATTEMPT = {"did": "did:plc:a", "collection": "c", "rkey": "r", "gen": 1, "op": PUT, "epoch": 1}
 
 
 def attempts(database: Database) -> list[int]:
     with database.read() as connection:
-        return attempts_by_hour(connection, database.now(connection))
+        return attempts_since(connection, hours_of_day(database.now(connection)))
 
 
 def test_a_service_that_has_attempted_nothing_counts_none(database: Database) -> None:
@@ -30,3 +37,26 @@ def test_each_attempt_of_the_last_day_counts_in_its_hour(database: Database) -> 
             connection.execute(insert(delivery_attempt).values({**ATTEMPT, "started_at": at}))
     by_hours_ago = attempts(database)[::-1]
     assert {ago: count for ago, count in enumerate(by_hours_ago) if count} == {0: 1, 1: 1, 5: 2, 23: 1}
+
+
+def test_attempts_and_failures_of_the_last_hour_count_in_their_five_minutes(database: Database) -> None:
+    with database.write() as connection:
+        starts = parts_of_hour(database.now(connection))
+        outcomes = [
+            (13, "rejected"),
+            (11, "done"),
+            (4, "not_sent"),
+            (4, "read_back"),
+            (4, None),
+            (0, "rejected"),
+        ]
+        for parts_ago, outcome in outcomes:
+            at = starts[-1] - parts_ago * PART
+            connection.execute(
+                insert(delivery_attempt).values({**ATTEMPT, "started_at": at, "outcome": outcome})
+            )
+        begun, failed = attempts_since(connection, starts), failed_attempts_since(connection, starts)
+    assert len(starts) == PARTS_OF_HOUR
+    assert starts[-1].minute % 5 == starts[-1].second == starts[-1].microsecond == 0
+    assert {ago: count for ago, count in enumerate(begun[::-1]) if count} == {11: 1, 4: 3, 0: 1}
+    assert {ago: count for ago, count in enumerate(failed[::-1]) if count} == {4: 1, 0: 1}

@@ -1,21 +1,41 @@
 """What admins do: each action is counted first, asks for a reason, and touches only what was counted."""
 
 from collections.abc import Mapping
+from dataclasses import dataclass
 from http import HTTPStatus
 from typing import Any, Final
+from urllib.parse import urlencode
 
 from fastapi import APIRouter, Depends, Request, Response
 from fastapi.responses import RedirectResponse
 
 from api.auth.authentication import admin
+from api.error_responses import error_response
 from web.api_client import ApiDep, RefusedError
-from web.forms import Form, form_of
+from web.forms import form_of
 from web.page_route import PageRoute
 from web.rendering import RenderDep
 
 router = APIRouter(route_class=PageRoute, include_in_schema=False, dependencies=[Depends(admin)])
 
 SELECTOR: Final = ("did", "host", "error", "cause")
+
+
+@dataclass(frozen=True)
+class Words:
+    """What the page says of an action that was done: its title, what those left do, and that none is left."""
+
+    title: str
+    wait: str
+    done: str
+
+
+DONE: Final[Mapping[str, Words]] = {
+    "pause": Words("Paused", "still have a record under way", "Nothing is sent for them any more"),
+    "resume": Words("Resumed", "still have something to send", "Nothing waits for them any more"),
+    "probe": Words("Looked for", "are not found yet", "None is missing any more"),
+    "redrive": Words("Tried again", "wait for their turn", "None waits or fails any more"),
+}
 ROUTES: Final[Mapping[str, str]] = {
     "pause": "/ops/lanes",
     "resume": "/ops/lanes",
@@ -43,7 +63,59 @@ async def act(request: Request, api: ApiDep, render: RenderDep) -> Response:
         return await _ask(api, render, route=route, fields=again, back=_back(form), changed=changed)
     if not answer.is_success:
         raise RefusedError(answer)
-    return render("ops/done.html", action=action, done=answer.body, fields=fields, back=_back(form))
+    facts: dict[str, Any] = {**fields, **answer.body, "back": _back(form)}
+    shown = (*SELECTOR, "action", "affected", "sent_at_once", "back")
+    address = urlencode({name: facts[name] for name in shown if facts.get(name)})
+    return RedirectResponse(f"/ops/progress?{address}", HTTPStatus.SEE_OTHER)
+
+
+@router.get("/ops/progress")
+async def show_progress(
+    *,
+    api: ApiDep,
+    render: RenderDep,
+    action: str = "",
+    did: str = "",
+    host: str = "",
+    cause: str = "",
+    affected: int = 0,
+    sent_at_once: int = 0,
+    back: str = "",
+) -> Response:
+    """How far an action has come: how many of those that it was for still wait."""
+    which = {"did": did or None, "host": host or None, "cause": cause or None}
+    progress = await api.read("/ops/progress", action=action, **which)
+    left = progress["waiting"] + progress["failing"]
+    failures = f"/ops/failures/{cause}" if cause else f"/ops/records?{urlencode({'did': did, 'host': host})}"
+    return render(
+        "ops/done.html",
+        title=DONE[action].title,
+        words=DONE[action],
+        affected=affected,
+        sent_at_once=sent_at_once,
+        progress=progress,
+        left=left,
+        total=max(affected, sent_at_once, left),
+        failures=failures,
+        back=_back({"back": back}),
+    )
+
+
+@router.post("/ops/accounts/{did}/tokens/end")
+async def end_tokens(did: str, request: Request, api: ApiDep, render: RenderDep) -> Response:
+    """Show which sessions and tokens would end, and ask for the reason; then end them."""
+    form = await form_of(request)
+    token_id = form.get("token_id") or None
+    if "reason" not in form:
+        return await _ask_to_end(api, render, did, token_id)
+    fields = {"reason": form["reason"], "token_id": token_id, "expected": form.number("expected")}
+    known = {name: value for name, value in fields.items() if value is not None}
+    answer = await api.send("POST", f"/ops/accounts/{did}/tokens/end", known, key=form.get("key"))
+    if answer.status == HTTPStatus.CONFLICT:
+        return await _ask_to_end(api, render, did, token_id, changed=answer.problem["message"])
+    if not answer.is_success:
+        raise RefusedError(answer)
+    return RedirectResponse(f"/ops/accounts/{did}", HTTPStatus.SEE_OTHER)
 
 
 @router.post("/ops/tracks/{track_id}/takedown")
@@ -75,7 +147,17 @@ async def _ask(
     return render("ops/confirm.html", fields=fields, counted=counted.body, back=back, changed=changed)
 
 
-def _back(form: Form) -> str:
+async def _ask_to_end(
+    api: ApiDep, render: RenderDep, did: str, token_id: str | None, *, changed: str | None = None
+) -> Response:
+    found = (await api.read(f"/ops/accounts/{did}/tokens"))["items"]
+    tokens = [each for each in found if token_id in {None, each["id"]}]
+    if not tokens:
+        return error_response(404, "not_found", "It has ended already. Nothing was changed.")
+    return render("ops/end_tokens.html", did=did, token_id=token_id, tokens=tokens, changed=changed)
+
+
+def _back(form: Mapping[str, str]) -> str:
     """Return the screen to go back to: one of the console's, whatever the form says."""
     back = form.get("back", "")
     return back if back.startswith("/ops") and "//" not in back and "\\" not in back else "/ops"

@@ -9,6 +9,7 @@ from fastapi import APIRouter, Depends, Response
 from fastapi.responses import RedirectResponse
 
 from api.auth.authentication import operator
+from api.routers.audit import TYPES
 from web.api_client import ApiDep
 from web.page_route import PageRoute
 from web.rendering import RenderDep
@@ -58,14 +59,20 @@ async def show_track(track_id: int, api: ApiDep, render: RenderDep) -> Response:
 
 @router.get("/ops/accounts/{did}")
 async def show_account(did: str, api: ApiDep, render: RenderDep) -> Response:
-    """An account: its tracks, its records that fail, and what happened to it."""
-    tracks, failing, audit = await asyncio.gather(
+    """An account: its tracks, its records that fail, its sessions and tokens, and what happened to it."""
+    tracks, failing, audit, tokens = await asyncio.gather(
         api.read("/tracks", artist=did, limit=LATEST),
         api.read("/ops/failures", did=did, limit=LATEST),
         api.read("/audit", did=did, limit=LATEST),
+        api.ask(f"/ops/accounts/{did}/tokens"),
     )
     return render(
-        "ops/account.html", did=did, tracks=tracks["items"], records=failing["items"], audit=audit["items"]
+        "ops/account.html",
+        did=did,
+        tracks=tracks["items"],
+        records=failing["items"],
+        audit=audit["items"],
+        tokens=tokens.body["items"] if tokens.is_success else [],
     )
 
 
@@ -77,11 +84,19 @@ async def show_audit(
     did: str = "",
     actor: str = "",
     type: str = "",  # noqa: A002 - the API's name
+    since: str = "",
     cursor: str | None = None,
 ) -> Response:
-    """Who did what, newest first, in all accounts."""
-    wanted = {"did": did or None, "actor": actor or None, "type": type or None}
+    """Who did what, newest first, in all accounts or one; `since` is in UTC."""
+    form = {"did": did, "actor": actor, "type": type, "since": since}
+    in_utc = {**form, "since": f"{since.removesuffix('Z')}Z" if since else ""}
+    wanted = {name: value for name, value in in_utc.items() if value}
     found = await api.read("/audit", **wanted, cursor=cursor)
     return render(
-        "ops/audit.html", audit=found["items"], cursor=found["cursor"], did=did, actor=actor, type=type
+        "ops/audit.html",
+        audit=found["items"],
+        cursor=found["cursor"],
+        form=form,
+        wanted=wanted,
+        types=TYPES,
     )

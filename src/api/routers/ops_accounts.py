@@ -1,0 +1,101 @@
+"""One account for operators: its lane, and its sessions and tokens, which an admin ends."""
+
+from typing import Annotated
+
+from fastapi import APIRouter, Path, Response
+from pydantic import BaseModel, Field, StringConstraints
+from starlette.concurrency import run_in_threadpool
+
+from api.auth.authentication import Admin, OperatorDep, ServicesDep
+from api.errors import ArtistNotFoundError, TokenNotFoundError
+from api.json_response import AsciiJsonResponse, response_of
+from api.middleware.request_id import over_http
+from api.openapi import errors, fields_of, repeatable_errors
+from api.pipeline.idempotent_request import Idempotent, result_of
+from api.requests.known_names import StrictRoute
+from api.requests.model_fields import fields_as
+from api.responses.ops import DRY_RUN, Name
+from api.responses.ops_lane import LaneOfAccountBody, lane_of_account
+from api.routers.tokens import TokensBody, token_row
+from api.services import Services
+from application.end_tokens import EndTokens, end_tokens
+from identity.accounts.credentials import Credential
+from outbox.operations.operators import Operator
+
+router = APIRouter(tags=["operations"], route_class=StrictRoute)
+
+AccountDid = Annotated[Name, Path(description="the DID of an account")]
+
+
+class EndTokensBody(BaseModel):
+    """Which sessions and tokens to end: one, or all; with `dry_run` they are only counted."""
+
+    reason: Annotated[Name, StringConstraints(min_length=1)] = Field(description="why; the log keeps it")
+    token_id: Name | None = Field(None, description="the `id` of the one to end; without it, all of them")
+    expected: int | None = Field(
+        None,
+        ge=0,
+        description="how many were shown: where it would be another number now, nothing is done (409)",
+    )
+    dry_run: bool = DRY_RUN
+
+
+class EndedTokensBody(BaseModel):
+    """How many were ended, or would be."""
+
+    ended: int
+    dry_run: bool
+
+
+@router.get(
+    "/ops/lanes/{did}", response_model=LaneOfAccountBody, responses=errors(400, 401, 403, 404, 422, 503)
+)
+def read_lane_of(did: AccountDid, _operator: OperatorDep, services: ServicesDep) -> Response:
+    """Read what waits in an account's lane, what it waits for, its next time, its login's state and its host."""
+    with services.database.read() as connection:
+        return AsciiJsonResponse(lane_of_account(connection, did, services.database.now(connection)))
+
+
+@router.get(
+    "/ops/accounts/{did}/tokens",
+    response_model=TokensBody,
+    responses=errors(400, 401, 403, 404, 422, 503),
+)
+def read_tokens_of(did: AccountDid, operator: OperatorDep, services: ServicesDep) -> Response:
+    """List the sessions and tokens of an account that still work, without the tokens themselves."""
+    items = [token_row(each, operator) for each in _usable(services, did)]
+    return AsciiJsonResponse(TokensBody(items=items))
+
+
+@router.post(
+    "/ops/accounts/{did}/tokens/end",
+    response_model=EndedTokensBody,
+    responses=repeatable_errors(404),
+    openapi_extra=fields_of(EndTokensBody),
+)
+async def end_tokens_of(
+    did: AccountDid, admin: Admin, services: ServicesDep, request: Idempotent
+) -> Response:
+    """End one session or token of an account, or all, at once; its login at the PDS stays, and what waits is still delivered."""
+    async with request.begin() as attempt:
+        if not attempt.is_repetition:
+            wanted = fields_as(EndTokensBody, attempt.body)
+            operator = Operator(over_http(admin.did), wanted.reason)
+            ended = await run_in_threadpool(_end, services, did, wanted, operator)
+            await attempt.finish(result_of(EndedTokensBody(ended=ended, dry_run=wanted.dry_run)))
+    return response_of(attempt.result)
+
+
+def _end(services: Services, did: str, wanted: EndTokensBody, operator: Operator) -> int:
+    ended = sum(wanted.token_id in {None, each.id} for each in _usable(services, did))
+    if not wanted.dry_run:
+        ended = end_tokens(services.log, EndTokens(did, wanted.token_id, wanted.expected), operator)
+    if wanted.token_id is not None and not ended:
+        raise TokenNotFoundError
+    return ended
+
+
+def _usable(services: Services, did: str) -> list[Credential]:
+    if services.accounts.get(did) is None:
+        raise ArtistNotFoundError
+    return services.credentials.issued_to(did)

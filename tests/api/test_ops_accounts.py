@@ -1,0 +1,180 @@
+"""One account as operators see it: its lane, its sessions and tokens; and how far an action has come."""
+
+import pytest
+from sqlalchemy import delete, insert, update
+
+from identity.accounts.credentials import CredentialKind, Scope
+from identity.sessions.session_store import PdsSessionState, pds_session
+from outbox.mirror.lanes import park_lane
+from outbox.mirror.tables import pds_host
+from tests.api.test_ops import act, by_cause, read, rejected
+from tests.api.world import refusal, upload
+from tests.fake_pds.scripted_pds import HOST
+
+LOGIN = {"kind": "oauth", "pds_url": HOST, "scope": "atproto", "generation": 1}
+
+
+@pytest.fixture
+def admin(world):
+    return world.sign_in("admin", scope=Scope.ADMIN)
+
+
+@pytest.fixture
+def operator(world):
+    return world.sign_in("operator", scope=Scope.OPERATOR)
+
+
+def logs_in(world, did, **columns):
+    with world.database.write() as connection:
+        now = world.database.now(connection)
+        connection.execute(delete(pds_session).where(pds_session.c.did == did))
+        values = {
+            **LOGIN,
+            "did": did,
+            "status": PdsSessionState.ACTIVE,
+            "updated_at": now,
+            "sealed": b"secret",
+        }
+        connection.execute(insert(pds_session).values({**values, **columns}))
+        return now
+
+
+def test_a_lane_says_what_waits_for_what_and_since_when(world, client, operator, alice):
+    (refused,) = rejected(world, client, alice, 1)
+    waiting = upload(client, alice, seed=2)
+    with world.database.write() as connection:
+        park_lane(connection, alice.did)
+    lane = read(client, operator, f"/ops/lanes/{alice.did}")
+    assert (lane["handle"], lane["state"], lane["reason"]) == ("alice.test", "auth_required", "auth_required")
+    assert lane["waiting"] == {"parked": 1, "rejected": 1}
+    assert [(each["track_id"], each["state"]) for each in lane["records"]] == [
+        (refused["id"], "rejected"),
+        (waiting["id"], "parked"),
+    ]
+    assert lane["pds"] == read(client, operator, "/ops/hosts")["items"][0]
+    assert (lane["next_attempt_at"], lane["under_way"]) == (None, False)
+    assert refusal(client.get("/ops/lanes/did:plc:none", headers=operator.headers)) == (404, "not_found")
+
+
+def test_a_lane_tells_the_state_of_its_login_and_no_secret(world, client, operator, alice):
+    def login():
+        answer = client.get(f"/ops/lanes/{alice.did}", headers=operator.headers)
+        assert "secret" not in answer.text
+        return answer.json()["login"]
+
+    assert login()["state"] == "none"
+    now = logs_in(world, alice.did)
+    assert (login()["state"], login()["kind"], login()["expires_at"]) == ("signed_in", "oauth", None)
+    logs_in(world, alice.did, access_expires_at=now)
+    assert login()["state"] == "expired"
+    logs_in(world, alice.did, status=PdsSessionState.REAUTH_REQUIRED, sealed=None, last_error="invalid_grant")
+    assert (login()["state"], login()["problem"]) == ("ended", "invalid_grant")
+
+
+@pytest.mark.usefixtures("alice")
+def test_a_host_says_how_much_of_its_budget_is_left(world, client, operator):
+    with world.database.write() as connection:
+        connection.execute(update(pds_host).values(budget_limit=3000, budget_left=2900))
+    (host,) = read(client, operator, "/ops/hosts")["items"]
+    assert (host["requests_left"], host["requests_limit"], host["uploads_limit"]) == (2900, 3000, None)
+
+
+def tokens_of(client, person, did):
+    return read(client, person, f"/ops/accounts/{did}/tokens")["items"]
+
+
+def end(client, person, did, **body):
+    return client.post(f"/ops/accounts/{did}/tokens/end", json=body, headers=person.headers)
+
+
+def test_an_admin_ends_one_session_of_an_account_and_then_all(world, client, admin, operator, alice):
+    others = [world.sign_in("alice", kind=CredentialKind.API) for _ in range(2)]
+    shown = tokens_of(client, operator, alice.did)
+    assert sorted(each["kind"] for each in shown) == ["api", "api", "browser"]
+    assert alice.token not in str(shown)
+    session = next(each["id"] for each in shown if each["kind"] == "browser")
+
+    counted = end(client, admin, alice.did, token_id=session, reason="r", dry_run=True)
+    assert counted.json() == {"ended": 1, "dry_run": True}
+    assert client.get("/me", headers=alice.headers).status_code == 200
+    assert end(client, admin, alice.did, token_id=session, reason="stolen").json()["ended"] == 1
+    assert client.get("/me", headers=alice.headers).status_code == 401
+    again = end(client, admin, alice.did, token_id=session, reason="stolen")
+    assert refusal(again) == (404, "not_found")
+
+    assert refusal(end(client, admin, alice.did, reason="all", expected=3)) == (409, "count_changed")
+    assert {client.get("/me", headers=each.headers).status_code for each in others} == {200}
+    assert end(client, admin, alice.did, reason="all", expected=2).json()["ended"] == 2
+    assert {client.get("/me", headers=each.headers).status_code for each in others} == {401}
+    assert tokens_of(client, operator, alice.did) == []
+
+    acted = read(client, operator, "/audit", did=alice.did, type="OperatorActed")["items"]
+    assert [row["actor"] for row in acted] == [admin.did] * 2
+    assert [(each["field"], each["after"]) for each in acted[1]["changes"]] == [
+        ("action", "end_tokens"),
+        ("filter", {"did": alice.did, "token_id": session}),
+        ("affected", 1),
+        ("reason", "stolen"),
+    ]
+
+
+def test_tokens_of_an_account_that_is_not_here_are_not_found(client, admin):
+    assert refusal(end(client, admin, "did:plc:none", reason="r"))[0] == 404
+    assert client.get("/ops/accounts/did:plc:none/tokens", headers=admin.headers).status_code == 404
+
+
+def progress(client, person, **wanted):
+    found = read(client, person, "/ops/progress", **wanted)
+    return found["waiting"], found["failing"]
+
+
+def test_a_redrive_says_how_many_of_its_records_wait_and_how_many_failed_again(
+    world, client, admin, operator, alice
+):
+    rejected(world, client, alice, 1, 2)
+    rejected(world, client, alice, 3, error="SomethingElse")
+    cause = next(each["id"] for each in by_cause(client, admin) if each["error"] == "InvalidRecord")
+    redrive = {"action": "redrive", "cause": cause}
+    assert progress(client, operator, **redrive) == (0, 2)
+    assert act(client, admin, "/ops/failures", **redrive).json()["affected"] == 2
+    assert progress(client, operator, **redrive) == (2, 0)
+    assert progress(client, operator, action="redrive", did=alice.did) == (2, 1)
+    world.pds.write_refusals = [(400, "InvalidRecord")]
+    world.deliver()
+    assert progress(client, operator, **redrive) == (0, 1)
+    act(client, admin, "/ops/failures", **redrive)
+    world.deliver()
+    assert progress(client, operator, **redrive) == (0, 0)
+
+
+def test_a_resume_says_how_many_accounts_still_have_something_to_send(world, client, admin, operator, alice):
+    world.deliver()
+    upload(client, alice)
+    act(client, admin, "/ops/hosts", action="pause", host=HOST)
+    assert progress(client, operator, action="pause", host=HOST) == (0, 0)
+    act(client, admin, "/ops/hosts", action="resume", host=HOST)
+    assert progress(client, operator, action="resume", host=HOST) == (1, 0)
+    world.deliver()
+    assert progress(client, operator, action="resume", host=HOST) == (0, 0)
+
+
+def test_the_overview_counts_what_waits_by_the_time_of_its_newest_change(world, client, operator, alice):
+    rejected(world, client, alice, 1)
+    upload(client, alice, seed=2)
+    found = read(client, operator, "/ops/overview")
+    assert (sum(found["waiting"]), sum(found["last_hour"]["waiting"])) == (2, 2)
+    assert (sum(found["last_hour"]["attempts"]), sum(found["last_hour"]["failures"])) == (1, 1)
+    world.deliver()
+    found = read(client, operator, "/ops/overview")
+    assert (sum(found["waiting"]), sum(found["last_hour"]["waiting"])) == (1, 1)
+    assert found["release"]["version"]
+
+
+def test_the_audit_can_be_saved_by_a_link(client, operator, alice):
+    upload(client, alice)
+    wanted = {"did": alice.did, "type": "Created"}
+    saved = client.get("/audit.ndjson", params=wanted, headers=operator.headers | {"Accept": "text/html"})
+    assert saved.headers["content-type"].startswith("application/x-ndjson")
+    assert saved.headers["content-disposition"] == 'attachment; filename="audit.ndjson"'
+    lines = client.get("/audit", params=wanted, headers=operator.headers | {"Accept": "application/x-ndjson"})
+    assert saved.text == lines.text != ""
