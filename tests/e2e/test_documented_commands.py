@@ -14,6 +14,7 @@ import yaml
 from demo.service import Service
 from devpds.server import DevPds
 from tests.e2e.artist import Artist
+from tests.e2e.conftest import DEEP
 from tests.plyr import environment as plyrfm
 from tests.service.command_line import environment
 
@@ -78,6 +79,7 @@ def test_the_table_has_every_block_of_every_page() -> None:
 
 
 @pytest.mark.timeout(300)  # two dozen starts of Python
+@pytest.mark.skipif(not DEEP, reason="takes a minute: ./dev test --deep")
 def test_blocks_run_as_pasted(service: Service, artist: Artist, tmp_path: Path) -> None:
     plyrfm.install()
     artist.uploads()

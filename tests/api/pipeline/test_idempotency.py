@@ -252,9 +252,19 @@ OTHER_BODIES = {
     "PATCH /me": {"bio": "other"},
     **{
         path: {"reason": "other"}
-        for path in ("/ops/lanes", "/ops/hosts", "/ops/failures", "/ops/tracks/{track_id}/takedown")
+        for path in (
+            "/ops/lanes",
+            "/ops/hosts",
+            "/ops/failures",
+            "/ops/tracks/{track_id}/takedown",
+            "/ops/accounts/{did}/tokens/end",
+            "/ops/repairs",
+            "/ops/repairs/{repair_id}",
+        )
     },
 }
+OF_AN_ACCOUNT = ("/ops/lanes", "/ops/hosts", "/ops/failures", "/ops/repairs")
+"""Their bodies name it."""
 
 
 @ON_SQLITE
@@ -263,12 +273,16 @@ def test_commands_without_a_track_happen_once_too(client, world, route):
     admin = world.sign_in("admin", scope=Scope.ADMIN)
     track = upload(client, admin, seed=3)
     method, path = route.split(" ")
+    names = {"track_id": track["id"], "did": world.sign_in("bob").did}
+    if "{repair_id}" in path:
+        started = {"did": admin.did, "reason": "r"}
+        names["repair_id"] = client.post("/ops/repairs", json=started, headers=admin.headers).json()["id"]
     asked = {"headers": {**admin.headers, **KEY}, **ROUTES[route].body}
 
     def ask(**more):
-        return client.request(method, path.format(track_id=track["id"]), **{**asked, **more})
+        return client.request(method, path.format(**names), **{**asked, **more})
 
-    if "ops" in path and "takedown" not in path:
+    if path in OF_AN_ACCOUNT:
         asked["json"] = {**asked["json"], "did": admin.did}
     if path == "/tracks":
         asked["files"] = {"file": samples.mp3(4)}
