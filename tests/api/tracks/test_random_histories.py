@@ -184,9 +184,8 @@ class Told:
     def reads(self, **as_of):
         """The same from the API."""
         track = self.artist.reads(self.path, **as_of)
-        covers = {url: color for color, url in self.artist.covers.items()}
         return {name: track[name] for name in (*METADATA, "support_gate", "unlisted", "downloads")} | {
-            "artwork": covers[track["image_url"]] if track["image_url"] else None,
+            "artwork": self.artist.color_at(track["image_url"]) if track["image_url"] else None,
             "audio": track["file_id"],
             "deleted": track["deleted_at"] is not None,
         }
@@ -207,6 +206,11 @@ class Artist:
         answer = self.client.get(path, params=params, headers=self.person.headers)
         assert answer.status_code == 200, answer.text
         return answer.json()
+
+    def color_at(self, url):
+        """The cover that is served there: a past one has an address of its own."""
+        image = self.client.get(url.removeprefix(self.world.services.base_url), headers=self.person.headers)
+        return next(color for color, cover in COVERS.items() if cover == image.content)
 
     def pages(self, path, limit, **params):
         """All items, page by page."""
