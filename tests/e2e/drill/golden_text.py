@@ -4,6 +4,7 @@ import os
 import re
 import textwrap
 from collections.abc import Iterable, Mapping
+from difflib import unified_diff
 from pathlib import Path
 
 HERE = Path(__file__).parent
@@ -58,4 +59,5 @@ def is_golden(case: str, title: str, scenes: Iterable[str]) -> None:
     file = GOLDEN / f"{case}.txt"
     if os.environ.get(RECORDS):
         file.write_text(text)
-    assert text == file.read_text(), AGAIN
+    differs = unified_diff(file.read_text().splitlines(), text.splitlines(), "golden", "now", lineterm="")
+    assert text == file.read_text(), "\n".join([*differs, AGAIN])

@@ -23,6 +23,7 @@ WHAT_WAS_AT_WORK = (
     "lane_not_given_back",
     "derived_claim_failed",
     "adoption_claim_failed",
+    "repair_claim_failed",
     "announcer_disconnected",
     "running_request_not_ended",
     "running_request_not_renewed",
