@@ -578,7 +578,7 @@ SUBJECTS: Final = {
             "An admin ends the sessions and tokens of an account at once, all or none of those that were counted, and the log says why",
             "revoked and recorded in one unit of the account's stream",
             (
-                "tests/api/test_ops_accounts.py::test_an_admin_ends_one_session_of_an_account_and_then_all",
+                "tests/api/ops/test_accounts.py::test_an_admin_ends_one_session_of_an_account_and_then_all",
                 "tests/web/test_console.py::test_the_sessions_of_an_account_are_ended_for_a_reason",
             ),
         ),
@@ -586,8 +586,8 @@ SUBJECTS: Final = {
             "After a bulk action, an operator sees how many of those that it was for still wait, and how many failed again",
             "records keep the cause of their last failure until they succeed, and a redrive opens their last failed generation",
             (
-                "tests/api/test_ops_accounts.py::test_a_redrive_says_how_many_of_its_records_wait_and_how_many_failed_again",
-                "tests/api/test_ops_accounts.py::test_a_resume_says_how_many_accounts_still_have_something_to_send",
+                "tests/api/ops/test_accounts.py::test_a_redrive_says_how_many_of_its_records_wait_and_how_many_failed_again",
+                "tests/api/ops/test_accounts.py::test_a_resume_says_how_many_accounts_still_have_something_to_send",
             ),
         ),
         Guarantee(
@@ -657,8 +657,8 @@ SUBJECTS: Final = {
             "How each periodic job and each rebuild goes is seen from every process, also after its own has ended",
             "their progress and their last error are in the rows that lease them",
             (
-                "tests/api/test_work.py::test_a_job_says_how_its_last_run_ended_when_it_is_due_and_who_holds_it",
-                "tests/api/test_work.py::test_a_rebuild_shows_how_far_it_is_and_where_it_was_cut_off",
+                "tests/api/ops/test_work.py::test_a_job_says_how_its_last_run_ended_when_it_is_due_and_who_holds_it",
+                "tests/api/ops/test_work.py::test_a_rebuild_shows_how_far_it_is_and_where_it_was_cut_off",
                 "tests/service/schema/test_job_lease.py::test_a_run_whose_process_has_ended_is_cut_off_and_due_when_its_lease_expires",
             ),
         ),
@@ -667,7 +667,7 @@ SUBJECTS: Final = {
             "`failing_since` is set with the first failure and cleared with a success; a lane's state is shown with its host's",
             (
                 "tests/outbox/views/test_since_when.py",
-                "tests/api/test_ops.py::test_a_pds_that_does_not_answer_is_away_for_its_owner_and_for_operators",
+                "tests/api/ops/test_deliveries.py::test_a_pds_that_does_not_answer_is_away_for_its_owner_and_for_operators",
                 "tests/service/doctor/test_doctor.py::test_no_account_is_at_work_beside_a_pds_that_does_not_answer",
             ),
         ),

@@ -2,7 +2,7 @@
 
 import pytest
 
-from api.routers.ops import LANE_STATES
+from api.routers.ops.deliveries import LANE_STATES
 from web.lane_words import AT_WORK, BY_REASON, WORKS, lane_words
 
 

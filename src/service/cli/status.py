@@ -8,7 +8,7 @@ import click
 from pydantic import BaseModel
 from sqlalchemy import Connection
 
-from api.responses.ops import (
+from api.responses.ops.deliveries import (
     CauseRow,
     FailureRow,
     HostRow,

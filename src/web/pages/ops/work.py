@@ -7,7 +7,7 @@ from typing import Any, Final
 from fastapi import APIRouter, Depends, Response
 
 from api.auth.authentication import operator
-from api.responses.work import MOST_COUNTED, ReadModelState
+from api.responses.ops.work import MOST_COUNTED, ReadModelState
 from web.api_client import ApiDep
 from web.page_route import PageRoute
 from web.rendering import RenderDep

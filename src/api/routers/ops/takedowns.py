@@ -16,7 +16,7 @@ from api.pipeline.public_copy import PublicCopy
 from api.requests.known_names import StrictRoute
 from api.requests.model_fields import fields_as
 from api.requests.path_params import TrackId
-from api.responses.ops import TakedownBody, TakenDownBody
+from api.responses.ops.takedown import TakedownBody, TakenDownBody
 from api.services import Services
 from application import takedown as use_cases
 from application.errors import TrackNotFoundError

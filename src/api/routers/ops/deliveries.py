@@ -17,11 +17,10 @@ from api.requests.known_names import StrictRoute
 from api.requests.model_fields import fields_as
 from api.requests.one_of import OneOf
 from api.requests.pagination import PageLength, cursor_of, page_length
-from api.responses.ops import (
+from api.responses.ops.deliveries import (
     FailuresBody,
     HostsBody,
     LanesBody,
-    Name,
     OperatedBody,
     OperationBody,
     ProgressBody,
@@ -32,6 +31,7 @@ from api.responses.ops import (
     host_rows,
     lane_rows,
 )
+from api.responses.ops.fields import Name
 from api.services import Services
 from identity.accounts.credentials import Principal
 from outbox.mirror.states import LaneState, MirrorReason, MirrorState

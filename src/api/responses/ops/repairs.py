@@ -7,7 +7,7 @@ from typing import Annotated, Any, Final
 from pydantic import BaseModel, Field, StringConstraints
 from sqlalchemy import Connection, Row
 
-from api.responses.ops import Name
+from api.responses.ops.fields import Name
 from outbox.views import overview
 from replay.reconcile.plan import Repair, Step
 from replay.repair.states import WORKED_ON

@@ -15,8 +15,8 @@ from api.requests.known_names import StrictRoute
 from api.requests.model_fields import fields_as
 from api.requests.pagination import PageLength, cursor_of, page_length
 from api.requests.path_params import RepairId
-from api.responses.ops import Name
-from api.responses.repairs import (
+from api.responses.ops.fields import Name
+from api.responses.ops.repairs import (
     DecideRepairBody,
     RepairAction,
     RepairBody,

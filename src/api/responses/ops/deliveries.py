@@ -1,12 +1,13 @@
-"""Bodies of the operators' routes."""
+"""Bodies of lanes, hosts and failures, of what is done about them, and of how far that is."""
 
 from datetime import datetime
-from typing import Annotated, Any, Final
+from typing import Any
 
-from pydantic import BaseModel, Field, StringConstraints
+from pydantic import BaseModel, Field
 from sqlalchemy import Connection
 
 from aggregates.errors import InvalidFieldError
+from api.responses.ops.fields import DRY_RUN, Name
 from outbox.mirror.host_state import breaker_state
 from outbox.mirror.states import MirrorReason
 from outbox.mirror.tables import NEVER, PAST
@@ -15,10 +16,6 @@ from outbox.pds.client import RecordKey
 from outbox.views import overview
 from outbox.views.causes import CauseCount
 from outbox.views.drain import Drain, drains_of_hosts
-
-Name = Annotated[str, StringConstraints(max_length=2048, pattern=r"^[^\x00]*$")]
-"""Text that every database can store."""
-DRY_RUN: Final[bool] = Field(False, description="whether to count only")
 
 
 class LaneRow(BaseModel):
@@ -175,23 +172,6 @@ class ProgressBody(BaseModel):
     action: Action
     waiting: int
     failing: int = Field(description="records of a redrive that failed again")
-
-
-class TakedownBody(BaseModel):
-    """The reason to hide a track, or with `lift` to show it again; with `dry_run` nothing changes."""
-
-    reason: Annotated[Name, StringConstraints(min_length=1)] = Field(description="why; the log keeps it")
-    lift: bool = Field(False, description="whether to show the track again")
-    dry_run: bool = DRY_RUN
-
-
-class TakenDownBody(BaseModel):
-    """Whether the track changed, or would, and since when it is hidden."""
-
-    track_id: int
-    taken_down_at: datetime | None
-    affected: int
-    dry_run: bool
 
 
 def lane_rows(connection: Connection, rows: list[Any], now: datetime) -> list[LaneRow]:

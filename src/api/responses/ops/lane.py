@@ -7,7 +7,7 @@ from pydantic import BaseModel, Field
 from sqlalchemy import Connection
 
 from api.responses.mirror import LaneBody, lane_body
-from api.responses.ops import FailureRow, HostRow, failure_row, host_rows
+from api.responses.ops.deliveries import FailureRow, HostRow, failure_row, host_rows
 from identity.accounts.accounts import accounts_of
 from identity.sessions.logins import Login, LoginState, login_of
 from outbox.operations.operators import UnknownTargetError

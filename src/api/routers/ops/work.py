@@ -6,7 +6,7 @@ from api.auth.authentication import OperatorDep, ServicesDep
 from api.json_response import AsciiJsonResponse
 from api.openapi import errors
 from api.requests.known_names import StrictRoute
-from api.responses.work import WorkBody, work_body
+from api.responses.ops.work import WorkBody, work_body
 
 router = APIRouter(tags=["operations"], route_class=StrictRoute)
 

@@ -1,0 +1,1 @@
+"""The bodies of what operators read and do."""
