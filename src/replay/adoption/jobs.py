@@ -7,7 +7,6 @@ from typing import Any, Final
 
 from sqlalchemy import (
     Column,
-    ColumnElement,
     Connection,
     Index,
     Integer,
@@ -28,6 +27,7 @@ from eventstore.schema import Json, UtcDateTime, metadata
 from outbox.backoff import backoff
 from outbox.mirror.tables import mirror_lane
 from replay.adoption.progress import Progress
+from replay.leased_rows import LeasedRows, unleased
 
 FIRST_PAUSE_SECONDS: Final = 5.0
 MAX_PAUSE_SECONDS: Final = 3600.0
@@ -56,6 +56,7 @@ adoption = Table(
     Column("lease_epoch", Integer, nullable=False, server_default=text("0")),
 )
 job: Final = adoption.c
+ROWS: Final = LeasedRows(adoption, job.did)
 IS_AT_WORK: Final = or_(job.ended_at.is_(None), job.problem.is_not(None))
 """True for adoptions that wait, run or have failed. A query with this condition reads an index of these."""
 Index("ix_adoption_at_work", job.requested_at, sqlite_where=IS_AT_WORK, postgresql_where=IS_AT_WORK)
@@ -81,7 +82,7 @@ def request(connection: Connection, did: str, envelope: Envelope, now: datetime)
     requested = {
         **vars(envelope),
         **_counts(Progress()),
-        **_unleased(now),
+        **unleased(now),
         "requested_at": now,
         "not_before": now,
         "ended_at": None,
@@ -136,7 +137,7 @@ def claim(
 
 def is_held(connection: Connection, claimed: AdoptionJob) -> bool:
     """Whether the claim still holds: no other worker has claimed it, and the account is not being deleted."""
-    return connection.scalar(select(job.did).where(_held(claimed))) is not None
+    return connection.scalar(select(job.did).where(ROWS.held(claimed.did, claimed.epoch))) is not None
 
 
 def record_progress(database: Database, claimed: AdoptionJob, progress: Progress, lease: timedelta) -> bool:
@@ -150,7 +151,7 @@ def finish(database: Database, claimed: AdoptionJob, progress: Progress) -> None
     """Record that it is done."""
     with database.write() as connection:
         now = database.now(connection)
-        _change(connection, claimed, **_counts(progress), **_unleased(now), ended_at=now, problem=None)
+        _change(connection, claimed, **_counts(progress), **unleased(now), ended_at=now, problem=None)
 
 
 def end_turn(database: Database, claimed: AdoptionJob, progress: Progress) -> None:
@@ -161,7 +162,7 @@ def end_turn(database: Database, claimed: AdoptionJob, progress: Progress) -> No
             connection,
             claimed,
             **_counts(progress),
-            **_unleased(now),
+            **unleased(now),
             attempts=0,
             not_before=now,
             problem=None,
@@ -178,7 +179,7 @@ def fail(database: Database, claimed: AdoptionJob, progress: Progress, problem: 
             connection,
             claimed,
             **_counts(progress),
-            **_unleased(now),
+            **unleased(now),
             attempts=claimed.attempts + 1,
             not_before=now + pause,
             ended_at=now if is_over else None,
@@ -189,7 +190,7 @@ def fail(database: Database, claimed: AdoptionJob, progress: Progress, problem: 
 def release(database: Database, claimed: AdoptionJob, progress: Progress) -> None:
     """Record the progress and end the lease, so that another worker can claim it at once."""
     with database.write() as connection:
-        _change(connection, claimed, **_counts(progress), **_unleased(database.now(connection)))
+        _change(connection, claimed, **_counts(progress), **unleased(database.now(connection)))
 
 
 def _due(now: datetime, did: str | None, except_hosts: Collection[str]) -> Any:
@@ -202,15 +203,7 @@ def _due(now: datetime, did: str | None, except_hosts: Collection[str]) -> Any:
 
 
 def _change(connection: Connection, claimed: AdoptionJob, **values: Any) -> bool:
-    return connection.execute(update(adoption).where(_held(claimed)).values(values)).rowcount == 1
-
-
-def _held(claimed: AdoptionJob) -> ColumnElement[bool]:
-    return and_(job.did == claimed.did, job.lease_epoch == claimed.epoch, job.lease_owner.is_not(None))
-
-
-def _unleased(now: datetime) -> dict[str, Any]:
-    return {"lease_owner": None, "lease_until": now}
+    return ROWS.change(connection, claimed.did, claimed.epoch, values)
 
 
 def _counts(progress: Progress) -> dict[str, Any]:

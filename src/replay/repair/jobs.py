@@ -7,7 +7,6 @@ from typing import Any, Final
 
 from sqlalchemy import (
     Column,
-    ColumnElement,
     Connection,
     Float,
     Index,
@@ -16,7 +15,6 @@ from sqlalchemy import (
     Row,
     Table,
     Text,
-    and_,
     delete,
     insert,
     select,
@@ -30,6 +28,7 @@ from eventstore.envelope import Envelope
 from eventstore.schema import Json, Position, UtcDateTime, metadata
 from outbox.backoff import backoff
 from outbox.mirror.lanes import LeaseLostError
+from replay.leased_rows import LeasedRows, unleased
 from replay.repair.states import WORKED_ON, RepairState
 from replay.repair.stored_plan import StoredPlan
 
@@ -73,6 +72,7 @@ repair = Table(
     sqlite_autoincrement=True,
 )
 job: Final = repair.c
+ROWS: Final = LeasedRows(repair, job.id)
 IS_UNFINISHED: Final = job.ended_at.is_(None)
 Index(
     "uq_repair_unfinished", job.did, unique=True, sqlite_where=IS_UNFINISHED, postgresql_where=IS_UNFINISHED
@@ -133,7 +133,7 @@ def begin_apply(connection: Connection, repair_id: int, envelope: Envelope, now:
 
 def cancel(connection: Connection, repair_id: int, now: datetime) -> None:
     """End it; the worker notices before its next steps."""
-    ended = {"state": RepairState.CANCELLED, "ended_at": now, **_unleased(now)}
+    ended = {"state": RepairState.CANCELLED, "ended_at": now, **unleased(now)}
     connection.execute(update(repair).where(job.id == repair_id).values(ended))
 
 
@@ -176,14 +176,14 @@ def extend(database: Database, claimed: RepairJob, lease: timedelta) -> bool:
 def release(database: Database, claimed: RepairJob) -> None:
     """End the lease, so that another worker can claim it at once."""
     with database.write() as connection:
-        _change(connection, claimed, **_unleased(database.now(connection)))
+        _change(connection, claimed, **unleased(database.now(connection)))
 
 
 def store_plan(database: Database, claimed: RepairJob, plan: StoredPlan, *, records: int) -> None:
     """Store the plan for an admin to decide on; without any step the repair is done."""
     with database.write() as connection:
         now = database.now(connection)
-        planned = {"planned_at": now, "records": records, "attempts": 0, "problem": None, **_unleased(now)}
+        planned = {"planned_at": now, "records": records, "attempts": 0, "problem": None, **unleased(now)}
         what = {"steps": plan.steps, "digest": plan.digest, "counts": list(plan.groups)}
         how = {"seconds": plan.seconds, "left_out": plan.left_out}
         ends: dict[str, Any] = {"state": RepairState.PLANNED}
@@ -194,7 +194,9 @@ def store_plan(database: Database, claimed: RepairJob, plan: StoredPlan, *, reco
 
 def held(connection: Connection, claimed: RepairJob) -> Any:
     """Return the row, locked until the transaction ends; raises LeaseLostError if it is another worker's now, or cancelled."""
-    row = connection.execute(select(*SHOWN, job.skips).where(_held(claimed)).with_for_update()).one_or_none()
+    row = connection.execute(
+        select(*SHOWN, job.skips).where(ROWS.held(claimed.id, claimed.epoch)).with_for_update()
+    ).one_or_none()
     if row is None:
         raise LeaseLostError
     return row
@@ -217,7 +219,7 @@ def record_steps(
 
 def finish(connection: Connection, row: Any, now: datetime) -> None:
     """Record in the unit of the last steps that the plan is applied."""
-    ended = {"state": RepairState.DONE, "ended_at": now, **_unleased(now)}
+    ended = {"state": RepairState.DONE, "ended_at": now, **unleased(now)}
     connection.execute(update(repair).where(job.id == row.id).values(ended))
 
 
@@ -229,7 +231,7 @@ def fail(database: Database, claimed: RepairJob, problem: str, *, final: bool) -
         again = {"attempts": claimed.attempts + 1, "not_before": now + pause, "problem": problem}
         is_over = final or claimed.attempts + 1 >= MAX_ATTEMPTS
         ends: dict[str, Any] = {"state": RepairState.FAILED, "ended_at": now} if is_over else {}
-        _change(connection, claimed, **again, **ends, **_unleased(now))
+        _change(connection, claimed, **again, **ends, **unleased(now))
 
 
 def prune_repairs(database: Database) -> int:
@@ -240,15 +242,7 @@ def prune_repairs(database: Database) -> int:
 
 
 def _change(connection: Connection, claimed: RepairJob, **values: Any) -> bool:
-    return connection.execute(update(repair).where(_held(claimed)).values(values)).rowcount == 1
-
-
-def _held(claimed: RepairJob) -> ColumnElement[bool]:
-    return and_(job.id == claimed.id, job.lease_epoch == claimed.epoch, job.lease_owner.is_not(None))
-
-
-def _unleased(now: datetime) -> dict[str, Any]:
-    return {"lease_owner": None, "lease_until": now}
+    return ROWS.change(connection, claimed.id, claimed.epoch, values)
 
 
 # Built once (CONTRIBUTING.md).
