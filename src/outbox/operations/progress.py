@@ -9,19 +9,20 @@ from eventstore.database import Database
 from outbox.mirror.states import TargetState
 from outbox.mirror.tables import HAS_WORK, blob_job, mirror_lane, mirror_target
 from outbox.operations.operators import Action, Selector, known, of_selector, parked
-from outbox.views.failures import MAY_BE_FAILING, RETRIABLE
+from outbox.views.failures import HAS_FAILED_AGAIN, MAY_BE_FAILING, UPLOAD_WAITS_FOR_ATTEMPT
 from outbox.views.status import IS_ACKED, IS_OF_NEWEST, TARGETS_AT_WORK
 
 lane: Final = mirror_lane.c
 target: Final = mirror_target.c
 
-WAITS_FOR_ATTEMPT: Final = and_(
+_RECORD_WAITS: Final = and_(
     MAY_BE_FAILING,
     ~IS_ACKED,
     ~IS_OF_NEWEST,
     target.state.in_((TargetState.REJECTED, TargetState.BACKOFF)),
 )
-"""Whether a record failed, and was not tried since a redrive or a newer edit."""
+WAITS_FOR_ATTEMPT: Final = or_(_RECORD_WAITS, UPLOAD_WAITS_FOR_ATTEMPT)
+"""Whether a record or its upload failed, and was not tried since a redrive or a newer edit."""
 
 
 @dataclass(frozen=True)
@@ -45,7 +46,7 @@ def progress_of(database: Database, action: Action, selector: Selector) -> Progr
                 of_cause = _of_cause(selector)
                 return Progress(
                     _records(connection, WAITS_FOR_ATTEMPT, *of_cause, *of_selector(selector)),
-                    _records(connection, RETRIABLE, *of_cause, *of_selector(selector)),
+                    _records(connection, HAS_FAILED_AGAIN, *of_cause, *of_selector(selector)),
                 )
             case Action.RESUME:
                 return Progress(_lanes(connection, HAS_WORK, *of_selector(selector)))

@@ -2,10 +2,10 @@
 
 from typing import Any, Final
 
-from sqlalchemy import ColumnElement, Select, and_, case, or_, select, union
+from sqlalchemy import ColumnElement, Select, and_, case, false, func, or_, select, union
 
 from outbox.mirror.states import MirrorState, TargetState
-from outbox.mirror.tables import HAS_FAILED, IS_TROUBLED, blob_job, mirror_lane, mirror_target
+from outbox.mirror.tables import HAS_FAILED, IS_TROUBLED, PAST, blob_job, mirror_lane, mirror_target
 from outbox.views.status import (
     BLOB_WANTED,
     FAILING_SINCE,
@@ -27,9 +27,16 @@ MAY_BE_FAILING: Final = target.track_id.in_(union(select(_troubled), select(_fai
 _RECORD_CAN_BE_TRIED: Final = and_(
     ~IS_ACKED, IS_OF_NEWEST, target.state.in_((TargetState.REJECTED, TargetState.BACKOFF))
 )
-_CAN_BE_TRIED: Final = or_(_RECORD_CAN_BE_TRIED, and_(BLOB_WANTED, blob_job.c.attempts > 0))
+_UPLOAD_CAN_BE_TRIED: Final = and_(BLOB_WANTED, func.coalesce(blob_job.c.attempts > 0, false()))
+_CAN_BE_TRIED: Final = or_(_RECORD_CAN_BE_TRIED, _UPLOAD_CAN_BE_TRIED)
 RETRIABLE: Final = and_(MAY_BE_FAILING, _CAN_BE_TRIED)
 """Whether a retry may help; the others wait for a person, or have a time of their own."""
+_IS_REDRIVEN: Final = func.coalesce(blob_job.c.not_before == PAST, false())
+"""Whether an upload was not tried since a redrive: each failure names a later time."""
+UPLOAD_WAITS_FOR_ATTEMPT: Final = and_(MAY_BE_FAILING, _UPLOAD_CAN_BE_TRIED, _IS_REDRIVEN)
+HAS_FAILED_AGAIN: Final = and_(
+    MAY_BE_FAILING, or_(_RECORD_CAN_BE_TRIED, and_(_UPLOAD_CAN_BE_TRIED, ~_IS_REDRIVEN))
+)
 FAILING: Final = and_(MAY_BE_FAILING, or_(_CAN_BE_TRIED, target.state == TargetState.HELD, target.detached))
 CAUSE: Final[ColumnElement[str]] = case((_RECORD_CAN_BE_TRIED, target.cause), else_=blob_job.c.cause)
 """The cause of the last failure: of the record or, where it does not fail itself, of its upload."""

@@ -147,6 +147,20 @@ def test_a_redrive_says_how_many_of_its_records_wait_and_how_many_failed_again(
     assert progress(client, operator, **redrive) == (0, 0)
 
 
+def test_a_redriven_upload_waits_until_it_was_tried_again(world, client, admin, operator, alice):
+    track = upload(client, alice)
+    world.deliver()
+    client.post(f"/tracks/{track['id']}/migrate-to-pds", headers={**alice.headers, "Prefer": "wait=0"})
+    world.pds.upload_refusal = (500, "InternalServerError")
+    world.deliver()
+    redrive = {"action": "redrive", "did": alice.did}
+    assert progress(client, operator, **redrive) == (0, 1)
+    act(client, admin, "/ops/failures", **redrive)
+    assert progress(client, operator, **redrive) == (1, 0)
+    world.deliver()
+    assert progress(client, operator, **redrive) == (0, 1)
+
+
 def test_a_resume_says_how_many_accounts_still_have_something_to_send(world, client, admin, operator, alice):
     world.deliver()
     upload(client, alice)
