@@ -48,6 +48,8 @@ class Verified:
     records: int
     drifts: tuple[Drift, ...] = ()
     problem: str | None = None
+    unjudged: AbstractSet[RecordKey] = frozenset()
+    """Records that no difference is told of: their targets wait or changed meanwhile, or they could not be read."""
 
 
 def repos_of(database: Database, did: str | None = None, *, collection: str | None = None) -> list[Repo]:
@@ -121,16 +123,23 @@ async def compare(
             newer=newer,
         )
     ]
-    return Verified(repo, sum(map(len, found.values())), tuple(drifts))
+    waiting = {each.key for each in expected if each.waits}
+    return Verified(
+        repo, sum(map(len, found.values())), tuple(drifts), unjudged=waiting | _unread(repo, found)
+    )
 
 
-def _report_unread(repo: Repo, found: Mapping[str, Mapping[str, Found]]) -> None:
-    unread = [
-        RecordKey(repo.did, name, rkey).uri
+def _unread(repo: Repo, found: Mapping[str, Mapping[str, Found]]) -> set[RecordKey]:
+    return {
+        RecordKey(repo.did, name, rkey)
         for name, records in found.items()
         for rkey, each in records.items()
         if each.cid is None
-    ]
+    }
+
+
+def _report_unread(repo: Repo, found: Mapping[str, Mapping[str, Found]]) -> None:
+    unread = sorted(key.uri for key in _unread(repo, found))
     if unread:
         facts = {"did": repo.did, "host": repo.host, "records": len(unread), "first": clean(unread[0])}
         logger.warning("records_unread", extra=facts)

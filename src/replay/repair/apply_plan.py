@@ -4,6 +4,7 @@ The steps and the progress of their repair commit together, so that another proc
 """
 
 from collections.abc import Mapping, Sequence
+from collections.abc import Set as AbstractSet
 from typing import Any
 
 from eventstore.foreign_text import clean
@@ -19,9 +20,15 @@ from replay.repair.states import SkipReason
 
 
 def apply_some(
-    unit: UnitOfWork, claimed: RepairJob, plan: Sequence[Step], found: Mapping[RecordKey, Drift]
+    unit: UnitOfWork,
+    claimed: RepairJob,
+    plan: Sequence[Step],
+    found: Mapping[RecordKey, Drift],
+    unjudged: AbstractSet[RecordKey] = frozenset(),
 ) -> bool:
-    """Apply the next steps of the plan, and return whether there are more; `found` are the drifts of a new comparison.
+    """Apply the next steps of the plan, and return whether there are more.
+
+    `found` are the drifts of a new comparison, and `unjudged` the records that it says nothing of.
 
     Raises LeaseLostError, and applies nothing, if the repair is another worker's now, or was cancelled.
     """
@@ -33,7 +40,7 @@ def apply_some(
     reasons = {
         step.drift.key: reason
         for step in due
-        if (reason := skip_reason(step.drift, expected.get(step.drift.key), found.get(step.drift.key)))
+        if (reason := skip_reason(step.drift, expected.get(step.drift.key), found, unjudged))
     }
     applied = [step for step in due if step.drift.key not in reasons]
     apply_steps(unit, claimed.did, applied)
@@ -45,16 +52,22 @@ def apply_some(
     return not is_over
 
 
-def skip_reason(planned: Drift, expected: Expected | None, found: Drift | None) -> SkipReason | None:
+def skip_reason(
+    planned: Drift,
+    expected: Expected | None,
+    found: Mapping[RecordKey, Drift],
+    unjudged: AbstractSet[RecordKey],
+) -> SkipReason | None:
     """Return why a planned step is no longer to be applied; None if all is as the plan saw it.
 
     That the relay has noticed the difference meanwhile changes nothing: the generation stays, and so does the record.
     """
     if expected is None or expected.waits or expected.generation != planned.generation:
         return SkipReason.CHANGED_HERE
-    if found is None:
-        return SkipReason.AGREES
-    is_same = (found.kind, found.found_cid) == (planned.kind, planned.found_cid)
+    now = found.get(planned.key)
+    if now is None:
+        return SkipReason.NOT_COMPARED if planned.key in unjudged else SkipReason.AGREES
+    is_same = (now.kind, now.found_cid) == (planned.kind, planned.found_cid)
     return None if is_same else SkipReason.CHANGED_ON_PDS
 
 

@@ -7,6 +7,7 @@ from typing import Any, Final
 
 from sqlalchemy import (
     Column,
+    ColumnElement,
     Connection,
     Float,
     Index,
@@ -91,7 +92,6 @@ class RepairJob:
     did: str
     state: RepairState
     envelope: Envelope
-    attempts: int
     epoch: int
 
 
@@ -164,13 +164,18 @@ def claim(
         taken = {"lease_owner": owner, "lease_until": until, "lease_epoch": row.lease_epoch + 1}
         connection.execute(update(repair).where(job.id == row.id).values(taken))
     envelope = Envelope(row.actor, row.via, row.request_id)
-    return RepairJob(row.id, row.did, RepairState(row.state), envelope, row.attempts, row.lease_epoch + 1)
+    return RepairJob(row.id, row.did, RepairState(row.state), envelope, row.lease_epoch + 1)
 
 
 def extend(database: Database, claimed: RepairJob, lease: timedelta) -> bool:
     """Extend the lease; False when the claim was lost, or the repair cancelled."""
     with database.write() as connection:
-        return _change(connection, claimed, lease_until=database.now(connection) + lease)
+        if _change(connection, claimed, lease_until=database.now(connection) + lease):
+            return True
+        # the work's own last unit has ended the lease: it is about to return
+        has_ended = job.state.in_((RepairState.PLANNED, RepairState.DONE))
+        same = (job.id == claimed.id, job.lease_epoch == claimed.epoch, has_ended)
+        return connection.scalar(select(job.id).where(*same)) is not None
 
 
 def release(database: Database, claimed: RepairJob) -> None:
@@ -180,7 +185,7 @@ def release(database: Database, claimed: RepairJob) -> None:
 
 
 def store_plan(database: Database, claimed: RepairJob, plan: StoredPlan, *, records: int) -> None:
-    """Store the plan for an admin to decide on; without any step the repair is done."""
+    """Store the plan for an admin to decide on; without any step the repair is done. Raises LeaseLostError."""
     with database.write() as connection:
         now = database.now(connection)
         planned = {"planned_at": now, "records": records, "attempts": 0, "problem": None, **unleased(now)}
@@ -189,14 +194,13 @@ def store_plan(database: Database, claimed: RepairJob, plan: StoredPlan, *, reco
         ends: dict[str, Any] = {"state": RepairState.PLANNED}
         if not plan.does_anything:
             ends = {"state": RepairState.DONE, "ended_at": now}
-        _change(connection, claimed, **planned, **what, **how, **ends)
+        if not _change(connection, claimed, **planned, **what, **how, **ends):
+            raise LeaseLostError
 
 
 def held(connection: Connection, claimed: RepairJob) -> Any:
     """Return the row, locked until the transaction ends; raises LeaseLostError if it is another worker's now, or cancelled."""
-    row = connection.execute(
-        select(*SHOWN, job.skips).where(ROWS.held(claimed.id, claimed.epoch)).with_for_update()
-    ).one_or_none()
+    row = connection.execute(select(*SHOWN, job.skips).where(_held(claimed)).with_for_update()).one_or_none()
     if row is None:
         raise LeaseLostError
     return row
@@ -227,9 +231,13 @@ def fail(database: Database, claimed: RepairJob, problem: str, *, final: bool) -
     """Record the problem, and schedule another attempt unless it is `final` or was the last one."""
     with database.write() as connection:
         now = database.now(connection)
-        pause = backoff(claimed.attempts, first=FIRST_PAUSE_SECONDS, cap=MAX_PAUSE_SECONDS)
-        again = {"attempts": claimed.attempts + 1, "not_before": now + pause, "problem": problem}
-        is_over = final or claimed.attempts + 1 >= MAX_ATTEMPTS
+        # in the row: steps that were applied since the claim have begun the count anew
+        attempts = connection.scalar(select(job.attempts).where(_held(claimed)).with_for_update())
+        if attempts is None:
+            return
+        pause = backoff(attempts, first=FIRST_PAUSE_SECONDS, cap=MAX_PAUSE_SECONDS)
+        again = {"attempts": attempts + 1, "not_before": now + pause, "problem": problem}
+        is_over = final or attempts + 1 >= MAX_ATTEMPTS
         ends: dict[str, Any] = {"state": RepairState.FAILED, "ended_at": now} if is_over else {}
         _change(connection, claimed, **again, **ends, **unleased(now))
 
@@ -239,6 +247,10 @@ def prune_repairs(database: Database) -> int:
     with database.write() as connection:
         ended = job.ended_at <= database.now(connection) - REPAIR_TTL
         return connection.execute(delete(repair).where(ended)).rowcount
+
+
+def _held(claimed: RepairJob) -> ColumnElement[bool]:
+    return ROWS.held(claimed.id, claimed.epoch)
 
 
 def _change(connection: Connection, claimed: RepairJob, **values: Any) -> bool:

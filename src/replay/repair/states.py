@@ -27,6 +27,7 @@ class SkipReason(State):
         "the track has changed since the plan: the relay sends its newest state anyway",
     )
     CHANGED_ON_PDS = "changed_on_pds", "the PDS holds another record than the plan saw"
+    NOT_COMPARED = "not_compared", "it changed or could not be read while the records were compared"
     AGREES = "agrees", "the PDS holds what the log says again"
 
 

@@ -36,11 +36,12 @@ class StoredPlan:
 
     @classmethod
     def of(cls, drifts: Sequence[Drift]) -> Self:
-        plan = plan_for(drifts)
-        kept = Plan(plan.steps[:MAX_STEPS])
-        steps = _packed(kept.steps)
+        # those that nothing is done about last: a full plan of them would hide the others from each new repair
+        steps = sorted(plan_for(drifts).steps, key=lambda step: step.repair is Repair.NOTHING)
+        kept = Plan(tuple(steps[:MAX_STEPS]))
+        packed = _packed(kept.steps)
         return cls(
-            steps, sha256(steps).hexdigest(), _groups(kept), kept.seconds, len(drifts) - len(kept.steps)
+            packed, sha256(packed).hexdigest(), _groups(kept), kept.seconds, len(drifts) - len(kept.steps)
         )
 
 

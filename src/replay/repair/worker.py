@@ -140,7 +140,7 @@ class RepairWorker:
     async def _apply(self, claimed: RepairJob, found: Verified) -> None:
         steps = await self._threads.run(self._steps, claimed)
         drifts = {drift.key: drift for drift in found.drifts}
-        work = partial(apply_some, claimed=claimed, plan=steps, found=drifts)
+        work = partial(apply_some, claimed=claimed, plan=steps, found=drifts, unjudged=found.unjudged)
         has_more = True
         while has_more:
             has_more = await self._threads.run(self._log.transact, claimed.did, claimed.envelope, work)

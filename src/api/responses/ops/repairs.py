@@ -99,7 +99,7 @@ class RepairSkipBody(BaseModel):
 
     track_id: int | None
     uri: str
-    reason: str = Field(description="changed_here, changed_on_pds or agrees")
+    reason: str = Field(description="changed_here, changed_on_pds, not_compared or agrees")
 
 
 class RepairBody(RepairRow):

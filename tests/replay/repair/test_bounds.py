@@ -1,0 +1,64 @@
+"""What a repair does at its bounds: a full plan, the last attempt, a record that was not compared."""
+
+from collections.abc import AsyncIterator
+from dataclasses import replace
+
+import pytest
+from sqlalchemy import update
+
+from outbox.mirror.targets import PUT
+from outbox.pds.client import RecordKey
+from replay.reconcile.drift import Drift, DriftKind, Expected
+from replay.repair import apply_plan, jobs, stored_plan
+from replay.repair.apply_plan import skip_reason
+from replay.repair.states import SkipReason
+from replay.repair.stored_plan import StoredPlan
+from tests.outbox.rigs.relay_rig import Rig, memory_rig_on
+from tests.replay.repair.rig import ProcessStep, claimed, decided, lost, planned, row
+
+KEY = RecordKey("did:plc:a", "c", "r")
+LOST = Drift(DriftKind.MISSING, KEY, 1, "cid", None, generation=7)
+
+
+@pytest.fixture
+async def rig(migrated_url: str) -> AsyncIterator[Rig]:
+    async with memory_rig_on(migrated_url) as made:
+        yield made
+
+
+def test_a_record_that_was_not_compared_is_not_said_to_agree() -> None:
+    expected = Expected(KEY, 1, PUT, "cid", waits=False, generation=7)
+    assert skip_reason(LOST, expected, {KEY: LOST}, frozenset()) is None
+    assert skip_reason(LOST, expected, {}, frozenset()) is SkipReason.AGREES
+    assert skip_reason(LOST, expected, {}, {KEY}) is SkipReason.NOT_COMPARED
+
+
+def test_records_that_nothing_is_done_about_leave_room_for_the_others(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr(stored_plan, "MAX_STEPS", 2)
+    unknown = [
+        Drift(DriftKind.UNKNOWN, replace(KEY, rkey=rkey), None, None, "cid") for rkey in ("a", "b", "c")
+    ]
+    plan = StoredPlan.of([*unknown, LOST])
+    assert (plan.does_anything, plan.left_out) == (True, 2)
+
+
+@pytest.mark.anyio
+async def test_steps_that_were_applied_begin_the_count_of_attempts_anew(
+    rig: Rig, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(apply_plan, "STEPS_PER_UNIT", 2)
+    await lost(rig, 3)
+    repair_id = await planned(rig)
+    decided(rig, repair_id)
+    with rig.database.write() as connection:
+        connection.execute(update(jobs.repair).values(attempts=jobs.MAX_ATTEMPTS - 1))
+    job = claimed(rig, "one")
+    assert job is not None
+    process = ProcessStep(rig, job)
+    await process.compares()
+    assert process.applies_some()
+    jobs.fail(rig.database, job, "the PDS is away", final=False)
+    found = row(rig, repair_id)
+    assert (found.state, found.attempts) == ("applying", 1)
