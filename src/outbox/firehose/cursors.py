@@ -2,7 +2,7 @@
 
 from collections.abc import Set as AbstractSet
 from datetime import datetime, timedelta
-from typing import Final
+from typing import Any, Final
 
 from sqlalchemy import ColumnElement, Connection, and_, bindparam, false, func, or_, select, update
 
@@ -23,18 +23,21 @@ def claim_streams(database: Database, *, owner: str, lease: timedelta, limit: in
         now = database.now(connection)
         candidates = connection.execute(_CANDIDATES, {"owner": owner, "now": now, "room": limit}).all()
     ours = [each.host for each in candidates if each.is_ours and each.lease_until > now + lease / 2]
-    others = [each.host for each in candidates if each.host not in ours]
+    others = [each for each in candidates if each.host not in ours]
     if others:
         with database.write() as connection:
             now = database.now(connection)
-            ours += [host for host in others if _claim(connection, host, owner, now, lease)]
+            ours += [each.host for each in others if _claim(connection, each, owner, now, lease)]
     return ours
 
 
-def _claim(connection: Connection, host: str, owner: str, now: datetime, lease: timedelta) -> bool:
+def _claim(connection: Connection, stream: Any, owner: str, now: datetime, lease: timedelta) -> bool:
     holder = {"lease_owner": owner, "lease_until": now + lease}
     is_free = or_(row.lease_until <= now, row.lease_owner == owner)
-    return take_lease(connection, firehose_cursor, {"host": host}, holder, is_free=is_free)
+    is_taken = take_lease(connection, firehose_cursor, {"host": stream.host}, holder, is_free=is_free)
+    if is_taken and not stream.is_ours:  # a holder that was killed has not said that it is connected no more
+        connection.execute(update(firehose_cursor).where(row.host == stream.host).values(connected_at=None))
+    return is_taken
 
 
 def release_streams(database: Database, owner: str) -> None:

@@ -1,6 +1,5 @@
 """The streams of all hosts, by all processes: who follows them, and how far behind each is."""
 
-from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
@@ -56,12 +55,18 @@ def streams(connection: Connection, now: datetime, *, limit: int) -> Streams:
     ).label("state")
     rank = case((state == StreamState.FOLLOWED.value, 1), else_=0)
     in_trouble_first = (rank, row.lag_seconds.desc().nulls_last(), _HOSTS.c.host)
-    of_hosts = select(*_SHOWN, state).select_from(_STREAMS).order_by(*in_trouble_first)
-    rows = connection.execute(of_hosts).mappings().all()
-    followed = [each for each in rows if each["state"] == StreamState.FOLLOWED]
+    of_hosts = select(*_SHOWN, state).select_from(_STREAMS).order_by(*in_trouble_first).limit(limit)
+    in_all = select(
+        state,
+        func.count().label("hosts"),
+        func.max(row.heard_at).label("heard_at"),
+        func.max(row.lag_seconds).label("lag_seconds"),
+    )
+    groups = {each.state: each for each in connection.execute(in_all.select_from(_STREAMS).group_by(state))}
+    followed = groups.get(StreamState.FOLLOWED)
     return Streams(
-        by_state=Counter(each["state"] for each in rows),
-        heard_at=max((each["heard_at"] for each in rows if each["heard_at"] is not None), default=None),
-        lag_seconds=followed[0]["lag_seconds"] if followed else None,
-        rows=rows[:limit],
+        by_state={name: each.hosts for name, each in groups.items()},
+        heard_at=max((each.heard_at for each in groups.values() if each.heard_at is not None), default=None),
+        lag_seconds=followed.lag_seconds if followed is not None else None,
+        rows=connection.execute(of_hosts).mappings().all(),
     )

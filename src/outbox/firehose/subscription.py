@@ -163,9 +163,12 @@ class Subscription:
     async def _disconnected(self, error: Exception) -> None:
         problem = clean(f"{error!r}", MAX_ERROR_LENGTH)
         logger.info("firehose_disconnected", extra={"host": self._host, "error": problem})
-        await in_thread(record_disconnected, self._database, self._host, self._owner, problem)
         if isinstance(error, FirehoseError) and error.error == FUTURE_CURSOR:
             await in_thread(self._reset)
+        try:
+            await in_thread(record_disconnected, self._database, self._host, self._owner, problem)
+        except Exception:  # what operators see of the stream must not end it
+            logger.exception("firehose_status_not_kept", extra={"host": self._host})
 
     async def _process(self, message: Message) -> None:
         if message.sent_at is not None:
