@@ -36,25 +36,23 @@ def parts_of_hour(now: datetime) -> Sequence[datetime]:
     return _parts(current - (PARTS_OF_HOUR - 1) * PART, PART, PARTS_OF_HOUR)
 
 
-def attempts_since(connection: Connection, starts: Sequence[datetime]) -> list[int]:
-    """Return how many attempts began from each of these times to the next, the last one up to now.
+def attempts_between(bounds: Sequence[int]) -> list[int]:
+    """Return how many attempts there are between these ids, of `first_ids`.
 
     It is a close estimate: an id that the database gave and no row kept counts too, and of transactions side by side the one
     that began first may have the greater id.
     """
-    bounds = _first_ids(connection, starts)
     return [after - before for before, after in pairwise(bounds)]
 
 
-def failed_attempts_since(connection: Connection, starts: Sequence[datetime]) -> list[int]:
+def failed_attempts_between(connection: Connection, bounds: Sequence[int]) -> list[int]:
     """Return how many of them failed: of writes, since uploads and reads are not in the journal."""
-    bounds = _first_ids(connection, starts)
     rows = connection.execute(
         select(_part(attempt.id, bounds[:-1]).label("part"), func.count())
         .where(attempt.id >= bounds[0], attempt.outcome.in_(FAILED))
         .group_by("part")
     )
-    return _counted(dict(rows.all()), len(starts))
+    return _counted(dict(rows.all()), len(bounds) - 1)
 
 
 def failures_by_hour(connection: Connection, now: datetime) -> Sequence[int]:
@@ -100,7 +98,7 @@ def _counted(by_part: Mapping[int, int], parts: int) -> list[int]:
     return [by_part.get(part, 0) for part in range(parts)]
 
 
-def _first_ids(connection: Connection, starts: Sequence[datetime]) -> list[int]:
+def first_ids(connection: Connection, starts: Sequence[datetime]) -> list[int]:
     """Return the id of the first attempt since each of these times, and one more than the newest."""
     newest = connection.scalar(select(func.max(attempt.id))) or 0
     oldest = connection.scalar(select(func.min(attempt.id))) or newest + 1

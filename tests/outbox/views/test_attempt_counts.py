@@ -11,8 +11,9 @@ from outbox.mirror.targets import PUT
 from outbox.views.attempt_counts import (
     PART,
     PARTS_OF_HOUR,
-    attempts_since,
-    failed_attempts_since,
+    attempts_between,
+    failed_attempts_between,
+    first_ids,
     hours_of_day,
     parts_of_hour,
 )
@@ -22,7 +23,7 @@ ATTEMPT = {"did": "did:plc:a", "collection": "c", "rkey": "r", "gen": 1, "op": P
 
 def attempts(database: Database) -> list[int]:
     with database.read() as connection:
-        return attempts_since(connection, hours_of_day(database.now(connection)))
+        return attempts_between(first_ids(connection, hours_of_day(database.now(connection))))
 
 
 def test_a_service_that_has_attempted_nothing_counts_none(database: Database) -> None:
@@ -55,7 +56,8 @@ def test_attempts_and_failures_of_the_last_hour_count_in_their_five_minutes(data
             connection.execute(
                 insert(delivery_attempt).values({**ATTEMPT, "started_at": at, "outcome": outcome})
             )
-        begun, failed = attempts_since(connection, starts), failed_attempts_since(connection, starts)
+        bounds = first_ids(connection, starts)
+        begun, failed = attempts_between(bounds), failed_attempts_between(connection, bounds)
     assert len(starts) == PARTS_OF_HOUR
     assert starts[-1].minute % 5 == starts[-1].second == starts[-1].microsecond == 0
     assert {ago: count for ago, count in enumerate(begun[::-1]) if count} == {11: 1, 4: 3, 0: 1}

@@ -14,9 +14,10 @@ from api.requests.known_names import StrictRoute
 from api.responses.pending import oldest_pending
 from api.services import Services
 from outbox.views.attempt_counts import (
-    attempts_since,
-    failed_attempts_since,
+    attempts_between,
+    failed_attempts_between,
     failures_by_hour,
+    first_ids,
     hours_of_day,
     parts_of_hour,
     waiting_since,
@@ -71,16 +72,17 @@ def read_overview(_operator: OperatorDep, services: ServicesDep) -> Response:
 def _overview(services: Services, connection: Connection, problem: str | None) -> OverviewBody:
     now = services.database.now(connection)
     hours, parts = hours_of_day(now), parts_of_hour(now)
+    of_last_hour = first_ids(connection, parts)
     return OverviewBody(
         problem=problem,
         records=unfinished_records(connection),
         oldest_pending_at=min(oldest_pending(connection).values(), default=None),
-        attempts=attempts_since(connection, hours),
+        attempts=attempts_between(first_ids(connection, hours)),
         failures=list(failures_by_hour(connection, now)),
         waiting=waiting_since(connection, hours),
         last_hour=LastHourBody(
-            attempts=attempts_since(connection, parts),
-            failures=failed_attempts_since(connection, parts),
+            attempts=attempts_between(of_last_hour),
+            failures=failed_attempts_between(connection, of_last_hour),
             waiting=waiting_since(connection, parts),
         ),
         release=ReleaseBody(version=version("mastertape"), started_at=services.started_at),
