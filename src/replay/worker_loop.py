@@ -2,7 +2,7 @@
 
 import asyncio
 import logging
-from collections.abc import Awaitable, Callable, Coroutine
+from collections.abc import Awaitable, Callable, Coroutine, Mapping
 from contextlib import suppress
 from typing import Any, Final, Generic, TypeVar
 
@@ -91,14 +91,18 @@ async def claimed_by(
 
 
 async def while_leased(
-    work: Coroutine[Any, Any, J], extend: Callable[[], Awaitable[bool]], logger: logging.Logger
+    work: Coroutine[Any, Any, J],
+    extend: Callable[[], Awaitable[bool]],
+    logger: logging.Logger,
+    named: Mapping[str, object],
 ) -> J:
     """Return what the work returns, and extend its lease meanwhile; raises LeaseLostError once `extend` says that it is lost.
 
-    Then, as when the caller is cancelled, the work is cancelled and has ended before this does.
+    Then, as when the caller is cancelled, the work's task is cancelled and has ended before this does; what a thread of it
+    does goes on, and finds its claim lost. `named` says in the log whose lease it is.
     """
     working = asyncio.create_task(work)
-    extending = asyncio.create_task(_extend(extend, logger))
+    extending = asyncio.create_task(_extend(extend, logger, named))
     try:
         await asyncio.wait({working, extending}, return_when=asyncio.FIRST_COMPLETED)
         if not working.done():
@@ -110,7 +114,9 @@ async def while_leased(
         await asyncio.gather(working, extending, return_exceptions=True)
 
 
-async def _extend(extend: Callable[[], Awaitable[bool]], logger: logging.Logger) -> None:
+async def _extend(
+    extend: Callable[[], Awaitable[bool]], logger: logging.Logger, named: Mapping[str, object]
+) -> None:
     """Return once the lease is lost."""
     is_held = True
     while is_held:
@@ -118,4 +124,5 @@ async def _extend(extend: Callable[[], Awaitable[bool]], logger: logging.Logger)
         try:
             is_held = await extend()
         except Exception:
-            logger.exception("lease_not_extended")  # the next beat tries again, until the lease is over
+            # the next beat tries again, until the lease is over
+            logger.exception("lease_not_extended", extra=named)

@@ -113,7 +113,9 @@ class AdoptionWorker:
         progress = claimed.progress
         work = self._adopt(claimed, progress, report)
         try:
-            is_done = await while_leased(work, partial(self._record_progress, claimed, progress), logger)
+            is_done = await while_leased(
+                work, partial(self._record_progress, claimed, progress), logger, {"did": claimed.did}
+            )
             end = adoptions.finish if is_done else adoptions.end_turn
             await self._threads.run(end, self._database, claimed, progress)
             logger.info("records_adopted", extra={"did": claimed.did, "done": is_done, **_counts(progress)})

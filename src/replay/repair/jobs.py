@@ -108,8 +108,11 @@ def request(connection: Connection, did: str, envelope: Envelope, now: datetime)
     return int(connection.execute(insert(repair).values(row).returning(job.id)).scalar_one()), True
 
 
-def repair_of(connection: Connection, repair_id: int, *, lock: bool = False) -> Row[Any] | None:
-    query = select(repair).where(job.id == repair_id)
+def repair_of(
+    connection: Connection, repair_id: int, *, whole: bool = False, lock: bool = False
+) -> Row[Any] | None:
+    """Return the row; its steps and skips, which may be large, only if the `whole` of it is wanted."""
+    query = select(*(job if whole else SHOWN)).where(job.id == repair_id)
     return connection.execute(query.with_for_update() if lock else query).one_or_none()
 
 

@@ -109,7 +109,7 @@ class RepairWorker:
 
     async def _run(self, claimed: RepairJob) -> None:
         try:
-            await while_leased(self._work(claimed), partial(self._extend, claimed), logger)
+            await while_leased(self._work(claimed), partial(self._extend, claimed), logger, _named(claimed))
         except asyncio.CancelledError:
             await self._release(claimed)
             raise
@@ -149,7 +149,7 @@ class RepairWorker:
 
     def _steps(self, claimed: RepairJob) -> tuple[Step, ...]:
         with self._log.database.read() as connection:
-            row = jobs.repair_of(connection, claimed.id)
+            row = jobs.repair_of(connection, claimed.id, whole=True)
         if row is None:
             raise LeaseLostError
         return steps_in(row.steps, row.did)

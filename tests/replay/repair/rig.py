@@ -67,7 +67,7 @@ def decided(rig: Rig, repair_id: int, *, max_deletes: int = 0) -> None:
 
 def row(rig: Rig, repair_id: int) -> Any:
     with rig.database.read() as connection:
-        return jobs.repair_of(connection, repair_id)
+        return jobs.repair_of(connection, repair_id, whole=True)
 
 
 def progress(rig: Rig, repair_id: int) -> tuple[str, int, int]:

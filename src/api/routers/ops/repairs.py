@@ -59,7 +59,7 @@ def read_repairs(
 def read_repair(_operator: OperatorDep, services: ServicesDep, repair_id: RepairId) -> Response:
     """Read what a repair would change, how far it is, and what it skipped."""
     with services.database.read() as connection:
-        row = repair_of(connection, repair_id)
+        row = repair_of(connection, repair_id, whole=True)
         if row is None:
             raise RepairNotFoundError
         return AsciiJsonResponse(repair_body(connection, row))
