@@ -89,8 +89,10 @@ class MediaRequest:
         return await self._bytes(cid, mime, FIVE_MINUTES if is_public else PRIVATE)
 
     async def show_of_track(self, track_id: int, size: int | None) -> Response:
-        """Return the cover that the track has now, even one that is elsewhere; raises ArtworkNotFoundError."""
+        """Return the cover that the track has now, even one that is elsewhere; raises ArtworkNotFoundError or MediaNotFoundError."""
         view = await run_in_threadpool(self._track, track_id)
+        if not may_have_bytes(self._caller, view):
+            raise MediaNotFoundError
         return await self._cover(view, size, FIVE_MINUTES if view.taken_down_at is None else PRIVATE)
 
     async def show_past(self, now: TrackView, then: TrackView, size: int | None) -> Response:

@@ -70,6 +70,15 @@ def test_its_bytes_are_for_admins_alone(client, alice, bob, admin, track):
         assert (answer.status_code, answer.headers["cache-control"]) == (200, "private, no-cache")
 
 
+def test_its_cover_is_for_admins_alone_at_the_tracks_own_address_too(client, alice, bob, admin, track):
+    cover = f"http://127.0.0.1:8000/tracks/{track['id']}/artwork"
+    assert fetch(client, cover, bob).status_code == 200
+    decide(client, admin, track)
+    for person in (None, alice, bob):
+        assert fetch(client, cover, person).status_code == 404
+    assert fetch(client, cover, admin).status_code == 200
+
+
 def test_a_gated_one_is_judged_by_admins_too(client, alice, admin, track):
     client.patch(f"/tracks/{track['id']}", data={"support_gate": '{"type": "any"}'}, headers=alice.headers)
     decide(client, admin, track)
