@@ -62,3 +62,6 @@ function meaning(element) {
   const sent = element.form && `${element.form.getAttribute("action")}?${new URLSearchParams(new FormData(element.form))}`;
   return [element.tagName, element.getAttribute("href") ?? sent ?? element.getAttribute("aria-label") ?? element.textContent].join(" ");
 }
+
+// What is typed marks its form: saving it shows what was changed meanwhile.
+document.addEventListener("input", (event) => { if (event.target.form) event.target.form.dataset.typed = "true"; });

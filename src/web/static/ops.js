@@ -42,5 +42,3 @@ if (document.querySelector("[data-live]")) {
     plan(Math.max(0, readAt + pause - performance.now()));
   });
 }
-// A form that is being filled in stays as it is.
-document.addEventListener("input", (event) => { if (event.target.form) event.target.form.dataset.typed = "true"; });

@@ -276,8 +276,6 @@ if (document.querySelector("[data-live]")) {
   document.addEventListener("visibilitychange", follow); // each stream begins with a hint, so the page catches up
   document.addEventListener("scrollend", () => { if (rows().length > MOST_ROWS) readSoon(); });
 }
-// A form that is being filled in stays as it is: saving it shows what was changed meanwhile.
-document.addEventListener("input", (event) => { if (event.target.form) event.target.form.dataset.typed = "true"; });
 countTyping(document);
 followSelection();
 takeUploads();
