@@ -50,7 +50,6 @@ class RepairRow(BaseModel):
     id: int
     did: str
     state: str = Field(description="verifying, planned, applying, done, cancelled or failed")
-    under_way: bool = Field(description="whether a worker is at it now")
     requested_at: datetime
     by: str = Field(description="the admin who started it or, since then, applied its plan")
     planned_at: datetime | None
@@ -140,7 +139,6 @@ def _facts(row: Row[Any]) -> dict[str, Any]:
     return {
         **{name: getattr(row, name) for name in (*names, "applied", "skipped")},
         **vars(PlanCounts.of(row.counts)),
-        "under_way": row.lease_owner is not None,
         "by": row.actor,
         "next_attempt_at": row.not_before if waits else None,
     }
