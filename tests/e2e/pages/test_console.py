@@ -123,7 +123,7 @@ def resumes_the_host(page, console, pds):
     expect(page.get_by_role("heading", name="Resumed: 0")).to_be_visible()
     back = page.get_by_role("link", name="Back")
     back.focus()
-    expect(page.get_by_text("Nothing waits for them any more")).to_be_visible(timeout=60_000)
+    expect(page.get_by_text("Nothing is left that can be sent now")).to_be_visible(timeout=60_000)
     expect(back).to_be_focused()
     assert_good_in_every_view(page, "ops-progress")
     eventually(lambda: is_well(page, console), seconds=60)

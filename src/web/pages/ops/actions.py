@@ -18,7 +18,7 @@ from web.rendering import RenderDep
 
 router = APIRouter(route_class=PageRoute, include_in_schema=False, dependencies=[Depends(admin)])
 
-SELECTOR: Final = ("did", "host", "error", "cause")
+SELECTOR: Final = ("did", "host", "cause")
 
 
 @dataclass(frozen=True)
@@ -32,7 +32,7 @@ class Words:
 
 DONE: Final[Mapping[str, Words]] = {
     "pause": Words("Paused", "still have a record under way", "Nothing is sent for them any more"),
-    "resume": Words("Resumed", "still have something to send", "Nothing waits for them any more"),
+    "resume": Words("Resumed", "still have something to send", "Nothing is left that can be sent now"),
     "probe": Words("Looked for", "are not found yet", "None is missing any more"),
     "redrive": Words("Tried again", "wait for their turn", "None waits or fails any more"),
 }
@@ -106,10 +106,11 @@ async def end_tokens(did: str, request: Request, api: ApiDep, render: RenderDep)
     """Show which sessions and tokens would end, and ask for the reason; then end them."""
     form = await form_of(request)
     token_id = form.get("token_id") or None
-    if "reason" not in form:
+    expected = form.number("expected")
+    if "reason" not in form or expected is None:
         return await _ask_to_end(api, render, did, token_id)
-    fields = {"reason": form["reason"], "token_id": token_id, "expected": form.number("expected")}
-    known = {name: value for name, value in fields.items() if value is not None}
+    fields = {"reason": form["reason"], "expected": expected}
+    known = fields if token_id is None else {**fields, "token_id": token_id}
     answer = await api.send("POST", f"/ops/accounts/{did}/tokens/end", known, key=form.get("key"))
     if answer.status == HTTPStatus.CONFLICT:
         return await _ask_to_end(api, render, did, token_id, changed=answer.problem["message"])

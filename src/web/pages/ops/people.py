@@ -10,7 +10,7 @@ from fastapi.responses import RedirectResponse
 
 from api.auth.authentication import operator
 from api.routers.audit import TYPES
-from web.api_client import ApiDep
+from web.api_client import ApiDep, RefusedError
 from web.page_route import PageRoute
 from web.rendering import RenderDep
 
@@ -66,6 +66,8 @@ async def show_account(did: str, api: ApiDep, render: RenderDep) -> Response:
         api.read("/audit", did=did, limit=LATEST),
         api.ask(f"/ops/accounts/{did}/tokens"),
     )
+    if not tokens.is_success and tokens.status != HTTPStatus.NOT_FOUND:
+        raise RefusedError(tokens)
     return render(
         "ops/account.html",
         did=did,
