@@ -18,6 +18,8 @@ class Writer:
     def __init__(self, artist: Artist, *, pause_seconds: float = 0) -> None:
         self.artist = artist
         self.acknowledged: list[str] = []
+        self.acknowledged_at = 0.0
+        """By the monotonic clock: the last edit."""
         self._pause_seconds = pause_seconds
 
     def edits_until(self, stop: threading.Event) -> None:
@@ -26,6 +28,7 @@ class Writer:
             title = f"take {len(self.acknowledged) + 1}"
             self._edits(title, uuid.uuid4().hex)
             self.acknowledged.append(title)
+            self.acknowledged_at = time.monotonic()
             if self._pause_seconds:
                 stop.wait(self._pause_seconds)
 

@@ -1,8 +1,12 @@
 """The service in this process, with its pages."""
 
+from datetime import timedelta
+
 import pytest
 
-from tests.api.conftest import alice, anyio_backend, bob, client, world
+from identity.accounts.credentials import CredentialKind, Scope
+from tests.api.conftest import ADMIN, alice, anyio_backend, bob, client, world
+from tests.fake_pds.scripted_pds import HOST
 
 __all__ = ["alice", "anyio_backend", "bob", "client", "world"]
 
@@ -29,3 +33,20 @@ def sign_in(browser):
         return browser
 
     return seat
+
+
+@pytest.fixture
+def admin(world, sign_in):
+    with world.database.write() as connection:
+        world.services.accounts.upsert(
+            connection, did=ADMIN, handle="admin.test", pds_url=HOST, display_name="Admin"
+        )
+        issued = world.services.credentials.issue(
+            connection,
+            did=ADMIN,
+            kind=CredentialKind.BROWSER,
+            name="t",
+            scope=Scope.ADMIN,
+            expires_in=timedelta(hours=1),
+        )
+    return sign_in(type("Person", (), {"token": issued.token.get_secret_value()}))

@@ -34,3 +34,9 @@ def assert_small(answer):
     assert "site.css" in used
     files = sum(len(static_files().files[name].compressed) for name in used)
     assert len(gzip.compress(answer.content)) + files < MAX_PAGE_BYTES
+
+
+def hidden(page):
+    """The hidden fields of the page's own form: the last one."""
+    form = page.text.rpartition("<form")[2]
+    return dict(re.findall(r'<input type="hidden" name="([^"]+)" value="([^"]*)"', form))

@@ -7,7 +7,7 @@ from identity.accounts.credentials import CredentialKind, Scope
 from identity.sessions.session_store import PdsSessionState, pds_session
 from outbox.mirror.lanes import park_lane
 from outbox.mirror.tables import pds_host
-from tests.api.ops.test_deliveries import act, by_cause, read, rejected
+from tests.api.ops.requests import act, by_cause, read, rejected
 from tests.api.world import refusal, upload
 from tests.fake_pds.scripted_pds import HOST
 

@@ -8,6 +8,7 @@ from sqlalchemy import update
 from identity.accounts.credentials import Scope
 from outbox.mirror.lanes import park_lane
 from outbox.mirror.tables import mirror_lane, mirror_target
+from tests.api.ops.requests import act, by_cause, read, rejected
 from tests.api.world import refusal, upload
 from tests.fake_pds.scripted_pds import HOST
 from tests.servers.databases import ON_SQLITE
@@ -18,24 +19,6 @@ PAGES = ["/ops/lanes", "/ops/hosts", "/ops/failures"]
 @pytest.fixture
 def admin(world):
     return world.sign_in("admin", scope=Scope.ADMIN)
-
-
-def act(client, person, path, **body):
-    return client.post(path, json=body, headers=person.headers)
-
-
-def read(client, person, path, **wanted):
-    answer = client.get(path, params=wanted, headers=person.headers)
-    assert answer.status_code == 200, answer.text
-    return answer.json()
-
-
-def rejected(world, client, person, *seeds, error="InvalidRecord"):
-    """Tracks whose records the PDS refuses."""
-    tracks = [upload(client, person, title=f"{seed}", seed=seed) for seed in seeds]
-    world.pds.write_refusals = [(400, error)] * len(seeds)
-    world.deliver()
-    return tracks
 
 
 @ON_SQLITE
@@ -125,12 +108,6 @@ def test_failures_are_found_by_error_and_driven_again(world, client, admin, alic
     world.deliver()
     left = read(client, admin, "/ops/failures")["items"]
     assert [each["track_id"] for each in left] == [other["id"]]
-
-
-def by_cause(client, person, **wanted):
-    body = read(client, person, "/ops/failures", by="cause", **wanted)
-    assert body["items"] == []
-    return body["causes"]
 
 
 def test_failures_are_read_and_redriven_by_cause(world, client, admin, alice, bob):

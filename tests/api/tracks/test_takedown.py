@@ -14,6 +14,11 @@ def admin(world):
 
 
 @pytest.fixture
+def operator(world):
+    return world.sign_in("operator", scope=Scope.OPERATOR)
+
+
+@pytest.fixture
 def track(world, client, alice):
     made = upload(client, alice, image=samples.png())
     world.deliver()
@@ -46,7 +51,7 @@ def told(client, person, **wanted):
     ]
 
 
-def test_it_is_there_for_its_owner_and_admins_alone(client, alice, bob, admin, track):
+def test_it_is_there_for_its_owner_and_operators_alone(client, alice, bob, admin, track):
     assert decide(client, admin, track).json()["affected"] == 1
     for person in (None, bob):
         assert refusal(read(client, track, person)) == (404, "track_not_found")
@@ -77,6 +82,16 @@ def test_its_cover_is_for_admins_alone_at_the_tracks_own_address_too(client, ali
     for person in (None, alice, bob):
         assert fetch(client, cover, person).status_code == 404
     assert fetch(client, cover, admin).status_code == 200
+
+
+def test_an_operator_reads_what_it_is_and_gets_no_bytes(client, admin, operator, track):
+    decide(client, admin, track)
+    shown = read(client, track, operator)
+    assert (shown.status_code, shown.json()["title"]) == (200, track["title"])
+    assert shown.json()["taken_down_at"] is not None
+    assert listed(client, operator) == []
+    for url in (track["audio_url"], track["image_url"], track["thumbnail_url"]):
+        assert refusal(fetch(client, url, operator)) == (404, "media_not_found")
 
 
 def test_a_gated_one_is_judged_by_admins_too(client, alice, admin, track):

@@ -1,6 +1,6 @@
-"""A service on SQLite for one case, and the drill around it."""
+"""A service for one case, and the drill around it."""
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
 
 import pytest
@@ -10,6 +10,7 @@ from devpds.server import DevPds, DevPlc
 from tests.e2e.artist import Artist
 from tests.e2e.drill.drill import Drill
 from tests.e2e.writer import Writer
+from tests.faults.fake_clock import FakeClock
 from tests.servers.atproto import new_account
 
 Begin = Callable[..., Drill]
@@ -19,9 +20,21 @@ PAUSE_SECONDS = 0.1
 
 
 @pytest.fixture
-def service(tmp_path: Path, pds: DevPds) -> Iterator[Service]:
-    """Not started yet."""
-    made = Service(tmp_path / "service", pds)
+def settings() -> Mapping[str, str]:
+    """Of the service, beside its own: a case has others."""
+    return {}
+
+
+@pytest.fixture
+def clock(tmp_path: Path) -> FakeClock:
+    """Of a service with its environment among the settings, and of what an operator runs beside it; the PDS has a right one."""
+    return FakeClock(tmp_path / "clock")
+
+
+@pytest.fixture
+def service(tmp_path: Path, pds: DevPds, settings: Mapping[str, str]) -> Iterator[Service]:
+    """Not started yet; on SQLite unless the settings name another database."""
+    made = Service(tmp_path / "service", pds, env=settings)
     yield made
     made.stop()
 

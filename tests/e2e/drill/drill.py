@@ -15,6 +15,8 @@ from typing import Any
 import httpx
 
 from demo.service import MASTERTAPE, Service
+from outbox.pds.verdict import Kind
+from service.observability.expected import Expected
 from tests.e2e.drill.alarms import Measured, alarms
 from tests.e2e.drill.golden_text import block, is_golden, steady
 from tests.e2e.eventually import eventually
@@ -28,6 +30,8 @@ SEEN_ELSEWHERE = {
     "gen", "track_id", "uri",
 }  # fmt: skip
 """Fields of a log line that say nothing of what has happened."""
+CUT_DELIVERIES = {Kind.AMBIGUOUS, Kind.READ_BACK}
+"""Of `not_delivered`, when a delivery was under way: it is made again, and `ends` proves that it arrives."""
 
 
 class Drill:
@@ -48,32 +52,41 @@ class Drill:
         """Wait until all artists have edited, and measure the service while it is healthy."""
         self.edits_are_acknowledged()
         self._healthy = self._measured()
+        self.skips_the_log()
+
+    def skips_the_log(self) -> None:
+        """Leave out of the next look what the log has got so far."""
         self._new_lines()
 
     def edits_are_acknowledged(self, *, more: int = 3) -> None:
         """Wait until each artist has had so many more edits acknowledged."""
-        before = [len(writer.acknowledged) for writer in self.writers]
-        eventually(
-            lambda: all(len(w.acknowledged) >= n + more for w, n in zip(self.writers, before, strict=True)),
-            seconds=MINUTE_SECONDS,
-        )
+        wanted = [len(writer.acknowledged) + more for writer in self.writers]
+
+        def are_acknowledged() -> bool:
+            self._fails_with_an_artist()
+            return all(len(w.acknowledged) >= n for w, n in zip(self.writers, wanted, strict=True))
+
+        eventually(are_acknowledged, seconds=MINUTE_SECONDS)
 
     def looks(
         self,
         scene: str = "",
         *,
         says: Collection[str] = (),
+        passing: Collection[Expected] = (),
         at_times: Collection[str] = (),
         counted: bool = False,
     ) -> None:
         """See what there is to see within a minute, when the log has what it `says`.
 
-        Lines and alarms that come `at_times`, by what the service was just doing, are left out of the text; so are
-        counts of repeats, which come after a minute, unless they are to be `counted`. All else that is worth a warning is in it.
+        What the service was just doing decides which lines a failure leaves. So of errors of the `passing` kinds only
+        the messages in `says` are in the text, each once, and no line or alarm that comes `at_times`. Counts of repeats,
+        which come after a minute, are in it if they are to be `counted`. All else that is worth a warning is in it.
         """
         heard: list[Any] = []
 
         def has_said() -> bool:
+            self._fails_with_an_artist()
             heard.extend(self._new_lines())
             return {line["message"] for line in heard if isinstance(line, dict)} >= {*says}
 
@@ -86,7 +99,7 @@ class Drill:
             {
                 steady(line, self._names)
                 for each in heard
-                for line in _told(each, says, at_times, counted=counted)
+                for line in _told(each, says, passing, at_times, counted=counted)
             }
         )
         text = "\n".join(
@@ -110,7 +123,7 @@ class Drill:
     def is_told(self, case: str, title: str) -> None:
         """The service is well again, and the text of what was seen is the golden one."""
         for service in self._services:
-            assert httpx.get(f"{service.url}/readyz").json() == {"status": "ready"}
+            eventually(lambda service=service: _is_ready(service), seconds=MINUTE_SECONDS)
             assert operator(service, "doctor").returncode == 0
         is_golden(case, title, self._scenes)
 
@@ -126,6 +139,12 @@ class Drill:
         for writer in self.writers:
             writer.artist.client.http.close()
         self._pool.shutdown()
+
+    def _fails_with_an_artist(self) -> None:
+        """Raise what ended an artist's work, where that was no order to stop."""
+        for each in self._working:
+            if each.done():
+                each.result()
 
     def _measured(self) -> list[Measured]:
         """What each process counts during a few seconds."""
@@ -164,6 +183,11 @@ def _health(service: Service) -> Iterator[str]:
             yield f"GET {path}: {reply.status_code} {reply.text}"
 
 
+def _is_ready(service: Service) -> bool:
+    """Whether it is, and says nothing beside: of a disk it may look seconds later."""
+    return bool(httpx.get(f"{service.url}/readyz").json() == {"status": "ready"})
+
+
 def _metrics(service: Service) -> str | None:
     try:
         return httpx.get(f"{service.url}/metrics", timeout=30).raise_for_status().text
@@ -178,14 +202,34 @@ def _doctor(service: Service) -> list[str]:
     return [*(unwell or ["all is ok"]), f"exit {ran.returncode}"]
 
 
-def _told(line: Any, says: Collection[str], at_times: Collection[str], *, counted: bool) -> Iterator[str]:
+def _told(
+    line: Any,
+    says: Collection[str],
+    passing: Collection[Expected],
+    at_times: Collection[str],
+    *,
+    counted: bool,
+) -> Iterator[str]:
     if not isinstance(line, dict):
         if line and not line.startswith("mastertape answers on"):
             yield line
         return
-    if "times" in line and not counted:
+    if ("times" in line and not counted) or _is_cut_delivery(line):
         return
+    message, kind = line["message"], _kind_of_error(line)
     is_warning = logging.getLevelNamesMapping()[line["level"].upper()] >= logging.WARNING
-    if line["message"] in says or (is_warning and not {line["message"], line["logger"]} & {*at_times}):
+    is_passing = kind in passing or {message, line["logger"]} & {*at_times}
+    if message in says and kind:
+        yield f"{line['level']} {message}; error: {kind}; next: {line['next']}"
+    elif message in says or (is_warning and not is_passing):
         fields = (f"{name}: {value}" for name, value in line.items() if name not in SEEN_ELSEWHERE)
-        yield "; ".join([f"{line['level']} {line['message']}", *fields])
+        yield "; ".join([f"{line['level']} {message}", *fields])
+
+
+def _is_cut_delivery(line: Mapping[str, Any]) -> bool:
+    return line["message"] == "not_delivered" and line["kind"] in CUT_DELIVERIES
+
+
+def _kind_of_error(line: Mapping[str, Any]) -> Expected | None:
+    """The kind with which an expected failure's `error` begins."""
+    return next((kind for kind in Expected if str(line.get("error")).startswith(f"{kind}:")), None)

@@ -1,13 +1,11 @@
 """The clock of the machine is set forward, and back."""
 
-from collections.abc import Iterator
+from collections.abc import Mapping
 from datetime import timedelta
-from pathlib import Path
 
 import pytest
 
 from demo.service import Service
-from devpds.server import DevPds
 from tests.e2e.drill import DRILL
 from tests.e2e.drill.conftest import Begin
 from tests.faults.fake_clock import FakeClock
@@ -20,17 +18,9 @@ IN_FLIGHT = ("lease_lost", "MastertapeFencedCommit")
 
 
 @pytest.fixture
-def clock(tmp_path: Path) -> FakeClock:
-    """Of the service and its SQLite, and of what an operator runs beside them."""
-    return FakeClock(tmp_path / "clock")
-
-
-@pytest.fixture
-def service(clock: FakeClock, tmp_path: Path, pds: DevPds) -> Iterator[Service]:
-    """It goes by that clock; the PDS by a right one."""
-    made = Service(tmp_path / "service", pds, env=clock.environment)
-    yield made
-    made.stop()
+def settings(clock: FakeClock) -> Mapping[str, str]:
+    """The service and its SQLite go by that clock."""
+    return clock.environment
 
 
 def test_a_clock_that_is_set_loses_no_edit(service: Service, clock: FakeClock, begin: Begin) -> None:

@@ -36,11 +36,14 @@ def adopts_what_is_newer(drill: Drill) -> None:
         eventually(lambda artist=artist: artist.mirror["state"] == "delivered")
 
 
-def test_what_a_restore_lost_comes_back_from_the_pds(service: Service, begin: Begin, tmp_path: Path) -> None:
+def test_what_the_pds_has_comes_back_after_a_restore_and_what_was_in_the_lost_file_alone_does_not(
+    service: Service, begin: Begin, tmp_path: Path
+) -> None:
     drill = begin(service)
     live = Path(service.settings["MASTERTAPE_DATA"]) / "mastertape.db"
     before = [list(writer.acknowledged) for writer in drill.writers]
     copied(live, tmp_path / "copy.db")
+    after = [len(writer.acknowledged) + 1 for writer in drill.writers]  # one edit may be under way
     drill.edits_are_acknowledged()
     drill.stops()
     eventually(lambda: all(writer.is_delivered for writer in drill.writers))
@@ -56,7 +59,10 @@ def test_what_a_restore_lost_comes_back_from_the_pds(service: Service, begin: Be
     drill.looks("after `mastertape verify pds`")
 
     adopts_what_is_newer(drill)
-    for writer, titles in zip(drill.writers, before, strict=True):
-        assert {*titles, writer.acknowledged[-1]} <= {*writer.titles}  # those between were in the file alone
+    for writer, titles, since in zip(drill.writers, before, after, strict=True):
+        assert {*titles, writer.acknowledged[-1]} <= {*writer.titles}
+        in_lost_file_alone = {*writer.acknowledged[since:-1]}
+        assert in_lost_file_alone
+        assert not in_lost_file_alone & {*writer.titles}
         assert writer.artist.client.track(writer.artist.track_id)["title"] == writer.acknowledged[-1]
     drill.is_told("restored", "The database was put back to an earlier point")

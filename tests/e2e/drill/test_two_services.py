@@ -15,11 +15,12 @@ pytestmark = DRILL
 
 @pytest.fixture
 def services(tmp_path: Path, pds: DevPds) -> Iterator[list[Service]]:
-    """Each with a port and a log of its own."""
+    """Each with a port and a log of its own, and the same address in the records that it writes."""
     shared = {"MASTERTAPE_DATA": str(tmp_path / "data")}
-    made = [Service(tmp_path / name, pds, env=shared) for name in ("one", "other")]
-    yield made
-    for each in made:
+    one = Service(tmp_path / "one", pds, env=shared)
+    other = Service(tmp_path / "other", pds, env=shared | {"MASTERTAPE_BASE_URL": one.url})
+    yield [one, other]
+    for each in (one, other):
         each.stop()
 
 

@@ -107,3 +107,11 @@ async def a_process(rig: Rig, owner: str) -> ProcessStep:
     process = ProcessStep(rig, job)
     await process.compares()
     return process
+
+
+async def a_repair_being_applied(rig: Rig, records: int, owner: str) -> tuple[int, ProcessStep]:
+    """A repair of so many lost records that an admin has decided, and the process that has begun it and applied none yet."""
+    await lost(rig, records)
+    repair_id = await planned(rig)
+    decided(rig, repair_id)
+    return repair_id, await a_process(rig, owner)

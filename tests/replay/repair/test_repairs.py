@@ -19,6 +19,7 @@ from tests.replay.repair.rig import (
     ADMIN,
     LEASE,
     a_process,
+    a_repair_being_applied,
     a_worker,
     claimed,
     decided,
@@ -85,10 +86,7 @@ async def test_a_repair_without_drift_is_done_at_once(rig: Rig) -> None:
 
 @pytest.mark.usefixtures("two_in_a_unit")
 async def test_another_process_continues_after_a_kill_and_nothing_is_applied_twice(rig: Rig) -> None:
-    await lost(rig, 5)
-    repair_id = await planned(rig)
-    decided(rig, repair_id)
-    killed = await a_process(rig, "killed")
+    repair_id, killed = await a_repair_being_applied(rig, 5, "killed")
     assert killed.applies_some()
     assert progress(rig, repair_id) == ("applying", 2, 0)
     assert claimed(rig, "other") is None
@@ -108,11 +106,8 @@ async def test_a_process_that_is_proved_to_have_ended_is_not_waited_for(rig: Rig
 
 @pytest.mark.usefixtures("two_in_a_unit")
 async def test_two_processes_never_apply_at_once(rig: Rig) -> None:
-    await lost(rig, 5)
-    repair_id = await planned(rig)
-    decided(rig, repair_id)
-    slow = await a_process(rig, "slow")
-    slow.applies_some()
+    repair_id, slow = await a_repair_being_applied(rig, 5, "slow")
+    assert slow.applies_some()
     rig.clock.advance(seconds=2 * LEASE.total_seconds())
     other = await a_process(rig, "other")
     with pytest.raises(LeaseLostError):
@@ -202,11 +197,8 @@ async def test_only_the_plan_that_was_shown_is_applied(rig: Rig) -> None:
 
 @pytest.mark.usefixtures("two_in_a_unit")
 async def test_a_cancelled_repair_applies_nothing_more_and_keeps_what_it_has_applied(rig: Rig) -> None:
-    await lost(rig, 5)
-    repair_id = await planned(rig)
-    decided(rig, repair_id)
-    process = await a_process(rig, "one")
-    process.applies_some()
+    repair_id, process = await a_repair_being_applied(rig, 5, "one")
+    assert process.applies_some()
     cancel_repair(rig.log, repair_id, ADMIN)
     with pytest.raises(LeaseLostError):
         process.applies_some()
@@ -267,7 +259,7 @@ async def test_a_repair_whose_process_stops_is_released_at_once(
 
     async def hang(*_ignored: object, **_named: object) -> None:
         hangs.set()
-        await asyncio.sleep(3600)
+        await asyncio.Event().wait()
 
     monkeypatch.setattr(worker, "compare", hang)
     await lost(rig, 1)
@@ -277,7 +269,8 @@ async def test_a_repair_whose_process_stops_is_released_at_once(
         await hangs.wait()
     assert row(rig, repair_id).lease_owner == "one"
     working.cancel()
-    await asyncio.wait({working})
+    ended, _ = await asyncio.wait({working}, timeout=30)
+    assert ended
     assert claimed(rig, "other") is not None
 
 

@@ -110,7 +110,15 @@ def test_a_run_whose_process_has_ended_is_cut_off_and_due_when_its_lease_expires
             assert ours
             clock.now += timedelta(minutes=59)
             assert state(database) is at_first
+            assert not is_due(database)
             clock.now += timedelta(minutes=1)
             assert state(database) is JobState.CUT_OFF
+            assert is_due(database)
         clock.now += HOUR
     database.close()
+
+
+def is_due(database: Database) -> bool:
+    """Whether another process gets the job; it runs for no time."""
+    with JobLeases(database, "other").acquire(SWEEP, lease=timedelta(), interval=timedelta()) as ours:
+        return ours

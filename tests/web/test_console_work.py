@@ -1,0 +1,132 @@
+"""The console in this process: repairs, and the work in the background."""
+
+import re
+from datetime import timedelta
+
+import pytest
+from sqlalchemy import update
+
+from eventstore.envelope import Envelope, Via
+from eventstore.schema import projection_state
+from identity.accounts.credentials import Scope
+from projections.rebuild.rebuild import rebuild
+from replay.adoption import jobs as adoptions
+from replay.adoption.progress import Progress
+from service.process.jobs import Job
+from service.process.scheduler import run_if_due
+from service.schema.job_lease import JobName
+from tests.api.world import did_of, upload
+from tests.web.pages import assert_runs_only_our_files, assert_small, hidden
+
+HOUR = timedelta(hours=1)
+
+
+@pytest.fixture
+def lost(world, alice, client):
+    """A track whose record another client deleted."""
+    track = upload(client, alice)
+    world.deliver()
+    del world.pds.records[track["atproto_record_uri"]]
+    return track
+
+
+def test_a_repair_is_started_from_an_account_shown_and_applied(admin, world, alice, lost):
+    account = admin.get(f"/ops/accounts/{alice.did}").text
+    (path,) = re.findall(r'href="(/ops/repairs\?did=[^"]+)"', account)
+    form = hidden(admin.get(path)) | {"did": alice.did, "reason": "it was lost"}
+    here = admin.post("/ops/repairs", data=form).url.path
+    shown = admin.get(here)
+    assert "Comparing the account" in shown.text
+    assert 'id="repair" data-live' in shown.text
+    world.repair()
+    shown = admin.get(here)
+    assert_runs_only_our_files(shown)
+    assert "1 record would change" in shown.text
+    assert f'href="/ops/tracks/{lost["id"]}"' in shown.text
+    (digest,) = re.findall(r'name="digest" value="([0-9a-f]{64})"', shown.text)
+    apply = {"action": "apply", "digest": digest, "reason": "as planned", "key": "k"}
+    assert "Applying: 0 of 1" in admin.post(here, data=apply).text
+    world.repair()
+    assert "Done: 1 applied, 0 skipped" in admin.get(here).text
+    world.deliver()
+    assert "The PDS has all that was applied" in admin.get(here).text
+
+
+@pytest.mark.usefixtures("lost")
+def test_a_repair_is_cancelled_after_the_reason_was_given(admin, world, alice):
+    here = admin.post("/ops/repairs", data={"did": alice.did, "reason": "r"}).url.path
+    world.repair()
+    asked = admin.post(here, data={"action": "cancel"})
+    assert "Cancel repair 1?" in asked.text
+    assert "Cancelled" in admin.post(here, data=hidden(asked) | {"reason": "not now"}).text
+    again = admin.post(here, data={"action": "apply", "digest": "0" * 64, "reason": "r"})
+    assert "The repair is cancelled now" in again.text
+
+
+def test_a_repair_that_cannot_be_started_keeps_what_was_typed(admin):
+    page = admin.post("/ops/repairs", data={"did": "did:plc:nobody", "reason": "because"}).text
+    assert "nothing is known of" in page
+    assert 'value="did:plc:nobody"' in page
+    assert 'value="because"' in page
+
+
+@pytest.mark.usefixtures("lost")
+def test_a_read_only_operator_sees_a_repair_and_has_no_button(admin, world, alice):
+    here = admin.post("/ops/repairs", data={"did": alice.did, "reason": "r"}).url.path
+    world.repair()
+    admin.cookies.set("mastertape_session", world.sign_in("operator", scope=Scope.OPERATOR).token)
+    assert "1 record would change" in admin.get(here).text
+    assert "/ops/repairs" not in re.findall(r'<form method="post" action="([^"]+)"', admin.get(here).text)
+    assert 'name="action"' not in admin.get(here).text
+    assert 'name="reason"' not in admin.get("/ops/repairs").text
+    assert admin.post(here, data={"action": "cancel", "reason": "r"}).status_code == 403
+
+
+def test_work_that_goes_well_says_so_for_an_operator_who_only_reads(world, sign_in):
+    page = sign_in(world.sign_in("operator", scope=Scope.OPERATOR)).get("/ops/work")
+    assert "All background work goes on as it should" in page.text
+    assert 'href="/ops/work" aria-current="page"' in page.text
+    assert "FIREHOSE is off" in page.text
+    assert_small(page)
+
+
+def test_work_that_fails_is_named_first_with_its_reason_and_its_progress_shown(world, admin):
+    database = world.database
+
+    def fail(_container):
+        raise OSError("no space left")
+
+    run_if_due(world.made, Job(JobName.SWEEP_MEDIA, HOUR, HOUR, fail))
+    for name in ("one", "two"):
+        with database.write() as connection:
+            asked = Envelope(did_of(name), Via.BROWSER, name)
+            adoptions.request(connection, did_of(name), asked, database.now(connection))
+        claimed = adoptions.claim(database, owner="test", lease=HOUR, did=did_of(name))
+        progress = Progress(found=10, known=1, adopted=3)
+        adoptions.record_progress(database, claimed, progress, HOUR)
+    adoptions.fail(database, claimed, progress, "the PDS is gone", final=True)
+    text = admin.get("/ops/work").text
+    assert "2 things need a look" in text
+    troubles = re.findall(r'href="#([a-z-]+)">([^<]+)<', text)
+    assert troubles[1:] == [("jobs", "The job “sweep media” fails."), ("adoptions", "1 adoption failed.")]
+    assert "OSError: no space left" in text
+    assert '<progress class="progress" max="10" value="4"' in text
+    assert "the PDS is gone" in text
+
+
+def test_a_rebuild_is_shown_with_its_progress_and_when_it_stands_still(world, admin, alice):
+    upload(admin, alice)
+
+    def cut_off(_position, _until):
+        raise KeyboardInterrupt
+
+    with pytest.raises(KeyboardInterrupt):
+        rebuild(world.log, world.log.projections[:1], page=1, progress=cut_off)
+    text = admin.get("/ops/work").text
+    assert "A rebuild is going on" in text
+    assert 'value="1" aria-label="Events that were replayed"' in text
+    assert "does not move" not in text
+    with world.database.write() as connection:
+        long_ago = world.database.now(connection) - HOUR
+        connection.execute(update(projection_state).values(moved_at=long_ago))
+    assert "A rebuild of read models does not move" in admin.get("/ops/work").text
