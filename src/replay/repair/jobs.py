@@ -112,7 +112,7 @@ def repair_of(
     connection: Connection, repair_id: int, *, whole: bool = False, lock: bool = False
 ) -> Row[Any] | None:
     """Return the row; its steps and skips, which may be large, only if the `whole` of it is wanted."""
-    query = select(*(job if whole else SHOWN)).where(job.id == repair_id)
+    query = select().add_columns(*(job if whole else SHOWN)).where(job.id == repair_id)
     return connection.execute(query.with_for_update() if lock else query).one_or_none()
 
 
