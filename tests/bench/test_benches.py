@@ -114,7 +114,7 @@ BESIDE = [
 ARMS["neighbours"] = [arm for arms in BESIDE for arm in arms]
 PROMISED["neighbours"] = [arm for arms in BESIDE for arm in arms[1:]]
 DEEP = bool(os.environ.get("TEST_DEEP"))
-SLOW = {"neighbours": pytest.mark.skipif(not DEEP, reason="takes a minute")}
+SLOW = {"neighbours": (pytest.mark.skipif(not DEEP, reason="takes minutes"), pytest.mark.timeout(600))}
 ON_POSTGRES_ALONE = ("workers",)
 
 

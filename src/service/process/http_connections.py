@@ -13,6 +13,8 @@ from api.middleware.security_headers import EVERYWHERE
 REQUEST_HEAD_TIMEOUT_SECONDS: Final = 20.0
 STALLED_RESPONSE_TIMEOUT_SECONDS: Final = 120.0
 """For a client to take what is buffered for it, some 300 KiB: a player that was paused goes on with a range request."""
+FIRST_REQUEST_TIMEOUT_SECONDS: Final = 1.0
+"""For the first request on a connection that was accepted just before this process began to end."""
 MAX_HEAD_BYTES: Final = URL_BYTES + HEADERS_BYTES
 
 
@@ -74,6 +76,13 @@ class HttpConnection(HttpToolsProtocol):
         self._stop_head_timer()
         self._stop_stall_timer()
         super().connection_lost(exc)
+
+    def shutdown(self) -> None:
+        """End after the response under way. uvicorn would close a connection whose first request is still to arrive."""
+        if self.cycle is None:
+            self.loop.call_later(FIRST_REQUEST_TIMEOUT_SECONDS, super().shutdown)
+        else:
+            super().shutdown()
 
     def send_400_response(self, msg: str) -> None:
         """Respond to malformed HTTP."""

@@ -1,4 +1,4 @@
-"""Slow and disconnected clients on real sockets: the service keeps neither a connection nor a file for them."""
+"""Slow, late and disconnected clients on real sockets: the service keeps neither a connection nor a file for them."""
 
 import socket
 import threading
@@ -37,7 +37,9 @@ def short(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 @pytest.fixture
-def served(settings: Settings, monkeypatch: pytest.MonkeyPatch) -> Iterator[Container]:
+def running(
+    settings: Settings, monkeypatch: pytest.MonkeyPatch
+) -> Iterator[tuple[uvicorn.Server, Container]]:
     """The service as `serve` runs it, on a port of this process."""
     settings = settings.model_copy(update={"port": free_port(), "relay": False, "rate_limits": False})
     made = build(settings)
@@ -48,9 +50,14 @@ def served(settings: Settings, monkeypatch: pytest.MonkeyPatch) -> Iterator[Cont
     thread = threading.Thread(target=server.run, kwargs={"sockets": [listener]})
     thread.start()
     eventually(lambda: server.started)
-    yield made
+    yield server, made
     server.should_exit = True
     thread.join()
+
+
+@pytest.fixture
+def served(running: tuple[uvicorn.Server, Container]) -> Container:
+    return running[1]
 
 
 def eventually(condition: Callable[[], bool]) -> None:
@@ -216,3 +223,15 @@ def test_a_head_that_grows_too_long_is_refused_before_it_ends(served: Container,
         said = all_of(connection)
     assert b"HTTP/1.1 400 " in said
     assert b'"error":"bad_request"' in said
+
+
+def test_a_first_request_that_comes_while_the_service_ends_is_answered(
+    running: tuple[uvicorn.Server, Container],
+) -> None:
+    server, made = running
+    with closing(connected(made)) as connection:
+        eventually(lambda: bool(server.server_state.connections))
+        server.should_exit = True
+        eventually(lambda: not server.servers[0].is_serving())
+        connection.sendall(b"GET /healthz HTTP/1.1\r\nHost: x\r\n\r\n")
+        assert all_of(connection).startswith(b"HTTP/1.1 200 ")
