@@ -26,11 +26,14 @@ SECONDS = 0.05
 
 
 @pytest.fixture
-def store(world):
+async def store(world):
     media = world.made.media
     media.store = store = HangingStore(media.store)
     yield store
     store.go_on.set()
+    services = world.services
+    pools = [services.threads, services.health_threads, *vars(services.media_threads).values()]
+    await until(lambda: not any(pool.busy for pool in pools))  # they use the database, which is closed next
 
 
 @pytest.fixture
