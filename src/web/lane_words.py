@@ -4,7 +4,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any, Final
 
-from api.responses.states import LaneState, MirrorReason
+from api.responses.states import LaneState, MirrorReason, MirrorState
 
 
 @dataclass(frozen=True)
@@ -73,7 +73,7 @@ BY_REASON: Final[Mapping[str, LaneWords]] = {
 
 
 def lane_words(lane: Mapping[str, Any]) -> LaneWords:
-    """Return the words for the answer of `GET /me/mirror`."""
+    """Return the words for the answer of `GET /me/mirror`; what waits for a decision is not on its way."""
     if lane["reason"] is not None:
         return BY_REASON[lane["reason"]]
-    return AT_WORK if any(lane["waiting"].values()) else WORKS
+    return AT_WORK if lane["waiting"].get(MirrorState.PENDING) else WORKS

@@ -48,7 +48,12 @@ def page_headers(services: Services) -> dict[str, str]:
 
 def rendered(template: str, services: Services, status: int = HTTPStatus.OK, **values: Any) -> HTMLResponse:
     """Return a page without a viewer, as errors have it."""
-    known = {"viewer": Viewer(None), "path": "/", "base_url": services.base_url}
+    known = {
+        "viewer": Viewer(None),
+        "path": "/",
+        "base_url": services.base_url,
+        "grace_days": services.sweep_grace.days,
+    }
     content = templates().get_template(template).render(known | values)
     return HTMLResponse(content, status, page_headers(services))
 

@@ -15,6 +15,13 @@ def test_the_menu_shows_the_account_in_use_and_the_others(both):
     assert "Switch to @bob.test" in page
 
 
+def test_the_menu_leads_to_the_pds_and_to_leaving(both):
+    menu = both.get("/").text.split('class="menu-body"')[1].split("</details>")[0]
+    for address in ("/studio/pds", "/studio/pds/leave"):
+        assert f'href="{address}"' in menu
+        assert both.get(address).status_code == 200
+
+
 def test_a_person_switches_to_another_account(both, bob):
     answer = both.post("/accounts/switch", data={"did": bob.did}, follow_redirects=False)
     assert (answer.status_code, answer.headers["location"]) == (303, "/studio")

@@ -14,3 +14,7 @@ def test_a_lane_has_words_for_its_state(state):
 
 def test_records_that_wait_in_a_ready_lane_are_on_their_way():
     assert lane_words({"reason": None, "waiting": {"pending": 1}}) is AT_WORK
+
+
+def test_records_that_wait_for_a_decision_are_not_on_their_way():
+    assert lane_words({"reason": None, "waiting": {"held": 1, "detached": 1, "rejected": 1}}) is WORKS

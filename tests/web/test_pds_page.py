@@ -4,10 +4,16 @@ import re
 
 import pytest
 
+from api.responses.states import AdoptionState, DriftKind
+from identity.accounts.credentials import CredentialKind, Scope
+from outbox.mirror.lanes import park_lane
+from tests.api.records.test_resolve import held
 from tests.api.world import upload
 from tests.web.pages import assert_runs_only_our_files
+from web.pages import pds
 
 HERE = "/studio/pds"
+AUDIO = "Audio on your PDS stays there when you disconnect, and goes with its record when you leave."
 
 
 @pytest.fixture
@@ -17,6 +23,14 @@ def mine(sign_in, alice):
 
 def key_of(page):
     return re.search(r'name="key" value="([0-9a-f]{32})"', page.text).group(1)
+
+
+def disconnect(browser, world, person):
+    """Press the button; nobody has a login at this PDS whose end would park the lane."""
+    page = browser.post(f"{HERE}/disconnect")
+    with world.database.write() as connection:
+        park_lane(connection, person.did)
+    return page
 
 
 def test_a_visitor_is_led_to_the_sign_in_and_back(browser):
@@ -33,6 +47,30 @@ def test_the_page_says_whether_records_reach_the_pds(mine, world, alice):
     assert_runs_only_our_files(page)
     world.deliver()
     assert "Your records reach your PDS." in mine.get(HERE).text
+
+
+def test_what_waits_for_the_artist_is_said_before_what_is_on_its_way(mine, world, client, alice):
+    track = held(world, client, alice)
+    assert "Your records reach your PDS." in mine.get(HERE).text
+    upload(mine, alice, seed=2)
+    page = mine.get(HERE).text
+    decide = page.index(f'href="/studio/tracks/{track["id"]}">1 track waits for your decision.</a>')
+    assert decide < page.index("Changes are on their way")
+
+
+def test_several_tracks_that_wait_lead_to_the_list_of_them(mine, world, client, alice):
+    for seed in (1, 2):
+        track = upload(client, alice, seed=seed)
+        world.deliver()
+        del world.pds.records[track["atproto_record_uri"]]
+        client.patch(f"/tracks/{track['id']}", json={"title": "Other"}, headers=alice.headers)
+    world.deliver()
+    world.pds.write_refusals = [(400, "InvalidRecord")]
+    upload(client, alice, seed=3)
+    world.deliver()
+    page = mine.get(HERE).text
+    decide = page.index('href="/studio?mark=held">2 tracks wait for your decision.</a>')
+    assert decide < page.index('href="/studio?mark=refused">Your PDS refuses 1 track.</a>')
 
 
 def test_the_page_says_since_when_the_pds_does_not_answer(mine, world, alice):
@@ -73,6 +111,51 @@ def test_who_leaves_types_their_handle(mine, alice):
     assert wrong.status_code == 400
     assert "Nothing was changed" in wrong.text
     assert "You are leaving" in mine.post(f"{HERE}/leave", data={"handle": alice.handle}).text
+
+
+def test_pages_that_lead_out_say_what_becomes_of_audio_and_that_is_what_becomes_of_it(
+    mine, world, client, alice
+):
+    for page in (HERE, f"{HERE}/disconnect", f"{HERE}/leave"):
+        assert AUDIO in mine.get(page).text
+    track = upload(client, alice)
+    client.post(f"/tracks/{track['id']}/migrate-to-pds", headers={**alice.headers, "Prefer": "wait=0"})
+    world.deliver()
+
+    def is_on_pds():
+        return world.pds.get_blob(alice.did, track["file_id"]) is not None
+
+    assert is_on_pds()
+    assert "no longer has access" in disconnect(mine, world, alice).text
+    world.deliver()
+    assert is_on_pds()
+    world.sign_in("alice")
+    mine.post(f"{HERE}/leave", data={"handle": alice.handle})
+    world.deliver()
+    assert not is_on_pds()
+
+
+def test_who_wants_to_leave_is_offered_to_disconnect_instead(mine):
+    page = mine.get(f"{HERE}/leave").text
+    assert '<a href="/studio/pds/disconnect">Disconnect instead</a>: mastertape only loses its access' in page
+
+
+def test_who_leaves_reads_what_the_rest_waits_for_and_is_asked_no_second_time(mine, world, alice):
+    upload(mine, alice)
+    world.deliver()
+    disconnect(mine, world, alice)
+    page = mine.post(f"{HERE}/leave", data={"handle": alice.handle}).text
+    assert "The rest waits: You have to sign in again." in page
+    assert "Disconnect…" not in page
+    again = mine.get(f"{HERE}/leave", follow_redirects=False)
+    assert (again.status_code, again.headers["location"]) == (303, HERE)
+
+
+def test_everything_that_the_page_may_have_to_say_has_words():
+    assert set(pds.DRIFTS) == set(DriftKind)
+    assert set(pds.ADOPTIONS) == set(AdoptionState) - {AdoptionState.IDLE}
+    assert set(pds.TOKEN_KINDS) == set(CredentialKind)
+    assert set(pds.PERMISSIONS) == set(Scope)
 
 
 def test_another_site_cannot_send_the_forms(mine, alice):

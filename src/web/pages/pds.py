@@ -1,6 +1,7 @@
 """My PDS: whether records reach it, what can be done about it, which programs may act, and how to leave."""
 
 from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
 from http import HTTPStatus
 from typing import Any, Final
 from urllib.parse import quote
@@ -8,11 +9,13 @@ from urllib.parse import quote
 from fastapi import APIRouter, Request, Response
 from fastapi.responses import RedirectResponse
 
+from api.responses.states import AdoptionState, AudioCopyState, DriftKind
+from identity.accounts.credentials import CredentialKind, Scope
 from web.api_client import Answer, Api, ApiDep, RefusedError
 from web.forms import form_of
-from web.lane_words import lane_words
+from web.lane_words import BY_REASON, lane_words
 from web.page_route import PageRoute
-from web.pages.studio.marks import LABELS, count_by_mark
+from web.pages.studio.marks import LABELS, TONES, Mark, count_by_mark, states_of
 from web.rendering import Render, RenderDep
 
 router = APIRouter(route_class=PageRoute, include_in_schema=False)
@@ -28,6 +31,46 @@ SAID: Final[Mapping[str, str]] = {
     "others": "Every other session and token has ended.",
     "disconnected": "mastertape no longer has access to your PDS. What you change is kept here until you sign in again.",
 }
+TASKS: Final = {
+    Mark.HELD: ("1 track waits for your decision.", "{} tracks wait for your decision."),
+    Mark.REFUSED: ("Your PDS refuses 1 track.", "Your PDS refuses {} tracks."),
+}
+"""What waits for the artist, by the mark of the tracks: of one track, and of several."""
+ADOPTIONS: Final[Mapping[str, str]] = {
+    AdoptionState.WAITING: "Your PDS is being read",
+    AdoptionState.RUNNING: "Your PDS is being read",
+    AdoptionState.DONE: "Your PDS was read",
+    AdoptionState.FAILED: "Your PDS could not be read",
+}
+"""By the state of an adoption; of one that was never asked for, there is nothing to say."""
+DRIFTS: Final[Mapping[str, str]] = {
+    DriftKind.MISSING: "deleted on your PDS",
+    DriftKind.FOREIGN_EDIT: "changed by another program",
+    DriftKind.STALE: "older than the log",
+    DriftKind.NEWER: "newer than the log",
+    DriftKind.UNDELETED: "deleted here, there again",
+    DriftKind.UNKNOWN: "not one of your tracks",
+    DriftKind.OUTDATED: "written before an address changed",
+    DriftKind.BLOB_MISSING: "its audio is not on your PDS",
+}
+TOKEN_KINDS: Final[Mapping[str, str]] = {CredentialKind.BROWSER: "browser", CredentialKind.API: "program"}
+PERMISSIONS: Final[Mapping[str, str]] = {
+    Scope.WRITE: "read and change",
+    Scope.READ: "only read",
+    Scope.OPERATOR: "only read, of all accounts too",
+    Scope.ADMIN: "read and change, as an admin too",
+}
+OFFERED: Final = (Scope.WRITE, Scope.READ)
+"""The scopes of tokens that the page makes, the usual one first."""
+
+
+@dataclass(frozen=True)
+class Task:
+    """What waits for the artist, and the page on which it is done; `tone` is the colour of the mark."""
+
+    tone: str
+    sentence: str
+    address: str
 
 
 @router.get(HERE)
@@ -51,7 +94,8 @@ async def verify(api: ApiDep, render: RenderDep) -> Response:
     if not answer.is_success:
         return await _page(api, render, answer)
     drifting = {each["track_id"]: None for each in answer.body["drifts"] if each["track_id"]}
-    return render("pds/verified.html", found=answer.body, titles=drifting | await _titles(api, drifting))
+    titles = drifting | await _titles(api, drifting)
+    return render("pds/verified.html", found=answer.body, titles=titles, drifts=DRIFTS)
 
 
 @router.post(f"{HERE}/adopt")
@@ -104,8 +148,11 @@ async def disconnect(api: ApiDep, render: RenderDep) -> Response:
 
 @router.get(f"{HERE}/leave")
 async def ask_to_leave(api: ApiDep, render: RenderDep) -> Response:
-    """Say what leaving removes and what it keeps, and ask for the handle."""
-    return await _leave_page(api, render, await api.read("/me"))
+    """Say what leaving removes and what it keeps, and ask for the handle; one who leaves already sees how far that is."""
+    me = await api.read("/me")
+    if me["leaving"]:
+        return RedirectResponse(HERE, HTTPStatus.SEE_OTHER)
+    return await _leave_page(api, render, me)
 
 
 @router.post(f"{HERE}/leave")
@@ -140,22 +187,45 @@ async def _page(
         raise RefusedError(refusal)
     me, lane, tokens = await api.read("/me"), await api.read("/me/mirror"), await _tokens(api)
     marks = count_by_mark(lane["waiting"], lane["reason"])
+    adoption, audio = await api.read("/me/adopt"), await api.read("/me/migrate-to-pds")
     return render(
         "pds/pds.html",
         refusal.status if refusal else HTTPStatus.OK,
         me=me,
+        leaving_waits=BY_REASON.get(me["leaving"]["waits_for"]) if me["leaving"] else None,
         lane=lane,
         words=lane_words(lane),
+        tasks=await _tasks(api, lane["reason"]),
         waiting=sum(lane["waiting"].values()),
         marks={mark: count for mark, count in marks.items() if count},
+        on_its_way=Mark.ON_ITS_WAY,
         labels=LABELS,
-        adoption=await api.read("/me/adopt"),
-        audio=await api.read("/me/migrate-to-pds"),
+        adoption=adoption,
+        read=ADOPTIONS.get(adoption["state"]),
+        audio=audio,
+        gated=audio["skipped"].get(AudioCopyState.GATED, 0),
         tokens=tokens,
+        kinds=TOKEN_KINDS,
+        permissions=PERMISSIONS,
+        offered=OFFERED,
         browser=next((token for token in tokens if token["current"]), None),
         said=said,
         problem=refusal.problem["message"] if refusal else None,
     )
+
+
+async def _tasks(api: Api, parked_for: str | None) -> list[Task]:
+    """Return what waits for the artist: of a single held track, on its own page."""
+    held = await api.read("/me/tracks", mirror=states_of(Mark.HELD, parked_for), limit=1)
+    counts = count_by_mark(held["counts"], parked_for)
+    addresses = {mark: f"/studio?mark={mark}" for mark in TASKS}
+    if counts[Mark.HELD] == 1:
+        addresses[Mark.HELD] = f"/studio/tracks/{held['items'][0]['id']}"
+    return [
+        Task(TONES[mark], one if counts[mark] == 1 else several.format(counts[mark]), addresses[mark])
+        for mark, (one, several) in TASKS.items()
+        if counts[mark]
+    ]
 
 
 async def _titles(api: Api, track_ids: Iterable[int]) -> dict[int, str]:
@@ -167,4 +237,4 @@ async def _titles(api: Api, track_ids: Iterable[int]) -> dict[int, str]:
 async def _tokens(api: Api) -> list[Mapping[str, Any]]:
     """Return the programs' tokens first, then the browsers' sessions, each newest first."""
     items = (await api.read("/auth/tokens"))["items"]
-    return sorted(items, key=lambda token: token["kind"] != "api")
+    return sorted(items, key=lambda token: token["kind"] != CredentialKind.API)

@@ -143,6 +143,9 @@ def test_a_change_by_another_program_is_told_live_and_decided_field_by_field(sig
         page.get_by_role("button", name="Keep what I chose").click()
         expect(page.locator("#done")).to_contain_text("Decided. Your PDS has it as it is here.")
         expect(mark).to_contain_text("On your PDS")  # which the page behind that filter lists no more
+        page.get_by_role("link", name="Compare with my PDS").click()
+        expect(page.get_by_role("heading", name="All three agree")).to_be_visible()
+        assert_good_in_every_view(page, "studio-agrees")
     assert (artist.record["title"], artist.record["album"]) == ("Theirs", "My album")
 
 

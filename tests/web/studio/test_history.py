@@ -135,11 +135,17 @@ def test_the_page_of_a_version_shows_its_cover_while_that_is_kept(world, studio,
     (then,) = covers(studio.get(f"{here}/versions/3"))
     (now,) = covers(studio.get(f"{here}/versions/4"))
     assert then != now
+    kept = "The track no longer has this cover. It is kept for at least 30 days from then."
+    assert kept in studio.get(f"{here}/versions/3").text
+    assert kept not in studio.get(f"{here}/versions/4").text
     for address in (then, now):
         assert studio.get(address, headers={"Accept": "*/*"}).headers["content-type"] == "image/webp"
     sweep_media(world.made.media, timedelta(0))
     page = studio.get(f"{here}/versions/3")
-    assert "The cover of this version is no longer kept" in page.text
+    assert (
+        "The cover of this version is no longer kept: what was replaced is kept for 30 days only."
+        in page.text
+    )
     assert covers(page) == []
     assert covers(studio.get(f"{here}/versions/4")) == [now]
     assert "no longer kept" not in studio.get(f"{here}/versions/1").text

@@ -1,9 +1,21 @@
 """Three columns of a record, and another program's change decided field by field."""
 
+import json
+import re
+from html import unescape
+
 import pytest
 
+from api.responses.states import UnsentOutcome, VerdictKind
 from tests.api.records.test_resolve import held
+from tests.api.world import upload
+from tests.web.pages import assert_runs_only_our_files
 from tests.web.studio.forms import form_to, send
+from web.pages.studio.record import OUTCOMES
+
+AGREE = "All three agree: your PDS has what you see here, checked <time"
+TECHNICAL = "For programs:"
+ISO = re.compile(r"\d{4}-\d\d-\d\dT")
 
 
 @pytest.fixture
@@ -16,6 +28,49 @@ def test_the_columns_mark_what_differs(sign_in, alice, conflict):
     title = page.text.split('<th scope="row">Title')[1].split("</tr>")[0]
     assert title.count("first") == 2
     assert title.split('class="differs">')[1].startswith("theirs")
+
+
+@pytest.fixture
+def delivered(world, client, alice):
+    track = upload(client, alice)
+    world.deliver()
+    return track
+
+
+def test_a_record_that_agrees_is_said_in_one_sentence_and_the_columns_are_folded(
+    world, sign_in, alice, delivered
+):
+    page = sign_in(alice).get(f"/studio/tracks/{delivered['id']}/pds")
+    assert_runs_only_our_files(page)
+    assert page.text.index(AGREE) < page.text.index("<summary>Field by field") < page.text.index("<table")
+    assert ISO.search(re.sub(r"<time [^>]*>", "", page.text.split(TECHNICAL)[0])) is None
+    found = json.loads(unescape(page.text.split("<pre")[1].split("<code>")[1].split("</code>")[0]))
+    assert found == {
+        name: value for name, value in world.record(delivered).items() if name != "mastertapeGen"
+    }
+
+
+def test_a_record_that_cannot_be_read_is_not_said_to_agree(world, sign_in, alice, delivered):
+    world.pds.away = True
+    page = sign_in(alice).get(f"/studio/tracks/{delivered['id']}/pds").text
+    assert "Your PDS could not be read just now" in page
+    assert AGREE not in page
+    assert "ConnectError" not in page.split(TECHNICAL)[0]
+    assert "confirmed it last" in page
+
+
+def test_attempts_are_told_in_words_and_the_answers_of_the_pds_are_folded(sign_in, alice, conflict):
+    page = sign_in(alice).get(f"/studio/tracks/{conflict['id']}/pds").text
+    told, technical = page.split(TECHNICAL)
+    assert AGREE not in told
+    assert "Change: your PDS had another version than expected" in told
+    assert "Change: your PDS took it" in told
+    assert "InvalidSwap" not in told
+    assert "400 InvalidSwap" in technical
+
+
+def test_each_outcome_of_an_attempt_has_words():
+    assert set(OUTCOMES) == {None, *VerdictKind, *UnsentOutcome}
 
 
 def test_each_field_is_decided_by_itself(world, sign_in, alice, conflict):

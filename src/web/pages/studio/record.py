@@ -1,6 +1,7 @@
 """The record on the PDS: what the log wants, what the PDS confirmed, what is there now; a foreign edit decided field by field."""
 
-from collections.abc import Mapping
+import json
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from http import HTTPStatus
 from secrets import token_urlsafe
@@ -9,6 +10,7 @@ from typing import Any, Final
 from fastapi import APIRouter, Request, Response
 
 from api.requests.path_params import TrackId
+from api.responses.states import DELETE, UnsentOutcome, VerdictKind
 from web.api_client import Api, ApiDep, RefusedError
 from web.forms import Form, form_of
 from web.page_route import PageRoute
@@ -23,22 +25,28 @@ SIDE: Final = "side."
 """Before a field's name in the form."""
 KEPT: Final = 12
 COLUMNS: Final = ("wanted", "confirmed", "present")
-OUTCOMES: Final = {
-    None: "no answer yet",
-    "done": "taken",
-    "adopted": "was there already",
-    "cancelled": "not sent",
-    "read_back": "another version was there",
-    "ambiguous": "no clear answer",
-    "not_sent": "did not reach your PDS",
-    "blob_missing": "the audio has to go first",
-    "rejected": "refused",
-    "paced": "asked for a pause",
-    "sign_in": "asked for a sign-in",
-    "inactive": "the account is not active there",
-    "moved": "the account is not known there",
-    "broken": "failed here",
+TIMES: Final = frozenset({"createdAt"})
+"""The fields of a record that are times."""
+OUTCOMES: Final[Mapping[str | None, tuple[str, str]]] = {
+    None: ("way", "no answer yet"),
+    VerdictKind.DONE: ("good", "your PDS took it"),
+    UnsentOutcome.ADOPTED: ("good", "your PDS had it already"),
+    UnsentOutcome.CANCELLED: ("", "not sent, since the track was deleted first"),
+    VerdictKind.READ_BACK: (
+        "wait",
+        "your PDS had another version than expected, so nothing was written over it",
+    ),
+    VerdictKind.AMBIGUOUS: ("wait", "no clear answer, so mastertape tries again without writing it twice"),
+    VerdictKind.NOT_SENT: ("wait", "your PDS could not be reached"),
+    VerdictKind.BLOB_MISSING: ("wait", "the audio has to be copied first"),
+    VerdictKind.REJECTED: ("bad", "your PDS refused it"),
+    VerdictKind.PACED: ("wait", "your PDS asked for a pause"),
+    VerdictKind.SIGN_IN: ("wait", "your PDS asked for a sign-in"),
+    VerdictKind.INACTIVE: ("wait", "your account is not active at your PDS"),
+    VerdictKind.MOVED: ("wait", "your PDS does not know your account"),
+    VerdictKind.BROKEN: ("wait", "a fault of mastertape, which tries again"),
 }
+"""Tone and words, by the outcome of an attempt."""
 
 
 @dataclass(frozen=True)
@@ -51,6 +59,16 @@ class Choice:
     theirs: str | None
     agreed: str | None
     only_ours_because: str | None
+
+
+@dataclass(frozen=True)
+class Attempt:
+    """An attempt to write or delete the record in words; `answer` is what the PDS answered, as it did."""
+
+    at: str
+    tone: str
+    words: str
+    answer: str
 
 
 @router.get("/studio/tracks/{track_id}/pds")
@@ -88,6 +106,9 @@ async def _values(
         "track": track,
         "compared": compared,
         "fields": [_row(each) for each in sorted(compared["fields"], key=_place)],
+        "all_agree": conflict is None and _all_agree(compared),
+        "as_json": _as_json(compared),
+        "times": TIMES,
         "conflict": conflict,
         "choices": [
             _choice(each) for each in sorted(conflict["values"], key=lambda each: place_of(each["field"]))
@@ -95,8 +116,7 @@ async def _values(
         if conflict
         else [],
         "chosen": _sides(form or {}),
-        "attempts": mirror["attempts"][:KEPT],
-        "outcomes": OUTCOMES,
+        "attempts": [_attempt(each) for each in mirror["attempts"][:KEPT]],
         "problem": problem,
         "key": token_urlsafe(12),
     }
@@ -118,8 +138,41 @@ def _place(each: Mapping[str, Any]) -> tuple[bool, int]:
 
 
 def _row(each: Mapping[str, Any]) -> dict[str, Any]:
-    texts = {column: text_of(each["field"], each[column]) for column in COLUMNS}
-    return {"label": label_of(each["field"]), "own": each["own"], "differs": each["differs"], **texts}
+    name, own = each["field"], each["own"]
+    texts = {column: text_of(name, each[column]) if own else _foreign(each[column]) for column in COLUMNS}
+    return {"field": name, "label": label_of(name), "own": own, "differs": each["differs"], **texts}
+
+
+def _foreign(value: Any) -> str | None:
+    """Return a value of another program's field; what is no text is shown as the record has it."""
+    return value if value is None or isinstance(value, str) else _json(value)
+
+
+def _all_agree(compared: Mapping[str, Any]) -> bool:
+    """Whether the PDS was read, and has the record as it is wanted and as it was confirmed."""
+    fields: Sequence[Mapping[str, Any]] = compared["fields"]
+    return bool(fields) and not compared["present"]["problem"] and not any(each["differs"] for each in fields)
+
+
+def _as_json(compared: Mapping[str, Any]) -> str | None:
+    """Return the record as the PDS has it, or last confirmed it where it could not be read; None where there is none."""
+    known = "confirmed" if compared["present"]["problem"] else "present"
+    if compared[known]["cid"] is None:
+        return None
+    values = {each["field"]: each[known] for each in compared["fields"]}
+    return _json({name: value for name, value in values.items() if value is not None})
+
+
+def _json(value: Any) -> str:
+    return json.dumps(value, ensure_ascii=False, indent=2)
+
+
+def _attempt(each: Mapping[str, Any]) -> Attempt:
+    tone, words = OUTCOMES[each["outcome"]]
+    what = "Deletion" if each["op"] == DELETE else "Change"
+    commit = f"commit {each['rev']}" if each["rev"] else None
+    answer = " ".join(str(part) for part in (each["status"], each["error"], commit) if part)
+    return Attempt(each["started_at"], tone, f"{what}: {words}", answer)
 
 
 def _choice(each: Mapping[str, Any]) -> Choice:
