@@ -2,17 +2,21 @@
 
 from collections.abc import Iterator
 from datetime import datetime
-from typing import Annotated, Any
+from typing import Annotated, Any, Final
 
 from pydantic import BaseModel, Field
 from sqlalchemy import Connection
 
 from api.requests.pagination import MAX_PAGE_LENGTH
+from application.tracks.revert import FIELDS
 from eventstore.database import Database
 from identity.accounts.accounts import accounts_of
 from outbox.views.deliveries import deliveries
 from outbox.views.status import mirrors
 from projections.history import HistoryPage, history_page
+
+REVERTIBLE: Final = frozenset(FIELDS)
+"""Fields of changes, for pages: those that a revert sets back."""
 
 
 class ChangeBody(BaseModel):

@@ -36,6 +36,8 @@ DONE: Final = {
     "deleted": "Deleted.",
     "undeleted": "The track is back.",
     "reverted": "Put back.",
+    "undone": "The change is undone.",
+    "unticked": "No field was ticked, so nothing was put back.",
     "decided": "Decided.",
     "restored": "The record is written again.",
     "retried": "It is tried again now.",

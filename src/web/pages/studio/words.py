@@ -4,6 +4,7 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Final
 
+from api.responses.history import REVERTIBLE
 from api.responses.states import EventStatus, MirrorState
 from web.filters import playing_time, size
 from web.pages.studio.marks import shown
@@ -111,7 +112,7 @@ class Delivery:
 
 @dataclass(frozen=True)
 class Moment:
-    """One event of a track's history."""
+    """One event of a track's history; `way` goes on from the sentence."""
 
     position: int
     version: int
@@ -122,6 +123,7 @@ class Moment:
     changes: Sequence[Change]
     delivery: Delivery | None
     is_beginning: bool
+    is_undoable: bool
 
 
 def moment(row: Mapping[str, Any], viewer_did: str) -> Moment:
@@ -134,10 +136,11 @@ def moment(row: Mapping[str, Any], viewer_did: str) -> Moment:
         row["at"],
         _actor(row, viewer_did),
         _sentence(row, changes),
-        _way(row["via"]),
+        _way(row, viewer_did),
         changes,
         _delivery(row["delivery"], is_deletion=row["type"] == "Deleted"),
         is_beginning,
+        not is_beginning and any(each["field"] in REVERTIBLE for each in row["changes"]),
     )
 
 
@@ -209,7 +212,7 @@ def _sentence(row: Mapping[str, Any], changes: Sequence[Change]) -> str:
     if row["type"] == "VisibilityChanged":
         return "left it out of lists" if row["changes"][0]["after"] else "showed it in lists again"
     labels = list(dict.fromkeys(change.label.lower() for change in changes))
-    return f"changed {_listed(labels)}" if labels else "changed nothing that shows"
+    return f"changed the {_listed(labels)}" if labels else "changed nothing that shows"
 
 
 def _listed(words: Sequence[str]) -> str:
@@ -217,19 +220,26 @@ def _listed(words: Sequence[str]) -> str:
 
 
 def _actor(row: Mapping[str, Any], viewer_did: str) -> str:
-    way = row["via"].partition(":")[0]
+    way, _, program = row["via"].partition(":")
     if way in {"relay", "job"}:
         return "mastertape"
     if way == "operator":
         return "The operator"
+    return program or _person(row, viewer_did, you="You")
+
+
+def _person(row: Mapping[str, Any], viewer_did: str, *, you: str) -> str:
     if row["actor"] == viewer_did:
-        return "You"
+        return you
     return f"@{row['actor_handle']}" if row["actor_handle"] else str(row["actor"])
 
 
-def _way(via: str) -> str:
-    way, _, name = via.partition(":")
-    return f"with {name}" if name else _WAYS.get(way, "")
+def _way(row: Mapping[str, Any], viewer_did: str) -> str:
+    way, _, program = row["via"].partition(":")
+    if program:
+        return ", acting for " + _person(row, viewer_did, you="you")
+    words = _WAYS.get(way, "")
+    return f" {words}" if words else ""
 
 
 def _delivery(found: Mapping[str, Any], *, is_deletion: bool) -> Delivery | None:
