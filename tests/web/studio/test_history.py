@@ -91,6 +91,16 @@ def test_a_person_at_the_browser_is_told_apart_from_their_program(studio, here):
     assert '<strong>You</strong> changed the title<span class="soft"> in the browser' in told
 
 
+def test_an_entry_says_what_of_it_is_kept_off_the_pds(studio, here):
+    send(studio, studio.get(here), here, tags="live")
+    send(studio, studio.get(here), here, tags="live, tape", title="Third")
+    page = studio.get(f"{here}/history")
+    words = "Tags are kept here; they are not in the record on your PDS."
+    assert [words in event(page, version) for version in (1, 2, 3, 4)] == [False, False, True, True]
+    assert "On " not in event(page, 3).replace(words, "")
+    assert "On its way" in event(page, 4)
+
+
 def test_an_entry_leads_to_its_version_and_the_whole_history_is_offered_where_there_is_more(
     edit, studio, here
 ):
