@@ -59,7 +59,8 @@ def _pages(track: dict[str, Any], client: Client) -> Iterator[tuple[str, Sequenc
     yield "a track", (here,), f"/@{artist}/{track['id']}", {}
     yield "an artist", (f"/tracks?artist={artist}&limit=48",), f"/@{artist}", {}
     yield "my tracks", ("/me/mirror", "/me/tracks?limit=50"), "/studio", signed_in
-    yield "my track", (mine, f"{here}/history?limit=8"), f"/studio{here}", signed_in
+    track_reads = (mine, f"{here}/history?limit=8", "/me/mirror", f"{here}/mirror")
+    yield "my track", track_reads, f"/studio{here}", signed_in
     yield "a history", (mine, f"{here}/history?limit=30"), f"/studio{here}/history", signed_in
     about_me = ("/me", "/me/mirror", "/me/adopt", "/me/migrate-to-pds", "/auth/tokens")
     yield "my PDS", about_me, "/studio/pds", signed_in

@@ -796,6 +796,14 @@ SUBJECTS: Final = {
             ),
         ),
         Guarantee(
+            "Undoing one change overwrites no later change",
+            "a field that a later change set to another value leads to a choice on the version's page; otherwise the revert names the version that was read",
+            (
+                "tests/web/studio/test_history.py::test_a_change_that_was_overtaken_is_not_undone_before_its_owner_has_looked",
+                "tests/web/studio/test_history.py::test_one_change_is_undone_and_those_after_it_stay",
+            ),
+        ),
+        Guarantee(
             "Every page works without scripts, and changes that arrive are shown without loading it again",
             "forms post to pages; the event stream's hints make a page read its parts again",
             ("tests/e2e/pages/test_studio.py",),

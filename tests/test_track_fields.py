@@ -1,12 +1,16 @@
 """Every place that lists the fields of a track lists them all: a forgotten one fails here, and names the place."""
 
+from typing import Any
+
 import pytest
 
 from aggregates.track import METADATA
-from aggregates.values import SupportGate
+from aggregates.track_events import NOT_IN_RECORD
+from aggregates.values import Downloads, SupportGate
 from api.openapi import TRACK_FIELDS
 from api.requests.track_fields import CHECKS
 from api.responses.track import TrackBody
+from application.tracks.revert import FIELDS
 from outbox.record.record import OWN_FIELDS, RecordUrls, record_for
 from projections.visible_state import visible_state
 from tests.dsl import a_track, some_artwork, some_audio, some_blob, some_feature
@@ -47,3 +51,23 @@ def test_own_fields_are_those_that_a_record_can_have() -> None:
         for field in record_for(track, 7, RecordUrls("http://127.0.0.1:8000"))
     }
     assert written == OWN_FIELDS
+
+
+def test_the_fields_that_are_said_to_stay_out_of_the_record_are_those_that_do() -> None:
+    """Pages tell artists of these fields that they are kept here alone."""
+    others: dict[str, Any] = {
+        **FULL,
+        "title": "Other",
+        "audio": some_audio(2),
+        "support_gate": SupportGate("any"),
+        "unlisted": True,
+    }
+    changed = {field: a_track(**{field: value}) for field, value in others.items()}
+    changed["downloads"] = a_track()
+    changed["downloads"].set_downloads(Downloads.OFF, at=changed["downloads"].updated_at)
+    assert set(changed) == set(FIELDS)
+    records = {
+        field: record_for(track, 7, RecordUrls("http://127.0.0.1:8000")) for field, track in changed.items()
+    }
+    plain = record_for(a_track(), 7, RecordUrls("http://127.0.0.1:8000"))
+    assert {field for field, record in records.items() if record == plain} == NOT_IN_RECORD

@@ -11,7 +11,8 @@ from aggregates.values import Artwork, Audio, BlobRef, Downloads, Feature, Suppo
 if TYPE_CHECKING:
     from aggregates.track import Track
 
-NOT_IN_RECORD: Final = frozenset({"tags"})
+NOT_IN_RECORD: Final = frozenset({"tags", "unlisted", "downloads"})
+"""The fields of a track, of those that its owner sets, that stay out of the record."""
 
 
 def assign_fields(track: "Track", values: Mapping[str, Any]) -> None:

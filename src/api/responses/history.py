@@ -2,17 +2,23 @@
 
 from collections.abc import Iterator
 from datetime import datetime
-from typing import Annotated, Any
+from typing import Annotated, Any, Final
 
 from pydantic import BaseModel, Field
 from sqlalchemy import Connection
 
+from aggregates.track_events import NOT_IN_RECORD
 from api.requests.pagination import MAX_PAGE_LENGTH
+from application.tracks.revert import FIELDS
 from eventstore.database import Database
 from identity.accounts.accounts import accounts_of
 from outbox.views.deliveries import deliveries
 from outbox.views.status import mirrors
 from projections.history import HistoryPage, history_page
+
+KEPT_HERE: Final = NOT_IN_RECORD
+REVERTIBLE: Final = frozenset(FIELDS)
+"""Fields of changes, for pages: those that no record has, and those that a revert sets back."""
 
 
 class ChangeBody(BaseModel):

@@ -14,6 +14,7 @@ from tests.media_samples import samples
 from tests.web.pages import assert_small
 from tests.web.studio.forms import send
 from web.pages.studio import history
+from web.pages.studio.track import LATEST
 
 
 @pytest.fixture
@@ -38,6 +39,24 @@ def now(client, person, track):
     return client.get(f"/tracks/{track['id']}", headers={**person.headers, "Accept": "*/*"}).json()
 
 
+@pytest.fixture
+def edit(client, alice, track):
+    """Changes the track as a program."""
+    return lambda **fields: client.patch(f"/tracks/{track['id']}", json=fields, headers=alice.headers)
+
+
+@pytest.fixture
+def shown(client, alice, track):
+    """These fields of the track, as it is now."""
+    return lambda *names: [now(client, alice, track)[name] for name in names]
+
+
+@pytest.fixture
+def happened(world, track):
+    """The names of the track's events."""
+    return lambda: world.events(track["id"])
+
+
 def versions(page):
     return [int(each) for each in re.findall(r'class="event" id="v(\d+)"', page.text)]
 
@@ -52,13 +71,45 @@ def test_the_timeline_tells_each_change_by_whom_and_in_which_commit_it_arrived(
     rows = client.get(f"/tracks/{track['id']}/history", headers={**alice.headers, "Accept": "*/*"}).json()
     page = studio.get(f"{here}/history")
     told = event(page, 2)
-    assert "<strong>You</strong> changed title and album" in told
-    assert "with t" in told  # the name of the token
-    assert "<del>First Take</del> <ins>Second</ins>" in told
+    assert '<strong>t</strong> changed the title and album<span class="soft">, acting for you' in told
+    assert seen(told, "Title") == "Title was First Take → now Second"
     assert "On your PDS" in told
     assert rows["items"][0]["delivery"]["rev"] in told
     assert "uploaded the track" in event(page, 1)
     assert event(studio.get(here), 2) == told
+
+
+def seen(told, label):
+    """A change as it is read: its field, and the values before and after."""
+    words = re.sub(r"<[^>]+>", " ", told.split(f"<dt>{label}")[1].split("</div>")[0])
+    return " ".join([label, *words.split()])
+
+
+def test_a_person_at_the_browser_is_told_apart_from_their_program(studio, here):
+    send(studio, studio.get(here), here, title="Third")
+    told = event(studio.get(f"{here}/history"), 3)
+    assert '<strong>You</strong> changed the title<span class="soft"> in the browser' in told
+
+
+def test_an_entry_says_what_of_it_is_kept_off_the_pds(studio, here):
+    send(studio, studio.get(here), here, tags="live")
+    send(studio, studio.get(here), here, tags="live, tape", title="Third")
+    page = studio.get(f"{here}/history")
+    words = "Tags are kept here; they are not in the record on your PDS."
+    assert [words in event(page, version) for version in (1, 2, 3, 4)] == [False, False, True, True]
+    assert "On " not in event(page, 3).replace(words, "")
+    assert "On its way" in event(page, 4)
+
+
+def test_an_entry_leads_to_its_version_and_the_whole_history_is_offered_where_there_is_more(
+    edit, studio, here
+):
+    page = studio.get(here)
+    assert f'class="event-link" href="{here}/versions/2"' in event(page, 2)
+    assert "The whole history" not in page.text
+    for number in range(LATEST):
+        edit(title=f"T{number}")
+    assert "The whole history" in studio.get(here).text
 
 
 def test_a_long_timeline_is_read_page_by_page(studio, here, monkeypatch):
@@ -94,6 +145,54 @@ def test_single_fields_or_the_whole_are_put_back(client, alice, track, studio, h
     assert "Nothing that shows is different today." in studio.get(f"{here}/versions/1").text
 
 
+def ticked(page):
+    return re.findall(r'name="field" value="(\w+)" checked', page.text)
+
+
+def test_the_page_of_a_version_ticks_the_fields_that_its_change_changed(edit, shown, studio, here):
+    edit(title="Third")
+    edit(title="Fourth", description="Words.")
+    assert ticked(studio.get(f"{here}/versions/3")) == ["title"]
+    assert ticked(studio.get(f"{here}/versions/1")) == ["title", "album"]
+    assert ticked(studio.get(f"{here}/versions/2")) == ["title"]
+    page = studio.post(f"{here}/revert", data={"to_version": "1"})
+    assert "No field was ticked, so nothing was put back." in page.text
+    assert shown("title") == ["Fourth"]
+
+
+def test_one_change_is_undone_and_those_after_it_stay(edit, shown, happened, studio, here):
+    edit(description="Words.")
+    page = studio.get(f"{here}/history")
+    assert "Undo this change" not in event(page, 1)
+    studio.headers["Origin"] = "https://elsewhere.example"
+    assert send(studio, page, f"{here}/versions/2/undo").status_code == 403
+    del studio.headers["Origin"]
+    assert "The change is undone." in send(studio, page, f"{here}/versions/2/undo").text
+    assert shown("title", "album", "description") == ["First Take", "One", "Words."]
+    events = happened()
+    again = send(studio, page, f"{here}/versions/2/undo")
+    assert "nothing was changed" in again.text
+    assert happened() == events
+    assert "Undo this change" not in studio.get(f"{here}/versions/1").text
+    send(studio, studio.get(f"{here}/versions/4"), f"{here}/versions/4/undo")
+    assert shown("title", "album", "description") == ["Second", "Two", "Words."]
+
+
+def test_a_change_that_was_overtaken_is_not_undone_before_its_owner_has_looked(
+    edit, shown, happened, studio, here
+):
+    page = studio.get(f"{here}/history")
+    edit(title="Third", tags=["x"])
+    events = happened()
+    choice = send(studio, page, f"{here}/versions/2/undo")
+    assert choice.url.path == f"{here}/versions/1"
+    assert "Nothing is undone yet" in choice.text
+    assert ticked(choice) == ["title", "album"]
+    assert happened() == events
+    send(studio, choice, f"{here}/revert")
+    assert shown("title", "album", "tags") == ["First Take", "One", ["x"]]
+
+
 def test_putting_back_over_a_change_made_meanwhile_is_refused(client, alice, track, studio, here):
     then = studio.get(f"{here}/versions/1")
     client.patch(f"/tracks/{track['id']}", json={"title": "Third"}, headers=alice.headers)
@@ -106,6 +205,7 @@ def test_putting_back_over_a_change_made_meanwhile_is_refused(client, alice, tra
 def test_two_versions_are_compared(studio, here):
     page = studio.get(f"{here}/compare?from=1&to=2")
     assert ">First Take</td>" in page.text.split("Title</th>")[1].split("</tr>")[0]
+    assert "<title>Version 1 and version 2 of Second · mastertape</title>" in page.text
     assert "Nothing that shows differs" in studio.get(f"{here}/compare?from=2&to=2").text
 
 

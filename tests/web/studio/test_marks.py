@@ -3,7 +3,8 @@
 import pytest
 
 from api.responses.states import LaneState, MirrorReason, MirrorState
-from web.pages.studio.marks import Mark, shown, states_of
+from web.lane_words import BY_REASON
+from web.pages.studio.marks import Mark, shown, states_of, what_saving_does
 
 REASONS = [
     *MirrorReason,
@@ -27,3 +28,10 @@ def test_a_mirror_has_a_mark_and_a_sentence(state, reason):
 def test_every_state_is_found_under_exactly_one_mark(parked_for):
     found = [state for mark in Mark for state in states_of(mark, parked_for)]
     assert sorted(found) == sorted(MirrorState)
+
+
+@pytest.mark.parametrize("reason", BY_REASON)
+def test_the_form_names_what_a_waiting_lane_waits_for(reason):
+    on_pds = {"state": MirrorState.DELIVERED, "reason": None}
+    assert what_saving_does(on_pds, None) == "Goes to your PDS at once."
+    assert "as soon as" in what_saving_does(on_pds, reason)

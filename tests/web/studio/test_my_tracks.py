@@ -4,6 +4,7 @@ import re
 
 import pytest
 
+from tests.api.records.test_resolve import edited_elsewhere
 from tests.api.world import upload
 from tests.web.studio.forms import send
 from web.pages.studio import my_tracks
@@ -55,6 +56,28 @@ def test_a_track_of_an_account_without_a_login_waits_for_its_artist(world, clien
     assert "Waiting for you" in page.text
     assert "/auth/login?return_to=/studio" in page.text
     assert ">Song</a>" in page.text
+
+
+def test_what_waits_for_its_artist_is_named_above_all_tracks(world, client, alice, three, studio):
+    decision = 'id="decisions" data-live></div>'
+    assert decision in studio.get("/studio").text
+    world.deliver()
+    edited_elsewhere(world, three[0], title="theirs")
+    client.patch(f"/tracks/{three[0]['id']}", json={"album": "x"}, headers=alice.headers)
+    world.deliver()
+    page = studio.get("/studio")
+    assert "1 track waits for your decision: " in page.text
+    assert '<a href="/studio?mark=held">1 held</a>.' in page.text
+    assert page.text.index("waits for your decision") < page.text.index('id="tracks"')
+    of_mark = studio.get("/studio?mark=held")
+    assert decision in of_mark.text
+    assert marked_in(of_mark) == {three[0]["id"]: "Held"}
+
+
+def test_each_row_tells_when_the_track_was_changed_last(client, alice, three, studio):
+    changed = client.patch(f"/tracks/{three[0]['id']}", json={"album": "x"}, headers=alice.headers)
+    row = studio.get("/studio").text.split(f'id="mark-{three[0]["id"]}"')[1].split("</div>")[0]
+    assert f'Changed <time datetime="{changed.json()["updated_at"]}">' in row
 
 
 def test_deleted_tracks_are_listed_by_themselves(client, alice, three, studio):

@@ -1,7 +1,12 @@
 """The page of a track: editing loses nothing that was typed, whoever was first."""
 
-import pytest
+import re
 
+import pytest
+from sqlalchemy import update
+
+from outbox.mirror.tables import mirror_lane
+from tests.api.records.test_resolve import held
 from tests.api.world import refusal, upload
 from tests.media_samples import samples
 from tests.web.studio.forms import form_to, send
@@ -17,6 +22,11 @@ def track(client, alice):
 @pytest.fixture
 def studio(sign_in, alice):
     return sign_in(alice)
+
+
+@pytest.fixture
+def conflict(world, client, alice):
+    return held(world, client, alice)
 
 
 @pytest.fixture
@@ -40,6 +50,69 @@ def test_an_edit_is_saved_and_says_how_far_it_is(world, now, studio, here):
     track = now()
     assert (track["title"], track["tags"], track["unlisted"]) == ("Second Thoughts", ["demo", "tape"], True)
     assert track["description"] == "Recorded\nin one go."
+
+
+def standing(page):
+    """The words beneath the cover: how far the track is, without marks of HTML."""
+    return " ".join(re.sub(r"<[^>]+>", " ", page.text.split('id="standing"')[1].split("<div")[0]).split())
+
+
+def test_a_track_on_the_pds_says_since_when(world, studio, here):
+    assert "since" not in standing(studio.get(here))
+    world.deliver()
+    page = studio.get(here)
+    assert re.search(r"On your PDS since \d+ \w+ \d{4}, \d\d:\d\d UTC Your PDS has it", standing(page))
+    assert "since <time datetime=" in page.text
+
+
+def test_an_edit_of_tags_alone_is_not_said_to_be_on_the_pds(world, studio, here):
+    world.deliver()
+    words = "Tags are kept here; they are not in the record on your PDS."
+    page = studio.get(here)
+    assert f"Separated by commas. {words}" in page.text
+    assert words not in standing(page)
+    page = send(studio, page, here, tags="demo")
+    assert re.search(rf'id="done" data-live>Saved\.\s+{re.escape(words)}</p>', page.text)
+    assert "Your PDS has it" not in page.text
+    assert standing(page).endswith(words)
+
+
+def saving(page):
+    return page.text.split('id="saving" data-live>')[1].split("<")[0]
+
+
+@pytest.fixture
+def pause(world):
+    """Pauses the account, or resumes it."""
+
+    def switch(is_paused):
+        with world.database.write() as connection:
+            connection.execute(update(mirror_lane).values(paused=is_paused))
+
+    return switch
+
+
+def test_the_form_says_when_a_change_to_a_track_on_the_pds_gets_there(world, pause, studio, here):
+    world.deliver()
+    assert saving(studio.get(here)) == "Goes to your PDS at once."
+    pause(True)
+    page = studio.get(here)
+    assert "On your PDS" in standing(page)
+    assert (
+        saving(page) == "Kept here; goes to your PDS as soon as the operator of this service ends the pause."
+    )
+
+
+def test_the_form_of_a_held_track_says_that_a_change_waits_for_the_decision(sign_in, alice, conflict):
+    page = sign_in(alice).get(f"/studio/tracks/{conflict['id']}")
+    assert saving(page) == "Kept here; goes to your PDS as soon as you have decided what stays."
+
+
+def test_the_length_is_shown_before_the_audio_is_loaded(studio, here):
+    page = studio.get(here)
+    assert "Length 0:02" in page.text
+    assert 'preload="none"' in page.text
+    assert "Length 0:02" in studio.get(f"{here}/versions/1").text
 
 
 def test_a_form_sent_as_it_was_shown_changes_nothing(world, studio, here, track):

@@ -1,11 +1,13 @@
 """The timeline of a track; the track as it was then; any two versions compared; whole versions or single fields put back."""
 
 from collections.abc import Mapping
+from http import HTTPStatus
 from secrets import token_urlsafe
 from typing import Annotated, Any, Final, NamedTuple
 from urllib.parse import urlencode
 
 from fastapi import APIRouter, Query, Request, Response
+from fastapi.responses import RedirectResponse
 from pydantic import BaseModel
 
 from api.requests.path_params import TrackId
@@ -13,7 +15,7 @@ from web.addresses import cover_address
 from web.api_client import Api, ApiDep
 from web.forms import Form, form_of
 from web.page_route import PageRoute
-from web.pages.studio.track import WAIT_SECONDS, Page, my_track
+from web.pages.studio.track import WAIT_SECONDS, Page, my_track, to_track
 from web.pages.studio.words import changes_of, moment
 from web.rendering import RenderDep
 from web.viewer import ViewerDep
@@ -60,12 +62,18 @@ async def show_history(
 
 
 @router.get("/studio/tracks/{track_id}/versions/{version}")
-async def show_version(track_id: TrackId, version: int, api: ApiDep, render: RenderDep) -> Response:
-    """The track as it was after the change of this version, and how it differs from today."""
+async def show_version(
+    track_id: TrackId, version: int, api: ApiDep, render: RenderDep, undo: int | None = None
+) -> Response:
+    """The track as it was after the change of this version, and how it differs from today.
+
+    The fields of that change are ticked or, to undo another change, those of the version `undo`.
+    """
     now = await my_track(api, track_id)
     then = await api.read(f"/tracks/{track_id}", version=version)
     found = await api.read(f"/tracks/{track_id}/diff", **{"from": version})
-    differs = changes_of(found["changes"])
+    puttable = _revertible(found)
+    changed = await _changed_by(api, track_id, undo or version)
     cover = await _cover_of(api, now, then, version)
     kept = {"audio": then["audio_kept"], "cover": cover.is_kept}
     return render(
@@ -76,10 +84,49 @@ async def show_version(track_id: TrackId, version: int, api: ApiDep, render: Ren
         cover=cover.address,
         gone=[name for name, is_kept in kept.items() if not is_kept],
         newest=found["to_version"],
-        differs=differs,
-        puttable={each["field"] for each in found["changes"] if each["kept_because"] is None},
+        differs=changes_of(found["changes"]),
+        puttable=puttable,
+        ticked=puttable & changed,
+        is_undo=undo is not None,
+        is_undoable=bool(changed) and undo is None and version > 1,
         key=token_urlsafe(12),
     )
+
+
+@router.post("/studio/tracks/{track_id}/versions/{version}/undo")
+async def undo_change(track_id: TrackId, version: int, api: ApiDep, page: Page) -> Response:
+    """Put back what this one change changed; where a later one changed the same, lead to a choice instead."""
+    now = await my_track(api, track_id)
+    fields = await _changed_by(api, track_id, version)
+    before = version - 1
+    if not fields & await _changed_since(api, track_id, before):
+        return to_track(track_id, "unchanged")
+    if fields & await _changed_since(api, track_id, version):
+        choice = f"/studio/tracks/{track_id}/versions/{before}?undo={version}"
+        return RedirectResponse(choice, HTTPStatus.SEE_OTHER)
+    answer = await api.send(
+        "POST",
+        f"/tracks/{track_id}/revert",
+        {"to_version": before, "fields": sorted(fields)},
+        version=str(now["version"]),
+        key=f"undo-{track_id}-{version}-{now['version']}",
+        wait_seconds=WAIT_SECONDS,
+    )
+    return await page.after(track_id, answer, "undone")
+
+
+async def _changed_by(api: Api, track_id: int, version: int) -> set[str]:
+    """Return the fields that the change of this version changed, and that can be put back."""
+    query = {"from": version - 1, "to": version}
+    return _revertible(await api.read(f"/tracks/{track_id}/diff", **query))
+
+
+async def _changed_since(api: Api, track_id: int, version: int) -> set[str]:
+    return _revertible(await api.read(f"/tracks/{track_id}/diff", **{"from": version}))
+
+
+def _revertible(found: Mapping[str, Any]) -> set[str]:
+    return {each["field"] for each in found["changes"] if each["kept_because"] is None}
 
 
 async def _cover_of(api: Api, now: Mapping[str, Any], then: Mapping[str, Any], version: int) -> CoverOfThen:
@@ -110,10 +157,13 @@ async def compare(request: Request, track_id: TrackId, api: ApiDep, render: Rend
 async def put_back(track_id: TrackId, request: Request, api: ApiDep, page: Page) -> Response:
     """Put the whole track back, or the chosen fields."""
     form = await form_of(request)
+    wanted = _wanted(form)
+    if wanted.get("fields") == []:
+        return to_track(track_id, "unticked")
     answer = await api.send(
         "POST",
         f"/tracks/{track_id}/revert",
-        _wanted(form),
+        wanted,
         version=form.get("version"),
         key=form.get("key"),
         wait_seconds=WAIT_SECONDS,

@@ -143,6 +143,21 @@ _OTHERWISE: Final[Mapping[str, _Meaning]] = {
     ),
 }
 """Of a state with another reason, which is the name of an error of the PDS."""
+_SENT_AS_SOON_AS: Final[Mapping[str | None, str]] = {
+    MirrorState.HELD: "you have decided what stays",
+    MirrorState.DETACHED: "its record is written again",
+    MirrorReason.MIGRATION_NEEDED: "its record is moved",
+    MirrorReason.PACED: "the pause is over that your PDS asked for",
+    MirrorReason.BACKOFF: "your PDS takes changes again",
+    MirrorReason.PDS_AWAY: "your PDS answers again",
+    MirrorReason.PAUSED: "the operator of this service ends the pause",
+    MirrorReason.RESTORED: "your records were compared",
+    LaneState.AUTH_REQUIRED: "you have signed in again",
+    LaneState.INACTIVE: "your account at your PDS is active again",
+    LaneState.STALE: "your PDS knows your account again",
+    LaneState.GONE: "your account is found again, or you have signed in again",
+}
+"""What a change waits for, by the state or reason of its track's mirror, or by the reason of the account's lane."""
 _OF_DELETED: Final[Mapping[str, tuple[str, str]]] = {
     MirrorState.DELIVERED: ("Gone from your PDS", "Your PDS no longer has its record."),
     MirrorState.PENDING: (LABELS[Mark.ON_ITS_WAY], "Its record is being taken off your PDS."),
@@ -158,6 +173,15 @@ def shown(mirror: Mapping[str, Any], *, is_deleted: bool = False) -> Shown:
     if is_deleted:
         label, words = _OF_DELETED.get(state, (label, words))
     return Shown(mark, label, words.format(reason=reason), act, mirror.get("next_attempt_at"))
+
+
+def what_saving_does(mirror: Mapping[str, Any], lane_reason: str | None) -> str:
+    """Say when a change that is made now reaches the PDS."""
+    reasons = (mirror["state"], mirror["reason"], lane_reason)
+    waits_until = next((_SENT_AS_SOON_AS[each] for each in reasons if each in _SENT_AS_SOON_AS), None)
+    if waits_until is None:
+        return "Goes to your PDS at once."
+    return f"Kept here; goes to your PDS as soon as {waits_until}."
 
 
 def states_of(mark: Mark, parked_for: str | None) -> list[str]:

@@ -25,6 +25,8 @@ MOST_ROWS: Final = 100
 """How many tracks a page reads by their ids: as many as the API returns at once."""
 DELETED: Final = "deleted"
 FILTERS: Final = {**{mark.value: LABELS[mark] for mark in Mark}, DELETED: "Deleted"}
+DECISIONS: Final = (Mark.HELD, Mark.REFUSED)
+"""Tracks with these marks wait for their artist; a mark is derived, so that no page can be read in its order."""
 ENDED: Final = (AudioCopyState.UPLOADED, AudioCopyState.FAILED)
 COPIES: Final = {
     AudioCopyState.UNASKED: "will be copied",
@@ -69,12 +71,14 @@ async def show_my_tracks(api: ApiDep, render: RenderDep, wanted: Annotated[Listi
         limit=1 if has_none else PAGE,
     )
     counts, tracks = page["counts"], [] if has_none else [marked(each) for each in page["items"]]
+    by_mark = count_by_mark(counts, lane["reason"]) if counts is not None else None
     return render(
         "studio/my_tracks.html",
         tracks=tracks,
         others=await _others(api, wanted, tracks),
         cursor=None if has_none else page["cursor"],
-        counts=count_by_mark(counts, lane["reason"]) if counts is not None else None,
+        counts=by_mark,
+        decisions={each: by_mark[each] for each in DECISIONS if by_mark[each]} if by_mark else {},
         total=sum(counts.values()) if counts is not None else None,
         filters=FILTERS,
         mark=mark,

@@ -14,10 +14,11 @@ from api.requests.track_fields import ITEM_CHARACTERS, MOST_ITEMS, TEXT_BYTES
 from web.api_client import Answer, Api, ApiDep, RefusedError
 from web.forms import form_of
 from web.page_route import PageRoute
+from web.pages.studio.marks import Mark, what_saving_does
 from web.pages.studio.my_tracks import marked
 from web.pages.studio.problems import Problem, problem_of
 from web.pages.studio.track_form import changes, merged, texts_of, typed_in
-from web.pages.studio.words import DOWNLOADS, moment
+from web.pages.studio.words import DOWNLOADS, NOTES, last_edit, moment
 from web.rendering import RenderDep
 from web.viewer import ViewerDep
 
@@ -36,6 +37,8 @@ DONE: Final = {
     "deleted": "Deleted.",
     "undeleted": "The track is back.",
     "reverted": "Put back.",
+    "undone": "The change is undone.",
+    "unticked": "No field was ticked, so nothing was put back.",
     "decided": "Decided.",
     "restored": "The record is written again.",
     "retried": "It is tried again now.",
@@ -79,6 +82,7 @@ class TrackPage:
     ) -> Response:
         track = await my_track(self._api, track_id)
         history = await self._api.read(f"/tracks/{track_id}/history", limit=LATEST)
+        lane = await self._api.read("/me/mirror")
         did = self._viewer.account.did if self._viewer.account else ""
         return self._render(
             "studio/track.html",
@@ -89,11 +93,22 @@ class TrackPage:
             problem=form.problem,
             done=DONE.get(done),
             moments=[moment(row, did) for row in history["items"]],
+            last_edit=last_edit(history["items"], track["version"]),
+            since=await self._on_pds_since(track),
+            what_saving_does=what_saving_does(track["mirror"], lane["reason"]),
+            notes=NOTES,
             has_older=history["cursor"] is not None,
             key=token_urlsafe(12),
             limits=LIMITS,
             downloads=DOWNLOADS,
         )
+
+    async def _on_pds_since(self, track: Mapping[str, Any]) -> str | None:
+        if track["mark"].mark is not Mark.ON_PDS:
+            return None
+        mirror = await self._api.read(f"/tracks/{track['id']}/mirror")
+        since: str | None = mirror["last_success_at"]
+        return since
 
     async def after(self, track_id: int, answer: Answer, done: str) -> Response:
         """Lead back to the track, or show why the command was refused."""

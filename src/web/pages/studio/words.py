@@ -1,9 +1,10 @@
 """The words of a track's history: what was changed, by whom, by which way, and how it reached the PDS."""
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Final
 
+from api.responses.history import KEPT_HERE, REVERTIBLE
 from api.responses.states import EventStatus, MirrorState
 from web.filters import playing_time, size
 from web.pages.studio.marks import shown
@@ -16,7 +17,7 @@ FIELDS: Final[Mapping[str, str]] = {
     "tags": "Tags",
     "description": "Liner notes",
     "support_gate": "Who may listen",
-    "unlisted": "In lists",
+    "unlisted": "Listing",
     "downloads": "Downloads",
     "self_labels": "Content labels",
     "audio": "Audio",
@@ -111,7 +112,7 @@ class Delivery:
 
 @dataclass(frozen=True)
 class Moment:
-    """One event of a track's history."""
+    """One event of a track's history; `way` goes on from the sentence, `kept_here` says what of it is in no record."""
 
     position: int
     version: int
@@ -121,7 +122,9 @@ class Moment:
     way: str
     changes: Sequence[Change]
     delivery: Delivery | None
+    kept_here: str
     is_beginning: bool
+    is_undoable: bool
 
 
 def moment(row: Mapping[str, Any], viewer_did: str) -> Moment:
@@ -134,11 +137,44 @@ def moment(row: Mapping[str, Any], viewer_did: str) -> Moment:
         row["at"],
         _actor(row, viewer_did),
         _sentence(row, changes),
-        _way(row["via"]),
+        _way(row, viewer_did),
         changes,
         _delivery(row["delivery"], is_deletion=row["type"] == "Deleted"),
+        _kept_here([row]),
         is_beginning,
+        not is_beginning and any(each["field"] in REVERTIBLE for each in row["changes"]),
     )
+
+
+@dataclass(frozen=True)
+class LastEdit:
+    """What the newest request of a person or a program changed that is in no record; whether it changed nothing else."""
+
+    kept_here: str
+    is_kept_here_alone: bool
+
+
+def last_edit(rows: Sequence[Mapping[str, Any]], version: int) -> LastEdit:
+    """Return the edit that made this version; one request may have made several events."""
+    made = {row["request_id"] for row in rows if row["version"] == version}
+    edit = [row for row in rows if row["request_id"] in made]
+    words = _kept_here(edit)
+    return LastEdit(words, bool(words) and all(row["delivery"]["status"] == EventStatus.NONE for row in edit))
+
+
+def _kept_here(rows: Iterable[Mapping[str, Any]]) -> str:
+    edits = (row for row in rows if row["type"] not in _BEGINNINGS)
+    return kept_here(each["field"] for row in edits for each in row["changes"])
+
+
+def kept_here(fields: Iterable[str]) -> str:
+    """Say of these fields which ones no record has; empty where each is in the record."""
+    labels = list(dict.fromkeys(label_of(name).lower() for name in fields if name in KEPT_HERE))
+    if not labels:
+        return ""
+    is_plural = len(labels) > 1 or labels[0].endswith("s")
+    are, they_are = ("are", "they are") if is_plural else ("is", "it is")
+    return f"{_listed(labels).capitalize()} {are} kept here; {they_are} not in the record on your PDS."
 
 
 def changes_of(changes: Sequence[Mapping[str, Any]]) -> list[Change]:
@@ -209,7 +245,7 @@ def _sentence(row: Mapping[str, Any], changes: Sequence[Change]) -> str:
     if row["type"] == "VisibilityChanged":
         return "left it out of lists" if row["changes"][0]["after"] else "showed it in lists again"
     labels = list(dict.fromkeys(change.label.lower() for change in changes))
-    return f"changed {_listed(labels)}" if labels else "changed nothing that shows"
+    return f"changed the {_listed(labels)}" if labels else "changed nothing that shows"
 
 
 def _listed(words: Sequence[str]) -> str:
@@ -217,19 +253,26 @@ def _listed(words: Sequence[str]) -> str:
 
 
 def _actor(row: Mapping[str, Any], viewer_did: str) -> str:
-    way = row["via"].partition(":")[0]
+    way, _, program = row["via"].partition(":")
     if way in {"relay", "job"}:
         return "mastertape"
     if way == "operator":
         return "The operator"
+    return program or _person(row, viewer_did, you="You")
+
+
+def _person(row: Mapping[str, Any], viewer_did: str, *, you: str) -> str:
     if row["actor"] == viewer_did:
-        return "You"
+        return you
     return f"@{row['actor_handle']}" if row["actor_handle"] else str(row["actor"])
 
 
-def _way(via: str) -> str:
-    way, _, name = via.partition(":")
-    return f"with {name}" if name else _WAYS.get(way, "")
+def _way(row: Mapping[str, Any], viewer_did: str) -> str:
+    way, _, program = row["via"].partition(":")
+    if program:
+        return ", acting for " + _person(row, viewer_did, you="you")
+    words = _WAYS.get(way, "")
+    return f" {words}" if words else ""
 
 
 def _delivery(found: Mapping[str, Any], *, is_deletion: bool) -> Delivery | None:
@@ -244,3 +287,7 @@ def _delivery(found: Mapping[str, Any], *, is_deletion: bool) -> Delivery | None
     if status == MirrorState.DELIVERED:
         return Delivery(mark.tone, mark.label, found["at"], found["rev"])
     return Delivery(mark.tone, f"{mark.label}. {mark.reason}")
+
+
+NOTES: Final = {name: kept_here([name]) for name in KEPT_HERE}
+"""What the edit form says under a field that no record has."""
