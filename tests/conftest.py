@@ -2,7 +2,11 @@
 
 import gc
 import os
+from functools import cache
 from itertools import islice
+
+import httpx
+from httpx._transports import default as httpx_transports
 
 from tests.servers.memory import memory_folder
 
@@ -19,6 +23,7 @@ pytest_plugins = [
 ]
 
 
+httpx_transports.create_ssl_context = cache(httpx.create_ssl_context)  # nearly all that a new client costs
 gc.disable()  # what is imported and gathered stays: looking through it again and again was a third of that time
 
 
