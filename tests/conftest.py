@@ -37,7 +37,7 @@ def pytest_collection_finish():
 LONGEST = (
     "tests/e2e/test_kill_matrix.py",
     "tests/bench/test_benches.py",
-    "tests/e2e/test_demo",
+    "tests/e2e/test_demo.py",
     "tests/e2e/test_failover.py",
     "tests/e2e/test_oauth_production.py",
     "tests/simulation/test_state_machine.py",

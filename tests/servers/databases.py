@@ -19,6 +19,8 @@ from tests.servers.postgres import PostgresServer
 KINDS = ["sqlite", pytest.param("postgres", marks=pytest.mark.postgres)]
 ON_SQLITE = pytest.mark.parametrize("migrated_url", ["sqlite"], indirect=True)
 """For a test of what no database decides, such as how a request is read or refused: it runs once, not on both."""
+ON_EMPTY_SQLITE = pytest.mark.parametrize("database_url", ["sqlite"], indirect=True)
+"""The same, for a test that begins without tables."""
 
 
 def migrate(url: str) -> None:
