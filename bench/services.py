@@ -17,6 +17,8 @@ from demo.story import COLLECTION
 from devpds.server import DevPds, DevPlc, free_port
 
 WARM_UP_OPERATIONS: Final = 3
+HANDLE_CHARACTERS: Final = 12
+"""A PDS takes 18 before its domain, six of which make a handle new."""
 DRAIN_TIMEOUT_SECONDS: Final = 120.0
 NO_SETTINGS: Final[Mapping[str, str]] = {}
 
@@ -85,7 +87,9 @@ def signed_in(servers: Servers, url: str, name: str) -> Iterator[Client]:
 
 
 def create_account(pds: DevPds, name: str) -> str:
-    return pds.create_account(f"{name}.test", secrets.token_urlsafe(12))
+    """Create one whose handle begins like the name, and is new on a PDS that other benches use too."""
+    handle = f"{name[:HANDLE_CHARACTERS]}{secrets.token_hex(3)}.test"
+    return pds.create_account(handle, secrets.token_urlsafe(12))
 
 
 def bare_puts(pds: DevPds) -> Callable[[int], Seconds]:

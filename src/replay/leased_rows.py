@@ -5,7 +5,7 @@ from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
 
-from sqlalchemy import Column, ColumnElement, Connection, Table, and_, update
+from sqlalchemy import Column, ColumnElement, Connection, Select, Table, and_, update
 
 
 @dataclass(frozen=True)
@@ -14,6 +14,19 @@ class LeasedRows:
 
     table: Table
     key: Column[Any]
+
+    def claim(
+        self, connection: Connection, free: Select[*tuple[Any, ...]], *, owner: str, until: datetime
+    ) -> tuple[Any, int] | None:
+        """Claim the first of these rows that no other worker is claiming now; returns it and the epoch of the claim."""
+        row = connection.execute(free.limit(1).with_for_update(skip_locked=True)).one_or_none()
+        if row is None:
+            return None
+        epoch = row.lease_epoch + 1
+        taken = {"lease_owner": owner, "lease_until": until, "lease_epoch": epoch}
+        key = row._mapping[self.key.name]  # noqa: SLF001 - SQLAlchemy's way to a row's columns
+        connection.execute(update(self.table).where(self.key == key).values(taken))
+        return row, epoch
 
     def held(self, key: object, epoch: int) -> ColumnElement[bool]:
         """Whether the claim of this epoch still holds; each claim raises the epoch."""

@@ -2,7 +2,9 @@
 
 import json
 import os
+import sys
 from contextlib import nullcontext
+from pathlib import Path
 
 import pytest
 from click.testing import CliRunner
@@ -11,6 +13,8 @@ from bench import postgres
 from bench.__main__ import BENCHES, main
 from bench.console import SCREENS
 from bench.neighbours import NUISANCES
+from bench.services import Servers
+from devpds.server import DevPds
 
 DATABASES = ("SQLite", "PostgreSQL")
 PAGES = ("a track", "an artist", "my tracks", "my track", "a history", "my PDS")
@@ -116,15 +120,19 @@ PROMISED["neighbours"] = [arm for arms in BESIDE for arm in arms[1:]]
 DEEP = bool(os.environ.get("TEST_DEEP"))
 SLOW = {"neighbours": (pytest.mark.skipif(not DEEP, reason="takes minutes"), pytest.mark.timeout(600))}
 ON_POSTGRES_ALONE = ("workers",)
+WITH_SERVERS_OF_ITS_OWN = ("patch",)
+"""It delays requests to its PDS. The others share that of all tests: to start another one takes longer than they do."""
 
 
 @pytest.mark.parametrize("name", [pytest.param(name, marks=SLOW.get(name, ())) for name in BENCHES])
 @pytest.mark.postgres
 @pytest.mark.pds
 def test_a_bench_reports_ratio_and_spread_of_every_arm(
-    name: str, postgres_url: str, monkeypatch: pytest.MonkeyPatch
+    name: str, postgres_url: str, pds: DevPds, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setenv("DATABASE_URL", postgres_url)
+    if not DEEP and name not in WITH_SERVERS_OF_ITS_OWN:
+        shares_servers(name, pds, monkeypatch)
     arms, promises = ARMS[name], PROMISED.get(name, [])
     if not DEEP and name not in ON_POSTGRES_ALONE:  # the same code on the second database takes as long again
         monkeypatch.setattr(postgres, "_server", lambda: nullcontext(None))
@@ -140,6 +148,15 @@ def test_a_bench_reports_ratio_and_spread_of_every_arm(
     promised = [row["arm"] for row in report["rows"] if row["below"] is not None]
     assert promised == promises
     assert result.exit_code == (0 if all(row["kept"] for row in report["rows"]) else 1)
+
+
+def shares_servers(name: str, pds: DevPds, monkeypatch: pytest.MonkeyPatch) -> None:
+    def servers(folder: Path) -> nullcontext[Servers]:
+        pds.plc.start()
+        pds.start()  # another test may have stopped it
+        return nullcontext(Servers(pds, None, folder))
+
+    monkeypatch.setattr(sys.modules[f"bench.{name}"], "start_servers", servers, raising=False)
 
 
 def without_postgres(arms: list[str]) -> list[str]:

@@ -21,6 +21,10 @@ ONE_DATABASE = pytest.mark.parametrize(
     "settings", KINDS if DEEP else KINDS[:1], indirect=True, scope="session"
 )
 """For what a PDS or a signal decides and no database: its statements run on both in tests/outbox. TEST_DEEP: on both."""
+ON_POSTGRES = pytest.mark.parametrize(
+    "settings", KINDS if DEEP else KINDS[1:], indirect=True, scope="session"
+)
+"""For what a pool of connections or a notification might change: SQLite has neither. TEST_DEEP: on both."""
 
 
 @contextmanager

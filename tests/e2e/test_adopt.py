@@ -19,7 +19,7 @@ from tests.faults.proxy import FaultProxy, of_repo
 from tests.media_samples import samples
 from tests.servers.atproto import new_account
 
-pytestmark = pytest.mark.pds
+pytestmark = [pytest.mark.pds, ONE_DATABASE]
 
 RECORDS = 1000 if os.environ.get("TEST_DEEP") else 30
 
@@ -154,7 +154,6 @@ def test_a_record_of_the_old_collection_moves_and_its_audio_with_it(artist: Arti
     assert (again.status_code, again.json()["migrated_uri"]) == (200, moved)
 
 
-@ONE_DATABASE
 def test_a_service_that_dies_between_the_two_writes_of_a_move_leaves_the_blob_and_goes_on(
     new_artist: NewArtist, proxied_pds: DevPds, proxy: FaultProxy, service: Service
 ) -> None:
@@ -185,7 +184,6 @@ def test_a_service_that_dies_between_the_two_writes_of_a_move_leaves_the_blob_an
     assert types_told == ["Adopted", "NamespaceMigrated"]
 
 
-@ONE_DATABASE
 def test_a_service_that_dies_meanwhile_goes_on_with_it(artist: Artist, service: Service) -> None:
     catalogue(artist.pds, artist.did, 30)
     artist.client.http.post(ADOPT_PATH)

@@ -6,9 +6,9 @@ import pytest
 from demo.media import cover
 from devpds.server import DevPds
 from tests.e2e.artist import MIGRATE, RESTORE, Artist
-from tests.e2e.conftest import NewArtist
+from tests.e2e.conftest import ONE_DATABASE, NewArtist
 
-pytestmark = pytest.mark.pds
+pytestmark = [pytest.mark.pds, ONE_DATABASE]
 
 EVERYTHING = {
     "title": "First Take",

@@ -1,8 +1,7 @@
-"""Every step of the demo's story, on SQLite and PostgreSQL, after the steps that it needs."""
+"""Every step of the demo's story, after the steps that it needs."""
 
 import pytest
 
-from demo import story
 from demo.story import (
     clear_description,
     delete,
@@ -20,16 +19,12 @@ from demo.story import (
 from tests.e2e.artist import Artist
 from tests.e2e.conftest import ONE_DATABASE
 
-pytestmark = pytest.mark.pds
+pytestmark = [pytest.mark.pds, ONE_DATABASE]
 
 
 def changed(before: dict, after: dict) -> set[str]:
     """The fields in which two records differ."""
     return {name for name in before.keys() | after.keys() if before.get(name) != after.get(name)}
-
-
-def test_every_step_of_the_story_has_a_test_here() -> None:
-    assert {act.__name__ for act in story.STORY} <= globals().keys()
 
 
 def test_an_upload_appears_on_the_pds(artist: Artist) -> None:
@@ -99,7 +94,6 @@ def test_migrated_audio_is_served_by_the_pds(artist: Artist) -> None:
     )
 
 
-@ONE_DATABASE
 def test_edits_made_while_the_pds_is_down_arrive_when_it_is_back(artist: Artist) -> None:
     before = artist.plays(upload, migrate).record
     step = artist.plays(edit_while_the_pds_is_down)

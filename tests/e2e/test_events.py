@@ -10,8 +10,9 @@ import pytest
 from api.routers.events import STREAM_SECONDS
 from demo.service import Service
 from tests.e2e.artist import Artist
+from tests.e2e.conftest import ON_POSTGRES
 
-pytestmark = pytest.mark.pds
+pytestmark = [pytest.mark.pds, ON_POSTGRES]
 
 
 def test_an_open_stream_receives_an_edit(artist: Artist) -> None:

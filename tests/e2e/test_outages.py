@@ -10,12 +10,12 @@ import pytest
 
 from devpds.server import DevPds
 from tests.e2e.artist import Artist
-from tests.e2e.conftest import NewArtist
+from tests.e2e.conftest import ON_POSTGRES, NewArtist
 from tests.e2e.eventually import eventually
 from tests.faults.faults import hang
 from tests.faults.proxy import FaultProxy, of_repo
 
-pytestmark = pytest.mark.pds
+pytestmark = [pytest.mark.pds, ON_POSTGRES]
 
 WAITING = 40
 AT_ONCE_SECONDS = 2.0

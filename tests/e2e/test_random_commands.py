@@ -1,6 +1,5 @@
 """After any sequence of commands the record on the PDS is what the commands made it, and nothing else changed."""
 
-import os
 from typing import Any
 
 import pytest
@@ -9,10 +8,10 @@ from hypothesis import strategies as st
 
 from demo.media import cover
 from tests.e2e.artist import MIGRATE, RESTORE, UNDELETE, Artist
+from tests.e2e.conftest import DEEP, ON_POSTGRES
 
-pytestmark = pytest.mark.pds
+pytestmark = [pytest.mark.pds, ON_POSTGRES]
 
-DEEP = bool(os.environ.get("TEST_DEEP"))
 EXAMPLES = 200 if DEEP else 12
 COVERS = {color: cover(color, "white") for color in ("teal", "maroon")}
 TEXTS = st.sampled_from(["", "one", "two\nlines", "Ærø 🎛", " spaces "])

@@ -18,11 +18,12 @@ from devpds.server import DevPds, DevPlc
 from eventstore.database import Database
 from outbox.mirror.tables import delivery_attempt, mirror_lane
 from tests.e2e.artist import Artist
-from tests.e2e.conftest import ONE_DATABASE
+from tests.e2e.conftest import DEEP, environment
 from tests.e2e.eventually import eventually
 from tests.faults.faults import delay, hang_after, until
 from tests.faults.proxy import FaultProxy, applied
 from tests.servers.atproto import new_account
+from tests.servers.databases import KINDS
 from tests.servers.firehose import writes_of
 from tests.service.command_line import Daemon, daemon
 
@@ -66,12 +67,18 @@ class Cluster:
         return Database(url, pool_size=1)
 
 
+@pytest.fixture(params=KINDS if DEEP else KINDS[1:])
+def settings(
+    request: pytest.FixtureRequest, pds: DevPds, proxied_pds: DevPds, tmp_path: Path
+) -> Iterator[dict[str, str]]:
+    """The environment of all processes; SQLite, for which several are unusual, only with TEST_DEEP."""
+    with environment(request, tmp_path / "service", pds, proxied_pds) as found:
+        yield found
+
+
 @pytest.fixture
-def cluster(
-    settings: dict[str, str], pds: DevPds, standing_service: Service, tmp_path: Path
-) -> Iterator[Cluster]:
-    """Two API processes; the service of the other tests is stopped meanwhile."""
-    standing_service.stop()
+def cluster(settings: dict[str, str], pds: DevPds, tmp_path: Path) -> Iterator[Cluster]:
+    """Two API processes."""
     with ExitStack() as stack:
         yield Cluster(settings, pds, tmp_path, stack)
 
@@ -135,7 +142,6 @@ def test_two_apis_and_two_relays_deliver_each_change_once_also_when_a_relay_is_t
         assert "Traceback" not in relay.output
 
 
-@ONE_DATABASE
 def test_a_relay_that_is_told_to_go_in_mid_flight_lands_it_gives_its_lane_back_and_nothing_is_sent_twice(
     cluster: Cluster, proxied_pds: DevPds, proxy: FaultProxy, plc: DevPlc
 ) -> None:
@@ -186,7 +192,6 @@ def test_after_a_kill_the_next_relay_delivers_within_seconds_although_the_lease_
     artist.client.http.close()
 
 
-@ONE_DATABASE
 def test_a_stopped_relay_keeps_its_lanes_for_its_lease_and_then_sends_nothing_with_effect(
     cluster: Cluster, proxied_pds: DevPds, proxy: FaultProxy, plc: DevPlc
 ) -> None:

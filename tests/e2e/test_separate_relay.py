@@ -9,17 +9,25 @@ from demo.service import Service
 from demo.story import delete, lose_and_restore, migrate, rename, undelete, upload
 from devpds.server import DevPds, DevPlc
 from tests.e2e.artist import Artist
+from tests.e2e.conftest import DEEP, environment
 from tests.e2e.eventually import eventually
 from tests.servers.atproto import new_account
+from tests.servers.databases import KINDS
 from tests.service.command_line import Daemon, daemon
 
 pytestmark = pytest.mark.pds
 
 
+@pytest.fixture(params=KINDS if DEEP else KINDS[1:])
+def settings(request: pytest.FixtureRequest, pds: DevPds, tmp_path: Path) -> Iterator[dict[str, str]]:
+    """The environment of both processes; SQLite, for which several are unusual, only with TEST_DEEP."""
+    with environment(request, tmp_path / "service", pds) as found:
+        yield found
+
+
 @pytest.fixture
-def alone(settings: dict[str, str], pds: DevPds, standing_service: Service) -> Iterator[Service]:
-    """A service without a relay, on the database of the other one, which is stopped meanwhile."""
-    standing_service.stop()
+def alone(settings: dict[str, str], pds: DevPds) -> Iterator[Service]:
+    """A service without a relay."""
     service = Service(Path(settings["MASTERTAPE_DATA"]), pds, env={**settings, "MASTERTAPE_RELAY": "off"})
     service.start()
     yield service

@@ -1,5 +1,6 @@
 """After any commands the rows say what the fold of the log says."""
 
+import os
 from datetime import datetime
 from itertools import count
 
@@ -22,9 +23,10 @@ from tests.projections.random_commands import UNITS, command
 from tests.projections.track_log import live_rows, upload
 
 IDS = count(1)
+EXAMPLES = 100 if os.environ.get("TEST_DEEP") else 10
 
 
-@settings(max_examples=25, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@settings(max_examples=EXAMPLES, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(units=UNITS, page=st.integers(1, 9))
 def test_after_any_commands_the_rows_are_the_fold(
     log: EventLog, units: list[tuple[int, list[Step]]], page: int

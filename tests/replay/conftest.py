@@ -12,7 +12,9 @@ from service.config.settings import PREFIX, Settings
 from tests.api.world import World
 from tests.outbox.rigs.relay_rig import Rig, rig_on
 from tests.servers.atproto import PdsAccount
-from tests.servers.databases import KINDS, clone_sqlite, temporary_database
+from tests.servers.databases import clone_sqlite, temporary_database
+
+ELSEWHERE = [pytest.param("another kind", marks=pytest.mark.postgres), "the same kind"]
 
 
 @pytest.fixture
@@ -39,10 +41,11 @@ def elsewhere_postgres(postgres_url: str, postgres_template: str) -> Iterator[st
         yield url
 
 
-@pytest.fixture(params=KINDS)
-def elsewhere(request: pytest.FixtureRequest) -> str:
-    """A migrated database that is not the world's."""
-    return str(request.getfixturevalue(f"elsewhere_{request.param}"))
+@pytest.fixture(params=ELSEWHERE if os.environ.get("TEST_DEEP") else ELSEWHERE[:1])
+def elsewhere(request: pytest.FixtureRequest, migrated_url: str) -> str:
+    """A migrated database that is not the world's; of the same kind only with TEST_DEEP."""
+    is_sqlite = migrated_url.startswith("sqlite") == (request.param == "the same kind")
+    return str(request.getfixturevalue("elsewhere_sqlite" if is_sqlite else "elsewhere_postgres"))
 
 
 @pytest.fixture

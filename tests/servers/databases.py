@@ -4,6 +4,7 @@ import contextlib
 import os
 import sqlite3
 import uuid
+from collections import defaultdict
 from collections.abc import Generator, Iterator
 from pathlib import Path
 from typing import LiteralString
@@ -18,6 +19,8 @@ from tests.servers.postgres import PostgresServer
 KINDS = ["sqlite", pytest.param("postgres", marks=pytest.mark.postgres)]
 ON_SQLITE = pytest.mark.parametrize("migrated_url", ["sqlite"], indirect=True)
 """For a test of what no database decides, such as how a request is read or refused: it runs once, not on both."""
+ON_EMPTY_SQLITE = pytest.mark.parametrize("database_url", ["sqlite"], indirect=True)
+"""The same, for a test that begins without tables."""
 
 
 def migrate(url: str) -> None:
@@ -146,9 +149,13 @@ def temporary_database(
     try:
         yield _text(make_url(server).set(database=name))
     finally:
-        _execute(server, "drop database {} with (force)", name)
+        _ended[server].append(name)
+        _drop_ended(server, but=NEWEST if server in _kept else 0)
 
 
+NEWEST = 4
+"""Not dropped yet: as long as a connection is closing, PostgreSQL sleeps 100 ms before it drops its database."""
+_ended: defaultdict[str, list[str]] = defaultdict(list)
 _kept: dict[str, psycopg.Connection] = {}
 """Kept open: each test creates and drops a database, and two new connections would cost as much as that."""
 
@@ -159,7 +166,15 @@ def _kept_connection(server: str) -> Generator[None]:
         try:
             yield
         finally:
+            _drop_ended(server, but=0)
             del _kept[server]
+
+
+def _drop_ended(server: str, *, but: int) -> None:
+    """Drop the databases whose tests have ended, except the newest."""
+    ended = _ended[server]
+    while len(ended) > but:
+        _execute(server, "drop database {} with (force)", ended.pop(0))
 
 
 def _connection(server: str) -> psycopg.Connection:

@@ -20,6 +20,7 @@ PAUSES = (0.0, 0.005, 0.015, 0.03, 0.1, 1.0, 3.0)
 """From between the effects of one delivery to after it."""
 CHANCES = (0.0, 0.2, 0.5)
 """How likely a request has bad luck."""
+LENGTH = 12
 SLOW = (0.0, 0.0, 0.02)
 """How likely a thread comes late by more than a lease."""
 
@@ -87,7 +88,7 @@ class Schedule:
         return "\n".join([*lines, f"), {self.slow_threads}, {self.shape}, {self.kinds})"])
 
 
-def drawn(seed: int, length: int = 12, weights: Mapping[str, int] = WEIGHTS) -> Schedule:
+def drawn(seed: int, length: int = LENGTH, weights: Mapping[str, int] = WEIGHTS) -> Schedule:
     """A schedule of this seed; how often what happens, others may say."""
     dice = random.Random(seed)  # noqa: S311 - no secret
     names = sorted(weights)

@@ -22,7 +22,7 @@ DEEP = bool(os.environ.get("TEST_DEEP"))
 SEEDS = st.integers(0, 999)
 """Few: an action draws little from its seed, and large numbers shrink slowly."""
 STORIES = settings(
-    max_examples=2000 if DEEP else 25,
+    max_examples=2000 if DEEP else 12,
     stateful_step_count=12,
     derandomize=True,
     database=None,

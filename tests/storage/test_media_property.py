@@ -1,6 +1,7 @@
 """In any order of uploads, sweeps and crashes, the bytes of every live or restorable reference exist."""
 
 import io
+import os
 import tempfile
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
@@ -117,7 +118,7 @@ def void(_value: object) -> None:
 
 
 Tape.TestCase.settings = settings(
-    max_examples=60,
+    max_examples=200 if os.environ.get("TEST_DEEP") else 20,
     stateful_step_count=40,
     deadline=None,
     derandomize=True,

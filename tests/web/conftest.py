@@ -7,6 +7,7 @@ import pytest
 from identity.accounts.credentials import CredentialKind, Scope
 from tests.api.conftest import ADMIN, alice, anyio_backend, bob, client, world
 from tests.fake_pds.scripted_pds import HOST
+from web.pages.studio import history, record, track, track_actions
 
 __all__ = ["alice", "anyio_backend", "bob", "client", "world"]
 
@@ -15,6 +16,13 @@ __all__ = ["alice", "anyio_backend", "bob", "client", "world"]
 def migrated_url(migrated_sqlite):
     """What matters here is HTTP: one database will do."""
     return migrated_sqlite
+
+
+@pytest.fixture(autouse=True)
+def _no_wait_for_a_relay(monkeypatch):
+    """The relay of these tests runs when they say so: a page would wait for it in vain."""
+    for page in (history, record, track, track_actions):
+        monkeypatch.setattr(page, "WAIT_SECONDS", 0)
 
 
 @pytest.fixture

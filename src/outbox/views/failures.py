@@ -2,7 +2,7 @@
 
 from typing import Any, Final
 
-from sqlalchemy import ColumnElement, Select, and_, case, false, func, or_, select, union
+from sqlalchemy import ColumnElement, Select, and_, case, false, func, or_, select
 
 from outbox.mirror.states import MirrorState, TargetState
 from outbox.mirror.tables import HAS_FAILED, IS_TROUBLED, PAST, blob_job, mirror_lane, mirror_target
@@ -16,14 +16,14 @@ from outbox.views.status import (
     STATE,
     TARGETS_AT_WORK,
     WAITS_UNTIL,
+    tracks_of,
 )
 
 target: Final = mirror_target.c
 
-_troubled: Final = select(target.track_id).where(IS_TROUBLED).subquery()
-_failed: Final = select(blob_job.c.track_id).where(HAS_FAILED).subquery()
-MAY_BE_FAILING: Final = target.track_id.in_(union(select(_troubled), select(_failed)))
-"""Narrows the search down by indexes, however many records there are."""
+MAY_BE_FAILING: Final = tracks_of(
+    select(target.track_id).where(IS_TROUBLED), select(blob_job.c.track_id).where(HAS_FAILED)
+)
 _RECORD_CAN_BE_TRIED: Final = and_(
     ~IS_ACKED, IS_OF_NEWEST, target.state.in_((TargetState.REJECTED, TargetState.BACKOFF))
 )

@@ -8,6 +8,7 @@ from typing import Any, Final
 from sqlalchemy import (
     ColumnElement,
     Connection,
+    Select,
     Text,
     and_,
     bindparam,
@@ -186,14 +187,16 @@ _LANE_WORKS: Final = select(lane.did).where(
 )
 
 
-MAY_BE_UNFINISHED: Final = target.track_id.in_(
-    union(
-        select(select(target.track_id).where(CONCERNS_RELAY).subquery()),
-        select(select(target.track_id).where(IS_TROUBLED).subquery()),
-        select(select(blob_job.c.track_id).where(IS_OPEN_JOB).subquery()),
-    )
+def tracks_of(*searches: Select[Any]) -> ColumnElement[bool]:
+    """Narrow a search down to what any of these finds by its index, however many records there are."""
+    return target.track_id.in_(union(*(select(each.subquery()) for each in searches)))
+
+
+MAY_BE_UNFINISHED: Final = tracks_of(
+    select(target.track_id).where(CONCERNS_RELAY),
+    select(target.track_id).where(IS_TROUBLED),
+    select(blob_job.c.track_id).where(IS_OPEN_JOB),
 )
-"""Narrows the search down by indexes, however many records are delivered."""
 _BY_STATE: Final = (
     select(STATE.label("mirror_state"), func.count())
     .select_from(TARGETS_AT_WORK)

@@ -11,13 +11,13 @@ from sqlalchemy import (
     Index,
     Integer,
     Row,
+    Select,
     Table,
     Text,
     and_,
     or_,
     select,
     text,
-    update,
 )
 
 from eventstore.append import upsert
@@ -114,20 +114,16 @@ def claim(
     Accounts whose PDS is one of `except_hosts` are left out.
     """
     with database.read_committed() as connection:  # most polls find nothing, and need no write transaction
-        if connection.scalar(_due(database.now(connection), did, except_hosts)) is None:
+        due = _due(database.now(connection), did, except_hosts)
+        if connection.scalar(due.with_only_columns(job.did).limit(1)) is None:
             return None
     with database.write() as connection:
         now = database.now(connection)
-        found = connection.execute(
-            select(adoption)
-            .where(job.did.in_(_due(now, did, except_hosts)))
-            .with_for_update(skip_locked=True)
-        ).one_or_none()
-        if found is None:
+        due = _due(now, did, except_hosts)
+        claimed = ROWS.claim(connection, due, owner=owner, until=now + lease)
+        if claimed is None:
             return None
-        epoch = found.lease_epoch + 1
-        taken = {"lease_owner": owner, "lease_until": now + lease, "lease_epoch": epoch}
-        connection.execute(update(adoption).where(job.did == found.did).values(taken))
+        found, epoch = claimed
         host = connection.scalar(select(mirror_lane.c.host).where(mirror_lane.c.did == found.did)) or ""
     envelope = Envelope(found.actor, found.via, found.request_id)
     # After a failure everything is tried again; what a turn refused, the next turn of the same attempt does not.
@@ -193,13 +189,13 @@ def release(database: Database, claimed: AdoptionJob, progress: Progress) -> Non
         _change(connection, claimed, **_counts(progress), **unleased(database.now(connection)))
 
 
-def _due(now: datetime, did: str | None, except_hosts: Collection[str]) -> Any:
+def _due(now: datetime, did: str | None, except_hosts: Collection[str]) -> Select[*tuple[Any, ...]]:
     due = and_(job.ended_at.is_(None), job.lease_until <= now)
     if except_hosts:
         elsewhere = select(mirror_lane.c.did).where(mirror_lane.c.host.in_(sorted(except_hosts)))
         due = and_(due, job.did.not_in(elsewhere))
     which = job.not_before <= now if did is None else job.did == did
-    return select(job.did).where(due, which).order_by(job.not_before, job.did).limit(1)
+    return select(adoption).where(due, which).order_by(job.not_before, job.did)
 
 
 def _change(connection: Connection, claimed: AdoptionJob, **values: Any) -> bool:

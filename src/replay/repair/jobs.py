@@ -20,6 +20,7 @@ from sqlalchemy import (
     insert,
     select,
     text,
+    tuple_,
     update,
 )
 
@@ -155,19 +156,22 @@ def claim(
     with database.read_committed() as connection:  # most polls find nothing, and need no write transaction
         now = database.now(connection)
         waiting = connection.execute(_WAITING.where(job.not_before <= now, job.id.not_in(running))).all()
-    free = (each for each in waiting if each.lease_until <= now or has_ended(each.lease_owner or ""))
-    if (found := next(free, None)) is None:
+    free = [
+        (each.id, each.lease_epoch)
+        for each in waiting
+        if each.lease_until <= now or has_ended(each.lease_owner or "")
+    ]
+    if not free:
         return None
     with database.write() as connection:
-        same = (job.id == found.id, job.lease_epoch == found.lease_epoch, job.state.in_(WORKED_ON))
-        row = connection.execute(select(repair).where(*same).with_for_update(skip_locked=True)).one_or_none()
-        if row is None:
-            return None
+        is_free = tuple_(job.id, job.lease_epoch).in_(free)
         until = database.now(connection) + lease
-        taken = {"lease_owner": owner, "lease_until": until, "lease_epoch": row.lease_epoch + 1}
-        connection.execute(update(repair).where(job.id == row.id).values(taken))
+        claimed = ROWS.claim(connection, _WAITING.where(is_free), owner=owner, until=until)
+    if claimed is None:
+        return None
+    row, epoch = claimed
     envelope = Envelope(row.actor, row.via, row.request_id)
-    return RepairJob(row.id, row.did, RepairState(row.state), envelope, row.lease_epoch + 1)
+    return RepairJob(row.id, row.did, RepairState(row.state), envelope, epoch)
 
 
 def extend(database: Database, claimed: RepairJob, lease: timedelta) -> bool:
@@ -263,7 +267,5 @@ def _change(connection: Connection, claimed: RepairJob, **values: Any) -> bool:
 # Built once (CONTRIBUTING.md).
 
 _WAITING: Final = (
-    select(job.id, job.lease_owner, job.lease_until, job.lease_epoch)
-    .where(IS_UNFINISHED, job.state.in_(WORKED_ON))
-    .order_by(job.not_before, job.id)
+    select(*SHOWN).where(IS_UNFINISHED, job.state.in_(WORKED_ON)).order_by(job.not_before, job.id)
 )

@@ -1,6 +1,6 @@
 """Looks at pages in Chromium: messages of the policy, axe-core, and pictures in both themes and widths.
 
-Pictures are taken only with TEST_PICTURES, the folder for them.
+Pictures are taken only with TEST_PICTURES, the folder for them. With it or TEST_DEEP each theme is looked at in each width.
 """
 
 import json
@@ -18,6 +18,13 @@ from devpds.node import FOLDER
 THEMES = ("light", "dark")
 WIDTHS = {"desktop": 1280, "phone": 390}
 HEIGHT = 900
+PICTURES = os.environ.get("TEST_PICTURES")
+VIEWS = (
+    tuple(product(THEMES, WIDTHS))
+    if PICTURES or os.environ.get("TEST_DEEP")
+    else tuple(zip(THEMES, WIDTHS, strict=True))
+)
+"""A theme changes colours alone and a width the layout alone: two views show both of each."""
 AXE = FOLDER / "node_modules" / "axe-core" / "axe.min.js"
 RULES = ("wcag2a", "wcag2aa", "wcag21a", "wcag21aa", "wcag22aa", "best-practice")
 FITS = "document.documentElement.scrollWidth <= window.innerWidth"
@@ -45,7 +52,7 @@ def assert_good_in_every_view(page: Page, name: str) -> None:
 def views(page: Page) -> Iterator[tuple[str, str]]:
     """Show the open page in each theme and width; gives their names."""
     before = page.viewport_size
-    for theme, width in product(THEMES, WIDTHS):
+    for theme, width in VIEWS:
         page.emulate_media(color_scheme=theme, reduced_motion="reduce")
         page.set_viewport_size({"width": WIDTHS[width], "height": HEIGHT})
         yield theme, width
@@ -56,9 +63,8 @@ def views(page: Page) -> Iterator[tuple[str, str]]:
 
 def picture(page: Page, name: str) -> None:
     """Take a picture of the whole page."""
-    folder = os.environ.get("TEST_PICTURES")
-    if folder:
-        page.screenshot(path=Path(folder) / f"{name}.png", full_page=True)
+    if PICTURES:
+        page.screenshot(path=Path(PICTURES) / f"{name}.png", full_page=True)
 
 
 def violations(page: Page) -> list[dict[str, object]]:

@@ -32,6 +32,7 @@ from identity.sessions.tokens import Tokens
 from tests.identity.conftest import by, noted
 from tests.identity.sessions.app_password_rig import ask, run, sign_in, take_down, wired
 from tests.identity.sessions.fake_pds import DID, ORIGIN, FakePds, error
+from tests.servers.databases import ON_EMPTY_SQLITE
 
 pytestmark = pytest.mark.pds
 
@@ -164,6 +165,7 @@ def test_sign_in_of_a_taken_down_account_says_so_if_the_pds_does(signed, pds, pd
         sign_in(signed, pds_account.did, pds_account.app_password)
 
 
+@ON_EMPTY_SQLITE
 def test_sign_in_fails_while_the_pds_is_down(signed, pds, pds_account):
     pds.stop()
     try:

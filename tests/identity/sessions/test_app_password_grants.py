@@ -14,6 +14,7 @@ from identity.sessions.session_store import pds_session
 from tests.identity.conftest import KEY
 from tests.identity.sessions.app_password_rig import GET_SESSION, ask, run, sign_in, take_down, wired
 from tests.identity.sessions.stored_sessions import dump, expire, files, session_row
+from tests.servers.databases import ON_EMPTY_SQLITE
 
 pytestmark = pytest.mark.pds
 
@@ -60,6 +61,7 @@ def test_an_access_token_that_the_pds_refuses_is_refreshed(signed, database, cip
     assert session_row(database).generation == 2
 
 
+@ON_EMPTY_SQLITE
 def test_a_refresh_works_after_the_pds_was_down(signed, database, pds, pds_account):
     sign_in(signed, pds_account.did, pds_account.app_password)
     expire(database)

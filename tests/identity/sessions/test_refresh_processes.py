@@ -1,5 +1,6 @@
 """Three processes refresh one session, each many times at once."""
 
+import os
 import threading
 
 import pytest
@@ -10,6 +11,7 @@ from tests.identity.oauth.oauth_rig import Rig, ask
 from tests.identity.sessions.fake_pds import DID, FakePds, served
 from tests.identity.sessions.refresh_race import PROCESSES, generation, keep, race
 from tests.identity.sessions.refresh_worker import ROUNDS
+from tests.servers.databases import KINDS
 
 
 def test_three_processes_with_ten_refreshes_each_refresh_no_more_than_needed(database, cipher, hooks):
@@ -34,6 +36,7 @@ def test_three_processes_with_ten_refreshes_each_refresh_no_more_than_needed(dat
 
 
 @pytest.mark.pds
+@pytest.mark.parametrize("database_url", KINDS if os.environ.get("TEST_DEEP") else KINDS[1:], indirect=True)
 def test_three_processes_keep_a_real_oauth_login_alive(*, database, cipher, hooks, pds, pds_account):
     """A replayed refresh token would end the login; three processes refresh ten times each at the same instant."""
     rig = Rig(database, cipher, hooks, pds)

@@ -21,6 +21,7 @@ from tests.media_samples import samples
 from tests.outbox.rigs.relay_rig import Rig, answered
 from tests.outbox.rigs.stepwise_delivery import StepwiseDelivery
 from tests.outbox.rigs.uploads import blob_cid, job, request_blob, track_of, uploaded_track
+from tests.servers.databases import ON_SQLITE
 
 pytestmark = pytest.mark.anyio
 OTHER_CID = "bafkreibm6jg3ux5qumhcn2b3flc3tyu6dmlb4xa7u5bf44yegnrjhc4yeq"
@@ -260,6 +261,7 @@ async def test_only_what_a_blob_reference_is_is_kept_of_what_the_pds_returns(
     assert blob is None or set(blob.ref) == {"$type", "ref", "mimeType", "size"}
 
 
+@ON_SQLITE
 @pytest.mark.parametrize("types", [["audio/mpeg"], ["audio/mpeg", "audio/mp3"]])
 async def test_a_pds_that_takes_each_upload_and_never_finds_the_blob_is_sent_it_once_an_hour(
     desk: Rig, types: list[str]

@@ -1,5 +1,6 @@
 """What a relay reads for an edit, or for a record of a replay, does not grow with the account's backlog."""
 
+import os
 from collections.abc import Callable
 from dataclasses import replace
 from datetime import UTC, datetime
@@ -18,7 +19,7 @@ from outbox.relay.delivery_task import UnreadableTargetError, next_task
 from outbox.relay.rescue import wake_stuck_lanes
 from tests.outbox.rigs.rows import add_lane, add_target, claimed, lane_row
 
-WAITING = 40_000
+WAITING = 40_000 if os.environ.get("TEST_DEEP") else 10_000
 LIVE = 1
 FEW = 100
 """Rows on PostgreSQL, hundreds of steps on SQLite: all of them would be thousands."""

@@ -12,6 +12,7 @@ from replay.reconcile.drift import DriftKind
 from replay.reconcile.verify import repos_of, verify
 from tests.dsl import COLLECTION, OLD_COLLECTION
 from tests.outbox.rigs.relay_rig import ARTIST, Rig, refused
+from tests.servers.databases import ON_SQLITE
 
 pytestmark = [pytest.mark.anyio, pytest.mark.pds]
 
@@ -131,6 +132,7 @@ async def test_a_blob_that_the_pds_has_lost_is_missing(rig, track):
     assert (drift.kind, drift.track_id) == (DriftKind.BLOB_MISSING, 1)
 
 
+@ON_SQLITE
 async def test_an_emptied_repo_misses_every_record(rig, track):
     others = [rig.upload(number) for number in range(2, 130)]
     for _ in range(10):

@@ -104,6 +104,23 @@ async def test_a_process_that_is_proved_to_have_ended_is_not_waited_for(rig: Rig
     assert claimed(rig, "other", lambda owner: owner == "killed") is not None
 
 
+async def test_beside_a_repair_that_another_process_claims_first_the_next_one_is_claimed(rig: Rig) -> None:
+    first = start_repair(rig.log, rig.did, ADMIN)
+    assert claimed(rig, "killed") is not None
+    rig.sign_in("did:plc:another")
+    start_repair(rig.log, "did:plc:another", ADMIN)
+
+    def another_claims_it(owner: str) -> bool:
+        job = claimed(rig, "quick", lambda _: True)
+        assert job is not None
+        assert job.id == first
+        return owner == "killed"
+
+    job = claimed(rig, "slow", another_claims_it)
+    assert job is not None
+    assert job.did == "did:plc:another"
+
+
 @pytest.mark.usefixtures("two_in_a_unit")
 async def test_two_processes_never_apply_at_once(rig: Rig) -> None:
     repair_id, slow = await a_repair_being_applied(rig, 5, "slow")

@@ -1,5 +1,6 @@
 """`mastertape serve` and `relay` as processes: how they start, what they refuse, and how they end."""
 
+import os
 import signal
 import socket
 import time
@@ -16,10 +17,12 @@ from outbox.mirror.lanes import resume_lane
 from outbox.mirror.tables import mirror_lane
 from service.schema.migrate import newest
 from service.wiring.bootstrap import Container
-from tests.servers.databases import revision, temporary_database
+from tests.servers.databases import ON_SQLITE, revision, temporary_database
 from tests.service.command_line import daemon, run
 
 SILENT = "http://127.0.0.1:1"
+SIGNALS = [signal.SIGINT, signal.SIGTERM] if os.environ.get("TEST_DEEP") else [signal.SIGINT]
+"""By SIGTERM other tests here end a service and a relay, and ask for the same exit code."""
 
 
 def test_serve_on_sqlite_migrates_itself(tmp_path: Path) -> None:
@@ -93,7 +96,7 @@ def test_on_postgres_an_old_schema_is_refused(tmp_path: Path, fresh_postgres: st
     assert revision(fresh_postgres) is None
 
 
-@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT])
+@pytest.mark.parametrize("number", SIGNALS)
 @pytest.mark.parametrize(("command", "ready"), [("serve", "answers on"), ("relay", "relay is running")])
 def test_a_signal_ends_in_order(tmp_path: Path, number: int, command: str, ready: str) -> None:
     with daemon(tmp_path / "log", command, DATA=tmp_path / "data") as service:
@@ -125,6 +128,7 @@ def test_a_running_request_is_answered_before_the_end(tmp_path: Path) -> None:
         assert service.process.wait(20) == 0
 
 
+@ON_SQLITE
 def test_a_relay_claims_lanes_and_releases_them(tape: Container, tmp_path: Path) -> None:
     """A lane that a dead process held is free when its lease has ended; one that drained leaves none held."""
     did = "did:plc:alice"
@@ -142,6 +146,7 @@ def test_a_relay_claims_lanes_and_releases_them(tape: Container, tmp_path: Path)
     assert "Traceback" not in relay.output
 
 
+@ON_SQLITE
 def test_serve_runs_no_relay_when_it_is_off(tape: Container, tmp_path: Path) -> None:
     with tape.database.write() as connection:
         resume_lane(connection, "did:plc:alice", SILENT, tape.database.now(connection))

@@ -5,6 +5,7 @@ upgrade/README.md says how the data were made. The old process is that commit's 
 
 import io
 import json
+import os
 import sqlite3
 import subprocess
 import sys
@@ -135,6 +136,7 @@ def test_a_backup_of_an_older_version_is_restored_and_upgraded(
 
 
 @pytest.mark.history
+@pytest.mark.parametrize("kind", KINDS if os.environ.get("TEST_DEEP") else KINDS[1:], indirect=True)
 def test_the_old_process_acknowledges_nothing_that_is_lost_and_refuses_politely(
     settings: dict[str, object], then: Mapping[str, Any], old: "Old", tmp_path: Path
 ) -> None:
