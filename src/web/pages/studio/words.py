@@ -133,8 +133,8 @@ def moment(row: Mapping[str, Any], viewer_did: str) -> Moment:
         row["version"],
         row["at"],
         _actor(row, viewer_did),
-        _sentence(row, changes),
-        _way(row["via"]),
+        sentence_of(row),
+        way_of(row["via"]),
         changes,
         _delivery(row["delivery"], is_deletion=row["type"] == "Deleted"),
         is_beginning,
@@ -203,12 +203,13 @@ _TEXTS: Final[Mapping[str, Callable[[Any], str | None]]] = {
 }
 
 
-def _sentence(row: Mapping[str, Any], changes: Sequence[Change]) -> str:
+def sentence_of(row: Mapping[str, Any]) -> str:
+    """Return what the actor of an event of a track did."""
     if row["type"] in _SENTENCES:
         return _SENTENCES[row["type"]]
     if row["type"] == "VisibilityChanged":
         return "left it out of lists" if row["changes"][0]["after"] else "showed it in lists again"
-    labels = list(dict.fromkeys(change.label.lower() for change in changes))
+    labels = list(dict.fromkeys(change.label.lower() for change in changes_of(row["changes"])))
     return f"changed {_listed(labels)}" if labels else "changed nothing that shows"
 
 
@@ -227,7 +228,8 @@ def _actor(row: Mapping[str, Any], viewer_did: str) -> str:
     return f"@{row['actor_handle']}" if row["actor_handle"] else str(row["actor"])
 
 
-def _way(via: str) -> str:
+def way_of(via: str) -> str:
+    """Return in which way an event came about; empty for operators."""
     way, _, name = via.partition(":")
     return f"with {name}" if name else _WAYS.get(way, "")
 
