@@ -46,7 +46,7 @@ SCREENS: Final[Mapping[str, tuple[str, Sequence[str]]]] = {
         f"/ops/failures/{CAUSE}",
         (f"/ops/failures?by=cause&cause={CAUSE}", f"/ops/failures?cause={CAUSE}"),
     ),
-    "records": ("/ops/records", ("/ops/failures",)),
+    "records": ("/ops/records", ("/ops/failures?undelivered=true",)),
     "hosts": ("/ops/hosts", ("/ops/hosts",)),
     "lanes": ("/ops/lanes", ("/ops/lanes",)),
     "a track": ("/ops/tracks/1", ("/tracks/1", "/tracks/1/mirror", "/tracks/1/history?limit=20")),
@@ -54,7 +54,7 @@ SCREENS: Final[Mapping[str, tuple[str, Sequence[str]]]] = {
         f"/ops/accounts/{ARTIST}",
         (
             f"/tracks?artist={ARTIST}&limit=20",
-            f"/ops/failures?did={ARTIST}&limit=20",
+            f"/ops/failures?undelivered=true&did={ARTIST}&limit=100",
             f"/audit?did={ARTIST}&limit=20",
         ),
     ),

@@ -575,11 +575,21 @@ SUBJECTS: Final = {
     ),
     "Accounts, operators and takedowns": (
         Guarantee(
-            "An admin ends the sessions and tokens of an account at once, all or none of those that were counted, and the log says why",
+            "An admin ends the sessions and tokens of an account at once, all of those that were counted, or none where their number has changed, and the log says why",
             "revoked and recorded in one unit of the account's stream",
             (
                 "tests/api/ops/test_accounts.py::test_an_admin_ends_one_session_of_an_account_and_then_all",
                 "tests/web/test_console.py::test_the_sessions_of_an_account_are_ended_for_a_reason",
+            ),
+        ),
+        Guarantee(
+            "Operators find every record that is not delivered, tried or not, with since when, and those whose audio the PDS refused",
+            "read from the state of the targets and uploads that are open, in trouble or refused, page by page",
+            (
+                "tests/api/ops/test_deliveries.py::test_every_record_that_is_not_delivered_is_listed_with_since_when",
+                "tests/outbox/relay/test_open_targets_cost.py::test_undelivered_records_are_listed_among_very_many_without_reading_them",
+                "tests/web/test_console_words.py::test_records_say_in_words_since_when_and_why_and_whose_they_are",
+                "tests/web/test_console_words.py::test_a_record_that_is_delivered_without_its_audio_says_both",
             ),
         ),
         Guarantee(

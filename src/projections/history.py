@@ -1,11 +1,11 @@
 """`history`: one row for each event of a track or of an account: actor, time, and fields before and after."""
 
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from typing import Any, Final
 
-from sqlalchemy import Boolean, Column, Connection, Index, Integer, Table, Text, select
+from sqlalchemy import Boolean, Column, Connection, Index, Integer, Table, Text, func, select
 
 from aggregates.account_events import AccountEvent
 from aggregates.track import Track
@@ -96,6 +96,16 @@ def history_page(
     rows = connection.execute(query).mappings().all()
     entries = tuple(HistoryEntry(**row) for row in rows[:limit])
     return HistoryPage(entries, entries[-1].position if len(rows) > limit else None)
+
+
+def newest_at(
+    connection: Connection, track_ids: Collection[int], types: Collection[str]
+) -> dict[tuple[int, str], datetime]:
+    """Return when each of these tracks had its newest event of each of these types."""
+    track_id, kind, newest = history.c.track_id, history.c.type, func.max(history.c.at)
+    these = (track_id.in_(track_ids), kind.in_(types))
+    rows = connection.execute(select(track_id, kind, newest).where(*these).group_by(track_id, kind))
+    return {(row[0], row[1]): row[2] for row in rows}
 
 
 def _envelope(change: Change) -> dict[str, Any]:

@@ -4,11 +4,12 @@ import re
 from datetime import timedelta
 
 import pytest
-from sqlalchemy import update
+from sqlalchemy import insert, update
 
 from eventstore.envelope import Envelope, Via
 from eventstore.schema import projection_state
 from identity.accounts.credentials import Scope
+from outbox.mirror.tables import repo_scan
 from projections.rebuild.rebuild import rebuild
 from replay.adoption import jobs as adoptions
 from replay.adoption.progress import Progress
@@ -16,6 +17,7 @@ from service.process.jobs import Job
 from service.process.scheduler import run_if_due
 from service.schema.job_lease import JobName
 from tests.api.world import did_of, upload
+from tests.fake_pds.scripted_pds import HOST
 from tests.web.pages import assert_runs_only_our_files, assert_small, hidden
 
 HOUR = timedelta(hours=1)
@@ -112,6 +114,33 @@ def test_work_that_fails_is_named_first_with_its_reason_and_its_progress_shown(w
     assert "OSError: no space left" in text
     assert '<progress class="progress" max="10" value="4"' in text
     assert "the PDS is gone" in text
+
+
+def test_the_heading_names_uploads_that_are_tried_again_and_not_those_that_were_refused(world, admin, alice):
+    tracks = [upload(admin, alice, seed=seed) for seed in (1, 2)]
+    world.deliver()
+    for track, refusal in zip(tracks, ((400, "InvalidMimeType"), (500, "InternalServerError")), strict=True):
+        well = admin.get("/ops/work").text
+        assert "All background work goes on as it should" in well
+        wants = {**alice.headers, "Prefer": "wait=0", "Accept": "application/json"}
+        admin.post(f"/tracks/{track['id']}/migrate-to-pds", headers=wants)
+        world.pds.upload_refusal = refusal
+        world.deliver()
+    assert "1 refused for good" in well
+    text = admin.get("/ops/work").text
+    assert f"1 upload of audio failed and will be tried again, at {HOST}." in text
+
+
+def test_accounts_have_their_handles_where_work_and_repairs_name_them(world, admin, alice, lost):
+    del lost
+    here = admin.post("/ops/repairs", data={"did": alice.did, "reason": "r"}).url.path
+    with world.database.write() as connection:
+        unread = {"did": alice.did, "scanned_at": world.database.now(connection), "problem": "too_slow"}
+        connection.execute(insert(repo_scan), unread)
+    for screen in (here, "/ops/repairs", "/ops/work"):
+        page = admin.get(screen)
+        assert_runs_only_our_files(page)
+        assert f'href="/ops/accounts/{alice.did}">@alice.test</a>' in page.text
 
 
 def test_a_rebuild_is_shown_with_its_progress_and_when_it_stands_still(world, admin, alice):

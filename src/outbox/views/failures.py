@@ -1,9 +1,11 @@
 """Selects the records that fail to reach their PDS, with the PDS's error, and those that a retry may help."""
 
+from collections.abc import Sequence
 from typing import Any, Final
 
 from sqlalchemy import ColumnElement, Select, and_, case, false, func, or_, select
 
+from eventstore.schema import stored_event
 from outbox.mirror.states import MirrorState, TargetState
 from outbox.mirror.tables import HAS_FAILED, IS_TROUBLED, PAST, blob_job, mirror_lane, mirror_target
 from outbox.views.status import (
@@ -17,6 +19,7 @@ from outbox.views.status import (
     TARGETS_AT_WORK,
     WAITS_UNTIL,
     tracks_of,
+    unfinished_tracks,
 )
 
 target: Final = mirror_target.c
@@ -42,6 +45,12 @@ CAUSE: Final[ColumnElement[str]] = case((_RECORD_CAN_BE_TRIED, target.cause), el
 """The cause of the last failure: of the record or, where it does not fail itself, of its upload."""
 PLACE: Final = 2 * target.track_id + case((target.former, 1), else_=0)
 """Orders by track, its former records after the current one."""
+_CHANGED_AT: Final = (
+    select(stored_event.c.recorded_at)
+    .where(stored_event.c.position == target.desired_gen)
+    .correlate(mirror_target)
+    .scalar_subquery()
+)
 _BODIES: Final = ("observed_body", "conflict_body")
 _SHOWN: Final = tuple(column for column in mirror_target.c if column.name not in _BODIES)
 
@@ -71,6 +80,41 @@ def failing(
     limit: int,
 ) -> Select[Any]:
     """Select failing records, in the order of `place`, with `mirror_state` and `mirror_reason`."""
+    wanted = _wanted(did=did, host=host, error=error, state=state, cause=cause)
+    return _records(FAILING, *_follows(after), *wanted, limit=limit)
+
+
+def undelivered(
+    refused_audio: Select[Any],
+    *,
+    did: str | None = None,
+    host: str | None = None,
+    error: str | None = None,
+    state: str | None = None,
+    cause: str | None = None,
+    after: int = 0,
+    limit: int,
+) -> Select[Any]:
+    """Select, as `failing` does, every record that its PDS does not have as the log says, and those whose audio it refused.
+
+    `refused_audio` selects the ids of the tracks whose audio was refused.
+    """
+    of_account = () if did is None else (blob_job.c.did == did,)
+    refused = refused_audio.where(*of_account)
+    may_be = tracks_of(*unfinished_tracks(did), refused)
+    is_undelivered = or_(STATE != MirrorState.DELIVERED, and_(~target.former, tracks_of(refused)))
+    wanted = _wanted(did=did, host=host, error=error, state=state, cause=cause)
+    return _records(may_be, is_undelivered, *_follows(after), *wanted, limit=limit)
+
+
+def waiting(did: str, *, limit: int) -> Select[Any]:
+    """Select the first of an account's records that are not as the log says, whether or not they fail; as `failing` does."""
+    return _records(target.did == did, STATE != MirrorState.DELIVERED, limit=limit)
+
+
+def _wanted(
+    *, did: str | None, host: str | None, error: str | None, state: str | None, cause: str | None
+) -> list[ColumnElement[bool]]:
     conditions = [
         condition
         for condition, wanted in (
@@ -83,12 +127,11 @@ def failing(
     ]
     if error is not None:
         conditions.append(has_error(error))
-    return _records(FAILING, target.track_id >= after // 2, after < PLACE, *conditions, limit=limit)
+    return conditions
 
 
-def waiting(did: str, *, limit: int) -> Select[Any]:
-    """Select the first of an account's records that are not as the log says, whether or not they fail; as `failing` does."""
-    return _records(target.did == did, STATE != MirrorState.DELIVERED, limit=limit)
+def _follows(after: int) -> Sequence[ColumnElement[bool]]:
+    return (target.track_id >= after // 2, after < PLACE) if after else ()
 
 
 def _records(*conditions: ColumnElement[bool], limit: int) -> Select[Any]:
@@ -100,7 +143,10 @@ def _records(*conditions: ColumnElement[bool], limit: int) -> Select[Any]:
             STATE.label("mirror_state"),
             REASON.label("mirror_reason"),
             blob_job.c.last_error.label("blob_error"),
+            blob_job.c.failing_since.label("blob_failing_since"),
             WAITS_UNTIL.label("waits_until"),
+            mirror_lane.c.probe_at.label("lane_probe_at"),
+            _CHANGED_AT.label("changed_at"),
             CAUSE.label("shown_cause"),
             FAILING_SINCE.label("shown_failing_since"),
             FIRST_ERROR.label("shown_first_error"),

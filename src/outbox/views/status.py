@@ -192,11 +192,17 @@ def tracks_of(*searches: Select[Any]) -> ColumnElement[bool]:
     return target.track_id.in_(union(*(select(each.subquery()) for each in searches)))
 
 
-MAY_BE_UNFINISHED: Final = tracks_of(
-    select(target.track_id).where(CONCERNS_RELAY),
-    select(target.track_id).where(IS_TROUBLED),
-    select(blob_job.c.track_id).where(IS_OPEN_JOB),
-)
+def unfinished_tracks(did: str | None = None) -> Sequence[Select[Any]]:
+    """Select the ids of tracks, of all accounts or one, whose records may not be as the log says, from an index each."""
+    of_targets, of_jobs = ((target.did == did,), (blob_job.c.did == did,)) if did is not None else ((), ())
+    return (
+        select(target.track_id).where(CONCERNS_RELAY, *of_targets),
+        select(target.track_id).where(IS_TROUBLED, *of_targets),
+        select(blob_job.c.track_id).where(IS_OPEN_JOB, *of_jobs),
+    )
+
+
+MAY_BE_UNFINISHED: Final = tracks_of(*unfinished_tracks())
 _BY_STATE: Final = (
     select(STATE.label("mirror_state"), func.count())
     .select_from(TARGETS_AT_WORK)
@@ -244,7 +250,7 @@ def _mirror(row: Any) -> Mirror:
         reason=reason,
         generation=row.desired_gen,
         acked_generation=row.acked_gen,
-        next_attempt_at=_next_attempt_at(row, state, reason),
+        next_attempt_at=next_attempt_at(row, state, reason),
         desired_op=row.desired_op,
         record_uri=RecordKey(row.did, row.record_collection, row.rkey).uri,
         record_cid=row.observed_cid,
@@ -257,7 +263,7 @@ def _mirror(row: Any) -> Mirror:
     )
 
 
-def _next_attempt_at(row: Any, state: MirrorState, reason: str | None) -> datetime | None:
+def next_attempt_at(row: Any, state: str, reason: str | None) -> datetime | None:
     """Return the time of the next attempt or, while parked, of the next probe; None while it waits for a person."""
     at: datetime | None = None
     if state == MirrorState.PENDING and reason in DATED:

@@ -202,12 +202,14 @@ HAS_RECORDS: Final = (
 )
 
 
-def is_scan_due(before: ColumnElement[datetime]) -> ColumnElement[bool]:
-    """Whether a repo was last scanned at this time or earlier, or never."""
-    return or_(repo_scan.c.scanned_at.is_(None), repo_scan.c.scanned_at <= before)
+def is_scan_due(scanned_at: ColumnElement[datetime], before: ColumnElement[datetime]) -> ColumnElement[bool]:
+    """Whether a repo was last scanned at `before` or earlier, or never."""
+    return or_(scanned_at.is_(None), scanned_at <= before)
 
 
-_IS_DUE: Final = and_(IS_SCANNED, is_scan_due(bindparam("before", type_=UtcDateTime)), HAS_RECORDS)
+_IS_DUE: Final = and_(
+    IS_SCANNED, is_scan_due(repo_scan.c.scanned_at, bindparam("before", type_=UtcDateTime)), HAS_RECORDS
+)
 OF_SCANS: Final = mirror_lane.outerjoin(repo_scan, repo_scan.c.did == lane.did)
 _DUE_HOSTS: Final = (
     select(lane.host)

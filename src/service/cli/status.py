@@ -14,7 +14,7 @@ from api.responses.ops.deliveries import (
     HostRow,
     LaneRow,
     cause_row,
-    failure_row,
+    failure_rows,
     host_rows,
     lane_rows,
 )
@@ -126,7 +126,8 @@ def _lanes(connection: Connection, which: Selector, now: datetime, limit: int) -
 
 
 def _records(connection: Connection, now: datetime, limit: int, **which: str | None) -> list[FailureRow]:
-    return [failure_row(row, now) for row in connection.execute(failing(**which, after=0, limit=limit))]
+    rows = connection.execute(failing(**which, after=0, limit=limit)).all()
+    return failure_rows(connection, rows, now)
 
 
 def _print(

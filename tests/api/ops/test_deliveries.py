@@ -110,6 +110,58 @@ def test_failures_are_found_by_error_and_driven_again(world, client, admin, alic
     assert [each["track_id"] for each in left] == [other["id"]]
 
 
+def test_every_record_that_is_not_delivered_is_listed_with_since_when(world, client, admin, alice, bob):
+    held, gone, silent, done = (upload(client, alice, seed=seed) for seed in (1, 2, 3, 4))
+    world.deliver()
+    copies = {**alice.headers, "Prefer": "wait=0"}
+    client.post(f"/tracks/{silent['id']}/migrate-to-pds", headers=copies)
+    world.pds.upload_refusal = (400, "InvalidMimeType")
+    world.pds.records[held["atproto_record_uri"]] |= {"title": "theirs"}
+    del world.pds.records[gone["atproto_record_uri"]]
+    for track in (held, gone):
+        client.patch(f"/tracks/{track['id']}", json={"album": "two"}, headers=alice.headers)
+    world.deliver()
+    (refused,) = rejected(world, client, alice, 5)
+    with world.database.write() as connection:
+        park_lane(connection, bob.did)
+    parked, new = upload(client, bob, seed=6), upload(client, alice, seed=7)
+
+    listed = read(client, admin, "/ops/failures", undelivered="true")["items"]
+    assert [(each["track_id"], each["state"], each["reason"]) for each in listed] == [
+        (held["id"], "held", "foreign_edit"),
+        (gone["id"], "detached", "record_missing"),
+        (silent["id"], "delivered", None),
+        (refused["id"], "rejected", "InvalidRecord"),
+        (parked["id"], "parked", "auth_required"),
+        (new["id"], "pending", "sending"),
+    ]
+    assert done["id"] not in {each["track_id"] for each in listed}
+    assert "InvalidMimeType" in listed[2]["blob_error"]
+    history = {
+        each["id"]: read(client, admin, f"/tracks/{each['id']}/history")["items"]
+        for each in (held, gone, new)
+    }
+    for row, event in (
+        (listed[0], "ForeignEditObserved"),
+        (listed[1], "RecordMissing"),
+        (listed[5], "Created"),
+    ):
+        (at,) = (each["at"] for each in history[row["track_id"]] if each["type"] == event)
+        assert row["since"] == at
+    assert listed[3]["since"] == listed[3]["failing_since"]
+    assert all(each["since"] for each in listed)
+
+    first = read(client, admin, "/ops/failures", undelivered="true", limit=4)
+    rest = read(client, admin, "/ops/failures", undelivered="true", limit=4, cursor=first["cursor"])
+    assert first["items"] + rest["items"] == listed
+    of_bob = read(client, admin, "/ops/failures", undelivered="true", did=bob.did)["items"]
+    assert of_bob == read(client, admin, "/ops/failures", undelivered="true", state="parked")["items"]
+    assert [each["track_id"] for each in of_bob] == [parked["id"]]
+    client.patch(f"/tracks/{silent['id']}", json={"support_gate": {"type": "any"}}, headers=alice.headers)
+    world.deliver()  # its audio is no longer to be on the PDS
+    assert read(client, admin, "/ops/failures", undelivered="true", state="delivered")["items"] == []
+
+
 def test_failures_are_read_and_redriven_by_cause(world, client, admin, alice, bob):
     one, two = rejected(world, client, alice, 1), rejected(world, client, bob, 2)
     rejected(world, client, alice, 3, error="SomethingElse")

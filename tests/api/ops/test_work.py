@@ -241,6 +241,14 @@ def test_firehoses_are_listed_with_their_state_and_lag_those_in_trouble_first(wo
     assert found["lag_seconds"] == 90.0
 
 
+def test_the_scan_counts_no_more_repos_than_it_may_read(*, world, client, alice, bob, work, monkeypatch):
+    for person in (alice, bob):
+        upload(client, person)
+    world.deliver()
+    monkeypatch.setattr("eventstore.counting.MAX_COUNTED", 1)
+    assert (work()["scan"]["repos"], work()["scan"]["due"]) == (1, 1)
+
+
 def test_a_count_stops_where_it_would_read_too_much(world, work, monkeypatch):
     monkeypatch.setattr("eventstore.counting.MAX_COUNTED", 3)
     sources = [Source(DerivedKind.COVER, str(number)) for number in range(5)]

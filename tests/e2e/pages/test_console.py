@@ -76,6 +76,7 @@ def test_an_outage_is_seen_understood_redriven_and_drained(page, console, proxie
             did = uploads(client, seed, f"Take {seed}")["artist_did"]
         sees_the_outage(page, proxied_pds)
         understands_it(page, console, proxied_pds, did)
+        sees_what_waits(page, console, proxied_pds)
 
         proxy.accept()
         resumes_the_host(page, console, proxied_pds)
@@ -114,6 +115,12 @@ def understands_it(page, console, pds, did):
     expect(page.get_by_role("heading", name="All background work goes on")).to_be_visible()
     expect(page.get_by_role("listitem").filter(has_text="Scan records")).to_be_visible()
     assert_good_in_every_view(page, "ops-work")
+
+
+def sees_what_waits(page, console, pds):
+    page.goto(f"{console.url}/ops/records?host={pds.url}")
+    expect(page.get_by_role("cell", name="On its way")).to_have_count(min(RECORDS, 50))
+    assert_good_in_every_view(page, "ops-records")
 
 
 def resumes_the_host(page, console, pds):
@@ -275,7 +282,7 @@ def test_lost_records_are_planned_for_and_put_back(page, console, pds):
         page.get_by_role("link", name="Repair", exact=True).click()
         assert_good_in_every_view(page, "ops-repairs")
         page.get_by_label("Why").fill("its PDS was restored from a backup")
-        page.get_by_role("button", name="Verify and plan").click()
+        page.get_by_role("button", name="Compare and list").click()
         expect(page.get_by_text(f"{DRIFTED + 1} records would change")).to_be_visible(timeout=30_000)
         assert found_on(pds, did, rkeys) == 0
         page.get_by_text(f"The first 50 of {DRIFTED + 1} records").click()

@@ -5,18 +5,18 @@ from datetime import UTC, datetime
 from typing import Any
 
 import pytest
-from sqlalchemy import text, update
+from sqlalchemy import false, select, text, update
 
 from aggregates.transcodings import TRANSCODINGS
 from eventstore.database import Database
 from eventstore.event_log import EventLog
 from outbox.mirror.lanes import Lane, release, resume_lane
-from outbox.mirror.tables import mirror_target
+from outbox.mirror.tables import blob_job, mirror_target
 from outbox.record.record import RecordUrls
 from outbox.relay.delivery_task import UnreadableTargetError, next_task
 from outbox.relay.rescue import wake_stuck_lanes
 from outbox.views.drain import drains_of_hosts
-from outbox.views.failures import failing
+from outbox.views.failures import failing, undelivered
 from outbox.views.status import unfinished_records
 from tests.outbox.rigs.rows import HOST, add_lane, claimed
 from tests.servers.databases import ON_SQLITE
@@ -111,6 +111,18 @@ def test_unfinished_records_are_counted_among_very_many_without_reading_them(
 ) -> None:
     with database.read() as connection:
         assert unfinished_records(connection) == {"pending": 1}
+    _assert_reads_no_whole_index_of_tracks(_plan(database, said[-1]))
+
+
+@ON_SQLITE
+@pytest.mark.usefixtures("lane")
+def test_undelivered_records_are_listed_among_very_many_without_reading_them(
+    database: Database, said: Statements
+) -> None:
+    nothing = select(blob_job.c.track_id).where(false())
+    with database.read() as connection:
+        rows = connection.execute(undelivered(nothing, limit=50)).all()
+    assert [row.mirror_state for row in rows] == ["pending"]
     _assert_reads_no_whole_index_of_tracks(_plan(database, said[-1]))
 
 

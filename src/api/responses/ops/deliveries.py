@@ -1,21 +1,32 @@
 """Bodies of lanes, hosts and failures, of what is done about them, and of how far that is."""
 
+from collections.abc import Mapping, Sequence
 from datetime import datetime
-from typing import Any
+from typing import Any, Final
 
 from pydantic import BaseModel, Field
 from sqlalchemy import Connection
 
 from aggregates.errors import InvalidFieldError
+from aggregates.track import Track
 from api.responses.ops.fields import DRY_RUN, Name
 from outbox.mirror.host_state import breaker_state
-from outbox.mirror.states import MirrorReason
+from outbox.mirror.states import MirrorState
 from outbox.mirror.tables import NEVER, PAST
 from outbox.operations.operators import Action
 from outbox.pds.client import RecordKey
 from outbox.views import overview
 from outbox.views.causes import CauseCount
 from outbox.views.drain import Drain, drains_of_hosts
+from outbox.views.status import next_attempt_at
+from projections.history import newest_at
+
+_UPLOAD_REQUESTED: Final = Track.BlobMigrationRequested.__name__
+_BEGAN_WITH: Final[Mapping[str, str]] = {
+    MirrorState.HELD: Track.ForeignEditObserved.__name__,
+    MirrorState.DETACHED: Track.RecordMissing.__name__,
+}
+"""The event with which another client's change was noticed."""
 
 
 class LaneRow(BaseModel):
@@ -77,6 +88,9 @@ class FailureRow(BaseModel):
     reason: str | None
     attempts: int
     cause: str | None
+    since: datetime | None = Field(
+        description="since when it is so: the first failure, another client's change, or the newest change"
+    )
     failing_since: datetime | None
     first_error: str | None
     last_error: str | None
@@ -232,8 +246,24 @@ def _host(row: Any, lanes: overview.LanesOfHost, under_way: int, drain: Drain, n
     )
 
 
-def failure_row(row: Any, now: datetime) -> FailureRow:
-    waits = row.mirror_reason == MirrorReason.BACKOFF
+def failure_rows(connection: Connection, rows: Sequence[Any], now: datetime) -> list[FailureRow]:
+    began = newest_at(connection, {row.track_id for row in rows}, (*_BEGAN_WITH.values(), _UPLOAD_REQUESTED))
+    return [_failure(row, _since(row, began), now) for row in rows]
+
+
+def _since(row: Any, began: Mapping[tuple[int, str], datetime]) -> datetime | None:
+    since: datetime | None
+    if (event := _BEGAN_WITH.get(row.mirror_state)) is not None:
+        since = began.get((row.track_id, event), row.changed_at)
+    elif row.desired_gen > row.acked_gen:
+        since = row.shown_failing_since or row.changed_at
+    else:  # its audio alone is missing
+        since = row.blob_failing_since or began.get((row.track_id, _UPLOAD_REQUESTED), row.changed_at)
+    return since
+
+
+def _failure(row: Any, since: datetime | None, now: datetime) -> FailureRow:
+    next_at = next_attempt_at(row, row.mirror_state, row.mirror_reason)
     return FailureRow(
         track_id=row.track_id,
         did=row.did,
@@ -243,6 +273,7 @@ def failure_row(row: Any, now: datetime) -> FailureRow:
         reason=row.mirror_reason,
         attempts=row.attempts,
         cause=row.shown_cause,
+        since=since,
         failing_since=row.shown_failing_since,
         first_error=row.shown_first_error,
         last_error=row.last_error,
@@ -250,7 +281,7 @@ def failure_row(row: Any, now: datetime) -> FailureRow:
         last_success_at=row.acked_at,
         generation=row.desired_gen,
         acked_generation=row.acked_gen,
-        next_attempt_at=max(row.not_before, row.waits_until, now) if waits else None,
+        next_attempt_at=None if next_at is None else _time(max(next_at, now)),
     )
 
 

@@ -7,7 +7,7 @@ from pydantic import BaseModel, Field
 from sqlalchemy import Connection
 
 from api.responses.mirror import LaneBody, lane_body
-from api.responses.ops.deliveries import FailureRow, HostRow, failure_row, host_rows
+from api.responses.ops.deliveries import FailureRow, HostRow, failure_rows, host_rows
 from identity.accounts.accounts import accounts_of
 from identity.sessions.logins import Login, LoginState, login_of
 from outbox.operations.operators import UnknownTargetError
@@ -55,5 +55,5 @@ def lane_of_account(connection: Connection, did: str, now: datetime) -> LaneOfAc
         under_way=lane.lease_until > now,
         login=LoginBody.of(login_of(connection, did, now)),
         pds=next(iter(hosts), None),
-        records=[failure_row(row, now) for row in rows],
+        records=failure_rows(connection, rows, now),
     )

@@ -128,7 +128,10 @@ class UnreadRepoRow(BaseModel):
 
 
 class ScanBody(BaseModel):
-    """The scan of the repos of all accounts: how many are `due`, and how many the last one could not read."""
+    """The scan of the repos of all accounts: how many are `due`, and how many the last one could not read.
+
+    All of it is of the first 10,000 repos, by the DIDs of their accounts.
+    """
 
     interval_seconds: float
     repos: int

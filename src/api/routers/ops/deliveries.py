@@ -1,6 +1,7 @@
 """Operators' views and actions on lanes, hosts and failing records. Operators read, admins act; each action is logged."""
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
+from functools import partial
 from typing import Annotated, Any, Final
 
 from fastapi import APIRouter, Query, Response
@@ -27,11 +28,12 @@ from api.responses.ops.deliveries import (
     cause_cursor,
     cause_cursor_of,
     cause_row,
-    failure_row,
+    failure_rows,
     host_rows,
     lane_rows,
 )
 from api.responses.ops.fields import Name
+from api.responses.uploads import REFUSED_AUDIO
 from api.services import Services
 from identity.accounts.credentials import Principal
 from outbox.mirror.states import LaneState, MirrorReason, MirrorState
@@ -39,7 +41,7 @@ from outbox.operations.operators import Action, Operator, Selector, count, perfo
 from outbox.operations.progress import progress_of
 from outbox.views import overview
 from outbox.views.causes import causes
-from outbox.views.failures import failing
+from outbox.views.failures import failing, undelivered
 
 router = APIRouter(tags=["operations"], route_class=StrictRoute)
 
@@ -90,6 +92,10 @@ class FailuresQuery(BaseModel):
     by: Annotated[str, OneOf(("cause",))] | None = Field(
         None, description="`cause`: answer with `causes`, the one met last first"
     )
+    undelivered: bool = Field(
+        False,
+        description="every record that its PDS does not have as the log says, failed or not, and those whose audio it refused",
+    )
     cursor: Name | None = Field(None, description="the `cursor` of the page before")
     limit: PageLength = None
 
@@ -133,16 +139,16 @@ def read_hosts(
 def read_failures(
     _operator: OperatorDep, services: ServicesDep, wanted: Annotated[FailuresQuery, Query()]
 ) -> Response:
-    """Read which records fail to reach their PDS, and why: rejected, failing, held, detached; or, by cause, why requests fail."""
+    """Read which records fail to reach their PDS, and why: rejected, failing, held, detached; or, by cause, why requests fail; or all that are undelivered."""
     limit = page_length(wanted.limit)
     if wanted.by is not None:
         return _json(_by_cause(services, wanted, limit))
     after = cursor_of(wanted.cursor) or 0
     which = wanted.model_dump(include={"did", "host", "error", "state", "cause"})
+    records: Callable[..., Any] = partial(undelivered, REFUSED_AUDIO) if wanted.undelivered else failing
     with services.database.read() as connection:
-        rows = connection.execute(failing(**which, after=after, limit=limit + 1)).all()
-        now = services.database.now(connection)
-    items = [failure_row(row, now) for row in rows[:limit]]
+        rows = connection.execute(records(**which, after=after, limit=limit + 1)).all()
+        items = failure_rows(connection, rows[:limit], services.database.now(connection))
     return _json(FailuresBody(items=items, cursor=_cursor(rows, limit, "place")))
 
 

@@ -2,11 +2,12 @@
 
 from typing import Final
 
-from web.pages.ops import actions, failures, hosts, now, people, repairs, work
+from web.pages.ops import actions, failures, hosts, now, people, records, repairs, work
 
 ROUTERS: Final = (
     now.router,
     failures.router,
+    records.router,
     hosts.router,
     work.router,
     repairs.router,

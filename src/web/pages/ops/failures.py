@@ -1,4 +1,4 @@
-"""Failures by cause, the records of a cause, and every record that does not reach its PDS."""
+"""Failures by cause, and the records of a cause."""
 
 from fastapi import APIRouter, Depends, Response
 
@@ -26,21 +26,3 @@ async def show_cause(cause: str, api: ApiDep, render: RenderDep, cursor: str | N
         return error_response(404, "not_found", "There is no such cause. It may have been forgotten since.")
     records = await api.read("/ops/failures", cause=cause, cursor=cursor)
     return render("ops/cause.html", cause=found[0], records=records["items"], cursor=records["cursor"])
-
-
-@router.get("/ops/records")
-async def show_records(
-    *,
-    api: ApiDep,
-    render: RenderDep,
-    did: str = "",
-    host: str = "",
-    state: str = "",
-    cursor: str | None = None,
-) -> Response:
-    """Records that do not reach their PDS, of an account, a host or a state."""
-    wanted = {"did": did or None, "host": host or None, "state": state or None}
-    found = await api.read("/ops/failures", **wanted, cursor=cursor)
-    return render(
-        "ops/records.html", records=found["items"], cursor=found["cursor"], did=did, host=host, state=state
-    )

@@ -2,8 +2,9 @@
 
 import asyncio
 import re
+from collections.abc import Iterable, Mapping
 from http import HTTPStatus
-from typing import Final
+from typing import Any, Final
 
 from fastapi import APIRouter, Depends, Response
 from fastapi.responses import RedirectResponse
@@ -12,6 +13,10 @@ from api.auth.authentication import operator
 from api.routers.audit import TYPES
 from web.api_client import ApiDep, RefusedError
 from web.page_route import PageRoute
+from web.pages.ops.audit_words import entries, names_in
+from web.pages.ops.handles import handles_of
+from web.pages.ops.record_words import RecordWords, is_audio_refused, record_words, rows_in_words
+from web.pages.studio.record import OUTCOMES
 from web.rendering import RenderDep
 
 router = APIRouter(route_class=PageRoute, include_in_schema=False, dependencies=[Depends(operator)])
@@ -19,6 +24,8 @@ router = APIRouter(route_class=PageRoute, include_in_schema=False, dependencies=
 TRACK_ID: Final = re.compile(r"#?([0-9]{1,18})")
 RECORD: Final = re.compile(r"at://(did:[a-z]+:[^/]+)/[^/]+/([^/]+)")
 LATEST: Final = 20
+MOST: Final = 100
+"""Records that are read to tell which audio was refused: as many as the API returns at once."""
 
 
 @router.get("/ops/find")
@@ -38,42 +45,57 @@ async def find(api: ApiDep, render: RenderDep, q: str = "") -> Response:
     by_handle = (await api.read("/tracks", artist=q.removeprefix("@")))["items"] if "." in q else []
     by_title = (await api.read("/tracks", q=q))["items"] if q else []
     seen = {track["id"]: track for track in (*by_handle, *by_title)}
-    return render("ops/found.html", q=q, tracks=list(seen.values()))
+    return render("ops/found.html", q=q, tracks=_marked(seen.values()))
 
 
 @router.get("/ops/tracks/{track_id}")
-async def show_track(track_id: int, api: ApiDep, render: RenderDep) -> Response:
-    """A track: what the log wants, what the PDS confirmed, its attempts and its history."""
-    track = await api.ask(f"/tracks/{track_id}")
+async def show_track(track_id: int, api: ApiDep, render: RenderDep, cursor: str | None = None) -> Response:
+    """A track: what the log says, what the PDS confirmed, its attempts and its history."""
+    answer = await api.ask(f"/tracks/{track_id}")
     mirror, history = await asyncio.gather(
-        api.read(f"/tracks/{track_id}/mirror"), api.read(f"/tracks/{track_id}/history", limit=LATEST)
+        api.read(f"/tracks/{track_id}/mirror"),
+        api.read(f"/tracks/{track_id}/history", limit=LATEST, cursor=cursor),
     )
+    track = answer.body if answer.is_success else None
+    did = mirror["record_uri"].split("/")[2]
+    handles = await handles_of(api, {did, *names_in(history["items"])})
+    is_refused = track is not None and is_audio_refused(track, mirror)
     return render(
         "ops/track.html",
         track_id=track_id,
-        track=track.body if track.is_success else None,
+        track=track,
+        did=did,
+        handles=handles,
         mirror=mirror,
-        history=history["items"],
+        words=record_words(mirror, is_audio_refused=is_refused),
+        is_audio_refused=is_refused,
+        outcomes={**OUTCOMES, "not_sent": "did not reach the PDS"},
+        history=entries(history["items"], handles),
+        cursor=history["cursor"],
     )
 
 
 @router.get("/ops/accounts/{did}")
 async def show_account(did: str, api: ApiDep, render: RenderDep) -> Response:
-    """An account: its tracks, its records that fail, its sessions and tokens, and what happened to it."""
-    tracks, failing, audit, tokens = await asyncio.gather(
+    """An account: its tracks, what of it is not delivered, its sessions and tokens, and what happened to it."""
+    tracks, undelivered, audit, tokens = await asyncio.gather(
         api.read("/tracks", artist=did, limit=LATEST),
-        api.read("/ops/failures", did=did, limit=LATEST),
+        api.read("/ops/failures", undelivered="true", did=did, limit=MOST),
         api.read("/audit", did=did, limit=LATEST),
         api.ask(f"/ops/accounts/{did}/tokens"),
     )
     if not tokens.is_success and tokens.status != HTTPStatus.NOT_FOUND:
         raise RefusedError(tokens)
+    records = rows_in_words(undelivered["items"])
+    handles = await handles_of(api, {did, *names_in(audit["items"])})
     return render(
         "ops/account.html",
         did=did,
-        tracks=tracks["items"],
-        records=failing["items"],
-        audit=audit["items"],
+        handles=handles,
+        tracks=_marked(tracks["items"], {record["track_id"]: record["words"] for record in records}),
+        records=records[:LATEST],
+        has_more=len(records) > LATEST,
+        audit=entries(audit["items"], handles),
         tokens=tokens.body["items"] if tokens.is_success else [],
     )
 
@@ -94,11 +116,22 @@ async def show_audit(
     in_utc = {**form, "since": f"{since.removesuffix('Z')}Z" if since else ""}
     wanted = {name: value for name, value in in_utc.items() if value}
     found = await api.read("/audit", **wanted, cursor=cursor)
+    handles = await handles_of(api, names_in(found["items"]))
     return render(
         "ops/audit.html",
-        audit=found["items"],
+        audit=entries(found["items"], handles),
         cursor=found["cursor"],
         form=form,
         wanted=wanted,
         types=TYPES,
     )
+
+
+def _marked(
+    tracks: Iterable[Mapping[str, Any]], known: Mapping[int, RecordWords] | None = None
+) -> list[dict[str, Any]]:
+    """Add to each track the words of its mark: those that are known, which tell of its audio too, or those of its mirror."""
+    return [
+        {**track, "words": (known or {}).get(track["id"]) or record_words(track["mirror"])}
+        for track in tracks
+    ]

@@ -10,6 +10,7 @@ from api.auth.authentication import operator
 from web.api_client import ApiDep, RefusedError
 from web.forms import form_of
 from web.page_route import PageRoute
+from web.pages.ops.handles import handles_of
 from web.rendering import RenderDep
 
 router = APIRouter(route_class=PageRoute, include_in_schema=False, dependencies=[Depends(operator)])
@@ -73,6 +74,7 @@ async def _list(
     return render(
         "ops/repairs.html",
         repairs=found["items"],
+        handles=await handles_of(api, (each["did"] for each in found["items"])),
         cursor=found["cursor"],
         did=did,
         typed=typed or {"did": did, "reason": ""},
@@ -90,4 +92,5 @@ async def _show(
 ) -> Response:
     repair = await api.read(f"/ops/repairs/{repair_id}")
     typed = typed or {"reason": "", "max_deletes": 0}
-    return render("ops/repair.html", repair=repair, typed=typed, problem=problem)
+    handles = await handles_of(api, (repair["did"], repair["by"]))
+    return render("ops/repair.html", repair=repair, handles=handles, typed=typed, problem=problem)

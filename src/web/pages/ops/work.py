@@ -1,6 +1,6 @@
 """Background work: how far each part of it is, and what needs a look."""
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from datetime import datetime, timedelta
 from typing import Any, Final
 
@@ -10,6 +10,7 @@ from api.auth.authentication import operator
 from api.responses.ops.work import MOST_COUNTED, ReadModelState
 from web.api_client import ApiDep
 from web.page_route import PageRoute
+from web.pages.ops.handles import handles_of
 from web.rendering import RenderDep
 
 router = APIRouter(route_class=PageRoute, include_in_schema=False, dependencies=[Depends(operator)])
@@ -27,12 +28,14 @@ Trouble = Mapping[str, str]
 async def show_work(api: ApiDep, render: RenderDep) -> Response:
     """Read models, jobs, adoptions, uploads, derived media, the scan and the firehose: how far each is."""
     work = await api.read("/ops/work")
+    named = (*work["adoptions"]["items"], *work["scan"]["unread_repos"])
     return render(
         "ops/work.html",
         work=work,
         troubles=list(troubles(work)),
         stands_still=stands_still(work),
         most=MOST_COUNTED,
+        handles=await handles_of(api, (each["did"] for each in named)),
     )
 
 
@@ -48,9 +51,10 @@ def troubles(work: Mapping[str, Any]) -> Iterator[Trouble]:
         yield _wait("read-models", f"A {work['replay']['work']} of read models does not move.")
     if failed := work["adoptions"]["failed"]:
         yield _wait("adoptions", f"{_some(failed, 'adoption')} failed.")
-    if hosts := sorted({each["host"] for each in work["uploads"]["failures"] if each["host"]}):
-        more = f" and {len(hosts) - 1} more" if len(hosts) > 1 else ""
-        yield _wait("uploads", f"Uploads of audio fail, at {hosts[0]}{more}.")
+    retried = [each for each in work["uploads"]["failures"] if each["retried"]]
+    if retried:
+        count = _some(sum(each["retried"] for each in retried), "upload")
+        yield _wait("uploads", f"{count} of audio failed and will be tried again{_at(retried)}.")
     if _is_scan_behind(work):
         yield _wait("scan", f"The scan is behind: {_some(work['scan']['due'], 'repo')} due.")
     streams = work["firehose"]["streams"]
@@ -71,6 +75,12 @@ def _is_scan_behind(work: Mapping[str, Any]) -> bool:
 
 def _age(work: Mapping[str, Any], at: str) -> timedelta:
     return datetime.fromisoformat(work["at"]) - datetime.fromisoformat(at)
+
+
+def _at(failures: Iterable[Mapping[str, Any]]) -> str:
+    hosts = sorted({each["host"] for each in failures if each["host"]})
+    more = f" and {len(hosts) - 1} more" if len(hosts) > 1 else ""
+    return f", at {hosts[0]}{more}" if hosts else ""
 
 
 def _some(count: int, what: str) -> str:

@@ -136,7 +136,7 @@ def moment(row: Mapping[str, Any], viewer_did: str) -> Moment:
         row["version"],
         row["at"],
         _actor(row, viewer_did),
-        _sentence(row, changes),
+        sentence_of(row),
         _way(row, viewer_did),
         changes,
         _delivery(row["delivery"], is_deletion=row["type"] == "Deleted"),
@@ -239,12 +239,13 @@ _TEXTS: Final[Mapping[str, Callable[[Any], str | None]]] = {
 }
 
 
-def _sentence(row: Mapping[str, Any], changes: Sequence[Change]) -> str:
+def sentence_of(row: Mapping[str, Any]) -> str:
+    """Return what the actor of an event of a track did."""
     if row["type"] in _SENTENCES:
         return _SENTENCES[row["type"]]
     if row["type"] == "VisibilityChanged":
         return "left it out of lists" if row["changes"][0]["after"] else "showed it in lists again"
-    labels = list(dict.fromkeys(change.label.lower() for change in changes))
+    labels = list(dict.fromkeys(change.label.lower() for change in changes_of(row["changes"])))
     return f"changed the {_listed(labels)}" if labels else "changed nothing that shows"
 
 
@@ -273,6 +274,12 @@ def _way(row: Mapping[str, Any], viewer_did: str) -> str:
         return ", acting for " + _person(row, viewer_did, you="you")
     words = _WAYS.get(way, "")
     return f" {words}" if words else ""
+
+
+def way_of(via: str) -> str:
+    """Return in which way an event came about; empty for operators."""
+    way, _, name = via.partition(":")
+    return f"with {name}" if name else _WAYS.get(way, "")
 
 
 def _delivery(found: Mapping[str, Any], *, is_deletion: bool) -> Delivery | None:

@@ -1,0 +1,163 @@
+"""Tells an entry of the audit as a sentence: who did what, to whom, with which result, and why."""
+
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any, Final
+from urllib.parse import quote
+
+from web.pages.ops.handles import DID
+from web.pages.studio.words import sentence_of, way_of
+
+OPERATOR_ACTED: Final = "OperatorActed"
+OPERATOR_ACTIONS: Final[Mapping[str, tuple[str, str | None]]] = {
+    "pause": ("paused", "account"),
+    "resume": ("resumed", "account"),
+    "probe": ("had the relay look for", "account"),
+    "redrive": ("had tried again what failed of", "record"),
+    "takedown": ("took down", None),
+    "lift_takedown": ("lifted the takedown of", None),
+    "plan_repair": ("started", None),
+    "apply_repair": ("applied the plan of", "record"),
+    "cancel_repair": ("cancelled", None),
+    "end_tokens": ("ended sessions and tokens of", "credential"),
+    "recovered": ("recovered the service after a restore of its database", "account"),
+}
+"""By action: what it did, and what it counted."""
+OF_ACCOUNT: Final[Mapping[str, str]] = {
+    "Opened": "is in the log from here on",
+    "SignedIn": "signed in",
+    "SignedOut": "signed out",
+    "Disconnected": "took back the access to the PDS",
+    "TokenIssued": "made a token for a program",
+    "TokenRevoked": "ended a token of a program",
+    "ProfileUpdated": "changed the profile",
+    "LeaveRequested": "asked to have all records removed, and to leave",
+    "Left": "has left: nothing is left on the PDS but what the details name",
+}
+_REASONS: Final = frozenset({"reason", "takedown_reason"})
+_THE_SERVICE: Final = frozenset({"relay", "job"})
+
+
+@dataclass(frozen=True)
+class Named:
+    """What a sentence names: how it is shown, where it leads, and its DID if its handle is shown."""
+
+    text: str
+    address: str | None = None
+    did: str | None = None
+
+
+@dataclass(frozen=True)
+class Entry:
+    """An entry as a page tells it; `changes` is the raw data."""
+
+    position: int
+    at: str
+    actor: Named
+    sentence: str
+    subjects: Sequence[Named]
+    result: str | None
+    why: str | None
+    way: str
+    type: str
+    request_id: str
+    changes: Sequence[Mapping[str, Any]]
+
+
+def names_in(rows: Iterable[Mapping[str, Any]]) -> set[str]:
+    """Return the accounts that these entries name."""
+    found: set[str] = set()
+    for row in rows:
+        found |= {row["actor"], row.get("did", ""), str(_filter(row).get("did", ""))}
+    return found
+
+
+def entries(rows: Iterable[Mapping[str, Any]], handles: Mapping[str, str]) -> list[Entry]:
+    """Return entries of the audit, or of a track's history, in words."""
+    return [_entry(row, handles) for row in rows]
+
+
+def named_account(did: str, handles: Mapping[str, str]) -> Named:
+    if not did.startswith(DID):
+        return Named(did)
+    address = f"/ops/accounts/{did}"
+    return Named(f"@{handles[did]}", address, did) if did in handles else Named(did, address)
+
+
+def _entry(row: Mapping[str, Any], handles: Mapping[str, str]) -> Entry:
+    sentence, subjects, result = _told(row, handles)
+    return Entry(
+        position=row["position"],
+        at=row["at"],
+        actor=_actor(row, handles),
+        sentence=sentence,
+        subjects=subjects,
+        result=result,
+        why=next((each["after"] for each in row["changes"] if _is_reason(each)), None),
+        way=way_of(row["via"]),
+        type=row["type"],
+        request_id=row["request_id"],
+        changes=[each for each in row["changes"] if not _is_reason(each)],
+    )
+
+
+def _is_reason(change: Mapping[str, Any]) -> bool:
+    return change["field"] in _REASONS and change["after"] is not None
+
+
+def _actor(row: Mapping[str, Any], handles: Mapping[str, str]) -> Named:
+    if row["via"].partition(":")[0] in _THE_SERVICE:
+        return Named("mastertape")
+    return named_account(row["actor"], handles)
+
+
+def _told(row: Mapping[str, Any], handles: Mapping[str, str]) -> tuple[str, list[Named], str | None]:
+    if row["type"] == OPERATOR_ACTED:
+        return _act(row, handles)
+    sentence = OF_ACCOUNT.get(row["type"]) or sentence_of(row)
+    subjects = list(_concerned(row, handles))
+    return f"{sentence}:" if subjects else sentence, subjects, None
+
+
+def _concerned(row: Mapping[str, Any], handles: Mapping[str, str]) -> Iterable[Named]:
+    """Yield the track of an event, and its account where another one acted; a track's own history names neither."""
+    if "did" not in row:
+        return
+    if row["track_id"] is not None:
+        yield _track(row["track_id"])
+    if row["actor"] != row["did"]:
+        yield named_account(row["did"], handles)
+
+
+def _track(track_id: int) -> Named:
+    return Named(f"track {track_id}", f"/ops/tracks/{track_id}")
+
+
+def _act(row: Mapping[str, Any], handles: Mapping[str, str]) -> tuple[str, list[Named], str | None]:
+    fields = {each["field"]: each["after"] for each in row["changes"]}
+    action, affected = str(fields.get("action")), fields.get("affected")
+    sentence, counted = OPERATOR_ACTIONS.get(action, (action.replace("_", " "), None))
+    result = None
+    if counted is not None and affected is not None:
+        result = f"{affected:,} {counted}{'' if affected == 1 else 's'}"
+    return sentence, list(_subjects(_filter(row), handles)), result
+
+
+def _subjects(which: Mapping[str, Any], handles: Mapping[str, str]) -> Iterable[Named]:
+    if (track_id := which.get("track_id")) is not None:
+        yield _track(track_id)
+    if (repair := which.get("repair")) is not None:
+        yield Named(f"repair {repair}", f"/ops/repairs/{repair}")
+    if (cause := which.get("cause")) is not None:
+        yield Named("one cause", f"/ops/failures/{quote(str(cause), safe='')}")
+    if (error := which.get("error")) is not None:
+        yield Named(f"the error {error}")
+    if (did := which.get("did")) is not None:
+        yield named_account(str(did), handles)
+    elif (host := which.get("host")) is not None:
+        yield Named(str(host), f"/ops/lanes?host={quote(str(host), safe='')}")
+
+
+def _filter(row: Mapping[str, Any]) -> Mapping[str, Any]:
+    found = next((each["after"] for each in row["changes"] if each["field"] == "filter"), None)
+    return found if isinstance(found, Mapping) else {}

@@ -1,0 +1,118 @@
+"""The console in this process: what it says of records, tracks and the audit, in words a person understands."""
+
+import re
+
+import pytest
+
+from aggregates.catalogue import account_event_classes
+from application.end_tokens import END_TOKENS
+from application.repairs import APPLY, CANCEL, PLAN
+from application.takedown import LIFT, TAKEDOWN
+from outbox.mirror.lanes import park_lane
+from outbox.operations.operators import Action
+from service.cli.recovered import RECOVERED
+from tests.api.ops.requests import rejected
+from tests.api.world import upload
+from tests.web.pages import assert_runs_only_our_files
+from web.pages.ops.audit_words import OF_ACCOUNT, OPERATOR_ACTED, OPERATOR_ACTIONS
+
+STAMP = re.compile(r'<time class="utc" datetime="[^"]+">[^<]+ UTC \(just now\)</time>')
+
+
+@pytest.fixture
+def refused(world, alice, client):
+    """A track whose record the PDS refuses."""
+    (track,) = rejected(world, client, alice, 1)
+    return track
+
+
+def test_records_say_in_words_since_when_and_why_and_whose_they_are(admin, world, alice, refused):
+    with world.database.write() as connection:
+        park_lane(connection, alice.did)
+    parked = upload(admin, alice, seed=2)
+    for screen in ("/ops/records", f"/ops/accounts/{alice.did}"):
+        page = admin.get(screen)
+        assert_runs_only_our_files(page)
+        rows = {track["id"]: row_of(page.text, track) for track in (refused, parked)}
+        assert "Refused by the PDS" in rows[refused["id"]]
+        assert "InvalidRecord" in rows[refused["id"]]
+        assert "Parked" in rows[parked["id"]]
+        assert "Waits until the owner signs in." in rows[parked["id"]]
+        for row in rows.values():
+            assert STAMP.search(row)
+            assert f'href="/ops/lanes/{alice.did}"' in row
+    assert "@alice.test" in row_of(admin.get("/ops/records").text, parked)
+    assert f"Track {parked['id']}<" not in admin.get("/ops/records?state=rejected").text
+    assert "@alice.test" in re.findall("<h1>.*</h1>", admin.get(f"/ops/accounts/{alice.did}").text)[0]
+
+
+def row_of(page, track):
+    rows = re.findall("<tr>.*?</tr>", page, re.DOTALL)
+    (row,) = (each for each in rows if f'href="/ops/tracks/{track["id"]}"' in each)
+    return row
+
+
+def test_a_record_that_is_delivered_without_its_audio_says_both(admin, world, alice):
+    track = upload(admin, alice)
+    world.deliver()
+    here = f"/ops/tracks/{track['id']}"
+    assert "Record delivered" in admin.get(here).text
+    assert "refused" not in admin.get(here).text
+    wants = {**alice.headers, "Prefer": "wait=0", "Accept": "application/json"}
+    admin.post(f"/tracks/{track['id']}/migrate-to-pds", headers=wants)
+    world.pds.upload_refusal = (400, "InvalidMimeType")
+    world.deliver()
+    for screen in (here, f"/ops/accounts/{alice.did}", "/ops/records"):
+        page = admin.get(screen).text
+        assert "Record delivered, its audio refused" in page
+        assert "InvalidMimeType" in page
+        assert "Record delivered<" not in page
+
+
+def test_a_track_leads_to_its_lane_account_page_and_timeline_and_its_takedown_comes_last(admin, alice):
+    track = upload(admin, alice)
+    page = admin.get(f"/ops/tracks/{track['id']}")
+    assert_runs_only_our_files(page)
+    for address in (
+        f"/ops/lanes/{alice.did}",
+        f"/ops/accounts/{alice.did}",
+        f"/@alice.test/{track['id']}",
+        "#timeline",
+    ):
+        assert f'href="{address}"' in page.text
+    assert "It is due, or being sent." in page.text
+    assert "@alice.test" in page.text
+    after = page.text.partition('<h2 id="timeline">')[2]
+    assert "uploaded the track" in after
+    assert "Take down…" in after
+    assert "danger" not in page.text
+
+
+def test_a_track_leads_to_the_earlier_part_of_its_timeline(admin, alice):
+    track = upload(admin, alice)
+    for number in range(20):
+        admin.patch(f"/tracks/{track['id']}", json={"album": f"{number}"}, headers=alice.headers)
+    page = admin.get(f"/ops/tracks/{track['id']}").text
+    assert "changed album" in page
+    assert "uploaded the track" not in page
+    (more,) = re.findall(r'href="(/ops/tracks/[0-9]+\?cursor=[^"]+)"', page)
+    assert "uploaded the track" in admin.get(more).text
+
+
+@pytest.mark.usefixtures("refused")
+def test_the_audit_says_who_did_what_to_whom_why_and_when(admin, alice):
+    form = {"action": "pause", "did": alice.did, "expected": "1", "reason": "they asked for it"}
+    admin.post("/ops/actions", data=form)
+    page = admin.get("/ops/audit").text
+    (entry,) = (each for each in page.split("<li>") if "they asked for it" in each)
+    words = " ".join(re.sub("<[^>]+>", " ", entry).split())
+    assert words.startswith("@admin.test paused @alice.test : 1 account Why: they asked for it")
+    assert alice.did in words.partition("Details")[0], "small, below the handles"
+    assert "OperatorActed" in words.partition("Details")[2], "the raw data is folded"
+    assert STAMP.search(entry)
+
+
+def test_the_audit_has_a_sentence_for_each_event_and_action():
+    assert OF_ACCOUNT.keys() == {each.__name__ for each in account_event_classes()} - {OPERATOR_ACTED}
+    actions = {*Action, TAKEDOWN, LIFT, PLAN, APPLY, CANCEL, END_TOKENS, RECOVERED}
+    assert OPERATOR_ACTIONS.keys() == actions
