@@ -93,7 +93,7 @@ def test_a_track_leads_to_the_earlier_part_of_its_timeline(admin, alice):
     for number in range(20):
         admin.patch(f"/tracks/{track['id']}", json={"album": f"{number}"}, headers=alice.headers)
     page = admin.get(f"/ops/tracks/{track['id']}").text
-    assert "changed album" in page
+    assert "changed the album" in page
     assert "uploaded the track" not in page
     (more,) = re.findall(r'href="(/ops/tracks/[0-9]+\?cursor=[^"]+)"', page)
     assert "uploaded the track" in admin.get(more).text
