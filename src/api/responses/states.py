@@ -1,7 +1,30 @@
-"""The states that responses name, for pages that say them in words."""
+"""The states and actions that requests and responses name, for pages that say them in words."""
 
-from outbox.mirror.states import PROBED, LaneState, MirrorReason, MirrorState
+from identity.sessions.logins import LoginState
+from outbox.mirror.states import PROBED, BreakerState, LaneState, MirrorReason, MirrorState
+from outbox.operations.operators import Action
+from outbox.pds.verdict import OUR_ERRORS
+from outbox.pds.verdict import Kind as FailureKind
 from outbox.views.deliveries import EventStatus
 from projections.blob_migration import AudioCopyState
+from replay.reconcile.drift import DriftKind
+from replay.reconcile.plan import Repair
+from replay.repair.states import RepairState, SkipReason
 
-__all__ = ["PROBED", "AudioCopyState", "EventStatus", "LaneState", "MirrorReason", "MirrorState"]
+__all__ = [
+    "OUR_ERRORS",
+    "PROBED",
+    "Action",
+    "AudioCopyState",
+    "BreakerState",
+    "DriftKind",
+    "EventStatus",
+    "FailureKind",
+    "LaneState",
+    "LoginState",
+    "MirrorReason",
+    "MirrorState",
+    "Repair",
+    "RepairState",
+    "SkipReason",
+]

@@ -11,13 +11,14 @@ from api.errors import ArtistNotFoundError
 from api.json_response import AsciiJsonResponse
 from api.openapi import errors
 from api.requests.known_names import StrictRoute
+from api.requests.pagination import MAX_PAGE_LENGTH
 from api.services import Services
 from identity.accounts.accounts import Account
 from projections.tracks.queries import is_storable
 
 router = APIRouter(tags=["artists"], route_class=StrictRoute)
 
-MAX_ARTISTS: Final = 25
+MAX_ARTISTS: Final = MAX_PAGE_LENGTH
 
 
 class ArtistBody(BaseModel):
