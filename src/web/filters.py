@@ -19,6 +19,7 @@ from web.addresses import (
 
 MINUTE: Final = 60
 HOUR: Final = 3600
+DAY: Final = 24 * HOUR
 KILO: Final = 1000
 MEGA: Final = 1_000_000
 MOST_CHARACTERS: Final = 160
@@ -64,6 +65,34 @@ def pause(seconds: str | float) -> str:
     return f"in {amount} {unit}{'' if amount == 1 else 's'}"
 
 
+def age(value: str) -> str:
+    """Return how long ago an ISO time was: `5 minutes ago`; `just now` within a minute."""
+    at = _utc(value)
+    if at is None:
+        return ""
+    seconds = int((datetime.now(UTC) - at).total_seconds())
+    for length, name in ((DAY, "day"), (HOUR, "hour"), (MINUTE, "minute")):
+        if seconds >= length:
+            amount = seconds // length
+            return f"{amount} {name}{'' if amount == 1 else 's'} ago"
+    return "just now"
+
+
+def coming(value: str) -> str:
+    """Return when a planned ISO time comes: `in 20 seconds`; `now` once it has passed."""
+    at = _utc(value)
+    if at is None:
+        return ""
+    seconds = (at - datetime.now(UTC)).total_seconds()
+    return pause(seconds) if seconds > 0 else "now"
+
+
+def relative(value: str) -> str:
+    """Return how long ago an ISO time was, or in how long it comes."""
+    at = _utc(value)
+    return coming(value) if at is not None and at > datetime.now(UTC) else age(value)
+
+
 def _utc(value: str | None) -> datetime | None:
     """Parse a time; None for one of an adopted record that no calendar has."""
     try:
@@ -94,6 +123,9 @@ FILTERS: Final[dict[str, Callable[..., Any]]] = {
     "playing_time": playing_time,
     "size": size,
     "pause": pause,
+    "age": age,
+    "coming": coming,
+    "relative": relative,
     "host": host,
     "shortened": shortened,
     "with_code": with_code,

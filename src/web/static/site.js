@@ -5,7 +5,7 @@ const SHOWN = new Intl.DateTimeFormat("en-GB", { dateStyle: "medium", timeStyle:
 const DAY = new Intl.DateTimeFormat("en-GB", { dateStyle: "long" });
 
 function showLocalTimes(root) {
-  for (const time of root.querySelectorAll("time[datetime]")) {
+  for (const time of root.querySelectorAll("time[datetime]:not(.utc)")) {
     const at = new Date(time.dateTime);
     if (!Number.isNaN(at.getTime())) {
       time.title = time.dateTime;

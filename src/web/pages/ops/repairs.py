@@ -7,6 +7,7 @@ from fastapi import APIRouter, Depends, Request, Response
 from fastapi.responses import RedirectResponse
 
 from api.auth.authentication import operator
+from api.responses.states import DriftKind, Repair, SkipReason
 from web.api_client import ApiDep, RefusedError
 from web.forms import form_of
 from web.page_route import PageRoute
@@ -17,6 +18,7 @@ router = APIRouter(route_class=PageRoute, include_in_schema=False, dependencies=
 CORRECTABLE: Final = (HTTPStatus.BAD_REQUEST, HTTPStatus.NOT_FOUND, HTTPStatus.CONFLICT)
 """Refusals that the form shows, with what was typed."""
 CANCEL: Final = "cancel"
+WORDS: Final = {state.value: state.phrase for state in (*Repair, *DriftKind, *SkipReason)}
 
 
 @router.get("/ops/repairs")
@@ -90,4 +92,4 @@ async def _show(
 ) -> Response:
     repair = await api.read(f"/ops/repairs/{repair_id}")
     typed = typed or {"reason": "", "max_deletes": 0}
-    return render("ops/repair.html", repair=repair, typed=typed, problem=problem)
+    return render("ops/repair.html", repair=repair, words=WORDS, typed=typed, problem=problem)
