@@ -36,7 +36,7 @@ SCREENS: Final[Mapping[str, tuple[str, Sequence[str]]]] = {
         "/ops",
         (
             "/ops/overview",
-            "/ops/hosts?failing=true&limit=100",
+            "/ops/hosts?failing=true&limit=10",
             "/ops/failures?by=cause&limit=5",
             "/audit?type=OperatorActed&limit=10",
         ),

@@ -833,6 +833,16 @@ SUBJECTS: Final = {
             ("tests/e2e/pages/test_console.py::test_an_outage_is_seen_understood_redriven_and_drained",),
         ),
         Guarantee(
+            "The console says of all that fails what to do and when it is tried next, and asks about no action that would touch none",
+            "sentences by the state of a lane and the kind of a failure, of which none may be missing; each action is counted before it is asked about",
+            (
+                "tests/web/test_console_hosts.py::test_a_host_that_fails_is_tried_again_at_once",
+                "tests/web/test_console_hosts.py::test_each_screen_says_what_to_do_and_when_it_is_tried_next",
+                "tests/web/test_console_hosts.py::test_what_would_touch_nothing_is_not_offered",
+                "tests/web/test_console_hosts.py::test_there_is_something_to_say_of_each_state_and_each_kind_of_failure",
+            ),
+        ),
+        Guarantee(
             "A page runs our own files alone, and shows what a record, a handle or an error says as text",
             "its policy names the path of our files; templates escape, and have no inline script or style ([ADR 42](adr/0042-pages-with-scripts.md))",
             (

@@ -9,6 +9,7 @@ from fastapi import Depends, Request
 from fastapi.responses import HTMLResponse
 from jinja2 import Environment, PackageLoader, StrictUndefined
 
+from api.responses import states
 from api.services import Services
 from web.filters import FILTERS, FUNCTIONS
 from web.static_files import static_files
@@ -30,7 +31,7 @@ def _form_key() -> str:
 def templates() -> Environment:
     environment = Environment(loader=PackageLoader("web"), autoescape=True, undefined=StrictUndefined)
     environment.filters |= FILTERS
-    functions: dict[str, Any] = {"static": static_files().address, "form_key": _form_key}
+    functions: dict[str, Any] = {"static": static_files().address, "form_key": _form_key, "states": states}
     environment.globals |= FUNCTIONS | functions
     return environment
 

@@ -66,8 +66,11 @@ def test_a_cause_is_seen_counted_and_redriven(admin, world, refused):
     assert '<path d="M140 32V1.0"><title>1</title></path>' in shown.text, "the current hour comes last"
     assert "InvalidRecord" in shown.text
     assert f'href="/ops/tracks/{refused["id"]}"' in shown.text
+    assert "Ask the artists to change what the PDS refuses" in shown.text
     asked = admin.post("/ops/actions", data={"action": "redrive", "cause": cause[-16:], "back": cause})
     assert "Redrive 1 record?" in asked.text
+    assert "writing a record: 400 InvalidRecord</a><br><code" in asked.text
+    assert f"<dt>Host</dt><dd>{HOST}</dd>" in asked.text
     done = admin.post("/ops/actions", data=hidden(asked) | {"reason": "the PDS was mended"})
     assert "Tried again: 1" in done.text
     assert "1 of 1 wait for their turn" in done.text
@@ -153,7 +156,9 @@ def test_a_lane_is_shown_with_what_it_waits_for_in_words(admin, world, alice, re
         park_lane(connection, alice.did)
     page = admin.get(f"/ops/lanes/{alice.did}").text
     assert "Waits until the owner signs in." in page
-    assert "What ends it: the owner signs in: <code>GET /auth/login</code>" in page
+    assert "Ask the artist to sign in again." in page
+    assert 'on <a href="/auth/login">the sign-in page</a>' in page
+    assert "GET /" not in page
     assert f'href="/ops/lanes/{alice.did}"' in admin.get("/ops/lanes").text
     assert admin.get("/ops/lanes/did:plc:none").status_code == 404
 

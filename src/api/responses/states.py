@@ -1,24 +1,36 @@
-"""The states and outcomes that responses name, for pages that say them in words."""
+"""The states, outcomes and actions that requests and responses name, for pages that say them in words."""
 
-from outbox.mirror.states import PROBED, LaneState, MirrorReason, MirrorState
+from identity.sessions.logins import LoginState
+from outbox.mirror.states import PROBED, BreakerState, LaneState, MirrorReason, MirrorState
 from outbox.mirror.targets import DELETE
+from outbox.operations.operators import Action
+from outbox.pds.verdict import OUR_ERRORS
 from outbox.pds.verdict import Kind as VerdictKind
 from outbox.relay.journal import UnsentOutcome
 from outbox.views.deliveries import EventStatus
 from projections.blob_migration import AudioCopyState
 from replay.adoption.states import AdoptionState
 from replay.reconcile.drift import DriftKind
+from replay.reconcile.plan import Repair
+from replay.repair.states import RepairState, SkipReason
 
 __all__ = [
     "DELETE",
+    "OUR_ERRORS",
     "PROBED",
+    "Action",
     "AdoptionState",
     "AudioCopyState",
+    "BreakerState",
     "DriftKind",
     "EventStatus",
     "LaneState",
+    "LoginState",
     "MirrorReason",
     "MirrorState",
+    "Repair",
+    "RepairState",
+    "SkipReason",
     "UnsentOutcome",
     "VerdictKind",
 ]

@@ -2,20 +2,20 @@
 
 from dataclasses import dataclass
 from datetime import datetime
-from enum import StrEnum
 
 from sqlalchemy import Connection
 
+from eventstore.states import State
 from identity.sessions.session_store import OF_ACCOUNT, PdsSessionState
 
 
-class LoginState(StrEnum):
+class LoginState(State):
     """States of a login as it is shown; derived, never stored."""
 
-    SIGNED_IN = "signed_in"
-    EXPIRED = "expired"
-    ENDED = "ended"
-    NONE = "none"
+    SIGNED_IN = "signed_in", "signed in"
+    EXPIRED = "expired", "expired: it is renewed with the next request"
+    ENDED = "ended", "ended: its owner has to sign in again"
+    NONE = "none", "none: the account has not signed in here, or has left"
 
 
 @dataclass(frozen=True)

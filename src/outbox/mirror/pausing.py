@@ -3,7 +3,7 @@
 from datetime import datetime
 from typing import Final
 
-from sqlalchemy import ColumnElement, Connection, and_, case, false, func, select, update
+from sqlalchemy import ColumnElement, Connection, and_, case, false, func, or_, select, update
 
 from outbox.mirror.lanes import latest_of
 from outbox.mirror.states import TargetState
@@ -12,6 +12,7 @@ from outbox.mirror.tables import HAS_WORK, NEVER, PAST, PAST_LITERAL, mirror_lan
 lane: Final = mirror_lane.c
 target: Final = mirror_target.c
 host: Final = pds_host.c
+_host_is_paused: Final = func.coalesce(host.paused, false())
 
 
 def pause(connection: Connection, did_or_host: str) -> int:
@@ -20,22 +21,23 @@ def pause(connection: Connection, did_or_host: str) -> int:
 
 
 def resume(connection: Connection, did_or_host: str, now: datetime) -> int:
-    """Resume an account, or a host, and make due what waits there; returns how many accounts were paused.
-
-    Neither an open breaker nor the pause after a failure delays it: the operator knows that the PDS answers again.
-    """
+    """Resume an account, or a host, and make due what waits there, as `retry` does; returns how many accounts were paused."""
     _make_due(connection, did_or_host, now)
-    resumed = _set(connection, did_or_host, paused=False)
-    connection.execute(
-        update(pds_host)
-        .where(host.host == did_or_host)
-        .values(retry_at=case((host.retry_at > now, now), else_=host.retry_at))
-    )
-    return resumed
+    return _set(connection, did_or_host, paused=False)
+
+
+def retry(connection: Connection, did_or_host: str, now: datetime) -> int:
+    """Make due what waits for an account, or at a host; returns for how many accounts. What is paused stays so.
+
+    The pause after a failure does not delay it, nor, for a host, its open breaker: the operator knows that the PDS answers again.
+    """
+    retried = would_retry(connection, did_or_host, now)
+    _make_due(connection, did_or_host, now)
+    return retried
 
 
 def _make_due(connection: Connection, did_or_host: str, now: datetime) -> None:
-    """End the waits of lanes, and of records that failed. Lanes are locked in the order of their DIDs."""
+    """End the waits of lanes, of records that failed, and of the host. Lanes are locked in the order of their DIDs."""
     lanes = select(lane.did).where(_whose(did_or_host))
     connection.execute(lanes.order_by(lane.did).with_for_update())
     waits = {
@@ -47,6 +49,11 @@ def _make_due(connection: Connection, did_or_host: str, now: datetime) -> None:
         update(mirror_target)
         .where(target.did.in_(lanes), target.state == TargetState.BACKOFF)
         .values(not_before=PAST)
+    )
+    connection.execute(
+        update(pds_host)
+        .where(host.host == did_or_host)
+        .values(retry_at=case((host.retry_at > now, now), else_=host.retry_at))
     )
 
 
@@ -62,9 +69,20 @@ def would_resume(connection: Connection, did_or_host: str) -> int:
 
 def sent_at_once(connection: Connection, did_or_host: str, now: datetime) -> int:
     """Return for how many accounts `resume` sends at once what waits, whether or not they were paused."""
-    goes_on = ~func.coalesce(host.paused, false()) if _is_did(did_or_host) else ~lane.paused
-    is_paced = latest_of(lane.paced_until, func.coalesce(host.paced_until, PAST_LITERAL)) > now
-    return _count(connection, did_or_host, and_(HAS_WORK, goes_on, ~is_paced))
+    goes_on = ~_host_is_paused if _is_did(did_or_host) else ~lane.paused
+    return _count(connection, did_or_host, and_(HAS_WORK, goes_on, ~_is_paced(now)))
+
+
+def would_retry(connection: Connection, did_or_host: str, now: datetime) -> int:
+    """Return what `retry` would return, and change nothing."""
+    waits = [lane.paused, _host_is_paused, _is_paced(now)]
+    if _is_did(did_or_host):
+        waits.append(func.coalesce(host.retry_at, PAST_LITERAL) > now)
+    return _count(connection, did_or_host, and_(HAS_WORK, ~or_(*waits)))
+
+
+def _is_paced(now: datetime) -> ColumnElement[bool]:
+    return latest_of(lane.paced_until, func.coalesce(host.paced_until, PAST_LITERAL)) > now
 
 
 def _set(connection: Connection, did_or_host: str, *, paused: bool) -> int:

@@ -1,4 +1,4 @@
-"""Bulk operations of operators: pause, resume, probe, redrive; each can be counted first, and is recorded in the log.
+"""Bulk operations of operators: pause, resume, retry, probe, redrive; each can be counted first, and is recorded in the log.
 
 An operation on one account is recorded in that account's stream, where its owner can read it; any other in the
 operator's own.
@@ -40,6 +40,7 @@ class Action(StrEnum):
 
     PAUSE = "pause"
     RESUME = "resume"
+    RETRY = "retry"
     PROBE = "probe"
     REDRIVE = "redrive"
 
@@ -126,6 +127,8 @@ def count(database: Database, action: Action, selector: Selector) -> int:
                 return pausing.would_pause(connection, selector.name)
             case Action.RESUME:
                 return pausing.would_resume(connection, selector.name)
+            case Action.RETRY:
+                return pausing.would_retry(connection, selector.name, database.now(connection))
             case Action.PROBE:
                 return connection.scalar(select(func.count()).where(*parked(selector))) or 0
             case Action.REDRIVE:
@@ -193,6 +196,8 @@ def _act(connection: Connection, action: Action, selector: Selector, now: dateti
         return pausing.pause(connection, selector.name)
     if action is Action.RESUME:
         return pausing.resume(connection, selector.name, now)
+    if action is Action.RETRY:
+        return pausing.retry(connection, selector.name, now)
     to_probe = select(lane.did).where(*parked(selector)).order_by(lane.did).with_for_update()
     dids = connection.scalars(to_probe).all()
     for did in dids:

@@ -36,8 +36,8 @@ class Progress:
 def progress_of(database: Database, action: Action, selector: Selector) -> Progress:
     """Count what of an action on these accounts is not done yet.
 
-    Of a redrive, those are its records without an answer, and those that failed again; of a resume, the accounts that still
-    have something to send; of a pause, those whose current record is still being sent; of a probe, those not found yet.
+    Of a redrive, those are its records without an answer, and those that failed again; of a resume or a retry, the accounts that
+    still have something to send; of a pause, those whose current record is still being sent; of a probe, those not found yet.
     """
     with database.read() as connection:
         selector = known(connection, selector)
@@ -48,7 +48,7 @@ def progress_of(database: Database, action: Action, selector: Selector) -> Progr
                     _records(connection, WAITS_FOR_ATTEMPT, *of_cause, *of_selector(selector)),
                     _records(connection, HAS_FAILED_AGAIN, *of_cause, *of_selector(selector)),
                 )
-            case Action.RESUME:
+            case Action.RESUME | Action.RETRY:
                 return Progress(_lanes(connection, HAS_WORK, *of_selector(selector)))
             case Action.PAUSE:
                 in_flight = lane.lease_until > database.now(connection)

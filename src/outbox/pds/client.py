@@ -19,6 +19,8 @@ from outbox.pds.verdict import (
     MAX_MESSAGE_LENGTH,
     OK,
     REPLY_TOO_LARGE,
+    SESSION_UNAVAILABLE,
+    SIGN_IN_REQUIRED,
     UNREADABLE,
     Kind,
     Phase,
@@ -241,9 +243,9 @@ class Pds:
             async with asyncio.timeout(timeout):  # httpx bounds each wait, not their sum
                 reply = await self._sessions.request(did, "POST", nsid, timeout=timeout, **request)
         except SignInRequiredError:
-            return Verdict(Kind.SIGN_IN, error="sign_in_required", phase=phase)
+            return Verdict(Kind.SIGN_IN, error=SIGN_IN_REQUIRED, phase=phase)
         except SessionUnavailableError as error:
-            name = LOGIN_UNUSABLE if error.is_ours else "session_unavailable"
+            name = LOGIN_UNUSABLE if error.is_ours else SESSION_UNAVAILABLE
             return Verdict(Kind.NOT_SENT, error=name, message=clean(error, MAX_MESSAGE_LENGTH), phase=phase)
         except (httpx.HTTPError, httpx.InvalidURL, TimeoutError) as error:
             return verdict_of_exception(error, phase)

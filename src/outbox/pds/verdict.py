@@ -86,8 +86,11 @@ REPLY_TOO_LARGE: Final = "reply_too_large"
 """A read whose answer is left unread: it concerns its record or repo, since that of another one may be smaller."""
 LOGIN_UNUSABLE: Final = "login_unusable"
 NO_TIME: Final = "no_time_left"
+SESSION_UNAVAILABLE: Final = "session_unavailable"
+SIGN_IN_REQUIRED: Final = "sign_in_required"
 OUR_ERRORS: Final = frozenset({httpx.PoolTimeout.__name__, LOGIN_UNUSABLE, NO_TIME})
 """Errors that kept us from sending and say nothing of the host: no free connection, no time, or no usable login."""
+NAMES_OF_NOTHING_SENT: Final = OUR_ERRORS | {SESSION_UNAVAILABLE, *(each.__name__ for each in NOTHING_SENT)}
 UNNAMED_PREFIX: Final = "http_"
 NOT_OF_PDS: Final = "the host answered, but not as a PDS does"
 MAX_NAME_LENGTH, MAX_MESSAGE_LENGTH = 100, 300
@@ -216,6 +219,16 @@ def verdict_of_exception(error: Exception, phase: Phase = Phase.WRITE) -> Verdic
     return Verdict(kind, error=type(error).__name__, message=clean(error, MAX_MESSAGE_LENGTH), phase=phase)
 
 
+def kind_of_failure(phase: Phase, status: int | None, error: str) -> Kind:
+    """Return the kind of a failure of which only phase, status and name of the error are known."""
+    if status is None:
+        return _kind_without_response(error)
+    if status < BAD_REQUEST:
+        return Kind.AMBIGUOUS
+    is_unnamed = error == UNREADABLE or error.startswith(UNNAMED_PREFIX)
+    return _kind(status, "" if is_unnamed else error, phase)
+
+
 def out_of_time(phase: Phase) -> Verdict:
     """Judge a request that was not sent, since no time was left."""
     return Verdict(Kind.NOT_SENT, NO_TIME, message="the lease was nearly over: nothing was sent", phase=phase)
@@ -224,6 +237,19 @@ def out_of_time(phase: Phase) -> Verdict:
 def verdict_of_fault(error: Exception) -> Verdict:
     """Judge an unexpected exception of our own code."""
     return Verdict(Kind.BROKEN, error=type(error).__name__, message=clean(error, MAX_MESSAGE_LENGTH))
+
+
+def _kind_without_response(error: str) -> Kind:
+    if error in NAMES_OF_NOTHING_SENT:
+        return Kind.NOT_SENT
+    if error == SIGN_IN_REQUIRED:
+        return Kind.SIGN_IN
+    if error in set(Kind):
+        return Kind(error)
+    if error == httpx.LocalProtocolError.__name__:
+        return Kind.BROKEN
+    is_of_transport = error == TimeoutError.__name__ or hasattr(httpx, error)
+    return Kind.AMBIGUOUS if is_of_transport else Kind.BROKEN
 
 
 def _kind(status: int, name: str, phase: Phase) -> Kind:

@@ -11,7 +11,7 @@ from sqlalchemy import Connection, and_, bindparam, case, false, func, or_, sele
 from outbox.mirror.lanes import host_open_at, is_open, lane_backfill_at, lane_due_at, latest_of
 from outbox.mirror.observe_only import is_observed
 from outbox.mirror.states import BreakerState, LaneState, MirrorReason, MirrorState
-from outbox.mirror.tables import mirror_lane, mirror_target, pds_host
+from outbox.mirror.tables import NEVER_LITERAL, mirror_lane, mirror_target, pds_host
 from outbox.mirror.targets import DELETE
 from outbox.views.status import IS_PAUSED, STATE, TARGETS_AT_WORK
 
@@ -41,6 +41,9 @@ FIRST_ERROR: Final = func.coalesce(lane.first_error, case((IS_PDS_AWAY, host.fir
 """Of the lane or, where its PDS is away and the lane itself was not tried yet, of its host."""
 CLASS: Final = case((target.desired_op == DELETE, "delete"), (target.backfill, "backfill"), else_="edit")
 LANES_OF_HOSTS: Final = mirror_lane.outerjoin(pds_host, host.host == lane.host)
+NEEDS_LOOK: Final = or_(host.failing_since.is_not(None), host.paused)
+"""Whether a host fails, or an operator paused it."""
+_fails_since: Final = func.coalesce(host.failing_since, NEVER_LITERAL)
 
 
 _SHOWN: Final = (
@@ -78,12 +81,30 @@ def lanes(
     ).all()
 
 
-def hosts(connection: Connection, *, after: str, limit: int, failing: bool = False) -> Sequence[Any]:
-    """Return hosts, ordered by their origin: all, or those that fail or are paused."""
+def hosts(connection: Connection, *, after: str, limit: int, named: str | None = None) -> Sequence[Any]:
+    """Return hosts, ordered by their origin: all, or the one that is named."""
     query = select(pds_host).where(host.host > after)
-    if failing:
-        query = query.where(or_(host.failing_since.is_not(None), host.paused))
+    if named is not None:
+        query = query.where(host.host == named)
     return connection.execute(query.order_by(host.host).limit(limit)).all()
+
+
+def failing_hosts(
+    connection: Connection, *, after: tuple[datetime, str] | None, limit: int, named: str | None = None
+) -> Sequence[Any]:
+    """Return hosts that fail or are paused, the one that fails the longest first; `after` this time and origin."""
+    query = select(pds_host).where(NEEDS_LOOK)
+    if named is not None:
+        query = query.where(host.host == named)
+    if after is not None:
+        since, last = after
+        query = query.where(or_(_fails_since > since, and_(_fails_since == since, host.host > last)))
+    return connection.execute(query.order_by(_fails_since, host.host).limit(limit)).all()
+
+
+def count_failing_hosts(connection: Connection) -> int:
+    """Count the hosts that fail or are paused."""
+    return connection.scalar(select(func.count()).select_from(pds_host).where(NEEDS_LOOK)) or 0
 
 
 def hosts_named(connection: Connection, origins: Collection[str]) -> Sequence[Any]:

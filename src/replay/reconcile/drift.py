@@ -3,24 +3,30 @@
 from collections.abc import Iterable, Iterator, Mapping
 from collections.abc import Set as AbstractSet
 from dataclasses import dataclass
-from enum import StrEnum
 
+from eventstore.states import State
 from outbox.mirror.targets import DELETE, PUT
 from outbox.pds.client import RecordKey
 from outbox.repo.reads import Found
 
 
-class DriftKind(StrEnum):
+class DriftKind(State):
     """How a record differs."""
 
-    MISSING = "missing"  # the record was deleted elsewhere, or lost
-    FOREIGN_EDIT = "foreign_edit"  # another client wrote it
-    STALE = "stale"  # it is an earlier one of ours
-    NEWER = "newer"  # ours, of a generation that the log does not have: it was restored to an earlier point
-    UNDELETED = "undeleted"  # the track is deleted, and its record is there
-    UNKNOWN = "unknown"  # a record of ours without a track
-    OUTDATED = "outdated"  # as we wrote it, and it would be written otherwise now: an address or the mapping has changed
-    BLOB_MISSING = "blob_missing"  # the record names a blob that the PDS does not have
+    MISSING = "missing", "the record was deleted elsewhere, or lost"
+    FOREIGN_EDIT = "foreign_edit", "another client wrote it"
+    STALE = "stale", "it is an earlier one of ours"
+    NEWER = (
+        "newer",
+        "ours, of a generation that the log does not have: it was restored to an earlier point",
+    )
+    UNDELETED = "undeleted", "the track is deleted, and its record is there"
+    UNKNOWN = "unknown", "a record of ours without a track"
+    OUTDATED = (
+        "outdated",
+        "as we wrote it, and it would be written otherwise now: an address or the mapping has changed",
+    )
+    BLOB_MISSING = "blob_missing", "the record names a blob that the PDS does not have"
 
 
 @dataclass(frozen=True)

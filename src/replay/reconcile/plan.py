@@ -2,22 +2,25 @@
 
 from collections.abc import Iterable
 from dataclasses import dataclass
-from enum import StrEnum
 from typing import Final
 
+from eventstore.states import State
 from outbox.pds.pacing import CREATE_POINTS, DELETE_POINTS, PUT_POINTS
 from outbox.views.drain import Backlog, seconds_to_drain
 from replay.reconcile.drift import Drift, DriftKind
 
 
-class Repair(StrEnum):
+class Repair(State):
     """What is done about a drift."""
 
-    RESTORE = "restore"  # the record is written again, by an event
-    REWRITE = "rewrite"  # the newest state replaces an earlier record of ours, or one with earlier addresses
-    DELETE = "delete"  # our record of a deleted track is deleted again
-    REVERIFY = "look"  # the relay reads it again, and holds it for its owner
-    NOTHING = "nothing"  # no track says what it should be
+    RESTORE = "restore", "the record is written again, by an event"
+    REWRITE = (
+        "rewrite",
+        "the newest state replaces an earlier record of ours, or one with earlier addresses",
+    )
+    DELETE = "delete", "our record of a deleted track is deleted again"
+    REVERIFY = "look", "the relay reads it again, and holds it for its owner"
+    NOTHING = "nothing", "it stays as it is: no track says what it should be"
 
 
 REPAIRS: Final = {

@@ -1,5 +1,10 @@
 """What operators ask the API for, and records that it tells them of."""
 
+from datetime import timedelta
+
+from sqlalchemy import update
+
+from outbox.mirror.tables import mirror_lane, mirror_target
 from tests.api.world import upload
 
 
@@ -19,6 +24,15 @@ def rejected(world, client, person, *seeds, error="InvalidRecord"):
     world.pds.write_refusals = [(400, error)] * len(seeds)
     world.deliver()
     return tracks
+
+
+def waits_an_hour(world):
+    """As after many failures: what failed is tried again in an hour."""
+    with world.database.write() as connection:
+        later = world.database.now(connection) + timedelta(hours=1)
+        for table in (mirror_lane, mirror_target):
+            failed = update(table).where(table.c.failing_since.is_not(None))
+            connection.execute(failed.values(not_before=later))
 
 
 def by_cause(client, person, **wanted):

@@ -3,12 +3,12 @@
 from datetime import UTC, datetime, timedelta
 
 import pytest
-from sqlalchemy import update
+from sqlalchemy import insert, update
 
 from identity.accounts.credentials import Scope
 from outbox.mirror.lanes import park_lane
-from outbox.mirror.tables import mirror_lane, mirror_target
-from tests.api.ops.requests import act, by_cause, read, rejected
+from outbox.mirror.tables import mirror_lane, mirror_target, pds_host
+from tests.api.ops.requests import act, by_cause, read, rejected, waits_an_hour
 from tests.api.world import refusal, upload
 from tests.fake_pds.scripted_pds import HOST
 from tests.servers.databases import ON_SQLITE
@@ -167,7 +167,7 @@ def test_failures_are_read_and_redriven_by_cause(world, client, admin, alice, bo
     rejected(world, client, alice, 3, error="SomethingElse")
     other, cause = by_cause(client, admin)
     assert (other["error"], cause["error"]) == ("SomethingElse", "InvalidRecord")
-    assert (cause["host"], cause["phase"], cause["status"]) == (HOST, "write", 400)
+    assert (cause["host"], cause["phase"], cause["status"], cause["kind"]) == (HOST, "write", 400, "rejected")
     assert (cause["failures"], cause["records"], cause["trend"][-2:]) in [(2, 2, [0, 2]), (2, 2, [2, 0])]
     assert cause["first_seen_at"] < cause["last_seen_at"] < other["first_seen_at"]
     assert cause["sample"] == {
@@ -194,6 +194,63 @@ def test_failures_are_read_and_redriven_by_cause(world, client, admin, alice, bo
     assert act(client, admin, "/ops/failures", **redrive, expected=2).json()["affected"] == 2
     world.deliver()
     assert [each["records"] for each in by_cause(client, admin)] == [1, 0]
+
+
+def test_failing_hosts_are_listed_the_longest_failing_first_page_by_page(world, client, admin):
+    now = datetime.now(UTC)
+    since = {"a": now, "b": now - timedelta(hours=2), "c": now - timedelta(hours=1), "d": now}
+    with world.database.write() as connection:
+        for name, at in since.items():
+            connection.execute(insert(pds_host).values(host=f"https://{name}.test", failing_since=at))
+        connection.execute(insert(pds_host).values(host="https://0.test", paused=True))
+        connection.execute(insert(pds_host).values(host="https://well.test"))
+    found, cursor = [], ""
+    while cursor is not None:
+        page = read(client, admin, "/ops/hosts", failing=True, limit=2, cursor=cursor)
+        found += [each["host"] for each in page["items"]]
+        cursor = page["cursor"]
+    assert found == [f"https://{name}.test" for name in "bcad0"]
+    assert read(client, admin, "/ops/overview")["failing_hosts"] == 5
+    (named,) = read(client, admin, "/ops/hosts", host="https://well.test")["items"]
+    assert named["host"] == "https://well.test"
+    assert read(client, admin, "/ops/hosts", host="https://well.test", failing=True)["items"] == []
+    answer = client.get("/ops/hosts", params={"failing": True, "cursor": "b"}, headers=admin.headers)
+    assert refusal(answer) == (400, "invalid_field")
+
+
+def test_a_host_that_fails_is_tried_again_at_once_as_counted_and_nothing_is_resumed(
+    world, client, admin, alice, bob
+):
+    upload(client, alice)
+    world.deliver()
+    track = upload(client, alice, seed=2)
+    upload(client, bob, seed=3)
+    act(client, admin, "/ops/lanes", action="pause", did=bob.did, reason="r")
+    world.pds.write_refusals = [(502, "")]
+    world.deliver()
+    waits_an_hour(world)
+    world.deliver()
+    assert read(client, admin, "/ops/hosts")["items"][0]["failing_since"] is not None
+    assert world.record(track) is None, "it waits for its next time"
+
+    retry = {"action": "retry", "host": HOST, "reason": "it is back"}
+    assert act(client, admin, "/ops/hosts", **retry, dry_run=True).json()["affected"] == 1
+    assert refusal(act(client, admin, "/ops/hosts", **retry, expected=2)) == (409, "count_changed")
+    key = admin.headers | {"Idempotency-Key": "k"}
+    answers = [client.post("/ops/hosts", json=retry | {"expected": 1}, headers=key) for _ in range(2)]
+    assert [answer.json()["affected"] for answer in answers] == [1, 1]
+    assert read(client, admin, "/ops/progress", action="retry", host=HOST)["waiting"] == 2
+    world.deliver()
+    assert world.record(track) is not None
+    assert read(client, admin, "/ops/lanes", state="paused")["items"][0]["did"] == bob.did
+    acted = read(client, admin, "/audit", did=admin.did, type="OperatorActed")["items"]
+    retried = [{each["field"]: each["after"] for each in row["changes"]} for row in acted][:1]
+    assert [(each["action"], each["affected"], each["reason"]) for each in retried] == [
+        ("retry", 1, "it is back")
+    ]
+    pause = {"action": "pause", "host": HOST, "reason": "r"}
+    act(client, admin, "/ops/hosts", **pause)
+    assert act(client, admin, "/ops/hosts", **retry, dry_run=True).json()["affected"] == 0
 
 
 @ON_SQLITE

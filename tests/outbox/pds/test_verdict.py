@@ -6,13 +6,16 @@ from datetime import UTC, datetime, timedelta
 import httpx
 import pytest
 
+from outbox.mirror.failure_causes import Cause
 from outbox.pds.verdict import (
     DEFAULT_PAUSE,
     Kind,
     Phase,
     Scope,
     Verdict,
+    kind_of_failure,
     verdict_of_exception,
+    verdict_of_fault,
     verdict_of_reply,
 )
 
@@ -32,6 +35,11 @@ def limited(
     headers = told | ({"RateLimit-Policy": policy} if policy is not None else {})
     error = {"error": "RateLimitExceeded"} if status == 429 else {}
     return httpx.Response(status, json=error, headers=headers)
+
+
+def kind_by_cause(verdict: Verdict) -> Kind:
+    """The kind of a failure, by nothing but what is kept of its cause."""
+    return kind_of_failure(verdict.phase, verdict.status, Cause.of("https://pds.test", verdict).error)
 
 
 @pytest.mark.parametrize(
@@ -109,6 +117,7 @@ def test_an_answer_to_a_write_means_this_and_concerns_that(
 ) -> None:
     verdict = verdict_of_reply(reply)
     assert (verdict.kind, verdict.scope) == (kind, scope)
+    assert kind is Kind.DONE or kind_by_cause(verdict) is kind
 
 
 @pytest.mark.parametrize(
@@ -137,6 +146,7 @@ def test_an_answer_to_an_upload_means_this_and_concerns_that(
 ) -> None:
     verdict = verdict_of_reply(reply, Phase.UPLOAD)
     assert (verdict.kind, verdict.scope) == (kind, scope)
+    assert kind is Kind.DONE or kind_by_cause(verdict) is kind
 
 
 @pytest.mark.parametrize(
@@ -162,6 +172,7 @@ def test_an_answer_to_a_read_condemns_neither_login_nor_record(
 ) -> None:
     verdict = verdict_of_reply(reply, Phase.READ)
     assert (verdict.kind, verdict.scope) == (kind, scope)
+    assert kind is Kind.DONE or kind_by_cause(verdict) is kind
 
 
 @pytest.mark.parametrize(
@@ -216,6 +227,7 @@ def test_what_was_never_asked_says_nothing_of_the_host(kind: Kind) -> None:
 def test_only_a_connection_that_never_stood_has_sent_nothing(error: Exception, kind: Kind) -> None:
     verdict = verdict_of_exception(error)
     assert (verdict.kind, verdict.scope) == (kind, HOST)
+    assert kind_by_cause(verdict) is kind
     assert verdict.host_is_well is (None if isinstance(error, httpx.PoolTimeout) else False)
 
 
@@ -223,6 +235,7 @@ def test_a_request_that_http_does_not_let_us_send_is_our_own_fault() -> None:
     verdict = verdict_of_exception(httpx.LocalProtocolError("Too little data"), Phase.UPLOAD)
     assert (verdict.kind, verdict.scope, verdict.phase) == (Kind.BROKEN, RECORD, Phase.UPLOAD)
     assert verdict.host_is_well is None
+    assert kind_by_cause(verdict) is kind_by_cause(verdict_of_fault(KeyError("x"))) is Kind.BROKEN
 
 
 @pytest.mark.parametrize(

@@ -15,6 +15,7 @@ from outbox.mirror.states import MirrorState
 from outbox.mirror.tables import NEVER, PAST
 from outbox.operations.operators import Action
 from outbox.pds.client import RecordKey
+from outbox.pds.verdict import Phase, kind_of_failure
 from outbox.views import overview
 from outbox.views.causes import CauseCount
 from outbox.views.drain import Drain, drains_of_hosts
@@ -121,6 +122,7 @@ class CauseRow(BaseModel):
     phase: str = Field(description="write, upload or read")
     status: int | None
     error: str
+    kind: str = Field(description="what the relay makes of it, such as rejected, not_sent or sign_in")
     first_seen_at: datetime
     last_seen_at: datetime
     failures: int
@@ -288,19 +290,19 @@ def _failure(row: Any, since: datetime | None, now: datetime) -> FailureRow:
 def cause_row(found: CauseCount) -> CauseRow:
     row = found.row
     sample = SampleBody(did=row.sample_did, track_id=row.sample_track_id, error=row.sample_error)
+    kind = kind_of_failure(Phase[row.phase.upper()], row.status, row.error)
     names = ("id", "host", "phase", "status", "error", "first_seen_at", "last_seen_at", "failures")
     facts = {name: getattr(row, name) for name in names}
-    return CauseRow(**facts, records=found.records, trend=list(found.trend), sample=sample)
+    return CauseRow(**facts, kind=kind, records=found.records, trend=list(found.trend), sample=sample)
 
 
-def cause_cursor(row: CauseRow) -> str:
-    """Return the cursor of the page after this cause."""
-    at = row.last_seen_at.isoformat().replace("+00:00", "Z")
-    return f"{at}_{row.id}"
+def time_cursor(at: datetime, name: str) -> str:
+    """Return the cursor of the page after the row of this time and name."""
+    return f"{at.isoformat().replace('+00:00', 'Z')}_{name}"
 
 
-def cause_cursor_of(cursor: str | None) -> tuple[datetime, str] | None:
-    """Return the time and the id that a cursor names; raises InvalidFieldError."""
+def time_cursor_of(cursor: str | None) -> tuple[datetime, str] | None:
+    """Return the time and the name of a `time_cursor`; raises InvalidFieldError."""
     if not cursor:
         return None
     at, _, last = cursor.partition("_")

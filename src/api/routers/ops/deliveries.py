@@ -6,6 +6,7 @@ from typing import Annotated, Any, Final
 
 from fastapi import APIRouter, Query, Response
 from pydantic import BaseModel, Field
+from sqlalchemy import Connection
 from starlette.concurrency import run_in_threadpool
 
 from aggregates.errors import InvalidFieldError
@@ -25,18 +26,19 @@ from api.responses.ops.deliveries import (
     OperatedBody,
     OperationBody,
     ProgressBody,
-    cause_cursor,
-    cause_cursor_of,
     cause_row,
     failure_rows,
     host_rows,
     lane_rows,
+    time_cursor,
+    time_cursor_of,
 )
 from api.responses.ops.fields import Name
 from api.responses.uploads import REFUSED_AUDIO
 from api.services import Services
 from identity.accounts.credentials import Principal
 from outbox.mirror.states import LaneState, MirrorReason, MirrorState
+from outbox.mirror.tables import NEVER
 from outbox.operations.operators import Action, Operator, Selector, count, perform, sent_at_once
 from outbox.operations.progress import progress_of
 from outbox.views import overview
@@ -71,7 +73,11 @@ class PageQuery(BaseModel):
 class HostsQuery(PageQuery):
     """Which hosts."""
 
-    failing: bool = Field(False, description="only those that fail, or that an operator paused")
+    host: Name | None = Field(None, description="only this one")
+    failing: bool = Field(
+        False,
+        description="only those that fail, or that an operator paused, the one that fails the longest first",
+    )
 
 
 class LanesQuery(PageQuery):
@@ -130,9 +136,9 @@ def read_hosts(
     """Read the state of the PDS hosts: breaker, limits, lanes, and when their backlog will be delivered."""
     limit = page_length(wanted.limit)
     with services.database.read() as connection:
-        rows = overview.hosts(connection, after=wanted.cursor, limit=limit + 1, failing=wanted.failing)
-        items = host_rows(connection, list(rows[:limit]), services.database.now(connection))
-    return _json(HostsBody(items=items, cursor=_cursor(rows, limit, "host")))
+        rows, cursor = _hosts(connection, wanted, limit)
+        items = host_rows(connection, rows, services.database.now(connection))
+    return _json(HostsBody(items=items, cursor=cursor))
 
 
 @router.get("/ops/failures", response_model=FailuresBody, responses=READ_ERRORS)
@@ -158,7 +164,7 @@ def read_progress(
 ) -> Response:
     """Read how far an action has come: of a redrive, its records that have no answer yet, and those that failed again; of the others, accounts.
 
-    Accounts wait after a resume while they have something to send, after a pause while their current record is sent, after a probe until
+    Accounts wait after a resume or a retry while they have something to send, after a pause while their current record is sent, after a probe until
     they are found.
     """
     found = progress_of(
@@ -167,29 +173,39 @@ def read_progress(
     return _json(ProgressBody(action=wanted.action, waiting=found.waiting, failing=found.failing))
 
 
+def _hosts(connection: Connection, wanted: HostsQuery, limit: int) -> tuple[list[Any], str | None]:
+    if not wanted.failing:
+        rows = overview.hosts(connection, named=wanted.host, after=wanted.cursor, limit=limit + 1)
+        return list(rows[:limit]), _cursor(rows, limit, "host")
+    after = time_cursor_of(wanted.cursor)
+    failing = list(overview.failing_hosts(connection, named=wanted.host, after=after, limit=limit + 1))
+    last = failing[limit - 1] if len(failing) > limit else None
+    return failing[:limit], None if last is None else time_cursor(last.failing_since or NEVER, last.host)
+
+
 def _by_cause(services: Services, wanted: FailuresQuery, limit: int) -> FailuresBody:
     for name in ("did", "state"):
         if getattr(wanted, name) is not None:
             raise InvalidFieldError(name, "must be absent with `by`: a cause is of all accounts of a host")
-    after = cause_cursor_of(wanted.cursor)
+    after = time_cursor_of(wanted.cursor)
     which = {"host": wanted.host, "error": wanted.error, "only": wanted.cause}
     with services.database.read() as connection:
         now = services.database.now(connection)
         found = causes(connection, now, **which, after=after, limit=limit + 1)
     rows = [cause_row(each) for each in found[:limit]]
-    cursor = cause_cursor(rows[-1]) if len(found) > limit else None
+    cursor = time_cursor(rows[-1].last_seen_at, rows[-1].id) if len(found) > limit else None
     return FailuresBody(causes=rows, cursor=cursor)
 
 
 @router.post("/ops/lanes", **OPERATION)
 async def act_on_lanes(admin: Admin, services: ServicesDep, request: Idempotent) -> Response:
-    """Pause, resume, probe or redrive an account; with dry_run only count."""
+    """Pause, resume, retry, probe or redrive an account; with dry_run only count."""
     return await _operate(admin, services, request)
 
 
 @router.post("/ops/hosts", **OPERATION)
 async def act_on_hosts(admin: Admin, services: ServicesDep, request: Idempotent) -> Response:
-    """Pause, resume, probe or redrive a whole host; with dry_run only count."""
+    """Pause, resume, retry, probe or redrive a whole host; with dry_run only count."""
     return await _operate(admin, services, request)
 
 

@@ -22,7 +22,8 @@ from outbox.views.attempt_counts import (
     parts_of_hour,
     waiting_since,
 )
-from outbox.views.status import unfinished_records
+from outbox.views.overview import count_failing_hosts
+from outbox.views.status import unfinished_by_state
 
 router = APIRouter(tags=["operations"], route_class=StrictRoute)
 
@@ -49,6 +50,8 @@ class OverviewBody(BaseModel):
         description="why the service cannot work, or may send nothing; null if all is well"
     )
     records: dict[str, int]
+    accounts: dict[str, int] = Field(description="how many accounts those records are of, by the same states")
+    failing_hosts: int = Field(description="PDS hosts that fail, or that an operator paused")
     oldest_pending_at: datetime | None = Field(
         description="the time of the oldest change that waits only for the relay"
     )
@@ -73,9 +76,12 @@ def _overview(services: Services, connection: Connection, problem: str | None) -
     now = services.database.now(connection)
     hours, parts = hours_of_day(now), parts_of_hour(now)
     of_last_hour = first_ids(connection, parts)
+    unfinished = unfinished_by_state(connection)
     return OverviewBody(
         problem=problem,
-        records=unfinished_records(connection),
+        records={row.mirror_state: row.records for row in unfinished},
+        accounts={row.mirror_state: row.accounts for row in unfinished},
+        failing_hosts=count_failing_hosts(connection),
         oldest_pending_at=min(oldest_pending(connection).values(), default=None),
         attempts=attempts_between(first_ids(connection, hours)),
         failures=list(failures_by_hour(connection, now)),

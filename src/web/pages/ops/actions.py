@@ -1,5 +1,6 @@
 """What admins do: each action is counted first, asks for a reason, and touches only what was counted."""
 
+import asyncio
 from collections.abc import Mapping
 from dataclasses import dataclass
 from http import HTTPStatus
@@ -11,9 +12,11 @@ from fastapi.responses import RedirectResponse
 
 from api.auth.authentication import admin
 from api.error_responses import error_response
+from api.responses.states import Action
 from web.api_client import ApiDep, RefusedError
 from web.forms import form_of
 from web.page_route import PageRoute
+from web.pages.ops.handles import handles_of
 from web.rendering import RenderDep
 
 router = APIRouter(route_class=PageRoute, include_in_schema=False, dependencies=[Depends(admin)])
@@ -23,22 +26,65 @@ SELECTOR: Final = ("did", "host", "cause")
 
 @dataclass(frozen=True)
 class Words:
-    """What the page says of an action that was done: its title, what those left do, and that none is left."""
+    """What the pages say of an action: what it does to so many, what comes of it, and that there is none to do it to.
 
+    Once it was done: its title, what those left do, and that none is left.
+    """
+
+    name: str
+    effect: str
+    nothing: str
     title: str
     wait: str
     done: str
 
 
-DONE: Final[Mapping[str, Words]] = {
-    "pause": Words("Paused", "still have a record under way", "Nothing is sent for them any more"),
-    "resume": Words("Resumed", "still have something to send", "Nothing is left that can be sent now"),
-    "probe": Words("Looked for", "are not found yet", "None is missing any more"),
-    "redrive": Words("Tried again", "wait for their turn", "None waits or fails any more"),
+WORDS: Final[Mapping[str, Words]] = {
+    "pause": Words(
+        "Pause {}",
+        "Nothing more is sent for them until they are resumed. Edits are kept.",
+        "There is none that is not paused already.",
+        "Paused",
+        "still have a record under way",
+        "Nothing is sent for them any more",
+    ),
+    "resume": Words(
+        "Resume {}",
+        "What waits is sent at once.",
+        "There is none that is paused.",
+        "Resumed",
+        "still have something to send",
+        "Nothing is left that can be sent now",
+    ),
+    "retry": Words(
+        "Try {} again now",
+        "What waits is sent without waiting for the next try. A host that still fails waits again afterwards.",
+        "Nothing waits that could be sent now.",
+        "Tried at once",
+        "still have something to send",
+        "Nothing is left that can be sent now",
+    ),
+    "probe": Words(
+        "Look for {}",
+        "Each is looked for at its directory and its PDS.",
+        "None has to be looked for.",
+        "Looked for",
+        "are not found yet",
+        "None is missing any more",
+    ),
+    "redrive": Words(
+        "Redrive {}",
+        "Each is tried again, behind live work.",
+        "No record fails that could be tried again.",
+        "Tried again",
+        "wait for their turn",
+        "None waits or fails any more",
+    ),
 }
 ROUTES: Final[Mapping[str, str]] = {
     "pause": "/ops/lanes",
     "resume": "/ops/lanes",
+    "retry": "/ops/lanes",
     "probe": "/ops/lanes",
     "redrive": "/ops/failures",
 }
@@ -89,8 +135,7 @@ async def show_progress(
     failures = f"/ops/failures/{cause}" if cause else f"/ops/records?{urlencode({'did': did, 'host': host})}"
     return render(
         "ops/done.html",
-        title=DONE[action].title,
-        words=DONE[action],
+        words=WORDS[action],
         affected=affected,
         sent_at_once=sent_at_once,
         progress=progress,
@@ -145,7 +190,32 @@ async def _ask(
     counted = await api.send("POST", route, {**fields, "dry_run": True})
     if not counted.is_success:
         raise RefusedError(counted)
-    return render("ops/confirm.html", fields=fields, counted=counted.body, back=back, changed=changed)
+    affected, words = counted.body["affected"], WORDS[fields["action"]]
+    cause, handles = await asyncio.gather(
+        _cause(api, fields.get("cause")), handles_of(api, [fields.get("did")])
+    )
+    return render(
+        "ops/confirm.html",
+        words=words,
+        name=words.name.format(f"{affected:,} {_noun(fields['action'])}{'' if affected == 1 else 's'}"),
+        affected=affected,
+        fields=fields,
+        cause=cause,
+        handles=handles,
+        back=back,
+        changed=changed,
+    )
+
+
+def _noun(action: str) -> str:
+    return "record" if action == Action.REDRIVE else "account"
+
+
+async def _cause(api: ApiDep, cause: str | None) -> Mapping[str, Any] | None:
+    if cause is None:
+        return None
+    found: list[Mapping[str, Any]] = (await api.read("/ops/failures", by="cause", cause=cause))["causes"]
+    return next(iter(found), None)
 
 
 async def _ask_to_end(

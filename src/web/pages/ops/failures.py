@@ -1,11 +1,16 @@
 """Failures by cause, and the records of a cause."""
 
+import asyncio
+
 from fastapi import APIRouter, Depends, Response
 
 from api.auth.authentication import operator
 from api.error_responses import error_response
 from web.api_client import ApiDep
 from web.page_route import PageRoute
+from web.pages.ops.advice import about_cause
+from web.pages.ops.handles import handles_of
+from web.pages.ops.hosts import host_named
 from web.rendering import RenderDep
 
 router = APIRouter(route_class=PageRoute, include_in_schema=False, dependencies=[Depends(operator)])
@@ -15,7 +20,9 @@ router = APIRouter(route_class=PageRoute, include_in_schema=False, dependencies=
 async def show_causes(api: ApiDep, render: RenderDep, host: str = "", cursor: str | None = None) -> Response:
     """Why requests fail, the cause met last first."""
     found = await api.read("/ops/failures", by="cause", host=host or None, cursor=cursor)
-    return render("ops/causes.html", causes=found["causes"], cursor=found["cursor"], host=host)
+    return render(
+        "ops/causes.html", causes=found["causes"], cursor=found["cursor"], host=host, about=about_cause
+    )
 
 
 @router.get("/ops/failures/{cause}")
@@ -24,5 +31,15 @@ async def show_cause(cause: str, api: ApiDep, render: RenderDep, cursor: str | N
     found = (await api.read("/ops/failures", by="cause", cause=cause))["causes"]
     if not found:
         return error_response(404, "not_found", "There is no such cause. It may have been forgotten since.")
-    records = await api.read("/ops/failures", cause=cause, cursor=cursor)
-    return render("ops/cause.html", cause=found[0], records=records["items"], cursor=records["cursor"])
+    records, pds = await asyncio.gather(
+        api.read("/ops/failures", cause=cause, cursor=cursor), host_named(api, found[0]["host"])
+    )
+    return render(
+        "ops/cause.html",
+        cause=found[0],
+        handles=await handles_of(api, [found[0]["sample"]["did"]]),
+        advice=about_cause(found[0]),
+        pds=pds,
+        records=records["items"],
+        cursor=records["cursor"],
+    )

@@ -1,47 +1,79 @@
 """PDS hosts and the lanes of their accounts."""
 
-from typing import Final
+import asyncio
+from collections.abc import Mapping, Sequence
+from typing import Any, Final
 
 from fastapi import APIRouter, Depends, Response
 
 from api.auth.authentication import operator
-from api.responses.states import PROBED, LaneState, MirrorReason
-from web.api_client import ApiDep
+from api.responses.states import PROBED, BreakerState, LaneState, LoginState, MirrorReason
+from api.routers.ops.deliveries import LANE_STATES
+from web.api_client import Api, ApiDep
 from web.page_route import PageRoute
+from web.pages.ops.advice import SIGNS_IN, about_host, about_lane
+from web.pages.ops.handles import handles_of
 from web.rendering import RenderDep
 
 router = APIRouter(route_class=PageRoute, include_in_schema=False, dependencies=[Depends(operator)])
 
+CAUSES: Final = 5
 REASONS: Final = {state.value: state for state in (*LaneState, *MirrorReason)}
-"""Why a lane waits: each says what it is, and what ends it."""
-LOGINS: Final = {
-    "signed_in": {"tone": "good", "words": "Signed in"},
-    "expired": {"tone": "wait", "words": "Expired: it is renewed with the next request"},
-    "ended": {"tone": "bad", "words": "Ended: its owner has to sign in again"},
-    "none": {"tone": "wait", "words": "None: the account has not signed in here, or has left"},
-}
+"""Why a lane waits: each says what it is."""
+TONES: Final[Mapping[LoginState, str]] = {LoginState.SIGNED_IN: "good", LoginState.ENDED: "bad"}
+"""The colours of the marks of logins; of the others, `wait`."""
+IN_VAIN: Final = (MirrorReason.PDS_AWAY, MirrorReason.BACKOFF)
+"""Why a lane waits that can be tried again at once."""
+
+
+async def host_named(api: Api, name: str | None) -> Mapping[str, Any] | None:
+    """Return the host of this name as the API shows it; None where none is known."""
+    hosts: Sequence[Mapping[str, Any]] = (await api.read("/ops/hosts", host=name))["items"] if name else ()
+    return next(iter(hosts), None)
 
 
 @router.get("/ops/hosts")
 async def show_hosts(*, api: ApiDep, render: RenderDep, failing: bool = False, cursor: str = "") -> Response:
     """Each host: its breaker, since when it fails, its budget, and when its backlog is delivered."""
     found = await api.read("/ops/hosts", failing="true" if failing else None, cursor=cursor)
-    return render("ops/hosts.html", hosts=found["items"], cursor=found["cursor"], failing=failing)
+    return render(
+        "ops/hosts.html", hosts=found["items"], cursor=found["cursor"], failing=failing, about=about_host
+    )
 
 
 @router.get("/ops/lanes")
 async def show_lanes(
-    api: ApiDep, render: RenderDep, host: str = "", state: str = "", cursor: str = ""
+    *,
+    api: ApiDep,
+    render: RenderDep,
+    host: str = "",
+    state: str = "",
+    cursor: str = "",
 ) -> Response:
-    """The lanes of accounts, at a host or in a state."""
-    found = await api.read("/ops/lanes", host=host or None, state=state or None, cursor=cursor)
-    return render("ops/lanes.html", lanes=found["items"], cursor=found["cursor"], host=host, state=state)
+    """The lanes of accounts, at a host or in a state; of a host, all that is known of it too."""
+    wanted = {"host": host or None, "state": state or None}
+    found, pds, causes = await asyncio.gather(
+        api.read("/ops/lanes", **wanted, cursor=cursor), host_named(api, host), _causes(api, host)
+    )
+    return render(
+        "ops/lanes.html",
+        lanes=found["items"],
+        cursor=found["cursor"],
+        host=host,
+        state=state,
+        handles=await handles_of(api, (lane["did"] for lane in found["items"])),
+        lane_states=LANE_STATES,
+        pds=pds,
+        causes=causes,
+        about=about_host,
+    )
 
 
 @router.get("/ops/lanes/{did}")
 async def show_lane(did: str, api: ApiDep, render: RenderDep) -> Response:
     """One account's lane: what waits, for what, until when, its login and its host."""
     lane = await api.read(f"/ops/lanes/{did}")
+    login = LoginState(lane["login"]["state"])
     return render(
         "ops/lane.html",
         lane=lane,
@@ -49,5 +81,34 @@ async def show_lane(did: str, api: ApiDep, render: RenderDep) -> Response:
         reason=REASONS.get(lane["reason"]),
         works=LaneState.READY,
         probed=PROBED,
-        login=LOGINS[lane["login"]["state"]],
+        advice=about_lane(lane),
+        signs_in=lane["reason"] in SIGNS_IN,
+        actions=_actions(lane),
+        login=login,
+        tone=TONES.get(login, "wait"),
+        has_ended=login is LoginState.ENDED,
+        about=about_host,
     )
+
+
+async def _causes(api: Api, host: str) -> Sequence[Mapping[str, Any]]:
+    """Return why requests to a host fail, the cause met last first."""
+    found: Sequence[Mapping[str, Any]] = (
+        (await api.read("/ops/failures", by="cause", host=host, limit=CAUSES))["causes"] if host else ()
+    )
+    return found
+
+
+def _actions(lane: Mapping[str, Any]) -> Sequence[tuple[str, str]]:
+    """Return the actions that would change something, each with what it is called."""
+    is_at_paused_host = lane["pds"] is not None and lane["pds"]["paused"]
+    is_held_by_host = lane["pds"] is not None and lane["pds"]["breaker"] == BreakerState.OPEN
+    can_be_looked_for = lane["reason"] in {*PROBED, LaneState.GONE} and lane["host"] is not None
+    offered = (
+        ("resume", "Resume", lane["paused"] and not is_at_paused_host),
+        ("retry", "Try again now", lane["reason"] in IN_VAIN and lane["waiting"] and not is_held_by_host),
+        ("probe", "Look for it", can_be_looked_for),
+        ("redrive", "Redrive its failures", any(record["cause"] for record in lane["records"])),
+        ("pause", "Pause", not lane["paused"]),
+    )
+    return [(action, words) for action, words, acts in offered if acts]

@@ -1,24 +1,40 @@
 """The first screen: is all well, and if not, what, since when, and how much waits for it."""
 
 import asyncio
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
+from dataclasses import dataclass
 from typing import Any, Final
 
 from fastapi import APIRouter, Depends, Response
 
 from api.auth.authentication import operator
+from api.responses.states import MirrorState
 from web.api_client import ApiDep
 from web.page_route import PageRoute
+from web.pages.ops.advice import about_host
+from web.pages.ops.handles import handles_of
 from web.rendering import RenderDep
 
 router = APIRouter(route_class=PageRoute, include_in_schema=False, dependencies=[Depends(operator)])
 
 CAUSES: Final = 5
-HOSTS: Final = 100
-MOST_HOSTS_SHOWN: Final = 10
+HOSTS: Final = 10
 LATEST: Final = 10
-WAITS_FOR_PERSON: Final = ("held", "detached", "rejected")
+WAITS_FOR_PERSON: Final = (MirrorState.HELD, MirrorState.DETACHED, MirrorState.REJECTED)
+ARTISTS_DECIDE: Final = (
+    "Their artists decide about them. What the PDS refused can be redriven once it takes it."
+)
 ACTION: Final = "OperatorActed"
+
+
+@dataclass(frozen=True)
+class Health:
+    """One sentence on how all is, the colour of its mark, since when it is so, and what to do."""
+
+    tone: str
+    sentence: str
+    since: str | None = None
+    advice: str | None = None
 
 
 @router.get("/ops")
@@ -30,38 +46,29 @@ async def show_now(api: ApiDep, render: RenderDep) -> Response:
         api.read("/ops/failures", by="cause", limit=CAUSES),
         api.read("/audit", type=ACTION, limit=LATEST),
     )
-    failing = sorted(hosts["items"], key=lambda host: host["failing_since"] or "9")
+    failing = hosts["items"]
     return render(
         "ops/now.html",
         overview=overview,
-        health=health(overview, failing, has_more=hosts["cursor"] is not None),
-        failing=failing[:MOST_HOSTS_SHOWN],
-        has_more_failing=len(failing) > MOST_HOSTS_SHOWN,
+        health=health(overview, next(iter(failing), None)),
+        failing=failing,
+        has_more_failing=hosts["cursor"] is not None,
         causes=causes["causes"],
         actions=actions["items"],
+        handles=await handles_of(api, (each["actor"] for each in actions["items"])),
     )
 
 
-def health(
-    overview: Mapping[str, Any], failing: Sequence[Mapping[str, Any]], *, has_more: bool = False
-) -> Mapping[str, Any]:
-    """Return the one sentence, its tone, and since when; of the failing hosts, the one that fails the longest comes first."""
+def health(overview: Mapping[str, Any], first: Mapping[str, Any] | None) -> Health:
+    """Return how all is; `first` is the host that fails the longest."""
     if overview["problem"]:
-        return {"tone": "bad", "sentence": overview["problem"], "since": None}
-    if failing:
-        first = failing[0]
-        at_least = "at least " if has_more else ""
-        others = f", and {at_least}{len(failing) - 1} more" if len(failing) > 1 else ""
+        return Health("bad", overview["problem"])
+    if first is not None:
+        more = overview["failing_hosts"] - 1
+        others = f", and {more:,} more" if more > 0 else ""
         what = "is paused" if first["paused"] else "does not answer as it should"
-        return {
-            "tone": "wait" if first["paused"] else "bad",
-            "sentence": f"{first['host']} {what}{others}.",
-            "since": first["failing_since"],
-        }
+        tone = "wait" if first["paused"] else "bad"
+        return Health(tone, f"{first['host']} {what}{others}.", first["failing_since"], about_host(first))
     if any(overview["records"].get(state) for state in WAITS_FOR_PERSON):
-        return {
-            "tone": "wait",
-            "sentence": "Deliveries work. Some records wait for a person.",
-            "since": None,
-        }
-    return {"tone": "good", "sentence": "All is well. Records reach their PDSes.", "since": None}
+        return Health("wait", "Deliveries work. Some records wait for a person.", advice=ARTISTS_DECIDE)
+    return Health("good", "All is well. Records reach their PDSes.")

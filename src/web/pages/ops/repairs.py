@@ -7,6 +7,7 @@ from fastapi import APIRouter, Depends, Request, Response
 from fastapi.responses import RedirectResponse
 
 from api.auth.authentication import operator
+from api.responses.states import DriftKind, Repair, SkipReason
 from web.api_client import ApiDep, RefusedError
 from web.forms import form_of
 from web.page_route import PageRoute
@@ -18,6 +19,7 @@ router = APIRouter(route_class=PageRoute, include_in_schema=False, dependencies=
 CORRECTABLE: Final = (HTTPStatus.BAD_REQUEST, HTTPStatus.NOT_FOUND, HTTPStatus.CONFLICT)
 """Refusals that the form shows, with what was typed."""
 CANCEL: Final = "cancel"
+WORDS: Final = {state.value: state.phrase for state in (*Repair, *DriftKind, *SkipReason)}
 
 
 @router.get("/ops/repairs")
@@ -93,4 +95,6 @@ async def _show(
     repair = await api.read(f"/ops/repairs/{repair_id}")
     typed = typed or {"reason": "", "max_deletes": 0}
     handles = await handles_of(api, (repair["did"], repair["by"]))
-    return render("ops/repair.html", repair=repair, handles=handles, typed=typed, problem=problem)
+    return render(
+        "ops/repair.html", repair=repair, words=WORDS, handles=handles, typed=typed, problem=problem
+    )

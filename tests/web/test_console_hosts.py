@@ -1,0 +1,161 @@
+"""The console while hosts fail: what to do, and what is offered, which always acts on at least one."""
+
+import re
+from datetime import UTC, datetime, timedelta
+
+import pytest
+from sqlalchemy import insert, update
+
+from api.responses.states import LaneState, VerdictKind
+from api.routers.ops.deliveries import LANE_STATES
+from outbox.mirror.tables import mirror_lane, pds_host
+from tests.api.ops.requests import waits_an_hour
+from tests.api.world import upload
+from tests.fake_pds.scripted_pds import HOST
+from tests.web.pages import assert_runs_only_our_files, hidden
+from web.filters import age, coming, relative
+from web.pages.ops.advice import ABOUT_KIND, ABOUT_LANE
+
+AT_HOST = f"/ops/lanes?host={HOST}"
+BUTTONS = re.compile(r'<button class="button quiet small">([^<]+)</button>')
+TIME = re.compile(r"<time ([^>]*)>([^<]*)</time>")
+
+
+@pytest.fixture
+def away(world, alice, client):
+    """A track that waits, since its PDS does not answer."""
+    upload(client, alice, title="before")
+    world.deliver()
+    track = upload(client, alice, seed=2)
+    world.pds.write_refusals = [(502, "")]
+    world.deliver()
+    waits_an_hour(world)
+    return track
+
+
+def asks(admin, **form):
+    return admin.post("/ops/actions", data=form)
+
+
+def test_a_host_that_fails_is_tried_again_at_once(admin, world, away):
+    for screen in ("/ops", "/ops/hosts", AT_HOST):
+        offered = BUTTONS.findall(admin.get(screen).text)
+        assert "Try again now" in offered, screen
+        assert "Resume" not in offered, screen
+    world.deliver()
+    assert world.record(away) is None, "it is not due yet"
+    asked = asks(admin, action="retry", host=HOST, back=AT_HOST)
+    assert_runs_only_our_files(asked)
+    assert "Try 1 account again now?" in asked.text
+    done = admin.post("/ops/actions", data=hidden(asked) | {"reason": "it is back"})
+    assert "Tried at once: 1" in done.text
+    assert "1 of 1 still have something to send" in done.text
+    world.deliver()
+    assert world.record(away) is not None
+    assert "Nothing is left that can be sent now" in admin.get(str(done.url)).text
+    assert "it is back" in admin.get("/ops/audit").text
+    assert BUTTONS.findall(admin.get(AT_HOST).text) == ["Pause", "Show"]
+
+
+@pytest.mark.usefixtures("alice")
+@pytest.mark.parametrize("action", ["resume", "retry", "probe", "redrive"])
+def test_what_would_touch_nothing_is_not_offered(admin, world, action):
+    world.deliver()
+    asked = asks(admin, action=action, host=HOST, back="/ops/hosts")
+    assert "Nothing to do" in asked.text
+    assert 'action="/ops/actions"' not in asked.text
+    assert 'href="/ops/hosts">Back</a>' in asked.text
+
+
+@pytest.mark.usefixtures("alice")
+def test_a_host_is_paused_and_resumed(admin):
+    asked = asks(admin, action="pause", host=HOST, back=AT_HOST)
+    assert "Pause 1 account?" in asked.text
+    assert "Paused: 1" in admin.post("/ops/actions", data=hidden(asked) | {"reason": "r"}).text
+    now = admin.get("/ops").text
+    assert f"{HOST} is paused." in now
+    assert BUTTONS.findall(now) == ["Resume"]
+    asked = asks(admin, action="resume", host=HOST, back=AT_HOST)
+    assert "Resume 1 account?" in asked.text
+    assert "Resumed: 1" in admin.post("/ops/actions", data=hidden(asked) | {"reason": "r"}).text
+
+
+@pytest.mark.usefixtures("away")
+def test_each_screen_says_what_to_do_and_when_it_is_tried_next(admin, alice):
+    (cause,) = re.findall(r'href="(/ops/failures/[0-9a-f]{16})"', admin.get("/ops/failures").text)
+    for screen in ("/ops", "/ops/failures", cause, "/ops/hosts", AT_HOST, f"/ops/lanes/{alice.did}"):
+        page = admin.get(screen).text
+        assert "Nothing: " in page, screen
+        if screen != "/ops/failures":
+            assert re.search(r"Next (try|attempt)", page), screen
+    assert "Last failed <time" in admin.get(cause).text
+
+
+@pytest.mark.usefixtures("away")
+def test_every_time_has_its_age_and_its_zone(admin, alice):
+    (cause,) = re.findall(r'href="(/ops/failures/[0-9a-f]{16})"', admin.get("/ops/failures").text)
+    for screen in ("/ops", "/ops/failures", cause, "/ops/hosts", AT_HOST, f"/ops/lanes/{alice.did}"):
+        times = TIME.findall(admin.get(screen).text)
+        assert times, screen
+        for attributes, text in times:
+            assert " UTC" in attributes + text, (screen, text)
+            assert re.search(r"ago|just now|^now|in \d+ ", text), (screen, text)
+
+
+def test_an_age_is_of_the_past_and_what_is_planned_comes():
+    now = datetime.now(UTC)
+    past, ahead = (now - timedelta(minutes=4)).isoformat(), (now + timedelta(seconds=40.5)).isoformat()
+    assert (age(past), coming(past), relative(past)) == ("4 minutes ago", "now", "4 minutes ago")
+    assert coming(ahead) == relative(ahead) == "in 40 seconds"
+
+
+def test_accounts_are_called_by_their_handles(admin, alice, away):
+    page = admin.get("/ops/lanes").text
+    assert f'<a href="/ops/lanes/{alice.did}">@alice.test' in page
+    assert alice.did in page
+    (cause,) = re.findall(r'href="(/ops/failures/[0-9a-f]{16})"', admin.get("/ops/failures").text)
+    assert "@alice.test" in admin.get(cause).text
+    assert "@alice.test" in asks(admin, action="pause", did=away["artist_did"]).text
+    asked = asks(admin, action="pause", did=away["artist_did"])
+    admin.post("/ops/actions", data=hidden(asked) | {"reason": "r"})
+    assert "@admin.test" in admin.get("/ops").text
+
+
+def test_the_first_screen_leads_to_what_is_on_its_way_and_counts_artists(admin, client, alice, bob):
+    for seed, person in enumerate((alice, alice, bob), 1):
+        upload(client, person, seed=seed)
+    page = admin.get("/ops").text
+    link = '<a href="/ops/records?state=pending">3</a> <span class="soft small">of 2 artists</span>'
+    assert link in page
+    assert re.search("up to [1-3] in five minutes", page)
+    assert re.search("a day ago</span> <span>up to [1-3] in an hour", page)
+
+
+def test_of_the_failing_hosts_the_one_that_fails_the_longest_comes_first(admin, world):
+    since = datetime.now(UTC)
+    with world.database.write() as connection:
+        rows = [
+            {"host": f"https://{number:03}.test", "failing_since": since, "first_error": "e"}
+            for number in range(120)
+        ]
+        rows[-1]["failing_since"] -= timedelta(hours=1)
+        connection.execute(insert(pds_host), rows)
+    page = admin.get("/ops").text
+    assert "https://119.test does not answer as it should, and 119 more." in page
+    assert "10 of 120" in page
+    assert page.index("<strong>https://119.test") < page.index("<strong>https://000.test")
+
+
+def test_a_lane_offers_what_acts_on_it(admin, world, alice):
+    here = f"/ops/lanes/{alice.did}"
+    assert BUTTONS.findall(admin.get(here).text) == ["Pause"]
+    with world.database.write() as connection:
+        connection.execute(
+            update(mirror_lane).where(mirror_lane.c.did == alice.did).values(state=LaneState.GONE)
+        )
+    assert BUTTONS.findall(admin.get(here).text) == ["Look for it", "Pause"]
+
+
+def test_there_is_something_to_say_of_each_state_and_each_kind_of_failure():
+    assert set(ABOUT_LANE) == set(LANE_STATES) - {LaneState.READY}
+    assert set(ABOUT_KIND) == set(VerdictKind) - {VerdictKind.DONE}
