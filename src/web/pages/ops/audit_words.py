@@ -12,6 +12,7 @@ OPERATOR_ACTED: Final = "OperatorActed"
 OPERATOR_ACTIONS: Final[Mapping[str, tuple[str, str | None]]] = {
     "pause": ("paused", "account"),
     "resume": ("resumed", "account"),
+    "retry": ("had tried again at once what waits for", "account"),
     "probe": ("had the relay look for", "account"),
     "redrive": ("had tried again what failed of", "record"),
     "takedown": ("took down", None),

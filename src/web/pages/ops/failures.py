@@ -11,6 +11,7 @@ from web.page_route import PageRoute
 from web.pages.ops.advice import about_cause
 from web.pages.ops.handles import handles_of
 from web.pages.ops.hosts import host_named
+from web.pages.ops.record_words import rows_in_words
 from web.rendering import RenderDep
 
 router = APIRouter(route_class=PageRoute, include_in_schema=False, dependencies=[Depends(operator)])
@@ -34,12 +35,13 @@ async def show_cause(cause: str, api: ApiDep, render: RenderDep, cursor: str | N
     records, pds = await asyncio.gather(
         api.read("/ops/failures", cause=cause, cursor=cursor), host_named(api, found[0]["host"])
     )
+    accounts = [each["did"] for each in (found[0]["sample"], *records["items"])]
     return render(
         "ops/cause.html",
         cause=found[0],
-        handles=await handles_of(api, [found[0]["sample"]["did"]]),
+        handles=await handles_of(api, accounts),
         advice=about_cause(found[0]),
         pds=pds,
-        records=records["items"],
+        records=rows_in_words(records["items"]),
         cursor=records["cursor"],
     )

@@ -13,6 +13,7 @@ from web.api_client import Api, ApiDep
 from web.page_route import PageRoute
 from web.pages.ops.advice import SIGNS_IN, about_host, about_lane
 from web.pages.ops.handles import handles_of
+from web.pages.ops.record_words import LABELS, rows_in_words
 from web.rendering import RenderDep
 
 router = APIRouter(route_class=PageRoute, include_in_schema=False, dependencies=[Depends(operator)])
@@ -77,7 +78,8 @@ async def show_lane(did: str, api: ApiDep, render: RenderDep) -> Response:
     return render(
         "ops/lane.html",
         lane=lane,
-        records=lane["records"],
+        records=rows_in_words(lane["records"]),
+        labels=LABELS,
         reason=REASONS.get(lane["reason"]),
         works=LaneState.READY,
         probed=PROBED,

@@ -12,6 +12,7 @@ from api.responses.states import MirrorState
 from web.api_client import ApiDep
 from web.page_route import PageRoute
 from web.pages.ops.advice import about_host
+from web.pages.ops.audit_words import entries, names_in
 from web.pages.ops.handles import handles_of
 from web.rendering import RenderDep
 
@@ -54,8 +55,7 @@ async def show_now(api: ApiDep, render: RenderDep) -> Response:
         failing=failing,
         has_more_failing=hosts["cursor"] is not None,
         causes=causes["causes"],
-        actions=actions["items"],
-        handles=await handles_of(api, (each["actor"] for each in actions["items"])),
+        actions=entries(actions["items"], await handles_of(api, names_in(actions["items"]))),
     )
 
 
