@@ -14,6 +14,7 @@ from api.middleware.error_rewriting import ErrorRewriting
 from api.middleware.plyr_paths import is_plyr
 from api.routers.oauth import LOGIN_PATH
 from api.services import Services
+from identity.accounts.credentials import Scope as TokenScope
 from web.api_client import RefusedError
 from web.page_route import accepts_html
 from web.rendering import page_headers, rendered
@@ -123,4 +124,7 @@ async def refused(request: Request, error: Exception) -> Response:
 def sign_in_address(request: Request) -> str:
     """Return the address of the sign-in that comes back to this page."""
     here = request.url.path + (f"?{request.url.query}" if request.url.query else "")
-    return f"{LOGIN_PATH}?{urlencode({'return_to': here})}"
+    asked = {"return_to": here}
+    if request.url.path.split("/")[1] == "ops":
+        asked["scope"] = TokenScope.OPERATOR
+    return f"{LOGIN_PATH}?{urlencode(asked)}"

@@ -57,6 +57,17 @@ def test_a_host_that_fails_is_tried_again_at_once(admin, world, away):
     assert BUTTONS.findall(admin.get(AT_HOST).text) == ["Pause", "Show"]
 
 
+@pytest.mark.usefixtures("away")
+def test_a_host_that_is_paused_is_not_said_to_be_paused_since_it_failed(admin):
+    assert "Since <time" in admin.get("/ops").text
+    asked = asks(admin, action="pause", host=HOST, back="/ops")
+    admin.post("/ops/actions", data=hidden(asked) | {"reason": "maintenance"})
+    page = admin.get("/ops").text
+    assert f"{HOST} is paused." in page
+    assert "Since <time" not in page
+    assert "paused, failing since" in page
+
+
 @pytest.mark.usefixtures("alice")
 @pytest.mark.parametrize("action", ["resume", "retry", "probe", "redrive"])
 def test_what_would_touch_nothing_is_not_offered(admin, world, action):

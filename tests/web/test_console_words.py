@@ -8,6 +8,7 @@ from aggregates.catalogue import account_event_classes
 from application.end_tokens import END_TOKENS
 from application.repairs import APPLY, CANCEL, PLAN
 from application.takedown import LIFT, TAKEDOWN
+from identity.accounts.credentials import Scope
 from outbox.mirror.lanes import park_lane
 from outbox.operations.operators import Action
 from service.cli.recovered import RECOVERED
@@ -116,3 +117,30 @@ def test_the_audit_has_a_sentence_for_each_event_and_action():
     assert OF_ACCOUNT.keys() == {each.__name__ for each in account_event_classes()} - {OPERATOR_ACTED}
     actions = {*Action, TAKEDOWN, LIFT, PLAN, APPLY, CANCEL, END_TOKENS, RECOVERED}
     assert OPERATOR_ACTIONS.keys() == actions
+
+
+def test_the_audit_is_searched_by_handle(admin, alice, bob):
+    upload(admin, alice)
+    upload(admin, bob, seed=2)
+    for field in ("actor", "did"):
+        page = admin.get(f"/ops/audit?{field}=@alice.test").text
+        assert "@alice.test" in page
+        assert "@bob.test" not in page
+    assert 'value="@alice.test"' in page
+
+
+def test_attempts_of_a_track_are_told_to_an_operator(admin, world, alice):
+    track = upload(admin, alice)
+    world.deliver()
+    assert "Write: its PDS took it" in admin.get(f"/ops/tracks/{track['id']}").text
+
+
+def test_an_operator_who_only_looks_is_told_how_to_act(admin, world):
+    act = "/auth/login?scope=admin&amp;return_to=/ops/hosts"
+    assert act not in admin.get("/ops/hosts").text
+    admin.cookies.set("mastertape_session", world.sign_in("operator", scope=Scope.OPERATOR).token)
+    assert f'href="{act}"' in admin.get("/ops/hosts").text
+
+
+def test_the_console_asks_a_visitor_to_sign_in_as_an_operator(browser):
+    assert 'href="/auth/login?return_to=%2Fops%2Fhosts&amp;scope=operator"' in browser.get("/ops/hosts").text

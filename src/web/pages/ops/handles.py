@@ -2,6 +2,7 @@
 
 from collections.abc import Iterable
 from typing import Final
+from urllib.parse import quote
 
 from identity.resolution.identifiers import INVALID_HANDLE
 from web.api_client import Api
@@ -9,6 +10,15 @@ from web.api_client import Api
 MOST: Final = 100
 """How many artists the API returns at once: as many as a page has rows."""
 DID: Final = "did:"
+
+
+async def did_of(api: Api, name: str) -> str:
+    """Return the DID of an account that is named by its handle; any other name as it is."""
+    handle = name.strip().removeprefix("@")
+    if handle.startswith(DID) or "." not in handle:
+        return handle
+    found = await api.ask(f"/artists/{quote(handle, safe='')}")
+    return str(found.body["did"]) if found.is_success else handle
 
 
 async def handles_of(api: Api, names: Iterable[str | None]) -> dict[str, str]:

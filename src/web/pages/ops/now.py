@@ -67,8 +67,8 @@ def health(overview: Mapping[str, Any], first: Mapping[str, Any] | None) -> Heal
         more = overview["failing_hosts"] - 1
         others = f", and {more:,} more" if more > 0 else ""
         what = "is paused" if first["paused"] else "does not answer as it should"
-        tone = "wait" if first["paused"] else "bad"
-        return Health(tone, f"{first['host']} {what}{others}.", first["failing_since"], about_host(first))
+        tone, since = ("wait", None) if first["paused"] else ("bad", first["failing_since"])
+        return Health(tone, f"{first['host']} {what}{others}.", since, about_host(first))
     if any(overview["records"].get(state) for state in WAITS_FOR_PERSON):
         return Health("wait", "Deliveries work. Some records wait for a person.", advice=ARTISTS_DECIDE)
     return Health("good", "All is well. Records reach their PDSes.")

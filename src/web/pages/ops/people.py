@@ -14,7 +14,7 @@ from api.routers.audit import TYPES
 from web.api_client import ApiDep, RefusedError
 from web.page_route import PageRoute
 from web.pages.ops.audit_words import entries, names_in
-from web.pages.ops.handles import handles_of
+from web.pages.ops.handles import did_of, handles_of
 from web.pages.ops.record_words import RecordWords, is_audio_refused, record_words, rows_in_words
 from web.pages.studio.record import OUTCOMES
 from web.rendering import RenderDep
@@ -24,6 +24,10 @@ router = APIRouter(route_class=PageRoute, include_in_schema=False, dependencies=
 TRACK_ID: Final = re.compile(r"#?([0-9]{1,18})")
 RECORD: Final = re.compile(r"at://(did:[a-z]+:[^/]+)/[^/]+/([^/]+)")
 LATEST: Final = 20
+OF_ATTEMPTS: Final = {
+    outcome: (tone, words.replace("your", "its")) for outcome, (tone, words) in OUTCOMES.items()
+}
+"""What the owner reads of an attempt, as an operator reads it."""
 MOST: Final = 100
 """Records that are read to tell which audio was refused: as many as the API returns at once."""
 
@@ -69,7 +73,7 @@ async def show_track(track_id: int, api: ApiDep, render: RenderDep, cursor: str 
         mirror=mirror,
         words=record_words(mirror, is_audio_refused=is_refused),
         is_audio_refused=is_refused,
-        outcomes={**OUTCOMES, "not_sent": "did not reach the PDS"},
+        outcomes=OF_ATTEMPTS,
         history=entries(history["items"], handles),
         cursor=history["cursor"],
     )
@@ -113,7 +117,12 @@ async def show_audit(
 ) -> Response:
     """Who did what, newest first, in all accounts or one; `since` is in UTC."""
     form = {"did": did, "actor": actor, "type": type, "since": since}
-    in_utc = {**form, "since": f"{since.removesuffix('Z')}Z" if since else ""}
+    in_utc = {
+        **form,
+        "did": await did_of(api, did),
+        "actor": await did_of(api, actor),
+        "since": f"{since.removesuffix('Z')}Z" if since else "",
+    }
     wanted = {name: value for name, value in in_utc.items() if value}
     found = await api.read("/audit", **wanted, cursor=cursor)
     handles = await handles_of(api, names_in(found["items"]))
