@@ -13,7 +13,7 @@ from tests.web.pages import assert_runs_only_our_files
 from tests.web.studio.forms import form_to, send
 from web.pages.studio.record import OUTCOMES
 
-AGREE = "All three agree: your PDS has what you see here, checked <time"
+AGREE = "All three agree: the record on your PDS is as mastertape wants it, checked <time"
 TECHNICAL = "For programs:"
 ISO = re.compile(r"\d{4}-\d\d-\d\dT")
 
@@ -48,6 +48,17 @@ def test_a_record_that_agrees_is_said_in_one_sentence_and_the_columns_are_folded
     assert found == {
         name: value for name, value in world.record(delivered).items() if name != "mastertapeGen"
     }
+
+
+def test_what_is_set_but_in_no_record_is_named_beside_the_columns(client, sign_in, alice, delivered):
+    page = sign_in(alice).get(f"/studio/tracks/{delivered['id']}/pds").text
+    assert AGREE in page
+    assert "kept here" not in page
+    for fields, words in (({"tags": ["live"]}, "Tags are"), ({"downloads": "off"}, "Tags and downloads are")):
+        client.patch(f"/tracks/{delivered['id']}", json=fields, headers=alice.headers)
+        page = sign_in(alice).get(f"/studio/tracks/{delivered['id']}/pds").text
+        assert f"{words} kept here; they are not in the record on your PDS." in page
+    assert AGREE in page
 
 
 def test_a_record_that_cannot_be_read_is_not_said_to_agree(world, sign_in, alice, delivered):

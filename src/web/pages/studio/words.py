@@ -177,6 +177,12 @@ def kept_here(fields: Iterable[str]) -> str:
     return f"{_listed(labels).capitalize()} {are} kept here; {they_are} not in the record on your PDS."
 
 
+def set_but_kept_here(track: Mapping[str, Any]) -> str:
+    """Say of a track which of the fields that its artist set no record has."""
+    is_set = (name for name in KEPT_HERE if text_of(name, track[name]) != text_of(name, None))
+    return kept_here(sorted(is_set, key=place_of))
+
+
 def changes_of(changes: Sequence[Mapping[str, Any]]) -> list[Change]:
     """Return the changes that tell a person something."""
     return [
