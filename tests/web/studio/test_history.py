@@ -153,11 +153,17 @@ def test_the_page_of_a_version_ticks_the_fields_that_its_change_changed(edit, sh
     edit(title="Third")
     edit(title="Fourth", description="Words.")
     assert ticked(studio.get(f"{here}/versions/3")) == ["title"]
-    assert ticked(studio.get(f"{here}/versions/1")) == ["title", "album"]
     assert ticked(studio.get(f"{here}/versions/2")) == ["title"]
     page = studio.post(f"{here}/revert", data={"to_version": "1"})
     assert "No field was ticked, so nothing was put back." in page.text
     assert shown("title") == ["Fourth"]
+
+
+def test_the_page_of_the_upload_ticks_nothing(studio, here):
+    page = studio.get(f"{here}/versions/1")
+    assert ticked(page) == []
+    assert "Tick what you want back." in page.text
+    assert "Ticked is" not in page.text
 
 
 def test_one_change_is_undone_and_those_after_it_stay(edit, shown, happened, studio, here):
