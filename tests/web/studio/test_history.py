@@ -91,6 +91,19 @@ def test_a_person_at_the_browser_is_told_apart_from_their_program(studio, here):
     assert '<strong>You</strong> changed the title<span class="soft"> in the browser' in told
 
 
+def test_who_signed_in_with_an_app_password_is_the_person_and_a_named_program_is_not(
+    world, client, track, studio, here
+):
+    for name in ("app password", "label catalogue bot"):
+        headers = world.sign_in("alice", called=name).headers
+        client.patch(f"/tracks/{track['id']}", json={"tags": [name]}, headers=headers)
+    page = studio.get(f"{here}/history")
+    by_hand = '<strong>You</strong> changed the tags<span class="soft">, signed in with an app password<'
+    assert by_hand in event(page, 3)
+    by_bot = '<strong>label catalogue bot</strong> changed the tags<span class="soft">, acting for you<'
+    assert by_bot in event(page, 4)
+
+
 def test_an_entry_says_what_of_it_is_kept_off_the_pds(studio, here):
     send(studio, studio.get(here), here, tags="live")
     send(studio, studio.get(here), here, tags="live, tape", title="Third")

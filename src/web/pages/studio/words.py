@@ -6,6 +6,7 @@ from typing import Any, Final
 
 from api.responses.history import KEPT_HERE, REVERTIBLE
 from api.responses.states import EventStatus, MirrorState
+from identity.accounts.app_password import USUAL_NAME as APP_PASSWORD
 from web.filters import playing_time, size
 from web.pages.studio.marks import shown
 
@@ -265,7 +266,7 @@ def _actor(row: Mapping[str, Any], viewer_did: str) -> str:
         return "mastertape"
     if way == "operator":
         return "The operator"
-    return program or _person(row, viewer_did, you="You")
+    return _person(row, viewer_did, you="You") if program in {"", APP_PASSWORD} else program
 
 
 def _person(row: Mapping[str, Any], viewer_did: str, *, you: str) -> str:
@@ -276,6 +277,8 @@ def _person(row: Mapping[str, Any], viewer_did: str, *, you: str) -> str:
 
 def _way(row: Mapping[str, Any], viewer_did: str) -> str:
     way, _, program = row["via"].partition(":")
+    if program == APP_PASSWORD:
+        return ", signed in with an app password"
     if program:
         return ", acting for " + _person(row, viewer_did, you="you")
     words = _WAYS.get(way, "")
