@@ -183,6 +183,7 @@ def test_one_change_is_undone_and_those_after_it_stay(edit, shown, happened, stu
     edit(description="Words.")
     page = studio.get(f"{here}/history")
     assert "Undo this change" not in event(page, 1)
+    assert '<button class="button quiet small">Undo this change</button>' in event(page, 2)
     studio.headers["Origin"] = "https://elsewhere.example"
     assert send(studio, page, f"{here}/versions/2/undo").status_code == 403
     del studio.headers["Origin"]
