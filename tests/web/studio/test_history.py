@@ -118,11 +118,28 @@ def test_an_entry_leads_to_its_version_and_the_whole_history_is_offered_where_th
     edit, studio, here
 ):
     page = studio.get(here)
-    assert f'class="event-link" href="{here}/versions/2"' in event(page, 2)
+    assert f'class="event-link" href="{here}/versions/1">Then and today</a>' in event(page, 1)
     assert "The whole history" not in page.text
     for number in range(LATEST):
         edit(title=f"T{number}")
     assert "The whole history" in studio.get(here).text
+
+
+def test_an_entry_has_no_link_to_a_page_on_which_nothing_differs(world, track, studio, here):
+    assert links(studio, here, 1) == ["Then and today"]
+    assert links(studio, here, 2) == ["What changed"]
+    del world.pds.records[track["atproto_record_uri"]]
+    send(studio, studio.get(here), here, title="Third")
+    world.deliver()
+    assert world.events(track["id"])[3:] == ["RecordMissing"]
+    assert links(studio, here, 2) == ["Then and today", "What changed"]
+    assert links(studio, here, 4) == []
+    assert "Nothing that shows differs" in studio.get(f"{here}/compare?from=3&to=4").text
+    assert "Nothing that shows is different" in studio.get(f"{here}/versions/4").text
+
+
+def links(studio, here, version):
+    return re.findall(r"<a [^>]*>([^<]+)</a>", event(studio.get(f"{here}/history"), version))
 
 
 def test_a_long_timeline_is_read_page_by_page(studio, here, monkeypatch):

@@ -124,7 +124,6 @@ class Moment:
     changes: Sequence[Change]
     delivery: Delivery | None
     kept_here: str
-    is_beginning: bool
     is_undoable: bool
 
 
@@ -142,7 +141,6 @@ def moment(row: Mapping[str, Any], viewer_did: str) -> Moment:
         changes,
         _delivery(row["delivery"], is_deletion=row["type"] == "Deleted"),
         _kept_here([row]),
-        is_beginning,
         not is_beginning and any(each["field"] in REVERTIBLE for each in row["changes"]),
     )
 
