@@ -165,8 +165,7 @@ def test_without_scripts_a_track_is_edited_a_conflict_decided_and_the_pds_discon
     artist.edits(album="Other album")
     eventually(lambda: artist.mirror["state"] == "held")
     plain.goto(f"{here}/pds")
-    plain.get_by_label("Theirs").check()
-    plain.get_by_role("button", name="Keep what I chose").click()
+    plain.get_by_role("button", name="Take theirs").click()
     expect(plain.locator("#done")).to_contain_text("Decided. Your PDS has it as it is here.")
     assert artist.record["title"] == "Theirs"
     assert artist.record["album"] == "Other album"

@@ -97,6 +97,40 @@ def test_each_field_is_decided_by_itself(world, sign_in, alice, conflict):
     assert (record["title"], record["album"]) == ("theirs", "two")
 
 
+@pytest.fixture
+def studio(sign_in, alice):
+    return sign_in(alice)
+
+
+@pytest.fixture
+def retitled(world, client, alice):
+    """A track of which another program changed the title alone."""
+    return held(world, client, alice, title="theirs")
+
+
+@pytest.mark.parametrize(("button", "title"), [("Keep mine", "first"), ("Take theirs", "theirs")])
+def test_a_single_field_is_decided_by_one_of_two_buttons(world, studio, retitled, button, title):
+    here = f"/studio/tracks/{retitled['id']}"
+    page = studio.get(f"{here}/pds")
+    form = page.text.split(f'action="{here}/decide"')[1].split("</form>")[0]
+    assert re.findall(r"<button[^>]*>([^<]+)<", form) == ["Keep mine", "Take theirs"]
+    assert 'type="radio"' not in form
+    name, value = re.search(
+        rf'<button class="button" name="([^"]+)" value="([^"]+)">{button}<', form
+    ).groups()
+    assert "Decided." in send(studio, page, f"{here}/decide", **{name: value}).text
+    world.deliver()
+    assert world.record(retitled)["title"] == title
+
+
+def test_a_single_field_of_which_theirs_cannot_stay_offers_mine_alone(world, client, sign_in, alice):
+    track = held(world, client, alice, fileType="ogg")
+    page = sign_in(alice).get(f"/studio/tracks/{track['id']}/pds").text
+    assert "Cannot be kept:" in page
+    assert "Keep mine" in page
+    assert "Take theirs" not in page
+
+
 def test_an_incomplete_decision_changes_nothing_and_keeps_what_was_chosen(world, sign_in, alice, conflict):
     here = f"/studio/tracks/{conflict['id']}"
     browser = sign_in(alice)
