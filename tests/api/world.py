@@ -129,14 +129,23 @@ class World:
         headers = person.headers if person else {}
         return httpx.AsyncClient(transport=transport, base_url="http://test", headers=headers)
 
-    def sign_in(self, name, *, lane=True, scope=Scope.WRITE, expires_in=None, kind=CredentialKind.BROWSER):
+    def sign_in(
+        self,
+        name,
+        *,
+        lane=True,
+        scope=Scope.WRITE,
+        expires_in=None,
+        kind=CredentialKind.BROWSER,
+        called="t",
+    ):
         did, handle = did_of(name), f"{name}.test"
         with self.database.write() as connection:
             self.services.accounts.upsert(
                 connection, did=did, handle=handle, pds_url=HOST, display_name=name.title()
             )
             issued = self.services.credentials.issue(
-                connection, did=did, kind=kind, name="t", scope=scope, expires_in=expires_in
+                connection, did=did, kind=kind, name=called, scope=scope, expires_in=expires_in
             )
             if lane:
                 resume_lane(connection, did, HOST, self.database.now(connection))

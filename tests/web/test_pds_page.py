@@ -135,6 +135,20 @@ def test_pages_that_lead_out_say_what_becomes_of_audio_and_that_is_what_becomes_
     assert not is_on_pds()
 
 
+def test_who_may_leave_reads_what_is_removed_what_stays_and_what_a_copy_holds(mine):
+    removed = "The audio and records that mastertape wrote on your PDS are removed."
+    stays = "the operators of this service can read it, and you if you sign in again."
+    lines = re.findall(r"<li>(.*?)</li>", mine.get(f"{HERE}/leave").text, re.DOTALL)
+    assert lines[0].startswith(removed)
+    assert any("Then your account here is deleted. The log of what happened stays" in line for line in lines)
+    row = mine.get(HERE).text.split("<strong>Leave</strong>")[1].split("</li>")[0]
+    for told in ("".join(lines), row):
+        assert removed in told
+        assert stays in told
+    for page in (HERE, f"{HERE}/leave"):
+        assert "without the audio and covers themselves" in mine.get(page).text
+
+
 def test_who_wants_to_leave_is_offered_to_disconnect_instead(mine):
     page = mine.get(f"{HERE}/leave").text
     assert '<a href="/studio/pds/disconnect">Disconnect instead</a>: mastertape only loses its access' in page

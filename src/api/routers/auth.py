@@ -18,7 +18,7 @@ from api.requests.parse import received_body
 from api.requests.token_fields import TOKEN_FIELDS, lifetime_of, name_of, required_text, scope_of
 from api.responses.message import MessageBody
 from api.services import Services
-from identity.accounts.app_password import AppPasswordSignIn
+from identity.accounts.app_password import USUAL_NAME, AppPasswordSignIn
 from identity.accounts.credentials import CredentialKind, Scope
 from identity.accounts.sign_in import SignInResult
 
@@ -127,7 +127,7 @@ async def _sign_in(body: Body, door: AppPasswordSignIn, scope: Scope) -> SignInR
     return await door.sign_in(
         required_text(body, "identifier"),
         SecretStr(required_text(body, "password")),
-        name=name_of(body, "app password"),
+        name=name_of(body, USUAL_NAME),
         scope=scope,
         expires_in=lifetime_of(body),
         by=over_http,

@@ -1,6 +1,6 @@
 """Sign-in with an app password: for accounts on a self-hosted PDS, and for development."""
 
-from typing import Any
+from typing import Any, Final
 
 import httpx
 from pydantic import SecretStr
@@ -10,6 +10,9 @@ from identity.accounts.sign_in import SignInResult, SignIns
 from identity.resolution.resolver import Resolver
 from identity.sessions.app_password_grants import create_session
 from identity.sessions.session_store import SessionKind
+
+USUAL_NAME: Final = "app password"
+"""Of a sign-in that was given no name: its person uses it, and no program that was named."""
 
 
 class AppPasswordSignIn:
@@ -25,7 +28,7 @@ class AppPasswordSignIn:
         identifier: str,
         password: SecretStr,
         *,
-        name: str = "app password",
+        name: str = USUAL_NAME,
         scope: Scope = Scope.WRITE,
         **credential: Any,
     ) -> SignInResult:

@@ -86,8 +86,7 @@ def test_a_track_from_the_upload_through_edits_to_its_earlier_audio_and_back(sig
         page.goto(f"{here}/versions/1")
         assert page.locator("audio").evaluate(HEARD)
         assert_good_in_every_view(page, "studio-version")
-        for label in ("Audio", "Album", "Liner notes", "Cover"):
-            page.get_by_label(f"Put back {label}").uncheck()
+        page.get_by_label("Put back Title").check()
         page.get_by_role("button", name="Put the ticked fields back").click()
         expect(page.locator("#done")).to_contain_text("Put back. Your PDS has it as it is here.")
         expect(page.get_by_label("Title")).to_have_value("First Take")
@@ -166,8 +165,7 @@ def test_without_scripts_a_track_is_edited_a_conflict_decided_and_the_pds_discon
     artist.edits(album="Other album")
     eventually(lambda: artist.mirror["state"] == "held")
     plain.goto(f"{here}/pds")
-    plain.get_by_label("Theirs").check()
-    plain.get_by_role("button", name="Keep what I chose").click()
+    plain.get_by_role("button", name="Take theirs").click()
     expect(plain.locator("#done")).to_contain_text("Decided. Your PDS has it as it is here.")
     assert artist.record["title"] == "Theirs"
     assert artist.record["album"] == "Other album"

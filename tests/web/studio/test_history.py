@@ -91,6 +91,19 @@ def test_a_person_at_the_browser_is_told_apart_from_their_program(studio, here):
     assert '<strong>You</strong> changed the title<span class="soft"> in the browser' in told
 
 
+def test_who_signed_in_with_an_app_password_is_the_person_and_a_named_program_is_not(
+    world, client, track, studio, here
+):
+    for name in ("app password", "label catalogue bot"):
+        headers = world.sign_in("alice", called=name).headers
+        client.patch(f"/tracks/{track['id']}", json={"tags": [name]}, headers=headers)
+    page = studio.get(f"{here}/history")
+    by_hand = '<strong>You</strong> changed the tags<span class="soft">, signed in with an app password<'
+    assert by_hand in event(page, 3)
+    by_bot = '<strong>label catalogue bot</strong> changed the tags<span class="soft">, acting for you<'
+    assert by_bot in event(page, 4)
+
+
 def test_an_entry_says_what_of_it_is_kept_off_the_pds(studio, here):
     send(studio, studio.get(here), here, tags="live")
     send(studio, studio.get(here), here, tags="live, tape", title="Third")
@@ -105,11 +118,28 @@ def test_an_entry_leads_to_its_version_and_the_whole_history_is_offered_where_th
     edit, studio, here
 ):
     page = studio.get(here)
-    assert f'class="event-link" href="{here}/versions/2"' in event(page, 2)
+    assert f'class="event-link" href="{here}/versions/1">Then and today</a>' in event(page, 1)
     assert "The whole history" not in page.text
     for number in range(LATEST):
         edit(title=f"T{number}")
     assert "The whole history" in studio.get(here).text
+
+
+def test_an_entry_has_no_link_to_a_page_on_which_nothing_differs(world, track, studio, here):
+    assert links(studio, here, 1) == ["Then and today"]
+    assert links(studio, here, 2) == ["What changed"]
+    del world.pds.records[track["atproto_record_uri"]]
+    send(studio, studio.get(here), here, title="Third")
+    world.deliver()
+    assert world.events(track["id"])[3:] == ["RecordMissing"]
+    assert links(studio, here, 2) == ["Then and today", "What changed"]
+    assert links(studio, here, 4) == []
+    assert "Nothing that shows differs" in studio.get(f"{here}/compare?from=3&to=4").text
+    assert "Nothing that shows is different" in studio.get(f"{here}/versions/4").text
+
+
+def links(studio, here, version):
+    return re.findall(r"<a [^>]*>([^<]+)</a>", event(studio.get(f"{here}/history"), version))
 
 
 def test_a_long_timeline_is_read_page_by_page(studio, here, monkeypatch):
@@ -153,17 +183,24 @@ def test_the_page_of_a_version_ticks_the_fields_that_its_change_changed(edit, sh
     edit(title="Third")
     edit(title="Fourth", description="Words.")
     assert ticked(studio.get(f"{here}/versions/3")) == ["title"]
-    assert ticked(studio.get(f"{here}/versions/1")) == ["title", "album"]
     assert ticked(studio.get(f"{here}/versions/2")) == ["title"]
     page = studio.post(f"{here}/revert", data={"to_version": "1"})
     assert "No field was ticked, so nothing was put back." in page.text
     assert shown("title") == ["Fourth"]
 
 
+def test_the_page_of_the_upload_ticks_nothing(studio, here):
+    page = studio.get(f"{here}/versions/1")
+    assert ticked(page) == []
+    assert "Tick what you want back." in page.text
+    assert "Ticked is" not in page.text
+
+
 def test_one_change_is_undone_and_those_after_it_stay(edit, shown, happened, studio, here):
     edit(description="Words.")
     page = studio.get(f"{here}/history")
     assert "Undo this change" not in event(page, 1)
+    assert '<button class="button quiet small">Undo this change</button>' in event(page, 2)
     studio.headers["Origin"] = "https://elsewhere.example"
     assert send(studio, page, f"{here}/versions/2/undo").status_code == 403
     del studio.headers["Origin"]

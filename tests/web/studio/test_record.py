@@ -13,7 +13,7 @@ from tests.web.pages import assert_runs_only_our_files
 from tests.web.studio.forms import form_to, send
 from web.pages.studio.record import OUTCOMES
 
-AGREE = "All three agree: your PDS has what you see here, checked <time"
+AGREE = "All three agree: the record on your PDS is as mastertape wants it, checked <time"
 TECHNICAL = "For programs:"
 ISO = re.compile(r"\d{4}-\d\d-\d\dT")
 
@@ -50,6 +50,17 @@ def test_a_record_that_agrees_is_said_in_one_sentence_and_the_columns_are_folded
     }
 
 
+def test_what_is_set_but_in_no_record_is_named_beside_the_columns(client, sign_in, alice, delivered):
+    page = sign_in(alice).get(f"/studio/tracks/{delivered['id']}/pds").text
+    assert AGREE in page
+    assert "kept here" not in page
+    for fields, words in (({"tags": ["live"]}, "Tags are"), ({"downloads": "off"}, "Tags and downloads are")):
+        client.patch(f"/tracks/{delivered['id']}", json=fields, headers=alice.headers)
+        page = sign_in(alice).get(f"/studio/tracks/{delivered['id']}/pds").text
+        assert f"{words} kept here; they are not in the record on your PDS." in page
+    assert AGREE in page
+
+
 def test_a_record_that_cannot_be_read_is_not_said_to_agree(world, sign_in, alice, delivered):
     world.pds.away = True
     page = sign_in(alice).get(f"/studio/tracks/{delivered['id']}/pds").text
@@ -84,6 +95,40 @@ def test_each_field_is_decided_by_itself(world, sign_in, alice, conflict):
     world.deliver()
     record = world.record(conflict)
     assert (record["title"], record["album"]) == ("theirs", "two")
+
+
+@pytest.fixture
+def studio(sign_in, alice):
+    return sign_in(alice)
+
+
+@pytest.fixture
+def retitled(world, client, alice):
+    """A track of which another program changed the title alone."""
+    return held(world, client, alice, title="theirs")
+
+
+@pytest.mark.parametrize(("button", "title"), [("Keep mine", "first"), ("Take theirs", "theirs")])
+def test_a_single_field_is_decided_by_one_of_two_buttons(world, studio, retitled, button, title):
+    here = f"/studio/tracks/{retitled['id']}"
+    page = studio.get(f"{here}/pds")
+    form = page.text.split(f'action="{here}/decide"')[1].split("</form>")[0]
+    assert re.findall(r"<button[^>]*>([^<]+)<", form) == ["Keep mine", "Take theirs"]
+    assert 'type="radio"' not in form
+    name, value = re.search(
+        rf'<button class="button" name="([^"]+)" value="([^"]+)">{button}<', form
+    ).groups()
+    assert "Decided." in send(studio, page, f"{here}/decide", **{name: value}).text
+    world.deliver()
+    assert world.record(retitled)["title"] == title
+
+
+def test_a_single_field_of_which_theirs_cannot_stay_offers_mine_alone(world, client, sign_in, alice):
+    track = held(world, client, alice, fileType="ogg")
+    page = sign_in(alice).get(f"/studio/tracks/{track['id']}/pds").text
+    assert "Cannot be kept:" in page
+    assert "Keep mine" in page
+    assert "Take theirs" not in page
 
 
 def test_an_incomplete_decision_changes_nothing_and_keeps_what_was_chosen(world, sign_in, alice, conflict):

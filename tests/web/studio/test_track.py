@@ -46,7 +46,9 @@ def test_an_edit_is_saved_and_says_how_far_it_is(world, now, studio, here):
     assert "Saved. It is being sent to your PDS." in page.text
     world.deliver()
     page = studio.get(str(page.url))
-    assert "Saved. Your PDS has it as it is here." in page.text
+    words = "Listing and tags are kept here; they are not in the record on your PDS."
+    assert f"Saved. {words} Your PDS has the rest as it is here." in page.text
+    assert standing(page).startswith("On your PDS since")
     track = now()
     assert (track["title"], track["tags"], track["unlisted"]) == ("Second Thoughts", ["demo", "tape"], True)
     assert track["description"] == "Recorded\nin one go."
@@ -54,7 +56,9 @@ def test_an_edit_is_saved_and_says_how_far_it_is(world, now, studio, here):
 
 def standing(page):
     """The words beneath the cover: how far the track is, without marks of HTML."""
-    return " ".join(re.sub(r"<[^>]+>", " ", page.text.split('id="standing"')[1].split("<div")[0]).split())
+    return " ".join(
+        re.sub(r"<[^>]+>", " ", page.text.split('id="standing" data-live>')[1].split("<div")[0]).split()
+    )
 
 
 def test_a_track_on_the_pds_says_since_when(world, studio, here):
@@ -72,9 +76,26 @@ def test_an_edit_of_tags_alone_is_not_said_to_be_on_the_pds(world, studio, here)
     assert f"Separated by commas. {words}" in page.text
     assert words not in standing(page)
     page = send(studio, page, here, tags="demo")
-    assert re.search(rf'id="done" data-live>Saved\.\s+{re.escape(words)}</p>', page.text)
+    assert f"Saved. {words} Your PDS has the rest as it is here." in page.text
     assert "Your PDS has it" not in page.text
-    assert standing(page).endswith(words)
+    first = r"The last change is kept here only the rest is on your PDS since \d+ \w+ \d{4}, \d\d:\d\d UTC "
+    assert re.match(first + re.escape(words), standing(page))
+
+
+def test_an_undone_edit_of_tags_alone_is_not_said_to_be_on_the_pds(world, studio, here):
+    page = send(studio, studio.get(here), here, tags="demo")
+    world.deliver()
+    page = send(studio, page, f"{here}/versions/2/undo")
+    assert "The change is undone. Tags are kept here; they are not in the record" in page.text
+    assert standing(page).startswith("The last change is kept here only")
+    assert "Your PDS has it" not in page.text
+
+
+def test_an_edit_of_tags_alone_comes_before_what_a_held_track_waits_for(sign_in, alice, conflict):
+    here = f"/studio/tracks/{conflict['id']}"
+    browser = sign_in(alice)
+    words = standing(send(browser, browser.get(here), here, tags="demo"))
+    assert words.startswith("The last change is kept here only Held Another program changed this record")
 
 
 def saving(page):

@@ -68,12 +68,13 @@ async def show_version(
     """The track as it was after the change of this version, and how it differs from today.
 
     The fields of that change are ticked or, to undo another change, those of the version `undo`.
+    The beginning of a track changed nothing that was there, so nothing of it is ticked.
     """
     now = await my_track(api, track_id)
     then = await api.read(f"/tracks/{track_id}", version=version)
     found = await api.read(f"/tracks/{track_id}/diff", **{"from": version})
     puttable = _revertible(found)
-    changed = await _changed_by(api, track_id, undo or version)
+    changed = set() if version == 1 and undo is None else await _changed_by(api, track_id, undo or version)
     cover = await _cover_of(api, now, then, version)
     kept = {"audio": then["audio_kept"], "cover": cover.is_kept}
     return render(
@@ -88,7 +89,7 @@ async def show_version(
         puttable=puttable,
         ticked=puttable & changed,
         is_undo=undo is not None,
-        is_undoable=bool(changed) and undo is None and version > 1,
+        is_undoable=bool(changed) and undo is None,
         key=token_urlsafe(12),
     )
 

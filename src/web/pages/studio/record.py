@@ -16,7 +16,7 @@ from web.forms import Form, form_of
 from web.page_route import PageRoute
 from web.pages.studio.problems import Problem, problem_of
 from web.pages.studio.track import WAIT_SECONDS, my_track, to_track
-from web.pages.studio.words import label_of, place_of, text_of
+from web.pages.studio.words import label_of, place_of, set_but_kept_here, text_of
 from web.rendering import RenderDep
 
 router = APIRouter(route_class=PageRoute, include_in_schema=False)
@@ -106,6 +106,7 @@ async def _values(
         "track": track,
         "compared": compared,
         "fields": [_row(each) for each in sorted(compared["fields"], key=_place)],
+        "kept_here": set_but_kept_here(track),
         "all_agree": conflict is None and _all_agree(compared),
         "as_json": _as_json(compared),
         "times": TIMES,

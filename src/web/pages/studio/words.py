@@ -6,6 +6,7 @@ from typing import Any, Final
 
 from api.responses.history import KEPT_HERE, REVERTIBLE
 from api.responses.states import EventStatus, MirrorState
+from identity.accounts.app_password import USUAL_NAME as APP_PASSWORD
 from web.filters import playing_time, size
 from web.pages.studio.marks import shown
 
@@ -123,7 +124,6 @@ class Moment:
     changes: Sequence[Change]
     delivery: Delivery | None
     kept_here: str
-    is_beginning: bool
     is_undoable: bool
 
 
@@ -141,7 +141,6 @@ def moment(row: Mapping[str, Any], viewer_did: str) -> Moment:
         changes,
         _delivery(row["delivery"], is_deletion=row["type"] == "Deleted"),
         _kept_here([row]),
-        is_beginning,
         not is_beginning and any(each["field"] in REVERTIBLE for each in row["changes"]),
     )
 
@@ -175,6 +174,12 @@ def kept_here(fields: Iterable[str]) -> str:
     is_plural = len(labels) > 1 or labels[0].endswith("s")
     are, they_are = ("are", "they are") if is_plural else ("is", "it is")
     return f"{_listed(labels).capitalize()} {are} kept here; {they_are} not in the record on your PDS."
+
+
+def set_but_kept_here(track: Mapping[str, Any]) -> str:
+    """Say of a track which of the fields that its artist set no record has."""
+    is_set = (name for name in KEPT_HERE if text_of(name, track[name]) != text_of(name, None))
+    return kept_here(sorted(is_set, key=place_of))
 
 
 def changes_of(changes: Sequence[Mapping[str, Any]]) -> list[Change]:
@@ -259,7 +264,7 @@ def _actor(row: Mapping[str, Any], viewer_did: str) -> str:
         return "mastertape"
     if way == "operator":
         return "The operator"
-    return program or _person(row, viewer_did, you="You")
+    return _person(row, viewer_did, you="You") if program in {"", APP_PASSWORD} else program
 
 
 def _person(row: Mapping[str, Any], viewer_did: str, *, you: str) -> str:
@@ -270,6 +275,8 @@ def _person(row: Mapping[str, Any], viewer_did: str, *, you: str) -> str:
 
 def _way(row: Mapping[str, Any], viewer_did: str) -> str:
     way, _, program = row["via"].partition(":")
+    if program == APP_PASSWORD:
+        return ", signed in with an app password"
     if program:
         return ", acting for " + _person(row, viewer_did, you="you")
     words = _WAYS.get(way, "")
