@@ -1,5 +1,6 @@
 """The pages for everyone in Chromium, on the real service and PDS."""
 
+from datetime import timedelta
 from functools import partial
 from types import SimpleNamespace
 
@@ -67,7 +68,9 @@ def fulfil(answer, route):
 
 def test_the_pages_of_errors_are_good_in_every_view(page, service):
     """What they say is tested in tests/web; a real service breaks too seldom to be looked at."""
-    services = SimpleNamespace(base_url=service.url, urls=SimpleNamespace(public_url=None))
+    services = SimpleNamespace(
+        base_url=service.url, urls=SimpleNamespace(public_url=None), sweep_grace=timedelta(days=30)
+    )
     for number, detail in {
         402: {"error": "support_required", "message": "This track is for supporters of its artist."},
         429: {"error": "rate_limited", "message": ""},
