@@ -5,6 +5,8 @@ from dataclasses import dataclass
 from typing import Any, Final
 from urllib.parse import quote
 
+from markupsafe import Markup, escape
+
 from web.pages.ops.handles import DID
 from web.pages.studio.words import sentence_of, way_of
 
@@ -41,11 +43,16 @@ _THE_SERVICE: Final = frozenset({"relay", "job"})
 
 @dataclass(frozen=True)
 class Named:
-    """What a sentence names: how it is shown, where it leads, and its DID if its handle is shown."""
+    """What a sentence names: how it is shown, where it leads, and its DID if its handle is shown. Templates show it as a link."""
 
     text: str
     address: str | None = None
     did: str | None = None
+
+    def __html__(self) -> Markup:
+        if self.address is None:
+            return escape(self.text)
+        return Markup(f'<a href="{escape(self.address)}">{escape(self.text)}</a>')  # noqa: S704 - both are escaped
 
 
 @dataclass(frozen=True)
@@ -63,6 +70,11 @@ class Entry:
     type: str
     request_id: str
     changes: Sequence[Mapping[str, Any]]
+
+    @property
+    def dids(self) -> str:
+        """The DIDs of those whose handles are shown."""
+        return ", ".join({named.did: None for named in (self.actor, *self.subjects) if named.did})
 
 
 def names_in(rows: Iterable[Mapping[str, Any]]) -> set[str]:
