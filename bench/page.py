@@ -12,8 +12,8 @@ from bench.goals import GOALS
 
 BEGINNING: Final = """# Performance
 
-Made from one run of `./dev bench --json` by `python -m bench.page`; the machine is shared, so only the ratios mean something. Each is
-the median of the rounds, with the lowest and the highest round beside it. All arms of a bench take turns, each just after the first row
+Made from runs of `./dev bench --json` within one hour by `python -m bench.page`; the machine is shared, so only the ratios mean something.
+Each is the median of the rounds, with the lowest and the highest round beside it. All arms of a bench take turns, each just after the first row
 of its table, which it is compared with. A promise that is not kept is named as such.
 """
 
