@@ -129,7 +129,6 @@ FILTERS: Final[dict[str, Callable[..., Any]]] = {
     "playing_time": playing_time,
     "size": size,
     "pause": pause,
-    "age": age,
     "coming": coming,
     "relative": relative,
     "stamp": stamp,
