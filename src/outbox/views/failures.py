@@ -1,6 +1,7 @@
 """Selects the records that fail to reach their PDS, with the PDS's error, and those that a retry may help."""
 
 from collections.abc import Sequence
+from dataclasses import dataclass
 from typing import Any, Final
 
 from sqlalchemy import ColumnElement, Select, and_, case, false, func, or_, select
@@ -69,42 +70,32 @@ def has_cause(cause: str) -> ColumnElement[bool]:
     return CAUSE.in_((cause,))
 
 
-def failing(
-    *,
-    did: str | None = None,
-    host: str | None = None,
-    error: str | None = None,
-    state: str | None = None,
-    cause: str | None = None,
-    after: int = 0,
-    limit: int,
-) -> Select[Any]:
+@dataclass(frozen=True)
+class Wanted:
+    """Which records: those for which each of these that is named holds."""
+
+    did: str | None = None
+    host: str | None = None
+    error: str | None = None
+    state: str | None = None
+    cause: str | None = None
+
+
+def failing(wanted: Wanted, *, after: int = 0, limit: int) -> Select[Any]:
     """Select failing records, in the order of `place`, with `mirror_state` and `mirror_reason`."""
-    wanted = _wanted(did=did, host=host, error=error, state=state, cause=cause)
-    return _records(FAILING, *_follows(after), *wanted, limit=limit)
+    return _records(FAILING, *_follows(after), *_conditions(wanted), limit=limit)
 
 
-def undelivered(
-    refused_audio: Select[Any],
-    *,
-    did: str | None = None,
-    host: str | None = None,
-    error: str | None = None,
-    state: str | None = None,
-    cause: str | None = None,
-    after: int = 0,
-    limit: int,
-) -> Select[Any]:
+def undelivered(refused_audio: Select[Any], wanted: Wanted, *, after: int = 0, limit: int) -> Select[Any]:
     """Select, as `failing` does, every record that its PDS does not have as the log says, and those whose audio it refused.
 
     `refused_audio` selects the ids of the tracks whose audio was refused.
     """
-    of_account = () if did is None else (blob_job.c.did == did,)
+    of_account = () if wanted.did is None else (blob_job.c.did == wanted.did,)
     refused = refused_audio.where(*of_account)
-    may_be = tracks_of(*unfinished_tracks(did), refused)
+    may_be = tracks_of(*unfinished_tracks(wanted.did), refused)
     is_undelivered = or_(STATE != MirrorState.DELIVERED, and_(~target.former, tracks_of(refused)))
-    wanted = _wanted(did=did, host=host, error=error, state=state, cause=cause)
-    return _records(may_be, is_undelivered, *_follows(after), *wanted, limit=limit)
+    return _records(may_be, is_undelivered, *_follows(after), *_conditions(wanted), limit=limit)
 
 
 def waiting(did: str, *, limit: int) -> Select[Any]:
@@ -112,21 +103,19 @@ def waiting(did: str, *, limit: int) -> Select[Any]:
     return _records(target.did == did, STATE != MirrorState.DELIVERED, limit=limit)
 
 
-def _wanted(
-    *, did: str | None, host: str | None, error: str | None, state: str | None, cause: str | None
-) -> list[ColumnElement[bool]]:
+def _conditions(wanted: Wanted) -> list[ColumnElement[bool]]:
     conditions = [
         condition
-        for condition, wanted in (
-            (target.did == did, did),
-            (mirror_lane.c.host == host, host),
-            (STATE.in_((state,)), state),
-            (CAUSE.in_((cause,)), cause),
+        for condition, named in (
+            (target.did == wanted.did, wanted.did),
+            (mirror_lane.c.host == wanted.host, wanted.host),
+            (STATE.in_((wanted.state,)), wanted.state),
+            (CAUSE.in_((wanted.cause,)), wanted.cause),
         )
-        if wanted is not None
+        if named is not None
     ]
-    if error is not None:
-        conditions.append(has_error(error))
+    if wanted.error is not None:
+        conditions.append(has_error(wanted.error))
     return conditions
 
 

@@ -17,7 +17,8 @@ from replay.reconcile.scan import HAS_RECORDS, IS_SCANNED, OF_SCANS, is_scan_due
 class ScanProgress:
     """How many repos are scanned at all, how many of them are due and how many could not be read the last time.
 
-    MAX_COUNTED repos stand for as many or more; all else is of those that were counted. `oldest_at` is the oldest of their last scans; a repo that was never scanned is due, and has none.
+    MAX_COUNTED repos stand for as many or more; all else is of those that were counted. `oldest_at` is the oldest of their last
+    scans; a repo that was never scanned is due, and has none.
     """
 
     repos: int

@@ -43,7 +43,7 @@ from outbox.operations.operators import Action, Operator, Selector, count, perfo
 from outbox.operations.progress import progress_of
 from outbox.views import overview
 from outbox.views.causes import causes
-from outbox.views.failures import failing, undelivered
+from outbox.views.failures import Wanted, failing, undelivered
 
 router = APIRouter(tags=["operations"], route_class=StrictRoute)
 
@@ -150,10 +150,10 @@ def read_failures(
     if wanted.by is not None:
         return _json(_by_cause(services, wanted, limit))
     after = cursor_of(wanted.cursor) or 0
-    which = wanted.model_dump(include={"did", "host", "error", "state", "cause"})
+    which = Wanted(wanted.did, wanted.host, wanted.error, wanted.state, wanted.cause)
     records: Callable[..., Any] = partial(undelivered, REFUSED_AUDIO) if wanted.undelivered else failing
     with services.database.read() as connection:
-        rows = connection.execute(records(**which, after=after, limit=limit + 1)).all()
+        rows = connection.execute(records(which, after=after, limit=limit + 1)).all()
         items = failure_rows(connection, rows[:limit], services.database.now(connection))
     return _json(FailuresBody(items=items, cursor=_cursor(rows, limit, "place")))
 
