@@ -8,8 +8,8 @@ from pathlib import Path
 from types import TracebackType
 from typing import Final, Protocol, Self
 
+from devpds.ports import free_port
 from devpds.process import Process
-from devpds.server import free_port
 
 LOOPBACK: Final = "127.0.0.1"
 CHUNK_BYTES: Final = 65_536

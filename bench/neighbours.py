@@ -19,7 +19,8 @@ from bench.rounds import Arm, Effort, Seconds, compare
 from bench.services import time_operations
 from demo.media import tone
 from demo.service import Client, Service
-from devpds.server import DevPds, DevPlc, free_port
+from devpds.ports import free_port
+from devpds.server import DevPds, DevPlc
 
 SENTENCE: Final = (
     "How long an edit takes, and an edit until the PDS has it, beside bad neighbours,"

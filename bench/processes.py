@@ -14,8 +14,8 @@ from bench.cpu import backend_seconds
 from bench.rounds import Seconds
 from bench.services import NO_SETTINGS, Servers, start_process
 from demo.service import Client
+from devpds.ports import free_port
 from devpds.process import Process
-from devpds.server import free_port
 
 TICKS_PER_SECOND: Final = os.sysconf("SC_CLK_TCK")
 REQUESTS_PER_OPERATION: Final = 10

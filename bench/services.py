@@ -14,7 +14,8 @@ from bench.rounds import Seconds
 from demo.media import tone
 from demo.service import Client, Service
 from demo.story import COLLECTION
-from devpds.server import DevPds, DevPlc, free_port
+from devpds.ports import free_port
+from devpds.server import DevPds, DevPlc
 
 WARM_UP_OPERATIONS: Final = 3
 HANDLE_CHARACTERS: Final = 12

@@ -13,8 +13,8 @@ from bench.postgres import postgres_database
 from bench.report import Row
 from bench.rounds import Arm, Effort, Seconds, compare
 from demo.service import MASTERTAPE
+from devpds.ports import free_port
 from devpds.process import Process
-from devpds.server import free_port
 
 SENTENCE: Final = (
     "How long `serve` takes to its first 200 on an existing database, as a multiple of importing fastapi, sqlalchemy and"

@@ -8,8 +8,9 @@ from typing import Any, Final
 
 import httpx
 
+from devpds.ports import free_port
 from devpds.process import Process
-from devpds.server import DevPds, free_port
+from devpds.server import DevPds
 
 MASTERTAPE: Final = Path(sys.executable).parent / "mastertape"
 

@@ -2,8 +2,6 @@
 
 import contextlib
 import json
-import random
-import socket
 import sqlite3
 from collections.abc import Generator, Mapping
 from pathlib import Path
@@ -13,22 +11,8 @@ from typing import Any, Self
 import httpx
 
 from devpds import node
+from devpds.ports import free_port
 from devpds.process import Process
-
-
-def free_port() -> int:
-    """Return a free port.
-
-    Below the ephemeral range, so that no outgoing connection takes it while its server is down.
-    """
-    while True:
-        port = random.randint(10_000, 32_000)  # noqa: S311 (no secret)
-        with socket.socket() as probe:
-            try:
-                probe.bind(("127.0.0.1", port))
-            except OSError:
-                continue
-            return port
 
 
 class XrpcError(Exception):

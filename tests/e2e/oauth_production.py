@@ -16,7 +16,8 @@ from playwright.sync_api import expect, sync_playwright
 from sqlalchemy import NullPool, create_engine, text
 
 from demo.service import Service
-from devpds.server import DevPds, DevPlc, free_port
+from devpds.ports import free_port
+from devpds.server import DevPds, DevPlc
 from service.config.secret_keys import new_oauth_keys
 from tests.e2e.oauth_visitor import OAuthArtist, Visitor
 from tests.e2e.sign_in_pages import authorizes, signs_in

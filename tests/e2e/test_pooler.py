@@ -7,7 +7,8 @@ import pytest
 from click.testing import CliRunner, Result
 
 from demo.service import Service
-from devpds.server import DevPds, DevPlc, free_port
+from devpds.ports import free_port
+from devpds.server import DevPds, DevPlc
 from service.cli.main import main
 from service.config.settings import PREFIX
 from tests.e2e.artist import Artist

@@ -17,7 +17,8 @@ from dns.rcode import NXDOMAIN, SERVFAIL
 from sqlalchemy import select
 
 from demo.service import Service
-from devpds.server import DevPds, DevPlc, free_port
+from devpds.ports import free_port
+from devpds.server import DevPds, DevPlc
 from eventstore.database import Database
 from outbox.mirror.host_state import LONGEST_PAUSE_SECONDS
 from outbox.mirror.states import BreakerState

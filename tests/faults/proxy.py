@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from types import TracebackType
 from typing import Any, Self, TypeVar
 
-from devpds.server import free_port
+from devpds.ports import free_port
 from tests.faults.exchange import Exchange, Head, Passage
 from tests.faults.faults import Fault, Hold, pass_on
 

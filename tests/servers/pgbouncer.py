@@ -11,8 +11,8 @@ from pathlib import Path
 import psycopg
 from sqlalchemy import make_url
 
+from devpds.ports import free_port
 from devpds.process import Process
-from devpds.server import free_port
 from tests.servers.postgres import unprivileged_user
 
 PROGRAM = shutil.which("pgbouncer") or shutil.which("pgbouncer", path="/usr/sbin")

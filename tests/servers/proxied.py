@@ -4,7 +4,8 @@ from collections.abc import Iterator
 
 import pytest
 
-from devpds.server import DevPds, DevPlc, free_port
+from devpds.ports import free_port
+from devpds.server import DevPds, DevPlc
 from tests.faults.proxy import FaultProxy
 from tests.servers.atproto import CHEAP, PdsAccount, new_account
 

@@ -7,8 +7,8 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
+from devpds.ports import free_port
 from devpds.process import Process
-from devpds.server import free_port
 from tests.servers.certificates import Authority
 
 DEPLOY = Path(__file__).parents[2] / "deploy"

@@ -17,8 +17,8 @@ import pytest
 from botocore.client import Config
 from mypy_boto3_s3 import S3Client
 
+from devpds.ports import free_port
 from devpds.process import Process
-from devpds.server import free_port
 
 # Otherwise every session reads the same megabytes of JSON.
 botocore.session.create_loader = functools.cache(botocore.session.create_loader)

@@ -11,6 +11,7 @@ import pytest
 from botocore.exceptions import ClientError
 from sqlalchemy import create_engine, text
 
+from devpds.ports import free_port
 from devpds.process import Process, ProcessError
 from devpds.server import DevPds, XrpcError
 from tests.servers.atproto import PdsAccount
@@ -27,6 +28,7 @@ def test_process_does_not_outlive_its_parent(tmp_path: Path) -> None:
     script = f"""
 import os, signal
 from pathlib import Path
+from devpds.ports import free_port
 from devpds.process import Process
 Process(["sleep", "600"], log=Path({str(log)!r})).start(lambda: True)
 os.kill(os.getpid(), signal.SIGKILL)
@@ -40,6 +42,19 @@ def test_process_that_ends_at_once_says_why(tmp_path: Path) -> None:
     process = Process(["sh", "-c", "echo no such luck; exit 3"], log=tmp_path / "log")
     with pytest.raises(ProcessError, match="no such luck"):
         process.start(lambda: False)
+
+
+def test_a_server_that_is_down_keeps_its_port() -> None:
+    ours = free_port()
+    script = f"""
+import random
+from devpds.ports import free_port
+drawn = iter([{ours}, {ours}, 31999])
+random.randint = lambda *bounds: next(drawn, None) or random.randrange(*bounds)
+print(free_port())
+"""
+    theirs = subprocess.run([sys.executable, "-c", script], stdout=subprocess.PIPE, check=True)
+    assert int(theirs.stdout) != ours
 
 
 def test_database_is_empty_and_ours(database_url: str) -> None:

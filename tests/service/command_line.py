@@ -10,7 +10,7 @@ from pathlib import Path
 
 import httpx
 
-from devpds.server import free_port
+from devpds.ports import free_port
 from service.config.settings import PREFIX
 
 MASTERTAPE = Path(sys.executable).parent / "mastertape"

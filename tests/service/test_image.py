@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from devpds.server import free_port
+from devpds.ports import free_port
 from tests.service.command_line import daemon, environment
 
 ROOT = Path(__file__).parents[2]

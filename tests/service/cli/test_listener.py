@@ -2,7 +2,7 @@
 
 import socket
 
-from devpds.server import free_port
+from devpds.ports import free_port
 from service.cli.serve import _listener
 from service.config.settings import Settings
 

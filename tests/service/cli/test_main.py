@@ -7,7 +7,7 @@ from pathlib import Path
 import click
 import pytest
 
-from devpds.server import free_port
+from devpds.ports import free_port
 from service.cli.commands import Deferred
 from service.cli.main import COMMANDS, main
 from service.config.settings import PREFIX

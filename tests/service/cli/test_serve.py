@@ -11,7 +11,7 @@ import httpx
 import pytest
 from sqlalchemy import select, text
 
-from devpds.server import free_port
+from devpds.ports import free_port
 from eventstore.database import Database
 from outbox.mirror.lanes import resume_lane
 from outbox.mirror.tables import mirror_lane

@@ -11,7 +11,7 @@ from pathlib import Path
 import httpx
 import pytest
 
-from devpds.server import free_port
+from devpds.ports import free_port
 from service.wiring.bootstrap import MAX_APPLICATION_THREADS
 from tests.service.command_line import Daemon, daemon, run
 

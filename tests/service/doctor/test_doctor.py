@@ -11,7 +11,8 @@ from click.testing import CliRunner
 from sqlalchemy import insert, select, text, update
 
 from aggregates.track import Track
-from devpds.server import DevPds, free_port
+from devpds.ports import free_port
+from devpds.server import DevPds
 from eventstore.restore_detection import mark_restored
 from identity.sessions.encryption import Cipher
 from identity.sessions.session_store import PURPOSE, SessionKind, pds_session

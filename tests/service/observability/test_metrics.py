@@ -10,7 +10,7 @@ import pytest
 from sqlalchemy import update
 
 from aggregates.track import Track
-from devpds.server import free_port
+from devpds.ports import free_port
 from eventstore.envelope import Envelope
 from outbox.firehose.subscription import StreamStatus
 from outbox.mirror.failure_causes import count_failure

@@ -10,7 +10,7 @@ import pytest
 import uvicorn
 
 from api.middleware import request_limits as limits
-from devpds.server import free_port
+from devpds.ports import free_port
 from identity.accounts.credentials import CredentialKind
 from service.cli.serve import _config
 from service.config.settings import Settings

@@ -21,8 +21,8 @@ import psycopg
 import pytest
 from sqlalchemy import MetaData, make_url, text
 
+from devpds.ports import free_port
 from devpds.process import Process
-from devpds.server import free_port
 from eventstore.database import Database
 from replay.backup.manifest import MediaIncluded
 from replay.backup.take import Source, back_up
