@@ -6,6 +6,7 @@ from functools import cache
 from itertools import islice
 
 import httpx
+import hypothesis
 from httpx._transports import default as httpx_transports
 
 from tests.servers.memory import memory_folder
@@ -23,6 +24,15 @@ pytest_plugins = [
 ]
 
 
+hypothesis.settings.register_profile(
+    "mastertape",
+    deadline=None,  # a machine that stalls is no failure
+    suppress_health_check=[
+        hypothesis.HealthCheck.too_slow,
+        hypothesis.HealthCheck.function_scoped_fixture,  # each example makes tracks of its own, or begins with none
+    ],
+)
+hypothesis.settings.load_profile("mastertape")
 httpx_transports.create_ssl_context = cache(httpx.create_ssl_context)  # nearly all that a new client costs
 gc.disable()  # what is imported and gathered stays: looking through it again and again was a third of that time
 

@@ -3,7 +3,7 @@
 from typing import Any
 
 import pytest
-from hypothesis import HealthCheck, Phase, given, settings
+from hypothesis import Phase, given, settings
 from hypothesis import strategies as st
 
 from demo.media import cover
@@ -111,9 +111,7 @@ class Expected:
 @given(commands=st.lists(COMMANDS, min_size=3, max_size=8))
 @settings(
     max_examples=EXAMPLES,
-    deadline=None,
     phases=[Phase.explicit, Phase.reuse, Phase.generate],  # eight commands are read sooner than shrunk
-    suppress_health_check=[HealthCheck.function_scoped_fixture],
 )
 def test_the_record_is_what_the_commands_made_it(artist: Artist, commands: list[tuple[str, Any]]) -> None:
     expected = Expected(artist)

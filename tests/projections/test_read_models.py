@@ -4,7 +4,7 @@ import os
 from datetime import datetime
 from itertools import count
 
-from hypothesis import HealthCheck, given, settings
+from hypothesis import given, settings
 from hypothesis import strategies as st
 from sqlalchemy import select
 
@@ -26,7 +26,7 @@ IDS = count(1)
 EXAMPLES = 100 if os.environ.get("TEST_DEEP") else 10
 
 
-@settings(max_examples=EXAMPLES, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@settings(max_examples=EXAMPLES)
 @given(units=UNITS, page=st.integers(1, 9))
 def test_after_any_commands_the_rows_are_the_fold(
     log: EventLog, units: list[tuple[int, list[Step]]], page: int

@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from hypothesis import HealthCheck, given, settings
+from hypothesis import given, settings
 from hypothesis import strategies as st
 from sqlalchemy import delete, select, text
 
@@ -37,8 +37,6 @@ DIRECTIONS = [
 IDS = count(1)
 some_examples = settings(
     max_examples=200 if os.environ.get("TEST_DEEP") else 6,
-    deadline=None,
-    suppress_health_check=[HealthCheck.function_scoped_fixture],
 )
 
 

@@ -26,7 +26,6 @@ STORIES = settings(
     stateful_step_count=12,
     derandomize=True,
     database=None,
-    deadline=None,
     print_blob=False,
     phases=(Phase.generate, Phase.shrink),
     suppress_health_check=list(HealthCheck),

@@ -120,7 +120,6 @@ def void(_value: object) -> None:
 Tape.TestCase.settings = settings(
     max_examples=200 if os.environ.get("TEST_DEEP") else 20,
     stateful_step_count=40,
-    deadline=None,
     derandomize=True,
     suppress_health_check=list(HealthCheck),
 )

@@ -97,7 +97,6 @@ def ask(operation, people, path):
         max_examples=EXAMPLES * len(places),
         derandomize=True,
         database=None,
-        deadline=None,
         phases=[Phase.generate],
         suppress_health_check=list(HealthCheck),
     )

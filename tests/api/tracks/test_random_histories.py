@@ -7,7 +7,7 @@ import itertools
 import os
 
 import pytest
-from hypothesis import HealthCheck, Phase, given, settings
+from hypothesis import Phase, given, settings
 from hypothesis import strategies as st
 
 from aggregates.track import Track
@@ -248,9 +248,7 @@ def pages_are_the_whole(artist, limit):
 def test_every_past_can_be_read_and_comes_back(client, world):
     @settings(
         max_examples=EXAMPLES,
-        deadline=None,
         phases=[Phase.explicit, Phase.reuse, Phase.generate],  # a few commands are read sooner than shrunk
-        suppress_health_check=[HealthCheck.function_scoped_fixture],
     )
     @given(story=STORIES, limit=st.integers(1, 7))
     def holds(story, limit):

@@ -4,7 +4,7 @@ from collections.abc import Callable, Iterator
 from typing import Any
 
 import pytest
-from hypothesis import HealthCheck, given, settings
+from hypothesis import given, settings
 from hypothesis import strategies as st
 from sqlalchemy import delete, select, update
 
@@ -90,9 +90,7 @@ def rows(database: Database) -> dict[str, list[tuple[Any, ...]]]:
     return found
 
 
-@settings(
-    max_examples=25, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture], database=None
-)
+@settings(max_examples=25, database=None)
 @given(STORIES, st.integers(1, 7))
 def test_pages_of_any_size_make_the_rows_that_the_appends_made(
     database: Database, story: list[tuple[int, str]], page: int

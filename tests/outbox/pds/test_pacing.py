@@ -5,7 +5,7 @@ from email.utils import format_datetime
 
 import httpx
 import pytest
-from hypothesis import HealthCheck, given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from outbox.pds.pacing import (
@@ -131,7 +131,6 @@ def test_a_retry_after_that_is_neither_is_none(said: str) -> None:
     assert retry_after_of(httpx.Headers({"retry-after": said})) is None
 
 
-@settings(deadline=None, suppress_health_check=[HealthCheck.too_slow])
 @given(st.dictionaries(
     st.sampled_from(["ratelimit-limit", "ratelimit-remaining", "ratelimit-reset", "ratelimit-policy",
                      "retry-after", "date"]),

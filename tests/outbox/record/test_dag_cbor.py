@@ -122,7 +122,7 @@ def test_only_a_records_cid_is_one(text: str | None, answer: bool) -> None:
 def test_the_pds_computes_the_same_cids(pds: DevPds, pds_account: PdsAccount) -> None:
     did, seen = pds_account.did, []
 
-    @settings(max_examples=30, database=None, deadline=None, suppress_health_check=list(HealthCheck))
+    @settings(max_examples=30, database=None, suppress_health_check=list(HealthCheck))
     @given(RECORDS)
     def compare(record: dict) -> None:
         pds.put_record(did, COLLECTION, "3kaaaaaaaaa2a", record)
