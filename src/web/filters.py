@@ -22,7 +22,6 @@ HOUR: Final = 3600
 DAY: Final = 24 * HOUR
 KILO: Final = 1000
 MEGA: Final = 1_000_000
-MOST_CHARACTERS: Final = 160
 IN_BACKTICKS: Final = re.compile(r"`([^`]+)`")
 
 
@@ -107,12 +106,6 @@ def _utc(value: str | None) -> datetime | None:
         return None
 
 
-def shortened(value: object) -> str:
-    """Return a value of a change in at most MOST_CHARACTERS."""
-    text = "nothing" if value is None else str(value)
-    return text if len(text) <= MOST_CHARACTERS else text[: MOST_CHARACTERS - 1] + "…"
-
-
 def with_code(text: str) -> Markup:
     """Return a text of ours with what stands in backticks as code."""
     return Markup(IN_BACKTICKS.sub(r"<code>\1</code>", str(escape(text))))  # noqa: S704 - escaped
@@ -133,7 +126,6 @@ FILTERS: Final[dict[str, Callable[..., Any]]] = {
     "relative": relative,
     "stamp": stamp,
     "host": host,
-    "shortened": shortened,
     "with_code": with_code,
     "sentence": sentence,
     "track_address": track_address,

@@ -39,6 +39,8 @@ OF_ACCOUNT: Final[Mapping[str, str]] = {
 }
 _REASONS: Final = frozenset({"reason", "takedown_reason"})
 _THE_SERVICE: Final = frozenset({"relay", "job"})
+_MOST_CHARACTERS: Final = 160
+"""Of a value in the details."""
 
 
 @dataclass(frozen=True)
@@ -57,19 +59,15 @@ class Named:
 
 @dataclass(frozen=True)
 class Entry:
-    """An entry as a page tells it; `changes` is the raw data."""
+    """An entry as a page tells it; `details` are the event itself, a line for each field that it changed."""
 
-    position: int
     at: str
     actor: Named
     sentence: str
     subjects: Sequence[Named]
     result: str | None
     why: str | None
-    way: str
-    type: str
-    request_id: str
-    changes: Sequence[Mapping[str, Any]]
+    details: str
 
     @property
     def dids(self) -> str:
@@ -100,18 +98,28 @@ def named_account(did: str, handles: Mapping[str, str]) -> Named:
 def _entry(row: Mapping[str, Any], handles: Mapping[str, str]) -> Entry:
     sentence, subjects, result = _told(row, handles)
     return Entry(
-        position=row["position"],
         at=row["at"],
         actor=_actor(row, handles),
         sentence=sentence,
         subjects=subjects,
         result=result,
         why=next((each["after"] for each in row["changes"] if _is_reason(each)), None),
-        way=way_of(row["via"]),
-        type=row["type"],
-        request_id=row["request_id"],
-        changes=[each for each in row["changes"] if not _is_reason(each)],
+        details="\n".join(_details(row)),
     )
+
+
+def _details(row: Mapping[str, Any]) -> Iterable[str]:
+    """Yield the lines of an event; its reason stands elsewhere."""
+    way = way_of(row["via"])
+    yield f"{row['type']}, event {row['position']}, request {row['request_id']}{', ' * bool(way)}{way}"
+    for each in row["changes"]:
+        if not _is_reason(each):
+            yield f"{each['field']}: {_shortened(each['before'])} → {_shortened(each['after'])}"
+
+
+def _shortened(value: object) -> str:
+    text = "nothing" if value is None else str(value)
+    return text if len(text) <= _MOST_CHARACTERS else text[: _MOST_CHARACTERS - 1] + "…"
 
 
 def _is_reason(change: Mapping[str, Any]) -> bool:

@@ -250,7 +250,8 @@ def sentence_of(row: Mapping[str, Any]) -> str:
         return _SENTENCES[row["type"]]
     if row["type"] == "VisibilityChanged":
         return "left it out of lists" if row["changes"][0]["after"] else "showed it in lists again"
-    labels = list(dict.fromkeys(change.label.lower() for change in changes_of(row["changes"])))
+    names = (each["field"] for each in row["changes"])
+    labels = list(dict.fromkeys(label_of(name).lower() for name in names if name not in _HIDDEN))
     return f"changed the {_listed(labels)}" if labels else "changed nothing that shows"
 
 
