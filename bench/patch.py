@@ -9,7 +9,14 @@ from bench.network import SlowNetwork
 from bench.postgres import databases
 from bench.report import Row
 from bench.rounds import Arm, Effort, Seconds, compare
-from bench.services import bare_puts, new_title, new_track, start_servers, start_service, time_operations
+from bench.services import (
+    bare_puts,
+    new_title,
+    new_track,
+    start_distant_servers,
+    start_service,
+    time_operations,
+)
 from demo.service import Client
 
 SENTENCE: Final = "A sequential PATCH has a p50 under twice that of a bare putRecord loop, whatever delay is put before the PDS."
@@ -21,13 +28,13 @@ def run(folder: Path, effort: Effort, show_progress: Callable[[str], None]) -> l
     """Measure on SQLite, and on PostgreSQL if it is available."""
     with ExitStack() as stack:
         show_progress("starting a PLC directory, a PDS and the services")
-        servers = stack.enter_context(start_servers(folder))
+        servers, network = stack.enter_context(start_distant_servers(folder))
         clients = {
             name: stack.enter_context(start_service(servers, name.lower(), url))
             for name, url in stack.enter_context(databases()).items()
         }
         arms = [
-            Arm(f"PATCH, {name}, PDS +{delay} ms", _Patches(servers.network, client, delay), MAX_RATIO)
+            Arm(f"PATCH, {name}, PDS +{delay} ms", _Patches(network, client, delay), MAX_RATIO)
             for name, client in clients.items()
             for delay in DELAYS_MS
         ]

@@ -1,4 +1,4 @@
-"""Starts the service, a PDS and a network between them, and edits tracks as clients do."""
+"""Starts the service and a PDS, and edits tracks as clients do."""
 
 import secrets
 import time
@@ -28,23 +28,29 @@ _numbers: Final = count(1)
 
 @dataclass(frozen=True)
 class Servers:
-    """A PDS, and the network through which services reach it."""
+    """A PDS, and the folder of the services that write to it."""
 
     pds: DevPds
-    network: SlowNetwork
     folder: Path
 
 
 @contextmanager
 def start_servers(folder: Path) -> Iterator[Servers]:
-    """Yield a PDS behind a network without a delay."""
+    """Yield a PDS that services reach as directly as the bare loops do."""
+    with DevPlc(folder / "plc") as plc, DevPds(plc, folder / "pds") as pds:
+        yield Servers(pds, folder)
+
+
+@contextmanager
+def start_distant_servers(folder: Path) -> Iterator[tuple[Servers, SlowNetwork]]:
+    """Yield a PDS, and the network through which services reach it, without a delay as yet."""
     port = free_port()
     with (
         DevPlc(folder / "plc") as plc,
         DevPds(plc, folder / "pds", behind=port) as pds,
         SlowNetwork(port, pds.port, folder / "network.log") as network,
     ):
-        yield Servers(pds, network, folder)
+        yield Servers(pds, folder), network
 
 
 @contextmanager
@@ -120,11 +126,11 @@ def bare_record() -> dict[str, Any]:
 def new_track(client: Client) -> Iterator[int]:
     """Yield a delivered track; wait at the end until the relay has caught up, so that it does not slow down the next arm."""
     track_id: int = client.upload(tone(100 + next(_numbers), 0.1), title=new_title())["id"]
-    _wait_until_delivered(client, track_id)
+    wait_until_delivered(client, track_id)
     try:
         yield track_id
     finally:
-        _wait_until_delivered(client, track_id)
+        wait_until_delivered(client, track_id)
 
 
 def time_operations(operation: Callable[[], Any], operations: int) -> Sequence[float]:
@@ -142,7 +148,7 @@ def new_title() -> str:
     return f"Take {next(_numbers)}"
 
 
-def _wait_until_delivered(client: Client, track_id: int) -> None:
+def wait_until_delivered(client: Client, track_id: int) -> None:
     deadline = time.monotonic() + DRAIN_TIMEOUT_SECONDS
     while (mirror := client.mirror(track_id))["state"] != "delivered":
         if time.monotonic() > deadline:

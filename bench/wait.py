@@ -1,18 +1,31 @@
-"""Compares edits that wait for the PDS, one after the other, and a bare putRecord loop."""
+"""Compares edits that wait for the PDS, and edits on their way there, one after the other, with a bare putRecord loop."""
 
 from collections.abc import Callable
 from contextlib import ExitStack
+from datetime import datetime
 from functools import partial
 from pathlib import Path
+from statistics import quantiles
 from typing import Final
 
 from bench.postgres import postgres_database
 from bench.report import Row
 from bench.rounds import Arm, Effort, Seconds, compare
-from bench.services import bare_puts, new_title, new_track, start_servers, start_service, time_operations
+from bench.services import (
+    bare_puts,
+    new_title,
+    new_track,
+    start_servers,
+    start_service,
+    time_operations,
+    wait_until_delivered,
+)
 from demo.service import Client
 
-SENTENCE: Final = "A PATCH with `Prefer: wait`, one after the other, has a p50 under four times that of a bare putRecord loop."
+SENTENCE: Final = (
+    "A PATCH with `Prefer: wait`, one after the other, has a p50 under four times that of a bare putRecord loop;"
+    " and how long an edit that nobody waits for takes from its commit to the PDS."
+)
 MAX_RATIO: Final = 4.0
 WAIT: Final = {"prefer": "wait=10"}
 
@@ -32,6 +45,12 @@ def run(folder: Path, effort: Effort, show_progress: Callable[[str], None]) -> l
             Arm(f"PATCH that waits, {name}", partial(_edits, client), MAX_RATIO)
             for name, client in clients.items()
         ]
+        for name in ("SQLite", "PostgreSQL"):
+            if (client := clients.get(name)) is not None:
+                arms += [
+                    Arm(f"commit to the PDS, {name}", partial(_journeys, client)),
+                    Arm(f"commit to the PDS, p99, {name}", partial(_p99, client)),
+                ]
         return compare(Arm("bare putRecord", bare_puts(servers.pds)), arms, effort, show_progress)
 
 
@@ -44,3 +63,21 @@ def _edit(client: Client, track_id: int) -> None:
     reply = client.http.patch(f"/tracks/{track_id}", json={"title": new_title()}, headers=WAIT)
     if reply.json()["mirror"]["state"] != "delivered":
         raise RuntimeError(f"the wait ended before the delivery: {reply.text}")
+
+
+def _journeys(client: Client, operations: int) -> Seconds:
+    with new_track(client) as track_id:
+        return [_journey(client, track_id) for _ in range(operations)]
+
+
+def _p99(client: Client, operations: int) -> Seconds:
+    return [quantiles(_journeys(client, operations), n=100, method="inclusive")[-1]]
+
+
+def _journey(client: Client, track_id: int) -> float:
+    """Edit while nothing else is to be done, and return what the history says: the time from the edit to its delivery."""
+    client.edit(track_id, title=new_title())
+    wait_until_delivered(client, track_id)
+    entry = client.http.get(f"/tracks/{track_id}/history", params={"limit": 1}).json()["items"][0]
+    began, ended = (datetime.fromisoformat(at) for at in (entry["at"], entry["delivery"]["at"]))
+    return (ended - began).total_seconds()
