@@ -15,6 +15,7 @@ from bench import (
     console,
     deliveries,
     edits,
+    growth,
     hosts,
     lanes,
     memory,
@@ -54,6 +55,7 @@ BENCHES: Final[dict[str, tuple[str, Run]]] = {
     "memory": (memory.SENTENCE, memory.run),
     "replay": (replay.SENTENCE, replay.run),
     "search": (search.SENTENCE, search.run),
+    "growth": (growth.SENTENCE, growth.run),
     "workers": (workers.SENTENCE, workers.run),
     "start": (start.SENTENCE, start.run),
 }

@@ -1,14 +1,12 @@
 """Compares the operators' screens with the JSON of the same, in a large outage."""
 
 from collections.abc import Callable, Mapping, Sequence
-from contextlib import ExitStack, closing
+from contextlib import ExitStack
 from functools import partial
 from pathlib import Path
 from typing import Final
 
-from sqlalchemy import insert
-
-from bench.logs import START, did_of, log_at
+from bench.logs import did_of, log_at, token_of
 from bench.outage import ERRORS, Outage, fill
 from bench.postgres import databases
 from bench.processes import HttpServer
@@ -16,9 +14,7 @@ from bench.reads import HTML, cpu_of_gets
 from bench.report import Row
 from bench.rounds import Arm, Effort, compare
 from bench.services import start_process, start_servers
-from eventstore.database import Database
-from identity.accounts.accounts import account
-from identity.accounts.credentials import CredentialKind, Credentials, Scope
+from identity.accounts.credentials import Scope
 from outbox.mirror.failure_causes import Cause
 
 SENTENCE: Final = (
@@ -77,7 +73,7 @@ def run(folder: Path, effort: Effort, show_progress: Callable[[str], None]) -> l
             show_progress(f"filling a database, {name}")
             with log_at(url) as log:
                 fill(log, QUICK if effort.is_quick else LARGE)
-            read = partial(_cpu, HttpServer(service.url, service.pid, url), _token(url))
+            read = partial(_cpu, HttpServer(service.url, service.pid, url), token_of(url, ADMIN, Scope.ADMIN))
             for what, (page, json) in SCREENS.items():
                 rows += compare(
                     Arm(f"{name}: JSON of {what}", partial(read, json)),
@@ -94,14 +90,3 @@ def _cpu(
     headers = {"Accept": accept, "Authorization": f"Bearer {token}"}
     clock = server.cpu_seconds_with_database
     return cpu_of_gets(server, paths, operations, headers=headers, times=1, clock=clock)
-
-
-def _token(url: str) -> str:
-    with closing(Database(url)) as database, database.write() as connection:
-        names = {"handle": "admin.test", "display_name": "Admin", "pds_url": ""}
-        times = {"created_at": START, "updated_at": START}
-        connection.execute(insert(account).values(did=ADMIN, **names, **times))
-        issued = Credentials(database).issue(
-            connection, did=ADMIN, kind=CredentialKind.API, name="bench", scope=Scope.ADMIN
-        )
-        return issued.token.get_secret_value()

@@ -6,23 +6,32 @@ from collections.abc import Iterator
 from contextlib import closing, contextmanager
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
-from typing import Final
+from typing import Any, Final
+
+from sqlalchemy import insert, text
 
 from aggregates.tid import tid_of
 from aggregates.track import Track
 from aggregates.transcodings import TRANSCODINGS
 from aggregates.values import Audio
 from bench.postgres import postgres_database
+from eventstore.append import event_row
 from eventstore.database import Database
 from eventstore.envelope import Envelope
 from eventstore.event_log import EventLog
+from identity.accounts.accounts import account
+from identity.accounts.credentials import CredentialKind, Credentials, Scope
 from outbox.mirror.targets import MirrorTargets
 from projections.read_models import READ_MODELS
+from projections.rows import insert_rows
 from service.schema.migrate import upgrade
 
 ARTIST: Final = Envelope(actor="bench", via="bench", request_id="bench")
 START: Final = datetime(2026, 1, 1, tzinfo=UTC)
 COLLECTION: Final = "fm.plyr.track"
+EVENTS_PER_TRACK: Final = 20
+TRACKS_AT_ONCE: Final = 1_000
+"""So many are edited in turns: fewer than the states that a rebuild keeps, since there are few artists at work at a time."""
 
 
 def logs(folder: Path) -> Iterator[tuple[str, EventLog]]:
@@ -46,6 +55,25 @@ def log_at(url: str) -> Iterator[EventLog]:
 
 def did_of(number: int) -> str:
     return f"did:plc:bench{number:019d}"
+
+
+def vacuum(log: EventLog) -> None:
+    """Do at once what PostgreSQL does by itself some time after a table was filled."""
+    if not log.database.is_sqlite:
+        with log.database.engine.connect().execution_options(isolation_level="AUTOCOMMIT") as connection:
+            connection.execute(text("vacuum analyze"))
+
+
+def token_of(url: str, did: str, scope: Scope) -> str:
+    """Register an account, and issue it a token."""
+    with closing(Database(url)) as database, database.write() as connection:
+        names = {"handle": "bench.test", "display_name": "Bench", "pds_url": ""}
+        times = {"created_at": START, "updated_at": START}
+        connection.execute(insert(account).values(did=did, **names, **times))
+        issued = Credentials(database).issue(
+            connection, did=did, kind=CredentialKind.API, name="bench", scope=scope
+        )
+        return issued.token.get_secret_value()
 
 
 def track_of(number: int, account: int | None = None, *, did: str | None = None) -> Track:
@@ -89,3 +117,31 @@ def retitle(log: EventLog, number: int, title: str, *, account: int | None = Non
         track = unit.load(Track, Track.create_id(number))
         track.update_metadata({"title": title}, at=unit.now)
         unit.save(track)
+
+
+def fill(log: EventLog, present: int, wanted: int) -> None:
+    """Write events of more tracks, one of each account, until there are so many; to the log alone: a rebuild makes all else."""
+    numbers = range(present // EVENTS_PER_TRACK + 1, wanted // EVENTS_PER_TRACK + 1)
+    edits = [_row(log, event) for event in _events(1)][1:]
+    for start in range(numbers.start, numbers.stop, TRACKS_AT_ONCE):
+        block = range(start, min(start + TRACKS_AT_ONCE, numbers.stop))
+        uploads = {number: _row(log, next(_events(number))) for number in block}
+        own = {
+            number: {"did": did_of(number), "originator_id": upload["originator_id"]}
+            for number, upload in uploads.items()
+        }
+        rows = [upload | own[number] for number, upload in uploads.items()]
+        rows += [edit | own[number] for edit in edits for number in block]
+        with log.database.write() as connection:
+            insert_rows(connection, log.table, rows)
+
+
+def _events(number: int) -> Iterator[Any]:
+    track = track_of(number)
+    for edit in range(EVENTS_PER_TRACK - 1):
+        track.update_metadata({"title": f"Take {number}.{edit}"}, at=track.created_on)
+    return iter(track.collect_events())
+
+
+def _row(log: EventLog, event: Any) -> dict[str, Any]:
+    return event_row(log.codec.encode(event), did_of(1), ARTIST, START)

@@ -5,25 +5,20 @@ import resource
 import subprocess
 import sys
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from pathlib import Path
-from typing import Any, Final
+from typing import Final
 
-from bench.logs import ARTIST, START, did_of, log_at, logs, track_of
+from bench.logs import fill, log_at, logs
 from bench.report import Row, Spread
 from bench.rounds import Effort
-from eventstore.append import event_row
 from eventstore.event_log import EventLog
 from projections.rebuild.rebuild import rebuild
-from projections.rows import insert_rows
 
 SENTENCE: Final = "The most memory that a rebuild of 1,000,000 events takes, as a multiple of that for 100,000; the time is of an event."
 FEW, MANY = 100_000, 1_000_000
 QUICK_FEW, QUICK_MANY = 400, 2_000
 MAX_RATIO: Final = 1.2
-EVENTS_PER_TRACK: Final = 20
-TRACKS_AT_ONCE: Final = 1_000
-"""So many are edited in turns: fewer than the states that a rebuild keeps, since there are few artists at work at a time."""
 
 
 def run(folder: Path, effort: Effort, show_progress: Callable[[str], None]) -> list[Row]:
@@ -35,7 +30,7 @@ def run(folder: Path, effort: Effort, show_progress: Callable[[str], None]) -> l
         filled = 0
         for events in (few, many):
             show_progress(f"filling a log with {events} events, {name}")
-            _fill(log, range(filled // EVENTS_PER_TRACK + 1, events // EVENTS_PER_TRACK + 1))
+            fill(log, filled, events)
             filled = events
             show_progress(f"rebuilding from {events} events, {name}")
             megabytes, seconds = _rebuilt(log)
@@ -50,33 +45,6 @@ def run(folder: Path, effort: Effort, show_progress: Callable[[str], None]) -> l
                 )
             )
     return rows
-
-
-def _fill(log: EventLog, numbers: range) -> None:
-    """Write the events of these tracks to the log alone: the rebuild makes everything else."""
-    edits = [_row(log, event) for event in _events(1)][1:]
-    for start in range(numbers.start, numbers.stop, TRACKS_AT_ONCE):
-        block = range(start, min(start + TRACKS_AT_ONCE, numbers.stop))
-        uploads = {number: _row(log, next(_events(number))) for number in block}
-        own = {
-            number: {"did": did_of(number), "originator_id": upload["originator_id"]}
-            for number, upload in uploads.items()
-        }
-        rows = [upload | own[number] for number, upload in uploads.items()]
-        rows += [edit | own[number] for edit in edits for number in block]
-        with log.database.write() as connection:
-            insert_rows(connection, log.table, rows)
-
-
-def _events(number: int) -> Iterator[Any]:
-    track = track_of(number)
-    for edit in range(EVENTS_PER_TRACK - 1):
-        track.update_metadata({"title": f"Take {number}.{edit}"}, at=track.created_on)
-    return iter(track.collect_events())
-
-
-def _row(log: EventLog, event: Any) -> dict[str, Any]:
-    return event_row(log.codec.encode(event), did_of(1), ARTIST, START)
 
 
 def _rebuilt(log: EventLog) -> tuple[float, float]:

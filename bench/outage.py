@@ -8,10 +8,10 @@ from dataclasses import dataclass
 from datetime import datetime, timedelta
 from typing import Any, Final
 
-from sqlalchemy import delete, select, text
+from sqlalchemy import delete, select
 
 from aggregates.tid import tid_of
-from bench.logs import COLLECTION, START, did_of, register, track_of
+from bench.logs import COLLECTION, START, did_of, register, track_of, vacuum
 from eventstore.event_log import EventLog
 from identity.accounts.accounts import account
 from outbox.mirror.failure_causes import HOUR, HOURS_OF_TREND, Cause, first_hour
@@ -86,9 +86,7 @@ def fill(log: EventLog, size: Outage) -> None:
             failure_hour: _hours(size, now),
         }.items():
             insert_rows(connection, table, list(rows))
-    if not log.database.is_sqlite:
-        with log.database.engine.connect().execution_options(isolation_level="AUTOCOMMIT") as connection:
-            connection.execute(text("vacuum analyze"))
+    vacuum(log)
 
 
 def _origin(number: int) -> str:

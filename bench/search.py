@@ -5,9 +5,7 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any, Final
 
-from sqlalchemy import text
-
-from bench.logs import did_of, logs, track_of
+from bench.logs import did_of, logs, track_of, vacuum
 from bench.report import Row
 from bench.rounds import Arm, Effort, Seconds, compare
 from eventstore.event_log import EventLog
@@ -56,9 +54,7 @@ def _fill(log: EventLog, size: int) -> None:
         some = range(start, min(start + ROWS_PER_INSERT, size + 1))
         with log.database.write() as connection:
             insert_rows(connection, tracks, [row | _changed(number) for number in some])
-    if not log.database.is_sqlite:
-        with log.database.engine.connect().execution_options(isolation_level="AUTOCOMMIT") as connection:
-            connection.execute(text("vacuum analyze tracks"))
+    vacuum(log)
 
 
 def _changed(number: int) -> dict[str, Any]:

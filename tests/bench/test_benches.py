@@ -12,6 +12,7 @@ from click.testing import CliRunner
 from bench import postgres
 from bench.__main__ import BENCHES, main
 from bench.console import SCREENS
+from bench.growth import CLAIM, EDIT, READS
 from bench.neighbours import NUISANCES
 from bench.services import Servers
 from devpds.server import DevPds
@@ -83,6 +84,12 @@ ARMS = {
         for what in ("of one track", "of every track", "of no track", "of two letters")
         for tracks in (100, 1000)
     ],
+    "growth": [
+        f"{database}: {what}, {events} events"
+        for database in DATABASES
+        for what in (*READS, EDIT, CLAIM)
+        for events in (400, 2000)
+    ],
     "start": ["the imports", *(f"serve, {database}" for database in DATABASES)],
     "replay": ["bare putRecord", *(f"replay a record, {database}" for database in DATABASES)],
     "patch": [
@@ -95,11 +102,12 @@ ARMS = {
             f"PATCH that waits, {database}"
             for database in (*DATABASES, "PostgreSQL, relay in another process")
         ),
+        *(f"commit to the PDS, {what}{database}" for database in DATABASES for what in ("", "p99, ")),
     ],
 }
 PROMISED = {
     "patch": ARMS["patch"][1:],
-    "wait": ARMS["wait"][1:],
+    "wait": ARMS["wait"][1:4],
     "hosts": ARMS["hosts"][1::2],
     "backlog": ARMS["backlog"][1::2],
     "memory": ARMS["memory"][1::2],
@@ -108,6 +116,7 @@ PROMISED = {
     "console": ARMS["console"][1::2],
     "replay": ARMS["replay"][1:],
     "search": ARMS["search"][1::2],
+    "growth": ARMS["growth"][1::2],
     "start": ARMS["start"][1:],
 }
 BESIDE = [
@@ -154,7 +163,7 @@ def shares_servers(name: str, pds: DevPds, monkeypatch: pytest.MonkeyPatch) -> N
     def servers(folder: Path) -> nullcontext[Servers]:
         pds.plc.start()
         pds.start()  # another test may have stopped it
-        return nullcontext(Servers(pds, None, folder))
+        return nullcontext(Servers(pds, folder))
 
     monkeypatch.setattr(sys.modules[f"bench.{name}"], "start_servers", servers, raising=False)
 
