@@ -17,7 +17,7 @@ from api.services import Services
 from identity.accounts.credentials import Scope as TokenScope
 from web.api_client import RefusedError
 from web.page_route import accepts_html
-from web.rendering import page_headers, rendered
+from web.rendering import address_of, page_headers, rendered
 from web.viewer import Viewer, viewer_in_cookie
 
 TITLES: Final[dict[int, str]] = {
@@ -123,8 +123,7 @@ async def refused(request: Request, error: Exception) -> Response:
 
 def sign_in_address(request: Request) -> str:
     """Return the address of the sign-in that comes back to this page."""
-    here = request.url.path + (f"?{request.url.query}" if request.url.query else "")
-    asked = {"return_to": here}
+    asked = {"return_to": address_of(request)}
     if request.url.path.split("/")[1] == "ops":
         asked["scope"] = TokenScope.OPERATOR
     return f"{LOGIN_PATH}?{urlencode(asked)}"

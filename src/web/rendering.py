@@ -59,6 +59,11 @@ def rendered(template: str, services: Services, status: int = HTTPStatus.OK, **v
     return HTMLResponse(content, status, page_headers(services))
 
 
+def address_of(request: Request) -> str:
+    """Return the path and query of the page that is asked for."""
+    return request.url.path + (f"?{request.url.query}" if request.url.query else "")
+
+
 class Render(Protocol):
     """Renders a template for the one who looks at it."""
 
@@ -69,7 +74,8 @@ async def renderer(request: Request, viewer: ViewerDep) -> Render:
     services: Services = request.app.state.services
 
     def render(template: str, status: int = HTTPStatus.OK, **values: Any) -> HTMLResponse:
-        return rendered(template, services, status, viewer=viewer, path=request.url.path, **values)
+        asked = {"path": request.url.path, "page_address": address_of(request)}
+        return rendered(template, services, status, viewer=viewer, **asked, **values)
 
     return render
 

@@ -79,6 +79,15 @@ def test_what_would_touch_nothing_is_not_offered(admin, world, action):
 
 
 @pytest.mark.usefixtures("alice")
+@pytest.mark.parametrize(
+    ("page", "section"), [(AT_HOST, "Hosts"), ("/ops/lanes", "Accounts"), ("/ops/hosts", "Hosts")]
+)
+def test_the_menu_marks_where_one_is(admin, page, section):
+    marked = re.findall(r'<a href="/ops[^"]*" aria-current="page">([^<]+)</a>', admin.get(page).text)
+    assert marked == ["Console", section]
+
+
+@pytest.mark.usefixtures("alice")
 def test_a_host_is_paused_and_resumed(admin):
     asked = asks(admin, action="pause", host=HOST, back=AT_HOST)
     assert "Pause 1 account?" in asked.text

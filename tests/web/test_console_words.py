@@ -136,10 +136,10 @@ def test_attempts_of_a_track_are_told_to_an_operator(admin, world, alice):
 
 
 def test_an_operator_who_only_looks_is_told_how_to_act(admin, world):
-    act = "/auth/login?scope=admin&amp;return_to=/ops/hosts"
-    assert act not in admin.get("/ops/hosts").text
+    act = "/auth/login?scope=admin&amp;return_to=/ops/hosts%3Ffailing%3Dtrue"
+    assert act not in admin.get("/ops/hosts?failing=true").text
     admin.cookies.set("mastertape_session", world.sign_in("operator", scope=Scope.OPERATOR).token)
-    assert f'href="{act}"' in admin.get("/ops/hosts").text
+    assert f'href="{act}"' in admin.get("/ops/hosts?failing=true").text
 
 
 def test_the_console_asks_a_visitor_to_sign_in_as_an_operator(browser):
