@@ -7,7 +7,7 @@
 """
 
 from collections.abc import AsyncGenerator, Awaitable, Callable, Mapping
-from contextlib import asynccontextmanager, nullcontext
+from contextlib import ExitStack, asynccontextmanager, nullcontext
 from dataclasses import dataclass
 from typing import Annotated, Final
 
@@ -81,6 +81,7 @@ class CommandAttempt(Attempt):
         self._respond: Respond | None = None
         self._track_id: int | None = None
         self._generation = 0
+        self._hurrying = ExitStack()
 
     async def publish(self, audio: Audio) -> None:
         """Make a public copy of stored audio, where the store has such copies; without a commit it is dropped."""
@@ -103,6 +104,8 @@ class CommandAttempt(Attempt):
     async def commit(self, use_case: UseCase, respond: Respond) -> None:
         """Run the use case in one unit of work, in the account's turn, and keep the result in it."""
         async with self._command.turns.of(self._did):
+            if self._wait_seconds:
+                self._hurrying = self._services.waits.hurry(self._did, self._wait_seconds)
             committed = await run_in_threadpool(self._transact, use_case, respond)
         self._result = committed.result
         self.is_repetition = committed.track_id is None
@@ -110,9 +113,9 @@ class CommandAttempt(Attempt):
 
     async def response(self, wait: Wait | None = wait_for_mirror) -> Response:
         """Wait for the PDS as long as the caller prefers, and answer with the state after it."""
-        if wait is None or self._respond is None or self._track_id is None or not self._wait_seconds:
-            return response_of(self.result)
-        with self._services.waits.hurry(self._did, self._wait_seconds):
+        with self._hurrying:
+            if wait is None or self._respond is None or self._track_id is None or not self._wait_seconds:
+                return response_of(self.result)
             await wait(self._services, self._track_id, self._generation, self._wait_seconds)
         result = await run_in_threadpool(self._read, self._respond, self._track_id)
         is_preferred = self._command.preferred_wait_seconds is not None

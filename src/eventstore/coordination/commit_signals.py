@@ -52,7 +52,7 @@ class Announcer:
 
     def __init__(self, database: Database) -> None:
         self._database: Final = database
-        self._pending: set[tuple[str, str]] = set()
+        self._pending: dict[tuple[str, str], None] = {}  # in the order of the last requests
         self._lock: Final = threading.Lock()
         self._requested: Final = threading.Event()
         self._stopping: Final = threading.Event()
@@ -63,7 +63,8 @@ class Announcer:
         if self._database.is_sqlite:  # no process would hear it
             return
         with self._lock:
-            self._pending.add((channel, message))
+            self._pending.pop((channel, message), None)
+            self._pending[channel, message] = None
         self._requested.set()
 
     def start(self) -> None:
@@ -95,7 +96,7 @@ class Announcer:
             stopping = self._stopping.is_set()
             self._requested.clear()
             with self._lock:
-                pending, self._pending = self._pending, set()
+                pending, self._pending = self._pending, {}
             for announcement in pending:
                 driver.execute(_ANNOUNCE, announcement)
             self._stopping.wait(MIN_INTERVAL_SECONDS)

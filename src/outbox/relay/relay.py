@@ -114,7 +114,8 @@ class Relay:
         self._gathering: dict[str, float] = {}
         """Until when the lanes that were claimed last are left to gather edits, by the loop's clock."""
         self._hurried: Counter[str] = Counter()
-        self._woken = asyncio.Event()
+        self._is_hurried_anew = False
+        self._woken, self._woken_in_a_hurry = asyncio.Event(), asyncio.Event()
         self._loop: asyncio.AbstractEventLoop | None = None
         self._stop: asyncio.Event | None = None
         self._maintenance = Maintenance(log.database, self._woken.set)
@@ -128,13 +129,22 @@ class Relay:
     def wake(self) -> None:
         """Poll at once; may be called from any thread."""
         if self._loop is not None and not self._loop.is_closed():
-            self._loop.call_soon_threadsafe(self._woken.set)
+            self._loop.call_soon_threadsafe(self._wake)
+
+    def _wake(self) -> None:
+        self._woken.set()
+        if self._is_hurried_anew:
+            self._is_hurried_anew = False
+            self._woken_in_a_hurry.set()
 
     @contextmanager
     def hurry(self, did: str) -> Generator[None]:
-        """Claim this account's lane whenever it is due, since a caller waits for it: no edits are gathered meanwhile."""
+        """Claim this account's lane whenever it is due, since a caller waits for it: no edits are gathered meanwhile.
+
+        The next commit, which is likely what the caller waits for, is looked for without a pause between two polls.
+        """
         self._hurried[did] += 1
-        self._woken.set()
+        self._is_hurried_anew = True
         try:
             yield
         finally:
@@ -158,10 +168,9 @@ class Relay:
                 logger.exception("relay_claim_failed")  # the database may be back at the next poll
                 pause = min(MAX_ERROR_PAUSE_SECONDS, backoff(failures).total_seconds())
                 failures += 1
-            if pause > 0:
-                await self._pause(stopped, pause)
-            pause = max(0.0, polled_at + MIN_POLL_SECONDS - self._loop.time())
-            await asyncio.wait({stopped}, timeout=pause)
+            await _first_of(stopped, self._woken, pause)
+            await _first_of(stopped, self._woken_in_a_hurry, polled_at + MIN_POLL_SECONDS - self._loop.time())
+            self._woken_in_a_hurry.clear()
         stopped.cancel()
         others = (
             self._blobs.stop(STOP_TIMEOUT_SECONDS),
@@ -187,20 +196,20 @@ class Relay:
     def _is_stopping(self) -> bool:
         return self._stop is not None and self._stop.is_set()
 
-    async def _pause(self, stopped: "asyncio.Task[bool]", seconds: float) -> None:
-        woken = asyncio.create_task(self._woken.wait())
-        await asyncio.wait({woken, stopped}, timeout=seconds, return_when=asyncio.FIRST_COMPLETED)
-        woken.cancel()
-
     async def _start_due(self) -> float:
         """Start what is due; returns the seconds until the next poll, 0 if anything was started."""
-        due = await in_thread(self._poll, releases=self._early_release_is_due())
-        if due is None:
+        # begun before the claim, so that this process's clock never overestimates the lease
+        lease, polled_at = LeaseClock(self._limits.lease), asyncio.get_running_loop().time()
+        running, gathering = list(self._runs.values()), self._gathering_lanes()
+        found = await in_thread(self._poll, running, gathering, releases=self._early_release_is_due())
+        if found is None:
             return BUSY_POLL_SECONDS
+        due, lanes = found
+        self._start_runs(lanes, lease, polled_at)
         started = (
+            lanes,
             due.uploads <= 0 and await self._blobs.start_due(),
             due.probes <= 0 and await self._probes.start_due(),
-            due.lanes <= 0 and await self._start_runs(),
         )
         if any(started):
             return 0.0
@@ -214,14 +223,17 @@ class Relay:
         self._early_release_at = now + EARLY_RELEASE_SECONDS
         return True
 
-    def _poll(self, *, releases: bool) -> SecondsUntilDue | None:
-        """Ask what is due; None while the read models are another release's, in which nothing could be settled."""
+    def _poll(
+        self, running: Sequence[Lane], gathering: Sequence[str], *, releases: bool
+    ) -> tuple[SecondsUntilDue, list[Lane]] | None:
+        """Ask what is due, and claim lanes; None while the read models are another release's, in which nothing could be settled."""
         if (projection := self._log.outdated()) is not None:
             self._log_outdated(projection)
             return None
         if releases:
             release_of_ended(self._log.database, self._has_ended)
-        return seconds_until_due(self._log.database)
+        due = seconds_until_due(self._log.database)
+        return due, self._claim(running, gathering) if due.lanes <= 0 else []
 
     def _log_outdated(self, projection: str) -> None:
         if time.monotonic() < self._log_outdated_at:
@@ -233,19 +245,13 @@ class Relay:
         )
         logger.error("relay_outdated", extra={"owner": self._owner, "reason": reason})
 
-    async def _start_runs(self) -> bool:
-        if len(self._runs) >= self._limits.lanes:
-            return False
-        # started before the claim, so that this process's clock never overestimates the lease
-        lease, claimed_at = LeaseClock(self._limits.lease), asyncio.get_running_loop().time()
-        lanes = await in_thread(self._claim, list(self._runs.values()), self._gathering_lanes())
+    def _start_runs(self, lanes: Sequence[Lane], lease: LeaseClock, claimed_at: float) -> None:
         for lane in lanes:
             if self._stop is not None and not lane.backfill:
                 self._gathering[lane.did] = claimed_at + MIN_LANE_INTERVAL_SECONDS
             run = asyncio.create_task(self._runner.run(lane, lease))
             self._runs[run] = lane
             run.add_done_callback(self._run_ended)
-        return bool(lanes)
 
     def _gathering_lanes(self) -> list[str]:
         now = asyncio.get_running_loop().time()
@@ -257,6 +263,8 @@ class Relay:
         return min((self._gathering[did] - now for did in self._gathering_lanes()), default=inf)
 
     def _claim(self, running: Sequence[Lane], gathering: Sequence[str]) -> list[Lane]:
+        if len(running) >= self._limits.lanes:
+            return []
         return claim(
             self._log.database,
             owner=self._owner,
@@ -274,3 +282,12 @@ class Relay:
     def _run_ended(self, run: "asyncio.Task[Counter[Outcome]]") -> None:
         del self._runs[run]
         self._woken.set()
+
+
+async def _first_of(stopped: "asyncio.Task[bool]", event: asyncio.Event, seconds: float) -> None:
+    """Wait for the end of the relay, this event, or the time."""
+    if seconds <= 0 or event.is_set():
+        return
+    woken = asyncio.create_task(event.wait())
+    await asyncio.wait({woken, stopped}, timeout=seconds, return_when=asyncio.FIRST_COMPLETED)
+    woken.cancel()

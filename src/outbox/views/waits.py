@@ -5,7 +5,7 @@ import logging
 import re
 from collections import Counter
 from collections.abc import Callable
-from contextlib import AbstractContextManager, ExitStack, nullcontext
+from contextlib import ExitStack
 from typing import Final
 
 from eventstore.coordination.commit_signals import ANSWERS, Announcer
@@ -45,24 +45,24 @@ class MirrorWaits:
         if relay is not None:
             relay.on_settled = self._settled
 
-    def hurry(self, did: str, seconds: float) -> AbstractContextManager[None]:
-        """Have a relay run the account's lane as soon as it is due, while a request waits so many seconds at most."""
+    def hurry(self, did: str, seconds: float) -> ExitStack:
+        """Have a relay run the account's lane as soon as it is due, while the block or stack is open, so many seconds at most.
+
+        Begin before the commit that a request is to wait for: the relay is woken by that.
+        """
         if self._relay is not None and self._relay.is_running:
-            return self._relay.hurry(did)
+            return self._hurry_here(self._relay, did, seconds)
         if self._announcer is not None:
             self._announcer.announce(_HURRY.format(seconds=seconds, did=did))
-        return nullcontext()
+        return ExitStack()
 
     def hear(self, message: str) -> None:
         """Do here what `hurry` asks for in another process."""
         if self._relay is None or (asked := _HURRIED.fullmatch(message)) is None:
             return
-        seconds, did = float(asked[1]), asked[2]
-        hurrying = ExitStack()
-        hurrying.enter_context(self._relay.hurry(did))
-        hurrying.callback(self._ended_elsewhere, did)
+        did = asked[2]
+        self._hurry_here(self._relay, did, float(asked[1])).callback(self._ended_elsewhere, did)
         self._elsewhere[did] += 1
-        asyncio.get_running_loop().call_later(seconds, hurrying.close)
 
     def wake(self) -> None:
         """Poll at once, since another process has settled something that a request waits for."""
@@ -80,6 +80,12 @@ class MirrorWaits:
     async def finish(self) -> None:
         """Wait for the last poll to end. Call it once no request waits."""
         await self._poller.finish()
+
+    def _hurry_here(self, relay: Relay, did: str, seconds: float) -> ExitStack:
+        hurrying = ExitStack()
+        hurrying.enter_context(relay.hurry(did))
+        asyncio.get_running_loop().call_later(seconds, hurrying.close)
+        return hurrying
 
     def _settled(self, did: str) -> None:
         self._poller.wake()

@@ -3,6 +3,7 @@
 import asyncio
 import threading
 import time
+from contextlib import ExitStack
 
 import pytest
 
@@ -53,6 +54,19 @@ async def test_a_wait_ends_at_once_when_the_mirror_waits_for_a_person(world):
         assert time.monotonic() - began < 10
     assert answer.json()["mirror"]["state"] == "parked"
     assert answer.json()["mirror"]["reason"] == "auth_required"
+
+
+@ON_SQLITE
+@pytest.mark.parametrize(("wait", "order"), [(1, ["hurry", "wake"]), (0, ["wake"])])
+async def test_a_lane_is_in_a_hurry_before_the_commit_that_wakes_its_relay(
+    world, alice, monkeypatch, wait, order
+):
+    seen = []
+    monkeypatch.setattr(world.services.waits, "hurry", lambda *_: seen.append("hurry") or ExitStack())
+    world.serve(wake=lambda: seen.append("wake"))
+    async with world.async_client(alice) as client:
+        assert (await start_upload(client, wait)).status_code == 201
+    assert seen == order
 
 
 @ON_SQLITE

@@ -344,6 +344,23 @@ async def test_a_lane_that_gathers_edits_delays_no_other_and_is_run_at_once_for_
     assert desk.mirror(1).state == "pending"
 
     with MirrorWaits(desk.database, desk.relay).hurry(desk.did, LONG):
+        desk.relay.wake()
+        await until_delivered(desk, 1)
+    stop.set()
+    await asyncio.wait_for(running, LONG)
+
+
+async def test_a_caller_that_waits_is_not_held_up_by_the_pause_between_two_polls(
+    desk: Rig, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("outbox.relay.relay.MIN_POLL_SECONDS", FOR_EVER)
+    desk.upload(1)
+    stop = asyncio.Event()
+    running = asyncio.create_task(desk.relay.run(stop))
+    await until_delivered(desk, 1)
+    with MirrorWaits(desk.database, desk.relay).hurry(desk.did, LONG):
+        desk.edit(1, title="awaited")
+        desk.relay.wake()
         await until_delivered(desk, 1)
     stop.set()
     await asyncio.wait_for(running, LONG)
