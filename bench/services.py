@@ -101,12 +101,14 @@ def create_account(pds: DevPds, name: str) -> str:
 
 def bare_puts(pds: DevPds) -> Callable[[int], Seconds]:
     """Write one record repeatedly to the PDS."""
-    did = create_account(pds, "bare")
-
-    def put() -> None:
-        pds.put_record(did, COLLECTION, "3kbenchbare222", bare_record())
-
+    put = bare_put(pds)
     return lambda operations: time_operations(put, operations)
+
+
+def bare_put(pds: DevPds) -> Callable[[], object]:
+    """Write one record to the PDS, with a new title each time."""
+    did = create_account(pds, "bare")
+    return lambda: pds.put_record(did, COLLECTION, "3kbenchbare222", bare_record())
 
 
 def bare_record() -> dict[str, Any]:

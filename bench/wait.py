@@ -1,5 +1,6 @@
 """Compares edits that wait for the PDS, and edits on their way there, one after the other, with a bare putRecord loop."""
 
+import time
 from collections.abc import Callable
 from contextlib import ExitStack
 from datetime import datetime
@@ -12,6 +13,7 @@ from bench.postgres import postgres_database
 from bench.report import Row
 from bench.rounds import Arm, Effort, Seconds, compare
 from bench.services import (
+    bare_put,
     bare_puts,
     new_title,
     new_track,
@@ -21,6 +23,7 @@ from bench.services import (
     wait_until_delivered,
 )
 from demo.service import Client
+from devpds.server import DevPds
 
 SENTENCE: Final = (
     "A PATCH with `Prefer: wait`, one after the other, has a p50 under four times that of a bare putRecord loop;"
@@ -28,6 +31,8 @@ SENTENCE: Final = (
 )
 MAX_RATIO: Final = 4.0
 WAIT: Final = {"prefer": "wait=10"}
+IDLE_SECONDS: Final = 0.15
+"""Longer than a relay leaves a lane that it has just run to gather edits."""
 
 
 def run(folder: Path, effort: Effort, show_progress: Callable[[str], None]) -> list[Row]:
@@ -45,13 +50,24 @@ def run(folder: Path, effort: Effort, show_progress: Callable[[str], None]) -> l
             Arm(f"PATCH that waits, {name}", partial(_edits, client), MAX_RATIO)
             for name, client in clients.items()
         ]
-        for name in ("SQLite", "PostgreSQL"):
-            if (client := clients.get(name)) is not None:
-                arms += [
-                    Arm(f"commit to the PDS, {name}", partial(_journeys, client)),
-                    Arm(f"commit to the PDS, p99, {name}", partial(_p99, client)),
-                ]
-        return compare(Arm("bare putRecord", bare_puts(servers.pds)), arms, effort, show_progress)
+        journeys = [
+            arm
+            for name in ("SQLite", "PostgreSQL")
+            if (client := clients.get(name)) is not None
+            for arm in (
+                Arm(f"commit to the PDS, {name}", partial(_journeys, client)),
+                Arm(f"commit to the PDS, p99, {name}", partial(_p99, client)),
+            )
+        ]
+        return [
+            *compare(Arm("bare putRecord", bare_puts(servers.pds)), arms, effort, show_progress),
+            *compare(
+                Arm("bare putRecord now and then", _puts_now_and_then(servers.pds)),
+                journeys,
+                effort,
+                show_progress,
+            ),
+        ]
 
 
 def _edits(client: Client, operations: int) -> Seconds:
@@ -74,8 +90,21 @@ def _p99(client: Client, operations: int) -> Seconds:
     return [quantiles(_journeys(client, operations), n=100, method="inclusive")[-1]]
 
 
+def _puts_now_and_then(pds: DevPds) -> Callable[[int], Seconds]:
+    put = bare_put(pds)
+
+    def timed() -> float:
+        time.sleep(IDLE_SECONDS)
+        began = time.perf_counter()
+        put()
+        return time.perf_counter() - began
+
+    return lambda operations: [timed() for _ in range(operations)]
+
+
 def _journey(client: Client, track_id: int) -> float:
     """Edit while nothing else is to be done, and return what the history says: the time from the edit to its delivery."""
+    time.sleep(IDLE_SECONDS)
     client.edit(track_id, title=new_title())
     wait_until_delivered(client, track_id)
     entry = client.http.get(f"/tracks/{track_id}/history", params={"limit": 1}).json()["items"][0]

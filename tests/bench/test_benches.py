@@ -102,6 +102,7 @@ ARMS = {
             f"PATCH that waits, {database}"
             for database in (*DATABASES, "PostgreSQL, relay in another process")
         ),
+        "bare putRecord now and then",
         *(f"commit to the PDS, {what}{database}" for database in DATABASES for what in ("", "p99, ")),
     ],
 }
