@@ -7,23 +7,22 @@ from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from typing import Any, Final
 
+from bench import bounds
+from bench.bounds import Bound
 from bench.console import SCREENS
 from bench.growth import CLAIM, EDIT, READS
 
 
 @dataclass(frozen=True)
 class Goal:
-    """A figure that an arm is to stay under; without a bench, `reach` says what holds it.
-
-    `bounded_by` says what a profile shows, and what was done about it.
-    """
+    """A figure that an arm is to stay under; without a bench, `reach` says what holds it."""
 
     what: str
     reference: str
     reach: float | str
     bench: str | None = None
     arm: str | None = None
-    bounded_by: str = ""
+    bounded_by: Bound | None = None
     figure: str = "ratio"
 
     def row(self, reports: Iterable[dict[str, Any]]) -> str:
@@ -45,7 +44,7 @@ class Goal:
             return f"{ratio:.3g}"
         if ratio <= self.reach:
             return f"{ratio:.3g}: reached"
-        return f"{ratio:.3g}: **not reached**" + (f"; {self.bounded_by}" if self.bounded_by else "")
+        return f"{ratio:.3g}: **not reached**" + (f"; see *{self.bounded_by.name}*" if self.bounded_by else "")
 
 
 SAVE: Final = "the library's own save of one event"
@@ -54,42 +53,10 @@ NOW_AND_THEN: Final = "a bare putRecord now and then"
 UPDATE: Final = "a bare FastAPI app with one UPDATE"
 SELECT: Final = "a bare FastAPI app with one SELECT"
 JSON: Final = "the same JSON"
-UNIT_BOUNDS: Final = {
-    "SQLite": (
-        "outside the commit, half writes the event, its history, the read model and the target, where the library writes one"
-        " row; a fifth is SQLAlchemy's connection and BEGIN, an eighth loading and locking"
-    ),
-    "PostgreSQL": (
-        "a third is the commit, three tenths are what is written, a fifth is the account's lock, a twelfth loading; in a"
-        " pipeline already"
-    ),
-}
-PATCH_BOUND: Final = (
-    "about half is the unit of work; the rest is HTTP: middleware and FastAPI's dependencies on the loop, validation, two"
-    " changes of thread; with the relay on, its delivery too"
-)
-READ_BOUND: Final = (
-    "a fifth of the time on the loop is middleware, which limits, counts and logs requests; the rest is the endpoint and what"
-    " FastAPI resolves for it"
-)
-PAGE_BOUND: Final = "three fifths of the endpoint make the bodies of tracks, with their addresses, where the reference sends its rows"
-WAIT_BOUND: Final = (
-    "a quarter of the service's time waits for the database, most of it at commits; a sixth is the relay's claim and its"
-    " lane, a tenth HTTP; the PDS's own answer is in both"
-)
-RATE_BOUND: Final = "the intent of the next record is committed only after the one before is acknowledged, so the PDS is idle meanwhile"
-START_BOUND: Final = (
-    "a fifth of the imports defines the bodies of the API with their validators, an eighth is SQLAlchemy, which the reference"
-    " has too; the rest is other modules, ours and of libraries"
-)
-REBUILD_BOUND: Final = (
-    "a quarter of the rest is the history's rows (a difference of two states, and its JSON), a quarter folding, a quarter the"
-    " other four read models; PostgreSQL also checks and logs each row"
-)
 
 
 def _on_both(
-    what: str, reference: str, bench: str, arm: str, *reaches: float, bounded_by: str = ""
+    what: str, reference: str, bench: str, arm: str, *reaches: float, bounded_by: Bound | None = None
 ) -> Iterator[Goal]:
     """Return a goal for each database; the last of `reaches` is for all that are left."""
     for number, database in enumerate(("SQLite", "PostgreSQL")):
@@ -106,7 +73,7 @@ GOALS: Final = (
             1 / rate,
             "unit",
             f"{database}: unit of work, {threads}",
-            UNIT_BOUNDS[database],
+            bounds.UNIT[database],
         )
         for database, rates in (("PostgreSQL", (1.0, 1.0, 1.0)), ("SQLite", (0.7, 0.8, 0.8)))
         for threads, rate in zip(("1 thread", "8 threads", "32 threads"), rates, strict=True)
@@ -120,23 +87,30 @@ GOALS: Final = (
             "edits",
             f"{{database}}: PATCH, {load}",
             *reaches,
-            bounded_by=PATCH_BOUND,
+            bounded_by=bounds.PATCH,
         )
     ),
     *_on_both(
-        "CPU of GET of a track", SELECT, "reads", "{database}: GET a track", 1.4, 1.5, bounded_by=READ_BOUND
+        "CPU of GET of a track", SELECT, "reads", "{database}: GET a track", 1.4, 1.5, bounded_by=bounds.READ
     ),
     *_on_both(
-        "CPU of GET of a page", SELECT, "reads", "{database}: GET a page", 1.4, 1.5, bounded_by=PAGE_BOUND
+        "CPU of GET of a page", SELECT, "reads", "{database}: GET a page", 1.4, 1.5, bounded_by=bounds.PAGE
     ),
     Goal("round trips of a PATCH; of a GET, PostgreSQL", "", "<= 8; <= 3, counted by tests"),
     *_on_both(
-        "PATCH p50, PDS near", PUT, "patch", "PATCH, {database}, PDS +0 ms", 0.5, 0.6, bounded_by=PATCH_BOUND
+        "PATCH p50, PDS near", PUT, "patch", "PATCH, {database}, PDS +0 ms", 0.5, 0.6, bounded_by=bounds.PATCH
     ),
     *_on_both(
-        "PATCH with `Prefer: wait`", PUT, "wait", "PATCH that waits, {database}", 2.0, bounded_by=WAIT_BOUND
+        "PATCH with `Prefer: wait`", PUT, "wait", "PATCH that waits, {database}", 2.0, bounded_by=bounds.WAIT
     ),
-    *_on_both("commit to the PDS, idle, p50", NOW_AND_THEN, "wait", "commit to the PDS, {database}", 1.4),
+    *_on_both(
+        "commit to the PDS, idle, p50",
+        NOW_AND_THEN,
+        "wait",
+        "commit to the PDS, {database}",
+        1.4,
+        bounded_by=bounds.ALONE,
+    ),
     *_on_both(
         "commit to the PDS, idle, p99",
         f"the p50 of {NOW_AND_THEN}",
@@ -153,7 +127,7 @@ GOALS: Final = (
             "throughput",
             f"{{database}}: relay, {accounts}",
             1 / 0.9,
-            bounded_by=RATE_BOUND if accounts == "1 account" else "",
+            bounded_by=bounds.ONE_LANE if accounts == "1 account" else bounds.CORES,
         )
     ),
     Goal("statements of a delivery", "", "<= 6, counted by tests"),
@@ -169,10 +143,15 @@ GOALS: Final = (
         for database, milliseconds in (("SQLite", 2.0), ("PostgreSQL", 2.5))
     ),
     *_on_both(
-        "replay after a wiped repository, a record", PUT, "replay", "replay a record, {database}", 1 / 3
+        "replay after a wiped repository, a record",
+        PUT,
+        "replay",
+        "replay a record, {database}",
+        1 / 3,
+        bounded_by=bounds.REPLAY,
     ),
     *_on_both(
-        "rebuild", "decoding the same rows", "rebuild", "{database}: rebuild", 2.0, bounded_by=REBUILD_BOUND
+        "rebuild", "decoding the same rows", "rebuild", "{database}: rebuild", 2.0, bounded_by=bounds.REBUILD
     ),
     *_on_both(
         "memory of a rebuild, 1,000,000 events", "100,000 events", "memory", "{database}: 1000000 events", 1.2
@@ -214,7 +193,7 @@ GOALS: Final = (
         "start",
         "serve, {database}",
         2.0,
-        bounded_by=START_BOUND,
+        bounded_by=bounds.START,
     ),
     *(
         Goal(f"{method}, `serve --workers 2`", "one process", 1.1, "workers", f"{method}, 2 workers")

@@ -25,12 +25,17 @@ What the project set out to reach: each is a ratio of times, or of what the row 
 
 | what | reference | reach | this run |
 |---|---|---|---|"""
+BOUNDS_HEAD: Final = """
+What bounds those that are not reached, by profiles of the processes at work:
+"""
 
 
 def page(reports: Sequence[dict[str, Any]]) -> str:
     """Return the page for these reports, as `Report.as_json` makes them."""
     machine = f"Python {platform.python_version()}, {os.cpu_count()} cores, {platform.system()}."
-    goals = [GOALS_HEAD, *(goal.row(reports) for goal in GOALS)]
+    goals = [GOALS_HEAD, *(goal.row(reports) for goal in GOALS), BOUNDS_HEAD]
+    bounds = dict.fromkeys(goal.bounded_by for goal in GOALS if goal.bounded_by is not None)
+    goals += [f"- **{bound.name}**: {bound.text}" for bound in bounds]
     return "\n".join([BEGINNING, machine, *goals, *(_section(report) for report in reports)])
 
 

@@ -1,5 +1,6 @@
 """The page of a run."""
 
+from bench.bounds import Bound
 from bench.goals import Goal
 from bench.page import page
 
@@ -22,11 +23,11 @@ def test_the_page_shows_every_arm_with_its_spread_and_names_a_broken_promise() -
 
 
 def test_a_goal_says_whether_it_was_reached_missed_or_not_measured() -> None:
-    goal = Goal("edits", "a bare app", 2.0, "edits", "edit", bounded_by="the disk")
+    goal = Goal("edits", "a bare app", 2.0, "edits", "edit", bounded_by=Bound("the disk", "It turns."))
 
     def found(ratio: float) -> str:
         return goal.row([{"bench": "edits", "rows": [{"arm": "edit", "ratio": spread(ratio, 1, 3)}]}])
 
     assert found(2.0) == "| edits | a bare app | <= 2 | 2: reached |"
-    assert found(2.5) == "| edits | a bare app | <= 2 | 2.5: **not reached**; the disk |"
+    assert found(2.5) == "| edits | a bare app | <= 2 | 2.5: **not reached**; see *the disk* |"
     assert goal.row([]).endswith("| not measured in this run |")
