@@ -113,6 +113,12 @@ def test_the_audit_says_who_did_what_to_whom_why_and_when(admin, alice):
     assert STAMP.search(entry)
 
 
+def test_no_text_of_an_artist_makes_a_line_of_its_own_in_the_audit(admin, client, alice):
+    track = upload(client, alice)
+    client.patch(f"/tracks/{track['id']}", json={"description": "x\ntitle: a → b"}, headers=alice.headers)
+    assert "description: nothing → x title: a → b" in admin.get("/ops/audit").text
+
+
 def test_the_audit_has_a_sentence_for_each_event_and_action():
     assert OF_ACCOUNT.keys() == {each.__name__ for each in account_event_classes()} - {OPERATOR_ACTED}
     actions = {*Action, TAKEDOWN, LIFT, PLAN, APPLY, CANCEL, END_TOKENS, RECOVERED}

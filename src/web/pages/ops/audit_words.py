@@ -110,15 +110,15 @@ def _entry(row: Mapping[str, Any], handles: Mapping[str, str]) -> Entry:
 
 def _details(row: Mapping[str, Any]) -> Iterable[str]:
     """Yield the lines of an event; its reason stands elsewhere."""
-    way = way_of(row["via"])
-    yield f"{row['type']}, event {row['position']}, request {row['request_id']}{', ' * bool(way)}{way}"
+    facts = (row["type"], f"event {row['position']}", f"request {row['request_id']}", way_of(row["via"]))
+    yield ", ".join(filter(None, facts))
     for each in row["changes"]:
         if not _is_reason(each):
             yield f"{each['field']}: {_shortened(each['before'])} → {_shortened(each['after'])}"
 
 
 def _shortened(value: object) -> str:
-    text = "nothing" if value is None else str(value)
+    text = "nothing" if value is None else " ".join(str(value).split())  # in one line: each line is a field
     return text if len(text) <= _MOST_CHARACTERS else text[: _MOST_CHARACTERS - 1] + "…"
 
 
