@@ -2,7 +2,7 @@
 
 1. begin: hold the Idempotency-Key, look for an earlier result, check ownership and If-Match, read the body
 2. the router parses the body, stores media, and makes public what the command will make public
-3. commit: one unit of work runs the use case and keeps the result
+3. commit: one unit of work runs the use case and keeps the result; the lane is in a hurry from here if the caller waits
 4. response: wait for the PDS as the caller prefers
 """
 
@@ -106,7 +106,11 @@ class CommandAttempt(Attempt):
         async with self._command.turns.of(self._did):
             if self._wait_seconds:
                 self._hurrying = self._services.waits.hurry(self._did, self._wait_seconds)
-            committed = await run_in_threadpool(self._transact, use_case, respond)
+            try:
+                committed = await run_in_threadpool(self._transact, use_case, respond)
+            except BaseException:
+                self._hurrying.close()
+                raise
         self._result = committed.result
         self.is_repetition = committed.track_id is None
         self._respond, self._track_id, self._generation = respond, committed.track_id, committed.generation

@@ -52,7 +52,7 @@ class Announcer:
 
     def __init__(self, database: Database) -> None:
         self._database: Final = database
-        self._pending: dict[tuple[str, str], None] = {}  # in the order of the last requests
+        self._pending: dict[tuple[str, str], None] = {}  # in order: commits after the messages before them
         self._lock: Final = threading.Lock()
         self._requested: Final = threading.Event()
         self._stopping: Final = threading.Event()
@@ -63,8 +63,9 @@ class Announcer:
         if self._database.is_sqlite:  # no process would hear it
             return
         with self._lock:
-            self._pending.pop((channel, message), None)
-            self._pending[channel, message] = None
+            if not message:
+                self._pending.pop((channel, message), None)
+            self._pending.setdefault((channel, message))
         self._requested.set()
 
     def start(self) -> None:

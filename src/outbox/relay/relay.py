@@ -141,7 +141,7 @@ class Relay:
     def hurry(self, did: str) -> Generator[None]:
         """Claim this account's lane whenever it is due, since a caller waits for it: no edits are gathered meanwhile.
 
-        The next commit, which is likely what the caller waits for, is looked for without a pause between two polls.
+        The next wake, which is likely for what the caller waits for, is followed by a poll without a pause.
         """
         self._hurried[did] += 1
         self._is_hurried_anew = True
@@ -214,7 +214,7 @@ class Relay:
         if any(started):
             return 0.0
         longest = BUSY_POLL_SECONDS if due.is_any_now or self._is_busy() else IDLE_POLL_SECONDS
-        return min(due.later, longest, self._seconds_to_gather())
+        return min(due.later, longest, self._seconds_to_gather(gathering))
 
     def _early_release_is_due(self) -> bool:
         now = asyncio.get_running_loop().time()
@@ -245,10 +245,10 @@ class Relay:
         )
         logger.error("relay_outdated", extra={"owner": self._owner, "reason": reason})
 
-    def _start_runs(self, lanes: Sequence[Lane], lease: LeaseClock, claimed_at: float) -> None:
+    def _start_runs(self, lanes: Sequence[Lane], lease: LeaseClock, polled_at: float) -> None:
         for lane in lanes:
             if self._stop is not None and not lane.backfill:
-                self._gathering[lane.did] = claimed_at + MIN_LANE_INTERVAL_SECONDS
+                self._gathering[lane.did] = polled_at + MIN_LANE_INTERVAL_SECONDS
             run = asyncio.create_task(self._runner.run(lane, lease))
             self._runs[run] = lane
             run.add_done_callback(self._run_ended)
@@ -258,9 +258,9 @@ class Relay:
         self._gathering = {did: until for did, until in self._gathering.items() if until > now}
         return [did for did in self._gathering if did not in self._hurried]
 
-    def _seconds_to_gather(self) -> float:
+    def _seconds_to_gather(self, gathering: Sequence[str]) -> float:
         now = asyncio.get_running_loop().time()
-        return min((self._gathering[did] - now for did in self._gathering_lanes()), default=inf)
+        return min((self._gathering[did] - now for did in gathering), default=inf)
 
     def _claim(self, running: Sequence[Lane], gathering: Sequence[str]) -> list[Lane]:
         if len(running) >= self._limits.lanes:

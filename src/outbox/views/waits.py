@@ -26,7 +26,7 @@ logger = logging.getLogger("mastertape.outbox")
 class MirrorWaits:
     """Knows the mirrors of the tracks that requests wait for; polls at once when a relay has settled something for them.
 
-    A process without a relay says for which account a request waits; only then does a relay announce what it settles.
+    A process without a relay says for which account a request is about to wait; only then does a relay announce what it settles.
     """
 
     def __init__(
@@ -84,7 +84,7 @@ class MirrorWaits:
     def _hurry_here(self, relay: Relay, did: str, seconds: float) -> ExitStack:
         hurrying = ExitStack()
         hurrying.enter_context(relay.hurry(did))
-        asyncio.get_running_loop().call_later(seconds, hurrying.close)
+        hurrying.callback(asyncio.get_running_loop().call_later(seconds, hurrying.close).cancel)
         return hurrying
 
     def _settled(self, did: str) -> None:

@@ -8,6 +8,7 @@ from contextlib import ExitStack
 import pytest
 
 from eventstore.envelope import Envelope
+from eventstore.errors import LogBusyError
 from tests.api.world import until
 from tests.media_samples import samples
 from tests.servers.databases import ON_SQLITE
@@ -67,6 +68,27 @@ async def test_a_lane_is_in_a_hurry_before_the_commit_that_wakes_its_relay(
     async with world.async_client(alice) as client:
         assert (await start_upload(client, wait)).status_code == 201
     assert seen == order
+
+
+@ON_SQLITE
+@pytest.mark.parametrize("status", [201, 503])
+async def test_a_lane_is_in_a_hurry_no_longer_than_its_request(world, alice, monkeypatch, status):
+    ended = []
+
+    def hurry(*_):
+        hurrying = ExitStack()
+        hurrying.callback(ended.append, status)
+        return hurrying
+
+    def busy(*_, **__):
+        raise LogBusyError
+
+    monkeypatch.setattr(world.services.waits, "hurry", hurry)
+    if status == 503:
+        monkeypatch.setattr(world.services.log, "transact", busy)
+    async with world.async_client(alice) as client:
+        assert (await start_upload(client, 1)).status_code == status
+    assert ended == [status]
 
 
 @ON_SQLITE
