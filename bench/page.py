@@ -21,7 +21,7 @@ of its table, which it is compared with. A promise that is not kept is named as 
 GOALS_HEAD: Final = """
 ## Goals
 
-What the project set out to reach: each is a ratio of times, or of what the row names, to the reference.
+What the project set out to reach: each is a ratio of times, or of what the row names, to the reference, or a figure whose unit the row names.
 
 | what | reference | reach | this run |
 |---|---|---|---|"""
@@ -34,7 +34,7 @@ def page(reports: Sequence[dict[str, Any]]) -> str:
     """Return the page for these reports, as `Report.as_json` makes them."""
     machine = f"Python {platform.python_version()}, {os.cpu_count()} cores, {platform.system()}."
     goals = [GOALS_HEAD, *(goal.row(reports) for goal in GOALS), BOUNDS_HEAD]
-    bounds = dict.fromkeys(goal.bounded_by for goal in GOALS if goal.bounded_by is not None)
+    bounds = dict.fromkeys(goal.bounded_by for goal in GOALS if goal.bounded_by and goal.is_missed(reports))
     goals += [f"- **{bound.name}**: {bound.text}" for bound in bounds]
     return "\n".join([BEGINNING, machine, *goals, *(_section(report) for report in reports)])
 

@@ -6,13 +6,13 @@ from contextlib import ExitStack
 from datetime import datetime
 from functools import partial
 from pathlib import Path
-from statistics import quantiles
 from typing import Final
 
 from bench.postgres import postgres_database
 from bench.report import Row
 from bench.rounds import Arm, Effort, Seconds, compare
 from bench.services import (
+    WARM_UP_OPERATIONS,
     bare_put,
     bare_puts,
     new_title,
@@ -56,7 +56,7 @@ def run(folder: Path, effort: Effort, show_progress: Callable[[str], None]) -> l
             if (client := clients.get(name)) is not None
             for arm in (
                 Arm(f"commit to the PDS, {name}", partial(_journeys, client)),
-                Arm(f"commit to the PDS, p99, {name}", partial(_p99, client)),
+                Arm(f"commit to the PDS, the slowest, {name}", partial(_slowest, client)),
             )
         ]
         return [
@@ -83,11 +83,11 @@ def _edit(client: Client, track_id: int) -> None:
 
 def _journeys(client: Client, operations: int) -> Seconds:
     with new_track(client) as track_id:
-        return [_journey(client, track_id) for _ in range(operations)]
+        return _warmed_up(lambda: _journey(client, track_id), operations)
 
 
-def _p99(client: Client, operations: int) -> Seconds:
-    return [quantiles(_journeys(client, operations), n=100, method="inclusive")[-1]]
+def _slowest(client: Client, operations: int) -> Seconds:
+    return [max(_journeys(client, operations))]
 
 
 def _puts_now_and_then(pds: DevPds) -> Callable[[int], Seconds]:
@@ -99,7 +99,11 @@ def _puts_now_and_then(pds: DevPds) -> Callable[[int], Seconds]:
         put()
         return time.perf_counter() - began
 
-    return lambda operations: [timed() for _ in range(operations)]
+    return lambda operations: _warmed_up(timed, operations)
+
+
+def _warmed_up(timed: Callable[[], float], operations: int) -> Seconds:
+    return [timed() for _ in range(WARM_UP_OPERATIONS + operations)][WARM_UP_OPERATIONS:]
 
 
 def _journey(client: Client, track_id: int) -> float:

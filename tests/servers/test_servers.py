@@ -28,7 +28,6 @@ def test_process_does_not_outlive_its_parent(tmp_path: Path) -> None:
     script = f"""
 import os, signal
 from pathlib import Path
-from devpds.ports import free_port
 from devpds.process import Process
 Process(["sleep", "600"], log=Path({str(log)!r})).start(lambda: True)
 os.kill(os.getpid(), signal.SIGKILL)
