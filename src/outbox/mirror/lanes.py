@@ -4,6 +4,7 @@ A lane is due at the latest of `due_at` (there is work), `not_before` (backoff) 
 manual retry, is sent before the time that the PDS named; what can wait has `backfill_at` and `backfill_after` instead.
 """
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from functools import cache
@@ -19,6 +20,7 @@ from sqlalchemy import (
     case,
     exists,
     func,
+    literal,
     literal_column,
     null,
     or_,
@@ -222,6 +224,17 @@ def target_due_at() -> ColumnElement[datetime]:
 
 def change_lane(connection: Connection, did: str, **columns: Any) -> None:
     connection.execute(_CHANGE, {"of_did": did, **columns})
+
+
+def note_limits(connection: Connection, did: str, limits: Mapping[str, Any]) -> None:
+    """Write what a PDS says of an account's limits. No pause that it has asked for ends sooner because of a shorter one."""
+    later = {
+        name: latest_of(lane_columns[name], literal(limits[name], lane_columns[name].type))
+        for name in _PAUSES
+        if name in limits
+    }
+    if limits:
+        connection.execute(_CHANGE.values({**limits, **later}), {"of_did": did})
 
 
 # Built once (CONTRIBUTING.md).

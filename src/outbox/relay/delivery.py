@@ -17,7 +17,7 @@ from eventstore.database import Database
 from outbox.metrics import NO_METRICS, RelayMetrics
 from outbox.mirror.host_state import HostReport
 from outbox.mirror.hosts import Hosts
-from outbox.mirror.lanes import Lane, change_lane, lock_lane
+from outbox.mirror.lanes import Lane, lock_lane, note_limits
 from outbox.mirror.namespace_moves import Namespaces
 from outbox.mirror.targets import DELETE, PUT
 from outbox.pds.client import (
@@ -292,7 +292,7 @@ class Delivery:
             if limits := verdict.lane_limits(now):  # a refused write costs points, too
                 with self._database.write() as connection:
                     lock_lane(self._database, connection, lane)
-                    change_lane(connection, lane.did, **limits)
+                    note_limits(connection, lane.did, limits)
         finally:  # the host's limits hold, whether or not the lane is still ours
             self._hosts.record_if_changed(HostReport.of_limits(lane.host, lane.did, verdict))
 

@@ -24,7 +24,7 @@ from outbox.backoff import CAP_SECONDS, MAX_FUTILE_PAUSE_SECONDS, backoff
 from outbox.mirror.failure_causes import Cause, error_text
 from outbox.mirror.host_state import HostReport
 from outbox.mirror.hosts import changes_host
-from outbox.mirror.lanes import Lane, back_off, change_lane, lock_lane
+from outbox.mirror.lanes import Lane, back_off, lock_lane, note_limits
 from outbox.mirror.namespace_moves import clear_former
 from outbox.mirror.parking import clear_probe, park, schedule_probe
 from outbox.mirror.requeue import reverify
@@ -111,8 +111,7 @@ def _settle_batch(database: Database, unit: UnitOfWork, lane: Lane, batch: SentB
             _settle_target(unit, lane, result)
     if batch.results:
         return _settle_lane(connection, lane, batch.results[-1], now, is_calm=is_calm)
-    if limits := batch.verdict.lane_limits(now):  # a refused batch costs points, too
-        change_lane(connection, lane.did, **limits)
+    note_limits(connection, lane.did, batch.verdict.lane_limits(now))  # a refused batch costs points, too
     report = HostReport.of_limits(lane.host, lane.did, batch.verdict)
     return Settled(connection, now, report if changes_host(connection, report, now) else None)
 
@@ -222,8 +221,7 @@ def _record_failure(unit: UnitOfWork, lane: Lane, task: DeliveryTask, verdict: V
     if not task.is_open:
         is_over = verdict.kind is Kind.REJECTED
         failure |= verification_columns(task, None if is_over else again_at, is_over=is_over)
-    if limits := verdict.lane_limits(unit.now):
-        change_lane(unit.connection, lane.did, **limits)
+    note_limits(unit.connection, lane.did, verdict.lane_limits(unit.now))
     match verdict.kind:
         case Kind.BLOB_MISSING:
             _upload_again(unit, task)

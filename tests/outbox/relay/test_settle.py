@@ -2,6 +2,7 @@
 
 import time
 from collections.abc import Callable
+from datetime import timedelta
 from typing import Any
 
 import httpx
@@ -10,6 +11,7 @@ import pytest
 from outbox.mirror.tables import NEVER
 from outbox.relay.result import Outcome
 from tests.dsl import COLLECTION
+from tests.outbox.rigs.rate_limits import replies_with
 from tests.outbox.rigs.relay_rig import Rig, answered
 from tests.outbox.rigs.rows import lane_row
 
@@ -43,6 +45,22 @@ async def test_the_budget_in_an_invalid_swap_answer_is_recorded(desk: Rig) -> No
     assert (desk.remote(second) or {})["title"] != "later"
     desk.clock.advance(hours=1)
     assert await desk.relay_once() == {Outcome.DELIVERED: 1}
+
+
+async def test_a_pause_for_the_budget_outlasts_a_shorter_one_that_the_read_back_is_asked_for(
+    desk: Rig, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    track = desk.upload()
+    await desk.relay_once()
+    record = desk.remote(track) or {}
+    desk.pds.put_record(desk.did, COLLECTION, track.rkey, {**record, "title": "somebody else's"})
+    desk.edit(title="ours")
+    desk.wire.faults.append(nearly_used_up)
+    replies_with(desk.pds, monkeypatch, "getRecord", (429, {"retry-after": "30"}))
+
+    await desk.relay_once()
+
+    assert lane_row(desk.database, desk.did).paced_until > desk.clock() + timedelta(minutes=30)
 
 
 @pytest.mark.parametrize("elsewhere", ["edited", "deleted"])
