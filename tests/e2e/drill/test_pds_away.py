@@ -9,7 +9,7 @@ from demo.service import Service
 from devpds.server import DevPds
 from tests.e2e.drill import DRILL
 from tests.e2e.drill.conftest import Begin
-from tests.e2e.drill.drill import operator
+from tests.e2e.drill.drill import JOBS, operator
 from tests.e2e.eventually import eventually
 from tests.faults.fake_clock import FakeClock
 
@@ -17,8 +17,6 @@ pytestmark = [*DRILL, pytest.mark.faketime]
 
 OUTAGE = timedelta(minutes=10)
 STEP = timedelta(seconds=30)
-JOBS = ("apscheduler.scheduler",)
-"""It notices the steps: two runs of a job are due at once."""
 
 
 @pytest.fixture
