@@ -10,7 +10,7 @@ from typing import Any, Final
 from bench import bounds
 from bench.bounds import Bound
 from bench.console import SCREENS
-from bench.growth import CLAIM, EDIT, READS
+from bench.growth import CLAIM, EDIT, MAX_RATIO, READS
 
 
 @dataclass(frozen=True)
@@ -182,7 +182,7 @@ GOALS: Final = (
             "beside 10,000",
             "growth",
             f"{{database}}: {what}, 1000000 events",
-            1.2,
+            MAX_RATIO,
         )
     ),
     *(

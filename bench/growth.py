@@ -28,7 +28,7 @@ from projections.rows import insert_rows
 SENTENCE: Final = "What requests and the claim of lanes take beside 1,000,000 events, as a multiple of the same beside 10,000."
 FEW, MANY = 10_000, 1_000_000
 QUICK_FEW, QUICK_MANY = 400, 2_000
-MAX_RATIO: Final = 1.5
+MAX_RATIO: Final = 1.2
 ARTIST: Final = did_of(1)
 READS: Final = {
     "a track": "/tracks/1",
