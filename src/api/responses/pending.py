@@ -4,7 +4,7 @@ from datetime import datetime
 
 from sqlalchemy import Connection, func, select
 
-from outbox.mirror.lanes import is_open
+from outbox.mirror.due import is_open
 from outbox.mirror.states import MirrorState
 from outbox.mirror.tables import mirror_target
 from outbox.views.overview import CLASS

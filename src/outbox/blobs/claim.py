@@ -16,7 +16,7 @@ from sqlalchemy import Connection, Select, and_, bindparam, case, func, or_, sel
 from eventstore.database import Database
 from eventstore.schema import UtcDateTime
 from outbox.blobs.jobs import JOB_LEASE, BlobJob, lane_works
-from outbox.mirror.lanes import host_open_at, latest_of
+from outbox.mirror.due import host_open_at, latest_of
 from outbox.mirror.observe_only import is_observed
 from outbox.mirror.states import BreakerState, LaneState
 from outbox.mirror.tables import IS_LEASED, blob_job, mirror_lane, pds_host

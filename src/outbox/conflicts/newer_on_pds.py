@@ -7,7 +7,7 @@ from sqlalchemy import select
 from aggregates.track import Track
 from aggregates.values import GATE_TYPES, BlobRef, SupportGate
 from eventstore.unit_of_work import UnitOfWork
-from outbox.mirror.lanes import is_open
+from outbox.mirror.due import is_open
 from outbox.mirror.states import MirrorReason, TargetState
 from outbox.mirror.tables import PAST, mirror_target
 from outbox.mirror.targets import CHANGE_TARGET, DELETE, of_target

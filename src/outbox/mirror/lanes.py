@@ -1,8 +1,4 @@
-"""Lanes and their leases: one lane run per DID at a time, however many relays there are.
-
-A lane is due at the latest of `due_at` (there is work), `not_before` (backoff) and `paced_until`: nothing, not even a
-manual retry, is sent before the time that the PDS named; what can wait has `backfill_at` and `backfill_after` instead.
-"""
+"""Lanes and their leases: one lane run per DID at a time, however many relays there are."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -23,13 +19,9 @@ from sqlalchemy import (
     literal,
     literal_column,
     null,
-    or_,
     select,
     update,
 )
-from sqlalchemy.ext.compiler import compiles
-from sqlalchemy.sql.compiler import SQLCompiler
-from sqlalchemy.sql.functions import FunctionElement
 
 from eventstore.append import insert_of
 from eventstore.database import Database, with_now
@@ -37,7 +29,8 @@ from eventstore.envelope import Envelope, Via
 from eventstore.prepared import Prepared
 from eventstore.schema import UtcDateTime
 from outbox.backoff import backoff
-from outbox.mirror.states import BreakerState, LaneState, TargetState
+from outbox.mirror.due import is_backfill, lane_columns, latest_of, target_columns, target_due_at
+from outbox.mirror.states import BreakerState, LaneState
 from outbox.mirror.tables import (
     CONCERNS_RELAY,
     NEVER,
@@ -50,10 +43,7 @@ from outbox.mirror.tables import (
     mirror_target,
     pds_host,
 )
-from outbox.mirror.targets import DELETE
 
-lane_columns: Final = mirror_lane.c
-target_columns: Final = mirror_target.c
 PROBE_CLEARED: Final[dict[str, Any]] = {"probe_at": NEVER, "probes": 0, "missing_since": NEVER}
 """The columns of a lane whose account is known to be at its host."""
 
@@ -103,35 +93,6 @@ class Lane:
         return {**facts, "request_id": self.envelope.request_id}
 
 
-class latest_of(FunctionElement[datetime]):  # noqa: N801 - reads as the function that it is
-    """The latest of some times: `max` in SQLite, `greatest` in PostgreSQL."""
-
-    type = UtcDateTime()
-    inherit_cache = True
-
-
-@compiles(latest_of)
-def _greatest(element: latest_of, compiler: SQLCompiler, **options: Any) -> str:
-    name = "max" if compiler.dialect.name == "sqlite" else "greatest"
-    return f"{name}({compiler.process(element.clauses, **options)})"
-
-
-def lane_due_at() -> ColumnElement[datetime]:
-    """Return when a lane may be claimed for live work, by its own columns."""
-    return latest_of(lane_columns.due_at, lane_columns.not_before, lane_columns.paced_until)
-
-
-def lane_backfill_at() -> ColumnElement[datetime]:
-    """Return when a lane may be claimed for backfill, by its own columns and its host's `backfill_after`."""
-    begins = latest_of(lane_columns.backfill_at, lane_columns.backfill_after, pds_host.c.backfill_after)
-    return latest_of(begins, lane_columns.not_before, lane_columns.paced_until)
-
-
-def host_open_at() -> ColumnElement[datetime]:
-    """Return when anything may be sent to a host that is not paused."""
-    return latest_of(pds_host.c.retry_at, pds_host.c.paced_until)
-
-
 def lock_lane(database: Database, connection: Connection, lane: Lane) -> LockedLane:
     """Lock the lane's row to the end of the transaction; raises LeaseLostError if it was claimed or moved since."""
     rows = _LOCK.start(connection, {"did": lane.did}).all()
@@ -178,48 +139,6 @@ def record_failing(connection: Connection, did: str, now: datetime, error: str) 
     """Record since when the lane fails, and why at first, unless it does already."""
     works = and_(lane_columns.did == did, lane_columns.failing_since.is_(None))
     connection.execute(update(mirror_lane).where(works).values(failing_since=now, first_error=error))
-
-
-_REJECTED, _HELD, DELETE_LITERAL = (
-    literal_column(f"'{name}'", Text) for name in (TargetState.REJECTED, TargetState.HELD, DELETE)
-)
-
-
-def is_open() -> ColumnElement[bool]:
-    """Whether a target has something that the relay can send."""
-    return and_(
-        target_columns.desired_gen > target_columns.acked_gen,
-        or_(target_columns.state != _REJECTED, target_columns.failed_gen < target_columns.desired_gen),
-        or_(
-            and_(target_columns.former, _may_delete_former()),
-            # the owner's delete is sent even if another client changed the record
-            and_(~target_columns.former, target_columns.desired_op == DELETE_LITERAL),
-            and_(~target_columns.former, target_columns.state != _HELD, ~target_columns.detached),
-        ),
-    )
-
-
-def _may_delete_former() -> ColumnElement[bool]:
-    """Whether a former record may be deleted: the new one is confirmed, and no other client changed the old one."""
-    return and_(
-        target_columns.cleared_gen >= target_columns.desired_gen,
-        or_(target_columns.state != _HELD, target_columns.failed_gen < target_columns.desired_gen),
-    )
-
-
-def is_backfill() -> ColumnElement[bool]:
-    """Whether what is to be sent or verified for a target waits for live work."""
-    return target_columns.backfill
-
-
-def target_due_at() -> ColumnElement[datetime]:
-    """Return when the relay may process a target.
-
-    A newer generation does not wait for the failures of an older one; where nothing is to be sent, it is due for
-    verification at `look_at`.
-    """
-    failed = target_columns.failed_gen == target_columns.desired_gen
-    return case((~is_open(), target_columns.look_at), (failed, target_columns.not_before), else_=PAST_LITERAL)
 
 
 def change_lane(connection: Connection, did: str, **columns: Any) -> None:

@@ -13,15 +13,8 @@ from sqlalchemy import Connection, and_, bindparam, case, literal, select, true,
 
 from eventstore.database import Database
 from eventstore.schema import UtcDateTime
-from outbox.mirror.lanes import (
-    LANES_PER_PAGE,
-    PROBE_CLEARED,
-    Lane,
-    host_open_at,
-    lane_columns,
-    lane_due_at,
-    record_failing,
-)
+from outbox.mirror.due import host_open_at, lane_columns, lane_due_at
+from outbox.mirror.lanes import LANES_PER_PAGE, PROBE_CLEARED, Lane, record_failing
 from outbox.mirror.states import PROBED, LaneState
 from outbox.mirror.tables import HAS_WORK, NEVER, WELL, mirror_lane, pds_host
 from outbox.pds.verdict import Kind

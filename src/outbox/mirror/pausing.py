@@ -5,7 +5,7 @@ from typing import Final
 
 from sqlalchemy import ColumnElement, Connection, and_, case, false, func, or_, select, update
 
-from outbox.mirror.lanes import latest_of
+from outbox.mirror.due import latest_of
 from outbox.mirror.states import TargetState
 from outbox.mirror.tables import HAS_WORK, NEVER, PAST, PAST_LITERAL, mirror_lane, mirror_target, pds_host
 

@@ -8,7 +8,7 @@ from typing import Final
 from sqlalchemy import ColumnElement, Index, Integer, case, literal_column
 from sqlalchemy.sql.elements import Grouping
 
-from outbox.mirror.lanes import DELETE_LITERAL, is_backfill, is_open, target_columns, target_due_at
+from outbox.mirror.due import DELETE_LITERAL, is_backfill, is_open, target_columns, target_due_at
 from outbox.mirror.tables import CONCERNS_RELAY, NEVER_LITERAL
 
 LIVE, VERIFY, BACKFILL = (literal_column(str(number), Integer) for number in range(3))

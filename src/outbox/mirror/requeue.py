@@ -6,7 +6,7 @@ from typing import Final
 
 from sqlalchemy import ColumnElement, Connection, and_, case, exists, or_, select, true, update
 
-from outbox.mirror.lanes import is_open, lane_columns, target_columns
+from outbox.mirror.due import is_open, lane_columns, target_columns
 from outbox.mirror.parking import probe_now
 from outbox.mirror.states import TargetState
 from outbox.mirror.tables import PAST, blob_job, mirror_lane, mirror_target, repo_scan

@@ -8,13 +8,13 @@ from typing import Any, Final
 from sqlalchemy import Connection, and_, func, select
 
 from eventstore.database import Database
+from outbox.mirror.due import lane_columns
 from outbox.mirror.lanes import (
     NO_LIMITS,
     PROBE_CLEARED,
     Lane,
     abandon_uploads,
     change_lane,
-    lane_columns,
     lock_lane,
     record_failing,
 )

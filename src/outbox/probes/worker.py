@@ -14,7 +14,8 @@ from sqlalchemy import select
 
 from eventstore.database import Database
 from outbox.metrics import NO_METRICS, RelayMetrics
-from outbox.mirror.lanes import LeaseLostError, target_columns
+from outbox.mirror.due import target_columns
+from outbox.mirror.lanes import LeaseLostError
 from outbox.mirror.paced_pds import PacedPds
 from outbox.mirror.tables import mirror_target
 from outbox.pds.client import AccountStatus, RecordKey, RemoteUnknownError

@@ -15,7 +15,8 @@ from aggregates.track import Track
 from eventstore.change import RecordedEvent
 from eventstore.event_log import EventLog
 from eventstore.schema import UtcDateTime
-from outbox.mirror.lanes import Lane, is_open, target_due_at
+from outbox.mirror.due import is_open, target_due_at
+from outbox.mirror.lanes import Lane
 from outbox.mirror.priority import BACKFILL, CLASS, COMES_DUE, ORDER
 from outbox.mirror.tables import delivery_attempt, mirror_lane, mirror_target
 from outbox.mirror.targets import PUT

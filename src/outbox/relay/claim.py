@@ -31,8 +31,9 @@ from sqlalchemy import (
 from eventstore.database import Database, with_now
 from eventstore.prepared import Prepared, among, pipelined
 from eventstore.schema import UtcDateTime
+from outbox.mirror.due import host_open_at, lane_backfill_at, lane_columns, lane_due_at
 from outbox.mirror.host_state import is_suspect, lanes_at_once
-from outbox.mirror.lanes import Lane, host_open_at, lane_backfill_at, lane_columns, lane_due_at
+from outbox.mirror.lanes import Lane
 from outbox.mirror.observe_only import is_observed
 from outbox.mirror.states import BreakerState
 from outbox.mirror.tables import HAS_WORK, NEVER, mirror_lane, pds_host, was_leased

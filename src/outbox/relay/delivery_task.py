@@ -23,7 +23,8 @@ from eventstore.change import RecordedEvent
 from eventstore.event_log import EventLog
 from eventstore.prepared import Prepared, among
 from eventstore.schema import UtcDateTime
-from outbox.mirror.lanes import Lane, host_open_at, is_open, latest_of, target_due_at
+from outbox.mirror.due import host_open_at, is_open, latest_of, target_due_at
+from outbox.mirror.lanes import Lane
 from outbox.mirror.namespace_moves import FormerRecords, former_records
 from outbox.mirror.observe_only import is_observed
 from outbox.mirror.priority import BACKFILL, CLASS, COMES_DUE, ORDER, VERIFY

@@ -8,15 +8,8 @@ from typing import Final
 from sqlalchemy import ColumnElement, Connection, Select, and_, bindparam, exists, or_, select, update
 
 from eventstore.database import Database
-from outbox.mirror.lanes import (
-    LANES_PER_PAGE,
-    change_lane,
-    is_backfill,
-    is_open,
-    lane_columns,
-    target_columns,
-    target_due_at,
-)
+from outbox.mirror.due import is_backfill, is_open, lane_columns, target_columns, target_due_at
+from outbox.mirror.lanes import LANES_PER_PAGE, change_lane
 from outbox.mirror.states import TargetState
 from outbox.mirror.tables import CONCERNS_RELAY, NEVER, PAST, blob_job, mirror_lane, mirror_target
 

@@ -8,7 +8,7 @@ from sqlalchemy import func, select
 
 from eventstore.database import Database, with_now
 from eventstore.prepared import Prepared
-from outbox.mirror.lanes import host_open_at, lane_backfill_at, lane_columns, lane_due_at, latest_of
+from outbox.mirror.due import host_open_at, lane_backfill_at, lane_columns, lane_due_at, latest_of
 from outbox.mirror.observe_only import is_observed
 from outbox.mirror.states import LaneState
 from outbox.mirror.tables import HAS_WORK, IS_OPEN_JOB, NEVER, blob_job, mirror_lane, pds_host

@@ -10,7 +10,7 @@ from typing import Any, Final
 
 from sqlalchemy import ColumnElement, Connection, Select, bindparam, case, func, select
 
-from outbox.mirror.lanes import is_backfill, is_open, lane_columns, latest_of, target_columns
+from outbox.mirror.due import is_backfill, is_open, lane_columns, latest_of, target_columns
 from outbox.mirror.states import LaneState, MirrorReason
 from outbox.mirror.tables import mirror_lane, pds_host
 from outbox.mirror.targets import DELETE

@@ -8,7 +8,7 @@ from typing import Any, Final
 
 from sqlalchemy import Connection, and_, bindparam, case, false, func, or_, select
 
-from outbox.mirror.lanes import host_open_at, is_open, lane_backfill_at, lane_due_at, latest_of
+from outbox.mirror.due import host_open_at, is_open, lane_backfill_at, lane_due_at, latest_of
 from outbox.mirror.observe_only import is_observed
 from outbox.mirror.states import BreakerState, LaneState, MirrorReason, MirrorState
 from outbox.mirror.tables import NEVER_LITERAL, mirror_lane, mirror_target, pds_host

@@ -24,7 +24,7 @@ from sqlalchemy import (
 
 from eventstore.prepared import Prepared, among
 from eventstore.schema import UtcDateTime
-from outbox.mirror.lanes import latest_of
+from outbox.mirror.due import latest_of
 from outbox.mirror.observe_only import is_observed
 from outbox.mirror.states import PROBED, LaneState, MirrorReason, MirrorState, TargetState
 from outbox.mirror.tables import (

@@ -13,7 +13,7 @@ from sqlalchemy.exc import SQLAlchemyError
 
 from aggregates.track import Track
 from eventstore.event_log import EventLog
-from outbox.mirror.lanes import is_open
+from outbox.mirror.due import is_open
 from outbox.mirror.tables import delivery_attempt, mirror_target
 from outbox.mirror.targets import PUT
 from outbox.pds.client import RecordKey

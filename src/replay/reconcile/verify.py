@@ -13,7 +13,7 @@ from sqlalchemy import Connection, select
 from eventstore.database import Database
 from eventstore.foreign_text import clean
 from eventstore.schema import stored_event
-from outbox.mirror.lanes import is_open
+from outbox.mirror.due import is_open
 from outbox.mirror.tables import delivery_attempt, mirror_lane, mirror_target
 from outbox.mirror.targets import DELETE
 from outbox.pds.client import RecordKey, RemoteUnknownError

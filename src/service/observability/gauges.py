@@ -10,8 +10,8 @@ from sqlalchemy import Connection, func, select
 from aggregates.track import Track
 from api.responses.pending import oldest_pending
 from eventstore.event_log import EventLog
+from outbox.mirror.due import host_open_at, is_open, lane_due_at, latest_of
 from outbox.mirror.host_state import breaker_state
-from outbox.mirror.lanes import host_open_at, is_open, lane_due_at, latest_of
 from outbox.mirror.states import BreakerState, MirrorState
 from outbox.mirror.tables import mirror_lane, mirror_target, pds_host
 from outbox.views.overview import AT_WORK, LANE_STATE, LANES_OF_HOSTS

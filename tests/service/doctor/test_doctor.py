@@ -16,8 +16,9 @@ from devpds.server import DevPds
 from eventstore.restore_detection import mark_restored
 from identity.sessions.encryption import Cipher
 from identity.sessions.session_store import PURPOSE, SessionKind, pds_session
+from outbox.mirror.due import is_open
 from outbox.mirror.failure_causes import count_failure
-from outbox.mirror.lanes import change_lane, is_open, park_lane, resume_lane
+from outbox.mirror.lanes import change_lane, park_lane, resume_lane
 from outbox.mirror.tables import PAST, delivery_attempt, mirror_target, pds_host, repo_scan
 from outbox.mirror.targets import PUT
 from outbox.operations.account_deletion import close_lane

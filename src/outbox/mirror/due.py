@@ -1,0 +1,92 @@
+"""When the relay may process targets, lanes and hosts: conditions and times as SQL.
+
+A lane is due at the latest of `due_at` (there is work), `not_before` (backoff) and `paced_until`: nothing, not even a
+manual retry, is sent before the time that the PDS named; what can wait has `backfill_at` and `backfill_after` instead.
+"""
+
+from datetime import datetime
+from typing import Any, Final
+
+from sqlalchemy import ColumnElement, Text, and_, case, literal_column, or_
+from sqlalchemy.ext.compiler import compiles
+from sqlalchemy.sql.compiler import SQLCompiler
+from sqlalchemy.sql.functions import FunctionElement
+
+from eventstore.schema import UtcDateTime
+from outbox.mirror.states import TargetState
+from outbox.mirror.tables import PAST_LITERAL, mirror_lane, mirror_target, pds_host
+from outbox.mirror.targets import DELETE
+
+lane_columns: Final = mirror_lane.c
+target_columns: Final = mirror_target.c
+
+
+class latest_of(FunctionElement[datetime]):  # noqa: N801 - reads as the function that it is
+    """The latest of some times: `max` in SQLite, `greatest` in PostgreSQL."""
+
+    type = UtcDateTime()
+    inherit_cache = True
+
+
+@compiles(latest_of)
+def _greatest(element: latest_of, compiler: SQLCompiler, **options: Any) -> str:
+    name = "max" if compiler.dialect.name == "sqlite" else "greatest"
+    return f"{name}({compiler.process(element.clauses, **options)})"
+
+
+def lane_due_at() -> ColumnElement[datetime]:
+    """Return when a lane may be claimed for live work, by its own columns."""
+    return latest_of(lane_columns.due_at, lane_columns.not_before, lane_columns.paced_until)
+
+
+def lane_backfill_at() -> ColumnElement[datetime]:
+    """Return when a lane may be claimed for backfill, by its own columns and its host's `backfill_after`."""
+    begins = latest_of(lane_columns.backfill_at, lane_columns.backfill_after, pds_host.c.backfill_after)
+    return latest_of(begins, lane_columns.not_before, lane_columns.paced_until)
+
+
+def host_open_at() -> ColumnElement[datetime]:
+    """Return when anything may be sent to a host that is not paused."""
+    return latest_of(pds_host.c.retry_at, pds_host.c.paced_until)
+
+
+_REJECTED, _HELD, DELETE_LITERAL = (
+    literal_column(f"'{name}'", Text) for name in (TargetState.REJECTED, TargetState.HELD, DELETE)
+)
+
+
+def is_open() -> ColumnElement[bool]:
+    """Whether a target has something that the relay can send."""
+    return and_(
+        target_columns.desired_gen > target_columns.acked_gen,
+        or_(target_columns.state != _REJECTED, target_columns.failed_gen < target_columns.desired_gen),
+        or_(
+            and_(target_columns.former, _may_delete_former()),
+            # the owner's delete is sent even if another client changed the record
+            and_(~target_columns.former, target_columns.desired_op == DELETE_LITERAL),
+            and_(~target_columns.former, target_columns.state != _HELD, ~target_columns.detached),
+        ),
+    )
+
+
+def _may_delete_former() -> ColumnElement[bool]:
+    """Whether a former record may be deleted: the new one is confirmed, and no other client changed the old one."""
+    return and_(
+        target_columns.cleared_gen >= target_columns.desired_gen,
+        or_(target_columns.state != _HELD, target_columns.failed_gen < target_columns.desired_gen),
+    )
+
+
+def is_backfill() -> ColumnElement[bool]:
+    """Whether what is to be sent or verified for a target waits for live work."""
+    return target_columns.backfill
+
+
+def target_due_at() -> ColumnElement[datetime]:
+    """Return when the relay may process a target.
+
+    A newer generation does not wait for the failures of an older one; where nothing is to be sent, it is due for
+    verification at `look_at`.
+    """
+    failed = target_columns.failed_gen == target_columns.desired_gen
+    return case((~is_open(), target_columns.look_at), (failed, target_columns.not_before), else_=PAST_LITERAL)
