@@ -20,7 +20,7 @@ from bench.services import Servers, new_title, start_process, start_servers, tim
 from eventstore.event_log import EventLog
 from identity.accounts.credentials import Scope
 from outbox.mirror.states import LaneState
-from outbox.mirror.tables import PAST, mirror_lane, pds_host
+from outbox.mirror.tables import NEVER, PAST, mirror_lane, pds_host
 from outbox.relay.claim import claim
 from projections.rebuild.rebuild import rebuild
 from projections.rows import insert_rows
@@ -41,7 +41,6 @@ CLAIM: Final = "a claim"
 CLAIMED: Final = [did_of(number) for number in range(1, 9)]
 HOST: Final = "http://pds.bench"
 LEASE: Final = timedelta(seconds=60)
-LATER: Final = timedelta(days=1)
 DUE: Final = {"due_at": PAST, "lease_until": PAST, "lease_owner": None}
 
 
@@ -116,7 +115,7 @@ def _begun(servers: Servers, name: str, events: int) -> Iterator[_Begun | None]:
         rebuild(log, log.projections)
         with log.database.write() as connection:
             insert_rows(connection, pds_host, [{"host": HOST, "max_lanes": len(CLAIMED)}])
-            idle = {"host": HOST, "state": LaneState.READY, "due_at": log.database.now(connection) + LATER}
+            idle = {"host": HOST, "state": LaneState.READY, "due_at": NEVER}
             numbers = range(1, events // EVENTS_PER_TRACK + 1)
             insert_rows(connection, mirror_lane, [{"did": did_of(number), **idle} for number in numbers])
         vacuum(log)
