@@ -7,11 +7,11 @@ from html import unescape
 import pytest
 
 from api.responses.states import UnsentOutcome, VerdictKind
-from tests.api.records.test_resolve import held
+from tests.api.records.test_resolve import edited_elsewhere, held
 from tests.api.world import upload
 from tests.web.pages import assert_runs_only_our_files
 from tests.web.studio.forms import form_to, send
-from web.pages.studio.record import OUTCOMES
+from web.pages.studio.record import FOREIGN_CHARACTERS, OUTCOMES
 
 AGREE = "All three agree: the record on your PDS is as mastertape wants it, checked <time"
 TECHNICAL = "For programs:"
@@ -48,6 +48,17 @@ def test_a_record_that_agrees_is_said_in_one_sentence_and_the_columns_are_folded
     assert found == {
         name: value for name, value in world.record(delivered).items() if name != "mastertapeGen"
     }
+
+
+def test_a_long_value_of_another_program_is_cut_in_the_columns_and_whole_in_the_json(
+    world, sign_in, alice, delivered
+):
+    edited_elsewhere(world, delivered, waveform="7" * 2_000)
+    page = sign_in(alice).get(f"/studio/tracks/{delivered['id']}/pds").text
+    told, technical = page.split(TECHNICAL)
+    assert f"{'7' * FOREIGN_CHARACTERS}… (2,000 characters)" in told
+    assert "7" * (FOREIGN_CHARACTERS + 1) not in told
+    assert "7" * 2_000 in technical
 
 
 def test_what_is_set_but_in_no_record_is_named_beside_the_columns(client, sign_in, alice, delivered):

@@ -24,6 +24,8 @@ router = APIRouter(route_class=PageRoute, include_in_schema=False)
 SIDE: Final = "side."
 """Before a field's name in the form."""
 KEPT: Final = 12
+FOREIGN_CHARACTERS: Final = 500
+"""What a table shows of a value that may fill the whole record, three times."""
 COLUMNS: Final = ("wanted", "confirmed", "present")
 TIMES: Final = frozenset({"createdAt"})
 """The fields of a record that are times."""
@@ -145,8 +147,13 @@ def _row(each: Mapping[str, Any]) -> dict[str, Any]:
 
 
 def _foreign(value: Any) -> str | None:
-    """Return a value of another program's field; what is no text is shown as the record has it."""
-    return value if value is None or isinstance(value, str) else _json(value)
+    """Return a value of another program's field, its beginning where it is long; what is no text is shown as the record has it."""
+    if value is None:
+        return None
+    text = value if isinstance(value, str) else _json(value)
+    if len(text) <= FOREIGN_CHARACTERS:
+        return text
+    return f"{text[:FOREIGN_CHARACTERS]}… ({len(text):,} characters)"
 
 
 def _all_agree(compared: Mapping[str, Any]) -> bool:
