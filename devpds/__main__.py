@@ -4,7 +4,6 @@ import argparse
 import signal
 import sys
 from pathlib import Path
-from types import FrameType
 
 from devpds.server import DevPds, DevPlc
 
@@ -31,7 +30,8 @@ def main() -> None:
     parser.add_argument("--plc-port", type=int, default=2582, help="of the PLC directory (2582)")
     parser.add_argument("--data", type=Path, default=Path("data/devpds"), help="folder (data/devpds)")
     args = parser.parse_args()
-    signal.signal(signal.SIGTERM, _interrupt)
+    for number in (signal.SIGTERM, signal.SIGINT):  # a shell makes its background processes ignore SIGINT
+        signal.signal(number, signal.default_int_handler)
     try:
         with (
             DevPlc(args.data / "plc", port=args.plc_port) as plc,
@@ -41,10 +41,6 @@ def main() -> None:
             signal.pause()
     except KeyboardInterrupt:
         sys.exit(0)
-
-
-def _interrupt(_number: int, _frame: FrameType | None) -> None:
-    raise KeyboardInterrupt
 
 
 if __name__ == "__main__":
