@@ -11,10 +11,11 @@ from typing import Final
 import click
 from rich.console import Console
 
-from demo.catalogue import Catalogue, make_catalogue
+from demo.catalogue import UNFINISHED, Catalogue, make_catalogue
 from demo.service import Client, Service
 from demo.story import COLLECTION, STORY, Stage
 from demo.telling import show_story
+from demo.unfinished import work_on
 from devpds.server import DevPds, DevPlc
 
 ARTIST: Final = "artist.test"
@@ -62,20 +63,27 @@ def _wait_for_interrupt(
     rkey = stage.record_uri.rsplit("/", 1)[1]
     where = f"repo={stage.did}&collection={COLLECTION}&rkey={rkey}"
     record = f"{stage.pds.url}/xrpc/com.atproto.repo.getRecord?{where}"
+    studio = f"{service.url}/studio"
     console.print()
     for name, value in {
-        "open": f"{service.url}/studio",
+        "open": studio,
         "sign in": f"{ARTIST}, password {password}; as an admin: {ADMIN}, the same password",
         "admin": f"{service.url}/auth/login?scope=admin&return_to=/ops",
-        "held": f"{service.url}/studio/tracks/{catalogue.held}: another program has changed its record",
-        "refused": f"{service.url}/studio/tracks/{catalogue.refused}: its audio is too large for the PDS",
-        "parked": f"track {catalogue.parked} of {FRIEND}, who has taken the login back",
+        "held": f"{studio}/tracks/{catalogue.held}: another program has changed its record",
+        "refused": f"{studio}/tracks/{catalogue.refused}: its record has grown too large for the PDS",
+        "parked": f"{service.url}/ops/tracks/{catalogue.parked}: of {FRIEND}, who has taken the login back",
+        "too long": f"{studio}/tracks/{catalogue.too_long}: its record is delivered, its audio too large for the PDS",
         "record": record,
         "token": f"curl -H 'Authorization: Bearer {stage.client.token}' {service.url}/me",
     }.items():
         console.print(f"{name:>8}  {value}", soft_wrap=True, highlight=False)
-    console.print("Everything stays up until Ctrl-C.")
+    console.print(
+        f"Everything stays up until Ctrl-C. {ARTIST} still works on the album {UNFINISHED}: for an hour, one of its tracks "
+        "gets a line more in its liner notes every three minutes.",
+        highlight=False,
+    )
     try:
+        work_on(console, stage.client, catalogue)
         while True:
             time.sleep(3600)
     except KeyboardInterrupt:

@@ -1,17 +1,32 @@
 """The demo as a user starts it."""
 
 import os
+import re
 import subprocess
 import sys
+from pathlib import Path
+from urllib.parse import parse_qsl, urlsplit
 
+import httpx
 import pytest
 
+from demo.catalogue import WAVEFORM, outgrow_pds
 from demo.story import STORY
+from demo.unfinished import add_line
 from tests.e2e import test_demo_story
+from tests.e2e.artist import Artist
+from tests.e2e.conftest import DEEP, ONE_DATABASE
+from tests.e2e.eventually import eventually
+from tests.e2e.foreground import foreground
+from tests.e2e.oauth_visitor import HTML, Visitor
+from tests.servers.atproto import PdsAccount
 
 pytestmark = pytest.mark.pds
 
 WIDTH = 80
+PRINTED = re.compile(r"^ *([a-z]+(?: [a-z]+)?)  (\S.*)$", re.MULTILINE)
+SIGN_IN = re.compile(r"(\S+), password (\S+); as an admin: (\S+), the same password")
+PAGE = re.compile(r"(http://\S+/tracks/(\d+)): ")
 
 
 def test_every_step_of_the_story_has_a_test() -> None:
@@ -30,3 +45,56 @@ def test_the_demo_agrees_and_fits_a_terminal() -> None:
     assert (done.returncode, done.stderr) == (0, "")
     assert lines[-1] == f"demo: {len(STORY)} of {len(STORY)} steps agree"
     assert max(map(len, lines)) <= WIDTH
+
+
+@pytest.mark.timeout(400)
+@pytest.mark.skipif(not DEEP, reason="takes a minute: ./dev test --deep")
+def test_the_demo_that_stays_up_can_be_looked_at_by_an_artist_and_an_admin(tmp_path: Path) -> None:
+    with foreground(tmp_path / "log", "demo", until="until Ctrl-C", seconds=300) as demo:
+        printed = dict(PRINTED.findall(demo.output))
+        address = printed["open"].removesuffix("/studio")
+        handle, password, admin_handle = SIGN_IN.fullmatch(printed["sign in"]).groups()
+        with Visitor(address) as artist, Visitor(address) as admin:
+            artist.signs_in(PdsAccount("", handle, password, ""))
+            admin.signs_in(
+                PdsAccount("", admin_handle, password, ""),
+                **dict(parse_qsl(urlsplit(printed["admin"]).query)),
+            )
+            tracks = artist.http.get("/me/tracks", params={"limit": 100}).json()["items"]
+            assert len(tracks) == 1 + 20  # the story's, and twenty
+            for name, visitor, state in (
+                ("held", artist, "held"),
+                ("refused", artist, "rejected"),
+                ("parked", admin, "parked"),
+                ("too long", artist, "delivered"),
+            ):
+                page, track_id = PAGE.match(printed[name]).groups()
+                assert visitor.http.get(page, headers=HTML).status_code == 200
+                assert visitor.mirror(int(track_id))["state"] == state
+        assert httpx.get(printed["record"]).json()["value"]["title"] in {each["title"] for each in tracks}
+        assert demo.interrupt() == 0
+        assert demo.output.splitlines()[-1] == f"demo: {len(STORY)} of {len(STORY)} steps agree"
+        assert "Traceback" not in demo.output
+        with pytest.raises(httpx.ConnectError):
+            httpx.get(address)
+
+
+@ONE_DATABASE
+def test_a_pds_refuses_a_record_that_has_outgrown_it(artist: Artist) -> None:
+    artist.uploads()
+    outgrow_pds(artist.client, artist.pds, artist.did, artist.track_id)
+    mirror = artist.mirror
+    assert (mirror["state"], mirror["attempts"][0]["status"]) == ("rejected", 413)
+    artist.edits(description="Shorter.")
+    eventually(lambda: artist.mirror["state"] == "delivered")
+    assert (artist.record["description"], artist.record["waveform"]) == ("Shorter.", WAVEFORM)
+
+
+@ONE_DATABASE
+def test_the_artist_of_the_demo_adds_a_line_to_what_a_visitor_has_written(artist: Artist) -> None:
+    artist.uploads()
+    artist.edits(description="By a visitor.")
+    assert add_line(artist.client, artist.track_id, "Mixed again.")
+    assert artist.client.track(artist.track_id)["description"] == "By a visitor.\nMixed again."
+    artist.client.delete(artist.track_id)
+    assert not add_line(artist.client, artist.track_id, "Mastered once more.")
