@@ -50,6 +50,14 @@ def test_a_record_that_agrees_is_said_in_one_sentence_and_the_columns_are_folded
     }
 
 
+def test_each_field_of_a_record_that_is_gone_is_shown_as_none(world, sign_in, alice, delivered):
+    del world.pds.records[delivered["atproto_record_uri"]]
+    page = sign_in(alice).get(f"/studio/tracks/{delivered['id']}/pds").text
+    there_now = re.findall(r'<td data-label="There now"[^>]*>(.*?)</td>', page)
+    assert len(there_now) > 3
+    assert set(there_now) == {'<span class="none">none</span><span class="hidden"> (differs)</span>'}
+
+
 def test_what_is_set_but_in_no_record_is_named_beside_the_columns(client, sign_in, alice, delivered):
     page = sign_in(alice).get(f"/studio/tracks/{delivered['id']}/pds").text
     assert AGREE in page
