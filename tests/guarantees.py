@@ -593,6 +593,11 @@ SUBJECTS: Final = {
             ),
         ),
         Guarantee(
+            "An operator finds each account and track by what names it, a track that no list shows too, and sees its record and its timeline as its owner does",
+            "the studio's table and entries, told of its PDS; only the screen that compares asks that PDS",
+            ("tests/web/test_console_track.py",),
+        ),
+        Guarantee(
             "After a bulk action, an operator sees how many of those that it was for still wait, and how many failed again",
             "records keep the cause of their last failure until they succeed, and a redrive opens their last failed generation",
             (

@@ -96,7 +96,8 @@ def test_a_count_that_is_no_number_is_counted_first(admin, expected):
 
 def test_an_operator_sees_every_screen_and_can_do_none_of_what_admins_do(world, sign_in, refused):
     operator = sign_in(world.sign_in("operator", scope=Scope.OPERATOR))
-    for screen in (*SCREENS, f"/ops/tracks/{refused['id']}", f"/ops/accounts/{refused['artist_did']}"):
+    track, account = f"/ops/tracks/{refused['id']}", f"/ops/accounts/{refused['artist_did']}"
+    for screen in (*SCREENS, track, f"{track}/record", account):
         page = operator.get(screen)
         assert page.status_code == 200
         assert 'method="post" action="/ops' not in page.text

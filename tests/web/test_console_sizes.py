@@ -10,6 +10,7 @@ from bench.console import SCREENS
 from bench.outage import Outage, fill
 from identity.accounts.credentials import Scope
 from outbox.mirror.tables import pds_host
+from tests.api.world import upload
 from tests.statements import recorded_statements
 
 MAX_SCREEN_BYTES = 150_000
@@ -60,3 +61,15 @@ def test_as_many_statements_read_many_hosts_as_read_two(world, admin):
 
     statements(2)  # records the first use of the token
     assert statements(2) == statements(50)
+
+
+def test_the_screen_of_a_track_is_small_however_much_its_changes_say(admin, alice):
+    track = upload(admin, alice)
+    for letter in "abcdefghijklmnopqrstu":
+        changed = admin.patch(
+            f"/tracks/{track['id']}", json={"description": letter * 5000}, headers=alice.headers
+        )
+        assert changed.status_code == 200
+    page = admin.get(f"/ops/tracks/{track['id']}")
+    assert "uuuuu" in page.text
+    assert len(page.content) < MAX_SCREEN_BYTES

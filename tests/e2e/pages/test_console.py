@@ -73,13 +73,21 @@ def test_an_outage_is_seen_understood_redriven_and_drained(page, console, proxie
 
         proxy.refuse()
         for seed in range(RECORDS):
-            did = uploads(client, seed, f"Take {seed}")["artist_did"]
+            track = uploads(client, seed, f"Take {seed}")
+        did = track["artist_did"]
         sees_the_outage(page, proxied_pds)
         understands_it(page, console, proxied_pds, did)
         sees_what_waits(page, console, proxied_pds)
 
         tries_the_host_again(page, console, proxied_pds, proxy)
-        for name, address in (("ops-hosts", "/ops/hosts"), ("ops-account", f"/ops/accounts/{did}")):
+        here = f"/ops/tracks/{track['id']}"
+        screens = {
+            "ops-hosts": "/ops/hosts",
+            "ops-account": f"/ops/accounts/{did}",
+            "ops-track": here,
+            "ops-record": f"{here}/record",
+        }
+        for name, address in screens.items():
             page.goto(console.url + address)
             assert_good_in_every_view(page, name)
         page.get_by_role("link", name="Audit", exact=True).click()
@@ -251,6 +259,7 @@ def test_an_operator_reads_everything_and_changes_nothing(page, console, pds):
             assert_offers_nothing(page)
         for address in (
             f"/ops/tracks/{track['id']}",
+            f"/ops/tracks/{track['id']}/record",
             f"/ops/accounts/{track['artist_did']}",
             f"/ops/lanes?host={pds.url}",
         ):
@@ -281,6 +290,10 @@ def test_lost_records_are_planned_for_and_put_back(page, console, pds):
             pds.delete_record(did, COLLECTION, rkey)
 
         console.opens(page)
+        page.goto(f"{console.url}/ops/tracks/{tracks[0]['id']}/record")
+        expect(page.get_by_role("heading", name="The record, three times")).to_be_visible()
+        expect(page.get_by_text("(differs)").first).to_be_attached()
+        assert_good_in_every_view(page, "ops-record-lost")
         page.goto(f"{console.url}/ops/accounts/{did}")
         page.get_by_role("link", name="Repair", exact=True).click()
         assert_good_in_every_view(page, "ops-repairs")

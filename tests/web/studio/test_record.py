@@ -61,6 +61,14 @@ def test_a_long_value_of_another_program_is_cut_in_the_columns_and_whole_in_the_
     assert "7" * 2_000 in technical
 
 
+def test_each_field_of_a_record_that_is_gone_is_shown_as_none(world, sign_in, alice, delivered):
+    del world.pds.records[delivered["atproto_record_uri"]]
+    page = sign_in(alice).get(f"/studio/tracks/{delivered['id']}/pds").text
+    there_now = re.findall(r'<td data-label="There now"[^>]*>(.*?)</td>', page)
+    assert len(there_now) > 3
+    assert set(there_now) == {'<span class="none">none</span><span class="hidden"> (differs)</span>'}
+
+
 def test_what_is_set_but_in_no_record_is_named_beside_the_columns(client, sign_in, alice, delivered):
     page = sign_in(alice).get(f"/studio/tracks/{delivered['id']}/pds").text
     assert AGREE in page

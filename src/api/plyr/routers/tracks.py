@@ -9,9 +9,8 @@ from sqlalchemy import Connection
 from api.json_response import AsciiJsonResponse
 from api.plyr.path_params import PeerTrackId
 from api.plyr.reading import DEFAULT_LENGTH, MAX_LENGTH, ROUTER, Reader
-from api.plyr.record_uri import key_of
 from api.requests.pagination import cursor_of
-from outbox.mirror.namespace_moves import track_with_record
+from api.requests.record_uri import track_at
 from projections.tracks.queries import TrackFilter, track_by_id, track_page
 from projections.tracks.view import TrackView
 
@@ -42,10 +41,9 @@ async def list_tracks(wanted: Annotated[Listing, Query()], reader: Reader) -> Re
 @router.get("/tracks/by-uri")
 async def read_track_by_uri(uri: str, reader: Reader) -> Response:
     """Read the track whose record has this AT-URI, or had it before it changed namespace; it names the artist's DID."""
-    key = key_of(uri)
 
     def find(connection: Connection) -> TrackView | None:
-        track_id = track_with_record(connection, key) if key is not None else None
+        track_id = track_at(connection, uri)
         return track_by_id(connection, track_id) if track_id is not None else None
 
     return AsciiJsonResponse(await reader.one(find))

@@ -5,77 +5,94 @@ import re
 from collections.abc import Iterable, Mapping
 from http import HTTPStatus
 from typing import Any, Final
+from urllib.parse import quote
 
 from fastapi import APIRouter, Depends, Response
 from fastapi.responses import RedirectResponse
+from starlette.concurrency import run_in_threadpool
 
-from api.auth.authentication import operator
+from api.auth.authentication import ServicesDep, operator
+from api.requests.record_uri import track_at
 from api.routers.audit import TYPES
-from web.api_client import ApiDep, RefusedError
+from api.services import Services
+from web.api_client import Api, ApiDep, RefusedError
 from web.page_route import PageRoute
 from web.pages.ops.audit_words import entries, names_in
-from web.pages.ops.handles import did_of, handles_of
+from web.pages.ops.handles import DID, did_of, handles_of
 from web.pages.ops.record_words import RecordWords, is_audio_refused, record_words, rows_in_words
-from web.pages.studio.record import OUTCOMES
+from web.pages.ops.timeline import of_its_pds, timeline
+from web.pages.studio.record import OUTCOMES, record_columns
 from web.rendering import RenderDep
 
 router = APIRouter(route_class=PageRoute, include_in_schema=False, dependencies=[Depends(operator)])
 
 TRACK_ID: Final = re.compile(r"#?([0-9]{1,18})")
-RECORD: Final = re.compile(r"at://(did:[a-z]+:[^/]+)/[^/]+/([^/]+)")
+AT: Final = "at://"
 LATEST: Final = 20
-OF_ATTEMPTS: Final = {
-    outcome: (tone, words.replace("your", "its")) for outcome, (tone, words) in OUTCOMES.items()
-}
+OF_ATTEMPTS: Final = {outcome: (tone, of_its_pds(words)) for outcome, (tone, words) in OUTCOMES.items()}
 """What the owner reads of an attempt, as an operator reads it."""
 MOST: Final = 100
 """Records that are read to tell which audio was refused: as many as the API returns at once."""
 
 
 @router.get("/ops/find")
-async def find(api: ApiDep, render: RenderDep, q: str = "") -> Response:
-    """Find a track by its number or title, a record by its URI, an account by handle or DID."""
+async def find(api: ApiDep, render: RenderDep, services: ServicesDep, q: str = "") -> Response:
+    """Find a track by its number, the URI of its record or its title, an account by handle or DID."""
     q = q.strip()
     if (number := TRACK_ID.fullmatch(q)) is not None:
         return RedirectResponse(f"/ops/tracks/{number[1]}", HTTPStatus.SEE_OTHER)
-    if (record := RECORD.fullmatch(q)) is not None:
-        tracks = (await api.read("/tracks", artist=record[1], limit=100))["items"]
-        for track in tracks:
-            if track["atproto_record_uri"] == q:
-                return RedirectResponse(f"/ops/tracks/{track['id']}", HTTPStatus.SEE_OTHER)
-        return RedirectResponse(f"/ops/accounts/{record[1]}", HTTPStatus.SEE_OTHER)
-    if q.startswith("did:"):
-        return RedirectResponse(f"/ops/accounts/{q}", HTTPStatus.SEE_OTHER)
-    by_handle = (await api.read("/tracks", artist=q.removeprefix("@")))["items"] if "." in q else []
-    by_title = (await api.read("/tracks", q=q))["items"] if q else []
-    seen = {track["id"]: track for track in (*by_handle, *by_title)}
-    return render("ops/found.html", q=q, tracks=_marked(seen.values()))
+    name, _, record = q.removeprefix(AT).partition("/") if q.startswith(AT) else (q, "", "")
+    did = await did_of(api, name)
+    if record:
+        track_id = await run_in_threadpool(_track_at, services, f"{AT}{did}/{record}")
+        if track_id is not None:
+            return RedirectResponse(f"/ops/tracks/{track_id}", HTTPStatus.SEE_OTHER)
+    elif did.startswith(DID):
+        return RedirectResponse(f"/ops/accounts/{quote(did, safe=':')}", HTTPStatus.SEE_OTHER)
+    tracks = (await api.read("/tracks", q=q))["items"] if q else []
+    account = did if did.startswith(DID) else None
+    return render("ops/found.html", q=q, tracks=_marked(tracks), account=account)
 
 
 @router.get("/ops/tracks/{track_id}")
 async def show_track(track_id: int, api: ApiDep, render: RenderDep, cursor: str | None = None) -> Response:
     """A track: what the log says, what the PDS confirmed, its attempts and its history."""
-    answer = await api.ask(f"/tracks/{track_id}")
-    mirror, history = await asyncio.gather(
+    track, mirror, history = await asyncio.gather(
+        _track(api, track_id),
         api.read(f"/tracks/{track_id}/mirror"),
         api.read(f"/tracks/{track_id}/history", limit=LATEST, cursor=cursor),
     )
-    track = answer.body if answer.is_success else None
-    did = mirror["record_uri"].split("/")[2]
-    handles = await handles_of(api, {did, *names_in(history["items"])})
+    did = _owner_of(mirror["record_uri"])
     is_refused = track is not None and is_audio_refused(track, mirror)
     return render(
         "ops/track.html",
         track_id=track_id,
         track=track,
         did=did,
-        handles=handles,
+        handles=await handles_of(api, [did]),
         mirror=mirror,
         words=record_words(mirror, is_audio_refused=is_refused),
         is_audio_refused=is_refused,
         outcomes=OF_ATTEMPTS,
-        history=entries(history["items"], handles),
+        moments=timeline(history["items"]),
         cursor=history["cursor"],
+    )
+
+
+@router.get("/ops/tracks/{track_id}/record")
+async def show_record(track_id: int, api: ApiDep, render: RenderDep) -> Response:
+    """A track's record three times, as its owner sees it: as the log wants it, as the PDS confirmed it, and as the PDS has it now."""
+    track = await _track(api, track_id)
+    record = await record_columns(api, track_id, track)
+    did = _owner_of(record.compared["record_uri"])
+    return render(
+        "ops/record.html",
+        track_id=track_id,
+        track=track,
+        did=did,
+        handles=await handles_of(api, [did]),
+        record=record,
+        kept_here=of_its_pds(record.kept_here),
     )
 
 
@@ -100,6 +117,7 @@ async def show_account(did: str, api: ApiDep, render: RenderDep) -> Response:
         records=records[:LATEST],
         has_more=len(records) > LATEST,
         audit=entries(audit["items"], handles),
+        is_here=tokens.is_success,
         tokens=tokens.body["items"] if tokens.is_success else [],
     )
 
@@ -134,6 +152,22 @@ async def show_audit(
         wanted=wanted,
         types=TYPES,
     )
+
+
+async def _track(api: Api, track_id: int) -> dict[str, Any] | None:
+    """Return a track; None where it is deleted."""
+    answer = await api.ask(f"/tracks/{track_id}")
+    track: dict[str, Any] | None = answer.body if answer.is_success else None
+    return track
+
+
+def _track_at(services: Services, uri: str) -> int | None:
+    with services.database.read() as connection:
+        return track_at(connection, uri)
+
+
+def _owner_of(record_uri: str) -> str:
+    return record_uri.removeprefix(AT).partition("/")[0]
 
 
 def _marked(

@@ -57,6 +57,7 @@ class Choice:
 
     field: str
     label: str
+    is_time: bool
     ours: str | None
     theirs: str | None
     agreed: str | None
@@ -71,6 +72,19 @@ class Attempt:
     tone: str
     words: str
     answer: str
+
+
+@dataclass(frozen=True)
+class RecordColumns:
+    """A record three times, a row for each field, and the attempts to write it; `conflict` waits for its owner's decision."""
+
+    compared: Mapping[str, Any]
+    fields: Sequence[Mapping[str, Any]]
+    kept_here: str
+    all_agree: bool
+    as_json: str | None
+    conflict: Mapping[str, Any] | None
+    attempts: Sequence[Attempt]
 
 
 @router.get("/studio/tracks/{track_id}/pds")
@@ -97,29 +111,36 @@ async def decide(track_id: TrackId, request: Request, api: ApiDep, render: Rende
     return render("studio/record.html", answer.status, **values)
 
 
+async def record_columns(api: Api, track_id: int, track: Mapping[str, Any] | None) -> RecordColumns:
+    """Compare a record with its PDS, for its owner or an operator; `track` is None where the operator finds it deleted."""
+    compared = await api.read(f"/tracks/{track_id}/mirror/compare")
+    mirror = await api.read(f"/tracks/{track_id}/mirror")
+    return RecordColumns(
+        compared=compared,
+        fields=[_row(each) for each in sorted(compared["fields"], key=_place)],
+        kept_here=set_but_kept_here(track) if track is not None else "",
+        all_agree=mirror["conflict"] is None and _all_agree(compared),
+        as_json=_as_json(compared),
+        conflict=mirror["conflict"],
+        attempts=[_attempt(each) for each in mirror["attempts"][:KEPT]],
+    )
+
+
 async def _values(
     track_id: int, api: Api, form: Mapping[str, str] | None = None, problem: Problem | None = None
 ) -> dict[str, Any]:
     track = await my_track(api, track_id)
-    compared = await api.read(f"/tracks/{track_id}/mirror/compare")
-    mirror = await api.read(f"/tracks/{track_id}/mirror")
-    conflict = mirror["conflict"]
+    record = await record_columns(api, track_id, track)
+    conflict = record.conflict
     return {
         "track": track,
-        "compared": compared,
-        "fields": [_row(each) for each in sorted(compared["fields"], key=_place)],
-        "kept_here": set_but_kept_here(track),
-        "all_agree": conflict is None and _all_agree(compared),
-        "as_json": _as_json(compared),
-        "times": TIMES,
-        "conflict": conflict,
+        "record": record,
         "choices": [
             _choice(each) for each in sorted(conflict["values"], key=lambda each: place_of(each["field"]))
         ]
         if conflict
         else [],
         "chosen": _sides(form or {}),
-        "attempts": [_attempt(each) for each in mirror["attempts"][:KEPT]],
         "problem": problem,
         "key": token_urlsafe(12),
     }
@@ -143,7 +164,8 @@ def _place(each: Mapping[str, Any]) -> tuple[bool, int]:
 def _row(each: Mapping[str, Any]) -> dict[str, Any]:
     name, own = each["field"], each["own"]
     texts = {column: text_of(name, each[column]) if own else _foreign(each[column]) for column in COLUMNS}
-    return {"field": name, "label": label_of(name), "own": own, "differs": each["differs"], **texts}
+    facts = {"label": label_of(name), "own": own, "is_time": name in TIMES, "differs": each["differs"]}
+    return {**facts, **texts}
 
 
 def _foreign(value: Any) -> str | None:
@@ -186,4 +208,4 @@ def _attempt(each: Mapping[str, Any]) -> Attempt:
 def _choice(each: Mapping[str, Any]) -> Choice:
     name = each["field"]
     ours, theirs, agreed = (text_of(name, each[side]) for side in ("ours", "theirs", "agreed"))
-    return Choice(name, label_of(name), ours, theirs, agreed, each["only_ours_because"])
+    return Choice(name, label_of(name), name in TIMES, ours, theirs, agreed, each["only_ours_because"])

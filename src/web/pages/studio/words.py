@@ -85,10 +85,20 @@ _WAYS: Final = {
     "operator": "",
 }
 _HIDDEN: Final = frozenset(
-    {"blob_requested", "foreign_edit", "record_missing_since", "deleted_at", "created_at", "rkey"}
+    {
+        "blob_requested",
+        "foreign_edit",
+        "record_missing_since",
+        "deleted_at",
+        "taken_down_at",
+        "created_at",
+        "rkey",
+    }
 )
 """Fields whose event says it all."""
 _BEGINNINGS: Final = frozenset({"Created", "Adopted"})
+THE_OPERATOR: Final = "The operator"
+"""What an owner is told of an operator."""
 
 
 @dataclass(frozen=True)
@@ -125,6 +135,7 @@ class Moment:
     delivery: Delivery | None
     kept_here: str
     is_undoable: bool
+    request_id: str
 
 
 def moment(row: Mapping[str, Any], viewer_did: str) -> Moment:
@@ -142,6 +153,7 @@ def moment(row: Mapping[str, Any], viewer_did: str) -> Moment:
         _delivery(row["delivery"], is_deletion=row["type"] == "Deleted"),
         _kept_here([row]),
         not is_beginning and any(each["field"] in REVERTIBLE for each in row["changes"]),
+        row["request_id"],
     )
 
 
@@ -203,7 +215,7 @@ def place_of(field: str) -> int:
 def text_of(field: str, value: Any) -> str | None:
     """Return a value of history or of a record as text; None for no value."""
     if (show := _TEXTS.get(field)) is not None:
-        return show(value)
+        return show(value) or None
     if value in (None, "", []):
         return None
     if isinstance(value, list):
@@ -264,13 +276,16 @@ def _actor(row: Mapping[str, Any], viewer_did: str) -> str:
     if way in {"relay", "job"}:
         return "mastertape"
     if way == "operator":
-        return "The operator"
+        return THE_OPERATOR
     return _person(row, viewer_did, you="You") if program in {"", APP_PASSWORD} else program
 
 
 def _person(row: Mapping[str, Any], viewer_did: str, *, you: str) -> str:
-    if row["actor"] == viewer_did:
-        return you
+    return you if row["actor"] == viewer_did else name_of_actor(row)
+
+
+def name_of_actor(row: Mapping[str, Any]) -> str:
+    """Return the handle of who made an event, or the DID where no handle is known."""
     return f"@{row['actor_handle']}" if row["actor_handle"] else str(row["actor"])
 
 
