@@ -687,6 +687,7 @@ SUBJECTS: Final = {
             (
                 "tests/outbox/views/test_since_when.py",
                 "tests/api/ops/test_deliveries.py::test_a_pds_that_does_not_answer_is_away_for_its_owner_and_for_operators",
+                "tests/api/ops/test_deliveries.py::test_nothing_drains_where_all_that_waits_was_rejected",
                 "tests/service/doctor/test_doctor.py::test_no_account_is_at_work_beside_a_pds_that_does_not_answer",
             ),
         ),

@@ -1,9 +1,10 @@
-"""The image: its health check, and the bill of what is in it; both without building it."""
+"""The image: its health check, its labels, and the bill of what is in it; all without building it."""
 
 import json
 import re
 import subprocess
 import sys
+from importlib.metadata import version
 from pathlib import Path
 
 import pytest
@@ -42,3 +43,17 @@ def test_the_bill_of_materials_has_every_package_of_the_lock_with_what_it_needs(
     assert {ref for each in needs.values() for ref in each} == {each["purl"] for each in bill["components"]}
     assert any(ref.startswith("pkg:pypi/starlette@") for ref in needs["pkg:pypi/fastapi"])
     assert any(ref.startswith("pkg:pypi/fastapi@") for ref in needs["mastertape"])
+
+
+def test_the_base_image_is_an_argument_and_each_label_of_the_image_has_a_value() -> None:
+    head, *stages = re.split(r"^FROM ", (ROOT / "Dockerfile").read_text(), flags=re.MULTILINE)
+    assert re.search(r"^ARG BASE_IMAGE=\S+$", head, re.MULTILINE)
+    assert [stage.split()[0] for stage in stages] == ["${BASE_IMAGE}"] * len(stages)
+    labels = dict(re.findall(r'\borg\.opencontainers\.image\.([\w.]+)="([^"]+)"', stages[-1]))
+    assert labels.keys() == {
+        "title", "description", "licenses", "version", "revision", "created", "source", "base.name",
+    }  # fmt: skip
+    # a stage knows only the arguments that it names
+    known = dict(re.findall(r"^ARG (\w+)(?:=(\S*))?$", stages[-1], re.MULTILINE))
+    assert set(re.findall(r"\$\{(\w+)\}", " ".join(labels.values()))) == known.keys()
+    assert known["VERSION"] == version("mastertape")

@@ -114,9 +114,10 @@ class LaneBody(BaseModel):
     """How the account's records get to its PDS, and what waits: counted by state and by class of work.
 
     `next_attempt_at` is when the relay comes to it next, `drains_in` the seconds until all has been delivered, as far as
-    the PDS has named as its limits; both are null while the lane waits for a person. While nothing is delivered, since
-    the PDS is away too, `drains_in` is null and `stalled_by` says why. `failing_since`, with the error of the first
-    failure, is null while all is well; `last_success_at` is when the PDS last answered a delivery as it should.
+    the PDS has named as its limits; both are null while the lane waits for a person. While nothing is delivered, also
+    since the PDS is away or all that waits is held or rejected, `drains_in` is null and `stalled_by` says why.
+    `failing_since`, with the error of the first failure, is null while all is well; `last_success_at` is when the PDS
+    last answered a delivery as it should.
     """
 
     did: str
@@ -168,7 +169,8 @@ def lane_body(connection: Connection, did: str, now: datetime) -> LaneBody:
         )  # fmt: skip
     looked_at = row.probe_at if row.state in PROBED else NEVER
     next_at = min(row.live_at, row.backfill_from) if row.mirror_state in overview.AT_WORK else looked_at
-    drain = drain_of(connection, did, now)
+    waiting = waiting_records(connection, did)
+    drain = drain_of(connection, did, now).beside(waiting, row.mirror_state)
     return LaneBody(
         did=did,
         host=row.host or None,
@@ -180,7 +182,7 @@ def lane_body(connection: Connection, did: str, now: datetime) -> LaneBody:
         failing_since=row.shown_failing_since,
         first_error=row.shown_first_error,
         last_success_at=row.last_success_at,
-        waiting=waiting_records(connection, did),
+        waiting=waiting,
         waiting_by_class=overview.waiting_by_class(connection, did),
         drains_in=drain.seconds,
         stalled_by=drain.stalled_by,

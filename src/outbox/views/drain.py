@@ -3,7 +3,7 @@
 import math
 from collections import Counter, defaultdict
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import datetime
 from functools import cache
 from typing import Any, Final
@@ -11,7 +11,7 @@ from typing import Any, Final
 from sqlalchemy import ColumnElement, Connection, Select, bindparam, case, func, select
 
 from outbox.mirror.due import is_backfill, is_open, lane_columns, latest_of, target_columns
-from outbox.mirror.states import LaneState, MirrorReason
+from outbox.mirror.states import LaneState, MirrorReason, MirrorState
 from outbox.mirror.tables import mirror_lane, pds_host
 from outbox.mirror.targets import DELETE
 from outbox.pds.pacing import (
@@ -67,7 +67,14 @@ class Drain:
     points: int
     seconds: float | None
     stalled_by: str | None = None
-    """The state of the lanes, as it is shown: of most of them, where they differ."""
+    """The state of the lanes, as it is shown: of most of them, where they differ; or that of records which the relay cannot send."""
+
+    def beside(self, waiting: Mapping[str, int], lane_state: str) -> "Drain":
+        """Return the drain of a lane in which so many records wait, by state: stalled where the relay delivers none of them."""
+        if self.records or not waiting or MirrorState.PENDING in waiting:
+            return self
+        most = max(waiting, key=waiting.__getitem__)
+        return replace(self, seconds=None, stalled_by=lane_state if most == MirrorState.PARKED else most)
 
 
 def seconds_to_drain(

@@ -9,6 +9,9 @@ import click
 
 from service.process.gc_tuning import freeze_startup_objects
 
+WHOLE_CHARACTERS: Final = 1_000
+"""Longer than any summary: `--help` cuts none."""
+
 
 class Deferred(click.Command):
     """A command that is imported when it is run; `--help` of the group shows its summary without an import."""
@@ -32,14 +35,14 @@ class Deferred(click.Command):
 
 
 class Commands(click.Group):
-    """A group of deferred commands, listed by section. It prints expected failures as one line on stderr, with exit code 1."""
+    """A group of commands, deferred ones listed by section. It prints expected failures as one line on stderr, with exit code 1."""
 
     def format_commands(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:  # noqa: ARG002
         """List every command with its whole summary."""
         sections: dict[str, list[tuple[str, str]]] = defaultdict(list)
-        for command in self.commands.values():
-            if isinstance(command, Deferred):
-                sections[command.section].append((str(command.name), str(command.help)))
+        for name, command in self.commands.items():
+            section = command.section if isinstance(command, Deferred) else "Commands"
+            sections[section].append((name, command.get_short_help_str(limit=WHOLE_CHARACTERS)))
         for section, rows in sections.items():
             with formatter.section(section):
                 formatter.write_dl(rows)

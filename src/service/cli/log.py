@@ -13,14 +13,22 @@ from eventstore.projection import Projection
 from projections.rebuild.difference import Difference
 from projections.rebuild.rebuild import differences
 from projections.rebuild.rebuild import rebuild as rebuild_projections
-from service.cli.output import DRIFT, as_json, dry_run, print_json, progress_bar
+from service.cli.commands import Commands
+from service.cli.output import (
+    DRIFT,
+    as_json,
+    dry_run,
+    print_groups,
+    print_json,
+    print_table,
+    progress_bar,
+    show_all,
+)
 from service.cli.track_history import rows_of
 from service.config.secret_keys import known_secret_keys
 from service.config.settings import load
 from service.schema.migrate import newest, require_schema, revision_of, upgrade_database
 from service.wiring.log import open_log
-
-SHOWN_DIFFERENCES = 20
 
 
 @contextmanager
@@ -79,7 +87,7 @@ def rebuild(name: str | None, *, dry_run: bool, as_json: bool) -> None:
         click.echo("nothing differed")
 
 
-@click.group(invoke_without_command=True)
+@click.group(cls=Commands, invoke_without_command=True)
 @as_json
 @click.pass_context
 def verify(ctx: click.Context, *, as_json: bool) -> None:
@@ -102,8 +110,9 @@ def _code_of(ctx: click.Context, part: click.Command, *, as_json: bool) -> int:
 
 
 @verify.command("projections")
+@show_all
 @as_json
-def verify_projections(*, as_json: bool) -> None:
+def verify_projections(*, show_all: bool, as_json: bool) -> None:
     """Compare every row of the read models with the log."""
     with configured_log() as log:
         require_schema(log.database)
@@ -113,7 +122,7 @@ def verify_projections(*, as_json: bool) -> None:
     elif not found:
         click.echo(f"{len(log.projections)} projections agree with the log")
     else:
-        _show(found)
+        _show(found, show_all=show_all)
     if found:
         raise SystemExit(DRIFT)
 
@@ -155,15 +164,24 @@ def _rows(found: Sequence[Difference]) -> dict[str, int]:
     return dict(Counter(each.table for each in found))
 
 
-def _show(found: Sequence[Difference]) -> None:
-    for each in found[:SHOWN_DIFFERENCES]:
-        key = ", ".join(f"{name}={value}" for name, value in each.key.items())
-        columns = "; ".join(
-            f"{name} is {live!r}, not {made!r}" for name, (live, made) in each.columns.items()
+def _show(found: Sequence[Difference], *, show_all: bool) -> None:
+    counts = ", ".join(f"{count} in {table}" for table, count in sorted(_rows(found).items()))
+    click.echo(f"{len(found)} rows differ: {counts}")
+    if show_all:
+        print_table(
+            ("table", "difference", "row"), [(each.table, each.kind.value, _row(each)) for each in found]
         )
-        click.echo(f"{each.table} {key}: {each.kind.value} {columns}".rstrip())
-    for table, count in sorted(_rows(found).items()):
-        click.echo(f"{table}: {count} rows differ")
+        return
+    print_groups(
+        ("table", "difference", "rows", "for example"),
+        [((each.table, each.kind.value), _row(each)) for each in found],
+    )
+
+
+def _row(of: Difference) -> str:
+    key = ", ".join(f"{name}={value}" for name, value in of.key.items())
+    columns = "; ".join(f"{name} is {live!r}, not {made!r}" for name, (live, made) in of.columns.items())
+    return f"{key}: {columns}" if columns else key
 
 
 def _lines(row: dict[str, Any]) -> Iterator[str]:

@@ -2,7 +2,7 @@
 
 import asyncio
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from dataclasses import asdict
 from datetime import timedelta
 from typing import Any
@@ -12,7 +12,15 @@ import click
 from identity.resolution.address_policy import AddressPolicy
 from replay.media.check import MediaFinding, MediaKind, check_media
 from replay.media.repair import MediaRepair
-from service.cli.output import DRIFT, as_json, print_json, print_table, progress_bar
+from service.cli.output import (
+    DRIFT,
+    as_json,
+    print_groups,
+    print_json,
+    print_table,
+    progress_bar,
+    show_all,
+)
 from service.config.settings import load
 from service.schema.migrate import require_schema
 from service.wiring.bootstrap import Container, build
@@ -31,32 +39,33 @@ TO_DO = {
 @click.command("media")
 @click.option("--deep", is_flag=True, help="Read every byte, and compare its hash with the CID.")
 @click.option("--repair", is_flag=True, help="Fetch what is missing or damaged from the artists' PDSes.")
+@show_all
 @as_json
-def verify_media(*, deep: bool, repair: bool, as_json: bool) -> None:
+def verify_media(*, deep: bool, repair: bool, show_all: bool, as_json: bool) -> None:
     """Compare the bytes that tracks name with the media store. Exit code 3 when some are missing or wrong."""
     found, repaired = asyncio.run(_verify(deep=deep, repair=repair))
     if as_json:
         print_json({"findings": [_as_json(each, repaired=each in repaired) for each in found]})
     else:
-        _show(found, repaired)
+        _show(found, repaired, show_all=show_all)
     if any(each.is_problem and each not in repaired for each in found):
         raise SystemExit(DRIFT)
 
 
-async def _verify(*, deep: bool, repair: bool) -> tuple[list[MediaFinding], list[MediaFinding]]:
+async def _verify(*, deep: bool, repair: bool) -> tuple[list[MediaFinding], Collection[MediaFinding]]:
     container = build(load())
     try:
         require_schema(container.database)
         with progress_bar("verifying") as progress:
             grace = timedelta(days=container.settings.sweep_grace_days)
             found = list(check_media(container.media, grace, deep=deep, progress=progress))
-        return found, await _repair(container, found) if repair else []
+        return found, await _repair(container, found) if repair else set()
     finally:
         await container.close()
 
 
-async def _repair(container: Container, found: Sequence[MediaFinding]) -> list[MediaFinding]:
-    settings, repaired = container.settings, []
+async def _repair(container: Container, found: Sequence[MediaFinding]) -> set[MediaFinding]:
+    settings, repaired = container.settings, set[MediaFinding]()
     problems = [each for each in found if each.is_problem]
     async with pds_http_client(settings) as http:
         media_repair = MediaRepair(
@@ -69,38 +78,44 @@ async def _repair(container: Container, found: Sequence[MediaFinding]) -> list[M
         with progress_bar("fetching") as progress:
             for number, each in enumerate(problems, 1):
                 if await media_repair.repair(each):
-                    repaired.append(each)
+                    repaired.add(each)
                 progress(number, len(problems))
     return repaired
 
 
-def _show(found: Sequence[MediaFinding], repaired: Sequence[MediaFinding]) -> None:
-    print_table(
-        ("found", "cid", "tracks", "what to do"),
-        [
-            (
-                each.kind.value,
-                each.cid,
-                ", ".join(map(str, each.track_ids)) or "-",
-                _to_do(each, repaired=each in repaired),
-            )
-            for each in found
-        ],
+def _show(found: Sequence[MediaFinding], repaired: Collection[MediaFinding], *, show_all: bool) -> None:
+    click.echo(_summary(found) + _repaired_count(repaired))
+    to_do = [_to_do(each, repaired=each in repaired) for each in found]
+    if show_all:
+        print_table(
+            ("found", "cid", "tracks", "what to do"),
+            [
+                (each.kind.value, each.cid, ", ".join(map(str, each.track_ids)) or "-", what + _when(each))
+                for each, what in zip(found, to_do, strict=True)
+            ],
+        )
+        return
+    print_groups(
+        ("found", "what to do", "copies", "for example"),
+        [((each.kind.value, what), each.cid) for each, what in zip(found, to_do, strict=True)],
     )
-    counts = ", ".join(
-        f"{count} {kind}" for kind, count in sorted(Counter(each.kind.value for each in found).items())
-    )
-    click.echo((counts or "every track has its bytes, and nothing else is there") + _repaired_count(repaired))
+
+
+def _summary(found: Sequence[MediaFinding]) -> str:
+    kinds = sorted(Counter(each.kind.value for each in found).items())
+    counts = ", ".join(f"{count} {kind}" for kind, count in kinds)
+    return counts or "every track has its bytes, and nothing else is there"
 
 
 def _to_do(finding: MediaFinding, *, repaired: bool) -> str:
-    to_do = "nothing: it was fetched again" if repaired else TO_DO[finding.kind]
-    return to_do + (
-        f", after {finding.swept_after:%Y-%m-%d %H:%M}" if finding.swept_after is not None else ""
-    )
+    return "nothing: it was fetched again" if repaired else TO_DO[finding.kind]
 
 
-def _repaired_count(repaired: Sequence[MediaFinding]) -> str:
+def _when(finding: MediaFinding) -> str:
+    return "" if finding.swept_after is None else f", after {finding.swept_after:%Y-%m-%d %H:%M}"
+
+
+def _repaired_count(repaired: Collection[MediaFinding]) -> str:
     return f"; {len(repaired)} fetched again" if repaired else ""
 
 

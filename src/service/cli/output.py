@@ -3,6 +3,7 @@
 import errno
 import json
 import sys
+from collections import defaultdict
 from collections.abc import Callable, Generator, Iterable, Sequence
 from contextlib import contextmanager
 from datetime import datetime
@@ -51,7 +52,7 @@ PIPED_WIDTH: Final = 100_000
 as_json = click.option("--json", "as_json", is_flag=True, help="Answer with JSON on stdout.")
 of_account = click.option("--did", help="Only this account.")
 dry_run = click.option("--dry-run", is_flag=True, help="Say what would be written, and write nothing.")
-show_all = click.option("--all", "show_all", is_flag=True, help="List every record instead of counts.")
+show_all = click.option("--all", "show_all", is_flag=True, help="List each one instead of counts.")
 agreed = click.option("--yes", "agreed", is_flag=True, help="Do not ask.")
 
 
@@ -71,11 +72,19 @@ def print_table(columns: Sequence[str], rows: Iterable[Sequence[str]]) -> None:
         column.overflow = "fold"
     for row in rows:
         table.add_row(*row)
-    console = Console()
+    console = Console(markup=False, emoji=False)  # the text of an error is a PDS's own
     if not console.is_terminal:
         console.width = PIPED_WIDTH
     if table.row_count:
         console.print(table)
+
+
+def print_groups(columns: Sequence[str], found: Iterable[tuple[tuple[str, ...], str]]) -> None:
+    """Print a row for each kind of what was found, with their number and the first one; `columns` name these too."""
+    groups: dict[tuple[str, ...], list[str]] = defaultdict(list)
+    for kind, each in found:
+        groups[kind].append(each)
+    print_table(columns, ((*kind, str(len(of_kind)), of_kind[0]) for kind, of_kind in sorted(groups.items())))
 
 
 def one_line(error: Exception) -> str | None:

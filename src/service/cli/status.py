@@ -34,6 +34,11 @@ def _drains(row: HostRow) -> str:
     return f"never: {row.stalled_by}" if row.drains_in is None else f"{row.drains_in:.0f} s"
 
 
+def _errors(row: FailureRow) -> str:
+    last = row.last_error or row.blob_error or ""
+    return last if row.first_error in {None, last} else f"{last} (at first: {row.first_error})"
+
+
 HOST_CELLS: Cells = {
     "host": lambda row: row.host,
     "breaker": lambda row: "paused" if row.paused else row.breaker,
@@ -57,7 +62,7 @@ RECORD_CELLS: Cells = {
     "record": lambda row: row.record_uri,
     "state": lambda row: row.state,
     "failing since": lambda row: _time(row.failing_since),
-    "last error": lambda row: row.last_error or row.blob_error or "",
+    "last error": _errors,
     "last success": lambda row: _time(row.last_success_at),
     "next attempt": lambda row: _time(row.next_attempt_at),
     "cause": lambda row: row.cause or "",

@@ -1,7 +1,7 @@
 """`mastertape verify pds`: compares the records on PDSes with the log. Also adds `verify media` to the group."""
 
 import asyncio
-from collections import Counter, defaultdict
+from collections import Counter
 from collections.abc import Sequence
 from functools import partial
 from typing import Any
@@ -19,7 +19,16 @@ from replay.recovered import resume_account
 from service.cli.log import verify
 from service.cli.media import verify_media
 from service.cli.operator import operator_envelope
-from service.cli.output import DRIFT, as_json, of_account, print_json, print_table, progress_bar, show_all
+from service.cli.output import (
+    DRIFT,
+    as_json,
+    of_account,
+    print_groups,
+    print_json,
+    print_table,
+    progress_bar,
+    show_all,
+)
 from service.config.settings import load
 from service.schema.migrate import require_schema
 from service.wiring.adapters import IdentitySigningKeys
@@ -105,19 +114,10 @@ def _show(found: Sequence[Verified], *, show_all: bool) -> None:
         for each in unread:
             click.echo(f"not read: {each.repo.did} at {each.repo.host}: {each.problem}")
         return
-    kinds: dict[str, list[str]] = defaultdict(list)
-    for drift in drifts:
-        kinds[drift.kind.value].append(drift.key.uri)
-    print_table(
-        ("drift", "records", "for example"),
-        [(kind, str(len(uris)), uris[0]) for kind, uris in sorted(kinds.items())],
-    )
-    causes: dict[tuple[str, str], list[str]] = defaultdict(list)
-    for each in unread:
-        causes[each.repo.host, str(each.problem)].append(each.repo.did)
-    print_table(
+    print_groups(("drift", "records", "for example"), [((each.kind.value,), each.key.uri) for each in drifts])
+    print_groups(
         ("not read at", "because", "repos", "for example"),
-        [(host, problem, str(len(dids)), dids[0]) for (host, problem), dids in sorted(causes.items())],
+        [((each.repo.host, str(each.problem)), each.repo.did) for each in unread],
     )
 
 

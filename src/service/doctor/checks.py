@@ -3,6 +3,7 @@
 from collections.abc import Callable, Iterator
 from concurrent.futures import wait
 from dataclasses import dataclass
+from datetime import datetime
 from enum import StrEnum
 from typing import Final
 
@@ -61,6 +62,10 @@ def warn(name: str, found: str, to_do: str) -> Check:
 
 def fail(name: str, found: str, to_do: str) -> Check:
     return Check(name, CheckState.FAIL, found, to_do)
+
+
+def utc(at: datetime) -> str:
+    return f"{at:%Y-%m-%d %H:%M:%S} UTC"
 
 
 def in_time(examination: Examination) -> Examination:

@@ -20,14 +20,15 @@ from outbox.mirror.tables import PAST, delivery_attempt, mirror_lane, repo_scan
 from outbox.pds.verdict import Kind
 from outbox.record.record import ADDRESSES, own_part
 from outbox.relay.journal import ACKNOWLEDGING
+from outbox.views import overview
 from outbox.views.causes import causes
 from outbox.views.overview import AT_WORK, LANE_STATE, LANES_OF_HOSTS
-from outbox.views.status import STATE, TARGETS_AT_WORK
+from outbox.views.status import FAILING_SINCE, STATE, TARGETS_AT_WORK
 from replay.reconcile.outdated import sample_outdated
 from replay.reconcile.scan import IS_SCANNED
 from service.config.secret_keys import known_secret_keys
 from service.config.settings import Settings
-from service.doctor.checks import Checks, fail, ok, warn
+from service.doctor.checks import Checks, fail, ok, utc, warn
 from service.observability.readiness import outdated_projections
 from service.schema.high_water_mark import high_water_mark_path, read_high_water_mark
 from service.schema.migrate import newest, revision_of
@@ -151,17 +152,21 @@ def accounts(log: EventLog, away: Collection[str]) -> Checks:
     is_away = and_(LANE_STATE.in_(AT_WORK), mirror_lane.c.host.in_(list(away)))
     state = case((is_away, MirrorReason.PDS_AWAY.value), else_=LANE_STATE)
     with log.database.read() as connection:
-        states: dict[str, int] = dict(
-            connection.execute(
-                select(state.label("mirror_state"), func.count(mirror_lane.c.did))
-                .select_from(LANES_OF_HOSTS)
-                .where(mirror_lane.c.host != "")
-                .group_by("mirror_state")
-            ).all()
-        )
+        rows = connection.execute(
+            select(
+                state.label("mirror_state"),
+                func.count(mirror_lane.c.did).label("lanes"),
+                func.min(overview.FAILING_SINCE).label("since"),
+            )
+            .select_from(LANES_OF_HOSTS)
+            .where(mirror_lane.c.host != "")
+            .group_by("mirror_state")
+            .order_by("mirror_state")
+        ).all()
+    states: dict[str, int] = {row.mirror_state: row.lanes for row in rows}
     total = sum(states.values())
-    others = {state: count for state, count in states.items() if state != LaneState.READY}
-    said = ", ".join(f"{count} {state}" for state, count in sorted(others.items())) or "all at work"
+    others = [row for row in rows if row.mirror_state != LaneState.READY]
+    said = ", ".join(f"{row.lanes} {row.mirror_state}{_since(row.since)}" for row in others) or "all at work"
     if others and states.get(LaneState.AUTH_REQUIRED, 0) > MAX_PARKED_SHARE * total:
         yield warn(
             "accounts",
@@ -177,25 +182,29 @@ def records(log: EventLog) -> Checks:
     with log.database.read() as connection:
         now = log.database.now(connection)
         since = min(oldest_pending(connection).values(), default=None)
-        states: dict[str, int] = dict(
-            connection.execute(
-                select(STATE.label("mirror_state"), func.count())
-                .select_from(TARGETS_AT_WORK)
-                .group_by("mirror_state")
-            ).all()
-        )
+        rows = connection.execute(
+            select(
+                STATE.label("mirror_state"),
+                func.count().label("records"),
+                func.min(FAILING_SINCE).label("since"),
+            )
+            .select_from(TARGETS_AT_WORK)
+            .group_by("mirror_state")
+        ).all()
         failed, attempts = _attempts(connection, now - FAILURE_WINDOW)
         last = _last_cause(connection, now)
+    states = {row.mirror_state: row for row in rows}
+    pending, rejected = states.get(MirrorState.PENDING), states.get(MirrorState.REJECTED)
     age = now - since if since is not None else timedelta()
-    waiting = f"{states.get(MirrorState.PENDING, 0)} pending, the oldest for {age.total_seconds():.0f} s"
+    waiting = f"{pending.records if pending else 0} pending, the oldest for {age.total_seconds():.0f} s"
     if age > MAX_PENDING_AGE:
         yield warn("records", waiting, "is a relay running? `GET /ops/hosts` shows hosts that are down")
     else:
         yield ok("records", waiting)
-    if rejected := states.get(MirrorState.REJECTED, 0):
+    if rejected is not None:
         yield warn(
             "rejected",
-            f"{rejected} records",
+            f"{rejected.records} records{_since(rejected.since)}",
             "`GET /ops/failures` says why; `mastertape redrive` retries them",
         )
     share = f"{failed} of {attempts} attempts of the last hour failed{last}"
@@ -249,6 +258,10 @@ def addresses(log: EventLog, settings: Settings) -> Checks:
     )
 
 
+def _since(at: datetime | None) -> str:
+    return "" if at is None else f" since {utc(at)}"
+
+
 def _decrypts(cipher: Cipher, did: str, sealed: bytes) -> bool:
     try:
         cipher.decrypt(sealed, purpose=PURPOSE, did=did)
@@ -262,7 +275,7 @@ def _last_cause(connection: Connection, now: datetime) -> str:
     if not found or found[0].row.last_seen_at <= now - FAILURE_WINDOW:
         return ""
     row = found[0].row
-    return f", the last one with {row.error} at {row.host}, which began {row.first_seen_at:%Y-%m-%d %H:%M:%S} UTC"
+    return f", the last one with {row.error} at {row.host}, which began {utc(row.first_seen_at)}"
 
 
 def _attempts(connection: Connection, since: object) -> tuple[int, int]:

@@ -18,7 +18,7 @@ from identity.errors import IdentityError
 from identity.resolution.resolver import Resolver
 from outbox.mirror.tables import mirror_lane, pds_host
 from service.config.settings import Settings
-from service.doctor.checks import Check, Checks, fail, ok, warn
+from service.doctor.checks import Check, Checks, fail, ok, utc, warn
 from service.wiring.identity import pds_http_client
 from service.wiring.store import media_store
 from storage import disk_errors
@@ -86,28 +86,40 @@ class KnownHost:
 
     origin: str
     failing_since: datetime | None
+    first_error: str | None
     last_success_at: datetime | None
 
     @property
     def since(self) -> str:
-        """Since when it fails, as far as deliveries show."""
-        known = (("failing since", self.failing_since), ("last success", self.last_success_at))
-        return "".join(f"; {what} {at:%Y-%m-%d %H:%M:%S} UTC" for what, at in known if at is not None)
+        """Since when it fails, and why at first, as far as deliveries show."""
+        said = ""
+        if self.failing_since is not None:
+            said += f"; failing since {utc(self.failing_since)}"
+        if self.first_error is not None:
+            said += f", at first with: {self.first_error}"
+        if self.last_success_at is not None:
+            said += f"; last success {utc(self.last_success_at)}"
+        return said
 
 
 def hosts(database: Database) -> Sequence[KnownHost]:
     """Return the PDSes with the most accounts."""
     lane, host = mirror_lane.c, pds_host.c
     busiest = (
-        select(lane.host, host.failing_since, func.max(lane.last_success_at).label("last_success_at"))
+        select(
+            lane.host,
+            host.failing_since,
+            host.first_error,
+            func.max(lane.last_success_at).label("last_success_at"),
+        )
         .outerjoin(pds_host, host.host == lane.host)
         .where(lane.host != "")
-        .group_by(lane.host, host.failing_since)
+        .group_by(lane.host, host.failing_since, host.first_error)
         .order_by(func.count().desc(), lane.host)
     )
     with database.read() as connection:
         rows = connection.execute(busiest.limit(MAX_HOSTS)).all()
-    return [KnownHost(row.host, row.failing_since, row.last_success_at) for row in rows]
+    return [KnownHost(*row) for row in rows]
 
 
 def outside(settings: Settings, known: Sequence[KnownHost], did: str | None, away: set[str]) -> Checks:

@@ -307,6 +307,16 @@ def test_a_pds_that_does_not_answer_is_away_for_its_owner_and_for_operators(worl
 
 
 @ON_SQLITE
+def test_nothing_drains_where_all_that_waits_was_rejected(world, client, alice):
+    rejected(world, client, alice, 1)
+    lane = read(client, alice, "/me/mirror")
+    assert (lane["waiting"], lane["drains_in"], lane["stalled_by"]) == ({"rejected": 1}, None, "rejected")
+    upload(client, alice, seed=2)
+    lane = read(client, alice, "/me/mirror")
+    assert (lane["drains_in"] > 0, lane["stalled_by"]) == (True, None)
+
+
+@ON_SQLITE
 @pytest.mark.parametrize(
     ("body", "expected"),
     [

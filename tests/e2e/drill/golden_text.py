@@ -19,6 +19,8 @@ CHANGING = {
     re.compile(r"\d{4}-\d\d-\d\d[T ]\d\d:\d\d(:\d\d(\.\d+)?)?(\+00:00|Z)?"): "TIME",
     re.compile(r"\b[0-9a-f]{32}\b"): "ID",
     re.compile(r"\b127\.0\.0\.1\b"): "LOOPBACK",
+    # of a delivery that was under way, or of the next one
+    re.compile(r"(?<=at first with: )[^;]+"): "ERROR",
     re.compile(
         r"(?<!exit )(?<!z: )\b\d+(\.\d+)?\b"
     ): "N",  # but exit codes and the statuses of /healthz and /readyz

@@ -57,6 +57,20 @@ def test_the_slowest_of_all_budgets_counts_and_nothing_begins_before_it_may() ->
     assert seconds_to_drain(work, NOTHING, [hour], begins=500) == 500 + 100
 
 
+@pytest.mark.parametrize(
+    ("waiting", "stalled_by"),
+    [
+        ({}, None),
+        ({"rejected": 1, "held": 2}, "held"),
+        ({"parked": 1}, "auth_required"),  # an upload
+        ({"pending": 1, "rejected": 2}, None),
+    ],
+)
+def test_what_waits_and_cannot_be_sent_stalls_a_lane(waiting: dict[str, int], stalled_by: str | None) -> None:
+    told = Drain(0, 0, 0.0).beside(waiting, "auth_required")
+    assert (told.seconds, told.stalled_by) == (None if stalled_by else 0.0, stalled_by)
+
+
 def test_a_budget_whose_reset_has_come_is_whole() -> None:
     assert Allowance(5000, 0, 0, HOUR).seconds_for(4000, 0.2) == 0
     assert Allowance(5000, 0, 0, HOUR).seconds_for(4001, 0.2) == HOUR

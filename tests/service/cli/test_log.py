@@ -34,12 +34,18 @@ def test_verify_finds_no_difference_in_current_read_models(on_tape: Type, tape: 
     assert json.loads(on_tape("verify", "projections", "--json").output) == {"differences": []}
 
 
-def test_verify_names_what_differs_and_exits_with_3(on_tape: Type, tape: Container) -> None:
+def test_verify_counts_what_differs_names_it_on_demand_and_exits_with_3(
+    on_tape: Type, tape: Container
+) -> None:
     spoil(tape)
-    result = on_tape("verify", "projections")
-    assert result.exit_code == 3
-    assert "tracks track_id=1: changed title is 'spoilt', not 'Second'" in result.output
-    assert "history: 1 rows differ" in result.output
+    with tape.database.write() as connection:
+        connection.execute(text("delete from history"))
+    for details, rows_of_history in (([], 1), (["--all"], 2)):
+        result = on_tape("verify", "projections", *details)
+        summary, *table = result.output.splitlines()
+        assert (result.exit_code, summary) == (3, "3 rows differ: 2 in history, 1 in tracks")
+        assert sum("history" in line for line in table) == rows_of_history
+        assert "track_id=1: title is 'spoilt', not 'Second'" in result.output
     result = on_tape("verify", "projections", "--json")
     assert result.exit_code == 3
     found = {each["table"]: each["kind"] for each in json.loads(result.output)["differences"]}

@@ -26,6 +26,16 @@ def test_help_names_every_command_with_its_whole_summary(typed: Type) -> None:
         assert f"{command.name}{command.help}".replace(" ", "") in said
 
 
+def test_help_of_a_group_names_every_part_with_its_whole_summary(typed: Type) -> None:
+    groups = [group for each in COMMANDS if isinstance(group := each.loaded, click.Group)]
+    assert groups
+    for group in groups:
+        said = "".join(typed(str(group.name), "--help").output.split())
+        for name, part in group.commands.items():
+            summary = str(part.help).partition(".")[0]
+            assert f"{name}{summary}.".replace(" ", "") in said
+
+
 @pytest.mark.parametrize("command", COMMANDS, ids=lambda each: each.name)
 def test_help_of_a_command_begins_with_its_summary(typed: Type, command: Deferred) -> None:
     result = typed(str(command.name), "--help")
@@ -54,6 +64,15 @@ def test_pages_name_only_modules_and_developer_commands_that_exist() -> None:
     assert [command for command in commands if f"\n./dev {command} " not in usage] == []
 
 
+def test_the_page_of_symptoms_quotes_what_is_printed() -> None:
+    page = (ROOT / "docs/troubleshooting.md").read_text()
+    quoted = re.findall(r'^\| "(.+?)" \|', page, re.MULTILINE)
+    assert len(quoted) > 5
+    source = "".join(file.read_text() for file in (ROOT / "src").rglob("*.py"))
+    printed = re.sub(r"\{(\w+)\}", lambda name: name[1].upper(), re.sub(r'"\s+f?"', "", source))
+    assert [each for each in quoted if each not in printed] == []
+
+
 def exists(written: str) -> bool:
     """Whether the command line has this command, subcommand and options; what a comment says is not of them."""
     name, *words = re.sub("[][]", " ", written.partition(" #")[0]).split()
@@ -71,7 +90,15 @@ def exists(written: str) -> bool:
 
 
 @pytest.mark.parametrize(
-    "args", [["rebuild", "nothing"], ["history", "one"], ["history"], ["verify", "x"], ["record"]]
+    "args",
+    [
+        ["rebuild", "nothing"],
+        ["history", "one"],
+        ["history"],
+        ["verify", "x"],
+        ["record"],
+        ["relay", "--host", "x"],
+    ],
 )
 def test_wrong_usage_is_2(typed: Type, args: list[str]) -> None:
     assert typed(*args).exit_code == 2

@@ -15,6 +15,7 @@ from tests.dsl import ALICE
 from tests.service.cli.conftest import Type
 
 RECORD = RecordKey(ALICE, "fm.plyr.track", "3kplan2222222")
+SILENT = "http://127.0.0.1:1"
 
 
 @pytest.fixture
@@ -33,14 +34,13 @@ def test_an_unknown_account_does_not_count_as_verified(on_tape: Type, command: t
 def test_a_plan_that_is_without_a_repo_says_so_and_succeeds(
     on_tape: Type, tape: Container, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    nobody_listens = "http://127.0.0.1:1"
-    monkeypatch.setenv(f"{PREFIX}DEV_ORIGINS", nobody_listens)
+    monkeypatch.setenv(f"{PREFIX}DEV_ORIGINS", SILENT)
     with tape.database.write() as connection:
-        connection.execute(update(mirror_lane).values(host=nobody_listens))
+        connection.execute(update(mirror_lane).values(host=SILENT))
     for command in (("plan",), ("apply", "--dry-run")):
         result = on_tape(*command)
         assert result.exit_code == 0
-        assert f"not read: {ALICE} at {nobody_listens}: " in result.stderr
+        assert f"not read: {ALICE} at {SILENT}: " in result.stderr
         assert "the plan is without 1 repos: plan again once they can be read\n" in result.stderr
     assert on_tape("apply").exit_code == 1
 
@@ -48,16 +48,38 @@ def test_a_plan_that_is_without_a_repo_says_so_and_succeeds(
 def test_a_plan_of_many_records_is_told_in_groups_and_applied_only_when_agreed_to(
     on_tape: Type, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    missing = [_missing(number) for number in range(1, 1_001)]
+    missing = [_missing(number) for number in range(1, 10_001)]
     monkeypatch.setattr("service.cli.plan.verify_accounts", _found(missing))
 
     told = on_tape("plan").stdout.splitlines()
-    assert told[0].startswith("1000 writes, 0 of them deletes; 3000 points; about ")
+    assert told[0].startswith("10000 writes, 0 of them deletes; 30000 points; about ")
     assert len(told) < 10
     assert missing[0].key.uri in told[4]
-    assert {drift.key.uri for drift in missing} <= set(on_tape("plan", "--all").stdout.split())
+    monkeypatch.setattr("service.cli.plan.verify_accounts", _found(missing[:1_000]))
+    assert {drift.key.uri for drift in missing[:1_000]} <= set(on_tape("plan", "--all").stdout.split())
     refused = on_tape("apply")
     assert (refused.exit_code, "Nothing was done; say --yes" in refused.stderr) == (2, True)
+
+
+def test_a_verification_of_many_records_and_repos_is_told_in_groups(
+    on_tape: Type, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    missing = [_missing(number) for number in range(1, 10_001)]
+    away = [Verified(Repo(f"did:plc:{number}", SILENT), 0, problem="no answer") for number in range(1_000)]
+    monkeypatch.setattr("service.cli.verify.verify_accounts", _found(missing, *away))
+
+    result = on_tape("verify", "pds")
+    told = result.stdout.splitlines()
+    assert result.exit_code == 3
+    assert told[0] == "10000 records in 1 repos: 10000 missing; 1000 repos could not be read"
+    assert len(told) < 15
+    [drift] = [line.split() for line in told[1:] if "missing" in line]
+    assert {"10000", missing[0].key.uri} <= set(drift)
+    [unread] = [line.split() for line in told if SILENT in line]
+    assert {"1000", "did:plc:0"} <= set(unread)
+    monkeypatch.setattr("service.cli.verify.verify_accounts", _found(missing[:100], *away))
+    listed = set(on_tape("verify", "pds", "--all").stdout.split())
+    assert {drift.key.uri for drift in missing[:100]} | {each.repo.did for each in away} <= listed
 
 
 @pytest.mark.parametrize("drifts", [[], [Drift(DriftKind.UNKNOWN, RECORD, None, None, None)]])
@@ -74,8 +96,8 @@ def _missing(number: int) -> Drift:
     return Drift(DriftKind.MISSING, key, number, None, None)
 
 
-def _found(drifts: list[Drift]) -> Callable[[str | None], Awaitable[list[Verified]]]:
-    async def verified(_did: str | None) -> list[Verified]:
-        return [Verified(Repo(ALICE, "https://pds.example.com"), len(drifts), tuple(drifts))]
+def _found(drifts: list[Drift], *others: Verified) -> Callable[..., Awaitable[list[Verified]]]:
+    async def verified(_did: str | None, **_options: bool) -> list[Verified]:
+        return [Verified(Repo(ALICE, "https://pds.example.com"), len(drifts), tuple(drifts)), *others]
 
     return verified

@@ -73,6 +73,13 @@ def test_the_address_may_be_given_on_the_command_line(tmp_path: Path) -> None:
         service.wait_for(f"mastertape answers on http://localhost:{port}\n")
 
 
+def test_a_relay_answers_at_the_address_on_its_command_line(tmp_path: Path) -> None:
+    at = ["--host", "localhost", "--port", str(free_port())]
+    with daemon(tmp_path / "log", "relay", *at, DATA=tmp_path) as relay:
+        relay.wait_for("the relay is running")
+        assert httpx.get(f"http://localhost:{at[-1]}/readyz").is_success
+
+
 @pytest.mark.parametrize("command", ["serve", "relay"])
 def test_a_taken_metrics_port_is_reported_in_a_line(tmp_path: Path, command: str) -> None:
     with socket.create_server(("127.0.0.1", 0)) as other:

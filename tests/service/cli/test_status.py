@@ -33,7 +33,8 @@ def typed(tape: Container, monkeypatch: pytest.MonkeyPatch) -> Type:
         change_lane(connection, ALICE, failures=1, last_success_at=since, **failing)
         connection.execute(update(pds_host).values(failures=1, **failing))
         newest = {"failed_gen": mirror_target.c.desired_gen, "state": "backoff", "reason": "backoff"}
-        connection.execute(update(mirror_target).values(attempts=1, cause=CAUSE, **newest, **failing))
+        last = {"attempts": 1, "cause": CAUSE, "last_error": "InternalServerError: [/b] later"}
+        connection.execute(update(mirror_target).values(**last, **newest, **failing))
     count_failure(tape.database, HOST, VERDICT, did=ALICE, track_id=1)
     return lambda *args: CliRunner().invoke(main, args)
 
@@ -66,6 +67,17 @@ def test_failures_are_listed_by_cause_and_a_cause_by_record(typed: Type) -> None
     assert (record["track_id"], record["state"]) == (1, "pending")
     assert typed("failures", "--error", "Other").output == "no causes\n"
     assert typed("failures", "--cause", "other").output == "no records\n"
+
+
+@pytest.mark.parametrize("command", [("status", ALICE), ("failures", "--cause", CAUSE)])
+def test_a_failing_record_shows_its_last_error_as_it_is_and_the_first_if_it_was_another(
+    typed: Type, tape: Container, command: tuple[str, ...]
+) -> None:
+    last = "InternalServerError: [/b] later"
+    assert f"{last} (at first: ConnectError: refused)" in typed(*command).output
+    with tape.database.write() as connection:
+        connection.execute(update(mirror_target).values(first_error=last))
+    assert typed(*command).output.count(last) == 1
 
 
 @pytest.mark.parametrize("command", ["status", "failures"])

@@ -18,7 +18,7 @@ from identity.sessions.encryption import Cipher
 from identity.sessions.session_store import PURPOSE, SessionKind, pds_session
 from outbox.mirror.due import is_open
 from outbox.mirror.failure_causes import count_failure
-from outbox.mirror.lanes import change_lane, park_lane, resume_lane
+from outbox.mirror.lanes import change_lane, park_lane, record_failing, resume_lane
 from outbox.mirror.tables import PAST, delivery_attempt, mirror_target, pds_host, repo_scan
 from outbox.mirror.targets import PUT
 from outbox.operations.account_deletion import close_lane
@@ -150,11 +150,13 @@ def test_logins_that_no_key_decrypts(look: Look, tape: Container) -> None:
 def test_accounts_that_wait_for_a_sign_in_and_a_host_that_is_down(look: Look, tape: Container) -> None:
     nowhere = f"http://127.0.0.1:{free_port()}"
     with tape.database.write() as connection:
-        resume_lane(connection, ALICE, nowhere, tape.database.now(connection))
+        now = tape.database.now(connection)
+        resume_lane(connection, ALICE, nowhere, now)
         park_lane(connection, ALICE)
+        record_failing(connection, ALICE, now, "ExpiredToken: no more")
     found = look(DEV_ORIGINS=nowhere)
     assert found["accounts"] == ("warn", found["accounts"][1])
-    assert "1 auth_required" in found["accounts"][1]
+    assert f"1 auth_required since {now:%Y-%m-%d %H:%M:%S} UTC" in found["accounts"][1]
     assert found[f"PDS {nowhere}"][0] == "warn"
 
 
@@ -168,12 +170,13 @@ def test_no_account_is_at_work_beside_a_pds_that_does_not_answer(look: Look, tap
     assert "since" not in found[f"PDS {nowhere}"][1]
 
     with tape.database.write() as connection:
-        connection.execute(update(pds_host).values(failing_since=now))
+        connection.execute(update(pds_host).values(failing_since=now, first_error="ConnectError: refused"))
         change_lane(connection, ALICE, last_success_at=now)
     count_failure(tape.database, nowhere, Verdict(Kind.NOT_SENT, "ConnectError"), did=ALICE, track_id=1)
     found = look(DEV_ORIGINS=nowhere)
     since = f"{now:%Y-%m-%d %H:%M:%S} UTC"
-    assert f"failing since {since}; last success {since}" in found[f"PDS {nowhere}"][1]
+    said = f"failing since {since}, at first with: ConnectError: refused; last success {since}"
+    assert said in found[f"PDS {nowhere}"][1]
     assert f"the last one with ConnectError at {nowhere}" in found["failures"][1]
 
 
@@ -218,6 +221,16 @@ def test_changes_that_no_relay_delivers(look: Look, tape: Container) -> None:
         connection.execute(text("update history set at = '2020-01-01 00:00:00.000000'"))
     state, said = look(DEV_ORIGINS="http://127.0.0.1:1")["records"]
     assert (state, "is a relay running?" in said) == ("warn", True)
+
+
+def test_rejected_records_are_counted_with_the_time_of_the_first_failure(look: Look, tape: Container) -> None:
+    with tape.database.write() as connection:
+        now = tape.database.now(connection)
+        rejected = {"state": "rejected", "failed_gen": mirror_target.c.desired_gen, "failing_since": now}
+        connection.execute(update(mirror_target).values(rejected))
+    state, said = look()["rejected"]
+    assert state == "warn"
+    assert said.startswith(f"1 records since {now:%Y-%m-%d %H:%M:%S} UTC: `GET /ops/failures`")
 
 
 def test_adopted_records_are_no_failures(look: Look, tape: Container) -> None:
