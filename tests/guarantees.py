@@ -463,6 +463,14 @@ SUBJECTS: Final = {
             ),
         ),
         Guarantee(
+            "A page plays public copies, wherever in a bucket they are",
+            "the policy of pages names the origin of S3_PUBLIC_URL, without its path",
+            (
+                "tests/web/test_page_headers.py::test_audio_comes_from_us_and_from_anywhere_below_the_origin_of_the_public_copies",
+                "tests/e2e/pages/test_public.py::test_a_visitor_hears_a_track_and_sees_the_record_on_the_pds",
+            ),
+        ),
+        Guarantee(
             "Gating a track removes its copy at once",
             "the commit wakes the publisher; removals have their own thread",
             (
@@ -820,8 +828,8 @@ SUBJECTS: Final = {
             ),
         ),
         Guarantee(
-            "Every page works without scripts, and changes that arrive are shown without loading it again",
-            "forms post to pages; the event stream's hints make a page read its parts again",
+            "Every page works without scripts; changes that arrive are shown without loading it again, or as soon as a hidden page is shown",
+            "forms post to pages; the event stream's hints make a page read its parts again; a hidden page has no stream",
             ("tests/e2e/pages/test_studio.py",),
         ),
         Guarantee(
@@ -986,6 +994,7 @@ SUBJECTS: Final = {
             " what cannot be fetched or decoded is remembered",
             (
                 "tests/api/tracks/test_renditions.py::test_a_cover_from_before_is_shown_itself_until_the_worker_has_made_its_renditions",
+                "tests/api/tracks/test_renditions.py::test_a_request_for_an_adopted_cover_asks_no_host_and_the_worker_does",
                 "tests/replay/derived/test_covers.py::test_what_is_no_cover_is_asked_for_once",
                 "tests/replay/derived/test_covers.py::test_a_host_that_is_away_is_asked_a_few_times_with_pauses",
                 "tests/storage/derived/test_jobs.py::test_a_source_that_ends_each_process_is_given_up",

@@ -49,6 +49,12 @@ def repo_address(pds_url: str, did: str) -> str | None:
     return _at(pds_url, "com.atproto.repo.describeRepo", repo=did)
 
 
+def origin(url: str) -> str:
+    """Return the scheme, host and port of an address: in a policy a path means that one file, not what lies below it."""
+    parts = urlsplit(url)
+    return f"{parts.scheme}://{parts.netloc}"
+
+
 def host(url: str) -> str:
     return urlsplit(url).netloc
 

@@ -11,6 +11,7 @@ from jinja2 import Environment, PackageLoader, StrictUndefined
 
 from api.responses import states
 from api.services import Services
+from web.addresses import origin
 from web.filters import FILTERS, FUNCTIONS
 from web.static_files import static_files
 from web.viewer import Viewer, ViewerDep
@@ -39,7 +40,8 @@ def templates() -> Environment:
 def page_headers(services: Services) -> dict[str, str]:
     """Return the headers of a page: where it may load from, and that it depends on Accept and the cookie."""
     scripts = services.base_url + static_files().path
-    media = " ".join(filter(None, ("'self'", services.urls.public_url)))
+    copies = services.urls.public_url
+    media = "'self'" if copies is None else f"'self' {origin(copies)}"
     return {
         "Content-Security-Policy": CSP.format(scripts=scripts, media=media),
         "Referrer-Policy": "same-origin",  # without one, browsers send a form's Origin as null, which is never accepted

@@ -9,12 +9,18 @@ MAX_PAGE_BYTES = 100_000
 VALUE = re.compile(r'"[^"]*"')
 """The value of an attribute: in it, a text that looks like an attribute is a text."""
 ATTRIBUTE = re.compile(r"<[^>]*\s(on[a-z]+|style)=", re.IGNORECASE)
+IMPORT = re.compile(r'^import .* from "\./([^"]+)";$', re.MULTILINE)
 INLINE = re.compile(r"<style|<script(?![^>]*\ssrc=)[^>]*>|javascript:", re.IGNORECASE)
+
+
+def policy_of(answer):
+    """The sources that a page may use, by directive."""
+    return dict(part.strip().split(" ", 1) for part in answer.headers["content-security-policy"].split(";"))
 
 
 def assert_runs_only_our_files(answer):
     """A page that can run nothing but what lies under our own path."""
-    policy = dict(part.strip().split(" ", 1) for part in answer.headers["content-security-policy"].split(";"))
+    policy = policy_of(answer)
     assert policy["default-src"] == "'none'"
     assert policy["frame-ancestors"] == "'none'"
     assert re.fullmatch(r"http://127\.0\.0\.1:8000/static/[0-9a-f]{12}/", policy["script-src"])
@@ -29,9 +35,11 @@ def assert_runs_only_our_files(answer):
 
 
 def assert_small(answer):
-    """A page that is small with its styles and scripts, as they are sent: compressed."""
+    """A page that is small with its styles, its scripts and what they import, as they are sent: compressed."""
     used = set(re.findall(r'(?:src|href)="/static/[0-9a-f]{12}/([^"]+)"', answer.text))
     assert "site.css" in used
+    scripts = [static_files().files[name].content.decode() for name in used if name.endswith(".js")]
+    used |= {name for script in scripts for name in IMPORT.findall(script)}
     files = sum(len(static_files().files[name].compressed) for name in used)
     assert len(gzip.compress(answer.content)) + files < MAX_PAGE_BYTES
 

@@ -2,8 +2,9 @@
 
 import pytest
 
+from outbox.record.record import RecordUrls
 from tests.api.world import refusal
-from tests.web.pages import assert_runs_only_our_files
+from tests.web.pages import assert_runs_only_our_files, policy_of
 
 PUBLIC = ("/", "/auth/login", "/auth/login?handle=x", "/nowhere", "/tracks/99")
 
@@ -16,6 +17,15 @@ def test_a_page_runs_nothing_but_our_own_files(browser, path):
 @pytest.mark.parametrize("path", ["/", "/nowhere", "/tracks/99"])
 def test_a_program_gets_the_answer_that_it_got_before_there_were_pages(client, path):
     assert refusal(client.get(path)) in {(404, "not_found"), (404, "track_not_found")}
+
+
+def test_audio_comes_from_us_and_from_anywhere_below_the_origin_of_the_public_copies(world):
+    copies = "https://cdn.example:8443/bucket/public"
+    page = world.serve(urls=RecordUrls(world.services.base_url, copies)).get(
+        "/", headers={"Accept": "text/html"}
+    )
+    assert_runs_only_our_files(page)
+    assert policy_of(page)["media-src"] == "'self' https://cdn.example:8443"
 
 
 def test_a_broken_page_names_its_request_and_keeps_its_status(browser, world):

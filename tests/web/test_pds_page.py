@@ -1,5 +1,6 @@
 """My PDS as its owner sees it: each form does what its route does, and says so."""
 
+import json
 import re
 
 import pytest
@@ -9,7 +10,8 @@ from identity.accounts.credentials import CredentialKind, Scope
 from outbox.mirror.lanes import park_lane
 from tests.api.records.test_resolve import held
 from tests.api.world import upload
-from tests.web.pages import assert_runs_only_our_files
+from tests.web.pages import assert_runs_only_our_files, assert_small
+from tests.web.studio.forms import send
 from web.pages import pds
 
 HERE = "/studio/pds"
@@ -45,6 +47,7 @@ def test_the_page_says_whether_records_reach_the_pds(mine, world, alice):
     assert "Changes are on their way" in page.text
     assert "1 record" in page.text
     assert_runs_only_our_files(page)
+    assert_small(page)
     world.deliver()
     assert "Your records reach your PDS." in mine.get(HERE).text
 
@@ -96,6 +99,42 @@ def test_a_token_is_shown_once_and_can_be_ended(mine):
     (end,) = re.findall(r'action="(/studio/pds/tokens/[^/"]+/end)"', page)
     assert "can no longer act" in mine.post(end).text
     assert mine.get("/me", headers={**bearer, "Accept": "*/*"}).status_code == 401
+
+
+def test_all_other_programs_and_browsers_are_ended_at_once(mine, world):
+    others = [world.sign_in("alice"), world.sign_in("alice", kind=CredentialKind.API)]
+    page = send(mine, mine.get(HERE), f"{HERE}/tokens/end-others")
+    assert "Every other session and token has ended." in page.text
+    assert "End all others" not in page.text
+    for other in others:
+        assert mine.get("/me", headers={**other.headers, "Accept": "*/*"}).status_code == 401
+
+
+def test_all_audio_is_counted_before_it_is_copied(mine, world, alice):
+    tracks = [upload(mine, alice, seed=seed) for seed in (1, 2)]
+    upload(mine, alice, seed=3, support_gate={"type": "any"})
+    world.deliver()
+    page = mine.get(HERE)
+    assert "Only here</dt><dd>2</dd>" in page.text
+    assert "Gated, stays here</dt><dd>1</dd>" in page.text
+    assert "Copy 2 tracks to my PDS" in page.text
+    assert not any("audioBlob" in world.record(track) for track in tracks)
+    page = send(mine, page, f"{HERE}/copy-audio")
+    assert "Your audio is being copied to your PDS." in page.text
+    assert "On its way</dt><dd>2</dd>" in page.text
+    assert "to my PDS</button>" not in page.text
+    world.deliver()
+    assert "There</dt><dd>2 tracks</dd>" in mine.get(HERE).text
+    assert all("audioBlob" in world.record(track) for track in tracks)
+
+
+def test_the_export_is_a_link_to_all_that_is_known_of_the_account(mine, alice):
+    upload(mine, alice, title="First Take")
+    (address,) = re.findall(r'<a href="([^"]+)" download>Download</a>', mine.get(HERE).text)
+    export = mine.get(address)
+    assert export.headers["content-disposition"].startswith("attachment")
+    assert "First Take" in export.text
+    assert all(json.loads(line) for line in export.text.splitlines())
 
 
 def test_a_refused_form_says_why_and_keeps_the_page(mine):

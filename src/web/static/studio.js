@@ -75,7 +75,7 @@ function louder(peaks, bars) {
 
 async function drawWave(player, tries = 3) {
   const audio = player.querySelector("audio");
-  const answer = await fetch(player.dataset.waveform).catch(() => null);
+  const answer = await fetch(player.dataset.waveform, { cache: "no-cache" }).catch(() => null);
   const later = Number(answer?.headers.get("Retry-After"));
   if (later && tries > 1) setTimeout(drawWave, later * 1000, player, tries - 1);
   if (!answer?.ok) return;
@@ -264,7 +264,8 @@ function readSoon() {
 function follow() {
   if (document.hidden) {
     stream?.close();
-    stream = null;
+    clearTimeout(timer);
+    stream = timer = null;
   } else if (!stream) {
     stream = new EventSource("/events");
     stream.addEventListener("mirror", readSoon);

@@ -17,6 +17,7 @@ from storage.derived.renditions import rendition
 from storage.media import media
 from tests.api.world import refusal, upload
 from tests.media_samples import samples
+from tests.replay.adoption.rig import ELSEWHERE, Internet, adopt_all, adoption_on
 from tests.servers.databases import ON_SQLITE
 
 GRACE = timedelta(0)
@@ -76,6 +77,45 @@ def test_a_cover_from_before_is_shown_itself_until_the_worker_has_made_its_rendi
         assert connection.execute(select(rendition)).all() == []
     asyncio.run(world.made.derived.run_once())
     assert shown(client.get(cover(track), params={"size": 480})) == ("image/webp", (480, 320))
+
+
+@pytest.fixture
+def asked(monkeypatch):
+    """What the service asks of other hosts, each of which answers with a cover."""
+    addresses = []
+
+    async def answer(_, request):
+        addresses.append(str(request.url))
+        return httpx.Response(200, content=samples.png(1500, 1000))
+
+    monkeypatch.setattr(httpx.AsyncHTTPTransport, "handle_async_request", answer)
+    return addresses
+
+
+def adopted(world, folder, url):
+    """Adopt a record that names a cover at this address, where no host answered."""
+    internet = Internet()
+    internet.record(1, imageUrl=url)
+
+    async def adopt():
+        async with internet.client() as http:
+            return await adopt_all(adoption_on(world.log, world.made.media, http, folder))
+
+    assert asyncio.run(adopt()).adopted == 1
+
+
+@ON_SQLITE
+def test_a_request_for_an_adopted_cover_asks_no_host_and_the_worker_does(world, client, asked, tmp_path):
+    url = f"{ELSEWHERE}/cover.png"
+    adopted(world, tmp_path / "staging", url)
+    (track,) = client.get("/tracks").json()["items"]
+    address = f"/tracks/{track['id']}/artwork"
+    for path in (address, f"{address}?size=480"):
+        assert refusal(client.get(path)) == (404, "artwork_not_found")
+    assert asked == []
+    asyncio.run(world.made.derived.run_once())
+    assert shown(client.get(f"{address}?size=480")) == ("image/webp", (480, 320))
+    assert asked == [url]
 
 
 def test_the_cover_of_a_track_is_public_as_the_track_is(client, alice, track):

@@ -27,6 +27,7 @@ VIEWS = (
 """A theme changes colours alone and a width the layout alone: two views show both of each."""
 AXE = FOLDER / "node_modules" / "axe-core" / "axe.min.js"
 RULES = ("wcag2a", "wcag2aa", "wcag21a", "wcag21aa", "wcag22aa", "best-practice")
+CAN_BE_HIDDEN = "Object.defineProperty(document, 'hidden', {get: () => window.isHidden === true})"
 FITS = "document.documentElement.scrollWidth <= window.innerWidth"
 
 
@@ -42,6 +43,7 @@ def silent_console(page: Page) -> Generator[None]:
 
 def assert_good_in_every_view(page: Page, name: str) -> None:
     """The open page, in both themes and widths: nothing lies beside the screen, axe finds nothing; `name` is the pictures'."""
+    page.wait_for_load_state()
     for theme, width in views(page):
         picture(page, f"{name}-{width}-{theme}")
         assert evaluate(page, FITS), f"{name} is wider than a {width}"
@@ -59,6 +61,19 @@ def views(page: Page) -> Iterator[tuple[str, str]]:
     page.emulate_media(color_scheme="null", reduced_motion="null")
     if before is not None:
         page.set_viewport_size(before)
+
+
+def can_be_hidden(page: Page) -> None:
+    """Let `hides` and `shows` say whether the pages that are opened next are hidden."""
+    page.add_init_script(CAN_BE_HIDDEN)
+
+
+def hides(page: Page) -> None:
+    evaluate(page, "window.isHidden = true; document.dispatchEvent(new Event('visibilitychange'))")
+
+
+def shows(page: Page) -> None:
+    evaluate(page, "window.isHidden = false; document.dispatchEvent(new Event('visibilitychange'))")
 
 
 def picture(page: Page, name: str) -> None:

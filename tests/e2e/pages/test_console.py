@@ -12,7 +12,13 @@ from demo.service import Client, Service
 from demo.story import COLLECTION
 from tests.e2e.conftest import DEEP, environment
 from tests.e2e.eventually import eventually
-from tests.e2e.pages.browser_checks import assert_good_in_every_view, evaluate, silent_console
+from tests.e2e.pages.browser_checks import (
+    assert_good_in_every_view,
+    can_be_hidden,
+    hides,
+    shows,
+    silent_console,
+)
 from tests.e2e.sign_in_pages import authorizes, signs_in
 from tests.media_samples import samples
 from tests.servers.atproto import new_account
@@ -149,16 +155,16 @@ def tries_the_host_again(page, console, pds, proxy):
 
 
 def assert_is_read_only_while_shown(page, url):
-    page.add_init_script("Object.defineProperty(document, 'hidden', {get: () => window.isAway === true})")
+    can_be_hidden(page)
     page.clock.install()
     page.goto(url)
     reads = []
     page.on("request", lambda request: reads.append(request.url))
-    evaluate(page, "window.isAway = true; document.dispatchEvent(new Event('visibilitychange'))")
+    hides(page)
     page.clock.run_for(60_000)
     assert [read for read in reads if "/static/" not in read] == []
     with page.expect_request(url):
-        evaluate(page, "window.isAway = false; document.dispatchEvent(new Event('visibilitychange'))")
+        shows(page)
         page.clock.run_for(5_000)
 
 

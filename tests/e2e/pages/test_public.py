@@ -1,5 +1,6 @@
 """The pages for everyone in Chromium, on the real service and PDS."""
 
+import re
 from datetime import timedelta
 from functools import partial
 from types import SimpleNamespace
@@ -11,9 +12,12 @@ from demo.media import cover, tone
 from tests.e2e.conftest import ONE_DATABASE
 from tests.e2e.eventually import eventually
 from tests.e2e.pages.browser_checks import assert_good_in_every_view, silent_console
+from tests.media_samples import samples
 from web.error_pages import error_page
+from web.rendering import page_headers
 
 pytestmark = [pytest.mark.pds, pytest.mark.browser, ONE_DATABASE]
+COPIES = "https://cdn.example/bucket/public"
 
 
 @pytest.fixture
@@ -62,21 +66,27 @@ def test_the_public_pages_are_good_in_every_view(page, service, track, gated, ne
         assert page.evaluate("navigator.clipboard.readText()").startswith('{"detail"')
 
 
+def services_of(service, public_url=None):
+    """What a page needs of them."""
+    return SimpleNamespace(
+        base_url=service.url, urls=SimpleNamespace(public_url=public_url), sweep_grace=timedelta(days=30)
+    )
+
+
 def fulfil(answer, route):
     route.fulfill(**answer)
 
 
 def test_the_pages_of_errors_are_good_in_every_view(page, service):
     """What they say is tested in tests/web; a real service breaks too seldom to be looked at."""
-    services = SimpleNamespace(
-        base_url=service.url, urls=SimpleNamespace(public_url=None), sweep_grace=timedelta(days=30)
-    )
     for number, detail in {
         402: {"error": "support_required", "message": "This track is for supporters of its artist."},
         429: {"error": "rate_limited", "message": ""},
         500: {"error": "internal", "message": ""},
     }.items():
-        shown = error_page(services, number, detail, retry_after="30", request_id="7f3c9a52e1b04d6f")
+        shown = error_page(
+            services_of(service), number, detail, retry_after="30", request_id="7f3c9a52e1b04d6f"
+        )
         answer = {"status": number, "headers": dict(shown.headers), "body": shown.body}
         page.route("**/broken", partial(fulfil, answer))
         with silent_console(page):
@@ -86,15 +96,33 @@ def test_the_pages_of_errors_are_good_in_every_view(page, service):
 
 
 def test_a_visitor_hears_a_track_and_sees_the_record_on_the_pds(page, service, track, artist):
+    here = f"{service.url}/@{artist.did}/{track['id']}"
     with silent_console(page):
-        page.goto(f"{service.url}/@{artist.did}/{track['id']}")
-        player = page.locator("audio")
-        eventually(lambda: player.evaluate("audio => audio.readyState") >= 1)
-        player.evaluate("audio => { audio.muted = true; audio.currentTime = 0.5; return audio.play(); }")
-        eventually(lambda: player.evaluate("audio => audio.currentTime") > 0.5)
+        page.goto(here)
+        hears(page)
         expect(page.get_by_text("On the artist's PDS")).to_be_visible()
         record = page.context.request.get(page.get_by_text("The record at").get_attribute("href"))
         assert record.json()["value"]["title"] == "First Take"
+        page.route(f"{COPIES}/*", partial(fulfil, {"body": samples.mp3(), "content_type": "audio/mpeg"}))
+        page.route(here, partial(with_public_copies, service))
+        page.goto(here)
+        expect(page.locator("audio")).to_have_attribute("src", re.compile(f"^{COPIES}/"))
+        hears(page)
+
+
+def hears(page):
+    player = page.locator("audio")
+    eventually(lambda: player.evaluate("audio => audio.readyState") >= 1)
+    player.evaluate("audio => { audio.muted = true; audio.currentTime = 0.5; return audio.play(); }")
+    eventually(lambda: player.evaluate("audio => audio.currentTime") > 0.5)
+
+
+def with_public_copies(service, route):
+    """Show the page as with S3_PUBLIC_URL."""
+    answer = route.fetch()
+    policy = {name.lower(): value for name, value in page_headers(services_of(service, COPIES)).items()}
+    page = answer.text().replace(f"{service.url}/audio/", f"{COPIES}/")
+    route.fulfill(response=answer, headers=answer.headers | policy, body=page)
 
 
 def test_a_person_switches_and_signs_out_without_scripts(page, service, new_artist, pds):

@@ -1,5 +1,6 @@
 """The studio in Chromium, on the real service and a real PDS."""
 
+import base64
 from contextlib import closing
 
 import pytest
@@ -10,13 +11,34 @@ from demo.story import COLLECTION
 from tests.e2e.artist import Artist
 from tests.e2e.conftest import ONE_DATABASE
 from tests.e2e.eventually import eventually
-from tests.e2e.pages.browser_checks import assert_good_in_every_view, silent_console
+from tests.e2e.pages.browser_checks import (
+    assert_good_in_every_view,
+    can_be_hidden,
+    hides,
+    shows,
+    silent_console,
+)
 from tests.e2e.sign_in_pages import authorizes, signs_in
 from tests.media_samples import samples
+from web.pages.studio import history, my_tracks
 
 pytestmark = [pytest.mark.pds, pytest.mark.browser, ONE_DATABASE]
 
 HEARD = "audio => audio.play().then(() => new Promise(done => audio.ontimeupdate = () => audio.currentTime > 0 && done(true)))"
+LISTENS = """
+window.told = [];
+new MutationObserver(() => {
+  const line = document.querySelector("#uploads > li");
+  window.told.push([line.querySelector(".mark").textContent, line.querySelector("progress")?.value ?? 1]);
+}).observe(document.getElementById("uploads"), {childList: true, characterData: true, subtree: true});
+"""
+DRAGGED = """([name, content]) => {
+  const dragged = new DataTransfer();
+  dragged.items.add(new File([Uint8Array.from(atob(content), each => each.charCodeAt(0))], name));
+  return dragged;
+}"""
+UPLINK = {"offline": False, "latency": 0, "downloadThroughput": -1, "uploadThroughput": 200_000}
+"""Bytes per second."""
 
 
 @pytest.fixture
@@ -44,20 +66,71 @@ def file(name, content):
     return {"name": name, "mimeType": "audio/wav", "buffer": content}
 
 
+def drops(page, name, content):
+    """Drop a file on the page over a slow line; gives what the page said one after the other, and how far its bar was."""
+    line = page.context.new_cdp_session(page)
+    line.send("Network.enable")
+    line.send("Network.emulateNetworkConditions", UPLINK)
+    page.evaluate(LISTENS)
+    dragged = page.evaluate_handle(DRAGGED, [name, base64.b64encode(content).decode()])
+    page.dispatch_event("#drop", "drop", {"dataTransfer": dragged})
+    expect(page.get_by_text("Uploaded, and on its way")).to_be_visible(timeout=30_000)
+    line.detach()
+    return page.evaluate("window.told")
+
+
+def assert_tells_each_step(told):
+    steps = ["Sent" if words.endswith("MB sent") else words.split(":")[0] for words, _ in told]
+    assert list(dict.fromkeys(steps)) == [
+        "Waiting for its turn",
+        "Sent",
+        "Checking",
+        "Uploaded, and on its way to your PDS",
+    ]
+    shares = [share for step, (_, share) in zip(steps, told, strict=True) if step == "Sent"]
+    assert shares == sorted(shares)
+    assert 0 < shares[0] < shares[-1]
+
+
+def assert_counts_what_is_typed(page):
+    title, tags = page.get_by_label("Title"), page.get_by_label("Tags")
+    title.fill("Fünf")
+    expect(page.locator("#about-title .count")).to_have_text("5 of 256 bytes")
+    title.fill("ü" * 129)
+    expect(page.locator("#about-title .count.over")).to_have_text("258 of 256 bytes")
+    assert title.evaluate("field => field.validationMessage") == "Too long: 258 of 256 bytes."
+    tags.fill(f"live, {'x' * 51}")
+    expect(page.locator("#about-tags .count.over")).to_have_text("at most 50 characters each")
+    tags.fill("live, late")
+    expect(page.locator("#about-tags .count")).to_have_text("2 of 10")
+    tags.fill("")
+
+
+def assert_draws_the_wave(page, artist):
+    eventually(lambda: artist.client.http.get(f"/tracks/{artist.track_id}/waveform").is_success)
+    page.reload()
+    wave = page.locator(".deck svg.wave")
+    expect(wave).to_be_visible()
+    assert wave.locator(".wave-all").get_attribute("d").count("M") == 160
+    wave.click()
+    eventually(lambda: page.locator(".deck audio").evaluate("audio => audio.currentTime") > 1)
+
+
 def test_a_track_from_the_upload_through_edits_to_its_earlier_audio_and_back(signed_in, service):
     page, artist = signed_in
     with silent_console(page):
         assert_good_in_every_view(page, "studio-empty")
         page.get_by_role("link", name="Upload a track").click()
         assert_good_in_every_view(page, "studio-upload")
-        page.set_input_files("#files", [file("First_Take.wav", samples.wav(1)), file("words.wav", b"words")])
-        expect(page.get_by_text("Uploaded, and on its way")).to_be_visible()
+        assert_tells_each_step(drops(page, "First_Take.wav", samples.tone(30)))
+        page.set_input_files("#files", file("words.wav", b"words"))
         expect(page.get_by_role("alert")).to_be_visible()
         assert_good_in_every_view(page, "studio-uploaded")
 
         page.get_by_role("link", name="Edit title").click()
         artist.track_id = int(page.url.rsplit("/", 1)[1])
         here = f"{service.url}/studio/tracks/{artist.track_id}"
+        assert_counts_what_is_typed(page)
         page.get_by_label("Title").fill("Second Thoughts")
         page.get_by_label("Liner notes").fill("Recorded in one go.\nMixed twice.")
         page.get_by_role("button", name="Save").click()
@@ -70,12 +143,17 @@ def test_a_track_from_the_upload_through_edits_to_its_earlier_audio_and_back(sig
         assert page.url.startswith(here)
         assert_good_in_every_view(page, "studio-track")
 
+        assert_draws_the_wave(page, artist)
         page.set_input_files("input[name=image]", file("cover.png", cover("teal", "gold")))
         page.get_by_role("button", name="Set the cover").click()
         expect(page.locator("#done")).to_contain_text("The cover is set.")
-        page.set_input_files("input[name=file]", file("b.wav", samples.wav(2)))
-        page.get_by_role("button", name="Replace the audio").click()
+        page.set_input_files("input[name=file]", file("b.m4a", samples.m4a(2)))
+        with page.expect_response("**/waveform") as of_m4a:
+            page.get_by_role("button", name="Replace the audio").click()
         expect(page.locator("#done")).to_contain_text("The audio is replaced.")
+        assert of_m4a.value.status == 404
+        expect(page.locator(".deck audio")).to_be_visible()
+        expect(page.locator(".deck svg")).to_have_count(0)
         page.goto(f"{here}/history")
         assert_good_in_every_view(page, "studio-history")
         page.get_by_label("Earlier version").fill("1")
@@ -119,6 +197,28 @@ def test_tracks_are_copied_after_they_were_counted_and_one_is_deleted_and_brough
         assert_good_in_every_view(page, "studio-deleted")
         page.get_by_role("button", name="Bring it back").click()
         expect(page.locator("#done")).to_contain_text("The track is back. Your PDS has it as it is here.")
+        assert_long_lists_grow_in_place(page, service, artist)
+
+
+def assert_long_lists_grow_in_place(page, service, artist):
+    for number in range(history.PAGE):
+        artist.edits(album=f"Pressing {number}")
+    grows(page, f"{service.url}/studio/tracks/{artist.track_id}/history", "#timeline > .event", history.PAGE)
+    expect(page.locator("#v1")).to_be_visible()
+    for number in range(my_tracks.PAGE - 2):
+        artist.uploads(title=f"Take {number}")
+    grows(page, f"{service.url}/studio", "#tracks > .row", my_tracks.PAGE)
+    expect(page.get_by_role("link", name="First Take")).to_be_visible()
+
+
+def grows(page, address, rows, count):
+    """Press the last link of a list."""
+    page.goto(address)
+    expect(page.locator(rows)).to_have_count(count)
+    page.locator("li.more a").click()
+    expect(page.locator("li.more")).to_have_count(0)
+    assert page.locator(rows).count() > count
+    assert page.url == address
 
 
 def test_a_change_by_another_program_is_told_live_and_decided_field_by_field(signed_in, service):
@@ -145,7 +245,24 @@ def test_a_change_by_another_program_is_told_live_and_decided_field_by_field(sig
         page.get_by_role("link", name="Compare with my PDS").click()
         expect(page.get_by_role("heading", name="All three agree")).to_be_visible()
         assert_good_in_every_view(page, "studio-agrees")
+        assert_follows_while_it_is_shown(page, artist, f"{service.url}/studio/tracks/{artist.track_id}")
     assert (artist.record["title"], artist.record["album"]) == ("Theirs", "My album")
+
+
+def assert_follows_while_it_is_shown(page, artist, here):
+    """Hidden, it closes its stream and reads nothing; shown again, it says what has happened meanwhile."""
+    can_be_hidden(page)
+    with page.expect_request("**/events"):
+        page.goto(here)
+    with page.expect_event("requestfailed", lambda request: request.url.endswith("/events")):
+        hides(page)
+    reads = []
+    page.on("request", lambda request: reads.append(request.url))
+    artist.edits(description="Typed elsewhere.")
+    artist.agreed()
+    assert reads == []
+    shows(page)
+    expect(page.locator("#timeline")).to_contain_text("Typed elsewhere.")
 
 
 def test_without_scripts_a_track_is_edited_a_conflict_decided_and_the_pds_disconnected(signed_in, service):

@@ -3,7 +3,7 @@
 import pytest
 
 from tests.api.world import upload
-from tests.web.pages import assert_runs_only_our_files
+from tests.web.pages import assert_runs_only_our_files, assert_small
 
 PAGES = (
     "/studio",
@@ -26,11 +26,12 @@ def track(client, alice):
 
 
 @pytest.mark.parametrize("path", PAGES)
-def test_a_page_runs_only_our_files_whatever_a_track_is_called(sign_in, alice, track, path):
+def test_a_page_is_small_and_runs_only_our_files_whatever_a_track_is_called(sign_in, alice, track, path):
     page = sign_in(alice).get(path.format(id=track["id"]))
     assert page.status_code == 200
     assert "<script>alert" not in page.text
     assert_runs_only_our_files(page)
+    assert_small(page)
 
 
 @pytest.mark.parametrize("path", PAGES)
