@@ -234,6 +234,7 @@ function takeUploads() {
 const FIRST_MS = 100;
 const BETWEEN_MS = 1000;
 const MOST_ROWS = 100;
+const REOPEN_MS = 3000;
 let timer = null;
 let readAt = -BETWEEN_MS;
 let stream = null;
@@ -269,7 +270,15 @@ function follow() {
   } else if (!stream) {
     stream = new EventSource("/events");
     stream.addEventListener("mirror", readSoon);
+    stream.addEventListener("error", reopen);
   }
+}
+
+// A browser opens a stream again by itself, but not after an answer like a proxy's 502.
+function reopen({ target }) {
+  if (target.readyState !== EventSource.CLOSED || target !== stream) return;
+  stream = null;
+  setTimeout(follow, REOPEN_MS);
 }
 
 if (document.querySelector("[data-live]")) {

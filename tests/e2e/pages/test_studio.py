@@ -250,7 +250,7 @@ def test_a_change_by_another_program_is_told_live_and_decided_field_by_field(sig
 
 
 def assert_follows_while_it_is_shown(page, artist, here):
-    """Hidden, it closes its stream and reads nothing; shown again, it says what has happened meanwhile."""
+    """Hidden, it closes its stream and reads nothing; shown again, it says what has happened meanwhile, after a proxy's 502 too."""
     can_be_hidden(page)
     with page.expect_request("**/events"):
         page.goto(here)
@@ -261,6 +261,7 @@ def assert_follows_while_it_is_shown(page, artist, here):
     artist.edits(description="Typed elsewhere.")
     artist.agreed()
     assert reads == []
+    page.route("**/events", lambda route: route.fulfill(status=502), times=1)
     shows(page)
     expect(page.locator("#timeline")).to_contain_text("Typed elsewhere.")
 
