@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import Final
 
 from bench.logs import did_of, log_at, token_of
-from bench.outage import ERRORS, Outage, fill
+from bench.outage import ERRORS, IN_THE_LOG, Outage, fill
 from bench.postgres import databases
 from bench.processes import HttpServer
 from bench.reads import HTML, cpu_of_gets
@@ -27,6 +27,8 @@ QUICK: Final = Outage(records=100, lanes=20, hosts=10)
 ADMIN: Final = "did:plc:" + "admin".ljust(24, "a")
 ARTIST: Final = did_of(1)
 CAUSE: Final = Cause(Outage().host_of(1), *ERRORS[1]).id
+WHO: Final = "&".join(f"did={did_of(number)}" for number in reversed(range(11, IN_THE_LOG + 1)))
+"""The accounts of a page of repairs, whose handles are read apart from these."""
 SCREENS: Final[Mapping[str, tuple[str, Sequence[str]]]] = {
     "now": (
         "/ops",
@@ -45,6 +47,9 @@ SCREENS: Final[Mapping[str, tuple[str, Sequence[str]]]] = {
     "records": ("/ops/records", ("/ops/failures?undelivered=true",)),
     "hosts": ("/ops/hosts", ("/ops/hosts",)),
     "lanes": ("/ops/lanes", ("/ops/lanes",)),
+    "a lane": (f"/ops/lanes/{ARTIST}", (f"/ops/lanes/{ARTIST}",)),
+    "background work": ("/ops/work", ("/ops/work",)),
+    "repairs": ("/ops/repairs", ("/ops/repairs", f"/artists?{WHO}")),
     "a track": ("/ops/tracks/1", ("/tracks/1", "/tracks/1/mirror", "/tracks/1/history?limit=20")),
     "an account": (
         f"/ops/accounts/{ARTIST}",

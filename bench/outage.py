@@ -30,6 +30,8 @@ from projections.history import history
 from projections.rows import insert_rows
 from projections.tracks.table import normalized, row_of, tracks
 from projections.tracks.view import TrackView
+from replay.repair.jobs import repair
+from replay.repair.states import RepairState
 
 IN_THE_LOG: Final = 60
 """Tracks whose events are in the log too: a page of the audit, and some to look at."""
@@ -84,6 +86,7 @@ def fill(log: EventLog, size: Outage) -> None:
             delivery_attempt: _attempts(size, now, generations),
             failure_cause: _causes(size, now),
             failure_hour: _hours(size, now),
+            repair: _repairs(size, now),
         }.items():
             insert_rows(connection, table, list(rows))
     vacuum(log)
@@ -280,3 +283,21 @@ def _hours(size: Outage, now: datetime) -> Iterator[dict[str, Any]]:
                     "hour": first_hour(now) + hour * HOUR,
                     "failures": host_number + 37 * hour % 100 + 1,
                 }
+
+
+def _repairs(size: Outage, now: datetime) -> Iterator[dict[str, Any]]:
+    """More than a page of repairs that were planned and wait for an admin."""
+    for number in range(1, min(IN_THE_LOG, size.lanes) + 1):
+        yield {
+            "did": did_of(number),
+            "state": RepairState.PLANNED,
+            "actor": did_of(number),
+            "via": "bench",
+            "request_id": "bench",
+            "requested_at": now,
+            "not_before": now,
+            "planned_at": now,
+            "counts": [{"repair": "restore", "because": "missing", "records": 10, "points": 30}],
+            "skips": [],
+            "lease_until": now,
+        }

@@ -847,6 +847,15 @@ SUBJECTS: Final = {
             ("tests/e2e/pages/test_console.py::test_an_outage_is_seen_understood_redriven_and_drained",),
         ),
         Guarantee(
+            "The console's first sentence names what fails or waits for a person, how much and since when, and stays calm while only a few artists have to sign in",
+            "what waits is counted by state and reason, with the time from which on its first record does; more such accounts than ready ones are no longer well",
+            (
+                "tests/web/test_console_health.py::test_ended_logins_are_named_calmly_with_since_when_until_nothing_goes_through",
+                "tests/web/test_console_health.py::test_records_that_wait_for_a_person_are_named_with_since_when",
+                "tests/api/ops/test_deliveries.py::test_every_record_that_is_not_delivered_is_listed_with_since_when",
+            ),
+        ),
+        Guarantee(
             "The console says of all that fails what to do and when it is tried next, and asks about no action that would touch none",
             "sentences by the state of a lane and the kind of a failure, of which none may be missing; each action is counted before it is asked about",
             (

@@ -65,6 +65,7 @@ def test_a_host_that_is_paused_is_not_said_to_be_paused_since_it_failed(admin):
     page = admin.get("/ops").text
     assert f"{HOST} is paused." in page
     assert "Since <time" not in page
+    assert "The first record waits since <time" in page
     assert "paused, failing since" in page
 
 

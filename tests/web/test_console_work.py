@@ -9,7 +9,8 @@ from sqlalchemy import insert, update
 from eventstore.envelope import Envelope, Via
 from eventstore.schema import projection_state
 from identity.accounts.credentials import Scope
-from outbox.mirror.tables import repo_scan
+from outbox.mirror.lanes import resume_lane
+from outbox.mirror.tables import firehose_cursor, repo_scan
 from projections.rebuild.rebuild import rebuild
 from replay.adoption import jobs as adoptions
 from replay.adoption.progress import Progress
@@ -90,6 +91,35 @@ def test_work_that_goes_well_says_so_for_an_operator_who_only_reads(world, sign_
     assert 'href="/ops/work" aria-current="page"' in page.text
     assert "FIREHOSE is off" in page.text
     assert_small(page)
+
+
+def test_firehoses_are_shown_with_their_lag_and_those_that_are_not_followed_are_named(world, admin):
+    with world.database.write() as connection:
+        now = world.database.now(connection)
+        held = {"lease_owner": "one", "lease_until": now + HOUR, "heard_at": now}
+        for name, row in {
+            "late": {"connected_at": now, "lag_seconds": 90.0},
+            "away": {"problem": "ConnectionRefusedError"},
+        }.items():
+            resume_lane(connection, did_of(name), f"https://{name}.test", now)
+            values = {"host": f"https://{name}.test", **held, **row}
+            connection.execute(insert(firehose_cursor).values(values))
+    with world.serve(follows_firehose=True) as following:
+        following.headers, following.cookies = admin.headers, admin.cookies
+        page = following.get("/ops/work")
+    assert_runs_only_our_files(page)
+    assert "The firehose of 1 host is not followed." in page.text
+    assert "FIREHOSE is off" not in page.text
+    rows = {name: row_with(page.text, f"https://{name}.test</strong>") for name in ("late", "away")}
+    assert "90 s late" in rows["late"]
+    assert '<span class="mark wait">followed</span>' in rows["late"]
+    assert "ConnectionRefusedError" in rows["away"]
+    assert '<span class="mark bad">disconnected</span>' in rows["away"]
+
+
+def row_with(page, text):
+    (row,) = (each for each in re.findall("<li>.*?</li>", page, re.DOTALL) if text in each)
+    return row
 
 
 def test_work_that_fails_is_named_first_with_its_reason_and_its_progress_shown(world, admin):

@@ -1,4 +1,4 @@
-"""Counts attempts, failures and waits by the hour of the last day, and in parts of the last hour.
+"""Counts attempts, deliveries, failures and waits by the hour of the last day, and in parts of the last hour.
 
 The ids of attempts grow with time: a binary search finds the first of each part, and the difference of two is their number.
 """
@@ -8,7 +8,7 @@ from datetime import datetime, timedelta
 from itertools import pairwise
 from typing import Final
 
-from sqlalchemy import ColumnElement, Connection, bindparam, case, func, select
+from sqlalchemy import ColumnElement, Connection, bindparam, case, func, literal, select
 
 from eventstore.prepared import Prepared
 from eventstore.schema import stored_event
@@ -20,6 +20,8 @@ PARTS_OF_HOUR: Final = 12
 PART: Final = HOUR / PARTS_OF_HOUR
 FAILED: Final = tuple(kind.value for kind in Kind if kind not in {Kind.DONE, Kind.READ_BACK})
 """The outcomes of attempts that are counted as failures."""
+MAX_SAMPLED: Final = 5_000
+"""Attempts that are looked at to count deliveries: a day of attempts has no bound."""
 
 attempt: Final = delivery_attempt.c
 target: Final = mirror_target.c
@@ -53,6 +55,20 @@ def failed_attempts_between(connection: Connection, bounds: Sequence[int]) -> li
         .group_by("part")
     )
     return _counted(dict(rows.all()), len(bounds) - 1)
+
+
+def deliveries_between(connection: Connection, bounds: Sequence[int]) -> list[int]:
+    """Return how many of them the PDS took; of more than MAX_SAMPLED one in `step` is looked at, and stands for so many."""
+    step = 1 + (bounds[-1] - bounds[0]) // MAX_SAMPLED
+    sample = select(literal(bounds[0], attempt.id.type).label("id")).cte("sample", recursive=True)
+    sample = sample.union_all(select(sample.c.id + step).where(sample.c.id + step < bounds[-1]))
+    rows = connection.execute(
+        select(_part(attempt.id, bounds[:-1]).label("part"), func.count())
+        .select_from(sample.join(delivery_attempt, attempt.id == sample.c.id))
+        .where(attempt.outcome == Kind.DONE.value)
+        .group_by("part")
+    )
+    return [step * count for count in _counted(dict(rows.all()), len(bounds) - 1)]
 
 
 def failures_by_hour(connection: Connection, now: datetime) -> Sequence[int]:

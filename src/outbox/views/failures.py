@@ -46,7 +46,7 @@ CAUSE: Final[ColumnElement[str]] = case((_RECORD_CAN_BE_TRIED, target.cause), el
 """The cause of the last failure: of the record or, where it does not fail itself, of its upload."""
 PLACE: Final = 2 * target.track_id + case((target.former, 1), else_=0)
 """Orders by track, its former records after the current one."""
-_CHANGED_AT: Final = (
+CHANGED_AT: Final = (
     select(stored_event.c.recorded_at)
     .where(stored_event.c.position == target.desired_gen)
     .correlate(mirror_target)
@@ -135,7 +135,7 @@ def _records(*conditions: ColumnElement[bool], limit: int) -> Select[Any]:
             blob_job.c.failing_since.label("blob_failing_since"),
             WAITS_UNTIL.label("waits_until"),
             mirror_lane.c.probe_at.label("lane_probe_at"),
-            _CHANGED_AT.label("changed_at"),
+            CHANGED_AT.label("changed_at"),
             CAUSE.label("shown_cause"),
             FAILING_SINCE.label("shown_failing_since"),
             FIRST_ERROR.label("shown_first_error"),

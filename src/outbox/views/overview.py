@@ -107,6 +107,12 @@ def count_failing_hosts(connection: Connection) -> int:
     return connection.scalar(select(func.count()).select_from(pds_host).where(NEEDS_LOOK)) or 0
 
 
+def count_ready_lanes(connection: Connection) -> int:
+    """Count the lanes that are ready and not paused."""
+    ready = select(func.count()).where(lane.state == LaneState.READY, ~lane.paused)
+    return connection.scalar(ready) or 0
+
+
 def hosts_named(connection: Connection, origins: Collection[str]) -> Sequence[Any]:
     """Return those of the hosts that are known."""
     return connection.execute(select(pds_host).where(host.host.in_(origins))).all()

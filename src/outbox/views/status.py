@@ -204,11 +204,7 @@ def unfinished_tracks(did: str | None = None) -> Sequence[Select[Any]]:
 
 MAY_BE_UNFINISHED: Final = tracks_of(*unfinished_tracks())
 _BY_STATE: Final = (
-    select(
-        STATE.label("mirror_state"),
-        func.count().label("records"),
-        func.count(target.did.distinct()).label("accounts"),
-    )
+    select(STATE.label("mirror_state"), func.count())
     .select_from(TARGETS_AT_WORK)
     .where(MAY_BE_UNFINISHED, STATE != MirrorState.DELIVERED)
     .group_by("mirror_state")
@@ -218,12 +214,7 @@ _LANE_STATE: Final = select(lane.state).where(lane.did == bindparam("did"))
 
 def unfinished_records(connection: Connection) -> dict[str, int]:
     """Count the records of all accounts that are not as the log says, by state."""
-    return {row.mirror_state: row.records for row in unfinished_by_state(connection)}
-
-
-def unfinished_by_state(connection: Connection) -> Sequence[Any]:
-    """Return for each state how many `records` are in it, and of how many `accounts`."""
-    return connection.execute(_BY_STATE).all()
+    return dict(connection.execute(_BY_STATE).all())
 
 
 def mirrors(connection: Connection, track_ids: Iterable[int]) -> dict[int, Mirror]:

@@ -179,9 +179,11 @@ def test_the_overview_counts_what_waits_by_the_time_of_its_newest_change(world, 
     assert (sum(found["waiting"]), sum(found["last_hour"]["waiting"])) == (2, 2)
     assert (sum(found["last_hour"]["attempts"]), sum(found["last_hour"]["failures"])) == (1, 1)
     assert found["records"] == found["accounts"] == {"rejected": 1, "pending": 1}
+    assert sum(found["deliveries"]) == 0
     world.deliver()
     found = read(client, operator, "/ops/overview")
     assert (sum(found["waiting"]), sum(found["last_hour"]["waiting"])) == (1, 1)
+    assert (sum(found["deliveries"]), sum(found["last_hour"]["deliveries"])) == (1, 1)
     assert found["release"]["version"]
 
 

@@ -150,6 +150,13 @@ def test_every_record_that_is_not_delivered_is_listed_with_since_when(world, cli
         assert row["since"] == at
     assert listed[3]["since"] == listed[3]["failing_since"]
     assert all(each["since"] for each in listed)
+    overview = read(client, admin, "/ops/overview")
+    assert overview["ready_accounts"] == 2  # alice and the admin
+    assert {(each["state"], each["reason"]): each["since"] for each in overview["waits"]} == {
+        (row["state"], row["reason"] if row["state"] == "parked" else None): row["since"]
+        for row in (*listed[:2], *listed[3:5])
+    }
+    assert {(each["records"], each["accounts"]) for each in overview["waits"]} == {(1, 1)}
 
     first = read(client, admin, "/ops/failures", undelivered="true", limit=4)
     rest = read(client, admin, "/ops/failures", undelivered="true", limit=4, cursor=first["cursor"])

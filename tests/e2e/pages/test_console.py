@@ -202,11 +202,12 @@ def lanes_at(page, console, pds):
 
 
 def does(page, action, accounts, reason):
-    """A host's action: counted, with a reason, and done to as many as were counted."""
-    page.get_by_role("button", name=action, exact=True).click()
+    """A host's action, with the keyboard alone: counted, with a reason, and done to as many as were counted."""
+    presses(page, action, exact=True)
     expect(page.get_by_role("heading", name=f"{action} {accounts} accounts?")).to_be_visible()
-    page.get_by_label("Why").fill(reason)
-    page.get_by_role("button", name=f"{action} {accounts}").click()
+    tabs_to(page, page.get_by_label("Why"))
+    page.keyboard.type(reason)
+    presses(page, f"{action} {accounts}")
     expect(page.get_by_role("heading", name=f"{action}d: {accounts}")).to_be_visible()
 
 
@@ -218,9 +219,13 @@ def test_a_track_is_taken_down_and_shown_again_with_the_keyboard_alone(page, con
         assert httpx.get(public).status_code == 200
         console.opens(page)
         tabs_to(page, page.get_by_role("searchbox"))
-        page.keyboard.type(str(track["id"]))
+        page.keyboard.type("Borrowed")
         page.keyboard.press("Enter")
-        expect(page.get_by_role("heading", name="Borrowed")).to_be_visible()
+        expect(page.get_by_role("heading", name="Found for")).to_be_visible()
+        assert_good_in_every_view(page, "ops-found")
+        tabs_to(page, page.get_by_role("link", name="Borrowed"))
+        page.keyboard.press("Enter")
+        page.wait_for_url(f"{console.url}/ops/tracks/{track['id']}")
 
         presses(page, "Take down…")
         assert_good_in_every_view(page, "ops-takedown")
@@ -239,8 +244,8 @@ def test_a_track_is_taken_down_and_shown_again_with_the_keyboard_alone(page, con
         assert httpx.get(public).status_code == 200
 
 
-def presses(page, name):
-    tabs_to(page, page.get_by_role("button", name=name))
+def presses(page, name, **which):
+    tabs_to(page, page.get_by_role("button", name=name, **which))
     page.keyboard.press("Enter")
 
 
@@ -301,6 +306,7 @@ def test_lost_records_are_planned_for_and_put_back(page, console, pds):
         expect(page.get_by_text("(differs)").first).to_be_attached()
         assert_good_in_every_view(page, "ops-record-lost")
         page.goto(f"{console.url}/ops/accounts/{did}")
+        sees_what_is_asked(page, "End all", "End 1 session or token?", "ops-end-tokens")
         page.get_by_role("link", name="Repair", exact=True).click()
         assert_good_in_every_view(page, "ops-repairs")
         page.get_by_label("Why").fill("its PDS was restored from a backup")
@@ -309,6 +315,7 @@ def test_lost_records_are_planned_for_and_put_back(page, console, pds):
         assert found_on(pds, did, rkeys) == 0
         page.get_by_text(f"The first 50 of {DRIFTED + 1} records").click()
         assert_good_in_every_view(page, "ops-repair-planned")
+        sees_what_is_asked(page, "Cancel the repair", "Cancel repair", "ops-repair-cancel")
 
         pds.put_record(did, COLLECTION, rkeys[0], changed | {"title": "by another program"})
         page.get_by_label("Why").fill("as planned")
@@ -321,6 +328,16 @@ def test_lost_records_are_planned_for_and_put_back(page, console, pds):
         page.goto(f"{console.url}/ops/audit?type=OperatorActed")
         expect(page.get_by_text("its PDS was restored from a backup")).to_be_visible()
         expect(page.get_by_text("as planned")).to_be_visible()
+
+
+def sees_what_is_asked(page, button, heading, name):
+    """Look at the question before an action, and go back."""
+    page.get_by_role("button", name=button).click()
+    question = page.get_by_role("heading", name=heading)
+    expect(question).to_be_visible()
+    assert_good_in_every_view(page, name)
+    page.get_by_role("link", name="Back", exact=True).click()
+    expect(question).to_be_hidden()
 
 
 def found_on(pds, did, rkeys):

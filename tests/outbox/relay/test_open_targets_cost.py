@@ -18,6 +18,7 @@ from outbox.relay.rescue import wake_stuck_lanes
 from outbox.views.drain import drains_of_hosts
 from outbox.views.failures import Wanted, failing, undelivered
 from outbox.views.status import unfinished_records
+from outbox.views.unfinished import unfinished_by_reason
 from tests.outbox.rigs.rows import HOST, add_lane, claimed
 from tests.servers.databases import ON_SQLITE
 from tests.statements import Statement, before_each_statement
@@ -111,7 +112,10 @@ def test_unfinished_records_are_counted_among_very_many_without_reading_them(
 ) -> None:
     with database.read() as connection:
         assert unfinished_records(connection) == {"pending": 1}
-    _assert_reads_no_whole_index_of_tracks(_plan(database, said[-1]))
+        (found,) = unfinished_by_reason(connection)
+    assert (found.mirror_state, found.records, found.accounts) == ("pending", 1, 1)
+    for statement in said[-2:]:
+        _assert_reads_no_whole_index_of_tracks(_plan(database, statement))
 
 
 @ON_SQLITE

@@ -2,16 +2,19 @@
 
 from datetime import timedelta
 
+import pytest
 from sqlalchemy import insert
 
 from eventstore.database import Database
 from outbox.mirror.failure_causes import HOURS_OF_TREND, hour_of
 from outbox.mirror.tables import delivery_attempt
 from outbox.mirror.targets import PUT
+from outbox.views import attempt_counts
 from outbox.views.attempt_counts import (
     PART,
     PARTS_OF_HOUR,
     attempts_between,
+    deliveries_between,
     failed_attempts_between,
     first_ids,
     hours_of_day,
@@ -58,7 +61,23 @@ def test_attempts_and_failures_of_the_last_hour_count_in_their_five_minutes(data
             )
         bounds = first_ids(connection, starts)
         begun, failed = attempts_between(bounds), failed_attempts_between(connection, bounds)
+        delivered = deliveries_between(connection, bounds)
     assert len(starts) == PARTS_OF_HOUR
     assert starts[-1].minute % 5 == starts[-1].second == starts[-1].microsecond == 0
     assert {ago: count for ago, count in enumerate(begun[::-1]) if count} == {11: 1, 4: 3, 0: 1}
     assert {ago: count for ago, count in enumerate(failed[::-1]) if count} == {4: 1, 0: 1}
+    assert {ago: count for ago, count in enumerate(delivered[::-1]) if count} == {11: 1}
+
+
+def test_of_very_many_attempts_some_stand_for_the_others(
+    database: Database, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(attempt_counts, "MAX_SAMPLED", 10)
+    with database.write() as connection:
+        hours = hours_of_day(database.now(connection))
+        for hours_ago, outcome in ((1, "rejected"), (0, "done")):
+            values = {**ATTEMPT, "started_at": hours[-1] - timedelta(hours=hours_ago), "outcome": outcome}
+            connection.execute(insert(delivery_attempt), [values] * 15)
+        delivered = deliveries_between(connection, first_ids(connection, hours))
+    assert delivered[:-1] == [0] * (HOURS_OF_TREND - 1)
+    assert abs(delivered[-1] - 15) <= 4  # one in four was looked at

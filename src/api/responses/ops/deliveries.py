@@ -23,7 +23,7 @@ from outbox.views.status import next_attempt_at
 from projections.history import newest_at
 
 _UPLOAD_REQUESTED: Final = Track.BlobMigrationRequested.__name__
-_BEGAN_WITH: Final[Mapping[str, str]] = {
+BEGAN_WITH: Final[Mapping[str, str]] = {
     MirrorState.HELD: Track.ForeignEditObserved.__name__,
     MirrorState.DETACHED: Track.RecordMissing.__name__,
 }
@@ -249,13 +249,13 @@ def _host(row: Any, lanes: overview.LanesOfHost, under_way: int, drain: Drain, n
 
 
 def failure_rows(connection: Connection, rows: Sequence[Any], now: datetime) -> list[FailureRow]:
-    began = newest_at(connection, {row.track_id for row in rows}, (*_BEGAN_WITH.values(), _UPLOAD_REQUESTED))
+    began = newest_at(connection, {row.track_id for row in rows}, (*BEGAN_WITH.values(), _UPLOAD_REQUESTED))
     return [_failure(row, _since(row, began), now) for row in rows]
 
 
 def _since(row: Any, began: Mapping[tuple[int, str], datetime]) -> datetime | None:
     since: datetime | None
-    if (event := _BEGAN_WITH.get(row.mirror_state)) is not None:
+    if (event := BEGAN_WITH.get(row.mirror_state)) is not None:
         since = began.get((row.track_id, event), row.changed_at)
     elif row.desired_gen > row.acked_gen:
         since = row.shown_failing_since or row.changed_at
