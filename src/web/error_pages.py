@@ -32,6 +32,7 @@ TITLES: Final[dict[int, str]] = {
     501: "Not offered here",
     503: "Back in a moment",
 }
+NEEDS_SIGN_IN: Final = frozenset({HTTPStatus.UNAUTHORIZED, HTTPStatus.PAYMENT_REQUIRED})
 OTHERWISE: Final = "That did not work"
 WORDS: Final = {
     "track_not_found": "There is no track at this address. Its artist may have deleted it.",
@@ -68,7 +69,9 @@ class ErrorPages:
             body["detail"],
             viewer=VISITOR if is_ours else await viewer_in_cookie(request, self._services),
             retry_after=headers.get("retry-after"),
-            sign_in=sign_in_address(request) if request.method == "GET" else LOGIN_PATH,
+            sign_in=sign_in_address(request)
+            if status in NEEDS_SIGN_IN and request.method == "GET"
+            else LOGIN_PATH,
             request_id=headers.get("x-request-id"),
         )
         headers.update({**page_headers(self._services), "Content-Type": page.headers["content-type"]})

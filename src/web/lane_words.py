@@ -21,6 +21,10 @@ class LaneWords:
 WORKS: Final = LaneWords(
     "good", "Your records reach your PDS.", "Every change is written to your PDS within moments."
 )
+REST_WORKS: Final = LaneWords(
+    "good", "All else reaches your PDS.", "What else you change is written to your PDS within moments."
+)
+"""The same beside what waits for the artist."""
 AT_WORK: Final = LaneWords(
     "wait", "Changes are on their way to your PDS.", "They are sent in the order of your tracks."
 )

@@ -20,6 +20,7 @@ from tests.e2e.eventually import eventually
 from tests.e2e.foreground import foreground
 from tests.e2e.oauth_visitor import HTML, Visitor
 from tests.servers.atproto import PdsAccount
+from web.pages.studio.marks import shown
 
 pytestmark = pytest.mark.pds
 
@@ -85,6 +86,7 @@ def test_a_pds_refuses_a_record_that_has_outgrown_it(artist: Artist) -> None:
     outgrow_pds(artist.client, artist.pds, artist.did, artist.track_id)
     mirror = artist.mirror
     assert (mirror["state"], mirror["attempts"][0]["status"]) == ("rejected", 413)
+    assert shown(mirror).reason.startswith("The record is too large for your PDS")
     artist.edits(description="Shorter.")
     eventually(lambda: artist.mirror["state"] == "delivered")
     assert (artist.record["description"], artist.record["waveform"]) == ("Shorter.", WAVEFORM)

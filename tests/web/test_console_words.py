@@ -39,11 +39,12 @@ def test_records_say_in_words_since_when_and_why_and_whose_they_are(admin, world
         assert "InvalidRecord" in rows[refused["id"]]
         assert "Parked" in rows[parked["id"]]
         assert "Waits until the owner signs in." in rows[parked["id"]]
-        for row in rows.values():
+        for track, row in zip((refused, parked), rows.values(), strict=True):
+            assert f'href="/ops/tracks/{track["id"]}">{track["title"]}</a>' in row
             assert STAMP.search(row)
             assert f'href="/ops/lanes/{alice.did}"' in row
     assert "@alice.test" in row_of(admin.get("/ops/records").text, parked)
-    assert f"Track {parked['id']}<" not in admin.get("/ops/records?state=rejected").text
+    assert f'/ops/tracks/{parked["id"]}"' not in admin.get("/ops/records?state=rejected").text
     assert "@alice.test" in re.findall("<h1>.*</h1>", admin.get(f"/ops/accounts/{alice.did}").text)[0]
 
 
@@ -149,4 +150,7 @@ def test_an_operator_who_only_looks_is_told_how_to_act(admin, world):
 
 
 def test_the_console_asks_a_visitor_to_sign_in_as_an_operator(browser):
-    assert 'href="/auth/login?return_to=%2Fops%2Fhosts&amp;scope=operator"' in browser.get("/ops/hosts").text
+    page = browser.get("/ops/hosts").text
+    links = re.findall(r'href="(/auth/login[^"]*)"', page)
+    asked = "/auth/login?return_to=%2Fops%2Fhosts&amp;scope="
+    assert links == [f"{asked}operator", f"{asked}operator", f"{asked}admin"]  # in the bar, and in the page

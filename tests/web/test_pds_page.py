@@ -54,7 +54,9 @@ def test_the_page_says_whether_records_reach_the_pds(mine, world, alice):
 
 def test_what_waits_for_the_artist_is_said_before_what_is_on_its_way(mine, world, client, alice):
     track = held(world, client, alice)
-    assert "Your records reach your PDS." in mine.get(HERE).text
+    page = mine.get(HERE).text
+    assert "All else reaches your PDS." in page
+    assert "Every change is written" not in page
     upload(mine, alice, seed=2)
     page = mine.get(HERE).text
     decide = page.index(f'href="/studio/tracks/{track["id"]}">1 track waits for your decision.</a>')

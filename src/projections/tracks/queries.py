@@ -51,6 +51,12 @@ def track_by_id(connection: Connection, track_id: int) -> TrackView | None:
     return TrackView.from_row(rows[0]) if rows else None
 
 
+def titles_of(connection: Connection, track_ids: Collection[int]) -> dict[int, str]:
+    """Return the titles of these tracks, deleted ones too."""
+    found = select(tracks.c.track_id, tracks.c.title).where(tracks.c.track_id.in_(track_ids))
+    return {row.track_id: row.title for row in connection.execute(found)}
+
+
 def live_track_with_audio(connection: Connection, did: str, audio_cid: str) -> TrackView | None:
     """Find the artist's live track with exactly these bytes; the first one, since adopted records may share them."""
     of_artist = select(tracks).where(LIVE, tracks.c.did == did, tracks.c.audio_cid == audio_cid)

@@ -13,7 +13,7 @@ from api.responses.states import AdoptionState, AudioCopyState, DriftKind
 from identity.accounts.credentials import CredentialKind, Scope
 from web.api_client import Answer, Api, ApiDep, RefusedError
 from web.forms import form_of
-from web.lane_words import BY_REASON, lane_words
+from web.lane_words import BY_REASON, REST_WORKS, WORKS, lane_words
 from web.page_route import PageRoute
 from web.pages.studio.marks import LABELS, TONES, Mark, count_by_mark, states_of
 from web.rendering import Render, RenderDep
@@ -188,14 +188,15 @@ async def _page(
     me, lane, tokens = await api.read("/me"), await api.read("/me/mirror"), await _tokens(api)
     marks = count_by_mark(lane["waiting"], lane["reason"])
     adoption, audio = await api.read("/me/adopt"), await api.read("/me/migrate-to-pds")
+    tasks, words = await _tasks(api, lane["reason"]), lane_words(lane)
     return render(
         "pds/pds.html",
         refusal.status if refusal else HTTPStatus.OK,
         me=me,
         leaving_waits=BY_REASON.get(me["leaving"]["waits_for"]) if me["leaving"] else None,
         lane=lane,
-        words=lane_words(lane),
-        tasks=await _tasks(api, lane["reason"]),
+        words=REST_WORKS if tasks and words is WORKS else words,
+        tasks=tasks,
         waiting=sum(lane["waiting"].values()),
         marks={mark: count for mark, count in marks.items() if count},
         on_its_way=Mark.ON_ITS_WAY,

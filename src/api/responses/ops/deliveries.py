@@ -21,6 +21,7 @@ from outbox.views.causes import CauseCount
 from outbox.views.drain import Drain, drains_of_hosts
 from outbox.views.status import next_attempt_at
 from projections.history import newest_at
+from projections.tracks.queries import titles_of
 
 _UPLOAD_REQUESTED: Final = Track.BlobMigrationRequested.__name__
 BEGAN_WITH: Final[Mapping[str, str]] = {
@@ -82,6 +83,7 @@ class FailureRow(BaseModel):
     """A record that does not reach its PDS; `cause` is the id of why it last failed."""
 
     track_id: int
+    title: str
     did: str
     host: str
     record_uri: str
@@ -249,8 +251,10 @@ def _host(row: Any, lanes: overview.LanesOfHost, under_way: int, drain: Drain, n
 
 
 def failure_rows(connection: Connection, rows: Sequence[Any], now: datetime) -> list[FailureRow]:
-    began = newest_at(connection, {row.track_id for row in rows}, (*BEGAN_WITH.values(), _UPLOAD_REQUESTED))
-    return [_failure(row, _since(row, began), now) for row in rows]
+    track_ids = {row.track_id for row in rows}
+    began = newest_at(connection, track_ids, (*BEGAN_WITH.values(), _UPLOAD_REQUESTED))
+    titles = titles_of(connection, track_ids)
+    return [_failure(row, titles[row.track_id], _since(row, began), now) for row in rows]
 
 
 def _since(row: Any, began: Mapping[tuple[int, str], datetime]) -> datetime | None:
@@ -264,10 +268,11 @@ def _since(row: Any, began: Mapping[tuple[int, str], datetime]) -> datetime | No
     return since
 
 
-def _failure(row: Any, since: datetime | None, now: datetime) -> FailureRow:
+def _failure(row: Any, title: str, since: datetime | None, now: datetime) -> FailureRow:
     next_at = next_attempt_at(row, row.mirror_state, row.mirror_reason)
     return FailureRow(
         track_id=row.track_id,
+        title=title,
         did=row.did,
         host=row.host,
         record_uri=RecordKey(row.did, row.collection, row.rkey).uri,

@@ -125,6 +125,11 @@ _MEANINGS: Final[Mapping[tuple[str, str | None], _Meaning]] = {
         "Your PDS holds this record in an older collection, under the same key.",
         Act.MOVE,
     ),
+    (MirrorState.REJECTED, "PayloadTooLargeError"): (
+        Mark.REFUSED,
+        "The record is too large for your PDS, with what other programs keep in it. Shorten the texts of the track.",
+        Act.RETRY,
+    ),
 }
 _OTHERWISE: Final[Mapping[str, _Meaning]] = {
     MirrorState.DELIVERED: (Mark.ON_PDS, "Your PDS has it as it is here.", None),
