@@ -124,6 +124,7 @@ GOALS: Final = (
         "wait",
         "commit to the PDS, the slowest, {database}",
         3.0,
+        bounded_by=bounds.ALONE,
     ),
     *(
         goal
@@ -134,7 +135,7 @@ GOALS: Final = (
             "throughput",
             f"{{database}}: relay, {accounts}",
             1 / 0.9,
-            bounded_by=bounds.ONE_LANE if accounts == "1 account" else bounds.CORES,
+            bounded_by=bounds.ONE_LANE if accounts == "1 account" else bounds.ONE_PDS,
         )
     ),
     Goal("statements of a delivery", "", "<= 6, counted by tests"),
@@ -183,6 +184,7 @@ GOALS: Final = (
             "growth",
             f"{{database}}: {what}, 1000000 events",
             MAX_RATIO,
+            bounded_by=bounds.PLANS,
         )
     ),
     *(

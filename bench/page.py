@@ -12,7 +12,7 @@ from bench.goals import GOALS
 
 BEGINNING: Final = """# Performance
 
-Made from runs of `./dev bench --json` within one hour by `python -m bench.page`; the machine is shared, so only the ratios mean something.
+Made from one run of all these benches (`./dev bench --json`) by `python -m bench.page`; the machine is shared, so only the ratios mean something.
 Each is the median of the rounds, with the lowest and the highest round beside it. All arms of a bench take turns, each just after the first row
 of its table, which it is compared with. A promise that is not kept is named as such.
 """
