@@ -3,6 +3,7 @@
 import re
 
 import pytest
+from sqlalchemy import delete
 
 from aggregates.catalogue import account_event_classes
 from application.end_tokens import END_TOKENS
@@ -11,6 +12,7 @@ from application.takedown import LIFT, TAKEDOWN
 from identity.accounts.credentials import Scope
 from outbox.mirror.lanes import park_lane
 from outbox.operations.operators import Action
+from projections.tracks.table import tracks
 from service.cli.recovered import RECOVERED
 from tests.api.ops.requests import rejected
 from tests.api.world import upload
@@ -46,6 +48,14 @@ def test_records_say_in_words_since_when_and_why_and_whose_they_are(admin, world
     assert "@alice.test" in row_of(admin.get("/ops/records").text, parked)
     assert f'/ops/tracks/{parked["id"]}"' not in admin.get("/ops/records?state=rejected").text
     assert "@alice.test" in re.findall("<h1>.*</h1>", admin.get(f"/ops/accounts/{alice.did}").text)[0]
+
+
+def test_a_record_is_listed_while_the_read_model_has_no_row_of_its_track(admin, world, refused):
+    with world.database.write() as connection:
+        connection.execute(delete(tracks))
+    row = row_of(admin.get("/ops/records").text, refused)
+    assert "Its title is not known" in row
+    assert "InvalidRecord" in row
 
 
 def row_of(page, track):

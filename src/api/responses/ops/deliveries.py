@@ -83,7 +83,7 @@ class FailureRow(BaseModel):
     """A record that does not reach its PDS; `cause` is the id of why it last failed."""
 
     track_id: int
-    title: str
+    title: str | None = Field(description="null while the read model has no row of the track")
     did: str
     host: str
     record_uri: str
@@ -254,7 +254,7 @@ def failure_rows(connection: Connection, rows: Sequence[Any], now: datetime) -> 
     track_ids = {row.track_id for row in rows}
     began = newest_at(connection, track_ids, (*BEGAN_WITH.values(), _UPLOAD_REQUESTED))
     titles = titles_of(connection, track_ids)
-    return [_failure(row, titles[row.track_id], _since(row, began), now) for row in rows]
+    return [_failure(row, titles.get(row.track_id), _since(row, began), now) for row in rows]
 
 
 def _since(row: Any, began: Mapping[tuple[int, str], datetime]) -> datetime | None:
@@ -268,7 +268,7 @@ def _since(row: Any, began: Mapping[tuple[int, str], datetime]) -> datetime | No
     return since
 
 
-def _failure(row: Any, title: str, since: datetime | None, now: datetime) -> FailureRow:
+def _failure(row: Any, title: str | None, since: datetime | None, now: datetime) -> FailureRow:
     next_at = next_attempt_at(row, row.mirror_state, row.mirror_reason)
     return FailureRow(
         track_id=row.track_id,
