@@ -14,7 +14,7 @@ from outbox.views.status import STATE, TARGETS_AT_WORK
 from projections.history import history
 
 target: Final = mirror_target.c
-MARKS: Final[Mapping[str, ColumnElement[bool]]] = {
+NEEDED: Final[Mapping[str, ColumnElement[bool]]] = {
     MirrorState.HELD: target.state == TargetState.HELD,
     MirrorState.DETACHED: target.detached,
 }
@@ -52,7 +52,7 @@ def _noticed_at(connection: Connection, state: str) -> datetime | None:
         select(func.max(history.c.at).label("at"))
         .select_from(TARGETS_AT_WORK)
         .join(history, history.c.track_id == target.track_id)
-        .where(IS_TROUBLED, MARKS[state], STATE.in_((state,)), history.c.type == BEGAN_WITH[state])
+        .where(IS_TROUBLED, NEEDED[state], STATE.in_((state,)), history.c.type == BEGAN_WITH[state])
         .group_by(target.track_id)
         .subquery()
     )
