@@ -62,18 +62,17 @@ ONE_LANE: Final = Bound(
 REPLAY: Final = Bound(
     "a replay on PostgreSQL",
     "Batches follow each other: while the PDS writes one by `applyWrites`, the service waits, and the PDS waits while the results"
-    " and the next intents are committed. Each is busy for two fifths of the time, PostgreSQL for an eighth.",
+    " and the next intents are committed. In samples of a second each is busy for two fifths of the time, PostgreSQL for an eighth.",
 )
 ONE_PDS: Final = Bound(
     "one PDS",
-    "The PDS is one process, which has no time left: 90 to 100 % of a core, in the loop as with eight accounts, beside 25 to 60 %"
-    " of the other core for the relay and 10 % for PostgreSQL.",
+    "The PDS is one process with little time left: 75 to 100 % of a core, beside 25 to 60 % of the other core for the relay and"
+    " 10 % for PostgreSQL.",
 )
 PLANS: Final = Bound(
     "plans",
-    "The same statements read the same number of rows; PostgreSQL makes plans anew where it expects that to pay. With"
-    " `plan_cache_mode=force_generic_plan` these requests took 0.98 to 1.07 times as long. That setting stays off: other"
-    " statements need their values.",
+    "Not settled; perhaps PostgreSQL plans these statements anew more often. Without a relay beside them they took 0.95 to 1.39 times"
+    " as long, with `plan_cache_mode=force_generic_plan` 0.98 to 1.07.",
 )
 START: Final = Bound(
     "the imports",

@@ -26,8 +26,8 @@ from demo.service import Client
 from devpds.server import DevPds
 
 SENTENCE: Final = (
-    "A PATCH with `Prefer: wait`, one after the other, has a p50 under four times that of a bare putRecord loop;"
-    " and how long an edit that nobody waits for takes from its commit to the PDS."
+    "A client that sends one PATCH with `Prefer: wait` after the other waits less than four times as long as a bare putRecord"
+    " loop takes; beside it, how long the relay takes to bring an edit that no caller waits for to the PDS."
 )
 MAX_RATIO: Final = 4.0
 WAIT: Final = {"prefer": "wait=10"}
