@@ -48,8 +48,11 @@ def test_an_artist_takes_over_compares_copies_and_leaves(*, page, service, pds, 
         page.get_by_role("link", name="Leave mastertape…").click()
         assert_good_in_every_view(page, "pds-leave")
         page.get_by_label("Type your handle").fill(pds_account.handle)
+        pds.stop()
         with page.expect_navigation():  # going elsewhere before would cancel the request
             page.get_by_role("button", name="Leave, and remove my records").click()
+        assert_good_in_every_view(page, "pds-leaving")
+        pds.start()
         again = "fetch('/me', {method: 'DELETE'}).then(answer => answer.status)"
         eventually(
             lambda: page.evaluate(again) == 401
