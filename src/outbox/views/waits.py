@@ -107,5 +107,5 @@ class MirrorWaits:
         return await self._poller.wait(track_id, verdict, seconds)
 
     def _read(self, track_ids: list[int]) -> dict[int, Mirror]:
-        with self._database.read() as connection:
+        with self._database.read_committed() as connection:
             return mirrors(connection, track_ids)
