@@ -106,7 +106,7 @@ def _live_tracks(connection: Connection, did: str, *, at_most: int) -> Sequence[
 def _delete_some(unit: UnitOfWork) -> None:
     did = owner_of(unit)
     ids = _live_tracks(unit.connection, did, at_most=TRACKS_IN_A_UNIT)
-    deleted = [unit.load(Track, Track.create_id(track_id)) for track_id in ids]
+    deleted = unit.load_all(Track, [Track.create_id(track_id) for track_id in ids])
     for track in deleted:
         track.delete(at=unit.now)
     unit.save(*deleted)

@@ -92,7 +92,7 @@ class EventLog:
             with self.database.write() as connection:
                 if self.acknowledgements is not None and did is not None:
                     registration = self.acknowledgements.begin(connection)
-                locked_at, read = self._lock(connection, did, [*ahead, *self._heads(loads)])
+                locked_at, read = self._lock(connection, did, [*ahead, *self.heads(loads)])
                 unit = UnitOfWork(self, connection, did, envelope, locked_at=locked_at, read=read)
                 yield unit
                 unit.require_unbroken()
@@ -116,10 +116,14 @@ class EventLog:
             require_current(connection, self.projections, self.table, made_by.all())
         return locked_at(), read
 
-    def _heads(self, aggregate_ids: Iterable[UUID]) -> Iterator[Query]:
+    def heads(self, aggregate_ids: Iterable[UUID]) -> Iterator[Query]:
+        """Return what `latest` reads of each of these streams: the events since the cached state, or all."""
         for aggregate_id in aggregate_ids:
-            if (cached := self.cache.get(aggregate_id)) is not None:
-                yield self._since(cached, aggregate_id)
+            cached = self.cache.get(aggregate_id)
+            yield self._whole(aggregate_id) if cached is None else self._since(cached, aggregate_id)
+
+    def _whole(self, aggregate_id: UUID) -> Query:
+        return self._stream.query(stream=str(aggregate_id))
 
     def _since(self, cached: StreamState, aggregate_id: UUID) -> Query:
         return self._stream_from.query(stream=str(aggregate_id), version=cached.state.version)
@@ -188,9 +192,7 @@ class EventLog:
             found[recorded.aggregate_id].append(recorded)
         return found
 
-    def latest(
-        self, connection: Connection, aggregate_id: UUID, read: Callable[[Query], list[Any]]
-    ) -> StreamState | None:
+    def latest(self, aggregate_id: UUID, read: Callable[[Query], list[Any]]) -> StreamState | None:
         """Return the latest state of a stream: the cached one with the events since, or the fold of all; None without events.
 
         The cached state's own event is read again. If it is not the event that was cached, the database was put back.
@@ -200,7 +202,7 @@ class EventLog:
             rows = read(self._since(cached, aggregate_id))
             if rows and (rows[0].position, rows[0].recorded_at) == (cached.position, cached.recorded_at):
                 return _continued(cached, [self._recorded(row) for row in rows[1:]])
-        return _continued(None, self.stream(connection, aggregate_id))
+        return _continued(None, [self._recorded(row) for row in read(self._whole(aggregate_id))])
 
     def fold(self, aggregate_class: type[A], recorded: Iterable[RecordedEvent]) -> A | None:
         """Return the aggregate that these events make, the first ones of its stream; None without events."""

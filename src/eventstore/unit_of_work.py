@@ -1,13 +1,14 @@
 """One transaction under the append lock: load aggregates, save what they decided. Events and projections commit together."""
 
 import logging
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
 from datetime import datetime
 from functools import cached_property
-from typing import TYPE_CHECKING, Any, Final, TypeVar
+from typing import TYPE_CHECKING, Any, Final, NamedTuple, TypeVar
 from uuid import UUID
 
 from eventsourcing.domain import Aggregate
+from eventsourcing.persistence import StoredEvent
 from sqlalchemy import Connection
 from sqlalchemy.exc import IntegrityError
 
@@ -25,6 +26,15 @@ if TYPE_CHECKING:
 A = TypeVar("A", bound=Aggregate)
 ReadOfSave = Callable[[Connection, Sequence[Change]], None]
 logger = logging.getLogger("mastertape.eventstore")
+
+
+class _Appended(NamedTuple):
+    """What is appended to one stream."""
+
+    aggregate_id: UUID
+    before: Aggregate | None
+    stored: Sequence[StoredEvent]
+    recorded_at: datetime
 
 
 class UnitOfWork:
@@ -66,11 +76,17 @@ class UnitOfWork:
 
     def load(self, aggregate_class: type[A], aggregate_id: UUID) -> A:
         """Return the aggregate in its latest state; raises AggregateNotFoundError where this account has none."""
-        latest = self._log.latest(self.connection, aggregate_id, self.read)
+        latest = self._log.latest(aggregate_id, self.read)
         if latest is None or self._is_foreign(latest):
             raise AggregateNotFoundError(aggregate_class, aggregate_id)
         self._states[aggregate_id] = latest
         return of_class(aggregate_class, copied(latest.state))
+
+    def load_all(self, aggregate_class: type[A], aggregate_ids: Collection[UUID]) -> list[A]:
+        """Do what `load` does for each of these, with one round trip for all."""
+        with pipelined(self.connection):
+            self._read.update({each: each.start(self.connection) for each in self._log.heads(aggregate_ids)})
+        return [self.load(aggregate_class, each) for each in aggregate_ids]
 
     def save(self, *aggregates: Aggregate) -> list[Change]:
         """Append the pending events of the aggregates and apply every projection to them, in this transaction.
@@ -78,8 +94,9 @@ class UnitOfWork:
         Raises VersionConflictError where the stream has grown since the aggregate was loaded.
         """
         try:
-            changes = [change for aggregate in aggregates for change in self._append(aggregate)]
+            changes = self._append(aggregates)
             if changes:
+                self._read.clear()  # it was read before
                 with pipelined(self.connection):
                     for projection in self._log.projections:
                         projection.apply(self.connection, changes, into_live)
@@ -118,17 +135,28 @@ class UnitOfWork:
             except Exception:
                 logger.exception("after_commit_callback_failed")
 
-    def _append(self, aggregate: Aggregate) -> list[Change]:
+    def _append(self, aggregates: Iterable[Aggregate]) -> list[Change]:
+        appended = [each for aggregate in aggregates if (each := self._collect(aggregate)) is not None]
+        positions = iter(self._insert(appended))
+        changes: list[Change] = []
+        for each in appended:
+            of_stream = self._changes(each, positions)
+            self.newest = last = of_stream[-1]
+            self._states[each.aggregate_id] = StreamState(
+                last.after, last.did, last.position, last.recorded_at
+            )
+            changes += of_stream
+        return changes
+
+    def _collect(self, aggregate: Aggregate) -> "_Appended | None":
         events = list(aggregate.collect_events())
         if not events:
-            return []
+            return None
         self._collected.append((aggregate, events))
         before = self._before(events[0], type(aggregate))
         recorded_at = max(self.now, before.recorded_at) if before is not None else self.now
-        changes = self._insert(events, before.state if before is not None else None, recorded_at)
-        self.newest = last = changes[-1]
-        self._states[aggregate.id] = StreamState(last.after, last.did, last.position, last.recorded_at)
-        return changes
+        stored = [self._log.codec.encode(event) for event in events]
+        return _Appended(aggregate.id, before.state if before is not None else None, stored, recorded_at)
 
     def _before(self, event: Event, aggregate_class: type[Aggregate]) -> StreamState | None:
         if event.originator_version == aggregate_class.INITIAL_VERSION:
@@ -143,34 +171,41 @@ class UnitOfWork:
             raise AggregateNotFoundError(aggregate_class, event.originator_id)
         return StreamState(state, recorded[-1].did, recorded[-1].position, recorded[-1].recorded_at)
 
-    def _insert(
-        self, events: Sequence[Event], before: Aggregate | None, recorded_at: datetime
-    ) -> list[Change]:
+    def _insert(self, appended: Sequence["_Appended"]) -> list[int]:
+        if not appended:
+            return []
         if self.did is None:
             msg = "an event belongs to an account: open the unit of work with a DID"
             raise ValueError(msg)
-        stored = [self._log.codec.encode(event) for event in events]
-        rows = [event_row(each, self.did, self.envelope, recorded_at) for each in stored]
+        rows = [
+            event_row(stored, self.did, self.envelope, each.recorded_at)
+            for each in appended
+            for stored in each.stored
+        ]
         try:
-            positions = insert_rows(self.connection, self._log.table, rows)
+            return insert_rows(self.connection, self._log.table, rows)
         except IntegrityError as error:
             if is_duplicate(error):
                 raise VersionConflictError from error
             raise
+
+    def _changes(self, appended: "_Appended", positions: Iterator[int]) -> list[Change]:
+        assert self.did is not None  # noqa: S101 - the rows have been inserted
         changes: list[Change] = []
-        for position, each in zip(positions, stored, strict=True):
+        before = appended.before
+        for each in appended.stored:
             # Decoded again, so that live state and replayed state can't differ, and nothing unreadable is committed.
             recorded = RecordedEvent(
-                position=position,
+                position=next(positions),
                 did=self.did,
                 version=each.originator_version,
                 event=self._log.codec.decode(each),
                 topic=each.topic,
-                recorded_at=recorded_at,
+                recorded_at=appended.recorded_at,
                 **vars(self.envelope),
             )
-            before = changes[-1].after if changes else before
             changes.append(Change.of(recorded, before, appended_at=self.now))
+            before = changes[-1].after
         return changes
 
     def _is_foreign(self, last: RecordedEvent | StreamState) -> bool:

@@ -3,6 +3,7 @@
 import pytest
 from sqlalchemy import func, select
 
+from eventstore.database import Database
 from eventstore.errors import (
     AggregateNotFoundError,
     BrokenUnitError,
@@ -14,6 +15,7 @@ from eventstore.event_log import EventLog
 from eventstore.schema import stored_event
 from eventstore.unit_of_work import UnitOfWork
 from tests.eventstore.counter import ALICE, BOB, ENVELOPE, Counter, Totals, append, counter_id
+from tests.statements import traced_round_trips
 
 
 def rows(log: EventLog, totals: Totals) -> tuple[int, dict[str, int]]:
@@ -156,3 +158,36 @@ def test_callbacks_run_after_the_commit_and_only_then(log: EventLog, totals: Tot
     with pytest.raises(KeyError):
         log.transact(ALICE, ENVELOPE, fail)
     assert len(seen) == 1
+
+
+def test_several_aggregates_take_as_many_round_trips_as_one(postgres: Database, totals: Totals) -> None:
+    totals.table.metadata.create_all(postgres.engine)
+    names = ["a", "b", "c", "d"]
+    for name in names:
+        append(EventLog(postgres, projections=[totals]), name, 1)
+
+    def round_trips_for(wanted: list[str]) -> int:
+        log = EventLog(postgres, projections=[totals])  # it has nothing in its cache
+        with traced_round_trips(postgres.engine) as round_trips:
+            with log.unit_of_work(ALICE, ENVELOPE) as unit:
+                counters = unit.load_all(Counter, [counter_id(name) for name in wanted])
+                for counter in counters:
+                    counter.add(1)
+                    counter.add(2)
+                changes = unit.save(*counters)
+            assert [change.aggregate_id for change in changes] == [
+                counter_id(name) for name in wanted for _ in range(2)
+            ]
+            return round_trips()
+
+    assert round_trips_for(names) == round_trips_for(["a"])
+    with EventLog(postgres, projections=[totals]).unit_of_work(ALICE, ENVELOPE) as unit:
+        assert [each.total for each in unit.load_all(Counter, [*map(counter_id, names)])] == [7, 4, 4, 4]
+
+
+def test_a_unit_loads_what_it_has_created_though_it_was_to_be_read_before(log: EventLog) -> None:
+    with log.unit_of_work(ALICE, ENVELOPE, loads=[counter_id("a")]) as unit:
+        counter = Counter(name="a")
+        counter.add(1)
+        unit.save(counter)
+        assert unit.load(Counter, counter_id("a")).total == 1

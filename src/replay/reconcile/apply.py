@@ -45,7 +45,7 @@ def apply_steps(unit: UnitOfWork, did: str, steps: Sequence[Step]) -> None:
     """Apply steps of one account, in its unit."""
     restored = _tracks(steps, RESTORED)
     missing = [step for step in steps if step.drift.kind is DriftKind.MISSING]
-    tracks = [unit.load(Track, Track.create_id(track_id)) for track_id in restored]
+    tracks = unit.load_all(Track, [Track.create_id(track_id) for track_id in restored])
     live = [track for track in tracks if track.deleted_at is None]
     for track in live:
         track.restore_record(at=unit.now)
