@@ -11,6 +11,7 @@ from bench import bounds
 from bench.bounds import Bound
 from bench.console import SCREENS
 from bench.growth import CLAIM, EDIT, MAX_RATIO, READS
+from bench.pages import PAGES
 
 
 @dataclass(frozen=True)
@@ -187,10 +188,7 @@ GOALS: Final = (
             bounded_by=bounds.PLANS,
         )
     ),
-    *(
-        Goal(f"page of {what}", JSON, 3.0, "pages", f"page of {what}")
-        for what in ("my tracks", "my track", "a history", "my PDS")
-    ),
+    *(Goal(f"page of {what}", JSON, 3.0, "pages", f"page of {what}") for what in PAGES),
     *(
         goal
         for what in SCREENS

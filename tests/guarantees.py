@@ -833,6 +833,14 @@ SUBJECTS: Final = {
             ("tests/e2e/pages/test_studio.py",),
         ),
         Guarantee(
+            "A track is edited, tracks are selected and a conflict is decided with the keyboard alone: what has the focus shows it, nothing covers it, and it is never lost",
+            "one outline for all; what came of a form has the focus, a part that is read again keeps it, and the first row that is added to a list gets it",
+            (
+                "tests/e2e/pages/test_keyboard.py",
+                "tests/e2e/pages/test_studio.py::test_tracks_are_copied_after_they_were_counted_and_one_is_deleted_and_brought_back",
+            ),
+        ),
+        Guarantee(
             "An operator's screen stays small and misses no host that fails, while 10,000 records of 1,000 lanes fail at 200 hosts",
             "screens show pages of a list; counts and drains are made by the database, for all rows of a page at once",
             (

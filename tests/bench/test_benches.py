@@ -14,11 +14,11 @@ from bench.__main__ import BENCHES, main
 from bench.console import SCREENS
 from bench.growth import CLAIM, EDIT, READS
 from bench.neighbours import NUISANCES
+from bench.pages import PAGES
 from bench.services import Servers
 from devpds.server import DevPds
 
 DATABASES = ("SQLite", "PostgreSQL")
-PAGES = ("a track", "an artist", "my tracks", "my track", "a history", "my PDS")
 ARMS = {
     "reads": [
         f"{database}: {which} {what}"

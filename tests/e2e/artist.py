@@ -52,6 +52,10 @@ class Artist(Stage):
         """Another app of the artist deletes the record."""
         self.pds.delete_record(self.did, COLLECTION, self.rkey)
 
+    def edits_elsewhere(self, **fields: Any) -> None:
+        """Another program of the artist changes the record at the PDS."""
+        self.pds.put_record(self.did, COLLECTION, self.rkey, {**(self.record or {}), **fields})
+
     @property
     def rkey(self) -> str:
         """The record's key."""

@@ -1,7 +1,8 @@
 """The pages of a sign-in, as a person uses them in Chromium."""
 
-from playwright.sync_api import Page, expect
+from playwright.sync_api import BrowserContext, Page, expect
 
+from demo.service import Client
 from tests.servers.atproto import PdsAccount
 
 
@@ -22,3 +23,10 @@ def signs_in(page: Page, service_url: str, account: PdsAccount, query: str = "")
 
 def authorizes(page: Page) -> None:
     page.get_by_role("button", name="Authorize", exact=True).click()
+
+
+def are_signed_in(context: BrowserContext, service_url: str, *clients: Client) -> list[str]:
+    """Put the accounts of these programs into the browser, the first as the one in use; gives their handles."""
+    tokens = ".".join(client.token for client in clients)
+    context.add_cookies([{"name": "mastertape_session", "value": tokens, "url": service_url}])
+    return [client.http.get("/me").json()["handle"] for client in clients]

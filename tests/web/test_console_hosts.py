@@ -96,9 +96,14 @@ def test_a_host_is_paused_and_resumed(admin):
     now = admin.get("/ops").text
     assert f"{HOST} is paused." in now
     assert BUTTONS.findall(now) == ["Resume"]
+    (paused,) = (each for each in admin.get(AT_HOST).text.split("<li>") if "Why: r" in each)
+    words = " ".join(re.sub("<[^>]+>", " ", paused).split())
+    assert words.startswith(f"@admin.test paused {HOST} : 1 account Why: r")
+    assert "OperatorActed" in words
     asked = asks(admin, action="resume", host=HOST, back=AT_HOST)
     assert "Resume 1 account?" in asked.text
     assert "Resumed: 1" in admin.post("/ops/actions", data=hidden(asked) | {"reason": "r"}).text
+    assert "Why: r" not in admin.get(AT_HOST).text
 
 
 @pytest.mark.usefixtures("away")

@@ -45,7 +45,8 @@ function isInUse(shown, fresh) {
 // What has the focus has it in the new part too; where it is gone from there, the part stays until the focus is elsewhere.
 function replace(shown, fresh) {
   const focused = shown.contains(document.activeElement) ? document.activeElement : null;
-  const same = focused && [...fresh.querySelectorAll(CAN_HAVE_FOCUS)].find((each) => meaning(each) === meaning(focused));
+  const same = focused === shown ? fresh
+    : focused && [...fresh.querySelectorAll(CAN_HAVE_FOCUS)].find((each) => meaning(each) === meaning(focused));
   if (focused && !same) return false;
   const scrolled = [...shown.querySelectorAll(".scroll")].map((box) => [box.getAttribute("aria-label"), box.scrollLeft]);
   shown.replaceWith(fresh);

@@ -21,7 +21,9 @@ function closeMenus(except) {
   }
 }
 
-document.addEventListener("click", (event) => closeMenus(event.target.closest("details.menu")));
+for (const type of ["click", "focusin"]) {
+  document.addEventListener(type, (event) => closeMenus(event.target.closest("details.menu")));
+}
 document.addEventListener("keydown", (event) => {
   if (event.key !== "Escape") return;
   const menu = event.target.closest("details.menu");

@@ -45,8 +45,15 @@ function followSelection() {
     document.getElementById("picked").textContent = `${picked} ${picked === 1 ? "track" : "tracks"} selected`;
   };
   form.addEventListener("change", show);
+  addEventListener("pageshow", show); // when one comes back, the browser has ticked again what was ticked
   show();
 }
+
+// ---- A longer list: what read it is gone with it, so the first of the new rows gets the focus. ----
+
+document.addEventListener("htmx:afterSwap", ({ target }) => {
+  if (document.activeElement === document.body) target.querySelector("input, a:not([tabindex])")?.focus();
+});
 
 // ---- Waveforms: the peaks as bars, which also seek; the browser's own controls stay. ----
 

@@ -19,6 +19,7 @@ from tests.e2e.pages.browser_checks import (
     shows,
     silent_console,
 )
+from tests.e2e.pages.keyboard import follows, presses, tabs_to
 from tests.e2e.sign_in_pages import authorizes, signs_in
 from tests.media_samples import samples
 from tests.servers.atproto import new_account
@@ -223,8 +224,7 @@ def test_a_track_is_taken_down_and_shown_again_with_the_keyboard_alone(page, con
         page.keyboard.press("Enter")
         expect(page.get_by_role("heading", name="Found for")).to_be_visible()
         assert_good_in_every_view(page, "ops-found")
-        tabs_to(page, page.get_by_role("link", name="Borrowed"))
-        page.keyboard.press("Enter")
+        follows(page, "Borrowed")
         page.wait_for_url(f"{console.url}/ops/tracks/{track['id']}")
 
         presses(page, "Take down…")
@@ -242,21 +242,6 @@ def test_a_track_is_taken_down_and_shown_again_with_the_keyboard_alone(page, con
         page.keyboard.press("Enter")
         expect(page.get_by_role("button", name="Take down…")).to_be_visible()
         assert httpx.get(public).status_code == 200
-
-
-def presses(page, name, **which):
-    tabs_to(page, page.get_by_role("button", name=name, **which))
-    page.keyboard.press("Enter")
-
-
-def tabs_to(page, wanted, most=60):
-    """Press Tab until this is in focus."""
-    expect(wanted).to_be_visible()
-    for _ in range(most):
-        page.keyboard.press("Tab")
-        if wanted.evaluate("each => each === document.activeElement"):
-            return
-    raise AssertionError(f"{wanted} is not reached with {most} tabs")
 
 
 def test_an_operator_reads_everything_and_changes_nothing(page, console, pds):

@@ -12,6 +12,7 @@ from demo.media import cover, tone
 from tests.e2e.conftest import ONE_DATABASE
 from tests.e2e.eventually import eventually
 from tests.e2e.pages.browser_checks import assert_good_in_every_view, silent_console
+from tests.e2e.sign_in_pages import are_signed_in
 from tests.media_samples import samples
 from web.error_pages import error_page
 from web.rendering import page_headers
@@ -126,11 +127,8 @@ def with_public_copies(service, route):
 
 
 def test_a_person_switches_and_signs_out_without_scripts(page, service, new_artist, pds):
-    first, second = new_artist(pds), new_artist(pds)
-    handles = [each.client.http.get("/me").json()["handle"] for each in (first, second)]
     context = page.context.browser.new_context(java_script_enabled=False)
-    tokens = f"{first.client.token}.{second.client.token}"
-    context.add_cookies([{"name": "mastertape_session", "value": tokens, "url": service.url}])
+    handles = are_signed_in(context, service.url, new_artist(pds).client, new_artist(pds).client)
     plain = context.new_page()
     plain.goto(f"{service.url}/docs")
     plain.locator("summary", has_text=handles[0]).click()

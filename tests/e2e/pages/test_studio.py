@@ -7,7 +7,6 @@ import pytest
 from playwright.sync_api import expect
 
 from demo.media import cover
-from demo.story import COLLECTION
 from tests.e2e.artist import Artist
 from tests.e2e.conftest import ONE_DATABASE
 from tests.e2e.eventually import eventually
@@ -18,7 +17,8 @@ from tests.e2e.pages.browser_checks import (
     shows,
     silent_console,
 )
-from tests.e2e.sign_in_pages import authorizes, signs_in
+from tests.e2e.pages.keyboard import assert_shows_the_focus
+from tests.e2e.sign_in_pages import are_signed_in, authorizes, signs_in
 from tests.media_samples import samples
 from web.pages.studio import history, my_tracks
 
@@ -50,11 +50,6 @@ def signed_in(page, service, pds, pds_account):
     artist = Artist(service, pds, pds_account)
     with closing(artist.client.http):
         yield page, artist
-
-
-def edits_elsewhere(artist, **fields):
-    """Another program of the artist changes the record at the PDS."""
-    artist.pds.put_record(artist.did, COLLECTION, artist.rkey, {**(artist.record or {}), **fields})
 
 
 def another(page, **options):
@@ -156,8 +151,7 @@ def test_a_track_from_the_upload_through_edits_to_its_earlier_audio_and_back(sig
         expect(page.locator(".deck svg")).to_have_count(0)
         page.goto(f"{here}/history")
         assert_good_in_every_view(page, "studio-history")
-        page.get_by_label("Earlier version").fill("1")
-        page.get_by_role("button", name="Compare").click()
+        compares(page, "1", "2")
         expect(page.get_by_role("cell", name="Second Thoughts")).to_be_visible()
         assert_good_in_every_view(page, "studio-compare")
 
@@ -173,17 +167,27 @@ def test_a_track_from_the_upload_through_edits_to_its_earlier_audio_and_back(sig
         assert_good_in_every_view(page, "studio-full")
 
 
+def compares(page, earlier, later):
+    page.get_by_label("Earlier version").fill(earlier)
+    page.get_by_label("Later version").fill(later)
+    assert_good_in_every_view(page, "studio-versions-chosen")
+    page.get_by_role("button", name="Compare").click()
+
+
 def test_tracks_are_copied_after_they_were_counted_and_one_is_deleted_and_brought_back(page, service, artist):
     for title in ("First Take", "Second Thoughts", "Third Floor"):
         artist.uploads(title=title, album="Pressings")
     artist.agreed()
-    page.context.add_cookies(
-        [{"name": "mastertape_session", "value": artist.client.token, "url": service.url}]
-    )
+    are_signed_in(page.context, service.url, artist.client)
     with silent_console(page):
         page.goto(f"{service.url}/studio")
         for title in ("First Take", "Third Floor"):
             page.get_by_label(f"Select {title}").check()
+        assert_good_in_every_view(page, "studio-selected")
+        page.get_by_role("button", name="Compare with my PDS").click()
+        expect(page.get_by_role("heading", name="Compare 2 tracks")).to_be_visible()
+        assert_good_in_every_view(page, "studio-selection-compared")
+        page.go_back()
         page.get_by_role("button", name="Copy audio to my PDS").click()
         expect(page.get_by_role("heading", name="Copy 2 tracks")).to_be_visible()
         assert_good_in_every_view(page, "studio-selection")
@@ -212,12 +216,14 @@ def assert_long_lists_grow_in_place(page, service, artist):
 
 
 def grows(page, address, rows, count):
-    """Press the last link of a list."""
+    """Press the last link of a list, after which the first of the new rows has the focus."""
     page.goto(address)
     expect(page.locator(rows)).to_have_count(count)
-    page.locator("li.more a").click()
+    page.locator("li.more a").press("Enter")
     expect(page.locator("li.more")).to_have_count(0)
     assert page.locator(rows).count() > count
+    expect(page.locator(rows).nth(count).locator(":focus")).to_have_count(1)
+    assert_shows_the_focus(page)
     assert page.url == address
 
 
@@ -228,7 +234,7 @@ def test_a_change_by_another_program_is_told_live_and_decided_field_by_field(sig
     with silent_console(page):
         listed = another(page)
         page.goto(f"{service.url}/studio/tracks/{artist.track_id}")
-        edits_elsewhere(artist, title="Theirs", album="Their album")
+        artist.edits_elsewhere(title="Theirs", album="Their album")
         artist.edits(description="Typed here.")
         expect(page.locator("#standing")).to_contain_text("Another program changed this record")
         assert_good_in_every_view(page, "studio-held")
@@ -279,7 +285,7 @@ def test_without_scripts_a_track_is_edited_a_conflict_decided_and_the_pds_discon
     plain.locator("#v2").get_by_role("button", name="Undo this change").click()
     expect(plain.locator("#done")).to_contain_text("The change is undone. Your PDS has it as it is here.")
     expect(plain.get_by_label("Title")).to_have_value("Mine")
-    edits_elsewhere(artist, title="Theirs")
+    artist.edits_elsewhere(title="Theirs")
     artist.edits(album="Other album")
     eventually(lambda: artist.mirror["state"] == "held")
     plain.goto(f"{here}/pds")

@@ -61,6 +61,15 @@ def test_a_long_value_of_another_program_is_cut_in_the_columns_and_whole_in_the_
     assert "7" * 2_000 in technical
 
 
+def test_a_record_over_the_limit_of_the_pds_names_its_largest_field(world, client, sign_in, alice, delivered):
+    edited_elsewhere(world, delivered, waveform="7" * 1_000_000)
+    client.patch(f"/tracks/{delivered['id']}", json={"title": "Second"}, headers=alice.headers)
+    world.deliver()
+    page = sign_in(alice).get(f"/studio/tracks/{delivered['id']}/pds").text
+    assert "The record is too large for your PDS" in page
+    assert "Its largest field is “waveform” of another program, with 1,000,000 characters." in page
+
+
 def test_each_field_of_a_record_that_is_gone_is_shown_as_none(world, sign_in, alice, delivered):
     del world.pds.records[delivered["atproto_record_uri"]]
     page = sign_in(alice).get(f"/studio/tracks/{delivered['id']}/pds").text

@@ -46,7 +46,7 @@ def test_an_edit_is_saved_and_says_how_far_it_is(world, now, studio, here):
     assert "Saved. It is being sent to your PDS." in page.text
     world.deliver()
     page = studio.get(str(page.url))
-    words = "Listing and tags are kept here; they are not in the record on your PDS."
+    words = "Tags and listing are kept here; they are not in the record on your PDS."
     assert f"Saved. {words} Your PDS has the rest as it is here." in page.text
     assert standing(page).startswith("On your PDS since")
     track = now()
@@ -65,8 +65,20 @@ def test_a_track_on_the_pds_says_since_when(world, studio, here):
     assert "since" not in standing(studio.get(here))
     world.deliver()
     page = studio.get(here)
-    assert re.search(r"On your PDS since \d+ \w+ \d{4}, \d\d:\d\d UTC Your PDS has it", standing(page))
+    assert re.search(r"On your PDS since \d+ \w+ \d{4}, \d\d:\d\d UTC Tags are kept here", standing(page))
     assert "since <time datetime=" in page.text
+
+
+def test_a_track_on_the_pds_says_what_of_it_no_record_has(world, studio, here):
+    world.deliver()
+    send(studio, studio.get(here), here, title="Second Thoughts")
+    world.deliver()
+    words = "Tags are kept here; they are not in the record on your PDS. Your PDS has the rest as it is here."
+    assert standing(studio.get(here)).endswith(words)
+    send(studio, studio.get(here), here, tags="")
+    send(studio, studio.get(here), here, title="Third")
+    world.deliver()
+    assert standing(studio.get(here)).endswith("Your PDS has it as it is here.")
 
 
 def test_an_edit_of_tags_alone_is_not_said_to_be_on_the_pds(world, studio, here):
@@ -74,7 +86,6 @@ def test_an_edit_of_tags_alone_is_not_said_to_be_on_the_pds(world, studio, here)
     words = "Tags are kept here; they are not in the record on your PDS."
     page = studio.get(here)
     assert f"Separated by commas. {words}" in page.text
-    assert words not in standing(page)
     page = send(studio, page, here, tags="demo")
     assert f"Saved. {words} Your PDS has the rest as it is here." in page.text
     assert "Your PDS has it" not in page.text

@@ -2,6 +2,7 @@
 
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
+from itertools import islice
 from typing import Any, Final
 from urllib.parse import quote
 
@@ -88,6 +89,12 @@ def entries(rows: Iterable[Mapping[str, Any]], handles: Mapping[str, str]) -> li
     return [_entry(row, handles) for row in rows]
 
 
+def pause_of_host(rows: Iterable[Mapping[str, Any]], host: str) -> list[Mapping[str, Any]]:
+    """Return the entry by which this paused host was paused, where it is among these, which are newest first."""
+    about = (row for row in rows if (_after(row, "action"), _filter(row).get("host")) == ("pause", host))
+    return list(islice(about, 1))
+
+
 def named_account(did: str, handles: Mapping[str, str]) -> Named:
     if not did.startswith(DID):
         return Named(did)
@@ -155,8 +162,7 @@ def _track(track_id: int) -> Named:
 
 
 def _act(row: Mapping[str, Any], handles: Mapping[str, str]) -> tuple[str, list[Named], str | None]:
-    fields = {each["field"]: each["after"] for each in row["changes"]}
-    action, affected = str(fields.get("action")), fields.get("affected")
+    action, affected = str(_after(row, "action")), _after(row, "affected")
     sentence, counted = OPERATOR_ACTIONS.get(action, (action.replace("_", " "), None))
     result = None
     if counted is not None and affected is not None:
@@ -180,5 +186,9 @@ def _subjects(which: Mapping[str, Any], handles: Mapping[str, str]) -> Iterable[
 
 
 def _filter(row: Mapping[str, Any]) -> Mapping[str, Any]:
-    found = next((each["after"] for each in row["changes"] if each["field"] == "filter"), None)
+    found = _after(row, "filter")
     return found if isinstance(found, Mapping) else {}
+
+
+def _after(row: Mapping[str, Any], field: str) -> Any:
+    return next((each["after"] for each in row["changes"] if each["field"] == field), None)

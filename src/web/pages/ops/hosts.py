@@ -12,6 +12,7 @@ from api.routers.ops.deliveries import LANE_STATES
 from web.api_client import Api, ApiDep
 from web.page_route import PageRoute
 from web.pages.ops.advice import SIGNS_IN, about_host, about_lane
+from web.pages.ops.audit_words import OPERATOR_ACTED, entries, names_in, pause_of_host
 from web.pages.ops.handles import handles_of
 from web.pages.ops.record_words import LABELS, rows_in_words
 from web.rendering import RenderDep
@@ -19,6 +20,8 @@ from web.rendering import RenderDep
 router = APIRouter(route_class=PageRoute, include_in_schema=False, dependencies=[Depends(operator)])
 
 CAUSES: Final = 5
+RECENT: Final = 100
+"""Actions of operators among which a host's pause is looked for."""
 REASONS: Final = {state.value: state for state in (*LaneState, *MirrorReason)}
 """Why a lane waits: each says what it is."""
 TONES: Final[Mapping[LoginState, str]] = {LoginState.SIGNED_IN: "good", LoginState.ENDED: "bad"}
@@ -56,15 +59,19 @@ async def show_lanes(
     found, pds, causes = await asyncio.gather(
         api.read("/ops/lanes", **wanted, cursor=cursor), host_named(api, host), _causes(api, host)
     )
+    pause = await _pause(api, pds)
+    dids = {*(lane["did"] for lane in found["items"]), *names_in(pause)}
+    handles = await handles_of(api, dids)
     return render(
         "ops/lanes.html",
         lanes=found["items"],
         cursor=found["cursor"],
         host=host,
         state=state,
-        handles=await handles_of(api, (lane["did"] for lane in found["items"])),
+        handles=handles,
         lane_states=LANE_STATES,
         pds=pds,
+        pause=entries(pause, handles),
         causes=causes,
         about=about_host,
     )
@@ -99,6 +106,13 @@ async def _causes(api: Api, host: str) -> Sequence[Mapping[str, Any]]:
         (await api.read("/ops/failures", by="cause", host=host, limit=CAUSES))["causes"] if host else ()
     )
     return found
+
+
+async def _pause(api: Api, pds: Mapping[str, Any] | None) -> Sequence[Mapping[str, Any]]:
+    """Return the entry of the audit by which a paused host was paused, where a recent one did it."""
+    if pds is None or not pds["paused"]:
+        return ()
+    return pause_of_host((await api.read("/audit", type=OPERATOR_ACTED, limit=RECENT))["items"], pds["host"])
 
 
 def _actions(lane: Mapping[str, Any]) -> Sequence[tuple[str, str]]:

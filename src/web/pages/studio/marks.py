@@ -62,6 +62,8 @@ class Shown:
 
 _Meaning = tuple[Mark, str, Act | None]
 _KEPT: Final = "Your changes are kept."
+TOO_LARGE: Final = "PayloadTooLargeError"
+"""The error of a PDS for a record over its limit."""
 _MEANINGS: Final[Mapping[tuple[str, str | None], _Meaning]] = {
     (MirrorState.PENDING, MirrorReason.SENDING): (Mark.ON_ITS_WAY, "It is being sent to your PDS.", None),
     (MirrorState.PENDING, MirrorReason.BLOB): (
@@ -125,7 +127,7 @@ _MEANINGS: Final[Mapping[tuple[str, str | None], _Meaning]] = {
         "Your PDS holds this record in an older collection, under the same key.",
         Act.MOVE,
     ),
-    (MirrorState.REJECTED, "PayloadTooLargeError"): (
+    (MirrorState.REJECTED, TOO_LARGE): (
         Mark.REFUSED,
         "The record is too large for your PDS, with what other programs keep in it. Shorten the texts of the track.",
         Act.RETRY,

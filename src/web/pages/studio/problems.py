@@ -14,7 +14,7 @@ WORDS: Final = {
     "migration_needed": "Your PDS holds this record in an older collection. Move it first; nothing was changed.",
     "nothing_to_resolve": "There is nothing to decide any more: no other program's change is there.",
     "edited_again": "The other program has changed the record once more. Look again at both, and decide on what is there now.",
-    "version_mismatch": "The track was changed in the meantime. Nothing of yours was lost, and nothing overwritten.",
+    "version_mismatch": "Not done yet: the track was changed in the meantime. Nothing of yours was lost, and nothing overwritten. Look, and send it again.",
     "in_progress": "This is being done already. Look again in a moment.",
     "idempotency_mismatch": "This form was sent before with other content. Open the page again and send it anew.",
     "already_has_record": "The record is on your PDS already. Nothing was changed.",

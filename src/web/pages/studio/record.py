@@ -4,6 +4,7 @@ import json
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from http import HTTPStatus
+from operator import itemgetter
 from secrets import token_urlsafe
 from typing import Any, Final
 
@@ -14,6 +15,7 @@ from api.responses.states import DELETE, UnsentOutcome, VerdictKind
 from web.api_client import Api, ApiDep, RefusedError
 from web.forms import Form, form_of
 from web.page_route import PageRoute
+from web.pages.studio.marks import TOO_LARGE
 from web.pages.studio.problems import Problem, problem_of
 from web.pages.studio.track import WAIT_SECONDS, my_track, to_track
 from web.pages.studio.words import label_of, place_of, set_but_kept_here, text_of
@@ -135,6 +137,7 @@ async def _values(
     return {
         "track": track,
         "record": record,
+        "largest": _largest(record.compared) if track["mirror"]["reason"] == TOO_LARGE else "",
         "choices": [
             _choice(each) for each in sorted(conflict["values"], key=lambda each: place_of(each["field"]))
         ]
@@ -168,11 +171,23 @@ def _row(each: Mapping[str, Any]) -> dict[str, Any]:
     return {**facts, **texts}
 
 
+def _largest(compared: Mapping[str, Any]) -> str:
+    """Say which field is the largest of the record that is wanted."""
+    size, field = max(((len(_text(each["wanted"])), each) for each in compared["fields"]), key=itemgetter(0))
+    whose = "" if field["own"] else " of another program"
+    return f"Its largest field is “{label_of(field['field'])}”{whose}, with {size:,} characters."
+
+
+def _text(value: Any) -> str:
+    """Return a text as it is, and any other value as the record has it."""
+    return value if isinstance(value, str) else _json(value)
+
+
 def _foreign(value: Any) -> str | None:
-    """Return a value of another program's field, its beginning where it is long; what is no text is shown as the record has it."""
+    """Return a value of another program's field, its beginning where it is long."""
     if value is None:
         return None
-    text = value if isinstance(value, str) else _json(value)
+    text = _text(value)
     if len(text) <= FOREIGN_CHARACTERS:
         return text
     return f"{text[:FOREIGN_CHARACTERS]}… ({len(text):,} characters)"

@@ -18,7 +18,7 @@ from web.pages.studio.marks import Mark, what_saving_does
 from web.pages.studio.my_tracks import marked
 from web.pages.studio.problems import Problem, problem_of
 from web.pages.studio.track_form import changes, merged, texts_of, typed_in
-from web.pages.studio.words import DOWNLOADS, NOTES, last_edit, moment
+from web.pages.studio.words import DOWNLOADS, NOTES, last_edit, moment, set_but_kept_here
 from web.rendering import RenderDep
 from web.viewer import ViewerDep
 
@@ -84,6 +84,7 @@ class TrackPage:
         history = await self._api.read(f"/tracks/{track_id}/history", limit=LATEST)
         lane = await self._api.read("/me/mirror")
         did = self._viewer.account.did if self._viewer.account else ""
+        last = last_edit(history["items"], track["version"])
         return self._render(
             "studio/track.html",
             status,
@@ -93,7 +94,8 @@ class TrackPage:
             problem=form.problem,
             done=DONE.get(done),
             moments=[moment(row, did) for row in history["items"]],
-            last_edit=last_edit(history["items"], track["version"]),
+            last_edit=last,
+            kept_here="" if track["deleted_at"] else set_but_kept_here(track) or last.kept_here,
             since=await self._on_pds_since(track),
             what_saving_does=what_saving_does(track["mirror"], lane["reason"]),
             notes=NOTES,
