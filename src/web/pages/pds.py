@@ -102,7 +102,7 @@ async def verify(api: ApiDep, render: RenderDep) -> Response:
 async def adopt(request: Request, api: ApiDep, render: RenderDep) -> Response:
     form = await form_of(request)
     answer = await api.send("POST", "/me/adopt", key=form.get("key"), wait_seconds=ADOPTION_WAIT_SECONDS)
-    return await _done(answer, "adopting", api, render, "adopt")
+    return await _done(answer, "adopting", api, render)
 
 
 @router.post(f"{HERE}/copy-audio")
@@ -110,7 +110,7 @@ async def copy_audio(request: Request, api: ApiDep, render: RenderDep) -> Respon
     form = await form_of(request)
     fields = {"retry_failed": "retry_failed" in form}
     answer = await api.send("POST", "/me/migrate-to-pds", fields, key=form.get("key"))
-    return await _done(answer, "copying", api, render, "audio")
+    return await _done(answer, "copying", api, render)
 
 
 @router.post(f"{HERE}/tokens")
@@ -126,13 +126,13 @@ async def make_token(request: Request, api: ApiDep, render: RenderDep) -> Respon
 
 @router.post(f"{HERE}/tokens/end-others")
 async def end_others(api: ApiDep, render: RenderDep) -> Response:
-    return await _done(await api.send("DELETE", "/auth/tokens"), "others", api, render, "programs")
+    return await _done(await api.send("DELETE", "/auth/tokens"), "others", api, render)
 
 
 @router.post(HERE + "/tokens/{token_id}/end")
 async def end_token(token_id: str, api: ApiDep, render: RenderDep) -> Response:
     answer = await api.send("DELETE", f"/auth/tokens/{quote(token_id, safe='')}")
-    return await _done(answer, "ended", api, render, "programs")
+    return await _done(answer, "ended", api, render)
 
 
 @router.get(f"{HERE}/disconnect")
@@ -172,12 +172,11 @@ async def _leave_page(
     return render("pds/leave.html", status, me=me, tracks=sum(counts.values()), is_wrong=is_wrong)
 
 
-async def _done(answer: Answer, said: str, api: Api, render: Render, part: str = "") -> Response:
+async def _done(answer: Answer, said: str, api: Api, render: Render) -> Response:
     """Lead back to the page, which says what was done; or show it with what the API refused."""
     if not answer.is_success:
         return await _page(api, render, answer)
-    address = HERE + (f"?said={said}" if said else "") + (f"#{part}" if part else "")
-    return RedirectResponse(address, HTTPStatus.SEE_OTHER)
+    return RedirectResponse(HERE + (f"?said={said}" if said else ""), HTTPStatus.SEE_OTHER)
 
 
 async def _page(

@@ -173,7 +173,10 @@ def _row(each: Mapping[str, Any]) -> dict[str, Any]:
 
 def _largest(compared: Mapping[str, Any]) -> str:
     """Say which field is the largest of the record that is wanted."""
-    size, field = max(((len(_text(each["wanted"])), each) for each in compared["fields"]), key=itemgetter(0))
+    sizes = ((len(_text(each["wanted"])), each) for each in compared["fields"])
+    size, field = max(sizes, key=itemgetter(0), default=(0, None))
+    if field is None:
+        return ""
     whose = "" if field["own"] else " of another program"
     return f"Its largest field is “{label_of(field['field'])}”{whose}, with {size:,} characters."
 
