@@ -124,6 +124,13 @@ class Victim:
         for _ in range(3):
             self.publishes()
 
+    def edits_several(self) -> None:
+        """Give the newest ones other titles."""
+        for track_id, titles in list(self._titles.items())[-3:]:
+            title = self._title()
+            self.artist.client.edit(track_id, title=title)
+            titles.append(title)
+
     def loses_all_records(self) -> None:
         """Another client deletes every record, and an operator applies the plan that restores them."""
         for record in self.artist.pds.list_records(self.artist.did, COLLECTION):

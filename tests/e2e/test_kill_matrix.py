@@ -62,6 +62,12 @@ def host_fails(victim: Victim) -> None:
     victim.proxy.on("putRecord", fault=answer(502, "BadGateway"), times=1, matches=of_repo(victim.artist.did))
 
 
+def several_will_wait(victim: Victim) -> None:
+    """The first of several edits fails, so that one lane run has them all."""
+    victim.publishes_several()
+    host_fails(victim)
+
+
 def token_expires(victim: Victim) -> None:
     """The PDS takes the access token no more."""
     victim.proxy.on(
@@ -81,7 +87,8 @@ CREATE, EDIT = Act(nothing, Victim.creates), Act(Victim.is_live, Victim.edits)
 EDITS = Act(Victim.is_live, edits_thrice)
 DELETE, UNDELETE = Act(Victim.publishes, Victim.deletes), Act(Victim.publishes_and_deletes, Victim.undeletes)
 UNDER_A_KEY = Act(Victim.is_live, Victim.edits_under_a_key)
-ANY = (CREATE, EDIT, DELETE, UNDELETE, EDITS)
+EDITS_OF_SEVERAL = Act(several_will_wait, Victim.edits_several)
+ANY = (CREATE, EDIT, DELETE, UNDELETE, EDITS, EDITS_OF_SEVERAL)
 ONLY = {
     "command": (EDIT, UNDER_A_KEY, CREATE, DELETE, UNDELETE, EDITS),
     "key": (UNDER_A_KEY,),
