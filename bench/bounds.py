@@ -66,8 +66,9 @@ ONE_LANE: Final = Bound(
 )
 REPLAY: Final = Bound(
     "a replay on PostgreSQL",
-    "Batches follow each other: while the PDS writes one by `applyWrites`, the service waits, and the PDS waits while the results"
-    " and the next intents are committed. In samples of a second each is busy for two fifths of the time, PostgreSQL for an eighth.",
+    "Of 2.2 ms a record, 0.9 are the PDS, 0.5 append the plan's events, 0.3 read and check the next records, 0.2 settle, 0.1 commit"
+    " the intents: batches follow each other, so that either the PDS or the service waits. Done: a unit of the plan loads and saves"
+    " its tracks in two round trips (0.7 ms until then).",
 )
 ONE_PDS: Final = Bound(
     "one PDS",
