@@ -227,14 +227,12 @@ class Relay:
         self, running: Sequence[Lane], gathering: Sequence[str], *, releases: bool
     ) -> tuple[SecondsUntilDue, list[Lane]] | None:
         """Ask what is due, and claim lanes; None while the read models are another release's, in which nothing could be settled."""
-        database = self._log.database
-        if releases:
-            release_of_ended(database, self._has_ended)
-        with database.read_committed():  # one connection for both
-            projection, due = self._log.outdated(), seconds_until_due(database)
-        if projection is not None:
+        if (projection := self._log.outdated()) is not None:
             self._log_outdated(projection)
             return None
+        if releases:
+            release_of_ended(self._log.database, self._has_ended)
+        due = seconds_until_due(self._log.database)
         return due, self._claim(running, gathering) if due.lanes <= 0 else []
 
     def _log_outdated(self, projection: str) -> None:
