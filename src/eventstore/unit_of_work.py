@@ -96,7 +96,7 @@ class UnitOfWork:
         try:
             changes = self._append(aggregates)
             if changes:
-                self._read.clear()  # it was read before
+                self._read.clear()  # it was read before these events
                 with pipelined(self.connection):
                     for projection in self._log.projections:
                         projection.apply(self.connection, changes, into_live)
@@ -137,10 +137,15 @@ class UnitOfWork:
 
     def _append(self, aggregates: Iterable[Aggregate]) -> list[Change]:
         appended = [each for aggregate in aggregates if (each := self._collect(aggregate)) is not None]
-        positions = iter(self._insert(appended))
+        if not appended:
+            return []
+        if self.did is None:
+            msg = "an event belongs to an account: open the unit of work with a DID"
+            raise ValueError(msg)
+        positions = iter(self._insert(self.did, appended))
         changes: list[Change] = []
         for each in appended:
-            of_stream = self._changes(each, positions)
+            of_stream = self._changes(self.did, each, positions)
             self.newest = last = of_stream[-1]
             self._states[each.aggregate_id] = StreamState(
                 last.after, last.did, last.position, last.recorded_at
@@ -171,14 +176,9 @@ class UnitOfWork:
             raise AggregateNotFoundError(aggregate_class, event.originator_id)
         return StreamState(state, recorded[-1].did, recorded[-1].position, recorded[-1].recorded_at)
 
-    def _insert(self, appended: Sequence["_Appended"]) -> list[int]:
-        if not appended:
-            return []
-        if self.did is None:
-            msg = "an event belongs to an account: open the unit of work with a DID"
-            raise ValueError(msg)
+    def _insert(self, did: str, appended: Sequence["_Appended"]) -> list[int]:
         rows = [
-            event_row(stored, self.did, self.envelope, each.recorded_at)
+            event_row(stored, did, self.envelope, each.recorded_at)
             for each in appended
             for stored in each.stored
         ]
@@ -189,15 +189,14 @@ class UnitOfWork:
                 raise VersionConflictError from error
             raise
 
-    def _changes(self, appended: "_Appended", positions: Iterator[int]) -> list[Change]:
-        assert self.did is not None  # noqa: S101 - the rows have been inserted
+    def _changes(self, did: str, appended: "_Appended", positions: Iterator[int]) -> list[Change]:
         changes: list[Change] = []
         before = appended.before
         for each in appended.stored:
             # Decoded again, so that live state and replayed state can't differ, and nothing unreadable is committed.
             recorded = RecordedEvent(
                 position=next(positions),
-                did=self.did,
+                did=did,
                 version=each.originator_version,
                 event=self._log.codec.decode(each),
                 topic=each.topic,
