@@ -46,7 +46,8 @@ class Waveform:
 
 async def read_waveform(path: Path, program: Path = PROGRAM) -> Waveform:
     """Decode a file in a process of its own; raises InvalidMediaError or DecoderFailedError."""
-    process = await asyncio.create_subprocess_exec(
+    process, decoder = await asyncio.get_running_loop().subprocess_exec(
+        _Decoder,
         *(sys.executable, "-I", "-B", str(program), str(path)),
         stdin=asyncio.subprocess.DEVNULL,
         stdout=asyncio.subprocess.PIPE,
@@ -55,28 +56,39 @@ async def read_waveform(path: Path, program: Path = PROGRAM) -> Waveform:
     )
     try:
         async with asyncio.timeout(PEAKS_TIMEOUT_SECONDS):
-            answer = await _answer_of(process)
-            status = await process.wait()
+            await decoder.ended.wait()
     except TimeoutError:
         raise DecoderFailedError("the decoder did not end in time") from None
     finally:
-        if process.returncode is None:
-            process.kill()
-            await process.wait()
-    if status != 0:
+        process.close()  # kills it, where it runs
+        await decoder.ended.wait()
+    if len(decoder.answer) > MAX_ANSWER_BYTES:
+        raise DecoderFailedError("the decoder says too much")
+    if status := process.get_returncode():
         raise DecoderFailedError(f"the decoder ended with {status}")
-    return _waveform_of(answer)
+    return _waveform_of(decoder.answer)
 
 
-async def _answer_of(process: asyncio.subprocess.Process) -> bytes:
-    """Read all that it says, as long as it is little."""
-    assert process.stdout is not None  # noqa: S101 - it is a pipe
-    answer = b""
-    while chunk := await process.stdout.read(MAX_ANSWER_BYTES):
-        answer += chunk
-        if len(answer) > MAX_ANSWER_BYTES:
-            raise DecoderFailedError("the decoder says too much")
-    return answer
+class _Decoder(asyncio.SubprocessProtocol):
+    """Keeps what the decoder says, as long as it is little.
+
+    `asyncio.subprocess` would not do: its `wait()` never returns while somebody holds a pipe that it has stopped reading.
+    """
+
+    def __init__(self) -> None:
+        self.answer = b""
+        self.ended = asyncio.Event()
+
+    def connection_made(self, transport: asyncio.BaseTransport) -> None:
+        self._process = transport
+
+    def pipe_data_received(self, fd: int, data: bytes) -> None:  # noqa: ARG002 - there is one pipe
+        self.answer += data
+        if len(self.answer) > MAX_ANSWER_BYTES:
+            self._process.close()
+
+    def connection_lost(self, exc: Exception | None) -> None:  # noqa: ARG002 - the status tells it
+        self.ended.set()
 
 
 def _waveform_of(answer: bytes) -> Waveform:

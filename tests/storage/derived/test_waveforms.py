@@ -16,9 +16,10 @@ from tests.media_samples import samples
 pytestmark = pytest.mark.anyio
 
 
-@pytest.fixture
-def anyio_backend() -> str:
-    return "asyncio"
+@pytest.fixture(params=[True, False], ids=["uvloop", "asyncio"])
+def anyio_backend(request: pytest.FixtureRequest) -> tuple[str, dict[str, bool]]:
+    """`serve` runs on the first, `mastertape` commands on the second."""
+    return "asyncio", {"use_uvloop": request.param}
 
 
 def loud_then_silent(channels: int) -> bytes:
@@ -77,6 +78,7 @@ async def test_what_cannot_be_decoded_is_invalid(tmp_path: Path, data: bytes) ->
         "import time; print('{', flush=True); time.sleep(600)",
         "import os; os.close(1); import time; time.sleep(600)",
         "while True: print('x' * 100_000)",
+        "os.fork()\nwhile True: print('x' * 100_000)",
         "print('[]')",
         "print('7')",
         'print(\'{"peaks": "zz", "duration": 1}\')',
