@@ -25,7 +25,7 @@ from eventstore.errors import (
 )
 from eventstore.failover.acknowledgements import Acknowledgements, Registration
 from eventstore.locks import LOG_LOCK_TIMEOUT_SECONDS, account_locked, lock_for_append, stable_position
-from eventstore.prepared import Prepared, Query, Result
+from eventstore.prepared import Prepared, Query, Result, among
 from eventstore.projection import Projection
 from eventstore.projection_state import FINGERPRINTS, outdated, require_current
 from eventstore.restore_detection import require_same_server
@@ -68,9 +68,9 @@ class EventLog:
         stream_from = stream.where(table.c.originator_version >= bindparam("version"))
         stream_upto = stream.where(table.c.originator_version <= bindparam("version"))
         self._stream: Final = Prepared(lambda _: stream)
-        of_streams = table.c.originator_id.in_(bindparam("streams", expanding=True))
-        self._streams: Final = (
-            select(table).where(of_streams).order_by(table.c.originator_id, table.c.originator_version)
+        in_order = select(table).order_by(table.c.originator_id, table.c.originator_version)
+        self._streams: Final = Prepared(
+            lambda dialect: in_order.where(among(table.c.originator_id, "streams", dialect))
         )
         self._stream_from: Final = Prepared(lambda _: stream_from)
         self._stream_upto: Final = Prepared(lambda _: stream_upto)
@@ -187,7 +187,7 @@ class EventLog:
     ) -> dict[UUID, list[RecordedEvent]]:
         """Read the events of several aggregates in one statement."""
         found: dict[UUID, list[RecordedEvent]] = {each: [] for each in aggregate_ids}
-        for row in connection.execute(self._streams, {"streams": [str(each) for each in found]}):
+        for row in self._streams.start(connection, {"streams": [str(each) for each in found]}).all():
             recorded = self._recorded(row)
             found[recorded.aggregate_id].append(recorded)
         return found

@@ -8,12 +8,13 @@ from collections.abc import Iterator, Sequence
 from datetime import datetime
 from typing import Any, Final
 
-from sqlalchemy import Connection, bindparam, exists, func, select
+from sqlalchemy import Connection, bindparam, exists, select
 from sqlalchemy.exc import SQLAlchemyError
 
 from aggregates.track import Track
 from eventstore.change import RecordedEvent
 from eventstore.event_log import EventLog
+from eventstore.prepared import Prepared, among
 from eventstore.schema import UtcDateTime
 from outbox.mirror.due import is_open, target_due_at
 from outbox.mirror.lanes import Lane
@@ -46,7 +47,7 @@ def next_batch(
         now = log.database.now(connection)
         room = _room(connection, lane, now)
         wanted = {"did": lane.did, "now": now, "done": done, "room": room}
-        rows = connection.execute(_NEXT_OF_REPLAY, wanted).all()
+        rows = _NEXT_OF_REPLAY.start(connection, wanted).all()
         tasks = _creates(log, connection, [row for row in rows if _is_fresh_create(row)], urls)
         return _that_fit(task for task in tasks if task.check(lexicon) is None)
 
@@ -113,17 +114,23 @@ _WAS_TRIED: Final = exists().where(
     attempt.collection == target.collection,
     attempt.rkey == target.rkey,
     attempt.gen == target.desired_gen,
-    func.coalesce(attempt.outcome, "").not_in(WITHOUT_EFFECT),
+    *(attempt.outcome.is_distinct_from(each) for each in WITHOUT_EFFECT),
 )
-_NEXT_OF_REPLAY: Final = (
-    select(mirror_target, is_open().label("is_open"), _WAS_TRIED.label("was_tried"))
-    .where(
-        target.did == bindparam("did"),
-        COMES_DUE,
-        CLASS == BACKFILL,
-        target_due_at() <= _NOW,
-        target.track_id.not_in(bindparam("done", expanding=True)),
+
+
+def _next_of_replay(dialect: str) -> Any:
+    return (
+        select(mirror_target, is_open().label("is_open"), _WAS_TRIED.label("was_tried"))
+        .where(
+            target.did == bindparam("did"),
+            COMES_DUE,
+            CLASS == BACKFILL,
+            target_due_at() <= _NOW,
+            ~among(target.track_id, "done", dialect),
+        )
+        .order_by(*ORDER)
+        .limit(bindparam("room"))
     )
-    .order_by(*ORDER)
-    .limit(bindparam("room"))
-)
+
+
+_NEXT_OF_REPLAY: Final = Prepared(_next_of_replay)

@@ -12,7 +12,7 @@ from typing import Any, Final
 from sqlalchemy import Connection, and_, bindparam, insert, or_, select, update
 
 from eventstore.database import Database
-from eventstore.prepared import Prepared
+from eventstore.prepared import Prepared, among
 from eventstore.states import State
 from outbox.mirror.lanes import Lane, LeaseLostError, lock_lane
 from outbox.mirror.tables import delivery_attempt, mirror_lane
@@ -98,8 +98,8 @@ _END_COLUMNS: Final = ("ended_at", "outcome", "status", "error", "rev")
 _END: Final = Prepared(
     lambda _: update(delivery_attempt).where(attempt.id == bindparam("attempt_id")), _END_COLUMNS
 )
-_END_OF_BATCH: Final = update(delivery_attempt).where(
-    attempt.id.in_(bindparam("attempt_ids", expanding=True))
+_END_OF_BATCH: Final = Prepared(
+    lambda dialect: update(delivery_attempt).where(among(attempt.id, "attempt_ids", dialect)), _END_COLUMNS
 )
 
 
@@ -159,7 +159,7 @@ def close_attempts(
     connection: Connection, attempt_ids: Sequence[int], verdict: Verdict, now: datetime
 ) -> None:
     """Record how a batch ended."""
-    connection.execute(_END_OF_BATCH, {"attempt_ids": attempt_ids, **_end(verdict, now)})
+    _END_OF_BATCH.start(connection, {"attempt_ids": attempt_ids, **_end(verdict, now)})
 
 
 def _end(verdict: Verdict, now: datetime) -> dict[str, Any]:
