@@ -28,6 +28,8 @@ LEASE_SECONDS = 4
 """Of refreshes and keys."""
 CONVERGES_WITHIN = LEASE_SECONDS + 26
 """Half the lease of a relay: alone it takes one second for 16 records of a replay, and each victim has many at the end."""
+TAKEN_ALONG_AFTER_SECONDS = 10
+"""Then a lane run for another record has taken the act along, and passed no point before; a further edit has a run of its own."""
 WAITING = {"held", "detached", "rejected", "parked"}
 FOREIGN = {"ForeignEditObserved", "ForeignEditAdopted", "RecordMissing"}
 
@@ -44,6 +46,13 @@ class KillableService(Service):
         """Run a command beside it, which is not killed."""
         ours = {name: value for name, value in os.environ.items() if not name.startswith("MASTERTAPE_")}
         subprocess.run([MASTERTAPE, *words], env=ours | self.settings, check=True, capture_output=True)
+
+    def is_killed(self, *, within: float) -> bool:
+        """Whether it is killed at its point in so many seconds."""
+        deadline = time.monotonic() + within
+        while self.trigger.armed and time.monotonic() < deadline:
+            time.sleep(0.02)
+        return not self.trigger.armed
 
     def await_next_life(self) -> None:
         """Wait until it was killed at its point, and answers again."""
@@ -77,6 +86,7 @@ class Victim:
         """Hang up, and end the service."""
         if hasattr(self, "artist"):
             self.artist.client.http.close()
+            self.service.trigger.disarm()  # else it would be started again
             self.service.trigger.pull()  # sooner than in order
         self.service.stop()
 
@@ -156,6 +166,9 @@ class Victim:
         kill()
         with suppress(httpx.TransportError):  # it died before it could answer: nothing was acknowledged
             act()
+            if not self.service.is_killed(within=TAKEN_ALONG_AFTER_SECONDS):
+                self.is_live()
+                self.edits()
         self.service.await_next_life()
 
     # What must be true then
