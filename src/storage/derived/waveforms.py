@@ -72,7 +72,8 @@ async def read_waveform(path: Path, program: Path = PROGRAM) -> Waveform:
 class _Decoder(asyncio.SubprocessProtocol):
     """Keeps what the decoder says, as long as it is little.
 
-    `asyncio.subprocess` would not do: its `wait()` never returns while somebody holds a pipe that it has stopped reading.
+    asyncio's `Process.wait()` would not do: it returns only at the end of the pipe, and asyncio never reads to the end of a pipe
+    that has too much in it.
     """
 
     def __init__(self) -> None:
