@@ -147,8 +147,8 @@ class DeliveryTask:
     def check(self, lexicon: Lexicon) -> str | None:
         """Return why the record must not be sent; None if it may."""
         try:
-            if self.request_cid is not None and self.body is not None:
-                lexicon.check(self.body)
+            if (body := self.body) is not None and self.request_cid is not None:  # which encodes it
+                lexicon.check(body)
         except (LexiconError, UnencodableError) as error:
             return str(error)
         return None
