@@ -29,7 +29,7 @@ LEASE_SECONDS = 4
 CONVERGES_WITHIN = LEASE_SECONDS + 26
 """Half the lease of a relay: alone it takes one second for 16 records of a replay, and each victim has many at the end."""
 TAKEN_ALONG_AFTER_SECONDS = 10
-"""Then a lane run for another record has taken the act along, and passed no point before; a further edit has a run of its own."""
+"""If no armed point was passed by then, a lane run for another record has taken the act along: a further edit has a run of its own."""
 WAITING = {"held", "detached", "rejected", "parked"}
 FOREIGN = {"ForeignEditObserved", "ForeignEditAdopted", "RecordMissing"}
 

@@ -18,7 +18,7 @@ pytestmark = [*DRILL, pytest.mark.faketime]
 OUTAGE = timedelta(minutes=10)
 STEP = timedelta(seconds=30)
 BY_A_SCAN = "drift"
-"""What doctor finds where a scan came upon the outage, which is due after five minutes."""
+"""The check of doctor that fails if a scan, which is due every five minutes, has met the outage."""
 
 
 @pytest.fixture
