@@ -459,6 +459,8 @@ SUBJECTS: Final = {
             "the copy is made before the event; if the store is unavailable, the command is refused",
             (
                 "tests/api/public_audio/test_copies.py::test_the_copy_is_there_when_the_event_commits",
+                "tests/storage/public/test_reservations.py::test_a_reservation_lasts_as_long_as_its_copy_takes",
+                "tests/storage/public/test_reservations.py::test_a_unit_whose_reservation_is_over_does_not_commit",
                 "tests/e2e/test_public_audio.py::test_the_record_names_a_copy_that_is_there_and_a_gated_one_has_none",
             ),
         ),

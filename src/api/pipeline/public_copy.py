@@ -26,7 +26,7 @@ class PublicCopy:
     def hand_over(self, unit: UnitOfWork) -> None:
         """Let the track keep the copy, in the unit that runs its command."""
         if self._reservation is not None:
-            self._publisher.release(unit.connection, self._reservation)
+            self._publisher.hand_over(unit.connection, self._reservation)
             unit.after_commit(self._forget)
 
     async def drop(self) -> None:

@@ -186,7 +186,7 @@ class _Run:
             def commit(unit: UnitOfWork) -> bool:
                 is_new = self._make_track(unit, record, audio, artwork)
                 if reservation is not None and intake.publisher is not None:
-                    intake.publisher.release(unit.connection, reservation)
+                    intake.publisher.hand_over(unit.connection, reservation)
                 return is_new
 
             is_new: bool = await intake.threads.run(lambda: log.transact(key.did, self.envelope, commit))

@@ -16,6 +16,7 @@ from sqlalchemy import (
     Row,
     Table,
     Text,
+    case,
     delete,
     insert,
     select,
@@ -38,6 +39,7 @@ FIRST_PAUSE_SECONDS: Final = 5.0
 MAX_PAUSE_SECONDS: Final = 600.0
 MAX_ATTEMPTS: Final = 12
 """About an hour: an admin looks on, and may start another repair."""
+PROCESS_ENDED: Final = "each attempt ended with its process"
 MAX_NAMED_SKIPS: Final = 500
 """More are counted and not named."""
 REPAIR_TTL: Final = timedelta(days=90)
@@ -164,14 +166,21 @@ def claim(
     if not free:
         return None
     with database.write() as connection:
+        now = database.now(connection)
         is_free = tuple_(job.id, job.lease_epoch).in_(free)
-        until = database.now(connection) + lease
-        claimed = ROWS.claim(connection, _WAITING.where(is_free), owner=owner, until=until)
-    if claimed is None:
-        return None
-    row, epoch = claimed
-    envelope = Envelope(row.actor, row.via, row.request_id)
-    return RepairJob(row.id, row.did, RepairState(row.state), envelope, epoch)
+        claimed = ROWS.claim(connection, _WAITING.where(is_free), owner=owner, until=now + lease)
+        if claimed is None:
+            return None
+        row, epoch = claimed
+        repair_job = RepairJob(
+            row.id, row.did, RepairState(row.state), Envelope(row.actor, row.via, row.request_id), epoch
+        )
+        # counted before it begins: an attempt that ends its process does not come back to count itself
+        _change(connection, repair_job, attempts=row.attempts + 1, not_before=now + _pause(row.attempts))
+        if row.attempts < MAX_ATTEMPTS:
+            return repair_job
+        _change(connection, repair_job, **_failed(now, row.problem or PROCESS_ENDED))
+    return None
 
 
 def extend(database: Database, claimed: RepairJob, lease: timedelta) -> bool:
@@ -186,9 +195,13 @@ def extend(database: Database, claimed: RepairJob, lease: timedelta) -> bool:
 
 
 def release(database: Database, claimed: RepairJob) -> None:
-    """End the lease, so that another worker can claim it at once."""
+    """End the lease as if the attempt had not begun, so that another worker can claim it at once."""
     with database.write() as connection:
-        _change(connection, claimed, **unleased(database.now(connection)))
+        now = database.now(connection)
+        begun = {
+            "attempts": case((job.attempts > 0, job.attempts - 1), else_=0)
+        }  # 0 where steps were applied
+        _change(connection, claimed, not_before=now, **begun, **unleased(now))
 
 
 def store_plan(database: Database, claimed: RepairJob, plan: StoredPlan, *, records: int) -> None:
@@ -242,11 +255,12 @@ def fail(database: Database, claimed: RepairJob, problem: str, *, final: bool) -
         attempts = connection.scalar(select(job.attempts).where(_held(claimed)).with_for_update())
         if attempts is None:
             return
-        pause = backoff(attempts, first=FIRST_PAUSE_SECONDS, cap=MAX_PAUSE_SECONDS)
-        again = {"attempts": attempts + 1, "not_before": now + pause, "problem": problem}
-        is_over = final or attempts + 1 >= MAX_ATTEMPTS
-        ends: dict[str, Any] = {"state": RepairState.FAILED, "ended_at": now} if is_over else {}
-        _change(connection, claimed, **again, **ends, **unleased(now))
+        attempts = max(1, attempts)
+        if final or attempts >= MAX_ATTEMPTS:
+            _change(connection, claimed, attempts=attempts, **_failed(now, problem))
+        else:
+            again = {"attempts": attempts, "not_before": now + _pause(attempts - 1), "problem": problem}
+            _change(connection, claimed, **again, **unleased(now))
 
 
 def prune_repairs(database: Database) -> int:
@@ -254,6 +268,14 @@ def prune_repairs(database: Database) -> int:
     with database.write() as connection:
         ended = job.ended_at <= database.now(connection) - REPAIR_TTL
         return connection.execute(delete(repair).where(ended)).rowcount
+
+
+def _pause(attempts: int) -> timedelta:
+    return backoff(attempts, first=FIRST_PAUSE_SECONDS, cap=MAX_PAUSE_SECONDS)
+
+
+def _failed(now: datetime, problem: str) -> dict[str, Any]:
+    return {"state": RepairState.FAILED, "ended_at": now, "problem": problem, **unleased(now)}
 
 
 def _held(claimed: RepairJob) -> ColumnElement[bool]:

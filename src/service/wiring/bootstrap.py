@@ -128,7 +128,8 @@ def build(
     pds, unpaced = PacedPds(sessions, http, hosts), Pds(sessions, http)
     owner = process_name()
     copies = public_copies(media.store)
-    publisher = Publisher(media, copies) if copies is not None else None
+    lease = timedelta(seconds=settings.lease_seconds)
+    publisher = Publisher(media, copies, lease=lease) if copies is not None else None
     urls = record_urls(settings, media.store)
     relay = relay_of(
         settings,

@@ -11,10 +11,11 @@ from datetime import datetime, timedelta
 from enum import Enum, auto
 from typing import Any, Final
 
-from sqlalchemy import ColumnElement, Connection, case, delete, exists, insert, or_, select, update
+from sqlalchemy import ColumnElement, Connection, and_, case, delete, exists, insert, or_, select, update
 
 from eventstore.append import upsert
 from eventstore.database import Database
+from storage.errors import StoreUnavailableError
 from storage.public.tables import (
     OPEN,
     PAST,
@@ -24,14 +25,14 @@ from storage.public.tables import (
     public_hold,
 )
 
-LEASE_TTL: Final = timedelta(seconds=120)
-RESERVATION_TTL: Final = timedelta(seconds=300)
-"""Longer than a lease, so that a reservation outlasts the copying of a large file."""
+LEASES_OF_A_HOLD: Final = 5
+"""A reservation lasts for so many leases from when it was made, or from the last extension of the lease of its copy."""
 FIRST_RETRY_DELAY: Final = timedelta(seconds=0.5)
 MAX_RETRY_DELAY: Final = timedelta(seconds=60)
 MAX_DOUBLINGS: Final = 10
 
 copy = public_copy.c
+hold = public_hold.c
 
 
 class Action(Enum):
@@ -61,6 +62,7 @@ class Claim:
     changes: int = 0
     attempts: int = 0
     epoch: int = 0
+    is_public: bool = False
 
 
 @dataclass(frozen=True)
@@ -83,7 +85,7 @@ def mark_changed(connection: Connection, copies: Iterable[Mapping[str, Any]]) ->
         connection.execute(insert_copy.on_conflict_do_update(index_elements=["name"], set_=again).values(row))
 
 
-def reserve(database: Database, name: str, cid: str, mime: str) -> Reservation:
+def reserve(database: Database, name: str, cid: str, mime: str, lease: timedelta) -> Reservation:
     """Make the copy wanted until the reservation is released, or until it expires because its process died."""
     made = Reservation(secrets.token_hex(8), name, cid, mime)
     with database.write() as connection:
@@ -92,7 +94,7 @@ def reserve(database: Database, name: str, cid: str, mime: str) -> Reservation:
         connection.execute(
             insert_copy.on_conflict_do_update(index_elements=["name"], set_={"not_before": PAST})
         )
-        until = database.now(connection) + RESERVATION_TTL
+        until = database.now(connection) + LEASES_OF_A_HOLD * lease
         connection.execute(insert(public_hold).values(token=made.token, name=name, until=until))
     return made
 
@@ -100,17 +102,29 @@ def reserve(database: Database, name: str, cid: str, mime: str) -> Reservation:
 def release(connection: Connection, reservation: Reservation) -> None:
     """End the reservation; from now on the copy is wanted only if a track wants it."""
     mark_changed(connection, [vars(reservation)])
-    connection.execute(delete(public_hold).where(public_hold.c.token == reservation.token))
+    connection.execute(delete(public_hold).where(hold.token == reservation.token))
+
+
+def hand_over(connection: Connection, reservation: Reservation, now: datetime) -> None:
+    """End the reservation in the unit of a track that wants the copy; raises StoreUnavailableError unless it is public until then."""
+    mark_changed(connection, [vars(reservation)])  # locks the row
+    of_copy = (copy.name == reservation.name, copy.state == PublicCopyState.PUBLIC)
+    kept = (
+        select(hold.token)
+        .join(public_copy, and_(*of_copy))
+        .where(hold.token == reservation.token, hold.until > now)
+    )
+    if connection.scalar(kept) is None:
+        raise StoreUnavailableError("the public copy was not kept until the track was saved")
+    connection.execute(delete(public_hold).where(hold.token == reservation.token))
 
 
 def release_expired(database: Database) -> int:
     """End the reservations of processes that died; returns how many."""
     with database.read() as connection:
-        expired = public_hold.c.until <= database.now(connection)
-        joined = select(public_hold.c.token, copy.name, copy.cid, copy.mime)
-        rows = connection.execute(
-            joined.join(public_copy, copy.name == public_hold.c.name).where(expired)
-        ).all()
+        expired = hold.until <= database.now(connection)
+        joined = select(hold.token, copy.name, copy.cid, copy.mime)
+        rows = connection.execute(joined.join(public_copy, copy.name == hold.name).where(expired)).all()
     for row in rows:
         with database.write() as connection:
             release(connection, Reservation(*row))
@@ -129,7 +143,7 @@ def due_names(database: Database, *, limit: int, unwanted_only: bool = False) ->
         return list(connection.scalars(order.limit(limit)))
 
 
-def claim(database: Database, name: str) -> Claim:
+def claim(database: Database, name: str, lease: timedelta) -> Claim:
     """Decide the action for a copy, lease it, and mark it uncertain before anything is done to it."""
     with database.write() as connection:
         row = connection.execute(
@@ -143,24 +157,26 @@ def claim(database: Database, name: str) -> Claim:
         action = Action.PUBLISH if wanted else Action.REMOVE
         if row.state == STATE_AFTER[action]:
             _update(connection, name, seen=row.changes, attempts=0, last_error=None)
-            return Claim(Action.NOTHING, name)
+            return Claim(Action.NOTHING, name, is_public=wanted)
         epoch = row.lease_epoch + 1
         _update(
             connection,
             name,
             state=PublicCopyState.UNCERTAIN,
-            lease_until=now + LEASE_TTL,
+            lease_until=now + lease,
             lease_epoch=epoch,
         )
         return Claim(action, name, row.cid, row.mime, row.changes, row.attempts, epoch)
 
 
-def extend_lease(database: Database, claimed: Claim) -> bool:
-    """Extend the lease of an action in progress; False if another process has claimed the copy since."""
+def extend_lease(database: Database, claimed: Claim, lease: timedelta) -> None:
+    """Extend the lease of an action in progress, unless another process has claimed the copy, and the reservations that wait for it."""
     with database.write() as connection:
-        until = database.now(connection) + LEASE_TTL
+        now = database.now(connection)
         ours = update(public_copy).where(copy.name == claimed.name, copy.lease_epoch == claimed.epoch)
-        return connection.execute(ours.values(lease_until=until)).rowcount == 1
+        if connection.execute(ours.values(lease_until=now + lease)).rowcount:
+            held = update(public_hold).where(hold.name == claimed.name, hold.until > now)
+            connection.execute(held.values(until=now + LEASES_OF_A_HOLD * lease))
 
 
 def settle(database: Database, claimed: Claim, error: str | None = None) -> bool:
@@ -199,7 +215,7 @@ def retry_delay(attempts: int) -> timedelta:
 
 def _is_wanted(name: ColumnElement[str] | str, now: datetime) -> ColumnElement[bool]:
     by_track = exists().where(public_audio.c.name == name, public_audio.c.wanted)
-    by_command = exists().where(public_hold.c.name == name, public_hold.c.until > now)
+    by_command = exists().where(hold.name == name, hold.until > now)
     return or_(by_track, by_command)
 
 

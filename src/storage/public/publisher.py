@@ -19,13 +19,13 @@ from eventstore.coordination.threads import begun
 from storage.errors import MediaGoneError, StorageError, StoreUnavailableError
 from storage.media import Media
 from storage.public.copies import (
-    LEASE_TTL,
     Action,
     Claim,
     Reservation,
     claim,
     due_names,
     extend_lease,
+    hand_over,
     release,
     release_expired,
     reserve,
@@ -38,9 +38,9 @@ logger = logging.getLogger("mastertape.storage")
 
 POLL_SECONDS: Final = 5.0
 MAX_BACKOFF_SECONDS: Final = 30.0
-EXTENSION_SECONDS: Final = LEASE_TTL.total_seconds() / 3
 MAX_CONCURRENT_CHANGES: Final = 12
 """Of the store: those of commands, of both threads, and those that took too long and go on."""
+LEASE: Final = timedelta(seconds=60)
 RESERVE_TIMEOUT: Final = timedelta(seconds=10)
 """How long a command waits for another process that has the lease of the copy."""
 _RECHECK_SECONDS: Final = 0.05
@@ -54,10 +54,18 @@ _DONE: Final = {
 class Publisher:
     """`start` runs it in threads of the API or relay process; `run_once` does the due work now."""
 
-    def __init__(self, media: Media, copies: PublicCopies, *, timeout: timedelta = RESERVE_TIMEOUT) -> None:
+    def __init__(
+        self,
+        media: Media,
+        copies: PublicCopies,
+        *,
+        lease: timedelta = LEASE,
+        timeout: timedelta = RESERVE_TIMEOUT,
+    ) -> None:
         self._media = media
         self._database = media.database
         self._copies = copies
+        self._lease = lease
         self._timeout = timeout.total_seconds()
         self._may_change = threading.BoundedSemaphore(MAX_CONCURRENT_CHANGES)
         self._stopping = threading.Event()
@@ -93,7 +101,9 @@ class Publisher:
         done = 0
         while names := due_names(self._database, limit=_BATCH_SIZE, unwanted_only=unwanted_only):
             progress = [
-                self._do(claim(self._database, name)) for name in names if not self._stopping.is_set()
+                self._do(claim(self._database, name, self._lease))
+                for name in names
+                if not self._stopping.is_set()
             ]
             done += sum(progress)
             if not any(progress):
@@ -102,7 +112,7 @@ class Publisher:
 
     def reserve(self, cid: str, file_type: str, mime: str) -> Reservation:
         """Make the public copy before a command commits, and keep it until the reservation is released."""
-        reservation = reserve(self._database, public_name(cid, file_type), cid, mime)
+        reservation = reserve(self._database, public_name(cid, file_type), cid, mime, self._lease)
         try:
             self._require_public(reservation)
         except BaseException:
@@ -110,9 +120,9 @@ class Publisher:
             raise
         return reservation
 
-    def release(self, connection: Connection, reservation: Reservation) -> None:
-        """End the reservation in the command's unit: from its commit on, the track wants the copy."""
-        release(connection, reservation)
+    def hand_over(self, connection: Connection, reservation: Reservation) -> None:
+        """End the reservation in the command's unit: from its commit on, the track wants the copy. Raises StoreUnavailableError."""
+        hand_over(connection, reservation, self._database.now(connection))
 
     def cancel(self, reservation: Reservation) -> None:
         """End the reservation of a failed command; the copy is removed unless a track or command wants it."""
@@ -123,8 +133,10 @@ class Publisher:
     def _require_public(self, reservation: Reservation) -> None:
         deadline = time.monotonic() + self._timeout
         while True:
-            claimed = claim(self._database, reservation.name)
+            claimed = claim(self._database, reservation.name, self._lease)
             if claimed.action is Action.NOTHING:
+                if not claimed.is_public:
+                    raise StoreUnavailableError("its reservation ended before the copy was made")
                 return
             if claimed.action is not Action.WAIT:
                 self._act(claimed)
@@ -165,15 +177,16 @@ class Publisher:
         A change that goes on after that is settled when it ends: another publisher's may have come between.
         """
         deadline = time.monotonic() + seconds
-        if not self._may_change.acquire(timeout=seconds):
-            raise StoreUnavailableError("earlier changes of public copies have not ended")
+        while not self._may_change.acquire(timeout=self._beat(deadline)):
+            self._extend_lease(claimed, deadline, "earlier changes of public copies have not ended")
         changing = begun("publisher-change", partial(self._change, claimed, change))
         changing.add_done_callback(lambda _changing: self._may_change.release())
-        while not wait([changing], min(EXTENSION_SECONDS, max(0.0, deadline - time.monotonic()))).done:
-            if time.monotonic() >= deadline:
-                raise StoreUnavailableError(f"it took longer than {seconds:.0f} seconds")
-            self._extend_lease(claimed)
+        while not wait([changing], self._beat(deadline)).done:
+            self._extend_lease(claimed, deadline, f"it took longer than {seconds:.0f} seconds")
         changing.result()
+
+    def _beat(self, deadline: float) -> float:
+        return min(self._lease.total_seconds() / 3, max(0.0, deadline - time.monotonic()))
 
     def _change(self, claimed: Claim, change: Callable[[], None]) -> None:
         change()
@@ -181,10 +194,12 @@ class Publisher:
         ours = settle(self._database, claimed)
         logger.info(message, extra={"copy": claimed.name, "reason": reason, "lease_lost": not ours})
 
-    def _extend_lease(self, claimed: Claim) -> None:
-        """Extend the lease: a change that takes longer would be claimed again, without end."""
+    def _extend_lease(self, claimed: Claim, deadline: float, late: str) -> None:
+        """Extend the lease: a change that takes longer would be claimed again, without end. After the deadline, raise instead."""
+        if time.monotonic() >= deadline:
+            raise StoreUnavailableError(late)
         try:
-            extend_lease(self._database, claimed)
+            extend_lease(self._database, claimed, self._lease)
         except Exception:
             logger.exception("public_copy_lease_not_extended", extra={"copy": claimed.name})
 

@@ -100,8 +100,33 @@ async def test_a_process_that_is_proved_to_have_ended_is_not_waited_for(rig: Rig
     await lost(rig, 1)
     decided(rig, await planned(rig))
     await a_process(rig, "killed")
+    rig.clock.advance(seconds=jobs.FIRST_PAUSE_SECONDS)
     assert claimed(rig, "other") is None
     assert claimed(rig, "other", lambda owner: owner == "killed") is not None
+
+
+async def test_a_repair_that_ends_each_process_is_claimed_with_growing_pauses_and_fails_in_the_end(
+    rig: Rig,
+) -> None:
+    await lost(rig, 1)
+    repair_id = start_repair(rig.log, rig.did, ADMIN)
+    waits = []
+    while row(rig, repair_id).ended_at is None:
+        began = rig.clock()
+        while (job := claimed(rig, "killed", lambda _: True)) is None and row(
+            rig, repair_id
+        ).ended_at is None:
+            rig.clock.advance(seconds=5)
+        waits.append(rig.clock() - began)
+        assert len(waits) <= jobs.MAX_ATTEMPTS + 1
+    assert job is None
+    assert waits[0] < waits[4] < waits[8]
+    found = row(rig, repair_id)
+    assert (found.state, found.attempts, found.problem) == (
+        "failed",
+        jobs.MAX_ATTEMPTS + 1,
+        jobs.PROCESS_ENDED,
+    )
 
 
 async def test_beside_a_repair_that_another_process_claims_first_the_next_one_is_claimed(rig: Rig) -> None:

@@ -8,21 +8,20 @@ import pytest
 from sqlalchemy import select, text, update
 
 from aggregates.track import Track
-from storage.public import publisher
-from storage.public.copies import LEASE_TTL, Action, claim, due_names, retry_delay, settle
+from storage.public.copies import Action, claim, due_names, retry_delay, settle
+from storage.public.publisher import LEASE
 from storage.public.tables import PublicCopyState, public_copy
 from tests.dsl import ALICE, BOB, some_time
 from tests.eventstore.threads import until
 from tests.storage.public.public_rig import ENVELOPE, Once, Rig, crash, delete, gate, undelete, ungate
 from tests.storage.stepped_threads import CrashError
 
+SHORT = timedelta(seconds=1)
 STEPS = ["before publish", "after publish", "before unpublish", "after unpublish"]
 
 
-def test_a_copy_that_takes_longer_than_its_lease_is_made_once(
-    rig: Rig, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.setattr(publisher, "EXTENSION_SECONDS", 0.01)
+def test_a_copy_that_takes_longer_than_its_lease_is_made_once(rig: Rig) -> None:
+    rig.publisher = rig.another(lease=SHORT)
     name = rig.upload()
 
     def is_leased() -> bool:
@@ -31,9 +30,9 @@ def test_a_copy_that_takes_longer_than_its_lease_is_made_once(
             return bool(connection.scalars(lease_until).one() > rig.clock())
 
     def take_long() -> None:
-        rig.later(LEASE_TTL.total_seconds() + 1)
+        rig.later(SHORT.total_seconds() + 0.1)
         until(is_leased)
-        assert claim(rig.database, name).action is Action.WAIT
+        assert claim(rig.database, name, SHORT).action is Action.WAIT
 
     rig.copies.at = Once("after publish", take_long)
     assert rig.publish_due() == {name}
@@ -109,7 +108,7 @@ def test_after_a_crash_at_any_step_the_next_pass_heals(rig: Rig, step: str, mean
     if meanwhile == "the desired state changes":
         rig.change(gate if wanted else ungate)
         wanted = not wanted
-    rig.later(LEASE_TTL.total_seconds() + 1)
+    rig.later(LEASE.total_seconds() + 1)
     assert rig.publish_due() == ({name} if wanted else set())
     assert rig.state(name) == ("public" if wanted else "absent")
 
@@ -120,7 +119,7 @@ def test_a_crash_after_the_claim_is_repaired_when_the_lease_has_expired(rig: Rig
     with pytest.raises(CrashError):
         rig.publish_due()
     assert rig.publish_due() == set()
-    rig.later(LEASE_TTL.total_seconds() + 1)
+    rig.later(LEASE.total_seconds() + 1)
     assert len(rig.publish_due()) == 1
 
 
@@ -187,7 +186,7 @@ def test_a_copy_made_after_its_lease_expired_is_noticed(rig: Rig) -> None:
     other = rig.another()
 
     def sleep_over() -> None:
-        rig.later(LEASE_TTL.total_seconds() + 1)
+        rig.later(LEASE.total_seconds() + 1)
         rig.change(gate)
         other.run_once()  # takes it over, takes it away, and is done
 
@@ -197,10 +196,10 @@ def test_a_copy_made_after_its_lease_expired_is_noticed(rig: Rig) -> None:
 
 def test_a_late_copy_is_noticed_although_another_publisher_has_just_deleted_it(rig: Rig) -> None:
     name = rig.upload()
-    late = claim(rig.database, name)
-    rig.later(LEASE_TTL.total_seconds() + 1)
+    late = claim(rig.database, name, LEASE)
+    rig.later(LEASE.total_seconds() + 1)
     rig.change(gate)
-    other = claim(rig.database, name)
+    other = claim(rig.database, name, LEASE)
     rig.copies.unpublish(name)
     rig.copies.publish(rig.key(name), name, "audio/mpeg")
     assert not settle(rig.database, late)

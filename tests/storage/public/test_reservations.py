@@ -2,12 +2,17 @@
 
 import threading
 from concurrent.futures import ThreadPoolExecutor
-from datetime import timedelta
+from datetime import datetime, timedelta
 
 import pytest
+from sqlalchemy import select
 
 from storage.errors import StoreUnavailableError
+from storage.public.copies import LEASES_OF_A_HOLD, Reservation
+from storage.public.review import review
+from storage.public.tables import public_hold
 from tests.dsl import ALICE
+from tests.eventstore.threads import until
 from tests.storage.public.public_rig import ENVELOPE, Once, Rig, crash, gate, ungate
 from tests.storage.stepped_threads import CrashError
 
@@ -16,17 +21,14 @@ def test_a_reserved_copy_is_public_before_any_track_wants_it(rig: Rig) -> None:
     audio = rig.audio()
     reservation = rig.publisher.reserve(audio.cid, "mp3", audio.mime)
     assert rig.publish_due() == {reservation.name}
-    with rig.log.unit_of_work(ALICE, ENVELOPE) as unit:
-        rig.publisher.release(unit.connection, reservation)
+    rig.publisher.cancel(reservation)
     assert rig.publish_due() == set()
 
 
 def test_a_reserved_copy_stays_when_the_command_commits(rig: Rig) -> None:
     name = rig.upload(gated=True)
     reservation = rig.publisher.reserve(name.split(".")[0], "mp3", "audio/mpeg")
-    with rig.log.unit_of_work(ALICE, ENVELOPE) as unit:
-        rig.change_within(unit, ungate)
-        rig.publisher.release(unit.connection, reservation)
+    ungate_with(rig, reservation)
     rig.later(3600)
     assert rig.publish_due() == {name}
     assert rig.copies.done == [("publish", name)]
@@ -86,3 +88,68 @@ def test_a_command_is_refused_while_the_store_is_unavailable_and_leaves_no_copy(
     rig.later(61)
     assert rig.publish_due() == set()
     assert rig.state(f"{audio.cid}.mp3") == "absent"
+
+
+def test_a_reservation_lasts_as_long_as_its_copy_takes(rig: Rig) -> None:
+    short = timedelta(seconds=1)
+    name = rig.upload(gated=True)
+    publisher = rig.another(lease=short)
+
+    def take_long() -> None:
+        for _ in range(2 * LEASES_OF_A_HOLD):
+            rig.later(short.total_seconds())
+            until(lambda: hold_until(rig) > rig.clock() + (LEASES_OF_A_HOLD - 1) * short)
+            rig.another().run_once()  # ends reservations that are over
+
+    rig.copies.at = Once("before publish", take_long)
+    reservation = publisher.reserve(name.split(".")[0], "mp3", "audio/mpeg")
+    assert rig.copies.done == [("publish", name)]
+    ungate_with(rig, reservation)
+    assert rig.publish_due() == {name}
+    assert rig.copies.done == [("publish", name)]
+
+
+def test_a_command_whose_reservation_ended_while_the_copy_was_made_is_refused(rig: Rig) -> None:
+    audio = rig.audio()
+
+    def end_it() -> None:
+        rig.later(600)
+        rig.another().run_once()
+
+    rig.copies.at = Once("before publish", end_it)
+    with pytest.raises(StoreUnavailableError):
+        rig.publisher.reserve(audio.cid, "mp3", audio.mime)
+    assert rig.publish_due() == set()
+
+
+@pytest.mark.parametrize("passes", [False, True], ids=["over", "over and gone"])
+def test_a_unit_whose_reservation_is_over_does_not_commit(rig: Rig, passes: bool) -> None:
+    name = rig.upload(gated=True)
+    reservation = rig.publisher.reserve(name.split(".")[0], "mp3", "audio/mpeg")
+    rig.later(600)
+    if passes:
+        rig.publish_due()
+    with pytest.raises(StoreUnavailableError):
+        ungate_with(rig, reservation)
+    assert rig.publish_due() == set()
+
+
+def test_a_unit_whose_copy_is_known_to_be_lost_does_not_commit(rig: Rig) -> None:
+    name = rig.upload(gated=True)
+    reservation = rig.publisher.reserve(name.split(".")[0], "mp3", "audio/mpeg")
+    rig.copies.names.clear()
+    review(rig.database, rig.copies)
+    with pytest.raises(StoreUnavailableError):
+        ungate_with(rig, reservation)
+
+
+def hold_until(rig: Rig) -> datetime:
+    with rig.database.read() as connection:
+        return connection.scalars(select(public_hold.c.until)).one()
+
+
+def ungate_with(rig: Rig, reservation: Reservation) -> None:
+    """A command that makes the track public, with the copy that it has reserved."""
+    with rig.log.unit_of_work(ALICE, ENVELOPE) as unit:
+        rig.change_within(unit, ungate)
+        rig.publisher.hand_over(unit.connection, reservation)

@@ -5,6 +5,7 @@ from sqlalchemy import insert, update
 
 from storage.cid import CID_BEGINNINGS, cid_of, cid_of_name
 from storage.public.copies import claim
+from storage.public.publisher import LEASE
 from storage.public.review import review
 from storage.public.tables import public_audio, public_copy
 from tests.storage.public.public_rig import Rig, gate, ungate
@@ -53,7 +54,7 @@ def test_a_foreign_object_is_left_alone(rig: Rig) -> None:
 
 def test_a_copy_in_progress_is_not_a_mismatch(rig: Rig) -> None:
     name = rig.upload()
-    claim(rig.database, name)
+    claim(rig.database, name, LEASE)
     rig.copies.names[name] = "audio/mpeg"
     assert reviewed(rig) == (0, {name})
 
