@@ -503,6 +503,13 @@ SUBJECTS: Final = {
     ),
     "On PostgreSQL": (
         Guarantee(
+            "Without a spare connection to PostgreSQL commands go on as long as their pool has one",
+            "a unit of work takes no second connection",
+            (
+                "tests/service/wiring/test_log.py::test_commands_go_on_without_a_spare_connection_as_long_as_their_pool_has_one",
+            ),
+        ),
+        Guarantee(
             "No setting of a server or a pooler takes a promise away silently",
             "each new connection is asked what it has; each transaction names its isolation level",
             (
@@ -552,14 +559,14 @@ SUBJECTS: Final = {
             ),
         ),
         Guarantee(
-            "After a failover nothing is sent unless all that was acknowledged is there",
-            "each process finds its newest acknowledged transactions on the promoted server, or an operator decides",
+            "After a failover nothing is sent before an operator has said that nothing was lost",
+            "a new timeline counts as a restore; `recovered --nothing-lost` refuses where its machine has seen more of the log",
             (
-                "tests/eventstore/failover/test_proof.py::test_a_failover_that_has_lost_nothing_is_proved_and_numbers_are_skipped",
-                "tests/eventstore/failover/test_proof.py::test_a_failover_that_has_lost_the_newest_acknowledged_event_waits_for_an_operator",
-                "tests/eventstore/failover/test_proof.py::test_without_a_synchronous_standby_that_knew_of_the_process_nothing_is_proved",
-                "tests/e2e/test_failover.py::test_deliveries_go_on_after_a_failover_that_lost_nothing",
-                "tests/e2e/test_failover.py::test_a_standby_that_lost_its_tail_waits_for_an_operator",
+                "tests/eventstore/test_restore_detection.py::test_a_promoted_standby_is_noticed_and_numbers_go_on_far_beyond",
+                "tests/service/cli/test_recovered.py::test_nothing_lost_is_refused_where_this_machine_has_seen_more_of_the_log",
+                "tests/service/cli/test_recovered.py::test_one_command_ends_leases_and_resumes_where_a_promotion_lost_nothing",
+                "tests/e2e/test_failover.py::test_deliveries_go_on_once_an_operator_says_that_a_failover_lost_nothing",
+                "tests/e2e/test_failover.py::test_a_standby_that_lost_its_tail_is_not_taken_for_one_that_lost_nothing",
             ),
         ),
         Guarantee(

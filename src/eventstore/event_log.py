@@ -23,7 +23,6 @@ from eventstore.errors import (
     NestedUnitError,
     sqlstate,
 )
-from eventstore.failover.acknowledgements import Acknowledgements, Registration
 from eventstore.locks import LOG_LOCK_TIMEOUT_SECONDS, account_locked, lock_for_append, stable_position
 from eventstore.prepared import Prepared, Query, Result, among
 from eventstore.projection import Projection
@@ -54,10 +53,8 @@ class EventLog:
         transcodings: Sequence[Transcoding] = (),
         table: Table = stored_event,
         lock_timeout: float = LOG_LOCK_TIMEOUT_SECONDS,
-        acknowledgements: Acknowledgements | None = None,
     ) -> None:
         self.database: Final = database
-        self.acknowledgements: Final = acknowledgements
         self.projections: Final = tuple(projections)
         self.table: Final = table
         self.codec: Final = Codec(transcodings)
@@ -87,11 +84,9 @@ class EventLog:
         if self.database.in_transaction:
             raise NestedUnitError
         unit: UnitOfWork | None = None
-        registration: Registration | None = None
         try:
             with self.database.write() as connection:
-                if self.acknowledgements is not None and did is not None:
-                    registration = self.acknowledgements.begin(connection)
+                require_same_server(connection)
                 locked_at, read = self._lock(connection, did, [*ahead, *self.heads(loads)])
                 unit = UnitOfWork(self, connection, did, envelope, locked_at=locked_at, read=read)
                 yield unit
@@ -100,8 +95,6 @@ class EventLog:
             if unit is not None:
                 unit.restore_pending_events()
             raise
-        if self.acknowledgements is not None and registration is not None and unit.newest is not None:
-            self.acknowledgements.keep(registration, unit.newest)
         unit.publish()
 
     def _lock(
@@ -153,16 +146,13 @@ class EventLog:
 
         def transaction() -> T:
             with self.database.write() as connection:
-                if self.acknowledgements is not None:
-                    require_same_server(connection)
+                require_same_server(connection)
                 return work(connection)
 
         return _again_after_deadlock(transaction)
 
     def close(self) -> None:
-        """Disconnect; this process acknowledges nothing any more."""
-        if self.acknowledgements is not None:
-            self.acknowledgements.close()
+        """Disconnect."""
         self.database.close()
 
     def outdated(self) -> str | None:

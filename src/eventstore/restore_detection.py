@@ -8,12 +8,10 @@ Until `mastertape recovered` was run, nothing is sent to a PDS. A restore is det
 """
 
 import logging
-from collections.abc import Mapping
 from contextlib import closing
 from typing import TYPE_CHECKING, Any, Final
 
 from sqlalchemy import (
-    Boolean,
     Column,
     ColumnElement,
     Connection,
@@ -22,7 +20,6 @@ from sqlalchemy import (
     Text,
     event,
     exists,
-    false,
     func,
     select,
     text,
@@ -48,7 +45,6 @@ log_incarnation: Final = Table(
     Column("restored_because", Text),  # none unless a restore waits for `mastertape recovered`
     Column("noticed_at", UtcDateTime),
     Column("recovered_at", UtcDateTime),
-    Column("is_promotion", Boolean, nullable=False, server_default=false()),
 )
 POSITIONS_SKIPPED: Final = 1_000_000_000
 """More events than any log gets between a backup and its loss: 100 a second, day and night, for 115 days."""
@@ -57,8 +53,7 @@ UNKNOWN: Final = "-"
 UNDEFINED_COLUMN: Final = "42703"
 IDENTITY: Final = "mastertape_identity"
 """The key in a connection's `info` of the identity of its server, if `detect_on_connect` was told to look."""
-TIMELINE: Final = "timeline"
-PARTS: Final = ("cluster", TIMELINE, "database", "table of events")
+PARTS: Final = ("cluster", "timeline", "database", "table of events")
 _WHERE: Final = """
     (select oid from pg_database where datname = current_database()) || ' ' || 'stored_event'::regclass::oid"""
 _IDENTITY: Final = f"""
@@ -108,7 +103,7 @@ def compare_with_seen(database: Database, seen: int) -> None:
     with database.write() as connection:
         known = _known(connection, "")
         if max(newest_position(connection), known.issued_up_to) < seen:
-            _mark_restored(connection, database, ends_before(connection, seen))
+            _mark_restored(connection, database, ends_before(newest_position(connection), seen))
 
 
 def mark_restored(database: Database, because: str) -> None:
@@ -118,9 +113,9 @@ def mark_restored(database: Database, because: str) -> None:
         _mark_restored(connection, database, because)
 
 
-def ends_before(connection: Connection, seen: int) -> str:
+def ends_before(newest: int, seen: int) -> str:
     """Return the reason for a log that ends before a position that was seen in it."""
-    return f"the log ends at position {newest_position(connection)}, and {seen} was seen in it"
+    return f"the log ends at position {newest}, and {seen} was seen in it"
 
 
 def newest_position(connection: Connection) -> int:
@@ -131,6 +126,12 @@ def newest_position(connection: Connection) -> int:
 def newest_issued(connection: Connection) -> int:
     """Return the highest position that may have been issued, before any restore too."""
     return max(newest_position(connection), connection.scalar(select(row.issued_up_to)) or 0)
+
+
+def newest_before_restore(connection: Connection) -> int:
+    """Return the highest position that may have been issued before the restore that waits, if one does."""
+    issued = connection.scalar(select(row.issued_up_to).where(is_restored()))
+    return newest_issued(connection) if issued is None else issued - POSITIONS_SKIPPED
 
 
 def restored_because(connection: Connection) -> str | None:
@@ -145,9 +146,7 @@ def is_restored() -> ColumnElement[bool]:
 
 def mark_recovered(connection: Connection, database: Database) -> None:
     connection.execute(
-        update(log_incarnation).values(
-            restored_because=None, recovered_at=database.now(connection), is_promotion=False
-        )
+        update(log_incarnation).values(restored_because=None, recovered_at=database.now(connection))
     )
 
 
@@ -168,14 +167,14 @@ def _read(driver: "psycopg.Connection[Any]") -> tuple[str | None, str | None]:
     return None, None
 
 
-def _differences(known: str, identity: str) -> Mapping[str, str]:
+def _differences(known: str, identity: str) -> list[str]:
     """Describe the parts of the identity that differ; a part that is unknown on either side is skipped."""
     pairs = zip(PARTS, known.split(), identity.split(), strict=True)
-    return {
-        part: f"the {part} is {now}, and was {before}"
+    return [
+        f"the {part} is {now}, and was {before}"
         for part, before, now in pairs
         if before != now and UNKNOWN not in {before, now}
-    }
+    ]
 
 
 def _record_identity(url: str, identity: str) -> None:
@@ -187,12 +186,7 @@ def _record_identity(url: str, identity: str) -> None:
             return
         connection.execute(update(log_incarnation).values(identity=identity))
         if newest_issued(connection):  # else there was nothing to lose
-            is_promotion = (
-                set(differences) == {TIMELINE}
-                and UNKNOWN not in {*known.identity.split(), *identity.split()}
-                and (known.restored_because is None or known.is_promotion)
-            )
-            _mark_restored(connection, database, "; ".join(differences.values()), is_promotion=is_promotion)
+            _mark_restored(connection, database, "; ".join(differences))
 
 
 def _known(connection: Connection, identity: str) -> Any:
@@ -202,18 +196,14 @@ def _known(connection: Connection, identity: str) -> Any:
     return connection.execute(select(log_incarnation).with_for_update()).one()
 
 
-def _mark_restored(
-    connection: Connection, database: Database, because: str, *, is_promotion: bool = False
-) -> None:
+def _mark_restored(connection: Connection, database: Database, because: str) -> None:
     logger.critical("database_restored", extra={"reason": because})
     base = newest_issued(connection) + POSITIONS_SKIPPED
     _skip(connection, stored_event.c.position, POSITIONS_SKIPPED)
     _skip(connection, track_id_sequence.c.id, TRACK_IDS_SKIPPED)
     now = database.now(connection)
     connection.execute(
-        update(log_incarnation).values(
-            restored_because=because, noticed_at=now, issued_up_to=base, is_promotion=is_promotion
-        )
+        update(log_incarnation).values(restored_because=because, noticed_at=now, issued_up_to=base)
     )
 
 

@@ -61,8 +61,6 @@ class UnitOfWork:
         self._collected: list[tuple[Aggregate, list[Event]]] = []
         self._callbacks: list[Callable[[], None]] = []
         self._broken = False
-        self.newest: RecordedEvent | None = None
-        """The newest event that this unit has appended."""
 
     @cached_property
     def now(self) -> datetime:
@@ -146,7 +144,7 @@ class UnitOfWork:
         changes: list[Change] = []
         for each in appended:
             of_stream = self._changes(self.did, each, positions)
-            self.newest = last = of_stream[-1]
+            last = of_stream[-1]
             self._states[each.aggregate_id] = StreamState(
                 last.after, last.did, last.position, last.recorded_at
             )

@@ -13,7 +13,6 @@ from sqlalchemy import Connection, select
 from eventstore.coordination.commit_signals import announce
 from eventstore.envelope import Envelope
 from eventstore.event_log import EventLog
-from eventstore.failover.tables import forget_processes_of_another_server
 from eventstore.foreign_json import parsed
 from eventstore.locks import lock_for_append
 from eventstore.restore_detection import (
@@ -34,6 +33,7 @@ from outbox.conflicts.newer_on_pds import keep_newer
 from outbox.mirror.lanes import park_lane
 from outbox.mirror.observe_only import (
     accounts_to_observe,
+    end_leases,
     is_account_observed,
     observe_all,
     observed_accounts,
@@ -73,7 +73,7 @@ def preview_recovery(
     with log.database.read() as connection:
         because, issued = restored_because(connection), newest_issued(connection)
         if because is None and (issued < seen or not (if_noticed or nothing_lost)):
-            because = ends_before(connection, seen) if issued < seen else DECLARED
+            because = ends_before(newest_position(connection), seen) if issued < seen else DECLARED
             issued += POSITIONS_SKIPPED
         logins, accounts = 0, observed_accounts(connection)
         if because is not None and nothing_lost:
@@ -100,6 +100,7 @@ def recover(
         now = log.database.now(connection)
         because, logins = restored_because(connection), 0
         if because is not None:
+            end_leases(connection)
             if nothing_lost:
                 stop_observing(connection)
             else:
@@ -108,7 +109,6 @@ def recover(
             if revoke_tokens:
                 revoke_all(connection, now)
             mark_recovered(connection, log.database)
-            forget_processes_of_another_server(connection)
             announce(connection)
         return Recovery(
             because,

@@ -1,24 +1,31 @@
 """A new connection detects a database other than the one that was known, and only that."""
 
 import uuid
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import closing
 
 import psycopg
 import pytest
 from sqlalchemy import make_url, select, text
 
+from eventstore import restore_detection
 from eventstore.database import Database
+from eventstore.errors import LogBusyError
+from eventstore.event_log import EventLog
 from eventstore.restore_detection import (
+    POSITIONS_SKIPPED,
     compare_with_seen,
     detect_on_connect,
     log_incarnation,
+    newest_before_restore,
     newest_issued,
     restored_because,
 )
 from eventstore.schema import metadata, stored_event
 from tests.dsl import some_time
+from tests.eventstore.counter import ALICE, ENVELOPE, Counter
 from tests.servers.databases import temporary_database
+from tests.servers.pgbouncer import ROLE_SETTINGS, pooled
 
 
 def looked_at(url: str) -> Database:
@@ -119,6 +126,56 @@ def say(conninfo: str, *statements: str) -> None:
     with psycopg.connect(conninfo, autocommit=True) as server:
         for statement in statements:
             server.execute(statement.encode())
+
+
+@pytest.fixture
+def promote(monkeypatch: pytest.MonkeyPatch) -> Callable[[], None]:
+    """Give the server the timeline of a promoted standby, for connections from now on."""
+    timeline = "substr(pg_walfile_name(pg_current_wal_lsn()), 1, 8)"
+    identity = restore_detection._IDENTITY  # noqa: SLF001
+    assert timeline in identity
+    return lambda: monkeypatch.setattr(
+        restore_detection, "_IDENTITY", identity.replace(timeline, "'00000009'")
+    )
+
+
+@pytest.mark.postgres
+def test_a_promoted_standby_is_noticed_and_numbers_go_on_far_beyond(
+    migrated_postgres: str, promote: Callable[[], None]
+) -> None:
+    record_an_event(migrated_postgres)
+    with closing(looked_at(migrated_postgres)) as database, database.read() as connection:
+        before = newest_issued(connection)
+    promote()
+    assert because(migrated_postgres) == "the timeline is 00000009, and was 00000001"
+    record_an_event(migrated_postgres)
+    with closing(looked_at(migrated_postgres)) as database, database.read() as connection:
+        assert newest_issued(connection) == before + POSITIONS_SKIPPED + 1
+        assert newest_before_restore(connection) == before
+
+
+@pytest.mark.pgbouncer
+@pytest.mark.postgres
+def test_behind_a_pooler_each_unit_looks_at_its_server(
+    migrated_postgres: str, promote: Callable[[], None]
+) -> None:
+    with (
+        pooled(migrated_postgres, *ROLE_SETTINGS) as url,
+        closing(looked_at(url)) as database,
+        closing(EventLog(database)) as log,
+    ):
+        last = add_one(log)
+        promote()
+        with pytest.raises(LogBusyError):
+            add_one(log)
+        assert add_one(log) > last + POSITIONS_SKIPPED
+
+
+def add_one(log: EventLog) -> int:
+    with log.unit_of_work(ALICE, ENVELOPE) as unit:
+        counter = Counter(name=uuid.uuid4().hex)
+        counter.add(1)
+        return unit.save(counter)[-1].position
 
 
 def test_a_log_that_ends_before_what_was_seen_is_noticed_and_no_other(migrated_url: str) -> None:

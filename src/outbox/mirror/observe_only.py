@@ -40,8 +40,7 @@ def is_observed() -> ColumnElement[bool]:
 
 
 def observe_all(connection: Connection) -> int:
-    """Observe every account that has records, and end all leases; returns how many accounts are observed."""
-    end_leases(connection)
+    """Observe every account that has records; returns how many accounts are observed."""
     known = select(observed_account.c.did)
     these = _ON_A_PDS.where(mirror_lane.c.did.not_in(known))
     connection.execute(insert(observed_account).from_select(["did"], these))

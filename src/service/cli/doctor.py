@@ -73,8 +73,6 @@ def _of_database(settings: Settings) -> Checks:
         yield from run_check("schema", lambda: doctor_database.schema(log), "run `mastertape migrate`")
         if not is_current:
             return
-        if not settings.is_sqlite:
-            yield from run_check("failover", lambda: doctor_database.failover(log), "check the server")
         yield from _of_log(log, settings)
 
 

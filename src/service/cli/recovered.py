@@ -8,13 +8,14 @@ import click
 
 from eventstore.errors import EventStoreError
 from eventstore.event_log import EventLog
+from eventstore.restore_detection import ends_before, newest_before_restore
 from outbox.operations.operators import Operator, record_operation
 from replay.recovered import Recovery, preview_recovery, recover
 from service.cli.log import configured_log
 from service.cli.operator import operator_envelope
 from service.cli.output import as_json, dry_run, print_json
 from service.config.settings import Settings, load
-from service.schema.high_water_mark import detect_restore, high_water_mark_path, read_high_water_mark
+from service.schema.high_water_mark import detect_restore, seen_position
 from service.schema.migrate import require_schema
 
 RECOVERED: Final = "recovered"
@@ -25,7 +26,7 @@ RECOVERED: Final = "recovered"
 @click.option(
     "--nothing-lost",
     is_flag=True,
-    help="The log is complete, as after a failover without loss: resume at once.",
+    help="The log is complete, as after the promotion of a synchronous standby: resume at once.",
 )
 @click.option("--revoke-tokens", is_flag=True, help="Also revoke all our own tokens and browser sessions.")
 @dry_run
@@ -37,8 +38,10 @@ def recovered(
     with configured_log() as log:
         require_schema(log.database)
         settings = load()
+        if nothing_lost:
+            _require_what_was_seen(log, settings)
         if dry_run:
-            seen = read_high_water_mark(high_water_mark_path(settings))
+            seen = seen_position(settings)
             found = preview_recovery(log, seen=seen, nothing_lost=nothing_lost, if_noticed=if_noticed)
         else:
             found = recover_now(
@@ -70,6 +73,16 @@ def recover_now(
         _record(log, found, {"nothing_lost": nothing_lost, "revoke_tokens": revoke_tokens})
     detect_restore(log, settings)
     return found
+
+
+def _require_what_was_seen(log: EventLog, settings: Settings) -> None:
+    seen = seen_position(settings)
+    with log.database.read() as connection:
+        newest = newest_before_restore(connection)
+    if newest < seen:
+        raise click.ClickException(
+            f"{ends_before(newest, seen)}: something is lost, so run `mastertape recovered`"
+        )
 
 
 def _record(log: EventLog, found: Recovery, how: dict[str, bool]) -> None:

@@ -9,7 +9,6 @@ from sqlalchemy import Connection, and_, case, func, select
 from api.responses.pending import oldest_pending
 from eventstore.errors import PooledConnectionError
 from eventstore.event_log import EventLog
-from eventstore.failover.proof import NO_STANDBY, why_not_provable
 from eventstore.restore_detection import newest_issued, restored_because
 from identity.errors import DecryptionError
 from identity.sessions.encryption import Cipher
@@ -30,7 +29,7 @@ from service.config.secret_keys import known_secret_keys
 from service.config.settings import Settings
 from service.doctor.checks import Checks, fail, ok, utc, warn
 from service.observability.readiness import outdated_projections
-from service.schema.high_water_mark import high_water_mark_path, read_high_water_mark
+from service.schema.high_water_mark import seen_position
 from service.schema.migrate import newest, revision_of
 from service.wiring.store import media_store, record_urls
 
@@ -78,13 +77,17 @@ def schema(log: EventLog) -> Checks:
 
 def restores(log: EventLog, settings: Settings) -> Checks:
     """Check that the database was not restored, and no account waits for its verification."""
-    seen = read_high_water_mark(high_water_mark_path(settings))
+    seen = seen_position(settings)
     with log.database.read() as connection:
         because, waiting = restored_because(connection), observed_accounts(connection)
         issued = newest_issued(connection)
     if because is not None or issued < seen:
         found = because or f"the log ends before position {seen}, which it had reached before"
-        yield fail("restore", f"{found}; nothing is sent to any PDS", "run `mastertape recovered`")
+        yield fail(
+            "restore",
+            f"{found}; nothing is sent to any PDS",
+            "run `mastertape recovered`; with --nothing-lost if a synchronous standby was promoted",
+        )
     elif waiting:
         yield warn(
             "restore",
@@ -93,23 +96,6 @@ def restores(log: EventLog, settings: Settings) -> Checks:
         )
     else:
         yield ok("restore", "no restore was noticed")
-
-
-def failover(log: EventLog) -> Checks:
-    """Say whether the promotion of a standby would be proved to have lost nothing."""
-    with log.database.read() as connection:
-        because = why_not_provable(connection)
-        has_standby = because != NO_STANDBY
-    if because is None:
-        yield ok("failover", "would be proved: every standby is synchronous, and knows every process")
-    elif not has_standby:
-        yield ok("failover", NO_STANDBY)
-    else:
-        yield warn(
-            "failover",
-            f"a promoted standby would wait for an operator: {because}",
-            "see docs/operations.md, Failover to a standby",
-        )
 
 
 def keys(log: EventLog, settings: Settings) -> Checks:

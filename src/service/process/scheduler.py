@@ -3,22 +3,16 @@
 import logging
 from collections.abc import Generator
 from contextlib import contextmanager
-from functools import partial
 from typing import Final
 
 from apscheduler.schedulers.background import BackgroundScheduler
-from sqlalchemy.exc import SQLAlchemyError
 
-from eventstore.errors import EventStoreError
-from eventstore.failover.proof import FailoverProof
 from eventstore.restore_detection import restored_because
-from outbox.mirror.observe_only import end_leases
 from service.observability.metrics import IS_ONE_OF_SEVERAL
 from service.observability.process_metrics import SAMPLE_SECONDS
 from service.process.jobs import JOBS, Job, discard_abandoned_uploads, scan_job
 from service.schema.high_water_mark import (
     RECORD_INTERVAL_SECONDS,
-    seen_position,
     try_record_high_water_mark,
 )
 from service.wiring.bootstrap import Container
@@ -26,7 +20,6 @@ from service.wiring.bootstrap import Container
 logger: Final = logging.getLogger("mastertape.service")
 
 MAX_POLL_INTERVAL_SECONDS: Final = 300
-PROOF_INTERVAL_SECONDS: Final = 3
 
 
 @contextmanager
@@ -44,10 +37,6 @@ def run_scheduler(container: Container) -> Generator[None]:
         seconds=RECORD_INTERVAL_SECONDS,
         args=[container.log, container.settings],
     )
-    if container.log.acknowledgements is not None:
-        seen = partial(seen_position, container.settings)
-        proof = FailoverProof(container.log.acknowledgements, seen, end_leases)
-        scheduler.add_job(try_prove, "interval", seconds=PROOF_INTERVAL_SECONDS, args=[proof])
     if IS_ONE_OF_SEVERAL:  # one of them answers for all
         scheduler.add_job(container.metrics.pools.sample, "interval", seconds=SAMPLE_SECONDS)
     scheduler.add_job(discard_abandoned_uploads, "interval", days=1, args=[container])
@@ -57,14 +46,6 @@ def run_scheduler(container: Container) -> Generator[None]:
     finally:
         container.stopping.set()
         scheduler.shutdown(wait=False)  # a sweep must not delay the relay's drain
-
-
-def try_prove(proof: FailoverProof) -> None:
-    """Try to prove that a failover lost nothing; an unreachable database is tried again."""
-    try:
-        proof.run()
-    except (SQLAlchemyError, EventStoreError, OSError):
-        logger.warning("failover_not_examined", exc_info=True)
 
 
 def run_if_due(container: Container, job: Job) -> bool:

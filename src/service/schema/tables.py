@@ -4,7 +4,6 @@ from typing import Final
 
 from sqlalchemy import Column
 
-import eventstore.failover.tables
 import eventstore.idempotency.lock
 import eventstore.idempotency.results
 import eventstore.restore_detection
@@ -28,7 +27,6 @@ from eventstore.schema import metadata
 from projections.tracks.search import SEARCH_INDEX
 
 MODULES: Final = (
-    eventstore.failover.tables,
     eventstore.idempotency.results,
     eventstore.idempotency.lock,
     eventstore.restore_detection,

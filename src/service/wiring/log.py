@@ -7,7 +7,6 @@ from sqlalchemy.engine import make_url
 from aggregates.transcodings import TRANSCODINGS
 from eventstore.database import Database
 from eventstore.event_log import EventLog
-from eventstore.failover.acknowledgements import Acknowledgements
 from eventstore.restore_detection import detect_on_connect
 from outbox.mirror.targets import MirrorTargets
 from projections.read_models import READ_MODELS
@@ -21,12 +20,7 @@ def open_log(settings: Settings) -> EventLog:
     projections = (*READ_MODELS, MirrorTargets(), PublicAudio())
     database = Database(settings.database_url)
     detect_on_connect(database)
-    acknowledgements = (
-        None if database.is_sqlite else Acknowledgements(database, settings.data / "acknowledged")
-    )
-    return EventLog(
-        database, projections=projections, transcodings=TRANSCODINGS, acknowledgements=acknowledgements
-    )
+    return EventLog(database, projections=projections, transcodings=TRANSCODINGS)
 
 
 def staging_folder(settings: Settings) -> Path:

@@ -2,6 +2,7 @@
 
 import json
 import shutil
+from datetime import timedelta
 from pathlib import Path
 from typing import Any
 
@@ -10,7 +11,13 @@ from click.testing import CliRunner
 from sqlalchemy import select, update
 
 from aggregates.account import Account
-from eventstore.restore_detection import POSITIONS_SKIPPED, log_incarnation, newest_issued, restored_because
+from eventstore.restore_detection import (
+    POSITIONS_SKIPPED,
+    log_incarnation,
+    mark_restored,
+    newest_issued,
+    restored_because,
+)
 from eventstore.streams.track_ids import next_track_id
 from outbox.mirror.tables import mirror_lane
 from service.cli.main import main
@@ -26,6 +33,7 @@ from service.wiring.bootstrap import Container
 from tests.dsl import ALICE, a_track
 from tests.servers.databases import ON_SQLITE, clone_sqlite
 from tests.service.cli.conftest import Type
+from tests.service.conftest import save
 
 
 @pytest.fixture
@@ -105,6 +113,35 @@ def test_nothing_lost_in_no_restore_is_an_error(typed: Type, tape: Container, mo
     failed = typed("recovered", "--nothing-lost", *more)
     assert (failed.exit_code, failed.stdout, newest(tape)) == (1, "", before)
     assert "no restore was noticed, so nothing waits and nothing was changed" in failed.stderr
+
+
+@pytest.mark.parametrize("more", [(), ("--dry-run",)])
+def test_nothing_lost_is_refused_where_this_machine_has_seen_more_of_the_log(
+    typed: Type, tape: Container, more: tuple[str, ...]
+) -> None:
+    put_back(tape)
+    mark_restored(tape.database, "a standby was promoted")
+    save(tape, a_track(2))  # far beyond what was seen
+    before = newest(tape)
+    failed = typed("recovered", "--nothing-lost", *more)
+    assert (failed.exit_code, failed.stdout, newest(tape)) == (1, "", before)
+    assert "the log ends at position 2, and 57 was seen in it: something is lost" in failed.stderr
+    assert typed("recovered").exit_code == 0
+
+
+def test_one_command_ends_leases_and_resumes_where_a_promotion_lost_nothing(
+    typed: Type, tape: Container
+) -> None:
+    record_high_water_mark(tape.log, tape.settings)
+    mark_restored(tape.database, "a standby was promoted")
+    with tape.database.write() as connection:
+        later = tape.database.now(connection) + timedelta(hours=1)
+        connection.execute(update(mirror_lane).values(lease_owner="a relay", lease_until=later))
+    done = json.loads(typed("recovered", "--nothing-lost", "--json").stdout)
+    assert (done["because"], done["accounts"], done["logins_ended"]) == ("a standby was promoted", 0, 0)
+    assert newest(tape)[1] is None
+    with tape.database.read() as connection:
+        assert connection.scalars(select(mirror_lane.c.lease_owner)).all() == [None]
 
 
 def test_a_dry_run_of_a_restore_that_an_operator_declares_says_what_would_be_done(
