@@ -575,14 +575,6 @@ SUBJECTS: Final = {
             ("tests/replay/test_recovered.py::test_oauth_logins_end_and_those_of_app_passwords_go_on",),
         ),
         Guarantee(
-            "A deep verification cannot be fooled",
-            "signature, tree and the hash of every block are checked",
-            (
-                "tests/replay/reconcile/test_proof.py::test_a_forged_tree_under_the_true_signature_is_noticed",
-                "tests/replay/reconcile/test_proof.py::test_a_changed_byte_anywhere_is_noticed_which_the_sdk_does_not",
-            ),
-        ),
-        Guarantee(
             "Lost bytes are restored only unchanged",
             "checked against their CID",
             (

@@ -62,13 +62,6 @@ class Addresses(Protocol):
         """Return an allowed address of this origin, as a host name or IP address; raises when there is none."""
 
 
-class SigningKeys(Protocol):
-    """The keys that sign repos."""
-
-    async def signing_key(self, did: str) -> str:
-        """Return the account's key as a did:key; raises DirectoryUnavailableError when it cannot be resolved."""
-
-
 class AudioSource(Protocol):
     """The audio in our storage."""
 

@@ -233,7 +233,7 @@ def test_a_restore_loses_nothing_that_is_newer_on_the_pds(story: Restored, resto
     assert artist.agreed()["title"] == "revived"
     assert artist.uploads(title="a new one")["id"] > created["id"]
     artist.agreed()
-    code, found = restorable.types("verify", "pds", "--deep")
+    code, found = restorable.types("verify", "pds")
     assert [drift["kind"] for drift in found["repos"][0]["drifts"] if drift["kind"] != "missing"] == [
         "unknown"
     ]

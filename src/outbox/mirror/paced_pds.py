@@ -4,13 +4,13 @@ Each read is sent only while its host may be sent requests, and records the limi
 process was asked for holds for all. Deliveries do both when they are claimed and settled.
 """
 
-from typing import Any, BinaryIO, Final
+from typing import Any, Final
 
 import httpx
 
 from outbox.mirror.host_state import HostReport
 from outbox.mirror.hosts import Hosts
-from outbox.pds.client import Pds, RemoteUnknownError
+from outbox.pds.client import Pds
 from outbox.pds.verdict import Kind, Phase, Verdict
 from outbox.ports import Sessions
 from outbox.threads import in_thread
@@ -38,19 +38,6 @@ class PacedPds(Pds):
         if not await in_thread(self._hosts.may_send, host):
             return LEFT_ALONE
         return await self._recorded(host, params, await super().read(host, nsid, timeout, params))
-
-    async def download(
-        self, host: str, nsid: str, params: dict[str, str], into: BinaryIO, *, limit: int, timeout: float
-    ) -> Verdict:
-        """Download if the host may be sent requests; otherwise raises RemoteUnknownError with LEFT_ALONE."""
-        if not await in_thread(self._hosts.may_send, host):
-            raise RemoteUnknownError(LEFT_ALONE)
-        try:
-            verdict = await super().download(host, nsid, params, into, limit=limit, timeout=timeout)
-        except RemoteUnknownError as error:
-            await self._recorded(host, params, error.verdict)
-            raise
-        return await self._recorded(host, params, verdict)
 
     async def _recorded(self, host: str, params: dict[str, Any] | None, verdict: Verdict) -> Verdict:
         account = params or {}

@@ -7,7 +7,7 @@ import asyncio
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, replace
 from enum import Enum
-from typing import Any, BinaryIO, Final
+from typing import Any, Final
 
 import httpx
 
@@ -31,7 +31,6 @@ from outbox.pds.verdict import (
 )
 from outbox.ports import BodyFactory, Sessions, SessionUnavailableError, SignInRequiredError
 from outbox.record.dag_cbor import Record, is_record_cid
-from outbox.threads import in_thread
 
 PUT_RECORD: Final = "com.atproto.repo.putRecord"
 DELETE_RECORD: Final = "com.atproto.repo.deleteRecord"
@@ -207,33 +206,6 @@ class Pds:
                 return await _verdict_of(reply, nsid)
         except (httpx.HTTPError, httpx.InvalidURL, TimeoutError) as error:
             return verdict_of_exception(error, Phase.READ)
-
-    async def download(
-        self, host: str, nsid: str, params: dict[str, str], into: BinaryIO, *, limit: int, timeout: float
-    ) -> Verdict:
-        """Download a large response into a file; raises RemoteUnknownError when it fails, or is over `limit` bytes."""
-        size = 0
-        try:
-            async with (
-                asyncio.timeout(timeout),
-                self._http.stream(
-                    "GET",
-                    f"{host}/xrpc/{nsid}",
-                    params=params,
-                    timeout=READ_TIMEOUT_SECONDS,
-                    follow_redirects=False,
-                ) as reply,
-            ):
-                if reply.status_code == OK:
-                    async for chunk in reply.aiter_bytes():
-                        if (size := size + len(chunk)) > limit:
-                            raise RemoteUnknownError(_too_large(reply, limit))
-                        await in_thread(into.write, chunk)
-                    budget = budget_of(reply.headers)
-                    return Verdict(Kind.DONE, status=OK, phase=Phase.READ, budget=budget, size=size)
-                raise RemoteUnknownError(await _verdict_of(reply, nsid))
-        except (httpx.HTTPError, httpx.InvalidURL, TimeoutError) as error:
-            raise RemoteUnknownError(verdict_of_exception(error, Phase.READ)) from error
 
     async def _send(self, did: str, nsid: str, timeout: float, **request: Any) -> Verdict:
         phase = Phase.UPLOAD if nsid == UPLOAD_BLOB else Phase.WRITE

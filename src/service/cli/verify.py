@@ -8,7 +8,6 @@ from typing import Any
 
 import click
 
-from outbox.repo.proof import ProvenReads
 from outbox.repo.reads import RepoReads
 from outbox.threads import in_thread
 from replay.reconcile.drift import Drift
@@ -31,7 +30,6 @@ from service.cli.output import (
 )
 from service.config.settings import load
 from service.schema.migrate import require_schema
-from service.wiring.adapters import IdentitySigningKeys
 from service.wiring.bootstrap import Container, build
 
 UNREAD = 1
@@ -40,17 +38,14 @@ UNREAD = 1
 
 @verify.command("pds")
 @of_account
-@click.option(
-    "--deep", is_flag=True, help="Verify the whole repo, its signature, and the hash of every block."
-)
 @show_all
 @as_json
-def verify_pds(did: str | None, *, deep: bool, show_all: bool, as_json: bool) -> None:
+def verify_pds(did: str | None, *, show_all: bool, as_json: bool) -> None:
     """Compare the record of every track with what its artist's PDS holds; no login is needed.
 
     After a restore this lets the relay resume, account by account: records that are newer on a PDS are held for their owner.
     """
-    found = asyncio.run(verify_accounts(did, deep=deep, resumes_lanes=True))
+    found = asyncio.run(verify_accounts(did, resumes_lanes=True))
     if as_json:
         print_json({"repos": [_as_json(each) for each in found]})
     else:
@@ -64,26 +59,17 @@ def verify_pds(did: str | None, *, deep: bool, show_all: bool, as_json: bool) ->
 verify.add_command(verify_media)
 
 
-async def verify_accounts(
-    did: str | None, *, deep: bool = False, resumes_lanes: bool = False
-) -> list[Verified]:
+async def verify_accounts(did: str | None, *, resumes_lanes: bool = False) -> list[Verified]:
     """Compare all repos, or that of one account; `resumes_lanes` lets the relay send again for verified accounts after a restore."""
     container = build(load())
     try:
         require_schema(container.database)
-        return await _verify_all(container, _reads(container, deep=deep), did, resumes_lanes=resumes_lanes)
+        return await _verify_all(container, did, resumes_lanes=resumes_lanes)
     finally:
         await container.close()
 
 
-def _reads(container: Container, *, deep: bool) -> RepoReads:
-    parts = container.services
-    return ProvenReads(parts.pds, IdentitySigningKeys(parts.resolver)) if deep else RepoReads(parts.pds)
-
-
-async def _verify_all(
-    container: Container, reads: RepoReads, did: str | None, *, resumes_lanes: bool
-) -> list[Verified]:
+async def _verify_all(container: Container, did: str | None, *, resumes_lanes: bool) -> list[Verified]:
     repos = repos_of(container.database, did, collection=container.settings.collection)
     if did is not None and not repos:
         raise click.ClickException(
@@ -92,7 +78,9 @@ async def _verify_all(
     found: list[Verified] = []
     with progress_bar("verifying") as progress:
         outdated = partial(outdated_records, container.log, container.services.urls)
-        async for each in verify_repos(container.database, reads, repos, outdated=outdated):
+        async for each in verify_repos(
+            container.database, RepoReads(container.services.pds), repos, outdated=outdated
+        ):
             found.append(each)
             if resumes_lanes:
                 await in_thread(

@@ -14,7 +14,6 @@ from identity.errors import SignInRequiredError as MustSignInError
 from identity.resolution.address_policy import AddressPolicy, address_of
 from identity.resolution.dns import Dns
 from identity.resolution.resolver import Resolver
-from identity.resolution.signing_keys import signing_key
 from identity.sessions.pds_sessions import PdsSessions
 from outbox.mirror.lanes import park_lane, resume_lane
 from outbox.ports import BodyFactory, DirectoryUnavailableError, SessionUnavailableError, SignInRequiredError
@@ -74,20 +73,6 @@ class IdentityDirectory:
         except UnknownIdentityError:
             return None
         except (IdentityUnreachableError, UnsafeAddressError) as error:
-            raise DirectoryUnavailableError(str(error)) from error
-
-
-class IdentitySigningKeys:
-    """The outbox's SigningKeys, from DID documents."""
-
-    def __init__(self, resolver: Resolver) -> None:
-        self._resolver: Final = resolver
-
-    async def signing_key(self, did: str) -> str:
-        """Return the account's signing key; raises DirectoryUnavailableError."""
-        try:
-            return await signing_key(self._resolver, did)
-        except (IdentityUnreachableError, UnknownIdentityError, UnsafeAddressError) as error:
             raise DirectoryUnavailableError(str(error)) from error
 
 

@@ -1,7 +1,6 @@
 """What a host tells to a read holds for everybody, and what it told to anybody holds for reads."""
 
 import asyncio
-import io
 from collections.abc import Iterator
 from contextlib import contextmanager
 from datetime import timedelta
@@ -12,11 +11,9 @@ from sqlalchemy.exc import OperationalError
 
 from eventstore.database import Database
 from outbox.mirror.lanes import abandon_uploads
-from outbox.mirror.paced_pds import PacedPds
 from outbox.mirror.parking import FIRST_PROBE_PAUSE
 from outbox.pds.client import AccountStatus, RemoteUnknownError
 from outbox.relay.result import Outcome
-from tests.fake_pds.signed_in_pds import SignedInPds
 from tests.outbox.rigs.account_status import NEW_HOST, after, move, parked, state, status_of
 from tests.outbox.rigs.rate_limits import (
     BUDGET,
@@ -93,34 +90,15 @@ async def test_a_pause_of_a_host_without_a_row_is_recorded(
     assert asked == ["getRepoStatus"]
 
 
-async def downloads(pds: PacedPds, host: str, did: str) -> object:
-    return await pds.download(
-        host, "com.atproto.sync.getRepo", {"did": did}, io.BytesIO(), limit=9, timeout=9
-    )
-
-
-READS = {"getRecord": gets, "getRepo": downloads}
-
-
-@pytest.mark.parametrize("call", READS)
 async def test_a_read_that_was_refused_is_not_asked_for_again_before_the_reset(
-    desk: Rig, monkeypatch: pytest.MonkeyPatch, call: str
+    desk: Rig, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    asked = replies_with(desk.pds, monkeypatch, call, OVER)
+    asked = replies_with(desk.pds, monkeypatch, "getRecord", OVER)
     for error in ("RateLimitExceeded", "left_alone", "left_alone"):
         with pytest.raises(RemoteUnknownError) as caught:
-            await READS[call](paced(desk), desk.pds.url, desk.did)
+            await gets(paced(desk), desk.pds.url, desk.did)
         assert caught.value.verdict.error == error
-    assert asked == [call]
-    assert paced_for(desk) > RESET - timedelta(seconds=10)
-
-
-async def test_a_download_reports_the_hosts_budget(desk: Rig, monkeypatch: pytest.MonkeyPatch) -> None:
-    assert isinstance(desk.pds, SignedInPds)
-    monkeypatch.setattr(
-        desk.pds, "answer", lambda _request, _content: httpx.Response(200, headers=NEARLY[1], content=b"car")
-    )
-    await downloads(paced(desk), desk.pds.url, desk.did)
+    assert asked == ["getRecord"]
     assert paced_for(desk) > RESET - timedelta(seconds=10)
 
 
