@@ -916,9 +916,11 @@ SUBJECTS: Final = {
         ),
         Guarantee(
             "Another site's page cannot sign a browser in with an account of its author (login CSRF)",
-            "only our form, a typed address or a page of CORS_ORIGINS starts a sign-in: Sec-Fetch-Site, Referer, a SameSite=Strict cookie",
+            "only our form, by a value that its SameSite=Strict cookie confirms, a typed address, a page of CORS_ORIGINS (by Referer) or a program starts a sign-in; a link on our own pages does not",
             (
-                "tests/api/auth/test_oauth.py::test_a_page_of_another_site_starts_no_sign_in_but_fills_in_the_form",
+                "tests/api/auth/test_oauth.py::test_a_link_on_any_page_starts_no_sign_in_but_fills_in_the_form",
+                "tests/api/auth/test_oauth.py::test_what_our_form_carries_starts_a_sign_in_with_its_cookie_alone",
+                "tests/e2e/test_oauth_browser.py::test_a_link_in_what_an_artist_writes_starts_no_sign_in_until_its_reader_does",
             ),
         ),
         Guarantee(

@@ -53,7 +53,7 @@ class WebSignInPages:
         self._services = services
 
     def form(self, message: str, asked: Mapping[str, str], refusal: Refusal | None = None) -> Response:
-        kept = {name: asked[name] for name in ("scope", "return_to") if name in asked}
+        kept = {name: asked[name] for name in ("scope", "return_to", "proof") if name in asked}
         title, words = REFUSALS.get(refusal.code, OTHERWISE) if refusal else ("Sign in", AS_IT_IS)
         return rendered(
             "sign_in.html",

@@ -6,7 +6,7 @@ import pytest
 from playwright.sync_api import expect
 
 from tests.e2e.conftest import ONE_DATABASE
-from tests.e2e.sign_in_pages import authorizes, signs_in
+from tests.e2e.sign_in_pages import are_signed_in, authorizes, signs_in
 
 pytestmark = [
     pytest.mark.pds,
@@ -46,3 +46,21 @@ def test_a_person_who_came_by_localhost_comes_back_all_the_same(page, service, p
     signs_in(page, service.url.replace("127.0.0.1", "localhost"), pds_account)
     authorizes(page)
     page.wait_for_url(f"{service.url}/studio")
+
+
+def test_a_link_in_what_an_artist_writes_starts_no_sign_in_until_its_reader_does(
+    page, service, pds, artist, pds_account
+):
+    (handle,) = are_signed_in(page.context, service.url, artist.client)
+    page.goto(f"{service.url}/@{handle}")
+    link = f"/auth/login?handle={pds_account.handle}&return_to=/studio/upload"
+    page.evaluate(
+        "link => document.querySelector('main').append(Object.assign(document.createElement('a'), {href: link, textContent: 'Lyrics'}))",
+        link,
+    )
+    page.get_by_role("link", name="Lyrics").click()
+    expect(page.get_by_text("A link has filled in the handle")).to_be_visible()
+    expect(page.get_by_label("Handle or DID")).to_have_value(pds_account.handle)
+    assert page.evaluate("fetch('/me').then(answer => answer.json()).then(me => me.handle)") == handle
+    page.get_by_role("button", name="Sign in").click()
+    page.wait_for_url(re.compile(re.escape(f"{pds.url}/oauth/authorize")))

@@ -1,5 +1,7 @@
 """Sign-in with OAuth, and the client metadata for authorization servers."""
 
+import re
+import secrets
 from typing import Annotated, Any, Final
 
 from fastapi import APIRouter, Depends, Query, Request, Response
@@ -8,9 +10,9 @@ from pydantic import BaseModel, Field, SecretStr
 from starlette.concurrency import run_in_threadpool
 
 from aggregates.errors import InvalidFieldError
-from api.auth.authentication import SAME_SITE, ServicesDep, counted
+from api.auth.authentication import ServicesDep, counted
 from api.auth.session_cookie import is_https, seat_first, set_session
-from api.auth.sign_in_page import Refusal, sign_in_pages
+from api.auth.sign_in_page import Refusal, SignInPages, sign_in_pages
 from api.error_responses import INTERNAL, message_of, reply_for, response_to
 from api.errors import (
     ApiError,
@@ -35,6 +37,7 @@ standard = APIRouter(tags=["sign-in"], dependencies=[Depends(counted)])
 
 LOGIN_PATH: Final = "/auth/login"
 FORM_COOKIE: Final = "mastertape_form"
+PROOF: Final = re.compile(r"[A-Za-z0-9_-]{43}")
 ATTEMPT_COOKIE: Final = "mastertape_sign_in_"
 """One cookie for each attempt, so that two tabs do not interfere."""
 SERVER_ERROR: Final = 500
@@ -60,6 +63,7 @@ class LoginQuery(BaseModel):
         default=False,
         description="respond with a page that links there: a form on a page with a form-action policy must not be redirected",
     )
+    proof: str = Field("", description="what the form of the sign-in page carries, and a cookie confirms")
 
 
 class CallbackQuery(BaseModel):
@@ -81,7 +85,7 @@ class CallbackQuery(BaseModel):
 async def login(request: Request, services: ServicesDep, wanted: Annotated[LoginQuery, Query()]) -> Response:
     """Redirect to the authorization server of the account's own PDS; `handle` may also be a DID.
 
-    A browser that a page of another site sends here gets the page, with the handle filled in.
+    A browser that a link sends here gets the page, with the handle filled in.
     """
     if (elsewhere := _same_page_at_base_url(request, services)) is not None:
         return elsewhere
@@ -131,16 +135,16 @@ async def _started(request: Request, services: Services, wanted: LoginQuery) -> 
     if not wanted.handle:
         if pages is not None:
             asked = "With the handle of your account, wherever it lives."
-            return _form(services, pages.form(asked, _kept(wanted)))
+            return _form(request, services, pages, asked, _kept(wanted))
         raise MissingPartError("handle")
     if len(wanted.handle) > MAX_HANDLE_LENGTH:
         raise InvalidFieldError("handle", f"must have at most {MAX_HANDLE_LENGTH} characters")
     return_to = _return_to(services, wanted.return_to)
-    if not _is_started_here(request, services):
+    if not _is_started_here(request, services, wanted):
         if pages is None:
             raise CrossSiteError
-        message = "Another site has filled in the handle. Sign in only if the account is yours."
-        return _form(services, pages.form(message, _kept(wanted)))
+        message = "A link has filled in the handle. Sign in only if the account is yours."
+        return _form(request, services, pages, message, _kept(wanted))
     started = await oauth.start(wanted.handle, return_to=return_to, scope=scope)
     response: Response
     if wanted.page and pages is not None:
@@ -180,18 +184,31 @@ def _asked(services: Services, query: CallbackQuery, cookie: SecretStr | None) -
     return LoginQuery(handle=asked.identifier, return_to=asked.return_to, scope=asked.scope.value)
 
 
-def _is_started_here(request: Request, services: Services) -> bool:
+def _is_started_here(request: Request, services: Services, wanted: LoginQuery) -> bool:
     """Whether our form, a page of CORS_ORIGINS, a typed address or a program starts the sign-in.
 
-    Otherwise any page could sign the browser in with an account of its author, and so end the sessions in it.
+    Otherwise any link, also one that an artist writes on our own pages, could sign the browser in with an account of its
+    author, and so end the sessions in it.
     """
-    referer = request.headers.get("referer", "")
-    if any(f"{referer}/".startswith(f"{origin}/") for origin in (services.base_url, *services.cors_origins)):
+    site, proof = request.headers.get("sec-fetch-site"), _proof(request, services)
+    # another host of our domain may set a cookie here, but its pages are not of the same origin
+    if (
+        site in {None, "same-origin"}
+        and proof is not None
+        and secrets.compare_digest(proof.encode(), wanted.proof.encode())
+    ):
         return True
-    site = request.headers.get("sec-fetch-site")
-    if site is not None:
-        return site in SAME_SITE
-    return sign_in_pages(request) is None or _cookie_name(services, FORM_COOKIE) in request.cookies
+    referer = request.headers.get("referer", "")
+    listed = set(services.cors_origins) - {services.base_url}
+    if any(f"{referer}/".startswith(f"{origin}/") for origin in listed):
+        return True
+    return sign_in_pages(request) is None if site is None else site == "none"
+
+
+def _proof(request: Request, services: Services) -> str | None:
+    """Return what a sign-in page in this browser carries: browsers send its cookie only from our own pages."""
+    found = request.cookies.get(_cookie_name(services, FORM_COOKIE), "")
+    return found if PROOF.fullmatch(found) else None
 
 
 def _attempt_cookie(services: Services, state: str) -> str:
@@ -202,11 +219,20 @@ def _cookie_name(services: Services, name: str) -> str:
     return ("__Secure-" if is_https(services) else "") + name
 
 
-def _form(services: Services, page: Response) -> Response:
-    """Return the sign-in page with a cookie that tells its form from other sites' where a browser sends no fetch metadata."""
+def _form(
+    request: Request,
+    services: Services,
+    pages: SignInPages,
+    message: str,
+    asked: dict[str, str],
+    refusal: Refusal | None = None,
+) -> Response:
+    """Return the sign-in page, and the cookie that confirms what its form carries; tabs share it."""
+    proof = _proof(request, services) or secrets.token_urlsafe(32)
+    page = pages.form(message, {**asked, "proof": proof}, refusal)
     page.set_cookie(
         _cookie_name(services, FORM_COOKIE),
-        "1",
+        proof,
         max_age=int(SIGN_IN_TTL.total_seconds()),
         path=LOGIN_PATH,
         secure=is_https(services),
@@ -248,7 +274,8 @@ def _return_to(services: Services, wanted: str) -> str:
 
 def _kept(wanted: LoginQuery) -> dict[str, str]:
     """Return the request's other parameters, which the form repeats."""
-    return {name: str(value) for name, value in wanted.model_dump(exclude_defaults=True).items()}
+    kept = wanted.model_dump(exclude_defaults=True, exclude={"proof"})
+    return {name: str(value) for name, value in kept.items()}
 
 
 def _refusal(
@@ -259,7 +286,7 @@ def _refusal(
     if pages is not None and reply is not INTERNAL:
         message = message_of(error, reply)
         asked = _kept(wanted or LoginQuery())
-        return _form(services, pages.form(message, asked, Refusal(reply.status, reply.code)))
+        return _form(request, services, pages, message, asked, Refusal(reply.status, reply.code))
     if reply.status < SERVER_ERROR:
         return response_to(error)
     raise error

@@ -1,6 +1,7 @@
 """The OAuth routes: cookies, redirects, and refusals as JSON for programs and as a page for browsers."""
 
 import json
+import re
 
 import pytest
 
@@ -129,35 +130,42 @@ def test_the_way_back_leads_nowhere_else(client, oauth, wanted):
     assert oauth.asked == []
 
 
-def navigate(client, site, **headers):
+def navigate(client, site, proof=None, **headers):
     """Navigate to the start of a sign-in, as a browser does from a page with this relation to ours."""
     metadata = {"sec-fetch-site": site, "sec-fetch-mode": "navigate"} if site else {}
     return client.get(
-        "/auth/login", params={"handle": "mallory.test"}, headers={**OLD_BROWSER, **metadata, **headers}
+        "/auth/login",
+        params={"handle": "mallory.test"} | ({} if proof is None else {"proof": proof}),
+        headers={**OLD_BROWSER, **metadata, **headers},
     )
 
 
-CROSS_SITE = [
+def proof_in(page):
+    return re.search(r'name="proof" value="([^"]*)"', page.text)[1]
+
+
+LINKS = [
     ("cross-site", {}),
     ("cross-site", {"referer": "https://evil.example/"}),
     ("cross-site", {"referer": f"{APP}.evil.example/"}),
     ("same-site", {"referer": "http://127.0.0.1:8001/"}),
     ("cross-site", {"referer": "http://["}),
+    ("same-origin", {"referer": "http://127.0.0.1:8000/@mallory.test/7"}),
+    ("same-origin", {}),
     (None, {}),
     (None, {"referer": "https://evil.example/"}),
+    (None, {"referer": "http://127.0.0.1:8000/@mallory.test"}),
 ]
-OURS = [
-    ("same-origin", {}),
+TRUSTED = [
     ("none", {}),
     ("cross-site", {"referer": f"{APP}/"}),
     ("same-site", {"referer": f"{APP}/sign-in?x"}),
     (None, {"referer": f"{APP}/"}),
-    (None, {"referer": "http://127.0.0.1:8000/"}),
 ]
 
 
-@pytest.mark.parametrize(("site", "headers"), CROSS_SITE)
-def test_a_page_of_another_site_starts_no_sign_in_but_fills_in_the_form(client, oauth, site, headers):
+@pytest.mark.parametrize(("site", "headers"), LINKS)
+def test_a_link_on_any_page_starts_no_sign_in_but_fills_in_the_form(client, oauth, site, headers):
     sign_in(client, oauth, "victim")
     oauth.asked.clear()
     oauth.name = "mallory"
@@ -168,22 +176,47 @@ def test_a_page_of_another_site_starts_no_sign_in_but_fills_in_the_form(client, 
     assert signed_in_dids(client) == [did_of("victim")]
 
 
-@pytest.mark.parametrize(("site", "headers"), OURS)
-def test_a_typed_address_our_form_and_the_pages_of_listed_origins_start_a_sign_in(
-    client, oauth, site, headers
-):
+@pytest.mark.parametrize(("site", "headers"), TRUSTED)
+def test_a_typed_address_and_the_pages_of_listed_origins_start_a_sign_in(client, oauth, site, headers):
     assert navigate(client, site, **headers).headers["location"] == CONSENT
     assert [handle for handle, _ in oauth.asked] == ["mallory.test"]
 
 
-def test_the_form_starts_a_sign_in_in_a_browser_that_sends_no_fetch_metadata(client, oauth):
-    page = navigate(client, None)
+def test_a_link_on_our_own_pages_starts_no_sign_in_even_where_our_origin_is_listed(world, oauth):
+    client = world.serve(oauth=oauth, cors_origins=("http://127.0.0.1:8000", APP))
+    page = navigate(client, "same-origin", referer="http://127.0.0.1:8000/@mallory.test/7")
+    assert (page.status_code, oauth.asked) == (200, [])
+
+
+@pytest.mark.parametrize("site", ["same-origin", None])
+def test_what_our_form_carries_starts_a_sign_in_with_its_cookie_alone(client, oauth, site):
+    page = navigate(client, site)
     cookie = page.headers["set-cookie"].lower()
     assert "samesite=strict" in cookie
     assert "httponly" in cookie
     assert "path=/auth/login" in cookie
-    assert navigate(client, None).headers["location"] == CONSENT
+    guesses = ["", "x", "ä", "A" * 43]
+    assert [navigate(client, site, proof=guess).status_code for guess in guesses] == [200] * 4
+    assert navigate(client, "same-site", proof=proof_in(page)).status_code == 200
+    assert oauth.asked == []
+    assert navigate(client, site, proof=proof_in(page)).headers["location"] == CONSENT
+    client.cookies.clear()
+    assert navigate(client, site, proof=proof_in(page)).status_code == 200
     assert len(oauth.asked) == 1
+
+
+@pytest.mark.parametrize("planted", ["", "x", '"><script>'])
+def test_a_form_cookie_that_is_not_ours_proves_nothing(client, oauth, planted):
+    client.cookies.set("mastertape_form", planted)
+    assert navigate(client, "same-origin", proof=planted).status_code == 200
+    assert oauth.asked == []
+
+
+def test_the_forms_of_two_tabs_both_start_a_sign_in(client, oauth):
+    first, second = navigate(client, "same-origin"), navigate(client, "same-origin")
+    for page in (first, second):
+        assert navigate(client, "same-origin", proof=proof_in(page)).status_code == 303
+    assert len(oauth.asked) == 2
 
 
 def test_a_script_of_another_site_is_refused(client, oauth):
