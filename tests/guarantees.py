@@ -953,8 +953,12 @@ SUBJECTS: Final = {
         ),
         Guarantee(
             "A stolen token cannot create one that outlives it",
-            "tokens created by a program's token expire with it",
-            ("tests/api/auth/test_tokens.py::test_a_token_that_a_program_makes_ends_with_the_programs_own",),
+            "tokens created with a program's token expire with it, and end when it is ended, at any depth",
+            (
+                "tests/api/auth/test_tokens.py::test_a_token_that_a_program_makes_ends_with_the_programs_own",
+                "tests/api/auth/test_tokens.py::test_what_a_token_made_ends_with_it_at_any_depth_and_the_log_says_so",
+                "tests/api/ops/test_accounts.py::test_one_token_ends_with_those_that_it_made_as_they_were_counted",
+            ),
         ),
         Guarantee(
             "Tokens cannot be guessed or found by timing",

@@ -24,7 +24,7 @@ from eventstore.streams.peer_ids import peer_track
 from eventstore.unit_of_work import UnitOfWork
 from identity.accounts import accounts
 from identity.accounts.accounts import account
-from identity.accounts.api_tokens import record_end
+from identity.accounts.api_tokens import record_ends
 from identity.accounts.credentials import revoke_others
 from identity.accounts.erasure import erase, is_connected
 from outbox.operations import account_deletion as leaving
@@ -84,10 +84,8 @@ def _request(unit: UnitOfWork, *, credential_id: str) -> None:
     stream = account_of(unit)
     if stream.leaving_since is None:
         stream.request_leave(at=unit.now)
-        for ended, kind in revoke_others(
-            unit.connection, did=owner_of(unit), but=credential_id, now=unit.now
-        ):
-            record_end(stream, ended, kind, at=unit.now)
+        ended = revoke_others(unit.connection, did=owner_of(unit), but=credential_id, now=unit.now)
+        record_ends(stream, ended, at=unit.now)
     unit.save(stream)
     accounts.request_deletion(unit.connection, owner_of(unit), unit.now)
     unit.connection.execute(delete(adoption).where(adoption.c.did == owner_of(unit)))

@@ -6,7 +6,7 @@ from typing import Final
 from eventstore.event_log import EventLog
 from eventstore.streams.account_stream import account_of
 from eventstore.unit_of_work import UnitOfWork
-from identity.accounts.api_tokens import record_end
+from identity.accounts.api_tokens import record_ends
 from identity.accounts.credentials import revoke_usable
 from outbox.operations.operators import CountChangedError, Operator
 
@@ -15,7 +15,7 @@ END_TOKENS: Final = "end_tokens"
 
 @dataclass(frozen=True)
 class EndTokens:
-    """The account, and the id of one of its sessions or tokens; without an id, all of them."""
+    """The account, and the id of one of its sessions or tokens, which ends with those made with it; without an id, all."""
 
     did: str
     token_id: str | None = None
@@ -36,8 +36,7 @@ def end_tokens(log: EventLog, command: EndTokens, operator: Operator) -> int:
         if command.token_id is not None and not ended:
             return 0
         account = account_of(unit)
-        for token_id, kind in ended:
-            record_end(account, token_id, kind, at=unit.now)
+        record_ends(account, ended, at=unit.now)
         which = {"did": command.did, "token_id": command.token_id}
         filters = {name: value for name, value in which.items() if value is not None}
         account.record_operator_action(

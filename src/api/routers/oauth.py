@@ -225,6 +225,7 @@ def _form(
     pages: SignInPages,
     message: str,
     asked: dict[str, str],
+    *,
     refusal: Refusal | None = None,
 ) -> Response:
     """Return the sign-in page, and the cookie that confirms what its form carries; tabs share it."""
@@ -286,7 +287,8 @@ def _refusal(
     if pages is not None and reply is not INTERNAL:
         message = message_of(error, reply)
         asked = _kept(wanted or LoginQuery())
-        return _form(request, services, pages, message, asked, Refusal(reply.status, reply.code))
+        refusal = Refusal(reply.status, reply.code)
+        return _form(request, services, pages, message, asked, refusal=refusal)
     if reply.status < SERVER_ERROR:
         return response_to(error)
     raise error

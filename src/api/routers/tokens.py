@@ -83,7 +83,7 @@ Issuer = Annotated[Principal, Depends(issuer)]
     openapi_extra=either(["name"], {}, **TOKEN_FIELDS),
 )
 async def issue_token(principal: Issuer, services: ServicesDep, request: Idempotent) -> Response:
-    """Create a token for a program; it has no more scope than the token that creates it (an operator's session in a browser makes some of scope `operator` or `read`), and expires after 30 days or as requested.
+    """Create a token for a program; it has no more scope than the token that creates it (an operator's session in a browser makes some of scope `operator` or `read`), and expires after 30 days or as requested. One that a token makes ends with that token.
 
     It is shown this once: the same Idempotency-Key again is 409 and names it, so that it can be ended.
     """
@@ -126,7 +126,7 @@ async def end_others(principal: Writer, services: ServicesDep, request: Idempote
 async def end_token(
     token_id: TokenId, principal: Writer, services: ServicesDep, request: Idempotent
 ) -> Response:
-    """Revoke one at once; pending writes to the PDS are still delivered."""
+    """Revoke one at once, and the tokens made with it; pending writes to the PDS are still delivered."""
     async with request.begin() as attempt:
         if not attempt.is_repetition:
             await run_in_threadpool(_end, services, principal.did, token_id)

@@ -1,7 +1,8 @@
 """Issues and ends the tokens of an account; the row and its event commit in one unit of work."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from datetime import datetime, timedelta
+from functools import partial
 from typing import Final
 
 from aggregates.account import Account
@@ -9,7 +10,15 @@ from eventstore.envelope import Envelope
 from eventstore.event_log import EventLog
 from eventstore.streams.account_stream import account_of
 from eventstore.unit_of_work import UnitOfWork
-from identity.accounts.credentials import CredentialKind, Credentials, Issued, Principal, Scope
+from identity.accounts.credentials import (
+    CredentialKind,
+    Credentials,
+    Issued,
+    Principal,
+    Scope,
+    revoke_others,
+    revoke_usable,
+)
 from identity.errors import CredentialExpiredError
 
 EnvelopeFor = Callable[[str], Envelope]
@@ -35,11 +44,11 @@ class AccountTokens:
     ) -> Issued:
         """Issue an API token, and call `also` in the same unit.
 
-        A token that is created with an API token expires no later than that one. Raises CredentialExpiredError if the
-        creator's token has been ended meanwhile.
+        A token that is created with an API token ends with that one. Raises CredentialExpiredError if the creator's token
+        has been ended meanwhile.
         """
         did = creator.did
-        ends_by = creator.expires_at if creator.kind is CredentialKind.API else None
+        by_program = creator.kind is CredentialKind.API
 
         def work(unit: UnitOfWork) -> Issued:
             if not self._credentials.is_usable(unit.connection, did=did, credential_id=creator.credential_id):
@@ -51,7 +60,8 @@ class AccountTokens:
                 name=name,
                 scope=scope,
                 expires_in=expires_in,
-                ends_by=ends_by,
+                ends_by=creator.expires_at if by_program else None,
+                parent=creator.credential_id if by_program else None,
             )
             account = account_of(unit)
             account.issue_token(
@@ -65,25 +75,27 @@ class AccountTokens:
 
     def end_others(self, user: Principal, *, by: EnvelopeFor) -> int:
         """End every session and token of this account except the one in use; returns how many."""
-        others = [each.id for each in self._credentials.issued_to(user.did) if each.id != user.credential_id]
-        return sum(self.end(user.did, each, by=by) for each in others)
+        return self._end(user.did, by, partial(revoke_others, but=user.credential_id))
 
     def end(self, did: str, credential_id: str, *, by: EnvelopeFor) -> bool:
-        """End a session or token of this account; False if there was none that could be used."""
+        """End a session or token of this account, and what was made with it; False if there was none that could be used."""
+        return self._end(did, by, partial(revoke_usable, only=credential_id)) > 0
 
-        def work(unit: UnitOfWork) -> bool:
-            kind = self._credentials.revoke(unit.connection, did=did, credential_id=credential_id)
-            if kind is None:
-                return False
-            account = account_of(unit)
-            record_end(account, credential_id, kind, at=unit.now)
-            unit.save(account)
-            return True
+    def _end(self, did: str, by: EnvelopeFor, revoke: Callable[..., list[tuple[str, CredentialKind]]]) -> int:
+
+        def work(unit: UnitOfWork) -> int:
+            ended = revoke(unit.connection, did=did, now=unit.now)
+            if ended:
+                account = account_of(unit)
+                record_ends(account, ended, at=unit.now)
+                unit.save(account)
+            return len(ended)
 
         return self._log.transact(did, by(did), work)
 
 
-def record_end(account: Account, credential_id: str, kind: CredentialKind, *, at: datetime) -> None:
-    """Record that a session or a token has ended."""
-    end = account.sign_out if kind is CredentialKind.BROWSER else account.revoke_token
-    end(credential_id, at=at)
+def record_ends(account: Account, ended: Iterable[tuple[str, CredentialKind]], *, at: datetime) -> None:
+    """Record that sessions and tokens have ended."""
+    for credential_id, kind in ended:
+        end = account.sign_out if kind is CredentialKind.BROWSER else account.revoke_token
+        end(credential_id, at=at)

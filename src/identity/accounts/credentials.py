@@ -73,6 +73,7 @@ credential = Table(
     Column("expires_at", UtcDateTime),
     Column("last_used_at", UtcDateTime),
     Column("revoked_at", UtcDateTime),
+    Column("parent", Text),  # the id of the API token that made it, with which it ends
 )
 
 
@@ -155,8 +156,9 @@ class Credentials:
         scope: Scope = Scope.WRITE,
         expires_in: timedelta | None = None,
         ends_by: datetime | None = None,
+        parent: str | None = None,
     ) -> Issued:
-        """Issue a token. It expires after `expires_in` or at `ends_by`, whichever is earlier, or never."""
+        """Issue a token. It expires after `expires_in` or at `ends_by`, whichever is earlier, or never; it ends with `parent`."""
         now = self._database.now(connection)
         ends = [None if expires_in is None else now + expires_in, ends_by]
         expires_at = min((end for end in ends if end is not None), default=None)
@@ -171,6 +173,7 @@ class Credentials:
                 scope=scope.value,
                 created_at=now,
                 expires_at=expires_at,
+                parent=parent,
             )
         )
         return issued
@@ -208,16 +211,13 @@ class Credentials:
         """Whether the account is one of ADMIN_DIDS; an admin also needs a token of scope admin."""
         return did in self._admin_dids
 
-    def issued_to(self, did: str) -> list[Credential]:
-        """Return the usable tokens of this account, newest first."""
+    def issued_to(self, did: str, only: str | None = None) -> list[Credential]:
+        """Return the usable tokens of this account, or `only` the one with this id and those made with it; newest first."""
         with self._database.read() as connection:
             now = self._database.now(connection)
             rows = connection.execute(
                 select(credential)
-                .where(
-                    credential.c.did == did,
-                    _is_usable(now),
-                )
+                .where(_of(did, only), _is_usable(now))
                 .order_by(credential.c.created_at.desc(), credential.c.token_hash)
             ).all()
         return [
@@ -243,18 +243,6 @@ class Credentials:
             is not None
         )
 
-    def revoke(self, connection: Connection, *, did: str, credential_id: str) -> CredentialKind | None:
-        """Revoke a usable token of this account; returns its kind, or None if there was none."""
-        now = self._database.now(connection)
-        ended = connection.execute(
-            update(credential)
-            .where(credential.c.id == credential_id, credential.c.did == did)
-            .where(_is_usable(now))
-            .values(revoked_at=now)
-            .returning(credential.c.kind)
-        ).one_or_none()
-        return None if ended is None else CredentialKind(ended.kind)
-
     def _touch(self, token_hash: str, now: datetime) -> None:
         due = or_(
             credential.c.last_used_at.is_(None),
@@ -276,9 +264,17 @@ def revoke_others(
 def revoke_usable(
     connection: Connection, *, did: str, only: str | None, now: datetime
 ) -> list[tuple[str, CredentialKind]]:
-    """Revoke every usable token of this account, or `only` the one with this id; return their ids and kinds."""
-    this = [] if only is None else [credential.c.id == only]
-    return _revoke(connection, credential.c.did == did, *this, now=now)
+    """Revoke every usable token of this account, or `only` the one with this id and those made with it; return their ids and kinds."""
+    return _revoke(connection, _of(did, only), now=now)
+
+
+def _of(did: str, only: str | None) -> ColumnElement[bool]:
+    of_account = credential.c.did == did
+    if only is None:
+        return of_account
+    made = select(credential.c.id).where(of_account, credential.c.id == only).cte("made", recursive=True)
+    made = made.union_all(select(credential.c.id).where(of_account, credential.c.parent == made.c.id))
+    return credential.c.id.in_(select(made.c.id))
 
 
 def _revoke(

@@ -100,6 +100,42 @@ def test_a_token_that_a_program_makes_ends_with_the_programs_own(client, alice):
     assert issue(client, alice, expires_in_days=365).json()["expires_at"] > maker["expires_at"]
 
 
+def generations(client, person, depth):
+    """A token, one that was made with it, and so on: the id and the headers of each."""
+    made, headers = [], person.headers
+    for _ in range(depth):
+        issued = client.post("/auth/tokens", json={"name": "ci"}, headers=headers).json()
+        headers = bearer(issued["token"])
+        made.append((issued["id"], headers))
+    return made
+
+
+def opens(client, made):
+    return [client.get("/me", headers=headers).status_code == 200 for _, headers in made]
+
+
+def test_what_a_token_made_ends_with_it_at_any_depth_and_the_log_says_so(client, alice):
+    family, stranger = generations(client, alice, 4), generations(client, alice, 1)
+    assert end(client, alice, family[1][0]).status_code == 200
+    assert opens(client, family) == [True, False, False, False]
+    assert opens(client, stranger) == [True]
+    ended = [fields["token_id"] for event, fields in told(client, alice) if event == "TokenRevoked"]
+    assert sorted(ended) == sorted(token_id for token_id, _ in family[1:])
+
+
+def test_a_token_made_in_a_browser_stays_when_the_session_ends(client, alice):
+    made = generations(client, alice, 2)
+    assert client.post("/auth/logout", headers=alice.headers).status_code == 200
+    assert client.get("/me", headers=alice.headers).status_code == 401
+    assert opens(client, made) == [True, True]
+
+
+def test_a_token_that_ends_all_others_stays_although_one_of_them_made_it(client, alice):
+    made = generations(client, alice, 3)
+    assert client.delete("/auth/tokens", headers=made[1][1]).json()["ended"] == 3
+    assert opens(client, made) == [False, True, False]
+
+
 def test_all_others_are_ended_at_once(client, world, alice, bob):
     stolen = [issue(client, alice).json()["token"], world.sign_in("alice").token]
     others = issue(client, bob).json()["token"]

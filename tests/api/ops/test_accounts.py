@@ -195,3 +195,19 @@ def test_the_audit_can_be_saved_by_a_link(client, operator, alice):
     assert saved.headers["content-disposition"] == 'attachment; filename="audit.ndjson"'
     lines = client.get("/audit", params=wanted, headers=operator.headers | {"Accept": "application/x-ndjson"})
     assert saved.text == lines.text != ""
+
+
+def test_one_token_ends_with_those_that_it_made_as_they_were_counted(client, admin, alice):
+    stolen = client.post("/auth/tokens", json={"name": "ci"}, headers=alice.headers).json()
+    with_it = {"Authorization": f"Bearer {stolen['token']}"}
+    made = client.post("/auth/tokens", json={"name": "x"}, headers=with_it).json()
+    path = f"/ops/accounts/{alice.did}/tokens"
+    shown = client.get(path, params={"token_id": stolen["id"]}, headers=admin.headers).json()["items"]
+    assert {each["id"] for each in shown} == {stolen["id"], made["id"]}
+    which = {"reason": "stolen", "token_id": stolen["id"]}
+    counted = end(client, admin, alice.did, **which, dry_run=True)
+    assert counted.json()["ended"] == len(shown)
+    assert refusal(end(client, admin, alice.did, **which, expected=1)) == (409, "count_changed")
+    assert end(client, admin, alice.did, **which, expected=2).json()["ended"] == 2
+    assert client.get("/me", headers={"Authorization": f"Bearer {made['token']}"}).status_code == 401
+    assert client.get("/me", headers=alice.headers).status_code == 200

@@ -5,7 +5,7 @@ from pydantic import SecretStr
 from sqlalchemy import select
 
 from identity.accounts.accounts import Accounts
-from identity.accounts.credentials import CredentialKind, Credentials, Scope, credential
+from identity.accounts.credentials import CredentialKind, Credentials, Scope, credential, revoke_usable
 from identity.errors import CredentialExpiredError
 
 DID, ADMIN = "did:plc:alice", "did:plc:root"
@@ -33,9 +33,10 @@ def token_of(database, credentials, **given):
     return issue(database, credentials, **given).token
 
 
-def revoke(database, credentials, credential_id, did=DID):
+def revoke(database, credential_id, did=DID):
     with database.write() as connection:
-        return credentials.revoke(connection, did=did, credential_id=credential_id)
+        now = database.now(connection)
+        return [kind for _, kind in revoke_usable(connection, did=did, only=credential_id, now=now)]
 
 
 def last_used(database):
@@ -83,8 +84,8 @@ def test_an_expired_token_says_so(database, credentials, clock):
 
 def test_a_revoked_token_does_not_authenticate_and_the_others_do(database, credentials):
     one, other = issue(database, credentials), issue(database, credentials, kind=CredentialKind.BROWSER)
-    assert revoke(database, credentials, one.id) is CredentialKind.API
-    assert revoke(database, credentials, one.id) is None
+    assert revoke(database, one.id) == [CredentialKind.API]
+    assert revoke(database, one.id) == []
     assert credentials.authenticate(one.token) is None
     assert credentials.authenticate(other.token).kind == "browser"
 
@@ -93,15 +94,15 @@ def test_a_token_is_revoked_from_the_list_by_its_owner_only(database, credential
     issued = issue(database, credentials)
     (listed,) = credentials.issued_to(DID)
     assert listed.id == issued.id
-    assert revoke(database, credentials, listed.id, did=ADMIN) is None
-    assert revoke(database, credentials, listed.id) is CredentialKind.API
+    assert revoke(database, listed.id, did=ADMIN) == []
+    assert revoke(database, listed.id) == [CredentialKind.API]
     assert credentials.authenticate(issued.token) is None
 
 
 def test_what_has_expired_is_not_ended_again(database, credentials, clock):
     issued = issue(database, credentials, expires_in=timedelta(hours=1))
     clock.advance(hours=1)
-    assert revoke(database, credentials, issued.id) is None
+    assert revoke(database, issued.id) == []
 
 
 def test_the_id_of_a_token_does_not_authenticate(database, credentials):

@@ -15,7 +15,7 @@ from pydantic import SecretStr
 from sqlalchemy import insert, make_url, select, update
 
 from eventstore.idempotency.results import idempotency
-from identity.accounts.credentials import CredentialKind, credential
+from identity.accounts.credentials import CredentialKind, credential, revoke_usable
 from identity.sessions.pds_sessions import PdsSessions
 from identity.sessions.session_store import SessionKind, pds_session
 from identity.sessions.tokens import Tokens
@@ -89,7 +89,8 @@ def test_long_ended_credentials_are_deleted(container: Container) -> None:
 
     def revoke(credential_id: str) -> None:
         with container.database.write() as connection:
-            assert credentials.revoke(connection, did="did:plc:a", credential_id=credential_id)
+            now = container.database.now(connection)
+            assert revoke_usable(connection, did="did:plc:a", only=credential_id, now=now)
 
     token("for ever", None)
     token("expired", timedelta(days=-29))

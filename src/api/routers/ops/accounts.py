@@ -2,7 +2,7 @@
 
 from typing import Annotated
 
-from fastapi import APIRouter, Path, Response
+from fastapi import APIRouter, Path, Query, Response
 from pydantic import BaseModel, Field, StringConstraints
 from starlette.concurrency import run_in_threadpool
 
@@ -31,7 +31,9 @@ class EndTokensBody(BaseModel):
     """Which sessions and tokens to end: one, or all; with `dry_run` they are only counted."""
 
     reason: Annotated[Name, StringConstraints(min_length=1)] = Field(description="why; the log keeps it")
-    token_id: Name | None = Field(None, description="the `id` of the one to end; without it, all of them")
+    token_id: Name | None = Field(
+        None, description="the `id` of the one to end, with those made with it; without it, all"
+    )
     expected: int | None = Field(
         None,
         ge=0,
@@ -61,9 +63,14 @@ def read_lane_of(did: AccountDid, _operator: OperatorDep, services: ServicesDep)
     response_model=TokensBody,
     responses=errors(400, 401, 403, 404, 422, 503),
 )
-def read_tokens_of(did: AccountDid, operator: OperatorDep, services: ServicesDep) -> Response:
+def read_tokens_of(
+    did: AccountDid,
+    operator: OperatorDep,
+    services: ServicesDep,
+    token_id: Annotated[Name | None, Query(description="only this one, and those that end with it")] = None,
+) -> Response:
     """List the sessions and tokens of an account that still work, without the tokens themselves."""
-    items = [token_row(each, operator) for each in _usable(services, did)]
+    items = [token_row(each, operator) for each in _usable(services, did, token_id)]
     return AsciiJsonResponse(TokensBody(items=items))
 
 
@@ -76,7 +83,7 @@ def read_tokens_of(did: AccountDid, operator: OperatorDep, services: ServicesDep
 async def end_tokens_of(
     did: AccountDid, admin: Admin, services: ServicesDep, request: Idempotent
 ) -> Response:
-    """End one session or token of an account, or all, at once; its login at the PDS stays, and what waits is still delivered."""
+    """End one session or token of an account, with the tokens made with it, or all, at once; its login at the PDS stays, and what waits is still delivered."""
     async with request.begin() as attempt:
         if not attempt.is_repetition:
             wanted = fields_as(EndTokensBody, attempt.body)
@@ -87,7 +94,7 @@ async def end_tokens_of(
 
 
 def _end(services: Services, did: str, wanted: EndTokensBody, operator: Operator) -> int:
-    ended = sum(wanted.token_id in {None, each.id} for each in _usable(services, did))
+    ended = len(_usable(services, did, wanted.token_id))
     if not wanted.dry_run:
         ended = end_tokens(services.log, EndTokens(did, wanted.token_id, wanted.expected), operator)
     if wanted.token_id is not None and not ended:
@@ -95,7 +102,7 @@ def _end(services: Services, did: str, wanted: EndTokensBody, operator: Operator
     return ended
 
 
-def _usable(services: Services, did: str) -> list[Credential]:
+def _usable(services: Services, did: str, only: str | None) -> list[Credential]:
     if services.accounts.get(did) is None:
         raise ArtistNotFoundError
-    return services.credentials.issued_to(did)
+    return services.credentials.issued_to(did, only)

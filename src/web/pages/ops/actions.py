@@ -221,8 +221,7 @@ async def _cause(api: ApiDep, cause: str | None) -> Mapping[str, Any] | None:
 async def _ask_to_end(
     api: ApiDep, render: RenderDep, did: str, token_id: str | None, *, changed: str | None = None
 ) -> Response:
-    found = (await api.read(f"/ops/accounts/{did}/tokens"))["items"]
-    tokens = [each for each in found if token_id in {None, each["id"]}]
+    tokens = (await api.read(f"/ops/accounts/{did}/tokens", token_id=token_id))["items"]
     if not tokens:
         return error_response(404, "not_found", "It has ended already. Nothing was changed.")
     return render("ops/end_tokens.html", did=did, token_id=token_id, tokens=tokens, changed=changed)
