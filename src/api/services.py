@@ -20,6 +20,7 @@ from identity.accounts.api_tokens import AccountTokens
 from identity.accounts.app_password import AppPasswordSignIn
 from identity.accounts.credentials import Credentials
 from identity.oauth.sign_in import OAuthSignIn
+from identity.resolution.featured_artists import FeaturedArtists
 from identity.resolution.resolver import Resolver
 from outbox.mirror.paced_pds import PacedPds
 from outbox.record.record import RecordUrls
@@ -57,6 +58,7 @@ class Services:
     credentials: Credentials
     access: AccountTokens
     resolver: Resolver
+    featured_artists: FeaturedArtists
     pds: PacedPds
     record_reads: RecordReads
     waits: MirrorWaits

@@ -15,6 +15,7 @@ from eventstore.idempotency.results import idempotency
 from eventstore.schema import stored_event
 from identity.accounts.credentials import CredentialKind, Scope
 from identity.errors import UnknownIdentityError
+from identity.resolution.featured_artists import FeaturedArtists
 from outbox.blobs.worker import BlobWorker
 from outbox.mirror.lanes import resume_lane
 from outbox.mirror.namespace_moves import Namespaces
@@ -86,7 +87,7 @@ class World:
             self.made.services,
             pds=pds,
             record_reads=RecordReads(pds),
-            resolver=self.names,
+            featured_artists=FeaturedArtists(self.names),
             not_ready_because=lambda: None,
         )
         self.log, self.database = self.made.log, self.made.database

@@ -20,7 +20,7 @@ from aggregates.values import Audio
 from api.auth.authentication import ServicesDep, Writer
 from api.json_response import response_of
 from api.middleware.request_id import over_http
-from api.pipeline.concurrency import AccountTurns, ConcurrentUploads
+from api.pipeline.concurrency import ConcurrentUploads
 from api.pipeline.idempotent_request import Attempt, request_key, stored_result
 from api.pipeline.media_intake import Intake, MediaIntake
 from api.pipeline.prefer_wait import wait_for_mirror
@@ -32,6 +32,7 @@ from api.responses.read_tracks import TrackReader, UnitReader, mirror_of
 from api.services import Services
 from application.authorization import require_owned, require_staying, require_version, would_accept
 from application.errors import LeavingError
+from eventstore.coordination.turns import Turns
 from eventstore.idempotency.lock import KeyLock, key_lock
 from eventstore.idempotency.results import CommandResult, StoredResult
 from eventstore.unit_of_work import UnitOfWork
@@ -170,7 +171,7 @@ class CommandRequest:
         self.services: Final[Services] = services
         self.principal: Final[Principal] = principal
         self.intake: Final = intake
-        self.turns: Final[AccountTurns] = request.app.state.turns
+        self.turns: Final[Turns] = request.app.state.turns
         self._uploads: Final[ConcurrentUploads] = request.app.state.uploads
         self.versions: Final = versions_of(request.headers.get("if-match"))
         self.preferred_wait_seconds: Final = wait_of(request.headers.getlist("prefer"))

@@ -1,31 +1,17 @@
 """What one account may have under way in one process, so that it cannot use up the threads and connections of all."""
 
-import asyncio
 from collections import Counter
 from collections.abc import Generator
 from contextlib import contextmanager
 from typing import Annotated, Final
-from weakref import WeakValueDictionary
 
 from fastapi import Depends, Request
 
 from api.errors import TooManyUploadsError
+from eventstore.coordination.turns import Turns
 
 MAX_CONCURRENT_UPLOADS: Final = 4
 RETRY_AFTER_SECONDS: Final = 5
-
-
-class AccountTurns:
-    """One command of an account at a time, awaited without a thread. Other processes meet at the append lock."""
-
-    def __init__(self) -> None:
-        self._locks: WeakValueDictionary[str, asyncio.Lock] = WeakValueDictionary()
-
-    def of(self, did: str) -> asyncio.Lock:
-        """Return the account's lock, which goes once no request holds or awaits it."""
-        if (lock := self._locks.get(did)) is None:
-            lock = self._locks[did] = asyncio.Lock()
-        return lock
 
 
 class ConcurrentUploads:
@@ -48,9 +34,10 @@ class ConcurrentUploads:
                 del self._under_way[did]
 
 
-async def account_turns(request: Request) -> AccountTurns:
-    turns: AccountTurns = request.app.state.turns
+async def account_turns(request: Request) -> Turns:
+    turns: Turns = request.app.state.turns
     return turns
 
 
-Turns = Annotated[AccountTurns, Depends(account_turns)]
+AccountTurns = Annotated[Turns, Depends(account_turns)]
+"""One command of an account at a time. Other processes meet at the append lock."""

@@ -27,8 +27,7 @@ from aggregates.values import (
 from api.requests.body import Body
 from api.requests.known_names import require_known_fields
 from identity.errors import FeatureUnresolvedError
-from identity.resolution.featured_artists import resolve_features
-from identity.resolution.resolver import Resolver
+from identity.resolution.featured_artists import FeaturedArtists
 
 TEXT_BYTES: Final = {"title": TITLE_BYTES, "album": ALBUM_BYTES, "description": DESCRIPTION_BYTES}
 MOST_ITEMS: Final = {"tags": MAX_TAGS, "features": MAX_FEATURES, "self_labels": MAX_SELF_LABELS}
@@ -66,13 +65,13 @@ def downloads_of(body: Body) -> Downloads:
     return checked_downloads(body.text("downloads"))
 
 
-async def features_of(body: Body, resolver: Resolver, artist: str) -> tuple[Feature, ...]:
+async def features_of(body: Body, artists: FeaturedArtists, artist: str) -> tuple[Feature, ...]:
     """Resolve the featured artists, without the track's own artist."""
     names = list(dict.fromkeys(body.texts("features")))
     if len(names) > MAX_FEATURES + 1:  # one may be the artist
         raise InvalidFieldError("features", f"at most {MAX_FEATURES} artists")
     try:
-        found = await resolve_features(resolver, names)
+        found = await artists.resolve(artist, names)
     except FeatureUnresolvedError as error:
         limit = f"{error.identifier} could not be resolved ({error.reason})"
         raise InvalidFieldError("features", limit) from None

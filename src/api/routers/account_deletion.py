@@ -14,7 +14,7 @@ from api.auth.authentication import ServicesDep, SignedIn, Writer
 from api.json_response import response_of
 from api.middleware.request_id import over_http
 from api.openapi import errors, repeatable_errors
-from api.pipeline.concurrency import Turns
+from api.pipeline.concurrency import AccountTurns
 from api.pipeline.idempotent_request import Idempotent, result_of
 from api.requests.known_names import StrictRoute
 from api.responses.account_deletion import HERE, LeavingBody, leaving_body
@@ -32,7 +32,9 @@ CHUNK_BYTES: Final = 64 * 1024
 
 
 @router.delete(HERE, status_code=202, response_model=LeavingBody, responses=repeatable_errors())
-async def leave(principal: Writer, services: ServicesDep, turns: Turns, request: Idempotent) -> Response:
+async def leave(
+    principal: Writer, services: ServicesDep, turns: AccountTurns, request: Idempotent
+) -> Response:
     """Remove every record of ours from the PDS, and then the login, the session that asked, and the account.
 
     All other sessions and all tokens end at once. The one that asked, and one that a later sign-in begins, may follow it (`GET /me`), export,

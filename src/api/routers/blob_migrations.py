@@ -7,7 +7,7 @@ from api.auth.authentication import ServicesDep, SignedIn, Writer
 from api.json_response import AsciiJsonResponse, response_of
 from api.middleware.request_id import over_http
 from api.openapi import FLAG, either, errors, repeatable_errors
-from api.pipeline.concurrency import Turns
+from api.pipeline.concurrency import AccountTurns
 from api.pipeline.idempotent_request import Idempotent, result_of
 from api.requests.known_names import StrictRoute
 from api.responses.blob_migration import MigrationBody, migration_report
@@ -30,7 +30,7 @@ RETRY_FAILED = {**FLAG, "description": "whether to request again what the PDS re
     openapi_extra=either([], {}, retry_failed=RETRY_FAILED),
 )
 async def migrate_everything(
-    principal: Writer, services: ServicesDep, turns: Turns, request: Idempotent
+    principal: Writer, services: ServicesDep, turns: AccountTurns, request: Idempotent
 ) -> Response:
     """Request a copy on the PDS of all audio that may be there and is not, behind live work; a repeated request requests nothing twice.
 

@@ -148,7 +148,7 @@ async def upload_command(request: CommandRequest, body: Body) -> RegisterTrack:
         "support_gate": support_gate_of(body),
         "unlisted": body.flag("unlisted"),
         "downloads": downloads_of(body),
-        "features": await features_of(body, services.resolver, request.principal.did),
+        "features": await features_of(body, services.featured_artists, request.principal.did),
     }
     _refuse_image_as_text(body)
     audio = await intake.read_audio(staged)
@@ -178,7 +178,9 @@ async def edit_command(request: CommandRequest, track_id: int, body: Body) -> Ed
     downloads = downloads_of(body) if "downloads" in body else None
     removes_artwork = _removes_artwork(body)
     if "features" in body:
-        metadata["features"] = await features_of(body, request.services.resolver, request.principal.did)
+        metadata["features"] = await features_of(
+            body, request.services.featured_artists, request.principal.did
+        )
     artwork: Artwork | Keep | None = None if removes_artwork else KEEP
     if "image" in body.files and not removes_artwork:
         artwork = await request.intake.keep_artwork(await request.intake.read_artwork(body.files["image"]))

@@ -21,6 +21,8 @@ from identity.errors import UnsafeAddressError
 from identity.resolution.dns import Dns, Names
 
 MAX_REDIRECTS: Final = 3
+MAX_CONNECTIONS: Final = 200
+"""Of one client."""
 CONNECT_TIMEOUT_SECONDS: Final = 10.0
 PLAIN: Final = "identity"
 DEFAULT_PORTS: Final = {"http": 80, "https": 443}
@@ -227,7 +229,7 @@ def _tls() -> ssl.SSLContext:
 
 
 def public_client(
-    policy: AddressPolicy, *, names: Names | None = None, max_connections: int = 200
+    policy: AddressPolicy, *, names: Names | None = None, max_connections: int = MAX_CONNECTIONS
 ) -> httpx.AsyncClient:
     """Make a client for requests to other hosts: no redirects, no proxies from the environment, no cookies."""
     # a PDS closes idle connections after 90 s: reusing one at that moment fails without telling whether it was sent

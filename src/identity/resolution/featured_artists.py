@@ -5,15 +5,15 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Final
 
-from identity.errors import (
-    FeatureUnresolvedError,
-    IdentityError,
-    UnknownIdentityError,
-)
+from eventstore.coordination.turns import Turns
+from identity.errors import FeatureUnresolvedError, IdentityError, UnknownIdentityError
 from identity.resolution.identifiers import INVALID_HANDLE, is_did
 from identity.resolution.resolver import Resolver
 
 TIMEOUT_SECONDS: Final = 5.0
+MAX_LOOKUPS_OF_AN_ACCOUNT: Final = 4
+MAX_REQUESTS_TO_A_HOST: Final = 2
+MAX_REQUESTS: Final = 20
 
 
 @dataclass(frozen=True)
@@ -24,37 +24,58 @@ class Feature:
     handle: str
 
 
-async def resolve_features(resolver: Resolver, identifiers: Sequence[str]) -> list[Feature]:
-    """Resolve handles and DIDs concurrently, in the given order; FeatureUnresolvedError names the first that fails."""
-    wanted = [identifier.strip().removeprefix("@") for identifier in identifiers]
-    tasks = [asyncio.create_task(_resolve(resolver, identifier)) for identifier in wanted]
+def turns_of_lookups() -> Turns:
+    """Return the turns of the requests that all lookups of a process send."""
+    return Turns(MAX_REQUESTS_TO_A_HOST, MAX_REQUESTS)
+
+
+class FeaturedArtists:
+    """Looks up a few names of an account at once, and each name once for all that ask for it meanwhile."""
+
+    def __init__(self, resolver: Resolver) -> None:
+        self._resolver: Final = resolver
+        self._turns: Final = Turns(MAX_LOOKUPS_OF_AN_ACCOUNT)
+        self._lookups: Final[dict[str, asyncio.Task[Feature]]] = {}
+
+    async def resolve(self, account: str, identifiers: Sequence[str]) -> list[Feature]:
+        """Resolve handles and DIDs for an account, in the given order; FeatureUnresolvedError names the first that fails."""
+        wanted = [identifier.strip().removeprefix("@") for identifier in identifiers]
+        lookups = [self._lookup(account, identifier) for identifier in wanted]
+        if lookups:
+            await asyncio.wait(lookups)
+        return [_result(lookup, identifier) for lookup, identifier in zip(lookups, wanted, strict=True)]
+
+    def _lookup(self, account: str, identifier: str) -> asyncio.Task[Feature]:
+        if (lookup := self._lookups.get(identifier)) is None:
+            lookup = self._lookups[identifier] = asyncio.create_task(self._resolve(account, identifier))
+            lookup.add_done_callback(lambda done: self._ended(identifier, done))
+        return lookup
+
+    def _ended(self, identifier: str, lookup: asyncio.Task[Feature]) -> None:
+        del self._lookups[identifier]
+        if not lookup.cancelled():
+            lookup.exception()  # mark it as retrieved, even if every request has gone
+
+    async def _resolve(self, account: str, identifier: str) -> Feature:
+        """Raises TimeoutError: the wait for a turn counts."""
+        async with asyncio.timeout(TIMEOUT_SECONDS), self._turns.of(account):
+            did = await self._resolver.did_of(identifier)
+            try:
+                document = await self._resolver.did_document(did)
+                handle = await self._resolver.verified_handle(did, document, resolved_from=identifier)
+            except IdentityError as error:
+                if isinstance(error, UnknownIdentityError) and did != identifier:
+                    raise
+                return Feature(did, INVALID_HANDLE)
+            return Feature(did, handle)
+
+
+def _result(lookup: asyncio.Task[Feature], identifier: str) -> Feature:
     try:
-        if tasks:
-            await asyncio.wait(tasks, timeout=TIMEOUT_SECONDS)
-        return [_result(task, identifier) for task, identifier in zip(tasks, wanted, strict=True)]
-    finally:
-        for task in tasks:
-            task.cancel()
-        await asyncio.gather(*tasks, return_exceptions=True)
-
-
-async def _resolve(resolver: Resolver, identifier: str) -> Feature:
-    did = await resolver.did_of(identifier)
-    try:
-        document = await resolver.did_document(did)
-        return Feature(did, await resolver.verified_handle(did, document, resolved_from=identifier))
-    except IdentityError as error:
-        if isinstance(error, UnknownIdentityError) and did != identifier:
-            raise
-        return Feature(did, INVALID_HANDLE)
-
-
-def _result(task: asyncio.Task[Feature], identifier: str) -> Feature:
-    if not task.done():
+        return lookup.result()
+    except TimeoutError:
         if is_did(identifier):
             return Feature(identifier, INVALID_HANDLE)
-        raise FeatureUnresolvedError(identifier, "no response in time")
-    try:
-        return task.result()
+        raise FeatureUnresolvedError(identifier, "no response in time") from None
     except IdentityError as error:
         raise FeatureUnresolvedError(identifier, str(error)) from error

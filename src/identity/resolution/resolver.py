@@ -2,12 +2,14 @@
 
 import asyncio
 from collections.abc import Iterable, Sequence
+from contextlib import nullcontext
 from dataclasses import dataclass
 from typing import Any, Final
 from urllib.parse import quote, unquote
 
 import httpx
 
+from eventstore.coordination.turns import Turns
 from eventstore.foreign_json import parsed
 from identity.errors import IdentityUnreachableError, UnknownIdentityError, UnsafeAddressError
 from identity.resolution.address_policy import HOST_NAME, PRIVATE_DOMAINS, AddressPolicy, origin_of
@@ -49,7 +51,10 @@ class Resolver:
         http: httpx.AsyncClient,
         *,
         names: Names | None = None,
+        turns: Turns | None = None,
     ) -> None:
+        """With `turns`, each request takes one of its host, but for those to the PLC directory, which count in all."""
+        self._turns = turns
         self._plc_url = (plc_url or PUBLIC_PLC).rstrip("/")
         self._dev_origins = [origin.rstrip("/") for origin in dev_origins]
         self._policy = AddressPolicy(dev_origins)
@@ -190,13 +195,16 @@ class Resolver:
 
     async def _get(self, url: str, *, redirects: bool = False) -> bytes | None:
         """Return a small body, or None if the server or DNS answers that there is none."""
-        if origin_of(url) != origin_of(self._plc_url):
+        asks_directory = origin_of(url) == origin_of(self._plc_url)
+        if not asks_directory:
             self._policy.check(url)
         host = httpx.URL(url).host
         try:
             request = self._http.build_request("GET", url)
             check = self._policy.check if redirects else None
-            reply = await send_whole(self._http, request, limit=MAX_DOCUMENT_BYTES, redirects=check)
+            turn = self._turns.of(None if asks_directory else host) if self._turns else nullcontext()
+            async with turn:
+                reply = await send_whole(self._http, request, limit=MAX_DOCUMENT_BYTES, redirects=check)
         except HostNotFoundError:
             if url.startswith(f"{self._plc_url}/"):  # without the directory, nothing is known about the DID
                 raise IdentityUnreachableError(f"{host} was not found") from None

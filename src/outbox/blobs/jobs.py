@@ -23,7 +23,7 @@ from outbox.mirror.requeue import queue_as_backfill
 from outbox.mirror.states import LaneState, TargetState
 from outbox.mirror.tables import IS_LEASED, PAST, WELL, blob_job, mirror_lane, mirror_target, pds_host
 from outbox.mirror.targets import wake_lane
-from outbox.pds.verdict import MAX_MESSAGE_LENGTH, Kind, Verdict
+from outbox.pds.verdict import MAX_MESSAGE_LENGTH, NO_CONNECTION, NO_CONNECTION_PAUSE, Kind, Verdict
 from outbox.record.blob_reference import blob_reference
 
 JOB_LEASE: Final = timedelta(seconds=60)
@@ -164,6 +164,8 @@ def _settle(unit: UnitOfWork, claimed: BlobJob, track: Track, verdict: Verdict, 
         _end(unit, claimed, again=False, **failure)
     elif verdict.kind is Kind.PACED:  # not an attempt: the PDS did not process it
         _end(unit, claimed, not_before=unit.now + verdict.requested_pause(unit.now), last_error=error)
+    elif verdict.error == NO_CONNECTION:  # not an attempt either, and no fault of the PDS
+        _end(unit, claimed, not_before=unit.now + NO_CONNECTION_PAUSE, last_error=error)
     else:
         schedule_probe(unit.connection, claimed.did, unit.now)
         is_futile = verdict.is_fault_of_record or verdict.error == BLOB_MISMATCH

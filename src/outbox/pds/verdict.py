@@ -88,7 +88,9 @@ LOGIN_UNUSABLE: Final = "login_unusable"
 NO_TIME: Final = "no_time_left"
 SESSION_UNAVAILABLE: Final = "session_unavailable"
 SIGN_IN_REQUIRED: Final = "sign_in_required"
-OUR_ERRORS: Final = frozenset({httpx.PoolTimeout.__name__, LOGIN_UNUSABLE, NO_TIME})
+NO_CONNECTION: Final = httpx.PoolTimeout.__name__
+"""All connections of our client were taken."""
+OUR_ERRORS: Final = frozenset({NO_CONNECTION, LOGIN_UNUSABLE, NO_TIME})
 """Errors that kept us from sending and say nothing of the host: no free connection, no time, or no usable login."""
 NAMES_OF_NOTHING_SENT: Final = OUR_ERRORS | {SESSION_UNAVAILABLE, *(each.__name__ for each in NOTHING_SENT)}
 UNNAMED_PREFIX: Final = "http_"
@@ -98,6 +100,7 @@ KINDS_OF_READS: Final = frozenset({Kind.DONE, Kind.PACED, Kind.NOT_SENT, Kind.IN
 """Kinds that a read may have: other errors of a read concern neither login nor record."""
 DEFAULT_PAUSE: Final = timedelta(seconds=60)
 """For a rate limit whose end the PDS does not name."""
+NO_CONNECTION_PAUSE: Final = timedelta(seconds=1)
 
 
 @dataclass(frozen=True)

@@ -24,14 +24,14 @@ from outbox.backoff import CAP_SECONDS, MAX_FUTILE_PAUSE_SECONDS, backoff
 from outbox.mirror.failure_causes import Cause, error_text
 from outbox.mirror.host_state import HostReport
 from outbox.mirror.hosts import changes_host
-from outbox.mirror.lanes import Lane, back_off, lock_lane, note_limits
+from outbox.mirror.lanes import Lane, back_off, change_lane, lock_lane, note_limits
 from outbox.mirror.namespace_moves import clear_former
 from outbox.mirror.parking import clear_probe, park, schedule_probe
 from outbox.mirror.requeue import reverify
 from outbox.mirror.states import MirrorReason, TargetState
 from outbox.mirror.tables import NEVER, PAST, blob_job
 from outbox.mirror.targets import upsert
-from outbox.pds.verdict import Kind, Verdict
+from outbox.pds.verdict import NO_CONNECTION, NO_CONNECTION_PAUSE, Kind, Verdict
 from outbox.record.dag_cbor import encode
 from outbox.relay.batch_delivery import SentBatch
 from outbox.relay.delivery import CONTENDED
@@ -239,6 +239,9 @@ def _record_failure(unit: UnitOfWork, lane: Lane, task: DeliveryTask, verdict: V
             if task.is_open:
                 paced.update(state=TargetState.PACED, reason=MirrorReason.PACED, not_before=PAST)
             set_target(unit.connection, task, **paced)
+        case Kind.NOT_SENT if verdict.error == NO_CONNECTION:  # not an attempt, and no fault of the PDS
+            set_target(unit.connection, task, ever_sent=task.ever_sent)
+            change_lane(unit.connection, lane.did, not_before=unit.now + NO_CONNECTION_PAUSE)
         case Kind.SIGN_IN | Kind.INACTIVE | Kind.MOVED:
             park(unit.connection, lane.did, verdict.kind, unit.now, error=error, run=lane)
         case _ if _is_rejected(unit, lane, task, verdict):

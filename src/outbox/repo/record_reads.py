@@ -8,8 +8,8 @@ import asyncio
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import Final
-from weakref import WeakValueDictionary
 
+from eventstore.coordination.turns import Turns
 from outbox.mirror.paced_pds import PacedPds
 from outbox.pds.client import RecordKey, Remote, RemoteUnknownError
 
@@ -39,8 +39,7 @@ class RecordReads:
     def __init__(self, pds: PacedPds) -> None:
         self._pds: Final = pds
         self._reads: Final[dict[object, asyncio.Task[PresentRecord]]] = {}
-        self._turns: Final = asyncio.Semaphore(MAX_CONCURRENT_READS)
-        self._turns_of_hosts: Final[WeakValueDictionary[str, asyncio.Semaphore]] = WeakValueDictionary()
+        self._turns: Final = Turns(MAX_CONCURRENT_READS_OF_A_HOST, MAX_CONCURRENT_READS)
 
     async def read(self, host: str, key: RecordKey, known_cid: str | None) -> PresentRecord:
         """Return what the PDS has; an answer from before `known_cid` was known is not used again."""
@@ -57,9 +56,8 @@ class RecordReads:
         asyncio.get_running_loop().call_later(seconds, self._reads.pop, wanted, None)
 
     async def _read(self, host: str, key: RecordKey) -> PresentRecord:
-        turns = self._turns_of_hosts.setdefault(host, asyncio.Semaphore(MAX_CONCURRENT_READS_OF_A_HOST))
         try:
-            async with asyncio.timeout(READ_TIMEOUT_SECONDS), turns, self._turns:
+            async with asyncio.timeout(READ_TIMEOUT_SECONDS), self._turns.of(host):
                 remote = await self._pds.get(host, key)
         except RemoteUnknownError as error:
             return PresentRecord(datetime.now(UTC), problem=str(error))

@@ -19,7 +19,7 @@ from identity.resolution.resolver import Resolver
 from outbox.mirror.tables import mirror_lane, pds_host
 from service.config.settings import Settings
 from service.doctor.checks import Check, Checks, fail, ok, utc, warn
-from service.wiring.identity import pds_http_client
+from service.wiring.identity import pds_http_client, resolver_of
 from service.wiring.store import media_store
 from storage import disk_errors
 from storage.cid import cid_of, new_key
@@ -142,7 +142,7 @@ async def _outside(
 
         checks = [each for found in await asyncio.gather(*map(one, known)) for each in found]
         if did is not None:
-            checks.append(await _directory(Resolver(settings.plc_url, settings.dev_origins, http), did))
+            checks.append(await _directory(resolver_of(settings, http), did))
     return checks
 
 

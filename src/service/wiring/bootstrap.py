@@ -20,6 +20,9 @@ from eventstore.coordination.process_names import process_name
 from eventstore.coordination.threads import Threads
 from eventstore.database import Database
 from eventstore.event_log import EventLog
+from identity.resolution.address_policy import MAX_CONNECTIONS
+from identity.resolution.featured_artists import FeaturedArtists, turns_of_lookups
+from identity.resolution.resolver import Resolver
 from identity.sessions.pds_sessions import PdsSessions
 from outbox.mirror.hosts import Hosts
 from outbox.mirror.paced_pds import PacedPds
@@ -42,7 +45,13 @@ from service.wiring.adapters import IdentitySessions
 from service.wiring.adoption import adoption_worker
 from service.wiring.derived import derived_worker
 from service.wiring.firehose import firehose_follower
-from service.wiring.identity import IdentityParts, guarded_client, identity_parts, pds_http_client
+from service.wiring.identity import (
+    IdentityParts,
+    guarded_client,
+    identity_parts,
+    pds_http_client,
+    resolver_of,
+)
 from service.wiring.log import open_log, staging_folder
 from service.wiring.relay import relay_of
 from service.wiring.repair import repair_worker
@@ -120,12 +129,17 @@ def build(
     log = open_log(settings)
     database = log.database
     media = Media(database, media_store(settings))
-    http, own_http = pds_http_client(settings), guarded_client(settings.supporters_url)
+    relay_http = pds_http_client(
+        settings, MAX_CONNECTIONS + 2 * settings.lanes
+    )  # a lane delivers and refreshes
+    sign_in_http, requests_http = pds_http_client(settings), pds_http_client(settings)
+    own_http = guarded_client(settings.supporters_url)
+    clients = (relay_http, sign_in_http, requests_http, own_http)
     metrics, listener = Metrics(), Listener(database)
     metrics.watch(log, listener)
-    identity = identity_parts(settings, log, http, on_refresh=metrics.refreshed)
+    identity = identity_parts(settings, log, relay_http, sign_in_http, on_refresh=metrics.refreshed)
     sessions, hosts = IdentitySessions(identity.sessions), Hosts(database)
-    pds, unpaced = PacedPds(sessions, http, hosts), Pds(sessions, http)
+    pds = PacedPds(sessions, requests_http, hosts)
     owner = process_name()
     copies = public_copies(media.store)
     lease = timedelta(seconds=settings.lease_seconds)
@@ -136,16 +150,17 @@ def build(
         log=log,
         hosts=hosts,
         media=media,
-        pds=unpaced,
-        paced=pds,
-        resolver=identity.resolver,
+        pds=Pds(sessions, relay_http),
+        paced=PacedPds(sessions, relay_http, hosts),
+        resolver=resolver_of(settings, relay_http),
         urls=urls,
         owner=owner,
         metrics=metrics,
         tracing=tracer or NO_TRACING,
     )
     if tracer is not None:
-        tracer.watch(database.engine, (http, own_http))
+        tracer.watch(database.engine, clients)
+    resolver = resolver_of(settings, requests_http)
     adoptions = adoption_worker(
         settings,
         log=log,
@@ -153,13 +168,13 @@ def build(
         publisher=publisher,
         pds=pds,
         hosts=hosts,
-        http=http,
-        resolver=identity.resolver,
+        http=requests_http,
+        resolver=resolver,
         urls=urls,
         owner=owner,
     )
     repairs = repair_worker(settings, log, pds, urls, owner=owner, wake_relay=relay.wake)
-    derived = derived_worker(settings, database, media, http, hosts)
+    derived = derived_worker(settings, database, media, requests_http, hosts)
     announcer, leases = Announcer(database), JobLeases(database, owner)
     store = MediaHealth(media, settings.media, settings.folders)
     metrics.watch_disks(store.free)
@@ -170,6 +185,8 @@ def build(
         media=media,
         own_http=own_http,
         identity=identity,
+        resolver=resolver,
+        featured_artists=FeaturedArtists(resolver_of(settings, requests_http, turns_of_lookups())),
         pds=pds,
         urls=urls,
         publisher=publisher,
@@ -200,7 +217,7 @@ def build(
         listener=listener,
         leases=leases,
         sessions=identity.sessions,
-        clients=(http, own_http),
+        clients=clients,
         follower=follower,
         metrics_listener=inherited.metrics,
         tracer=tracer,
@@ -232,6 +249,8 @@ def _services(
     media: Media,
     own_http: httpx.AsyncClient,
     identity: IdentityParts,
+    resolver: Resolver,
+    featured_artists: FeaturedArtists,
     pds: PacedPds,
     urls: RecordUrls,
     publisher: Publisher | None,
@@ -257,7 +276,8 @@ def _services(
         accounts=identity.accounts,
         credentials=identity.credentials,
         access=identity.access,
-        resolver=identity.resolver,
+        resolver=resolver,
+        featured_artists=featured_artists,
         disconnect=identity.sessions.disconnect,
         pds=pds,
         record_reads=RecordReads(pds),

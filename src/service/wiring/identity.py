@@ -6,6 +6,7 @@ from dataclasses import dataclass
 
 import httpx
 
+from eventstore.coordination.turns import Turns
 from eventstore.event_log import EventLog
 from identity.accounts.accounts import Accounts
 from identity.accounts.api_tokens import AccountTokens
@@ -16,7 +17,7 @@ from identity.oauth.client import oauth_app
 from identity.oauth.flows import Flows
 from identity.oauth.grants import OAuthGrants
 from identity.oauth.sign_in import OAuthSignIn
-from identity.resolution.address_policy import AddressPolicy, public_client
+from identity.resolution.address_policy import MAX_CONNECTIONS, AddressPolicy, public_client
 from identity.resolution.resolver import Resolver
 from identity.sessions.encryption import Cipher
 from identity.sessions.pds_sessions import PdsSessions
@@ -27,9 +28,8 @@ from service.wiring.adapters import AccountLanes
 
 @dataclass(frozen=True)
 class IdentityParts:
-    """The parts of one event loop; they share its HTTP client."""
+    """The parts of one event loop."""
 
-    resolver: Resolver
     sessions: PdsSessions
     accounts: Accounts
     credentials: Credentials
@@ -43,13 +43,12 @@ def identity_parts(
     settings: Settings,
     log: EventLog,
     http: httpx.AsyncClient,
+    sign_in_http: httpx.AsyncClient | None = None,
     *,
     on_refresh: Callable[[str], None] = lambda _outcome: None,
 ) -> IdentityParts:
-    """Build the parts. `on_refresh` is called with the outcome of each session refresh."""
-    resolver = Resolver(settings.plc_url, settings.dev_origins, http)
-    flows = Flows(http, AddressPolicy(settings.dev_origins), resolver)
-    database = log.database
+    """Build the parts. `http` sends what deliveries need; `on_refresh` is called with the outcome of each session refresh."""
+    database, sign_in_http = log.database, sign_in_http or http
     lanes, keys, cipher = AccountLanes(database), oauth_keys(settings), Cipher(secret_keys(settings))
     sessions = PdsSessions(
         log,
@@ -57,22 +56,33 @@ def identity_parts(
         http,
         on_reauth=lanes.must_sign_in,
         on_signed_in=lanes.signed_in,
-        oauth=OAuthGrants(flows, keys),
+        oauth=OAuthGrants(_flows(settings, http), keys),
         on_refresh=on_refresh,
     )
     accounts = Accounts(database)
     credentials = Credentials(database, admin_dids=settings.admin_dids, operator_dids=settings.operator_dids)
-    sign_ins = SignIns(log, http, sessions=sessions, accounts=accounts, credentials=credentials)
+    sign_ins = SignIns(log, sign_in_http, sessions=sessions, accounts=accounts, credentials=credentials)
     app = oauth_app(settings.base_url, settings.oauth_scope, keys)
     return IdentityParts(
-        resolver=resolver,
         sessions=sessions,
         accounts=accounts,
         credentials=credentials,
         access=AccountTokens(log, credentials),
-        app_password=AppPasswordSignIn(http, resolver=resolver, sign_ins=sign_ins),
-        oauth=OAuthSignIn(app, flows, cipher, sign_ins) if app is not None else None,
+        app_password=AppPasswordSignIn(
+            sign_in_http, resolver=resolver_of(settings, sign_in_http), sign_ins=sign_ins
+        ),
+        oauth=(
+            OAuthSignIn(app, _flows(settings, sign_in_http), cipher, sign_ins) if app is not None else None
+        ),
     )
+
+
+def resolver_of(settings: Settings, http: httpx.AsyncClient, turns: Turns | None = None) -> Resolver:
+    return Resolver(settings.plc_url, settings.dev_origins, http, turns=turns)
+
+
+def _flows(settings: Settings, http: httpx.AsyncClient) -> Flows:
+    return Flows(http, AddressPolicy(settings.dev_origins), resolver_of(settings, http))
 
 
 def guarded_client(*trusted: str | None) -> httpx.AsyncClient:
@@ -83,9 +93,9 @@ def guarded_client(*trusted: str | None) -> httpx.AsyncClient:
     return public_client(_trusting(*trusted))
 
 
-def pds_http_client(settings: Settings) -> httpx.AsyncClient:
-    """Return a client that reaches the accounts' PDSes and the PLC directory."""
-    return public_client(pds_address_policy(settings))
+def pds_http_client(settings: Settings, max_connections: int = MAX_CONNECTIONS) -> httpx.AsyncClient:
+    """Return a client with connections of its own to the accounts' PDSes and the PLC directory."""
+    return public_client(pds_address_policy(settings), max_connections=max_connections)
 
 
 def pds_address_policy(settings: Settings) -> AddressPolicy:

@@ -3,7 +3,8 @@ import asyncio
 import pytest
 
 from identity.errors import FeatureUnresolvedError
-from identity.resolution.featured_artists import Feature, resolve_features
+from identity.resolution import featured_artists
+from identity.resolution.featured_artists import Feature, FeaturedArtists, turns_of_lookups
 from identity.resolution.resolver import Resolver
 from tests.identity.resolution.fake_web import ALICE, BOB, PLC, FakeWeb, document
 
@@ -20,7 +21,7 @@ def web():
 def resolve(web, *identifiers):
     async def ask():
         async with web.client() as http:
-            return await resolve_features(Resolver(PLC, [], http, names=web), identifiers)
+            return await FeaturedArtists(Resolver(PLC, [], http, names=web)).resolve(ALICE, identifiers)
 
     return asyncio.run(ask())
 
@@ -56,3 +57,102 @@ def test_time_is_limited_for_all_together(web, monkeypatch):
     web.pages["https://bob.example.com/.well-known/atproto-did"] = asyncio.Event().wait
     with pytest.raises(FeatureUnresolvedError, match=r"bob\.example\.com"):
         resolve(web, "bob.example.com")
+
+
+class Silence:
+    """Pages that say nothing before `go_on`."""
+
+    def __init__(self):
+        self.asked = 0
+        self.go_on = asyncio.Event()
+
+    async def __call__(self):
+        self.asked += 1
+        await self.go_on.wait()
+        return 404
+
+
+def web_with_silent_hosts(web, *urls):
+    silence = Silence()
+    for url in urls:
+        web.pages[url] = silence
+    return silence
+
+
+async def resolved_beside(web, asked, identifier):
+    """Have the names looked up that each account asks for; what do another account and the silent hosts see of it?"""
+    async with web.client() as http:
+        artists = FeaturedArtists(Resolver(PLC, [], http, names=web, turns=turns_of_lookups()))
+        attack = [asyncio.create_task(artists.resolve(account, names)) for account, names in asked.items()]
+        found = await artists.resolve("did:plc:honest", [identifier])
+        silence = next(page for page in web.pages.values() if isinstance(page, Silence))
+        asked_of_silent_hosts = silence.asked
+        silence.go_on.set()
+        await asyncio.gather(*attack, return_exceptions=True)  # no document is found
+    return found, asked_of_silent_hosts
+
+
+def did_webs(number, host="silent{}.com"):
+    return [f"did:web:{host.format(each)}" for each in range(number)]
+
+
+def document_of(did):
+    return f"https://{did.removeprefix('did:web:')}/.well-known/did.json"
+
+
+def test_an_account_whose_names_hang_has_few_lookups_under_way_and_delays_no_other(web):
+    names = did_webs(10)
+    web_with_silent_hosts(web, *map(document_of, names))
+    found, asked = asyncio.run(resolved_beside(web, {"did:plc:greedy": names}, "alice.example.com"))
+    assert found == [Feature(ALICE, "alice.example.com")]
+    assert asked == featured_artists.MAX_LOOKUPS_OF_AN_ACCOUNT
+
+
+def test_a_host_that_hangs_gets_two_requests_of_however_many_accounts_and_delays_no_other_host(web):
+    handles = [f"a{number}.example.net" for number in range(40)]
+    for handle in handles:
+        web.records[f"_atproto.{handle}"] = ["did=did:web:silent.com"]
+    web_with_silent_hosts(web, document_of("did:web:silent.com"))
+    asked = {f"did:plc:greedy{each}": handles[each * 4 : each * 4 + 4] for each in range(10)}
+    found, requests = asyncio.run(resolved_beside(web, asked, "bob.example.com"))
+    assert found == [Feature(BOB, "bob.example.com")]
+    assert requests == featured_artists.MAX_REQUESTS_TO_A_HOST
+
+
+def test_lookups_of_all_accounts_together_send_few_requests_at_once(web):
+    names = did_webs(60)
+    silence = web_with_silent_hosts(web, *map(document_of, names))
+
+    async def attack():
+        async with web.client() as http:
+            artists = FeaturedArtists(Resolver(PLC, [], http, names=web, turns=turns_of_lookups()))
+            asked = [
+                asyncio.create_task(artists.resolve(f"did:plc:{each}", names[each::10])) for each in range(10)
+            ]
+            for _ in range(100):
+                await asyncio.sleep(0)
+            requests = silence.asked
+            silence.go_on.set()
+            await asyncio.gather(*asked)
+            return requests
+
+    assert asyncio.run(attack()) == featured_artists.MAX_REQUESTS
+
+
+def test_a_name_is_looked_up_once_for_all_that_ask_for_it_meanwhile(web):
+    silence = web_with_silent_hosts(web, document_of("did:web:silent.com"))
+
+    async def ask():
+        async with web.client() as http:
+            artists = FeaturedArtists(Resolver(PLC, [], http, names=web))
+            asked = [
+                asyncio.create_task(artists.resolve(f"did:plc:{each}", ["did:web:silent.com"]))
+                for each in range(9)
+            ]
+            for _ in range(100):
+                await asyncio.sleep(0)
+            silence.go_on.set()
+            return await asyncio.gather(*asked)
+
+    assert asyncio.run(ask()) == [[Feature("did:web:silent.com", "handle.invalid")]] * 9
+    assert silence.asked == 1

@@ -17,9 +17,9 @@ from identity.sessions.tokens import Tokens
 from outbox.mirror.host_state import OPENS_AFTER_FAILURES
 from outbox.mirror.lanes import release
 from outbox.mirror.states import BreakerState
-from outbox.mirror.tables import blob_job, delivery_attempt, pds_host
+from outbox.mirror.tables import blob_job, delivery_attempt, mirror_lane, mirror_target, pds_host
 from outbox.pds.client import Pds
-from outbox.pds.verdict import Kind
+from outbox.pds.verdict import NO_CONNECTION_PAUSE, Kind
 from outbox.ports import SessionUnavailableError
 from outbox.record.lexicon import track_lexicon
 from outbox.relay.delivery import Delivery
@@ -112,6 +112,50 @@ async def test_logins_that_no_key_decrypts_count_against_no_host_and_are_logged(
     desk.clock.advance(minutes=10)
     await desk.relay_once()
     assert {desk.mirror(number).state for number in people} == {"delivered"}
+
+
+async def no_connection_is_free(_send: Any) -> httpx.Response:
+    raise httpx.PoolTimeout("all connections are taken")
+
+
+async def test_a_full_pool_is_no_attempt_backs_off_no_lane_and_counts_against_no_host(desk: Rig) -> None:
+    people = {number: f"{BOB}{number}" for number in range(1, OPENS_AFTER_FAILURES + 2)}
+    for number, did in people.items():
+        desk.sign_in(did)
+        desk.upload(number, did=did)
+    desk.wire.faults = [no_connection_is_free] * 100
+
+    for _ in range(3):
+        await desk.relay_once()
+        desk.clock.advance(seconds=NO_CONNECTION_PAUSE.total_seconds())
+
+    with desk.database.read() as connection:
+        host = connection.execute(select(pds_host)).one()
+        lanes = connection.execute(select(mirror_lane)).all()
+        targets = connection.execute(select(mirror_target)).all()
+    assert (host.breaker, host.failures) == (BreakerState.CLOSED, 0)
+    assert {(each.failures, each.failing_since) for each in lanes} == {(0, None)}
+    assert {(each.attempts, each.ever_sent, each.failing_since) for each in targets} == {(0, False, None)}
+    assert len(outcomes(desk)) == 3 * len(people)
+
+    desk.wire.faults.clear()
+    await desk.relay_once()
+    assert {desk.mirror(number).state for number in people} == {"delivered"}
+
+
+async def test_a_full_pool_is_no_attempt_of_an_upload(desk: Rig) -> None:
+    desk.upload()
+    await desk.relay_once()
+    desk.command(1, lambda track: track.request_blob_migration(at=desk.clock()))
+    desk.wire.faults = [no_connection_is_free]
+
+    await desk.relay_once()
+
+    with desk.database.read() as connection:
+        assert connection.execute(select(blob_job.c.attempts, blob_job.c.failing_since)).one() == (0, None)
+    desk.clock.advance(seconds=NO_CONNECTION_PAUSE.total_seconds())
+    await desk.relay_once()
+    assert (desk.mirror().state, host_failures(desk)) == ("delivered", 0)
 
 
 async def test_an_upload_that_a_pds_answers_with_500_backs_off_and_never_ends(
