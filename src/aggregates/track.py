@@ -233,8 +233,11 @@ class Track(Aggregate, created_event_name="Created"):
             self.trigger_event(Track.ForeignEditObserved, cid=cid, timestamp=observed_at)
 
     def record_foreign_edit_withdrawn(self, cid: str | None, *, observed_at: datetime) -> None:
-        """Record that the PDS no longer has the foreign edit with this CID; one that the owner decided is no change."""
-        if cid is not None and self.foreign_edit == cid:
+        """Record that the PDS no longer has the foreign edit with this CID, or has the missing record with it again.
+
+        One that the owner has decided is no change.
+        """
+        if cid is not None and (self.foreign_edit == cid or self.record_missing_since is not None):
             self.trigger_event(Track.ForeignEditWithdrawn, cid=cid, timestamp=observed_at)
 
     def blob_accepts(self, audio_cid: str) -> bool:

@@ -277,7 +277,7 @@ class ForeignEditAdopted(TrackEvent):
 
 
 class ForeignEditWithdrawn(TrackEvent):
-    """The other client took its edit back before the owner decided; the record is held no longer."""
+    """The other client took its edit, or its delete, back before the owner decided; nothing is left to decide."""
 
     TOPIC = "track.foreign_edit_withdrawn.v1"
     BY_RELAY = True
@@ -285,6 +285,7 @@ class ForeignEditWithdrawn(TrackEvent):
 
     def assign(self, track: "Track") -> None:
         track.foreign_edit = None
+        track.record_missing_since = None
 
 
 class RecordRestored(TrackEvent):

@@ -49,7 +49,9 @@ from replay.reconcile.verify import Verified
 RESTORED: Final = "restored"
 """The reason that the ended logins record."""
 DECLARED: Final = "an operator says so"
-REVERIFIED: Final = frozenset({DriftKind.MISSING, DriftKind.FOREIGN_EDIT, DriftKind.STALE})
+REVERIFIED: Final = frozenset(
+    {DriftKind.MISSING, DriftKind.FOREIGN_EDIT, DriftKind.STALE, DriftKind.WITHDRAWN}
+)
 
 
 @dataclass(frozen=True)

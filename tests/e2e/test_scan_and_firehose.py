@@ -74,6 +74,7 @@ def test_each_thing_that_another_client_does_ends_as_it_is_documented(
     noticing: Service, artist: Artist, pds: DevPds
 ) -> None:
     edited, deleted, extended = (uploaded(artist) for _ in range(3))
+    ours = {rkey(track): record(artist, track) for track in (edited, deleted)}
     before = noticed(noticing)
     pds.put_record(artist.did, COLLECTION, rkey(edited), {**record(artist, edited), "title": "Theirs"})
     pds.delete_record(artist.did, COLLECTION, rkey(deleted))
@@ -94,6 +95,12 @@ def test_each_thing_that_another_client_does_ends_as_it_is_documented(
     artist.client.edit(extended["id"], title="Ours")
     eventually(lambda: record(artist, extended)["title"] == "Ours")
     assert record(artist, extended)["mood"] == "blue"
+
+    for key, value in ours.items():
+        pds.put_record(artist.did, COLLECTION, key, value)
+    for track in (edited, deleted):
+        eventually(lambda track=track: artist.client.mirror(track["id"])["state"] == "delivered")
+        assert history(artist, track["id"])[2:] == [("ForeignEditWithdrawn", "relay")]
 
 
 def uploaded(artist: Artist) -> dict[str, Any]:

@@ -1,6 +1,7 @@
 """A database is put back to an earlier point, and its PDS is ahead: nothing newer is lost, and no number issued twice."""
 
 from collections.abc import AsyncIterator
+from datetime import timedelta
 from pathlib import Path
 from typing import Any
 
@@ -19,12 +20,14 @@ from eventstore.restore_detection import (
 from eventstore.schema import track_id_sequence
 from identity.sessions.session_store import SessionKind, pds_session
 from outbox.conflicts.conflicts import conflict_of
+from outbox.mirror.hosts import Hosts
 from outbox.mirror.tables import mirror_lane
 from outbox.operations.account_deletion import close_lane
 from outbox.pds.client import Pds
 from outbox.repo import reads
-from outbox.repo.reads import MAX_PARSED_BYTES, RepoReads
+from outbox.repo.reads import MAX_PARSED_BYTES, PacedReads, RepoReads
 from replay.reconcile.drift import DriftKind
+from replay.reconcile.scan import Scan
 from replay.reconcile.verify import Verified, repos_of, verify
 from replay.recovered import preview_recovery, recover, resume_account
 from tests.dsl import COLLECTION
@@ -184,6 +187,33 @@ async def test_a_delete_of_then_does_not_take_what_was_undeleted_since(
             rig.retry()
             await deliver(rig)
             assert rig.remote(track) is None
+
+
+@pytest.mark.parametrize("is_confirmed", [False, True], ids=["still to be sent", "confirmed"])
+async def test_a_delete_that_waits_for_its_owner_is_over_once_the_newer_record_is_gone(
+    looked_at: Rig, tmp_path: Path, is_confirmed: bool
+) -> None:
+    now = looked_at
+    track = now.upload(1)
+    now.upload(2)
+    await deliver(now)
+    now.command(1, lambda each: each.delete(at=now.clock()))
+    if is_confirmed:
+        await deliver(now)
+    with backup_of(now, tmp_path) as backup:
+        await deliver(now)
+        now.command(1, lambda each: each.undelete(at=now.clock()))
+        await deliver(now)
+        async with backup.restored() as rig:
+            await recovered_and_verified(rig)
+            assert rig.mirror().reason == "newer_on_pds"
+            rig.pds.delete_record(rig.did, COLLECTION, track.rkey)
+            async with httpx.AsyncClient() as http:
+                paced = PacedReads(Pds(rig.wire, http), Hosts(rig.database))
+                scanned = await Scan(rig.database, paced, every=timedelta()).run()
+            assert scanned.drifts == {"withdrawn": 1}
+            await deliver(rig)
+            assert rig.mirror().state == "delivered"
 
 
 async def test_what_was_delivered_since_and_says_the_same_is_taken_for_delivered(

@@ -22,7 +22,9 @@ router = APIRouter(tags=["account"], route_class=StrictRoute)
 class DriftBody(BaseModel):
     """A record that is not as the log says."""
 
-    kind: str = Field(description="missing, foreign_edit, stale, newer, undeleted, unknown or blob_missing")
+    kind: str = Field(
+        description="missing, foreign_edit, stale, newer, undeleted, unknown, blob_missing or withdrawn"
+    )
     track_id: int | None
     uri: str
     expected_cid: str | None

@@ -9,12 +9,15 @@ from typing import Any, Final
 from sqlalchemy import Connection, bindparam, select
 
 from outbox.firehose.frames import Commit, Write
+from outbox.mirror.states import TargetState
 from outbox.mirror.tables import delivery_attempt, mirror_target, repo_scan
 from outbox.mirror.targets import DELETE, PUT, upsert
 from outbox.pds.verdict import Kind
 
 target: Final = mirror_target.c
 attempt: Final = delivery_attempt.c
+UNDECIDED: Final = frozenset({TargetState.HELD, TargetState.REJECTED})
+"""In these the PDS has, or had, another record than the observed one: that it is back is news."""
 UNANSWERED: Final = frozenset({None, Kind.AMBIGUOUS.value})
 
 
@@ -36,7 +39,7 @@ def record_revision(connection: Connection, did: str, rev: str) -> None:
 def _track_of(connection: Connection, did: str, rev: str, write: Write) -> int | None:
     key = {"of_did": did, "of_collection": write.collection, "of_rkey": write.rkey}
     row = connection.execute(_TARGET, key).one_or_none()
-    if row is None or (row.observed_cid == write.cid and row.conflict_cid is None):
+    if row is None or (row.observed_cid == write.cid and row.state not in UNDECIDED):
         return None
     attempts = connection.execute(_ATTEMPTS, key).all()
     if any(each.rev is not None and each.rev >= rev for each in attempts):
@@ -53,7 +56,7 @@ def _may_be(row: Any, write: Write) -> bool:
 # Built once (CONTRIBUTING.md).
 
 _SCAN: Final = select(repo_scan.c.rev, repo_scan.c.heard_rev).where(repo_scan.c.did == bindparam("of_did"))
-_TARGET: Final = select(target.track_id, target.observed_cid, target.conflict_cid).where(
+_TARGET: Final = select(target.track_id, target.observed_cid, target.state).where(
     target.did == bindparam("of_did"),
     target.collection == bindparam("of_collection"),
     target.rkey == bindparam("of_rkey"),

@@ -211,9 +211,8 @@ class Delivery:
             return await self._confirm_missing(lane, task, deadline)
         if finding is Finding.REBASE and not (task.was_rejected or task.is_as_adopted):
             return await self._rewrite(lane, task.on(remote.cid, remote.body), remote, deadline)
-        return await self._verify_later_after_delete(
-            Result(task, _OUTCOMES_OF_VERIFICATION[finding], Verdict(Kind.DONE), remote=remote)
-        )
+        result = Result(task, _OUTCOMES_OF_VERIFICATION[finding], Verdict(Kind.DONE), remote=remote)
+        return await self._verify_later_after_delete(await self._guard_against_late_creates(result))
 
     async def _confirm_missing(self, lane: Lane, task: DeliveryTask, deadline: Deadline) -> Result:
         """Ask by a write whether the record is gone: a record that was taken down reads as absent, too."""

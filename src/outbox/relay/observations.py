@@ -100,12 +100,12 @@ def hold_conflict(unit: UnitOfWork, result: Result) -> None:
     )
 
 
-def record_withdrawn_edit(unit: UnitOfWork, task: DeliveryTask) -> None:
-    """Record that a held foreign edit was taken back: else the log would say for ever that its owner has to decide."""
-    if task.conflict is None:
+def record_withdrawn_edit(unit: UnitOfWork, task: DeliveryTask, found: str | None) -> None:
+    """Record that a foreign edit or delete was taken back: else the log would say for ever that its owner has to decide."""
+    if task.conflict is None and not task.detached:
         return
     track = unit.load(Track, Track.create_id(task.track_id))
-    track.record_foreign_edit_withdrawn(task.conflict, observed_at=unit.now)
+    track.record_foreign_edit_withdrawn(task.conflict or found, observed_at=unit.now)
     unit.save(track)
 
 
@@ -118,8 +118,10 @@ def record_verification(unit: UnitOfWork, result: Result) -> None:
     if result.outcome is Outcome.REBASED and remote is not None:
         if not _is_current(unit, task):
             return  # it is read again
-        if task.conflict is not None:  # what was found is what the log says: nothing is left to decide
-            record_withdrawn_edit(unit, task)
+        if (
+            task.conflict is not None or task.detached
+        ):  # what was found is what the log says: nothing is left to decide
+            record_withdrawn_edit(unit, task, remote.cid)
             values |= CLEAN
         values |= {"observed_cid": remote.cid, "observed_body": encoded(remote.body)}
     set_target(unit.connection, task, **values)

@@ -48,19 +48,25 @@ def read_back(task: DeliveryTask, remote: Remote, ours: AbstractSet[str], urls: 
 
 def verify(task: DeliveryTask, remote: Remote, ours: AbstractSet[str], urls: RecordUrls) -> Finding:
     """Compare the record with the state that was last observed, where nothing is to be sent."""
-    if task.detached:
-        return Finding.AGREES
-    if task.op == DELETE:
-        was_taken_back = task.conflict is not None and remote.cid in {None, task.base}
-        landed_late = remote.body is not None and (remote.cid in ours or _is_ours(task, remote.body, urls))
-        return Finding.REBASE if landed_late or was_taken_back else Finding.AGREES
-    if remote.cid is None:
-        return Finding.MISSING
+    if task.detached or task.op == DELETE:
+        return _verify_absent(task, remote, ours, urls)
     if task.conflict is not None and remote.cid == task.base:
         return Finding.REBASE  # the foreign edit was taken back
+    if remote.cid is None:
+        return Finding.MISSING
     if remote.cid in {task.base, task.conflict}:
         return Finding.REBASE if task.is_outdated else Finding.AGREES
     return read_back(task, remote, ours, urls)
+
+
+def _verify_absent(task: DeliveryTask, remote: Remote, ours: AbstractSet[str], urls: RecordUrls) -> Finding:
+    """Compare what was last observed to be absent, or is to be: a record of ours is back, or has landed late."""
+    if remote.body is not None and (remote.cid in ours or _is_ours(task, remote.body, urls)):
+        return Finding.REBASE
+    if task.conflict is not None and remote.cid in {None, task.base}:
+        return Finding.REBASE  # the foreign edit was taken back
+    is_over = task.was_rejected and not task.is_former and remote.cid is None
+    return Finding.LANDED if is_over else Finding.AGREES
 
 
 def _is_as_adopted(task: DeliveryTask, remote: Remote) -> bool:

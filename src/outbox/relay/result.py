@@ -52,9 +52,8 @@ class Result:
     @property
     def only_acknowledges(self) -> bool:
         """Whether to settle it means to acknowledge what was sent, and to append no event."""
-        return (
-            self.outcome is Outcome.DELIVERED and self.attempt_id is not None and self.task.conflict is None
-        )
+        was_undecided = self.task.conflict is not None or self.task.detached
+        return self.outcome is Outcome.DELIVERED and self.attempt_id is not None and not was_undecided
 
     @property
     def confirmed_cid(self) -> str | None:

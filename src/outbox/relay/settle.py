@@ -172,7 +172,7 @@ def _settle_target(unit: UnitOfWork, lane: Lane, result: Result) -> None:
 
 
 def _acknowledge_in(unit: UnitOfWork, result: Result) -> None:
-    record_withdrawn_edit(unit, result.task)
+    record_withdrawn_edit(unit, result.task, result.task.base)
     _acknowledge(unit.connection, result, unit.now)
 
 

@@ -27,6 +27,7 @@ class DriftKind(State):
         "as we wrote it, and it would be written otherwise now: an address or the mapping has changed",
     )
     BLOB_MISSING = "blob_missing", "the record names a blob that the PDS does not have"
+    WITHDRAWN = "withdrawn", "the change that waits for its owner's decision was taken back"
 
 
 @dataclass(frozen=True)
@@ -48,6 +49,8 @@ class Expected:
     """Differences that the log has recorded already: a CID found instead, or None for a missing record."""
     generation: int = 0
     """The desired one."""
+    undecided_unless: AbstractSet[str | None] = frozenset()
+    """While the owner has to decide about the record: the CIDs that leave nothing to decide, None for an absent record."""
 
 
 @dataclass(frozen=True)
@@ -88,9 +91,12 @@ def drifts_of(
         if remote is not None and remote.cid != each.cid and remote.cid in newer:
             yield _drift(DriftKind.NEWER, each, remote.cid, newer=remote.json)
             continue
-        kind = _kind(each, remote, ours, blobs)
+        found_cid = remote.cid if remote is not None else None
+        is_read = remote is None or found_cid is not None
+        is_decided = is_read and found_cid in each.undecided_unless
+        kind = DriftKind.WITHDRAWN if is_decided else _kind(each, remote, ours, blobs)
         if kind is not None:
-            yield _drift(kind, each, remote.cid if remote is not None else None)
+            yield _drift(kind, each, found_cid)
     for rkey, remote in found.items():
         if rkey not in known and _is_ours(remote, ours):
             yield Drift(DriftKind.UNKNOWN, RecordKey(repo.did, repo.collection, rkey), None, None, remote.cid)

@@ -19,7 +19,7 @@ class Repair(State):
         "the newest state replaces an earlier record of ours, or one with earlier addresses",
     )
     DELETE = "delete", "our record of a deleted track is deleted again"
-    REVERIFY = "look", "the relay reads it again, and holds it for its owner"
+    REVERIFY = "look", "the relay reads it again, and holds or releases it"
     NOTHING = "nothing", "it stays as it is: no track says what it should be"
 
 
@@ -31,6 +31,7 @@ REPAIRS: Final = {
     DriftKind.UNDELETED: (Repair.DELETE, DELETE_POINTS),
     DriftKind.FOREIGN_EDIT: (Repair.REVERIFY, 0),
     DriftKind.NEWER: (Repair.REVERIFY, 0),
+    DriftKind.WITHDRAWN: (Repair.REVERIFY, 0),
     DriftKind.UNKNOWN: (Repair.NOTHING, 0),
 }
 

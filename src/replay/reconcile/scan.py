@@ -39,7 +39,14 @@ HOST_TURN_SECONDS: Final = 30.0
 """No repo of a host begins later in its turn; the next turn comes after those of all other hosts."""
 REPOS_PER_PAGE: Final = 200
 REVERIFIED: Final = frozenset(
-    {DriftKind.MISSING, DriftKind.FOREIGN_EDIT, DriftKind.STALE, DriftKind.NEWER, DriftKind.UNDELETED}
+    {
+        DriftKind.MISSING,
+        DriftKind.FOREIGN_EDIT,
+        DriftKind.STALE,
+        DriftKind.NEWER,
+        DriftKind.UNDELETED,
+        DriftKind.WITHDRAWN,
+    }
 )
 """Drift that the relay may repair when it reads the record again, or put before its owner."""
 

@@ -14,6 +14,7 @@ from eventstore.database import Database
 from eventstore.foreign_text import clean
 from eventstore.schema import stored_event
 from outbox.mirror.due import is_open
+from outbox.mirror.states import TargetState
 from outbox.mirror.tables import delivery_attempt, mirror_lane, mirror_target
 from outbox.mirror.targets import DELETE
 from outbox.pds.client import RecordKey, RemoteUnknownError
@@ -174,7 +175,15 @@ def _expected_of(row: Any) -> Expected:
         blob=_blob_in(body),
         seen=frozenset({None} if row.detached else {row.conflict_cid} - {None}),
         generation=row.desired_gen,
+        undecided_unless=_undecided_unless(row),
     )
+
+
+def _undecided_unless(row: Any) -> AbstractSet[str | None]:
+    gone = {None} if row.desired_op == DELETE else set()
+    if row.is_open or row.state not in {TargetState.HELD, TargetState.REJECTED}:
+        return frozenset()
+    return frozenset(gone | {row.observed_cid} if row.state == TargetState.HELD else gone)
 
 
 def _was_never_sent(row: Any) -> bool:

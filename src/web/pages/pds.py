@@ -52,6 +52,7 @@ DRIFTS: Final[Mapping[str, str]] = {
     DriftKind.UNKNOWN: "not one of your tracks",
     DriftKind.OUTDATED: "written before an address changed",
     DriftKind.BLOB_MISSING: "its audio is not on your PDS",
+    DriftKind.WITHDRAWN: "as before another program changed it",
 }
 TOKEN_KINDS: Final[Mapping[str, str]] = {CredentialKind.BROWSER: "browser", CredentialKind.API: "program"}
 PERMISSIONS: Final[Mapping[str, str]] = {

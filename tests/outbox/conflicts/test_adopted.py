@@ -118,6 +118,17 @@ async def test_a_foreign_edit_of_an_adopted_record_is_held(desk: Rig) -> None:
     assert (sent(desk), desk.mirror().state) == ([], "held")
 
 
+async def test_an_adopted_record_that_is_back_is_detached_no_longer(desk: Rig) -> None:
+    adopts(desk)
+    desk.pds.delete_record(desk.did, COLLECTION, RKEY)
+    await looked_at(desk)
+    assert desk.mirror().state == "detached"
+    elsewhere(desk, **THEIRS)
+    desk.wire.sent.clear()
+    await looked_at(desk)
+    assert (desk.mirror().state, sent(desk), record(desk)) == ("delivered", [], THEIRS)
+
+
 async def test_a_withdrawn_edit_of_an_adopted_record_is_held_no_longer_and_the_owners_edit_is_sent(
     desk: Rig,
 ) -> None:

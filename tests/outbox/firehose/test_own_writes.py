@@ -93,6 +93,13 @@ def test_the_edit_that_is_held_is_taken_back_by_what_was_there_before(foreign_in
     assert foreign_in(LATER, OURS) == [1]
 
 
+def test_the_record_that_an_owner_is_to_decide_on_is_gone_again(foreign_in, database):
+    from tests.outbox.rigs.rows import change_target
+
+    change_target(database, DID, state="rejected", desired_op="delete", observed_cid=None)
+    assert foreign_in(LATER, None) == [1]
+
+
 def test_revisions_that_arrive_again_change_nothing(foreign_in, database):
     assert foreign_in("3k5", THEIRS) == [1]
     with database.write() as connection:

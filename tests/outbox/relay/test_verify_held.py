@@ -64,7 +64,21 @@ async def test_a_held_record_that_another_client_deletes_is_detached(desk: Rig) 
     assert desk.mirror().state == "detached"
 
 
-async def test_a_detached_record_stays_detached_whatever_comes(desk: Rig) -> None:
+async def test_a_record_that_is_back_as_we_wrote_it_is_detached_no_longer(desk: Rig) -> None:
+    track = await delivered(desk)
+    ours = desk.remote(track)
+    foreign_delete(desk, track)
+    await verified(desk)
+    desk.edit(album="waited")
+    assert await desk.relay_once() == {}
+    foreign_put(desk, track, **(ours or {}))
+    assert await verified(desk) == {Outcome.DELIVERED: 1}
+    assert (desk.remote(track) or {})["album"] == "waited"
+    assert desk.mirror().state == "delivered"
+    assert events(desk) == ["Created", "RecordMissing", "MetadataUpdated", "ForeignEditWithdrawn"]
+
+
+async def test_a_detached_record_stays_detached_whatever_else_comes(desk: Rig) -> None:
     track = await delivered(desk)
     ours = desk.remote(track)
     foreign_delete(desk, track)

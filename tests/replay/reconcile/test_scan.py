@@ -140,6 +140,41 @@ async def test_what_the_log_says_already_is_not_found_again(rig, track):
 
 
 @pytest.mark.pds
+async def test_what_waits_for_its_owner_is_released_once_what_brought_it_there_is_gone(rig, track):
+    deleted = rig.upload(2)
+    await rig.relay_once()
+    ours = {each.rkey: rig.remote(each) for each in (track, deleted)}
+    theirs(rig, track, title="theirs")
+    rig.pds.delete_record(rig.did, COLLECTION, deleted.rkey)
+    await scanned(rig.database, Asked())
+    await rig.relay_once()
+    assert [rig.mirror(number).state for number in (1, 2)] == ["held", "detached"]
+    for rkey, record in ours.items():
+        rig.pds.put_record(rig.did, COLLECTION, rkey, record)
+    assert (await scanned(rig.database, Asked())).drifts == {"withdrawn": 1, "stale": 1}
+    await rig.relay_once()
+    assert [rig.mirror(number).state for number in (1, 2)] == ["delivered", "delivered"]
+    assert [types(rig, number)[-1] for number in (1, 2)] == ["ForeignEditWithdrawn"] * 2
+    assert {each.rkey: rig.remote(each) for each in (track, deleted)} == ours
+    rig.upload(3)
+    await rig.relay_once()
+    assert (await scanned(rig.database, Asked())).drifts == {}
+
+
+@pytest.mark.pds
+async def test_a_create_that_another_clients_record_held_is_sent_once_that_record_is_gone(rig, track):  # noqa: ARG001
+    created = rig.upload(2)
+    rig.pds.put_record(rig.did, COLLECTION, created.rkey, {"$type": COLLECTION, "title": "theirs"})
+    await rig.relay_once()
+    assert rig.mirror(2).state == "held"
+    rig.pds.delete_record(rig.did, COLLECTION, created.rkey)
+    assert (await scanned(rig.database, Asked())).drifts == {"withdrawn": 1}
+    await rig.relay_once()
+    assert rig.mirror(2).state == "delivered"
+    assert rig.remote(created) is not None
+
+
+@pytest.mark.pds
 async def test_a_repo_that_is_marked_is_compared_though_its_revision_is_known(rig, track):  # noqa: ARG001
     await scanned(rig.database, Asked())
     with rig.database.write() as connection:
