@@ -289,6 +289,15 @@ SUBJECTS: Final = {
             ),
         ),
         Guarantee(
+            "What another client takes back leaves its owner nothing to decide",
+            "a scan and the firehose mark what waits for its owner, too; the relay releases it (`outbox/relay/read_back.py`)",
+            (
+                "tests/replay/reconcile/test_scan.py::test_what_waits_for_its_owner_is_released_once_what_brought_it_there_is_gone",
+                "tests/replay/reconcile/test_scan.py::test_a_create_that_another_clients_record_held_is_sent_once_that_record_is_gone",
+                "tests/replay/test_recovered.py::test_a_delete_that_waits_for_its_owner_is_over_once_the_newer_record_is_gone",
+            ),
+        ),
+        Guarantee(
             "After a change of address every record that was written here is counted, priced and rewritten, and no adopted one",
             "a record that would be written otherwise now is drift (`replay/reconcile/outdated.py`)",
             (
