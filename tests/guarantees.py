@@ -624,11 +624,11 @@ SUBJECTS: Final = {
             ),
         ),
         Guarantee(
-            "A failure that is expected is one log line that says what happens next, its repeats are counted, and a fault keeps its traceback",
-            "the log's handler (`service/observability/repeats.py`)",
+            "A failure that is expected is one log line that says what happens next, and a fault keeps its traceback",
+            "the log's formatter (`service/observability/logging.py`)",
             (
-                "tests/service/observability/test_repeats.py",
-                "tests/service/observability/test_database_away.py::test_while_the_database_is_away_the_log_says_so_in_few_lines_without_a_traceback",
+                "tests/service/observability/test_expected.py",
+                "tests/service/observability/test_database_away.py::test_while_the_database_is_away_the_log_says_so_without_a_traceback",
             ),
         ),
         Guarantee(

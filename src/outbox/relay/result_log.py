@@ -28,15 +28,12 @@ NEXT: Final[Mapping[Kind, str]] = {
 
 
 def log_result(lane: Lane, result: Result) -> None:
-    """Log a settled result. What a host refuses for all its accounts is logged once, and then counted."""
+    """Log a settled result."""
     facts = {**lane.log_fields, **_fields(result)}
     if result.is_mismatch:
         logger.error("cid_mismatch", extra={**lane.log_fields, **_mismatch_fields(result)})
     if result.outcome is Outcome.FAILED:
-        verdict = result.verdict
-        facts["next"] = NEXT[verdict.kind]
-        if verdict.concerns_host:
-            facts["counted_by"] = (lane.host, verdict.kind, verdict.error)
+        facts["next"] = NEXT[result.verdict.kind]
         logger.warning("not_delivered", extra=facts)
         return
     level = logging.DEBUG if result.outcome in EXPECTED_OUTCOMES else logging.WARNING

@@ -5,17 +5,13 @@ import logging
 import re
 import sys
 from datetime import UTC, datetime
-from typing import Any, Final, TextIO
+from typing import Any, Final
 
 from api.middleware.request_id import request_id
-from service.observability.repeats import COUNTED_BY, Repeats
+from service.observability.expected import NEXT, NEXT_OF_REQUEST, expected, first_line
 
-STANDARD: Final = frozenset(vars(logging.makeLogRecord({}))) | {
-    "message",
-    "asctime",
-    "color_message",
-    COUNTED_BY,
-}
+STANDARD: Final = frozenset(vars(logging.makeLogRecord({}))) | {"message", "asctime", "color_message"}
+REQUEST_FAILED: Final = "request_failed"
 SECRETS: Final = re.compile(
     r"(?P<token>\bmt_[\w-]{20,}|\beyJ[\w-]+\.[\w-]+\.[\w-]*)|(?P<scheme>(?i:bearer|dpop|basic)) [\w~+/.=-]{8,}|(?P<before>://[^\s:/@]*:)[^\s@/]+(?=@)"
 )
@@ -23,7 +19,10 @@ QUIET: Final = ("httpx", "httpcore", "alembic", "apscheduler", "botocore", "boto
 
 
 class JsonLines(logging.Formatter):
-    """One line for each record: its fields, those given as `extra`, and the request it belongs to."""
+    """One line for each record: its fields, those given as `extra`, and the request it belongs to.
+
+    An expected failure says what happened and what comes next; a fault of the program has its traceback.
+    """
 
     def format(self, record: logging.LogRecord) -> str:
         line: dict[str, Any] = {
@@ -36,28 +35,15 @@ class JsonLines(logging.Formatter):
             line["request_id"] = request
         line |= {name: value for name, value in vars(record).items() if name not in STANDARD}
         if record.exc_info:
-            line["error"] = self.formatException(record.exc_info)
+            line |= self._failure(record.getMessage(), record.exc_info)
         return without_secrets(json.dumps(line, default=str, ensure_ascii=False))
 
-
-class JsonLog(logging.StreamHandler[TextIO]):
-    """Writes JSON lines: an expected failure in one, and its repeats as a count."""
-
-    def __init__(self, stream: TextIO) -> None:
-        super().__init__(stream)
-        self.setFormatter(JsonLines())
-        self._repeats: Final = Repeats()
-
-    def emit(self, record: logging.LogRecord) -> None:
-        """Write what there is to say; the lock of the handler is held."""
-        for line in self._repeats.lines(record):
-            super().emit(line)
-
-    def close(self) -> None:
-        """Write the counts that have not been said."""
-        for line in self._repeats.rest():
-            super().emit(line)
-        super().close()
+    def _failure(self, message: str, exc_info: tuple[Any, Any, Any]) -> dict[str, str]:
+        error = exc_info[1]
+        if error is None or (kind := expected(error)) is None:
+            return {"error": self.formatException(exc_info)}
+        next_step = NEXT_OF_REQUEST if message == REQUEST_FAILED else NEXT[kind]
+        return {"error": f"{kind}: {first_line(error)}", "next": next_step}
 
 
 def without_secrets(text: str) -> str:
@@ -67,6 +53,8 @@ def without_secrets(text: str) -> str:
 
 def log_to_stderr(level: str) -> None:
     """Log to stderr as JSON lines."""
-    logging.basicConfig(level=level.upper(), handlers=[JsonLog(sys.stderr)], force=True)
+    handler = logging.StreamHandler(sys.stderr)
+    handler.setFormatter(JsonLines())
+    logging.basicConfig(level=level.upper(), handlers=[handler], force=True)
     for name in QUIET:  # at info they log every request
         logging.getLogger(name).setLevel(max(logging.WARNING, logging.getLogger().level))

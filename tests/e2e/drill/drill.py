@@ -77,13 +77,11 @@ class Drill:
         says: Collection[str] = (),
         passing: Collection[Expected] = (),
         at_times: Collection[str] = (),
-        counted: bool = False,
     ) -> None:
         """See what there is to see within a minute, when the log has what it `says`.
 
         What the service was just doing decides which lines a failure leaves. So of errors of the `passing` kinds only
-        the messages in `says` are in the text, each once, and no line, alarm or check that comes `at_times`. Counts of repeats,
-        which come after a minute, are in it if they are to be `counted`. All else that is worth a warning is in it.
+        the messages in `says` are in the text, each once, and no line, alarm or check that comes `at_times`. All else that is worth a warning is in it.
         """
         heard: list[Any] = []
 
@@ -98,11 +96,7 @@ class Drill:
         doctor = _doctor(self._services[0], at_times)
         assert has_said()
         told = sorted(
-            {
-                steady(line, self._names)
-                for each in heard
-                for line in _told(each, says, passing, at_times, counted=counted)
-            }
+            {steady(line, self._names) for each in heard for line in _told(each, says, passing, at_times)}
         )
         text = "\n".join(
             (
@@ -206,18 +200,13 @@ def _doctor(service: Service, at_times: Collection[str]) -> list[str]:
 
 
 def _told(
-    line: Any,
-    says: Collection[str],
-    passing: Collection[Expected],
-    at_times: Collection[str],
-    *,
-    counted: bool,
+    line: Any, says: Collection[str], passing: Collection[Expected], at_times: Collection[str]
 ) -> Iterator[str]:
     if not isinstance(line, dict):
         if line and not line.startswith("mastertape answers on"):
             yield line
         return
-    if ("times" in line and not counted) or _is_cut_delivery(line):
+    if _is_cut_delivery(line):
         return
     message, kind = line["message"], _kind_of_error(line)
     is_warning = logging.getLevelNamesMapping()[line["level"].upper()] >= logging.WARNING
