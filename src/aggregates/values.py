@@ -5,6 +5,7 @@ stored, or raises InvalidFieldError with the field and the limit.
 """
 
 import re
+import unicodedata
 from collections.abc import Iterable
 from dataclasses import dataclass
 from enum import StrEnum
@@ -23,6 +24,8 @@ TAG_CHARACTERS: Final = 50
 MAX_SELF_LABELS: Final = 10
 SELF_LABEL_BYTES: Final = 128
 GATE_TYPES: Final = ("any",)
+INVISIBLE: Final = frozenset({"Cc", "Cf", "Cs", "Mn", "Zl", "Zp", "Zs"})
+BLANK_LETTERS: Final = frozenset("\u115f\u1160\u2800\u3164\uffa0")
 
 
 @dataclass(frozen=True)
@@ -90,8 +93,16 @@ def checked_artist(value: str) -> str:
 
 
 def checked_display_name(value: str | None) -> str | None:
-    """At most 256 bytes, as the record's artist; empty is none."""
-    return _checked_text("display_name", value.strip(), ARTIST_BYTES) or None if value is not None else None
+    """At most 256 bytes, as the record's artist, with something to see; empty is none."""
+    name = _checked_text("display_name", (value or "").strip(), ARTIST_BYTES)
+    if name and not is_visible(name):
+        raise InvalidFieldError("display_name", "must have a character that can be seen")
+    return name or None
+
+
+def is_visible(text: str) -> bool:
+    """Whether there is something to see in it."""
+    return any(unicodedata.category(each) not in INVISIBLE and each not in BLANK_LETTERS for each in text)
 
 
 def checked_bio(value: str | None) -> str | None:

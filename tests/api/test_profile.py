@@ -57,6 +57,8 @@ def test_the_audit_shows_who_changed_what_and_the_same_again_is_no_event(client,
     ("fields", "error"),
     [
         ({"display_name": "x" * 257}, (400, "invalid_field")),
+        ({"display_name": "\u200b"}, (400, "invalid_field")),
+        ({"display_name": "\u2060 \u3164\u00ad"}, (400, "invalid_field")),
         ({"bio": "x" * 2561}, (400, "invalid_field")),
         ({"bio": "a\0b"}, (400, "invalid_field")),
         ({"display_name": 5}, (400, "invalid_field")),

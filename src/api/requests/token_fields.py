@@ -1,20 +1,29 @@
 """Fields of a request for a token: its name, scope and lifetime."""
 
+import unicodedata
 from datetime import timedelta
 from typing import Any, Final
 
 from aggregates.errors import InvalidFieldError
+from aggregates.values import is_visible
 from api.errors import MissingPartError
 from api.openapi import TEXT
 from api.requests.body import Body
+from identity.accounts.app_password import USUAL_NAME
 from identity.accounts.credentials import Scope
 
 MAX_NAME_LENGTH: Final = 100
 MAX_TEXT_LENGTH: Final = 512
+RESERVED_NAMES: Final = frozenset({"", "operator", "relay", "service", "you", USUAL_NAME.replace(" ", "")})
+"""What history calls others than programs, without `the` and `mastertape`."""
 DAYS: Final = (1, 365)
 DEFAULT_DAYS: Final = 30
 TOKEN_FIELDS: Final[dict[str, Any]] = {
-    "name": {**TEXT, "description": f"at most {MAX_NAME_LENGTH} printable characters; history shows it"},
+    "name": {
+        **TEXT,
+        "description": f"at most {MAX_NAME_LENGTH} printable characters; history shows it, and those of the operator, "
+        "the service and its relay are reserved",
+    },
     "scope": {"enum": [scope.value for scope in Scope], "description": f"{Scope.WRITE.value} when absent"},
     "expires_in_days": {
         "type": "integer",
@@ -38,9 +47,17 @@ def required_text(body: Body, name: str) -> str:
 def name_of(body: Body, usual: str) -> str:
     """Return the name, which history shows as the way in of what the token changes; raises InvalidFieldError."""
     name = body.text("name") or usual
-    if len(name) > MAX_NAME_LENGTH or not name.isprintable():
+    if len(name) > MAX_NAME_LENGTH or not name.isprintable() or (name and not is_visible(name)):
         raise InvalidFieldError("name", f"at most {MAX_NAME_LENGTH} characters that can be printed")
+    if name != usual and is_reserved(name):
+        raise InvalidFieldError("name", "must not be that of the operator, the service or its relay")
     return name
+
+
+def is_reserved(name: str) -> bool:
+    """Whether history would take the name for another's; case, spaces, signs and what cannot be seen do not count."""
+    folded = "".join(filter(str.isalnum, unicodedata.normalize("NFKD", name).casefold()))
+    return folded != "" and folded.replace("mastertape", "").removeprefix("the") in RESERVED_NAMES
 
 
 def scope_of(body: Body) -> Scope:

@@ -9,6 +9,7 @@ import httpx
 from pydantic import SecretStr
 
 from aggregates.account import Account as Stream
+from aggregates.values import is_visible
 from eventstore.event_log import EventLog
 from eventstore.foreign_text import clean
 from eventstore.streams.account_stream import account_of
@@ -128,7 +129,8 @@ class SignIns:
         except (httpx.HTTPError, TimeoutError, ValueError, KeyError, TypeError):
             return identity.handle
         name = name.replace("\0", "").strip() if isinstance(name, str) else ""
-        return clean(name, MAX_DISPLAY_NAME_LENGTH).strip() or identity.handle
+        name = clean(name, MAX_DISPLAY_NAME_LENGTH).strip()
+        return name if is_visible(name) else identity.handle
 
 
 def _record(

@@ -180,6 +180,24 @@ def test_an_operators_session_creates_tokens_that_only_read_and_they_create_none
 
 @ON_SQLITE
 @pytest.mark.parametrize(
+    "name",
+    [
+        "The operator", "the\u00a0OPERATOR", "The-operator.", "\uff34he Operator", "mastertape", "Master tape", "The mastertape relay",
+        "service", "Relay", "you", "App password", "\u3164", "\u2800 \u2800", "the\u200boperator",
+    ],
+)  # fmt: skip
+def test_no_token_has_a_name_that_history_gives_to_others_or_none_that_can_be_seen(client, alice, name):
+    assert refusal(issue(client, alice, name=name)) == (400, "invalid_field")
+
+
+@ON_SQLITE
+@pytest.mark.parametrize("name", ["theremin", "mastertape-cli", "relay 2", "♫", "آلة"])
+def test_a_token_has_any_other_name(client, alice, name):
+    assert issue(client, alice, name=name).json()["name"] == name
+
+
+@ON_SQLITE
+@pytest.mark.parametrize(
     ("body", "expected"),
     [
         ({"name": ""}, (400, "invalid_field")),

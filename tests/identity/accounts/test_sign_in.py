@@ -115,6 +115,7 @@ def test_a_sign_in_calls_the_hook(signed, hooks, pds, pds_account):
     [
         ({"displayName": " Alice \0"}, "Alice"),
         ({"displayName": ""}, None),
+        ({"displayName": "\u200b\u200e"}, None),
         ({"displayName": 1}, None),
         ({}, None),
     ],

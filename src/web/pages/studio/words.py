@@ -4,6 +4,7 @@ from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Final
 
+from api.requests.token_fields import is_reserved
 from api.responses.history import KEPT_HERE, REVERTIBLE
 from api.responses.states import EventStatus, MirrorState
 from identity.accounts.app_password import USUAL_NAME as APP_PASSWORD
@@ -277,7 +278,9 @@ def _actor(row: Mapping[str, Any], viewer_did: str) -> str:
         return "mastertape"
     if way == "operator":
         return THE_OPERATOR
-    return _person(row, viewer_did, you="You") if program in {"", APP_PASSWORD} else program
+    if program in {"", APP_PASSWORD}:
+        return _person(row, viewer_did, you="You")
+    return f"A program named “{program}”" if is_reserved(program) else program
 
 
 def _person(row: Mapping[str, Any], viewer_did: str, *, you: str) -> str:
