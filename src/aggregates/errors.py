@@ -17,8 +17,8 @@ class InvalidFieldError(TrackError):
         self.limit = limit
 
 
-class TrackDeletedError(TrackError):
-    """The track is deleted; undelete it first."""
+class DeletedError(TrackError):
+    """It is deleted; undelete it first."""
 
 
 class GatedTrackError(TrackError):

@@ -5,19 +5,19 @@ from datetime import datetime
 from typing import Any, Final
 from uuid import NAMESPACE_URL, UUID, uuid5
 
-from eventsourcing.domain import Aggregate
-
 from aggregates import track_events as events
-from aggregates.errors import GatedTrackError, TrackDeletedError, UndecidedForeignEditError
+from aggregates.errors import GatedTrackError
+from aggregates.published import Published, as_stored
 from aggregates.values import Artwork, Audio, BlobRef, Downloads, Feature, SupportGate
 
 METADATA: Final = ("title", "album", "features", "tags", "description", "self_labels")
 
 
-class Track(Aggregate, created_event_name="Created"):
+class Track(Published, created_event_name="Created"):
     """One track. Commands decide and trigger one event; events only assign."""
 
     TOPIC = "track"
+    METADATA = METADATA
 
     # Events, in the order of a track's life.
 
@@ -49,7 +49,6 @@ class Track(Aggregate, created_event_name="Created"):
 
     # State.
 
-    did: str
     track_id: int
     title: str
     artist: str
@@ -62,36 +61,28 @@ class Track(Aggregate, created_event_name="Created"):
     support_gate: SupportGate | None
     unlisted: bool
     self_labels: tuple[str, ...]
-    created_at: str
-    collection: str
-    rkey: str
-    visible_version: int
-    updated_at: datetime
 
     def __init__(self) -> None:
         """Set what no upload sets."""
+        super().__init__()
         self.adopted = False
         self.downloads = Downloads.OPEN
         self.image_url: str | None = None
-        self.former_collections: tuple[str, ...] = ()
         self.blob: BlobRef | None = None
         self.blob_requested = False
         self.blob_failure: str | None = None
-        self.record_missing_since: datetime | None = None
-        self.foreign_edit: str | None = None
-        self.deleted_at: datetime | None = None
         self.taken_down_at: datetime | None = None
         self.takedown_reason: str | None = None
 
     @classmethod
     def register(cls, *, at: datetime, **fields: Any) -> "Track":
         """Make a track from the fields of Created; `created_at` is the text that the record keeps verbatim."""
-        return cls._create(cls.Created, timestamp=at, **_as_stored(fields))
+        return cls._create(cls.Created, timestamp=at, **as_stored(fields))
 
     @classmethod
     def adopt(cls, *, at: datetime, **fields: Any) -> "Track":
         """Make a track from the fields of Adopted, for a record that the artist's PDS holds already."""
-        return cls._create(cls.Adopted, timestamp=at, **_as_stored(fields))
+        return cls._create(cls.Adopted, timestamp=at, **as_stored(fields))
 
     @staticmethod
     def create_id(track_id: int) -> UUID:
@@ -102,23 +93,23 @@ class Track(Aggregate, created_event_name="Created"):
 
     def update_metadata(self, changes: Mapping[str, Any], *, at: datetime) -> None:
         """Set the given fields of METADATA, checked values (see aggregates.values), where they differ."""
-        self._require_live()
-        if stored := self._stored_changes(changes):
+        self.require_live()
+        if stored := self.stored_changes(changes):
             self.trigger_event(Track.MetadataUpdated, changes=stored, timestamp=at)
 
     def replace_artwork(self, artwork: Artwork, *, at: datetime) -> None:
-        self._require_live()
+        self.require_live()
         if artwork != self.artwork:
             self.trigger_event(Track.ArtworkReplaced, artwork=artwork, timestamp=at)
 
     def remove_artwork(self, *, at: datetime) -> None:
-        self._require_live()
+        self.require_live()
         if self.artwork is not None or self.image_url is not None:
             self.trigger_event(Track.ArtworkRemoved, timestamp=at)
 
     def restore_image_url(self, image_url: str, *, at: datetime) -> None:
         """Name the URL that the track was adopted with in place of the cover; the same URL is no change."""
-        self._require_live()
+        self.require_live()
         if self.artwork is not None:
             self.trigger_event(Track.ArtworkRemoved, timestamp=at)
         if image_url != self.image_url:
@@ -126,7 +117,7 @@ class Track(Aggregate, created_event_name="Created"):
 
     def set_support_gate(self, gate: SupportGate | None, *, at: datetime) -> None:
         """Make the track for supporters only, or open with None."""
-        self._require_live()
+        self.require_live()
         if gate == self.support_gate:
             return
         if gate is None:
@@ -136,63 +127,29 @@ class Track(Aggregate, created_event_name="Created"):
 
     def set_unlisted(self, unlisted: bool, *, at: datetime) -> None:
         """Hide the track from lists, or show it."""
-        self._require_live()
+        self.require_live()
         if unlisted != self.unlisted:
             self.trigger_event(Track.VisibilityChanged, unlisted=unlisted, timestamp=at)
 
     def set_downloads(self, downloads: Downloads, *, at: datetime) -> None:
         """Set who may download the audio, of those who may play the track."""
-        self._require_live()
+        self.require_live()
         if downloads != self.downloads:
             self.trigger_event(Track.DownloadsChanged, downloads=downloads.value, timestamp=at)
 
     def replace_audio(self, audio: Audio, *, at: datetime) -> None:
         """Replace the audio; the same CID is no change."""
-        self._require_live()
+        self.require_live()
         if audio.cid != self.audio.cid:
             self.trigger_event(Track.AudioReplaced, audio=audio, timestamp=at)
 
     def request_blob_migration(self, *, at: datetime) -> None:
         """Request that the audio is copied to the PDS; no change if it is there or was requested. Raises GatedTrackError."""
-        self._require_live()
+        self.require_live()
         if self.support_gate is not None:
             raise GatedTrackError
         if self.blob is None and not self.blob_requested:
             self.trigger_event(Track.BlobMigrationRequested, timestamp=at)
-
-    def restore_record(self, *, at: datetime) -> None:
-        """Request that the record is written again, after it was deleted or edited elsewhere."""
-        self._require_live()
-        self.trigger_event(Track.RecordRestored, timestamp=at)
-
-    def adopt_foreign_edit(self, cid: str, changes: Mapping[str, Any], *, at: datetime) -> None:
-        """Adopt fields of METADATA, checked values, from the record with this CID, which another client wrote."""
-        self._require_live()
-        stored = self._stored_changes(changes)
-        self.trigger_event(Track.ForeignEditAdopted, cid=cid, changes=stored, timestamp=at)
-
-    def migrate_namespace(self, collection: str, *, old_collection: str | None = None, at: datetime) -> None:
-        """Move the record to another collection; from the same one is no change. Raises UndecidedForeignEditError.
-
-        `old_collection` is where the PDS has the record, if the track does not say so.
-        """
-        self._require_live()
-        if self.foreign_edit is not None:
-            raise UndecidedForeignEditError
-        left = old_collection or self.collection
-        if collection != left:
-            where = {"old_collection": left, "collection": collection, "rkey": self.rkey}
-            self.trigger_event(Track.NamespaceMigrated, **where, timestamp=at)
-
-    def delete(self, *, at: datetime) -> None:
-        """Delete the track; a second time is no change."""
-        if self.deleted_at is None:
-            self.trigger_event(Track.Deleted, timestamp=at)
-
-    def undelete(self, *, at: datetime) -> None:
-        """Undelete the track; a live one is no change."""
-        if self.deleted_at is not None:
-            self.trigger_event(Track.Undeleted, timestamp=at)
 
     # Operators decide on deleted tracks too: otherwise, an undelete would lift a takedown.
 
@@ -222,24 +179,6 @@ class Track(Aggregate, created_event_name="Created"):
         if self.blob is not None:
             self.trigger_event(Track.BlobLost, reason=reason, timestamp=at)
 
-    def record_missing(self, *, observed_at: datetime) -> None:
-        """Record that the record was deleted elsewhere."""
-        if self.deleted_at is None and self.record_missing_since is None:
-            self.trigger_event(Track.RecordMissing, observed_at=observed_at, timestamp=observed_at)
-
-    def record_foreign_edit(self, cid: str, *, observed_at: datetime) -> None:
-        """Record that another client changed the record; the same CID is recorded once, until the owner decides."""
-        if self.deleted_at is None and self.foreign_edit != cid:
-            self.trigger_event(Track.ForeignEditObserved, cid=cid, timestamp=observed_at)
-
-    def record_foreign_edit_withdrawn(self, cid: str | None, *, observed_at: datetime) -> None:
-        """Record that the PDS no longer has the foreign edit with this CID, or has the missing record with it again.
-
-        One that the owner has decided is no change.
-        """
-        if cid is not None and (self.foreign_edit == cid or self.record_missing_since is not None):
-            self.trigger_event(Track.ForeignEditWithdrawn, cid=cid, timestamp=observed_at)
-
     def blob_accepts(self, audio_cid: str) -> bool:
         """Whether the record may name a blob with this audio."""
         return self.deleted_at is None and self.support_gate is None and self.audio.cid == audio_cid
@@ -247,21 +186,6 @@ class Track(Aggregate, created_event_name="Created"):
     def wants_blob(self, audio_cid: str) -> bool:
         """Whether the PDS has to hold this audio: the owner requested a copy, or the record names one."""
         return self.blob_accepts(audio_cid) and (self.blob_requested or self.blob is not None)
-
-    def _stored_changes(self, changes: Mapping[str, Any]) -> dict[str, Any]:
-        """Return the values that differ, as events store them."""
-        wanted = {field: changes[field] for field in METADATA if field in changes}
-        changed = {field: value for field, value in wanted.items() if value != getattr(self, field)}
-        return _as_stored(changed)
-
-    def _require_live(self) -> None:
-        if self.deleted_at is not None:
-            raise TrackDeletedError
-
-
-def _as_stored(values: Mapping[str, Any]) -> dict[str, Any]:
-    """Return values in the form that events store: lists, where a track has tuples."""
-    return {field: list(value) if isinstance(value, tuple) else value for field, value in values.items()}
 
 
 def media_cids(track: Track) -> Iterable[str]:

@@ -1,11 +1,9 @@
 """The events of a track, in the order of its life. Their topics and fields are stored data."""
 
-from collections.abc import Mapping
-from datetime import datetime
-from typing import TYPE_CHECKING, Any, ClassVar, Final
+from typing import TYPE_CHECKING, Any, Final
 
-from eventsourcing.domain import Aggregate
-
+from aggregates import published
+from aggregates.published import assign_fields
 from aggregates.values import Artwork, Audio, BlobRef, Downloads, Feature, SupportGate
 
 if TYPE_CHECKING:
@@ -15,42 +13,14 @@ NOT_IN_RECORD: Final = frozenset({"tags", "unlisted", "downloads"})
 """The fields of a track, of those that its owner sets, that stay out of the record."""
 
 
-def assign_fields(track: "Track", values: Mapping[str, Any]) -> None:
-    """Set fields of a track to stored values: events have lists where a track has tuples."""
-    for field, value in values.items():
-        setattr(track, field, tuple(value) if isinstance(value, list) else value)
-
-
-class TrackEvent(Aggregate.Event):
+class TrackEvent(published.PublishedEvent):
     """Base of the events of a track."""
 
-    TOUCHES_RECORD: ClassVar[bool] = False
-    BY_RELAY: ClassVar[bool] = False
-    BY_OPERATOR: ClassVar[bool] = False
 
-    def touches_record(self) -> bool:
-        """Whether the relay has to write the record again because of this event."""
-        return self.TOUCHES_RECORD
-
-    def sets_generation(self) -> bool:
-        """Whether the event is a new generation of the record, even one that the PDS holds already."""
-        return self.touches_record()
-
-    def apply(self, aggregate: Any) -> None:
-        self.assign(aggregate)
-        if not self.BY_RELAY:
-            aggregate.visible_version = self.originator_version
-            aggregate.updated_at = self.timestamp
-
-    def assign(self, track: "Track") -> None:
-        """Set what this event changes. No clock, no I/O, no refusal."""
-
-
-class Created(TrackEvent, Aggregate.Created):
+class Created(published.Created, TrackEvent):
     """The artist uploaded the track."""
 
     TOPIC = "track.registered.v1"
-    TOUCHES_RECORD = True
     did: str
     track_id: int
     title: str
@@ -68,10 +38,6 @@ class Created(TrackEvent, Aggregate.Created):
     collection: str
     rkey: str
 
-    def assign(self, track: "Track") -> None:
-        known = type(track).__annotations__
-        assign_fields(track, {field: value for field, value in vars(self).items() if field in known})
-
 
 class Adopted(Created):
     """The track was adopted from an existing record on its artist's PDS, at `uri` with `cid`; created_at is the record's text.
@@ -81,6 +47,7 @@ class Adopted(Created):
 
     TOPIC = "track.adopted.v1"
     TOUCHES_RECORD = False
+    RECREATES_RECORD = False
     uri: str
     cid: str
     blob: BlobRef | None
@@ -238,107 +205,36 @@ class BlobLost(TrackEvent):
         track.blob_failure = self.reason
 
 
-class RecordMissing(TrackEvent):
-    """The record was deleted elsewhere; only its owner can have it written again."""
-
+class RecordMissing(published.RecordMissing, TrackEvent):
     TOPIC = "track.record_missing.v1"
-    BY_RELAY = True
-    observed_at: datetime
-
-    def assign(self, track: "Track") -> None:
-        track.record_missing_since = self.observed_at
-        track.foreign_edit = None
 
 
-class ForeignEditObserved(TrackEvent):
-    """Another client changed our fields in the record; it is held until its owner decides which version to keep."""
-
+class ForeignEditObserved(published.ForeignEditObserved, TrackEvent):
     TOPIC = "track.foreign_edit_observed.v1"
-    BY_RELAY = True
-    cid: str
-
-    def assign(self, track: "Track") -> None:
-        track.foreign_edit = self.cid
 
 
-class ForeignEditAdopted(TrackEvent):
-    """The owner adopted what another client wrote in the record; `changes` is what changed in the track, null means removed."""
-
+class ForeignEditAdopted(published.ForeignEditAdopted, TrackEvent):
     TOPIC = "track.foreign_edit_adopted.v1"
-    cid: str
-    changes: dict[str, Any]
-
-    def sets_generation(self) -> bool:
-        return True
-
-    def assign(self, track: "Track") -> None:
-        track.foreign_edit = None
-        assign_fields(track, self.changes)
 
 
-class ForeignEditWithdrawn(TrackEvent):
-    """The other client took its edit, or its delete, back before the owner decided; nothing is left to decide."""
-
+class ForeignEditWithdrawn(published.ForeignEditWithdrawn, TrackEvent):
     TOPIC = "track.foreign_edit_withdrawn.v1"
-    BY_RELAY = True
-    cid: str
-
-    def assign(self, track: "Track") -> None:
-        track.foreign_edit = None
-        track.record_missing_since = None
 
 
-class RecordRestored(TrackEvent):
-    """The owner wants the record to equal the track again, after it was deleted or edited elsewhere."""
-
+class RecordRestored(published.RecordRestored, TrackEvent):
     TOPIC = "track.record_restored.v1"
-    TOUCHES_RECORD = True
-
-    def assign(self, track: "Track") -> None:
-        track.record_missing_since = None
-        track.foreign_edit = None
 
 
-class NamespaceMigrated(TrackEvent):
-    """The record moves to another collection, under the same key; the old one is deleted once the new one is there.
-
-    The track may be in that collection already: then only the PDS knew of the old record.
-    """
-
+class NamespaceMigrated(published.NamespaceMigrated, TrackEvent):
     TOPIC = "track.namespace_migrated.v1"
-    TOUCHES_RECORD = True
-    old_collection: str
-    collection: str
-    rkey: str
-
-    def assign(self, track: "Track") -> None:
-        left = dict.fromkeys([*track.former_collections, self.old_collection])
-        left.pop(self.collection, None)
-        track.former_collections = tuple(left)
-        track.collection = self.collection
-        track.record_missing_since = None
 
 
-class Deleted(TrackEvent):
-    """The track is hidden and its record is to be removed; bytes stay within the grace period."""
-
+class Deleted(published.Deleted, TrackEvent):
     TOPIC = "track.deleted.v1"
-    TOUCHES_RECORD = True
-
-    def assign(self, track: "Track") -> None:
-        track.deleted_at = self.timestamp
-        track.record_missing_since = None
-        track.foreign_edit = None
 
 
-class Undeleted(TrackEvent):
-    """The track is back, with the same key and content."""
-
+class Undeleted(published.Undeleted, TrackEvent):
     TOPIC = "track.undeleted.v1"
-    TOUCHES_RECORD = True
-
-    def assign(self, track: "Track") -> None:
-        track.deleted_at = None
 
 
 class TakenDown(TrackEvent):

@@ -68,7 +68,7 @@ REPLIES: Final[dict[type[Exception], Reply]] = {
     # Values and states that a track refuses.
     track.TrackError: INTERNAL,
     track.InvalidFieldError: Reply(400, "invalid_field", ("field", "limit"), kept=_NOTHING),
-    track.TrackDeletedError: Reply(404, "track_not_found"),
+    track.DeletedError: Reply(404, "track_not_found"),
     track.GatedTrackError: Reply(400, "gated_track", kept=_NOTHING),
     track.UndecidedForeignEditError: Reply(400, "bad_state", kept=_NOTHING),
     # Requests that the API refuses.

@@ -2,7 +2,7 @@
 
 import pytest
 
-from aggregates.errors import TrackDeletedError, UndecidedForeignEditError
+from aggregates.errors import DeletedError, UndecidedForeignEditError
 from aggregates.track import Track
 from aggregates.values import Downloads, SupportGate
 from tests.dsl import (
@@ -309,7 +309,7 @@ def test_a_live_track_is_not_undeleted() -> None:
 
 @pytest.mark.parametrize("name", COMMANDS)
 def test_a_deleted_track_takes_no_command_but_undelete(name: str) -> None:
-    given(a_track(), delete).when(COMMANDS[name]).raises(TrackDeletedError)
+    given(a_track(), delete).when(COMMANDS[name]).raises(DeletedError)
 
 
 def test_an_adopted_track_is_what_its_record_says() -> None:

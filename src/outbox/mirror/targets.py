@@ -10,6 +10,7 @@ from typing import Any, Final
 from sqlalchemy import Connection, Table, bindparam, update
 from sqlalchemy.sql.dml import Insert
 
+from aggregates.published import Deleted, NamespaceMigrated, PublishedEvent, Undeleted
 from aggregates.track import Track
 from eventstore.append import insert_of
 from eventstore.change import Change
@@ -24,7 +25,7 @@ PUT: Final = "put"
 DELETE: Final = "delete"
 
 
-DECIDES_OVER_FORMER: Final = (Track.NamespaceMigrated, Track.Deleted, Track.Undeleted)
+DECIDES_OVER_FORMER: Final = (NamespaceMigrated, Deleted, Undeleted)
 """Events after which a track's former records wait until its current record is delivered as they say."""
 
 
@@ -43,7 +44,7 @@ class _Page:
         self.newest = track
         if isinstance(change.event, DECIDES_OVER_FORMER):
             self.former |= dict.fromkeys(track.former_collections, change)
-        if isinstance(change.event, Track.Event) and change.event.sets_generation():
+        if isinstance(change.event, PublishedEvent) and change.event.sets_generation():
             self.touched = change
         if isinstance(change.event, Track.AudioReplaced):
             self.audio_replaced = True

@@ -18,6 +18,7 @@ from sqlalchemy import (
 )
 from sqlalchemy.exc import SQLAlchemyError
 
+from aggregates.published import PublishedEvent, RecordRestored
 from aggregates.track import Track
 from eventstore.change import RecordedEvent
 from eventstore.event_log import EventLog
@@ -37,8 +38,6 @@ from outbox.record.lexicon import Lexicon, LexiconError
 from outbox.record.record import RecordUrls, merged, own_part, record_for
 
 columns = mirror_target.c
-RECREATING = (Track.Created, Track.RecordRestored, Track.Undeleted, Track.NamespaceMigrated)
-"""Events after which the record is written even where it is absent, until the PDS has confirmed one of them."""
 
 
 @dataclass(frozen=True)
@@ -131,9 +130,7 @@ class DeliveryTask:
     @property
     def restores(self) -> bool:
         """Whether the record is created because its owner, or an operator, had it restored."""
-        restored = (
-            type(r.event) is Track.RecordRestored and r.position > self.acked_gen for r in self.history
-        )
+        restored = (isinstance(r.event, RecordRestored) and r.position > self.acked_gen for r in self.history)
         return self.op == PUT and self.base is None and any(restored)
 
     def on(self, base: str | None, observed: Record | None) -> Self:
@@ -237,11 +234,12 @@ _NEXT: Final = Prepared(_next)
 def _task(
     row: Any, recorded: Sequence[RecordedEvent], track: Track, former: FormerRecords | None, urls: RecordUrls
 ) -> DeliveryTask:
-    generations = [r for r in recorded if isinstance(r.event, Track.Event) and r.event.sets_generation()]
-    gen = row.desired_gen if row.former else generations[-1].position
+    events = [(r.position, r.event) for r in recorded if isinstance(r.event, PublishedEvent)]
+    newest, last = next((at, event) for at, event in reversed(events) if event.sets_generation())
+    gen = row.desired_gen if row.former else newest
     ends = track.deleted_at is not None
     deleted = ends or row.former
-    recreates = any(type(r.event) in RECREATING and r.position > row.acked_gen for r in recorded)
+    recreates = any(event.RECREATES_RECORD and at > row.acked_gen for at, event in events)
     known = _task_of_row(row)
     return replace(
         known,
@@ -258,7 +256,7 @@ def _task(
         has_former_copies=bool(track.former_collections),
         former_fields=former.fields if former is not None else None,
         unread=former.unread if former is not None and not deleted else (),
-        is_as_adopted=isinstance(generations[-1].event, Track.Adopted),
+        is_as_adopted=isinstance(last, Track.Adopted),
     )
 
 

@@ -19,7 +19,7 @@ from prometheus_client.process_collector import ProcessCollector
 from prometheus_client.registry import Collector
 from sqlalchemy.exc import SQLAlchemyError
 
-from aggregates.track import Track
+from aggregates.published import PublishedEvent
 from eventstore.coordination.commit_signals import Listener
 from eventstore.errors import EventStoreError
 from eventstore.event_log import EventLog
@@ -189,7 +189,7 @@ class Metrics:
         open_ = [
             each
             for each in result.task.history
-            if isinstance(each.event, Track.Event)
+            if isinstance(each.event, PublishedEvent)
             and each.event.touches_record()
             and result.task.acked_gen < each.position <= result.task.gen
         ]

@@ -1,6 +1,5 @@
 """The events as the page docs/events.md: `python -m service.pages.events > docs/events.md`."""
 
-import inspect
 import sys
 from dataclasses import fields
 from typing import Any, Final
@@ -74,7 +73,11 @@ def _carried(carrier: Any) -> str:
 
 
 def _doc(documented: type) -> str:
-    return " ".join((inspect.getdoc(documented) or "").split())
+    """Return the nearest docstring; that of a dataclass without one is its signature."""
+    written = (
+        each for each in documented.__mro__ if not (each.__doc__ or "").startswith(f"{each.__name__}(")
+    )
+    return " ".join((next(written).__doc__ or "").split())
 
 
 def _yes(value: bool) -> str:

@@ -8,7 +8,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from sqlalchemy import delete, select, update
 
-from aggregates.errors import GatedTrackError, TrackDeletedError
+from aggregates.errors import DeletedError, GatedTrackError
 from aggregates.track import Track
 from aggregates.transcodings import TRANSCODINGS
 from aggregates.values import SupportGate
@@ -67,7 +67,7 @@ def tell(log: EventLog, track_id: int, *names: str) -> None:
         for name in names:
             try:
                 STEPS[name](track)
-            except (TrackDeletedError, GatedTrackError):
+            except (DeletedError, GatedTrackError):
                 continue
         unit.save(track)
 

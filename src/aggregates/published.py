@@ -1,0 +1,260 @@
+"""What every aggregate has whose state is a record on its owner's PDS: the events of that record, and the commands that raise them.
+
+A kind's own events are subclasses with a topic of their own (track_events.py), since topics are stored data.
+"""
+
+from collections.abc import Mapping
+from datetime import datetime
+from functools import cache
+from typing import Any, ClassVar
+
+from eventsourcing.domain import Aggregate
+
+from aggregates.errors import DeletedError, UndecidedForeignEditError
+
+
+def assign_fields(aggregate: Aggregate, values: Mapping[str, Any]) -> None:
+    """Set fields of an aggregate to stored values: events have lists where the aggregate has tuples."""
+    for field, value in values.items():
+        setattr(aggregate, field, tuple(value) if isinstance(value, list) else value)
+
+
+def as_stored(values: Mapping[str, Any]) -> dict[str, Any]:
+    """Return values in the form that events store: lists, where an aggregate has tuples."""
+    return {field: list(value) if isinstance(value, tuple) else value for field, value in values.items()}
+
+
+class PublishedEvent(Aggregate.Event):
+    """Base of the events of an aggregate with a record."""
+
+    TOUCHES_RECORD: ClassVar[bool] = False
+    RECREATES_RECORD: ClassVar[bool] = False
+    """Whether the record is written even where it is absent, until the PDS has confirmed one since."""
+    BY_RELAY: ClassVar[bool] = False
+    BY_OPERATOR: ClassVar[bool] = False
+
+    def touches_record(self) -> bool:
+        """Whether the relay has to write the record again because of this event."""
+        return self.TOUCHES_RECORD
+
+    def sets_generation(self) -> bool:
+        """Whether the event is a new generation of the record, even one that the PDS holds already."""
+        return self.touches_record()
+
+    def apply(self, aggregate: Any) -> None:
+        self.assign(aggregate)
+        if not self.BY_RELAY:
+            aggregate.visible_version = self.originator_version
+            aggregate.updated_at = self.timestamp
+
+    def assign(self, aggregate: Any, /) -> None:
+        """Set what this event changes. No clock, no I/O, no refusal."""
+
+
+class Created(PublishedEvent, Aggregate.Created):
+    """The owner made it; the fields of a kind's class are set on the aggregate where that declares them."""
+
+    TOUCHES_RECORD = True
+    RECREATES_RECORD = True
+
+    def assign(self, aggregate: Any, /) -> None:
+        aggregate_class: type[Published] = type(aggregate)
+        known = declared(aggregate_class)
+        assign_fields(aggregate, {field: value for field, value in vars(self).items() if field in known})
+
+
+@cache
+def declared(aggregate: type["Published"]) -> frozenset[str]:
+    """Return the names of the fields that the classes of an aggregate declare."""
+    classes = (each for each in aggregate.__mro__ if issubclass(each, Published))
+    return frozenset(name for each in classes for name in each.__annotations__)
+
+
+class RecordMissing(PublishedEvent):
+    """The record was deleted elsewhere; only its owner can have it written again."""
+
+    BY_RELAY = True
+    observed_at: datetime
+
+    def assign(self, aggregate: "Published", /) -> None:
+        aggregate.record_missing_since = self.observed_at
+        aggregate.foreign_edit = None
+
+
+class ForeignEditObserved(PublishedEvent):
+    """Another client changed our fields in the record; it is held until its owner decides which version to keep."""
+
+    BY_RELAY = True
+    cid: str
+
+    def assign(self, aggregate: "Published", /) -> None:
+        aggregate.foreign_edit = self.cid
+
+
+class ForeignEditAdopted(PublishedEvent):
+    """The owner adopted what another client wrote in the record; `changes` is what changed here, null means removed."""
+
+    cid: str
+    changes: dict[str, Any]
+
+    def sets_generation(self) -> bool:
+        return True
+
+    def assign(self, aggregate: "Published", /) -> None:
+        aggregate.foreign_edit = None
+        assign_fields(aggregate, self.changes)
+
+
+class ForeignEditWithdrawn(PublishedEvent):
+    """The other client took its edit, or its delete, back before the owner decided; nothing is left to decide."""
+
+    BY_RELAY = True
+    cid: str
+
+    def assign(self, aggregate: "Published", /) -> None:
+        aggregate.foreign_edit = None
+        aggregate.record_missing_since = None
+
+
+class RecordRestored(PublishedEvent):
+    """The owner wants the record to equal what is here again, after it was deleted or edited elsewhere."""
+
+    TOUCHES_RECORD = True
+    RECREATES_RECORD = True
+
+    def assign(self, aggregate: "Published", /) -> None:
+        aggregate.record_missing_since = None
+        aggregate.foreign_edit = None
+
+
+class NamespaceMigrated(PublishedEvent):
+    """The record moves to another collection, under the same key; the old one is deleted once the new one is there.
+
+    It may be in that collection already: then only the PDS knew of the old record.
+    """
+
+    TOUCHES_RECORD = True
+    RECREATES_RECORD = True
+    old_collection: str
+    collection: str
+    rkey: str
+
+    def assign(self, aggregate: "Published", /) -> None:
+        left = dict.fromkeys([*aggregate.former_collections, self.old_collection])
+        left.pop(self.collection, None)
+        aggregate.former_collections = tuple(left)
+        aggregate.collection = self.collection
+        aggregate.record_missing_since = None
+
+
+class Deleted(PublishedEvent):
+    """It is hidden and its record is to be removed; bytes stay within the grace period."""
+
+    TOUCHES_RECORD = True
+
+    def assign(self, aggregate: "Published", /) -> None:
+        aggregate.deleted_at = self.timestamp
+        aggregate.record_missing_since = None
+        aggregate.foreign_edit = None
+
+
+class Undeleted(PublishedEvent):
+    """It is back, with the same key and content."""
+
+    TOUCHES_RECORD = True
+    RECREATES_RECORD = True
+
+    def assign(self, aggregate: "Published", /) -> None:
+        aggregate.deleted_at = None
+
+
+class Published(Aggregate):
+    """An aggregate with a record. Commands decide and trigger one event; events only assign."""
+
+    METADATA: ClassVar[tuple[str, ...]]
+    """The fields that the record shares with the aggregate, and that another client's edit may change."""
+
+    Adopted: ClassVar[type[Any]]
+    RecordMissing: ClassVar[type[RecordMissing]]
+    ForeignEditObserved: ClassVar[type[ForeignEditObserved]]
+    ForeignEditAdopted: ClassVar[type[ForeignEditAdopted]]
+    ForeignEditWithdrawn: ClassVar[type[ForeignEditWithdrawn]]
+    RecordRestored: ClassVar[type[RecordRestored]]
+    NamespaceMigrated: ClassVar[type[NamespaceMigrated]]
+    Deleted: ClassVar[type[Deleted]]
+    Undeleted: ClassVar[type[Undeleted]]
+
+    did: str
+    created_at: str
+    collection: str
+    rkey: str
+    visible_version: int
+    updated_at: datetime
+
+    def __init__(self) -> None:
+        """Set what no creation sets."""
+        self.former_collections: tuple[str, ...] = ()
+        self.record_missing_since: datetime | None = None
+        self.foreign_edit: str | None = None
+        self.deleted_at: datetime | None = None
+
+    def restore_record(self, *, at: datetime) -> None:
+        """Request that the record is written again, after it was deleted or edited elsewhere."""
+        self.require_live()
+        self.trigger_event(self.RecordRestored, timestamp=at)
+
+    def adopt_foreign_edit(self, cid: str, changes: Mapping[str, Any], *, at: datetime) -> None:
+        """Adopt fields of METADATA, checked values, from the record with this CID, which another client wrote."""
+        self.require_live()
+        stored = self.stored_changes(changes)
+        self.trigger_event(self.ForeignEditAdopted, cid=cid, changes=stored, timestamp=at)
+
+    def migrate_namespace(self, collection: str, *, old_collection: str | None = None, at: datetime) -> None:
+        """Move the record to another collection; from the same one is no change. Raises UndecidedForeignEditError.
+
+        `old_collection` is where the PDS has the record, if the log does not say so.
+        """
+        self.require_live()
+        if self.foreign_edit is not None:
+            raise UndecidedForeignEditError
+        left = old_collection or self.collection
+        if collection != left:
+            where = {"old_collection": left, "collection": collection, "rkey": self.rkey}
+            self.trigger_event(self.NamespaceMigrated, **where, timestamp=at)
+
+    def delete(self, *, at: datetime) -> None:
+        """Delete it; a second time is no change."""
+        if self.deleted_at is None:
+            self.trigger_event(self.Deleted, timestamp=at)
+
+    def undelete(self, *, at: datetime) -> None:
+        """Undelete it; a live one is no change."""
+        if self.deleted_at is not None:
+            self.trigger_event(self.Undeleted, timestamp=at)
+
+    def record_missing(self, *, observed_at: datetime) -> None:
+        """Record that the record was deleted elsewhere."""
+        if self.deleted_at is None and self.record_missing_since is None:
+            self.trigger_event(self.RecordMissing, observed_at=observed_at, timestamp=observed_at)
+
+    def record_foreign_edit(self, cid: str, *, observed_at: datetime) -> None:
+        """Record that another client changed the record; the same CID is recorded once, until the owner decides."""
+        if self.deleted_at is None and self.foreign_edit != cid:
+            self.trigger_event(self.ForeignEditObserved, cid=cid, timestamp=observed_at)
+
+    def record_foreign_edit_withdrawn(self, cid: str | None, *, observed_at: datetime) -> None:
+        """Record that the PDS no longer has the foreign edit with this CID, or has the missing record with it again.
+
+        One that the owner has decided is no change.
+        """
+        if cid is not None and (self.foreign_edit == cid or self.record_missing_since is not None):
+            self.trigger_event(self.ForeignEditWithdrawn, cid=cid, timestamp=observed_at)
+
+    def stored_changes(self, changes: Mapping[str, Any]) -> dict[str, Any]:
+        """Return those values of METADATA that differ, as events store them."""
+        wanted = {field: changes[field] for field in self.METADATA if field in changes}
+        return as_stored({field: value for field, value in wanted.items() if value != getattr(self, field)})
+
+    def require_live(self) -> None:
+        if self.deleted_at is not None:
+            raise DeletedError
