@@ -1003,6 +1003,15 @@ SUBJECTS: Final = {
             ),
         ),
         Guarantee(
+            "No part of a request without an end takes memory, or keeps its connection",
+            "every byte is of a head, of a body, or one of 64 KiB (`service/process/http_connections.py`); trailers and chunk"
+            " extensions are refused; a refused body is read on for 20 seconds",
+            (
+                "tests/service/process/test_slow_clients.py::test_of_what_has_no_end_little_is_read_and_the_connection_is_closed",
+                "tests/service/process/test_slow_clients.py::test_a_body_without_end_is_read_for_a_time_and_not_kept",
+            ),
+        ),
+        Guarantee(
             "A media store that hangs stops no route but those that need its bytes, and these answer 503 in time",
             "threads of its own for each kind of work on media (`service/wiring/bootstrap.py`), a limit of reads for each caller",
             (

@@ -7,7 +7,6 @@ import httptools
 from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol
 
 from api.error_responses import error_response
-from api.middleware.request_limits import HEADERS_BYTES, URL_BYTES
 from api.middleware.security_headers import EVERYWHERE
 
 REQUEST_HEAD_TIMEOUT_SECONDS: Final = 20.0
@@ -15,21 +14,24 @@ STALLED_RESPONSE_TIMEOUT_SECONDS: Final = 120.0
 """For a client to take what is buffered for it, some 300 KiB: a player that was paused goes on with a range request."""
 FIRST_REQUEST_TIMEOUT_SECONDS: Final = 1.0
 """For the first request on a connection that was accepted just before this process began to end."""
-MAX_HEAD_BYTES: Final = URL_BYTES + HEADERS_BYTES
+MAX_UNPARSED_BYTES: Final = 64 * 1024
+"""That end no head and belong to no body."""
+MAX_PIPELINED_REQUESTS: Final = 32
+"""That wait for the response to one before them; uvicorn itself reads on with each response."""
 
 
 class HttpConnection(HttpToolsProtocol):
     """One connection. uvicorn itself waits without limit for a head, an unneeded body, and a client that reads no response.
 
-    Neither does it limit a head that has not ended; request_limits.py limits those that have.
+    Every byte counts: as part of a head or a body, which request_limits.py limits, or against MAX_UNPARSED_BYTES.
     """
 
     def __init__(self, *args: Any, **kwargs: Any) -> None:
         super().__init__(*args, **kwargs)
         self._head_timeout: asyncio.TimerHandle | None = None
         self._stall_timeout: asyncio.TimerHandle | None = None
-        self._head_bytes: int | None = None
-        """What has arrived of a head that has not ended; None between heads."""
+        self._unparsed_bytes = 0
+        self._unparsed_semicolons = 0
 
     def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]
         super().connection_made(transport)
@@ -37,6 +39,8 @@ class HttpConnection(HttpToolsProtocol):
 
     def data_received(self, data: bytes) -> None:
         """Receive bytes; a partial head does not restart the timer."""
+        self._unparsed_bytes += len(data)
+        self._unparsed_semicolons += data.count(b";")
         super().data_received(data)
         if self.transport.is_closing():
             return
@@ -44,24 +48,42 @@ class HttpConnection(HttpToolsProtocol):
             self._stop_head_timer()
         elif self._head_timeout is None:
             self._start_head_timer()
-        if self._head_bytes is not None:
-            self._head_bytes += len(data)
-            if self._head_bytes > MAX_HEAD_BYTES:
-                self.send_400_response("The request's head is too long.")
+        if self._unparsed_bytes > MAX_UNPARSED_BYTES:
+            self.send_400_response(f"The request has {MAX_UNPARSED_BYTES} bytes without an end.")
+        elif self._is_past_head and self._unparsed_semicolons:  # the parser itself passes over extensions
+            self.send_400_response("A chunk of the request's body has an extension.")
 
-    def on_message_begin(self) -> None:
-        """A head begins."""
-        self._head_bytes = 0
-        super().on_message_begin()
+    def on_url(self, url: bytes) -> None:
+        self._unparsed_semicolons -= url.count(b";")
+        super().on_url(url)
+
+    def on_header(self, name: bytes, value: bytes) -> None:
+        """Read a header; the parser takes trailers for headers."""
+        if self._is_past_head:
+            raise httptools.HttpParserError
+        self._unparsed_semicolons -= value.count(b";")
+        super().on_header(name, value)
 
     def on_headers_complete(self) -> None:
         """A head has ended; the parser itself does not ask for the one Host that HTTP/1.1 demands."""
-        self._head_bytes = None
+        self._unparsed_bytes = 0
         assert self.parser is not None  # noqa: S101 - it is the parser that calls this
         hosts = sum(name == b"host" for name, _ in self.headers)
         if hosts > 1 or (not hosts and self.parser.get_http_version() == "1.1"):
             raise httptools.HttpParserError
+        if len(self.pipeline) == MAX_PIPELINED_REQUESTS:
+            raise httptools.HttpParserError
         super().on_headers_complete()
+
+    def on_body(self, body: bytes) -> None:
+        self._unparsed_bytes = 0
+        self._unparsed_semicolons -= body.count(b";")
+        super().on_body(body)
+
+    @property
+    def _is_past_head(self) -> bool:
+        """Whether the last head that began has ended."""
+        return self.cycle is not None and self.cycle.scope is self.scope
 
     def pause_writing(self) -> None:
         """Limit how long the client may let the response wait; closing instead would wait for it too."""

@@ -1,8 +1,9 @@
-"""Slow, late and disconnected clients on real sockets: the service keeps neither a connection nor a file for them."""
+"""Slow, late, endless and disconnected clients on real sockets: the service keeps neither a connection, a file nor memory for them."""
 
 import socket
 import threading
 import time
+import tracemalloc
 from collections.abc import Callable, Iterator
 from contextlib import closing
 
@@ -20,6 +21,8 @@ from service.wiring.bootstrap import Container, build
 
 DID = "did:plc:" + "a" * 24
 TIMEOUT_SECONDS = 30
+LARGEST_READ_BYTES = 256 * 1024
+"""That uvloop takes from a socket at once."""
 
 
 @pytest.fixture
@@ -80,6 +83,11 @@ def all_of(connection: socket.socket) -> bytes:
     except ConnectionResetError:
         pass
     return said
+
+
+def sent_until(condition: Callable[[], bool], connection: socket.socket, piece: bytes) -> None:
+    while not condition():
+        connection.sendall(piece)
 
 
 def trickled(connection: socket.socket, piece: bytes) -> bytes:
@@ -151,14 +159,6 @@ def test_a_byte_now_and_then_does_not_keep_an_upload(served: Container) -> None:
 
 
 @pytest.mark.usefixtures("short")
-def test_a_rejected_body_does_not_keep_its_connection(served: Container) -> None:
-    with closing(connected(served)) as connection:
-        connection.sendall(b"POST /me/disconnect HTTP/1.1\r\nHost: x\r\nContent-Length: 1000\r\n\r\n")
-        said = trickled(connection, b"x")
-    assert said.startswith(b"HTTP/1.1 401 ")
-
-
-@pytest.mark.usefixtures("short")
 def test_a_client_that_takes_nothing_of_its_response_does_not_keep_its_connection(
     served: Container, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -202,7 +202,9 @@ def test_a_client_that_disconnects_during_an_upload_leaves_no_files(served: Cont
         b"GET / HTTP/1.1\r\nBad Header\r\n\r\n",
         b"GET / HTTP/1.1\r\nConnection: close",
         b"GET / HTTP/1.1\r\nHost: x\r\nHost: y",
-        b"x" * (limits.URL_BYTES + limits.HEADERS_BYTES + 100),
+        b"POST /me/x HTTP/1.1\r\nHost: x\r\nTransfer-Encoding: chunked\r\n\r\n1;a\r\nx\r\n0",
+        b"POST /me/x HTTP/1.1\r\nHost: x\r\nTransfer-Encoding: chunked\r\n\r\n1\r\nx\r\n0;a=b",
+        b"POST /me/x HTTP/1.1\r\nHost: x\r\nTransfer-Encoding: chunked\r\n\r\n0\r\nA: b",
     ],
 )
 def test_malformed_http_gets_the_usual_error_body(served: Container, nonsense: bytes) -> None:
@@ -214,15 +216,94 @@ def test_malformed_http_gets_the_usual_error_body(served: Container, nonsense: b
     assert b"default-src 'none'" in said
 
 
-@pytest.mark.parametrize(
-    "begin", [b"GET /", b"GET / HTTP/1.1\r\nx: ", b"GET / HTTP/1.1\r\nHost: x\r\n\r\nGET /"]
-)
-def test_a_head_that_grows_too_long_is_refused_before_it_ends(served: Container, begin: bytes) -> None:
+GET = b"GET /healthz HTTP/1.1\r\nHost: x\r\n"
+CHUNKED = GET + b"Transfer-Encoding: chunked\r\n\r\n"
+ENDLESS = {
+    "empty lines before a request": (b"", b"\r\n"),
+    "a method": (b"", b"G"),
+    "spaces after the method": (b"GET", b" "),
+    "an address": (b"GET /", b"x"),
+    "a query": (b"GET /?", b"x=y;&"),
+    "a version": (b"GET / HTTP/1.1", b"1"),
+    "a header's name": (GET, b"x"),
+    "a header's value": (GET + b"x: ", b"x"),
+    "spaces before a header's value": (GET + b"x:", b" "),
+    "headers": (GET, b"x: y\r\n"),
+    "a second head": (GET + b"\r\nGET /", b"x"),
+    "a chunk's size": (CHUNKED, b"0"),
+    "a chunk's extension": (CHUNKED + b"1;", b"x"),
+    "the extensions of a chunk": (CHUNKED + b"1", b";x=y"),
+    "a trailer's name": (CHUNKED + b"0\r\n", b"x"),
+    "a trailer's value": (CHUNKED + b"0\r\nx: ", b"x"),
+    "trailers": (CHUNKED + b"0\r\n", b"x: y\r\n"),
+    "bytes after the body": (GET + b"Content-Length: 1\r\n\r\n", b"x"),
+    "bytes after the last request": (GET + b"Connection: close\r\n\r\n", b"x"),
+    "bytes after an upgrade": (GET + b"Connection: upgrade\r\nUpgrade: websocket\r\n\r\n", b"x"),
+    "pipelined requests": (b"", GET + b"\r\n"),
+    "pipelined requests with bodies": (b"", GET + b"Content-Length: 8\r\n\r\n;;;;;;;;"),
+}
+
+
+@pytest.mark.parametrize(("begin", "piece"), ENDLESS.values(), ids=ENDLESS)
+def test_of_what_has_no_end_little_is_read_and_the_connection_is_closed(
+    served: Container, monkeypatch: pytest.MonkeyPatch, begin: bytes, piece: bytes
+) -> None:
+    """The client sends at once what it has, and takes no response."""
+    read, receive = [0], connections.HttpConnection.data_received
+
+    def data_received(connection: connections.HttpConnection, data: bytes) -> None:
+        read[0] += len(data)
+        receive(connection, data)
+
+    monkeypatch.setattr(connections.HttpConnection, "data_received", data_received)
     with closing(connected(served)) as connection:
-        connection.sendall(begin + b"x" * (limits.URL_BYTES + limits.HEADERS_BYTES))
+        connection.sendall(begin)
+        with pytest.raises(ConnectionError):
+            sent_until(
+                lambda: read[0] > 20 * LARGEST_READ_BYTES, connection, piece * (64 * 1024 // len(piece))
+            )
+    assert read[0] <= connections.MAX_UNPARSED_BYTES + 2 * LARGEST_READ_BYTES
+
+
+@pytest.mark.usefixtures("short")
+@pytest.mark.parametrize("path", ["/healthz", "/me", "/auth/logout"])
+@pytest.mark.parametrize(
+    ("length", "piece"),
+    [
+        (b"Transfer-Encoding: chunked", b"400\r\n" + b";" * 0x400 + b"\r\n"),
+        (b"Content-Length: 99999999999", b"x" * 1024),
+    ],
+)
+def test_a_body_without_end_is_read_for_a_time_and_not_kept(
+    served: Container, path: str, length: bytes, piece: bytes
+) -> None:
+    """Whether its route wants no body, refuses the caller, or reads what it may have."""
+    with closing(connected(served)) as connection:
+        connection.sendall(b"POST %s HTTP/1.1\r\nHost: x\r\n%s\r\n\r\n" % (path.encode(), length))
+        tracemalloc.start()
+        said = trickled(connection, piece * 100)
+        most = tracemalloc.get_traced_memory()[1]
+        tracemalloc.stop()
+    assert said.startswith(b"HTTP/1.1 4")
+    assert most < 8 * limits.FIELDS_BYTES
+
+
+def test_chunks_of_a_byte_are_a_body_like_any_other(served: Container) -> None:
+    """Their sizes take five times as much as they, and more than is allowed of what is no body."""
+    with closing(connected(served)) as connection:
+        head = b"POST /auth/logout HTTP/1.1\r\nHost: x\r\nConnection: close\r\nContent-Type: application/json\r\n"
+        body = b'{"did": "%s"}' % (b";" * 100_000)
+        chunks = b"".join(b"1\r\n%c\r\n" % byte for byte in body)
+        connection.sendall(head + b"Transfer-Encoding: chunked\r\n\r\n" + chunks + b"0\r\n\r\n")
         said = all_of(connection)
-    assert b"HTTP/1.1 400 " in said
-    assert b'"error":"bad_request"' in said
+    assert b"bad_request" not in said
+
+
+def test_as_many_pipelined_requests_as_may_wait_are_answered(served: Container) -> None:
+    asked = connections.MAX_PIPELINED_REQUESTS
+    with closing(connected(served)) as connection:
+        connection.sendall((GET + b"\r\n") * asked + GET + b"Connection: close\r\n\r\n")
+        assert all_of(connection).count(b"HTTP/1.1 200 ") == asked + 1
 
 
 def test_a_first_request_that_comes_while_the_service_ends_is_answered(
