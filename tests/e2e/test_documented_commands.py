@@ -55,6 +55,7 @@ TABLE = {
         "# then periodically": "tests/servers/archived_postgres.py, for tests/e2e/test_restore.py",
         "# 1. Stop serve": RUN_STOPPED,
         "# put the base backup": RUN_STOPPED,
+        "mastertape recovered --nothing": "needs a promoted standby; tests/e2e/test_failover.py",
     },
     "docs/plyr.md": {"PLYR_API_URL=": RUN},
     "docs/upgrading.md": {"mastertape migrate": RUN},

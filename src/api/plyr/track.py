@@ -4,7 +4,7 @@ from collections.abc import Sequence
 from typing import Any, Final
 from urllib.parse import urlencode
 
-from pydantic import BaseModel, Field
+from pydantic import BaseModel
 from sqlalchemy import Connection
 
 from aggregates.values import Downloads
@@ -30,43 +30,47 @@ class FeaturedArtist(BaseModel):
 
 
 class TrackResponse(BaseModel):
-    """The fields of the peer's track, in its order; the page docs/plyr.md has the descriptions."""
+    """The fields of the peer's track, in its order; one with a default has nothing behind it here."""
 
-    id: int = Field(description="the id of a file of `adopt --peer-ids`; any other track has its own")
+    id: int
+    """The id of a file of `adopt --peer-ids`; any other track has its own."""
     title: str
-    artist: str = Field(description="the artist's name as it is in the record")
+    artist: str
+    """The artist's name as it is in the record."""
     artist_handle: str
     artist_did: str
     artist_avatar_url: str | None = None
-    file_id: str = Field(description="the CID of the audio")
+    file_id: str
+    """The CID of the audio."""
     file_type: str
-    features: list[FeaturedArtist] = Field(
-        description="`display_name` of an artist who has signed in here, else the handle; `avatar_url` is always null"
-    )
-    r2_url: str = Field(description="where the audio is played")
-    atproto_record_uri: str | None = Field(
-        description="null once another client deleted the record, until its owner restores it"
-    )
-    atproto_record_cid: str | None = Field(description="null until the PDS confirmed the record")
-    atproto_record_url: str | None = Field(
-        description="the record at the artist's PDS; null if that is not known"
-    )
+    features: list[FeaturedArtist]
+    """`display_name` of an artist who has signed in here, else the handle; `avatar_url` is always null."""
+    r2_url: str
+    """Where the audio is played."""
+    atproto_record_uri: str | None
+    """Null once another client deleted the record, until its owner restores it."""
+    atproto_record_cid: str | None
+    """Null until the PDS confirmed the record."""
+    atproto_record_url: str | None
+    """The record at the artist's PDS; null if that is not known."""
     play_count: int = 0
-    created_at: str = Field(description="as it is in the record")
+    created_at: str
+    """As it is in the record."""
     image_url: str | None
     thumbnail_url: str | None
     is_liked: bool = False
     like_count: int = 0
     comment_count: int = 0
-    album: AlbumBody | None = Field(
-        description="`id` is a UUID made of the artist's DID and the title; `image_url` and `thumbnail_url` are always null"
-    )
+    album: AlbumBody | None
+    """`id` is a UUID made of the artist's DID and the title; `image_url` and `thumbnail_url` are always null."""
     tags: list[str]
     copyright_flagged: bool | None = None
     copyright_match: str | None = None
     support_gate: dict[str, Any] | None
-    gated: bool = Field(description="whether the track has a gate that is closed to the caller")
-    downloadable: bool = Field(description="whether the caller may download the audio")
+    gated: bool
+    """Whether the track has a gate that is closed to the caller."""
+    downloadable: bool
+    """Whether the caller may download the audio."""
     download_policy: str
     artist_support_url: str | None = None
     copyright_song_uri: str | None = None
@@ -74,16 +78,15 @@ class TrackResponse(BaseModel):
     original_file_id: str | None = None
     original_file_type: str | None = None
     description: str | None
-    audio_storage: str = Field(description="`both` once the record on the PDS names the audio, else `r2`")
+    audio_storage: str
+    """`both` once the record on the PDS names the audio, else `r2`."""
     pds_blob_cid: str | None
     is_optimizing: bool = False
-    visibility: str = Field(
-        description="`unlisted`, `supporters` for a listed track with a gate, else `public`"
-    )
+    visibility: str
+    """`unlisted`, `supporters` for a listed track with a gate, else `public`."""
     unlisted: bool
-    publishing: dict[str, Any] = Field(
-        description="`access` has `listening`, `downloads` and `visibility`; `attach_rights` is always false"
-    )
+    publishing: dict[str, Any]
+    """`access` has `listening`, `downloads` and `visibility`; `attach_rights` is always false."""
     policy_origin: str = "track"
     self_labels: list[str]
     operator_labels: list[str] = []

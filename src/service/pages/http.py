@@ -1,6 +1,5 @@
 """The routes as the page docs/http.md: `python -m service.pages.http > docs/http.md`."""
 
-import json
 import sys
 import tempfile
 from collections.abc import Iterator
@@ -10,18 +9,18 @@ from typing import Any, Final
 from api.app import create_app
 from api.error_responses import REPLIES, codes_by_status
 from api.middleware.request_limits import FIELDS_BYTES, HEADERS_BYTES, PATIENCE_SECONDS, SLOWEST, URL_BYTES
-from api.openapi import ERROR_EXAMPLES, JSON, meaning_of
+from api.openapi import ERROR_EXAMPLES, meaning_of
 from api.pipeline.concurrency import MAX_CONCURRENT_UPLOADS
 from service.config.settings import Settings
 from service.process.http_connections import STALLED_RESPONSE_TIMEOUT_SECONDS
 from service.wiring.bootstrap import build
 
 KIB: Final = 1024
-FORM: Final = "multipart/form-data"
 HEAD: Final = """\
 # HTTP
 
-The same as OpenAPI: `/openapi.json`, from which [a client](#a-client-for-any-language) can be generated. Request bodies may be JSON or
+The same as OpenAPI: `/openapi.json`, from which [a client](#a-client-for-any-language) can be generated. A running service shows each
+route with its fields and an example at `/docs`. Request bodies may be JSON or
 multipart; an empty string clears a field, an absent field is left unchanged. Errors are `{{"detail": {{"error": code, "message": text, ...}}}}`
 everywhere: `error` is for programs, `message` for people. [ADR 19](adr/0019-error-codes.md) says why each code exists.
 
@@ -49,15 +48,6 @@ ERRORS_HEAD: Final = """
 | status | code | meaning |
 |---|---|---|
 """
-EXAMPLES_HEAD: Final = """
-## Examples
-
-What to send, and what is answered: a name stands for [a body](#bodies). A form has the same fields; a list or an object in it is JSON text.
-
-"""
-BODIES_HEAD: Final = """
-## Bodies
-"""
 CLIENT: Final = """
 ## A client for any language
 
@@ -82,10 +72,6 @@ def page() -> str:
         *_routes(document),
         ERRORS_HEAD,
         *_codes(),
-        EXAMPLES_HEAD,
-        *_examples(document),
-        BODIES_HEAD,
-        *_bodies(document),
         CLIENT,
     ]
     return "".join(parts)
@@ -135,49 +121,6 @@ def _meaning(status: int, code: str) -> str:
         if (reply.status, reply.code) == (status, code)
     ]
     return " Or: ".join(dict.fromkeys(said)) or str(ERROR_EXAMPLES[code]["description"])
-
-
-def _examples(document: dict[str, Any]) -> Iterator[str]:
-    for path, methods in document["paths"].items():
-        for method, route in methods.items():
-            contents = route.get("requestBody", {}).get("content", {})
-            sent = contents.get(JSON) or contents.get(FORM)
-            body = f" `{json.dumps(sent['example'])}`" if sent else ""
-            yield f"- `{method.upper()} {path}`{body}: {' or '.join(_answers(route))}\n"
-
-
-def _answers(route: dict[str, Any]) -> Iterator[str]:
-    """Name the answers that are no errors: by their model, their kind, or what they show."""
-    for status, response in sorted(route["responses"].items()):
-        if status < "400":
-            for kind, content in response.get("content", {"": {}}).items():
-                name = content.get("schema", {}).get("$ref", "").rpartition("/")[2]
-                shown = f"[{name}](#{name.lower()})" if name else _shown(kind, content)
-                yield f"{status} {shown}".rstrip()
-
-
-def _shown(kind: str, content: dict[str, Any]) -> str:
-    return f"`{json.dumps(content['example'])}`" if "example" in content else kind
-
-
-def _bodies(document: dict[str, Any]) -> Iterator[str]:
-    """Show each body of an answer once."""
-    found = {
-        content["schema"]["$ref"].rpartition("/")[2]: content["example"]
-        for methods in document["paths"].values()
-        for route in methods.values()
-        for status, response in route["responses"].items()
-        for content in response.get("content", {}).values()
-        if status < "400" and "$ref" in content.get("schema", {})
-    }
-    for name, example in sorted(found.items()):
-        model = document["components"]["schemas"][name]
-        about = " ".join(model.get("description", "").split())
-        yield f"\n### {name}\n\n{about}\n\n```json\n{{\n{_lines(example)}\n}}\n```\n"
-
-
-def _lines(example: dict[str, Any]) -> str:
-    return ",\n".join(f"  {json.dumps(name)}: {json.dumps(value)}" for name, value in example.items())
 
 
 if __name__ == "__main__":

@@ -1,7 +1,13 @@
 """Tracks as clients of plyr.fm read them."""
 
+import json
+import re
+from pathlib import Path
+
 import pytest
 
+from api.plyr.routers.not_offered import NOT_OFFERED
+from api.plyr.track import TrackResponse
 from eventstore.streams.peer_ids import peer_track
 from tests.api.world import did_of, upload
 from tests.fake_pds.scripted_pds import HOST
@@ -175,6 +181,19 @@ def test_hidden_tracks_are_in_no_list_of_others(client, alice, bob):
     assert client.get("/plyr/tracks/tags", headers=bob.headers).json() == []
     assert client.get("/plyr/search/?q=secret", headers=bob.headers).json()["results"] == []
     assert client.get("/plyr/tracks/top").json() == []
+
+
+def test_the_page_names_each_field_that_has_nothing_behind_it_and_all_that_is_not_offered():
+    page = (Path(__file__).parents[3] / "docs/plyr.md").read_text()
+    always = {
+        f"| `{name}` | `{json.dumps(field.get_default())}` |"
+        for name, field in TrackResponse.model_fields.items()
+        if not field.is_required()
+    }
+    assert always == {*re.findall(r"^\| `\w+` \| `[^`]+` \|$", page, re.MULTILINE)}
+    for what, paths in NOT_OFFERED.items():
+        (row,) = [line for line in page.splitlines() if line.startswith(f"| {what} | ")]
+        assert all(f"`/plyr{path.replace('{rest:path}', '...')}`" in row for path in paths)
 
 
 @pytest.mark.parametrize("method", ["GET", "POST", "DELETE"])

@@ -1,24 +1,11 @@
-"""The generated pages are current and complete."""
+"""The page of the routes is current and complete."""
 
 from pathlib import Path
 
-from aggregates import catalogue
 from api.error_responses import REPLIES
-from service.pages import events as events_page
 from service.pages import http as http_page
-from service.pages import plyr as plyr_page
 
 DOCS = Path(__file__).parents[3] / "docs"
-
-
-def test_the_page_of_events_is_current() -> None:
-    assert (DOCS / "events.md").read_text() == events_page.page()
-
-
-def test_the_page_of_events_names_every_event() -> None:
-    names = {event.__name__ for event in catalogue.event_classes()}
-    assert {"Created", "MetadataUpdated", "Undeleted", "TakenDown"} <= names
-    assert {"SignedIn", "Left"} <= {event.__name__ for event in catalogue.account_event_classes()}
 
 
 def test_the_page_of_routes_names_every_code_and_every_status_of_a_route() -> None:
@@ -43,7 +30,3 @@ def test_the_page_of_routes_names_every_code_and_every_status_of_a_route() -> No
 
 def test_the_page_of_routes_is_current() -> None:
     assert (DOCS / "http.md").read_text() == http_page.page()
-
-
-def test_the_page_of_the_peers_clients_is_current() -> None:
-    assert (DOCS / "plyr.md").read_text() == plyr_page.page()
