@@ -74,6 +74,10 @@ class TooManyUploadsError(RateLimitedError):
     """The account has reached its limit of concurrent uploads. Nothing was changed; wait until one is done."""
 
 
+class TooManyStreamsError(RateLimitedError):
+    """The account, or the service, has its limit of open event streams. Close one, or wait until one has ended."""
+
+
 class UnparsableError(ApiError):
     """The request cannot be parsed. Nothing was changed."""
 

@@ -20,7 +20,7 @@ from aggregates.values import Audio
 from api.auth.authentication import ServicesDep, Writer
 from api.json_response import response_of
 from api.middleware.request_id import over_http
-from api.pipeline.concurrency import ConcurrentUploads
+from api.pipeline.concurrency import Concurrent
 from api.pipeline.idempotent_request import Attempt, request_key, stored_result
 from api.pipeline.media_intake import Intake, MediaIntake
 from api.pipeline.prefer_wait import wait_for_mirror
@@ -172,7 +172,7 @@ class CommandRequest:
         self.principal: Final[Principal] = principal
         self.intake: Final = intake
         self.turns: Final[Turns] = request.app.state.turns
-        self._uploads: Final[ConcurrentUploads] = request.app.state.uploads
+        self._uploads: Final[Concurrent] = request.app.state.uploads
         self.versions: Final = versions_of(request.headers.get("if-match"))
         self.preferred_wait_seconds: Final = wait_of(request.headers.getlist("prefer"))
         self._request: Final = request

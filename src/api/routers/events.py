@@ -6,20 +6,20 @@ from collections.abc import AsyncGenerator
 from dataclasses import replace
 from typing import Annotated, Final
 
-from fastapi import APIRouter, Header, Query, Response
+from fastapi import APIRouter, Depends, Header, Query, Response
 from fastapi.responses import StreamingResponse
 from pydantic import BaseModel, Field
-from starlette.concurrency import run_in_threadpool
 
 from api.auth.authentication import ServicesDep, SignedIn
 from api.openapi import errors
+from api.pipeline.concurrency import open_stream
 from api.requests.known_names import StrictRoute
-from api.requests.pagination import MAX_PAGE_LENGTH, cursor_of
+from api.requests.pagination import cursor_of
 from api.requests.preconditions import WaitPreference
 from api.routers.audit import AuditRow, audited_did
 from api.services import Services
 from application.event_poller import AccountState
-from projections.audit import AuditFilter, events_after
+from projections.history import HistoryEntry
 
 router = APIRouter(tags=["history"], route_class=StrictRoute)
 
@@ -52,6 +52,7 @@ class EventsQuery(BaseModel):
 @router.get(
     "/events",
     response_class=StreamingResponse,
+    dependencies=[Depends(open_stream)],
     responses={
         **errors(400, 401, 403, 422, 503),
         200: {"content": {STREAM: {"itemSchema": EVENT}}, "description": "one event a change"},
@@ -73,36 +74,30 @@ async def follow(
     continues where it left off when you reconnect, as a browser's EventSource does automatically.
     """
     did = audited_did(principal, wanted.did)
-    after = cursor_of(last_event_id)
-    if after is None:
-        after = (await run_in_threadpool(services.event_poller.state, did)).newest
+    after, state = cursor_of(last_event_id), await services.event_poller.state(did)
     seconds = STREAM_SECONDS if preferred_seconds is None else min(preferred_seconds, STREAM_SECONDS)
-    return StreamingResponse(_stream(services, did, after, seconds), media_type=STREAM)
-
-
-async def _stream(services: Services, did: str | None, after: int, seconds: int) -> AsyncGenerator[str]:
-    loop = asyncio.get_running_loop()
-    ends, may_hint_at = loop.time() + seconds, loop.time()
     # without a mark: what changed before this stream is unknown to its client, too
-    known = AccountState(after)
+    known = AccountState(state.newest if after is None else after)
+    return StreamingResponse(_stream(services, did, state, known, seconds), media_type=STREAM)
+
+
+async def _stream(
+    services: Services, did: str | None, state: AccountState | None, known: AccountState, seconds: int
+) -> AsyncGenerator[str]:
+    loop, poller = asyncio.get_running_loop(), services.event_poller
+    ends, may_hint_at = loop.time() + seconds, loop.time()
     yield RECONNECT
-    has_more = True
-    while has_more:
-        state = await run_in_threadpool(services.event_poller.state, did)
-        for row in await run_in_threadpool(_read, services, did, known.newest, state.newest):
-            yield f"id: {row.position}\nevent: {row.type}\ndata: {row.model_dump_json()}\n\n"
-            known = replace(known, newest=row.position)
+    while state is not None:
+        while known.newest < state.newest:
+            page = await poller.page(did, known.newest, state.newest, _shown)
+            yield page.text
+            known = replace(known, newest=page.until)
         if state.mark != known.mark and loop.time() >= may_hint_at:
             yield HINT.format(did=json.dumps(did))
             known, may_hint_at = replace(known, mark=state.mark), loop.time() + HINT_SECONDS
-        has_more = await services.event_poller.after(
-            did, known, max(0, ends - loop.time()), marks_from=may_hint_at
-        )
+        state = await poller.after(did, known, max(0, ends - loop.time()), marks_from=may_hint_at)
 
 
-def _read(services: Services, did: str | None, after: int, until: int) -> list[AuditRow]:
-    if until <= after:
-        return []
-    with services.database.read() as connection:
-        entries = events_after(connection, AuditFilter(did), after=after, until=until, limit=MAX_PAGE_LENGTH)
-    return [AuditRow.of(entry) for entry in entries]
+def _shown(entry: HistoryEntry) -> str:
+    row = AuditRow.of(entry)
+    return f"id: {row.position}\nevent: {row.type}\ndata: {row.model_dump_json()}\n\n"

@@ -52,7 +52,7 @@ class Poller(Generic[K, S]):
 
         A verdict is True (met), False (time alone will not help) or None (wait on).
         """
-        if self._stopped:
+        if self._stopped or seconds <= 0:
             return False
         waiter = _Waiter(key, verdict)
         self._waiters.add(waiter)

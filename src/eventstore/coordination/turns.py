@@ -1,10 +1,13 @@
-"""Turns: at most so many at a time for one account or host, and in all; awaited without a thread or a connection."""
+"""Turns, of which an account or a host has few at a time, and work that is done once for all that ask meanwhile."""
 
 import asyncio
-from collections.abc import AsyncGenerator
+from collections.abc import AsyncGenerator, Callable, Coroutine, Hashable
 from contextlib import AsyncExitStack, asynccontextmanager
-from typing import Final
+from typing import Any, Final, Generic, TypeVar
 from weakref import WeakValueDictionary
+
+K = TypeVar("K", bound=Hashable)
+V = TypeVar("V")
 
 
 class Turns:
@@ -30,3 +33,25 @@ class Turns:
         if (turns := self._of_keys.get(key)) is None:
             turns = self._of_keys[key] = asyncio.Semaphore(self._of_a_key)
         return turns
+
+
+class Joint(Generic[K, V]):
+    """Work of which one task at a time runs for a key; it goes on when those that asked for it have gone."""
+
+    def __init__(self) -> None:
+        self._tasks: Final[dict[K, asyncio.Task[V]]] = {}
+
+    def task(self, key: K, work: Callable[[], Coroutine[Any, Any, V]]) -> asyncio.Task[V]:
+        """Return the task that runs for the key, or start one."""
+        if (task := self._tasks.get(key)) is None:
+            task = self._tasks[key] = asyncio.create_task(work())
+            task.add_done_callback(lambda done: self._ended(key, done))
+        return task
+
+    async def result(self, key: K, work: Callable[[], Coroutine[Any, Any, V]]) -> V:
+        return await asyncio.shield(self.task(key, work))
+
+    def _ended(self, key: K, task: asyncio.Task[V]) -> None:
+        del self._tasks[key]
+        if not task.cancelled():
+            task.exception()  # mark it as retrieved, even if every caller has gone

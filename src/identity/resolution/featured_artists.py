@@ -3,9 +3,10 @@
 import asyncio
 from collections.abc import Sequence
 from dataclasses import dataclass
+from functools import partial
 from typing import Final
 
-from eventstore.coordination.turns import Turns
+from eventstore.coordination.turns import Joint, Turns
 from identity.errors import FeatureUnresolvedError, IdentityError, UnknownIdentityError
 from identity.resolution.identifiers import INVALID_HANDLE, is_did
 from identity.resolution.resolver import Resolver
@@ -35,26 +36,15 @@ class FeaturedArtists:
     def __init__(self, resolver: Resolver) -> None:
         self._resolver: Final = resolver
         self._turns: Final = Turns(MAX_LOOKUPS_OF_AN_ACCOUNT)
-        self._lookups: Final[dict[str, asyncio.Task[Feature]]] = {}
+        self._lookups: Final = Joint[str, Feature]()
 
     async def resolve(self, account: str, identifiers: Sequence[str]) -> list[Feature]:
         """Resolve handles and DIDs for an account, in the given order; FeatureUnresolvedError names the first that fails."""
         wanted = [identifier.strip().removeprefix("@") for identifier in identifiers]
-        lookups = [self._lookup(account, identifier) for identifier in wanted]
+        lookups = [self._lookups.task(each, partial(self._resolve, account, each)) for each in wanted]
         if lookups:
             await asyncio.wait(lookups)
         return [_result(lookup, identifier) for lookup, identifier in zip(lookups, wanted, strict=True)]
-
-    def _lookup(self, account: str, identifier: str) -> asyncio.Task[Feature]:
-        if (lookup := self._lookups.get(identifier)) is None:
-            lookup = self._lookups[identifier] = asyncio.create_task(self._resolve(account, identifier))
-            lookup.add_done_callback(lambda done: self._ended(identifier, done))
-        return lookup
-
-    def _ended(self, identifier: str, lookup: asyncio.Task[Feature]) -> None:
-        del self._lookups[identifier]
-        if not lookup.cancelled():
-            lookup.exception()  # mark it as retrieved, even if every request has gone
 
     async def _resolve(self, account: str, identifier: str) -> Feature:
         """Raises TimeoutError: the wait for a turn counts."""
