@@ -822,6 +822,14 @@ SUBJECTS: Final = {
             ),
         ),
         Guarantee(
+            "No cache keeps an error, and no answer leads to the host that its request names",
+            "`api/middleware/security_headers.py`; paths are not redirected",
+            (
+                "tests/api/middleware/test_security_headers.py::test_no_error_of_any_route_is_cached",
+                "tests/web/test_public_pages.py::test_no_answer_leads_to_the_host_that_a_request_names",
+            ),
+        ),
+        Guarantee(
             "A form on a page loses nothing that was typed, and overwrites nothing that it did not show",
             "a form names the version that it shows; after 412 what was typed is merged over what is there now, field by field, and shown",
             (
@@ -891,6 +899,14 @@ SUBJECTS: Final = {
                 "tests/web/test_page_headers.py::test_what_a_record_says_is_text_on_every_page",
                 "tests/web/test_public_pages.py::test_what_artists_write_is_text_and_reaches_no_header",
                 "tests/e2e/pages/test_public.py::test_the_public_pages_are_good_in_every_view",
+            ),
+        ),
+        Guarantee(
+            "A link to a track, an artist or a tag is a page for every client, and no address of the API is one to who takes anything",
+            "`web/page_route.py`",
+            (
+                "tests/web/test_public_pages.py::test_a_link_that_is_shared_is_a_page_for_every_client",
+                "tests/web/test_public_pages.py::test_no_address_of_the_api_answers_a_page_to_who_takes_anything",
             ),
         ),
         Guarantee(
@@ -972,7 +988,10 @@ SUBJECTS: Final = {
         Guarantee(
             "Tokens cannot be guessed or found by timing",
             "32 random bytes, looked up by their SHA-256; 100 tries a minute",
-            ("tests/api/middleware/test_rate_limits.py::test_tokens_cannot_be_guessed_quickly",),
+            (
+                "tests/api/middleware/test_rate_limits.py::test_tokens_cannot_be_guessed_quickly",
+                "tests/api/middleware/test_rate_limits.py::test_an_error_page_names_no_account_unless_it_was_counted",
+            ),
         ),
     ),
     "Incoming requests and files": (

@@ -2,8 +2,11 @@
 
 from typing import Final
 
+from fastapi import Depends
+
+from api.auth.authentication import counted
 from api.auth.session_cookie import is_https
-from api.document import DocumentedApp
+from api.document import DocumentedApp, read_document
 from api.error_responses import add_error_handlers
 from api.middleware.cors import ListedOrigins
 from api.middleware.rate_limits import RateLimitHeaders
@@ -83,6 +86,11 @@ def create_app(services: Services) -> DocumentedApp:
         version="1",
         docs_url=None,  # FastAPI's own page runs third-party scripts in the origin of the session cookie
         redoc_url=None,
+        openapi_url=None,
+        redirect_slashes=False,  # they would lead to whatever the Host header names
+    )
+    app.add_api_route(
+        "/openapi.json", read_document, dependencies=[Depends(counted)], include_in_schema=False
     )
     app.state.services = services
     app.state.sign_in_pages = None  # the package above, which has pages, sets it
@@ -93,7 +101,7 @@ def create_app(services: Services) -> DocumentedApp:
     app.state.media_reads = MediaReads(services.media, services.media_threads.reads)
     add_error_handlers(app)
     app.add_middleware(RequestLimits)
-    app.add_middleware(RateLimitHeaders)
+    app.add_middleware(RateLimitHeaders, limits=services.rate_limits)
     app.add_middleware(RequestIds)
     app.add_middleware(PlyrErrors)
     if services.cors_origins:

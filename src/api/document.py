@@ -3,10 +3,12 @@
 What a route needs of them is read from its dependencies, so that no route says it twice.
 """
 
+import json
 from collections.abc import Callable, Iterator
+from functools import cached_property
 from typing import Any, Final
 
-from fastapi import FastAPI
+from fastapi import FastAPI, Request, Response
 from fastapi.dependencies.models import Dependant
 from fastapi.routing import APIRoute
 
@@ -68,6 +70,16 @@ class DocumentedApp(FastAPI):
         if self.openapi_schema is None:
             _complete(super().openapi(), self)
         return super().openapi()
+
+    @cached_property
+    def document(self) -> bytes:
+        """The document as it is sent."""
+        return json.dumps(self.openapi(), separators=(",", ":")).encode()
+
+
+def read_document(request: Request) -> Response:
+    """Return the document; made in a thread when it is first asked for."""
+    return Response(request.app.document, media_type=JSON)
 
 
 def _complete(document: dict[str, Any], app: FastAPI) -> None:

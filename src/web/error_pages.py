@@ -70,7 +70,7 @@ class ErrorPages:
             viewer=VISITOR if is_ours else await viewer_in_cookie(request, self._services),
             retry_after=headers.get("retry-after"),
             sign_in=sign_in_address(request)
-            if status in NEEDS_SIGN_IN and request.method == "GET"
+            if status in NEEDS_SIGN_IN and request.method in {"GET", "HEAD"}
             else LOGIN_PATH,
             request_id=headers.get("x-request-id"),
         )
@@ -115,7 +115,7 @@ async def refused(request: Request, error: Exception) -> Response:
     """Answer where the API refused what a page needs: lead to the sign-in, or show the refusal."""
     assert isinstance(error, RefusedError)  # noqa: S101 - registered for it alone
     answer = error.answer
-    if answer.status == HTTPStatus.UNAUTHORIZED and request.method == "GET":
+    if answer.status == HTTPStatus.UNAUTHORIZED and request.method in {"GET", "HEAD"}:
         return RedirectResponse(sign_in_address(request), HTTPStatus.SEE_OTHER)
     return Response(
         answer.content,

@@ -1,20 +1,35 @@
 """The class of all routes of pages: they exist for callers that accept HTML, beside the API's at the same address."""
 
+from typing import Any, Final
+
 from fastapi.routing import APIRoute
 from starlette.datastructures import Headers
 from starlette.routing import Match
 from starlette.types import Scope
 
-HTML = "text/html"
+HTML: Final = "text/html"
+ANY: Final = "*/*"
+PUBLIC: Final = ("/@", "/tags/", "/docs/")
 
 
 def accepts_html(scope: Scope) -> bool:
-    """Whether a browser navigates, or a page asks for a page: both name text/html in Accept."""
-    return HTML in Headers(scope=scope).get("accept", "")
+    """Whether to answer with a page: browsers name text/html in Accept; a public page is for all that accept anything."""
+    accept = Headers(scope=scope).get("accept") or ANY
+    return HTML in accept or (ANY in accept and _is_public(scope["path"]))
+
+
+def _is_public(path: str) -> bool:
+    """Whether the path is one of the pages that are shared as links, where the API has no route."""
+    return path in {"/", "/docs"} or path.startswith(PUBLIC)
 
 
 class PageRoute(APIRoute):
     """A route that matches only requests that accept HTML."""
+
+    def __init__(self, *args: Any, **kwargs: Any) -> None:
+        super().__init__(*args, **kwargs)
+        if self.methods == {"GET"}:
+            self.methods = {"GET", "HEAD"}
 
     def matches(self, scope: Scope) -> tuple[Match, Scope]:
         if scope["type"] == "http" and not accepts_html(scope):

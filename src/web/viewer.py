@@ -8,6 +8,7 @@ from starlette.concurrency import run_in_threadpool
 
 from api.auth.authentication import OptionalCaller, ServicesDep
 from api.auth.session_cookie import cookie_tokens, seats
+from api.middleware.rate_limits import taken_of
 from api.services import Services
 from identity.accounts.credentials import Principal
 
@@ -29,8 +30,10 @@ async def viewer_of(request: Request, services: ServicesDep, caller: OptionalCal
 
 
 async def viewer_in_cookie(request: Request, services: Services) -> Viewer:
-    """Return who is signed in, without counting a request: for the page of an error, which must not fail itself."""
-    tokens = cookie_tokens(request)
+    """Return who is signed in, for the page of an error, which must not fail itself; of a request that was not counted, a visitor."""
+    taken = taken_of(request.scope)
+    is_counted = services.rate_limits is None or (taken is not None and taken.retry_after is None)
+    tokens = cookie_tokens(request) if is_counted else []
     try:
         here = await run_in_threadpool(seats, request, services) if tokens else []
     except Exception:  # noqa: BLE001 - the error that the page is about may be the cause

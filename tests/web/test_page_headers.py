@@ -14,7 +14,7 @@ def test_a_page_runs_nothing_but_our_own_files(browser, path):
     assert_runs_only_our_files(browser.get(path))
 
 
-@pytest.mark.parametrize("path", ["/", "/nowhere", "/tracks/99"])
+@pytest.mark.parametrize("path", ["/nowhere", "/tracks/99"])
 def test_a_program_gets_the_answer_that_it_got_before_there_were_pages(client, path):
     assert refusal(client.get(path)) in {(404, "not_found"), (404, "track_not_found")}
 

@@ -6,7 +6,7 @@ import pytest
 
 from identity.accounts.credentials import Scope
 from tests.api.tracks.test_media import Vouching
-from tests.api.world import did_of, upload
+from tests.api.world import did_of, refusal, upload
 from tests.fake_pds.scripted_pds import HOST
 from tests.media_samples import samples
 from tests.web.pages import assert_runs_only_our_files, assert_small
@@ -197,6 +197,45 @@ def test_every_public_page_is_small_and_runs_our_files_alone_for_each_viewer(bro
     assert 'href="/studio"' in browser.get("/").text
 
 
-def test_programs_get_no_page(client, track):
-    for path in ("/@alice.test", page_of(track), "/tags/x", "/docs"):
-        assert client.get(path).status_code == 404
+@pytest.mark.parametrize(
+    "accept", ["*/*", "", None, "application/json, text/plain, */*", "image/*,*/*;q=0.8"]
+)
+def test_a_link_that_is_shared_is_a_page_for_every_client(client, track, accept):
+    """Robots that make previews, checks that a link works, curl."""
+    del client.headers["Accept"]
+    headers = {} if accept is None else {"Accept": accept}
+    for path in ("/", "/@alice.test", page_of(track), "/tags/x", "/docs", "/docs/tracks"):
+        answer = client.get(path, headers=headers)
+        assert answer.status_code == 200
+        assert_runs_only_our_files(answer)
+        asked = client.head(path, headers=headers)
+        assert (asked.status_code, asked.headers["content-type"]) == (200, answer.headers["content-type"])
+    for path in ("/@unknown.test", "/@alice.test/99", "/@alice.test/x", "/docs/nothing"):
+        for answer in (client.get(path, headers=headers), client.head(path, headers=headers)):
+            assert answer.status_code == 404
+            assert_runs_only_our_files(answer)
+
+
+def test_who_asks_for_json_gets_no_page(client, track):
+    for path in ("/", "/@alice.test", page_of(track), "/tags/x", "/docs"):
+        assert refusal(client.get(path, headers={"Accept": "application/json"})) == (404, "not_found")
+
+
+@pytest.mark.parametrize("accept", ["*/*", ""])
+def test_no_address_of_the_api_answers_a_page_to_who_takes_anything(subtests, client, world, alice, accept):
+    names = {"track_id": 99, "token_id": "0" * 16, "repair_id": 1, "cid": "bafy", "extension": "mp3"}
+    names |= {"artist": "alice.test", "did": alice.did}
+    for path, methods in world.app.openapi()["paths"].items():
+        address = re.sub("{[^}]*}", lambda name: str(names.get(name[0][1:-1], "x")), path)
+        for method in methods:
+            with subtests.test(f"{method} {path}"):
+                headers = {**alice.headers, "Accept": accept, "Prefer": "wait=0"}
+                if path != "/events":
+                    answer = client.request(method, address, headers=headers, follow_redirects=False)
+                    assert "html" not in answer.headers.get("content-type", "")
+
+
+@pytest.mark.parametrize("path", ["/tracks/", "/docs/", "/studio/", "/me/"])
+def test_no_answer_leads_to_the_host_that_a_request_names(browser, path):
+    answer = browser.get(path, headers={"Host": "evil.example"}, follow_redirects=False)
+    assert (answer.status_code, "location" in answer.headers) == (404, False)

@@ -2,6 +2,7 @@
 
 import time
 from collections.abc import Callable
+from http import HTTPStatus
 from ipaddress import IPv6Address, ip_address
 from typing import Final
 
@@ -9,11 +10,13 @@ from starlette.datastructures import MutableHeaders
 from starlette.requests import Request
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
+from api.error_responses import response_to
 from api.errors import RateLimitedError
-from api.middleware.allowances import Allowance, FullTimes, memory_file
+from api.middleware.allowances import Allowance, FullTimes, Taken, memory_file
 from api.middleware.plyr_paths import path_behind
 
 BYTES: Final = ("/audio/", "/artwork/")
+FREE_FILES: Final = "/static/"
 FREE: Final = frozenset({"/healthz", "/readyz", "/metrics", "/oauth-client-metadata.json", "/jwks.json"})
 SIGN_IN: Final = frozenset({"/auth/app-password", "/auth/login", "/auth/callback"})
 
@@ -35,7 +38,7 @@ class RateLimits:
     def take(self, request: Request, did: str | None) -> None:
         """Count a request of `did`, or of the address without one; raises RateLimitedError."""
         path = path_behind(request.url.path)
-        if path in FREE:
+        if path in FREE or path.startswith(FREE_FILES):
             return
         key = did if did is not None else address_of(request)
         if path in SIGN_IN:
@@ -56,15 +59,31 @@ class RateLimits:
 
 
 class RateLimitHeaders:
-    """ASGI middleware that adds RateLimit headers (draft-ietf-httpapi-ratelimit-headers, in seconds)."""
+    """ASGI middleware that adds RateLimit headers (draft-ietf-httpapi-ratelimit-headers, in seconds).
 
-    def __init__(self, app: ASGIApp) -> None:
+    It also counts each error that no route has counted, by address.
+    """
+
+    def __init__(self, app: ASGIApp, limits: RateLimits | None) -> None:
         self._app = app
+        self._limits = limits
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        is_refused = False
+
+        async def send_counted(message: Message) -> None:
+            nonlocal is_refused
+            if self._limits is not None and _is_error(message) and taken_of(scope) is None:
+                try:
+                    self._limits.take(Request(scope), None)
+                except RateLimitedError as error:
+                    is_refused = True
+                    await response_to(error)(scope, receive, send_with_headers)
+            if not is_refused:
+                await send_with_headers(message)
 
         async def send_with_headers(message: Message) -> None:
-            taken = scope.get("state", {}).get("rate_limit")
+            taken = taken_of(scope)
             if message["type"] == "http.response.start" and taken is not None:
                 headers = MutableHeaders(scope=message)
                 headers["RateLimit-Limit"] = str(taken.limit)
@@ -72,7 +91,13 @@ class RateLimitHeaders:
                 headers["RateLimit-Reset"] = str(taken.reset)
             await send(message)
 
-        await self._app(scope, receive, send_with_headers)
+        await self._app(scope, receive, send_counted)
+
+
+def taken_of(scope: Scope) -> Taken | None:
+    """Return what the request was counted against; None if it was not counted."""
+    found: Taken | None = scope.get("state", {}).get("rate_limit")
+    return found
 
 
 def address_of(request: Request) -> str:
@@ -92,3 +117,7 @@ def _is_upload(request: Request) -> bool:
     return (request.method, path) == ("POST", "/tracks") or (
         request.method == "PUT" and path.endswith("/audio")
     )
+
+
+def _is_error(message: Message) -> bool:
+    return message["type"] == "http.response.start" and int(message["status"]) >= HTTPStatus.BAD_REQUEST

@@ -1,9 +1,10 @@
 """Security headers of responses: all of them are defined here.
 
-A route that needs another value sets one of the sets below; headers that a response has already are kept.
+A route that needs another value sets one of the sets below; headers that a response has already are kept, but no error is cached.
 """
 
 from collections.abc import Mapping
+from http import HTTPStatus
 from typing import Final
 
 from starlette.datastructures import MutableHeaders
@@ -41,6 +42,8 @@ class SecurityHeaders:
         async def send_with_headers(message: Message) -> None:
             if message["type"] == "http.response.start":
                 headers = MutableHeaders(scope=message)
+                if message["status"] >= HTTPStatus.BAD_REQUEST:
+                    headers["Cache-Control"] = EVERYWHERE["Cache-Control"]
                 for name, value in self._headers.items():
                     headers.setdefault(name, value)
             await send(message)

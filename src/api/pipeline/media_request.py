@@ -179,7 +179,7 @@ class MediaRequest:
             return Response(status_code=304, headers=headers)
         wanted = range_of(request, etag, found.size)
         if wanted is None:
-            outside = {**headers, "Content-Range": f"bytes */{found.size}"}
+            outside = {"Accept-Ranges": "bytes", "Content-Range": f"bytes */{found.size}"}
             message = f"The range lies outside the {found.size} bytes of this file."
             return error_response(416, "range_not_satisfiable", message, outside)
         headers |= {"Content-Type": mime, "Content-Length": str(wanted.end - wanted.start)}

@@ -193,6 +193,42 @@ def test_looking_up_a_browsers_accounts_is_counted_too(limited, alice):
     assert limited.post("/auth/logout", headers=cookie).status_code == 429
 
 
+@pytest.mark.parametrize(
+    "path", ["/nowhere", "/tracks/x/y", "/@unknown", "/docs", "/docs/x", "/openapi.json"]
+)
+@pytest.mark.parametrize("accept", ["text/html", "application/json"])
+def test_errors_and_documents_are_counted(limited, path, accept):
+    ask = partial(limited.get, path, headers={"Accept": accept})
+    found = statuses(101, ask)
+    assert found == [found[0]] * 100 + [429]
+    assert ask().headers["ratelimit-remaining"] == "0"
+    assert refusal(limited.get("/tracks")) == (429, "rate_limited")
+
+
+def test_an_error_page_names_no_account_unless_it_was_counted(limited, alice):
+    """Else it would say of any number of tokens whether they are valid."""
+    cookie = {"Cookie": f"mastertape_session={alice.token}", "Accept": "text/html"}
+    pages = [limited.get("/nowhere", headers=cookie) for _ in range(101)]
+    assert [page.status_code for page in pages] == [404] * 100 + [429]
+    assert ["@alice.test" in page.text for page in pages] == [True] * 100 + [False]
+    free = [limited.get(path, headers=cookie) for path in ("/static/x/y", "/jwks.json")]
+    assert [(page.status_code, "@alice.test" in page.text) for page in free] == [(404, False)] * 2
+
+
+def test_what_machines_ask_for_is_free(limited):
+    paths = (
+        "/healthz",
+        "/readyz",
+        "/metrics",
+        "/jwks.json",
+        "/oauth-client-metadata.json",
+        "/static/x/site.css",
+    )
+    for path in (*paths, "/static/x/nothing.css"):
+        assert 429 not in statuses(101, partial(limited.get, path))
+    assert limited.get("/tracks").headers["ratelimit-remaining"] == "99"
+
+
 def test_sign_ins_are_few(limited):
     ask = partial(limited.get, "/auth/callback")
     assert statuses(11, ask)[-2:] != [429, 429]

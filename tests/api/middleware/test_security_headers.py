@@ -2,7 +2,9 @@
 
 import pytest
 
+from api.error_responses import error_response
 from api.middleware.security_headers import EVERYWHERE
+from tests.api.auth.route_table import ROUTES
 from tests.api.world import did_of, upload
 from tests.media_samples import samples
 
@@ -80,7 +82,7 @@ def test_no_answer_for_programs_runs_anything_or_is_framed(subtests, answers):
 
 
 def test_only_files_may_be_cached_and_only_public_ones_by_everybody(subtests, answers):
-    public, own = {"audio", "part of audio", "known audio", "outside audio", "cover"}, {"gated audio"}
+    public, own = {"audio", "part of audio", "known audio", "cover"}, {"gated audio"}
     for what, answer in answers.items():
         with subtests.test(what):
             caching = answer.headers["cache-control"]
@@ -89,9 +91,38 @@ def test_only_files_may_be_cached_and_only_public_ones_by_everybody(subtests, an
             assert caching == "no-store" if what not in public | own else True
 
 
+@pytest.mark.parametrize("accept", ["*/*", "text/html"])
+def test_no_error_of_any_route_is_cached(subtests, client, world, alice, accept):
+    async def forever(_request):
+        return error_response(404, "not_found", "x", {"Cache-Control": "public, max-age=31536000, immutable"})
+
+    world.app.add_route("/forever", forever)
+    track = upload(client, alice, image=samples.png())
+    names = {"track_id": 99, "token_id": "0" * 16, "repair_id": 1, "cid": "bafy", "extension": "mp3"}
+    names |= {"artist": "unknown", "did": did_of("unknown")}
+    asked = [route.format(**names).split(" ") for route in ROUTES]
+    asked += [("PUT", path) for path in ("/tracks", "/", "/nowhere", "/static/x/site.css")]
+    asked += [("GET", path) for path in ("/forever", "/nowhere", "/@unknown", "/@unknown/1", "/plyr/nothing")]
+    asked += [("GET", path_of(track[name])) for name in ("audio_url", "image_url")]
+    asked += [("GET", f"/plyr/audio/{track['file_id']}")]
+    for method, path in asked:
+        with subtests.test(f"{method} {path}"):
+            answer = client.request(method, path, headers={"Range": "bytes=99999999-", "Accept": accept})
+            assert answer.status_code < 400 or answer.headers["cache-control"] == "no-store"
+            assert answer.status_code < 400 or "etag" not in answer.headers
+
+
+def test_a_range_outside_of_a_file_says_what_the_file_has(client, alice):
+    track = upload(client, alice)
+    answer = client.get(path_of(track["audio_url"]), headers={"Range": "bytes=99999999-"})
+    assert answer.status_code == 416
+    assert answer.headers["content-range"].startswith("bytes */")
+    assert answer.headers["accept-ranges"] == "bytes"
+
+
 def test_other_sites_pages_may_show_public_files_and_nothing_else(answers):
     found = {what: answer.headers["cross-origin-resource-policy"] for what, answer in answers.items()}
-    public = {"audio", "part of audio", "known audio", "outside audio", "cover"}
+    public = {"audio", "part of audio", "known audio", "cover"}
     assert {what for what, said in found.items() if said == "cross-origin"} == public
     assert found.pop("gated audio") == "same-site"
     assert {said for what, said in found.items() if what not in public} == {"same-origin"}
