@@ -1141,11 +1141,12 @@ SUBJECTS: Final = {
         ),
         Guarantee(
             "No reply, record or firehose frame keeps the other accounts waiting, and what cannot be read is never taken for done or missing",
-            "a limit for each method (`outbox/pds/client.py`), values counted before they are parsed (`eventstore/foreign_json.py`, `outbox/record/foreign_cbor.py`), records of a list parsed one by one",
+            "a limit for each method (`outbox/pds/client.py`), values counted before they are parsed (`eventstore/foreign_json.py`, `outbox/record/foreign_cbor.py`), records of a list parsed one by one, a share of time for all firehoses (`outbox/firehose/share.py`)",
             (
                 "tests/neighbours/test_huge_replies.py",
                 "tests/neighbours/test_huge_lists.py",
                 "tests/neighbours/test_huge_frames.py",
+                "tests/neighbours/test_flooding_hosts.py",
                 "tests/identity/oauth/test_malformed_tokens.py",
             ),
         ),

@@ -7,6 +7,7 @@ from starlette.testclient import TestClient
 
 from demo.story import COLLECTION
 from outbox.firehose.frames import message_in
+from outbox.firehose.share import Share
 from outbox.firehose.subscription import StreamReports, Subscription
 from outbox.mirror.requeue import rescan
 from service.process.jobs import scan_records
@@ -80,8 +81,9 @@ class Alice:
         reports = StreamReports(heard=heard.append, marked=self.container.services.wake)
         database, host = self.container.database, self.host.origin
         subscription = Subscription(
-            database, self.container.hosts, Nowhere(), host, {self.did}, owner="a test", reports=reports
+            database, self.container.hosts, Nowhere(), host, owner="a test", share=Share(), reports=reports
         )
+        subscription.dids = {self.did}
 
         async def listen() -> None:
             for seq, each in enumerate(commits):

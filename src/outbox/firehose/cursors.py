@@ -1,14 +1,17 @@
-"""The rows of the streams: which process subscribes to a host, and its cursor."""
+"""The rows of the streams: which process subscribes to a host, its cursor, and how far behind it is."""
 
+from collections.abc import Mapping, Sequence
 from collections.abc import Set as AbstractSet
+from dataclasses import dataclass
 from datetime import datetime, timedelta
 from typing import Any, Final
 
-from sqlalchemy import ColumnElement, Connection, and_, bindparam, false, func, or_, select, update
+from sqlalchemy import Connection, RowMapping, and_, bindparam, case, false, func, or_, select, true, update
 
 from eventstore.coordination.leases import take_lease
 from eventstore.database import Database
 from eventstore.schema import UtcDateTime
+from eventstore.states import State
 from outbox.mirror.lanes import LeaseLostError
 from outbox.mirror.states import LaneState
 from outbox.mirror.tables import PAST, firehose_cursor, mirror_lane, pds_host
@@ -47,52 +50,24 @@ def release_streams(database: Database, owner: str) -> None:
         connection.execute(these.values(lease_owner=None, lease_until=PAST, connected_at=None))
 
 
-def dids_at(database: Database, host: str) -> AbstractSet[str]:
+def accounts_at(database: Database, host: str) -> AbstractSet[str]:
     with database.read() as connection:
-        return set(connection.scalars(_DIDS, {"host": host}))
+        return set(
+            connection.scalars(select(lane.did).where(lane.host == host, lane.state != LaneState.GONE))
+        )
 
 
 def cursor_of(database: Database, host: str) -> int | None:
     with database.read() as connection:
-        return connection.scalar(_CURSOR, {"host": host})
+        return connection.scalar(select(row.seq).where(row.host == host))
 
 
-def store_cursor(
-    database: Database,
-    host: str,
-    owner: str,
-    *,
-    seq: int | None,
-    heard_at: datetime | None,
-    lag_seconds: float,
-) -> None:
-    """Store the cursor; raises LeaseLostError when another process holds the stream."""
+def change_stream(database: Database, host: str, owner: str, **values: Any) -> None:
+    """Change columns of a stream's row; raises LeaseLostError when another process holds the stream."""
     with database.write() as connection:
-        position = {"seq": seq, "heard_at": heard_at, "lag_seconds": lag_seconds}
-        moved = connection.execute(_MOVE, {"of_host": host, "of_owner": owner, **position})
-        if moved.rowcount == 0:
+        held = update(firehose_cursor).where(row.host == host, row.lease_owner == owner)
+        if connection.execute(held.values(values)).rowcount == 0:
             raise LeaseLostError
-
-
-def record_connected(database: Database, host: str, owner: str) -> None:
-    with database.write() as connection:
-        values = {"connected_at": database.now(connection), "problem": None}
-        connection.execute(update(firehose_cursor).where(*_held(host, owner)).values(values))
-
-
-def record_disconnected(database: Database, host: str, owner: str, problem: str) -> None:
-    with database.write() as connection:
-        values = {"connected_at": None, "problem": problem}
-        connection.execute(update(firehose_cursor).where(*_held(host, owner)).values(values))
-
-
-def _held(host: str, owner: str) -> tuple[ColumnElement[bool], ColumnElement[bool]]:
-    return row.host == host, row.lease_owner == owner
-
-
-def reset_cursor(connection: Connection, host: str) -> None:
-    """Forget the cursor: the next subscription begins at the newest message."""
-    connection.execute(update(firehose_cursor).where(row.host == host).values(seq=None, heard_at=None))
 
 
 IS_FOLLOWED: Final = and_(lane.state != LaneState.GONE, ~lane.paused)
@@ -105,19 +80,68 @@ _CANDIDATES: Final = (
     .where(
         IS_FOLLOWED,
         ~pds_host.c.paused,
-        or_(
-            row.host.is_(None),
-            row.lease_until <= bindparam("now", type_=UtcDateTime),
-            _IS_OURS,
-        ),
+        or_(row.host.is_(None), row.lease_until <= bindparam("now", type_=UtcDateTime), _IS_OURS),
     )
     .group_by(lane.host, row.lease_owner, row.lease_until)
     .order_by(~_IS_OURS, lane.host)
     .limit(bindparam("room"))
 )
 """Ours first."""
-_DIDS: Final = select(lane.did).where(lane.host == bindparam("host"), lane.state != LaneState.GONE)
-_CURSOR: Final = select(row.seq).where(row.host == bindparam("host"))
-_MOVE: Final = update(firehose_cursor).where(
-    row.host == bindparam("of_host"), row.lease_owner == bindparam("of_owner")
+_HOSTS: Final = select(lane.host).where(IS_FOLLOWED).distinct().subquery()
+_STREAMS: Final = _HOSTS.join(pds_host, and_(pds_host.c.host == _HOSTS.c.host, ~pds_host.c.paused)).outerjoin(
+    firehose_cursor, row.host == _HOSTS.c.host
 )
+"""Those that are to be followed, whether or not any process ever did."""
+_SHOWN: Final = (
+    _HOSTS.c.host,
+    row.connected_at,
+    row.heard_at,
+    row.lag_seconds,
+    row.problem,
+    row.lease_owner.label("holder"),
+)
+
+
+class StreamState(State):
+    """States of a host's stream."""
+
+    FOLLOWED = "followed", "a process is connected and reads it"
+    DISCONNECTED = "disconnected", "a process holds it and is not connected; it tries again by itself"
+    UNFOLLOWED = "unfollowed", "no process holds it"
+
+
+@dataclass(frozen=True)
+class Streams:
+    """How many streams are in which state; the newest message of any; the worst delay of a followed one; and some rows."""
+
+    by_state: Mapping[str, int]
+    heard_at: datetime | None
+    lag_seconds: float | None
+    rows: Sequence[RowMapping]
+    """With their `state`: first those that are not followed, then those that are behind."""
+
+
+def streams(connection: Connection, now: datetime, *, limit: int) -> Streams:
+    """Read the rows of all hosts; of accounts, only where they are."""
+    state = case(
+        (func.coalesce(row.lease_until <= now, true()), StreamState.UNFOLLOWED.value),
+        (row.connected_at.is_(None), StreamState.DISCONNECTED.value),
+        else_=StreamState.FOLLOWED.value,
+    ).label("state")
+    rank = case((state == StreamState.FOLLOWED.value, 1), else_=0)
+    in_trouble_first = (rank, row.lag_seconds.desc().nulls_last(), _HOSTS.c.host)
+    of_hosts = select(*_SHOWN, state).select_from(_STREAMS).order_by(*in_trouble_first).limit(limit)
+    in_all = select(
+        state,
+        func.count().label("hosts"),
+        func.max(row.heard_at).label("heard_at"),
+        func.max(row.lag_seconds).label("lag_seconds"),
+    )
+    groups = {each.state: each for each in connection.execute(in_all.select_from(_STREAMS).group_by(state))}
+    followed = groups.get(StreamState.FOLLOWED)
+    return Streams(
+        by_state={name: each.hosts for name, each in groups.items()},
+        heard_at=max((each.heard_at for each in groups.values() if each.heard_at is not None), default=None),
+        lag_seconds=followed.lag_seconds if followed is not None else None,
+        rows=connection.execute(of_hosts).mappings().all(),
+    )

@@ -4,11 +4,11 @@ Our writes are recognized by the journal: it has their CID before they are sent,
 A write is old if its revision is not after the last scan, the last marked message, or our newest write to the record.
 """
 
-from typing import Any, Final
+from typing import Final
 
-from sqlalchemy import Connection, bindparam, select
+from sqlalchemy import Connection, and_, bindparam, func, or_, select, tuple_
 
-from outbox.firehose.frames import Commit, Write
+from outbox.firehose.frames import Commit
 from outbox.mirror.states import TargetState
 from outbox.mirror.tables import delivery_attempt, mirror_target, repo_scan
 from outbox.mirror.targets import DELETE, PUT, upsert
@@ -18,7 +18,6 @@ target: Final = mirror_target.c
 attempt: Final = delivery_attempt.c
 UNDECIDED: Final = frozenset({TargetState.HELD, TargetState.REJECTED})
 """In these the PDS has, or had, another record than the observed one: that it is back is news."""
-UNANSWERED: Final = frozenset({None, Kind.AMBIGUOUS.value})
 
 
 def foreign_writes(connection: Connection, did: str, commit: Commit) -> list[int]:
@@ -26,8 +25,19 @@ def foreign_writes(connection: Connection, did: str, commit: Commit) -> list[int
     scan = connection.execute(_SCAN, {"of_did": did}).one_or_none()
     if scan is not None and commit.rev <= max(scan.rev or "", scan.heard_rev or ""):
         return []
-    found = (_track_of(connection, did, commit.rev, write) for write in commit.writes)
-    return [track_id for track_id in found if track_id is not None]
+    found = connection.execute(_NEWER, {"of_did": did, "keys": list(commit.writes), "rev": commit.rev})
+    suspects = {
+        (row.collection, row.rkey): row
+        for row in found
+        if row.observed_cid != commit.writes[row.collection, row.rkey] or row.state in UNDECIDED
+    }
+    if not suspects:
+        return []
+    for sent in connection.execute(_UNANSWERED, {"of_did": did, "keys": list(suspects)}):
+        cid = commit.writes[sent.collection, sent.rkey]
+        if (sent.op, sent.request_cid) == (PUT if cid is not None else DELETE, cid):
+            suspects.pop((sent.collection, sent.rkey), None)  # it may be this one
+    return [row.track_id for row in suspects.values()]
 
 
 def record_revision(connection: Connection, did: str, rev: str) -> None:
@@ -36,33 +46,32 @@ def record_revision(connection: Connection, did: str, rev: str) -> None:
     upsert(connection, repo_scan, row, tuple(row))
 
 
-def _track_of(connection: Connection, did: str, rev: str, write: Write) -> int | None:
-    key = {"of_did": did, "of_collection": write.collection, "of_rkey": write.rkey}
-    row = connection.execute(_TARGET, key).one_or_none()
-    if row is None or (row.observed_cid == write.cid and row.state not in UNDECIDED):
-        return None
-    attempts = connection.execute(_ATTEMPTS, key).all()
-    if any(each.rev is not None and each.rev >= rev for each in attempts):
-        return None  # our own write, or an older one
-    return None if any(_may_be(each, write) for each in attempts) else row.track_id
-
-
-def _may_be(row: Any, write: Write) -> bool:
-    """Whether this may be our attempt, which is unanswered."""
-    op = PUT if write.cid is not None else DELETE
-    return row.outcome in UNANSWERED and (row.op, row.request_cid) == (op, write.cid)
-
-
-# Built once (CONTRIBUTING.md).
+# Built once (CONTRIBUTING.md). Of a record's attempts, of which there may be thousands, they read the newest.
 
 _SCAN: Final = select(repo_scan.c.rev, repo_scan.c.heard_rev).where(repo_scan.c.did == bindparam("of_did"))
-_TARGET: Final = select(target.track_id, target.observed_cid, target.state).where(
+_THESE: Final = and_(
     target.did == bindparam("of_did"),
-    target.collection == bindparam("of_collection"),
-    target.rkey == bindparam("of_rkey"),
+    tuple_(target.collection, target.rkey).in_(bindparam("keys", expanding=True)),
 )
-_ATTEMPTS: Final = select(attempt.op, attempt.request_cid, attempt.outcome, attempt.rev).where(
-    attempt.did == bindparam("of_did"),
-    attempt.collection == bindparam("of_collection"),
-    attempt.rkey == bindparam("of_rkey"),
+_OF_TARGET: Final = and_(
+    attempt.did == target.did, attempt.collection == target.collection, attempt.rkey == target.rkey
+)
+_NEWEST_REV: Final = (
+    select(attempt.rev)
+    .where(_OF_TARGET, attempt.rev.is_not(None))
+    .order_by(attempt.gen.desc(), attempt.id.desc())
+    .limit(1)
+    .scalar_subquery()
+)
+_NEWER: Final = select(
+    target.collection, target.rkey, target.track_id, target.observed_cid, target.state
+).where(_THESE, func.coalesce(_NEWEST_REV, "") < bindparam("rev"))
+_UNANSWERED: Final = (
+    select(attempt.collection, attempt.rkey, attempt.op, attempt.request_cid)
+    .join(mirror_target, _OF_TARGET)
+    .where(
+        _THESE,
+        attempt.gen >= target.acked_gen,
+        or_(attempt.outcome.is_(None), attempt.outcome == Kind.AMBIGUOUS.value),
+    )
 )

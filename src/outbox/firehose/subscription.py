@@ -10,41 +10,24 @@ from collections.abc import Callable
 from collections.abc import Set as AbstractSet
 from dataclasses import dataclass
 from datetime import UTC, datetime
-from typing import Final
-
-from sqlalchemy import Connection
+from math import inf
+from typing import Any, Final
 
 from eventstore.coordination.commit_signals import announce
 from eventstore.database import Database
 from eventstore.foreign_text import clean
 from eventstore.states import State
 from outbox.backoff import backoff
-from outbox.firehose.cursors import (
-    cursor_of,
-    record_connected,
-    record_disconnected,
-    reset_cursor,
-    store_cursor,
-)
-from outbox.firehose.frames import (
-    ACCOUNT,
-    COMMIT,
-    FUTURE_CURSOR,
-    IDENTITY,
-    INFO,
-    OUTDATED_CURSOR,
-    SYNC,
-    FirehoseError,
-    Message,
-    subscribed,
-)
+from outbox.firehose.connection import subscribed
+from outbox.firehose.cursors import accounts_at, change_stream, cursor_of
+from outbox.firehose.frames import FUTURE_CURSOR, OUTDATED_CURSOR, Commit, FirehoseError, Message, message_in
 from outbox.firehose.own_writes import foreign_writes, record_revision
+from outbox.firehose.share import Share
 from outbox.mirror.hosts import Hosts
 from outbox.mirror.lanes import LeaseLostError
 from outbox.mirror.parking import request_probe
 from outbox.mirror.requeue import rescan, rescan_host, reverify
 from outbox.ports import Addresses
-from outbox.threads import in_thread
 
 logger = logging.getLogger("mastertape.outbox")
 
@@ -53,6 +36,8 @@ CURSOR_INTERVAL_SECONDS: Final = 5.0
 FIRST_PAUSE_SECONDS, MAX_PAUSE_SECONDS = 1.0, 64.0
 """Before a new connection."""
 MAX_ERROR_LENGTH: Final = 200
+DIDS_INTERVAL_SECONDS: Final = 30.0
+"""The time between two reads of a host's accounts. A new account is noticed this late; until then only we write to it."""
 
 
 class FirehoseEffect(State):
@@ -67,13 +52,8 @@ class FirehoseEffect(State):
     OUTDATED_CURSOR = "OutdatedCursor", "the host has dropped messages: all its repos are scanned"
 
 
-EFFECTS: Final = {
-    COMMIT: FirehoseEffect.COMMIT,
-    SYNC: FirehoseEffect.SYNC,
-    ACCOUNT: FirehoseEffect.ACCOUNT,
-    IDENTITY: FirehoseEffect.IDENTITY,
-}
-"""By the kind of message, unless a #commit says what it changed."""
+_, _, COMMIT, SYNC, ACCOUNT, IDENTITY, _ = FirehoseEffect
+INFO: Final = "info"
 
 
 @dataclass(frozen=True)
@@ -92,28 +72,20 @@ class StreamReports:
     heard: Callable[[FirehoseEffect], None] = lambda _effect: None
 
 
+@dataclass
 class Subscription:
-    """Runs until it is cancelled or another process holds the stream; `dids` are our accounts on the host."""
+    """Runs until it is cancelled or another process holds the stream."""
 
-    def __init__(
-        self,
-        database: Database,
-        hosts: Hosts,
-        addresses: Addresses,
-        host: str,
-        dids: AbstractSet[str],
-        *,
-        owner: str,
-        reports: StreamReports,
-    ) -> None:
-        self._database = database
-        self._hosts = hosts
-        self._addresses = addresses
-        self._host = host
-        self._owner = owner
-        self._reports = reports
-        self.dids = dids
-        self.status = StreamStatus()
+    database: Database
+    hosts: Hosts
+    addresses: Addresses
+    host: str
+    owner: str
+    share: Share
+    reports: StreamReports
+    status: StreamStatus = StreamStatus()
+    dids: AbstractSet[str] = frozenset()
+    """Our accounts on the host."""
 
     async def run(self) -> None:
         """Subscribe, and after a pause again whenever the stream ends."""
@@ -122,7 +94,7 @@ class Subscription:
         while True:
             begun_at = clock()
             try:
-                if await in_thread(self._hosts.may_send_backfill, self._host):
+                if await self.share.in_thread(self.hosts.may_send_backfill, self.host):
                     await self._listen()
             except LeaseLostError:
                 return
@@ -135,89 +107,87 @@ class Subscription:
             await asyncio.sleep(pause.total_seconds())
 
     async def _listen(self) -> None:
-        cursor = await in_thread(cursor_of, self._database, self._host)
-        async with subscribed(self._host, cursor, self._addresses) as stream:
+        cursor = await self.share.in_thread(cursor_of, self.database, self.host)
+        async with subscribed(self.host, cursor, self.addresses, self.share) as connection:
             self.status = StreamStatus(alive=True)
-            await in_thread(record_connected, self._database, self._host, self._owner)
+            await self._change(connected_at=datetime.now(UTC), problem=None)
             clock = asyncio.get_running_loop().time
-            stored_at, last = clock(), None
+            stored_at, dids_at, last = clock(), -inf, None
             while True:
-                message = await stream.next(CURSOR_INTERVAL_SECONDS)
-                if message is not None:
-                    await self._process(message)
-                    last = message if message.seq is not None else last
+                if clock() - dids_at >= DIDS_INTERVAL_SECONDS:
+                    self.dids = await self.share.in_thread(accounts_at, self.database, self.host)
+                    dids_at = clock()
+                for data in await connection.read(CURSOR_INTERVAL_SECONDS):
+                    with self.share.used():
+                        message = message_in(data)
+                    if message is not None:
+                        await self._process(message)
+                        last = message if message.seq is not None else last
                 if last is not None and clock() - stored_at >= CURSOR_INTERVAL_SECONDS:
-                    await in_thread(self._store_cursor, last)
+                    lag_seconds = self.status.lag_seconds
+                    await self._change(seq=last.seq, heard_at=last.sent_at, lag_seconds=lag_seconds)
                     stored_at, last = clock(), None
 
-    def _store_cursor(self, last: Message) -> None:
-        store_cursor(
-            self._database,
-            self._host,
-            self._owner,
-            seq=last.seq,
-            heard_at=last.sent_at,
-            lag_seconds=self.status.lag_seconds,
-        )
+    async def _change(self, **columns: Any) -> None:
+        await self.share.in_thread(change_stream, self.database, self.host, self.owner, **columns)
 
     async def _disconnected(self, error: Exception) -> None:
         problem = clean(f"{error!r}", MAX_ERROR_LENGTH)
-        logger.info("firehose_disconnected", extra={"host": self._host, "error": problem})
-        if isinstance(error, FirehoseError) and error.error == FUTURE_CURSOR:
-            await in_thread(self._reset)
+        logger.info("firehose_disconnected", extra={"host": self.host, "error": problem})
         try:
-            await in_thread(record_disconnected, self._database, self._host, self._owner, problem)
-        except Exception:  # what operators see of the stream must not end it
-            logger.exception("firehose_status_not_kept", extra={"host": self._host})
+            if isinstance(error, FirehoseError) and error.error == FUTURE_CURSOR:
+                # the host was restored from a backup, and numbers its messages anew
+                await self.share.in_thread(self._rescan_host)
+                await self._change(seq=None, heard_at=None)
+            await self._change(connected_at=None, problem=problem)
+        except LeaseLostError:
+            pass  # what the other process says of it counts
+        except Exception:  # the stream is opened again
+            logger.exception("firehose_status_not_kept", extra={"host": self.host})
 
     async def _process(self, message: Message) -> None:
-        if message.sent_at is not None:
-            lag = (datetime.now(UTC) - message.sent_at).total_seconds()
+        sent_at = message.sent_at
+        if sent_at is not None:
+            lag = (datetime.now(UTC) - sent_at).total_seconds()
             self.status = StreamStatus(alive=True, lag_seconds=max(0.0, lag))
-        if message.kind == INFO and message.name == OUTDATED_CURSOR:
-            effect = await in_thread(self._rescan_host)
-        elif message.did is not None and message.did in self.dids:
-            effect = await in_thread(self._mark, message, message.did)
+        if message.kind == INFO and message.body.get("name") == OUTDATED_CURSOR:
+            effect = await self.share.in_thread(self._rescan_host)
+        elif message.did in self.dids:
+            effect = await self.share.in_thread(self._mark, message)
         else:
             return
-        self._reports.heard(effect)
+        self.reports.heard(effect)
         if effect is not FirehoseEffect.KNOWN:
-            self._reports.marked()
+            self.reports.marked()
 
     def _rescan_host(self) -> FirehoseEffect:
         """Have all repos of the host scanned: it no longer has the messages after our cursor."""
-        with self._database.write() as connection:
-            rescan_host(connection, self._host)
+        with self.database.write() as connection:
+            rescan_host(connection, self.host)
             return FirehoseEffect.OUTDATED_CURSOR
 
-    def _reset(self) -> None:
-        """Start over: a host that was restored from a backup numbers its messages anew."""
-        with self._database.write() as connection:
-            reset_cursor(connection, self._host)
-            rescan_host(connection, self._host)
-
-    def _mark(self, message: Message, did: str) -> FirehoseEffect:
+    def _mark(self, message: Message) -> FirehoseEffect:
         """Mark what has to be verified, scanned or probed because of the message."""
-        if message.kind not in EFFECTS:
+        did, commit = message.did, message.commit if message.kind == COMMIT else None
+        if commit is not None:
+            return self._mark_records(did, commit)
+        if message.kind not in {COMMIT, SYNC, ACCOUNT, IDENTITY}:
             return FirehoseEffect.KNOWN
-        commit = message.commit if message.kind == COMMIT else None
-        if commit is None:
-            with self._database.write() as connection:
-                self._mark_account(connection, message.kind, did)
-                announce(connection)
-                return EFFECTS[message.kind]
-        with self._database.read() as connection:
+        with self.database.write() as connection:
+            if message.kind in {ACCOUNT, IDENTITY}:
+                request_probe(connection, did, self.database.now(connection))
+            else:  # the message does not say what changed
+                rescan(connection, did)
+            announce(connection)
+        return FirehoseEffect(message.kind)
+
+    def _mark_records(self, did: str, commit: Commit) -> FirehoseEffect:
+        with self.database.read() as connection:
             if not (tracks := foreign_writes(connection, did, commit)):
                 return FirehoseEffect.KNOWN
-        with self._database.write() as connection:
-            reverify(connection, tracks, self._database.now(connection))
+        with self.database.write() as connection:
+            reverify(connection, tracks, self.database.now(connection))
             record_revision(connection, did, commit.rev)
             announce(connection)
-        logger.warning("drift_heard", extra={"did": did, "host": self._host, "records": len(tracks)})
+        logger.warning("drift_heard", extra={"did": did, "host": self.host, "records": len(tracks)})
         return FirehoseEffect.FOREIGN
-
-    def _mark_account(self, connection: Connection, kind: str, did: str) -> None:
-        if kind in {ACCOUNT, IDENTITY}:
-            request_probe(connection, did, self._database.now(connection))
-        else:  # the message does not say what changed
-            rescan(connection, did)

@@ -106,5 +106,6 @@ def rescan_host(connection: Connection, host: str) -> None:
 
 
 def _rescan(connection: Connection, which: ColumnElement[bool]) -> None:
-    """Reset the scan state; a repo without one is due anyway."""
-    connection.execute(update(repo_scan).where(which).values(rev=None, scanned_at=PAST))
+    """Reset the scan state; a repo without one is due anyway, and one that was reset is not written again."""
+    scanned = or_(repo_scan.c.rev.is_not(None), repo_scan.c.scanned_at > PAST)
+    connection.execute(update(repo_scan).where(which, scanned).values(rev=None, scanned_at=PAST))

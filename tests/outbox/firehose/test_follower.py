@@ -16,9 +16,8 @@ from sqlalchemy import insert, select
 from aggregates.track import Track
 from eventstore.database import Database
 from outbox.firehose import subscription
-from outbox.firehose.cursors import claim_streams
+from outbox.firehose.cursors import StreamState, claim_streams, streams
 from outbox.firehose.follower import Follower
-from outbox.firehose.streams import StreamState, streams
 from outbox.firehose.subscription import StreamReports
 from outbox.mirror.hosts import Hosts
 from outbox.mirror.tables import NEVER, PAST, firehose_cursor, mirror_target, repo_scan

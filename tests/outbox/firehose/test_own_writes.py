@@ -1,16 +1,18 @@
 """Of the writes in a commit, only those count that another client made and that are newer than what is known."""
 
 from collections.abc import Callable
+from time import thread_time
 from typing import Any
 
 import pytest
 from sqlalchemy import insert
 
 from eventstore.database import Database
-from outbox.firehose.frames import Commit, Write
+from outbox.firehose.frames import Commit, message_in
 from outbox.firehose.own_writes import foreign_writes, record_revision
 from outbox.mirror.tables import PAST, delivery_attempt, repo_scan
-from tests.outbox.rigs.rows import add_target
+from tests.outbox.rigs.rows import add_target, change_target
+from tests.outbox.rigs.stream_host import CID, commit
 
 DID = "did:plc:1"
 OURS, OLD, THEIRS = "ours", "old", "theirs"
@@ -27,13 +29,18 @@ def _foreign_in(database: Database) -> Callable[..., list[int]]:
 
     def foreign_in(rev: str, cid: str | None, path: str = "c/1", did: str = DID) -> list[int]:
         with database.read() as connection:
-            return foreign_writes(connection, did, Commit(rev, (Write(*path.split("/"), cid),)))
+            return foreign_writes(connection, did, Commit(rev, {tuple(path.split("/")): cid}))
 
     return foreign_in
 
 
 def attempt(database: Database, cid: str | None, **columns: Any) -> None:
-    row = {
+    with database.write() as connection:
+        connection.execute(insert(delivery_attempt), attempt_row(cid, **columns))
+
+
+def attempt_row(cid: str | None, **columns: Any) -> dict[str, Any]:
+    return {
         "did": DID,
         "collection": "c",
         "rkey": "1",
@@ -42,9 +49,8 @@ def attempt(database: Database, cid: str | None, **columns: Any) -> None:
         "request_cid": cid,
         "epoch": 1,
         "started_at": PAST,
+        **columns,
     }
-    with database.write() as connection:
-        connection.execute(insert(delivery_attempt).values({**row, **columns}))
 
 
 def test_another_clients_write_is_foreign(foreign_in):
@@ -87,15 +93,11 @@ def test_a_refused_write_of_ours_has_no_echo(foreign_in, database):
 
 
 def test_the_edit_that_is_held_is_taken_back_by_what_was_there_before(foreign_in, database):
-    from tests.outbox.rigs.rows import change_target
-
     change_target(database, DID, state="held", conflict_cid=THEIRS)
     assert foreign_in(LATER, OURS) == [1]
 
 
 def test_the_record_that_an_owner_is_to_decide_on_is_gone_again(foreign_in, database):
-    from tests.outbox.rigs.rows import change_target
-
     change_target(database, DID, state="rejected", desired_op="delete", observed_cid=None)
     assert foreign_in(LATER, None) == [1]
 
@@ -113,3 +115,30 @@ def test_a_revision_that_a_scan_has_compared_is_not_foreign(foreign_in, database
         connection.execute(insert(repo_scan).values(did=DID, rev="3k4"))
     assert foreign_in("3k4", THEIRS) == []
     assert foreign_in("3k5", THEIRS) == [1]
+
+
+def test_a_commit_costs_the_same_however_often_the_record_was_delivered_and_is_named(foreign_in, database):
+    once, often = ([("c/1", CID)] * times for times in (1, 200))
+    cost_of_one = cost(database, once)
+    delivered = [attempt_row(OURS, gen=gen, rev=ACK, outcome="done") for gen in range(3, 2000)]
+    with database.write() as connection:
+        connection.execute(insert(delivery_attempt), delivered)
+    change_target(database, DID, acked_gen=1999)
+
+    assert foreign_in(LATER, THEIRS) == [1]
+    assert cost(database, often) < 10 * cost_of_one
+
+
+def cost(database: Database, writes: list[tuple[str, str | None]]) -> float:
+    """The least CPU time for telling whose these writes are."""
+    message = message_in(commit(1, DID, LATER, *writes))
+    assert message is not None
+    changed = message.commit
+    assert changed is not None
+    times = []
+    with database.read() as connection:
+        for _ in range(5):
+            begun = thread_time()
+            foreign_writes(connection, DID, changed)
+            times.append(thread_time() - begun)
+    return min(times)

@@ -11,7 +11,7 @@ from api.services import Services
 from eventstore.counting import MAX_COUNTED
 from eventstore.projection_state import all_outdated
 from eventstore.states import State
-from outbox.firehose.streams import streams
+from outbox.firehose.cursors import streams
 from projections.rebuild.scratch import run_under_way
 from replay.adoption.at_work import adoption_counts, adoptions_at_work
 from replay.adoption.states import AdoptionState
