@@ -195,7 +195,7 @@ def every_event() -> dict[str, TrackEvent]:
         step(track)
     adopted = an_adopted_track(blob=some_blob(some_audio(2)), image_url="https://elsewhere.test/cover")
     adopted.migrate_namespace(COLLECTION, at=now)
-    adopted.take_down("a claim", at=now)
+    adopted.take_down("a claim", at=now, with_bytes=True)
     adopted.lift_takedown("the claim was withdrawn", at=now)
     adopted.record_blob_lost("too_large", at=now)
     adopted.record_foreign_edit("bafyforeign", observed_at=now)

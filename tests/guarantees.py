@@ -746,6 +746,15 @@ SUBJECTS: Final = {
             ),
         ),
         Guarantee(
+            "Bytes that were taken down with their track come back by no upload, edit, adoption, undelete or revert of any account",
+            "`storage/taken_down.py`: asked before bytes are stored or published, and in the unit that would name them",
+            (
+                "tests/api/tracks/test_takedown.py::test_bytes_that_were_taken_down_are_refused_to_all_whatever_brings_them",
+                "tests/replay/adoption/test_adopt.py::test_bytes_that_were_taken_down_make_no_track_and_no_cover",
+                "tests/api/public_audio/test_copies.py::test_bytes_that_were_taken_down_are_never_public_again",
+            ),
+        ),
+        Guarantee(
             "A takedown is reversible",
             "record and blob are left alone",
             ("tests/api/tracks/test_takedown.py::test_the_record_is_left_alone_and_edits_go_on_to_reach_it",),

@@ -45,6 +45,7 @@ class Track(Published, created_event_name="Created"):
     Deleted = events.Deleted
     Undeleted = events.Undeleted
     TakenDown = events.TakenDown
+    BytesTakenDown = events.BytesTakenDown
     TakedownLifted = events.TakedownLifted
 
     # State.
@@ -73,6 +74,7 @@ class Track(Published, created_event_name="Created"):
         self.blob_failure: str | None = None
         self.taken_down_at: datetime | None = None
         self.takedown_reason: str | None = None
+        self.taken_down_cids: tuple[str, ...] = ()
 
     @classmethod
     def register(cls, *, at: datetime, **fields: Any) -> "Track":
@@ -153,10 +155,13 @@ class Track(Published, created_event_name="Created"):
 
     # Operators decide on deleted tracks too: otherwise, an undelete would lift a takedown.
 
-    def take_down(self, reason: str, *, at: datetime) -> None:
-        """Hide the track from all but its owner; a second time is no change."""
+    def take_down(self, reason: str, *, at: datetime, with_bytes: bool = False) -> None:
+        """Hide the track from all but its owner, and refuse its bytes to all; a second time is no change."""
         if self.taken_down_at is None:
             self.trigger_event(Track.TakenDown, reason=reason, timestamp=at)
+        cids = {*self.taken_down_cids, *media_cids(self)}
+        if with_bytes and cids != set(self.taken_down_cids):
+            self.trigger_event(Track.BytesTakenDown, cids=sorted(cids), timestamp=at)
 
     def lift_takedown(self, reason: str, *, at: datetime) -> None:
         """Lift a takedown; without one, no change."""

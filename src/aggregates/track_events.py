@@ -249,6 +249,17 @@ class TakenDown(TrackEvent):
         track.takedown_reason = self.reason
 
 
+class BytesTakenDown(TrackEvent):
+    """An operator refuses the bytes that the track names, whichever account uploads them, until the takedown is lifted."""
+
+    TOPIC = "track.bytes_taken_down.v1"
+    BY_OPERATOR = True
+    cids: list[str]
+
+    def assign(self, track: "Track") -> None:
+        track.taken_down_cids = tuple(self.cids)
+
+
 class TakedownLifted(TrackEvent):
     """An operator makes the track visible again; nothing else does."""
 
@@ -259,3 +270,4 @@ class TakedownLifted(TrackEvent):
     def assign(self, track: "Track") -> None:
         track.taken_down_at = None
         track.takedown_reason = None
+        track.taken_down_cids = ()

@@ -131,6 +131,7 @@ REPLIES: Final[dict[type[Exception], Reply]] = {
     storage.UnsupportedMediaError: Reply(415, "unsupported_media", kept=_NOTHING),
     storage.TooLargeError: Reply(413, "too_large", ("limit",), kept=_NOTHING),
     storage.MediaGoneError: Reply(409, "bytes_expired"),
+    storage.TakenDownError: Reply(409, "taken_down", kept=_NOTHING),
     storage.BytesMissingError: Reply(
         404, "media_not_found", message="These bytes are gone. Upload them again."
     ),

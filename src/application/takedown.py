@@ -16,11 +16,12 @@ LIFT: Final = "lift_takedown"
 
 @dataclass(frozen=True, kw_only=True)
 class Takedown(OnTrack):
-    """The track, its owner, the reason, and whether the takedown ends."""
+    """The track, its owner, the reason, and whether the takedown ends, or refuses the bytes of the track to all accounts."""
 
     owner: str
     reason: str
     lift: bool = False
+    with_bytes: bool = False
 
 
 def decide_takedown(
@@ -38,8 +39,10 @@ def decide_takedown(
 
     def take_down(unit: UnitOfWork) -> bool:
         track = unit.load(Track, Track.create_id(command.track_id))
-        decide = track.lift_takedown if command.lift else track.take_down
-        decide(command.reason, at=unit.now)
+        if command.lift:
+            track.lift_takedown(command.reason, at=unit.now)
+        else:
+            track.take_down(command.reason, at=unit.now, with_bytes=command.with_bytes)
         changed = bool(unit.save(track))
         also(unit)
         return changed

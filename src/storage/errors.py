@@ -37,6 +37,14 @@ class TooLargeError(RefusedMediaError):
         self.limit = limit
 
 
+class TakenDownError(RefusedMediaError):
+    """An operator of this service has taken these bytes down."""
+
+    def __init__(self, cid: str) -> None:
+        super().__init__(cid)
+        self.cid = cid
+
+
 class MediaGoneError(StorageError):
     """No live bytes have this CID: they were never here, or the sweep took them. Upload them again."""
 

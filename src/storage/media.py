@@ -30,6 +30,7 @@ from eventstore.states import State, Transition
 from storage.cid import new_key
 from storage.errors import MediaGoneError
 from storage.store import MediaStore
+from storage.taken_down import require_not_taken_down
 
 
 class MediaState(State):
@@ -117,7 +118,10 @@ class Media:
         self.store = store
 
     def add(self, cid: str, source: BinaryIO, size: int, mime: str) -> None:
-        """Make the bytes live: touch an existing copy, or write one. No transaction is open while bytes are written."""
+        """Make the bytes live: touch an existing copy, or write one; raises TakenDownError.
+
+        No transaction is open while bytes are written.
+        """
         if self.database.in_transaction:
             msg = "media is added before the unit that names it, not inside"
             raise RuntimeError(msg)
@@ -133,7 +137,10 @@ class Media:
         raise MediaGoneError(cid)
 
     def pin(self, connection: Connection, cids: Sequence[str]) -> None:
-        """Keep the sweep from deleting these, until the open unit commits a reference; MediaGoneError unless all are live."""
+        """Keep the sweep from deleting these, until the open unit commits a reference.
+
+        Raises MediaGoneError unless all are live, and TakenDownError.
+        """
         wanted = sorted(set(cids))
         rows = connection.execute(
             select(media.c.cid)
@@ -146,6 +153,7 @@ class Media:
             if cid not in live:
                 raise MediaGoneError(cid)
         if wanted:
+            require_not_taken_down(connection, wanted)
             connection.execute(
                 update(media)
                 .where(media.c.cid.in_(wanted), media.c.state == MediaState.LIVE)
@@ -170,6 +178,7 @@ class Media:
 
     def _touch(self, cid: str) -> str | None:
         with self.database.write() as connection:
+            require_not_taken_down(connection, [cid])
             key = _live_key(connection, cid)
             if key is not None:
                 _touch_row(connection, self.database, key)

@@ -66,6 +66,7 @@ BY_THE_RELAY: dict[str, Step] = {
         ("RecordRestored", True),
         ("NamespaceMigrated", True),
         ("TakenDown", False),
+        ("BytesTakenDown", False),
         ("TakedownLifted", False),
         ("Deleted", True),
         ("Undeleted", True),

@@ -14,6 +14,7 @@ from storage.disk import DiskStore
 from storage.media import Media, media
 from storage.s3 import S3Store
 from storage.store import MediaStore
+from storage.taken_down import taken_down_bytes
 from tests.servers.s3 import S3Endpoint
 from tests.storage.memory_store import MemoryStore
 from tests.storage.public.public_rig import Rig
@@ -26,6 +27,7 @@ def database(database_url: str) -> Iterator[Database]:
     if database.is_sqlite:  # no test here is about durable commits
         event.listen(database.engine, "connect", lambda raw, _: raw.execute("PRAGMA synchronous=OFF").close())
     media.create(database.engine)
+    taken_down_bytes.create(database.engine)
     names.create(database.engine)
     yield database
     database.close()

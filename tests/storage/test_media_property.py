@@ -16,6 +16,7 @@ from storage.cid import cid_of
 from storage.errors import MediaGoneError
 from storage.media import Media, media
 from storage.sweep import sweep
+from storage.taken_down import taken_down_bytes
 from tests.storage.memory_store import MemoryStore
 from tests.storage.references import Names, name, named_now, names, release
 from tests.storage.stepped_threads import Actor, Stage
@@ -34,6 +35,7 @@ class Tape(RuleBasedStateMachine):
         self.now = datetime(2026, 1, 1, tzinfo=UTC)
         self.database = Database(f"sqlite:///{Path(self.folder.name) / 'tape.db'}", clock=self.clock)
         media.create(self.database.engine)
+        taken_down_bytes.create(self.database.engine)
         names.create(self.database.engine)
         self.stage = Stage()
         self.store = MemoryStore(self.clock)

@@ -29,6 +29,7 @@ from application.tracks.publication import (
 from application.tracks.register import RegisterTrack, artist_name, register_track
 from application.tracks.replace_audio import ReplaceAudio, replace_audio
 from storage.artwork import MAX_BYTES as IMAGE_BYTES
+from storage.taken_down import require_not_taken_down
 
 router = APIRouter(tags=["tracks"], route_class=StrictRoute)
 
@@ -154,8 +155,8 @@ async def upload_command(request: CommandRequest, body: Body) -> RegisterTrack:
     audio = await intake.read_audio(staged)
     image = await intake.read_artwork(body.files["image"]) if "image" in body.files else None
     artist = await run_in_threadpool(_artist_of_upload, request, audio.cid)
-    await intake.keep_audio(staged, audio)
     artwork = await intake.keep_artwork(image) if image is not None else None
+    await intake.keep_audio(staged, audio)
     return RegisterTrack(
         artist=artist, audio=audio, artwork=artwork, collection=services.collection, **fields
     )
@@ -165,7 +166,7 @@ async def _replace_command(request: CommandRequest, track_id: int, body: Body) -
     """Check and store the audio."""
     staged = body.file("file")
     audio = await request.intake.read_audio(staged)
-    await run_in_threadpool(_refuse_duplicate, request, audio.cid, track_id)
+    await run_in_threadpool(_refuse_audio, request, audio.cid, track_id)
     await request.intake.keep_audio(staged, audio)
     return ReplaceAudio(track_id=track_id, versions=request.versions, audio=audio)
 
@@ -198,12 +199,13 @@ def _removes_artwork(body: Body) -> bool:
 
 
 def _artist_of_upload(request: CommandRequest, audio_cid: str) -> str:
-    """Return the artist's name; raises DuplicateAudioError, which the unit would raise after bytes were stored."""
-    _refuse_duplicate(request, audio_cid)
+    """Return the artist's name; raises what the unit would raise after bytes were stored."""
+    _refuse_audio(request, audio_cid)
     account = request.services.accounts.get(request.principal.did)
     return artist_name(account.name if account is not None else request.principal.handle)
 
 
-def _refuse_duplicate(request: CommandRequest, audio_cid: str, but: int | None = None) -> None:
+def _refuse_audio(request: CommandRequest, audio_cid: str, but: int | None = None) -> None:
     with request.services.database.read() as connection:
+        require_not_taken_down(connection, [audio_cid])
         require_no_duplicate(connection, request.principal.did, audio_cid, but=but)

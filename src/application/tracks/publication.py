@@ -12,6 +12,7 @@ from application.tracks.revert import Revert
 from eventstore.event_log import EventLog
 from projections.tracks.queries import track_by_id
 from projections.tracks.view import TrackView
+from storage.taken_down import require_not_taken_down
 
 
 def published_by_ungating(connection: Connection, command: OnTrack) -> Audio | None:
@@ -30,8 +31,10 @@ def published_by_replacing(connection: Connection, command: OnTrack, audio: Audi
 def published_by_undeleting(connection: Connection, command: OnTrack) -> Audio | None:
     """The track's own audio, unless it is gated."""
     view = _meant(connection, command)
-    is_back = view is not None and view.support_gate is None and view.deleted_at is not None
-    return view.audio if view is not None and is_back else None
+    if view is None or view.support_gate is not None or view.deleted_at is None:
+        return None
+    require_not_taken_down(connection, [view.audio.cid])
+    return view.audio
 
 
 def published_by_lifting_takedown(connection: Connection, command: OnTrack) -> Audio | None:
@@ -49,8 +52,11 @@ def published_by_reverting(connection: Connection, command: Revert, log: EventLo
     past = track_at_version(log, connection, command.track_id, command.to_version)
     gate = past.support_gate if "support_gate" in command.fields else view.support_gate
     audio = past.audio if "audio" in command.fields else view.audio
-    is_new = view.support_gate is not None or audio.cid != view.audio.cid
-    return audio if gate is None and is_new else None
+    if gate is not None or (view.support_gate is None and audio.cid == view.audio.cid):
+        return None
+    if audio.cid != view.audio.cid:
+        require_not_taken_down(connection, [audio.cid])
+    return audio
 
 
 def _meant(connection: Connection, command: OnTrack, *, taken_down: bool = False) -> TrackView | None:

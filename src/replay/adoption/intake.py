@@ -16,7 +16,7 @@ from storage.artwork import MAX_BYTES as MAX_IMAGE_BYTES
 from storage.artwork import read_artwork
 from storage.audio import read_audio
 from storage.derived.renditions import keep_artwork
-from storage.errors import RefusedMediaError, StoreUnavailableError
+from storage.errors import RefusedMediaError, StoreUnavailableError, TakenDownError
 from storage.media import Media
 from storage.public.copies import Reservation
 from storage.public.publisher import Publisher
@@ -64,9 +64,9 @@ class Intake:
         try:
             with await self.bytes.fetch(wanted) as staged:
                 prepared = await self.store_threads.run(read_artwork, staged)
+            await self._store(prepared.size, keep_artwork, self.media, prepared)
         except (BytesUnavailableError, RefusedMediaError) as error:
             return None, [problem_of(key, "artwork_unavailable", str(error), adopted=True)]
-        await self._store(prepared.size, keep_artwork, self.media, prepared)
         return prepared.artwork, []
 
     @asynccontextmanager
@@ -98,6 +98,9 @@ class Intake:
             audio = read_audio(staged)
         except RefusedMediaError as error:
             raise BytesUnavailableError("invalid_media", str(error)) from None
-        with staged.open() as file:
-            self.media.add(audio.cid, file, audio.size, audio.mime)
+        try:
+            with staged.open() as file:
+                self.media.add(audio.cid, file, audio.size, audio.mime)
+        except TakenDownError as error:
+            raise BytesUnavailableError("taken_down", str(error)) from None
         return audio

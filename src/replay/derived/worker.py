@@ -21,7 +21,7 @@ from replay.derived.plan import request_recent
 from replay.worker_loop import WorkerLoop, claimed_by
 from storage.derived import jobs
 from storage.derived.jobs import DerivedJob, DerivedKind
-from storage.errors import MediaGoneError, StorageError, StoreUnavailableError
+from storage.errors import MediaGoneError, StorageError, StoreUnavailableError, TakenDownError
 
 MAX_CONCURRENT: Final[Mapping[DerivedKind, int]] = {
     DerivedKind.RENDITIONS: 1,
@@ -99,7 +99,7 @@ class DerivedWorker:
         except asyncio.CancelledError:
             await self._release(claimed)
             raise
-        except (CannotBeMadeError, MediaGoneError) as error:
+        except (CannotBeMadeError, MediaGoneError, TakenDownError) as error:
             logger.info("derived_cannot_be_made", extra=_named(claimed, error))
             await self._threads.run(jobs.fail, self._database, claimed, _text(error))
         except (StoreUnavailableError, ThreadsBusyError) as error:

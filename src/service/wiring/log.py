@@ -12,12 +12,13 @@ from outbox.mirror.targets import MirrorTargets
 from projections.read_models import READ_MODELS
 from service.config.settings import Settings
 from storage.public.projection import PublicAudio
+from storage.taken_down import TakenDownBytes
 
 
 def open_log(settings: Settings) -> EventLog:
     """Open the log with all projections."""
     make_folders(settings)
-    projections = (*READ_MODELS, MirrorTargets(), PublicAudio())
+    projections = (*READ_MODELS, MirrorTargets(), PublicAudio(), TakenDownBytes())
     database = Database(settings.database_url)
     detect_on_connect(database)
     return EventLog(database, projections=projections, transcodings=TRANSCODINGS)

@@ -135,6 +135,29 @@ def test_one_artist_does_not_gate_the_copy_of_another(client, alice, bob, public
     assert public() == set()
 
 
+def test_bytes_that_were_taken_down_are_never_public_again(world, client, alice, public, monkeypatch):
+    admin, bob = world.sign_in("admin", scope=Scope.ADMIN), world.sign_in("bob")
+    track, deleted, other = upload(client, alice), upload(client, bob), upload(client, bob, seed=2)
+    client.delete(f"/tracks/{deleted['id']}", headers=bob.headers)
+    for seed in (1, 3):
+        replace(client, bob, other, seed)
+    body = {"reason": "a claim", "bytes": True}
+    client.post(f"/ops/tracks/{track['id']}/takedown", json=body, headers=admin.headers)
+    world.made.publisher.run_once()
+    kept, made = public(), []
+    assert kept == {f"{cid_of(samples.mp3(3))}.mp3"}
+    monkeypatch.setattr(world.made.media.store, "publish", lambda *copy: made.append(copy))
+    back = {"to_version": 2}
+    for answer in (
+        undelete(client, bob, deleted),
+        replace(client, bob, other, 1),
+        client.post(f"/tracks/{other['id']}/revert", json=back, headers=bob.headers),
+        client.post("/tracks", data={"title": "x"}, files={"file": samples.mp3(1)}, headers=bob.headers),
+    ):
+        assert (answer.status_code, answer.json()["detail"]["error"]) == (409, "taken_down")
+    assert (made, public()) == ([], kept)
+
+
 def test_adopted_audio_is_public_when_its_event_commits_unless_it_is_gated(world, public, tmp_path):
     internet = Internet()
     internet.record(1)

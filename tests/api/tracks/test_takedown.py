@@ -3,6 +3,7 @@
 import pytest
 
 from identity.accounts.credentials import Scope
+from projections.rebuild.rebuild import rebuild
 from tests.api.world import refusal, upload
 from tests.media_samples import samples
 from tests.servers.databases import ON_SQLITE
@@ -198,3 +199,96 @@ def test_a_takedown_says_why(client, admin, track, body):
 @ON_SQLITE
 def test_a_track_that_is_not_there_is_not_taken_down(client, admin):
     assert refusal(decide(client, admin, {"id": 99})) == (404, "track_not_found")
+
+
+def put_audio(client, person, track, seed):
+    files = {"file": ("song.mp3", samples.mp3(seed), "audio/mpeg")}
+    return client.put(f"/tracks/{track['id']}/audio", files=files, headers=person.headers)
+
+
+def set_cover(client, person, track):
+    files = {"image": ("cover.png", samples.png(), "image/png")}
+    return client.patch(f"/tracks/{track['id']}", files=files, headers=person.headers)
+
+
+def uploads(client, person, seed, **files):
+    files = {"file": ("song.mp3", samples.mp3(seed), "audio/mpeg"), **files}
+    return client.post("/tracks", data={"title": "Again"}, files=files, headers=person.headers)
+
+
+def command(client, person, track, name, **body):
+    return client.post(f"/tracks/{track['id']}/{name}", json=body, headers=person.headers)
+
+
+REFUSED = (409, "taken_down")
+
+
+def test_bytes_that_were_taken_down_are_refused_to_all_whatever_brings_them(
+    *, world, client, alice, bob, admin, track
+):
+    deleted, replaced = upload(client, bob), upload(client, alice, seed=2)
+    client.delete(f"/tracks/{deleted['id']}", headers=bob.headers)
+    other = upload(client, bob, seed=3, image=samples.png())
+    client.patch(f"/tracks/{other['id']}", json={"remove_image": True}, headers=bob.headers)
+    client.delete(f"/tracks/{track['id']}", headers=alice.headers)
+    put_audio(client, alice, replaced, 1)
+    put_audio(client, alice, replaced, 2)
+    assert decide(client, admin, track, bytes=True).json()["affected"] == 1
+    before = world.state()
+    cover = ("cover.png", samples.png(), "image/png")
+    for answer in (
+        uploads(client, alice, 1),
+        uploads(client, bob, 1),
+        uploads(client, bob, 4, image=cover),
+        put_audio(client, bob, other, 1),
+        set_cover(client, bob, other),
+        command(client, bob, deleted, "undelete"),
+        command(client, alice, track, "undelete"),
+        command(client, alice, replaced, "revert", to_version=2),
+        command(client, bob, other, "revert", to_version=1),
+    ):
+        assert refusal(answer) == REFUSED
+    assert world.state() == before
+    assert fetch(client, track["audio_url"]).status_code == 404
+    assert uploads(client, bob, 4).status_code == 201
+
+
+def test_bytes_are_taken_down_after_the_track_and_lifting_that_lets_them_in_again(
+    client, alice, bob, admin, track
+):
+    decide(client, admin, track)
+    assert upload(client, bob)["file_id"] == track["file_id"]
+    counted = [
+        decide(client, admin, track, bytes=True, dry_run=dry).json()["affected"]
+        for dry in (True, False, True)
+    ]
+    assert counted == [1, 1, 0]
+    assert refusal(uploads(client, alice, 1)) == REFUSED
+    decide(client, admin, track, lift=True)
+    assert put_audio(client, alice, upload(client, alice, seed=2), 3).status_code == 200
+    assert decide(client, admin, track, lift=True).json()["affected"] == 0
+    client.delete(f"/tracks/{track['id']}", headers=alice.headers)
+    assert uploads(client, alice, 1).status_code == 201
+
+
+def test_bytes_that_two_takedowns_refuse_are_refused_until_both_are_lifted(client, bob, admin, track):
+    other = upload(client, bob)
+    for each in (track, other):
+        decide(client, admin, each, bytes=True)
+    decide(client, admin, other, lift=True)
+    newcomer = upload(client, bob, seed=2)
+    assert refusal(put_audio(client, bob, newcomer, 1)) == REFUSED
+    assert set_cover(client, bob, newcomer).status_code == 409
+    decide(client, admin, track, lift=True)
+    assert set_cover(client, bob, newcomer).status_code == 200
+
+
+def test_bytes_stay_refused_after_their_owner_has_replaced_them_and_after_a_rebuild(
+    *, world, client, alice, bob, admin, track
+):
+    decide(client, admin, track, bytes=True)
+    put_audio(client, alice, track, 2)
+    rebuild(world.log, world.log.projections)
+    assert refusal(put_audio(client, alice, track, 1)) == REFUSED
+    assert refusal(uploads(client, bob, 1)) == REFUSED
+    assert uploads(client, bob, 2).status_code == 201

@@ -11,6 +11,7 @@ import httpx
 
 from aggregates.track import Track
 from aggregates.transcodings import TRANSCODINGS
+from application.takedown import Takedown, decide_takedown
 from eventstore.coordination.threads import Threads
 from eventstore.database import Database
 from eventstore.envelope import Envelope
@@ -19,6 +20,7 @@ from eventstore.unit_of_work import UnitOfWork
 from identity.resolution.address_policy import AddressPolicy
 from outbox.mirror.hosts import Hosts
 from outbox.mirror.targets import MirrorTargets
+from outbox.operations.operators import Operator
 from outbox.pds.client import Pds
 from outbox.record.dag_cbor import record_cid
 from outbox.record.lexicon import track_lexicon
@@ -37,6 +39,7 @@ from storage.cid import cid_of
 from storage.disk import DiskStore
 from storage.media import Media, MediaState, media
 from storage.public.publisher import Publisher
+from storage.taken_down import TakenDownBytes
 from tests.dsl import ALICE, COLLECTION, OLD_COLLECTION
 from tests.e2e.foreign_catalogue import a_record, rkey
 from tests.media_samples import samples
@@ -165,12 +168,19 @@ class AdoptRig:
 
     def __init__(self, database: Database, folder: Path, internet: Internet, clock: "Clock") -> None:
         self.database, self.internet, self.clock = database, internet, clock
-        self.log = EventLog(database, projections=(*READ_MODELS, MirrorTargets()), transcodings=TRANSCODINGS)
+        self.log = EventLog(
+            database, projections=(*READ_MODELS, MirrorTargets(), TakenDownBytes()), transcodings=TRANSCODINGS
+        )
         self.media = Media(database, DiskStore(folder / "media"))
         self.http = internet.client()
         self.adoption = adoption_on(self.log, self.media, self.http, folder / "staging")
         self.staging = folder / "staging"
         """Where nothing is left in the end."""
+
+    def takes_down(self, track_id: int) -> None:
+        """Take a track down with its bytes."""
+        command = Takedown(track_id, owner=ALICE, reason="a claim", with_bytes=True)
+        decide_takedown(self.log, command, Operator(Envelope("did:plc:op", "operator", "r")))
 
     async def adopts(self, envelope: Envelope = ARTIST) -> Progress:
         """Adopt all that is not ours yet."""

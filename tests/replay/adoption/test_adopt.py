@@ -339,3 +339,19 @@ def test_a_record_is_believed_only_under_its_cid() -> None:
     other = Remote(record_cid({**body, "title": "x"}), body)
     with pytest.raises(InvalidFieldError, match="match its CID"):
         read_record(RecordKey(ALICE, COLLECTION, "a"), other, RecordUrls(SERVICE), track_lexicon())
+
+
+async def test_bytes_that_were_taken_down_make_no_track_and_no_cover(rig: AdoptRig) -> None:
+    cover = f"{ELSEWHERE}/cover.png"
+    rig.internet.holds(cover, samples.png())
+    rig.internet.record(1, imageUrl=cover)
+    await rig.adopts()
+    (down,) = rig.tracks().values()
+    rig.takes_down(down.track_id)
+    rig.internet.record(2, audioBlob=rig.internet.blob(samples.mp3(1)))
+    rig.internet.record(3, imageUrl=cover)
+    progress = await rig.adopts()
+    assert counts(progress) == (3, 1, 1, 1)
+    assert sorted(each["error"] for each in progress.problems) == ["artwork_unavailable", "bytes_unavailable"]
+    assert ("bytes_unavailable", "taken_down") in errors(progress)
+    assert (rig.tracks()["Song 3"].artwork, rig.tracks()["Song 3"].image_url) == (None, cover)

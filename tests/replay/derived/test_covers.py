@@ -98,3 +98,17 @@ async def test_the_sweep_takes_a_cover_that_no_track_names_and_what_was_remember
     sweep_media(rig.media, day)
     assert (has_cover(rig, COVER), jobs_of(rig)) == (False, {})
     assert sorted(each.mime for each in rig.live()) == ["audio/mpeg"] * 2
+
+
+async def test_a_cover_that_was_taken_down_is_not_fetched_from_another_host(rig: AdoptRig) -> None:
+    stored = f"{ELSEWHERE}/stored.png"
+    rig.internet.holds(stored, samples.png(1000, 500))
+    rig.internet.record(9, imageUrl=stored)
+    await rig.adopts()
+    (down,) = rig.tracks().values()
+    rig.takes_down(down.track_id)
+    rig.internet.record(1, imageUrl=COVER)
+    await rig.adopts()
+    rig.internet.holds(COVER, samples.png(1000, 500))
+    await cover_worker(rig).run_once()
+    assert (has_cover(rig, COVER), jobs_of(rig)[COVER]) == (False, DerivedState.FAILED)

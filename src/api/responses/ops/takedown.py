@@ -13,6 +13,11 @@ class TakedownBody(BaseModel):
 
     reason: Annotated[Name, StringConstraints(min_length=1)] = Field(description="why; the log keeps it")
     lift: bool = Field(False, description="whether to show the track again")
+    bytes: bool = Field(
+        default=False,
+        description="whether to refuse its audio and cover from now on, to all accounts and until the takedown is lifted; "
+        "tracks that have them already keep them",
+    )
     dry_run: bool = DRY_RUN
 
 

@@ -25,6 +25,7 @@ from application.tracks.publication import published_by_lifting_takedown
 from outbox.operations.operators import Operator
 from projections.tracks.queries import track_by_id
 from projections.tracks.view import TrackView
+from storage.taken_down import taken_down
 
 router = APIRouter(tags=["operations"], route_class=StrictRoute)
 
@@ -46,9 +47,12 @@ async def decide_takedown(
         if not attempt.is_repetition:
             before = await run_in_threadpool(_track, services, track_id)
             wanted = fields_as(TakedownBody, attempt.body)
-            changed = (before.taken_down_at is not None) is wanted.lift
-            if not wanted.dry_run:
-                command = Takedown(track_id, owner=before.did, reason=wanted.reason, lift=wanted.lift)
+            command = Takedown(
+                track_id, owner=before.did, reason=wanted.reason, lift=wanted.lift, with_bytes=wanted.bytes
+            )
+            if wanted.dry_run:
+                changed = await run_in_threadpool(_would_change, services, command, before)
+            else:
                 changed = await _decide(
                     services, intake, command, Operator(over_http(admin.did), wanted.reason)
                 )
@@ -76,6 +80,14 @@ async def _decide(services: Services, intake: MediaIntake, command: Takedown, op
         return await run_in_threadpool(decide, also=public_copy.hand_over)
     finally:
         await public_copy.drop()
+
+
+def _would_change(services: Services, command: Takedown, track: TrackView) -> bool:
+    if (track.taken_down_at is not None) is command.lift:
+        return True
+    cids = {track.audio.cid, *((track.artwork.cid,) if track.artwork else ())}
+    with services.database.read() as connection:
+        return command.with_bytes and not command.lift and taken_down(connection, cids) != cids
 
 
 def _published_by_lifting(services: Services, command: Takedown) -> Audio | None:

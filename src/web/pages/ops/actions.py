@@ -171,7 +171,7 @@ async def take_down(track_id: int, request: Request, api: ApiDep, render: Render
     lift = form.get("lift") == "true"
     if "reason" not in form:
         return render("ops/takedown.html", track_id=track_id, lift=lift)
-    fields = {"lift": lift, "reason": form["reason"]}
+    fields = {"lift": lift, "reason": form["reason"], "bytes": "bytes" in form}
     answer = await api.send("POST", f"/ops/tracks/{track_id}/takedown", fields, key=form.get("key"))
     if not answer.is_success:
         raise RefusedError(answer)

@@ -76,6 +76,7 @@ _SENTENCES: Final[Mapping[str, str]] = {
     "Deleted": "deleted the track",
     "Undeleted": "brought the track back",
     "TakenDown": "took the track down",
+    "BytesTakenDown": "refused its audio and cover from now on",
     "TakedownLifted": "lifted the takedown",
 }
 _WAYS: Final = {
