@@ -29,7 +29,7 @@ LABEL org.opencontainers.image.title="mastertape" \
     org.opencontainers.image.created="${CREATED}" \
     org.opencontainers.image.source="${SOURCE}" \
     org.opencontainers.image.base.name="${BASE_IMAGE}"
-RUN useradd --uid 10001 --no-create-home --shell /usr/sbin/nologin mastertape && install -d -o 10001 /data /backup
+RUN useradd --uid 10001 --no-create-home --shell /usr/sbin/nologin mastertape && install -d -o 10001 /data
 COPY --from=build /opt/mastertape /opt/mastertape
 ENV PATH=/opt/mastertape/bin:$PATH PYTHONUNBUFFERED=1 MASTERTAPE_DATA=/data MASTERTAPE_HOST=0.0.0.0 \
     MASTERTAPE_METRICS=127.0.0.1:9464

@@ -530,17 +530,16 @@ SUBJECTS: Final = {
     ),
     "After a restore": (
         Guarantee(
-            "A backup is of one moment, and is restored whole or not at all, by no process that still runs",
-            "one snapshot; a digest of each file; one transaction, or one rename; `restore` ends as `recovered` does",
+            "A backup by the tools of the database, made beside a running service, is put back by them, and one of an older version is upgraded",
+            "`vacuum into`, `pg_dump`, or a base backup with its archive; then `migrate`, `rebuild` and `recovered`",
             (
-                "tests/service/cli/test_backup.py::test_a_dump_is_of_one_snapshot",
-                "tests/service/cli/test_backup.py::test_a_restored_database_is_as_it_was_and_sends_nothing_before_it_is_verified",
-                "tests/service/cli/test_backup.py::test_nothing_is_replaced_unasked_or_under_a_running_process_or_by_a_damaged_backup",
+                "tests/e2e/test_restore.py::test_a_restore_loses_nothing_that_is_newer_on_the_pds",
+                "tests/service/schema/test_upgrade.py::test_a_backup_of_an_older_version_is_upgraded_and_sends_nothing_before_it_is_verified",
             ),
         ),
         Guarantee(
             "An upgrade from revision 0005 loses nothing that was acknowledged, also meanwhile by the old process",
-            "revisions only add; an old process takes no edits once the read models are of a newer version",
+            "revisions add, and drop only what no release has; an old process takes no edits once the read models are of a newer version",
             (
                 "tests/service/schema/test_upgrade.py::test_an_upgrade_loses_nothing",
                 "tests/service/schema/test_upgrade.py::test_the_old_process_acknowledges_nothing_that_is_lost_and_refuses_politely",

@@ -1,7 +1,5 @@
 """What recovery refuses; each says what was kept and what to do."""
 
-from pathlib import Path
-
 
 class ReplayError(Exception):
     """A recovery command cannot go on."""
@@ -20,38 +18,6 @@ class NotEmptyError(ReplayError):
 
     def __str__(self) -> str:
         return str(type(self).__doc__)
-
-
-class BackupExistsError(ReplayError):
-    """A backup never replaces anything."""
-
-    def __init__(self, target: Path) -> None:
-        super().__init__(
-            f"{target} is there already, and was left as it is. Name a folder that does not exist yet."
-        )
-
-
-class BrokenBackupError(ReplayError):
-    """The folder is not what a backup wrote."""
-
-    def __init__(self, reason: str) -> None:
-        super().__init__(f"{reason}. Nothing was restored; take another backup.")
-
-
-class WrongBackupError(ReplayError):
-    """The backup is whole, and does not fit the configured database or this version."""
-
-    def __init__(self, reason: str) -> None:
-        super().__init__(f"{reason}. Nothing was restored.")
-
-
-class DatabaseInUseError(ReplayError):
-    """A process that goes on would mix what it remembers with what was restored."""
-
-    def __init__(self, found: str) -> None:
-        super().__init__(
-            f"the database is in use: {found}. Its rows were left as they are; stop every serve and relay, and restore again."
-        )
 
 
 class BytesUnavailableError(ReplayError):

@@ -1,6 +1,5 @@
 """Media as files: one folder per two characters of the CID, one file per copy."""
 
-import errno
 import os
 from collections.abc import Iterator
 from contextlib import suppress
@@ -65,21 +64,6 @@ class DiskStore:
     def open(self, key: str) -> BinaryIO:
         with disk_errors(key):
             return self._path(key).open("rb")
-
-    def link(self, key: str, source: "DiskStore", size: int) -> bool:
-        """Hard-link the copy of another folder; False if it has none of this size, or is on another file system."""
-        if source.size(key) != size:
-            return False
-        path = self._path(key)
-        with disk_errors(key):
-            _make_folder(path.parent)
-            try:
-                path.hardlink_to(source._path(key))  # noqa: SLF001 - of the same class
-            except OSError as error:
-                if error.errno != errno.EXDEV:
-                    raise
-                return False
-        return True
 
     def delete(self, key: str) -> None:
         path = self._path(key)

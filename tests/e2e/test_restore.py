@@ -48,11 +48,8 @@ def in_a_file(tmp_path: Path) -> Restorable:
     live, copy = tmp_path / "mastertape.db", tmp_path / "backup.db"
 
     def back_up() -> None:
-        with (
-            contextlib.closing(sqlite3.connect(live)) as source,
-            contextlib.closing(sqlite3.connect(copy)) as target,
-        ):
-            source.backup(target)
+        with contextlib.closing(sqlite3.connect(live)) as source:
+            source.execute("vacuum into ?", [str(copy)])
 
     def put_back() -> None:
         for rest in ("-wal", "-shm"):

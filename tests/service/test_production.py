@@ -17,7 +17,7 @@ from tests.service.command_line import MASTERTAPE
 
 DEPLOY = Path(__file__).parents[2] / "deploy"
 COMPOSE = DEPLOY / "compose.production.yml"
-OURS = ("app", "relay", "migrate", "backup")
+OURS = ("app", "relay", "migrate")
 VARIABLE = re.compile(r"\$\{(\w+)(?::[-?]([^}]*))?\}")
 SECRETS = {
     "MASTERTAPE_SECRET_KEYS": "k" * 32,
@@ -104,11 +104,11 @@ def test_systemd_accepts_the_units(tmp_path: Path) -> None:
     assert (checked.returncode, checked.stderr) == (0, "")
 
 
-@pytest.mark.parametrize("unit", ["mastertape", "mastertape-relay", "mastertape-backup"])
+@pytest.mark.parametrize("unit", ["mastertape", "mastertape-relay"])
 def test_a_unit_runs_a_command_of_ours_with_its_secrets_as_credentials(unit: str) -> None:
     text = (DEPLOY / "systemd" / f"{unit}.service").read_text()
     assert re.findall(r"/opt/mastertape/bin/mastertape (\w+)", text) == [
-        {"mastertape": "serve", "mastertape-relay": "relay", "mastertape-backup": "backup"}[unit]
+        {"mastertape": "serve", "mastertape-relay": "relay"}[unit]
     ]
     credentials = re.findall(r"^#?LoadCredential=(\w+):/etc/mastertape/secrets/(\w+)$", text, re.MULTILINE)
     assert credentials == [(name, name) for name in SECRETS]

@@ -62,18 +62,6 @@ SECTIONS: Final[dict[str, tuple[tuple[str, str, str], ...]]] = {
             "Prepare a restored database for use: OAuth logins end, and nothing is sent for an account before `verify pds`.",
         ),
     ),
-    "Keep": (
-        (
-            "backup",
-            "backup:backup",
-            "Write the database, and a list of its media or the media too, to the new folder DIR.",
-        ),
-        (
-            "restore",
-            "backup:restore",
-            "Put the backup in DIR in place of the database, add the media that are missing, and do what `recovered` does.",
-        ),
-    ),
     "Move": (
         (
             "adopt",

@@ -1,1 +1,0 @@
-"""Backups of the database and of media, and what is put back from them."""
