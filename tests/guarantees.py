@@ -1066,7 +1066,7 @@ SUBJECTS: Final = {
                 "tests/api/tracks/test_renditions.py::test_a_request_for_an_adopted_cover_asks_no_host_and_the_worker_does",
                 "tests/replay/derived/test_covers.py::test_what_is_no_cover_is_asked_for_once",
                 "tests/replay/derived/test_covers.py::test_a_host_that_is_away_is_asked_a_few_times_with_pauses",
-                "tests/storage/derived/test_jobs.py::test_a_source_that_ends_each_process_is_given_up",
+                "tests/eventstore/jobs/test_queue.py::test_a_job_that_ends_each_process_waits_longer_each_time_and_is_given_up",
                 "tests/neighbours/test_derived_media.py::test_hosts_that_hang_give_their_slots_back_in_time",
             ),
         ),

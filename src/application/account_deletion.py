@@ -19,6 +19,8 @@ from eventstore.envelope import Envelope
 from eventstore.event_log import EventLog
 from eventstore.idempotency.lock import running_request
 from eventstore.idempotency.results import idempotency
+from eventstore.jobs import queue
+from eventstore.jobs.table import job
 from eventstore.streams.account_stream import account_of
 from eventstore.streams.peer_ids import peer_track
 from eventstore.unit_of_work import UnitOfWork
@@ -31,7 +33,7 @@ from outbox.operations import account_deletion as leaving
 from projections.media_references import cids_of
 from projections.tracks.queries import image_urls_of
 from projections.tracks.table import LIVE, tracks
-from replay.adoption.jobs import adoption
+from replay.adoption.jobs import ADOPTION
 from replay.repair.jobs import repair
 from storage.derived.renditions import end_grace_of_renditions
 from storage.media import end_grace_period
@@ -88,7 +90,7 @@ def _request(unit: UnitOfWork, *, credential_id: str) -> None:
         record_ends(stream, ended, at=unit.now)
     unit.save(stream)
     accounts.request_deletion(unit.connection, owner_of(unit), unit.now)
-    unit.connection.execute(delete(adoption).where(adoption.c.did == owner_of(unit)))
+    queue.cancel(unit.connection, ADOPTION, owner_of(unit))
 
 
 def _has_tracks(log: EventLog, did: str) -> bool:
@@ -138,6 +140,7 @@ def _erase(unit: UnitOfWork, *, revoked: bool) -> bool:
     end_grace_of_renditions(connection, [*cids, *image_urls_of(connection, did)], since)
     for table in (idempotency, running_request, peer_track, repair):
         connection.execute(delete(table).where(table.c.did == did))
+    connection.execute(delete(job).where(job.c.account == did))
     erase(connection, did)
     return True
 

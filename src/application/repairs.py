@@ -50,7 +50,7 @@ def apply_repair(log: EventLog, repair_id: int, operator: Operator, *, digest: s
             raise InvalidFieldError(
                 "max_deletes", f"must be {counts.deletes} or more: so many the plan deletes"
             )
-        jobs.begin_apply(unit.connection, repair_id, operator.envelope, unit.now)
+        jobs.begin_apply(unit.connection, repair_id, row.did, operator.envelope, unit.now)
         which = {"did": row.did, "repair": repair_id, "digest": digest}
         record_operation(unit, APPLY, which, operator, affected=counts.steps)
         announce(unit.connection)
@@ -65,7 +65,7 @@ def cancel_repair(log: EventLog, repair_id: int, operator: Operator) -> None:
         if row.state not in UNFINISHED:
             raise RepairChangedError(row.state)
         left = PlanCounts.of(row.counts).steps - row.applied - row.skipped
-        jobs.cancel(unit.connection, repair_id, unit.now)
+        jobs.end(unit.connection, row.did, RepairState.CANCELLED, unit.now)
         record_operation(unit, CANCEL, {"did": row.did, "repair": repair_id}, operator, affected=left)
 
     _decide(log, repair_id, operator, cancel)

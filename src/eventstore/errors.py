@@ -49,6 +49,10 @@ class ThreadsBusyError(EventStoreError):
     """All threads for this kind of work are taken; it was not begun, try again."""
 
 
+class LeaseLostError(Exception):
+    """Another process has the lease now; what this one has done under its own is not recorded."""
+
+
 class UnsafeConnectionError(EventStoreError):
     """A connection to PostgreSQL lacks settings that promises rest on."""
 

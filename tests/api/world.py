@@ -12,6 +12,7 @@ from starlette.testclient import TestClient
 from aggregates.track import Track
 from eventstore.coordination.threads import Threads
 from eventstore.idempotency.results import idempotency
+from eventstore.jobs.worker import Worker
 from eventstore.schema import stored_event
 from identity.accounts.credentials import CredentialKind, Scope
 from identity.errors import UnknownIdentityError
@@ -29,7 +30,7 @@ from outbox.relay.relay import Relay, RelayLimits
 from outbox.repo.reads import RepoReads
 from outbox.repo.record_reads import RecordReads
 from projections.media_references import media_references
-from replay.repair.worker import RepairWorker
+from replay.repair.worker import RepairJobs
 from service.wiring.adapters import StorageAudio
 from service.wiring.bootstrap import build
 from storage.media import media
@@ -108,15 +109,10 @@ class World:
             owner="test",
             limits=RelayLimits(4, timedelta(seconds=60)),
         )
-        self.repairs = RepairWorker(
-            self.log,
-            RepoReads(pds),
-            self.services.urls,
-            self.services.collection,
-            Threads("repair", 4),
-            owner="test",
-            lease=timedelta(seconds=60),
+        repairs = RepairJobs(
+            self.log, RepoReads(pds), self.services.urls, self.services.collection, Threads("repair", 4)
         )
+        self.repairs = Worker(self.database, [repairs.kind()], owner="test", lease=timedelta(seconds=60))
         self.app = create_app(self.services)
 
     def serve(self, **changes):

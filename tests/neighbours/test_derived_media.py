@@ -11,8 +11,11 @@ import pytest
 from sqlalchemy import delete
 from starlette.testclient import TestClient
 
+from eventstore.jobs import queue
+from eventstore.jobs.kinds import Wanted
+from eventstore.jobs.table import JobState, job
 from replay.derived import covers, waveforms, worker
-from storage.derived.jobs import DerivedKind, DerivedState, Source, derived_job, request
+from storage.derived.jobs import DerivedKind
 from storage.derived.renditions import rendition
 from storage.derived.waveforms import read_waveform
 from tests.api.world import until, upload
@@ -47,7 +50,10 @@ async def rig(migrated_url: str, tmp_path: Path) -> AsyncIterator[AdoptRig]:
 
 
 def wanted(rig: AdoptRig, *urls: str) -> None:
-    request(rig.database, [Source(DerivedKind.COVER, url, httpx.URL(url).host) for url in urls])
+    """Each of an account of its own."""
+    with rig.database.write() as connection:
+        each = [Wanted(DerivedKind.COVER, url, url, httpx.URL(url).host) for url in urls]
+        queue.request(connection, each, rig.database.now(connection))
 
 
 async def test_a_host_that_hangs_takes_one_slot(rig: AdoptRig) -> None:
@@ -74,7 +80,7 @@ async def test_hosts_that_hang_give_their_slots_back_in_time(
     async with httpx.AsyncClient(transport=httpx.MockTransport(hosts)) as http:
         await cover_worker(rig, http).run_once()
     assert has_cover(rig, FAST)
-    assert jobs_of(rig) == dict.fromkeys(slow, DerivedState.WAITING)
+    assert jobs_of(rig) == dict.fromkeys(slow, JobState.WAITING)
 
 
 async def test_a_decoder_that_hangs_takes_one_slot_and_no_route(world, alice, tmp_path, monkeypatch):
@@ -85,7 +91,7 @@ async def test_a_decoder_that_hangs_takes_one_slot_and_no_route(world, alice, tm
         tracks = [upload(client, alice, seed=seed, image=samples.png(200, 100 + seed)) for seed in (1, 2)]
     with world.database.write() as connection:
         connection.execute(delete(rendition))
-    working = asyncio.create_task(world.made.derived.run())
+    working = asyncio.create_task(world.made.worker.run())
     await until(started.exists)
     await until(lambda: len(covers_made(world)) == 2)
     transport = httpx.ASGITransport(world.app)
@@ -97,8 +103,8 @@ async def test_a_decoder_that_hangs_takes_one_slot_and_no_route(world, alice, tm
     working.cancel()
     await asyncio.wait({working})
     with world.database.read() as connection:
-        jobs = connection.execute(derived_job.select()).all()
-    assert [(each.state, each.attempts) for each in jobs] == [(DerivedState.WAITING, 0)] * 2
+        jobs = connection.execute(job.select()).all()
+    assert [(each.state, each.attempts) for each in jobs] == [(JobState.WAITING, 0)] * 2
 
 
 def covers_made(world):
@@ -114,7 +120,7 @@ async def test_a_store_that_hangs_takes_one_slot_of_its_kind_and_no_route(world,
     media = world.made.media
     media.store = store = HangingStore(media.store)
     store.hanging = {"read"}
-    working = asyncio.create_task(world.made.derived.run_once())
+    working = asyncio.create_task(world.made.worker.run_once())
     await until(lambda: store.waiting == 2)  # a cover and a sound
     store.hanging = set()
     transport = httpx.ASGITransport(world.app)

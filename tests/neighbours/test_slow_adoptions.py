@@ -10,15 +10,17 @@ from typing import Any
 import httpx
 import pytest
 
+from eventstore.jobs.worker import Worker
 from outbox.mirror.lanes import resume_lane
-from replay.adoption import adopt, fetcher, jobs, progress, worker
+from replay.adoption import adopt, fetcher, jobs, progress
 from replay.adoption.adopt import LISTING_TIMEOUT_SECONDS, TURN_SECONDS
-from replay.adoption.worker import AdoptionWorker
+from replay.adoption.jobs import ADOPTION, AdoptionJobs
 from storage.store import STORE_PATIENCE_SECONDS
 from tests.dsl import ALICE, BOB, COLLECTION
 from tests.e2e.foreign_catalogue import rkey
 from tests.media_samples import samples
 from tests.outbox.rigs.relay_rig import ARTIST
+from tests.replay.adoption.claims import claimed, fail
 from tests.replay.adoption.rig import ELSEWHERE, HOST, AdoptRig, Internet, adopt_rig, adoption_on
 from tests.simulation.virtual_time import VirtualLoop
 
@@ -76,12 +78,12 @@ class Rig:
         http = httpx.AsyncClient(transport=httpx.MockTransport(self.slow))
         self.adoption = adoption_on(made.log, made.media, http, made.staging)
 
-    def worker(self) -> AdoptionWorker:
+    def worker(self) -> Worker:
         async def host_of(did: str) -> str:
             return {ALICE: HOST, BOB: EMPTY_HOST}.get(did, SLOW_HOST)
 
-        threads = self.adoption.intake.threads
-        return AdoptionWorker(self.database, self.adoption, host_of, threads, owner="test", lease=LEASE)
+        kind = AdoptionJobs(self.adoption, host_of).kind()
+        return Worker(self.database, [kind], owner="test", lease=LEASE)
 
     def request(self, *dids: str, host: str | None = None) -> None:
         for did in dids:
@@ -122,7 +124,12 @@ def rig(migrated_url: str, tmp_path: Path, loop: VirtualLoop) -> Iterator[Rig]:
 
 
 def counts(row: Any) -> tuple[int, int, int, int]:
-    return row.found, row.known, row.adopted, row.refused
+    found = jobs.progress_of(row._mapping)  # noqa: SLF001
+    return found.found, found.known, found.adopted, found.refused
+
+
+def problems(row: Any) -> list[Any]:
+    return jobs.progress_of(row._mapping).problems  # noqa: SLF001
 
 
 def test_accounts_of_a_host_that_lists_without_end_leave_slots_to_other_hosts(rig: Rig) -> None:
@@ -137,7 +144,7 @@ def test_accounts_of_a_host_that_lists_without_end_leave_slots_to_other_hosts(ri
 def test_accounts_that_list_without_end_give_their_slots_back_in_time(rig: Rig) -> None:
     """Their lanes do not name the host: a host of their own each would be the same."""
     rig.internet.record(1)
-    rig.request(*SLOW[: worker.MAX_CONCURRENT_ADOPTIONS])
+    rig.request(*SLOW[: jobs.MAX_CONCURRENT_ADOPTIONS])
     rig.loop.advance(1)
     rig.request(ALICE)
     row, seconds = rig.loop.run(rig.until_ended())
@@ -154,8 +161,8 @@ def test_audio_that_trickles_is_given_up_for_its_record_alone(rig: Rig) -> None:
     rig.request(ALICE)
     row, seconds = rig.loop.run(rig.until_ended())
     assert counts(row) == (2, 0, 1, 1)
-    assert [(each["uri"], each["reason"]) for each in row.problems] == [(uri, "not_fetched")]
-    assert "bytes per second" in row.problems[0]["message"]
+    assert [(each["uri"], each["reason"]) for each in problems(row)] == [(uri, "not_fetched")]
+    assert "bytes per second" in problems(row)[0]["message"]
     assert seconds < fetcher.FETCH_PATIENCE_SECONDS * 1.1 + FAST_SECONDS
 
 
@@ -167,7 +174,7 @@ def test_audio_at_the_slowest_pace_that_is_allowed_is_taken(
     rig.internet.record(1, audioUrl="https://trickle.com/song.mp3")
     rig.request(ALICE)
     row, seconds = rig.loop.run(rig.until_ended())
-    assert (counts(row), row.problems) == ((1, 0, 1, 0), [])
+    assert (counts(row), problems(row)) == ((1, 0, 1, 0), [])
     assert seconds > 200
 
 
@@ -183,23 +190,24 @@ def test_bytes_that_take_too_long_together_are_given_up(rig: Rig, monkeypatch: p
     rig.internet.record(1, audioUrl="https://trickle.com/song.mp3")
     rig.request(ALICE)
     row, _ = rig.loop.run(rig.until_ended())
-    assert [each["reason"] for each in row.problems] == ["too_slow"]
+    assert [each["reason"] for each in problems(row)] == ["too_slow"]
 
 
 def test_a_large_catalogue_is_adopted_in_turns_and_others_come_between(
     rig: Rig, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """Each of its records takes 50 seconds, and four are adopted at once."""
-    monkeypatch.setattr(worker, "MAX_CONCURRENT_ADOPTIONS", 1)
+    monkeypatch.setattr(jobs, "MAX_CONCURRENT_ADOPTIONS", 1)
     dead = [rig.internet.record(number, audioUrl=f"{ELSEWHERE}/dead{number}") for number in range(1, 4)]
     for number in range(4, 44):
         rig.internet.record(number, audioUrl=f"https://slow.com/{number}")
     rig.request(ALICE)
     rig.loop.advance(1)
     rig.request(BOB)
+    rig.loop.advance(1)
     row, _ = rig.loop.run(rig.until_ended())
     assert counts(row) == (43, 0, 40, 3)
-    assert [each["uri"] for each in row.problems] == dead
+    assert [each["uri"] for each in problems(row)] == dead
     assert [sum(f"dead{number}" in url for url in rig.internet.asked) for number in range(1, 4)] == [1] * 3
     assert (row.lease_epoch, row.attempts) == (2, 0)
     assert TURN_SECONDS <= (rig.row(BOB).ended_at - row.requested_at).total_seconds() < TURN_SECONDS + 200
@@ -210,21 +218,20 @@ def test_the_operators_command_runs_all_turns(rig: Rig) -> None:
     for number in range(1, 41):
         rig.internet.record(number, audioUrl=f"https://slow.com/{number}")
     rig.request(ALICE)
-    assert rig.loop.run(rig.worker().run_one(ALICE, lambda _progress: None))
+    assert rig.loop.run(rig.worker().run_now(ADOPTION, ALICE))
     assert counts(rig.row()) == (40, 0, 40, 0)
 
 
 def test_what_was_refused_before_a_failure_is_tried_again(rig: Rig) -> None:
     rig.internet.record(1, audioUrl=f"{ELSEWHERE}/song.mp3")
     rig.request(ALICE)
-    [claimed] = [jobs.claim(rig.database, owner="test", lease=LEASE)]
-    assert claimed is not None
+    job = claimed(rig.database)
     uri = f"at://{ALICE}/{COLLECTION}/{rkey(1)}"
     refused = progress.Progress(found=1, refused=1, problems=[{"uri": uri, "error": "x", "adopted": False}])
-    jobs.fail(rig.database, claimed, refused, "the PDS is away", final=False)
+    fail(rig.database, job, refused, "the PDS is away")
     rig.internet.holds(f"{ELSEWHERE}/song.mp3", samples.mp3(1))
     row, _ = rig.loop.run(rig.until_ended())
-    assert (counts(row), row.problems, row.problem) == ((1, 0, 1, 0), [], None)
+    assert (counts(row), problems(row), row.problem) == ((1, 0, 1, 0), [], None)
 
 
 def test_more_refusals_than_are_remembered_end_in_a_failure(
@@ -259,5 +266,5 @@ def test_a_store_that_hangs_fails_an_adoption_and_leaves_its_lease_to_be_ended(
     monkeypatch.setattr(jobs, "MAX_ATTEMPTS", 1)
     row, seconds = rig.loop.run(rig.until_ended())
     assert "did not take the bytes in time" in row.problem
-    assert (row.refused, row.lease_owner) == (0, None)
+    assert (counts(row)[3], row.lease_owner) == (0, None)
     assert seconds < STORE_PATIENCE_SECONDS + FAST_SECONDS

@@ -2,7 +2,8 @@
 
 from sqlalchemy import select
 
-from outbox.mirror.lanes import Lane, LeaseLostError
+from eventstore.errors import LeaseLostError
+from outbox.mirror.lanes import Lane
 from outbox.mirror.tables import delivery_attempt, mirror_lane, mirror_target
 from outbox.mirror.targets import MirrorTargets
 from outbox.pds.verdict import Kind, Verdict

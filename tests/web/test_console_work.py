@@ -19,6 +19,8 @@ from service.process.scheduler import run_if_due
 from service.schema.job_lease import JobName
 from tests.api.world import did_of, upload
 from tests.fake_pds.scripted_pds import HOST
+from tests.replay.adoption.claims import claimed, record
+from tests.replay.adoption.claims import fail as fail_adoption
 from tests.web.pages import assert_runs_only_our_files, assert_small, hidden
 
 HOUR = timedelta(hours=1)
@@ -133,10 +135,10 @@ def test_work_that_fails_is_named_first_with_its_reason_and_its_progress_shown(w
         with database.write() as connection:
             asked = Envelope(did_of(name), Via.BROWSER, name)
             adoptions.request(connection, did_of(name), asked, database.now(connection))
-        claimed = adoptions.claim(database, owner="test", lease=HOUR, did=did_of(name))
+        job = claimed(database, did_of(name))
         progress = Progress(found=10, known=1, adopted=3)
-        adoptions.record_progress(database, claimed, progress, HOUR)
-    adoptions.fail(database, claimed, progress, "the PDS is gone", final=True)
+        record(database, job, progress)
+    fail_adoption(database, job, progress, "the PDS is gone", final=True)
     text = admin.get("/ops/work").text
     assert "2 things need a look" in text
     troubles = re.findall(r'href="#([a-z-]+)">([^<]+)<', text)

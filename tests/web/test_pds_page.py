@@ -5,7 +5,7 @@ import re
 
 import pytest
 
-from api.responses.states import AdoptionState, DriftKind
+from api.responses.states import DriftKind, JobState
 from identity.accounts.credentials import CredentialKind, Scope
 from outbox.mirror.lanes import park_lane
 from tests.api.records.test_resolve import held
@@ -208,7 +208,7 @@ def test_who_leaves_reads_what_the_rest_waits_for_and_is_asked_no_second_time(mi
 
 def test_everything_that_the_page_may_have_to_say_has_words():
     assert set(pds.DRIFTS) == set(DriftKind)
-    assert set(pds.ADOPTIONS) == set(AdoptionState) - {AdoptionState.IDLE}
+    assert set(pds.ADOPTIONS) == set(JobState) - {JobState.IDLE}
     assert set(pds.TOKEN_KINDS) == set(CredentialKind)
     assert set(pds.PERMISSIONS) == set(Scope)
 

@@ -6,8 +6,8 @@ from typing import Final
 from pydantic import BaseModel, ConfigDict, Field
 from sqlalchemy import Connection
 
-from replay.adoption.jobs import adoption_of
-from replay.adoption.states import AdoptionState, state_of
+from eventstore.jobs.table import JobState, state_of
+from replay.adoption.jobs import adoption_of, progress_of
 
 
 class AdoptionProblemBody(BaseModel):
@@ -40,7 +40,7 @@ class AdoptionBody(BaseModel):
 
 
 NOTHING: Final = AdoptionBody(
-    state=AdoptionState.IDLE, requested_at=None, ended_at=None, next_attempt_at=None,
+    state=JobState.IDLE, requested_at=None, ended_at=None, next_attempt_at=None,
     found=0, known=0, adopted=0, refused=0, problem=None, problems=[],
 )  # fmt: skip
 
@@ -50,15 +50,12 @@ def adoption_body(connection: Connection, did: str) -> AdoptionBody:
     if row is None:
         return NOTHING
     state = state_of(row)
-    counts = {name: getattr(row, name) for name in ("found", "known", "adopted", "refused")}
+    progress = vars(progress_of(row._mapping))  # noqa: SLF001
     return AdoptionBody(
         state=state,
         requested_at=row.requested_at,
         ended_at=row.ended_at,
-        next_attempt_at=row.not_before
-        if state is AdoptionState.WAITING and row.problem is not None
-        else None,
+        next_attempt_at=row.due if state is JobState.WAITING and row.problem is not None else None,
         problem=row.problem,
-        problems=[AdoptionProblemBody(**problem) for problem in row.problems],
-        **counts,
+        **progress,
     )

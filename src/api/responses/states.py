@@ -1,5 +1,6 @@
 """The states, outcomes and actions that requests and responses name, for pages that say them in words."""
 
+from eventstore.jobs.table import JobState
 from identity.sessions.logins import LoginState
 from outbox.mirror.states import PROBED, BreakerState, LaneState, MirrorReason, MirrorState
 from outbox.mirror.targets import DELETE
@@ -9,7 +10,6 @@ from outbox.pds.verdict import Kind as VerdictKind
 from outbox.relay.journal import UnsentOutcome
 from outbox.views.deliveries import EventStatus
 from projections.blob_migration import AudioCopyState
-from replay.adoption.states import AdoptionState
 from replay.reconcile.drift import DriftKind
 from replay.reconcile.plan import Repair
 from replay.repair.states import RepairState, SkipReason
@@ -19,11 +19,11 @@ __all__ = [
     "OUR_ERRORS",
     "PROBED",
     "Action",
-    "AdoptionState",
     "AudioCopyState",
     "BreakerState",
     "DriftKind",
     "EventStatus",
+    "JobState",
     "LaneState",
     "LoginState",
     "MirrorReason",

@@ -18,7 +18,7 @@ from api.responses.adoption import AdoptionBody, adoption_body
 from api.services import Services
 from application.adoption import request_adoption
 from eventstore.idempotency.results import CommandResult
-from replay.adoption.states import UNFINISHED
+from eventstore.jobs.table import UNFINISHED
 
 router = APIRouter(tags=["records"], route_class=StrictRoute)
 

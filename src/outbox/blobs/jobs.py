@@ -9,14 +9,14 @@ from sqlalchemy import ColumnElement, Connection, and_, exists, select, update
 
 from aggregates.track import Track
 from aggregates.values import BlobRef
+from eventstore.coordination.backoff import CAP_SECONDS, MAX_FUTILE_PAUSE_SECONDS, backoff
 from eventstore.database import Database
+from eventstore.errors import LeaseLostError
 from eventstore.foreign_text import clean
 from eventstore.unit_of_work import UnitOfWork
-from outbox.backoff import CAP_SECONDS, MAX_FUTILE_PAUSE_SECONDS, backoff
 from outbox.blobs.upload_results import BLOB_MISMATCH
 from outbox.mirror.due import host_open_at, is_open, latest_of
 from outbox.mirror.failure_causes import Cause, error_text
-from outbox.mirror.lanes import LeaseLostError
 from outbox.mirror.observe_only import is_observed
 from outbox.mirror.parking import PARKING, park, schedule_probe
 from outbox.mirror.requeue import queue_as_backfill

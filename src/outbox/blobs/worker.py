@@ -16,10 +16,11 @@ from sqlalchemy import Connection
 
 from aggregates.track import Track
 from aggregates.values import Audio
+from eventstore.coordination.backoff import backoff
 from eventstore.coordination.threads import Threads
 from eventstore.envelope import Envelope, Via
+from eventstore.errors import LeaseLostError
 from eventstore.event_log import EventLog
-from outbox.backoff import backoff
 from outbox.blobs.claim import claim_jobs
 from outbox.blobs.jobs import (
     JOB_LEASE,
@@ -37,7 +38,6 @@ from outbox.metrics import NO_METRICS, RelayMetrics
 from outbox.mirror.failure_causes import count_failure
 from outbox.mirror.host_state import HostReport
 from outbox.mirror.hosts import Hosts
-from outbox.mirror.lanes import LeaseLostError
 from outbox.mirror.paced_pds import PacedPds
 from outbox.pds.verdict import (
     Kind,

@@ -10,9 +10,9 @@ from sqlalchemy import Connection, RowMapping, and_, bindparam, case, false, fun
 
 from eventstore.coordination.leases import take_lease
 from eventstore.database import Database
+from eventstore.errors import LeaseLostError
 from eventstore.schema import UtcDateTime
 from eventstore.states import State
-from outbox.mirror.lanes import LeaseLostError
 from outbox.mirror.states import LaneState
 from outbox.mirror.tables import PAST, firehose_cursor, mirror_lane, pds_host
 

@@ -13,18 +13,18 @@ from datetime import UTC, datetime
 from math import inf
 from typing import Any, Final
 
+from eventstore.coordination.backoff import backoff
 from eventstore.coordination.commit_signals import announce
 from eventstore.database import Database
+from eventstore.errors import LeaseLostError
 from eventstore.foreign_text import clean
 from eventstore.states import State
-from outbox.backoff import backoff
 from outbox.firehose.connection import subscribed
 from outbox.firehose.cursors import accounts_at, change_stream, cursor_of
 from outbox.firehose.frames import FUTURE_CURSOR, OUTDATED_CURSOR, Commit, FirehoseError, Message, message_in
 from outbox.firehose.own_writes import foreign_writes, record_revision
 from outbox.firehose.share import Share
 from outbox.mirror.hosts import Hosts
-from outbox.mirror.lanes import LeaseLostError
 from outbox.mirror.parking import request_probe
 from outbox.mirror.requeue import rescan, rescan_host, reverify
 from outbox.ports import Addresses

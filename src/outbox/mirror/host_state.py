@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from datetime import datetime, timedelta
 from typing import Any, Final
 
-from outbox.backoff import backoff
+from eventstore.coordination.backoff import backoff
 from outbox.mirror.failure_causes import error_text
 from outbox.mirror.states import BreakerState
 from outbox.mirror.tables import WELL

@@ -24,11 +24,12 @@ from sqlalchemy import (
 )
 
 from eventstore.append import insert_of
+from eventstore.coordination.backoff import backoff
 from eventstore.database import Database, with_now
 from eventstore.envelope import Envelope, Via
+from eventstore.errors import LeaseLostError
 from eventstore.prepared import Prepared
 from eventstore.schema import UtcDateTime
-from outbox.backoff import backoff
 from outbox.mirror.due import is_backfill, lane_columns, latest_of, target_columns, target_due_at
 from outbox.mirror.states import BreakerState, LaneState
 from outbox.mirror.tables import (
@@ -61,10 +62,6 @@ class LockedLane(NamedTuple):
 
 
 RUN_FAILED: Final = "lane_run_failed: the service's log says why, as `turn_failed`"
-
-
-class LeaseLostError(Exception):
-    """Another relay has claimed the lane; what this one has done is not recorded."""
 
 
 @dataclass(frozen=True)

@@ -16,12 +16,12 @@ from typing import Final
 from sqlalchemy.exc import SQLAlchemyError
 
 from eventstore.database import Database
-from eventstore.errors import EventStoreError
+from eventstore.errors import EventStoreError, LeaseLostError
 from eventstore.event_log import EventLog
 from outbox.metrics import RelayMetrics
 from outbox.mirror.host_state import HostReport
 from outbox.mirror.hosts import Hosts
-from outbox.mirror.lanes import Lane, LeaseLostError
+from outbox.mirror.lanes import Lane
 from outbox.mirror.namespace_moves import Namespaces
 from outbox.mirror.targets import PUT
 from outbox.pds.client import WRITE_TIMEOUT_SECONDS, Pds, RemoteUnknownError

@@ -12,9 +12,10 @@ from typing import Any, Final
 from sqlalchemy import Connection, and_, bindparam, insert, or_, select, update
 
 from eventstore.database import Database
+from eventstore.errors import LeaseLostError
 from eventstore.prepared import Prepared, among
 from eventstore.states import State
-from outbox.mirror.lanes import Lane, LeaseLostError, lock_lane
+from outbox.mirror.lanes import Lane, lock_lane
 from outbox.mirror.tables import delivery_attempt, mirror_lane
 from outbox.mirror.targets import CHANGE_TARGET, PUT, of_target
 from outbox.pds.client import RecordKey

@@ -19,20 +19,13 @@ from typing import Final
 from sqlalchemy import Connection
 from sqlalchemy.exc import SQLAlchemyError
 
-from eventstore.errors import EventStoreError
+from eventstore.errors import EventStoreError, LeaseLostError
 from eventstore.event_log import EventLog
 from outbox.metrics import RelayMetrics
 from outbox.mirror.failure_causes import count_failure
 from outbox.mirror.host_state import HostReport
 from outbox.mirror.hosts import Hosts
-from outbox.mirror.lanes import (
-    Lane,
-    LeaseLostError,
-    lock_lane,
-    release,
-    release_after_error,
-    write_release,
-)
+from outbox.mirror.lanes import Lane, lock_lane, release, release_after_error, write_release
 from outbox.pds.verdict import verdict_of_fault
 from outbox.record.record import RecordUrls
 from outbox.relay.batch_delivery import BatchRun, SentBatch

@@ -18,9 +18,9 @@ from datetime import timedelta
 from math import inf
 from typing import Final
 
+from eventstore.coordination.backoff import backoff
 from eventstore.coordination.process_names import has_ended
 from eventstore.event_log import EventLog
-from outbox.backoff import backoff
 from outbox.blobs.worker import BlobWorker
 from outbox.metrics import NO_METRICS, RelayMetrics
 from outbox.mirror.hosts import Hosts

@@ -16,11 +16,11 @@ from typing import Any, Final
 from sqlalchemy import Connection, select, update
 
 from aggregates.track import Track
+from eventstore.coordination.backoff import CAP_SECONDS, MAX_FUTILE_PAUSE_SECONDS, backoff
 from eventstore.database import Database
 from eventstore.event_log import EventLog
 from eventstore.prepared import pipelined
 from eventstore.unit_of_work import UnitOfWork
-from outbox.backoff import CAP_SECONDS, MAX_FUTILE_PAUSE_SECONDS, backoff
 from outbox.mirror.failure_causes import Cause, error_text
 from outbox.mirror.host_state import HostReport
 from outbox.mirror.hosts import changes_host

@@ -15,12 +15,12 @@ from aggregates.errors import InvalidFieldError
 from aggregates.track import media_cids
 from aggregates.values import Artwork, Audio
 from eventstore.envelope import Envelope
+from eventstore.errors import LeaseLostError
 from eventstore.event_log import EventLog
 from eventstore.foreign_text import clean
 from eventstore.streams.track_ids import next_track_id
 from eventstore.unit_of_work import UnitOfWork
 from outbox.conflicts.adopted import acknowledge_as_found, set_lane_host, tracks_of_records
-from outbox.mirror.lanes import LeaseLostError
 from outbox.mirror.namespace_moves import is_taken
 from outbox.pds.client import RecordKey
 from outbox.record.lexicon import Lexicon

@@ -10,9 +10,12 @@ from urllib.parse import urlsplit
 from sqlalchemy import ColumnElement, Connection, and_, func, or_, select
 
 from eventstore.database import Database
+from eventstore.jobs import queue
+from eventstore.jobs.kinds import Wanted
+from eventstore.jobs.table import job
 from projections.history import history
 from projections.tracks.table import LIVE, tracks
-from storage.derived.jobs import DerivedKind, Source, job, request
+from storage.derived.jobs import DerivedKind
 from storage.derived.renditions import made
 from storage.derived.waveforms import DECODED_FILE_TYPES, waveform
 
@@ -48,32 +51,33 @@ def request_all(database: Database) -> int:
 
 def _request(database: Database, *which: ColumnElement[bool]) -> int:
     with database.read_committed() as connection:
-        found = [source for lacking in LACKING for source in lacking(connection, which)]
+        found = [wanted for lacking in LACKING for wanted in lacking(connection, which)]
     if found:
-        request(database, found)
+        with database.write() as connection:
+            queue.request(connection, found, database.now(connection))
     return len(found)
 
 
-def _covers(connection: Connection, which: Sequence[ColumnElement[bool]]) -> Sequence[Source]:
+def _covers(connection: Connection, which: Sequence[ColumnElement[bool]]) -> Sequence[Wanted]:
     has_none = _is_unknown(DerivedKind.RENDITIONS, track.artwork_cid, made.source)
     found = _sources(connection, track.artwork_cid, track.artwork_cid.is_not(None), has_none, *which)
-    return [Source(DerivedKind.RENDITIONS, cid) for cid in found]
+    return [Wanted(DerivedKind.RENDITIONS, cid, did) for cid, did in found]
 
 
-def _covers_elsewhere(connection: Connection, which: Sequence[ColumnElement[bool]]) -> Sequence[Source]:
+def _covers_elsewhere(connection: Connection, which: Sequence[ColumnElement[bool]]) -> Sequence[Wanted]:
     has_none = _is_unknown(DerivedKind.COVER, track.image_url, made.source)
     found = _sources(connection, track.image_url, HAS_URL_ALONE, has_none, *which)
-    return [Source(DerivedKind.COVER, url, _host_of(url)) for url in found]
+    return [Wanted(DerivedKind.COVER, url, did, _host_of(url)) for url, did in found]
 
 
-def _sounds(connection: Connection, which: Sequence[ColumnElement[bool]]) -> Sequence[Source]:
+def _sounds(connection: Connection, which: Sequence[ColumnElement[bool]]) -> Sequence[Wanted]:
     has_none = _is_unknown(DerivedKind.WAVEFORM, track.audio_cid, waveform.c.cid)
     can_have_one = track.audio_file_type.in_(DECODED_FILE_TYPES)
     found = _sources(connection, track.audio_cid, can_have_one, has_none, *which)
-    return [Source(DerivedKind.WAVEFORM, cid) for cid in found]
+    return [Wanted(DerivedKind.WAVEFORM, cid, did) for cid, did in found]
 
 
-LACKING: Final[Sequence[Callable[[Connection, Sequence[ColumnElement[bool]]], Sequence[Source]]]] = (
+LACKING: Final[Sequence[Callable[[Connection, Sequence[ColumnElement[bool]]], Sequence[Wanted]]]] = (
     _covers,
     _covers_elsewhere,
     _sounds,
@@ -85,15 +89,16 @@ def _is_unknown(
 ) -> ColumnElement[bool]:
     """Whether this was neither made nor requested."""
     is_made = select(made_of).where(made_of == source).exists()
-    return and_(~is_made, ~select(job.source).where(job.kind == kind, job.source == source).exists())
+    return and_(~is_made, ~select(job.c.id).where(job.c.kind == kind, job.c.subject == source).exists())
 
 
 def _sources(
     connection: Connection, source: ColumnElement[Any], *conditions: ColumnElement[bool]
-) -> Sequence[str]:
-    return connection.scalars(
-        select(source).where(LIVE, *conditions).distinct().limit(MAX_REQUESTED_AT_ONCE)
-    ).all()
+) -> Sequence[Any]:
+    """Return the sources, each with one account that has it."""
+    account = func.min(track.did)
+    found = select(source, account).where(LIVE, *conditions).group_by(source).limit(MAX_REQUESTED_AT_ONCE)
+    return connection.execute(found).all()
 
 
 def _host_of(url: str) -> str:

@@ -7,11 +7,12 @@ from typing import Any, Final
 from sqlalchemy import Connection, delete, select
 
 from eventstore.database import Database
+from eventstore.jobs.table import JobState, job
 from projections import media_references
 from projections.tracks.queries import tracks_with_image_urls
 from projections.tracks.table import LIVE, tracks
 from replay.derived.plan import HAS_URL_ALONE
-from storage.derived.jobs import DerivedKind, DerivedState, derived_job, job
+from storage.derived.jobs import DerivedKind
 from storage.derived.renditions import forget, made, rendition, sources_of
 from storage.derived.waveforms import waveform
 from storage.media import Media, MediaState, media
@@ -58,10 +59,10 @@ def forget_unused(database: Database, before: datetime) -> None:
         lost = select(made.source).where(~_is_live(made.cid))
         connection.execute(delete(rendition).where(made.source.in_(lost)))
         connection.execute(delete(waveform).where(~_is_live(waveform.c.cid)))
-        unused = [job.kind != DerivedKind.COVER, ~_is_live(job.source)]
-        connection.execute(delete(derived_job).where(job.state == DerivedState.FAILED, *unused))
-        unused = [job.kind == DerivedKind.COVER, job.source.not_in(_ADDRESSES)]
-        connection.execute(delete(derived_job).where(job.state == DerivedState.FAILED, *unused))
+        of_bytes = (job.c.kind.in_([DerivedKind.RENDITIONS, DerivedKind.WAVEFORM]), ~_is_live(job.c.subject))
+        of_address = (job.c.kind == DerivedKind.COVER, job.c.subject.not_in(_ADDRESSES))
+        for unused in (of_bytes, of_address):
+            connection.execute(delete(job).where(job.c.state == JobState.FAILED, *unused))
 
 
 def _used(connection: Connection, sources: Collection[str], before: datetime) -> set[str]:

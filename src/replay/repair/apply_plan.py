@@ -8,6 +8,8 @@ from collections.abc import Set as AbstractSet
 from typing import Any
 
 from eventstore.foreign_text import clean
+from eventstore.jobs import queue
+from eventstore.jobs.kinds import Job
 from eventstore.unit_of_work import UnitOfWork
 from outbox.pds.client import RecordKey
 from replay.reconcile.apply import STEPS_PER_UNIT, apply_steps
@@ -15,13 +17,12 @@ from replay.reconcile.drift import Drift, Expected
 from replay.reconcile.plan import Repair, Step
 from replay.reconcile.verify import expected_of
 from replay.repair import jobs
-from replay.repair.jobs import RepairJob
-from replay.repair.states import SkipReason
+from replay.repair.states import RepairState, SkipReason
 
 
 def apply_some(
     unit: UnitOfWork,
-    claimed: RepairJob,
+    claimed: Job,
     plan: Sequence[Step],
     found: Mapping[RecordKey, Drift],
     unjudged: AbstractSet[RecordKey] = frozenset(),
@@ -32,23 +33,25 @@ def apply_some(
 
     Raises LeaseLostError, and applies nothing, if the repair is another worker's now, or was cancelled.
     """
-    row = jobs.held(unit.connection, claimed)
+    did = claimed.subject
+    row = jobs.unfinished_of(unit.connection, claimed)
     steps = plan[row.settled : row.settled + STEPS_PER_UNIT]
     due = [step for step in steps if step.repair is not Repair.NOTHING]
     track_ids = [step.drift.track_id for step in due if step.drift.track_id is not None]
-    expected = {each.key: each for each in expected_of(unit.connection, claimed.did, track_ids)}
+    expected = {each.key: each for each in expected_of(unit.connection, did, track_ids)}
     reasons = {
         step.drift.key: reason
         for step in due
         if (reason := skip_reason(step.drift, expected.get(step.drift.key), found, unjudged))
     }
     applied = [step for step in due if step.drift.key not in reasons]
-    apply_steps(unit, claimed.did, applied)
+    apply_steps(unit, did, applied)
     skips = [_named(step.drift, reasons[step.drift.key]) for step in due if step.drift.key in reasons]
     jobs.record_steps(unit.connection, row, settled=len(steps), applied=len(applied), skips=skips)
+    queue.record_step(unit.connection, claimed)
     is_over = row.settled + len(steps) >= len(plan)
     if is_over:
-        jobs.finish(unit.connection, row, unit.now)
+        jobs.end(unit.connection, did, RepairState.DONE, unit.now)
     return not is_over
 
 

@@ -1,45 +1,42 @@
-"""The rows of repairs, at most one unfinished of an account: the plan that is shown, its progress, and the lease of its worker."""
+"""The rows of repairs, at most one unfinished of an account: the plan that is shown, and what was applied of it.
 
-from collections.abc import Callable, Collection, Mapping, Sequence
-from dataclasses import dataclass
+While a worker has something to do, the repair has a job, whose subject is the account.
+"""
+
+from collections.abc import Mapping, Sequence
 from datetime import datetime, timedelta
 from typing import Any, Final
 
 from sqlalchemy import (
     Column,
-    ColumnElement,
     Connection,
     Float,
     Index,
     Integer,
     LargeBinary,
     Row,
+    Select,
     Table,
     Text,
-    case,
+    and_,
     delete,
+    func,
     insert,
     select,
     text,
-    tuple_,
     update,
 )
 
-from eventstore.coordination.process_names import has_ended as process_has_ended
 from eventstore.database import Database
 from eventstore.envelope import Envelope
+from eventstore.jobs import queue
+from eventstore.jobs.kinds import Job, Wanted
+from eventstore.jobs.table import job
 from eventstore.schema import Json, Position, UtcDateTime, metadata
-from outbox.backoff import backoff
-from outbox.mirror.lanes import LeaseLostError
-from replay.leased_rows import LeasedRows, unleased
-from replay.repair.states import WORKED_ON, RepairState
+from replay.repair.states import RepairState
 from replay.repair.stored_plan import StoredPlan
 
-FIRST_PAUSE_SECONDS: Final = 5.0
-MAX_PAUSE_SECONDS: Final = 600.0
-MAX_ATTEMPTS: Final = 12
-"""About an hour: an admin looks on, and may start another repair."""
-PROCESS_ENDED: Final = "each attempt ended with its process"
+REPAIR: Final = "repair"
 MAX_NAMED_SKIPS: Final = 500
 """More are counted and not named."""
 REPAIR_TTL: Final = timedelta(days=90)
@@ -55,9 +52,7 @@ repair = Table(
     Column("via", Text, nullable=False),
     Column("request_id", Text, nullable=False),
     Column("requested_at", UtcDateTime, nullable=False),
-    Column("not_before", UtcDateTime, nullable=False),
     Column("ended_at", UtcDateTime),
-    Column("attempts", Integer, nullable=False, server_default=text("0")),
     Column("problem", Text),
     Column("planned_at", UtcDateTime),
     Column("records", Integer, nullable=False, server_default=text("0")),
@@ -70,32 +65,13 @@ repair = Table(
     Column("applied", Integer, nullable=False, server_default=text("0")),
     Column("skipped", Integer, nullable=False, server_default=text("0")),
     Column("skips", Json, nullable=False),
-    Column("lease_owner", Text),
-    Column("lease_until", UtcDateTime, nullable=False),
-    Column("lease_epoch", Integer, nullable=False, server_default=text("0")),
     sqlite_autoincrement=True,
 )
-job: Final = repair.c
-ROWS: Final = LeasedRows(repair, job.id)
-IS_UNFINISHED: Final = job.ended_at.is_(None)
-Index(
-    "uq_repair_unfinished", job.did, unique=True, sqlite_where=IS_UNFINISHED, postgresql_where=IS_UNFINISHED
-)
+it: Final = repair.c
+IS_UNFINISHED: Final = it.ended_at.is_(None)
+Index("uq_repair_unfinished", it.did, unique=True, sqlite_where=IS_UNFINISHED, postgresql_where=IS_UNFINISHED)
 
-SHOWN: Final = tuple(each for each in job if each.name not in {"steps", "skips"})
-"""The columns of a list: all but the large ones."""
 Skip = Mapping[str, Any]
-
-
-@dataclass(frozen=True)
-class RepairJob:
-    """A claimed repair; `envelope` is that of the admin who started it or, since then, applied its plan."""
-
-    id: int
-    did: str
-    state: RepairState
-    envelope: Envelope
-    epoch: int
 
 
 def request(connection: Connection, did: str, envelope: Envelope, now: datetime) -> tuple[int, bool]:
@@ -103,127 +79,71 @@ def request(connection: Connection, did: str, envelope: Envelope, now: datetime)
 
     Call it under the account's append lock.
     """
-    unfinished = connection.scalar(select(job.id).where(job.did == did, IS_UNFINISHED))
+    unfinished = connection.scalar(select(it.id).where(it.did == did, IS_UNFINISHED))
     if unfinished is not None:
         return int(unfinished), False
-    requested = {"requested_at": now, "not_before": now, "lease_until": now, "counts": [], "skips": []}
-    row = {"did": did, "state": RepairState.VERIFYING, **vars(envelope), **requested}
-    return int(connection.execute(insert(repair).values(row).returning(job.id)).scalar_one()), True
+    row = {"did": did, "state": RepairState.VERIFYING, **vars(envelope)}
+    requested = insert(repair).values(**row, requested_at=now, counts=[], skips=[]).returning(it.id)
+    repair_id = int(connection.execute(requested).scalar_one())
+    queue.request(connection, [Wanted(REPAIR, did, did, envelope=envelope)], now)
+    return repair_id, True
 
 
 def repair_of(
     connection: Connection, repair_id: int, *, whole: bool = False, lock: bool = False
 ) -> Row[Any] | None:
     """Return the row; its steps and skips, which may be large, only if the `whole` of it is wanted."""
-    query = select().add_columns(*(job if whole else SHOWN)).where(job.id == repair_id)
-    return connection.execute(query.with_for_update() if lock else query).one_or_none()
+    query = _shown(*([it.steps, it.skips] if whole else [])).where(it.id == repair_id)
+    return connection.execute(query.with_for_update(of=repair) if lock else query).one_or_none()
 
 
 def repairs(
     connection: Connection, *, did: str | None = None, before: int | None = None, limit: int
 ) -> Sequence[Any]:
     """Return repairs, the newest first, without their steps."""
-    query = select(*SHOWN).order_by(job.id.desc()).limit(limit)
+    query = _shown().order_by(it.id.desc()).limit(limit)
     if did is not None:
-        query = query.where(job.did == did)
+        query = query.where(it.did == did)
     if before is not None:
-        query = query.where(job.id < before)
+        query = query.where(it.id < before)
     return connection.execute(query).all()
 
 
-def begin_apply(connection: Connection, repair_id: int, envelope: Envelope, now: datetime) -> None:
+def begin_apply(connection: Connection, repair_id: int, did: str, envelope: Envelope, now: datetime) -> None:
     """Have a worker apply the plan, in the name of `envelope`."""
-    started = {"state": RepairState.APPLYING, **vars(envelope), "not_before": now, "attempts": 0}
-    connection.execute(update(repair).where(job.id == repair_id).values(started))
+    started = {"state": RepairState.APPLYING, **vars(envelope)}
+    connection.execute(update(repair).where(it.id == repair_id).values(started))
+    queue.request(connection, [Wanted(REPAIR, did, did, envelope=envelope)], now)
 
 
-def cancel(connection: Connection, repair_id: int, now: datetime) -> None:
-    """End it; the worker notices before its next steps."""
-    ended = {"state": RepairState.CANCELLED, "ended_at": now, **unleased(now)}
-    connection.execute(update(repair).where(job.id == repair_id).values(ended))
+def end(
+    connection: Connection, did: str, state: RepairState, now: datetime, problem: str | None = None
+) -> None:
+    """End the account's unfinished repair, and its job: a worker notices before its next steps."""
+    ended = {"state": state, "ended_at": now, "problem": problem}
+    connection.execute(update(repair).where(it.did == did, IS_UNFINISHED).values(ended))
+    queue.cancel(connection, REPAIR, did)
 
 
-def claim(
-    database: Database,
-    *,
-    owner: str,
-    lease: timedelta,
-    has_ended: Callable[[str], bool] = process_has_ended,
-    running: Collection[int] = (),
-) -> RepairJob | None:
-    """Claim a repair that is due and has no worker, or one whose lease is over or whose process is proved to have ended.
-
-    None where there is none. Those that are `running` in this process are left out.
-    """
-    with database.read_committed() as connection:  # most polls find nothing, and need no write transaction
-        now = database.now(connection)
-        waiting = connection.execute(_WAITING.where(job.not_before <= now, job.id.not_in(running))).all()
-    free = [
-        (each.id, each.lease_epoch)
-        for each in waiting
-        if each.lease_until <= now or has_ended(each.lease_owner or "")
-    ]
-    if not free:
-        return None
-    with database.write() as connection:
-        now = database.now(connection)
-        is_free = tuple_(job.id, job.lease_epoch).in_(free)
-        claimed = ROWS.claim(connection, _WAITING.where(is_free), owner=owner, until=now + lease)
-        if claimed is None:
-            return None
-        row, epoch = claimed
-        repair_job = RepairJob(
-            row.id, row.did, RepairState(row.state), Envelope(row.actor, row.via, row.request_id), epoch
-        )
-        # counted before it begins: an attempt that ends its process does not come back to count itself
-        _change(connection, repair_job, attempts=row.attempts + 1, not_before=now + _pause(row.attempts))
-        if row.attempts < MAX_ATTEMPTS:
-            return repair_job
-        _change(connection, repair_job, **_failed(now, row.problem or PROCESS_ENDED))
-    return None
+def unfinished_of(connection: Connection, claimed: Job) -> Any:
+    """Return the account's row for a job that stays claimed until the transaction ends; raises LeaseLostError."""
+    queue.require_held(connection, claimed)
+    return connection.execute(_shown(it.skips).where(it.did == claimed.subject, IS_UNFINISHED)).one()
 
 
-def extend(database: Database, claimed: RepairJob, lease: timedelta) -> bool:
-    """Extend the lease; False when the claim was lost, or the repair cancelled."""
-    with database.write() as connection:
-        if _change(connection, claimed, lease_until=database.now(connection) + lease):
-            return True
-        # the work's own last unit has ended the lease: it is about to return
-        has_ended = job.state.in_((RepairState.PLANNED, RepairState.DONE))
-        same = (job.id == claimed.id, job.lease_epoch == claimed.epoch, has_ended)
-        return connection.scalar(select(job.id).where(*same)) is not None
-
-
-def release(database: Database, claimed: RepairJob) -> None:
-    """End the lease as if the attempt had not begun, so that another worker can claim it at once."""
-    with database.write() as connection:
-        now = database.now(connection)
-        begun = {
-            "attempts": case((job.attempts > 0, job.attempts - 1), else_=0)
-        }  # 0 where steps were applied
-        _change(connection, claimed, not_before=now, **begun, **unleased(now))
-
-
-def store_plan(database: Database, claimed: RepairJob, plan: StoredPlan, *, records: int) -> None:
+def store_plan(database: Database, claimed: Job, plan: StoredPlan, *, records: int) -> None:
     """Store the plan for an admin to decide on; without any step the repair is done. Raises LeaseLostError."""
     with database.write() as connection:
+        queue.require_held(connection, claimed)
         now = database.now(connection)
-        planned = {"planned_at": now, "records": records, "attempts": 0, "problem": None, **unleased(now)}
         what = {"steps": plan.steps, "digest": plan.digest, "counts": list(plan.groups)}
-        how = {"seconds": plan.seconds, "left_out": plan.left_out}
+        how = {"planned_at": now, "records": records, "seconds": plan.seconds, "left_out": plan.left_out}
         ends: dict[str, Any] = {"state": RepairState.PLANNED}
         if not plan.does_anything:
             ends = {"state": RepairState.DONE, "ended_at": now}
-        if not _change(connection, claimed, **planned, **what, **how, **ends):
-            raise LeaseLostError
-
-
-def held(connection: Connection, claimed: RepairJob) -> Any:
-    """Return the row, locked until the transaction ends; raises LeaseLostError if it is another worker's now, or cancelled."""
-    row = connection.execute(select(*SHOWN, job.skips).where(_held(claimed)).with_for_update()).one_or_none()
-    if row is None:
-        raise LeaseLostError
-    return row
+        these = update(repair).where(it.did == claimed.subject, IS_UNFINISHED)
+        connection.execute(these.values(**what, **how, **ends))
+        queue.cancel(connection, REPAIR, claimed.subject)
 
 
 def record_steps(
@@ -235,59 +155,21 @@ def record_steps(
         "applied": row.applied + applied,
         "skipped": row.skipped + len(skips),
         "skips": [*row.skips, *skips][:MAX_NAMED_SKIPS],
-        "problem": None,
-        "attempts": 0,
     }
-    connection.execute(update(repair).where(job.id == row.id).values(progress))
-
-
-def finish(connection: Connection, row: Any, now: datetime) -> None:
-    """Record in the unit of the last steps that the plan is applied."""
-    ended = {"state": RepairState.DONE, "ended_at": now, **unleased(now)}
-    connection.execute(update(repair).where(job.id == row.id).values(ended))
-
-
-def fail(database: Database, claimed: RepairJob, problem: str, *, final: bool) -> None:
-    """Record the problem, and schedule another attempt unless it is `final` or was the last one."""
-    with database.write() as connection:
-        now = database.now(connection)
-        # in the row: steps that were applied since the claim have begun the count anew
-        attempts = connection.scalar(select(job.attempts).where(_held(claimed)).with_for_update())
-        if attempts is None:
-            return
-        attempts = max(1, attempts)
-        if final or attempts >= MAX_ATTEMPTS:
-            _change(connection, claimed, attempts=attempts, **_failed(now, problem))
-        else:
-            again = {"attempts": attempts, "not_before": now + _pause(attempts - 1), "problem": problem}
-            _change(connection, claimed, **again, **unleased(now))
+    connection.execute(update(repair).where(it.id == row.id).values(progress))
 
 
 def prune_repairs(database: Database) -> int:
     """Delete repairs that ended more than REPAIR_TTL ago; returns how many."""
     with database.write() as connection:
-        ended = job.ended_at <= database.now(connection) - REPAIR_TTL
+        ended = it.ended_at <= database.now(connection) - REPAIR_TTL
         return connection.execute(delete(repair).where(ended)).rowcount
 
 
-def _pause(attempts: int) -> timedelta:
-    return backoff(attempts, first=FIRST_PAUSE_SECONDS, cap=MAX_PAUSE_SECONDS)
-
-
-def _failed(now: datetime, problem: str) -> dict[str, Any]:
-    return {"state": RepairState.FAILED, "ended_at": now, "problem": problem, **unleased(now)}
-
-
-def _held(claimed: RepairJob) -> ColumnElement[bool]:
-    return ROWS.held(claimed.id, claimed.epoch)
-
-
-def _change(connection: Connection, claimed: RepairJob, **values: Any) -> bool:
-    return ROWS.change(connection, claimed.id, claimed.epoch, values)
-
-
-# Built once (CONTRIBUTING.md).
-
-_WAITING: Final = (
-    select(*SHOWN).where(IS_UNFINISHED, job.state.in_(WORKED_ON)).order_by(job.not_before, job.id)
-)
+def _shown(*large: Column[Any]) -> Select[Any]:
+    """Select what is shown of repairs, with their jobs: all columns but the large ones, unless they are named."""
+    of_job = and_(IS_UNFINISHED, job.c.kind == REPAIR, job.c.subject == it.did)
+    small = [each for each in it if each.name not in {"steps", "skips", "problem"}]
+    problem = func.coalesce(job.c.problem, it.problem).label("problem")
+    work = (job.c.due, job.c.attempts, job.c.lease_owner)
+    return select(*small, *large, problem, *work).select_from(repair.outerjoin(job, of_job))

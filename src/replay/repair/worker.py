@@ -1,45 +1,44 @@
-"""Plans and applies repairs in any number of processes, one worker for each repair.
+"""Plans and applies repairs, one worker for each.
 
-1. Claim a repair that is due, and compare its account's repo with the log.
-2. One without a plan: store the plan, for an admin to decide on.
+1. Compare the account's repo with the log.
+2. A repair without a plan: store the plan, for an admin to decide on.
 3. One whose plan an admin has applied: apply its steps, except where the comparison or the log differs from the plan.
 """
 
-import asyncio
 import logging
 from collections.abc import Callable
-from datetime import timedelta
 from functools import partial
-from typing import Final
+from typing import Any, Final
 
 from eventstore.coordination.threads import Threads
 from eventstore.errors import EventStoreError
 from eventstore.event_log import EventLog
 from eventstore.foreign_text import clean
-from outbox.mirror.lanes import LeaseLostError
+from eventstore.jobs.kinds import Failure, Job, Kind, Outcome
 from outbox.pds.client import RemoteUnknownError
-from outbox.pds.verdict import Kind
+from outbox.pds.verdict import Kind as VerdictKind
 from outbox.record.record import RecordUrls
 from outbox.repo.reads import RepoReads
 from replay.errors import NoPdsError
 from replay.reconcile.outdated import outdated_records
-from replay.reconcile.plan import Step
 from replay.reconcile.verify import Verified, compare, repos_of
 from replay.repair import jobs
 from replay.repair.apply_plan import apply_some
-from replay.repair.jobs import RepairJob
 from replay.repair.states import RepairState
 from replay.repair.stored_plan import StoredPlan, steps_in
-from replay.worker_loop import WorkerLoop, claimed_by, while_leased
 
 MAX_CONCURRENT_REPAIRS: Final = 2
+FIRST_PAUSE_SECONDS: Final = 5.0
+MAX_PAUSE_SECONDS: Final = 600.0
+MAX_ATTEMPTS: Final = 12
+"""About an hour: an admin looks on, and may start another repair."""
 MAX_PROBLEM_LENGTH: Final = 500
 
 logger: Final = logging.getLogger("mastertape.replay")
 
 
-class RepairWorker:
-    """`run` works beside the relay, which sends what was applied; `wake_relay` has it look for that at once."""
+class RepairJobs:
+    """`wake_relay` has the relay look at once for what was applied."""
 
     def __init__(
         self,
@@ -49,8 +48,6 @@ class RepairWorker:
         collection: str,
         threads: Threads,
         *,
-        owner: str,
-        lease: timedelta,
         wake_relay: Callable[[], None] = lambda: None,
     ) -> None:
         self._log: Final = log
@@ -58,121 +55,70 @@ class RepairWorker:
         self._outdated: Final = partial(outdated_records, log, urls)
         self._collection: Final = collection
         self._threads: Final = threads
-        self._owner: Final = owner
-        self._lease: Final = lease
         self._wake_relay: Final = wake_relay
-        self._loop: Final = WorkerLoop[int](
-            self.start_due,
-            logger=logger,
-            claim_failed="repair_claim_failed",
-            not_settled="repair_not_settled",  # its lease expires, and it is continued
+
+    def kind(self) -> Kind:
+        return Kind(
+            jobs.REPAIR,
+            self.work,
+            judge,
+            max_concurrent=MAX_CONCURRENT_REPAIRS,
+            first_pause_seconds=FIRST_PAUSE_SECONDS,
+            max_pause_seconds=MAX_PAUSE_SECONDS,
+            max_attempts=MAX_ATTEMPTS,
+            on_failed=lambda connection, job, problem, now: jobs.end(
+                connection, job.subject, RepairState.FAILED, now, problem
+            ),
         )
-        """Of each repair that runs, its id."""
 
-    def wake(self) -> None:
-        """Poll for work at once; callable from any thread."""
-        self._loop.wake()
-
-    async def run(self) -> None:
-        """Work until cancelled; repairs that are running then are released, so that another process continues them."""
-        await self._loop.run()
-
-    async def run_once(self) -> None:
-        """Do all that is due."""
-        await self.start_due()
-        while self._loop.running:
-            await asyncio.wait({*self._loop.running})
-            await self.start_due()
-
-    async def start_due(self) -> None:
-        while len(self._loop.running) < MAX_CONCURRENT_REPAIRS:
-            claimed = await self._claim()
-            if claimed is None:
-                return
-            self._loop.start(self._run(claimed), claimed.id)
-
-    async def _claim(self) -> RepairJob | None:
-        claim = self._threads.run(
-            jobs.claim,
-            self._log.database,
-            owner=self._owner,
-            lease=self._lease,
-            running=set(self._loop.running.values()),
-        )
-        return await claimed_by(claim, self._release)
-
-    async def _release(self, claimed: RepairJob) -> None:
-        await self._threads.run(jobs.release, self._log.database, claimed)
-
-    async def _extend(self, claimed: RepairJob) -> bool:
-        return await self._threads.run(jobs.extend, self._log.database, claimed, self._lease)
-
-    async def _run(self, claimed: RepairJob) -> None:
-        try:
-            await while_leased(self._work(claimed), partial(self._extend, claimed), logger, _named(claimed))
-        except asyncio.CancelledError:
-            await self._release(claimed)
-            raise
-        except LeaseLostError:
-            logger.info("repair_lost", extra=_named(claimed))  # cancelled, or another worker's
-        except Exception as error:  # noqa: BLE001 - the row shows it to operators, whatever it was
-            await self._fail(claimed, error)
-
-    async def _work(self, claimed: RepairJob) -> None:
-        found = await self._verified(claimed.did)
-        if claimed.state is RepairState.VERIFYING:
-            await self._plan(claimed, found)
-        else:
-            await self._apply(claimed, found)
-
-    async def _verified(self, did: str) -> Verified:
+    async def work(self, job: Job) -> Outcome:
+        """Plan or apply the account's repair; raises LeaseLostError if it is another worker's now, or was cancelled."""
         database = self._log.database
-        repos = await self._threads.run(repos_of, database, did, collection=self._collection)
+        repos = await self._threads.run(repos_of, database, job.subject, collection=self._collection)
         if not repos:
             raise NoPdsError
-        return await compare(database, self._reads, repos[0], outdated=self._outdated)
+        found = await compare(database, self._reads, repos[0], outdated=self._outdated)
+        row = await self._threads.run(self._row, job)
+        if row.state == RepairState.VERIFYING:
+            await self._plan(job, row.id, found)
+        else:
+            await self._apply(job, row, found)
+        return Outcome.DONE
 
-    async def _plan(self, claimed: RepairJob, found: Verified) -> None:
+    def _row(self, job: Job) -> Any:
+        with self._log.database.write() as connection:
+            repair_id = jobs.unfinished_of(connection, job).id
+            return jobs.repair_of(connection, repair_id, whole=True)
+
+    async def _plan(self, job: Job, repair_id: int, found: Verified) -> None:
         plan = await self._threads.run(StoredPlan.of, found.drifts)
-        await self._threads.run(jobs.store_plan, self._log.database, claimed, plan, records=found.records)
-        logger.info("repair_planned", extra={**_named(claimed), "drifts": len(found.drifts)})
+        await self._threads.run(jobs.store_plan, self._log.database, job, plan, records=found.records)
+        logger.info("repair_planned", extra=_named(job, repair_id) | {"drifts": len(found.drifts)})
 
-    async def _apply(self, claimed: RepairJob, found: Verified) -> None:
-        steps = await self._threads.run(self._steps, claimed)
+    async def _apply(self, job: Job, row: Any, found: Verified) -> None:
+        steps = await self._threads.run(steps_in, row.steps, row.did)
         drifts = {drift.key: drift for drift in found.drifts}
-        work = partial(apply_some, claimed=claimed, plan=steps, found=drifts, unjudged=found.unjudged)
+        work = partial(apply_some, claimed=job, plan=steps, found=drifts, unjudged=found.unjudged)
         has_more = True
         while has_more:
-            has_more = await self._threads.run(self._log.transact, claimed.did, claimed.envelope, work)
+            has_more = await self._threads.run(self._log.transact, job.subject, job.envelope, work)
             self._wake_relay()
-        logger.info("repair_applied", extra={**_named(claimed), "steps": len(steps)})
-
-    def _steps(self, claimed: RepairJob) -> tuple[Step, ...]:
-        with self._log.database.read() as connection:
-            row = jobs.repair_of(connection, claimed.id, whole=True)
-        if row is None:
-            raise LeaseLostError
-        return steps_in(row.steps, row.did)
-
-    async def _fail(self, claimed: RepairJob, error: Exception) -> None:
-        if isinstance(error, EXPECTED):
-            problem = clean(error, MAX_PROBLEM_LENGTH)
-        else:
-            logger.error("repair_failed", exc_info=error, extra=_named(claimed))
-            problem = f"internal error: {type(error).__name__}; see the log `repair_failed`"
-        await self._threads.run(jobs.fail, self._log.database, claimed, problem, final=_is_final(error))
+        logger.info("repair_applied", extra=_named(job, row.id) | {"steps": len(steps)})
 
 
 EXPECTED: Final = (RemoteUnknownError, NoPdsError, EventStoreError)
 """Their messages say what to do."""
 
 
-def _named(claimed: RepairJob) -> dict[str, object]:
-    return {"repair": claimed.id, "did": claimed.did}
-
-
-def _is_final(error: Exception) -> bool:
-    """Whether another attempt cannot help: the account has no PDS here, or its PDS does not know it."""
+def judge(error: Exception) -> Failure | None:
+    """Another attempt cannot help where the account has no PDS here, or its PDS does not know it."""
+    if not isinstance(error, EXPECTED):
+        return None
+    is_final = isinstance(error, NoPdsError)
     if isinstance(error, RemoteUnknownError):
-        return error.verdict.kind in {Kind.REJECTED, Kind.MOVED}
-    return isinstance(error, NoPdsError)
+        is_final = error.verdict.kind in {VerdictKind.REJECTED, VerdictKind.MOVED}
+    return Failure(clean(error, MAX_PROBLEM_LENGTH), final=is_final)
+
+
+def _named(job: Job, repair_id: int) -> dict[str, object]:
+    return {"repair": repair_id, "did": job.subject}

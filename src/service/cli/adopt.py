@@ -3,6 +3,7 @@
 import asyncio
 import csv
 from collections.abc import Callable
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -10,13 +11,13 @@ import click
 
 from api.responses.adoption import AdoptionBody, adoption_body
 from application.account_deletion import leaving_since
+from eventstore.jobs.table import JobState
 from eventstore.unit_of_work import UnitOfWork
 from identity.errors import IdentityError
 from outbox.pds.client import RemoteUnknownError
 from replay.adoption import jobs as adoptions
 from replay.adoption.peer_ids import PeerIds, assign, read_peer_ids, require_free, reserve
 from replay.adoption.progress import Progress
-from replay.adoption.states import AdoptionState
 from replay.errors import PeerIdsError, UnderWayError
 from service.cli.operator import operator_envelope
 from service.cli.output import as_json, dry_run, print_json, print_table, progress_bar
@@ -85,7 +86,7 @@ async def _adopt(did: str, ids: PeerIds | None) -> dict[str, Any]:
             report = await _run(container, did, lambda progress: show(progress.seen, progress.found))
         if ids is None:
             return report.model_dump(mode="json")
-        if report.problem is None and report.state != AdoptionState.DONE:
+        if report.problem is None and report.state != JobState.DONE:
             report = report.model_copy(update={"problem": "another process goes on with it"})
         assigned = log.transact(None, envelope, lambda unit: assign(unit.connection, ids))
         return {**report.model_dump(mode="json"), "peer_ids": vars(assigned)}
@@ -104,7 +105,9 @@ async def _run(container: Container, did: str, show: Callable[[Progress], None])
         adoptions.request(unit.connection, did, envelope, unit.now)
 
     container.log.transact(did, envelope, request)
-    if not await container.adoptions.run_one(did, show):
+    if not await container.worker.run_now(
+        adoptions.ADOPTION, did, partial(container.adoptions.work, report=show)
+    ):
         raise UnderWayError
     with database.read() as connection:
         return adoption_body(connection, did)
@@ -127,9 +130,7 @@ def _show(report: dict[str, Any], *, would: bool) -> None:
         )
     if report["problem"] is not None:
         goes_on = (
-            "; a running service will continue it later"
-            if report.get("state") == AdoptionState.WAITING
-            else ""
+            "; a running service will continue it later" if report.get("state") == JobState.WAITING else ""
         )
         click.echo(f"it stopped: {report['problem']}{goes_on}", err=True)
         if "peer_ids" in report:

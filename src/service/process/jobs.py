@@ -14,6 +14,7 @@ from application.account_deletion import continue_deletion
 from eventstore.envelope import Envelope, Via
 from eventstore.idempotency.lock import running_request
 from eventstore.idempotency.results import RESULT_TTL, idempotency
+from eventstore.jobs.queue import prune_turns
 from identity.accounts.credentials import credential
 from outbox.mirror.failure_causes import prune_causes
 from outbox.pds.client import Pds
@@ -76,7 +77,7 @@ def request_derived(container: Container) -> None:
     """Request what any cover or audio lacks, and wake the worker to make it."""
     if requested := request_all(container.database):
         logger.info("derived_requested", extra={"requested": requested})
-        container.derived.wake()
+        container.worker.wake()
 
 
 def review_public_copies(container: Container) -> None:
@@ -109,6 +110,9 @@ def prune_journal(container: Container) -> None:
     """Delete delivery attempts, causes of failures and ended repairs that no record or report still needs."""
     pruned, causes = prune_attempts(container.database), prune_causes(container.database)
     repairs = prune_repairs(container.database)
+    with container.database.read() as connection:
+        yesterday = container.database.now(connection) - DAY
+    prune_turns(container.database, yesterday)
     logger.info("journal_pruned", extra={"attempts": pruned, "causes": causes, "repairs": repairs})
 
 

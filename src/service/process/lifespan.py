@@ -1,4 +1,4 @@
-"""Runs a process's background work (relay, adoptions, repairs, derived media, public copies, firehose, jobs) from its start to its orderly end."""
+"""Runs a process's background work (relay, jobs, public copies, firehose, schedule) from its start to its orderly end."""
 
 import asyncio
 import logging
@@ -45,9 +45,7 @@ async def background_work(container: Container, *, relay: bool) -> AsyncGenerato
         async with (
             _run_publisher(container.publisher),
             _run_announcer(container.announcer),
-            _run_until_cancelled(container.adoptions.run()) if relay else nullcontext(),
-            _run_until_cancelled(container.repairs.run()) if relay else nullcontext(),
-            _run_until_cancelled(container.derived.run()) if relay else nullcontext(),
+            _run_until_cancelled(container.worker.run()) if relay else nullcontext(),
             _run_listener(container, relay=relay),
             _run_follower(container.follower) if relay else nullcontext(),
         ):
@@ -74,9 +72,7 @@ async def _run_until_cancelled(work: Coroutine[Any, Any, None]) -> AsyncGenerato
 def _waker(container: Container) -> Callable[[], None]:
     def wake() -> None:
         container.relay.wake()
-        container.adoptions.wake()
-        container.repairs.wake()
-        container.derived.wake()
+        container.worker.wake()
 
     return wake
 

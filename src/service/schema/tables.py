@@ -6,6 +6,7 @@ from sqlalchemy import Column
 
 import eventstore.idempotency.lock
 import eventstore.idempotency.results
+import eventstore.jobs.table
 import eventstore.restore_detection
 import eventstore.streams.peer_ids
 import identity.accounts.accounts
@@ -15,10 +16,8 @@ import outbox.mirror.observe_only
 import outbox.mirror.priority
 import outbox.mirror.tables
 import projections.read_models
-import replay.adoption.jobs
 import replay.repair.jobs
 import service.schema.job_lease
-import storage.derived.jobs
 import storage.derived.renditions
 import storage.derived.waveforms
 import storage.media
@@ -38,10 +37,9 @@ MODULES: Final = (
     outbox.mirror.priority,
     outbox.mirror.tables,
     projections.read_models,
-    replay.adoption.jobs,
+    eventstore.jobs.table,
     replay.repair.jobs,
     service.schema.job_lease,
-    storage.derived.jobs,
     storage.derived.renditions,
     storage.derived.waveforms,
     storage.media,

@@ -1,7 +1,7 @@
 """The composition root: builds every part of a process from the settings. No part connects before its first use."""
 
 import asyncio
-from collections.abc import Callable, Iterable
+from collections.abc import Callable
 from dataclasses import dataclass, field
 from datetime import timedelta
 from socket import socket
@@ -20,6 +20,7 @@ from eventstore.coordination.process_names import process_name
 from eventstore.coordination.threads import Threads
 from eventstore.database import Database
 from eventstore.event_log import EventLog
+from eventstore.jobs.worker import Worker
 from identity.resolution.address_policy import MAX_CONNECTIONS
 from identity.resolution.featured_artists import FeaturedArtists, turns_of_lookups
 from identity.resolution.resolver import Resolver
@@ -32,9 +33,7 @@ from outbox.relay.relay import Relay
 from outbox.repo.record_reads import RecordReads
 from outbox.tracing import NO_TRACING
 from outbox.views.waits import MirrorWaits
-from replay.adoption.worker import AdoptionWorker
-from replay.derived.worker import DerivedWorker
-from replay.repair.worker import RepairWorker
+from replay.adoption.jobs import AdoptionJobs
 from service.config.settings import Settings
 from service.observability.media_health import MediaHealth
 from service.observability.metrics import Metrics
@@ -42,8 +41,6 @@ from service.observability.readiness import why_not_ready, why_silent
 from service.schema.job_lease import JobLeases
 from service.schema.migrate import newest
 from service.wiring.adapters import IdentitySessions
-from service.wiring.adoption import adoption_worker
-from service.wiring.derived import derived_worker
 from service.wiring.firehose import firehose_follower
 from service.wiring.identity import (
     IdentityParts,
@@ -52,9 +49,9 @@ from service.wiring.identity import (
     pds_http_client,
     resolver_of,
 )
+from service.wiring.jobs import JobParts
 from service.wiring.log import open_log, staging_folder
 from service.wiring.relay import relay_of
-from service.wiring.repair import repair_worker
 from service.wiring.store import media_store, record_urls
 from service.wiring.supporters_client import HttpSupporters
 from storage.media import Media
@@ -91,9 +88,8 @@ class Container:
     services: Services
     hosts: Hosts
     relay: Relay
-    adoptions: AdoptionWorker
-    repairs: RepairWorker
-    derived: DerivedWorker
+    worker: Worker
+    adoptions: AdoptionJobs
     publisher: Publisher | None
     """None where the store has no public copies."""
     metrics: Metrics
@@ -161,8 +157,8 @@ def build(
     if tracer is not None:
         tracer.watch(database.engine, clients)
     resolver = resolver_of(settings, requests_http)
-    adoptions = adoption_worker(
-        settings,
+    parts = JobParts(
+        settings=settings,
         log=log,
         media=media,
         publisher=publisher,
@@ -171,10 +167,11 @@ def build(
         http=requests_http,
         resolver=resolver,
         urls=urls,
+        relay=relay,
         owner=owner,
     )
-    repairs = repair_worker(settings, log, pds, urls, owner=owner, wake_relay=relay.wake)
-    derived = derived_worker(settings, database, media, requests_http, hosts)
+    adoptions = parts.adoptions()
+    worker = parts.worker(adoptions)
     announcer, leases = Announcer(database), JobLeases(database, owner)
     store = MediaHealth(media, settings.media, settings.folders)
     metrics.watch_disks(store.free)
@@ -193,7 +190,7 @@ def build(
         relay=relay,
         announcer=announcer,
         leases=leases,
-        wake=_waker(relay, (adoptions, repairs, derived), publisher, announcer),
+        wake=_waker(relay, worker, publisher, announcer),
         metrics=metrics,
         rate_limits=RateLimits(inherited.rate_limits) if settings.rate_limits else None,
     )
@@ -208,9 +205,8 @@ def build(
         services=services,
         hosts=hosts,
         relay=relay,
+        worker=worker,
         adoptions=adoptions,
-        repairs=repairs,
-        derived=derived,
         publisher=publisher,
         metrics=metrics,
         announcer=announcer,
@@ -226,15 +222,14 @@ def build(
 
 def _waker(
     relay: Relay,
-    workers: Iterable[AdoptionWorker | RepairWorker | DerivedWorker],
+    worker: Worker,
     publisher: Publisher | None,
     announcer: Announcer,
 ) -> Callable[[], None]:
     def wake() -> None:
         announcer.announce()
         relay.wake()
-        for worker in workers:
-            worker.wake()
+        worker.wake()
         if publisher is not None:
             publisher.wake()
 

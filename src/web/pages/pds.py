@@ -9,7 +9,7 @@ from urllib.parse import quote
 from fastapi import APIRouter, Request, Response
 from fastapi.responses import RedirectResponse
 
-from api.responses.states import AdoptionState, AudioCopyState, DriftKind
+from api.responses.states import AudioCopyState, DriftKind, JobState
 from identity.accounts.credentials import CredentialKind, Scope
 from web.api_client import Answer, Api, ApiDep, RefusedError
 from web.forms import form_of
@@ -37,10 +37,10 @@ TASKS: Final = {
 }
 """What waits for the artist, by the mark of the tracks: of one track, and of several."""
 ADOPTIONS: Final[Mapping[str, str]] = {
-    AdoptionState.WAITING: "Your PDS is being read",
-    AdoptionState.RUNNING: "Your PDS is being read",
-    AdoptionState.DONE: "Your PDS was read",
-    AdoptionState.FAILED: "Your PDS could not be read",
+    JobState.WAITING: "Your PDS is being read",
+    JobState.RUNNING: "Your PDS is being read",
+    JobState.DONE: "Your PDS was read",
+    JobState.FAILED: "Your PDS could not be read",
 }
 """By the state of an adoption; of one that was never asked for, there is nothing to say."""
 DRIFTS: Final[Mapping[str, str]] = {

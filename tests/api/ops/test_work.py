@@ -7,6 +7,9 @@ import pytest
 from sqlalchemy import delete, func, insert, select, update
 
 from eventstore.envelope import Envelope, Via
+from eventstore.jobs import queue
+from eventstore.jobs.kinds import Failure, Wanted
+from eventstore.jobs.table import job as job_table
 from eventstore.schema import projection_state
 from identity.accounts.credentials import Scope
 from outbox.mirror.lanes import resume_lane
@@ -14,14 +17,16 @@ from outbox.mirror.tables import PAST, firehose_cursor, mirror_lane, repo_scan
 from projections.rebuild.rebuild import rebuild
 from replay.adoption import jobs as adoptions
 from replay.adoption.progress import Progress
+from replay.derived.worker import derived_kinds
 from service.process.jobs import JOBS, scan_job
 from service.process.scheduler import run_if_due
 from service.schema.job_lease import JobName
-from storage.derived import jobs as derived
-from storage.derived.jobs import DerivedKind, Source
+from storage.derived.jobs import DerivedKind
 from tests.api.world import did_of, upload
 from tests.fake_pds.scripted_pds import HOST
 from tests.outbox.rigs.rows import set_host
+from tests.replay.adoption.claims import claimed, record
+from tests.replay.adoption.claims import fail as fail_adoption
 
 LEASE = timedelta(minutes=1)
 
@@ -128,12 +133,12 @@ def test_adoptions_are_counted_by_state_with_their_progress_and_reason(world, wo
             requested = Envelope(did_of(name), Via.BROWSER, name)
             adoptions.request(connection, did_of(name), requested, database.now(connection))
         if name != "waits":
-            claimed = adoptions.claim(database, owner="one", lease=LEASE, did=did_of(name))
+            it = claimed(database, did_of(name))
             progress = Progress(found=10, known=1, adopted=3)
             if name == "runs":
-                adoptions.record_progress(database, claimed, progress, LEASE)
+                record(database, it, progress)
             else:
-                adoptions.fail(database, claimed, progress, "the PDS is gone", final=True)
+                fail_adoption(database, it, progress, "the PDS is gone", final=True)
     found = work()["adoptions"]
     assert (found["waiting"], found["running"], found["failed"]) == (1, 1, 1)
     assert [(each["did"], each["state"], each["found"], each["adopted"]) for each in found["items"]] == [
@@ -169,12 +174,25 @@ def test_uploads_are_counted_and_those_that_fail_by_their_cause(world, client, a
     assert [each["error"] for each in work()["uploads"]["failures"]] == ["InternalServerError"]
 
 
+def want(world, kind, *sources):
+    with world.database.write() as connection:
+        queue.request(connection, [Wanted(kind, each) for each in sources], world.database.now(connection))
+
+
+def claim_derived(world, kind):
+    (of,) = derived_kinds({kind: None})
+    return of, queue.claim(world.database, of, owner="one", lease=LEASE)
+
+
+def cannot_be_made(world, kind, problem):
+    queue.fail(world.database, *claim_derived(world, kind), Failure(problem, final=True))
+
+
 def test_derived_media_are_counted_by_kind_and_failures_by_reason(world, work):
-    database, audio = world.database, DerivedKind.WAVEFORM
-    derived.request(database, [Source(audio, each) for each in ("a", "b", "c", "d")])
+    want(world, DerivedKind.WAVEFORM, "a", "b", "c", "d")
     for _ in range(2):
-        derived.fail(database, derived.claim(database, audio), "no decoder")
-    derived.claim(database, audio)
+        cannot_be_made(world, DerivedKind.WAVEFORM, "no decoder")
+    claim_derived(world, DerivedKind.WAVEFORM)
     found = work()["derived"]
     kinds = {each["kind"]: each for each in found["kinds"]}
     assert kinds["waveform"] == {"kind": "waveform", "waiting": 1, "running": 1, "failed": 2}
@@ -251,11 +269,10 @@ def test_the_scan_counts_no_more_repos_than_it_may_read(*, world, client, alice,
 
 def test_a_count_stops_where_it_would_read_too_much(world, work, monkeypatch):
     monkeypatch.setattr("eventstore.counting.MAX_COUNTED", 3)
-    sources = [Source(DerivedKind.COVER, str(number)) for number in range(5)]
-    derived.request(world.database, sources)
-    for _ in sources:
-        derived.fail(world.database, derived.claim(world.database, DerivedKind.COVER), "no image")
+    want(world, DerivedKind.COVER, *map(str, range(5)))
+    for _ in range(5):
+        cannot_be_made(world, DerivedKind.COVER, "no image")
     (covers,) = (each for each in work()["derived"]["kinds"] if each["kind"] == "cover")
     assert covers["failed"] == 3
     with world.database.read() as connection:
-        assert connection.scalar(select(func.count()).select_from(derived.derived_job)) == 5
+        assert connection.scalar(select(func.count()).select_from(job_table)) == 5

@@ -2,8 +2,9 @@
 
 import pytest
 
-from replay.adoption import jobs as adoptions
+from replay.adoption.progress import Progress
 from tests.api.world import refusal
+from tests.replay.adoption.claims import claimed, fail, finish
 
 HERE = "/me/adopt"
 NOTHING = {"found": 0, "known": 0, "adopted": 0, "refused": 0, "problem": None, "problems": []}
@@ -31,9 +32,9 @@ def test_a_request_is_kept_until_a_process_takes_it_and_another_is_the_same(clie
 @pytest.mark.parametrize("final", [True, False])
 def test_one_that_could_not_go_on_says_why_and_when_it_does(world, client, alice, final):
     client.post(HERE, headers=alice.headers)
-    claimed = adoptions.claim(world.database, owner="test", lease=adoptions.timedelta(seconds=60))
+    job = claimed(world.database)
     assert client.get(HERE, headers=alice.headers).json()["state"] == "running"
-    adoptions.fail(world.database, claimed, adoptions.Progress(found=2), "away", final=final)
+    fail(world.database, job, Progress(found=2), "away", final=final)
     report = client.get(HERE, headers=alice.headers).json()
     assert (report["state"], report["problem"], report["found"]) == (
         "failed" if final else "waiting",
@@ -45,7 +46,7 @@ def test_one_that_could_not_go_on_says_why_and_when_it_does(world, client, alice
 
 def test_a_wait_ends_with_the_work(world, client, alice):
     client.post(HERE, headers=alice.headers)
-    claimed = adoptions.claim(world.database, owner="test", lease=adoptions.timedelta(seconds=60))
+    job = claimed(world.database)
     problem = {
         "uri": "at://x",
         "error": "bytes_unavailable",
@@ -53,7 +54,7 @@ def test_a_wait_ends_with_the_work(world, client, alice):
         "adopted": False,
         "reason": "nowhere",
     }
-    adoptions.finish(world.database, claimed, adoptions.Progress(found=1, refused=1, problems=[problem]))
+    finish(world.database, job, Progress(found=1, refused=1, problems=[problem]))
     report = client.get(HERE, headers=alice.headers).json()
     assert (report["state"], report["problems"]) == ("done", [problem])
     answer = client.post(HERE, headers={**alice.headers, "prefer": "wait=1"})

@@ -75,7 +75,7 @@ def test_a_cover_from_before_is_shown_itself_until_the_worker_has_made_its_rendi
         assert answer.headers["cache-control"] == "public, max-age=300"
     with world.database.read() as connection:
         assert connection.execute(select(rendition)).all() == []
-    asyncio.run(world.made.derived.run_once())
+    asyncio.run(world.made.worker.run_once())
     assert shown(client.get(cover(track), params={"size": 480})) == ("image/webp", (480, 320))
 
 
@@ -113,7 +113,7 @@ def test_a_request_for_an_adopted_cover_asks_no_host_and_the_worker_does(world, 
     for path in (address, f"{address}?size=480"):
         assert refusal(client.get(path)) == (404, "artwork_not_found")
     assert asked == []
-    asyncio.run(world.made.derived.run_once())
+    asyncio.run(world.made.worker.run_once())
     assert shown(client.get(f"{address}?size=480")) == ("image/webp", (480, 320))
     assert asked == [url]
 
@@ -151,6 +151,6 @@ def test_renditions_are_no_finding_and_a_lost_one_is_made_again(world, client, t
     staging, hosts = world.services.staging, world.made.hosts
     repair = MediaRepair(storage, httpx.AsyncClient(), AddressPolicy(), staging, hosts)
     assert asyncio.run(repair.repair(found))
-    asyncio.run(world.made.derived.run_once())
+    asyncio.run(world.made.worker.run_once())
     assert list(check_media(storage, GRACE, deep=True)) == []
     assert shown(client.get(cover(track), params={"size": 480})) == ("image/webp", (480, 320))

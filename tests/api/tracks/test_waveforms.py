@@ -8,17 +8,18 @@ from pathlib import Path
 import pytest
 from sqlalchemy import select
 
+from eventstore.jobs.table import JobState, job
 from identity.accounts.credentials import Scope
 from replay.derived import waveforms
 from replay.derived.sweep import sweep_media
-from storage.derived.jobs import MAX_ATTEMPTS, DerivedState, derived_job
+from replay.derived.worker import MAX_ATTEMPTS
 from storage.derived.waveforms import read_waveform, waveform
 from tests.api.world import refusal, upload
 from tests.media_samples import samples
 
 
 def work(world):
-    asyncio.run(world.made.derived.run_once())
+    asyncio.run(world.made.worker.run_once())
 
 
 def read(client, track, person=None):
@@ -61,20 +62,20 @@ def test_audio_that_cannot_be_decoded_has_none_and_is_not_tried_again(world, cli
         work(world)
     assert refusal(read(client, broken)) == (404, "no_waveform")
     with world.database.read() as connection:
-        (job,) = connection.execute(select(derived_job)).all()
-    assert (job.source, job.state, job.attempts) == (broken["file_id"], DerivedState.FAILED, 1)
+        (row,) = connection.execute(select(job)).all()
+    assert (row.subject, row.state, row.attempts) == (broken["file_id"], JobState.FAILED, 1)
 
 
 def test_a_decoder_that_is_killed_each_time_is_given_up(world, client, alice, tmp_path, monkeypatch):
     killed = tmp_path / "killed.py"
     killed.write_text("import os, signal; os.kill(os.getpid(), signal.SIGKILL)")
     monkeypatch.setattr(waveforms, "read_waveform", partial(read_waveform, program=Path(killed)))
-    monkeypatch.setattr("replay.derived.worker.backoff", lambda *_, **__: timedelta(0))
+    monkeypatch.setattr("eventstore.jobs.queue.backoff", lambda *_, **__: timedelta(0))
     track = upload(client, alice)
     work(world)
     with world.database.read() as connection:
-        (job,) = connection.execute(select(derived_job)).all()
-    assert (job.state, job.attempts) == (DerivedState.FAILED, MAX_ATTEMPTS)
+        (row,) = connection.execute(select(job)).all()
+    assert (row.state, row.attempts) == (JobState.FAILED, MAX_ATTEMPTS)
     assert refusal(read(client, track)) == (404, "no_waveform")
     assert client.get(f"/tracks/{track['id']}").status_code == 200
     assert list(world.services.staging.glob("*")) == []
@@ -102,7 +103,7 @@ def test_a_waveform_goes_with_the_audio(world, client, alice):
     for left in (1, 0):
         sweep_media(world.made.media, timedelta(0))
         with world.database.read() as connection:
-            rows = [len(connection.execute(select(table)).all()) for table in (waveform, derived_job)]
+            rows = [len(connection.execute(select(table)).all()) for table in (waveform, job)]
         assert rows == [left, left]
         for each in (track, broken):
             client.delete(f"/tracks/{each['id']}", headers=alice.headers)

@@ -9,11 +9,11 @@ import httpx
 import pytest
 from sqlalchemy import update
 
+from eventstore.errors import LeaseLostError
 from outbox.blobs import worker as blobs
 from outbox.blobs.claim import claim_jobs
 from outbox.blobs.jobs import extend_lease, release_job, settle_job
 from outbox.blobs.worker import BlobWorker
-from outbox.mirror.lanes import LeaseLostError
 from outbox.mirror.parking import request_probe
 from outbox.mirror.tables import blob_job, mirror_target
 from outbox.pds.verdict import Kind, Verdict

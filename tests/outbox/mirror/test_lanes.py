@@ -5,7 +5,8 @@ from datetime import timedelta
 import pytest
 
 from eventstore.database import Database
-from outbox.mirror.lanes import LeaseLostError, lock_lane, park_lane, release, release_after_error
+from eventstore.errors import LeaseLostError
+from outbox.mirror.lanes import lock_lane, park_lane, release, release_after_error
 from outbox.mirror.tables import NEVER, PAST
 from outbox.mirror.targets import wake_lane
 from outbox.relay.rescue import wake_stuck_lanes

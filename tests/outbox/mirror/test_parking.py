@@ -7,7 +7,7 @@ import pytest
 from sqlalchemy import select
 
 from aggregates.track import Track
-from outbox.mirror.lanes import LeaseLostError
+from eventstore.errors import LeaseLostError
 from outbox.mirror.states import LaneState
 from outbox.mirror.tables import mirror_lane
 from outbox.record.record import record_for

@@ -5,7 +5,8 @@ from typing import Any
 
 import pytest
 
-from outbox.mirror.lanes import LeaseLostError, park_lane, resume_lane
+from eventstore.errors import LeaseLostError
+from outbox.mirror.lanes import park_lane, resume_lane
 from outbox.mirror.paced_pds import PacedPds
 from outbox.mirror.tables import NEVER, mirror_lane
 from outbox.probes.jobs import AccountLocation, ProbeResult, claim_probes, settle_probe

@@ -5,7 +5,7 @@ from typing import Any
 import pytest
 from sqlalchemy import select
 
-from outbox.mirror.lanes import LeaseLostError
+from eventstore.errors import LeaseLostError
 from outbox.mirror.tables import mirror_target
 from outbox.relay.delivery_task import next_task
 from outbox.views.deliveries import attempts_of

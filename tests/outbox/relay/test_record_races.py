@@ -8,7 +8,8 @@ import httpx
 import pytest
 
 from aggregates.track import Track
-from outbox.mirror.lanes import LeaseLostError, release
+from eventstore.errors import LeaseLostError
+from outbox.mirror.lanes import release
 from outbox.record.record import GENERATION, record_for
 from outbox.relay import delivery_task as work_module
 from outbox.relay.result import Outcome

@@ -4,7 +4,7 @@ import httpx
 import pytest
 
 from aggregates.track import Track
-from outbox.mirror.lanes import LeaseLostError
+from eventstore.errors import LeaseLostError
 from outbox.record.dag_cbor import record_cid
 from outbox.record.record import record_for
 from outbox.relay.delivery_task import next_task

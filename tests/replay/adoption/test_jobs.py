@@ -1,7 +1,6 @@
 """Requested adoptions: one at a time of an account, continued by any process, and given up in time."""
 
 import asyncio
-import threading
 from collections.abc import AsyncIterator
 from concurrent.futures import ThreadPoolExecutor
 from datetime import timedelta
@@ -13,14 +12,19 @@ import pytest
 from sqlalchemy import delete
 
 from aggregates.track import Track
+from eventstore.jobs import queue
+from eventstore.jobs.table import job
+from eventstore.jobs.worker import Worker
 from identity.errors import IdentityUnreachableError, UnknownIdentityError
 from outbox.pds.client import RemoteUnknownError
 from replay.adoption import jobs as adoptions
 from replay.adoption.adopt import Adoption
-from replay.adoption.worker import AdoptionWorker
+from replay.adoption.jobs import ADOPTION, AdoptionJobs
+from replay.adoption.progress import Progress
 from tests.dsl import ALICE
 from tests.media_samples import samples
 from tests.outbox.rigs.relay_rig import ARTIST
+from tests.replay.adoption.claims import claim, claimed, finish, record
 from tests.replay.adoption.rig import ELSEWHERE, HOST, AdoptRig, Clock, adopt_rig
 
 pytestmark = pytest.mark.anyio
@@ -41,18 +45,18 @@ async def rig(migrated_url: str, tmp_path: Path, clock: Clock) -> AsyncIterator[
 
 
 @pytest.fixture
-def worker(rig: AdoptRig) -> AdoptionWorker:
+def worker(rig: AdoptRig) -> Worker:
     return a_worker(rig)
 
 
-def a_worker(rig: AdoptRig, error: Exception | None = None) -> AdoptionWorker:
+def a_worker(rig: AdoptRig, error: Exception | None = None) -> Worker:
     async def host_of(_did: str) -> str:
         if error is not None:
             raise error
         return HOST
 
-    threads = rig.adoption.intake.threads
-    return AdoptionWorker(rig.database, rig.adoption, host_of, threads, owner="test", lease=LEASE)
+    kind = AdoptionJobs(rig.adoption, host_of).kind()
+    return Worker(rig.database, [kind], owner="test", lease=LEASE)
 
 
 def ask(rig: AdoptRig, did: str = ALICE) -> None:
@@ -65,21 +69,26 @@ def row(rig: AdoptRig) -> Any:
         return adoptions.adoption_of(connection, ALICE)
 
 
+def progress(rig: AdoptRig) -> Progress:
+    return adoptions.progress_of(row(rig)._mapping)  # noqa: SLF001
+
+
 async def until(rig: AdoptRig, happens: Any) -> None:
     async with asyncio.timeout(30):
         while not happens(row(rig)):  # noqa: ASYNC110 - it is a row that is waited for
             await asyncio.sleep(0.01)
 
 
-async def test_a_request_is_done_in_the_background_and_counted(rig: AdoptRig, worker: AdoptionWorker) -> None:
+async def test_a_request_is_done_in_the_background_and_counted(rig: AdoptRig, worker: Worker) -> None:
     rig.internet.record(1)
     rig.internet.record(2, audioUrl=f"{ELSEWHERE}/dead")
     working = asyncio.create_task(worker.run())
     ask(rig)
     worker.wake()
     await until(rig, lambda it: it.ended_at is not None)
-    assert (row(rig).found, row(rig).adopted, row(rig).refused, row(rig).problem) == (2, 1, 1, None)
-    assert row(rig).problems[0]["reason"] == "not_fetched"
+    found = progress(rig)
+    assert (found.found, found.adopted, found.refused, row(rig).problem) == (2, 1, 1, None)
+    assert found.problems[0]["reason"] == "not_fetched"
     working.cancel()
     await asyncio.wait({working})
     with rig.database.read() as connection:
@@ -89,33 +98,30 @@ async def test_a_request_is_done_in_the_background_and_counted(rig: AdoptRig, wo
 
 async def test_an_account_has_one_adoption_at_a_time(rig: AdoptRig) -> None:
     ask(rig)
-    claimed = adoptions.claim(rig.database, owner="one", lease=LEASE)
-    assert claimed is not None
+    claimed(rig.database, owner="one")
     asked_at = row(rig).requested_at
     ask(rig)
     assert row(rig).requested_at == asked_at
-    assert adoptions.claim(rig.database, owner="two", lease=LEASE, did=ALICE) is None
-    assert not await a_worker(rig).run_one(ALICE, lambda _progress: None)
+    assert claim(rig.database, ALICE, "two") is None
+    assert not await a_worker(rig).run_now(ADOPTION, ALICE)
 
 
 async def test_an_adoption_whose_process_died_is_continued_and_the_dead_process_writes_nothing(
     rig: AdoptRig, clock: Clock
 ) -> None:
     ask(rig)
-    dead = adoptions.claim(rig.database, owner="dead", lease=LEASE)
-    assert dead is not None
+    dead = claimed(rig.database, owner="dead")
     clock.ahead += LEASE * 2
-    other = adoptions.claim(rig.database, owner="other", lease=LEASE)
-    assert other is not None
-    assert not adoptions.record_progress(rig.database, dead, adoptions.Progress(found=9), LEASE)
-    adoptions.finish(rig.database, dead, adoptions.Progress(found=9))
-    assert (row(rig).found, row(rig).ended_at) == (0, None)
-    adoptions.release(rig.database, other, other.progress)
+    other = claimed(rig.database, owner="other")
+    assert not record(rig.database, dead, Progress(found=9))
+    finish(rig.database, dead, Progress(found=9))
+    assert (progress(rig).found, row(rig).ended_at) == (0, None)
+    queue.release(rig.database, other)
     rig.internet.record(1)
-    assert await a_worker(rig).run_one(ALICE, lambda _progress: None)
+    assert await a_worker(rig).run_now(ADOPTION, ALICE)
     ended = row(rig)
-    assert (ended.adopted, ended.ended_at is not None) == (1, True)
-    assert not adoptions.record_progress(rig.database, other, adoptions.Progress(found=9), LEASE)
+    assert (progress(rig).adopted, ended.ended_at is not None) == (1, True)
+    assert not record(rig.database, other, Progress(found=9))
     assert row(rig) == ended
 
 
@@ -125,16 +131,16 @@ async def test_an_adoption_of_an_account_that_is_leaving_makes_no_track(rig: Ado
 
     def leave() -> httpx.Response:
         with rig.database.write() as connection:
-            connection.execute(delete(adoptions.adoption))
+            connection.execute(delete(job))
         return httpx.Response(200, content=samples.mp3(1))
 
     rig.internet.blob_answers.append(leave)
-    assert await a_worker(rig).run_one(ALICE, lambda _progress: None)
+    assert await a_worker(rig).run_now(ADOPTION, ALICE)
     assert (row(rig), rig.tracks()) == (None, {})
 
 
 async def test_an_adoption_whose_process_stops_is_released_at_once(
-    rig: AdoptRig, worker: AdoptionWorker, monkeypatch: pytest.MonkeyPatch
+    rig: AdoptRig, worker: Worker, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     hangs = asyncio.Event()
     rig.internet.record(1)
@@ -152,30 +158,7 @@ async def test_an_adoption_whose_process_stops_is_released_at_once(
     working.cancel()
     await asyncio.wait({working})
     assert (row(rig).lease_owner, row(rig).ended_at) == (None, None)
-    assert adoptions.claim(rig.database, owner="other", lease=LEASE) is not None
-
-
-async def test_an_adoption_that_is_being_claimed_when_its_process_stops_is_released_too(
-    rig: AdoptRig, worker: AdoptionWorker, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    taken, go_on, claim = threading.Event(), threading.Event(), adoptions.claim
-
-    def slow(*args: Any, **kwargs: Any) -> adoptions.AdoptionJob | None:
-        claimed = claim(*args, **kwargs)
-        taken.set()
-        go_on.wait(30)
-        return claimed
-
-    monkeypatch.setattr(adoptions, "claim", slow)
-    ask(rig)
-    working = asyncio.create_task(worker.run())
-    await asyncio.to_thread(taken.wait, 30)
-    working.cancel()
-    await asyncio.sleep(0)
-    assert row(rig).lease_owner == "test"
-    go_on.set()
-    await asyncio.wait({working})
-    assert (row(rig).lease_owner, row(rig).ended_at) == (None, None)
+    assert claim(rig.database, owner="other") is not None
 
 
 class NoThreads(ThreadPoolExecutor):
@@ -192,10 +175,10 @@ async def test_an_adoption_leaves_the_default_threads_to_token_refreshes(rig: Ad
     loop = asyncio.get_running_loop()
     loop.set_default_executor(NoThreads(1))
     try:
-        assert await a_worker(rig).run_one(ALICE, lambda _progress: None)
+        assert await a_worker(rig).run_now(ADOPTION, ALICE)
     finally:
         loop.set_default_executor(ThreadPoolExecutor())
-    assert (row(rig).adopted, row(rig).problems, row(rig).problem) == (1, [], None)
+    assert (progress(rig).adopted, progress(rig).problems, row(rig).problem) == (1, [], None)
 
 
 @pytest.mark.parametrize(
@@ -206,7 +189,7 @@ async def test_an_unknown_account_is_not_tried_again_and_one_that_is_away_is(
     rig: AdoptRig, error: Exception, is_over: bool
 ) -> None:
     ask(rig)
-    await a_worker(rig, error).run_one(ALICE, lambda _progress: None)
+    await a_worker(rig, error).run_now(ADOPTION, ALICE)
     assert (row(rig).problem, row(rig).ended_at is not None) == (str(error), is_over)
 
 
@@ -217,10 +200,10 @@ async def test_a_pds_that_is_away_is_tried_again_later_and_not_for_ever(rig: Ado
         await rig.adopts()
     for _ in range(adoptions.MAX_ATTEMPTS):
         assert row(rig).ended_at is None
-        await a_worker(rig).run_one(ALICE, lambda _progress: None)
-        assert row(rig).not_before > clock()
+        await a_worker(rig).run_now(ADOPTION, ALICE)
+        assert row(rig).due > clock()
     assert row(rig).ended_at is not None
     ask(rig)
     rig.internet.away = False
-    assert await a_worker(rig).run_one(ALICE, lambda _progress: None)
+    assert await a_worker(rig).run_now(ADOPTION, ALICE)
     assert (row(rig).problem, row(rig).attempts) == (None, 0)

@@ -9,8 +9,9 @@ import httpx
 import pytest
 from PIL import Image
 
+from eventstore.jobs.table import JobState
 from replay.derived.sweep import sweep_media
-from storage.derived.jobs import MAX_ATTEMPTS, DerivedState
+from replay.derived.worker import MAX_ATTEMPTS
 from tests.media_samples import samples
 from tests.replay.adoption.rig import ELSEWHERE, SERVICE, AdoptRig, adopt_rig
 from tests.replay.derived.rig import cover_worker, has_cover, jobs_of
@@ -61,7 +62,7 @@ async def test_what_is_no_cover_is_asked_for_once(rig: AdoptRig) -> None:
     for _ in range(2):
         await cover_worker(rig).run_once()
     assert sorted(rig.internet.asked) == sorted(urls)
-    assert jobs_of(rig) == dict.fromkeys([*urls, *unsafe], DerivedState.FAILED)
+    assert jobs_of(rig) == dict.fromkeys([*urls, *unsafe], JobState.FAILED)
 
 
 async def test_a_host_that_is_away_is_asked_a_few_times_with_pauses(rig: AdoptRig) -> None:
@@ -72,7 +73,7 @@ async def test_a_host_that_is_away_is_asked_a_few_times_with_pauses(rig: AdoptRi
             await cover_worker(rig).run_once()
         assert len(rig.internet.asked) == min(attempt + 1, MAX_ATTEMPTS)
         rig.clock.ahead += timedelta(hours=6)
-    assert jobs_of(rig) == {COVER: DerivedState.FAILED}
+    assert jobs_of(rig) == {COVER: JobState.FAILED}
 
 
 async def test_the_text_of_a_record_names_no_stored_cover(rig: AdoptRig) -> None:
@@ -111,4 +112,4 @@ async def test_a_cover_that_was_taken_down_is_not_fetched_from_another_host(rig:
     await rig.adopts()
     rig.internet.holds(COVER, samples.png(1000, 500))
     await cover_worker(rig).run_once()
-    assert (has_cover(rig, COVER), jobs_of(rig)[COVER]) == (False, DerivedState.FAILED)
+    assert (has_cover(rig, COVER), jobs_of(rig)[COVER]) == (False, JobState.FAILED)

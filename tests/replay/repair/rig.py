@@ -1,6 +1,5 @@
 """Accounts with drifted records in a PDS in memory, and the workers that repair them."""
 
-from collections.abc import Callable
 from datetime import timedelta
 from typing import Any
 
@@ -8,6 +7,9 @@ from aggregates.track import Track
 from application.repairs import apply_repair, start_repair
 from eventstore.coordination.threads import Threads
 from eventstore.envelope import Envelope
+from eventstore.jobs import queue
+from eventstore.jobs.kinds import Job, Outcome
+from eventstore.jobs.worker import Worker
 from outbox.operations.operators import Operator
 from outbox.pds.client import Pds
 from outbox.repo.reads import RepoReads
@@ -15,9 +17,8 @@ from replay.reconcile.drift import Drift
 from replay.reconcile.verify import compare, repos_of
 from replay.repair import jobs
 from replay.repair.apply_plan import apply_some
-from replay.repair.jobs import RepairJob
 from replay.repair.stored_plan import steps_in
-from replay.repair.worker import RepairWorker
+from replay.repair.worker import RepairJobs
 from tests.dsl import COLLECTION
 from tests.outbox.rigs.foreign_writes import foreign_delete
 from tests.outbox.rigs.relay_rig import Rig
@@ -26,10 +27,12 @@ LEASE = timedelta(seconds=60)
 ADMIN = Operator(Envelope(actor="did:plc:admin", via="browser", request_id="r"), "records were lost")
 
 
-def a_worker(rig: Rig, owner: str = "one") -> RepairWorker:
-    return RepairWorker(
-        rig.log, reads(rig), rig.urls, COLLECTION, Threads("repair", 4), owner=owner, lease=LEASE
-    )
+def repairs(rig: Rig) -> RepairJobs:
+    return RepairJobs(rig.log, reads(rig), rig.urls, COLLECTION, Threads("repair", 4))
+
+
+def a_worker(rig: Rig, owner: str = "one") -> Worker:
+    return Worker(rig.database, [repairs(rig).kind()], owner=owner, lease=LEASE)
 
 
 def reads(rig: Rig) -> RepoReads:
@@ -70,19 +73,26 @@ def row(rig: Rig, repair_id: int) -> Any:
         return jobs.repair_of(connection, repair_id, whole=True)
 
 
+def the_row(rig: Rig) -> Any:
+    """That of the only repair."""
+    with rig.database.read() as connection:
+        [found] = jobs.repairs(connection, did=rig.did, limit=1)
+        return jobs.repair_of(connection, found.id, whole=True)
+
+
 def progress(rig: Rig, repair_id: int) -> tuple[str, int, int]:
     found = row(rig, repair_id)
     return found.state, found.applied, found.skipped
 
 
-def claimed(rig: Rig, owner: str, has_ended: Callable[[str], bool] = lambda _: False) -> RepairJob | None:
-    return jobs.claim(rig.database, owner=owner, lease=LEASE, has_ended=has_ended)
+def claimed(rig: Rig, owner: str) -> Job | None:
+    return queue.claim(rig.database, repairs(rig).kind(), owner=owner, lease=LEASE)
 
 
 class ProcessStep:
     """What a process does with a claimed repair, one unit at a time: the test says when, and whether there is another."""
 
-    def __init__(self, rig: Rig, job: RepairJob) -> None:
+    def __init__(self, rig: Rig, job: Job) -> None:
         self._rig, self._job = rig, job
         self._found: dict[Any, Drift] = {}
 
@@ -92,12 +102,15 @@ class ProcessStep:
         self._found = {drift.key: drift for drift in found.drifts}
 
     def applies_some(self) -> bool:
-        steps = steps_in(row(self._rig, self._job.id).steps, self._rig.did)
+        steps = steps_in(the_row(self._rig).steps, self._rig.did)
         return self._rig.log.transact(
             self._rig.did,
             self._job.envelope,
             lambda unit: apply_some(unit, self._job, steps, self._found),
         )
+
+    def ends(self) -> None:
+        queue.settle(self._rig.database, repairs(self._rig).kind(), self._job, Outcome.DONE)
 
 
 async def a_process(rig: Rig, owner: str) -> ProcessStep:

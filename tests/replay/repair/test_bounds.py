@@ -6,15 +6,19 @@ from dataclasses import replace
 import pytest
 from sqlalchemy import update
 
+from eventstore.jobs import queue
+from eventstore.jobs.kinds import Failure
+from eventstore.jobs.table import job as job_table
 from outbox.mirror.targets import PUT
 from outbox.pds.client import RecordKey
 from replay.reconcile.drift import Drift, DriftKind, Expected
-from replay.repair import apply_plan, jobs, stored_plan
+from replay.repair import apply_plan, stored_plan
 from replay.repair.apply_plan import skip_reason
 from replay.repair.states import SkipReason
 from replay.repair.stored_plan import StoredPlan
+from replay.repair.worker import MAX_ATTEMPTS
 from tests.outbox.rigs.relay_rig import Rig, memory_rig_on
-from tests.replay.repair.rig import ProcessStep, claimed, decided, lost, planned, row
+from tests.replay.repair.rig import ProcessStep, claimed, decided, lost, planned, repairs, row
 
 KEY = RecordKey("did:plc:a", "c", "r")
 LOST = Drift(DriftKind.MISSING, KEY, 1, "cid", None, generation=7)
@@ -53,12 +57,12 @@ async def test_steps_that_were_applied_begin_the_count_of_attempts_anew(
     repair_id = await planned(rig)
     decided(rig, repair_id)
     with rig.database.write() as connection:
-        connection.execute(update(jobs.repair).values(attempts=jobs.MAX_ATTEMPTS - 1))
+        connection.execute(update(job_table).values(attempts=MAX_ATTEMPTS - 1))
     job = claimed(rig, "one")
     assert job is not None
     process = ProcessStep(rig, job)
     await process.compares()
     assert process.applies_some()
-    jobs.fail(rig.database, job, "the PDS is away", final=False)
+    queue.fail(rig.database, repairs(rig).kind(), job, Failure("the PDS is away"))
     found = row(rig, repair_id)
     assert (found.state, found.attempts) == ("applying", 1)

@@ -9,7 +9,8 @@ import pytest
 from aggregates.errors import InvalidFieldError
 from application.errors import RepairChangedError, RepairNotFoundError
 from application.repairs import apply_repair, cancel_repair, start_repair
-from outbox.mirror.lanes import LeaseLostError
+from eventstore.errors import LeaseLostError
+from eventstore.jobs.queue import PROCESS_ENDED
 from outbox.operations.operators import UnknownTargetError
 from replay.repair import apply_plan, jobs, stored_plan, worker
 from tests.dsl import COLLECTION
@@ -96,54 +97,27 @@ async def test_another_process_continues_after_a_kill_and_nothing_is_applied_twi
     assert restored(rig, 5) == [1] * 5
 
 
-async def test_a_process_that_is_proved_to_have_ended_is_not_waited_for(rig: Rig) -> None:
-    await lost(rig, 1)
-    decided(rig, await planned(rig))
-    await a_process(rig, "killed")
-    rig.clock.advance(seconds=jobs.FIRST_PAUSE_SECONDS)
-    assert claimed(rig, "other") is None
-    assert claimed(rig, "other", lambda owner: owner == "killed") is not None
-
-
-async def test_a_repair_that_ends_each_process_is_claimed_with_growing_pauses_and_fails_in_the_end(
-    rig: Rig,
-) -> None:
+async def test_a_repair_that_ends_each_process_fails_in_the_end(rig: Rig) -> None:
     await lost(rig, 1)
     repair_id = start_repair(rig.log, rig.did, ADMIN)
-    waits = []
-    while row(rig, repair_id).ended_at is None:
-        began = rig.clock()
-        while (job := claimed(rig, "killed", lambda _: True)) is None and row(
-            rig, repair_id
-        ).ended_at is None:
-            rig.clock.advance(seconds=5)
-        waits.append(rig.clock() - began)
-        assert len(waits) <= jobs.MAX_ATTEMPTS + 1
-    assert job is None
-    assert waits[0] < waits[4] < waits[8]
+    for _ in range(worker.MAX_ATTEMPTS):
+        assert claimed(rig, "killed") is not None
+        rig.clock.advance(seconds=worker.MAX_PAUSE_SECONDS)
+    assert claimed(rig, "other") is None
     found = row(rig, repair_id)
-    assert (found.state, found.attempts, found.problem) == (
-        "failed",
-        jobs.MAX_ATTEMPTS + 1,
-        jobs.PROCESS_ENDED,
-    )
+    assert (found.state, found.problem, found.ended_at is not None) == ("failed", PROCESS_ENDED, True)
+    start_repair(rig.log, rig.did, ADMIN)
+    assert claimed(rig, "other") is not None
 
 
-async def test_beside_a_repair_that_another_process_claims_first_the_next_one_is_claimed(rig: Rig) -> None:
-    first = start_repair(rig.log, rig.did, ADMIN)
-    assert claimed(rig, "killed") is not None
-    rig.sign_in("did:plc:another")
-    start_repair(rig.log, "did:plc:another", ADMIN)
-
-    def another_claims_it(owner: str) -> bool:
-        job = claimed(rig, "quick", lambda _: True)
-        assert job is not None
-        assert job.id == first
-        return owner == "killed"
-
-    job = claimed(rig, "slow", another_claims_it)
-    assert job is not None
-    assert job.did == "did:plc:another"
+async def test_a_repair_that_is_started_as_another_ends_is_not_lost(rig: Rig) -> None:
+    await lost(rig, 1)
+    decided(rig, await planned(rig))
+    applying = await a_process(rig, "one")
+    assert not applying.applies_some()
+    start_repair(rig.log, rig.did, ADMIN)
+    applying.ends()
+    assert claimed(rig, "other") is not None
 
 
 @pytest.mark.usefixtures("two_in_a_unit")
@@ -282,7 +256,7 @@ async def test_a_repair_waits_for_a_pds_that_does_not_answer(rig: Rig) -> None:
     rig.clock.advance(minutes=1)
     await a_worker(rig).run_once()
     found = row(rig, repair_id)
-    assert (found.state, found.attempts, found.problem) == ("planned", 0, None)
+    assert (found.state, found.attempts, found.problem) == ("planned", None, None)
 
 
 async def test_a_plan_is_bounded_and_says_what_it_leaves_out(

@@ -17,6 +17,7 @@ from alembic.script import ScriptDirectory
 from sqlalchemy import insert, inspect, select, text
 
 from eventstore.database import Database
+from eventstore.jobs.table import job, job_turn
 from eventstore.schema import metadata
 from outbox.mirror.tables import mirror_target
 from projections.tracks.queries import TrackFilter, track_page
@@ -203,6 +204,69 @@ def test_a_record_that_fails_already_does_so_since_its_first_attempt(database_ur
         found = {row.rkey: tuple(row[1:]) for row in connection.execute(select(*columns))}
     database.close()
     assert found == {"fails": (datetime(2026, 1, 1, tzinfo=UTC), "x: y"), "waits": (None, None)}
+
+
+def test_work_that_waits_or_has_failed_becomes_jobs(database_url: str) -> None:
+    database = Database(database_url)
+    then, gone = "2026-01-01 00:00:00.000000", "2026-01-02 00:00:00.000000"
+    asked = {"actor": "did:plc:a", "via": "browser", "request_id": "r", "at": then, "none": "[]"}
+    with database.write() as connection:
+        config = Config()
+        config.set_main_option("script_location", "migrations")
+        config.attributes["connection"] = connection
+        command.upgrade(config, "0017")
+        connection.execute(
+            text(
+                "insert into mirror_lane (did, host, state) values ('did:plc:a', 'https://pds.test', 'ready')"
+            )
+        )
+        for did, ended_at, problem, found in (
+            ("did:plc:a", None, None, 3),
+            ("did:plc:b", gone, None, 4),
+            ("did:plc:c", gone, "away", 5),
+        ):
+            connection.execute(
+                text(
+                    "insert into adoption (did, actor, via, request_id, requested_at, not_before, ended_at, attempts, found,"
+                    " problems, problem, lease_until) values (:did, :actor, :via, :request_id, :at, :at, :ended_at, 2,"
+                    " :found, :none, :problem, :at)"
+                ),
+                {**asked, "did": did, "ended_at": ended_at, "problem": problem, "found": found},
+            )
+        for source, state in (("bafy1", "waiting"), ("bafy2", "failed")):
+            connection.execute(
+                text(
+                    "insert into derived_job (kind, source, state, host, attempts, not_before)"
+                    " values ('waveform', :source, :state, '', 1, :at)"
+                ),
+                {"source": source, "state": state, "at": then},
+            )
+        for did, state in (("did:plc:a", "applying"), ("did:plc:b", "planned")):
+            connection.execute(
+                text(
+                    "insert into repair (did, state, actor, via, request_id, requested_at, not_before, counts, skips,"
+                    " lease_until, lease_owner) values (:did, :state, :actor, :via, :request_id, :at, :at, :none, :none, :at, 'x')"
+                ),
+                {**asked, "did": did, "state": state},
+            )
+    upgrade(database_url)
+    with database.read() as connection:
+        rows = connection.execute(select(job).order_by(job.c.kind, job.c.subject)).all()
+        turns = {tuple(row) for row in connection.execute(select(job_turn.c.kind, job_turn.c.account))}
+    database.close()
+    assert [(row.kind, row.subject, row.account, row.state, row.lease_owner) for row in rows] == [
+        ("adoption", "did:plc:a", "did:plc:a", "waiting", None),
+        ("adoption", "did:plc:b", "did:plc:b", "done", None),
+        ("adoption", "did:plc:c", "did:plc:c", "failed", None),
+        ("repair", "did:plc:a", "did:plc:a", "waiting", None),
+        ("waveform", "bafy1", "", "waiting", None),
+        ("waveform", "bafy2", "", "failed", None),
+    ]
+    assert turns == {("adoption", "did:plc:a"), ("repair", "did:plc:a"), ("waveform", "")}
+    first = rows[0]
+    assert (first.host, first.attempts, first.actor) == ("https://pds.test", 2, "did:plc:a")
+    assert first.progress == {"found": 3, "known": 0, "adopted": 0, "refused": 0, "problems": []}
+    assert (first.requested_at, rows[2].problem) == (datetime(2026, 1, 1, tzinfo=UTC), "away")
 
 
 def test_developers_reach_the_same_schema(fresh_sqlite: str) -> None:

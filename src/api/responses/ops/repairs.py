@@ -140,7 +140,7 @@ def _facts(row: Row[Any]) -> dict[str, Any]:
         **{name: getattr(row, name) for name in (*names, "applied", "skipped")},
         **vars(PlanCounts.of(row.counts)),
         "by": row.actor,
-        "next_attempt_at": row.not_before if waits else None,
+        "next_attempt_at": row.due if waits else None,
     }
 
 

@@ -9,15 +9,15 @@ from sqlalchemy import Connection, RowMapping, func, select
 from api.responses.uploads import UploadsBody, uploads_body
 from api.services import Services
 from eventstore.counting import MAX_COUNTED
+from eventstore.jobs import queue
+from eventstore.jobs.table import JobState
 from eventstore.projection_state import all_outdated
 from eventstore.states import State
 from outbox.firehose.cursors import streams
 from projections.rebuild.scratch import run_under_way
-from replay.adoption.at_work import adoption_counts, adoptions_at_work
-from replay.adoption.states import AdoptionState
+from replay.adoption.jobs import ADOPTION, progress_of
 from replay.reconcile.scan_progress import scan_progress, unread_repos
-from storage.derived import jobs as derived_jobs
-from storage.derived.jobs import DerivedKind
+from storage.derived.jobs import DerivedKind, problems
 
 NAMED: Final = 10
 """Rows of each kind that are named."""
@@ -190,7 +190,7 @@ def work_body(services: Services, connection: Connection) -> WorkBody:
         jobs=[JobRow(**vars(each)) for each in services.jobs(connection)],
         adoptions=_adoptions(connection),
         uploads=uploads_body(connection, now),
-        derived=_derived(connection, now),
+        derived=_derived(connection),
         scan=_scan(services, connection, now),
         firehose=_firehose(services, connection, now),
     )
@@ -221,26 +221,26 @@ def _replay(connection: Connection) -> ReplayBody | None:
 
 
 def _adoptions(connection: Connection) -> AdoptionsBody:
-    counts = adoption_counts(connection)
+    counts = queue.counts(connection, ADOPTION)
     return AdoptionsBody(
-        waiting=counts[AdoptionState.WAITING],
-        running=counts[AdoptionState.RUNNING],
-        failed=counts[AdoptionState.FAILED],
-        items=[_adoption(row) for row in adoptions_at_work(connection, of_each=NAMED)],
+        waiting=counts[JobState.WAITING],
+        running=counts[JobState.RUNNING],
+        failed=counts[JobState.FAILED],
+        items=[_adoption(row) for row in queue.newest(connection, ADOPTION, of_each=NAMED)],
     )
 
 
 def _adoption(row: RowMapping) -> AdoptionRow:
-    waits = row["state"] == AdoptionState.WAITING
-    return AdoptionRow(**row, next_attempt_at=row["not_before"] if waits else None)
+    waits = row["state"] == JobState.WAITING
+    return AdoptionRow(
+        **{**row, **vars(progress_of(row))}, did=row["subject"], next_attempt_at=row["due"] if waits else None
+    )
 
 
-def _derived(connection: Connection, now: datetime) -> DerivedBody:
+def _derived(connection: Connection) -> DerivedBody:
     return DerivedBody(
-        kinds=[
-            DerivedRow(kind=kind, **vars(derived_jobs.counts(connection, kind, now))) for kind in DerivedKind
-        ],
-        failures=[DerivedFailureRow(**row) for row in derived_jobs.problems(connection, limit=NAMED)],
+        kinds=[DerivedRow(kind=kind, **queue.counts(connection, kind)) for kind in DerivedKind],
+        failures=[DerivedFailureRow(**row) for row in problems(connection, limit=NAMED)],
     )
 
 

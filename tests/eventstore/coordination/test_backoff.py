@@ -5,7 +5,7 @@ from datetime import timedelta
 from hypothesis import given
 from hypothesis import strategies as st
 
-from outbox.backoff import CAP_SECONDS, FIRST_SECONDS, backoff
+from eventstore.coordination.backoff import CAP_SECONDS, FIRST_SECONDS, backoff
 
 
 @given(st.integers(0, 10**9), st.floats(0, 1))

@@ -1,0 +1,88 @@
+"""What is known of a kind of job: its handler, its limits, and when it is tried again."""
+
+from collections.abc import Awaitable, Callable
+from dataclasses import dataclass
+from datetime import datetime
+from enum import Enum, auto
+from typing import Any, Final
+
+from sqlalchemy import Connection
+
+from eventstore.database import Database
+from eventstore.envelope import Envelope, Via
+
+BY_ITSELF: Final = Envelope("", Via.JOB, "")
+"""Of what no person has requested."""
+
+
+class Outcome(Enum):
+    """How an attempt ended that did not fail."""
+
+    DONE = auto()
+    AGAIN = auto()
+    """Its turn is used up: other accounts go first."""
+
+
+@dataclass(frozen=True)
+class Failure:
+    """What an error of a handler means; `problem` is shown."""
+
+    problem: str
+    final: bool = False
+    """Whether another attempt cannot help."""
+    counted: bool = True
+    """False where the fault is not the job's: such an attempt is never the last one."""
+
+
+@dataclass(frozen=True)
+class Wanted:
+    """What is to be done."""
+
+    kind: str
+    subject: str
+    account: str = ""
+    host: str = ""
+    envelope: Envelope = BY_ITSELF
+
+
+@dataclass(eq=False)
+class Job:
+    """A claimed job; each claim raises the epoch. `attempts` counts this one too, `problem` is that of the attempt before."""
+
+    id: int
+    kind: str
+    subject: str
+    account: str
+    host: str
+    attempts: int
+    epoch: int
+    problem: str | None
+    envelope: Envelope
+    progress: dict[str, Any] | None
+    """What earlier turns have stored; another value is stored as the lease is extended, and at the end."""
+
+    @property
+    def log_fields(self) -> dict[str, object]:
+        return {"job": self.kind, "subject": self.subject, "did": self.account}
+
+
+@dataclass(frozen=True, eq=False)
+class Kind:
+    """One kind of job. Limits to hosts and of `max_concurrent` are those of a process, the limit to an account is one of all."""
+
+    name: str
+    work: Callable[[Job], Awaitable[Outcome]]
+    judge: Callable[[Exception], Failure | None]
+    """Says what an error means; None for one that is not expected."""
+    max_concurrent: int
+    first_pause_seconds: float
+    max_pause_seconds: float
+    max_attempts: int | None = None
+    max_per_account: int | None = 1
+    max_per_host: int | None = None
+    keeps_done: bool = False
+    """Whether a finished job stays, as done."""
+    find: Callable[[Database], object] | None = None
+    """Requests what is to be done, before each look for due jobs."""
+    on_failed: Callable[[Connection, Job, str, datetime], None] = lambda *_: None
+    """Called in the transaction in which the job fails for good, with the problem."""

@@ -1,0 +1,324 @@
+"""Requests, claims and settles jobs. A claim leases a job to a worker, and whatever that one changes afterwards is fenced by its epoch.
+
+The account that was served, or began to wait, the longest ago is next. Claims of one kind are made one after the other, so that their
+limits hold; nothing is counted but the jobs that run.
+"""
+
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from datetime import datetime, timedelta
+from functools import cache
+from hashlib import blake2b
+from typing import Any, Final
+
+from sqlalchemy import (
+    ColumnElement,
+    Connection,
+    Row,
+    RowMapping,
+    ScalarSelect,
+    Select,
+    and_,
+    bindparam,
+    delete,
+    func,
+    literal,
+    literal_column,
+    or_,
+    select,
+    union_all,
+    update,
+)
+from sqlalchemy import Text as TextType
+
+from eventstore.append import upsert
+from eventstore.coordination.backoff import backoff
+from eventstore.counting import count_up_to_limit
+from eventstore.database import Database
+from eventstore.envelope import Envelope
+from eventstore.errors import LeaseLostError
+from eventstore.jobs.kinds import Failure, Job, Kind, Outcome, Wanted
+from eventstore.jobs.table import CONDITIONS, IS_LEASED, IS_WAITING, JobState, job, job_turn
+from eventstore.schema import UtcDateTime
+
+PROCESS_ENDED: Final = "each attempt ended with its process"
+
+row: Final = job.c
+_WAITING: Final[ColumnElement[str]] = literal_column(f"'{JobState.WAITING}'")
+_UNLEASED: Final[Mapping[str, Any]] = {"lease_owner": None}
+
+
+def request(connection: Connection, wanted: Iterable[Wanted], now: datetime, *, again: bool = False) -> None:
+    """Request jobs. One that is there stays as it is; `again` begins those anew that are done or have failed."""
+    jobs = [_requested(each, now) for each in wanted]
+    if not jobs:
+        return
+    insert = upsert(connection, job)
+    if again:
+        fresh = {name: insert.excluded[name] for name in jobs[0] if name not in {"kind", "subject"}}
+        statement = insert.on_conflict_do_update(
+            index_elements=["kind", "subject"], set_=fresh, where=row.state != JobState.WAITING
+        )
+    else:
+        statement = insert.on_conflict_do_nothing()
+    connection.execute(statement, jobs)
+    turns = {(each["kind"], each["account"]) for each in jobs}
+    connection.execute(
+        upsert(connection, job_turn).on_conflict_do_nothing(),
+        [{"kind": kind, "account": account, "served_at": now} for kind, account in sorted(turns)],
+    )
+
+
+def job_of(connection: Connection, kind: str, subject: str) -> Row[Any] | None:
+    """Return the row."""
+    return connection.execute(select(job).where(row.kind == kind, row.subject == subject)).one_or_none()
+
+
+def cancel(connection: Connection, kind: str, subject: str) -> None:
+    """Remove the job; its worker finds its lease lost."""
+    connection.execute(delete(job).where(row.kind == kind, row.subject == subject))
+
+
+def due_kinds(connection: Connection, kinds: Sequence[Kind], *, now: datetime, owner: str) -> set[str]:
+    """Return the kinds that have a job to claim: most looks find nothing, and need no write transaction."""
+    if not kinds:
+        return set()
+    return set(connection.scalars(_due_kinds(tuple(kinds)), {"now": now, "owner": owner}))
+
+
+def claim(
+    database: Database, kind: Kind, *, owner: str, lease: timedelta, subject: str | None = None
+) -> Job | None:
+    """Claim the next due job of the kind, or that of this subject even before it is due; None where there is none.
+
+    One that was tried too often fails instead.
+    """
+    while True:
+        with database.write() as connection:
+            _lock_kind(connection, kind.name)
+            now = database.now(connection)
+            free = select(job).where(IS_WAITING, row.lease_until <= now)
+            if subject is None:
+                these = free.where(row.id == _next_of(kind).scalar_subquery())
+            else:
+                these = free.where(row.kind == kind.name, row.subject == subject)
+            found = connection.execute(these, {"now": now, "owner": owner}).one_or_none()
+            if found is None:
+                return None
+            claimed = _claimed(found)
+            pause = _pause(kind, found.attempts)
+            taken = {"attempts": claimed.attempts, "due": now + pause, "lease_epoch": claimed.epoch}
+            is_unchanged = and_(row.id == found.id, row.lease_epoch == found.lease_epoch, IS_WAITING)
+            leased = {"lease_owner": owner, "lease_until": now + lease}
+            if connection.execute(update(job).where(is_unchanged).values(**taken, **leased)).rowcount == 0:
+                continue
+            served = upsert(connection, job_turn).values(kind=kind.name, account=found.account, served_at=now)
+            connection.execute(
+                served.on_conflict_do_update(index_elements=["kind", "account"], set_={"served_at": now})
+            )
+            if kind.max_attempts is None or found.attempts < kind.max_attempts:
+                return claimed
+            _end(connection, kind, claimed, found.problem or PROCESS_ENDED, now)
+
+
+def held(claimed: Job) -> ColumnElement[bool]:
+    """Whether the claim still holds."""
+    return and_(row.id == claimed.id, row.lease_epoch == claimed.epoch, IS_LEASED)
+
+
+def is_held(connection: Connection, claimed: Job) -> bool:
+    """Whether the claim still holds: no other worker has claimed the job, and it was not cancelled."""
+    return connection.scalar(select(row.id).where(held(claimed))) is not None
+
+
+def require_held(connection: Connection, claimed: Job) -> None:
+    """Keep other workers from the job until the transaction ends; raises LeaseLostError if the claim is lost, or the job cancelled."""
+    if connection.scalar(select(row.id).where(held(claimed)).with_for_update()) is None:
+        raise LeaseLostError
+
+
+def extend(database: Database, claimed: Job, lease: timedelta) -> bool:
+    """Extend the lease and store the progress; False when the claim was lost."""
+    with database.write() as connection:
+        until = database.now(connection) + lease
+        return _change(connection, claimed, lease_until=until, progress=claimed.progress)
+
+
+def record_step(connection: Connection, claimed: Job) -> None:
+    """Begin the count of attempts anew in the transaction of a step that is done for good."""
+    _change(connection, claimed, attempts=1, problem=None, failing_since=None)
+
+
+def settle(database: Database, kind: Kind, claimed: Job, outcome: Outcome) -> None:
+    """Record how an attempt ended that did not fail."""
+    with database.write() as connection:
+        now = database.now(connection)
+        well = {**_UNLEASED, "lease_until": now, "problem": None, "failing_since": None, "attempts": 0}
+        if outcome is Outcome.AGAIN:
+            _change(connection, claimed, **well, due=now, progress=claimed.progress)
+        elif kind.keeps_done:
+            ended = {"state": JobState.DONE, "ended_at": now, "progress": claimed.progress}
+            _change(connection, claimed, **well, **ended)
+        else:
+            connection.execute(delete(job).where(held(claimed)))
+
+
+def fail(database: Database, kind: Kind, claimed: Job, failure: Failure) -> None:
+    """Record the problem, and schedule another attempt unless it is final or was the last one."""
+    with database.write() as connection:
+        now = database.now(connection)
+        # in the row: a step that was done since the claim has begun the count anew
+        attempts = connection.scalar(select(row.attempts).where(held(claimed)).with_for_update())
+        if attempts is None:
+            return
+        is_last = kind.max_attempts is not None and attempts >= kind.max_attempts
+        if failure.final or (failure.counted and is_last):
+            _end(connection, kind, claimed, failure.problem, now)
+            return
+        again = {"attempts": attempts - (not failure.counted), "due": now + _pause(kind, attempts - 1)}
+        since = {"problem": failure.problem, "failing_since": func.coalesce(row.failing_since, now)}
+        _change(
+            connection, claimed, **again, **since, **_UNLEASED, lease_until=now, progress=claimed.progress
+        )
+
+
+def release(database: Database, claimed: Job) -> None:
+    """End the lease as if the attempt had not begun, so that another worker can claim it at once."""
+    with database.write() as connection:
+        now = database.now(connection)
+        back = {"attempts": row.attempts - 1, "due": now, "progress": claimed.progress}
+        _change(connection, claimed, **back, **_UNLEASED, lease_until=now)
+
+
+def release_ended(
+    database: Database, kinds: Iterable[str], has_ended: Callable[[str], bool], *, but: Iterable[str] = ()
+) -> int:
+    """End the leases of processes that are proved to have ended; returns how many."""
+    with database.read_committed() as connection:
+        leased = select(row.id, row.lease_epoch, row.lease_owner).where(IS_LEASED, row.kind.in_(list(kinds)))
+        found = connection.execute(leased.where(row.lease_owner.not_in(list(but)))).all()
+    ended = [each for each in found if has_ended(each.lease_owner)]
+    for each in ended:
+        with database.write() as connection:
+            same = and_(row.id == each.id, row.lease_epoch == each.lease_epoch, IS_LEASED)
+            over = {**_UNLEASED, "lease_until": database.now(connection)}
+            connection.execute(update(job).where(same).values(over))
+    return len(ended)
+
+
+def counts(connection: Connection, kind: str) -> dict[JobState, int]:
+    """Count the jobs of the kind that wait, run or have failed, each up to MAX_COUNTED."""
+    return {
+        state: count_up_to_limit(connection, select(row.id).where(row.kind == kind, condition))
+        for state, condition in CONDITIONS.items()
+    }
+
+
+def newest(connection: Connection, kind: str, *, of_each: int) -> list[RowMapping]:
+    """Return up to `of_each` of each state, those that were requested last; running ones first, failed ones last.
+
+    A row's `state` is the one that is shown.
+    """
+    shown = [each for each in row if each is not row.state]
+    found: list[RowMapping] = []
+    for state, condition in CONDITIONS.items():
+        these = select(*shown, literal(state, TextType).label("state")).where(row.kind == kind, condition)
+        found += connection.execute(these.order_by(row.requested_at.desc()).limit(of_each)).mappings().all()
+    return found
+
+
+def prune_turns(database: Database, before: datetime) -> None:
+    """Forget when accounts were served that have had no job of a kind since."""
+    waits = select(row.id).where(row.kind == job_turn.c.kind, row.account == job_turn.c.account, IS_WAITING)
+    with database.write() as connection:
+        connection.execute(delete(job_turn).where(job_turn.c.served_at <= before, ~waits.exists()))
+
+
+def _requested(wanted: Wanted, now: datetime) -> dict[str, Any]:
+    return {
+        "kind": wanted.kind,
+        "subject": wanted.subject,
+        "account": wanted.account,
+        "host": wanted.host,
+        "state": JobState.WAITING,
+        "due": now,
+        "attempts": 0,
+        "problem": None,
+        "failing_since": None,
+        "progress": None,
+        **vars(wanted.envelope),
+        "requested_at": now,
+        "ended_at": None,
+    }
+
+
+def _claimed(found: Row[Any]) -> Job:
+    return Job(
+        found.id,
+        found.kind,
+        found.subject,
+        found.account,
+        found.host,
+        found.attempts + 1,
+        found.lease_epoch + 1,
+        found.problem,
+        Envelope(found.actor, found.via, found.request_id),
+        found.progress,
+    )
+
+
+def _pause(kind: Kind, failures: int) -> timedelta:
+    return backoff(failures, first=kind.first_pause_seconds, cap=kind.max_pause_seconds)
+
+
+def _end(connection: Connection, kind: Kind, claimed: Job, problem: str, now: datetime) -> None:
+    ended = {"state": JobState.FAILED, "ended_at": now, "problem": problem, "progress": claimed.progress}
+    since = {"failing_since": func.coalesce(row.failing_since, now)}
+    if _change(connection, claimed, **ended, **since, **_UNLEASED, lease_until=now):
+        kind.on_failed(connection, claimed, problem, now)
+
+
+def _change(connection: Connection, claimed: Job, **values: Any) -> bool:
+    return connection.execute(update(job).where(held(claimed)).values(values)).rowcount == 1
+
+
+def _lock_kind(connection: Connection, kind: str) -> None:
+    if connection.dialect.name == "postgresql":
+        digest = blake2b(f"job\0{kind}".encode(), digest_size=8).digest()
+        connection.execute(select(func.pg_advisory_xact_lock(int.from_bytes(digest, signed=True))))
+
+
+@cache  # building it costs more than executing it (CONTRIBUTING.md)
+def _due_kinds(kinds: tuple[Kind, ...]) -> Any:
+    return union_all(*(select(literal(kind.name)).where(_next_of(kind).exists()) for kind in kinds))
+
+
+@cache
+def _next_of(kind: Kind) -> Select[int]:
+    """Select the due job of the account that was served the longest ago, of those within the limits."""
+    turn, running = job_turn.c, job.alias("running")
+    now = bindparam("now", type_=UtcDateTime)
+    leased = and_(running.c.kind == kind.name, running.c.lease_owner.is_not(None))
+    these = [turn.kind == kind.name]
+    if kind.max_per_account is not None:
+        of_account = _count(running, leased, running.c.lease_until > now, running.c.account == turn.account)
+        these.append(of_account < kind.max_per_account)
+    first = job.alias("first")
+    waits = [first.c.kind == kind.name, first.c.account == turn.account, first.c.state == _WAITING]
+    waits += [first.c.due <= now, first.c.lease_until <= now]
+    if kind.max_per_host is not None:
+        of_owner = running.c.lease_owner == bindparam("owner")
+        of_host = _count(
+            running, leased, running.c.lease_until > now, of_owner, running.c.host == first.c.host
+        )
+        waits.append(or_(first.c.host == "", of_host < kind.max_per_host))
+    of_turn = select(first.c.id).where(*waits).order_by(first.c.due, first.c.id).limit(1)
+    turns = select(
+        of_turn.correlate(job_turn).scalar_subquery().label("id"), turn.served_at, turn.account
+    ).where(*these)
+    found = turns.subquery()
+    order = (found.c.served_at, found.c.account)
+    return select(found.c.id).where(found.c.id.is_not(None)).order_by(*order).limit(1)
+
+
+def _count(running: Any, *conditions: ColumnElement[bool]) -> ScalarSelect[int]:
+    return select(func.count()).select_from(running).where(*conditions).scalar_subquery()

@@ -1,0 +1,138 @@
+"""The rows of jobs, one for each kind and subject, and the turns that accounts take."""
+
+from datetime import UTC, datetime
+from typing import Any, Final
+
+from sqlalchemy import (
+    Column,
+    Index,
+    Integer,
+    Row,
+    RowMapping,
+    Table,
+    Text,
+    UniqueConstraint,
+    and_,
+    literal_column,
+    text,
+)
+
+from eventstore.schema import Json, Position, UtcDateTime, metadata
+from eventstore.states import State, Transition
+
+PAST: Final = datetime(1970, 1, 1, tzinfo=UTC)
+_PAST: Final = text("'1970-01-01 00:00:00.000000'")
+_ZERO: Final = text("0")
+
+
+class JobState(State):
+    """States of a job."""
+
+    IDLE = "idle", "none was requested"
+    WAITING = "waiting", "waits for a worker, or for the next attempt"
+    RUNNING = "running", "a worker holds the lease"
+    DONE = "done", "the worker has finished it; of most kinds no row is kept"
+    FAILED = "failed", "it cannot succeed, or the last attempt failed"
+
+
+UNFINISHED: Final = frozenset({JobState.WAITING, JobState.RUNNING})
+
+_REQUESTED: Final = "what is to be done is requested"
+_REMOVED: Final = "it is cancelled, its account is deleted, or nothing needs it any more"
+
+TRANSITIONS: Final = (
+    *(
+        Transition(before=before, after=JobState.WAITING, by=_REQUESTED)
+        for before in (JobState.IDLE, JobState.DONE, JobState.FAILED)
+    ),
+    Transition(before=JobState.WAITING, after=JobState.RUNNING, by="a worker claims it"),
+    Transition(
+        before=JobState.RUNNING,
+        after=JobState.RUNNING,
+        by="another worker claims it after the lease has expired",
+    ),
+    Transition(before=JobState.RUNNING, after=JobState.DONE, by="the worker finishes"),
+    Transition(
+        before=JobState.RUNNING,
+        after=JobState.WAITING,
+        by="the worker fails and schedules another attempt, has used up its turn, or its process stops",
+    ),
+    Transition(
+        before=JobState.RUNNING,
+        after=JobState.FAILED,
+        by="the worker fails for good, or at the last attempt",
+    ),
+    *(
+        Transition(before=before, after=JobState.IDLE, by=_REMOVED)
+        for before in (JobState.WAITING, JobState.RUNNING, JobState.DONE, JobState.FAILED)
+    ),
+)
+
+job: Final = Table(
+    "job",
+    metadata,
+    Column("id", Position, primary_key=True, autoincrement=True),
+    Column("kind", Text, nullable=False),
+    Column("subject", Text, nullable=False),
+    Column("account", Text, nullable=False, server_default=text("''")),  # whose turn it takes
+    Column("host", Text, nullable=False, server_default=text("''")),  # that it sends requests to
+    Column("state", Text, nullable=False, server_default=text(f"'{JobState.WAITING}'")),
+    Column("due", UtcDateTime, nullable=False),
+    Column("attempts", Integer, nullable=False, server_default=_ZERO),
+    Column("problem", Text),
+    Column("failing_since", UtcDateTime),
+    Column("progress", Json),
+    Column("actor", Text, nullable=False),
+    Column("via", Text, nullable=False),
+    Column("request_id", Text, nullable=False),
+    Column("requested_at", UtcDateTime, nullable=False),
+    Column("ended_at", UtcDateTime),
+    Column("lease_owner", Text),
+    Column("lease_until", UtcDateTime, nullable=False, server_default=_PAST),
+    Column("lease_epoch", Integer, nullable=False, server_default=_ZERO),
+    UniqueConstraint("kind", "subject"),
+    sqlite_autoincrement=True,
+)
+"""`state` is waiting, done or failed; one that waits and has an owner is running. `attempts` are those begun in a row: an
+attempt counts when it is claimed, so that work which ends its process is not tried for ever."""
+
+job_turn: Final = Table(
+    "job_turn",
+    metadata,
+    Column("kind", Text, primary_key=True),
+    Column("account", Text, primary_key=True),
+    Column("served_at", UtcDateTime, nullable=False),
+    Index("ix_job_turn_served", "kind", "served_at", "account"),
+)
+"""When an account's job of a kind was claimed last, or its first one requested: the longest ago is next."""
+
+# Written out, so that PostgreSQL knows the indexes' conditions in a prepared statement too.
+IS_WAITING: Final = job.c.state == literal_column(f"'{JobState.WAITING}'")
+IS_LEASED: Final = job.c.lease_owner.is_not(None)
+Index(
+    "ix_job_waiting",
+    job.c.kind,
+    job.c.account,
+    job.c.due,
+    sqlite_where=IS_WAITING,
+    postgresql_where=IS_WAITING,
+)
+Index("ix_job_leased", job.c.kind, sqlite_where=IS_LEASED, postgresql_where=IS_LEASED)
+Index("ix_job_state", job.c.kind, job.c.state, job.c.requested_at)
+Index("ix_job_account", job.c.account)
+
+CONDITIONS: Final = {
+    JobState.RUNNING: and_(IS_WAITING, IS_LEASED),
+    JobState.WAITING: and_(IS_WAITING, job.c.lease_owner.is_(None)),
+    JobState.FAILED: job.c.state == JobState.FAILED,
+}
+
+
+def state_of(row: Row[Any] | RowMapping | None) -> JobState:
+    """Return the state that a row of `job` says; no row is idle."""
+    if row is None:
+        return JobState.IDLE
+    found = row if isinstance(row, RowMapping) else row._mapping  # noqa: SLF001 - SQLAlchemy's way to a row's columns
+    if found["state"] == JobState.WAITING and found["lease_owner"] is not None:
+        return JobState.RUNNING
+    return JobState(found["state"])

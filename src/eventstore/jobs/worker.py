@@ -1,0 +1,201 @@
+"""The worker of a process: claims the due jobs of every kind within its limits, and runs their handlers.
+
+It looks for due jobs whenever a commit wakes it, and at intervals without.
+"""
+
+import asyncio
+import logging
+from collections import Counter
+from collections.abc import Awaitable, Callable, Iterable, Mapping
+from contextlib import suppress
+from datetime import timedelta
+from functools import partial
+from typing import Final
+
+from eventstore.coordination.process_names import has_ended as process_has_ended
+from eventstore.coordination.threads import Threads
+from eventstore.database import Database
+from eventstore.errors import LeaseLostError
+from eventstore.jobs import queue
+from eventstore.jobs.kinds import Failure, Job, Kind, Outcome
+
+POLL_SECONDS: Final = 15.0
+"""At the longest: a request in this process wakes the worker, one in another process may not."""
+DEBOUNCE_SECONDS: Final = 0.5
+"""One look for all that was committed meanwhile: every edit wakes the worker, and hardly any is work for it."""
+HEARTBEAT_SECONDS: Final = 1.0
+"""Between two looks at whether a job's progress is to be stored, or its lease to be extended."""
+EXTENSIONS_IN_A_LEASE: Final = 3
+MAX_THREADS: Final = 4
+
+logger: Final = logging.getLogger("mastertape.jobs")
+
+Work = Callable[[Job], Awaitable[Outcome]]
+
+
+class Worker:
+    """`run` works in the background; `run_once` does what is due, and `run_now` one job, for the caller."""
+
+    def __init__(
+        self,
+        database: Database,
+        kinds: Iterable[Kind],
+        *,
+        owner: str,
+        lease: timedelta,
+        has_ended: Callable[[str], bool] = process_has_ended,
+    ) -> None:
+        self._database: Final = database
+        self._kinds: Final[Mapping[str, Kind]] = {each.name: each for each in kinds}
+        self._owner: Final = owner
+        self._lease: Final = lease
+        self._has_ended: Final = has_ended
+        self._threads: Final = Threads("jobs", MAX_THREADS)
+        self._woken: Final = asyncio.Event()
+        self._loop: asyncio.AbstractEventLoop | None = None
+        self._running: Final[dict[asyncio.Task[bool], str]] = {}
+        """By task, its kind."""
+
+    def wake(self) -> None:
+        """Look for due jobs at once; callable from any thread."""
+        if self._loop is not None and not self._loop.is_closed():
+            self._loop.call_soon_threadsafe(self._woken.set)
+
+    async def run(self) -> None:
+        """Work until cancelled; jobs that are running then are released, so that other processes continue them."""
+        self._loop = asyncio.get_running_loop()
+        try:
+            while True:
+                self._woken.clear()
+                try:
+                    await self._start_due()
+                except Exception:
+                    logger.exception("job_claim_failed")  # the next look tries again
+                with suppress(TimeoutError):
+                    async with asyncio.timeout(POLL_SECONDS):
+                        await self._woken.wait()
+                        await asyncio.sleep(DEBOUNCE_SECONDS)
+        finally:
+            for task in self._running:
+                task.cancel()
+            await asyncio.gather(*self._running, return_exceptions=True)
+
+    async def run_once(self) -> None:
+        """Do all that is due."""
+        while await self._start_due() or self._running:
+            if self._running:
+                await asyncio.wait({*self._running})
+
+    async def run_now(self, kind: str, subject: str, work: Work | None = None) -> bool:
+        """Run this job now, all of its turns, with another handler if one is given; False when another process runs it."""
+        known = self._kinds[kind]
+        claimed = await self._claim(known, subject)
+        if claimed is None:
+            return False
+        while claimed is not None and await self._run(known, claimed, work or known.work):
+            claimed = await self._claim(known, subject)
+        return True
+
+    async def _start_due(self) -> bool:
+        """Start what is due and within the limits; return whether there was any."""
+        has_started = False
+        for name in await self._threads.run(self._due):
+            kind = self._kinds[name]
+            while self._room(kind) and (claimed := await self._claim(kind)) is not None:
+                task = asyncio.create_task(self._run(kind, claimed, kind.work))
+                self._running[task] = name
+                task.add_done_callback(self._ended)
+                has_started = True
+        return has_started
+
+    def _due(self) -> list[str]:
+        for kind in self._kinds.values():
+            if kind.find is not None:
+                kind.find(self._database)
+        queue.release_ended(self._database, self._kinds, self._has_ended, but=[self._owner])
+        with_room = [kind for kind in self._kinds.values() if self._room(kind)]
+        with self._database.read_committed() as connection:
+            now = self._database.now(connection)
+            due = queue.due_kinds(connection, with_room, now=now, owner=self._owner)
+        return [kind.name for kind in with_room if kind.name in due]
+
+    def _room(self, kind: Kind) -> int:
+        return kind.max_concurrent - Counter(self._running.values())[kind.name]
+
+    def _ended(self, task: asyncio.Task[bool]) -> None:
+        del self._running[task]
+        self._woken.set()  # another may begin
+        if not task.cancelled() and (error := task.exception()) is not None:
+            logger.error("job_not_settled", exc_info=error)  # its lease expires, and it is tried again
+
+    async def _claim(self, kind: Kind, subject: str | None = None) -> Job | None:
+        """Claim a job in a thread. A thread cannot be cancelled: a cancellation waits for it, and releases the job."""
+        claim = partial(queue.claim, self._database, kind, owner=self._owner, lease=self._lease)
+        claiming = asyncio.create_task(self._threads.run(claim, subject=subject))
+        try:
+            return await asyncio.shield(claiming)
+        except asyncio.CancelledError:
+            if (claimed := await claiming) is not None:
+                await self._release(claimed)
+            raise
+
+    async def _release(self, claimed: Job) -> None:
+        await self._threads.run(queue.release, self._database, claimed)
+
+    async def _run(self, kind: Kind, claimed: Job, work: Work) -> bool:
+        """Run an attempt, record how it ended, and return whether there is another turn; a lost lease is another worker's to record."""
+        try:
+            outcome = await self._while_leased(claimed, work)
+            await self._threads.run(queue.settle, self._database, kind, claimed, outcome)
+        except asyncio.CancelledError:
+            await self._release(claimed)
+            raise
+        except LeaseLostError:
+            logger.info("job_lost", extra=claimed.log_fields)  # cancelled, or another worker's
+        except Exception as error:  # noqa: BLE001 - the row shows it, whatever it was
+            await self._fail(kind, claimed, error)
+        else:
+            return outcome is Outcome.AGAIN
+        return False
+
+    async def _fail(self, kind: Kind, claimed: Job, error: Exception) -> None:
+        failure = kind.judge(error)
+        if failure is None:
+            logger.error("job_failed", exc_info=error, extra=claimed.log_fields)
+            failure = Failure(f"internal error: {type(error).__name__}; see the log `job_failed`")
+        else:
+            logger.info("job_retried", extra={**claimed.log_fields, "reason": failure.problem})
+        await self._threads.run(queue.fail, self._database, kind, claimed, failure)
+
+    async def _while_leased(self, claimed: Job, work: Work) -> Outcome:
+        """Return what the work returns, and extend its lease meanwhile; raises LeaseLostError once that is lost.
+
+        Then, as when the caller is cancelled, the work's task is cancelled and has ended before this does; what a thread of
+        it does goes on, and finds its claim lost.
+        """
+        working = asyncio.ensure_future(work(claimed))
+        extending = asyncio.create_task(self._extend(claimed))
+        try:
+            await asyncio.wait({working, extending}, return_when=asyncio.FIRST_COMPLETED)
+            if not working.done():
+                raise LeaseLostError
+            return working.result()
+        finally:
+            working.cancel()
+            extending.cancel()
+            await asyncio.gather(working, extending, return_exceptions=True)
+
+    async def _extend(self, claimed: Job) -> None:
+        """Return once the lease is lost."""
+        clock, pause = asyncio.get_running_loop().time, self._lease.total_seconds() / EXTENSIONS_IN_A_LEASE
+        is_held, stored, extended_at = True, claimed.progress, clock()
+        while is_held:
+            await asyncio.sleep(min(HEARTBEAT_SECONDS, pause))
+            if claimed.progress is stored and clock() < extended_at + pause:
+                continue
+            progress, begins_at = claimed.progress, clock()
+            try:
+                is_held = await self._threads.run(queue.extend, self._database, claimed, self._lease)
+                stored, extended_at = progress, begins_at
+            except Exception:  # the next beat tries again, until the lease is over
+                logger.exception("lease_not_extended", extra=claimed.log_fields)

@@ -1,0 +1,79 @@
+"""A queue with one kind of job, on a clock that a test advances."""
+
+from collections.abc import Callable
+from dataclasses import replace
+from datetime import UTC, datetime, timedelta
+from typing import Any
+
+from eventstore.database import Database
+from eventstore.jobs import queue
+from eventstore.jobs.kinds import Failure, Job, Kind, Outcome, Wanted
+
+KIND = "copying"
+LEASE = timedelta(seconds=60)
+SECOND = timedelta(seconds=1)
+
+
+class Time:
+    """The database's clock."""
+
+    def __init__(self) -> None:
+        self.now = datetime(2026, 1, 1, tzinfo=UTC)
+
+    def __call__(self) -> datetime:
+        return self.now
+
+
+async def nothing(_job: Job) -> Outcome:
+    return Outcome.DONE
+
+
+def kind(work: Callable[[Job], Any] = nothing, **options: Any) -> Kind:
+    """A kind whose errors are judged by their message: `final` ends the job, `uncounted` is no fault of it."""
+
+    def judge(error: Exception) -> Failure | None:
+        text = str(error)
+        return Failure(text, final=text == "final", counted=text != "uncounted") if text else None
+
+    first = Kind(
+        KIND,
+        work,
+        judge,
+        max_concurrent=10,
+        first_pause_seconds=10,
+        max_pause_seconds=1000,
+        max_attempts=5,
+        max_per_account=None,
+    )
+    return replace(first, **options)
+
+
+class Rig:
+    """What a process does with the queue."""
+
+    def __init__(self, database: Database, time: Time) -> None:
+        self.database, self.time = database, time
+
+    def want(self, *subjects: str, account: str = "alice", host: str = "", again: bool = False) -> None:
+        with self.database.write() as connection:
+            wanted = [Wanted(KIND, subject, account, host) for subject in subjects]
+            queue.request(connection, wanted, self.time(), again=again)
+
+    def claim(self, of: Kind, owner: str = "one", subject: str | None = None) -> Job | None:
+        return queue.claim(self.database, of, owner=owner, lease=LEASE, subject=subject)
+
+    def claimed(self, of: Kind, owner: str = "one") -> Job:
+        found = self.claim(of, owner)
+        assert found is not None
+        return found
+
+    def subjects(self, of: Kind, count: int) -> list[str]:
+        """The subjects of the next claims."""
+        return [self.claimed(of).subject for _ in range(count)]
+
+    def row(self, subject: str) -> Any:
+        with self.database.read() as connection:
+            return queue.job_of(connection, KIND, subject)
+
+    def later(self, pause: timedelta) -> None:
+        self.time.now += pause

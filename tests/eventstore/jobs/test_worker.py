@@ -1,0 +1,189 @@
+"""A worker runs the handlers of due jobs, keeps their leases, and leaves them to others when it stops."""
+
+import asyncio
+import threading
+from dataclasses import replace
+from datetime import timedelta
+from typing import Any
+
+import pytest
+
+from eventstore.jobs import queue, worker
+from eventstore.jobs.kinds import Job, Kind, Outcome
+from eventstore.jobs.table import JobState
+from eventstore.jobs.worker import Worker
+from tests.eventstore.jobs.rig import LEASE, Rig, kind
+
+pytestmark = pytest.mark.anyio
+
+
+def a_worker(rig: Rig, *kinds: Kind, owner: str = "one", lease: timedelta = LEASE) -> Worker:
+    return Worker(rig.database, kinds, owner=owner, lease=lease, has_ended=lambda owner: owner == "killed")
+
+
+async def until(happens: Any) -> None:
+    async with asyncio.timeout(30):
+        while not happens():  # noqa: ASYNC110 - it is a row that is waited for
+            await asyncio.sleep(0.01)
+
+
+class Hanging:
+    """A handler that does not return before `go_on`."""
+
+    def __init__(self) -> None:
+        self.begun: list[str] = []
+        self.go_on = asyncio.Event()
+
+    async def __call__(self, job: Job) -> Outcome:
+        self.begun.append(job.subject)
+        await self.go_on.wait()
+        return Outcome.DONE
+
+
+async def test_what_is_due_is_done_within_the_limit_of_the_process(rig: Rig) -> None:
+    rig.want("1", "2", "3")
+    work = Hanging()
+    doing = asyncio.create_task(a_worker(rig, kind(work, max_concurrent=2)).run_once())
+    await until(lambda: len(work.begun) == 2)
+    assert rig.row("3").lease_owner is None
+    work.go_on.set()
+    await doing
+    assert (sorted(work.begun), rig.row("3")) == (["1", "2", "3"], None)
+
+
+async def test_a_wake_has_the_worker_look_at_once(rig: Rig, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(worker, "POLL_SECONDS", 3600.0)
+    work = Hanging()
+    found = a_worker(rig, kind(work))
+    working = asyncio.create_task(found.run())
+    await until(lambda: found._loop is not None)  # noqa: SLF001
+    rig.want("a")
+    found.wake()
+    await until(lambda: work.begun)
+    working.cancel()
+    await asyncio.wait({working})
+
+
+async def test_a_worker_that_stops_gives_its_jobs_back_at_once(rig: Rig) -> None:
+    rig.want("a")
+    work = Hanging()
+    working = asyncio.create_task(a_worker(rig, kind(work)).run())
+    await until(lambda: work.begun)
+    working.cancel()
+    await asyncio.wait({working})
+    again = rig.claimed(kind(), "other")
+    assert (again.subject, again.attempts) == ("a", 1)
+
+
+async def test_a_job_that_is_being_claimed_as_the_worker_stops_is_given_back_too(
+    rig: Rig, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    taken, go_on, claim = threading.Event(), threading.Event(), queue.claim
+
+    def slow(*args: Any, **kwargs: Any) -> Job | None:
+        claimed = claim(*args, **kwargs)
+        taken.set()
+        go_on.wait(30)
+        return claimed
+
+    monkeypatch.setattr(queue, "claim", slow)
+    rig.want("a")
+    working = asyncio.create_task(a_worker(rig, kind()).run())
+    await asyncio.to_thread(taken.wait, 30)
+    working.cancel()
+    await asyncio.sleep(0)
+    assert rig.row("a").lease_owner == "one"
+    go_on.set()
+    await asyncio.wait({working})
+    assert (rig.row("a").lease_owner, rig.row("a").attempts) == (None, 0)
+
+
+async def test_a_job_of_a_process_that_has_ended_is_not_waited_for(rig: Rig) -> None:
+    rig.want("a", "b")
+    for owner in ("alive", "killed"):
+        rig.claimed(kind(), owner)
+    rig.later(timedelta(seconds=20))  # after the pause, within the lease
+    work = Hanging()
+    work.go_on.set()
+    await a_worker(rig, kind(work)).run_once()
+    assert (work.begun, rig.row("a").lease_owner) == (["b"], "alive")
+
+
+async def test_a_job_that_takes_longer_than_its_lease_is_extended_with_its_progress(rig: Rig) -> None:
+    rig.want("a")
+    short = timedelta(seconds=0.3)
+    begun, go_on = asyncio.Event(), asyncio.Event()
+
+    async def work(job: Job) -> Outcome:
+        begun.set()
+        await go_on.wait()
+        job.progress = {"found": 3}
+        await until(lambda: rig.row("a").progress == {"found": 3})
+        return Outcome.DONE
+
+    doing = asyncio.create_task(a_worker(rig, kind(work), lease=short).run_once())
+    await begun.wait()
+    for _ in range(5):
+        before = rig.time.now
+        rig.later(short / 2)
+        await until(lambda before=before: rig.row("a").lease_until > before + short)
+        assert rig.claim(kind(), "other") is None
+    go_on.set()
+    await doing
+    assert rig.row("a") is None
+
+
+async def test_a_handler_ends_once_its_job_is_cancelled(rig: Rig) -> None:
+    rig.want("a")
+    work = Hanging()
+    doing = asyncio.create_task(a_worker(rig, kind(work), lease=timedelta(seconds=0.3)).run_once())
+    await until(lambda: work.begun)
+    with rig.database.write() as connection:
+        queue.cancel(connection, kind().name, "a")
+    await doing
+
+
+@pytest.mark.parametrize(
+    ("error", "state", "problem"),
+    [
+        (ValueError("503"), JobState.WAITING, "503"),
+        (ValueError("final"), JobState.FAILED, "final"),
+        (ValueError(), JobState.WAITING, "internal error: ValueError; see the log `job_failed`"),
+    ],
+    ids=["expected", "final", "unexpected"],
+)
+async def test_an_error_is_judged_by_its_kind_and_shown(
+    rig: Rig, error: Exception, state: JobState, problem: str
+) -> None:
+    async def work(_job: Job) -> Outcome:
+        raise error
+
+    rig.want("a")
+    await a_worker(rig, kind(work)).run_once()
+    assert (rig.row("a").state, rig.row("a").problem) == (state, problem)
+
+
+async def test_one_job_is_run_now_with_all_of_its_turns_although_it_is_not_due(rig: Rig) -> None:
+    turns = []
+
+    async def work(job: Job) -> Outcome:
+        turns.append(job.attempts)
+        return Outcome.DONE if len(turns) == 3 else Outcome.AGAIN
+
+    rig.want("a", "b")
+    of = kind(work)
+    queue.release(rig.database, rig.claimed(of))
+    with rig.database.write() as connection:
+        connection.exec_driver_sql("update job set due = '2030-01-01 00:00:00.000000+00'")
+    found = a_worker(rig, of)
+    assert await found.run_now(of.name, "a")
+    assert (turns, rig.row("a"), rig.row("b").attempts) == ([1, 1, 1], None, 0)
+    assert not await found.run_now(of.name, "a")
+
+
+async def test_a_kind_requests_what_it_finds_before_each_look(rig: Rig) -> None:
+    work = Hanging()
+    work.go_on.set()
+    of = replace(kind(work), find=lambda _database: rig.want("found") if not work.begun else None)
+    await a_worker(rig, of).run_once()
+    assert work.begun == ["found"]
