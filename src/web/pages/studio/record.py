@@ -166,7 +166,7 @@ def _place(each: Mapping[str, Any]) -> tuple[bool, int]:
 
 def _row(each: Mapping[str, Any]) -> dict[str, Any]:
     name, own = each["field"], each["own"]
-    texts = {column: text_of(name, each[column]) if own else _foreign(each[column]) for column in COLUMNS}
+    texts = {column: (_own if own else _foreign)(name, each[column]) for column in COLUMNS}
     facts = {"label": label_of(name), "own": own, "is_time": name in TIMES, "differs": each["differs"]}
     return {**facts, **texts}
 
@@ -186,7 +186,23 @@ def _text(value: Any) -> str:
     return value if isinstance(value, str) else _json(value)
 
 
-def _foreign(value: Any) -> str | None:
+def _own(field: str, value: Any) -> str | None:
+    """Return a value of one of our fields; where another program gave it another type, as the record has it."""
+    match field:
+        case "duration":
+            is_ours = isinstance(value, int)
+        case "features" | "tags":
+            is_ours = isinstance(value, list)
+        case "labels":
+            is_ours = isinstance(value, dict) and isinstance(value.get("values"), list)
+        case "supportGate" | "audioBlob":
+            is_ours = isinstance(value, dict)
+        case _:
+            is_ours = isinstance(value, str)
+    return text_of(field, value) if value is None or is_ours else _foreign(field, value)
+
+
+def _foreign(_field: str, value: Any) -> str | None:
     """Return a value of another program's field, its beginning where it is long."""
     if value is None:
         return None
@@ -225,5 +241,5 @@ def _attempt(each: Mapping[str, Any]) -> Attempt:
 
 def _choice(each: Mapping[str, Any]) -> Choice:
     name = each["field"]
-    ours, theirs, agreed = (text_of(name, each[side]) for side in ("ours", "theirs", "agreed"))
+    ours, theirs, agreed = (_own(name, each[side]) for side in ("ours", "theirs", "agreed"))
     return Choice(name, label_of(name), name in TIMES, ours, theirs, agreed, each["only_ours_because"])
