@@ -6,8 +6,8 @@ from datetime import datetime
 
 from sqlalchemy import ColumnElement, Connection, func, select
 
+from eventstore.foreign_text import is_storable
 from projections.history import HistoryEntry, HistoryPage, history
-from projections.tracks.queries import is_storable
 
 
 @dataclass(frozen=True)

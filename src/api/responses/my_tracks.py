@@ -9,12 +9,12 @@ from sqlalchemy import ColumnElement, Connection, func, or_, select
 
 from api.responses.read_tracks import track_bodies
 from api.responses.track import TrackBody
+from eventstore.foreign_text import is_storable
 from outbox.mirror.states import MirrorState
 from outbox.mirror.tables import mirror_target
 from outbox.record.record import RecordUrls
 from outbox.views.status import STATE, TARGETS_AT_WORK
 from projections.blob_migration import AUDIO_COPY_STATE
-from projections.tracks.queries import is_storable
 from projections.tracks.search import contains
 from projections.tracks.table import LIVE, tracks
 from projections.tracks.view import TrackView

@@ -8,6 +8,7 @@ from typing import Any, Final
 from sqlalchemy import ColumnElement, Connection, Integer, Select, Text, bindparam, func, or_, select
 
 from aggregates.values import tag_as_stored
+from eventstore.foreign_text import is_storable
 from eventstore.prepared import Prepared, among
 from projections.tracks.search import Search, is_indexed, search_of
 from projections.tracks.table import LIVE, normalized, tracks
@@ -159,8 +160,3 @@ def is_shown_to(viewer: ColumnElement[Any] | str | None) -> ColumnElement[bool]:
     """Whether a list shows the track to this account: neither unlisted nor taken down, or its own."""
     shown: ColumnElement[bool] = tracks.c.unlisted.is_(False) & tracks.c.taken_down_at.is_(None)
     return shown if viewer is None else shown | (tracks.c.did == viewer)
-
-
-def is_storable(text: str) -> bool:
-    """Whether both databases can store the text."""
-    return "\0" not in text and text == text.encode(errors="ignore").decode()
