@@ -172,6 +172,15 @@ SUBJECTS: Final = {
             ),
         ),
         Guarantee(
+            "A full account waits alone and is still sent its deletes, and goes on once it has room",
+            "a 507, or an error with a quota in its name, parks the lane; a delete, a retry and each day make it ready",
+            (
+                "tests/outbox/mirror/test_parking.py::test_a_full_account_is_no_failure_of_its_host",
+                "tests/outbox/mirror/test_parking.py::test_a_full_account_is_sent_its_deletes_which_make_room_for_the_rest",
+                "tests/outbox/mirror/test_parking.py::test_a_full_account_is_tried_again_each_day",
+            ),
+        ),
+        Guarantee(
             "A host that is unreachable because of DNS or TLS is sent nothing, delays no other host, and gets everything once it is fixed",
             "failures of names, certificates and handshakes open the breaker like all others",
             ("tests/e2e/test_unreachable_pds.py",),

@@ -40,6 +40,11 @@ BY_REASON: Final[Mapping[str, LaneWords]] = {
         "Your account is not active at your PDS.",
         "It is deactivated, suspended or taken down there. Reactivate it at your PDS; mastertape looks every now and then.",
     ),
+    LaneState.FULL: LaneWords(
+        "bad",
+        "Your storage at your PDS is full.",
+        "Make room there, or delete a track. What you change is kept here; mastertape tries again each day.",
+    ),
     LaneState.STALE: LaneWords(
         "wait",
         "Your PDS does not know your account.",

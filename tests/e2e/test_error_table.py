@@ -145,6 +145,7 @@ ROWS = {
     "AccountNotFound": Row(
         answer(403, "AccountNotFound"), (PARKED, "identity_stale"), LANE, ends=tries_again
     ),
+    "507": Row(says(507, "<html>"), (PARKED, "account_full"), LANE, ends=tries_again),
 }
 
 

@@ -19,21 +19,24 @@ from outbox.mirror.states import PROBED, LaneState
 from outbox.mirror.tables import HAS_WORK, NEVER, WELL, mirror_lane, pds_host
 from outbox.pds.verdict import Kind
 
+MAX_DOUBLINGS: Final = 10
+
 
 @dataclass(frozen=True)
 class Parking:
-    """The state in which a verdict parks the lane, and when the account is probed first: never, or after a pause."""
+    """The state in which a verdict parks the lane, and where its pauses between probes begin: at -1 at once; None: never probed."""
 
     state: LaneState
-    is_probed: bool = False
-    first_pause: bool = True
-    """False: at once, since a directory may know where the account has moved."""
+    first_pause: int | None = None
 
 
 PARKING: Final = {
     Kind.SIGN_IN: Parking(LaneState.AUTH_REQUIRED),  # a sign-in makes the lane ready
-    Kind.INACTIVE: Parking(LaneState.INACTIVE, is_probed=True),
-    Kind.MOVED: Parking(LaneState.STALE, is_probed=True, first_pause=False),
+    Kind.INACTIVE: Parking(LaneState.INACTIVE, first_pause=0),
+    Kind.FULL: Parking(
+        LaneState.FULL, first_pause=MAX_DOUBLINGS
+    ),  # an upload is sent again with all its bytes
+    Kind.MOVED: Parking(LaneState.STALE, first_pause=-1),  # a directory may know where
 }
 """A new kind also needs its scope in pds/verdict.py, its state and transitions in states.py, and probes/jobs.py."""
 
@@ -43,7 +46,6 @@ FIRST_PROBE_PAUSE: Final = timedelta(minutes=15)
 LONGEST_PROBE_PAUSE: Final = timedelta(hours=24)
 PROBE_AFTER_FAILING: Final = timedelta(hours=1)
 """After so long without a success, the lane's account may have moved or be inactive."""
-MAX_DOUBLINGS: Final = 10
 
 
 def probe_pause(probes: int) -> timedelta:
@@ -66,8 +68,8 @@ def park(
     if probes is None:
         return
     changed: dict[str, Any] = {"state": parking.state, "probe_at": NEVER}
-    if parking.is_probed:
-        pauses = probes if parking.first_pause else probes - 1
+    if parking.first_pause is not None:
+        pauses = probes + parking.first_pause
         changed["probe_at"] = now if pauses < 0 else now + probe_pause(pauses)
         changed["probes"] = probes + 1
     ours = lane_columns.lease_owner == run.owner if run is not None else true()

@@ -38,6 +38,14 @@ class LaneState(State):
             "`POST /tracks/{id}/mirror/retry`; or the owner deletes the account here: `DELETE /me`"
         ),
     )
+    FULL = (
+        "account_full",
+        "the account's storage at its PDS is full; a delete is sent, and makes room",
+        (
+            "the owner makes room at its PDS: the relay tries again each day, and at once after "
+            "`POST /tracks/{id}/mirror/retry`; or the owner deletes a track: `DELETE /tracks/{id}`"
+        ),
+    )
     STALE = (
         "identity_stale",
         "the host does not know the account; the relay probes where it is",
@@ -53,7 +61,7 @@ class LaneState(State):
     )
 
 
-PROBED: Final = (LaneState.INACTIVE, LaneState.STALE)
+PROBED: Final = (LaneState.INACTIVE, LaneState.FULL, LaneState.STALE)
 """The states whose accounts the relay probes until they change."""
 
 
@@ -198,6 +206,8 @@ _OF_LANES: Final = (
     *_from_all(PROBED, LaneState.READY, "a probe finds the account active"),
     Transition(LaneState.READY, LaneState.AUTH_REQUIRED, "the PDS refuses the login"),
     Transition(LaneState.READY, LaneState.INACTIVE, "the PDS says that the account is not active"),
+    Transition(LaneState.READY, LaneState.FULL, "the PDS says that the account is full"),
+    Transition(LaneState.FULL, LaneState.READY, "the owner deletes a track"),
     Transition(LaneState.READY, LaneState.STALE, "the PDS says that it does not know the account"),
     *_from_all((LaneState.READY, *PROBED), LaneState.AUTH_REQUIRED, "the account's login ends"),
     *_from_all(

@@ -17,7 +17,7 @@ from eventstore.change import Change
 from eventstore.prepared import Prepared
 from eventstore.projection import Into
 from outbox.mirror.states import LaneState
-from outbox.mirror.tables import BLOB_JOBS, PAST, TARGETS, WELL, blob_job, mirror_lane, mirror_target
+from outbox.mirror.tables import BLOB_JOBS, NEVER, PAST, TARGETS, WELL, blob_job, mirror_lane, mirror_target
 from outbox.pds.client import RecordKey
 from outbox.tracing import trace_parent
 
@@ -69,6 +69,8 @@ class MirrorTargets:
         if is_live:  # lanes are locked before targets, as everywhere
             for did, at in _touched_at(changes).items():
                 wake_lane(connection, did, at)
+            for did in {change.did for change in changes if isinstance(change.event, Deleted)}:
+                _make_room(connection, did)
         _write(connection, list(pages.values()), into, is_live=is_live)
 
 
@@ -104,6 +106,12 @@ def _forget_uploads(connection: Connection, track: Track) -> None:
     this = (blob_job.c.did == track.did, blob_job.c.track_id == track.track_id)
     clean = {"again": False, "attempts": 0, "not_before": PAST, "last_error": None, "cause": None, **WELL}
     connection.execute(update(blob_job).where(*this).values(clean))
+
+
+def _make_room(connection: Connection, did: str) -> None:
+    """Let a full account's lane go on: deletes are sent first."""
+    is_full = (mirror_lane.c.did == did, mirror_lane.c.state == LaneState.FULL)
+    connection.execute(update(mirror_lane).where(*is_full).values(state=LaneState.READY, probe_at=NEVER))
 
 
 def wake_lane(connection: Connection, did: str, at: datetime) -> None:

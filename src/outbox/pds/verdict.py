@@ -28,6 +28,7 @@ class Kind(StrEnum):
     PACED = "paced"  # the account or host is over its limit
     SIGN_IN = "sign_in"  # the lane waits for a sign-in
     INACTIVE = "inactive"  # the account is not active: the lane waits for it
+    FULL = "full"  # the account's storage is full: the lane waits for room
     MOVED = "moved"  # the host does not know the account: the lane waits until a probe finds it
     BROKEN = "broken"  # our own fault: this record waits, its siblings are delivered
 
@@ -79,6 +80,11 @@ UNAUTHORIZED: Final = 401
 TOO_LARGE: Final = 413
 TOO_MANY: Final = 429
 SERVER_ERROR: Final = 500
+INSUFFICIENT_STORAGE: Final = 507
+NAMES_OF_FULL: Final = frozenset(
+    {"accountfull", "storagefull", "storagelimitexceeded", "insufficientstorage"}
+)
+"""In lower case. The protocol names no error for a full account; most names that PDSes give it have `quota` in them."""
 RECORD_STATUSES: Final = frozenset({OK, BAD_REQUEST, TOO_LARGE, SERVER_ERROR})
 """A named error with one of these statuses concerns the request; all other failures concern the host."""
 UNREADABLE: Final = "unreadable"
@@ -133,7 +139,7 @@ class Verdict:
         match self.kind:
             case Kind.NOT_SENT:
                 return Scope.HOST
-            case Kind.SIGN_IN | Kind.INACTIVE | Kind.MOVED:
+            case Kind.SIGN_IN | Kind.INACTIVE | Kind.FULL | Kind.MOVED:
                 return Scope.LANE
             case Kind.PACED:
                 return self._scope_of_limit()
@@ -269,6 +275,8 @@ def _kind_of_write(status: int, name: str, phase: Phase) -> Kind:
         return Kind.PACED
     if known is not None:
         return known
+    if status == INSUFFICIENT_STORAGE or "quota" in name.lower() or name.lower() in NAMES_OF_FULL:
+        return Kind.FULL
     if status == TOO_LARGE or (status == BAD_REQUEST and name):
         return Kind.REJECTED
     return Kind.SIGN_IN if status == UNAUTHORIZED and name else Kind.AMBIGUOUS

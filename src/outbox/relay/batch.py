@@ -32,7 +32,7 @@ MAX_BATCH_RECORDS: Final = 50
 """A PDS takes 200, but more than these are hardly faster, and a live edit of the account waits for them."""
 MAX_BATCH_BYTES: Final = 128 * 1024
 """@atproto/pds 0.4 takes requests of 150 KB."""
-WITHOUT_EFFECT: Final = (Kind.NOT_SENT, Kind.SIGN_IN, Kind.INACTIVE, Kind.MOVED)
+WITHOUT_EFFECT: Final = (Kind.NOT_SENT, Kind.SIGN_IN, Kind.INACTIVE, Kind.FULL, Kind.MOVED)
 """Outcomes of a batch that may be made again. One over the account's limit may be over it each time."""
 
 target: Final = mirror_target.c

@@ -22,6 +22,7 @@ NEXT: Final[Mapping[Kind, str]] = {
     Kind.PACED: "waits until the limit of the PDS is reset",
     Kind.SIGN_IN: "waits for its owner to sign in",
     Kind.INACTIVE: "waits until the account is active; it is probed",
+    Kind.FULL: "waits until the account has room; it is tried again each day",
     Kind.MOVED: "waits until a probe has found the account",
     Kind.BROKEN: "tried again by itself, with growing pauses",
 }

@@ -19,6 +19,7 @@ FAILURES: Final = (
     Kind.BLOB_MISSING,
     Kind.SIGN_IN,
     Kind.INACTIVE,
+    Kind.FULL,
     Kind.MOVED,
 )
 """The failures that a person had to act on; outages, rate limits and changed swaps pass by themselves."""

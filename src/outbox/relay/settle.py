@@ -13,7 +13,7 @@ from dataclasses import dataclass
 from datetime import datetime, timedelta
 from typing import Any, Final
 
-from sqlalchemy import Connection, select, update
+from sqlalchemy import Connection, exists, select, update
 
 from aggregates.track import Track
 from eventstore.coordination.backoff import CAP_SECONDS, MAX_FUTILE_PAUSE_SECONDS, backoff
@@ -21,6 +21,7 @@ from eventstore.database import Database
 from eventstore.event_log import EventLog
 from eventstore.prepared import pipelined
 from eventstore.unit_of_work import UnitOfWork
+from outbox.mirror.due import is_backfill, is_open, target_columns
 from outbox.mirror.failure_causes import Cause, error_text
 from outbox.mirror.host_state import HostReport
 from outbox.mirror.hosts import changes_host
@@ -30,7 +31,7 @@ from outbox.mirror.parking import clear_probe, park, schedule_probe
 from outbox.mirror.requeue import reverify
 from outbox.mirror.states import MirrorReason, TargetState
 from outbox.mirror.tables import NEVER, PAST, blob_job
-from outbox.mirror.targets import upsert
+from outbox.mirror.targets import DELETE, upsert
 from outbox.pds.verdict import NO_CONNECTION, NO_CONNECTION_PAUSE, Kind, Verdict
 from outbox.record.dag_cbor import encode
 from outbox.relay.batch_delivery import SentBatch
@@ -242,7 +243,9 @@ def _record_failure(unit: UnitOfWork, lane: Lane, task: DeliveryTask, verdict: V
         case Kind.NOT_SENT if verdict.error == NO_CONNECTION:  # not an attempt, and no fault of the PDS
             set_target(unit.connection, task, ever_sent=task.ever_sent)
             change_lane(unit.connection, lane.did, not_before=unit.now + NO_CONNECTION_PAUSE)
-        case Kind.SIGN_IN | Kind.INACTIVE | Kind.MOVED:
+        case Kind.FULL if _has_newer_delete(unit, task):
+            pass  # it is sent next, and makes room
+        case Kind.SIGN_IN | Kind.INACTIVE | Kind.FULL | Kind.MOVED:
             park(unit.connection, lane.did, verdict.kind, unit.now, error=error, run=lane)
         case _ if _is_rejected(unit, lane, task, verdict):
             set_target(unit.connection, task, state=TargetState.REJECTED, reason=verdict.error, **failure)
@@ -262,6 +265,14 @@ def _retry_later(
         pause = verdict.requested_pause(unit.now)
         back_off(unit.connection, lane.did, unit.now, error=error_text(verdict), at_least=pause)
     schedule_probe(unit.connection, lane.did, unit.now)
+
+
+def _has_newer_delete(unit: UnitOfWork, task: DeliveryTask) -> bool:
+    """Whether a delete was requested since the lane run read this task."""
+    newer = (target_columns.desired_op == DELETE, target_columns.desired_gen > task.gen, ~is_backfill())
+    untried = (is_open(), target_columns.failed_gen < target_columns.desired_gen)
+    which = exists().where(target_columns.did == task.key.did, *newer, *untried)
+    return unit.connection.scalar(select(which)) or False
 
 
 def _is_rejected(unit: UnitOfWork, lane: Lane, task: DeliveryTask, verdict: Verdict) -> bool:

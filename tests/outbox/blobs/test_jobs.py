@@ -38,6 +38,24 @@ async def test_a_dead_login_in_an_upload_parks_the_lane_and_keeps_the_job(desk: 
     assert blob_cid(desk, track) == track.audio.cid
 
 
+@pytest.mark.parametrize(
+    "full", [(507, "InsufficientStorage"), (403, "QuotaExceeded"), (413, "BlobQuotaExceeded")]
+)
+async def test_an_upload_that_finds_its_account_full_waits_until_its_owner_retries(
+    desk: Rig, full: tuple[int, str]
+) -> None:
+    track = await uploaded_track(desk)
+    desk.wire.faults += [answered(*full)]
+    request_blob(desk)
+    await desk.relay_once()
+    assert (desk.mirror().state, desk.mirror().reason) == ("parked", "account_full")
+    assert await desk.relay_once() == {}
+    desk.retry()
+    await desk.relay_once()
+    await desk.relay_once()
+    assert blob_cid(desk, track) == track.audio.cid
+
+
 async def test_an_upload_with_a_login_that_was_renewed_meanwhile_parks_nothing(desk: Rig) -> None:
     track = await uploaded_track(desk)
 

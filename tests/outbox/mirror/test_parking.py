@@ -1,5 +1,6 @@
 """What makes a lane wait, and what lets it go on."""
 
+from datetime import timedelta
 from typing import Any
 
 import httpx
@@ -8,11 +9,12 @@ from sqlalchemy import select
 
 from aggregates.track import Track
 from eventstore.errors import LeaseLostError
-from outbox.mirror.states import LaneState
-from outbox.mirror.tables import mirror_lane
+from outbox.mirror.states import BreakerState, LaneState
+from outbox.mirror.tables import mirror_lane, pds_host
 from outbox.record.record import record_for
 from outbox.relay.delivery_task import next_task
 from outbox.relay.result import Outcome
+from tests.outbox.rigs.account_status import after
 from tests.outbox.rigs.relay_rig import URLS, Rig, answered, refused
 
 pytestmark = pytest.mark.anyio
@@ -93,3 +95,87 @@ async def test_a_retry_probes_a_lane_that_waits_for_its_account(desk: Rig, error
     assert await desk.relay_once() == {}
     desk.retry()
     assert await desk.relay_once() == {Outcome.DELIVERED: 1}
+
+
+# A full account.
+
+FULL = answered(507, "InsufficientStorage")
+
+
+def waits_for_room(rig: Rig) -> bool:
+    mirror = rig.mirror()
+    return (mirror.state, mirror.reason) == ("parked", "account_full")
+
+
+async def full(rig: Rig) -> Track:
+    """An account with two tracks, whose PDS has no room for an edit of the first."""
+    rig.upload()
+    rig.upload(2)
+    await rig.relay_once()
+    rig.wire.faults += [FULL]
+    track = rig.edit(title="longer")
+    await rig.relay_once()
+    assert waits_for_room(rig)
+    assert await rig.relay_once() == {}
+    return track
+
+
+async def test_a_full_account_is_no_failure_of_its_host(desk: Rig) -> None:
+    await full(desk)
+    with desk.database.read() as connection:
+        host = connection.execute(select(pds_host)).one()
+    assert (host.breaker, host.failures, host.last_error) == (BreakerState.CLOSED, 0, None)
+
+
+async def test_a_full_account_is_tried_again_each_day(desk: Rig) -> None:
+    track = await full(desk)
+    for _ in range(3):
+        desk.wire.faults[:] = [FULL]
+        desk.clock.advance(hours=23)
+        assert await after(desk, timedelta()) == {}
+        assert await after(desk, timedelta(hours=4)) == {Outcome.FAILED: 1}
+        assert waits_for_room(desk)
+    assert await after(desk, timedelta(hours=27)) == {Outcome.DELIVERED: 1}
+    assert desk.remote(track) == wanted(desk, track)
+
+
+async def test_a_full_account_is_tried_again_when_its_owner_retries(desk: Rig) -> None:
+    track = await full(desk)
+    desk.retry()
+    assert await desk.relay_once() == {Outcome.DELIVERED: 1}
+    assert desk.remote(track) == wanted(desk, track)
+
+
+async def test_a_full_account_is_sent_its_deletes_which_make_room_for_the_rest(desk: Rig) -> None:
+    await full(desk)
+    before = len(desk.wire.sent)
+    desk.command(2, lambda track: track.delete(at=desk.clock()))
+    await desk.relay_once()
+    assert [name for name, _ in desk.wire.sent[before:]] == ["deleteRecord", "putRecord"]
+    assert [desk.mirror(number).state for number in (1, 2)] == ["delivered", "delivered"]
+
+
+async def test_a_full_account_whose_deletes_make_no_room_waits_again(desk: Rig) -> None:
+    await full(desk)
+    desk.wire.faults[:] = [FULL]
+    before = len(desk.wire.sent)
+    desk.command(2, lambda track: track.delete(at=desk.clock()))
+    await desk.relay_once()
+    assert [name for name, _ in desk.wire.sent[before:]] == ["deleteRecord"]
+    assert waits_for_room(desk)
+
+
+async def test_a_delete_that_is_requested_while_an_account_is_found_full_is_sent(desk: Rig) -> None:
+    desk.upload()
+    desk.upload(2)
+    await desk.relay_once()
+
+    async def owner_deletes_meanwhile(send: Any) -> httpx.Response:
+        desk.command(2, lambda track: track.delete(at=desk.clock()))
+        return await FULL(send)
+
+    desk.wire.faults[:] = [owner_deletes_meanwhile]
+    desk.edit(title="longer")
+    await desk.relay_once()
+    await desk.relay_once()
+    assert [desk.mirror(number).state for number in (1, 2)] == ["delivered", "delivered"]

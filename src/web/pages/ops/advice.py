@@ -17,6 +17,7 @@ ABOUT_KIND: Final[Mapping[str, str]] = {
     ),
     VerdictKind.SIGN_IN: "Ask the artists to sign in again.",
     VerdictKind.INACTIVE: "Ask the artists to reactivate their accounts at their PDS; that is noticed by itself.",
+    VerdictKind.FULL: "Ask the artists to make room at their PDS; it is tried again each day.",
     VerdictKind.MOVED: "Nothing: the account is looked for by itself; if it is not found, ask its artist to sign in again.",
     VerdictKind.BROKEN: "Report the error: it is a fault of this service. Redrive once it is mended.",
 }
@@ -25,13 +26,16 @@ OUR_FAULT: Final = (
     "Nothing was sent, and the fault is here: if it does not pass within minutes, run `mastertape doctor`."
 )
 NONE_WAITS: Final = "Nothing: no record waits for it any more."
-WAITS_IN_LANE: Final = (VerdictKind.SIGN_IN, VerdictKind.INACTIVE, VerdictKind.MOVED)
+WAITS_IN_LANE: Final = (VerdictKind.SIGN_IN, VerdictKind.INACTIVE, VerdictKind.FULL, VerdictKind.MOVED)
 """Kinds that make a lane wait, so that they keep no record by themselves."""
 
 ABOUT_LANE: Final[Mapping[str, str]] = {
     LaneState.AUTH_REQUIRED: "Ask the artist to sign in again. What waits is sent then.",
     LaneState.INACTIVE: (
         "Ask the artist to reactivate the account at its PDS; that is noticed by itself, or at once with “Look for it”."
+    ),
+    LaneState.FULL: (
+        "Ask the artist to make room at its PDS; it is tried again each day, or at once with “Look for it”."
     ),
     LaneState.STALE: (
         "Nothing: the account is looked for by itself, or at once with “Look for it”. If it has moved, its artist can sign in again."

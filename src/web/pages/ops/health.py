@@ -71,6 +71,9 @@ WAITS: Final[Mapping[tuple[str, str | None], WaitWords]] = {
         ABOUT_KIND[VerdictKind.INACTIVE],
         is_calm=True,
     ),
+    (MirrorState.PARKED, LaneState.FULL): _accounts(
+        "is full at its PDS", "are full at their PDSes", ABOUT_KIND[VerdictKind.FULL], is_calm=True
+    ),
     (MirrorState.PARKED, LaneState.GONE): _accounts(
         "is not found any more", "are not found any more", ABOUT_LANE[LaneState.GONE], is_calm=True
     ),

@@ -96,6 +96,7 @@ _MEANINGS: Final[Mapping[tuple[str, str | None], _Meaning]] = {
         for reason, mark, act in (
             (LaneState.AUTH_REQUIRED, Mark.WAITING, Act.SIGN_IN),
             (LaneState.INACTIVE, Mark.WAITING, Act.RETRY),
+            (LaneState.FULL, Mark.WAITING, Act.RETRY),
             (LaneState.GONE, Mark.WAITING, Act.SIGN_IN),
             (LaneState.STALE, Mark.ON_ITS_WAY, Act.RETRY),
             (MirrorReason.PAUSED, Mark.ON_ITS_WAY, None),
@@ -161,6 +162,7 @@ _SENT_AS_SOON_AS: Final[Mapping[str | None, str]] = {
     MirrorReason.RESTORED: "your records were compared",
     LaneState.AUTH_REQUIRED: "you have signed in again",
     LaneState.INACTIVE: "your account at your PDS is active again",
+    LaneState.FULL: "your storage at your PDS has room again",
     LaneState.STALE: "your PDS knows your account again",
     LaneState.GONE: "your account is found again, or you have signed in again",
 }

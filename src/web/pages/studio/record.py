@@ -47,6 +47,7 @@ OUTCOMES: Final[Mapping[str | None, tuple[str, str]]] = {
     VerdictKind.PACED: ("wait", "your PDS asked for a pause"),
     VerdictKind.SIGN_IN: ("wait", "your PDS asked for a sign-in"),
     VerdictKind.INACTIVE: ("wait", "your account is not active at your PDS"),
+    VerdictKind.FULL: ("wait", "your storage at your PDS is full"),
     VerdictKind.MOVED: ("wait", "your PDS does not know your account"),
     VerdictKind.BROKEN: ("wait", "a fault of mastertape, which tries again"),
 }
