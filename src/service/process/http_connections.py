@@ -14,6 +14,7 @@ STALLED_RESPONSE_TIMEOUT_SECONDS: Final = 120.0
 """For a client to take what is buffered for it, some 300 KiB: a player that was paused goes on with a range request."""
 FIRST_REQUEST_TIMEOUT_SECONDS: Final = 1.0
 """For the first request on a connection that was accepted just before this process began to end."""
+BODY_LENGTHS: Final = frozenset({b"content-length", b"transfer-encoding"})
 MAX_UNPARSED_BYTES: Final = 64 * 1024
 """That end no head and belong to no body."""
 MAX_PIPELINED_REQUESTS: Final = 32
@@ -70,6 +71,9 @@ class HttpConnection(HttpToolsProtocol):
         assert self.parser is not None  # noqa: S101 - it is the parser that calls this
         hosts = sum(name == b"host" for name, _ in self.headers)
         if hosts > 1 or (not hosts and self.parser.get_http_version() == "1.1"):
+            raise httptools.HttpParserError
+        has_body = any(name in BODY_LENGTHS and value != b"0" for name, value in self.headers)
+        if self.parser.should_upgrade() and has_body:  # the parser takes such a body for the next request
             raise httptools.HttpParserError
         if len(self.pipeline) == MAX_PIPELINED_REQUESTS:
             raise httptools.HttpParserError

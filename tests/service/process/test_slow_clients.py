@@ -205,6 +205,7 @@ def test_a_client_that_disconnects_during_an_upload_leaves_no_files(served: Cont
         b"POST /me/x HTTP/1.1\r\nHost: x\r\nTransfer-Encoding: chunked\r\n\r\n1;a\r\nx\r\n0",
         b"POST /me/x HTTP/1.1\r\nHost: x\r\nTransfer-Encoding: chunked\r\n\r\n1\r\nx\r\n0;a=b",
         b"POST /me/x HTTP/1.1\r\nHost: x\r\nTransfer-Encoding: chunked\r\n\r\n0\r\nA: b",
+        b"POST /me/x HTTP/1.1\r\nHost: x\r\nConnection: upgrade\r\nUpgrade: h2c\r\nContent-Length: 4",
     ],
 )
 def test_malformed_http_gets_the_usual_error_body(served: Container, nonsense: bytes) -> None:
