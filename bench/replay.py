@@ -22,9 +22,9 @@ from outbox.mirror.lanes import resume_lane
 from outbox.pds.client import Pds
 from outbox.relay.relay import RelayLimits
 from outbox.repo.reads import RepoReads
+from replay.reconcile import verify
 from replay.reconcile.apply import apply
 from replay.reconcile.plan import plan_for
-from replay.reconcile.verify import repos_of, verify
 
 SENTENCE: Final = "A replay of a wiped repository (verify, plan, apply, deliver) takes less than a third of a bare putRecord loop's time a record."
 MAX_RATIO: Final = 1 / 3
@@ -89,7 +89,8 @@ def _keys(pds: DevPds, did: str) -> Sequence[str]:
 async def _verify_and_apply(log: EventLog, pds: DevPds) -> None:
     async with httpx.AsyncClient() as http:
         reads = RepoReads(Pds(_Login(pds, http), http))
-        found = [each async for each in verify(log.database, reads, repos_of(log.database))]
+        repos = verify.repos_of(log.database)
+        found = [await verify.compare(log.database, reads, repo) for repo in repos]
     apply(log, plan_for(drift for each in found for drift in each.drifts), ARTIST, max_deletes=0)
 
 

@@ -124,6 +124,7 @@ REPLIES: Final[dict[type[Exception], Reply]] = {
     api.RateLimitedError: Reply(429, "rate_limited"),
     api.TooManyUploadsError: Reply(429, "rate_limited"),
     api.TooManyStreamsError: Reply(429, "rate_limited"),
+    api.TooManyComparisonsError: Reply(429, "rate_limited"),
     # Media.
     storage.StorageError: INTERNAL,
     storage.RefusedMediaError: Reply(400, "invalid_media", kept=_NOTHING),

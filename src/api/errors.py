@@ -78,6 +78,10 @@ class TooManyStreamsError(RateLimitedError):
     """The account, or the service, has its limit of open event streams. Close one, or wait until one has ended."""
 
 
+class TooManyComparisonsError(RateLimitedError):
+    """Too many accounts are compared with their PDS now. Nothing was changed; wait as long as Retry-After says."""
+
+
 class UnparsableError(ApiError):
     """The request cannot be parsed. Nothing was changed."""
 

@@ -26,6 +26,7 @@ from outbox.mirror.paced_pds import PacedPds
 from outbox.record.record import RecordUrls
 from outbox.repo.record_reads import RecordReads
 from outbox.views.waits import MirrorWaits
+from replay.reconcile.verify import Verifier
 from storage.media import Media
 from storage.public.publisher import Publisher
 
@@ -61,6 +62,7 @@ class Services:
     featured_artists: FeaturedArtists
     pds: PacedPds
     record_reads: RecordReads
+    verifier: Verifier
     waits: MirrorWaits
     event_poller: EventPoller
     urls: RecordUrls

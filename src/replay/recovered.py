@@ -42,8 +42,9 @@ from outbox.mirror.observe_only import (
 from outbox.mirror.requeue import reverify
 from outbox.mirror.tables import mirror_lane
 from outbox.mirror.targets import wake_lane
+from outbox.record.dag_cbor import Record
 from outbox.record.record import RecordUrls
-from replay.reconcile.drift import DriftKind
+from replay.reconcile.drift import Drift, DriftKind
 from replay.reconcile.verify import Verified
 
 RESTORED: Final = "restored"
@@ -160,12 +161,24 @@ def _resume_account(unit: UnitOfWork, found: Verified, urls: RecordUrls) -> bool
     unit.connection.execute(select(mirror_lane.c.did).where(mirror_lane.c.did == did).with_for_update())
     if not is_account_observed(unit.connection, did):
         return False  # another process has resumed it: the relay may have sent something since `found`
-    for drift in found.drifts:
-        if drift.kind is DriftKind.NEWER and drift.newer is not None and drift.found_cid is not None:
-            keep_newer(unit, drift.key, drift.found_cid, parsed(drift.newer), urls)
+    newer = [(each, _record(each)) for each in found.drifts if each.kind is DriftKind.NEWER]
+    for drift, record in newer:
+        keep_newer(unit, drift.key, drift.found_cid, record, urls)
+    for key in found.unread:
+        keep_newer(unit, key, None, None, urls)
     differing = [each.track_id for each in found.drifts if each.kind in REVERIFIED]
+    differing += [drift.track_id for drift, record in newer if record is None]
     reverify(unit.connection, [track_id for track_id in differing if track_id is not None], unit.now)
     stop_observing(unit.connection, did)
     wake_lane(unit.connection, did, unit.now)
     announce(unit.connection)
     return True
+
+
+def _record(drift: Drift) -> Record | None:
+    """Return the record that was found; None if it is one of too many, or too complex, and the relay has to read it."""
+    try:
+        record = parsed(drift.newer) if drift.newer is not None else None
+    except ValueError:
+        return None
+    return record if isinstance(record, dict) else None

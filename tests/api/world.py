@@ -30,6 +30,7 @@ from outbox.relay.relay import Relay, RelayLimits
 from outbox.repo.reads import RepoReads
 from outbox.repo.record_reads import RecordReads
 from projections.media_references import media_references
+from replay.reconcile.verify import Verifier
 from replay.repair.worker import RepairJobs
 from service.wiring.adapters import StorageAudio
 from service.wiring.bootstrap import build
@@ -88,6 +89,7 @@ class World:
             self.made.services,
             pds=pds,
             record_reads=RecordReads(pds),
+            verifier=Verifier(self.made.database, RepoReads(pds)),
             featured_artists=FeaturedArtists(self.names),
             not_ready_because=lambda: None,
         )

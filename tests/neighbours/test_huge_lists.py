@@ -67,7 +67,8 @@ async def test_a_list_of_the_largest_records_is_read_whole_in_little_memory() ->
     peak = tracemalloc.get_traced_memory()[1]
     tracemalloc.stop()
     records = found[COLLECTION]
-    assert [each.generation for each in records.values()] == [None] * 20 + [9] * 30
+    assert [each.generation for each in records.values()] == [7] * 20 + [9] * 30
+    assert sum(len(each.json or b"") for each in records.values()) <= 16 * MB
     assert {each.cid for each in records.values()} == {CID}
     assert peak < 120 * MB  # the PDS's pages are counted too
     assert stall.longest < MAX_STALL_SECONDS
@@ -130,6 +131,27 @@ async def test_pages_without_records_end_too(monkeypatch: pytest.MonkeyPatch) ->
     assert len(asked) <= 8 * MB / (16 * 1024) + 1
 
 
+async def test_a_list_of_blobs_without_an_end_is_left_soon_and_none_of_it_is_kept(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr(reads, "MAX_LIST_BYTES", 8 * MB)
+    asked = []
+
+    def answer(request: httpx.Request) -> httpx.Response:
+        first = 1000 * len(asked)
+        asked.append(request)
+        cids = [f"{number:x}" for number in range(first, first + 1000)]
+        return httpx.Response(200, json={"cids": cids, "cursor": str(len(asked))})
+
+    tracemalloc.start()
+    with pytest.raises(RemoteUnknownError):
+        await reads_of(answer).blobs("http://p", ALICE, {CID})
+    kept, _peak = tracemalloc.get_traced_memory()
+    tracemalloc.stop()
+    assert len(asked) <= 8 * MB / (64 * 1024) + 1
+    assert kept < 2 * MB
+
+
 @ON_SQLITE
 async def test_what_verify_cannot_read_is_not_missing(rig: Rig) -> None:
     tracks = [rig.upload(number) for number in (1, 2, 3)]
@@ -149,6 +171,7 @@ async def test_what_verify_cannot_read_is_not_missing(rig: Rig) -> None:
         [repo] = repos_of(rig.database)
         found = await compare(rig.database, RepoReads(Pds(rig.wire, http)), repo, with_blobs=False)
     assert {drift.track_id: drift.kind for drift in found.drifts} == {3: DriftKind.MISSING}
+    assert len(found.unjudged) == 1
 
 
 @pytest.fixture

@@ -12,7 +12,7 @@ from outbox.pds.client import Pds
 from outbox.record.dag_cbor import record_cid
 from outbox.repo.reads import MAX_LIST_SECONDS, PacedReads, RepoReads
 from replay.reconcile.scan import HOST_TURN_SECONDS, MAX_CONCURRENT_HOSTS, Scan
-from replay.reconcile.verify import MAX_CONCURRENT_REPOS, repos_of, verify
+from replay.reconcile.verify import MAX_CONCURRENT_REPOS, Verifier, repos_of
 from tests.outbox.rigs.rows import add_lane, change_target
 
 SECONDS_A_PAGE = 25.0
@@ -139,8 +139,8 @@ def test_trickling_hosts_keep_no_verification_from_its_end(loop, database):
 
     async def verified():
         async with httpx.AsyncClient(transport=httpx.MockTransport(answer)) as http:
-            repos = repos_of(database)
-            return [each async for each in verify(database, RepoReads(Pds(None, http)), repos)]
+            verifier = Verifier(database, RepoReads(Pds(None, http)))
+            return await asyncio.gather(*map(verifier.verify, repos_of(database)))
 
     found = loop.run(asyncio.wait_for(verified(), 3 * MAX_LIST_SECONDS))
 

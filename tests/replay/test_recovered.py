@@ -1,5 +1,6 @@
 """A database is put back to an earlier point, and its PDS is ahead: nothing newer is lost, and no number issued twice."""
 
+import json
 from collections.abc import AsyncIterator
 from datetime import timedelta
 from pathlib import Path
@@ -25,16 +26,18 @@ from outbox.mirror.tables import mirror_lane
 from outbox.operations.account_deletion import close_lane
 from outbox.pds.client import Pds
 from outbox.repo import reads
-from outbox.repo.reads import MAX_PARSED_BYTES, PacedReads, RepoReads
+from outbox.repo.reads import PacedReads, RepoReads
 from replay.reconcile.drift import DriftKind
 from replay.reconcile.scan import Scan
-from replay.reconcile.verify import Verified, repos_of, verify
+from replay.reconcile.verify import Verified, compare, repos_of
 from replay.recovered import preview_recovery, recover, resume_account
 from tests.dsl import COLLECTION
 from tests.outbox.rigs.relay_rig import ARTIST, URLS, Rig
 from tests.replay.backups import Backup, backup_of
 
 GATE = SupportGate("any")
+MB = 2**20
+MAX_RECORD = 900_000
 pytestmark = [pytest.mark.anyio, pytest.mark.pds]
 
 
@@ -46,18 +49,15 @@ def _known(rig: Rig) -> Rig:
     return rig
 
 
-async def verified(rig: Rig) -> Verified:
-    async with httpx.AsyncClient() as http:
-        repos = repos_of(rig.database, collection=COLLECTION)
-        of = RepoReads(Pds(rig.wire, http))
-        [found] = [each async for each in verify(rig.database, of, repos)]
-    assert found.problem is None
-    return found
+async def verified(rig: Rig, transport: httpx.AsyncBaseTransport | None = None) -> Verified:
+    async with httpx.AsyncClient(transport=transport) as http:
+        [repo] = repos_of(rig.database, collection=COLLECTION)
+        return await compare(rig.database, RepoReads(Pds(rig.wire, http)), repo)
 
 
-async def recovered_and_verified(rig: Rig) -> Verified:
+async def recovered_and_verified(rig: Rig, transport: httpx.AsyncBaseTransport | None = None) -> Verified:
     recover(rig.log)
-    found = await verified(rig)
+    found = await verified(rig, transport)
     assert resume_account(rig.log, found, URLS, ARTIST)
     return found
 
@@ -104,15 +104,11 @@ async def test_nothing_is_sent_between_a_restore_and_its_recovery(then) -> None:
         assert rig.remote(tracks[2])["audioBlob"]
 
 
-@pytest.mark.parametrize(
-    ("parsed", "kind"),
-    [(MAX_PARSED_BYTES, DriftKind.NEWER), (0, DriftKind.FOREIGN_EDIT)],
-    ids=["parsed", "too much to parse"],
-)
+@pytest.mark.parametrize("kept", [reads.MAX_KEPT_BYTES, 0], ids=["kept", "too much to keep"])
 async def test_what_is_newer_is_held_and_its_owner_decides(
-    *, then, parsed: int, kind: DriftKind, monkeypatch: pytest.MonkeyPatch
+    *, then, kept: int, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(reads, "MAX_PARSED_BYTES", parsed)
+    monkeypatch.setattr(reads, "MAX_KEPT_BYTES", kept)
     now, backup, tracks = then
     for number in (1, 2):
         now.edit(number, title=f"newer {number}")
@@ -120,7 +116,7 @@ async def test_what_is_newer_is_held_and_its_owner_decides(
     newer = [now.remote(track) for track in tracks]
     async with backup.restored() as rig:
         found = await recovered_and_verified(rig)
-        assert kinds(found) == {tracks[0].rkey: kind, tracks[1].rkey: kind}
+        assert kinds(found) == dict.fromkeys((tracks[0].rkey, tracks[1].rkey), DriftKind.NEWER)
         await deliver(rig)
         assert [rig.remote(track) for track in tracks] == newer
         assert [rig.mirror(number).state for number in (1, 2, 3)] == ["held", "held", "delivered"]
@@ -164,9 +160,20 @@ async def test_no_position_and_no_track_id_is_issued_twice(then) -> None:
         assert new > lost
 
 
+def fill(rig: Rig, count: int = 16 * MB - 100) -> None:
+    """Another client writes so many bytes of JSON, under keys that come before all of ours."""
+    record = {"$type": COLLECTION, "x": ""}
+    overhead = len(json.dumps(record, separators=(",", ":")))
+    for number in range(-(-count // MAX_RECORD)):
+        size = min(count - number * MAX_RECORD, MAX_RECORD)
+        junk = {**record, "x": "x" * (size - overhead)}
+        rig.pds.put_record(rig.did, COLLECTION, f"222222222{number:02}22", junk)
+
+
 @pytest.mark.parametrize("is_confirmed", [False, True], ids=["still to be sent", "confirmed"])
+@pytest.mark.parametrize("others", [False, True], ids=["alone", "after as much as is kept"])
 async def test_a_delete_of_then_does_not_take_what_was_undeleted_since(
-    looked_at: Rig, tmp_path: Path, is_confirmed: bool
+    *, looked_at: Rig, tmp_path: Path, is_confirmed: bool, others: bool
 ) -> None:
     now = looked_at
     track = now.upload(1)
@@ -179,6 +186,8 @@ async def test_a_delete_of_then_does_not_take_what_was_undeleted_since(
         assert now.remote(track) is None
         now.command(1, lambda each: each.undelete(at=now.clock()))
         await deliver(now)
+        if others:
+            fill(now)
         async with backup.restored() as rig:
             assert kinds(await recovered_and_verified(rig)) == {track.rkey: DriftKind.NEWER}
             await deliver(rig)
@@ -187,6 +196,37 @@ async def test_a_delete_of_then_does_not_take_what_was_undeleted_since(
             rig.retry()
             await deliver(rig)
             assert rig.remote(track) is None
+
+
+class Garbled(httpx.AsyncHTTPTransport):
+    """The PDS, but for the CIDs that it lists."""
+
+    async def handle_async_request(self, request: httpx.Request) -> httpx.Response:
+        reply = await super().handle_async_request(request)
+        if not request.url.path.endswith("listRecords"):
+            return reply
+        listed = json.loads(await reply.aread())
+        entries = [{**each, "cid": "garbled"} for each in listed["records"]]
+        return httpx.Response(200, json={"records": entries})
+
+
+async def test_a_delete_of_then_waits_where_the_record_could_not_be_read(
+    looked_at: Rig, tmp_path: Path
+) -> None:
+    now = looked_at
+    track = now.upload(1)
+    await deliver(now)
+    now.command(1, lambda each: each.delete(at=now.clock()))
+    with backup_of(now, tmp_path) as backup:
+        now.command(1, lambda each: each.undelete(at=now.clock()))
+        now.edit(1, title="newer")
+        await deliver(now)
+        async with backup.restored() as rig:
+            found = await recovered_and_verified(rig, Garbled())
+            assert (found.drifts, {key.rkey for key in found.unjudged}) == ((), {track.rkey})
+            await deliver(rig)
+            assert rig.remote(track)["title"] == "newer"
+            assert (rig.mirror().state, rig.mirror().reason) == ("rejected", "newer_on_pds")
 
 
 @pytest.mark.parametrize("is_confirmed", [False, True], ids=["still to be sent", "confirmed"])

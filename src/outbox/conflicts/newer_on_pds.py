@@ -23,15 +23,19 @@ NEWER: Final = MirrorReason.NEWER_ON_PDS
 target: Final = mirror_target.c
 
 
-def keep_newer(unit: UnitOfWork, key: RecordKey, cid: str, record: Record, urls: RecordUrls) -> None:
+def keep_newer(
+    unit: UnitOfWork, key: RecordKey, cid: str | None, record: Record | None, urls: RecordUrls
+) -> None:
     """Acknowledge the record if it is what the track says; otherwise hold it as a conflict.
 
     A gate that the restored log has lost is set again at once: else the audio is open until its owner decides.
-    The caller holds the lane's lock. A detached target is left alone, since nothing is written to it anyway.
+    Of one that was not read, a delete alone is held, since a write would be refused by its swap. The caller holds the lane's lock. A detached target is left alone, since nothing is written to it anyway.
     """
     this = (target.did == key.did, target.collection == key.collection, target.rkey == key.rkey)
-    row = unit.connection.execute(select(mirror_target, is_open().label("is_open")).where(*this)).one()
-    if row.detached:
+    row = unit.connection.execute(
+        select(mirror_target, is_open().label("is_open")).where(*this)
+    ).one_or_none()
+    if row is None or row.detached:
         return
     if row.desired_op == DELETE:
         if row.is_open or not row.former:
@@ -45,6 +49,8 @@ def keep_newer(unit: UnitOfWork, key: RecordKey, cid: str, record: Record, urls:
                 # a delete that was confirmed then is no longer true: the record is back
                 acked_gen=min(row.acked_gen, row.desired_gen - 1),
             )
+        return
+    if cid is None or record is None:
         return
     track = unit.load(Track, Track.create_id(row.track_id))
     if (blob := _blob_of(record, track)) is not None:

@@ -8,9 +8,10 @@ from typing import Any, Final
 
 import msgspec
 
-from eventstore.foreign_json import parsed
+from eventstore.foreign_json import MAX_INTEGER_DIGITS, parsed
 from outbox.pds.client import MAX_RECORD_BYTES, Remote
 from outbox.record.dag_cbor import is_record_cid
+from outbox.record.record import GENERATION
 
 RECORDS_PER_PAGE: Final = 100
 MAX_URI_BYTES: Final = 8 * 1024
@@ -34,6 +35,15 @@ class Entry:
     def rkey(self) -> str | None:
         """Return the last part of the URI."""
         return self.uri.rpartition("/")[2] or None if "/" in self.uri else None
+
+    @property
+    def generation(self) -> int | None:
+        """Return the generation that the record names; its other values are passed over, however many they are."""
+        try:
+            named = _GENERATIONS.decode(self.json or b"").generation
+            return _NUMBERS.decode(named) if len(memoryview(named)) <= MAX_INTEGER_DIGITS else None
+        except (ValueError, RecursionError):
+            return None
 
     def record(self) -> Remote:
         """Parse the record; raises UnreadableRecordError."""
@@ -70,8 +80,14 @@ class _Fields(msgspec.Struct):
     value: msgspec.Raw = ABSENT
 
 
+class _Generation(msgspec.Struct, rename={"generation": GENERATION}):
+    generation: msgspec.Raw = ABSENT
+
+
 _PAGES: Final = msgspec.json.Decoder(_Page)
 _FIELDS: Final = msgspec.json.Decoder(_Fields)
+_GENERATIONS: Final = msgspec.json.Decoder(_Generation)
+_NUMBERS: Final = msgspec.json.Decoder(int)
 _TEXTS: Final = msgspec.json.Decoder(str)
 
 

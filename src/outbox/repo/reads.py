@@ -5,7 +5,7 @@ from collections.abc import AsyncGenerator, AsyncIterator, Collection
 from collections.abc import Set as AbstractSet
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
-from typing import Any, Final
+from typing import Final
 
 from eventstore.foreign_text import clean
 from outbox.mirror.host_state import HostReport
@@ -13,8 +13,7 @@ from outbox.mirror.hosts import Hosts
 from outbox.mirror.paced_pds import LEFT_ALONE
 from outbox.pds.client import GET_LATEST_COMMIT, LIST_BLOBS, LIST_RECORDS, Pds, RemoteUnknownError
 from outbox.pds.verdict import MAX_MESSAGE_LENGTH, OK, REPLY_TOO_LARGE, UNREADABLE, Kind, Phase, Verdict
-from outbox.record.record import GENERATION
-from outbox.repo.pages import RECORDS_PER_PAGE, Entry, UnreadableRecordError, entry_in, split
+from outbox.repo.pages import RECORDS_PER_PAGE, Entry, entry_in, split
 from outbox.threads import in_thread
 
 LARGE_RECORDS_PER_PAGE: Final = 4
@@ -26,48 +25,27 @@ MAX_LIST_BYTES: Final = 128 * 2**20
 MAX_LIST_SECONDS: Final = 60.0
 """For the pages of one list together: a PDS that sends each page just in time would otherwise be read without end."""
 TOO_SLOW: Final = "too_slow"
-MIN_PAGE_BYTES: Final = 16 * 1024
+MIN_PAGE_BYTES: Final = 64 * 1024
 """What a page counts at least: pages without records would never end."""
 MIN_RECORD_BYTES: Final = 1024
 """What a record counts at least, for the memory that its key and CID take."""
-MAX_PARSED_BYTES: Final = 16 * 2**20
-"""Of the records of one repo that the log does not know: some 10,000. More are compared by their CIDs alone."""
+MAX_KEPT_BYTES: Final = 16 * 2**20
+"""Of the JSON of one repo's records: some 10,000. Of more, the CID and the generation are kept."""
 
 
 @dataclass(frozen=True, slots=True)
 class Found:
-    """What a comparison needs of a record. Without a CID it is there and cannot be read.
-
-    The generation and the record's JSON are of records that are not known, and name one.
-    """
+    """What a comparison needs of a record. The generation and the JSON are of records that are not known, and name one."""
 
     cid: str | None
     generation: int | None = None
     json: bytes | None = None
+    is_read: bool = True
+    """Whether the PDS has shown it, within our limits: nothing else tells whose it is."""
 
 
 Records = dict[str, Found]
 """By record key."""
-
-
-class Comparable:
-    """Keeps of each record of a repo what a comparison needs; `known` are the CIDs of records that the log knows."""
-
-    def __init__(self, known: AbstractSet[str]) -> None:
-        self._known = known
-        self._left_bytes = MAX_PARSED_BYTES
-
-    def is_wanted(self, cid: str, content: bytes) -> bool:
-        """Whether to parse the record."""
-        if cid in self._known or len(content) > self._left_bytes:
-            return False
-        self._left_bytes -= len(content)
-        return True
-
-    def of(self, cid: str, body: dict[str, Any], json: bytes) -> Found:
-        """Return what is needed of a record that was parsed."""
-        generation = body.get(GENERATION)
-        return Found(cid, generation, json) if isinstance(generation, int) else Found(cid)
 
 
 class RepoReads:
@@ -87,14 +65,18 @@ class RepoReads:
     async def found(
         self, host: str, did: str, collections: Collection[str], known: AbstractSet[str]
     ) -> dict[str, Records]:
-        """Return what is comparable of the records of these collections, by their keys."""
-        comparable = Comparable(known)
+        """Return what is comparable of the records of these collections, by their keys; `known` are CIDs that the log knows."""
+        left_bytes = MAX_KEPT_BYTES
         found: dict[str, Records] = {name: {} for name in collections}
         for name, records in found.items():
             async for entry in self.records(host, did, name):
                 if entry.rkey is None:
                     raise _unreadable("an entry names no record")
-                records[entry.rkey] = _found(entry, comparable)
+                of = _found(entry, known)
+                if of.json is not None and len(of.json) > left_bytes:
+                    of = Found(of.cid, of.generation)
+                left_bytes -= len(of.json or b"")
+                records[entry.rkey] = of
         return found
 
     async def records(self, host: str, did: str, collection: str) -> AsyncIterator[Entry]:
@@ -127,27 +109,25 @@ class RepoReads:
                 return
             params["cursor"], limit = cursor, min(2 * limit, RECORDS_PER_PAGE)
 
-    async def blobs(self, host: str, did: str) -> set[str]:
-        """Return the CIDs of the blobs that the repo's records name and that the PDS holds."""
+    async def blobs(self, host: str, did: str, wanted: AbstractSet[str]) -> set[str]:
+        """Return which of these blobs the PDS lists, as it does those that it holds and that a record names."""
         found: set[str] = set()
         budget = _ListBudget(self._list_seconds)
         params = {"did": did, "limit": str(BLOBS_PER_PAGE)}
-        while True:
+        while found != wanted:
             async with budget.page():
                 verdict = await self._read(host, LIST_BLOBS, **params)
             budget.take(max(verdict.size, MIN_PAGE_BYTES))
             listed = verdict.body.get("cids")
-            if not isinstance(listed, list):
-                raise _unreadable("no cids")
-            cids = {cid for cid in listed if isinstance(cid, str)}
-            if cids <= found:
-                return found
-            found |= cids
+            if not isinstance(listed, list) or len(listed) > BLOBS_PER_PAGE:
+                raise _unreadable("no page of CIDs")
+            found.update(cid for cid in listed if isinstance(cid, str) and cid in wanted)
             match verdict.body.get("cursor"):
-                case str(after) if after:
+                case str(after) if after and listed and after != params.get("cursor"):
                     params["cursor"] = after
                 case _:
-                    return found
+                    break
+        return found
 
     async def _read(self, host: str, nsid: str, **params: str) -> Verdict:
         return _done(await self._ask(host, nsid, params))
@@ -175,14 +155,11 @@ class PacedReads(RepoReads):
         return verdict
 
 
-def _found(entry: Entry, comparable: Comparable) -> Found:
-    if entry.cid is None or entry.json is None or not comparable.is_wanted(entry.cid, entry.json):
-        return Found(entry.cid)
-    try:
-        body = entry.record().body
-    except UnreadableRecordError:
-        return Found(entry.cid)
-    return comparable.of(entry.cid, body or {}, entry.json)
+def _found(entry: Entry, known: AbstractSet[str]) -> Found:
+    if entry.cid is None or entry.json is None:
+        return Found(entry.cid, is_read=False)
+    generation = entry.generation if entry.cid not in known else None
+    return Found(entry.cid, generation, entry.json if generation is not None else None)
 
 
 def _done(verdict: Verdict) -> Verdict:

@@ -51,6 +51,8 @@ class Expected:
     """The desired one."""
     undecided_unless: AbstractSet[str | None] = frozenset()
     """While the owner has to decide about the record: the CIDs that leave nothing to decide, None for an absent record."""
+    is_left: bool = False
+    """Whether we never wrote it: it was adopted, and stays although its account was deleted here."""
 
 
 @dataclass(frozen=True)
@@ -65,7 +67,7 @@ class Drift:
     is_known: bool = False
     """Whether the log has recorded it already, for the owner to decide."""
     newer: bytes | None = None
-    """The JSON of the record that was found, if it is newer than the log."""
+    """The JSON of the record that was found, if it is newer than the log, and one of the first MAX_KEPT_BYTES."""
     generation: int = 0
     """The desired one of the record's target; 0 where there is none."""
 
@@ -109,8 +111,7 @@ def _drift(kind: DriftKind, of: Expected, cid: str | None, *, newer: bytes | Non
 def _kind(
     expected: Expected, remote: Found | None, ours: AbstractSet[str], blobs: AbstractSet[str] | None
 ) -> DriftKind | None:
-    is_unread = remote is not None and remote.cid is None
-    if expected.waits or is_unread:
+    if expected.waits or (remote is not None and remote.cid is None):
         return None
     if expected.op == DELETE:
         return DriftKind.UNDELETED if remote is not None and _is_ours(remote, ours) else None

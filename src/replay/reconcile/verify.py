@@ -3,13 +3,16 @@
 import asyncio
 import logging
 from collections import defaultdict
-from collections.abc import AsyncIterator, Callable, Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from collections.abc import Set as AbstractSet
+from contextlib import AsyncExitStack
 from dataclasses import dataclass, replace
+from functools import partial
 from typing import Any, Final
 
 from sqlalchemy import Connection, select
 
+from eventstore.coordination.turns import Joint, Turns
 from eventstore.database import Database
 from eventstore.foreign_text import clean
 from eventstore.schema import stored_event
@@ -19,7 +22,7 @@ from outbox.mirror.tables import delivery_attempt, mirror_lane, mirror_target
 from outbox.mirror.targets import DELETE
 from outbox.pds.client import RecordKey, RemoteUnknownError
 from outbox.record.dag_cbor import MAX_INTEGER, Record, decode
-from outbox.repo.reads import Found, RepoReads
+from outbox.repo.reads import Records, RepoReads
 from outbox.threads import in_thread
 from replay.reconcile.drift import Drift, Expected, drifts_of
 
@@ -50,7 +53,8 @@ class Verified:
     drifts: tuple[Drift, ...] = ()
     problem: str | None = None
     unjudged: AbstractSet[RecordKey] = frozenset()
-    """Records that no difference is told of: their targets wait or changed meanwhile, or they could not be read."""
+    """Records that may differ, and no difference is told of: they could not be read, or are on their way."""
+    unread: AbstractSet[RecordKey] = frozenset()
 
 
 def repos_of(database: Database, did: str | None = None, *, collection: str | None = None) -> list[Repo]:
@@ -65,24 +69,36 @@ def repos_of(database: Database, did: str | None = None, *, collection: str | No
         return [Repo(row.did, row.host, collection) for row in connection.execute(query.order_by(lane.did))]
 
 
-async def verify(
-    database: Database, reads: RepoReads, repos: Sequence[Repo], *, outdated: Outdated = lambda _: frozenset()
-) -> AsyncIterator[Verified]:
-    """Compare the repos, a few at once and fewer of one host; yield each when it is done."""
-    hosts: dict[str, asyncio.Semaphore] = defaultdict(
-        lambda: asyncio.Semaphore(MAX_CONCURRENT_REPOS_OF_A_HOST)
-    )
-    slots = asyncio.Semaphore(MAX_CONCURRENT_REPOS)
+class Verifier:
+    """Compares repos, a few at once and fewer of one host; each once at a time, however many ask."""
 
-    async def verify_one(repo: Repo) -> Verified:
-        async with hosts[repo.host], slots:
+    def __init__(
+        self,
+        database: Database,
+        reads: RepoReads,
+        *,
+        outdated: Outdated = lambda _: frozenset(),
+        max_wait_seconds: float | None = None,
+    ) -> None:
+        self._database: Final = database
+        self._reads: Final = reads
+        self._outdated: Final = outdated
+        self._max_wait_seconds: Final = max_wait_seconds
+        self._under_way: Final = Joint[str, Verified]()
+        self._turns: Final = Turns(MAX_CONCURRENT_REPOS_OF_A_HOST, MAX_CONCURRENT_REPOS)
+
+    async def verify(self, repo: Repo) -> Verified:
+        """Compare a repo, or wait for its comparison that is under way; raises TimeoutError if it does not get its turn."""
+        return await self._under_way.result(repo.did, partial(self._verify, repo))
+
+    async def _verify(self, repo: Repo) -> Verified:
+        async with AsyncExitStack() as held:
+            async with asyncio.timeout(self._max_wait_seconds):
+                await held.enter_async_context(self._turns.of(repo.host))
             try:
-                return await compare(database, reads, repo, outdated=outdated)
+                return await compare(self._database, self._reads, repo, outdated=self._outdated)
             except RemoteUnknownError as error:
                 return Verified(repo, 0, problem=str(error))
-
-    for done in asyncio.as_completed([verify_one(repo) for repo in repos]):
-        yield await done
 
 
 async def compare(
@@ -102,14 +118,25 @@ async def compare(
     if repo.collection is not None:
         collections.add(repo.collection)
     found = await reads.found(repo.host, repo.did, sorted(collections), sent)
-    blobs = await reads.blobs(repo.host, repo.did) if with_blobs else None
-    _report_unread(repo, found)
-    others = await in_thread(outdated, repo.did)
-    after, ours = await in_thread(_expected, database, repo)
-    newer = await in_thread(_newer_than_log, database, repo, ours, found)
-    unchanged = set(before)
+    named = {each.blob for each in before if each.blob is not None}
+    blobs = await reads.blobs(repo.host, repo.did, named) if with_blobs and named else None
+    return await in_thread(_compared, database, repo, set(before), found, blobs=blobs, outdated=outdated)
+
+
+def _compared(
+    database: Database,
+    repo: Repo,
+    before: AbstractSet[Expected],
+    found: Mapping[str, Records],
+    *,
+    blobs: AbstractSet[str] | None,
+    outdated: Outdated,
+) -> Verified:
+    others = outdated(repo.did)
+    after, ours = _expected(database, repo)
+    newer = _newer_than_log(database, repo, ours, found)
     expected = [
-        replace(each, waits=each.waits or each not in unchanged, is_outdated=each.key in others)
+        replace(each, waits=each.waits or each not in before, is_outdated=each.key in others)
         for each in after
     ]
     drifts = [
@@ -124,26 +151,35 @@ async def compare(
             newer=newer,
         )
     ]
-    waiting = {each.key for each in expected if each.waits}
+    unread = _unread(repo, found)
+    waiting = {each.key for each in expected if each.waits and not each.is_left and not _agrees(each, found)}
     return Verified(
-        repo, sum(map(len, found.values())), tuple(drifts), unjudged=waiting | _unread(repo, found)
+        repo,
+        sum(map(len, found.values())),
+        tuple(drifts),
+        unjudged=(waiting | unread) - {drift.key for drift in drifts},
+        unread=unread,
     )
 
 
-def _unread(repo: Repo, found: Mapping[str, Mapping[str, Found]]) -> set[RecordKey]:
-    return {
+def _agrees(expected: Expected, found: Mapping[str, Records]) -> bool:
+    """Whether the PDS holds what it did when the log last knew, whatever is still to be sent."""
+    remote = found.get(expected.key.collection, {}).get(expected.key.rkey)
+    return expected.cid is None if remote is None else remote.is_read and remote.cid == expected.cid
+
+
+def _unread(repo: Repo, found: Mapping[str, Records]) -> set[RecordKey]:
+    unread = {
         RecordKey(repo.did, name, rkey)
         for name, records in found.items()
         for rkey, each in records.items()
-        if each.cid is None
+        if not each.is_read
     }
-
-
-def _report_unread(repo: Repo, found: Mapping[str, Mapping[str, Found]]) -> None:
-    unread = sorted(key.uri for key in _unread(repo, found))
     if unread:
-        facts = {"did": repo.did, "host": repo.host, "records": len(unread), "first": clean(unread[0])}
+        first = clean(min(key.uri for key in unread))
+        facts = {"did": repo.did, "host": repo.host, "records": len(unread), "first": first}
         logger.warning("records_unread", extra=facts)
+    return unread
 
 
 def expected_of(
@@ -176,6 +212,7 @@ def _expected_of(row: Any) -> Expected:
         seen=frozenset({None} if row.detached else {row.conflict_cid} - {None}),
         generation=row.desired_gen,
         undecided_unless=_undecided_unless(row),
+        is_left=_was_never_sent(row),
     )
 
 
@@ -199,7 +236,7 @@ def _blob_in(body: Record) -> str | None:
 
 
 def _newer_than_log(
-    database: Database, repo: Repo, ours: AbstractSet[str], found: Mapping[str, Mapping[str, Found]]
+    database: Database, repo: Repo, ours: AbstractSet[str], found: Mapping[str, Records]
 ) -> set[str]:
     """Return the CIDs of records that name a generation of ours which the log, restored to an earlier point, does not have."""
     named: dict[int, set[str]] = defaultdict(set)

@@ -1,10 +1,12 @@
 """`mastertape verify pds`: compares the records on PDSes with the log. Also adds `verify media` to the group."""
 
 import asyncio
+import logging
 from collections import Counter
 from collections.abc import Sequence
+from dataclasses import replace
 from functools import partial
-from typing import Any
+from typing import Any, Final
 
 import click
 
@@ -12,8 +14,7 @@ from outbox.repo.reads import RepoReads
 from outbox.threads import in_thread
 from replay.reconcile.drift import Drift
 from replay.reconcile.outdated import outdated_records
-from replay.reconcile.verify import Verified, repos_of
-from replay.reconcile.verify import verify as verify_repos
+from replay.reconcile.verify import Repo, Verified, Verifier, repos_of
 from replay.recovered import resume_account
 from service.cli.log import verify
 from service.cli.media import verify_media
@@ -29,11 +30,14 @@ from service.cli.output import (
     show_all,
 )
 from service.config.settings import load
+from service.observability.expected import first_line
 from service.schema.migrate import require_schema
 from service.wiring.bootstrap import Container, build
 
-UNREAD = 1
-"""Exit code when a repo could not be read."""
+UNREAD: Final = 1
+"""Exit code when a repo could not be read, or its account not be resumed."""
+
+logger: Final = logging.getLogger("mastertape.service")
 
 
 @verify.command("pds")
@@ -50,7 +54,7 @@ def verify_pds(did: str | None, *, show_all: bool, as_json: bool) -> None:
         print_json({"repos": [_as_json(each) for each in found]})
     else:
         _show(found, show_all=show_all)
-    if any(each.drifts for each in found):
+    if any(each.drifts or each.unjudged for each in found):
         raise SystemExit(DRIFT)
     if any(each.problem for each in found):
         raise SystemExit(UNREAD)
@@ -75,17 +79,25 @@ async def _verify_all(container: Container, did: str | None, *, resumes_lanes: b
         raise click.ClickException(
             f"nothing is known of {did!r}: name the DID of an account that has records here"
         )
+    log, urls = container.log, container.services.urls
+    outdated = partial(outdated_records, log, urls)
+    verifier = Verifier(container.database, RepoReads(container.services.pds), outdated=outdated)
+
+    async def verified(repo: Repo) -> Verified:
+        found = Verified(repo, 0)
+        try:
+            found = await verifier.verify(repo)
+            if resumes_lanes:
+                await in_thread(resume_account, log, found, urls, operator_envelope())
+        except Exception as error:  # one account must not end the verification of all others
+            logger.exception("verify_failed", extra={"did": repo.did})
+            found = replace(found, problem=f"{type(error).__name__}: {first_line(error)}")
+        return found
+
     found: list[Verified] = []
     with progress_bar("verifying") as progress:
-        outdated = partial(outdated_records, container.log, container.services.urls)
-        async for each in verify_repos(
-            container.database, RepoReads(container.services.pds), repos, outdated=outdated
-        ):
-            found.append(each)
-            if resumes_lanes:
-                await in_thread(
-                    resume_account, container.log, each, container.services.urls, operator_envelope()
-                )
+        for done in asyncio.as_completed([verified(repo) for repo in repos]):
+            found.append(await done)
             progress(len(found), len(repos))
     return sorted(found, key=lambda each: each.repo.did)
 
@@ -99,6 +111,8 @@ def _show(found: Sequence[Verified], *, show_all: bool) -> None:
             ("drift", "track", "record"),
             [(drift.kind.value, track_of(drift), drift.key.uri) for drift in drifts],
         )
+        for key in (key for each in found for key in each.unjudged):
+            click.echo(f"not judged: {key.uri}")
         for each in unread:
             click.echo(f"not read: {each.repo.did} at {each.repo.host}: {each.problem}")
         return
@@ -114,7 +128,11 @@ def _summary(found: Sequence[Verified]) -> str:
     kinds = Counter(drift.kind.value for each in found for drift in each.drifts)
     drifts = ", ".join(f"{count} {kind}" for kind, count in sorted(kinds.items())) or "no drift"
     not_read = f"; {unread} repos could not be read" if unread else ""
-    return f"{records} records in {len(found) - unread} repos: {drifts}{not_read}"
+    unjudged = sum(len(each.unjudged) for each in found)
+    not_judged = (
+        f"; {unjudged} records are on their way or cannot be read, and were not judged" if unjudged else ""
+    )
+    return f"{records} records in {len(found) - unread} repos: {drifts}{not_judged}{not_read}"
 
 
 def _as_json(found: Verified) -> dict[str, Any]:
@@ -124,6 +142,7 @@ def _as_json(found: Verified) -> dict[str, Any]:
         "records": found.records,
         "problem": found.problem,
         "drifts": [drift_as_json(each) for each in found.drifts],
+        "unjudged": sorted(key.uri for key in found.unjudged),
     }
 
 

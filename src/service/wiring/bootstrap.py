@@ -30,10 +30,12 @@ from outbox.mirror.paced_pds import PacedPds
 from outbox.pds.client import Pds
 from outbox.record.record import RecordUrls
 from outbox.relay.relay import Relay
+from outbox.repo.reads import RepoReads
 from outbox.repo.record_reads import RecordReads
 from outbox.tracing import NO_TRACING
 from outbox.views.waits import MirrorWaits
 from replay.adoption.jobs import AdoptionJobs
+from replay.reconcile.verify import Verifier
 from service.config.settings import Settings
 from service.observability.media_health import MediaHealth
 from service.observability.metrics import Metrics
@@ -65,6 +67,7 @@ if TYPE_CHECKING:
 MAX_APPLICATION_THREADS: Final = 8
 MAX_HEALTH_THREADS: Final = 4
 MAX_HEALTH_WAIT_SECONDS: Final = 2.0
+MAX_VERIFY_WAIT_SECONDS: Final = 30.0
 
 
 @dataclass(frozen=True)
@@ -276,6 +279,7 @@ def _services(
         disconnect=identity.sessions.disconnect,
         pds=pds,
         record_reads=RecordReads(pds),
+        verifier=Verifier(database, RepoReads(pds), max_wait_seconds=MAX_VERIFY_WAIT_SECONDS),
         waits=waits,
         event_poller=event_poller,
         urls=urls,

@@ -56,9 +56,9 @@ async def test_a_list_of_blobs_without_an_end_is_left_when_it_is_too_much(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     monkeypatch.setattr(repo_reads, "MAX_LIST_BYTES", 10_000)
-    of = reads(lambda page: {"cids": [f"bafkrei{page}{'a' * 500}"], "cursor": "on"})
+    of = reads(lambda page: {"cids": [f"bafkrei{page}{'a' * 500}"], "cursor": f"{page}"})
     with pytest.raises(RemoteUnknownError, match="more than 10000 bytes"):
-        await of.blobs(HOST, ALICE)
+        await of.blobs(HOST, ALICE, {"wanted"})
 
 
 async def test_what_a_pds_calls_a_revision_or_a_key_can_be_stored_and_shown() -> None:
@@ -72,5 +72,18 @@ async def test_what_a_pds_calls_a_revision_or_a_key_can_be_stored_and_shown() ->
 
 
 async def test_a_list_of_blobs_that_repeats_itself_has_ended() -> None:
-    of = reads(lambda page: {"cids": [f"bafkrei{page % 3}"], "cursor": "on"})
-    assert await of.blobs(HOST, ALICE) == {"bafkrei0", "bafkrei1", "bafkrei2"}
+    of = reads(lambda page: {"cids": [f"bafkrei{min(page, 2)}"], "cursor": f"{min(page, 2)}"})
+    assert await of.blobs(HOST, ALICE, {"bafkrei1", "bafkrei3"}) == {"bafkrei1"}
+
+
+async def test_a_list_of_blobs_is_read_until_all_that_are_wanted_are_found() -> None:
+    asked = []
+    of = reads(lambda page: asked.append(page) or {"cids": [f"bafkrei{page}"], "cursor": f"{page}"})
+    assert await of.blobs(HOST, ALICE, {"bafkrei1", "bafkrei3"}) == {"bafkrei1", "bafkrei3"}
+    assert asked == [0, 1, 2, 3]
+
+
+async def test_a_page_of_more_blobs_than_were_asked_for_is_no_page() -> None:
+    of = reads(lambda _page: {"cids": ["b"] * 1001})
+    with pytest.raises(RemoteUnknownError, match="no page of CIDs"):
+        await of.blobs(HOST, ALICE, {"bafkrei1"})

@@ -1,5 +1,7 @@
 """After an address of the service has changed, every record that it wrote is rewritten, and no other."""
 
+from functools import partial
+
 import httpx
 import pytest
 from sqlalchemy import select
@@ -16,7 +18,7 @@ from replay.reconcile.apply import apply
 from replay.reconcile.drift import DriftKind
 from replay.reconcile.outdated import outdated_records, sample_outdated
 from replay.reconcile.plan import Plan, Repair, plan_for
-from replay.reconcile.verify import repos_of, verify
+from replay.reconcile.verify import compare, repos_of
 from tests.dsl import COLLECTION, an_adopted_track, some_artwork
 from tests.outbox.rigs.relay_rig import ARTIST, URLS, Rig
 
@@ -30,14 +32,9 @@ PUBLIC = RecordUrls("http://127.0.0.1:8000", "http://127.0.0.1:9001/public")
 async def planned(rig: Rig) -> Plan:
     async with httpx.AsyncClient() as http:
         reads = RepoReads(Pds(rig.wire, http))
-        repos = repos_of(rig.database)
-        [found] = [
-            each
-            async for each in verify(
-                rig.database, reads, repos, outdated=lambda did: outdated_records(rig.log, rig.urls, did)
-            )
-        ]
-    assert found.problem is None
+        [repo] = repos_of(rig.database)
+        of = partial(outdated_records, rig.log, rig.urls)
+        found = await compare(rig.database, reads, repo, outdated=of)
     return plan_for(found.drifts)
 
 

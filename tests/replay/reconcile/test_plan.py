@@ -15,7 +15,7 @@ from replay.errors import TooManyDeletesError
 from replay.reconcile.apply import apply
 from replay.reconcile.drift import Drift, DriftKind
 from replay.reconcile.plan import REPAIRS, Repair, plan_for
-from replay.reconcile.verify import repos_of, verify
+from replay.reconcile.verify import compare, repos_of
 from tests.dsl import COLLECTION
 from tests.outbox.rigs.foreign_writes import take_down
 from tests.outbox.rigs.relay_rig import Rig, rig_on
@@ -28,7 +28,8 @@ OPERATOR = Envelope(actor="operator", via="cli", request_id="r")
 async def drifts(rig: Rig) -> list[Drift]:
     async with httpx.AsyncClient() as http:
         reads = RepoReads(Pds(rig.wire, http))
-        [found] = [each async for each in verify(rig.database, reads, repos_of(rig.database))]
+        [repo] = repos_of(rig.database)
+        found = await compare(rig.database, reads, repo)
     return list(found.drifts)
 
 

@@ -9,7 +9,7 @@ from outbox.pds.client import Pds
 from outbox.record.record import GENERATION
 from outbox.repo.reads import RepoReads
 from replay.reconcile.drift import DriftKind
-from replay.reconcile.verify import repos_of, verify
+from replay.reconcile.verify import compare, repos_of
 from tests.dsl import COLLECTION, OLD_COLLECTION
 from tests.outbox.rigs.relay_rig import ARTIST, Rig, refused
 from tests.servers.databases import ON_SQLITE
@@ -37,9 +37,8 @@ class Forgetful(httpx.AsyncHTTPTransport):
 async def verified(rig: Rig, transport: httpx.AsyncHTTPTransport | None = None):
     async with httpx.AsyncClient(transport=transport) as http:
         reads = RepoReads(Pds(rig.wire, http))
-        [found] = [each async for each in verify(rig.database, reads, repos_of(rig.database))]
-    assert found.problem is None
-    return found
+        [repo] = repos_of(rig.database)
+        return await compare(rig.database, reads, repo)
 
 
 async def kinds(rig: Rig) -> dict[int | None, DriftKind]:

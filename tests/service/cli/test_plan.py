@@ -1,10 +1,12 @@
 """`mastertape verify pds`, `plan` and `apply`."""
 
+import json
 from collections.abc import Awaitable, Callable
 
 import pytest
 from sqlalchemy import update
 
+from eventstore.errors import LogBusyError
 from outbox.mirror.tables import mirror_lane
 from outbox.pds.client import RecordKey
 from replay.reconcile.drift import Drift, DriftKind
@@ -80,6 +82,37 @@ def test_a_verification_of_many_records_and_repos_is_told_in_groups(
     monkeypatch.setattr("service.cli.verify.verify_accounts", _found(missing[:100], *away))
     listed = set(on_tape("verify", "pds", "--all").stdout.split())
     assert {drift.key.uri for drift in missing[:100]} | {each.repo.did for each in away} <= listed
+
+
+def test_a_verification_that_judged_not_everything_says_so_and_does_not_succeed(
+    on_tape: Type, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    found = Verified(Repo(ALICE, SILENT), 1, unjudged=frozenset({RECORD}))
+    monkeypatch.setattr("service.cli.verify.verify_accounts", _found([], found))
+    result = on_tape("verify", "pds", "--all")
+    assert result.exit_code == 3
+    assert "; 1 records are on their way or cannot be read, and were not judged" in result.stdout
+    assert f"not judged: {RECORD.uri}\n" in result.stdout
+    assert json.loads(on_tape("verify", "pds", "--json").stdout)["repos"][1]["unjudged"] == [RECORD.uri]
+
+
+def test_an_account_that_cannot_be_resumed_is_named_and_the_others_are_resumed(
+    on_tape: Type, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    repos = [Repo(did, SILENT) for did in (ALICE, "did:plc:other")]
+    resumed = []
+
+    def resumes(_log: object, found: Verified, *_by: object) -> None:
+        resumed.append(found.repo.did)
+        if found.repo.did == ALICE:
+            raise LogBusyError("the log is locked")
+
+    monkeypatch.setattr("service.cli.verify.repos_of", lambda *_, **__: repos)
+    monkeypatch.setattr("service.cli.verify.resume_account", resumes)
+    result = on_tape("verify", "pds", "--all")
+    assert sorted(resumed) == sorted(repo.did for repo in repos)
+    assert result.exit_code == 1
+    assert f"not read: {ALICE} at {SILENT}: LogBusyError: the log is locked\n" in result.stdout
 
 
 @pytest.mark.parametrize("drifts", [[], [Drift(DriftKind.UNKNOWN, RECORD, None, None, None)]])
