@@ -38,7 +38,7 @@ def types(settings: dict[str, str], artist: Artist, *command: str) -> tuple[int,
 def test_a_lost_record_is_found_planned_for_and_put_back(artist: Artist, settings: dict[str, str]) -> None:
     artist.uploads()
     before = artist.agreed()
-    assert verified(artist) == {"records": 1, "drifts": [], "problem": None}
+    assert verified(artist) == {"records": 1, "drifts": [], "unjudged": [], "more": 0, "problem": None}
 
     artist.loses_the_record()
     [drift] = verified(artist)["drifts"]
