@@ -658,6 +658,16 @@ SUBJECTS: Final = {
             ("tests/e2e/drill/test_restored.py",),
         ),
         Guarantee(
+            "What a comparison did not judge is named and never let go: after a restore no delete takes a record that could not be read",
+            "the generation of every record is read, however many there are; a delete of an unread one waits (`replay/recovered.py`)",
+            (
+                "tests/replay/test_recovered.py::test_a_delete_of_then_does_not_take_what_was_undeleted_since",
+                "tests/replay/test_recovered.py::test_a_delete_of_then_waits_where_the_record_could_not_be_read",
+                "tests/service/cli/test_plan.py::test_a_verification_that_judged_not_everything_says_so_and_does_not_succeed",
+                "tests/api/test_verify.py::test_a_record_that_cannot_be_read_is_named_as_not_judged",
+            ),
+        ),
+        Guarantee(
             "A full disk does not make a service unready while it serves requests, and is named",
             "`/readyz` fails for what makes requests fail alone",
             ("tests/api/pipeline/test_full_disk.py::test_a_full_disk_is_named_while_requests_are_served",),

@@ -11,6 +11,7 @@ from typing import Any, Final, TypeVar
 from sqlalchemy import delete, or_
 
 from application.account_deletion import continue_deletion
+from eventstore.coordination.turns import Turns
 from eventstore.envelope import Envelope, Via
 from eventstore.idempotency.lock import running_request
 from eventstore.idempotency.results import RESULT_TTL, idempotency
@@ -46,6 +47,9 @@ IDLE_LOGIN_AGE: Final = timedelta(days=5)
 MAX_CONCURRENT_REFRESHES: Final = 16
 REFRESH_JOB_TIMEOUT: Final = 12 * HOUR
 ACCOUNT_DELETION_TIMEOUT: Final = HOUR
+MAX_CONCURRENT_DELETIONS: Final = 8
+MAX_CONCURRENT_DELETIONS_OF_A_HOST: Final = 2
+"""Each waits for its PDS to end the login, up to half a minute: a host that hangs delays its own accounts alone."""
 SCAN_POLL_INTERVAL: Final = timedelta(minutes=5)
 SCAN_JOB_TIMEOUT: Final = timedelta(minutes=10)
 """The next run continues where this one ended: each repo's row says when it was last scanned."""
@@ -175,26 +179,29 @@ async def _run_until_stopping(
 
 def continue_account_deletions(container: Container) -> None:
     """Advance every account deletion as far as possible; the next run retries failures."""
-    dids = container.services.accounts.pending_deletion()
-    if dids:
+    leaving = container.services.accounts.pending_deletion()
+    if leaving:
         gone = asyncio.run(
-            _run_until_stopping(container, _delete_accounts(container, dids), ACCOUNT_DELETION_TIMEOUT)
+            _run_until_stopping(container, _delete_accounts(container, leaving), ACCOUNT_DELETION_TIMEOUT)
         )
-        logger.info("accounts_left", extra={"leaving": len(dids), "gone": gone})
+        logger.info("accounts_left", extra={"leaving": len(leaving), "gone": gone})
 
 
-async def _delete_accounts(container: Container, dids: Sequence[str]) -> int:
-    gone = 0
-    async with open_pds_sessions(container.settings, container.log) as sessions:
-        for did in dids:
+async def _delete_accounts(container: Container, leaving: Sequence[tuple[str, str]]) -> int:
+    turns = Turns(MAX_CONCURRENT_DELETIONS_OF_A_HOST, MAX_CONCURRENT_DELETIONS)
+    log, threads = container.log, container.services.threads
+    async with open_pds_sessions(container.settings, log) as sessions:
+
+        async def delete_account(did: str, host: str) -> bool:
             envelope = Envelope(actor=did, via=Via.JOB, request_id=uuid.uuid4().hex)
-            try:
-                gone += await continue_deletion(
-                    container.log, did, envelope, sessions.disconnect, container.services.threads
-                )
-            except Exception:
-                logger.exception("leaving_failed", extra={"did": did})
-    return gone
+            async with turns.of(host):
+                try:
+                    return await continue_deletion(log, did, envelope, sessions.disconnect, threads)
+                except Exception:
+                    logger.exception("leaving_failed", extra={"did": did})
+                    return False
+
+        return sum(await asyncio.gather(*(delete_account(did, host) for did, host in leaving)))
 
 
 def discard_abandoned_uploads(container: Container) -> None:

@@ -8,6 +8,8 @@ from sqlalchemy import update
 from api.middleware.request_id import over_http
 from application.account_deletion import continue_deletion
 from eventstore.coordination.threads import Threads
+from identity.accounts.accounts import account
+from identity.sessions.pds_sessions import PdsSessions
 from identity.sessions.session_store import pds_session
 from outbox.mirror.tables import mirror_target
 from service.process.jobs import continue_account_deletions
@@ -112,3 +114,31 @@ def test_a_target_that_opens_while_the_login_ends_keeps_the_account(world, clien
         continue_deletion(world.log, alice.did, over_http(alice.did), disconnect, world.services.threads)
     )
     assert me(client, alice).json()["leaving"]["records"]["to_remove"] == 3
+
+
+def test_a_host_that_hangs_delays_the_deletions_of_its_own_accounts_alone(
+    world, client, alice, bob, monkeypatch
+):
+    carol = world.sign_in("carol")
+    with world.database.write() as connection:
+        at_another = account.c.did == bob.did
+        connection.execute(update(account).where(at_another).values(pds_url="https://well.example"))
+    people = (alice, carol, bob)  # the oldest request first
+    for person in people:
+        three_tracks(world, client, person)
+        leave(client, person)
+    world.deliver()
+    begun, others_turn = [], asyncio.Event()
+
+    async def disconnect(_sessions, did, _envelope):
+        begun.append(did)
+        if did == bob.did:
+            others_turn.set()
+        else:
+            await asyncio.wait_for(others_turn.wait(), 30)  # answers only after the other host's account
+        return True
+
+    monkeypatch.setattr(PdsSessions, "disconnect", disconnect)
+    continue_account_deletions(world.made)
+    assert set(begun) == {person.did for person in people}
+    assert [me(client, person).status_code for person in people] == [401] * 3
