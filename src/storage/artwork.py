@@ -18,6 +18,8 @@ from storage.upload import Staged
 MAX_BYTES: Final = 20 * 1024 * 1024
 MAX_PIXELS: Final = 40_000_000
 MAX_SIDE_PIXELS: Final = 12_000
+MAX_STORED_SIDE_PIXELS: Final = 3000
+"""What stores and players ask for; a larger image is scaled down. To encode forty megapixels as WebP takes 12 s of CPU."""
 THUMBNAIL_SIZE: Final = 96
 RENDITION_SIZES: Final = (THUMBNAIL_SIZE, 480, 1200)
 """Pixels of the longer side at most; the smallest is the thumbnail, a square cut out of the middle."""
@@ -27,8 +29,8 @@ _STORED_AS: Final = {"JPEG": "JPEG", "MPO": "JPEG", "PNG": "PNG", "WEBP": "WEBP"
 """A JPEG may be opened as MPO: several pictures in one file, as some phones write it."""
 _MIME: Final = {"JPEG": "image/jpeg", "PNG": "image/png", "WEBP": "image/webp"}
 _DEEP_MODES: Final = ("I", "F")
-# Forty megapixels take about 400 MB while they are decoded.
 MAX_CONCURRENT_DECODES: Final = 2
+"""Forty megapixels take 120 MB as a JPEG, 650 MB as WebP, while they are decoded."""
 _decodes: Final = threading.BoundedSemaphore(MAX_CONCURRENT_DECODES)
 
 # Pillow only warns of sizes far beyond our limits; a filter per call would not be thread safe.
@@ -87,11 +89,22 @@ def _renditions(image: Image.Image) -> dict[int, bytes]:
     """Make each size of the next larger one; none is larger than the image, except for the thumbnail."""
     made = {THUMBNAIL_SIZE: _encode(ImageOps.fit(image, (THUMBNAIL_SIZE, THUMBNAIL_SIZE)), "WEBP")}
     for size in sorted(set(RENDITION_SIZES) - made.keys(), reverse=True):
-        if (longer := max(image.size)) > size:
-            fitting = tuple(max(1, round(side * size / longer)) for side in image.size)
-            image = image.resize((fitting[0], fitting[1]), Image.Resampling.LANCZOS, reducing_gap=3.0)
+        image = _scaled(image, size)
         made[size] = _encode(image, "WEBP")
     return made
+
+
+def _fitting(size: tuple[int, int], side: int) -> tuple[int, int]:
+    """Return the size with no side longer than `side`, in the same proportion."""
+    width, height = (max(1, round(each * side / max(size))) for each in size)
+    return (width, height) if max(size) > side else size
+
+
+def _scaled(image: Image.Image, side: int) -> Image.Image:
+    fitting = _fitting(image.size, side)
+    return (
+        image if fitting == image.size else image.resize(fitting, Image.Resampling.LANCZOS, reducing_gap=3.0)
+    )
 
 
 def _decode(data: bytes) -> tuple[Image.Image, str]:
@@ -105,16 +118,13 @@ def _decode(data: bytes) -> tuple[Image.Image, str]:
         if image.width * image.height > MAX_PIXELS or max(image.size) > MAX_SIDE_PIXELS:
             raise InvalidMediaError(f"more than {MAX_PIXELS} pixels or {MAX_SIDE_PIXELS} on a side")
         kind = _STORED_AS[str(image.format)]
+        # a JPEG is decoded at half its size or less, where that is enough
+        image.draft(None, _fitting(image.size, MAX_STORED_SIDE_PIXELS))
         image.load()
-        upright = _upright(image)
-        return _plain(upright, alpha=kind != "JPEG" and upright.has_transparency_data), kind
-
-
-def _upright(image: Image.Image) -> Image.Image:
-    try:
-        return ImageOps.exif_transpose(image)
-    except Exception:  # noqa: BLE001 - broken EXIF data loses the orientation, not the picture
-        return image
+        with suppress(Exception):  # broken EXIF data loses the orientation, not the picture
+            ImageOps.exif_transpose(image, in_place=True)
+        plain = _plain(image, alpha=kind != "JPEG" and image.has_transparency_data)
+        return _scaled(plain, MAX_STORED_SIDE_PIXELS), kind
 
 
 def _plain(image: Image.Image, *, alpha: bool) -> Image.Image:
@@ -122,7 +132,7 @@ def _plain(image: Image.Image, *, alpha: bool) -> Image.Image:
     if image.mode.startswith(_DEEP_MODES):
         image = image.convert("I").point(lambda value: value / 256).convert("L")
     mode = "RGBA" if alpha else "RGB"
-    plain = image.convert(mode)
+    plain = image if image.mode == mode else image.convert(mode)
     if profile := image.info.get("icc_profile"):
         # The profile is dropped, so the colours are converted first; a broken profile is ignored.
         with suppress(ImageCms.PyCMSError, OSError, ValueError):

@@ -5,7 +5,7 @@ import zlib
 from pathlib import Path
 
 import pytest
-from PIL import Image, ImageCms
+from PIL import Image, ImageCms, ImageOps
 
 from storage.artwork import MAX_BYTES, PreparedArtwork, read_artwork, read_renditions
 from storage.cid import cid_of
@@ -208,8 +208,28 @@ def test_a_bomb_is_refused_by_its_size_not_by_opening_it(width: int, height: int
         read_artwork(png_that_claims(width, height))
 
 
-def test_the_largest_picture_allowed_is_taken() -> None:
-    assert opened(read_artwork(saved(Image.new("1", (8000, 5000)), "PNG")).data).size == (8000, 5000)
+@pytest.mark.parametrize("kind", ["PNG", "JPEG", "WEBP"])
+@pytest.mark.parametrize(
+    ("size", "kept"),
+    [((8000, 5000), (3000, 1875)), ((3001, 4), (3000, 4)), ((3000, 2999), (3000, 2999))],
+)
+def test_the_largest_picture_allowed_is_taken_and_kept_with_at_most_3000_pixels_on_a_side(
+    kind: str, size: tuple[int, int], kept: tuple[int, int]
+) -> None:
+    assert opened(read_artwork(saved(Image.new("RGB", size, "teal"), kind)).data).size == kept
+
+
+def test_a_large_jpeg_is_not_decoded_whole(monkeypatch: pytest.MonkeyPatch) -> None:
+    decoded: list[tuple[int, int]] = []
+    upright = ImageOps.exif_transpose
+
+    def seen(image: Image.Image, **how: bool) -> object:
+        decoded.append(image.size)
+        return upright(image, **how)
+
+    monkeypatch.setattr(ImageOps, "exif_transpose", seen)
+    read_artwork(saved(Image.new("RGB", (8000, 5000), "teal"), "JPEG"))
+    assert decoded == [(4000, 2500)]
 
 
 def jpeg_that_claims(width: int, height: int) -> bytes:

@@ -50,6 +50,10 @@ class RateLimits:
         else:
             self._count(request, self._requests, key)
 
+    def take_upload(self, request: Request, did: str) -> None:
+        """Count a request that turned out to bring a file; raises RateLimitedError."""
+        self._count(request, self._uploads, did)
+
     @staticmethod
     def _count(request: Request, allowance: Allowance, key: str) -> None:
         taken = allowance.take(key)

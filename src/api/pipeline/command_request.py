@@ -6,8 +6,8 @@
 4. response: wait for the PDS as the caller prefers
 """
 
-from collections.abc import AsyncGenerator, Awaitable, Callable, Mapping
-from contextlib import ExitStack, asynccontextmanager, nullcontext
+from collections.abc import AsyncGenerator, Awaitable, Callable, Generator, Mapping
+from contextlib import ExitStack, asynccontextmanager, contextmanager
 from dataclasses import dataclass
 from typing import Annotated, Final
 
@@ -192,13 +192,17 @@ class CommandRequest:
         """Hold the key and the body for as long as the block, for a command `on` a track of the caller's.
 
         `files` names the file parts of the body, each with its limit in bytes. An upload counts against the account's
-        limit. `default_wait_seconds` is how long the response waits for the PDS where the caller prefers nothing.
+        limits before its body is read; any other command with a file does so then. `default_wait_seconds` is how long the response waits for the PDS where the caller prefers nothing.
         """
         services, preferred = self.services, self.preferred_wait_seconds
         async with key_lock(services.database, self._key, services.threads) as lock:
-            with self._uploads.of(self.principal.did) if is_upload else nullcontext():
+            with ExitStack() as counted:
+                if is_upload:
+                    counted.enter_context(self._uploads.of(self.principal.did))
                 stored = await self._check(on, allow_deleted, allow_leaving)
                 async with received_body(self._request, services, files) as body:
+                    if body.files and not is_upload:
+                        counted.enter_context(self._counted_upload())
                     seconds = default_wait_seconds if preferred is None else preferred
                     attempt = CommandAttempt(
                         self, body, lock, stored, on=on, allow_leaving=allow_leaving, wait_seconds=seconds
@@ -207,6 +211,13 @@ class CommandRequest:
                         yield attempt
                     finally:
                         await attempt.drop_public_copy()
+
+    @contextmanager
+    def _counted_upload(self) -> Generator[None]:
+        if self.services.rate_limits is not None:
+            self.services.rate_limits.take_upload(self._request, self.principal.did)
+        with self._uploads.of(self.principal.did):
+            yield
 
     async def _check(self, on: int | None, allow_deleted: bool, allow_leaving: bool) -> StoredResult | None:
         """Find an earlier result, whatever state the track is in now; else refuse before the body is read.

@@ -8,6 +8,7 @@ from fastapi import Depends, Request
 
 from aggregates.values import Artwork, Audio
 from api.services import MediaThreads
+from eventstore.coordination.turns import Turns
 from storage.artwork import PreparedArtwork, read_artwork
 from storage.audio import read_audio
 from storage.derived.renditions import keep_artwork
@@ -21,6 +22,7 @@ from storage.upload import Staged
 P = ParamSpec("P")
 
 MAX_CONCURRENT_IMAGES: Final = 2
+MAX_IMAGES_OF_AN_ACCOUNT: Final = 1
 MAX_CONCURRENT_FILES: Final = 8
 MAX_CONCURRENT_COPIES: Final = 8
 MAX_INTAKE_WAIT_SECONDS: Final = 30.0
@@ -33,12 +35,14 @@ class MediaIntake:
     def __init__(self, media: Media, threads: MediaThreads) -> None:
         self._media = media
         self._threads = threads
+        self._images = Turns(MAX_IMAGES_OF_AN_ACCOUNT)
 
     async def read_audio(self, staged: Staged) -> Audio:
         return await self._threads.writes.run(read_audio, staged)
 
-    async def read_artwork(self, staged: Staged) -> PreparedArtwork:
-        return await self._threads.images.run(read_artwork, staged)
+    async def read_artwork(self, did: str, staged: Staged) -> PreparedArtwork:
+        async with self._images.of(did):
+            return await self._threads.images.run(read_artwork, staged)
 
     async def keep_audio(self, staged: Staged, audio: Audio) -> None:
         await self._store(audio.size, self._add_file, staged, audio)

@@ -29,6 +29,7 @@ from application.tracks.publication import (
 from application.tracks.register import RegisterTrack, artist_name, register_track
 from application.tracks.replace_audio import ReplaceAudio, replace_audio
 from storage.artwork import MAX_BYTES as IMAGE_BYTES
+from storage.artwork import PreparedArtwork
 from storage.taken_down import require_not_taken_down
 
 router = APIRouter(tags=["tracks"], route_class=StrictRoute)
@@ -153,7 +154,7 @@ async def upload_command(request: CommandRequest, body: Body) -> RegisterTrack:
     }
     _refuse_image_as_text(body)
     audio = await intake.read_audio(staged)
-    image = await intake.read_artwork(body.files["image"]) if "image" in body.files else None
+    image = await _artwork_of(request, body)
     artist = await run_in_threadpool(_artist_of_upload, request, audio.cid)
     artwork = await intake.keep_artwork(image) if image is not None else None
     await intake.keep_audio(staged, audio)
@@ -183,9 +184,14 @@ async def edit_command(request: CommandRequest, track_id: int, body: Body) -> Ed
             body, request.services.featured_artists, request.principal.did
         )
     artwork: Artwork | Keep | None = None if removes_artwork else KEEP
-    if "image" in body.files and not removes_artwork:
-        artwork = await request.intake.keep_artwork(await request.intake.read_artwork(body.files["image"]))
+    if not removes_artwork and (image := await _artwork_of(request, body)) is not None:
+        artwork = await request.intake.keep_artwork(image)
     return EditTrack(track_id, request.versions, metadata, gate, unlisted, downloads, artwork)
+
+
+async def _artwork_of(request: CommandRequest, body: Body) -> PreparedArtwork | None:
+    image = body.files.get("image")
+    return await request.intake.read_artwork(request.principal.did, image) if image is not None else None
 
 
 def _refuse_image_as_text(body: Body) -> None:

@@ -11,6 +11,7 @@ from api.middleware import allowances
 from api.middleware.allowances import MINUTE_SECONDS, SLOTS_PER_BUCKET, FullTimes, memory_file
 from api.middleware.rate_limits import RateLimits, address_of
 from tests.api.world import refusal, upload
+from tests.media_samples import samples
 
 
 @pytest.fixture
@@ -140,6 +141,19 @@ def test_a_request_under_plyr_counts_once(limited, alice):
     for used, path in enumerate(paths, 1):
         left = limited.get(f"/plyr{path}", headers=alice.headers).headers["ratelimit-remaining"]
         assert left == str(100 - used), path
+
+
+def test_an_edit_with_a_cover_counts_as_an_upload_and_one_without_does_not(limited, alice):
+    address = f"/tracks/{upload(limited, alice)['id']}"
+
+    def edit(**body):
+        return limited.patch(address, headers=alice.headers, **body)
+
+    covers = [edit(files={"image": ("x.png", samples.png(8, 8))}) for _ in range(20)]
+    assert [each.status_code for each in covers] == [200] * 19 + [429]
+    assert covers[0].headers["RateLimit-Limit"] == "20"
+    form = edit(data={"title": "new"}, files={"image": ("", b"")})
+    assert (form.status_code, form.headers["RateLimit-Limit"]) == (200, "100")
 
 
 def test_uploads_have_a_smaller_limit_and_a_refused_one_changes_nothing(limited, world, alice):
