@@ -834,8 +834,12 @@ SUBJECTS: Final = {
         ),
         Guarantee(
             "A cookie or token that was ended gives no access, immediately and in every process",
-            "each request reads the credential's row",
-            ("tests/service/config/test_stolen_copy.py::test_a_cookie_after_its_logout_opens_nothing",),
+            "each request reads the credential's row, and so does an open stream of events before it says more",
+            (
+                "tests/service/config/test_stolen_copy.py::test_a_cookie_after_its_logout_opens_nothing",
+                "tests/api/test_events.py::test_a_stream_ends_with_its_token_and_the_others_of_its_account_go_on",
+                "tests/api/test_events.py::test_an_admins_stream_of_another_account_ends_with_the_admins_session",
+            ),
         ),
     ),
     "Browsers": (

@@ -14,6 +14,7 @@ from eventstore.coordination.poller import Poller
 from eventstore.coordination.threads import Threads
 from eventstore.coordination.turns import Joint
 from eventstore.event_log import EventLog
+from identity.accounts.credentials import Credentials, Principal
 from outbox.views.lane_marks import lane_marks
 from projections.audit import AuditFilter, events_after, newest_positions
 from projections.history import HistoryEntry
@@ -45,8 +46,10 @@ class Page:
 class EventPoller:
     """Knows the state of each account that a stream follows; `None` stands for all accounts."""
 
-    def __init__(self, log: EventLog, threads: Threads) -> None:
+    def __init__(self, log: EventLog, threads: Threads, credentials: Credentials) -> None:
         self._log: Final = log
+        self._credentials: Final = credentials
+        self._usable: Final = Joint[tuple[str, int], frozenset[str]]()
         self._threads: Final = threads
         self._found: Final = Joint[str | None, AccountState]()
         self._pages: Final = Joint[tuple[str | None, int, int], Page]()
@@ -88,6 +91,16 @@ class EventPoller:
             return (await self._threads.run(self._states, [did]))[did]
 
         return await self._found.result(did, read)
+
+    async def may_follow(self, principal: Principal, newest: int) -> bool:
+        """Whether the token of a stream still works, as of an event; it is read once for all streams of its account."""
+        did = principal.did
+
+        def read() -> frozenset[str]:
+            return frozenset(each.id for each in self._credentials.issued_to(did))
+
+        usable = await self._usable.result((did, newest), partial(self._threads.run, read))
+        return principal.credential_id in usable
 
     async def page(
         self, did: str | None, after: int, until: int, show: Callable[[HistoryEntry], str]

@@ -6,7 +6,7 @@ import json
 import pytest
 
 from identity.accounts.credentials import Scope
-from tests.api.world import refusal, until, upload
+from tests.api.world import Person, refusal, until, upload
 from tests.servers.databases import ON_SQLITE
 
 
@@ -47,7 +47,7 @@ class Stream:
 
     def __init__(self, world, person, query=""):
         self._app, self._person, self._query = world.app, person, query
-        self._requested = False
+        self._requested = self.has_ended = False
         self.text = ""
 
     async def run(self):
@@ -59,6 +59,7 @@ class Stream:
             "client": ("127.0.0.1", 1), "server": ("test", 80),
         }  # fmt: skip
         await self._app(scope, self._receive, self._send)
+        self.has_ended = True
 
     @property
     def received(self):
@@ -142,6 +143,33 @@ def test_a_stream_hints_at_changes_of_the_mirror_to_the_owner_and_operators_alon
     for hint in frames(own.text)[1:]:
         if hint["event"] == "mirror":
             assert ("id" in hint, json.loads(hint["data"])) == (False, {"did": alice.did})
+
+
+def test_a_stream_ends_with_its_token_and_the_others_of_its_account_go_on(world, client, alice, tracks):
+    made = client.post("/auth/tokens", json={"name": "ci"}, headers=alice.headers).json()
+    program = Person(alice.did, alice.handle, made["token"])
+    stolen, own = Stream(world, program), Stream(world, alice)
+
+    async def ended():
+        client.delete(f"/auth/tokens/{made['id']}", headers=alice.headers)
+        client.patch(f"/tracks/{tracks[0]['id']}", json={"title": "newer"}, headers=alice.headers)
+        await until(lambda: "MetadataUpdated" in own.received and stolen.has_ended)
+
+    asyncio.run(streaming(world, ended, stolen, own))
+    assert set(stolen.received) == {"mirror"}
+
+
+@pytest.mark.usefixtures("tracks")
+def test_an_admins_stream_of_another_account_ends_with_the_admins_session(world, client, alice, admin):
+    stream = Stream(world, admin, f"did={alice.did}")
+
+    async def ended():
+        client.post("/auth/logout", headers=admin.headers)
+        client.post("/auth/tokens", json={"name": "ci"}, headers=alice.headers)
+        await until(lambda: stream.has_ended)
+
+    asyncio.run(streaming(world, ended, stream))
+    assert set(stream.received) == {"mirror"}
 
 
 @pytest.mark.usefixtures("tracks")

@@ -19,13 +19,14 @@ from api.requests.preconditions import WaitPreference
 from api.routers.audit import AuditRow, audited_did
 from api.services import Services
 from application.event_poller import AccountState
+from identity.accounts.credentials import Principal
 from projections.history import HistoryEntry
 
 router = APIRouter(tags=["history"], route_class=StrictRoute)
 
 STREAM: Final = "text/event-stream"
 STREAM_SECONDS: Final = 25
-"""Then a browser reconnects by itself, so an ended session gets no more events, and a process can stop."""
+"""Then a browser reconnects by itself, so a process can stop."""
 RECONNECT: Final = "retry: 1000\n\n"
 HINT: Final = 'event: mirror\ndata: {{"did": {did}}}\n\n'
 """Without an id: nothing is kept of it, and a client goes on after the last event that it received."""
@@ -70,7 +71,7 @@ async def follow(
     The stream of one account also has `event: mirror`, without an `id`: read its mirrors again, since they may have
     changed. One hint stands for any number of changes, and each stream begins with one.
 
-    It starts with the next event, or after `Last-Event-ID`. It ends after 25 seconds, or as `Prefer: wait` says, and
+    It starts with the next event, or after `Last-Event-ID`. It ends with the token, and after 25 seconds, or as `Prefer: wait` says, and
     continues where it left off when you reconnect, as a browser's EventSource does automatically.
     """
     did = audited_did(principal, wanted.did)
@@ -78,16 +79,23 @@ async def follow(
     seconds = STREAM_SECONDS if preferred_seconds is None else min(preferred_seconds, STREAM_SECONDS)
     # without a mark: what changed before this stream is unknown to its client, too
     known = AccountState(state.newest if after is None else after)
-    return StreamingResponse(_stream(services, did, state, known, seconds), media_type=STREAM)
+    changes = _stream(services, principal, did, state, known=known, seconds=seconds)
+    return StreamingResponse(changes, media_type=STREAM)
 
 
 async def _stream(
-    services: Services, did: str | None, state: AccountState | None, known: AccountState, seconds: int
+    services: Services,
+    principal: Principal,
+    did: str | None,
+    state: AccountState | None,
+    *,
+    known: AccountState,
+    seconds: int,
 ) -> AsyncGenerator[str]:
     loop, poller = asyncio.get_running_loop(), services.event_poller
     ends, may_hint_at = loop.time() + seconds, loop.time()
     yield RECONNECT
-    while state is not None:
+    while state is not None and await poller.may_follow(principal, state.newest):
         while known.newest < state.newest:
             page = await poller.page(did, known.newest, state.newest, _shown)
             yield page.text

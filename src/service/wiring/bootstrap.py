@@ -261,7 +261,8 @@ def _services(
 ) -> Services:
     database = log.database
     threads = Threads("application", MAX_APPLICATION_THREADS)
-    waits, event_poller = MirrorWaits(database, relay, announcer), EventPoller(log, threads)
+    waits = MirrorWaits(database, relay, announcer)
+    event_poller = EventPoller(log, threads, identity.credentials)
     waits.on_settled = event_poller.wake
     return Services(
         database=database,
