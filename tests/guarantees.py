@@ -1043,6 +1043,18 @@ SUBJECTS: Final = {
             ),
         ),
         Guarantee(
+            "No text that comes from outside makes the service work for long: of the largest size that its limits allow, a request costs at most 0.3 s of CPU",
+            "patterns are linear, JSON is counted before it is parsed (`eventstore/foreign_json.py`), and what costs more than its length is cut first",
+            (
+                "tests/test_patterns.py::test_a_pattern_is_linear",
+                "tests/test_patterns.py::test_a_filter_of_templates_is_linear",
+                "tests/test_patterns.py::test_a_costly_reader_is_used_only_where_its_text_has_a_bound",
+                "tests/api/requests/test_largest_requests.py::test_a_body_of_the_largest_size_costs_little",
+                "tests/api/requests/test_largest_requests.py::test_headers_of_the_largest_size_cost_little",
+                "tests/api/requests/test_largest_requests.py::test_json_of_too_many_values_is_too_complex_on_every_route",
+            ),
+        ),
+        Guarantee(
             "A client that is slow or disconnects holds no resources",
             "headers have 20 seconds, a silent body 30, a response that is not read 120; temporary files are removed with the"
             " request",
@@ -1110,6 +1122,7 @@ SUBJECTS: Final = {
             (
                 "tests/api/middleware/test_request_limits.py::test_strange_json_is_never_our_fault",
                 "tests/api/middleware/test_request_limits.py::test_strange_queries_are_never_our_fault",
+                "tests/api/requests/test_largest_requests.py::test_a_number_of_any_length_is_never_our_fault",
             ),
         ),
         Guarantee(

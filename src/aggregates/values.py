@@ -4,7 +4,6 @@ A lexicon counts `maxLength` in bytes of UTF-8, so we do too. Every `checked_*` 
 stored, or raises InvalidFieldError with the field and the limit.
 """
 
-import re
 import unicodedata
 from collections.abc import Iterable
 from dataclasses import dataclass
@@ -144,7 +143,7 @@ def checked_tags(values: Iterable[str]) -> tuple[str, ...]:
 
 def tag_as_stored(text: str) -> str:
     """Normalize a tag: lower case, single spaces, no hyphen at the ends."""
-    return re.sub(r"\s+", " ", text.lower()).strip(" -")
+    return " ".join(text.lower().split()).strip(" -")
 
 
 def checked_self_labels(values: Iterable[str]) -> tuple[str, ...]:

@@ -108,6 +108,7 @@ REPLIES: Final[dict[type[Exception], Reply]] = {
     api.UnknownParameterError: Reply(422, "unknown_parameter", ("field", "did_you_mean")),
     api.UnsupportedBodyError: Reply(415, "unsupported_media"),
     api.BodyTooLargeError: Reply(413, "too_large", ("limit",)),
+    api.BodyTooComplexError: Reply(413, "too_complex", ("limit",)),
     api.TooSlowError: Reply(408, "too_slow"),
     api.UrlTooLongError: Reply(414, "url_too_long", ("limit",)),
     api.HeadersTooLargeError: Reply(431, "headers_too_large", ("limit",)),

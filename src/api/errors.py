@@ -4,6 +4,8 @@ from collections.abc import Collection
 from difflib import get_close_matches
 from typing import Final
 
+from eventstore.foreign_json import MAX_VALUES
+
 SIMILARITY: Final = 0.7
 """Below this, difflib suggests `cursor` for `sort`."""
 MAX_NAME_LENGTH: Final = 100
@@ -126,6 +128,17 @@ class BodyTooLargeError(ApiError):
             f"The fields of a request may have at most {limit} bytes in total. Nothing was changed."
         )
         self.limit = limit
+
+
+class BodyTooComplexError(ApiError):
+    """A JSON text or a form of the request has more values than are parsed."""
+
+    def __init__(self) -> None:
+        super().__init__(
+            f"A JSON text may have at most {MAX_VALUES} commas and opening brackets, a form as many escapes. "
+            "Nothing was changed."
+        )
+        self.limit = MAX_VALUES
 
 
 class TooSlowError(ApiError):

@@ -2,10 +2,12 @@
 
 from collections.abc import AsyncIterator
 
+from eventstore.foreign_json import whole_number
+
 
 async def read_within(limit: int, chunks: AsyncIterator[bytes], announced: str) -> bytes | None:
     """Read a body, or None if it has more than `limit` bytes or its `announced` Content-Length says so; the rest stays unread."""
-    if announced.isdecimal() and int(announced) > limit:
+    if (whole_number(announced) or 0) > limit:
         return None
     content = bytearray()
     async for chunk in chunks:

@@ -1,4 +1,4 @@
-"""JSON that another server chose: parsed in a few milliseconds, whatever it holds, or refused with a ValueError.
+"""JSON and numbers that another program chose: parsed in a few milliseconds, whatever they hold, or refused.
 
 A small text can make many objects: 15 MB of empty lists hold the interpreter for seconds, from a thread too.
 """
@@ -11,6 +11,8 @@ MAX_VALUES: Final = 20_000
 MAX_DEPTH: Final = 64
 MAX_INTEGER_DIGITS: Final = 20
 """JSON between servers holds no integers of more than 64 bits."""
+MAX_NUMBER_DIGITS: Final = 18
+"""Of a number alone: every database holds it as it is."""
 
 
 class TooComplexError(ValueError):
@@ -32,6 +34,12 @@ def parsed(content: bytes, *, max_values: int = MAX_VALUES) -> Any:
         raise ValueError("nested too deeply") from None
     _require_shallow(value)
     return value
+
+
+def whole_number(text: str) -> int | None:
+    """Return a text of ASCII digits as a number; None for any other text, and for more than 18 digits."""
+    is_one = len(text) <= MAX_NUMBER_DIGITS and text.isascii() and text.isdecimal()
+    return int(text) if is_one else None
 
 
 def _integer(text: str) -> int:

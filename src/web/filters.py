@@ -4,9 +4,13 @@ import re
 from collections.abc import Callable
 from datetime import UTC, datetime
 from typing import Any, Final
+from urllib.parse import urlsplit
 
+from jinja2 import pass_context
+from jinja2.runtime import Context
 from markupsafe import Markup, escape
 
+from identity.resolution.address_policy import HOST_NAME
 from web.addresses import (
     artist_address,
     cover_address,
@@ -22,6 +26,10 @@ HOUR: Final = 3600
 DAY: Final = 24 * HOUR
 KILO: Final = 1000
 MEGA: Final = 1_000_000
+LINK: Final = re.compile(r"https?://[A-Za-z0-9.-]+(:[0-9]{1,5})?([/?#][^\s<>\"\\]*)?")
+"""A host in other letters or behind a user's name is no link: a browser could read it as another one, such as our own."""
+BEHIND_A_LINK: Final = ".,;:!?'"
+PUBLIC_PAGE: Final = re.compile(r"/?|/@[\w.:-]+(/[0-9]+)?|/tags/[^/]+|/docs(/[\w-]+)?", re.ASCII)
 IN_BACKTICKS: Final = re.compile(r"`([^`]+)`")
 
 
@@ -111,6 +119,26 @@ def with_code(text: str) -> Markup:
     return Markup(IN_BACKTICKS.sub(r"<code>\1</code>", str(escape(text))))  # noqa: S704 - escaped
 
 
+@pass_context
+def with_links(context: Context, text: str) -> Markup:
+    """Return a person's text with its web addresses as links; of ours, those of public pages alone."""
+    own = urlsplit(context["base_url"]).hostname
+    shown, done = [], 0
+    for found in LINK.finditer(text):
+        address = found[0].rstrip(BEHIND_A_LINK if "(" in found[0] else f"{BEHIND_A_LINK})")
+        parts = urlsplit(address)
+        leads_to = (
+            PUBLIC_PAGE.fullmatch(parts.path)
+            if parts.hostname == own
+            else HOST_NAME.fullmatch(parts.hostname or "")
+        )
+        if leads_to:
+            link = Markup('<a href="{0}" rel="nofollow ugc noopener">{0}</a>').format(address)
+            shown += [escape(text[done : found.start()]), link]
+            done = found.start() + len(address)
+    return Markup("").join([*shown, escape(text[done:])])
+
+
 def sentence(phrase: str) -> str:
     """Return a phrase as a sentence: a capital, and a full stop."""
     return f"{phrase[:1].upper()}{phrase[1:]}."
@@ -127,6 +155,7 @@ FILTERS: Final[dict[str, Callable[..., Any]]] = {
     "stamp": stamp,
     "host": host,
     "with_code": with_code,
+    "with_links": with_links,
     "sentence": sentence,
     "track_address": track_address,
     "tag_address": tag_address,

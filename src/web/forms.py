@@ -1,16 +1,15 @@
 """Reads the forms of pages; what they say is checked by the API, to which they go on as JSON."""
 
-import re
 from typing import Final
 from urllib.parse import parse_qsl
 
 from fastapi import Request
 
 from api.errors import BodyTooLargeError, UnparsableError
+from api.requests.path_params import number_of
 
 MAX_FORM_BYTES: Final = 256 * 1024
 MAX_FIELDS: Final = 1000
-NUMBER: Final = re.compile(r"[0-9]{1,18}")
 
 
 class Form(dict[str, str]):
@@ -26,8 +25,7 @@ class Form(dict[str, str]):
 
     def number(self, name: str) -> int | None:
         """Return a field as a whole number; None where it is none."""
-        text = self.get(name, "")
-        return int(text) if NUMBER.fullmatch(text) else None
+        return number_of(self.get(name, ""))
 
 
 async def form_of(request: Request) -> Form:

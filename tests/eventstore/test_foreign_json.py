@@ -7,7 +7,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from eventstore.foreign_json import MAX_DEPTH, MAX_VALUES, TooComplexError, parsed
+from eventstore.foreign_json import MAX_DEPTH, MAX_VALUES, TooComplexError, parsed, whole_number
 
 JSON = st.recursive(
     st.none() | st.booleans() | st.integers(-(2**63), 2**63) | st.text(),
@@ -48,3 +48,10 @@ def test_values_are_counted_before_any_is_made() -> None:
     with pytest.raises(TooComplexError):
         parsed(b"[" + b"1," * MAX_VALUES)
     assert parsed(b"[" * MAX_DEPTH + b"]" * MAX_DEPTH)
+
+
+def test_a_whole_number_has_ascii_digits_alone_and_18_at_most():
+    assert whole_number("007") == 7
+    assert whole_number("9" * 18) == 10**18 - 1
+    for other in ("", "9" * 19, "9" * 5000, "-1", "+1", " 1", "1_0", "1.0", "٣", "²"):
+        assert whole_number(other) is None

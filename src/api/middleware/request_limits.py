@@ -1,7 +1,7 @@
 """Limits the size and slowness of every request."""
 
 import asyncio
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from functools import partial
 from typing import Final
@@ -56,6 +56,7 @@ class RequestLimits:
         elif (refusal := _too_long(scope)) is not None:
             await response_to(refusal)(scope, receive, send)
         else:
+            scope["headers"] = _plain(scope["headers"])
             await _Exchange(scope, receive, send).run(self._app)
 
 
@@ -115,6 +116,11 @@ class _Exchange:
     def _refused(self, refusal: Exception) -> Exception:
         self._refusal = refusal
         return refusal
+
+
+def _plain(headers: Iterable[tuple[bytes, bytes]]) -> list[tuple[bytes, bytes]]:
+    """Drop the backslashes of cookies: no cookie of ours has one, and CPython 3.11.9 unescapes them in quadratic time."""
+    return [(name, value.replace(b"\\", b"") if name == b"cookie" else value) for name, value in headers]
 
 
 def _announced(scope: Scope) -> int:

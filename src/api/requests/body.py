@@ -7,7 +7,8 @@ from hashlib import sha256
 from typing import Any, Final
 
 from aggregates.errors import InvalidFieldError
-from api.errors import MissingPartError
+from api.errors import BodyTooComplexError, MissingPartError
+from eventstore.foreign_json import TooComplexError, parsed
 from storage.upload import Staged
 
 NONE: Final = (None, "")
@@ -89,8 +90,10 @@ class Body:
         if not self.is_form or value in NONE:
             return value
         try:
-            return json.loads(value)
-        except (ValueError, RecursionError):
+            return parsed(value.encode())
+        except TooComplexError:
+            raise BodyTooComplexError from None
+        except ValueError:
             raise InvalidFieldError(name, limit) from None
 
 

@@ -5,7 +5,7 @@ from typing import Annotated, Final
 from pydantic import Field
 
 from aggregates.errors import InvalidFieldError
-from api.requests.path_params import MAX_ID
+from eventstore.foreign_json import whole_number
 
 DEFAULT_PAGE_LENGTH: Final = 50
 MAX_PAGE_LENGTH: Final = 100
@@ -25,9 +25,9 @@ def cursor_of(text: str | None) -> int | None:
     """Parse a cursor, which is opaque to callers; raises InvalidFieldError."""
     if text is None:
         return None
-    if not (text.isascii() and text.isdecimal() and len(text) <= len(str(MAX_ID)) and int(text) <= MAX_ID):
+    if (position := whole_number(text)) is None:
         raise InvalidFieldError("cursor", "must be one that a page before gave")
-    return int(text)
+    return position
 
 
 def page_length(limit: int | None) -> int:

@@ -1,7 +1,6 @@
 """Reads a request's body without holding a thread while the client sends it."""
 
-import json
-from collections.abc import AsyncGenerator, AsyncIterator, Mapping, Sequence
+from collections.abc import AsyncGenerator, AsyncIterator, Mapping
 from contextlib import asynccontextmanager
 from functools import partial
 from typing import Any, Final
@@ -9,12 +8,13 @@ from urllib.parse import parse_qsl
 
 from fastapi import Request
 
-from api.errors import BodyTooLargeError, UnparsableError, UnsupportedBodyError
+from api.errors import BodyTooComplexError, BodyTooLargeError, UnparsableError, UnsupportedBodyError
 from api.middleware.request_limits import FIELDS_BYTES, Most, allow
 from api.requests.body import Body
 from api.requests.known_names import known_fields, require_known_fields
 from api.requests.multipart import PARTS, MultipartReader
 from api.services import Services
+from eventstore.foreign_json import MAX_VALUES, TooComplexError, parsed
 from storage.errors import TooLargeError
 
 JSON: Final = "application/json"
@@ -77,31 +77,26 @@ async def _small(request: Request, kind: str) -> Body:
 
 
 def _form(content: bytes) -> dict[str, str]:
+    if content.count(b"%") > MAX_VALUES:
+        raise BodyTooComplexError
     try:
         pairs = parse_qsl(content.decode(), keep_blank_values=True, errors="strict", max_num_fields=PARTS)
     except ValueError as error:
         raise UnparsableError(f"The form cannot be parsed: {error}. Nothing was changed.") from None
-    return _once(pairs)
-
-
-def json_object(content: bytes) -> dict[str, Any]:
-    """Parse a JSON object; raises UnparsableError, also for a repeated name."""
-    try:
-        body = json.loads(content, parse_constant=_refuse_constant, object_pairs_hook=_once)
-    except (ValueError, RecursionError) as error:
-        raise UnparsableError(f"The body is not JSON: {error}. Nothing was changed.") from None
-    if not isinstance(body, dict):
-        raise UnparsableError("The body must be a JSON object. Nothing was changed.")
-    return body
-
-
-def _once(pairs: Sequence[tuple[str, Any]]) -> dict[str, Any]:
-    """Refuse a repeated name: JSON parsers differ in which one counts."""
     fields = dict(pairs)
     if len(fields) < len(pairs):
         raise UnparsableError("A name is there twice. Nothing was changed.")
     return fields
 
 
-def _refuse_constant(name: str) -> None:
-    raise ValueError(f"{name} is no JSON value")
+def json_object(content: bytes) -> dict[str, Any]:
+    """Parse a JSON object; raises UnparsableError, also for a repeated name."""
+    try:
+        body = parsed(content)
+    except TooComplexError:
+        raise BodyTooComplexError from None
+    except ValueError as error:
+        raise UnparsableError(f"The body is not JSON: {error}. Nothing was changed.") from None
+    if not isinstance(body, dict):
+        raise UnparsableError("The body must be a JSON object. Nothing was changed.")
+    return body

@@ -4,9 +4,16 @@ from typing import Annotated, Final
 
 from fastapi import Depends, Path
 
+from eventstore.foreign_json import whole_number
+
 MAX_ID: Final = 2**63 - 1
 NO_TRACK: Final = 0
 """An id that no track has."""
+
+
+def number_of(text: str) -> int | None:
+    """Return the number that a page got as a text; None where it is none."""
+    return whole_number(text)
 
 
 async def track_id_in_path(track_id: Annotated[int, Path(description="The `id` of a track.")]) -> int:

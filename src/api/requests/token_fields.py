@@ -9,6 +9,7 @@ from aggregates.values import is_visible
 from api.errors import MissingPartError
 from api.openapi import TEXT
 from api.requests.body import Body
+from eventstore.foreign_json import whole_number
 from identity.accounts.app_password import USUAL_NAME
 from identity.accounts.credentials import Scope
 
@@ -72,10 +73,8 @@ def checked_scope(value: str) -> Scope:
 
 def lifetime_of(body: Body) -> timedelta:
     given = body.fields.get("expires_in_days")
-    value = str(DEFAULT_DAYS if given is None or given == "" else given)
+    days = whole_number(str(DEFAULT_DAYS if given is None or given == "" else given))
     first, last = DAYS
-    if not (
-        value.isascii() and value.isdecimal() and len(value) <= len(str(last)) and first <= int(value) <= last
-    ):
+    if days is None or not first <= days <= last:
         raise InvalidFieldError("expires_in_days", f"must be {first} to {last}")
-    return timedelta(days=int(value))
+    return timedelta(days=days)

@@ -11,7 +11,7 @@ from typing import Any, Final, Self
 
 import httpx
 
-from identity.resolution.address_policy import AddressPolicy, origin_of
+from identity.resolution.address_policy import MAX_URL_CHARACTERS, AddressPolicy, origin_of
 from identity.resolution.http_responses import error_name, send_whole, without_secrets
 
 MAX_REPLY_BYTES: Final = 64 * 1024
@@ -84,6 +84,8 @@ def library(http: httpx.AsyncClient, policy: AddressPolicy) -> ModuleType:
     strict = metadata.validate_authserver_metadata
 
     def validate(document: dict[str, Any], url: str) -> None:
+        if any(isinstance(value, str) and len(value) > MAX_URL_CHARACTERS for value in document.values()):
+            raise ValueError("an address is too long")
         strict(_as_if_https(document, url) if policy.allows_origin(url) else document, url)
 
     replace(metadata, validate_authserver_metadata=validate)

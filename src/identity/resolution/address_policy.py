@@ -23,6 +23,8 @@ from identity.resolution.dns import Dns, Names
 MAX_REDIRECTS: Final = 3
 MAX_CONNECTIONS: Final = 200
 """Of one client."""
+MAX_URL_CHARACTERS: Final = 2048
+"""`urlsplit` normalizes a host in quadratic time."""
 CONNECT_TIMEOUT_SECONDS: Final = 10.0
 PLAIN: Final = "identity"
 DEFAULT_PORTS: Final = {"http": 80, "https": 443}
@@ -86,7 +88,9 @@ class AddressPolicy:
 
 
 def origin_of(url: str) -> tuple[str, str, int]:
-    """Return scheme, host and port, normalized; raises UnsafeAddressError for a URL with a user name."""
+    """Return scheme, host and port, normalized; raises UnsafeAddressError for a URL that is too long or has a user name."""
+    if len(url) > MAX_URL_CHARACTERS:
+        raise UnsafeAddressError("the address is too long")
     try:
         parts = urlsplit(url)
         port = parts.port

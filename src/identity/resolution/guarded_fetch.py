@@ -6,6 +6,7 @@ from contextlib import asynccontextmanager
 
 import httpx
 
+from eventstore.foreign_json import whole_number
 from identity.errors import FetchRefusedError
 from identity.resolution.address_policy import AddressPolicy
 from identity.resolution.http_responses import open_reply
@@ -38,8 +39,7 @@ async def fetched(
             await on_reply(reply)
         if reply.status_code != httpx.codes.OK:
             raise FetchRefusedError(f"it answered {reply.status_code}", status=reply.status_code)
-        announced = reply.headers.get("content-length", "")
-        if announced.isdecimal() and int(announced) > limit:
+        if (whole_number(reply.headers.get("content-length", "")) or 0) > limit:
             raise FetchRefusedError(f"it has more than {limit} bytes")
         yield _bounded(reply, limit)
 

@@ -12,6 +12,7 @@ from datetime import datetime, timedelta
 from email.utils import parsedate_to_datetime
 from typing import Any, Final
 
+WINDOW: Final = re.compile(r"\bw=(\d{1,9})\b")
 MAX_HOST_WINDOW_SECONDS: Final = 600
 """A PDS counts an address over minutes, an account over hours."""
 HOUR_SECONDS, DAY_SECONDS = 3600, 86400
@@ -106,7 +107,7 @@ def budget_of(headers: Mapping[str, str]) -> Budget | None:
     )
     if limit is None or left is None or reset is None or limit < 1:
         return None
-    policy = re.search(r"\bw=(\d{1,9})\b", headers.get("ratelimit-policy", ""))
+    policy = WINDOW.search(headers.get("ratelimit-policy", ""))
     window = int(policy[1]) if policy is not None and int(policy[1]) > 0 else None
     clock = _clock(headers)
     time = HostTime(reset, 0.0) if reset < MIN_EPOCH_SECONDS else HostTime(reset, clock)

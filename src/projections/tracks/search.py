@@ -1,6 +1,5 @@
 """The index of `tracks.search` by trigrams, which both databases keep by themselves: pg_trgm, and FTS5 on SQLite."""
 
-import re
 from dataclasses import dataclass
 from typing import Any, Final
 
@@ -87,7 +86,9 @@ def contains(connection: Connection, text: str) -> ColumnElement[bool]:
 
 def escaped(term: str) -> str:
     """Return the term as LIKE reads it verbatim."""
-    return re.sub(f"([%_{ESCAPE}])", rf"{ESCAPE}\1", term)
+    for character in (ESCAPE, "%", "_"):
+        term = term.replace(character, ESCAPE + character)
+    return term
 
 
 def is_indexed(term: str) -> bool:

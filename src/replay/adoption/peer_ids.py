@@ -13,6 +13,7 @@ from typing import Final
 
 from sqlalchemy import Connection, insert, or_, select
 
+from eventstore.foreign_json import whole_number
 from eventstore.streams.peer_ids import peer_track
 from eventstore.streams.track_ids import issue_only_above
 from outbox.conflicts.adopted import tracks_of_records
@@ -133,11 +134,12 @@ def _peer_ids(connection: Connection, ids: PeerIds, of_tracks: Mapping[int, int]
 
 
 def _peer_id(text: str | None, number: int) -> int:
-    if text is None or not (text.isascii() and text.isdecimal()) or not 0 < int(text) <= MAX_PEER_ID:
+    given = whole_number(text or "")
+    if given is None or not 0 < given <= MAX_PEER_ID:
         raise PeerIdsError(
             _nothing(f"line {number}: an id is a number from 1 to {MAX_PEER_ID}, not {text!r}")
         )
-    return int(text)
+    return given
 
 
 def _key(uri: str, did: str, number: int) -> Key | None:

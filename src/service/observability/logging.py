@@ -13,7 +13,7 @@ from service.observability.expected import NEXT, NEXT_OF_REQUEST, expected, firs
 STANDARD: Final = frozenset(vars(logging.makeLogRecord({}))) | {"message", "asctime", "color_message"}
 REQUEST_FAILED: Final = "request_failed"
 SECRETS: Final = re.compile(
-    r"(?P<token>\bmt_[\w-]{20,}|\beyJ[\w-]+\.[\w-]+\.[\w-]*)|(?P<scheme>(?i:bearer|dpop|basic)) [\w~+/.=-]{8,}|(?P<before>://[^\s:/@]*:)[^\s@/]+(?=@)"
+    r"(?P<token>\bmt_[\w-]{20,}|(?<![\w-])(?>[\w-]*eyJ[\w-]+)\.[\w-]+\.[\w-]*)|(?P<scheme>(?i:bearer|dpop|basic)) [\w~+/.=-]{8,}|(?P<before>://[^\s:/@]*:)[^\s@/]+(?=@)"
 )
 QUIET: Final = ("httpx", "httpcore", "alembic", "apscheduler", "botocore", "boto3", "urllib3", "s3transfer")
 

@@ -11,6 +11,7 @@ from api.error_responses import REPLIES, codes_by_status
 from api.middleware.request_limits import FIELDS_BYTES, HEADERS_BYTES, PATIENCE_SECONDS, SLOWEST, URL_BYTES
 from api.openapi import ERROR_EXAMPLES, meaning_of
 from api.pipeline.concurrency import MAX_CONCURRENT_UPLOADS
+from eventstore.foreign_json import MAX_VALUES
 from service.config.settings import Settings
 from service.process.http_connections import STALLED_RESPONSE_TIMEOUT_SECONDS
 from service.wiring.bootstrap import build
@@ -39,7 +40,7 @@ everywhere: `error` is for programs, `message` for people. [ADR 19](adr/0019-err
 """
 LIMITS: Final = f"""\
 Any request may be rejected for its method (405) or its size: the URL has at most {URL_BYTES // KIB} KiB (414), headers {HEADERS_BYTES // KIB} KiB (431), fields
-{FIELDS_BYTES // KIB} KiB in total (413). A body that sends nothing for {PATIENCE_SECONDS:.0f} seconds, or averages less than
+{FIELDS_BYTES // KIB} KiB in total (413), and a JSON text at most {MAX_VALUES} values, a form as many escapes (413 `too_complex`). A body that sends nothing for {PATIENCE_SECONDS:.0f} seconds, or averages less than
 {SLOWEST // KIB} KiB per second, is rejected (408). Trailers and chunk extensions are refused (400). An account has at most {MAX_CONCURRENT_UPLOADS} concurrent uploads (429).
 A response that the client does not take for {STALLED_RESPONSE_TIMEOUT_SECONDS:.0f} seconds is cut off: ask for the rest with `Range`."""
 ERRORS_HEAD: Final = """

@@ -33,6 +33,7 @@ the states that it leaves say "as `any`". Where people see a state, `exit` says 
 
 <!-- generated from the enums in src/ by `python -m service.pages.states`; a test checks that it is current -->
 """
+CAPITAL: Final = re.compile(r"(?<=[a-z])(?=[A-Z])")
 COLUMNS: Final = ("state", "meaning", "entered by", "left by")
 EXIT: Final = "exit"
 OTHERS_HEAD: Final = """
@@ -132,16 +133,15 @@ def _diagram(arrows: Sequence[Arrow]) -> str:
 
 
 def _node(state: State | None) -> str:
-    return "[*]" if state is None else re.sub(r"\W", "_", state.value)
+    return "[*]" if state is None else "".join(each if each.isalnum() else "_" for each in state.value)
 
 
 def _label(actors: Sequence[str]) -> str:
-    return re.sub("[:;]", ",", ", or ".join(actors))  # mermaid would end the label there
+    return ", or ".join(actors).replace(":", ",").replace(";", ",")  # mermaid would end the label there
 
 
 def _title(enum: type[State]) -> str:
-    words = re.sub(r"(?<=[a-z])(?=[A-Z])", " ", enum.__name__).capitalize()
-    return re.sub(r"\bpds\b", "PDS", words, flags=re.IGNORECASE)
+    return CAPITAL.sub(" ", enum.__name__).capitalize().replace("pds", "PDS").replace("Pds", "PDS")
 
 
 def _doc(enum: type[State]) -> str:

@@ -6,6 +6,7 @@ from typing import Final
 import httpx
 
 from application.errors import SupportersUnreachableError
+from identity.resolution.http_responses import MAX_ERROR_BYTES, send_whole
 
 REQUEST_TIMEOUT_SECONDS: Final = 3.0
 
@@ -21,7 +22,8 @@ class HttpSupporters:
         try:
             async with asyncio.timeout(REQUEST_TIMEOUT_SECONDS):
                 url = httpx.URL(self._url).copy_merge_params({"artist": artist, "supporter": supporter})
-                reply = await self._http.get(url, timeout=REQUEST_TIMEOUT_SECONDS)
+                request = self._http.build_request("GET", url, timeout=REQUEST_TIMEOUT_SECONDS)
+                reply = await send_whole(self._http, request, limit=MAX_ERROR_BYTES)
             is_supporter = reply.raise_for_status().json()["supporter"]
         except (httpx.HTTPError, TimeoutError, ValueError, KeyError, TypeError) as error:
             raise SupportersUnreachableError from error

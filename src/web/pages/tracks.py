@@ -7,6 +7,7 @@ from fastapi import APIRouter, Response
 from fastapi.responses import RedirectResponse
 from starlette.exceptions import HTTPException
 
+from api.requests.path_params import number_of
 from web.addresses import artist_address, track_address
 from web.api_client import Api, ApiDep
 from web.page_route import PageRoute
@@ -28,7 +29,7 @@ async def show_track(
     artist: str, track_id: str, api: ApiDep, render: RenderDep, viewer: ViewerDep
 ) -> Response:
     """A track, with its player where the viewer may hear it; another artist in the address leads to the right one."""
-    if not (track_id.isascii() and track_id.isdecimal()):
+    if number_of(track_id) is None:
         raise HTTPException(HTTPStatus.NOT_FOUND)
     track = await api.read(f"/tracks/{track_id}")
     address = track_address(track)

@@ -8,7 +8,7 @@ from tests.api.world import refusal, upload
 from tests.media_samples import samples
 from tests.servers.databases import ON_SQLITE
 
-LONG_JSON = "[" * 100_000
+LONG_JSON = "[" * 10_000
 
 BAD_FIELDS = [
     ({"title": ""}, "title"),
@@ -68,7 +68,7 @@ UNPARSABLE = [
     (b"[]", "application/json"),
     (b"null", "application/json"),
     (b'{"title": NaN}', "application/json"),
-    (b'{"a": ' + b"[" * 200_000, "application/json"),
+    (b'{"a": ' + b"[" * 10_000, "application/json"),
     (b"\xff\xfe\xfd", "application/json"),
     (b"title=%ff", "application/x-www-form-urlencoded"),
     (b"x", "multipart/form-data"),

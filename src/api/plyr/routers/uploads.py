@@ -18,11 +18,12 @@ from api.plyr.reading import ROUTER
 from api.plyr.results import PlyrResults, completed
 from api.plyr.track import TrackResponse, track_responses
 from api.requests.body import NONE, Body
-from api.requests.path_params import MAX_ID, NO_TRACK
+from api.requests.path_params import NO_TRACK
 from api.routers.track_writes import answer_replacement, answer_upload, upload_command
 from api.services import Services
 from application.read_access import may_know
 from application.tracks.register import RegisterTrack
+from eventstore.foreign_json import whole_number
 from identity.accounts.credentials import Principal
 from projections.tracks.queries import track_by_id
 
@@ -90,9 +91,7 @@ async def _album(request: CommandRequest, album_id: str) -> str:
 
 def _uploaded(services: Services, caller: Principal | None, upload_id: str) -> TrackResponse | None:
     """Find the track, if the caller may know of it."""
-    is_number = upload_id.isascii() and upload_id.isdecimal() and len(upload_id) <= len(str(MAX_ID))
-    known_as = int(upload_id) if is_number else NO_TRACK
-    track_id = track_behind(known_as if known_as <= MAX_ID else NO_TRACK, services)
+    track_id = track_behind(whole_number(upload_id) or NO_TRACK, services)
     with services.database.read() as connection:
         view = track_by_id(connection, track_id)
         if view is None or view.deleted_at is not None or not may_know(caller, view.did, view.taken_down_at):

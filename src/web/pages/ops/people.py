@@ -1,7 +1,6 @@
 """Finds tracks and accounts, shows one of each as their owner sees them, and the audit."""
 
 import asyncio
-import re
 from collections.abc import Iterable, Mapping
 from http import HTTPStatus
 from typing import Any, Final
@@ -12,6 +11,7 @@ from fastapi.responses import RedirectResponse
 from starlette.concurrency import run_in_threadpool
 
 from api.auth.authentication import ServicesDep, operator
+from api.requests.path_params import number_of
 from api.requests.record_uri import track_at
 from api.routers.audit import TYPES
 from api.services import Services
@@ -26,7 +26,6 @@ from web.rendering import RenderDep
 
 router = APIRouter(route_class=PageRoute, include_in_schema=False, dependencies=[Depends(operator)])
 
-TRACK_ID: Final = re.compile(r"#?([0-9]{1,18})")
 AT: Final = "at://"
 LATEST: Final = 20
 OF_ATTEMPTS: Final = {outcome: (tone, of_its_pds(words)) for outcome, (tone, words) in OUTCOMES.items()}
@@ -39,8 +38,8 @@ MOST: Final = 100
 async def find(api: ApiDep, render: RenderDep, services: ServicesDep, q: str = "") -> Response:
     """Find a track by its number, the URI of its record or its title, an account by handle or DID."""
     q = q.strip()
-    if (number := TRACK_ID.fullmatch(q)) is not None:
-        return RedirectResponse(f"/ops/tracks/{number[1]}", HTTPStatus.SEE_OTHER)
+    if (number := number_of(q.removeprefix("#"))) is not None:
+        return RedirectResponse(f"/ops/tracks/{number}", HTTPStatus.SEE_OTHER)
     name, _, record = q.removeprefix(AT).partition("/") if q.startswith(AT) else (q, "", "")
     did = await did_of(api, name)
     if record:

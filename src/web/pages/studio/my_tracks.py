@@ -10,6 +10,7 @@ from fastapi import APIRouter, Query, Request, Response
 from fastapi.responses import RedirectResponse
 from pydantic import BaseModel
 
+from api.requests.path_params import number_of
 from api.responses.states import AudioCopyState
 from web.api_client import Api, ApiDep, RefusedError
 from web.forms import form_of
@@ -133,7 +134,7 @@ async def confirm(
 async def copy(request: Request, api: ApiDep) -> Response:
     """Ask for a copy of each track's audio, and lead to the page that shows how far they are."""
     form = await form_of(request)
-    ids = [int(each) for each in form.all("id") if each.isdecimal()]
+    ids = [number for each in form.all("id") if (number := number_of(each)) is not None]
     failed: list[str] = []
     for track_id in ids:
         answer = await api.send(

@@ -1,0 +1,285 @@
+"""A request of the largest size that the limits allow costs little CPU, whatever it holds, and is never our fault.
+
+Routes, their parameters, and the headers and form fields that `src` reads are found, not listed.
+"""
+
+import ast
+import asyncio
+import json
+import time
+from urllib.parse import quote, unquote, urlencode
+
+import pytest
+from fastapi.dependencies.utils import get_flat_params
+from fastapi.routing import APIRoute
+
+from api.middleware.request_limits import FIELDS_BYTES, HEADERS_BYTES, URL_BYTES
+from eventstore.foreign_json import MAX_VALUES
+from identity.accounts.credentials import Scope
+from tests.api.world import upload
+from tests.media_samples import samples
+from tests.patterns import FILLERS, trees
+from tests.servers.databases import ON_SQLITE
+from web.forms import MAX_FORM_BYTES
+from web.page_route import PageRoute
+
+MAX_SECONDS = 0.3
+NOT_OFFERED = 501
+ATTEMPTS = 3
+CHUNK_BYTES = 64 * 1024
+DIGITS = "9" * 5000
+"""More than `int` reads: Python raises ValueError beyond 4,300."""
+JSON = "application/json"
+FORM = "application/x-www-form-urlencoded"
+MULTIPART = "multipart/form-data; boundary=b"
+PART = b'--b\r\nContent-Disposition: form-data; name="%s"\r\n\r\n%s\r\n'
+END = b"--b--\r\n"
+ROOM = 1024
+
+pytestmark = ON_SQLITE
+
+
+async def ask(app, method, target, headers=(), content=b""):
+    """Ask without a client whose own CPU time would count. Return the status, the body and the CPU time of the process."""
+    path, _, query = target.partition("?")
+    chunks = [content[at : at + CHUNK_BYTES] for at in range(0, len(content), CHUNK_BYTES)] or [b""]
+    answer = []
+
+    async def receive():
+        if not chunks:
+            return {"type": "http.disconnect"}
+        return {"type": "http.request", "body": chunks.pop(0), "more_body": bool(chunks)}
+
+    async def send(message):
+        answer.append(message)
+
+    scope = {
+        "type": "http",
+        "asgi": {"version": "3.0"},
+        "http_version": "1.1",
+        "method": method,
+        "scheme": "http",
+        "path": unquote(path),
+        "raw_path": path.encode(),
+        "query_string": query.encode(),
+        "root_path": "",
+        "headers": [(name.encode(), value.encode("latin-1", "replace")) for name, value in headers],
+        "client": ("127.0.0.1", 1),
+        "server": ("127.0.0.1", 8000),
+        "state": {},
+    }
+    began = time.process_time()
+    await app(scope, receive, send)
+    cost = time.process_time() - began
+    return answer[0]["status"], b"".join(each.get("body", b"") for each in answer[1:]), cost
+
+
+@pytest.fixture
+def admin(world):
+    return world.sign_in("admin", scope=Scope.ADMIN)
+
+
+@pytest.fixture
+def track(client, admin):
+    return upload(client, admin, image=samples.png())
+
+
+@pytest.fixture
+def cheaply(world, admin):
+    """Asks as an admin until the answer has cost little enough, a few times at most; no answer may be our fault."""
+
+    def asked(method, target, headers, content=b"", person=admin):
+        for _ in range(ATTEMPTS):
+            signed = ("authorization", f"Bearer {person.token}")
+            status, body, cost = asyncio.run(ask(world.app, method, target, [signed, *headers], content))
+            assert status < 500 or status == NOT_OFFERED, body
+            if cost < MAX_SECONDS:
+                return status, json.loads(body) if body.startswith(b"{") else None
+        raise AssertionError(f"{cost:.2f} s of CPU")
+
+    return asked
+
+
+def routes(world, *methods):
+    found = [each for each in world.app.routes if isinstance(each, APIRoute)]
+    return [each for each in found if each.methods & set(methods or each.methods)]
+
+
+def target_of(route, track, **values):
+    """The path of a route: of the track, where it names one; what else it names is not there."""
+    known = {"track_id": track["id"], "cid": track["file_id"], "extension": track["file_type"]}
+    names = {name: quote(str({**known, **values}.get(name, "1")), safe="") for name in route.param_convertors}
+    return route.path_format.format(**names)
+
+
+def fields_of(route):
+    contents = (route.openapi_extra or {}).get("requestBody", {}).get("content", {})
+    return list(dict.fromkeys(name for each in contents.values() for name in each["schema"]["properties"]))
+
+
+def parameters_of(route):
+    return [
+        each.alias for each in get_flat_params(route.dependant) if each.alias not in route.param_convertors
+    ]
+
+
+def code_of(body):
+    """The code of an error, in our shape or the peer's."""
+    return body.get("error") or body["detail"]["error"]
+
+
+def read_in(*getters):
+    """The names that `src` reads by these: `headers.get("range")`, `form["id"]`."""
+    return sorted(
+        {
+            str(constant.value).lower()
+            for _, tree in trees()
+            for node in ast.walk(tree)
+            for constant in _asked_of(node, getters)
+            if isinstance(constant, ast.Constant) and isinstance(constant.value, str)
+        }
+    )
+
+
+def _asked_of(node, getters):
+    match node:
+        case ast.Call(ast.Attribute(value), [constant, *_]) | ast.Subscript(value, constant):
+            name = getattr(value, "attr", getattr(value, "id", None))
+            return [constant] if name in getters else []
+    return []
+
+
+def bodies(field):
+    """Bodies with this field, as large and as laborious to read as the limits allow."""
+    size = FIELDS_BYTES - ROOM
+    items = "[" + "{}," * (MAX_VALUES // 2 - 10) + "{}]"
+    text = "\\u00e9" * ((size - len(items)) // 12)
+    yield "values", JSON, f'{{"{field}": {items}, "x": "{text}"}}'.encode()
+    yield "digits", JSON, f'{{"{field}": [{",".join(["9" * 50] * (size // 51))}]}}'.encode()
+    yield "text", JSON, f'{{"{field}": "{"é" * (size // 2)}"}}'.encode()
+    yield "depth", JSON, f'{{"{field}": {"[" * (MAX_VALUES - 10)}'.encode()
+    yield "escapes", FORM, f"{field}={'%41' * MAX_VALUES}{'+' * (size - 3 * MAX_VALUES)}".encode()
+    yield "pairs", FORM, b"&" * size
+    yield "boundaries", MULTIPART, PART % (field.encode(), b"\r\n--" * (size // 4)) + END
+    yield "items", MULTIPART, PART % (field.encode(), items.encode()) + END
+    yield "parts", MULTIPART, (PART % (field.encode(), b"")) * (size // 60) + END
+    yield "options", MULTIPART, PART % (b'"; ;' * 1000, b"") + END
+
+
+def test_no_route_leaves_its_body_to_the_framework(world):
+    assert [each.path for each in routes(world) if each.body_field is not None] == []
+
+
+def test_a_body_of_the_largest_size_costs_little(subtests, world, cheaply, track):
+    taking = [each for each in routes(world) if fields_of(each)]
+    assert len(taking) > 20
+    for route in taking:
+        method = next(iter(route.methods))
+        for name, kind, content in bodies(fields_of(route)[-1]):
+            with subtests.test(f"{method} {route.path} {name}"):
+                target = target_of(route, track)
+                cheaply(method, target, [("content-type", kind)], content)
+
+
+def test_json_of_too_many_values_is_too_complex_on_every_route(subtests, world, cheaply, track):
+    taking = [each for each in routes(world) if fields_of(each)]
+    for route in taking:
+        method = next(iter(route.methods))
+        wanted = f'{{"{fields_of(route)[0]}": [{"{}," * MAX_VALUES}'
+        form = f"{fields_of(route)[0]}={'%41' * (MAX_VALUES + 1)}"
+        for kind, content in ((JSON, wanted), (FORM, form)):
+            with subtests.test(f"{method} {route.path} {kind}"):
+                headers = [("content-type", kind)]
+                status, body = cheaply(
+                    method,
+                    target_of(route, track),
+                    headers,
+                    content.encode(),
+                )
+                assert (status, code_of(body)) == (413, "too_complex")
+
+
+@pytest.mark.parametrize("path", ["/tracks/{}", "/plyr/tracks/{}"])
+def test_json_in_a_field_of_a_form_is_counted_too(cheaply, track, path):
+    content = PART % (b"tags", b"[" + b'"",' * MAX_VALUES) + END
+    headers = [("content-type", MULTIPART)]
+    status, body = cheaply("PATCH", path.format(track["id"]), headers, content)
+    assert (status, code_of(body)) == (413, "too_complex")
+
+
+def test_a_form_of_a_page_costs_little_and_may_hold_any_number(subtests, world, cheaply, track):
+    names = read_in("form")
+    assert {"id", "key"} <= set(names)
+    contents = [
+        "%" * MAX_FORM_BYTES,
+        "&" * MAX_FORM_BYTES,
+        urlencode([(name, "9" * (MAX_FORM_BYTES // len(names) - 99)) for name in names]),
+        urlencode(dict.fromkeys(names, DIGITS)),
+        urlencode({**dict.fromkeys(names, DIGITS), "id": track["id"]}),
+    ]
+    for route in (each for each in routes(world, "POST") if isinstance(each, PageRoute)):
+        for content in contents:
+            with subtests.test(f"{route.path} {content[:20]}"):
+                cheaply(
+                    "POST",
+                    target_of(route, track),
+                    [("content-type", FORM), ("accept", "text/html")],
+                    content.encode(),
+                    world.sign_in("admin", scope=Scope.ADMIN),  # a form of another route has signed out
+                )
+
+
+def test_a_number_of_any_length_is_never_our_fault(subtests, world, cheaply, track):
+    for route in routes(world):
+        method = next(iter(route.methods))
+        accept = [("accept", "text/html" if isinstance(route, PageRoute) else JSON)]
+        in_path = [target_of(route, track, **{name: DIGITS}) for name in route.param_convertors]
+        in_query = [f"{target_of(route, track)}?{name}={DIGITS}" for name in parameters_of(route)]
+        for target in in_path + in_query:
+            with subtests.test(f"{method} {target[:60]}"):
+                cheaply(method, target, accept, b"")
+        for field in fields_of(route):
+            for kind, content in ((JSON, f'{{"{field}": {DIGITS}}}'), (FORM, f"{field}={DIGITS}")):
+                with subtests.test(f"{method} {route.path} {field} {kind}"):
+                    headers = [*accept, ("content-type", kind)]
+                    cheaply(method, target_of(route, track), headers, content.encode())
+
+
+def test_headers_of_the_largest_size_cost_little(subtests, cheaply, track):
+    names = {*read_in("headers"), "cookie", "host", "x-forwarded-for", "access-control-request-headers"}
+    assert {"range", "if-match", "accept"} <= names
+    asked = [
+        ("GET", f"/audio/{track['file_id']}.{track['file_type']}", "text/html"),
+        ("PATCH", f"/tracks/{track['id']}", JSON),
+    ]
+    begins = {
+        "range": "bytes=",
+        "if-match": '"',
+        "authorization": "Bearer ",
+        "cookie": 'mastertape_session="',
+    }
+    for name in sorted(names):
+        for filler in (*FILLERS, "a=b;", "\\0", '"1",'):
+            for method, target, accept in asked:
+                value = (begins.get(name, "") + filler * HEADERS_BYTES)[: HEADERS_BYTES - ROOM] + '!"'
+                with subtests.test(f"{method} {name} {filler!r}"):
+                    headers = [("accept", accept), (name, value)]
+                    cheaply(method, target, headers, b"")
+    many = [("x", "")] * (HEADERS_BYTES - ROOM)
+    for method, target, accept in asked:
+        cheaply(method, target, [*many, ("accept", accept)], b"")
+
+
+def test_a_query_of_the_largest_size_costs_little(subtests, world, cheaply, track):
+    for route in routes(world, "GET"):
+        accept = [("accept", "text/html" if isinstance(route, PageRoute) else JSON)]
+        size = URL_BYTES - ROOM
+        for name in parameters_of(route):
+            for value in (
+                "9" * size,
+                "%cc%81%cc%a3" * (size // 12),
+                f"1&{name}=" * (size // (len(name) + 3)),
+            ):
+                with subtests.test(f"{route.path} {name} {value[:12]}"):
+                    target = f"{target_of(route, track)}?{name}={value}"
+                    cheaply("GET", target, accept, b"")

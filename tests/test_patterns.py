@@ -1,0 +1,198 @@
+"""No text that comes from outside makes a pattern, a filter or a parser work for long: `re` holds the interpreter, in a thread too.
+
+Patterns, filters and readers of JSON are found, not listed: a new one is tried on hostile text by itself, and has to be linear.
+"""
+
+import ast
+from email.utils import parsedate_to_datetime
+from urllib.parse import parse_qsl, urlsplit
+
+import pytest
+from jinja2 import nodes
+from jinja2.exceptions import FilterArgumentError, UndefinedError
+from python_multipart.multipart import parse_options_header
+from starlette.requests import Request
+
+from aggregates.values import DESCRIPTION_BYTES, tag_as_stored
+from api.errors import UnknownFieldError
+from api.middleware.request_limits import HEADERS_BYTES, URL_BYTES
+from api.requests.byte_range import range_of
+from api.requests.preconditions import versions_of, wait_of
+from eventstore.foreign_json import parsed, whole_number
+from identity.errors import UnsafeAddressError
+from identity.resolution.address_policy import AddressPolicy
+from outbox.pds.pacing import budget_of, retry_after_of
+from projections.tracks.search import escaped
+from projections.tracks.table import normalized
+from service.observability.logging import without_secrets
+from tests.cpu_time import problem_of
+from tests.patterns import fillers, hostile, made_elsewhere, patterns, trees
+from web.filters import LINK
+from web.rendering import templates
+
+FOUND = patterns()
+SIZES = {LINK: DESCRIPTION_BYTES}
+"""What is cut to fewer characters before it reaches a pattern; others get as much as headers may have."""
+
+
+def test_every_pattern_is_a_constant_and_found():
+    assert made_elsewhere() == []
+    assert {each.pattern for each, methods in FOUND.items() if not methods} == set()
+
+
+@pytest.mark.parametrize("pattern", FOUND, ids=lambda each: each.pattern[:40])
+def test_a_pattern_is_linear(pattern):
+    for method in sorted(FOUND[pattern]):
+        read = {
+            "sub": lambda text: pattern.sub(lambda found: found[0], text),
+            "finditer": lambda text: list(pattern.finditer(text)),
+        }.get(method, getattr(pattern, method))
+        for text_of in hostile(pattern):
+            assert problem_of(read, text_of, SIZES.get(pattern, HEADERS_BYTES)) is None, method
+
+
+def filters_of_templates():
+    """The filters that templates use, each with the arguments that they give it."""
+    environment = templates()
+    found = {}
+    for name in environment.list_templates(["html"]):
+        source, _, _ = environment.loader.get_source(environment, name)
+        for node in environment.parse(source).find_all(nodes.Filter):
+            try:
+                arguments = [each.as_const() for each in node.args]
+                named = {each.key: each.value.as_const() for each in node.kwargs}
+            except nodes.Impossible:
+                arguments, named = [], {}
+            found[f"{node.name} {arguments} {named}"] = (node.name, arguments, named)
+    return list(found.values())
+
+
+@pytest.mark.parametrize(("name", "arguments", "named"), filters_of_templates())
+def test_a_filter_of_templates_is_linear(name, arguments, named):
+    environment = templates()
+    context = environment.from_string("").new_context({"base_url": "https://tape.example"})
+
+    def read(text):
+        try:
+            result = environment.call_filter(name, text, arguments, named, context=context)
+            return result if isinstance(result, (str, int)) else list(result)
+        except (TypeError, ValueError, AttributeError, FilterArgumentError, UndefinedError):
+            return None  # it is not for texts
+
+    for text_of in fillers():
+        assert problem_of(read, text_of, DESCRIPTION_BYTES) is None
+
+
+def attempted(read, *errors):
+    def attempt(text):
+        try:
+            return read(text)
+        except errors:
+            return None
+
+    return attempt
+
+
+def without_cache(check):
+    def checked(text):
+        urlsplit.cache_clear()
+        check(f"https://{text}")
+
+    return checked
+
+
+def request_with(name, text):
+    return Request({"type": "http", "headers": [(name, text.encode("latin-1", "replace"))]})
+
+
+PARSERS = {
+    "Range": (lambda text: range_of(request_with(b"range", f"bytes={text}"), "", 9), HEADERS_BYTES),
+    "If-Match": (versions_of, HEADERS_BYTES),
+    "Prefer": (lambda text: wait_of([text]), HEADERS_BYTES),
+    "a header with options": (
+        lambda text: parse_options_header(f"form-data; name={text}".encode()),
+        URL_BYTES,
+    ),
+    "a query": (lambda text: parse_qsl(text, keep_blank_values=True), URL_BYTES),
+    "a whole number": (whole_number, HEADERS_BYTES),
+    "JSON": (attempted(lambda text: parsed(text.encode()), ValueError), HEADERS_BYTES),
+    "the text of JSON": (attempted(lambda text: parsed(f'["{text}"]'.encode()), ValueError), HEADERS_BYTES),
+    "a tag": (tag_as_stored, HEADERS_BYTES),
+    "a search": (lambda text: escaped(normalized(text)), HEADERS_BYTES),
+    "an unknown field": (lambda text: UnknownFieldError(text, ["title", "description"]), HEADERS_BYTES),
+    "an address": (attempted(without_cache(AddressPolicy().check), UnsafeAddressError), HEADERS_BYTES),
+    "a date": (attempted(parsedate_to_datetime, ValueError), HEADERS_BYTES),
+    "a PDS's rate limits": (
+        lambda text: budget_of(
+            dict.fromkeys(("ratelimit-limit", "ratelimit-remaining", "ratelimit-reset"), "9")
+            | {"ratelimit-policy": text}
+        ),
+        HEADERS_BYTES,
+    ),
+    "a PDS's pause": (lambda text: retry_after_of({"retry-after": text, "date": text}), HEADERS_BYTES),
+    "a line of the log": (without_secrets, HEADERS_BYTES),
+}
+
+
+@pytest.mark.parametrize("name", PARSERS)
+def test_a_parser_is_linear(name):
+    read, size = PARSERS[name]
+    for text_of in fillers():
+        assert problem_of(read, text_of, size) is None
+
+
+READERS = {
+    ("loads", "json", "model_validate_json", "validate_json", "literal_eval"): {
+        "api.middleware.error_rewriting": "an error that the API has just made",
+        "eventstore.foreign_json": "the one reader of what comes from outside",
+        "identity.accounts.sign_in": "a `ForeignReply`",
+        "identity.oauth.library": "a `ForeignReply`",
+        "identity.oauth.sign_in": "what we encrypted",
+        "identity.resolution.http_responses": "a `ForeignReply`",
+        "identity.sessions.app_password_grants": "a `ForeignReply`",
+        "identity.sessions.key_pairs": "our own keys",
+        "identity.sessions.tokens": "what we encrypted",
+        "outbox.record.lexicon": "a file of ours",
+        "replay.dump.file_format": "an operator's dump",
+        "replay.repair.stored_plan": "what we stored",
+        "service.wiring.supporters_client": "a `ForeignReply`",
+        "storage.derived.waveforms": "a child process of ours",
+        "web.api_client": "the API in this process",
+    },
+    ("urlsplit", "urlparse"): {
+        "identity.oauth.client": "a setting",
+        "identity.resolution.address_policy": "checks the length first",
+        "outbox.record.lexicon": "cut to HOST_CHARACTERS",
+        "replay.adoption.bytes": "what the address policy has read",
+        "replay.derived.plan": "at most 600 characters",
+        "service.config.setting_values": "a setting",
+        "web.addresses": "our own addresses, and a PDS's that the address policy has read",
+        "web.filters": "at most DESCRIPTION_BYTES, and no host beyond ASCII",
+        "web.sign_in_pages": "the length was checked with the authorization server's metadata",
+    },
+    ("normalize",): {
+        "api.plyr.albums": "at most ALBUM_BYTES",
+        "api.requests.token_fields": "at most MAX_NAME_LENGTH",
+        "projections.tracks.table": "cut to MAX_SEARCHED_CHARACTERS",
+    },
+}
+"""Readers whose work may grow faster than the text, and why each place that uses one has a bound."""
+
+
+@pytest.mark.parametrize("names", READERS, ids=lambda names: names[0])
+def test_a_costly_reader_is_used_only_where_its_text_has_a_bound(names):
+    def is_called(node):
+        called = node.func if isinstance(node, ast.Call) else None
+        return getattr(called, "attr", getattr(called, "id", None)) in names
+
+    used = {module.__name__ for module, tree in trees() if any(map(is_called, ast.walk(tree)))}
+    assert used - set(READERS[names]) == set()
+
+
+def test_no_pattern_of_a_model_leaves_the_linear_engine_of_pydantic():
+    assert not [
+        module.__name__
+        for module, tree in trees()
+        for node in ast.walk(tree)
+        if isinstance(node, ast.keyword) and node.arg == "regex_engine"
+    ]
