@@ -83,11 +83,8 @@ def restores(log: EventLog, settings: Settings) -> Checks:
         issued = newest_issued(connection)
     if because is not None or issued < seen:
         found = because or f"the log ends before position {seen}, which it had reached before"
-        yield fail(
-            "restore",
-            f"{found}; nothing is sent to any PDS",
-            "run `mastertape recovered`; with --nothing-lost if a synchronous standby was promoted",
-        )
+        promoted = "" if settings.is_sqlite else "; with --nothing-lost if a synchronous standby was promoted"
+        yield fail("restore", f"{found}; nothing is sent to any PDS", f"run `mastertape recovered`{promoted}")
     elif waiting:
         yield warn(
             "restore",
