@@ -714,7 +714,7 @@ SUBJECTS: Final = {
             (
                 "tests/api/ops/test_work.py::test_a_job_says_how_its_last_run_ended_when_it_is_due_and_who_holds_it",
                 "tests/api/ops/test_work.py::test_a_rebuild_shows_how_far_it_is_and_where_it_was_cut_off",
-                "tests/service/schema/test_job_lease.py::test_a_run_whose_process_has_ended_is_cut_off_and_due_when_its_lease_expires",
+                "tests/eventstore/jobs/test_periodic.py::test_a_run_whose_process_has_ended_is_cut_off",
             ),
         ),
         Guarantee(

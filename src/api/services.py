@@ -74,7 +74,7 @@ class Services:
     scan_interval: timedelta
     follows_firehose: bool
     jobs: Callable[[Connection], Sequence[Any]]
-    """Returns the newest run of each periodic job (service/schema/job_lease.py)."""
+    """Returns the newest run of each periodic job (eventstore/jobs/periodic.py)."""
     schema: Callable[[], str]
     """Returns the schema revision, for exports."""
     not_ready_because: Callable[[], str | None]

@@ -1,12 +1,12 @@
 """Account deletion: first every record of ours on the PDS, then the login, then what is stored of the account here.
 
 1. request: record it, delete the tracks, let the relay remove their records
-2. continue: any process takes the next step that is possible now, at any time
+2. continue: a job of any process takes the next step that is possible now
 3. erase: one unit, once nothing is left to remove
 """
 
 from collections.abc import Awaitable, Callable, Sequence
-from datetime import datetime
+from datetime import datetime, timedelta
 from functools import partial
 from typing import Any, Final
 
@@ -15,12 +15,14 @@ from sqlalchemy import Connection, delete, select
 from aggregates.track import Track
 from application.authorization import owner_of
 from eventstore.coordination.threads import Threads
-from eventstore.envelope import Envelope
+from eventstore.envelope import Envelope, Via
 from eventstore.event_log import EventLog
 from eventstore.idempotency.lock import running_request
 from eventstore.idempotency.results import idempotency
 from eventstore.jobs import queue
+from eventstore.jobs.kinds import Job, Kind, Outcome, Wanted
 from eventstore.jobs.table import job
+from eventstore.restore_detection import is_restored
 from eventstore.streams.account_stream import account_of
 from eventstore.streams.peer_ids import peer_track
 from eventstore.unit_of_work import UnitOfWork
@@ -40,6 +42,12 @@ from storage.media import end_grace_period
 
 TRACKS_IN_A_UNIT: Final = 25
 """The relay's settlements of the account wait for such a unit."""
+DELETION: Final = "account_deletion"
+MAX_CONCURRENT_DELETIONS: Final = 8
+MAX_CONCURRENT_DELETIONS_OF_A_HOST: Final = 2
+"""Each waits for its PDS to end the login, up to half a minute: a host that hangs delays its own accounts alone."""
+LOOK_AGAIN_AFTER: Final = timedelta(minutes=1)
+MAX_PAUSE_SECONDS: Final = 3600.0
 MAX_DISCONNECTS: Final = 3
 """A sign-in between the end of the login and the erasure makes one more necessary."""
 
@@ -76,6 +84,27 @@ async def continue_deletion(
     return False
 
 
+def deletion_kind(log: EventLog, disconnect: Disconnect, threads: Threads) -> Kind:
+    """Return the kind of the jobs that continue deletions, one of each account."""
+
+    async def work(job: Job) -> Outcome:
+        if await continue_deletion(log, job.subject, job.envelope, disconnect, threads):
+            return Outcome.DONE
+        job.again_after = LOOK_AGAIN_AFTER
+        return Outcome.LATER
+
+    return Kind(
+        DELETION,
+        work,
+        lambda _error: None,
+        max_concurrent=MAX_CONCURRENT_DELETIONS,
+        max_per_host=MAX_CONCURRENT_DELETIONS_OF_A_HOST,
+        first_pause_seconds=LOOK_AGAIN_AFTER.total_seconds(),
+        max_pause_seconds=MAX_PAUSE_SECONDS,
+        condition=lambda _job: ~is_restored(),
+    )
+
+
 def leaving_since(connection: Connection, did: str) -> datetime | None:
     """Return when the account requested its deletion, if it did."""
     return connection.scalar(select(account.c.leaving_since).where(account.c.did == did))
@@ -90,7 +119,12 @@ def _request(unit: UnitOfWork, *, credential_id: str) -> None:
         record_ends(stream, ended, at=unit.now)
     unit.save(stream)
     accounts.request_deletion(unit.connection, owner_of(unit), unit.now)
-    queue.cancel(unit.connection, ADOPTION, owner_of(unit))
+    did = owner_of(unit)
+    queue.cancel(unit.connection, ADOPTION, did)
+    by_itself = Envelope(did, Via.JOB, unit.envelope.request_id)
+    host = unit.connection.scalar(select(account.c.pds_url).where(account.c.did == did)) or ""
+    queue.request(unit.connection, [Wanted(DELETION, did, did, host, by_itself)], unit.now)
+    queue.hurry(unit.connection, DELETION, did, unit.now)
 
 
 def _has_tracks(log: EventLog, did: str) -> bool:

@@ -14,7 +14,6 @@ from demo.story import COLLECTION
 from outbox.mirror.tables import delivery_attempt
 from replay.dump.file_format import read_lines
 from service.config.settings import load
-from service.process.jobs import continue_account_deletions
 from service.wiring.bootstrap import Container, build
 from tests.e2e.adoption import adopts
 from tests.e2e.artist import Artist
@@ -22,6 +21,7 @@ from tests.e2e.conftest import ONE_DATABASE
 from tests.e2e.eventually import eventually
 from tests.e2e.foreign_catalogue import catalogue, value_of
 from tests.e2e.oauth_visitor import OAuthArtist
+from tests.service.process.periodic import continue_account_deletions
 
 pytestmark = [pytest.mark.pds, ONE_DATABASE]
 Beside = Callable[[Callable[[Container], Any]], Any]

@@ -7,7 +7,6 @@ from typing import Final
 
 from fastapi import APIRouter, Response
 from fastapi.responses import StreamingResponse
-from starlette.background import BackgroundTask
 from starlette.concurrency import run_in_threadpool
 
 from api.auth.authentication import ServicesDep, SignedIn, Writer
@@ -20,9 +19,8 @@ from api.requests.known_names import StrictRoute
 from api.responses.account_deletion import HERE, LeavingBody, leaving_body
 from api.routers.history import NDJSON
 from api.services import Services
-from application.account_deletion import continue_deletion, leaving_since, request_deletion
+from application.account_deletion import leaving_since, request_deletion
 from application.errors import NotAuthenticatedError
-from eventstore.envelope import Envelope
 from replay.dump.export import account_lines
 
 router = APIRouter(tags=["account"], route_class=StrictRoute)
@@ -50,10 +48,7 @@ async def leave(
             services.wake()
             report = await run_in_threadpool(_report, services, did)
             await attempt.finish(result_of(report, 202, Location=HERE))
-    response = response_of(attempt.result)
-    if not attempt.is_repetition:  # after the response, since it asks the PDS to revoke the login
-        response.background = BackgroundTask(_continue, services, did, envelope)
-    return response
+    return response_of(attempt.result)
 
 
 @router.get(
@@ -72,14 +67,6 @@ def export_own(principal: SignedIn, services: ServicesDep) -> Response:
     return StreamingResponse(
         lines, media_type=NDJSON, headers={"Content-Disposition": f'attachment; filename="{name}"'}
     )
-
-
-async def _continue(services: Services, did: str, envelope: Envelope) -> None:
-    """Do at once what can be done; after an error the periodic job continues."""
-    try:
-        await continue_deletion(services.log, did, envelope, services.disconnect, services.threads)
-    except Exception:
-        logger.exception("leaving_failed", extra={"did": did})
 
 
 def _report(services: Services, did: str) -> LeavingBody:

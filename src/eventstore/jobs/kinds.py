@@ -2,11 +2,11 @@
 
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
-from datetime import datetime
+from datetime import datetime, timedelta
 from enum import Enum, auto
 from typing import Any, Final
 
-from sqlalchemy import Connection
+from sqlalchemy import ColumnElement, Connection, FromClause
 
 from eventstore.database import Database
 from eventstore.envelope import Envelope, Via
@@ -21,6 +21,8 @@ class Outcome(Enum):
     DONE = auto()
     AGAIN = auto()
     """Its turn is used up: other accounts go first."""
+    LATER = auto()
+    """It is due again `again_after` from when this attempt began."""
 
 
 @dataclass(frozen=True)
@@ -60,6 +62,8 @@ class Job:
     envelope: Envelope
     progress: dict[str, Any] | None
     """What earlier turns have stored; another value is stored as the lease is extended, and at the end."""
+    began_at: datetime
+    again_after: timedelta = timedelta()
 
     @property
     def log_fields(self) -> dict[str, object]:
@@ -82,6 +86,10 @@ class Kind:
     max_per_host: int | None = None
     keeps_done: bool = False
     """Whether a finished job stays, as done."""
+    condition: Callable[[FromClause], ColumnElement[bool]] | None = None
+    """Whether a row of `job`, under the alias that is given, may be claimed now."""
+    ends_when_cancelled: bool = True
+    """False for work in a thread, which goes on when its task is cancelled: its lease is left to expire."""
     find: Callable[[Database], object] | None = None
     """Requests what is to be done, before each look for due jobs."""
     on_failed: Callable[[Connection, Job, str, datetime], None] = lambda *_: None

@@ -73,6 +73,12 @@ def job_of(connection: Connection, kind: str, subject: str) -> Row[Any] | None:
     return connection.execute(select(job).where(row.kind == kind, row.subject == subject)).one_or_none()
 
 
+def hurry(connection: Connection, kind: str, subject: str, now: datetime) -> None:
+    """Make the job due that waits for its next attempt."""
+    these = (row.kind == kind, row.subject == subject, IS_WAITING)
+    connection.execute(update(job).where(*these).values(due=now))
+
+
 def cancel(connection: Connection, kind: str, subject: str) -> None:
     """Remove the job; its worker finds its lease lost."""
     connection.execute(delete(job).where(row.kind == kind, row.subject == subject))
@@ -104,11 +110,11 @@ def claim(
             found = connection.execute(these, {"now": now, "owner": owner}).one_or_none()
             if found is None:
                 return None
-            claimed = _claimed(found)
+            claimed = _claimed(found, now)
             pause = _pause(kind, found.attempts)
             taken = {"attempts": claimed.attempts, "due": now + pause, "lease_epoch": claimed.epoch}
             is_unchanged = and_(row.id == found.id, row.lease_epoch == found.lease_epoch, IS_WAITING)
-            leased = {"lease_owner": owner, "lease_until": now + lease}
+            leased = {"lease_owner": owner, "lease_until": now + lease, "began_at": now, "began_by": owner}
             if connection.execute(update(job).where(is_unchanged).values(**taken, **leased)).rowcount == 0:
                 continue
             served = upsert(connection, job_turn).values(kind=kind.name, account=found.account, served_at=now)
@@ -153,11 +159,13 @@ def settle(database: Database, kind: Kind, claimed: Job, outcome: Outcome) -> No
     with database.write() as connection:
         now = database.now(connection)
         well = {**_UNLEASED, "lease_until": now, "problem": None, "failing_since": None, "attempts": 0}
+        well |= {"stopped_at": now, "progress": claimed.progress}
         if outcome is Outcome.AGAIN:
-            _change(connection, claimed, **well, due=now, progress=claimed.progress)
+            _change(connection, claimed, **well, due=now)
+        elif outcome is Outcome.LATER:
+            _change(connection, claimed, **well, due=claimed.began_at + claimed.again_after)
         elif kind.keeps_done:
-            ended = {"state": JobState.DONE, "ended_at": now, "progress": claimed.progress}
-            _change(connection, claimed, **well, **ended)
+            _change(connection, claimed, **well, state=JobState.DONE, ended_at=now)
         else:
             connection.execute(delete(job).where(held(claimed)))
 
@@ -175,10 +183,7 @@ def fail(database: Database, kind: Kind, claimed: Job, failure: Failure) -> None
             _end(connection, kind, claimed, failure.problem, now)
             return
         again = {"attempts": attempts - (not failure.counted), "due": now + _pause(kind, attempts - 1)}
-        since = {"problem": failure.problem, "failing_since": func.coalesce(row.failing_since, now)}
-        _change(
-            connection, claimed, **again, **since, **_UNLEASED, lease_until=now, progress=claimed.progress
-        )
+        _change(connection, claimed, **again, **_failed(claimed, failure.problem, now))
 
 
 def release(database: Database, claimed: Job) -> None:
@@ -248,10 +253,13 @@ def _requested(wanted: Wanted, now: datetime) -> dict[str, Any]:
         **vars(wanted.envelope),
         "requested_at": now,
         "ended_at": None,
+        "began_at": None,
+        "began_by": None,
+        "stopped_at": None,
     }
 
 
-def _claimed(found: Row[Any]) -> Job:
+def _claimed(found: Row[Any], now: datetime) -> Job:
     return Job(
         found.id,
         found.kind,
@@ -263,6 +271,7 @@ def _claimed(found: Row[Any]) -> Job:
         found.problem,
         Envelope(found.actor, found.via, found.request_id),
         found.progress,
+        now,
     )
 
 
@@ -271,10 +280,14 @@ def _pause(kind: Kind, failures: int) -> timedelta:
 
 
 def _end(connection: Connection, kind: Kind, claimed: Job, problem: str, now: datetime) -> None:
-    ended = {"state": JobState.FAILED, "ended_at": now, "problem": problem, "progress": claimed.progress}
-    since = {"failing_since": func.coalesce(row.failing_since, now)}
-    if _change(connection, claimed, **ended, **since, **_UNLEASED, lease_until=now):
+    ended = {"state": JobState.FAILED, "ended_at": now}
+    if _change(connection, claimed, **ended, **_failed(claimed, problem, now)):
         kind.on_failed(connection, claimed, problem, now)
+
+
+def _failed(claimed: Job, problem: str, now: datetime) -> dict[str, Any]:
+    since = {"problem": problem, "failing_since": func.coalesce(row.failing_since, now), "stopped_at": now}
+    return {**since, **_UNLEASED, "lease_until": now, "progress": claimed.progress}
 
 
 def _change(connection: Connection, claimed: Job, **values: Any) -> bool:
@@ -305,6 +318,8 @@ def _next_of(kind: Kind) -> Select[int]:
     first = job.alias("first")
     waits = [first.c.kind == kind.name, first.c.account == turn.account, first.c.state == _WAITING]
     waits += [first.c.due <= now, first.c.lease_until <= now]
+    if kind.condition is not None:
+        waits.append(kind.condition(first))
     if kind.max_per_host is not None:
         of_owner = running.c.lease_owner == bindparam("owner")
         of_host = _count(

@@ -87,6 +87,9 @@ job: Final = Table(
     Column("request_id", Text, nullable=False),
     Column("requested_at", UtcDateTime, nullable=False),
     Column("ended_at", UtcDateTime),
+    Column("began_at", UtcDateTime),
+    Column("began_by", Text),
+    Column("stopped_at", UtcDateTime),
     Column("lease_owner", Text),
     Column("lease_until", UtcDateTime, nullable=False, server_default=_PAST),
     Column("lease_epoch", Integer, nullable=False, server_default=_ZERO),
@@ -94,7 +97,8 @@ job: Final = Table(
     sqlite_autoincrement=True,
 )
 """`state` is waiting, done or failed; one that waits and has an owner is running. `attempts` are those begun in a row: an
-attempt counts when it is claimed, so that work which ends its process is not tried for ever."""
+attempt counts when it is claimed, so that work which ends its process is not tried for ever. The newest attempt was begun
+at `began_at` by the process `began_by`; the last one that ended did so at `stopped_at`, and the job as a whole at `ended_at`."""
 
 job_turn: Final = Table(
     "job_turn",

@@ -6,7 +6,7 @@ It looks for due jobs whenever a commit wakes it, and at intervals without.
 import asyncio
 import logging
 from collections import Counter
-from collections.abc import Awaitable, Callable, Iterable, Mapping
+from collections.abc import Awaitable, Callable, Iterable
 from contextlib import suppress
 from datetime import timedelta
 from functools import partial
@@ -46,7 +46,7 @@ class Worker:
         has_ended: Callable[[str], bool] = process_has_ended,
     ) -> None:
         self._database: Final = database
-        self._kinds: Final[Mapping[str, Kind]] = {each.name: each for each in kinds}
+        self._kinds: Final = {each.name: each for each in kinds}
         self._owner: Final = owner
         self._lease: Final = lease
         self._has_ended: Final = has_ended
@@ -55,6 +55,9 @@ class Worker:
         self._loop: asyncio.AbstractEventLoop | None = None
         self._running: Final[dict[asyncio.Task[bool], str]] = {}
         """By task, its kind."""
+
+    def add(self, kind: Kind) -> None:
+        self._kinds[kind.name] = kind
 
     def wake(self) -> None:
         """Look for due jobs at once; callable from any thread."""
@@ -148,7 +151,8 @@ class Worker:
             outcome = await self._while_leased(claimed, work)
             await self._threads.run(queue.settle, self._database, kind, claimed, outcome)
         except asyncio.CancelledError:
-            await self._release(claimed)
+            if kind.ends_when_cancelled:
+                await self._release(claimed)
             raise
         except LeaseLostError:
             logger.info("job_lost", extra=claimed.log_fields)  # cancelled, or another worker's

@@ -109,14 +109,6 @@ class Accounts:
         """Return those of the accounts that are here and have not requested their deletion."""
         return self._all(select(account).where(account.c.did.in_(dids), account.c.leaving_since.is_(None)))
 
-    def pending_deletion(self) -> Sequence[tuple[str, str]]:
-        """Return the DIDs and hosts of the accounts that have requested their deletion, oldest request first."""
-        requested = account.c.leaving_since.is_not(None)
-        with self._database.read() as connection:
-            pending = select(account.c.did, account.c.pds_url).where(requested)
-            rows = connection.execute(pending.order_by(account.c.leaving_since, account.c.did))
-            return [(row.did, row.pds_url) for row in rows]
-
     def _all(self, found: Select[Any]) -> Sequence[Account]:
         with self._database.read() as connection:
             return [Account(**row._asdict()) for row in connection.execute(found)]

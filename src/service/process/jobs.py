@@ -1,21 +1,26 @@
-"""The periodic jobs, each run by one process at a time: sweeps, scans, refreshes of logins, deletion of expired rows."""
+"""The periodic jobs, each run by one process at a time: sweeps, scans, refreshes of logins, deletion of expired rows.
+
+Where the relay runs, they do; a job is due again an interval after its last run began, after an error once a pause is over.
+"""
 
 import asyncio
 import logging
-import uuid
 from collections.abc import Callable, Coroutine, Sequence
 from dataclasses import dataclass
 from datetime import timedelta
+from enum import StrEnum
 from typing import Any, Final, TypeVar
 
 from sqlalchemy import delete, or_
 
-from application.account_deletion import continue_deletion
-from eventstore.coordination.turns import Turns
-from eventstore.envelope import Envelope, Via
+from eventstore.coordination.threads import Threads
+from eventstore.foreign_text import clean
 from eventstore.idempotency.lock import running_request
 from eventstore.idempotency.results import RESULT_TTL, idempotency
+from eventstore.jobs.kinds import Failure, Job, Kind, Outcome
+from eventstore.jobs.periodic import PERIODIC
 from eventstore.jobs.queue import prune_turns
+from eventstore.restore_detection import is_restored
 from identity.accounts.credentials import credential
 from outbox.mirror.failure_causes import prune_causes
 from outbox.pds.client import Pds
@@ -26,7 +31,6 @@ from replay.derived.plan import request_all
 from replay.reconcile.scan import Scan, Scanned
 from replay.repair.jobs import prune_repairs
 from service.config.settings import Settings
-from service.schema.job_lease import JobName
 from service.wiring.adapters import IdentitySessions
 from service.wiring.bootstrap import Container
 from service.wiring.identity import open_pds_sessions, pds_http_client
@@ -46,28 +50,73 @@ IDLE_LOGIN_AGE: Final = timedelta(days=5)
 """A PDS ends a session that a public OAuth client has not refreshed for two weeks, a confidential client for three months."""
 MAX_CONCURRENT_REFRESHES: Final = 16
 REFRESH_JOB_TIMEOUT: Final = 12 * HOUR
-ACCOUNT_DELETION_TIMEOUT: Final = HOUR
-MAX_CONCURRENT_DELETIONS: Final = 8
-MAX_CONCURRENT_DELETIONS_OF_A_HOST: Final = 2
-"""Each waits for its PDS to end the login, up to half a minute: a host that hangs delays its own accounts alone."""
+FIRST_PAUSE_SECONDS: Final = 60.0
+MAX_PAUSE_SECONDS: Final = 3600.0
+MAX_PROBLEM_LENGTH: Final = 300
 SCAN_POLL_INTERVAL: Final = timedelta(minutes=5)
 SCAN_JOB_TIMEOUT: Final = timedelta(minutes=10)
 """The next run continues where this one ended: each repo's row says when it was last scanned."""
 STOP_POLL_SECONDS: Final = 0.2
-LEASE_SHARE: Final = 0.9
-"""Work stops within this share of its lease, before another process may begin the job."""
 ENDED_CREDENTIAL_TTL: Final = timedelta(days=30)
 """For this long, a request with an ended token is told that its session has expired, and not that it is unknown."""
 
 
-@dataclass(frozen=True)
-class Job:
-    """Periodic work. `timeout` is the lease: no other process starts the job within it."""
+class JobName(StrEnum):
+    """The periodic jobs, as their rows are stored."""
 
-    name: str
+    SWEEP_MEDIA = "sweep_media"
+    REQUEST_DERIVED = "request_derived"
+    REVIEW_PUBLIC_COPIES = "review_public_copies"
+    KEEP_LOGINS_ALIVE = "keep_logins_alive"
+    PRUNE_JOURNAL = "prune_journal"
+    FORGET_ANSWERS = "forget_answers"
+    FORGET_CREDENTIALS = "forget_credentials"
+    SCAN_RECORDS = "scan_records"
+
+
+@dataclass(frozen=True)
+class PeriodicJob:
+    """Work in a thread of its own."""
+
+    name: JobName
     interval: timedelta
-    timeout: timedelta
     run: Callable[[Container], None]
+
+
+def periodic_kind(container: Container, jobs: Sequence[PeriodicJob]) -> Kind:
+    """Return the kind of all of these.
+
+    None runs in a restored database before `mastertape recovered`: jobs delete bytes and refresh logins that the log no longer
+    knows of.
+    """
+    by_name = {each.name.value: each for each in jobs}
+    threads = Threads("periodic", len(jobs))
+
+    async def work(job: Job) -> Outcome:
+        known = by_name.get(job.subject)
+        if known is None:  # of an earlier version
+            return Outcome.DONE
+        await threads.run(known.run, container)
+        job.again_after = known.interval
+        return Outcome.LATER
+
+    return Kind(
+        PERIODIC,
+        work,
+        _judge,
+        max_concurrent=len(jobs),
+        first_pause_seconds=FIRST_PAUSE_SECONDS,
+        max_pause_seconds=MAX_PAUSE_SECONDS,
+        condition=lambda _job: ~is_restored(),
+        ends_when_cancelled=False,
+    )
+
+
+def _judge(error: Exception) -> Failure:
+    logger.error("job_failed", exc_info=error)
+    first = next(iter(str(error).splitlines()), "")
+    name = type(error).__name__
+    return Failure(clean(f"{name}: {first}" if first else name, MAX_PROBLEM_LENGTH))
 
 
 def sweep_media(container: Container) -> None:
@@ -163,10 +212,10 @@ def _report_scan(container: Container, scanned: Scanned) -> None:
 async def _run_until_stopping(
     container: Container, work: Coroutine[Any, Any, T], timeout: timedelta
 ) -> T | None:
-    """Run the work; None when it was cut off because the process stops or the job's lease is about to expire."""
+    """Run the work; None when it was cut off because the process stops or the time is up."""
     task = asyncio.create_task(work)
     try:
-        async with asyncio.timeout(timeout.total_seconds() * LEASE_SHARE):
+        async with asyncio.timeout(timeout.total_seconds()):
             while not task.done() and not container.stopping.is_set():
                 await asyncio.wait({task}, timeout=STOP_POLL_SECONDS)
     except TimeoutError:
@@ -177,33 +226,6 @@ async def _run_until_stopping(
     return None if task.cancelled() else task.result()
 
 
-def continue_account_deletions(container: Container) -> None:
-    """Advance every account deletion as far as possible; the next run retries failures."""
-    leaving = container.services.accounts.pending_deletion()
-    if leaving:
-        gone = asyncio.run(
-            _run_until_stopping(container, _delete_accounts(container, leaving), ACCOUNT_DELETION_TIMEOUT)
-        )
-        logger.info("accounts_left", extra={"leaving": len(leaving), "gone": gone})
-
-
-async def _delete_accounts(container: Container, leaving: Sequence[tuple[str, str]]) -> int:
-    turns = Turns(MAX_CONCURRENT_DELETIONS_OF_A_HOST, MAX_CONCURRENT_DELETIONS)
-    log, threads = container.log, container.services.threads
-    async with open_pds_sessions(container.settings, log) as sessions:
-
-        async def delete_account(did: str, host: str) -> bool:
-            envelope = Envelope(actor=did, via=Via.JOB, request_id=uuid.uuid4().hex)
-            async with turns.of(host):
-                try:
-                    return await continue_deletion(log, did, envelope, sessions.disconnect, threads)
-                except Exception:
-                    logger.exception("leaving_failed", extra={"did": did})
-                    return False
-
-        return sum(await asyncio.gather(*(delete_account(did, host) for did, host in leaving)))
-
-
 def discard_abandoned_uploads(container: Container) -> None:
     """Delete staged files of uploads to this machine that a crash cut off."""
     with container.database.read() as connection:
@@ -211,24 +233,18 @@ def discard_abandoned_uploads(container: Container) -> None:
     discard_abandoned(staging_folder(container.settings), cutoff)
 
 
-def scan_job(settings: Settings) -> Job:
-    """Return the job that scans for changes made by other clients; the rows of `repo_scan` say which repos are due."""
-    interval = min(SCAN_POLL_INTERVAL, timedelta(minutes=settings.scan_minutes))
-    return Job(JobName.SCAN_RECORDS, interval=interval, timeout=SCAN_JOB_TIMEOUT, run=scan_records)
-
-
 JOBS: Final = (
-    Job(JobName.SWEEP_MEDIA, interval=DAY, timeout=6 * HOUR, run=sweep_media),
-    Job(JobName.REQUEST_DERIVED, interval=MINUTE, timeout=HOUR, run=request_derived),
-    Job(JobName.REVIEW_PUBLIC_COPIES, interval=HOUR, timeout=HOUR, run=review_public_copies),
-    Job(JobName.KEEP_LOGINS_ALIVE, interval=DAY, timeout=REFRESH_JOB_TIMEOUT, run=refresh_idle_logins),
-    Job(JobName.PRUNE_JOURNAL, interval=DAY, timeout=6 * HOUR, run=prune_journal),
-    Job(
-        JobName.FINISH_LEAVING,
-        interval=MINUTE,
-        timeout=ACCOUNT_DELETION_TIMEOUT,
-        run=continue_account_deletions,
-    ),
-    Job(JobName.FORGET_ANSWERS, interval=HOUR, timeout=HOUR, run=delete_expired_results),
-    Job(JobName.FORGET_CREDENTIALS, interval=DAY, timeout=HOUR, run=delete_ended_credentials),
+    PeriodicJob(JobName.SWEEP_MEDIA, DAY, sweep_media),
+    PeriodicJob(JobName.REQUEST_DERIVED, MINUTE, request_derived),
+    PeriodicJob(JobName.REVIEW_PUBLIC_COPIES, HOUR, review_public_copies),
+    PeriodicJob(JobName.KEEP_LOGINS_ALIVE, DAY, refresh_idle_logins),
+    PeriodicJob(JobName.PRUNE_JOURNAL, DAY, prune_journal),
+    PeriodicJob(JobName.FORGET_ANSWERS, HOUR, delete_expired_results),
+    PeriodicJob(JobName.FORGET_CREDENTIALS, DAY, delete_ended_credentials),
 )
+
+
+def periodic_jobs(settings: Settings) -> Sequence[PeriodicJob]:
+    """Return all of them; the rows of `repo_scan` say which repos are due."""
+    interval = min(SCAN_POLL_INTERVAL, timedelta(minutes=settings.scan_minutes))
+    return (*JOBS, PeriodicJob(JobName.SCAN_RECORDS, interval, scan_records))

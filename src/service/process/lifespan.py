@@ -2,15 +2,17 @@
 
 import asyncio
 import logging
-from collections.abc import AsyncGenerator, Callable, Coroutine
+from collections.abc import AsyncGenerator, Callable
 from contextlib import asynccontextmanager, nullcontext
-from typing import TYPE_CHECKING, Any, Final
+from typing import TYPE_CHECKING, Final
 
 from sqlalchemy.exc import SQLAlchemyError
 
 from eventstore.coordination.commit_signals import ANSWERS, Announcer, Listener
 from eventstore.database import Database
 from eventstore.errors import EventStoreError
+from eventstore.jobs.periodic import request_periodic
+from service.process.jobs import periodic_jobs, periodic_kind
 from service.process.metrics_server import serve_metrics
 from service.process.scheduler import run_scheduler
 from service.schema.high_water_mark import try_record_high_water_mark
@@ -45,7 +47,7 @@ async def background_work(container: Container, *, relay: bool) -> AsyncGenerato
         async with (
             _run_publisher(container.publisher),
             _run_announcer(container.announcer),
-            _run_until_cancelled(container.worker.run()) if relay else nullcontext(),
+            _run_worker(container) if relay else nullcontext(),
             _run_listener(container, relay=relay),
             _run_follower(container.follower) if relay else nullcontext(),
         ):
@@ -59,12 +61,16 @@ async def background_work(container: Container, *, relay: bool) -> AsyncGenerato
 
 
 @asynccontextmanager
-async def _run_until_cancelled(work: Coroutine[Any, Any, None]) -> AsyncGenerator[None]:
-    """Run it beside the block; at the end, other processes continue what it has not finished."""
-    working = asyncio.create_task(work)
+async def _run_worker(container: Container) -> AsyncGenerator[None]:
+    """Run the jobs beside the block; at the end, other processes continue what it has not finished."""
+    jobs = periodic_jobs(container.settings)
+    await asyncio.to_thread(request_periodic, container.database, [each.name for each in jobs])
+    container.worker.add(periodic_kind(container, jobs))
+    working = asyncio.create_task(container.worker.run())
     try:
         yield
     finally:
+        container.stopping.set()  # a sweep must not delay the relay's drain
         working.cancel()
         await asyncio.wait({working})
 

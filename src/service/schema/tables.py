@@ -17,7 +17,6 @@ import outbox.mirror.priority
 import outbox.mirror.tables
 import projections.read_models
 import replay.repair.jobs
-import service.schema.job_lease
 import storage.derived.renditions
 import storage.derived.waveforms
 import storage.media
@@ -39,7 +38,6 @@ MODULES: Final = (
     projections.read_models,
     eventstore.jobs.table,
     replay.repair.jobs,
-    service.schema.job_lease,
     storage.derived.renditions,
     storage.derived.waveforms,
     storage.media,

@@ -20,6 +20,7 @@ from eventstore.coordination.process_names import process_name
 from eventstore.coordination.threads import Threads
 from eventstore.database import Database
 from eventstore.event_log import EventLog
+from eventstore.jobs.periodic import runs
 from eventstore.jobs.worker import Worker
 from identity.resolution.address_policy import MAX_CONNECTIONS
 from identity.resolution.featured_artists import FeaturedArtists, turns_of_lookups
@@ -40,7 +41,6 @@ from service.config.settings import Settings
 from service.observability.media_health import MediaHealth
 from service.observability.metrics import Metrics
 from service.observability.readiness import why_not_ready, why_silent
-from service.schema.job_lease import JobLeases
 from service.schema.migrate import newest
 from service.wiring.adapters import IdentitySessions
 from service.wiring.firehose import firehose_follower
@@ -98,7 +98,6 @@ class Container:
     metrics: Metrics
     announcer: Announcer
     listener: Listener
-    leases: JobLeases
     sessions: PdsSessions
     clients: tuple[httpx.AsyncClient, ...]
     follower: "Follower | None"
@@ -171,11 +170,12 @@ def build(
         resolver=resolver,
         urls=urls,
         relay=relay,
+        disconnect=identity.sessions.disconnect,
         owner=owner,
     )
     adoptions = parts.adoptions()
     worker = parts.worker(adoptions)
-    announcer, leases = Announcer(database), JobLeases(database, owner)
+    announcer = Announcer(database)
     store = MediaHealth(media, settings.media, settings.folders)
     metrics.watch_disks(store.free)
     services = _services(
@@ -192,7 +192,6 @@ def build(
         publisher=publisher,
         relay=relay,
         announcer=announcer,
-        leases=leases,
         wake=_waker(relay, worker, publisher, announcer),
         metrics=metrics,
         rate_limits=RateLimits(inherited.rate_limits) if settings.rate_limits else None,
@@ -214,7 +213,6 @@ def build(
         metrics=metrics,
         announcer=announcer,
         listener=listener,
-        leases=leases,
         sessions=identity.sessions,
         clients=clients,
         follower=follower,
@@ -254,7 +252,6 @@ def _services(
     publisher: Publisher | None,
     relay: Relay,
     announcer: Announcer,
-    leases: JobLeases,
     wake: Callable[[], None],
     metrics: Metrics,
     rate_limits: RateLimits | None,
@@ -291,7 +288,7 @@ def _services(
         sweep_grace=timedelta(days=settings.sweep_grace_days),
         scan_interval=timedelta(minutes=settings.scan_minutes),
         follows_firehose=settings.firehose,
-        jobs=leases.runs,
+        jobs=lambda connection: runs(connection, database.now(connection)),
         schema=newest,
         not_ready_because=lambda: why_not_ready(log, store),
         media_away_because=store.away,

@@ -6,6 +6,7 @@ from typing import Final
 
 import httpx
 
+from application.account_deletion import Disconnect, deletion_kind
 from eventstore.coordination.threads import Threads
 from eventstore.event_log import EventLog
 from eventstore.jobs.worker import Worker
@@ -37,6 +38,7 @@ MAX_ADOPTION_THREADS: Final = 12
 MAX_ADOPTION_STORE_THREADS: Final = 16
 """Every record of the concurrent adoptions."""
 MAX_REPAIR_THREADS: Final = 4
+MAX_DELETION_THREADS: Final = 4
 MAX_DERIVED_STORE_THREADS: Final = 6
 """Every job of a process."""
 
@@ -55,13 +57,19 @@ class JobParts:
     resolver: Resolver
     urls: RecordUrls
     relay: Relay
+    disconnect: Disconnect
     owner: str
 
     def worker(self, adoptions: AdoptionJobs) -> Worker:
         """Build the worker, with these adoptions."""
         return Worker(
             self.log.database,
-            [adoptions.kind(), self._repairs().kind(), *derived_kinds(self._makers())],
+            [
+                adoptions.kind(),
+                self._repairs().kind(),
+                *derived_kinds(self._makers()),
+                deletion_kind(self.log, self.disconnect, Threads("deletions", MAX_DELETION_THREADS)),
+            ],
             owner=self.owner,
             lease=timedelta(seconds=self.settings.lease_seconds),
         )

@@ -8,10 +8,10 @@ from sqlalchemy import update
 from eventstore.idempotency.results import idempotency
 from projections.rebuild.rebuild import differences
 from replay.derived.sweep import sweep_media
-from service.process.jobs import continue_account_deletions
 from storage.media import media
 from tests.api.account_deletion.deletion import leave, live_media, me, rows, three_tracks
 from tests.api.world import upload
+from tests.service.process.periodic import continue_account_deletions
 
 GRACE = timedelta(days=30)
 

@@ -2,10 +2,10 @@
 
 import pytest
 
-from service.process.jobs import continue_account_deletions
 from tests.api.account_deletion.deletion import leave, me, noted, three_tracks
 from tests.api.world import Person, refusal
 from tests.servers.databases import ON_SQLITE
+from tests.service.process.periodic import continue_account_deletions
 
 pytestmark = ON_SQLITE
 

@@ -24,7 +24,6 @@ from service.cli.main import main
 from service.cli.operator import operator_envelope
 from service.config.settings import PREFIX
 from service.process.jobs import JOBS
-from service.process.scheduler import run_if_due
 from service.schema.high_water_mark import (
     high_water_mark_path,
     record_high_water_mark,
@@ -34,6 +33,7 @@ from tests.dsl import ALICE, a_track
 from tests.servers.databases import ON_SQLITE, clone_sqlite
 from tests.service.cli.conftest import Type
 from tests.service.conftest import save
+from tests.service.process.periodic import run_if_due
 
 
 @pytest.fixture

@@ -4,6 +4,7 @@ import asyncio
 import sqlite3
 from collections.abc import Callable
 from contextlib import closing
+from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from functools import partialmethod
 from io import BytesIO
@@ -21,13 +22,13 @@ from identity.sessions.session_store import SessionKind, pds_session
 from identity.sessions.tokens import Tokens
 from service.config.settings import Settings
 from service.process import jobs
-from service.process.jobs import JOBS, Job
-from service.process.scheduler import run_if_due, run_scheduler
+from service.process.jobs import JOBS, JobName, PeriodicJob, periodic_jobs
 from service.wiring.bootstrap import Container, build
 from storage.cid import CidHasher
 from storage.media import media
 from tests.eventstore.threads import until
 from tests.identity.sessions.fake_pds import DID, FakePds, served
+from tests.service.process.periodic import make_due, run_if_due
 
 NOW = datetime(2026, 11, 24, 12, tzinfo=UTC)
 
@@ -39,9 +40,12 @@ def test_failure_of_a_job_is_logged(container: Container, caplog: pytest.LogCapt
     def fail(_container: Container) -> None:
         raise ZeroDivisionError
 
-    assert not run_if_due(container, Job("broken", interval=HOUR, timeout=HOUR, run=fail))
-    assert [record.message for record in caplog.records] == ["job_failed"]
-    assert run_if_due(container, Job("broken", interval=HOUR, timeout=HOUR, run=lambda _: None))
+    broken = PeriodicJob(JobName.SWEEP_MEDIA, HOUR, fail)
+    assert not run_if_due(container, broken)
+    assert [record.message for record in caplog.records if record.levelname == "ERROR"] == ["job_failed"]
+    make_due(container)
+    assert run_if_due(container, replace(broken, run=lambda _: None))
+    assert not run_if_due(container, broken)
 
 
 def job(name: str) -> Callable[[Container], None]:
@@ -107,18 +111,13 @@ def test_long_ended_credentials_are_deleted(container: Container) -> None:
         assert set(connection.scalars(select(credential.c.name))) == {"for ever", "expired", "revoked"}
 
 
-def test_scheduler_starts_and_stops(container: Container) -> None:
-    with run_scheduler(container):
-        pass
-
-
 def test_a_scan_ends_when_the_process_stops(container: Container, monkeypatch: pytest.MonkeyPatch) -> None:
     async def hangs(_container: Container) -> None:
         await asyncio.Event().wait()
 
     monkeypatch.setattr(jobs, "_scan", hangs)
     container.stopping.set()
-    assert run_if_due(container, jobs.scan_job(container.settings))
+    assert run_if_due(container, periodic_jobs(container.settings)[-1])
 
 
 def keep_an_unused_login(container: Container, pds_url: str, tokens: Tokens) -> None:

@@ -140,10 +140,10 @@ def test_several_processes_migrate_once(database_url: str) -> None:
 def test_upgrade_that_fails_leaves_nothing(database_url: str) -> None:
     database = Database(database_url)
     with database.write() as connection:
-        connection.execute(text("create table job_lease (mine integer)"))
-    with pytest.raises(Exception, match="job_lease"):
+        connection.execute(text("create table running_request (mine integer)"))
+    with pytest.raises(Exception, match="running_request"):
         upgrade(database_url)
-    assert inspect(database.engine).get_table_names() == ["job_lease"]
+    assert inspect(database.engine).get_table_names() == ["running_request"]
     database.close()
 
 
