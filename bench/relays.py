@@ -15,12 +15,12 @@ from outbox.pds.client import PUT_RECORD, Pds
 from outbox.ports import DirectoryUnavailableError, Sessions
 from outbox.probes.worker import Probes
 from outbox.record.dag_cbor import record_cid
-from outbox.record.lexicon import track_lexicon
-from outbox.record.record import RecordUrls
+from outbox.record.kind import RecordKinds
 from outbox.relay.delivery import Delivery
 from outbox.relay.relay import Relay, RelayLimits
+from outbox.tracks.record import RecordUrls, TrackRecords
 
-URLS: Final = RecordUrls("http://127.0.0.1:8000")
+KINDS: Final = RecordKinds(TrackRecords(RecordUrls("http://127.0.0.1:8000")))
 NAMESPACES: Final = Namespaces("app.relay.track", "fm.plyr.track")
 
 
@@ -32,12 +32,10 @@ async def relay_to(log: EventLog, sessions: Sessions, limits: RelayLimits) -> As
         paced = PacedPds(sessions, unused, hosts)
         yield Relay(
             log,
-            Delivery(
-                log.database, hosts, Pds(sessions, unused), URLS, track_lexicon(), namespaces=NAMESPACES
-            ),
+            Delivery(log.database, hosts, Pds(sessions, unused), namespaces=NAMESPACES),
             BlobWorker(log, hosts, paced, _NoAudio(), owner="bench"),
             Probes(log.database, paced, _NoDirectory(), owner="bench"),
-            URLS,
+            KINDS,
             hosts=hosts,
             owner="bench",
             limits=limits,

@@ -11,10 +11,11 @@ from api.openapi import TRACK_FIELDS
 from api.requests.track_fields import CHECKS
 from api.responses.track import TrackBody
 from application.tracks.revert import FIELDS
-from outbox.record.record import OWN_FIELDS, RecordUrls, record_for
+from outbox.tracks.record import OWN_FIELDS, RecordUrls, TrackRecords
 from projections.visible_state import visible_state
 from tests.dsl import a_track, some_artwork, some_audio, some_blob, some_feature
 
+RECORDS = TrackRecords(RecordUrls("http://127.0.0.1:8000"))
 NEEDS_A_LOOKUP = {"features"}
 FULL = {
     "album": "Album",
@@ -45,11 +46,7 @@ def test_own_fields_are_those_that_a_record_can_have() -> None:
     open_track.request_blob_migration(at=open_track.updated_at)
     open_track.record_blob(some_blob(some_audio(1)), at=open_track.updated_at)
     gated_track = a_track(2, support_gate=SupportGate("any"))
-    written = {
-        field
-        for track in (open_track, gated_track)
-        for field in record_for(track, 7, RecordUrls("http://127.0.0.1:8000"))
-    }
+    written = {field for track in (open_track, gated_track) for field in RECORDS.record_of(track, 7)}
     assert written == OWN_FIELDS
 
 
@@ -66,8 +63,6 @@ def test_the_fields_that_are_said_to_stay_out_of_the_record_are_those_that_do() 
     changed["downloads"] = a_track()
     changed["downloads"].set_downloads(Downloads.OFF, at=changed["downloads"].updated_at)
     assert set(changed) == set(FIELDS)
-    records = {
-        field: record_for(track, 7, RecordUrls("http://127.0.0.1:8000")) for field, track in changed.items()
-    }
-    plain = record_for(a_track(), 7, RecordUrls("http://127.0.0.1:8000"))
+    records = {field: RECORDS.record_of(track, 7) for field, track in changed.items()}
+    plain = RECORDS.record_of(a_track(), 7)
     assert {field for field, record in records.items() if record == plain} == NOT_IN_RECORD

@@ -3,10 +3,12 @@
 A kind's own events are subclasses with a topic of their own (track_events.py), since topics are stored data.
 """
 
+from abc import abstractmethod
 from collections.abc import Mapping
 from datetime import datetime
 from functools import cache
 from typing import Any, ClassVar
+from uuid import NAMESPACE_URL, UUID, uuid5
 
 from eventsourcing.domain import Aggregate
 
@@ -171,6 +173,8 @@ class Undeleted(PublishedEvent):
 class Published(Aggregate):
     """An aggregate with a record. Commands decide and trigger one event; events only assign."""
 
+    TOPIC: ClassVar[str]
+    """The stored name of the kind."""
     METADATA: ClassVar[tuple[str, ...]]
     """The fields that the record shares with the aggregate, and that another client's edit may change."""
 
@@ -197,6 +201,16 @@ class Published(Aggregate):
         self.record_missing_since: datetime | None = None
         self.foreign_edit: str | None = None
         self.deleted_at: datetime | None = None
+
+    @classmethod
+    def stream_id(cls, subject_id: int) -> UUID:
+        """Return the aggregate id of the one with this id among its kind."""
+        return uuid5(NAMESPACE_URL, f"mastertape:{cls.TOPIC}:{subject_id}")
+
+    @property
+    @abstractmethod
+    def subject_id(self) -> int:
+        """The id among its kind."""
 
     def restore_record(self, *, at: datetime) -> None:
         """Request that the record is written again, after it was deleted or edited elsewhere."""

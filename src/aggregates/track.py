@@ -3,7 +3,7 @@
 from collections.abc import Iterable, Mapping
 from datetime import datetime
 from typing import Any, Final
-from uuid import NAMESPACE_URL, UUID, uuid5
+from uuid import UUID
 
 from aggregates import track_events as events
 from aggregates.errors import GatedTrackError
@@ -88,8 +88,12 @@ class Track(Published, created_event_name="Created"):
 
     @staticmethod
     def create_id(track_id: int) -> UUID:
-        """Return the aggregate id of a track id."""
-        return uuid5(NAMESPACE_URL, f"mastertape:track:{track_id}")
+        """Return the aggregate id of a track id: the library asks for that of a new track."""
+        return Track.stream_id(track_id)
+
+    @property
+    def subject_id(self) -> int:
+        return self.track_id
 
     # Commands. `at` is the time of the command.
 

@@ -23,8 +23,9 @@ from identity.oauth.sign_in import OAuthSignIn
 from identity.resolution.featured_artists import FeaturedArtists
 from identity.resolution.resolver import Resolver
 from outbox.mirror.paced_pds import PacedPds
-from outbox.record.record import RecordUrls
+from outbox.record.kind import RecordKinds
 from outbox.repo.record_reads import RecordReads
+from outbox.tracks.record import RecordUrls
 from outbox.views.waits import MirrorWaits
 from replay.reconcile.verify import Verifier
 from storage.media import Media
@@ -66,6 +67,7 @@ class Services:
     waits: MirrorWaits
     event_poller: EventPoller
     urls: RecordUrls
+    kinds: RecordKinds
     base_url: str
     collection: str
     old_collection: str

@@ -43,7 +43,7 @@ from outbox.mirror.requeue import reverify
 from outbox.mirror.tables import mirror_lane
 from outbox.mirror.targets import wake_lane
 from outbox.record.dag_cbor import Record
-from outbox.record.record import RecordUrls
+from outbox.record.kind import RecordKinds
 from replay.reconcile.drift import Drift, DriftKind
 from replay.reconcile.verify import Verified
 
@@ -140,7 +140,7 @@ def _end_logins(connection: Connection, log: EventLog) -> int:
     return len(dids)
 
 
-def resume_account(log: EventLog, found: Verified, urls: RecordUrls, envelope: Envelope) -> bool:
+def resume_account(log: EventLog, found: Verified, kinds: RecordKinds, envelope: Envelope) -> bool:
     """Hold what is newer on the PDS than in the log, mark what else differs, and resume deliveries of the account.
 
     False when there was nothing to resume: its repo could not be read, or its deliveries were not paused.
@@ -148,7 +148,7 @@ def resume_account(log: EventLog, found: Verified, urls: RecordUrls, envelope: E
     did = found.repo.did
     if found.problem is not None or not _is_observed(log, did):
         return False
-    return log.transact(did, envelope, lambda unit: _resume_account(unit, found, urls))
+    return log.transact(did, envelope, lambda unit: _resume_account(unit, found, kinds))
 
 
 def _is_observed(log: EventLog, did: str) -> bool:
@@ -156,16 +156,16 @@ def _is_observed(log: EventLog, did: str) -> bool:
         return is_account_observed(connection, did)
 
 
-def _resume_account(unit: UnitOfWork, found: Verified, urls: RecordUrls) -> bool:
+def _resume_account(unit: UnitOfWork, found: Verified, kinds: RecordKinds) -> bool:
     did = found.repo.did
     unit.connection.execute(select(mirror_lane.c.did).where(mirror_lane.c.did == did).with_for_update())
     if not is_account_observed(unit.connection, did):
         return False  # another process has resumed it: the relay may have sent something since `found`
     newer = [(each, _record(each)) for each in found.drifts if each.kind is DriftKind.NEWER]
     for drift, record in newer:
-        keep_newer(unit, drift.key, drift.found_cid, record, urls)
+        keep_newer(unit, drift.key, drift.found_cid, record, kinds)
     for key in found.unread:
-        keep_newer(unit, key, None, None, urls)
+        keep_newer(unit, key, None, None, kinds)
     differing = [each.track_id for each in found.drifts if each.kind in REVERIFIED]
     differing += [drift.track_id for drift, record in newer if record is None]
     reverify(unit.connection, [track_id for track_id in differing if track_id is not None], unit.now)

@@ -24,7 +24,6 @@ from outbox.mirror.paced_pds import PacedPds
 from outbox.mirror.tables import blob_job, mirror_target
 from outbox.pds.client import Pds
 from outbox.probes.worker import Probes
-from outbox.record.lexicon import track_lexicon
 from outbox.relay.delivery import Delivery
 from outbox.relay.relay import Relay, RelayLimits
 from outbox.repo.reads import RepoReads
@@ -100,19 +99,17 @@ class World:
                 self.database,
                 self.made.hosts,
                 Pds(self.pds, self.pds.http()),
-                self.services.urls,
-                track_lexicon(),
                 namespaces=Namespaces(self.services.old_collection, self.services.collection),
             ),
             BlobWorker(self.log, self.made.hosts, pds, StorageAudio(self.made.media), owner="test"),
             Probes(self.database, pds, FakeDirectory(HOST), owner="test"),
-            self.services.urls,
+            self.services.kinds,
             hosts=self.made.hosts,
             owner="test",
             limits=RelayLimits(4, timedelta(seconds=60)),
         )
         repairs = RepairJobs(
-            self.log, RepoReads(pds), self.services.urls, self.services.collection, Threads("repair", 4)
+            self.log, RepoReads(pds), self.services.kinds, self.services.collection, Threads("repair", 4)
         )
         self.repairs = Worker(self.database, [repairs.kind()], owner="test", lease=timedelta(seconds=60))
         self.app = create_app(self.services)

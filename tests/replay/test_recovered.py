@@ -32,7 +32,7 @@ from replay.reconcile.scan import Scan
 from replay.reconcile.verify import Verified, compare, repos_of
 from replay.recovered import preview_recovery, recover, resume_account
 from tests.dsl import COLLECTION
-from tests.outbox.rigs.relay_rig import ARTIST, URLS, Rig
+from tests.outbox.rigs.relay_rig import ARTIST, KINDS, RECORDS, Rig
 from tests.replay.backups import Backup, backup_of
 
 GATE = SupportGate("any")
@@ -58,7 +58,7 @@ async def verified(rig: Rig, transport: httpx.AsyncBaseTransport | None = None) 
 async def recovered_and_verified(rig: Rig, transport: httpx.AsyncBaseTransport | None = None) -> Verified:
     recover(rig.log)
     found = await verified(rig, transport)
-    assert resume_account(rig.log, found, URLS, ARTIST)
+    assert resume_account(rig.log, found, KINDS, ARTIST)
     return found
 
 
@@ -98,7 +98,7 @@ async def test_nothing_is_sent_between_a_restore_and_its_recovery(then) -> None:
         recover(rig.log)
         await deliver(rig)
         assert rig.wire.sent == sent
-        resume_account(rig.log, await verified(rig), URLS, ARTIST)
+        resume_account(rig.log, await verified(rig), KINDS, ARTIST)
         await deliver(rig)
         assert rig.remote(tracks[1])["title"] == "edited before the detection"
         assert rig.remote(tracks[2])["audioBlob"]
@@ -121,7 +121,7 @@ async def test_what_is_newer_is_held_and_its_owner_decides(
         assert [rig.remote(track) for track in tracks] == newer
         assert [rig.mirror(number).state for number in (1, 2, 3)] == ["held", "held", "delivered"]
         with rig.database.read() as connection:
-            conflict = conflict_of(connection, 1)
+            conflict = conflict_of(connection, RECORDS, 1)
         assert (conflict.fields, conflict.theirs["title"]) == (["title"], "newer 1")
         rig.edit(1, title="ours")
         await deliver(rig)
@@ -403,7 +403,7 @@ async def test_of_two_verifications_at_once_the_later_changes_nothing(
     async with backup.restored() as rig:
         found = await recovered_and_verified(rig)
         monkeypatch.setattr("replay.recovered._is_observed", lambda *_: True)  # as it was when it began
-        assert not resume_account(rig.log, found, URLS, ARTIST)
+        assert not resume_account(rig.log, found, KINDS, ARTIST)
 
 
 async def test_an_account_that_has_left_is_not_waited_for(then) -> None:

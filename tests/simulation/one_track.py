@@ -28,7 +28,7 @@ from replay.recovered import recover, resume_account
 from storage.errors import MediaGoneError
 from tests.dsl import COLLECTION, OLD_COLLECTION
 from tests.fake_pds.account import Status
-from tests.outbox.rigs.relay_rig import ARTIST, URLS
+from tests.outbox.rigs.relay_rig import ARTIST, KINDS
 from tests.simulation.memory_database import driver_of
 from tests.simulation.saved_track import ELSEWHERE, HOME, SavedTrack
 
@@ -81,7 +81,7 @@ class OneTrack(SavedTrack):
         return OnPds.ABSENT if self.record_in(OLD_COLLECTION) is None else OnPds.IN_OLD_COLLECTION
 
     def resolves(self, keep: Resolution) -> None:
-        self.gives(lambda unit: resolve(unit, Resolve(1, keep=keep), URLS))
+        self.gives(lambda unit: resolve(unit, Resolve(1, keep=keep), KINDS))
 
     def changes_namespace(self) -> None:
         found = self._found_in_old()
@@ -149,7 +149,7 @@ class OneTrack(SavedTrack):
             reads = RepoReads(Pds(self.wire, self.wire.http))
             for repo in repos_of(self.database, collection=COLLECTION):
                 found = await compare(self.database, reads, repo, with_blobs=False)
-                resume_account(self.log, found, URLS, ARTIST)
+                resume_account(self.log, found, KINDS, ARTIST)
 
         with suppress(RemoteUnknownError):
             self.loop.run(verify_pds())

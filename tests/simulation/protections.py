@@ -15,11 +15,11 @@ from outbox.mirror import lanes
 from outbox.mirror.tables import delivery_attempt, mirror_target
 from outbox.pds.client import Pds
 from outbox.pds.verdict import Verdict
-from outbox.record.record import GENERATION
 from outbox.relay import delivery, journal, lane_run, read_back, relay, settle
 from outbox.relay.delivery import Delivery
 from outbox.relay.delivery_task import DeliveryTask
 from outbox.threads import in_thread
+from outbox.tracks.record import GENERATION
 from tests.simulation import record_invariants, request_invariants, row_invariants
 
 Switch = Callable[[pytest.MonkeyPatch], None]

@@ -3,11 +3,11 @@
 from itertools import pairwise
 
 from outbox.record.dag_cbor import Record as Value
-from outbox.record.record import OWN_FIELDS, own_part, record_for
 from outbox.relay.delivery_task import RECREATING
+from outbox.tracks.record import OWN_FIELDS
 from tests.fake_pds.repo import Commit
 from tests.simulation.convergence import WAITING
-from tests.simulation.relay_process import URLS
+from tests.simulation.relay_process import RECORDS
 from tests.simulation.snapshot import Record, Snapshot, generation, is_ours
 
 STATUSES = frozenset({"none", "delivered", "superseded", "cancelled", "pending", "parked", *WAITING})
@@ -44,7 +44,7 @@ def converged(snapshot: Snapshot, *, was_told: bool = False) -> None:
         else:
             assert record.stored is not None, record
             ours = {name: value for name, value in record.stored.value.items() if name in OWN_FIELDS}
-            assert ours == record_for(record.track, record.mirror.generation, URLS), record
+            assert ours == RECORDS.record_of(record.track, record.mirror.generation), record
 
 
 def _others_let_in(record: Record) -> bool:
@@ -58,7 +58,7 @@ def _others_let_in(record: Record) -> bool:
 
 
 def _says_the_track(record: Record, value: Value) -> bool:
-    return own_part(value) == own_part(record_for(record.track, 0, URLS))
+    return RECORDS.own_part(value) == RECORDS.own_part(RECORDS.record_of(record.track, 0))
 
 
 def generations_rise(snapshot: Snapshot) -> None:
@@ -88,8 +88,8 @@ def puts_are_the_log(snapshot: Snapshot) -> None:
         for commit in record.commits:
             if is_ours(commit) and commit.value is not None:
                 gen = generation(commit)
-                expected = own_part(record_for(record.at(gen), gen, URLS))
-                assert own_part(commit.value) == expected, f"{record}: at {gen}"
+                expected = RECORDS.own_part(RECORDS.record_of(record.at(gen), gen))
+                assert RECORDS.own_part(commit.value) == expected, f"{record}: at {gen}"
 
 
 def foreign_values_are_safe(snapshot: Snapshot) -> None:
@@ -114,7 +114,7 @@ def _check_foreign(record: Record, before: list[Commit], ours: Commit, decided: 
         return
     base = next((commit.value for commit in reversed(before) if is_ours(commit)), None)
     assert base is not None, where
-    assert own_part(foreign.value) in [own_part(base), *decided], where
+    assert RECORDS.own_part(foreign.value) in [RECORDS.own_part(base), *decided], where
     kept = {name: value for name, value in foreign.value.items() if name not in OWN_FIELDS}
     assert kept.items() <= ours.value.items(), f"{where}: unknown fields were lost"
 
@@ -148,7 +148,7 @@ def waits_are_true(snapshot: Snapshot) -> None:
 
 def _changed_ours(commits: list[Commit], index: int) -> bool:
     before, after = (commits[index - 1].value or {} if index else {}), commits[index].value or {}
-    return not is_ours(commits[index]) and own_part(before) != own_part(after)
+    return not is_ours(commits[index]) and RECORDS.own_part(before) != RECORDS.own_part(after)
 
 
 def events_are_accounted_for(snapshot: Snapshot, *, settled: bool = False) -> None:

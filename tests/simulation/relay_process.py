@@ -19,23 +19,23 @@ from outbox.mirror.namespace_moves import Namespaces
 from outbox.mirror.paced_pds import PacedPds
 from outbox.pds.client import Pds
 from outbox.probes.worker import Probes
-from outbox.record.lexicon import Lexicon, track_lexicon
-from outbox.record.record import RecordUrls
+from outbox.record.kind import RecordKinds
 from outbox.relay.delivery import Delivery
 from outbox.relay.relay import Relay, RelayLimits
+from outbox.tracks.record import RecordUrls, TrackRecords
 from service.wiring.adapters import AccountLanes, IdentityDirectory, IdentitySessions
 from tests.dsl import COLLECTION, OLD_COLLECTION
 from tests.fake_pds.values import blob_cid
 from tests.simulation.network import Network
 from tests.simulation.virtual_time import Process, VirtualLoop
 
-URLS = RecordUrls("https://tape.example.com")
+RECORDS = TrackRecords(RecordUrls("https://tape.example.com"))
+KINDS = RecordKinds(RECORDS)
 NAMESPACES = Namespaces(OLD_COLLECTION, COLLECTION)
 SECRET = "a secret of at least 32 characters"
 LEASE = timedelta(seconds=60)
 
 cipher = cache(lambda: Cipher([SECRET]))
-lexicon: "cache[Lexicon]" = cache(track_lexicon)
 
 
 @dataclass
@@ -84,10 +84,10 @@ class RelayProcess:
         paced = PacedPds(sessions, http, hosts)
         self.relay = Relay(
             log,
-            Delivery(log.database, hosts, Pds(sessions, http), URLS, lexicon(), namespaces=NAMESPACES),
+            Delivery(log.database, hosts, Pds(sessions, http), namespaces=NAMESPACES),
             BlobWorker(log, hosts, paced, audio, owner=name),
             Probes(log.database, paced, IdentityDirectory(Resolver(None, [], http)), owner=name),
-            URLS,
+            KINDS,
             hosts=hosts,
             owner=name,
             limits=RelayLimits(4, LEASE),

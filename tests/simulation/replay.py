@@ -1,8 +1,8 @@
 """An operator's replay of an account: verify, plan and apply, all at one moment."""
 
 from outbox.pds.client import RecordKey
-from outbox.record.record import GENERATION
 from outbox.repo.reads import Found
+from outbox.tracks.record import GENERATION
 from replay.reconcile.apply import apply
 from replay.reconcile.drift import drifts_of
 from replay.reconcile.plan import plan_for

@@ -11,7 +11,7 @@ from outbox.relay.delivery_task import next_task
 from outbox.relay.result import Outcome, Result
 from outbox.relay.settle import settle
 from projections.rebuild.rebuild import differences
-from tests.simulation.relay_process import URLS
+from tests.simulation.relay_process import KINDS
 from tests.simulation.world import World
 
 
@@ -31,7 +31,7 @@ def stale_flights_change_nothing(world: World) -> None:
         lanes = connection.execute(select(mirror_lane).where(mirror_lane.c.lease_epoch > 0)).all()
     for row in lanes:
         stale = Lane(row.did, row.host, "somebody", row.lease_epoch - 1, world.clock())
-        work = next_task(world.log, stale, URLS, world.clock(), [])
+        work = next_task(world.log, stale, KINDS, world.clock(), [])
         if work is not None:
             before = _rows(world)
             for outcome in (Outcome.DELIVERED, Outcome.FAILED, Outcome.MISSING, Outcome.HELD):

@@ -14,13 +14,12 @@ from identity.accounts.accounts import Accounts, account
 from outbox.mirror.observe_only import is_account_observed
 from outbox.mirror.tables import NEVER, blob_job, mirror_lane, mirror_target
 from outbox.mirror.targets import MirrorTargets
-from outbox.record.record import own_part, record_for
 from outbox.views.overview import lane_of
 from projections.read_models import READ_MODELS
 from tests.dsl import ALICE, COLLECTION, START
 from tests.fake_pds.account import Account
 from tests.fake_pds.signed_in_pds import SignedInPds
-from tests.outbox.rigs.relay_rig import ANYONE, URLS, Fault, Rig, Wire, answered, refused
+from tests.outbox.rigs.relay_rig import ANYONE, RECORDS, Fault, Rig, Wire, answered, refused
 from tests.simulation.memory_database import driver_of, memory_database
 from tests.simulation.virtual_time import VirtualLoop
 
@@ -181,7 +180,9 @@ class SavedTrack(Rig):
         record = self.record_in(track.collection) if self.account is not None else None
         if track.deleted_at is not None or record is None:
             return is_settled and track.deleted_at is not None and record is None
-        return is_settled and own_part(record["value"]) == own_part(record_for(track, 0, URLS))
+        return is_settled and RECORDS.own_part(record["value"]) == RECORDS.own_part(
+            RECORDS.record_of(track, 0)
+        )
 
     def state(self) -> State:
         """All that decides what may happen next, without numbers and times."""

@@ -10,7 +10,7 @@ from aggregates.track import Track
 from eventstore.change import RecordedEvent
 from outbox.mirror.tables import delivery_attempt
 from outbox.pds.verdict import Kind
-from outbox.record.record import GENERATION
+from outbox.tracks.record import GENERATION
 from outbox.views.deliveries import EventDelivery, deliveries
 from outbox.views.status import Mirror
 from tests.fake_pds.pds import SERVICE

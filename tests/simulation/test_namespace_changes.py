@@ -5,12 +5,12 @@ import os
 import pytest
 
 from application.records.change_namespace import ChangeNamespace, change_namespace
-from outbox.record.record import OWN_FIELDS, record_for
+from outbox.tracks.record import OWN_FIELDS
 from tests.dsl import COLLECTION, OLD_COLLECTION
 from tests.simulation import invariants
 from tests.simulation.actions import WEIGHTS
 from tests.simulation.convergence import heal, settle_down
-from tests.simulation.relay_process import URLS
+from tests.simulation.relay_process import RECORDS
 from tests.simulation.schedule import Schedule, drawn
 from tests.simulation.world import World
 
@@ -78,7 +78,7 @@ def is_in_its_new_place_alone(world: World, track_id: int) -> None:
     assert (OLD_COLLECTION, track.rkey) not in records, mirror
     value = records[COLLECTION, track.rkey].value
     ours = {name: field for name, field in value.items() if name in OWN_FIELDS}
-    assert ours == record_for(track, mirror.generation, URLS), mirror
+    assert ours == RECORDS.record_of(track, mirror.generation), mirror
 
 
 def was_never_nowhere(world: World, track_id: int) -> None:

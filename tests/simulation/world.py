@@ -27,7 +27,6 @@ from outbox.mirror.states import LaneState
 from outbox.mirror.tables import pds_host
 from outbox.mirror.targets import MirrorTargets
 from outbox.record.dag_cbor import Record
-from outbox.record.record import own_part
 from outbox.views.overview import lane_of
 from outbox.views.status import Mirror, is_signed_in, mirrors
 from tests.dsl import a_track
@@ -39,7 +38,7 @@ from tests.simulation.memory_database import memory_database
 from tests.simulation.network import Network
 from tests.simulation.network_faults import FAULTS, RandomFaults
 from tests.simulation.relay_patches import Errors, patched
-from tests.simulation.relay_process import LEASE, URLS, Bytes, RelayProcess, sessions_of
+from tests.simulation.relay_process import LEASE, RECORDS, Bytes, RelayProcess, sessions_of
 from tests.simulation.virtual_time import Life, VirtualLoop
 
 BEGIN = datetime(2026, 11, 24, 12, tzinfo=UTC)
@@ -183,15 +182,15 @@ class World:
     def decide(self, track_id: int, *, theirs: bool) -> None:
         """The artist resolves a conflict with another client's change."""
         with self.log.unit_of_work(self.tracks[track_id], ARTIST) as unit:
-            conflict = conflict_of(unit.connection, track_id)
+            conflict = conflict_of(unit.connection, RECORDS, track_id)
             if conflict is None:
                 return
             track = unit.load(Track, Track.create_id(track_id))
             if theirs:
-                keep_theirs(unit, track, conflict, URLS)
+                keep_theirs(unit, track, conflict)
             else:
                 keep_ours(unit, track, conflict)
-        self.decided.append(own_part(conflict.theirs or {}))
+        self.decided.append(RECORDS.own_part(conflict.theirs or {}))
         self.wake()
 
     def verify(self, track_id: int) -> None:

@@ -3,7 +3,7 @@
 import pytest
 
 from identity.accounts.credentials import Scope
-from outbox.record.record import OWN_FIELDS
+from outbox.tracks.record import OWN_FIELDS
 from tests.api.records.test_resolve import edited_elsewhere
 from tests.api.world import upload
 

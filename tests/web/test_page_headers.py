@@ -2,7 +2,7 @@
 
 import pytest
 
-from outbox.record.record import RecordUrls
+from outbox.tracks.record import RecordUrls
 from tests.api.world import refusal
 from tests.web.pages import assert_runs_only_our_files, policy_of
 

@@ -7,6 +7,7 @@ from typing import Final
 
 from starlette.concurrency import run_in_threadpool
 
+from aggregates.track import Track
 from api.services import Services
 from application.authorization import require_owned
 from application.records.restore_record import OnPds
@@ -38,7 +39,7 @@ def _place(services: Services, did: str, track_id: int) -> Place:
         view = require_owned(connection, did, track_id)
         account = services.accounts.get(did)
         old = namespaces.old_place(_key_of(view))
-        if old is not None and is_accounted_for(connection, old, track_id):
+        if old is not None and is_accounted_for(connection, old, Track.TOPIC, track_id):
             old = None
     return Place(view, account.pds_url if account is not None else None, old)
 

@@ -11,7 +11,7 @@ from application.errors import TrackNotFoundError
 from eventstore.idempotency.results import CommandResult
 from identity.accounts.credentials import Principal
 from identity.errors import SignInRequiredError
-from outbox.record.record import RecordUrls
+from outbox.tracks.record import RecordUrls
 from outbox.views.status import needs_sign_in
 from projections.tracks.queries import track_by_id
 

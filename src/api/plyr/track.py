@@ -16,7 +16,7 @@ from application.playback_access import Supporters, supported_artists
 from eventstore.streams.peer_ids import peer_ids_of
 from identity.accounts.accounts import Account, accounts_of
 from identity.accounts.credentials import Principal
-from outbox.record.record import RecordUrls
+from outbox.tracks.record import RecordUrls
 from projections.tracks.view import TrackView
 
 

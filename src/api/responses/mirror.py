@@ -6,6 +6,7 @@ from typing import Any, Final
 from pydantic import BaseModel, Field
 from sqlalchemy import Connection
 
+from aggregates.track import Track
 from api.responses.track import MirrorBody, Upcoming
 from application.tracks.as_of import track_as_it_is
 from eventstore.event_log import EventLog
@@ -14,7 +15,7 @@ from outbox.conflicts.foreign_edits import field_conflicts
 from outbox.mirror.states import PROBED, LaneState, MirrorReason
 from outbox.mirror.tables import NEVER
 from outbox.pds.client import RecordKey
-from outbox.record.record import RecordUrls
+from outbox.record.kind import RecordKinds
 from outbox.views import overview
 from outbox.views.deliveries import attempts_of
 from outbox.views.drain import drain_of
@@ -136,7 +137,9 @@ class LaneBody(BaseModel):
     stalled_by: str | None
 
 
-def record_mirror(connection: Connection, track_id: int, log: EventLog, urls: RecordUrls) -> RecordMirrorBody:
+def record_mirror(
+    connection: Connection, track_id: int, log: EventLog, kinds: RecordKinds
+) -> RecordMirrorBody:
     mirror: Mirror = mirrors(connection, [track_id])[track_id]
     attempts = attempts_of(connection, track_id, limit=ATTEMPTS)
     return RecordMirrorBody(
@@ -146,7 +149,7 @@ def record_mirror(connection: Connection, track_id: int, log: EventLog, urls: Re
         desired=DesiredBody(op=mirror.desired_op, generation=mirror.generation),
         acked=AckedBody(generation=mirror.acked_generation),
         observed=ObservedBody(cid=mirror.record_cid),
-        conflict=_conflict(connection, track_id, log, urls),
+        conflict=_conflict(connection, track_id, log, kinds),
         failing_since=mirror.failing_since,
         first_error=mirror.first_error,
         last_error=mirror.last_error,
@@ -189,8 +192,10 @@ def lane_body(connection: Connection, did: str, now: datetime) -> LaneBody:
     )
 
 
-def _conflict(connection: Connection, track_id: int, log: EventLog, urls: RecordUrls) -> ConflictBody | None:
-    found = conflict_of(connection, track_id)
+def _conflict(
+    connection: Connection, track_id: int, log: EventLog, kinds: RecordKinds
+) -> ConflictBody | None:
+    found = conflict_of(connection, kinds[Track.TOPIC], track_id)
     if found is None:
         return None
     track = track_as_it_is(log, connection, track_id)
@@ -199,7 +204,7 @@ def _conflict(connection: Connection, track_id: int, log: EventLog, urls: Record
         cid=found.cid,
         value=found.theirs,
         fields=found.fields,
-        values=[FieldConflictBody(**vars(each)) for each in field_conflicts(found, track, urls)],
+        values=[FieldConflictBody(**vars(each)) for each in field_conflicts(found, track)],
     )
 
 

@@ -12,7 +12,7 @@ from api.responses.track import TrackBody
 from eventstore.foreign_text import is_storable
 from outbox.mirror.states import MirrorState
 from outbox.mirror.tables import mirror_target
-from outbox.record.record import RecordUrls
+from outbox.tracks.record import RecordUrls
 from outbox.views.status import STATE, TARGETS_AT_WORK
 from projections.blob_migration import AUDIO_COPY_STATE
 from projections.tracks.search import contains

@@ -14,7 +14,7 @@ from eventstore.unit_of_work import UnitOfWork
 from identity.accounts.accounts import account
 from identity.resolution.identifiers import INVALID_HANDLE
 from outbox.mirror.tables import mirror_target
-from outbox.record.record import RecordUrls
+from outbox.tracks.record import RecordUrls
 from outbox.views.status import IS_SHOWN, MIRROR_COLUMNS, TARGETS_AT_WORK, Mirror, mirrors, mirrors_in
 from projections.history import history
 from projections.tracks.table import tracks

@@ -6,7 +6,7 @@ from typing import Annotated, cast
 from pydantic import AfterValidator, BaseModel, Field
 
 from aggregates.track import Track
-from outbox.record.record import RecordUrls
+from outbox.tracks.record import RecordUrls
 from outbox.views.status import Mirror
 from projections.tracks.view import TrackView
 

@@ -56,7 +56,7 @@ def read_mirror(track_id: TrackId, principal: SignedIn, services: ServicesDep) -
     """Read what the log wants, what the PDS confirmed and what was tried."""
     with services.database.read() as connection:
         require_reader(connection, principal, track_id)
-        body = record_mirror(connection, track_id, services.log, services.urls)
+        body = record_mirror(connection, track_id, services.log, services.kinds)
     return AsciiJsonResponse(body)
 
 
@@ -106,7 +106,7 @@ async def resolve_conflict(track_id: TrackId, request: Command) -> Response:
 
             def use_case(unit: UnitOfWork) -> int:
                 unit.after_commit(partial(services.resolved, command.policy))
-                return resolve(unit, command, services.urls)
+                return resolve(unit, command, services.kinds)
 
             await attempt.commit(use_case, partial(_mirror, services))
     return await attempt.response()
@@ -123,7 +123,7 @@ def read_lane(principal: SignedIn, services: ServicesDep) -> Response:
 def _known(services: Services, principal: Principal, track_id: int) -> KnownRecord:
     with services.database.read() as connection:
         require_reader(connection, principal, track_id)
-        return known_record(connection, track_as_it_is(services.log, connection, track_id), services.urls)
+        return known_record(connection, track_as_it_is(services.log, connection, track_id), services.kinds)
 
 
 def _decision(body: Body) -> Resolution | dict[str, Resolution]:
@@ -145,5 +145,5 @@ def _side(field: str, value: Any) -> Resolution:
 
 
 def _mirror(services: Services, reader: TrackReader, track_id: int) -> CommandResult:
-    body = record_mirror(reader.connection, track_id, services.log, services.urls)
+    body = record_mirror(reader.connection, track_id, services.log, services.kinds)
     return CommandResult(200, body.model_dump(mode="json"), {})

@@ -78,7 +78,7 @@ async def _verified(services: Services, did: str) -> VerifiedBody:
         found = await services.verifier.verify(repos[0])
     except TimeoutError:
         raise TooManyComparisonsError(RETRY_AFTER_SECONDS) from None
-    await run_in_threadpool(resume_account, services.log, found, services.urls, over_http(did))
+    await run_in_threadpool(resume_account, services.log, found, services.kinds, over_http(did))
     drifts, unjudged = found.drifts[:MAX_LISTED], sorted(key.uri for key in found.unjudged)[:MAX_LISTED]
     return VerifiedBody(
         records=found.records,

@@ -8,7 +8,7 @@ from application.authorization import OnTrack, load_owned
 from application.errors import CannotMoveError
 from application.records.restore_record import OnPds
 from eventstore.unit_of_work import UnitOfWork
-from outbox.conflicts.conflicts import conflict_of
+from outbox.conflicts.conflicts import has_conflict
 from outbox.mirror.namespace_moves import carry_over, expect_record, is_accounted_for, is_taken
 from outbox.pds.client import RecordKey
 
@@ -38,9 +38,9 @@ def change_namespace(unit: UnitOfWork, command: ChangeNamespace) -> int:
 
 def _move_what_is_left(unit: UnitOfWork, track: Track, old: RecordKey, found: OnPds) -> None:
     """Move a record that the log does not know of; if the PDS did not say whether there is one, the relay finds out."""
-    if found is OnPds.ABSENT or is_accounted_for(unit.connection, old, track.track_id):
+    if found is OnPds.ABSENT or is_accounted_for(unit.connection, old, track.TOPIC, track.subject_id):
         return
-    if conflict_of(unit.connection, track.track_id) is not None:
+    if has_conflict(unit.connection, track.TOPIC, track.subject_id):
         raise UndecidedForeignEditError
     track.migrate_namespace(track.collection, old_collection=old.collection, at=unit.now)
     unit.save(track)
@@ -52,7 +52,7 @@ def _require_movable(unit: UnitOfWork, track: Track, command: ChangeNamespace, n
         raise CannotMoveError(
             f"The record is in {track.collection}, not in {command.old_collection}, and stays there"
         )
-    if conflict_of(unit.connection, track.track_id) is not None:
+    if has_conflict(unit.connection, track.TOPIC, track.subject_id):
         raise UndecidedForeignEditError
     if is_taken(unit.connection, new, excluding=track.track_id):
         raise CannotMoveError(

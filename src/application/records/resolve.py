@@ -10,8 +10,8 @@ from application.authorization import OnTrack, load_owned
 from application.errors import EditedAgainError, NothingToResolveError
 from eventstore.unit_of_work import UnitOfWork
 from outbox.conflicts.conflicts import Conflict, conflict_of
-from outbox.conflicts.foreign_edits import FIELDS, keep_ours, keep_theirs
-from outbox.record.record import RecordUrls
+from outbox.conflicts.foreign_edits import keep_ours, keep_theirs
+from outbox.record.kind import RecordKinds
 
 BY_FIELD: Final = "fields"
 
@@ -37,20 +37,20 @@ class Resolve(OnTrack):
         return self.keep if isinstance(self.keep, Resolution) else BY_FIELD
 
 
-def resolve(unit: UnitOfWork, command: Resolve, urls: RecordUrls) -> int:
+def resolve(unit: UnitOfWork, command: Resolve, kinds: RecordKinds) -> int:
     """Overwrite their record with ours, or adopt their fields, all that a track has or the chosen ones.
 
     Raises NothingToResolveError, EditedAgainError, and InvalidFieldError where the choice does not fit the conflict.
     """
     track = load_owned(unit, command)
-    conflict = conflict_of(unit.connection, track.track_id)
+    conflict = conflict_of(unit.connection, kinds.of(track), track.subject_id)
     if conflict is None:
         raise NothingToResolveError
     if command.cid not in {None, conflict.cid}:
         raise EditedAgainError(conflict.cid)
     theirs = _fields_of_theirs(conflict, command.keep)
     if theirs or theirs is None:
-        keep_theirs(unit, track, conflict, urls, fields=theirs)
+        keep_theirs(unit, track, conflict, fields=theirs)
     else:
         keep_ours(unit, track, conflict)
     return track.track_id
@@ -71,7 +71,7 @@ def _chosen(conflict: Conflict, sides: Mapping[str, Resolution]) -> list[str]:
     problems = {
         "a side is missing for": set(conflict.fields) - sides.keys(),
         "nothing differs in": sides.keys() - set(conflict.fields),
-        "only `ours` can stay in": {*theirs} & {*conflict.fields} - FIELDS.keys(),
+        "only `ours` can stay in": {*theirs} & {*conflict.fields} - conflict.kind.adoptable.keys(),
     }
     found = [f"{problem} {', '.join(sorted(names))}" for problem, names in problems.items() if names]
     if found:

@@ -58,7 +58,7 @@ def restore_record(unit: UnitOfWork, command: RestoreRecord) -> int:
         raise AlreadyHasRecordError(RecordKey(track.did, track.collection, track.rkey).uri)
     track.restore_record(at=unit.now)
     unit.save(track)
-    clear_conflict(unit.connection, track.track_id)
+    clear_conflict(unit.connection, track.TOPIC, track.subject_id)
     return track.track_id
 
 

@@ -9,10 +9,10 @@ from sqlalchemy import ColumnElement, Connection, and_, or_, select, update
 from outbox.mirror.namespace_moves import clear_former
 from outbox.mirror.states import TargetState
 from outbox.mirror.tables import mirror_target
-from outbox.mirror.targets import PUT
+from outbox.mirror.targets import PUT, is_about
 from outbox.pds.client import RecordKey
 from outbox.record.dag_cbor import Record, decode
-from outbox.record.record import own_part
+from outbox.record.kind import RecordKind
 from outbox.relay.journal import record_adopted
 from outbox.relay.observations import CLEAN
 
@@ -23,8 +23,9 @@ target = mirror_target.c
 class Conflict:
     """Another client's record and ours: `theirs` is None if DAG-CBOR cannot hold it, `base` is None if we wrote nothing."""
 
+    kind: RecordKind
     key: RecordKey
-    track_id: int
+    subject_id: int
     cid: str
     theirs: Record | None
     base: Record | None
@@ -36,27 +37,40 @@ class Conflict:
         """The names of our fields that the other client changed."""
         if self.theirs is None:
             return []
-        theirs, base = own_part(self.theirs), own_part(self.base or {})
+        theirs, base = self.kind.own_part(self.theirs), self.kind.own_part(self.base or {})
         changed = {name for name in {*theirs, *base} if theirs.get(name) != base.get(name)}
         # a record that blocks a namespace change has its own collection's $type
         return sorted(changed - {"$type"})
 
 
-def conflict_of(connection: Connection, track_id: int) -> Conflict | None:
-    """Return the conflict that a track's owner has to decide: of its record, or else of a former copy."""
-    is_former = and_(target.former, target.failed_gen >= target.desired_gen)
-    is_current = and_(target.desired_op == PUT, ~target.detached)
-    row = connection.execute(
-        select(mirror_target)
-        .where(target.track_id == track_id, target.state == TargetState.HELD, or_(is_former, is_current))
-        .order_by(target.former)
-        .limit(1)
-    ).one_or_none()
+def conflict_of(connection: Connection, kind: RecordKind, subject_id: int) -> Conflict | None:
+    """Return the conflict that the subject's owner has to decide: of its record, or else of a former copy."""
+    row = _held(connection, kind.name, subject_id)
     if row is None:
         return None
     key = RecordKey(row.did, row.collection, row.rkey)
     theirs, base = _record(row.conflict_body), _record(row.observed_body)
-    return Conflict(key, track_id, row.conflict_cid, theirs, base, row.former)
+    return Conflict(kind, key, subject_id, row.conflict_cid, theirs, base, row.former)
+
+
+def has_conflict(connection: Connection, kind: str, subject_id: int) -> bool:
+    """Whether there is a conflict that the subject's owner has to decide."""
+    return _held(connection, kind, subject_id) is not None
+
+
+def _held(connection: Connection, kind: str, subject_id: int) -> Any:
+    is_former = and_(target.former, target.failed_gen >= target.desired_gen)
+    is_current = and_(target.desired_op == PUT, ~target.detached)
+    return connection.execute(
+        select(mirror_target)
+        .where(
+            *is_about(mirror_target, kind, subject_id),
+            target.state == TargetState.HELD,
+            or_(is_former, is_current),
+        )
+        .order_by(target.former)
+        .limit(1)
+    ).one_or_none()
 
 
 def build_on(connection: Connection, conflict: Conflict) -> None:
@@ -81,12 +95,14 @@ def acknowledge(connection: Connection, conflict: Conflict, now: datetime) -> No
     }
     _change(connection, conflict.key, **values)
     record_adopted(connection, conflict.key, gen, conflict.cid, now)
-    clear_former(connection, conflict.track_id, gen)
+    clear_former(connection, conflict.kind.name, conflict.subject_id, gen)
 
 
-def clear_conflict(connection: Connection, track_id: int) -> None:
+def clear_conflict(connection: Connection, kind: str, subject_id: int) -> None:
     """Reopen a held target on our own base; if their record is still there, the PDS refuses the swap."""
-    held = update(mirror_target).where(target.track_id == track_id, target.state == TargetState.HELD)
+    held = update(mirror_target).where(
+        *is_about(mirror_target, kind, subject_id), target.state == TargetState.HELD
+    )
     connection.execute(held.values(CLEAN))
 
 

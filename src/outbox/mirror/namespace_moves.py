@@ -12,11 +12,8 @@ from outbox.pds.client import RecordKey
 from outbox.record.dag_cbor import Record, decode
 
 target: Final = mirror_target.c
-_CLEAR: Final = (
-    update(mirror_target)
-    .where(target.track_id == bindparam("of_track"), target.former)
-    .values(cleared_gen=bindparam("upto"))
-)
+_IS_SUBJECT: Final = (target.track_id == bindparam("of_subject"), target.kind == bindparam("of_kind"))
+_CLEAR: Final = update(mirror_target).where(*_IS_SUBJECT, target.former).values(cleared_gen=bindparam("upto"))
 _IS_UNREAD: Final = and_(
     target.observed_body.is_(None),
     target.ever_sent,
@@ -24,7 +21,7 @@ _IS_UNREAD: Final = and_(
     target.state != TargetState.HELD,
 )
 _LEFT: Final = select(target.did, target.collection, target.rkey, target.observed_body).where(
-    target.track_id == bindparam("of_track"),
+    *_IS_SUBJECT,
     target.former,
     or_(target.observed_body.is_not(None), _IS_UNREAD),
 )
@@ -44,7 +41,7 @@ class Namespaces:
 
 @dataclass(frozen=True)
 class FormerRecords:
-    """What the former records of a track hold, and which of them may exist and were never read."""
+    """What the former records of a subject hold, and which of them may exist and were never read."""
 
     fields: Record
     unread: tuple[RecordKey, ...] = ()
@@ -56,10 +53,10 @@ def is_taken(connection: Connection, key: RecordKey, *, excluding: int | None = 
     return bool(connection.scalar(select(exists().where(*this, target.track_id.is_distinct_from(excluding)))))
 
 
-def is_accounted_for(connection: Connection, key: RecordKey, track_id: int) -> bool:
-    """Whether the log says what is under the key: another track's record, or a former one of this track, to be deleted."""
+def is_accounted_for(connection: Connection, key: RecordKey, kind: str, subject_id: int) -> bool:
+    """Whether the log says what is under the key: another subject's record, or a former one of this, to be deleted."""
     this = (target.did == key.did, target.collection == key.collection, target.rkey == key.rkey)
-    is_known = or_(target.track_id != track_id, target.acked_gen < target.desired_gen)
+    is_known = or_(target.track_id != subject_id, target.kind != kind, target.acked_gen < target.desired_gen)
     return bool(connection.scalar(select(exists().where(*this, is_known))))
 
 
@@ -84,16 +81,16 @@ def carry_over(connection: Connection, old: RecordKey, new: RecordKey) -> None:
     connection.execute(CHANGE_TARGET, {**of_target(new), "acked_gen": acked})
 
 
-def clear_former(connection: Connection, track_id: int, upto: int) -> None:
+def clear_former(connection: Connection, kind: str, subject_id: int, upto: int) -> None:
     """Allow the former records to be deleted: the PDS has confirmed the new one as of this generation."""
-    connection.execute(_CLEAR, {"of_track": track_id, "upto": upto})
+    connection.execute(_CLEAR, {"of_kind": kind, "of_subject": subject_id, "upto": upto})
 
 
-def former_records(connection: Connection, track_id: int) -> FormerRecords:
+def former_records(connection: Connection, kind: str, subject_id: int) -> FormerRecords:
     """Return what the former records that still exist hold: the fields of other clients are copied to the new one."""
     fields: Record = {}
     unread = []
-    for *key, body in connection.execute(_LEFT, {"of_track": track_id}):
+    for *key, body in connection.execute(_LEFT, {"of_kind": kind, "of_subject": subject_id}):
         if body is None:
             unread.append(RecordKey(*key))
         else:

@@ -147,11 +147,12 @@ mirror_target = Table(
     Column("did", Text, primary_key=True),
     Column("collection", Text, primary_key=True),
     Column("rkey", Text, primary_key=True),
+    Column("kind", Text, nullable=False, server_default=text("'track'")),
     Column("track_id", Position, nullable=False),
     Column("desired_gen", Position, nullable=False),
     Column("desired_op", Text, nullable=False),
     Column("detached", Boolean, nullable=False),
-    # Whether the track's record has changed namespace since. This one is deleted once the PDS has confirmed the new
+    # Whether the record has changed namespace since. This one is deleted once the PDS has confirmed the new
     # one as of the same generation: `cleared_gen` is the generation that it has confirmed.
     Column("former", Boolean, nullable=False, server_default=false()),
     Column("acked_gen", Position, nullable=False, server_default=text("0")),
@@ -179,11 +180,12 @@ mirror_target = Table(
 Index(
     "uq_mirror_target_track_id",
     mirror_target.c.track_id,
+    mirror_target.c.kind,
     unique=True,
     sqlite_where=~mirror_target.c.former,
     postgresql_where=~mirror_target.c.former,
 )
-"""A track has one current record, and any number of former ones that are still to be deleted."""
+"""A subject has one current record, and any number of former ones that are still to be deleted."""
 
 CONCERNS_RELAY: Final = or_(
     mirror_target.c.desired_gen > mirror_target.c.acked_gen,
@@ -311,6 +313,6 @@ failure_hour = Table(
 """How often a cause was met in each hour of the last day."""
 
 TARGETS: Final = ProjectedTable(
-    mirror_target, derived=("track_id", "desired_gen", "desired_op", "detached", "former")
+    mirror_target, derived=("kind", "track_id", "desired_gen", "desired_op", "detached", "former")
 )
 BLOB_JOBS: Final = ProjectedTable(blob_job, derived=("audio_cid", "requested"))

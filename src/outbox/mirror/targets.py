@@ -7,10 +7,10 @@ from datetime import datetime
 from functools import cache
 from typing import Any, Final
 
-from sqlalchemy import Connection, Table, bindparam, update
+from sqlalchemy import ColumnElement, Connection, Table, bindparam, literal_column, update
 from sqlalchemy.sql.dml import Insert
 
-from aggregates.published import Deleted, NamespaceMigrated, PublishedEvent, Undeleted
+from aggregates.published import Deleted, NamespaceMigrated, Published, PublishedEvent, Undeleted
 from aggregates.track import Track
 from eventstore.append import insert_of
 from eventstore.change import Change
@@ -26,30 +26,30 @@ DELETE: Final = "delete"
 
 
 DECIDES_OVER_FORMER: Final = (NamespaceMigrated, Deleted, Undeleted)
-"""Events after which a track's former records wait until its current record is delivered as they say."""
+"""Events after which a subject's former records wait until its current record is delivered as they say."""
 
 
 @dataclass
 class _Page:
-    """One track in a page of changes: its newest state, and the newest changes that concern targets."""
+    """One subject in a page of changes: its newest state, and the newest changes that concern targets."""
 
-    newest: Track = field(init=False)
+    newest: Published = field(init=False)
     touched: Change | None = None
     blob_changed: Track | None = None
-    audio_replaced: bool = False
+    audio_replaced: Track | None = None
     former: dict[str, Change] = field(default_factory=dict)
     """By former collection: the newest change that concerns its record."""
 
-    def add(self, change: Change, track: Track) -> None:
-        self.newest = track
+    def add(self, change: Change, subject: Published) -> None:
+        self.newest = subject
         if isinstance(change.event, DECIDES_OVER_FORMER):
-            self.former |= dict.fromkeys(track.former_collections, change)
+            self.former |= dict.fromkeys(subject.former_collections, change)
         if isinstance(change.event, PublishedEvent) and change.event.sets_generation():
             self.touched = change
-        if isinstance(change.event, Track.AudioReplaced):
-            self.audio_replaced = True
-        if _desired_blob(change.before) != _desired_blob(track):
-            self.blob_changed = track
+        if isinstance(subject, Track) and isinstance(change.event, Track.AudioReplaced):
+            self.audio_replaced = subject
+        if isinstance(subject, Track) and _desired_blob(change.before) != _desired_blob(subject):
+            self.blob_changed = subject
 
 
 class MirrorTargets:
@@ -63,7 +63,7 @@ class MirrorTargets:
         """Set the targets to the newest state; in the live tables, make their lanes due too."""
         pages: dict[Any, _Page] = defaultdict(_Page)
         for change in changes:
-            if isinstance(change.after, Track):
+            if isinstance(change.after, Published):
                 pages[change.aggregate_id].add(change, change.after)
         is_live = into(mirror_target) is mirror_target
         if is_live:  # lanes are locked before targets, as everywhere
@@ -75,8 +75,8 @@ class MirrorTargets:
 
 
 def _touched_at(changes: Sequence[Change]) -> dict[str, datetime]:
-    """Return when tracks of each account changed, by the database's clock, as lanes need it."""
-    touched = (change for change in changes if isinstance(change.after, Track))
+    """Return when records of each account changed, by the database's clock, as lanes need it."""
+    touched = (change for change in changes if isinstance(change.after, Published))
     return {change.did: change.appended_at or change.recorded_at for change in touched}
 
 
@@ -97,8 +97,8 @@ def _write(connection: Connection, pages: Sequence[_Page], into: Into, *, is_liv
     if blobs:
         _upserting(into(blob_job), tuple(blobs[0]), BLOB_JOBS.columns).many(connection, blobs)
     for page in pages:
-        if page.audio_replaced and is_live:
-            _forget_uploads(connection, page.newest)
+        if page.audio_replaced is not None and is_live:
+            _forget_uploads(connection, page.audio_replaced)
 
 
 def _forget_uploads(connection: Connection, track: Track) -> None:
@@ -149,6 +149,8 @@ def _upserting(table: Table, names: Sequence[str], columns: Sequence[str]) -> Pr
     return Prepared(build, names)
 
 
+PLACE: Final = mirror_target.c.collection + literal_column("'/'") + mirror_target.c.rkey
+"""Names a record of an account, as `RecordKey.place` does."""
 CHANGE_TARGET: Final = update(mirror_target).where(
     mirror_target.c.did == bindparam("of_did"),
     mirror_target.c.collection == bindparam("of_collection"),
@@ -162,17 +164,23 @@ def of_target(key: RecordKey) -> dict[str, str]:
     return {"of_did": key.did, "of_collection": key.collection, "of_rkey": key.rkey}
 
 
+def is_about(table: Table, kind: str, subject_id: int) -> tuple[ColumnElement[bool], ...]:
+    """Return the conditions of the targets of a subject."""
+    return table.c.track_id == subject_id, table.c.kind == kind
+
+
 def insert_into(connection: Connection, table: Table) -> Any:
     """Return the dialect's insert statement, which has ON CONFLICT."""
     return insert_of(connection.dialect.name, table)
 
 
-def _target_row(touched: Change, newest: Track) -> dict[str, Any]:
+def _target_row(touched: Change, newest: Published) -> dict[str, Any]:
     return {
         "did": newest.did,
         "collection": newest.collection,
         "rkey": newest.rkey,
-        "track_id": newest.track_id,
+        "kind": newest.TOPIC,
+        "track_id": newest.subject_id,
         "desired_gen": touched.position,
         "desired_op": DELETE if newest.deleted_at is not None else PUT,
         "detached": newest.record_missing_since is not None,
@@ -181,27 +189,28 @@ def _target_row(touched: Change, newest: Track) -> dict[str, Any]:
 
 
 def _former_rows(page: _Page) -> list[dict[str, Any]]:
-    """Return the targets of the track's former records: each is to be deleted."""
-    track = page.newest
+    """Return the targets of the subject's former records: each is to be deleted."""
+    newest = page.newest
     return [
         {
-            "did": track.did,
+            "did": newest.did,
             "collection": collection,
-            "rkey": track.rkey,
-            "track_id": track.track_id,
+            "rkey": newest.rkey,
+            "kind": newest.TOPIC,
+            "track_id": newest.subject_id,
             "desired_gen": change.position,
             "desired_op": DELETE,
             "detached": False,
             "former": True,
         }
         for collection, change in page.former.items()
-        if collection in track.former_collections
+        if collection in newest.former_collections
     ]
 
 
-def _set_detached(connection: Connection, table: Table, track: Track) -> None:
-    detached = track.record_missing_since is not None
-    this = (table.c.did == track.did, table.c.track_id == track.track_id, ~table.c.former)
+def _set_detached(connection: Connection, table: Table, subject: Published) -> None:
+    detached = subject.record_missing_since is not None
+    this = (*is_about(table, subject.TOPIC, subject.subject_id), table.c.did == subject.did, ~table.c.former)
     connection.execute(update(table).where(*this, table.c.detached != detached).values(detached=detached))
 
 

@@ -78,7 +78,11 @@ class RecordKey:
 
     @property
     def uri(self) -> str:
-        return f"at://{self.did}/{self.collection}/{self.rkey}"
+        return f"at://{self.did}/{self.place}"
+
+    @property
+    def place(self) -> str:
+        return f"{self.collection}/{self.rkey}"
 
 
 @dataclass(frozen=True)

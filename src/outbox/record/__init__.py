@@ -1,1 +1,1 @@
-"""The record of a track: its mapping, its lexicon and its CID. Imports nothing of the outbox."""
+"""Records of any kind: what a kind has to say of itself, lexicons, encoding and CIDs. Imports nothing of the outbox."""

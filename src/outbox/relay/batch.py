@@ -11,7 +11,6 @@ from typing import Any, Final
 from sqlalchemy import Connection, bindparam, exists, select
 from sqlalchemy.exc import SQLAlchemyError
 
-from aggregates.track import Track
 from eventstore.change import RecordedEvent
 from eventstore.event_log import EventLog
 from eventstore.prepared import Prepared, among
@@ -20,12 +19,11 @@ from outbox.mirror.due import is_open, target_due_at
 from outbox.mirror.lanes import Lane
 from outbox.mirror.priority import BACKFILL, CLASS, COMES_DUE, ORDER
 from outbox.mirror.tables import delivery_attempt, mirror_lane, mirror_target
-from outbox.mirror.targets import PUT
+from outbox.mirror.targets import PLACE, PUT
 from outbox.pds.client import creates_of
 from outbox.pds.pacing import BACKFILL_RESERVE, CREATE_POINTS
 from outbox.pds.verdict import Kind
-from outbox.record.lexicon import Lexicon
-from outbox.record.record import RecordUrls
+from outbox.record.kind import RecordKinds
 from outbox.relay.delivery_task import DeliveryTask, task_of
 
 MAX_BATCH_RECORDS: Final = 50
@@ -39,17 +37,15 @@ target: Final = mirror_target.c
 attempt: Final = delivery_attempt.c
 
 
-def next_batch(
-    log: EventLog, lane: Lane, urls: RecordUrls, lexicon: Lexicon, done: Sequence[int]
-) -> list[DeliveryTask]:
+def next_batch(log: EventLog, lane: Lane, kinds: RecordKinds, done: Sequence[str]) -> list[DeliveryTask]:
     """Read the next records that the PDS does not show, as creates; one or none where there is no batch to make."""
     with log.database.read() as connection:
         now = log.database.now(connection)
         room = _room(connection, lane, now)
         wanted = {"did": lane.did, "now": now, "done": done, "room": room}
         rows = _NEXT_OF_REPLAY.start(connection, wanted).all()
-        tasks = _creates(log, connection, [row for row in rows if _is_fresh_create(row)], urls)
-        return _that_fit(task for task in tasks if task.check(lexicon) is None)
+        tasks = _creates(log, connection, [row for row in rows if _is_fresh_create(row)], kinds)
+        return _that_fit(task for task in tasks if task.check() is None)
 
 
 def _room(connection: Connection, lane: Lane, now: datetime) -> int:
@@ -72,21 +68,21 @@ def _is_fresh_create(row: Any) -> bool:
 
 
 def _creates(
-    log: EventLog, connection: Connection, rows: Sequence[Any], urls: RecordUrls
+    log: EventLog, connection: Connection, rows: Sequence[Any], kinds: RecordKinds
 ) -> Iterator[DeliveryTask]:
-    streams = log.streams(connection, [Track.create_id(row.track_id) for row in rows])
+    streams = log.streams(connection, [kinds.stream_of(row) for row in rows])
     for row in rows:
-        task = _readable(log, connection, row, streams[Track.create_id(row.track_id)], urls)
+        task = _readable(log, connection, row, streams[kinds.stream_of(row)], kinds)
         if task is not None and task.is_batchable:
             yield task.on(None, None)
 
 
 def _readable(
-    log: EventLog, connection: Connection, row: Any, recorded: Sequence[RecordedEvent], urls: RecordUrls
+    log: EventLog, connection: Connection, row: Any, recorded: Sequence[RecordedEvent], kinds: RecordKinds
 ) -> DeliveryTask | None:
     """Make the task; None if it cannot be read: delivered alone, it fails for that, and no other record with it."""
     try:
-        return task_of(log, connection, row, recorded, urls)
+        return task_of(log, connection, row, recorded, kinds)
     except SQLAlchemyError:
         raise
     except Exception:  # noqa: BLE001
@@ -126,7 +122,7 @@ def _next_of_replay(dialect: str) -> Any:
             COMES_DUE,
             CLASS == BACKFILL,
             target_due_at() <= _NOW,
-            ~among(target.track_id, "done", dialect),
+            ~among(PLACE, "done", dialect),
         )
         .order_by(*ORDER)
         .limit(bindparam("room"))

@@ -27,8 +27,7 @@ from outbox.mirror.targets import PUT
 from outbox.pds.client import WRITE_TIMEOUT_SECONDS, Pds, RemoteUnknownError
 from outbox.pds.verdict import UNREADABLE, Kind, Verdict
 from outbox.record.dag_cbor import is_record_cid
-from outbox.record.lexicon import Lexicon
-from outbox.record.record import RecordUrls
+from outbox.record.kind import RecordKinds
 from outbox.relay.batch import WITHOUT_EFFECT, next_batch
 from outbox.relay.delivery_task import DeliveryTask
 from outbox.relay.journal import record_intents
@@ -65,7 +64,6 @@ class Batches:
         hosts: Hosts,
         pds: Pds,
         *,
-        lexicon: Lexicon,
         namespaces: Namespaces,
         metrics: RelayMetrics,
     ) -> None:
@@ -74,29 +72,28 @@ class Batches:
         self.reads: Final = RepoReads(pds, list_seconds=MAX_READ_SECONDS)
         self.hosts: Final = hosts
         self.pds: Final = pds
-        self.lexicon: Final = lexicon
         self.metrics: Final = metrics
 
-    def of_run(self, log: EventLog, lane: Lane, urls: RecordUrls) -> "BatchRun":
+    def of_run(self, log: EventLog, lane: Lane, kinds: RecordKinds) -> "BatchRun":
         """Return what makes the batches of one lane run."""
-        return BatchRun(self, log, lane, urls)
+        return BatchRun(self, log, lane, kinds)
 
 
 class BatchRun:
     """The batches of one lane run: each swaps on the commit that the one before it made."""
 
-    def __init__(self, batches: Batches, log: EventLog, lane: Lane, urls: RecordUrls) -> None:
+    def __init__(self, batches: Batches, log: EventLog, lane: Lane, kinds: RecordKinds) -> None:
         self._batches = batches
         self._log = log
         self._lane = lane
-        self._urls = urls
+        self._kinds = kinds
         self._newest_commit: str | None = None
         self._old_keys: AbstractSet[str] = frozenset()
         """What the old collection holds at the commit that the next batch swaps on."""
         self._is_given_up = False
         """Whether the PDS did not say what a batch has to know."""
 
-    async def send(self, first: DeliveryTask, seconds: float, done: Sequence[int]) -> SentBatch | None:
+    async def send(self, first: DeliveryTask, seconds: float, done: Sequence[str]) -> SentBatch | None:
         """Send the records that are next with `first`, within `seconds`; None if it is to be delivered alone.
 
         Raises LeaseLostError.
@@ -116,10 +113,9 @@ class BatchRun:
             return None
 
     async def _send_next(
-        self, first: DeliveryTask, swap: str | None, deadline: Deadline, done: Sequence[int]
+        self, first: DeliveryTask, swap: str | None, deadline: Deadline, done: Sequence[str]
     ) -> SentBatch | None:
-        lexicon = self._batches.lexicon
-        tasks = await in_thread(next_batch, self._log, self._lane, self._urls, lexicon, done)
+        tasks = await in_thread(next_batch, self._log, self._lane, self._kinds, done)
         if not _is_batch_of(first, tasks):
             return None
         if swap is None:

@@ -30,8 +30,6 @@ from outbox.pds.client import (
     remote_of,
 )
 from outbox.pds.verdict import Kind, Verdict
-from outbox.record.lexicon import Lexicon
-from outbox.record.record import RecordUrls, merged
 from outbox.relay.batch_delivery import Batches
 from outbox.relay.delivery_task import DeliveryTask
 from outbox.relay.journal import (
@@ -56,7 +54,7 @@ LATE_CREATE_WINDOW: Final = timedelta(seconds=60)
 MAX_CLOCK_JUMP: Final = timedelta(hours=1)
 """How far the database's clock may be set back or forward without harm: a put's age proves nothing within it."""
 
-_Compare = Callable[[DeliveryTask, Remote, AbstractSet[str], RecordUrls], Finding]
+_Compare = Callable[[DeliveryTask, Remote, AbstractSet[str]], Finding]
 
 
 class Delivery:
@@ -67,8 +65,6 @@ class Delivery:
         database: Database,
         hosts: Hosts,
         pds: Pds,
-        urls: RecordUrls,
-        lexicon: Lexicon,
         *,
         namespaces: Namespaces,
         metrics: RelayMetrics = NO_METRICS,
@@ -77,18 +73,14 @@ class Delivery:
         self._database = database
         self._hosts = hosts
         self._pds = pds
-        self._urls = urls
-        self._lexicon = lexicon
         self._namespaces = namespaces
-        self.batches: Final = Batches(
-            database, hosts, pds, lexicon=lexicon, namespaces=namespaces, metrics=metrics
-        )
+        self.batches: Final = Batches(database, hosts, pds, namespaces=namespaces, metrics=metrics)
 
     def begins_with_write(self, task: DeliveryTask) -> bool:
         """Whether the task is sent as it was read, with nothing to be read from the PDS first."""
         has_place = task.op == PUT or task.base is not None
         reads_first = task.successor is not None or task.was_seen_missing or task.restores or task.unread
-        return task.is_open and has_place and not reads_first and task.check(self._lexicon) is None
+        return task.is_open and has_place and not reads_first and task.check() is None
 
     async def deliver(self, lane: Lane, task: DeliveryTask, timeout: float) -> Result:
         """Bring the PDS to the task's state within `timeout` seconds. Raises LeaseLostError."""
@@ -101,7 +93,7 @@ class Delivery:
             task = await self._with_unread_fields(lane, task, deadline)
         except RemoteUnknownError as error:
             return Result(task, Outcome.FAILED, error.verdict)
-        if task.intent is None and (problem := task.check(self._lexicon)) is not None:
+        if task.intent is None and (problem := task.check()) is not None:
             return Result(
                 task, Outcome.FAILED, Verdict(Kind.REJECTED, error="invalid_record", message=problem)
             )
@@ -144,7 +136,7 @@ class Delivery:
                 )
             hidden = await in_thread(self._taken_down_cid, task, remote, last_known)
             task = task.on(hidden or remote.cid, remote.body)
-            if task.check(self._lexicon) is not None:  # another client's fields break the lexicon
+            if task.check() is not None:  # another client's fields break the lexicon
                 return Result(task, Outcome.HELD, Verdict(Kind.DONE), remote=remote)
         return Result(task, Outcome.FAILED, CONTENDED)
 
@@ -242,7 +234,7 @@ class Delivery:
         """Write on top of what was found, unless only other clients' fields differ."""
         if task.request_cid == remote.cid:
             return Result(task, Outcome.DELIVERED, Verdict(Kind.DONE), remote=remote)
-        if task.check(self._lexicon) is not None:
+        if task.check() is not None:
             return Result(task, Outcome.HELD, Verdict(Kind.DONE), remote=remote)
         return await self._send(lane, task, deadline)
 
@@ -262,9 +254,11 @@ class Delivery:
     def _compare(self, compare: _Compare, task: DeliveryTask, remote: Remote) -> Finding:
         with self._database.read() as connection:
             ours = our_cids(connection, task.key)
-        finding = compare(task, remote, ours, self._urls)
+        finding = compare(task, remote, ours)
         self._metrics.read_back(finding)
-        if finding is Finding.REBASE and merged({}, remote.body) != merged({}, task.observed):
+        if finding is Finding.REBASE and task.kind.merged({}, remote.body) != task.kind.merged(
+            {}, task.observed
+        ):
             self._metrics.merged()
         return finding
 

@@ -18,8 +18,7 @@ from sqlalchemy import (
 )
 from sqlalchemy.exc import SQLAlchemyError
 
-from aggregates.published import PublishedEvent, RecordRestored
-from aggregates.track import Track
+from aggregates.published import Published, PublishedEvent, RecordRestored
 from eventstore.change import RecordedEvent
 from eventstore.event_log import EventLog
 from eventstore.prepared import Prepared, among
@@ -31,11 +30,11 @@ from outbox.mirror.observe_only import is_observed
 from outbox.mirror.priority import BACKFILL, CLASS, COMES_DUE, ORDER, VERIFY
 from outbox.mirror.states import TargetState
 from outbox.mirror.tables import NEVER, mirror_lane, mirror_target, pds_host
-from outbox.mirror.targets import DELETE, PUT
+from outbox.mirror.targets import DELETE, PLACE, PUT
 from outbox.pds.client import RecordKey
 from outbox.record.dag_cbor import Record, UnencodableError, decode, record_cid
-from outbox.record.lexicon import Lexicon, LexiconError
-from outbox.record.record import RecordUrls, merged, own_part, record_for
+from outbox.record.kind import RecordKind, RecordKinds
+from outbox.record.lexicon import LexiconError
 
 columns = mirror_target.c
 
@@ -44,8 +43,9 @@ columns = mirror_target.c
 class DeliveryTask:
     """A target as it was read, and what is to be sent for it."""
 
+    kind: RecordKind
     key: RecordKey
-    track_id: int
+    subject_id: int
     gen: int
     op: str
     desired: Record | None
@@ -66,7 +66,7 @@ class DeliveryTask:
     is_former: bool = False
     """Whether the record has changed its namespace, and this is the copy in the old one."""
     successor: RecordKey | None = None
-    """Of a former copy whose track is live, where the record is now: the copy is deleted only if the record exists there."""
+    """Of a former copy whose subject is live, where the record is now: the copy is deleted only if the record exists there."""
     has_former_copies: bool = False
     """Whether copies in former namespaces may be left."""
     former_fields: Record | None = None
@@ -74,7 +74,7 @@ class DeliveryTask:
     unread: tuple[RecordKey, ...] = ()
     """Former copies that may exist and were never read: other clients may keep fields in them."""
     is_as_adopted: bool = False
-    """Whether the track is unchanged since its adoption: nothing is written until it changes."""
+    """Whether the subject is unchanged since its adoption: nothing is written until it changes."""
     intent: int | None = None
     """The attempt that was recorded in the transaction that read the task."""
     is_backfill: bool = False
@@ -101,7 +101,7 @@ class DeliveryTask:
         """The record to put: ours, with the fields that other clients keep in it or in its former copy."""
         if self.desired is None:
             return None
-        return merged(self.desired, {**(self.former_fields or {}), **(self.observed or {})})
+        return self.kind.merged(self.desired, {**(self.former_fields or {}), **(self.observed or {})})
 
     @cached_property
     def request_cid(self) -> str | None:
@@ -115,7 +115,7 @@ class DeliveryTask:
         if not (self.is_acked and self.ever_sent) or self.desired is None or self.observed is None:
             return False
         is_left_alone = self.is_as_adopted or self.is_former or self.detached or self.conflict is not None
-        return not is_left_alone and own_part(self.desired) != own_part(self.observed)
+        return not is_left_alone and self.kind.own_part(self.desired) != self.kind.own_part(self.observed)
 
     @property
     def was_never_sent(self) -> bool:
@@ -141,11 +141,11 @@ class DeliveryTask:
         """A put of the last observed body, which changes nothing where the PDS still has it."""
         return replace(self, op=PUT, desired=self.observed, former_fields=None)
 
-    def check(self, lexicon: Lexicon) -> str | None:
+    def check(self) -> str | None:
         """Return why the record must not be sent; None if it may."""
         try:
             if (body := self.body) is not None and self.request_cid is not None:  # which encodes it
-                lexicon.check(body)
+                self.kind.lexicon.check(body)
         except (LexiconError, UnencodableError) as error:
             return str(error)
         return None
@@ -160,12 +160,12 @@ class UnreadableTargetError(Exception):
 
 
 def next_task(
-    log: EventLog, lane: Lane, urls: RecordUrls, now: datetime, done: Sequence[int]
+    log: EventLog, lane: Lane, kinds: RecordKinds, now: datetime, done: Sequence[str]
 ) -> DeliveryTask | None:
     """Read the lane's next due target; None if none is due, or nothing may be sent to its account or host.
 
     The order: live work, verifications, backfill; within each, failed ones last, deletes before edits, then by age.
-    `done` are the tracks that this run has delivered. Raises UnreadableTargetError.
+    `done` are the places of the records that this run has delivered. Raises UnreadableTargetError.
     """
     with log.database.read() as connection:
         wanted = {"did": lane.did, "now": now, "done": list(done), "backfill": lane.backfill}
@@ -174,23 +174,23 @@ def next_task(
             return None
         [row] = rows
         try:
-            recorded = log.stream(connection, Track.create_id(row.track_id))
-            return task_of(log, connection, row, recorded, urls)
+            recorded = log.stream(connection, kinds.stream_of(row))
+            return task_of(log, connection, row, recorded, kinds)
         except SQLAlchemyError:
             raise
         except Exception as error:
-            raise UnreadableTargetError(_task_of_row(row)) from error
+            raise UnreadableTargetError(_task_of_row(row, kinds)) from error
 
 
 def task_of(
-    log: EventLog, connection: Connection, row: Any, recorded: Sequence[RecordedEvent], urls: RecordUrls
+    log: EventLog, connection: Connection, row: Any, recorded: Sequence[RecordedEvent], kinds: RecordKinds
 ) -> DeliveryTask:
-    """Make the task of a target's row and its track's events."""
-    track = log.fold(Track, recorded)
-    assert track is not None  # noqa: S101 - a target is made by an event of its track
-    has_left = bool(track.former_collections) and not row.former
-    former = former_records(connection, row.track_id) if has_left else None
-    return _task(row, recorded, track, former, urls)
+    """Make the task of a target's row and its subject's events."""
+    subject = log.fold(kinds[row.kind].aggregate, recorded)
+    assert subject is not None  # noqa: S101 - a target is made by an event of its subject
+    has_left = bool(subject.former_collections) and not row.former
+    former = former_records(connection, row.kind, row.track_id) if has_left else None
+    return _task(row, recorded, subject, former, kinds)
 
 
 _NOW: Final = bindparam("now", type_=UtcDateTime)
@@ -221,7 +221,7 @@ def _next(dialect: str) -> Select[Any]:
             COMES_DUE,
             CLASS <= _URGENT_ENOUGH,
             target_due_at() <= _NOW,
-            ~among(columns.track_id, "done", dialect),
+            ~among(PLACE, "done", dialect),
         )
         .order_by(*ORDER)
         .limit(literal_column("1"))
@@ -232,45 +232,50 @@ _NEXT: Final = Prepared(_next)
 
 
 def _task(
-    row: Any, recorded: Sequence[RecordedEvent], track: Track, former: FormerRecords | None, urls: RecordUrls
+    row: Any,
+    recorded: Sequence[RecordedEvent],
+    subject: Published,
+    former: FormerRecords | None,
+    kinds: RecordKinds,
 ) -> DeliveryTask:
     events = [(r.position, r.event) for r in recorded if isinstance(r.event, PublishedEvent)]
     newest, last = next((at, event) for at, event in reversed(events) if event.sets_generation())
     gen = row.desired_gen if row.former else newest
-    ends = track.deleted_at is not None
+    ends = subject.deleted_at is not None
     deleted = ends or row.former
     recreates = any(event.RECREATES_RECORD and at > row.acked_gen for at, event in events)
-    known = _task_of_row(row)
+    known = _task_of_row(row, kinds)
     return replace(
         known,
         gen=gen,
         op=DELETE if deleted else PUT,
-        desired=None if deleted else record_for(track, gen, urls),
+        desired=None if deleted else known.kind.record_of(subject, gen),
         base=known.conflict if ends and known.conflict is not None else known.base,
         observed=decode(row.observed_body) if row.observed_body is not None else None,
         attempts=row.attempts if row.failed_gen == gen else 0,
         recreates=recreates,
         history=tuple(recorded),
         is_acked=row.acked_gen >= gen,
-        successor=_successor(row, track),
-        has_former_copies=bool(track.former_collections),
+        successor=_successor(row, subject),
+        has_former_copies=bool(subject.former_collections),
         former_fields=former.fields if former is not None else None,
         unread=former.unread if former is not None and not deleted else (),
-        is_as_adopted=isinstance(last, Track.Adopted),
+        is_as_adopted=isinstance(last, known.kind.aggregate.Adopted),
     )
 
 
-def _successor(row: Any, track: Track) -> RecordKey | None:
-    if not row.former or track.deleted_at is not None:
+def _successor(row: Any, subject: Published) -> RecordKey | None:
+    if not row.former or subject.deleted_at is not None:
         return None
-    return RecordKey(track.did, track.collection, track.rkey)
+    return RecordKey(subject.did, subject.collection, subject.rkey)
 
 
-def _task_of_row(row: Any) -> DeliveryTask:
+def _task_of_row(row: Any, kinds: RecordKinds) -> DeliveryTask:
     """The task as far as the row alone says it: enough to settle a failure to read the rest."""
     return DeliveryTask(
+        kind=kinds[row.kind],
         key=RecordKey(row.did, row.collection, row.rkey),
-        track_id=row.track_id,
+        subject_id=row.track_id,
         gen=row.desired_gen,
         op=row.desired_op,
         desired=None,

@@ -27,7 +27,7 @@ from outbox.mirror.host_state import HostReport
 from outbox.mirror.hosts import Hosts
 from outbox.mirror.lanes import Lane, lock_lane, release, release_after_error, write_release
 from outbox.pds.verdict import verdict_of_fault
-from outbox.record.record import RecordUrls
+from outbox.record.kind import RecordKinds
 from outbox.relay.batch_delivery import BatchRun, SentBatch
 from outbox.relay.delivery import Delivery
 from outbox.relay.delivery_task import DeliveryTask, UnreadableTargetError, next_task
@@ -54,7 +54,7 @@ Begun = DeliveryTask | Result | None
 class _Run:
     """What is known of a run after each delivery."""
 
-    done: list[int] = field(default_factory=list)
+    done: list[str] = field(default_factory=list)
     goes_on: bool = True
     succeeded_at: datetime | None = None
 
@@ -66,7 +66,7 @@ class LaneRunner:
         self,
         log: EventLog,
         delivery: Delivery,
-        urls: RecordUrls,
+        kinds: RecordKinds,
         hosts: Hosts,
         metrics: RelayMetrics,
         *,
@@ -76,7 +76,7 @@ class LaneRunner:
     ) -> None:
         self._log = log
         self._delivery = delivery
-        self._urls = urls
+        self._kinds = kinds
         self._hosts = hosts
         self._metrics = metrics
         self._tracing = tracing
@@ -100,14 +100,14 @@ class LaneRunner:
         run = _Run()
         records = MAX_BACKFILL_RECORDS_PER_RUN if lane.backfill else MAX_RECORDS_PER_RUN
         begun = await in_thread(self._begin_first, lane, may_deliver=self._may_deliver(lease))
-        batches = self._delivery.batches.of_run(self._log, lane, self._urls)
+        batches = self._delivery.batches.of_run(self._log, lane, self._kinds)
         deliveries = 0
         while begun is not None:
             delivered = await self._deliver_batch(batches, begun, lease, run.done) or await self._deliver(
                 lane, begun, lease
             )
             deliveries += 1
-            run.done += [result.task.track_id for result in delivered.results]
+            run.done += [result.task.key.place for result in delivered.results]
             ends_run = any(result.ends_run for result in delivered.results)
             run.goes_on = not ends_run and deliveries < records and self._may_deliver(lease)
             begun = await self._settle(lane, delivered, run)
@@ -125,7 +125,7 @@ class LaneRunner:
                 write_release(connection, lane, now)
             return begun
 
-    def _begin(self, connection: Connection, lane: Lane, now: datetime, done: Sequence[int]) -> Begun:
+    def _begin(self, connection: Connection, lane: Lane, now: datetime, done: Sequence[str]) -> Begun:
         """Read the next due target and, where it begins with a write, record its intent in the same transaction.
 
         That holds the lane's lock, without which no event of the account's tracks is committed: target and events agree.
@@ -133,7 +133,7 @@ class LaneRunner:
         if lane.lease_until <= now:  # another relay may claim the lane while the request is in flight
             return None
         try:
-            task = next_task(self._log, lane, self._urls, now, done)
+            task = next_task(self._log, lane, self._kinds, now, done)
         except UnreadableTargetError as error:
             logger.exception("target_unreadable", extra=lane.log_fields)
             return Result(error.task, Outcome.FAILED, verdict_of_fault(error))
@@ -148,7 +148,7 @@ class LaneRunner:
             return False
 
     async def _deliver_batch(
-        self, batches: BatchRun, begun: DeliveryTask | Result, lease: LeaseClock, done: Sequence[int]
+        self, batches: BatchRun, begun: DeliveryTask | Result, lease: LeaseClock, done: Sequence[str]
     ) -> SentBatch | None:
         if isinstance(begun, Result):
             return None
@@ -213,7 +213,7 @@ class LaneRunner:
             if result.outcome is Outcome.FAILED:
                 task = result.task
                 count_failure(
-                    self._log.database, lane.host, result.verdict, did=lane.did, track_id=task.track_id
+                    self._log.database, lane.host, result.verdict, did=lane.did, track_id=task.subject_id
                 )
         return begun
 

@@ -7,7 +7,7 @@ from typing import Any, Final
 
 from sqlalchemy import Connection, and_, bindparam, case, false, select
 
-from aggregates.track import Track
+from aggregates.published import Published
 from eventstore.prepared import Prepared
 from eventstore.unit_of_work import UnitOfWork
 from outbox.mirror.states import MirrorReason, TargetState
@@ -64,13 +64,17 @@ def verification_columns(
     return {"verified_for": task.verify_at, "again_at": again_at or NEVER, "is_over": is_over}
 
 
+def subject_of(unit: UnitOfWork, task: DeliveryTask) -> Published:
+    return unit.load(task.kind.aggregate, task.kind.aggregate.stream_id(task.subject_id))
+
+
 def record_missing_on_pds(unit: UnitOfWork, task: DeliveryTask) -> None:
     """Record that another client deleted the record."""
     if not _is_current(unit, task):
         return
-    track = unit.load(Track, Track.create_id(task.track_id))
-    track.record_missing(observed_at=unit.now)
-    unit.save(track)
+    subject = subject_of(unit, task)
+    subject.record_missing(observed_at=unit.now)
+    unit.save(subject)
     set_target(
         unit.connection,
         task,
@@ -83,9 +87,9 @@ def hold_conflict(unit: UnitOfWork, result: Result) -> None:
     task, remote = result.task, result.remote
     if remote is None or remote.cid is None or not _is_current(unit, task):
         return
-    track = unit.load(Track, Track.create_id(task.track_id))
-    track.record_foreign_edit(remote.cid, observed_at=unit.now)
-    unit.save(track)
+    subject = subject_of(unit, task)
+    subject.record_foreign_edit(remote.cid, observed_at=unit.now)
+    unit.save(subject)
     set_target(
         unit.connection,
         task,
@@ -104,9 +108,9 @@ def record_withdrawn_edit(unit: UnitOfWork, task: DeliveryTask, found: str | Non
     """Record that a foreign edit or delete was taken back: else the log would say for ever that its owner has to decide."""
     if task.conflict is None and not task.detached:
         return
-    track = unit.load(Track, Track.create_id(task.track_id))
-    track.record_foreign_edit_withdrawn(task.conflict or found, observed_at=unit.now)
-    unit.save(track)
+    subject = subject_of(unit, task)
+    subject.record_foreign_edit_withdrawn(task.conflict or found, observed_at=unit.now)
+    unit.save(subject)
 
 
 def record_verification(unit: UnitOfWork, result: Result) -> None:

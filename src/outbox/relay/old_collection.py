@@ -14,7 +14,6 @@ from outbox.mirror.states import MirrorReason
 from outbox.mirror.targets import CHANGE_TARGET, of_target
 from outbox.pds.client import RecordKey, Remote
 from outbox.pds.verdict import Kind, Verdict
-from outbox.record.record import merged
 from outbox.relay.delivery_task import DeliveryTask
 from outbox.relay.observations import encoded
 
@@ -37,7 +36,7 @@ def place_to_look(database: Database, namespaces: Namespaces, task: DeliveryTask
     if place is None:
         return None
     with database.read() as connection:
-        return None if is_accounted_for(connection, place, task.track_id) else place
+        return None if is_accounted_for(connection, place, task.kind.name, task.subject_id) else place
 
 
 def refusal_of(task: DeliveryTask, found: Remote) -> Verdict | None:
@@ -56,7 +55,7 @@ def keep_fields(
     """
     if body is None or task.desired is None:
         return task
-    expected = merged({**task.desired, "$type": key.collection}, body)
+    expected = task.kind.merged({**task.desired, "$type": key.collection}, body)
     with database.write() as connection:
         lock_lane(database, connection, lane)
         connection.execute(CHANGE_TARGET, {**of_target(key), "observed_body": encoded(expected)})

@@ -8,12 +8,10 @@ from collections.abc import Mapping
 from collections.abc import Set as AbstractSet
 from typing import Any
 
-from aggregates.track import Track
 from eventstore.states import State
 from outbox.mirror.targets import DELETE
 from outbox.pds.client import Remote
-from outbox.record.dag_cbor import Record
-from outbox.record.record import GENERATION, RecordUrls, merged, own_part, record_for
+from outbox.record.kind import GENERATION
 from outbox.relay.delivery_task import DeliveryTask
 
 
@@ -27,7 +25,7 @@ class Finding(State):
     AGREES = "agrees", "it is as last observed, or not ours to change"
 
 
-def read_back(task: DeliveryTask, remote: Remote, ours: AbstractSet[str], urls: RecordUrls) -> Finding:
+def read_back(task: DeliveryTask, remote: Remote, ours: AbstractSet[str]) -> Finding:
     """Compare the record with a task that is to be sent; docs/architecture.md has the table."""
     if remote.cid == task.request_cid:
         return Finding.LANDED
@@ -37,31 +35,33 @@ def read_back(task: DeliveryTask, remote: Remote, ours: AbstractSet[str], urls: 
         (task.op == DELETE and task.successor is None)
         or remote.cid in ours
         or _is_as_adopted(task, remote)
-        or _is_ours(task, remote.body, urls)
-        or (task.observed is not None and own_part(remote.body) == own_part(task.observed))
+        or _is_ours(task, remote.body)
+        or (
+            task.observed is not None and task.kind.own_part(remote.body) == task.kind.own_part(task.observed)
+        )
     )
     if is_known and task.successor is not None and remote.cid not in ours:
         # A namespace move must not delete other clients' later edits.
-        is_known = merged({}, remote.body) == merged({}, task.observed)
+        is_known = task.kind.merged({}, remote.body) == task.kind.merged({}, task.observed)
     return Finding.REBASE if is_known else Finding.FOREIGN
 
 
-def verify(task: DeliveryTask, remote: Remote, ours: AbstractSet[str], urls: RecordUrls) -> Finding:
+def verify(task: DeliveryTask, remote: Remote, ours: AbstractSet[str]) -> Finding:
     """Compare the record with the state that was last observed, where nothing is to be sent."""
     if task.detached or task.op == DELETE:
-        return _verify_absent(task, remote, ours, urls)
+        return _verify_absent(task, remote, ours)
     if task.conflict is not None and remote.cid == task.base:
         return Finding.REBASE  # the foreign edit was taken back
     if remote.cid is None:
         return Finding.MISSING
     if remote.cid in {task.base, task.conflict}:
         return Finding.REBASE if task.is_outdated else Finding.AGREES
-    return read_back(task, remote, ours, urls)
+    return read_back(task, remote, ours)
 
 
-def _verify_absent(task: DeliveryTask, remote: Remote, ours: AbstractSet[str], urls: RecordUrls) -> Finding:
+def _verify_absent(task: DeliveryTask, remote: Remote, ours: AbstractSet[str]) -> Finding:
     """Compare what was last observed to be absent, or is to be: a record of ours is back, or has landed late."""
-    if remote.body is not None and (remote.cid in ours or _is_ours(task, remote.body, urls)):
+    if remote.body is not None and (remote.cid in ours or _is_ours(task, remote.body)):
         return Finding.REBASE
     if task.conflict is not None and remote.cid in {None, task.base}:
         return Finding.REBASE  # the foreign edit was taken back
@@ -70,22 +70,22 @@ def _verify_absent(task: DeliveryTask, remote: Remote, ours: AbstractSet[str], u
 
 
 def _is_as_adopted(task: DeliveryTask, remote: Remote) -> bool:
-    """Whether it is the record that the track was adopted from, and nothing newer was observed."""
+    """Whether it is the record that the subject was adopted from, and nothing newer was observed."""
     first = task.history[0].event if task.history else None
-    return task.base is None and isinstance(first, Track.Adopted) and first.cid == remote.cid
+    return task.base is None and isinstance(first, task.kind.aggregate.Adopted) and first.cid == remote.cid
 
 
-def _is_ours(task: DeliveryTask, body: Mapping[str, Any], urls: RecordUrls) -> bool:
-    """Whether the body is the track's record at the generation that it names."""
+def _is_ours(task: DeliveryTask, body: Mapping[str, Any]) -> bool:
+    """Whether the body is the subject's record at the generation that it names."""
     gen = body.get(GENERATION)
     if not isinstance(gen, int):
         return False
-    track: Any = None
+    state: Any = None
     for recorded in task.history:
         if recorded.position > gen:
             break
-        track = recorded.event.mutate(track)
-    if not isinstance(track, Track) or track.deleted_at is not None:
+        state = recorded.event.mutate(state)
+    if state is None or state.deleted_at is not None:
         return False
-    expected: Record = record_for(track, gen, urls)
-    return own_part(body) == own_part(expected)
+    expected = task.kind.record_of(state, gen)
+    return task.kind.own_part(body) == task.kind.own_part(expected)

@@ -26,7 +26,7 @@ from outbox.metrics import NO_METRICS, RelayMetrics
 from outbox.mirror.hosts import Hosts
 from outbox.mirror.lanes import Lane
 from outbox.probes.worker import Probes
-from outbox.record.record import RecordUrls
+from outbox.record.kind import RecordKinds
 from outbox.relay.claim import claim
 from outbox.relay.delivery import Delivery
 from outbox.relay.early_release import HasEnded, release_of_ended
@@ -83,7 +83,7 @@ class Relay:
         delivery: Delivery,
         blobs: BlobWorker,
         probes: Probes,
-        urls: RecordUrls,
+        kinds: RecordKinds,
         *,
         hosts: Hosts,
         owner: str,
@@ -101,7 +101,7 @@ class Relay:
         self._runner = LaneRunner(
             log,
             delivery,
-            urls,
+            kinds,
             hosts,
             metrics,
             tracing=tracing,

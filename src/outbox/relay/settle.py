@@ -52,6 +52,7 @@ from outbox.relay.observations import (
     record_verification,
     record_withdrawn_edit,
     set_target,
+    subject_of,
     verification_columns,
 )
 from outbox.relay.result import Outcome, Result
@@ -193,12 +194,12 @@ def _acknowledge(connection: Connection, result: Result, now: datetime) -> None:
         **CLEAN,
     )
     if body is not None and "audioBlob" in body and _was_uploaded_since_acknowledgement(task):
-        this = (blob_job.c.did == task.key.did, blob_job.c.track_id == task.track_id)
+        this = (blob_job.c.did == task.key.did, blob_job.c.track_id == task.subject_id)
         connection.execute(update(blob_job).where(*this).values(attempts=0))
     if task.has_former_copies and not task.is_former:
-        clear_former(connection, task.track_id, task.gen)
+        clear_former(connection, task.kind.name, task.subject_id, task.gen)
     if result.is_mismatch and task.is_open:  # a rewrite is not verified again, or it would never end
-        reverify(connection, [task.track_id], now)
+        reverify(connection, [task.subject_id], now)
 
 
 def _was_uploaded_since_acknowledgement(task: DeliveryTask) -> bool:
@@ -287,15 +288,15 @@ def _upload_again(unit: UnitOfWork, task: DeliveryTask) -> None:
 
     A PDS that takes each upload and never finds the blob would otherwise be sent it without end, whatever is edited.
     """
-    track = unit.load(Track, Track.create_id(task.track_id))
-    if not track.wants_blob(track.audio.cid):
+    track = subject_of(unit, task)
+    if not isinstance(track, Track) or not track.wants_blob(track.audio.cid):
         return  # the owner replaced or gated the audio meanwhile, which is sent as a newer generation
-    this = (blob_job.c.did == task.key.did, blob_job.c.track_id == task.track_id)
+    this = (blob_job.c.did == task.key.did, blob_job.c.track_id == task.subject_id)
     rounds = unit.connection.scalar(select(blob_job.c.attempts).where(*this)) or 0
     pause = backoff(rounds, cap=MAX_FUTILE_PAUSE_SECONDS) if rounds else timedelta()
     row = {
         "did": task.key.did,
-        "track_id": task.track_id,
+        "track_id": task.subject_id,
         "audio_cid": track.audio.cid,
         "requested": track.blob_requested,
         "again": True,

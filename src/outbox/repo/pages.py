@@ -11,7 +11,7 @@ import msgspec
 from eventstore.foreign_json import MAX_INTEGER_DIGITS, parsed
 from outbox.pds.client import MAX_RECORD_BYTES, Remote
 from outbox.record.dag_cbor import is_record_cid
-from outbox.record.record import GENERATION
+from outbox.record.kind import GENERATION
 
 RECORDS_PER_PAGE: Final = 100
 MAX_URI_BYTES: Final = 8 * 1024

@@ -12,7 +12,7 @@ from outbox.mirror.tables import mirror_lane, mirror_target
 from outbox.mirror.targets import PUT
 from outbox.pds.client import RecordKey
 from outbox.record.dag_cbor import Record, UnencodableError, decode, encode
-from outbox.record.record import GENERATION, OWN_FIELDS, RecordUrls, merged, record_for
+from outbox.record.kind import GENERATION, RecordKind, RecordKinds
 from outbox.views.deliveries import deliveries
 from outbox.views.status import Mirror, mirrors
 
@@ -41,6 +41,7 @@ class KnownRecord:
 
     host: str
     key: RecordKey
+    kind: RecordKind
     mirror: Mirror
     wanted: Record | None
     confirmed: ConfirmedRecord
@@ -59,8 +60,9 @@ class FieldVersions:
     differs: bool
 
 
-def known_record(connection: Connection, track: Track, urls: RecordUrls) -> KnownRecord:
+def known_record(connection: Connection, track: Track, kinds: RecordKinds) -> KnownRecord:
     """Return our fields as they are wanted in a track's record, and the record that was confirmed."""
+    kind = kinds.of(track)
     row = connection.execute(_TARGET, {"track_id": track.track_id}).one()
     mirror = mirrors(connection, [track.track_id])[track.track_id]
     body = decode(row.observed_body) if row.observed_body is not None else {}
@@ -68,8 +70,9 @@ def known_record(connection: Connection, track: Track, urls: RecordUrls) -> Know
     return KnownRecord(
         host=row.host or "",
         key=RecordKey(row.did, row.collection, row.rkey),
+        kind=kind,
         mirror=mirror,
-        wanted=record_for(track, row.desired_gen, urls) if row.desired_op == PUT else None,
+        wanted=kind.record_of(track, row.desired_gen) if row.desired_op == PUT else None,
         confirmed=ConfirmedRecord(row.acked_gen, body, row.observed_cid, row.acked_at, acked.rev),
     )
 
@@ -80,19 +83,19 @@ def field_versions(known: KnownRecord, present: Mapping[str, Any] | None) -> lis
     Of other clients' fields those are wanted that a write would keep.
     """
     found = [known.confirmed.body, *([] if present is None else [_as_stored(present)])]
-    columns = [merged(known.wanted, found[-1]) if known.wanted is not None else {}, *found]
+    columns = [known.kind.merged(known.wanted, found[-1]) if known.wanted is not None else {}, *found]
     names = {name for column in columns for name in column} - {GENERATION}
+    own = known.kind.own_fields
     return [
-        _versions(name, columns) for name in sorted(names, key=lambda each: (each not in OWN_FIELDS, each))
+        _versions(name, columns, own=name in own)
+        for name in sorted(names, key=lambda each: (each not in own, each))
     ]
 
 
-def _versions(name: str, columns: list[Record]) -> FieldVersions:
+def _versions(name: str, columns: list[Record], *, own: bool) -> FieldVersions:
     wanted, confirmed, *present = (column.get(name) for column in columns)
     differs = any(value != wanted for value in (confirmed, *present))
-    return FieldVersions(
-        name, name in OWN_FIELDS, wanted, confirmed, present[0] if present else None, differs
-    )
+    return FieldVersions(name, own, wanted, confirmed, present[0] if present else None, differs)
 
 
 def _as_stored(record: Mapping[str, Any]) -> Record:

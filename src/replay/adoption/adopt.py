@@ -23,10 +23,9 @@ from eventstore.unit_of_work import UnitOfWork
 from outbox.conflicts.adopted import acknowledge_as_found, set_lane_host, tracks_of_records
 from outbox.mirror.namespace_moves import is_taken
 from outbox.pds.client import RecordKey
-from outbox.record.lexicon import Lexicon
-from outbox.record.record import RecordUrls
 from outbox.repo.pages import Entry, UnreadableRecordError
 from outbox.repo.reads import RepoReads
+from outbox.tracks.record import TrackRecords
 from replay.adoption.intake import Intake
 from replay.adoption.progress import MAX_NAMED_PROBLEMS, Progress, bytes_unavailable, invalid_field
 from replay.adoption.record import AdoptableRecord, read_record
@@ -57,8 +56,7 @@ class Adoption:
     reads: RepoReads
     intake: Intake
     collections: tuple[str, ...]
-    urls: RecordUrls
-    lexicon: Lexicon
+    records: TrackRecords
 
     async def run(
         self, repo: Repo, envelope: Envelope, progress: Progress, *, report: Report, is_wanted: IsWanted
@@ -89,7 +87,7 @@ class Adoption:
 
     def _record_in(self, key: RecordKey, entry: Entry) -> AdoptableRecord:
         try:
-            return read_record(key, entry.record(), self.urls, self.lexicon)
+            return read_record(key, entry.record(), self.records)
         except UnreadableRecordError as error:
             raise InvalidFieldError("record", str(error)) from None
 

@@ -9,14 +9,14 @@ from aggregates.errors import InvalidFieldError
 from aggregates.track import Track
 from aggregates.values import Audio, BlobRef, SupportGate, checked_artist, checked_support_gate
 from eventstore.foreign_text import is_storable
-from outbox.conflicts.foreign_edits import FIELDS
 from outbox.pds.client import RecordKey, Remote
 from outbox.record.blob_reference import blob_reference
 from outbox.record.dag_cbor import Record, UnencodableError, record_cid
-from outbox.record.lexicon import FORMATS, Lexicon, LexiconError
-from outbox.record.record import RecordUrls, merged, record_for
+from outbox.record.lexicon import FORMATS, LexiconError
+from outbox.tracks.adoptable import ADOPTABLE
+from outbox.tracks.record import TrackRecords
 
-OUR_NAMES: Final = {name: field for name, (field, _) in FIELDS.items()} | {
+OUR_NAMES: Final = {name: field for name, (field, _) in ADOPTABLE.items()} | {
     "artist": "artist",
     "createdAt": "created_at",
     "supportGate": "support_gate",
@@ -63,13 +63,13 @@ class AdoptableRecord:
         return Track.adopt(at=at, track_id=track_id, audio=audio, blob=blob, **where, **read, **others)
 
 
-def read_record(key: RecordKey, remote: Remote, urls: RecordUrls, lexicon: Lexicon) -> AdoptableRecord:
+def read_record(key: RecordKey, remote: Remote, records: TrackRecords) -> AdoptableRecord:
     """Read a record; raises InvalidFieldError with the first field that a track, or a record of ours, cannot have."""
     body = remote.body or {}
     if not RECORD_KEY.fullmatch(key.rkey):
         raise InvalidFieldError("rkey", "must be a record key of ATProto")
     _require_encodable(body, remote.cid)
-    fields: dict[str, Any] = {field: read(body.get(name)) for name, (field, read) in FIELDS.items()}
+    fields: dict[str, Any] = {field: read(body.get(name)) for name, (field, read) in ADOPTABLE.items()}
     fields["artist"] = checked_artist(_text("artist", body.get("artist")))
     fields["created_at"] = _timestamp(body.get("createdAt"))
     fields["support_gate"] = _gate(body.get("supportGate"))
@@ -85,7 +85,7 @@ def read_record(key: RecordKey, remote: Remote, urls: RecordUrls, lexicon: Lexic
         duration=_duration(body.get("duration")),
     )
     _require_storable("image_url", found.image_url)
-    _require_writable(found, urls, lexicon)
+    _require_writable(found, records)
     return found
 
 
@@ -99,14 +99,14 @@ def _require_encodable(body: Record, cid: str | None) -> None:
     raise InvalidFieldError("record", problem)
 
 
-def _require_writable(found: AdoptableRecord, urls: RecordUrls, lexicon: Lexicon) -> None:
+def _require_writable(found: AdoptableRecord, records: TrackRecords) -> None:
     """Check that a record of ours with these fields would be valid, for any audio."""
     audio = Audio(found.audio_cid or "bafkrei", size=1, mime="audio/mpeg", file_type="mp3", duration=1)
     track = found.adopted(1, audio, SAMPLE_TIME, artwork=None, image_url=found.image_url)
     try:
-        record = merged(record_for(track, 1, urls), found.body)
+        record = records.merged(records.record_of(track, 1), found.body)
         record_cid(record)
-        lexicon.check(record)
+        records.lexicon.check(record)
     except LexiconError as error:
         name = error.path.strip("/").split("/")[0]
         raise InvalidFieldError(OUR_NAMES.get(name, name), str(error)) from None

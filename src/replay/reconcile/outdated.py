@@ -11,13 +11,12 @@ from typing import Any, Final
 from sqlalchemy import Connection, and_, bindparam, exists, select
 from sqlalchemy.exc import SQLAlchemyError
 
-from aggregates.track import Track
 from eventstore.event_log import EventLog
 from outbox.mirror.due import is_open
 from outbox.mirror.tables import delivery_attempt, mirror_target
 from outbox.mirror.targets import PUT
 from outbox.pds.client import RecordKey
-from outbox.record.record import RecordUrls
+from outbox.record.kind import RecordKinds
 from outbox.relay.delivery_task import DeliveryTask, task_of
 from outbox.relay.journal import UnsentOutcome
 
@@ -44,30 +43,30 @@ _SAMPLES: Final = [
 """An address that has changed is in the record that was written the longest ago; one that was wrong for a while, in the last ones."""
 
 
-def outdated_records(log: EventLog, urls: RecordUrls, did: str) -> set[RecordKey]:
+def outdated_records(log: EventLog, kinds: RecordKinds, did: str) -> set[RecordKey]:
     """Return which records of an account are as this service wrote them, and would be written otherwise now."""
     with log.database.read() as connection:
         rows = iter(connection.execute(_OF_ACCOUNT, {"of_did": did}).all())
         found: set[RecordKey] = set()
         while page := list(islice(rows, TRACKS_PER_PAGE)):
-            found.update(task.key for task in _outdated(log, connection, page, urls))
+            found.update(task.key for task in _outdated(log, connection, page, kinds))
         return found
 
 
-def sample_outdated(log: EventLog, urls: RecordUrls) -> DeliveryTask | None:
+def sample_outdated(log: EventLog, kinds: RecordKinds) -> DeliveryTask | None:
     """Return an outdated record among those that were written the longest ago and last; None if there is none."""
     with log.database.read() as connection:
         rows = [row for sample in _SAMPLES for row in connection.execute(sample)]
-        return next(_outdated(log, connection, rows, urls), None)
+        return next(_outdated(log, connection, rows, kinds), None)
 
 
 def _outdated(
-    log: EventLog, connection: Connection, rows: Sequence[Any], urls: RecordUrls
+    log: EventLog, connection: Connection, rows: Sequence[Any], kinds: RecordKinds
 ) -> Iterator[DeliveryTask]:
-    streams = log.streams(connection, [Track.create_id(row.track_id) for row in rows])
+    streams = log.streams(connection, [kinds.stream_of(row) for row in rows])
     for row in rows:
         try:
-            task = task_of(log, connection, row, streams[Track.create_id(row.track_id)], urls)
+            task = task_of(log, connection, row, streams[kinds.stream_of(row)], kinds)
         except SQLAlchemyError:
             raise
         except Exception:

@@ -17,7 +17,7 @@ from eventstore.foreign_text import clean
 from eventstore.jobs.kinds import Failure, Job, Kind, Outcome
 from outbox.pds.client import RemoteUnknownError
 from outbox.pds.verdict import Kind as VerdictKind
-from outbox.record.record import RecordUrls
+from outbox.record.kind import RecordKinds
 from outbox.repo.reads import RepoReads
 from replay.errors import NoPdsError
 from replay.reconcile.outdated import outdated_records
@@ -44,7 +44,7 @@ class RepairJobs:
         self,
         log: EventLog,
         reads: RepoReads,
-        urls: RecordUrls,
+        kinds: RecordKinds,
         collection: str,
         threads: Threads,
         *,
@@ -52,7 +52,7 @@ class RepairJobs:
     ) -> None:
         self._log: Final = log
         self._reads: Final = reads
-        self._outdated: Final = partial(outdated_records, log, urls)
+        self._outdated: Final = partial(outdated_records, log, kinds)
         self._collection: Final = collection
         self._threads: Final = threads
         self._wake_relay: Final = wake_relay

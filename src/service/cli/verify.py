@@ -79,8 +79,8 @@ async def _verify_all(container: Container, did: str | None, *, resumes_lanes: b
         raise click.ClickException(
             f"nothing is known of {did!r}: name the DID of an account that has records here"
         )
-    log, urls = container.log, container.services.urls
-    outdated = partial(outdated_records, log, urls)
+    log, kinds = container.log, container.services.kinds
+    outdated = partial(outdated_records, log, kinds)
     verifier = Verifier(container.database, RepoReads(container.services.pds), outdated=outdated)
 
     async def verified(repo: Repo) -> Verified:
@@ -88,7 +88,7 @@ async def _verify_all(container: Container, did: str | None, *, resumes_lanes: b
         try:
             found = await verifier.verify(repo)
             if resumes_lanes:
-                await in_thread(resume_account, log, found, urls, operator_envelope())
+                await in_thread(resume_account, log, found, kinds, operator_envelope())
         except Exception as error:  # one account must not end the verification of all others
             logger.exception("verify_failed", extra={"did": repo.did})
             found = replace(found, problem=f"{type(error).__name__}: {first_line(error)}")

@@ -17,7 +17,6 @@ from outbox.mirror.observe_only import observed_accounts
 from outbox.mirror.states import LaneState, MirrorReason, MirrorState
 from outbox.mirror.tables import PAST, delivery_attempt, mirror_lane, repo_scan
 from outbox.pds.verdict import Kind
-from outbox.record.record import ADDRESSES, own_part
 from outbox.relay.journal import ACKNOWLEDGING
 from outbox.views import overview
 from outbox.views.causes import causes
@@ -31,7 +30,7 @@ from service.doctor.checks import Checks, fail, ok, utc, warn
 from service.observability.readiness import outdated_projections
 from service.schema.high_water_mark import seen_position
 from service.schema.migrate import newest, revision_of
-from service.wiring.store import media_store, record_urls
+from service.wiring.store import media_store, record_kinds, record_urls
 
 MAX_PENDING_AGE: Final = timedelta(minutes=5)
 FAILURE_WINDOW: Final = timedelta(hours=1)
@@ -227,12 +226,13 @@ def scans(log: EventLog, settings: Settings) -> Checks:
 
 def addresses(log: EventLog, settings: Settings) -> Checks:
     """Check that records name the addresses that this service has."""
-    task = sample_outdated(log, record_urls(settings, media_store(settings)))
+    task = sample_outdated(log, record_kinds(record_urls(settings, media_store(settings))))
     if task is None:
         yield ok("addresses", "records name those of this service")
         return
-    was, now = own_part(task.observed or {}), own_part(task.desired or {})
-    [name, *_] = [name for name in (*ADDRESSES, *sorted({*was, *now})) if was.get(name) != now.get(name)]
+    kind = task.kind
+    was, now = kind.own_part(task.observed or {}), kind.own_part(task.desired or {})
+    [name, *_] = [name for name in (*kind.addresses, *sorted({*was, *now})) if was.get(name) != now.get(name)]
     yield warn(
         "addresses",
         f"{task.key.uri} has {name} {was.get(name)!r}, and would be written with {now.get(name)!r}",

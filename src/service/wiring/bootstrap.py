@@ -29,11 +29,12 @@ from identity.sessions.pds_sessions import PdsSessions
 from outbox.mirror.hosts import Hosts
 from outbox.mirror.paced_pds import PacedPds
 from outbox.pds.client import Pds
-from outbox.record.record import RecordUrls
+from outbox.record.kind import RecordKinds
 from outbox.relay.relay import Relay
 from outbox.repo.reads import RepoReads
 from outbox.repo.record_reads import RecordReads
 from outbox.tracing import NO_TRACING
+from outbox.tracks.record import RecordUrls
 from outbox.views.waits import MirrorWaits
 from replay.adoption.jobs import AdoptionJobs
 from replay.reconcile.verify import Verifier
@@ -54,7 +55,7 @@ from service.wiring.identity import (
 from service.wiring.jobs import JobParts
 from service.wiring.log import open_log, staging_folder
 from service.wiring.relay import relay_of
-from service.wiring.store import media_store, record_urls
+from service.wiring.store import media_store, record_kinds, record_urls
 from service.wiring.supporters_client import HttpSupporters
 from storage.media import Media
 from storage.public.publisher import Publisher
@@ -143,6 +144,7 @@ def build(
     lease = timedelta(seconds=settings.lease_seconds)
     publisher = Publisher(media, copies, lease=lease) if copies is not None else None
     urls = record_urls(settings, media.store)
+    kinds = record_kinds(urls)
     relay = relay_of(
         settings,
         log=log,
@@ -151,7 +153,7 @@ def build(
         pds=Pds(sessions, relay_http),
         paced=PacedPds(sessions, relay_http, hosts),
         resolver=resolver_of(settings, relay_http),
-        urls=urls,
+        kinds=kinds,
         owner=owner,
         metrics=metrics,
         tracing=tracer or NO_TRACING,
@@ -169,6 +171,7 @@ def build(
         http=requests_http,
         resolver=resolver,
         urls=urls,
+        kinds=kinds,
         relay=relay,
         disconnect=identity.sessions.disconnect,
         owner=owner,
@@ -189,6 +192,7 @@ def build(
         featured_artists=FeaturedArtists(resolver_of(settings, requests_http, turns_of_lookups())),
         pds=pds,
         urls=urls,
+        kinds=kinds,
         publisher=publisher,
         relay=relay,
         announcer=announcer,
@@ -249,6 +253,7 @@ def _services(
     featured_artists: FeaturedArtists,
     pds: PacedPds,
     urls: RecordUrls,
+    kinds: RecordKinds,
     publisher: Publisher | None,
     relay: Relay,
     announcer: Announcer,
@@ -281,6 +286,7 @@ def _services(
         waits=waits,
         event_poller=event_poller,
         urls=urls,
+        kinds=kinds,
         base_url=settings.base_url,
         collection=settings.collection,
         old_collection=settings.old_collection,

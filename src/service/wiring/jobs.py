@@ -14,10 +14,10 @@ from identity.resolution.address_policy import AddressPolicy, origin_of
 from identity.resolution.resolver import Resolver
 from outbox.mirror.hosts import Hosts
 from outbox.mirror.paced_pds import PacedPds
-from outbox.record.lexicon import track_lexicon
-from outbox.record.record import RecordUrls
+from outbox.record.kind import RecordKinds
 from outbox.relay.relay import Relay
 from outbox.repo.reads import RepoReads
+from outbox.tracks.record import RecordUrls, TrackRecords
 from projections.media_references import was_named_by
 from replay.adoption.adopt import LISTING_TIMEOUT_SECONDS, Adoption
 from replay.adoption.bytes import OthersAddresses, ProvenBytes
@@ -56,6 +56,7 @@ class JobParts:
     http: httpx.AsyncClient
     resolver: Resolver
     urls: RecordUrls
+    kinds: RecordKinds
     relay: Relay
     disconnect: Disconnect
     owner: str
@@ -94,15 +95,14 @@ class JobParts:
             RepoReads(self.pds, list_seconds=LISTING_TIMEOUT_SECONDS),
             Intake(proven, media, self.publisher, threads, store_threads, settings.max_upload_bytes),
             collections=(settings.collection, settings.old_collection),
-            urls=self.urls,
-            lexicon=track_lexicon(),
+            records=TrackRecords(self.urls),
         )
         return AdoptionJobs(adoption, self.resolver.pds_of)
 
     def _repairs(self) -> RepairJobs:
         threads, reads = Threads("repair", MAX_REPAIR_THREADS), RepoReads(self.pds)
         collection, wake = self.settings.collection, self.relay.wake
-        return RepairJobs(self.log, reads, self.urls, collection, threads, wake_relay=wake)
+        return RepairJobs(self.log, reads, self.kinds, collection, threads, wake_relay=wake)
 
     def _makers(self) -> dict[DerivedKind, Maker]:
         settings, media = self.settings, self.media

@@ -11,8 +11,7 @@ from outbox.mirror.namespace_moves import Namespaces
 from outbox.mirror.paced_pds import PacedPds
 from outbox.pds.client import Pds
 from outbox.probes.worker import Probes
-from outbox.record.lexicon import track_lexicon
-from outbox.record.record import RecordUrls
+from outbox.record.kind import RecordKinds
 from outbox.relay.delivery import Delivery
 from outbox.relay.relay import Relay, RelayLimits
 from outbox.tracing import Tracing
@@ -30,7 +29,7 @@ def relay_of(
     pds: Pds,
     paced: PacedPds,
     resolver: Resolver,
-    urls: RecordUrls,
+    kinds: RecordKinds,
     owner: str,
     metrics: RelayMetrics,
     tracing: Tracing,
@@ -40,10 +39,10 @@ def relay_of(
     namespaces = Namespaces(settings.old_collection, settings.collection)
     return Relay(
         log,
-        Delivery(log.database, hosts, pds, urls, track_lexicon(), namespaces=namespaces, metrics=metrics),
+        Delivery(log.database, hosts, pds, namespaces=namespaces, metrics=metrics),
         BlobWorker(log, hosts, paced, StorageAudio(media), owner=owner, lease=lease, metrics=metrics),
         Probes(log.database, paced, IdentityDirectory(resolver), owner=owner, lease=lease, metrics=metrics),
-        urls,
+        kinds,
         hosts=hosts,
         owner=owner,
         limits=RelayLimits(settings.lanes, lease),

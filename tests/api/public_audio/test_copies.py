@@ -7,7 +7,7 @@ from starlette.testclient import TestClient
 
 from aggregates.track import Track
 from identity.accounts.credentials import Scope
-from outbox.record.record import RecordUrls
+from outbox.tracks.record import RecordUrls
 from service.config.settings import Settings
 from service.process.jobs import review_public_copies
 from storage.cid import cid_of

@@ -11,13 +11,12 @@ from outbox.conflicts.adopted import acknowledge_as_found, set_lane_host
 from outbox.mirror.requeue import reverify
 from outbox.mirror.tables import mirror_lane, mirror_target
 from outbox.pds.client import RecordKey, Remote
-from outbox.record.lexicon import track_lexicon
 from outbox.relay.result import Outcome
 from outbox.views.deliveries import deliveries
 from projections.rebuild.rebuild import rebuild
 from replay.adoption.record import read_record
 from tests.dsl import COLLECTION
-from tests.outbox.rigs.relay_rig import ARTIST, URLS, Rig, audio_of
+from tests.outbox.rigs.relay_rig import ARTIST, RECORDS, Rig, audio_of
 from tests.outbox.rigs.stepwise_delivery import StepwiseDelivery
 
 pytestmark = pytest.mark.anyio
@@ -42,7 +41,7 @@ def adopts(rig: Rig, **fields: Any) -> None:
     found = rig.pds.get_record(rig.did, COLLECTION, RKEY)
     assert found is not None
     key = RecordKey(rig.did, COLLECTION, RKEY)
-    read = read_record(key, Remote(found["cid"], found["value"]), URLS, track_lexicon())
+    read = read_record(key, Remote(found["cid"], found["value"]), RECORDS)
     with rig.log.unit_of_work(rig.did, ARTIST) as unit:
         number = next_track_id(unit.connection, rig.did)
         track = read.adopted(number, audio_of(b"sound"), unit.now, artwork=None, image_url=read.image_url)

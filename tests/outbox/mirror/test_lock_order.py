@@ -35,7 +35,7 @@ from replay.reconcile.verify import Repo, Verified
 from replay.recovered import resume_account
 from tests.dsl import ALICE
 from tests.eventstore.threads import DEADLINE, lock_waits, until
-from tests.outbox.rigs.relay_rig import ARTIST, URLS, Rig, memory_rig_on
+from tests.outbox.rigs.relay_rig import ARTIST, KINDS, Rig, memory_rig_on
 from tests.outbox.rigs.row_locks import row_lock_waits
 from tests.outbox.rigs.rows import HOST, LEASE
 
@@ -50,7 +50,7 @@ class Scene:
         rig.upload()
         rig.command(1, lambda track: track.request_blob_migration(at=rig.clock()))
         [self.lane] = claim(self.database, owner="o", limit=1, lease=LEASE)
-        task = next_task(self.log, self.lane, URLS, rig.clock(), [])
+        task = next_task(self.log, self.lane, KINDS, rig.clock(), [])
         assert task is not None
         self.task: DeliveryTask = task
         [self.job] = claim_jobs(self.database, owner="o", limit=1)
@@ -102,7 +102,7 @@ def redriven(scene: Scene) -> None:
 
 def resolved(scene: Scene) -> None:
     with scene.log.unit_of_work(ALICE, ARTIST) as unit:
-        conflict = Conflict(scene.task.key, 1, "theirs", theirs=None, base=None)
+        conflict = Conflict(scene.task.kind, scene.task.key, 1, "theirs", theirs=None, base=None)
         keep_ours(unit, unit.load(Track, Track.create_id(1)), conflict)
 
 
@@ -115,7 +115,7 @@ def applied(kind: DriftKind) -> Callable[[Scene], None]:
 
 def looked_over(scene: Scene) -> None:
     repo = Repo(ALICE, scene.lane.host)
-    assert resume_account(scene.log, Verified(repo, 1, (drift(scene, DriftKind.STALE),)), URLS, ARTIST)
+    assert resume_account(scene.log, Verified(repo, 1, (drift(scene, DriftKind.STALE),)), KINDS, ARTIST)
 
 
 def drift(scene: Scene, kind: DriftKind) -> Drift:

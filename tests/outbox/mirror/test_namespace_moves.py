@@ -23,7 +23,7 @@ from tests.outbox.rigs.namespace_move import (
     writes,
     writes_elsewhere,
 )
-from tests.outbox.rigs.relay_rig import URLS, LateRequest, Rig, answer_lost, answered, refused
+from tests.outbox.rigs.relay_rig import KINDS, LateRequest, Rig, answer_lost, answered, refused
 
 pytestmark = pytest.mark.anyio
 
@@ -130,7 +130,7 @@ async def test_a_relay_that_died_between_the_two_writes_is_taken_over_from(desk:
     track = await in_the_old_place(desk)
     moves(desk)
     lane = desk.claim("dies", lease=1)
-    work = next_task(desk.log, lane, URLS, desk.clock(), [])
+    work = next_task(desk.log, lane, KINDS, desk.clock(), [])
     assert work is not None
     result = await desk.delivery.deliver(lane, work, 10)
     desk.settle(lane, result)

@@ -11,17 +11,16 @@ from aggregates.track import Track
 from eventstore.errors import LeaseLostError
 from outbox.mirror.states import BreakerState, LaneState
 from outbox.mirror.tables import mirror_lane, pds_host
-from outbox.record.record import record_for
 from outbox.relay.delivery_task import next_task
 from outbox.relay.result import Outcome
 from tests.outbox.rigs.account_status import after
-from tests.outbox.rigs.relay_rig import URLS, Rig, answered, refused
+from tests.outbox.rigs.relay_rig import KINDS, RECORDS, Rig, answered, refused
 
 pytestmark = pytest.mark.anyio
 
 
 def wanted(rig: Rig, track: Track) -> dict[str, Any]:
-    return record_for(track, rig.mirror(track.track_id).generation, URLS)
+    return RECORDS.record_of(track, rig.mirror(track.track_id).generation)
 
 
 def page(status: int, **reply: Any):
@@ -50,7 +49,7 @@ async def test_a_flight_that_began_at_the_old_pds_ends_when_its_owner_signs_in_a
 ) -> None:
     desk.upload()
     lane = desk.claim("old")
-    work = next_task(desk.log, lane, URLS, desk.clock(), [])
+    work = next_task(desk.log, lane, KINDS, desk.clock(), [])
     assert work is not None
     desk.sign_in(host="http://new.test")
 

@@ -5,15 +5,14 @@ import pytest
 
 from aggregates.track import Track
 from outbox.mirror.lanes import resume_lane
-from outbox.record.record import record_for
 from outbox.relay.result import Outcome
-from tests.outbox.rigs.relay_rig import URLS, Rig, answered
+from tests.outbox.rigs.relay_rig import RECORDS, Rig, answered
 
 pytestmark = [pytest.mark.anyio, pytest.mark.pds]
 
 
 def expected(rig: Rig, track: Track) -> dict:
-    return record_for(track, rig.mirror(track.track_id).generation, URLS)
+    return RECORDS.record_of(track, rig.mirror(track.track_id).generation)
 
 
 async def test_a_dead_login_parks_the_lane_and_keeps_the_edits(rig: Rig) -> None:

@@ -16,8 +16,8 @@ from eventstore.event_log import EventLog
 from outbox.mirror.lanes import Lane, change_lane, release
 from outbox.mirror.observe_only import observed_account
 from outbox.mirror.tables import NEVER, mirror_target
-from outbox.record.record import RecordUrls
 from outbox.relay.delivery_task import UnreadableTargetError, next_task
+from tests.outbox.rigs.relay_rig import KINDS
 from tests.outbox.rigs.rows import add_lane, claimed, lane_row, set_host
 
 NOW = datetime(2026, 11, 24, 12, tzinfo=UTC)
@@ -227,7 +227,7 @@ def next_of(database: Database, lane: Lane, done: Sequence[int]) -> int | None:
     """The track whose turn it is; of events there are none here."""
     log = EventLog(database, projections=[], transcodings=TRANSCODINGS)
     try:
-        assert next_task(log, lane, RecordUrls(""), NOW, done) is None
+        assert next_task(log, lane, KINDS, NOW, [f"c/{each}" for each in done]) is None
     except UnreadableTargetError as found:
-        return found.task.track_id
+        return found.task.subject_id
     return None

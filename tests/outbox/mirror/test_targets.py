@@ -117,7 +117,7 @@ def test_several_events_in_one_unit_make_the_rows_that_they_make_one_by_one(data
     for name in names:
         tell(log, 2, name)
     assert differences(log, [MirrorTargets()], page=1) == []
-    (_, _, _, _, one, *_), (_, _, _, _, two, *_), _ = rows(database)["mirror_target"]
+    (*_, one, _, _, _), (*_, two, _, _, _), _ = rows(database)["mirror_target"]
     assert one < two
 
 
@@ -147,7 +147,7 @@ def test_a_target_says_what_the_record_must_be(
     [created, *_] = rows(database)["mirror_target"]
     tell(log, 1, *names)
     [now, *_] = rows(database)["mirror_target"]
-    assert (now[4] > created[4], now[5], now[6]) == (touches, op, detached)
+    assert (now[5] > created[5], now[6], now[7]) == (touches, op, detached)
 
 
 def test_a_repair_touches_no_column_that_was_observed(database: Database) -> None:

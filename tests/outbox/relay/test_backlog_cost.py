@@ -14,9 +14,9 @@ from eventstore.database import Database
 from eventstore.event_log import EventLog
 from outbox.mirror.lanes import Lane, change_lane, release, resume_lane
 from outbox.mirror.tables import NEVER, PAST, mirror_target
-from outbox.record.record import RecordUrls
 from outbox.relay.delivery_task import UnreadableTargetError, next_task
 from outbox.relay.rescue import wake_stuck_lanes
+from tests.outbox.rigs.relay_rig import KINDS
 from tests.outbox.rigs.rows import add_lane, add_target, claimed, lane_row
 
 WAITING = 40_000 if os.environ.get("TEST_DEEP") else 10_000
@@ -93,9 +93,9 @@ def look(database: Database, lane: Lane, done: range = range(0)) -> int | None:
     """The track that is next; it has no events here."""
     log = EventLog(database, projections=[], transcodings=TRANSCODINGS)
     try:
-        assert next_task(log, lane, RecordUrls(""), datetime.now(UTC), list(done)) is None
+        assert next_task(log, lane, KINDS, datetime.now(UTC), [f"c/r{each}" for each in done]) is None
     except UnreadableTargetError as found:
-        return found.task.track_id
+        return found.task.subject_id
     return None
 
 

@@ -12,18 +12,17 @@ from sqlalchemy import select, update
 from aggregates.track import Track
 from outbox.mirror.tables import NEVER, mirror_target
 from outbox.record.dag_cbor import record_cid
-from outbox.record.record import record_for
 from outbox.relay.result import Outcome
 from outbox.views.deliveries import attempts_of
 from tests.dsl import COLLECTION
-from tests.outbox.rigs.relay_rig import MORE_THAN_ONE, URLS, Rig, answer_lost, answered
+from tests.outbox.rigs.relay_rig import MORE_THAN_ONE, RECORDS, Rig, answer_lost, answered
 
 pytestmark = pytest.mark.anyio
 ANOTHER_CID = record_cid({"title": "another"})
 
 
 def wanted(rig: Rig, track: Track) -> dict[str, Any]:
-    return record_for(track, rig.mirror(track.track_id).generation, URLS)
+    return RECORDS.record_of(track, rig.mirror(track.track_id).generation)
 
 
 def attempts(rig: Rig, track_id: int = 1) -> list[tuple[str, str | None]]:

@@ -9,7 +9,7 @@ from eventstore.errors import LeaseLostError
 from outbox.mirror.tables import mirror_target
 from outbox.relay.delivery_task import next_task
 from outbox.views.deliveries import attempts_of
-from tests.outbox.rigs.relay_rig import URLS, Rig, refused
+from tests.outbox.rigs.relay_rig import KINDS, Rig, refused
 
 pytestmark = pytest.mark.anyio
 
@@ -47,7 +47,7 @@ async def test_the_intent_is_written_before_the_first_byte(desk: Rig) -> None:
 async def test_a_relay_that_lost_the_lease_neither_sends_nor_writes(desk: Rig) -> None:
     desk.upload()
     lane = desk.claim("first", lease=5)
-    task = next_task(desk.log, lane, URLS, desk.clock(), [])
+    task = next_task(desk.log, lane, KINDS, desk.clock(), [])
     assert task is not None
     desk.clock.advance(seconds=6)
     before = target(desk)

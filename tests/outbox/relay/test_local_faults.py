@@ -21,13 +21,12 @@ from outbox.mirror.tables import blob_job, delivery_attempt, mirror_lane, mirror
 from outbox.pds.client import Pds
 from outbox.pds.verdict import NO_CONNECTION_PAUSE, Kind
 from outbox.ports import SessionUnavailableError
-from outbox.record.lexicon import track_lexicon
 from outbox.relay.delivery import Delivery
 from outbox.relay.delivery_task import next_task
 from outbox.relay.result import Outcome, Result
 from service.wiring.adapters import AccountLanes, IdentitySessions
 from tests.dsl import BOB
-from tests.outbox.rigs.relay_rig import NAMESPACES, URLS, Rig, answered
+from tests.outbox.rigs.relay_rig import KINDS, NAMESPACES, Rig, answered
 
 pytestmark = pytest.mark.anyio
 KEY = "a secret that only this test knows, k1"
@@ -62,7 +61,7 @@ async def with_real_logins(desk: Rig) -> AsyncIterator[PdsSessions]:
             connection, did=desk.did, kind=SessionKind.APP_PASSWORD, pds_url=desk.pds.url, tokens=tokens
         )
     pds = Pds(IdentitySessions(sessions), desk.wire.http)
-    desk.delivery = Delivery(desk.database, desk.hosts, pds, URLS, track_lexicon(), namespaces=NAMESPACES)
+    desk.delivery = Delivery(desk.database, desk.hosts, pds, namespaces=NAMESPACES)
     yield sessions
     await sessions.finish()
 
@@ -70,7 +69,7 @@ async def with_real_logins(desk: Rig) -> AsyncIterator[PdsSessions]:
 async def deliver_within(desk: Rig, seconds: float) -> Result:
     """Deliver the next task within this time."""
     lane = desk.claim("in a hurry")
-    work = next_task(desk.log, lane, URLS, desk.clock(), [])
+    work = next_task(desk.log, lane, KINDS, desk.clock(), [])
     assert work is not None
     result = await desk.delivery.deliver(lane, work, seconds)
     desk.settle(lane, result)

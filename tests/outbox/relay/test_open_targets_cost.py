@@ -12,13 +12,13 @@ from eventstore.database import Database
 from eventstore.event_log import EventLog
 from outbox.mirror.lanes import Lane, release, resume_lane
 from outbox.mirror.tables import blob_job, mirror_target
-from outbox.record.record import RecordUrls
 from outbox.relay.delivery_task import UnreadableTargetError, next_task
 from outbox.relay.rescue import wake_stuck_lanes
 from outbox.views.drain import drains_of_hosts
 from outbox.views.failures import Wanted, failing, undelivered
 from outbox.views.status import unfinished_records
 from outbox.views.unfinished import unfinished_by_reason
+from tests.outbox.rigs.relay_rig import KINDS
 from tests.outbox.rigs.rows import HOST, add_lane, claimed
 from tests.servers.databases import ON_SQLITE
 from tests.statements import Statement, before_each_statement
@@ -63,7 +63,7 @@ def _said(database: Database) -> Iterator[Statements]:
 def look(database: Database, lane: Lane) -> None:
     log = EventLog(database, projections=[], transcodings=TRANSCODINGS)
     with pytest.raises(UnreadableTargetError):  # its row was found; it has no events here
-        next_task(log, lane, RecordUrls(""), datetime.now(UTC), [])
+        next_task(log, lane, KINDS, datetime.now(UTC), [])
 
 
 def sign_in(database: Database, lane: Lane) -> None:

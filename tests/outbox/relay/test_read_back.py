@@ -10,12 +10,12 @@ from aggregates.track import Track
 from eventstore.change import RecordedEvent
 from outbox.pds.client import RecordKey, Remote
 from outbox.record.dag_cbor import record_cid
-from outbox.record.record import RecordUrls, record_for
 from outbox.relay.delivery_task import DeliveryTask
 from outbox.relay.read_back import Finding, read_back
+from outbox.tracks.record import RecordUrls, TrackRecords
 from tests.dsl import COLLECTION, a_track, replayed, some_time
 
-URLS = RecordUrls("https://music.test")
+RECORDS = TrackRecords(RecordUrls("https://music.test"))
 KEY = RecordKey("did:plc:alice", COLLECTION, "3kaaaaaaaaa2a")
 FIRST, SECOND, THIRD = 10, 20, 30
 
@@ -47,14 +47,15 @@ HISTORY = story()
 def record_at(gen: int) -> dict[str, Any]:
     track = replayed(each.event for each in HISTORY if each.position <= gen)
     assert isinstance(track, Track)
-    return record_for(track, gen, URLS)
+    return RECORDS.record_of(track, gen)
 
 
 def task(**fields: Any) -> DeliveryTask:
     """The put of the third generation on the first one."""
     made = DeliveryTask(
+        kind=RECORDS,
         key=KEY,
-        track_id=1,
+        subject_id=1,
         gen=THIRD,
         op="put",
         desired=record_at(THIRD),
@@ -113,7 +114,7 @@ NEVER_ACKED = {"base": None, "observed": None}
 def test_the_record_on_the_pds_means_this(
     remote: Remote, ours: set[str], given: dict[str, Any], finding: Finding
 ) -> None:
-    assert read_back(task(**given), remote, ours, URLS) is finding
+    assert read_back(task(**given), remote, ours) is finding
 
 
 def test_a_record_that_names_a_generation_of_a_deleted_track_is_not_ours() -> None:
@@ -122,4 +123,4 @@ def test_a_record_that_names_a_generation_of_a_deleted_track_is_not_ours() -> No
     events = track.collect_events()
     history = tuple(replace(HISTORY[n], event=event) for n, event in enumerate(events))
     remote = there({**record_at(FIRST), "title": "?", "mastertapeGen": SECOND})
-    assert read_back(task(history=history), remote, set(), URLS) is Finding.FOREIGN
+    assert read_back(task(history=history), remote, set()) is Finding.FOREIGN

@@ -10,9 +10,9 @@ import pytest
 from aggregates.track import Track
 from eventstore.errors import LeaseLostError
 from outbox.mirror.lanes import release
-from outbox.record.record import GENERATION, record_for
-from outbox.relay import delivery_task as work_module
+from outbox.record.kind import GENERATION
 from outbox.relay.result import Outcome
+from outbox.tracks.record import TrackRecords
 from tests.dsl import COLLECTION
 from tests.outbox.rigs.foreign_writes import delivered, events, foreign_put, request_verify
 from tests.outbox.rigs.relay_rig import Rig, answered
@@ -102,13 +102,15 @@ async def test_a_scan_during_the_first_put_finds_nothing_foreign(one: Rig, momen
 def without_generations() -> Iterator[None]:
     """Records as they would be without mastertapeGen: the same content has the same CID."""
 
-    def record(track: Track, generation: int, urls: Any) -> dict[str, Any]:
-        body = record_for(track, generation, urls)
+    record_of = TrackRecords.record_of
+
+    def record(records: TrackRecords, track: Track, generation: int) -> dict[str, Any]:
+        body = record_of(records, track, generation)
         del body[GENERATION]
         return body
 
     with pytest.MonkeyPatch.context() as patched:
-        patched.setattr(work_module, "record_for", record)
+        patched.setattr(TrackRecords, "record_of", record)
         yield
 
 

@@ -6,18 +6,17 @@ import pytest
 from aggregates.track import Track
 from eventstore.errors import LeaseLostError
 from outbox.record.dag_cbor import record_cid
-from outbox.record.record import record_for
 from outbox.relay.delivery_task import next_task
 from outbox.relay.result import Outcome
 from outbox.views.deliveries import deliveries
 from tests.dsl import COLLECTION, some_artwork
-from tests.outbox.rigs.relay_rig import URLS, Rig, answer_lost, answered, refused
+from tests.outbox.rigs.relay_rig import KINDS, RECORDS, Rig, answer_lost, answered, refused
 
 pytestmark = [pytest.mark.anyio, pytest.mark.pds]
 
 
 def expected(rig: Rig, track: Track) -> dict:
-    return record_for(track, rig.mirror(track.track_id).generation, URLS)
+    return RECORDS.record_of(track, rig.mirror(track.track_id).generation)
 
 
 async def test_a_new_track_appears_on_the_pds_with_the_cid_computed_here(rig: Rig) -> None:
@@ -101,7 +100,7 @@ async def test_a_relay_that_died_between_apply_and_settle_leaves_nothing_behind(
     await rig.relay_once()
     rig.edit(title="one")
     lane = rig.claim("dies", lease=5)
-    task = next_task(rig.log, lane, URLS, rig.clock(), [])
+    task = next_task(rig.log, lane, KINDS, rig.clock(), [])
     late = await rig.delivery.deliver(lane, task, 5)
     track = rig.edit(title="two")
     rig.clock.advance(seconds=6)
@@ -245,7 +244,7 @@ async def test_a_create_that_may_still_land_keeps_its_delete_open(rig: Rig) -> N
 def expected_create(rig: Rig, track: Track) -> dict:
     with rig.database.read() as connection:
         created = rig.log.stream(connection, track.id)[0]
-    return record_for(track, created.position, URLS)
+    return RECORDS.record_of(track, created.position)
 
 
 async def test_a_bad_record_stops_only_itself(rig: Rig) -> None:

@@ -7,11 +7,10 @@ import httpx
 import pytest
 
 from aggregates.track import Track
-from outbox.record.record import record_for
 from outbox.relay.result import Outcome
 from outbox.views.deliveries import attempts_of, deliveries
 from tests.dsl import COLLECTION
-from tests.outbox.rigs.relay_rig import URLS, LateRequest, Rig, answer_lost
+from tests.outbox.rigs.relay_rig import RECORDS, LateRequest, Rig, answer_lost
 
 pytestmark = pytest.mark.anyio
 
@@ -40,7 +39,7 @@ def foreign_put(rig: Rig, track: Track, **fields: Any) -> dict[str, Any]:
 
 
 def wanted(rig: Rig, track: Track) -> dict[str, Any]:
-    return record_for(track, rig.mirror().generation, URLS)
+    return RECORDS.record_of(track, rig.mirror().generation)
 
 
 def event_statuses(rig: Rig) -> list[tuple[str, str]]:

@@ -7,7 +7,6 @@ import pytest
 
 from outbox.mirror.tables import NEVER
 from outbox.pds.client import READ_TIMEOUT_SECONDS
-from outbox.record.record import record_for
 from outbox.relay.result import Outcome
 from tests.dsl import COLLECTION
 from tests.fake_pds.signed_in_pds import SignedInPds
@@ -23,7 +22,7 @@ from tests.outbox.rigs.foreign_writes import (
     target,
     verified,
 )
-from tests.outbox.rigs.relay_rig import URLS, Rig, answered
+from tests.outbox.rigs.relay_rig import RECORDS, Rig, answered
 
 pytestmark = pytest.mark.anyio
 
@@ -79,7 +78,7 @@ async def test_fields_that_we_do_not_know_are_kept_and_need_no_write(desk: Rig) 
     assert (sent(desk), events(desk)) == ([], ["Created"])
     track = desk.edit(title="next")
     await desk.relay_once()
-    assert desk.remote(track) == {**record_for(track, desk.mirror().generation, URLS), "x": 1}
+    assert desk.remote(track) == {**RECORDS.record_of(track, desk.mirror().generation), "x": 1}
     assert sent(desk) == ["putRecord"]  # on the base that the verification had found
 
 

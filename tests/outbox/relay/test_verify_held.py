@@ -2,10 +2,9 @@
 
 import pytest
 
-from outbox.record.record import record_for
 from outbox.relay.result import Outcome
 from tests.outbox.rigs.foreign_writes import delivered, events, foreign_delete, foreign_put, sent, verified
-from tests.outbox.rigs.relay_rig import URLS, Rig, answered
+from tests.outbox.rigs.relay_rig import RECORDS, Rig, answered
 
 pytestmark = pytest.mark.anyio
 
@@ -52,7 +51,7 @@ async def test_an_edit_that_waited_for_a_held_record_is_sent_when_that_was_taken
     assert await desk.relay_once() == {}
     foreign_put(desk, track, **(ours or {}))
     assert await verified(desk) == {Outcome.DELIVERED: 1}
-    assert desk.remote(track) == record_for(track, desk.mirror().generation, URLS)
+    assert desk.remote(track) == RECORDS.record_of(track, desk.mirror().generation)
 
 
 async def test_a_held_record_that_another_client_deletes_is_detached(desk: Rig) -> None:
@@ -100,7 +99,7 @@ async def test_a_verification_of_a_rejected_record_sends_nothing_and_keeps_forei
     assert (desk.mirror().state, sent(desk)) == ("rejected", [])
     track = desk.edit(title="mended")
     await desk.relay_once()
-    assert desk.remote(track) == {**record_for(track, desk.mirror().generation, URLS), "x": 1}
+    assert desk.remote(track) == {**RECORDS.record_of(track, desk.mirror().generation), "x": 1}
     assert sent(desk) == ["putRecord"]
 
 

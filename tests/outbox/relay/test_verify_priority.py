@@ -17,7 +17,7 @@ from tests.fake_pds.limits import REQUESTS
 from tests.fake_pds.signed_in_pds import SignedInPds
 from tests.fake_pds.xrpc import RefusedError
 from tests.outbox.rigs.foreign_writes import delivered, foreign_put, reads, request_verify, target, verified
-from tests.outbox.rigs.relay_rig import ARTIST, URLS, Rig
+from tests.outbox.rigs.relay_rig import ARTIST, RECORDS, Rig
 from tests.outbox.rigs.rows import add_lane, change_target, claimed, lane_row, set_host
 
 BACKLOG = 30
@@ -146,9 +146,9 @@ async def test_the_verification_after_a_decision_is_live_although_one_was_reques
     request_verify(desk)
     assert target(desk).backfill
     with desk.log.unit_of_work(desk.did, ARTIST) as unit:
-        conflict = conflict_of(unit.connection, 1)
+        conflict = conflict_of(unit.connection, RECORDS, 1)
         assert conflict is not None
-        keep_theirs(unit, unit.load(Track, Track.create_id(1)), conflict, URLS)
+        keep_theirs(unit, unit.load(Track, Track.create_id(1)), conflict)
     assert target(desk).look_at < NEVER
     assert not target(desk).backfill
 

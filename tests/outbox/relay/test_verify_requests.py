@@ -8,7 +8,7 @@ from outbox.mirror.tables import delivery_attempt
 from outbox.relay.delivery_task import next_task
 from outbox.relay.result import Outcome
 from tests.outbox.rigs.foreign_writes import delivered, foreign_put, reads, request_verify, target, verified
-from tests.outbox.rigs.relay_rig import URLS, Rig
+from tests.outbox.rigs.relay_rig import KINDS, Rig
 
 pytestmark = pytest.mark.anyio
 
@@ -36,7 +36,7 @@ async def test_a_request_during_a_verification_makes_another_verification(desk: 
     track = await delivered(desk)
     request_verify(desk)
     lane = desk.claim("looks")
-    task = next_task(desk.log, lane, URLS, desk.clock(), [])
+    task = next_task(desk.log, lane, KINDS, desk.clock(), [])
     assert task is not None
     result = await desk.delivery.deliver(lane, task, 30)
     foreign_put(desk, track, title="foreign")
@@ -51,7 +51,7 @@ async def test_a_request_after_a_write_had_landed_survives_the_settling(
 ) -> None:
     track = desk.upload()
     lane = desk.claim("writes")
-    task = next_task(desk.log, lane, URLS, desk.clock(), [])
+    task = next_task(desk.log, lane, KINDS, desk.clock(), [])
     assert task is not None
     result = await desk.delivery.deliver(lane, task, 30)
     foreign_put(desk, track, title="foreign")

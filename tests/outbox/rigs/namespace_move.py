@@ -9,7 +9,7 @@ from outbox.mirror.requeue import reverify
 from outbox.relay.delivery import LATE_CREATE_WINDOW
 from outbox.views.deliveries import deliveries
 from tests.dsl import COLLECTION, OLD_COLLECTION
-from tests.outbox.rigs.relay_rig import ARTIST, URLS, Rig
+from tests.outbox.rigs.relay_rig import ARTIST, KINDS, Rig
 
 WAIT = {"seconds": LATE_CREATE_WINDOW.total_seconds() * 3}
 FOREIGN = {"likes": 3}
@@ -35,7 +35,7 @@ def _moves(rig: Rig, track_id: int, **collections: str) -> Track:
 def decides(rig: Rig, keep: Resolution) -> None:
     """The owner decides the conflict."""
     with rig.log.unit_of_work(rig.did, ARTIST) as unit:
-        resolve(unit, Resolve(1, keep=keep), URLS)
+        resolve(unit, Resolve(1, keep=keep), KINDS)
 
 
 def old(rig: Rig, track: Track) -> dict[str, Any] | None:

@@ -29,13 +29,13 @@ from outbox.mirror.targets import MirrorTargets
 from outbox.pds.client import Pds
 from outbox.ports import SignInRequiredError
 from outbox.probes.worker import Probes
-from outbox.record.lexicon import track_lexicon
-from outbox.record.record import RecordUrls
+from outbox.record.kind import RecordKinds
 from outbox.relay.claim import claim
 from outbox.relay.delivery import Delivery
 from outbox.relay.relay import Relay, RelayLimits
 from outbox.relay.result import Outcome, Result
 from outbox.relay.settle import settle
+from outbox.tracks.record import RecordUrls, TrackRecords
 from outbox.views.status import Mirror, mirrors
 from tests.dsl import ALICE, COLLECTION, OLD_COLLECTION, a_track
 from tests.fake_pds.signed_in_pds import SignedInPds
@@ -44,6 +44,8 @@ from tests.servers.atproto import PdsAccount
 
 ARTIST = Envelope(actor="artist", via="test", request_id="test")
 URLS = RecordUrls("http://127.0.0.1:8000")
+RECORDS = TrackRecords(URLS)
+KINDS = RecordKinds(RECORDS)
 NAMESPACES = Namespaces(OLD_COLLECTION, COLLECTION)
 ANYONE = "anyone"
 ANYWHERE = ""
@@ -200,9 +202,9 @@ class Rig:
 
     def has_addresses(self, urls: RecordUrls) -> None:
         """The service starts with these addresses."""
-        self.urls = urls
+        self.kinds = RecordKinds(TrackRecords(urls))
         api = Pds(self.wire, self.wire.http)
-        self.delivery = Delivery(self.database, self.hosts, api, urls, track_lexicon(), namespaces=NAMESPACES)
+        self.delivery = Delivery(self.database, self.hosts, api, namespaces=NAMESPACES)
         self.relay = self.another_relay("relay-1")
 
     def sign_in(self, did: str | None = None, host: str | None = None) -> None:
@@ -222,7 +224,7 @@ class Rig:
             self.delivery,
             blobs,
             probes,
-            self.urls,
+            self.kinds,
             hosts=self.hosts,
             owner=owner,
             limits=limits,

@@ -7,10 +7,9 @@ import httpx
 
 from aggregates.track import Track
 from outbox.mirror.lanes import Lane, release
-from outbox.record.record import record_for
 from outbox.relay.delivery_task import next_task
 from outbox.relay.result import Outcome, Result
-from tests.outbox.rigs.relay_rig import URLS, Rig
+from tests.outbox.rigs.relay_rig import KINDS, RECORDS, Rig
 
 Send = Callable[[], Awaitable[httpx.Response]]
 
@@ -25,7 +24,7 @@ class StepwiseDelivery:
 
     async def send(self) -> Outcome:
         """Read, record the intent and send; nothing is settled yet."""
-        task = next_task(self._rig.log, self.lane, URLS, self._rig.clock(), [])
+        task = next_task(self._rig.log, self.lane, KINDS, self._rig.clock(), [])
         assert task is not None
         self.result = await self._rig.delivery.deliver(self.lane, task, 30)
         return self.result.outcome
@@ -38,7 +37,7 @@ class StepwiseDelivery:
 
 
 def wanted(rig: Rig, track: Track) -> dict[str, Any]:
-    return record_for(track, rig.mirror(track.track_id).generation, URLS)
+    return RECORDS.record_of(track, rig.mirror(track.track_id).generation)
 
 
 def restore(rig: Rig) -> Track:

@@ -23,9 +23,8 @@ from outbox.mirror.targets import MirrorTargets
 from outbox.operations.operators import Operator
 from outbox.pds.client import Pds
 from outbox.record.dag_cbor import record_cid
-from outbox.record.lexicon import track_lexicon
-from outbox.record.record import RecordUrls
 from outbox.repo.reads import RepoReads
+from outbox.tracks.record import RecordUrls, TrackRecords
 from outbox.views.status import Mirror, mirrors
 from projections.media_references import was_named_by
 from projections.read_models import READ_MODELS
@@ -145,8 +144,7 @@ def adoption_on(
         RepoReads(Pds(None, http), list_seconds=LISTING_TIMEOUT_SECONDS),  # type: ignore[arg-type] - nothing is written
         Intake(proven, media, publisher, threads, threads, max_audio_bytes=100_000),
         collections=(COLLECTION, OLD_COLLECTION),
-        urls=RecordUrls(SERVICE),
-        lexicon=track_lexicon(),
+        records=TrackRecords(RecordUrls(SERVICE)),
     )
 
 

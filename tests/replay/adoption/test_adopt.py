@@ -16,8 +16,7 @@ from application.errors import DuplicateAudioError
 from outbox.pds.client import RecordKey, Remote
 from outbox.pds.verdict import DEFAULT_PAUSE
 from outbox.record.dag_cbor import record_cid
-from outbox.record.lexicon import track_lexicon
-from outbox.record.record import RecordUrls
+from outbox.tracks.record import RecordUrls, TrackRecords
 from replay.adoption.record import read_record
 from replay.errors import PdsBusyError, PdsTroubleError
 from storage.cid import cid_of
@@ -328,8 +327,7 @@ def test_a_field_that_no_track_can_hold_is_named_with_its_limit(
         read_record(
             RecordKey(ALICE, COLLECTION, "a"),
             Remote(cid if field == "record" else record_cid(body), body),
-            RecordUrls(SERVICE),
-            track_lexicon(),
+            TrackRecords(RecordUrls(SERVICE)),
         )
     assert (refused.value.field, refused.value.limit) == (field, limit)
 
@@ -338,7 +336,7 @@ def test_a_record_is_believed_only_under_its_cid() -> None:
     body = a_record(1, COLLECTION)
     other = Remote(record_cid({**body, "title": "x"}), body)
     with pytest.raises(InvalidFieldError, match="match its CID"):
-        read_record(RecordKey(ALICE, COLLECTION, "a"), other, RecordUrls(SERVICE), track_lexicon())
+        read_record(RecordKey(ALICE, COLLECTION, "a"), other, TrackRecords(RecordUrls(SERVICE)))
 
 
 async def test_bytes_that_were_taken_down_make_no_track_and_no_cover(rig: AdoptRig) -> None:

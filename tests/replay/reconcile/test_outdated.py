@@ -12,8 +12,8 @@ from outbox.conflicts.adopted import acknowledge_as_found
 from outbox.mirror.tables import mirror_target
 from outbox.pds.client import Pds, RecordKey
 from outbox.pds.pacing import PUT_POINTS
-from outbox.record.record import RecordUrls, record_for
 from outbox.repo.reads import RepoReads
+from outbox.tracks.record import RecordUrls, TrackRecords
 from replay.reconcile.apply import apply
 from replay.reconcile.drift import DriftKind
 from replay.reconcile.outdated import outdated_records, sample_outdated
@@ -33,7 +33,7 @@ async def planned(rig: Rig) -> Plan:
     async with httpx.AsyncClient() as http:
         reads = RepoReads(Pds(rig.wire, http))
         [repo] = repos_of(rig.database)
-        of = partial(outdated_records, rig.log, rig.urls)
+        of = partial(outdated_records, rig.log, rig.kinds)
         found = await compare(rig.database, reads, repo, outdated=of)
     return plan_for(found.drifts)
 
@@ -81,12 +81,12 @@ async def test_a_changed_address_is_counted_priced_and_rewritten_behind_live_wor
     adopted = await adopts(rig, 3)
     before = {track.rkey: rig.remote(track) for track in (*tracks, adopted)}
     assert (await planned(rig)).steps == ()
-    assert sample_outdated(rig.log, rig.urls) is None
+    assert sample_outdated(rig.log, rig.kinds) is None
 
     rig.has_addresses(urls)
-    found = sample_outdated(rig.log, rig.urls)
+    found = sample_outdated(rig.log, rig.kinds)
     assert found is not None
-    assert found.track_id in {1, 2}
+    assert found.subject_id in {1, 2}
     plan = await planned(rig)
     assert [(step.drift.track_id, step.drift.kind, step.repair) for step in plan.steps] == [
         (number, DriftKind.OUTDATED, Repair.REWRITE) for number in (1, 2)
@@ -111,7 +111,7 @@ async def test_a_changed_address_is_counted_priced_and_rewritten_behind_live_wor
     assert [name for name, _ in rig.wire.sent] == ["putRecord"] * 2
     assert len(rig.log.read(after=0, until=10**9, limit=100)) == events
     assert (await planned(rig)).steps == ()
-    assert sample_outdated(rig.log, rig.urls) is None
+    assert sample_outdated(rig.log, rig.kinds) is None
 
 
 async def test_an_adopted_record_gets_our_addresses_with_its_first_change_and_is_drift_from_then_on(
@@ -142,9 +142,8 @@ async def test_fields_of_other_clients_survive_the_rewrite(rig: Rig) -> None:
 async def test_a_changed_mapping_is_drift_too(rig: Rig, monkeypatch: pytest.MonkeyPatch) -> None:
     track = rig.upload(1, album="Demos")
     await rig.relay_once()
-    monkeypatch.setattr(
-        "outbox.relay.delivery_task.record_for", lambda *given: {**record_for(*given), "album": "Another"}
-    )
+    record_of = TrackRecords.record_of
+    monkeypatch.setattr(TrackRecords, "record_of", lambda *given: {**record_of(*given), "album": "Another"})
     assert [step.drift.kind for step in (await planned(rig)).steps] == [DriftKind.OUTDATED]
     apply(rig.log, await planned(rig), OPERATOR, max_deletes=0)
     await rig.relay_once()

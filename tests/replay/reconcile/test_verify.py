@@ -6,8 +6,8 @@ import pytest
 from aggregates.track import Track
 from application.records.change_namespace import ChangeNamespace, change_namespace
 from outbox.pds.client import Pds
-from outbox.record.record import GENERATION
 from outbox.repo.reads import RepoReads
+from outbox.tracks.record import GENERATION
 from replay.reconcile.drift import DriftKind
 from replay.reconcile.verify import compare, repos_of
 from tests.dsl import COLLECTION, OLD_COLLECTION

@@ -28,7 +28,7 @@ ADMIN = Operator(Envelope(actor="did:plc:admin", via="browser", request_id="r"),
 
 
 def repairs(rig: Rig) -> RepairJobs:
-    return RepairJobs(rig.log, reads(rig), rig.urls, COLLECTION, Threads("repair", 4))
+    return RepairJobs(rig.log, reads(rig), rig.kinds, COLLECTION, Threads("repair", 4))
 
 
 def a_worker(rig: Rig, owner: str = "one") -> Worker:

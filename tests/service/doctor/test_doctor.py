@@ -244,7 +244,7 @@ def test_a_record_that_names_an_earlier_address(look: Look, tape: Container) -> 
     with tape.database.write() as connection:
         row = connection.execute(select(mirror_target, is_open().label("is_open"))).one()
         recorded = tape.log.stream(connection, Track.create_id(row.track_id))
-        task = task_of(tape.log, connection, row, recorded, tape.services.urls)
+        task = task_of(tape.log, connection, row, recorded, tape.services.kinds)
         attempt = {**vars(task.key), "gen": task.gen, "op": PUT, "request_cid": task.request_cid, "epoch": 1}
         ended = {"started_at": PAST, "ended_at": PAST, "outcome": "done", "status": 200}
         connection.execute(insert(delivery_attempt).values(**attempt, **ended))

@@ -92,7 +92,7 @@ def some_task(container: Container) -> Any:
     (lane,) = claim(container.database, owner="test", limit=1, lease=timedelta(seconds=60))
     with container.database.read() as connection:
         now = container.database.now(connection)
-        task = next_task(container.log, lane, container.services.urls, now, [])
+        task = next_task(container.log, lane, container.services.kinds, now, [])
     assert task is not None
     return task
 

@@ -6,10 +6,10 @@ import pytest
 
 from aggregates.track import Track
 from aggregates.values import SupportGate
-from outbox.record.record import OWN_FIELDS, RecordUrls, merged, own_part, record_for
+from outbox.tracks.record import OWN_FIELDS, RecordUrls, TrackRecords
 from tests.dsl import COLLECTION, a_track, some_artwork, some_audio, some_blob, some_feature, some_time
 
-URLS = RecordUrls("https://music.test")
+RECORDS = TrackRecords(RecordUrls("https://music.test"))
 BARE = {
     "$type": COLLECTION,
     "title": "Track 1",
@@ -23,7 +23,7 @@ BARE = {
 
 
 def test_a_bare_track_makes_a_record_of_required_fields_only() -> None:
-    assert record_for(a_track(), 7, URLS) == BARE
+    assert RECORDS.record_of(a_track(), 7) == BARE
 
 
 @pytest.mark.parametrize(
@@ -50,7 +50,7 @@ def test_each_field_adds_what_it_means_and_changes_nothing_else(
     field: str, value: Any, expected: dict[str, Any]
 ) -> None:
     wanted = {name: value for name, value in {**BARE, **expected}.items() if value is not None}
-    assert record_for(a_track(**{field: value}), 7, URLS) == wanted
+    assert RECORDS.record_of(a_track(**{field: value}), 7) == wanted
 
 
 def with_blob(**fields: Any) -> Track:
@@ -62,36 +62,36 @@ def with_blob(**fields: Any) -> Track:
 
 def test_a_blob_is_named_exactly_as_the_pds_returned_it() -> None:
     track = with_blob()
-    assert record_for(track, 7, URLS) == {**BARE, "audioBlob": some_blob(track.audio).ref}
+    assert RECORDS.record_of(track, 7) == {**BARE, "audioBlob": some_blob(track.audio).ref}
 
 
 def test_a_gated_record_names_the_gated_address_and_no_blob() -> None:
     track = with_blob()
     track.set_support_gate(SupportGate("any"), at=some_time(3))
     public = RecordUrls("https://music.test", "https://cdn.test")
-    assert record_for(track, 7, public) == {**BARE, "supportGate": {"type": "any"}}
+    assert TrackRecords(public).record_of(track, 7) == {**BARE, "supportGate": {"type": "any"}}
 
 
 def test_an_open_record_names_the_public_copy_where_there_is_one() -> None:
-    record = record_for(a_track(), 7, RecordUrls("https://music.test", "https://cdn.test"))
+    record = TrackRecords(RecordUrls("https://music.test", "https://cdn.test")).record_of(a_track(), 7)
     assert record["audioUrl"] == "https://cdn.test/bafkreiaudio1.mp3"
 
 
 def test_no_two_generations_make_the_same_record() -> None:
-    assert record_for(a_track(), 7, URLS) != record_for(a_track(), 8, URLS)
+    assert RECORDS.record_of(a_track(), 7) != RECORDS.record_of(a_track(), 8)
 
 
 def test_a_record_has_no_fields_but_those_that_are_ours() -> None:
     track = with_blob(album="a", description="d", artwork=some_artwork(), features=(some_feature(),))
-    assert record_for(track, 7, URLS).keys() <= OWN_FIELDS
+    assert RECORDS.record_of(track, 7).keys() <= OWN_FIELDS
 
 
 def test_fields_of_other_clients_are_kept_and_ours_win() -> None:
     observed = {**BARE, "title": "old", "album": "removed since", "x": 1, "y": {"z": []}}
-    assert merged(BARE, observed) == {**BARE, "x": 1, "y": {"z": []}}
-    assert merged(BARE, None) == BARE
+    assert RECORDS.merged(BARE, observed) == {**BARE, "x": 1, "y": {"z": []}}
+    assert RECORDS.merged(BARE, None) == BARE
 
 
 def test_our_part_leaves_out_the_generation_and_what_others_keep() -> None:
-    assert own_part({**BARE, "x": 1}) == own_part({**BARE, "mastertapeGen": 9})
-    assert own_part({**BARE, "title": "other"}) != own_part(BARE)
+    assert RECORDS.own_part({**BARE, "x": 1}) == RECORDS.own_part({**BARE, "mastertapeGen": 9})
+    assert RECORDS.own_part({**BARE, "title": "other"}) != RECORDS.own_part(BARE)

@@ -1,0 +1,73 @@
+"""What the outbox has to know of a kind of record. All else knows a record's kind and subject, and nothing of its content.
+
+The subject is the aggregate that the record is made of: its id is unique within the kind.
+"""
+
+from abc import ABC, abstractmethod
+from collections.abc import Callable, Mapping, Sequence
+from datetime import datetime
+from typing import Any, ClassVar, Final
+from uuid import UUID
+
+from aggregates.published import Published
+from outbox.record.dag_cbor import Record
+from outbox.record.lexicon import Lexicon
+
+GENERATION: Final = "mastertapeGen"
+"""The field of each record of ours that names its generation."""
+
+
+class RecordKind(ABC):
+    """One kind of record; `name` is stored with each of them."""
+
+    aggregate: ClassVar[type[Published]]
+    own_fields: ClassVar[frozenset[str]]
+    """The fields that we write; others belong to other clients, and stay as they are."""
+    addresses: ClassVar[Sequence[str]] = ()
+    """Those of them that name an address of this service."""
+    adoptable: ClassVar[Mapping[str, tuple[str, Callable[[Any], Any]]]] = {}
+    """By field of the record that its owner may take over from another client: the aggregate's field, and what checks a value."""
+
+    def __init__(self, lexicon: Lexicon) -> None:
+        self.lexicon: Final = lexicon
+
+    @property
+    def name(self) -> str:
+        return self.aggregate.TOPIC
+
+    @abstractmethod
+    def record_of(self, state: Any, generation: int) -> Record:
+        """Return the record of a live subject as of `generation`, a log position; empty fields are absent."""
+
+    @abstractmethod
+    def take_back(self, state: Any, record: Record, *, at: datetime) -> None:
+        """Set what a restored log has lost, the record names, and must not wait for its owner to decide on the rest."""
+
+    def merged(self, desired: Record, observed: Mapping[str, Any] | None) -> Record:
+        """Add the observed fields that are not ours."""
+        foreign = {name: value for name, value in (observed or {}).items() if name not in self.own_fields}
+        return {**foreign, **desired}
+
+    def own_part(self, record: Mapping[str, Any]) -> Record:
+        """Return our own fields, without the generation, to compare contents."""
+        return {
+            name: value for name, value in record.items() if name in self.own_fields and name != GENERATION
+        }
+
+
+class RecordKinds:
+    """All kinds of record that this service writes."""
+
+    def __init__(self, *kinds: RecordKind) -> None:
+        self._by_name: Final = {kind.name: kind for kind in kinds}
+
+    def __getitem__(self, name: str) -> RecordKind:
+        return self._by_name[name]
+
+    def stream_of(self, target: Any) -> UUID:
+        """Return the id of the stream that a row of `mirror_target` is about."""
+        return self._by_name[target.kind].aggregate.stream_id(target.track_id)
+
+    def of(self, state: Published) -> RecordKind:
+        """Return the kind of an aggregate's record."""
+        return self._by_name[state.TOPIC]

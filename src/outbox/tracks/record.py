@@ -1,0 +1,130 @@
+"""Maps a track's state to its record, for every write path.
+
+A record is made of the whole state, never of one edit, which would lose fields: a PDS deletes a blob that no record
+names.
+"""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from datetime import datetime
+from typing import Any, Final
+
+from aggregates.track import Track
+from aggregates.values import GATE_TYPES, BlobRef, SupportGate
+from outbox.record.blob_reference import blob_reference
+from outbox.record.dag_cbor import Record
+from outbox.record.kind import GENERATION, RecordKind
+from outbox.record.lexicon import track_lexicon
+from outbox.tracks.adoptable import ADOPTABLE
+
+OWN_FIELDS: Final = frozenset({
+    "$type",
+    "title",
+    "artist",
+    "audioUrl",
+    "audioBlob",
+    "fileType",
+    "duration",
+    "album",
+    "description",
+    "features",
+    "imageUrl",
+    "supportGate",
+    "labels",
+    "createdAt",
+    GENERATION,
+})  # fmt: skip
+OWN_FEATURE_FIELDS: Final = ("did", "handle")
+
+
+@dataclass(frozen=True)
+class RecordUrls:
+    """The base URLs of the service and, if there are any, of the public copies of media."""
+
+    base_url: str
+    public_url: str | None = None
+
+    def audio(self, track: Track) -> str:
+        """Return the URL of the public copy, or of the route that checks the listener's access."""
+        name = f"{track.audio.cid}.{track.audio.file_type}"
+        if self.public_url is not None and track.support_gate is None:
+            return f"{self.public_url}/{name}"
+        return f"{self.base_url}/audio/{name}"
+
+    def artwork(self, cid: str) -> str:
+        """Return the URL of a cover or thumbnail."""
+        return f"{self.base_url}/artwork/{cid}"
+
+
+class TrackRecords(RecordKind):
+    """The records of tracks."""
+
+    aggregate = Track
+    own_fields = OWN_FIELDS
+    addresses = ("audioUrl", "imageUrl")
+    adoptable = ADOPTABLE
+
+    def __init__(self, urls: RecordUrls) -> None:
+        super().__init__(track_lexicon())
+        self._urls = urls
+
+    def record_of(self, state: Track, generation: int) -> Record:
+        gate = state.support_gate
+        fields: dict[str, Any] = {
+            "$type": state.collection,
+            "title": state.title,
+            "artist": state.artist,
+            "audioUrl": self._urls.audio(state),
+            "audioBlob": state.blob.ref if state.blob is not None and gate is None else None,
+            "fileType": state.audio.file_type,
+            "duration": state.audio.duration,
+            "album": state.album,
+            "description": state.description,
+            "features": [{"did": feature.did, "handle": feature.handle} for feature in state.features],
+            "imageUrl": self._urls.artwork(state.artwork.cid) if state.artwork else state.image_url,
+            "supportGate": {"type": gate.type} if gate is not None else None,
+            "labels": _self_labels(state.self_labels),
+            "createdAt": state.created_at,
+            GENERATION: generation,
+        }
+        return {name: value for name, value in fields.items() if value}
+
+    def take_back(self, state: Track, record: Record, *, at: datetime) -> None:
+        """Set the blob, which the next write would drop otherwise, and the gate, without which the audio is open."""
+        blob = blob_reference(record.get("audioBlob"))
+        if blob is not None and blob["ref"]["$link"] == state.audio.cid:
+            state.record_blob(BlobRef(state.audio.cid, blob), at=at)
+        if record.get("supportGate") and state.support_gate is None:
+            state.set_support_gate(SupportGate(GATE_TYPES[0]), at=at)
+
+    def merged(self, desired: Record, observed: Mapping[str, Any] | None) -> Record:
+        """Add the observed fields that are not ours, also to featured artists: other clients keep data in them."""
+        record = super().merged(desired, observed)
+        if observed and "features" in desired and "features" in observed:
+            known = {each["did"]: each for each in _features(observed["features"])}
+            record["features"] = [{**known.get(each["did"], {}), **each} for each in desired["features"]]
+        return record
+
+    def own_part(self, record: Mapping[str, Any]) -> Record:
+        ours = super().own_part(record)
+        listed = ours.get("features")
+        if isinstance(listed, list) and len(features := _features(listed)) == len(listed):
+            ours["features"] = [
+                {name: each[name] for name in OWN_FEATURE_FIELDS if name in each} for each in features
+            ]
+        return ours
+
+
+def _features(value: Any) -> list[Record]:
+    """Return the entries of a list written by any client that name an artist."""
+    entries = value if isinstance(value, list) else []
+    return [each for each in entries if isinstance(each, dict) and isinstance(each.get("did"), str)]
+
+
+def _self_labels(labels: tuple[str, ...]) -> Record | None:
+    if not labels:
+        return None
+    return {
+        "$type": "com.atproto.label.defs#selfLabels",
+        "values": [{"val": label} for label in labels],
+    }
