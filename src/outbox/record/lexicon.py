@@ -1,12 +1,12 @@
 """Checks a record against its lexicon before it is sent, since a PDS does not check lexicons that it does not know.
 
-Covers what lexicons/ uses of https://atproto.com/specs/lexicon: objects, arrays, strings with formats,
-integers, blobs and local references. Unknown fields are allowed, as everywhere in ATProto.
+Covers what lexicons/ uses of https://atproto.com/specs/lexicon: objects, arrays, strings with formats, integers, booleans,
+blobs, references within a document and to others, and unions. Unknown fields are allowed, as everywhere in ATProto.
 """
 
 import json
 import re
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from datetime import datetime
 from pathlib import Path
 from typing import Any, Final
@@ -18,6 +18,9 @@ HANDLE: Final = re.compile(
 )
 HOST_CHARACTERS: Final = 1024
 """Of a URI, whose host `urlsplit` normalizes in quadratic time."""
+RKEY: Final = re.compile(r"[A-Za-z0-9._:~-]{1,512}")
+NSID: Final = re.compile(r"[a-zA-Z][a-zA-Z0-9-]{0,62}(\.[a-zA-Z0-9-]{1,63}){2,9}")
+CID: Final = re.compile(r"[a-zA-Z0-9+=]{8,256}")
 DATETIME: Final = re.compile(r"\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d(\.\d+)?(Z|[+-]\d\d:\d\d)", re.ASCII)
 
 
@@ -30,18 +33,21 @@ class LexiconError(ValueError):
 
 
 class Lexicon:
-    """The record type of one lexicon document."""
+    """The record type of one lexicon document; its references lead to the documents of `others`, by id."""
 
-    def __init__(self, document: dict[str, Any]) -> None:
+    def __init__(self, document: Mapping[str, Any], others: Mapping[str, "Lexicon"]) -> None:
         self.id: Final[str] = document["id"]
-        self._defs: Final[dict[str, Any]] = document["defs"]
+        self._defs: Final[Mapping[str, Any]] = document["defs"]
+        self._others: Final = others
         self._checks: Final[dict[str, Callable[[dict[str, Any], Any, str], None]]] = {
             "object": self._check_object,
             "array": self._check_array,
             "string": self._check_string,
             "integer": self._check_integer,
+            "boolean": self._check_boolean,
             "blob": self._check_blob,
             "ref": self._check_ref,
+            "union": self._check_union,
         }
 
     def check(self, record: dict[str, Any]) -> None:
@@ -52,7 +58,22 @@ class Lexicon:
         self._checks[schema["type"]](schema, value, path)
 
     def _check_ref(self, schema: dict[str, Any], value: Any, path: str) -> None:
-        self._check(self._defs[schema["ref"].removeprefix("#")], value, path)
+        self._check_named(schema["ref"], value, path)
+
+    def _check_named(self, reference: str, value: Any, path: str) -> None:
+        """Check a value by the definition that `id#name`, `#name` or `id` names; the last one is `main` of its document."""
+        document, _, name = reference.partition("#")
+        owner = self._others[document] if document else self
+        owner._check(owner._defs[name or "main"], value, path)  # noqa: SLF001 - of the same class
+
+    def _check_union(self, schema: dict[str, Any], value: Any, path: str) -> None:
+        if not isinstance(value, dict) or not isinstance(value.get("$type"), str):
+            raise LexiconError(path, "must be an object with a $type")
+        known = {_full_name(reference, self.id): reference for reference in schema["refs"]}
+        if (reference := known.get(value["$type"])) is not None:
+            self._check_named(reference, value, path)
+        elif schema.get("closed", False):
+            raise LexiconError(path, f"must be {' or '.join(known)}, is {value['$type']!r}")
 
     def _check_object(self, schema: dict[str, Any], value: Any, path: str) -> None:
         if not isinstance(value, dict):
@@ -88,6 +109,10 @@ class Lexicon:
         if value < schema.get("minimum", value):
             raise LexiconError(path, f"must be at least {schema['minimum']}")
 
+    def _check_boolean(self, _: dict[str, Any], value: Any, path: str) -> None:
+        if not isinstance(value, bool):
+            raise LexiconError(path, "must be true or false")
+
     def _check_blob(self, schema: dict[str, Any], value: Any, path: str) -> None:
         match value:
             case {"$type": "blob", "ref": {"$link": str()}, "mimeType": str(mime), "size": int(size)}:
@@ -97,6 +122,11 @@ class Lexicon:
                     raise LexiconError(path, f"must be at most {schema['maxSize']} bytes, is {size}")
             case _:
                 raise LexiconError(path, "must be a blob reference")
+
+
+def _full_name(reference: str, document: str) -> str:
+    """Return the `$type` that values of a reference in `document` have."""
+    return f"{document}{reference}" if reference.startswith("#") else reference.removesuffix("#main")
 
 
 def accepts(accept: Sequence[str], mime: str) -> bool:
@@ -110,6 +140,15 @@ def _is_uri(value: str) -> bool:
         return bool(urlsplit(value[:HOST_CHARACTERS]).scheme) and " " not in value
     except ValueError:
         return False
+
+
+def _is_at_uri(value: str) -> bool:
+    """Whether it names a record: `at://` with an account, a collection and a key."""
+    scheme, _, rest = value.partition("://")
+    account, _, path = rest.partition("/")
+    collection, _, rkey = path.partition("/")
+    is_account = DID.fullmatch(account) or HANDLE.fullmatch(account)
+    return scheme == "at" and bool(is_account and NSID.fullmatch(collection) and RKEY.fullmatch(rkey))
 
 
 def _is_datetime(value: str) -> bool:
@@ -127,12 +166,22 @@ FORMATS: Final[dict[str, Callable[[str], bool]]] = {
     "datetime": _is_datetime,
     "did": lambda value: bool(DID.fullmatch(value)),
     "handle": lambda value: bool(HANDLE.fullmatch(value)),
+    "at-uri": _is_at_uri,
+    "cid": lambda value: bool(CID.fullmatch(value)),
 }
 
 
-def track_lexicon() -> Lexicon:
-    """Load the lexicon of the record we write: a wheel carries lexicons/ in `outbox`, a checkout beside src/."""
+def known_lexicons() -> Mapping[str, Lexicon]:
+    """Load those in lexicons/, by id, each of which may refer to the others: a wheel carries the folder in `outbox`, a checkout beside src/."""
     package = Path(__file__).parent.parent
     folders = (package / "lexicons", package.parent.parent / "lexicons")
     folder = next(folder for folder in folders if folder.is_dir())
-    return Lexicon(json.loads((folder / "fm.plyr.track.json").read_text("utf-8")))
+    known: dict[str, Lexicon] = {}
+    for file in folder.glob("*.json"):
+        document = json.loads(file.read_text("utf-8"))
+        known[document["id"]] = Lexicon(document, known)
+    return known
+
+
+def track_lexicon() -> Lexicon:
+    return known_lexicons()["fm.plyr.track"]

@@ -8,7 +8,7 @@ import pytest
 
 import outbox
 from outbox.blobs.upload_results import ACCEPTED, MAX_BLOB_BYTES
-from outbox.record.lexicon import Lexicon, LexiconError, track_lexicon
+from outbox.record.lexicon import Lexicon, LexiconError, known_lexicons, track_lexicon
 
 RECORD: dict[str, Any] = {
     "$type": "fm.plyr.track",
@@ -129,3 +129,68 @@ def test_no_blob_is_uploaded_that_the_record_could_not_name() -> None:
     document = json.loads(path.read_text())
     blob = document["defs"]["main"]["record"]["properties"]["audioBlob"]
     assert (blob["maxSize"], tuple(blob["accept"])) == (MAX_BLOB_BYTES, ACCEPTED)
+
+
+STRONG_REF: dict[str, Any] = {
+    "uri": "at://did:plc:carol/fm.plyr.track/3mabc",
+    "cid": "bafyreibm6jg3ux5qumhcn2b3flc3tyu6dmlb4xa7u5bf44yegnrjhc4yeq",
+}
+REMARK: dict[str, Any] = {
+    "id": "test.remark",
+    "defs": {
+        "main": {
+            "record": {
+                "type": "object",
+                "properties": {
+                    "subject": {"type": "ref", "ref": "com.atproto.repo.strongRef"},
+                    "pinned": {"type": "boolean"},
+                    "mark": {"type": "union", "refs": ["#star", "com.atproto.repo.strongRef"]},
+                    "only": {"type": "union", "refs": ["#star"], "closed": True},
+                },
+            }
+        },
+        "star": {"type": "object", "required": ["count"], "properties": {"count": {"type": "integer"}}},
+    },
+}
+
+
+@pytest.fixture(scope="module")
+def remark() -> Lexicon:
+    return Lexicon(REMARK, known_lexicons())
+
+
+@pytest.mark.parametrize(
+    "record",
+    [
+        {"subject": STRONG_REF},
+        {"pinned": False},
+        {"mark": {"$type": "test.remark#star", "count": 1}},
+        {"mark": {"$type": "com.atproto.repo.strongRef", **STRONG_REF}},
+        {"mark": {"$type": "another.kind#mark", "count": "many"}},
+        {"only": {"$type": "test.remark#star", "count": 1}},
+    ],
+)
+def test_references_to_other_documents_and_unions_resolve(remark: Lexicon, record: dict[str, Any]) -> None:
+    remark.check(record)
+
+
+@pytest.mark.parametrize(
+    ("record", "path"),
+    [
+        ({"subject": {"uri": STRONG_REF["uri"]}}, "/subject/cid"),
+        ({"subject": {**STRONG_REF, "uri": "https://carol.test/3mabc"}}, "/subject/uri"),
+        ({"subject": {**STRONG_REF, "uri": "at://did:plc:carol/fm.plyr.track"}}, "/subject/uri"),
+        ({"subject": {**STRONG_REF, "cid": "no cid"}}, "/subject/cid"),
+        ({"pinned": 1}, "/pinned"),
+        ({"mark": {"$type": "test.remark#star"}}, "/mark/count"),
+        ({"mark": {"$type": "com.atproto.repo.strongRef", "cid": STRONG_REF["cid"]}}, "/mark/uri"),
+        ({"mark": {"count": 1}}, "/mark"),
+        ({"only": {"$type": "com.atproto.repo.strongRef", **STRONG_REF}}, "/only"),
+    ],
+)
+def test_a_referenced_value_is_checked_by_its_own_definition(
+    remark: Lexicon, record: dict[str, Any], path: str
+) -> None:
+    with pytest.raises(LexiconError) as refused:
+        remark.check(record)
+    assert refused.value.path == path
