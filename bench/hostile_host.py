@@ -1,17 +1,25 @@
 """A host that misbehaves on request: a proxy before a PDS."""
 
 import asyncio
+import base64
+import hashlib
 from collections.abc import Awaitable, Callable
 from enum import StrEnum
 from pathlib import Path
 from typing import Final
 
+from libipld import encode_dag_cbor
+
 from bench.controlled_proxy import CHUNK_BYTES, LOOPBACK, ControlledProxy, serve
 
 HUGE_BYTES: Final = 15_000_000
 TRICKLE_INTERVAL_SECONDS: Final = 0.2
-JUDGED: Final = (b"putRecord", b"getRecord", b"listRecords", b"getLatestCommit")
+JUDGED: Final = (b"putRecord", b"getRecord", b"listRecords", b"listBlobs", b"getLatestCommit")
 """The methods that meet the misbehaviour; sign-ins and refreshes pass, so that the accounts stay signed in."""
+STREAM: Final = b"subscribeRepos"
+STREAM_KEY: Final = b"sec-websocket-key:"
+WEBSOCKET_GUID: Final = b"258EAFA5-E914-47DA-95CA-C5AB0DC85B11"
+FLOOD_VALUES: Final = 19_900
 
 
 class Behaviour(StrEnum):
@@ -21,6 +29,8 @@ class Behaviour(StrEnum):
     HANGING = "hanging"
     HUGE = "huge"
     TRICKLING = "trickling"
+    FLOODING = "flooding"
+    """Its firehose sends as fast as it is read."""
 
 
 class HostileHost(ControlledProxy):
@@ -40,6 +50,7 @@ class _Proxy:
     def __init__(self, upstream: int) -> None:
         self._upstream = upstream
         self._misbehave: Callable[[asyncio.StreamWriter], Awaitable[None]] | None = None
+        self._floods = False
         self._open: set[asyncio.StreamWriter] = set()
 
     def follow(self, line: str) -> None:
@@ -49,7 +60,9 @@ class _Proxy:
             Behaviour.HANGING: _hang,
             Behaviour.HUGE: _send_huge,
             Behaviour.TRICKLING: _trickle,
+            Behaviour.FLOODING: None,
         }[Behaviour(line)]
+        self._floods = Behaviour(line) is Behaviour.FLOODING
         for connection in self._open:
             connection.transport.abort()
 
@@ -58,7 +71,9 @@ class _Proxy:
         self._open.add(writer)
         try:
             head = await reader.readuntil(b"\r\n\r\n")
-            if self._misbehave is not None and any(method in head for method in JUDGED):
+            if STREAM in head and self._floods:
+                await _flood(head, writer)
+            elif self._misbehave is not None and any(method in head for method in JUDGED):
                 await self._misbehave(writer)
             else:
                 await self._pass_on(head, reader, writer)
@@ -72,7 +87,8 @@ class _Proxy:
         there, back = await asyncio.open_connection(LOOPBACK, self._upstream)
         first, _, rest = head.partition(b"\r\n")
         kept = [line for line in rest.split(b"\r\n") if not line.lower().startswith(b"connection:")]
-        back.write(b"\r\n".join([first, b"connection: close", *kept]))
+        connection = b"connection: upgrade" if STREAM in head else b"connection: close"
+        back.write(b"\r\n".join([first, connection, *kept]))
         sending = asyncio.create_task(_forward(reader, back))
         try:
             await _forward(there, writer)
@@ -104,6 +120,20 @@ async def _trickle(writer: asyncio.StreamWriter) -> None:
         writer.write(b" ")
         await writer.drain()
         await asyncio.sleep(TRICKLE_INTERVAL_SECONDS)
+
+
+async def _flood(head: bytes, writer: asyncio.StreamWriter) -> None:
+    """Send legal frames of very many values, about an account that the reader does not know."""
+    (key,) = (line for line in head.split(b"\r\n") if line.lower().startswith(STREAM_KEY))
+    digest = hashlib.sha1(key[len(STREAM_KEY) :].strip() + WEBSOCKET_GUID, usedforsecurity=False).digest()
+    accept = base64.b64encode(digest)
+    upgrade = b"HTTP/1.1 101 Switching Protocols\r\nupgrade: websocket\r\nconnection: upgrade\r\n"
+    writer.write(upgrade + b"sec-websocket-accept: " + accept + b"\r\n\r\n")
+    body = {"seq": 1, "did": "did:plc:another", "junk": [[] for _ in range(FLOOD_VALUES)]}
+    message = encode_dag_cbor({"op": 1, "t": "#identity"}) + encode_dag_cbor(body)
+    while True:
+        writer.write(b"\x82\x7e" + len(message).to_bytes(2) + message)
+        await writer.drain()
 
 
 if __name__ == "__main__":

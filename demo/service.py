@@ -74,9 +74,11 @@ class Service:
 class Client:
     """One signed-in artist."""
 
-    def __init__(self, url: str, identifier: str, app_password: str) -> None:
+    def __init__(self, url: str, identifier: str, app_password: str, *, address: str | None = None) -> None:
+        """Sign in; from this loopback address, if one is named, since each may sign in a few times a minute."""
         self.url = url
-        self.http = httpx.Client(base_url=url, timeout=60)
+        transport = httpx.HTTPTransport(local_address=address)
+        self.http = httpx.Client(base_url=url, timeout=60, transport=transport)
         reply = self.http.post(
             "/auth/app-password", json={"identifier": identifier, "password": app_password}
         )

@@ -13,7 +13,7 @@ from bench import postgres
 from bench.__main__ import BENCHES, main
 from bench.console import SCREENS
 from bench.growth import CLAIM, EDIT, READS
-from bench.neighbours import NUISANCES
+from bench.neighbours import NUISANCES, OPERATIONS, PERCENTILES
 from bench.pages import PAGES
 from bench.services import Servers
 from devpds.server import DevPds
@@ -121,14 +121,15 @@ PROMISED = {
     "start": ARMS["start"][1:],
 }
 BESIDE = [
-    [f"{database}: {what}, {beside}" for beside in ("alone", *NUISANCES)]
+    [f"{database}: {operation} {percentile}, {beside}" for beside in ("alone", *NUISANCES)]
     for database in DATABASES
-    for what in ("PATCH", "edit to PDS")
+    for operation in OPERATIONS
+    for percentile in PERCENTILES
 ]
 ARMS["neighbours"] = [arm for arms in BESIDE for arm in arms]
 PROMISED["neighbours"] = [arm for arms in BESIDE for arm in arms[1:]]
 DEEP = bool(os.environ.get("TEST_DEEP"))
-SLOW = {"neighbours": (pytest.mark.skipif(not DEEP, reason="takes minutes"), pytest.mark.timeout(600))}
+SLOW = {"neighbours": (pytest.mark.skipif(not DEEP, reason="takes minutes"), pytest.mark.timeout(1200))}
 ON_POSTGRES_ALONE = ("workers",)
 WITH_SERVERS_OF_ITS_OWN = ("patch",)
 """It delays requests to its PDS. The others share that of all tests: to start another one takes longer than they do."""
