@@ -3,7 +3,6 @@
 from itertools import pairwise
 
 from outbox.record.dag_cbor import Record as Value
-from outbox.relay.delivery_task import RECREATING
 from outbox.tracks.record import OWN_FIELDS
 from tests.fake_pds.repo import Commit
 from tests.simulation.convergence import WAITING
@@ -121,7 +120,7 @@ def _check_foreign(record: Record, before: list[Commit], ours: Commit, decided: 
 
 def _may_create(record: Record, gen: int) -> bool:
     """Whether the owner wanted the record to exist, and no response had confirmed it yet."""
-    wished = [each.position for each in record.events if isinstance(each.event, RECREATING)]
+    wished = [each.position for each in record.events if getattr(each.event, "RECREATES_RECORD", False)]
     return any(
         position <= gen and not any(position <= acked < gen for acked in record.acked) for position in wished
     )
