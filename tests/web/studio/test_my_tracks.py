@@ -127,6 +127,27 @@ def test_a_selection_is_counted_before_it_is_copied_and_followed_after(world, cl
     assert "2 of 2 on your PDS" in studio.get(str(progress.url)).text
 
 
+def picked(studio, tracks):
+    ticked = [*(("id", str(track["id"])) for track in tracks), ("action", "copy")]
+    return send(studio, studio.get("/studio"), "/studio/selection", ticked=ticked)
+
+
+def test_a_form_with_more_tracks_than_a_page_selects_is_refused_whole(world, three, studio):
+    asked, before = picked(studio, three[:1]), world.state()
+    more = [("id", str(number)) for number in range(1000, 1000 + my_tracks.MOST_ROWS)]
+    refused = send(studio, asked, "/studio/copy", ticked=more)
+    assert (refused.status_code, world.state()) == (422, before)
+    assert "Select at most 100 tracks at a time. Nothing was changed." in refused.text
+    odd = send(studio, asked, "/studio/copy", ticked=[("id", "9" * 5000), ("id", "x")])
+    assert "of 1 on your PDS" in odd.text
+
+
+def test_a_form_whose_time_is_up_names_the_tracks_that_are_left(three, studio, monkeypatch):
+    monkeypatch.setattr(my_tracks, "MAX_COPY_SECONDS", -1.0)
+    left = send(studio, picked(studio, three[:2]), "/studio/copy")
+    assert left.text.count("Not asked for") == 2
+
+
 def test_a_comparison_says_first_what_it_reads(three, studio):
     picked = [("id", str(three[0]["id"])), ("action", "verify")]
     asked = send(studio, studio.get("/studio"), "/studio/selection", ticked=picked)

@@ -3,6 +3,7 @@
 from collections.abc import Mapping, Sequence
 from http import HTTPStatus
 from secrets import token_urlsafe
+from time import monotonic
 from typing import Annotated, Any, Final
 from urllib.parse import urlencode
 
@@ -10,6 +11,7 @@ from fastapi import APIRouter, Query, Request, Response
 from fastapi.responses import RedirectResponse
 from pydantic import BaseModel
 
+from api.errors import UnparsableError
 from api.requests.path_params import number_of
 from api.responses.states import AudioCopyState
 from web.api_client import Api, ApiDep, RefusedError
@@ -24,6 +26,8 @@ router = APIRouter(route_class=PageRoute, include_in_schema=False)
 PAGE: Final = 50
 MOST_ROWS: Final = 100
 """How many tracks a page reads by their ids: as many as the API returns at once."""
+MAX_COPY_SECONDS: Final = 20.0
+"""For the requests of one form; it names the tracks that are left."""
 DELETED: Final = "deleted"
 FILTERS: Final = {**{mark.value: LABELS[mark] for mark in Mark}, DELETED: "Deleted"}
 DECISIONS: Final = (Mark.HELD, Mark.REFUSED)
@@ -135,8 +139,14 @@ async def copy(request: Request, api: ApiDep) -> Response:
     """Ask for a copy of each track's audio, and lead to the page that shows how far they are."""
     form = await form_of(request)
     ids = [number for each in form.all("id") if (number := number_of(each)) is not None]
-    failed: list[str] = []
+    if len(ids) > MOST_ROWS:
+        raise UnparsableError(f"Select at most {MOST_ROWS} tracks at a time. Nothing was changed.")
+    failed: list[int] = []
+    ends = monotonic() + MAX_COPY_SECONDS
     for track_id in ids:
+        if monotonic() > ends:  # a PDS that hangs is asked before each
+            failed.append(track_id)
+            continue
         answer = await api.send(
             "POST",
             f"/tracks/{track_id}/migrate-to-pds",
@@ -146,7 +156,7 @@ async def copy(request: Request, api: ApiDep) -> Response:
         if answer.status == HTTPStatus.UNAUTHORIZED:
             raise RefusedError(answer)
         if not answer.is_success:
-            failed.append(str(track_id))
+            failed.append(track_id)
     query = urlencode({"id": ids, "failed": failed}, doseq=True)
     return RedirectResponse(f"/studio/copies?{query}", HTTPStatus.SEE_OTHER)
 
