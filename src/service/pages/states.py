@@ -3,7 +3,7 @@
 import inspect
 import re
 import sys
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from importlib import import_module
 from pkgutil import walk_packages
@@ -26,22 +26,20 @@ PACKAGES: Final = (
 HEAD: Final = """\
 # States
 
-Every state as it is stored or shown, and the transitions that the code makes. In a diagram, `[*]` is the beginning or the end
-of a row, and `any` stands for every other state. A transition from every other state is listed only where it enters; the rows of
-the states that it leaves say "as `any`". Where people see a state, `exit` says who ends it, and how: a generated test
+Every state as it is stored or shown, and below it the transitions that the code makes: `[*]` is the beginning or the end of a row,
+`any` stands for every other state. Where people see a state, `exit` says who ends it, and how: a generated test
 (`tests/simulation/test_no_dead_ends.py`) takes these ways from every state that a track gets into.
 
 <!-- generated from the enums in src/ by `python -m service.pages.states`; a test checks that it is current -->
 """
 CAPITAL: Final = re.compile(r"(?<=[a-z])(?=[A-Z])")
-COLUMNS: Final = ("state", "meaning", "entered by", "left by")
+COLUMNS: Final = ("state", "meaning")
 EXIT: Final = "exit"
 OTHERS_HEAD: Final = """
 # Results and derived states
 
 They have no transitions: they are the result of one step, or are computed from other states when they are read.
 """
-OTHERS_COLUMNS: Final = COLUMNS[:2]
 ANY: Final = "any"
 Machine = tuple[type[State], Sequence[Transition]]
 
@@ -78,10 +76,7 @@ def machines() -> Iterator[Machine]:
 def section(enum: type[State], transitions: Sequence[Transition]) -> str:
     """Return the section of one enum: a sentence, a table, and a diagram if it has transitions."""
     head = f"\n## {_title(enum)}\n\n{_doc(enum)}\n\n"
-    if not transitions:
-        return head + _table(enum, OTHERS_COLUMNS, lambda _state: ())
-    arrows = list(_arrows(enum, transitions))
-    return head + _table(enum, COLUMNS, lambda state: _transitions_of(state, arrows)) + _diagram(arrows)
+    return head + _table(enum) + (_diagram(list(_arrows(enum, transitions))) if transitions else "")
 
 
 def _is_state_enum(candidate: object) -> bool:
@@ -103,24 +98,13 @@ def _arrows(enum: type[State], transitions: Sequence[Transition]) -> Iterator[Ar
             yield Arrow(ANY, _node(after), by)
 
 
-def _table(enum: type[State], columns: Sequence[str], more: Callable[[State], Sequence[str]]) -> str:
+def _table(enum: type[State]) -> str:
     """Return a row for each state, with its exit if the enum has any."""
     has_exits = any(state.exit for state in enum)
-    titles = [*columns, EXIT] if has_exits else columns
-    rows = [
-        [f"`{each.value}`", each.phrase, *more(each), *([each.exit] if has_exits else [])] for each in enum
-    ]
+    titles = [*COLUMNS, EXIT] if has_exits else COLUMNS
+    rows = [[f"`{each.value}`", each.phrase, *([each.exit] if has_exits else [])] for each in enum]
     head = f"| {' | '.join(titles)} |\n|{'---|' * len(titles)}\n"
     return head + "".join(f"| {' | '.join(cells)} |\n" for cells in rows)
-
-
-def _transitions_of(state: State, arrows: Sequence[Arrow]) -> tuple[str, str]:
-    node = _node(state)
-    entered = dict.fromkeys(each.by for each in arrows if each.after == node)
-    left = dict.fromkeys(each.by for each in arrows if each.before == node)
-    if any(each.before == ANY and each.after != node for each in arrows):
-        left["as `any`"] = None
-    return "; ".join(entered) or "-", "; ".join(left) or "-"
 
 
 def _diagram(arrows: Sequence[Arrow]) -> str:

@@ -40,11 +40,11 @@ SECTION = """
 
 States of a lamp.
 
-| state | meaning | entered by | left by |
-|---|---|---|---|
-| `off` | gives no light | the owner buys the lamp; the owner turns the switch; the power fails | the owner turns the switch; the owner sells the lamp |
-| `warming-up` | gives little light | the owner turns the switch | time passes: a minute; the power fails; as `any` |
-| `on` | gives light | time passes: a minute | as `any` |
+| state | meaning |
+|---|---|
+| `off` | gives no light |
+| `warming-up` | gives little light |
+| `on` | gives light |
 
 ```mermaid
 stateDiagram-v2
