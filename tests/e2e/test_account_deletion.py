@@ -121,7 +121,7 @@ def test_an_adopted_record_that_was_never_written_stays(artist: Artist, beside: 
     # the service checks each minute whether the deletion can end: it may from here on
     eventually(lambda: has_ended(me := artist.client.http.get("/me")) or done(me))
     verified = artist.client.http.post("/me/verify")
-    assert has_ended(verified) or verified.json() == {"records": 1, "drifts": [], "problem": None}
+    assert has_ended(verified) or verified.json()["drifts"] == []
     artist.client.http.delete("/me")
     eventually(lambda: has_ended(artist.client.http.get("/me")))
     assert value_of(artist.pds, artist.did, collection, key) == value

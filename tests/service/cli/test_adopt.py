@@ -16,6 +16,7 @@ from service.config.settings import PREFIX
 from service.wiring.bootstrap import Container
 from tests.e2e.foreign_catalogue import a_record, catalogue, publish, rev, rkey
 from tests.outbox.rigs.relay_rig import ARTIST
+from tests.replay.adoption.claims import claimed
 from tests.servers.atproto import PdsAccount
 from tests.service.cli.conftest import Type
 from web.app import create_app
@@ -109,7 +110,6 @@ def test_an_unknown_account_and_a_running_adoption_are_errors(
 
     with container.database.write() as connection:
         adoptions.request(connection, pds_account.did, ARTIST, container.database.now(connection))
-    lease = adoptions.timedelta(seconds=60)
-    assert adoptions.claim(container.database, owner="other", lease=lease) is not None
+    claimed(container.database, owner="other")
     busy = typed("adopt", pds_account.did)
     assert (busy.exit_code, "already being adopted" in busy.output) == (1, True)

@@ -3,15 +3,18 @@
 import asyncio
 from datetime import timedelta
 
-from sqlalchemy import update
+from sqlalchemy import select, update
 
-from application.account_deletion import DELETION
+from application.account_deletion import DELETION, deletion_kind
 from eventstore.jobs import queue
 from eventstore.jobs.periodic import PERIODIC, request_periodic
 from eventstore.jobs.table import job as job_table
 from eventstore.jobs.worker import Worker
 from service.process.jobs import PeriodicJob, periodic_kind
 from service.wiring.bootstrap import Container
+from service.wiring.identity import open_pds_sessions
+
+LEASE = timedelta(minutes=1)
 
 
 def run_if_due(container: Container, job: PeriodicJob) -> bool:
@@ -19,7 +22,7 @@ def run_if_due(container: Container, job: PeriodicJob) -> bool:
     request_periodic(container.database, [job.name])
     kind = periodic_kind(container, [job])
     before = began(container, job)
-    asyncio.run(Worker(container.database, [kind], owner="test", lease=timedelta(minutes=1)).run_once())
+    asyncio.run(Worker(container.database, [kind], owner="test", lease=LEASE).run_once())
     with container.database.read() as connection:
         row = queue.job_of(connection, PERIODIC, job.name)
     assert row is not None
@@ -40,9 +43,14 @@ def make_due(container: Container) -> None:
 
 def continue_account_deletions(container: Container) -> None:
     """Take every step of every deletion that is possible now."""
+    asyncio.run(_continue(container))
+
+
+async def _continue(container: Container) -> None:
     with container.database.read() as connection:
-        dids = connection.scalars(
-            job_table.select().with_only_columns(job_table.c.subject).where(job_table.c.kind == DELETION)
-        ).all()
-    for did in dids:
-        asyncio.run(container.worker.run_now(DELETION, did))
+        dids = connection.scalars(select(job_table.c.subject).where(job_table.c.kind == DELETION)).all()
+    async with open_pds_sessions(container.settings, container.log) as sessions:
+        kind = deletion_kind(container.log, sessions.disconnect, container.services.threads)
+        worker = Worker(container.database, [kind], owner="test", lease=LEASE)
+        for did in dids:
+            await worker.run_now(DELETION, did)
