@@ -14,9 +14,12 @@ from typing import Any, Final
 MAX_PEAKS: Final = 800
 HIGHEST_PEAK: Final = 255
 MEMORY_BYTES: Final = 1024 * 1024 * 1024
-CPU_SECONDS: Final = 120
+MAX_SAMPLES: Final = 1_500_000_000
+"""Of all channels: four and a half hours in stereo, about half a minute of CPU. Silence is a few bytes a second."""
+CPU_SECONDS: Final = 60
 WALL_SECONDS: Final = 300
 MAX_OPEN_FILES: Final = 64
+TOO_LONG: Final = "it is too long for a waveform"
 WINDOW_FRAMES: Final = 256
 BLOCK_SAMPLES: Final = 65_536
 """Of all channels together, but at least a window of each."""
@@ -38,12 +41,12 @@ def _limit() -> None:
     signal.alarm(WALL_SECONDS)
     for what, limit in (
         (resource.RLIMIT_AS, MEMORY_BYTES),
-        (resource.RLIMIT_CPU, CPU_SECONDS),
         (resource.RLIMIT_NOFILE, MAX_OPEN_FILES),
         (resource.RLIMIT_FSIZE, 0),
         (resource.RLIMIT_CORE, 0),
     ):
         resource.setrlimit(what, (limit, limit))
+    resource.setrlimit(resource.RLIMIT_CPU, (CPU_SECONDS, CPU_SECONDS + 5))  # SIGXCPU says why it ended
 
 
 def _read(path: str) -> dict[str, Any]:
@@ -52,9 +55,13 @@ def _read(path: str) -> dict[str, Any]:
 
     loudest, frames = array("f"), 0
     with soundfile.SoundFile(path) as sound:
+        if sound.frames * sound.channels > MAX_SAMPLES:
+            return {"problem": TOO_LONG}
         block = WINDOW_FRAMES * max(1, BLOCK_SAMPLES // (WINDOW_FRAMES * sound.channels))
         while len(read := sound.read(block, dtype="float32", always_2d=True)):
             frames += len(read)
+            if frames * sound.channels > MAX_SAMPLES:
+                return {"problem": TOO_LONG}
             each = np.nan_to_num(np.abs(read).max(axis=1), nan=0.0, posinf=1.0)
             loudest.extend(np.maximum.reduceat(each, np.arange(0, len(each), WINDOW_FRAMES)))
         seconds = frames / sound.samplerate

@@ -2,6 +2,7 @@
 
 import asyncio
 import json
+import signal
 import sys
 from dataclasses import dataclass
 from pathlib import Path
@@ -64,7 +65,9 @@ async def read_waveform(path: Path, program: Path = PROGRAM) -> Waveform:
         await decoder.ended.wait()
     if len(decoder.answer) > MAX_ANSWER_BYTES:
         raise DecoderFailedError("the decoder says too much")
-    if status := process.get_returncode():
+    if (status := process.get_returncode()) == -signal.SIGXCPU:
+        raise InvalidMediaError("it takes too long to decode")
+    if status:
         raise DecoderFailedError(f"the decoder ended with {status}")
     return _waveform_of(decoder.answer)
 

@@ -110,6 +110,23 @@ except MemoryError:
         await read_waveform(tmp_path, program(tmp_path, text))
 
 
+async def test_what_is_too_long_has_no_waveform_and_is_not_decoded(tmp_path: Path) -> None:
+    limited = program(tmp_path, PROGRAM.read_text().replace("= 1_500_000_000", "= 32_000"))
+    assert (await read_waveform(written(tmp_path, loud_then_silent(2)), limited)).duration == 2.0
+    with pytest.raises(InvalidMediaError, match="too long for a waveform"):
+        await read_waveform(written(tmp_path, loud_then_silent(3)), limited)
+
+
+async def test_what_takes_too_long_to_decode_is_not_tried_again(tmp_path: Path) -> None:
+    limits = (
+        PROGRAM.read_text()
+        .split("if __name__")[0]
+        .replace("CPU_SECONDS: Final = 60", "CPU_SECONDS: Final = 1")
+    )
+    with pytest.raises(InvalidMediaError, match="too long to decode"):
+        await read_waveform(tmp_path, program(tmp_path, limits + "_limit()\nwhile True: pass\n"))
+
+
 async def test_the_decoder_gets_no_secrets(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("MASTERTAPE_SECRET_KEYS", "secret")
     text = "import json, os; print(json.dumps({'problem': ' '.join(sorted(os.environ))}))"
