@@ -24,7 +24,7 @@ from outbox.conflicts.adopted import acknowledge_as_found, set_lane_host, tracks
 from outbox.mirror.namespace_moves import is_taken
 from outbox.pds.client import RecordKey
 from outbox.repo.pages import Entry, UnreadableRecordError
-from outbox.repo.reads import RepoReads
+from outbox.repo.reads import MAX_KEPT_BYTES, RepoReads
 from outbox.tracks.record import TrackRecords
 from replay.adoption.intake import Intake
 from replay.adoption.progress import MAX_NAMED_PROBLEMS, Progress, bytes_unavailable, invalid_field
@@ -66,14 +66,15 @@ class Adoption:
         Raises RemoteUnknownError or PdsTroubleError when the PDS does not answer, LeaseLostError once it is not wanted, and
         TooManyProblemsError where another run would refuse the same records again.
         """
-        records = await self._new_records(repo, progress)
+        records, left = await self._new_records(repo, progress)
         report(progress)
-        return await _Run(self, repo, envelope, progress, report, is_wanted).adopt(records)
+        return await _Run(self, repo, envelope, progress, report, is_wanted).adopt(records, left)
 
     async def preview(self, repo: Repo) -> Progress:
         """Read the records without their bytes, and count as adopted what a run would try to adopt."""
         progress = Progress()
-        for key, entry in await self._new_records(repo, progress):
+        records, progress.adopted = await self._new_records(repo, progress)
+        for key, entry in records:
             try:
                 await self.record_in(key, entry)
                 progress.adopted += 1
@@ -91,21 +92,36 @@ class Adoption:
         except UnreadableRecordError as error:
             raise InvalidFieldError("record", str(error)) from None
 
-    async def _new_records(self, repo: Repo, progress: Progress) -> Sequence[tuple[RecordKey, Entry]]:
+    async def _new_records(
+        self, repo: Repo, progress: Progress
+    ) -> tuple[Sequence[tuple[RecordKey, Entry]], int]:
+        """Return the records to adopt, as many as may be kept, and how many are left to the next run."""
         known = await self.intake.threads.run(self._known, repo.did)
+        refused = progress.refused_uris
+        new: list[tuple[RecordKey, Entry]] = []
+        listed = unknown = left = 0
+        left_bytes = MAX_KEPT_BYTES
         try:
             async with asyncio.timeout(LISTING_TIMEOUT_SECONDS):
-                listed = [each async for each in self._listed(repo)]
+                async for key, entry in self._listed(repo):
+                    listed += 1
+                    if (key.collection, key.rkey) in known:
+                        continue
+                    unknown += 1
+                    if clean(key.uri) in refused:
+                        continue
+                    left_bytes -= len(entry.json or b"")
+                    if left or (left_bytes < 0 and new):
+                        left += 1
+                    else:
+                        new.append((key, entry))
         except TimeoutError:
             raise PdsTroubleError(
                 f"the PDS did not list its records within {LISTING_TIMEOUT_SECONDS:.0f} seconds"
             ) from None
-        unknown = [each for each in listed if (each[0].collection, each[0].rkey) not in known]
-        refused = progress.refused_uris
-        new = [each for each in unknown if clean(each[0].uri) not in refused]
-        progress.found, progress.refused = len(listed), len(unknown) - len(new)
-        progress.known = max(0, len(listed) - len(unknown) - progress.adopted)
-        return new
+        progress.found, progress.refused = listed, unknown - len(new) - left
+        progress.known = max(0, listed - unknown - progress.adopted)
+        return new, left
 
     async def _listed(self, repo: Repo) -> AsyncIterator[tuple[RecordKey, Entry]]:
         for collection in self.collections:
@@ -129,9 +145,9 @@ class _Run:
     is_wanted: IsWanted
     pds_errors_in_a_row: int = 0
 
-    async def adopt(self, records: Sequence[tuple[RecordKey, Entry]]) -> bool:
+    async def adopt(self, records: Sequence[tuple[RecordKey, Entry]], left: int) -> bool:
         """Adopt them for a turn, and return whether none is left; the first error that is not a record's own ends the run."""
-        waiting, left = iter(records), 0
+        waiting = iter(records)
         clock = asyncio.get_running_loop().time
         ends_at = clock() + TURN_SECONDS
 
