@@ -5,6 +5,8 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Final
 
+from tests import resource_limits
+
 HEAD: Final = """\
 # Guarantees
 
@@ -1207,7 +1209,7 @@ SUBJECTS: Final = {
 
 def page() -> str:
     """Return the page."""
-    return HEAD + "".join(_sections())
+    return HEAD + "".join(_sections()) + "".join(resource_limits.section())
 
 
 def guarantees() -> Iterator[Guarantee]:

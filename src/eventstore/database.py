@@ -26,6 +26,7 @@ from eventstore.errors import (
 from eventstore.prepared import refuse_query_in_pipeline
 from eventstore.session_settings import IS_POOLED, check_session
 
+POOL_SIZE: Final = 16
 SQLITE_BUSY_SECONDS: Final = 10.0
 POSTGRES_SETTINGS: Final[Mapping[str, str]] = {
     "synchronous_commit": "on",
@@ -57,7 +58,7 @@ class Database:
         url: str,
         *,
         clock: Callable[[], datetime] | None = None,
-        pool_size: int = 16,
+        pool_size: int = POOL_SIZE,
         postgres: Mapping[str, str] | None = None,
     ) -> None:
         parsed = make_url(url)

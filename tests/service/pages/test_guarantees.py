@@ -5,6 +5,7 @@ from collections import Counter
 from pathlib import Path
 
 from tests import guarantees as guarantees_page
+from tests.resource_limits import RESOURCES
 
 ROOT = Path(__file__).parents[3]
 PAGES = sorted([*(ROOT / "docs").rglob("*.md"), *ROOT.glob("*.md")])
@@ -22,8 +23,10 @@ def test_no_guarantee_is_listed_twice_and_each_has_a_proof() -> None:
     assert [proof for proof, times in proofs.items() if times > 1] == []
 
 
-def test_every_proof_of_a_guarantee_exists() -> None:
-    named = [proof for each in guarantees_page.guarantees() for proof in each.proofs]
+def test_every_guarantee_and_every_shared_resource_has_a_proof_that_exists() -> None:
+    rows = [*guarantees_page.guarantees(), *RESOURCES]
+    assert [row for row in rows if not row.proofs] == []
+    named = [proof for each in rows for proof in each.proofs]
     assert [proof for proof in named if not proof_exists(proof)] == []
 
 
@@ -60,7 +63,7 @@ def test_no_word_stands_twice_in_the_glossary() -> None:
 
 def test_a_proof_that_names_no_test_of_its_module_does_not_exist() -> None:
     here = Path(__file__).relative_to(ROOT)
-    assert proof_exists(f"{here}::test_every_proof_of_a_guarantee_exists")
+    assert proof_exists(f"{here}::test_the_page_of_guarantees_is_current")
     assert not proof_exists(f"{here}::test_every_proof")
     assert not proof_exists("tests/service/pages/test_none.py")
     assert proof_exists("./dev bench hosts")
