@@ -76,7 +76,7 @@ class OneTrack(SavedTrack):
     def _found_in_old(self) -> OnPds:
         """What a look in the old collection finds, which is made only where the log does not say what is there."""
         with self.database.read() as connection:
-            if is_accounted_for(connection, RecordKey(self.did, OLD_COLLECTION, self.rkey), 1):
+            if is_accounted_for(connection, RecordKey(self.did, OLD_COLLECTION, self.rkey), Track.TOPIC, 1):
                 return OnPds.ABSENT
         return OnPds.ABSENT if self.record_in(OLD_COLLECTION) is None else OnPds.IN_OLD_COLLECTION
 
