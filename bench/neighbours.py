@@ -71,13 +71,17 @@ class _Neighbourhood:
         client.http.get(f"/tracks/{track_id}").raise_for_status()
 
     def sign_in(self) -> None:
-        """From a new address each time: an address has few attempts a minute."""
         _, _, did, password = next(self.honest)
-        number = next(_numbers)
-        transport = httpx.HTTPTransport(local_address=f"127.0.{1 + number // 250}.{1 + number % 250}")
+        transport = httpx.HTTPTransport(local_address=_new_address())
         with httpx.Client(base_url=self.service.url, transport=transport, timeout=TIMEOUT_SECONDS) as browser:
             body = {"identifier": did, "password": password}
             browser.post("/auth/app-password", json=body).raise_for_status()
+
+
+def _new_address() -> str:
+    """Return a loopback address that nothing was sent from: each may sign in a few times a minute."""
+    number = next(_numbers)
+    return f"127.0.{1 + number // 250}.{1 + number % 250}"
 
 
 OPERATIONS: Final[Mapping[str, Callable[[_Neighbourhood], None]]] = {
@@ -211,7 +215,7 @@ def _neighbourhood(
         def artist(at: DevPds) -> tuple[Client, int, str, str]:
             did = at.create_account(f"artist{next(_numbers)}.test", secrets.token_urlsafe(12))
             password = at.create_app_password(did)
-            client = Client(service.url, did, password, address=f"127.0.0.{10 + next(_numbers)}")
+            client = Client(service.url, did, password, address=_new_address())
             stack.enter_context(closing(client.http))
             track = client.upload(tone(100 + next(_numbers), 0.1), title="Take 0")
             return client, track["id"], did, password
