@@ -170,10 +170,14 @@ async def many_streams(target: Target) -> None:
 
 async def bulk_copies(target: Target) -> None:
     """A form of the studio that names very many tracks."""
-    form = [("id", str(number)) for number in range(900)]
-    headers = {"origin": target.url, "cookie": f"mastertape_session={target.tokens[0]}"}
+    cookie = f"mastertape_session={target.tokens[0]}"
+    headers = {"origin": target.url, "accept": "text/html", "cookie": cookie}
     async with target.client(None) as client:
-        await _paced(lambda: client.post("/studio/copy", data={"id": [v for _, v in form]}, headers=headers))
+        await _paced(
+            lambda: client.post(
+                "/studio/copy", data={"id": [str(number) for number in range(900)]}, headers=headers
+            )
+        )
 
 
 async def burn(target: Target) -> None:
