@@ -944,7 +944,7 @@ SUBJECTS: Final = {
         ),
         Guarantee(
             "A track's page plays to those alone whom its gate lets hear it, and says to the others what to do",
-            "the page asks the API whether the viewer may have the audio",
+            "the page asks what serves the audio whether the viewer may have it",
             (
                 "tests/web/test_public_pages.py::test_a_gated_track_says_what_to_do_and_plays_to_no_visitor",
                 "tests/web/test_public_pages.py::test_a_gated_track_plays_to_its_owner_and_to_supporters_alone",

@@ -1,1 +1,1 @@
-"""Pages for people. Each is made from answers of the API, which it asks in this process as the person whose browser asks."""
+"""Pages for people: what they show the readers of the API read, and their forms are commands of the API, as the person whose browser asks."""

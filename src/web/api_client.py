@@ -1,6 +1,6 @@
-"""Asks the API in this process, with the credentials of the request that a page answers.
+"""Sends the forms of pages on to the API in this process, with the credentials of the request that a page answers.
 
-So a page shows what its person may read, and changes what they may change, without a rule of its own.
+So a page changes what its person may change, without a rule of its own.
 """
 
 import asyncio
@@ -9,14 +9,12 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from http import HTTPStatus
 from typing import Annotated, Any, Final
-from urllib.parse import quote, urlencode
+from urllib.parse import quote
 
 from fastapi import Depends, Request
 from starlette.datastructures import Headers
 from starlette.middleware.exceptions import ExceptionMiddleware
 from starlette.types import ASGIApp, Message, Receive, Scope
-
-from api.auth.authentication import COUNTED
 
 CREDENTIALS: Final = (b"cookie", b"authorization")
 ORIGIN: Final = (b"origin", b"sec-fetch-site", b"sec-fetch-mode")
@@ -50,7 +48,7 @@ class Answer:
 
 
 class RefusedError(Exception):
-    """The API refused what a page cannot be made without."""
+    """The API refused a form, in a way that its page does not show."""
 
     def __init__(self, answer: Answer) -> None:
         super().__init__(answer.status)
@@ -62,21 +60,6 @@ class Api:
 
     def __init__(self, request: Request) -> None:
         self._request: Final = request
-
-    async def read(self, path: str, **query: object) -> Any:
-        """Return the JSON at a path; raises RefusedError."""
-        answer = await self.ask(path, **query)
-        if not answer.is_success:
-            raise RefusedError(answer)
-        return answer.body
-
-    async def ask(self, path: str, **query: object) -> Answer:
-        """Return the answer to a GET, whatever it is. A query's None is left out; a list repeats its name."""
-        return await self._send("GET", path, query, (), _body(b""), is_counted=True)
-
-    async def ask_for_headers(self, path: str, **query: object) -> Answer:
-        """Return the answer to a HEAD: what a GET would say, without its content."""
-        return await self._send("HEAD", path, query, (), _body(b""), is_counted=True)
 
     async def send(
         self,
@@ -93,7 +76,9 @@ class Api:
         if fields is not None:
             headers.append((b"content-type", JSON.encode()))
         content = b"" if fields is None else json.dumps(fields).encode()
-        return await self._send(method, path, {}, headers, _body(content), length=len(content))
+        headers.append((b"content-length", str(len(content)).encode()))
+        # the state is that of this request: what the route allows for the body is not for the page's own
+        return await self._send(method, path, headers, _body(content), dict(self._request.scope["state"]))
 
     async def pass_on(
         self,
@@ -107,33 +92,30 @@ class Api:
         kept = (b"content-type", b"content-length", b"transfer-encoding")
         headers = [(name, value) for name, value in self._request.scope["headers"] if name in kept]
         headers += _conditions(None, key, wait_seconds)
-        return await self._send(method, path, {}, headers, self._request.receive, is_whole_request=True)
+        state = self._request.scope[
+            "state"
+        ]  # what the route allows for the body must reach the request's limits
+        return await self._send(method, path, headers, self._request.receive, state)
 
     async def _send(
         self,
         method: str,
         path: str,
-        query: Mapping[str, object],
         headers: Iterable[tuple[bytes, bytes]],
         receive: Receive,
-        *,
-        length: int | None = None,
-        is_counted: bool = False,
-        is_whole_request: bool = False,
+        state: dict[str, Any],
     ) -> Answer:
         asked = self._request.scope
         kept = [(name, value) for name, value in asked["headers"] if name in (*CREDENTIALS, *ORIGIN)]
-        size = [] if length is None else [(b"content-length", str(length).encode())]
         scope = {
             **asked,
             "method": method,
             "path": path,
             "raw_path": quote(path, safe="/:@.").encode(),
-            "query_string": _query(query),
-            "headers": [*kept, *headers, *size, (b"accept", JSON.encode())],
+            "query_string": b"",
+            "headers": [*kept, *headers, (b"accept", JSON.encode())],
             "path_params": {},
-            # what the route allows for the body must reach the limits of the page's own request
-            "state": asked["state"] if is_whole_request else {**asked["state"], COUNTED: is_counted},
+            "state": state,
         }
         app = self._request.app
         start, *parts = await _complete_response(
@@ -179,10 +161,6 @@ def _conditions(version: str | None, key: str | None, wait_seconds: int | None) 
         "prefer": None if wait_seconds is None else f"wait={wait_seconds}",
     }
     return [(name.encode(), value.encode()) for name, value in headers.items() if value is not None]
-
-
-def _query(query: Mapping[str, object]) -> bytes:
-    return urlencode({name: value for name, value in query.items() if value is not None}, doseq=True).encode()
 
 
 def _body(content: bytes) -> Receive:

@@ -7,18 +7,17 @@ from api.document import DocumentedApp
 from api.services import Services
 from web import static_files
 from web.api_client import RefusedError
-from web.error_pages import ErrorPages, refused
-from web.pages import accounts, artists, docs, home, ops, pds, studio, tracks
+from web.ask import SignInFirstError
+from web.error_pages import ErrorPages, refused, sign_in_first
+from web.pages import accounts, docs, ops, pds, public, studio
 from web.sign_in_pages import WebSignInPages
 
 ROUTERS: Final = (
     static_files.router,
-    home.router,
+    public.router,
     accounts.router,
     pds.router,
     *studio.ROUTERS,
-    artists.router,
-    tracks.router,
     docs.router,
     *ops.ROUTERS,
 )
@@ -31,5 +30,6 @@ def create_app(services: Services) -> DocumentedApp:
     app.state.sign_in_pages = WebSignInPages(services)
     app.state.reference = docs.Reference(app)
     app.add_exception_handler(RefusedError, refused)
+    app.add_exception_handler(SignInFirstError, sign_in_first)
     app.add_middleware(ErrorPages, services=services)
     return app

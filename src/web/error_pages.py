@@ -111,12 +111,14 @@ def _words(detail: dict[str, Any]) -> str:
     return message
 
 
-async def refused(request: Request, error: Exception) -> Response:
-    """Answer where the API refused what a page needs: lead to the sign-in, or show the refusal."""
+async def sign_in_first(request: Request, _error: Exception) -> Response:
+    return RedirectResponse(sign_in_address(request), HTTPStatus.SEE_OTHER)
+
+
+async def refused(_request: Request, error: Exception) -> Response:
+    """Answer with the refusal, from which ErrorPages makes a page."""
     assert isinstance(error, RefusedError)  # noqa: S101 - registered for it alone
     answer = error.answer
-    if answer.status == HTTPStatus.UNAUTHORIZED and request.method in {"GET", "HEAD"}:
-        return RedirectResponse(sign_in_address(request), HTTPStatus.SEE_OTHER)
     return Response(
         answer.content,
         answer.status,

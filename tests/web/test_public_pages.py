@@ -76,7 +76,7 @@ def test_another_artist_in_the_address_leads_to_the_right_one(browser, track, ar
 def test_an_artist_is_found_by_did_and_shows_public_tracks_with_older_ones_behind(
     browser, alice, monkeypatch
 ):
-    monkeypatch.setattr("web.pages.artists.TRACKS", 2)
+    monkeypatch.setattr("web.pages.public.TRACKS", 2)
     for seed in range(3):
         upload(browser, alice, title=f"Track {seed}", seed=seed, headers={"Accept": "*/*"})
     answer = browser.get(f"/@{alice.did}")

@@ -18,8 +18,6 @@ from identity.errors import CredentialExpiredError
 BEARER: Final = "bearer "
 SAFE: Final = frozenset({"GET", "HEAD", "OPTIONS"})
 SAME_SITE: Final = frozenset({"same-origin", "none"})
-COUNTED: Final = "is_counted"
-"""Set in the state of a request that a page makes to answer one which was counted."""
 
 
 async def services_of(request: Request) -> Services:
@@ -55,7 +53,7 @@ def refuse_cross_site(request: Request, services: Services) -> None:
 
 def count(request: Request, services: Services, did: str | None = None) -> None:
     """Count a request of this account, or of the caller's address; raises RateLimitedError."""
-    if services.rate_limits is not None and not getattr(request.state, COUNTED, False):
+    if services.rate_limits is not None:
         services.rate_limits.take(request, did)
 
 
@@ -64,17 +62,19 @@ async def counted(request: Request, services: ServicesDep) -> None:
     count(request, services)
 
 
-async def signed_in(request: Request, services: ServicesDep) -> Principal:
-    """Return the authenticated caller; raises NotAuthenticatedError, CredentialExpiredError or CrossSiteError."""
+async def authenticated(
+    request: Request, services: ServicesDep
+) -> Principal | NotAuthenticatedError | CredentialExpiredError:
+    """Return the caller, or why there is none, and count the request, once for all that depends on it; raises CrossSiteError."""
     token = token_of(request)
     try:
         principal = await run_in_threadpool(services.credentials.authenticate, token) if token else None
-    except CredentialExpiredError:
+    except CredentialExpiredError as error:
         count(request, services)
-        raise
+        return error
     count(request, services, principal.did if principal is not None else None)
     if principal is None:
-        raise NotAuthenticatedError
+        return NotAuthenticatedError()
     if bearer_of(request) is not None:
         way_in.set(Via.TOKEN.named(principal.name))
     elif request.method not in SAFE:
@@ -82,15 +82,22 @@ async def signed_in(request: Request, services: ServicesDep) -> Principal:
     return principal
 
 
+Authenticated = Annotated[Principal | NotAuthenticatedError | CredentialExpiredError, Depends(authenticated)]
+
+
+async def signed_in(found: Authenticated) -> Principal:
+    """Return the authenticated caller; raises NotAuthenticatedError or CredentialExpiredError."""
+    if isinstance(found, Principal):
+        return found
+    raise found
+
+
 SignedIn = Annotated[Principal, Depends(signed_in)]
 
 
-async def optional_caller(request: Request, services: ServicesDep) -> Principal | None:
+async def optional_caller(found: Authenticated) -> Principal | None:
     """Return the caller, or None without a valid credential."""
-    try:
-        return await signed_in(request, services)
-    except (NotAuthenticatedError, CredentialExpiredError):
-        return None
+    return found if isinstance(found, Principal) else None
 
 
 OptionalCaller = Annotated[Principal | None, Depends(optional_caller)]

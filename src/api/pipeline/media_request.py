@@ -13,6 +13,7 @@ from api.auth.authentication import OptionalCaller, ServicesDep
 from api.error_responses import error_response
 from api.middleware.security_headers import GATED_MEDIA, PUBLIC_MEDIA
 from api.pipeline.media_reads import CallerReads, Reads
+from api.pipeline.past_state import AsOf, past_state
 from api.requests.byte_range import range_of
 from api.responses.attachment import attachment
 from api.services import Services
@@ -93,13 +94,24 @@ class MediaRequest:
         view = await run_in_threadpool(self._track, track_id)
         if not may_have_bytes(self._caller, view):
             raise MediaNotFoundError
-        return await self._cover(view, size, FIVE_MINUTES if view.taken_down_at is None else PRIVATE)
+        cid, mime = await self._cover(view, size)
+        return await self._bytes(cid, mime, FIVE_MINUTES if view.taken_down_at is None else PRIVATE)
 
     async def show_past(self, now: TrackView, then: TrackView, size: int | None) -> Response:
         """Return the cover that the track has or had, for those who may read its past; no cache keeps it."""
         if not may_have_bytes(self._caller, now):
             raise MediaNotFoundError
-        return await self._cover(then, size, NEVER)
+        return await self._bytes(*await self._cover(then, size), NEVER)
+
+    async def keeps_past_cover(self, track_id: int, wanted: AsOf, size: int) -> bool:
+        """Whether `show_past` would show the cover of then."""
+        past = await run_in_threadpool(past_state, self.services, track_id, wanted, self._caller)
+        try:
+            cid, _ = await self._cover(past.then, size)
+        except ArtworkNotFoundError:
+            return False
+        found = await run_in_threadpool(self.services.media.find, cid)
+        return found is not None and may_have_bytes(self._caller, past.now)
 
     async def waveform(self, track_id: int) -> tuple[Waveform, Mapping[str, str]]:
         """Return the waveform of a track, and the headers of the response.
@@ -115,18 +127,18 @@ class MediaRequest:
             return found, {"Cache-Control": FIVE_MINUTES}
         return found, {"Cache-Control": PRIVATE, "Vary": "Cookie, Authorization"}
 
-    async def _cover(self, view: TrackView, size: int | None, caching: str) -> Response:
+    async def _cover(self, view: TrackView, size: int | None) -> tuple[str, str]:
+        """Return the CID and the MIME type of a cover in a size; raises ArtworkNotFoundError."""
         if view.artwork is not None:
-            cid, mime = view.artwork.cid, view.artwork.mime
-            if size and (rendition := await run_in_threadpool(self._rendition, cid, size)):
-                cid, mime = rendition, RENDITION_MIME
-            return await self._bytes(cid, mime, caching)
+            if size and (rendition := await run_in_threadpool(self._rendition, view.artwork.cid, size)):
+                return rendition, RENDITION_MIME
+            return view.artwork.cid, view.artwork.mime
         url, wanted = view.image_url or "", size or max(RENDITION_SIZES)
         is_address = "://" in url  # the record may name anything, as the CID of a cover
         fetched = await run_in_threadpool(self._rendition, url, wanted) if is_address else None
         if fetched is None:
             raise ArtworkNotFoundError
-        return await self._bytes(fetched, RENDITION_MIME, caching)
+        return fetched, RENDITION_MIME
 
     def _waveform(self, audio: Audio) -> Waveform:
         with self.services.database.read() as connection:

@@ -1,19 +1,26 @@
 """Refuses the fields and query parameters that a route does not declare; what OpenAPI documents is what a route knows."""
 
 from collections.abc import Callable, Collection, Coroutine, Iterable, Mapping
+from functools import wraps
+from inspect import iscoroutinefunction
 from typing import Any, get_origin
 
 from fastapi import Request, Response
 from fastapi.dependencies.utils import get_flat_params
 from fastapi.params import ParamTypes
 from fastapi.routing import APIRoute
+from pydantic import BaseModel
 
 from api.errors import UnknownFieldError, UnknownParameterError, UnparsableError
+from api.json_response import AsciiJsonResponse
 from api.openapi import errors
 
 
 class StrictRoute(APIRoute):
-    """A route that refuses query parameters it does not declare, and repeated ones; `known_fields` has its body's fields."""
+    """A route that refuses query parameters it does not declare, and repeated ones; `known_fields` has its body's fields.
+
+    What its endpoint returns goes out as it is: a page calls the endpoint, and gets the same body.
+    """
 
     def __init__(
         self,
@@ -23,7 +30,8 @@ class StrictRoute(APIRoute):
         responses: dict[Any, Any] | None = None,
         **options: Any,
     ) -> None:
-        super().__init__(path, endpoint, responses={**errors(422, free=True), **(responses or {})}, **options)
+        responses = {**errors(422, free=True), **(responses or {})}
+        super().__init__(path, _answering(endpoint), responses=responses, **options)
 
     def get_route_handler(self) -> Callable[[Request], Coroutine[Any, Any, Response]]:
         """Check the names before the route's own handler reads the values."""
@@ -36,6 +44,27 @@ class StrictRoute(APIRoute):
             return await handle(request)
 
         return checked
+
+
+def _answering(endpoint: Callable[..., Any]) -> Callable[..., Any]:
+    """Make a response of the body that an endpoint returns; FastAPI would check the body against its model once more."""
+    if iscoroutinefunction(endpoint):
+
+        @wraps(endpoint)
+        async def answer_soon(**arguments: Any) -> Response:
+            return _response(await endpoint(**arguments))
+
+        return answer_soon
+
+    @wraps(endpoint)
+    def answer(**arguments: Any) -> Response:
+        return _response(endpoint(**arguments))
+
+    return answer
+
+
+def _response(answer: BaseModel | Response) -> Response:
+    return AsciiJsonResponse(answer) if isinstance(answer, BaseModel) else answer
 
 
 def known_fields(request: Request) -> tuple[str, ...]:

@@ -8,7 +8,7 @@ from fastapi import APIRouter, Response
 from starlette.concurrency import run_in_threadpool
 
 from api.auth.authentication import ServicesDep, SignedIn, Writer
-from api.json_response import AsciiJsonResponse, response_of
+from api.json_response import response_of
 from api.middleware.request_id import over_http
 from api.openapi import errors, repeatable_errors
 from api.pipeline.idempotent_request import Idempotent, result_of
@@ -52,10 +52,10 @@ async def adopt(
     return response_of(result, {"Preference-Applied": f"wait={prefer}"})
 
 
-@router.get(HERE, response_model=AdoptionBody, responses=errors(401, 503))
-def read_adoption(principal: SignedIn, services: ServicesDep) -> Response:
+@router.get(HERE, responses=errors(401, 503))
+def read_adoption(principal: SignedIn, services: ServicesDep) -> AdoptionBody:
     """Read the progress: which records became tracks, and which cannot, and why."""
-    return AsciiJsonResponse(_report(services, principal.did))
+    return _report(services, principal.did)
 
 
 def _result(report: AdoptionBody) -> CommandResult:

@@ -2,13 +2,12 @@
 
 from typing import Annotated, Final
 
-from fastapi import APIRouter, Path, Query, Response
+from fastapi import APIRouter, Path, Query
 from pydantic import BaseModel, Field
 
 from aggregates.errors import InvalidFieldError
 from api.auth.authentication import OptionalCaller, ServicesDep
 from api.errors import ArtistNotFoundError
-from api.json_response import AsciiJsonResponse
 from api.openapi import errors
 from api.requests.known_names import StrictRoute
 from api.requests.pagination import MAX_PAGE_LENGTH
@@ -53,22 +52,26 @@ class Wanted(BaseModel):
     did: list[str] = Field(description=f"1 to {MAX_ARTISTS} DIDs")
 
 
-@router.get("/artists", response_model=ArtistsBody, responses=errors(400, 422, 503))
-def list_artists(wanted: Annotated[Wanted, Query()], _: OptionalCaller, services: ServicesDep) -> Response:
+@router.get("/artists", responses=errors(400, 422, 503))
+def list_artists(
+    _caller: OptionalCaller, services: ServicesDep, wanted: Annotated[Wanted, Query()]
+) -> ArtistsBody:
     """Read several artists; those who have not signed in here, or are leaving, are left out."""
     if len(wanted.did) > MAX_ARTISTS:
         raise InvalidFieldError("did", f"may be there {MAX_ARTISTS} times")
     found = services.accounts.of_dids([did for did in wanted.did if is_storable(did)])
-    return AsciiJsonResponse(ArtistsBody(items=[ArtistBody.of(account) for account in found]))
+    return ArtistsBody(items=[ArtistBody.of(account) for account in found])
 
 
-@router.get("/artists/{artist}", response_model=ArtistBody, responses=errors(404, 503))
+@router.get("/artists/{artist}", responses=errors(404, 503))
 def read_artist(
-    artist: Annotated[str, Path(description="a handle or a DID")], _: OptionalCaller, services: ServicesDep
-) -> Response:
+    _caller: OptionalCaller,
+    services: ServicesDep,
+    artist: Annotated[str, Path(description="a handle or a DID")],
+) -> ArtistBody:
     """Read an artist who has signed in here."""
     find = artist_with_did if artist.startswith("did:") else artist_with_handle
-    return AsciiJsonResponse(ArtistBody.of(find(services, artist)))
+    return ArtistBody.of(find(services, artist))
 
 
 def artist_with_did(services: Services, did: str) -> Account:

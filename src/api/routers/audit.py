@@ -11,7 +11,6 @@ from pydantic import BaseModel, Field
 from aggregates.catalogue import account_event_classes, event_classes
 from api.auth.authentication import ServicesDep, SignedIn
 from api.errors import NotYourAuditError
-from api.json_response import AsciiJsonResponse
 from api.openapi import errors
 from api.requests.known_names import StrictRoute
 from api.requests.one_of import OneOf
@@ -80,20 +79,12 @@ def read_audit(
     services: ServicesDep,
     wanted: Annotated[AuditQuery, Query()],
     accept: Accept = "",
-) -> Response:
+) -> AuditBody | Response:
     """Read who changed what, newest first: in your own account, or as an operator in any or all.
 
     `since` is inclusive, `until` is not. As NDJSON all pages are streamed, unless there is a limit.
     """
-    did = audited_did(principal, wanted.did)
-    which = AuditFilter(did, wanted.actor, wanted.type, wanted.since, wanted.until)
-    cursor = cursor_of(wanted.cursor)
-    cursor = cursor if cursor is not None else _newest(services, did)
-    if NDJSON in accept:
-        rows = _lines(services.database, which, cursor, line_count(wanted.limit))
-        return StreamingResponse(rows, media_type=NDJSON)
-    page = _read(services.database, which, cursor, page_length(wanted.limit))
-    return AsciiJsonResponse(page)
+    return (_streamed if NDJSON in accept else audit_entries)(principal, services, wanted)
 
 
 @router.get(
@@ -108,7 +99,7 @@ def export_audit(
     principal: SignedIn, services: ServicesDep, wanted: Annotated[AuditQuery, Query()]
 ) -> Response:
     """Read the same as lines of JSON, as a file to save: for links, which cannot set Accept."""
-    lines = read_audit(principal, services, wanted, NDJSON)
+    lines = _streamed(principal, services, wanted)
     lines.headers["Content-Disposition"] = 'attachment; filename="audit.ndjson"'
     return lines
 
@@ -120,6 +111,25 @@ def audited_did(principal: Principal, wanted: str | None) -> str | None:
     if wanted not in {None, principal.did}:
         raise NotYourAuditError
     return principal.did
+
+
+def audit_entries(principal: Principal, services: Services, wanted: AuditQuery) -> AuditBody:
+    """Return a page of the audit, newest first; raises NotYourAuditError."""
+    which, cursor = _asked(principal, services, wanted)
+    return _read(services.database, which, cursor, page_length(wanted.limit))
+
+
+def _asked(principal: Principal, services: Services, wanted: AuditQuery) -> tuple[AuditFilter, int | None]:
+    did = audited_did(principal, wanted.did)
+    cursor = cursor_of(wanted.cursor)
+    which = AuditFilter(did, wanted.actor, wanted.type, wanted.since, wanted.until)
+    return which, cursor if cursor is not None else _newest(services, did)
+
+
+def _streamed(principal: Principal, services: Services, wanted: AuditQuery) -> Response:
+    which, cursor = _asked(principal, services, wanted)
+    rows = _lines(services.database, which, cursor, line_count(wanted.limit))
+    return StreamingResponse(rows, media_type=NDJSON)
 
 
 def _newest(services: Services, did: str | None) -> int | None:

@@ -4,7 +4,7 @@ from fastapi import APIRouter, Response
 from starlette.concurrency import run_in_threadpool
 
 from api.auth.authentication import ServicesDep, SignedIn, Writer
-from api.json_response import AsciiJsonResponse, response_of
+from api.json_response import response_of
 from api.middleware.request_id import over_http
 from api.openapi import FLAG, either, errors, repeatable_errors
 from api.pipeline.concurrency import AccountTurns
@@ -53,10 +53,10 @@ async def migrate_everything(
     return response_of(attempt.result)
 
 
-@router.get(HERE, response_model=MigrationBody, responses=errors(401, 503))
-def read_migration(principal: SignedIn, services: ServicesDep) -> Response:
+@router.get(HERE, responses=errors(401, 503))
+def read_migration(principal: SignedIn, services: ServicesDep) -> MigrationBody:
     """Read how much of the caller's audio is on the PDS, pending, refused and why, or excluded."""
-    return AsciiJsonResponse(_report(services, principal.did))
+    return _report(services, principal.did)
 
 
 def _report(services: Services, did: str) -> MigrationBody:

@@ -8,15 +8,16 @@ from pydantic import BaseModel, ConfigDict, Field
 
 from aggregates.errors import InvalidFieldError
 from api.auth.authentication import ServicesDep, SignedIn
-from api.json_response import AsciiJsonResponse
 from api.openapi import errors
 from api.requests.known_names import StrictRoute
 from api.requests.pagination import Cursor, PageOrLines, cursor_of, line_count, page_length
 from api.requests.path_params import TrackId
 from api.responses.history import ChangeBody, HistoryBody, lines, read_page
+from api.services import Services
 from application.read_access import require_reader
 from application.tracks.as_of import changes_between
 from application.tracks.revert import KEPT_BECAUSE
+from identity.accounts.credentials import Principal
 
 router = APIRouter(tags=["history"], route_class=StrictRoute)
 
@@ -65,29 +66,35 @@ class HistoryQuery(BaseModel):
     responses={**errors(400, 401, 403, 404, 422, 503), 200: {"content": {NDJSON: {}}}},
 )
 def read_history(
-    track_id: TrackId,
     principal: SignedIn,
     services: ServicesDep,
+    track_id: TrackId,
     wanted: Annotated[HistoryQuery, Query()],
     accept: Accept = "",
-) -> Response:
+) -> HistoryBody | Response:
     """Read who changed what, newest first. As NDJSON all pages are streamed, unless there is a limit."""
+    if NDJSON not in accept:
+        return history_page(principal, services, track_id, wanted)
     with services.database.read() as connection:
         require_reader(connection, principal, track_id)
         after = cursor_of(wanted.cursor)
-        if NDJSON not in accept:
-            page = read_page(connection, track_id, after, page_length(wanted.limit))
-            return AsciiJsonResponse(page)
     rows = lines(services.database, track_id, after, line_count(wanted.limit))
     return StreamingResponse(rows, media_type=NDJSON)
 
 
-@router.get(
-    "/tracks/{track_id}/diff", response_model=DiffBody, responses=errors(400, 401, 403, 404, 422, 503)
-)
+def history_page(
+    principal: Principal, services: Services, track_id: int, wanted: HistoryQuery
+) -> HistoryBody:
+    """Return a page of a history, newest first; raises as `require_reader`."""
+    with services.database.read() as connection:
+        require_reader(connection, principal, track_id)
+        return read_page(connection, track_id, cursor_of(wanted.cursor), page_length(wanted.limit))
+
+
+@router.get("/tracks/{track_id}/diff", responses=errors(400, 401, 403, 404, 422, 503))
 def read_diff(
-    track_id: TrackId, principal: SignedIn, services: ServicesDep, wanted: Annotated[DiffQuery, Query()]
-) -> Response:
+    principal: SignedIn, services: ServicesDep, track_id: TrackId, wanted: Annotated[DiffQuery, Query()]
+) -> DiffBody:
     """Compare two versions of a track, field by field."""
     with services.database.read() as connection:
         newest = require_reader(connection, principal, track_id).version
@@ -97,5 +104,4 @@ def read_diff(
                 raise InvalidFieldError(name, "must be 0 or more")
         changes = changes_between(services.log, connection, track_id, wanted.from_, to)
     differences = [DifferenceBody(**each, kept_because=KEPT_BECAUSE.get(each["field"])) for each in changes]
-    body = DiffBody(from_version=wanted.from_, to_version=to, changes=differences)
-    return AsciiJsonResponse(body)
+    return DiffBody(from_version=wanted.from_, to_version=to, changes=differences)

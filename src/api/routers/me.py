@@ -7,18 +7,16 @@ from pydantic import BaseModel, Field
 from starlette.concurrency import run_in_threadpool
 
 from api.auth.authentication import ServicesDep, SignedIn, Writer
-from api.json_response import AsciiJsonResponse, response_of
+from api.json_response import response_of
 from api.middleware.request_id import over_http
 from api.openapi import either, errors, repeatable_errors
 from api.pipeline.idempotent_request import Idempotent, result_of
 from api.requests.known_names import StrictRoute
 from api.requests.profile_fields import PROFILE_FIELDS, profile_of
 from api.responses.account_deletion import LeavingBody, leaving_body
-from api.services import Services
 from application.errors import LeavingError
 from application.profile import update_profile
 from identity.accounts.accounts import AccountState
-from identity.accounts.credentials import Principal
 
 router = APIRouter(tags=["account"], route_class=StrictRoute)
 
@@ -46,10 +44,24 @@ class MeBody(BaseModel):
     )
 
 
-@router.get("/me", response_model=MeBody, responses=errors(401, 503))
-def read_me(principal: SignedIn, services: ServicesDep) -> Response:
+@router.get("/me", responses=errors(401, 503))
+def read_me(principal: SignedIn, services: ServicesDep) -> MeBody:
     """Read the caller's account."""
-    return AsciiJsonResponse(_me(principal, services))
+    with services.database.read() as connection:
+        account = services.accounts.get(principal.did)
+        since = account.leaving_since if account is not None else None
+        leaving = leaving_body(services.database, connection, principal.did, since) if since else None
+    return MeBody(
+        did=principal.did,
+        handle=principal.handle,
+        display_name=account.name if account is not None else principal.handle,
+        bio=account.bio if account is not None else None,
+        pds_url=account.pds_url if account is not None else None,
+        scope=principal.scope.value,
+        operator=principal.operator,
+        admin=principal.admin,
+        leaving=leaving,
+    )
 
 
 @router.patch(
@@ -69,26 +81,8 @@ async def edit_me(principal: Writer, services: ServicesDep, request: Idempotent)
             changes = profile_of(attempt.body)
             by = over_http(did)
             await run_in_threadpool(services.log.transact, did, by, partial(update_profile, changes=changes))
-            await attempt.finish(result_of(await run_in_threadpool(_me, principal, services)))
+            await attempt.finish(result_of(await run_in_threadpool(read_me, principal, services)))
     return response_of(attempt.result)
-
-
-def _me(principal: Principal, services: Services) -> MeBody:
-    with services.database.read() as connection:
-        account = services.accounts.get(principal.did)
-        since = account.leaving_since if account is not None else None
-        leaving = leaving_body(services.database, connection, principal.did, since) if since else None
-    return MeBody(
-        did=principal.did,
-        handle=principal.handle,
-        display_name=account.name if account is not None else principal.handle,
-        bio=account.bio if account is not None else None,
-        pds_url=account.pds_url if account is not None else None,
-        scope=principal.scope.value,
-        operator=principal.operator,
-        admin=principal.admin,
-        leaving=leaving,
-    )
 
 
 @router.post("/me/disconnect", response_model=DisconnectedBody, responses=repeatable_errors())

@@ -9,7 +9,6 @@ from starlette.concurrency import run_in_threadpool
 from aggregates.errors import InvalidFieldError
 from api.auth.authentication import ServicesDep, SignedIn
 from api.errors import MissingPartError
-from api.json_response import AsciiJsonResponse
 from api.openapi import command_errors, either, errors
 from api.pipeline.command_request import Command
 from api.requests.body import Body
@@ -49,30 +48,27 @@ DECIDED_CID: Final = {
 
 @router.get(
     "/tracks/{track_id}/mirror",
-    response_model=RecordMirrorBody,
     responses=errors(401, 403, 404, 422, 503),
 )
-def read_mirror(track_id: TrackId, principal: SignedIn, services: ServicesDep) -> Response:
+def read_mirror(principal: SignedIn, services: ServicesDep, track_id: TrackId) -> RecordMirrorBody:
     """Read what the log wants, what the PDS confirmed and what was tried."""
     with services.database.read() as connection:
         require_reader(connection, principal, track_id)
-        body = record_mirror(connection, track_id, services.log, services.kinds)
-    return AsciiJsonResponse(body)
+        return record_mirror(connection, track_id, services.log, services.kinds)
 
 
 @router.get(
     "/tracks/{track_id}/mirror/compare",
-    response_model=ComparisonBody,
     responses=errors(401, 403, 404, 422, 503),
 )
-async def compare_record(track_id: TrackId, principal: SignedIn, services: ServicesDep) -> Response:
+async def compare_record(principal: SignedIn, services: ServicesDep, track_id: TrackId) -> ComparisonBody:
     """Compare what the log wants, what the PDS confirmed last and what it has now, field by field.
 
     The PDS is asked once in 5 seconds, and only while it may be sent requests; `present.problem` says why it was not.
     """
     known = await run_in_threadpool(_known, services, principal, track_id)
     present = await services.record_reads.read(known.host, known.key, known.confirmed.cid)
-    return await run_in_threadpool(lambda: AsciiJsonResponse(comparison_body(track_id, known, present)))
+    return await run_in_threadpool(comparison_body, track_id, known, present)
 
 
 @router.post("/tracks/{track_id}/mirror/retry", response_model=RecordMirrorBody, responses=command_errors())
@@ -112,12 +108,11 @@ async def resolve_conflict(track_id: TrackId, request: Command) -> Response:
     return await attempt.response()
 
 
-@router.get("/me/mirror", response_model=LaneBody, responses=errors(401, 503))
-def read_lane(principal: SignedIn, services: ServicesDep) -> Response:
+@router.get("/me/mirror", responses=errors(401, 503))
+def read_lane(principal: SignedIn, services: ServicesDep) -> LaneBody:
     """Read whether the account's records reach its PDS, and how many wait in which state."""
     with services.database.read() as connection:
-        body = lane_body(connection, principal.did, services.database.now(connection))
-    return AsciiJsonResponse(body)
+        return lane_body(connection, principal.did, services.database.now(connection))
 
 
 def _known(services: Services, principal: Principal, track_id: int) -> KnownRecord:

@@ -2,11 +2,10 @@
 
 from typing import Annotated
 
-from fastapi import APIRouter, Query, Response
+from fastapi import APIRouter, Query
 from pydantic import BaseModel, Field
 
 from api.auth.authentication import ServicesDep, SignedIn
-from api.json_response import AsciiJsonResponse
 from api.openapi import errors
 from api.requests.known_names import StrictRoute
 from api.requests.one_of import OneOf
@@ -33,10 +32,10 @@ class MyListing(BaseModel):
     limit: PageLength = None
 
 
-@router.get("/me/tracks", response_model=MyTracksBody, responses=errors(400, 401, 422, 503))
+@router.get("/me/tracks", responses=errors(400, 401, 422, 503))
 def list_my_tracks(
     principal: SignedIn, services: ServicesDep, wanted: Annotated[MyListing, Query()]
-) -> Response:
+) -> MyTracksBody:
     """List the caller's own tracks, newest first, each with how its audio's copy on the PDS is; unlisted ones too."""
     which = MyTracksFilter(
         principal.did,
@@ -47,5 +46,4 @@ def list_my_tracks(
     )
     cursor, limit = cursor_of(wanted.cursor), page_length(wanted.limit)
     with services.database.read() as connection:
-        body = my_tracks(connection, which, services.urls, cursor=cursor, limit=limit)
-    return AsciiJsonResponse(body)
+        return my_tracks(connection, which, services.urls, cursor=cursor, limit=limit)

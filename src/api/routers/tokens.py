@@ -11,7 +11,7 @@ from starlette.concurrency import run_in_threadpool
 from api.auth.authentication import ServicesDep, SignedIn, Writer, writer
 from api.error_responses import body_of
 from api.errors import ScopeRequiredError, TokenNotFoundError, TokenShownOnceError
-from api.json_response import AsciiJsonResponse, response_of
+from api.json_response import response_of
 from api.middleware.request_id import over_http
 from api.openapi import either, errors, repeatable_errors
 from api.pipeline.idempotent_request import Idempotent, result_of
@@ -105,11 +105,11 @@ async def issue_token(principal: Issuer, services: ServicesDep, request: Idempot
     return response_of(attempt.result)
 
 
-@router.get("/auth/tokens", response_model=TokensBody, responses=errors(401, 503))
-def list_tokens(principal: SignedIn, services: ServicesDep) -> Response:
+@router.get("/auth/tokens", responses=errors(401, 503))
+def list_tokens(principal: SignedIn, services: ServicesDep) -> TokensBody:
     """List the account's valid sessions and tokens."""
     items = [token_row(each, principal) for each in services.credentials.issued_to(principal.did)]
-    return AsciiJsonResponse(TokensBody(items=items))
+    return TokensBody(items=items)
 
 
 @router.delete("/auth/tokens", response_model=EndedBody, responses=repeatable_errors())

@@ -47,10 +47,10 @@ class Listing(BaseModel):
     limit: PageLength = None
 
 
-@router.get("/tracks", response_model=TrackPageBody, responses=errors(400, 422, 503))
+@router.get("/tracks", responses=errors(400, 422, 503))
 def list_tracks(
-    wanted: Annotated[Listing, Query()], caller: OptionalCaller, services: ServicesDep
-) -> Response:
+    caller: OptionalCaller, services: ServicesDep, wanted: Annotated[Listing, Query()]
+) -> TrackPageBody:
     """List tracks, newest first. Unlisted tracks and those taken down are hidden, except from their owner.
 
     While there is a cursor there may be more, even after a page that is not full: for a `q` of one or two characters each page looks
@@ -74,7 +74,7 @@ def list_tracks(
 
 @router.get("/tracks/{track_id}", response_model=TrackBody, responses=errors(400, 401, 403, 404, 422, 503))
 def read_track(
-    track_id: TrackId, wanted: Annotated[AsOf, Query()], caller: OptionalCaller, services: ServicesDep
+    caller: OptionalCaller, services: ServicesDep, track_id: TrackId, wanted: Annotated[AsOf, Query()]
 ) -> Response:
     """Read a track; its ETag is its version. Past states, with `version` or `at`, are for its owner and operators only.
 
@@ -82,8 +82,8 @@ def read_track(
     then, for the same callers, as long as `audio_kept` says so; `image_url` shows its cover of then, as long as that is kept.
     """
     if wanted.version is not None or wanted.at is not None:
-        return AsciiJsonResponse(_past_track(services, track_id, wanted, caller))
-    track = _live_track(services, track_id, caller)
+        return AsciiJsonResponse(past_track(caller, services, track_id, wanted))
+    track = live_track(caller, services, track_id)
     return AsciiJsonResponse(track, headers={"ETag": track.etag})
 
 
@@ -101,7 +101,8 @@ async def audio_of_track(
     return await request.play_past(past.now, past.then)
 
 
-def _past_track(services: Services, track_id: int, wanted: AsOf, caller: Principal | None) -> TrackBody:
+def past_track(caller: Principal | None, services: Services, track_id: int, wanted: AsOf) -> TrackBody:
+    """Return a track as it was, for its owner and operators; raises as `past_state`."""
     of_then: dict[str, Any] = {}
     here = f"{services.base_url}/tracks/{track_id}"
     with services.database.read() as connection:
@@ -134,7 +135,8 @@ def _is_shown(now: TrackView) -> bool:
     return now.deleted_at is None and now.taken_down_at is None
 
 
-def _live_track(services: Services, track_id: int, caller: Principal | None) -> TrackBody:
+def live_track(caller: Principal | None, services: Services, track_id: int) -> TrackBody:
+    """Return a track as it is, for those who may know of it; raises TrackNotFoundError."""
     with services.database.read_committed() as connection:
         track = one_track(connection, track_id, services.urls)
     if track.deleted_at is not None or not may_know(caller, track.artist_did, track.taken_down_at):
@@ -151,6 +153,5 @@ def _did_of(artist: str | None, accounts: Accounts) -> str | None:
     return account.did if account is not None else None
 
 
-def _page(items: list[TrackBody], cursor: int | None) -> Response:
-    page = TrackPageBody(items=items, cursor=None if cursor is None else str(cursor))
-    return AsciiJsonResponse(page)
+def _page(items: list[TrackBody], cursor: int | None) -> TrackPageBody:
+    return TrackPageBody(items=items, cursor=None if cursor is None else str(cursor))

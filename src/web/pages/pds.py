@@ -10,8 +10,15 @@ from fastapi import APIRouter, Request, Response
 from fastapi.responses import RedirectResponse
 
 from api.responses.states import AudioCopyState, DriftKind, JobState
-from identity.accounts.credentials import CredentialKind, Scope
-from web.api_client import Answer, Api, ApiDep, RefusedError
+from api.routers.adopt import read_adoption
+from api.routers.blob_migrations import read_migration
+from api.routers.me import read_me
+from api.routers.mirrors import read_lane
+from api.routers.my_tracks import MyListing, list_my_tracks
+from api.routers.tokens import list_tokens
+from identity.accounts.credentials import CredentialKind, Principal, Scope
+from web.api_client import Answer, ApiDep, RefusedError
+from web.ask import Ask, OwnAsk
 from web.forms import form_of
 from web.lane_words import BY_REASON, REST_WORKS, WORKS, lane_words
 from web.page_route import PageRoute
@@ -75,120 +82,120 @@ class Task:
 
 
 @router.get(HERE)
-async def show_pds(api: ApiDep, render: RenderDep, said: str = "") -> Response:
+async def show_pds(ask: OwnAsk, render: RenderDep, said: str = "") -> Response:
     """Everything about the account at its PDS, with what each button will do."""
-    return await _page(api, render, said=SAID.get(said))
+    return await _page(ask, render, said=SAID.get(said))
 
 
 @router.post(f"{HERE}/profile")
-async def save_profile(request: Request, api: ApiDep, render: RenderDep) -> Response:
+async def save_profile(request: Request, api: ApiDep, ask: OwnAsk, render: RenderDep) -> Response:
     form = await form_of(request)
     fields = {name: form[name] for name in ("display_name", "bio") if name in form}
     answer = await api.send("PATCH", "/me", fields, key=form.get("key"))
-    return await _done(answer, "profile", api, render)
+    return await _done(answer, "profile", ask, render)
 
 
 @router.post(f"{HERE}/verify")
-async def verify(api: ApiDep, render: RenderDep) -> Response:
+async def verify(api: ApiDep, ask: OwnAsk, render: RenderDep) -> Response:
     """Compare the PDS with the log now, and show what differs."""
     answer = await api.send("POST", "/me/verify")
     if not answer.is_success:
-        return await _page(api, render, answer)
+        return await _page(ask, render, answer)
     drifting = {each["track_id"]: None for each in answer.body["drifts"] if each["track_id"]}
-    titles = drifting | await _titles(api, drifting)
+    titles = drifting | await _titles(ask, drifting)
     return render("pds/verified.html", found=answer.body, titles=titles, drifts=DRIFTS)
 
 
 @router.post(f"{HERE}/adopt")
-async def adopt(request: Request, api: ApiDep, render: RenderDep) -> Response:
+async def adopt(request: Request, api: ApiDep, ask: OwnAsk, render: RenderDep) -> Response:
     form = await form_of(request)
     answer = await api.send("POST", "/me/adopt", key=form.get("key"), wait_seconds=ADOPTION_WAIT_SECONDS)
-    return await _done(answer, "adopting", api, render)
+    return await _done(answer, "adopting", ask, render)
 
 
 @router.post(f"{HERE}/copy-audio")
-async def copy_audio(request: Request, api: ApiDep, render: RenderDep) -> Response:
+async def copy_audio(request: Request, api: ApiDep, ask: OwnAsk, render: RenderDep) -> Response:
     form = await form_of(request)
     fields = {"retry_failed": "retry_failed" in form}
     answer = await api.send("POST", "/me/migrate-to-pds", fields, key=form.get("key"))
-    return await _done(answer, "copying", api, render)
+    return await _done(answer, "copying", ask, render)
 
 
 @router.post(f"{HERE}/tokens")
-async def make_token(request: Request, api: ApiDep, render: RenderDep) -> Response:
+async def make_token(request: Request, api: ApiDep, ask: OwnAsk, render: RenderDep) -> Response:
     """Show the new token; it is shown this once."""
     form = await form_of(request)
     fields = {name: form[name] for name in ("name", "scope", "expires_in_days") if form.get(name)}
     answer = await api.send("POST", "/auth/tokens", fields, key=form.get("key"))
     if not answer.is_success:
-        return await _page(api, render, answer)
+        return await _page(ask, render, answer)
     return render("pds/token.html", issued=answer.body)
 
 
 @router.post(f"{HERE}/tokens/end-others")
-async def end_others(api: ApiDep, render: RenderDep) -> Response:
-    return await _done(await api.send("DELETE", "/auth/tokens"), "others", api, render)
+async def end_others(api: ApiDep, ask: OwnAsk, render: RenderDep) -> Response:
+    return await _done(await api.send("DELETE", "/auth/tokens"), "others", ask, render)
 
 
 @router.post(HERE + "/tokens/{token_id}/end")
-async def end_token(token_id: str, api: ApiDep, render: RenderDep) -> Response:
+async def end_token(token_id: str, api: ApiDep, ask: OwnAsk, render: RenderDep) -> Response:
     answer = await api.send("DELETE", f"/auth/tokens/{quote(token_id, safe='')}")
-    return await _done(answer, "ended", api, render)
+    return await _done(answer, "ended", ask, render)
 
 
 @router.get(f"{HERE}/disconnect")
-async def ask_to_disconnect(api: ApiDep, render: RenderDep) -> Response:
+async def ask_to_disconnect(ask: OwnAsk, render: RenderDep) -> Response:
     """Say what ends and what stays, and ask."""
-    return render("pds/disconnect.html", lane=await api.read("/me/mirror"))
+    return render("pds/disconnect.html", lane=await ask(read_lane))
 
 
 @router.post(f"{HERE}/disconnect")
-async def disconnect(api: ApiDep, render: RenderDep) -> Response:
-    return await _done(await api.send("POST", "/me/disconnect"), "disconnected", api, render)
+async def disconnect(api: ApiDep, ask: OwnAsk, render: RenderDep) -> Response:
+    return await _done(await api.send("POST", "/me/disconnect"), "disconnected", ask, render)
 
 
 @router.get(f"{HERE}/leave")
-async def ask_to_leave(api: ApiDep, render: RenderDep) -> Response:
+async def ask_to_leave(ask: OwnAsk, render: RenderDep) -> Response:
     """Say what leaving removes and what it keeps, and ask for the handle; one who leaves already sees how far that is."""
-    me = await api.read("/me")
+    me = await ask(read_me)
     if me["leaving"]:
         return RedirectResponse(HERE, HTTPStatus.SEE_OTHER)
-    return await _leave_page(api, render, me)
+    return await _leave_page(ask, render, me)
 
 
 @router.post(f"{HERE}/leave")
-async def leave(request: Request, api: ApiDep, render: RenderDep) -> Response:
+async def leave(request: Request, api: ApiDep, ask: OwnAsk, render: RenderDep) -> Response:
     """Begin to leave, if the handle that was typed is that of the account."""
-    form, me = await form_of(request), await api.read("/me")
+    form, me = await form_of(request), await ask(read_me)
     if form.get("handle", "").strip().removeprefix("@").lower() != me["handle"].lower():
-        return await _leave_page(api, render, me, HTTPStatus.BAD_REQUEST)
-    return await _done(await api.send("DELETE", "/me"), "", api, render)
+        return await _leave_page(ask, render, me, HTTPStatus.BAD_REQUEST)
+    return await _done(await api.send("DELETE", "/me"), "", ask, render)
 
 
 async def _leave_page(
-    api: Api, render: Render, me: Mapping[str, Any], status: int = HTTPStatus.OK
+    ask: Ask[Principal], render: Render, me: Mapping[str, Any], status: int = HTTPStatus.OK
 ) -> Response:
-    counts = (await api.read("/me/tracks", limit=1))["counts"]
+    counts = (await ask(list_my_tracks, MyListing(limit=1)))["counts"]
     is_wrong = status != HTTPStatus.OK
     return render("pds/leave.html", status, me=me, tracks=sum(counts.values()), is_wrong=is_wrong)
 
 
-async def _done(answer: Answer, said: str, api: Api, render: Render) -> Response:
+async def _done(answer: Answer, said: str, ask: Ask[Principal], render: Render) -> Response:
     """Lead back to the page, which says what was done; or show it with what the API refused."""
     if not answer.is_success:
-        return await _page(api, render, answer)
+        return await _page(ask, render, answer)
     return RedirectResponse(HERE + (f"?said={said}" if said else ""), HTTPStatus.SEE_OTHER)
 
 
 async def _page(
-    api: Api, render: Render, refusal: Answer | None = None, *, said: str | None = None
+    ask: Ask[Principal], render: Render, refusal: Answer | None = None, *, said: str | None = None
 ) -> Response:
     if refusal is not None and refusal.status == HTTPStatus.UNAUTHORIZED:
         raise RefusedError(refusal)
-    me, lane, tokens = await api.read("/me"), await api.read("/me/mirror"), await _tokens(api)
+    me, lane, tokens = await ask(read_me), await ask(read_lane), await _tokens(ask)
     marks = count_by_mark(lane["waiting"], lane["reason"])
-    adoption, audio = await api.read("/me/adopt"), await api.read("/me/migrate-to-pds")
-    tasks, words = await _tasks(api, lane["reason"]), lane_words(lane)
+    adoption, audio = await ask(read_adoption), await ask(read_migration)
+    tasks, words = await _tasks(ask, lane["reason"]), lane_words(lane)
     return render(
         "pds/pds.html",
         refusal.status if refusal else HTTPStatus.OK,
@@ -215,9 +222,9 @@ async def _page(
     )
 
 
-async def _tasks(api: Api, parked_for: str | None) -> list[Task]:
+async def _tasks(ask: Ask[Principal], parked_for: str | None) -> list[Task]:
     """Return what waits for the artist: of a single held track, on its own page."""
-    held = await api.read("/me/tracks", mirror=states_of(Mark.HELD, parked_for), limit=1)
+    held = await ask(list_my_tracks, MyListing(mirror=states_of(Mark.HELD, parked_for), limit=1))
     counts = count_by_mark(held["counts"], parked_for)
     addresses = {mark: f"/studio?mark={mark}" for mark in TASKS}
     if counts[Mark.HELD] == 1:
@@ -229,13 +236,15 @@ async def _tasks(api: Api, parked_for: str | None) -> list[Task]:
     ]
 
 
-async def _titles(api: Api, track_ids: Iterable[int]) -> dict[int, str]:
+async def _titles(ask: Ask[Principal], track_ids: Iterable[int]) -> dict[int, str]:
     wanted = list(track_ids)[:MOST_TITLES]
-    page = await api.read("/me/tracks", id=wanted, limit=MOST_TITLES) if wanted else {"items": []}
+    if not wanted:
+        return {}
+    page = await ask(list_my_tracks, MyListing(id=wanted, limit=MOST_TITLES))
     return {track["id"]: track["title"] for track in page["items"]}
 
 
-async def _tokens(api: Api) -> list[Mapping[str, Any]]:
+async def _tokens(ask: Ask[Principal]) -> list[Mapping[str, Any]]:
     """Return the programs' tokens first, then the browsers' sessions, each newest first."""
-    items = (await api.read("/auth/tokens"))["items"]
+    items = (await ask(list_tokens))["items"]
     return sorted(items, key=lambda token: token["kind"] != CredentialKind.API)

@@ -8,7 +8,7 @@ from starlette.concurrency import run_in_threadpool
 
 from api.auth.authentication import Admin, OperatorDep, ServicesDep
 from api.errors import ArtistNotFoundError, TokenNotFoundError
-from api.json_response import AsciiJsonResponse, response_of
+from api.json_response import response_of
 from api.middleware.request_id import over_http
 from api.openapi import errors, fields_of, repeatable_errors
 from api.pipeline.idempotent_request import Idempotent, result_of
@@ -49,29 +49,26 @@ class EndedTokensBody(BaseModel):
     dry_run: bool
 
 
-@router.get(
-    "/ops/lanes/{did}", response_model=LaneOfAccountBody, responses=errors(400, 401, 403, 404, 422, 503)
-)
-def read_lane_of(did: AccountDid, _operator: OperatorDep, services: ServicesDep) -> Response:
+@router.get("/ops/lanes/{did}", responses=errors(400, 401, 403, 404, 422, 503))
+def read_lane_of(_operator: OperatorDep, services: ServicesDep, did: AccountDid) -> LaneOfAccountBody:
     """Read what waits in an account's lane, what it waits for, its next time, its login's state and its host."""
     with services.database.read() as connection:
-        return AsciiJsonResponse(lane_of_account(connection, did, services.database.now(connection)))
+        return lane_of_account(connection, did, services.database.now(connection))
 
 
 @router.get(
     "/ops/accounts/{did}/tokens",
-    response_model=TokensBody,
     responses=errors(400, 401, 403, 404, 422, 503),
 )
 def read_tokens_of(
-    did: AccountDid,
     operator: OperatorDep,
     services: ServicesDep,
+    did: AccountDid,
     token_id: Annotated[Name | None, Query(description="only this one, and those that end with it")] = None,
-) -> Response:
+) -> TokensBody:
     """List the sessions and tokens of an account that still work, without the tokens themselves."""
     items = [token_row(each, operator) for each in _usable(services, did, token_id)]
-    return AsciiJsonResponse(TokensBody(items=items))
+    return TokensBody(items=items)
 
 
 @router.post(

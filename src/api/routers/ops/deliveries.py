@@ -11,7 +11,7 @@ from starlette.concurrency import run_in_threadpool
 
 from aggregates.errors import InvalidFieldError
 from api.auth.authentication import Admin, OperatorDep, ServicesDep
-from api.json_response import AsciiJsonResponse, response_of
+from api.json_response import response_of
 from api.middleware.request_id import over_http
 from api.openapi import errors, fields_of, repeatable_errors
 from api.pipeline.idempotent_request import Idempotent, IdempotentRequest, result_of
@@ -115,10 +115,10 @@ class ProgressQuery(BaseModel):
     cause: Name | None = Field(None, description="to records that failed for this cause, in a redrive")
 
 
-@router.get("/ops/lanes", response_model=LanesBody, responses=READ_ERRORS)
+@router.get("/ops/lanes", responses=READ_ERRORS)
 def read_lanes(
     _operator: OperatorDep, services: ServicesDep, wanted: Annotated[LanesQuery, Query()]
-) -> Response:
+) -> LanesBody:
     """Read the lanes of accounts: their state, and how many records wait in which state."""
     limit = page_length(wanted.limit)
     with services.database.read() as connection:
@@ -126,42 +126,42 @@ def read_lanes(
             connection, at=wanted.host, state=wanted.state, after=wanted.cursor, limit=limit + 1
         )
         items = lane_rows(connection, list(rows[:limit]), services.database.now(connection))
-    return _json(LanesBody(items=items, cursor=_cursor(rows, limit, "did")))
+    return LanesBody(items=items, cursor=_cursor(rows, limit, "did"))
 
 
-@router.get("/ops/hosts", response_model=HostsBody, responses=READ_ERRORS)
+@router.get("/ops/hosts", responses=READ_ERRORS)
 def read_hosts(
     _operator: OperatorDep, services: ServicesDep, wanted: Annotated[HostsQuery, Query()]
-) -> Response:
+) -> HostsBody:
     """Read the state of the PDS hosts: breaker, limits, lanes, and when their backlog will be delivered."""
     limit = page_length(wanted.limit)
     with services.database.read() as connection:
         rows, cursor = _hosts(connection, wanted, limit)
         items = host_rows(connection, rows, services.database.now(connection))
-    return _json(HostsBody(items=items, cursor=cursor))
+    return HostsBody(items=items, cursor=cursor)
 
 
-@router.get("/ops/failures", response_model=FailuresBody, responses=READ_ERRORS)
+@router.get("/ops/failures", responses=READ_ERRORS)
 def read_failures(
     _operator: OperatorDep, services: ServicesDep, wanted: Annotated[FailuresQuery, Query()]
-) -> Response:
+) -> FailuresBody:
     """Read which records fail to reach their PDS, and why: rejected, failing, held, detached; or, by cause, why requests fail; or all that are undelivered."""
     limit = page_length(wanted.limit)
     if wanted.by is not None:
-        return _json(_by_cause(services, wanted, limit))
+        return _by_cause(services, wanted, limit)
     after = cursor_of(wanted.cursor) or 0
     which = Wanted(wanted.did, wanted.host, wanted.error, wanted.state, wanted.cause)
     records: Callable[..., Any] = partial(undelivered, REFUSED_AUDIO) if wanted.undelivered else failing
     with services.database.read() as connection:
         rows = connection.execute(records(which, after=after, limit=limit + 1)).all()
         items = failure_rows(connection, rows[:limit], services.database.now(connection))
-    return _json(FailuresBody(items=items, cursor=_cursor(rows, limit, "place")))
+    return FailuresBody(items=items, cursor=_cursor(rows, limit, "place"))
 
 
-@router.get("/ops/progress", response_model=ProgressBody, responses={**READ_ERRORS, **errors(404)})
+@router.get("/ops/progress", responses={**READ_ERRORS, **errors(404)})
 def read_progress(
     _operator: OperatorDep, services: ServicesDep, wanted: Annotated[ProgressQuery, Query()]
-) -> Response:
+) -> ProgressBody:
     """Read how far an action has come: of a redrive, its records that have no answer yet, and those that failed again; of the others, accounts.
 
     Accounts wait after a resume or a retry while they have something to send, after a pause while their current record is sent, after a probe until
@@ -170,7 +170,7 @@ def read_progress(
     found = progress_of(
         services.database, wanted.action, Selector(wanted.did, wanted.host, cause=wanted.cause)
     )
-    return _json(ProgressBody(action=wanted.action, waiting=found.waiting, failing=found.failing))
+    return ProgressBody(action=wanted.action, waiting=found.waiting, failing=found.failing)
 
 
 def _hosts(connection: Connection, wanted: HostsQuery, limit: int) -> tuple[list[Any], str | None]:
@@ -248,7 +248,3 @@ def _selector(wanted: OperationBody) -> Selector:
 
 def _cursor(rows: Sequence[Any], limit: int, name: str) -> str | None:
     return str(getattr(rows[limit - 1], name)) if len(rows) > limit else None
-
-
-def _json(body: BaseModel) -> Response:
-    return AsciiJsonResponse(body)

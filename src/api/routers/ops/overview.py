@@ -6,12 +6,11 @@ from datetime import datetime
 from importlib.metadata import version
 from typing import Any
 
-from fastapi import APIRouter, Response
+from fastapi import APIRouter
 from pydantic import BaseModel, Field
 from sqlalchemy import Connection
 
 from api.auth.authentication import OperatorDep, ServicesDep
-from api.json_response import AsciiJsonResponse
 from api.openapi import errors
 from api.requests.known_names import StrictRoute
 from api.responses.ops.waits import WaitRow, wait_rows
@@ -75,12 +74,12 @@ class OverviewBody(BaseModel):
     release: ReleaseBody
 
 
-@router.get("/ops/overview", response_model=OverviewBody, responses=errors(401, 403, 503))
-def read_overview(_operator: OperatorDep, services: ServicesDep) -> Response:
+@router.get("/ops/overview", responses=errors(401, 403, 503))
+def read_overview(_operator: OperatorDep, services: ServicesDep) -> OverviewBody:
     """Read whether all is well, what waits, and since when; attempts, deliveries, failures and waits of the last day and hour."""
     problem = services.not_ready_because() or services.silent_because()
     with services.database.read() as connection:
-        return AsciiJsonResponse(_overview(services, connection, problem))
+        return _overview(services, connection, problem)
 
 
 def _overview(services: Services, connection: Connection, problem: str | None) -> OverviewBody:

@@ -7,7 +7,7 @@ from pydantic import BaseModel, Field
 from starlette.concurrency import run_in_threadpool
 
 from api.auth.authentication import Admin, OperatorDep, ServicesDep
-from api.json_response import AsciiJsonResponse, response_of
+from api.json_response import response_of
 from api.middleware.request_id import over_http
 from api.openapi import errors, fields_of, repeatable_errors
 from api.pipeline.idempotent_request import Idempotent, result_of
@@ -43,26 +43,26 @@ class RepairsQuery(BaseModel):
     limit: PageLength = None
 
 
-@router.get("/ops/repairs", response_model=RepairsBody, responses=errors(400, 401, 403, 422, 503))
+@router.get("/ops/repairs", responses=errors(400, 401, 403, 422, 503))
 def read_repairs(
     _operator: OperatorDep, services: ServicesDep, wanted: Annotated[RepairsQuery, Query()]
-) -> Response:
+) -> RepairsBody:
     """Read the repairs of accounts, the newest first."""
     limit = page_length(wanted.limit)
     with services.database.read() as connection:
         rows = repairs(connection, did=wanted.did, before=cursor_of(wanted.cursor), limit=limit + 1)
     cursor = str(rows[limit - 1].id) if len(rows) > limit else None
-    return AsciiJsonResponse(RepairsBody(items=[repair_row(row) for row in rows[:limit]], cursor=cursor))
+    return RepairsBody(items=[repair_row(row) for row in rows[:limit]], cursor=cursor)
 
 
-@router.get("/ops/repairs/{repair_id}", response_model=RepairBody, responses=errors(401, 403, 404, 422, 503))
-def read_repair(_operator: OperatorDep, services: ServicesDep, repair_id: RepairId) -> Response:
+@router.get("/ops/repairs/{repair_id}", responses=errors(401, 403, 404, 422, 503))
+def read_repair(_operator: OperatorDep, services: ServicesDep, repair_id: RepairId) -> RepairBody:
     """Read what a repair would change, how far it is, and what it skipped."""
     with services.database.read() as connection:
         row = repair_of(connection, repair_id, whole=True)
         if row is None:
             raise RepairNotFoundError
-        return AsciiJsonResponse(repair_body(connection, row))
+        return repair_body(connection, row)
 
 
 @router.post(

@@ -12,11 +12,16 @@ from fastapi.responses import RedirectResponse
 
 from api.auth.authentication import admin
 from api.error_responses import error_response
+from api.requests.path_params import TrackId
 from api.responses.states import Action
+from api.routers.ops.accounts import AccountDid, read_tokens_of
+from api.routers.ops.deliveries import ProgressQuery, read_progress
 from web.api_client import ApiDep, RefusedError
+from web.ask import OperatorAsk, wanted
 from web.forms import form_of
 from web.page_route import PageRoute
 from web.pages.ops.handles import handles_of
+from web.pages.ops.hosts import causes_of
 from web.rendering import RenderDep
 
 router = APIRouter(route_class=PageRoute, include_in_schema=False, dependencies=[Depends(admin)])
@@ -91,7 +96,7 @@ ROUTES: Final[Mapping[str, str]] = {
 
 
 @router.post("/ops/actions")
-async def act(request: Request, api: ApiDep, render: RenderDep) -> Response:
+async def act(request: Request, api: ApiDep, ask: OperatorAsk, render: RenderDep) -> Response:
     """Count what an action would change and ask; with the count in the form, do it."""
     form = await form_of(request)
     action = form.get("action", "")
@@ -100,13 +105,13 @@ async def act(request: Request, api: ApiDep, render: RenderDep) -> Response:
     route = ROUTES.get(action, "/ops/lanes")
     expected = form.number("expected")
     if expected is None:
-        return await _ask(api, render, route=route, fields=fields, back=_back(form))
+        return await _ask(api, ask, render, route=route, fields=fields, back=_back(form))
     fields |= {"expected": expected, "reason": form.get("reason", "")}
     answer = await api.send("POST", route, fields, key=form.get("key"))
     if answer.status == HTTPStatus.CONFLICT:
         changed: str = answer.problem["message"]
         again: dict[str, Any] = {name: fields[name] for name in (*SELECTOR, "action") if name in fields}
-        return await _ask(api, render, route=route, fields=again, back=_back(form), changed=changed)
+        return await _ask(api, ask, render, route=route, fields=again, back=_back(form), changed=changed)
     if not answer.is_success:
         raise RefusedError(answer)
     facts: dict[str, Any] = {**fields, **answer.body, "back": _back(form)}
@@ -118,7 +123,7 @@ async def act(request: Request, api: ApiDep, render: RenderDep) -> Response:
 @router.get("/ops/progress")
 async def show_progress(
     *,
-    api: ApiDep,
+    ask: OperatorAsk,
     render: RenderDep,
     action: str = "",
     did: str = "",
@@ -129,8 +134,8 @@ async def show_progress(
     back: str = "",
 ) -> Response:
     """How far an action has come: how many of those that it was for still wait."""
-    which = {"did": did or None, "host": host or None, "cause": cause or None}
-    progress = await api.read("/ops/progress", action=action, **which)
+    which = wanted(ProgressQuery, action=action, did=did, host=host, cause=cause)
+    progress = await ask(read_progress, which)
     left = progress["waiting"] + progress["failing"]
     failures = f"/ops/failures/{cause}" if cause else f"/ops/records?{urlencode({'did': did, 'host': host})}"
     return render(
@@ -147,25 +152,27 @@ async def show_progress(
 
 
 @router.post("/ops/accounts/{did}/tokens/end")
-async def end_tokens(did: str, request: Request, api: ApiDep, render: RenderDep) -> Response:
+async def end_tokens(
+    did: AccountDid, request: Request, api: ApiDep, ask: OperatorAsk, render: RenderDep
+) -> Response:
     """Show which sessions and tokens would end, and ask for the reason; then end them."""
     form = await form_of(request)
     token_id = form.get("token_id") or None
     expected = form.number("expected")
     if "reason" not in form or expected is None:
-        return await _ask_to_end(api, render, did, token_id)
+        return await _ask_to_end(ask, render, did, token_id)
     fields = {"reason": form["reason"], "expected": expected}
     known = fields if token_id is None else {**fields, "token_id": token_id}
     answer = await api.send("POST", f"/ops/accounts/{did}/tokens/end", known, key=form.get("key"))
     if answer.status == HTTPStatus.CONFLICT:
-        return await _ask_to_end(api, render, did, token_id, changed=answer.problem["message"])
+        return await _ask_to_end(ask, render, did, token_id, changed=answer.problem["message"])
     if not answer.is_success:
         raise RefusedError(answer)
     return RedirectResponse(f"/ops/accounts/{did}", HTTPStatus.SEE_OTHER)
 
 
 @router.post("/ops/tracks/{track_id}/takedown")
-async def take_down(track_id: int, request: Request, api: ApiDep, render: RenderDep) -> Response:
+async def take_down(track_id: TrackId, request: Request, api: ApiDep, render: RenderDep) -> Response:
     """Ask for the reason first; then take the track down, or lift that."""
     form = await form_of(request)
     lift = form.get("lift") == "true"
@@ -180,6 +187,7 @@ async def take_down(track_id: int, request: Request, api: ApiDep, render: Render
 
 async def _ask(
     api: ApiDep,
+    ask: OperatorAsk,
     render: RenderDep,
     *,
     route: str,
@@ -192,7 +200,7 @@ async def _ask(
         raise RefusedError(counted)
     affected, words = counted.body["affected"], WORDS[fields["action"]]
     cause, handles = await asyncio.gather(
-        _cause(api, fields.get("cause")), handles_of(api, [fields.get("did")])
+        _cause(ask, fields.get("cause")), handles_of(ask, [fields.get("did")])
     )
     return render(
         "ops/confirm.html",
@@ -211,17 +219,14 @@ def _noun(action: str) -> str:
     return "record" if action == Action.REDRIVE else "account"
 
 
-async def _cause(api: ApiDep, cause: str | None) -> Mapping[str, Any] | None:
-    if cause is None:
-        return None
-    found: list[Mapping[str, Any]] = (await api.read("/ops/failures", by="cause", cause=cause))["causes"]
-    return next(iter(found), None)
+async def _cause(ask: OperatorAsk, cause: str | None) -> Mapping[str, Any] | None:
+    return next(iter(await causes_of(ask, cause=cause)), None) if cause is not None else None
 
 
 async def _ask_to_end(
-    api: ApiDep, render: RenderDep, did: str, token_id: str | None, *, changed: str | None = None
+    ask: OperatorAsk, render: RenderDep, did: str, token_id: str | None, *, changed: str | None = None
 ) -> Response:
-    tokens = (await api.read(f"/ops/accounts/{did}/tokens", token_id=token_id))["items"]
+    tokens = (await ask(read_tokens_of, did, token_id))["items"]
     if not tokens:
         return error_response(404, "not_found", "It has ended already. Nothing was changed.")
     return render("ops/end_tokens.html", did=did, token_id=token_id, tokens=tokens, changed=changed)

@@ -8,8 +8,19 @@ from fastapi import APIRouter, Depends, Response
 
 from api.auth.authentication import operator
 from api.responses.states import PROBED, BreakerState, LaneState, LoginState, MirrorReason
-from api.routers.ops.deliveries import LANE_STATES
-from web.api_client import Api, ApiDep
+from api.routers.audit import AuditQuery, audit_entries
+from api.routers.ops.accounts import AccountDid, read_lane_of
+from api.routers.ops.deliveries import (
+    LANE_STATES,
+    FailuresQuery,
+    HostsQuery,
+    LanesQuery,
+    read_failures,
+    read_hosts,
+    read_lanes,
+)
+from identity.accounts.credentials import Principal
+from web.ask import Ask, OperatorAsk, wanted
 from web.page_route import PageRoute
 from web.pages.ops.advice import SIGNS_IN, about_host, about_lane
 from web.pages.ops.audit_words import OPERATOR_ACTED, entries, names_in, pause_of_host
@@ -30,16 +41,26 @@ IN_VAIN: Final = (MirrorReason.PDS_AWAY, MirrorReason.BACKOFF)
 """Why a lane waits that can be tried again at once."""
 
 
-async def host_named(api: Api, name: str | None) -> Mapping[str, Any] | None:
+async def host_named(ask: Ask[Principal], name: str | None) -> Mapping[str, Any] | None:
     """Return the host of this name as the API shows it; None where none is known."""
-    hosts: Sequence[Mapping[str, Any]] = (await api.read("/ops/hosts", host=name))["items"] if name else ()
+    hosts = (await ask(read_hosts, wanted(HostsQuery, host=name)))["items"] if name else []
     return next(iter(hosts), None)
 
 
+async def causes_of(ask: Ask[Principal], **which: str | int) -> Sequence[Mapping[str, Any]]:
+    """Return why requests fail, the cause met last first."""
+    found: Sequence[Mapping[str, Any]] = (
+        await ask(read_failures, wanted(FailuresQuery, by="cause", **which))
+    )["causes"]
+    return found
+
+
 @router.get("/ops/hosts")
-async def show_hosts(*, api: ApiDep, render: RenderDep, failing: bool = False, cursor: str = "") -> Response:
+async def show_hosts(
+    *, ask: OperatorAsk, render: RenderDep, failing: bool = False, cursor: str = ""
+) -> Response:
     """Each host: its breaker, since when it fails, its budget, and when its backlog is delivered."""
-    found = await api.read("/ops/hosts", failing="true" if failing else None, cursor=cursor)
+    found = await ask(read_hosts, wanted(HostsQuery, failing=failing, cursor=cursor))
     return render(
         "ops/hosts.html", hosts=found["items"], cursor=found["cursor"], failing=failing, about=about_host
     )
@@ -48,20 +69,21 @@ async def show_hosts(*, api: ApiDep, render: RenderDep, failing: bool = False, c
 @router.get("/ops/lanes")
 async def show_lanes(
     *,
-    api: ApiDep,
+    ask: OperatorAsk,
     render: RenderDep,
     host: str = "",
     state: str = "",
     cursor: str = "",
 ) -> Response:
     """The lanes of accounts, at a host or in a state; of a host, all that is known of it too."""
-    wanted = {"host": host or None, "state": state or None}
     found, pds, causes = await asyncio.gather(
-        api.read("/ops/lanes", **wanted, cursor=cursor), host_named(api, host), _causes(api, host)
+        ask(read_lanes, wanted(LanesQuery, host=host, state=state, cursor=cursor)),
+        host_named(ask, host),
+        _causes(ask, host),
     )
-    pause = await _pause(api, pds)
+    pause = await _pause(ask, pds)
     dids = {*(lane["did"] for lane in found["items"]), *names_in(pause)}
-    handles = await handles_of(api, dids)
+    handles = await handles_of(ask, dids)
     return render(
         "ops/lanes.html",
         lanes=found["items"],
@@ -78,9 +100,9 @@ async def show_lanes(
 
 
 @router.get("/ops/lanes/{did}")
-async def show_lane(did: str, api: ApiDep, render: RenderDep) -> Response:
+async def show_lane(did: AccountDid, ask: OperatorAsk, render: RenderDep) -> Response:
     """One account's lane: what waits, for what, until when, its login and its host."""
-    lane = await api.read(f"/ops/lanes/{did}")
+    lane = await ask(read_lane_of, did)
     login = LoginState(lane["login"]["state"])
     return render(
         "ops/lane.html",
@@ -100,19 +122,16 @@ async def show_lane(did: str, api: ApiDep, render: RenderDep) -> Response:
     )
 
 
-async def _causes(api: Api, host: str) -> Sequence[Mapping[str, Any]]:
-    """Return why requests to a host fail, the cause met last first."""
-    found: Sequence[Mapping[str, Any]] = (
-        (await api.read("/ops/failures", by="cause", host=host, limit=CAUSES))["causes"] if host else ()
-    )
-    return found
+async def _causes(ask: Ask[Principal], host: str) -> Sequence[Mapping[str, Any]]:
+    return await causes_of(ask, host=host, limit=CAUSES) if host else ()
 
 
-async def _pause(api: Api, pds: Mapping[str, Any] | None) -> Sequence[Mapping[str, Any]]:
+async def _pause(ask: Ask[Principal], pds: Mapping[str, Any] | None) -> Sequence[Mapping[str, Any]]:
     """Return the entry of the audit by which a paused host was paused, where a recent one did it."""
     if pds is None or not pds["paused"]:
         return ()
-    return pause_of_host((await api.read("/audit", type=OPERATOR_ACTED, limit=RECENT))["items"], pds["host"])
+    recent = await ask(audit_entries, AuditQuery(type=OPERATOR_ACTED, limit=RECENT))
+    return pause_of_host(recent["items"], pds["host"])
 
 
 def _actions(lane: Mapping[str, Any]) -> Sequence[tuple[str, str]]:

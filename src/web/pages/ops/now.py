@@ -6,7 +6,10 @@ from typing import Final
 from fastapi import APIRouter, Depends, Response
 
 from api.auth.authentication import operator
-from web.api_client import ApiDep
+from api.routers.audit import AuditQuery, audit_entries
+from api.routers.ops.deliveries import FailuresQuery, HostsQuery, read_failures, read_hosts
+from api.routers.ops.overview import read_overview
+from web.ask import OperatorAsk
 from web.page_route import PageRoute
 from web.pages.ops.audit_words import entries, names_in
 from web.pages.ops.handles import handles_of
@@ -22,13 +25,13 @@ ACTION: Final = "OperatorActed"
 
 
 @router.get("/ops")
-async def show_now(api: ApiDep, render: RenderDep) -> Response:
+async def show_now(ask: OperatorAsk, render: RenderDep) -> Response:
     """Health in one sentence with its reason and age, the newest causes of failures, and what operators did lately."""
     overview, hosts, causes, actions = await asyncio.gather(
-        api.read("/ops/overview"),
-        api.read("/ops/hosts", failing="true", limit=HOSTS),
-        api.read("/ops/failures", by="cause", limit=CAUSES),
-        api.read("/audit", type=ACTION, limit=LATEST),
+        ask(read_overview),
+        ask(read_hosts, HostsQuery(failing=True, limit=HOSTS)),
+        ask(read_failures, FailuresQuery(by="cause", limit=CAUSES)),
+        ask(audit_entries, AuditQuery(type=ACTION, limit=LATEST)),
     )
     failing = hosts["items"]
     return render(
@@ -38,5 +41,5 @@ async def show_now(api: ApiDep, render: RenderDep) -> Response:
         failing=failing,
         has_more_failing=hosts["cursor"] is not None,
         causes=causes["causes"],
-        actions=entries(actions["items"], await handles_of(api, names_in(actions["items"]))),
+        actions=entries(actions["items"], await handles_of(ask, names_in(actions["items"]))),
     )

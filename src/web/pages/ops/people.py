@@ -10,12 +10,17 @@ from fastapi import APIRouter, Depends, Response
 from fastapi.responses import RedirectResponse
 from starlette.concurrency import run_in_threadpool
 
-from api.auth.authentication import ServicesDep, operator
-from api.requests.path_params import number_of
+from api.auth.authentication import operator
+from api.requests.path_params import TrackId, number_of
 from api.requests.record_uri import track_at
-from api.routers.audit import TYPES
+from api.routers.audit import TYPES, AuditQuery, audit_entries
+from api.routers.history import HistoryQuery, history_page
+from api.routers.mirrors import read_mirror
+from api.routers.ops.accounts import AccountDid, read_tokens_of
+from api.routers.ops.deliveries import FailuresQuery, read_failures
+from api.routers.tracks import Listing, list_tracks, live_track
 from api.services import Services
-from web.api_client import Api, ApiDep, RefusedError
+from web.ask import OperatorAsk, wanted
 from web.page_route import PageRoute
 from web.pages.ops.audit_words import entries, names_in
 from web.pages.ops.handles import DID, did_of, handles_of
@@ -35,31 +40,33 @@ MOST: Final = 100
 
 
 @router.get("/ops/find")
-async def find(api: ApiDep, render: RenderDep, services: ServicesDep, q: str = "") -> Response:
+async def find(ask: OperatorAsk, render: RenderDep, q: str = "") -> Response:
     """Find a track by its number, the URI of its record or its title, an account by handle or DID."""
     q = q.strip()
     if (number := number_of(q.removeprefix("#"))) is not None:
         return RedirectResponse(f"/ops/tracks/{number}", HTTPStatus.SEE_OTHER)
     name, _, record = q.removeprefix(AT).partition("/") if q.startswith(AT) else (q, "", "")
-    did = await did_of(api, name)
+    did = await did_of(ask, name)
     if record:
-        track_id = await run_in_threadpool(_track_at, services, f"{AT}{did}/{record}")
+        track_id = await run_in_threadpool(_track_at, ask.services, f"{AT}{did}/{record}")
         if track_id is not None:
             return RedirectResponse(f"/ops/tracks/{track_id}", HTTPStatus.SEE_OTHER)
     elif did.startswith(DID):
         return RedirectResponse(f"/ops/accounts/{quote(did, safe=':')}", HTTPStatus.SEE_OTHER)
-    tracks = (await api.read("/tracks", q=q))["items"] if q else []
+    tracks = (await ask(list_tracks, Listing(q=q)))["items"] if q else []
     account = did if did.startswith(DID) else None
     return render("ops/found.html", q=q, tracks=_marked(tracks), account=account)
 
 
 @router.get("/ops/tracks/{track_id}")
-async def show_track(track_id: int, api: ApiDep, render: RenderDep, cursor: str | None = None) -> Response:
+async def show_track(
+    track_id: TrackId, ask: OperatorAsk, render: RenderDep, cursor: str | None = None
+) -> Response:
     """A track: what the log says, what the PDS confirmed, its attempts and its history."""
     track, mirror, history = await asyncio.gather(
-        _track(api, track_id),
-        api.read(f"/tracks/{track_id}/mirror"),
-        api.read(f"/tracks/{track_id}/history", limit=LATEST, cursor=cursor),
+        ask.find(live_track, track_id),
+        ask(read_mirror, track_id),
+        ask(history_page, track_id, HistoryQuery(limit=LATEST, cursor=cursor)),
     )
     did = _owner_of(mirror["record_uri"])
     is_refused = track is not None and is_audio_refused(track, mirror)
@@ -68,7 +75,7 @@ async def show_track(track_id: int, api: ApiDep, render: RenderDep, cursor: str 
         track_id=track_id,
         track=track,
         did=did,
-        handles=await handles_of(api, [did]),
+        handles=await handles_of(ask, [did]),
         mirror=mirror,
         words=record_words(mirror, is_audio_refused=is_refused),
         is_audio_refused=is_refused,
@@ -79,35 +86,33 @@ async def show_track(track_id: int, api: ApiDep, render: RenderDep, cursor: str 
 
 
 @router.get("/ops/tracks/{track_id}/record")
-async def show_record(track_id: int, api: ApiDep, render: RenderDep) -> Response:
+async def show_record(track_id: TrackId, ask: OperatorAsk, render: RenderDep) -> Response:
     """A track's record three times, as its owner sees it: as the log wants it, as the PDS confirmed it, and as the PDS has it now."""
-    track = await _track(api, track_id)
-    record = await record_columns(api, track_id, track)
+    track = await ask.find(live_track, track_id)
+    record = await record_columns(ask, track_id, track)
     did = _owner_of(record.compared["record_uri"])
     return render(
         "ops/record.html",
         track_id=track_id,
         track=track,
         did=did,
-        handles=await handles_of(api, [did]),
+        handles=await handles_of(ask, [did]),
         record=record,
         kept_here=of_its_pds(record.kept_here),
     )
 
 
 @router.get("/ops/accounts/{did}")
-async def show_account(did: str, api: ApiDep, render: RenderDep) -> Response:
+async def show_account(did: AccountDid, ask: OperatorAsk, render: RenderDep) -> Response:
     """An account: its tracks, what of it is not delivered, its sessions and tokens, and what happened to it."""
     tracks, undelivered, audit, tokens = await asyncio.gather(
-        api.read("/tracks", artist=did, limit=LATEST),
-        api.read("/ops/failures", undelivered="true", did=did, limit=MOST),
-        api.read("/audit", did=did, limit=LATEST),
-        api.ask(f"/ops/accounts/{did}/tokens"),
+        ask(list_tracks, Listing(artist=did, limit=LATEST)),
+        ask(read_failures, FailuresQuery(undelivered=True, did=did, limit=MOST)),
+        ask(audit_entries, AuditQuery(did=did, limit=LATEST)),
+        ask.find(read_tokens_of, did),
     )
-    if not tokens.is_success and tokens.status != HTTPStatus.NOT_FOUND:
-        raise RefusedError(tokens)
     records = rows_in_words(undelivered["items"])
-    handles = await handles_of(api, {did, *names_in(audit["items"])})
+    handles = await handles_of(ask, {did, *names_in(audit["items"])})
     return render(
         "ops/account.html",
         did=did,
@@ -116,15 +121,15 @@ async def show_account(did: str, api: ApiDep, render: RenderDep) -> Response:
         records=records[:LATEST],
         has_more=len(records) > LATEST,
         audit=entries(audit["items"], handles),
-        is_here=tokens.is_success,
-        tokens=tokens.body["items"] if tokens.is_success else [],
+        is_here=tokens is not None,
+        tokens=tokens["items"] if tokens else [],
     )
 
 
 @router.get("/ops/audit")
 async def show_audit(
     *,
-    api: ApiDep,
+    ask: OperatorAsk,
     render: RenderDep,
     did: str = "",
     actor: str = "",
@@ -136,28 +141,20 @@ async def show_audit(
     form = {"did": did, "actor": actor, "type": type, "since": since}
     in_utc = {
         **form,
-        "did": await did_of(api, did),
-        "actor": await did_of(api, actor),
+        "did": await did_of(ask, did),
+        "actor": await did_of(ask, actor),
         "since": f"{since.removesuffix('Z')}Z" if since else "",
     }
-    wanted = {name: value for name, value in in_utc.items() if value}
-    found = await api.read("/audit", **wanted, cursor=cursor)
-    handles = await handles_of(api, names_in(found["items"]))
+    found = await ask(audit_entries, wanted(AuditQuery, **in_utc, cursor=cursor))
+    handles = await handles_of(ask, names_in(found["items"]))
     return render(
         "ops/audit.html",
         audit=entries(found["items"], handles),
         cursor=found["cursor"],
         form=form,
-        wanted=wanted,
+        wanted={name: value for name, value in in_utc.items() if value},
         types=TYPES,
     )
-
-
-async def _track(api: Api, track_id: int) -> dict[str, Any] | None:
-    """Return a track; None where it is deleted."""
-    answer = await api.ask(f"/tracks/{track_id}")
-    track: dict[str, Any] | None = answer.body if answer.is_success else None
-    return track
 
 
 def _track_at(services: Services, uri: str) -> int | None:

@@ -6,7 +6,8 @@ from fastapi import APIRouter, Depends, Response
 
 from api.auth.authentication import operator
 from api.responses.states import MirrorState
-from web.api_client import ApiDep
+from api.routers.ops.deliveries import FailuresQuery, read_failures
+from web.ask import OperatorAsk, wanted
 from web.page_route import PageRoute
 from web.pages.ops.handles import handles_of
 from web.pages.ops.record_words import AUDIO_REFUSED, LABELS, rows_in_words
@@ -21,7 +22,7 @@ STATES: Final = {**LABELS, MirrorState.DELIVERED: AUDIO_REFUSED}
 @router.get("/ops/records")
 async def show_records(
     *,
-    api: ApiDep,
+    ask: OperatorAsk,
     render: RenderDep,
     did: str = "",
     host: str = "",
@@ -29,12 +30,12 @@ async def show_records(
     cursor: str | None = None,
 ) -> Response:
     """Every record that is not delivered, of an account, a host or a state."""
-    wanted = {"did": did or None, "host": host or None, "state": state or None}
-    found = await api.read("/ops/failures", undelivered="true", **wanted, cursor=cursor)
+    which = wanted(FailuresQuery, undelivered=True, did=did, host=host, state=state, cursor=cursor)
+    found = await ask(read_failures, which)
     return render(
         "ops/records.html",
         records=rows_in_words(found["items"]),
-        handles=await handles_of(api, (record["did"] for record in found["items"])),
+        handles=await handles_of(ask, (record["did"] for record in found["items"])),
         states_shown=STATES,
         cursor=found["cursor"],
         did=did,

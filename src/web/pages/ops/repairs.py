@@ -7,8 +7,11 @@ from fastapi import APIRouter, Depends, Request, Response
 from fastapi.responses import RedirectResponse
 
 from api.auth.authentication import operator
+from api.requests.path_params import RepairId
 from api.responses.states import DriftKind, Repair, SkipReason
+from api.routers.ops.repairs import RepairsQuery, read_repair, read_repairs
 from web.api_client import ApiDep, RefusedError
+from web.ask import OperatorAsk, wanted
 from web.forms import form_of
 from web.page_route import PageRoute
 from web.pages.ops.handles import handles_of
@@ -23,13 +26,15 @@ WORDS: Final = {state.value: state.phrase for state in (*Repair, *DriftKind, *Sk
 
 
 @router.get("/ops/repairs")
-async def show_repairs(api: ApiDep, render: RenderDep, did: str = "", cursor: str | None = None) -> Response:
+async def show_repairs(
+    ask: OperatorAsk, render: RenderDep, did: str = "", cursor: str | None = None
+) -> Response:
     """The repairs so far, and a form to start one."""
-    return await _list(api, render, did=did, cursor=cursor)
+    return await _list(ask, render, did=did, cursor=cursor)
 
 
 @router.post("/ops/repairs")
-async def start(request: Request, api: ApiDep, render: RenderDep) -> Response:
+async def start(request: Request, api: ApiDep, ask: OperatorAsk, render: RenderDep) -> Response:
     """Start a repair, and show it."""
     form = await form_of(request)
     fields = {name: form.get(name, "").strip() for name in ("did", "reason")}
@@ -38,21 +43,23 @@ async def start(request: Request, api: ApiDep, render: RenderDep) -> Response:
         return RedirectResponse(f"/ops/repairs/{answer.body['id']}", HTTPStatus.SEE_OTHER)
     if answer.status not in CORRECTABLE:
         raise RefusedError(answer)
-    return await _list(api, render, did=fields["did"], typed=fields, problem=answer.problem["message"])
+    return await _list(ask, render, did=fields["did"], typed=fields, problem=answer.problem["message"])
 
 
 @router.get("/ops/repairs/{repair_id}")
-async def show_repair(repair_id: int, api: ApiDep, render: RenderDep) -> Response:
+async def show_repair(repair_id: RepairId, ask: OperatorAsk, render: RenderDep) -> Response:
     """One repair: its plan, its progress, and what it skipped."""
-    return await _show(api, render, repair_id)
+    return await _show(ask, render, repair_id)
 
 
 @router.post("/ops/repairs/{repair_id}")
-async def decide(repair_id: int, request: Request, api: ApiDep, render: RenderDep) -> Response:
+async def decide(
+    repair_id: RepairId, request: Request, api: ApiDep, ask: OperatorAsk, render: RenderDep
+) -> Response:
     """Apply the plan that was shown; or cancel, after asking for the reason."""
     form = await form_of(request)
     if form.get("action") == CANCEL and "reason" not in form:
-        return render("ops/repair_cancel.html", repair=await api.read(f"/ops/repairs/{repair_id}"))
+        return render("ops/repair_cancel.html", repair=await ask(read_repair, repair_id))
     fields: dict[str, Any] = {name: form[name] for name in ("action", "digest") if form.get(name)}
     fields |= {"reason": form.get("reason", ""), "max_deletes": form.number("max_deletes") or 0}
     answer = await api.send("POST", f"/ops/repairs/{repair_id}", fields, key=form.get("key"))
@@ -60,11 +67,11 @@ async def decide(repair_id: int, request: Request, api: ApiDep, render: RenderDe
         return RedirectResponse(f"/ops/repairs/{repair_id}", HTTPStatus.SEE_OTHER)
     if answer.status not in CORRECTABLE:
         raise RefusedError(answer)
-    return await _show(api, render, repair_id, typed=fields, problem=answer.problem["message"])
+    return await _show(ask, render, repair_id, typed=fields, problem=answer.problem["message"])
 
 
 async def _list(
-    api: ApiDep,
+    ask: OperatorAsk,
     render: RenderDep,
     *,
     did: str,
@@ -72,11 +79,11 @@ async def _list(
     typed: dict[str, Any] | None = None,
     problem: str | None = None,
 ) -> Response:
-    found = await api.read("/ops/repairs", did=did if problem is None and did else None, cursor=cursor)
+    found = await ask(read_repairs, wanted(RepairsQuery, did=did if problem is None else None, cursor=cursor))
     return render(
         "ops/repairs.html",
         repairs=found["items"],
-        handles=await handles_of(api, (each["did"] for each in found["items"])),
+        handles=await handles_of(ask, (each["did"] for each in found["items"])),
         cursor=found["cursor"],
         did=did,
         typed=typed or {"did": did, "reason": ""},
@@ -85,16 +92,16 @@ async def _list(
 
 
 async def _show(
-    api: ApiDep,
+    ask: OperatorAsk,
     render: RenderDep,
     repair_id: int,
     *,
     typed: dict[str, Any] | None = None,
     problem: str | None = None,
 ) -> Response:
-    repair = await api.read(f"/ops/repairs/{repair_id}")
+    repair = await ask(read_repair, repair_id)
     typed = typed or {"reason": "", "max_deletes": 0}
-    handles = await handles_of(api, (repair["did"], repair["by"]))
+    handles = await handles_of(ask, (repair["did"], repair["by"]))
     return render(
         "ops/repair.html", repair=repair, words=WORDS, handles=handles, typed=typed, problem=problem
     )

@@ -8,7 +8,8 @@ from fastapi import APIRouter, Depends, Response
 
 from api.auth.authentication import operator
 from api.responses.ops.work import MOST_COUNTED, ReadModelState
-from web.api_client import ApiDep
+from api.routers.ops.work import read_work
+from web.ask import OperatorAsk
 from web.page_route import PageRoute
 from web.pages.ops.handles import handles_of
 from web.rendering import RenderDep
@@ -25,9 +26,9 @@ Trouble = Mapping[str, str]
 
 
 @router.get("/ops/work")
-async def show_work(api: ApiDep, render: RenderDep) -> Response:
+async def show_work(ask: OperatorAsk, render: RenderDep) -> Response:
     """Read models, jobs, adoptions, uploads, derived media, the scan and the firehose: how far each is."""
-    work = await api.read("/ops/work")
+    work = await ask(read_work)
     named = (*work["adoptions"]["items"], *work["scan"]["unread_repos"])
     return render(
         "ops/work.html",
@@ -35,7 +36,7 @@ async def show_work(api: ApiDep, render: RenderDep) -> Response:
         troubles=list(troubles(work)),
         stands_still=stands_still(work),
         most=MOST_COUNTED,
-        handles=await handles_of(api, (each["did"] for each in named)),
+        handles=await handles_of(ask, (each["did"] for each in named)),
     )
 
 

@@ -10,15 +10,20 @@ from fastapi import APIRouter, Query, Request, Response
 from fastapi.responses import RedirectResponse
 from pydantic import BaseModel
 
+from api.pipeline.media_request import ForMedia, MediaRequest
+from api.pipeline.past_state import AsOf
 from api.requests.path_params import TrackId
+from api.routers.history import DiffQuery, HistoryQuery, history_page, read_diff
+from api.routers.tracks import past_track
+from identity.accounts.credentials import Principal
 from web.addresses import cover_address
-from web.api_client import Api, ApiDep
+from web.api_client import ApiDep
+from web.ask import Ask, OwnAsk, wanted
 from web.forms import Form, form_of
 from web.page_route import PageRoute
 from web.pages.studio.track import WAIT_SECONDS, Page, my_track, to_track
 from web.pages.studio.words import changes_of, moment
 from web.rendering import RenderDep
-from web.viewer import ViewerDep
 
 router = APIRouter(route_class=PageRoute, include_in_schema=False)
 
@@ -44,38 +49,43 @@ class CoverOfThen(NamedTuple):
 
 @router.get("/studio/tracks/{track_id}/history")
 async def show_history(
-    track_id: TrackId, api: ApiDep, render: RenderDep, viewer: ViewerDep, wanted: Annotated[Timeline, Query()]
+    track_id: TrackId, ask: OwnAsk, render: RenderDep, part: Annotated[Timeline, Query()]
 ) -> Response:
     """A page of the timeline, newest first."""
-    track = await my_track(api, track_id)
-    limit = min(max(wanted.rows, PAGE), MOST)
-    page = await api.read(f"/tracks/{track_id}/history", limit=limit, cursor=wanted.cursor)
-    did = viewer.account.did if viewer.account else ""
-    moments = [moment(row, did) for row in page["items"]]
+    track = await my_track(ask, track_id)
+    limit = min(max(part.rows, PAGE), MOST)
+    page = await ask(history_page, track_id, HistoryQuery(limit=limit, cursor=part.cursor))
+    moments = [moment(row, ask.caller.did) for row in page["items"]]
     return render(
         "studio/history.html",
         track=track,
         moments=moments,
         cursor=page["cursor"],
-        is_first=wanted.cursor is None,
+        is_first=part.cursor is None,
     )
 
 
 @router.get("/studio/tracks/{track_id}/versions/{version}")
 async def show_version(
-    track_id: TrackId, version: int, api: ApiDep, render: RenderDep, undo: int | None = None
+    *,
+    track_id: TrackId,
+    version: int,
+    ask: OwnAsk,
+    media: ForMedia,
+    render: RenderDep,
+    undo: int | None = None,
 ) -> Response:
     """The track as it was after the change of this version, and how it differs from today.
 
     The fields of that change are ticked or, to undo another change, those of the version `undo`.
     The beginning of a track changed nothing that was there, so nothing of it is ticked.
     """
-    now = await my_track(api, track_id)
-    then = await api.read(f"/tracks/{track_id}", version=version)
-    found = await api.read(f"/tracks/{track_id}/diff", **{"from": version})
+    now = await my_track(ask, track_id)
+    then = await ask(past_track, track_id, AsOf(version=version))
+    found = await _difference(ask, track_id, version)
     puttable = _revertible(found)
-    changed = set() if version == 1 and undo is None else await _changed_by(api, track_id, undo or version)
-    cover = await _cover_of(api, now, then, version)
+    changed = set() if version == 1 and undo is None else await _changed_by(ask, track_id, undo or version)
+    cover = await _cover_of(media, now, then, version)
     kept = {"audio": then["audio_kept"], "cover": cover.is_kept}
     return render(
         "studio/version.html",
@@ -95,14 +105,14 @@ async def show_version(
 
 
 @router.post("/studio/tracks/{track_id}/versions/{version}/undo")
-async def undo_change(track_id: TrackId, version: int, api: ApiDep, page: Page) -> Response:
+async def undo_change(track_id: TrackId, version: int, api: ApiDep, ask: OwnAsk, page: Page) -> Response:
     """Put back what this one change changed; where a later one changed the same, lead to a choice instead."""
-    now = await my_track(api, track_id)
-    fields = await _changed_by(api, track_id, version)
+    now = await my_track(ask, track_id)
+    fields = await _changed_by(ask, track_id, version)
     before = version - 1
-    if not fields & await _changed_since(api, track_id, before):
+    if not fields & await _changed_since(ask, track_id, before):
         return to_track(track_id, "unchanged")
-    if fields & await _changed_since(api, track_id, version):
+    if fields & await _changed_since(ask, track_id, version):
         choice = f"/studio/tracks/{track_id}/versions/{before}?undo={version}"
         return RedirectResponse(choice, HTTPStatus.SEE_OTHER)
     answer = await api.send(
@@ -116,41 +126,49 @@ async def undo_change(track_id: TrackId, version: int, api: ApiDep, page: Page) 
     return await page.after(track_id, answer, "undone")
 
 
-async def _changed_by(api: Api, track_id: int, version: int) -> set[str]:
+async def _difference(
+    ask: Ask[Principal], track_id: int, before: int | str, after: int | str | None = None
+) -> Mapping[str, Any]:
+    """Return how a version differs from a later one, or from the newest."""
+    found: Mapping[str, Any] = await ask(
+        read_diff, track_id, wanted(DiffQuery, **{"from": before, "to": after})
+    )
+    return found
+
+
+async def _changed_by(ask: Ask[Principal], track_id: int, version: int) -> set[str]:
     """Return the fields that the change of this version changed, and that can be put back."""
-    query = {"from": version - 1, "to": version}
-    return _revertible(await api.read(f"/tracks/{track_id}/diff", **query))
+    return _revertible(await _difference(ask, track_id, version - 1, version))
 
 
-async def _changed_since(api: Api, track_id: int, version: int) -> set[str]:
-    return _revertible(await api.read(f"/tracks/{track_id}/diff", **{"from": version}))
+async def _changed_since(ask: Ask[Principal], track_id: int, version: int) -> set[str]:
+    return _revertible(await _difference(ask, track_id, version))
 
 
 def _revertible(found: Mapping[str, Any]) -> set[str]:
     return {each["field"] for each in found["changes"] if each["kept_because"] is None}
 
 
-async def _cover_of(api: Api, now: Mapping[str, Any], then: Mapping[str, Any], version: int) -> CoverOfThen:
+async def _cover_of(
+    media: MediaRequest, now: Mapping[str, Any], then: Mapping[str, Any], version: int
+) -> CoverOfThen:
     if then["image_url"] is None:
         return CoverOfThen(None)
     shown = cover_address(now, COVER_PIXELS)
     if shown is not None and then["image_url"] == now["image_url"]:
         return CoverOfThen(shown)
-    wanted = {"version": version, "size": COVER_PIXELS}
-    path = f"/tracks/{now['id']}/artwork"
-    if (await api.ask_for_headers(path, **wanted)).is_success:
-        return CoverOfThen(f"{path}?{urlencode(wanted)}")
-    return CoverOfThen(None, is_kept=False)
+    if not await media.keeps_past_cover(now["id"], AsOf(version=version), COVER_PIXELS):
+        return CoverOfThen(None, is_kept=False)
+    query = urlencode({"version": version, "size": COVER_PIXELS})
+    return CoverOfThen(f"/tracks/{now['id']}/artwork?{query}")
 
 
 @router.get("/studio/tracks/{track_id}/compare")
-async def compare(request: Request, track_id: TrackId, api: ApiDep, render: RenderDep) -> Response:
+async def compare(request: Request, track_id: TrackId, ask: OwnAsk, render: RenderDep) -> Response:
     """Two versions, field by field."""
-    track = await my_track(api, track_id)
+    track = await my_track(ask, track_id)
     query = request.query_params
-    found = await api.read(
-        f"/tracks/{track_id}/diff", **{"from": query.get("from") or "0", "to": query.get("to") or None}
-    )
+    found = await _difference(ask, track_id, query.get("from") or "0", query.get("to"))
     return render("studio/compare.html", track=track, found=found, changes=changes_of(found["changes"]))
 
 
@@ -158,13 +176,13 @@ async def compare(request: Request, track_id: TrackId, api: ApiDep, render: Rend
 async def put_back(track_id: TrackId, request: Request, api: ApiDep, page: Page) -> Response:
     """Put the whole track back, or the chosen fields."""
     form = await form_of(request)
-    wanted = _wanted(form)
-    if wanted.get("fields") == []:
+    part = _part(form)
+    if part.get("fields") == []:
         return to_track(track_id, "unticked")
     answer = await api.send(
         "POST",
         f"/tracks/{track_id}/revert",
-        wanted,
+        part,
         version=form.get("version"),
         key=form.get("key"),
         wait_seconds=WAIT_SECONDS,
@@ -172,7 +190,7 @@ async def put_back(track_id: TrackId, request: Request, api: ApiDep, page: Page)
     return await page.after(track_id, answer, "reverted")
 
 
-def _wanted(form: Form) -> dict[str, Any]:
+def _part(form: Form) -> dict[str, Any]:
     to_version = {"to_version": form.number("to_version")}
     if "whole" in form:
         return to_version

@@ -14,7 +14,11 @@ from pydantic import BaseModel
 from api.errors import UnparsableError
 from api.requests.path_params import number_of
 from api.responses.states import AudioCopyState
-from web.api_client import Api, ApiDep, RefusedError
+from api.routers.mirrors import read_lane
+from api.routers.my_tracks import MyListing, list_my_tracks
+from identity.accounts.credentials import Principal
+from web.api_client import ApiDep, RefusedError
+from web.ask import Ask, OwnAsk
 from web.forms import form_of
 from web.lane_words import lane_words
 from web.page_route import PageRoute
@@ -61,26 +65,26 @@ class Listing(BaseModel):
 
 
 @router.get("/studio")
-async def show_my_tracks(api: ApiDep, render: RenderDep, wanted: Annotated[Listing, Query()]) -> Response:
+async def show_my_tracks(ask: OwnAsk, render: RenderDep, wanted: Annotated[Listing, Query()]) -> Response:
     """A page of the account's tracks."""
     mark, q = wanted.mark, wanted.q.strip()
-    lane = await api.read("/me/mirror")
+    lane = await ask(read_lane)
     states = [] if mark in {"", DELETED} else _states(mark, lane["reason"])
     has_none = states == [] and mark not in {"", DELETED}
-    page = await api.read(
-        "/me/tracks",
+    which = MyListing(
         mirror=states,
         q=q or None,
-        deleted="true" if mark == DELETED else None,
+        deleted=mark == DELETED,
         cursor=wanted.cursor,
         limit=1 if has_none else PAGE,
     )
+    page = await ask(list_my_tracks, which)
     counts, tracks = page["counts"], [] if has_none else [marked(each) for each in page["items"]]
     by_mark = count_by_mark(counts, lane["reason"]) if counts is not None else None
     return render(
         "studio/my_tracks.html",
         tracks=tracks,
-        others=await _others(api, wanted, tracks),
+        others=await _others(ask, wanted, tracks),
         cursor=None if has_none else page["cursor"],
         counts=by_mark,
         decisions={each: by_mark[each] for each in DECISIONS if by_mark[each]} if by_mark else {},
@@ -94,11 +98,11 @@ async def show_my_tracks(api: ApiDep, render: RenderDep, wanted: Annotated[Listi
 
 
 async def _others(
-    api: Api, wanted: Listing, listed: Sequence[Mapping[str, Any]]
+    ask: Ask[Principal], wanted: Listing, listed: Sequence[Mapping[str, Any]]
 ) -> Sequence[Mapping[str, Any]]:
     known = {track["id"] for track in listed}
     return await _selected(
-        api, [each for each in wanted.row if each not in known], deleted=wanted.mark == DELETED
+        ask, [each for each in wanted.row if each not in known], deleted=wanted.mark == DELETED
     )
 
 
@@ -111,13 +115,13 @@ Ids = Annotated[list[int], Query(alias="id")]
 
 @router.get("/studio/selection")
 async def confirm(
-    api: ApiDep,
+    ask: OwnAsk,
     render: RenderDep,
     action: str = "copy",
     ids: Ids = [],  # noqa: B006 - never changed
 ) -> Response:
     """Say what would be done with the selected tracks, before it is done."""
-    tracks = await _selected(api, ids)
+    tracks = await _selected(ask, ids)
     groups: dict[str, list[Mapping[str, Any]]] = {}
     for track in tracks:
         groups.setdefault(track["audio_copy"], []).append(track)
@@ -163,20 +167,22 @@ async def copy(request: Request, api: ApiDep) -> Response:
 
 @router.get("/studio/copies")
 async def show_copies(
-    api: ApiDep,
+    ask: OwnAsk,
     render: RenderDep,
     ids: Ids = [],  # noqa: B006 - never changed
     failed: Annotated[list[int], Query()] = [],  # noqa: B006 - never changed
 ) -> Response:
     """How far the requested copies are."""
-    tracks = await _selected(api, ids)
+    tracks = await _selected(ask, ids)
     done = [track for track in tracks if track["audio_copy"] in ENDED]
     return render("studio/copies.html", tracks=tracks, done=done, failed=failed)
 
 
-async def _selected(api: Api, ids: Sequence[int], *, deleted: bool = False) -> list[dict[str, Any]]:
+async def _selected(
+    ask: Ask[Principal], ids: Sequence[int], *, deleted: bool = False
+) -> list[dict[str, Any]]:
     if not ids:
         return []
     wanted = list(dict.fromkeys(ids))[:MOST_ROWS]
-    page = await api.read("/me/tracks", id=wanted, deleted="true" if deleted else None, limit=MOST_ROWS)
+    page = await ask(list_my_tracks, MyListing(id=wanted, deleted=deleted, limit=MOST_ROWS))
     return [marked(track) for track in page["items"]]

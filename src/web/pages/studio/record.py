@@ -12,7 +12,10 @@ from fastapi import APIRouter, Request, Response
 
 from api.requests.path_params import TrackId
 from api.responses.states import DELETE, UnsentOutcome, VerdictKind
-from web.api_client import Api, ApiDep, RefusedError
+from api.routers.mirrors import compare_record, read_mirror
+from identity.accounts.credentials import Principal
+from web.api_client import ApiDep, RefusedError
+from web.ask import Ask, OwnAsk
 from web.forms import Form, form_of
 from web.page_route import PageRoute
 from web.pages.studio.marks import TOO_LARGE
@@ -91,12 +94,14 @@ class RecordColumns:
 
 
 @router.get("/studio/tracks/{track_id}/pds")
-async def show_record(track_id: TrackId, api: ApiDep, render: RenderDep) -> Response:
-    return render("studio/record.html", **await _values(track_id, api))
+async def show_record(track_id: TrackId, ask: OwnAsk, render: RenderDep) -> Response:
+    return render("studio/record.html", **await _values(track_id, ask))
 
 
 @router.post("/studio/tracks/{track_id}/decide")
-async def decide(track_id: TrackId, request: Request, api: ApiDep, render: RenderDep) -> Response:
+async def decide(
+    track_id: TrackId, request: Request, api: ApiDep, ask: OwnAsk, render: RenderDep
+) -> Response:
     """Keep mine or theirs, field by field or as a whole."""
     form = await form_of(request)
     answer = await api.send(
@@ -110,14 +115,16 @@ async def decide(track_id: TrackId, request: Request, api: ApiDep, render: Rende
         return to_track(track_id, "decided")
     if answer.status in {HTTPStatus.UNAUTHORIZED, HTTPStatus.FORBIDDEN}:
         raise RefusedError(answer)
-    values = await _values(track_id, api, form, problem_of(answer))
+    values = await _values(track_id, ask, form, problem_of(answer))
     return render("studio/record.html", answer.status, **values)
 
 
-async def record_columns(api: Api, track_id: int, track: Mapping[str, Any] | None) -> RecordColumns:
+async def record_columns(
+    ask: Ask[Principal], track_id: int, track: Mapping[str, Any] | None
+) -> RecordColumns:
     """Compare a record with its PDS, for its owner or an operator; `track` is None where the operator finds it deleted."""
-    compared = await api.read(f"/tracks/{track_id}/mirror/compare")
-    mirror = await api.read(f"/tracks/{track_id}/mirror")
+    compared = await ask(compare_record, track_id)
+    mirror = await ask(read_mirror, track_id)
     return RecordColumns(
         compared=compared,
         fields=[_row(each) for each in sorted(compared["fields"], key=_place)],
@@ -130,10 +137,10 @@ async def record_columns(api: Api, track_id: int, track: Mapping[str, Any] | Non
 
 
 async def _values(
-    track_id: int, api: Api, form: Mapping[str, str] | None = None, problem: Problem | None = None
+    track_id: int, ask: Ask[Principal], form: Mapping[str, str] | None = None, problem: Problem | None = None
 ) -> dict[str, Any]:
-    track = await my_track(api, track_id)
-    record = await record_columns(api, track_id, track)
+    track = await my_track(ask, track_id)
+    record = await record_columns(ask, track_id, track)
     conflict = record.conflict
     return {
         "track": track,

@@ -9,9 +9,16 @@ from typing import Annotated, Any, Final
 from fastapi import APIRouter, Depends, HTTPException, Request, Response
 from fastapi.responses import RedirectResponse
 
+from api.pipeline.past_state import AsOf
 from api.requests.path_params import TrackId
 from api.requests.track_fields import ITEM_CHARACTERS, MOST_ITEMS, TEXT_BYTES
-from web.api_client import Answer, Api, ApiDep, RefusedError
+from api.routers.history import HistoryQuery, history_page
+from api.routers.mirrors import read_lane, read_mirror
+from api.routers.my_tracks import MyListing, list_my_tracks
+from api.routers.tracks import past_track
+from identity.accounts.credentials import Principal
+from web.api_client import Answer, ApiDep, RefusedError
+from web.ask import Ask, OwnAsk, wanted
 from web.forms import form_of
 from web.page_route import PageRoute
 from web.pages.studio.marks import Mark, what_saving_does
@@ -20,7 +27,6 @@ from web.pages.studio.problems import Problem, problem_of
 from web.pages.studio.track_form import changes, merged, texts_of, typed_in
 from web.pages.studio.words import DOWNLOADS, NOTES, last_edit, moment, set_but_kept_here
 from web.rendering import RenderDep
-from web.viewer import ViewerDep
 
 router = APIRouter(route_class=PageRoute, include_in_schema=False)
 
@@ -59,31 +65,29 @@ class FormState:
 AS_IT_IS: Final = FormState()
 
 
-async def my_track(api: Api, track_id: int) -> dict[str, Any]:
-    """Return the viewer's own track, a deleted one too, with its mark; raises RefusedError."""
-    for deleted in (None, "true"):
-        page = await api.read("/me/tracks", id=track_id, deleted=deleted)
+async def my_track(ask: Ask[Principal], track_id: int) -> dict[str, Any]:
+    """Return the viewer's own track, a deleted one too, with its mark; raises as `read_mirror` where it is none of theirs."""
+    for deleted in (False, True):
+        page = await ask(list_my_tracks, MyListing(id=[track_id], deleted=deleted))
         if page["items"]:
             return marked(page["items"][0])
-    await api.read(f"/tracks/{track_id}/mirror")
+    await ask(read_mirror, track_id)
     raise HTTPException(HTTPStatus.NOT_FOUND)
 
 
 class TrackPage:
     """Shows the page of a track, as it is or with what a form could not do."""
 
-    def __init__(self, api: ApiDep, render: RenderDep, viewer: ViewerDep) -> None:
-        self._api: Final = api
+    def __init__(self, ask: OwnAsk, render: RenderDep) -> None:
+        self._ask: Final = ask
         self._render: Final = render
-        self._viewer: Final = viewer
 
     async def show(
         self, track_id: int, form: FormState = AS_IT_IS, *, status: int = HTTPStatus.OK, done: str = ""
     ) -> Response:
-        track = await my_track(self._api, track_id)
-        history = await self._api.read(f"/tracks/{track_id}/history", limit=LATEST)
-        lane = await self._api.read("/me/mirror")
-        did = self._viewer.account.did if self._viewer.account else ""
+        track = await my_track(self._ask, track_id)
+        history = await self._ask(history_page, track_id, HistoryQuery(limit=LATEST))
+        lane = await self._ask(read_lane)
         last = last_edit(history["items"], track["version"])
         return self._render(
             "studio/track.html",
@@ -93,7 +97,7 @@ class TrackPage:
             overtaken=form.overtaken,
             problem=form.problem,
             done=DONE.get(done),
-            moments=[moment(row, did) for row in history["items"]],
+            moments=[moment(row, self._ask.caller.did) for row in history["items"]],
             last_edit=last,
             kept_here="" if track["deleted_at"] else set_but_kept_here(track) or last.kept_here,
             since=await self._on_pds_since(track),
@@ -108,7 +112,7 @@ class TrackPage:
     async def _on_pds_since(self, track: Mapping[str, Any]) -> str | None:
         if track["mark"].mark is not Mark.ON_PDS:
             return None
-        mirror = await self._api.read(f"/tracks/{track['id']}/mirror")
+        mirror = await self._ask(read_mirror, track["id"])
         since: str | None = mirror["last_success_at"]
         return since
 
@@ -135,20 +139,21 @@ async def show_track(track_id: TrackId, page: Page, done: str = "") -> Response:
 
 
 @router.post("/studio/tracks/{track_id}")
-async def save(track_id: TrackId, request: Request, api: ApiDep, page: Page) -> Response:
+async def save(track_id: TrackId, request: Request, api: ApiDep, ask: OwnAsk, page: Page) -> Response:
     """Save what was changed since the version that the form showed."""
     form = await form_of(request)
     version = form.get("version", "")
-    now = await my_track(api, track_id)
-    before = texts_of(now if version == str(now["version"]) else await _track_at(api, track_id, version))
+    now = await my_track(ask, track_id)
+    is_newest = version == str(now["version"])
+    before = texts_of(now if is_newest else await ask(past_track, track_id, wanted(AsOf, version=version)))
     typed = typed_in(form)
-    wanted = changes(typed, before)
-    if not wanted:
+    changed = changes(typed, before)
+    if not changed:
         return to_track(track_id, "unchanged")
     answer = await api.send(
         "PATCH",
         f"/tracks/{track_id}",
-        wanted,
+        changed,
         version=version,
         key=form.get("key"),
         wait_seconds=WAIT_SECONDS,
@@ -160,11 +165,7 @@ async def save(track_id: TrackId, request: Request, api: ApiDep, page: Page) -> 
     problem = problem_of(answer)
     if answer.status != HTTPStatus.PRECONDITION_FAILED:
         return await page.show(track_id, FormState(typed, problem=problem), status=answer.status)
-    both = merged(typed, before, texts_of(await my_track(api, track_id)))
+    both = merged(typed, before, texts_of(await my_track(ask, track_id)))
     return await page.show(
         track_id, FormState(both.values, both.overtaken, problem), status=HTTPStatus.CONFLICT
     )
-
-
-async def _track_at(api: Api, track_id: int, version: str) -> Any:
-    return await api.read(f"/tracks/{track_id}", version=version)

@@ -6,6 +6,7 @@ from fastapi import APIRouter, Response
 from fastapi.responses import RedirectResponse
 
 from web.api_client import ApiDep, RefusedError
+from web.ask import OwnAsk
 from web.page_route import PageRoute
 from web.pages.studio.problems import Problem, problem_of
 from web.rendering import RenderDep
@@ -14,8 +15,7 @@ router = APIRouter(route_class=PageRoute, include_in_schema=False)
 
 
 @router.get("/studio/upload")
-async def show_upload(api: ApiDep, render: RenderDep) -> Response:
-    await api.read("/me")
+async def show_upload(_ask: OwnAsk, render: RenderDep) -> Response:
     return _page(render, None)
 
 

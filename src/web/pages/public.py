@@ -1,0 +1,124 @@
+"""The pages that are shared as links: the front page, artists, tags and tracks."""
+
+from http import HTTPStatus
+from typing import Any, Final
+from urllib.parse import urlencode
+
+from fastapi import APIRouter, Response
+from fastapi.responses import RedirectResponse
+from starlette.exceptions import HTTPException
+
+from api.error_responses import reply_for
+from api.pipeline.media_request import ForMedia, MediaRequest
+from api.requests.path_params import number_of
+from api.routers.artists import Wanted, list_artists, read_artist
+from api.routers.tracks import Listing, list_tracks, live_track
+from identity.accounts.credentials import Principal
+from identity.resolution.identifiers import INVALID_HANDLE
+from web.addresses import artist_address, track_address
+from web.ask import PublicAsk
+from web.page_route import PageRoute
+from web.rendering import RenderDep
+
+router = APIRouter(route_class=PageRoute, include_in_schema=False)
+
+NEWEST: Final = 12
+TRACKS: Final = 48
+REFUSALS: Final = {
+    HTTPStatus.UNAUTHORIZED: HTTPStatus.PAYMENT_REQUIRED,
+    HTTPStatus.PAYMENT_REQUIRED: HTTPStatus.PAYMENT_REQUIRED,
+    HTTPStatus.SERVICE_UNAVAILABLE: HTTPStatus.SERVICE_UNAVAILABLE,
+}
+"""The status of the page of a gated track, by what the API answers to the one who wants to hear it."""
+
+
+@router.get("/")
+async def show_home(ask: PublicAsk, render: RenderDep) -> Response:
+    """What this is, where to sign in, and the newest public tracks."""
+    newest = await ask(list_tracks, Listing(limit=NEWEST))
+    return render("home.html", tracks=newest["items"])
+
+
+@router.get("/@{artist}")
+async def show_artist(artist: str, ask: PublicAsk, render: RenderDep, cursor: str | None = None) -> Response:
+    """An artist and their public tracks, newest first; the address by DID leads to that by handle."""
+    found = await ask(read_artist, artist)
+    address = artist_address(found["handle"], found["did"])
+    if address != artist_address(artist, artist):
+        query = f"?{urlencode({'cursor': cursor})}" if cursor else ""
+        return RedirectResponse(address + query, HTTPStatus.FOUND)
+    page = await ask(list_tracks, Listing(artist=found["did"], cursor=cursor, limit=TRACKS))
+    return render(
+        "artist.html",
+        artist=found,
+        address=address,
+        has_handle=found["handle"] != INVALID_HANDLE,
+        is_own=_is(ask.caller, found["did"]),
+        tracks=page["items"],
+        cursor=page["cursor"],
+        is_first_page=cursor is None,
+    )
+
+
+@router.get("/tags/{tag:path}")
+async def show_tag(tag: str, ask: PublicAsk, render: RenderDep, cursor: str | None = None) -> Response:
+    """The public tracks with a tag, newest first."""
+    page = await ask(list_tracks, Listing(tag=tag, cursor=cursor, limit=TRACKS))
+    return render(
+        "tag.html", tag=tag, tracks=page["items"], cursor=page["cursor"], is_first_page=cursor is None
+    )
+
+
+@router.get("/@{artist}/{track_id}")
+async def show_track(
+    artist: str, track_id: str, ask: PublicAsk, media: ForMedia, render: RenderDep
+) -> Response:
+    """A track, with its player where the viewer may hear it; another artist in the address leads to the right one."""
+    number = number_of(track_id)
+    if number is None:
+        raise HTTPException(HTTPStatus.NOT_FOUND)
+    track = await ask(live_track, number)
+    address = track_address(track)
+    if address != f"{artist_address(artist, artist)}/{track_id}":
+        return RedirectResponse(address, HTTPStatus.FOUND)
+    named = dict.fromkeys([track["artist_did"], *(feature["did"] for feature in track["features"])])
+    here = {each["did"]: each for each in (await ask(list_artists, Wanted(did=list(named))))["items"]}
+    status, refusal = await _refusal(media, track)
+    is_own = _is(ask.caller, track["artist_did"])
+    plays = refusal is None and track["taken_down_at"] is None
+    return render(
+        "track.html",
+        status,
+        track=track,
+        artist=here.get(track["artist_did"]),
+        here=here,
+        plays=plays,
+        refusal=refusal,
+        download=_download(track, is_own=is_own) if plays else "none",
+        is_own=is_own,
+    )
+
+
+async def _refusal(media: MediaRequest, track: dict[str, Any]) -> tuple[int, str | None]:
+    """Return the page's status, and the code of the refusal where the viewer may not hear the track."""
+    if track["support_gate"] is not None:
+        try:
+            await media.audible(track["file_id"], track["file_type"])
+        except Exception as error:
+            reply = reply_for(error)
+            if reply.status in REFUSALS:
+                return REFUSALS[HTTPStatus(reply.status)], reply.code
+            if reply.status != HTTPStatus.NOT_FOUND:
+                raise
+    return HTTPStatus.OK, None
+
+
+def _download(track: dict[str, Any], *, is_own: bool) -> str:
+    """Return `open`, `ask` or `supporters`, or `none` where no download is offered."""
+    if is_own:
+        return "open"
+    return "none" if track["downloads"] == "off" else str(track["downloads"])
+
+
+def _is(viewer: Principal | None, did: str) -> bool:
+    return viewer is not None and viewer.did == did
