@@ -32,9 +32,7 @@ def test_a_page_authenticates_its_viewer_once(sign_in, alice, authenticated, pag
 
 
 @pytest.mark.parametrize("screen", SCREENS)
-def test_a_screen_of_the_console_authenticates_its_operator_once(
-    admin, alice, client, authenticated, screen
-):
+def test_a_screen_of_the_console_authenticates_its_operator_once(admin, alice, client, authenticated, screen):
     track = upload(client, alice)
     authenticated.clear()
     assert admin.get(screen.format(track=track["id"], did=alice.did)).status_code == 200
