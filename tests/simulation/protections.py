@@ -62,7 +62,7 @@ def without_intents(monkeypatch: pytest.MonkeyPatch) -> None:
 
 def without_recognition(monkeypatch: pytest.MonkeyPatch) -> None:
     """No write of ours is recognized, neither by its row nor by its generation."""
-    monkeypatch.setattr(delivery, "our_cids", lambda *_: set())
+    monkeypatch.setattr(delivery, "is_our_cid", lambda *_: False)
     monkeypatch.setattr(read_back, "_is_ours", lambda *_: False)
 
 

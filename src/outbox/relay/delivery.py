@@ -8,7 +8,6 @@
 """
 
 from collections.abc import Callable
-from collections.abc import Set as AbstractSet
 from dataclasses import replace
 from datetime import datetime, timedelta
 from typing import Final
@@ -35,7 +34,7 @@ from outbox.relay.delivery_task import DeliveryTask
 from outbox.relay.journal import (
     LateCreates,
     close_attempt,
-    our_cids,
+    is_our_cid,
     record_intent,
     unanswered_create,
     unsettled_creates,
@@ -54,7 +53,7 @@ LATE_CREATE_WINDOW: Final = timedelta(seconds=60)
 MAX_CLOCK_JUMP: Final = timedelta(hours=1)
 """How far the database's clock may be set back or forward without harm: a put's age proves nothing within it."""
 
-_Compare = Callable[[DeliveryTask, Remote, AbstractSet[str]], Finding]
+_Compare = Callable[[DeliveryTask, Remote, bool], Finding]
 
 
 class Delivery:
@@ -253,8 +252,8 @@ class Delivery:
 
     def _compare(self, compare: _Compare, task: DeliveryTask, remote: Remote) -> Finding:
         with self._database.read() as connection:
-            ours = our_cids(connection, task.key)
-        finding = compare(task, remote, ours)
+            was_sent = is_our_cid(connection, task.key, remote.cid)
+        finding = compare(task, remote, was_sent)
         self._metrics.read_back(finding)
         if finding is Finding.REBASE and task.kind.merged({}, remote.body) != task.kind.merged(
             {}, task.observed

@@ -58,7 +58,7 @@ _OF_TARGET: Final = and_(
 _NEWEST: Final = (
     select(attempt.id, attempt.gen, attempt.status, attempt.error)
     .where(_OF_TARGET)
-    .order_by(attempt.id.desc())
+    .order_by(attempt.gen.desc(), attempt.id.desc())
     .limit(MIN_SAME_SERVER_ERRORS)
 )
 _OTHERS_TAKEN: Final = (
@@ -73,8 +73,15 @@ _OTHERS_TAKEN: Final = (
     )
     .limit(1)
 )
-_OUR_CIDS: Final = select(attempt.request_cid).where(
-    _OF_TARGET, attempt.request_cid.is_not(None), attempt.outcome.is_distinct_from(UnsentOutcome.ADOPTED)
+_IS_OUR_CID: Final = (
+    select(attempt.id)
+    .where(
+        _OF_TARGET,
+        attempt.request_cid == bindparam("cid"),
+        attempt.outcome.is_distinct_from(UnsentOutcome.ADOPTED),
+    )
+    .order_by(attempt.gen.desc(), attempt.id.desc())
+    .limit(1)
 )
 _CREATES: Final = select(attempt.started_at, attempt.outcome).where(
     _OF_TARGET,
@@ -196,9 +203,9 @@ def _first_of_same_errors(connection: Connection, task: DeliveryTask, verdict: V
     return first
 
 
-def our_cids(connection: Connection, key: RecordKey) -> set[str]:
-    """The CIDs that this service ever attempted to write under the key."""
-    return set(connection.scalars(_OUR_CIDS, of_target(key)))
+def is_our_cid(connection: Connection, key: RecordKey, cid: str | None) -> bool:
+    """Whether this service ever attempted to write this under the key."""
+    return connection.scalar(_IS_OUR_CID, {**of_target(key), "cid": cid}) is not None
 
 
 @dataclass(frozen=True)

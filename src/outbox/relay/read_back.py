@@ -5,7 +5,6 @@ the PDS's answer and its recording never looks like another client's edit.
 """
 
 from collections.abc import Mapping
-from collections.abc import Set as AbstractSet
 from typing import Any
 
 from eventstore.states import State
@@ -25,7 +24,7 @@ class Finding(State):
     AGREES = "agrees", "it is as last observed, or not ours to change"
 
 
-def read_back(task: DeliveryTask, remote: Remote, ours: AbstractSet[str]) -> Finding:
+def read_back(task: DeliveryTask, remote: Remote, was_sent: bool) -> Finding:
     """Compare the record with a task that is to be sent; docs/architecture.md has the table."""
     if remote.cid == task.request_cid:
         return Finding.LANDED
@@ -33,35 +32,35 @@ def read_back(task: DeliveryTask, remote: Remote, ours: AbstractSet[str]) -> Fin
         return Finding.REBASE if task.base is None or task.recreates else Finding.MISSING
     is_known = (
         (task.op == DELETE and task.successor is None)
-        or remote.cid in ours
+        or was_sent
         or _is_as_adopted(task, remote)
         or _is_ours(task, remote.body)
         or (
             task.observed is not None and task.kind.own_part(remote.body) == task.kind.own_part(task.observed)
         )
     )
-    if is_known and task.successor is not None and remote.cid not in ours:
+    if is_known and task.successor is not None and not was_sent:
         # A namespace move must not delete other clients' later edits.
         is_known = task.kind.merged({}, remote.body) == task.kind.merged({}, task.observed)
     return Finding.REBASE if is_known else Finding.FOREIGN
 
 
-def verify(task: DeliveryTask, remote: Remote, ours: AbstractSet[str]) -> Finding:
+def verify(task: DeliveryTask, remote: Remote, was_sent: bool) -> Finding:
     """Compare the record with the state that was last observed, where nothing is to be sent."""
     if task.detached or task.op == DELETE:
-        return _verify_absent(task, remote, ours)
+        return _verify_absent(task, remote, was_sent)
     if task.conflict is not None and remote.cid == task.base:
         return Finding.REBASE  # the foreign edit was taken back
     if remote.cid is None:
         return Finding.MISSING
     if remote.cid in {task.base, task.conflict}:
         return Finding.REBASE if task.is_outdated else Finding.AGREES
-    return read_back(task, remote, ours)
+    return read_back(task, remote, was_sent)
 
 
-def _verify_absent(task: DeliveryTask, remote: Remote, ours: AbstractSet[str]) -> Finding:
+def _verify_absent(task: DeliveryTask, remote: Remote, was_sent: bool) -> Finding:
     """Compare what was last observed to be absent, or is to be: a record of ours is back, or has landed late."""
-    if remote.body is not None and (remote.cid in ours or _is_ours(task, remote.body)):
+    if remote.body is not None and (was_sent or _is_ours(task, remote.body)):
         return Finding.REBASE
     if task.conflict is not None and remote.cid in {None, task.base}:
         return Finding.REBASE  # the foreign edit was taken back
