@@ -11,8 +11,7 @@ from jinja2 import Environment, PackageLoader, StrictUndefined
 
 from api.responses import states
 from api.services import Services
-from web.addresses import origin
-from web.filters import FILTERS, FUNCTIONS
+from web.filters import FILTERS, FUNCTIONS, origin
 from web.static_files import static_files
 from web.viewer import Viewer, ViewerDep
 

@@ -20,7 +20,7 @@ from tests.e2e.eventually import eventually
 from tests.e2e.foreground import foreground
 from tests.e2e.oauth_visitor import HTML, Visitor
 from tests.servers.atproto import PdsAccount
-from web.pages.studio.marks import shown
+from web.state_words import shown
 
 pytestmark = pytest.mark.pds
 

@@ -8,7 +8,7 @@ from api.responses.states import LaneState, MirrorReason, MirrorState
 from outbox.mirror.lanes import park_lane
 from tests.api.ops.requests import rejected, waits_an_hour
 from tests.api.world import upload
-from web.pages.ops.health import WAITS
+from web.pages.ops.now import WAITS
 
 SENTENCE = re.compile(r'<h1><span class="mark (\w+) large">([^<]+)</span></h1>')
 AGE = re.compile(r'<p class="lead">([^<]+) <time class="utc" datetime="([^"]+)">')

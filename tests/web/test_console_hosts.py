@@ -14,7 +14,7 @@ from tests.api.world import upload
 from tests.fake_pds.scripted_pds import HOST
 from tests.web.pages import assert_runs_only_our_files, hidden
 from web.filters import age, coming, relative
-from web.pages.ops.advice import ABOUT_KIND, ABOUT_LANE
+from web.state_words import ABOUT_KIND, BY_REASON
 
 AT_HOST = f"/ops/lanes?host={HOST}"
 BUTTONS = re.compile(r'<button class="button quiet small">([^<]+)</button>')
@@ -183,5 +183,5 @@ def test_a_lane_offers_what_acts_on_it(admin, world, alice):
 
 
 def test_there_is_something_to_say_of_each_state_and_each_kind_of_failure():
-    assert set(ABOUT_LANE) == set(LANE_STATES) - {LaneState.READY}
+    assert {state for state, words in BY_REASON.items() if words.advice} == {*LANE_STATES} - {LaneState.READY}
     assert set(ABOUT_KIND) == set(VerdictKind) - {VerdictKind.DONE}

@@ -17,7 +17,7 @@ from service.cli.recovered import RECOVERED
 from tests.api.ops.requests import rejected
 from tests.api.world import upload
 from tests.web.pages import assert_runs_only_our_files
-from web.pages.ops.audit_words import OF_ACCOUNT, OPERATOR_ACTED, OPERATOR_ACTIONS
+from web.pages.ops.words import OF_ACCOUNT, OPERATOR_ACTED, OPERATOR_ACTIONS
 
 STAMP = re.compile(r'<time class="utc" datetime="[^"]+">[^<]+ UTC \(just now\)</time>')
 

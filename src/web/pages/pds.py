@@ -9,7 +9,7 @@ from urllib.parse import quote
 from fastapi import APIRouter, Request, Response
 from fastapi.responses import RedirectResponse
 
-from api.responses.states import AudioCopyState, DriftKind, JobState
+from api.responses.states import AudioCopyState
 from api.routers.adopt import read_adoption
 from api.routers.blob_migrations import read_migration
 from api.routers.me import read_me
@@ -20,10 +20,21 @@ from identity.accounts.credentials import CredentialKind, Principal, Scope
 from web.api_client import Answer, ApiDep, RefusedError
 from web.ask import Ask, OwnAsk
 from web.forms import form_of
-from web.lane_words import BY_REASON, REST_WORKS, WORKS, lane_words
 from web.page_route import PageRoute
-from web.pages.studio.marks import LABELS, TONES, Mark, count_by_mark, states_of
 from web.rendering import Render, RenderDep
+from web.state_words import (
+    ADOPTIONS,
+    BY_REASON,
+    DRIFTS,
+    LABELS,
+    REST_WORKS,
+    TONES,
+    WORKS,
+    Mark,
+    count_by_mark,
+    lane_words,
+    states_of,
+)
 
 router = APIRouter(route_class=PageRoute, include_in_schema=False)
 
@@ -43,24 +54,6 @@ TASKS: Final = {
     Mark.REFUSED: ("Your PDS refuses 1 track.", "Your PDS refuses {} tracks."),
 }
 """What waits for the artist, by the mark of the tracks: of one track, and of several."""
-ADOPTIONS: Final[Mapping[str, str]] = {
-    JobState.WAITING: "Your PDS is being read",
-    JobState.RUNNING: "Your PDS is being read",
-    JobState.DONE: "Your PDS was read",
-    JobState.FAILED: "Your PDS could not be read",
-}
-"""By the state of an adoption; of one that was never asked for, there is nothing to say."""
-DRIFTS: Final[Mapping[str, str]] = {
-    DriftKind.MISSING: "deleted on your PDS",
-    DriftKind.FOREIGN_EDIT: "changed by another program",
-    DriftKind.STALE: "older than the log",
-    DriftKind.NEWER: "newer than the log",
-    DriftKind.UNDELETED: "deleted here, there again",
-    DriftKind.UNKNOWN: "not one of your tracks",
-    DriftKind.OUTDATED: "written before an address changed",
-    DriftKind.BLOB_MISSING: "its audio is not on your PDS",
-    DriftKind.WITHDRAWN: "as before another program changed it",
-}
 TOKEN_KINDS: Final[Mapping[str, str]] = {CredentialKind.BROWSER: "browser", CredentialKind.API: "program"}
 PERMISSIONS: Final[Mapping[str, str]] = {
     Scope.WRITE: "read and change",

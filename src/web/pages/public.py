@@ -15,8 +15,8 @@ from api.routers.artists import Wanted, list_artists, read_artist
 from api.routers.tracks import Listing, list_tracks, live_track
 from identity.accounts.credentials import Principal
 from identity.resolution.identifiers import INVALID_HANDLE
-from web.addresses import artist_address, track_address
 from web.ask import PublicAsk
+from web.filters import artist_address, track_address
 from web.page_route import PageRoute
 from web.rendering import RenderDep
 

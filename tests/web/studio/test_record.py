@@ -11,7 +11,8 @@ from tests.api.records.test_resolve import edited_elsewhere, held
 from tests.api.world import upload
 from tests.web.pages import assert_runs_only_our_files
 from tests.web.studio.forms import form_to, send
-from web.pages.studio.record import FOREIGN_CHARACTERS, OUTCOMES
+from web.pages.studio.record import FOREIGN_CHARACTERS
+from web.state_words import OUTCOMES
 
 AGREE = "All three agree: the record on your PDS is as mastertape wants it, checked <time"
 TECHNICAL = "For programs:"

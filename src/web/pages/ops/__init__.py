@@ -2,13 +2,11 @@
 
 from typing import Final
 
-from web.pages.ops import actions, failures, hosts, now, people, records, repairs, work
+from web.pages.ops import actions, deliveries, now, people, repairs, work
 
 ROUTERS: Final = (
     now.router,
-    failures.router,
-    records.router,
-    hosts.router,
+    deliveries.router,
     work.router,
     repairs.router,
     people.router,

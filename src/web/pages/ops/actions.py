@@ -20,8 +20,8 @@ from web.api_client import ApiDep, RefusedError
 from web.ask import OperatorAsk, wanted
 from web.forms import form_of
 from web.page_route import PageRoute
-from web.pages.ops.handles import handles_of
-from web.pages.ops.hosts import causes_of
+from web.pages.ops.deliveries import causes_of
+from web.pages.ops.words import handles_of
 from web.rendering import RenderDep
 
 router = APIRouter(route_class=PageRoute, include_in_schema=False, dependencies=[Depends(admin)])

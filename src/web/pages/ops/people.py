@@ -21,13 +21,12 @@ from api.routers.ops.deliveries import FailuresQuery, read_failures
 from api.routers.tracks import Listing, list_tracks, live_track
 from api.services import Services
 from web.ask import OperatorAsk, wanted
+from web.history_words import moment_for_operators
 from web.page_route import PageRoute
-from web.pages.ops.audit_words import entries, names_in
-from web.pages.ops.handles import DID, did_of, handles_of
-from web.pages.ops.record_words import RecordWords, is_audio_refused, record_words, rows_in_words
-from web.pages.ops.timeline import of_its_pds, timeline
-from web.pages.studio.record import OUTCOMES, record_columns
+from web.pages.ops.words import DID, did_of, entries, handles_of, names_in
+from web.pages.studio.record import record_columns
 from web.rendering import RenderDep
+from web.state_words import OUTCOMES, RecordWords, is_audio_refused, of_its_pds, record_words, rows_in_words
 
 router = APIRouter(route_class=PageRoute, include_in_schema=False, dependencies=[Depends(operator)])
 
@@ -80,7 +79,7 @@ async def show_track(
         words=record_words(mirror, is_audio_refused=is_refused),
         is_audio_refused=is_refused,
         outcomes=OF_ATTEMPTS,
-        moments=timeline(history["items"]),
+        moments=[moment_for_operators(row) for row in history["items"]],
         cursor=history["cursor"],
     )
 

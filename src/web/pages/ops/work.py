@@ -11,7 +11,7 @@ from api.responses.ops.work import MOST_COUNTED, ReadModelState
 from api.routers.ops.work import read_work
 from web.ask import OperatorAsk
 from web.page_route import PageRoute
-from web.pages.ops.handles import handles_of
+from web.pages.ops.words import handles_of
 from web.rendering import RenderDep
 
 router = APIRouter(route_class=PageRoute, include_in_schema=False, dependencies=[Depends(operator)])

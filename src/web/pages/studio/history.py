@@ -16,13 +16,13 @@ from api.requests.path_params import TrackId
 from api.routers.history import DiffQuery, HistoryQuery, history_page, read_diff
 from api.routers.tracks import past_track
 from identity.accounts.credentials import Principal
-from web.addresses import cover_address
 from web.api_client import ApiDep
 from web.ask import Ask, OwnAsk, wanted
+from web.filters import cover_address
 from web.forms import Form, form_of
+from web.history_words import changes_of, moment
 from web.page_route import PageRoute
 from web.pages.studio.track import WAIT_SECONDS, Page, my_track, to_track
-from web.pages.studio.words import changes_of, moment
 from web.rendering import RenderDep
 
 router = APIRouter(route_class=PageRoute, include_in_schema=False)

@@ -20,10 +20,9 @@ from identity.accounts.credentials import Principal
 from web.api_client import ApiDep, RefusedError
 from web.ask import Ask, OwnAsk
 from web.forms import form_of
-from web.lane_words import lane_words
 from web.page_route import PageRoute
-from web.pages.studio.marks import LABELS, Mark, Shown, count_by_mark, shown, states_of
 from web.rendering import RenderDep
+from web.state_words import COPIES, LABELS, Mark, Shown, count_by_mark, lane_words, shown, states_of
 
 router = APIRouter(route_class=PageRoute, include_in_schema=False)
 
@@ -37,14 +36,6 @@ FILTERS: Final = {**{mark.value: LABELS[mark] for mark in Mark}, DELETED: "Delet
 DECISIONS: Final = (Mark.HELD, Mark.REFUSED)
 """Tracks with these marks wait for their artist; a mark is derived, so that no page can be read in its order."""
 ENDED: Final = (AudioCopyState.UPLOADED, AudioCopyState.FAILED)
-COPIES: Final = {
-    AudioCopyState.UNASKED: "will be copied",
-    AudioCopyState.FAILED: "will be tried again: your PDS refused it before",
-    AudioCopyState.WANTED: "is being copied already",
-    AudioCopyState.UPLOADED: "is on your PDS already",
-    AudioCopyState.GATED: "stays here, since they are for supporters only",
-    AudioCopyState.DELETED: "stays here, since they are deleted",
-}
 TO_COPY: Final = (AudioCopyState.UNASKED, AudioCopyState.FAILED)
 
 

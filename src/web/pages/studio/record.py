@@ -11,18 +11,17 @@ from typing import Any, Final
 from fastapi import APIRouter, Request, Response
 
 from api.requests.path_params import TrackId
-from api.responses.states import DELETE, UnsentOutcome, VerdictKind
+from api.responses.states import DELETE
 from api.routers.mirrors import compare_record, read_mirror
 from identity.accounts.credentials import Principal
 from web.api_client import ApiDep, RefusedError
 from web.ask import Ask, OwnAsk
 from web.forms import Form, form_of
+from web.history_words import label_of, place_of, set_but_kept_here, text_of
 from web.page_route import PageRoute
-from web.pages.studio.marks import TOO_LARGE
-from web.pages.studio.problems import Problem, problem_of
-from web.pages.studio.track import WAIT_SECONDS, my_track, to_track
-from web.pages.studio.words import label_of, place_of, set_but_kept_here, text_of
+from web.pages.studio.track import WAIT_SECONDS, Problem, my_track, problem_of, to_track
 from web.rendering import RenderDep
+from web.state_words import OUTCOMES, TOO_LARGE
 
 router = APIRouter(route_class=PageRoute, include_in_schema=False)
 
@@ -34,27 +33,6 @@ FOREIGN_CHARACTERS: Final = 500
 COLUMNS: Final = ("wanted", "confirmed", "present")
 TIMES: Final = frozenset({"createdAt"})
 """The fields of a record that are times."""
-OUTCOMES: Final[Mapping[str | None, tuple[str, str]]] = {
-    None: ("way", "no answer yet"),
-    VerdictKind.DONE: ("good", "your PDS took it"),
-    UnsentOutcome.ADOPTED: ("good", "your PDS had it already"),
-    UnsentOutcome.CANCELLED: ("", "not sent, since the track was deleted first"),
-    VerdictKind.READ_BACK: (
-        "wait",
-        "your PDS had another version than expected, so nothing was written over it",
-    ),
-    VerdictKind.AMBIGUOUS: ("wait", "no clear answer, so mastertape tries again without writing it twice"),
-    VerdictKind.NOT_SENT: ("wait", "your PDS could not be reached"),
-    VerdictKind.BLOB_MISSING: ("wait", "the audio has to be copied first"),
-    VerdictKind.REJECTED: ("bad", "your PDS refused it"),
-    VerdictKind.PACED: ("wait", "your PDS asked for a pause"),
-    VerdictKind.SIGN_IN: ("wait", "your PDS asked for a sign-in"),
-    VerdictKind.INACTIVE: ("wait", "your account is not active at your PDS"),
-    VerdictKind.FULL: ("wait", "your storage at your PDS is full"),
-    VerdictKind.MOVED: ("wait", "your PDS does not know your account"),
-    VerdictKind.BROKEN: ("wait", "a fault of mastertape, which tries again"),
-}
-"""Tone and words, by the outcome of an attempt."""
 
 
 @dataclass(frozen=True)

@@ -1,4 +1,4 @@
-"""A track: its mark, its player, the edit form, and what happened to it last."""
+"""A track and what its artist does with it: its mark, its player, the edit form, what happened to it last; uploads."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
@@ -20,13 +20,51 @@ from identity.accounts.credentials import Principal
 from web.api_client import Answer, ApiDep, RefusedError
 from web.ask import Ask, OwnAsk, wanted
 from web.forms import form_of
+from web.history_words import DOWNLOADS, NOTES, last_edit, moment, set_but_kept_here
 from web.page_route import PageRoute
-from web.pages.studio.marks import Mark, what_saving_does
 from web.pages.studio.my_tracks import marked
-from web.pages.studio.problems import Problem, problem_of
 from web.pages.studio.track_form import changes, merged, texts_of, typed_in
-from web.pages.studio.words import DOWNLOADS, NOTES, last_edit, moment, set_but_kept_here
 from web.rendering import RenderDep
+from web.state_words import Mark, what_saving_does
+
+WORDS: Final = {
+    "track_not_found": "This track is deleted. Bring it back first.",
+    "duplicate_audio": "You have a track with exactly this audio already. Nothing was uploaded.",
+    "bytes_expired": "Its earlier bytes are gone: they are kept for some days only. Upload them again.",
+    "bad_state": "Another program changed the record on your PDS. Decide first what stays; nothing was changed here.",
+    "gated_track": "A track for supporters only keeps its audio off the PDS. Open it to everyone first.",
+    "migration_needed": "Your PDS holds this record in an older collection. Move it first; nothing was changed.",
+    "nothing_to_resolve": "There is nothing to decide any more: no other program's change is there.",
+    "edited_again": "The other program has changed the record once more. Look again at both, and decide on what is there now.",
+    "version_mismatch": "Not done yet: the track was changed in the meantime. Nothing of yours was lost, and nothing overwritten. Look, and send it again.",
+    "in_progress": "This is being done already. Look again in a moment.",
+    "idempotency_mismatch": "This form was sent before with other content. Open the page again and send it anew.",
+    "already_has_record": "The record is on your PDS already. Nothing was changed.",
+}
+"""For codes whose message names addresses of the API."""
+
+
+@dataclass(frozen=True)
+class Problem:
+    """A refusal; `field` is empty where it belongs to no field, `track_id` names another track that is in the way."""
+
+    message: str
+    field: str = ""
+    track_id: int | None = None
+
+
+def problem_of(answer: Answer) -> Problem:
+    problem = answer.problem
+    code = problem["error"]
+    if code == "invalid_field":
+        field = problem["field"].partition(".")[0]
+        return Problem(f"{_sentence(problem['limit'])} Nothing was changed.", field)
+    return Problem(WORDS.get(code, problem["message"]), problem.get("field") or "", problem.get("track_id"))
+
+
+def _sentence(limit: str) -> str:
+    return f"{limit[:1].upper()}{limit[1:]}."
+
 
 router = APIRouter(route_class=PageRoute, include_in_schema=False)
 
@@ -169,3 +207,75 @@ async def save(track_id: TrackId, request: Request, api: ApiDep, ask: OwnAsk, pa
     return await page.show(
         track_id, FormState(both.values, both.overtaken, problem), status=HTTPStatus.CONFLICT
     )
+
+
+ACTIONS: Final = {
+    "delete": ("DELETE", "", "deleted"),
+    "undelete": ("POST", "/undelete", "undeleted"),
+    "retry": ("POST", "/mirror/retry", "retried"),
+    "restore": ("POST", "/restore-record", "restored"),
+    "move": ("POST", "/migrate-namespace", "moved"),
+    "copy": ("POST", "/migrate-to-pds", "copying"),
+}
+
+
+@router.post("/studio/tracks/{track_id}/audio")
+async def replace_audio(track_id: TrackId, api: ApiDep, page: Page, key: str = "") -> Response:
+    """Pass the file on as it comes; what it is for stands in the address, since a form with a file has no headers."""
+    answer = await api.pass_on("PUT", f"/tracks/{track_id}/audio", key=key, wait_seconds=WAIT_SECONDS)
+    return await page.after(track_id, answer, "audio")
+
+
+@router.post("/studio/tracks/{track_id}/cover")
+async def set_cover(track_id: TrackId, api: ApiDep, page: Page, key: str = "") -> Response:
+    answer = await api.pass_on("PATCH", f"/tracks/{track_id}", key=key, wait_seconds=WAIT_SECONDS)
+    return await page.after(track_id, answer, "cover")
+
+
+@router.post("/studio/tracks/{track_id}/cover/remove")
+async def remove_cover(track_id: TrackId, request: Request, api: ApiDep, page: Page) -> Response:
+    form = await form_of(request)
+    answer = await api.send(
+        "PATCH",
+        f"/tracks/{track_id}",
+        {"remove_image": True},
+        key=form.get("key"),
+        wait_seconds=WAIT_SECONDS,
+    )
+    return await page.after(track_id, answer, "cover-removed")
+
+
+@router.post("/studio/tracks/{track_id}/do/{action}")
+async def act(track_id: TrackId, action: str, request: Request, api: ApiDep, page: Page) -> Response:
+    """Do one of ACTIONS."""
+    if action not in ACTIONS:
+        raise HTTPException(HTTPStatus.NOT_FOUND)
+    form = await form_of(request)
+    method, path, done = ACTIONS[action]
+    answer = await api.send(
+        method,
+        f"/tracks/{track_id}{path}",
+        key=form.get("key"),
+        wait_seconds=WAIT_SECONDS,
+    )
+    return await page.after(track_id, answer, done)
+
+
+@router.get("/studio/upload")
+async def show_upload(_ask: OwnAsk, render: RenderDep) -> Response:
+    return _page(render, None)
+
+
+@router.post("/studio/upload")
+async def upload(api: ApiDep, render: RenderDep) -> Response:
+    """Pass the form on to the API as it comes."""
+    answer = await api.pass_on("POST", "/tracks")
+    if answer.is_success:
+        return RedirectResponse(f"/studio/tracks/{answer.body['id']}?done=uploaded", HTTPStatus.SEE_OTHER)
+    if answer.status == HTTPStatus.UNAUTHORIZED:
+        raise RefusedError(answer)
+    return _page(render, problem_of(answer), answer.status)
+
+
+def _page(render: RenderDep, problem: Problem | None, status: int = HTTPStatus.OK) -> Response:
+    return render("studio/upload.html", status, problem=problem)

@@ -1,15 +1,15 @@
-"""The words of a track's history: what was changed, by whom, by which way, and how it reached the PDS."""
+"""What people read of a track's history: what was changed, by whom, in which way, and how it reached the PDS."""
 
 from collections.abc import Callable, Iterable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any, Final
 
 from api.requests.token_fields import is_reserved
 from api.responses.history import KEPT_HERE, REVERTIBLE
 from api.responses.states import EventStatus, MirrorState
 from identity.accounts.app_password import USUAL_NAME as APP_PASSWORD
-from web.filters import playing_time, size
-from web.pages.studio.marks import shown
+from web.filters import playing_time, sentence, size
+from web.state_words import of_its_pds, record_words, shown
 
 FIELDS: Final[Mapping[str, str]] = {
     "title": "Title",
@@ -325,3 +325,40 @@ def _delivery(found: Mapping[str, Any], *, is_deletion: bool) -> Delivery | None
 
 NOTES: Final = {name: kept_here([name]) for name in KEPT_HERE}
 """What the edit form says under a field that no record has."""
+
+
+_WAITS: Final = frozenset(MirrorState) - {MirrorState.DELIVERED}
+_MOST_CHARACTERS: Final = 1000
+"""Of a value: a screen has many of them."""
+_FOR_THE_OWNER_ALONE: Final = {DOWNLOADS["off"]: "the owner alone"}
+
+
+def moment_for_operators(row: Mapping[str, Any]) -> Moment:
+    """Return an event as the console tells it: with which operator acted, in the console's words for what waits."""
+    told = moment(row, viewer_did="")
+    return replace(
+        told,
+        actor=name_of_actor(row) if told.actor == THE_OPERATOR else told.actor,
+        changes=[_shortened(each) for each in told.changes],
+        delivery=None if told.delivery is None else _delivery_for_operators(told.delivery, row["delivery"]),
+        kept_here=of_its_pds(told.kept_here),
+    )
+
+
+def _shortened(told: Change) -> Change:
+    return replace(told, before=_value(told.field, told.before), after=_value(told.field, told.after))
+
+
+def _value(field: str, text: str | None) -> str | None:
+    if text is None:
+        return None
+    if field == "downloads":
+        return _FOR_THE_OWNER_ALONE.get(text, text)
+    return text if len(text) <= _MOST_CHARACTERS else text[: _MOST_CHARACTERS - 1] + "…"
+
+
+def _delivery_for_operators(told: Delivery, found: Mapping[str, Any]) -> Delivery:
+    if found["status"] not in _WAITS:
+        return replace(told, words=of_its_pds(told.words))
+    words = record_words({"state": found["status"], "reason": found["reason"]})
+    return Delivery(words.tone, f"{words.label}. {sentence(words.why)}")

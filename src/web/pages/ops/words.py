@@ -1,4 +1,4 @@
-"""Tells an entry of the audit as a sentence: who did what, to whom, with which result, and why."""
+"""How the console names accounts, and tells an entry of the audit as a sentence: who did what, to whom, with which result, and why."""
 
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
@@ -8,8 +8,34 @@ from urllib.parse import quote
 
 from markupsafe import Markup, escape
 
-from web.pages.ops.handles import DID
-from web.pages.studio.words import sentence_of, way_of
+from api.routers.artists import Wanted, list_artists, read_artist
+from identity.accounts.credentials import Principal
+from identity.resolution.identifiers import INVALID_HANDLE
+from web.ask import Ask
+from web.history_words import sentence_of, way_of
+
+MOST: Final = 100
+"""How many artists the API returns at once: as many as a page has rows."""
+DID: Final = "did:"
+
+
+async def did_of(ask: Ask[Principal], name: str) -> str:
+    """Return the DID of an account that is named by its handle; any other name as it is."""
+    handle = name.strip().removeprefix("@")
+    if handle.startswith(DID) or "." not in handle:
+        return handle
+    found = await ask.find(read_artist, handle)
+    return handle if found is None else str(found["did"])
+
+
+async def handles_of(ask: Ask[Principal], names: Iterable[str | None]) -> dict[str, str]:
+    """Return by DID the handles of those accounts that are here; names that are no DIDs are left out."""
+    dids = sorted({name for name in names if name is not None and name.startswith(DID)})[:MOST]
+    if not dids:
+        return {}
+    found = await ask(list_artists, Wanted(did=dids))
+    return {each["did"]: each["handle"] for each in found["items"] if each["handle"] != INVALID_HANDLE}
+
 
 OPERATOR_ACTED: Final = "OperatorActed"
 OPERATOR_ACTIONS: Final[Mapping[str, tuple[str, str | None]]] = {

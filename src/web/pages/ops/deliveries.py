@@ -1,4 +1,4 @@
-"""PDS hosts and the lanes of their accounts."""
+"""What is not delivered, and why: by host, by lane, by cause and by record."""
 
 import asyncio
 from collections.abc import Mapping, Sequence
@@ -7,7 +7,8 @@ from typing import Any, Final
 from fastapi import APIRouter, Depends, Response
 
 from api.auth.authentication import operator
-from api.responses.states import PROBED, BreakerState, LaneState, LoginState, MirrorReason
+from api.error_responses import error_response
+from api.responses.states import PROBED, BreakerState, LaneState, LoginState, MirrorReason, MirrorState
 from api.routers.audit import AuditQuery, audit_entries
 from api.routers.ops.accounts import AccountDid, read_lane_of
 from api.routers.ops.deliveries import (
@@ -22,11 +23,9 @@ from api.routers.ops.deliveries import (
 from identity.accounts.credentials import Principal
 from web.ask import Ask, OperatorAsk, wanted
 from web.page_route import PageRoute
-from web.pages.ops.advice import SIGNS_IN, about_host, about_lane
-from web.pages.ops.audit_words import OPERATOR_ACTED, entries, names_in, pause_of_host
-from web.pages.ops.handles import handles_of
-from web.pages.ops.record_words import LABELS, rows_in_words
+from web.pages.ops.words import OPERATOR_ACTED, entries, handles_of, names_in, pause_of_host
 from web.rendering import RenderDep
+from web.state_words import AUDIO_REFUSED, BY_REASON, RECORDS, about_cause, about_host, rows_in_words
 
 router = APIRouter(route_class=PageRoute, include_in_schema=False, dependencies=[Depends(operator)])
 
@@ -103,17 +102,17 @@ async def show_lanes(
 async def show_lane(did: AccountDid, ask: OperatorAsk, render: RenderDep) -> Response:
     """One account's lane: what waits, for what, until when, its login and its host."""
     lane = await ask(read_lane_of, did)
-    login = LoginState(lane["login"]["state"])
+    login, words = LoginState(lane["login"]["state"]), BY_REASON.get(lane["reason"])
     return render(
         "ops/lane.html",
         lane=lane,
         records=rows_in_words(lane["records"]),
-        labels=LABELS,
+        labels=RECORDS,
         reason=REASONS.get(lane["reason"]),
         works=LaneState.READY,
         probed=PROBED,
-        advice=about_lane(lane),
-        signs_in=lane["reason"] in SIGNS_IN,
+        advice=words.advice if words else "Nothing: the relay delivers by itself.",
+        signs_in=words is not None and words.signs_in,
         actions=_actions(lane),
         login=login,
         tone=TONES.get(login, "wait"),
@@ -147,3 +146,65 @@ def _actions(lane: Mapping[str, Any]) -> Sequence[tuple[str, str]]:
         ("pause", "Pause", not lane["paused"]),
     )
     return [(action, words) for action, words, acts in offered if acts]
+
+
+@router.get("/ops/failures")
+async def show_causes(
+    ask: OperatorAsk, render: RenderDep, host: str = "", cursor: str | None = None
+) -> Response:
+    """Why requests fail, the cause met last first."""
+    found = await ask(read_failures, wanted(FailuresQuery, by="cause", host=host, cursor=cursor))
+    return render(
+        "ops/causes.html", causes=found["causes"], cursor=found["cursor"], host=host, about=about_cause
+    )
+
+
+@router.get("/ops/failures/{cause}")
+async def show_cause(cause: str, ask: OperatorAsk, render: RenderDep, cursor: str | None = None) -> Response:
+    """One cause: since when, how often, a sample, and the records that it keeps from their PDS."""
+    found = await causes_of(ask, cause=cause)
+    if not found:
+        return error_response(404, "not_found", "There is no such cause. It may have been forgotten since.")
+    records, pds = await asyncio.gather(
+        ask(read_failures, wanted(FailuresQuery, cause=cause, cursor=cursor)),
+        host_named(ask, found[0]["host"]),
+    )
+    accounts = [each["did"] for each in (found[0]["sample"], *records["items"])]
+    return render(
+        "ops/cause.html",
+        cause=found[0],
+        handles=await handles_of(ask, accounts),
+        advice=about_cause(found[0]),
+        pds=pds,
+        records=rows_in_words(records["items"]),
+        cursor=records["cursor"],
+    )
+
+
+STATES: Final = {**RECORDS, MirrorState.DELIVERED: AUDIO_REFUSED}
+"""What the screen can be narrowed to: of delivered records it lists only those without their audio."""
+
+
+@router.get("/ops/records")
+async def show_records(
+    *,
+    ask: OperatorAsk,
+    render: RenderDep,
+    did: str = "",
+    host: str = "",
+    state: str = "",
+    cursor: str | None = None,
+) -> Response:
+    """Every record that is not delivered, of an account, a host or a state."""
+    which = wanted(FailuresQuery, undelivered=True, did=did, host=host, state=state, cursor=cursor)
+    found = await ask(read_failures, which)
+    return render(
+        "ops/records.html",
+        records=rows_in_words(found["items"]),
+        handles=await handles_of(ask, (record["did"] for record in found["items"])),
+        states_shown=STATES,
+        cursor=found["cursor"],
+        did=did,
+        host=host,
+        state=state,
+    )
