@@ -3,14 +3,16 @@
 import asyncio
 import base64
 import hashlib
-from collections.abc import Awaitable, Callable
 from enum import StrEnum
 from pathlib import Path
-from typing import Final
+from typing import TYPE_CHECKING, Final
 
 from libipld import encode_dag_cbor
 
 from bench.controlled_proxy import CHUNK_BYTES, LOOPBACK, ControlledProxy, serve
+
+if TYPE_CHECKING:
+    from collections.abc import Awaitable, Callable
 
 HUGE_BYTES: Final = 15_000_000
 TRICKLE_INTERVAL_SECONDS: Final = 0.2

@@ -16,15 +16,15 @@ from aggregates.transcodings import TRANSCODINGS
 from aggregates.values import Audio
 from bench.postgres import postgres_database
 from eventstore.append import event_row
+from eventstore.change import Envelope
 from eventstore.database import Database
-from eventstore.envelope import Envelope
 from eventstore.event_log import EventLog
 from identity.accounts.accounts import account
 from identity.accounts.credentials import CredentialKind, Credentials, Scope
 from outbox.mirror.targets import MirrorTargets
-from projections.read_models import READ_MODELS
 from projections.rows import insert_rows
 from service.schema.migrate import upgrade
+from service.schema.tables import READ_MODELS
 
 ARTIST: Final = Envelope(actor="bench", via="bench", request_id="bench")
 START: Final = datetime(2026, 1, 1, tzinfo=UTC)

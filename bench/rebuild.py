@@ -9,8 +9,7 @@ from bench.logs import logs, register
 from bench.report import Row
 from bench.rounds import Arm, Effort, Seconds, compare
 from eventstore.event_log import EventLog
-from eventstore.streams.replayer import Replayer
-from projections.rebuild.rebuild import EVENTS_PER_PAGE, differences, rebuild
+from projections.rebuild.rebuild import EVENTS_PER_PAGE, Replayer, differences, rebuild
 
 SENTENCE: Final = (
     "What an event costs a rebuild and a verification, as a multiple of reading it from the log."

@@ -12,7 +12,7 @@ from sqlalchemy import make_url
 
 from aggregates.transcodings import TRANSCODINGS
 from eventstore.database import Database
-from eventstore.streams.codec import json_transcoder
+from eventstore.event_log import json_transcoder
 
 
 class Stock(Application[UUID]):

@@ -812,7 +812,7 @@ SUBJECTS: Final = {
             "No upload is truncated by a nonce retry",
             "bodies are rebuilt for each attempt, a stream starts with a fresh nonce",
             (
-                "tests/identity/sessions/test_dpop.py",
+                "tests/identity/sessions/test_signed_requests.py",
                 "tests/e2e/test_oauth.py::test_what_an_artist_uploads_is_written_and_its_audio_streamed_to_their_pds",
             ),
         ),
@@ -1046,7 +1046,7 @@ SUBJECTS: Final = {
         ),
         Guarantee(
             "No text that comes from outside makes the service work for long: of the largest size that its limits allow, a request costs at most 0.3 s of CPU",
-            "patterns are linear, JSON is counted before it is parsed (`eventstore/foreign_json.py`), and what costs more than its length is cut first",
+            "patterns are linear, JSON is counted before it is parsed (`eventstore/untrusted.py`), and what costs more than its length is cut first",
             (
                 "tests/test_patterns.py::test_a_pattern_is_linear",
                 "tests/test_patterns.py::test_a_filter_of_templates_is_linear",
@@ -1187,7 +1187,7 @@ SUBJECTS: Final = {
         ),
         Guarantee(
             "No reply, record or firehose frame keeps the other accounts waiting, and what cannot be read is never taken for done or missing",
-            "a limit for each method (`outbox/pds/client.py`), values counted before they are parsed (`eventstore/foreign_json.py`, `outbox/record/foreign_cbor.py`), records of a list parsed one by one, a share of time for all firehoses (`outbox/firehose/share.py`)",
+            "a limit for each method (`outbox/pds/client.py`), values counted before they are parsed (`eventstore/untrusted.py`, `outbox/record/foreign_cbor.py`), records of a list parsed one by one, a share of time for all firehoses (`outbox/firehose/share.py`)",
             (
                 "tests/neighbours/test_huge_replies.py",
                 "tests/neighbours/test_huge_lists.py",

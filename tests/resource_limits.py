@@ -8,7 +8,7 @@ from api.middleware import request_limits
 from api.middleware.rate_limits import RateLimits
 from api.pipeline import concurrency, media_intake, media_reads
 from application import account_deletion
-from eventstore import foreign_json
+from eventstore import untrusted
 from eventstore.database import POOL_SIZE
 from eventstore.jobs import worker as jobs
 from identity.resolution import address_policy, featured_artists
@@ -87,7 +87,7 @@ _store_time: Final = (
 RESOURCES: Final = (
     Resource(
         "event loop", "JSON and CBOR from outside", NO, NO,
-        f"{foreign_json.MAX_VALUES:,} values, depth {foreign_json.MAX_DEPTH}, counted before they are parsed",
+        f"{untrusted.MAX_VALUES:,} values, depth {untrusted.MAX_DEPTH}, counted before they are parsed",
         "one parse, about 15 ms; refused unread",
         (f"{NEIGHBOURS}test_huge_replies.py", f"{NEIGHBOURS}test_huge_frames.py"),
     ),

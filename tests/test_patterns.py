@@ -18,7 +18,7 @@ from api.errors import UnknownFieldError
 from api.middleware.request_limits import HEADERS_BYTES, URL_BYTES
 from api.requests.byte_range import range_of
 from api.requests.preconditions import versions_of, wait_of
-from eventstore.foreign_json import parsed, whole_number
+from eventstore.untrusted import parsed, whole_number
 from identity.errors import UnsafeAddressError
 from identity.resolution.address_policy import AddressPolicy
 from outbox.pds.pacing import budget_of, retry_after_of
@@ -144,7 +144,7 @@ def test_a_parser_is_linear(name):
 READERS = {
     ("loads", "json", "model_validate_json", "validate_json", "literal_eval"): {
         "api.middleware.error_rewriting": "an error that the API has just made",
-        "eventstore.foreign_json": "the one reader of what comes from outside",
+        "eventstore.untrusted": "the one reader of what comes from outside",
         "identity.accounts.sign_in": "a `ForeignReply`",
         "identity.oauth.library": "a `ForeignReply`",
         "identity.oauth.sign_in": "what we encrypted",

@@ -4,7 +4,7 @@ from collections.abc import Collection
 from difflib import get_close_matches
 from typing import Final
 
-from eventstore.foreign_json import MAX_VALUES
+from eventstore.untrusted import MAX_VALUES
 
 SIMILARITY: Final = 0.7
 """Below this, difflib suggests `cursor` for `sort`."""

@@ -11,14 +11,14 @@ from sqlalchemy import Connection
 from api.middleware.rate_limits import RateLimits
 from application.event_poller import EventPoller
 from application.playback_access import Supporters
+from eventstore.change import Envelope
 from eventstore.coordination.threads import Threads
 from eventstore.database import Database
-from eventstore.envelope import Envelope
 from eventstore.event_log import EventLog
 from identity.accounts.accounts import Accounts
 from identity.accounts.api_tokens import AccountTokens
-from identity.accounts.app_password import AppPasswordSignIn
 from identity.accounts.credentials import Credentials
+from identity.accounts.sign_in import AppPasswordSignIn
 from identity.oauth.sign_in import OAuthSignIn
 from identity.resolution.featured_artists import FeaturedArtists
 from identity.resolution.resolver import Resolver

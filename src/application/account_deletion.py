@@ -14,8 +14,8 @@ from sqlalchemy import Connection, delete, select
 
 from aggregates.track import Track
 from application.authorization import owner_of
+from eventstore.change import Envelope, Via
 from eventstore.coordination.threads import Threads
-from eventstore.envelope import Envelope, Via
 from eventstore.event_log import EventLog
 from eventstore.idempotency.lock import running_request
 from eventstore.idempotency.results import idempotency
@@ -23,14 +23,13 @@ from eventstore.jobs import queue
 from eventstore.jobs.kinds import Job, Kind, Outcome, Wanted
 from eventstore.jobs.table import job
 from eventstore.restore_detection import is_restored
-from eventstore.streams.account_stream import account_of
-from eventstore.streams.peer_ids import peer_track
-from eventstore.unit_of_work import UnitOfWork
+from eventstore.streams.track_ids import peer_track
+from eventstore.unit_of_work import UnitOfWork, account_of
 from identity.accounts import accounts
 from identity.accounts.accounts import account
 from identity.accounts.api_tokens import record_ends
 from identity.accounts.credentials import revoke_others
-from identity.accounts.erasure import erase, is_connected
+from identity.accounts.revocation import erase, is_connected
 from outbox.operations import account_deletion as leaving
 from projections.media_references import cids_of
 from projections.tracks.queries import image_urls_of

@@ -1,7 +1,7 @@
 """Adoption: make tracks of the records that an account's PDS holds already."""
 
 from application.authorization import require_staying
-from eventstore.envelope import Envelope
+from eventstore.change import Envelope
 from eventstore.event_log import EventLog
 from eventstore.unit_of_work import UnitOfWork
 from replay.adoption import jobs

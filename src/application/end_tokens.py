@@ -4,8 +4,7 @@ from dataclasses import dataclass
 from typing import Final
 
 from eventstore.event_log import EventLog
-from eventstore.streams.account_stream import account_of
-from eventstore.unit_of_work import UnitOfWork
+from eventstore.unit_of_work import UnitOfWork, account_of
 from identity.accounts.api_tokens import record_ends
 from identity.accounts.credentials import revoke_usable
 from outbox.operations.operators import CountChangedError, Operator

@@ -3,8 +3,7 @@
 from collections.abc import Mapping
 
 from application.authorization import owner_of, require_staying
-from eventstore.streams.account_stream import account_of
-from eventstore.unit_of_work import UnitOfWork
+from eventstore.unit_of_work import UnitOfWork, account_of
 from identity.accounts.accounts import set_profile
 
 

@@ -9,7 +9,7 @@ from eventsourcing.persistence import StoredEvent
 from sqlalchemy import Connection, Table, insert
 from sqlalchemy.dialects import postgresql, sqlite
 
-from eventstore.envelope import Envelope
+from eventstore.change import Envelope
 from eventstore.prepared import Prepared, pipelined
 
 

@@ -1,6 +1,5 @@
 """One engine on SQLite or PostgreSQL, with the settings that durability and ordering rest on."""
 
-import select
 import sqlite3
 import threading
 import time
@@ -9,9 +8,10 @@ from contextlib import contextmanager, nullcontext
 from contextvars import ContextVar
 from datetime import UTC, datetime
 from functools import lru_cache, partial
+from select import POLLIN, poll
 from typing import Any, Final
 
-from sqlalchemy import Connection, Select, create_engine, event, func, null, text
+from sqlalchemy import Connection, Select, create_engine, event, func, null, select, text
 from sqlalchemy.engine import make_url
 from sqlalchemy.exc import DBAPIError, DisconnectionError, OperationalError
 from sqlalchemy.pool import QueuePool
@@ -253,9 +253,9 @@ def _require_connected(connection: Any, _record: Any, _proxy: Any) -> None:
 
     A query instead would cost every transaction a round trip.
     """
-    poll = select.poll()
-    poll.register(connection.pgconn.socket, select.POLLIN)
-    if poll.poll(0):
+    incoming = poll()
+    incoming.register(connection.pgconn.socket, POLLIN)
+    if incoming.poll(0):
         raise DisconnectionError
 
 
@@ -281,3 +281,12 @@ def _require_open_transaction(connection: Connection) -> None:
         alive = driver.info.transaction_status.name not in {"INERROR", "UNKNOWN"}
     if not alive:
         raise BrokenUnitError
+
+
+MAX_COUNTED: Final = 10_000
+"""Screens count no more rows: what waits may be very much, and few want to know how much exactly."""
+
+
+def count_up_to_limit(connection: Connection, query: Select[Any]) -> int:
+    """Count the rows of the query; MAX_COUNTED stands for as many or more."""
+    return connection.scalar(select(func.count()).select_from(query.limit(MAX_COUNTED).subquery())) or 0

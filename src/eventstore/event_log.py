@@ -5,17 +5,24 @@ import time
 from collections.abc import Callable, Collection, Generator, Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from datetime import datetime
-from typing import Any, Final, TypeVar
+from typing import Any, Final, TypeVar, cast
 from uuid import UUID
 
 from eventsourcing.domain import Aggregate
-from eventsourcing.persistence import StoredEvent, Transcoding
+from eventsourcing.persistence import (
+    DatetimeAsISO,
+    DecimalAsStr,
+    JSONTranscoder,
+    Mapper,
+    StoredEvent,
+    Transcoding,
+    UUIDAsHex,
+)
 from sqlalchemy import Connection, Row, Table, bindparam, select
 from sqlalchemy.exc import DBAPIError
 
-from eventstore.change import RecordedEvent, copied, of_class
+from eventstore.change import Envelope, Event, RecordedEvent, copied, of_class
 from eventstore.database import Database
-from eventstore.envelope import Envelope
 from eventstore.errors import (
     DEADLOCK_DETECTED,
     SERIALIZATION_FAILURE,
@@ -30,8 +37,31 @@ from eventstore.projection_state import FINGERPRINTS, outdated, require_current
 from eventstore.restore_detection import require_same_server
 from eventstore.schema import stored_event
 from eventstore.streams.aggregate_cache import AggregateCache, StreamState
-from eventstore.streams.codec import Codec
 from eventstore.unit_of_work import UnitOfWork
+
+
+def json_transcoder(transcodings: Sequence[Transcoding] = ()) -> JSONTranscoder:
+    """Return a transcoder for plain JSON with ids, decimals and times; `transcodings` add the values of the domain."""
+    transcoder = JSONTranscoder()
+    for transcoding in (UUIDAsHex(), DecimalAsStr(), DatetimeAsISO(), *transcodings):
+        transcoder.register(transcoding)
+    return transcoder
+
+
+class Codec:
+    """Converts between events and the rows that the log stores of them."""
+
+    def __init__(self, transcodings: Sequence[Transcoding] = ()) -> None:
+        self._mapper: Final[Mapper[UUID]] = Mapper(json_transcoder(transcodings))
+
+    def encode(self, event: Event) -> StoredEvent:
+        """Return the stored form, whose topic names the event's class."""
+        return self._mapper.to_stored_event(event)
+
+    def decode(self, stored: StoredEvent) -> Event:
+        """Return the event, upcast to the current version of its class."""
+        return cast("Event", self._mapper.to_domain_event(stored))
+
 
 A = TypeVar("A", bound=Aggregate)
 T = TypeVar("T")

@@ -2,6 +2,7 @@
 
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, field
+from hashlib import sha256
 from typing import Protocol
 
 from sqlalchemy import Column, Connection, Table
@@ -74,3 +75,13 @@ def into_scratch(tables: Iterable[ProjectedTable]) -> Into:
     """Write to the scratch tables, for a rebuild."""
     scratch = {table.live: table.scratch for table in tables}
     return scratch.__getitem__
+
+
+def fingerprint(version: int, *tables: Table) -> str:
+    """Hash the columns and `version`, which is raised when the meaning of a column changes."""
+    columns = [
+        f"{table.name}.{column.name} {type(column.type).__name__} {column.nullable} {column.primary_key}"
+        for table in tables
+        for column in table.columns
+    ]
+    return sha256("\n".join([str(version), *columns]).encode()).hexdigest()[:16]

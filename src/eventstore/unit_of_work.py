@@ -13,8 +13,7 @@ from sqlalchemy import Connection
 from sqlalchemy.exc import IntegrityError
 
 from eventstore.append import event_row, insert_rows
-from eventstore.change import Change, Event, RecordedEvent, copied, of_class
-from eventstore.envelope import Envelope
+from eventstore.change import Change, Envelope, Event, RecordedEvent, copied, of_class
 from eventstore.errors import AggregateNotFoundError, BrokenUnitError, VersionConflictError, is_duplicate
 from eventstore.prepared import Query, Result, pipelined
 from eventstore.projection import into_live
@@ -22,6 +21,7 @@ from eventstore.streams.aggregate_cache import StreamState
 
 if TYPE_CHECKING:
     from eventstore.event_log import EventLog
+from aggregates.account import Account
 
 A = TypeVar("A", bound=Aggregate)
 ReadOfSave = Callable[[Connection, Sequence[Change]], None]
@@ -207,3 +207,14 @@ class UnitOfWork:
 
     def _is_foreign(self, last: RecordedEvent | StreamState) -> bool:
         return self.did is not None and last.did != self.did
+
+
+def account_of(unit: UnitOfWork) -> Account:
+    """Return the account of the unit of work; one without events is opened. Raises ValueError without a DID."""
+    if unit.did is None:
+        msg = "an account's event belongs to an account: open the unit of work with a DID"
+        raise ValueError(msg)
+    try:
+        return unit.load(Account, Account.create_id(unit.did))
+    except AggregateNotFoundError:
+        return Account.open(did=unit.did, at=unit.now)

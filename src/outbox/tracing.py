@@ -1,11 +1,12 @@
 """The port through which a delivery joins the trace of the commit that it delivers; service/observability/otel.py implements it."""
 
-from collections.abc import Callable
 from contextlib import AbstractContextManager, nullcontext
 from contextvars import ContextVar
 from typing import TYPE_CHECKING, Final, Protocol
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
+
     from outbox.relay.delivery_task import DeliveryTask
     from outbox.relay.result import Result
 

@@ -6,7 +6,7 @@ from datetime import datetime
 
 from sqlalchemy import ColumnElement, Connection, func, select
 
-from eventstore.foreign_text import is_storable
+from eventstore.untrusted import is_storable
 from projections.history import HistoryEntry, HistoryPage, history
 
 

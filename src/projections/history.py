@@ -1,20 +1,20 @@
 """`history`: one row for each event of a track or of an account: actor, time, and fields before and after."""
 
 from collections.abc import Collection, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, fields
 from datetime import datetime
 from typing import Any, Final
 
+from eventsourcing.domain import Aggregate
 from sqlalchemy import Boolean, Column, Connection, Index, Integer, Table, Text, func, select
 
-from aggregates.account_events import AccountEvent
+from aggregates.account import Account
+from aggregates.account_events import AccountEvent, ProfileUpdated
 from aggregates.track import Track
 from aggregates.track_events import TrackEvent
 from eventstore.change import Change
-from eventstore.projection import Into, ProjectedTable
+from eventstore.projection import Into, ProjectedTable, fingerprint
 from eventstore.schema import Json, Position, UtcDateTime, metadata
-from projections.account_history import fields_of
-from projections.fingerprint import fingerprint
 from projections.rows import insert_rows
 from projections.visible_state import changes_between
 
@@ -131,3 +131,25 @@ def _content(change: Change) -> dict[str, Any]:
         return {"track_id": None, "touches_record": False, "changes": fields_of(event, before)}
     msg = f"history knows no {change.topic}: say here what it tells"
     raise TypeError(msg)
+
+
+ENVELOPE: Final = frozenset(field.name for field in fields(Aggregate.Created))
+
+
+def fields_of(event: AccountEvent, before: Any) -> list[dict[str, Any]]:
+    """List the fields that have a value, each as a change from nothing; of a profile, what it was before."""
+    if isinstance(event, ProfileUpdated):
+        earlier = vars(before) if isinstance(before, Account) else {}
+        return [
+            {"field": name, "before": earlier.get(name), "after": value}
+            for name, value in event.changes.items()
+        ]
+    return [
+        {"field": name, "before": None, "after": _plain(value)}
+        for name, value in vars(event).items()
+        if name not in ENVELOPE and value is not None
+    ]
+
+
+def _plain(value: Any) -> Any:
+    return value.isoformat() if isinstance(value, datetime) else value

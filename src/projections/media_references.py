@@ -12,11 +12,10 @@ from sqlalchemy import Column, Connection, Index, Table, Text, exists, or_, sele
 from aggregates.account import Account
 from aggregates.track import Track, media_cids
 from eventstore.change import Change
-from eventstore.projection import Into, ProjectedTable
+from eventstore.projection import Into, ProjectedTable, fingerprint
 from eventstore.schema import Position, UtcDateTime, metadata
-from projections.fingerprint import fingerprint
 from projections.rows import write_rows
-from projections.tracks.changes import track_changes
+from projections.tracks.table import track_changes
 
 VERSION: Final = 2
 LONG_AGO: Final = datetime(1970, 1, 1, tzinfo=UTC)

@@ -10,10 +10,9 @@ from typing import Final
 
 from sqlalchemy import Connection, select
 
+from eventstore.change import Envelope
 from eventstore.coordination.commit_signals import announce
-from eventstore.envelope import Envelope
 from eventstore.event_log import EventLog
-from eventstore.foreign_json import parsed
 from eventstore.locks import lock_for_append
 from eventstore.restore_detection import (
     POSITIONS_SKIPPED,
@@ -25,6 +24,7 @@ from eventstore.restore_detection import (
     restored_because,
 )
 from eventstore.unit_of_work import UnitOfWork
+from eventstore.untrusted import parsed
 from identity.accounts.credentials import count_usable_tokens
 from identity.accounts.revocation import active_dids, end_logins
 from identity.accounts.revocation import revoke_tokens as revoke_all

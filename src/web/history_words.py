@@ -7,7 +7,7 @@ from typing import Any, Final
 from api.requests.token_fields import is_reserved
 from api.responses.history import KEPT_HERE, REVERTIBLE
 from api.responses.states import EventStatus, MirrorState
-from identity.accounts.app_password import USUAL_NAME as APP_PASSWORD
+from identity.accounts.sign_in import USUAL_NAME as APP_PASSWORD
 from web.filters import playing_time, sentence, size
 from web.state_words import of_its_pds, record_words, shown
 

@@ -9,7 +9,7 @@ from aggregates.track import Track
 from aggregates.values import SupportGate
 from demo.service import Service
 from devpds.server import DevPds, DevPlc
-from eventstore.envelope import Envelope
+from eventstore.change import Envelope
 from service.config.settings import Settings
 from service.wiring.log import open_log
 from tests.dsl import some_time

@@ -6,8 +6,7 @@ from uuid import NAMESPACE_URL, UUID, uuid5
 from eventsourcing.domain import Aggregate, event
 from sqlalchemy import Column, Connection, Integer, MetaData, Table, Text, insert, update
 
-from eventstore.change import Change
-from eventstore.envelope import Envelope
+from eventstore.change import Change, Envelope
 from eventstore.errors import AggregateNotFoundError
 from eventstore.event_log import EventLog
 from eventstore.projection import Into, ProjectedTable

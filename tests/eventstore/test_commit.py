@@ -6,8 +6,8 @@ import pytest
 from sqlalchemy import Column, ForeignKey, ForeignKeyConstraint, MetaData, Table, Text, insert, text
 from sqlalchemy.exc import DBAPIError, IntegrityError
 
+from eventstore.change import Envelope
 from eventstore.database import Database
-from eventstore.envelope import Envelope
 from eventstore.errors import BrokenUnitError, CommitFailedError
 from eventstore.event_log import EventLog
 from eventstore.schema import event_table

@@ -8,7 +8,7 @@ from eventsourcing.persistence import StoredEvent
 
 from aggregates.track import Track
 from aggregates.transcodings import TRANSCODINGS
-from eventstore.streams.codec import Codec
+from eventstore.event_log import Codec
 
 HERE = Path(__file__).parent
 TOPICS = HERE / "topics.txt"

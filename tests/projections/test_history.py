@@ -2,7 +2,7 @@
 
 import pytest
 
-from eventstore.envelope import Envelope
+from eventstore.change import Envelope
 from eventstore.event_log import EventLog
 from projections.history import HistoryEntry, history_page
 from tests.dsl import ALICE, BOB, some_artwork, some_audio, some_blob, some_feature, some_time

@@ -12,12 +12,12 @@ from aggregates.track import Track, media_cids
 from eventstore.event_log import EventLog
 from projections.history import history_page
 from projections.media_references import media_references
-from projections.read_models import READ_MODELS
 from projections.rebuild.rebuild import differences, rebuild
 from projections.tracks.queries import track_by_id
 from projections.tracks.tags import track_tags
 from projections.tracks.view import TrackView
 from projections.visible_state import visible_state
+from service.schema.tables import READ_MODELS
 from tests.dsl import Step, some_audio
 from tests.projections.random_commands import UNITS, command
 from tests.projections.track_log import live_rows, upload

@@ -7,12 +7,12 @@ from sqlalchemy import select
 
 from aggregates.track import Track
 from aggregates.transcodings import TRANSCODINGS
+from eventstore.change import Envelope
 from eventstore.database import Database
-from eventstore.envelope import Envelope
 from eventstore.event_log import EventLog
 from eventstore.projection import Projection
 from eventstore.schema import projection_state, stored_event
-from projections.read_models import READ_MODELS
+from service.schema.tables import READ_MODELS
 from tests.dsl import ALICE, Step, a_track
 
 ENVELOPE = Envelope(actor=ALICE, via="test", request_id="r-1")

@@ -16,10 +16,10 @@ from eventstore.database import Database
 from eventstore.event_log import EventLog
 from eventstore.schema import metadata
 from outbox.mirror.targets import MirrorTargets
-from projections.read_models import READ_MODELS
 from projections.rebuild.rebuild import rebuild
 from replay.dump.export import export
 from replay.dump.load import import_dump
+from service.schema.tables import READ_MODELS
 from tests.dsl import some_audio
 from tests.projections.random_commands import UNITS, command
 from tests.projections.track_log import upload

@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 from aggregates.track import Track
-from eventstore.envelope import Envelope
+from eventstore.change import Envelope
 from service.config.settings import PREFIX, Settings
 from service.wiring.bootstrap import Container, build
 from tests.dsl import a_track, some_time

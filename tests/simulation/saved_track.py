@@ -15,7 +15,7 @@ from outbox.mirror.observe_only import is_account_observed
 from outbox.mirror.tables import NEVER, blob_job, mirror_lane, mirror_target
 from outbox.mirror.targets import MirrorTargets
 from outbox.views.overview import lane_of
-from projections.read_models import READ_MODELS
+from service.schema.tables import READ_MODELS
 from tests.dsl import ALICE, COLLECTION, START
 from tests.fake_pds.account import Account
 from tests.fake_pds.signed_in_pds import SignedInPds

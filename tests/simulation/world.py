@@ -5,7 +5,7 @@ import random
 from collections.abc import Callable, Iterable
 from datetime import UTC, datetime, timedelta
 from types import TracebackType
-from typing import Any, Self
+from typing import TYPE_CHECKING, Any, Self
 
 import httpx
 from pydantic import SecretStr
@@ -14,7 +14,7 @@ from sqlalchemy import insert
 from aggregates.errors import TrackError
 from aggregates.track import Track
 from aggregates.transcodings import TRANSCODINGS
-from eventstore.envelope import Envelope
+from eventstore.change import Envelope
 from eventstore.event_log import EventLog
 from eventstore.unit_of_work import UnitOfWork
 from identity.sessions.app_password_grants import create_session
@@ -26,7 +26,6 @@ from outbox.mirror.requeue import reverify
 from outbox.mirror.states import LaneState
 from outbox.mirror.tables import pds_host
 from outbox.mirror.targets import MirrorTargets
-from outbox.record.dag_cbor import Record
 from outbox.views.overview import lane_of
 from outbox.views.status import Mirror, is_signed_in, mirrors
 from tests.dsl import a_track
@@ -40,6 +39,9 @@ from tests.simulation.network_faults import FAULTS, RandomFaults
 from tests.simulation.relay_patches import Errors, patched
 from tests.simulation.relay_process import LEASE, RECORDS, Bytes, RelayProcess, sessions_of
 from tests.simulation.virtual_time import Life, VirtualLoop
+
+if TYPE_CHECKING:
+    from outbox.record.dag_cbor import Record
 
 BEGIN = datetime(2026, 11, 24, 12, tzinfo=UTC)
 ARTIST = Envelope(actor="artist", via="test", request_id="test")

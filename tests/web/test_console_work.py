@@ -6,7 +6,7 @@ from datetime import timedelta
 import pytest
 from sqlalchemy import insert, update
 
-from eventstore.envelope import Envelope, Via
+from eventstore.change import Envelope, Via
 from eventstore.schema import projection_state
 from identity.accounts.credentials import Scope
 from outbox.mirror.lanes import resume_lane

@@ -11,7 +11,7 @@ from api.errors import CrossSiteError, ScopeRequiredError
 from api.middleware.request_id import way_in
 from api.services import Services
 from application.errors import NotAuthenticatedError
-from eventstore.envelope import Via
+from eventstore.change import Via
 from identity.accounts.credentials import Principal, Scope
 from identity.errors import CredentialExpiredError
 

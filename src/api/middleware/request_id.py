@@ -10,7 +10,7 @@ from starlette.datastructures import Headers, MutableHeaders
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from api.error_responses import response_to
-from eventstore.envelope import Envelope, Via
+from eventstore.change import Envelope, Via
 
 logger = logging.getLogger("mastertape.api")
 

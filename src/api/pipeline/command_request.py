@@ -9,7 +9,7 @@
 from collections.abc import AsyncGenerator, Awaitable, Callable, Generator, Mapping
 from contextlib import ExitStack, asynccontextmanager, contextmanager
 from dataclasses import dataclass
-from typing import Annotated, Final
+from typing import TYPE_CHECKING, Annotated, Final
 
 from fastapi import Depends, Request, Response
 from sqlalchemy import Connection
@@ -20,7 +20,6 @@ from aggregates.values import Audio
 from api.auth.authentication import ServicesDep, Writer
 from api.json_response import response_of
 from api.middleware.request_id import over_http
-from api.pipeline.concurrency import Concurrent
 from api.pipeline.idempotent_request import Attempt, request_key, stored_result
 from api.pipeline.media_intake import Intake, MediaIntake
 from api.pipeline.prefer_wait import wait_for_mirror
@@ -32,12 +31,15 @@ from api.responses.read_tracks import TrackReader, UnitReader, mirror_of
 from api.services import Services
 from application.authorization import require_owned, require_staying, require_version, would_accept
 from application.errors import LeavingError
-from eventstore.coordination.turns import Turns
 from eventstore.idempotency.lock import KeyLock, key_lock
 from eventstore.idempotency.results import CommandResult, StoredResult
 from eventstore.unit_of_work import UnitOfWork
 from identity.accounts.accounts import ACTIVE, AccountState
 from identity.accounts.credentials import Principal
+
+if TYPE_CHECKING:
+    from api.pipeline.concurrency import Concurrent
+    from eventstore.coordination.turns import Turns
 
 UseCase = Callable[[UnitOfWork], int]
 """Runs a command in a unit of work; returns the track's id."""

@@ -1,14 +1,16 @@
 """The public copy of audio that a command makes public: made before the commit, kept by the track from then on."""
 
-from typing import Final
+from typing import TYPE_CHECKING, Final
 
 from starlette.concurrency import run_in_threadpool
 
 from aggregates.values import Audio
 from api.pipeline.media_intake import MediaIntake
 from eventstore.unit_of_work import UnitOfWork
-from storage.public.copies import Reservation
 from storage.public.publisher import Publisher
+
+if TYPE_CHECKING:
+    from storage.public.copies import Reservation
 
 
 class PublicCopy:

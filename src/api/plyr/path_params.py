@@ -6,7 +6,7 @@ from fastapi import Depends
 
 from api.auth.authentication import ServicesDep
 from api.requests.path_params import NO_TRACK, TrackId
-from eventstore.streams.peer_ids import track_id_of
+from eventstore.streams.track_ids import track_id_of
 
 
 def track_behind(track_id: TrackId, services: ServicesDep) -> int:

@@ -13,7 +13,7 @@ from api.plyr.publishing import SUPPORTERS, download_policy_of, publishing_of, v
 from api.responses.read_tracks import track_bodies
 from api.responses.track import FeatureBody, TrackBody
 from application.playback_access import Supporters, supported_artists
-from eventstore.streams.peer_ids import peer_ids_of
+from eventstore.streams.track_ids import peer_ids_of
 from identity.accounts.accounts import Account, accounts_of
 from identity.accounts.credentials import Principal
 from outbox.tracks.record import RecordUrls

@@ -8,7 +8,7 @@ from typing import Any, Final
 
 from aggregates.errors import InvalidFieldError
 from api.errors import BodyTooComplexError, MissingPartError
-from eventstore.foreign_json import TooComplexError, parsed
+from eventstore.untrusted import TooComplexError, parsed
 from storage.upload import Staged
 
 NONE: Final = (None, "")

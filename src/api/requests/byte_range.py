@@ -4,7 +4,7 @@ from dataclasses import dataclass
 
 from fastapi import Request
 
-from eventstore.foreign_json import whole_number
+from eventstore.untrusted import whole_number
 
 
 @dataclass(frozen=True)

@@ -5,7 +5,7 @@ from typing import Annotated, Final
 from pydantic import Field
 
 from aggregates.errors import InvalidFieldError
-from eventstore.foreign_json import whole_number
+from eventstore.untrusted import whole_number
 
 DEFAULT_PAGE_LENGTH: Final = 50
 MAX_PAGE_LENGTH: Final = 100

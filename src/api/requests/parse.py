@@ -14,7 +14,7 @@ from api.requests.body import Body
 from api.requests.known_names import known_fields, require_known_fields
 from api.requests.multipart import PARTS, MultipartReader
 from api.services import Services
-from eventstore.foreign_json import MAX_VALUES, TooComplexError, parsed
+from eventstore.untrusted import MAX_VALUES, TooComplexError, parsed
 from storage.errors import TooLargeError
 
 JSON: Final = "application/json"

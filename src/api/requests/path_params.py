@@ -4,7 +4,7 @@ from typing import Annotated, Final
 
 from fastapi import Depends, Path
 
-from eventstore.foreign_json import whole_number
+from eventstore.untrusted import whole_number
 
 MAX_ID: Final = 2**63 - 1
 NO_TRACK: Final = 0

@@ -4,7 +4,7 @@ from typing import Annotated, Final
 
 from fastapi import Depends, Request
 
-from eventstore.foreign_json import whole_number
+from eventstore.untrusted import whole_number
 
 MAX_WAIT_SECONDS: Final = 30
 

@@ -9,9 +9,9 @@ from aggregates.values import is_visible
 from api.errors import MissingPartError
 from api.openapi import TEXT
 from api.requests.body import Body
-from eventstore.foreign_json import whole_number
-from identity.accounts.app_password import USUAL_NAME
+from eventstore.untrusted import whole_number
 from identity.accounts.credentials import Scope
+from identity.accounts.sign_in import USUAL_NAME
 
 MAX_NAME_LENGTH: Final = 100
 MAX_TEXT_LENGTH: Final = 512

@@ -9,7 +9,7 @@ from sqlalchemy import ColumnElement, Connection, func, or_, select
 
 from api.responses.read_tracks import track_bodies
 from api.responses.track import TrackBody
-from eventstore.foreign_text import is_storable
+from eventstore.untrusted import is_storable
 from outbox.mirror.states import MirrorState
 from outbox.mirror.tables import mirror_target
 from outbox.tracks.record import RecordUrls

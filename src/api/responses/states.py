@@ -1,7 +1,7 @@
 """The states, outcomes and actions that requests and responses name, for pages that say them in words."""
 
 from eventstore.jobs.table import JobState
-from identity.sessions.logins import LoginState
+from identity.sessions.session_store import LoginState
 from outbox.mirror.states import PROBED, BreakerState, LaneState, MirrorReason, MirrorState
 from outbox.mirror.targets import DELETE
 from outbox.operations.operators import Action

@@ -1,14 +1,16 @@
 """A track as JSON."""
 
 from datetime import UTC, datetime
-from typing import Annotated, cast
+from typing import TYPE_CHECKING, Annotated, cast
 
 from pydantic import AfterValidator, BaseModel, Field
 
-from aggregates.track import Track
 from outbox.tracks.record import RecordUrls
 from outbox.views.status import Mirror
 from projections.tracks.view import TrackView
+
+if TYPE_CHECKING:
+    from aggregates.track import Track
 
 
 class FeatureBody(BaseModel):

@@ -6,7 +6,7 @@ from typing import Final
 from pydantic import BaseModel
 from sqlalchemy import Connection, and_, case, func, or_, select
 
-from eventstore.counting import MAX_COUNTED
+from eventstore.database import MAX_COUNTED
 from outbox.mirror.tables import IS_FAILING, IS_OPEN_JOB, blob_job, failure_cause
 from outbox.views.uploads import upload_counts
 from projections.blob_migration import AUDIO_COPY_STATE, AudioCopyState

@@ -12,7 +12,7 @@ from api.openapi import errors
 from api.requests.known_names import StrictRoute
 from api.requests.pagination import MAX_PAGE_LENGTH
 from api.services import Services
-from eventstore.foreign_text import is_storable
+from eventstore.untrusted import is_storable
 from identity.accounts.accounts import Account
 
 router = APIRouter(tags=["artists"], route_class=StrictRoute)

@@ -18,9 +18,8 @@ from api.requests.parse import received_body
 from api.requests.token_fields import TOKEN_FIELDS, lifetime_of, name_of, required_text, scope_of
 from api.responses.message import MessageBody
 from api.services import Services
-from identity.accounts.app_password import USUAL_NAME, AppPasswordSignIn
 from identity.accounts.credentials import CredentialKind, Scope
-from identity.accounts.sign_in import SignInResult
+from identity.accounts.sign_in import USUAL_NAME, AppPasswordSignIn, SignInResult
 
 app_password = APIRouter(tags=["sign-in"], route_class=StrictRoute, dependencies=[Depends(counted)])
 router = APIRouter(tags=["sign-in"], route_class=StrictRoute, dependencies=[Depends(counted)])

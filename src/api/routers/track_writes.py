@@ -2,13 +2,12 @@
 
 from collections.abc import Awaitable, Callable
 from functools import partial
-from typing import Any, Final
+from typing import TYPE_CHECKING, Any, Final
 
 from fastapi import APIRouter, Response
 from starlette.concurrency import run_in_threadpool
 
 from aggregates.errors import InvalidFieldError
-from aggregates.values import Artwork
 from api.errors import MissingPartError
 from api.openapi import AUDIO_FILE, FLAG, IMAGE_FILE, TRACK_FIELDS, command_errors, either, multipart
 from api.pipeline.command_request import Command, CommandRequest, Respond
@@ -31,6 +30,9 @@ from application.tracks.replace_audio import ReplaceAudio, replace_audio
 from storage.artwork import MAX_BYTES as IMAGE_BYTES
 from storage.artwork import PreparedArtwork
 from storage.taken_down import require_not_taken_down
+
+if TYPE_CHECKING:
+    from aggregates.values import Artwork
 
 router = APIRouter(tags=["tracks"], route_class=StrictRoute)
 

@@ -4,7 +4,7 @@ from functools import partial
 from typing import Final
 
 from aggregates.track import Track
-from eventstore.envelope import Envelope
+from eventstore.change import Envelope
 from eventstore.event_log import EventLog
 from eventstore.unit_of_work import UnitOfWork
 from outbox.blobs.jobs import mark_backfill

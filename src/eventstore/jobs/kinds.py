@@ -8,8 +8,8 @@ from typing import Any, Final
 
 from sqlalchemy import ColumnElement, Connection, FromClause
 
+from eventstore.change import Envelope, Via
 from eventstore.database import Database
-from eventstore.envelope import Envelope, Via
 
 BY_ITSELF: Final = Envelope("", Via.JOB, "")
 """Of what no person has requested."""

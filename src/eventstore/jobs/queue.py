@@ -31,10 +31,9 @@ from sqlalchemy import (
 from sqlalchemy import Text as TextType
 
 from eventstore.append import upsert
+from eventstore.change import Envelope
 from eventstore.coordination.backoff import backoff
-from eventstore.counting import count_up_to_limit
-from eventstore.database import Database
-from eventstore.envelope import Envelope
+from eventstore.database import Database, count_up_to_limit
 from eventstore.errors import LeaseLostError
 from eventstore.jobs.kinds import Failure, Job, Kind, Outcome, Wanted
 from eventstore.jobs.table import CONDITIONS, IS_LEASED, IS_WAITING, JobState, job, job_turn

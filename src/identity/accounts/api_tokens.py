@@ -6,10 +6,9 @@ from functools import partial
 from typing import Final
 
 from aggregates.account import Account
-from eventstore.envelope import Envelope
+from eventstore.change import Envelope
 from eventstore.event_log import EventLog
-from eventstore.streams.account_stream import account_of
-from eventstore.unit_of_work import UnitOfWork
+from eventstore.unit_of_work import UnitOfWork, account_of
 from identity.accounts.credentials import (
     CredentialKind,
     Credentials,

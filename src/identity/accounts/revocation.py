@@ -1,10 +1,11 @@
-"""Ends logins and tokens in a restored database: some were spent or revoked after the backup."""
+"""Ends logins and tokens: those of a restored database, some of which were spent or revoked after the backup, and a deleted account's."""
 
 from collections.abc import Sequence
 from datetime import datetime
 
-from sqlalchemy import Connection, select, update
+from sqlalchemy import Connection, delete, select, update
 
+from identity.accounts.accounts import account
 from identity.accounts.credentials import credential
 from identity.sessions.session_store import PdsSessionState, SessionKind, pds_session
 
@@ -37,3 +38,17 @@ def revoke_tokens(connection: Connection, now: datetime) -> None:
     """Revoke all sessions and API tokens of all accounts."""
     working = update(credential).where(credential.c.revoked_at.is_(None))
     connection.execute(working.values(revoked_at=now))
+
+
+def is_connected(connection: Connection, did: str) -> bool:
+    """Whether the account has an active session at its PDS."""
+    active = pds_session.c.status == PdsSessionState.ACTIVE
+    return (
+        connection.execute(select(pds_session.c.did).where(pds_session.c.did == did, active)).first()
+        is not None
+    )
+
+
+def erase(connection: Connection, did: str) -> None:
+    for table in (pds_session, credential, account):
+        connection.execute(delete(table).where(table.c.did == did))

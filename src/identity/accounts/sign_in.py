@@ -3,7 +3,7 @@
 import asyncio
 from dataclasses import dataclass
 from datetime import timedelta
-from typing import Final
+from typing import Any, Final
 
 import httpx
 from pydantic import SecretStr
@@ -11,15 +11,15 @@ from pydantic import SecretStr
 from aggregates.account import Account as Stream
 from aggregates.values import is_visible
 from eventstore.event_log import EventLog
-from eventstore.foreign_text import clean
-from eventstore.streams.account_stream import account_of
-from eventstore.unit_of_work import UnitOfWork
+from eventstore.unit_of_work import UnitOfWork, account_of
+from eventstore.untrusted import clean
 from identity.accounts.accounts import Account, Accounts
 from identity.accounts.api_tokens import EnvelopeFor
 from identity.accounts.credentials import CredentialKind, Credentials, Issued, Scope
 from identity.errors import NotAnAdminError, NotAnOperatorError
 from identity.resolution.http_responses import send_whole
-from identity.resolution.resolver import Identity
+from identity.resolution.resolver import Identity, Resolver
+from identity.sessions.app_password_grants import create_session
 from identity.sessions.pds_sessions import PdsSessions
 from identity.sessions.session_store import SessionKind
 from identity.sessions.tokens import Tokens
@@ -154,3 +154,33 @@ def _record(
         at=unit.now,
     )
     unit.save(stream)
+
+
+USUAL_NAME: Final = "app password"
+"""Of a sign-in that was given no name: its person uses it, and no program that was named."""
+
+
+class AppPasswordSignIn:
+    """Signs accounts in with their handle or DID and an app password, which the PDS verifies."""
+
+    def __init__(self, http: httpx.AsyncClient, *, resolver: Resolver, sign_ins: SignIns) -> None:
+        self._http = http
+        self._resolver = resolver
+        self._sign_ins = sign_ins
+
+    async def sign_in(
+        self,
+        identifier: str,
+        password: SecretStr,
+        *,
+        name: str = USUAL_NAME,
+        scope: Scope = Scope.WRITE,
+        **credential: Any,
+    ) -> SignInResult:
+        """Sign in with a handle or DID; `credential` are further arguments of `SignIns.complete`."""
+        identity = await self._resolver.resolve(identifier)
+        self._sign_ins.require_allowed(identity.did, scope)
+        session = await create_session(self._http, identity.pds_url, identity.did, password)
+        return await self._sign_ins.complete(
+            identity, SessionKind.APP_PASSWORD, session.tokens, name=name, scope=scope, **credential
+        )

@@ -6,7 +6,7 @@ from contextlib import asynccontextmanager
 
 import httpx
 
-from eventstore.foreign_json import whole_number
+from eventstore.untrusted import whole_number
 from identity.errors import FetchRefusedError
 from identity.resolution.address_policy import AddressPolicy
 from identity.resolution.http_responses import open_reply

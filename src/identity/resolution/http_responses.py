@@ -6,8 +6,7 @@ from typing import Any, Final
 
 import httpx
 
-from eventstore.foreign_body import read_within
-from eventstore.foreign_json import parsed
+from eventstore.untrusted import parsed, read_within
 from identity.resolution.address_policy import MAX_REDIRECTS
 
 MAX_ERROR_BYTES: Final = 16 * 1024

@@ -10,10 +10,18 @@ from urllib.parse import quote, unquote
 import httpx
 
 from eventstore.coordination.turns import Turns
-from eventstore.foreign_json import parsed
+from eventstore.untrusted import parsed
 from identity.errors import IdentityUnreachableError, UnknownIdentityError, UnsafeAddressError
-from identity.resolution.address_policy import HOST_NAME, PRIVATE_DOMAINS, AddressPolicy, origin_of
-from identity.resolution.dns import Dns, HostNotFoundError, Names, NameUnavailableError
+from identity.resolution.address_policy import (
+    HOST_NAME,
+    PRIVATE_DOMAINS,
+    AddressPolicy,
+    Dns,
+    HostNotFoundError,
+    Names,
+    NameUnavailableError,
+    origin_of,
+)
 from identity.resolution.http_responses import send_whole
 from identity.resolution.identifiers import INVALID_HANDLE, is_did
 

@@ -13,7 +13,7 @@ from typing import Any, Final
 import httpx
 from pydantic import SecretStr
 
-from eventstore.foreign_json import parsed
+from eventstore.untrusted import parsed
 from identity.errors import (
     AccountInactiveError,
     BadCredentialsError,

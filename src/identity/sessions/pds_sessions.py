@@ -2,7 +2,9 @@
 
 import asyncio
 import logging
+import math
 import random
+import time
 import uuid
 from collections.abc import Awaitable, Callable, Mapping
 from contextlib import suppress
@@ -13,18 +15,52 @@ from typing import Any, Final, Protocol, TypeVar
 import httpx
 from sqlalchemy import Connection
 
-from eventstore.envelope import Envelope
+from eventstore.change import Envelope
+from eventstore.errors import is_busy_or_away
 from eventstore.event_log import EventLog
-from eventstore.streams.account_stream import account_of
-from eventstore.unit_of_work import UnitOfWork
+from eventstore.unit_of_work import UnitOfWork, account_of
 from identity.errors import DecryptionError, SessionUnavailableError, SignInRequiredError
 from identity.resolution.http_responses import error_name
 from identity.sessions.app_password_grants import AppPasswordGrants
 from identity.sessions.encryption import Cipher
-from identity.sessions.retrying_writes import RetryingWrites
 from identity.sessions.session_store import REFRESH_LEASE_TTL, Session, SessionKind, SessionRows
 from identity.sessions.signed_requests import Body, Call, PdsCalls
 from identity.sessions.tokens import Tokens
+
+FIRST_PAUSE_SECONDS: Final = 0.1
+MAX_PAUSE_SECONDS: Final = 2.0
+"""Once the database is back, the new tokens are stored before another process sends the old ones to the PDS."""
+
+
+class RetryingWrites:
+    """Retries a write until the database accepts it or the process ends."""
+
+    def __init__(self) -> None:
+        self._give_up_at = math.inf
+
+    def stop_retrying_after(self, seconds: float) -> None:
+        """Limit all retries to `seconds` from now, since the process is ending."""
+        self._give_up_at = time.monotonic() + seconds
+
+    async def write(self, work: Callable[[], object], **facts: object) -> None:
+        """Run blocking work that must be idempotent: a commit whose answer was lost may have happened."""
+        attempt, pause = 1, FIRST_PAUSE_SECONDS
+        while True:
+            try:
+                await asyncio.to_thread(work)
+            except Exception as error:
+                fields = {**facts, "attempt": attempt, "error": type(error).__name__}
+                if not is_busy_or_away(error) or time.monotonic() >= self._give_up_at:
+                    logger.error("not_written", extra=fields)  # noqa: TRY400 - its text may contain the tokens
+                    raise
+                logger.log(
+                    logging.WARNING if attempt == 1 else logging.DEBUG, "not_written_yet", extra=fields
+                )
+            else:
+                return
+            await asyncio.sleep(pause * random.uniform(0.5, 1.0))  # noqa: S311
+            attempt, pause = attempt + 1, min(2 * pause, MAX_PAUSE_SECONDS)
+
 
 logger = logging.getLogger("mastertape.identity")
 

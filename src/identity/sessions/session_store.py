@@ -15,9 +15,9 @@ from sqlalchemy.dialects.postgresql import insert as postgresql_insert
 from sqlalchemy.dialects.sqlite import insert as sqlite_insert
 
 from eventstore.database import Database
-from eventstore.foreign_text import clean
 from eventstore.schema import UtcDateTime, metadata
 from eventstore.states import State, Transition
+from eventstore.untrusted import clean
 from identity.errors import SignInRequiredError
 from identity.sessions.encryption import Cipher
 from identity.sessions.tokens import Tokens
@@ -268,3 +268,37 @@ def _is_current(did: str, generation: int) -> tuple[Any, ...]:
         pds_session.c.generation == generation,
         pds_session.c.status == PdsSessionState.ACTIVE,
     )
+
+
+class LoginState(State):
+    """States of a login as it is shown; derived, never stored."""
+
+    SIGNED_IN = "signed_in", "signed in"
+    EXPIRED = "expired", "expired: it is renewed with the next request"
+    ENDED = "ended", "ended: its owner has to sign in again"
+    NONE = "none", "none: the account has not signed in here, or has left"
+
+
+@dataclass(frozen=True)
+class Login:
+    """An account's login at its PDS; without one, its state alone."""
+
+    state: LoginState
+    kind: str | None = None
+    changed_at: datetime | None = None
+    """When it was renewed, or ended."""
+    expires_at: datetime | None = None
+    """Of the access token, which is renewed before the next request."""
+    problem: str | None = None
+
+
+def login_of(connection: Connection, did: str, now: datetime) -> Login:
+    row = connection.execute(OF_ACCOUNT, {"did": did}).one_or_none()
+    if row is None:
+        return Login(LoginState.NONE)
+    state = LoginState.SIGNED_IN
+    if row.status != PdsSessionState.ACTIVE:
+        state = LoginState.ENDED
+    elif row.access_expires_at is not None and row.access_expires_at <= now:
+        state = LoginState.EXPIRED
+    return Login(state, row.kind, row.updated_at, row.access_expires_at, row.last_error)

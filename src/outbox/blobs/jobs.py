@@ -12,8 +12,8 @@ from aggregates.values import BlobRef
 from eventstore.coordination.backoff import CAP_SECONDS, MAX_FUTILE_PAUSE_SECONDS, backoff
 from eventstore.database import Database
 from eventstore.errors import LeaseLostError
-from eventstore.foreign_text import clean
 from eventstore.unit_of_work import UnitOfWork
+from eventstore.untrusted import clean
 from outbox.blobs.upload_results import BLOB_MISMATCH
 from outbox.mirror.due import host_open_at, is_open, latest_of
 from outbox.mirror.failure_causes import Cause, error_text

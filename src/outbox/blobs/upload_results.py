@@ -4,7 +4,7 @@ from dataclasses import replace
 from typing import Any, Final
 
 from aggregates.values import Audio
-from eventstore.foreign_text import clean
+from eventstore.untrusted import clean
 from outbox.pds.verdict import MAX_MESSAGE_LENGTH, TOO_LARGE, Kind, Verdict
 from outbox.record.blob_reference import blob_reference
 from outbox.record.lexicon import accepts

@@ -16,9 +16,9 @@ from sqlalchemy import Connection
 
 from aggregates.track import Track
 from aggregates.values import Audio
+from eventstore.change import Envelope, Via
 from eventstore.coordination.backoff import backoff
 from eventstore.coordination.threads import Threads
-from eventstore.envelope import Envelope, Via
 from eventstore.errors import LeaseLostError
 from eventstore.event_log import EventLog
 from outbox.blobs.claim import claim_jobs

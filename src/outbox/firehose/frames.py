@@ -7,7 +7,7 @@ from typing import Any, Final
 
 import libipld
 
-from eventstore.foreign_text import clean
+from eventstore.untrusted import clean
 from outbox.record.dag_cbor import cid_text
 from outbox.record.foreign_cbor import require_few_values
 

@@ -17,8 +17,8 @@ from eventstore.coordination.backoff import backoff
 from eventstore.coordination.commit_signals import announce
 from eventstore.database import Database
 from eventstore.errors import LeaseLostError
-from eventstore.foreign_text import clean
 from eventstore.states import State
+from eventstore.untrusted import clean
 from outbox.firehose.connection import subscribed
 from outbox.firehose.cursors import accounts_at, change_stream, cursor_of
 from outbox.firehose.frames import FUTURE_CURSOR, OUTDATED_CURSOR, Commit, FirehoseError, Message, message_in

@@ -24,9 +24,9 @@ from sqlalchemy import (
 )
 
 from eventstore.append import insert_of
+from eventstore.change import Envelope, Via
 from eventstore.coordination.backoff import backoff
 from eventstore.database import Database, with_now
-from eventstore.envelope import Envelope, Via
 from eventstore.errors import LeaseLostError
 from eventstore.prepared import Prepared
 from eventstore.schema import UtcDateTime

@@ -14,12 +14,11 @@ from typing import Any, Final, Self, TypeVar
 
 from sqlalchemy import ColumnElement, Connection, exists, func, select, update
 
+from eventstore.change import Envelope
 from eventstore.coordination.commit_signals import announce
 from eventstore.database import Database
-from eventstore.envelope import Envelope
 from eventstore.event_log import EventLog
-from eventstore.streams.account_stream import account_of
-from eventstore.unit_of_work import UnitOfWork
+from eventstore.unit_of_work import UnitOfWork, account_of
 from outbox.mirror import pausing
 from outbox.mirror.parking import probe_now
 from outbox.mirror.requeue import queue_as_backfill

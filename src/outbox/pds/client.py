@@ -11,8 +11,7 @@ from typing import Any, Final
 
 import httpx
 
-from eventstore.foreign_body import read_within
-from eventstore.foreign_text import clean
+from eventstore.untrusted import clean, read_within
 from outbox.pds.pacing import budget_of
 from outbox.pds.verdict import (
     LOGIN_UNUSABLE,

@@ -11,8 +11,7 @@ from typing import Any, Final
 
 import httpx
 
-from eventstore.foreign_json import TooComplexError, parsed
-from eventstore.foreign_text import clean
+from eventstore.untrusted import TooComplexError, clean, parsed
 from outbox.pds.pacing import Budget, RetryAfter, budget_of, lane_budget, retry_after_of
 
 

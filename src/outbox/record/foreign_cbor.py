@@ -5,7 +5,7 @@ Two megabytes of empty lists hold the interpreter for half a second, from a thre
 
 from typing import Final
 
-from eventstore.foreign_json import MAX_VALUES, TooComplexError
+from eventstore.untrusted import MAX_VALUES, TooComplexError
 
 BYTES, TEXT = 2, 3
 WIDTHS: Final = {24: 1, 25: 2, 26: 4, 27: 8}

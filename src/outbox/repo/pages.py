@@ -8,7 +8,7 @@ from typing import Any, Final
 
 import msgspec
 
-from eventstore.foreign_json import MAX_INTEGER_DIGITS, parsed
+from eventstore.untrusted import MAX_INTEGER_DIGITS, parsed
 from outbox.pds.client import MAX_RECORD_BYTES, Remote
 from outbox.record.dag_cbor import is_record_cid
 from outbox.record.kind import GENERATION

@@ -8,7 +8,7 @@ from typing import Final
 
 from sqlalchemy import Connection, select
 
-from eventstore.foreign_text import is_storable
+from eventstore.untrusted import is_storable
 from outbox.mirror.tables import mirror_lane, pds_host
 
 _MARKS: Final = select(mirror_lane, pds_host.c.paused, pds_host.c.breaker).outerjoin(

@@ -6,7 +6,7 @@ from typing import Final
 
 from sqlalchemy import Connection, select
 
-from eventstore.counting import count_up_to_limit
+from eventstore.database import count_up_to_limit
 from outbox.mirror.tables import IS_LEASED, IS_OPEN_JOB, blob_job
 
 job: Final = blob_job.c

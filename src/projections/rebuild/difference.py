@@ -3,26 +3,33 @@
 Only rows that differ are written, and only their derived columns.
 """
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from enum import StrEnum
-from typing import Any
+from typing import Any, Final
 
 from sqlalchemy import (
+    Column,
     ColumnElement,
     Connection,
     Executable,
+    Integer,
+    Table,
+    Text,
+    UniqueConstraint,
     and_,
+    cast,
     delete,
     exists,
     insert,
+    literal,
     or_,
     select,
     update,
 )
+from sqlalchemy.sql.visitors import iterate
 
 from eventstore.projection import ProjectedTable
-from projections.rebuild.unique_columns import aside, passing_columns
 
 
 class DifferenceKind(StrEnum):
@@ -116,3 +123,37 @@ def _changed(table: ProjectedTable) -> ColumnElement[bool]:
 
 def _distinct(table: ProjectedTable, name: str) -> ColumnElement[bool]:
     return table.live.c[name].is_distinct_from(table.scratch.c[name])
+
+
+ASIDE: Final = "\N{SUBSTITUTE}"
+
+
+def passing_columns(table: Table, derived: Sequence[str]) -> Iterator[tuple[Column[Any], list[str]]]:
+    """Yield one column of each unique index, with the derived columns on which a row's place in the index depends."""
+    for columns, condition in _unique_indexes(table):
+        movable = [
+            column for column in columns if column.name in derived and isinstance(column.type, Text | Integer)
+        ]
+        if movable:
+            yield movable[-1], [column.name for column in (*columns, *condition) if column.name in derived]
+
+
+def aside(column: Column[Any]) -> ColumnElement[Any]:
+    """Return a value that no other row has: a number below zero, or a text with a first character that no text has."""
+    if isinstance(column.type, Integer):
+        return -1 - column
+    value: ColumnElement[str] = literal(ASIDE)
+    for part in column.table.primary_key.columns:
+        value = value + cast(part, Text) + " "
+    return value
+
+
+def _unique_indexes(table: Table) -> Iterator[tuple[list[Column[Any]], list[Column[Any]]]]:
+    for constraint in sorted(table.constraints, key=lambda each: str(each.name)):
+        if isinstance(constraint, UniqueConstraint):
+            yield list(constraint.columns), []
+    for index in sorted(table.indexes, key=lambda each: str(each.name)):
+        if index.unique:
+            condition = index.dialect_options["postgresql"].get("where")
+            parts = iterate(condition) if condition is not None else iter(())
+            yield list(index.columns), [part for part in parts if isinstance(part, Column)]

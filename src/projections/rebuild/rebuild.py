@@ -6,22 +6,63 @@
    the code.
 """
 
-from collections.abc import Callable, Generator, Sequence
+from collections import OrderedDict
+from collections.abc import Callable, Generator, Iterable, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
-from typing import Final
+from typing import TYPE_CHECKING, Final
 
+from eventsourcing.domain import Aggregate
 from sqlalchemy import Connection, func, select, text
 
 from eventstore.append import upsert
+from eventstore.change import Change, RecordedEvent
 from eventstore.errors import NestedUnitError
 from eventstore.event_log import EventLog
 from eventstore.locks import lock_for_append
 from eventstore.projection import Projection
 from eventstore.schema import projection_state
-from eventstore.streams.replayer import Replayer
 from projections.rebuild.difference import Difference, differences_of, remove_surplus, write_difference
 from projections.rebuild.scratch import ReplayWork, Scratch
+
+if TYPE_CHECKING:
+    from uuid import UUID
+
+MAX_STATES: Final = 4096
+
+
+class Replayer:
+    """Folds events that come in position order, page by page, and caches the states used last.
+
+    A state that was evicted is read again from the log, so memory is bounded by `max_states` aggregates.
+    """
+
+    def __init__(self, log: EventLog, *, max_states: int = MAX_STATES) -> None:
+        self._log: Final = log
+        self._max_states: Final = max_states
+        self._states: OrderedDict[UUID, Aggregate] = OrderedDict()
+
+    def changes(self, page: Iterable[RecordedEvent]) -> list[Change]:
+        """Return the page's events, each with the states around it."""
+        return [self._change(recorded) for recorded in page]
+
+    def _change(self, recorded: RecordedEvent) -> Change:
+        change = Change.of(recorded, self._before(recorded))
+        self._states[recorded.aggregate_id] = change.after
+        if len(self._states) > self._max_states:
+            self._states.popitem(last=False)
+        return change
+
+    def _before(self, recorded: RecordedEvent) -> Aggregate | None:
+        if recorded.version == Aggregate.INITIAL_VERSION:
+            return None
+        state = self._states.pop(recorded.aggregate_id, None)
+        if state is not None and state.version == recorded.version - 1:
+            return state
+        with self._log.database.read() as connection:
+            prefix = self._log.stream(connection, recorded.aggregate_id, upto_version=recorded.version - 1)
+        return self._log.fold(Aggregate, prefix)
+
 
 EVENTS_PER_PAGE: Final = 2000
 """Only the newest state of a track in a page is written; a page takes about 10 MB, and writers wait for the last one."""

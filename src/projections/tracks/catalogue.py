@@ -6,7 +6,7 @@ from typing import Any, Final, NamedTuple
 from sqlalchemy import Connection, Row, Select, func, select
 
 from aggregates.values import tag_as_stored
-from eventstore.foreign_text import is_storable
+from eventstore.untrusted import is_storable
 from projections.tracks.queries import end_of_scan, is_shown_to
 from projections.tracks.search import ESCAPE, contains, escaped
 from projections.tracks.table import LIVE, SEPARATOR, normalized, tracks

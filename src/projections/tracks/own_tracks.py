@@ -6,7 +6,7 @@ from typing import Final
 
 from sqlalchemy import ColumnElement, Connection, and_, func, select, true
 
-from eventstore.foreign_text import is_storable
+from eventstore.untrusted import is_storable
 from projections.tracks.search import contains
 from projections.tracks.table import LIVE, tracks
 from projections.tracks.view import TrackView

@@ -8,8 +8,8 @@ from typing import Any, Final
 from sqlalchemy import ColumnElement, Connection, Integer, Select, Text, bindparam, func, or_, select
 
 from aggregates.values import tag_as_stored
-from eventstore.foreign_text import is_storable
 from eventstore.prepared import Prepared, among
+from eventstore.untrusted import is_storable
 from projections.tracks.search import Search, is_indexed, search_of
 from projections.tracks.table import LIVE, normalized, tracks
 from projections.tracks.tags import track_tags

@@ -1,8 +1,8 @@
 """`tracks`: what each track is now, one row a track. A deleted track keeps its row, hidden by deleted_at."""
 
 import unicodedata
-from collections.abc import Sequence
-from typing import Any, Final
+from collections.abc import Iterator, Sequence
+from typing import Any, Final, NamedTuple
 
 from sqlalchemy import (
     BigInteger,
@@ -18,12 +18,11 @@ from sqlalchemy import (
 )
 
 from aggregates.track import Track
+from aggregates.track_events import TrackEvent
 from eventstore.change import Change
-from eventstore.projection import Into, ProjectedTable
+from eventstore.projection import Into, ProjectedTable, fingerprint
 from eventstore.schema import Json, Position, UtcDateTime, metadata
-from projections.fingerprint import fingerprint
 from projections.rows import write_rows
-from projections.tracks.changes import track_changes
 from projections.tracks.view import TrackView
 
 VERSION: Final = 2
@@ -87,6 +86,23 @@ Index("ix_tracks_did_track_id", tracks.c.did, tracks.c.track_id)
 Index("ix_tracks_audio_cid", tracks.c.audio_cid)
 Index("ix_tracks_artwork_cid", tracks.c.artwork_cid)
 Index("ix_tracks_artwork_thumbnail_cid", tracks.c.artwork_thumbnail_cid)
+
+
+class TrackChange(NamedTuple):
+    """A change of a track: what the log recorded, and the track before and after it."""
+
+    recorded: Change
+    event: TrackEvent
+    before: Track | None
+    after: Track
+
+
+def track_changes(changes: Sequence[Change]) -> Iterator[TrackChange]:
+    """Pick the changes of tracks, in their order."""
+    for change in changes:
+        event, before, after = change.event, change.before, change.after
+        if isinstance(event, TrackEvent) and isinstance(after, Track):
+            yield TrackChange(change, event, before if isinstance(before, Track) else None, after)
 
 
 class Tracks:

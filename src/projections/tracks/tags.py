@@ -1,16 +1,17 @@
 """`track_tags`: the tags of each track, to find tracks by."""
 
 from collections.abc import Sequence
-from typing import Final
+from typing import TYPE_CHECKING, Final
 
 from sqlalchemy import Column, Connection, ForeignKey, Index, Table, Text, delete, insert
 
-from aggregates.track import Track
 from eventstore.change import Change
-from eventstore.projection import Into, ProjectedTable
+from eventstore.projection import Into, ProjectedTable, fingerprint
 from eventstore.schema import Position, metadata
-from projections.fingerprint import fingerprint
-from projections.tracks.changes import track_changes
+from projections.tracks.table import track_changes
+
+if TYPE_CHECKING:
+    from aggregates.track import Track
 
 VERSION: Final = 1
 

@@ -14,12 +14,12 @@ from sqlalchemy import Connection
 from aggregates.errors import InvalidFieldError
 from aggregates.track import media_cids
 from aggregates.values import Artwork, Audio
-from eventstore.envelope import Envelope
+from eventstore.change import Envelope
 from eventstore.errors import LeaseLostError
 from eventstore.event_log import EventLog
-from eventstore.foreign_text import clean
 from eventstore.streams.track_ids import next_track_id
 from eventstore.unit_of_work import UnitOfWork
+from eventstore.untrusted import clean
 from outbox.conflicts.adopted import acknowledge_as_found, set_lane_host, tracks_of_records
 from outbox.mirror.namespace_moves import is_taken
 from outbox.pds.client import RecordKey

@@ -8,11 +8,11 @@ from typing import Any, Final
 
 from sqlalchemy import Connection, Row, select
 
-from eventstore.envelope import Envelope
+from eventstore.change import Envelope
 from eventstore.errors import EventStoreError
-from eventstore.foreign_text import clean
 from eventstore.jobs import queue
 from eventstore.jobs.kinds import Failure, Job, Kind, Outcome, Wanted
+from eventstore.untrusted import clean
 from identity.errors import IdentityUnreachableError, UnknownIdentityError, UnsafeAddressError
 from outbox.mirror.tables import mirror_lane
 from outbox.pds.client import RemoteUnknownError

@@ -13,9 +13,8 @@ from typing import Final
 
 from sqlalchemy import Connection, insert, or_, select
 
-from eventstore.foreign_json import whole_number
-from eventstore.streams.peer_ids import peer_track
-from eventstore.streams.track_ids import issue_only_above
+from eventstore.streams.track_ids import issue_only_above, peer_track
+from eventstore.untrusted import whole_number
 from outbox.conflicts.adopted import tracks_of_records
 from projections.tracks.table import tracks
 from replay.errors import PeerIdsError

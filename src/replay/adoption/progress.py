@@ -4,7 +4,7 @@ from dataclasses import dataclass, field
 from typing import Any, Final
 
 from aggregates.errors import InvalidFieldError
-from eventstore.foreign_text import clean
+from eventstore.untrusted import clean
 from outbox.pds.client import RecordKey
 
 MAX_NAMED_PROBLEMS: Final = 500

@@ -8,7 +8,7 @@ from typing import Any, Final
 from aggregates.errors import InvalidFieldError
 from aggregates.track import Track
 from aggregates.values import Audio, BlobRef, SupportGate, checked_artist, checked_support_gate
-from eventstore.foreign_text import is_storable
+from eventstore.untrusted import is_storable
 from outbox.pds.client import RecordKey, Remote
 from outbox.record.blob_reference import blob_reference
 from outbox.record.dag_cbor import Record, UnencodableError, record_cid

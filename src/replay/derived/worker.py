@@ -4,8 +4,8 @@ from collections.abc import Awaitable, Callable, Mapping, Sequence
 from typing import Final
 
 from eventstore.errors import ThreadsBusyError
-from eventstore.foreign_text import clean
 from eventstore.jobs.kinds import Failure, Job, Kind, Outcome
+from eventstore.untrusted import clean
 from replay.derived.covers import CannotBeMadeError, NotMadeError
 from replay.derived.plan import request_recent
 from storage.derived.jobs import DerivedKind

@@ -13,7 +13,7 @@ from sqlalchemy import Column, ColumnElement, Connection, LargeBinary, RowMappin
 
 from eventstore.database import Database
 from eventstore.schema import UtcDateTime, stored_event
-from eventstore.streams.peer_ids import peer_track
+from eventstore.streams.track_ids import peer_track
 from identity.accounts.accounts import account
 from outbox.mirror.tables import PAST, blob_job, delivery_attempt, mirror_lane, mirror_target, pds_host
 from projections.media_references import media_references

@@ -7,8 +7,8 @@ from itertools import groupby, islice
 from typing import Final
 
 from aggregates.track import Track
+from eventstore.change import Envelope
 from eventstore.coordination.commit_signals import announce
-from eventstore.envelope import Envelope
 from eventstore.event_log import EventLog
 from eventstore.unit_of_work import UnitOfWork
 from outbox.mirror.requeue import create_again, queue_as_backfill, reverify

@@ -7,7 +7,7 @@ from typing import Final
 
 from sqlalchemy import Connection, RowMapping, bindparam, case, func, select
 
-from eventstore import counting
+from eventstore.database import MAX_COUNTED
 from eventstore.schema import UtcDateTime
 from outbox.mirror.tables import PAST, repo_scan
 from replay.reconcile.scan import HAS_RECORDS, IS_SCANNED, OF_SCANS, is_scan_due, lane
@@ -29,13 +29,13 @@ class ScanProgress:
 
 
 def scan_progress(connection: Connection, now: datetime, every: timedelta) -> ScanProgress:
-    bounds = {"before": now - every, "most": counting.MAX_COUNTED}
+    bounds = {"before": now - every, "most": MAX_COUNTED}
     return ScanProgress(*connection.execute(_PROGRESS, bounds).one())
 
 
 def unread_repos(connection: Connection, *, limit: int) -> Sequence[RowMapping]:
     """Return the repos that the scan could not read the last time: DID, host, when and why."""
-    return connection.execute(_UNREAD, {"room": limit, "most": counting.MAX_COUNTED}).mappings().all()
+    return connection.execute(_UNREAD, {"room": limit, "most": MAX_COUNTED}).mappings().all()
 
 
 # Built once (CONTRIBUTING.md).

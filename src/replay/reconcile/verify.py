@@ -14,8 +14,8 @@ from sqlalchemy import Connection, select
 
 from eventstore.coordination.turns import Joint, Turns
 from eventstore.database import Database
-from eventstore.foreign_text import clean
 from eventstore.schema import stored_event
+from eventstore.untrusted import clean
 from outbox.mirror.due import is_open
 from outbox.mirror.states import TargetState
 from outbox.mirror.tables import delivery_attempt, mirror_lane, mirror_target

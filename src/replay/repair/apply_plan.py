@@ -7,10 +7,10 @@ from collections.abc import Mapping, Sequence
 from collections.abc import Set as AbstractSet
 from typing import Any
 
-from eventstore.foreign_text import clean
 from eventstore.jobs import queue
 from eventstore.jobs.kinds import Job
 from eventstore.unit_of_work import UnitOfWork
+from eventstore.untrusted import clean
 from outbox.pds.client import RecordKey
 from replay.reconcile.apply import STEPS_PER_UNIT, apply_steps
 from replay.reconcile.drift import Drift, Expected

@@ -27,8 +27,8 @@ from sqlalchemy import (
     update,
 )
 
+from eventstore.change import Envelope
 from eventstore.database import Database
-from eventstore.envelope import Envelope
 from eventstore.jobs import queue
 from eventstore.jobs.kinds import Job, Wanted
 from eventstore.jobs.table import job

@@ -13,8 +13,8 @@ from typing import Any, Final
 from eventstore.coordination.threads import Threads
 from eventstore.errors import EventStoreError
 from eventstore.event_log import EventLog
-from eventstore.foreign_text import clean
 from eventstore.jobs.kinds import Failure, Job, Kind, Outcome
+from eventstore.untrusted import clean
 from outbox.pds.client import RemoteUnknownError
 from outbox.pds.verdict import Kind as VerdictKind
 from outbox.record.kind import RecordKinds

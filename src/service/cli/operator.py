@@ -3,7 +3,7 @@
 import getpass
 import uuid
 
-from eventstore.envelope import Envelope, Via
+from eventstore.change import Envelope, Via
 
 
 def operator_envelope() -> Envelope:

@@ -3,12 +3,11 @@
 import asyncio
 from collections import defaultdict
 from collections.abc import Sequence
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import click
 
 from replay.reconcile.apply import apply as apply_plan
-from replay.reconcile.drift import DriftKind
 from replay.reconcile.plan import Plan, Repair, Step, plan_for
 from replay.reconcile.verify import Verified
 from service.cli.log import configured_log
@@ -24,6 +23,9 @@ from service.cli.output import (
     show_all,
 )
 from service.cli.verify import UNREAD, drift_as_json, track_of, verify_accounts
+
+if TYPE_CHECKING:
+    from replay.reconcile.drift import DriftKind
 
 
 @click.command()

@@ -11,7 +11,7 @@ from api.error_responses import REPLIES, codes_by_status
 from api.middleware.request_limits import FIELDS_BYTES, HEADERS_BYTES, PATIENCE_SECONDS, SLOWEST, URL_BYTES
 from api.openapi import ERROR_EXAMPLES, meaning_of
 from api.pipeline.concurrency import MAX_CONCURRENT_UPLOADS
-from eventstore.foreign_json import MAX_VALUES
+from eventstore.untrusted import MAX_VALUES
 from service.config.settings import Settings
 from service.process.http_connections import STALLED_RESPONSE_TIMEOUT_SECONDS
 from service.wiring.bootstrap import build

@@ -14,13 +14,13 @@ from typing import Any, Final, TypeVar
 from sqlalchemy import delete, or_
 
 from eventstore.coordination.threads import Threads
-from eventstore.foreign_text import clean
 from eventstore.idempotency.lock import running_request
 from eventstore.idempotency.results import RESULT_TTL, idempotency
 from eventstore.jobs.kinds import Failure, Job, Kind, Outcome
 from eventstore.jobs.periodic import PERIODIC
 from eventstore.jobs.queue import prune_turns
 from eventstore.restore_detection import is_restored
+from eventstore.untrusted import clean
 from identity.accounts.credentials import credential
 from outbox.mirror.failure_causes import prune_causes
 from outbox.pds.client import Pds

@@ -8,34 +8,37 @@ import eventstore.idempotency.lock
 import eventstore.idempotency.results
 import eventstore.jobs.table
 import eventstore.restore_detection
-import eventstore.streams.peer_ids
+import eventstore.streams.track_ids
 import identity.accounts.accounts
 import identity.accounts.credentials
 import identity.sessions.session_store
 import outbox.mirror.observe_only
 import outbox.mirror.priority
 import outbox.mirror.tables
-import projections.read_models
 import replay.repair.jobs
 import storage.derived.renditions
 import storage.derived.waveforms
 import storage.media
 import storage.public.tables
+from eventstore.projection import Projection
 from eventstore.schema import metadata
+from projections.history import History
+from projections.media_references import MediaReferences
 from projections.tracks.search import SEARCH_INDEX
+from projections.tracks.table import Tracks
+from projections.tracks.tags import TrackTags
 
 MODULES: Final = (
     eventstore.idempotency.results,
     eventstore.idempotency.lock,
     eventstore.restore_detection,
-    eventstore.streams.peer_ids,
+    eventstore.streams.track_ids,
     identity.accounts.accounts,
     identity.accounts.credentials,
     identity.sessions.session_store,
     outbox.mirror.observe_only,
     outbox.mirror.priority,
     outbox.mirror.tables,
-    projections.read_models,
     eventstore.jobs.table,
     replay.repair.jobs,
     storage.derived.renditions,
@@ -43,6 +46,9 @@ MODULES: Final = (
     storage.media,
     storage.public.tables,
 )
+
+READ_MODELS: Final[tuple[Projection, ...]] = (Tracks(), TrackTags(), History(), MediaReferences())
+"""Parents before children."""
 
 INDEXES_OF_EXPRESSIONS: Final = frozenset(
     index.name
@@ -62,4 +68,4 @@ def is_compared(_item: object, name: str | None, kind: str, *_: object) -> bool:
     return kind != "index" or name not in {*INDEXES_OF_EXPRESSIONS, SEARCH_INDEX.name}
 
 
-__all__ = ["MODULES", "is_compared", "metadata"]
+__all__ = ["MODULES", "READ_MODELS", "is_compared", "metadata"]

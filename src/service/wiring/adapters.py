@@ -11,8 +11,7 @@ from eventstore.database import Database
 from identity.errors import IdentityUnreachableError, UnknownIdentityError, UnsafeAddressError
 from identity.errors import SessionUnavailableError as CannotUseSessionError
 from identity.errors import SignInRequiredError as MustSignInError
-from identity.resolution.address_policy import AddressPolicy, address_of
-from identity.resolution.dns import Dns
+from identity.resolution.address_policy import AddressPolicy, Dns, address_of
 from identity.resolution.resolver import Resolver
 from identity.sessions.pds_sessions import PdsSessions
 from outbox.mirror.lanes import park_lane, resume_lane

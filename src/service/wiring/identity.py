@@ -10,9 +10,8 @@ from eventstore.coordination.turns import Turns
 from eventstore.event_log import EventLog
 from identity.accounts.accounts import Accounts
 from identity.accounts.api_tokens import AccountTokens
-from identity.accounts.app_password import AppPasswordSignIn
 from identity.accounts.credentials import Credentials
-from identity.accounts.sign_in import SignIns
+from identity.accounts.sign_in import AppPasswordSignIn, SignIns
 from identity.oauth.client import oauth_app
 from identity.oauth.flows import Flows
 from identity.oauth.grants import OAuthGrants

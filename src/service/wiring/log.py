@@ -9,8 +9,8 @@ from eventstore.database import Database
 from eventstore.event_log import EventLog
 from eventstore.restore_detection import detect_on_connect
 from outbox.mirror.targets import MirrorTargets
-from projections.read_models import READ_MODELS
 from service.config.settings import Settings
+from service.schema.tables import READ_MODELS
 from storage.public.projection import PublicAudio
 from storage.taken_down import TakenDownBytes
 

@@ -5,7 +5,7 @@ from enum import StrEnum
 
 from sqlalchemy import Connection, RowMapping, func, select
 
-from eventstore.counting import MAX_COUNTED
+from eventstore.database import MAX_COUNTED
 from eventstore.jobs.table import JobState, job
 
 

@@ -12,8 +12,8 @@ from sqlalchemy import Column, Connection, Float, LargeBinary, Table, Text, sele
 
 from eventstore.append import upsert
 from eventstore.database import Database
-from eventstore.foreign_text import clean
 from eventstore.schema import metadata
+from eventstore.untrusted import clean
 from storage.errors import InvalidMediaError
 
 PROGRAM: Final = Path(__file__).with_name("peaks.py")

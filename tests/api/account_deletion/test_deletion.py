@@ -5,7 +5,7 @@ import asyncio
 import pytest
 from sqlalchemy import update
 
-from eventstore.streams.peer_ids import peer_track
+from eventstore.streams.track_ids import peer_track
 from identity.accounts.accounts import account
 from identity.accounts.credentials import Scope, credential
 from identity.sessions.session_store import pds_session

@@ -2,9 +2,9 @@
 
 from dataclasses import dataclass
 from datetime import timedelta
+from typing import TYPE_CHECKING
 
 import pytest
-from pydantic import SecretStr
 
 from identity.accounts.credentials import CredentialKind
 from identity.errors import (
@@ -16,6 +16,9 @@ from identity.errors import (
     UnsafeAddressError,
 )
 from tests.api.world import did_of, refusal
+
+if TYPE_CHECKING:
+    from pydantic import SecretStr
 
 
 @pytest.fixture

@@ -6,7 +6,7 @@ from datetime import timedelta
 import pytest
 from sqlalchemy import delete, func, insert, select, update
 
-from eventstore.envelope import Envelope, Via
+from eventstore.change import Envelope, Via
 from eventstore.jobs import queue
 from eventstore.jobs.kinds import Failure, Wanted
 from eventstore.jobs.periodic import request_periodic
@@ -265,12 +265,12 @@ def test_the_scan_counts_no_more_repos_than_it_may_read(*, world, client, alice,
     for person in (alice, bob):
         upload(client, person)
     world.deliver()
-    monkeypatch.setattr("eventstore.counting.MAX_COUNTED", 1)
+    monkeypatch.setattr("eventstore.database.MAX_COUNTED", 1)
     assert (work()["scan"]["repos"], work()["scan"]["due"]) == (1, 1)
 
 
 def test_a_count_stops_where_it_would_read_too_much(world, work, monkeypatch):
-    monkeypatch.setattr("eventstore.counting.MAX_COUNTED", 3)
+    monkeypatch.setattr("eventstore.database.MAX_COUNTED", 3)
     want(world, DerivedKind.COVER, *map(str, range(5)))
     for _ in range(5):
         cannot_be_made(world, DerivedKind.COVER, "no image")

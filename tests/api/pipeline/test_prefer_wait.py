@@ -7,7 +7,7 @@ from contextlib import ExitStack
 
 import pytest
 
-from eventstore.envelope import Envelope
+from eventstore.change import Envelope
 from eventstore.errors import LogBusyError
 from tests.api.world import until
 from tests.media_samples import samples

@@ -2,7 +2,7 @@
 
 import pytest
 
-from eventstore.envelope import Envelope, Via
+from eventstore.change import Envelope, Via
 from replay.adoption.peer_ids import assign, read_peer_ids, reserve
 from replay.errors import PeerIdsError
 from tests.api.world import did_of, upload

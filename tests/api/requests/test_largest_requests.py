@@ -14,7 +14,7 @@ from fastapi.dependencies.utils import get_flat_params
 from fastapi.routing import APIRoute
 
 from api.middleware.request_limits import FIELDS_BYTES, HEADERS_BYTES, URL_BYTES
-from eventstore.foreign_json import MAX_VALUES
+from eventstore.untrusted import MAX_VALUES
 from identity.accounts.credentials import Scope
 from tests.api.world import upload
 from tests.media_samples import samples

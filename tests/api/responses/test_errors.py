@@ -1,6 +1,7 @@
 """Every error has its row in the table, and every error response has the same shape."""
 
 from dataclasses import replace
+from typing import TYPE_CHECKING
 
 import pytest
 from fastapi import APIRouter
@@ -8,11 +9,13 @@ from sqlalchemy.exc import OperationalError
 from starlette.testclient import TestClient
 
 from api.error_responses import REPLIES, TREES
-from api.services import Services
 from eventstore.errors import CommitFailedError, LogBusyError, OutdatedProjectionError
 from storage.errors import StoreUnavailableError
 from tests.api.world import refusal, upload
 from tests.servers.databases import ON_SQLITE
+
+if TYPE_CHECKING:
+    from api.services import Services
 
 
 def everything_below(kind):

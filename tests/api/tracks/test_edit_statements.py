@@ -2,7 +2,7 @@
 
 import pytest
 
-from eventstore.streams.codec import Codec
+from eventstore.event_log import Codec
 from tests.api.tracks.patch import as_json
 from tests.api.world import upload
 from tests.statements import recorded_statements, traced_round_trips

@@ -9,8 +9,7 @@ import time
 from collections import Counter
 from collections.abc import Collection, Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import httpx
 
@@ -21,6 +20,9 @@ from tests.e2e.drill.alarms import Measured, alarms
 from tests.e2e.drill.golden_text import block, is_golden, steady
 from tests.e2e.eventually import eventually
 from tests.e2e.writer import Writer
+
+if TYPE_CHECKING:
+    from pathlib import Path
 
 MINUTE_SECONDS = 60.0
 MEASURED_SECONDS = 6.0

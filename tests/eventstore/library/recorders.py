@@ -16,8 +16,8 @@ from eventsourcing.persistence import (
 from sqlalchemy import Row, Table, exc, func, select
 
 from eventstore.append import event_row, insert_rows
+from eventstore.change import Envelope
 from eventstore.database import Database
-from eventstore.envelope import Envelope
 from eventstore.locks import lock_for_append, stable_position
 
 DID = "did:plc:library"

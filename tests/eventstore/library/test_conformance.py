@@ -10,8 +10,8 @@ from eventsourcing.tests import persistence as kit
 from sqlalchemy import MetaData
 
 from eventstore.database import Database
+from eventstore.event_log import json_transcoder
 from eventstore.schema import event_table
-from eventstore.streams.codec import json_transcoder
 from tests.eventstore.library.recorders import LogAggregateRecorder, LogApplicationRecorder
 
 

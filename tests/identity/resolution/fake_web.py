@@ -2,7 +2,7 @@
 
 import httpx
 
-from identity.resolution.dns import HostNotFoundError, NameUnavailableError
+from identity.resolution.address_policy import HostNotFoundError, NameUnavailableError
 
 ALICE, BOB = "did:plc:aaaaaaaaaaaaaaaaaaaaaaaa", "did:plc:bbbbbbbbbbbbbbbbbbbbbbbb"
 PLC = "http://localhost:2582"

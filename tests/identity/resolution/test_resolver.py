@@ -5,7 +5,7 @@ import httpx
 import pytest
 
 from identity.errors import IdentityUnreachableError, UnknownIdentityError, UnsafeAddressError
-from identity.resolution.dns import HostNotFoundError
+from identity.resolution.address_policy import HostNotFoundError
 from identity.resolution.resolver import Identity, Resolver
 from tests.identity.resolution.fake_web import ALICE, BOB, DEV_PDS, PDS, PLC, FakeWeb, document
 from tests.identity.resolution.unsafe_addresses import UNSAFE_URLS

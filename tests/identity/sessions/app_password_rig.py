@@ -8,9 +8,8 @@ from pydantic import SecretStr
 
 from eventstore.event_log import EventLog
 from identity.accounts.accounts import Accounts
-from identity.accounts.app_password import AppPasswordSignIn
 from identity.accounts.credentials import Credentials
-from identity.accounts.sign_in import SignIns
+from identity.accounts.sign_in import AppPasswordSignIn, SignIns
 from identity.resolution.address_policy import AddressPolicy, public_client
 from identity.resolution.resolver import Resolver
 from identity.sessions.pds_sessions import PdsSessions

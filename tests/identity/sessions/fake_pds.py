@@ -8,11 +8,14 @@ import base64
 import json
 import threading
 import time
-from collections.abc import Callable
 from contextlib import contextmanager
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from typing import TYPE_CHECKING
 
 import httpx
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
 
 DID = "did:plc:aaaaaaaaaaaaaaaaaaaaaaaa"
 ORIGIN = "https://pds.example.com"

@@ -1,11 +1,23 @@
 """Requests on behalf of an account: each has its token, and is sent again if the PDS refuses the token as expired."""
 
+import asyncio
+import contextlib
+import logging
+import sqlite3
 from datetime import timedelta
 
 import httpx
 import pytest
+from sqlalchemy import event, make_url
+from sqlalchemy.exc import OperationalError
 
+from eventstore.database import Database
+from eventstore.errors import LogBusyError
+from eventstore.event_log import EventLog
+from eventstore.unit_of_work import account_of
 from identity.errors import SignInRequiredError
+from identity.sessions.pds_sessions import RetryingWrites
+from tests.identity.conftest import by, noted
 from tests.identity.sessions.fake_pds import DID, ORIGIN, FakePds, error
 from tests.identity.sessions.session_rig import (
     GET_SESSION,
@@ -16,6 +28,7 @@ from tests.identity.sessions.session_rig import (
     set_row,
     store_session,
 )
+from tests.servers.databases import migrate, temporary_database
 
 
 def test_a_request_carries_the_access_token(sessions, fake, database):
@@ -128,3 +141,180 @@ def test_a_reply_without_end_is_cut_off(database, cipher, hooks, clock, monkeypa
     store_session(database, sessions, FakePds(), clock)
     with pytest.raises(httpx.RemoteProtocolError):
         ask(sessions)
+
+
+LONG = 60
+MORE_THAN_A_MOMENT = 6
+"""More failed attempts than a busy database causes."""
+
+
+@pytest.fixture
+def impatient(monkeypatch):
+    """SQLite reports a busy file at once."""
+    monkeypatch.setattr("eventstore.database.SQLITE_BUSY_SECONDS", 0.02)
+
+
+@pytest.fixture
+def on_file(impatient, migrated_sqlite, clock):  # noqa: ARG001
+    database = Database(migrated_sqlite, clock=clock)
+    yield database
+    database.close()
+
+
+@pytest.fixture
+def tried(caplog):
+    """The number of failed writes."""
+    caplog.set_level(logging.DEBUG)
+
+    def times():
+        return max((each.attempt for each in caplog.records if each.msg == "not_written_yet"), default=0)
+
+    return times
+
+
+async def until(condition):
+    async with asyncio.timeout(LONG):
+        while not condition():  # noqa: ASYNC110 - another thread brings it about
+            await asyncio.sleep(0.01)
+
+
+def another_writer(database):
+    """Another connection that has begun to write to the file."""
+    other = sqlite3.connect(make_url(database.url).database, isolation_level=None, check_same_thread=False)
+    other.execute("BEGIN IMMEDIATE")
+    return other
+
+
+def test_new_tokens_outlast_another_writer_of_the_file(on_file, cipher, hooks, clock, tried):
+    fake, others = FakePds(), []
+    fake.before_refresh = lambda: others.append(another_writer(on_file))
+    sessions = new_sessions(on_file, cipher, hooks, fake)
+    store_session(on_file, sessions, fake, clock)
+
+    async def story():
+        refresh = asyncio.create_task(sessions.refresh(DID, 1))
+        await until(lambda: refresh.done() or tried() >= MORE_THAN_A_MOMENT)
+        others.pop().close()
+        return await refresh
+
+    assert asyncio.run(story()).generation == 2
+    assert ask(sessions).status_code == 200
+    assert fake.refreshes == 1
+
+
+@pytest.mark.postgres
+def test_new_tokens_outlast_a_restart_of_the_database(durable_postgres, cipher, hooks, clock, tried):
+    fake = FakePds()
+    fake.before_refresh = durable_postgres.stop
+    with (
+        temporary_database(durable_postgres.url) as url,
+        contextlib.closing(Database(url, clock=clock)) as database,
+    ):
+        migrate(url)
+        sessions = new_sessions(database, cipher, hooks, fake)
+        store_session(database, sessions, fake, clock)
+
+        async def story():
+            refresh = asyncio.create_task(sessions.refresh(DID, 1))
+            try:
+                await until(lambda: refresh.done() or tried() >= MORE_THAN_A_MOMENT)
+            finally:
+                await asyncio.to_thread(durable_postgres.start)
+            return await refresh
+
+        assert asyncio.run(story()).generation == 2
+        assert ask(sessions).status_code == 200
+        assert (fake.refreshes, row(database).generation) == (1, 2)
+
+
+@contextlib.contextmanager
+def a_commit_without_an_answer(database, *, happens):
+    """The next commit is lost on its way to the database, or its answer on the way back."""
+
+    def lose(connection):
+        event.remove(database.engine, "commit", lose)
+        if happens:
+            connection.connection.dbapi_connection.commit()
+        raise OperationalError("COMMIT", {}, Exception("connection lost"))
+
+    event.listen(database.engine, "commit", lose)
+    yield
+    assert not event.contains(database.engine, "commit", lose)
+
+
+@pytest.mark.parametrize("happens", [True, False])
+def test_new_tokens_are_stored_once_although_their_commit_got_no_answer(
+    *, sessions, fake, database, tried, happens
+):
+    with contextlib.ExitStack() as trouble:
+        fake.before_refresh = lambda: trouble.enter_context(
+            a_commit_without_an_answer(database, happens=happens)
+        )
+        assert asyncio.run(sessions.refresh(DID, 1)).generation == 2
+    assert tried() == 1
+    assert ask(sessions).status_code == 200
+    assert (fake.refreshes, row(database).generation) == (1, 2)
+
+
+def note_a_sign_in(database, clock):
+    session = {"method": "app_password", "handle": "a.test", "pds_url": ORIGIN, "name": "", "scope": "write"}
+
+    def note(unit):
+        account = account_of(unit)
+        account.sign_in("session", **session, expires_at=None, at=clock.now)
+        unit.save(account)
+
+    EventLog(database).transact(DID, by(DID), note)
+
+
+@pytest.mark.parametrize("happens", [True, False])
+def test_disconnect_deletes_the_tokens_although_the_commit_got_no_answer(
+    *, database, cipher, hooks, clock, happens
+):
+    fake = FakePds()
+    with contextlib.ExitStack() as trouble:
+
+        async def answer(request):
+            if request.url.path.endswith("deleteSession"):
+                trouble.enter_context(a_commit_without_an_answer(database, happens=happens))
+                return httpx.Response(200)
+            return await fake(request)
+
+        sessions = new_sessions(database, cipher, hooks, answer)
+        store_session(database, sessions, fake, clock)
+        note_a_sign_in(database, clock)
+        assert asyncio.run(sessions.disconnect(DID, by(DID))) is True
+    assert (row(database).sealed, row(database).last_error) == (None, "disconnected")
+    assert noted(database, DID) == ["SignedIn", "Disconnected"]
+
+
+def test_a_process_that_ends_waits_only_so_long_for_the_database_and_logs_lost_tokens(
+    *, on_file, cipher, hooks, clock, tried, caplog
+):
+    fake, others = FakePds(), []
+    fake.before_refresh = lambda: others.append(another_writer(on_file))
+    sessions = new_sessions(on_file, cipher, hooks, fake)
+    store_session(on_file, sessions, fake, clock)
+
+    async def story():
+        refresh = asyncio.create_task(sessions.refresh(DID, 1))
+        await until(lambda: refresh.done() or tried() >= 1)
+        async with asyncio.timeout(LONG):
+            await sessions.finish(timeout=0.1)
+        with pytest.raises(LogBusyError):
+            await refresh
+
+    asyncio.run(story())
+    others.pop().close()
+    [lost] = [each for each in caplog.records if getattr(each, "outcome", None) == "lost"]
+    assert (lost.msg, lost.did, lost.generation) == ("session_refresh", DID, 1)
+    [record] = [each for each in caplog.records if each.msg == "not_written"]
+    assert (record.did, record.error) == (DID, "LogBusyError")
+
+
+def test_a_permanent_error_is_not_retried():
+    def write():
+        raise ValueError
+
+    with pytest.raises(ValueError):  # noqa: PT011
+        asyncio.run(RetryingWrites().write(write))

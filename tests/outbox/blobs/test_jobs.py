@@ -3,7 +3,7 @@
 import asyncio
 import logging
 from datetime import timedelta
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import httpx
 import pytest
@@ -13,7 +13,6 @@ from eventstore.errors import LeaseLostError
 from outbox.blobs import worker as blobs
 from outbox.blobs.claim import claim_jobs
 from outbox.blobs.jobs import extend_lease, release_job, settle_job
-from outbox.blobs.worker import BlobWorker
 from outbox.mirror.parking import request_probe
 from outbox.mirror.tables import blob_job, mirror_target
 from outbox.pds.verdict import Kind, Verdict
@@ -22,6 +21,9 @@ from tests.outbox.rigs.foreign_writes import sent
 from tests.outbox.rigs.relay_rig import ARTIST, Rig, answered
 from tests.outbox.rigs.rows import lane_row
 from tests.outbox.rigs.uploads import blob_cid, job, request_blob, uploaded_track
+
+if TYPE_CHECKING:
+    from outbox.blobs.worker import BlobWorker
 
 pytestmark = pytest.mark.anyio
 

@@ -3,9 +3,8 @@
 import asyncio
 import json
 from dataclasses import replace
-from datetime import datetime
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import httpx
 import pytest
@@ -22,6 +21,9 @@ from tests.outbox.rigs.relay_rig import Rig, answered
 from tests.outbox.rigs.stepwise_delivery import StepwiseDelivery
 from tests.outbox.rigs.uploads import blob_cid, job, request_blob, track_of, uploaded_track
 from tests.servers.databases import ON_SQLITE
+
+if TYPE_CHECKING:
+    from datetime import datetime
 
 pytestmark = pytest.mark.anyio
 OTHER_CID = "bafkreibm6jg3ux5qumhcn2b3flc3tyu6dmlb4xa7u5bf44yegnrjhc4yeq"

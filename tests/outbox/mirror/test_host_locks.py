@@ -3,14 +3,13 @@
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import pytest
 
 from eventstore.database import Database
 from outbox.mirror.host_state import HostReport
 from outbox.mirror.hosts import Hosts
-from outbox.mirror.lanes import Lane
 from outbox.mirror.tables import NEVER, PAST, pds_host
 from outbox.probes.jobs import claim_probes
 from tests.eventstore.threads import DEADLINE, together, until
@@ -18,6 +17,9 @@ from tests.outbox.rigs.hosts import ONE, PAUSED, host_row
 from tests.outbox.rigs.row_locks import locked, row_lock_waits
 from tests.outbox.rigs.rows import HOST, LEASE, add_lane, claimed, dids
 from tests.statements import Statement, before_each_statement
+
+if TYPE_CHECKING:
+    from outbox.mirror.lanes import Lane
 
 HOSTS = 40
 STATEMENTS_OF_A_HOST = 4

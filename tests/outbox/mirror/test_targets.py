@@ -12,8 +12,8 @@ from aggregates.errors import DeletedError, GatedTrackError
 from aggregates.track import Track
 from aggregates.transcodings import TRANSCODINGS
 from aggregates.values import SupportGate
+from eventstore.change import Envelope
 from eventstore.database import Database
-from eventstore.envelope import Envelope
 from eventstore.event_log import EventLog
 from outbox.mirror.lanes import change_lane
 from outbox.mirror.tables import BLOB_JOBS, NEVER, TARGETS, blob_job, mirror_lane, mirror_target

@@ -6,7 +6,7 @@ import pytest
 from sqlalchemy import select, update
 
 from aggregates.account import Account
-from eventstore.envelope import Envelope
+from eventstore.change import Envelope
 from outbox.mirror.lanes import park_lane
 from outbox.mirror.parking import park
 from outbox.mirror.tables import mirror_lane

@@ -5,7 +5,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from eventstore.foreign_json import TooComplexError
+from eventstore.untrusted import TooComplexError
 from outbox.record.foreign_cbor import require_few_values
 
 VALUES = st.recursive(

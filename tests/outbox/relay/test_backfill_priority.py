@@ -1,9 +1,8 @@
 """A replay of any size delays no live work: not in the claim, in a lane run or in the rate-limit points."""
 
 import os
-from collections.abc import Callable
 from datetime import timedelta
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import httpx
 import pytest
@@ -18,6 +17,9 @@ from outbox.relay.result import Outcome
 from tests.dsl import a_track
 from tests.outbox.rigs.relay_rig import ARTIST, Clock, Rig
 from tests.outbox.rigs.rows import add_lane, add_target, change_target, claimed, dids, lane_row, set_host
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
 
 BACKLOG = 40_000 if os.environ.get("TEST_DEEP") else 40
 FIRST = 40

@@ -15,8 +15,8 @@ from aggregates.track import Track
 from aggregates.transcodings import TRANSCODINGS
 from aggregates.values import Audio
 from devpds.server import DevPds
+from eventstore.change import Envelope
 from eventstore.database import Database
-from eventstore.envelope import Envelope
 from eventstore.event_log import EventLog
 from eventstore.projection import Projection
 from outbox.blobs.worker import BlobWorker

@@ -25,12 +25,12 @@ from eventstore.errors import NestedUnitError, OutdatedProjectionError
 from eventstore.event_log import EventLog
 from eventstore.projection import Into, ProjectedTable
 from eventstore.schema import projection_state
-from projections.read_models import READ_MODELS
 from projections.rebuild.difference import DifferenceKind
 from projections.rebuild.rebuild import differences, rebuild
 from projections.rebuild.scratch import OvertakenError
 from projections.tracks.table import Tracks, tracks
 from projections.tracks.tags import track_tags
+from service.schema.tables import READ_MODELS
 from tests.dsl import BOB, a_track, some_time
 from tests.projections.rebuild.damage import (
     DAMAGE,

@@ -7,9 +7,9 @@ import pytest
 
 from eventstore.database import Database
 from eventstore.event_log import EventLog
-from projections.read_models import READ_MODELS
 from projections.rebuild.difference import differences_of
 from projections.rebuild.rebuild import differences, rebuild
+from service.schema.tables import READ_MODELS
 from tests.dsl import ALICE, BOB, some_artwork, some_time
 from tests.projections.rebuild.damage import record_a_story, scratch_rows, vandalise
 from tests.projections.track_log import Rows, change, create_tables, live_rows, track_log, upload

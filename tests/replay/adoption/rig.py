@@ -12,9 +12,9 @@ import httpx
 from aggregates.track import Track
 from aggregates.transcodings import TRANSCODINGS
 from application.takedown import Takedown, decide_takedown
+from eventstore.change import Envelope
 from eventstore.coordination.threads import Threads
 from eventstore.database import Database
-from eventstore.envelope import Envelope
 from eventstore.event_log import EventLog
 from eventstore.unit_of_work import UnitOfWork
 from identity.resolution.address_policy import AddressPolicy
@@ -27,13 +27,13 @@ from outbox.repo.reads import RepoReads
 from outbox.tracks.record import RecordUrls, TrackRecords
 from outbox.views.status import Mirror, mirrors
 from projections.media_references import was_named_by
-from projections.read_models import READ_MODELS
 from projections.tracks.queries import track_page
 from replay.adoption.adopt import LISTING_TIMEOUT_SECONDS, Adoption
 from replay.adoption.bytes import ProvenBytes
 from replay.adoption.intake import Intake
 from replay.adoption.progress import Progress
 from replay.reconcile.verify import Repo
+from service.schema.tables import READ_MODELS
 from storage.cid import cid_of
 from storage.disk import DiskStore
 from storage.media import Media, MediaState, media

@@ -1,8 +1,7 @@
 """The worker of derived media on an adopted account, whose covers an internet in memory has."""
 
-from collections.abc import Awaitable, Callable, Mapping
 from datetime import timedelta
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import httpx
 
@@ -18,6 +17,9 @@ from replay.derived.worker import derived_kinds
 from storage.derived.jobs import DerivedKind
 from storage.derived.renditions import rendition_of
 from tests.replay.adoption.rig import SERVICE, AdoptRig
+
+if TYPE_CHECKING:
+    from collections.abc import Awaitable, Callable, Mapping
 
 
 def cover_worker(rig: AdoptRig, http: httpx.AsyncClient | None = None) -> Worker:

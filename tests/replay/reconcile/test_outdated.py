@@ -7,7 +7,7 @@ import pytest
 from sqlalchemy import select
 
 from aggregates.track import Track
-from eventstore.envelope import Envelope
+from eventstore.change import Envelope
 from outbox.conflicts.adopted import acknowledge_as_found
 from outbox.mirror.tables import mirror_target
 from outbox.pds.client import Pds, RecordKey

@@ -7,8 +7,8 @@ import httpx
 import pytest
 
 from devpds.server import DevPds
+from eventstore.change import Envelope
 from eventstore.coordination.commit_signals import Listener
-from eventstore.envelope import Envelope
 from outbox.pds.client import Pds, RecordKey
 from outbox.repo.reads import RepoReads
 from replay.errors import TooManyDeletesError

@@ -1,19 +1,18 @@
 """Accounts with drifted records in a PDS in memory, and the workers that repair them."""
 
 from datetime import timedelta
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from aggregates.track import Track
 from application.repairs import apply_repair, start_repair
+from eventstore.change import Envelope
 from eventstore.coordination.threads import Threads
-from eventstore.envelope import Envelope
 from eventstore.jobs import queue
 from eventstore.jobs.kinds import Job, Outcome
 from eventstore.jobs.worker import Worker
 from outbox.operations.operators import Operator
 from outbox.pds.client import Pds
 from outbox.repo.reads import RepoReads
-from replay.reconcile.drift import Drift
 from replay.reconcile.verify import compare, repos_of
 from replay.repair import jobs
 from replay.repair.apply_plan import apply_some
@@ -22,6 +21,9 @@ from replay.repair.worker import RepairJobs
 from tests.dsl import COLLECTION
 from tests.outbox.rigs.foreign_writes import foreign_delete
 from tests.outbox.rigs.relay_rig import Rig
+
+if TYPE_CHECKING:
+    from replay.reconcile.drift import Drift
 
 LEASE = timedelta(seconds=60)
 ADMIN = Operator(Envelope(actor="did:plc:admin", via="browser", request_id="r"), "records were lost")

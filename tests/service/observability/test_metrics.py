@@ -11,7 +11,7 @@ from sqlalchemy import update
 
 from aggregates.track import Track
 from devpds.ports import free_port
-from eventstore.envelope import Envelope
+from eventstore.change import Envelope
 from outbox.firehose.subscription import StreamStatus
 from outbox.mirror.failure_causes import count_failure
 from outbox.mirror.lanes import park_lane, resume_lane

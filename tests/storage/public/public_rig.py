@@ -9,8 +9,8 @@ from sqlalchemy import select
 from aggregates.track import Track
 from aggregates.transcodings import TRANSCODINGS
 from aggregates.values import Audio, SupportGate
+from eventstore.change import Envelope
 from eventstore.database import Database
-from eventstore.envelope import Envelope
 from eventstore.event_log import EventLog
 from eventstore.unit_of_work import UnitOfWork
 from storage.cid import cid_of, cid_of_name

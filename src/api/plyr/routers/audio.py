@@ -1,13 +1,15 @@
 """Serves audio by the file id that a track names, with an extension or without."""
 
-from typing import Final, cast
+from typing import TYPE_CHECKING, Final, cast
 
 from fastapi import APIRouter, Response
 
-from aggregates.track import Track
 from api.json_response import AsciiJsonResponse
 from api.pipeline.media_request import ForMedia
 from api.plyr.reading import ROUTER
+
+if TYPE_CHECKING:
+    from aggregates.track import Track
 
 router: Final = APIRouter(**{key: value for key, value in ROUTER.items() if key != "route_class"})
 """Unknown parameters are ignored, as those of our own links to audio are."""

@@ -9,7 +9,7 @@ from pydantic import BaseModel, Field
 from api.auth.authentication import ServicesDep, SignedIn
 from api.json_response import AsciiJsonResponse
 from api.plyr.reading import DEFAULT_LENGTH, MAX_LENGTH, ROUTER, OwnReader
-from eventstore.streams.peer_ids import peer_ids_of
+from eventstore.streams.track_ids import peer_ids_of
 from projections.tracks.own_tracks import Sort, audio_sizes, own_page, without_record
 
 router: Final = APIRouter(**ROUTER)

@@ -19,7 +19,7 @@ from application.authorization import require_owned
 from application.tracks.edit import EditTrack, edit_track
 from application.tracks.publication import published_by_ungating
 from eventstore.idempotency.results import CommandResult
-from eventstore.streams.peer_ids import peer_ids_of
+from eventstore.streams.track_ids import peer_ids_of
 
 router: Final = APIRouter(**ROUTER)
 

@@ -24,7 +24,7 @@ from application.tracks.audio_revisions import (
     restore_revision,
 )
 from eventstore.idempotency.results import CommandResult
-from eventstore.streams.peer_ids import peer_ids_of
+from eventstore.streams.track_ids import peer_ids_of
 
 router: Final = APIRouter(**ROUTER)
 

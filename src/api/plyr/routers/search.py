@@ -15,8 +15,8 @@ from api.json_response import AsciiJsonResponse
 from api.plyr.albums import album_of
 from api.plyr.reading import ROUTER, Reader
 from api.services import Services
-from eventstore.foreign_text import is_storable
-from eventstore.streams.peer_ids import peer_ids_of
+from eventstore.streams.track_ids import peer_ids_of
+from eventstore.untrusted import is_storable
 from identity.accounts.accounts import Account
 from identity.resolution.identifiers import INVALID_HANDLE
 from projections.tracks.catalogue import albums_named, artists_named, tags_by_use, with_tracks

@@ -23,7 +23,7 @@ from api.routers.track_writes import answer_replacement, answer_upload, upload_c
 from api.services import Services
 from application.read_access import may_know
 from application.tracks.register import RegisterTrack
-from eventstore.foreign_json import whole_number
+from eventstore.untrusted import whole_number
 from identity.accounts.credentials import Principal
 from projections.tracks.queries import track_by_id
 

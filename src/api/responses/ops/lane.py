@@ -9,7 +9,7 @@ from sqlalchemy import Connection
 from api.responses.mirror import LaneBody, lane_body
 from api.responses.ops.deliveries import FailureRow, HostRow, failure_rows, host_rows
 from identity.accounts.accounts import accounts_of
-from identity.sessions.logins import Login, LoginState, login_of
+from identity.sessions.session_store import Login, LoginState, login_of
 from outbox.operations.operators import UnknownTargetError
 from outbox.views import overview
 from outbox.views.failures import waiting

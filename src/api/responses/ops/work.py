@@ -8,7 +8,7 @@ from sqlalchemy import Connection, RowMapping, func, select
 
 from api.responses.uploads import UploadsBody, uploads_body
 from api.services import Services
-from eventstore.counting import MAX_COUNTED
+from eventstore.database import MAX_COUNTED
 from eventstore.jobs import queue
 from eventstore.jobs.table import JobState
 from eventstore.projection_state import all_outdated

@@ -1,9 +1,10 @@
-"""JSON and numbers that another program chose: parsed in a few milliseconds, whatever they hold, or refused.
+"""What another program sends, JSON, numbers, text and bodies: parsed in a few milliseconds, whatever they hold, or refused.
 
 A small text can make many objects: 15 MB of empty lists hold the interpreter for seconds, from a thread too.
 """
 
 import json
+from collections.abc import AsyncIterator
 from typing import Any, Final, NoReturn
 
 MAX_VALUES: Final = 20_000
@@ -71,3 +72,30 @@ def _require_shallow(value: Any) -> None:
         if not level:
             return
     raise ValueError("nested too deeply")
+
+
+def clean(text: object, length: int | None = None) -> str:
+    """Return the text, or at most `length` characters of it, with NUL and lone surrogates replaced."""
+    return str(text)[:length].encode("utf-8", "replace").decode().replace("\0", "\ufffd")
+
+
+def is_storable(value: Any) -> bool:
+    """Whether every database stores this JSON value as it is."""
+    try:
+        text = json.dumps(value, ensure_ascii=False, allow_nan=False)
+        text.encode()
+    except ValueError:
+        return False
+    return "\\u0000" not in text
+
+
+async def read_within(limit: int, chunks: AsyncIterator[bytes], announced: str) -> bytes | None:
+    """Read a body, or None if it has more than `limit` bytes or its `announced` Content-Length says so; the rest stays unread."""
+    if (whole_number(announced) or 0) > limit:
+        return None
+    content = bytearray()
+    async for chunk in chunks:
+        content += chunk
+        if len(content) > limit:
+            return None
+    return bytes(content)

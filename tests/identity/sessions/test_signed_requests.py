@@ -11,7 +11,7 @@ import pytest
 from pydantic import SecretStr
 
 from eventstore.event_log import EventLog
-from identity.sessions import dpop
+from identity.sessions import signed_requests
 from identity.sessions.key_pairs import new_signing_key
 from identity.sessions.pds_sessions import PdsSessions
 from identity.sessions.session_store import SessionKind
@@ -176,7 +176,7 @@ def test_a_stream_is_not_begun_with_an_old_nonce(sessions, fake, monkeypatch):
     fake.asked.clear()
     upload(sessions, [])
     assert fake.asked == [("uploadBlob", "n1")]
-    monkeypatch.setattr(dpop, "FRESH_NONCE_SECONDS", 0.0)
+    monkeypatch.setattr(signed_requests, "FRESH_NONCE_SECONDS", 0.0)
     fake.asked.clear()
     upload(sessions, [])
     assert fake.asked == [("getSession", "n1"), ("uploadBlob", "n1")]
@@ -190,8 +190,8 @@ def test_a_stream_that_is_refused_for_its_nonce_is_made_anew(sessions, fake):
 
 
 def test_nonces_do_not_pile_up(monkeypatch):
-    monkeypatch.setattr(dpop, "MAX_NONCES", 2)
-    nonces = dpop.Nonces()
+    monkeypatch.setattr(signed_requests, "MAX_NONCES", 2)
+    nonces = signed_requests.Nonces()
     for name in ("a", "b", "a", "c"):
         nonces.take(name, ORIGIN, httpx.Response(200, headers={"dpop-nonce": name}))
     assert [nonces.newest(name, ORIGIN) for name in ("a", "b", "c")] == ["a", None, "c"]

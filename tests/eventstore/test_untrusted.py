@@ -7,7 +7,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from eventstore.foreign_json import MAX_DEPTH, MAX_VALUES, TooComplexError, parsed, whole_number
+from eventstore.untrusted import MAX_DEPTH, MAX_VALUES, TooComplexError, parsed, whole_number
 
 JSON = st.recursive(
     st.none() | st.booleans() | st.integers(-(2**63), 2**63) | st.text(),
