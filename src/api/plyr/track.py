@@ -108,7 +108,10 @@ def track_responses(
 ) -> list[TrackResponse]:
     """Return the tracks as `caller` is shown them, in their order."""
     peer_ids = peer_ids_of(connection, [view.track_id for view in views])
-    accounts = accounts_of(connection, _dids_in(views))
+    accounts = accounts_of(
+        connection,
+        {view.did for view in views} | {feature.did for view in views for feature in view.features},
+    )
     return [
         _response(view, body, peer_ids[view.track_id], accounts, caller)
         for view, body in zip(views, track_bodies(connection, views, urls), strict=True)
@@ -170,7 +173,3 @@ def _record_url(view: TrackView, accounts: dict[str, Account]) -> str | None:
         return None
     query = urlencode({"repo": view.did, "collection": view.collection, "rkey": view.rkey}, safe=":")
     return f"{owner.pds_url}/xrpc/com.atproto.repo.getRecord?{query}"
-
-
-def _dids_in(views: Sequence[TrackView]) -> set[str]:
-    return {view.did for view in views} | {feature.did for view in views for feature in view.features}

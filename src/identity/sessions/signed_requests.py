@@ -93,7 +93,9 @@ class PdsCalls:
         """Send; again only if the PDS requires another nonce, which it checks before anything else."""
         binding = tokens.binding
         if binding is None:
-            return await self._send(session, call, lambda _: _bearer(tokens))
+            return await self._send(
+                session, call, lambda _: {"authorization": f"Bearer {tokens.access.get_secret_value()}"}
+            )
         if call.body is not None and not self._nonces.fresh(session.did, session.pds_url):
             # a body refused for its nonce is sent in vain and can break its connection: get a fresh nonce first
             get_nonce = Call("GET", "com.atproto.server.getSession", call.timeout)
@@ -136,7 +138,3 @@ class PdsCalls:
                 del request.headers[name]  # replies and errors keep a reference to the request
             if isinstance(chunks, AsyncGenerator):
                 await chunks.aclose()
-
-
-def _bearer(tokens: Tokens) -> dict[str, str]:
-    return {"authorization": f"Bearer {tokens.access.get_secret_value()}"}

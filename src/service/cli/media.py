@@ -84,13 +84,18 @@ async def _repair(container: Container, found: Sequence[MediaFinding]) -> set[Me
 
 
 def _show(found: Sequence[MediaFinding], repaired: Collection[MediaFinding], *, show_all: bool) -> None:
-    click.echo(_summary(found) + _repaired_count(repaired))
-    to_do = [_to_do(each, repaired=each in repaired) for each in found]
+    click.echo(_summary(found) + (f"; {len(repaired)} fetched again" if repaired else ""))
+    to_do = ["nothing: it was fetched again" if each in repaired else TO_DO[each.kind] for each in found]
     if show_all:
         print_table(
             ("found", "cid", "tracks", "what to do"),
             [
-                (each.kind.value, each.cid, ", ".join(map(str, each.track_ids)) or "-", what + _when(each))
+                (
+                    each.kind.value,
+                    each.cid,
+                    ", ".join(map(str, each.track_ids)) or "-",
+                    what + ("" if each.swept_after is None else f", after {each.swept_after:%Y-%m-%d %H:%M}"),
+                )
                 for each, what in zip(found, to_do, strict=True)
             ],
         )
@@ -105,18 +110,6 @@ def _summary(found: Sequence[MediaFinding]) -> str:
     kinds = sorted(Counter(each.kind.value for each in found).items())
     counts = ", ".join(f"{count} {kind}" for kind, count in kinds)
     return counts or "every track has its bytes, and nothing else is there"
-
-
-def _to_do(finding: MediaFinding, *, repaired: bool) -> str:
-    return "nothing: it was fetched again" if repaired else TO_DO[finding.kind]
-
-
-def _when(finding: MediaFinding) -> str:
-    return "" if finding.swept_after is None else f", after {finding.swept_after:%Y-%m-%d %H:%M}"
-
-
-def _repaired_count(repaired: Collection[MediaFinding]) -> str:
-    return f"; {len(repaired)} fetched again" if repaired else ""
 
 
 def _as_json(finding: MediaFinding, *, repaired: bool) -> dict[str, Any]:

@@ -1,11 +1,10 @@
 """`mastertape status` and `failures`: what operators read at `/ops`, on the command line."""
 
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Sequence
 from datetime import datetime
 from typing import Any
 
 import click
-from pydantic import BaseModel
 from sqlalchemy import Connection
 
 from api.responses.ops.deliveries import (
@@ -139,16 +138,14 @@ def _print(
     tables: dict[str, tuple[Cells, Sequence[HostRow | LaneRow | FailureRow | CauseRow]]], *, as_json: bool
 ) -> None:
     if as_json:
-        print_json({name: _dumped(rows) for name, (_, rows) in tables.items()})
+        print_json(
+            {name: [row.model_dump(mode="json") for row in rows] for name, (_, rows) in tables.items()}
+        )
         return
     for name, (cells, rows) in tables.items():
         print_table([*cells], [[cell(row) for cell in cells.values()] for row in rows])
         if not rows:
             click.echo(f"no {name}")
-
-
-def _dumped(rows: Iterable[BaseModel]) -> list[dict[str, Any]]:
-    return [row.model_dump(mode="json") for row in rows]
 
 
 def _counts(of: dict[str, int]) -> str:
