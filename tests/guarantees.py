@@ -49,7 +49,7 @@ SUBJECTS: Final = {
         ),
         Guarantee(
             "The owner of a track can play the audio of each of its versions and see its cover for at least SWEEP_GRACE_DAYS after the last track stopped to name the bytes, and is told until when",
-            "`application/tracks/kept_audio.py` reads what the sweep reads",
+            "`application/tracks/as_of.py` reads what the sweep reads",
             (
                 "tests/api/tracks/test_past_audio.py::test_replaced_audio_can_be_played_and_says_until_when",
                 "tests/api/tracks/test_past_audio.py::test_swept_audio_is_gone_and_says_so",

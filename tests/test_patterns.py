@@ -16,7 +16,7 @@ from starlette.requests import Request
 from aggregates.values import DESCRIPTION_BYTES, tag_as_stored
 from api.errors import UnknownFieldError
 from api.middleware.request_limits import HEADERS_BYTES, URL_BYTES
-from api.requests.byte_range import range_of
+from api.pipeline.media_request import range_of
 from api.requests.preconditions import versions_of, wait_of
 from eventstore.untrusted import parsed, whole_number
 from identity.errors import UnsafeAddressError
@@ -155,7 +155,7 @@ READERS = {
         "outbox.record.lexicon": "a file of ours",
         "replay.dump.file_format": "an operator's dump",
         "replay.repair.stored_plan": "what we stored",
-        "service.wiring.supporters_client": "a `ForeignReply`",
+        "service.wiring.adapters": "a `ForeignReply`",
         "storage.derived.waveforms": "a child process of ours",
         "web.api_client": "the API in this process",
     },
@@ -172,7 +172,7 @@ READERS = {
     },
     ("normalize",): {
         "api.plyr.albums": "at most ALBUM_BYTES",
-        "api.requests.token_fields": "at most MAX_NAME_LENGTH",
+        "api.requests.account_fields": "at most MAX_NAME_LENGTH",
         "projections.tracks.table": "cut to MAX_SEARCHED_CHARACTERS",
     },
 }

@@ -1,6 +1,7 @@
-"""Which tracks an account may change, and in which state."""
+"""Which tracks an account may change or read, and in which state."""
 
 from dataclasses import dataclass
+from datetime import datetime
 
 from sqlalchemy import Connection
 
@@ -15,6 +16,7 @@ from application.errors import (
 from eventstore.errors import AggregateNotFoundError
 from eventstore.unit_of_work import UnitOfWork
 from identity.accounts.accounts import ACTIVE
+from identity.accounts.credentials import Principal
 from projections.tracks.queries import live_track_with_audio, track_by_id
 from projections.tracks.view import TrackView
 
@@ -87,3 +89,26 @@ def require_no_duplicate(connection: Connection, did: str, audio_cid: str, *, bu
 def owner_of(unit: UnitOfWork) -> str:
     assert unit.did is not None  # noqa: S101 - commands are always of an account
     return unit.did
+
+
+def may_know(caller: Principal | None, owner: str, taken_down_at: datetime | None) -> bool:
+    """Whether the caller may know of a track: of one that was taken down, only its owner and operators may."""
+    return taken_down_at is None or (caller is not None and (caller.did == owner or caller.operator))
+
+
+def may_have_bytes(caller: Principal | None, track: TrackView) -> bool:
+    """Whether the caller may have bytes of the track at all: those of one that was taken down are for admins only."""
+    return track.taken_down_at is None or (caller is not None and caller.admin)
+
+
+def require_reader(connection: Connection, principal: Principal, track_id: int) -> TrackView:
+    """Return the track, even a deleted one, for its owner or an operator.
+
+    Raises NotOwnerError for others, and TrackNotFoundError where the track is deleted or taken down.
+    """
+    view = track_by_id(connection, track_id)
+    if view is not None and (view.did == principal.did or principal.operator):
+        return view
+    if view is None or view.deleted_at is not None or view.taken_down_at is not None:
+        raise TrackNotFoundError
+    raise NotOwnerError

@@ -24,7 +24,7 @@ MAX_ASKING_SECONDS: Final = 3.0
 
 
 class Supporters(Protocol):
-    """Knows the supporters of artists; service/wiring/supporters_client.py asks over HTTP."""
+    """Knows the supporters of artists; service/wiring/adapters.py asks over HTTP."""
 
     async def supports(self, artist: str, supporter: str) -> bool:
         """Whether `supporter` supports `artist` (DIDs); raises SupportersUnreachableError."""

@@ -10,8 +10,7 @@ from fastapi.responses import HTMLResponse, RedirectResponse
 from starlette.datastructures import MutableHeaders
 from starlette.types import ASGIApp, Receive, Scope, Send
 
-from api.middleware.error_rewriting import ErrorRewriting
-from api.middleware.plyr_paths import is_plyr
+from api.middleware.error_rewriting import ErrorRewriting, is_plyr
 from api.routers.oauth import LOGIN_PATH
 from api.services import Services
 from identity.accounts.credentials import Scope as TokenScope

@@ -6,7 +6,7 @@ from urllib.parse import parse_qsl
 from fastapi import Request
 
 from api.errors import BodyTooLargeError, UnparsableError
-from api.requests.path_params import number_of
+from api.requests.parameters import number_of
 
 MAX_FORM_BYTES: Final = 256 * 1024
 MAX_FIELDS: Final = 1000

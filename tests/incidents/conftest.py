@@ -10,8 +10,8 @@ from starlette.testclient import TestClient
 
 from demo.service import Service
 from devpds.server import DevPds, DevPlc
+from service.cli.serve import asgi
 from service.config.settings import Settings
-from service.process.app import asgi
 from service.wiring.bootstrap import build
 from tests.api.conftest import alice, anyio_backend, bob, client, world  # noqa: F401 - fixtures
 from tests.e2e.artist import MIGRATE, Artist

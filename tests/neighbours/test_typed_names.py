@@ -11,8 +11,8 @@ import pytest
 from starlette.testclient import TestClient
 
 from identity.resolution import featured_artists
+from service.cli.serve import asgi
 from service.config.settings import Settings
-from service.process.app import asgi
 from service.wiring.bootstrap import build
 from tests.e2e.eventually import eventually
 from tests.fake_pds.internet import FakeInternet

@@ -12,7 +12,7 @@ from application.authorization import OnTrack
 from application.records.change_namespace import ChangeNamespace, change_namespace
 from application.records.resolve import Resolution, Resolve, resolve
 from application.records.restore_record import OnPds, RestoreRecord, restore_record
-from application.tracks.delete import delete_track, undelete_track
+from application.tracks.edit import delete_track, undelete_track
 from eventstore.coordination.threads import Threads
 from eventstore.unit_of_work import UnitOfWork
 from outbox.mirror.lanes import park_lane

@@ -6,7 +6,7 @@ import pytest
 from sqlalchemy import delete
 
 from aggregates.catalogue import account_event_classes
-from application.end_tokens import END_TOKENS
+from application.account import END_TOKENS
 from application.repairs import APPLY, CANCEL, PLAN
 from application.takedown import LIFT, TAKEDOWN
 from identity.accounts.credentials import Scope

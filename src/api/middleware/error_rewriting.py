@@ -42,3 +42,16 @@ class ErrorRewriting:
 def _is_error(start: Message) -> bool:
     is_json = MutableHeaders(scope=start).get("content-type") == "application/json"
     return start["status"] >= HTTPStatus.BAD_REQUEST and is_json
+
+
+PREFIX: Final = "/plyr"
+
+
+def is_plyr(path: str) -> bool:
+    """Whether the path is one of the surface under `/plyr`."""
+    return path.startswith(f"{PREFIX}/")
+
+
+def path_behind(path: str) -> str:
+    """Return the path of our own that a path stands for, so that each rule about paths is written once."""
+    return path.removeprefix(PREFIX).rstrip("/") or "/" if is_plyr(path) else path

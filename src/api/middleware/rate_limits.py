@@ -13,7 +13,7 @@ from starlette.types import ASGIApp, Message, Receive, Scope, Send
 from api.error_responses import response_to
 from api.errors import RateLimitedError
 from api.middleware.allowances import Allowance, FullTimes, Taken, memory_file
-from api.middleware.plyr_paths import path_behind
+from api.middleware.error_rewriting import path_behind
 
 BYTES: Final = ("/audio/", "/artwork/")
 FREE_FILES: Final = "/static/"

@@ -2,7 +2,9 @@
 
 import re
 from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 from typing import Annotated, Final
+from urllib.parse import quote
 
 from fastapi import Depends, Request, Response
 from fastapi.responses import StreamingResponse
@@ -14,9 +16,8 @@ from api.error_responses import error_response
 from api.middleware.security_headers import GATED_MEDIA, PUBLIC_MEDIA
 from api.pipeline.media_reads import CallerReads, Reads
 from api.pipeline.past_state import AsOf, past_state
-from api.requests.byte_range import range_of
-from api.responses.attachment import attachment
 from api.services import Services
+from application.authorization import may_have_bytes, may_know
 from application.errors import (
     ArtworkNotFoundError,
     MediaNotFoundError,
@@ -25,7 +26,7 @@ from application.errors import (
     WaveformNotReadyError,
 )
 from application.playback_access import admit, admit_download
-from application.read_access import may_have_bytes, may_know
+from eventstore.untrusted import whole_number
 from identity.accounts.credentials import Principal
 from projections.tracks.queries import live_tracks_naming, track_by_id
 from projections.tracks.view import TrackView
@@ -33,6 +34,62 @@ from storage.artwork import RENDITION_SIZES
 from storage.derived.jobs import DerivedKind, has_failed
 from storage.derived.renditions import RENDITION_MIME, rendition_of
 from storage.derived.waveforms import DECODED_FILE_TYPES, Waveform, waveform_of
+
+UNSAFE: Final = frozenset('\\/:*?"<>|')
+MAX_NAME_LENGTH: Final = 200
+
+
+def attachment(name: str) -> str:
+    """Return a Content-Disposition with a name that every file system can hold (RFC 6266)."""
+    stem, _, extension = name.rpartition(".")
+    clean = "".join(each for each in stem if each.isprintable() and each not in UNSAFE)
+    stem = " ".join(clean[:MAX_NAME_LENGTH].split()).strip(". ") or "track"
+    return f"attachment; filename*=UTF-8''{quote(f'{stem}.{extension}', safe='')}"
+
+
+@dataclass(frozen=True)
+class ByteRange:
+    """From `start` to before `end`, of `size` bytes; `asked` if the request named a range that is served."""
+
+    start: int
+    end: int
+    size: int
+    asked: bool = True
+
+    @property
+    def content_range(self) -> str:
+        """The Content-Range header."""
+        return f"bytes {self.start}-{self.end - 1}/{self.size}"
+
+
+def range_of(request: Request, etag: str, size: int) -> ByteRange | None:
+    """Parse Range; None if it lies outside. If-Range with another tag, and anything but one range, mean everything."""
+    everything = ByteRange(0, size, size, asked=False)
+    first, last = _positions(request.headers.get("range", ""))
+    if request.headers.get("if-range", etag) != etag:
+        return everything
+    if first is None:
+        if last is None:
+            return everything
+        start, end = max(0, size - last), size
+    else:
+        if last is not None and last < first:
+            return everything  # not a valid range at all
+        start, end = first, size if last is None else min(last + 1, size)
+    return ByteRange(start, end, size) if start < end else None
+
+
+def _positions(header: str) -> tuple[int | None, int | None]:
+    """Return the first and the last position of one range, of which one may be absent; both are, for anything else."""
+    unit, _, span = header.partition("=")
+    texts = [part.strip() for part in span.split("-", 2)]
+    numbers = [whole_number(text) for text in texts]
+    if unit.strip().lower() != "bytes" or len(texts) != 2:  # noqa: PLR2004 - a range has two ends
+        return None, None
+    if any(text and number is None for text, number in zip(texts, numbers, strict=True)):
+        return None, None
+    return numbers[0], numbers[1]
+
 
 IMMUTABLE: Final = "public, max-age=31536000, immutable"
 FIVE_MINUTES: Final = "public, max-age=300"

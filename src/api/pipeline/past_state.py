@@ -5,10 +5,10 @@ from typing import NamedTuple
 from pydantic import BaseModel, Field
 
 from aggregates.errors import InvalidFieldError
-from api.requests.timestamps import Moment
+from api.requests.parameters import Moment
 from api.services import Services
+from application.authorization import require_reader
 from application.errors import NotAuthenticatedError
-from application.read_access import require_reader
 from application.tracks.as_of import track_at_time, track_at_version
 from identity.accounts.credentials import Principal
 from projections.tracks.view import TrackView

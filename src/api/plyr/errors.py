@@ -6,8 +6,7 @@ from typing import Any, Final
 from starlette.datastructures import MutableHeaders
 from starlette.types import ASGIApp, Receive, Scope, Send
 
-from api.middleware.error_rewriting import ErrorRewriting
-from api.middleware.plyr_paths import is_plyr
+from api.middleware.error_rewriting import ErrorRewriting, is_plyr
 
 WORDS: Final = {
     "not_authenticated": "not authenticated - login required",

@@ -10,9 +10,38 @@ from typing import Any, Final
 from aggregates.errors import InvalidFieldError
 from aggregates.values import Downloads, SupportGate
 from api.openapi import TEXT
-from api.plyr.publishing import PUBLIC, SUPPORTERS, UNLISTED
 from api.requests.body import NONE, Body
 from api.requests.known_names import require_known_fields
+from projections.tracks.view import TrackView
+
+PUBLIC: Final = "public"
+SUPPORTERS: Final = "supporters"
+UNLISTED: Final = "unlisted"
+
+
+def visibility_of(view: TrackView) -> str:
+    """Return the peer's single word; `support_gate` still shows that an unlisted track is gated too."""
+    if view.unlisted:
+        return UNLISTED
+    return SUPPORTERS if view.support_gate is not None else PUBLIC
+
+
+def publishing_of(view: TrackView) -> dict[str, Any]:
+    """Return the newer object, in which listening and visibility are apart."""
+    return {
+        "access": {
+            "listening": SUPPORTERS if view.support_gate is not None else PUBLIC,
+            "downloads": download_policy_of(view),
+            "visibility": UNLISTED if view.unlisted else PUBLIC,
+        },
+        "attach_rights": False,
+    }
+
+
+def download_policy_of(view: TrackView) -> str:
+    """Return who may download the track, of those who may hear it."""
+    return view.downloads.value
+
 
 PUBLISHING: Final[dict[str, Any]] = {"publishing": {"type": "object"}}
 VISIBILITY: Final[dict[str, Any]] = {"visibility": TEXT}

@@ -8,12 +8,14 @@ from sqlalchemy import Connection
 from starlette.concurrency import run_in_threadpool
 
 from api.auth.authentication import OptionalCaller, ServicesDep, SignedIn
-from api.middleware.plyr_paths import PREFIX
+from api.middleware.error_rewriting import PREFIX
 from api.plyr.track import TrackResponse, track_responses, with_gates_open
 from api.requests.known_names import StrictRoute
+from api.requests.parameters import NO_TRACK, TrackId
 from api.services import Services
+from application.authorization import may_know
 from application.errors import TrackNotFoundError
-from application.read_access import may_know
+from eventstore.streams.track_ids import track_id_of
 from identity.accounts.credentials import Principal
 from projections.tracks.view import TrackView
 
@@ -93,3 +95,14 @@ async def own_reader(principal: SignedIn, services: ServicesDep) -> PeerReader:
 
 Reader = Annotated[PeerReader, Depends(reader)]
 OwnReader = Annotated[PeerReader, Depends(own_reader)]
+
+
+def track_behind(track_id: TrackId, services: ServicesDep) -> int:
+    """Return our id of the track that the peer's clients know by this number."""
+    with services.database.read() as connection:
+        found = track_id_of(connection, track_id)
+    return NO_TRACK if found is None else found
+
+
+PeerTrackId = Annotated[int, Depends(track_behind)]
+"""In place of `TrackId`, in the routes under `/plyr`."""

@@ -9,7 +9,7 @@ from sqlalchemy import Connection
 
 from aggregates.values import Downloads
 from api.plyr.albums import AlbumBody, album_of
-from api.plyr.publishing import SUPPORTERS, download_policy_of, publishing_of, visibility_of
+from api.plyr.publishing_fields import SUPPORTERS, download_policy_of, publishing_of, visibility_of
 from api.responses.read_tracks import track_bodies
 from api.responses.track import FeatureBody, TrackBody
 from application.playback_access import Supporters, supported_artists

@@ -4,9 +4,12 @@ import json
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from hashlib import sha256
-from typing import Any, Final
+from typing import Any, Final, TypeVar
+
+from pydantic import BaseModel, ValidationError
 
 from aggregates.errors import InvalidFieldError
+from api.error_responses import rule_of
 from api.errors import BodyTooComplexError, MissingPartError
 from eventstore.untrusted import TooComplexError, parsed
 from storage.upload import Staged
@@ -104,3 +107,24 @@ def _is_unicode(text: str) -> bool:
     except UnicodeEncodeError:
         return False
     return True
+
+
+M = TypeVar("M", bound=BaseModel)
+
+
+def fields_as(model: type[M], body: Body) -> M:
+    """Return the model; an empty optional field is cleared. Raises MissingPartError or InvalidFieldError."""
+    known = model.model_fields
+    fields = {
+        name: value
+        for name, value in body.fields.items()
+        if value != "" or name not in known or known[name].is_required()
+    }
+    try:
+        return model.model_validate(fields)
+    except ValidationError as error:
+        first = error.errors()[0]
+    field = str(first["loc"][0])
+    if first["type"] == "missing":
+        raise MissingPartError(field)
+    raise InvalidFieldError(field, rule_of(first["msg"]))

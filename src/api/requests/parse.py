@@ -1,21 +1,169 @@
 """Reads a request's body without holding a thread while the client sends it."""
 
-from collections.abc import AsyncGenerator, AsyncIterator, Mapping
-from contextlib import asynccontextmanager
+from collections.abc import AsyncGenerator, AsyncIterator, Collection, Mapping
+from contextlib import ExitStack, asynccontextmanager
 from functools import partial
-from typing import Any, Final
+from pathlib import Path
+from types import TracebackType
+from typing import TYPE_CHECKING, Any, Final, Self
 from urllib.parse import parse_qsl
 
 from fastapi import Request
+from python_multipart.exceptions import FormParserError
+from python_multipart.multipart import MultipartParser, parse_options_header
 
+from aggregates.errors import InvalidFieldError
 from api.errors import BodyTooComplexError, BodyTooLargeError, UnparsableError, UnsupportedBodyError
 from api.middleware.request_limits import FIELDS_BYTES, Most, allow
 from api.requests.body import Body
 from api.requests.known_names import known_fields, require_known_fields
-from api.requests.multipart import PARTS, MultipartReader
 from api.services import Services
 from eventstore.untrusted import MAX_VALUES, TooComplexError, parsed
 from storage.errors import TooLargeError
+from storage.upload import Staged, Staging
+
+if TYPE_CHECKING:
+    from python_multipart.multipart import MultipartCallbacks
+
+
+PARTS: Final = 100
+
+
+class MultipartReader:
+    """Parses the body chunk by chunk. Its staged files are deleted when the `with` block ends."""
+
+    def __init__(
+        self, content_type: str, folder: Path, files: Mapping[str, int], known: Collection[str]
+    ) -> None:
+        self.fields: dict[str, str] = {}
+        self.staged: dict[str, Staged] = {}
+        self._folder = folder
+        self._files = files
+        self._known = known
+        self._keep = ExitStack()
+        self._parts = 0
+        self._field_bytes = 0
+        self._ended = False
+        self._header_name = self._header_value = b""
+        self._begin_part()
+        try:
+            self._parser = MultipartParser(_boundary(content_type), self._callbacks())
+        except FormParserError as error:
+            raise UnparsableError(f"{error}. Nothing was changed.") from None
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self._keep.__exit__(kind, error, trace)
+
+    def feed(self, chunk: bytes) -> None:
+        try:
+            self._parser.write(chunk)
+        except FormParserError as error:
+            raise UnparsableError(
+                f"The multipart body cannot be parsed: {error}. Nothing was changed."
+            ) from None
+
+    def finish(self) -> None:
+        """Raise UnparsableError for a body that was cut off."""
+        if not self._ended:
+            raise UnparsableError("The multipart body ends before its last boundary. Nothing was changed.")
+
+    def _callbacks(self) -> "MultipartCallbacks":
+        return {
+            "on_part_begin": self._begin_part,
+            "on_header_field": self._take_header_name,
+            "on_header_value": self._take_header_value,
+            "on_header_end": self._end_header,
+            "on_headers_finished": self._begin_data,
+            "on_part_data": self._take_data,
+            "on_part_end": self._end_part,
+            "on_end": self._end,
+        }
+
+    def _begin_part(self) -> None:
+        self._disposition = b""
+        self._name = ""
+        self._filename: bytes | None = None
+        self._text = bytearray()
+        self._staging: Staging | None = None
+
+    def _take_header_name(self, data: bytes, start: int, end: int) -> None:
+        self._header_name += data[start:end]
+
+    def _take_header_value(self, data: bytes, start: int, end: int) -> None:
+        self._header_value += data[start:end]
+
+    def _end_header(self) -> None:
+        if self._header_name.lower() == b"content-disposition":
+            self._disposition = self._header_value
+        self._header_name = self._header_value = b""
+
+    def _begin_data(self) -> None:
+        self._parts += 1
+        if self._parts > PARTS:
+            raise UnparsableError(f"The body has more than {PARTS} parts. Nothing was changed.")
+        _, options = parse_options_header(self._disposition)
+        if b"name" not in options:
+            raise UnparsableError("A part has no name. Nothing was changed.")
+        self._name = _decoded(options[b"name"], "name of a part")
+        require_known_fields([self._name], self._known)
+        self._filename = options.get(b"filename")
+        if self._filename is not None:
+            if self._name not in self._files:
+                raise InvalidFieldError(self._name, "must be a text, not a file")
+            self._staging = self._keep.enter_context(Staging(self._folder, self._files[self._name]))
+
+    def _take_data(self, data: bytes, start: int, end: int) -> None:
+        if self._staging is not None:
+            self._staging.write(data[start:end])
+            return
+        self._field_bytes += end - start
+        if self._field_bytes > FIELDS_BYTES:
+            raise BodyTooLargeError(FIELDS_BYTES)
+        self._text += data[start:end]
+
+    def _end_part(self) -> None:
+        if self._staging is not None:
+            self._end_file(self._staging)
+        elif self._name in self.fields:
+            raise _twice(self._name)
+        else:
+            self.fields[self._name] = _decoded(self._text, self._name)
+
+    def _end_file(self, staging: Staging) -> None:
+        staged = self._keep.enter_context(staging.finish())
+        if not staged.size and not self._filename:
+            return  # a browser's empty file input
+        if self._name in self.staged:
+            raise _twice(self._name)
+        self.staged[self._name] = staged
+
+    def _end(self) -> None:
+        self._ended = True
+
+
+def _twice(name: str) -> UnparsableError:
+    return UnparsableError(f"The part {name!r} is there twice. Nothing was changed.")
+
+
+def _boundary(content_type: str) -> bytes:
+    _, options = parse_options_header(content_type)
+    boundary = options.get(b"boundary")
+    if not boundary:
+        raise UnparsableError("The multipart body names no boundary. Nothing was changed.")
+    return boundary
+
+
+def _decoded(value: bytes | bytearray, what: str) -> str:
+    try:
+        return value.decode()
+    except UnicodeDecodeError:
+        raise UnparsableError(f"The {what} is not UTF-8. Nothing was changed.") from None
+
 
 JSON: Final = "application/json"
 MULTIPART: Final = "multipart/form-data"

@@ -8,7 +8,7 @@ from pydantic import BaseModel, Field
 from sqlalchemy import Connection
 
 from aggregates.track_events import NOT_IN_RECORD
-from api.requests.pagination import MAX_PAGE_LENGTH
+from api.requests.parameters import MAX_PAGE_LENGTH
 from application.tracks.revert import FIELDS
 from eventstore.database import Database
 from identity.accounts.accounts import accounts_of

@@ -16,7 +16,7 @@ from api.requests.known_names import StrictRoute
 from api.requests.preconditions import WaitPreference
 from api.responses.adoption import AdoptionBody, adoption_body
 from api.services import Services
-from application.adoption import request_adoption
+from application.account import request_adoption
 from eventstore.idempotency.results import CommandResult
 from eventstore.jobs.table import UNFINISHED
 

@@ -10,7 +10,7 @@ from api.auth.authentication import OptionalCaller, ServicesDep
 from api.errors import ArtistNotFoundError
 from api.openapi import errors
 from api.requests.known_names import StrictRoute
-from api.requests.pagination import MAX_PAGE_LENGTH
+from api.requests.parameters import MAX_PAGE_LENGTH
 from api.services import Services
 from eventstore.untrusted import is_storable
 from identity.accounts.accounts import Account

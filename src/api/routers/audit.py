@@ -13,9 +13,16 @@ from api.auth.authentication import ServicesDep, SignedIn
 from api.errors import NotYourAuditError
 from api.openapi import errors
 from api.requests.known_names import StrictRoute
-from api.requests.one_of import OneOf
-from api.requests.pagination import MAX_PAGE_LENGTH, Cursor, PageOrLines, cursor_of, line_count, page_length
-from api.requests.timestamps import Moment
+from api.requests.parameters import (
+    MAX_PAGE_LENGTH,
+    Cursor,
+    Moment,
+    OneOf,
+    PageOrLines,
+    cursor_of,
+    line_count,
+    page_length,
+)
 from api.responses.history import ChangeBody, WayIn
 from api.routers.history import NDJSON, Accept
 from api.services import Services

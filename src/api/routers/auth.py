@@ -12,10 +12,10 @@ from api.errors import NotSignedInHereError
 from api.json_response import AsciiJsonResponse
 from api.middleware.request_id import over_http
 from api.openapi import TEXT, either, errors
+from api.requests.account_fields import TOKEN_FIELDS, lifetime_of, name_of, required_text, scope_of
 from api.requests.body import Body
 from api.requests.known_names import StrictRoute
 from api.requests.parse import received_body
-from api.requests.token_fields import TOKEN_FIELDS, lifetime_of, name_of, required_text, scope_of
 from api.responses.message import MessageBody
 from api.services import Services
 from identity.accounts.credentials import CredentialKind, Scope

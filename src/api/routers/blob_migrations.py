@@ -13,7 +13,7 @@ from api.requests.known_names import StrictRoute
 from api.responses.blob_migration import MigrationBody, migration_report
 from api.services import Services
 from application.errors import LeavingError
-from application.records.copy_all_audio_to_pds import copy_all_audio_to_pds
+from application.records.copy_audio_to_pds import copy_all_audio_to_pds
 from identity.accounts.accounts import AccountState
 
 router = APIRouter(tags=["records"], route_class=StrictRoute)

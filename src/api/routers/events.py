@@ -14,7 +14,7 @@ from api.auth.authentication import ServicesDep, SignedIn
 from api.openapi import errors
 from api.pipeline.concurrency import open_stream
 from api.requests.known_names import StrictRoute
-from api.requests.pagination import cursor_of
+from api.requests.parameters import cursor_of
 from api.requests.preconditions import WaitPreference
 from api.routers.audit import AuditRow, audited_did
 from api.services import Services

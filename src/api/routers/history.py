@@ -10,11 +10,10 @@ from aggregates.errors import InvalidFieldError
 from api.auth.authentication import ServicesDep, SignedIn
 from api.openapi import errors
 from api.requests.known_names import StrictRoute
-from api.requests.pagination import Cursor, PageOrLines, cursor_of, line_count, page_length
-from api.requests.path_params import TrackId
+from api.requests.parameters import Cursor, PageOrLines, TrackId, cursor_of, line_count, page_length
 from api.responses.history import ChangeBody, HistoryBody, lines, read_page
 from api.services import Services
-from application.read_access import require_reader
+from application.authorization import require_reader
 from application.tracks.as_of import changes_between
 from application.tracks.revert import KEPT_BECAUSE
 from identity.accounts.credentials import Principal

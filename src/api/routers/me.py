@@ -11,11 +11,11 @@ from api.json_response import response_of
 from api.middleware.request_id import over_http
 from api.openapi import either, errors, repeatable_errors
 from api.pipeline.idempotent_request import Idempotent, result_of
+from api.requests.account_fields import PROFILE_FIELDS, profile_of
 from api.requests.known_names import StrictRoute
-from api.requests.profile_fields import PROFILE_FIELDS, profile_of
 from api.responses.account_deletion import LeavingBody, leaving_body
+from application.account import update_profile
 from application.errors import LeavingError
-from application.profile import update_profile
 from identity.accounts.accounts import AccountState
 
 router = APIRouter(tags=["account"], route_class=StrictRoute)

@@ -13,7 +13,7 @@ from api.openapi import errors
 from api.pipeline.media_request import ForMedia
 from api.pipeline.past_state import AsOf, past_state
 from api.requests.known_names import StrictRoute
-from api.requests.path_params import TrackId
+from api.requests.parameters import TrackId
 from storage.artwork import RENDITION_SIZES
 
 router = APIRouter(tags=["media"])

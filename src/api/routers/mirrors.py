@@ -13,15 +13,13 @@ from api.openapi import command_errors, either, errors
 from api.pipeline.command_request import Command
 from api.requests.body import Body
 from api.requests.known_names import StrictRoute
-from api.requests.path_params import TrackId
+from api.requests.parameters import TrackId
 from api.responses.mirror import LaneBody, RecordMirrorBody, lane_body, record_mirror
 from api.responses.mirror_comparison import ComparisonBody, comparison_body
 from api.responses.read_tracks import TrackReader
 from api.services import Services
-from application.authorization import OnTrack
-from application.read_access import require_reader
-from application.records.resolve import BY_FIELD, Resolution, Resolve, resolve
-from application.records.retry import retry_mirror
+from application.authorization import OnTrack, require_reader
+from application.records.resolve import BY_FIELD, Resolution, Resolve, resolve, retry_mirror
 from application.tracks.as_of import track_as_it_is
 from eventstore.idempotency.results import CommandResult
 from eventstore.unit_of_work import UnitOfWork

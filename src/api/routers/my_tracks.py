@@ -8,9 +8,7 @@ from pydantic import BaseModel, Field
 from api.auth.authentication import ServicesDep, SignedIn
 from api.openapi import errors
 from api.requests.known_names import StrictRoute
-from api.requests.one_of import OneOf
-from api.requests.pagination import Cursor, PageLength, cursor_of, page_length
-from api.requests.path_params import MAX_ID
+from api.requests.parameters import MAX_ID, Cursor, OneOf, PageLength, cursor_of, page_length
 from api.responses.my_tracks import MyTracksBody, MyTracksFilter, my_tracks
 from outbox.mirror.states import MirrorState
 

@@ -23,8 +23,8 @@ from api.errors import (
 )
 from api.middleware.request_id import over_http
 from api.openapi import errors
+from api.requests.account_fields import checked_scope
 from api.requests.known_names import StrictRoute
-from api.requests.token_fields import checked_scope
 from api.services import Services
 from identity.accounts.credentials import Scope
 from identity.errors import IdentityError

@@ -12,7 +12,7 @@ from api.pipeline.media_reads import CallerReads, Reads
 from api.pipeline.pds_preflight import Place, blob_limit, look, look_in_old_collection, place_of
 from api.pipeline.prefer_wait import wait_for_all, wait_for_blob, wait_for_mirror
 from api.requests.known_names import StrictRoute
-from api.requests.path_params import TrackId
+from api.requests.parameters import TrackId
 from api.responses.record_commands import CopyResults, moved_record, restored_record
 from api.responses.track import MirrorBody, TrackBody
 from api.services import Services

@@ -15,8 +15,8 @@ from api.json_response import response_of
 from api.middleware.request_id import over_http
 from api.openapi import either, errors, repeatable_errors
 from api.pipeline.idempotent_request import Idempotent, result_of
+from api.requests.account_fields import TOKEN_FIELDS, lifetime_of, name_of, required_text, scope_of
 from api.requests.known_names import StrictRoute
-from api.requests.token_fields import TOKEN_FIELDS, lifetime_of, name_of, required_text, scope_of
 from api.responses.message import MessageBody
 from api.services import Services
 from application.authorization import require_staying

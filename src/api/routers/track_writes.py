@@ -13,20 +13,27 @@ from api.openapi import AUDIO_FILE, FLAG, IMAGE_FILE, TRACK_FIELDS, command_erro
 from api.pipeline.command_request import Command, CommandRequest, Respond
 from api.requests.body import Body
 from api.requests.known_names import StrictRoute
-from api.requests.path_params import TrackId
+from api.requests.parameters import TrackId
 from api.requests.track_fields import downloads_of, features_of, metadata_of, support_gate_of
 from api.responses.track import TrackBody
 from api.responses.track_commands import DeletedBody, changed_track, created_track, deleted_track
 from application.authorization import OnTrack, require_no_duplicate
-from application.tracks.delete import delete_track, undelete_track
-from application.tracks.edit import KEEP, EditTrack, Keep, edit_track
+from application.tracks.edit import (
+    KEEP,
+    EditTrack,
+    Keep,
+    ReplaceAudio,
+    delete_track,
+    edit_track,
+    replace_audio,
+    undelete_track,
+)
 from application.tracks.publication import (
     published_by_replacing,
     published_by_undeleting,
     published_by_ungating,
 )
 from application.tracks.register import RegisterTrack, artist_name, register_track
-from application.tracks.replace_audio import ReplaceAudio, replace_audio
 from storage.artwork import MAX_BYTES as IMAGE_BYTES
 from storage.artwork import PreparedArtwork
 from storage.taken_down import require_not_taken_down

@@ -12,14 +12,13 @@ from api.openapi import errors
 from api.pipeline.media_request import ForMedia
 from api.pipeline.past_state import AsOf, past_state
 from api.requests.known_names import StrictRoute
-from api.requests.pagination import Cursor, PageLength, cursor_of, page_length
-from api.requests.path_params import TrackId
+from api.requests.parameters import Cursor, PageLength, TrackId, cursor_of, page_length
 from api.responses.read_tracks import one_track, past_track_body, track_bodies
 from api.responses.track import TrackBody
 from api.services import Services
+from application.authorization import may_have_bytes, may_know
 from application.errors import TrackNotFoundError
-from application.read_access import may_have_bytes, may_know
-from application.tracks.kept_audio import kept_audio
+from application.tracks.as_of import kept_audio
 from identity.accounts.accounts import Accounts
 from identity.accounts.credentials import Principal
 from projections.tracks.queries import TrackFilter, track_page

@@ -9,7 +9,7 @@ from api.openapi import LIST_TEXT, command_errors, either
 from api.pipeline.command_request import Command
 from api.requests.body import Body
 from api.requests.known_names import StrictRoute
-from api.requests.path_params import TrackId
+from api.requests.parameters import TrackId
 from api.responses.track import TrackBody
 from api.responses.track_commands import changed_track
 from application.tracks.publication import published_by_reverting

@@ -1,10 +1,15 @@
-"""Requests a copy of a track's audio on the PDS; the relay uploads it."""
+"""Requests copies of audio on the PDS, of a track or of all of an account's; the relay uploads them."""
 
+from functools import partial
 from typing import Final
 
+from aggregates.track import Track
 from application.authorization import OnTrack, load_owned
+from eventstore.change import Envelope
+from eventstore.event_log import EventLog
 from eventstore.unit_of_work import UnitOfWork
-from outbox.blobs.jobs import mark_live
+from outbox.blobs.jobs import mark_backfill, mark_live
+from projections.blob_migration import eligible_tracks
 
 AUDIO_BLOB_BYTES: Final = 104_857_600
 """The lexicon's limit of `audioBlob`."""
@@ -17,3 +22,35 @@ def copy_audio_to_pds(unit: UnitOfWork, command: OnTrack) -> int:
     unit.save(track)
     mark_live(unit.connection, track.did, track.track_id)
     return track.track_id
+
+
+TRACKS_IN_A_UNIT: Final = 25
+"""The account's other commands wait for such a unit."""
+
+
+def copy_all_audio_to_pds(log: EventLog, did: str, envelope: Envelope, *, failed_too: bool) -> int:
+    """Request a copy for every track that may have one and has none; return the number of new requests.
+
+    A crash leaves the committed requests; a repeated call continues.
+    """
+    requested = 0
+    after: int | None = 0
+    while after is not None:
+        some = partial(_request_some, did=did, after=after, failed_too=failed_too)
+        found, after = log.transact(did, envelope, some)
+        requested += found
+    return requested
+
+
+def _request_some(unit: UnitOfWork, *, did: str, after: int, failed_too: bool) -> tuple[int, int | None]:
+    ids = eligible_tracks(unit.connection, did, after=after, limit=TRACKS_IN_A_UNIT, failed_too=failed_too)
+    tracks = [_requested(unit, track_id) for track_id in ids]
+    unit.save(*tracks)
+    mark_backfill(unit.connection, did, ids)
+    return len(ids), ids[-1] if len(ids) == TRACKS_IN_A_UNIT else None
+
+
+def _requested(unit: UnitOfWork, track_id: int) -> Track:
+    track = unit.load(Track, Track.create_id(track_id))
+    track.request_blob_migration(at=unit.now)
+    return track

@@ -6,11 +6,12 @@ from enum import StrEnum
 from typing import Final
 
 from aggregates.errors import InvalidFieldError
-from application.authorization import OnTrack, load_owned
+from application.authorization import OnTrack, load_owned, owner_of, require_owned, require_version
 from application.errors import EditedAgainError, NothingToResolveError
 from eventstore.unit_of_work import UnitOfWork
 from outbox.conflicts.conflicts import Conflict, conflict_of
 from outbox.conflicts.foreign_edits import keep_ours, keep_theirs
+from outbox.mirror.requeue import retry
 from outbox.record.kind import RecordKinds
 
 BY_FIELD: Final = "fields"
@@ -77,3 +78,11 @@ def _chosen(conflict: Conflict, sides: Mapping[str, Resolution]) -> list[str]:
     if found:
         raise InvalidFieldError(BY_FIELD, f"must name a side for each field that differs: {'; '.join(found)}")
     return theirs
+
+
+def retry_mirror(unit: UnitOfWork, command: OnTrack) -> int:
+    """Make the record due, even a deleted track's."""
+    view = require_owned(unit.connection, owner_of(unit), command.track_id, deleted_too=True)
+    require_version(view.visible_version, command.versions)
+    retry(unit.connection, owner_of(unit), command.track_id, unit.now)
+    return command.track_id

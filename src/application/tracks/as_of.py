@@ -1,17 +1,20 @@
 """A track as it was: the fold of the first events of its stream."""
 
 from collections.abc import Callable
-from datetime import datetime
+from dataclasses import dataclass
+from datetime import datetime, timedelta
 from itertools import takewhile
 from typing import Any
 
-from sqlalchemy import Connection
+from sqlalchemy import Connection, select
 
 from aggregates.track import Track
 from application.errors import VersionNotFoundError
 from eventstore.change import RecordedEvent
 from eventstore.event_log import EventLog
+from projections.media_references import media_references
 from projections.visible_state import difference, visible_state
+from storage.media import MediaState, media
 
 MOST_VERSIONS = 2**31 - 1
 
@@ -55,3 +58,26 @@ def _fold(
     if track is None:
         raise VersionNotFoundError
     return track
+
+
+@dataclass(frozen=True)
+class KeptAudio:
+    """Whether the bytes are stored, and until when at least; None while a track names them, or they are gone."""
+
+    is_kept: bool
+    until: datetime | None
+
+
+def kept_audio(connection: Connection, cid: str, grace: timedelta) -> KeptAudio:
+    """Return what the sweep lets be of these bytes, which other tracks may name too."""
+    of_media, names = media.c, media_references.c
+    touched_at = connection.scalar(
+        select(of_media.touched_at).where(of_media.cid == cid, of_media.state == MediaState.LIVE)
+    )
+    if touched_at is None:
+        return KeptAudio(is_kept=False, until=None)
+    released = connection.scalars(select(names.released_at).where(names.cid == cid)).all()
+    times = [at for at in released if at is not None]
+    if len(times) < len(released):
+        return KeptAudio(is_kept=True, until=None)
+    return KeptAudio(is_kept=True, until=max([touched_at, *times]) + grace)

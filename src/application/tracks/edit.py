@@ -1,4 +1,4 @@
-"""Edits metadata, cover, gate and visibility of a track: all of it or nothing."""
+"""Edits a track, replaces its audio, deletes it."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
@@ -6,9 +6,9 @@ from datetime import datetime
 from enum import Enum
 from typing import Any, Final
 
-from aggregates.track import Track
-from aggregates.values import Artwork, Downloads, SupportGate
-from application.authorization import OnTrack, load_owned
+from aggregates.track import Track, media_cids
+from aggregates.values import Artwork, Audio, Downloads, SupportGate
+from application.authorization import OnTrack, load_owned, owner_of, require_no_duplicate
 from eventstore.unit_of_work import UnitOfWork
 from storage.media import Media
 
@@ -55,3 +55,40 @@ def _set_artwork(track: Track, artwork: Artwork | Keep | None, at: datetime) -> 
         track.replace_artwork(artwork, at=at)
     elif artwork is None:
         track.remove_artwork(at=at)
+
+
+@dataclass(frozen=True, kw_only=True)
+class ReplaceAudio(OnTrack):
+    """The new audio, which is stored already."""
+
+    audio: Audio
+
+
+def replace_audio(unit: UnitOfWork, command: ReplaceAudio, media: Media) -> int:
+    """Replace the audio; raises DuplicateAudioError. The same audio makes no event."""
+    track = load_owned(unit, command)
+    require_no_duplicate(unit.connection, owner_of(unit), command.audio.cid, but=track.track_id)
+    track.replace_audio(command.audio, at=unit.now)
+    unit.save(track)
+    media.pin(unit.connection, [command.audio.cid])
+    return track.track_id
+
+
+def delete_track(unit: UnitOfWork, command: OnTrack) -> int:
+    """Hide the track; the relay removes its record, and its bytes stay for the grace period."""
+    track = load_owned(unit, command)
+    track.delete(at=unit.now)
+    unit.save(track)
+    return track.track_id
+
+
+def undelete_track(unit: UnitOfWork, command: OnTrack, media: Media) -> int:
+    """Restore the track with its key and content; raises MediaGoneError once its bytes are swept."""
+    track = load_owned(unit, command, deleted_too=True)
+    if track.deleted_at is None:
+        return track.track_id
+    require_no_duplicate(unit.connection, owner_of(unit), track.audio.cid, but=track.track_id)
+    track.undelete(at=unit.now)
+    unit.save(track)
+    media.pin(unit.connection, list(media_cids(track)))
+    return track.track_id

@@ -19,8 +19,7 @@ from replay.adoption import jobs as adoptions
 from replay.adoption.peer_ids import PeerIds, assign, read_peer_ids, require_free, reserve
 from replay.adoption.progress import Progress
 from replay.errors import PeerIdsError, UnderWayError
-from service.cli.operator import operator_envelope
-from service.cli.output import as_json, dry_run, print_json, print_table, progress_bar
+from service.cli.output import as_json, dry_run, operator_envelope, print_json, print_table, progress_bar
 from service.config.settings import load
 from service.schema.migrate import require_schema
 from service.wiring.bootstrap import Container, build

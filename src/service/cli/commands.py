@@ -1,13 +1,26 @@
 """A command group that imports only the command that is run."""
 
+import gc
 from collections import defaultdict
+from collections.abc import Generator
+from contextlib import contextmanager
 from functools import cached_property
 from pkgutil import resolve_name
 from typing import Any, Final
 
 import click
 
-from service.process.gc_tuning import freeze_startup_objects
+
+@contextmanager
+def freeze_startup_objects() -> Generator[None]:
+    """Disable collection during the block, then exempt every object made until then from later collections."""
+    gc.disable()
+    try:
+        yield
+    finally:
+        gc.freeze()
+        gc.enable()
+
 
 WHOLE_CHARACTERS: Final = 1_000
 """Longer than any summary: `--help` cuts none."""

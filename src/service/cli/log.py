@@ -7,9 +7,14 @@ from dataclasses import asdict
 from typing import Any
 
 import click
+from sqlalchemy import Connection
 
+from eventstore.database import Database
 from eventstore.event_log import EventLog
 from eventstore.projection import Projection
+from outbox.views.deliveries import deliveries
+from outbox.views.status import mirrors
+from projections.history import HistoryEntry, history_page
 from projections.rebuild.difference import Difference
 from projections.rebuild.rebuild import differences
 from projections.rebuild.rebuild import rebuild as rebuild_projections
@@ -24,7 +29,6 @@ from service.cli.output import (
     progress_bar,
     show_all,
 )
-from service.cli.track_history import rows_of
 from service.config.secret_keys import known_secret_keys
 from service.config.settings import load
 from service.schema.migrate import newest, require_schema, revision_of, upgrade_database
@@ -192,3 +196,28 @@ def _lines(row: dict[str, Any]) -> Iterator[str]:
     for each in row["changes"]:
         if each["before"] or each["after"]:
             yield f"    {each['field']}: {each['before']!r} -> {each['after']!r}"
+
+
+PAGE_SIZE = 500
+
+
+def rows_of(database: Database, track_id: int) -> list[dict[str, Any]]:
+    """Return one row for each event, oldest first; empty for an unknown track."""
+    with database.read() as connection:
+        entries = list(_entries(connection, track_id))
+        if not entries:
+            return []
+        mirror = mirrors(connection, [track_id])[track_id]
+        events = [(entry.position, entry.touches_record) for entry in entries]
+        delivered = deliveries(connection, track_id, events, mirror)
+    return [{**asdict(entry), "delivery": asdict(delivered[entry.position])} for entry in entries]
+
+
+def _entries(connection: Connection, track_id: int) -> Iterator[HistoryEntry]:
+    cursor: int | None = None
+    while True:
+        page = history_page(connection, track_id, cursor=cursor, limit=PAGE_SIZE, newest_first=False)
+        yield from page.items
+        if page.cursor is None:
+            return
+        cursor = page.cursor

@@ -4,8 +4,7 @@ import click
 
 from outbox.operations.operators import Action, Operator, Selector, count, perform, sent_at_once
 from service.cli.log import configured_log
-from service.cli.operator import operator_envelope
-from service.cli.output import as_json, dry_run, print_json
+from service.cli.output import as_json, dry_run, operator_envelope, print_json
 from service.schema.migrate import require_schema
 
 WORDS = {

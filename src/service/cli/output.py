@@ -1,8 +1,10 @@
 """Output of the command line: progress bars, JSON, and errors in one line."""
 
 import errno
+import getpass
 import json
 import sys
+import uuid
 from collections import defaultdict
 from collections.abc import Callable, Generator, Iterable, Sequence
 from contextlib import contextmanager
@@ -16,6 +18,7 @@ from rich.table import Table
 from sqlalchemy import make_url
 from sqlalchemy.exc import DBAPIError
 
+from eventstore.change import Envelope, Via
 from eventstore.errors import EventStoreError
 from identity.errors import IdentityError
 from outbox.operations.operators import OperatorError
@@ -128,3 +131,15 @@ def progress_bar(what: str) -> Generator[Callable[[int, int], None]]:
     with Progress(console=console, transient=True, disable=not console.is_terminal) as progress:
         task = progress.add_task(what, total=None)
         yield lambda position, until: progress.update(task, completed=position, total=until)
+
+
+def operator_envelope() -> Envelope:
+    """Return an envelope that names the user of this machine; each command is a request of its own."""
+    return Envelope(actor=f"cli:{_user()}", via=Via.CLI, request_id=uuid.uuid4().hex)
+
+
+def _user() -> str:
+    try:
+        return getpass.getuser()
+    except (OSError, KeyError):  # a container's user may have no name
+        return "unknown"

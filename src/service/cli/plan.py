@@ -11,13 +11,13 @@ from replay.reconcile.apply import apply as apply_plan
 from replay.reconcile.plan import Plan, Repair, Step, plan_for
 from replay.reconcile.verify import Verified
 from service.cli.log import configured_log
-from service.cli.operator import operator_envelope
 from service.cli.output import (
     agreed,
     as_json,
     confirm,
     dry_run,
     of_account,
+    operator_envelope,
     print_json,
     print_table,
     show_all,

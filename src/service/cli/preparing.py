@@ -1,18 +1,23 @@
 """Startup of `serve` and `relay`: builds the container and checks its database."""
 
+import logging
+import os
 from dataclasses import replace
+from typing import TYPE_CHECKING, Final
 
 from eventstore.event_log import EventLog
 from projections.rebuild.rebuild import rebuild
+from service.cli.commands import freeze_startup_objects
 from service.cli.output import progress_bar
 from service.config.settings import Settings
 from service.observability.readiness import outdated_projections, require_keys, require_ready
-from service.observability.tracing import tracer_of_environment
-from service.process.gc_tuning import freeze_startup_objects
 from service.process.metrics_server import metrics_listener
 from service.schema.high_water_mark import detect_restore
 from service.schema.migrate import upgrade_database
 from service.wiring.bootstrap import Container, Inherited, build
+
+if TYPE_CHECKING:
+    from service.observability.otel import Tracer
 
 
 def prepare(settings: Settings, inherited: Inherited | None = None, *, relay: bool) -> Container:
@@ -46,3 +51,26 @@ def _make_ready(log: EventLog, settings: Settings, *, relay: bool) -> None:
                 rebuild(log, stale, progress=progress)
     require_keys(log, settings)
     detect_restore(log, settings)
+
+
+logger: Final = logging.getLogger("mastertape.service")
+
+ENDPOINTS: Final = ("OTEL_EXPORTER_OTLP_ENDPOINT", "OTEL_EXPORTER_OTLP_TRACES_ENDPOINT")
+
+
+def tracer_of_environment() -> "Tracer | None":
+    """Return what sends traces to the collector that the environment names; None if it names none, or nothing can send them."""
+    if not any(os.environ.get(name) for name in ENDPOINTS):
+        return None
+    try:
+        from service.observability.otel import Tracer, exporting  # noqa: PLC0415 - an extra, of 30 MB
+    except ImportError as error:
+        logger.warning(
+            "tracing_off",
+            extra={
+                "error": f"OpenTelemetry is not installed: {error}",
+                "next": "nothing is traced; install mastertape[otel], or unset OTEL_EXPORTER_OTLP_ENDPOINT",
+            },
+        )
+        return None
+    return Tracer(exporting())

@@ -12,8 +12,7 @@ from eventstore.restore_detection import ends_before, newest_before_restore
 from outbox.operations.operators import Operator, record_operation
 from replay.recovered import Recovery, preview_recovery, recover
 from service.cli.log import configured_log
-from service.cli.operator import operator_envelope
-from service.cli.output import as_json, dry_run, print_json
+from service.cli.output import as_json, dry_run, operator_envelope, print_json
 from service.config.settings import Settings, load
 from service.schema.high_water_mark import detect_restore, seen_position
 from service.schema.migrate import require_schema

@@ -5,10 +5,14 @@ import os
 import signal
 import socket
 import tempfile
+from collections.abc import AsyncGenerator
+from contextlib import asynccontextmanager
 from types import FrameType
 
 import click
 import uvicorn
+from anyio.to_thread import current_default_thread_limiter
+from fastapi import FastAPI
 from prometheus_client.multiprocess import mark_process_dead
 from starlette.types import ASGIApp
 
@@ -16,12 +20,14 @@ from api.middleware.allowances import memory_file
 from application.event_poller import EventPoller
 from service.cli.preparing import prepare
 from service.config.settings import Settings, load, override
+from service.observability.access_log import AccessLog
 from service.observability.logging import log_to_stderr
-from service.process.app import asgi
 from service.process.http_connections import HttpConnection
+from service.process.lifespan import background_work
 from service.process.metrics_server import metrics_listener
 from service.process.supervisor import ProcessNotStartedError, Program, Supervisor, end_with_supervisor
-from service.wiring.bootstrap import Inherited
+from service.wiring.bootstrap import Container, Inherited
+from web.app import create_app
 
 SHUTDOWN_TIMEOUT_SECONDS = 30
 """For requests in progress."""
@@ -188,3 +194,19 @@ def _listener(settings: Settings) -> socket.socket:
 
 def _exit(_number: int, _frame: FrameType | None) -> None:
     raise SystemExit(0)
+
+
+def asgi(container: Container) -> ASGIApp:
+    """Return the ASGI application; it closes `container` on shutdown."""
+
+    @asynccontextmanager
+    async def lifespan(_app: FastAPI) -> AsyncGenerator[None]:
+        container.metrics.pools.watch_requests(current_default_thread_limiter())
+        async with background_work(container, relay=container.settings.relay):
+            yield
+
+    app = create_app(container.services)
+    app.router.lifespan_context = lifespan
+    if container.tracer is not None:
+        container.tracer.watch_app(app)
+    return AccessLog(app, container.metrics.http)

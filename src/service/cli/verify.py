@@ -18,11 +18,11 @@ from replay.reconcile.verify import Repo, Verified, Verifier, repos_of
 from replay.recovered import resume_account
 from service.cli.log import verify
 from service.cli.media import verify_media
-from service.cli.operator import operator_envelope
 from service.cli.output import (
     DRIFT,
     as_json,
     of_account,
+    operator_envelope,
     print_groups,
     print_json,
     print_table,

@@ -30,7 +30,7 @@ from service.doctor.checks import Checks, fail, ok, utc, warn
 from service.observability.readiness import outdated_projections
 from service.schema.high_water_mark import seen_position
 from service.schema.migrate import newest, revision_of
-from service.wiring.store import media_store, record_kinds, record_urls
+from service.wiring.log import media_store, record_kinds, record_urls
 
 MAX_PENDING_AGE: Final = timedelta(minutes=5)
 FAILURE_WINDOW: Final = timedelta(hours=1)

@@ -20,7 +20,7 @@ from outbox.mirror.tables import mirror_lane, pds_host
 from service.config.settings import Settings
 from service.doctor.checks import Check, Checks, fail, ok, utc, warn
 from service.wiring.identity import pds_http_client, resolver_of
-from service.wiring.store import media_store
+from service.wiring.log import media_store
 from storage import disk_errors
 from storage.cid import cid_of, new_key
 from storage.disk_errors import existing, free_bytes

@@ -14,13 +14,23 @@ from eventstore.errors import EventStoreError
 from eventstore.jobs.periodic import request_periodic
 from service.process.jobs import periodic_jobs, periodic_kind
 from service.process.metrics_server import serve_metrics
-from service.process.scheduler import run_scheduler
 from service.schema.high_water_mark import try_record_high_water_mark
 from service.wiring.bootstrap import Container
 from storage.public.publisher import Publisher
 
 if TYPE_CHECKING:
     from outbox.firehose.follower import Follower
+from collections.abc import Generator
+from contextlib import contextmanager
+
+from apscheduler.schedulers.background import BackgroundScheduler
+
+from service.observability.metrics import IS_ONE_OF_SEVERAL
+from service.observability.process_metrics import SAMPLE_SECONDS
+from service.process.jobs import discard_abandoned_uploads
+from service.schema.high_water_mark import (
+    RECORD_INTERVAL_SECONDS,
+)
 
 logger: Final = logging.getLogger("mastertape.service")
 
@@ -159,3 +169,25 @@ async def _drain(relay_task: "asyncio.Task[None]") -> None:
     if not done:
         logger.warning("relay_given_up", extra={"after_seconds": RELAY_DRAIN_TIMEOUT_SECONDS})
         relay_task.cancel()
+
+
+@contextmanager
+def run_scheduler(container: Container) -> Generator[None]:
+    """Run the timers during the block."""
+    scheduler = BackgroundScheduler(
+        timezone="UTC", job_defaults={"coalesce": True, "max_instances": 1, "misfire_grace_time": None}
+    )
+    scheduler.add_job(
+        try_record_high_water_mark,
+        "interval",
+        seconds=RECORD_INTERVAL_SECONDS,
+        args=[container.log, container.settings],
+    )
+    if IS_ONE_OF_SEVERAL:  # one of them answers for all
+        scheduler.add_job(container.metrics.pools.sample, "interval", seconds=SAMPLE_SECONDS)
+    scheduler.add_job(discard_abandoned_uploads, "interval", days=1, args=[container])
+    scheduler.start()
+    try:
+        yield
+    finally:
+        scheduler.shutdown(wait=False)

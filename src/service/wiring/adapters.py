@@ -1,17 +1,20 @@
 """Adapters between sibling packages: each implements a protocol of one package with parts of another."""
 
+import asyncio
 from collections.abc import Iterator
 from typing import Any, Final
 
 import httpx
 from sqlalchemy import Connection
 
+from application.errors import SupportersUnreachableError
 from eventstore.coordination.commit_signals import announce
 from eventstore.database import Database
 from identity.errors import IdentityUnreachableError, UnknownIdentityError, UnsafeAddressError
 from identity.errors import SessionUnavailableError as CannotUseSessionError
 from identity.errors import SignInRequiredError as MustSignInError
 from identity.resolution.address_policy import AddressPolicy, Dns, address_of
+from identity.resolution.http_responses import MAX_ERROR_BYTES, send_whole
 from identity.resolution.resolver import Resolver
 from identity.sessions.pds_sessions import PdsSessions
 from outbox.mirror.lanes import park_lane, resume_lane
@@ -115,3 +118,27 @@ class AccountLanes:
     def must_sign_in(self, connection: Connection, did: str) -> None:
         """Park the lane until the owner signs in."""
         park_lane(connection, did)
+
+
+REQUEST_TIMEOUT_SECONDS: Final = 3.0
+
+
+class HttpSupporters:
+    """`GET ?artist=DID&supporter=DID` -> `{"supporter": bool}`."""
+
+    def __init__(self, url: str, http: httpx.AsyncClient) -> None:
+        self._url = url
+        self._http = http
+
+    async def supports(self, artist: str, supporter: str) -> bool:
+        try:
+            async with asyncio.timeout(REQUEST_TIMEOUT_SECONDS):
+                url = httpx.URL(self._url).copy_merge_params({"artist": artist, "supporter": supporter})
+                request = self._http.build_request("GET", url, timeout=REQUEST_TIMEOUT_SECONDS)
+                reply = await send_whole(self._http, request, limit=MAX_ERROR_BYTES)
+            is_supporter = reply.raise_for_status().json()["supporter"]
+        except (httpx.HTTPError, TimeoutError, ValueError, KeyError, TypeError) as error:
+            raise SupportersUnreachableError from error
+        if not isinstance(is_supporter, bool):
+            raise SupportersUnreachableError
+        return is_supporter

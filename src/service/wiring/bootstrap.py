@@ -43,7 +43,7 @@ from service.observability.media_health import MediaHealth
 from service.observability.metrics import Metrics
 from service.observability.readiness import why_not_ready, why_silent
 from service.schema.migrate import newest
-from service.wiring.adapters import IdentitySessions
+from service.wiring.adapters import HttpSupporters, IdentitySessions
 from service.wiring.firehose import firehose_follower
 from service.wiring.identity import (
     IdentityParts,
@@ -53,10 +53,8 @@ from service.wiring.identity import (
     resolver_of,
 )
 from service.wiring.jobs import JobParts
-from service.wiring.log import open_log, staging_folder
+from service.wiring.log import media_store, open_log, record_kinds, record_urls, staging_folder
 from service.wiring.relay import relay_of
-from service.wiring.store import media_store, record_kinds, record_urls
-from service.wiring.supporters_client import HttpSupporters
 from storage.media import Media
 from storage.public.publisher import Publisher
 from storage.store import public_copies

@@ -1,4 +1,4 @@
-"""Opens the log and makes the data folders. Commands without network import this module alone, which loads fast."""
+"""Opens the log and the media store, and makes the data folders. Commands without network import this module alone, which loads fast."""
 
 from pathlib import Path
 
@@ -9,9 +9,12 @@ from eventstore.database import Database
 from eventstore.event_log import EventLog
 from eventstore.restore_detection import detect_on_connect
 from outbox.mirror.targets import MirrorTargets
+from outbox.record.kind import RecordKinds
+from outbox.tracks.record import RecordUrls, TrackRecords
 from service.config.settings import Settings
 from service.schema.tables import READ_MODELS
 from storage.public.projection import PublicAudio
+from storage.store import MediaStore, open_store, public_copies
 from storage.taken_down import TakenDownBytes
 
 
@@ -34,3 +37,17 @@ def make_folders(settings: Settings) -> None:
     settings.data.mkdir(parents=True, exist_ok=True)
     if settings.is_sqlite:
         Path(str(make_url(settings.database_url).database)).parent.mkdir(parents=True, exist_ok=True)
+
+
+def media_store(settings: Settings) -> MediaStore:
+    return open_store(settings.media, settings.data, settings.s3_endpoint, settings.s3_public_url)
+
+
+def record_urls(settings: Settings, store: MediaStore) -> RecordUrls:
+    copies = public_copies(store)
+    return RecordUrls(settings.base_url, copies.public_address if copies is not None else None)
+
+
+def record_kinds(urls: RecordUrls) -> RecordKinds:
+    """Return all kinds of record that this service writes."""
+    return RecordKinds(TrackRecords(urls))

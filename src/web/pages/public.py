@@ -10,7 +10,7 @@ from starlette.exceptions import HTTPException
 
 from api.error_responses import reply_for
 from api.pipeline.media_request import ForMedia, MediaRequest
-from api.requests.path_params import number_of
+from api.requests.parameters import number_of
 from api.routers.artists import Wanted, list_artists, read_artist
 from api.routers.tracks import Listing, list_tracks, live_track
 from identity.accounts.credentials import Principal

@@ -7,7 +7,7 @@ import pytest
 from sqlalchemy import update
 
 from application.errors import SupportersUnreachableError
-from service.wiring.supporters_client import HttpSupporters
+from service.wiring.adapters import HttpSupporters
 from storage.media import media
 from tests.api.world import refusal, upload
 from tests.media_samples import samples
@@ -228,7 +228,7 @@ def test_supporters_are_asked_over_http():
     ids=["error", "text", "no bool", "no object", "redirect", "silence"],
 )
 def test_a_malformed_answer_about_supporters_is_a_no(answer, monkeypatch):
-    monkeypatch.setattr("service.wiring.supporters_client.REQUEST_TIMEOUT_SECONDS", 0.1)
+    monkeypatch.setattr("service.wiring.adapters.REQUEST_TIMEOUT_SECONDS", 0.1)
     with pytest.raises(SupportersUnreachableError):
         asyncio.run(answering(slow if answer is None else lambda _: answer).supports("did:a", "did:b"))
 

@@ -21,7 +21,7 @@ from eventstore.restore_detection import (
 from eventstore.streams.track_ids import next_track_id
 from outbox.mirror.tables import mirror_lane
 from service.cli.main import main
-from service.cli.operator import operator_envelope
+from service.cli.output import operator_envelope
 from service.config.settings import PREFIX
 from service.process.jobs import JOBS
 from service.schema.high_water_mark import (

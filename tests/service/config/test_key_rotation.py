@@ -16,8 +16,8 @@ from outbox.mirror.states import LaneState
 from outbox.mirror.tables import mirror_lane
 from service.cli.main import main
 from service.cli.preparing import prepare
+from service.cli.serve import asgi
 from service.config.settings import PREFIX, Settings, SettingsError
-from service.process.app import asgi
 from service.wiring.bootstrap import Container, build
 from tests.fake_pds.internet import FakeInternet
 

@@ -13,8 +13,8 @@ import pytest
 from pydantic import SecretStr
 from starlette.testclient import TestClient
 
+from service.cli.serve import asgi
 from service.config.settings import Settings
-from service.process.app import asgi
 from service.wiring.bootstrap import build
 from tests.media_samples import samples
 from tests.service.one_account import DID, PDS, OneAccount, captured_log, route_pds_requests_to

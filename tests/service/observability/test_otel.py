@@ -13,10 +13,10 @@ from opentelemetry.sdk.trace.export import SimpleSpanProcessor
 from opentelemetry.sdk.trace.export.in_memory_span_exporter import InMemorySpanExporter
 from starlette.testclient import TestClient
 
+from service.cli.preparing import tracer_of_environment
+from service.cli.serve import asgi
 from service.config.settings import Settings
 from service.observability.otel import Tracer
-from service.observability.tracing import tracer_of_environment
-from service.process.app import asgi
 from service.wiring.bootstrap import build
 from tests.media_samples import samples
 from tests.service.one_account import DID, OneAccount, route_pds_requests_to

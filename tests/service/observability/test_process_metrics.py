@@ -8,8 +8,8 @@ from prometheus_client import CollectorRegistry, generate_latest
 from starlette.testclient import TestClient
 
 from eventstore.coordination.threads import Threads
+from service.cli.serve import asgi
 from service.observability.process_metrics import PoolMetrics
-from service.process.app import asgi
 from service.wiring.bootstrap import Container
 from tests.service.observability.test_metrics import numbers
 

@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 from sqlalchemy import make_url
 
-from service.process.gc_tuning import freeze_startup_objects
+from service.cli.commands import freeze_startup_objects
 from tests.service.command_line import environment
 
 RELAY = """

@@ -13,10 +13,9 @@ import uvicorn
 from api.middleware import request_limits as limits
 from devpds.ports import free_port
 from identity.accounts.credentials import CredentialKind
-from service.cli.serve import _config
+from service.cli.serve import _config, asgi
 from service.config.settings import Settings
 from service.process import http_connections as connections
-from service.process.app import asgi
 from service.wiring.bootstrap import Container, build
 
 DID = "did:plc:" + "a" * 24

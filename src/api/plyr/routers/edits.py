@@ -7,15 +7,13 @@ from fastapi import APIRouter, Response
 
 from api.openapi import FILE, TRACK_FIELDS, either
 from api.pipeline.command_request import Command, CommandRequest
-from api.plyr.path_params import PeerTrackId
 from api.plyr.publishing_fields import PUBLISHING, access_of
-from api.plyr.reading import ROUTER
+from api.plyr.reading import ROUTER, PeerTrackId
 from api.plyr.results import PlyrResults
 from api.requests.body import Body
 from api.routers.track_writes import answer_edit, edit_command
 from application.authorization import OnTrack
-from application.tracks.delete import delete_track
-from application.tracks.edit import EditTrack
+from application.tracks.edit import EditTrack, delete_track
 
 router: Final = APIRouter(**ROUTER)
 

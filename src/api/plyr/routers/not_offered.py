@@ -7,7 +7,7 @@ from fastapi import APIRouter, Depends, Response
 
 from api.auth.authentication import optional_caller
 from api.errors import NotOfferedError
-from api.middleware.plyr_paths import PREFIX
+from api.middleware.error_rewriting import PREFIX
 
 METHODS: Final = ("GET", "POST", "PUT", "PATCH", "DELETE")
 NOT_OFFERED: Final = {

@@ -14,10 +14,10 @@ from api.openapi import TEXT, either
 from api.pipeline.idempotent_request import Idempotent, result_of
 from api.plyr.reading import ROUTER
 from api.plyr.routers.artists import ArtistResponse
+from api.requests.account_fields import PROFILE_FIELDS, profile_of
 from api.requests.body import Body
-from api.requests.profile_fields import PROFILE_FIELDS, profile_of
 from api.routers.artists import artist_with_did
-from application.profile import update_profile
+from application.account import update_profile
 
 router: Final = APIRouter(**ROUTER)
 

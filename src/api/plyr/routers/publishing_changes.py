@@ -10,9 +10,8 @@ from api.auth.authentication import ServicesDep, SignedIn
 from api.json_response import AsciiJsonResponse
 from api.openapi import either
 from api.pipeline.command_request import Command
-from api.plyr.path_params import PeerTrackId
 from api.plyr.publishing_fields import access_in
-from api.plyr.reading import ROUTER
+from api.plyr.reading import ROUTER, PeerTrackId
 from api.requests.body import Body
 from api.responses.read_tracks import TrackReader
 from application.authorization import require_owned

@@ -8,8 +8,7 @@ from api.auth.authentication import ServicesDep, SignedIn
 from api.json_response import AsciiJsonResponse
 from api.pipeline.command_request import Command
 from api.pipeline.media_reads import Reads
-from api.plyr.path_params import PeerTrackId
-from api.plyr.reading import ROUTER
+from api.plyr.reading import ROUTER, PeerTrackId
 from api.plyr.results import PlyrResults
 from api.routers.records import answer_copy, answer_restore
 from projections.tracks.queries import count_in_collection

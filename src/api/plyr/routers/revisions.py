@@ -11,8 +11,7 @@ from sqlalchemy import Connection
 from api.auth.authentication import ServicesDep, SignedIn
 from api.json_response import AsciiJsonResponse
 from api.pipeline.command_request import Command
-from api.plyr.path_params import PeerTrackId
-from api.plyr.reading import ROUTER
+from api.plyr.reading import ROUTER, PeerTrackId
 from api.responses.read_tracks import TrackReader
 from api.services import Services
 from application.authorization import require_owned

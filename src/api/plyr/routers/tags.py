@@ -8,7 +8,7 @@ from starlette.concurrency import run_in_threadpool
 from aggregates.values import tag_as_stored
 from api.json_response import AsciiJsonResponse
 from api.plyr.reading import MAX_LENGTH, ROUTER, PeerReader, Reader
-from api.requests.pagination import cursor_of
+from api.requests.parameters import cursor_of
 from projections.tracks.catalogue import tags_by_use, track_count
 from projections.tracks.queries import TrackFilter, track_page
 

@@ -7,10 +7,8 @@ from pydantic import BaseModel
 from sqlalchemy import Connection
 
 from api.json_response import AsciiJsonResponse
-from api.plyr.path_params import PeerTrackId
-from api.plyr.reading import DEFAULT_LENGTH, MAX_LENGTH, ROUTER, Reader
-from api.requests.pagination import cursor_of
-from api.requests.record_uri import track_at
+from api.plyr.reading import DEFAULT_LENGTH, MAX_LENGTH, ROUTER, PeerTrackId, Reader
+from api.requests.parameters import cursor_of, track_at
 from projections.tracks.queries import TrackFilter, track_by_id, track_page
 from projections.tracks.view import TrackView
 

@@ -12,16 +12,15 @@ from api.auth.authentication import OptionalCaller, ServicesDep
 from api.openapi import FILE, TEXT, TRACK_FIELDS, multipart
 from api.pipeline.command_request import Command, CommandRequest
 from api.plyr.albums import album_titled
-from api.plyr.path_params import PeerTrackId, track_behind
 from api.plyr.publishing_fields import PUBLISHING, VISIBILITY, access_of
-from api.plyr.reading import ROUTER
+from api.plyr.reading import ROUTER, PeerTrackId, track_behind
 from api.plyr.results import PlyrResults, completed
 from api.plyr.track import TrackResponse, track_responses
 from api.requests.body import NONE, Body
-from api.requests.path_params import NO_TRACK
+from api.requests.parameters import NO_TRACK
 from api.routers.track_writes import answer_replacement, answer_upload, upload_command
 from api.services import Services
-from application.read_access import may_know
+from application.authorization import may_know
 from application.tracks.register import RegisterTrack
 from eventstore.untrusted import whole_number
 from identity.accounts.credentials import Principal

@@ -12,13 +12,13 @@ from api.json_response import response_of
 from api.middleware.request_id import over_http
 from api.openapi import errors, fields_of, repeatable_errors
 from api.pipeline.idempotent_request import Idempotent, result_of
+from api.requests.body import fields_as
 from api.requests.known_names import StrictRoute
-from api.requests.model_fields import fields_as
 from api.responses.ops.fields import DRY_RUN, Name
 from api.responses.ops.lane import LaneOfAccountBody, lane_of_account
 from api.routers.tokens import TokensBody, token_row
 from api.services import Services
-from application.end_tokens import EndTokens, end_tokens
+from application.account import EndTokens, end_tokens
 from identity.accounts.credentials import Credential
 from outbox.operations.operators import Operator
 

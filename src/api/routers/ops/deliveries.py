@@ -15,10 +15,9 @@ from api.json_response import response_of
 from api.middleware.request_id import over_http
 from api.openapi import errors, fields_of, repeatable_errors
 from api.pipeline.idempotent_request import Idempotent, IdempotentRequest, result_of
+from api.requests.body import fields_as
 from api.requests.known_names import StrictRoute
-from api.requests.model_fields import fields_as
-from api.requests.one_of import OneOf
-from api.requests.pagination import PageLength, cursor_of, page_length
+from api.requests.parameters import OneOf, PageLength, cursor_of, page_length
 from api.responses.ops.deliveries import (
     FailuresBody,
     HostsBody,

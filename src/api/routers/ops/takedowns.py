@@ -13,9 +13,9 @@ from api.openapi import fields_of, repeatable_errors
 from api.pipeline.idempotent_request import Idempotent, result_of
 from api.pipeline.media_intake import Intake, MediaIntake
 from api.pipeline.public_copy import PublicCopy
+from api.requests.body import fields_as
 from api.requests.known_names import StrictRoute
-from api.requests.model_fields import fields_as
-from api.requests.path_params import TrackId
+from api.requests.parameters import TrackId
 from api.responses.ops.takedown import TakedownBody, TakenDownBody
 from api.services import Services
 from application import takedown as use_cases

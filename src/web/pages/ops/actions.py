@@ -12,7 +12,7 @@ from fastapi.responses import RedirectResponse
 
 from api.auth.authentication import admin
 from api.error_responses import error_response
-from api.requests.path_params import TrackId
+from api.requests.parameters import TrackId
 from api.responses.states import Action
 from api.routers.ops.accounts import AccountDid, read_tokens_of
 from api.routers.ops.deliveries import ProgressQuery, read_progress

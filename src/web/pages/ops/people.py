@@ -11,8 +11,7 @@ from fastapi.responses import RedirectResponse
 from starlette.concurrency import run_in_threadpool
 
 from api.auth.authentication import operator
-from api.requests.path_params import TrackId, number_of
-from api.requests.record_uri import track_at
+from api.requests.parameters import TrackId, number_of, track_at
 from api.routers.audit import TYPES, AuditQuery, audit_entries
 from api.routers.history import HistoryQuery, history_page
 from api.routers.mirrors import read_mirror

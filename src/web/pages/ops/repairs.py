@@ -7,7 +7,7 @@ from fastapi import APIRouter, Depends, Request, Response
 from fastapi.responses import RedirectResponse
 
 from api.auth.authentication import operator
-from api.requests.path_params import RepairId
+from api.requests.parameters import RepairId
 from api.responses.states import DriftKind, Repair, SkipReason
 from api.routers.ops.repairs import RepairsQuery, read_repair, read_repairs
 from web.api_client import ApiDep, RefusedError

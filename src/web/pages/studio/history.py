@@ -12,7 +12,7 @@ from pydantic import BaseModel
 
 from api.pipeline.media_request import ForMedia, MediaRequest
 from api.pipeline.past_state import AsOf
-from api.requests.path_params import TrackId
+from api.requests.parameters import TrackId
 from api.routers.history import DiffQuery, HistoryQuery, history_page, read_diff
 from api.routers.tracks import past_track
 from identity.accounts.credentials import Principal

@@ -12,7 +12,7 @@ from fastapi.responses import RedirectResponse
 from pydantic import BaseModel
 
 from api.errors import UnparsableError
-from api.requests.path_params import number_of
+from api.requests.parameters import number_of
 from api.responses.states import AudioCopyState
 from api.routers.mirrors import read_lane
 from api.routers.my_tracks import MyListing, list_my_tracks

@@ -10,7 +10,7 @@ from typing import Any, Final
 
 from fastapi import APIRouter, Request, Response
 
-from api.requests.path_params import TrackId
+from api.requests.parameters import TrackId
 from api.responses.states import DELETE
 from api.routers.mirrors import compare_record, read_mirror
 from identity.accounts.credentials import Principal

@@ -1,11 +1,11 @@
-"""Fields of a request for a token: its name, scope and lifetime."""
+"""Parses and checks the fields of an account: its profile, and its API tokens."""
 
 import unicodedata
 from datetime import timedelta
 from typing import Any, Final
 
 from aggregates.errors import InvalidFieldError
-from aggregates.values import is_visible
+from aggregates.values import ARTIST_BYTES, BIO_BYTES, checked_bio, checked_display_name, is_visible
 from api.errors import MissingPartError
 from api.openapi import TEXT
 from api.requests.body import Body
@@ -78,3 +78,15 @@ def lifetime_of(body: Body) -> timedelta:
     if days is None or not first <= days <= last:
         raise InvalidFieldError("expires_in_days", f"must be {first} to {last}")
     return timedelta(days=days)
+
+
+CHECKS: Final = {"display_name": checked_display_name, "bio": checked_bio}
+PROFILE_FIELDS: Final[dict[str, Any]] = {
+    "display_name": {**TEXT, "description": f"at most {ARTIST_BYTES} bytes; empty shows the profile's again"},
+    "bio": {**TEXT, "description": f"at most {BIO_BYTES} bytes; empty clears"},
+}
+
+
+def profile_of(body: Body) -> dict[str, str | None]:
+    """Return the checked fields of the body."""
+    return {name: check(body.text(name)) for name, check in CHECKS.items() if name in body}

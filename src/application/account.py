@@ -1,13 +1,40 @@
-"""End the sessions and tokens of an account: an operator's decision, for when one may have been stolen."""
+"""What an account asks for itself (an adoption, a profile), and what an operator ends of it: sessions and tokens."""
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Final
 
+from application.authorization import owner_of, require_staying
+from eventstore.change import Envelope
 from eventstore.event_log import EventLog
 from eventstore.unit_of_work import UnitOfWork, account_of
+from identity.accounts.accounts import set_profile
 from identity.accounts.api_tokens import record_ends
 from identity.accounts.credentials import revoke_usable
 from outbox.operations.operators import CountChangedError, Operator
+from replay.adoption import jobs
+
+
+def request_adoption(log: EventLog, did: str, envelope: Envelope) -> None:
+    """Request a job, or join the one that runs; raises LeavingError."""
+
+    def work(unit: UnitOfWork) -> None:
+        require_staying(unit)
+        jobs.request(unit.connection, did, envelope, unit.now)
+
+    log.transact(did, envelope, work)
+
+
+def update_profile(unit: UnitOfWork, changes: Mapping[str, str | None]) -> None:
+    """Set `display_name` or `bio`; None clears, and the profile's name is shown again. Tracks keep their artist's name."""
+    require_staying(unit)
+    account = account_of(unit)
+    before = (account.display_name, account.bio)
+    account.update_profile(changes, at=unit.now)
+    if (account.display_name, account.bio) != before:
+        unit.save(account)
+        set_profile(unit.connection, owner_of(unit), chosen_name=account.display_name, bio=account.bio)
+
 
 END_TOKENS: Final = "end_tokens"
 
