@@ -23,8 +23,8 @@ from outbox.pds.client import Pds
 from outbox.relay.relay import RelayLimits
 from outbox.repo.reads import RepoReads
 from replay.reconcile import verify
-from replay.reconcile.apply import apply
 from replay.reconcile.plan import plan_for
+from replay.repair.apply_plan import apply_steps
 
 SENTENCE: Final = "A replay of a wiped repository (verify, plan, apply, deliver) takes less than a third of a bare putRecord loop's time a record."
 MAX_RATIO: Final = 1 / 3
@@ -91,7 +91,9 @@ async def _verify_and_apply(log: EventLog, pds: DevPds) -> None:
         reads = RepoReads(Pds(_Login(pds, http), http))
         repos = verify.repos_of(log.database)
         found = [await verify.compare(log.database, reads, repo) for repo in repos]
-    apply(log, plan_for(drift for each in found for drift in each.drifts), ARTIST, max_deletes=0)
+    for each in found:
+        steps = plan_for(each.drifts).steps
+        log.transact(each.repo.did, ARTIST, partial(apply_steps, did=each.repo.did, steps=steps))
 
 
 async def _relay_once(log: EventLog, pds: DevPds) -> None:

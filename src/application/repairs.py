@@ -13,7 +13,7 @@ from eventstore.unit_of_work import UnitOfWork
 from outbox.operations.operators import Operator, Selector, known, record_operation
 from replay.repair import jobs
 from replay.repair.states import UNFINISHED, RepairState
-from replay.repair.stored_plan import PlanCounts
+from replay.repair.stored_plan import PlanCounts, StoredPlan
 
 PLAN: Final = "plan_repair"
 APPLY: Final = "apply_repair"
@@ -36,6 +36,22 @@ def start_repair(log: EventLog, did: str, operator: Operator) -> int:
     return log.transact(did, operator.envelope, start)
 
 
+def apply_found(log: EventLog, did: str, plan: StoredPlan, operator: Operator) -> tuple[int, bool]:
+    """Start a repair with this plan, which its caller has shown, and have a worker apply it; returns its id and whether it is new.
+
+    An unfinished repair of the account stays as it is.
+    """
+
+    def start(unit: UnitOfWork) -> tuple[int, bool]:
+        repair_id, is_new = jobs.request(unit.connection, did, operator.envelope, unit.now)
+        if is_new:
+            jobs.store_plan(unit.connection, did, plan, unit.now)
+            _apply(unit, jobs.repair_of(unit.connection, repair_id), operator)
+        return repair_id, is_new
+
+    return log.transact(did, operator.envelope, start)
+
+
 def apply_repair(log: EventLog, repair_id: int, operator: Operator, *, digest: str, max_deletes: int) -> None:
     """Have a worker apply the plan of this digest, in the operator's name.
 
@@ -45,14 +61,10 @@ def apply_repair(log: EventLog, repair_id: int, operator: Operator, *, digest: s
     def apply(unit: UnitOfWork, row: Row[Any]) -> None:
         if row.state != RepairState.PLANNED or row.digest != digest:
             raise RepairChangedError(row.state)
-        counts = PlanCounts.of(row.counts)
-        if counts.deletes > max_deletes:
-            raise InvalidFieldError(
-                "max_deletes", f"must be {counts.deletes} or more: so many the plan deletes"
-            )
-        jobs.begin_apply(unit.connection, repair_id, row.did, operator.envelope, unit.now)
-        which = {"did": row.did, "repair": repair_id, "digest": digest}
-        record_operation(unit, APPLY, which, operator, affected=counts.steps)
+        deletes = PlanCounts.of(row.counts).deletes
+        if deletes > max_deletes:
+            raise InvalidFieldError("max_deletes", f"must be {deletes} or more: so many the plan deletes")
+        _apply(unit, row, operator)
         announce(unit.connection)
 
     _decide(log, repair_id, operator, apply)
@@ -69,6 +81,12 @@ def cancel_repair(log: EventLog, repair_id: int, operator: Operator) -> None:
         record_operation(unit, CANCEL, {"did": row.did, "repair": repair_id}, operator, affected=left)
 
     _decide(log, repair_id, operator, cancel)
+
+
+def _apply(unit: UnitOfWork, row: Any, operator: Operator) -> None:
+    jobs.begin_apply(unit.connection, row.id, row.did, operator.envelope, unit.now)
+    which = {"did": row.did, "repair": row.id, "digest": row.digest}
+    record_operation(unit, APPLY, which, operator, affected=PlanCounts.of(row.counts).steps)
 
 
 def _decide(log: EventLog, repair_id: int, operator: Operator, decide: Decide) -> None:

@@ -60,15 +60,5 @@ class UnderWayError(ReplayError):
         return str(type(self).__doc__)
 
 
-class TooManyDeletesError(ReplayError):
-    """The plan deletes more records than it may. Nothing was done."""
-
-    def __init__(self, planned: int, allowed: int) -> None:
-        super().__init__(
-            f"the plan deletes {planned} records and may delete {allowed}. Nothing was done;"
-            f" look at the plan, and say --max-deletes {planned} if it is right"
-        )
-
-
 class PeerIdsError(ReplayError):
     """The ids of a file cannot be given to the tracks of an account."""

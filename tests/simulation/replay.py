@@ -3,11 +3,11 @@
 from outbox.pds.client import RecordKey
 from outbox.repo.reads import Found
 from outbox.tracks.record import GENERATION
-from replay.reconcile.apply import apply
 from replay.reconcile.drift import drifts_of
 from replay.reconcile.plan import plan_for
 from replay.reconcile.verify import Repo, _expected
 from tests.dsl import COLLECTION
+from tests.outbox.rigs.replays import apply
 from tests.simulation.world import OPERATOR, World
 
 
@@ -21,5 +21,5 @@ def replay(world: World, did: str) -> None:
     }
     expected, ours = _expected(world.database, Repo(did, world.host_of(did).origin))
     drifts = drifts_of(expected, found, ours=ours, blobs=None, repo=RecordKey(did, COLLECTION, ""))
-    apply(world.log, plan_for(drifts), OPERATOR, max_deletes=len(found))
+    apply(world.log, plan_for(drifts), OPERATOR)
     world.wake()

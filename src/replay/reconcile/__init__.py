@@ -1,1 +1,1 @@
-"""Compares PDSes with the log, and plans and applies the repairs that make them agree."""
+"""Compares PDSes with the log, and plans the repairs that make them agree."""

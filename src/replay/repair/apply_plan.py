@@ -5,19 +5,25 @@ The steps and the progress of their repair commit together, so that another proc
 
 from collections.abc import Mapping, Sequence
 from collections.abc import Set as AbstractSet
-from typing import Any
+from typing import Any, Final
 
+from aggregates.track import Track
+from eventstore.coordination.commit_signals import announce
 from eventstore.jobs import queue
 from eventstore.jobs.kinds import Job
 from eventstore.unit_of_work import UnitOfWork
 from eventstore.untrusted import clean
+from outbox.mirror.requeue import create_again, queue_as_backfill, reverify
 from outbox.pds.client import RecordKey
-from replay.reconcile.apply import STEPS_PER_UNIT, apply_steps
-from replay.reconcile.drift import Drift, Expected
+from replay.reconcile.drift import Drift, DriftKind, Expected
 from replay.reconcile.plan import Repair, Step
 from replay.reconcile.verify import expected_of
 from replay.repair import jobs
 from replay.repair.states import RepairState, SkipReason
+
+STEPS_PER_UNIT: Final = 100
+RESTORED: Final = frozenset({Repair.RESTORE})
+REVERIFIED: Final = frozenset({Repair.REWRITE, Repair.DELETE, Repair.REVERIFY})
 
 
 def apply_some(
@@ -72,6 +78,27 @@ def skip_reason(
         return SkipReason.NOT_COMPARED if planned.key in unjudged else SkipReason.AGREES
     is_same = (now.kind, now.found_cid) == (planned.kind, planned.found_cid)
     return None if is_same else SkipReason.CHANGED_ON_PDS
+
+
+def apply_steps(unit: UnitOfWork, did: str, steps: Sequence[Step]) -> None:
+    """Append events and mark records for the relay, which sends them after live deliveries."""
+    restored = _tracks(steps, RESTORED)
+    missing = [step for step in steps if step.drift.kind is DriftKind.MISSING]
+    tracks = unit.load_all(Track, [Track.create_id(track_id) for track_id in restored])
+    live = [track for track in tracks if track.deleted_at is None]
+    for track in live:
+        track.restore_record(at=unit.now)
+    unit.save(*live)
+    reverify(unit.connection, _tracks(steps, REVERIFIED), unit.now)
+    create_again(unit.connection, did, _tracks(missing, RESTORED))
+    queue_as_backfill(unit.connection, did, restored, unit.now)
+    announce(unit.connection)
+
+
+def _tracks(steps: Sequence[Step], repairs: AbstractSet[Repair]) -> list[int]:
+    return [
+        step.drift.track_id for step in steps if step.repair in repairs and step.drift.track_id is not None
+    ]
 
 
 def _named(drift: Drift, reason: SkipReason) -> dict[str, Any]:

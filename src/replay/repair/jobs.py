@@ -61,6 +61,7 @@ repair = Table(
     Column("counts", Json, nullable=False),
     Column("seconds", Float, nullable=False, server_default=text("0")),
     Column("left_out", Integer, nullable=False, server_default=text("0")),
+    Column("unjudged", Integer, nullable=False, server_default=text("0")),
     Column("settled", Integer, nullable=False, server_default=text("0")),
     Column("applied", Integer, nullable=False, server_default=text("0")),
     Column("skipped", Integer, nullable=False, server_default=text("0")),
@@ -131,19 +132,14 @@ def unfinished_of(connection: Connection, claimed: Job) -> Any:
     return connection.execute(_shown(it.skips).where(it.did == claimed.subject, IS_UNFINISHED)).one()
 
 
-def store_plan(database: Database, claimed: Job, plan: StoredPlan, *, records: int) -> None:
-    """Store the plan for an admin to decide on; without any step the repair is done. Raises LeaseLostError."""
-    with database.write() as connection:
-        queue.require_held(connection, claimed)
-        now = database.now(connection)
-        what = {"steps": plan.steps, "digest": plan.digest, "counts": list(plan.groups)}
-        how = {"planned_at": now, "records": records, "seconds": plan.seconds, "left_out": plan.left_out}
-        ends: dict[str, Any] = {"state": RepairState.PLANNED}
-        if not plan.does_anything:
-            ends = {"state": RepairState.DONE, "ended_at": now}
-        these = update(repair).where(it.did == claimed.subject, IS_UNFINISHED)
-        connection.execute(these.values(**what, **how, **ends))
-        queue.cancel(connection, REPAIR, claimed.subject)
+def store_plan(connection: Connection, did: str, plan: StoredPlan, now: datetime) -> None:
+    """Store the plan of the account's unfinished repair, to be decided on; without any step the repair is done."""
+    what = {**vars(plan), "counts": list(plan.counts), "planned_at": now}
+    ends: dict[str, Any] = {"state": RepairState.PLANNED}
+    if not plan.does_anything:
+        ends = {"state": RepairState.DONE, "ended_at": now}
+    connection.execute(update(repair).where(it.did == did, IS_UNFINISHED).values(**what, **ends))
+    queue.cancel(connection, REPAIR, did)
 
 
 def record_steps(

@@ -40,7 +40,11 @@ _FAILS: Final = "the worker fails for good, or at the last attempt"
 
 TRANSITIONS: Final = (
     Transition(before=None, after=RepairState.VERIFYING, by="an admin starts a repair"),
-    Transition(before=RepairState.VERIFYING, after=RepairState.PLANNED, by="the worker stores the plan"),
+    Transition(
+        before=RepairState.VERIFYING,
+        after=RepairState.PLANNED,
+        by="the worker, or `mastertape apply`, stores the plan",
+    ),
     Transition(before=RepairState.VERIFYING, after=RepairState.DONE, by="the worker finds nothing to apply"),
     Transition(
         before=RepairState.PLANNED,

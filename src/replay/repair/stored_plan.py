@@ -11,6 +11,7 @@ from typing import Any, Final, Self
 from outbox.pds.client import RecordKey
 from replay.reconcile.drift import Drift, DriftKind
 from replay.reconcile.plan import Plan, Repair, Step, plan_for
+from replay.reconcile.verify import Verified
 
 MAX_STEPS: Final = 10_000
 """About a megabyte. The drifts after the first so many are left to the next repair of the account."""
@@ -21,27 +22,37 @@ Group = dict[str, Any]
 
 @dataclass(frozen=True)
 class StoredPlan:
-    """What is stored of a plan."""
+    """What is stored of a comparison and its plan."""
 
     steps: bytes
     digest: str
-    groups: Sequence[Group]
+    counts: Sequence[Group]
     seconds: float
+    records: int
+    """How many the PDS holds."""
     left_out: int
     """How many records differ beyond MAX_STEPS."""
+    unjudged: int
+    """How many may differ beside them."""
 
     @property
     def does_anything(self) -> bool:
-        return PlanCounts.of(self.groups).steps > 0
+        return PlanCounts.of(self.counts).steps > 0
 
     @classmethod
-    def of(cls, drifts: Sequence[Drift]) -> Self:
+    def of(cls, found: Verified) -> Self:
         # those that nothing is done about last: a full plan of them would hide the others from each new repair
-        steps = sorted(plan_for(drifts).steps, key=lambda step: step.repair is Repair.NOTHING)
+        steps = sorted(plan_for(found.drifts).steps, key=lambda step: step.repair is Repair.NOTHING)
         kept = Plan(tuple(steps[:MAX_STEPS]))
         packed = _packed(kept.steps)
         return cls(
-            packed, sha256(packed).hexdigest(), _groups(kept), kept.seconds, len(drifts) - len(kept.steps)
+            packed,
+            sha256(packed).hexdigest(),
+            _groups(kept),
+            kept.seconds,
+            records=found.records,
+            left_out=len(found.drifts) - len(kept.steps),
+            unjudged=len(found.unjudged),
         )
 
 

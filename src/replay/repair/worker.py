@@ -13,6 +13,7 @@ from typing import Any, Final
 from eventstore.coordination.threads import Threads
 from eventstore.errors import EventStoreError
 from eventstore.event_log import EventLog
+from eventstore.jobs import queue
 from eventstore.jobs.kinds import Failure, Job, Kind, Outcome
 from eventstore.untrusted import clean
 from outbox.pds.client import RemoteUnknownError
@@ -91,9 +92,16 @@ class RepairJobs:
             return jobs.repair_of(connection, repair_id, whole=True)
 
     async def _plan(self, job: Job, repair_id: int, found: Verified) -> None:
-        plan = await self._threads.run(StoredPlan.of, found.drifts)
-        await self._threads.run(jobs.store_plan, self._log.database, job, plan, records=found.records)
-        logger.info("repair_planned", extra=_named(job, repair_id) | {"drifts": len(found.drifts)})
+        plan = await self._threads.run(StoredPlan.of, found)
+        await self._threads.run(self._store, job, plan)
+        facts = {"drifts": len(found.drifts), "unjudged": plan.unjudged}
+        logger.info("repair_planned", extra=_named(job, repair_id) | facts)
+
+    def _store(self, job: Job, plan: StoredPlan) -> None:
+        database = self._log.database
+        with database.write() as connection:
+            queue.require_held(connection, job)
+            jobs.store_plan(connection, job.subject, plan, database.now(connection))
 
     async def _apply(self, job: Job, row: Any, found: Verified) -> None:
         steps = await self._threads.run(steps_in, row.steps, row.did)

@@ -1,31 +1,36 @@
 """`mastertape plan` and `apply`: correct the records on PDSes that differ from the log."""
 
 import asyncio
-from collections import defaultdict
 from collections.abc import Sequence
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import click
 
-from replay.reconcile.apply import apply as apply_plan
-from replay.reconcile.plan import Plan, Repair, Step, plan_for
+from api.responses.ops.repairs import RepairRow, repair_row
+from application.repairs import apply_found
+from outbox.operations.operators import Operator
+from replay.reconcile.plan import Plan, Repair, plan_for
 from replay.reconcile.verify import Verified
-from service.cli.log import configured_log
+from replay.repair.jobs import REPAIR, repair_of
+from replay.repair.states import RepairState
+from replay.repair.stored_plan import StoredPlan
 from service.cli.output import (
+    DRIFT,
     agreed,
     as_json,
     confirm,
     dry_run,
     of_account,
     operator_envelope,
+    print_groups,
     print_json,
     print_table,
+    progress_bar,
     show_all,
 )
 from service.cli.verify import UNREAD, drift_as_json, track_of, verify_accounts
-
-if TYPE_CHECKING:
-    from replay.reconcile.drift import DriftKind
+from service.config.settings import load
+from service.wiring.bootstrap import build
 
 
 @click.command()
@@ -55,29 +60,73 @@ def plan(did: str | None, *, show_all: bool, as_json: bool) -> None:
 def apply(
     did: str | None, *, max_deletes: int, dry_run: bool, agreed: bool, show_all: bool, as_json: bool
 ) -> None:
-    """Apply the plan. The relay sends it, behind live work."""
+    """Apply the plan, as a repair of each account, which a running service finishes if this process dies. The relay sends it, behind live work."""
     found = asyncio.run(verify_accounts(did))
     planned = plan_for(drift for each in found for drift in each.drifts)
     if dry_run:
         _say(planned, found, show_all=show_all, as_json=as_json)
         return
+    if planned.deletes > max_deletes:
+        raise click.ClickException(
+            f"the plan deletes {planned.deletes} records and may delete {max_deletes}. Nothing was done;"
+            f" look at the plan, and say --max-deletes {planned.deletes} if it is right"
+        )
+    repairs: list[RepairRow] = []
     if any(step.repair is not Repair.NOTHING for step in planned.steps):
+        if not as_json:
+            _show(planned, show_all=show_all)
         confirm(f"This has the relay do {_summary(planned)}", agreed=agreed)
-    with configured_log() as log:
-        done = apply_plan(log, planned, operator_envelope(), max_deletes=max_deletes)
+        repairs = asyncio.run(_repair_all(found))
     if as_json:
-        print_json({"done": {repair.value: count for repair, count in done.items()}})
+        print_json({"repairs": [each.model_dump(mode="json") for each in repairs]})
+    elif repairs:
+        applied, skipped = sum(each.applied for each in repairs), sum(each.skipped for each in repairs)
+        click.echo(f"{applied} applied, {skipped} skipped in {len(repairs)} repairs; the relay does it")
     else:
-        counts = ", ".join(f"{count} to {repair.value}" for repair, count in sorted(done.items()))
-        repos = sum(each.problem is None for each in found)
-        click.echo(f"{counts}; the relay does it" if counts else f"nothing to repair in {repos} repos")
-    if _warn(found):
+        click.echo(f"nothing to repair in {sum(each.problem is None for each in found)} repos")
+    _end(repairs, found)
+
+
+def _end(repairs: Sequence[RepairRow], found: Sequence[Verified]) -> None:
+    """Say what was not done, and exit with its code."""
+    unfinished = [each for each in repairs if each.state != RepairState.DONE]
+    for each in unfinished:
+        problem = f": {each.problem}" if each.problem else ""
+        click.echo(f"repair {each.id} of {each.did} is {each.state}{problem}; see /ops/repairs", err=True)
+    left_out = sum(each.left_out for each in repairs)
+    if left_out:
+        click.echo(f"{left_out} more differ: apply again", err=True)
+    if _warn(found) or unfinished:
         raise SystemExit(UNREAD)
+    if left_out:
+        raise SystemExit(DRIFT)
+
+
+async def _repair_all(found: Sequence[Verified]) -> list[RepairRow]:
+    """Run the repairs in this process, one after the other."""
+    container, operator = build(load()), Operator(operator_envelope())
+    plans = [(each.repo.did, StoredPlan.of(each)) for each in found]
+    wanted = [(did, plan) for did, plan in plans if plan.does_anything]
+    repairs: list[RepairRow] = []
+    try:
+        with progress_bar("applying") as progress:
+            for did, plan in wanted:
+                repair_id, is_new = apply_found(container.log, did, plan, operator)
+                if is_new:
+                    await container.worker.run_now(REPAIR, did)
+                with container.database.read() as connection:
+                    row = repair_of(connection, repair_id)
+                if row is not None:
+                    repairs.append(repair_row(row))
+                progress(len(repairs), len(wanted))
+        return repairs
+    finally:
+        await container.close()
 
 
 def _say(planned: Plan, found: Sequence[Verified], *, show_all: bool, as_json: bool) -> None:
     if as_json:
-        print_json(_as_json(planned))
+        print_json({**_as_json(planned), "unjudged": sum(len(each.unjudged) for each in found)})
     else:
         _show(planned, show_all=show_all)
     if unread := _warn(found):
@@ -85,7 +134,9 @@ def _say(planned: Plan, found: Sequence[Verified], *, show_all: bool, as_json: b
 
 
 def _warn(found: Sequence[Verified]) -> int:
-    """Print the repos that could not be read to stderr, and return their number."""
+    """Print to stderr what could not be compared, and return the number of repos that could not be read."""
+    if unjudged := sum(len(each.unjudged) for each in found):
+        click.echo(f"{unjudged} records are on their way or cannot be read, and were not judged", err=True)
     unread = [each for each in found if each.problem is not None]
     for each in unread:
         click.echo(f"not read: {each.repo.did} at {each.repo.host}: {each.problem}", err=True)
@@ -109,21 +160,9 @@ def _show(planned: Plan, *, show_all: bool) -> None:
             ],
         )
         return
-    groups: dict[tuple[Repair, DriftKind], list[Step]] = defaultdict(list)
-    for step in planned.steps:
-        groups[step.repair, step.drift.kind].append(step)
-    print_table(
-        ("repair", "because", "records", "points", "for example"),
-        [
-            (
-                repair.value,
-                kind.value,
-                str(len(steps)),
-                str(sum(step.points for step in steps)),
-                steps[0].drift.key.uri,
-            )
-            for (repair, kind), steps in sorted(groups.items())
-        ],
+    print_groups(
+        ("repair", "because", "records", "for example"),
+        [((step.repair.value, step.drift.kind.value), step.drift.key.uri) for step in planned.steps],
     )
 
 

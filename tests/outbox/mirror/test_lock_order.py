@@ -28,7 +28,6 @@ from outbox.relay.claim import claim
 from outbox.relay.delivery_task import DeliveryTask, next_task
 from outbox.relay.journal import record_intent
 from outbox.relay.result import Outcome, Result
-from replay.reconcile.apply import apply
 from replay.reconcile.drift import Drift, DriftKind
 from replay.reconcile.plan import plan_for
 from replay.reconcile.verify import Repo, Verified
@@ -36,6 +35,7 @@ from replay.recovered import resume_account
 from tests.dsl import ALICE
 from tests.eventstore.threads import DEADLINE, lock_waits, until
 from tests.outbox.rigs.relay_rig import ARTIST, KINDS, Rig, memory_rig_on
+from tests.outbox.rigs.replays import apply
 from tests.outbox.rigs.row_locks import row_lock_waits
 from tests.outbox.rigs.rows import HOST, LEASE
 
@@ -108,7 +108,7 @@ def resolved(scene: Scene) -> None:
 
 def applied(kind: DriftKind) -> Callable[[Scene], None]:
     def act(scene: Scene) -> None:
-        apply(scene.log, plan_for([drift(scene, kind)]), ARTIST, max_deletes=0)
+        apply(scene.log, plan_for([drift(scene, kind)]), ARTIST)
 
     return act
 

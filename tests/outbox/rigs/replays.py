@@ -1,16 +1,20 @@
 """A replay of an account whose repo has lost its records."""
 
 from collections.abc import Sequence
+from functools import partial
+from itertools import groupby
 from typing import Any
 
 from sqlalchemy import select
 
 from aggregates.track import Track
+from eventstore.change import Envelope
+from eventstore.event_log import EventLog
 from outbox.mirror.tables import delivery_attempt
 from outbox.pds.client import RecordKey
-from replay.reconcile.apply import apply
 from replay.reconcile.drift import Drift, DriftKind
-from replay.reconcile.plan import plan_for
+from replay.reconcile.plan import Plan, plan_for
+from replay.repair.apply_plan import apply_steps
 from tests.dsl import COLLECTION
 from tests.outbox.rigs.relay_rig import ARTIST, Rig
 
@@ -39,7 +43,13 @@ def restore(desk: Rig, tracks: Sequence[Track]) -> None:
     """An operator's plan restores these records."""
     keys = [(track, RecordKey(desk.did, COLLECTION, track.rkey)) for track in tracks]
     drifts = [Drift(DriftKind.MISSING, key, track.track_id, None, None) for track, key in keys]
-    apply(desk.log, plan_for(drifts), ARTIST, max_deletes=0)
+    apply(desk.log, plan_for(drifts), ARTIST)
+
+
+def apply(log: EventLog, plan: Plan, by: Envelope) -> None:
+    """Apply all of it at once, as the units of repairs do."""
+    for did, steps in groupby(plan.steps, lambda step: step.drift.key.did):
+        log.transact(did, by, partial(apply_steps, did=did, steps=tuple(steps)))
 
 
 async def settle_all(desk: Rig) -> None:

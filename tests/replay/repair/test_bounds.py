@@ -12,6 +12,7 @@ from eventstore.jobs.table import job as job_table
 from outbox.mirror.targets import PUT
 from outbox.pds.client import RecordKey
 from replay.reconcile.drift import Drift, DriftKind, Expected
+from replay.reconcile.verify import Repo, Verified
 from replay.repair import apply_plan, stored_plan
 from replay.repair.apply_plan import skip_reason
 from replay.repair.states import SkipReason
@@ -44,7 +45,7 @@ def test_records_that_nothing_is_done_about_leave_room_for_the_others(
     unknown = [
         Drift(DriftKind.UNKNOWN, replace(KEY, rkey=rkey), None, None, "cid") for rkey in ("a", "b", "c")
     ]
-    plan = StoredPlan.of([*unknown, LOST])
+    plan = StoredPlan.of(Verified(Repo(KEY.did, ""), 3, (*unknown, LOST)))
     assert (plan.does_anything, plan.left_out) == (True, 2)
 
 

@@ -85,6 +85,15 @@ async def test_a_repair_without_drift_is_done_at_once(rig: Rig) -> None:
     assert (progress(rig, repair_id), row(rig, repair_id).records) == (("done", 0, 0), 2)
 
 
+async def test_a_repair_that_finds_nothing_tells_how_many_records_it_could_not_judge(rig: Rig) -> None:
+    track, _ = await delivered(rig, 2)
+    foreign_delete(rig, track)
+    rig.edit(1, title="on its way")
+    repair_id = start_repair(rig.log, rig.did, ADMIN)
+    await a_worker(rig).run_once()
+    assert (progress(rig, repair_id), row(rig, repair_id).unjudged) == (("done", 0, 0), 1)
+
+
 @pytest.mark.usefixtures("two_in_a_unit")
 async def test_another_process_continues_after_a_kill_and_nothing_is_applied_twice(rig: Rig) -> None:
     repair_id, killed = await a_repair_being_applied(rig, 5, "killed")

@@ -1,19 +1,28 @@
 """`mastertape verify pds`, `plan` and `apply`."""
 
+import asyncio
 import json
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Sequence
+from typing import Any
 
 import pytest
 from sqlalchemy import update
 
+from application.repairs import start_repair
+from devpds.server import DevPds
 from eventstore.errors import LogBusyError
 from outbox.mirror.tables import mirror_lane
 from outbox.pds.client import RecordKey
 from replay.reconcile.drift import Drift, DriftKind
 from replay.reconcile.verify import Repo, Verified
+from replay.repair.jobs import repairs
 from service.config.settings import PREFIX
 from service.wiring.bootstrap import Container
-from tests.dsl import ALICE
+from tests.dsl import ALICE, COLLECTION
+from tests.outbox.rigs.foreign_writes import events
+from tests.outbox.rigs.relay_rig import Rig, memory_rig_on, rig_on
+from tests.replay.repair.rig import ADMIN
+from tests.servers.atproto import PdsAccount
 from tests.service.cli.conftest import Type
 
 RECORD = RecordKey(ALICE, "fm.plyr.track", "3kplan2222222")
@@ -122,6 +131,70 @@ def test_an_apply_without_a_repair_says_so_and_neither_asks_nor_names_the_relay(
     monkeypatch.setattr("service.cli.plan.verify_accounts", _found(drifts))
     result = on_tape("apply")
     assert (result.exit_code, result.stdout) == (0, "nothing to repair in 1 repos\n")
+
+
+def test_a_plan_tells_of_records_that_were_not_judged(on_tape: Type, monkeypatch: pytest.MonkeyPatch) -> None:
+    found = Verified(Repo(ALICE, SILENT), 1, unjudged=frozenset({RECORD}))
+    monkeypatch.setattr("service.cli.plan.verify_accounts", _found([], found))
+    for command in ("plan", "apply"):
+        result = on_tape(command)
+        assert (result.exit_code, result.stderr) == (
+            0, "1 records are on their way or cannot be read, and were not judged\n",
+        )  # fmt: skip
+    assert json.loads(on_tape("plan", "--json").stdout)["unjudged"] == 1
+
+
+@pytest.mark.anyio
+@pytest.mark.pds
+async def test_an_apply_is_a_repair_that_the_console_shows_and_that_deletes_only_what_it_may(
+    typed: Type, migrated_url: str, pds: DevPds, pds_account: PdsAccount, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv(f"{PREFIX}DATABASE_URL", migrated_url)
+    monkeypatch.setenv(f"{PREFIX}DEV_ORIGINS", pds.url)
+    async with rig_on(migrated_url, pds, pds_account) as rig:
+        lost, gone = rig.upload(1), rig.upload(2)
+        await rig.relay_once()
+        record = rig.remote(gone)
+        rig.command(2, lambda track: track.delete(at=rig.clock()))
+        await rig.relay_once()
+        pds.put_record(rig.did, COLLECTION, gone.rkey, record)
+        pds.delete_record(rig.did, COLLECTION, lost.rkey)
+        await asyncio.to_thread(typed, "rebuild")  # the rig's log has not all of the read models
+
+        refused = await asyncio.to_thread(typed, "apply", "--yes")
+        assert (refused.exit_code, "say --max-deletes 1" in refused.stderr) == (1, True), refused.output
+        assert _repairs(rig) == []
+
+        done = await asyncio.to_thread(typed, "apply", "--yes", "--max-deletes", "1")
+        assert (done.exit_code, done.stderr) == (0, ""), done.output
+        told = done.stdout.splitlines()
+        assert told[0].startswith("2 writes, 1 of them deletes; ")
+        assert told[-1] == "2 applied, 0 skipped in 1 repairs; the relay does it"
+        [repair] = _repairs(rig)
+        assert (repair.state, repair.applied, repair.via) == ("done", 2, "cli")
+        assert events(rig, 1)[-1] == "RecordRestored"
+
+
+@pytest.mark.anyio
+async def test_an_apply_leaves_an_unfinished_repair_of_the_account_to_its_admin(
+    typed: Type, migrated_url: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv(f"{PREFIX}DATABASE_URL", migrated_url)
+    async with memory_rig_on(migrated_url) as rig:
+        rig.upload(1)
+        start_repair(rig.log, rig.did, ADMIN)
+        await asyncio.to_thread(typed, "rebuild")
+        monkeypatch.setattr("service.cli.plan.verify_accounts", _found([_missing(1)]))
+        result = await asyncio.to_thread(typed, "apply", "--yes")
+        assert result.exit_code == 1
+        assert f"repair 1 of {rig.did} is verifying; see /ops/repairs\n" in result.stderr
+        [repair] = _repairs(rig)
+        assert (repair.state, repair.actor) == ("verifying", ADMIN.envelope.actor)
+
+
+def _repairs(rig: Rig) -> Sequence[Any]:
+    with rig.database.read() as connection:
+        return repairs(connection, limit=10)
 
 
 def _missing(number: int) -> Drift:

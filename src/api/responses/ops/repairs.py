@@ -61,6 +61,8 @@ class RepairRow(BaseModel):
     deletes: int
     points: int
     seconds: float
+    left_out: int = Field(description="how many differ beyond those of the plan")
+    unjudged: int = Field(description="how many were on their way or could not be read, and may differ too")
     applied: int
     skipped: int
 
@@ -104,13 +106,12 @@ class RepairSkipBody(BaseModel):
 class RepairBody(RepairRow):
     """A repair with its plan: counted in groups, the first 50 steps, and up to 500 that were skipped.
 
-    `left_out` records differ beyond those of the plan; `waiting` counts what the relay still has to deliver, by state.
+    `waiting` counts what the relay still has to deliver, by state.
     """
 
     digest: str | None
     groups: list[RepairGroupBody]
     first: list[RepairStepBody]
-    left_out: int
     skips: list[RepairSkipBody]
     waiting: dict[str, int]
 
@@ -127,7 +128,6 @@ def repair_body(connection: Connection, row: Row[Any]) -> RepairBody:
         digest=row.digest,
         groups=[RepairGroupBody(**each) for each in row.counts],
         first=[_step(step) for step in first],
-        left_out=row.left_out,
         skips=[RepairSkipBody(**each) for each in row.skips],
         waiting=overview.waiting_in(connection, [row.did]).get(row.did, {}),
     )
@@ -137,7 +137,7 @@ def _facts(row: Row[Any]) -> dict[str, Any]:
     names = ("id", "did", "state", "requested_at", "planned_at", "ended_at", "problem", "records", "seconds")
     waits = row.state in WORKED_ON and row.problem is not None and row.lease_owner is None
     return {
-        **{name: getattr(row, name) for name in (*names, "applied", "skipped")},
+        **{name: getattr(row, name) for name in (*names, "left_out", "unjudged", "applied", "skipped")},
         **vars(PlanCounts.of(row.counts)),
         "by": row.actor,
         "next_attempt_at": row.due if waits else None,
