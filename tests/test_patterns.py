@@ -157,7 +157,7 @@ READERS = {
         "replay.repair.stored_plan": "what we stored",
         "service.wiring.adapters": "a `ForeignReply`",
         "storage.derived.waveforms": "a child process of ours",
-        "web.api_client": "the API in this process",
+        "web.forms": "the API in this process",
     },
     ("urlsplit", "urlparse"): {
         "identity.oauth.client": "a setting",

@@ -19,27 +19,21 @@ from api.pipeline.media_reads import MediaReads
 from api.plyr import surface
 from api.plyr.errors import PlyrErrors
 from api.routers import (
-    account_deletion,
-    adopt,
     artists,
     audit,
     auth,
-    blob_migrations,
     events,
     health,
     history,
     me,
     media,
     mirrors,
-    my_tracks,
     oauth,
     ops,
     records,
     tokens,
     track_writes,
     tracks,
-    undo,
-    verify,
 )
 from api.services import Services
 from eventstore.coordination.turns import Turns
@@ -48,9 +42,6 @@ ROUTERS: Final = (
     tracks.router,
     artists.router,
     track_writes.router,
-    undo.router,
-    my_tracks.router,
-    verify.router,
     records.router,
     mirrors.router,
     history.router,
@@ -59,9 +50,6 @@ ROUTERS: Final = (
     media.router,
     media.of_tracks,
     me.router,
-    account_deletion.router,
-    blob_migrations.router,
-    adopt.router,
     *ops.ROUTERS,
     tokens.router,
     health.router,

@@ -2,7 +2,7 @@
 
 import json
 from collections.abc import Mapping
-from typing import Any
+from typing import Any, TypeVar
 
 from fastapi import Response
 from fastapi.responses import JSONResponse
@@ -10,6 +10,8 @@ from pydantic import BaseModel
 from pydantic_core import PydanticSerializationError
 
 from eventstore.idempotency.results import CommandResult
+
+B = TypeVar("B", bound=BaseModel)
 
 
 class AsciiJsonResponse(JSONResponse):
@@ -28,3 +30,15 @@ def response_of(answer: CommandResult, headers: Mapping[str, str] | None = None)
     return AsciiJsonResponse(
         answer.body, status_code=answer.status, headers={**answer.headers, **(headers or {})}
     )
+
+
+def body_from(body: type[B], source: Any, **others: Any) -> B:
+    """Return a body with the source's attributes of the same names; `others` are the fields that are something else."""
+    named = {name: getattr(source, name) for name in body.model_fields if name not in others}
+    return body(**named, **others)
+
+
+class MessageBody(BaseModel):
+    """What was done."""
+
+    message: str

@@ -6,9 +6,9 @@ from api.app import create_app as create_api
 from api.document import DocumentedApp
 from api.services import Services
 from web import static_files
-from web.api_client import RefusedError
 from web.ask import SignInFirstError
 from web.error_pages import ErrorPages, refused, sign_in_first
+from web.forms import RefusedError
 from web.pages import accounts, docs, ops, pds, public, studio
 from web.sign_in_pages import WebSignInPages
 

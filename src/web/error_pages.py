@@ -14,10 +14,9 @@ from api.middleware.error_rewriting import ErrorRewriting, is_plyr
 from api.routers.oauth import LOGIN_PATH
 from api.services import Services
 from identity.accounts.credentials import Scope as TokenScope
-from web.api_client import RefusedError
+from web.forms import RefusedError
 from web.page_route import accepts_html
-from web.rendering import address_of, page_headers, rendered
-from web.viewer import Viewer, viewer_in_cookie
+from web.rendering import Viewer, address_of, page_headers, rendered, viewer_in_cookie
 
 TITLES: Final[dict[int, str]] = {
     401: "Sign in first",

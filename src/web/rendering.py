@@ -1,5 +1,6 @@
-"""Renders templates into pages with the headers that a page needs."""
+"""Renders templates into pages with the headers that a page needs, for the one who looks: the account in use in this browser."""
 
+from dataclasses import dataclass
 from functools import cache
 from http import HTTPStatus
 from typing import Annotated, Any, Final, Protocol
@@ -8,12 +9,51 @@ from uuid import uuid4
 from fastapi import Depends, Request
 from fastapi.responses import HTMLResponse
 from jinja2 import Environment, PackageLoader, StrictUndefined
+from starlette.concurrency import run_in_threadpool
 
+from api.auth.authentication import OptionalCaller, ServicesDep
+from api.auth.session_cookie import cookie_tokens, seats
+from api.middleware.rate_limits import taken_of
 from api.responses import states
 from api.services import Services
+from identity.accounts.credentials import Principal
 from web.filters import FILTERS, FUNCTIONS, origin
 from web.static_files import static_files
-from web.viewer import Viewer, ViewerDep
+
+
+@dataclass(frozen=True)
+class Viewer:
+    """`account` is None for a visitor."""
+
+    account: Principal | None
+    others: tuple[Principal, ...] = ()
+
+
+async def viewer_of(request: Request, services: ServicesDep, caller: OptionalCaller) -> Viewer:
+    """Return the caller, who is counted against the rate limit once for all that the page asks the API."""
+    if caller is None or len(cookie_tokens(request)) < 2:  # noqa: PLR2004 - one account has no others
+        return Viewer(caller)
+    here = await run_in_threadpool(seats, request, services)
+    return Viewer(caller, tuple(who for _, who in here if who.did != caller.did))
+
+
+async def viewer_in_cookie(request: Request, services: Services) -> Viewer:
+    """Return who is signed in, for the page of an error, which must not fail itself; of a request that was not counted, a visitor."""
+    taken = taken_of(request.scope)
+    is_counted = services.rate_limits is None or (taken is not None and taken.retry_after is None)
+    tokens = cookie_tokens(request) if is_counted else []
+    try:
+        here = await run_in_threadpool(seats, request, services) if tokens else []
+    except Exception:  # noqa: BLE001 - the error that the page is about may be the cause
+        here = []
+    if not here or here[0][0] != tokens[0]:
+        return Viewer(None)
+    (_, account), *others = here
+    return Viewer(account, tuple(who for _, who in others))
+
+
+ViewerDep = Annotated[Viewer, Depends(viewer_of)]
+
 
 CSP: Final = (
     "default-src 'none'; script-src {scripts}; style-src {scripts}; font-src {scripts}; img-src 'self'; media-src {media}; "

@@ -4,9 +4,8 @@ from http import HTTPStatus
 from typing import Any
 
 from api.plyr.track import TrackResponse, track_responses
+from api.responses.commands import CopyResults, deleted_track, restored_record
 from api.responses.read_tracks import TrackReader
-from api.responses.record_commands import CopyResults, restored_record
-from api.responses.track_commands import deleted_track
 from application.errors import TrackNotFoundError
 from eventstore.idempotency.results import CommandResult
 from identity.accounts.credentials import Principal

@@ -7,21 +7,15 @@ from api.plyr.routers import (
     audio,
     edits,
     not_offered,
-    own_tracks,
-    profile,
-    publishing_changes,
     records,
     revisions,
     search,
-    tags,
     tracks,
     uploads,
 )
 
 ROUTERS: Final = (
     not_offered.router,
-    own_tracks.router,
-    tags.router,
     tracks.router,
     tracks.read_one,
     search.router,
@@ -31,6 +25,4 @@ ROUTERS: Final = (
     edits.router,
     revisions.router,
     records.router,
-    profile.router,
-    publishing_changes.router,
 )

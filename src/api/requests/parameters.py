@@ -6,7 +6,7 @@ from datetime import UTC, datetime
 from typing import Annotated, Any, Final
 
 from fastapi import Depends, Path
-from pydantic import AfterValidator, AwareDatetime, Field, GetCoreSchemaHandler
+from pydantic import AfterValidator, AwareDatetime, Field, GetCoreSchemaHandler, StringConstraints
 from pydantic_core import CoreSchema, core_schema
 from sqlalchemy import Connection
 
@@ -112,3 +112,8 @@ def track_at(connection: Connection, uri: str) -> int | None:
     """
     found = URI.fullmatch(uri)
     return None if found is None else track_with_record(connection, RecordKey(*found.groups()))
+
+
+Name = Annotated[str, StringConstraints(max_length=2048, pattern=r"^[^\x00]*$")]
+"""Text that every database can store."""
+DRY_RUN: Final[bool] = Field(False, description="whether to count only")

@@ -8,6 +8,7 @@ from pydantic import BaseModel, Field
 from sqlalchemy import Connection
 
 from aggregates.track_events import NOT_IN_RECORD
+from api.json_response import body_from
 from api.requests.parameters import MAX_PAGE_LENGTH
 from application.tracks.revert import FIELDS
 from eventstore.database import Database
@@ -98,15 +99,10 @@ def _rows(connection: Connection, track_id: int, page: HistoryPage) -> list[Hist
     delivery_of = deliveries(connection, track_id, events, mirror)
     actors = accounts_of(connection, {entry.actor for entry in page.items})
     return [
-        HistoryRow(
-            position=entry.position,
-            version=entry.version,
-            type=entry.type,
-            actor=entry.actor,
+        body_from(
+            HistoryRow,
+            entry,
             actor_handle=actors[entry.actor].handle if entry.actor in actors else None,
-            via=entry.via,
-            request_id=entry.request_id,
-            at=entry.at,
             changes=[ChangeBody(**change) for change in entry.changes],
             delivery=DeliveryBody(**vars(delivery_of[entry.position])),
         )

@@ -1,4 +1,4 @@
-"""A record's mirror as JSON: what the log wants, what the PDS confirmed, what was attempted."""
+"""A record's mirror as JSON: what the log wants, what the PDS confirmed, what was attempted, and what the PDS has now."""
 
 from datetime import datetime
 from typing import Any, Final
@@ -7,6 +7,7 @@ from pydantic import BaseModel, Field
 from sqlalchemy import Connection
 
 from aggregates.track import Track
+from api.json_response import body_from
 from api.responses.track import MirrorBody, Upcoming
 from application.tracks.as_of import track_as_it_is
 from eventstore.event_log import EventLog
@@ -16,7 +17,9 @@ from outbox.mirror.states import PROBED, LaneState, MirrorReason
 from outbox.mirror.tables import NEVER
 from outbox.pds.client import RecordKey
 from outbox.record.kind import RecordKinds
+from outbox.repo.record_reads import PresentRecord
 from outbox.views import overview
+from outbox.views.comparison import KnownRecord, field_versions
 from outbox.views.deliveries import attempts_of
 from outbox.views.drain import drain_of
 from outbox.views.status import Mirror, mirrors, waiting_records
@@ -142,20 +145,15 @@ def record_mirror(
 ) -> RecordMirrorBody:
     mirror: Mirror = mirrors(connection, [track_id])[track_id]
     attempts = attempts_of(connection, track_id, limit=ATTEMPTS)
-    return RecordMirrorBody(
-        **MirrorBody.of(mirror).model_dump(),
+    return body_from(
+        RecordMirrorBody,
+        mirror,
         track_id=track_id,
-        record_uri=mirror.record_uri,
         desired=DesiredBody(op=mirror.desired_op, generation=mirror.generation),
         acked=AckedBody(generation=mirror.acked_generation),
         observed=ObservedBody(cid=mirror.record_cid),
         conflict=_conflict(connection, track_id, log, kinds),
-        failing_since=mirror.failing_since,
-        first_error=mirror.first_error,
-        last_error=mirror.last_error,
-        blob_error=mirror.blob_error,
-        last_success_at=mirror.last_success_at,
-        left=[_left(each) for each in mirror.left],
+        left=[body_from(LeftBody, each) for each in mirror.left],
         attempts=[_attempt(row) for row in attempts],
     )
 
@@ -174,17 +172,16 @@ def lane_body(connection: Connection, did: str, now: datetime) -> LaneBody:
     next_at = min(row.live_at, row.backfill_from) if row.mirror_state in overview.AT_WORK else looked_at
     waiting = waiting_records(connection, did)
     drain = drain_of(connection, did, now).beside(waiting, row.mirror_state)
-    return LaneBody(
-        did=did,
+    return body_from(
+        LaneBody,
+        row,
         host=row.host or None,
         state=row.state if row.mirror_state not in overview.AT_WORK else row.mirror_state,
         reason=None if row.mirror_state == LaneState.READY else row.mirror_state,
         paused=row.mirror_state == MirrorReason.PAUSED,
         next_attempt_at=max(next_at, now) if next_at < NEVER else None,
-        failures=row.failures,
         failing_since=row.shown_failing_since,
         first_error=row.shown_first_error,
-        last_success_at=row.last_success_at,
         waiting=waiting,
         waiting_by_class=overview.waiting_by_class(connection, did),
         drains_in=drain.seconds,
@@ -208,10 +205,65 @@ def _conflict(
     )
 
 
-def _left(mirror: Mirror) -> LeftBody:
-    return LeftBody(**{name: getattr(mirror, name) for name in LeftBody.model_fields})
-
-
 def _attempt(row: Any) -> AttemptBody:
-    fields = {name: getattr(row, name) for name in AttemptBody.model_fields if name != "record_uri"}
-    return AttemptBody(**fields, record_uri=RecordKey(row.did, row.collection, row.rkey).uri)
+    return body_from(AttemptBody, row, record_uri=RecordKey(row.did, row.collection, row.rkey).uri)
+
+
+class ConfirmedBody(BaseModel):
+    """What the PDS confirmed last: the newest event in it, and its commit. Without a CID there is no record."""
+
+    generation: int
+    cid: str | None
+    at: datetime | None
+    rev: str | None
+
+
+class PresentBody(BaseModel):
+    """What the PDS has: read at this time, up to 5 seconds ago; without a CID there is no record."""
+
+    at: datetime
+    cid: str | None
+    problem: str | None = Field(description="why the PDS could not be asked; null when it answered")
+
+
+class ComparedFieldBody(BaseModel):
+    """A field of the record in the three versions; null is no value."""
+
+    field: str
+    own: bool = Field(
+        description="whether this service writes it; other fields stay as other clients left them"
+    )
+    wanted: Any
+    confirmed: Any
+    present: Any
+    differs: bool
+
+
+class ComparisonBody(BaseModel):
+    """What the log wants of a record, what the PDS confirmed last, and what it has now; differing fields are marked."""
+
+    track_id: int
+    record_uri: str
+    state: str
+    reason: str | None
+    wanted: DesiredBody
+    confirmed: ConfirmedBody
+    present: PresentBody
+    fields: list[ComparedFieldBody]
+
+
+def comparison_body(track_id: int, known: KnownRecord, present: PresentRecord) -> ComparisonBody:
+    mirror, confirmed, remote = known.mirror, known.confirmed, present.remote
+    body = None if remote is None else remote.body or {}
+    return ComparisonBody(
+        track_id=track_id,
+        record_uri=known.key.uri,
+        state=mirror.state,
+        reason=mirror.reason,
+        wanted=DesiredBody(op=mirror.desired_op, generation=mirror.generation),
+        confirmed=body_from(ConfirmedBody, confirmed),
+        present=PresentBody(
+            at=present.at, cid=remote.cid if remote is not None else None, problem=present.problem
+        ),
+        fields=[ComparedFieldBody(**vars(each)) for each in field_versions(known, body)],
+    )

@@ -1,4 +1,4 @@
-"""Reads the tracks of one account for their owner: by the state of their mirror, chosen ones, or the deleted ones."""
+"""Reads the tracks of one account for their owner: by the state of their mirror, chosen ones, or the deleted ones; unlisted ones too."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -71,6 +71,47 @@ def my_tracks(
         for body, row in zip(bodies, page, strict=True)
     ]
     return MyTracksBody(items=items, cursor=str(items[-1].id) if len(rows) > limit else None, counts=counts)
+
+
+@dataclass(frozen=True)
+class OwnPage:
+    """Some of an artist's tracks, how many match, and how many of the artist's have audio that may be copied to the PDS."""
+
+    items: tuple[TrackView, ...]
+    total: int
+    copyable: int
+
+
+def own_page(
+    connection: Connection, which: MyTracksFilter, *, by_title: bool, offset: int, limit: int
+) -> OwnPage:
+    """Read a page of an artist's tracks, newest first or by title, which is compared as search compares it."""
+    own = _conditions(connection, MyTracksFilter(which.did))
+    copyable = _count(connection, *own, tracks.c.support_gate.is_(None), tracks.c.blob_ref.is_(None))
+    if which.q is not None and not is_storable(which.q):
+        return OwnPage((), 0, copyable)
+    found = _conditions(connection, which)
+    order = (tracks.c.search, tracks.c.track_id) if by_title else (tracks.c.track_id.desc(),)
+    page = select(tracks).where(*found).order_by(*order).offset(offset).limit(limit)
+    views = tuple(map(TrackView.from_row, connection.execute(page)))
+    return OwnPage(views, _count(connection, *found), copyable)
+
+
+def without_record(connection: Connection, did: str) -> tuple[TrackView, ...]:
+    """Return the live tracks whose record another client deleted."""
+    missing = (LIVE, tracks.c.did == did, tracks.c.record_missing_since.is_not(None))
+    rows = connection.execute(select(tracks).where(*missing).order_by(tracks.c.track_id.desc()))
+    return tuple(map(TrackView.from_row, rows))
+
+
+def audio_sizes(connection: Connection, did: str) -> dict[int, int]:
+    """Return the bytes of each live track's audio, by track id."""
+    query = select(tracks.c.track_id, tracks.c.audio_size).where(LIVE, tracks.c.did == did)
+    return {row.track_id: row.audio_size for row in connection.execute(query)}
+
+
+def _count(connection: Connection, *conditions: ColumnElement[bool]) -> int:
+    return connection.scalar(select(func.count(tracks.c.track_id)).where(*conditions)) or 0
 
 
 def _conditions(connection: Connection, which: MyTracksFilter) -> list[ColumnElement[bool]]:

@@ -5,6 +5,7 @@ from typing import TYPE_CHECKING, Annotated, cast
 
 from pydantic import AfterValidator, BaseModel, Field
 
+from api.json_response import body_from
 from outbox.tracks.record import RecordUrls
 from outbox.views.status import Mirror
 from projections.tracks.view import TrackView
@@ -45,7 +46,7 @@ class MirrorBody(BaseModel):
 
     @classmethod
     def of(cls, mirror: Mirror) -> "MirrorBody":
-        return cls(**{name: getattr(mirror, name) for name in MirrorBody.model_fields})
+        return body_from(cls, mirror)
 
 
 class TrackBody(BaseModel):

@@ -8,6 +8,7 @@ from pydantic import BaseModel, Field
 from aggregates.errors import InvalidFieldError
 from api.auth.authentication import OptionalCaller, ServicesDep
 from api.errors import ArtistNotFoundError
+from api.json_response import body_from
 from api.openapi import errors
 from api.requests.known_names import StrictRoute
 from api.requests.parameters import MAX_PAGE_LENGTH
@@ -31,13 +32,7 @@ class ArtistBody(BaseModel):
 
     @classmethod
     def of(cls, account: Account) -> "ArtistBody":
-        return cls(
-            did=account.did,
-            handle=account.handle,
-            display_name=account.name,
-            bio=account.bio,
-            pds_url=account.pds_url,
-        )
+        return body_from(cls, account, display_name=account.name)
 
 
 class ArtistsBody(BaseModel):

@@ -11,6 +11,7 @@ from pydantic import BaseModel, Field
 from aggregates.catalogue import account_event_classes, event_classes
 from api.auth.authentication import ServicesDep, SignedIn
 from api.errors import NotYourAuditError
+from api.json_response import body_from
 from api.openapi import errors
 from api.requests.known_names import StrictRoute
 from api.requests.parameters import (
@@ -66,7 +67,7 @@ class AuditRow(BaseModel):
 
     @classmethod
     def of(cls, entry: HistoryEntry) -> Self:
-        return cls(**{name: getattr(entry, name) for name in cls.model_fields})
+        return body_from(cls, entry)
 
 
 class AuditBody(BaseModel):

@@ -9,14 +9,13 @@ from starlette.concurrency import run_in_threadpool
 from api.auth.authentication import ServicesDep, counted, refuse_cross_site, token_of
 from api.auth.session_cookie import authenticated, seat_first, seats, set_session
 from api.errors import NotSignedInHereError
-from api.json_response import AsciiJsonResponse
+from api.json_response import AsciiJsonResponse, MessageBody
 from api.middleware.request_id import over_http
 from api.openapi import TEXT, either, errors
 from api.requests.account_fields import TOKEN_FIELDS, lifetime_of, name_of, required_text, scope_of
 from api.requests.body import Body
 from api.requests.known_names import StrictRoute
 from api.requests.parse import received_body
-from api.responses.message import MessageBody
 from api.services import Services
 from identity.accounts.credentials import CredentialKind, Scope
 from identity.accounts.sign_in import USUAL_NAME, AppPasswordSignIn, SignInResult

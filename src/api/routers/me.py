@@ -1,22 +1,35 @@
-"""The caller's own account."""
+"""The caller's own account: its profile, its export, a comparison with its PDS, and its deletion."""
 
+import logging
+from collections.abc import Iterator
 from functools import partial
+from typing import Final
 
 from fastapi import APIRouter, Response
+from fastapi.responses import StreamingResponse
 from pydantic import BaseModel, Field
 from starlette.concurrency import run_in_threadpool
 
 from api.auth.authentication import ServicesDep, SignedIn, Writer
-from api.json_response import response_of
+from api.errors import TooManyComparisonsError
+from api.json_response import body_from, response_of
 from api.middleware.request_id import over_http
 from api.openapi import either, errors, repeatable_errors
+from api.pipeline.concurrency import AccountTurns
 from api.pipeline.idempotent_request import Idempotent, result_of
 from api.requests.account_fields import PROFILE_FIELDS, profile_of
 from api.requests.known_names import StrictRoute
-from api.responses.account_deletion import LeavingBody, leaving_body
+from api.responses.account_deletion import HERE, LeavingBody, leaving_body
+from api.routers.history import NDJSON
+from api.services import Services
 from application.account import update_profile
-from application.errors import LeavingError
+from application.account_deletion import leaving_since, request_deletion
+from application.errors import LeavingError, NotAuthenticatedError
 from identity.accounts.accounts import AccountState
+from replay.dump.export import account_lines
+from replay.reconcile.drift import Drift
+from replay.reconcile.verify import repos_of
+from replay.recovered import resume_account
 
 router = APIRouter(tags=["account"], route_class=StrictRoute)
 
@@ -96,3 +109,130 @@ async def disconnect(principal: Writer, services: ServicesDep, request: Idempote
             message = "disconnected: nothing more is written until you sign in"
             await attempt.finish(result_of(DisconnectedBody(message=message, revoked=revoked)))
     return response_of(attempt.result)
+
+
+MAX_LISTED: Final = 1000
+RETRY_AFTER_SECONDS: Final = 30
+
+
+class DriftBody(BaseModel):
+    """A record that is not as the log says."""
+
+    kind: str = Field(
+        description="missing, foreign_edit, stale, newer, undeleted, unknown, blob_missing or withdrawn"
+    )
+    track_id: int | None
+    uri: str
+    expected_cid: str | None
+    found_cid: str | None
+
+    @classmethod
+    def of(cls, drift: Drift) -> "DriftBody":
+        return body_from(cls, drift, kind=drift.kind.value, uri=drift.key.uri)
+
+
+class VerifiedBody(BaseModel):
+    """How many records were compared, and which differ; `problem` says why the PDS could not be read."""
+
+    records: int
+    drifts: list[DriftBody] = Field(description=f"at most {MAX_LISTED}")
+    unjudged: list[str] = Field(
+        description=f"the URIs of records that may differ: they are on their way, or could not be read; at most {MAX_LISTED}"
+    )
+    more: int = Field(description="how many more differ, or were not judged, than are listed")
+    problem: str | None
+
+
+@router.post("/me/verify", response_model=VerifiedBody, responses=repeatable_errors())
+async def verify_own(principal: Writer, services: ServicesDep, request: Idempotent) -> Response:
+    """Compare every record with the log; nothing is changed. A comparison of the account that is under way answers for this one.
+
+    After a restore of the database it lets the relay resume with the account: what is newer on its PDS is held.
+    """
+    async with request.begin() as attempt:
+        if not attempt.is_repetition:
+            await attempt.finish(result_of(await _verified(services, principal.did)))
+    return response_of(attempt.result)
+
+
+async def _verified(services: Services, did: str) -> VerifiedBody:
+    repos = await run_in_threadpool(repos_of, services.database, did)
+    if not repos:
+        return VerifiedBody(records=0, drifts=[], unjudged=[], more=0, problem=None)
+    try:
+        found = await services.verifier.verify(repos[0])
+    except TimeoutError:
+        raise TooManyComparisonsError(RETRY_AFTER_SECONDS) from None
+    await run_in_threadpool(resume_account, services.log, found, services.kinds, over_http(did))
+    drifts, unjudged = found.drifts[:MAX_LISTED], sorted(key.uri for key in found.unjudged)[:MAX_LISTED]
+    return VerifiedBody(
+        records=found.records,
+        drifts=[DriftBody.of(drift) for drift in drifts],
+        unjudged=unjudged,
+        more=len(found.drifts) - len(drifts) + len(found.unjudged) - len(unjudged),
+        problem=found.problem,
+    )
+
+
+logger: Final = logging.getLogger("mastertape.api")
+
+CHUNK_BYTES: Final = 64 * 1024
+
+
+@router.delete(HERE, status_code=202, response_model=LeavingBody, responses=repeatable_errors())
+async def leave(
+    principal: Writer, services: ServicesDep, turns: AccountTurns, request: Idempotent
+) -> Response:
+    """Remove every record of ours from the PDS, and then the login, the session that asked, and the account.
+
+    All other sessions and all tokens end at once. The one that asked, and one that a later sign-in begins, may follow it (`GET /me`), export,
+    repeat it and sign out. It continues in the background until nothing is left, across restarts, outages and sign-outs; a repeated request retries at
+    once. Until then nothing can be uploaded or edited. Other artists' bytes stay, and so does the log. Location says where to follow it.
+    """
+    did, envelope = principal.did, over_http(principal.did)
+    async with request.begin() as attempt:
+        if not attempt.is_repetition:
+            async with turns.of(did):
+                request_now = partial(request_deletion, credential_id=principal.credential_id)
+                await run_in_threadpool(request_now, services.log, did, envelope)
+            services.wake()
+            report = await run_in_threadpool(_leaving, services, did)
+            await attempt.finish(result_of(report, 202, Location=HERE))
+    return response_of(attempt.result)
+
+
+@router.get(
+    "/me/export",
+    response_class=StreamingResponse,
+    responses={**errors(401, 503), 200: {"content": {NDJSON: {}}}},
+)
+def export_own(principal: SignedIn, services: ServicesDep) -> Response:
+    """Export everything that is known of the account here, as lines in the format of `mastertape export`.
+
+    Events, attempts, what its PDS was observed to hold, where bytes are stored. The last line is a digest: without it the export is
+    incomplete.
+    """
+    lines = _in_chunks(account_lines(services.database, principal.did, schema=services.schema()))
+    name = "mastertape-export.ndjson"
+    return StreamingResponse(
+        lines, media_type=NDJSON, headers={"Content-Disposition": f'attachment; filename="{name}"'}
+    )
+
+
+def _leaving(services: Services, did: str) -> LeavingBody:
+    with services.database.read() as connection:
+        since = leaving_since(connection, did)
+        if since is None:
+            raise NotAuthenticatedError  # the account is erased already, and the token with it
+        return leaving_body(services.database, connection, did, since)
+
+
+def _in_chunks(lines: Iterator[bytes]) -> Iterator[bytes]:
+    """Gather lines into chunks, since each chunk costs a thread hop."""
+    chunk = bytearray()
+    for line in lines:
+        chunk += line
+        if len(chunk) >= CHUNK_BYTES:
+            yield bytes(chunk)
+            chunk.clear()
+    yield bytes(chunk)

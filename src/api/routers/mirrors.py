@@ -14,8 +14,14 @@ from api.pipeline.command_request import Command
 from api.requests.body import Body
 from api.requests.known_names import StrictRoute
 from api.requests.parameters import TrackId
-from api.responses.mirror import LaneBody, RecordMirrorBody, lane_body, record_mirror
-from api.responses.mirror_comparison import ComparisonBody, comparison_body
+from api.responses.mirror import (
+    ComparisonBody,
+    LaneBody,
+    RecordMirrorBody,
+    comparison_body,
+    lane_body,
+    record_mirror,
+)
 from api.responses.read_tracks import TrackReader
 from api.services import Services
 from application.authorization import OnTrack, require_reader

@@ -1,26 +1,41 @@
-"""Commands on the record at the PDS: they read it first, and wait for the PDS a few seconds."""
+"""Commands on records at the PDS, of one track or of all: restored, moved, adopted, with their audio copied."""
 
+import asyncio
+import time
 from typing import Any, Final
 
 from fastapi import APIRouter, Response
 from pydantic import BaseModel
+from starlette.concurrency import run_in_threadpool
 
 from aggregates.errors import GatedTrackError
-from api.openapi import command_errors
+from api.auth.authentication import ServicesDep, SignedIn, Writer
+from api.json_response import response_of
+from api.middleware.request_id import over_http
+from api.openapi import FLAG, command_errors, either, errors, repeatable_errors
 from api.pipeline.command_request import Command, CommandRequest, Respond
+from api.pipeline.concurrency import AccountTurns
+from api.pipeline.idempotent_request import Idempotent, result_of
 from api.pipeline.media_reads import CallerReads, Reads
 from api.pipeline.pds_preflight import Place, blob_limit, look, look_in_old_collection, place_of
 from api.pipeline.prefer_wait import wait_for_all, wait_for_blob, wait_for_mirror
 from api.requests.known_names import StrictRoute
 from api.requests.parameters import TrackId
-from api.responses.record_commands import CopyResults, moved_record, restored_record
+from api.requests.preconditions import WaitPreference
+from api.responses.adoption import AdoptionBody, adoption_body
+from api.responses.blob_migration import MigrationBody, migration_report
+from api.responses.commands import CopyResults, moved_record, restored_record
 from api.responses.track import MirrorBody, TrackBody
 from api.services import Services
+from application.account import request_adoption
 from application.authorization import OnTrack
-from application.errors import BlobTooLargeError, MediaNotFoundError
+from application.errors import BlobTooLargeError, LeavingError, MediaNotFoundError
 from application.records.change_namespace import ChangeNamespace, change_namespace
-from application.records.copy_audio_to_pds import AUDIO_BLOB_BYTES, copy_audio_to_pds
+from application.records.copy_audio_to_pds import AUDIO_BLOB_BYTES, copy_all_audio_to_pds, copy_audio_to_pds
 from application.records.restore_record import OnPds, RestoreRecord, restore_record
+from eventstore.idempotency.results import CommandResult
+from eventstore.jobs.table import UNFINISHED
+from identity.accounts.accounts import AccountState
 
 router = APIRouter(tags=["records"], route_class=StrictRoute)
 
@@ -174,3 +189,104 @@ async def _require_uploadable(services: Services, reads: CallerReads, place: Pla
     limit = min(AUDIO_BLOB_BYTES, await blob_limit(services, place) or AUDIO_BLOB_BYTES)
     if audio.size > limit:
         raise BlobTooLargeError(limit)
+
+
+ADOPTION: Final = "/me/adopt"
+POLL_SECONDS: Final = 0.2
+
+
+@router.post(
+    ADOPTION,
+    status_code=202,
+    response_model=AdoptionBody,
+    responses={200: {"model": AdoptionBody}, **repeatable_errors()},
+)
+async def adopt(
+    principal: Writer, services: ServicesDep, prefer: WaitPreference, request: Idempotent
+) -> Response:
+    """Make tracks of all the caller's records that are not tracks yet, in the old collection too; nothing is written to the PDS.
+
+    It runs in the background, one job per account; a repeated request joins the running job. 200 if it finishes within
+    `Prefer: wait`. Location says where to follow it.
+    """
+    did = principal.did
+    async with request.begin() as attempt:
+        if not attempt.is_repetition:
+            await run_in_threadpool(request_adoption, services.log, did, over_http(did))
+            services.wake()
+            await attempt.finish(_adopted(await run_in_threadpool(_adoption, services, did)))
+    if attempt.is_repetition or not prefer:
+        return response_of(attempt.result)
+    result = _adopted(await _awaited(services, did, prefer))
+    return response_of(result, {"Preference-Applied": f"wait={prefer}"})
+
+
+@router.get(ADOPTION, responses=errors(401, 503))
+def read_adoption(principal: SignedIn, services: ServicesDep) -> AdoptionBody:
+    """Read the progress: which records became tracks, and which cannot, and why."""
+    return _adoption(services, principal.did)
+
+
+def _adopted(report: AdoptionBody) -> CommandResult:
+    return result_of(report, 202 if report.state in UNFINISHED else 200, Location=ADOPTION)
+
+
+async def _awaited(services: Services, did: str, seconds: int) -> AdoptionBody:
+    """Poll until the job has ended or the time is up; no thread is held meanwhile."""
+    ends = time.monotonic() + seconds
+    report = await run_in_threadpool(_adoption, services, did)
+    while report.state in UNFINISHED and time.monotonic() < ends:
+        await asyncio.sleep(POLL_SECONDS)
+        report = await run_in_threadpool(_adoption, services, did)
+    return report
+
+
+def _adoption(services: Services, did: str) -> AdoptionBody:
+    with services.database.read() as connection:
+        return adoption_body(connection, did)
+
+
+MIGRATION = "/me/migrate-to-pds"
+RETRY_FAILED = {**FLAG, "description": "whether to request again what the PDS refused"}
+
+
+@router.post(
+    MIGRATION,
+    status_code=202,
+    response_model=MigrationBody,
+    responses=repeatable_errors(),
+    openapi_extra=either([], {}, retry_failed=RETRY_FAILED),
+)
+async def migrate_everything(
+    principal: Writer, services: ServicesDep, turns: AccountTurns, request: Idempotent
+) -> Response:
+    """Request a copy on the PDS of all audio that may be there and is not, behind live work; a repeated request requests nothing twice.
+
+    Audio that the PDS refused is requested again only with retry_failed. Location says where to follow it.
+    """
+    did = principal.did
+    async with request.begin() as attempt:
+        if not attempt.is_repetition:
+            if principal.state is AccountState.LEAVING:
+                raise LeavingError
+            retry_failed = attempt.body.flag("retry_failed")
+            async with turns.of(did):
+                requested = await run_in_threadpool(
+                    copy_all_audio_to_pds, services.log, did, over_http(did), failed_too=retry_failed
+                )
+            services.wake()
+            report = await run_in_threadpool(_migration, services, did)
+            report = report.model_copy(update={"requested": requested})
+            await attempt.finish(result_of(report, 202, Location=MIGRATION))
+    return response_of(attempt.result)
+
+
+@router.get(MIGRATION, responses=errors(401, 503))
+def read_migration(principal: SignedIn, services: ServicesDep) -> MigrationBody:
+    """Read how much of the caller's audio is on the PDS, pending, refused and why, or excluded."""
+    return _migration(services, principal.did)
+
+
+def _migration(services: Services, did: str) -> MigrationBody:
+    with services.database.read() as connection:
+        return migration_report(connection, did)

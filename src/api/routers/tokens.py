@@ -11,13 +11,12 @@ from starlette.concurrency import run_in_threadpool
 from api.auth.authentication import ServicesDep, SignedIn, Writer, writer
 from api.error_responses import body_of
 from api.errors import ScopeRequiredError, TokenNotFoundError, TokenShownOnceError
-from api.json_response import response_of
+from api.json_response import MessageBody, body_from, response_of
 from api.middleware.request_id import over_http
 from api.openapi import either, errors, repeatable_errors
 from api.pipeline.idempotent_request import Idempotent, result_of
 from api.requests.account_fields import TOKEN_FIELDS, lifetime_of, name_of, required_text, scope_of
 from api.requests.known_names import StrictRoute
-from api.responses.message import MessageBody
 from api.services import Services
 from application.authorization import require_staying
 from eventstore.idempotency.results import CommandResult
@@ -150,6 +149,4 @@ def _issued(issued: Issued, name: str, scope: Scope) -> IssuedBody:
 
 
 def token_row(credential: Credential, principal: Principal) -> TokenBody:
-    names = set(TokenBody.model_fields) - {"current"}
-    fields = {name: getattr(credential, name) for name in names}
-    return TokenBody(**fields, current=credential.id == principal.credential_id)
+    return body_from(TokenBody, credential, current=credential.id == principal.credential_id)

@@ -9,14 +9,23 @@ from starlette.concurrency import run_in_threadpool
 
 from aggregates.errors import InvalidFieldError
 from api.errors import MissingPartError
-from api.openapi import AUDIO_FILE, FLAG, IMAGE_FILE, TRACK_FIELDS, command_errors, either, multipart
+from api.openapi import (
+    AUDIO_FILE,
+    FLAG,
+    IMAGE_FILE,
+    LIST_TEXT,
+    TRACK_FIELDS,
+    command_errors,
+    either,
+    multipart,
+)
 from api.pipeline.command_request import Command, CommandRequest, Respond
 from api.requests.body import Body
 from api.requests.known_names import StrictRoute
 from api.requests.parameters import TrackId
 from api.requests.track_fields import downloads_of, features_of, metadata_of, support_gate_of
+from api.responses.commands import DeletedBody, changed_track, created_track, deleted_track
 from api.responses.track import TrackBody
-from api.responses.track_commands import DeletedBody, changed_track, created_track, deleted_track
 from application.authorization import OnTrack, require_no_duplicate
 from application.tracks.edit import (
     KEEP,
@@ -30,10 +39,12 @@ from application.tracks.edit import (
 )
 from application.tracks.publication import (
     published_by_replacing,
+    published_by_reverting,
     published_by_undeleting,
     published_by_ungating,
 )
 from application.tracks.register import RegisterTrack, artist_name, register_track
+from application.tracks.revert import FIELDS, Revert, require_revertible, revert_track
 from storage.artwork import MAX_BYTES as IMAGE_BYTES
 from storage.artwork import PreparedArtwork
 from storage.taken_down import require_not_taken_down
@@ -224,3 +235,47 @@ def _refuse_audio(request: CommandRequest, audio_cid: str, but: int | None = Non
     with request.services.database.read() as connection:
         require_not_taken_down(connection, [audio_cid])
         require_no_duplicate(connection, request.principal.did, audio_cid, but=but)
+
+
+@router.post(
+    "/tracks/{track_id}/revert",
+    response_model=TrackBody,
+    responses=command_errors(),
+    openapi_extra=either(
+        ["to_version"],
+        {},
+        to_version={"type": "integer", "description": "a `version` of the track's history"},
+        fields={**LIST_TEXT, "description": f"which of {', '.join(FIELDS)}; all when absent"},
+    ),
+)
+async def revert(track_id: TrackId, request: Command) -> Response:
+    """Revert the track, or some of its fields, to a version; this is a change like any other."""
+    services = request.services
+    async with request.begin(on=track_id) as attempt:
+        if not attempt.is_repetition:
+            command = Revert(
+                track_id,
+                request.versions,
+                to_version=_version(attempt.body),
+                fields=_fields(attempt.body),
+            )
+            await attempt.publish_if(partial(published_by_reverting, command=command, log=services.log))
+            await attempt.commit(
+                lambda unit: revert_track(unit, command, services.log, services.media),
+                changed_track,
+            )
+    return await attempt.response()
+
+
+def _version(body: Body) -> int:
+    if "to_version" not in body:
+        raise MissingPartError("to_version")
+    return body.whole_number("to_version")
+
+
+def _fields(body: Body) -> tuple[str, ...]:
+    if "fields" not in body:
+        return FIELDS
+    fields = body.texts("fields")
+    require_revertible(fields)
+    return tuple(fields)

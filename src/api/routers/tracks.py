@@ -1,4 +1,4 @@
-"""Reads tracks."""
+"""Reads tracks: of all artists, and the caller's own with those that no public list shows."""
 
 from typing import Annotated, Any
 
@@ -12,7 +12,8 @@ from api.openapi import errors
 from api.pipeline.media_request import ForMedia
 from api.pipeline.past_state import AsOf, past_state
 from api.requests.known_names import StrictRoute
-from api.requests.parameters import Cursor, PageLength, TrackId, cursor_of, page_length
+from api.requests.parameters import MAX_ID, Cursor, OneOf, PageLength, TrackId, cursor_of, page_length
+from api.responses.my_tracks import MyTracksBody, MyTracksFilter, my_tracks
 from api.responses.read_tracks import one_track, past_track_body, track_bodies
 from api.responses.track import TrackBody
 from api.services import Services
@@ -21,6 +22,7 @@ from application.errors import TrackNotFoundError
 from application.tracks.as_of import kept_audio
 from identity.accounts.accounts import Accounts
 from identity.accounts.credentials import Principal
+from outbox.mirror.states import MirrorState
 from projections.tracks.queries import TrackFilter, track_page
 from projections.tracks.view import TrackView
 from storage.artwork import THUMBNAIL_SIZE
@@ -154,3 +156,36 @@ def _did_of(artist: str | None, accounts: Accounts) -> str | None:
 
 def _page(items: list[TrackBody], cursor: int | None) -> TrackPageBody:
     return TrackPageBody(items=items, cursor=None if cursor is None else str(cursor))
+
+
+STATES = tuple(MirrorState)
+
+
+class MyListing(BaseModel):
+    """A filter of one's own tracks."""
+
+    mirror: list[Annotated[str, OneOf(STATES)]] = Field(
+        [], description="with their mirror in one of these states"
+    )
+    id: list[int] = Field([], description="with these ids", max_length=100)
+    q: str | None = Field(None, description="with these words in title, artist or album")
+    deleted: bool = Field(default=False, description="the deleted ones instead of the live ones")
+    cursor: Cursor = None
+    limit: PageLength = None
+
+
+@router.get("/me/tracks", responses=errors(400, 401, 422, 503))
+def list_my_tracks(
+    principal: SignedIn, services: ServicesDep, wanted: Annotated[MyListing, Query()]
+) -> MyTracksBody:
+    """List the caller's own tracks, newest first, each with how its audio's copy on the PDS is; unlisted ones too."""
+    which = MyTracksFilter(
+        principal.did,
+        wanted.mirror,
+        [each for each in wanted.id if 0 < each <= MAX_ID],
+        wanted.q,
+        is_deleted=wanted.deleted,
+    )
+    cursor, limit = cursor_of(wanted.cursor), page_length(wanted.limit)
+    with services.database.read() as connection:
+        return my_tracks(connection, which, services.urls, cursor=cursor, limit=limit)

@@ -8,7 +8,7 @@ from prometheus_client.core import GaugeMetricFamily
 from sqlalchemy import Connection, func, select
 
 from aggregates.track import Track
-from api.responses.pending import oldest_pending
+from api.responses.ops.waits import oldest_pending
 from eventstore.event_log import EventLog
 from outbox.mirror.due import host_open_at, is_open, lane_due_at, latest_of
 from outbox.mirror.host_state import breaker_state

@@ -5,8 +5,7 @@ from http import HTTPStatus
 from fastapi import APIRouter, Request, Response
 from fastapi.responses import RedirectResponse
 
-from web.api_client import Answer, Api, ApiDep, RefusedError
-from web.forms import form_of
+from web.forms import Api, ApiDep, form_of
 from web.page_route import PageRoute
 
 router = APIRouter(route_class=PageRoute, include_in_schema=False)
@@ -27,12 +26,7 @@ async def sign_out(request: Request, api: ApiDep) -> Response:
 
 async def _then(address: str, api: Api, path: str, fields: dict[str, str]) -> Response:
     answer = await api.send("POST", path, fields)
-    if not answer.is_success:
-        raise RefusedError(answer)
-    return _with_cookies(RedirectResponse(address, HTTPStatus.SEE_OTHER), answer)
-
-
-def _with_cookies(response: Response, answer: Answer) -> Response:
+    response = RedirectResponse(address, HTTPStatus.SEE_OTHER)
     for cookie in answer.headers.getlist("set-cookie"):
         response.headers.append("set-cookie", cookie)
     return response

@@ -1,6 +1,6 @@
 """My PDS: whether records reach it, what can be done about it, which programs may act, and how to leave."""
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Awaitable, Iterable, Mapping
 from dataclasses import dataclass
 from http import HTTPStatus
 from typing import Any, Final
@@ -10,16 +10,14 @@ from fastapi import APIRouter, Request, Response
 from fastapi.responses import RedirectResponse
 
 from api.responses.states import AudioCopyState
-from api.routers.adopt import read_adoption
-from api.routers.blob_migrations import read_migration
 from api.routers.me import read_me
 from api.routers.mirrors import read_lane
-from api.routers.my_tracks import MyListing, list_my_tracks
+from api.routers.records import read_adoption, read_migration
 from api.routers.tokens import list_tokens
+from api.routers.tracks import MyListing, list_my_tracks
 from identity.accounts.credentials import CredentialKind, Principal, Scope
-from web.api_client import Answer, ApiDep, RefusedError
 from web.ask import Ask, OwnAsk
-from web.forms import form_of
+from web.forms import Answer, ApiDep, RefusedError, form_of
 from web.page_route import PageRoute
 from web.rendering import Render, RenderDep
 from web.state_words import (
@@ -84,16 +82,17 @@ async def show_pds(ask: OwnAsk, render: RenderDep, said: str = "") -> Response:
 async def save_profile(request: Request, api: ApiDep, ask: OwnAsk, render: RenderDep) -> Response:
     form = await form_of(request)
     fields = {name: form[name] for name in ("display_name", "bio") if name in form}
-    answer = await api.send("PATCH", "/me", fields, key=form.get("key"))
-    return await _done(answer, "profile", ask, render)
+    saved = api.send("PATCH", "/me", fields, key=form.get("key"))
+    return await _done(saved, "profile", ask, render)
 
 
 @router.post(f"{HERE}/verify")
 async def verify(api: ApiDep, ask: OwnAsk, render: RenderDep) -> Response:
     """Compare the PDS with the log now, and show what differs."""
-    answer = await api.send("POST", "/me/verify")
-    if not answer.is_success:
-        return await _page(ask, render, answer)
+    try:
+        answer = await api.send("POST", "/me/verify")
+    except RefusedError as refused:
+        return await _page(ask, render, refused)
     drifting = {each["track_id"]: None for each in answer.body["drifts"] if each["track_id"]}
     titles = drifting | await _titles(ask, drifting)
     return render("pds/verified.html", found=answer.body, titles=titles, drifts=DRIFTS)
@@ -102,16 +101,16 @@ async def verify(api: ApiDep, ask: OwnAsk, render: RenderDep) -> Response:
 @router.post(f"{HERE}/adopt")
 async def adopt(request: Request, api: ApiDep, ask: OwnAsk, render: RenderDep) -> Response:
     form = await form_of(request)
-    answer = await api.send("POST", "/me/adopt", key=form.get("key"), wait_seconds=ADOPTION_WAIT_SECONDS)
-    return await _done(answer, "adopting", ask, render)
+    adopted = api.send("POST", "/me/adopt", key=form.get("key"), wait_seconds=ADOPTION_WAIT_SECONDS)
+    return await _done(adopted, "adopting", ask, render)
 
 
 @router.post(f"{HERE}/copy-audio")
 async def copy_audio(request: Request, api: ApiDep, ask: OwnAsk, render: RenderDep) -> Response:
     form = await form_of(request)
     fields = {"retry_failed": "retry_failed" in form}
-    answer = await api.send("POST", "/me/migrate-to-pds", fields, key=form.get("key"))
-    return await _done(answer, "copying", ask, render)
+    copied = api.send("POST", "/me/migrate-to-pds", fields, key=form.get("key"))
+    return await _done(copied, "copying", ask, render)
 
 
 @router.post(f"{HERE}/tokens")
@@ -119,21 +118,22 @@ async def make_token(request: Request, api: ApiDep, ask: OwnAsk, render: RenderD
     """Show the new token; it is shown this once."""
     form = await form_of(request)
     fields = {name: form[name] for name in ("name", "scope", "expires_in_days") if form.get(name)}
-    answer = await api.send("POST", "/auth/tokens", fields, key=form.get("key"))
-    if not answer.is_success:
-        return await _page(ask, render, answer)
-    return render("pds/token.html", issued=answer.body)
+    try:
+        issued = await api.send("POST", "/auth/tokens", fields, key=form.get("key"))
+    except RefusedError as refused:
+        return await _page(ask, render, refused)
+    return render("pds/token.html", issued=issued.body)
 
 
 @router.post(f"{HERE}/tokens/end-others")
 async def end_others(api: ApiDep, ask: OwnAsk, render: RenderDep) -> Response:
-    return await _done(await api.send("DELETE", "/auth/tokens"), "others", ask, render)
+    return await _done(api.send("DELETE", "/auth/tokens"), "others", ask, render)
 
 
 @router.post(HERE + "/tokens/{token_id}/end")
 async def end_token(token_id: str, api: ApiDep, ask: OwnAsk, render: RenderDep) -> Response:
-    answer = await api.send("DELETE", f"/auth/tokens/{quote(token_id, safe='')}")
-    return await _done(answer, "ended", ask, render)
+    ended = api.send("DELETE", f"/auth/tokens/{quote(token_id, safe='')}")
+    return await _done(ended, "ended", ask, render)
 
 
 @router.get(f"{HERE}/disconnect")
@@ -144,7 +144,7 @@ async def ask_to_disconnect(ask: OwnAsk, render: RenderDep) -> Response:
 
 @router.post(f"{HERE}/disconnect")
 async def disconnect(api: ApiDep, ask: OwnAsk, render: RenderDep) -> Response:
-    return await _done(await api.send("POST", "/me/disconnect"), "disconnected", ask, render)
+    return await _done(api.send("POST", "/me/disconnect"), "disconnected", ask, render)
 
 
 @router.get(f"{HERE}/leave")
@@ -162,7 +162,7 @@ async def leave(request: Request, api: ApiDep, ask: OwnAsk, render: RenderDep) -
     form, me = await form_of(request), await ask(read_me)
     if form.get("handle", "").strip().removeprefix("@").lower() != me["handle"].lower():
         return await _leave_page(ask, render, me, HTTPStatus.BAD_REQUEST)
-    return await _done(await api.send("DELETE", "/me"), "", ask, render)
+    return await _done(api.send("DELETE", "/me"), "", ask, render)
 
 
 async def _leave_page(
@@ -173,18 +173,20 @@ async def _leave_page(
     return render("pds/leave.html", status, me=me, tracks=sum(counts.values()), is_wrong=is_wrong)
 
 
-async def _done(answer: Answer, said: str, ask: Ask[Principal], render: Render) -> Response:
+async def _done(sent: Awaitable[Answer], said: str, ask: Ask[Principal], render: Render) -> Response:
     """Lead back to the page, which says what was done; or show it with what the API refused."""
-    if not answer.is_success:
-        return await _page(ask, render, answer)
+    try:
+        await sent
+    except RefusedError as refused:
+        return await _page(ask, render, refused)
     return RedirectResponse(HERE + (f"?said={said}" if said else ""), HTTPStatus.SEE_OTHER)
 
 
 async def _page(
-    ask: Ask[Principal], render: Render, refusal: Answer | None = None, *, said: str | None = None
+    ask: Ask[Principal], render: Render, refusal: RefusedError | None = None, *, said: str | None = None
 ) -> Response:
     if refusal is not None and refusal.status == HTTPStatus.UNAUTHORIZED:
-        raise RefusedError(refusal)
+        raise refusal
     me, lane, tokens = await ask(read_me), await ask(read_lane), await _tokens(ask)
     marks = count_by_mark(lane["waiting"], lane["reason"])
     adoption, audio = await ask(read_adoption), await ask(read_migration)
@@ -211,7 +213,7 @@ async def _page(
         offered=OFFERED,
         browser=next((token for token in tokens if token["current"]), None),
         said=said,
-        problem=refusal.problem["message"] if refusal else None,
+        problem=refusal.answer.problem["message"] if refusal else None,
     )
 
 

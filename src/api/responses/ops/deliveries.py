@@ -2,23 +2,28 @@
 
 from collections.abc import Mapping, Sequence
 from datetime import datetime
-from typing import Any, Final
+from typing import Any, Final, Self
 
 from pydantic import BaseModel, Field
 from sqlalchemy import Connection
 
 from aggregates.errors import InvalidFieldError
 from aggregates.track import Track
-from api.responses.ops.fields import DRY_RUN, Name
+from api.json_response import body_from
+from api.requests.parameters import DRY_RUN, Name
+from api.responses.mirror import LaneBody, lane_body
+from identity.accounts.accounts import accounts_of
+from identity.sessions.session_store import Login, LoginState, login_of
 from outbox.mirror.host_state import breaker_state
 from outbox.mirror.states import MirrorState
 from outbox.mirror.tables import NEVER, PAST
-from outbox.operations.operators import Action
+from outbox.operations.operators import Action, UnknownTargetError
 from outbox.pds.client import RecordKey
 from outbox.pds.verdict import Phase, kind_of_failure
 from outbox.views import overview
 from outbox.views.causes import CauseCount
 from outbox.views.drain import Drain, drains_of_hosts
+from outbox.views.failures import waiting
 from outbox.views.status import next_attempt_at
 from projections.history import newest_at
 from projections.tracks.queries import titles_of
@@ -196,18 +201,17 @@ def lane_rows(connection: Connection, rows: list[Any], now: datetime) -> list[La
     """Return rows of lanes with the number of records that wait in each."""
     waiting = overview.waiting_in(connection, [row.did for row in rows])
     return [
-        LaneRow(
-            did=row.did,
+        body_from(
+            LaneRow,
+            row,
             host=row.host or None,
             state=row.mirror_state,
             due_at=_time(row.due_at),
             backfill_at=_time(row.backfill_at),
             not_before=_time(row.not_before),
             paced_until=_time(row.paced_until),
-            failures=row.failures,
             failing_since=row.shown_failing_since,
             first_error=row.shown_first_error,
-            last_success_at=row.last_success_at,
             under_way=row.lease_until > now,
             waiting=waiting.get(row.did, {}),
         )
@@ -224,18 +228,13 @@ def host_rows(connection: Connection, rows: list[Any], now: datetime) -> list[Ho
 
 
 def _host(row: Any, lanes: overview.LanesOfHost, under_way: int, drain: Drain, now: datetime) -> HostRow:
-    return HostRow(
-        host=row.host,
-        paused=row.paused,
+    return body_from(
+        HostRow,
+        row,
         breaker=breaker_state(row, now),
         retry_at=_time(row.retry_at),
         paced_until=_time(row.paced_until),
-        failures=row.failures,
-        failing_since=row.failing_since,
-        first_error=row.first_error,
-        last_error=row.last_error,
         last_success_at=lanes.last_success_at,
-        max_lanes=row.max_lanes,
         under_way=under_way,
         requests_left=row.budget_left,
         requests_limit=row.budget_limit,
@@ -270,21 +269,17 @@ def _since(row: Any, began: Mapping[tuple[int, str], datetime]) -> datetime | No
 
 def _failure(row: Any, title: str | None, since: datetime | None, now: datetime) -> FailureRow:
     next_at = next_attempt_at(row, row.mirror_state, row.mirror_reason)
-    return FailureRow(
-        track_id=row.track_id,
+    return body_from(
+        FailureRow,
+        row,
         title=title,
-        did=row.did,
-        host=row.host,
         record_uri=RecordKey(row.did, row.collection, row.rkey).uri,
         state=row.mirror_state,
         reason=row.mirror_reason,
-        attempts=row.attempts,
         cause=row.shown_cause,
         since=since,
         failing_since=row.shown_failing_since,
         first_error=row.shown_first_error,
-        last_error=row.last_error,
-        blob_error=row.blob_error,
         last_success_at=row.acked_at,
         generation=row.desired_gen,
         acked_generation=row.acked_gen,
@@ -296,9 +291,7 @@ def cause_row(found: CauseCount) -> CauseRow:
     row = found.row
     sample = SampleBody(did=row.sample_did, track_id=row.sample_track_id, error=row.sample_error)
     kind = kind_of_failure(Phase[row.phase.upper()], row.status, row.error)
-    names = ("id", "host", "phase", "status", "error", "first_seen_at", "last_seen_at", "failures")
-    facts = {name: getattr(row, name) for name in names}
-    return CauseRow(**facts, kind=kind, records=found.records, trend=list(found.trend), sample=sample)
+    return body_from(CauseRow, row, kind=kind, records=found.records, trend=list(found.trend), sample=sample)
 
 
 def time_cursor(at: datetime, name: str) -> str:
@@ -323,3 +316,48 @@ def time_cursor_of(cursor: str | None) -> tuple[datetime, str] | None:
 
 def _time(time: datetime) -> datetime | None:
     return time if PAST < time < NEVER else None
+
+
+FIRST_RECORDS: Final = 20
+
+
+class LoginBody(BaseModel):
+    """The account's login at its PDS: `signed_in`; `expired`, until it is renewed; `ended`, until its owner signs in; `none`."""
+
+    state: LoginState
+    kind: str | None = Field(description="oauth or app_password")
+    changed_at: datetime | None = Field(description="when it was renewed, or ended")
+    expires_at: datetime | None = Field(description="of the access token, which the service renews by itself")
+    problem: str | None = Field(description="why it ended, or was not renewed the last time")
+
+    @classmethod
+    def of(cls, login: Login) -> Self:
+        return cls(**vars(login))
+
+
+class LaneOfAccountBody(LaneBody):
+    """A lane as its owner reads it at /me/mirror, with its login, its host and the first records that wait."""
+
+    handle: str | None
+    under_way: bool = Field(description="whether a relay delivers it now")
+    login: LoginBody
+    pds: HostRow | None = Field(description="its host, as in /ops/hosts")
+    records: list[FailureRow] = Field(description=f"the first {FIRST_RECORDS} records that wait")
+
+
+def lane_of_account(connection: Connection, did: str, now: datetime) -> LaneOfAccountBody:
+    """Return the lane of an account; raises UnknownTargetError."""
+    lane = overview.lane_of(connection, did)
+    if lane is None:
+        raise UnknownTargetError(did)
+    account = accounts_of(connection, [did]).get(did)
+    hosts = host_rows(connection, list(overview.hosts_named(connection, [lane.host])), now)
+    rows = connection.execute(waiting(did, limit=FIRST_RECORDS)).all()
+    return LaneOfAccountBody(
+        **lane_body(connection, did, now).model_dump(),
+        handle=None if account is None else account.handle,
+        under_way=lane.lease_until > now,
+        login=LoginBody.of(login_of(connection, did, now)),
+        pds=next(iter(hosts), None),
+        records=failure_rows(connection, rows, now),
+    )

@@ -7,7 +7,8 @@ from typing import Annotated, Any, Final
 from pydantic import BaseModel, Field, StringConstraints
 from sqlalchemy import Connection, Row
 
-from api.responses.ops.fields import Name
+from api.json_response import body_from
+from api.requests.parameters import Name
 from outbox.views import overview
 from replay.reconcile.plan import Repair, Step
 from replay.repair.states import WORKED_ON
@@ -146,12 +147,11 @@ def _facts(row: Row[Any]) -> dict[str, Any]:
 
 def _step(step: Step) -> RepairStepBody:
     drift = step.drift
-    return RepairStepBody(
+    return body_from(
+        RepairStepBody,
+        drift,
         repair=step.repair.value,
         because=drift.kind.value,
-        track_id=drift.track_id,
         uri=drift.key.uri,
-        expected_cid=drift.expected_cid,
-        found_cid=drift.found_cid,
         known=drift.is_known,
     )

@@ -1,4 +1,4 @@
-"""Bodies of what keeps records from their PDSes until a person acts, or until they are tried again."""
+"""What keeps records from their PDSes, and since when: until a person acts, until they are tried again, or for the relay alone."""
 
 from collections.abc import Mapping, Sequence
 from datetime import datetime
@@ -8,8 +8,10 @@ from pydantic import BaseModel, Field
 from sqlalchemy import ColumnElement, Connection, func, select
 
 from api.responses.ops.deliveries import BEGAN_WITH
+from outbox.mirror.due import is_open
 from outbox.mirror.states import LaneState, MirrorState, TargetState
 from outbox.mirror.tables import IS_TROUBLED, mirror_target
+from outbox.views.overview import CLASS
 from outbox.views.status import STATE, TARGETS_AT_WORK
 from projections.history import history
 
@@ -58,3 +60,20 @@ def _noticed_at(connection: Connection, state: str) -> datetime | None:
     )
     at: datetime | None = connection.scalar(select(func.min(newest.c.at)))
     return at
+
+
+def oldest_pending(connection: Connection) -> dict[str, datetime]:
+    """Return the time of the oldest change that waits only for the relay, by class of work."""
+    rows = connection.execute(
+        select(CLASS.label("work"), func.min(history.c.at))
+        .select_from(TARGETS_AT_WORK)
+        .join(history, history.c.track_id == mirror_target.c.track_id)
+        .where(
+            is_open(),
+            STATE == MirrorState.PENDING,
+            history.c.touches_record,
+            history.c.position > mirror_target.c.acked_gen,
+        )
+        .group_by("work")
+    )
+    return dict(rows.all())

@@ -6,6 +6,7 @@ from typing import Final
 from pydantic import BaseModel, Field
 from sqlalchemy import Connection, RowMapping, func, select
 
+from api.json_response import body_from
 from api.responses.uploads import UploadsBody, uploads_body
 from api.services import Services
 from eventstore.database import MAX_COUNTED
@@ -210,14 +211,7 @@ def _replay(connection: Connection) -> ReplayBody | None:
     run = run_under_way(connection)
     if run is None:
         return None
-    return ReplayBody(
-        work=run.work,
-        read_models=run.read_models.split(),
-        position=run.position,
-        head=run.head,
-        began_at=run.began_at,
-        moved_at=run.moved_at,
-    )
+    return body_from(ReplayBody, run, read_models=run.read_models.split())
 
 
 def _adoptions(connection: Connection) -> AdoptionsBody:

@@ -14,8 +14,8 @@ from api.openapi import errors, fields_of, repeatable_errors
 from api.pipeline.idempotent_request import Idempotent, result_of
 from api.requests.body import fields_as
 from api.requests.known_names import StrictRoute
-from api.responses.ops.fields import DRY_RUN, Name
-from api.responses.ops.lane import LaneOfAccountBody, lane_of_account
+from api.requests.parameters import DRY_RUN, Name
+from api.responses.ops.deliveries import LaneOfAccountBody, lane_of_account
 from api.routers.tokens import TokensBody, token_row
 from api.services import Services
 from application.account import EndTokens, end_tokens

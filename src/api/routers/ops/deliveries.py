@@ -17,7 +17,7 @@ from api.openapi import errors, fields_of, repeatable_errors
 from api.pipeline.idempotent_request import Idempotent, IdempotentRequest, result_of
 from api.requests.body import fields_as
 from api.requests.known_names import StrictRoute
-from api.requests.parameters import OneOf, PageLength, cursor_of, page_length
+from api.requests.parameters import Name, OneOf, PageLength, cursor_of, page_length
 from api.responses.ops.deliveries import (
     FailuresBody,
     HostsBody,
@@ -32,7 +32,6 @@ from api.responses.ops.deliveries import (
     time_cursor,
     time_cursor_of,
 )
-from api.responses.ops.fields import Name
 from api.responses.uploads import REFUSED_AUDIO
 from api.services import Services
 from identity.accounts.credentials import Principal

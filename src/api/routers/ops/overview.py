@@ -1,4 +1,4 @@
-"""The operators' first look: whether all is well, what waits, and the last day."""
+"""The operators' first look: whether all is well, what waits, the last day, and the work in the background."""
 
 from collections import Counter
 from collections.abc import Sequence
@@ -13,8 +13,8 @@ from sqlalchemy import Connection
 from api.auth.authentication import OperatorDep, ServicesDep
 from api.openapi import errors
 from api.requests.known_names import StrictRoute
-from api.responses.ops.waits import WaitRow, wait_rows
-from api.responses.pending import oldest_pending
+from api.responses.ops.waits import WaitRow, oldest_pending, wait_rows
+from api.responses.ops.work import WorkBody, work_body
 from api.services import Services
 from outbox.views.attempt_counts import (
     attempts_between,
@@ -115,3 +115,10 @@ def _by_state(unfinished: Sequence[Any], what: str) -> dict[str, int]:
     for row in unfinished:
         counted[row.mirror_state] += getattr(row, what)
     return dict(counted)
+
+
+@router.get("/ops/work", responses=errors(401, 403, 503))
+def read_work(_operator: OperatorDep, services: ServicesDep) -> WorkBody:
+    """Read how far read models, jobs, adoptions, uploads, derived media, the scan and the firehose are, and what failed."""
+    with services.database.read() as connection:
+        return work_body(services, connection)

@@ -13,8 +13,7 @@ from api.openapi import errors, fields_of, repeatable_errors
 from api.pipeline.idempotent_request import Idempotent, result_of
 from api.requests.body import fields_as
 from api.requests.known_names import StrictRoute
-from api.requests.parameters import PageLength, RepairId, cursor_of, page_length
-from api.responses.ops.fields import Name
+from api.requests.parameters import Name, PageLength, RepairId, cursor_of, page_length
 from api.responses.ops.repairs import (
     DecideRepairBody,
     RepairAction,

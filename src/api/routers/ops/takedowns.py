@@ -1,8 +1,11 @@
 """Takedowns: an operator hides a track from the public."""
 
+from datetime import datetime
 from functools import partial
+from typing import Annotated
 
 from fastapi import APIRouter, Response
+from pydantic import BaseModel, Field, StringConstraints
 from starlette.concurrency import run_in_threadpool
 
 from aggregates.values import Audio
@@ -15,8 +18,7 @@ from api.pipeline.media_intake import Intake, MediaIntake
 from api.pipeline.public_copy import PublicCopy
 from api.requests.body import fields_as
 from api.requests.known_names import StrictRoute
-from api.requests.parameters import TrackId
-from api.responses.ops.takedown import TakedownBody, TakenDownBody
+from api.requests.parameters import DRY_RUN, Name, TrackId
 from api.services import Services
 from application import takedown as use_cases
 from application.errors import TrackNotFoundError
@@ -26,6 +28,29 @@ from outbox.operations.operators import Operator
 from projections.tracks.queries import track_by_id
 from projections.tracks.view import TrackView
 from storage.taken_down import taken_down
+
+
+class TakedownBody(BaseModel):
+    """The reason to hide a track, or with `lift` to show it again; with `dry_run` nothing changes."""
+
+    reason: Annotated[Name, StringConstraints(min_length=1)] = Field(description="why; the log keeps it")
+    lift: bool = Field(False, description="whether to show the track again")
+    bytes: bool = Field(
+        default=False,
+        description="whether to refuse its audio and cover from now on, to all accounts and until the takedown is lifted; "
+        "tracks that have them already keep them",
+    )
+    dry_run: bool = DRY_RUN
+
+
+class TakenDownBody(BaseModel):
+    """Whether the track changed, or would, and since when it is hidden."""
+
+    track_id: int
+    taken_down_at: datetime | None
+    affected: int
+    dry_run: bool
+
 
 router = APIRouter(tags=["operations"], route_class=StrictRoute)
 

@@ -16,9 +16,8 @@ from api.requests.parameters import TrackId
 from api.responses.states import Action
 from api.routers.ops.accounts import AccountDid, read_tokens_of
 from api.routers.ops.deliveries import ProgressQuery, read_progress
-from web.api_client import ApiDep, RefusedError
 from web.ask import OperatorAsk, wanted
-from web.forms import form_of
+from web.forms import ApiDep, RefusedError, form_of
 from web.page_route import PageRoute
 from web.pages.ops.deliveries import causes_of
 from web.pages.ops.words import handles_of
@@ -107,13 +106,12 @@ async def act(request: Request, api: ApiDep, ask: OperatorAsk, render: RenderDep
     if expected is None:
         return await _ask(api, ask, render, route=route, fields=fields, back=_back(form))
     fields |= {"expected": expected, "reason": form.get("reason", "")}
-    answer = await api.send("POST", route, fields, key=form.get("key"))
-    if answer.status == HTTPStatus.CONFLICT:
-        changed: str = answer.problem["message"]
+    try:
+        answer = await api.send("POST", route, fields, key=form.get("key"))
+    except RefusedError as refused:
         again: dict[str, Any] = {name: fields[name] for name in (*SELECTOR, "action") if name in fields}
+        changed = _changed(refused)
         return await _ask(api, ask, render, route=route, fields=again, back=_back(form), changed=changed)
-    if not answer.is_success:
-        raise RefusedError(answer)
     facts: dict[str, Any] = {**fields, **answer.body, "back": _back(form)}
     shown = (*SELECTOR, "action", "affected", "sent_at_once", "back")
     address = urlencode({name: facts[name] for name in shown if facts.get(name)})
@@ -163,11 +161,10 @@ async def end_tokens(
         return await _ask_to_end(ask, render, did, token_id)
     fields = {"reason": form["reason"], "expected": expected}
     known = fields if token_id is None else {**fields, "token_id": token_id}
-    answer = await api.send("POST", f"/ops/accounts/{did}/tokens/end", known, key=form.get("key"))
-    if answer.status == HTTPStatus.CONFLICT:
-        return await _ask_to_end(ask, render, did, token_id, changed=answer.problem["message"])
-    if not answer.is_success:
-        raise RefusedError(answer)
+    try:
+        await api.send("POST", f"/ops/accounts/{did}/tokens/end", known, key=form.get("key"))
+    except RefusedError as refused:
+        return await _ask_to_end(ask, render, did, token_id, changed=_changed(refused))
     return RedirectResponse(f"/ops/accounts/{did}", HTTPStatus.SEE_OTHER)
 
 
@@ -179,9 +176,7 @@ async def take_down(track_id: TrackId, request: Request, api: ApiDep, render: Re
     if "reason" not in form:
         return render("ops/takedown.html", track_id=track_id, lift=lift)
     fields = {"lift": lift, "reason": form["reason"], "bytes": "bytes" in form}
-    answer = await api.send("POST", f"/ops/tracks/{track_id}/takedown", fields, key=form.get("key"))
-    if not answer.is_success:
-        raise RefusedError(answer)
+    await api.send("POST", f"/ops/tracks/{track_id}/takedown", fields, key=form.get("key"))
     return RedirectResponse(f"/ops/tracks/{track_id}", HTTPStatus.SEE_OTHER)
 
 
@@ -196,8 +191,6 @@ async def _ask(
     changed: str | None = None,
 ) -> Response:
     counted = await api.send("POST", route, {**fields, "dry_run": True})
-    if not counted.is_success:
-        raise RefusedError(counted)
     affected, words = counted.body["affected"], WORDS[fields["action"]]
     cause, handles = await asyncio.gather(
         _cause(ask, fields.get("cause")), handles_of(ask, [fields.get("did")])
@@ -213,6 +206,14 @@ async def _ask(
         back=back,
         changed=changed,
     )
+
+
+def _changed(refused: RefusedError) -> str:
+    """Return the sentence that another number would be changed now; raises every other refusal."""
+    if refused.status != HTTPStatus.CONFLICT:
+        raise refused
+    message: str = refused.answer.problem["message"]
+    return message
 
 
 def _noun(action: str) -> str:

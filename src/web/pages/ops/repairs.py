@@ -10,9 +10,8 @@ from api.auth.authentication import operator
 from api.requests.parameters import RepairId
 from api.responses.states import DriftKind, Repair, SkipReason
 from api.routers.ops.repairs import RepairsQuery, read_repair, read_repairs
-from web.api_client import ApiDep, RefusedError
 from web.ask import OperatorAsk, wanted
-from web.forms import form_of
+from web.forms import ApiDep, RefusedError, form_of
 from web.page_route import PageRoute
 from web.pages.ops.words import handles_of
 from web.rendering import RenderDep
@@ -38,12 +37,11 @@ async def start(request: Request, api: ApiDep, ask: OperatorAsk, render: RenderD
     """Start a repair, and show it."""
     form = await form_of(request)
     fields = {name: form.get(name, "").strip() for name in ("did", "reason")}
-    answer = await api.send("POST", "/ops/repairs", fields, key=form.get("key"))
-    if answer.is_success:
-        return RedirectResponse(f"/ops/repairs/{answer.body['id']}", HTTPStatus.SEE_OTHER)
-    if answer.status not in CORRECTABLE:
-        raise RefusedError(answer)
-    return await _list(ask, render, did=fields["did"], typed=fields, problem=answer.problem["message"])
+    try:
+        started = await api.send("POST", "/ops/repairs", fields, key=form.get("key"))
+    except RefusedError as refused:
+        return await _list(ask, render, did=fields["did"], typed=fields, problem=_correctable(refused))
+    return RedirectResponse(f"/ops/repairs/{started.body['id']}", HTTPStatus.SEE_OTHER)
 
 
 @router.get("/ops/repairs/{repair_id}")
@@ -62,12 +60,18 @@ async def decide(
         return render("ops/repair_cancel.html", repair=await ask(read_repair, repair_id))
     fields: dict[str, Any] = {name: form[name] for name in ("action", "digest") if form.get(name)}
     fields |= {"reason": form.get("reason", ""), "max_deletes": form.number("max_deletes") or 0}
-    answer = await api.send("POST", f"/ops/repairs/{repair_id}", fields, key=form.get("key"))
-    if answer.is_success:
-        return RedirectResponse(f"/ops/repairs/{repair_id}", HTTPStatus.SEE_OTHER)
-    if answer.status not in CORRECTABLE:
-        raise RefusedError(answer)
-    return await _show(ask, render, repair_id, typed=fields, problem=answer.problem["message"])
+    try:
+        await api.send("POST", f"/ops/repairs/{repair_id}", fields, key=form.get("key"))
+    except RefusedError as refused:
+        return await _show(ask, render, repair_id, typed=fields, problem=_correctable(refused))
+    return RedirectResponse(f"/ops/repairs/{repair_id}", HTTPStatus.SEE_OTHER)
+
+
+def _correctable(refused: RefusedError) -> str:
+    if refused.status not in CORRECTABLE:
+        raise refused
+    message: str = refused.answer.problem["message"]
+    return message
 
 
 async def _list(

@@ -8,7 +8,7 @@ from fastapi import APIRouter, Depends, Response
 
 from api.auth.authentication import operator
 from api.responses.ops.work import MOST_COUNTED, ReadModelState
-from api.routers.ops.work import read_work
+from api.routers.ops.overview import read_work
 from web.ask import OperatorAsk
 from web.page_route import PageRoute
 from web.pages.ops.words import handles_of

@@ -16,10 +16,9 @@ from api.requests.parameters import TrackId
 from api.routers.history import DiffQuery, HistoryQuery, history_page, read_diff
 from api.routers.tracks import past_track
 from identity.accounts.credentials import Principal
-from web.api_client import ApiDep
 from web.ask import Ask, OwnAsk, wanted
 from web.filters import cover_address
-from web.forms import Form, form_of
+from web.forms import ApiDep, Form, form_of
 from web.history_words import changes_of, moment
 from web.page_route import PageRoute
 from web.pages.studio.track import WAIT_SECONDS, Page, my_track, to_track
@@ -115,7 +114,7 @@ async def undo_change(track_id: TrackId, version: int, api: ApiDep, ask: OwnAsk,
     if fields & await _changed_since(ask, track_id, version):
         choice = f"/studio/tracks/{track_id}/versions/{before}?undo={version}"
         return RedirectResponse(choice, HTTPStatus.SEE_OTHER)
-    answer = await api.send(
+    sent = api.send(
         "POST",
         f"/tracks/{track_id}/revert",
         {"to_version": before, "fields": sorted(fields)},
@@ -123,7 +122,7 @@ async def undo_change(track_id: TrackId, version: int, api: ApiDep, ask: OwnAsk,
         key=f"undo-{track_id}-{version}-{now['version']}",
         wait_seconds=WAIT_SECONDS,
     )
-    return await page.after(track_id, answer, "undone")
+    return await page.after(track_id, sent, "undone")
 
 
 async def _difference(
@@ -179,15 +178,9 @@ async def put_back(track_id: TrackId, request: Request, api: ApiDep, page: Page)
     part = _part(form)
     if part.get("fields") == []:
         return to_track(track_id, "unticked")
-    answer = await api.send(
-        "POST",
-        f"/tracks/{track_id}/revert",
-        part,
-        version=form.get("version"),
-        key=form.get("key"),
-        wait_seconds=WAIT_SECONDS,
-    )
-    return await page.after(track_id, answer, "reverted")
+    path, version, key = f"/tracks/{track_id}/revert", form.get("version"), form.get("key")
+    sent = api.send("POST", path, part, version=version, key=key, wait_seconds=WAIT_SECONDS)
+    return await page.after(track_id, sent, "reverted")
 
 
 def _part(form: Form) -> dict[str, Any]:

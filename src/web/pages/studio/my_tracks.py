@@ -15,11 +15,10 @@ from api.errors import UnparsableError
 from api.requests.parameters import number_of
 from api.responses.states import AudioCopyState
 from api.routers.mirrors import read_lane
-from api.routers.my_tracks import MyListing, list_my_tracks
+from api.routers.tracks import MyListing, list_my_tracks
 from identity.accounts.credentials import Principal
-from web.api_client import ApiDep, RefusedError
 from web.ask import Ask, OwnAsk
-from web.forms import form_of
+from web.forms import ApiDep, RefusedError, form_of
 from web.page_route import PageRoute
 from web.rendering import RenderDep
 from web.state_words import COPIES, LABELS, Mark, Shown, count_by_mark, lane_words, shown, states_of
@@ -142,15 +141,12 @@ async def copy(request: Request, api: ApiDep) -> Response:
         if monotonic() > ends:  # a PDS that hangs is asked before each
             failed.append(track_id)
             continue
-        answer = await api.send(
-            "POST",
-            f"/tracks/{track_id}/migrate-to-pds",
-            key=f"{form.get('key', '')}-{track_id}",
-            wait_seconds=0,
-        )
-        if answer.status == HTTPStatus.UNAUTHORIZED:
-            raise RefusedError(answer)
-        if not answer.is_success:
+        key = f"{form.get('key', '')}-{track_id}"
+        try:
+            await api.send("POST", f"/tracks/{track_id}/migrate-to-pds", key=key, wait_seconds=0)
+        except RefusedError as refused:
+            if refused.status == HTTPStatus.UNAUTHORIZED:
+                raise
             failed.append(track_id)
     query = urlencode({"id": ids, "failed": failed}, doseq=True)
     return RedirectResponse(f"/studio/copies?{query}", HTTPStatus.SEE_OTHER)

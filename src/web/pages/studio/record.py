@@ -3,7 +3,6 @@
 import json
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from http import HTTPStatus
 from operator import itemgetter
 from secrets import token_urlsafe
 from typing import Any, Final
@@ -14,9 +13,8 @@ from api.requests.parameters import TrackId
 from api.responses.states import DELETE
 from api.routers.mirrors import compare_record, read_mirror
 from identity.accounts.credentials import Principal
-from web.api_client import ApiDep, RefusedError
 from web.ask import Ask, OwnAsk
-from web.forms import Form, form_of
+from web.forms import ApiDep, Form, RefusedError, form_of
 from web.history_words import label_of, place_of, set_but_kept_here, text_of
 from web.page_route import PageRoute
 from web.pages.studio.track import WAIT_SECONDS, Problem, my_track, problem_of, to_track
@@ -82,19 +80,13 @@ async def decide(
 ) -> Response:
     """Keep mine or theirs, field by field or as a whole."""
     form = await form_of(request)
-    answer = await api.send(
-        "POST",
-        f"/tracks/{track_id}/mirror/resolve",
-        _decision(form),
-        key=form.get("key"),
-        wait_seconds=WAIT_SECONDS,
-    )
-    if answer.is_success:
-        return to_track(track_id, "decided")
-    if answer.status in {HTTPStatus.UNAUTHORIZED, HTTPStatus.FORBIDDEN}:
-        raise RefusedError(answer)
-    values = await _values(track_id, ask, form, problem_of(answer))
-    return render("studio/record.html", answer.status, **values)
+    path, key = f"/tracks/{track_id}/mirror/resolve", form.get("key")
+    try:
+        await api.send("POST", path, _decision(form), key=key, wait_seconds=WAIT_SECONDS)
+    except RefusedError as refused:
+        values = await _values(track_id, ask, form, problem_of(refused))
+        return render("studio/record.html", refused.status, **values)
+    return to_track(track_id, "decided")
 
 
 async def record_columns(

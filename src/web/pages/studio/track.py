@@ -1,6 +1,6 @@
 """A track and what its artist does with it: its mark, its player, the edit form, what happened to it last; uploads."""
 
-from collections.abc import Mapping
+from collections.abc import Awaitable, Container, Mapping
 from dataclasses import dataclass, field
 from http import HTTPStatus
 from secrets import token_urlsafe
@@ -14,12 +14,10 @@ from api.requests.parameters import TrackId
 from api.requests.track_fields import ITEM_CHARACTERS, MOST_ITEMS, TEXT_BYTES
 from api.routers.history import HistoryQuery, history_page
 from api.routers.mirrors import read_lane, read_mirror
-from api.routers.my_tracks import MyListing, list_my_tracks
-from api.routers.tracks import past_track
+from api.routers.tracks import MyListing, list_my_tracks, past_track
 from identity.accounts.credentials import Principal
-from web.api_client import Answer, ApiDep, RefusedError
 from web.ask import Ask, OwnAsk, wanted
-from web.forms import form_of
+from web.forms import Answer, ApiDep, RefusedError, form_of
 from web.history_words import DOWNLOADS, NOTES, last_edit, moment, set_but_kept_here
 from web.page_route import PageRoute
 from web.pages.studio.my_tracks import marked
@@ -44,6 +42,9 @@ WORDS: Final = {
 """For codes whose message names addresses of the API."""
 
 
+NOT_THEIRS: Final = frozenset({HTTPStatus.UNAUTHORIZED, HTTPStatus.FORBIDDEN})
+
+
 @dataclass(frozen=True)
 class Problem:
     """A refusal; `field` is empty where it belongs to no field, `track_id` names another track that is in the way."""
@@ -53,8 +54,11 @@ class Problem:
     track_id: int | None = None
 
 
-def problem_of(answer: Answer) -> Problem:
-    problem = answer.problem
+def problem_of(refused: RefusedError, raised: Container[int] = NOT_THEIRS) -> Problem:
+    """Return what to show of a refusal; raises one of these statuses."""
+    if refused.status in raised:
+        raise refused
+    problem = refused.answer.problem
     code = problem["error"]
     if code == "invalid_field":
         field = problem["field"].partition(".")[0]
@@ -154,13 +158,13 @@ class TrackPage:
         since: str | None = mirror["last_success_at"]
         return since
 
-    async def after(self, track_id: int, answer: Answer, done: str) -> Response:
-        """Lead back to the track, or show why the command was refused."""
-        if answer.is_success:
-            return to_track(track_id, done)
-        if answer.status in {HTTPStatus.UNAUTHORIZED, HTTPStatus.FORBIDDEN}:
-            raise RefusedError(answer)
-        return await self.show(track_id, FormState(problem=problem_of(answer)), status=answer.status)
+    async def after(self, track_id: int, sent: Awaitable[Answer], done: str) -> Response:
+        """Lead back to the track once a command was sent, or show why it was refused."""
+        try:
+            await sent
+        except RefusedError as refused:
+            return await self.show(track_id, FormState(problem=problem_of(refused)), status=refused.status)
+        return to_track(track_id, done)
 
 
 LIMITS: Final = {"bytes": TEXT_BYTES, "items": MOST_ITEMS, "characters": ITEM_CHARACTERS}
@@ -188,21 +192,15 @@ async def save(track_id: TrackId, request: Request, api: ApiDep, ask: OwnAsk, pa
     changed = changes(typed, before)
     if not changed:
         return to_track(track_id, "unchanged")
-    answer = await api.send(
-        "PATCH",
-        f"/tracks/{track_id}",
-        changed,
-        version=version,
-        key=form.get("key"),
-        wait_seconds=WAIT_SECONDS,
-    )
-    if answer.is_success:
+    path, key = f"/tracks/{track_id}", form.get("key")
+    try:
+        await api.send("PATCH", path, changed, version=version, key=key, wait_seconds=WAIT_SECONDS)
+    except RefusedError as refused:
+        problem, status = problem_of(refused), refused.status
+    else:
         return to_track(track_id, "saved")
-    if answer.status in {HTTPStatus.UNAUTHORIZED, HTTPStatus.FORBIDDEN}:
-        raise RefusedError(answer)
-    problem = problem_of(answer)
-    if answer.status != HTTPStatus.PRECONDITION_FAILED:
-        return await page.show(track_id, FormState(typed, problem=problem), status=answer.status)
+    if status != HTTPStatus.PRECONDITION_FAILED:
+        return await page.show(track_id, FormState(typed, problem=problem), status=status)
     both = merged(typed, before, texts_of(await my_track(ask, track_id)))
     return await page.show(
         track_id, FormState(both.values, both.overtaken, problem), status=HTTPStatus.CONFLICT
@@ -222,27 +220,22 @@ ACTIONS: Final = {
 @router.post("/studio/tracks/{track_id}/audio")
 async def replace_audio(track_id: TrackId, api: ApiDep, page: Page, key: str = "") -> Response:
     """Pass the file on as it comes; what it is for stands in the address, since a form with a file has no headers."""
-    answer = await api.pass_on("PUT", f"/tracks/{track_id}/audio", key=key, wait_seconds=WAIT_SECONDS)
-    return await page.after(track_id, answer, "audio")
+    sent = api.pass_on("PUT", f"/tracks/{track_id}/audio", key=key, wait_seconds=WAIT_SECONDS)
+    return await page.after(track_id, sent, "audio")
 
 
 @router.post("/studio/tracks/{track_id}/cover")
 async def set_cover(track_id: TrackId, api: ApiDep, page: Page, key: str = "") -> Response:
-    answer = await api.pass_on("PATCH", f"/tracks/{track_id}", key=key, wait_seconds=WAIT_SECONDS)
-    return await page.after(track_id, answer, "cover")
+    sent = api.pass_on("PATCH", f"/tracks/{track_id}", key=key, wait_seconds=WAIT_SECONDS)
+    return await page.after(track_id, sent, "cover")
 
 
 @router.post("/studio/tracks/{track_id}/cover/remove")
 async def remove_cover(track_id: TrackId, request: Request, api: ApiDep, page: Page) -> Response:
     form = await form_of(request)
-    answer = await api.send(
-        "PATCH",
-        f"/tracks/{track_id}",
-        {"remove_image": True},
-        key=form.get("key"),
-        wait_seconds=WAIT_SECONDS,
-    )
-    return await page.after(track_id, answer, "cover-removed")
+    path, key = f"/tracks/{track_id}", form.get("key")
+    sent = api.send("PATCH", path, {"remove_image": True}, key=key, wait_seconds=WAIT_SECONDS)
+    return await page.after(track_id, sent, "cover-removed")
 
 
 @router.post("/studio/tracks/{track_id}/do/{action}")
@@ -252,13 +245,8 @@ async def act(track_id: TrackId, action: str, request: Request, api: ApiDep, pag
         raise HTTPException(HTTPStatus.NOT_FOUND)
     form = await form_of(request)
     method, path, done = ACTIONS[action]
-    answer = await api.send(
-        method,
-        f"/tracks/{track_id}{path}",
-        key=form.get("key"),
-        wait_seconds=WAIT_SECONDS,
-    )
-    return await page.after(track_id, answer, done)
+    sent = api.send(method, f"/tracks/{track_id}{path}", key=form.get("key"), wait_seconds=WAIT_SECONDS)
+    return await page.after(track_id, sent, done)
 
 
 @router.get("/studio/upload")
@@ -269,12 +257,11 @@ async def show_upload(_ask: OwnAsk, render: RenderDep) -> Response:
 @router.post("/studio/upload")
 async def upload(api: ApiDep, render: RenderDep) -> Response:
     """Pass the form on to the API as it comes."""
-    answer = await api.pass_on("POST", "/tracks")
-    if answer.is_success:
-        return RedirectResponse(f"/studio/tracks/{answer.body['id']}?done=uploaded", HTTPStatus.SEE_OTHER)
-    if answer.status == HTTPStatus.UNAUTHORIZED:
-        raise RefusedError(answer)
-    return _page(render, problem_of(answer), answer.status)
+    try:
+        track = (await api.pass_on("POST", "/tracks")).body
+    except RefusedError as refused:
+        return _page(render, problem_of(refused, {HTTPStatus.UNAUTHORIZED}), refused.status)
+    return to_track(track["id"], "uploaded")
 
 
 def _page(render: RenderDep, problem: Problem | None, status: int = HTTPStatus.OK) -> Response:

@@ -1,7 +1,8 @@
-"""Results of commands on the record: done, or recorded and pending."""
+"""Results of commands: the track as it was saved, and records that are done, or recorded and pending."""
 
 from typing import Any, Final
 
+from pydantic import BaseModel
 from sqlalchemy import Connection
 
 from api.responses.read_tracks import TrackReader, mirror_of
@@ -13,6 +14,29 @@ from outbox.blobs.jobs import MISSING_REASON
 from outbox.blobs.upload_results import TOO_LARGE_REASON
 from outbox.mirror.states import LaneState, MirrorReason, MirrorState
 from projections.tracks.queries import track_by_id
+
+
+class DeletedBody(BaseModel):
+    """The track is deleted; `mirror` says how far its record on the PDS is."""
+
+    message: str
+    mirror: MirrorBody
+
+
+def created_track(reader: TrackReader, track_id: int) -> CommandResult:
+    answer = changed_track(reader, track_id)
+    return CommandResult(201, answer.body, {**answer.headers, "Location": f"/tracks/{track_id}"})
+
+
+def changed_track(reader: TrackReader, track_id: int) -> CommandResult:
+    track = reader.saved_track(track_id)
+    return CommandResult(200, track.model_dump(mode="json"), {"ETag": track.etag})
+
+
+def deleted_track(reader: TrackReader, track_id: int) -> CommandResult:
+    mirror = reader.saved_track(track_id).mirror.model_dump(mode="json")
+    return CommandResult(200, {"message": "track deleted successfully", "mirror": mirror}, {})
+
 
 MIGRATED: Final = "track audio migrated to PDS successfully"
 WAS_THERE: Final = "track already has PDS blob"
