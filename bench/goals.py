@@ -26,11 +26,6 @@ class Goal:
     bounded_by: Bound | None = None
     figure: str = "ratio"
 
-    def row(self, reports: Iterable[dict[str, Any]]) -> str:
-        """Return this goal's row of the page's first table."""
-        reach = f"<= {self.reach:.3g}" if isinstance(self.reach, float) else self.reach
-        return f"| {self.what} | {self.reference} | {reach} | {self._judged(self._found(reports))} |"
-
     def is_missed(self, reports: Iterable[dict[str, Any]]) -> bool:
         """Whether the arm was measured, and is over what was to be reached."""
         found = self._found(reports)
@@ -43,16 +38,14 @@ class Goal:
                     return float(row[self.figure]["median"])
         return None
 
-    def _judged(self, found: float | None) -> str:
+    def judged(self, reports: Iterable[dict[str, Any]]) -> str:
+        """Return what was to be reached and what was found, in bold where it was missed."""
         if self.bench is None or not isinstance(self.reach, float):
-            return ""
+            return str(self.reach)
+        found = self._found(reports)
         if found is None:
-            return "not measured in this run"
-        if found <= self.reach:
-            return f"{found:.3g}: reached"
-        return f"{found:.3g}: **not reached**" + (
-            f"; see *{self.bounded_by.name}*" if self.bounded_by else ""
-        )
+            return f"<= {self.reach:.3g}: not measured"
+        return f"<= {self.reach:.3g}: " + (f"**{found:.3g}**" if self.is_missed(reports) else f"{found:.3g}")
 
 
 SAVE: Final = "the library's own save of one event"

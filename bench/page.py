@@ -3,59 +3,54 @@
 import json
 import os
 import platform
+import re
 import sys
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any, Final
 
-from bench.goals import GOALS
+from bench.goals import GOALS, Goal
 
 BEGINNING: Final = """# Performance
 
-Made from one run of all these benches (`./dev bench --json`) by `python -m bench.page`; the machine is shared, so only the ratios mean something.
-Each is the median of the rounds, with the lowest and the highest round beside it. All arms of a bench take turns, each just after the first row
-of its table, which it is compared with. A promise that is not kept is named as such.
+Goals, not promises: each is a ratio of times to its reference, or a figure whose unit its row names. What was missed is in bold, with what bounds it
+below. The machine is shared, so only ratios mean something; each is the median of the rounds, and all arms of a bench take turns.
+
+To measure: `./dev bench` runs all benches, `./dev bench NAME` one, with every arm, its spread and its milliseconds. Promises that a bench keeps
+fail it when they break. This page is made by `./dev bench --json > FILE`, then `python -m bench.page FILE`.
 """
-
-
-GOALS_HEAD: Final = """
-## Goals
-
-What the project set out to reach: each is a ratio of times, or of what the row names, to the reference, or a figure whose unit the row names.
-
-| what | reference | reach | this run |
-|---|---|---|---|"""
-BOUNDS_HEAD: Final = """
-What bounds those that are not reached, by profiles of the processes at work:
-"""
+HEAD: Final = """| what | reference | goal and result: SQLite, or any | PostgreSQL | bound |
+|---|---|---|---|---|"""
+DATABASE: Final = re.compile(", (SQLite|PostgreSQL)(?=$|, )")
 
 
 def page(reports: Sequence[dict[str, Any]]) -> str:
     """Return the page for these reports, as `Report.as_json` makes them."""
-    machine = f"Python {platform.python_version()}, {os.cpu_count()} cores, {platform.system()}."
-    goals = [GOALS_HEAD, *(goal.row(reports) for goal in GOALS), BOUNDS_HEAD]
+    machine = f"Python {platform.python_version()}, {os.cpu_count()} cores, {platform.system()}.\n"
+    rows: dict[str, list[Goal]] = {}
+    for goal in GOALS:
+        rows.setdefault(DATABASE.sub("", goal.what), []).append(goal)
     bounds = dict.fromkeys(goal.bounded_by for goal in GOALS if goal.bounded_by and goal.is_missed(reports))
-    goals += [f"- **{bound.name}**: {bound.text}" for bound in bounds]
-    return "\n".join([BEGINNING, machine, *goals, *(_section(report) for report in reports)])
+    return "\n".join(
+        [
+            BEGINNING,
+            machine,
+            HEAD,
+            *(_row(what, goals, reports) for what, goals in rows.items()),
+            "",
+            *(f"- **{bound.name}**: {bound.text}" for bound in bounds),
+        ]
+    )
 
 
-def _section(report: dict[str, Any]) -> str:
-    lines = [
-        f"\n## {report['bench']}\n",
-        report["sentence"] + "\n",
-        "| arm | ratio | promise | p50 in ms | a second |",
-        "|---|---|---|---|---|",
-        *(_row(row) for row in report["rows"]),
-    ]
-    return "\n".join(lines)
-
-
-def _row(row: dict[str, Any]) -> str:
-    ratio = row["ratio"]
-    spread = "" if ratio["low"] == ratio["high"] else f" ({ratio['low']:.3g}..{ratio['high']:.3g})"
-    promise = "" if row["below"] is None else f"< {row['below']:g}" + ("" if row["kept"] else " **not kept**")
-    speeds = [f"{row[figure]['median']:.3g}" for figure in ("p50_ms", "per_second")]
-    return f"| {row['arm']} | {ratio['median']:.3g}{spread} | {promise} | {' | '.join(speeds)} |"
+def _row(what: str, goals: Sequence[Goal], reports: Sequence[dict[str, Any]]) -> str:
+    cells = ["", ""]
+    for goal in goals:
+        cells[", PostgreSQL" in goal.what] = goal.judged(reports)
+    missed = dict.fromkeys(
+        goal.bounded_by.name for goal in goals if goal.bounded_by and goal.is_missed(reports)
+    )
+    return f"| {what} | {goals[0].reference} | {' | '.join(cells)} | {', '.join(missed)} |"
 
 
 if __name__ == "__main__":
