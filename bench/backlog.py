@@ -70,7 +70,7 @@ def _add_backlog(log: EventLog, account: int, records: int) -> None:
         "detached": False,
         "backfill": True,
     }
-    rows = [row | {"rkey": f"{number}", "track_id": BUSY + number} for number in range(1, records + 1)]
+    rows = [row | {"rkey": f"{number}", "subject_id": BUSY + number} for number in range(1, records + 1)]
     with log.database.write() as connection:
         connection.execute(insert(mirror_target), rows)
         change_lane(connection, did_of(account), backfill_at=PAST)

@@ -70,7 +70,7 @@ def fill(log: EventLog, size: Outage) -> None:
     with log.database.write() as connection:
         now = log.database.now(connection)
         generations = dict(
-            connection.execute(select(mirror_target.c.track_id, mirror_target.c.desired_gen)).all()
+            connection.execute(select(mirror_target.c.subject_id, mirror_target.c.desired_gen)).all()
         )
         for table in (mirror_target, mirror_lane):
             connection.execute(delete(table))
@@ -161,7 +161,7 @@ def _targets(size: Outage, now: datetime, generations: Mapping[int, int]) -> Ite
         generation = generations.get(number, FIRST_POSITION + number)
         yield {
             **_key(size, number),
-            "track_id": number,
+            "subject_id": number,
             "desired_gen": generation,
             "desired_op": PUT,
             "detached": not (number - 7) % 40,
@@ -200,7 +200,7 @@ def _uploads(size: Outage, now: datetime) -> Iterator[dict[str, Any]]:
     for number in range(20, size.records + 1, 20):
         yield {
             "did": did_of(size.account_of(number)),
-            "track_id": number,
+            "subject_id": number,
             "audio_cid": f"{number}",
             "requested": True,
             "attempts": 2,
@@ -268,7 +268,7 @@ def _causes(size: Outage, now: datetime) -> Iterator[dict[str, Any]]:
                 "last_seen_at": now - timedelta(seconds=host_number),
                 "failures": 24 * (host_number + number + 1),
                 "sample_did": did_of(host_number or 1),
-                "sample_track_id": host_number or 1,
+                "sample_subject_id": host_number or 1,
                 "sample_error": f"{name}: {MESSAGE}",
             }
 

@@ -7,12 +7,33 @@ from abc import abstractmethod
 from collections.abc import Mapping
 from datetime import datetime
 from functools import cache
-from typing import Any, ClassVar
+from typing import Any, ClassVar, NamedTuple
 from uuid import NAMESPACE_URL, UUID, uuid5
 
 from eventsourcing.domain import Aggregate
 
 from aggregates.errors import DeletedError, UndecidedForeignEditError
+from aggregates.values import Audio, BlobRef
+
+
+class Subject(NamedTuple):
+    """Names an aggregate with a record: its id is unique among its kind."""
+
+    kind: str
+    id: int
+
+    @property
+    def stream_id(self) -> UUID:
+        """The aggregate's id."""
+        return uuid5(NAMESPACE_URL, f"mastertape:{self.kind}:{self.id}")
+
+
+class DesiredBlob(NamedTuple):
+    """The blob that a record is to name: whether it is still to be uploaded, and whether the PDS has had it."""
+
+    cid: str
+    is_requested: bool
+    is_on_pds: bool
 
 
 def assign_fields(aggregate: Aggregate, values: Mapping[str, Any]) -> None:
@@ -34,6 +55,10 @@ class PublishedEvent(Aggregate.Event):
     """Whether the record is written even where it is absent, until the PDS has confirmed one since."""
     BY_RELAY: ClassVar[bool] = False
     BY_OPERATOR: ClassVar[bool] = False
+    REPLACES_BYTES: ClassVar[bool] = False
+    """Whether other bytes are to be the record's blob from now on."""
+    BRINGS_BLOB: ClassVar[bool] = False
+    """Whether the PDS has taken the bytes: the record may name them."""
 
     def touches_record(self) -> bool:
         """Whether the relay has to write the record again because of this event."""
@@ -205,7 +230,7 @@ class Published(Aggregate):
     @classmethod
     def stream_id(cls, subject_id: int) -> UUID:
         """Return the aggregate id of the one with this id among its kind."""
-        return uuid5(NAMESPACE_URL, f"mastertape:{cls.TOPIC}:{subject_id}")
+        return Subject(cls.TOPIC, subject_id).stream_id
 
     @property
     @abstractmethod
@@ -272,3 +297,36 @@ class Published(Aggregate):
     def require_live(self) -> None:
         if self.deleted_at is not None:
             raise DeletedError
+
+
+class WithBlob(Published):
+    """Its record can name bytes of ours, which the relay uploads before."""
+
+    def __init__(self) -> None:  # the library would make another
+        super().__init__()
+
+    @property
+    @abstractmethod
+    def blob_bytes(self) -> Audio:
+        """The bytes."""
+
+    @property
+    @abstractmethod
+    def desired_blob(self) -> DesiredBlob | None:
+        """None if it is neither requested nor on the PDS."""
+
+    @abstractmethod
+    def wants_blob(self, audio_cid: str) -> bool:
+        """Whether the record is to name a blob with this CID."""
+
+    @abstractmethod
+    def record_blob(self, blob: BlobRef, *, at: datetime) -> None:
+        """Record the blob that the PDS returned."""
+
+    @abstractmethod
+    def record_blob_failure(self, reason: str, *, final: bool, at: datetime) -> None:
+        """Record that the PDS did not take it."""
+
+    @abstractmethod
+    def record_blob_lost(self, reason: str, *, at: datetime) -> None:
+        """Record that the PDS has lost it and refuses it."""

@@ -7,13 +7,13 @@ from uuid import UUID
 
 from aggregates import track_events as events
 from aggregates.errors import GatedTrackError
-from aggregates.published import Published, as_stored
+from aggregates.published import DesiredBlob, Subject, WithBlob, as_stored
 from aggregates.values import Artwork, Audio, BlobRef, Downloads, Feature, SupportGate
 
 METADATA: Final = ("title", "album", "features", "tags", "description", "self_labels")
 
 
-class Track(Published, created_event_name="Created"):
+class Track(WithBlob, created_event_name="Created"):
     """One track. Commands decide and trigger one event; events only assign."""
 
     TOPIC = "track"
@@ -94,6 +94,20 @@ class Track(Published, created_event_name="Created"):
     @property
     def subject_id(self) -> int:
         return self.track_id
+
+    @staticmethod
+    def subjects(track_ids: Iterable[int]) -> list[Subject]:
+        return [Subject(Track.TOPIC, track_id) for track_id in track_ids]
+
+    @property
+    def blob_bytes(self) -> Audio:
+        return self.audio
+
+    @property
+    def desired_blob(self) -> DesiredBlob | None:
+        requested = self.blob_requested and self.blob_accepts(self.audio.cid)
+        on_pds = self.blob is not None
+        return DesiredBlob(self.audio.cid, requested, on_pds) if requested or on_pds else None
 
     # Commands. `at` is the time of the command.
 

@@ -145,6 +145,7 @@ class AudioReplaced(TrackEvent):
 
     TOPIC = "track.audio_replaced.v1"
     TOUCHES_RECORD = True
+    REPLACES_BYTES = True
     audio: Audio
 
     def assign(self, track: "Track") -> None:
@@ -168,6 +169,7 @@ class BlobMigrated(TrackEvent):
     """The PDS holds the audio and returned a reference, which the record names from now on."""
 
     TOPIC = "track.blob_migrated.v1"
+    BRINGS_BLOB = True
     TOUCHES_RECORD = True
     BY_RELAY = True
     blob: BlobRef

@@ -143,7 +143,7 @@ def _delete_some(unit: UnitOfWork) -> None:
     for track in deleted:
         track.delete(at=unit.now)
     unit.save(*deleted)
-    leaving.exclude_unwritten(unit.connection, did, ids)
+    leaving.exclude_unwritten(unit.connection, did, Track.subjects(ids))
 
 
 def _may_be_erased(log: EventLog, did: str) -> bool:

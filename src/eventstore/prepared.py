@@ -10,6 +10,7 @@ from functools import partial
 from typing import Any, Final, NamedTuple
 
 from sqlalchemy import (
+    Column,
     ColumnElement,
     Connection,
     Dialect,
@@ -66,7 +67,7 @@ class Prepared:
             self.many(connection, rows)
             return
         compiled = self._of(connection)
-        columns = ", ".join(compiled.names)
+        columns = ", ".join(table.c[name].name for name in compiled.names)
         try:
             with driver.cursor() as cursor, cursor.copy(f"copy {table.name} ({columns}) from stdin") as copy:
                 for row in rows:
@@ -158,7 +159,8 @@ class _Compiled:
         self._processors: Final = [
             column.type.dialect_impl(dialect).result_processor(dialect, None) for column in columns
         ]
-        self._row: Final = _row_class(tuple(column.name for column in columns))
+        names_of_row = (column.key if isinstance(column, Column) else column.name for column in columns)
+        self._row: Final = _row_class(tuple(names_of_row))
 
     def ordered(self, values: Mapping[str, Any]) -> list[Any]:
         ordered = self._ordered.copy()

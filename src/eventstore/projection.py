@@ -28,9 +28,11 @@ class ProjectedTable:
     def __post_init__(self) -> None:
         names = {*self.key, *self.columns}
         columns = [
-            Column(c.name, c.type, primary_key=c.primary_key, nullable=c.nullable, autoincrement=False)
+            Column(
+                c.name, c.type, key=c.key, primary_key=c.primary_key, nullable=c.nullable, autoincrement=False
+            )
             for c in self.live.columns
-            if c.name in names
+            if c.key in names
         ]
         scratch = Table(f"{self.live.name}_scratch", self.live.metadata, *columns)
         object.__setattr__(self, "scratch", scratch)
@@ -38,7 +40,7 @@ class ProjectedTable:
     @property
     def key(self) -> tuple[str, ...]:
         """The columns that identify a row, live and in the scratch table."""
-        return tuple(column.name for column in self.live.primary_key.columns)
+        return tuple(column.key for column in self.live.primary_key.columns)
 
     @property
     def columns(self) -> tuple[str, ...]:

@@ -7,7 +7,7 @@ from datetime import datetime
 from sqlalchemy import ColumnElement, Connection, func, select
 
 from eventstore.untrusted import is_storable
-from projections.history import HistoryEntry, HistoryPage, history
+from projections.history import HistoryEntry, HistoryPage, entries_of, history
 
 
 @dataclass(frozen=True)
@@ -47,7 +47,7 @@ def audit_page(
     if cursor is not None:
         query = query.where(position < cursor)
     rows = connection.execute(query).mappings().all()
-    entries = tuple(HistoryEntry(**row) for row in rows[:limit])
+    entries = entries_of(rows[:limit])
     return HistoryPage(entries, entries[-1].position if len(rows) > limit else None)
 
 
@@ -60,7 +60,7 @@ def events_after(
     position = history.c.position
     query = select(history).where(*which.conditions(), position > after, position <= until)
     rows = connection.execute(query.order_by(position).limit(limit)).mappings()
-    return tuple(HistoryEntry(**row) for row in rows)
+    return entries_of(rows)
 
 
 def newest_positions(connection: Connection, dids: Sequence[str]) -> dict[str, int]:

@@ -1,17 +1,29 @@
-"""`history`: one row for each event of a track or of an account: actor, time, and fields before and after."""
+"""`history`: one row for each event of a subject with a record, or of an account: actor, time, and fields before and after."""
 
-from collections.abc import Collection, Sequence
+from collections.abc import Collection, Iterable, Sequence
 from dataclasses import dataclass, fields
 from datetime import datetime
 from typing import Any, Final
 
 from eventsourcing.domain import Aggregate
-from sqlalchemy import Boolean, Column, Connection, Index, Integer, Table, Text, func, select
+from sqlalchemy import (
+    Boolean,
+    Column,
+    Connection,
+    Index,
+    Integer,
+    RowMapping,
+    Table,
+    Text,
+    func,
+    select,
+    text,
+)
 
 from aggregates.account import Account
 from aggregates.account_events import AccountEvent, ProfileUpdated
+from aggregates.published import Published, PublishedEvent
 from aggregates.track import Track
-from aggregates.track_events import TrackEvent
 from eventstore.change import Change
 from eventstore.projection import Into, ProjectedTable, fingerprint
 from eventstore.schema import Json, Position, UtcDateTime, metadata
@@ -25,7 +37,9 @@ history = Table(
     metadata,
     Column("position", Position, primary_key=True, autoincrement=False),
     Column("did", Text, nullable=False),
-    Column("track_id", Position),  # none for an event of an account
+    # "account", or the kind of a subject with a record, whose id is `track_id`.
+    Column("kind", Text, nullable=False, server_default=text("'track'")),
+    Column("track_id", Position),
     Column("version", Integer, nullable=False),
     Column("type", Text, nullable=False),
     Column("topic", Text, nullable=False),
@@ -42,7 +56,7 @@ history = Table(
 
 @dataclass(frozen=True)
 class HistoryEntry:
-    """One event of a track, or of an account: `changes` is a list of {field, before, after}."""
+    """One event: `changes` is a list of {field, before, after}. Only that of a track has a `track_id`."""
 
     position: int
     did: str
@@ -81,31 +95,43 @@ class History:
 
 def history_page(
     connection: Connection,
-    track_id: int,
+    subject_id: int,
     *,
+    kind: str = Track.TOPIC,
     cursor: int | None = None,
     limit: int = 50,
     newest_first: bool = True,
 ) -> HistoryPage:
-    """Read a page of the history of a track; `cursor` is the position where the page before ended."""
+    """Read a page of the history of a subject; `cursor` is the position where the page before ended."""
     position = history.c.position
-    query = select(history).where(history.c.track_id == track_id).limit(limit + 1)
+    query = select(history).where(history.c.track_id == subject_id, history.c.kind == kind).limit(limit + 1)
     query = query.order_by(position.desc() if newest_first else position)
     if cursor is not None:
         query = query.where(position < cursor if newest_first else position > cursor)
     rows = connection.execute(query).mappings().all()
-    entries = tuple(HistoryEntry(**row) for row in rows[:limit])
+    entries = entries_of(rows[:limit])
     return HistoryPage(entries, entries[-1].position if len(rows) > limit else None)
 
 
+def entries_of(rows: Iterable[RowMapping]) -> tuple[HistoryEntry, ...]:
+    """Return the entries that these rows of `history` are."""
+    found = []
+    for row in rows:
+        fields = dict(row)
+        if fields.pop("kind") != Track.TOPIC:
+            fields["track_id"] = None
+        found.append(HistoryEntry(**fields))
+    return tuple(found)
+
+
 def newest_at(
-    connection: Connection, track_ids: Collection[int], types: Collection[str]
-) -> dict[tuple[int, str], datetime]:
-    """Return when each of these tracks had its newest event of each of these types."""
-    track_id, kind, newest = history.c.track_id, history.c.type, func.max(history.c.at)
-    these = (track_id.in_(track_ids), kind.in_(types))
-    rows = connection.execute(select(track_id, kind, newest).where(*these).group_by(track_id, kind))
-    return {(row[0], row[1]): row[2] for row in rows}
+    connection: Connection, subject_ids: Collection[int], types: Collection[str]
+) -> dict[tuple[str, int, str], datetime]:
+    """Return when each subject of any kind with one of these ids had its newest event of each of these types."""
+    of = (history.c.kind, history.c.track_id, history.c.type)
+    these = (history.c.track_id.in_(subject_ids), history.c.type.in_(types))
+    rows = connection.execute(select(*of, func.max(history.c.at)).where(*these).group_by(*of))
+    return {(row[0], row[1], row[2]): row[3] for row in rows}
 
 
 def _envelope(change: Change) -> dict[str, Any]:
@@ -124,11 +150,13 @@ def _envelope(change: Change) -> dict[str, Any]:
 
 def _content(change: Change) -> dict[str, Any]:
     event, before, after = change.event, change.before, change.after
-    if isinstance(event, TrackEvent) and isinstance(after, Track):
-        differs = changes_between(before if isinstance(before, Track) else None, after)
-        return {"track_id": after.track_id, "touches_record": event.touches_record(), "changes": differs}
+    if isinstance(event, PublishedEvent) and isinstance(after, Published):
+        differs = changes_between(before if isinstance(before, Published) else None, after)
+        subject = {"kind": after.TOPIC, "track_id": after.subject_id}
+        return {**subject, "touches_record": event.touches_record(), "changes": differs}
     if isinstance(event, AccountEvent):
-        return {"track_id": None, "touches_record": False, "changes": fields_of(event, before)}
+        account = {"kind": "account", "track_id": None}
+        return {**account, "touches_record": False, "changes": fields_of(event, before)}
     msg = f"history knows no {change.topic}: say here what it tells"
     raise TypeError(msg)
 

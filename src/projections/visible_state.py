@@ -1,9 +1,11 @@
-"""The state of a track as history shows it: plain JSON values by field."""
+"""The state of a subject as history shows it: plain JSON values by field."""
 
 from collections.abc import Callable, Mapping
 from datetime import datetime
+from functools import cache
 from typing import Any, Final
 
+from aggregates.published import Published
 from aggregates.track import Track
 from aggregates.values import Artwork, Audio, BlobRef, Downloads, Feature, SupportGate
 
@@ -58,24 +60,33 @@ SHOWN: Final[Mapping[str, Callable[[Any], Any]]] = {
     "collection": _as_it_is,
     "rkey": _as_it_is,
 }
-"""Every field whose changes are shown, in order, with the JSON value of its value."""
+"""Every field of a track whose changes are shown, in order, with the JSON value of its value."""
+OF_RECORD: Final = ("record_missing_since", "foreign_edit", "deleted_at", "created_at", "collection", "rkey")
+"""What is shown of every kind; of one that says no more, its METADATA too, as it is."""
 
 
-def visible_state(track: Track | None) -> dict[str, Any]:
-    """Return every field whose changes are shown; a track that does not exist yet has none."""
-    if track is None:
+@cache
+def _shown(of: type[Published]) -> Mapping[str, Callable[[Any], Any]]:
+    if of is Track:
+        return SHOWN
+    return {**dict.fromkeys(of.METADATA, _as_it_is), **{field: SHOWN[field] for field in OF_RECORD}}
+
+
+def visible_state(subject: Published | None) -> dict[str, Any]:
+    """Return every field whose changes are shown; a subject that does not exist yet has none."""
+    if subject is None:
         return {}
-    return {field: shown(getattr(track, field)) for field, shown in SHOWN.items()}
+    return {field: shown(getattr(subject, field)) for field, shown in _shown(type(subject)).items()}
 
 
-def changes_between(before: Track | None, after: Track) -> list[dict[str, Any]]:
-    """Return `difference` of the states of a track; only the values that changed are made."""
+def changes_between(before: Published | None, after: Published) -> list[dict[str, Any]]:
+    """Return `difference` of the states of a subject; only the values that changed are made."""
     if before is None:
         return difference({}, visible_state(after))
     earlier, later = vars(before), vars(after)
     pairs = (
         (field, shown(earlier[field]), shown(later[field]))
-        for field, shown in SHOWN.items()
+        for field, shown in _shown(type(after)).items()
         if earlier[field] != later[field]
     )
     return [{"field": field, "before": was, "after": now} for field, was, now in pairs if was != now]

@@ -166,9 +166,9 @@ def _resume_account(unit: UnitOfWork, found: Verified, kinds: RecordKinds) -> bo
         keep_newer(unit, drift.key, drift.found_cid, record, kinds)
     for key in found.unread:
         keep_newer(unit, key, None, None, kinds)
-    differing = [each.track_id for each in found.drifts if each.kind in REVERIFIED]
-    differing += [drift.track_id for drift, record in newer if record is None]
-    reverify(unit.connection, [track_id for track_id in differing if track_id is not None], unit.now)
+    differing = [each.subject for each in found.drifts if each.kind in REVERIFIED]
+    differing += [drift.subject for drift, record in newer if record is None]
+    reverify(unit.connection, [subject for subject in differing if subject is not None], unit.now)
     stop_observing(unit.connection, did)
     wake_lane(unit.connection, did, unit.now)
     announce(unit.connection)

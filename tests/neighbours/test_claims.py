@@ -43,7 +43,7 @@ def test_uploads_that_hang_leave_their_slots_to_accounts_that_wait(loop, databas
     def want_upload(number, host):
         did = add_lane(database, number, host=host)
         rows = [
-            {"did": did, "track_id": number * 10 + track, "audio_cid": "c", "requested": True}
+            {"did": did, "subject_id": number * 10 + track, "audio_cid": "c", "requested": True}
             for track in range(5)
         ]
         with database.write() as connection:

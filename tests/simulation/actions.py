@@ -161,7 +161,7 @@ def _migrate(world: World, dice: random.Random) -> None:
         world.tell(track_id, lambda track: track.request_blob_migration(at=world.clock()))
     with world.database.write() as connection:
         mark_backfill(connection, did, track_ids)
-        requeue.queue_as_backfill(connection, did, track_ids, world.clock())
+        requeue.queue_as_backfill(connection, did, Track.subjects(track_ids), world.clock())
 
 
 def _in_unit(work: Callable[[UnitOfWork, Track, random.Random], None]) -> Act:

@@ -40,7 +40,7 @@ class OneTrack(SavedTrack):
         """Time passes, scans compare the repo, and the relay does its work."""
         self.clock.advance(**by)
         with self.database.write() as connection:
-            reverify(connection, [1], self.clock())
+            reverify(connection, Track.subjects([1]), self.clock())
             if not self._is_where_its_lane_is(connection):
                 request_probe(connection, self.did, self.clock())
         self.relay_runs()

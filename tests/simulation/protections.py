@@ -87,7 +87,7 @@ def without_reading_once(monkeypatch: pytest.MonkeyPatch) -> None:
     def newest(self: Delivery, task: DeliveryTask) -> int:
         target = mirror_target.c
         with self._database.read() as connection:
-            statement = select(target.desired_gen).where(target.track_id == task.subject_id)
+            statement = select(target.desired_gen).where(target.subject_id == task.subject_id)
             return connection.execute(statement).scalar_one()
 
     async def deliver(self: Delivery, lane: lanes.Lane, task: DeliveryTask, timeout: float) -> Any:

@@ -105,4 +105,4 @@ class Snapshot:
     def deliveries(self, record: Record) -> dict[int, EventDelivery]:
         """The delivery state that the history shows of each event."""
         with self.world.database.read() as connection:
-            return dict(deliveries(connection, record.track_id, record.facts, record.mirror))
+            return dict(deliveries(connection, "track", record.track_id, record.facts, record.mirror))

@@ -198,13 +198,13 @@ class World:
     def verify(self, track_id: int) -> None:
         """A scan believes that the PDS holds something else."""
         with self.database.write() as connection:
-            reverify(connection, [track_id], self.clock())
+            reverify(connection, Track.subjects([track_id]), self.clock())
         self.wake()
 
     def verify_all(self) -> None:
         """Mark every record as to be verified."""
         with self.database.write() as connection:
-            reverify(connection, list(self.tracks), self.clock())
+            reverify(connection, Track.subjects(self.tracks), self.clock())
         self.wake()
 
     def wake(self) -> None:
@@ -317,7 +317,7 @@ class World:
     def mirrors(self) -> dict[int, Mirror]:
         """Where each record stands."""
         with self.database.read() as connection:
-            return mirrors(connection, self.tracks)
+            return mirrors(connection, "track", self.tracks)
 
     @property
     def errors(self) -> list[str]:

@@ -3,6 +3,8 @@
 import time
 from typing import Final
 
+from aggregates.published import Subject
+from aggregates.track import Track
 from api.responses.read_tracks import one_track
 from api.responses.track import is_on_pds
 from api.services import Services
@@ -14,12 +16,12 @@ POLL_SECONDS: Final = 1.0
 
 async def wait_for_mirror(services: Services, track_id: int, generation: int, seconds: float) -> None:
     """Wait until the PDS has this generation or a newer one, or the record waits for a person."""
-    await services.waits.wait(track_id, generation, seconds)
+    await services.waits.wait(Subject(Track.TOPIC, track_id), generation, seconds)
 
 
 async def wait_for_all(services: Services, track_id: int, _generation: int, seconds: float) -> None:
     """Wait until nothing is left to do for the record, at its earlier place included."""
-    await services.waits.wait_delivered(track_id, seconds)
+    await services.waits.wait_delivered(Subject(Track.TOPIC, track_id), seconds)
 
 
 async def wait_for_blob(services: Services, track_id: int, _generation: int, seconds: float) -> None:
@@ -29,14 +31,14 @@ async def wait_for_blob(services: Services, track_id: int, _generation: int, sec
         acked = await services.threads.run(_acked_unless_decided, services, track_id)
         if acked is None:
             return
-        await services.waits.wait(track_id, acked + 1, min(left, POLL_SECONDS))
+        await services.waits.wait(Subject(Track.TOPIC, track_id), acked + 1, min(left, POLL_SECONDS))
 
 
 def _acked_unless_decided(services: Services, track_id: int) -> int | None:
     with services.database.read() as connection:
         track = one_track(connection, track_id, services.urls)
         view = track_by_id(connection, track_id)
-        mirror = mirrors(connection, [track_id])[track_id]
+        mirror = mirrors(connection, Track.TOPIC, [track_id])[track_id]
         decided = (
             is_on_pds(track)
             or view is None

@@ -11,8 +11,9 @@ from pydantic_core import CoreSchema, core_schema
 from sqlalchemy import Connection
 
 from aggregates.errors import InvalidFieldError
+from aggregates.track import Track
 from eventstore.untrusted import whole_number
-from outbox.mirror.namespace_moves import track_with_record
+from outbox.mirror.namespace_moves import subject_with_record
 from outbox.pds.client import RecordKey
 
 MAX_ID: Final = 2**63 - 1
@@ -111,7 +112,8 @@ def track_at(connection: Connection, uri: str) -> int | None:
     None for anything else, and where a handle names the account.
     """
     found = URI.fullmatch(uri)
-    return None if found is None else track_with_record(connection, RecordKey(*found.groups()))
+    subject = None if found is None else subject_with_record(connection, RecordKey(*found.groups()))
+    return subject.id if subject is not None and subject.kind == Track.TOPIC else None
 
 
 Name = Annotated[str, StringConstraints(max_length=2048, pattern=r"^[^\x00]*$")]

@@ -5,7 +5,8 @@ from typing import Any, Final
 from pydantic import BaseModel, Field
 from sqlalchemy import Connection, and_, func, select
 
-from api.responses.read_tracks import BRINGS_BLOB
+from aggregates.track import Track
+from api.responses.read_tracks import BRINGS_BLOB, IS_OF_TRACK
 from outbox.mirror.states import LaneState
 from outbox.mirror.tables import mirror_target
 from outbox.views.overview import lane_of
@@ -68,14 +69,19 @@ def _saved(connection: Connection, did: str) -> int:
     """Count the tracks whose record the PDS confirmed after the newest event that put the blob into it."""
     brought = (
         select(func.max(history.c.position))
-        .where(history.c.track_id == tracks.c.track_id, history.c.type.in_(BRINGS_BLOB))
+        .where(IS_OF_TRACK, history.c.type.in_(BRINGS_BLOB))
         .scalar_subquery()
     )
     confirmed = (
         select(func.count())
         .select_from(
             tracks.join(
-                mirror_target, and_(mirror_target.c.track_id == tracks.c.track_id, ~mirror_target.c.former)
+                mirror_target,
+                and_(
+                    mirror_target.c.subject_id == tracks.c.track_id,
+                    mirror_target.c.kind == Track.TOPIC,
+                    ~mirror_target.c.former,
+                ),
             )
         )
         .where(

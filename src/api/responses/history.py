@@ -7,6 +7,7 @@ from typing import Annotated, Any, Final
 from pydantic import BaseModel, Field
 from sqlalchemy import Connection
 
+from aggregates.track import Track
 from aggregates.track_events import NOT_IN_RECORD
 from api.json_response import body_from
 from api.requests.parameters import MAX_PAGE_LENGTH
@@ -94,9 +95,9 @@ def lines(database: Database, track_id: int, cursor: int | None, limit: int | No
 
 
 def _rows(connection: Connection, track_id: int, page: HistoryPage) -> list[HistoryRow]:
-    mirror = mirrors(connection, [track_id])[track_id]
+    mirror = mirrors(connection, Track.TOPIC, [track_id])[track_id]
     events = [(entry.position, entry.touches_record) for entry in page.items]
-    delivery_of = deliveries(connection, track_id, events, mirror)
+    delivery_of = deliveries(connection, Track.TOPIC, track_id, events, mirror)
     actors = accounts_of(connection, {entry.actor for entry in page.items})
     return [
         body_from(

@@ -143,8 +143,8 @@ class LaneBody(BaseModel):
 def record_mirror(
     connection: Connection, track_id: int, log: EventLog, kinds: RecordKinds
 ) -> RecordMirrorBody:
-    mirror: Mirror = mirrors(connection, [track_id])[track_id]
-    attempts = attempts_of(connection, track_id, limit=ATTEMPTS)
+    mirror: Mirror = mirrors(connection, Track.TOPIC, [track_id])[track_id]
+    attempts = attempts_of(connection, Track.TOPIC, track_id, limit=ATTEMPTS)
     return body_from(
         RecordMirrorBody,
         mirror,

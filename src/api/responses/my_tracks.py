@@ -5,8 +5,9 @@ from dataclasses import dataclass
 from typing import Final
 
 from pydantic import BaseModel, Field
-from sqlalchemy import ColumnElement, Connection, func, or_, select
+from sqlalchemy import ColumnElement, Connection, and_, func, or_, select
 
+from aggregates.track import Track
 from api.responses.read_tracks import track_bodies
 from api.responses.track import TrackBody
 from eventstore.untrusted import is_storable
@@ -20,6 +21,7 @@ from projections.tracks.table import LIVE, tracks
 from projections.tracks.view import TrackView
 
 target: Final = mirror_target.c
+IS_TRACK: Final = target.kind == Track.TOPIC
 DECIDES_STATE: Final = or_(~target.former, STATE == MirrorState.HELD)
 """Whether a target decides its track's state: the current one, and a former one that is held."""
 
@@ -120,9 +122,9 @@ def _conditions(connection: Connection, which: MyTracksFilter) -> list[ColumnEle
         conditions.append(tracks.c.track_id.in_(which.ids))
     if which.states:
         in_state = (
-            select(target.track_id)
+            select(target.subject_id)
             .select_from(TARGETS_AT_WORK)
-            .where(target.did == which.did, STATE.in_(which.states), DECIDES_STATE)
+            .where(target.did == which.did, IS_TRACK, STATE.in_(which.states), DECIDES_STATE)
         )
         conditions.append(tracks.c.track_id.in_(in_state))
     if which.q is not None:
@@ -132,8 +134,8 @@ def _conditions(connection: Connection, which: MyTracksFilter) -> list[ColumnEle
 
 def _counts(connection: Connection, did: str) -> dict[str, int]:
     rows = connection.execute(
-        select(STATE.label("mirror_state"), func.count(target.track_id.distinct()))
-        .select_from(TARGETS_AT_WORK.join(tracks, tracks.c.track_id == target.track_id))
+        select(STATE.label("mirror_state"), func.count(target.subject_id.distinct()))
+        .select_from(TARGETS_AT_WORK.join(tracks, and_(tracks.c.track_id == target.subject_id, IS_TRACK)))
         .where(target.did == did, LIVE, DECIDES_STATE)
         .group_by("mirror_state")
     )

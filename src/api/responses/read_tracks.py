@@ -3,7 +3,7 @@
 from collections.abc import Iterable, Sequence
 from typing import Any, Final
 
-from sqlalchemy import ColumnElement, Connection, Select, bindparam, case, func, or_, select
+from sqlalchemy import ColumnElement, Connection, Select, and_, bindparam, case, func, or_, select
 
 from aggregates.track import Track
 from api.responses.track import TrackBody, track_body
@@ -31,11 +31,10 @@ BRINGS_BLOB: Final = tuple(
     )
 )
 """The events that put the blob into a record."""
+IS_OF_TRACK: Final = and_(history.c.track_id == tracks.c.track_id, history.c.kind == Track.TOPIC)
 _BLOB_SINCE: Final = (
     select(func.max(history.c.position))
-    .where(
-        history.c.track_id == tracks.c.track_id, or_(*(history.c.type == brings for brings in BRINGS_BLOB))
-    )
+    .where(IS_OF_TRACK, or_(*(history.c.type == brings for brings in BRINGS_BLOB)))
     .scalar_subquery()
 )
 _BLOB_SINCE_IF_ANY: Final = case((tracks.c.blob_ref.is_not(None), _BLOB_SINCE))
@@ -46,7 +45,9 @@ def _beside(
     columns: Iterable[ColumnElement[Any]], blob_since: ColumnElement[Any]
 ) -> Select[*tuple[Any, ...]]:
     """Select columns of tracks, and beside them what `_bodies` needs."""
-    targets = TARGETS_AT_WORK.join(tracks, tracks.c.track_id == mirror_target.c.track_id)
+    targets = TARGETS_AT_WORK.join(
+        tracks, and_(tracks.c.track_id == mirror_target.c.subject_id, mirror_target.c.kind == Track.TOPIC)
+    )
     return (
         select(*columns, *MIRROR_COLUMNS, account.c.handle, blob_since.label("blob_since"))
         .select_from(targets.outerjoin(account, account.c.did == tracks.c.did))
@@ -90,7 +91,7 @@ def one_track(connection: Connection, track_id: int, urls: RecordUrls) -> TrackB
 
 def mirror_of(connection: Connection, track_id: int) -> Mirror:
     """Return a track's mirror."""
-    return mirrors(connection, [track_id])[track_id]
+    return mirrors(connection, Track.TOPIC, [track_id])[track_id]
 
 
 class TrackReader:

@@ -16,8 +16,8 @@ MOST_CAUSES: Final = 10
 # Others have failed too, but their owner has deleted the track or gated its audio since.
 _IS_REFUSED: Final = and_(~IS_OPEN_JOB, AUDIO_COPY_STATE == AudioCopyState.FAILED)
 REFUSED_AUDIO: Final = (
-    select(blob_job.c.track_id)
-    .join_from(blob_job, tracks, tracks.c.track_id == blob_job.c.track_id)
+    select(blob_job.c.subject_id)
+    .join_from(blob_job, tracks, tracks.c.track_id == blob_job.c.subject_id)
     .where(IS_FAILING, _IS_REFUSED)
 )
 """Selects the ids of tracks whose audio their PDS refused, from an index of what failed."""
@@ -51,7 +51,7 @@ def uploads_body(connection: Connection, now: datetime) -> UploadsBody:
 def _failures(connection: Connection) -> list[UploadFailureRow]:
     failing = (
         select(blob_job.c.cause, blob_job.c.failing_since, case((_IS_REFUSED, 1), else_=0).label("refused"))
-        .join_from(blob_job, tracks, tracks.c.track_id == blob_job.c.track_id)
+        .join_from(blob_job, tracks, tracks.c.track_id == blob_job.c.subject_id)
         .where(IS_FAILING, or_(IS_OPEN_JOB, _IS_REFUSED))
         .limit(MAX_COUNTED)
         .subquery()

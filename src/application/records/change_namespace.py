@@ -3,6 +3,7 @@
 from dataclasses import dataclass
 
 from aggregates.errors import UndecidedForeignEditError
+from aggregates.published import Subject
 from aggregates.track import Track
 from application.authorization import OnTrack, load_owned
 from application.errors import CannotMoveError
@@ -54,7 +55,7 @@ def _require_movable(unit: UnitOfWork, track: Track, command: ChangeNamespace, n
         )
     if has_conflict(unit.connection, track.TOPIC, track.subject_id):
         raise UndecidedForeignEditError
-    if is_taken(unit.connection, new, excluding=track.track_id):
+    if is_taken(unit.connection, new, excluding=Subject(track.TOPIC, track.track_id)):
         raise CannotMoveError(
             f"Another track has, or had, the record {new.uri}: this one stays in {track.collection}, "
             "where POST /tracks/{id}/restore-record restores it"

@@ -6,6 +6,7 @@ from enum import StrEnum
 from typing import Final
 
 from aggregates.errors import InvalidFieldError
+from aggregates.track import Track
 from application.authorization import OnTrack, load_owned, owner_of, require_owned, require_version
 from application.errors import EditedAgainError, NothingToResolveError
 from eventstore.unit_of_work import UnitOfWork
@@ -84,5 +85,5 @@ def retry_mirror(unit: UnitOfWork, command: OnTrack) -> int:
     """Make the record due, even a deleted track's."""
     view = require_owned(unit.connection, owner_of(unit), command.track_id, deleted_too=True)
     require_version(view.visible_version, command.versions)
-    retry(unit.connection, owner_of(unit), command.track_id, unit.now)
+    retry(unit.connection, owner_of(unit), Track.TOPIC, command.track_id, unit.now)
     return command.track_id

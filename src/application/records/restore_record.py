@@ -4,6 +4,7 @@ from dataclasses import dataclass
 from enum import Enum
 from typing import Final
 
+from aggregates.published import Subject
 from aggregates.track import Track
 from application.authorization import OnTrack, load_owned
 from application.errors import AlreadyHasRecordError, MigrationNeededError
@@ -65,7 +66,7 @@ def restore_record(unit: UnitOfWork, command: RestoreRecord) -> int:
 def _may_move(unit: UnitOfWork, track: Track, command: RestoreRecord) -> bool:
     """Whether a move would restore the record: not where another track has its key."""
     new = RecordKey(track.did, command.collection, track.rkey)
-    return not is_taken(unit.connection, new, excluding=track.track_id)
+    return not is_taken(unit.connection, new, excluding=Subject(track.TOPIC, track.track_id))
 
 
 def _was_just_restored(unit: UnitOfWork, track: Track) -> bool:
@@ -77,7 +78,7 @@ def _was_just_restored(unit: UnitOfWork, track: Track) -> bool:
 
 def _needs_another(unit: UnitOfWork, track: Track, on_pds: OnPds) -> bool:
     """Whether the restored record was confirmed and may be gone again, or waits for one in the old collection that is gone."""
-    mirror = mirrors(unit.connection, [track.track_id])[track.track_id]
+    mirror = mirrors(unit.connection, track.TOPIC, [track.track_id])[track.track_id]
     if mirror.reason == MirrorReason.MIGRATION_NEEDED:
         return True
     return on_pds is not OnPds.PRESENT and mirror.acked_generation >= mirror.generation

@@ -136,9 +136,9 @@ def _claim_of_account(
     if connection.execute(select(lane.did).where(this).with_for_update(skip_locked=True)).first() is None:
         return []
     found = connection.execute(
-        select(blob_job)
+        select(blob_job, job.subject_id.label("subject_id"))
         .where(job.did == account.did, _is_due(now))
-        .order_by(job.backfill, job.not_before, job.track_id)
+        .order_by(job.backfill, job.not_before, job.subject_id)
         .limit(1)
         .with_for_update(skip_locked=True)
     ).one_or_none()
@@ -147,8 +147,8 @@ def _claim_of_account(
     epoch = found.lease_epoch + 1
     connection.execute(
         update(blob_job)
-        .where(job.did == found.did, job.track_id == found.track_id)
+        .where(job.did == found.did, job.subject_id == found.subject_id)
         .values(lease_owner=owner, lease_until=now + lease, lease_epoch=epoch)
     )
     connection.execute(update(mirror_lane).where(lane.did == found.did).values(last_upload_at=now))
-    return [BlobJob(found.did, account.host, found.track_id, found.audio_cid, found.attempts, owner, epoch)]
+    return [BlobJob(found.did, account.host, found.subject_id, found.audio_cid, found.attempts, owner, epoch)]

@@ -27,7 +27,7 @@ TRANSITIONS: Final = (
         before=UPLOADING, after=IDLE, by="the worker settles an upload that the PDS stored or rejected"
     ),
     Transition(
-        before=UPLOADING, after=IDLE, by="the worker settles an upload that the track no longer needs"
+        before=UPLOADING, after=IDLE, by="the worker settles an upload that the record no longer needs"
     ),
     Transition(before=UPLOADING, after=PENDING, by="the worker settles a failure or a rate limit"),
     Transition(before=UPLOADING, after=PENDING, by="the worker postpones a result that it could not settle"),

@@ -7,7 +7,7 @@ from typing import Any, Final
 
 from sqlalchemy import ColumnElement, Connection, and_, exists, select, update
 
-from aggregates.track import Track
+from aggregates.published import Subject, WithBlob
 from aggregates.values import BlobRef
 from eventstore.coordination.backoff import CAP_SECONDS, MAX_FUTILE_PAUSE_SECONDS, backoff
 from eventstore.database import Database
@@ -21,7 +21,17 @@ from outbox.mirror.observe_only import is_observed
 from outbox.mirror.parking import PARKING, park, schedule_probe
 from outbox.mirror.requeue import queue_as_backfill
 from outbox.mirror.states import LaneState, TargetState
-from outbox.mirror.tables import IS_LEASED, PAST, WELL, blob_job, mirror_lane, mirror_target, pds_host
+from outbox.mirror.tables import (
+    HAS_BLOBS,
+    IS_LEASED,
+    KIND_WITH_BLOBS,
+    PAST,
+    WELL,
+    blob_job,
+    mirror_lane,
+    mirror_target,
+    pds_host,
+)
 from outbox.mirror.targets import wake_lane
 from outbox.pds.verdict import MAX_MESSAGE_LENGTH, NO_CONNECTION, NO_CONNECTION_PAUSE, Kind, Verdict
 from outbox.record.blob_reference import blob_reference
@@ -45,11 +55,15 @@ class BlobJob:
 
     did: str
     host: str
-    track_id: int
+    subject_id: int
     audio_cid: str
     attempts: int
     owner: str
     epoch: int
+
+    @property
+    def subject(self) -> Subject:
+        return Subject(KIND_WITH_BLOBS, self.subject_id)
 
 
 def may_upload(connection: Connection, claimed: BlobJob, now: datetime) -> bool:
@@ -77,7 +91,7 @@ def extend_lease(database: Database, claimed: BlobJob, lease: timedelta) -> bool
             update(blob_job)
             .where(
                 job.did == claimed.did,
-                job.track_id == claimed.track_id,
+                job.subject_id == claimed.subject_id,
                 job.lease_epoch == claimed.epoch,
                 IS_LEASED,  # a job that has ended has no lease; one without an owner, after a sign-in, goes on
             )
@@ -91,7 +105,9 @@ def release_job(database: Database, claimed: BlobJob) -> None:
     with database.write() as connection:
         connection.execute(
             update(blob_job)
-            .where(job.did == claimed.did, job.track_id == claimed.track_id, job.lease_epoch == claimed.epoch)
+            .where(
+                job.did == claimed.did, job.subject_id == claimed.subject_id, job.lease_epoch == claimed.epoch
+            )
             .values(lease_owner=None, lease_until=PAST)
         )
 
@@ -104,7 +120,7 @@ def postpone(database: Database, claimed: BlobJob, error: str) -> None:
             update(blob_job)
             .where(
                 job.did == claimed.did,
-                job.track_id == claimed.track_id,
+                job.subject_id == claimed.subject_id,
                 job.lease_epoch == claimed.epoch,
                 job.lease_owner == claimed.owner,
             )
@@ -119,23 +135,23 @@ def postpone(database: Database, claimed: BlobJob, error: str) -> None:
 
 
 def settle_job(unit: UnitOfWork, claimed: BlobJob, verdict: Verdict | None) -> None:
-    """Settle an upload in one unit of work: check the lease and the track, append the event, end or postpone the job.
+    """Settle an upload in one unit of work: check the lease and the subject, append the event, end or postpone the job.
 
-    Without a verdict nothing was sent: the track no longer needs the upload, or its lane is not ready. Raises
+    Without a verdict nothing was sent: the record no longer needs the upload, or its lane is not ready. Raises
     LeaseLostError.
     """
     unit.connection.execute(select(lane.did).where(lane.did == claimed.did).with_for_update())
     row = unit.connection.execute(
         select(job.lease_epoch, job.lease_owner, job.audio_cid, job.again, job.backfill, job.failing_since)
-        .where(job.did == claimed.did, job.track_id == claimed.track_id)
+        .where(job.did == claimed.did, job.subject_id == claimed.subject_id)
         .with_for_update()
     ).one_or_none()
     if row is None or row.lease_epoch != claimed.epoch:
         raise LeaseLostError
-    track = unit.load(Track, Track.create_id(claimed.track_id))
-    if not track.wants_blob(claimed.audio_cid):
-        # The verdict is about other audio than the track has now, or than its record is to name.
-        _end(unit, claimed, again=row.again and track.wants_blob(row.audio_cid), attempts=0)
+    subject = unit.load(WithBlob, claimed.subject.stream_id)  # type: ignore[type-abstract]
+    if not subject.wants_blob(claimed.audio_cid):
+        # The verdict is about other bytes than the record is to name now.
+        _end(unit, claimed, again=row.again and subject.wants_blob(row.audio_cid), attempts=0)
     elif verdict is None:
         _end(unit, claimed)  # the job stays pending
     elif verdict.kind in PARKING:
@@ -143,10 +159,10 @@ def settle_job(unit: UnitOfWork, claimed: BlobJob, verdict: Verdict | None) -> N
             park(unit.connection, claimed.did, verdict.kind, unit.now, error=error_text(verdict))
         _end(unit, claimed)
     else:
-        _settle(unit, claimed, track, verdict, row)
+        _settle(unit, claimed, subject, verdict, row)
 
 
-def _settle(unit: UnitOfWork, claimed: BlobJob, track: Track, verdict: Verdict, row: Any) -> None:
+def _settle(unit: UnitOfWork, claimed: BlobJob, subject: WithBlob, verdict: Verdict, row: Any) -> None:
     backfilled, was_lost = row.backfill, row.again
     error = error_text(verdict)
     failure: dict[str, Any] = {"last_error": error, "cause": Cause.of(claimed.host, verdict).id}
@@ -156,11 +172,11 @@ def _settle(unit: UnitOfWork, claimed: BlobJob, track: Track, verdict: Verdict, 
         backfilled = backfilled and not _has_live_work(unit, claimed)
         _set_target(unit, claimed, state=TargetState.IDLE, reason=None, not_before=PAST)
         wake_lane(unit.connection, claimed.did, unit.now)
-        track.record_blob(BlobRef(claimed.audio_cid, blob), at=unit.now)
+        subject.record_blob(BlobRef(claimed.audio_cid, blob), at=unit.now)
         attempts = claimed.attempts if was_lost else 0  # kept until the PDS finds the blob: relay/settle.py
         _end(unit, claimed, again=False, attempts=attempts, last_error=None, cause=None, **WELL)
     elif verdict.kind is Kind.REJECTED:
-        _record_refusal(unit, claimed, track, verdict, was_lost=was_lost)
+        _record_refusal(unit, claimed, subject, verdict, was_lost=was_lost)
         _end(unit, claimed, again=False, **failure)
     elif verdict.kind is Kind.PACED:  # not an attempt: the PDS did not process it
         _end(unit, claimed, not_before=unit.now + verdict.requested_pause(unit.now), last_error=error)
@@ -172,55 +188,60 @@ def _settle(unit: UnitOfWork, claimed: BlobJob, track: Track, verdict: Verdict, 
         pause = backoff(claimed.attempts, cap=MAX_FUTILE_PAUSE_SECONDS if is_futile else CAP_SECONDS)
         not_before = unit.now + max(pause, verdict.requested_pause(unit.now))
         _end(unit, claimed, attempts=claimed.attempts + 1, not_before=not_before, **failure)
-    unit.save(track)
+    unit.save(subject)
     if backfilled and verdict.kind is Kind.DONE:
-        queue_as_backfill(unit.connection, claimed.did, [claimed.track_id], unit.now)
+        queue_as_backfill(unit.connection, claimed.did, [claimed.subject], unit.now)
 
 
 def _record_refusal(
-    unit: UnitOfWork, claimed: BlobJob, track: Track, verdict: Verdict, *, was_lost: bool
+    unit: UnitOfWork, claimed: BlobJob, subject: WithBlob, verdict: Verdict, *, was_lost: bool
 ) -> None:
     """Drop a blob that its PDS has lost and refuses, since otherwise every edit would be refused; else record the failure.
 
     Audio that is missing in our storage is not dropped: it may be restored.
     """
     reason = verdict.error or verdict.kind.value
-    if was_lost and track.blob is not None and reason != MISSING_REASON:
-        track.record_blob_lost(reason, at=unit.now)
+    desired = subject.desired_blob
+    if was_lost and desired is not None and desired.is_on_pds and reason != MISSING_REASON:
+        subject.record_blob_lost(reason, at=unit.now)
         return
     _set_target(unit, claimed, state=TargetState.REJECTED, reason=verdict.error)
-    track.record_blob_failure(reason, final=True, at=unit.now)
+    subject.record_blob_failure(reason, final=True, at=unit.now)
 
 
 def _has_live_work(unit: UnitOfWork, claimed: BlobJob) -> bool:
     """Whether the record has live work open already."""
-    live = (target.did == claimed.did, target.track_id == claimed.track_id, is_open(), ~target.backfill)
+    live = (*_waits_for(claimed), is_open(), ~target.backfill)
     return bool(unit.connection.scalar(select(exists().where(*live))))
 
 
-def mark_backfill(connection: Connection, did: str, track_ids: Sequence[int]) -> None:
+def mark_backfill(connection: Connection, did: str, subject_ids: Sequence[int]) -> None:
     """Put these uploads, and the records that wait for them, behind live work: they are part of bulk work."""
-    these = (job.did == did, job.track_id.in_(track_ids))
+    these = (job.did == did, job.subject_id.in_(subject_ids))
     connection.execute(update(blob_job).where(*these).values(backfill=True))
 
 
-def mark_live(connection: Connection, did: str, track_id: int) -> None:
+def mark_live(connection: Connection, did: str, subject_id: int) -> None:
     """Put this upload among live work: the owner requested it alone."""
-    this = (job.did == did, job.track_id == track_id, job.backfill)
+    this = (job.did == did, job.subject_id == subject_id, job.backfill)
     connection.execute(update(blob_job).where(*this).values(backfill=False))
 
 
 def _end(unit: UnitOfWork, claimed: BlobJob, **columns: Any) -> None:
     unit.connection.execute(
         update(blob_job)
-        .where(job.did == claimed.did, job.track_id == claimed.track_id)
+        .where(job.did == claimed.did, job.subject_id == claimed.subject_id)
         .values(lease_owner=None, lease_until=PAST, **columns)
     )
 
 
 def _set_target(unit: UnitOfWork, claimed: BlobJob, **columns: Any) -> None:
     """Set columns of the target, if it waits for this blob."""
-    this = (target.did == claimed.did, target.track_id == claimed.track_id)
     unit.connection.execute(
-        update(mirror_target).where(*this, target.state == TargetState.BLOB).values(columns)
+        update(mirror_target).where(*_waits_for(claimed), target.state == TargetState.BLOB).values(columns)
     )
+
+
+def _waits_for(claimed: BlobJob) -> tuple[ColumnElement[bool], ...]:
+    """Return the conditions of the targets whose record is to name this blob."""
+    return target.did == claimed.did, target.subject_id == claimed.subject_id, HAS_BLOBS

@@ -38,7 +38,7 @@ def judged(verdict: Verdict, audio: Audio) -> Verdict:
         message = clean(f"the PDS stored {verdict.body}", MAX_MESSAGE_LENGTH)
         return replace(verdict, kind=Kind.AMBIGUOUS, error=BLOB_MISMATCH, message=message)
     if verdict.kind is Kind.DONE and not accepts(ACCEPTED, mime := verdict.body["blob"]["mimeType"]):
-        message = f"the PDS takes it for {mime}, which a track cannot name as its audio"
+        message = f"the PDS takes it for {mime}, which a record cannot name as its audio"
         return replace(
             verdict, kind=Kind.REJECTED, error=BLOB_TYPE, message=clean(message, MAX_MESSAGE_LENGTH)
         )

@@ -14,7 +14,7 @@ from typing import Final
 
 from sqlalchemy import Connection
 
-from aggregates.track import Track
+from aggregates.published import WithBlob
 from aggregates.values import Audio
 from eventstore.change import Envelope, Via
 from eventstore.coordination.backoff import backoff
@@ -146,7 +146,9 @@ class BlobWorker:
             extending.cancel()
 
     def _count_failure(self, claimed: BlobJob, verdict: Verdict) -> None:
-        count_failure(self._log.database, claimed.host, verdict, did=claimed.did, track_id=claimed.track_id)
+        count_failure(
+            self._log.database, claimed.host, verdict, did=claimed.did, subject_id=claimed.subject_id
+        )
 
     async def _extend_lease(self, claimed: BlobJob) -> None:
         """Extend the lease until the job is lost, which the settling finds out."""
@@ -159,7 +161,7 @@ class BlobWorker:
                 logger.exception("blob_lease_not_extended", extra=self._log_fields(claimed))
 
     async def _attempt(self, claimed: BlobJob) -> Verdict | None:
-        """Upload; None when the track no longer needs the upload, or its lane is not ready."""
+        """Upload; None when the record no longer needs the upload, or its lane is not ready."""
         try:
             audio = await in_thread(self._audio, claimed)
             return await self._upload(claimed, audio) if audio is not None else None
@@ -171,9 +173,10 @@ class BlobWorker:
         with self._log.database.read() as connection:
             if not self._may_upload_on(connection, claimed):
                 return None
-            recorded = self._log.stream(connection, Track.create_id(claimed.track_id))
-        track = self._log.fold(Track, recorded)
-        return track.audio if track is not None and track.wants_blob(claimed.audio_cid) else None
+            recorded = self._log.stream(connection, claimed.subject.stream_id)
+        subject = self._log.fold(WithBlob, recorded)  # type: ignore[type-abstract]
+        is_wanted = subject is not None and subject.wants_blob(claimed.audio_cid)
+        return subject.blob_bytes if subject is not None and is_wanted else None
 
     async def _upload(self, claimed: BlobJob, audio: Audio) -> Verdict | None:
         limit = await self._pds.blob_limit(claimed.host)
@@ -227,7 +230,10 @@ class BlobWorker:
         for failures in range(MAX_SETTLE_ATTEMPTS):
             try:
                 await in_thread(
-                    self._log.transact, claimed.did, envelope, lambda unit: settle_job(unit, claimed, verdict)
+                    self._log.transact,
+                    claimed.did,
+                    envelope,
+                    lambda unit: settle_job(unit, claimed, verdict),
                 )
             except LeaseLostError:
                 raise
@@ -251,7 +257,7 @@ class BlobWorker:
 
     def _log_fields(self, claimed: BlobJob) -> dict[str, object]:
         facts = {"did": claimed.did, "host": claimed.host, "epoch": claimed.epoch}
-        return {**facts, "track_id": claimed.track_id, "request_id": self._request_id(claimed)}
+        return {**facts, "track_id": claimed.subject_id, "request_id": self._request_id(claimed)}
 
 
 def _next_chunk(source: Iterator[bytes]) -> bytes:

@@ -1,4 +1,4 @@
-"""Targets of adopted records, which existed before their track: acknowledged as they are on the PDS."""
+"""Targets of adopted records, which existed before their subject: acknowledged as they are on the PDS."""
 
 from datetime import datetime
 from typing import Final
@@ -14,18 +14,17 @@ from outbox.relay.journal import record_adopted
 target: Final = mirror_target.c
 
 
-def tracks_of_records(connection: Connection, did: str) -> dict[tuple[str, str], int]:
-    """Return the track of each record of an account, by collection and key, former copies included."""
-    rows = connection.execute(
-        select(target.collection, target.rkey, target.track_id).where(target.did == did)
-    )
-    return {(row.collection, row.rkey): row.track_id for row in rows}
+def subjects_of_records(connection: Connection, did: str, kind: str) -> dict[tuple[str, str], int]:
+    """Return the id of the subject of each record of an account, by collection and key, former copies included."""
+    these = (target.did == did, target.kind == kind)
+    rows = connection.execute(select(target.collection, target.rkey, target.subject_id).where(*these))
+    return {(collection, rkey): subject_id for collection, rkey, subject_id in rows}
 
 
 def acknowledge_as_found(
     connection: Connection, key: RecordKey, gen: int, record: tuple[str, Record], now: datetime
 ) -> None:
-    """Acknowledge `record`, a CID and a body, as delivered: nothing is written before the track changes."""
+    """Acknowledge `record`, a CID and a body, as delivered: nothing is written before the subject changes."""
     cid, body = record
     found = {"acked_gen": gen, "acked_at": now, "observed_cid": cid, "observed_body": encode(body)}
     connection.execute(CHANGE_TARGET, {**of_target(key), **found, "ever_sent": True})

@@ -83,7 +83,7 @@ def build_on(connection: Connection, conflict: Conflict) -> None:
 
 
 def acknowledge(connection: Connection, conflict: Conflict, now: datetime) -> None:
-    """Acknowledge their record as delivered, since the track says the same, and have it verified."""
+    """Acknowledge their record as delivered, since the log says the same, and have it verified."""
     gen = connection.execute(select(target.desired_gen).where(*_this(conflict.key))).scalar_one()
     values = {
         **_their_record(),

@@ -12,6 +12,7 @@ from outbox.mirror.targets import CHANGE_TARGET, DELETE, of_target
 from outbox.pds.client import RecordKey
 from outbox.record.dag_cbor import Record
 from outbox.record.kind import RecordKinds
+from outbox.relay.delivery_task import stream_of
 from outbox.relay.journal import record_adopted
 from outbox.relay.observations import CLEAN, encoded
 
@@ -30,7 +31,7 @@ def keep_newer(
     """
     this = (target.did == key.did, target.collection == key.collection, target.rkey == key.rkey)
     row = unit.connection.execute(
-        select(mirror_target, is_open().label("is_open")).where(*this)
+        select(mirror_target, target.subject_id.label("subject_id"), is_open().label("is_open")).where(*this)
     ).one_or_none()
     if row is None or row.detached:
         return
@@ -50,7 +51,7 @@ def keep_newer(
     if cid is None or record is None:
         return
     kind = kinds[row.kind]
-    subject = unit.load(kind.aggregate, kinds.stream_of(row))
+    subject = unit.load(kind.aggregate, stream_of(row))
     kind.take_back(subject, record, at=unit.now)
     is_same = kind.own_part(kind.record_of(subject, 0)) == kind.own_part(record)
     if is_same:

@@ -8,6 +8,7 @@ from typing import Final
 
 from sqlalchemy import Connection, and_, bindparam, func, or_, select, tuple_
 
+from aggregates.published import Subject
 from outbox.firehose.frames import Commit
 from outbox.mirror.states import TargetState
 from outbox.mirror.tables import delivery_attempt, mirror_target, repo_scan
@@ -20,8 +21,8 @@ UNDECIDED: Final = frozenset({TargetState.HELD, TargetState.REJECTED})
 """In these the PDS has, or had, another record than the observed one: that it is back is news."""
 
 
-def foreign_writes(connection: Connection, did: str, commit: Commit) -> list[int]:
-    """Return the ids of the tracks whose records this commit wrote, our own writes excepted."""
+def foreign_writes(connection: Connection, did: str, commit: Commit) -> list[Subject]:
+    """Return the subjects whose records this commit wrote, our own writes excepted."""
     scan = connection.execute(_SCAN, {"of_did": did}).one_or_none()
     if scan is not None and commit.rev <= max(scan.rev or "", scan.heard_rev or ""):
         return []
@@ -37,7 +38,7 @@ def foreign_writes(connection: Connection, did: str, commit: Commit) -> list[int
         cid = commit.writes[sent.collection, sent.rkey]
         if (sent.op, sent.request_cid) == (PUT if cid is not None else DELETE, cid):
             suspects.pop((sent.collection, sent.rkey), None)  # it may be this one
-    return [row.track_id for row in suspects.values()]
+    return [Subject(row.kind, row.subject_id) for row in suspects.values()]
 
 
 def record_revision(connection: Connection, did: str, rev: str) -> None:
@@ -64,7 +65,8 @@ _NEWEST_REV: Final = (
     .scalar_subquery()
 )
 _NEWER: Final = select(
-    target.collection, target.rkey, target.track_id, target.observed_cid, target.state
+    *(target[name] for name in ("collection", "rkey", "kind", "observed_cid", "state")),
+    target.subject_id.label("subject_id"),
 ).where(_THESE, func.coalesce(_NEWEST_REV, "") < bindparam("rev"))
 _UNANSWERED: Final = (
     select(attempt.collection, attempt.rkey, attempt.op, attempt.request_cid)

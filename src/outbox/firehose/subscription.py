@@ -183,11 +183,11 @@ class Subscription:
 
     def _mark_records(self, did: str, commit: Commit) -> FirehoseEffect:
         with self.database.read() as connection:
-            if not (tracks := foreign_writes(connection, did, commit)):
+            if not (written := foreign_writes(connection, did, commit)):
                 return FirehoseEffect.KNOWN
         with self.database.write() as connection:
-            reverify(connection, tracks, self.database.now(connection))
+            reverify(connection, written, self.database.now(connection))
             record_revision(connection, did, commit.rev)
             announce(connection)
-        logger.warning("drift_heard", extra={"did": did, "host": self.host, "records": len(tracks)})
+        logger.warning("drift_heard", extra={"did": did, "host": self.host, "records": len(written)})
         return FirehoseEffect.FOREIGN

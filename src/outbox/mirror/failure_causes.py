@@ -74,13 +74,13 @@ def first_hour(now: datetime) -> datetime:
     return hour_of(now) - (HOURS_OF_TREND - 1) * HOUR
 
 
-def count_failure(database: Database, host: str, verdict: Verdict, *, did: str, track_id: int) -> None:
+def count_failure(database: Database, host: str, verdict: Verdict, *, did: str, subject_id: int) -> None:
     """Count a failure in a transaction of its own, since all accounts of a host share the row.
 
     If that fails, it is logged, and the failure is not counted: no delivery fails for it.
     """
     found = Cause.of(host, verdict)
-    sample = {"sample_did": did, "sample_track_id": track_id, "sample_error": error_text(verdict)}
+    sample = {"sample_did": did, "sample_subject_id": subject_id, "sample_error": error_text(verdict)}
     try:
         with database.write() as connection:
             if not database.is_sqlite:
@@ -131,5 +131,5 @@ def prune_causes(database: Database) -> int:
 
 def forget_samples(connection: Connection, did: str) -> None:
     """Remove the samples of an account that is erased; the causes and their counts stay."""
-    nothing = {"sample_did": None, "sample_track_id": None, "sample_error": None}
+    nothing = {"sample_did": None, "sample_subject_id": None, "sample_error": None}
     connection.execute(update(failure_cause).where(cause.sample_did == did).values(nothing))

@@ -5,6 +5,7 @@ from typing import Final
 
 from sqlalchemy import Connection, and_, bindparam, exists, or_, select, update
 
+from aggregates.published import Subject
 from outbox.mirror.states import TargetState
 from outbox.mirror.tables import mirror_target
 from outbox.mirror.targets import CHANGE_TARGET, of_target
@@ -12,7 +13,7 @@ from outbox.pds.client import RecordKey
 from outbox.record.dag_cbor import Record, decode
 
 target: Final = mirror_target.c
-_IS_SUBJECT: Final = (target.track_id == bindparam("of_subject"), target.kind == bindparam("of_kind"))
+_IS_SUBJECT: Final = (target.subject_id == bindparam("of_subject"), target.kind == bindparam("of_kind"))
 _CLEAR: Final = update(mirror_target).where(*_IS_SUBJECT, target.former).values(cleared_gen=bindparam("upto"))
 _IS_UNREAD: Final = and_(
     target.observed_body.is_(None),
@@ -47,16 +48,17 @@ class FormerRecords:
     unread: tuple[RecordKey, ...] = ()
 
 
-def is_taken(connection: Connection, key: RecordKey, *, excluding: int | None = None) -> bool:
-    """Whether a track has, or had, a record under the key; the track `excluding` does not count."""
-    this = (target.did == key.did, target.collection == key.collection, target.rkey == key.rkey)
-    return bool(connection.scalar(select(exists().where(*this, target.track_id.is_distinct_from(excluding)))))
+def is_taken(connection: Connection, key: RecordKey, *, excluding: Subject | None = None) -> bool:
+    """Whether a subject has, or had, a record under the key; `excluding` does not count."""
+    return subject_with_record(connection, key) not in {None, excluding}
 
 
 def is_accounted_for(connection: Connection, key: RecordKey, kind: str, subject_id: int) -> bool:
     """Whether the log says what is under the key: another subject's record, or a former one of this, to be deleted."""
     this = (target.did == key.did, target.collection == key.collection, target.rkey == key.rkey)
-    is_known = or_(target.track_id != subject_id, target.kind != kind, target.acked_gen < target.desired_gen)
+    is_known = or_(
+        target.subject_id != subject_id, target.kind != kind, target.acked_gen < target.desired_gen
+    )
     return bool(connection.scalar(select(exists().where(*this, is_known))))
 
 
@@ -65,10 +67,11 @@ def expect_record(connection: Connection, key: RecordKey) -> None:
     connection.execute(CHANGE_TARGET, {**of_target(key), "ever_sent": True})
 
 
-def track_with_record(connection: Connection, key: RecordKey) -> int | None:
-    """Return the track that has, or had, a record under the key."""
+def subject_with_record(connection: Connection, key: RecordKey) -> Subject | None:
+    """Return what has, or had, a record under the key."""
     this = (target.did == key.did, target.collection == key.collection, target.rkey == key.rkey)
-    return connection.scalar(select(target.track_id).where(*this))
+    row = connection.execute(select(target.kind, target.subject_id).where(*this)).one_or_none()
+    return Subject(*row) if row is not None else None
 
 
 def carry_over(connection: Connection, old: RecordKey, new: RecordKey) -> None:

@@ -1,21 +1,19 @@
 """Requeues records: one to be sent at once, some to be verified again, many to be sent behind live work."""
 
-from collections.abc import Sequence
+from collections.abc import Iterable
 from datetime import datetime
-from typing import Final
 
 from sqlalchemy import ColumnElement, Connection, and_, case, exists, or_, select, true, update
 
+from aggregates.published import Subject
 from outbox.mirror.due import is_open, lane_columns, target_columns
 from outbox.mirror.parking import probe_now
 from outbox.mirror.states import TargetState
-from outbox.mirror.tables import PAST, blob_job, mirror_lane, mirror_target, repo_scan
-from outbox.mirror.targets import wake_lane
-
-MAX_TRACKS_PER_STATEMENT: Final = 1000
+from outbox.mirror.tables import HAS_BLOBS, PAST, blob_job, mirror_lane, mirror_target, repo_scan
+from outbox.mirror.targets import are_about, is_about, wake_lane
 
 
-def retry(connection: Connection, did: str, track_id: int, now: datetime) -> None:
+def retry(connection: Connection, did: str, kind: str, subject_id: int, now: datetime) -> None:
     """Make the record and its lane due at once, even if it was rejected; a parked account is probed first."""
     wake_lane(connection, did, now)
     connection.execute(update(mirror_lane).where(lane_columns.did == did).values(not_before=PAST))
@@ -24,41 +22,46 @@ def retry(connection: Connection, did: str, track_id: int, now: datetime) -> Non
         update(mirror_target)
         .where(
             target_columns.did == did,
-            target_columns.track_id == track_id,
+            *is_about(mirror_target, kind, subject_id),
             target_columns.state.not_in((TargetState.HELD, TargetState.BLOB)),
         )
         .values(not_before=PAST, failed_gen=0, backfill=False)
     )
-    this_job = (blob_job.c.did == did, blob_job.c.track_id == track_id)
-    connection.execute(update(blob_job).where(*this_job).values(not_before=PAST))
+    retry_uploads(connection, did, [Subject(kind, subject_id)])
 
 
-def queue_as_backfill(connection: Connection, did: str, track_ids: Sequence[int], now: datetime) -> int:
-    """Put what is to be sent for these tracks behind live work. Call it after the events of bulk work.
+def retry_uploads(connection: Connection, did: str, subjects: Iterable[Subject]) -> None:
+    """Make the uploads for these records due, where they have some."""
+    for these in are_about(subjects):
+        of_targets = select(target_columns.subject_id).where(target_columns.did == did, these, HAS_BLOBS)
+        jobs = (blob_job.c.did == did, blob_job.c.subject_id.in_(of_targets))
+        connection.execute(update(blob_job).where(*jobs).values(not_before=PAST))
+
+
+def queue_as_backfill(connection: Connection, did: str, subjects: Iterable[Subject], now: datetime) -> int:
+    """Put what is to be sent for these subjects behind live work. Call it after the events of bulk work.
 
     Returns how many records were marked. A newer event makes its record live again.
     """
     _wake_behind_live(connection, did, now)
     marked = 0
-    for start in range(0, len(track_ids), MAX_TRACKS_PER_STATEMENT):
-        some = track_ids[start : start + MAX_TRACKS_PER_STATEMENT]
-        these = (target_columns.did == did, target_columns.track_id.in_(some), is_open())
+    for some in are_about(subjects):
+        these = (target_columns.did == did, some, is_open())
         marked += connection.execute(update(mirror_target).where(*these).values(backfill=True)).rowcount
     return marked
 
 
-def create_again(connection: Connection, did: str, track_ids: Sequence[int]) -> None:
+def create_again(connection: Connection, did: str, subjects: Iterable[Subject]) -> None:
     """Have the relay create these records, which their PDS does not show: a write over them would be refused first.
 
     Their last CIDs are kept, since a record that was taken down reads as absent, too.
     """
-    for start in range(0, len(track_ids), MAX_TRACKS_PER_STATEMENT):
-        some = target_columns.track_id.in_(track_ids[start : start + MAX_TRACKS_PER_STATEMENT])
+    for some in are_about(subjects):
         these = (target_columns.did == did, some, ~target_columns.former)
         connection.execute(update(mirror_target).where(*these).values(observed_body=None))
 
 
-def reverify(connection: Connection, track_ids: Sequence[int], now: datetime) -> None:
+def reverify(connection: Connection, subjects: Iterable[Subject], now: datetime) -> None:
     """Have the relay verify these records, behind live work: the PDS may hold others, as a scan or the firehose reports.
 
     A record that is still to be sent is not verified, since its swap shows the difference, unless a lane run is in
@@ -67,8 +70,7 @@ def reverify(connection: Connection, track_ids: Sequence[int], now: datetime) ->
     """
     in_flight = exists().where(lane_columns.did == target_columns.did, lane_columns.lease_until > now)
     sleeps = and_(~is_open(), target_columns.look_at > now)
-    for start in range(0, len(track_ids), MAX_TRACKS_PER_STATEMENT):
-        some = target_columns.track_id.in_(track_ids[start : start + MAX_TRACKS_PER_STATEMENT])
+    for some in are_about(subjects):
         these = and_(some, or_(in_flight, sleeps))
         for did in sorted(connection.scalars(select(target_columns.did).where(these).distinct())):
             _verify_behind_live(connection, did, these, now)

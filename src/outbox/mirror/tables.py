@@ -19,6 +19,7 @@ from sqlalchemy import (
     Table,
     Text,
     and_,
+    cast,
     false,
     literal_column,
     or_,
@@ -148,7 +149,7 @@ mirror_target = Table(
     Column("collection", Text, primary_key=True),
     Column("rkey", Text, primary_key=True),
     Column("kind", Text, nullable=False, server_default=text("'track'")),
-    Column("track_id", Position, nullable=False),
+    Column("track_id", Position, key="subject_id", nullable=False),
     Column("desired_gen", Position, nullable=False),
     Column("desired_op", Text, nullable=False),
     Column("detached", Boolean, nullable=False),
@@ -175,11 +176,11 @@ mirror_target = Table(
     Column("cause", Text),  # of the last failure (failure_causes.py)
     # The W3C traceparent of the commit of `desired_gen`, where it was traced (outbox/tracing.py).
     Column("trace", Text),
-    Index("ix_mirror_target_track_id", "track_id"),
+    Index("ix_mirror_target_track_id", "subject_id"),
 )
 Index(
     "uq_mirror_target_track_id",
-    mirror_target.c.track_id,
+    mirror_target.c.subject_id,
     mirror_target.c.kind,
     unique=True,
     sqlite_where=~mirror_target.c.former,
@@ -197,7 +198,7 @@ blob_job = Table(
     "blob_job",
     metadata,
     Column("did", Text, primary_key=True),
-    Column("track_id", Position, primary_key=True, autoincrement=False),
+    Column("track_id", Position, key="subject_id", primary_key=True, autoincrement=False),
     Column("audio_cid", Text, nullable=False),
     Column("requested", Boolean, nullable=False),
     Column("again", Boolean, nullable=False, server_default=false()),
@@ -209,6 +210,11 @@ blob_job = Table(
     *_failing(),
     Column("cause", Text),
 )
+KIND_WITH_BLOBS: Final = "track"
+"""As stored: the subjects of no other kind have rows in `blob_job`, whose key has no kind."""
+HAS_BLOBS: Final = mirror_target.c.kind == literal_column(f"'{KIND_WITH_BLOBS}'")
+SUBJECT: Final = mirror_target.c.kind + literal_column("'/'") + cast(mirror_target.c.subject_id, Text)
+"""Names the subject of a target, to count subjects."""
 IS_OPEN_JOB: Final = or_(blob_job.c.requested, blob_job.c.again)
 """True for uploads that are still to be made. A query with this condition reads an index of these alone."""
 Index("ix_blob_job_open", blob_job.c.not_before, sqlite_where=IS_OPEN_JOB, postgresql_where=IS_OPEN_JOB)
@@ -247,13 +253,13 @@ IS_TROUBLED: Final = or_(
 """True for records that fail, or did before their newest event. A query with this condition reads an index of these."""
 Index(
     "ix_mirror_target_troubled",
-    mirror_target.c.track_id,
+    mirror_target.c.subject_id,
     sqlite_where=IS_TROUBLED,
     postgresql_where=IS_TROUBLED,
 )
 HAS_FAILED: Final = blob_job.c.attempts > literal_column("0")
 """True for uploads that failed the last time. A query with this condition reads an index of these."""
-Index("ix_blob_job_failed", blob_job.c.track_id, sqlite_where=HAS_FAILED, postgresql_where=HAS_FAILED)
+Index("ix_blob_job_failed", blob_job.c.subject_id, sqlite_where=HAS_FAILED, postgresql_where=HAS_FAILED)
 IS_FAILING: Final = blob_job.c.failing_since.is_not(None)
 """True for uploads that nothing has ended since they failed, refused ones too. A query with this condition reads an index of these."""
 Index("ix_blob_job_failing", blob_job.c.cause, sqlite_where=IS_FAILING, postgresql_where=IS_FAILING)
@@ -296,7 +302,7 @@ failure_cause = Table(
     Column("last_seen_at", UtcDateTime, nullable=False),
     Column("failures", Position, nullable=False),
     Column("sample_did", Text),
-    Column("sample_track_id", Position),
+    Column("sample_track_id", Position, key="sample_subject_id"),
     Column("sample_error", Text),
     Index("ix_failure_cause_last_seen_at", "last_seen_at"),
     Index("ix_failure_cause_host", "host", "last_seen_at"),
@@ -313,6 +319,6 @@ failure_hour = Table(
 """How often a cause was met in each hour of the last day."""
 
 TARGETS: Final = ProjectedTable(
-    mirror_target, derived=("kind", "track_id", "desired_gen", "desired_op", "detached", "former")
+    mirror_target, derived=("kind", "subject_id", "desired_gen", "desired_op", "detached", "former")
 )
 BLOB_JOBS: Final = ProjectedTable(blob_job, derived=("audio_cid", "requested"))

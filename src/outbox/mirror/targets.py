@@ -1,17 +1,24 @@
 """The projection of what each PDS must hold, applied in the transaction of the events."""
 
 from collections import defaultdict
-from collections.abc import Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime
 from functools import cache
 from typing import Any, Final
 
-from sqlalchemy import ColumnElement, Connection, Table, bindparam, literal_column, update
+from sqlalchemy import ColumnElement, Connection, Table, and_, bindparam, literal_column, update
 from sqlalchemy.sql.dml import Insert
 
-from aggregates.published import Deleted, NamespaceMigrated, Published, PublishedEvent, Undeleted
-from aggregates.track import Track
+from aggregates.published import (
+    Deleted,
+    NamespaceMigrated,
+    Published,
+    PublishedEvent,
+    Subject,
+    Undeleted,
+    WithBlob,
+)
 from eventstore.append import insert_of
 from eventstore.change import Change
 from eventstore.prepared import Prepared
@@ -23,6 +30,7 @@ from outbox.tracing import trace_parent
 
 PUT: Final = "put"
 DELETE: Final = "delete"
+MAX_SUBJECTS_PER_STATEMENT: Final = 1000
 
 
 DECIDES_OVER_FORMER: Final = (NamespaceMigrated, Deleted, Undeleted)
@@ -35,8 +43,8 @@ class _Page:
 
     newest: Published = field(init=False)
     touched: Change | None = None
-    blob_changed: Track | None = None
-    audio_replaced: Track | None = None
+    blob_changed: WithBlob | None = None
+    bytes_replaced: WithBlob | None = None
     former: dict[str, Change] = field(default_factory=dict)
     """By former collection: the newest change that concerns its record."""
 
@@ -44,12 +52,16 @@ class _Page:
         self.newest = subject
         if isinstance(change.event, DECIDES_OVER_FORMER):
             self.former |= dict.fromkeys(subject.former_collections, change)
-        if isinstance(change.event, PublishedEvent) and change.event.sets_generation():
+        if not isinstance(change.event, PublishedEvent):
+            return
+        if change.event.sets_generation():
             self.touched = change
-        if isinstance(subject, Track) and isinstance(change.event, Track.AudioReplaced):
-            self.audio_replaced = subject
-        if isinstance(subject, Track) and _desired_blob(change.before) != _desired_blob(subject):
-            self.blob_changed = subject
+        if isinstance(subject, WithBlob):
+            before = change.before.desired_blob if isinstance(change.before, WithBlob) else None
+            if change.event.REPLACES_BYTES:
+                self.bytes_replaced = subject
+            if before != subject.desired_blob:
+                self.blob_changed = subject
 
 
 class MirrorTargets:
@@ -83,7 +95,7 @@ def _touched_at(changes: Sequence[Change]) -> dict[str, datetime]:
 def _write(connection: Connection, pages: Sequence[_Page], into: Into, *, is_live: bool) -> None:
     rows: list[dict[str, Any]] = []
     for page in pages:
-        rows += _former_rows(page)  # first, since only one target of a track may be current
+        rows += _former_rows(page)  # first, since only one target of a subject may be current
         if page.touched is not None:
             rows.append(_target_row(page.touched, page.newest))
         else:
@@ -97,13 +109,13 @@ def _write(connection: Connection, pages: Sequence[_Page], into: Into, *, is_liv
     if blobs:
         _upserting(into(blob_job), tuple(blobs[0]), BLOB_JOBS.columns).many(connection, blobs)
     for page in pages:
-        if page.audio_replaced is not None and is_live:
-            _forget_uploads(connection, page.audio_replaced)
+        if page.bytes_replaced is not None and is_live:
+            _forget_uploads(connection, page.bytes_replaced)
 
 
-def _forget_uploads(connection: Connection, track: Track) -> None:
-    """Clear what concerns the audio before: else the new audio is uploaded unasked, or waits for a pause not its own."""
-    this = (blob_job.c.did == track.did, blob_job.c.track_id == track.track_id)
+def _forget_uploads(connection: Connection, subject: WithBlob) -> None:
+    """Clear what concerns the bytes before: else the new ones are uploaded unasked, or wait for a pause not their own."""
+    this = (blob_job.c.did == subject.did, blob_job.c.subject_id == subject.subject_id)
     clean = {"again": False, "attempts": 0, "not_before": PAST, "last_error": None, "cause": None, **WELL}
     connection.execute(update(blob_job).where(*this).values(clean))
 
@@ -166,7 +178,18 @@ def of_target(key: RecordKey) -> dict[str, str]:
 
 def is_about(table: Table, kind: str, subject_id: int) -> tuple[ColumnElement[bool], ...]:
     """Return the conditions of the targets of a subject."""
-    return table.c.track_id == subject_id, table.c.kind == kind
+    return table.c.subject_id == subject_id, table.c.kind == kind
+
+
+def are_about(subjects: Iterable[Subject]) -> Iterator[ColumnElement[bool]]:
+    """Yield conditions that together select the targets of these subjects, a limited number each."""
+    by_kind: dict[str, list[int]] = defaultdict(list)
+    for kind, subject_id in subjects:
+        by_kind[kind].append(subject_id)
+    for kind, ids in by_kind.items():
+        for start in range(0, len(ids), MAX_SUBJECTS_PER_STATEMENT):
+            some = mirror_target.c.subject_id.in_(ids[start : start + MAX_SUBJECTS_PER_STATEMENT])
+            yield and_(mirror_target.c.kind == kind, some)
 
 
 def insert_into(connection: Connection, table: Table) -> Any:
@@ -180,7 +203,7 @@ def _target_row(touched: Change, newest: Published) -> dict[str, Any]:
         "collection": newest.collection,
         "rkey": newest.rkey,
         "kind": newest.TOPIC,
-        "track_id": newest.subject_id,
+        "subject_id": newest.subject_id,
         "desired_gen": touched.position,
         "desired_op": DELETE if newest.deleted_at is not None else PUT,
         "detached": newest.record_missing_since is not None,
@@ -197,7 +220,7 @@ def _former_rows(page: _Page) -> list[dict[str, Any]]:
             "collection": collection,
             "rkey": newest.rkey,
             "kind": newest.TOPIC,
-            "track_id": newest.subject_id,
+            "subject_id": newest.subject_id,
             "desired_gen": change.position,
             "desired_op": DELETE,
             "detached": False,
@@ -214,18 +237,11 @@ def _set_detached(connection: Connection, table: Table, subject: Published) -> N
     connection.execute(update(table).where(*this, table.c.detached != detached).values(detached=detached))
 
 
-def _desired_blob(track: object) -> tuple[str | None, bool, bool]:
-    if not isinstance(track, Track):
-        return None, False, False
-    requested = track.blob_requested and track.blob_accepts(track.audio.cid)
-    on_pds = track.blob is not None
-    return (track.audio.cid if requested or on_pds else None), requested, on_pds
-
-
-def _blob_row(track: Track) -> dict[str, Any]:
+def _blob_row(subject: WithBlob) -> dict[str, Any]:
+    desired = subject.desired_blob
     return {
-        "did": track.did,
-        "track_id": track.track_id,
-        "audio_cid": track.audio.cid,
-        "requested": track.blob_requested and track.blob_accepts(track.audio.cid),
+        "did": subject.did,
+        "subject_id": subject.subject_id,
+        "audio_cid": subject.blob_bytes.cid,
+        "requested": desired is not None and desired.is_requested,
     }

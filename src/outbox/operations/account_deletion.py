@@ -1,17 +1,18 @@
 """Removes the records of a deleted account from its PDS; records that this service never wrote stay there."""
 
-from collections.abc import Sequence
+from collections.abc import Iterable
 from dataclasses import dataclass
 from datetime import datetime
 from typing import Any, Final
 
 from sqlalchemy import ColumnElement, Connection, and_, case, exists, func, literal, select, update
 
+from aggregates.published import Subject
 from outbox.mirror.failure_causes import forget_samples
 from outbox.mirror.parking import probe_now
 from outbox.mirror.states import LaneState, MirrorReason, MirrorState, TargetState
 from outbox.mirror.tables import NEVER, PAST, WELL, delivery_attempt, mirror_lane, mirror_target
-from outbox.mirror.targets import DELETE, PUT, wake_lane
+from outbox.mirror.targets import DELETE, PUT, are_about, wake_lane
 from outbox.pds.verdict import Kind
 from outbox.relay.delivery import LATE_CREATE_WINDOW
 from outbox.relay.journal import UnsentOutcome
@@ -97,11 +98,13 @@ def _count(connection: Connection, *conditions: ColumnElement[bool]) -> int:
     return connection.scalar(select(func.count()).select_from(mirror_target).where(*conditions)) or 0
 
 
-def exclude_unwritten(connection: Connection, did: str, track_ids: Sequence[int]) -> None:
-    """Exclude the records of these deleted tracks that this service never wrote: the relay leaves them as they are."""
+def exclude_unwritten(connection: Connection, did: str, subjects: Iterable[Subject]) -> None:
+    """Exclude the records of these deleted subjects that this service never wrote: the relay leaves them as they are."""
     unknown: dict[str, Any] = {"ever_sent": False, "observed_cid": None, "observed_body": None}
-    not_ours = (target.did == did, target.track_id.in_(track_ids), target.desired_op == DELETE, ~WAS_WRITTEN)
-    connection.execute(update(mirror_target).where(*not_ours).values(**CLEAN, **unknown, look_at=NEVER))
+    not_ours = (target.did == did, target.desired_op == DELETE, ~WAS_WRITTEN)
+    for these in are_about(subjects):
+        excluded = update(mirror_target).where(these, *not_ours)
+        connection.execute(excluded.values(**CLEAN, **unknown, look_at=NEVER))
 
 
 def retry_removals(connection: Connection, did: str, now: datetime) -> None:

@@ -12,8 +12,9 @@ from functools import partial
 from itertools import groupby
 from typing import Any, Final, Self, TypeVar
 
-from sqlalchemy import ColumnElement, Connection, exists, func, select, update
+from sqlalchemy import ColumnElement, Connection, exists, func, select, tuple_, update
 
+from aggregates.published import Subject
 from eventstore.change import Envelope
 from eventstore.coordination.commit_signals import announce
 from eventstore.database import Database
@@ -21,9 +22,10 @@ from eventstore.event_log import EventLog
 from eventstore.unit_of_work import UnitOfWork, account_of
 from outbox.mirror import pausing
 from outbox.mirror.parking import probe_now
-from outbox.mirror.requeue import queue_as_backfill
+from outbox.mirror.requeue import queue_as_backfill, retry_uploads
 from outbox.mirror.states import PROBED, LaneState, TargetState
-from outbox.mirror.tables import PAST, blob_job, mirror_lane, mirror_target, pds_host
+from outbox.mirror.tables import PAST, SUBJECT, mirror_lane, mirror_target, pds_host
+from outbox.mirror.targets import are_about
 from outbox.views.failures import RETRIABLE, has_cause, has_error
 from outbox.views.status import TARGETS_AT_WORK
 
@@ -132,7 +134,7 @@ def count(database: Database, action: Action, selector: Selector) -> int:
                 return connection.scalar(select(func.count()).where(*parked(selector))) or 0
             case Action.REDRIVE:
                 failing = (
-                    select(func.count(target.track_id.distinct()))
+                    select(func.count(SUBJECT.distinct()))
                     .select_from(TARGETS_AT_WORK)
                     .where(*_failing(selector))
                 )
@@ -160,12 +162,13 @@ def perform(
     if action is not Action.REDRIVE:
         return _in_unit(log, selector, operator, lambda unit: _act_once(unit, action, selector, operator))
     redriven = 0
-    after: int | None = 0
-    while after is not None:
+    after: Subject | None = None
+    while True:
         some = partial(_redrive_some, selector=selector, operator=operator, after=after)
         found, after = _in_unit(log, selector, operator, some)
         redriven += found
-    return redriven
+        if after is None:
+            return redriven
 
 
 def record_operation(
@@ -205,9 +208,9 @@ def _act(connection: Connection, action: Action, selector: Selector, now: dateti
 
 
 def _redrive_some(
-    unit: UnitOfWork, *, selector: Selector, operator: Operator, after: int
-) -> tuple[int, int | None]:
-    """Make a batch of failing records due, behind live work; returns its size, and the track to go on after.
+    unit: UnitOfWork, *, selector: Selector, operator: Operator, after: Subject | None
+) -> tuple[int, Subject | None]:
+    """Make a batch of failing records due, behind live work; returns its size, and the subject to go on after.
 
     Lanes are locked in the order of their DIDs.
     """
@@ -215,35 +218,36 @@ def _redrive_some(
     selector = known(connection, selector)
     records = _some_failing(connection, selector, after)
     for did, rows in groupby(sorted(records, key=lambda row: str(row.did)), key=lambda row: row.did):
-        _redrive_account(connection, did, [row.track_id for row in rows], unit.now)
+        _redrive_account(connection, did, [Subject(row.kind, row.subject_id) for row in rows], unit.now)
     if records or not after:
         record_operation(unit, Action.REDRIVE.value, selector.filters, operator, affected=len(records))
         announce(connection)
-    return len(records), records[-1].track_id if len(records) == RECORDS_PER_UNIT else None
+    last = records[-1] if len(records) == RECORDS_PER_UNIT else None
+    return len(records), Subject(last.kind, last.subject_id) if last is not None else None
 
 
-def _some_failing(connection: Connection, selector: Selector, after: int) -> Sequence[Any]:
+def _some_failing(connection: Connection, selector: Selector, after: Subject | None) -> Sequence[Any]:
+    order = (target.subject_id, target.kind)
+    follows = (
+        [] if after is None else [target.subject_id >= after.id, tuple_(*order) > (after.id, after.kind)]
+    )
     return connection.execute(
-        select(target.did, target.track_id)
+        select(target.did, target.kind, target.subject_id.label("subject_id"))
         .distinct()
         .select_from(TARGETS_AT_WORK)
-        .where(*_failing(selector), target.track_id > after)
-        .order_by(target.track_id)
+        .where(*_failing(selector), *follows)
+        .order_by(*order)
         .limit(RECORDS_PER_UNIT)
     ).all()
 
 
-def _redrive_account(connection: Connection, did: str, track_ids: Sequence[int], now: datetime) -> None:
+def _redrive_account(connection: Connection, did: str, subjects: Sequence[Subject], now: datetime) -> None:
     connection.execute(update(mirror_lane).where(lane.did == did).values(not_before=PAST))
-    these = (target.did == did, target.track_id.in_(track_ids))
-    connection.execute(
-        update(mirror_target)
-        .where(*these, target.state.in_((TargetState.REJECTED, TargetState.BACKOFF)))
-        .values(not_before=PAST, failed_gen=0)
-    )
-    jobs = (blob_job.c.did == did, blob_job.c.track_id.in_(track_ids))
-    connection.execute(update(blob_job).where(*jobs).values(not_before=PAST))
-    queue_as_backfill(connection, did, track_ids, now)
+    failed = (target.did == did, target.state.in_((TargetState.REJECTED, TargetState.BACKOFF)))
+    for these in are_about(subjects):
+        connection.execute(update(mirror_target).where(these, *failed).values(not_before=PAST, failed_gen=0))
+    retry_uploads(connection, did, subjects)
+    queue_as_backfill(connection, did, subjects, now)
 
 
 def parked(selector: Selector) -> list[ColumnElement[bool]]:

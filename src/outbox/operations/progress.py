@@ -7,7 +7,7 @@ from sqlalchemy import ColumnElement, Connection, and_, func, or_, select
 
 from eventstore.database import Database
 from outbox.mirror.states import TargetState
-from outbox.mirror.tables import HAS_WORK, blob_job, mirror_lane, mirror_target
+from outbox.mirror.tables import HAS_WORK, SUBJECT, blob_job, mirror_lane, mirror_target
 from outbox.operations.operators import Action, Selector, known, of_selector, parked
 from outbox.views.failures import HAS_FAILED_AGAIN, MAY_BE_FAILING, UPLOAD_WAITS_FOR_ATTEMPT
 from outbox.views.status import IS_ACKED, IS_OF_NEWEST, TARGETS_AT_WORK
@@ -65,7 +65,7 @@ def _of_cause(selector: Selector) -> list[ColumnElement[bool]]:
 
 
 def _records(connection: Connection, *conditions: ColumnElement[bool]) -> int:
-    found = select(func.count(target.track_id.distinct())).select_from(TARGETS_AT_WORK)
+    found = select(func.count(SUBJECT.distinct())).select_from(TARGETS_AT_WORK)
     return connection.scalar(found.where(*conditions)) or 0
 
 

@@ -7,7 +7,6 @@ from abc import ABC, abstractmethod
 from collections.abc import Callable, Mapping, Sequence
 from datetime import datetime
 from typing import Any, ClassVar, Final
-from uuid import UUID
 
 from aggregates.published import Published
 from outbox.record.dag_cbor import Record
@@ -25,6 +24,8 @@ class RecordKind(ABC):
     """The fields that we write; others belong to other clients, and stay as they are."""
     addresses: ClassVar[Sequence[str]] = ()
     """Those of them that name an address of this service."""
+    blob_field: ClassVar[str | None] = None
+    """That of them that names a blob."""
     adoptable: ClassVar[Mapping[str, tuple[str, Callable[[Any], Any]]]] = {}
     """By field of the record that its owner may take over from another client: the aggregate's field, and what checks a value."""
 
@@ -63,10 +64,6 @@ class RecordKinds:
 
     def __getitem__(self, name: str) -> RecordKind:
         return self._by_name[name]
-
-    def stream_of(self, target: Any) -> UUID:
-        """Return the id of the stream that a row of `mirror_target` is about."""
-        return self._by_name[target.kind].aggregate.stream_id(target.track_id)
 
     def of(self, state: Published) -> RecordKind:
         """Return the kind of an aggregate's record."""

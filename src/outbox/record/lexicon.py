@@ -181,7 +181,3 @@ def known_lexicons() -> Mapping[str, Lexicon]:
         document = json.loads(file.read_text("utf-8"))
         known[document["id"]] = Lexicon(document, known)
     return known
-
-
-def track_lexicon() -> Lexicon:
-    return known_lexicons()["fm.plyr.track"]

@@ -1,1 +1,1 @@
-"""The relay: claim a lane, read the track, record the intent, send, settle. Imports blobs, probes, mirror and below."""
+"""The relay: claim a lane, read the subject, record the intent, send, settle. Imports blobs, probes, mirror and below."""

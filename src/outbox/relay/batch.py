@@ -24,7 +24,7 @@ from outbox.pds.client import creates_of
 from outbox.pds.pacing import BACKFILL_RESERVE, CREATE_POINTS
 from outbox.pds.verdict import Kind
 from outbox.record.kind import RecordKinds
-from outbox.relay.delivery_task import DeliveryTask, task_of
+from outbox.relay.delivery_task import DeliveryTask, stream_of, task_of
 
 MAX_BATCH_RECORDS: Final = 50
 """A PDS takes 200, but more than these are hardly faster, and a live edit of the account waits for them."""
@@ -70,9 +70,9 @@ def _is_fresh_create(row: Any) -> bool:
 def _creates(
     log: EventLog, connection: Connection, rows: Sequence[Any], kinds: RecordKinds
 ) -> Iterator[DeliveryTask]:
-    streams = log.streams(connection, [kinds.stream_of(row) for row in rows])
+    streams = log.streams(connection, [stream_of(row) for row in rows])
     for row in rows:
-        task = _readable(log, connection, row, streams[kinds.stream_of(row)], kinds)
+        task = _readable(log, connection, row, streams[stream_of(row)], kinds)
         if task is not None and task.is_batchable:
             yield task.on(None, None)
 

@@ -5,6 +5,7 @@ from dataclasses import dataclass, replace
 from datetime import datetime
 from functools import cached_property
 from typing import Any, Final, Self
+from uuid import UUID
 
 from sqlalchemy import (
     Boolean,
@@ -18,7 +19,7 @@ from sqlalchemy import (
 )
 from sqlalchemy.exc import SQLAlchemyError
 
-from aggregates.published import Published, PublishedEvent, RecordRestored
+from aggregates.published import Published, PublishedEvent, RecordRestored, Subject
 from eventstore.change import RecordedEvent
 from eventstore.event_log import EventLog
 from eventstore.prepared import Prepared, among
@@ -174,12 +175,17 @@ def next_task(
             return None
         [row] = rows
         try:
-            recorded = log.stream(connection, kinds.stream_of(row))
+            recorded = log.stream(connection, stream_of(row))
             return task_of(log, connection, row, recorded, kinds)
         except SQLAlchemyError:
             raise
         except Exception as error:
             raise UnreadableTargetError(_task_of_row(row, kinds)) from error
+
+
+def stream_of(target: Any) -> UUID:
+    """Return the id of the stream that a row of `mirror_target` is about."""
+    return Subject(target.kind, target.subject_id).stream_id
 
 
 def task_of(
@@ -189,7 +195,7 @@ def task_of(
     subject = log.fold(kinds[row.kind].aggregate, recorded)
     assert subject is not None  # noqa: S101 - a target is made by an event of its subject
     has_left = bool(subject.former_collections) and not row.former
-    former = former_records(connection, row.kind, row.track_id) if has_left else None
+    former = former_records(connection, row.kind, row.subject_id) if has_left else None
     return _task(row, recorded, subject, former, kinds)
 
 
@@ -275,7 +281,7 @@ def _task_of_row(row: Any, kinds: RecordKinds) -> DeliveryTask:
     return DeliveryTask(
         kind=kinds[row.kind],
         key=RecordKey(row.did, row.collection, row.rkey),
-        subject_id=row.track_id,
+        subject_id=row.subject_id,
         gen=row.desired_gen,
         op=row.desired_op,
         desired=None,

@@ -1,6 +1,6 @@
 """A lane run: one relay delivers a claimed lane's due targets, for as long as its lease and its share of time allow.
 
-1. begin: read the lane's next due target and its track (delivery_task.py), and record the intent (journal.py).
+1. begin: read the lane's next due target and its subject (delivery_task.py), and record the intent (journal.py).
 2. deliver: send, and after InvalidSwap read back and send again (delivery.py, read_back.py).
 3. settle: the result goes into log, target, lane and attempt in one transaction, fenced by the lane's epoch (settle.py);
    the next delivery begins in the same one. A replay's creates are delivered and settled together (batch_delivery.py).
@@ -128,7 +128,7 @@ class LaneRunner:
     def _begin(self, connection: Connection, lane: Lane, now: datetime, done: Sequence[str]) -> Begun:
         """Read the next due target and, where it begins with a write, record its intent in the same transaction.
 
-        That holds the lane's lock, without which no event of the account's tracks is committed: target and events agree.
+        That holds the lane's lock, without which no event of the account's records is committed: target and events agree.
         """
         if lane.lease_until <= now:  # another relay may claim the lane while the request is in flight
             return None
@@ -213,7 +213,7 @@ class LaneRunner:
             if result.outcome is Outcome.FAILED:
                 task = result.task
                 count_failure(
-                    self._log.database, lane.host, result.verdict, did=lane.did, track_id=task.subject_id
+                    self._log.database, lane.host, result.verdict, did=lane.did, subject_id=task.subject_id
                 )
         return begun
 

@@ -49,7 +49,7 @@ def refusal_of(task: DeliveryTask, found: Remote) -> Verdict | None:
 def keep_fields(
     database: Database, lane: Lane, task: DeliveryTask, key: RecordKey, body: Mapping[str, Any] | None
 ) -> DeliveryTask:
-    """Keep other clients' fields of a former copy for the new record, and beside them what the track says.
+    """Keep other clients' fields of a former copy for the new record, and beside them what the log says.
 
     Its delete compares that with the copy: fields of ours with another value are held for the owner. Raises LeaseLostError.
     """

@@ -11,7 +11,7 @@ from eventstore.database import Database
 from outbox.mirror.due import is_backfill, is_open, lane_columns, target_columns, target_due_at
 from outbox.mirror.lanes import LANES_PER_PAGE, change_lane
 from outbox.mirror.states import TargetState
-from outbox.mirror.tables import CONCERNS_RELAY, NEVER, PAST, blob_job, mirror_lane, mirror_target
+from outbox.mirror.tables import CONCERNS_RELAY, HAS_BLOBS, NEVER, PAST, blob_job, mirror_lane, mirror_target
 
 successor: Final = mirror_target.alias("successor").c
 
@@ -57,7 +57,8 @@ def _waits_for_no_upload() -> ColumnElement[bool]:
     """Whether the target waits for a blob that no upload is requested for."""
     requested = exists().where(
         blob_job.c.did == target_columns.did,
-        blob_job.c.track_id == target_columns.track_id,
+        blob_job.c.subject_id == target_columns.subject_id,
+        HAS_BLOBS,
         or_(blob_job.c.requested, blob_job.c.again),
     )
     return and_(target_columns.state == TargetState.BLOB, ~requested)
@@ -67,7 +68,11 @@ def _is_uncleared() -> ColumnElement[bool]:
     """Whether it is a former copy that was not cleared, although the new record is acknowledged."""
     is_acked = (  # a scalar: for an EXISTS, PostgreSQL would read every target
         select(successor.acked_gen >= successor.desired_gen)
-        .where(successor.track_id == target_columns.track_id, ~successor.former)
+        .where(
+            successor.subject_id == target_columns.subject_id,
+            successor.kind == target_columns.kind,
+            ~successor.former,
+        )
         .scalar_subquery()
     )
     return and_(target_columns.former, target_columns.cleared_gen < target_columns.desired_gen, is_acked)

@@ -18,7 +18,7 @@ NEXT: Final[Mapping[Kind, str]] = {
     Kind.AMBIGUOUS: "tried again by itself, with growing pauses",
     Kind.NOT_SENT: "tried again by itself, with growing pauses",
     Kind.BLOB_MISSING: "the audio is uploaded first",
-    Kind.REJECTED: "waits for another change of the track, or for `mastertape redrive`",
+    Kind.REJECTED: "waits for another change of the record, or for `mastertape redrive`",
     Kind.PACED: "waits until the limit of the PDS is reset",
     Kind.SIGN_IN: "waits for its owner to sign in",
     Kind.INACTIVE: "waits until the account is active; it is probed",

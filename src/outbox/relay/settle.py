@@ -15,7 +15,7 @@ from typing import Any, Final
 
 from sqlalchemy import Connection, exists, select, update
 
-from aggregates.track import Track
+from aggregates.published import PublishedEvent, Subject, WithBlob
 from eventstore.coordination.backoff import CAP_SECONDS, MAX_FUTILE_PAUSE_SECONDS, backoff
 from eventstore.database import Database
 from eventstore.event_log import EventLog
@@ -193,19 +193,19 @@ def _acknowledge(connection: Connection, result: Result, now: datetime) -> None:
         **verification_columns(task, result.verify_at),
         **CLEAN,
     )
-    if body is not None and "audioBlob" in body and _was_uploaded_since_acknowledgement(task):
-        this = (blob_job.c.did == task.key.did, blob_job.c.track_id == task.subject_id)
+    if body is not None and task.kind.blob_field in body and _was_uploaded_since_acknowledgement(task):
+        this = (blob_job.c.did == task.key.did, blob_job.c.subject_id == task.subject_id)
         connection.execute(update(blob_job).where(*this).values(attempts=0))
     if task.has_former_copies and not task.is_former:
         clear_former(connection, task.kind.name, task.subject_id, task.gen)
     if result.is_mismatch and task.is_open:  # a rewrite is not verified again, or it would never end
-        reverify(connection, [task.subject_id], now)
+        reverify(connection, [Subject(task.kind.name, task.subject_id)], now)
 
 
 def _was_uploaded_since_acknowledgement(task: DeliveryTask) -> bool:
     """Whether this record may be the first that names a new upload, whose blob the PDS has found therefore."""
-    uploads = (each.position for each in task.history if isinstance(each.event, Track.BlobMigrated))
-    return task.attempts > 0 or any(position > task.acked_gen for position in uploads)
+    events = (each.event for each in task.history if each.position > task.acked_gen)
+    return task.attempts > 0 or any(isinstance(each, PublishedEvent) and each.BRINGS_BLOB for each in events)
 
 
 def _record_failure(unit: UnitOfWork, lane: Lane, task: DeliveryTask, verdict: Verdict) -> None:
@@ -288,17 +288,18 @@ def _upload_again(unit: UnitOfWork, task: DeliveryTask) -> None:
 
     A PDS that takes each upload and never finds the blob would otherwise be sent it without end, whatever is edited.
     """
-    track = subject_of(unit, task)
-    if not isinstance(track, Track) or not track.wants_blob(track.audio.cid):
+    subject = subject_of(unit, task)
+    if not isinstance(subject, WithBlob) or not subject.wants_blob(subject.blob_bytes.cid):
         return  # the owner replaced or gated the audio meanwhile, which is sent as a newer generation
-    this = (blob_job.c.did == task.key.did, blob_job.c.track_id == task.subject_id)
+    this = (blob_job.c.did == task.key.did, blob_job.c.subject_id == task.subject_id)
     rounds = unit.connection.scalar(select(blob_job.c.attempts).where(*this)) or 0
     pause = backoff(rounds, cap=MAX_FUTILE_PAUSE_SECONDS) if rounds else timedelta()
+    desired = subject.desired_blob
     row = {
         "did": task.key.did,
-        "track_id": task.subject_id,
-        "audio_cid": track.audio.cid,
-        "requested": track.blob_requested,
+        "subject_id": task.subject_id,
+        "audio_cid": subject.blob_bytes.cid,
+        "requested": desired is not None and desired.is_requested,
         "again": True,
         "attempts": rounds + 1,
         "not_before": unit.now + pause,

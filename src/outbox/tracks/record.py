@@ -14,7 +14,7 @@ from aggregates.values import GATE_TYPES, BlobRef, SupportGate
 from outbox.record.blob_reference import blob_reference
 from outbox.record.dag_cbor import Record
 from outbox.record.kind import GENERATION, RecordKind
-from outbox.record.lexicon import track_lexicon
+from outbox.record.lexicon import known_lexicons
 from outbox.tracks.adoptable import ADOPTABLE
 
 OWN_FIELDS: Final = frozenset({
@@ -62,10 +62,11 @@ class TrackRecords(RecordKind):
     aggregate = Track
     own_fields = OWN_FIELDS
     addresses = ("audioUrl", "imageUrl")
+    blob_field = "audioBlob"
     adoptable = ADOPTABLE
 
     def __init__(self, urls: RecordUrls) -> None:
-        super().__init__(track_lexicon())
+        super().__init__(known_lexicons()["fm.plyr.track"])
         self._urls = urls
 
     def record_of(self, state: Track, generation: int) -> Record:

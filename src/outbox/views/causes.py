@@ -9,7 +9,7 @@ from typing import Any, Final
 from sqlalchemy import Connection, and_, func, or_, select
 
 from outbox.mirror.failure_causes import HOUR, HOURS_OF_TREND, first_hour
-from outbox.mirror.tables import failure_cause, failure_hour, mirror_target
+from outbox.mirror.tables import SUBJECT, failure_cause, failure_hour
 from outbox.views.failures import CAUSE, RETRIABLE
 from outbox.views.status import TARGETS_AT_WORK
 
@@ -56,7 +56,7 @@ def causes(
 
 def _records(connection: Connection, ids: Iterable[str]) -> Mapping[str, int]:
     rows = connection.execute(
-        select(CAUSE.label("of_cause"), func.count(mirror_target.c.track_id.distinct()))
+        select(CAUSE.label("of_cause"), func.count(SUBJECT.distinct()))
         .select_from(TARGETS_AT_WORK)
         .where(RETRIABLE, CAUSE.in_(list(ids)))
         .group_by("of_cause")

@@ -7,7 +7,7 @@ from typing import Any, Final
 
 from sqlalchemy import Connection, bindparam, select
 
-from aggregates.track import Track
+from aggregates.published import Published
 from outbox.mirror.tables import mirror_lane, mirror_target
 from outbox.mirror.targets import PUT
 from outbox.pds.client import RecordKey
@@ -20,7 +20,7 @@ target: Final = mirror_target.c
 _TARGET: Final = (
     select(mirror_target, mirror_lane.c.host)
     .outerjoin(mirror_lane, mirror_lane.c.did == target.did)
-    .where(target.track_id == bindparam("track_id"), ~target.former)
+    .where(target.subject_id == bindparam("subject_id"), target.kind == bindparam("kind"), ~target.former)
 )
 
 
@@ -37,7 +37,7 @@ class ConfirmedRecord:
 
 @dataclass(frozen=True)
 class KnownRecord:
-    """A track's record as far as it is known without its PDS; `wanted` is None where it is to be deleted."""
+    """A subject's record as far as it is known without its PDS; `wanted` is None where it is to be deleted."""
 
     host: str
     key: RecordKey
@@ -60,19 +60,19 @@ class FieldVersions:
     differs: bool
 
 
-def known_record(connection: Connection, track: Track, kinds: RecordKinds) -> KnownRecord:
-    """Return our fields as they are wanted in a track's record, and the record that was confirmed."""
-    kind = kinds.of(track)
-    row = connection.execute(_TARGET, {"track_id": track.track_id}).one()
-    mirror = mirrors(connection, [track.track_id])[track.track_id]
+def known_record(connection: Connection, subject: Published, kinds: RecordKinds) -> KnownRecord:
+    """Return our fields as they are wanted in a subject's record, and the record that was confirmed."""
+    kind, subject_id = kinds.of(subject), subject.subject_id
+    row = connection.execute(_TARGET, {"kind": kind.name, "subject_id": subject_id}).one()
+    mirror = mirrors(connection, kind.name, [subject_id])[subject_id]
     body = decode(row.observed_body) if row.observed_body is not None else {}
-    acked = deliveries(connection, track.track_id, [(row.acked_gen, True)], mirror)[row.acked_gen]
+    acked = deliveries(connection, kind.name, subject_id, [(row.acked_gen, True)], mirror)[row.acked_gen]
     return KnownRecord(
         host=row.host or "",
         key=RecordKey(row.did, row.collection, row.rkey),
         kind=kind,
         mirror=mirror,
-        wanted=kind.record_of(track, row.desired_gen) if row.desired_op == PUT else None,
+        wanted=kind.record_of(subject, row.desired_gen) if row.desired_op == PUT else None,
         confirmed=ConfirmedRecord(row.acked_gen, body, row.observed_cid, row.acked_at, acked.rev),
     )
 

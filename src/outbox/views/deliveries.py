@@ -1,4 +1,4 @@
-"""Derives from the journal how each event of a track reached its record on the PDS, or why it did not."""
+"""Derives from the journal how each event of a subject reached its record on the PDS, or why it did not."""
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -16,7 +16,7 @@ from outbox.views.status import Mirror
 
 
 class EventStatus(State):
-    """How an event reached the PDS, where that differs from its track's mirror."""
+    """How an event reached the PDS, where that differs from its subject's mirror."""
 
     SUPERSEDED = "superseded", "the delivery of a newer event brought it along"
     CANCELLED = "cancelled", "a newer event deleted the record before anything was sent"
@@ -25,23 +25,24 @@ class EventStatus(State):
 
 target = mirror_target.c
 attempt: Final = delivery_attempt.c
-OF_TRACK: Final = delivery_attempt.join(
+OF_SUBJECT: Final = delivery_attempt.join(
     mirror_target,
     and_(
         target.did == attempt.did,
         target.collection == attempt.collection,
         target.rkey == attempt.rkey,
-        target.track_id == bindparam("track_id"),
+        target.subject_id == bindparam("subject_id"),
+        target.kind == bindparam("kind"),
     ),
 )
-"""The attempts on the track's current and former records."""
+"""The attempts on the subject's current and former records."""
 IS_ACK: Final = attempt.outcome.in_(ACKNOWLEDGING)
 NEXT_ACK: Final = (
-    select(func.min(attempt.gen)).select_from(OF_TRACK).where(IS_ACK, attempt.gen >= bindparam("last"))
+    select(func.min(attempt.gen)).select_from(OF_SUBJECT).where(IS_ACK, attempt.gen >= bindparam("last"))
 ).scalar_subquery()
 ACKS: Final = (
     select(delivery_attempt)
-    .select_from(OF_TRACK)
+    .select_from(OF_SUBJECT)
     .where(
         IS_ACK, attempt.gen >= bindparam("first"), attempt.gen <= func.coalesce(NEXT_ACK, bindparam("last"))
     )
@@ -50,7 +51,7 @@ ACKS: Final = (
 """The last row of a generation counts: an attempt on the current record comes after those on former ones."""
 ATTEMPTS: Final = (
     select(delivery_attempt)
-    .select_from(OF_TRACK)
+    .select_from(OF_SUBJECT)
     .order_by(attempt.gen.desc(), attempt.id.desc())
     .limit(bindparam("limit"))
 )
@@ -69,23 +70,24 @@ class EventDelivery:
 
 
 def deliveries(
-    connection: Connection, track_id: int, events: Sequence[tuple[int, bool]], mirror: Mirror
+    connection: Connection, kind: str, subject_id: int, events: Sequence[tuple[int, bool]], mirror: Mirror
 ) -> Mapping[int, EventDelivery]:
     """Return the delivery of each event, named by its position and whether it touches the record.
 
     Events that the PDS has not confirmed have the state of the mirror.
     """
     acked = [position for position, touches in events if touches and position <= mirror.acked_generation]
-    acks = _acks(connection, track_id, min(acked), max(acked)) if acked else {}
+    acks = _acks(connection, kind, subject_id, min(acked), max(acked)) if acked else {}
     return {
         position: _delivery(position, acks, mirror) if touches else EventDelivery(EventStatus.NONE)
         for position, touches in events
     }
 
 
-def _acks(connection: Connection, track_id: int, first: int, last: int) -> dict[int, Any]:
+def _acks(connection: Connection, kind: str, subject_id: int, first: int, last: int) -> dict[int, Any]:
     """Return the acking attempts of these generations, and the next one after them, by generation."""
-    rows = connection.execute(ACKS, {"track_id": track_id, "first": first, "last": last})
+    of = {"kind": kind, "subject_id": subject_id}
+    rows = connection.execute(ACKS, {**of, "first": first, "last": last})
     return {row.gen: row for row in rows}
 
 
@@ -105,6 +107,7 @@ def _delivery(position: int, acks: Mapping[int, Any], mirror: Mirror) -> EventDe
     )
 
 
-def attempts_of(connection: Connection, track_id: int, *, limit: int = 50) -> Sequence[Any]:
-    """Return the newest attempts for a track's record, as rows of delivery_attempt."""
-    return connection.execute(ATTEMPTS, {"track_id": track_id, "limit": limit}).all()
+def attempts_of(connection: Connection, kind: str, subject_id: int, *, limit: int = 50) -> Sequence[Any]:
+    """Return the newest attempts for a subject's record, as rows of delivery_attempt."""
+    of = {"kind": kind, "subject_id": subject_id}
+    return connection.execute(ATTEMPTS, {**of, "limit": limit}).all()

@@ -8,7 +8,15 @@ from sqlalchemy import ColumnElement, Select, and_, case, false, func, or_, sele
 
 from eventstore.schema import stored_event
 from outbox.mirror.states import MirrorState, TargetState
-from outbox.mirror.tables import HAS_FAILED, IS_TROUBLED, PAST, blob_job, mirror_lane, mirror_target
+from outbox.mirror.tables import (
+    HAS_BLOBS,
+    HAS_FAILED,
+    IS_TROUBLED,
+    PAST,
+    blob_job,
+    mirror_lane,
+    mirror_target,
+)
 from outbox.views.status import (
     BLOB_WANTED,
     FAILING_SINCE,
@@ -19,14 +27,14 @@ from outbox.views.status import (
     STATE,
     TARGETS_AT_WORK,
     WAITS_UNTIL,
-    tracks_of,
-    unfinished_tracks,
+    unfinished_ids,
+    with_ids,
 )
 
 target: Final = mirror_target.c
 
-MAY_BE_FAILING: Final = tracks_of(
-    select(target.track_id).where(IS_TROUBLED), select(blob_job.c.track_id).where(HAS_FAILED)
+MAY_BE_FAILING: Final = with_ids(
+    select(target.subject_id).where(IS_TROUBLED), select(blob_job.c.subject_id).where(HAS_FAILED)
 )
 _RECORD_CAN_BE_TRIED: Final = and_(
     ~IS_ACKED, IS_OF_NEWEST, target.state.in_((TargetState.REJECTED, TargetState.BACKOFF))
@@ -44,8 +52,8 @@ HAS_FAILED_AGAIN: Final = and_(
 FAILING: Final = and_(MAY_BE_FAILING, or_(_CAN_BE_TRIED, target.state == TargetState.HELD, target.detached))
 CAUSE: Final[ColumnElement[str]] = case((_RECORD_CAN_BE_TRIED, target.cause), else_=blob_job.c.cause)
 """The cause of the last failure: of the record or, where it does not fail itself, of its upload."""
-PLACE: Final = 2 * target.track_id + case((target.former, 1), else_=0)
-"""Orders by track, its former records after the current one."""
+PLACE: Final = 2 * target.subject_id + case((target.former, 1), else_=0)
+"""Orders by subject, its former records after the current one."""
 CHANGED_AT: Final = (
     select(stored_event.c.recorded_at)
     .where(stored_event.c.position == target.desired_gen)
@@ -53,7 +61,7 @@ CHANGED_AT: Final = (
     .scalar_subquery()
 )
 _BODIES: Final = ("observed_body", "conflict_body")
-_SHOWN: Final = tuple(column for column in mirror_target.c if column.name not in _BODIES)
+_SHOWN: Final = tuple(column for column in mirror_target.c if column.key not in {*_BODIES, "subject_id"})
 
 
 def has_error(name: str) -> ColumnElement[bool]:
@@ -87,14 +95,14 @@ def failing(wanted: Wanted, *, after: int = 0, limit: int) -> Select[Any]:
 
 
 def undelivered(refused_audio: Select[Any], wanted: Wanted, *, after: int = 0, limit: int) -> Select[Any]:
-    """Select, as `failing` does, every record that its PDS does not have as the log says, and those whose audio it refused.
+    """Select, as `failing` does, every record that its PDS does not have as the log says, and those whose bytes it refused.
 
-    `refused_audio` selects the ids of the tracks whose audio was refused.
+    `refused_audio` selects the ids of those whose bytes were refused.
     """
     of_account = () if wanted.did is None else (blob_job.c.did == wanted.did,)
     refused = refused_audio.where(*of_account)
-    may_be = tracks_of(*unfinished_tracks(wanted.did), refused)
-    is_undelivered = or_(STATE != MirrorState.DELIVERED, and_(~target.former, tracks_of(refused)))
+    may_be = with_ids(*unfinished_ids(wanted.did), refused)
+    is_undelivered = or_(STATE != MirrorState.DELIVERED, and_(~target.former, HAS_BLOBS, with_ids(refused)))
     return _records(may_be, is_undelivered, *_follows(after), *_conditions(wanted), limit=limit)
 
 
@@ -120,13 +128,14 @@ def _conditions(wanted: Wanted) -> list[ColumnElement[bool]]:
 
 
 def _follows(after: int) -> Sequence[ColumnElement[bool]]:
-    return (target.track_id >= after // 2, after < PLACE) if after else ()
+    return (target.subject_id >= after // 2, after < PLACE) if after else ()
 
 
 def _records(*conditions: ColumnElement[bool], limit: int) -> Select[Any]:
     return (
         select(
             *_SHOWN,
+            target.subject_id.label("subject_id"),
             mirror_lane.c.host,
             PLACE.label("place"),
             STATE.label("mirror_state"),
@@ -142,6 +151,6 @@ def _records(*conditions: ColumnElement[bool], limit: int) -> Select[Any]:
         )
         .select_from(TARGETS_AT_WORK)
         .where(*conditions)
-        .order_by(target.track_id, target.former)
+        .order_by(target.subject_id, target.former)
         .limit(limit)
     )

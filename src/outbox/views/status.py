@@ -1,4 +1,4 @@
-"""Derives the state of a track's mirror, and what it waits for, from the rows of target, lane, host and upload."""
+"""Derives the state of a record's mirror, and what it waits for, from the rows of target, lane, host and upload."""
 
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, replace
@@ -29,6 +29,7 @@ from outbox.mirror.observe_only import is_observed
 from outbox.mirror.states import PROBED, LaneState, MirrorReason, MirrorState, TargetState
 from outbox.mirror.tables import (
     CONCERNS_RELAY,
+    HAS_BLOBS,
     IS_OPEN_JOB,
     IS_TROUBLED,
     PAST,
@@ -50,9 +51,9 @@ DATED: Final = frozenset({MirrorReason.BACKOFF, MirrorReason.PACED, MirrorReason
 
 @dataclass(frozen=True)
 class Mirror:
-    """How far a track's record on the PDS is behind the log."""
+    """How far a subject's record on the PDS is behind the log."""
 
-    track_id: int
+    subject_id: int
     state: MirrorState
     reason: str | None
     generation: int
@@ -69,7 +70,7 @@ class Mirror:
     last_success_at: datetime | None = None
     """When the PDS last confirmed the record."""
     left: tuple["Mirror", ...] = ()
-    """The track's former records that are still to be deleted."""
+    """The subject's former records that are still to be deleted."""
 
     @property
     def is_settled(self) -> bool:
@@ -143,12 +144,17 @@ TARGETS_AT_WORK: Final = (
     .outerjoin(pds_host, host.host == lane.host)
     .outerjoin(
         blob_job,
-        and_(blob_job.c.did == target.did, blob_job.c.track_id == target.track_id, ~target.former),
+        and_(
+            blob_job.c.did == target.did,
+            blob_job.c.subject_id == target.subject_id,
+            HAS_BLOBS,
+            ~target.former,
+        ),
     )
 )
 """The tables that STATE and REASON read."""
 _SHOWN: Final = (
-    *("former", "desired_gen", "desired_op", "acked_gen", "observed_cid"),
+    *("subject_id", "former", "desired_gen", "desired_op", "acked_gen", "observed_cid"),
     *("reason", "attempts", "failed_gen", "not_before", "last_error"),
 )
 """Of the target's columns; its bodies are large, and not shown."""
@@ -164,19 +170,24 @@ MIRROR_COLUMNS: Final = (
     FIRST_ERROR.label("first_error"),
     target.acked_at.label("last_success_at"),
 )
-"""What `mirrors_in` reads of TARGETS_AT_WORK beside the `did`, `rkey` and `track_id`, with names that no column of `tracks` has."""
+"""What `mirrors_in` reads of TARGETS_AT_WORK beside the `did` and `rkey`, with names that no column of `tracks` has."""
 IS_SHOWN: Final = or_(~target.former, target.acked_gen < target.desired_gen)
-"""Whether a target is part of its track's mirror; the current one comes first in `mirrors_in`."""
+"""Whether a target is part of its subject's mirror; the current one comes first in `mirrors_in`."""
 
 
 def _mirrors_of(which: ColumnElement[bool]) -> Select[*tuple[Any, ...]]:
-    mirror = select(target.did, target.rkey, target.track_id, *MIRROR_COLUMNS).select_from(TARGETS_AT_WORK)
+    mirror = select(target.did, target.rkey, *MIRROR_COLUMNS).select_from(TARGETS_AT_WORK)
     return mirror.where(which, IS_SHOWN).order_by(target.former)
 
 
-_OF_TRACK: Final = Prepared(lambda _: _mirrors_of(target.track_id == bindparam("track_id")))
+_IS_OF_KIND: Final = target.kind == bindparam("kind")
+_OF_SUBJECT: Final = Prepared(
+    lambda _: _mirrors_of(and_(target.subject_id == bindparam("subject_id"), _IS_OF_KIND))
+)
 """PostgreSQL plans a list of one anew each time, which takes ten times as long as to read it."""
-_OF_TRACKS: Final = Prepared(lambda dialect: _mirrors_of(among(target.track_id, "track_ids", dialect)))
+_OF_SUBJECTS: Final = Prepared(
+    lambda dialect: _mirrors_of(and_(among(target.subject_id, "subject_ids", dialect), _IS_OF_KIND))
+)
 WAITING: Final = (
     select(STATE.label("mirror_state"), func.count())
     .select_from(TARGETS_AT_WORK)
@@ -189,22 +200,22 @@ _LANE_WORKS: Final = select(lane.did).where(
 )
 
 
-def tracks_of(*searches: Select[Any]) -> ColumnElement[bool]:
-    """Narrow a search down to what any of these finds by its index, however many records there are."""
-    return target.track_id.in_(union(*(select(each.subquery()) for each in searches)))
+def with_ids(*searches: Select[Any]) -> ColumnElement[bool]:
+    """Narrow a search down to the ids that any of these finds by its index, of whatever kind, however many records there are."""
+    return target.subject_id.in_(union(*(select(each.subquery()) for each in searches)))
 
 
-def unfinished_tracks(did: str | None = None) -> Sequence[Select[Any]]:
-    """Select the ids of tracks, of all accounts or one, whose records may not be as the log says, from an index each."""
+def unfinished_ids(did: str | None = None) -> Sequence[Select[Any]]:
+    """Select the ids of subjects, of all accounts or one, whose records may not be as the log says, from an index each."""
     of_targets, of_jobs = ((target.did == did,), (blob_job.c.did == did,)) if did is not None else ((), ())
     return (
-        select(target.track_id).where(CONCERNS_RELAY, *of_targets),
-        select(target.track_id).where(IS_TROUBLED, *of_targets),
-        select(blob_job.c.track_id).where(IS_OPEN_JOB, *of_jobs),
+        select(target.subject_id).where(CONCERNS_RELAY, *of_targets),
+        select(target.subject_id).where(IS_TROUBLED, *of_targets),
+        select(blob_job.c.subject_id).where(IS_OPEN_JOB, *of_jobs),
     )
 
 
-MAY_BE_UNFINISHED: Final = tracks_of(*unfinished_tracks())
+MAY_BE_UNFINISHED: Final = with_ids(*unfinished_ids())
 _BY_STATE: Final = (
     select(STATE.label("mirror_state"), func.count())
     .select_from(TARGETS_AT_WORK)
@@ -219,13 +230,13 @@ def unfinished_records(connection: Connection) -> dict[str, int]:
     return dict(connection.execute(_BY_STATE).all())
 
 
-def mirrors(connection: Connection, track_ids: Iterable[int]) -> dict[int, Mirror]:
-    """Return the mirror of the current record of each of these tracks; it is held if a former record is."""
-    match list(track_ids):
-        case [track_id]:
-            rows = _OF_TRACK.start(connection, {"track_id": track_id})
+def mirrors(connection: Connection, kind: str, subject_ids: Iterable[int]) -> dict[int, Mirror]:
+    """Return the mirror of the current record of each of these subjects; it is held if a former record is."""
+    match list(subject_ids):
+        case [subject_id]:
+            rows = _OF_SUBJECT.start(connection, {"kind": kind, "subject_id": subject_id})
         case several:
-            rows = _OF_TRACKS.start(connection, {"track_ids": several})
+            rows = _OF_SUBJECTS.start(connection, {"kind": kind, "subject_ids": several})
     return mirrors_in(rows.all())
 
 
@@ -234,9 +245,9 @@ def mirrors_in(rows: Iterable[Any]) -> dict[int, Mirror]:
     found: dict[int, Mirror] = {}
     for row in rows:
         mirror = _mirror(row)
-        current = found.setdefault(row.track_id, mirror)
+        current = found.setdefault(row.subject_id, mirror)
         if row.former:
-            found[row.track_id] = _with_left(current, mirror)
+            found[row.subject_id] = _with_left(current, mirror)
     return found
 
 
@@ -252,7 +263,7 @@ def _mirror(row: Any) -> Mirror:
     if isinstance(reason, ColumnElement):
         reason = getattr(row, str(reason.key))
     return Mirror(
-        track_id=row.track_id,
+        subject_id=row.subject_id,
         state=state,
         reason=reason,
         generation=row.desired_gen,

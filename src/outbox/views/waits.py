@@ -1,13 +1,14 @@
-"""Lets requests wait for the record of their track to reach the PDS."""
+"""Lets requests wait for the record of a subject to reach the PDS."""
 
 import asyncio
 import logging
 import re
-from collections import Counter
+from collections import Counter, defaultdict
 from collections.abc import Callable
 from contextlib import ExitStack
 from typing import Final
 
+from aggregates.published import Subject
 from eventstore.coordination.commit_signals import ANSWERS, Announcer
 from eventstore.coordination.poller import Poller
 from eventstore.database import Database
@@ -24,7 +25,7 @@ logger = logging.getLogger("mastertape.outbox")
 
 
 class MirrorWaits:
-    """Knows the mirrors of the tracks that requests wait for; polls at once when a relay has settled something for them.
+    """Knows the mirrors of the subjects that requests wait for; polls at once when a relay has settled something for them.
 
     A process without a relay says for which account a request is about to wait; only then does a relay announce what it settles.
     """
@@ -69,13 +70,13 @@ class MirrorWaits:
         self._poller.wake()
         self.on_settled(None)
 
-    async def wait(self, track_id: int, generation: int, seconds: float) -> bool:
+    async def wait(self, subject: Subject, generation: int, seconds: float) -> bool:
         """Wait until the PDS has this generation or a newer one; False when time is up or only a person can help."""
-        return await self._wait(track_id, lambda mirror: mirror.acked_generation >= generation, seconds)
+        return await self._wait(subject, lambda mirror: mirror.acked_generation >= generation, seconds)
 
-    async def wait_delivered(self, track_id: int, seconds: float) -> bool:
+    async def wait_delivered(self, subject: Subject, seconds: float) -> bool:
         """Wait until nothing is left to do for the record, its blob and its earlier places included."""
-        return await self._wait(track_id, lambda mirror: mirror.is_settled, seconds)
+        return await self._wait(subject, lambda mirror: mirror.is_settled, seconds)
 
     async def finish(self) -> None:
         """Wait for the last poll to end. Call it once no request waits."""
@@ -98,14 +99,21 @@ class MirrorWaits:
         if not self._elsewhere[did]:
             del self._elsewhere[did]
 
-    async def _wait(self, track_id: int, is_met: Callable[[Mirror], bool], seconds: float) -> bool:
+    async def _wait(self, subject: Subject, is_met: Callable[[Mirror], bool], seconds: float) -> bool:
         def verdict(mirror: Mirror) -> bool | None:
             if is_met(mirror):
                 return True
             return False if mirror.needs_intervention else None
 
-        return await self._poller.wait(track_id, verdict, seconds)
+        return await self._poller.wait(subject, verdict, seconds)
 
-    def _read(self, track_ids: list[int]) -> dict[int, Mirror]:
+    def _read(self, subjects: list[Subject]) -> dict[Subject, Mirror]:
+        by_kind: dict[str, list[int]] = defaultdict(list)
+        for kind, subject_id in subjects:
+            by_kind[kind].append(subject_id)
         with self._database.read_committed() as connection:
-            return mirrors(connection, track_ids)
+            return {
+                Subject(kind, subject_id): mirror
+                for kind, ids in by_kind.items()
+                for subject_id, mirror in mirrors(connection, kind, ids).items()
+            }

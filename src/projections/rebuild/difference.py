@@ -88,7 +88,7 @@ def _update_changed(connection: Connection, table: ProjectedTable) -> int:
     for column, concerns in passing_columns(table.live, table.columns):
         passing = or_(*(_distinct(table, name) for name in concerns))
         moved = update(table.live).where(_same_key(table), passing)
-        connection.execute(moved.values({column.name: aside(column)}))
+        connection.execute(moved.values({column.key: aside(column)}))
     derived = {column: table.scratch.c[column] for column in table.columns}
     statement = update(table.live).where(_same_key(table), _changed(table)).values(derived)
     return _rows_written(connection, statement)
@@ -132,10 +132,10 @@ def passing_columns(table: Table, derived: Sequence[str]) -> Iterator[tuple[Colu
     """Yield one column of each unique index, with the derived columns on which a row's place in the index depends."""
     for columns, condition in _unique_indexes(table):
         movable = [
-            column for column in columns if column.name in derived and isinstance(column.type, Text | Integer)
+            column for column in columns if column.key in derived and isinstance(column.type, Text | Integer)
         ]
         if movable:
-            yield movable[-1], [column.name for column in (*columns, *condition) if column.name in derived]
+            yield movable[-1], [column.key for column in (*columns, *condition) if column.key in derived]
 
 
 def aside(column: Column[Any]) -> ColumnElement[Any]:

@@ -12,7 +12,7 @@ from typing import Final
 from sqlalchemy import Connection
 
 from aggregates.errors import InvalidFieldError
-from aggregates.track import media_cids
+from aggregates.track import Track, media_cids
 from aggregates.values import Artwork, Audio
 from eventstore.change import Envelope
 from eventstore.errors import LeaseLostError
@@ -20,7 +20,7 @@ from eventstore.event_log import EventLog
 from eventstore.streams.track_ids import next_track_id
 from eventstore.unit_of_work import UnitOfWork
 from eventstore.untrusted import clean
-from outbox.conflicts.adopted import acknowledge_as_found, set_lane_host, tracks_of_records
+from outbox.conflicts.adopted import acknowledge_as_found, set_lane_host, subjects_of_records
 from outbox.mirror.namespace_moves import is_taken
 from outbox.pds.client import RecordKey
 from outbox.repo.pages import Entry, UnreadableRecordError
@@ -130,7 +130,7 @@ class Adoption:
 
     def _known(self, did: str) -> set[tuple[str, str]]:
         with self.log.database.read() as connection:
-            return set(tracks_of_records(connection, did))
+            return set(subjects_of_records(connection, did, Track.TOPIC))
 
 
 @dataclass

@@ -13,9 +13,10 @@ from typing import Final
 
 from sqlalchemy import Connection, insert, or_, select
 
+from aggregates.track import Track
 from eventstore.streams.track_ids import issue_only_above, peer_track
 from eventstore.untrusted import whole_number
-from outbox.conflicts.adopted import tracks_of_records
+from outbox.conflicts.adopted import subjects_of_records
 from projections.tracks.table import tracks
 from replay.errors import PeerIdsError
 
@@ -105,7 +106,7 @@ def assign(connection: Connection, ids: PeerIds) -> Assigned:
 
 def _of_tracks(connection: Connection, ids: PeerIds) -> dict[int, int]:
     """Return the file's ids by track; raises PeerIdsError for a track that has two, by its record's former address."""
-    known = tracks_of_records(connection, ids.did)
+    known = subjects_of_records(connection, ids.did, Track.TOPIC)
     found: dict[int, int] = {}
     for key, peer_id in ids.of_records.items():
         if key in known and found.setdefault(known[key], peer_id) != peer_id:

@@ -9,6 +9,7 @@ from urllib.parse import urlsplit
 
 from sqlalchemy import ColumnElement, Connection, and_, func, or_, select
 
+from aggregates.track import Track
 from eventstore.database import Database
 from eventstore.jobs import queue
 from eventstore.jobs.kinds import Wanted
@@ -32,7 +33,7 @@ HAS_URL_ALONE: Final = and_(
 )
 _RECENT: Final = (
     select(history.c.track_id)
-    .where(history.c.track_id.is_not(None))
+    .where(history.c.kind == Track.TOPIC)
     .order_by(history.c.position.desc())
     .limit(MAX_RECENT_CHANGES)
     .subquery()

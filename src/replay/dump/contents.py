@@ -56,7 +56,9 @@ class ExportedTable:
             names = ", ".join(sorted(set(row) ^ wanted))
             msg = f"a row of {self.kind} has other columns in this version: {names}"
             raise ValueError(msg)
-        return {name: _imported(self.table.c[name], value) for name, value in row.items()} | dict(self.reset)
+        columns = {column.name: column for column in self.table.columns}
+        values = {columns[name].key: _imported(columns[name], value) for name, value in row.items()}
+        return values | dict(self.reset)
 
 
 def _bytes_of(did: str) -> ColumnElement[bool]:

@@ -86,7 +86,7 @@ def _pages(lines: Iterator[Line]) -> Iterator[tuple[str, Sequence[dict[str, Any]
 
 def _set_sequences(connection: Connection) -> None:
     """Advance the counters past the imported rows: no position, attempt id or track id is issued twice."""
-    for column in (mirror_target.c.track_id, peer_track.c.peer_id):
+    for column in (mirror_target.c.subject_id, peer_track.c.peer_id):
         if (newest := connection.scalar(select(func.max(column)))) is not None:
             issue_only_above(connection, newest)
     if connection.dialect.name == "sqlite":

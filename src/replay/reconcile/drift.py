@@ -4,6 +4,8 @@ from collections.abc import Iterable, Iterator, Mapping
 from collections.abc import Set as AbstractSet
 from dataclasses import dataclass
 
+from aggregates.published import Subject
+from aggregates.track import Track
 from eventstore.states import State
 from outbox.mirror.targets import DELETE, PUT
 from outbox.pds.client import RecordKey
@@ -38,7 +40,7 @@ class Expected:
     """
 
     key: RecordKey
-    track_id: int
+    subject: Subject
     op: str
     cid: str | None
     waits: bool
@@ -61,7 +63,7 @@ class Drift:
 
     kind: DriftKind
     key: RecordKey
-    track_id: int | None
+    subject: Subject | None
     expected_cid: str | None
     found_cid: str | None
     is_known: bool = False
@@ -70,6 +72,12 @@ class Drift:
     """The JSON of the record that was found, if it is newer than the log, and one of the first MAX_KEPT_BYTES."""
     generation: int = 0
     """The desired one of the record's target; 0 where there is none."""
+
+    @property
+    def track_id(self) -> int | None:
+        """The track, if it is the record of one."""
+        is_track = self.subject is not None and self.subject.kind == Track.TOPIC
+        return self.subject.id if self.subject is not None and is_track else None
 
 
 def drifts_of(
@@ -105,7 +113,7 @@ def drifts_of(
 
 
 def _drift(kind: DriftKind, of: Expected, cid: str | None, *, newer: bytes | None = None) -> Drift:
-    return Drift(kind, of.key, of.track_id, of.cid, cid, cid in of.seen, newer, of.generation)
+    return Drift(kind, of.key, of.subject, of.cid, cid, cid in of.seen, newer, of.generation)
 
 
 def _kind(

@@ -17,7 +17,7 @@ from outbox.mirror.tables import delivery_attempt, mirror_target
 from outbox.mirror.targets import PUT
 from outbox.pds.client import RecordKey
 from outbox.record.kind import RecordKinds
-from outbox.relay.delivery_task import DeliveryTask, task_of
+from outbox.relay.delivery_task import DeliveryTask, stream_of, task_of
 from outbox.relay.journal import UnsentOutcome
 
 logger = logging.getLogger("mastertape.replay")
@@ -27,10 +27,12 @@ SAMPLED_RECORDS: Final = 50
 
 target = mirror_target.c
 attempt = delivery_attempt.c
-_WRITTEN: Final = select(mirror_target, is_open().label("is_open")).where(
+_WRITTEN: Final = select(
+    mirror_target, target.subject_id.label("subject_id"), is_open().label("is_open")
+).where(
     and_(target.ever_sent, ~target.former, target.desired_op == PUT, target.acked_gen >= target.desired_gen)
 )
-_OF_ACCOUNT: Final = _WRITTEN.where(target.did == bindparam("of_did")).order_by(target.track_id)
+_OF_ACCOUNT: Final = _WRITTEN.where(target.did == bindparam("of_did")).order_by(target.subject_id)
 _IS_SENT: Final = exists().where(
     *(attempt[name] == target[name] for name in ("did", "collection", "rkey")),
     attempt.request_cid == target.observed_cid,
@@ -63,14 +65,14 @@ def sample_outdated(log: EventLog, kinds: RecordKinds) -> DeliveryTask | None:
 def _outdated(
     log: EventLog, connection: Connection, rows: Sequence[Any], kinds: RecordKinds
 ) -> Iterator[DeliveryTask]:
-    streams = log.streams(connection, [kinds.stream_of(row) for row in rows])
+    streams = log.streams(connection, [stream_of(row) for row in rows])
     for row in rows:
         try:
-            task = task_of(log, connection, row, streams[kinds.stream_of(row)], kinds)
+            task = task_of(log, connection, row, streams[stream_of(row)], kinds)
         except SQLAlchemyError:
             raise
         except Exception:
-            facts = {"did": row.did, "track_id": row.track_id}
+            facts = {"did": row.did, "track_id": row.subject_id}
             logger.exception("target_unreadable", extra=facts)  # the relay fails on this record alone, too
             continue
         if task.is_outdated:

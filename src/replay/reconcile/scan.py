@@ -165,8 +165,8 @@ class Scan:
         """Mark what differs and record the revision, in one transaction, so that a crash loses no mark."""
         with self._database.write() as connection:
             now = self._database.now(connection)
-            suspects = [each.track_id for each in drifts if each.kind in REVERIFIED]
-            reverify(connection, [track_id for track_id in suspects if track_id is not None], now)
+            suspects = [each.subject for each in drifts if each.kind in REVERIFIED]
+            reverify(connection, [subject for subject in suspects if subject is not None], now)
             row = {"did": repo.did, "rev": rev, "scanned_at": now, "found": len(drifts), "problem": None}
             upsert(connection, repo_scan, row, tuple(row))
             if suspects:

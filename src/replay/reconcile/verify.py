@@ -12,6 +12,7 @@ from typing import Any, Final
 
 from sqlalchemy import Connection, select
 
+from aggregates.published import Subject
 from eventstore.coordination.turns import Joint, Turns
 from eventstore.database import Database
 from eventstore.schema import stored_event
@@ -19,7 +20,7 @@ from eventstore.untrusted import clean
 from outbox.mirror.due import is_open
 from outbox.mirror.states import TargetState
 from outbox.mirror.tables import delivery_attempt, mirror_lane, mirror_target
-from outbox.mirror.targets import DELETE
+from outbox.mirror.targets import DELETE, are_about
 from outbox.pds.client import RecordKey, RemoteUnknownError
 from outbox.record.dag_cbor import MAX_INTEGER, Record, decode
 from outbox.repo.reads import Records, RepoReads
@@ -183,13 +184,14 @@ def _unread(repo: Repo, found: Mapping[str, Records]) -> set[RecordKey]:
 
 
 def expected_of(
-    connection: Connection, did: str, track_ids: Sequence[int] | None = None
+    connection: Connection, did: str, subjects: Sequence[Subject] | None = None
 ) -> Sequence[Expected]:
-    """Return what the PDS should hold of an account's records, or of those of some tracks."""
-    query = select(mirror_target, is_open().label("is_open")).where(mirror_target.c.did == did)
-    if track_ids is not None:
-        query = query.where(mirror_target.c.track_id.in_(track_ids))
-    return [_expected_of(row) for row in connection.execute(query).all()]
+    """Return what the PDS should hold of an account's records, or of those of some subjects."""
+    open_ = is_open().label("is_open")
+    query = select(mirror_target, mirror_target.c.subject_id.label("subject_id"), open_)
+    query = query.where(mirror_target.c.did == did)
+    pages = [query] if subjects is None else [query.where(some) for some in are_about(subjects)]
+    return [_expected_of(row) for page in pages for row in connection.execute(page).all()]
 
 
 def _expected(database: Database, repo: Repo) -> tuple[Sequence[Expected], set[str]]:
@@ -201,7 +203,7 @@ def _expected_of(row: Any) -> Expected:
     body = decode(row.observed_body) if row.observed_body is not None else {}
     return Expected(
         key=RecordKey(row.did, row.collection, row.rkey),
-        track_id=row.track_id,
+        subject=Subject(row.kind, row.subject_id),
         op=row.desired_op,
         cid=row.observed_cid,
         waits=row.is_open

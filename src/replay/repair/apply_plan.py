@@ -7,7 +7,7 @@ from collections.abc import Mapping, Sequence
 from collections.abc import Set as AbstractSet
 from typing import Any, Final
 
-from aggregates.track import Track
+from aggregates.published import Published, Subject
 from eventstore.coordination.commit_signals import announce
 from eventstore.jobs import queue
 from eventstore.jobs.kinds import Job
@@ -43,8 +43,8 @@ def apply_some(
     row = jobs.unfinished_of(unit.connection, claimed)
     steps = plan[row.settled : row.settled + STEPS_PER_UNIT]
     due = [step for step in steps if step.repair is not Repair.NOTHING]
-    track_ids = [step.drift.track_id for step in due if step.drift.track_id is not None]
-    expected = {each.key: each for each in expected_of(unit.connection, did, track_ids)}
+    subjects = [step.drift.subject for step in due if step.drift.subject is not None]
+    expected = {each.key: each for each in expected_of(unit.connection, did, subjects)}
     reasons = {
         step.drift.key: reason
         for step in due
@@ -82,23 +82,22 @@ def skip_reason(
 
 def apply_steps(unit: UnitOfWork, did: str, steps: Sequence[Step]) -> None:
     """Append events and mark records for the relay, which sends them after live deliveries."""
-    restored = _tracks(steps, RESTORED)
+    restored = _subjects(steps, RESTORED)
     missing = [step for step in steps if step.drift.kind is DriftKind.MISSING]
-    tracks = unit.load_all(Track, [Track.create_id(track_id) for track_id in restored])
-    live = [track for track in tracks if track.deleted_at is None]
-    for track in live:
-        track.restore_record(at=unit.now)
+    subjects: list[Published] = unit.load_all(Published, [each.stream_id for each in restored])  # type: ignore[type-abstract]
+    live = [each for each in subjects if each.deleted_at is None]
+    for each in live:
+        each.restore_record(at=unit.now)
     unit.save(*live)
-    reverify(unit.connection, _tracks(steps, REVERIFIED), unit.now)
-    create_again(unit.connection, did, _tracks(missing, RESTORED))
+    reverify(unit.connection, _subjects(steps, REVERIFIED), unit.now)
+    create_again(unit.connection, did, _subjects(missing, RESTORED))
     queue_as_backfill(unit.connection, did, restored, unit.now)
     announce(unit.connection)
 
 
-def _tracks(steps: Sequence[Step], repairs: AbstractSet[Repair]) -> list[int]:
-    return [
-        step.drift.track_id for step in steps if step.repair in repairs and step.drift.track_id is not None
-    ]
+def _subjects(steps: Sequence[Step], repairs: AbstractSet[Repair]) -> list[Subject]:
+    subjects = (step.drift.subject for step in steps if step.repair in repairs)
+    return [subject for subject in subjects if subject is not None]
 
 
 def _named(drift: Drift, reason: SkipReason) -> dict[str, Any]:

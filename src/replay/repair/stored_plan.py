@@ -8,6 +8,8 @@ from dataclasses import dataclass
 from hashlib import sha256
 from typing import Any, Final, Self
 
+from aggregates.published import Subject
+from aggregates.track import Track
 from outbox.pds.client import RecordKey
 from replay.reconcile.drift import Drift, DriftKind
 from replay.reconcile.plan import Plan, Repair, Step, plan_for
@@ -87,7 +89,7 @@ def _packed(steps: Iterable[Step]) -> bytes:
             step.drift.kind,
             step.drift.key.collection,
             step.drift.key.rkey,
-            step.drift.track_id,
+            step.drift.subject,
             step.drift.generation,
             step.drift.expected_cid,
             step.drift.found_cid,
@@ -99,17 +101,24 @@ def _packed(steps: Iterable[Step]) -> bytes:
 
 
 def _step(row: Sequence[Any], did: str) -> Step:
-    repair, points, kind, collection, rkey, track_id, generation, expected_cid, found_cid, is_known = row
+    repair, points, kind, collection, rkey, subject, generation, expected_cid, found_cid, is_known = row
     drift = Drift(
         DriftKind(kind),
         RecordKey(did, collection, rkey),
-        track_id,
+        _subject(subject),
         expected_cid,
         found_cid,
         is_known,
         generation=generation,
     )
     return Step(drift, Repair(repair), points)
+
+
+def _subject(stored: Any) -> Subject | None:
+    """Plans from before there were kinds have the id of a track alone."""
+    if isinstance(stored, int):
+        return Subject(Track.TOPIC, stored)
+    return Subject(*stored) if stored is not None else None
 
 
 def _groups(plan: Plan) -> list[Group]:

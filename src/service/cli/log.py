@@ -9,6 +9,7 @@ from typing import Any
 import click
 from sqlalchemy import Connection
 
+from aggregates.track import Track
 from eventstore.database import Database
 from eventstore.event_log import EventLog
 from eventstore.projection import Projection
@@ -207,9 +208,9 @@ def rows_of(database: Database, track_id: int) -> list[dict[str, Any]]:
         entries = list(_entries(connection, track_id))
         if not entries:
             return []
-        mirror = mirrors(connection, [track_id])[track_id]
+        mirror = mirrors(connection, Track.TOPIC, [track_id])[track_id]
         events = [(entry.position, entry.touches_record) for entry in entries]
-        delivered = deliveries(connection, track_id, events, mirror)
+        delivered = deliveries(connection, Track.TOPIC, track_id, events, mirror)
     return [{**asdict(entry), "delivery": asdict(delivered[entry.position])} for entry in entries]
 
 

@@ -5,7 +5,7 @@ from datetime import datetime
 from typing import Any, Final
 
 from prometheus_client.core import GaugeMetricFamily
-from sqlalchemy import Connection, func, select
+from sqlalchemy import Connection, and_, func, select
 
 from aggregates.track import Track
 from api.responses.ops.waits import oldest_pending
@@ -53,9 +53,9 @@ def _oldest_upload(connection: Connection) -> datetime | None:
     requested = (
         select(func.max(history.c.at).label("at"))
         .select_from(TARGETS_AT_WORK)
-        .join(history, history.c.track_id == target.track_id)
+        .join(history, and_(history.c.track_id == target.subject_id, history.c.kind == target.kind))
         .where(BLOB_WANTED, ~is_open(), STATE == MirrorState.PENDING, history.c.type == BLOB_REQUEST)
-        .group_by(target.track_id)
+        .group_by(target.subject_id, target.kind)
         .subquery()
     )
     oldest: datetime | None = connection.scalar(select(func.min(requested.c.at)))

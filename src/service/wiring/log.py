@@ -1,6 +1,7 @@
 """Opens the log and the media store, and makes the data folders. Commands without network import this module alone, which loads fast."""
 
 from pathlib import Path
+from typing import Final
 
 from sqlalchemy.engine import make_url
 
@@ -17,14 +18,15 @@ from storage.public.projection import PublicAudio
 from storage.store import MediaStore, open_store, public_copies
 from storage.taken_down import TakenDownBytes
 
+PROJECTIONS: Final = (*READ_MODELS, MirrorTargets(), PublicAudio(), TakenDownBytes())
+
 
 def open_log(settings: Settings) -> EventLog:
     """Open the log with all projections."""
     make_folders(settings)
-    projections = (*READ_MODELS, MirrorTargets(), PublicAudio(), TakenDownBytes())
     database = Database(settings.database_url)
     detect_on_connect(database)
-    return EventLog(database, projections=projections, transcodings=TRANSCODINGS)
+    return EventLog(database, projections=PROJECTIONS, transcodings=TRANSCODINGS)
 
 
 def staging_folder(settings: Settings) -> Path:

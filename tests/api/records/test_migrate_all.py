@@ -72,7 +72,7 @@ def test_its_records_wait_for_live_work(world, client, alice, library):
     with world.database.read() as connection:
         target = mirror_target.c
         rows = connection.execute(
-            select(target.track_id, target.backfill).where(target.desired_gen > target.acked_gen)
+            select(target.subject_id, target.backfill).where(target.desired_gen > target.acked_gen)
         )
         waiting = dict(rows.all())
     assert waiting == {track["id"]: number > 0 for number, track in enumerate(library)}
@@ -83,7 +83,7 @@ def test_one_that_is_asked_for_alone_waits_for_none_of_the_others(world, client,
     track = library[3]
     client.post(f"/tracks/{track['id']}/migrate-to-pds", headers={**alice.headers, "Prefer": "wait=0"})
     with world.database.read() as connection:
-        first = select(blob_job.c.track_id).where(~blob_job.c.backfill)
+        first = select(blob_job.c.subject_id).where(~blob_job.c.backfill)
         assert connection.scalars(first).all() == [track["id"]]
 
 

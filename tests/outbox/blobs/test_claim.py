@@ -20,7 +20,7 @@ OTHER_HOST = "http://other.test"
 def add_jobs(database: Database, number: int, tracks: Iterable[int], *, host: str = HOST) -> str:
     """An account that wants these tracks on its PDS."""
     did = add_lane(database, number, host=host)
-    rows = [{"did": did, "track_id": track, "audio_cid": "bafy", "requested": True} for track in tracks]
+    rows = [{"did": did, "subject_id": track, "audio_cid": "bafy", "requested": True} for track in tracks]
     with database.write() as connection:
         connection.execute(insert(blob_job), rows)
     return did
@@ -34,7 +34,7 @@ def done(database: Database, job: BlobJob) -> None:
     """The upload has ended, and its track wants it no more."""
     release_job(database, job)
     with database.write() as connection:
-        this = (blob_job.c.did == job.did, blob_job.c.track_id == job.track_id)
+        this = (blob_job.c.did == job.did, blob_job.c.subject_id == job.subject_id)
         connection.execute(update(blob_job).where(*this).values(requested=False))
 
 
@@ -78,7 +78,7 @@ def test_an_account_has_one_upload_at_a_time_over_all_processes(database: Databa
     assert claimed(database, "second") == []
     done(database, first)
     [second] = claimed(database, "second")
-    assert (second.did, second.track_id) == (did, 1)
+    assert (second.did, second.subject_id) == (did, 1)
 
 
 def test_a_host_that_hangs_on_uploads_leaves_room_for_the_others(database: Database) -> None:

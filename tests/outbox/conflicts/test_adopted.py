@@ -63,7 +63,7 @@ def elsewhere(rig: Rig, **fields: Any) -> None:
 
 async def looked_at(rig: Rig) -> dict[Outcome, int]:
     with rig.database.write() as connection:
-        reverify(connection, [1], rig.clock())
+        reverify(connection, Track.subjects([1]), rig.clock())
     return dict(await rig.relay_once())
 
 
@@ -76,7 +76,7 @@ def statuses(rig: Rig) -> list[str]:
     with rig.database.read() as connection:
         recorded = rig.log.stream(connection, Track.create_id(1))
         touching = [(each.position, each.event.touches_record()) for each in recorded]  # type: ignore[attr-defined]
-        found = deliveries(connection, 1, touching, mirror)
+        found = deliveries(connection, "track", 1, touching, mirror)
     return [found[position].status for position, _ in touching]
 
 
@@ -150,7 +150,7 @@ async def test_an_edit_of_the_owner_during_the_verification_that_finds_an_edit_w
     await looked_at(desk)
     elsewhere(desk, title=THEIRS["title"])
     with desk.database.write() as connection:
-        reverify(connection, [1], desk.clock())
+        reverify(connection, Track.subjects([1]), desk.clock())
     verification = StepwiseDelivery(desk)
     assert await verification.send() is Outcome.REBASED
     desk.edit(title="Ours")

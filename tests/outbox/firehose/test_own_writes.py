@@ -29,7 +29,8 @@ def _foreign_in(database: Database) -> Callable[..., list[int]]:
 
     def foreign_in(rev: str, cid: str | None, path: str = "c/1", did: str = DID) -> list[int]:
         with database.read() as connection:
-            return foreign_writes(connection, did, Commit(rev, {tuple(path.split("/")): cid}))
+            found = foreign_writes(connection, did, Commit(rev, {tuple(path.split("/")): cid}))
+            return [subject.id for subject in found]
 
     return foreign_in
 

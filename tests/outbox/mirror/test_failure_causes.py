@@ -25,7 +25,7 @@ HOST, DID = "https://pds.example.com", "did:plc:alice"
 
 
 def failed(database: Database, verdict: Verdict, *, host: str = HOST, track_id: int = 1) -> None:
-    count_failure(database, host, verdict, did=DID, track_id=track_id)
+    count_failure(database, host, verdict, did=DID, subject_id=track_id)
 
 
 def refusal(error: str = "InvalidRecord", message: str = "no") -> Verdict:

@@ -8,6 +8,7 @@ from typing import Any
 import pytest
 from sqlalchemy import Connection, insert, select, update
 
+from aggregates.published import Subject
 from aggregates.track import Track
 from outbox.blobs.claim import claim_jobs
 from outbox.blobs.jobs import settle_job
@@ -119,7 +120,7 @@ def looked_over(scene: Scene) -> None:
 
 
 def drift(scene: Scene, kind: DriftKind) -> Drift:
-    return Drift(kind, scene.task.key, 1, None, None)
+    return Drift(kind, scene.task.key, Subject("track", 1), None, None)
 
 
 def as_it_comes(scene: Scene) -> None:
@@ -136,7 +137,7 @@ def as_it_comes(scene: Scene) -> None:
     "act",
     [
         probed,
-        in_write(lambda connection, scene: reverify(connection, [1], scene.rig.clock())),
+        in_write(lambda connection, scene: reverify(connection, Track.subjects([1]), scene.rig.clock())),
         applied(DriftKind.MISSING),
         applied(DriftKind.STALE),
         redriven,
@@ -203,7 +204,7 @@ async def test_a_settle_that_meets_an_edit_waits_for_the_append_lock_before_it_h
         settles_job(Kind.AMBIGUOUS),
         settles_job(Kind.SIGN_IN),
         in_write(lambda connection, scene: resume_lane(connection, ALICE, HOST, scene.rig.clock())),
-        in_write(lambda connection, scene: retry(connection, ALICE, 1, scene.rig.clock())),
+        in_write(lambda connection, scene: retry(connection, ALICE, "track", 1, scene.rig.clock())),
     ],
     ids=[
         "append",

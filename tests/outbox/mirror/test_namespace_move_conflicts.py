@@ -3,6 +3,7 @@
 import pytest
 
 from aggregates.errors import UndecidedForeignEditError
+from aggregates.track import Track
 from application.records.resolve import Resolution
 from outbox.mirror.requeue import reverify
 from outbox.relay.result import Outcome
@@ -86,7 +87,7 @@ async def test_an_edit_that_was_taken_back_lets_the_old_one_go(desk: Rig) -> Non
     assert desk.mirror().state == "held"
     writes_elsewhere(desk, track, title=before["title"])
     with desk.database.write() as connection:
-        reverify(connection, [1], desk.clock())
+        reverify(connection, Track.subjects([1]), desk.clock())
     await desk.relay_once()
     assert (old(desk, track), desk.mirror().is_settled) == (None, True)
 
@@ -106,7 +107,7 @@ async def test_a_record_moves_after_another_client_has_withdrawn_its_edit(desk: 
     for title in ("theirs", before["title"]):
         writes_elsewhere(desk, track, title=title)
         with desk.database.write() as connection:
-            reverify(connection, [1], desk.clock())
+            reverify(connection, Track.subjects([1]), desk.clock())
         await desk.relay_once()
     moves(desk)
     await desk.relay_once()
@@ -121,7 +122,7 @@ async def test_a_record_moves_back_after_the_edit_of_its_former_copy_was_withdra
     await desk.relay_once()
     writes_elsewhere(desk, track, title=before["title"])
     with desk.database.write() as connection:
-        reverify(connection, [1], desk.clock())
+        reverify(connection, Track.subjects([1]), desk.clock())
     await desk.relay_once()
     moves_back(desk)
     await desk.relay_once()
@@ -163,7 +164,7 @@ async def test_reading_a_held_copy_again_deletes_nothing(desk: Rig) -> None:
     writes_elsewhere(desk, track, title="theirs")
     await desk.relay_once()
     with desk.database.write() as connection:
-        reverify(connection, [1], desk.clock())
+        reverify(connection, Track.subjects([1]), desk.clock())
     await desk.relay_once()
     await desk.relay_once()
     assert (old(desk, track) or {})["title"] == "theirs"

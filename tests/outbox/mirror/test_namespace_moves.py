@@ -277,7 +277,7 @@ async def test_all_attempts_are_told_wherever_they_went(desk: Rig) -> None:
     moves(desk)
     await desk.relay_once()
     with desk.database.read() as connection:
-        rows = [row for row in attempts_of(connection, 1) if row.status is not None]
+        rows = [row for row in attempts_of(connection, "track", 1) if row.status is not None]
     assert [(row.op, row.collection) for row in reversed(rows)] == [
         ("put", OLD_COLLECTION), ("put", COLLECTION), ("delete", OLD_COLLECTION),
     ]  # fmt: skip

@@ -54,7 +54,7 @@ def moves_what_is_left(rig: Rig) -> None:
 
 def attempts(rig: Rig) -> Sequence[Any]:
     with rig.database.read() as connection:
-        return attempts_of(connection, 1)
+        return attempts_of(connection, "track", 1)
 
 
 def state(rig: Rig) -> tuple[str, str | None]:
@@ -68,7 +68,7 @@ async def test_a_record_is_not_restored_beside_one_in_the_old_collection(desk: R
     before = old(desk, track)
     if seen:
         with desk.database.write() as connection:
-            reverify(connection, [1], desk.clock())
+            reverify(connection, Track.subjects([1]), desk.clock())
         await desk.relay_once()
         assert desk.mirror().state == "detached"
     restores(desk)

@@ -208,7 +208,7 @@ def at(hours: float) -> datetime:
 def arrange(database: Database, lane: Lane, targets: Sequence[Target], place: Place) -> None:
     """Let the account have these targets, whose tracks are their numbers, and another account the same."""
     rows = [
-        target.row | {"did": did, "collection": "c", "rkey": str(number), "track_id": number + apart}
+        target.row | {"did": did, "collection": "c", "rkey": str(number), "subject_id": number + apart}
         for did, apart in ((lane.did, 0), (OTHERS, len(targets)))
         for number, target in enumerate(targets)
     ]

@@ -70,7 +70,7 @@ def test_uploads_pass_on_from_a_locked_one(database: Database) -> None:
     did, other = (add_lane(database, number) for number in (1, 2))
     with database.write() as connection:
         jobs: list[dict[str, Any]] = [
-            {"did": each, "track_id": number, "audio_cid": "bafy", "requested": True}
+            {"did": each, "subject_id": number, "audio_cid": "bafy", "requested": True}
             for number, each in enumerate((did, other))
         ]
         connection.execute(insert(blob_job), jobs)

@@ -33,7 +33,7 @@ async def test_an_account_that_no_directory_knows_for_days_is_gone_until_its_own
     assert len(desk.directory.asked) == asked
 
     with desk.database.write() as connection:
-        retry(connection, desk.did, 1, desk.clock())
+        retry(connection, desk.did, "track", 1, desk.clock())
         park_lane(connection, desk.did)  # as when its session ends
     await desk.relay_once()
     assert state(desk) == "gone"
@@ -105,6 +105,6 @@ async def test_a_probe_does_not_replace_a_sign_in(desk: Rig, status: str | None)
         park_lane(connection, desk.did)
     status_of(desk, status)
     with desk.database.write() as connection:
-        retry(connection, desk.did, 1, desk.clock())
+        retry(connection, desk.did, "track", 1, desk.clock())
     await desk.relay_once()
     assert (state(desk), desk.directory.asked) == ("auth_required", [desk.did])

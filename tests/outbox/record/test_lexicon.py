@@ -8,7 +8,7 @@ import pytest
 
 import outbox
 from outbox.blobs.upload_results import ACCEPTED, MAX_BLOB_BYTES
-from outbox.record.lexicon import Lexicon, LexiconError, known_lexicons, track_lexicon
+from outbox.record.lexicon import Lexicon, LexiconError, known_lexicons
 
 RECORD: dict[str, Any] = {
     "$type": "fm.plyr.track",
@@ -31,7 +31,7 @@ def labels(*values: str) -> dict[str, Any]:
 
 @pytest.fixture(scope="module")
 def lexicon() -> Lexicon:
-    return track_lexicon()
+    return known_lexicons()["fm.plyr.track"]
 
 
 @pytest.mark.parametrize(

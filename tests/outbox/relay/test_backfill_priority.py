@@ -8,6 +8,7 @@ import httpx
 import pytest
 from sqlalchemy import update
 
+from aggregates.track import Track
 from eventstore.database import Database
 from outbox.mirror.lanes import change_lane, release
 from outbox.mirror.requeue import queue_as_backfill
@@ -31,7 +32,7 @@ def let_wait(database: Database, number: int) -> str:
     """A lane whose only work can wait, and which is known to have no other."""
     did = add_lane(database, number)
     with database.write() as connection:
-        queue_as_backfill(connection, did, [number], PAST + timedelta(seconds=number))
+        queue_as_backfill(connection, did, Track.subjects([number]), PAST + timedelta(seconds=number))
         change_lane(connection, did, due_at=NEVER)
     return did
 
@@ -102,7 +103,7 @@ def test_backfill_waits_for_its_share_and_live_work_does_not(
     assert not lane.backfill
     change_target(database, did, acked_gen=1)
     with database.write() as connection:
-        connection.execute(update(mirror_target).where(mirror_target.c.track_id == 1).values(acked_gen=0))
+        connection.execute(update(mirror_target).where(mirror_target.c.subject_id == 1).values(acked_gen=0))
     release(database, lane)
     assert lane_row(database, did).due_at == NEVER
     clock.advance(minutes=6)
@@ -117,7 +118,9 @@ def replay(rig: Rig, count: int) -> None:
         with rig.log.unit_of_work(rig.did, ARTIST) as unit:
             unit.save(*(a_track(number, did=rig.did, audio=audio) for number in numbers))
     with rig.database.write() as connection:
-        assert queue_as_backfill(connection, rig.did, range(1, count + 1), rig.clock()) == count
+        assert (
+            queue_as_backfill(connection, rig.did, Track.subjects(range(1, count + 1)), rig.clock()) == count
+        )
 
 
 class Meter:

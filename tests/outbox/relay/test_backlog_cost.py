@@ -54,7 +54,7 @@ def deliver_many(database: Database, did: str) -> None:
 
 def let_wait(database: Database, did: str, **columns: Any) -> None:
     with database.write() as connection:
-        these = update(mirror_target).where(mirror_target.c.did == did, mirror_target.c.track_id != LIVE)
+        these = update(mirror_target).where(mirror_target.c.did == did, mirror_target.c.subject_id != LIVE)
         connection.execute(these.values(acked_gen=0, backfill=True, **columns))
         change_lane(connection, did, due_at=NEVER)
 

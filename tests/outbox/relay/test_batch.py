@@ -7,6 +7,7 @@ from typing import Any
 import httpx
 import pytest
 
+from aggregates.track import Track
 from outbox.mirror.lanes import change_lane
 from outbox.mirror.requeue import queue_as_backfill, reverify_account
 from outbox.relay import batch
@@ -122,7 +123,7 @@ async def test_a_record_that_was_never_in_its_collection_is_created_alone_and_de
         desk.pds.delete_record(desk.did, OLD_COLLECTION, track.rkey)
         moves(desk, track.track_id)
     with desk.database.write() as connection:
-        queue_as_backfill(connection, desk.did, [1, 2], desk.clock())
+        queue_as_backfill(connection, desk.did, Track.subjects([1, 2]), desk.clock())
     desk.wire.sent.clear()
     desk.wire.faults += [answer_lost] * 2
     await desk.relay_once()

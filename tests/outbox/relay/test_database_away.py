@@ -7,6 +7,7 @@ from collections.abc import AsyncIterator
 import pytest
 from sqlalchemy.exc import DBAPIError
 
+from aggregates.published import Subject
 from outbox.views.waits import MirrorWaits
 from tests.outbox.rigs.relay_rig import Rig, memory_rig_on
 from tests.servers.databases import migrate, temporary_database
@@ -32,8 +33,8 @@ async def test_a_relay_goes_on_after_the_database_was_killed_and_started_again(
     running = asyncio.create_task(desk.relay.run(stop))
     try:
         desk.upload(1)
-        assert await waits.wait_delivered(1, LONG)
-        waiting = asyncio.create_task(waits.wait_delivered(2, LONG))
+        assert await waits.wait_delivered(Subject("track", 1), LONG)
+        waiting = asyncio.create_task(waits.wait_delivered(Subject("track", 2), LONG))
         await asyncio.to_thread(durable_postgres.kill)
         with pytest.raises(DBAPIError):
             await asyncio.to_thread(desk.upload, 2)

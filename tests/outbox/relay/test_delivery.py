@@ -27,7 +27,7 @@ def wanted(rig: Rig, track: Track) -> dict[str, Any]:
 
 def attempts(rig: Rig, track_id: int = 1) -> list[tuple[str, str | None]]:
     with rig.database.read() as connection:
-        return [(row.op, row.outcome) for row in reversed(attempts_of(connection, track_id))]
+        return [(row.op, row.outcome) for row in reversed(attempts_of(connection, "track", track_id))]
 
 
 def target(rig: Rig) -> Any:

@@ -40,7 +40,7 @@ def _crowd(database: Database) -> Database:
                 insert(mirror_lane), [lane | {"did": f"{state}{each}"} for each in range(MANY)]
             )
         jobs = [("did:plc:1", 1, True), *((f"ready{each}", each, False) for each in range(MANY))]
-        names = ("did", "track_id", "requested")
+        names = ("did", "subject_id", "requested")
         connection.execute(
             insert(blob_job), [dict(zip(names, job, strict=True), audio_cid="bafy") for job in jobs]
         )

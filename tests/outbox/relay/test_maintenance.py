@@ -7,6 +7,7 @@ from datetime import timedelta
 import pytest
 from sqlalchemy import select, text, update
 
+from aggregates.published import Subject
 from eventstore.database import Database
 from outbox.mirror.lanes import LANES_PER_PAGE
 from outbox.mirror.parking import schedule_overdue_probes
@@ -92,7 +93,7 @@ async def is_delivered_meanwhile(rig: Rig) -> bool:
     stop = asyncio.Event()
     running = asyncio.create_task(rig.relay.run(stop))
     waits = MirrorWaits(rig.database)
-    delivered = await waits.wait_delivered(1, SOON)
+    delivered = await waits.wait_delivered(Subject("track", 1), SOON)
     stop.set()
     await waits.finish()
     await running

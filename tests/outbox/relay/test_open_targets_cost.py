@@ -99,7 +99,7 @@ def test_what_fails_is_found_among_very_many_without_reading_them(
     change_one(database, 7, state="rejected", failed_gen=2, desired_gen=2)
     with database.read() as connection:
         found = connection.execute(failing(Wanted(), limit=50)).all()
-    assert [row.track_id for row in found] == [7]
+    assert [row.subject_id for row in found] == [7]
     plan = _plan(database, said[-1])
     assert any("ix_mirror_target_troubled" in part for part in plan), plan
     assert all("ix_mirror_target" in part for part in plan), plan
@@ -123,7 +123,7 @@ def test_unfinished_records_are_counted_among_very_many_without_reading_them(
 def test_undelivered_records_are_listed_among_very_many_without_reading_them(
     database: Database, said: Statements
 ) -> None:
-    nothing = select(blob_job.c.track_id).where(false())
+    nothing = select(blob_job.c.subject_id).where(false())
     with database.read() as connection:
         rows = connection.execute(undelivered(nothing, Wanted(), limit=50)).all()
     assert [row.mirror_state for row in rows] == ["pending"]
@@ -151,5 +151,5 @@ def _assert_reads_no_whole_index_of_tracks(plan: list[str]) -> None:
 
 def change_one(database: Database, track_id: int, **columns: Any) -> None:
     with database.write() as connection:
-        this = update(mirror_target).where(mirror_target.c.track_id == track_id)
+        this = update(mirror_target).where(mirror_target.c.subject_id == track_id)
         connection.execute(this.values(columns))

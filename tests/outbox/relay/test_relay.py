@@ -75,7 +75,7 @@ async def test_a_track_deleted_before_anything_was_sent_never_reaches_the_pds(ri
     assert rig.wire.sent == []
     with rig.database.read() as connection:
         created, deleted = (r.position for r in rig.log.stream(connection, Track.create_id(1)))
-        told = deliveries(connection, 1, [(created, True), (deleted, True)], rig.mirror())
+        told = deliveries(connection, "track", 1, [(created, True), (deleted, True)], rig.mirror())
     assert {delivery.status for delivery in told.values()} == {"cancelled"}
 
 

@@ -11,6 +11,7 @@ import pytest
 from sqlalchemy import delete, select, update
 from sqlalchemy.exc import OperationalError
 
+from aggregates.published import Subject
 from eventstore.errors import LogBusyError
 from outbox.mirror.tables import NEVER, mirror_lane, mirror_target, pds_host
 from outbox.relay.claim import claim
@@ -33,7 +34,7 @@ EDITS = 60
 async def until_delivered(rig: Rig, track_id: int = 1) -> None:
     """Give the relay the loop until the record is delivered."""
     waits = MirrorWaits(rig.database)
-    assert await waits.wait_delivered(track_id, LONG)
+    assert await waits.wait_delivered(Subject("track", track_id), LONG)
     await waits.finish()
 
 

@@ -8,6 +8,7 @@ from datetime import timedelta
 import pytest
 from sqlalchemy import update
 
+from aggregates.published import Subject
 from aggregates.transcodings import TRANSCODINGS
 from eventstore.coordination.commit_signals import Announcer, Listener
 from eventstore.database import Database
@@ -81,7 +82,7 @@ async def listening(desk: Rig) -> AsyncIterator[None]:
 
 async def delivered(desk: Rig) -> None:
     waits = MirrorWaits(desk.database)
-    assert await waits.wait_delivered(1, LONG)
+    assert await waits.wait_delivered(Subject("track", 1), LONG)
     await waits.finish()
 
 

@@ -47,7 +47,7 @@ def event_statuses(rig: Rig) -> list[tuple[str, str]]:
     with rig.database.read() as connection:
         recorded = [(r.event, r.position) for r in rig.log.stream(connection, Track.create_id(1))]
         facts = [(at, event.touches_record()) for event, at in recorded if isinstance(event, Track.Event)]
-        status = deliveries(connection, 1, facts, rig.mirror())
+        status = deliveries(connection, "track", 1, facts, rig.mirror())
     return [(type(event).__name__, status[at].status) for event, at in recorded]
 
 
@@ -172,5 +172,5 @@ async def test_each_attempt_says_how_it_ended(desk: Rig) -> None:
     foreign_put(desk, track, x=1)
     await desk.relay_once()
     with desk.database.read() as connection:
-        rows = [row.outcome for row in reversed(attempts_of(connection, 1))]
+        rows = [row.outcome for row in reversed(attempts_of(connection, "track", 1))]
     assert rows == ["done", "ambiguous", "read_back", "done"]

@@ -29,7 +29,7 @@ def doubted(database: Database, number: int) -> str:
     change_target(database, did, acked_gen=1)
     with database.write() as connection:
         change_lane(connection, did, due_at=NEVER)
-        reverify(connection, [number], PAST + timedelta(seconds=number))
+        reverify(connection, Track.subjects([number]), PAST + timedelta(seconds=number))
     return did
 
 

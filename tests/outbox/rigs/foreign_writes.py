@@ -20,7 +20,7 @@ from tests.outbox.rigs.relay_rig import Rig
 def request_verify(rig: Rig, *track_ids: int) -> None:
     """Request that these records are verified, as a scan does."""
     with rig.database.write() as connection:
-        reverify(connection, track_ids or (1,), rig.database.now(connection))
+        reverify(connection, Track.subjects(track_ids or (1,)), rig.database.now(connection))
 
 
 async def verified(rig: Rig, *track_ids: int) -> Counter[Outcome]:
@@ -51,7 +51,7 @@ def events(rig: Rig, track_id: int = 1) -> list[str]:
 def target(rig: Rig, track_id: int = 1) -> Any:
     """The row of a record."""
     with rig.database.read() as connection:
-        return connection.execute(select(mirror_target).where(mirror_target.c.track_id == track_id)).one()
+        return connection.execute(select(mirror_target).where(mirror_target.c.subject_id == track_id)).one()
 
 
 def sent(rig: Rig) -> list[str]:

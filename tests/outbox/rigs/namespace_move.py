@@ -55,7 +55,7 @@ async def in_the_old_place(rig: Rig, **fields: Any) -> Track:
     await rig.relay_once()
     writes_elsewhere(rig, track, **FOREIGN)
     with rig.database.write() as connection:
-        reverify(connection, [1], rig.clock())
+        reverify(connection, Track.subjects([1]), rig.clock())
     await rig.relay_once()
     return track
 
@@ -71,7 +71,7 @@ def event_statuses(rig: Rig) -> list[tuple[str, str]]:
     recorded, mirror = events(rig), rig.mirror()
     with rig.database.read() as connection:
         touching = [(each.position, each.event.touches_record()) for each in recorded]
-        found = deliveries(connection, 1, touching, mirror)
+        found = deliveries(connection, "track", 1, touching, mirror)
     return [(type(each.event).__name__, found[each.position].status) for each in recorded]
 
 

@@ -7,10 +7,11 @@ from collections.abc import AsyncIterator, Awaitable, Callable, Iterator, Sequen
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
-from typing import Any
+from typing import Any, TypeVar
 
 import httpx
 
+from aggregates.published import Published
 from aggregates.track import Track
 from aggregates.transcodings import TRANSCODINGS
 from aggregates.values import Audio
@@ -40,12 +41,15 @@ from outbox.views.status import Mirror, mirrors
 from tests.dsl import ALICE, COLLECTION, OLD_COLLECTION, a_track
 from tests.fake_pds.signed_in_pds import SignedInPds
 from tests.outbox.rigs.directory import FakeDirectory
+from tests.remarks import RemarkRecords
 from tests.servers.atproto import PdsAccount
 
+P = TypeVar("P", bound=Published)
+R = TypeVar("R", bound="Rig")
 ARTIST = Envelope(actor="artist", via="test", request_id="test")
 URLS = RecordUrls("http://127.0.0.1:8000")
 RECORDS = TrackRecords(URLS)
-KINDS = RecordKinds(RECORDS)
+KINDS = RecordKinds(RECORDS, RemarkRecords())
 NAMESPACES = Namespaces(OLD_COLLECTION, COLLECTION)
 ANYONE = "anyone"
 ANYWHERE = ""
@@ -202,7 +206,7 @@ class Rig:
 
     def has_addresses(self, urls: RecordUrls) -> None:
         """The service starts with these addresses."""
-        self.kinds = RecordKinds(TrackRecords(urls))
+        self.kinds = RecordKinds(TrackRecords(urls), RemarkRecords())
         api = Pds(self.wire, self.wire.http)
         self.delivery = Delivery(self.database, self.hosts, api, namespaces=NAMESPACES)
         self.relay = self.another_relay("relay-1")
@@ -235,15 +239,17 @@ class Rig:
         """An artist uploads a track."""
         fields.setdefault("audio", self.bytes.keep(f"audio {track_id}".encode() * 500))
         track = a_track(track_id, **{"did": self.did, **fields})
-        return self._save(track)
+        return self.save(track)
 
-    def command(self, track_id: int, command: Callable[[Track], None], *, did: str | None = None) -> Track:
-        """The artist runs a command on the track."""
+    def command(
+        self, subject_id: int, command: Callable[[Any], None], *, did: str | None = None, of: type[P] = Track
+    ) -> P:
+        """The artist runs a command on the track, or on another subject."""
         with self.log.unit_of_work(did or self.did, ARTIST) as unit:
-            track = unit.load(Track, Track.create_id(track_id))
-            command(track)
-            unit.save(track)
-        return track
+            subject = unit.load(of, of.stream_id(subject_id))
+            command(subject)
+            unit.save(subject)
+        return subject
 
     def edit(self, track_id: int = 1, **changes: Any) -> Track:
         """The artist edits fields."""
@@ -256,17 +262,18 @@ class Rig:
     def mirror(self, track_id: int = 1) -> Mirror:
         """Where the record stands."""
         with self.database.read() as connection:
-            return mirrors(connection, [track_id])[track_id]
+            return mirrors(connection, Track.TOPIC, [track_id])[track_id]
 
-    def remote(self, track: Track) -> dict[str, Any] | None:
+    def remote(self, subject: Published) -> dict[str, Any] | None:
         """What the PDS holds."""
-        record = self.pds.get_record(self.did, COLLECTION, track.rkey)
+        collection = COLLECTION if isinstance(subject, Track) else subject.collection
+        record = self.pds.get_record(self.did, collection, subject.rkey)
         return record["value"] if record is not None else None
 
-    def retry(self, track_id: int = 1) -> None:
+    def retry(self, subject_id: int = 1, *, of: type[Published] = Track) -> None:
         """The artist asks for another try."""
         with self.database.write() as connection:
-            retry(connection, self.did, track_id, self.clock())
+            retry(connection, self.did, of.TOPIC, subject_id, self.clock())
 
     def claim(self, owner: str, *, lease: float = 60.0) -> Lane:
         """A relay claims the lane and then does not come back."""
@@ -279,14 +286,17 @@ class Rig:
         if report is not None:
             self.hosts.record(report)
 
-    def _save(self, track: Track) -> Track:
-        with self.log.unit_of_work(track.did, ARTIST) as unit:
-            unit.save(track)
-        return track
+    def save(self, subject: P) -> P:
+        """Save a new subject."""
+        with self.log.unit_of_work(subject.did, ARTIST) as unit:
+            unit.save(subject)
+        return subject
 
 
 @asynccontextmanager
-async def rig_on(url: str, pds: DevPds, account: PdsAccount) -> AsyncIterator[Rig]:
+async def rig_on(
+    url: str, pds: DevPds, account: PdsAccount, made: Callable[..., R] = Rig
+) -> AsyncIterator[R]:
     """A rig on an empty database."""
     clock = Clock()
     database = Database(url, clock=clock)
@@ -297,18 +307,18 @@ async def rig_on(url: str, pds: DevPds, account: PdsAccount) -> AsyncIterator[Ri
         )
         wire = Wire(pds, http, account.did, reply.json()["accessJwt"])
         try:
-            yield Rig(database, pds, account.did, wire, clock)
+            yield made(database, pds, account.did, wire, clock)
         finally:
             database.close()
 
 
 @asynccontextmanager
-async def memory_rig_on(url: str) -> AsyncIterator[Rig]:
+async def memory_rig_on(url: str, made: Callable[..., R] = Rig) -> AsyncIterator[R]:
     """A rig on an empty database, whose PDS is in memory."""
     clock, pds = Clock(), SignedInPds()
     database = Database(url, clock=clock)
     async with httpx.AsyncClient(transport=pds) as http:
         try:
-            yield Rig(database, pds, ALICE, Wire(pds, http, ANYONE, "token"), clock)
+            yield made(database, pds, ALICE, Wire(pds, http, ANYONE, "token"), clock)
         finally:
             database.close()

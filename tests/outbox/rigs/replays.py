@@ -7,6 +7,7 @@ from typing import Any
 
 from sqlalchemy import select
 
+from aggregates.published import Subject
 from aggregates.track import Track
 from eventstore.change import Envelope
 from eventstore.event_log import EventLog
@@ -42,7 +43,9 @@ async def lost(desk: Rig, records: int, **fields: Any) -> list[Track]:
 def restore(desk: Rig, tracks: Sequence[Track]) -> None:
     """An operator's plan restores these records."""
     keys = [(track, RecordKey(desk.did, COLLECTION, track.rkey)) for track in tracks]
-    drifts = [Drift(DriftKind.MISSING, key, track.track_id, None, None) for track, key in keys]
+    drifts = [
+        Drift(DriftKind.MISSING, key, Subject("track", track.track_id), None, None) for track, key in keys
+    ]
     apply(desk.log, plan_for(drifts), ARTIST)
 
 

@@ -30,7 +30,7 @@ def add_target(connection: Connection, did: str, track_id: int, **columns: Any) 
         "did": did,
         "collection": "c",
         "rkey": str(track_id),
-        "track_id": track_id,
+        "subject_id": track_id,
         "desired_gen": 1,
         "desired_op": "put",
         "detached": False,

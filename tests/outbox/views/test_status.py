@@ -22,7 +22,7 @@ def told(rig: Rig, track_id: int = 1) -> list[tuple[str, EventDelivery]]:
     with rig.database.read() as connection:
         recorded = rig.log.stream(connection, Track.create_id(track_id))
         events = [(each.position, each.event.touches_record()) for each in recorded]  # type: ignore[attr-defined]
-        found = deliveries(connection, track_id, events, rig.mirror(track_id))
+        found = deliveries(connection, "track", track_id, events, rig.mirror(track_id))
     return [(type(each.event).__name__, found[each.position]) for each in recorded]
 
 
@@ -131,8 +131,10 @@ async def test_a_page_of_a_long_history_reads_the_attempts_of_the_page_alone(des
     assert statuses(desk) == ["superseded", *["delivered"] * 5]
     with desk.database.read() as connection:
         positions = [each.position for each in desk.log.stream(connection, track.id)]
-        found = deliveries(connection, 1, [(position, True) for position in positions[:3]], desk.mirror())
-        read = _acks(connection, 1, positions[0], positions[2])
+        found = deliveries(
+            connection, "track", 1, [(position, True) for position in positions[:3]], desk.mirror()
+        )
+        read = _acks(connection, "track", 1, positions[0], positions[2])
     assert [found[position].by_generation for position in positions[:3]] == positions[1:2] + positions[1:3]
     assert sorted(read) == positions[1:3]
 
@@ -254,7 +256,7 @@ async def test_records_of_a_paused_host_are_parked_and_counted_by_their_state(de
     desk.upload(3)
     with desk.database.write() as connection:
         connection.execute(update(pds_host).values(paused=True))
-        connection.execute(update(mirror_target).where(mirror_target.c.track_id == 3).values(detached=True))
+        connection.execute(update(mirror_target).where(mirror_target.c.subject_id == 3).values(detached=True))
         assert waiting_records(connection, desk.did) == {"parked": 1, "detached": 1}
     assert (desk.mirror(2).state, desk.mirror(2).reason) == ("parked", "paused")
 

@@ -4,6 +4,7 @@ from datetime import timedelta
 
 import pytest
 
+from aggregates.track import Track
 from outbox.mirror.lanes import change_lane
 from outbox.mirror.requeue import queue_as_backfill
 from tests.outbox.rigs.relay_rig import Rig, answered, refused
@@ -57,7 +58,7 @@ async def test_of_a_host_whose_budget_is_half_used_up_only_backfill_waits(desk):
     desk.upload(1)
     desk.upload(2)
     with desk.database.write() as connection:
-        queue_as_backfill(connection, desk.did, [2], desk.clock())
+        queue_as_backfill(connection, desk.did, Track.subjects([2]), desk.clock())
     set_host(desk.database, desk.pds.url, backfill_after=desk.clock() + MINUTE)
     assert [why(desk, number) for number in (1, 2)] == [("pending", "sending"), ("pending", "paced")]
 

@@ -214,7 +214,7 @@ class AdoptRig:
     def mirror(self, track_id: int) -> Mirror:
         """Where its record stands."""
         with self.database.read() as connection:
-            return mirrors(connection, [track_id])[track_id]
+            return mirrors(connection, "track", [track_id])[track_id]
 
 
 class Clock:

@@ -6,6 +6,7 @@ from collections import Counter
 import httpx
 import pytest
 
+from aggregates.published import Subject
 from devpds.server import DevPds
 from eventstore.change import Envelope
 from eventstore.coordination.commit_signals import Listener
@@ -134,7 +135,7 @@ async def test_a_plan_that_is_applied_wakes_idle_relays_of_other_processes(
 
 
 def drift(kind: DriftKind, number: int = 1, did: str = "did:plc:a") -> Drift:
-    return Drift(kind, RecordKey(did, COLLECTION, f"rkey{number}"), number, None, None)
+    return Drift(kind, RecordKey(did, COLLECTION, f"rkey{number}"), Subject("track", number), None, None)
 
 
 def test_every_drift_has_a_repair() -> None:

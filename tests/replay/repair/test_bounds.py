@@ -6,6 +6,7 @@ from dataclasses import replace
 import pytest
 from sqlalchemy import update
 
+from aggregates.published import Subject
 from eventstore.jobs import queue
 from eventstore.jobs.kinds import Failure
 from eventstore.jobs.table import job as job_table
@@ -22,7 +23,7 @@ from tests.outbox.rigs.relay_rig import Rig, memory_rig_on
 from tests.replay.repair.rig import ProcessStep, claimed, decided, lost, planned, repairs, row
 
 KEY = RecordKey("did:plc:a", "c", "r")
-LOST = Drift(DriftKind.MISSING, KEY, 1, "cid", None, generation=7)
+LOST = Drift(DriftKind.MISSING, KEY, Subject("track", 1), "cid", None, generation=7)
 
 
 @pytest.fixture
@@ -32,7 +33,7 @@ async def rig(migrated_url: str) -> AsyncIterator[Rig]:
 
 
 def test_a_record_that_was_not_compared_is_not_said_to_agree() -> None:
-    expected = Expected(KEY, 1, PUT, "cid", waits=False, generation=7)
+    expected = Expected(KEY, Subject("track", 1), PUT, "cid", waits=False, generation=7)
     assert skip_reason(LOST, expected, {KEY: LOST}, frozenset()) is None
     assert skip_reason(LOST, expected, {}, frozenset()) is SkipReason.AGREES
     assert skip_reason(LOST, expected, {}, {KEY}) is SkipReason.NOT_COMPARED

@@ -8,6 +8,7 @@ from typing import Any
 import pytest
 from sqlalchemy import update
 
+from aggregates.published import Subject
 from application.repairs import start_repair
 from devpds.server import DevPds
 from eventstore.errors import LogBusyError
@@ -199,7 +200,7 @@ def _repairs(rig: Rig) -> Sequence[Any]:
 
 def _missing(number: int) -> Drift:
     key = RecordKey(ALICE, "fm.plyr.track", f"{'a-long-record-key-' * 10}{number}")
-    return Drift(DriftKind.MISSING, key, number, None, None)
+    return Drift(DriftKind.MISSING, key, Subject("track", number), None, None)
 
 
 def _found(drifts: list[Drift], *others: Verified) -> Callable[..., Awaitable[list[Verified]]]:

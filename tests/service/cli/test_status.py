@@ -35,7 +35,7 @@ def typed(tape: Container, monkeypatch: pytest.MonkeyPatch) -> Type:
         newest = {"failed_gen": mirror_target.c.desired_gen, "state": "backoff", "reason": "backoff"}
         last = {"attempts": 1, "cause": CAUSE, "last_error": "InternalServerError: [/b] later"}
         connection.execute(update(mirror_target).values(**last, **newest, **failing))
-    count_failure(tape.database, HOST, VERDICT, did=ALICE, track_id=1)
+    count_failure(tape.database, HOST, VERDICT, did=ALICE, subject_id=1)
     return lambda *args: CliRunner().invoke(main, args)
 
 

@@ -250,20 +250,22 @@ def _host(row: Any, lanes: overview.LanesOfHost, under_way: int, drain: Drain, n
 
 
 def failure_rows(connection: Connection, rows: Sequence[Any], now: datetime) -> list[FailureRow]:
-    track_ids = {row.track_id for row in rows}
+    track_ids = {row.subject_id for row in rows}
     began = newest_at(connection, track_ids, (*BEGAN_WITH.values(), _UPLOAD_REQUESTED))
     titles = titles_of(connection, track_ids)
-    return [_failure(row, titles.get(row.track_id), _since(row, began), now) for row in rows]
+    return [_failure(row, titles.get(row.subject_id), _since(row, began), now) for row in rows]
 
 
-def _since(row: Any, began: Mapping[tuple[int, str], datetime]) -> datetime | None:
+def _since(row: Any, began: Mapping[tuple[str, int, str], datetime]) -> datetime | None:
     since: datetime | None
     if (event := BEGAN_WITH.get(row.mirror_state)) is not None:
-        since = began.get((row.track_id, event), row.changed_at)
+        since = began.get((row.kind, row.subject_id, event), row.changed_at)
     elif row.desired_gen > row.acked_gen:
         since = row.shown_failing_since or row.changed_at
     else:  # its audio alone is missing
-        since = row.blob_failing_since or began.get((row.track_id, _UPLOAD_REQUESTED), row.changed_at)
+        since = row.blob_failing_since or began.get(
+            (row.kind, row.subject_id, _UPLOAD_REQUESTED), row.changed_at
+        )
     return since
 
 
@@ -272,6 +274,7 @@ def _failure(row: Any, title: str | None, since: datetime | None, now: datetime)
     return body_from(
         FailureRow,
         row,
+        track_id=row.subject_id,
         title=title,
         record_uri=RecordKey(row.did, row.collection, row.rkey).uri,
         state=row.mirror_state,

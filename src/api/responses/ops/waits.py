@@ -5,7 +5,7 @@ from datetime import datetime
 from typing import Any, Final
 
 from pydantic import BaseModel, Field
-from sqlalchemy import ColumnElement, Connection, func, select
+from sqlalchemy import ColumnElement, Connection, and_, func, select
 
 from api.responses.ops.deliveries import BEGAN_WITH
 from outbox.mirror.due import is_open
@@ -53,9 +53,9 @@ def _noticed_at(connection: Connection, state: str) -> datetime | None:
     newest = (
         select(func.max(history.c.at).label("at"))
         .select_from(TARGETS_AT_WORK)
-        .join(history, history.c.track_id == target.track_id)
+        .join(history, and_(history.c.track_id == target.subject_id, history.c.kind == target.kind))
         .where(IS_TROUBLED, NEEDED[state], STATE.in_((state,)), history.c.type == BEGAN_WITH[state])
-        .group_by(target.track_id)
+        .group_by(target.subject_id, target.kind)
         .subquery()
     )
     at: datetime | None = connection.scalar(select(func.min(newest.c.at)))
@@ -67,12 +67,12 @@ def oldest_pending(connection: Connection) -> dict[str, datetime]:
     rows = connection.execute(
         select(CLASS.label("work"), func.min(history.c.at))
         .select_from(TARGETS_AT_WORK)
-        .join(history, history.c.track_id == mirror_target.c.track_id)
+        .join(history, and_(history.c.track_id == target.subject_id, history.c.kind == target.kind))
         .where(
             is_open(),
             STATE == MirrorState.PENDING,
             history.c.touches_record,
-            history.c.position > mirror_target.c.acked_gen,
+            history.c.position > target.acked_gen,
         )
         .group_by("work")
     )
