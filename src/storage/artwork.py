@@ -138,14 +138,12 @@ def _plain(image: Image.Image, *, alpha: bool) -> Image.Image:
         with suppress(ImageCms.PyCMSError, OSError, ValueError):
             source = ImageCms.ImageCmsProfile(io.BytesIO(profile))
             into = image if image.mode == "CMYK" else plain
-            plain = _converted(into, source, mode)
+            converted = ImageCms.profileToProfile(
+                into, source, ImageCms.createProfile("sRGB"), outputMode=mode
+            )
+            plain = into if converted is None else converted
     plain.info.clear()
     return plain
-
-
-def _converted(image: Image.Image, source: ImageCms.ImageCmsProfile, mode: str) -> Image.Image:
-    converted = ImageCms.profileToProfile(image, source, ImageCms.createProfile("sRGB"), outputMode=mode)
-    return image if converted is None else converted
 
 
 def _encode(image: Image.Image, kind: str) -> bytes:

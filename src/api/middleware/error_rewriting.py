@@ -29,14 +29,11 @@ class ErrorRewriting:
         else:
             self._body += message.get("body", b"")
             if not message.get("more_body", False):
-                await self._send_rewritten(self._start)
-
-    async def _send_rewritten(self, start: Message) -> None:
-        headers = MutableHeaders(scope=start)
-        body = await self._rewrite(start["status"], headers, json.loads(self._body))
-        headers["Content-Length"] = str(len(body))
-        await self._send(start)
-        await self._send({"type": "http.response.body", "body": body})
+                headers = MutableHeaders(scope=self._start)
+                body = await self._rewrite(self._start["status"], headers, json.loads(self._body))
+                headers["Content-Length"] = str(len(body))
+                await self._send(self._start)
+                await self._send({"type": "http.response.body", "body": body})
 
 
 def _is_error(start: Message) -> bool:

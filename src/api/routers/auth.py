@@ -13,12 +13,11 @@ from api.json_response import AsciiJsonResponse, MessageBody
 from api.middleware.request_id import over_http
 from api.openapi import TEXT, either, errors
 from api.requests.account_fields import TOKEN_FIELDS, lifetime_of, name_of, required_text, scope_of
-from api.requests.body import Body
 from api.requests.known_names import StrictRoute
 from api.requests.parse import received_body
 from api.services import Services
 from identity.accounts.credentials import CredentialKind, Scope
-from identity.accounts.sign_in import USUAL_NAME, AppPasswordSignIn, SignInResult
+from identity.accounts.sign_in import USUAL_NAME, SignInResult
 
 app_password = APIRouter(tags=["sign-in"], route_class=StrictRoute, dependencies=[Depends(counted)])
 router = APIRouter(tags=["sign-in"], route_class=StrictRoute, dependencies=[Depends(counted)])
@@ -66,7 +65,14 @@ async def sign_in(request: Request, services: ServicesDep) -> Response:
     assert services.sign_in is not None  # noqa: S101 - the route is there only with it
     async with received_body(request, services, {}) as body:
         scope = scope_of(body)
-        signed_in = await _sign_in(body, services.sign_in, scope)
+        signed_in = await services.sign_in.sign_in(
+            required_text(body, "identifier"),
+            SecretStr(required_text(body, "password")),
+            name=name_of(body, USUAL_NAME),
+            scope=scope,
+            expires_in=lifetime_of(body),
+            by=over_http,
+        )
     response = AsciiJsonResponse(_signed_in(signed_in, scope))
     account = signed_in.account
     tokens = await run_in_threadpool(seat_first, request, services, signed_in.token, account.did)
@@ -119,17 +125,6 @@ async def switch(request: Request, services: ServicesDep) -> Response:
     response = AsciiJsonResponse(answer)
     set_session(response, services, [token for token, _ in ordered])
     return response
-
-
-async def _sign_in(body: Body, door: AppPasswordSignIn, scope: Scope) -> SignInResult:
-    return await door.sign_in(
-        required_text(body, "identifier"),
-        SecretStr(required_text(body, "password")),
-        name=name_of(body, USUAL_NAME),
-        scope=scope,
-        expires_in=lifetime_of(body),
-        by=over_http,
-    )
 
 
 def _end(request: Request, services: Services, did: str | None) -> list[SecretStr]:

@@ -198,7 +198,8 @@ async def edit_command(request: CommandRequest, track_id: int, body: Body) -> Ed
     gate = support_gate_of(body) if "support_gate" in body else KEEP
     unlisted = body.flag("unlisted") if "unlisted" in body else None
     downloads = downloads_of(body) if "downloads" in body else None
-    removes_artwork = _removes_artwork(body)
+    _refuse_image_as_text(body)
+    removes_artwork = body.flag("remove_image") or "image" in body
     if "features" in body:
         metadata["features"] = await features_of(
             body, request.services.featured_artists, request.principal.did
@@ -217,11 +218,6 @@ async def _artwork_of(request: CommandRequest, body: Body) -> PreparedArtwork | 
 def _refuse_image_as_text(body: Body) -> None:
     if body.text("image"):
         raise InvalidFieldError("image", "must be sent as a file of a multipart body")
-
-
-def _removes_artwork(body: Body) -> bool:
-    _refuse_image_as_text(body)
-    return body.flag("remove_image") or "image" in body
 
 
 def _artist_of_upload(request: CommandRequest, audio_cid: str) -> str:

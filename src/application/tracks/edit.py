@@ -2,11 +2,10 @@
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
-from datetime import datetime
 from enum import Enum
 from typing import Any, Final
 
-from aggregates.track import Track, media_cids
+from aggregates.track import media_cids
 from aggregates.values import Artwork, Audio, Downloads, SupportGate
 from application.authorization import OnTrack, load_owned, owner_of, require_no_duplicate
 from eventstore.unit_of_work import UnitOfWork
@@ -43,18 +42,14 @@ def edit_track(unit: UnitOfWork, command: EditTrack, media: Media) -> int:
         track.set_unlisted(command.unlisted, at=unit.now)
     if command.downloads is not None:
         track.set_downloads(command.downloads, at=unit.now)
-    _set_artwork(track, command.artwork, unit.now)
+    if isinstance(command.artwork, Artwork):
+        track.replace_artwork(command.artwork, at=unit.now)
+    elif command.artwork is None:
+        track.remove_artwork(at=unit.now)
     unit.save(track)
     if isinstance(command.artwork, Artwork):
         media.pin(unit.connection, [command.artwork.cid, command.artwork.thumbnail_cid])
     return track.track_id
-
-
-def _set_artwork(track: Track, artwork: Artwork | Keep | None, at: datetime) -> None:
-    if isinstance(artwork, Artwork):
-        track.replace_artwork(artwork, at=at)
-    elif artwork is None:
-        track.remove_artwork(at=at)
 
 
 @dataclass(frozen=True, kw_only=True)

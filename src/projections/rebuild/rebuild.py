@@ -100,7 +100,13 @@ def rebuild(
             for table in tables
         }
         for projection in projections:
-            _record_fingerprint(connection, projection)
+            row = {"name": projection.name, "fingerprint": projection.fingerprint}
+            statement = upsert(connection, projection_state).values(row)
+            connection.execute(
+                statement.on_conflict_do_update(
+                    index_elements=[projection_state.c.name], set_={"fingerprint": projection.fingerprint}
+                )
+            )
         replay.scratch.leave()
     return Rebuilt(replay.position, rows)
 
@@ -182,13 +188,3 @@ def _snapshot(log: EventLog) -> Generator[Connection]:
         if not log.database.is_sqlite:
             connection.execute(text("set transaction isolation level repeatable read"))
         yield connection
-
-
-def _record_fingerprint(connection: Connection, projection: Projection) -> None:
-    row = {"name": projection.name, "fingerprint": projection.fingerprint}
-    statement = upsert(connection, projection_state).values(row)
-    connection.execute(
-        statement.on_conflict_do_update(
-            index_elements=[projection_state.c.name], set_={"fingerprint": projection.fingerprint}
-        )
-    )

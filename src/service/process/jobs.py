@@ -28,7 +28,7 @@ from outbox.relay.retention import prune_attempts
 from outbox.repo.reads import PacedReads
 from replay.derived import sweep
 from replay.derived.plan import request_all
-from replay.reconcile.scan import Scan, Scanned
+from replay.reconcile.scan import Scan
 from replay.repair.jobs import prune_repairs
 from service.config.settings import Settings
 from service.wiring.adapters import IdentitySessions
@@ -200,13 +200,11 @@ async def _scan(container: Container) -> None:
         try:
             await scan.run()
         finally:
-            _report_scan(container, scan.scanned)
-
-
-def _report_scan(container: Container, scanned: Scanned) -> None:
-    container.metrics.scanned(scanned)
-    if scanned.repos:
-        logger.info("records_scanned", extra={**scanned.repos, "drifts": dict(scanned.drifts)})
+            container.metrics.scanned(scan.scanned)
+            if scan.scanned.repos:
+                logger.info(
+                    "records_scanned", extra={**scan.scanned.repos, "drifts": dict(scan.scanned.drifts)}
+                )
 
 
 async def _run_until_stopping(

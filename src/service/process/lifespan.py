@@ -65,7 +65,10 @@ async def background_work(container: Container, *, relay: bool) -> AsyncGenerato
                 yield relay_task
     finally:
         stop.set()
-        await _drain(relay_task)
+        done, _ = await asyncio.wait({relay_task}, timeout=RELAY_DRAIN_TIMEOUT_SECONDS)
+        if not done:
+            logger.warning("relay_given_up", extra={"after_seconds": RELAY_DRAIN_TIMEOUT_SECONDS})
+            relay_task.cancel()
         await asyncio.to_thread(try_record_high_water_mark, container.log, container.settings)
         await container.close()
 
@@ -162,13 +165,6 @@ async def _idle(stop: asyncio.Event) -> None:
 def _log_failure(relay_task: "asyncio.Task[None]", *, expected: bool) -> None:
     if not expected and not relay_task.cancelled():
         logger.critical("relay_failed", exc_info=relay_task.exception())
-
-
-async def _drain(relay_task: "asyncio.Task[None]") -> None:
-    done, _ = await asyncio.wait({relay_task}, timeout=RELAY_DRAIN_TIMEOUT_SECONDS)
-    if not done:
-        logger.warning("relay_given_up", extra={"after_seconds": RELAY_DRAIN_TIMEOUT_SECONDS})
-        relay_task.cancel()
 
 
 @contextmanager
