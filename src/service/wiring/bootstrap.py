@@ -24,17 +24,18 @@ from eventstore.jobs.periodic import runs
 from eventstore.jobs.worker import Worker
 from identity.resolution.address_policy import MAX_CONNECTIONS
 from identity.resolution.featured_artists import FeaturedArtists, turns_of_lookups
-from identity.resolution.resolver import Resolver
 from identity.sessions.pds_sessions import PdsSessions
+from outbox.blobs.worker import BlobWorker
 from outbox.mirror.hosts import Hosts
+from outbox.mirror.namespace_moves import Namespaces
 from outbox.mirror.paced_pds import PacedPds
 from outbox.pds.client import Pds
-from outbox.record.kind import RecordKinds
-from outbox.relay.relay import Relay
+from outbox.probes.worker import Probes
+from outbox.relay.delivery import Delivery
+from outbox.relay.relay import Relay, RelayLimits
 from outbox.repo.reads import RepoReads
 from outbox.repo.record_reads import RecordReads
 from outbox.tracing import NO_TRACING
-from outbox.tracks.record import RecordUrls
 from outbox.views.waits import MirrorWaits
 from replay.adoption.jobs import AdoptionJobs
 from replay.reconcile.verify import Verifier
@@ -43,18 +44,22 @@ from service.observability.media_health import MediaHealth
 from service.observability.metrics import Metrics
 from service.observability.readiness import why_not_ready, why_silent
 from service.schema.migrate import newest
-from service.wiring.adapters import HttpSupporters, IdentitySessions
-from service.wiring.firehose import firehose_follower
+from service.wiring.adapters import (
+    HttpSupporters,
+    IdentityAddresses,
+    IdentityDirectory,
+    IdentitySessions,
+    StorageAudio,
+)
 from service.wiring.identity import (
-    IdentityParts,
     guarded_client,
     identity_parts,
+    pds_address_policy,
     pds_http_client,
     resolver_of,
 )
 from service.wiring.jobs import JobParts
 from service.wiring.log import media_store, open_log, record_kinds, record_urls, staging_folder
-from service.wiring.relay import relay_of
 from storage.media import Media
 from storage.public.publisher import Publisher
 from storage.store import public_copies
@@ -122,192 +127,184 @@ def build(
     settings: Settings, inherited: Inherited | None = None, tracer: "Tracer | None" = None
 ) -> Container:
     """Build the container. Nothing is started yet."""
-    inherited = inherited or Inherited()
-    log = open_log(settings)
-    database = log.database
-    media = Media(database, media_store(settings))
-    relay_http = pds_http_client(
-        settings, MAX_CONNECTIONS + 2 * settings.lanes
-    )  # a lane delivers and refreshes
-    sign_in_http, requests_http = pds_http_client(settings), pds_http_client(settings)
-    own_http = guarded_client(settings.supporters_url)
-    clients = (relay_http, sign_in_http, requests_http, own_http)
-    metrics, listener = Metrics(), Listener(database)
-    metrics.watch(log, listener)
-    identity = identity_parts(settings, log, relay_http, sign_in_http, on_refresh=metrics.refreshed)
-    sessions, hosts = IdentitySessions(identity.sessions), Hosts(database)
-    pds = PacedPds(sessions, requests_http, hosts)
-    owner = process_name()
-    copies = public_copies(media.store)
-    lease = timedelta(seconds=settings.lease_seconds)
-    publisher = Publisher(media, copies, lease=lease) if copies is not None else None
-    urls = record_urls(settings, media.store)
-    kinds = record_kinds(urls)
-    relay = relay_of(
-        settings,
-        log=log,
-        hosts=hosts,
-        media=media,
-        pds=Pds(sessions, relay_http),
-        paced=PacedPds(sessions, relay_http, hosts),
-        resolver=resolver_of(settings, relay_http),
-        kinds=kinds,
-        owner=owner,
-        metrics=metrics,
-        tracing=tracer or NO_TRACING,
-    )
-    if tracer is not None:
-        tracer.watch(database.engine, clients)
-    resolver = resolver_of(settings, requests_http)
-    parts = JobParts(
-        settings=settings,
-        log=log,
-        media=media,
-        publisher=publisher,
-        pds=pds,
-        hosts=hosts,
-        http=requests_http,
-        resolver=resolver,
-        urls=urls,
-        kinds=kinds,
-        relay=relay,
-        disconnect=identity.sessions.disconnect,
-        owner=owner,
-    )
-    adoptions = parts.adoptions()
-    worker = parts.worker(adoptions)
-    announcer = Announcer(database)
-    store = MediaHealth(media, settings.media, settings.folders)
-    metrics.watch_disks(store.free)
-    services = _services(
-        settings,
-        store=store,
-        log=log,
-        media=media,
-        own_http=own_http,
-        identity=identity,
-        resolver=resolver,
-        featured_artists=FeaturedArtists(resolver_of(settings, requests_http, turns_of_lookups())),
-        pds=pds,
-        urls=urls,
-        kinds=kinds,
-        publisher=publisher,
-        relay=relay,
-        announcer=announcer,
-        wake=_waker(relay, worker, publisher, announcer),
-        metrics=metrics,
-        rate_limits=RateLimits(inherited.rate_limits) if settings.rate_limits else None,
-    )
-    pools = (services.threads, services.health_threads, *vars(services.media_threads).values())
-    metrics.pools.watch(database, pools)
-    follower = firehose_follower(settings, database, hosts, owner=owner, wake=services.wake, metrics=metrics)
-    return Container(
-        settings=settings,
-        database=database,
-        log=log,
-        media=media,
-        services=services,
-        hosts=hosts,
-        relay=relay,
-        worker=worker,
-        adoptions=adoptions,
-        publisher=publisher,
-        metrics=metrics,
-        announcer=announcer,
-        listener=listener,
-        sessions=identity.sessions,
-        clients=clients,
-        follower=follower,
-        metrics_listener=inherited.metrics,
-        tracer=tracer,
-    )
+    return _Builder(settings, inherited or Inherited(), tracer).container()
 
 
-def _waker(
-    relay: Relay,
-    worker: Worker,
-    publisher: Publisher | None,
-    announcer: Announcer,
-) -> Callable[[], None]:
-    def wake() -> None:
-        announcer.announce()
-        relay.wake()
-        worker.wake()
-        if publisher is not None:
-            publisher.wake()
+class _Builder:
+    """What several parts share; each method builds one of them."""
 
-    return wake
+    def __init__(self, settings: Settings, inherited: Inherited, tracer: "Tracer | None") -> None:
+        self._settings, self._inherited, self._tracer = settings, inherited, tracer
+        self._log = open_log(settings)
+        self._database = self._log.database
+        self._media = Media(self._database, media_store(settings))
+        self._store = MediaHealth(self._media, settings.media, settings.folders)
+        connections = MAX_CONNECTIONS + 2 * settings.lanes  # a lane delivers and refreshes
+        self._relay_http = pds_http_client(settings, connections)
+        self._sign_in_http, self._requests_http = pds_http_client(settings), pds_http_client(settings)
+        self._own_http = guarded_client(settings.supporters_url)
+        self._metrics, self._listener = Metrics(), Listener(self._database)
+        self._identity = identity_parts(
+            settings, self._log, self._relay_http, self._sign_in_http, on_refresh=self._metrics.refreshed
+        )
+        self._sessions, self._hosts = IdentitySessions(self._identity.sessions), Hosts(self._database)
+        self._pds = PacedPds(self._sessions, self._requests_http, self._hosts)
+        self._resolver = resolver_of(settings, self._requests_http)
+        self._owner = process_name()
+        self._lease = timedelta(seconds=settings.lease_seconds)
+        copies = public_copies(self._media.store)
+        self._publisher = Publisher(self._media, copies, lease=self._lease) if copies is not None else None
+        self._urls = record_urls(settings, self._media.store)
+        self._kinds = record_kinds(self._urls)
+        self._announcer = Announcer(self._database)
 
+    def container(self) -> Container:
+        clients = (self._relay_http, self._sign_in_http, self._requests_http, self._own_http)
+        self._metrics.watch(self._log, self._listener)
+        self._metrics.watch_disks(self._store.free)
+        if self._tracer is not None:
+            self._tracer.watch(self._database.engine, clients)
+        relay = self._relay()
+        parts = self._job_parts(relay)
+        adoptions = parts.adoptions()
+        worker = parts.worker(adoptions)
+        services = self._services(relay, self._waker(relay, worker))
+        pools = (services.threads, services.health_threads, *vars(services.media_threads).values())
+        self._metrics.pools.watch(self._database, pools)
+        return Container(
+            settings=self._settings,
+            database=self._database,
+            log=self._log,
+            media=self._media,
+            services=services,
+            hosts=self._hosts,
+            relay=relay,
+            worker=worker,
+            adoptions=adoptions,
+            publisher=self._publisher,
+            metrics=self._metrics,
+            announcer=self._announcer,
+            listener=self._listener,
+            sessions=self._identity.sessions,
+            clients=clients,
+            follower=self._follower(services.wake) if self._settings.firehose else None,
+            metrics_listener=self._inherited.metrics,
+            tracer=self._tracer,
+        )
 
-def _services(
-    settings: Settings,
-    *,
-    store: MediaHealth,
-    log: EventLog,
-    media: Media,
-    own_http: httpx.AsyncClient,
-    identity: IdentityParts,
-    resolver: Resolver,
-    featured_artists: FeaturedArtists,
-    pds: PacedPds,
-    urls: RecordUrls,
-    kinds: RecordKinds,
-    publisher: Publisher | None,
-    relay: Relay,
-    announcer: Announcer,
-    wake: Callable[[], None],
-    metrics: Metrics,
-    rate_limits: RateLimits | None,
-) -> Services:
-    database = log.database
-    threads = Threads("application", MAX_APPLICATION_THREADS)
-    waits = MirrorWaits(database, relay, announcer)
-    event_poller = EventPoller(log, threads, identity.credentials)
-    waits.on_settled = event_poller.wake
-    return Services(
-        database=database,
-        log=log,
-        threads=threads,
-        media=media,
-        media_threads=media_threads(),
-        health_threads=Threads("health", MAX_HEALTH_THREADS, max_wait_seconds=MAX_HEALTH_WAIT_SECONDS),
-        staging=staging_folder(settings),
-        accounts=identity.accounts,
-        credentials=identity.credentials,
-        access=identity.access,
-        resolver=resolver,
-        featured_artists=featured_artists,
-        disconnect=identity.sessions.disconnect,
-        pds=pds,
-        record_reads=RecordReads(pds),
-        verifier=Verifier(database, RepoReads(pds), max_wait_seconds=MAX_VERIFY_WAIT_SECONDS),
-        waits=waits,
-        event_poller=event_poller,
-        urls=urls,
-        kinds=kinds,
-        base_url=settings.base_url,
-        collection=settings.collection,
-        old_collection=settings.old_collection,
-        max_upload_bytes=settings.max_upload_bytes,
-        sweep_grace=timedelta(days=settings.sweep_grace_days),
-        scan_interval=timedelta(minutes=settings.scan_minutes),
-        follows_firehose=settings.firehose,
-        jobs=lambda connection: runs(connection, database.now(connection)),
-        schema=newest,
-        not_ready_because=lambda: why_not_ready(log, store),
-        media_away_because=store.away,
-        disk_full_because=store.full,
-        silent_because=lambda: why_silent(log),
-        wake=wake,
-        resolved=metrics.resolved,
-        metrics=metrics.text if settings.is_loopback else None,
-        publisher=publisher,
-        sign_in=identity.app_password if settings.app_password_login else None,
-        oauth=identity.oauth,
-        supporters=HttpSupporters(settings.supporters_url, own_http) if settings.supporters_url else None,
-        rate_limits=rate_limits,
-        cors_origins=settings.cors_origins,
-    )
+    def _relay(self) -> Relay:
+        """Build what delivers records, uploads audio and probes accounts."""
+        settings, log, hosts, metrics = self._settings, self._log, self._hosts, self._metrics
+        owner, lease = self._owner, self._lease
+        pds, paced = Pds(self._sessions, self._relay_http), PacedPds(self._sessions, self._relay_http, hosts)
+        namespaces = Namespaces(settings.old_collection, settings.collection)
+        audio, directory = (
+            StorageAudio(self._media),
+            IdentityDirectory(resolver_of(settings, self._relay_http)),
+        )
+        return Relay(
+            log,
+            Delivery(log.database, hosts, pds, namespaces=namespaces, metrics=metrics),
+            BlobWorker(log, hosts, paced, audio, owner=owner, lease=lease, metrics=metrics),
+            Probes(log.database, paced, directory, owner=owner, lease=lease, metrics=metrics),
+            self._kinds,
+            hosts=hosts,
+            owner=owner,
+            limits=RelayLimits(settings.lanes, lease),
+            metrics=metrics,
+            tracing=self._tracer or NO_TRACING,
+        )
+
+    def _job_parts(self, relay: Relay) -> JobParts:
+        return JobParts(
+            settings=self._settings,
+            log=self._log,
+            media=self._media,
+            publisher=self._publisher,
+            pds=self._pds,
+            hosts=self._hosts,
+            http=self._requests_http,
+            resolver=self._resolver,
+            urls=self._urls,
+            kinds=self._kinds,
+            relay=relay,
+            disconnect=self._identity.sessions.disconnect,
+            owner=self._owner,
+        )
+
+    def _waker(self, relay: Relay, worker: Worker) -> Callable[[], None]:
+        def wake() -> None:
+            self._announcer.announce()
+            relay.wake()
+            worker.wake()
+            if self._publisher is not None:
+                self._publisher.wake()
+
+        return wake
+
+    def _follower(self, wake: Callable[[], None]) -> "Follower":
+        # They load WebSockets, which a process without a firehose does not need.
+        from outbox.firehose.follower import Follower  # noqa: PLC0415
+        from outbox.firehose.subscription import StreamReports  # noqa: PLC0415
+
+        addresses = IdentityAddresses(pds_address_policy(self._settings))
+        reports = StreamReports(wake, self._metrics.heard)
+        follower = Follower(self._database, self._hosts, addresses, owner=self._owner, reports=reports)
+        self._metrics.watch_streams(lambda: follower.statuses)
+        return follower
+
+    def _services(self, relay: Relay, wake: Callable[[], None]) -> Services:
+        settings, log, database = self._settings, self._log, self._database
+        threads = Threads("application", MAX_APPLICATION_THREADS)
+        waits = MirrorWaits(database, relay, self._announcer)
+        event_poller = EventPoller(log, threads, self._identity.credentials)
+        waits.on_settled = event_poller.wake
+        return Services(
+            database=database,
+            log=log,
+            threads=threads,
+            media=self._media,
+            media_threads=media_threads(),
+            health_threads=Threads("health", MAX_HEALTH_THREADS, max_wait_seconds=MAX_HEALTH_WAIT_SECONDS),
+            staging=staging_folder(settings),
+            accounts=self._identity.accounts,
+            credentials=self._identity.credentials,
+            access=self._identity.access,
+            resolver=self._resolver,
+            featured_artists=FeaturedArtists(resolver_of(settings, self._requests_http, turns_of_lookups())),
+            disconnect=self._identity.sessions.disconnect,
+            pds=self._pds,
+            record_reads=RecordReads(self._pds),
+            verifier=Verifier(database, RepoReads(self._pds), max_wait_seconds=MAX_VERIFY_WAIT_SECONDS),
+            waits=waits,
+            event_poller=event_poller,
+            urls=self._urls,
+            kinds=self._kinds,
+            base_url=settings.base_url,
+            collection=settings.collection,
+            old_collection=settings.old_collection,
+            max_upload_bytes=settings.max_upload_bytes,
+            sweep_grace=timedelta(days=settings.sweep_grace_days),
+            scan_interval=timedelta(minutes=settings.scan_minutes),
+            follows_firehose=settings.firehose,
+            jobs=lambda connection: runs(connection, database.now(connection)),
+            schema=newest,
+            not_ready_because=lambda: why_not_ready(log, self._store),
+            media_away_because=self._store.away,
+            disk_full_because=self._store.full,
+            silent_because=lambda: why_silent(log),
+            wake=wake,
+            resolved=self._metrics.resolved,
+            metrics=self._metrics.text if settings.is_loopback else None,
+            publisher=self._publisher,
+            sign_in=self._identity.app_password if settings.app_password_login else None,
+            oauth=self._identity.oauth,
+            supporters=HttpSupporters(settings.supporters_url, self._own_http)
+            if settings.supporters_url
+            else None,
+            rate_limits=RateLimits(self._inherited.rate_limits) if settings.rate_limits else None,
+            cors_origins=settings.cors_origins,
+        )
 
 
 def media_threads() -> MediaThreads:
