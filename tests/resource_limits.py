@@ -6,7 +6,8 @@ from typing import Final
 
 from api.middleware import request_limits
 from api.middleware.rate_limits import RateLimits
-from api.pipeline import concurrency, media_intake, media_reads
+from api.pipeline import concurrency, media_intake, media_reads, pds_preflight
+from api.routers.ops import deliveries
 from application import account_deletion
 from eventstore import untrusted
 from eventstore.database import POOL_SIZE
@@ -17,6 +18,7 @@ from outbox.blobs import claim as upload_claim
 from outbox.blobs import worker as uploads
 from outbox.firehose import connection, follower, share
 from outbox.mirror.tables import pds_host
+from outbox.operations import operators
 from outbox.pds import client
 from outbox.probes import worker as probes
 from outbox.repo import reads, record_reads
@@ -114,11 +116,11 @@ RESOURCES: Final = (
     Resource(
         "threads of the database for requests", "reads, commands", "1 command", NO,
         f"40 of the framework, {bootstrap.MAX_APPLICATION_THREADS} of the use cases", "`lock_timeout`; the request waits",
-        ("tests/eventstore/test_frozen_writer.py",),
+        (f"{NEIGHBOURS}test_full_pools.py::test_commands_of_one_account_take_one_thread_however_long_they_last", "tests/eventstore/test_frozen_writer.py"),
     ),
     Resource(
         "threads of the outbox", "lanes, uploads, probes", NO, NO, f"{outbox_threads.MAX_THREADS}",
-        "the database's limits; the work waits", (f"{NEIGHBOURS}test_flooding_hosts.py",),
+        "the database's limits; the work waits", (f"{NEIGHBOURS}test_full_pools.py::test_requests_are_answered_while_all_threads_of_the_outbox_are_taken", f"{NEIGHBOURS}test_flooding_hosts.py"),
     ),
     Resource(
         "threads of jobs", "their rows; adoptions; repairs; deletions; the store of derived media", NO, NO,
@@ -132,7 +134,7 @@ RESOURCES: Final = (
     ),
     Resource(
         "database connections", "units of work, reads", NO, NO, f"{POOL_SIZE}, and as many for bursts", "a unit of work; 503 after 15 s",
-        ("tests/eventstore/test_errors.py",),
+        (f"{NEIGHBOURS}test_full_pools.py::test_a_request_that_gets_no_connection_in_time_is_refused_and_the_next_is_answered", "tests/eventstore/test_errors.py"),
     ),
     Resource(
         "HTTP connections of the relay", "deliveries, uploads, probes, refreshes of logins", "1 lane", f"{LANES_OF_A_HOST} lanes",
@@ -140,16 +142,20 @@ RESOURCES: Final = (
         (f"{NEIGHBOURS}test_typed_names.py", "tests/outbox/relay/test_local_faults.py::test_a_full_pool_is_no_attempt_backs_off_no_lane_and_counts_against_no_host"),
     ),
     Resource(
-        "HTTP connections of sign-ins", "sign-ins", f"{SIGN_INS} an address", NO, f"{address_policy.MAX_CONNECTIONS}",
-        "10 to 30 s a request; 503", (f"{NEIGHBOURS}test_typed_names.py", "tests/api/middleware/test_rate_limits.py"),
+        "HTTP connections of sign-ins", "sign-ins", f"{SIGN_INS} an address", f"{bootstrap.MAX_SIGN_IN_CONNECTIONS_OF_A_HOST}, but for the PLC directory", f"{address_policy.MAX_CONNECTIONS}",
+        f"10 to 30 s a request; 503 after {seconds(address_policy.MAX_TURN_WAIT_SECONDS)}", (f"{NEIGHBOURS}test_typed_names.py", "tests/api/middleware/test_rate_limits.py"),
     ),
     Resource(
-        "HTTP connections of requests", "names, checks, comparisons, adoptions, covers", REQUESTS, NO, f"{address_policy.MAX_CONNECTIONS}",
-        "a check before a command 5 s; the others have limits of their own below", (f"{NEIGHBOURS}test_typed_names.py",),
+        "HTTP connections of requests", "names, checks, comparisons, adoptions, covers", REQUESTS, f"{bootstrap.MAX_REQUEST_CONNECTIONS_OF_A_HOST}, but for the PLC directory", f"{address_policy.MAX_CONNECTIONS}",
+        f"each has limits of its own below; no response after {seconds(address_policy.MAX_TURN_WAIT_SECONDS)}", (f"{NEIGHBOURS}test_typed_names.py",),
     ),
     Resource(
         "lookups of typed names", "`features`", f"{featured_artists.MAX_LOOKUPS_OF_AN_ACCOUNT}", f"{featured_artists.MAX_REQUESTS_TO_A_HOST}", f"{featured_artists.MAX_REQUESTS}; each name once for all that ask",
         f"{seconds(featured_artists.TIMEOUT_SECONDS)}; the name has no answer in time", ("tests/identity/resolution/test_featured_artists.py",),
+    ),
+    Resource(
+        "checks before a command", "restoring, copying and moving a record", f"{pds_preflight.MAX_CHECKS_OF_AN_ACCOUNT}", NO, NO,
+        f"{seconds(pds_preflight.READ_TIMEOUT_SECONDS)}; the PDS counts as silent", (f"{NEIGHBOURS}test_typed_names.py::test_checks_at_a_silent_pds_take_the_turns_of_their_account",),
     ),
     Resource(
         "records that people look at", "`mirror/compare`", NO, f"{record_reads.MAX_CONCURRENT_READS_OF_A_HOST}", f"{record_reads.MAX_CONCURRENT_READS}; each once in {seconds(record_reads.FRESH_SECONDS)}",
@@ -197,6 +203,10 @@ RESOURCES: Final = (
     Resource(
         "copies asked for in a form", "`/studio/copy`", f"{my_tracks.MOST_ROWS} tracks a form", NO, NO, f"{seconds(my_tracks.MAX_COPY_SECONDS)}; it names the tracks that are left",
         ("tests/web/studio/test_my_tracks.py::test_a_form_with_more_tracks_than_a_page_selects_is_refused_whole", "tests/web/studio/test_my_tracks.py::test_a_form_whose_time_is_up_names_the_tracks_that_are_left"),
+    ),
+    Resource(
+        "redrives that an operator asks for", "`POST /ops/failures`", NO, NO, f"{operators.RECORDS_PER_UNIT} records a unit of work", f"{seconds(deliveries.MAX_OPERATION_SECONDS)}; the next goes on with the rest",
+        ("tests/outbox/operations/test_operators.py::test_a_redrive_whose_time_is_up_leaves_the_rest_to_the_next",),
     ),
     Resource(
         "reads of media", "`/audio`, `/artwork`", f"{media_reads.MAX_CONCURRENT_READS_OF_ONE_CALLER}; {FILES}", NO, f"{media_reads.MAX_CONCURRENT_READS}",

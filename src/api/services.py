@@ -13,6 +13,7 @@ from application.event_poller import EventPoller
 from application.playback_access import Supporters
 from eventstore.change import Envelope
 from eventstore.coordination.threads import Threads
+from eventstore.coordination.turns import Turns
 from eventstore.database import Database
 from eventstore.event_log import EventLog
 from identity.accounts.accounts import Accounts
@@ -62,6 +63,8 @@ class Services:
     resolver: Resolver
     featured_artists: FeaturedArtists
     pds: PacedPds
+    pds_checks: Turns
+    """Of an account's reads of its PDS before its commands."""
     record_reads: RecordReads
     verifier: Verifier
     waits: MirrorWaits

@@ -1,44 +1,50 @@
-"""Names that accounts type, at hosts that never answer, take connections that no delivery and no sign-in needs."""
+"""Hosts that never answer, named by accounts or signing in, take few of the connections that others need."""
 
 import asyncio
 import threading
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
+from functools import partial
 from pathlib import Path
 
 import httpx
 import pytest
 from starlette.testclient import TestClient
 
-from identity.resolution import featured_artists
+from api.pipeline.pds_preflight import MAX_CHECKS_OF_AN_ACCOUNT
+from identity.resolution import address_policy, featured_artists
 from service.cli.serve import asgi
 from service.config.settings import Settings
-from service.wiring.bootstrap import build
+from service.wiring import bootstrap
+from service.wiring.bootstrap import Container, build
 from tests.e2e.eventually import eventually
 from tests.fake_pds.internet import FakeInternet
 from tests.media_samples import samples
 
 CONNECTIONS = 3
-PDS = "https://pds.example.com"
+PDS, ITS_OWN = "https://pds.example.com", "https://own.example.com"
 ALICE, GREEDY = "did:plc:" + "a" * 24, "did:plc:" + "g" * 24
 NAMES = [f"did:web:silent{number}.com" for number in range(10)]
 
 
 class SmallPool(httpx.AsyncBaseTransport):
-    """Has few connections; the hosts that are called silent never answer before `go_on`."""
+    """Has few connections; hosts with a silent prefix do not answer before `go_on`."""
 
-    def __init__(self, internet: FakeInternet, go_on: threading.Event) -> None:
+    def __init__(self, internet: FakeInternet, silent: list[str], go_on: threading.Event) -> None:
         self.internet = internet
+        self.silent = silent
         self.go_on = go_on
-        self.taken = 0
+        self.taken = self.most = 0
 
     async def handle_async_request(self, request: httpx.Request) -> httpx.Response:
         if self.taken == CONNECTIONS:
             raise httpx.PoolTimeout("all connections are taken")
         self.taken += 1
+        self.most = max(self.most, self.taken)
         try:
-            if request.url.host.startswith("silent"):
-                await asyncio.to_thread(self.go_on.wait)
+            if request.url.host.startswith(tuple(self.silent)):
+                while not self.go_on.is_set():  # noqa: ASYNC110 - an event of another thread
+                    await asyncio.sleep(0.01)
             return await self.internet.handle_async_request(request)
         finally:
             self.taken -= 1
@@ -53,20 +59,35 @@ def go_on() -> Iterator[threading.Event]:
 
 @pytest.fixture
 def internet() -> FakeInternet:
-    return FakeInternet(PDS)
+    return FakeInternet(PDS, ITS_OWN)
 
 
 @pytest.fixture
-def pools(internet: FakeInternet, go_on: threading.Event, monkeypatch: pytest.MonkeyPatch) -> list[SmallPool]:
+def silent() -> list[str]:
+    return ["silent"]
+
+
+@pytest.fixture
+def pools(
+    internet: FakeInternet, silent: list[str], go_on: threading.Event, monkeypatch: pytest.MonkeyPatch
+) -> list[SmallPool]:
     made: list[SmallPool] = []
 
-    def client(*_: object) -> httpx.AsyncClient:
-        made.append(SmallPool(internet, go_on))
-        return httpx.AsyncClient(transport=made[-1])
+    def pool(*_: object, **__: object) -> SmallPool:
+        made.append(SmallPool(internet, silent, go_on))
+        return made[-1]
 
-    monkeypatch.setattr("service.wiring.bootstrap.pds_http_client", client)
+    monkeypatch.setattr(address_policy, "GuardedTransport", pool)
     monkeypatch.setattr(featured_artists, "TIMEOUT_SECONDS", 60.0)
+    monkeypatch.setattr(bootstrap, "MAX_SIGN_IN_CONNECTIONS_OF_A_HOST", CONNECTIONS - 1)
+    monkeypatch.setattr(address_policy, "MAX_TURN_WAIT_SECONDS", 0.1)
     return made
+
+
+@pytest.fixture
+def container(pools: list[SmallPool], tmp_path: Path, migrated_url: str) -> Container:
+    assert pools == []
+    return build(Settings(data=tmp_path / "data", database_url=migrated_url, rate_limits=False))
 
 
 def signed_in(client: TestClient, did: str, password: str) -> dict[str, str]:
@@ -82,11 +103,10 @@ def uploaded(client: TestClient, headers: dict[str, str], seed: int) -> str:
 
 
 def test_names_at_silent_hosts_delay_no_sign_in_and_no_delivery(
-    internet: FakeInternet, pools: list[SmallPool], go_on: threading.Event, tmp_path: Path, migrated_url: str
+    internet: FakeInternet, pools: list[SmallPool], go_on: threading.Event, container: Container
 ) -> None:
-    [pds] = internet.pdses
+    pds = internet.pdses[0]
     passwords = {did: internet.settle(did, f"{did[-1]}.example.com", pds) for did in (ALICE, GREEDY)}
-    container = build(Settings(data=tmp_path / "data", database_url=migrated_url, rate_limits=False))
     with TestClient(asgi(container), base_url="http://127.0.0.1:8000") as client, ThreadPoolExecutor() as run:
         alice, greedy = (signed_in(client, did, password) for did, password in passwords.items())
         song, other = uploaded(client, alice, 1), uploaded(client, greedy, 2)
@@ -97,3 +117,57 @@ def test_names_at_silent_hosts_delay_no_sign_in_and_no_delivery(
         go_on.set()
         assert edited.json()["mirror"]["state"] == "delivered"
         assert [each.result().status_code for each in attack] == [200] * 4
+
+
+@pytest.mark.parametrize("door", ["/auth/app-password", "/auth/login"])
+def test_sign_ins_at_a_silent_host_take_its_turns_and_leave_connections_for_others(
+    internet: FakeInternet,
+    pools: list[SmallPool],
+    go_on: threading.Event,
+    container: Container,
+    door: str,
+) -> None:
+    password = internet.settle(ALICE, "a.example.com", internet.pdses[0])
+    asked = {"identifier": NAMES[0], "password": "x"}
+
+    def sign_in_there() -> httpx.Response:
+        if door == "/auth/login":
+            return client.get(door, params={"handle": NAMES[0]}, follow_redirects=False)
+        return client.post(door, json=asked)
+
+    with TestClient(asgi(container), base_url="http://127.0.0.1:8000") as client, ThreadPoolExecutor() as run:
+        attack = [run.submit(sign_in_there) for _ in range(2 * CONNECTIONS)]
+        refused = 2 * CONNECTIONS - (CONNECTIONS - 1)
+        eventually(lambda: sum(each.done() for each in attack) == refused)
+        assert pools[1].most == CONNECTIONS - 1
+        signed_in(client, ALICE, password)
+        go_on.set()
+        assert {each.result().status_code for each in attack} <= {401, 503}
+
+
+def test_checks_at_a_silent_pds_take_the_turns_of_their_account(
+    internet: FakeInternet,
+    pools: list[SmallPool],
+    silent: list[str],
+    go_on: threading.Event,
+    container: Container,
+) -> None:
+    shared, own = internet.pdses
+    passwords = {
+        did: internet.settle(did, f"{did[-1]}.example.com", pds)
+        for did, pds in ((ALICE, shared), (GREEDY, own))
+    }
+    with TestClient(asgi(container), base_url="http://127.0.0.1:8000") as client, ThreadPoolExecutor() as run:
+        alice, greedy = (signed_in(client, did, password) for did, password in passwords.items())
+        song, other = uploaded(client, alice, 1), uploaded(client, greedy, 2)
+        for path, headers in ((song, alice), (other, greedy)):
+            client.patch(path, json={"title": "New"}, headers=headers | {"Prefer": "wait=30"})
+        silent.append("own")
+        restore = partial(client.post, f"{other}/restore-record", headers=greedy | {"Prefer": "wait=0"})
+        attack = [run.submit(restore) for _ in range(2 * CONNECTIONS)]
+        eventually(lambda: pools[2].taken == MAX_CHECKS_OF_AN_ACCOUNT)
+        found = client.post(f"{song}/restore-record", headers=alice | {"Prefer": "wait=0"})
+        assert pools[2].taken == MAX_CHECKS_OF_AN_ACCOUNT
+        go_on.set()
+        assert found.json()["detail"]["error"] == "already_has_record"
+        assert {each.result().status_code for each in attack} <= {202, 400}

@@ -16,6 +16,8 @@ from outbox.pds.client import RecordKey, RemoteUnknownError
 from projections.tracks.view import TrackView
 
 READ_TIMEOUT_SECONDS: Final = 5.0
+"""With the wait for a turn."""
+MAX_CHECKS_OF_AN_ACCOUNT: Final = 2
 
 
 @dataclass(frozen=True)
@@ -63,7 +65,7 @@ async def _first_of(services: Services, place: Place, found: Mapping[RecordKey, 
     if place.host is None:
         return OnPds.UNKNOWN if found else OnPds.ABSENT
     try:
-        async with asyncio.timeout(READ_TIMEOUT_SECONDS):
+        async with asyncio.timeout(READ_TIMEOUT_SECONDS), services.pds_checks.of(place.track.did):
             for key, meaning in found.items():
                 if (await services.pds.get(place.host, key)).cid is not None:
                     return meaning
@@ -81,7 +83,7 @@ async def blob_limit(services: Services, place: Place) -> int | None:
     if place.host is None:
         return None
     try:
-        async with asyncio.timeout(READ_TIMEOUT_SECONDS):
+        async with asyncio.timeout(READ_TIMEOUT_SECONDS), services.pds_checks.of(place.track.did):
             return await services.pds.blob_limit(place.host)
     except TimeoutError:
         return None

@@ -8,7 +8,8 @@ import asyncio
 import ipaddress
 import re
 import ssl
-from collections.abc import Iterable
+from collections.abc import AsyncIterator, Iterable
+from contextlib import AsyncExitStack
 from functools import cache
 from http.cookiejar import CookieJar, DefaultCookiePolicy
 from typing import Any, Final, Protocol, cast
@@ -20,6 +21,7 @@ import dns.resolver
 import httpcore
 import httpx
 
+from eventstore.coordination.turns import Turns
 from identity.errors import UnsafeAddressError
 
 DNS_TIMEOUT_SECONDS: Final = 3.0
@@ -72,12 +74,15 @@ class Dns:
         return [b"".join(record.strings).decode("utf-8", "replace") for record in answers]
 
 
+PUBLIC_PLC: Final = "https://plc.directory"
 MAX_REDIRECTS: Final = 3
 MAX_CONNECTIONS: Final = 200
 """Of one client."""
 MAX_URL_CHARACTERS: Final = 2048
 """`urlsplit` normalizes a host in quadratic time."""
 CONNECT_TIMEOUT_SECONDS: Final = 10.0
+MAX_TURN_WAIT_SECONDS: Final = 5.0
+"""For one of the connections that a host may take of a client."""
 PLAIN: Final = "identity"
 DEFAULT_PORTS: Final = {"http": 80, "https": 443}
 # names that public DNS never holds (RFC 6761, RFC 6762, RFC 8375, RFC 9476 and ICANN's .internal)
@@ -268,6 +273,49 @@ class GuardedTransport(httpx.AsyncHTTPTransport):
         return reply
 
 
+class FewToAHost(httpx.AsyncBaseTransport):
+    """Sends few requests to a host at a time, so that one that hangs leaves connections for others; raises PoolTimeout."""
+
+    def __init__(self, transport: httpx.AsyncBaseTransport, of_a_host: int, unlimited: str) -> None:
+        self._transport: Final = transport
+        self._turns: Final = Turns(of_a_host)
+        self._unlimited: Final = origin_of(unlimited)
+
+    async def handle_async_request(self, request: httpx.Request) -> httpx.Response:
+        """Send in a turn of the host, which lasts until the reply is closed."""
+        origin = origin_of(str(request.url))
+        async with AsyncExitStack() as held:
+            if origin != self._unlimited:
+                try:
+                    async with asyncio.timeout(MAX_TURN_WAIT_SECONDS):
+                        await held.enter_async_context(self._turns.of(f"{origin[1]}:{origin[2]}"))
+                except TimeoutError:
+                    raise httpx.PoolTimeout(f"{origin[1]} has too many requests of ours to answer") from None
+            reply = await self._transport.handle_async_request(request)
+            if not reply.is_closed:
+                reply.stream = _Held(cast("httpx.AsyncByteStream", reply.stream), held.pop_all())
+            return reply
+
+    async def aclose(self) -> None:
+        await self._transport.aclose()
+
+
+class _Held(httpx.AsyncByteStream):
+    """The body of a reply, with which a turn ends."""
+
+    def __init__(self, body: httpx.AsyncByteStream, held: AsyncExitStack) -> None:
+        self._body = body
+        self._held = held
+
+    async def __aiter__(self) -> AsyncIterator[bytes]:
+        async for chunk in self._body:
+            yield chunk
+
+    async def aclose(self) -> None:
+        async with self._held:
+            await self._body.aclose()
+
+
 def _limit_connect_time(request: httpx.Request) -> None:
     """Make connecting time out before the whole request does: only a connect error proves that nothing was sent."""
     given = request.extensions.get("timeout", {})
@@ -285,12 +333,24 @@ def _tls() -> ssl.SSLContext:
 
 
 def public_client(
-    policy: AddressPolicy, *, names: Names | None = None, max_connections: int = MAX_CONNECTIONS
+    policy: AddressPolicy,
+    *,
+    names: Names | None = None,
+    max_connections: int = MAX_CONNECTIONS,
+    of_a_host: int | None = None,
+    unlimited: str = PUBLIC_PLC,
 ) -> httpx.AsyncClient:
-    """Make a client for requests to other hosts: no redirects, no proxies from the environment, no cookies."""
+    """Make a client for requests to other hosts: no redirects, no proxies from the environment, no cookies.
+
+    With `of_a_host`, a host takes so many of its connections, but for the one that is `unlimited`.
+    """
     # a PDS closes idle connections after 90 s: reusing one at that moment fails without telling whether it was sent
     limits = httpx.Limits(max_connections=max_connections, max_keepalive_connections=50, keepalive_expiry=30)
-    transport = GuardedTransport(policy, names or Dns(), limits=limits, verify=_tls())
+    transport: httpx.AsyncBaseTransport = GuardedTransport(
+        policy, names or Dns(), limits=limits, verify=_tls()
+    )
+    if of_a_host is not None:
+        transport = FewToAHost(transport, of_a_host, unlimited)
     return httpx.AsyncClient(
         transport=transport,
         timeout=30,

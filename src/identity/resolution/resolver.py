@@ -15,6 +15,7 @@ from identity.errors import IdentityUnreachableError, UnknownIdentityError, Unsa
 from identity.resolution.address_policy import (
     HOST_NAME,
     PRIVATE_DOMAINS,
+    PUBLIC_PLC,
     AddressPolicy,
     Dns,
     HostNotFoundError,
@@ -25,7 +26,6 @@ from identity.resolution.address_policy import (
 from identity.resolution.http_responses import send_whole
 from identity.resolution.identifiers import INVALID_HANDLE, is_did
 
-PUBLIC_PLC: Final = "https://plc.directory"
 TIMEOUT_SECONDS: Final = 10.0
 MAX_DOCUMENT_BYTES: Final = 64 * 1024
 PDS_SERVICE: Final = "#atproto_pds"

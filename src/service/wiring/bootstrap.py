@@ -13,11 +13,13 @@ import httpx
 from api.middleware.rate_limits import RateLimits
 from api.pipeline import media_intake as intake
 from api.pipeline import media_reads as reads
+from api.pipeline.pds_preflight import MAX_CHECKS_OF_AN_ACCOUNT
 from api.services import MediaThreads, Services
 from application.event_poller import EventPoller
 from eventstore.coordination.commit_signals import Announcer, Listener
 from eventstore.coordination.process_names import process_name
 from eventstore.coordination.threads import Threads
+from eventstore.coordination.turns import Turns
 from eventstore.database import Database
 from eventstore.event_log import EventLog
 from eventstore.jobs.periodic import runs
@@ -69,6 +71,8 @@ if TYPE_CHECKING:
     from service.observability.otel import Tracer
 
 MAX_APPLICATION_THREADS: Final = 8
+MAX_SIGN_IN_CONNECTIONS_OF_A_HOST: Final = 8
+MAX_REQUEST_CONNECTIONS_OF_A_HOST: Final = 20
 MAX_HEALTH_THREADS: Final = 4
 MAX_HEALTH_WAIT_SECONDS: Final = 2.0
 MAX_VERIFY_WAIT_SECONDS: Final = 30.0
@@ -141,7 +145,8 @@ class _Builder:
         self._store = MediaHealth(self._media, settings.media, settings.folders)
         connections = MAX_CONNECTIONS + 2 * settings.lanes  # a lane delivers and refreshes
         self._relay_http = pds_http_client(settings, connections)
-        self._sign_in_http, self._requests_http = pds_http_client(settings), pds_http_client(settings)
+        self._sign_in_http = pds_http_client(settings, of_a_host=MAX_SIGN_IN_CONNECTIONS_OF_A_HOST)
+        self._requests_http = pds_http_client(settings, of_a_host=MAX_REQUEST_CONNECTIONS_OF_A_HOST)
         self._own_http = guarded_client(settings.supporters_url)
         self._metrics, self._listener = Metrics(), Listener(self._database)
         self._identity = identity_parts(
@@ -274,6 +279,7 @@ class _Builder:
             featured_artists=FeaturedArtists(resolver_of(settings, self._requests_http, turns_of_lookups())),
             disconnect=self._identity.sessions.disconnect,
             pds=self._pds,
+            pds_checks=Turns(MAX_CHECKS_OF_AN_ACCOUNT),
             record_reads=RecordReads(self._pds),
             verifier=Verifier(database, RepoReads(self._pds), max_wait_seconds=MAX_VERIFY_WAIT_SECONDS),
             waits=waits,

@@ -16,7 +16,7 @@ from identity.oauth.client import oauth_app
 from identity.oauth.flows import Flows
 from identity.oauth.grants import OAuthGrants
 from identity.oauth.sign_in import OAuthSignIn
-from identity.resolution.address_policy import MAX_CONNECTIONS, AddressPolicy, public_client
+from identity.resolution.address_policy import MAX_CONNECTIONS, PUBLIC_PLC, AddressPolicy, public_client
 from identity.resolution.resolver import Resolver
 from identity.sessions.encryption import Cipher
 from identity.sessions.pds_sessions import PdsSessions
@@ -92,9 +92,16 @@ def guarded_client(*trusted: str | None) -> httpx.AsyncClient:
     return public_client(_trusting(*trusted))
 
 
-def pds_http_client(settings: Settings, max_connections: int = MAX_CONNECTIONS) -> httpx.AsyncClient:
-    """Return a client with connections of its own to the accounts' PDSes and the PLC directory."""
-    return public_client(pds_address_policy(settings), max_connections=max_connections)
+def pds_http_client(
+    settings: Settings, max_connections: int = MAX_CONNECTIONS, *, of_a_host: int | None = None
+) -> httpx.AsyncClient:
+    """Return a client with connections of its own to the accounts' PDSes, of which each may take few, and the PLC directory."""
+    return public_client(
+        pds_address_policy(settings),
+        max_connections=max_connections,
+        of_a_host=of_a_host,
+        unlimited=settings.plc_url or PUBLIC_PLC,
+    )
 
 
 def pds_address_policy(settings: Settings) -> AddressPolicy:

@@ -1,0 +1,118 @@
+"""All threads of one kind, or all connections of the database, are taken: what needs none goes on, and the rest after it."""
+
+import asyncio
+import threading
+from contextlib import AsyncExitStack
+
+import pytest
+
+from api.routers import track_writes
+from application.tracks.edit import edit_track
+from outbox.threads import MAX_THREADS, THREADS, in_thread
+from tests.api.world import refusal, until, upload
+from tests.servers.databases import KINDS
+
+ROUTE_TIMEOUT_SECONDS = 8
+"""Less than the database lets a statement wait for a lock."""
+COMMANDS = 60
+"""More than there are threads."""
+
+
+@pytest.fixture(params=KINDS)
+def migrated_url(request):
+    return str(request.getfixturevalue(f"migrated_{request.param}"))
+
+
+@pytest.fixture
+def go_on():
+    made = threading.Event()
+    yield made
+    made.set()
+
+
+@pytest.fixture
+def tracks(world, alice, bob):
+    """One of each."""
+    with world.serve() as client:
+        return [upload(client, person, seed=seed) for seed, person in enumerate((alice, bob), 1)]
+
+
+async def answers(client, track):
+    """Every kind of route that changes nothing answers."""
+    paths = ("/healthz", "/readyz", "/me", f"/tracks/{track['id']}", "/me/tracks")
+    async with asyncio.timeout(ROUTE_TIMEOUT_SECONDS):
+        found = await asyncio.gather(*(client.get(path) for path in paths))
+    assert [each.status_code for each in found] == [200] * len(paths)
+
+
+def test_commands_of_one_account_take_one_thread_however_long_they_last(
+    *, world, alice, bob, tracks, go_on, monkeypatch
+):
+    own, other = tracks
+    begun = []
+
+    def slow(unit, command, media):
+        if command.track_id == own["id"]:
+            begun.append(command)
+            go_on.wait(60)
+        return edit_track(unit, command, media)
+
+    monkeypatch.setattr(track_writes, "edit_track", slow)
+
+    async def beside_slow_commands():
+        async with world.async_client(alice) as greedy, world.async_client(bob) as artist:
+            edit = {"title": "New"}
+            slow_ones = [
+                asyncio.create_task(greedy.patch(f"/tracks/{own['id']}", json=edit, timeout=60))
+                for _ in range(COMMANDS)
+            ]
+            await until(lambda: begun)
+            await answers(artist, other)
+            if not world.database.is_sqlite:  # where one transaction writes at a time
+                async with asyncio.timeout(ROUTE_TIMEOUT_SECONDS):
+                    changed = await artist.patch(f"/tracks/{other['id']}", json=edit)
+                assert changed.status_code == 200
+            most = len(begun)
+            go_on.set()
+            return most, {each.status_code for each in await asyncio.gather(*slow_ones)}
+
+    assert asyncio.run(beside_slow_commands()) == (1, {200})
+
+
+def test_requests_are_answered_while_all_threads_of_the_outbox_are_taken(world, alice, tracks, go_on):
+    async def beside_full_threads():
+        taken = [asyncio.create_task(in_thread(go_on.wait, 60)) for _ in range(COMMANDS)]
+        await until(lambda: THREADS.busy == MAX_THREADS)
+        delivery = asyncio.create_task(world.relay.run_once())
+        async with world.async_client(alice) as artist:
+            await answers(artist, tracks[0])
+            async with asyncio.timeout(ROUTE_TIMEOUT_SECONDS):
+                edited = await artist.patch(f"/tracks/{tracks[0]['id']}", json={"title": "New"})
+            assert (edited.status_code, edited.json()["mirror"]["state"]) == (200, "pending")
+            assert THREADS.busy == MAX_THREADS
+            go_on.set()
+            await asyncio.gather(delivery, *taken)
+            await world.relay.run_once()
+            assert (await artist.get(f"/tracks/{tracks[0]['id']}")).json()["mirror"]["state"] == "delivered"
+
+    asyncio.run(beside_full_threads())
+
+
+def test_a_request_that_gets_no_connection_in_time_is_refused_and_the_next_is_answered(
+    world, alice, tracks, monkeypatch
+):
+    monkeypatch.setattr(world.database.engine.pool, "_timeout", 0.2)
+
+    async def beside_full_pool():
+        async with world.async_client(alice) as artist, AsyncExitStack() as taken:
+            pool = world.database.engine
+            held = [taken.enter_context(pool.connect()) for _ in range(world.database.max_connections)]
+            path = f"/tracks/{tracks[0]['id']}"
+            refused = await asyncio.gather(*(artist.get(path) for _ in range(COMMANDS)))
+            assert {refusal(each) for each in refused} == {(503, "not_ready")}
+            assert all(int(each.headers["retry-after"]) > 0 for each in refused)
+            assert (await artist.get("/healthz")).status_code == 200
+            held[0].close()
+            await answers(artist, tracks[0])
+
+    asyncio.run(beside_full_pool())
