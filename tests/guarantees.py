@@ -770,6 +770,7 @@ SUBJECTS: Final = {
             "`storage/taken_down.py`: asked before bytes are stored or published, and in the unit that would name them",
             (
                 "tests/api/tracks/test_takedown.py::test_bytes_that_were_taken_down_are_refused_to_all_whatever_brings_them",
+                "tests/api/tracks/test_takedown.py::test_an_upload_of_bytes_that_are_being_taken_down_waits_and_is_refused",
                 "tests/replay/adoption/test_adopt.py::test_bytes_that_were_taken_down_make_no_track_and_no_cover",
                 "tests/api/public_audio/test_copies.py::test_bytes_that_were_taken_down_are_never_public_again",
             ),
@@ -840,6 +841,7 @@ SUBJECTS: Final = {
             (
                 "tests/service/config/test_stolen_copy.py::test_a_cookie_after_its_logout_opens_nothing",
                 "tests/api/test_events.py::test_a_stream_ends_with_its_token_and_the_others_of_its_account_go_on",
+                "tests/api/auth/test_tokens.py::test_an_upload_that_takes_long_is_refused_where_its_token_has_ended_meanwhile",
                 "tests/api/test_events.py::test_an_admins_stream_of_another_account_ends_with_the_admins_session",
             ),
         ),
@@ -851,7 +853,7 @@ SUBJECTS: Final = {
             (
                 "tests/api/middleware/test_security_headers.py::test_every_answer_has_every_header_once",
                 "tests/api/middleware/test_security_headers.py::test_no_answer_for_programs_runs_anything_or_is_framed",
-                "tests/service/process/test_slow_clients.py::test_malformed_http_gets_the_usual_error_body",
+                "tests/service/process/test_slow_clients.py::test_malformed_http_gets_the_usual_error_body_and_logs_nothing",
             ),
         ),
         Guarantee(

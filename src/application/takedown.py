@@ -9,6 +9,7 @@ from application.authorization import OnTrack
 from eventstore.event_log import EventLog
 from eventstore.unit_of_work import UnitOfWork
 from outbox.operations.operators import Operator, record_operation
+from storage.media import lock_live
 
 TAKEDOWN: Final = "takedown"
 LIFT: Final = "lift_takedown"
@@ -43,6 +44,7 @@ def decide_takedown(
             track.lift_takedown(command.reason, at=unit.now)
         else:
             track.take_down(command.reason, at=unit.now, with_bytes=command.with_bytes)
+            lock_live(unit.connection, track.taken_down_cids)
         changed = bool(unit.save(track))
         also(unit)
         return changed

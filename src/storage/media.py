@@ -4,7 +4,7 @@ Each upload that writes makes its own row and copy, under a key that is never us
 earlier state: an upload, a paused sweep and a crash can therefore never act on the same copy.
 """
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Collection, Iterator, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import BinaryIO, Final
@@ -142,13 +142,7 @@ class Media:
         Raises MediaGoneError unless all are live, and TakenDownError.
         """
         wanted = sorted(set(cids))
-        rows = connection.execute(
-            select(media.c.cid)
-            .where(media.c.cid.in_(wanted), media.c.state == MediaState.LIVE)
-            .order_by(media.c.cid)
-            .with_for_update()
-        )
-        live = set(rows.scalars())
+        live = lock_live(connection, wanted)
         for cid in wanted:
             if cid not in live:
                 raise MediaGoneError(cid)
@@ -240,6 +234,12 @@ class Media:
                 delete(media).where(media.c.key == key, media.c.state == MediaState.DELETING)
             )
             return removed.rowcount == 1
+
+
+def lock_live(connection: Connection, cids: Collection[str]) -> set[str]:
+    """Lock the rows of those that are live, and return which are: of an upload and a takedown of the same bytes, one waits."""
+    live = select(media.c.cid).where(media.c.cid.in_(cids), media.c.state == MediaState.LIVE)
+    return set(connection.scalars(live.order_by(media.c.cid).with_for_update()))
 
 
 def end_grace_period(connection: Connection, cids: Sequence[str], before: datetime) -> None:

@@ -9,6 +9,7 @@
 from collections.abc import AsyncGenerator, Awaitable, Callable, Generator, Mapping
 from contextlib import ExitStack, asynccontextmanager, contextmanager
 from dataclasses import dataclass
+from time import monotonic
 from typing import TYPE_CHECKING, Annotated, Final
 
 from fastapi import Depends, Request, Response
@@ -36,6 +37,7 @@ from eventstore.idempotency.results import CommandResult, StoredResult
 from eventstore.unit_of_work import UnitOfWork
 from identity.accounts.accounts import ACTIVE, AccountState
 from identity.accounts.credentials import Principal
+from identity.errors import CredentialExpiredError
 
 if TYPE_CHECKING:
     from api.pipeline.concurrency import Concurrent
@@ -51,6 +53,7 @@ Publication = Callable[[Connection], Audio | None]
 """Finds the audio that a command makes public."""
 
 NO_FILES: Final[Mapping[str, int]] = {}
+LONG_REQUEST_SECONDS: Final = 10.0
 
 
 @dataclass(frozen=True)
@@ -136,6 +139,7 @@ class CommandAttempt(Attempt):
         def work(unit: UnitOfWork) -> _Committed:
             if lock is not None and (stored := lock.key.stored_in(unit)):
                 return _Committed(stored.for_digest(self.body.digest))  # another process was first
+            self._command.require_usable_credential(unit)
             if not self._allow_leaving:
                 require_staying(unit)  # account deletion may have begun since the caller was authenticated
             reader = UnitReader(unit, services.urls)
@@ -178,6 +182,7 @@ class CommandRequest:
         self.versions: Final = versions_of(request.headers.get("if-match"))
         self.preferred_wait_seconds: Final = wait_of(request.headers.getlist("prefer"))
         self._request: Final = request
+        self._began: Final = monotonic()
         self._key: Final = request_key(principal.did, request)
 
     @asynccontextmanager
@@ -213,6 +218,13 @@ class CommandRequest:
                         yield attempt
                     finally:
                         await attempt.drop_public_copy()
+
+    def require_usable_credential(self, unit: UnitOfWork) -> None:
+        """Raise CredentialExpiredError if a long request's token has ended since it was authenticated."""
+        if monotonic() - self._began > LONG_REQUEST_SECONDS and not self.services.credentials.is_usable(
+            unit.connection, did=self.principal.did, credential_id=self.principal.credential_id
+        ):
+            raise CredentialExpiredError
 
     @contextmanager
     def _counted_upload(self) -> Generator[None]:

@@ -4,8 +4,10 @@ import json
 
 import pytest
 
+from api.pipeline import command_request
 from identity.accounts.credentials import Scope
 from tests.api.world import refusal, upload
+from tests.media_samples import samples
 from tests.servers.databases import ON_SQLITE
 
 
@@ -47,6 +49,32 @@ def test_a_token_opens_what_its_scope_says_and_nothing_once_it_is_ended(client, 
     assert end(client, alice, made["id"]).status_code == 200
     assert client.get("/me", headers=with_it).status_code == 401
     assert listed(client, alice) == [("browser", "t", "write", True)]
+
+
+@pytest.mark.anyio
+async def test_an_upload_that_takes_long_is_refused_where_its_token_has_ended_meanwhile(
+    world, alice, monkeypatch
+):
+    monkeypatch.setattr(command_request, "LONG_REQUEST_SECONDS", 0.0)
+    async with world.async_client(alice) as owner:
+        made = (await owner.post("/auth/tokens", json={"name": "ci"})).json()
+        file = ("song.mp3", samples.mp3(1), "audio/mpeg")
+        whole = owner.build_request("POST", "/tracks", data={"title": "Song"}, files={"file": file})
+        content = whole.read()
+
+        async def slowly():
+            yield content[:1000]
+            assert (await owner.delete(f"/auth/tokens/{made['id']}")).status_code == 200
+            yield content[1000:]
+
+        headers = bearer(made["token"]) | {"content-type": whole.headers["content-type"]}
+        answer = await owner.post("/tracks", content=slowly(), headers=headers)
+        assert refusal(answer) == (401, "session_expired")
+        assert (await owner.get("/me/tracks")).json()["items"] == []
+        again = await owner.post(
+            "/tracks", content=content, headers={"content-type": whole.headers["content-type"]}
+        )
+        assert again.status_code == 201
 
 
 def test_the_log_says_so_once_and_knows_no_token(world, client, alice):

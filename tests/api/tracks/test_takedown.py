@@ -1,10 +1,17 @@
 """A taken-down track: who still sees it, and its record, deletion and return."""
 
-import pytest
+from concurrent.futures import ThreadPoolExecutor
 
+import pytest
+from sqlalchemy import text
+
+from api.middleware.request_id import over_http
+from application.takedown import Takedown, decide_takedown
 from identity.accounts.credentials import Scope
+from outbox.operations.operators import Operator
 from projections.rebuild.rebuild import rebuild
 from tests.api.world import refusal, upload
+from tests.eventstore.threads import until
 from tests.media_samples import samples
 from tests.servers.databases import ON_SQLITE
 
@@ -251,6 +258,30 @@ def test_bytes_that_were_taken_down_are_refused_to_all_whatever_brings_them(
     assert world.state() == before
     assert fetch(client, track["audio_url"]).status_code == 404
     assert uploads(client, bob, 4).status_code == 201
+
+
+def waits_for_a_lock(database):
+    waiting = "select count(*) from pg_stat_activity where datname = current_database() and wait_event_type = 'Lock'"
+    with database.engine.connect() as connection:
+        return connection.scalar(text(waiting)) > 0
+
+
+@pytest.mark.postgres
+@pytest.mark.parametrize("migrated_url", ["postgres"], indirect=True)
+def test_an_upload_of_bytes_that_are_being_taken_down_waits_and_is_refused(
+    *, world, client, alice, bob, admin, track
+):
+    uploading = []
+
+    def upload_meanwhile(_unit):
+        uploading.append(run.submit(uploads, client, bob, 1))
+        until(lambda: uploading[0].done() or waits_for_a_lock(world.database))
+
+    takedown = Takedown(track["id"], owner=alice.did, reason="a claim", with_bytes=True)
+    operator = Operator(over_http(admin.did), "a claim")
+    with ThreadPoolExecutor() as run:
+        decide_takedown(world.log, takedown, operator, also=upload_meanwhile)
+        assert refusal(uploading[0].result()) == REFUSED
 
 
 def test_bytes_are_taken_down_after_the_track_and_lifting_that_lets_them_in_again(
