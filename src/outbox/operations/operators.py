@@ -4,12 +4,14 @@ An operation on one account is recorded in that account's stream, where its owne
 operator's own.
 """
 
+import math
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import asdict, dataclass, replace
 from datetime import datetime
 from enum import StrEnum
 from functools import partial
 from itertools import groupby
+from time import monotonic
 from typing import Any, Final, Self, TypeVar
 
 from sqlalchemy import ColumnElement, Connection, exists, func, select, tuple_, update
@@ -149,11 +151,17 @@ def sent_at_once(database: Database, selector: Selector) -> int:
 
 
 def perform(
-    log: EventLog, action: Action, selector: Selector, operator: Operator, *, expected: int | None = None
+    log: EventLog,
+    action: Action,
+    selector: Selector,
+    operator: Operator,
+    *,
+    expected: int | None = None,
+    max_seconds: float = math.inf,
 ) -> int:
     """Perform the action, record it in the log, and return how many accounts or records it changed.
 
-    Raises CountChangedError, and changes nothing, if `count` says another number than `expected` now.
+    A redrive ends after `max_seconds`: another one goes on with the rest. Raises CountChangedError, and changes nothing, if `count` says another number than `expected` now.
     """
     if expected is not None:
         current = count(log.database, action, selector)
@@ -161,13 +169,13 @@ def perform(
             raise CountChangedError(expected, current)
     if action is not Action.REDRIVE:
         return _in_unit(log, selector, operator, lambda unit: _act_once(unit, action, selector, operator))
-    redriven = 0
+    redriven, ends = 0, monotonic() + max_seconds
     after: Subject | None = None
     while True:
         some = partial(_redrive_some, selector=selector, operator=operator, after=after)
         found, after = _in_unit(log, selector, operator, some)
         redriven += found
-        if after is None:
+        if after is None or monotonic() > ends:
             return redriven
 
 

@@ -10,6 +10,7 @@ from eventstore.change import Envelope
 from outbox.mirror.lanes import park_lane
 from outbox.mirror.parking import park
 from outbox.mirror.tables import mirror_lane
+from outbox.operations import operators
 from outbox.operations.operators import (
     Action,
     Operator,
@@ -63,6 +64,16 @@ async def test_rejected_records_are_tried_again(desk: Rig) -> None:
     assert written(desk) == [(ADMIN, "redrive", {}, 2, "because")]
     assert perform(desk.log, Action.REDRIVE, Selector(), OPERATOR) == 0
     assert written(desk)[1:] == [(ADMIN, "redrive", {}, 0, "because")]
+
+
+async def test_a_redrive_whose_time_is_up_leaves_the_rest_to_the_next(
+    desk: Rig, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(operators, "RECORDS_PER_UNIT", 2)
+    await rejected(desk, 1, 2, 3)
+    redriven = [perform(desk.log, Action.REDRIVE, Selector(), OPERATOR, max_seconds=0) for _ in range(3)]
+    assert redriven == [2, 1, 0]
+    assert await desk.relay_once() == {Outcome.DELIVERED: 3}
 
 
 async def test_records_that_back_off_are_tried_at_once(desk: Rig) -> None:

@@ -53,6 +53,7 @@ LANE_STATES: Final = (
     MirrorReason.BACKOFF,
 )
 READ_ERRORS: Final = errors(400, 401, 403, 422, 503)
+MAX_OPERATION_SECONDS: Final = 20.0
 OPERATION: Final[dict[str, Any]] = {
     "response_model": OperatedBody,
     "responses": repeatable_errors(404),
@@ -209,7 +210,10 @@ async def act_on_hosts(admin: Admin, services: ServicesDep, request: Idempotent)
 
 @router.post("/ops/failures", **OPERATION)
 async def act_on_failures(admin: Admin, services: ServicesDep, request: Idempotent) -> Response:
-    """Redrive failing records, optionally of one account, host or error, behind live work; with dry_run only count."""
+    """Redrive failing records, optionally of one account, host or error, behind live work; with dry_run only count.
+
+    After 20 seconds the rest is left to another request.
+    """
     return await _operate(admin, services, request)
 
 
@@ -231,7 +235,14 @@ def _affected(admin: Principal, services: Services, wanted: OperationBody) -> in
     if wanted.dry_run:
         return count(services.database, wanted.action, which)
     operator = Operator(over_http(admin.did), wanted.reason)
-    affected = perform(services.log, wanted.action, which, operator, expected=wanted.expected)
+    affected = perform(
+        services.log,
+        wanted.action,
+        which,
+        operator,
+        expected=wanted.expected,
+        max_seconds=MAX_OPERATION_SECONDS,
+    )
     services.wake()
     return affected
 
