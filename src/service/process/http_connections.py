@@ -39,10 +39,17 @@ class HttpConnection(HttpToolsProtocol):
         self._start_head_timer()
 
     def data_received(self, data: bytes) -> None:
-        """Receive bytes; a partial head does not restart the timer."""
+        """Receive bytes; a partial head does not restart the timer. uvicorn itself would log what is wrong with them."""
         self._unparsed_bytes += len(data)
         self._unparsed_semicolons += data.count(b";")
-        super().data_received(data)
+        self._unset_keepalive_if_required()
+        assert self.parser is not None  # noqa: S101 - until the connection is lost
+        try:
+            self.parser.feed_data(data)
+        except httptools.HttpParserUpgrade:  # which is answered as plain HTTP
+            pass
+        except httptools.HttpParserError:
+            self.send_400_response("Invalid HTTP request received.")
         if self.transport.is_closing():
             return
         if self.cycle is not None and not self.cycle.response_complete:

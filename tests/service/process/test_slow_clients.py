@@ -1,5 +1,7 @@
 """Slow, late, endless and disconnected clients on real sockets: the service keeps neither a connection, a file nor memory for them."""
 
+import gc
+import logging
 import socket
 import threading
 import time
@@ -67,6 +69,10 @@ def eventually(condition: Callable[[], bool]) -> None:
     while not condition():
         assert time.monotonic() < deadline
         time.sleep(0.02)
+
+
+def warnings_in(caplog: pytest.LogCaptureFixture) -> list[str]:
+    return [record.getMessage() for record in caplog.records if record.levelno >= logging.WARNING]
 
 
 def connected(served: Container) -> socket.socket:
@@ -174,7 +180,9 @@ def test_a_client_that_takes_nothing_of_its_response_does_not_keep_its_connectio
         assert 0 < all_of(connection).count(b"HTTP/1.1 200 ") < asked
 
 
-def test_an_upgrade_request_is_answered_as_plain_http(served: Container) -> None:
+def test_an_upgrade_request_is_answered_as_plain_http_and_logs_nothing(
+    served: Container, caplog: pytest.LogCaptureFixture
+) -> None:
     asked = (
         b"GET /healthz HTTP/1.1\r\nHost: x\r\nConnection: Upgrade, close\r\nUpgrade: websocket\r\n"
         b"Sec-WebSocket-Version: 13\r\nSec-WebSocket-Key: dGhlIHNhbXBsZSBub25jZQ==\r\n\r\n"
@@ -184,6 +192,7 @@ def test_an_upgrade_request_is_answered_as_plain_http(served: Container) -> None
         said = all_of(connection)
     assert said.startswith(b"HTTP/1.1 200 ")
     assert b"default-src 'none'" in said
+    assert warnings_in(caplog) == []
 
 
 def test_a_client_that_disconnects_during_an_upload_leaves_no_files(served: Container) -> None:
@@ -207,13 +216,35 @@ def test_a_client_that_disconnects_during_an_upload_leaves_no_files(served: Cont
         b"POST /me/x HTTP/1.1\r\nHost: x\r\nConnection: upgrade\r\nUpgrade: h2c\r\nContent-Length: 4",
     ],
 )
-def test_malformed_http_gets_the_usual_error_body(served: Container, nonsense: bytes) -> None:
+def test_malformed_http_gets_the_usual_error_body_and_logs_nothing(
+    served: Container, caplog: pytest.LogCaptureFixture, nonsense: bytes
+) -> None:
     with closing(connected(served)) as connection:
         connection.sendall(nonsense + b"\r\n\r\n")
         said = all_of(connection)
     assert said.startswith(b"HTTP/1.1 400 ")
     assert b'"error":"bad_request"' in said
     assert b"default-src 'none'" in said
+    assert warnings_in(caplog) == []
+
+
+def test_a_connection_that_closes_while_responses_wait_to_be_written_logs_nothing(
+    served: Container, caplog: pytest.LogCaptureFixture, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    paused, pause = threading.Event(), connections.HttpConnection.pause_writing
+
+    def pause_writing(connection: connections.HttpConnection) -> None:
+        paused.set()
+        pause(connection)
+
+    monkeypatch.setattr(connections.HttpConnection, "pause_writing", pause_writing)
+    with closing(connected(served)) as connection:
+        connection.sendall(b"GET /openapi.json HTTP/1.1\r\nHost: x\r\n\r\n" * 20)
+        assert paused.wait(TIMEOUT_SECONDS)
+        connection.sendall(b"\x16\x03\x01\x02\r\n\r\n")
+        assert all_of(connection).count(b"HTTP/1.1 200 ") < 20
+    gc.collect()  # with a task's error that is never looked at
+    assert warnings_in(caplog) == []
 
 
 GET = b"GET /healthz HTTP/1.1\r\nHost: x\r\n"
