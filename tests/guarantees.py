@@ -770,7 +770,7 @@ SUBJECTS: Final = {
             "`storage/taken_down.py`: asked before bytes are stored or published, and in the unit that would name them",
             (
                 "tests/api/tracks/test_takedown.py::test_bytes_that_were_taken_down_are_refused_to_all_whatever_brings_them",
-                "tests/api/tracks/test_takedown.py::test_an_upload_of_bytes_that_are_being_taken_down_waits_and_is_refused",
+                "tests/api/tracks/test_takedown.py::test_a_cover_whose_bytes_are_being_taken_down_meanwhile_is_refused",
                 "tests/replay/adoption/test_adopt.py::test_bytes_that_were_taken_down_make_no_track_and_no_cover",
                 "tests/api/public_audio/test_copies.py::test_bytes_that_were_taken_down_are_never_public_again",
             ),

@@ -268,13 +268,13 @@ def waits_for_a_lock(database):
 
 @pytest.mark.postgres
 @pytest.mark.parametrize("migrated_url", ["postgres"], indirect=True)
-def test_an_upload_of_bytes_that_are_being_taken_down_waits_and_is_refused(
+def test_a_cover_whose_bytes_are_being_taken_down_meanwhile_is_refused(
     *, world, client, alice, bob, admin, track
 ):
-    uploading = []
+    other, uploading = upload(client, bob, seed=3), []
 
     def upload_meanwhile(_unit):
-        uploading.append(run.submit(uploads, client, bob, 1))
+        uploading.append(run.submit(set_cover, client, bob, other))
         until(lambda: uploading[0].done() or waits_for_a_lock(world.database))
 
     takedown = Takedown(track["id"], owner=alice.did, reason="a claim", with_bytes=True)
