@@ -4,7 +4,7 @@ import asyncio
 from typing import Any, Final
 
 import httptools
-from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol
+from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol, RequestResponseCycle
 
 from api.error_responses import error_response
 from api.middleware.security_headers import EVERYWHERE
@@ -33,6 +33,7 @@ class HttpConnection(HttpToolsProtocol):
         self._stall_timeout: asyncio.TimerHandle | None = None
         self._unparsed_bytes = 0
         self._unparsed_semicolons = 0
+        self._answering: RequestResponseCycle | None = None
 
     def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]
         super().connection_made(transport)
@@ -105,9 +106,17 @@ class HttpConnection(HttpToolsProtocol):
         self._stop_stall_timer()
         super().resume_writing()
 
+    def _start_asgi_task(self, cycle: RequestResponseCycle, app: Any) -> None:
+        self._answering = cycle
+        super()._start_asgi_task(cycle, app)
+
     def connection_lost(self, exc: Exception | None) -> None:
+        """End the response under way; uvicorn itself tells only the newest request, which may still wait for it."""
         self._stop_head_timer()
         self._stop_stall_timer()
+        if self._answering is not None:
+            self._answering.disconnected = True
+            self._answering.message_event.set()
         super().connection_lost(exc)
 
     def shutdown(self) -> None:
