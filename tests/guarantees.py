@@ -494,9 +494,9 @@ SUBJECTS: Final = {
         ),
         Guarantee(
             "Gating a track removes its copy at once",
-            "the commit wakes the publisher; removals have their own thread",
+            "the commit wakes the worker; removals have slots of their own",
             (
-                "tests/storage/public/test_publisher_threads.py::test_a_gated_copy_is_removed_at_once_although_a_large_copy_is_being_made",
+                "tests/storage/public/test_publisher_threads.py::test_a_gated_copy_is_removed_at_once_although_large_copies_are_being_made",
             ),
         ),
         Guarantee(

@@ -231,7 +231,7 @@ RESOURCES: Final = (
         f"{seconds(waveforms.PEAKS_TIMEOUT_SECONDS)}, and the copy of the audio; the account served the longest ago goes next; the track has a plain bar", (f"{NEIGHBOURS}test_derived_media.py", "tests/storage/derived/test_waveforms.py"),
     ),
     Resource(
-        "public copies", "publications; changes", NO, NO, f"{media_intake.MAX_CONCURRENT_COPIES}; {publisher.MAX_CONCURRENT_CHANGES}", f"{_store_time}; 503; later with growing pauses", (f"{NEIGHBOURS}test_hanging_copies.py",),
+        "public copies", "publications; changes", f"{publisher.MAX_PER_ACCOUNT} jobs", NO, f"{media_intake.MAX_CONCURRENT_COPIES}; {publisher.MAX_CONCURRENT_CHANGES}", f"{_store_time}; 503; later with growing pauses", (f"{NEIGHBOURS}test_hanging_copies.py",),
     ),
 )  # fmt: skip
 

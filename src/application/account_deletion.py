@@ -122,8 +122,7 @@ def _request(unit: UnitOfWork, *, credential_id: str) -> None:
     queue.cancel(unit.connection, ADOPTION, did)
     by_itself = Envelope(did, Via.JOB, unit.envelope.request_id)
     host = unit.connection.scalar(select(account.c.pds_url).where(account.c.did == did)) or ""
-    queue.request(unit.connection, [Wanted(DELETION, did, did, host, by_itself)], unit.now)
-    queue.hurry(unit.connection, DELETION, did, unit.now)
+    queue.request(unit.connection, [Wanted(DELETION, did, did, host, by_itself)], unit.now, hurry=True)
 
 
 def _has_tracks(log: EventLog, did: str) -> bool:

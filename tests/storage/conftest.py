@@ -1,5 +1,6 @@
 """Databases with the media table, and every kind of store."""
 
+import threading
 import uuid
 from collections.abc import Iterator
 from pathlib import Path
@@ -15,6 +16,7 @@ from storage.media import Media, media
 from storage.s3 import S3Store
 from storage.store import MediaStore
 from storage.taken_down import taken_down_bytes
+from tests.eventstore.threads import until
 from tests.servers.s3 import S3Endpoint
 from tests.storage.memory_store import MemoryStore
 from tests.storage.public.public_rig import Rig
@@ -47,6 +49,7 @@ def storage(database: Database, memory: MemoryStore) -> Media:
 def rig(migrated_url: str) -> Iterator[Rig]:
     made = Rig(migrated_url)
     yield made
+    until(lambda: not any(each.name == "publisher-change" for each in threading.enumerate()))
     made.database.close()
 
 

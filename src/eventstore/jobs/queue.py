@@ -46,8 +46,18 @@ _WAITING: Final[ColumnElement[str]] = literal_column(f"'{JobState.WAITING}'")
 _UNLEASED: Final[Mapping[str, Any]] = {"lease_owner": None}
 
 
-def request(connection: Connection, wanted: Iterable[Wanted], now: datetime, *, again: bool = False) -> None:
-    """Request jobs. One that is there stays as it is; `again` begins those anew that are done or have failed."""
+def request(
+    connection: Connection,
+    wanted: Iterable[Wanted],
+    now: datetime,
+    *,
+    again: bool = False,
+    hurry: bool = False,
+) -> None:
+    """Request jobs. One that is there stays as it is; `again` begins those anew that are done or have failed.
+
+    `hurry` makes those due that wait for their next attempt.
+    """
     jobs = [_requested(each, now) for each in wanted]
     if not jobs:
         return
@@ -56,6 +66,11 @@ def request(connection: Connection, wanted: Iterable[Wanted], now: datetime, *, 
         fresh = {name: insert.excluded[name] for name in jobs[0] if name not in {"kind", "subject"}}
         statement = insert.on_conflict_do_update(
             index_elements=["kind", "subject"], set_=fresh, where=row.state != JobState.WAITING
+        )
+    elif hurry:
+        due = {"due": insert.excluded.due}
+        statement = insert.on_conflict_do_update(
+            index_elements=["kind", "subject"], set_=due, where=IS_WAITING
         )
     else:
         statement = insert.on_conflict_do_nothing()
@@ -70,12 +85,6 @@ def request(connection: Connection, wanted: Iterable[Wanted], now: datetime, *, 
 def job_of(connection: Connection, kind: str, subject: str) -> Row[Any] | None:
     """Return the row."""
     return connection.execute(select(job).where(row.kind == kind, row.subject == subject)).one_or_none()
-
-
-def hurry(connection: Connection, kind: str, subject: str, now: datetime) -> None:
-    """Make the job due that waits for its next attempt."""
-    these = (row.kind == kind, row.subject == subject, IS_WAITING)
-    connection.execute(update(job).where(*these).values(due=now))
 
 
 def cancel(connection: Connection, kind: str, subject: str) -> None:
@@ -106,7 +115,9 @@ def claim(
                 these = free.where(row.id == _next_of(kind).scalar_subquery())
             else:
                 these = free.where(row.kind == kind.name, row.subject == subject)
-            found = connection.execute(these, {"now": now, "owner": owner}).one_or_none()
+            # a transaction that has its row may take long, and others claim meanwhile
+            unlocked = these.with_for_update(skip_locked=True)
+            found = connection.execute(unlocked, {"now": now, "owner": owner}).one_or_none()
             if found is None:
                 return None
             claimed = _claimed(found, now)

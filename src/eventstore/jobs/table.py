@@ -95,6 +95,7 @@ job: Final = Table(
     Column("lease_epoch", Integer, nullable=False, server_default=_ZERO),
     UniqueConstraint("kind", "subject"),
     sqlite_autoincrement=True,
+    implicit_returning=False,  # a request may insert nothing
 )
 """`state` is waiting, done or failed; one that waits and has an owner is running. `attempts` are those begun in a row: an
 attempt counts when it is claimed, so that work which ends its process is not tried for ever. The newest attempt was begun

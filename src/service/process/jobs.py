@@ -136,11 +136,11 @@ def request_derived(container: Container) -> None:
 def review_public_copies(container: Container) -> None:
     """Find public copies that differ from the desired state, and wake the publisher to correct them."""
     copies = public_copies(container.media.store)
-    if copies is None or container.publisher is None:
+    if copies is None:
         return
     found = review(container.database, copies)
     logger.info("public_copies_reviewed", extra={"found": found})
-    container.publisher.wake()
+    container.worker.wake()
 
 
 def delete_expired_results(container: Container) -> None:

@@ -16,7 +16,6 @@ from service.process.jobs import periodic_jobs, periodic_kind
 from service.process.metrics_server import serve_metrics
 from service.schema.high_water_mark import try_record_high_water_mark
 from service.wiring.bootstrap import Container
-from storage.public.publisher import Publisher
 
 if TYPE_CHECKING:
     from outbox.firehose.follower import Follower
@@ -36,8 +35,6 @@ logger: Final = logging.getLogger("mastertape.service")
 
 RELAY_DRAIN_TIMEOUT_SECONDS: Final = 45.0
 """Longer than a request to a PDS may take. A later relay finds a cut off delivery by its intent and its expired lease."""
-PUBLISHER_STOP_TIMEOUT_SECONDS: Final = 10.0
-"""The next process resumes a copy that was cut off."""
 FOLLOWER_STOP_TIMEOUT_SECONDS: Final = 5.0
 """Another process follows an abandoned stream once its lease has expired."""
 ANNOUNCER_STOP_TIMEOUT_SECONDS: Final = 2.0
@@ -55,7 +52,6 @@ async def background_work(container: Container, *, relay: bool) -> AsyncGenerato
     relay_task.add_done_callback(lambda done: _log_failure(done, expected=stop.is_set()))
     try:
         async with (
-            _run_publisher(container.publisher),
             _run_announcer(container.announcer),
             _run_worker(container) if relay else nullcontext(),
             _run_listener(container, relay=relay),
@@ -94,18 +90,6 @@ def _waker(container: Container) -> Callable[[], None]:
         container.worker.wake()
 
     return wake
-
-
-@asynccontextmanager
-async def _run_publisher(publisher: Publisher | None) -> AsyncGenerator[None]:
-    if publisher is None:
-        yield
-        return
-    publisher.start()
-    try:
-        yield
-    finally:
-        await asyncio.to_thread(publisher.stop, PUBLISHER_STOP_TIMEOUT_SECONDS)
 
 
 @asynccontextmanager

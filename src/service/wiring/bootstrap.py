@@ -158,7 +158,11 @@ class _Builder:
         self._owner = process_name()
         self._lease = timedelta(seconds=settings.lease_seconds)
         copies = public_copies(self._media.store)
-        self._publisher = Publisher(self._media, copies, lease=self._lease) if copies is not None else None
+        self._publisher = (
+            Publisher(self._media, copies, owner=self._owner, lease=self._lease)
+            if copies is not None
+            else None
+        )
         self._urls = record_urls(settings, self._media.store)
         self._kinds = record_kinds(self._urls)
         self._announcer = Announcer(self._database)
@@ -242,8 +246,6 @@ class _Builder:
             self._announcer.announce()
             relay.wake()
             worker.wake()
-            if self._publisher is not None:
-                self._publisher.wake()
 
         return wake
 

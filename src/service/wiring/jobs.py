@@ -69,6 +69,7 @@ class JobParts:
                 adoptions.kind(),
                 self._repairs().kind(),
                 *derived_kinds(self._makers()),
+                *(self.publisher.kinds.values() if self.publisher is not None else ()),
                 deletion_kind(self.log, self.disconnect, Threads("deletions", MAX_DELETION_THREADS)),
             ],
             owner=self.owner,

@@ -1,48 +1,38 @@
-"""The rows of public copies: a change of the desired state marks a copy, the publisher claims it, acts, and settles.
+"""The rows of public copies: a change of the desired state requests a job, the publisher begins it, acts, and settles.
 
 Each of these steps locks the copy's row, so no committed change is missed, and none is acted on before its commit.
 """
 
-import random
 import secrets
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from datetime import datetime, timedelta
-from enum import Enum, auto
+from enum import StrEnum
 from typing import Any, Final
 
-from sqlalchemy import ColumnElement, Connection, and_, case, delete, exists, insert, or_, select, update
+from sqlalchemy import ColumnElement, Connection, Row, and_, delete, exists, insert, or_, select, update
 
 from eventstore.append import upsert
 from eventstore.database import Database
+from eventstore.jobs import queue
+from eventstore.jobs.kinds import Job, Outcome, Wanted
+from eventstore.jobs.table import IS_LEASED, job
 from storage.errors import StoreUnavailableError
-from storage.public.tables import (
-    OPEN,
-    PAST,
-    PublicCopyState,
-    public_audio,
-    public_copy,
-    public_hold,
-)
+from storage.public.tables import PublicCopyState, public_audio, public_copy, public_hold
 
 LEASES_OF_A_HOLD: Final = 5
 """A reservation lasts for so many leases from when it was made, or from the last extension of the lease of its copy."""
-FIRST_RETRY_DELAY: Final = timedelta(seconds=0.5)
-MAX_RETRY_DELAY: Final = timedelta(seconds=60)
-MAX_DOUBLINGS: Final = 10
+WAIT_FOR_ANOTHER: Final = timedelta(seconds=1)
 
 copy = public_copy.c
 hold = public_hold.c
 
 
-class Action(Enum):
-    """What the holder of a claim has to do."""
+class Action(StrEnum):
+    """What is done to a copy: the kinds of its jobs. Removals have slots of their own: they wait for no large copy."""
 
-    PUBLISH = auto()
-    REMOVE = auto()
-    NOTHING = auto()
-    WAIT = auto()
-    """Another process has the lease."""
+    PUBLISH = "publish_copy"
+    REMOVE = "remove_copy"
 
 
 STATE_AFTER: Final = {
@@ -52,17 +42,12 @@ STATE_AFTER: Final = {
 
 
 @dataclass(frozen=True)
-class Claim:
-    """A copy, the action to take, and the lease to take it under."""
+class Begun:
+    """An action that has to be taken now."""
 
     action: Action
-    name: str
-    cid: str = ""
-    mime: str = ""
-    changes: int = 0
-    attempts: int = 0
-    epoch: int = 0
-    is_public: bool = False
+    cid: str
+    mime: str
 
 
 @dataclass(frozen=True)
@@ -75,142 +60,149 @@ class Reservation:
     mime: str
 
 
-def mark_changed(connection: Connection, copies: Iterable[Mapping[str, Any]]) -> None:
+def mark_changed(connection: Connection, copies: Iterable[Mapping[str, Any]], now: datetime) -> None:
     """Have the publisher check these copies, whose desired state has changed. Locks their rows, in order of name."""
-    by_name = {each["name"]: {key: each[key] for key in ("name", "cid", "mime")} for each in copies}
-    rows = [{**by_name[name], "changes": 1} for name in sorted(by_name)]
-    insert_copy = upsert(connection, public_copy)
-    again = {"mime": insert_copy.excluded.mime, "changes": copy.changes + 1, "not_before": PAST}
-    for row in rows:
-        connection.execute(insert_copy.on_conflict_do_update(index_elements=["name"], set_=again).values(row))
+    by_name = {each["name"]: each for each in copies}
+    for name in sorted(by_name):
+        _lock(connection, by_name[name])
+    queue.request(connection, (_wanted(by_name[name]) for name in sorted(by_name)), now, hurry=True)
 
 
 def reserve(database: Database, name: str, cid: str, mime: str, lease: timedelta) -> Reservation:
     """Make the copy wanted until the reservation is released, or until it expires because its process died."""
     made = Reservation(secrets.token_hex(8), name, cid, mime)
     with database.write() as connection:
-        insert_copy = upsert(connection, public_copy).values(name=name, cid=cid, mime=mime)
-        # Locks the row, so that a concurrent claim is decided before this reservation, or sees it.
-        connection.execute(
-            insert_copy.on_conflict_do_update(index_elements=["name"], set_={"not_before": PAST})
-        )
-        until = database.now(connection) + LEASES_OF_A_HOLD * lease
+        now = database.now(connection)
+        # a concurrent action is settled before this reservation, or sees it
+        mark_changed(connection, [{**vars(made), "wanted": True}], now)
+        until = now + LEASES_OF_A_HOLD * lease
         connection.execute(insert(public_hold).values(token=made.token, name=name, until=until))
     return made
 
 
-def release(connection: Connection, reservation: Reservation) -> None:
+def release(connection: Connection, reservation: Reservation, now: datetime) -> None:
     """End the reservation; from now on the copy is wanted only if a track wants it."""
-    mark_changed(connection, [vars(reservation)])
+    mark_changed(connection, [vars(reservation)], now)
     connection.execute(delete(public_hold).where(hold.token == reservation.token))
 
 
 def hand_over(connection: Connection, reservation: Reservation, now: datetime) -> None:
     """End the reservation in the unit of a track that wants the copy; raises StoreUnavailableError unless it is public until then."""
-    mark_changed(connection, [vars(reservation)])  # locks the row
-    of_copy = (copy.name == reservation.name, copy.state == PublicCopyState.PUBLIC)
-    kept = (
-        select(hold.token)
-        .join(public_copy, and_(*of_copy))
-        .where(hold.token == reservation.token, hold.until > now)
-    )
-    if connection.scalar(kept) is None:
+    _lock(connection, vars(reservation))
+    if not is_kept(connection, reservation, now):
         raise StoreUnavailableError("the public copy was not kept until the track was saved")
     connection.execute(delete(public_hold).where(hold.token == reservation.token))
+    if _needed(connection, reservation.name, now) is Action.REMOVE:
+        mark_changed(connection, [vars(reservation)], now)
+
+
+def is_kept(connection: Connection, reservation: Reservation, now: datetime) -> bool:
+    """Whether the copy is public, and wanted by this reservation."""
+    is_public = and_(copy.name == hold.name, copy.state == PublicCopyState.PUBLIC)
+    kept = select(hold.token).join(public_copy, is_public)
+    of_token = (hold.token == reservation.token, hold.until > now)
+    return connection.scalar(kept.where(*of_token)) is not None
 
 
 def release_expired(database: Database) -> int:
     """End the reservations of processes that died; returns how many."""
-    with database.read() as connection:
-        expired = hold.until <= database.now(connection)
+    with database.read_committed() as connection:
         joined = select(hold.token, copy.name, copy.cid, copy.mime)
-        rows = connection.execute(joined.join(public_copy, copy.name == hold.name).where(expired)).all()
+        expired = joined.join(public_copy, copy.name == hold.name).where(
+            hold.until <= database.now(connection)
+        )
+        rows = connection.execute(expired).all()
     for row in rows:
         with database.write() as connection:
-            release(connection, Reservation(*row))
+            release(connection, Reservation(*row), database.now(connection))
     return len(rows)
 
 
-def due_names(database: Database, *, limit: int, unwanted_only: bool = False) -> list[str]:
-    """Return copies that are due, removals first."""
-    with database.read() as connection:
-        now = database.now(connection)
-        wanted = _is_wanted(copy.name, now)
-        query = select(copy.name).where(OPEN, copy.not_before <= now, copy.lease_until <= now)
-        if unwanted_only:
-            query = query.where(~wanted)
-        order = query.order_by(case((wanted, 1), else_=0), copy.not_before, copy.name)
-        return list(connection.scalars(order.limit(limit)))
+def begin(database: Database, claimed: Job) -> Begun | Outcome:
+    """Decide what to do, and mark the copy uncertain before anything is done to it; else say how the job ends.
 
-
-def claim(database: Database, name: str, lease: timedelta) -> Claim:
-    """Decide the action for a copy, lease it, and mark it uncertain before anything is done to it."""
+    Raises LeaseLostError.
+    """
     with database.write() as connection:
-        row = connection.execute(
-            select(public_copy).where(copy.name == name).with_for_update(skip_locked=True)
-        ).one_or_none()
+        of_copy = select(public_copy).where(copy.name == claimed.subject)
+        row = connection.execute(of_copy.with_for_update(skip_locked=True)).one_or_none()
+        if row is None:  # a command that changes what is wanted has not committed yet
+            return _later(claimed)
+        queue.require_held(connection, claimed)
         now = database.now(connection)
-        if row is None or row.lease_until > now:
-            return Claim(Action.WAIT, name)
-        # A separate statement after the lock: it sees every change committed before.
-        wanted = bool(connection.scalar(select(_is_wanted(name, now))))
-        action = Action.PUBLISH if wanted else Action.REMOVE
+        # a statement after the lock: it sees every change committed before
+        action = _needed(connection, row.name, now)
         if row.state == STATE_AFTER[action]:
-            _update(connection, name, seen=row.changes, attempts=0, last_error=None)
-            return Claim(Action.NOTHING, name, is_public=wanted)
-        epoch = row.lease_epoch + 1
-        _update(
-            connection,
-            name,
-            state=PublicCopyState.UNCERTAIN,
-            lease_until=now + lease,
-            lease_epoch=epoch,
-        )
-        return Claim(action, name, row.cid, row.mime, row.changes, row.attempts, epoch)
+            _end(connection, claimed)
+            return Outcome.DONE
+        if action != claimed.kind:
+            queue.request(connection, [Wanted(action, row.name, claimed.account)], now, hurry=True)
+            _end(connection, claimed)
+            return Outcome.DONE
+        others = (job.c.kind.in_(list(Action)), job.c.subject == row.name, job.c.id != claimed.id)
+        if connection.scalar(select(job.c.id).where(*others, IS_LEASED, job.c.lease_until > now)) is not None:
+            return _later(claimed)
+        connection.execute(delete(job).where(*others))  # what they did too late may undo what is done now
+        _set_state(connection, row.name, PublicCopyState.UNCERTAIN)
+        return Begun(action, row.cid, row.mime)
 
 
-def extend_lease(database: Database, claimed: Claim, lease: timedelta) -> None:
-    """Extend the lease of an action in progress, unless another process has claimed the copy, and the reservations that wait for it."""
+def extend(database: Database, claimed: Job, lease: timedelta) -> None:
+    """Extend the lease of an action in progress, and the reservations that wait for it."""
     with database.write() as connection:
+        if queue.extend(database, claimed, lease):
+            _extend_holds(connection, claimed.subject, database.now(connection), lease)
+
+
+def settle(database: Database, claimed: Job, action: Action, lease: timedelta) -> bool:
+    """Record that an action was taken; False if its job was claimed since, or has ended, so that the copy is checked again.
+
+    One that took too long, and whose job waits for the next attempt, counts.
+    """
+    with database.write() as connection:
+        row = _locked(connection, claimed.subject)
         now = database.now(connection)
-        ours = update(public_copy).where(copy.name == claimed.name, copy.lease_epoch == claimed.epoch)
-        if connection.execute(ours.values(lease_until=now + lease)).rowcount:
-            held = update(public_hold).where(hold.name == claimed.name, hold.until > now)
-            connection.execute(held.values(until=now + LEASES_OF_A_HOLD * lease))
-
-
-def settle(database: Database, claimed: Claim, error: str | None = None) -> bool:
-    """Record the result of an action; False if its lease had expired, so that the copy is checked again."""
-    with database.write() as connection:
-        row = connection.execute(
-            select(copy.lease_epoch).where(copy.name == claimed.name).with_for_update()
-        ).one()
-        if row.lease_epoch != claimed.epoch:
+        is_current = and_(job.c.id == claimed.id, job.c.lease_epoch == claimed.epoch)
+        if connection.scalar(select(job.c.id).where(is_current).with_for_update()) is None:
             # The late action may have undone that of the current lease holder, which may not settle either.
-            epoch = row.lease_epoch + 1
-            _update(
-                connection,
-                claimed.name,
-                state=PublicCopyState.UNCERTAIN,
-                lease_until=PAST,
-                lease_epoch=epoch,
+            _set_state(connection, row.name, PublicCopyState.UNCERTAIN)
+            for kind in Action:
+                queue.cancel(connection, kind, row.name)
+            queue.request(
+                connection, [Wanted(_needed(connection, row.name, now), row.name, claimed.account)], now
             )
             return False
-        if error is None:
-            state = STATE_AFTER[claimed.action]
-            done = {"state": state, "seen": claimed.changes, "attempts": 0, "last_error": None}
-            _update(connection, claimed.name, lease_until=PAST, **done)
-        else:
-            not_before = database.now(connection) + retry_delay(claimed.attempts)
-            failed = {"attempts": claimed.attempts + 1, "not_before": not_before, "last_error": error}
-            _update(connection, claimed.name, lease_until=PAST, **failed)
+        _set_state(connection, row.name, STATE_AFTER[action])
+        _extend_holds(connection, row.name, now, lease)
+        _end(connection, claimed)
+        if (needed := _needed(connection, row.name, now)) is not action:
+            queue.request(connection, [Wanted(needed, row.name, claimed.account)], now, hurry=True)
     return True
 
 
-def retry_delay(attempts: int) -> timedelta:
-    """Return the delay before the next attempt: half of it fixed, half of it random."""
-    whole = min(MAX_RETRY_DELAY, FIRST_RETRY_DELAY * 2.0 ** min(attempts, MAX_DOUBLINGS))
-    return whole / 2 + whole / 2 * random.random()  # noqa: S311
+def _later(claimed: Job) -> Outcome:
+    claimed.again_after = WAIT_FOR_ANOTHER
+    return Outcome.LATER
+
+
+def _wanted(row: Mapping[str, Any]) -> Wanted:
+    kind = Action.PUBLISH if row.get("wanted") else Action.REMOVE
+    return Wanted(kind, row["name"], row.get("did", row["name"]))
+
+
+def _lock(connection: Connection, row: Mapping[str, Any]) -> None:
+    """Lock the copy's row, a new one or the one that is there."""
+    values = {name: row[name] for name in ("name", "cid", "mime")}
+    known = upsert(connection, public_copy).values(values)
+    connection.execute(known.on_conflict_do_update(index_elements=["name"], set_={"mime": row["mime"]}))
+
+
+def _locked(connection: Connection, name: str) -> Row[Any]:
+    return connection.execute(select(public_copy).where(copy.name == name).with_for_update()).one()
+
+
+def _needed(connection: Connection, name: str, now: datetime) -> Action:
+    return Action.PUBLISH if connection.scalar(select(_is_wanted(name, now))) else Action.REMOVE
 
 
 def _is_wanted(name: ColumnElement[str] | str, now: datetime) -> ColumnElement[bool]:
@@ -219,5 +211,14 @@ def _is_wanted(name: ColumnElement[str] | str, now: datetime) -> ColumnElement[b
     return or_(by_track, by_command)
 
 
-def _update(connection: Connection, name: str, **columns: Any) -> None:
-    connection.execute(update(public_copy).where(copy.name == name).values(columns))
+def _extend_holds(connection: Connection, name: str, now: datetime, lease: timedelta) -> None:
+    held = update(public_hold).where(hold.name == name, hold.until > now)
+    connection.execute(held.values(until=now + LEASES_OF_A_HOLD * lease))
+
+
+def _end(connection: Connection, claimed: Job) -> None:
+    connection.execute(delete(job).where(job.c.id == claimed.id))
+
+
+def _set_state(connection: Connection, name: str, state: PublicCopyState) -> None:
+    connection.execute(update(public_copy).where(copy.name == name).values(state=state))

@@ -33,7 +33,7 @@ class PublicAudio:
             return
         _write(connection, into, list(latest.values()))
         if into(public_audio) is public_audio:
-            mark_changed(connection, list(latest.values()))
+            mark_changed(connection, list(latest.values()), changes[-1].recorded_at)
 
 
 def public_name(cid: str, file_type: str) -> str:

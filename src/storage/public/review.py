@@ -6,15 +6,19 @@ that arrived after its process had died, rows corrected by a rebuild.
 
 import logging
 from collections.abc import Iterable, Sequence
+from datetime import datetime
 from typing import Any, Final
 
-from sqlalchemy import and_, exists, not_, or_, select, update
+from sqlalchemy import Connection, and_, exists, not_, or_, select, update
 
 from eventstore.append import upsert
 from eventstore.database import Database
+from eventstore.jobs import queue
+from eventstore.jobs.kinds import Wanted
+from eventstore.jobs.table import job
 from storage.cid import CID_BEGINNINGS, cid_of_name
-from storage.public.copies import mark_changed
-from storage.public.tables import OPEN, PublicCopyState, public_audio, public_copy
+from storage.public.copies import Action, mark_changed
+from storage.public.tables import PublicCopyState, public_audio, public_copy
 from storage.store import PublicCopies
 
 logger = logging.getLogger("mastertape.storage")
@@ -47,7 +51,8 @@ def _mark_wrong_rows(database: Database) -> int:
         and_(wanted, copy.state != PublicCopyState.PUBLIC),
         and_(not_(wanted), copy.state != PublicCopyState.ABSENT),
     )
-    settled_wrongly = and_(not_(OPEN), is_wrong)
+    is_open = exists().where(job.c.kind.in_(list(Action)), job.c.subject == copy.name)
+    settled_wrongly = and_(not_(is_open), is_wrong)
     without_row = audio.wanted & ~exists().where(copy.name == audio.name)
     with database.read() as connection:
         rows = connection.execute(select(copy.name, copy.cid, copy.mime).where(settled_wrongly)).mappings()
@@ -55,7 +60,7 @@ def _mark_wrong_rows(database: Database) -> int:
         wrong += connection.execute(select(audio.name, audio.cid, audio.mime).where(without_row)).mappings()
     for row in wrong:
         with database.write() as connection:
-            mark_changed(connection, [row])
+            mark_changed(connection, [row], database.now(connection))
         _log_mismatch(row["name"], _UNWANTED)
     return len(wrong)
 
@@ -81,11 +86,10 @@ def _strays(database: Database, names: Sequence[str]) -> int:
 
 def _make_uncertain(database: Database, name: str, before: PublicCopyState, reason: str) -> int:
     with database.write() as connection:
-        changed = connection.execute(
-            update(public_copy)
-            .where(copy.name == name, copy.state == before)
-            .values(state=PublicCopyState.UNCERTAIN)
-        ).rowcount
+        uncertain = update(public_copy).where(copy.name == name, copy.state == before)
+        changed = connection.execute(uncertain.values(state=PublicCopyState.UNCERTAIN)).rowcount
+        if changed:
+            _request(connection, name, database.now(connection))
     if changed:
         _log_mismatch(name, reason)
     return changed
@@ -98,9 +102,15 @@ def _insert_stray(database: Database, name: str) -> int:
     with database.write() as connection:
         insert_copy = upsert(connection, public_copy).values(row).on_conflict_do_nothing()
         inserted = connection.scalar(insert_copy.returning(copy.name)) is not None
+        if inserted:
+            _request(connection, name, database.now(connection))
     if inserted:
         _log_mismatch(name, _FOUND)
     return int(inserted)
+
+
+def _request(connection: Connection, name: str, now: datetime) -> None:
+    queue.request(connection, [Wanted(Action.REMOVE, name, name)], now, hurry=True)
 
 
 def _pages(names: Sequence[str]) -> Iterable[Sequence[str]]:

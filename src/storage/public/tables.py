@@ -1,17 +1,12 @@
 """The tables of public audio: what should be public, the known state of the copies, and reservations."""
 
-from datetime import UTC, datetime
 from typing import Final
 
-from sqlalchemy import Boolean, Column, Index, Integer, Table, Text, literal_column, or_, text
+from sqlalchemy import Boolean, Column, Index, Table, Text, text
 
 from eventstore.projection import ProjectedTable
 from eventstore.schema import Position, UtcDateTime, metadata
 from eventstore.states import State, Transition
-
-PAST: Final = datetime(1970, 1, 1, tzinfo=UTC)
-_PAST: Final = text("'1970-01-01 00:00:00.000000'")
-_ZERO: Final = text("0")
 
 
 class PublicCopyState(State):
@@ -94,24 +89,8 @@ public_copy = Table(
     Column("cid", Text, nullable=False),
     Column("mime", Text, nullable=False),
     Column("state", Text, nullable=False, server_default=text(f"'{PublicCopyState.ABSENT}'")),
-    Column(
-        "changes", Integer, nullable=False, server_default=_ZERO
-    ),  # counts the changes of its desired state
-    Column(
-        "seen", Integer, nullable=False, server_default=_ZERO
-    ),  # `changes` when the publisher last settled it
-    Column("attempts", Integer, nullable=False, server_default=_ZERO),
-    Column("not_before", UtcDateTime, nullable=False, server_default=_PAST),
-    Column("last_error", Text),
-    Column("lease_until", UtcDateTime, nullable=False, server_default=_PAST),
-    Column("lease_epoch", Integer, nullable=False, server_default=_ZERO),
 )
 """The known state of the copy under each name."""
-
-# Written out, so that PostgreSQL knows the index's condition in a prepared statement too.
-_IS_UNCERTAIN: Final = public_copy.c.state == literal_column(f"'{PublicCopyState.UNCERTAIN}'")
-OPEN: Final = or_(public_copy.c.changes != public_copy.c.seen, _IS_UNCERTAIN)
-Index("ix_public_copy_open", public_copy.c.not_before, sqlite_where=OPEN, postgresql_where=OPEN)
 
 public_hold = Table(
     "public_hold",

@@ -16,6 +16,7 @@ from tests.api.world import World, upload
 from tests.e2e.eventually import eventually
 from tests.media_samples import samples
 from tests.replay.adoption.rig import Internet, adopt_all, adoption_on
+from tests.storage.public.public_rig import run_due, running
 
 pytestmark = pytest.mark.s3
 
@@ -44,12 +45,9 @@ def test_the_copy_is_there_when_the_event_commits(client, alice, public, monkeyp
 
 def test_a_gate_takes_the_copy_away_at_once_and_the_record_says_so(world, client, alice, public, publisher):
     track = upload(client, alice)
-    publisher.start()
-    try:
+    with running(world.made.worker):
         gated = edit(client, alice, track, support_gate=GATE)
-        eventually(lambda: not public(), seconds=4)  # the next poll would come later
-    finally:
-        publisher.stop(20)
+        eventually(lambda: not public(), seconds=10)  # the next poll would come later
     own = f"{world.services.base_url}/audio/{name_of(track)}"
     assert gated["audio_url"] == own
     world.deliver()
@@ -60,18 +58,18 @@ def test_a_gate_takes_the_copy_away_at_once_and_the_record_says_so(world, client
     assert again["audio_url"] == track["audio_url"]
     world.deliver()
     assert world.record(track)["audioUrl"] == track["audio_url"]
-    publisher.run_once()
+    run_due(publisher)
     assert public() == {name_of(track)}
 
 
 def test_a_deleted_track_has_no_copy_and_an_undeleted_one_has(client, alice, public, publisher):
     track = upload(client, alice)
     client.delete(f"/tracks/{track['id']}", headers=alice.headers)
-    publisher.run_once()
+    run_due(publisher)
     assert public() == set()
     assert undelete(client, alice, track).json()["audio_url"] == track["audio_url"]
     assert public() == {name_of(track)}
-    publisher.run_once()
+    run_due(publisher)
     assert public() == {name_of(track)}
 
 
@@ -83,7 +81,7 @@ def test_a_gated_track_comes_back_gated_and_is_never_public(world, client, alice
     assert undelete(client, alice, track).status_code == 200
     assert replace(client, alice, track, 2).status_code == 200
     edit(client, alice, track, title="Other")
-    publisher.run_once()
+    run_due(publisher)
     assert made == []
 
 
@@ -96,7 +94,7 @@ def test_what_was_taken_down_is_not_public_whatever_its_owner_does(world, client
         assert answer.json()["affected"] == 1
 
     decide(reason="a claim")
-    publisher.run_once()
+    run_due(publisher)
     assert public() == set()
     with monkeypatch.context() as patched:
         patched.setattr(store, "publish", lambda *copy: made.append(copy))
@@ -107,7 +105,7 @@ def test_what_was_taken_down_is_not_public_whatever_its_owner_does(world, client
         assert undelete(client, alice, track).status_code == 200
         client.post(f"/tracks/{track['id']}/revert", json={"to_version": 1}, headers=alice.headers)
         replace(client, alice, track, 2)
-        publisher.run_once()
+        run_due(publisher)
     assert made == []
     decide(reason="withdrawn", lift=True)
     assert public() == {name_of(edited)}
@@ -118,7 +116,7 @@ def test_of_replaced_audio_the_new_is_there_and_the_old_is_gone(world, client, a
     new = replace(client, alice, old, 2).json()
     assert new["audio_url"] == f"{CDN}/public/{name_of(new)}"
     assert name_of(new) in public()
-    publisher.run_once()
+    run_due(publisher)
     assert public() == {name_of(new)}
     world.deliver()
     assert world.record(old)["audioUrl"] == new["audio_url"]
@@ -128,10 +126,10 @@ def test_one_artist_does_not_gate_the_copy_of_another(client, alice, bob, public
     track = upload(client, alice)
     same = upload(client, bob)
     edit(client, alice, track, support_gate=GATE)
-    publisher.run_once()
+    run_due(publisher)
     assert public() == {name_of(same)}
     client.delete(f"/tracks/{same['id']}", headers=bob.headers)
-    publisher.run_once()
+    run_due(publisher)
     assert public() == set()
 
 
@@ -143,7 +141,7 @@ def test_bytes_that_were_taken_down_are_never_public_again(world, client, alice,
         replace(client, bob, other, seed)
     body = {"reason": "a claim", "bytes": True}
     client.post(f"/ops/tracks/{track['id']}/takedown", json=body, headers=admin.headers)
-    world.made.publisher.run_once()
+    run_due(world.made.publisher)
     kept, made = public(), []
     assert kept == {f"{cid_of(samples.mp3(3))}.mp3"}
     monkeypatch.setattr(world.made.media.store, "publish", lambda *copy: made.append(copy))
@@ -170,7 +168,7 @@ def test_adopted_audio_is_public_when_its_event_commits_unless_it_is_gated(world
 
     assert asyncio.run(adopt()).adopted == 2
     assert public() == {f"{cid_of(samples.mp3(1))}.mp3"}
-    world.made.publisher.run_once()
+    run_due(world.made.publisher)
     assert public() == {f"{cid_of(samples.mp3(1))}.mp3"}
 
 

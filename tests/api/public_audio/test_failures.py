@@ -13,6 +13,7 @@ from storage.media import media
 from tests.api.public_audio.copies import GATE, edit, name_of, replace, undelete
 from tests.api.world import refusal, upload
 from tests.e2e.eventually import eventually
+from tests.storage.public.public_rig import run_due, running, worker_of
 
 pytestmark = pytest.mark.s3
 
@@ -21,7 +22,7 @@ pytestmark = pytest.mark.s3
 def test_a_command_that_is_refused_makes_nothing_public(client, alice, public, publisher, command):
     gate = {"support_gate": {"type": "any"}} if command == "ungate" else {}
     track = upload(client, alice, **gate)
-    publisher.run_once()
+    run_due(publisher)
     before = public()
     stale = {"If-Match": '"99"'}
     if command == "replace":
@@ -31,7 +32,7 @@ def test_a_command_that_is_refused_makes_nothing_public(client, alice, public, p
         answer = client.patch(f"/tracks/{track['id']}", data={"support_gate": ""}, headers=headers)
     assert refusal(answer) == (412, "version_mismatch")
     assert public() == before
-    publisher.run_once()
+    run_due(publisher)
     assert public() == before
 
 
@@ -45,7 +46,7 @@ def test_a_copy_goes_when_its_command_fails_in_the_unit(client, alice, public, p
         broken.setattr(Track, "set_support_gate", fail)
         answer = client.patch(f"/tracks/{track['id']}", data={"support_gate": ""}, headers=alice.headers)
     assert answer.status_code == 503
-    publisher.run_once()
+    run_due(publisher)
     assert public() == set()
 
 
@@ -54,7 +55,7 @@ def test_a_store_that_is_away_refuses_to_ungate_and_does_not_refuse_to_gate(
 ):
     publisher = world.made.publisher
     track, other = upload(client, alice, support_gate={"type": "any"}), upload(client, alice, seed=2)
-    publisher.run_once()
+    run_due(publisher)
 
     def away(*_args):
         raise StoreUnavailableError("away")
@@ -66,11 +67,11 @@ def test_a_store_that_is_away_refuses_to_ungate_and_does_not_refuse_to_gate(
         assert (answer.status_code, refusal(answer)[1]) == (503, REPLIES[StoreUnavailableError].code)
         assert world.events(track["id"]) == ["Created"]
         edit(client, alice, other, support_gate=GATE)
-        publisher.run_once()
+        run_due(publisher)
         assert public() == {name_of(other)}
 
     def is_gone():
-        publisher.run_once()
+        run_due(publisher)
         return not public()
 
     eventually(is_gone)
@@ -79,7 +80,7 @@ def test_a_store_that_is_away_refuses_to_ungate_and_does_not_refuse_to_gate(
 def test_what_has_no_bytes_is_not_made_public(world, client, alice, publisher):
     deleted, gated = upload(client, alice), upload(client, alice, seed=2, support_gate={"type": "any"})
     client.delete(f"/tracks/{deleted['id']}", headers=alice.headers)
-    publisher.run_once()
+    run_due(publisher)
     for stored in list(world.made.media.store.stored()):
         world.made.media.store.delete(stored.key)
     answer = client.patch(f"/tracks/{gated['id']}", data={"support_gate": ""}, headers=alice.headers)
@@ -98,21 +99,18 @@ def test_a_repeated_request_makes_nothing_public_again(client, alice, public, pu
         answer = client.patch(f"/tracks/{track['id']}", data={"support_gate": ""}, headers=headers)
         assert answer.status_code == 200
         edit(client, alice, track, support_gate=GATE)
-        publisher.run_once()
+        run_due(publisher)
         assert public() == set()
 
 
 def test_uploads_of_the_same_bytes_at_once_end_with_one_copy(client, alice, bob, public, publisher):
-    publisher.start()
-    try:
+    with running(worker_of(publisher)):
         threads = [threading.Thread(target=upload, args=(client, person)) for person in (alice, bob)]
         for thread in threads:
             thread.start()
         for thread in threads:
             thread.join(60)
-    finally:
-        publisher.stop(20)
-    publisher.run_once()
+    run_due(publisher)
     assert len(public()) == 1
     assert len(client.get("/tracks").json()["items"]) == 2
 
@@ -120,11 +118,11 @@ def test_uploads_of_the_same_bytes_at_once_end_with_one_copy(client, alice, bob,
 def test_the_hourly_review_repairs_changes_of_the_bucket(world, client, alice, public):
     publisher = world.made.publisher
     track, gated = upload(client, alice), upload(client, alice, seed=2, support_gate={"type": "any"})
-    publisher.run_once()
+    run_due(publisher)
     public.remove(name_of(track))
     public.leak(name_of(gated))
-    publisher.run_once()
+    run_due(publisher)
     assert public() == {name_of(gated)}
     review_public_copies(world.made)
-    publisher.run_once()
+    run_due(publisher)
     assert public() == {name_of(track)}

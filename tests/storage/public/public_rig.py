@@ -1,7 +1,10 @@
 """Tracks, their bytes, and public copies in memory, with a hook before and after each change of a copy."""
 
+import asyncio
 import io
+import threading
 from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from datetime import UTC, datetime, timedelta
 
 from sqlalchemy import select
@@ -11,13 +14,18 @@ from aggregates.transcodings import TRANSCODINGS
 from aggregates.values import Audio, SupportGate
 from eventstore.change import Envelope
 from eventstore.database import Database
+from eventstore.errors import LeaseLostError
 from eventstore.event_log import EventLog
+from eventstore.jobs import queue
+from eventstore.jobs.kinds import Failure
+from eventstore.jobs.worker import Worker
 from eventstore.unit_of_work import UnitOfWork
 from storage.cid import cid_of, cid_of_name
-from storage.errors import BytesMissingError, StoreUnavailableError
+from storage.errors import BytesMissingError, StorageError, StoreUnavailableError
 from storage.media import Media
+from storage.public.copies import Action, release_expired
 from storage.public.projection import PublicAudio
-from storage.public.publisher import Publisher
+from storage.public.publisher import LEASE, Publisher
 from storage.public.tables import public_copy
 from tests.dsl import ALICE, a_track, some_time
 from tests.storage.memory_store import MemoryStore
@@ -91,11 +99,13 @@ class Rig:
         self.store = MemoryStore()
         self.media = Media(self.database, self.store)
         self.copies = MemoryCopies(self.store)
+        self.processes = 0
         self.publisher = self.another()
 
     def another(self, **options: timedelta) -> Publisher:
         """A publisher of another process."""
-        return Publisher(self.media, self.copies, **options)
+        self.processes += 1
+        return Publisher(self.media, self.copies, owner=str(self.processes), **options)
 
     def audio(self, number: int = 1, file_type: str = "mp3") -> Audio:
         """Store audio bytes."""
@@ -130,7 +140,7 @@ class Rig:
 
     def publish_due(self) -> set[str]:
         """Run the publisher once; returns the names of all public copies."""
-        self.publisher.run_once()
+        run_due(self.publisher)
         return set(self.copies.names)
 
     def later(self, seconds: float) -> None:
@@ -154,6 +164,52 @@ class Rig:
     def recover(self) -> None:
         """Make the store available again."""
         self.copies.at = lambda _step: None
+
+
+def run_due(publisher: Publisher, *actions: Action) -> int:
+    """Do what is due in this thread, as a worker does: of these actions, or all; returns how many copies were looked at."""
+    database, done = publisher._database, 0  # noqa: SLF001
+    failed: set[int] = set()
+    release_expired(database)
+    kinds = [publisher.kinds[each] for each in actions or (Action.REMOVE, Action.PUBLISH)]
+    while True:
+        claims = (queue.claim(database, each, owner=publisher._owner, lease=LEASE) for each in kinds)  # noqa: SLF001
+        claimed = next((each for each in claims if each is not None), None)
+        if claimed is not None and claimed.id in failed:  # on a slow machine its pause is over by now
+            queue.release(database, claimed)
+        if claimed is None or claimed.id in failed:
+            return done
+        kind = publisher.kinds[Action(claimed.kind)]
+        try:
+            queue.settle(database, kind, claimed, publisher.do(claimed))
+        except LeaseLostError:
+            pass
+        except StorageError as error:
+            queue.fail(database, kind, claimed, Failure(str(error)))
+            failed.add(claimed.id)
+        done += 1
+
+
+def worker_of(publisher: Publisher) -> Worker:
+    """A worker of public copies alone."""
+    return Worker(publisher._database, publisher.kinds.values(), owner="worker", lease=LEASE)  # noqa: SLF001
+
+
+@contextmanager
+def running(worker: Worker) -> Iterator[Callable[[], None]]:
+    """Run it in a thread; yields what wakes it."""
+    loop, stopped = asyncio.new_event_loop(), threading.Event()
+    task = loop.create_task(worker.run())
+    thread = threading.Thread(target=lambda: (loop.run_until_complete(asyncio.wait({task})), stopped.set()))
+    thread.start()
+    try:
+        yield worker.wake
+    finally:
+        loop.call_soon_threadsafe(task.cancel)
+        assert stopped.wait(10)
+        thread.join()
+        worker._threads._pool.shutdown()  # noqa: SLF001 - what they do goes on when the worker is cancelled
+        loop.close()
 
 
 class Once:

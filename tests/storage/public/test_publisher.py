@@ -5,15 +5,26 @@ from concurrent.futures import ThreadPoolExecutor
 from datetime import timedelta
 
 import pytest
-from sqlalchemy import select, text, update
 
 from aggregates.track import Track
-from storage.public.copies import Action, claim, due_names, retry_delay, settle
+from eventstore.jobs import queue
+from eventstore.jobs.kinds import Job
+from storage.public.copies import Action, Begun, begin, settle
 from storage.public.publisher import LEASE
-from storage.public.tables import PublicCopyState, public_copy
+from storage.public.tables import PublicCopyState
 from tests.dsl import ALICE, BOB, some_time
 from tests.eventstore.threads import until
-from tests.storage.public.public_rig import ENVELOPE, Once, Rig, crash, delete, gate, undelete, ungate
+from tests.storage.public.public_rig import (
+    ENVELOPE,
+    Once,
+    Rig,
+    crash,
+    delete,
+    gate,
+    run_due,
+    undelete,
+    ungate,
+)
 from tests.storage.stepped_threads import CrashError
 
 SHORT = timedelta(seconds=1)
@@ -25,19 +36,30 @@ def test_a_copy_that_takes_longer_than_its_lease_is_made_once(rig: Rig) -> None:
     name = rig.upload()
 
     def is_leased() -> bool:
-        lease_until = select(public_copy.c.lease_until).where(public_copy.c.name == name)
         with rig.database.read() as connection:
-            return bool(connection.scalars(lease_until).one() > rig.clock())
+            row = queue.job_of(connection, Action.PUBLISH, name)
+        return row is not None and row.lease_until > rig.clock()
 
     def take_long() -> None:
         rig.later(SHORT.total_seconds() + 0.1)
         until(is_leased)
-        assert claim(rig.database, name, SHORT).action is Action.WAIT
+        assert claimed(rig, name) is None
 
     rig.copies.at = Once("after publish", take_long)
     assert rig.publish_due() == {name}
     assert rig.copies.done == [("publish", name)]
     assert rig.state(name) == PublicCopyState.PUBLIC
+
+
+def claimed(rig: Rig, name: str, action: Action = Action.PUBLISH) -> Job | None:
+    return queue.claim(rig.database, rig.publisher.kinds[action], owner="x", lease=LEASE, subject=name)
+
+
+def begun(rig: Rig, name: str, action: Action) -> Job:
+    job = claimed(rig, name, action)
+    assert job is not None
+    assert isinstance(begin(rig.database, job), Begun)
+    return job
 
 
 def test_an_upload_is_public_with_its_type(rig: Rig) -> None:
@@ -78,7 +100,7 @@ def test_other_edits_do_not_touch_the_copy(rig: Rig) -> None:
     rig.upload()
     rig.publish_due()
     rig.change(lambda track: track.update_metadata({"title": "other"}, at=some_time(20)))
-    assert rig.publisher.run_once() == 0
+    assert run_due(rig.publisher) == 0
     assert len(rig.copies.done) == 1
 
 
@@ -153,11 +175,6 @@ def test_a_change_of_the_desired_state_is_tried_at_once(rig: Rig) -> None:
     assert len(rig.publish_due()) == 1
 
 
-def test_pauses_grow_to_a_minute() -> None:
-    assert timedelta(seconds=0.25) <= retry_delay(0) <= timedelta(seconds=0.5)
-    assert timedelta(seconds=30) <= retry_delay(1000) <= timedelta(seconds=60)
-
-
 def test_bytes_that_are_gone_are_no_public_copy(rig: Rig) -> None:
     rig.upload()
     rig.store.copies.clear()
@@ -188,7 +205,7 @@ def test_a_copy_made_after_its_lease_expired_is_noticed(rig: Rig) -> None:
     def sleep_over() -> None:
         rig.later(LEASE.total_seconds() + 1)
         rig.change(gate)
-        other.run_once()  # takes it over, takes it away, and is done
+        run_due(other)  # takes it over, takes it away, and is done
 
     rig.copies.at = Once("before publish", sleep_over)
     assert rig.publish_due() == set()
@@ -196,14 +213,15 @@ def test_a_copy_made_after_its_lease_expired_is_noticed(rig: Rig) -> None:
 
 def test_a_late_copy_is_noticed_although_another_publisher_has_just_deleted_it(rig: Rig) -> None:
     name = rig.upload()
-    late = claim(rig.database, name, LEASE)
+    late = begun(rig, name, Action.PUBLISH)
     rig.later(LEASE.total_seconds() + 1)
+    run_due(rig.another(), Action.PUBLISH)
     rig.change(gate)
-    other = claim(rig.database, name, LEASE)
+    other = begun(rig, name, Action.REMOVE)
     rig.copies.unpublish(name)
     rig.copies.publish(rig.key(name), name, "audio/mpeg")
-    assert not settle(rig.database, late)
-    assert not settle(rig.database, other)  # it can't know that its delete came before
+    assert not settle(rig.database, late, Action.PUBLISH, LEASE)
+    assert not settle(rig.database, other, Action.REMOVE, LEASE)  # it can't know that its delete came before
     assert rig.publish_due() == set()
 
 
@@ -227,34 +245,3 @@ def test_an_uncommitted_change_of_the_desired_state_is_not_acted_on(rig: Rig) ->
         rig.change_within(unit, gate)
         assert threads.submit(rig.publish_due).result(5) == {name}  # and does not wait
     assert rig.publish_due() == set()
-
-
-def test_removals_come_first(rig: Rig) -> None:
-    names = [rig.upload(number, number=number) for number in range(1, 6)]
-    first = max(names)
-    rig.publish_due()
-    for number, name in enumerate(names, 1):
-        rig.change(gate, *(() if name == first else (ungate,)), track_id=number)
-        rig.copies.names.pop(name)
-    with rig.database.write() as connection:
-        connection.execute(update(public_copy).values(state="uncertain"))
-    rig.copies.done.clear()
-    rig.publish_due()
-    assert rig.copies.done[0] == ("unpublish", first)
-    assert len(rig.copies.done) == 5
-
-
-def test_due_copies_are_found_by_their_index(rig: Rig) -> None:
-    """A poll reads the open rows, not all public ones."""
-    with rig.database.write() as connection:
-        rows = [{"name": f"n{i}", "cid": f"c{i}", "mime": "m", "state": "public"} for i in range(5000)]
-        connection.execute(public_copy.insert(), rows)
-        connection.execute(update(public_copy).where(public_copy.c.name == "n7").values(changes=1))
-    with rig.database.write() as connection:
-        connection.execute(text("analyze public_copy"))
-    assert due_names(rig.database, limit=20) == ["n7"]
-    explain = "explain query plan " if rig.database.is_sqlite else "explain "
-    query = "select name from public_copy where (changes != seen or state = 'uncertain') and not_before <= '2999-01-01'"
-    with rig.database.read() as connection:
-        plan = " ".join(map(str, connection.execute(text(explain + query)).all()))
-    assert "ix_public_copy_open" in plan

@@ -7,62 +7,60 @@ from concurrent.futures import ThreadPoolExecutor
 import pytest
 from sqlalchemy import select
 
+from eventstore.jobs import worker
 from storage.public import publisher
+from storage.public.copies import Action
 from storage.public.tables import public_audio, public_copy
 from tests.dsl import ALICE, BOB
-from tests.storage.public.public_rig import Rig, gate, ungate
+from tests.eventstore.threads import until
+from tests.storage.public.public_rig import Rig, gate, run_due, running, ungate, worker_of
 
 
-def test_a_gated_copy_is_removed_at_once_although_a_large_copy_is_being_made(rig: Rig) -> None:
+def test_a_gated_copy_is_removed_at_once_although_large_copies_are_being_made(
+    rig: Rig, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(worker, "POLL_SECONDS", 3600.0)
+    monkeypatch.setitem(publisher.MAX_CONCURRENT, Action.PUBLISH, 1)
     name = rig.upload(1, number=1)
     rig.publish_due()
-    copying, may_end, gone = threading.Semaphore(0), threading.Event(), threading.Event()
+    copying, may_end, gone = threading.Event(), threading.Event(), threading.Event()
 
     def at(step: str) -> None:
         if step == "before publish":
-            copying.release()
+            copying.set()
             may_end.wait(20)
         elif step == "after unpublish":
             gone.set()
 
     rig.copies.at = at
-    rig.publisher.start()
-    try:
-        rig.upload(2, number=2)
-        rig.upload(3, number=3)
-        rig.publisher.wake()
-        assert copying.acquire(timeout=20)
-        assert not copying.acquire(timeout=0.5)  # one at a time: the other thread is for what goes
+    rig.upload(2, number=2)
+    rig.upload(3, number=3)
+    with running(worker_of(rig.another())) as wake:
+        assert copying.wait(20)
         rig.change(gate, track_id=1)
-        rig.publisher.wake()
-        assert gone.wait(4)  # sooner than the next look
+        wake()
+        assert gone.wait(20)
         assert name not in rig.copies.names
-    finally:
         may_end.set()
-        rig.publisher.stop(20)
 
 
-def test_a_publisher_survives_an_unreachable_database(rig: Rig, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(publisher, "POLL_SECONDS", 0.01)
-    monkeypatch.setattr(publisher, "MAX_BACKOFF_SECONDS", 0.01)
-    failed = threading.Event()
-    read = rig.database.read
+def test_a_worker_that_stops_waits_for_no_copy_and_the_next_one_finds_it_made(rig: Rig) -> None:
+    name = rig.upload()
+    copying, may_end = threading.Event(), threading.Event()
 
-    def away() -> object:
-        failed.set()
-        raise OSError("away")
+    def at(step: str) -> None:
+        if step == "before publish":
+            copying.set()
+            may_end.wait(20)
 
-    monkeypatch.setattr(rig.database, "read", away)
-    rig.publisher.start()
-    published = threading.Event()
-    rig.copies.at = lambda step: published.set() if step == "after publish" else None
-    try:
-        assert failed.wait(20)
-        monkeypatch.setattr(rig.database, "read", read)
-        rig.upload()
-        assert published.wait(20)
-    finally:
-        rig.publisher.stop(20)
+    rig.copies.at = at
+    with running(worker_of(rig.another())):
+        assert copying.wait(20)
+    assert rig.state(name) == "uncertain"
+    may_end.set()
+    until(lambda: rig.state(name) == "public")
+    assert rig.publish_due() == {name}
+    assert rig.copies.done == [("publish", name)]
 
 
 @pytest.mark.parametrize("seed", range(3))
@@ -76,7 +74,7 @@ def test_concurrent_publishers_and_edits_end_with_the_wanted_copies(rig: Rig, se
 
     def work(index: int) -> None:
         while not ended.is_set():
-            publishers[index].run_once()
+            run_due(publishers[index])
 
     with ThreadPoolExecutor(3) as threads:
         working = [threads.submit(work, index) for index in range(3)]
@@ -86,6 +84,7 @@ def test_concurrent_publishers_and_edits_end_with_the_wanted_copies(rig: Rig, se
         ended.set()
         for each in working:
             each.result(60)
+    rig.later(2)  # one that found another action under way looks again
     with rig.database.read() as connection:
         wanted = set(connection.scalars(select(public_audio.c.name).where(public_audio.c.wanted)))
     assert rig.publish_due() == wanted

@@ -13,7 +13,7 @@ from storage.public.review import review
 from storage.public.tables import public_hold
 from tests.dsl import ALICE
 from tests.eventstore.threads import until
-from tests.storage.public.public_rig import ENVELOPE, Once, Rig, crash, gate, ungate
+from tests.storage.public.public_rig import ENVELOPE, Once, Rig, crash, gate, run_due, ungate
 from tests.storage.stepped_threads import CrashError
 
 
@@ -64,7 +64,7 @@ def test_a_reservation_made_during_a_removal_ends_with_the_copy_public(rig: Rig)
             threading.Event().wait(0.3)
 
         rig.copies.at = Once("before unpublish", reserve_meanwhile)
-        rig.publisher.run_once()
+        run_due(rig.publisher)
         reserving[0].result(20)
     assert set(rig.copies.names) == {name}
 
@@ -99,7 +99,7 @@ def test_a_reservation_lasts_as_long_as_its_copy_takes(rig: Rig) -> None:
         for _ in range(2 * LEASES_OF_A_HOLD):
             rig.later(short.total_seconds())
             until(lambda: hold_until(rig) > rig.clock() + (LEASES_OF_A_HOLD - 1) * short)
-            rig.another().run_once()  # ends reservations that are over
+            run_due(rig.another())  # ends reservations that are over
 
     rig.copies.at = Once("before publish", take_long)
     reservation = publisher.reserve(name.split(".")[0], "mp3", "audio/mpeg")
@@ -114,7 +114,7 @@ def test_a_command_whose_reservation_ended_while_the_copy_was_made_is_refused(ri
 
     def end_it() -> None:
         rig.later(600)
-        rig.another().run_once()
+        run_due(rig.another())
 
     rig.copies.at = Once("before publish", end_it)
     with pytest.raises(StoreUnavailableError):

@@ -3,8 +3,10 @@
 import pytest
 from sqlalchemy import insert, update
 
+from eventstore.jobs import queue
+from eventstore.jobs.table import job
 from storage.cid import CID_BEGINNINGS, cid_of, cid_of_name
-from storage.public.copies import claim
+from storage.public.copies import Action, begin
 from storage.public.publisher import LEASE
 from storage.public.review import review
 from storage.public.tables import public_audio, public_copy
@@ -54,7 +56,10 @@ def test_a_foreign_object_is_left_alone(rig: Rig) -> None:
 
 def test_a_copy_in_progress_is_not_a_mismatch(rig: Rig) -> None:
     name = rig.upload()
-    claim(rig.database, name, LEASE)
+    kind = rig.publisher.kinds[Action.PUBLISH]
+    claimed = queue.claim(rig.database, kind, owner="x", lease=LEASE, subject=name)
+    assert claimed is not None
+    begin(rig.database, claimed)
     rig.copies.names[name] = "audio/mpeg"
     assert reviewed(rig) == (0, {name})
 
@@ -74,6 +79,7 @@ def test_wanted_audio_without_a_copy_row_is_marked(rig: Rig) -> None:
     name = rig.upload()
     with rig.database.write() as connection:
         connection.execute(public_copy.delete())
+        connection.execute(job.delete())
     assert reviewed(rig) == (1, {name})
 
 
