@@ -30,7 +30,7 @@ from identity.accounts.accounts import account
 from identity.accounts.api_tokens import record_ends
 from identity.accounts.credentials import revoke_others
 from identity.accounts.revocation import erase, is_connected
-from outbox.operations import account_deletion as leaving
+from outbox.operations import account_deletion as removals
 from projections.media_references import cids_of
 from projections.tracks.queries import image_urls_of
 from projections.tracks.table import LIVE, tracks
@@ -104,13 +104,13 @@ def deletion_kind(log: EventLog, disconnect: Disconnect, threads: Threads) -> Ki
     )
 
 
-def leaving_since(connection: Connection, did: str) -> datetime | None:
+def deletion_requested_at(connection: Connection, did: str) -> datetime | None:
     """Return when the account requested its deletion, if it did."""
     return connection.scalar(select(account.c.leaving_since).where(account.c.did == did))
 
 
 def _request(unit: UnitOfWork, *, credential_id: str) -> None:
-    leaving.retry_removals(unit.connection, owner_of(unit), unit.now)
+    removals.retry_removals(unit.connection, owner_of(unit), unit.now)
     stream = account_of(unit)
     if stream.leaving_since is None:
         stream.request_leave(at=unit.now)
@@ -142,28 +142,28 @@ def _delete_some(unit: UnitOfWork) -> None:
     for track in deleted:
         track.delete(at=unit.now)
     unit.save(*deleted)
-    leaving.exclude_unwritten(unit.connection, did, Track.subjects(ids))
+    removals.exclude_unwritten(unit.connection, did, Track.subjects(ids))
 
 
 def _may_be_erased(log: EventLog, did: str) -> bool:
     with log.database.read() as connection:
-        since = leaving_since(connection, did)
+        since = deletion_requested_at(connection, did)
         if since is None:
             return False
-        return leaving.remains(connection, did, since, log.database.now(connection)).is_over
+        return removals.remains(connection, did, since, log.database.now(connection)).is_over
 
 
 def _erase(unit: UnitOfWork, *, revoked: bool) -> bool:
     """Erase the account in one unit, unless a track, a record or a login has come up since the check."""
     did, connection = owner_of(unit), unit.connection
-    since = leaving_since(connection, did)
+    since = deletion_requested_at(connection, did)
     if since is None:
         return True
-    left = leaving.remains(connection, did, since, unit.now)
+    left = removals.remains(connection, did, since, unit.now)
     live = _live_tracks(connection, did, at_most=1)
     if not left.is_over or live or is_connected(connection, did):
         return False
-    leaving.close_lane(connection, did)
+    removals.close_lane(connection, did)
     stream = account_of(unit)
     stream.leave(_left_over(left, revoked=revoked), at=unit.now)
     unit.save(stream)
@@ -177,6 +177,6 @@ def _erase(unit: UnitOfWork, *, revoked: bool) -> bool:
     return True
 
 
-def _left_over(left: leaving.Remains, *, revoked: bool) -> dict[str, Any]:
+def _left_over(left: removals.Remains, *, revoked: bool) -> dict[str, Any]:
     waiting = {f"{each.state}:{each.reason}": each.records for each in left.waiting}
     return {"records": waiting, "untouched": left.untouched, "login_revoked": revoked}

@@ -91,7 +91,7 @@ def owner_of(unit: UnitOfWork) -> str:
     return unit.did
 
 
-def may_know(caller: Principal | None, owner: str, taken_down_at: datetime | None) -> bool:
+def may_see_track(caller: Principal | None, owner: str, taken_down_at: datetime | None) -> bool:
     """Whether the caller may know of a track: of one that was taken down, only its owner and operators may."""
     return taken_down_at is None or (caller is not None and (caller.did == owner or caller.operator))
 

@@ -12,7 +12,7 @@ from jinja2 import Environment, PackageLoader, StrictUndefined
 from starlette.concurrency import run_in_threadpool
 
 from api.auth.authentication import OptionalCaller, ServicesDep
-from api.auth.session_cookie import cookie_tokens, seats
+from api.auth.session_cookie import browser_sessions, cookie_tokens
 from api.middleware.rate_limits import taken_of
 from api.responses import states
 from api.services import Services
@@ -33,7 +33,7 @@ async def viewer_of(request: Request, services: ServicesDep, caller: OptionalCal
     """Return the caller, who is counted against the rate limit once for all that the page asks the API."""
     if caller is None or len(cookie_tokens(request)) < 2:  # noqa: PLR2004 - one account has no others
         return Viewer(caller)
-    here = await run_in_threadpool(seats, request, services)
+    here = await run_in_threadpool(browser_sessions, request, services)
     return Viewer(caller, tuple(who for _, who in here if who.did != caller.did))
 
 
@@ -43,7 +43,7 @@ async def viewer_in_cookie(request: Request, services: Services) -> Viewer:
     is_counted = services.rate_limits is None or (taken is not None and taken.retry_after is None)
     tokens = cookie_tokens(request) if is_counted else []
     try:
-        here = await run_in_threadpool(seats, request, services) if tokens else []
+        here = await run_in_threadpool(browser_sessions, request, services) if tokens else []
     except Exception:  # noqa: BLE001 - the error that the page is about may be the cause
         here = []
     if not here or here[0][0] != tokens[0]:

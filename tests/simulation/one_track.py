@@ -7,7 +7,7 @@ from typing import Any
 from sqlalchemy import Connection, select
 
 from aggregates.track import Track
-from application.account_deletion import continue_deletion, leaving_since, request_deletion
+from application.account_deletion import continue_deletion, deletion_requested_at, request_deletion
 from application.authorization import OnTrack
 from application.records.change_namespace import ChangeNamespace, change_namespace
 from application.records.resolve import Resolution, Resolve, resolve
@@ -119,7 +119,7 @@ class OneTrack(SavedTrack):
 
     def continues_deletion(self) -> None:
         with self.database.read() as connection:
-            if leaving_since(connection, self.did) is None:
+            if deletion_requested_at(connection, self.did) is None:
                 return
 
         async def disconnect(_did: str, _by: object) -> bool:

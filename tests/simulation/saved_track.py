@@ -9,7 +9,7 @@ import httpx
 from sqlalchemy import Connection, select
 
 from aggregates.track import Track
-from application.account_deletion import leaving_since
+from application.account_deletion import deletion_requested_at
 from identity.accounts.accounts import Accounts, account
 from outbox.mirror.observe_only import is_account_observed
 from outbox.mirror.tables import NEVER, blob_job, mirror_lane, mirror_target
@@ -191,7 +191,7 @@ class SavedTrack(Rig):
             [lane] = connection.execute(select(mirror_lane)).all()
             jobs = connection.execute(select(blob_job)).all()
             is_observed = is_account_observed(connection, self.did)
-            is_leaving = leaving_since(connection, self.did) is not None
+            is_leaving = deletion_requested_at(connection, self.did) is not None
         track, now = self.track, self.clock()
         return (
             *(self._state_of(row) for row in rows),

@@ -18,7 +18,7 @@ BETWEEN: Final = "."
 MAX_ACCOUNTS: Final = 5
 SESSION_COOKIE_TTL: Final = timedelta(days=30)
 
-Seat = tuple[SecretStr, Principal]
+BrowserSession = tuple[SecretStr, Principal]
 
 
 def cookie_tokens(request: Request) -> list[SecretStr]:
@@ -27,7 +27,7 @@ def cookie_tokens(request: Request) -> list[SecretStr]:
     return [SecretStr(token) for token in held[:MAX_ACCOUNTS] if token]
 
 
-def seats(request: Request, services: Services) -> list[Seat]:
+def browser_sessions(request: Request, services: Services) -> list[BrowserSession]:
     """Return the accounts that this browser is signed in with, the active one first, without ended sessions."""
     found = ((token, authenticated(services, token)) for token in cookie_tokens(request))
     return [(token, principal) for token, principal in found if principal is not None]
@@ -41,14 +41,14 @@ def authenticated(services: Services, token: SecretStr) -> Principal | None:
         return None
 
 
-def seat_first(
+def put_active_first(
     request: Request, services: Services, token: SecretStr, did: str, *, ends_older: bool = False
 ) -> list[SecretStr]:
     """Return the tokens with a new session first, then other accounts' sessions up to the cookie's limit.
 
     Sessions that the cookie drops are revoked only with `ends_older`: a token that was shown may be in use elsewhere.
     """
-    here = seats(request, services)
+    here = browser_sessions(request, services)
     staying = [each for each, who in here if who.did != did][: MAX_ACCOUNTS - 1]
     for each, who in here:
         if ends_older and each not in staying:

@@ -238,11 +238,11 @@ class CommandRequest:
 
         The unit of work checks the newest state again, so what this process knows of a track is enough to go on.
         """
-        if self._key is None and self._may_go_on(on, allow_leaving):
+        if self._key is None and self._cached_state_allows(on, allow_leaving):
             return None
-        return await run_in_threadpool(self._look, on, allow_deleted, allow_leaving)
+        return await run_in_threadpool(self._read_and_check, on, allow_deleted, allow_leaving)
 
-    def _may_go_on(self, on: int | None, allow_leaving: bool) -> bool:
+    def _cached_state_allows(self, on: int | None, allow_leaving: bool) -> bool:
         if self.principal.state is AccountState.LEAVING and not allow_leaving:
             return False
         known = self.services.log.cache.get(Track.create_id(on)) if on is not None else None
@@ -250,7 +250,9 @@ class CommandRequest:
             known is not None and would_accept(known.state, self.principal.did, self.versions)
         )
 
-    def _look(self, on: int | None, allow_deleted: bool, allow_leaving: bool) -> StoredResult | None:
+    def _read_and_check(
+        self, on: int | None, allow_deleted: bool, allow_leaving: bool
+    ) -> StoredResult | None:
         with self.services.database.read_committed() as connection:
             if self._key is not None:
                 stored = stored_result(self.services.database, connection, self._key)

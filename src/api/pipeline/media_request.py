@@ -17,7 +17,7 @@ from api.middleware.security_headers import GATED_MEDIA, PUBLIC_MEDIA
 from api.pipeline.media_reads import CallerReads, Reads
 from api.pipeline.past_state import AsOf, past_state
 from api.services import Services
-from application.authorization import may_have_bytes, may_know
+from application.authorization import may_have_bytes, may_see_track
 from application.errors import (
     ArtworkNotFoundError,
     MediaNotFoundError,
@@ -211,7 +211,7 @@ class MediaRequest:
             view = track_by_id(connection, track_id)
         if view is None or view.deleted_at is not None:
             raise TrackNotFoundError
-        if not may_know(self._caller, view.did, view.taken_down_at):
+        if not may_see_track(self._caller, view.did, view.taken_down_at):
             raise TrackNotFoundError
         return view
 

@@ -13,7 +13,7 @@ from api.plyr.track import TrackResponse, track_responses, with_gates_open
 from api.requests.known_names import StrictRoute
 from api.requests.parameters import NO_TRACK, TrackId
 from api.services import Services
-from application.authorization import may_know
+from application.authorization import may_see_track
 from application.errors import TrackNotFoundError
 from eventstore.streams.track_ids import track_id_of
 from identity.accounts.credentials import Principal
@@ -57,7 +57,7 @@ class PeerReader:
             if (
                 view is None
                 or view.deleted_at is not None
-                or not may_know(self.caller, view.did, view.taken_down_at)
+                or not may_see_track(self.caller, view.did, view.taken_down_at)
             ):
                 raise TrackNotFoundError
             return [view]

@@ -7,7 +7,7 @@ from pydantic import BaseModel, SecretStr
 from starlette.concurrency import run_in_threadpool
 
 from api.auth.authentication import ServicesDep, counted, refuse_cross_site, token_of
-from api.auth.session_cookie import authenticated, seat_first, seats, set_session
+from api.auth.session_cookie import authenticated, browser_sessions, put_active_first, set_session
 from api.errors import NotSignedInHereError
 from api.json_response import AsciiJsonResponse, MessageBody
 from api.middleware.request_id import over_http
@@ -75,7 +75,7 @@ async def sign_in(request: Request, services: ServicesDep) -> Response:
         )
     response = AsciiJsonResponse(_signed_in(signed_in, scope))
     account = signed_in.account
-    tokens = await run_in_threadpool(seat_first, request, services, signed_in.token, account.did)
+    tokens = await run_in_threadpool(put_active_first, request, services, signed_in.token, account.did)
     set_session(response, services, tokens)
     return response
 
@@ -101,7 +101,7 @@ async def log_out(request: Request, services: ServicesDep) -> Response:
 def read_accounts(request: Request, services: ServicesDep) -> Response:
     """List the accounts that this browser is signed in with, the active one first."""
     body = AccountsBody(
-        items=[SeatBody(did=who.did, handle=who.handle) for _, who in seats(request, services)]
+        items=[SeatBody(did=who.did, handle=who.handle) for _, who in browser_sessions(request, services)]
     )
     return AsciiJsonResponse(body)
 
@@ -117,8 +117,8 @@ async def switch(request: Request, services: ServicesDep) -> Response:
     refuse_cross_site(request, services)
     async with received_body(request, services, {}) as body:
         did = required_text(body, "did")
-    here = await run_in_threadpool(seats, request, services)
-    ordered = sorted(here, key=lambda seat: seat[1].did != did)
+    here = await run_in_threadpool(browser_sessions, request, services)
+    ordered = sorted(here, key=lambda each: each[1].did != did)
     if not ordered or ordered[0][1].did != did:
         raise NotSignedInHereError
     answer = AccountsBody(items=[SeatBody(did=who.did, handle=who.handle) for _, who in ordered])
@@ -129,9 +129,9 @@ async def switch(request: Request, services: ServicesDep) -> Response:
 
 def _end(request: Request, services: Services, did: str | None) -> list[SecretStr]:
     """Revoke browser sessions, and return the tokens of the others. API tokens are revoked under /auth/tokens."""
-    sent, here = token_of(request), seats(request, services)
+    sent, here = token_of(request), browser_sessions(request, services)
     if sent is not None and (who := authenticated(services, sent)) is not None:
-        here = [(sent, who), *(seat for seat in here if seat[0] != sent)]
+        here = [(sent, who), *(each for each in here if each[0] != sent)]
     staying = [token for token, who in here if did not in {None, who.did}]
     for token, who in here:
         if token not in staying and who.kind is CredentialKind.BROWSER:

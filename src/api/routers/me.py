@@ -23,7 +23,7 @@ from api.responses.account_deletion import HERE, LeavingBody, leaving_body
 from api.routers.history import NDJSON
 from api.services import Services
 from application.account import update_profile
-from application.account_deletion import leaving_since, request_deletion
+from application.account_deletion import deletion_requested_at, request_deletion
 from application.errors import LeavingError, NotAuthenticatedError
 from identity.accounts.accounts import AccountState
 from replay.dump.export import account_lines
@@ -221,7 +221,7 @@ def export_own(principal: SignedIn, services: ServicesDep) -> Response:
 
 def _leaving(services: Services, did: str) -> LeavingBody:
     with services.database.read() as connection:
-        since = leaving_since(connection, did)
+        since = deletion_requested_at(connection, did)
         if since is None:
             raise NotAuthenticatedError  # the account is erased already, and the token with it
         return leaving_body(services.database, connection, did, since)

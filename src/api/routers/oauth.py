@@ -11,7 +11,7 @@ from starlette.concurrency import run_in_threadpool
 
 from aggregates.errors import InvalidFieldError
 from api.auth.authentication import ServicesDep, counted
-from api.auth.session_cookie import is_https, seat_first, set_session
+from api.auth.session_cookie import is_https, put_active_first, set_session
 from api.auth.sign_in_page import Refusal, SignInPages, sign_in_pages
 from api.error_responses import INTERNAL, message_of, reply_for, response_to
 from api.errors import (
@@ -169,7 +169,7 @@ async def _finished(
     returned = AuthorizationResponse(query.state, query.iss, query.code, query.error, query.error_description)
     signed_in, return_to = await _oauth(services).finish(returned, cookie, by=over_http)
     tokens = await run_in_threadpool(
-        seat_first, request, services, signed_in.token, signed_in.account.did, ends_older=True
+        put_active_first, request, services, signed_in.token, signed_in.account.did, ends_older=True
     )
     response = RedirectResponse(return_to, 303)
     set_session(response, services, tokens)

@@ -17,7 +17,7 @@ from api.responses.my_tracks import MyTracksBody, MyTracksFilter, my_tracks
 from api.responses.read_tracks import one_track, past_track_body, track_bodies
 from api.responses.track import TrackBody
 from api.services import Services
-from application.authorization import may_have_bytes, may_know
+from application.authorization import may_have_bytes, may_see_track
 from application.errors import TrackNotFoundError
 from application.tracks.as_of import kept_audio
 from identity.accounts.accounts import Accounts
@@ -140,7 +140,7 @@ def live_track(caller: Principal | None, services: Services, track_id: int) -> T
     """Return a track as it is, for those who may know of it; raises TrackNotFoundError."""
     with services.database.read_committed() as connection:
         track = one_track(connection, track_id, services.urls)
-    if track.deleted_at is not None or not may_know(caller, track.artist_did, track.taken_down_at):
+    if track.deleted_at is not None or not may_see_track(caller, track.artist_did, track.taken_down_at):
         raise TrackNotFoundError
     return track
 

@@ -17,20 +17,20 @@ from storage.taken_down import require_not_taken_down
 
 def published_by_ungating(connection: Connection, command: OnTrack) -> Audio | None:
     """The track's own audio."""
-    view = _meant(connection, command)
+    view = _track_at_expected_version(connection, command)
     return view.audio if view is not None and view.support_gate is not None else None
 
 
 def published_by_replacing(connection: Connection, command: OnTrack, audio: Audio) -> Audio | None:
     """The new audio, unless the track is gated."""
-    view = _meant(connection, command)
+    view = _track_at_expected_version(connection, command)
     is_new = view is not None and view.support_gate is None and view.audio.cid != audio.cid
     return audio if is_new else None
 
 
 def published_by_undeleting(connection: Connection, command: OnTrack) -> Audio | None:
     """The track's own audio, unless it is gated."""
-    view = _meant(connection, command)
+    view = _track_at_expected_version(connection, command)
     if view is None or view.support_gate is not None or view.deleted_at is None:
         return None
     require_not_taken_down(connection, [view.audio.cid])
@@ -39,14 +39,14 @@ def published_by_undeleting(connection: Connection, command: OnTrack) -> Audio |
 
 def published_by_lifting_takedown(connection: Connection, command: OnTrack) -> Audio | None:
     """The track's own audio, unless it is gated or deleted."""
-    view = _meant(connection, command, taken_down=True)
+    view = _track_at_expected_version(connection, command, taken_down=True)
     is_open = view is not None and view.support_gate is None and view.deleted_at is None
     return view.audio if view is not None and is_open else None
 
 
 def published_by_reverting(connection: Connection, command: Revert, log: EventLog) -> Audio | None:
     """The audio after the revert, where it is open then and is not public now."""
-    view = _meant(connection, command)
+    view = _track_at_expected_version(connection, command)
     if view is None:
         return None
     past = track_at_version(log, connection, command.track_id, command.to_version)
@@ -59,7 +59,9 @@ def published_by_reverting(connection: Connection, command: Revert, log: EventLo
     return audio
 
 
-def _meant(connection: Connection, command: OnTrack, *, taken_down: bool = False) -> TrackView | None:
+def _track_at_expected_version(
+    connection: Connection, command: OnTrack, *, taken_down: bool = False
+) -> TrackView | None:
     view = track_by_id(connection, command.track_id)
     if view is None or (command.versions is not None and view.visible_version not in command.versions):
         return None

@@ -16,8 +16,8 @@ CheckUrl = Callable[[str], None]
 """Raises UnsafeAddressError for a URL that may not be requested; `AddressPolicy.check` is one."""
 
 
-class ForeignReply(httpx.Response):
-    """A reply whose JSON is parsed within the limits of foreign JSON."""
+class UntrustedReply(httpx.Response):
+    """A reply whose JSON is parsed within the limits of untrusted JSON."""
 
     def json(self, **_: Any) -> Any:
         """Parse the body; raises ValueError whatever is wrong with it."""
@@ -59,7 +59,7 @@ async def send_whole(
         if content is None and reply.is_success:
             raise httpx.RemoteProtocolError("the reply is too large", request=reply.request)
     decoded = {"content-encoding", "content-length", "transfer-encoding"}
-    return ForeignReply(
+    return UntrustedReply(
         reply.status_code,
         headers=[(name, value) for name, value in reply.headers.multi_items() if name not in decoded],
         content=content or b"",

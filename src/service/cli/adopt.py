@@ -10,7 +10,7 @@ from typing import Any
 import click
 
 from api.responses.adoption import AdoptionBody, adoption_body
-from application.account_deletion import leaving_since
+from application.account_deletion import deletion_requested_at
 from eventstore.jobs.table import JobState
 from eventstore.unit_of_work import UnitOfWork
 from identity.errors import IdentityError
@@ -99,7 +99,7 @@ async def _run(container: Container, did: str, show: Callable[[Progress], None])
     envelope = operator_envelope()
 
     def request(unit: UnitOfWork) -> None:
-        if leaving_since(unit.connection, did) is not None:
+        if deletion_requested_at(unit.connection, did) is not None:
             raise click.ClickException(f"{did} is leaving. Nothing was adopted.")
         adoptions.request(unit.connection, did, envelope, unit.now)
 

@@ -1,7 +1,6 @@
 """`mastertape doctor`."""
 
-from collections.abc import Generator
-from contextlib import closing, contextmanager
+from contextlib import closing
 from dataclasses import asdict
 from pathlib import Path
 
@@ -17,6 +16,7 @@ from service.config.settings import Settings, SettingsError, load
 from service.doctor import database as doctor_database
 from service.doctor import outside as doctor_outside
 from service.doctor.checks import Check, Checks, CheckState, fail, in_time, ok, run_check
+from service.observability.expected import first_line
 from service.schema.migrate import newest, revision_of
 from service.wiring.log import open_log
 
@@ -60,12 +60,14 @@ def _of_database(settings: Settings) -> Checks:
     if settings.is_sqlite and not Path(str(make_url(settings.database_url).database)).exists():
         yield fail("database", "there is no file yet", "run `mastertape serve`, or restore a backup")
         return
-    with _opened(settings) as log:
+    log = open_log(settings)
+    with closing(log.database):
         try:
             is_current = revision_of(log.database) == newest()
         except (SQLAlchemyError, EventStoreError) as error:
-            reason = str(getattr(error, "orig", None) or error).strip().splitlines()[0]
-            yield fail("database", f"does not answer: {reason}", "check DATABASE_URL and the server")
+            yield fail(
+                "database", f"does not answer: {first_line(error)}", "check DATABASE_URL and the server"
+            )
             return
         yield from run_check(
             "database", lambda: doctor_database.connection(log, settings), "check DATABASE_URL and the server"
@@ -99,13 +101,6 @@ def _of_log(log: EventLog, settings: Settings) -> Checks:
 def _any_account(log: EventLog) -> str | None:
     with log.database.read() as connection:
         return connection.scalar(select(mirror_lane.c.did).where(mirror_lane.c.host != "").limit(1))
-
-
-@contextmanager
-def _opened(settings: Settings) -> Generator[EventLog]:
-    log = open_log(settings)
-    with closing(log.database):
-        yield log
 
 
 def _show(check: Check) -> None:

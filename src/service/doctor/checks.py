@@ -14,6 +14,7 @@ from eventstore.coordination.threads import begun
 from eventstore.errors import EventStoreError
 from identity.errors import IdentityError
 from service.config.settings import SettingsError
+from service.observability.expected import first_line
 from storage.errors import StorageError
 
 
@@ -86,9 +87,4 @@ def run_check(name: str, examination: Examination, to_do: str) -> Checks:
     try:
         yield from examination()
     except EXPECTED_ERRORS as error:
-        yield fail(name, _first_line(error), to_do)
-
-
-def _first_line(error: Exception) -> str:
-    text = str(getattr(error, "orig", None) or error).strip() or type(error).__name__
-    return text.splitlines()[0]
+        yield fail(name, first_line(error), to_do)

@@ -5,27 +5,31 @@ from datetime import datetime
 from typing import Any, Final
 
 from prometheus_client.core import GaugeMetricFamily
-from sqlalchemy import Connection, and_, func, select
+from sqlalchemy import ColumnElement, Connection, and_, func, select
 
 from aggregates.track import Track
 from api.responses.ops.waits import oldest_pending
 from eventstore.event_log import EventLog
 from outbox.mirror.due import host_open_at, is_open, lane_due_at, latest_of
+from outbox.mirror.failure_causes import HOURS_OF_TREND
 from outbox.mirror.host_state import breaker_state
-from outbox.mirror.states import BreakerState, MirrorState
-from outbox.mirror.tables import mirror_lane, mirror_target, pds_host
+from outbox.mirror.states import BreakerState, LaneState, MirrorState, TargetState
+from outbox.mirror.tables import IS_TROUBLED, mirror_lane, mirror_target, pds_host
+from outbox.views.causes import causes
 from outbox.views.overview import AT_WORK, LANE_STATE, LANES_OF_HOSTS
 from outbox.views.status import BLOB_WANTED, STATE, TARGETS_AT_WORK, unfinished_records
 from projections.history import history
-from service.observability.failing import failing
 from service.observability.readiness import outdated_projections
 
 MAX_HOSTS: Final = 100
-"""Hosts that one gauge names: those with the least budget left, or with an open breaker."""
+"""Hosts that one gauge names: those with the least budget left, with an open breaker, or failing for the longest."""
+MAX_CAUSES: Final = 20
+"""Causes that the gauge names: those met last."""
 WORK_CLASSES: Final = ("delete", "edit", "backfill", "blob")
 
 BLOB_REQUEST: Final = Track.BlobMigrationRequested.__name__
 
+lane: Final = mirror_lane.c
 target: Final = mirror_target.c
 host: Final = pds_host.c
 
@@ -44,7 +48,9 @@ def gauges(log: EventLog) -> Iterator[GaugeMetricFamily]:
         yield _counted("mirror_lanes", "Accounts, by the state of their lane.", _lanes(connection))
         yield _budgets(connection, now)
         yield _breakers(connection, now)
-        yield from failing(connection, now)
+        yield _oldest_failing(connection, now)
+        yield from _failing_hosts(connection, now)
+        yield _causes(connection, now)
     yield _lag(log)
 
 
@@ -79,7 +85,7 @@ def _oldest(connection: Connection, now: datetime) -> GaugeMetricFamily:
 
 def _oldest_due(connection: Connection, now: datetime) -> GaugeMetricFamily:
     due_at = latest_of(lane_due_at(), host_open_at())
-    nothing_waits = (mirror_lane.c.lease_until <= now, due_at <= now, LANE_STATE.in_(AT_WORK))
+    nothing_waits = (lane.lease_until <= now, due_at <= now, LANE_STATE.in_(AT_WORK))
     oldest = connection.scalar(select(func.min(due_at)).select_from(LANES_OF_HOSTS).where(*nothing_waits))
     found = GaugeMetricFamily(
         "mirror_oldest_due_seconds",
@@ -92,7 +98,7 @@ def _oldest_due(connection: Connection, now: datetime) -> GaugeMetricFamily:
 
 def _lanes(connection: Connection) -> Any:
     return connection.execute(
-        select(LANE_STATE.label("mirror_state"), func.count(mirror_lane.c.did))
+        select(LANE_STATE.label("mirror_state"), func.count(lane.did))
         .select_from(LANES_OF_HOSTS)
         .group_by("mirror_state")
     )
@@ -132,6 +138,64 @@ def _breakers(connection: Connection, now: datetime) -> GaugeMetricFamily:
     )
     for row in connection.execute(troubled):
         found.add_metric([row.host], 1.0 if breaker_state(row, now) == BreakerState.HALF_OPEN else 2.0)
+    return found
+
+
+def _oldest_failing(connection: Connection, now: datetime) -> GaugeMetricFamily:
+    found = GaugeMetricFamily(
+        "mirror_oldest_failing_seconds",
+        "For how long the host, account or record that has failed for the longest does so, of those that are tried again.",
+        labels=["of"],
+    )
+    of: dict[str, tuple[ColumnElement[datetime], ColumnElement[bool]]] = {
+        "host": (host.failing_since, ~host.paused),
+        "account": (lane.failing_since, lane.state == LaneState.READY),
+        "record": (target.failing_since, IS_TROUBLED & (target.state == TargetState.BACKOFF)),
+    }
+    for name, (column, which) in of.items():
+        since = connection.scalar(select(func.min(column)).where(which))
+        found.add_metric([name], (now - since).total_seconds() if since is not None else 0.0)
+    return found
+
+
+def _failing_hosts(connection: Connection, now: datetime) -> Iterator[GaugeMetricFamily]:
+    since = GaugeMetricFamily(
+        "mirror_host_failing_seconds",
+        "For how long a host has failed; hosts that do not are not listed.",
+        labels=["host"],
+    )
+    last = GaugeMetricFamily(
+        "mirror_host_last_success_seconds",
+        "How long ago a host that fails last answered a delivery as it should.",
+        labels=["host"],
+    )
+    rows = connection.execute(
+        select(host.host, host.failing_since, func.max(lane.last_success_at).label("last_success_at"))
+        .select_from(pds_host)
+        .outerjoin(mirror_lane, lane.host == host.host)
+        .where(host.failing_since.is_not(None))
+        .group_by(host.host, host.failing_since)
+        .order_by(host.failing_since)
+        .limit(MAX_HOSTS)
+    )
+    for row in rows:
+        since.add_metric([row.host], (now - row.failing_since).total_seconds())
+        if row.last_success_at is not None:
+            last.add_metric([row.host], (now - row.last_success_at).total_seconds())
+    yield since
+    yield last
+
+
+def _causes(connection: Connection, now: datetime) -> GaugeMetricFamily:
+    found = GaugeMetricFamily(
+        "mirror_failures_of_day",
+        f"Failures of the last {HOURS_OF_TREND} hours by cause, of the causes that were met last.",
+        labels=["host", "phase", "status", "error"],
+    )
+    for each in causes(connection, now, limit=MAX_CAUSES):
+        row = each.row
+        status = "" if row.status is None else str(row.status)
+        found.add_metric([row.host, row.phase, status, row.error], sum(each.trend))
     return found
 
 

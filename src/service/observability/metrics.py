@@ -16,7 +16,6 @@ from prometheus_client.core import GaugeMetricFamily
 from prometheus_client.metrics_core import Metric
 from prometheus_client.multiprocess import MultiProcessCollector
 from prometheus_client.process_collector import ProcessCollector
-from prometheus_client.registry import Collector
 from sqlalchemy.exc import SQLAlchemyError
 
 from aggregates.published import PublishedEvent
@@ -29,7 +28,7 @@ from outbox.relay.read_back import Finding
 from outbox.relay.result import Outcome, Result
 from replay.reconcile.scan import Scanned
 from service.observability.gauges import gauges
-from service.observability.process_metrics import Build, Disks, HttpMetrics, PoolMetrics
+from service.observability.process_metrics import Collected, HttpMetrics, PoolMetrics, build_info, free_space
 
 if TYPE_CHECKING:
     from outbox.firehose.subscription import StreamStatus
@@ -61,7 +60,7 @@ class Metrics:
     def __init__(self) -> None:
         self.registry: Final = CollectorRegistry()
         self._gauges: Final = CollectorRegistry()
-        self._gauges.register(Build())
+        self._gauges.register(Collected(build_info))
         self.http: Final = HttpMetrics(self.registry)
         self.pools: Final = PoolMetrics(self.registry)
         if not IS_ONE_OF_SEVERAL:
@@ -108,16 +107,16 @@ class Metrics:
 
     def watch(self, log: EventLog, listener: Listener) -> None:
         """Add the gauges of the database, and whether the listener for other processes' commits is alive."""
-        self._gauges.register(_Gauges(log))
-        self._gauges.register(_Listener(listener))
+        self._gauges.register(Collected(_Gauges(log).collect))
+        self._gauges.register(Collected(lambda: _of_listener(listener)))
 
     def watch_streams(self, statuses: Callable[[], Mapping[str, "StreamStatus"]]) -> None:
         """Add gauges for the firehose streams of this process."""
-        self._gauges.register(_Streams(statuses))
+        self._gauges.register(Collected(lambda: _of_streams(statuses())))
 
     def watch_disks(self, free: Callable[[], Mapping[Path, int]]) -> None:
         """Add the free bytes of the disk of each folder."""
-        self._gauges.register(Disks(free))
+        self._gauges.register(Collected(lambda: free_space(free())))
 
     def text(self) -> bytes:
         """Return all metrics in the text format; the counts of all processes of one `serve --workers`."""
@@ -208,40 +207,24 @@ def _error_label(verdict: Verdict) -> str:
     return error if is_ours or error in NAMED_ERRORS or STATUS_ERROR.fullmatch(error) else OTHER
 
 
-class _Listener(Collector):
-    """Whether this process receives the commits of other processes."""
-
-    def __init__(self, listener: Listener) -> None:
-        self._listener = listener
-
-    def collect(self) -> Iterable[Metric]:
-        alive = GaugeMetricFamily("listener_alive", "1 while commits of other processes are received.")
-        alive.add_metric([], float(self._listener.alive))
-        return (alive,)
+def _of_listener(listener: Listener) -> Iterable[Metric]:
+    alive = GaugeMetricFamily("listener_alive", "1 while commits of other processes are received.")
+    alive.add_metric([], float(listener.alive))
+    yield alive
 
 
-class _Streams(Collector):
-    """Gauges of this process's firehose streams."""
-
-    def __init__(self, statuses: Callable[[], Mapping[str, "StreamStatus"]]) -> None:
-        self._statuses = statuses
-
-    def describe(self) -> Iterable[Metric]:
-        """Return nothing: prometheus_client would otherwise collect at registration."""
-        return ()
-
-    def collect(self) -> Iterable[Metric]:
-        alive = GaugeMetricFamily("firehose_alive", "1 while the host's stream is received.", labels=["host"])
-        lag = GaugeMetricFamily(
-            "firehose_lag_seconds", "How late the last message of the host came.", labels=["host"]
-        )
-        for host, status in self._statuses().items():
-            alive.add_metric([host], float(status.alive))
-            lag.add_metric([host], status.lag_seconds)
-        return (alive, lag)
+def _of_streams(statuses: Mapping[str, "StreamStatus"]) -> Iterable[Metric]:
+    alive = GaugeMetricFamily("firehose_alive", "1 while the host's stream is received.", labels=["host"])
+    lag = GaugeMetricFamily(
+        "firehose_lag_seconds", "How late the last message of the host came.", labels=["host"]
+    )
+    for host, status in statuses.items():
+        alive.add_metric([host], float(status.alive))
+        lag.add_metric([host], status.lag_seconds)
+    yield from (alive, lag)
 
 
-class _Gauges(Collector):
+class _Gauges:
     """Gauges of the database, cached for GAUGES_TTL_SECONDS, or longer when reading them is slow."""
 
     def __init__(self, log: EventLog, clock: Callable[[], float] = time.monotonic) -> None:
@@ -249,10 +232,6 @@ class _Gauges(Collector):
         self._clock = clock
         self._cached: list[Metric] = []
         self._cached_until = -1.0
-
-    def describe(self) -> Iterable[Metric]:
-        """Return nothing: prometheus_client would otherwise read the database at registration."""
-        return ()
 
     def collect(self) -> Iterable[Metric]:
         """Return the gauges; only `database_up 0` while the database is unreachable."""

@@ -92,28 +92,28 @@ class PoolMetrics:
             self._size.labels("requests").set(self._requests.total_tokens)
 
 
-class Disks(Collector):
-    """The free space of each folder's disk."""
+class Collected(Collector):
+    """Asks for metrics with each scrape, and not at registration, where prometheus_client would ask too."""
 
-    def __init__(self, free: Callable[[], Mapping[Path, int]]) -> None:
-        self._free: Final = free
+    def __init__(self, read: Callable[[], Iterable[Metric]]) -> None:
+        self._read: Final = read
 
     def describe(self) -> Iterable[Metric]:
-        """Return nothing: prometheus_client would otherwise read the disks at registration."""
         return ()
 
     def collect(self) -> Iterable[Metric]:
-        free = GaugeMetricFamily(
-            "disk_free_bytes", "Free space on the disk of a folder of the service.", labels=["folder"]
-        )
-        for folder, room in self._free().items():
-            free.add_metric([str(folder)], room)
-        return (free,)
+        return self._read()
 
 
-class Build(Collector):
-    """Which release runs on which Python."""
+def free_space(rooms: Mapping[Path, int]) -> Iterable[Metric]:
+    free = GaugeMetricFamily(
+        "disk_free_bytes", "Free space on the disk of a folder of the service.", labels=["folder"]
+    )
+    for folder, room in rooms.items():
+        free.add_metric([str(folder)], room)
+    yield free
 
-    def collect(self) -> Iterable[Metric]:
-        known = {"version": version("mastertape"), "python": platform.python_version()}
-        return (InfoMetricFamily("mastertape_build", "The release that runs.", value=known),)
+
+def build_info() -> Iterable[Metric]:
+    known = {"version": version("mastertape"), "python": platform.python_version()}
+    yield InfoMetricFamily("mastertape_build", "The release that runs.", value=known)

@@ -69,8 +69,8 @@ class JobName(StrEnum):
     REVIEW_PUBLIC_COPIES = "review_public_copies"
     KEEP_LOGINS_ALIVE = "keep_logins_alive"
     PRUNE_JOURNAL = "prune_journal"
-    FORGET_ANSWERS = "forget_answers"
-    FORGET_CREDENTIALS = "forget_credentials"
+    DELETE_EXPIRED_RESULTS = "forget_answers"
+    DELETE_ENDED_CREDENTIALS = "forget_credentials"
     SCAN_RECORDS = "scan_records"
 
 
@@ -237,8 +237,8 @@ JOBS: Final = (
     PeriodicJob(JobName.REVIEW_PUBLIC_COPIES, HOUR, review_public_copies),
     PeriodicJob(JobName.KEEP_LOGINS_ALIVE, DAY, refresh_idle_logins),
     PeriodicJob(JobName.PRUNE_JOURNAL, DAY, prune_journal),
-    PeriodicJob(JobName.FORGET_ANSWERS, HOUR, delete_expired_results),
-    PeriodicJob(JobName.FORGET_CREDENTIALS, DAY, delete_ended_credentials),
+    PeriodicJob(JobName.DELETE_EXPIRED_RESULTS, HOUR, delete_expired_results),
+    PeriodicJob(JobName.DELETE_ENDED_CREDENTIALS, DAY, delete_ended_credentials),
 )
 
 

@@ -20,7 +20,7 @@ from api.requests.body import NONE, Body
 from api.requests.parameters import NO_TRACK
 from api.routers.track_writes import answer_replacement, answer_upload, upload_command
 from api.services import Services
-from application.authorization import may_know
+from application.authorization import may_see_track
 from application.tracks.register import RegisterTrack
 from eventstore.untrusted import whole_number
 from identity.accounts.credentials import Principal
@@ -93,7 +93,11 @@ def _uploaded(services: Services, caller: Principal | None, upload_id: str) -> T
     track_id = track_behind(whole_number(upload_id) or NO_TRACK, services)
     with services.database.read() as connection:
         view = track_by_id(connection, track_id)
-        if view is None or view.deleted_at is not None or not may_know(caller, view.did, view.taken_down_at):
+        if (
+            view is None
+            or view.deleted_at is not None
+            or not may_see_track(caller, view.did, view.taken_down_at)
+        ):
             return None
         return track_responses(connection, [view], services.urls, caller)[0]
 
