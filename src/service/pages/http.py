@@ -2,7 +2,7 @@
 
 import sys
 import tempfile
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from pathlib import Path
 from typing import Any, Final
 
@@ -20,9 +20,9 @@ KIB: Final = 1024
 HEAD: Final = """\
 # HTTP
 
-The same as OpenAPI: `/openapi.json`, from which [a client](#a-client-for-any-language) can be generated. A running service shows each
-route with its fields and an example at `/docs`. Request bodies may be JSON or
-multipart; an empty string clears a field, an absent field is left unchanged. Errors are `{{"detail": {{"error": code, "message": text, ...}}}}`
+What each route is for. A running service says at `/docs` and in `/openapi.json` all that a route does, with its fields and an example;
+[a client](#a-client-for-any-language) can be generated from it. Request bodies may be JSON or multipart; an empty string clears a field, an absent
+field is left unchanged. Errors are `{{"detail": {{"error": code, "message": text, ...}}}}`
 everywhere: `error` is for programs, `message` for people. [ADR 19](adr/0019-error-codes.md) says why each code exists.
 
 | header | meaning |
@@ -32,6 +32,8 @@ everywhere: `error` is for programs, `message` for people. [ADR 19](adr/0019-err
 | `X-Request-Id: TEXT` | stored in every event that the request appends; echoed in the response, generated when absent |
 
 {limits}
+
+Among the answers, *read* stands for {read}, and *write* for {write}.
 
 <!-- generated from src/api/ by `python -m service.pages.http`; a test checks that it is current -->
 
@@ -63,13 +65,22 @@ Lines of JSON are bytes to it; hence the override. A test generates this client 
 """
 
 
+READ: Final = ("422", "429", "503")
+WRITE: Final = ("400", "401", "403", "408", "409", "413", "415", *READ)
+
+
 def page() -> str:
     """Return the page."""
     with tempfile.TemporaryDirectory() as folder:
         settings = Settings(data=Path(folder))
         document = create_app(build(settings).services).openapi()
     parts = [
-        HEAD.format(headers="".join(_headers(document)), limits=LIMITS),
+        HEAD.format(
+            headers="".join(_headers(document)),
+            limits=LIMITS,
+            read=", ".join(READ),
+            write=", ".join(WRITE),
+        ),
         *_routes(document),
         ERRORS_HEAD,
         *_codes(),
@@ -86,9 +97,18 @@ def _headers(document: dict[str, Any]) -> Iterator[str]:
 def _routes(document: dict[str, Any]) -> Iterator[str]:
     for path, methods in document["paths"].items():
         for method, route in methods.items():
-            answers = ", ".join(sorted(route["responses"]))
-            does = " ".join(route.get("description", "").split())
+            does = " ".join(route.get("description", "").split()).partition(". ")[0].removesuffix(".")
+            answers = _answers(route["responses"])
             yield f"| {method.upper()} {path} | {_takes(route, document)} | {answers} | {does} |\n"
+
+
+def _answers(statuses: Iterable[str]) -> str:
+    """List the statuses; one name stands for those that reads, or writes, share."""
+    shared, name = next(
+        ((each, name) for each, name in ((WRITE, "write"), (READ, "read")) if set(each) <= {*statuses}),
+        ((), ""),
+    )
+    return ", ".join([*sorted({*statuses} - {*shared}), *([name] if name else [])])
 
 
 def _takes(route: dict[str, Any], document: dict[str, Any]) -> str:
