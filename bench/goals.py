@@ -28,10 +28,11 @@ class Goal:
 
     def is_missed(self, reports: Iterable[dict[str, Any]]) -> bool:
         """Whether the arm was measured, and is over what was to be reached."""
-        found = self._found(reports)
+        found = self.found(reports)
         return found is not None and isinstance(self.reach, float) and found > self.reach
 
-    def _found(self, reports: Iterable[dict[str, Any]]) -> float | None:
+    def found(self, reports: Iterable[dict[str, Any]]) -> float | None:
+        """Return the arm's median."""
         for report in reports:
             for row in report["rows"]:
                 if (report["bench"], row["arm"]) == (self.bench, self.arm):
@@ -42,7 +43,7 @@ class Goal:
         """Return what was to be reached and what was found, in bold where it was missed."""
         if self.bench is None or not isinstance(self.reach, float):
             return str(self.reach)
-        found = self._found(reports)
+        found = self.found(reports)
         if found is None:
             return f"<= {self.reach:.3g}: not measured"
         return f"<= {self.reach:.3g}: " + (f"**{found:.3g}**" if self.is_missed(reports) else f"{found:.3g}")

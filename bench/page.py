@@ -22,6 +22,7 @@ fail it when they break. This page is made by `./dev bench --json > FILE`, then 
 HEAD: Final = """| what | reference | goal and result: SQLite, or any | PostgreSQL | bound |
 |---|---|---|---|---|"""
 DATABASE: Final = re.compile(", (SQLite|PostgreSQL)(?=$|, )")
+PAGE: Final = re.compile(r"^(page|screen) of .*")
 
 
 def page(reports: Sequence[dict[str, Any]]) -> str:
@@ -29,7 +30,7 @@ def page(reports: Sequence[dict[str, Any]]) -> str:
     machine = f"Python {platform.python_version()}, {os.cpu_count()} cores, {platform.system()}.\n"
     rows: dict[str, list[Goal]] = {}
     for goal in GOALS:
-        rows.setdefault(DATABASE.sub("", goal.what), []).append(goal)
+        rows.setdefault(PAGE.sub(r"the dearest \1", DATABASE.sub("", goal.what)), []).append(goal)
     bounds = dict.fromkeys(goal.bounded_by for goal in GOALS if goal.bounded_by and goal.is_missed(reports))
     return "\n".join(
         [
@@ -45,7 +46,7 @@ def page(reports: Sequence[dict[str, Any]]) -> str:
 
 def _row(what: str, goals: Sequence[Goal], reports: Sequence[dict[str, Any]]) -> str:
     cells = ["", ""]
-    for goal in goals:
+    for goal in sorted(goals, key=lambda each: each.found(reports) or 0):
         cells[", PostgreSQL" in goal.what] = goal.judged(reports)
     missed = dict.fromkeys(
         goal.bounded_by.name for goal in goals if goal.bounded_by and goal.is_missed(reports)

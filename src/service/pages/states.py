@@ -84,7 +84,22 @@ def _is_state_enum(candidate: object) -> bool:
 
 
 def _arrows(enum: type[State], transitions: Sequence[Transition]) -> Iterator[Arrow]:
-    """Yield the transitions; those that all other states have in common become one from ANY."""
+    """Yield the transitions; those from, or to, all other states for one reason become one from, or to, ANY."""
+    arrows = list(_joined(enum, transitions))
+    afters: dict[tuple[str, str], set[str]] = {}
+    for each in arrows:
+        afters.setdefault((each.before, each.by), set()).add(each.after)
+    nodes = {_node(state) for state in enum}
+    for before, by in dict.fromkeys((each.before, each.by) for each in arrows):
+        reached = afters[before, by]
+        is_common = len(reached) > 1 and reached >= nodes - {before}
+        for after in (
+            [ANY] if is_common else [each.after for each in arrows if (each.before, each.by) == (before, by)]
+        ):
+            yield Arrow(before, after, by)
+
+
+def _joined(enum: type[State], transitions: Sequence[Transition]) -> Iterator[Arrow]:
     befores: dict[tuple[State | None, str], set[State | None]] = {}
     for each in transitions:
         befores.setdefault((each.after, each.by), set()).add(each.before)

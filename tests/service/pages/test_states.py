@@ -34,6 +34,7 @@ TRANSITIONS = (
     Transition(before=LampState.WARMING_UP, after=LampState.OFF, by="the owner turns the switch"),
     Transition(before=LampState.WARMING_UP, after=LampState.OFF, by="the power fails"),
     Transition(before=LampState.OFF, after=None, by="the owner sells the lamp"),
+    *(Transition(before=None, after=each, by="the owner inherits the lamp") for each in LampState),
 )
 SECTION = """
 ## Lamp state
@@ -54,6 +55,7 @@ stateDiagram-v2
     any --> off: the owner turns the switch
     warming_up --> off: the power fails
     off --> [*]: the owner sells the lamp
+    [*] --> any: the owner inherits the lamp
 ```
 """
 
