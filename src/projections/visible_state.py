@@ -61,7 +61,14 @@ SHOWN: Final[Mapping[str, Callable[[Any], Any]]] = {
     "rkey": _as_it_is,
 }
 """Every field of a track whose changes are shown, in order, with the JSON value of its value."""
-OF_RECORD: Final = ("record_missing_since", "foreign_edit", "deleted_at", "created_at", "collection", "rkey")
+OF_RECORD: Final[Mapping[str, Callable[[Any], Any]]] = {
+    "record_missing_since": _text,
+    "foreign_edit": _as_it_is,
+    "deleted_at": _text,
+    "created_at": _as_it_is,
+    "collection": _as_it_is,
+    "rkey": _as_it_is,
+}
 """What is shown of every kind; of one that says no more, its METADATA too, as it is."""
 
 
@@ -69,7 +76,7 @@ OF_RECORD: Final = ("record_missing_since", "foreign_edit", "deleted_at", "creat
 def _shown(of: type[Published]) -> Mapping[str, Callable[[Any], Any]]:
     if of is Track:
         return SHOWN
-    return {**dict.fromkeys(of.METADATA, _as_it_is), **{field: SHOWN[field] for field in OF_RECORD}}
+    return {**dict.fromkeys(of.METADATA, _as_it_is), **OF_RECORD}
 
 
 def visible_state(subject: Published | None) -> dict[str, Any]:

@@ -60,7 +60,7 @@ def plan(did: str | None, *, show_all: bool, as_json: bool) -> None:
 def apply(
     did: str | None, *, max_deletes: int, dry_run: bool, agreed: bool, show_all: bool, as_json: bool
 ) -> None:
-    """Apply the plan, as a repair of each account, which a running service finishes if this process dies. The relay sends it, behind live work."""
+    """Apply the plan. It is a repair of each account, which a running service finishes if this process dies; the relay sends it behind live work."""
     found = asyncio.run(verify_accounts(did))
     planned = plan_for(drift for each in found for drift in each.drifts)
     if dry_run:
