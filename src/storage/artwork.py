@@ -123,25 +123,27 @@ def _decode(data: bytes) -> tuple[Image.Image, str]:
         image.load()
         with suppress(Exception):  # broken EXIF data loses the orientation, not the picture
             ImageOps.exif_transpose(image, in_place=True)
-        plain = _plain(image, alpha=kind != "JPEG" and image.has_transparency_data)
-        return _scaled(plain, MAX_STORED_SIDE_PIXELS), kind
+        return _plain(image, alpha=kind != "JPEG" and image.has_transparency_data), kind
 
 
 def _plain(image: Image.Image, *, alpha: bool) -> Image.Image:
-    """Convert to eight bits per channel and sRGB, without metadata."""
+    """Convert to eight bits per channel and sRGB, as large as it is stored, without metadata."""
+    profile = image.info.get("icc_profile")
     if image.mode.startswith(_DEEP_MODES):
         image = image.convert("I").point(lambda value: value / 256).convert("L")
     mode = "RGBA" if alpha else "RGB"
+    is_for_print = profile is not None and image.mode == "CMYK"
+    # scaled before its colours are converted, which costs the most; a palette cannot be scaled
+    image = _scaled(image if is_for_print else image.convert(mode), MAX_STORED_SIDE_PIXELS)
     plain = image if image.mode == mode else image.convert(mode)
-    if profile := image.info.get("icc_profile"):
+    if profile:
         # The profile is dropped, so the colours are converted first; a broken profile is ignored.
         with suppress(ImageCms.PyCMSError, OSError, ValueError):
             source = ImageCms.ImageCmsProfile(io.BytesIO(profile))
-            into = image if image.mode == "CMYK" else plain
             converted = ImageCms.profileToProfile(
-                into, source, ImageCms.createProfile("sRGB"), outputMode=mode
+                image, source, ImageCms.createProfile("sRGB"), outputMode=mode
             )
-            plain = into if converted is None else converted
+            plain = image if converted is None else converted
     plain.info.clear()
     return plain
 

@@ -74,3 +74,15 @@ def test_hosts_beyond_the_streams_of_one_process_are_followed_by_another(databas
     second = claim_streams(database, owner="second", lease=LEASE, limit=5)
 
     assert (len(first), second) == (5, ["https://other.example"])
+
+
+def test_many_host_names_of_few_accounts_keep_no_larger_host_from_being_followed(database):
+    for number in range(5):
+        add_lane(database, number, host=hanging(number))
+    assert len(claim_streams(database, owner="process", lease=LEASE, limit=5)) == 5
+    for number in range(1000, 1002):
+        add_lane(database, number, host="https://other.example")
+
+    held = claim_streams(database, owner="process", lease=LEASE, limit=5)
+
+    assert "https://other.example" in held

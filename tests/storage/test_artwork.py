@@ -3,6 +3,7 @@ import random
 import struct
 import zlib
 from pathlib import Path
+from typing import Any
 
 import pytest
 from PIL import Image, ImageCms, ImageOps
@@ -129,6 +130,19 @@ def test_colours_of_another_profile_look_the_same_without_it() -> None:
     unchanged = read_artwork(saved(swapped, "PNG", icc_profile=b"no profile at all"))
     assert near(opened(unchanged.data).getpixel((5, 5)), (255, 0, 0))
     assert opened(read_artwork(saved(swapped, "PNG", icc_profile=lab)).data).size == (20, 20)
+
+
+def test_colours_are_converted_of_no_more_pixels_than_are_stored(monkeypatch: pytest.MonkeyPatch) -> None:
+    converted: list[tuple[int, int]] = []
+
+    def convert(image: Image.Image, *_: Any, **__: Any) -> Image.Image:
+        converted.append(image.size)
+        return image
+
+    monkeypatch.setattr(ImageCms, "profileToProfile", convert)
+    profile = ImageCms.ImageCmsProfile(ImageCms.createProfile("sRGB")).tobytes()
+    read_artwork(saved(Image.new("RGB", (6000, 3000), "teal"), "WEBP", icc_profile=profile))
+    assert converted == [(3000, 1500)]
 
 
 @pytest.mark.parametrize("kind", ["PNG", "WEBP", "GIF"])

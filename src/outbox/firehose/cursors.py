@@ -83,10 +83,10 @@ _CANDIDATES: Final = (
         or_(row.host.is_(None), row.lease_until <= bindparam("now", type_=UtcDateTime), _IS_OURS),
     )
     .group_by(lane.host, row.lease_owner, row.lease_until)
-    .order_by(~_IS_OURS, lane.host)
+    .order_by(func.count().desc(), ~_IS_OURS, lane.host)
     .limit(bindparam("room"))
 )
-"""Ours first."""
+"""The hosts of the most accounts first, so that many names of one owner do not keep the others out; then ours."""
 _HOSTS: Final = select(lane.host).where(IS_FOLLOWED).distinct().subquery()
 _STREAMS: Final = _HOSTS.join(pds_host, and_(pds_host.c.host == _HOSTS.c.host, ~pds_host.c.paused)).outerjoin(
     firehose_cursor, row.host == _HOSTS.c.host

@@ -131,7 +131,7 @@ class Scan:
         except RemoteUnknownError as error:
             return await self._unread(repo, error.verdict)
         new = [drift for drift in found.drifts if not drift.is_known]
-        await in_thread(self._record_compared, repo, rev, new)
+        await in_thread(self._record_compared, repo, rev, new, len(found.unread))
         self.scanned.repos["compared"] += 1
         self._report(new)
         return _Outcome.COMPARED
@@ -161,13 +161,18 @@ class Scan:
             rows = connection.execute(_DUE_REPOS, {"host": host, "before": before})
             return [(Repo(row.did, row.host), row.rev) for row in rows]
 
-    def _record_compared(self, repo: Repo, rev: str, drifts: Sequence[Drift]) -> None:
-        """Mark what differs and record the revision, in one transaction, so that a crash loses no mark."""
+    def _record_compared(self, repo: Repo, rev: str, drifts: Sequence[Drift], unread: int) -> None:
+        """Mark what differs and record the revision, in one transaction, so that a crash loses no mark.
+
+        A repo with unread records is compared again the next time, whatever its revision is.
+        """
+        problem = f"{unread} records could not be read" if unread else None
         with self._database.write() as connection:
             now = self._database.now(connection)
             suspects = [each.subject for each in drifts if each.kind in REVERIFIED]
             reverify(connection, [subject for subject in suspects if subject is not None], now)
-            row = {"did": repo.did, "rev": rev, "scanned_at": now, "found": len(drifts), "problem": None}
+            known = None if unread else rev
+            row = {"did": repo.did, "rev": known, "scanned_at": now, "found": len(drifts), "problem": problem}
             upsert(connection, repo_scan, row, tuple(row))
             if suspects:
                 announce(connection)

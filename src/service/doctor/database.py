@@ -213,7 +213,7 @@ def scans(log: EventLog, settings: Settings) -> Checks:
     if not row.repos:
         yield ok("drift", "no repo has been scanned yet")
         return
-    found = f"{row.repos} repos, the oldest scan at {row.oldest:%Y-%m-%d %H:%M}; {row.found} records differed, {row.unread} repos not read"
+    found = f"{row.repos} repos, the oldest scan at {row.oldest:%Y-%m-%d %H:%M}; {row.found} records differed, {row.unread} repos not read, or not whole"
     if (
         row.oldest < now - LATE_SCAN_INTERVALS * timedelta(minutes=settings.scan_minutes)
         or row.found

@@ -1,6 +1,7 @@
 """A scan finds changes of other clients to our records, without a login; the relay decides what they mean."""
 
 import asyncio
+import json
 from collections.abc import Callable
 from datetime import timedelta
 from typing import Any
@@ -115,6 +116,32 @@ async def test_an_unchanged_repo_is_asked_for_its_revision_alone(rig, track):  #
     asked.names.clear()
     assert (await scanned(rig.database, asked)).repos == {"unchanged": 1}
     assert asked.names == ["getLatestCommit"]
+
+
+class Garbled(Asked):
+    """A PDS whose list names no CID for a record."""
+
+    async def handle_async_request(self, request: httpx.Request) -> httpx.Response:
+        response = await super().handle_async_request(request)
+        if self.names[-1] != "listRecords":
+            return response
+        body = json.loads(await response.aread())
+        return httpx.Response(
+            200, json={**body, "records": [{**each, "cid": "none"} for each in body["records"]]}
+        )
+
+
+@pytest.mark.pds
+async def test_a_record_that_could_not_be_read_counts_as_unread_and_is_compared_again(rig, track):  # noqa: ARG001
+    garbled = Garbled()
+    await scanned(rig.database, garbled)
+    assert row(rig.database, rig.did).problem == "1 records could not be read"
+    garbled.names.clear()
+    await scanned(rig.database, garbled)
+    assert "listRecords" in garbled.names
+    await scanned(rig.database, Asked())
+    assert row(rig.database, rig.did).problem is None
+    assert (await scanned(rig.database, Asked())).repos == {"unchanged": 1}
 
 
 @pytest.mark.pds
