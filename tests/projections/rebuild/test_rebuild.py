@@ -160,7 +160,7 @@ def test_a_crash_in_the_last_step_leaves_every_row_as_it_was(
         raise PowerCutError
 
     with monkeypatch.context() as patched:
-        patched.setattr("projections.rebuild.rebuild._record_fingerprint", cut)
+        patched.setattr("projections.rebuild.scratch.Scratch.leave", cut)
         with pytest.raises(PowerCutError):
             rebuild(log, READ_MODELS)
     assert live_rows(log) == damaged
