@@ -1171,8 +1171,8 @@ SUBJECTS: Final = {
             "No redirect leads into our network, or to origins reserved for us",
             "each hop is checked",
             (
-                "tests/identity/resolution/test_guarded_fetch.py::test_internal_addresses_and_redirects_to_them_are_refused",
-                "tests/identity/resolution/test_guarded_fetch.py::test_a_handle_redirect_to_an_internal_address_is_refused",
+                "tests/identity/resolution/test_http_responses.py::test_internal_addresses_and_redirects_to_them_are_refused",
+                "tests/identity/resolution/test_http_responses.py::test_a_handle_redirect_to_an_internal_address_is_refused",
             ),
         ),
         Guarantee(
@@ -1180,7 +1180,7 @@ SUBJECTS: Final = {
             "limits and deadlines on every response; nothing is decompressed",
             (
                 "tests/identity/resolution/test_address_policy.py::test_a_compressed_reply_is_not_unpacked",
-                "tests/identity/resolution/test_guarded_fetch.py::test_more_than_was_wanted_is_not_read",
+                "tests/identity/resolution/test_http_responses.py::test_more_than_was_wanted_is_not_read",
                 "tests/outbox/repo/test_reads.py::test_a_list_of_records_without_an_end_is_left_when_it_is_too_much",
             ),
         ),

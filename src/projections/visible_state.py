@@ -7,7 +7,7 @@ from typing import Any, Final
 
 from aggregates.published import Published
 from aggregates.track import Track
-from aggregates.values import Artwork, Audio, BlobRef, Downloads, Feature, SupportGate
+from aggregates.values import Artwork, Audio, Downloads, Feature, SupportGate
 
 
 def _as_it_is(value: Any) -> Any:
@@ -18,18 +18,6 @@ def _fields(value: Artwork | Audio | Feature | SupportGate | None) -> dict[str, 
     return dict(vars(value)) if value is not None else None
 
 
-def _all_fields(features: tuple[Feature, ...]) -> list[dict[str, Any] | None]:
-    return [_fields(feature) for feature in features]
-
-
-def _audio_cid(blob: BlobRef | None) -> str | None:
-    return blob.audio_cid if blob is not None else None
-
-
-def _unless_open(downloads: Downloads) -> str | None:
-    return None if downloads is Downloads.OPEN else downloads.value
-
-
 def _text(timestamp: datetime | None) -> str | None:
     return timestamp.isoformat() if timestamp is not None else None
 
@@ -38,17 +26,17 @@ SHOWN: Final[Mapping[str, Callable[[Any], Any]]] = {
     "title": _as_it_is,
     "artist": _as_it_is,
     "album": _as_it_is,
-    "features": _all_fields,
+    "features": lambda features: [_fields(each) for each in features],
     "tags": list,
     "description": _as_it_is,
     "support_gate": _fields,
     "unlisted": _as_it_is,
-    "downloads": _unless_open,
+    "downloads": lambda downloads: None if downloads is Downloads.OPEN else downloads.value,
     "self_labels": list,
     "audio": _fields,
     "artwork": _fields,
     "image_url": _as_it_is,
-    "blob": _audio_cid,
+    "blob": lambda blob: blob.audio_cid if blob is not None else None,
     "blob_requested": _as_it_is,
     "blob_failure": _as_it_is,
     "record_missing_since": _text,

@@ -11,7 +11,7 @@ from jinja2.runtime import Context
 from markupsafe import Markup, escape
 
 from identity.resolution.address_policy import HOST_NAME
-from identity.resolution.identifiers import INVALID_HANDLE
+from identity.resolution.resolver import INVALID_HANDLE
 
 Json = Mapping[str, Any]
 

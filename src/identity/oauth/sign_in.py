@@ -25,8 +25,7 @@ from identity.errors import (
 from identity.oauth.client import OAuthApp
 from identity.oauth.flows import Flows, client_of
 from identity.oauth.grants import tokens_of
-from identity.resolution.identifiers import is_did
-from identity.resolution.resolver import normalized
+from identity.resolution.resolver import is_did, normalized
 from identity.sessions.encryption import Cipher
 from identity.sessions.key_pairs import SigningKey, key_of, scalar_of
 from identity.sessions.session_store import SessionKind

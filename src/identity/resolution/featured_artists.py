@@ -8,8 +8,7 @@ from typing import Final
 
 from eventstore.coordination.turns import Joint, Turns
 from identity.errors import FeatureUnresolvedError, IdentityError, UnknownIdentityError
-from identity.resolution.identifiers import INVALID_HANDLE, is_did
-from identity.resolution.resolver import Resolver
+from identity.resolution.resolver import INVALID_HANDLE, Resolver, is_did
 
 TIMEOUT_SECONDS: Final = 5.0
 MAX_LOOKUPS_OF_AN_ACCOUNT: Final = 4

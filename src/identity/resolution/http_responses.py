@@ -1,13 +1,15 @@
-"""Replies of servers that an account chose: read whole up to a size limit, and distinguished by error name."""
+"""Replies of servers, and URLs, that an account chose: read up to a size limit, and distinguished by error name."""
 
-from collections.abc import AsyncGenerator, Callable
+import asyncio
+from collections.abc import AsyncGenerator, AsyncIterator, Awaitable, Callable
 from contextlib import asynccontextmanager
 from typing import Any, Final
 
 import httpx
 
-from eventstore.untrusted import parsed, read_within
-from identity.resolution.address_policy import MAX_REDIRECTS
+from eventstore.untrusted import parsed, read_within, whole_number
+from identity.errors import FetchRefusedError
+from identity.resolution.address_policy import MAX_REDIRECTS, AddressPolicy
 
 MAX_ERROR_BYTES: Final = 16 * 1024
 """Of the body of an error, whose name and message are short; a longer one, such as a proxy's page, is left unread."""
@@ -83,3 +85,45 @@ def without_secrets(error: Exception) -> Exception:
     if isinstance(error, httpx.RequestError):
         error.request = httpx.Request(error.request.method, error.request.url)
     return error
+
+
+OnReply = Callable[[httpx.Response], Awaitable[None]]
+"""Receives a reply of any status before its body is read."""
+
+
+@asynccontextmanager
+async def fetched(
+    http: httpx.AsyncClient,
+    policy: AddressPolicy,
+    url: str,
+    *,
+    limit: int,
+    seconds: float,
+    on_reply: OnReply | None = None,
+) -> AsyncGenerator[AsyncIterator[bytes]]:
+    """Yield the body as it arrives, after calling `on_reply`; `http` should come from `address_policy.public_client`.
+
+    No cookies or tokens are sent. Raises UnsafeAddressError; FetchRefusedError for another status than 200 and for more
+    than `limit` bytes; httpx.HTTPError; and TimeoutError if the whole takes longer than `seconds`.
+    """
+    policy.check(url)
+    async with (
+        asyncio.timeout(seconds),
+        open_reply(http, http.build_request("GET", url), redirects=policy.check) as reply,
+    ):
+        if on_reply is not None:
+            await on_reply(reply)
+        if reply.status_code != httpx.codes.OK:
+            raise FetchRefusedError(f"it answered {reply.status_code}", status=reply.status_code)
+        if (whole_number(reply.headers.get("content-length", "")) or 0) > limit:
+            raise FetchRefusedError(f"it has more than {limit} bytes")
+        yield _bounded(reply, limit)
+
+
+async def _bounded(reply: httpx.Response, limit: int) -> AsyncIterator[bytes]:
+    left = limit
+    async for chunk in reply.aiter_bytes():
+        left -= len(chunk)
+        if left < 0:
+            raise FetchRefusedError(f"it has more than {limit} bytes")
+        yield chunk

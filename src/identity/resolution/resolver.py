@@ -1,6 +1,7 @@
 """Resolves a handle or DID to the account's PDS; a handle counts only if handle and DID point to each other."""
 
 import asyncio
+import re
 from collections.abc import Iterable, Sequence
 from contextlib import nullcontext
 from dataclasses import dataclass
@@ -24,7 +25,17 @@ from identity.resolution.address_policy import (
     origin_of,
 )
 from identity.resolution.http_responses import send_whole
-from identity.resolution.identifiers import INVALID_HANDLE, is_did
+
+INVALID_HANDLE: Final = "handle.invalid"
+"""The placeholder for a handle that the DID document does not confirm (atproto.com/specs/handle)."""
+DID_PLC: Final = re.compile(r"did:plc:[a-z2-7]{24}")
+DID_WEB: Final = re.compile(r"did:web:([a-z0-9.-]{1,253})(%3A[0-9]{1,5})?")
+
+
+def is_did(text: str) -> bool:
+    """Whether this is a DID of a method that ATProto knows (atproto.com/specs/did)."""
+    return bool(DID_PLC.fullmatch(text) or DID_WEB.fullmatch(text))
+
 
 TIMEOUT_SECONDS: Final = 10.0
 MAX_DOCUMENT_BYTES: Final = 64 * 1024

@@ -9,7 +9,7 @@ import httpx
 from eventstore.coordination.threads import Threads
 from identity.errors import FetchRefusedError
 from identity.resolution.address_policy import AddressPolicy, origin_of
-from identity.resolution.guarded_fetch import OnReply, fetched
+from identity.resolution.http_responses import OnReply, fetched
 from outbox.mirror.host_state import HostReport
 from outbox.mirror.hosts import Hosts
 from outbox.mirror.paced_pds import LEFT_ALONE

@@ -1,7 +1,7 @@
 import pytest
 
 from identity.accounts.accounts import Accounts
-from identity.resolution.identifiers import INVALID_HANDLE
+from identity.resolution.resolver import INVALID_HANDLE
 
 ALICE = {
     "did": "did:plc:alice",

@@ -7,7 +7,7 @@ import pytest
 
 from identity.errors import FetchRefusedError, UnsafeAddressError
 from identity.resolution.address_policy import MAX_REDIRECTS, AddressPolicy
-from identity.resolution.guarded_fetch import fetched
+from identity.resolution.http_responses import fetched
 from identity.resolution.resolver import Resolver
 from tests.identity.resolution.fake_web import PLC, FakeWeb
 
