@@ -49,10 +49,11 @@ from storage.artwork import MAX_BYTES as IMAGE_BYTES
 from storage.artwork import PreparedArtwork
 from storage.taken_down import require_not_taken_down
 
+router = APIRouter(tags=["tracks"], route_class=StrictRoute)
+
 if TYPE_CHECKING:
     from aggregates.values import Artwork
 
-router = APIRouter(tags=["tracks"], route_class=StrictRoute)
 
 REMOVE_IMAGE: Final = {**FLAG, "description": "whether to remove the cover; it wins over `image`"}
 

@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from api.plyr.routers.not_offered import NOT_OFFERED
+from api.plyr.surface import NOT_OFFERED
 from api.plyr.track import TrackResponse
 from eventstore.streams.track_ids import peer_track
 from tests.api.world import did_of, upload

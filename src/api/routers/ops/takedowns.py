@@ -29,6 +29,8 @@ from projections.tracks.queries import track_by_id
 from projections.tracks.view import TrackView
 from storage.taken_down import taken_down
 
+router = APIRouter(tags=["operations"], route_class=StrictRoute)
+
 
 class TakedownBody(BaseModel):
     """The reason to hide a track, or with `lift` to show it again; with `dry_run` nothing changes."""
@@ -50,9 +52,6 @@ class TakenDownBody(BaseModel):
     taken_down_at: datetime | None
     affected: int
     dry_run: bool
-
-
-router = APIRouter(tags=["operations"], route_class=StrictRoute)
 
 
 @router.post(

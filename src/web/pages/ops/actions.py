@@ -85,13 +85,6 @@ WORDS: Final[Mapping[str, Words]] = {
         "None waits or fails any more",
     ),
 }
-ROUTES: Final[Mapping[str, str]] = {
-    "pause": "/ops/lanes",
-    "resume": "/ops/lanes",
-    "retry": "/ops/lanes",
-    "probe": "/ops/lanes",
-    "redrive": "/ops/failures",
-}
 
 
 @router.post("/ops/actions")
@@ -101,7 +94,7 @@ async def act(request: Request, api: ApiDep, ask: OperatorAsk, render: RenderDep
     action = form.get("action", "")
     fields: dict[str, Any] = {name: form[name] for name in SELECTOR if form.get(name)}
     fields["action"] = action
-    route = ROUTES.get(action, "/ops/lanes")
+    route = "/ops/failures" if action == Action.REDRIVE else "/ops/lanes"
     expected = form.number("expected")
     if expected is None:
         return await _ask(api, ask, render, route=route, fields=fields, back=_back(form))

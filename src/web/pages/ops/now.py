@@ -18,6 +18,8 @@ from web.pages.ops.words import entries, handles_of, names_in
 from web.rendering import RenderDep
 from web.state_words import ABOUT_KIND, BY_ITSELF, BY_REASON, about_host
 
+router = APIRouter(route_class=PageRoute, include_in_schema=False, dependencies=[Depends(operator)])
+
 Wait = Mapping[str, Any]
 """A row of what waits, as the API answers it."""
 Found = Mapping[tuple[str, str | None], Wait]
@@ -152,8 +154,6 @@ def _deliveries(waiting: int, ready: int) -> str:
         return "Deliveries"
     return "Few deliveries" if ready else "No deliveries"
 
-
-router = APIRouter(route_class=PageRoute, include_in_schema=False, dependencies=[Depends(operator)])
 
 CAUSES: Final = 5
 HOSTS: Final = 10

@@ -44,23 +44,25 @@ def troubles(work: Mapping[str, Any]) -> Iterator[Trouble]:
     """Yield what needs a look, the worst first."""
     outdated = [each["name"] for each in work["read_models"] if each["state"] == ReadModelState.OUTDATED]
     if outdated:
-        yield _bad("read-models", f"No edit is taken: outdated read models ({', '.join(outdated)}).")
+        yield _trouble(
+            "bad", "read-models", f"No edit is taken: outdated read models ({', '.join(outdated)})."
+        )
     for job in work["jobs"]:
         if job["problem"] is not None:
-            yield _bad("jobs", f"The job “{job['name'].replace('_', ' ')}” fails.")
+            yield _trouble("bad", "jobs", f"The job “{job['name'].replace('_', ' ')}” fails.")
     if stands_still(work):
-        yield _wait("read-models", f"A {work['replay']['work']} of read models does not move.")
+        yield _trouble("wait", "read-models", f"A {work['replay']['work']} of read models does not move.")
     if failed := work["adoptions"]["failed"]:
-        yield _wait("adoptions", f"{_some(failed, 'adoption')} failed.")
+        yield _trouble("wait", "adoptions", f"{_some(failed, 'adoption')} failed.")
     retried = [each for each in work["uploads"]["failures"] if each["retried"]]
     if retried:
         count = _some(sum(each["retried"] for each in retried), "upload")
-        yield _wait("uploads", f"{count} of audio failed and will be tried again{_at(retried)}.")
+        yield _trouble("wait", "uploads", f"{count} of audio failed and will be tried again{_at(retried)}.")
     if _is_scan_behind(work):
-        yield _wait("scan", f"The scan is behind: {_some(work['scan']['due'], 'repo')} due.")
+        yield _trouble("wait", "scan", f"The scan is behind: {_some(work['scan']['due'], 'repo')} due.")
     streams = work["firehose"]["streams"]
     if lost := sum(streams.values()) - streams.get("followed", 0):
-        yield _wait("firehose", f"The firehose of {_some(lost, 'host')} is not followed.")
+        yield _trouble("wait", "firehose", f"The firehose of {_some(lost, 'host')} is not followed.")
 
 
 def stands_still(work: Mapping[str, Any]) -> bool:
@@ -88,9 +90,5 @@ def _some(count: int, what: str) -> str:
     return f"{count:,} {what}{'' if count == 1 else 's'}"
 
 
-def _bad(section: str, sentence: str) -> Trouble:
-    return {"tone": "bad", "section": section, "sentence": sentence}
-
-
-def _wait(section: str, sentence: str) -> Trouble:
-    return {"tone": "wait", "section": section, "sentence": sentence}
+def _trouble(tone: str, section: str, sentence: str) -> Trouble:
+    return {"tone": tone, "section": section, "sentence": sentence}

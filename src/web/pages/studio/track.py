@@ -17,6 +17,7 @@ from api.routers.mirrors import read_lane, read_mirror
 from api.routers.tracks import MyListing, list_my_tracks, past_track
 from identity.accounts.credentials import Principal
 from web.ask import Ask, OwnAsk, wanted
+from web.filters import sentence
 from web.forms import Answer, ApiDep, RefusedError, form_of
 from web.history_words import DOWNLOADS, NOTES, last_edit, moment, set_but_kept_here
 from web.page_route import PageRoute
@@ -24,6 +25,8 @@ from web.pages.studio.my_tracks import marked
 from web.pages.studio.track_form import changes, merged, texts_of, typed_in
 from web.rendering import RenderDep
 from web.state_words import Mark, what_saving_does
+
+router = APIRouter(route_class=PageRoute, include_in_schema=False)
 
 WORDS: Final = {
     "track_not_found": "This track is deleted. Bring it back first.",
@@ -62,15 +65,9 @@ def problem_of(refused: RefusedError, raised: Container[int] = NOT_THEIRS) -> Pr
     code = problem["error"]
     if code == "invalid_field":
         field = problem["field"].partition(".")[0]
-        return Problem(f"{_sentence(problem['limit'])} Nothing was changed.", field)
+        return Problem(f"{sentence(problem['limit'])} Nothing was changed.", field)
     return Problem(WORDS.get(code, problem["message"]), problem.get("field") or "", problem.get("track_id"))
 
-
-def _sentence(limit: str) -> str:
-    return f"{limit[:1].upper()}{limit[1:]}."
-
-
-router = APIRouter(route_class=PageRoute, include_in_schema=False)
 
 LATEST: Final = 8
 WAIT_SECONDS: Final = 4
