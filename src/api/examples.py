@@ -100,6 +100,7 @@ EXAMPLES: Final[Mapping[str, Any]] = {
     "via": "token:laptop",
     # names that mean something else in one place
     "AdoptionBody.state": "done",
+    "VerifiedBody.unjudged": [RECORD_URI],
     "AdoptionProblemBody.error": "artwork_unavailable",
     "AdoptionProblemBody.message": "The address of the cover does not answer.",
     "AdoptionRow.adopted": 41,
