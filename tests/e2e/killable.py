@@ -159,6 +159,17 @@ class Victim:
         if self.artist.gets().status_code == 404:
             self.undeletes()
 
+    @property
+    def place(self) -> tuple[str, str]:
+        """The collection and the key of the record in hand."""
+        return COLLECTION, self.artist.rkey
+
+    @property
+    def record(self) -> dict[str, Any] | None:
+        """The record in hand as the PDS has it."""
+        found = self.artist.pds.get_record(self.artist.did, *self.place)
+        return found["value"] if found is not None else None
+
     # How it dies
 
     def dies(self, kill: Callable[[], None], act: Callable[[], None]) -> None:

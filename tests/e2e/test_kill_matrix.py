@@ -12,13 +12,14 @@ from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import ExitStack
 from dataclasses import dataclass
+from operator import methodcaller
 from pathlib import Path
 
 import pytest
 
-from demo.story import COLLECTION
-from devpds.server import DevPds, DevPlc
+from devpds.server import DevPds
 from tests.e2e.killable import KillableService, Victim
+from tests.e2e.killable_remarks import RemarkVictim
 from tests.faults.failpoints import POINTS
 from tests.faults.faults import answer, then_call
 from tests.faults.proxy import FaultProxy, of_repo
@@ -50,10 +51,10 @@ def edits_thrice(victim: Victim) -> None:
 def lands_late(victim: Victim) -> None:
     """The record is what an earlier edit made it, as after a write that was late: the next put meets InvalidSwap."""
     victim.publishes()
-    older = victim.artist.record
+    older = victim.record
     victim.edits()
     victim.converges()
-    late = victim.artist.pds.put_record(victim.artist.did, COLLECTION, victim.artist.rkey, older)
+    late = victim.artist.pds.put_record(victim.artist.did, *victim.place, older)
     victim.others.add(late["cid"])
 
 
@@ -83,20 +84,23 @@ class Act:
     do: Step
 
 
-CREATE, EDIT = Act(nothing, Victim.creates), Act(Victim.is_live, Victim.edits)
-EDITS = Act(Victim.is_live, edits_thrice)
-DELETE, UNDELETE = Act(Victim.publishes, Victim.deletes), Act(Victim.publishes_and_deletes, Victim.undeletes)
-UNDER_A_KEY = Act(Victim.is_live, Victim.edits_under_a_key)
-EDITS_OF_SEVERAL = Act(several_will_wait, Victim.edits_several)
+CREATE, EDIT = Act(nothing, methodcaller("creates")), Act(methodcaller("is_live"), methodcaller("edits"))
+EDITS = Act(methodcaller("is_live"), edits_thrice)
+DELETE, UNDELETE = (
+    Act(methodcaller("publishes"), methodcaller("deletes")),
+    Act(methodcaller("publishes_and_deletes"), methodcaller("undeletes")),
+)
+UNDER_A_KEY = Act(methodcaller("is_live"), methodcaller("edits_under_a_key"))
+EDITS_OF_SEVERAL = Act(several_will_wait, methodcaller("edits_several"))
 ANY = (CREATE, EDIT, DELETE, UNDELETE, EDITS, EDITS_OF_SEVERAL)
 ONLY = {
     "command": (EDIT, UNDER_A_KEY, CREATE, DELETE, UNDELETE, EDITS),
     "key": (UNDER_A_KEY,),
-    "read back": (Act(lands_late, Victim.edits),),
-    "release": (Act(host_fails, Victim.edits),),
-    "refresh": (Act(token_expires, Victim.edits),),
-    "blob": (Act(Victim.publishes, Victim.migrates),),
-    "batch": (Act(Victim.publishes_several, Victim.loses_all_records),),
+    "read back": (Act(lands_late, methodcaller("edits")),),
+    "release": (Act(host_fails, methodcaller("edits")),),
+    "refresh": (Act(token_expires, methodcaller("edits")),),
+    "blob": (Act(methodcaller("publishes"), methodcaller("migrates")),),
+    "batch": (Act(methodcaller("publishes_several"), methodcaller("loses_all_records")),),
 }
 
 
@@ -133,21 +137,25 @@ class Kill:
         victim.proxy.on(*writes, fault=fault, times=1, matches=ours)
 
 
+NOT_OF_REMARKS = ("command", "append", "key", "blob", "batch")
+"""Where only requests of the API come by, which knows no remarks, and records with blobs or of a plan by the command line."""
+
+
 def acts_at(point: str) -> tuple[Act, ...]:
     return ONLY.get(point.partition(":")[0], ANY)
 
 
-def one_at_each_point(kind: str) -> list[Kill]:
+def one_at_each_point(kind: str, among: Sequence[str]) -> list[Kill]:
     """Half of the points on each database, each with one of its acts."""
-    acts = {point: acts_at(point) for point in ALL_POINTS}
-    kills = [Kill(point, acts[point][index % len(acts[point])]) for index, point in enumerate(ALL_POINTS)]
+    acts = {point: acts_at(point) for point in among}
+    kills = [Kill(point, acts[point][index % len(acts[point])]) for index, point in enumerate(among)]
     return kills[0 if kind == "sqlite" else 1 :: 2]
 
 
-def many(kind: str) -> list[Kill]:
+def many(kind: str, among: Sequence[str]) -> list[Kill]:
     """All points again and again, each time with any of its acts."""
     chance = random.Random(f"kills on {kind}")  # noqa: S311 - the same ones every time
-    points = [*ALL_POINTS, *chance.choices(ALL_POINTS, k=max(0, KILLS - len(ALL_POINTS)))]
+    points = [*among, *chance.choices(among, k=max(0, KILLS - len(among)))]
     return [Kill(point, chance.choice(acts_at(point))) for point in points]
 
 
@@ -168,15 +176,19 @@ def environments(kind: str, request: pytest.FixtureRequest) -> Iterator[list[dic
         yield found
 
 
-@pytest.fixture
+@pytest.fixture(params=[Victim, RemarkVictim])
 def victims(
-    environments: list[dict[str, str]], proxied_pds: DevPds, proxy: FaultProxy, plc: DevPlc, tmp_path: Path
+    environments: list[dict[str, str]],
+    proxied_pds: DevPds,
+    proxy: FaultProxy,
+    tmp_path: Path,
+    request: pytest.FixtureRequest,
 ) -> Iterator[list[Victim]]:
-    """Some services with an artist each."""
+    """Some services with an artist each, of tracks or of a kind of record that lives in the tests alone."""
     made = []
     for number, environment in enumerate(environments):
         service = KillableService(tmp_path / f"service-{number}", proxied_pds, environment)
-        made.append(Victim(service, proxied_pds, new_account(proxied_pds, plc), proxy))
+        made.append(request.param(service, proxied_pds, new_account(proxied_pds, proxied_pds.plc), proxy))
     yield made
     for victim in made:
         victim.ends()
@@ -193,7 +205,10 @@ def suffers(victim: Victim, kills: Sequence[Kill]) -> None:
 def test_a_kill_anywhere_loses_nothing_and_repeats_nothing(
     kind: str, victims: list[Victim], proxied_pds: DevPds
 ) -> None:
-    kills = many(kind) if DEEP else one_at_each_point(kind)
+    points: Sequence[str] = ALL_POINTS
+    if isinstance(victims[0], RemarkVictim):
+        points = [point for point in ALL_POINTS if not point.startswith(NOT_OF_REMARKS)]
+    kills = many(kind, points) if DEEP else one_at_each_point(kind, points)
     with ThreadPoolExecutor(AT_ONCE) as threads:
         ends = [
             threads.submit(suffers, victim, kills[number::AT_ONCE]) for number, victim in enumerate(victims)

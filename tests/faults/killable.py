@@ -13,8 +13,12 @@ from types import FrameType
 
 from eventstore.idempotency import lock as running
 from identity.sessions.pds_sessions import PdsSessions
+from outbox.record.kind import RecordKinds
+from outbox.tracks.record import RecordUrls, TrackRecords
 from service.cli.main import main
+from service.wiring import bootstrap
 from tests.faults.failpoints import Trigger, install
+from tests.remarks import RemarkRecords
 
 
 def shorten_leases(seconds: int) -> None:
@@ -43,9 +47,15 @@ def supervise(trigger: Trigger, command: list[str]) -> int:
         trigger.disarm()
 
 
+def record_kinds(urls: RecordUrls) -> RecordKinds:
+    """All kinds of the service, and the one of the tests."""
+    return RecordKinds(TrackRecords(urls), RemarkRecords())
+
+
 if __name__ == "__main__":
     path, lease, *words = sys.argv[1:]
     told = Trigger(Path(path))
     install(told)
+    bootstrap.record_kinds = record_kinds
     shorten_leases(int(lease))
     sys.exit(supervise(told, words))
