@@ -81,7 +81,7 @@ class HistoryPage:
 
 
 class History:
-    """The projection of `history`."""
+    """One entry for each event, with what it changed."""
 
     name = "history"
     tables = (ProjectedTable(history),)

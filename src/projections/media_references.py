@@ -33,7 +33,7 @@ media_references = Table(
 
 
 class MediaReferences:
-    """The projection of `media_references`."""
+    """Which bytes each track names, or once did."""
 
     name = "media_references"
     tables = (ProjectedTable(media_references),)

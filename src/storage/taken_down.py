@@ -23,7 +23,7 @@ taken_down_bytes = Table(
 
 
 class TakenDownBytes:
-    """The projection of `taken_down_bytes`; a lifted takedown leaves its rows, which refuse nothing."""
+    """Which bytes a takedown refuses; a lifted takedown leaves its rows, which refuse nothing."""
 
     name: Final = "taken_down_bytes"
     fingerprint: Final = "taken_down_bytes-1"

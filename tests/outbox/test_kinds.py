@@ -17,7 +17,7 @@ from outbox.relay.result import Outcome
 from outbox.views.deliveries import attempts_of, deliveries
 from outbox.views.status import Mirror, mirrors
 from projections.history import history_page
-from service.wiring.log import PROJECTIONS
+from service.observability.subscribers import PROJECTIONS
 from tests.outbox.rigs.relay_rig import ARTIST, Rig, answered, memory_rig_on, rig_on
 from tests.remarks import REMARKS, Remark, a_remark
 

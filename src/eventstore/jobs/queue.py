@@ -241,6 +241,18 @@ def newest(connection: Connection, kind: str, *, of_each: int) -> list[RowMappin
     return found
 
 
+def stalled_since(connection: Connection, now: datetime) -> datetime | None:
+    """Return since when jobs of some kind are due, and none of that kind has begun or runs; None where there is no such kind."""
+    other, turn = job.alias(), job_turn.c
+    runs = select(other.c.id).where(
+        other.c.kind == row.kind, other.c.lease_owner.is_not(None), other.c.lease_until > now
+    )
+    served = select(func.max(turn.served_at)).where(turn.kind == row.kind).scalar_subquery()
+    is_due = (IS_WAITING, row.due <= now, row.lease_until <= now, ~runs.exists())
+    found = connection.execute(select(func.min(row.due), served).where(*is_due).group_by(row.kind))
+    return min((max(due, served_at or due) for due, served_at in found), default=None)
+
+
 def prune_turns(database: Database, before: datetime) -> None:
     """Forget when accounts were served that have had no job of a kind since."""
     waits = select(row.id).where(row.kind == job_turn.c.kind, row.account == job_turn.c.account, IS_WAITING)

@@ -106,7 +106,7 @@ def track_changes(changes: Sequence[Change]) -> Iterator[TrackChange]:
 
 
 class Tracks:
-    """The projection of `tracks`."""
+    """The newest state of each track."""
 
     name = "tracks"
     tables = (ProjectedTable(tracks),)

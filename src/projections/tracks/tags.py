@@ -26,7 +26,7 @@ track_tags = Table(
 
 
 class TrackTags:
-    """Keeps `track_tags`."""
+    """The tags of each track."""
 
     name = "track_tags"
     tables = (ProjectedTable(track_tags),)

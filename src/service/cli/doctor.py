@@ -81,6 +81,7 @@ def _of_database(settings: Settings) -> Checks:
 def _of_log(log: EventLog, settings: Settings) -> Checks:
     away: set[str] = set()  # the PDSes that do not answer now
     for name, examination in (
+        ("subscribers", lambda: doctor_database.subscribers(log)),
         ("restore", lambda: doctor_database.restores(log, settings)),
         ("keys", lambda: doctor_database.keys(log, settings)),
         (

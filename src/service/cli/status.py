@@ -23,6 +23,7 @@ from outbox.views.causes import causes
 from outbox.views.failures import Wanted, failing
 from service.cli.log import configured_log
 from service.cli.output import as_json, print_json, print_table
+from service.observability.subscribers import SubscriberRow, subscriber_rows
 from service.schema.migrate import require_schema
 
 at_most = click.option("--limit", default=100, type=click.IntRange(1, 1000), help="How many rows, at most.")
@@ -47,6 +48,12 @@ HOST_CELLS: Cells = {
     "first error": lambda row: row.first_error or "",
     "last success": lambda row: _time(row.last_success_at),
     "drains in": _drains,
+}
+SUBSCRIBER_CELLS: Cells = {
+    "subscriber": lambda row: row.name,
+    "runs": lambda row: row.kind,
+    "behind": lambda row: f"{row.behind:.0f} {row.unit}",
+    "does": lambda row: row.does,
 }
 LANE_CELLS: Cells = {
     "account": lambda row: row.did,
@@ -83,14 +90,18 @@ CAUSE_CELLS: Cells = {
 @at_most
 @as_json
 def status(*, did_or_host: str | None, limit: int, as_json: bool) -> None:
-    """Show since when hosts fail and what waits there; of a HOST its accounts, of a DID its lane and failing records."""
+    """Show since when hosts fail and what waits there; of a HOST its accounts, of a DID its lane and failing records.
+
+    And how far behind the log each subscriber is: what runs in each append, or follows it.
+    """
     with configured_log() as log:
         require_schema(log.database)
         with log.database.read() as connection:
             now = log.database.now(connection)
             if did_or_host is None:
                 hosts = host_rows(connection, list(overview.hosts(connection, after="", limit=limit)), now)
-                _print({"hosts": (HOST_CELLS, hosts)}, as_json=as_json)
+                subscribers = (SUBSCRIBER_CELLS, subscriber_rows(connection, log))
+                _print({"hosts": (HOST_CELLS, hosts), "subscribers": subscribers}, as_json=as_json)
                 return
             which = known(connection, Selector.named(did_or_host))
             lanes = _lanes(connection, which, now, limit)
@@ -135,7 +146,9 @@ def _records(connection: Connection, now: datetime, wanted: Wanted, limit: int) 
 
 
 def _print(
-    tables: dict[str, tuple[Cells, Sequence[HostRow | LaneRow | FailureRow | CauseRow]]], *, as_json: bool
+    tables: dict[str, tuple[Cells, Sequence[HostRow | LaneRow | FailureRow | CauseRow | SubscriberRow]]],
+    *,
+    as_json: bool,
 ) -> None:
     if as_json:
         print_json(

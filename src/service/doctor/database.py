@@ -28,6 +28,7 @@ from service.config.secret_keys import known_secret_keys
 from service.config.settings import Settings
 from service.doctor.checks import Checks, fail, ok, utc, warn
 from service.observability.readiness import outdated_projections
+from service.observability.subscribers import SubscriberKind, subscriber_rows
 from service.schema.high_water_mark import seen_position
 from service.schema.migrate import newest, revision_of
 from service.wiring.log import media_store, record_kinds, record_urls
@@ -72,6 +73,22 @@ def schema(log: EventLog) -> Checks:
         yield fail("read models", f"made by another version: {names}", "run `mastertape rebuild`")
     else:
         yield ok("read models", "made by this version")
+
+
+def subscribers(log: EventLog) -> Checks:
+    """Check that none of what follows the log after its commits stands still."""
+    with log.database.read() as connection:
+        rows = subscriber_rows(connection, log)
+    after = [each for each in rows if each.kind is SubscriberKind.AFTER_COMMIT]
+    still = [f"{each.name} ({each.behind:.0f} s)" for each in after if each.stands_still]
+    if still:
+        yield warn(
+            "subscribers",
+            f"{', '.join(still)} had something to do and did not begin",
+            "see `mastertape status`, and whether `mastertape relay`, or `serve` with RELAY on, runs",
+        )
+    else:
+        yield ok("subscribers", f"all {len(rows)} follow the log")
 
 
 def restores(log: EventLog, settings: Settings) -> Checks:

@@ -10,16 +10,16 @@ from sqlalchemy import ColumnElement, Connection, and_, func, select
 from aggregates.track import Track
 from api.responses.ops.waits import oldest_pending
 from eventstore.event_log import EventLog
-from outbox.mirror.due import host_open_at, is_open, lane_due_at, latest_of
+from outbox.mirror.due import is_open
 from outbox.mirror.failure_causes import HOURS_OF_TREND
 from outbox.mirror.host_state import breaker_state
 from outbox.mirror.states import BreakerState, LaneState, MirrorState, TargetState
 from outbox.mirror.tables import IS_TROUBLED, mirror_lane, mirror_target, pds_host
 from outbox.views.causes import causes
-from outbox.views.overview import AT_WORK, LANE_STATE, LANES_OF_HOSTS
+from outbox.views.overview import LANE_STATE, LANES_OF_HOSTS
 from outbox.views.status import BLOB_WANTED, STATE, TARGETS_AT_WORK, unfinished_records
 from projections.history import history
-from service.observability.readiness import outdated_projections
+from service.observability.subscribers import lanes_stalled_since, subscriber_rows
 
 MAX_HOSTS: Final = 100
 """Hosts that one gauge names: those with the least budget left, with an open breaker, or failing for the longest."""
@@ -51,7 +51,7 @@ def gauges(log: EventLog) -> Iterator[GaugeMetricFamily]:
         yield _oldest_failing(connection, now)
         yield from _failing_hosts(connection, now)
         yield _causes(connection, now)
-    yield _lag(log)
+        yield _lags(connection, log)
 
 
 def _oldest_upload(connection: Connection) -> datetime | None:
@@ -84,9 +84,7 @@ def _oldest(connection: Connection, now: datetime) -> GaugeMetricFamily:
 
 
 def _oldest_due(connection: Connection, now: datetime) -> GaugeMetricFamily:
-    due_at = latest_of(lane_due_at(), host_open_at())
-    nothing_waits = (lane.lease_until <= now, due_at <= now, LANE_STATE.in_(AT_WORK))
-    oldest = connection.scalar(select(func.min(due_at)).select_from(LANES_OF_HOSTS).where(*nothing_waits))
+    oldest = lanes_stalled_since(connection, now)
     found = GaugeMetricFamily(
         "mirror_oldest_due_seconds",
         "How long ago some account could have been sent its changes, and no relay has begun: no pause, limit or failure "
@@ -199,14 +197,13 @@ def _causes(connection: Connection, now: datetime) -> GaugeMetricFamily:
     return found
 
 
-def _lag(log: EventLog) -> GaugeMetricFamily:
-    """Return how many events the read models lack: 0, since each append applies them, unless another version built them."""
-    behind = 0
-    if outdated_projections(log):
-        with log.database.read() as connection:
-            behind = connection.scalar(select(func.max(log.table.c.position))) or 0
+def _lags(connection: Connection, log: EventLog) -> GaugeMetricFamily:
     found = GaugeMetricFamily(
-        "projection_lag_events", "Events that some read model of this version has not seen."
+        "mastertape_subscriber_lag",
+        "How far behind the log each subscriber is: events of a read model that another version made, or seconds in which "
+        "the other ones had something to do and did not begin.",
+        labels=["name", "kind"],
     )
-    found.add_metric([], behind)
+    for each in subscriber_rows(connection, log):
+        found.add_metric([each.name, each.kind], each.behind)
     return found

@@ -2,7 +2,7 @@
 
 import asyncio
 import logging
-from collections.abc import AsyncGenerator, Callable
+from collections.abc import AsyncGenerator
 from contextlib import asynccontextmanager, nullcontext
 from typing import TYPE_CHECKING, Final
 
@@ -84,14 +84,6 @@ async def _run_worker(container: Container) -> AsyncGenerator[None]:
         await asyncio.wait({working})
 
 
-def _waker(container: Container) -> Callable[[], None]:
-    def wake() -> None:
-        container.relay.wake()
-        container.worker.wake()
-
-    return wake
-
-
 @asynccontextmanager
 async def _run_announcer(announcer: Announcer) -> AsyncGenerator[None]:
     announcer.start()
@@ -106,7 +98,8 @@ async def _run_listener(container: Container, *, relay: bool) -> AsyncGenerator[
     """Hear of commits where a relay runs, and elsewhere of what its requests wait for."""
     waits, database = container.services.waits, container.database
     if relay:
-        listening = asyncio.create_task(container.listener.run(_waker(container), waits.hear))
+        woken = container.woken.after_commit(elsewhere=True)
+        listening = asyncio.create_task(container.listener.run(woken, waits.hear))
     elif not database.is_sqlite and await asyncio.to_thread(_is_direct, database):
         listening = asyncio.create_task(Listener(database, ANSWERS).run(waits.wake))
     else:  # its waits poll

@@ -45,6 +45,7 @@ from service.config.settings import Settings
 from service.observability.media_health import MediaHealth
 from service.observability.metrics import Metrics
 from service.observability.readiness import why_not_ready, why_silent
+from service.observability.subscribers import Woken
 from service.schema.migrate import newest
 from service.wiring.adapters import (
     HttpSupporters,
@@ -105,6 +106,7 @@ class Container:
     """None where the store has no public copies."""
     metrics: Metrics
     announcer: Announcer
+    woken: Woken
     listener: Listener
     sessions: PdsSessions
     clients: tuple[httpx.AsyncClient, ...]
@@ -177,7 +179,8 @@ class _Builder:
         parts = self._job_parts(relay)
         adoptions = parts.adoptions()
         worker = parts.worker(adoptions)
-        services = self._services(relay, self._waker(relay, worker))
+        woken = Woken(relay, worker, self._announcer)
+        services = self._services(relay, woken.after_commit())
         pools = (services.threads, services.health_threads, *vars(services.media_threads).values())
         self._metrics.pools.watch(self._database, pools)
         return Container(
@@ -193,6 +196,7 @@ class _Builder:
             publisher=self._publisher,
             metrics=self._metrics,
             announcer=self._announcer,
+            woken=woken,
             listener=self._listener,
             sessions=self._identity.sessions,
             clients=clients,
@@ -240,14 +244,6 @@ class _Builder:
             disconnect=self._identity.sessions.disconnect,
             owner=self._owner,
         )
-
-    def _waker(self, relay: Relay, worker: Worker) -> Callable[[], None]:
-        def wake() -> None:
-            self._announcer.announce()
-            relay.wake()
-            worker.wake()
-
-        return wake
 
     def _follower(self, wake: Callable[[], None]) -> "Follower":
         # They load WebSockets, which a process without a firehose does not need.

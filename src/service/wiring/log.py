@@ -1,7 +1,6 @@
 """Opens the log and the media store, and makes the data folders. Commands without network import this module alone, which loads fast."""
 
 from pathlib import Path
-from typing import Final
 
 from sqlalchemy.engine import make_url
 
@@ -9,16 +8,11 @@ from aggregates.transcodings import TRANSCODINGS
 from eventstore.database import Database
 from eventstore.event_log import EventLog
 from eventstore.restore_detection import detect_on_connect
-from outbox.mirror.targets import MirrorTargets
 from outbox.record.kind import RecordKinds
 from outbox.tracks.record import RecordUrls, TrackRecords
 from service.config.settings import Settings
-from service.schema.tables import READ_MODELS
-from storage.public.projection import PublicAudio
+from service.observability.subscribers import PROJECTIONS
 from storage.store import MediaStore, open_store, public_copies
-from storage.taken_down import TakenDownBytes
-
-PROJECTIONS: Final = (*READ_MODELS, MirrorTargets(), PublicAudio(), TakenDownBytes())
 
 
 def open_log(settings: Settings) -> EventLog:

@@ -1,0 +1,146 @@
+"""The register of what follows the log: applied in the transaction of each append, or doing after its commit what is due.
+
+A new subscriber is an entry here: `mastertape status`, the metric, the doctor and the alarm follow.
+"""
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from datetime import datetime
+from enum import StrEnum
+from typing import TYPE_CHECKING, Final
+
+from pydantic import BaseModel
+from sqlalchemy import Connection, func, select
+
+from eventstore.event_log import EventLog
+from eventstore.jobs.queue import stalled_since
+from eventstore.projection import Projection
+from eventstore.projection_state import all_outdated
+from outbox.mirror.due import host_open_at, lane_due_at, latest_of
+from outbox.mirror.tables import mirror_lane
+from outbox.mirror.targets import MirrorTargets
+from outbox.views.overview import AT_WORK, LANE_STATE, LANES_OF_HOSTS
+from service.schema.tables import READ_MODELS
+from storage.public.projection import PublicAudio
+from storage.taken_down import TakenDownBytes
+
+if TYPE_CHECKING:
+    from eventstore.coordination.commit_signals import Announcer
+    from eventstore.jobs.worker import Worker
+    from outbox.relay.relay import Relay
+
+MAX_LAG_SECONDS: Final = 900.0
+"""A subscriber that is further behind stands still; the alarm has the same limit."""
+
+PROJECTIONS: Final[Sequence[Projection]] = (*READ_MODELS, MirrorTargets(), PublicAudio(), TakenDownBytes())
+
+
+class SubscriberKind(StrEnum):
+    """When a subscriber runs."""
+
+    IN_TRANSACTION = "in_transaction"
+    AFTER_COMMIT = "after_commit"
+
+
+@dataclass(frozen=True)
+class Subscriber:
+    """`stalled_since` says since when there is work and none has begun; `wake` names what wakes it in a process, if anything does."""
+
+    name: str
+    kind: SubscriberKind
+    does: str
+    stalled_since: Callable[[Connection, datetime], datetime | None] = lambda *_: None
+    wake: Callable[["Woken"], Callable[[], None]] | None = None
+    hears_others: bool = True
+    """Whether commits of other processes wake it too."""
+
+
+@dataclass(frozen=True)
+class Woken:
+    """The parts of a process that commits wake."""
+
+    relay: "Relay"
+    worker: "Worker"
+    announcer: "Announcer"
+
+    def after_commit(self, *, elsewhere: bool = False) -> Callable[[], None]:
+        """Return what wakes all subscribers after a commit of this process, or after one `elsewhere`."""
+        woken = [each for each in SUBSCRIBERS if each.hears_others or not elsewhere]
+        wakes = [each.wake(self) for each in woken if each.wake is not None]
+
+        def wake() -> None:
+            for each in wakes:
+                each()
+
+        return wake
+
+
+def lanes_stalled_since(connection: Connection, now: datetime) -> datetime | None:
+    """Return since when some account could be sent its changes, and no relay has begun: no pause, limit or failure holds it back."""
+    due_at = latest_of(lane_due_at(), host_open_at())
+    nothing_waits = (mirror_lane.c.lease_until <= now, due_at <= now, LANE_STATE.in_(AT_WORK))
+    found: datetime | None = connection.scalar(
+        select(func.min(due_at)).select_from(LANES_OF_HOSTS).where(*nothing_waits)
+    )
+    return found
+
+
+SUBSCRIBERS: Final = (
+    *(
+        Subscriber(each.name, SubscriberKind.IN_TRANSACTION, (type(each).__doc__ or "").splitlines()[0])
+        for each in PROJECTIONS
+    ),
+    Subscriber(
+        "announcer",
+        SubscriberKind.AFTER_COMMIT,
+        "Wakes the subscribers of other processes.",
+        wake=lambda parts: parts.announcer.announce,
+        hears_others=False,
+    ),
+    Subscriber(
+        "relay",
+        SubscriberKind.AFTER_COMMIT,
+        "Delivers records and audio to PDSes.",
+        lanes_stalled_since,
+        wake=lambda parts: parts.relay.wake,
+    ),
+    Subscriber(
+        "jobs",
+        SubscriberKind.AFTER_COMMIT,
+        "Makes public copies and derived media; adopts, repairs and deletes accounts; what is periodic.",
+        stalled_since,
+        wake=lambda parts: parts.worker.wake,
+    ),
+)
+
+
+class SubscriberRow(BaseModel):
+    """How far behind the log a subscriber is: in events, or in seconds in which it had something to do and did not begin."""
+
+    name: str
+    kind: SubscriberKind
+    does: str
+    behind: float
+
+    @property
+    def unit(self) -> str:
+        return "s" if self.kind is SubscriberKind.AFTER_COMMIT else "events"
+
+    @property
+    def stands_still(self) -> bool:
+        return self.behind > (MAX_LAG_SECONDS if self.kind is SubscriberKind.AFTER_COMMIT else 0)
+
+
+def subscriber_rows(connection: Connection, log: EventLog) -> Sequence[SubscriberRow]:
+    """Return how far each is; a read model that another version made is behind by the whole log."""
+    now = log.database.now(connection)
+    outdated = all_outdated(connection, PROJECTIONS, log.table)
+    head = connection.scalar(select(func.max(log.table.c.position))) if outdated else 0
+    rows = []
+    for each in SUBSCRIBERS:
+        since = each.stalled_since(connection, now)
+        behind = (now - since).total_seconds() if since is not None else 0.0
+        if each.name in outdated:
+            behind = float(head or 0)
+        rows.append(SubscriberRow(name=each.name, kind=each.kind, does=each.does, behind=behind))
+    return rows
