@@ -32,7 +32,7 @@ class RemarkRig(Rig):
     async def begins(self) -> Remark:
         """Publish both."""
         self.upload()
-        remark = self.save(a_remark(did=self.did))
+        remark = self.saves(a_remark(did=self.did))
         await self.relay_once()
         return remark
 

@@ -189,7 +189,7 @@ def _doubt(world: World, dice: random.Random) -> None:
 def _retry(world: World, dice: random.Random) -> None:
     track_id = dice.choice(sorted(world.tracks))
     with world.database.write() as connection:
-        requeue.retry(connection, world.tracks[track_id], track_id, world.clock())
+        requeue.retry(connection, world.tracks[track_id], "track", track_id, world.clock())
     world.wake()
 
 

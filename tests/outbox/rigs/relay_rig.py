@@ -239,7 +239,7 @@ class Rig:
         """An artist uploads a track."""
         fields.setdefault("audio", self.bytes.keep(f"audio {track_id}".encode() * 500))
         track = a_track(track_id, **{"did": self.did, **fields})
-        return self.save(track)
+        return self.saves(track)
 
     def command(
         self, subject_id: int, command: Callable[[Any], None], *, did: str | None = None, of: type[P] = Track
@@ -286,7 +286,7 @@ class Rig:
         if report is not None:
             self.hosts.record(report)
 
-    def save(self, subject: P) -> P:
+    def saves(self, subject: P) -> P:
         """Save a new subject."""
         with self.log.unit_of_work(subject.did, ARTIST) as unit:
             unit.save(subject)
