@@ -1061,14 +1061,15 @@ SUBJECTS: Final = {
             " request",
             (
                 "tests/service/process/test_slow_clients.py::test_a_client_that_takes_nothing_of_its_response_does_not_keep_its_connection",
+                "tests/service/process/test_slow_clients.py::test_a_client_that_leaves_a_part_of_its_last_small_response_does_not_keep_its_connection",
                 "tests/service/process/test_slow_clients.py::test_a_byte_now_and_then_does_not_keep_an_upload",
                 "tests/service/process/test_slow_clients.py::test_a_client_that_disconnects_during_an_upload_leaves_no_files",
             ),
         ),
         Guarantee(
             "No part of a request without an end takes memory, or keeps its connection",
-            "every byte is of a head, of a body, or one of 64 KiB (`service/process/http_connections.py`); trailers and chunk"
-            " extensions are refused; a refused body is read on for 20 seconds",
+            "every byte is of a head, of a body, or one of 64 KiB and as many as the body has (`service/process/http_connections.py`);"
+            " trailers and chunk extensions are refused; after the response, 1 MiB of a body is read, for 20 seconds",
             (
                 "tests/service/process/test_slow_clients.py::test_of_what_has_no_end_little_is_read_and_the_connection_is_closed",
                 "tests/service/process/test_slow_clients.py::test_a_body_without_end_is_read_for_a_time_and_not_kept",

@@ -7,16 +7,19 @@ import httptools
 from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol, RequestResponseCycle
 
 from api.error_responses import error_response
+from api.middleware.request_limits import FIELDS_BYTES
 from api.middleware.security_headers import EVERYWHERE
 
 REQUEST_HEAD_TIMEOUT_SECONDS: Final = 20.0
 STALLED_RESPONSE_TIMEOUT_SECONDS: Final = 120.0
-"""For a client to take what is buffered for it, some 300 KiB: a player that was paused goes on with a range request."""
+"""For a client to take all that is buffered for it, some 300 KiB: a player that was paused goes on with a range request."""
 FIRST_REQUEST_TIMEOUT_SECONDS: Final = 1.0
 """For the first request on a connection that was accepted just before this process began to end."""
 BODY_LENGTHS: Final = frozenset({b"content-length", b"transfer-encoding"})
 MAX_UNPARSED_BYTES: Final = 64 * 1024
-"""That end no head and belong to no body."""
+"""That end no head and belong to no body, beside as many as the body has: chunks average five bytes."""
+MAX_UNNEEDED_BODY_BYTES: Final = FIELDS_BYTES
+"""That are read after the response, so that a client that sends all before it reads gets to it."""
 MAX_PIPELINED_REQUESTS: Final = 32
 """That wait for the response to one before them; uvicorn itself reads on with each response."""
 
@@ -34,9 +37,11 @@ class HttpConnection(HttpToolsProtocol):
         self._unparsed_bytes = 0
         self._unparsed_semicolons = 0
         self._answering: RequestResponseCycle | None = None
+        self._unneeded_body_bytes = 0
 
     def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]
         super().connection_made(transport)
+        transport.set_write_buffer_limits(high=0)  # pause_writing is called for any byte that waits
         self._start_head_timer()
 
     def data_received(self, data: bytes) -> None:
@@ -58,7 +63,9 @@ class HttpConnection(HttpToolsProtocol):
         elif self._head_timeout is None:
             self._start_head_timer()
         if self._unparsed_bytes > MAX_UNPARSED_BYTES:
-            self.send_400_response(f"The request has {MAX_UNPARSED_BYTES} bytes without an end.")
+            self.send_400_response(
+                f"The request has {MAX_UNPARSED_BYTES} bytes that end no head and are no body."
+            )
         elif self._is_past_head and self._unparsed_semicolons:  # the parser itself passes over extensions
             self.send_400_response("A chunk of the request's body has an extension.")
 
@@ -75,7 +82,7 @@ class HttpConnection(HttpToolsProtocol):
 
     def on_headers_complete(self) -> None:
         """A head has ended; the parser itself does not ask for the one Host that HTTP/1.1 demands."""
-        self._unparsed_bytes = 0
+        self._unparsed_bytes = self._unneeded_body_bytes = 0
         assert self.parser is not None  # noqa: S101 - it is the parser that calls this
         hosts = sum(name == b"host" for name, _ in self.headers)
         if hosts > 1 or (not hosts and self.parser.get_http_version() == "1.1"):
@@ -88,9 +95,13 @@ class HttpConnection(HttpToolsProtocol):
         super().on_headers_complete()
 
     def on_body(self, body: bytes) -> None:
-        self._unparsed_bytes = 0
+        self._unparsed_bytes = max(0, self._unparsed_bytes - 2 * len(body))
         self._unparsed_semicolons -= body.count(b";")
         super().on_body(body)
+        if self.cycle.response_complete:
+            self._unneeded_body_bytes += len(body)
+            if self._unneeded_body_bytes > MAX_UNNEEDED_BODY_BYTES:
+                self.transport.close()
 
     @property
     def _is_past_head(self) -> bool:
