@@ -150,7 +150,7 @@ RESOURCES: Final = (
         f"each has limits of its own below; no response after {seconds(address_policy.MAX_TURN_WAIT_SECONDS)}", (f"{NEIGHBOURS}test_typed_names.py",),
     ),
     Resource(
-        "lookups of typed names", "`features`", f"{featured_artists.MAX_LOOKUPS_OF_AN_ACCOUNT}", f"{featured_artists.MAX_REQUESTS_TO_A_HOST}", f"{featured_artists.MAX_REQUESTS}; each name once for all that ask",
+        "lookups of typed names", "`features`", f"{featured_artists.MAX_LOOKUPS_OF_AN_ACCOUNT}", f"{featured_artists.MAX_REQUESTS_TO_A_HOST}", f"{featured_artists.MAX_REQUESTS}; each name once for an account",
         f"{seconds(featured_artists.TIMEOUT_SECONDS)}; the name has no answer in time", ("tests/identity/resolution/test_featured_artists.py",),
     ),
     Resource(

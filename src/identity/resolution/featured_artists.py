@@ -30,17 +30,19 @@ def turns_of_lookups() -> Turns:
 
 
 class FeaturedArtists:
-    """Looks up a few names of an account at once, and each name once for all that ask for it meanwhile."""
+    """Looks up a few names of an account at once, and each name once for all of its requests that ask for it meanwhile."""
 
     def __init__(self, resolver: Resolver) -> None:
         self._resolver: Final = resolver
         self._turns: Final = Turns(MAX_LOOKUPS_OF_AN_ACCOUNT)
-        self._lookups: Final = Joint[str, Feature]()
+        self._lookups: Final = Joint[tuple[str, str], Feature]()
 
     async def resolve(self, account: str, identifiers: Sequence[str]) -> list[Feature]:
         """Resolve handles and DIDs for an account, in the given order; FeatureUnresolvedError names the first that fails."""
         wanted = [identifier.strip().removeprefix("@") for identifier in identifiers]
-        lookups = [self._lookups.task(each, partial(self._resolve, account, each)) for each in wanted]
+        lookups = [
+            self._lookups.task((account, each), partial(self._resolve, account, each)) for each in wanted
+        ]
         if lookups:
             await asyncio.wait(lookups)
         return [_result(lookup, identifier) for lookup, identifier in zip(lookups, wanted, strict=True)]
