@@ -5,6 +5,7 @@ So a client that reads slowly holds neither, and a store that hangs holds only t
 
 import asyncio
 from collections.abc import AsyncGenerator, Callable
+from functools import partial
 from typing import Annotated, Final, TypeVar
 from weakref import WeakValueDictionary
 
@@ -12,6 +13,7 @@ from fastapi import Depends, Request
 
 from api.auth.authentication import OptionalCaller
 from api.middleware.rate_limits import address_of
+from application.errors import MediaNotFoundError
 from eventstore.coordination.threads import Threads
 from eventstore.errors import ThreadsBusyError
 from storage.errors import StoreUnavailableError
@@ -52,12 +54,15 @@ class CallerReads:
         self._threads: Final = threads
         self._turns: Final = turns
 
-    async def stream(self, key: str, start: int, end: int) -> AsyncGenerator[bytes]:
+    async def stream(
+        self, key: str, start: int, end: int, is_refused: Callable[[], bool]
+    ) -> AsyncGenerator[bytes]:
         """Read the first part now, so that missing bytes are an error and no broken stream; return all chunks.
 
+        Before each further part `is_refused` is asked, in a thread: bytes that are taken down meanwhile are sent no more.
         Raises StorageError, and ThreadsBusyError where no thread is free in time.
         """
-        first = await self._part(key, start, end)
+        first = await self._in_time(lambda: self._part(key, start, end))
 
         async def chunks() -> AsyncGenerator[bytes]:
             part, position = first, start
@@ -65,7 +70,7 @@ class CallerReads:
                 for begin in range(0, len(part), CHUNK_BYTES):
                     yield part[begin : begin + CHUNK_BYTES]
                 position += len(part)
-                part = await self._part(key, position, end) if position < end else b""
+                part = await self._in_time(partial(self._next, key, position, end, is_refused))
 
         return chunks()
 
@@ -73,9 +78,15 @@ class CallerReads:
         """Whether the store has all of these bytes."""
         return await self._in_time(lambda: self._has(cid))
 
-    async def _part(self, key: str, start: int, end: int) -> bytes:
-        stop = min(start + PART_BYTES, end)
-        return await self._in_time(lambda: b"".join(self._media.store.read(key, start, stop)))
+    def _part(self, key: str, start: int, end: int) -> bytes:
+        return b"".join(self._media.store.read(key, start, min(start + PART_BYTES, end)))
+
+    def _next(self, key: str, start: int, end: int, is_refused: Callable[[], bool]) -> bytes:
+        if start >= end:
+            return b""
+        if is_refused():
+            raise MediaNotFoundError
+        return self._part(key, start, end)
 
     def _has(self, cid: str) -> bool:
         found = self._media.find(cid)

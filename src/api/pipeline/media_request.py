@@ -3,6 +3,7 @@
 import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from functools import partial
 from typing import Annotated, Final
 from urllib.parse import quote
 
@@ -34,6 +35,7 @@ from storage.artwork import RENDITION_SIZES
 from storage.derived.jobs import DerivedKind, has_failed
 from storage.derived.renditions import RENDITION_MIME, rendition_of
 from storage.derived.waveforms import DECODED_FILE_TYPES, Waveform, waveform_of
+from storage.taken_down import taken_down
 
 UNSAFE: Final = frozenset('\\/:*?"<>|')
 MAX_NAME_LENGTH: Final = 200
@@ -257,8 +259,16 @@ class MediaRequest:
         status = 206 if wanted.asked else 200
         if request.method == "HEAD":
             return Response(status_code=status, headers=headers)
-        chunks = await self._reads.stream(found.key, wanted.start, wanted.end)
+        is_refused = partial(self._is_refused, cid)
+        chunks = await self._reads.stream(found.key, wanted.start, wanted.end, is_refused)
         return StreamingResponse(chunks, status_code=status, headers=headers)
+
+    def _is_refused(self, cid: str) -> bool:
+        """Whether the bytes were taken down, which is for all but admins."""
+        if self._caller is not None and self._caller.operator:
+            return False
+        with self.services.database.read() as connection:
+            return bool(taken_down(connection, [cid]))
 
 
 async def media_request(

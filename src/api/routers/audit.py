@@ -9,7 +9,7 @@ from fastapi.responses import StreamingResponse
 from pydantic import BaseModel, Field
 
 from aggregates.catalogue import account_event_classes, event_classes
-from api.auth.authentication import ServicesDep, SignedIn
+from api.auth.authentication import ServicesDep, SignedIn, while_usable
 from api.errors import NotYourAuditError
 from api.json_response import body_from
 from api.openapi import errors
@@ -137,7 +137,7 @@ def _asked(principal: Principal, services: Services, wanted: AuditQuery) -> tupl
 def _streamed(principal: Principal, services: Services, wanted: AuditQuery) -> Response:
     which, cursor = _asked(principal, services, wanted)
     rows = _lines(services.database, which, cursor, line_count(wanted.limit))
-    return StreamingResponse(rows, media_type=NDJSON)
+    return StreamingResponse(while_usable(services, principal, rows), media_type=NDJSON)
 
 
 def _newest(services: Services, did: str | None) -> int | None:

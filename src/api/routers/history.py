@@ -7,7 +7,7 @@ from fastapi.responses import StreamingResponse
 from pydantic import BaseModel, ConfigDict, Field
 
 from aggregates.errors import InvalidFieldError
-from api.auth.authentication import ServicesDep, SignedIn
+from api.auth.authentication import ServicesDep, SignedIn, while_usable
 from api.openapi import errors
 from api.requests.known_names import StrictRoute
 from api.requests.parameters import Cursor, PageOrLines, TrackId, cursor_of, line_count, page_length
@@ -78,7 +78,7 @@ def read_history(
         require_reader(connection, principal, track_id)
         after = cursor_of(wanted.cursor)
     rows = lines(services.database, track_id, after, line_count(wanted.limit))
-    return StreamingResponse(rows, media_type=NDJSON)
+    return StreamingResponse(while_usable(services, principal, rows), media_type=NDJSON)
 
 
 def history_page(

@@ -10,7 +10,7 @@ from fastapi.responses import StreamingResponse
 from pydantic import BaseModel, Field
 from starlette.concurrency import run_in_threadpool
 
-from api.auth.authentication import ServicesDep, SignedIn, Writer
+from api.auth.authentication import ServicesDep, SignedIn, Writer, while_usable
 from api.errors import TooManyComparisonsError
 from api.json_response import body_from, response_of
 from api.middleware.request_id import over_http
@@ -215,7 +215,9 @@ def export_own(principal: SignedIn, services: ServicesDep) -> Response:
     lines = _in_chunks(account_lines(services.database, principal.did, schema=services.schema()))
     name = "mastertape-export.ndjson"
     return StreamingResponse(
-        lines, media_type=NDJSON, headers={"Content-Disposition": f'attachment; filename="{name}"'}
+        while_usable(services, principal, lines),
+        media_type=NDJSON,
+        headers={"Content-Disposition": f'attachment; filename="{name}"'},
     )
 
 

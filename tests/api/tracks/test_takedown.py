@@ -6,6 +6,7 @@ import pytest
 from sqlalchemy import text
 
 from api.middleware.request_id import over_http
+from api.pipeline import media_reads, media_request
 from application.takedown import Takedown, decide_takedown
 from identity.accounts.credentials import Scope
 from outbox.operations.operators import Operator
@@ -323,3 +324,14 @@ def test_bytes_stay_refused_after_their_owner_has_replaced_them_and_after_a_rebu
     assert refusal(put_audio(client, alice, track, 1)) == REFUSED
     assert refusal(uploads(client, bob, 1)) == REFUSED
     assert uploads(client, bob, 2).status_code == 201
+
+
+def test_a_stream_of_bytes_that_are_taken_down_meanwhile_is_broken_off(
+    client, alice, admin, track, monkeypatch
+):
+    whole = fetch(client, track["audio_url"], alice).content
+    monkeypatch.setattr(media_reads, "PART_BYTES", 16)
+    monkeypatch.setattr(media_request, "taken_down", lambda _connection, cids: set(cids))
+    with pytest.raises(RuntimeError, match="response already started"):
+        fetch(client, track["audio_url"], alice)
+    assert fetch(client, track["audio_url"], admin).content == whole
