@@ -44,6 +44,7 @@ HEADERS: Final = {
     "idempotency-key": _header(
         "Idempotency-Key",
         "the same key and body return the first response again for 24 hours; 409 while the first is running. "
+        "A response over 64 KB of work that may be done twice (a comparison, an adoption) is not kept. "
         "Keys belong to an account: signing in or out and switching accounts ignore them",
         "a2c41c5e",
         pattern=f"^{KEY.pattern}$",

@@ -5,6 +5,7 @@
 3. finish: keep the result
 """
 
+import json
 import logging
 import re
 from collections.abc import AsyncGenerator
@@ -29,6 +30,8 @@ from eventstore.idempotency.results import CommandResult, RequestKey, StoredResu
 from eventstore.unit_of_work import UnitOfWork
 from identity.accounts.credentials import Principal
 
+MAX_KEPT_CHARACTERS: Final = 64 * 1024
+"""Of a result that its work's own unit does not keep: a PDS decides how long the list of a comparison is."""
 KEY: Final = re.compile(r"[\x21-\x7e]{1,255}")
 
 logger: Final = logging.getLogger("mastertape.api")
@@ -86,7 +89,9 @@ class Attempt:
             await run_in_threadpool(self._keep, self._lock, result)
 
     def _keep(self, lock: KeyLock, result: CommandResult) -> None:
-        """If this fails, a repetition does the work again."""
+        """If this fails, or the result is large, a repetition does the work again, which has the same effect."""
+        if len(json.dumps(result.body)) > MAX_KEPT_CHARACTERS:
+            return
 
         def keep(unit: UnitOfWork) -> None:
             if lock.key.stored_in(unit) is None:

@@ -332,6 +332,5 @@ def test_a_stream_of_bytes_that_are_taken_down_meanwhile_is_broken_off(
     whole = fetch(client, track["audio_url"], alice).content
     monkeypatch.setattr(media_reads, "PART_BYTES", 16)
     monkeypatch.setattr(media_request, "taken_down", lambda _connection, cids: set(cids))
-    with pytest.raises(RuntimeError, match="response already started"):
-        fetch(client, track["audio_url"], alice)
+    assert len(fetch(client, track["audio_url"], alice).content) < len(whole)
     assert fetch(client, track["audio_url"], admin).content == whole
