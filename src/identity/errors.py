@@ -1,6 +1,11 @@
 """Errors of identities and sign-in. No message contains a token, a password or a key."""
 
+from typing import Final
+
 import httpx
+
+INVALID_HANDLE: Final = "handle.invalid"
+"""The placeholder for a handle that the DID document does not confirm (atproto.com/specs/handle)."""
 
 
 class IdentityError(Exception):

@@ -10,8 +10,8 @@ from jinja2 import pass_context
 from jinja2.runtime import Context
 from markupsafe import Markup, escape
 
+from identity.errors import INVALID_HANDLE
 from identity.resolution.address_policy import HOST_NAME
-from identity.resolution.resolver import INVALID_HANDLE
 
 Json = Mapping[str, Any]
 

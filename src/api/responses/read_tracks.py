@@ -12,7 +12,7 @@ from eventstore.change import Change
 from eventstore.prepared import Prepared, Result, among
 from eventstore.unit_of_work import UnitOfWork
 from identity.accounts.accounts import account
-from identity.resolution.resolver import INVALID_HANDLE
+from identity.errors import INVALID_HANDLE
 from outbox.mirror.tables import mirror_target
 from outbox.tracks.record import RecordUrls
 from outbox.views.status import IS_SHOWN, MIRROR_COLUMNS, TARGETS_AT_WORK, Mirror, mirrors, mirrors_in

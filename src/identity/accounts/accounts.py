@@ -13,7 +13,7 @@ from eventstore.database import Database
 from eventstore.prepared import Prepared
 from eventstore.schema import UtcDateTime, metadata
 from eventstore.states import State, Transition
-from identity.resolution.resolver import INVALID_HANDLE
+from identity.errors import INVALID_HANDLE
 
 account = Table(
     "account",

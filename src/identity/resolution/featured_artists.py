@@ -7,8 +7,8 @@ from functools import partial
 from typing import Final
 
 from eventstore.coordination.turns import Joint, Turns
-from identity.errors import FeatureUnresolvedError, IdentityError, UnknownIdentityError
-from identity.resolution.resolver import INVALID_HANDLE, Resolver, is_did
+from identity.errors import INVALID_HANDLE, FeatureUnresolvedError, IdentityError, UnknownIdentityError
+from identity.resolution.resolver import Resolver, is_did
 
 TIMEOUT_SECONDS: Final = 5.0
 MAX_LOOKUPS_OF_AN_ACCOUNT: Final = 4

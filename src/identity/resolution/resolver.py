@@ -12,7 +12,7 @@ import httpx
 
 from eventstore.coordination.turns import Turns
 from eventstore.untrusted import parsed
-from identity.errors import IdentityUnreachableError, UnknownIdentityError, UnsafeAddressError
+from identity.errors import INVALID_HANDLE, IdentityUnreachableError, UnknownIdentityError, UnsafeAddressError
 from identity.resolution.address_policy import (
     HOST_NAME,
     PRIVATE_DOMAINS,
@@ -26,8 +26,6 @@ from identity.resolution.address_policy import (
 )
 from identity.resolution.http_responses import send_whole
 
-INVALID_HANDLE: Final = "handle.invalid"
-"""The placeholder for a handle that the DID document does not confirm (atproto.com/specs/handle)."""
 DID_PLC: Final = re.compile(r"did:plc:[a-z2-7]{24}")
 DID_WEB: Final = re.compile(r"did:web:([a-z0-9.-]{1,253})(%3A[0-9]{1,5})?")
 

@@ -14,7 +14,7 @@ from api.requests.parameters import number_of
 from api.routers.artists import Wanted, list_artists, read_artist
 from api.routers.tracks import Listing, list_tracks, live_track
 from identity.accounts.credentials import Principal
-from identity.resolution.resolver import INVALID_HANDLE
+from identity.errors import INVALID_HANDLE
 from web.ask import PublicAsk
 from web.filters import artist_address, track_address
 from web.page_route import PageRoute

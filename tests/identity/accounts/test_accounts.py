@@ -1,7 +1,7 @@
 import pytest
 
 from identity.accounts.accounts import Accounts
-from identity.resolution.resolver import INVALID_HANDLE
+from identity.errors import INVALID_HANDLE
 
 ALICE = {
     "did": "did:plc:alice",

@@ -18,7 +18,7 @@ from api.services import Services
 from eventstore.streams.track_ids import peer_ids_of
 from eventstore.untrusted import is_storable
 from identity.accounts.accounts import Account
-from identity.resolution.resolver import INVALID_HANDLE
+from identity.errors import INVALID_HANDLE
 from projections.tracks.catalogue import albums_named, artists_named, tags_by_use, with_tracks
 from projections.tracks.queries import TrackFilter, track_page
 from projections.tracks.table import normalized

@@ -10,7 +10,7 @@ from markupsafe import Markup, escape
 
 from api.routers.artists import Wanted, list_artists, read_artist
 from identity.accounts.credentials import Principal
-from identity.resolution.resolver import INVALID_HANDLE
+from identity.errors import INVALID_HANDLE
 from web.ask import Ask
 from web.history_words import sentence_of, way_of
 
