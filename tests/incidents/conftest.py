@@ -68,7 +68,7 @@ def town(monkeypatch: pytest.MonkeyPatch) -> FakeInternet:
     """Two hosts and the directory, in place of the internet."""
     made = FakeInternet("https://old.example.com", "https://new.example.com")
     for module in ("service.wiring.bootstrap", "service.process.jobs"):
-        monkeypatch.setattr(f"{module}.pds_http_client", lambda *_: httpx.AsyncClient(transport=made))
+        monkeypatch.setattr(f"{module}.pds_http_client", lambda *_, **__: httpx.AsyncClient(transport=made))
     return made
 
 

@@ -27,7 +27,7 @@ class OneAccount(FakeInternet):
 def route_pds_requests_to(internet: OneAccount, monkeypatch: pytest.MonkeyPatch) -> None:
     """Make every container built from now on send its PDS requests to the fake internet."""
     monkeypatch.setattr(
-        "service.wiring.bootstrap.pds_http_client", lambda *_: httpx.AsyncClient(transport=internet)
+        "service.wiring.bootstrap.pds_http_client", lambda *_, **__: httpx.AsyncClient(transport=internet)
     )
 
 

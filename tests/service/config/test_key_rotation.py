@@ -38,7 +38,7 @@ def migrated_url(migrated_sqlite: str) -> str:
 def internet(monkeypatch: pytest.MonkeyPatch) -> FakeInternet:
     made = FakeInternet("https://pds.example.com")
     monkeypatch.setattr(
-        "service.wiring.bootstrap.pds_http_client", lambda *_: httpx.AsyncClient(transport=made)
+        "service.wiring.bootstrap.pds_http_client", lambda *_, **__: httpx.AsyncClient(transport=made)
     )
     return made
 
