@@ -174,9 +174,9 @@ async def test_of_two_processes_that_run_all_the_same_the_second_gives_the_answe
         await resolving.wait()
         with world.database.write() as connection:
             connection.execute(update(running_request).values(lease_until=world.database.now(connection)))
-        resolving.clear()
+        (of_the_first,) = running(world)
         second = asyncio.create_task(two.patch(path, json=fields, headers=KEY))
-        await resolving.wait()
+        await until(lambda: [each.run for each in running(world)] != [of_the_first.run])
         go_on.set()
         assert (await first).json() == (await second).json()
         assert world.events(track["id"]) == ["Created", "MetadataUpdated"]
