@@ -128,6 +128,7 @@ async def test_an_account_that_is_deactivated_is_probed(rig, tracks):  # noqa: A
     async with hearing(rig) as started:
         rig.pds.procedure("com.atproto.server.deactivateAccount", {}, by=rig.did)
         await until(lambda: "account" in started.heard)
+        await until(lambda: lane_row(rig.database, rig.did).probe_at < NEVER)
         await rig.relay_once()
     assert lane_row(rig.database, rig.did).state == "account_inactive"
 
