@@ -50,7 +50,7 @@ def test_a_lost_record_is_found_planned_for_and_put_back(artist: Artist, setting
     assert artist.record is None
 
     code, applied = types(settings, artist, "apply", "--yes")
-    assert (code, applied) == (0, {"done": {"restore": 1}})
+    assert (code, [(each["state"], each["applied"]) for each in applied["repairs"]]) == (0, [("done", 1)])
     eventually(lambda: artist.record is not None)
     after = artist.agreed()
     assert before is not None
