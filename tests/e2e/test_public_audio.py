@@ -21,7 +21,7 @@ from tests.service.command_line import daemon
 
 pytestmark = [pytest.mark.pds, pytest.mark.s3]
 CDN = "https://cdn.example"
-AT_ONCE = 4
+AT_ONCE = 30
 """Sooner than the review that finds what a crash has lost."""
 
 

@@ -4,6 +4,7 @@ A copy is marked uncertain before it is touched, so a crash at any step, or a ch
 it checked again.
 """
 
+import asyncio
 import logging
 import threading
 import time
@@ -77,7 +78,6 @@ class Publisher:
         self._timeout = timeout.total_seconds()
         self._may_change = threading.BoundedSemaphore(MAX_CONCURRENT_CHANGES)
         self._threads = Threads("publisher", sum(MAX_CONCURRENT.values()))
-        self._stopping: Future[None] = Future()
         self.kinds: Final = {action: self._kind(action) for action in Action}
 
     def reserve(self, cid: str, file_type: str, mime: str) -> Reservation:
@@ -99,21 +99,22 @@ class Publisher:
         with self._database.write() as connection:
             release(connection, reservation, self._database.now(connection))
 
-    def do(self, claimed: Job) -> Outcome:
-        """Take the action that the copy needs, and settle it; raises StorageError and LeaseLostError."""
+    def do(self, claimed: Job, cancelled: Future[None] | None = None) -> Outcome:
+        """Take the action that the copy needs, and settle it; raises StorageError, soon once `cancelled`, and LeaseLostError."""
         what = begin(self._database, claimed)
         if isinstance(what, Outcome):
             return what
+        run_in_time = partial(self._run_in_time, claimed, what, cancelled or Future())
         try:
             if what.action is Action.PUBLISH:
                 found = self._media.find(what.cid)
                 if found is None:
                     raise MediaGoneError(what.cid)
                 publish = partial(self._copies.publish, found.key, claimed.subject, what.mime)
-                self._run_in_time(claimed, what, publish, store_seconds(found.size))
+                run_in_time(publish, store_seconds(found.size))
             else:
                 unpublish = partial(self._copies.unpublish, claimed.subject)
-                self._run_in_time(claimed, what, unpublish, store_seconds(0))
+                run_in_time(unpublish, store_seconds(0))
         except StorageError as error:
             facts = {"copy": claimed.subject, "attempts": claimed.attempts, "error": str(error)}
             logger.warning("public_copy_failed", extra=facts)
@@ -134,11 +135,11 @@ class Publisher:
         )
 
     async def _work(self, claimed: Job) -> Outcome:
+        cancelled: Future[None] = Future()
         try:
-            return await self._threads.run(self.do, claimed)
-        except BaseException as error:
-            if not isinstance(error, Exception) and not self._stopping.done():
-                self._stopping.set_result(None)  # the process stops: its threads wait for no change
+            return await self._threads.run(self.do, claimed, cancelled)
+        except asyncio.CancelledError:
+            cancelled.set_result(None)  # the worker stops: its thread waits for no change
             raise
 
     def _require_public(self, reservation: Reservation) -> None:
@@ -171,8 +172,10 @@ class Publisher:
         queue.settle(self._database, kind, claimed, outcome)
         return outcome
 
-    def _run_in_time(self, claimed: Job, what: Begun, change: Callable[[], None], seconds: float) -> None:
-        """Change the store, with the lease extended meanwhile; raises StoreUnavailableError after `seconds`.
+    def _run_in_time(
+        self, claimed: Job, what: Begun, cancelled: Future[None], change: Callable[[], None], seconds: float
+    ) -> None:
+        """Change the store, with the lease extended meanwhile; raises StoreUnavailableError after `seconds`, or once `cancelled`.
 
         A change that goes on after that is settled when it ends: another publisher's may have come between.
         """
@@ -181,11 +184,11 @@ class Publisher:
             self._extend(claimed, deadline, "earlier changes of public copies have not ended")
         changing = begun("publisher-change", partial(self._change, claimed, what, change))
         changing.add_done_callback(lambda _changing: self._may_change.release())
-        waited: Sequence[Future[None]] = (changing, self._stopping)
+        waited: Sequence[Future[None]] = (changing, cancelled)
         while not wait(waited, self._beat(deadline), FIRST_COMPLETED).done:
             self._extend(claimed, deadline, f"it took longer than {seconds:.0f} seconds")
         if not changing.done():
-            raise StoreUnavailableError("the process stops")
+            raise StoreUnavailableError("the worker stops")
         changing.result()
 
     def _beat(self, deadline: float) -> float:

@@ -13,6 +13,7 @@ from identity.accounts.credentials import Scope
 from replay.derived import waveforms
 from replay.derived.sweep import sweep_media
 from replay.derived.worker import MAX_ATTEMPTS
+from storage.derived.jobs import DerivedKind
 from storage.derived.waveforms import read_waveform, waveform
 from tests.api.world import refusal, upload
 from tests.media_samples import samples
@@ -20,6 +21,11 @@ from tests.media_samples import samples
 
 def work(world):
     asyncio.run(world.made.worker.run_once())
+
+
+def jobs(world):
+    with world.database.read() as connection:
+        return connection.execute(select(job).where(job.c.kind == DerivedKind.WAVEFORM)).all()
 
 
 def read(client, track, person=None):
@@ -61,8 +67,7 @@ def test_audio_that_cannot_be_decoded_has_none_and_is_not_tried_again(world, cli
     for _ in range(2):
         work(world)
     assert refusal(read(client, broken)) == (404, "no_waveform")
-    with world.database.read() as connection:
-        (row,) = connection.execute(select(job)).all()
+    (row,) = jobs(world)
     assert (row.subject, row.state, row.attempts) == (broken["file_id"], JobState.FAILED, 1)
 
 
@@ -73,8 +78,7 @@ def test_a_decoder_that_is_killed_each_time_is_given_up(world, client, alice, tm
     monkeypatch.setattr("eventstore.jobs.queue.backoff", lambda *_, **__: timedelta(0))
     track = upload(client, alice)
     work(world)
-    with world.database.read() as connection:
-        (row,) = connection.execute(select(job)).all()
+    (row,) = jobs(world)
     assert (row.state, row.attempts) == (JobState.FAILED, MAX_ATTEMPTS)
     assert refusal(read(client, track)) == (404, "no_waveform")
     assert client.get(f"/tracks/{track['id']}").status_code == 200
@@ -103,8 +107,8 @@ def test_a_waveform_goes_with_the_audio(world, client, alice):
     for left in (1, 0):
         sweep_media(world.made.media, timedelta(0))
         with world.database.read() as connection:
-            rows = [len(connection.execute(select(table)).all()) for table in (waveform, job)]
-        assert rows == [left, left]
+            kept = connection.execute(select(waveform)).all()
+        assert [len(kept), len(jobs(world))] == [left, left]
         for each in (track, broken):
             client.delete(f"/tracks/{each['id']}", headers=alice.headers)
         sweep_media(world.made.media, timedelta(0))
