@@ -1,21 +1,14 @@
 """Results of `mastertape doctor`. Every check runs although others fail, and each result says what to do."""
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from concurrent.futures import wait
 from dataclasses import dataclass
 from datetime import datetime
 from enum import StrEnum
 from typing import Final
 
-from pydantic import ValidationError
-from sqlalchemy.exc import SQLAlchemyError
-
 from eventstore.coordination.threads import begun
-from eventstore.errors import EventStoreError
-from identity.errors import IdentityError
-from service.config.settings import SettingsError
 from service.observability.expected import first_line
-from storage.errors import StorageError
 
 
 class CheckState(StrEnum):
@@ -37,54 +30,35 @@ class Check:
 
 
 Checks = Iterator[Check]
-Examination = Callable[[], Checks]
-EXPECTED_ERRORS: Final = (
-    SQLAlchemyError,
-    EventStoreError,
-    IdentityError,
-    StorageError,
-    SettingsError,
-    ValidationError,
-    OSError,
-    ValueError,
-)
-
-
+Advice = tuple[CheckState, object, str]
+"""What to do under a condition, and how bad that is."""
 EXAMINATION_TIMEOUT_SECONDS: Final = 30.0
 
 
-def ok(name: str, found: str) -> Check:
+def check(name: str, found: str, *advice: Advice) -> Check:
+    """Return the result: the first advice whose condition holds, or that all is well."""
+    for state, applies, to_do in advice:
+        if applies:
+            return Check(name, state, found, to_do)
     return Check(name, CheckState.OK, found)
-
-
-def warn(name: str, found: str, to_do: str) -> Check:
-    return Check(name, CheckState.WARN, found, to_do)
-
-
-def fail(name: str, found: str, to_do: str) -> Check:
-    return Check(name, CheckState.FAIL, found, to_do)
 
 
 def utc(at: datetime) -> str:
     return f"{at:%Y-%m-%d %H:%M:%S} UTC"
 
 
-def in_time(examination: Examination) -> Examination:
-    """Limit the time of an examination that may hang; its thread is abandoned then."""
-
-    def examine() -> Checks:
-        found = begun("examination", lambda: list(examination()))
-        wait([found], EXAMINATION_TIMEOUT_SECONDS)
-        if not found.done():
-            raise TimeoutError(f"does not answer within {EXAMINATION_TIMEOUT_SECONDS:.0f} seconds")
-        yield from found.result()
-
-    return examine
+def in_time(examination: Callable[[], Iterable[Check]]) -> Iterable[Check]:
+    """Run an examination that may hang; its thread is abandoned then."""
+    found = begun("examination", lambda: list(examination()))
+    wait([found], EXAMINATION_TIMEOUT_SECONDS)
+    if not found.done():
+        raise TimeoutError(f"does not answer within {EXAMINATION_TIMEOUT_SECONDS:.0f} seconds")
+    return found.result()
 
 
-def run_check(name: str, examination: Examination, to_do: str) -> Checks:
-    """Run a check; an expected error becomes a failed check."""
+def run_check(name: str, to_do: str, examination: Callable[[], Iterable[Check]]) -> Checks:
+    """Run a check; an error becomes a failed check."""
     try:
         yield from examination()
-    except EXPECTED_ERRORS as error:
-        yield fail(name, first_line(error), to_do)
+    except Exception as error:  # noqa: BLE001 - the others are still to run
+        yield Check(name, CheckState.FAIL, first_line(error), to_do)

@@ -4,18 +4,17 @@ from collections.abc import Collection
 from datetime import datetime, timedelta
 from typing import Final
 
-from sqlalchemy import Connection, and_, case, func, select
+from sqlalchemy import and_, case, exists, func, select
 
 from api.responses.ops.waits import oldest_pending
 from eventstore.errors import PooledConnectionError
 from eventstore.event_log import EventLog
 from eventstore.restore_detection import newest_issued, restored_because
-from identity.errors import DecryptionError
-from identity.sessions.encryption import Cipher
-from identity.sessions.session_store import PURPOSE, pds_session
+from identity.sessions.encryption import MIN_KEY_LENGTH, Cipher
+from identity.sessions.key_rotation import reencrypt_logins
 from outbox.mirror.observe_only import observed_accounts
 from outbox.mirror.states import LaneState, MirrorReason, MirrorState
-from outbox.mirror.tables import PAST, delivery_attempt, mirror_lane, repo_scan
+from outbox.mirror.tables import PAST, delivery_attempt, mirror_lane, mirror_target, repo_scan
 from outbox.pds.verdict import Kind
 from outbox.relay.journal import ACKNOWLEDGING
 from outbox.views import overview
@@ -23,22 +22,23 @@ from outbox.views.causes import causes
 from outbox.views.overview import AT_WORK, LANE_STATE, LANES_OF_HOSTS
 from outbox.views.status import FAILING_SINCE, STATE, TARGETS_AT_WORK
 from replay.reconcile.outdated import sample_outdated
-from replay.reconcile.scan import IS_SCANNED
+from replay.reconcile.scan import IS_SCANNED, OF_SCANS
 from service.config.secret_keys import known_secret_keys
 from service.config.settings import Settings
-from service.doctor.checks import Checks, fail, ok, utc, warn
+from service.doctor.checks import Checks, CheckState, check, utc
 from service.observability.readiness import outdated_projections
 from service.observability.subscribers import SubscriberKind, subscriber_rows
 from service.schema.high_water_mark import seen_position
 from service.schema.migrate import newest, revision_of
 from service.wiring.log import media_store, record_kinds, record_urls
 
+WARN, FAIL = CheckState.WARN, CheckState.FAIL
 MAX_PENDING_AGE: Final = timedelta(minutes=5)
 FAILURE_WINDOW: Final = timedelta(hours=1)
 MAX_PARKED_SHARE: Final = 0.05
 MAX_FAILED_SHARE: Final = 0.5
 LATE_SCAN_INTERVALS: Final = 3
-"""A repo is late when its last scan is more than this many scan intervals ago."""
+"""A repo is late when its last scan, or its first record without one, is more than this many scan intervals ago."""
 SUCCESSFUL: Final = (*ACKNOWLEDGING, Kind.READ_BACK.value)
 
 
@@ -47,32 +47,26 @@ def connection(log: EventLog, settings: Settings) -> Checks:
     try:
         log.database.require_direct()
     except PooledConnectionError as error:
-        if settings.relay:
-            yield fail(
-                "database",
-                str(error),
-                "set RELAY to off here, and run `mastertape relay` with a direct DATABASE_URL",
-            )
-        else:
-            yield ok("database", f"{log.database.dialect}, through a pooler: for requests only")
+        found = (
+            str(error) if settings.relay else f"{log.database.dialect}, through a pooler: for requests only"
+        )
+        to_do = "set RELAY to off here, and run `mastertape relay` with a direct DATABASE_URL"
+        yield check("database", found, (FAIL, settings.relay, to_do))
     else:
-        yield ok("database", log.database.dialect)
+        yield check("database", log.database.dialect)
 
 
 def schema(log: EventLog) -> Checks:
     """Check the version of the schema and of the read models."""
     revision = revision_of(log.database)
-    if revision != newest():
-        yield fail(
-            "schema", f"{revision or 'empty'}, but this version needs {newest()}", "run `mastertape migrate`"
-        )
+    if revision is None or revision != newest():
+        found = f"{revision or 'empty'}, but this version needs {newest()}"
+        yield check("schema", found, (FAIL, True, "run `mastertape migrate`"))
         return
-    yield ok("schema", f"{revision}")
-    if stale := outdated_projections(log):
-        names = ", ".join(each.name for each in stale)
-        yield fail("read models", f"made by another version: {names}", "run `mastertape rebuild`")
-    else:
-        yield ok("read models", "made by this version")
+    yield check("schema", revision)
+    stale = ", ".join(each.name for each in outdated_projections(log))
+    found = f"made by another version: {stale}" if stale else "made by this version"
+    yield check("read models", found, (FAIL, stale, "run `mastertape rebuild`"))
 
 
 def subscribers(log: EventLog) -> Checks:
@@ -80,15 +74,10 @@ def subscribers(log: EventLog) -> Checks:
     with log.database.read() as connection:
         rows = subscriber_rows(connection, log)
     after = [each for each in rows if each.kind is SubscriberKind.AFTER_COMMIT]
-    still = [f"{each.name} ({each.behind:.0f} s)" for each in after if each.stands_still]
-    if still:
-        yield warn(
-            "subscribers",
-            f"{', '.join(still)} had something to do and did not begin",
-            "see `mastertape status`, and whether `mastertape relay`, or `serve` with RELAY on, runs",
-        )
-    else:
-        yield ok("subscribers", f"all {len(rows)} follow the log")
+    still = ", ".join(f"{each.name} ({each.behind:.0f} s)" for each in after if each.stands_still)
+    found = f"{still} had something to do and did not begin" if still else f"all {len(rows)} follow the log"
+    to_do = "see `mastertape status`, and whether `mastertape relay`, or `serve` with RELAY on, runs"
+    yield check("subscribers", found, (WARN, still, to_do))
 
 
 def restores(log: EventLog, settings: Settings) -> Checks:
@@ -100,50 +89,29 @@ def restores(log: EventLog, settings: Settings) -> Checks:
     if because is not None or issued < seen:
         found = because or f"the log ends before position {seen}, which it had reached before"
         promoted = "" if settings.is_sqlite else "; with --nothing-lost if a synchronous standby was promoted"
-        yield fail("restore", f"{found}; nothing is sent to any PDS", f"run `mastertape recovered`{promoted}")
-    elif waiting:
-        yield warn(
-            "restore",
-            f"{waiting} accounts have to be verified first; nothing is sent for them",
-            "run `mastertape verify pds`",
-        )
-    else:
-        yield ok("restore", "no restore was noticed")
+        to_do = f"run `mastertape recovered`{promoted}"
+        yield check("restore", f"{found}; nothing is sent to any PDS", (FAIL, True, to_do))
+        return
+    found = f"{waiting} accounts have to be verified first; nothing is sent for them"
+    to_do = "run `mastertape verify pds`"
+    yield check("restore", found if waiting else "no restore was noticed", (WARN, waiting, to_do))
 
 
 def keys(log: EventLog, settings: Settings) -> Checks:
     """Check that SECRET_KEYS decrypt all logins, and with the first key."""
-    with log.database.read() as connection:
-        sealed = connection.execute(
-            select(pds_session.c.did, pds_session.c.sealed).where(pds_session.c.sealed.is_not(None))
-        ).all()
     known = known_secret_keys(settings)
-    if not known:
-        if sealed:
-            yield fail(
-                "keys", f"there are none, but {len(sealed)} logins are encrypted", "restore SECRET_KEYS"
-            )
-        else:
-            yield ok("keys", "none yet: the first start generates them")
-        return
-    cipher = Cipher(known)
-    undecryptable = sum(not _decrypts(cipher, row.did, row.sealed) for row in sealed)
-    old = sum(not cipher.is_current(row.sealed) for row in sealed) - undecryptable
-    if undecryptable:
-        yield fail(
-            "keys",
-            f"{undecryptable} of {len(sealed)} logins cannot be decrypted",
-            "put the key that encrypted them back into SECRET_KEYS; if it is lost: `mastertape reseal --end-lost`, and their "
-            "owners sign in again",
-        )
-    elif old:
-        yield warn(
-            "keys",
-            f"{old} of {len(sealed)} logins are encrypted with an older key",
-            "run `mastertape reseal`, then remove the older key",
-        )
-    else:
-        yield ok("keys", f"they decrypt all {len(sealed)} logins")
+    # without a key none is decrypted, so that all that are kept are lost
+    logins = reencrypt_logins(log.database, Cipher(known or ["-" * MIN_KEY_LENGTH]), dry_run=True)
+    found = "none yet: the first start generates them"
+    if known:
+        found = f"they decrypt all {logins.logins} logins"
+    if logins.resealed:
+        found = f"{logins.resealed} of {logins.logins} logins are encrypted with an older key"
+    if logins.lost:
+        found = f"{logins.lost} of {logins.logins} logins cannot be decrypted"
+    put_back = "put the key that encrypted them back into SECRET_KEYS; if it is lost: `mastertape reseal --end-lost`, and their owners sign in again"
+    reseal = "run `mastertape reseal`, then remove the older key"
+    yield check("keys", found, (FAIL, logins.lost, put_back), (WARN, logins.resealed, reseal))
 
 
 def accounts(log: EventLog, away: Collection[str]) -> Checks:
@@ -163,24 +131,19 @@ def accounts(log: EventLog, away: Collection[str]) -> Checks:
             .order_by("mirror_state")
         ).all()
     states: dict[str, int] = {row.mirror_state: row.lanes for row in rows}
-    total = sum(states.values())
+    total, signed_out = sum(states.values()), states.get(LaneState.AUTH_REQUIRED, 0)
     others = [row for row in rows if row.mirror_state != LaneState.READY]
     said = ", ".join(f"{row.lanes} {row.mirror_state}{_since(row.since)}" for row in others) or "all at work"
-    if others and states.get(LaneState.AUTH_REQUIRED, 0) > MAX_PARKED_SHARE * total:
-        yield warn(
-            "accounts",
-            f"{total}: {said}",
-            "many wait for a sign-in: see `GET /ops/lanes?state=auth_required`",
-        )
-    else:
-        yield ok("accounts", f"{total}: {said}")
+    to_do = "many wait for a sign-in: see `GET /ops/lanes?state=auth_required`"
+    yield check("accounts", f"{total}: {said}", (WARN, signed_out > MAX_PARKED_SHARE * total, to_do))
 
 
 def records(log: EventLog) -> Checks:
     """Check the age of pending records, rejected records, and the share of failed attempts."""
+    attempt = delivery_attempt.c
     with log.database.read() as connection:
         now = log.database.now(connection)
-        since = min(oldest_pending(connection).values(), default=None)
+        since = min(oldest_pending(connection).values(), default=now)
         rows = connection.execute(
             select(
                 STATE.label("mirror_state"),
@@ -190,98 +153,86 @@ def records(log: EventLog) -> Checks:
             .select_from(TARGETS_AT_WORK)
             .group_by("mirror_state")
         ).all()
-        failed, attempts = _attempts(connection, now - FAILURE_WINDOW)
-        last = _last_cause(connection, now)
+        ended = (
+            select(attempt.outcome, func.count())
+            .where(attempt.ended_at > now - FAILURE_WINDOW)
+            .group_by(attempt.outcome)
+        )
+        attempts: dict[str | None, int] = dict(connection.execute(ended).all())
+        last = [each.row for each in causes(connection, now, limit=1)]
     states = {row.mirror_state: row for row in rows}
     pending, rejected = states.get(MirrorState.PENDING), states.get(MirrorState.REJECTED)
-    age = now - since if since is not None else timedelta()
-    waiting = f"{pending.records if pending else 0} pending, the oldest for {age.total_seconds():.0f} s"
-    if age > MAX_PENDING_AGE:
-        yield warn("records", waiting, "is a relay running? `GET /ops/hosts` shows hosts that are down")
-    else:
-        yield ok("records", waiting)
+    yield check(
+        "records",
+        f"{pending.records if pending else 0} pending, the oldest for {(now - since).total_seconds():.0f} s",
+        (
+            WARN,
+            now - since > MAX_PENDING_AGE,
+            "is a relay running? `GET /ops/hosts` shows hosts that are down",
+        ),
+    )
     if rejected is not None:
-        yield warn(
-            "rejected",
-            f"{rejected.records} records{_since(rejected.since)}",
-            "`GET /ops/failures` says why; `mastertape redrive` retries them",
+        to_do = "`GET /ops/failures` says why; `mastertape redrive` retries them"
+        yield check("rejected", f"{rejected.records} records{_since(rejected.since)}", (WARN, True, to_do))
+    failed = sum(count for outcome, count in attempts.items() if outcome not in SUCCESSFUL)
+    share = f"{failed} of {sum(attempts.values())} attempts of the last hour failed"
+    if last and last[0].last_seen_at > now - FAILURE_WINDOW:
+        share += (
+            f", the last one with {last[0].error} at {last[0].host}, which began {utc(last[0].first_seen_at)}"
         )
-    share = f"{failed} of {attempts} attempts of the last hour failed{last}"
-    if attempts and failed > MAX_FAILED_SHARE * attempts:
-        yield warn("failures", share, "`mastertape failures` says why, `mastertape status` says where")
-    else:
-        yield ok("failures", share)
+    to_do = "`mastertape failures` says why, `mastertape status` says where"
+    yield check("failures", share, (WARN, failed > MAX_FAILED_SHARE * sum(attempts.values()), to_do))
 
 
 def scans(log: EventLog, settings: Settings) -> Checks:
-    """Check that the scans are recent and found no differences."""
+    """Check that the scans are recent and found no differences, and that no repo with older records was never scanned."""
+    scan, target = repo_scan.c, mirror_target.c
     with log.database.read() as connection:
-        now = log.database.now(connection)
+        late = log.database.now(connection) - LATE_SCAN_INTERVALS * timedelta(minutes=settings.scan_minutes)
+        has_old_records = exists().where(
+            target.did == mirror_lane.c.did, target.acked_gen > 0, target.acked_at < late
+        )
+        never = and_(func.coalesce(scan.scanned_at, PAST) <= PAST, has_old_records)
         row = connection.execute(
             select(
-                func.count().label("repos"),
-                func.min(repo_scan.c.scanned_at).label("oldest"),
-                func.coalesce(func.sum(repo_scan.c.found), 0).label("found"),
-                func.count(repo_scan.c.problem).label("unread"),
+                func.count(case((scan.scanned_at > PAST, 1))).label("repos"),
+                func.min(case((scan.scanned_at > PAST, scan.scanned_at))).label("oldest"),
+                func.coalesce(func.sum(scan.found), 0).label("found"),
+                func.count(scan.problem).label("unread"),
+                func.count(case((never, 1))).label("never"),
+                func.min(case((never, mirror_lane.c.did))).label("first_never"),
             )
-            .join(mirror_lane, mirror_lane.c.did == repo_scan.c.did)
-            .where(repo_scan.c.scanned_at > PAST, IS_SCANNED)  # deleted accounts are never late
+            .select_from(OF_SCANS)
+            .where(IS_SCANNED)  # deleted accounts are never late
         ).one()
-    if not row.repos:
-        yield ok("drift", "no repo has been scanned yet")
-        return
-    found = f"{row.repos} repos, the oldest scan at {row.oldest:%Y-%m-%d %H:%M}; {row.found} records differed, {row.unread} repos not read, or not whole"
-    if (
-        row.oldest < now - LATE_SCAN_INTERVALS * timedelta(minutes=settings.scan_minutes)
-        or row.found
-        or row.unread
-    ):
-        yield warn("drift", found, "run `mastertape verify pds`")
-    else:
-        yield ok("drift", found)
+    found = "no repo has been scanned yet"
+    if row.repos:
+        found = (
+            f"{row.repos} repos, the oldest scan at {row.oldest:%Y-%m-%d %H:%M}; {row.found} records differed, "
+            f"{row.unread} repos not read, or not whole"
+        )
+    if row.never:
+        found += f"; {row.never} repos with older records were never scanned, such as {row.first_never}"
+    is_late = row.never or row.found or row.unread or (row.repos and row.oldest < late)
+    yield check("drift", found, (WARN, is_late, "run `mastertape verify pds`"))
 
 
 def addresses(log: EventLog, settings: Settings) -> Checks:
     """Check that records name the addresses that this service has."""
     task = sample_outdated(log, record_kinds(record_urls(settings, media_store(settings))))
     if task is None:
-        yield ok("addresses", "records name those of this service")
+        yield check("addresses", "records name those of this service")
         return
     kind = task.kind
     was, now = kind.own_part(task.observed or {}), kind.own_part(task.desired or {})
-    [name, *_] = [name for name in (*kind.addresses, *sorted({*was, *now})) if was.get(name) != now.get(name)]
-    yield warn(
-        "addresses",
-        f"{task.key.uri} has {name} {was.get(name)!r}, and would be written with {now.get(name)!r}",
+    name = next(name for name in (*kind.addresses, *sorted({*was, *now})) if was.get(name) != now.get(name))
+    found = f"{task.key.uri} has {name} {was.get(name)!r}, and would be written with {now.get(name)!r}"
+    to_do = (
         "where BASE_URL, S3_PUBLIC_URL and COLLECTION are as they should be, `mastertape plan` counts such records and "
-        "`mastertape apply` rewrites them",
+        "`mastertape apply` rewrites them"
     )
+    yield check("addresses", found, (WARN, True, to_do))
 
 
 def _since(at: datetime | None) -> str:
     return "" if at is None else f" since {utc(at)}"
-
-
-def _decrypts(cipher: Cipher, did: str, sealed: bytes) -> bool:
-    try:
-        cipher.decrypt(sealed, purpose=PURPOSE, did=did)
-    except DecryptionError:
-        return False
-    return True
-
-
-def _last_cause(connection: Connection, now: datetime) -> str:
-    found = causes(connection, now, limit=1)
-    if not found or found[0].row.last_seen_at <= now - FAILURE_WINDOW:
-        return ""
-    row = found[0].row
-    return f", the last one with {row.error} at {row.host}, which began {utc(row.first_seen_at)}"
-
-
-def _attempts(connection: Connection, since: object) -> tuple[int, int]:
-    attempt = delivery_attempt.c
-    rows = connection.execute(
-        select(attempt.outcome, func.count()).where(attempt.ended_at > since).group_by(attempt.outcome)
-    )
-    counts: dict[str | None, int] = dict(rows.all())
-    return sum(count for outcome, count in counts.items() if outcome not in SUCCESSFUL), sum(counts.values())

@@ -4,27 +4,26 @@ import asyncio
 import io
 import secrets
 import shutil
-from collections.abc import Sequence
-from dataclasses import dataclass
+from contextlib import suppress
 from datetime import UTC, datetime, timedelta
 from email.utils import parsedate_to_datetime
-from typing import Final
+from typing import Any, Final
 
 import httpx
 from sqlalchemy import func, select
 
 from eventstore.database import Database
 from identity.errors import IdentityError
-from identity.resolution.resolver import Resolver
 from outbox.mirror.tables import mirror_lane, pds_host
 from service.config.settings import Settings
-from service.doctor.checks import Check, Checks, fail, ok, utc, warn
+from service.doctor.checks import Check, Checks, CheckState, check, utc
 from service.wiring.identity import pds_http_client, resolver_of
 from service.wiring.log import media_store
 from storage import disk_errors
 from storage.cid import cid_of, new_key
 from storage.disk_errors import existing, free_bytes
 
+WARN, FAIL = CheckState.WARN, CheckState.FAIL
 MAX_HOSTS: Final = 50
 """The hosts with the most accounts."""
 MAX_CONCURRENT_REQUESTS: Final = 8
@@ -49,14 +48,10 @@ def store(settings: Settings) -> Checks:
         is_same = b"".join(opened.read(key)) == probe
     finally:
         opened.delete(key)
-    if is_same and opened.size(key) is None:
-        yield ok("media store", f"{settings.media} can be written, read and deleted from")
-    else:
-        yield fail(
-            "media store",
-            f"{settings.media} does not return what was written, or keeps what was deleted",
-            "look at the store",
-        )
+    works = is_same and opened.size(key) is None
+    fails = "does not return what was written, or keeps what was deleted"
+    found = f"{settings.media} {'can be written, read and deleted from' if works else fails}"
+    yield check("media store", found, (FAIL, not works, "look at the store"))
 
 
 def disks(settings: Settings) -> Checks:
@@ -64,46 +59,26 @@ def disks(settings: Settings) -> Checks:
     by_disk = {existing(folder).stat().st_dev: folder for folder in reversed(settings.folders)}
     for folder in by_disk.values():
         free, total = free_bytes(folder), shutil.disk_usage(existing(folder)).total
-        found = f"{free // MEGABYTE} of {total // MEGABYTE} MiB are free"
-        if free < disk_errors.MIN_FREE_BYTES:
-            yield fail(f"disk of {folder}", found, "make room: nothing can be written")
-        elif free < disk_errors.LOW_FREE_BYTES:
-            yield warn(f"disk of {folder}", found, "make room soon")
-        else:
-            yield ok(f"disk of {folder}", found)
+        yield check(
+            f"disk of {folder}",
+            f"{free // MEGABYTE} of {total // MEGABYTE} MiB are free",
+            (FAIL, free < disk_errors.MIN_FREE_BYTES, "make room: nothing can be written"),
+            (WARN, free < disk_errors.LOW_FREE_BYTES, "make room soon"),
+        )
 
 
 def clock_of(database: Database) -> Checks:
     """Check the database's clock against this machine's."""
     with database.read() as connection:
         there = database.now(connection)
-    yield _clock("clock of the database", there - datetime.now(UTC))
+    yield _clock("clock of the database", there)
 
 
-@dataclass(frozen=True)
-class KnownHost:
-    """A PDS, and what deliveries have shown of it."""
+def pdses(database: Database, settings: Settings, away: set[str]) -> Checks:
+    """Check that the PDSes respond and agree on the time, and that the directory resolves one account.
 
-    origin: str
-    failing_since: datetime | None
-    first_error: str | None
-    last_success_at: datetime | None
-
-    @property
-    def since(self) -> str:
-        """Since when it fails, and why at first, as far as deliveries show."""
-        said = ""
-        if self.failing_since is not None:
-            said += f"; failing since {utc(self.failing_since)}"
-        if self.first_error is not None:
-            said += f", at first with: {self.first_error}"
-        if self.last_success_at is not None:
-            said += f"; last success {utc(self.last_success_at)}"
-        return said
-
-
-def hosts(database: Database) -> Sequence[KnownHost]:
-    """Return the PDSes with the most accounts."""
+    Adds the origins of those that do not answer to `away`.
+    """
     lane, host = mirror_lane.c, pds_host.c
     busiest = (
         select(
@@ -111,6 +86,7 @@ def hosts(database: Database) -> Sequence[KnownHost]:
             host.failing_since,
             host.first_error,
             func.max(lane.last_success_at).label("last_success_at"),
+            func.min(lane.did).label("did"),
         )
         .outerjoin(pds_host, host.host == lane.host)
         .where(lane.host != "")
@@ -118,73 +94,60 @@ def hosts(database: Database) -> Sequence[KnownHost]:
         .order_by(func.count().desc(), lane.host)
     )
     with database.read() as connection:
-        rows = connection.execute(busiest.limit(MAX_HOSTS)).all()
-    return [KnownHost(*row) for row in rows]
+        hosts = connection.execute(busiest.limit(MAX_HOSTS)).all()
+
+    async def ask() -> list[Check]:
+        limit = asyncio.Semaphore(MAX_CONCURRENT_REQUESTS)
+        async with pds_http_client(settings) as http:
+
+            async def one(host: Any) -> list[Check]:
+                async with limit:
+                    return await _host(http, host, away)
+
+            found = [each for checks in await asyncio.gather(*map(one, hosts)) for each in checks]
+            if hosts:
+                error = None
+                try:
+                    await resolver_of(settings, http).did_document(hosts[0].did)
+                except IdentityError as raised:
+                    error = str(raised)
+                to_do = "new accounts cannot sign in, and accounts that moved are not found"
+                found.append(check("directory", error or "knows where accounts are", (WARN, error, to_do)))
+            return found
+
+    yield from asyncio.run(ask())
 
 
-def outside(settings: Settings, known: Sequence[KnownHost], did: str | None, away: set[str]) -> Checks:
-    """Check that the PDSes respond and agree on the time, and that the directory resolves one account.
-
-    Adds the origins of those that do not answer to `away`.
-    """
-    return iter(asyncio.run(_outside(settings, known, did, away)))
-
-
-async def _outside(
-    settings: Settings, known: Sequence[KnownHost], did: str | None, away: set[str]
-) -> list[Check]:
-    limit = asyncio.Semaphore(MAX_CONCURRENT_REQUESTS)
-    async with pds_http_client(settings) as http:
-
-        async def one(host: KnownHost) -> list[Check]:
-            async with limit:
-                return await _host(http, host, away)
-
-        checks = [each for found in await asyncio.gather(*map(one, known)) for each in found]
-        if did is not None:
-            checks.append(await _directory(resolver_of(settings, http), did))
-    return checks
-
-
-async def _host(http: httpx.AsyncClient, host: KnownHost, away: set[str]) -> list[Check]:
-    origin, name = host.origin, f"PDS {host.origin}"
-    try:
-        reply = await http.get(origin + HEALTH, timeout=RESPONSE_TIMEOUT_SECONDS)
-    except (httpx.HTTPError, httpx.InvalidURL) as error:
-        reason = str(error) or type(error).__name__
-        away.add(origin)
-        return [warn(name, f"does not answer: {reason}{host.since}", AWAY)]
-    if reply.is_server_error:
-        away.add(origin)
-        return [warn(name, f"answers {reply.status_code}{host.since}", AWAY)]
-    clock = _date_of(reply)
-    off = [] if clock is None else [_clock(f"clock of {origin}", clock - datetime.now(UTC))]
+async def _host(http: httpx.AsyncClient, host: Any, away: set[str]) -> list[Check]:
+    name, since = f"PDS {host.host}", ""
     if host.failing_since is not None:
-        return [warn(name, f"answers, but not to deliveries{host.since}", FAILS), *off]
-    return [ok(name, "answers"), *off]
-
-
-async def _directory(resolver: Resolver, did: str) -> Check:
+        since += f"; failing since {utc(host.failing_since)}"
+    if host.first_error is not None:
+        since += f", at first with: {host.first_error}"
+    if host.last_success_at is not None:
+        since += f"; last success {utc(host.last_success_at)}"
     try:
-        await resolver.did_document(did)
-    except IdentityError as error:
-        return warn(
-            "directory", str(error), "new accounts cannot sign in, and accounts that moved are not found"
-        )
-    return ok("directory", "knows where accounts are")
+        reply = await http.get(host.host + HEALTH, timeout=RESPONSE_TIMEOUT_SECONDS)
+        problem = f"answers {reply.status_code}" if reply.is_server_error else None
+    except (httpx.HTTPError, httpx.InvalidURL) as error:
+        problem = f"does not answer: {str(error) or type(error).__name__}"
+    if problem is not None:
+        away.add(host.host)
+        return [check(name, problem + since, (WARN, True, AWAY))]
+    fails = host.failing_since is not None
+    found = [
+        check(name, f"answers, but not to deliveries{since}" if fails else "answers", (WARN, fails, FAILS))
+    ]
+    with suppress(KeyError, ValueError):
+        found.append(_clock(f"clock of {host.host}", parsedate_to_datetime(reply.headers["date"])))
+    return found
 
 
-def _date_of(reply: httpx.Response) -> datetime | None:
-    try:
-        return parsedate_to_datetime(reply.headers["date"])
-    except (KeyError, ValueError):
-        return None
-
-
-def _clock(name: str, ahead: timedelta) -> Check:
-    found = f"{ahead.total_seconds():+.1f} s compared with this machine's"
-    if abs(ahead) > CLOCK_FAIL:
-        return fail(name, found, "synchronize the clocks with NTP: tokens are refused because of it")
-    if abs(ahead) > CLOCK_WARN:
-        return warn(name, found, "set the clocks by NTP")
-    return ok(name, found)
+def _clock(name: str, there: datetime) -> Check:
+    ahead = there - datetime.now(UTC)
+    return check(
+        name,
+        f"{ahead.total_seconds():+.1f} s compared with this machine's",
+        (FAIL, abs(ahead) > CLOCK_FAIL, "synchronize the clocks with NTP: tokens are refused because of it"),
+        (WARN, abs(ahead) > CLOCK_WARN, "set the clocks by NTP"),
+    )

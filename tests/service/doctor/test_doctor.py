@@ -33,7 +33,7 @@ from service.doctor import checks as doctor_checks
 from service.wiring.bootstrap import Container
 from storage import disk_errors
 from storage.disk import DiskStore
-from tests.dsl import ALICE
+from tests.dsl import ALICE, BOB
 
 Look = Callable[..., dict[str, tuple[str, str]]]
 
@@ -201,6 +201,24 @@ def test_late_scans_are_reported_except_those_of_deleted_accounts(look: Look, ta
     with tape.database.write() as connection:
         close_lane(connection, ALICE)
     assert look()["drift"][0] == "ok"
+
+
+def test_a_repo_that_was_never_scanned_is_named_once_its_records_are_old(look: Look, tape: Container) -> None:
+    nowhere = f"http://127.0.0.1:{free_port()}"
+    with tape.database.write() as connection:
+        now = tape.database.now(connection)
+        resume_lane(connection, ALICE, nowhere, now)
+        connection.execute(update(mirror_target).values(acked_gen=1, acked_at=now))
+    assert look(DEV_ORIGINS=nowhere)["drift"][0] == "ok"
+    with tape.database.write() as connection:
+        connection.execute(update(mirror_target).values(acked_at=now - timedelta(days=1)))
+        connection.execute(insert(repo_scan).values(did=BOB, rev="r", scanned_at=now))
+        resume_lane(connection, BOB, nowhere, now)
+    state, said = look(DEV_ORIGINS=nowhere)["drift"]
+    assert (state, f"1 repos with older records were never scanned, such as {ALICE}" in said) == (
+        "warn",
+        True,
+    )
 
 
 @pytest.mark.pds
