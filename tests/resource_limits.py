@@ -16,7 +16,7 @@ from identity.resolution import address_policy, featured_artists
 from outbox import threads as outbox_threads
 from outbox.blobs import claim as upload_claim
 from outbox.blobs import worker as uploads
-from outbox.firehose import connection, follower, share
+from outbox.firehose import connection, follower, share, subscription
 from outbox.mirror.tables import pds_host
 from outbox.operations import operators
 from outbox.pds import client
@@ -142,6 +142,10 @@ RESOURCES: Final = (
         (f"{NEIGHBOURS}test_typed_names.py", "tests/outbox/relay/test_local_faults.py::test_a_full_pool_is_no_attempt_backs_off_no_lane_and_counts_against_no_host"),
     ),
     Resource(
+        "sign-ins under way", "sign-ins", f"{concurrency.MAX_SIGN_INS_OF_AN_ADDRESS} an address", NO, f"{concurrency.MAX_SIGN_INS}",
+        "the requests of a sign-in, 10 to 30 s each; 429", (f"{NEIGHBOURS}test_typed_names.py::test_an_address_has_few_sign_ins_under_way_and_leaves_others_theirs",),
+    ),
+    Resource(
         "HTTP connections of sign-ins", "sign-ins", f"{SIGN_INS} an address", f"{bootstrap.MAX_SIGN_IN_CONNECTIONS_OF_A_HOST}, but for the PLC directory", f"{address_policy.MAX_CONNECTIONS}",
         f"10 to 30 s a request; 503 after {seconds(address_policy.MAX_TURN_WAIT_SECONDS)}", (f"{NEIGHBOURS}test_typed_names.py", "tests/api/middleware/test_rate_limits.py"),
     ),
@@ -186,7 +190,7 @@ RESOURCES: Final = (
         f"60 s a chunk, {seconds(uploads.UPLOAD_TIMEOUT_SECONDS)} in all; the longest since an upload goes next", (f"{NEIGHBOURS}test_claims.py",),
     ),
     Resource(
-        "probes", "accounts that may have moved", "1", NO, f"{probes.MAX_CONCURRENT_PROBES}", "30 s; the longest due goes next", (f"{NEIGHBOURS}test_claims.py",),
+        "probes", "accounts that may have moved", f"1; {seconds(subscription.PROBE_INTERVAL.total_seconds())} between two that a firehose asks for", NO, f"{probes.MAX_CONCURRENT_PROBES}", "30 s; the longest due goes next", (f"{NEIGHBOURS}test_claims.py", "tests/outbox/firehose/test_follower.py"),
     ),
     Resource(
         "scan", "repos", NO, "1, after the other", f"{scan.MAX_CONCURRENT_HOSTS} hosts", f"a turn of {seconds(scan.HOST_TURN_SECONDS)} and its last repo; the host scanned the longest ago goes first",

@@ -125,6 +125,7 @@ REPLIES: Final[dict[type[Exception], Reply]] = {
     api.RateLimitedError: Reply(429, "rate_limited"),
     api.TooManyUploadsError: Reply(429, "rate_limited"),
     api.TooManyStreamsError: Reply(429, "rate_limited"),
+    api.TooManySignInsError: Reply(429, "rate_limited"),
     api.TooManyComparisonsError: Reply(429, "rate_limited"),
     # Media.
     storage.StorageError: INTERNAL,

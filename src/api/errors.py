@@ -80,6 +80,10 @@ class TooManyStreamsError(RateLimitedError):
     """The account, or the service, has its limit of open event streams. Close one, or wait until one has ended."""
 
 
+class TooManySignInsError(RateLimitedError):
+    """The address, or the service, has its limit of sign-ins under way. No account was signed in; wait until one is done."""
+
+
 class TooManyComparisonsError(RateLimitedError):
     """Too many accounts are compared with their PDS now. Nothing was changed; wait as long as Retry-After says."""
 

@@ -11,6 +11,7 @@ import httpx
 import pytest
 from starlette.testclient import TestClient
 
+from api.pipeline import concurrency
 from api.pipeline.pds_preflight import MAX_CHECKS_OF_AN_ACCOUNT
 from identity.resolution import address_policy, featured_artists
 from service.cli.serve import asgi
@@ -143,6 +144,40 @@ def test_sign_ins_at_a_silent_host_take_its_turns_and_leave_connections_for_othe
         signed_in(client, ALICE, password)
         go_on.set()
         assert {each.result().status_code for each in attack} <= {401, 503}
+
+
+@pytest.mark.parametrize("door", ["/auth/app-password", "/auth/login"])
+def test_an_address_has_few_sign_ins_under_way_and_leaves_others_theirs(  # noqa: PLR0917
+    internet: FakeInternet,
+    pools: list[SmallPool],
+    go_on: threading.Event,
+    container: Container,
+    monkeypatch: pytest.MonkeyPatch,
+    door: str,
+) -> None:
+    monkeypatch.setattr(concurrency, "MAX_SIGN_INS_OF_AN_ADDRESS", 1)
+    monkeypatch.setattr(concurrency, "MAX_SIGN_INS", 2)
+    password = internet.settle(ALICE, "a.example.com", internet.pdses[0])
+    app = asgi(container)
+
+    def sign_in_there(name: str, address: str) -> httpx.Response:
+        browser = TestClient(app, base_url="http://127.0.0.1:8000", client=(address, 1))
+        if door == "/auth/login":
+            return browser.get(door, params={"handle": name}, follow_redirects=False)
+        return browser.post(door, json={"identifier": name, "password": "x"})
+
+    with TestClient(app, base_url="http://127.0.0.1:8000") as client, ThreadPoolExecutor() as run:
+        attack = [run.submit(sign_in_there, NAMES[0], "198.51.100.1")]
+        eventually(lambda: pools[1].taken == 1)
+        again = sign_in_there(NAMES[1], "198.51.100.1")
+        assert (again.status_code, again.headers["retry-after"]) == (429, "5")
+        signed_in(client, ALICE, password)
+        attack.append(run.submit(sign_in_there, NAMES[1], "198.51.100.2"))
+        eventually(lambda: pools[1].taken == 2)
+        assert sign_in_there(NAMES[2], "198.51.100.3").status_code == 429
+        go_on.set()
+        assert {each.result().status_code for each in attack} <= {401, 503}
+        signed_in(client, ALICE, password)
 
 
 def test_checks_at_a_silent_pds_take_the_turns_of_their_account(

@@ -12,6 +12,7 @@ from api.errors import NotSignedInHereError
 from api.json_response import AsciiJsonResponse, MessageBody
 from api.middleware.request_id import over_http
 from api.openapi import TEXT, either, errors
+from api.pipeline.concurrency import sign_in_under_way
 from api.requests.account_fields import TOKEN_FIELDS, lifetime_of, name_of, required_text, scope_of
 from api.requests.known_names import StrictRoute
 from api.requests.parse import received_body
@@ -19,7 +20,9 @@ from api.services import Services
 from identity.accounts.credentials import CredentialKind, Scope
 from identity.accounts.sign_in import USUAL_NAME, SignInResult
 
-app_password = APIRouter(tags=["sign-in"], route_class=StrictRoute, dependencies=[Depends(counted)])
+app_password = APIRouter(
+    tags=["sign-in"], route_class=StrictRoute, dependencies=[Depends(counted), Depends(sign_in_under_way)]
+)
 router = APIRouter(tags=["sign-in"], route_class=StrictRoute, dependencies=[Depends(counted)])
 
 FIELDS: Final[dict[str, Any]] = {

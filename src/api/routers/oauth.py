@@ -23,6 +23,7 @@ from api.errors import (
 )
 from api.middleware.request_id import over_http
 from api.openapi import errors
+from api.pipeline.concurrency import sign_in_under_way
 from api.requests.account_fields import checked_scope
 from api.requests.known_names import StrictRoute
 from api.services import Services
@@ -81,6 +82,7 @@ class CallbackQuery(BaseModel):
     status_code=303,
     response_class=RedirectResponse,
     responses=PAGE | errors(400, 401, 403, 404, 422, 503),
+    dependencies=[Depends(sign_in_under_way)],
 )
 async def login(request: Request, services: ServicesDep, wanted: Annotated[LoginQuery, Query()]) -> Response:
     """Redirect to the authorization server of the account's own PDS; `handle` may also be a DID.
@@ -100,6 +102,7 @@ async def login(request: Request, services: ServicesDep, wanted: Annotated[Login
     status_code=303,
     response_class=RedirectResponse,
     responses=errors(400, 401, 403, 404, 422, 503),
+    dependencies=[Depends(sign_in_under_way)],
 )
 async def callback(
     request: Request, services: ServicesDep, query: Annotated[CallbackQuery, Query()]

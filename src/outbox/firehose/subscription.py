@@ -8,8 +8,8 @@ import asyncio
 import logging
 from collections.abc import Callable
 from collections.abc import Set as AbstractSet
-from dataclasses import dataclass
-from datetime import UTC, datetime
+from dataclasses import dataclass, field
+from datetime import UTC, datetime, timedelta
 from math import inf
 from typing import Any, Final
 
@@ -38,6 +38,8 @@ FIRST_PAUSE_SECONDS, MAX_PAUSE_SECONDS = 1.0, 64.0
 MAX_ERROR_LENGTH: Final = 200
 DIDS_INTERVAL_SECONDS: Final = 30.0
 """The time between two reads of a host's accounts. A new account is noticed this late; until then only we write to it."""
+PROBE_INTERVAL: Final = timedelta(minutes=1)
+"""Between two probes of an account that a stream asks for: a host may send such messages without end."""
 
 
 class FirehoseEffect(State):
@@ -86,6 +88,8 @@ class Subscription:
     status: StreamStatus = StreamStatus()
     dids: AbstractSet[str] = frozenset()
     """Our accounts on the host."""
+    probes: dict[str, datetime] = field(default_factory=dict)
+    """When each account is, or was, probed because of its newest message."""
 
     async def run(self) -> None:
         """Subscribe, and after a pause again whenever the stream ends."""
@@ -175,11 +179,17 @@ class Subscription:
             return FirehoseEffect.KNOWN
         with self.database.write() as connection:
             if message.kind in {ACCOUNT, IDENTITY}:
-                request_probe(connection, did, self.database.now(connection))
+                request_probe(connection, did, self._probe_time(did, self.database.now(connection)))
             else:  # the message does not say what changed
                 rescan(connection, did)
             announce(connection)
         return FirehoseEffect(message.kind)
+
+    def _probe_time(self, did: str, now: datetime) -> datetime:
+        last = self.probes.get(did)
+        if last is None or last <= now:
+            self.probes[did] = now if last is None else max(now, last + PROBE_INTERVAL)
+        return self.probes[did]
 
     def _mark_records(self, did: str, commit: Commit) -> FirehoseEffect:
         with self.database.read() as connection:

@@ -123,15 +123,15 @@ def probe_now(connection: Connection, did: str, now: datetime, *, operator: bool
     )
 
 
-def request_probe(connection: Connection, did: str, now: datetime) -> None:
-    """Probe the account of a ready or parked lane: a scan or the firehose reports that it has changed."""
+def request_probe(connection: Connection, did: str, at: datetime) -> None:
+    """Probe the account of a ready or parked lane at that time: a scan or the firehose reports that it has changed."""
     here = and_(
         lane_columns.did == did,
         lane_columns.host != "",
         lane_columns.state.in_((LaneState.READY, *PARKED)),
-        lane_columns.probe_at > now,
+        lane_columns.probe_at > at,
     )
-    connection.execute(update(mirror_lane).where(here).values(probe_at=now))
+    connection.execute(update(mirror_lane).where(here).values(probe_at=at))
 
 
 def schedule_overdue_probes(database: Database) -> list[str]:

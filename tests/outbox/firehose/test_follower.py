@@ -20,6 +20,7 @@ from outbox.firehose.cursors import StreamState, claim_streams, streams
 from outbox.firehose.follower import Follower
 from outbox.firehose.subscription import StreamReports
 from outbox.mirror.hosts import Hosts
+from outbox.mirror.lanes import change_lane
 from outbox.mirror.tables import NEVER, PAST, firehose_cursor, mirror_target, repo_scan
 from outbox.pds.client import Pds
 from outbox.repo.reads import PacedReads
@@ -124,7 +125,8 @@ async def test_foreign_writes_are_marked_and_our_own_writes_are_recognized(rig, 
 
 
 @pytest.mark.pds
-async def test_an_account_that_is_deactivated_is_probed(rig, tracks):  # noqa: ARG001
+async def test_an_account_that_is_deactivated_is_probed(rig, tracks, monkeypatch):  # noqa: ARG001
+    monkeypatch.setattr(subscription, "PROBE_INTERVAL", timedelta(0))  # its creation is heard too
     async with hearing(rig) as started:
         rig.pds.procedure("com.atproto.server.deactivateAccount", {}, by=rig.did)
         await until(lambda: "account" in started.heard)
@@ -289,6 +291,22 @@ async def test_an_account_or_identity_message_has_the_account_probed(database, h
         await host.says(frame(kind, seq=1, did=DID, active=False))
         await until(lambda: started.heard)
     assert lane_row(database, DID).probe_at < NEVER
+
+
+async def test_an_account_is_probed_once_a_minute_however_often_its_host_says_that_it_has_changed(
+    database, host
+):
+    async with follower(database) as started:
+        await until(lambda: host.sockets)
+        await host.says(frame("#account", seq=1, did=DID, active=False))
+        await until(lambda: len(started.heard) == 1)
+        first = lane_row(database, DID).probe_at
+        with database.write() as connection:  # as after the probe
+            change_lane(connection, DID, probe_at=NEVER)
+        for seq in (2, 3, 4):
+            await host.says(frame("#identity", seq=seq, did=DID))
+        await until(lambda: len(started.heard) == 4)
+    assert lane_row(database, DID).probe_at == first + timedelta(minutes=1)
 
 
 async def test_what_cannot_be_read_is_passed_over(database, host):
