@@ -23,7 +23,6 @@ from outbox.pds import client
 from outbox.probes import worker as probes
 from outbox.repo import reads, record_reads
 from replay.adoption import jobs as adoptions
-from replay.derived import covers
 from replay.derived import worker as derived
 from replay.reconcile import scan, verify
 from service.process import http_connections
@@ -228,7 +227,7 @@ RESOURCES: Final = (
         "renditions of stored covers", "jobs", "1", NO, f"{derived.MAX_CONCURRENT[DerivedKind.RENDITIONS]}", "60 s of the store; the account served the longest ago goes next", (f"{NEIGHBOURS}test_derived_media.py", "tests/eventstore/jobs/test_queue.py"),
     ),
     Resource(
-        "covers at other hosts", "jobs", "1", "1", f"{derived.MAX_CONCURRENT[DerivedKind.COVER]}; {megabytes(artwork.MAX_BYTES)}; {derived.MAX_ATTEMPTS} attempts", f"{seconds(covers.COVER_TIMEOUT_SECONDS)}; the account served the longest ago goes next", (f"{NEIGHBOURS}test_derived_media.py",),
+        "covers at other hosts", "jobs", "1", "1", f"{derived.MAX_CONCURRENT[DerivedKind.COVER]}; {megabytes(artwork.MAX_BYTES)}; {derived.MAX_ATTEMPTS} attempts", f"{seconds(derived.COVER_TIMEOUT_SECONDS)}; the account served the longest ago goes next", (f"{NEIGHBOURS}test_derived_media.py",),
     ),
     Resource(
         "waveforms", "jobs, each in a child process", "1", NO, f"{derived.MAX_CONCURRENT[DerivedKind.WAVEFORM]}; {peaks.MEMORY_BYTES // 2**30} GB; {peaks.MAX_SAMPLES:,} samples; {seconds(peaks.CPU_SECONDS)} of CPU",

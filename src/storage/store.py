@@ -1,11 +1,18 @@
 """The interface of byte stores, and the choice of one from the settings."""
 
-from collections.abc import Iterator
+import asyncio
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from datetime import datetime
 from itertools import chain
 from pathlib import Path
-from typing import BinaryIO, Final, Protocol
+from typing import BinaryIO, Final, ParamSpec, Protocol, TypeVar
+
+from eventstore.coordination.threads import Threads
+from storage.errors import StoreUnavailableError
+
+P = ParamSpec("P")
+T = TypeVar("T")
 
 CHUNK_BYTES: Final = 256 * 1024
 STORE_PATIENCE_SECONDS: Final = 60.0
@@ -92,6 +99,17 @@ def public_copies(store: MediaStore) -> PublicCopies | None:
 def store_seconds(size: int) -> float:
     """Return how long the store may take to write or copy `size` bytes; one that takes longer counts as unavailable."""
     return STORE_PATIENCE_SECONDS + size / MIN_STORE_BYTES_PER_SECOND
+
+
+async def in_time(threads: Threads, size: int, work: Callable[P, T], *args: P.args, **kwargs: P.kwargs) -> T:
+    """Read or write `size` bytes in a thread; raises StoreUnavailableError where that takes too long: another attempt may succeed."""
+    try:
+        async with asyncio.timeout(store_seconds(size)) as limit:
+            return await threads.run(work, *args, **kwargs)
+    except TimeoutError:
+        if not limit.expired():
+            raise
+        raise StoreUnavailableError("it did not answer in time") from None
 
 
 def with_first_chunk(chunks: Iterator[bytes]) -> Iterator[bytes]:

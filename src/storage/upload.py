@@ -1,6 +1,7 @@
 """Stages an incoming stream in a temporary file, counting and hashing it while it is read."""
 
 import tempfile
+from collections.abc import Iterable
 from contextlib import suppress
 from dataclasses import dataclass
 from datetime import datetime
@@ -72,6 +73,14 @@ class Staging:
             with suppress(OSError):  # unwritten bytes do not matter: the file is removed
                 self._file.close()
             Path(self._file.name).unlink(missing_ok=True)
+
+
+def staged_copy(chunks: Iterable[bytes], folder: Path, limit: int) -> Staged:
+    """Write these bytes to a file, which the caller has to close; raises TooLargeError above `limit`."""
+    with Staging(folder, limit) as staging:
+        for chunk in chunks:
+            staging.write(chunk)
+        return staging.finish()
 
 
 def discard_abandoned(folder: Path, before: datetime) -> int:

@@ -14,7 +14,7 @@ from starlette.testclient import TestClient
 from eventstore.jobs import queue
 from eventstore.jobs.kinds import Wanted
 from eventstore.jobs.table import JobState, job
-from replay.derived import covers, waveforms, worker
+from replay.derived import worker
 from storage.derived.jobs import DerivedKind
 from storage.derived.renditions import rendition
 from storage.derived.waveforms import read_waveform
@@ -72,7 +72,7 @@ async def test_a_host_that_hangs_takes_one_slot(rig: AdoptRig) -> None:
 async def test_hosts_that_hang_give_their_slots_back_in_time(
     rig: AdoptRig, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(covers, "COVER_TIMEOUT_SECONDS", 0.5)
+    monkeypatch.setattr(worker, "COVER_TIMEOUT_SECONDS", 0.5)
     hosts = HangingHosts()
     slow = [f"https://slow{number}.com/" for number in range(worker.MAX_CONCURRENT[DerivedKind.COVER] + 2)]
     wanted(rig, *slow)
@@ -86,7 +86,7 @@ async def test_hosts_that_hang_give_their_slots_back_in_time(
 async def test_a_decoder_that_hangs_takes_one_slot_and_no_route(world, alice, tmp_path, monkeypatch):
     started, hanging = tmp_path / "started", tmp_path / "hanging.py"
     hanging.write_text(f"import time; open({str(started)!r}, 'a').write('x'); time.sleep(600)")
-    monkeypatch.setattr(waveforms, "read_waveform", partial(read_waveform, program=hanging))
+    monkeypatch.setattr(worker, "read_waveform", partial(read_waveform, program=hanging))
     with TestClient(world.app) as client:
         tracks = [upload(client, alice, seed=seed, image=samples.png(200, 100 + seed)) for seed in (1, 2)]
     with world.database.write() as connection:

@@ -14,7 +14,7 @@ from eventstore.jobs.worker import Worker
 from outbox.mirror.lanes import resume_lane
 from replay.adoption import adopt, fetcher, jobs, progress
 from replay.adoption.adopt import LISTING_TIMEOUT_SECONDS, TURN_SECONDS
-from replay.adoption.jobs import ADOPTION, AdoptionJobs
+from replay.adoption.jobs import ADOPTION
 from storage.store import STORE_PATIENCE_SECONDS
 from tests.dsl import ALICE, BOB, COLLECTION
 from tests.e2e.foreign_catalogue import rkey
@@ -82,7 +82,7 @@ class Rig:
         async def host_of(did: str) -> str:
             return {ALICE: HOST, BOB: EMPTY_HOST}.get(did, SLOW_HOST)
 
-        kind = AdoptionJobs(self.adoption, host_of).kind()
+        kind = replace(self.adoption, host_of=host_of).kind()
         return Worker(self.database, [kind], owner="test", lease=LEASE)
 
     def request(self, *dids: str, host: str | None = None) -> None:
@@ -265,6 +265,6 @@ def test_a_store_that_hangs_fails_an_adoption_and_leaves_its_lease_to_be_ended(
     rig.request(ALICE)
     monkeypatch.setattr(jobs, "MAX_ATTEMPTS", 1)
     row, seconds = rig.loop.run(rig.until_ended())
-    assert "did not take the bytes in time" in row.problem
+    assert "did not answer in time" in row.problem
     assert (counts(row)[3], row.lease_owner) == (0, None)
     assert seconds < STORE_PATIENCE_SECONDS + FAST_SECONDS

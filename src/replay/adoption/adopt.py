@@ -5,8 +5,10 @@ run has a limit of time, so that accounts whose PDS or audio is slow take turns 
 """
 
 import asyncio
-from collections.abc import AsyncIterator, Callable, Sequence
+import logging
+from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
 from dataclasses import dataclass
+from functools import partial
 from typing import Final
 
 from sqlalchemy import Connection
@@ -17,6 +19,8 @@ from aggregates.values import Artwork, Audio
 from eventstore.change import Envelope
 from eventstore.errors import LeaseLostError
 from eventstore.event_log import EventLog
+from eventstore.jobs import queue
+from eventstore.jobs.kinds import Job, Kind, Outcome
 from eventstore.streams.track_ids import next_track_id
 from eventstore.unit_of_work import UnitOfWork
 from eventstore.untrusted import clean
@@ -26,8 +30,9 @@ from outbox.pds.client import RecordKey
 from outbox.repo.pages import Entry, UnreadableRecordError
 from outbox.repo.reads import MAX_KEPT_BYTES, RepoReads
 from outbox.tracks.record import TrackRecords
+from replay.adoption import jobs
 from replay.adoption.intake import Intake
-from replay.adoption.progress import MAX_NAMED_PROBLEMS, Progress, bytes_unavailable, invalid_field
+from replay.adoption.progress import MAX_NAMED_PROBLEMS, Problem, Progress, problem_of
 from replay.adoption.record import AdoptableRecord, read_record
 from replay.errors import BytesUnavailableError, PdsBusyError, PdsTroubleError, TooManyProblemsError
 from replay.reconcile.verify import Repo
@@ -46,17 +51,52 @@ IsWanted = Callable[[Connection], bool]
 """Whether this run may still make tracks, asked in the unit of work of each record."""
 Report = Callable[[Progress], None]
 """Called when the records are listed, and after each of them."""
+HostOf = Callable[[str], Awaitable[str]]
+"""Resolves an account's PDS; raises errors of identity."""
+
+logger: Final = logging.getLogger("mastertape.replay")
 
 
 @dataclass(frozen=True)
 class Adoption:
-    """Adopts the records in `collections` of one account after the other."""
+    """Adopts the records in `collections` of one account after the other, as a job with a turn of one account each."""
 
     log: EventLog
     reads: RepoReads
     intake: Intake
     collections: tuple[str, ...]
     records: TrackRecords
+    host_of: HostOf
+
+    def kind(self) -> Kind:
+        return Kind(
+            jobs.ADOPTION,
+            self.work,
+            jobs.judge,
+            max_concurrent=jobs.MAX_CONCURRENT_ADOPTIONS,
+            max_per_host=jobs.MAX_CONCURRENT_ADOPTIONS_OF_HOST,
+            first_pause_seconds=jobs.FIRST_PAUSE_SECONDS,
+            max_pause_seconds=jobs.MAX_PAUSE_SECONDS,
+            max_attempts=jobs.MAX_ATTEMPTS,
+            keeps_done=True,
+        )
+
+    async def work(self, job: Job, report: Report = lambda _progress: None) -> Outcome:
+        """Run a turn; raises LeaseLostError where another worker has the job, or the account is being deleted."""
+        # after a failure everything is tried again; what a turn refused, the next turn of the same attempt does not
+        progress = Progress(**job.progress) if job.progress and job.problem is None else Progress()
+
+        def store(progress: Progress) -> None:
+            job.progress = {**vars(progress)}
+            report(progress)
+
+        repo = Repo(job.subject, await self.host_of(job.subject))
+        is_wanted = partial(queue.is_held, claimed=job)
+        is_done = await self.run(repo, job.envelope, progress, report=store, is_wanted=is_wanted)
+        store(progress)
+        counts = {name: getattr(progress, name) for name in ("found", "known", "adopted", "refused")}
+        logger.info("records_adopted", extra={"did": job.subject, "done": is_done, **counts})
+        return Outcome.DONE if is_done else Outcome.AGAIN
 
     async def run(
         self, repo: Repo, envelope: Envelope, progress: Progress, *, report: Report, is_wanted: IsWanted
@@ -70,23 +110,20 @@ class Adoption:
         report(progress)
         return await _Run(self, repo, envelope, progress, report, is_wanted).adopt(records, left)
 
-    async def preview(self, repo: Repo) -> Progress:
-        """Read the records without their bytes, and count as adopted what a run would try to adopt."""
+    async def preview(self, did: str) -> Progress:
+        """Read the records without their bytes, and count as adopted what a run would try to adopt; raises as `run`, and errors of identity."""
         progress = Progress()
-        records, progress.adopted = await self._new_records(repo, progress)
+        records, progress.adopted = await self._new_records(Repo(did, await self.host_of(did)), progress)
         for key, entry in records:
             try:
-                await self.record_in(key, entry)
+                await self.intake.threads.run(self.record_in, key, entry)
                 progress.adopted += 1
             except InvalidFieldError as error:
-                progress.refuse(invalid_field(key, error))
+                progress.refuse(_invalid(key, error))
         return progress
 
-    async def record_in(self, key: RecordKey, entry: Entry) -> AdoptableRecord:
-        """Read a record in a thread, since a large one takes longer than other work may wait; raises InvalidFieldError."""
-        return await self.intake.threads.run(self._record_in, key, entry)
-
-    def _record_in(self, key: RecordKey, entry: Entry) -> AdoptableRecord:
+    def record_in(self, key: RecordKey, entry: Entry) -> AdoptableRecord:
+        """Read a record, in a thread, since a large one takes longer than other work may wait; raises InvalidFieldError."""
         try:
             return read_record(key, entry.record(), self.records)
         except UnreadableRecordError as error:
@@ -97,7 +134,7 @@ class Adoption:
     ) -> tuple[Sequence[tuple[RecordKey, Entry]], int]:
         """Return the records to adopt, as many as may be kept, and how many are left to the next run."""
         known = await self.intake.threads.run(self._known, repo.did)
-        refused = progress.refused_uris
+        refused = {problem["uri"] for problem in progress.problems if not problem["adopted"]}
         new: list[tuple[RecordKey, Entry]] = []
         listed = unknown = left = 0
         left_bytes = MAX_KEPT_BYTES
@@ -131,6 +168,10 @@ class Adoption:
     def _known(self, did: str) -> set[tuple[str, str]]:
         with self.log.database.read() as connection:
             return set(subjects_of_records(connection, did, Track.TOPIC))
+
+
+def _invalid(key: RecordKey, error: InvalidFieldError) -> Problem:
+    return problem_of(key, "invalid_field", str(error), field=error.field, limit=error.limit)
 
 
 @dataclass
@@ -174,20 +215,20 @@ class _Run:
         try:
             await self._adopt(key, entry)
         except InvalidFieldError as error:
-            self.progress.refuse(invalid_field(key, error))
+            self.progress.refuse(_invalid(key, error))
         except BytesUnavailableError as error:
-            self.progress.refuse(bytes_unavailable(key, error, error.code))
+            self.progress.refuse(problem_of(key, "bytes_unavailable", str(error), reason=error.code))
         except PdsTroubleError as error:
             self.pds_errors_in_a_row += 1
             if isinstance(error, PdsBusyError) or self.pds_errors_in_a_row >= MAX_PDS_ERRORS_IN_A_ROW:
                 raise
-            self.progress.refuse(bytes_unavailable(key, error, "pds_trouble"))
+            self.progress.refuse(problem_of(key, "bytes_unavailable", str(error), reason="pds_trouble"))
         else:
             self.pds_errors_in_a_row = 0
 
     async def _adopt(self, key: RecordKey, entry: Entry) -> None:
-        log, intake = self.adoption.log, self.adoption.intake
-        record = await self.adoption.record_in(key, entry)
+        intake = self.adoption.intake
+        record = await intake.threads.run(self.adoption.record_in, key, entry)
         try:
             async with asyncio.timeout(RECORD_TIMEOUT_SECONDS):
                 audio, audio_problems = await intake.audio(self.repo.host, record)
@@ -203,7 +244,9 @@ class _Run:
                     intake.publisher.hand_over(unit.connection, reservation)
                 return is_new
 
-            is_new: bool = await intake.threads.run(lambda: log.transact(key.did, self.envelope, commit))
+            is_new: bool = await intake.threads.run(
+                self.adoption.log.transact, key.did, self.envelope, commit
+            )
         self.progress.adopted += is_new
         self.progress.known += not is_new
         for problem in (*artwork_problems, *audio_problems):
@@ -213,18 +256,16 @@ class _Run:
         self, unit: UnitOfWork, record: AdoptableRecord, audio: Audio, artwork: Artwork | None
     ) -> bool:
         """Make the record's track, and return True; False where another run has made it."""
-        if not self.is_wanted(unit.connection):
+        connection, did = unit.connection, record.key.did
+        if not self.is_wanted(connection):
             raise LeaseLostError
-        if is_taken(unit.connection, record.key):
+        if is_taken(connection, record.key):
             return False
-        did = record.key.did
         image_url = record.image_url if artwork is None else None
-        track = record.adopted(
-            next_track_id(unit.connection, did), audio, unit.now, artwork=artwork, image_url=image_url
-        )
+        track_id = next_track_id(connection, did)
+        track = record.adopted(track_id, audio, unit.now, artwork=artwork, image_url=image_url)
         [change] = unit.save(track)
-        found = (record.cid, record.body)
-        acknowledge_as_found(unit.connection, record.key, change.position, found, unit.now)
-        set_lane_host(unit.connection, did, self.repo.host)
-        self.adoption.intake.media.pin(unit.connection, list(media_cids(track)))
+        acknowledge_as_found(connection, record.key, change.position, (record.cid, record.body), unit.now)
+        set_lane_host(connection, did, self.repo.host)
+        self.adoption.intake.media.pin(connection, list(media_cids(track)))
         return True

@@ -1,13 +1,15 @@
 """Fetches bytes from outside into files; the bytes of a blob must have its CID."""
 
 import asyncio
+from collections.abc import Iterable
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Final
 
 import httpx
 
 from eventstore.coordination.threads import Threads
-from identity.errors import FetchRefusedError
+from identity.errors import FetchRefusedError, UnsafeAddressError
 from identity.resolution.address_policy import AddressPolicy, origin_of
 from identity.resolution.http_responses import OnReply, fetched
 from outbox.mirror.host_state import HostReport
@@ -27,29 +29,52 @@ MIN_BYTES_PER_SECOND: Final = 32 * 1024
 TOO_MANY, SERVER_ERROR = 429, 500
 
 
+class OthersAddresses(AddressPolicy):
+    """Allows the addresses that `policy` allows, except our own, of redirects too."""
+
+    def __init__(self, policy: AddressPolicy, own_urls: Iterable[str]) -> None:
+        super().__init__()
+        self.policy: Final = policy
+        self.ours: Final = frozenset(origin_of(url) for url in own_urls)
+
+    def check(self, url: str) -> None:
+        """Raise UnsafeAddressError for an address of our own, or one that the policy refuses."""
+        if origin_of(url) in self.ours:
+            raise UnsafeAddressError("the URL is our own")
+        self.policy.check(url)
+
+
+@dataclass(frozen=True)
 class Fetcher:
-    """Fetches from addresses that records name; a PDS that is paused is sent no request."""
+    """Fetches from addresses that records name, into files of a folder; a PDS that is paused is sent no request."""
 
-    def __init__(
-        self, http: httpx.AsyncClient, policy: AddressPolicy, folder: Path, hosts: Hosts, threads: Threads
-    ) -> None:
-        self._threads = threads
-        self._hosts = hosts
-        self._http = http
-        self._policy = policy
-        self._folder = folder
+    http: httpx.AsyncClient
+    policy: AddressPolicy
+    folder: Path
+    hosts: Hosts
+    threads: Threads
 
-    async def blob(self, host: str, did: str, cid: str, limit: int) -> Staged:
-        """Return a blob from its account's PDS.
+    async def blob(self, host: str, did: str, cid: str, limit: int, *, size: int = 0) -> Staged:
+        """Return a blob from its account's PDS; one whose named `size` is over the limit is not requested.
 
         Raises BytesUnavailableError where the PDS has no such blob or other bytes, and PdsTroubleError where another attempt
         may succeed.
         """
-        if not await in_thread(self._hosts.may_send, host):
+        if size > limit:
+            raise BytesUnavailableError("too_large", f"the blob has more than {limit} bytes")
+        if not await in_thread(self.hosts.may_send, host):
             raise PdsBusyError(LEFT_ALONE.message)
+
+        async def record_limits(reply: httpx.Response) -> None:
+            if origin_of(str(reply.url)) == origin_of(
+                host
+            ):  # those of a host it redirects to are not the PDS's
+                report = HostReport.of_limits(host, did, verdict_of_read(reply))
+                await in_thread(self.hosts.record_if_changed, report)
+
         address = httpx.URL(f"{host}/xrpc/{GET_BLOB}", params={"did": did, "cid": cid})
         try:
-            staged = await self.staged(str(address), limit, on_reply=self._limits_recorder(host, did))
+            staged = await self.staged(str(address), limit, on_reply=record_limits)
         except FetchRefusedError as error:
             if error.status == TOO_MANY:
                 raise PdsBusyError("the PDS answered 429: too many requests") from None
@@ -65,24 +90,24 @@ class Fetcher:
             )
         return staged
 
-    def _limits_recorder(self, host: str, did: str) -> OnReply:
-        """Record the rate limits in the response of the PDS; those of a host it redirects to are not the PDS's."""
-
-        async def on_reply(reply: httpx.Response) -> None:
-            if origin_of(str(reply.url)) == origin_of(host):
-                report = HostReport.of_limits(host, did, verdict_of_read(reply))
-                await in_thread(self._hosts.record_if_changed, report)
-
-        return on_reply
-
     async def staged(
         self, url: str, limit: int, policy: AddressPolicy | None = None, on_reply: OnReply | None = None
     ) -> Staged:
         """Fetch a URL, under another address policy if one is given; raises as `fetched` does, and TimeoutError for a slow one."""
-        with Staging(self._folder, limit) as staging:
+        with Staging(self.folder, limit) as staging:
+            fetching = fetched(
+                self.http,
+                policy or self.policy,
+                url,
+                limit=limit,
+                seconds=FETCH_TIMEOUT_SECONDS,
+                on_reply=on_reply,
+            )
             try:
-                async with asyncio.timeout(FETCH_PATIENCE_SECONDS) as pace:
-                    await self._write(staging, url, policy or self._policy, on_reply, pace)
+                async with asyncio.timeout(FETCH_PATIENCE_SECONDS) as pace, fetching as chunks:
+                    async for chunk in chunks:
+                        pace.reschedule((pace.when() or 0.0) + len(chunk) / MIN_BYTES_PER_SECOND)
+                        await self.threads.run(staging.write, chunk)
             except TooLargeError as error:
                 raise FetchRefusedError(str(error)) from None
             except TimeoutError:
@@ -90,26 +115,6 @@ class Fetcher:
                 raise TimeoutError(slow if pace.expired() else "it took too long") from None
             # not in a thread: a cancellation meanwhile would leave the file behind
             return staging.finish()
-
-    async def _write(
-        self,
-        staging: Staging,
-        url: str,
-        policy: AddressPolicy,
-        on_reply: OnReply | None,
-        pace: asyncio.Timeout,
-    ) -> None:
-        async with fetched(
-            self._http,
-            policy,
-            url,
-            limit=staging.limit,
-            seconds=FETCH_TIMEOUT_SECONDS,
-            on_reply=on_reply,
-        ) as chunks:
-            async for chunk in chunks:
-                pace.reschedule((pace.when() or 0.0) + len(chunk) / MIN_BYTES_PER_SECOND)
-                await self._threads.run(staging.write, chunk)
 
 
 def named(error: Exception) -> str:

@@ -1,39 +1,44 @@
-"""Brings the bytes that a record names into storage, before the unit of work that makes its track."""
+"""Brings the bytes that a record names into storage, before the unit of work that makes its track.
 
-import asyncio
-from collections.abc import AsyncGenerator, Callable
+They come from the account's own PDS, which proves a blob, or from an address. One of our own addresses proves nothing, since any
+record may name it: its bytes are taken only where the account already has them here.
+"""
+
+from collections.abc import AsyncGenerator
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
-from typing import Final, ParamSpec, TypeVar
+from urllib.parse import urlsplit
+
+import httpx
 
 from aggregates.values import Artwork, Audio
 from eventstore.coordination.threads import Threads
-from replay.adoption.bytes import ProvenBytes, Wanted
+from identity.errors import FetchRefusedError, UnsafeAddressError
+from identity.resolution.address_policy import origin_of
+from outbox.record.dag_cbor import Record
+from projections.media_references import was_named_by
+from replay.adoption.fetcher import Fetcher, OthersAddresses, named
 from replay.adoption.progress import Problem, problem_of
 from replay.adoption.record import AdoptableRecord
-from replay.errors import BytesUnavailableError
+from replay.errors import BytesUnavailableError, PdsTroubleError
 from storage.artwork import MAX_BYTES as MAX_IMAGE_BYTES
 from storage.artwork import read_artwork
 from storage.audio import read_audio
 from storage.derived.renditions import keep_artwork
-from storage.errors import RefusedMediaError, StoreUnavailableError, TakenDownError
+from storage.errors import BytesMissingError, MediaGoneError, RefusedMediaError, TakenDownError
 from storage.media import Media
 from storage.public.copies import Reservation
 from storage.public.publisher import Publisher
-from storage.store import store_seconds
-from storage.upload import Staged
-
-P = ParamSpec("P")
-T = TypeVar("T")
-
-BLOB_MISSING: Final = "the PDS lacks the blob; the bytes came from the address"
+from storage.store import in_time
+from storage.upload import Staged, staged_copy
 
 
 @dataclass(frozen=True)
 class Intake:
     """Fetches audio and artwork of records, and stores them; `publisher` is None where the store has no public copies."""
 
-    bytes: ProvenBytes
+    fetcher: Fetcher
+    others: OthersAddresses
     media: Media
     publisher: Publisher | None
     threads: Threads
@@ -44,13 +49,15 @@ class Intake:
 
     async def audio(self, host: str, record: AdoptableRecord) -> tuple[Audio, list[Problem]]:
         """Store the audio; raises BytesUnavailableError or PdsTroubleError."""
-        key, limit = record.key, self.max_audio_bytes
-        wanted = Wanted(key.did, host, record.audio_blob, record.audio_url, limit)
-        with await self.bytes.fetch(wanted) as staged:
-            audio = await self._store(staged.size, self._store_audio, staged)
+        fetched = self._fetched(
+            host, record.key.did, record.audio_blob, record.audio_url, self.max_audio_bytes
+        )
+        with await fetched as staged:
+            audio = await in_time(self.store_threads, staged.size, self._store_audio, staged)
         if record.audio_cid in {None, audio.cid}:
             return record.completed(audio), []
-        return record.completed(audio), [problem_of(key, "blob_missing", BLOB_MISSING, adopted=True)]
+        lacks = "the PDS lacks the blob; the bytes came from the address"
+        return record.completed(audio), [problem_of(record.key, "blob_missing", lacks, adopted=True)]
 
     async def artwork(self, host: str, record: AdoptableRecord) -> tuple[Artwork | None, list[Problem]]:
         """Store the cover. Without its bytes a track has none, and its record keeps the address that it names.
@@ -60,11 +67,11 @@ class Intake:
         key = record.key
         if record.image_blob is None and record.image_url is None:
             return None, []
-        wanted = Wanted(key.did, host, record.image_blob, record.image_url, MAX_IMAGE_BYTES)
         try:
-            with await self.bytes.fetch(wanted) as staged:
+            fetched = self._fetched(host, key.did, record.image_blob, record.image_url, MAX_IMAGE_BYTES)
+            with await fetched as staged:
                 prepared = await self.store_threads.run(read_artwork, staged)
-            await self._store(prepared.size, keep_artwork, self.media, prepared)
+            await in_time(self.store_threads, prepared.size, keep_artwork, self.media, prepared)
         except (BytesUnavailableError, RefusedMediaError) as error:
             return None, [problem_of(key, "artwork_unavailable", str(error), adopted=True)]
         return prepared.artwork, []
@@ -83,15 +90,55 @@ class Intake:
             await self.threads.run(publisher.cancel, reservation)
             raise
 
-    async def _store(self, size: int, work: Callable[P, T], *args: P.args, **kwargs: P.kwargs) -> T:
-        """Store bytes in time; raises StoreUnavailableError, since another attempt may succeed."""
+    async def _fetched(self, host: str, did: str, blob: Record | None, url: str | None, limit: int) -> Staged:
+        """Return the blob's bytes, or those at the URL.
+
+        While the PDS only fails to answer, bytes at the URL count only if they have the blob's CID.
+        """
+        if blob is None:
+            return await self._at_address(did, url, limit)
+        cid = blob["ref"]["$link"]
         try:
-            async with asyncio.timeout(store_seconds(size)) as limit:
-                return await self.store_threads.run(work, *args, **kwargs)
-        except TimeoutError:
-            if not limit.expired():
+            return await self.fetcher.blob(host, did, cid, limit, size=blob["size"])
+        except (BytesUnavailableError, PdsTroubleError) as of_pds:
+            if url is None:
                 raise
-            raise StoreUnavailableError("it did not take the bytes in time") from None
+            error = of_pds
+        try:
+            staged = await self._at_address(did, url, limit)
+        except BytesUnavailableError as too:
+            if isinstance(error, PdsTroubleError):
+                raise error from None
+            raise BytesUnavailableError(too.code, f"{error}; {too}") from None
+        if isinstance(error, PdsTroubleError) and staged.cid != cid:
+            staged.close()
+            raise error
+        return staged
+
+    async def _at_address(self, did: str, url: str | None, limit: int) -> Staged:
+        if url is None:
+            raise BytesUnavailableError("nowhere", "the record names neither a blob nor an audio URL")
+        try:
+            if origin_of(url) not in self.others.ours:
+                return await self.fetcher.staged(url, limit, self.others)
+        except UnsafeAddressError as error:
+            raise BytesUnavailableError("unsafe_address", str(error)) from None
+        except (FetchRefusedError, httpx.HTTPError, httpx.InvalidURL, TimeoutError) as error:
+            reason = f"fetching the audio URL failed: {named(error)}"
+            raise BytesUnavailableError("not_fetched", reason) from None
+        return await self.store_threads.run(self._own, did, url, limit)
+
+    def _own(self, did: str, url: str, limit: int) -> Staged:
+        cid = urlsplit(url).path.rpartition("/")[2].partition(".")[0]
+        with self.media.database.read() as connection:
+            if not was_named_by(connection, did, cid):
+                raise BytesUnavailableError(
+                    "not_owned", "the address is ours, but the bytes are not this account's"
+                )
+        try:
+            return staged_copy(self.media.read(cid), self.fetcher.folder, limit)
+        except (MediaGoneError, BytesMissingError):
+            raise BytesUnavailableError("gone", "the audio URL is ours, and the bytes are gone") from None
 
     def _store_audio(self, staged: Staged) -> Audio:
         try:

@@ -3,7 +3,6 @@
 from dataclasses import dataclass, field
 from typing import Any, Final
 
-from aggregates.errors import InvalidFieldError
 from eventstore.untrusted import clean
 from outbox.pds.client import RecordKey
 
@@ -31,11 +30,6 @@ class Progress:
         """Return how many records are finished."""
         return self.known + self.adopted + self.refused
 
-    @property
-    def refused_uris(self) -> set[str]:
-        """Return the named records that were refused."""
-        return {problem["uri"] for problem in self.problems if not problem["adopted"]}
-
     def add_problem(self, problem: Problem) -> None:
         """Name a problem, up to MAX_NAMED_PROBLEMS of them."""
         if len(self.problems) < MAX_NAMED_PROBLEMS:
@@ -47,22 +41,7 @@ class Progress:
         self.add_problem(problem)
 
 
-def invalid_field(key: RecordKey, error: InvalidFieldError) -> Problem:
-    """Name the field that no track could hold."""
-    problem = problem_of(key, "invalid_field", str(error), adopted=False)
-    return problem | {"field": error.field, "limit": error.limit}
-
-
-def bytes_unavailable(key: RecordKey, error: Exception, reason: str) -> Problem:
-    """Say why the record's audio could not be fetched; `reason` is one word."""
-    return problem_of(key, "bytes_unavailable", str(error), adopted=False) | {"reason": reason}
-
-
-def problem_of(key: RecordKey, error: str, message: str, *, adopted: bool) -> Problem:
+def problem_of(key: RecordKey, error: str, message: str, *, adopted: bool = False, **more: Any) -> Problem:
     """Describe a problem of a record; `adopted` says whether the record became a track nevertheless."""
-    return {
-        "uri": clean(key.uri),
-        "error": error,
-        "message": clean(message, MAX_PROBLEM_LENGTH),
-        "adopted": adopted,
-    }
+    message = clean(message, MAX_PROBLEM_LENGTH)
+    return {"uri": clean(key.uri), "error": error, "message": message, "adopted": adopted, **more}

@@ -3,11 +3,10 @@
 The worker looks at the tracks that changed last, which costs the same whatever their number; a periodic job looks at all.
 """
 
-from collections.abc import Callable, Sequence
-from typing import Any, Final
+from typing import Final
 from urllib.parse import urlsplit
 
-from sqlalchemy import ColumnElement, Connection, and_, func, or_, select
+from sqlalchemy import ColumnElement, and_, func, or_, select
 
 from aggregates.track import Track
 from eventstore.database import Database
@@ -40,6 +39,14 @@ _RECENT: Final = (
 )
 
 
+LACKING: Final = (
+    (DerivedKind.RENDITIONS, track.artwork_cid, track.artwork_cid.is_not(None), made.source),
+    (DerivedKind.COVER, track.image_url, HAS_URL_ALONE, made.source),
+    (DerivedKind.WAVEFORM, track.audio_cid, track.audio_file_type.in_(DECODED_FILE_TYPES), waveform.c.cid),
+)
+"""The kind, its source, whether a track can have it, and the source of what was made."""
+
+
 def request_recent(database: Database) -> int:
     """Request what the tracks that changed last lack; return how much that is."""
     return _request(database, track.track_id.in_(select(_RECENT.c.track_id)))
@@ -51,55 +58,21 @@ def request_all(database: Database) -> int:
 
 
 def _request(database: Database, *which: ColumnElement[bool]) -> int:
+    found: list[Wanted] = []
     with database.read_committed() as connection:
-        found = [wanted for lacking in LACKING for wanted in lacking(connection, which)]
+        for kind, source, can_have_one, made_of in LACKING:
+            is_known = or_(
+                select(made_of).where(made_of == source).exists(),
+                select(job.c.id).where(job.c.kind == kind, job.c.subject == source).exists(),
+            )
+            lacking = select(source, func.min(track.did)).where(LIVE, can_have_one, ~is_known, *which)
+            for subject, did in connection.execute(lacking.group_by(source).limit(MAX_REQUESTED_AT_ONCE)):
+                host = _host_of(subject) if kind is DerivedKind.COVER else ""
+                found.append(Wanted(kind, subject, did, host))
     if found:
         with database.write() as connection:
             queue.request(connection, found, database.now(connection))
     return len(found)
-
-
-def _covers(connection: Connection, which: Sequence[ColumnElement[bool]]) -> Sequence[Wanted]:
-    has_none = _is_unknown(DerivedKind.RENDITIONS, track.artwork_cid, made.source)
-    found = _sources(connection, track.artwork_cid, track.artwork_cid.is_not(None), has_none, *which)
-    return [Wanted(DerivedKind.RENDITIONS, cid, did) for cid, did in found]
-
-
-def _covers_elsewhere(connection: Connection, which: Sequence[ColumnElement[bool]]) -> Sequence[Wanted]:
-    has_none = _is_unknown(DerivedKind.COVER, track.image_url, made.source)
-    found = _sources(connection, track.image_url, HAS_URL_ALONE, has_none, *which)
-    return [Wanted(DerivedKind.COVER, url, did, _host_of(url)) for url, did in found]
-
-
-def _sounds(connection: Connection, which: Sequence[ColumnElement[bool]]) -> Sequence[Wanted]:
-    has_none = _is_unknown(DerivedKind.WAVEFORM, track.audio_cid, waveform.c.cid)
-    can_have_one = track.audio_file_type.in_(DECODED_FILE_TYPES)
-    found = _sources(connection, track.audio_cid, can_have_one, has_none, *which)
-    return [Wanted(DerivedKind.WAVEFORM, cid, did) for cid, did in found]
-
-
-LACKING: Final[Sequence[Callable[[Connection, Sequence[ColumnElement[bool]]], Sequence[Wanted]]]] = (
-    _covers,
-    _covers_elsewhere,
-    _sounds,
-)
-
-
-def _is_unknown(
-    kind: DerivedKind, source: ColumnElement[Any], made_of: ColumnElement[Any]
-) -> ColumnElement[bool]:
-    """Whether this was neither made nor requested."""
-    is_made = select(made_of).where(made_of == source).exists()
-    return and_(~is_made, ~select(job.c.id).where(job.c.kind == kind, job.c.subject == source).exists())
-
-
-def _sources(
-    connection: Connection, source: ColumnElement[Any], *conditions: ColumnElement[bool]
-) -> Sequence[Any]:
-    """Return the sources, each with one account that has it."""
-    account = func.min(track.did)
-    found = select(source, account).where(LIVE, *conditions).group_by(source).limit(MAX_REQUESTED_AT_ONCE)
-    return connection.execute(found).all()
 
 
 def _host_of(url: str) -> str:

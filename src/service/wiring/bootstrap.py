@@ -39,7 +39,7 @@ from outbox.repo.reads import RepoReads
 from outbox.repo.record_reads import RecordReads
 from outbox.tracing import NO_TRACING
 from outbox.views.waits import MirrorWaits
-from replay.adoption.jobs import AdoptionJobs
+from replay.adoption.adopt import Adoption
 from replay.reconcile.verify import Verifier
 from service.config.settings import Settings
 from service.observability.media_health import MediaHealth
@@ -101,7 +101,7 @@ class Container:
     hosts: Hosts
     relay: Relay
     worker: Worker
-    adoptions: AdoptionJobs
+    adoptions: Adoption
     publisher: Publisher | None
     """None where the store has no public copies."""
     metrics: Metrics

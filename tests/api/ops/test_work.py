@@ -18,7 +18,7 @@ from outbox.mirror.tables import PAST, firehose_cursor, mirror_lane, repo_scan
 from projections.rebuild.rebuild import rebuild
 from replay.adoption import jobs as adoptions
 from replay.adoption.progress import Progress
-from replay.derived.worker import derived_kinds
+from replay.derived.worker import DerivedMedia
 from service.process.jobs import JOBS, JobName, periodic_jobs
 from storage.derived.jobs import DerivedKind
 from tests.api.world import did_of, upload
@@ -182,7 +182,7 @@ def want(world, kind, *sources):
 
 
 def claim_derived(world, kind):
-    (of,) = derived_kinds({kind: None})
+    (of,) = (each for each in DerivedMedia(*[None] * 4).kinds() if each.name == kind)
     return of, queue.claim(world.database, of, owner="one", lease=LEASE)
 
 

@@ -10,7 +10,7 @@ from sqlalchemy import select
 
 from eventstore.jobs.table import JobState, job
 from identity.accounts.credentials import Scope
-from replay.derived import waveforms
+from replay.derived import worker
 from replay.derived.sweep import sweep_media
 from replay.derived.worker import MAX_ATTEMPTS
 from storage.derived.jobs import DerivedKind
@@ -74,7 +74,7 @@ def test_audio_that_cannot_be_decoded_has_none_and_is_not_tried_again(world, cli
 def test_a_decoder_that_is_killed_each_time_is_given_up(world, client, alice, tmp_path, monkeypatch):
     killed = tmp_path / "killed.py"
     killed.write_text("import os, signal; os.kill(os.getpid(), signal.SIGKILL)")
-    monkeypatch.setattr(waveforms, "read_waveform", partial(read_waveform, program=Path(killed)))
+    monkeypatch.setattr(worker, "read_waveform", partial(read_waveform, program=Path(killed)))
     monkeypatch.setattr("eventstore.jobs.queue.backoff", lambda *_, **__: timedelta(0))
     track = upload(client, alice)
     work(world)

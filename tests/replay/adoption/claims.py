@@ -6,12 +6,12 @@ from typing import Any
 from eventstore.database import Database
 from eventstore.jobs import queue
 from eventstore.jobs.kinds import Failure, Job, Kind, Outcome
-from replay.adoption.jobs import AdoptionJobs
+from replay.adoption.adopt import Adoption
 from replay.adoption.progress import Progress
 
 LEASE = timedelta(seconds=60)
 NOBODY: Any = None
-KIND: Kind = AdoptionJobs(NOBODY, NOBODY).kind()
+KIND: Kind = Adoption(*[NOBODY] * 6).kind()
 
 
 def claim(database: Database, did: str | None = None, owner: str = "test") -> Job | None:

@@ -26,10 +26,9 @@ from outbox.record.dag_cbor import record_cid
 from outbox.repo.reads import RepoReads
 from outbox.tracks.record import RecordUrls, TrackRecords
 from outbox.views.status import Mirror, mirrors
-from projections.media_references import was_named_by
 from projections.tracks.queries import track_page
 from replay.adoption.adopt import LISTING_TIMEOUT_SECONDS, Adoption
-from replay.adoption.bytes import ProvenBytes
+from replay.adoption.fetcher import Fetcher, OthersAddresses
 from replay.adoption.intake import Intake
 from replay.adoption.progress import Progress
 from replay.reconcile.verify import Repo
@@ -123,29 +122,20 @@ def adoption_on(
     publisher: Publisher | None = None,
 ) -> Adoption:
     """Adopts what that client reaches."""
-
-    def is_owned(did: str, cid: str) -> bool:
-        with log.database.read() as connection:
-            return was_named_by(connection, did, cid)
-
-    threads = Threads("adoption", 12)
-    proven = ProvenBytes(
-        http,
-        AddressPolicy(),
-        media,
-        staging,
-        Hosts(media.database),
-        threads=threads,
-        is_owned=is_owned,
-        own_urls=(SERVICE,),
-    )
+    threads, others = Threads("adoption", 12), OthersAddresses(AddressPolicy(), [SERVICE])
+    fetcher = Fetcher(http, others.policy, staging, Hosts(media.database), threads)
     return Adoption(
         log,
         RepoReads(Pds(None, http), list_seconds=LISTING_TIMEOUT_SECONDS),  # type: ignore[arg-type] - nothing is written
-        Intake(proven, media, publisher, threads, threads, max_audio_bytes=100_000),
+        Intake(fetcher, others, media, publisher, threads, threads, max_audio_bytes=100_000),
         collections=(COLLECTION, OLD_COLLECTION),
         records=TrackRecords(RecordUrls(SERVICE)),
+        host_of=host_of,
     )
+
+
+async def host_of(_did: str) -> str:
+    return HOST
 
 
 async def adopt_all(adoption: Adoption, envelope: Envelope = ARTIST) -> Progress:

@@ -19,13 +19,12 @@ from outbox.record.dag_cbor import record_cid
 from outbox.tracks.record import RecordUrls, TrackRecords
 from replay.adoption.record import read_record
 from replay.errors import PdsBusyError, PdsTroubleError
-from replay.reconcile.verify import Repo
 from storage.cid import cid_of
 from tests.dsl import ALICE, BOB, COLLECTION, OLD_COLLECTION
 from tests.e2e.foreign_catalogue import a_record, rkey
 from tests.media_samples import samples
 from tests.outbox.rigs.relay_rig import ARTIST
-from tests.replay.adoption.rig import ELSEWHERE, HOST, SERVICE, AdoptRig, adopt_rig
+from tests.replay.adoption.rig import ELSEWHERE, SERVICE, AdoptRig, adopt_rig
 
 pytestmark = pytest.mark.anyio
 
@@ -92,7 +91,7 @@ async def test_a_list_of_more_than_is_kept_is_adopted_in_several_runs(
     monkeypatch.setattr("replay.adoption.adopt.MAX_KEPT_BYTES", 1)
     for number in range(1, 4):
         rig.internet.record(number)
-    assert (await rig.adoption.preview(Repo(ALICE, HOST))).adopted == 3
+    assert (await rig.adoption.preview(ALICE)).adopted == 3
     runs = [counts(await rig.adopts()) for _ in range(4)]
     assert runs == [(3, known, 1, 0) for known in range(3)] + [(3, 3, 0, 0)]
 

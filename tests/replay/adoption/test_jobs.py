@@ -3,6 +3,7 @@
 import asyncio
 from collections.abc import AsyncIterator
 from concurrent.futures import ThreadPoolExecutor
+from dataclasses import replace
 from datetime import timedelta
 from pathlib import Path
 from typing import Any
@@ -19,7 +20,7 @@ from identity.errors import IdentityUnreachableError, UnknownIdentityError
 from outbox.pds.client import RemoteUnknownError
 from replay.adoption import jobs as adoptions
 from replay.adoption.adopt import Adoption
-from replay.adoption.jobs import ADOPTION, AdoptionJobs
+from replay.adoption.jobs import ADOPTION
 from replay.adoption.progress import Progress
 from tests.dsl import ALICE
 from tests.media_samples import samples
@@ -55,7 +56,7 @@ def a_worker(rig: AdoptRig, error: Exception | None = None) -> Worker:
             raise error
         return HOST
 
-    kind = AdoptionJobs(rig.adoption, host_of).kind()
+    kind = replace(rig.adoption, host_of=host_of).kind()
     return Worker(rig.database, [kind], owner="test", lease=LEASE)
 
 

@@ -1,38 +1,29 @@
 """The worker of derived media on an adopted account, whose covers an internet in memory has."""
 
 from datetime import timedelta
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import httpx
 
 from eventstore.coordination.threads import Threads
 from eventstore.jobs.table import job
 from eventstore.jobs.worker import Worker
-from identity.resolution.address_policy import AddressPolicy, origin_of
+from identity.resolution.address_policy import AddressPolicy
 from outbox.mirror.hosts import Hosts
-from replay.adoption.bytes import OthersAddresses
-from replay.adoption.fetcher import Fetcher
-from replay.derived.covers import Covers
-from replay.derived.worker import derived_kinds
+from replay.adoption.fetcher import Fetcher, OthersAddresses
+from replay.derived.worker import DerivedMedia
 from storage.derived.jobs import DerivedKind
 from storage.derived.renditions import rendition_of
 from tests.replay.adoption.rig import SERVICE, AdoptRig
 
-if TYPE_CHECKING:
-    from collections.abc import Awaitable, Callable, Mapping
-
 
 def cover_worker(rig: AdoptRig, http: httpx.AsyncClient | None = None) -> Worker:
     """The worker, which makes no waveforms."""
-    threads, policy = Threads("derived", 6), AddressPolicy()
-    fetcher = Fetcher(http or rig.http, policy, rig.staging, Hosts(rig.database), threads)
-    others = OthersAddresses(policy, frozenset({origin_of(SERVICE)}))
-    covers = Covers(rig.media, fetcher, others, threads)
-    makers: Mapping[DerivedKind, Callable[[str], Awaitable[None]]] = {
-        DerivedKind.RENDITIONS: covers.make_renditions,
-        DerivedKind.COVER: covers.fetch,
-    }
-    return Worker(rig.database, derived_kinds(makers), owner="test", lease=timedelta(seconds=60))
+    threads, others = Threads("derived", 6), OthersAddresses(AddressPolicy(), [SERVICE])
+    fetcher = Fetcher(http or rig.http, others.policy, rig.staging, Hosts(rig.database), threads)
+    kinds = DerivedMedia(rig.media, fetcher, others, threads).kinds()
+    of_covers = [kind for kind in kinds if kind.name != DerivedKind.WAVEFORM]
+    return Worker(rig.database, of_covers, owner="test", lease=timedelta(seconds=60))
 
 
 def has_cover(rig: AdoptRig, source: str) -> bool:
