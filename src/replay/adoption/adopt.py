@@ -227,7 +227,7 @@ class _Run:
             self.pds_errors_in_a_row = 0
 
     async def _adopt(self, key: RecordKey, entry: Entry) -> None:
-        intake = self.adoption.intake
+        log, intake = self.adoption.log, self.adoption.intake
         record = await intake.threads.run(self.adoption.record_in, key, entry)
         try:
             async with asyncio.timeout(RECORD_TIMEOUT_SECONDS):
@@ -244,9 +244,7 @@ class _Run:
                     intake.publisher.hand_over(unit.connection, reservation)
                 return is_new
 
-            is_new: bool = await intake.threads.run(
-                self.adoption.log.transact, key.did, self.envelope, commit
-            )
+            is_new: bool = await intake.threads.run(lambda: log.transact(key.did, self.envelope, commit))
         self.progress.adopted += is_new
         self.progress.known += not is_new
         for problem in (*artwork_problems, *audio_problems):

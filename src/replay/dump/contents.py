@@ -7,6 +7,7 @@ import base64
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field
 from datetime import datetime
+from functools import partial
 from typing import Any, Final
 
 from sqlalchemy import Column, ColumnElement, Connection, LargeBinary, RowMapping, Table, select, tuple_
@@ -29,8 +30,6 @@ class ExportedTable:
 
     table: Table
     reset: Mapping[str, Any] = field(default_factory=dict)
-    of_account: Callable[[str], ColumnElement[bool]] | None = None
-    """Selects an account's rows by its DID, in a table without a column `did`."""
 
     @property
     def kind(self) -> str:
@@ -38,13 +37,16 @@ class ExportedTable:
         return self.table.name
 
     def owned_by(self, did: str) -> ColumnElement[bool]:
-        """Return the condition for an account's rows."""
-        return self.table.c.did == did if self.of_account is None else self.of_account(did)
+        """Return the condition for an account's rows; the bytes that its tracks name are its own, too."""
+        if self.table is media:
+            of_account = select(media_references.c.cid).where(media_references.c.did == did)
+            return media.c.cid.in_(of_account)
+        return self.table.c.did == did
 
     def to_row(self, values: RowMapping) -> Row:
         """Return a row as JSON values."""
         return {
-            column.name: _exported(column, values[column.name])
+            column.name: _codec(column)[0](value) if (value := values[column.name]) is not None else None
             for column in self.table.columns
             if column.name not in self.reset
         }
@@ -57,13 +59,11 @@ class ExportedTable:
             msg = f"a row of {self.kind} has other columns in this version: {names}"
             raise ValueError(msg)
         columns = {column.name: column for column in self.table.columns}
-        values = {columns[name].key: _imported(columns[name], value) for name, value in row.items()}
+        values = {
+            columns[name].key: _codec(columns[name])[1](value) if value is not None else None
+            for name, value in row.items()
+        }
         return values | dict(self.reset)
-
-
-def _bytes_of(did: str) -> ColumnElement[bool]:
-    named = select(media_references.c.cid).where(media_references.c.did == did)
-    return media.c.cid.in_(named)
 
 
 _NO_LEASE: Final = {"lease_owner": None, "lease_until": PAST, "lease_epoch": 0}
@@ -72,7 +72,7 @@ EXPORTED: Final = (
     LOG,
     ExportedTable(account),
     ExportedTable(peer_track),
-    ExportedTable(media, of_account=_bytes_of),
+    ExportedTable(media),
     ExportedTable(pds_host),
     ExportedTable(mirror_lane, _NO_LEASE),
     ExportedTable(mirror_target),
@@ -118,25 +118,12 @@ def is_empty(connection: Connection) -> bool:
     return all(connection.execute(select(each.table).limit(1)).first() is None for each in EXPORTED)
 
 
-def _exported(column: Column[Any], value: Any) -> Any:
-    if value is None:
-        return None
-    return _codec(column)[0](value)
-
-
-def _imported(column: Column[Any], value: Any) -> Any:
-    if value is None:
-        return None
-    return _codec(column)[1](value)
-
-
 def _codec(column: Column[Any]) -> tuple[Callable[[Any], Any], Callable[[Any], Any]]:
+    """Return how a value that is not None is written, and read again."""
     if column is stored_event.c.state:  # JSON already, and readable in the file
         return bytes.decode, str.encode
     if isinstance(column.type, LargeBinary):
-        return lambda data: base64.b64encode(data).decode(), lambda text: base64.b64decode(
-            text, validate=True
-        )
+        return lambda data: base64.b64encode(data).decode(), partial(base64.b64decode, validate=True)
     if isinstance(column.type, UtcDateTime):
         return datetime.isoformat, datetime.fromisoformat
     return lambda value: value, lambda value: value

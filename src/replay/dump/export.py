@@ -18,7 +18,8 @@ def export(database: Database, target: Path, *, schema: str, lines: Callable[[in
     count = 0
     try:
         with database.read(), unfinished.open("wb") as file:
-            for line in write_lines(_header(database, schema), _rows(database)):
+            rows = ((each.kind, row) for each in EXPORTED for row in rows_of(database, each))
+            for line in write_lines(_header(database, schema), rows):
                 file.write(line)
                 count += 1
                 lines(count)
@@ -39,24 +40,18 @@ def account_lines(database: Database, did: str, *, schema: str) -> Iterator[byte
     It is therefore no snapshot. Events that are appended meanwhile follow at its end, so that no exported observation is
     ahead of the log.
     """
-    return write_lines({**_header(database, schema), "did": did}, _own_rows(database, did))
 
+    def own_rows() -> Iterator[tuple[str, Row]]:
+        last = (0,)
+        for each in (*ACCOUNT_OWNED, LOG):
+            for row in rows_of(database, each, did, after=last if each is LOG else None):
+                if each is LOG:
+                    last = (row["position"],)
+                yield each.kind, row
 
-def _own_rows(database: Database, did: str) -> Iterator[tuple[str, Row]]:
-    last = (0,)
-    for each in (*ACCOUNT_OWNED, LOG):
-        for row in rows_of(database, each, did, after=last if each is LOG else None):
-            if each is LOG:
-                last = (row["position"],)
-            yield each.kind, row
+    return write_lines({**_header(database, schema), "did": did}, own_rows())
 
 
 def _header(database: Database, schema: str) -> Row:
     with database.read() as connection:
         return {"schema": schema, "exported_at": database.now(connection).isoformat()}
-
-
-def _rows(database: Database) -> Iterator[tuple[str, Row]]:
-    for each in EXPORTED:
-        for row in rows_of(database, each):
-            yield each.kind, row

@@ -11,6 +11,7 @@ import json
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from hashlib import sha256
+from itertools import chain
 from typing import Any, Final
 
 from replay.errors import BrokenDumpError
@@ -34,7 +35,7 @@ class Line:
 def write_lines(header: Row, rows: Iterable[tuple[str, Row]]) -> Iterator[bytes]:
     """Yield the lines of a dump file."""
     digest, lines = sha256(), 0
-    for kind, row in _framed(header, rows):
+    for kind, row in chain([(HEADER, {"format": FORMAT, **header})], rows):
         line = _line(kind, row)
         digest.update(line)
         lines += 1
@@ -50,19 +51,16 @@ def read_lines(lines: Iterable[bytes]) -> Iterator[Line]:
         if (line.kind == HEADER) != (number == 1):
             raise BrokenDumpError(number, "an export has exactly one header, as its first line")
         if line.kind == END:
-            _check_end(line, digest.hexdigest())
-            _check_nothing_follows(number, lines)
+            if line.row != {"lines": number - 1, "digest": digest.hexdigest()}:
+                raise BrokenDumpError(number, "lines were lost, added or moved: the digest does not match")
+            if next(lines, None) is not None:
+                raise BrokenDumpError(number + 1, "there is data after the end")
             return
         if number == 1 and line.row.get("format") != FORMAT:
             raise BrokenDumpError(number, f"this version reads format {FORMAT}, not {line.row.get('format')}")
         digest.update(raw)
         yield line
     raise BrokenDumpError(number + 1, "the file is truncated")
-
-
-def _framed(header: Row, rows: Iterable[tuple[str, Row]]) -> Iterator[tuple[str, Row]]:
-    yield HEADER, {"format": FORMAT, **header}
-    yield from rows
 
 
 def _line(kind: str, row: Row) -> bytes:
@@ -85,13 +83,3 @@ def _parsed(number: int, raw: bytes) -> Line:
                 raise BrokenDumpError(number, "the line was altered: its checksum does not match")
             return Line(number, kind, row)
     raise BrokenDumpError(number, "a line must have a kind, a row and a sum")
-
-
-def _check_end(line: Line, digest: str) -> None:
-    if line.row != {"lines": line.number - 1, "digest": digest}:
-        raise BrokenDumpError(line.number, "lines were lost, added or moved: the digest does not match")
-
-
-def _check_nothing_follows(number: int, lines: Iterable[bytes]) -> None:
-    for _ in lines:
-        raise BrokenDumpError(number + 1, "there is data after the end")

@@ -1,7 +1,7 @@
 """Imports a dump file into an empty database, and rebuilds every read model from the log."""
 
+from collections import Counter
 from collections.abc import Callable, Iterator, Sequence
-from dataclasses import dataclass
 from itertools import groupby, islice
 from pathlib import Path
 from typing import Any, Final
@@ -22,28 +22,25 @@ ROWS_PER_PAGE: Final = 500
 Lines = Callable[[int], None]
 
 
-@dataclass(frozen=True)
-class Imported:
-    """How many rows of each kind were imported."""
-
-    rows: dict[str, int]
-
-
-def check_dump(source: Path, *, schema: str, lines: Lines) -> Imported:
-    """Check the whole file and import nothing; raises BrokenDumpError with the number of the wrong line."""
-    counts: dict[str, int] = {}
+def check_dump(source: Path, *, schema: str, lines: Lines) -> dict[str, int]:
+    """Check the whole file, import nothing, and return how many rows of each kind it has; raises BrokenDumpError."""
+    counts: Counter[str] = Counter()
     with source.open("rb") as file:
         for line in read_lines(file):
             lines(line.number)
             if line.kind == HEADER:
-                _check_schema(line, schema)
+                if (theirs := line.row.get("schema")) != schema:
+                    reason = f"it was written under schema {theirs}, this database has {schema}"
+                    raise BrokenDumpError(line.number, reason)
             else:
                 _values(line)
-                counts[line.kind] = counts.get(line.kind, 0) + 1
-    return Imported(counts)
+                counts[line.kind] += 1
+    return counts
 
 
-def import_dump(log: EventLog, source: Path, *, schema: str, lines: Lines, progress: Progress) -> Imported:
+def import_dump(
+    log: EventLog, source: Path, *, schema: str, lines: Lines, progress: Progress
+) -> dict[str, int]:
     """Check the file, import its rows in one transaction, and rebuild the read models.
 
     Raises BrokenDumpError, and NotEmptyError for a database with rows. After a crash between import and rebuild, run
@@ -59,14 +56,6 @@ def import_dump(log: EventLog, source: Path, *, schema: str, lines: Lines, progr
         _set_sequences(connection)
     rebuild(log, log.projections, progress=progress)
     return imported
-
-
-def _check_schema(header: Line, schema: str) -> None:
-    if header.row.get("schema") != schema:
-        theirs = header.row.get("schema")
-        raise BrokenDumpError(
-            header.number, f"it was written under schema {theirs}, this database has {schema}"
-        )
 
 
 def _values(line: Line) -> dict[str, Any]:

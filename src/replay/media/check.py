@@ -8,7 +8,7 @@ from enum import StrEnum
 from itertools import chain, islice
 from typing import Any, Final
 
-from sqlalchemy import Connection, func, or_, select
+from sqlalchemy import Column, Connection, Select, func, or_, select
 
 from projections.media_references import media_references
 from projections.tracks.queries import tracks_with_image_urls
@@ -16,7 +16,6 @@ from storage.cid import CidHasher, cid_of_key
 from storage.derived.renditions import sources_of
 from storage.errors import BytesMissingError
 from storage.media import Media, MediaState, media
-from storage.store import StoredKey
 
 ROWS_PER_PAGE: Final = 200
 MAX_CONCURRENT_REQUESTS: Final = 8
@@ -65,42 +64,46 @@ def check_media(
         before = storage.database.now(connection) - grace
         rows = connection.scalar(select(func.count()).where(media.c.state == MediaState.LIVE)) or 0
     done = 0
+    live = select(media).where(media.c.state == MediaState.LIVE)
     with ThreadPoolExecutor(MAX_CONCURRENT_REQUESTS) as pool:
-        for page in _live_pages(storage):
+        for page in _pages(storage, live, media.c.key):
             sizes = pool.map(lambda row: storage.store.size(row.key), page)
-            names = _names(storage, [row.cid for row in page], before)
+            with storage.database.read() as connection:
+                names = _names_of(connection, [row.cid for row in page], before)
             for row, size in zip(page, sizes, strict=True):
-                yield from _of_row(storage, row, size, names.get(row.cid), grace, deep=deep)
+                yield from _of_row(storage, row, size, names[row.cid], grace, deep=deep)
                 done += 1
                 progress(done, rows)
     yield from _without_row(storage, before)
     yield from _strays(storage, grace)
 
 
-@dataclass(frozen=True)
-class _Names:
-    """Tracks that name a CID, or did within the grace period, and when the last reference was released."""
-
-    track_ids: tuple[int, ...]
-    released_at: datetime | None
+Names = tuple[tuple[int, ...], datetime | None]
+"""Tracks that name a CID, or did within the grace period, and when the last reference was released."""
 
 
 def _of_row(
-    storage: Media, row: Any, size: int | None, names: _Names | None, grace: timedelta, *, deep: bool
+    storage: Media, row: Any, size: int | None, names: Names, grace: timedelta, *, deep: bool
 ) -> Iterator[MediaFinding]:
-    is_named = names is not None and bool(names.track_ids)
-    kind: MediaKind | None = None
+    track_ids, released_at = names
+    if not track_ids:
+        since = max(filter(None, (row.touched_at, released_at)))
+        yield MediaFinding(MediaKind.UNNAMED, row.cid, row.key, size, swept_after=since + grace)
+        return
     if size is None:
         kind = MediaKind.MISSING
     elif size != row.size:
         kind = MediaKind.WRONG_SIZE
     elif deep and not _is_whole(storage, row.key):
         kind = MediaKind.DAMAGED
-    if kind is not None and is_named and names is not None and _is_still_live(storage, row.key):
-        yield MediaFinding(kind, row.cid, row.key, size, names.track_ids)
-    elif not is_named:
-        since = max(filter(None, (row.touched_at, names.released_at if names is not None else None)))
-        yield MediaFinding(MediaKind.UNNAMED, row.cid, row.key, size, swept_after=since + grace)
+    else:
+        return
+    with (
+        storage.database.read() as connection
+    ):  # the sweep or another upload may have replaced the copy meanwhile
+        state = connection.scalar(select(media.c.state).where(media.c.key == row.key))
+    if state == MediaState.LIVE:
+        yield MediaFinding(kind, row.cid, row.key, size, track_ids)
 
 
 def _is_whole(storage: Media, key: str) -> bool:
@@ -113,92 +116,53 @@ def _is_whole(storage: Media, key: str) -> bool:
     return hasher.cid == cid_of_key(key)
 
 
-def _is_still_live(storage: Media, key: str) -> bool:
-    """Whether the sweep or another upload has not replaced the copy meanwhile."""
-    with storage.database.read() as connection:
-        return connection.scalar(select(media.c.state).where(media.c.key == key)) == MediaState.LIVE
-
-
-def _live_pages(storage: Media) -> Iterator[Sequence[Any]]:
+def _pages(storage: Media, query: Select[Any], key: Column[str]) -> Iterator[Sequence[Any]]:
     last = ""
     while True:
         with storage.database.read() as connection:
-            page = connection.execute(
-                select(media)
-                .where(media.c.key > last, media.c.state == MediaState.LIVE)
-                .order_by(media.c.key)
-                .limit(ROWS_PER_PAGE)
-            ).all()
+            page = connection.execute(query.where(key > last).order_by(key).limit(ROWS_PER_PAGE)).all()
         if not page:
             return
         yield page
-        last = page[-1].key
+        last = getattr(page[-1], key.name)
 
 
-def _names(storage: Media, cids: Sequence[str], before: datetime) -> Mapping[str, _Names]:
-    with storage.database.read() as connection:
-        return _names_of(connection, cids, before)
-
-
-def _names_of(connection: Connection, cids: Sequence[str], before: datetime) -> Mapping[str, _Names]:
+def _names_of(connection: Connection, cids: Sequence[str], before: datetime) -> Mapping[str, Names]:
     """Return the names of these; a rendition has those of its covers."""
     renditions = sources_of(connection, cids)
     named_by = {cid: {cid, *renditions.get(cid, ())} for cid in cids}
     wanted = {*chain.from_iterable(named_by.values())}
     rows = connection.execute(select(media_references).where(reference.cid.in_(wanted))).all()
     elsewhere = tracks_with_image_urls(connection, [each for each in wanted if "://" in each])
-    return {
-        cid: _names_from(
-            [row for row in rows if row.cid in sources],
-            [track_id for url, track_id in elsewhere if url in sources],
-            before,
-        )
-        for cid, sources in named_by.items()
-    }
-
-
-def _names_from(rows: Sequence[Any], elsewhere: Sequence[int], before: datetime) -> _Names:
-    naming = [row.track_id for row in rows if row.released_at is None or row.released_at > before]
-    released = [row.released_at for row in rows if row.released_at is not None]
-    return _Names(tuple(sorted({*naming, *elsewhere})), max(released, default=None))
+    found: dict[str, Names] = {}
+    for cid, sources in named_by.items():
+        of_cid = [row for row in rows if row.cid in sources]
+        released = [row.released_at for row in of_cid if row.released_at is not None]
+        naming = {row.track_id for row in of_cid if row.released_at is None or row.released_at > before}
+        naming |= {track_id for url, track_id in elsewhere if url in sources}
+        found[cid] = tuple(sorted(naming)), max(released, default=None)
+    return found
 
 
 def _without_row(storage: Media, before: datetime) -> Iterator[MediaFinding]:
     """Yield CIDs that tracks name and no row of `media` has."""
-    last = ""
-    is_live = (
-        select(media.c.key).where(media.c.cid == reference.cid, media.c.state == MediaState.LIVE).exists()
-    )
+    is_live = select(media.c.key).where(media.c.cid == reference.cid, media.c.state == MediaState.LIVE)
     is_named = or_(reference.released_at.is_(None), reference.released_at > before)
-    while True:
+    lacking = select(reference.cid).where(is_named, ~is_live.exists()).distinct()
+    for page in _pages(storage, lacking, reference.cid):
+        cids = [row.cid for row in page]
         with storage.database.read() as connection:
-            cids = connection.scalars(
-                select(reference.cid)
-                .where(reference.cid > last, is_named, ~is_live)
-                .distinct()
-                .order_by(reference.cid)
-                .limit(ROWS_PER_PAGE)
-            ).all()
             names = _names_of(connection, cids, before)
-        if not cids:
-            return
         for cid in cids:
-            yield MediaFinding(MediaKind.MISSING, cid, None, None, names[cid].track_ids)
-        last = cids[-1]
+            yield MediaFinding(MediaKind.MISSING, cid, None, None, names[cid][0])
 
 
 def _strays(storage: Media, grace: timedelta) -> Iterator[MediaFinding]:
     """Yield stored copies without a row; uploads in progress have one, written before the bytes."""
     stored = iter(storage.store.stored())
-    while page := tuple[StoredKey, ...](islice(stored, ROWS_PER_PAGE)):
+    while page := {each.key: each.modified + grace for each in islice(stored, ROWS_PER_PAGE)}:
         with storage.database.read() as connection:
-            known = set(
-                connection.scalars(select(media.c.key).where(media.c.key.in_([each.key for each in page])))
-            )
-        for each in page:
-            if each.key not in known:
-                size = storage.store.size(each.key)
-                swept_after = each.modified + grace
-                yield MediaFinding(
-                    MediaKind.STRAY, cid_of_key(each.key), each.key, size, swept_after=swept_after
-                )
+            known = connection.scalars(select(media.c.key).where(media.c.key.in_(page))).all()
+        for key in page.keys() - {*known}:
+            size = storage.store.size(key)
+            yield MediaFinding(MediaKind.STRAY, cid_of_key(key), key, size, swept_after=page[key])

@@ -1,9 +1,8 @@
 """Repairs missing and damaged bytes from the blobs at the artists' PDSes, whose CIDs prove them."""
 
 from collections.abc import Sequence
-from dataclasses import dataclass
 from pathlib import Path
-from typing import Final
+from typing import Any, Final
 
 import httpx
 from sqlalchemy import select
@@ -26,16 +25,6 @@ DAMAGED: Final = "its bytes were damaged and have been fetched again"
 FORGOTTEN: Final = "it was missing or damaged, and is made again of its cover"
 
 
-@dataclass(frozen=True)
-class _Blob:
-    """A blob that may have the bytes, and its expected type and size in bytes."""
-
-    did: str
-    host: str
-    mime: str
-    size: int
-
-
 class MediaRepair:
     """Repairs the findings of a check, one at a time; a finding that no PDS can repair is left as it is."""
 
@@ -51,25 +40,21 @@ class MediaRepair:
         if await self._threads.run(self._is_forgotten, finding):
             return True
         for blob in await self._threads.run(self._blobs, finding.cid):
-            staged = await self._fetched(finding.cid, blob)
-            if staged is not None:
-                with staged:
-                    await self._threads.run(self._store, finding, staged, blob)
-                return True
+            try:
+                staged = await self._fetcher.blob(blob.host, blob.did, finding.cid, blob.audio_size)
+            except (BytesUnavailableError, PdsTroubleError):
+                continue
+            with staged:
+                await self._threads.run(self._store, finding, staged, blob.audio_mime)
+            return True
         return False
 
-    async def _fetched(self, cid: str, blob: _Blob) -> Staged | None:
-        try:
-            return await self._fetcher.blob(blob.host, blob.did, cid, blob.size)
-        except (BytesUnavailableError, PdsTroubleError):
-            return None
-
-    def _store(self, finding: MediaFinding, staged: Staged, blob: _Blob) -> None:
+    def _store(self, finding: MediaFinding, staged: Staged, mime: str) -> None:
         if finding.kind is not MediaKind.MISSING and finding.key is not None:
             with self._storage.database.write() as connection:
                 mark_deleting(connection, [finding.key], DAMAGED)
         with staged.open() as source:
-            self._storage.add(finding.cid, source, staged.size, blob.mime)
+            self._storage.add(finding.cid, source, staged.size, mime)
 
     def _is_forgotten(self, finding: MediaFinding) -> bool:
         """Forget a rendition that no track names itself, as it does its thumbnail."""
@@ -83,8 +68,8 @@ class MediaRepair:
                 mark_deleting(connection, [finding.key], FORGOTTEN)
         return True
 
-    def _blobs(self, cid: str) -> Sequence[_Blob]:
-        """Return the accounts whose tracks have this audio, with their PDSes."""
+    def _blobs(self, cid: str) -> Sequence[Any]:
+        """Return the accounts whose tracks have this audio, with their PDSes, and its type and size."""
         names = media_references.c
         query = (
             select(names.did, mirror_lane.c.host, tracks.c.audio_mime, tracks.c.audio_size)
@@ -94,4 +79,4 @@ class MediaRepair:
             .distinct()
         )
         with self._storage.database.read() as connection:
-            return [_Blob(*row) for row in connection.execute(query)]
+            return connection.execute(query).all()

@@ -62,8 +62,8 @@ def import_(file: Path, *, dry_run: bool, agreed: bool, as_json: bool) -> None:
                 progress=progress,
             )
     if as_json:
-        print_json({"rows": taken.rows, "written": not dry_run})
+        print_json({"rows": taken, "written": not dry_run})
         return
-    for kind, count in taken.rows.items():
+    for kind, count in taken.items():
         click.echo(f"{kind}: {count} rows")
     click.echo("the file is intact" if dry_run else "imported; every account has to sign in again")
