@@ -11,6 +11,7 @@ import click
 
 from api.responses.adoption import AdoptionBody, adoption_body
 from application.account_deletion import deletion_requested_at
+from eventstore.change import Envelope
 from eventstore.jobs.table import JobState
 from eventstore.unit_of_work import UnitOfWork
 from identity.errors import IdentityError
@@ -20,9 +21,8 @@ from replay.adoption.peer_ids import PeerIds, assign, read_peer_ids, require_fre
 from replay.adoption.progress import Progress
 from replay.errors import PeerIdsError, UnderWayError
 from service.cli.output import as_json, dry_run, operator_envelope, print_json, print_table, progress_bar
-from service.config.settings import load
-from service.schema.migrate import require_schema
-from service.wiring.bootstrap import Container, build
+from service.cli.preparing import container_of_command
+from service.wiring.bootstrap import Container
 
 
 @click.command()
@@ -62,41 +62,34 @@ def _read(file: Path, did: str) -> PeerIds:
 
 
 async def _preview(did: str, ids: PeerIds | None) -> dict[str, Any]:
-    container = build(load())
-    try:
-        require_schema(container.database)
+    async with container_of_command() as container:
         if ids is not None:
             with container.database.read() as connection:
                 require_free(connection, ids)
         progress = await container.adoptions.preview(did)
-        return {**vars(progress), "problem": None}
-    finally:
-        await container.close()
+    return {**vars(progress), "problem": None}
 
 
 async def _adopt(did: str, ids: PeerIds | None) -> dict[str, Any]:
-    container = build(load())
-    log, envelope = container.log, operator_envelope()
-    try:
-        require_schema(container.database)
+    envelope = operator_envelope()
+    async with container_of_command() as container:
+        log = container.log
         if ids is not None:
             log.transact(None, envelope, lambda unit: reserve(unit.connection, ids))
         with progress_bar("adopting") as show:
-            report = await _run(container, did, lambda progress: show(progress.seen, progress.found))
+            report = await _run(container, did, envelope, lambda now: show(now.seen, now.found))
         if ids is None:
             return report.model_dump(mode="json")
         if report.problem is None and report.state != JobState.DONE:
             report = report.model_copy(update={"problem": "another process goes on with it"})
         assigned = log.transact(None, envelope, lambda unit: assign(unit.connection, ids))
-        return {**report.model_dump(mode="json"), "peer_ids": vars(assigned)}
-    finally:
-        await container.close()
+    return {**report.model_dump(mode="json"), "peer_ids": vars(assigned)}
 
 
-async def _run(container: Container, did: str, show: Callable[[Progress], None]) -> AdoptionBody:
+async def _run(
+    container: Container, did: str, envelope: Envelope, show: Callable[[Progress], None]
+) -> AdoptionBody:
     """Run the adoption in this process; if it dies, a running service continues."""
-    database = container.database
-    envelope = operator_envelope()
 
     def request(unit: UnitOfWork) -> None:
         if deletion_requested_at(unit.connection, did) is not None:
@@ -108,7 +101,7 @@ async def _run(container: Container, did: str, show: Callable[[Progress], None])
         adoptions.ADOPTION, did, partial(container.adoptions.work, report=show)
     ):
         raise UnderWayError
-    with database.read() as connection:
+    with container.database.read() as connection:
         return adoption_body(connection, did)
 
 
@@ -128,9 +121,8 @@ def _show(report: dict[str, Any], *, would: bool) -> None:
             f"{ids['tracks']} have the ids of the file; {ids['missing']} of its records are no tracks here"
         )
     if report["problem"] is not None:
-        goes_on = (
-            "; a running service will continue it later" if report.get("state") == JobState.WAITING else ""
-        )
+        waits = report.get("state") == JobState.WAITING
+        goes_on = "; a running service will continue it later" if waits else ""
         click.echo(f"it stopped: {report['problem']}{goes_on}", err=True)
         if "peer_ids" in report:
             click.echo(

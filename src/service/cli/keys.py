@@ -2,7 +2,6 @@
 
 import click
 
-from eventstore.database import Database
 from identity.errors import DecryptionError
 from identity.sessions.encryption import Cipher
 from identity.sessions.key_rotation import logins_by_oauth_key, lost_logins, reencrypt_logins
@@ -11,7 +10,6 @@ from service.cli.log import configured_log
 from service.cli.output import as_json, dry_run, print_json, progress_bar
 from service.config.secret_keys import new_oauth_keys, secret_keys
 from service.config.settings import load
-from service.schema.migrate import require_schema
 from service.wiring.adapters import AccountLanes
 
 LOST = "its key was lost"
@@ -29,7 +27,6 @@ def oauth_key(in_use: bool) -> None:
         return
     cipher = Cipher(secret_keys(load()))
     with configured_log() as log:
-        require_schema(log.database)
         try:
             counts = logins_by_oauth_key(log.database, cipher)
         except DecryptionError as error:
@@ -54,9 +51,14 @@ def reseal(*, end_lost: bool, dry_run: bool, as_json: bool) -> None:
     """Re-encrypt every login with the first of SECRET_KEYS, so that the others can be removed."""
     cipher = Cipher(secret_keys(load()))
     with configured_log() as log, progress_bar("re-encrypting") as progress:
-        require_schema(log.database)
         done = reencrypt_logins(log.database, cipher, progress=progress, dry_run=dry_run)
-        ended = _end_lost(log.database, cipher) if end_lost and not dry_run else 0
+        lanes, ended = AccountLanes(log.database), 0
+        sessions = SessionRows(
+            log.database, cipher, on_reauth=lanes.must_sign_in, on_signed_in=lanes.signed_in
+        )
+        for did, generation in lost_logins(log.database, cipher)[0] if end_lost and not dry_run else ():
+            with log.database.write() as connection:
+                ended += sessions.end_in(connection, did, generation, LOST)
     if as_json:
         print_json({**vars(done), "ended": ended, "written": not dry_run})
     else:
@@ -68,14 +70,3 @@ def reseal(*, end_lost: bool, dry_run: bool, as_json: bool) -> None:
         raise click.ClickException(
             "logins that no key decrypts were kept: add their key to SECRET_KEYS again, or end them with --end-lost"
         )
-
-
-def _end_lost(database: Database, cipher: Cipher) -> int:
-    lanes = AccountLanes(database)
-    sessions = SessionRows(database, cipher, on_reauth=lanes.must_sign_in, on_signed_in=lanes.signed_in)
-    lost, _ = lost_logins(database, cipher)
-    ended = 0
-    for did, generation in lost:
-        with database.write() as connection:
-            ended += sessions.end_in(connection, did, generation, LOST)
-    return ended

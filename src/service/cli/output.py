@@ -2,16 +2,15 @@
 
 import errno
 import getpass
-import json
 import sys
 import uuid
 from collections import defaultdict
 from collections.abc import Callable, Generator, Iterable, Sequence
 from contextlib import contextmanager
-from datetime import datetime
 from typing import Any, Final
 
 import click
+from pydantic_core import to_json
 from rich.console import Console
 from rich.progress import Progress
 from rich.table import Table
@@ -82,12 +81,18 @@ def print_table(columns: Sequence[str], rows: Iterable[Sequence[str]]) -> None:
         console.print(table)
 
 
-def print_groups(columns: Sequence[str], found: Iterable[tuple[tuple[str, ...], str]]) -> None:
-    """Print a row for each kind of what was found, with their number and the first one; `columns` name these too."""
+def print_found(
+    columns: Sequence[str], rows: Iterable[Sequence[str]], *, kinds: int, count: str, show_all: bool
+) -> None:
+    """Print all rows, or one for each kind, which the first cells say, with its `count` and the last cell of its first row."""
+    if show_all:
+        print_table(columns, rows)
+        return
     groups: dict[tuple[str, ...], list[str]] = defaultdict(list)
-    for kind, each in found:
-        groups[kind].append(each)
-    print_table(columns, ((*kind, str(len(of_kind)), of_kind[0]) for kind, of_kind in sorted(groups.items())))
+    for row in rows:
+        groups[tuple(row[:kinds])].append(row[-1])
+    grouped = ((*kind, str(len(of_kind)), of_kind[0]) for kind, of_kind in sorted(groups.items()))
+    print_table((*columns[:kinds], count, "for example"), grouped)
 
 
 def one_line(error: Exception) -> str | None:
@@ -117,11 +122,7 @@ def _os_reason(error: OSError) -> str:
 
 def print_json(value: Any) -> None:
     """Print one JSON line, with times in the format of the HTTP API."""
-    click.echo(json.dumps(value, default=_as_text, ensure_ascii=False))
-
-
-def _as_text(value: object) -> str:
-    return value.isoformat().replace("+00:00", "Z") if isinstance(value, datetime) else str(value)
+    click.echo(to_json(value, bytes_mode="base64", inf_nan_mode="constants", fallback=str).decode())
 
 
 @contextmanager
@@ -135,11 +136,8 @@ def progress_bar(what: str) -> Generator[Callable[[int, int], None]]:
 
 def operator_envelope() -> Envelope:
     """Return an envelope that names the user of this machine; each command is a request of its own."""
-    return Envelope(actor=f"cli:{_user()}", via=Via.CLI, request_id=uuid.uuid4().hex)
-
-
-def _user() -> str:
     try:
-        return getpass.getuser()
+        user = getpass.getuser()
     except (OSError, KeyError):  # a container's user may have no name
-        return "unknown"
+        user = "unknown"
+    return Envelope(actor=f"cli:{user}", via=Via.CLI, request_id=uuid.uuid4().hex)

@@ -2,7 +2,6 @@
 
 import asyncio
 from collections.abc import Sequence
-from typing import Any
 
 import click
 
@@ -22,15 +21,13 @@ from service.cli.output import (
     dry_run,
     of_account,
     operator_envelope,
-    print_groups,
+    print_found,
     print_json,
-    print_table,
     progress_bar,
     show_all,
 )
+from service.cli.preparing import container_of_command
 from service.cli.verify import UNREAD, drift_as_json, track_of, verify_accounts
-from service.config.settings import load
-from service.wiring.bootstrap import build
 
 
 @click.command()
@@ -104,14 +101,13 @@ def _end(repairs: Sequence[RepairRow], found: Sequence[Verified]) -> None:
 
 async def _repair_all(found: Sequence[Verified]) -> list[RepairRow]:
     """Run the repairs in this process, one after the other."""
-    container, operator = build(load()), Operator(operator_envelope())
     plans = [(each.repo.did, StoredPlan.of(each)) for each in found]
     wanted = [(did, plan) for did, plan in plans if plan.does_anything]
     repairs: list[RepairRow] = []
-    try:
+    async with container_of_command() as container:
         with progress_bar("applying") as progress:
             for did, plan in wanted:
-                repair_id, is_new = apply_found(container.log, did, plan, operator)
+                repair_id, is_new = apply_found(container.log, did, plan, Operator(operator_envelope()))
                 if is_new:
                     await container.worker.run_now(REPAIR, did)
                 with container.database.read() as connection:
@@ -119,14 +115,23 @@ async def _repair_all(found: Sequence[Verified]) -> list[RepairRow]:
                 if row is not None:
                     repairs.append(repair_row(row))
                 progress(len(repairs), len(wanted))
-        return repairs
-    finally:
-        await container.close()
+    return repairs
 
 
 def _say(planned: Plan, found: Sequence[Verified], *, show_all: bool, as_json: bool) -> None:
     if as_json:
-        print_json({**_as_json(planned), "unjudged": sum(len(each.unjudged) for each in found)})
+        print_json(
+            {
+                "steps": [
+                    {"repair": step.repair.value, "points": step.points, **drift_as_json(step.drift)}
+                    for step in planned.steps
+                ],
+                "points": planned.points,
+                "deletes": planned.deletes,
+                "seconds": planned.seconds,
+                "unjudged": sum(len(each.unjudged) for each in found),
+            }
+        )
     else:
         _show(planned, show_all=show_all)
     if unread := _warn(found):
@@ -145,39 +150,14 @@ def _warn(found: Sequence[Verified]) -> int:
 
 def _show(planned: Plan, *, show_all: bool) -> None:
     click.echo(_summary(planned))
-    if show_all:
-        print_table(
-            ("repair", "because", "points", "track", "record"),
-            [
-                (
-                    step.repair.value,
-                    step.drift.kind.value,
-                    str(step.points),
-                    track_of(step.drift),
-                    step.drift.key.uri,
-                )
-                for step in planned.steps
-            ],
-        )
-        return
-    print_groups(
-        ("repair", "because", "records", "for example"),
-        [((step.repair.value, step.drift.kind.value), step.drift.key.uri) for step in planned.steps],
-    )
+    rows = [
+        (each.repair.value, each.drift.kind.value, str(each.points), track_of(each.drift), each.drift.key.uri)
+        for each in planned.steps
+    ]
+    columns = ("repair", "because", "points", "track", "record")
+    print_found(columns, rows, kinds=2, count="records", show_all=show_all)
 
 
 def _summary(planned: Plan) -> str:
     writes = sum(step.repair not in {Repair.REVERIFY, Repair.NOTHING} for step in planned.steps)
     return f"{writes} writes, {planned.deletes} of them deletes; {planned.points} points; about {planned.seconds:.0f} s"
-
-
-def _as_json(planned: Plan) -> dict[str, Any]:
-    return {
-        "steps": [
-            {"repair": step.repair.value, "points": step.points, **drift_as_json(step.drift)}
-            for step in planned.steps
-        ],
-        "points": planned.points,
-        "deletes": planned.deletes,
-        "seconds": planned.seconds,
-    }

@@ -1,23 +1,35 @@
-"""Startup of `serve` and `relay`: builds the container and checks its database."""
+"""Builds the container of a command, and checks its database."""
 
 import logging
 import os
+from collections.abc import AsyncGenerator
+from contextlib import asynccontextmanager
 from dataclasses import replace
 from typing import TYPE_CHECKING, Final
 
-from eventstore.event_log import EventLog
 from projections.rebuild.rebuild import rebuild
 from service.cli.commands import freeze_startup_objects
 from service.cli.output import progress_bar
-from service.config.settings import Settings
+from service.config.settings import Settings, load
 from service.observability.readiness import outdated_projections, require_keys, require_ready
 from service.process.metrics_server import metrics_listener
 from service.schema.high_water_mark import detect_restore
-from service.schema.migrate import upgrade_database
+from service.schema.migrate import require_schema, upgrade_database
 from service.wiring.bootstrap import Container, Inherited, build
 
 if TYPE_CHECKING:
     from service.observability.otel import Tracer
+
+
+@asynccontextmanager
+async def container_of_command() -> AsyncGenerator[Container]:
+    """Build the container of the configured service for one command; raises OutdatedSchemaError."""
+    container = build(load())
+    try:
+        require_schema(container.database)
+        yield container
+    finally:
+        await container.close()
 
 
 def prepare(settings: Settings, inherited: Inherited | None = None, *, relay: bool) -> Container:
@@ -31,26 +43,23 @@ def prepare(settings: Settings, inherited: Inherited | None = None, *, relay: bo
         inherited = replace(inherited, metrics=metrics_listener(settings.metrics))
     with freeze_startup_objects():
         container = build(settings, inherited, tracer_of_environment())
+    log = container.log
     try:
-        _make_ready(container.log, settings, relay=relay)
+        if not log.database.is_sqlite:
+            if relay:
+                log.database.require_direct()
+            require_ready(log)
+        else:
+            upgrade_database(log.database)
+            if stale := outdated_projections(log):
+                with progress_bar("rebuilding") as progress:
+                    rebuild(log, stale, progress=progress)
+        require_keys(log, settings)
+        detect_restore(log, settings)
     except Exception:
-        container.log.close()
+        log.close()
         raise
     return container
-
-
-def _make_ready(log: EventLog, settings: Settings, *, relay: bool) -> None:
-    if not log.database.is_sqlite:
-        if relay:
-            log.database.require_direct()
-        require_ready(log)
-    else:
-        upgrade_database(log.database)
-        if stale := outdated_projections(log):
-            with progress_bar("rebuilding") as progress:
-                rebuild(log, stale, progress=progress)
-    require_keys(log, settings)
-    detect_restore(log, settings)
 
 
 logger: Final = logging.getLogger("mastertape.service")

@@ -15,7 +15,6 @@ from service.cli.log import configured_log
 from service.cli.output import as_json, dry_run, operator_envelope, print_json
 from service.config.settings import Settings, load
 from service.schema.high_water_mark import detect_restore, seen_position
-from service.schema.migrate import require_schema
 
 RECOVERED: Final = "recovered"
 
@@ -35,12 +34,16 @@ def recovered(
 ) -> None:
     """Prepare a restored database for use: OAuth logins end, and nothing is sent for an account before `verify pds`."""
     with configured_log() as log:
-        require_schema(log.database)
         settings = load()
+        seen = seen_position(settings)
         if nothing_lost:
-            _require_what_was_seen(log, settings)
+            with log.database.read() as connection:
+                newest = newest_before_restore(connection)
+            if newest < seen:
+                raise click.ClickException(
+                    f"{ends_before(newest, seen)}: something is lost, so run `mastertape recovered`"
+                )
         if dry_run:
-            seen = seen_position(settings)
             found = preview_recovery(log, seen=seen, nothing_lost=nothing_lost, if_noticed=if_noticed)
         else:
             found = recover_now(
@@ -69,31 +72,17 @@ def recover_now(
     detect_restore(log, settings)
     found = recover(log, if_noticed=if_noticed, nothing_lost=nothing_lost, revoke_tokens=revoke_tokens)
     if found.because is not None:
-        _record(log, found, {"nothing_lost": nothing_lost, "revoke_tokens": revoke_tokens})
+        how = {"nothing_lost": nothing_lost, "revoke_tokens": revoke_tokens}
+        operator = Operator(operator_envelope(), found.because)
+        record = partial(
+            record_operation, action=RECOVERED, which=how, operator=operator, affected=found.accounts
+        )
+        try:
+            log.transact(operator.envelope.actor, operator.envelope, record)
+        except EventStoreError as error:  # the recovery itself is committed
+            click.echo(f"the log could not record who ran this command: {error}", err=True)
     detect_restore(log, settings)
     return found
-
-
-def _require_what_was_seen(log: EventLog, settings: Settings) -> None:
-    seen = seen_position(settings)
-    with log.database.read() as connection:
-        newest = newest_before_restore(connection)
-    if newest < seen:
-        raise click.ClickException(
-            f"{ends_before(newest, seen)}: something is lost, so run `mastertape recovered`"
-        )
-
-
-def _record(log: EventLog, found: Recovery, how: dict[str, bool]) -> None:
-    """Record the command in the log. A failure is only printed, since the recovery itself is committed."""
-    operator = Operator(operator_envelope(), found.because)
-    record = partial(
-        record_operation, action=RECOVERED, which=how, operator=operator, affected=found.accounts
-    )
-    try:
-        log.transact(operator.envelope.actor, operator.envelope, record)
-    except EventStoreError as error:
-        click.echo(f"the log could not record who ran this command: {error}", err=True)
 
 
 def show_recovery(found: Recovery, *, dry_run: bool, tokens_revoked: bool) -> None:

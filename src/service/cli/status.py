@@ -24,7 +24,6 @@ from outbox.views.failures import Wanted, failing
 from service.cli.log import configured_log
 from service.cli.output import as_json, print_json, print_table
 from service.observability.subscribers import SubscriberRow, subscriber_rows
-from service.schema.migrate import require_schema
 
 at_most = click.option("--limit", default=100, type=click.IntRange(1, 1000), help="How many rows, at most.")
 Cells = dict[str, Callable[[Any], str]]
@@ -94,18 +93,16 @@ def status(*, did_or_host: str | None, limit: int, as_json: bool) -> None:
 
     And how far behind the log each subscriber is: what runs in each append, or follows it.
     """
-    with configured_log() as log:
-        require_schema(log.database)
-        with log.database.read() as connection:
-            now = log.database.now(connection)
-            if did_or_host is None:
-                hosts = host_rows(connection, list(overview.hosts(connection, after="", limit=limit)), now)
-                subscribers = (SUBSCRIBER_CELLS, subscriber_rows(connection, log))
-                _print({"hosts": (HOST_CELLS, hosts), "subscribers": subscribers}, as_json=as_json)
-                return
-            which = known(connection, Selector.named(did_or_host))
-            lanes = _lanes(connection, which, now, limit)
-            records = _records(connection, now, Wanted(did=which.did), limit) if which.did else []
+    with configured_log() as log, log.database.read() as connection:
+        now = log.database.now(connection)
+        if did_or_host is None:
+            hosts = host_rows(connection, list(overview.hosts(connection, after="", limit=limit)), now)
+            subscribers = (SUBSCRIBER_CELLS, subscriber_rows(connection, log))
+            _print({"hosts": (HOST_CELLS, hosts), "subscribers": subscribers}, as_json=as_json)
+            return
+        which = known(connection, Selector.named(did_or_host))
+        lanes = _lanes(connection, which, now, limit)
+        records = _records(connection, now, Wanted(did=which.did), limit) if which.did else []
     of_account = {"records": (RECORD_CELLS, records)} if which.did else {}
     _print({"accounts": (LANE_CELLS, lanes), **of_account}, as_json=as_json)
 
@@ -121,17 +118,15 @@ def failures(
     *, cause: str | None, did: str | None, host: str | None, error: str | None, limit: int, as_json: bool
 ) -> None:
     """Show why requests to PDSes fail, by cause; of a cause or an account, the records that fail."""
-    with configured_log() as log:
-        require_schema(log.database)
-        with log.database.read() as connection:
-            now = log.database.now(connection)
-            which = known(connection, Selector(did, host, error, cause))
-            if cause is None and did is None:
-                found = causes(connection, now, host=which.host, error=error, limit=limit)
-                _print({"causes": (CAUSE_CELLS, [cause_row(each) for each in found])}, as_json=as_json)
-                return
-            filters = {"cause": cause, "did": did, "host": which.host, "error": error}
-            records = _records(connection, now, Wanted(**filters), limit)
+    with configured_log() as log, log.database.read() as connection:
+        now = log.database.now(connection)
+        which = known(connection, Selector(did, host, error, cause))
+        if cause is None and did is None:
+            found = causes(connection, now, host=which.host, error=error, limit=limit)
+            _print({"causes": (CAUSE_CELLS, [cause_row(each) for each in found])}, as_json=as_json)
+            return
+        filters = {"cause": cause, "did": did, "host": which.host, "error": error}
+        records = _records(connection, now, Wanted(**filters), limit)
     _print({"records": (RECORD_CELLS, records)}, as_json=as_json)
 
 

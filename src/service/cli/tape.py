@@ -1,6 +1,7 @@
 """`mastertape export` and `import`: the log as a file."""
 
 from pathlib import Path
+from typing import Any
 
 import click
 
@@ -8,7 +9,7 @@ from replay.dump.export import export as export_tape
 from replay.dump.load import check_dump, import_dump
 from service.cli.log import configured_log
 from service.cli.output import agreed, as_json, confirm, dry_run, print_json, progress_bar
-from service.schema.migrate import newest, require_schema
+from service.schema.migrate import newest
 
 FILE = click.Path(dir_okay=False, path_type=Path)
 
@@ -26,12 +27,8 @@ def export(file: Path, *, agreed: bool, as_json: bool) -> None:
         )
     if target.exists():
         confirm(f"This replaces {file}", agreed=agreed)
-    with configured_log() as log:
-        require_schema(log.database)
-        with progress_bar("exporting") as progress:
-            lines = export_tape(
-                log.database, target, schema=newest(), lines=lambda count: progress(count, count)
-            )
+    with configured_log() as log, progress_bar("exporting") as progress:
+        lines = export_tape(log.database, target, schema=newest(), lines=lambda count: progress(count, count))
     if as_json:
         print_json({"file": str(file), "lines": lines})
     else:
@@ -50,17 +47,8 @@ def import_(file: Path, *, dry_run: bool, agreed: bool, as_json: bool) -> None:
     if not dry_run:
         confirm(f"This makes the log of {file} the log of the configured database", agreed=agreed)
     with configured_log() as log, progress_bar("importing") as progress:
-        require_schema(log.database)
-        if dry_run:
-            taken = check_dump(file, schema=newest(), lines=lambda count: progress(count, count))
-        else:
-            taken = import_dump(
-                log,
-                file,
-                schema=newest(),
-                lines=lambda count: progress(count, count),
-                progress=progress,
-            )
+        how: Any = {"schema": newest(), "lines": lambda count: progress(count, count)}
+        taken = check_dump(file, **how) if dry_run else import_dump(log, file, **how, progress=progress)
     if as_json:
         print_json({"rows": taken, "written": not dry_run})
         return

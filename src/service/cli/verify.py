@@ -23,16 +23,13 @@ from service.cli.output import (
     as_json,
     of_account,
     operator_envelope,
-    print_groups,
+    print_found,
     print_json,
-    print_table,
     progress_bar,
     show_all,
 )
-from service.config.settings import load
+from service.cli.preparing import container_of_command
 from service.observability.expected import first_line
-from service.schema.migrate import require_schema
-from service.wiring.bootstrap import Container, build
 
 UNREAD: Final = 1
 """Exit code when a repo could not be read, or its account not be resumed."""
@@ -51,7 +48,21 @@ def verify_pds(did: str | None, *, show_all: bool, as_json: bool) -> None:
     """
     found = asyncio.run(verify_accounts(did, resumes_lanes=True))
     if as_json:
-        print_json({"repos": [_as_json(each) for each in found]})
+        print_json(
+            {
+                "repos": [
+                    {
+                        "did": each.repo.did,
+                        "host": each.repo.host,
+                        "records": each.records,
+                        "problem": each.problem,
+                        "drifts": [drift_as_json(drift) for drift in each.drifts],
+                        "unjudged": sorted(key.uri for key in each.unjudged),
+                    }
+                    for each in found
+                ]
+            }
+        )
     else:
         _show(found, show_all=show_all)
     if any(each.drifts or each.unjudged for each in found):
@@ -65,85 +76,57 @@ verify.add_command(verify_media)
 
 async def verify_accounts(did: str | None, *, resumes_lanes: bool = False) -> list[Verified]:
     """Compare all repos, or that of one account; `resumes_lanes` lets the relay send again for verified accounts after a restore."""
-    container = build(load())
-    try:
-        require_schema(container.database)
-        return await _verify_all(container, did, resumes_lanes=resumes_lanes)
-    finally:
-        await container.close()
+    async with container_of_command() as container:
+        repos = repos_of(container.database, did, collection=container.settings.collection)
+        if did is not None and not repos:
+            raise click.ClickException(
+                f"nothing is known of {did!r}: name the DID of an account that has records here"
+            )
+        log, kinds = container.log, container.services.kinds
+        outdated = partial(outdated_records, log, kinds)
+        verifier = Verifier(container.database, RepoReads(container.services.pds), outdated=outdated)
 
+        async def verified(repo: Repo) -> Verified:
+            found = Verified(repo, 0)
+            try:
+                found = await verifier.verify(repo)
+                if resumes_lanes:
+                    await in_thread(resume_account, log, found, kinds, operator_envelope())
+            except Exception as error:  # one account must not end the verification of all others
+                logger.exception("verify_failed", extra={"did": repo.did})
+                found = replace(found, problem=f"{type(error).__name__}: {first_line(error)}")
+            return found
 
-async def _verify_all(container: Container, did: str | None, *, resumes_lanes: bool) -> list[Verified]:
-    repos = repos_of(container.database, did, collection=container.settings.collection)
-    if did is not None and not repos:
-        raise click.ClickException(
-            f"nothing is known of {did!r}: name the DID of an account that has records here"
-        )
-    log, kinds = container.log, container.services.kinds
-    outdated = partial(outdated_records, log, kinds)
-    verifier = Verifier(container.database, RepoReads(container.services.pds), outdated=outdated)
-
-    async def verified(repo: Repo) -> Verified:
-        found = Verified(repo, 0)
-        try:
-            found = await verifier.verify(repo)
-            if resumes_lanes:
-                await in_thread(resume_account, log, found, kinds, operator_envelope())
-        except Exception as error:  # one account must not end the verification of all others
-            logger.exception("verify_failed", extra={"did": repo.did})
-            found = replace(found, problem=f"{type(error).__name__}: {first_line(error)}")
-        return found
-
-    found: list[Verified] = []
-    with progress_bar("verifying") as progress:
-        for done in asyncio.as_completed([verified(repo) for repo in repos]):
-            found.append(await done)
-            progress(len(found), len(repos))
-    return sorted(found, key=lambda each: each.repo.did)
+        found: list[Verified] = []
+        with progress_bar("verifying") as progress:
+            for done in asyncio.as_completed([verified(repo) for repo in repos]):
+                found.append(await done)
+                progress(len(found), len(repos))
+        return sorted(found, key=lambda each: each.repo.did)
 
 
 def _show(found: Sequence[Verified], *, show_all: bool) -> None:
-    click.echo(_summary(found))
     drifts = [drift for each in found for drift in each.drifts]
     unread = [each for each in found if each.problem is not None]
+    records, unjudged = sum(each.records for each in found), sum(len(each.unjudged) for each in found)
+    kinds = sorted(Counter(drift.kind.value for drift in drifts).items())
+    said = f"{records} records in {len(found) - len(unread)} repos: "
+    said += ", ".join(f"{count} {kind}" for kind, count in kinds) or "no drift"
+    if unjudged:
+        said += f"; {unjudged} records are on their way or cannot be read, and were not judged"
+    if unread:
+        said += f"; {len(unread)} repos could not be read"
+    click.echo(said)
+    rows = [(drift.kind.value, track_of(drift), drift.key.uri) for drift in drifts]
+    print_found(("drift", "track", "record"), rows, kinds=1, count="records", show_all=show_all)
     if show_all:
-        print_table(
-            ("drift", "track", "record"),
-            [(drift.kind.value, track_of(drift), drift.key.uri) for drift in drifts],
-        )
         for key in (key for each in found for key in each.unjudged):
             click.echo(f"not judged: {key.uri}")
         for each in unread:
             click.echo(f"not read: {each.repo.did} at {each.repo.host}: {each.problem}")
         return
-    print_groups(("drift", "records", "for example"), [((each.kind.value,), each.key.uri) for each in drifts])
-    print_groups(
-        ("not read at", "because", "repos", "for example"),
-        [((each.repo.host, str(each.problem)), each.repo.did) for each in unread],
-    )
-
-
-def _summary(found: Sequence[Verified]) -> str:
-    records, unread = sum(each.records for each in found), sum(each.problem is not None for each in found)
-    kinds = Counter(drift.kind.value for each in found for drift in each.drifts)
-    drifts = ", ".join(f"{count} {kind}" for kind, count in sorted(kinds.items())) or "no drift"
-    not_read = f"; {unread} repos could not be read" if unread else ""
-    unjudged = sum(len(each.unjudged) for each in found)
-    not_judged = (
-        f"; {unjudged} records are on their way or cannot be read, and were not judged" if unjudged else ""
-    )
-    return f"{records} records in {len(found) - unread} repos: {drifts}{not_judged}{not_read}"
-
-
-def _as_json(found: Verified) -> dict[str, Any]:
-    return {
-        "did": found.repo.did,
-        "host": found.repo.host,
-        "records": found.records,
-        "problem": found.problem,
-        "drifts": [drift_as_json(each) for each in found.drifts],
-        "unjudged": sorted(key.uri for key in found.unjudged),
-    }
+    rows = [(each.repo.host, str(each.problem), each.repo.did) for each in unread]
+    print_found(("not read at", "because"), rows, kinds=2, count="repos", show_all=False)
 
 
 def track_of(drift: Drift) -> str:
