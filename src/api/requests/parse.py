@@ -10,7 +10,7 @@ from urllib.parse import parse_qsl
 
 from fastapi import Request
 from python_multipart.exceptions import FormParserError
-from python_multipart.multipart import MultipartParser, parse_options_header
+from python_multipart.multipart import BOUNDARY_PADDING, MultipartParser, parse_options_header
 
 from aggregates.errors import InvalidFieldError
 from api.errors import BodyTooComplexError, BodyTooLargeError, UnparsableError, UnsupportedBodyError
@@ -41,13 +41,18 @@ class MultipartReader:
         self._files = files
         self._known = known
         self._keep = ExitStack()
-        self._parts = 0
+        self._boundaries = 0
         self._field_bytes = 0
         self._ended = False
         self._header_name = self._header_value = b""
         self._begin_part()
+        _, options = parse_options_header(content_type)
+        boundary = options.get(b"boundary")
+        if not boundary:
+            raise UnparsableError("The multipart body names no boundary. Nothing was changed.")
+        self._boundary = b"\r\n--" + boundary
         try:
-            self._parser = MultipartParser(_boundary(content_type), self._callbacks())
+            self._parser = MultipartParser(boundary, self._callbacks())
         except FormParserError as error:
             raise UnparsableError(f"{error}. Nothing was changed.") from None
 
@@ -60,6 +65,13 @@ class MultipartReader:
         self._keep.__exit__(kind, error, trace)
 
     def feed(self, chunk: bytes) -> None:
+        """The parser compares a boundary, also one within a part, and what follows it byte by byte: both are few here."""
+        self._boundaries += chunk.count(self._boundary)
+        if self._boundaries > PARTS:
+            raise UnparsableError(f"The body has more than {PARTS} parts. Nothing was changed.")
+        is_padded = any(self._boundary + blank in chunk for blank in (b" ", b"\t"))
+        if is_padded or self._parser.state == BOUNDARY_PADDING:
+            raise UnparsableError("A boundary of the body is followed by blanks. Nothing was changed.")
         try:
             self._parser.write(chunk)
         except FormParserError as error:
@@ -103,9 +115,6 @@ class MultipartReader:
         self._header_name = self._header_value = b""
 
     def _begin_data(self) -> None:
-        self._parts += 1
-        if self._parts > PARTS:
-            raise UnparsableError(f"The body has more than {PARTS} parts. Nothing was changed.")
         _, options = parse_options_header(self._disposition)
         if b"name" not in options:
             raise UnparsableError("A part has no name. Nothing was changed.")
@@ -148,14 +157,6 @@ class MultipartReader:
 
 def _twice(name: str) -> UnparsableError:
     return UnparsableError(f"The part {name!r} is there twice. Nothing was changed.")
-
-
-def _boundary(content_type: str) -> bytes:
-    _, options = parse_options_header(content_type)
-    boundary = options.get(b"boundary")
-    if not boundary:
-        raise UnparsableError("The multipart body names no boundary. Nothing was changed.")
-    return boundary
 
 
 def _decoded(value: bytes | bytearray, what: str) -> str:

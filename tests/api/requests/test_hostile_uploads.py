@@ -1,11 +1,17 @@
 """Damaged and lying files get a documented response, and a refused file leaves nothing."""
 
 import random
+import time
 
 import pytest
 
+from api.errors import UnparsableError
+from api.requests.parse import MultipartReader
 from tests.media_samples import hostile, samples
 
+FILE_BYTES = 8 * 2**20
+CHUNK_BYTES = 256 * 1024
+MAX_SECONDS = 0.3
 KINDS = {**hostile.sounds(), **hostile.pictures()}
 REFUSALS = {(400, "invalid_media"), (415, "unsupported_media"), (413, "too_large"), (409, "duplicate_audio")}
 
@@ -55,3 +61,26 @@ def test_what_is_taken_is_served_as_a_sound_or_a_picture_and_never_as_it_was_cal
     seen = client.get(track["image_url"].removeprefix("http://127.0.0.1:8000"))
     assert (heard.headers["content-type"], seen.headers["content-type"]) == ("audio/mp4", "image/png")
     assert hostile.PAGE not in seen.content, "a cover is made anew from its pixels"
+
+
+@pytest.mark.parametrize("length", [1, 16])
+@pytest.mark.parametrize(
+    "follows", [b"Q", b" " * FILE_BYTES, b"\t" * FILE_BYTES], ids=["text", "spaces", "tabs"]
+)
+def test_a_file_full_of_boundaries_or_of_what_may_follow_one_costs_little(tmp_path, length, follows):
+    boundary = b"b" * length
+    line = b"\r\n--" + boundary + follows
+    content = b"--%b\r\nContent-Disposition: form-data; name=file; filename=a\r\n\r\n" % boundary
+    content += line * (FILE_BYTES // len(line) or 1)
+    kind = f"multipart/form-data; boundary={boundary.decode()}"
+
+    def received(size):
+        with MultipartReader(kind, tmp_path, {"file": FILE_BYTES}, ["file"]) as reader:
+            for at in range(0, len(content), size):
+                reader.feed(content[at : at + size])
+
+    for size in (len(content), CHUNK_BYTES):
+        began = time.process_time()
+        with pytest.raises(UnparsableError):
+            received(size)
+        assert time.process_time() - began < MAX_SECONDS
