@@ -103,6 +103,10 @@ RESOURCES: Final = (
         "25 s, without a thread; 429", (f"{NEIGHBOURS}test_event_streams.py",),
     ),
     Resource(
+        "exports", "`/me/export`, `/audit` and a track's history as lines", f"{concurrency.MAX_EXPORTS_OF_AN_ACCOUNT}", NO, NO,
+        "a thread and a connection only while a part is read; 429", ("tests/api/pipeline/test_exports.py",),
+    ),
+    Resource(
         "requests that wait for a PDS", "`Prefer: wait`", f"{REQUESTS}", NO, "one poll for all", "30 s, without a thread; 429",
         ("tests/outbox/views/test_waits.py",),
     ),

@@ -13,7 +13,7 @@ from api.middleware.rate_limits import RateLimitHeaders
 from api.middleware.request_id import RequestIds
 from api.middleware.request_limits import RequestLimits
 from api.middleware.security_headers import SecurityHeaders
-from api.pipeline.concurrency import concurrent_sign_ins, concurrent_streams, concurrent_uploads
+from api.pipeline.concurrency import limits
 from api.pipeline.media_intake import MediaIntake
 from api.pipeline.media_reads import MediaReads
 from api.plyr import surface
@@ -83,9 +83,8 @@ def create_app(services: Services) -> DocumentedApp:
     app.state.services = services
     app.state.sign_in_pages = None  # the package above, which has pages, sets it
     app.state.turns = Turns(of_a_key=1)
-    app.state.uploads = concurrent_uploads()
-    app.state.streams = concurrent_streams()
-    app.state.sign_ins = concurrent_sign_ins()
+    for name, limit in limits().items():
+        setattr(app.state, name, limit)
     app.state.media_intake = MediaIntake(services.media, services.media_threads)
     app.state.media_reads = MediaReads(services.media, services.media_threads.reads)
     add_error_handlers(app)

@@ -123,10 +123,6 @@ REPLIES: Final[dict[type[Exception], Reply]] = {
     api.NotOfferedError: Reply(501, "not_offered"),
     api.NotReadyError: Reply(503, "not_ready", retry_after=2),
     api.RateLimitedError: Reply(429, "rate_limited"),
-    api.TooManyUploadsError: Reply(429, "rate_limited"),
-    api.TooManyStreamsError: Reply(429, "rate_limited"),
-    api.TooManySignInsError: Reply(429, "rate_limited"),
-    api.TooManyComparisonsError: Reply(429, "rate_limited"),
     # Media.
     storage.StorageError: INTERNAL,
     storage.RefusedMediaError: Reply(400, "invalid_media", kept=_NOTHING),

@@ -65,27 +65,11 @@ class NotYourAuditError(ApiError):
 
 
 class RateLimitedError(ApiError):
-    """Too many requests in a minute. Nothing was changed; wait as long as Retry-After says."""
+    """Too many requests in a minute, or uploads, exports, streams, sign-ins or comparisons under way. Nothing was changed; wait as long as Retry-After says."""
 
-    def __init__(self, retry_after: int) -> None:
-        super().__init__()
+    def __init__(self, retry_after: int, message: str = "") -> None:
+        super().__init__(message)
         self.retry_after = retry_after
-
-
-class TooManyUploadsError(RateLimitedError):
-    """The account has reached its limit of concurrent uploads. Nothing was changed; wait until one is done."""
-
-
-class TooManyStreamsError(RateLimitedError):
-    """The account, or the service, has its limit of open event streams. Close one, or wait until one has ended."""
-
-
-class TooManySignInsError(RateLimitedError):
-    """The address, or the service, has its limit of sign-ins under way. No account was signed in; wait until one is done."""
-
-
-class TooManyComparisonsError(RateLimitedError):
-    """Too many accounts are compared with their PDS now. Nothing was changed; wait as long as Retry-After says."""
 
 
 class UnparsableError(ApiError):

@@ -3,11 +3,8 @@
 import json
 
 import pytest
-from pydantic import SecretStr
 
-from api.auth import authentication
 from identity.accounts.credentials import Scope
-from identity.errors import CredentialExpiredError
 from tests.api.world import refusal, upload
 from tests.servers.databases import ON_SQLITE
 
@@ -116,15 +113,3 @@ def test_as_ndjson_it_is_a_line_an_event(client, admin):
 )
 def test_a_search_that_cannot_be_is_refused(client, alice, params, expected):
     assert refusal(audit(client, alice, **params)) == expected
-
-
-def test_an_export_is_broken_off_once_its_token_has_ended(*, world, client, alice, tracks, monkeypatch):
-    monkeypatch.setattr(authentication, "EXPORT_CHECK_SECONDS", -1.0)
-    body = {"name": "export"}
-    made = client.post("/auth/tokens", json=body, headers=alice.headers).json()
-    principal = world.services.credentials.authenticate(SecretStr(made["token"]))
-    parts = authentication.while_usable(world.services, principal, iter(tracks))
-    assert next(parts) == tracks[0]
-    client.delete(f"/auth/tokens/{made['id']}", headers=alice.headers)
-    with pytest.raises(CredentialExpiredError):
-        next(parts)

@@ -6,8 +6,9 @@ from contextlib import AsyncExitStack
 
 import pytest
 
-from api.routers import track_writes
-from application.tracks.edit import edit_track
+from api.plyr.routers import artists
+from api.routers import me, track_writes
+from application.authorization import owner_of
 from outbox.threads import MAX_THREADS, THREADS, in_thread
 from tests.api.world import refusal, until, upload
 from tests.servers.databases import KINDS
@@ -45,32 +46,42 @@ async def answers(client, track):
     assert [each.status_code for each in found] == [200] * len(paths)
 
 
+@pytest.mark.parametrize(
+    ("path", "field", "module", "name"),
+    [
+        ("/tracks/{id}", "title", track_writes, "edit_track"),
+        ("/me", "bio", me, "update_profile"),
+        ("/plyr/artists/me", "bio", artists, "update_profile"),
+    ],
+)
 def test_commands_of_one_account_take_one_thread_however_long_they_last(
-    *, world, alice, bob, tracks, go_on, monkeypatch
+    *, world, alice, bob, tracks, go_on, monkeypatch, path, field, module, name
 ):
     own, other = tracks
-    begun = []
+    begun, use_case = [], getattr(module, name)
 
-    def slow(unit, command, media):
-        if command.track_id == own["id"]:
-            begun.append(command)
+    def slow(unit, *args, **kwargs):
+        if owner_of(unit) == alice.did:
+            begun.append(args)
             go_on.wait(60)
-        return edit_track(unit, command, media)
+        return use_case(unit, *args, **kwargs)
 
-    monkeypatch.setattr(track_writes, "edit_track", slow)
+    monkeypatch.setattr(module, name, slow)
+    method = "PUT" if path.startswith("/plyr") else "PATCH"
 
     async def beside_slow_commands():
         async with world.async_client(alice) as greedy, world.async_client(bob) as artist:
-            edit = {"title": "New"}
             slow_ones = [
-                asyncio.create_task(greedy.patch(f"/tracks/{own['id']}", json=edit, timeout=60))
+                asyncio.create_task(
+                    greedy.request(method, path.format(**own), json={field: "New"}, timeout=60)
+                )
                 for _ in range(COMMANDS)
             ]
             await until(lambda: begun)
             await answers(artist, other)
             if not world.database.is_sqlite:  # where one transaction writes at a time
                 async with asyncio.timeout(ROUTE_TIMEOUT_SECONDS):
-                    changed = await artist.patch(f"/tracks/{other['id']}", json=edit)
+                    changed = await artist.patch(f"/tracks/{other['id']}", json={"title": "New"})
                 assert changed.status_code == 200
             most = len(begun)
             go_on.set()

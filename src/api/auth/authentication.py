@@ -1,8 +1,6 @@
 """Authenticates callers: a bearer token or the session cookie becomes a principal."""
 
-from collections.abc import Iterable, Iterator
-from time import monotonic
-from typing import Annotated, Final, TypeVar
+from typing import Annotated, Final
 
 from fastapi import Depends, Request
 from pydantic import SecretStr
@@ -17,9 +15,6 @@ from eventstore.change import Via
 from identity.accounts.credentials import Principal, Scope
 from identity.errors import CredentialExpiredError
 
-T = TypeVar("T")
-EXPORT_CHECK_SECONDS: Final = 5.0
-"""An export goes on for so long at most after its token has ended."""
 BEARER: Final = "bearer "
 SAFE: Final = frozenset({"GET", "HEAD", "OPTIONS"})
 SAME_SITE: Final = frozenset({"same-origin", "none"})
@@ -137,16 +132,3 @@ async def admin(principal: SignedIn) -> Principal:
 
 
 Admin = Annotated[Principal, Depends(admin)]
-
-
-def while_usable(services: Services, principal: Principal, parts: Iterable[T]) -> Iterator[T]:
-    """Yield the parts of an export for as long as its token is usable; then raises CredentialExpiredError, which breaks it off."""
-    checked_at = monotonic()
-    for part in parts:
-        if monotonic() - checked_at > EXPORT_CHECK_SECONDS:
-            checked_at = monotonic()
-            with services.database.read() as connection:
-                token = {"did": principal.did, "credential_id": principal.credential_id}
-                if not services.credentials.is_usable(connection, **token):
-                    raise CredentialExpiredError
-        yield part

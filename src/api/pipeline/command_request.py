@@ -21,7 +21,7 @@ from aggregates.values import Audio
 from api.auth.authentication import ServicesDep, Writer
 from api.json_response import response_of
 from api.middleware.request_id import over_http
-from api.pipeline.idempotent_request import Attempt, request_key, stored_result
+from api.pipeline.idempotent_request import Attempt, IdempotentRequest, stored_result
 from api.pipeline.media_intake import Intake, MediaIntake
 from api.pipeline.prefer_wait import wait_for_mirror
 from api.pipeline.public_copy import PublicCopy
@@ -41,7 +41,6 @@ from identity.errors import CredentialExpiredError
 
 if TYPE_CHECKING:
     from api.pipeline.concurrency import Concurrent
-    from eventstore.coordination.turns import Turns
 
 UseCase = Callable[[UnitOfWork], int]
 """Runs a command in a unit of work; returns the track's id."""
@@ -78,7 +77,7 @@ class CommandAttempt(Attempt):
         allow_leaving: bool,
         wait_seconds: int,
     ) -> None:
-        super().__init__(command.services, command.principal.did, body, lock, stored)
+        super().__init__(command, body, lock, stored)
         self._command: Final = command
         self._on: Final = on
         self._allow_leaving: Final = allow_leaving
@@ -109,7 +108,7 @@ class CommandAttempt(Attempt):
 
     async def commit(self, use_case: UseCase, respond: Respond) -> None:
         """Run the use case in one unit of work, in the account's turn, and keep the result in it."""
-        async with self._command.turns.of(self._did):
+        async with self._turns.of(self._did):
             if self._wait_seconds:
                 self._hurrying = self._services.waits.hurry(self._did, self._wait_seconds)
             try:
@@ -168,22 +167,18 @@ class CommandAttempt(Attempt):
             return respond(TrackReader(connection, self._services.urls), track_id)
 
 
-class CommandRequest:
+class CommandRequest(IdempotentRequest):
     """A request that may change one of the caller's tracks."""
 
     def __init__(
         self, request: Request, services: Services, principal: Principal, intake: MediaIntake
     ) -> None:
-        self.services: Final[Services] = services
-        self.principal: Final[Principal] = principal
+        super().__init__(request, services, principal)
         self.intake: Final = intake
-        self.turns: Final[Turns] = request.app.state.turns
         self._uploads: Final[Concurrent] = request.app.state.uploads
         self.versions: Final = versions_of(request.headers.get("if-match"))
         self.preferred_wait_seconds: Final = wait_of(request.headers.getlist("prefer"))
-        self._request: Final = request
         self._began: Final = monotonic()
-        self._key: Final = request_key(principal.did, request)
 
     @asynccontextmanager
     async def begin(

@@ -8,9 +8,9 @@
 import json
 import logging
 import re
-from collections.abc import AsyncGenerator
+from collections.abc import AsyncGenerator, Callable
 from contextlib import asynccontextmanager
-from typing import Annotated, Final
+from typing import Annotated, Final, ParamSpec, TypeVar
 
 from fastapi import Depends, Request
 from pydantic import BaseModel
@@ -23,6 +23,7 @@ from api.middleware.request_id import over_http
 from api.requests.body import Body
 from api.requests.parse import received_body
 from api.services import Services
+from eventstore.coordination.turns import Turns
 from eventstore.database import Database
 from eventstore.errors import InProgressError
 from eventstore.idempotency.lock import KeyLock, key_lock
@@ -32,6 +33,9 @@ from identity.accounts.credentials import Principal
 
 MAX_KEPT_CHARACTERS: Final = 64 * 1024
 """Of a result that its work's own unit does not keep: a PDS decides how long the list of a comparison is."""
+P = ParamSpec("P")
+T = TypeVar("T")
+
 KEY: Final = re.compile(r"[\x21-\x7e]{1,255}")
 
 logger: Final = logging.getLogger("mastertape.api")
@@ -58,13 +62,14 @@ class Attempt:
     """One attempt at a request. In a repetition, `result` is the first attempt's."""
 
     def __init__(
-        self, services: Services, did: str, body: Body, lock: KeyLock | None, stored: StoredResult | None
+        self, request: "IdempotentRequest", body: Body, lock: KeyLock | None, stored: StoredResult | None
     ) -> None:
         self.body: Final = body
+        self._turns: Final = request.turns
         self.is_repetition = stored is not None
         self._result = stored.for_digest(body.digest) if stored is not None else None
-        self._services: Final = services
-        self._did: Final = did
+        self._services: Final = request.services
+        self._did: Final = request.principal.did
         self._lock: Final = lock
         self._is_kept = False
 
@@ -72,6 +77,14 @@ class Attempt:
     def result(self) -> CommandResult:
         assert self._result is not None  # noqa: S101 - routers read it after the work
         return self._result
+
+    async def run(self, work: Callable[P, T], *args: P.args, **kwargs: P.kwargs) -> T:
+        """Run a unit of work of the account in a thread, in the account's turn: it takes one thread at a time.
+
+        Other processes meet at the append lock.
+        """
+        async with self._turns.of(self._did):
+            return await run_in_threadpool(work, *args, **kwargs)
 
     def keep_in(self, unit: UnitOfWork, result: CommandResult) -> None:
         """Keep what a repetition gets in the unit that does the work, so that it cannot be done twice."""
@@ -86,7 +99,7 @@ class Attempt:
         """Set the result, and keep it for repetitions unless the work's own unit did."""
         self._result = result
         if self._lock is not None and not self._is_kept:
-            await run_in_threadpool(self._keep, self._lock, result)
+            await self.run(self._keep, self._lock, result)
 
     def _keep(self, lock: KeyLock, result: CommandResult) -> None:
         """If this fails, or the result is large, a repetition does the work again, which has the same effect."""
@@ -107,23 +120,24 @@ class IdempotentRequest:
     """A request whose work takes any number of units, or none."""
 
     def __init__(self, request: Request, services: Services, principal: Principal) -> None:
-        self._request = request
-        self._services = services
-        self._did = principal.did
-        self._key = request_key(principal.did, request)
+        self.services: Final = services
+        self.principal: Final = principal
+        self.turns: Final[Turns] = request.app.state.turns
+        self._request: Final = request
+        self._key: Final = request_key(principal.did, request)
 
     @asynccontextmanager
     async def begin(self) -> AsyncGenerator[Attempt]:
         """Hold the key and the body for as long as the block; raises InProgressError."""
-        services = self._services
+        services = self.services
         async with key_lock(services.database, self._key, services.threads) as lock:
             stored = await run_in_threadpool(self._stored, lock.key) if lock is not None else None
             async with received_body(self._request, services, {}) as body:
-                yield Attempt(services, self._did, body, lock, stored)
+                yield Attempt(self, body, lock, stored)
 
     def _stored(self, key: RequestKey) -> StoredResult | None:
-        with self._services.database.read() as connection:
-            return stored_result(self._services.database, connection, key)
+        with self.services.database.read() as connection:
+            return stored_result(self.services.database, connection, key)
 
 
 async def idempotent_request(

@@ -9,10 +9,11 @@ from fastapi.responses import StreamingResponse
 from pydantic import BaseModel, Field
 
 from aggregates.catalogue import account_event_classes, event_classes
-from api.auth.authentication import ServicesDep, SignedIn, while_usable
+from api.auth.authentication import ServicesDep, SignedIn
 from api.errors import NotYourAuditError
 from api.json_response import body_from
 from api.openapi import errors
+from api.pipeline.exports import NDJSON, Export
 from api.requests.known_names import StrictRoute
 from api.requests.parameters import (
     MAX_PAGE_LENGTH,
@@ -25,7 +26,7 @@ from api.requests.parameters import (
     page_length,
 )
 from api.responses.history import ChangeBody, WayIn
-from api.routers.history import NDJSON, Accept
+from api.routers.history import Accept
 from api.services import Services
 from eventstore.database import Database
 from identity.accounts.credentials import Principal
@@ -107,9 +108,7 @@ def export_audit(
     principal: SignedIn, services: ServicesDep, wanted: Annotated[AuditQuery, Query()]
 ) -> Response:
     """Read the same as lines of JSON, as a file to save: for links, which cannot set Accept."""
-    lines = _streamed(principal, services, wanted)
-    lines.headers["Content-Disposition"] = 'attachment; filename="audit.ndjson"'
-    return lines
+    return _streamed(principal, services, wanted, file="audit.ndjson")
 
 
 def audited_did(principal: Principal, wanted: str | None) -> str | None:
@@ -134,10 +133,12 @@ def _asked(principal: Principal, services: Services, wanted: AuditQuery) -> tupl
     return which, cursor if cursor is not None else _newest(services, did)
 
 
-def _streamed(principal: Principal, services: Services, wanted: AuditQuery) -> Response:
+def _streamed(
+    principal: Principal, services: Services, wanted: AuditQuery, file: str | None = None
+) -> Response:
     which, cursor = _asked(principal, services, wanted)
     rows = _lines(services.database, which, cursor, line_count(wanted.limit))
-    return StreamingResponse(while_usable(services, principal, rows), media_type=NDJSON)
+    return Export(services, principal, rows, file)
 
 
 def _newest(services: Services, did: str | None) -> int | None:

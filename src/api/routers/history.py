@@ -3,12 +3,12 @@
 from typing import Annotated, Any, Final
 
 from fastapi import APIRouter, Header, Query, Response
-from fastapi.responses import StreamingResponse
 from pydantic import BaseModel, ConfigDict, Field
 
 from aggregates.errors import InvalidFieldError
-from api.auth.authentication import ServicesDep, SignedIn, while_usable
+from api.auth.authentication import ServicesDep, SignedIn
 from api.openapi import errors
+from api.pipeline.exports import NDJSON, Export
 from api.requests.known_names import StrictRoute
 from api.requests.parameters import Cursor, PageOrLines, TrackId, cursor_of, line_count, page_length
 from api.responses.history import ChangeBody, HistoryBody, lines, read_page
@@ -20,7 +20,6 @@ from identity.accounts.credentials import Principal
 
 router = APIRouter(tags=["history"], route_class=StrictRoute)
 
-NDJSON: Final = "application/x-ndjson"
 Accept = Annotated[str, Header(description=f"`{NDJSON}` for lines of JSON")]
 NOT_NEGATIVE: Final[dict[str, Any]] = {"minimum": 0}
 
@@ -78,7 +77,7 @@ def read_history(
         require_reader(connection, principal, track_id)
         after = cursor_of(wanted.cursor)
     rows = lines(services.database, track_id, after, line_count(wanted.limit))
-    return StreamingResponse(while_usable(services, principal, rows), media_type=NDJSON)
+    return Export(services, principal, rows)
 
 
 def history_page(

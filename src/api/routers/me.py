@@ -10,17 +10,16 @@ from fastapi.responses import StreamingResponse
 from pydantic import BaseModel, Field
 from starlette.concurrency import run_in_threadpool
 
-from api.auth.authentication import ServicesDep, SignedIn, Writer, while_usable
-from api.errors import TooManyComparisonsError
+from api.auth.authentication import ServicesDep, SignedIn, Writer
+from api.errors import RateLimitedError
 from api.json_response import body_from, response_of
 from api.middleware.request_id import over_http
 from api.openapi import either, errors, repeatable_errors
-from api.pipeline.concurrency import AccountTurns
-from api.pipeline.idempotent_request import Idempotent, result_of
+from api.pipeline.exports import NDJSON, Export
+from api.pipeline.idempotent_request import Attempt, Idempotent, result_of
 from api.requests.account_fields import PROFILE_FIELDS, profile_of
 from api.requests.known_names import StrictRoute
 from api.responses.account_deletion import HERE, LeavingBody, leaving_body
-from api.routers.history import NDJSON
 from api.services import Services
 from application.account import update_profile
 from application.account_deletion import deletion_requested_at, request_deletion
@@ -93,7 +92,7 @@ async def edit_me(principal: Writer, services: ServicesDep, request: Idempotent)
         if not attempt.is_repetition:
             changes = profile_of(attempt.body)
             by = over_http(did)
-            await run_in_threadpool(services.log.transact, did, by, partial(update_profile, changes=changes))
+            await attempt.run(services.log.transact, did, by, partial(update_profile, changes=changes))
             await attempt.finish(result_of(await run_in_threadpool(read_me, principal, services)))
     return response_of(attempt.result)
 
@@ -113,6 +112,7 @@ async def disconnect(principal: Writer, services: ServicesDep, request: Idempote
 
 MAX_LISTED: Final = 1000
 RETRY_AFTER_SECONDS: Final = 30
+TOO_MANY_COMPARISONS: Final = "Too many accounts are compared with their PDS now. Nothing was changed; wait as long as Retry-After says."
 
 
 class DriftBody(BaseModel):
@@ -151,19 +151,19 @@ async def verify_own(principal: Writer, services: ServicesDep, request: Idempote
     """
     async with request.begin() as attempt:
         if not attempt.is_repetition:
-            await attempt.finish(result_of(await _verified(services, principal.did)))
+            await attempt.finish(result_of(await _verified(services, principal.did, attempt)))
     return response_of(attempt.result)
 
 
-async def _verified(services: Services, did: str) -> VerifiedBody:
+async def _verified(services: Services, did: str, attempt: Attempt) -> VerifiedBody:
     repos = await run_in_threadpool(repos_of, services.database, did)
     if not repos:
         return VerifiedBody(records=0, drifts=[], unjudged=[], more=0, problem=None)
     try:
         found = await services.verifier.verify(repos[0])
     except TimeoutError:
-        raise TooManyComparisonsError(RETRY_AFTER_SECONDS) from None
-    await run_in_threadpool(resume_account, services.log, found, services.kinds, over_http(did))
+        raise RateLimitedError(RETRY_AFTER_SECONDS, TOO_MANY_COMPARISONS) from None
+    await attempt.run(resume_account, services.log, found, services.kinds, over_http(did))
     drifts, unjudged = found.drifts[:MAX_LISTED], sorted(key.uri for key in found.unjudged)[:MAX_LISTED]
     return VerifiedBody(
         records=found.records,
@@ -180,9 +180,7 @@ CHUNK_BYTES: Final = 64 * 1024
 
 
 @router.delete(HERE, status_code=202, response_model=LeavingBody, responses=repeatable_errors())
-async def leave(
-    principal: Writer, services: ServicesDep, turns: AccountTurns, request: Idempotent
-) -> Response:
+async def leave(principal: Writer, services: ServicesDep, request: Idempotent) -> Response:
     """Remove every record of ours from the PDS, and then the login, the session that asked, and the account.
 
     All other sessions and all tokens end at once. The one that asked, and one that a later sign-in begins, may follow it (`GET /me`), export,
@@ -192,9 +190,9 @@ async def leave(
     did, envelope = principal.did, over_http(principal.did)
     async with request.begin() as attempt:
         if not attempt.is_repetition:
-            async with turns.of(did):
-                request_now = partial(request_deletion, credential_id=principal.credential_id)
-                await run_in_threadpool(request_now, services.log, did, envelope)
+            await attempt.run(
+                request_deletion, services.log, did, envelope, credential_id=principal.credential_id
+            )
             services.wake()
             report = await run_in_threadpool(_leaving, services, did)
             await attempt.finish(result_of(report, 202, Location=HERE))
@@ -213,12 +211,7 @@ def export_own(principal: SignedIn, services: ServicesDep) -> Response:
     incomplete.
     """
     lines = _in_chunks(account_lines(services.database, principal.did, schema=services.schema()))
-    name = "mastertape-export.ndjson"
-    return StreamingResponse(
-        while_usable(services, principal, lines),
-        media_type=NDJSON,
-        headers={"Content-Disposition": f'attachment; filename="{name}"'},
-    )
+    return Export(services, principal, lines, file="mastertape-export.ndjson")
 
 
 def _leaving(services: Services, did: str) -> LeavingBody:

@@ -14,7 +14,6 @@ from api.json_response import response_of
 from api.middleware.request_id import over_http
 from api.openapi import FLAG, command_errors, either, errors, repeatable_errors
 from api.pipeline.command_request import Command, CommandRequest, Respond
-from api.pipeline.concurrency import AccountTurns
 from api.pipeline.idempotent_request import Idempotent, result_of
 from api.pipeline.media_reads import CallerReads, Reads
 from api.pipeline.pds_preflight import Place, blob_limit, look, look_in_old_collection, place_of
@@ -212,7 +211,7 @@ async def adopt(
     did = principal.did
     async with request.begin() as attempt:
         if not attempt.is_repetition:
-            await run_in_threadpool(request_adoption, services.log, did, over_http(did))
+            await attempt.run(request_adoption, services.log, did, over_http(did))
             services.wake()
             await attempt.finish(_adopted(await run_in_threadpool(_adoption, services, did)))
     if attempt.is_repetition or not prefer:
@@ -257,9 +256,7 @@ RETRY_FAILED = {**FLAG, "description": "whether to request again what the PDS re
     responses=repeatable_errors(),
     openapi_extra=either([], {}, retry_failed=RETRY_FAILED),
 )
-async def migrate_everything(
-    principal: Writer, services: ServicesDep, turns: AccountTurns, request: Idempotent
-) -> Response:
+async def migrate_everything(principal: Writer, services: ServicesDep, request: Idempotent) -> Response:
     """Request a copy on the PDS of all audio that may be there and is not, behind live work; a repeated request requests nothing twice.
 
     Audio that the PDS refused is requested again only with retry_failed. Location says where to follow it.
@@ -270,10 +267,9 @@ async def migrate_everything(
             if principal.state is AccountState.LEAVING:
                 raise LeavingError
             retry_failed = attempt.body.flag("retry_failed")
-            async with turns.of(did):
-                requested = await run_in_threadpool(
-                    copy_all_audio_to_pds, services.log, did, over_http(did), failed_too=retry_failed
-                )
+            requested = await attempt.run(
+                copy_all_audio_to_pds, services.log, did, over_http(did), failed_too=retry_failed
+            )
             services.wake()
             report = await run_in_threadpool(_migration, services, did)
             report = report.model_copy(update={"requested": requested})

@@ -6,7 +6,6 @@ from typing import Annotated
 
 from fastapi import APIRouter, Depends, Path, Response
 from pydantic import BaseModel, Field
-from starlette.concurrency import run_in_threadpool
 
 from api.auth.authentication import ServicesDep, SignedIn, Writer, writer
 from api.error_responses import body_of
@@ -99,7 +98,7 @@ async def issue_token(principal: Issuer, services: ServicesDep, request: Idempot
                 attempt.keep_in(unit, CommandResult(409, body_of(TokenShownOnceError(issued.id)), {}))
 
             issue = partial(services.access.issue, principal, name=name, scope=scope, expires_in=expires_in)
-            issued = await run_in_threadpool(issue, by=over_http, also=keep)
+            issued = await attempt.run(issue, by=over_http, also=keep)
             await attempt.finish(result_of(_issued(issued, name, scope), 201))
     return response_of(attempt.result)
 
@@ -116,7 +115,7 @@ async def end_others(principal: Writer, services: ServicesDep, request: Idempote
     """Revoke all except the one used for this request: for when one may have been stolen."""
     async with request.begin() as attempt:
         if not attempt.is_repetition:
-            ended = await run_in_threadpool(services.access.end_others, principal, by=over_http)
+            ended = await attempt.run(services.access.end_others, principal, by=over_http)
             await attempt.finish(result_of(EndedBody(message="ended", ended=ended)))
     return response_of(attempt.result)
 
@@ -128,7 +127,7 @@ async def end_token(
     """Revoke one at once, and the tokens made with it; pending writes to the PDS are still delivered."""
     async with request.begin() as attempt:
         if not attempt.is_repetition:
-            await run_in_threadpool(_end, services, principal.did, token_id)
+            await attempt.run(_end, services, principal.did, token_id)
             await attempt.finish(result_of(MessageBody(message="ended")))
     return response_of(attempt.result)
 

@@ -100,7 +100,7 @@ async def edit_profile(principal: Writer, services: ServicesDep, request: Idempo
         if not attempt.is_repetition:
             _refuse_what_is_not_held(attempt.body)
             edit = partial(update_profile, changes=profile_of(attempt.body))
-            await run_in_threadpool(services.log.transact, did, over_http(did), edit)
+            await attempt.run(services.log.transact, did, over_http(did), edit)
             artist = await run_in_threadpool(artist_with_did, services, did)
             await attempt.finish(result_of(ArtistResponse.of(artist)))
     return response_of(attempt.result)
