@@ -47,7 +47,9 @@ def test_an_unavailable_store_is_reported_and_delays_no_other_route(world, clien
         monkeypatch.setenv(name, "x")
     nowhere = open_store("s3:bucket", world.made.settings.data, "http://127.0.0.1:1")
     watch = MediaHealth(Media(world.database, nowhere), "s3:bucket")
-    client = world.serve(not_ready_because=watch.lost, media_away_because=watch.away)
+    client = world.serve(
+        not_ready_because=lambda: watch.health().lost, media_away_because=lambda: watch.health().away
+    )
     began = time.monotonic()
     answer = client.get("/readyz")
     assert time.monotonic() - began < 10

@@ -201,7 +201,7 @@ def asgi(container: Container) -> ASGIApp:
 
     @asynccontextmanager
     async def lifespan(_app: FastAPI) -> AsyncGenerator[None]:
-        container.metrics.pools.watch_requests(current_default_thread_limiter())
+        container.metrics.pools.requests = current_default_thread_limiter()
         async with background_work(container, relay=container.settings.relay):
             yield
 

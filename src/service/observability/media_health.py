@@ -26,13 +26,16 @@ SAMPLED_COPIES: Final = 5
 
 @dataclass(frozen=True)
 class StoreHealth:
-    """Why nothing may be stored: a disk is `full`, or the store has `lost` the sampled copies or is `away`."""
+    """None where all is well."""
 
     full: str | None = None
+    """Which disk has no room, since when, and what is refused."""
     lost: str | None = None
+    """Why nothing may be stored; a folder whose disk is not mounted would take the bytes, and the mount then hide them."""
     away: str | None = None
+    """Why media can be neither read nor written now."""
     free: Mapping[Path, int] = field(default_factory=dict)
-    """The free bytes of the disk of each folder."""
+    """The free bytes of the disk of each folder; nothing of a disk that does not answer."""
 
 
 class MediaHealth:
@@ -47,23 +50,7 @@ class MediaHealth:
         self._sampled_at: float | None = None
         self._full_since: datetime | None = None
 
-    def full(self) -> str | None:
-        """Return which disk has no room, since when, and what is refused; None if all have room."""
-        return self._health().full
-
-    def free(self) -> Mapping[Path, int]:
-        """Return the free bytes of the disk of each folder; nothing of a disk that does not answer."""
-        return self._health().free
-
-    def lost(self) -> str | None:
-        """Return why nothing may be stored; a folder whose disk is not mounted would take the bytes, and the mount then hide them."""
-        return self._health().lost
-
-    def away(self) -> str | None:
-        """Return why media can be neither read nor written now; None if they can."""
-        return self._health().away
-
-    def _health(self) -> StoreHealth:
+    def health(self) -> StoreHealth:
         with self._lock:
             now = time.monotonic()
             is_old = self._sampled_at is None or now - self._sampled_at >= SAMPLE_TTL_SECONDS
@@ -84,18 +71,16 @@ class MediaHealth:
             store = self._store()
         except (SQLAlchemyError, EventStoreError):  # then readiness says so; the disks are known all the same
             store = StoreHealth()
-        return replace(store, full=self._lack_of_room(free), free=free)
-
-    def _lack_of_room(self, free: Mapping[Path, int]) -> str | None:
         lacking = [folder for folder, room in free.items() if room < disk_errors.MIN_FREE_BYTES]
         if not lacking:
             self._full_since = None
-            return None
+            return replace(store, free=free)
         self._full_since = self._full_since or datetime.now(UTC)
-        return (
+        full = (
             f"the disk of {lacking[0]} is full since {self._full_since:%Y-%m-%d %H:%M:%S} UTC, {free[lacking[0]] // 1024} KiB are "
             "free: edits and uploads that find no room are refused, all else goes on: make room"
         )
+        return replace(store, full=full, free=free)
 
     def _store(self) -> StoreHealth:
         oldest = (

@@ -4,18 +4,21 @@ Counters belong to this process, or to those of one `serve --workers` together. 
 """
 
 import os
+import platform
 import re
 import time
 from collections.abc import Callable, Iterable, Mapping
 from datetime import UTC, datetime
+from importlib.metadata import version
 from pathlib import Path
 from typing import TYPE_CHECKING, Final
 
 from prometheus_client import CollectorRegistry, Counter, Histogram, generate_latest
-from prometheus_client.core import GaugeMetricFamily
+from prometheus_client.core import InfoMetricFamily
 from prometheus_client.metrics_core import Metric
 from prometheus_client.multiprocess import MultiProcessCollector
 from prometheus_client.process_collector import ProcessCollector
+from prometheus_client.registry import Collector
 from sqlalchemy.exc import SQLAlchemyError
 
 from aggregates.published import PublishedEvent
@@ -27,8 +30,8 @@ from outbox.pds.verdict import LANE_ERRORS, RECORD_ERRORS, Kind, Scope, Verdict
 from outbox.relay.read_back import Finding
 from outbox.relay.result import Outcome, Result
 from replay.reconcile.scan import Scanned
-from service.observability.gauges import gauges
-from service.observability.process_metrics import Collected, HttpMetrics, PoolMetrics, build_info, free_space
+from service.observability.gauges import gauge, gauges
+from service.observability.process_metrics import HttpMetrics, PoolMetrics
 
 if TYPE_CHECKING:
     from outbox.firehose.subscription import StreamStatus
@@ -60,7 +63,12 @@ class Metrics:
     def __init__(self) -> None:
         self.registry: Final = CollectorRegistry()
         self._gauges: Final = CollectorRegistry()
-        self._gauges.register(Collected(build_info))
+        release = {"version": version("mastertape"), "python": platform.python_version()}
+        self._gauges.register(
+            _Collected(
+                lambda: [InfoMetricFamily("mastertape_build", "The release that runs.", value=release)]
+            )
+        )
         self.http: Final = HttpMetrics(self.registry)
         self.pools: Final = PoolMetrics(self.registry)
         if not IS_ONE_OF_SEVERAL:
@@ -107,16 +115,38 @@ class Metrics:
 
     def watch(self, log: EventLog, listener: Listener) -> None:
         """Add the gauges of the database, and whether the listener for other processes' commits is alive."""
-        self._gauges.register(Collected(_Gauges(log).collect))
-        self._gauges.register(Collected(lambda: _of_listener(listener)))
+        what = "1 while commits of other processes are received."
+        self._gauges.register(_Collected(_Gauges(log).collect))
+        self._gauges.register(
+            _Collected(lambda: [gauge("listener_alive", what, [], [[float(listener.alive)]])])
+        )
 
     def watch_streams(self, statuses: Callable[[], Mapping[str, "StreamStatus"]]) -> None:
         """Add gauges for the firehose streams of this process."""
-        self._gauges.register(Collected(lambda: _of_streams(statuses())))
+
+        def streams() -> Iterable[Metric]:
+            alive = [(host, float(status.alive)) for host, status in statuses().items()]
+            lag = [(host, status.lag_seconds) for host, status in statuses().items()]
+            yield gauge("firehose_alive", "1 while the host's stream is received.", ["host"], alive)
+            yield gauge("firehose_lag_seconds", "How late the last message of the host came.", ["host"], lag)
+
+        self._gauges.register(_Collected(streams))
 
     def watch_disks(self, free: Callable[[], Mapping[Path, int]]) -> None:
         """Add the free bytes of the disk of each folder."""
-        self._gauges.register(Collected(lambda: free_space(free())))
+        what = "Free space on the disk of a folder of the service."
+        self._gauges.register(
+            _Collected(
+                lambda: [
+                    gauge(
+                        "disk_free_bytes",
+                        what,
+                        ["folder"],
+                        [(str(folder), room) for folder, room in free().items()],
+                    )
+                ]
+            )
+        )
 
     def text(self) -> bytes:
         """Return all metrics in the text format; the counts of all processes of one `serve --workers`."""
@@ -128,8 +158,11 @@ class Metrics:
         return generate_latest(counts) + generate_latest(self._gauges)
 
     def attempted(self, op: str, verdict: Verdict) -> None:
-        """Count an attempt by how it ended."""
-        self._attempts.labels(op, verdict.kind.value, _error_label(verdict)).inc()
+        """Count an attempt; of errors, which a PDS may name as it likes, only known ones by their name."""
+        error, is_ours = verdict.error or "", verdict.status is None
+        if error and not (is_ours or error in NAMED_ERRORS or STATUS_ERROR.fullmatch(error)):
+            error = OTHER
+        self._attempts.labels(op, verdict.kind.value, error).inc()
 
     def paced(self, verdict: Verdict) -> None:
         """Observe the pause that a PDS asked for."""
@@ -137,7 +170,6 @@ class Metrics:
         self._waits.labels(scope).observe(verdict.requested_pause(datetime.now(UTC)).total_seconds())
 
     def read_back(self, finding: Finding) -> None:
-        """Count a record that was read, by what it meant."""
         self._readback.labels(finding.name.lower()).inc()
 
     def merged(self) -> None:
@@ -156,8 +188,19 @@ class Metrics:
             self._conflicts.labels(policy).inc()
         if result.verdict.kind is Kind.PACED:
             self.paced(result.verdict)
-        if result.outcome is Outcome.DELIVERED and result.task.is_open:
-            self._delivered(result)
+        if result.outcome is not Outcome.DELIVERED or not result.task.is_open:
+            return
+        delivered = [
+            each
+            for each in result.task.history
+            if isinstance(each.event, PublishedEvent)
+            and each.event.touches_record()
+            and result.task.acked_gen < each.position <= result.task.gen
+        ]
+        if delivered:
+            self._superseded.inc(len(delivered) - 1)
+            took = datetime.now(UTC) - delivered[-1].recorded_at
+            self._delivery.observe(max(0.0, took.total_seconds()))
 
     def lease_lost(self, *, fenced: bool) -> None:
         """Count a delivery that outlived its lease; `fenced` if the database refused its result."""
@@ -166,7 +209,6 @@ class Metrics:
             self._fenced.inc()
 
     def uploaded(self, size: int) -> None:
-        """Count the bytes of an uploaded blob."""
         self._uploaded.inc(size)
 
     def scanned(self, scanned: Scanned) -> None:
@@ -177,51 +219,23 @@ class Metrics:
             self._drift.labels(kind).inc(records)
 
     def heard(self, what: str) -> None:
-        """Count a firehose message."""
         self._heard.labels(what).inc()
 
     def refreshed(self, outcome: str) -> None:
-        """Count a refresh by how it ended."""
         self._refreshes.labels(outcome).inc()
 
-    def _delivered(self, result: Result) -> None:
-        open_ = [
-            each
-            for each in result.task.history
-            if isinstance(each.event, PublishedEvent)
-            and each.event.touches_record()
-            and result.task.acked_gen < each.position <= result.task.gen
-        ]
-        if open_:
-            self._superseded.inc(len(open_) - 1)
-            took = datetime.now(UTC) - open_[-1].recorded_at
-            self._delivery.observe(max(0.0, took.total_seconds()))
 
+class _Collected(Collector):
+    """Asks for metrics with each scrape, and not at registration, where prometheus_client would ask too."""
 
-def _error_label(verdict: Verdict) -> str:
-    """Return the error's name from a fixed set, since a PDS may send any name."""
-    error = verdict.error
-    if error is None:
-        return ""
-    is_ours = verdict.status is None
-    return error if is_ours or error in NAMED_ERRORS or STATUS_ERROR.fullmatch(error) else OTHER
+    def __init__(self, read: Callable[[], Iterable[Metric]]) -> None:
+        self._read: Final = read
 
+    def describe(self) -> Iterable[Metric]:
+        return ()
 
-def _of_listener(listener: Listener) -> Iterable[Metric]:
-    alive = GaugeMetricFamily("listener_alive", "1 while commits of other processes are received.")
-    alive.add_metric([], float(listener.alive))
-    yield alive
-
-
-def _of_streams(statuses: Mapping[str, "StreamStatus"]) -> Iterable[Metric]:
-    alive = GaugeMetricFamily("firehose_alive", "1 while the host's stream is received.", labels=["host"])
-    lag = GaugeMetricFamily(
-        "firehose_lag_seconds", "How late the last message of the host came.", labels=["host"]
-    )
-    for host, status in statuses.items():
-        alive.add_metric([host], float(status.alive))
-        lag.add_metric([host], status.lag_seconds)
-    yield from (alive, lag)
+    def collect(self) -> Iterable[Metric]:
+        return self._read()
 
 
 class _Gauges:
@@ -243,11 +257,8 @@ class _Gauges:
         return self._cached
 
     def _read(self) -> list[Metric]:
-        up = GaugeMetricFamily("database_up", "Whether the gauges could be read.")
         try:
-            found = [*gauges(self._log)]
+            found, up = [*gauges(self._log)], 1.0
         except (SQLAlchemyError, EventStoreError):
-            up.add_metric([], 0.0)
-            return [up]
-        up.add_metric([], 1.0)
-        return [up, *found]
+            found, up = [], 0.0
+        return [gauge("database_up", "Whether the gauges could be read.", [], [[up]]), *found]

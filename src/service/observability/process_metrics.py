@@ -1,15 +1,10 @@
-"""Metrics of the processes themselves: requests, connections, threads, disks, and the release that runs."""
+"""Metrics of the processes themselves: requests, connections and threads."""
 
-import platform
-from collections.abc import Callable, Iterable, Mapping
-from importlib.metadata import version
-from pathlib import Path
-from typing import Final, Protocol
+from collections.abc import Iterable
+from typing import Final
 
+from anyio import CapacityLimiter
 from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram
-from prometheus_client.core import GaugeMetricFamily, InfoMetricFamily
-from prometheus_client.metrics_core import Metric
-from prometheus_client.registry import Collector
 
 from eventstore.coordination.threads import Threads
 from eventstore.database import Database
@@ -21,16 +16,6 @@ OTHER: Final = "other"
 UNANSWERED: Final = "none"
 """Label of the status of a request whose client left before the response began."""
 SAMPLE_SECONDS: Final = 5
-
-
-class Limiter(Protocol):
-    """The threads in which the framework runs synchronous routes (anyio's CapacityLimiter)."""
-
-    @property
-    def borrowed_tokens(self) -> int: ...
-
-    @property
-    def total_tokens(self) -> float: ...
 
 
 class HttpMetrics:
@@ -69,15 +54,12 @@ class PoolMetrics:
         self._size: Final = gauge("threads_size", "Threads of a pool, at most.", "pool")
         self._database: Database | None = None
         self._threads: tuple[Threads, ...] = ()
-        self._requests: Limiter | None = None
+        self.requests: CapacityLimiter | None = None
+        """The threads in which the framework runs synchronous routes."""
 
     def watch(self, database: Database, threads: Iterable[Threads]) -> None:
         """Sample these from now on."""
         self._database, self._threads = database, tuple(threads)
-
-    def watch_requests(self, limiter: Limiter) -> None:
-        """Sample the framework's threads too."""
-        self._requests = limiter
 
     def sample(self) -> None:
         """Set the gauges; callable from any thread."""
@@ -87,33 +69,6 @@ class PoolMetrics:
         for pool in self._threads:
             self._busy.labels(pool.name).set(pool.busy)
             self._size.labels(pool.name).set(pool.size)
-        if self._requests is not None:
-            self._busy.labels("requests").set(self._requests.borrowed_tokens)
-            self._size.labels("requests").set(self._requests.total_tokens)
-
-
-class Collected(Collector):
-    """Asks for metrics with each scrape, and not at registration, where prometheus_client would ask too."""
-
-    def __init__(self, read: Callable[[], Iterable[Metric]]) -> None:
-        self._read: Final = read
-
-    def describe(self) -> Iterable[Metric]:
-        return ()
-
-    def collect(self) -> Iterable[Metric]:
-        return self._read()
-
-
-def free_space(rooms: Mapping[Path, int]) -> Iterable[Metric]:
-    free = GaugeMetricFamily(
-        "disk_free_bytes", "Free space on the disk of a folder of the service.", labels=["folder"]
-    )
-    for folder, room in rooms.items():
-        free.add_metric([str(folder)], room)
-    yield free
-
-
-def build_info() -> Iterable[Metric]:
-    known = {"version": version("mastertape"), "python": platform.python_version()}
-    yield InfoMetricFamily("mastertape_build", "The release that runs.", value=known)
+        if self.requests is not None:
+            self._busy.labels("requests").set(self.requests.borrowed_tokens)
+            self._size.labels("requests").set(self.requests.total_tokens)

@@ -53,7 +53,7 @@ def why_not_ready(log: EventLog, store: MediaHealth | None = None) -> str | None
     try:
         require_ready(log)
         if store is not None:
-            return store.lost()
+            return store.health().lost
     except (OutdatedSchemaError, EventStoreError) as error:
         return str(error)
     except (DBAPIError, PoolTimeoutError):

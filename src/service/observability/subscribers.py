@@ -3,11 +3,11 @@
 A new subscriber is an entry here: `mastertape status`, the metric, the doctor and the alarm follow.
 """
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from enum import StrEnum
-from typing import TYPE_CHECKING, Final
+from typing import Final
 
 from pydantic import BaseModel
 from sqlalchemy import Connection, func, select
@@ -24,11 +24,6 @@ from service.schema.tables import READ_MODELS
 from storage.public.projection import PublicAudio
 from storage.taken_down import TakenDownBytes
 
-if TYPE_CHECKING:
-    from eventstore.coordination.commit_signals import Announcer
-    from eventstore.jobs.worker import Worker
-    from outbox.relay.relay import Relay
-
 MAX_LAG_SECONDS: Final = 900.0
 """A subscriber that is further behind stands still; the alarm has the same limit."""
 
@@ -44,35 +39,28 @@ class SubscriberKind(StrEnum):
 
 @dataclass(frozen=True)
 class Subscriber:
-    """`stalled_since` says since when there is work and none has begun; `wake` names what wakes it in a process, if anything does."""
+    """`stalled_since` says since when there is work and none has begun; the container has under the same name what wakes it."""
 
     name: str
     kind: SubscriberKind
     does: str
     stalled_since: Callable[[Connection, datetime], datetime | None] = lambda *_: None
-    wake: Callable[["Woken"], Callable[[], None]] | None = None
     hears_others: bool = True
     """Whether commits of other processes wake it too."""
 
 
-@dataclass(frozen=True)
-class Woken:
-    """The parts of a process that commits wake."""
+def woken_by_commits(
+    wakes: Mapping[str, Callable[[], None]], *, elsewhere: bool = False
+) -> Callable[[], None]:
+    """Return what wakes all subscribers after a commit of this process, or after one `elsewhere`."""
+    after = [each for each in SUBSCRIBERS if each.kind is SubscriberKind.AFTER_COMMIT]
+    chosen = [wakes[each.name] for each in after if each.hears_others or not elsewhere]
 
-    relay: "Relay"
-    worker: "Worker"
-    announcer: "Announcer"
+    def wake() -> None:
+        for each in chosen:
+            each()
 
-    def after_commit(self, *, elsewhere: bool = False) -> Callable[[], None]:
-        """Return what wakes all subscribers after a commit of this process, or after one `elsewhere`."""
-        woken = [each for each in SUBSCRIBERS if each.hears_others or not elsewhere]
-        wakes = [each.wake(self) for each in woken if each.wake is not None]
-
-        def wake() -> None:
-            for each in wakes:
-                each()
-
-        return wake
+    return wake
 
 
 def lanes_stalled_since(connection: Connection, now: datetime) -> datetime | None:
@@ -94,7 +82,6 @@ SUBSCRIBERS: Final = (
         "announcer",
         SubscriberKind.AFTER_COMMIT,
         "Wakes the subscribers of other processes.",
-        wake=lambda parts: parts.announcer.announce,
         hears_others=False,
     ),
     Subscriber(
@@ -102,14 +89,12 @@ SUBSCRIBERS: Final = (
         SubscriberKind.AFTER_COMMIT,
         "Delivers records and audio to PDSes.",
         lanes_stalled_since,
-        wake=lambda parts: parts.relay.wake,
     ),
     Subscriber(
         "jobs",
         SubscriberKind.AFTER_COMMIT,
         "Makes public copies and derived media; adopts, repairs and deletes accounts; what is periodic.",
         stalled_since,
-        wake=lambda parts: parts.worker.wake,
     ),
 )
 

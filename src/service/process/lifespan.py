@@ -26,6 +26,7 @@ from apscheduler.schedulers.background import BackgroundScheduler
 
 from service.observability.metrics import IS_ONE_OF_SEVERAL
 from service.observability.process_metrics import SAMPLE_SECONDS
+from service.observability.subscribers import woken_by_commits
 from service.process.jobs import discard_abandoned_uploads
 from service.schema.high_water_mark import (
     RECORD_INTERVAL_SECONDS,
@@ -98,7 +99,7 @@ async def _run_listener(container: Container, *, relay: bool) -> AsyncGenerator[
     """Hear of commits where a relay runs, and elsewhere of what its requests wait for."""
     waits, database = container.services.waits, container.database
     if relay:
-        woken = container.woken.after_commit(elsewhere=True)
+        woken = woken_by_commits(container.wakes, elsewhere=True)
         listening = asyncio.create_task(container.listener.run(woken, waits.hear))
     elif not database.is_sqlite and await asyncio.to_thread(_is_direct, database):
         listening = asyncio.create_task(Listener(database, ANSWERS).run(waits.wake))

@@ -1,14 +1,11 @@
 """The composition root: builds every part of a process from the settings. No part connects before its first use."""
 
 import asyncio
-from collections.abc import Callable
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from datetime import timedelta
 from socket import socket
 from threading import Event
-from typing import TYPE_CHECKING, Final
-
-import httpx
+from typing import TYPE_CHECKING, Any, Final
 
 from api.middleware.rate_limits import RateLimits
 from api.pipeline import media_intake as intake
@@ -20,13 +17,9 @@ from eventstore.coordination.commit_signals import Announcer, Listener
 from eventstore.coordination.process_names import process_name
 from eventstore.coordination.threads import Threads
 from eventstore.coordination.turns import Turns
-from eventstore.database import Database
-from eventstore.event_log import EventLog
 from eventstore.jobs.periodic import runs
-from eventstore.jobs.worker import Worker
 from identity.resolution.address_policy import MAX_CONNECTIONS
 from identity.resolution.featured_artists import FeaturedArtists, turns_of_lookups
-from identity.sessions.pds_sessions import PdsSessions
 from outbox.blobs.worker import BlobWorker
 from outbox.mirror.hosts import Hosts
 from outbox.mirror.namespace_moves import Namespaces
@@ -39,13 +32,12 @@ from outbox.repo.reads import RepoReads
 from outbox.repo.record_reads import RecordReads
 from outbox.tracing import NO_TRACING
 from outbox.views.waits import MirrorWaits
-from replay.adoption.adopt import Adoption
 from replay.reconcile.verify import Verifier
 from service.config.settings import Settings
 from service.observability.media_health import MediaHealth
 from service.observability.metrics import Metrics
 from service.observability.readiness import why_not_ready, why_silent
-from service.observability.subscribers import Woken
+from service.observability.subscribers import woken_by_commits
 from service.schema.migrate import newest
 from service.wiring.adapters import (
     HttpSupporters,
@@ -61,7 +53,7 @@ from service.wiring.identity import (
     pds_http_client,
     resolver_of,
 )
-from service.wiring.jobs import JobParts
+from service.wiring.jobs import adoptions_of, worker_of
 from service.wiring.log import media_store, open_log, record_kinds, record_urls, staging_folder
 from storage.media import Media
 from storage.public.publisher import Publisher
@@ -89,201 +81,135 @@ class Inherited:
     """The socket of METRICS, which outlives the process."""
 
 
-@dataclass(frozen=True)
 class Container:
-    """The parts of one process."""
+    """The parts of one process. None is started yet, and none has connected."""
 
-    settings: Settings
-    database: Database
-    log: EventLog
-    media: Media
-    services: Services
-    hosts: Hosts
-    relay: Relay
-    worker: Worker
-    adoptions: Adoption
-    publisher: Publisher | None
-    """None where the store has no public copies."""
-    metrics: Metrics
-    announcer: Announcer
-    woken: Woken
-    listener: Listener
-    sessions: PdsSessions
-    clients: tuple[httpx.AsyncClient, ...]
-    follower: "Follower | None"
-    """None unless FIREHOSE is on."""
-    stopping: Event = field(default_factory=Event)
-    """Set when the process stops: jobs leave the rest of their work to other processes."""
-    metrics_listener: socket | None = None
-    """None unless this process serves METRICS."""
-    tracer: "Tracer | None" = None
-    """None unless it is traced."""
+    def __init__(self, settings: Settings, inherited: Inherited, tracer: "Tracer | None") -> None:
+        self.settings = settings
+        self.tracer = tracer
+        self.metrics_listener = inherited.metrics
+        self.stopping = Event()
+        """Set when the process stops: jobs leave the rest of their work to other processes."""
+        self.log = open_log(settings)
+        self.database = self.log.database
+        self.owner, self.lease = process_name(), timedelta(seconds=settings.lease_seconds)
+        self.media = Media(self.database, media_store(settings))
+        copies = public_copies(self.media.store)
+        self.publisher: Publisher | None = None
+        """None where the store has no public copies."""
+        if copies is not None:
+            self.publisher = Publisher(self.media, copies, owner=self.owner, lease=self.lease)
+        self.metrics, self.hosts = Metrics(), Hosts(self.database)
+        self.announcer, self.listener = Announcer(self.database), Listener(self.database)
+
+        connections = MAX_CONNECTIONS + 2 * settings.lanes  # a lane delivers and refreshes
+        self._relay_http = pds_http_client(settings, connections)
+        sign_in_http = pds_http_client(settings, of_a_host=MAX_SIGN_IN_CONNECTIONS_OF_A_HOST)
+        self.http = pds_http_client(settings, of_a_host=MAX_REQUEST_CONNECTIONS_OF_A_HOST)
+        """For requests to PDSes and public addresses, other than those of deliveries and sign-ins."""
+        self._own_http = guarded_client(settings.supporters_url)
+        self._clients = (self._relay_http, sign_in_http, self.http, self._own_http)
+        self._identity = identity_parts(
+            settings, self.log, self._relay_http, sign_in_http, on_refresh=self.metrics.refreshed
+        )
+        self.sessions = self._identity.sessions
+        self.resolver = resolver_of(settings, self.http)
+        self.pds = PacedPds(IdentitySessions(self.sessions), self.http, self.hosts)
+        self.urls = record_urls(settings, self.media.store)
+        self.kinds = record_kinds(self.urls)
+
+        self.relay = self._relay()
+        self.adoptions = adoptions_of(self)
+        self.worker = worker_of(self)
+        self.wakes = {
+            "announcer": self.announcer.announce,
+            "relay": self.relay.wake,
+            "jobs": self.worker.wake,
+        }
+        """What wakes each subscriber."""
+        self.services = self._services(inherited)
+        self.follower = self._follower() if settings.firehose else None
+
+        pools = (
+            self.services.threads,
+            self.services.health_threads,
+            *vars(self.services.media_threads).values(),
+        )
+        self.metrics.pools.watch(self.database, pools)
+        self.metrics.watch(self.log, self.listener)
+        if tracer is not None:
+            tracer.watch(self.database.engine, self._clients)
 
     async def close(self) -> None:
         """Finish refreshes of sessions, which must not be cut off, and disconnect."""
         await self.sessions.finish()
-        for client in self.clients:
+        for client in self._clients:
             await client.aclose()
         await asyncio.to_thread(self.log.close)
         if self.tracer is not None:
             await asyncio.to_thread(self.tracer.close)
 
-
-def build(
-    settings: Settings, inherited: Inherited | None = None, tracer: "Tracer | None" = None
-) -> Container:
-    """Build the container. Nothing is started yet."""
-    return _Builder(settings, inherited or Inherited(), tracer).container()
-
-
-class _Builder:
-    """What several parts share; each method builds one of them."""
-
-    def __init__(self, settings: Settings, inherited: Inherited, tracer: "Tracer | None") -> None:
-        self._settings, self._inherited, self._tracer = settings, inherited, tracer
-        self._log = open_log(settings)
-        self._database = self._log.database
-        self._media = Media(self._database, media_store(settings))
-        self._store = MediaHealth(self._media, settings.media, settings.folders)
-        connections = MAX_CONNECTIONS + 2 * settings.lanes  # a lane delivers and refreshes
-        self._relay_http = pds_http_client(settings, connections)
-        self._sign_in_http = pds_http_client(settings, of_a_host=MAX_SIGN_IN_CONNECTIONS_OF_A_HOST)
-        self._requests_http = pds_http_client(settings, of_a_host=MAX_REQUEST_CONNECTIONS_OF_A_HOST)
-        self._own_http = guarded_client(settings.supporters_url)
-        self._metrics, self._listener = Metrics(), Listener(self._database)
-        self._identity = identity_parts(
-            settings, self._log, self._relay_http, self._sign_in_http, on_refresh=self._metrics.refreshed
-        )
-        self._sessions, self._hosts = IdentitySessions(self._identity.sessions), Hosts(self._database)
-        self._pds = PacedPds(self._sessions, self._requests_http, self._hosts)
-        self._resolver = resolver_of(settings, self._requests_http)
-        self._owner = process_name()
-        self._lease = timedelta(seconds=settings.lease_seconds)
-        copies = public_copies(self._media.store)
-        self._publisher = (
-            Publisher(self._media, copies, owner=self._owner, lease=self._lease)
-            if copies is not None
-            else None
-        )
-        self._urls = record_urls(settings, self._media.store)
-        self._kinds = record_kinds(self._urls)
-        self._announcer = Announcer(self._database)
-
-    def container(self) -> Container:
-        clients = (self._relay_http, self._sign_in_http, self._requests_http, self._own_http)
-        self._metrics.watch(self._log, self._listener)
-        self._metrics.watch_disks(self._store.free)
-        if self._tracer is not None:
-            self._tracer.watch(self._database.engine, clients)
-        relay = self._relay()
-        parts = self._job_parts(relay)
-        adoptions = parts.adoptions()
-        worker = parts.worker(adoptions)
-        woken = Woken(relay, worker, self._announcer)
-        services = self._services(relay, woken.after_commit())
-        pools = (services.threads, services.health_threads, *vars(services.media_threads).values())
-        self._metrics.pools.watch(self._database, pools)
-        return Container(
-            settings=self._settings,
-            database=self._database,
-            log=self._log,
-            media=self._media,
-            services=services,
-            hosts=self._hosts,
-            relay=relay,
-            worker=worker,
-            adoptions=adoptions,
-            publisher=self._publisher,
-            metrics=self._metrics,
-            announcer=self._announcer,
-            woken=woken,
-            listener=self._listener,
-            sessions=self._identity.sessions,
-            clients=clients,
-            follower=self._follower(services.wake) if self._settings.firehose else None,
-            metrics_listener=self._inherited.metrics,
-            tracer=self._tracer,
-        )
-
     def _relay(self) -> Relay:
         """Build what delivers records, uploads audio and probes accounts."""
-        settings, log, hosts, metrics = self._settings, self._log, self._hosts, self._metrics
-        owner, lease = self._owner, self._lease
-        pds, paced = Pds(self._sessions, self._relay_http), PacedPds(self._sessions, self._relay_http, hosts)
+        settings, log, metrics, http = self.settings, self.log, self.metrics, self._relay_http
+        shared: Any = {"owner": self.owner, "lease": self.lease, "metrics": metrics}
+        sessions = IdentitySessions(self.sessions)
+        pds, paced = Pds(sessions, http), PacedPds(sessions, http, self.hosts)
         namespaces = Namespaces(settings.old_collection, settings.collection)
-        audio, directory = (
-            StorageAudio(self._media),
-            IdentityDirectory(resolver_of(settings, self._relay_http)),
-        )
         return Relay(
             log,
-            Delivery(log.database, hosts, pds, namespaces=namespaces, metrics=metrics),
-            BlobWorker(log, hosts, paced, audio, owner=owner, lease=lease, metrics=metrics),
-            Probes(log.database, paced, directory, owner=owner, lease=lease, metrics=metrics),
-            self._kinds,
-            hosts=hosts,
-            owner=owner,
-            limits=RelayLimits(settings.lanes, lease),
+            Delivery(log.database, self.hosts, pds, namespaces=namespaces, metrics=metrics),
+            BlobWorker(log, self.hosts, paced, StorageAudio(self.media), **shared),
+            Probes(log.database, paced, IdentityDirectory(resolver_of(settings, http)), **shared),
+            self.kinds,
+            hosts=self.hosts,
+            owner=self.owner,
+            limits=RelayLimits(settings.lanes, self.lease),
             metrics=metrics,
-            tracing=self._tracer or NO_TRACING,
+            tracing=self.tracer or NO_TRACING,
         )
 
-    def _job_parts(self, relay: Relay) -> JobParts:
-        return JobParts(
-            settings=self._settings,
-            log=self._log,
-            media=self._media,
-            publisher=self._publisher,
-            pds=self._pds,
-            hosts=self._hosts,
-            http=self._requests_http,
-            resolver=self._resolver,
-            urls=self._urls,
-            kinds=self._kinds,
-            relay=relay,
-            disconnect=self._identity.sessions.disconnect,
-            owner=self._owner,
-        )
-
-    def _follower(self, wake: Callable[[], None]) -> "Follower":
+    def _follower(self) -> "Follower":
         # They load WebSockets, which a process without a firehose does not need.
         from outbox.firehose.follower import Follower  # noqa: PLC0415
         from outbox.firehose.subscription import StreamReports  # noqa: PLC0415
 
-        addresses = IdentityAddresses(pds_address_policy(self._settings))
-        reports = StreamReports(wake, self._metrics.heard)
-        follower = Follower(self._database, self._hosts, addresses, owner=self._owner, reports=reports)
-        self._metrics.watch_streams(lambda: follower.statuses)
+        addresses = IdentityAddresses(pds_address_policy(self.settings))
+        reports = StreamReports(self.services.wake, self.metrics.heard)
+        follower = Follower(self.database, self.hosts, addresses, owner=self.owner, reports=reports)
+        self.metrics.watch_streams(lambda: follower.statuses)
         return follower
 
-    def _services(self, relay: Relay, wake: Callable[[], None]) -> Services:
-        settings, log, database = self._settings, self._log, self._database
+    def _services(self, inherited: Inherited) -> Services:
+        settings, log, database, identity = self.settings, self.log, self.database, self._identity
         threads = Threads("application", MAX_APPLICATION_THREADS)
-        waits = MirrorWaits(database, relay, self._announcer)
-        event_poller = EventPoller(log, threads, self._identity.credentials)
+        waits = MirrorWaits(database, self.relay, self.announcer)
+        event_poller = EventPoller(log, threads, identity.credentials)
         waits.on_settled = event_poller.wake
+        store = MediaHealth(self.media, settings.media, settings.folders)
+        self.metrics.watch_disks(lambda: store.health().free)
         return Services(
             database=database,
             log=log,
             threads=threads,
-            media=self._media,
+            media=self.media,
             media_threads=media_threads(),
             health_threads=Threads("health", MAX_HEALTH_THREADS, max_wait_seconds=MAX_HEALTH_WAIT_SECONDS),
             staging=staging_folder(settings),
-            accounts=self._identity.accounts,
-            credentials=self._identity.credentials,
-            access=self._identity.access,
-            resolver=self._resolver,
-            featured_artists=FeaturedArtists(resolver_of(settings, self._requests_http, turns_of_lookups())),
-            disconnect=self._identity.sessions.disconnect,
-            pds=self._pds,
+            accounts=identity.accounts,
+            credentials=identity.credentials,
+            access=identity.access,
+            resolver=self.resolver,
+            featured_artists=FeaturedArtists(resolver_of(settings, self.http, turns_of_lookups())),
+            disconnect=self.sessions.disconnect,
+            pds=self.pds,
             pds_checks=Turns(MAX_CHECKS_OF_AN_ACCOUNT),
-            record_reads=RecordReads(self._pds),
-            verifier=Verifier(database, RepoReads(self._pds), max_wait_seconds=MAX_VERIFY_WAIT_SECONDS),
+            record_reads=RecordReads(self.pds),
+            verifier=Verifier(database, RepoReads(self.pds), max_wait_seconds=MAX_VERIFY_WAIT_SECONDS),
             waits=waits,
             event_poller=event_poller,
-            urls=self._urls,
-            kinds=self._kinds,
+            urls=self.urls,
+            kinds=self.kinds,
             base_url=settings.base_url,
             collection=settings.collection,
             old_collection=settings.old_collection,
@@ -293,22 +219,28 @@ class _Builder:
             follows_firehose=settings.firehose,
             jobs=lambda connection: runs(connection, database.now(connection)),
             schema=newest,
-            not_ready_because=lambda: why_not_ready(log, self._store),
-            media_away_because=self._store.away,
-            disk_full_because=self._store.full,
+            not_ready_because=lambda: why_not_ready(log, store),
+            media_away_because=lambda: store.health().away,
+            disk_full_because=lambda: store.health().full,
             silent_because=lambda: why_silent(log),
-            wake=wake,
-            resolved=self._metrics.resolved,
-            metrics=self._metrics.text if settings.is_loopback else None,
-            publisher=self._publisher,
-            sign_in=self._identity.app_password if settings.app_password_login else None,
-            oauth=self._identity.oauth,
+            wake=woken_by_commits(self.wakes),
+            resolved=self.metrics.resolved,
+            metrics=self.metrics.text if settings.is_loopback else None,
+            publisher=self.publisher,
+            sign_in=identity.app_password if settings.app_password_login else None,
+            oauth=identity.oauth,
             supporters=HttpSupporters(settings.supporters_url, self._own_http)
             if settings.supporters_url
             else None,
-            rate_limits=RateLimits(self._inherited.rate_limits) if settings.rate_limits else None,
+            rate_limits=RateLimits(inherited.rate_limits) if settings.rate_limits else None,
             cors_origins=settings.cors_origins,
         )
+
+
+def build(
+    settings: Settings, inherited: Inherited | None = None, tracer: "Tracer | None" = None
+) -> Container:
+    return Container(settings, inherited or Inherited(), tracer)
 
 
 def media_threads() -> MediaThreads:

@@ -281,10 +281,8 @@ def test_without_the_database_only_the_gauges_are_missing(
 @pytest.mark.parametrize("working", [True, False])
 def test_the_metrics_address_serves_metrics_and_probes(tape: Container, working: bool) -> None:
     place = f"127.0.0.1:{free_port()}"
-    from dataclasses import replace
-
-    container = replace(tape, metrics_listener=metrics_listener(place))
-    with serve_metrics(container, lambda: working):
+    tape.metrics_listener = metrics_listener(place)
+    with serve_metrics(tape, lambda: working):
         answers = {
             path: httpx.get(f"http://{place}{path}", timeout=30)
             for path in ("/metrics", "/healthz", "/readyz", "/tracks")

@@ -2,6 +2,7 @@
 
 import json
 from datetime import timedelta
+from functools import partial
 from typing import Any
 
 import pytest
@@ -13,7 +14,7 @@ from eventstore.jobs.kinds import Kind, Outcome, Wanted
 from eventstore.jobs.table import job_turn
 from service.cli.main import main
 from service.config.settings import PREFIX
-from service.observability.subscribers import PROJECTIONS, SUBSCRIBERS, Woken, subscriber_rows
+from service.observability.subscribers import PROJECTIONS, SUBSCRIBERS, subscriber_rows, woken_by_commits
 from service.wiring.bootstrap import Container
 
 LEASE = timedelta(seconds=60)
@@ -95,14 +96,9 @@ def test_status_the_metric_and_the_doctor_name_the_subscriber_that_stands_still(
 
 def test_a_commit_wakes_the_relay_and_the_jobs_here_and_is_announced_once() -> None:
     woken: list[str] = []
-
-    class Part:
-        def __init__(self, name: str) -> None:
-            self.wake = self.announce = lambda: woken.append(name)
-
-    parts: Any = [Part(name) for name in ("relay", "jobs", "announcer")]
-    Woken(*parts).after_commit()()
+    wakes = {name: partial(woken.append, name) for name in ("relay", "jobs", "announcer")}
+    woken_by_commits(wakes)()
     assert sorted(woken) == ["announcer", "jobs", "relay"]
     woken.clear()
-    Woken(*parts).after_commit(elsewhere=True)()
+    woken_by_commits(wakes, elsewhere=True)()
     assert sorted(woken) == ["jobs", "relay"]
