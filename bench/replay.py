@@ -23,7 +23,6 @@ from outbox.pds.client import Pds
 from outbox.relay.relay import RelayLimits
 from outbox.repo.reads import RepoReads
 from replay.reconcile import verify
-from replay.reconcile.plan import plan_for
 from replay.repair.apply_plan import apply_steps
 
 SENTENCE: Final = "A replay of a wiped repository (verify, plan, apply, deliver) takes less than a third of a bare putRecord loop's time a record."
@@ -92,8 +91,7 @@ async def _verify_and_apply(log: EventLog, pds: DevPds) -> None:
         repos = verify.repos_of(log.database)
         found = [await verify.compare(log.database, reads, repo) for repo in repos]
     for each in found:
-        steps = plan_for(each.drifts).steps
-        log.transact(each.repo.did, ARTIST, partial(apply_steps, did=each.repo.did, steps=steps))
+        log.transact(each.repo.did, ARTIST, partial(apply_steps, did=each.repo.did, steps=each.drifts))
 
 
 async def _relay_once(log: EventLog, pds: DevPds) -> None:

@@ -8,7 +8,7 @@
 from collections.abc import Awaitable, Callable, Sequence
 from datetime import datetime, timedelta
 from functools import partial
-from typing import Any, Final
+from typing import Final
 
 from sqlalchemy import Connection, delete, select
 
@@ -65,17 +65,39 @@ def request_deletion(log: EventLog, did: str, envelope: Envelope, *, credential_
 
 def delete_tracks(log: EventLog, did: str, envelope: Envelope) -> None:
     """Delete every live track, a few in a unit; after a crash, `continue_deletion` deletes the rest."""
-    while _has_tracks(log, did):  # a read first: most calls only wait for the relay, and need no write
-        log.transact(did, envelope, _delete_some)
+
+    def delete_some(unit: UnitOfWork) -> None:
+        ids = _live_tracks(unit.connection, did, at_most=TRACKS_IN_A_UNIT)
+        deleted = unit.load_all(Track, [Track.create_id(track_id) for track_id in ids])
+        for track in deleted:
+            track.delete(at=unit.now)
+        unit.save(*deleted)
+        removals.exclude_unwritten(unit.connection, did, Track.subjects(ids))
+
+    while True:
+        with (
+            log.database.read() as connection
+        ):  # first: most calls only wait for the relay, and need no write
+            if not _live_tracks(connection, did, at_most=1):
+                return
+        log.transact(did, envelope, delete_some)
 
 
 async def continue_deletion(
     log: EventLog, did: str, envelope: Envelope, disconnect: Disconnect, threads: Threads
 ) -> bool:
     """Take every step that is possible now; return whether the account is erased."""
+
+    def may_be_erased() -> bool:
+        with log.database.read() as connection:
+            since = deletion_requested_at(connection, did)
+            if since is None:
+                return False
+            return removals.remains(connection, did, since, log.database.now(connection)).is_over
+
     await threads.run(delete_tracks, log, did, envelope)
     for _ in range(MAX_DISCONNECTS):
-        if not await threads.run(_may_be_erased, log, did):
+        if not await threads.run(may_be_erased):
             return False
         revoked = await disconnect(did, envelope)
         if await threads.run(log.transact, did, envelope, partial(_erase, revoked=revoked)):
@@ -84,8 +106,6 @@ async def continue_deletion(
 
 
 def deletion_kind(log: EventLog, disconnect: Disconnect, threads: Threads) -> Kind:
-    """Return the kind of the jobs that continue deletions, one of each account."""
-
     async def work(job: Job) -> Outcome:
         if await continue_deletion(log, job.subject, job.envelope, disconnect, threads):
             return Outcome.DONE
@@ -105,7 +125,6 @@ def deletion_kind(log: EventLog, disconnect: Disconnect, threads: Threads) -> Ki
 
 
 def deletion_requested_at(connection: Connection, did: str) -> datetime | None:
-    """Return when the account requested its deletion, if it did."""
     return connection.scalar(select(account.c.leaving_since).where(account.c.did == did))
 
 
@@ -125,32 +144,9 @@ def _request(unit: UnitOfWork, *, credential_id: str) -> None:
     queue.request(unit.connection, [Wanted(DELETION, did, did, host, by_itself)], unit.now, hurry=True)
 
 
-def _has_tracks(log: EventLog, did: str) -> bool:
-    with log.database.read() as connection:
-        return bool(_live_tracks(connection, did, at_most=1))
-
-
 def _live_tracks(connection: Connection, did: str, *, at_most: int) -> Sequence[int]:
     live = select(tracks.c.track_id).where(tracks.c.did == did, LIVE).order_by(tracks.c.track_id)
     return connection.scalars(live.limit(at_most)).all()
-
-
-def _delete_some(unit: UnitOfWork) -> None:
-    did = owner_of(unit)
-    ids = _live_tracks(unit.connection, did, at_most=TRACKS_IN_A_UNIT)
-    deleted = unit.load_all(Track, [Track.create_id(track_id) for track_id in ids])
-    for track in deleted:
-        track.delete(at=unit.now)
-    unit.save(*deleted)
-    removals.exclude_unwritten(unit.connection, did, Track.subjects(ids))
-
-
-def _may_be_erased(log: EventLog, did: str) -> bool:
-    with log.database.read() as connection:
-        since = deletion_requested_at(connection, did)
-        if since is None:
-            return False
-        return removals.remains(connection, did, since, log.database.now(connection)).is_over
 
 
 def _erase(unit: UnitOfWork, *, revoked: bool) -> bool:
@@ -165,7 +161,9 @@ def _erase(unit: UnitOfWork, *, revoked: bool) -> bool:
         return False
     removals.close_lane(connection, did)
     stream = account_of(unit)
-    stream.leave(_left_over(left, revoked=revoked), at=unit.now)
+    waiting = {f"{each.state}:{each.reason}": each.records for each in left.waiting}
+    facts = {"records": waiting, "untouched": left.untouched, "login_revoked": revoked}
+    stream.leave(facts, at=unit.now)
     unit.save(stream)
     cids = cids_of(connection, did)
     end_grace_period(connection, cids, since)
@@ -175,8 +173,3 @@ def _erase(unit: UnitOfWork, *, revoked: bool) -> bool:
     connection.execute(delete(job).where(job.c.account == did))
     erase(connection, did)
     return True
-
-
-def _left_over(left: removals.Remains, *, revoked: bool) -> dict[str, Any]:
-    waiting = {f"{each.state}:{each.reason}": each.records for each in left.waiting}
-    return {"records": waiting, "untouched": left.untouched, "login_revoked": revoked}

@@ -55,7 +55,6 @@ def load_owned(unit: UnitOfWork, command: OnTrack, *, deleted_too: bool = False)
 
 
 def would_accept(state: object, did: str, wanted: frozenset[int] | None) -> bool:
-    """Whether this state of a track is a live one of the account's, in a wanted version."""
     return (
         isinstance(state, Track)
         and state.did == did

@@ -81,7 +81,6 @@ class EventPoller:
             self._poller.wake()
 
     def stop(self) -> None:
-        """End every wait."""
         self._poller.stop()
 
     async def state(self, did: str | None) -> AccountState:

@@ -31,37 +31,48 @@ class Supporters(Protocol):
 
 
 async def admit(
-    caller: Principal | None, views: Sequence[TrackView], supporters: Supporters | None
+    caller: Principal | None,
+    views: Sequence[TrackView],
+    supporters: Supporters | None,
+    *,
+    is_download: bool = False,
 ) -> TrackView:
-    """Return one of these tracks, which have the same bytes, that the caller may hear.
+    """Return one of these tracks, which have the same bytes, that the caller may hear, or download.
 
-    Raises MediaNotFoundError, NotAuthenticatedError, SupportRequiredError or SupportersUnreachableError.
+    Raises MediaNotFoundError, NotAuthenticatedError, SupportRequiredError, SupportersUnreachableError or DownloadsOffError.
     """
     if not views:
         raise MediaNotFoundError
-    for view in views:
-        if view.support_gate is None or _is_exempt(caller, view):
-            return view
-    return await _supported(caller, views, supporters)
 
+    def is_exempt(view: TrackView) -> bool:
+        """Whether no limit holds: the caller's own track, or one that was taken down, which only admins get."""
+        return view.taken_down_at is not None or (caller is not None and view.did == caller.did)
 
-async def admit_download(
-    caller: Principal | None, views: Sequence[TrackView], supporters: Supporters | None
-) -> TrackView:
-    """Return one of these tracks, which have the same bytes, that the caller may download.
-
-    Raises as `admit`, and DownloadsOffError.
-    """
-    if not views:
-        raise MediaNotFoundError
-    offered = [view for view in views if view.downloads is not Downloads.OFF or _is_exempt(caller, view)]
+    refused, limited = (Downloads.OFF, Downloads.SUPPORTERS) if is_download else (None, None)
+    offered = [view for view in views if view.downloads is not refused or is_exempt(view)]
     if not offered:
         raise DownloadsOffError
     for view in offered:
-        is_open = view.support_gate is None and view.downloads is not Downloads.SUPPORTERS
-        if is_open or _is_exempt(caller, view):
+        if is_exempt(view) or (view.support_gate is None and view.downloads is not limited):
             return view
     return await _supported(caller, offered, supporters)
+
+
+async def _supported(
+    caller: Principal | None, views: Sequence[TrackView], supporters: Supporters | None
+) -> TrackView:
+    if caller is None:
+        raise NotAuthenticatedError
+    if supporters is None:
+        raise SupportRequiredError
+    unreachable: SupportersUnreachableError | None = None
+    for artist, view in {view.did: view for view in views}.items():
+        try:
+            if await supporters.supports(artist, caller.did):
+                return view
+        except SupportersUnreachableError as error:
+            unreachable = error
+    raise unreachable or SupportRequiredError
 
 
 async def supported_artists(
@@ -86,25 +97,3 @@ async def supported_artists(
     finally:
         for each in asked:
             each.cancel()
-
-
-def _is_exempt(caller: Principal | None, view: TrackView) -> bool:
-    """Whether no limit holds: the owner's own track, or one that was taken down, which only admins get."""
-    return view.taken_down_at is not None or (caller is not None and view.did == caller.did)
-
-
-async def _supported(
-    caller: Principal | None, views: Sequence[TrackView], supporters: Supporters | None
-) -> TrackView:
-    if caller is None:
-        raise NotAuthenticatedError
-    if supporters is None:
-        raise SupportRequiredError
-    unreachable: SupportersUnreachableError | None = None
-    for artist, view in {view.did: view for view in views}.items():
-        try:
-            if await supporters.supports(artist, caller.did):
-                return view
-        except SupportersUnreachableError as error:
-            unreachable = error
-    raise unreachable or SupportRequiredError

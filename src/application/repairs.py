@@ -12,8 +12,8 @@ from eventstore.event_log import EventLog
 from eventstore.unit_of_work import UnitOfWork
 from outbox.operations.operators import Operator, Selector, known, record_operation
 from replay.repair import jobs
+from replay.repair.plan import PlanCounts, StoredPlan
 from replay.repair.states import UNFINISHED, RepairState
-from replay.repair.stored_plan import PlanCounts, StoredPlan
 
 PLAN: Final = "plan_repair"
 APPLY: Final = "apply_repair"

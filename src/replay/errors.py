@@ -4,6 +4,9 @@
 class ReplayError(Exception):
     """A recovery command cannot go on."""
 
+    def __str__(self) -> str:
+        return super().__str__() or str(type(self).__doc__)
+
 
 class BrokenDumpError(ReplayError):
     """The file is not what an export wrote. `line` is where, counted from 1."""
@@ -15,9 +18,6 @@ class BrokenDumpError(ReplayError):
 
 class NotEmptyError(ReplayError):
     """The database holds something already. Nothing was imported; import into an empty one."""
-
-    def __str__(self) -> str:
-        return str(type(self).__doc__)
 
 
 class BytesUnavailableError(ReplayError):
@@ -39,9 +39,6 @@ class PdsBusyError(PdsTroubleError):
 class NoPdsError(ReplayError):
     """No PDS of the account is known here. Nothing was changed; repair it once it has signed in."""
 
-    def __str__(self) -> str:
-        return str(type(self).__doc__)
-
 
 class TooManyProblemsError(ReplayError):
     """So many records of an account could not be adopted that no more are remembered."""
@@ -56,9 +53,9 @@ class TooManyProblemsError(ReplayError):
 class UnderWayError(ReplayError):
     """The account's records are already being adopted by another process, which will finish. Check again later; a file of ids has to be given again then."""
 
-    def __str__(self) -> str:
-        return str(type(self).__doc__)
-
 
 class PeerIdsError(ReplayError):
     """The ids of a file cannot be given to the tracks of an account."""
+
+    def __init__(self, reason: str) -> None:
+        super().__init__(f"{reason}. Nothing was adopted.")

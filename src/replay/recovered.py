@@ -8,7 +8,7 @@
 from dataclasses import dataclass
 from typing import Final
 
-from sqlalchemy import Connection, select
+from sqlalchemy import select
 
 from eventstore.change import Envelope
 from eventstore.coordination.commit_signals import announce
@@ -96,8 +96,11 @@ def recover(
     `nothing_lost`: the operator knows that the log is complete, as after a failover without loss. With it or with
     `if_noticed`, nothing changes unless a restore was detected.
     """
-    if not (if_noticed or nothing_lost) and not _is_detected(log):
-        mark_restored(log.database, DECLARED)
+    if not (if_noticed or nothing_lost):
+        with log.database.read() as connection:
+            is_detected = restored_because(connection) is not None
+        if not is_detected:
+            mark_restored(log.database, DECLARED)
     with log.database.write() as connection:
         lock_for_append(connection, log.table, None)
         now = log.database.now(connection)
@@ -108,7 +111,13 @@ def recover(
                 stop_observing(connection)
             else:
                 observe_all(connection)
-                logins = _end_logins(connection, log)
+                # A refresh token that was used since would, used again, end the login at the PDS too. Logins of app
+                # passwords stay: a second refresh returns the same tokens or an error.
+                dids = active_dids(connection, SessionKind.OAUTH)
+                for did in dids:  # lanes before sessions
+                    park_lane(connection, did)
+                end_logins(connection, SessionKind.OAUTH, RESTORED, now)
+                logins = len(dids)
             if revoke_tokens:
                 revoke_all(connection, now)
             mark_recovered(connection, log.database)
@@ -123,56 +132,36 @@ def recover(
         )
 
 
-def _is_detected(log: EventLog) -> bool:
-    with log.database.read() as connection:
-        return restored_because(connection) is not None
-
-
-def _end_logins(connection: Connection, log: EventLog) -> int:
-    """End OAuth logins: a refresh token that was used since would, used again, end the login at the PDS too.
-
-    Logins of app passwords stay: a second refresh returns the same tokens or an error.
-    """
-    dids = active_dids(connection, SessionKind.OAUTH)
-    for did in dids:  # lanes before sessions
-        park_lane(connection, did)
-    end_logins(connection, SessionKind.OAUTH, RESTORED, log.database.now(connection))
-    return len(dids)
-
-
 def resume_account(log: EventLog, found: Verified, kinds: RecordKinds, envelope: Envelope) -> bool:
     """Hold what is newer on the PDS than in the log, mark what else differs, and resume deliveries of the account.
 
     False when there was nothing to resume: its repo could not be read, or its deliveries were not paused.
     """
     did = found.repo.did
-    if found.problem is not None or not _is_observed(log, did):
+    if found.problem is not None:
         return False
-    return log.transact(did, envelope, lambda unit: _resume_account(unit, found, kinds))
-
-
-def _is_observed(log: EventLog, did: str) -> bool:
     with log.database.read() as connection:
-        return is_account_observed(connection, did)
+        if not is_account_observed(connection, did):
+            return False
 
+    def resume(unit: UnitOfWork) -> bool:
+        unit.connection.execute(select(mirror_lane.c.did).where(mirror_lane.c.did == did).with_for_update())
+        if not is_account_observed(unit.connection, did):
+            return False  # another process has resumed it: the relay may have sent something since `found`
+        newer = [(each, _record(each)) for each in found.drifts if each.kind is DriftKind.NEWER]
+        for drift, record in newer:
+            keep_newer(unit, drift.key, drift.found_cid, record, kinds)
+        for key in found.unread:
+            keep_newer(unit, key, None, None, kinds)
+        differing = [each.subject for each in found.drifts if each.kind in REVERIFIED]
+        differing += [drift.subject for drift, record in newer if record is None]
+        reverify(unit.connection, [subject for subject in differing if subject is not None], unit.now)
+        stop_observing(unit.connection, did)
+        wake_lane(unit.connection, did, unit.now)
+        announce(unit.connection)
+        return True
 
-def _resume_account(unit: UnitOfWork, found: Verified, kinds: RecordKinds) -> bool:
-    did = found.repo.did
-    unit.connection.execute(select(mirror_lane.c.did).where(mirror_lane.c.did == did).with_for_update())
-    if not is_account_observed(unit.connection, did):
-        return False  # another process has resumed it: the relay may have sent something since `found`
-    newer = [(each, _record(each)) for each in found.drifts if each.kind is DriftKind.NEWER]
-    for drift, record in newer:
-        keep_newer(unit, drift.key, drift.found_cid, record, kinds)
-    for key in found.unread:
-        keep_newer(unit, key, None, None, kinds)
-    differing = [each.subject for each in found.drifts if each.kind in REVERIFIED]
-    differing += [drift.subject for drift, record in newer if record is None]
-    reverify(unit.connection, [subject for subject in differing if subject is not None], unit.now)
-    stop_observing(unit.connection, did)
-    wake_lane(unit.connection, did, unit.now)
-    announce(unit.connection)
-    return True
+    return log.transact(did, envelope, resume)
 
 
 def _record(drift: Drift) -> Record | None:

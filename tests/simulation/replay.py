@@ -4,8 +4,8 @@ from outbox.pds.client import RecordKey
 from outbox.repo.reads import Found
 from outbox.tracks.record import GENERATION
 from replay.reconcile.drift import drifts_of
-from replay.reconcile.plan import plan_for
 from replay.reconcile.verify import Repo, _expected
+from replay.repair.plan import plan_for
 from tests.dsl import COLLECTION
 from tests.outbox.rigs.replays import apply
 from tests.simulation.world import OPERATOR, World

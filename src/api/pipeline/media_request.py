@@ -26,7 +26,7 @@ from application.errors import (
     TrackNotFoundError,
     WaveformNotReadyError,
 )
-from application.playback_access import admit, admit_download
+from application.playback_access import admit
 from eventstore.untrusted import whole_number
 from identity.accounts.credentials import Principal
 from projections.tracks.queries import live_tracks_naming, track_by_id
@@ -129,9 +129,9 @@ class MediaRequest:
         return await self._bytes(then.audio.cid, then.audio.mime, NEVER)
 
     async def download(self, cid: str, extension: str | None = None) -> Response:
-        """Return the audio as a file to save; raises as `admit_download`."""
+        """Return the audio as a file to save; raises as `admit`."""
         views = await self._with_audio(cid, extension)
-        view = await admit_download(self._caller, views, self.services.supporters)
+        view = await admit(self._caller, views, self.services.supporters, is_download=True)
         response = await self._bytes(cid, view.audio.mime, PRIVATE)
         name = f"{view.artist} - {view.title}.{view.audio.file_type}"
         response.headers["Content-Disposition"] = attachment(name)

@@ -10,8 +10,7 @@ from outbox.pds.verdict import Kind as VerdictKind
 from outbox.relay.journal import UnsentOutcome
 from outbox.views.deliveries import EventStatus
 from projections.blob_migration import AudioCopyState
-from replay.reconcile.drift import DriftKind
-from replay.reconcile.plan import Repair
+from replay.reconcile.drift import DriftKind, Repair
 from replay.repair.states import RepairState, SkipReason
 
 __all__ = [

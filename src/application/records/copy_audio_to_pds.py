@@ -1,6 +1,6 @@
 """Requests copies of audio on the PDS, of a track or of all of an account's; the relay uploads them."""
 
-from functools import partial
+from collections.abc import Sequence
 from typing import Final
 
 from aggregates.track import Track
@@ -33,24 +33,19 @@ def copy_all_audio_to_pds(log: EventLog, did: str, envelope: Envelope, *, failed
 
     A crash leaves the committed requests; a repeated call continues.
     """
-    requested = 0
-    after: int | None = 0
-    while after is not None:
-        some = partial(_request_some, did=did, after=after, failed_too=failed_too)
-        found, after = log.transact(did, envelope, some)
-        requested += found
+    requested, after = 0, 0
+
+    def request_some(unit: UnitOfWork) -> Sequence[int]:
+        ids = eligible_tracks(
+            unit.connection, did, after=after, limit=TRACKS_IN_A_UNIT, failed_too=failed_too
+        )
+        tracks = unit.load_all(Track, [Track.create_id(track_id) for track_id in ids])
+        for track in tracks:
+            track.request_blob_migration(at=unit.now)
+        unit.save(*tracks)
+        mark_backfill(unit.connection, did, ids)
+        return ids
+
+    while ids := log.transact(did, envelope, request_some):
+        requested, after = requested + len(ids), ids[-1]
     return requested
-
-
-def _request_some(unit: UnitOfWork, *, did: str, after: int, failed_too: bool) -> tuple[int, int | None]:
-    ids = eligible_tracks(unit.connection, did, after=after, limit=TRACKS_IN_A_UNIT, failed_too=failed_too)
-    tracks = [_requested(unit, track_id) for track_id in ids]
-    unit.save(*tracks)
-    mark_backfill(unit.connection, did, ids)
-    return len(ids), ids[-1] if len(ids) == TRACKS_IN_A_UNIT else None
-
-
-def _requested(unit: UnitOfWork, track_id: int) -> Track:
-    track = unit.load(Track, Track.create_id(track_id))
-    track.request_blob_migration(at=unit.now)
-    return track

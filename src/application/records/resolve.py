@@ -35,7 +35,6 @@ class Resolve(OnTrack):
 
     @property
     def policy(self) -> str:
-        """The decision as metrics count it."""
         return self.keep if isinstance(self.keep, Resolution) else BY_FIELD
 
 
@@ -50,19 +49,12 @@ def resolve(unit: UnitOfWork, command: Resolve, kinds: RecordKinds) -> int:
         raise NothingToResolveError
     if command.cid not in {None, conflict.cid}:
         raise EditedAgainError(conflict.cid)
-    theirs = _fields_of_theirs(conflict, command.keep)
-    if theirs or theirs is None:
-        keep_theirs(unit, track, conflict, fields=theirs)
+    theirs = [] if isinstance(command.keep, Resolution) else _chosen(conflict, command.keep)
+    if theirs or command.keep is Resolution.THEIRS:
+        keep_theirs(unit, track, conflict, fields=theirs or None)
     else:
         keep_ours(unit, track, conflict)
     return track.track_id
-
-
-def _fields_of_theirs(conflict: Conflict, keep: Resolution | Mapping[str, Resolution]) -> list[str] | None:
-    """Return the fields of which theirs stays; None for all that a track has."""
-    if isinstance(keep, Resolution):
-        return None if keep is Resolution.THEIRS else []
-    return _chosen(conflict, keep)
 
 
 def _chosen(conflict: Conflict, sides: Mapping[str, Resolution]) -> list[str]:

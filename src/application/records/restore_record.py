@@ -49,9 +49,9 @@ def restore_record(unit: UnitOfWork, command: RestoreRecord) -> int:
     Raises MigrationNeededError or AlreadyHasRecordError.
     """
     track = load_owned(unit, command)
-    if track.collection == command.old_collection and _may_move(unit, track, command):
-        raise MigrationNeededError(command.old_collection)
-    if command.on_pds is OnPds.IN_OLD_COLLECTION:
+    moved = RecordKey(track.did, command.collection, track.rkey)
+    can_move = not is_taken(unit.connection, moved, excluding=Subject(track.TOPIC, track.track_id))
+    if command.on_pds is OnPds.IN_OLD_COLLECTION or (track.collection == command.old_collection and can_move):
         raise MigrationNeededError(command.old_collection)
     if _was_just_restored(unit, track) and not _needs_another(unit, track, command.on_pds):
         return track.track_id
@@ -61,12 +61,6 @@ def restore_record(unit: UnitOfWork, command: RestoreRecord) -> int:
     unit.save(track)
     clear_conflict(unit.connection, track.TOPIC, track.subject_id)
     return track.track_id
-
-
-def _may_move(unit: UnitOfWork, track: Track, command: RestoreRecord) -> bool:
-    """Whether a move would restore the record: not where another track has its key."""
-    new = RecordKey(track.did, command.collection, track.rkey)
-    return not is_taken(unit.connection, new, excluding=Subject(track.TOPIC, track.track_id))
 
 
 def _was_just_restored(unit: UnitOfWork, track: Track) -> bool:

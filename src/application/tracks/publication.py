@@ -16,20 +16,17 @@ from storage.taken_down import require_not_taken_down
 
 
 def published_by_ungating(connection: Connection, command: OnTrack) -> Audio | None:
-    """The track's own audio."""
     view = _track_at_expected_version(connection, command)
     return view.audio if view is not None and view.support_gate is not None else None
 
 
 def published_by_replacing(connection: Connection, command: OnTrack, audio: Audio) -> Audio | None:
-    """The new audio, unless the track is gated."""
     view = _track_at_expected_version(connection, command)
     is_new = view is not None and view.support_gate is None and view.audio.cid != audio.cid
     return audio if is_new else None
 
 
 def published_by_undeleting(connection: Connection, command: OnTrack) -> Audio | None:
-    """The track's own audio, unless it is gated."""
     view = _track_at_expected_version(connection, command)
     if view is None or view.support_gate is not None or view.deleted_at is None:
         return None
@@ -38,7 +35,6 @@ def published_by_undeleting(connection: Connection, command: OnTrack) -> Audio |
 
 
 def published_by_lifting_takedown(connection: Connection, command: OnTrack) -> Audio | None:
-    """The track's own audio, unless it is gated or deleted."""
     view = _track_at_expected_version(connection, command, taken_down=True)
     is_open = view is not None and view.support_gate is None and view.deleted_at is None
     return view.audio if view is not None and is_open else None

@@ -1,10 +1,10 @@
 """Upload: a new track."""
 
 from dataclasses import dataclass
-from datetime import datetime, timedelta
+from datetime import timedelta
 from typing import Final
 
-from sqlalchemy import Connection, exists, select
+from sqlalchemy import exists, select
 
 from aggregates.tid import tid_of
 from aggregates.track import Track, media_cids
@@ -42,7 +42,10 @@ def register_track(unit: UnitOfWork, command: RegisterTrack, media: Media) -> in
     did = owner_of(unit)
     require_no_duplicate(unit.connection, did, command.audio.cid)
     fields = {name: value for name, value in vars(command).items() if name != "downloads"}
-    created_at = _free_moment(unit.connection, did, command.collection, unit.now)
+    created_at = unit.now
+    of_account = (tracks.c.did == did) & (tracks.c.collection == command.collection)
+    while unit.connection.scalar(select(exists().where(of_account, tracks.c.rkey == tid_of(created_at)))):
+        created_at += ONE_MICROSECOND  # the record key is taken
     track = Track.register(
         at=unit.now,
         did=did,
@@ -60,12 +63,3 @@ def register_track(unit: UnitOfWork, command: RegisterTrack, media: Media) -> in
 def artist_name(display_name: str) -> str:
     """Return the display name, cut to what the record holds: a profile may have a longer one."""
     return checked_artist(display_name.encode()[:ARTIST_BYTES].decode(errors="ignore"))
-
-
-def _free_moment(connection: Connection, did: str, collection: str, moment: datetime) -> datetime:
-    """Return the first microsecond from `moment` on whose record key is free."""
-    columns = tracks.c
-    of_account = (columns.did == did) & (columns.collection == collection)
-    while connection.scalar(select(exists().where(of_account, columns.rkey == tid_of(moment)))):
-        moment += ONE_MICROSECOND
-    return moment

@@ -46,12 +46,10 @@ def request(connection: Connection, did: str, envelope: Envelope, now: datetime)
 
 
 def adoption_of(connection: Connection, did: str) -> Row[Any] | None:
-    """Return the account's newest adoption, a row of `job`."""
     return queue.job_of(connection, ADOPTION, did)
 
 
 def progress_of(row: Any) -> Progress:
-    """Return how far an adoption is."""
     return Progress(**(row["progress"] or {}))
 
 

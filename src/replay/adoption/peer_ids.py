@@ -7,7 +7,7 @@
 """
 
 import csv
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from typing import Final
 
@@ -52,19 +52,20 @@ def read_peer_ids(lines: Iterable[str], did: str) -> PeerIds:
     """
     table = csv.DictReader(lines)
     if missing := [name for name in COLUMNS if name not in (table.fieldnames or ())]:
-        raise PeerIdsError(_nothing(f"the first line must name the columns {' and '.join(missing)}"))
+        raise PeerIdsError(f"the first line must name the columns {' and '.join(missing)}")
     of_records: dict[Key, int] = {}
     seen: set[int] = set()
     for number, row in enumerate(table, 2):
-        peer_id = _peer_id(row[ID], number)
+        peer_id = whole_number(row[ID] or "")
+        if peer_id is None or not 0 < peer_id <= MAX_PEER_ID:
+            reason = f"line {number}: an id is a number from 1 to {MAX_PEER_ID}, not {row[ID]!r}"
+            raise PeerIdsError(reason)
         if peer_id in seen:
-            raise PeerIdsError(_nothing(f"line {number}: the id {peer_id} is there twice"))
+            raise PeerIdsError(f"line {number}: the id {peer_id} is there twice")
         seen.add(peer_id)
         key = _key(row[URI] or "", did, number)
         if key is not None and of_records.setdefault(key, peer_id) != peer_id:
-            raise PeerIdsError(
-                _nothing(f"line {number}: the record has two ids, {of_records[key]} and {peer_id}")
-            )
+            raise PeerIdsError(f"line {number}: the record has two ids, {of_records[key]} and {peer_id}")
     return PeerIds(did, max(seen, default=0), of_records)
 
 
@@ -81,12 +82,22 @@ def reserve(connection: Connection, ids: PeerIds) -> None:
 def require_free(connection: Connection, ids: PeerIds) -> None:
     """Raise PeerIdsError, naming them, for ids that another track has, as its own or as a peer's, deleted tracks included."""
     of_tracks = _of_tracks(connection, ids)
-    if taken := sorted({*_own_ids(connection, ids, of_tracks), *_peer_ids(connection, ids, of_tracks)}):
-        named = ", ".join(map(str, taken[:MAX_NAMED_IDS]))
+    wanted = set(ids.of_records.values())
+    largest = max(wanted, default=0)
+    own_ids = connection.scalars(select(tracks.c.track_id).where(tracks.c.track_id <= largest))
+    # a track's own id, unless it is that track which wants it
+    taken = {each for each in own_ids if each in wanted and of_tracks.get(each) != each}
+    is_near = or_(peer_track.c.did == ids.did, peer_track.c.peer_id <= largest)
+    for row in connection.execute(select(peer_track).where(is_near)):
+        wants = of_tracks.get(row.track_id, row.peer_id if row.peer_id not in wanted else None)
+        if wants is None:  # another track was given the id
+            taken.add(row.peer_id)
+        elif wants != row.peer_id:  # the track was given another id
+            taken.add(wants)
+    if taken:
+        named = ", ".join(map(str, sorted(taken)[:MAX_NAMED_IDS]))
         more = f" and {len(taken) - MAX_NAMED_IDS} more" if len(taken) > MAX_NAMED_IDS else ""
-        raise PeerIdsError(
-            _nothing(f"other tracks here have these ids, or their tracks have others: {named}{more}")
-        )
+        raise PeerIdsError(f"other tracks here have these ids, or their tracks have others: {named}{more}")
 
 
 def assign(connection: Connection, ids: PeerIds) -> Assigned:
@@ -110,36 +121,8 @@ def _of_tracks(connection: Connection, ids: PeerIds) -> dict[int, int]:
     found: dict[int, int] = {}
     for key, peer_id in ids.of_records.items():
         if key in known and found.setdefault(known[key], peer_id) != peer_id:
-            raise PeerIdsError(_nothing(f"one track has two ids, {found[known[key]]} and {peer_id}"))
+            raise PeerIdsError(f"one track has two ids, {found[known[key]]} and {peer_id}")
     return found
-
-
-def _own_ids(connection: Connection, ids: PeerIds, of_tracks: Mapping[int, int]) -> Iterator[int]:
-    """Yield wanted ids that are a track's own, unless it is the track that wants it."""
-    wanted = set(ids.of_records.values())
-    own = connection.scalars(select(tracks.c.track_id).where(tracks.c.track_id <= max(wanted, default=0)))
-    yield from (each for each in own if each in wanted and of_tracks.get(each) != each)
-
-
-def _peer_ids(connection: Connection, ids: PeerIds, of_tracks: Mapping[int, int]) -> Iterator[int]:
-    """Yield wanted ids that another track was given, and those wanted by a track that was given another."""
-    wanted = set(ids.of_records.values())
-    is_near = or_(peer_track.c.did == ids.did, peer_track.c.peer_id <= max(wanted, default=0))
-    for row in connection.execute(select(peer_track).where(is_near)):
-        wants = of_tracks.get(row.track_id, row.peer_id if row.peer_id not in wanted else None)
-        if wants is None:
-            yield row.peer_id
-        elif wants != row.peer_id:
-            yield wants
-
-
-def _peer_id(text: str | None, number: int) -> int:
-    given = whole_number(text or "")
-    if given is None or not 0 < given <= MAX_PEER_ID:
-        raise PeerIdsError(
-            _nothing(f"line {number}: an id is a number from 1 to {MAX_PEER_ID}, not {text!r}")
-        )
-    return given
 
 
 def _key(uri: str, did: str, number: int) -> Key | None:
@@ -149,8 +132,4 @@ def _key(uri: str, did: str, number: int) -> Key | None:
             return None
         case ["at:", "", authority, collection, rkey] if collection and rkey:
             return (collection, rkey) if authority == did else None
-    raise PeerIdsError(_nothing(f"line {number}: not the AT-URI of a record: {uri!r}"))
-
-
-def _nothing(reason: str) -> str:
-    return f"{reason}. Nothing was adopted."
+    raise PeerIdsError(f"line {number}: not the AT-URI of a record: {uri!r}")

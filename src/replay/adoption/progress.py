@@ -27,16 +27,13 @@ class Progress:
 
     @property
     def seen(self) -> int:
-        """Return how many records are finished."""
         return self.known + self.adopted + self.refused
 
     def add_problem(self, problem: Problem) -> None:
-        """Name a problem, up to MAX_NAMED_PROBLEMS of them."""
         if len(self.problems) < MAX_NAMED_PROBLEMS:
             self.problems.append(problem)
 
     def refuse(self, problem: Problem) -> None:
-        """Count a record that was not adopted, and name its problem."""
         self.refused += 1
         self.add_problem(problem)
 

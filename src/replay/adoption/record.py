@@ -68,10 +68,16 @@ def read_record(key: RecordKey, remote: Remote, records: TrackRecords) -> Adopta
     body = remote.body or {}
     if not RECORD_KEY.fullmatch(key.rkey):
         raise InvalidFieldError("rkey", "must be a record key of ATProto")
-    _require_encodable(body, remote.cid)
+    try:
+        if record_cid(body) != remote.cid:
+            raise InvalidFieldError("record", "must match its CID")
+    except UnencodableError as error:
+        raise InvalidFieldError("record", str(error)) from None
     fields: dict[str, Any] = {field: read(body.get(name)) for name, (field, read) in ADOPTABLE.items()}
     fields["artist"] = checked_artist(_text("artist", body.get("artist")))
-    fields["created_at"] = _timestamp(body.get("createdAt"))
+    fields["created_at"] = created_at = _text("created_at", body.get("createdAt"))
+    if len(created_at) > MAX_TIMESTAMP_LENGTH or not FORMATS["datetime"](created_at):
+        raise InvalidFieldError("created_at", "must be a time as in RFC 3339")
     fields["support_gate"] = _gate(body.get("supportGate"))
     found = AdoptableRecord(
         key=key,
@@ -84,19 +90,10 @@ def read_record(key: RecordKey, remote: Remote, records: TrackRecords) -> Adopta
         image_url=_url("imageUrl", body.get("imageUrl")),
         duration=_duration(body.get("duration")),
     )
-    _require_storable("image_url", found.image_url)
+    if not is_storable(found.image_url):
+        raise InvalidFieldError("image_url", "no NUL character")
     _require_writable(found, records)
     return found
-
-
-def _require_encodable(body: Record, cid: str | None) -> None:
-    try:
-        if record_cid(body) == cid:
-            return
-        problem = "must match its CID"
-    except UnencodableError as error:
-        problem = str(error)
-    raise InvalidFieldError("record", problem)
 
 
 def _require_writable(found: AdoptableRecord, records: TrackRecords) -> None:
@@ -114,22 +111,10 @@ def _require_writable(found: AdoptableRecord, records: TrackRecords) -> None:
         raise InvalidFieldError("record", str(error)) from None
 
 
-def _require_storable(field: str, value: Any) -> None:
-    if not is_storable(value):
-        raise InvalidFieldError(field, "no NUL character")
-
-
 def _text(field: str, value: Any) -> str:
     if not isinstance(value, str):
         raise InvalidFieldError(field, "must be a text")
     return value
-
-
-def _timestamp(value: Any) -> str:
-    text = _text("created_at", value)
-    if len(text) > MAX_TIMESTAMP_LENGTH or not FORMATS["datetime"](text):
-        raise InvalidFieldError("created_at", "must be a time as in RFC 3339")
-    return text
 
 
 def _gate(value: Any) -> SupportGate | None:

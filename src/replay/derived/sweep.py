@@ -23,7 +23,6 @@ _ADDRESSES: Final = select(tracks.c.image_url).where(LIVE, HAS_URL_ALONE)
 
 
 def sweep_media(storage: Media, grace: timedelta) -> SweepReport:
-    """Delete what no track has needed for the grace period."""
     with storage.database.read() as connection:
         before = storage.database.now(connection) - grace
     forget_unused(storage.database, before)

@@ -71,15 +71,12 @@ class DerivedMedia:
         ]
 
     async def renditions(self, job: Job) -> Outcome:
-        """Make those of a stored cover."""
-
         def read() -> Mapping[int, bytes]:
             return read_renditions(b"".join(self.storage.read(job.subject)))
 
         return await self._keep(job.subject, await in_time(self.threads, MAX_BYTES, read))
 
     async def cover(self, job: Job) -> Outcome:
-        """Fetch an image, and make its renditions."""
         async with asyncio.timeout(COVER_TIMEOUT_SECONDS):
             staged = await self.fetcher.staged(job.subject, MAX_BYTES, self.others)
         with staged:

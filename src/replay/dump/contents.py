@@ -33,7 +33,6 @@ class ExportedTable:
 
     @property
     def kind(self) -> str:
-        """Return the name of the table's rows in a dump file."""
         return self.table.name
 
     def owned_by(self, did: str) -> ColumnElement[bool]:
@@ -114,7 +113,6 @@ def rows_of(
 
 
 def is_empty(connection: Connection) -> bool:
-    """Whether none of these tables has a row."""
     return all(connection.execute(select(each.table).limit(1)).first() is None for each in EXPORTED)
 
 

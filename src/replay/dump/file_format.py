@@ -33,7 +33,6 @@ class Line:
 
 
 def write_lines(header: Row, rows: Iterable[tuple[str, Row]]) -> Iterator[bytes]:
-    """Yield the lines of a dump file."""
     digest, lines = sha256(), 0
     for kind, row in chain([(HEADER, {"format": FORMAT, **header})], rows):
         line = _line(kind, row)

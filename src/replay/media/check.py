@@ -52,7 +52,6 @@ class MediaFinding:
 
     @property
     def is_problem(self) -> bool:
-        """Whether the operator has to act."""
         return self.kind in PROBLEMS
 
 

@@ -3,12 +3,14 @@
 from collections.abc import Iterable, Iterator, Mapping
 from collections.abc import Set as AbstractSet
 from dataclasses import dataclass
+from typing import Final
 
 from aggregates.published import Subject
 from aggregates.track import Track
 from eventstore.states import State
 from outbox.mirror.targets import DELETE, PUT
 from outbox.pds.client import RecordKey
+from outbox.pds.pacing import CREATE_POINTS, DELETE_POINTS, PUT_POINTS
 from outbox.repo.reads import Found
 
 
@@ -30,6 +32,33 @@ class DriftKind(State):
     )
     BLOB_MISSING = "blob_missing", "the record names a blob that the PDS does not have"
     WITHDRAWN = "withdrawn", "the change that waits for its owner's decision was taken back"
+
+
+class Repair(State):
+    """What is done about a drift."""
+
+    RESTORE = "restore", "the record is written again, by an event"
+    REWRITE = (
+        "rewrite",
+        "the newest state replaces an earlier record of ours, or one with earlier addresses",
+    )
+    DELETE = "delete", "our record of a deleted track is deleted again"
+    REVERIFY = "look", "the relay reads it again, and holds or releases it"
+    NOTHING = "nothing", "it stays as it is: no track says what it should be"
+
+
+REPAIRS: Final = {
+    DriftKind.MISSING: (Repair.RESTORE, CREATE_POINTS),
+    DriftKind.BLOB_MISSING: (Repair.RESTORE, PUT_POINTS),
+    DriftKind.STALE: (Repair.REWRITE, PUT_POINTS),
+    DriftKind.OUTDATED: (Repair.REWRITE, PUT_POINTS),
+    DriftKind.UNDELETED: (Repair.DELETE, DELETE_POINTS),
+    DriftKind.FOREIGN_EDIT: (Repair.REVERIFY, 0),
+    DriftKind.NEWER: (Repair.REVERIFY, 0),
+    DriftKind.WITHDRAWN: (Repair.REVERIFY, 0),
+    DriftKind.UNKNOWN: (Repair.NOTHING, 0),
+}
+"""And the rate-limit points that it costs. A kind whose repair changes needs another name: stored plans name the kind alone."""
 
 
 @dataclass(frozen=True)
@@ -74,8 +103,16 @@ class Drift:
     """The desired one of the record's target; 0 where there is none."""
 
     @property
+    def repair(self) -> Repair:
+        return REPAIRS[self.kind][0]
+
+    @property
+    def points(self) -> int:
+        """Return the rate-limit points that the repair costs the account."""
+        return REPAIRS[self.kind][1]
+
+    @property
     def track_id(self) -> int | None:
-        """The track, if it is the record of one."""
         is_track = self.subject is not None and self.subject.kind == Track.TOPIC
         return self.subject.id if self.subject is not None and is_track else None
 

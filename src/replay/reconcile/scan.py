@@ -9,7 +9,6 @@ from collections import Counter, deque
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
-from enum import Enum, auto
 from typing import Final
 
 from sqlalchemy import ColumnElement, and_, bindparam, case, func, or_, select, update
@@ -59,31 +58,15 @@ class Scanned:
     drifts: Counter[str] = field(default_factory=Counter)
 
 
-class _Outcome(Enum):
-    """What came of one repo."""
-
-    UNCHANGED = auto()  # at the revision of its last scan: nothing more is read
-    COMPARED = auto()
-    UNREAD = auto()
-    HOST_UNAVAILABLE = auto()  # the rest of the host's repos wait for the next scan
-
-
+@dataclass(frozen=True)
 class Scan:
     """Scans the repos whose last scan is older than `every`; a scan that a crash cut off is due again."""
 
-    def __init__(
-        self,
-        database: Database,
-        reads: PacedReads,
-        *,
-        every: timedelta,
-        on_drift: Callable[[], None] = lambda: None,
-    ) -> None:
-        self._database = database
-        self._reads = reads
-        self._every = every
-        self._on_drift = on_drift
-        self.scanned: Final = Scanned()
+    database: Database
+    reads: PacedReads
+    every: timedelta
+    on_drift: Callable[[], None] = lambda: None
+    scanned: Scanned = field(default_factory=Scanned)
 
     async def run(self) -> Scanned:
         """Scan all repos that are due, the hosts in turns. Repos of a host that is paused or away wait for the next scan."""
@@ -93,7 +76,7 @@ class Scan:
         async def scan_waiting() -> None:
             while waiting:
                 host = waiting.popleft()
-                if await self._scan_host(host, begun_at - self._every):
+                if await self._scan_host(host, begun_at - self.every):
                     waiting.append(host)
 
         await asyncio.gather(*(scan_waiting() for _ in range(min(MAX_CONCURRENT_HOSTS, len(due)))))
@@ -110,10 +93,7 @@ class Scan:
                 return False
             unchanged: list[str] = []
             for repo, last_rev in repos:
-                outcome = await self._scan_repo(repo, last_rev)
-                if outcome is _Outcome.UNCHANGED:
-                    unchanged.append(repo.did)
-                is_available = outcome is not _Outcome.HOST_UNAVAILABLE
+                is_available = await self._scan_repo(repo, last_rev, unchanged)
                 if not is_available or now() >= ends_at:
                     break
             if unchanged:
@@ -121,43 +101,40 @@ class Scan:
                 await in_thread(self._record_unchanged, unchanged)
         return is_available
 
-    async def _scan_repo(self, repo: Repo, last_rev: str | None) -> _Outcome:
+    async def _scan_repo(self, repo: Repo, last_rev: str | None, unchanged: list[str]) -> bool:
+        """Compare the repo unless it is `unchanged`; return whether the host's other repos can be scanned now."""
         # Only the revision of a scan proves anything: before our own last write, another client may have written.
         try:
-            rev = await self._reads.revision(repo.host, repo.did)
+            rev = await self.reads.revision(repo.host, repo.did)
             if rev == last_rev:
-                return _Outcome.UNCHANGED
-            found = await compare(self._database, self._reads, repo, with_blobs=False)
+                unchanged.append(repo.did)
+                return True
+            found = await compare(self.database, self.reads, repo, with_blobs=False)
         except RemoteUnknownError as error:
-            return await self._unread(repo, error.verdict)
+            verdict = error.verdict
+            if verdict is LEFT_ALONE or verdict.kind is Kind.PACED:
+                return False
+            self.scanned.repos["unread"] += 1
+            await in_thread(self._record_unread, repo, verdict)
+            return not verdict.concerns_host
         new = [drift for drift in found.drifts if not drift.is_known]
         await in_thread(self._record_compared, repo, rev, new, len(found.unread))
         self.scanned.repos["compared"] += 1
-        self._report(new)
-        return _Outcome.COMPARED
-
-    async def _unread(self, repo: Repo, verdict: Verdict) -> _Outcome:
-        if verdict is LEFT_ALONE or verdict.kind is Kind.PACED:
-            return _Outcome.HOST_UNAVAILABLE
-        self.scanned.repos["unread"] += 1
-        await in_thread(self._record_unread, repo, verdict)
-        return _Outcome.HOST_UNAVAILABLE if verdict.concerns_host else _Outcome.UNREAD
-
-    def _report(self, drifts: Sequence[Drift]) -> None:
-        for drift in drifts:
+        for drift in new:
             self.scanned.drifts[drift.kind.value] += 1
             logger.warning("drift_found", extra={"uri": drift.key.uri, "kind": drift.kind.value})
-        if drifts:
-            self._on_drift()
+        if new:
+            self.on_drift()
+        return True
 
     def _due_hosts(self) -> tuple[datetime, Sequence[str]]:
-        with self._database.read() as connection:
-            now = self._database.now(connection)
-            due = {"now": now, "before": now - self._every}
+        with self.database.read() as connection:
+            now = self.database.now(connection)
+            due = {"now": now, "before": now - self.every}
             return now, connection.scalars(_DUE_HOSTS, due).all()
 
     def _due_repos(self, host: str, before: datetime) -> list[tuple[Repo, str | None]]:
-        with self._database.read() as connection:
+        with self.database.read() as connection:
             rows = connection.execute(_DUE_REPOS, {"host": host, "before": before})
             return [(Repo(row.did, row.host), row.rev) for row in rows]
 
@@ -167,8 +144,8 @@ class Scan:
         A repo with unread records is compared again the next time, whatever its revision is.
         """
         problem = f"{unread} records could not be read" if unread else None
-        with self._database.write() as connection:
-            now = self._database.now(connection)
+        with self.database.write() as connection:
+            now = self.database.now(connection)
             suspects = [each.subject for each in drifts if each.kind in REVERIFIED]
             reverify(connection, [subject for subject in suspects if subject is not None], now)
             known = None if unread else rev
@@ -178,18 +155,18 @@ class Scan:
                 announce(connection)
 
     def _record_unchanged(self, dids: Sequence[str]) -> None:
-        with self._database.write() as connection:
+        with self.database.write() as connection:
             these = (
                 repo_scan.c.did.in_(dids),
                 repo_scan.c.rev.is_not(None),
             )  # no revision: the account was marked for a scan meanwhile
-            now = self._database.now(connection)
+            now = self.database.now(connection)
             connection.execute(update(repo_scan).where(*these).values(scanned_at=now, problem=None))
 
     def _record_unread(self, repo: Repo, verdict: Verdict) -> None:
         """Record the attempt, so that other repos go first the next time; search for an account that has moved or is inactive."""
-        with self._database.write() as connection:
-            now = self._database.now(connection)
+        with self.database.write() as connection:
+            now = self.database.now(connection)
             if verdict.kind is Kind.INACTIVE or verdict.error == REPO_NOT_FOUND:
                 request_probe(connection, repo.did, now)
             problem = f"{verdict.error}: {verdict.message}"
@@ -215,7 +192,6 @@ HAS_RECORDS: Final = (
 
 
 def is_scan_due(scanned_at: ColumnElement[datetime], before: ColumnElement[datetime]) -> ColumnElement[bool]:
-    """Whether a repo was last scanned at `before` or earlier, or never."""
     return or_(scanned_at.is_(None), scanned_at <= before)
 
 

@@ -6,7 +6,7 @@ from collections import defaultdict
 from collections.abc import Callable, Mapping, Sequence
 from collections.abc import Set as AbstractSet
 from contextlib import AsyncExitStack
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from functools import partial
 from typing import Any, Final
 
@@ -22,7 +22,8 @@ from outbox.mirror.states import TargetState
 from outbox.mirror.tables import delivery_attempt, mirror_lane, mirror_target
 from outbox.mirror.targets import DELETE, are_about
 from outbox.pds.client import RecordKey, RemoteUnknownError
-from outbox.record.dag_cbor import MAX_INTEGER, Record, decode
+from outbox.record.blob_reference import blob_reference
+from outbox.record.dag_cbor import MAX_INTEGER, decode
 from outbox.repo.reads import Records, RepoReads
 from outbox.threads import in_thread
 from replay.reconcile.drift import Drift, Expected, drifts_of
@@ -70,23 +71,16 @@ def repos_of(database: Database, did: str | None = None, *, collection: str | No
         return [Repo(row.did, row.host, collection) for row in connection.execute(query.order_by(lane.did))]
 
 
+@dataclass(frozen=True)
 class Verifier:
     """Compares repos, a few at once and fewer of one host; each once at a time, however many ask."""
 
-    def __init__(
-        self,
-        database: Database,
-        reads: RepoReads,
-        *,
-        outdated: Outdated = lambda _: frozenset(),
-        max_wait_seconds: float | None = None,
-    ) -> None:
-        self._database: Final = database
-        self._reads: Final = reads
-        self._outdated: Final = outdated
-        self._max_wait_seconds: Final = max_wait_seconds
-        self._under_way: Final = Joint[str, Verified]()
-        self._turns: Final = Turns(MAX_CONCURRENT_REPOS_OF_A_HOST, MAX_CONCURRENT_REPOS)
+    database: Database
+    reads: RepoReads
+    outdated: Outdated = lambda _: frozenset()
+    max_wait_seconds: float | None = None
+    _under_way: Joint[str, Verified] = field(default_factory=Joint[str, "Verified"])
+    _turns: Turns = field(default_factory=lambda: Turns(MAX_CONCURRENT_REPOS_OF_A_HOST, MAX_CONCURRENT_REPOS))
 
     async def verify(self, repo: Repo) -> Verified:
         """Compare a repo, or wait for its comparison that is under way; raises TimeoutError if it does not get its turn."""
@@ -94,10 +88,10 @@ class Verifier:
 
     async def _verify(self, repo: Repo) -> Verified:
         async with AsyncExitStack() as held:
-            async with asyncio.timeout(self._max_wait_seconds):
+            async with asyncio.timeout(self.max_wait_seconds):
                 await held.enter_async_context(self._turns.of(repo.host))
             try:
-                return await compare(self._database, self._reads, repo, outdated=self._outdated)
+                return await compare(self.database, self.reads, repo, outdated=self.outdated)
             except RemoteUnknownError as error:
                 return Verified(repo, 0, problem=str(error))
 
@@ -114,7 +108,7 @@ async def compare(
 
     The log is read before the PDS and after it: a record whose target changed in between is not judged.
     """
-    before, sent = await in_thread(_expected, database, repo)
+    before, sent = await in_thread(_expected_and_sent, database, repo.did)
     collections = {each.key.collection for each in before}
     if repo.collection is not None:
         collections.add(repo.collection)
@@ -134,7 +128,7 @@ def _compared(
     outdated: Outdated,
 ) -> Verified:
     others = outdated(repo.did)
-    after, ours = _expected(database, repo)
+    after, ours = _expected_and_sent(database, repo.did)
     newer = _newer_than_log(database, repo, ours, found)
     expected = [
         replace(each, waits=each.waits or each not in before, is_outdated=each.key in others)
@@ -152,24 +146,6 @@ def _compared(
             newer=newer,
         )
     ]
-    unread = _unread(repo, found)
-    waiting = {each.key for each in expected if each.waits and not each.is_left and not _agrees(each, found)}
-    return Verified(
-        repo,
-        sum(map(len, found.values())),
-        tuple(drifts),
-        unjudged=(waiting | unread) - {drift.key for drift in drifts},
-        unread=unread,
-    )
-
-
-def _agrees(expected: Expected, found: Mapping[str, Records]) -> bool:
-    """Whether the PDS holds what it did when the log last knew, whatever is still to be sent."""
-    remote = found.get(expected.key.collection, {}).get(expected.key.rkey)
-    return expected.cid is None if remote is None else remote.is_read and remote.cid == expected.cid
-
-
-def _unread(repo: Repo, found: Mapping[str, Records]) -> set[RecordKey]:
     unread = {
         RecordKey(repo.did, name, rkey)
         for name, records in found.items()
@@ -180,7 +156,20 @@ def _unread(repo: Repo, found: Mapping[str, Records]) -> set[RecordKey]:
         first = clean(min(key.uri for key in unread))
         facts = {"did": repo.did, "host": repo.host, "records": len(unread), "first": first}
         logger.warning("records_unread", extra=facts)
-    return unread
+    waiting = set[RecordKey]()
+    for each in expected:
+        remote = found.get(each.key.collection, {}).get(each.key.rkey)
+        held_cid = None if remote is None else remote.cid
+        is_as_known = held_cid == each.cid and (remote is None or remote.is_read)
+        if each.waits and not each.is_left and not is_as_known:
+            waiting.add(each.key)
+    return Verified(
+        repo,
+        sum(map(len, found.values())),
+        tuple(drifts),
+        unjudged=(waiting | unread) - {drift.key for drift in drifts},
+        unread=unread,
+    )
 
 
 def expected_of(
@@ -194,13 +183,14 @@ def expected_of(
     return [_expected_of(row) for page in pages for row in connection.execute(page).all()]
 
 
-def _expected(database: Database, repo: Repo) -> tuple[Sequence[Expected], set[str]]:
-    with database.read() as connection:
-        return expected_of(connection, repo.did), _sent_cids(connection, repo.did)
-
-
 def _expected_of(row: Any) -> Expected:
     body = decode(row.observed_body) if row.observed_body is not None else {}
+    is_delete = row.desired_op == DELETE
+    is_left = is_delete and not row.ever_sent
+    decided: set[str | None] = set()
+    if not row.is_open and row.state in {TargetState.HELD, TargetState.REJECTED}:
+        decided |= {None} if is_delete else set()
+        decided |= {row.observed_cid} if row.state == TargetState.HELD else set()
     return Expected(
         key=RecordKey(row.did, row.collection, row.rkey),
         subject=Subject(row.kind, row.subject_id),
@@ -209,32 +199,13 @@ def _expected_of(row: Any) -> Expected:
         waits=row.is_open
         or row.acked_gen == 0
         or (row.former and row.acked_gen < row.desired_gen)
-        or _was_never_sent(row),
-        blob=_blob_in(body),
+        or is_left,
+        blob=blob["ref"]["$link"] if (blob := blob_reference(body.get("audioBlob"))) else None,
         seen=frozenset({None} if row.detached else {row.conflict_cid} - {None}),
         generation=row.desired_gen,
-        undecided_unless=_undecided_unless(row),
-        is_left=_was_never_sent(row),
+        undecided_unless=frozenset(decided),
+        is_left=is_left,
     )
-
-
-def _undecided_unless(row: Any) -> AbstractSet[str | None]:
-    gone = {None} if row.desired_op == DELETE else set()
-    if row.is_open or row.state not in {TargetState.HELD, TargetState.REJECTED}:
-        return frozenset()
-    return frozenset(gone | {row.observed_cid} if row.state == TargetState.HELD else gone)
-
-
-def _was_never_sent(row: Any) -> bool:
-    """Whether we never wrote the record: it was adopted, and stayed when its account was deleted here."""
-    return row.desired_op == DELETE and not row.ever_sent
-
-
-def _blob_in(body: Record) -> str | None:
-    match body.get("audioBlob"):
-        case {"ref": {"$link": str(cid)}}:
-            return cid
-    return None
 
 
 def _newer_than_log(
@@ -255,7 +226,9 @@ def _newer_than_log(
     return {cid for cids in named.values() for cid in cids}
 
 
-def _sent_cids(connection: Connection, did: str) -> set[str]:
+def _expected_and_sent(database: Database, did: str) -> tuple[Sequence[Expected], set[str]]:
+    """Return what the PDS should hold of the account, and the CIDs of all records ever sent."""
     attempt = delivery_attempt.c
     sent = select(attempt.request_cid).where(attempt.did == did, attempt.request_cid.is_not(None))
-    return set(connection.scalars(sent.distinct()))
+    with database.read() as connection:
+        return expected_of(connection, did), set(connection.scalars(sent.distinct()))

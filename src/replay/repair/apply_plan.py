@@ -5,7 +5,7 @@ The steps and the progress of their repair commit together, so that another proc
 
 from collections.abc import Mapping, Sequence
 from collections.abc import Set as AbstractSet
-from typing import Any, Final
+from typing import Final
 
 from aggregates.published import Published, Subject
 from eventstore.coordination.commit_signals import announce
@@ -15,8 +15,7 @@ from eventstore.unit_of_work import UnitOfWork
 from eventstore.untrusted import clean
 from outbox.mirror.requeue import create_again, queue_as_backfill, reverify
 from outbox.pds.client import RecordKey
-from replay.reconcile.drift import Drift, DriftKind, Expected
-from replay.reconcile.plan import Repair, Step
+from replay.reconcile.drift import Drift, DriftKind, Expected, Repair
 from replay.reconcile.verify import expected_of
 from replay.repair import jobs
 from replay.repair.states import RepairState, SkipReason
@@ -29,7 +28,7 @@ REVERIFIED: Final = frozenset({Repair.REWRITE, Repair.DELETE, Repair.REVERIFY})
 def apply_some(
     unit: UnitOfWork,
     claimed: Job,
-    plan: Sequence[Step],
+    plan: Sequence[Drift],
     found: Mapping[RecordKey, Drift],
     unjudged: AbstractSet[RecordKey] = frozenset(),
 ) -> bool:
@@ -43,16 +42,16 @@ def apply_some(
     row = jobs.unfinished_of(unit.connection, claimed)
     steps = plan[row.settled : row.settled + STEPS_PER_UNIT]
     due = [step for step in steps if step.repair is not Repair.NOTHING]
-    subjects = [step.drift.subject for step in due if step.drift.subject is not None]
+    subjects = [step.subject for step in due if step.subject is not None]
     expected = {each.key: each for each in expected_of(unit.connection, did, subjects)}
-    reasons = {
-        step.drift.key: reason
-        for step in due
-        if (reason := skip_reason(step.drift, expected.get(step.drift.key), found, unjudged))
-    }
-    applied = [step for step in due if step.drift.key not in reasons]
+    reasons = [(step, skip_reason(step, expected.get(step.key), found, unjudged)) for step in due]
+    applied = [step for step, reason in reasons if reason is None]
     apply_steps(unit, did, applied)
-    skips = [_named(step.drift, reasons[step.drift.key]) for step in due if step.drift.key in reasons]
+    skips = [
+        {"track_id": step.track_id, "uri": clean(step.key.uri), "reason": reason.value}
+        for step, reason in reasons
+        if reason is not None
+    ]
     jobs.record_steps(unit.connection, row, settled=len(steps), applied=len(applied), skips=skips)
     queue.record_step(unit.connection, claimed)
     is_over = row.settled + len(steps) >= len(plan)
@@ -80,10 +79,10 @@ def skip_reason(
     return None if is_same else SkipReason.CHANGED_ON_PDS
 
 
-def apply_steps(unit: UnitOfWork, did: str, steps: Sequence[Step]) -> None:
+def apply_steps(unit: UnitOfWork, did: str, steps: Sequence[Drift]) -> None:
     """Append events and mark records for the relay, which sends them after live deliveries."""
     restored = _subjects(steps, RESTORED)
-    missing = [step for step in steps if step.drift.kind is DriftKind.MISSING]
+    missing = [step for step in steps if step.kind is DriftKind.MISSING]
     subjects: list[Published] = unit.load_all(Published, [each.stream_id for each in restored])  # type: ignore[type-abstract]
     live = [each for each in subjects if each.deleted_at is None]
     for each in live:
@@ -95,10 +94,6 @@ def apply_steps(unit: UnitOfWork, did: str, steps: Sequence[Step]) -> None:
     announce(unit.connection)
 
 
-def _subjects(steps: Sequence[Step], repairs: AbstractSet[Repair]) -> list[Subject]:
-    subjects = (step.drift.subject for step in steps if step.repair in repairs)
+def _subjects(steps: Sequence[Drift], repairs: AbstractSet[Repair]) -> list[Subject]:
+    subjects = (step.subject for step in steps if step.repair in repairs)
     return [subject for subject in subjects if subject is not None]
-
-
-def _named(drift: Drift, reason: SkipReason) -> dict[str, Any]:
-    return {"track_id": drift.track_id, "uri": clean(drift.key.uri), "reason": reason.value}

@@ -33,8 +33,8 @@ from eventstore.jobs import queue
 from eventstore.jobs.kinds import Job, Wanted
 from eventstore.jobs.table import job
 from eventstore.schema import Json, Position, UtcDateTime, metadata
+from replay.repair.plan import StoredPlan
 from replay.repair.states import RepairState
-from replay.repair.stored_plan import StoredPlan
 
 REPAIR: Final = "repair"
 MAX_NAMED_SKIPS: Final = 500
@@ -111,7 +111,6 @@ def repairs(
 
 
 def begin_apply(connection: Connection, repair_id: int, did: str, envelope: Envelope, now: datetime) -> None:
-    """Have a worker apply the plan, in the name of `envelope`."""
     started = {"state": RepairState.APPLYING, **vars(envelope)}
     connection.execute(update(repair).where(it.id == repair_id).values(started))
     queue.request(connection, [Wanted(REPAIR, did, did, envelope=envelope)], now)

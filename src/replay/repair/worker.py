@@ -7,6 +7,7 @@
 
 import logging
 from collections.abc import Callable
+from dataclasses import dataclass
 from functools import partial
 from typing import Any, Final
 
@@ -25,8 +26,8 @@ from replay.reconcile.outdated import outdated_records
 from replay.reconcile.verify import Verified, compare, repos_of
 from replay.repair import jobs
 from replay.repair.apply_plan import apply_some
+from replay.repair.plan import StoredPlan, steps_in
 from replay.repair.states import RepairState
-from replay.repair.stored_plan import StoredPlan, steps_in
 
 MAX_CONCURRENT_REPAIRS: Final = 2
 FIRST_PAUSE_SECONDS: Final = 5.0
@@ -38,25 +39,16 @@ MAX_PROBLEM_LENGTH: Final = 500
 logger: Final = logging.getLogger("mastertape.replay")
 
 
+@dataclass(frozen=True)
 class RepairJobs:
     """`wake_relay` has the relay look at once for what was applied."""
 
-    def __init__(
-        self,
-        log: EventLog,
-        reads: RepoReads,
-        kinds: RecordKinds,
-        collection: str,
-        threads: Threads,
-        *,
-        wake_relay: Callable[[], None] = lambda: None,
-    ) -> None:
-        self._log: Final = log
-        self._reads: Final = reads
-        self._outdated: Final = partial(outdated_records, log, kinds)
-        self._collection: Final = collection
-        self._threads: Final = threads
-        self._wake_relay: Final = wake_relay
+    log: EventLog
+    reads: RepoReads
+    kinds: RecordKinds
+    collection: str
+    threads: Threads
+    wake_relay: Callable[[], None] = lambda: None
 
     def kind(self) -> Kind:
         return Kind(
@@ -74,44 +66,39 @@ class RepairJobs:
 
     async def work(self, job: Job) -> Outcome:
         """Plan or apply the account's repair; raises LeaseLostError if it is another worker's now, or was cancelled."""
-        database = self._log.database
-        repos = await self._threads.run(repos_of, database, job.subject, collection=self._collection)
+        database, did, run = self.log.database, job.subject, self.threads.run
+        repos = await run(repos_of, database, did, collection=self.collection)
         if not repos:
             raise NoPdsError
-        found = await compare(database, self._reads, repos[0], outdated=self._outdated)
-        row = await self._threads.run(self._row, job)
+        outdated = partial(outdated_records, self.log, self.kinds)
+        found = await compare(database, self.reads, repos[0], outdated=outdated)
+        row = await run(self._row, job)
+        facts = {"repair": row.id, "did": did}
         if row.state == RepairState.VERIFYING:
-            await self._plan(job, row.id, found)
-        else:
-            await self._apply(job, row, found)
+            await run(self._store_plan, job, found)
+            counts = {"drifts": len(found.drifts), "unjudged": len(found.unjudged)}
+            logger.info("repair_planned", extra=facts | counts)
+            return Outcome.DONE
+        steps = await run(steps_in, row.steps, did)
+        drifts = {drift.key: drift for drift in found.drifts}
+        apply = partial(apply_some, claimed=job, plan=steps, found=drifts, unjudged=found.unjudged)
+        has_more = True
+        while has_more:
+            has_more = await run(self.log.transact, did, job.envelope, apply)
+            self.wake_relay()
+        logger.info("repair_applied", extra=facts | {"steps": len(steps)})
         return Outcome.DONE
 
     def _row(self, job: Job) -> Any:
-        with self._log.database.write() as connection:
+        with self.log.database.write() as connection:
             repair_id = jobs.unfinished_of(connection, job).id
             return jobs.repair_of(connection, repair_id, whole=True)
 
-    async def _plan(self, job: Job, repair_id: int, found: Verified) -> None:
-        plan = await self._threads.run(StoredPlan.of, found)
-        await self._threads.run(self._store, job, plan)
-        facts = {"drifts": len(found.drifts), "unjudged": plan.unjudged}
-        logger.info("repair_planned", extra=_named(job, repair_id) | facts)
-
-    def _store(self, job: Job, plan: StoredPlan) -> None:
-        database = self._log.database
+    def _store_plan(self, job: Job, found: Verified) -> None:
+        plan, database = StoredPlan.of(found), self.log.database
         with database.write() as connection:
             queue.require_held(connection, job)
             jobs.store_plan(connection, job.subject, plan, database.now(connection))
-
-    async def _apply(self, job: Job, row: Any, found: Verified) -> None:
-        steps = await self._threads.run(steps_in, row.steps, row.did)
-        drifts = {drift.key: drift for drift in found.drifts}
-        work = partial(apply_some, claimed=job, plan=steps, found=drifts, unjudged=found.unjudged)
-        has_more = True
-        while has_more:
-            has_more = await self._threads.run(self._log.transact, job.subject, job.envelope, work)
-            self._wake_relay()
-        logger.info("repair_applied", extra=_named(job, row.id) | {"steps": len(steps)})
 
 
 EXPECTED: Final = (RemoteUnknownError, NoPdsError, EventStoreError)
@@ -126,7 +113,3 @@ def judge(error: Exception) -> Failure | None:
     if isinstance(error, RemoteUnknownError):
         is_final = error.verdict.kind in {VerdictKind.REJECTED, VerdictKind.MOVED}
     return Failure(clean(error, MAX_PROBLEM_LENGTH), final=is_final)
-
-
-def _named(job: Job, repair_id: int) -> dict[str, object]:
-    return {"repair": repair_id, "did": job.subject}

@@ -58,7 +58,7 @@ def _read(file: Path, did: str) -> PeerIds:
         with file.open(newline="", encoding="utf-8-sig") as lines:
             return read_peer_ids(lines, did)
     except (UnicodeDecodeError, csv.Error) as error:
-        raise PeerIdsError(f"{file} is not a CSV file in UTF-8: {error}. Nothing was adopted.") from None
+        raise PeerIdsError(f"{file} is not a CSV file in UTF-8: {error}") from None
 
 
 async def _preview(did: str, ids: PeerIds | None) -> dict[str, Any]:

@@ -8,11 +8,11 @@ import click
 from api.responses.ops.repairs import RepairRow, repair_row
 from application.repairs import apply_found
 from outbox.operations.operators import Operator
-from replay.reconcile.plan import Plan, Repair, plan_for
+from replay.reconcile.drift import Repair
 from replay.reconcile.verify import Verified
 from replay.repair.jobs import REPAIR, repair_of
+from replay.repair.plan import Plan, StoredPlan, plan_for
 from replay.repair.states import RepairState
-from replay.repair.stored_plan import StoredPlan
 from service.cli.output import (
     DRIFT,
     agreed,
@@ -63,10 +63,10 @@ def apply(
     if dry_run:
         _say(planned, found, show_all=show_all, as_json=as_json)
         return
-    if planned.deletes > max_deletes:
+    if planned.counts.deletes > max_deletes:
         raise click.ClickException(
-            f"the plan deletes {planned.deletes} records and may delete {max_deletes}. Nothing was done;"
-            f" look at the plan, and say --max-deletes {planned.deletes} if it is right"
+            f"the plan deletes {planned.counts.deletes} records and may delete {max_deletes}. Nothing was done;"
+            f" look at the plan, and say --max-deletes {planned.counts.deletes} if it is right"
         )
     repairs: list[RepairRow] = []
     if any(step.repair is not Repair.NOTHING for step in planned.steps):
@@ -123,11 +123,11 @@ def _say(planned: Plan, found: Sequence[Verified], *, show_all: bool, as_json: b
         print_json(
             {
                 "steps": [
-                    {"repair": step.repair.value, "points": step.points, **drift_as_json(step.drift)}
+                    {"repair": step.repair.value, "points": step.points, **drift_as_json(step)}
                     for step in planned.steps
                 ],
-                "points": planned.points,
-                "deletes": planned.deletes,
+                "points": planned.counts.points,
+                "deletes": planned.counts.deletes,
                 "seconds": planned.seconds,
                 "unjudged": sum(len(each.unjudged) for each in found),
             }
@@ -151,7 +151,7 @@ def _warn(found: Sequence[Verified]) -> int:
 def _show(planned: Plan, *, show_all: bool) -> None:
     click.echo(_summary(planned))
     rows = [
-        (each.repair.value, each.drift.kind.value, str(each.points), track_of(each.drift), each.drift.key.uri)
+        (each.repair.value, each.kind.value, str(each.points), track_of(each), each.key.uri)
         for each in planned.steps
     ]
     columns = ("repair", "because", "points", "track", "record")
@@ -160,4 +160,4 @@ def _show(planned: Plan, *, show_all: bool) -> None:
 
 def _summary(planned: Plan) -> str:
     writes = sum(step.repair not in {Repair.REVERIFY, Repair.NOTHING} for step in planned.steps)
-    return f"{writes} writes, {planned.deletes} of them deletes; {planned.points} points; about {planned.seconds:.0f} s"
+    return f"{writes} writes, {planned.counts.deletes} of them deletes; {planned.counts.points} points; about {planned.seconds:.0f} s"

@@ -30,9 +30,9 @@ from outbox.relay.delivery_task import DeliveryTask, next_task
 from outbox.relay.journal import record_intent
 from outbox.relay.result import Outcome, Result
 from replay.reconcile.drift import Drift, DriftKind
-from replay.reconcile.plan import plan_for
 from replay.reconcile.verify import Repo, Verified
 from replay.recovered import resume_account
+from replay.repair.plan import plan_for
 from tests.dsl import ALICE
 from tests.eventstore.threads import DEADLINE, lock_waits, until
 from tests.outbox.rigs.relay_rig import ARTIST, KINDS, Rig, memory_rig_on

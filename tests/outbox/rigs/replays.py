@@ -14,8 +14,8 @@ from eventstore.event_log import EventLog
 from outbox.mirror.tables import delivery_attempt
 from outbox.pds.client import RecordKey
 from replay.reconcile.drift import Drift, DriftKind
-from replay.reconcile.plan import Plan, plan_for
 from replay.repair.apply_plan import apply_steps
+from replay.repair.plan import Plan, plan_for
 from tests.dsl import COLLECTION
 from tests.outbox.rigs.relay_rig import ARTIST, Rig
 
@@ -51,7 +51,7 @@ def restore(desk: Rig, tracks: Sequence[Track]) -> None:
 
 def apply(log: EventLog, plan: Plan, by: Envelope) -> None:
     """Apply all of it at once, as the units of repairs do."""
-    for did, steps in groupby(plan.steps, lambda step: step.drift.key.did):
+    for did, steps in groupby(plan.steps, lambda step: step.key.did):
         log.transact(did, by, partial(apply_steps, did=did, steps=tuple(steps)))
 
 

@@ -14,10 +14,10 @@ from outbox.pds.client import Pds, RecordKey
 from outbox.pds.pacing import PUT_POINTS
 from outbox.repo.reads import RepoReads
 from outbox.tracks.record import RecordUrls, TrackRecords
-from replay.reconcile.drift import DriftKind
+from replay.reconcile.drift import DriftKind, Repair
 from replay.reconcile.outdated import outdated_records, sample_outdated
-from replay.reconcile.plan import Plan, Repair, plan_for
 from replay.reconcile.verify import compare, repos_of
+from replay.repair.plan import Plan, plan_for
 from tests.dsl import COLLECTION, an_adopted_track, some_artwork
 from tests.outbox.rigs.relay_rig import ARTIST, URLS, Rig
 from tests.outbox.rigs.replays import apply
@@ -88,7 +88,7 @@ async def test_a_changed_address_is_counted_priced_and_rewritten_behind_live_wor
     assert found is not None
     assert found.subject_id in {1, 2}
     plan = await planned(rig)
-    assert [(step.drift.track_id, step.drift.kind, step.repair) for step in plan.steps] == [
+    assert [(step.track_id, step.kind, step.repair) for step in plan.steps] == [
         (number, DriftKind.OUTDATED, Repair.REWRITE) for number in (1, 2)
     ]
     assert plan.points == 2 * PUT_POINTS
@@ -123,7 +123,7 @@ async def test_an_adopted_record_gets_our_addresses_with_its_first_change_and_is
     rig.edit(1, title="ours now")
     await rig.relay_once()
     rig.has_addresses(URLS)
-    assert [step.drift.kind for step in (await planned(rig)).steps] == [DriftKind.OUTDATED]
+    assert [step.kind for step in (await planned(rig)).steps] == [DriftKind.OUTDATED]
 
 
 async def test_fields_of_other_clients_survive_the_rewrite(rig: Rig) -> None:
@@ -144,7 +144,7 @@ async def test_a_changed_mapping_is_drift_too(rig: Rig, monkeypatch: pytest.Monk
     await rig.relay_once()
     record_of = TrackRecords.record_of
     monkeypatch.setattr(TrackRecords, "record_of", lambda *given: {**record_of(*given), "album": "Another"})
-    assert [step.drift.kind for step in (await planned(rig)).steps] == [DriftKind.OUTDATED]
+    assert [step.kind for step in (await planned(rig)).steps] == [DriftKind.OUTDATED]
     apply(rig.log, await planned(rig), OPERATOR)
     await rig.relay_once()
     assert rig.remote(track)["album"] == "Another"

@@ -16,7 +16,7 @@ from outbox.repo.reads import RepoReads
 from replay.reconcile.verify import compare, repos_of
 from replay.repair import jobs
 from replay.repair.apply_plan import apply_some
-from replay.repair.stored_plan import steps_in
+from replay.repair.plan import steps_in
 from replay.repair.worker import RepairJobs
 from tests.dsl import COLLECTION
 from tests.outbox.rigs.foreign_writes import foreign_delete

@@ -14,10 +14,10 @@ from outbox.mirror.targets import PUT
 from outbox.pds.client import RecordKey
 from replay.reconcile.drift import Drift, DriftKind, Expected
 from replay.reconcile.verify import Repo, Verified
-from replay.repair import apply_plan, stored_plan
+from replay.repair import apply_plan, plan
 from replay.repair.apply_plan import skip_reason
+from replay.repair.plan import StoredPlan
 from replay.repair.states import SkipReason
-from replay.repair.stored_plan import StoredPlan
 from replay.repair.worker import MAX_ATTEMPTS
 from tests.outbox.rigs.relay_rig import Rig, memory_rig_on
 from tests.replay.repair.rig import ProcessStep, claimed, decided, lost, planned, repairs, row
@@ -42,12 +42,12 @@ def test_a_record_that_was_not_compared_is_not_said_to_agree() -> None:
 def test_records_that_nothing_is_done_about_leave_room_for_the_others(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    monkeypatch.setattr(stored_plan, "MAX_STEPS", 2)
+    monkeypatch.setattr(plan, "MAX_STEPS", 2)
     unknown = [
         Drift(DriftKind.UNKNOWN, replace(KEY, rkey=rkey), None, None, "cid") for rkey in ("a", "b", "c")
     ]
-    plan = StoredPlan.of(Verified(Repo(KEY.did, ""), 3, (*unknown, LOST)))
-    assert (plan.does_anything, plan.left_out) == (True, 2)
+    stored = StoredPlan.of(Verified(Repo(KEY.did, ""), 3, (*unknown, LOST)))
+    assert (stored.does_anything, stored.left_out) == (True, 2)
 
 
 @pytest.mark.anyio

@@ -12,7 +12,7 @@ from application.repairs import apply_repair, cancel_repair, start_repair
 from eventstore.errors import LeaseLostError
 from eventstore.jobs.queue import PROCESS_ENDED
 from outbox.operations.operators import UnknownTargetError
-from replay.repair import apply_plan, jobs, stored_plan, worker
+from replay.repair import apply_plan, jobs, plan, worker
 from tests.dsl import COLLECTION
 from tests.outbox.rigs.foreign_writes import events, foreign_delete, foreign_put, verified
 from tests.outbox.rigs.relay_rig import Rig, memory_rig_on
@@ -271,7 +271,7 @@ async def test_a_repair_waits_for_a_pds_that_does_not_answer(rig: Rig) -> None:
 async def test_a_plan_is_bounded_and_says_what_it_leaves_out(
     rig: Rig, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(stored_plan, "MAX_STEPS", 2)
+    monkeypatch.setattr(plan, "MAX_STEPS", 2)
     await lost(rig, 3)
     found = row(rig, await planned(rig))
     assert (found.counts[0]["records"], found.left_out) == (2, 1)

@@ -10,9 +10,9 @@ from sqlalchemy import Connection, Row
 from api.json_response import body_from
 from api.requests.parameters import Name
 from outbox.views import overview
-from replay.reconcile.plan import Repair, Step
+from replay.reconcile.drift import Drift, Repair
+from replay.repair.plan import PlanCounts, steps_in
 from replay.repair.states import WORKED_ON
-from replay.repair.stored_plan import PlanCounts, steps_in
 
 MAX_NAMED_STEPS: Final = 50
 
@@ -145,13 +145,12 @@ def _facts(row: Row[Any]) -> dict[str, Any]:
     }
 
 
-def _step(step: Step) -> RepairStepBody:
-    drift = step.drift
+def _step(step: Drift) -> RepairStepBody:
     return body_from(
         RepairStepBody,
-        drift,
+        step,
         repair=step.repair.value,
-        because=drift.kind.value,
-        uri=drift.key.uri,
-        known=drift.is_known,
+        because=step.kind.value,
+        uri=step.key.uri,
+        known=step.is_known,
     )

@@ -12,9 +12,9 @@ from eventstore.change import Envelope
 from eventstore.coordination.commit_signals import Listener
 from outbox.pds.client import Pds, RecordKey
 from outbox.repo.reads import RepoReads
-from replay.reconcile.drift import Drift, DriftKind
-from replay.reconcile.plan import REPAIRS, Repair, plan_for
+from replay.reconcile.drift import REPAIRS, Drift, DriftKind, Repair
 from replay.reconcile.verify import compare, repos_of
+from replay.repair.plan import plan_for
 from tests.dsl import COLLECTION
 from tests.outbox.rigs.foreign_writes import take_down
 from tests.outbox.rigs.relay_rig import Rig, rig_on
@@ -145,7 +145,7 @@ def test_every_drift_has_a_repair() -> None:
 def test_a_plan_counts_points_and_deletes_and_says_how_long() -> None:
     plan = plan_for([drift(DriftKind.UNDELETED, 2), drift(DriftKind.MISSING, 1), drift(DriftKind.UNKNOWN, 3)])
     assert [step.repair for step in plan.steps] == [Repair.RESTORE, Repair.DELETE, Repair.NOTHING]
-    assert (plan.points, plan.deletes) == (4, 1)
+    assert (plan.counts.points, plan.counts.deletes) == (4, 1)
     assert plan.seconds > 0
     assert plan_for([]).seconds == 0
 
