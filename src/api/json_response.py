@@ -2,16 +2,27 @@
 
 import json
 from collections.abc import Mapping
-from typing import Any, TypeVar
+from typing import Annotated, Any, Final, TypeVar
 
 from fastapi import Response
 from fastapi.responses import JSONResponse
-from pydantic import BaseModel
+from pydantic import AfterValidator, BaseModel
 from pydantic_core import PydanticSerializationError
 
 from eventstore.idempotency.results import CommandResult
 
 B = TypeVar("B", bound=BaseModel)
+
+MAX_URI_CHARACTERS: Final = 256
+"""Of one in a list: a PDS chooses the keys of its records, up to 8 KB each."""
+
+
+def _shortened(uri: str) -> str:
+    return uri if len(uri) <= MAX_URI_CHARACTERS else uri[: MAX_URI_CHARACTERS - 1] + "\u2026"
+
+
+ListedUri = Annotated[str, AfterValidator(_shortened)]
+"""The URI of a record; a long one ends in an ellipsis."""
 
 
 class AsciiJsonResponse(JSONResponse):

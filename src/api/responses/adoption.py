@@ -6,6 +6,7 @@ from typing import Final
 from pydantic import BaseModel, ConfigDict, Field
 from sqlalchemy import Connection
 
+from api.json_response import ListedUri
 from eventstore.jobs.table import JobState, state_of
 from replay.adoption.jobs import adoption_of, progress_of
 
@@ -15,7 +16,7 @@ class AdoptionProblemBody(BaseModel):
 
     model_config = ConfigDict(extra="allow")
 
-    uri: str
+    uri: ListedUri
     error: str = Field(description="invalid_field, bytes_unavailable, artwork_unavailable or blob_missing")
     message: str
     adopted: bool = Field(description="whether it became a track nevertheless")

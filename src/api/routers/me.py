@@ -12,7 +12,7 @@ from starlette.concurrency import run_in_threadpool
 
 from api.auth.authentication import ServicesDep, SignedIn, Writer
 from api.errors import RateLimitedError
-from api.json_response import body_from, response_of
+from api.json_response import ListedUri, body_from, response_of
 from api.middleware.request_id import over_http
 from api.openapi import either, errors, repeatable_errors
 from api.pipeline.exports import NDJSON, Export
@@ -122,7 +122,7 @@ class DriftBody(BaseModel):
         description="missing, foreign_edit, stale, newer, undeleted, unknown, blob_missing or withdrawn"
     )
     track_id: int | None
-    uri: str
+    uri: ListedUri
     expected_cid: str | None
     found_cid: str | None
 
@@ -136,7 +136,7 @@ class VerifiedBody(BaseModel):
 
     records: int
     drifts: list[DriftBody] = Field(description=f"at most {MAX_LISTED}")
-    unjudged: list[str] = Field(
+    unjudged: list[ListedUri] = Field(
         description=f"the URIs of records that may differ: they are on their way, or could not be read; at most {MAX_LISTED}"
     )
     more: int = Field(description="how many more differ, or were not judged, than are listed")

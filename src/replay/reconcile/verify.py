@@ -71,7 +71,7 @@ def repos_of(database: Database, did: str | None = None, *, collection: str | No
         return [Repo(row.did, row.host, collection) for row in connection.execute(query.order_by(lane.did))]
 
 
-@dataclass(frozen=True)
+@dataclass
 class Verifier:
     """Compares repos, a few at once and fewer of one host; each once at a time, however many ask."""
 

@@ -142,6 +142,10 @@ def _warn(found: Sequence[Verified]) -> int:
     """Print to stderr what could not be compared, and return the number of repos that could not be read."""
     if unjudged := sum(len(each.unjudged) for each in found):
         click.echo(f"{unjudged} records are on their way or cannot be read, and were not judged", err=True)
+    for each in found:
+        if each.unread:
+            which = f"{each.repo.did} at {each.repo.host}: {len(each.unread)} records cannot be read"
+            click.echo(f"not read whole: {which}", err=True)
     unread = [each for each in found if each.problem is not None]
     for each in unread:
         click.echo(f"not read: {each.repo.did} at {each.repo.host}: {each.problem}", err=True)

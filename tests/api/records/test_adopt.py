@@ -48,7 +48,7 @@ def test_a_wait_ends_with_the_work(world, client, alice):
     client.post(HERE, headers=alice.headers)
     job = claimed(world.database)
     problem = {
-        "uri": "at://x",
+        "uri": "at://" + "x" * 1000,
         "error": "bytes_unavailable",
         "message": "m",
         "adopted": False,
@@ -56,6 +56,7 @@ def test_a_wait_ends_with_the_work(world, client, alice):
     }
     finish(world.database, job, Progress(found=1, refused=1, problems=[problem]))
     report = client.get(HERE, headers=alice.headers).json()
-    assert (report["state"], report["problems"]) == ("done", [problem])
+    shortened = "at://" + "x" * 250 + "\u2026"
+    assert (report["state"], report["problems"]) == ("done", [{**problem, "uri": shortened}])
     answer = client.post(HERE, headers={**alice.headers, "prefer": "wait=1"})
     assert (answer.status_code, answer.headers["preference-applied"]) == (202, "wait=1")

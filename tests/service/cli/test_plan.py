@@ -134,14 +134,21 @@ def test_an_apply_without_a_repair_says_so_and_neither_asks_nor_names_the_relay(
     assert (result.exit_code, result.stdout) == (0, "nothing to repair in 1 repos\n")
 
 
-def test_a_plan_tells_of_records_that_were_not_judged(on_tape: Type, monkeypatch: pytest.MonkeyPatch) -> None:
-    found = Verified(Repo(ALICE, SILENT), 1, unjudged=frozenset({RECORD}))
+def test_a_plan_tells_of_records_that_were_not_judged_and_names_the_repos_that_were_not_read_whole(
+    on_tape: Type, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    records = frozenset({RECORD})
+    found = Verified(Repo(ALICE, SILENT), 1, unjudged=records, unread=records)
     monkeypatch.setattr("service.cli.plan.verify_accounts", _found([], found))
     for command in ("plan", "apply"):
         result = on_tape(command)
-        assert (result.exit_code, result.stderr) == (
-            0, "1 records are on their way or cannot be read, and were not judged\n",
-        )  # fmt: skip
+        assert (result.exit_code, result.stderr.splitlines()) == (
+            0,
+            [
+                "1 records are on their way or cannot be read, and were not judged",
+                f"not read whole: {ALICE} at {SILENT}: 1 records cannot be read",
+            ],
+        )
     assert json.loads(on_tape("plan", "--json").stdout)["unjudged"] == 1
 
 

@@ -7,7 +7,7 @@ from typing import Annotated, Any, Final
 from pydantic import BaseModel, Field, StringConstraints
 from sqlalchemy import Connection, Row
 
-from api.json_response import body_from
+from api.json_response import ListedUri, body_from
 from api.requests.parameters import Name
 from outbox.views import overview
 from replay.reconcile.drift import Drift, Repair
@@ -90,7 +90,7 @@ class RepairStepBody(BaseModel):
     repair: str
     because: str
     track_id: int | None
-    uri: str
+    uri: ListedUri
     expected_cid: str | None
     found_cid: str | None
     known: bool
@@ -100,7 +100,7 @@ class RepairSkipBody(BaseModel):
     """A step that was not applied, and why."""
 
     track_id: int | None
-    uri: str
+    uri: ListedUri
     reason: str = Field(description="changed_here, changed_on_pds, not_compared or agrees")
 
 
