@@ -8,7 +8,7 @@ from sqlalchemy import ColumnElement, Connection, and_, case, exists, or_, selec
 from aggregates.published import Subject
 from outbox.mirror.due import is_open, lane_columns, target_columns
 from outbox.mirror.parking import probe_now
-from outbox.mirror.states import TargetState
+from outbox.mirror.states import MirrorReason, TargetState
 from outbox.mirror.tables import HAS_BLOBS, PAST, blob_job, mirror_lane, mirror_target, repo_scan
 from outbox.mirror.targets import are_about, is_about, wake_lane
 
@@ -87,8 +87,11 @@ def _verify_behind_live(connection: Connection, did: str, which: ColumnElement[b
     _wake_behind_live(connection, did, now)
     # what is to be sent keeps its class
     can_wait = case((is_open(), target_columns.backfill), else_=true())
+    # what the old collection's record kept from being restored is tried again: that record may be gone
+    is_kept_out = target_columns.reason == MirrorReason.MIGRATION_NEEDED
+    failed_gen = case((is_kept_out, 0), else_=target_columns.failed_gen)
     these = update(mirror_target).where(target_columns.did == did, which)
-    connection.execute(these.values(look_at=now, backfill=can_wait))
+    connection.execute(these.values(look_at=now, backfill=can_wait, failed_gen=failed_gen))
 
 
 def _wake_behind_live(connection: Connection, did: str, now: datetime) -> None:

@@ -1,6 +1,7 @@
 """The relay looks in the old collection before it restores a record, and reads what it moves from there before it writes."""
 
 from collections.abc import Sequence
+from datetime import timedelta
 from typing import Any
 
 import httpx
@@ -10,8 +11,12 @@ from aggregates.track import Track
 from application.records.change_namespace import ChangeNamespace, change_namespace
 from application.records.resolve import Resolution
 from application.records.restore_record import OnPds
+from outbox.mirror.hosts import Hosts
 from outbox.mirror.requeue import reverify
+from outbox.pds.client import Pds
+from outbox.repo.reads import PacedReads
 from outbox.views.deliveries import attempts_of
+from replay.reconcile.scan import Scan
 from tests.dsl import COLLECTION, OLD_COLLECTION
 from tests.fake_pds.signed_in_pds import SignedInPds
 from tests.outbox.rigs.namespace_move import (
@@ -50,6 +55,11 @@ def moves_what_is_left(rig: Rig) -> None:
     command = ChangeNamespace(1, old_collection=OLD_COLLECTION, collection=COLLECTION, found=OnPds.UNKNOWN)
     with rig.log.unit_of_work(rig.did, ARTIST) as unit:
         change_namespace(unit, command)
+
+
+async def scan(rig: Rig) -> None:
+    reads = PacedReads(Pds(rig.wire, rig.wire.http), Hosts(rig.database))
+    await Scan(rig.database, reads, every=timedelta()).run()
 
 
 def attempts(rig: Rig) -> Sequence[Any]:
@@ -108,6 +118,19 @@ async def test_a_retry_restores_the_record_once_the_old_collection_has_none(desk
     await desk.relay_once()
     desk.pds.delete_record(desk.did, OLD_COLLECTION, track.rkey)
     desk.retry()
+    await desk.relay_once()
+    assert (desk.remote(track) is not None, state(desk)) == (True, ("delivered", None))
+
+
+async def test_a_scan_releases_a_record_once_the_old_collection_has_none(desk: Rig) -> None:
+    track = await in_the_old_collection_alone(desk)
+    restores(desk)
+    await desk.relay_once()
+    await scan(desk)
+    await desk.relay_once()
+    assert (desk.remote(track), state(desk)) == (None, NEEDED)
+    desk.pds.delete_record(desk.did, OLD_COLLECTION, track.rkey)
+    await scan(desk)
     await desk.relay_once()
     assert (desk.remote(track) is not None, state(desk)) == (True, ("delivered", None))
 

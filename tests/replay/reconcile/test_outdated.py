@@ -91,7 +91,7 @@ async def test_a_changed_address_is_counted_priced_and_rewritten_behind_live_wor
     assert [(step.track_id, step.kind, step.repair) for step in plan.steps] == [
         (number, DriftKind.OUTDATED, Repair.REWRITE) for number in (1, 2)
     ]
-    assert plan.points == 2 * PUT_POINTS
+    assert plan.counts.points == 2 * PUT_POINTS
     assert plan.seconds > 0
     rig.wire.sent.clear()
     events = len(rig.log.read(after=0, until=10**9, limit=100))
