@@ -711,9 +711,8 @@ SUBJECTS: Final = {
             "How each periodic job and each rebuild goes is seen from every process, also after its own has ended",
             "their progress and their last error are in the rows that lease them",
             (
-                "tests/api/ops/test_work.py::test_a_job_says_how_its_last_run_ended_when_it_is_due_and_who_holds_it",
+                "tests/api/ops/test_jobs.py::test_a_job_says_how_its_last_run_ended_when_it_is_due_and_who_holds_it",
                 "tests/api/ops/test_work.py::test_a_rebuild_shows_how_far_it_is_and_where_it_was_cut_off",
-                "tests/eventstore/jobs/test_periodic.py::test_a_run_whose_process_has_ended_is_cut_off",
             ),
         ),
         Guarantee(

@@ -114,6 +114,7 @@ REPLIES: Final[dict[type[Exception], Reply]] = {
     api.HeadersTooLargeError: Reply(431, "headers_too_large", ("limit",)),
     store.IdempotencyMismatchError: Reply(422, "idempotency_mismatch"),
     store.InProgressError: Reply(409, "in_progress", retry_after=1),
+    application.JobNotFoundError: Reply(404, "not_found"),
     application.RepairNotFoundError: Reply(404, "not_found"),
     application.RepairChangedError: Reply(409, "bad_state"),
     application.SupportRequiredError: Reply(402, "support_required"),

@@ -1,12 +1,9 @@
 """The services that the routes use; service/wiring/bootstrap.py builds them."""
 
-from collections.abc import Awaitable, Callable, Sequence
+from collections.abc import Awaitable, Callable
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
-from typing import Any
-
-from sqlalchemy import Connection
 
 from api.middleware.rate_limits import RateLimits
 from application.event_poller import EventPoller
@@ -78,8 +75,6 @@ class Services:
     sweep_grace: timedelta
     scan_interval: timedelta
     follows_firehose: bool
-    jobs: Callable[[Connection], Sequence[Any]]
-    """Returns the newest run of each periodic job (eventstore/jobs/periodic.py)."""
     schema: Callable[[], str]
     """Returns the schema revision, for exports."""
     not_ready_because: Callable[[], str | None]

@@ -136,6 +136,10 @@ class VersionMismatchError(ApplicationError):
         self.version = version
 
 
+class JobNotFoundError(ApplicationError):
+    """There is no such job that could be tried again: it runs, or is done. GET /ops/jobs lists those that are kept."""
+
+
 class RepairNotFoundError(ApplicationError):
     """There is no such repair. It may have been forgotten since: GET /ops/repairs lists those that are kept."""
 

@@ -23,6 +23,7 @@ SCREENS = (
     "/ops/hosts",
     "/ops/lanes",
     "/ops/work",
+    "/ops/jobs",
     "/ops/repairs",
     "/ops/audit",
     "/ops/find?q=take",

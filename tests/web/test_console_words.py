@@ -7,7 +7,7 @@ from sqlalchemy import delete
 
 from aggregates.catalogue import account_event_classes
 from application.account import END_TOKENS
-from application.repairs import APPLY, CANCEL, PLAN
+from application.jobs import APPLY, CANCEL, PLAN
 from application.takedown import LIFT, TAKEDOWN
 from identity.accounts.credentials import Scope
 from outbox.mirror.lanes import park_lane

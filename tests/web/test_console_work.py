@@ -141,10 +141,20 @@ def test_work_that_fails_is_named_first_with_its_reason_and_its_progress_shown(w
     text = admin.get("/ops/work").text
     assert "2 things need a look" in text
     troubles = re.findall(r'href="#([a-z-]+)">([^<]+)<', text)
-    assert troubles[1:] == [("jobs", "The job “sweep media” fails."), ("adoptions", "1 adoption failed.")]
-    assert "OSError: no space left" in text
-    assert '<progress class="progress" max="10" value="4"' in text
-    assert "the PDS is gone" in text
+    assert troubles[1:] == [("jobs", "The job “sweep media” fails."), ("jobs", "1 adoption failed.")]
+    page = admin.get("/ops/jobs")
+    assert_runs_only_our_files(page)
+    assert "OSError: no space left" in page.text
+    assert "3 adopted" in page.text
+    failed = admin.get("/ops/jobs?kind=adoption&state=failed").text
+    assert "the PDS is gone" in failed
+    assert f'href="/ops/accounts/{did_of("two")}"' in failed
+    assert f'href="/ops/accounts/{did_of("one")}"' not in failed
+    (retry,) = re.findall(r'action="(/ops/jobs/\d+/retry)"', failed)
+    asked = admin.post(retry)
+    assert "Try this job again?" in asked.text
+    assert "the PDS is gone" not in admin.post(retry, data=hidden(asked) | {"reason": "it is back"}).text
+    assert "had tried again the job" in re.sub(r"<[^>]+>", "", admin.get("/ops/audit").text)
 
 
 def test_the_heading_names_uploads_that_are_tried_again_and_not_those_that_were_refused(world, admin, alice):

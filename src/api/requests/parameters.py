@@ -36,8 +36,14 @@ async def repair_id_in_path(repair_id: Annotated[int, Path(description="The `id`
     return await track_id_in_path(repair_id)
 
 
+async def job_id_in_path(job_id: Annotated[int, Path(description="The `id` of a job.")]) -> int:
+    """Return the id, as `track_id_in_path` does."""
+    return await track_id_in_path(job_id)
+
+
 TrackId = Annotated[int, Depends(track_id_in_path)]
 RepairId = Annotated[int, Depends(repair_id_in_path)]
+JobId = Annotated[int, Depends(job_id_in_path)]
 
 
 @dataclass(frozen=True)

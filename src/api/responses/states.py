@@ -1,5 +1,6 @@
 """The states, outcomes and actions that requests and responses name, for pages that say them in words."""
 
+from eventstore.jobs.kinds import PERIODIC
 from eventstore.jobs.table import JobState
 from identity.sessions.session_store import LoginState
 from outbox.mirror.states import PROBED, BreakerState, LaneState, MirrorReason, MirrorState
@@ -10,12 +11,15 @@ from outbox.pds.verdict import Kind as VerdictKind
 from outbox.relay.journal import UnsentOutcome
 from outbox.views.deliveries import EventStatus
 from projections.blob_migration import AudioCopyState
+from replay.adoption.jobs import ADOPTION
 from replay.reconcile.drift import DriftKind, Repair
 from replay.repair.states import RepairState, SkipReason
 
 __all__ = [
+    "ADOPTION",
     "DELETE",
     "OUR_ERRORS",
+    "PERIODIC",
     "PROBED",
     "Action",
     "AudioCopyState",

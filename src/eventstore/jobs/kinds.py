@@ -11,6 +11,8 @@ from sqlalchemy import ColumnElement, Connection, FromClause
 from eventstore.change import Envelope, Via
 from eventstore.database import Database
 
+PERIODIC: Final = "periodic"
+"""The kind of periodic jobs; a subject is a job's name."""
 BY_ITSELF: Final = Envelope("", Via.JOB, "")
 """Of what no person has requested."""
 

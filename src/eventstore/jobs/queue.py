@@ -19,6 +19,7 @@ from sqlalchemy import (
     Select,
     and_,
     bindparam,
+    case,
     delete,
     func,
     literal,
@@ -44,6 +45,7 @@ PROCESS_ENDED: Final = "each attempt ended with its process"
 row: Final = job.c
 _WAITING: Final[ColumnElement[str]] = literal_column(f"'{JobState.WAITING}'")
 _UNLEASED: Final[Mapping[str, Any]] = {"lease_owner": None}
+NO_FAILURES: Final[Mapping[str, Any]] = {"problem": None, "failing_since": None, "first_error": None}
 
 
 def request(
@@ -161,14 +163,14 @@ def extend(database: Database, claimed: Job, lease: timedelta) -> bool:
 
 def record_step(connection: Connection, claimed: Job) -> None:
     """Begin the count of attempts anew in the transaction of a step that is done for good."""
-    _change(connection, claimed, attempts=1, problem=None, failing_since=None)
+    _change(connection, claimed, attempts=1, **NO_FAILURES)
 
 
 def settle(database: Database, kind: Kind, claimed: Job, outcome: Outcome) -> None:
     """Record how an attempt ended that did not fail."""
     with database.write() as connection:
         now = database.now(connection)
-        well = {**_UNLEASED, "lease_until": now, "problem": None, "failing_since": None, "attempts": 0}
+        well = {**_UNLEASED, "lease_until": now, **NO_FAILURES, "attempts": 0}
         well |= {"stopped_at": now, "progress": claimed.progress}
         if outcome is Outcome.AGAIN:
             _change(connection, claimed, **well, due=now)
@@ -220,24 +222,48 @@ def release_ended(
     return len(ended)
 
 
-def counts(connection: Connection, kind: str) -> dict[JobState, int]:
-    """Count the jobs of the kind that wait, run or have failed, each up to MAX_COUNTED."""
-    return {
-        state: count_up_to_limit(connection, select(row.id).where(row.kind == kind, condition))
+def count_jobs(connection: Connection) -> list[tuple[str, JobState, int]]:
+    """Count the jobs of each kind that wait, run or have failed, each up to MAX_COUNTED."""
+    return [
+        (kind, state, count_up_to_limit(connection, select(row.id).where(row.kind == kind, condition)))
+        for kind in _kinds(connection)
         for state, condition in CONDITIONS.items()
-    }
+    ]
 
 
-def newest(connection: Connection, kind: str, *, of_each: int) -> list[RowMapping]:
-    """Return up to `of_each` of each state, those that were requested last; running ones first, failed ones last.
+def _kinds(connection: Connection) -> list[str]:
+    """Return the kinds that have jobs, each found by the index: there may be very many of one."""
+    kinds = select(func.min(row.kind).label("kind")).cte("kinds", recursive=True)
+    following = select(func.min(row.kind)).where(row.kind > kinds.c.kind).scalar_subquery()
+    kinds = kinds.union_all(select(following).where(kinds.c.kind.is_not(None)))
+    return list(connection.scalars(select(kinds.c.kind).where(kinds.c.kind.is_not(None))))
 
-    A row's `state` is the one that is shown.
-    """
+
+def jobs(
+    connection: Connection, *, kind: str | None, state: str | None, before: int | None = None, limit: int
+) -> Sequence[RowMapping]:
+    """Return jobs, the newest first, of a kind and in a state if these are given; a row's `state` is the one that is shown."""
     shown = [each for each in row if each is not row.state]
-    found: list[RowMapping] = []
-    for state, condition in CONDITIONS.items():
-        these = select(*shown, literal(state, TextType).label("state")).where(row.kind == kind, condition)
-        found += connection.execute(these.order_by(row.requested_at.desc()).limit(of_each)).mappings().all()
+    states = case(
+        *((condition, literal(each, TextType)) for each, condition in CONDITIONS.items()), else_=row.state
+    )
+    query = select(*shown, states.label("state")).where(row.kind.in_([kind] if kind else _kinds(connection)))
+    if state is not None:
+        query = query.where(CONDITIONS.get(JobState(state), row.state == state))
+    if before is not None:
+        query = query.where(row.id < before)
+    return connection.execute(query.order_by(row.id.desc()).limit(limit)).mappings().all()
+
+
+def retry(connection: Connection, job_id: int, now: datetime) -> Row[Any] | None:
+    """Begin a job anew that has failed, or make one due that waits; returns its row as it was, None where there is no such job."""
+    retriable = or_(row.state == JobState.FAILED, CONDITIONS[JobState.WAITING])
+    found = connection.execute(select(job).where(row.id == job_id, retriable)).one_or_none()
+    if found is not None:
+        envelope = Envelope(found.actor, found.via, found.request_id)
+        wanted = Wanted(found.kind, found.subject, found.account, found.host, envelope)
+        has_failed = found.state == JobState.FAILED
+        request(connection, [wanted], now, again=has_failed, hurry=not has_failed)
     return found
 
 
@@ -269,9 +295,8 @@ def _requested(wanted: Wanted, now: datetime) -> dict[str, Any]:
         "state": JobState.WAITING,
         "due": now,
         "attempts": 0,
-        "problem": None,
-        "failing_since": None,
         "progress": None,
+        **NO_FAILURES,
         **vars(wanted.envelope),
         "requested_at": now,
         "ended_at": None,
@@ -308,7 +333,9 @@ def _end(connection: Connection, kind: Kind, claimed: Job, problem: str, now: da
 
 
 def _failed(claimed: Job, problem: str, now: datetime) -> dict[str, Any]:
-    since = {"problem": problem, "failing_since": func.coalesce(row.failing_since, now), "stopped_at": now}
+    at_first: dict[str, Any] = {"failing_since": now, "first_error": problem}
+    since: dict[str, Any] = {name: func.coalesce(row[name], value) for name, value in at_first.items()}
+    since |= {"problem": problem, "stopped_at": now}
     return {**since, **_UNLEASED, "lease_until": now, "progress": claimed.progress}
 
 

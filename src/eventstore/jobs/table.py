@@ -81,6 +81,7 @@ job: Final = Table(
     Column("attempts", Integer, nullable=False, server_default=_ZERO),
     Column("problem", Text),
     Column("failing_since", UtcDateTime),
+    Column("first_error", Text),
     Column("progress", Json),
     Column("actor", Text, nullable=False),
     Column("via", Text, nullable=False),

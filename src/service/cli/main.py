@@ -29,6 +29,11 @@ SECTIONS: Final[dict[str, tuple[tuple[str, str, str], ...]]] = {
             "status:failures",
             "Show why requests to PDSes fail, by cause; of a cause or an account, the records that fail.",
         ),
+        (
+            "jobs",
+            "status:jobs",
+            "Show the jobs of every kind, the newest first: how far each is, when it is tried next, and why it fails.",
+        ),
         ("verify", "verify:verify", "Compare derived data with the log, all of it or one part."),
         (
             "plan",

@@ -6,7 +6,7 @@ from collections.abc import Sequence
 import click
 
 from api.responses.ops.repairs import RepairRow, repair_row
-from application.repairs import apply_found
+from application.jobs import apply_found
 from outbox.operations.operators import Operator
 from replay.reconcile.drift import Repair
 from replay.reconcile.verify import Verified

@@ -1,14 +1,14 @@
-"""`mastertape status` and `failures`: what operators read at `/ops`, on the command line."""
+"""`mastertape status`, `failures` and `jobs`: what operators read at `/ops`, on the command line."""
 
 from collections.abc import Callable, Sequence
 from datetime import datetime
 from typing import Any
 
 import click
+from pydantic import BaseModel
 from sqlalchemy import Connection
 
 from api.responses.ops.deliveries import (
-    CauseRow,
     FailureRow,
     HostRow,
     LaneRow,
@@ -17,16 +17,20 @@ from api.responses.ops.deliveries import (
     host_rows,
     lane_rows,
 )
+from api.responses.ops.jobs import job_row
+from eventstore.jobs import queue
+from eventstore.jobs.table import JobState
 from outbox.operations.operators import Selector, known
 from outbox.views import overview
 from outbox.views.causes import causes
 from outbox.views.failures import Wanted, failing
 from service.cli.log import configured_log
 from service.cli.output import as_json, print_json, print_table
-from service.observability.subscribers import SubscriberRow, subscriber_rows
+from service.observability.subscribers import subscriber_rows
 
 at_most = click.option("--limit", default=100, type=click.IntRange(1, 1000), help="How many rows, at most.")
-Cells = dict[str, Callable[[Any], str]]
+Cells = dict[str, str | Callable[[Any], str]]
+"""By the title of a column, the field that it shows, or a function of the row."""
 
 
 def _drains(row: HostRow) -> str:
@@ -38,49 +42,47 @@ def _errors(row: FailureRow) -> str:
     return last if row.first_error in {None, last} else f"{last} (at first: {row.first_error})"
 
 
+FAILS: Cells = {"failing since": "failing_since", "first error": "first_error"}
+FAILS_SINCE_SUCCESS: Cells = {**FAILS, "last success": "last_success_at"}
 HOST_CELLS: Cells = {
-    "host": lambda row: row.host,
+    "host": "host",
     "breaker": lambda row: "paused" if row.paused else row.breaker,
-    "accounts": lambda row: _counts(row.lanes),
-    "waiting": lambda row: str(row.waiting),
-    "failing since": lambda row: _time(row.failing_since),
-    "first error": lambda row: row.first_error or "",
-    "last success": lambda row: _time(row.last_success_at),
+    "accounts": "lanes",
+    "waiting": "waiting",
+    **FAILS_SINCE_SUCCESS,
     "drains in": _drains,
 }
 SUBSCRIBER_CELLS: Cells = {
-    "subscriber": lambda row: row.name,
-    "runs": lambda row: row.kind,
+    "subscriber": "name",
+    "runs": "kind",
     "behind": lambda row: f"{row.behind:.0f} {row.unit}",
-    "does": lambda row: row.does,
+    "does": "does",
 }
-LANE_CELLS: Cells = {
-    "account": lambda row: row.did,
-    "state": lambda row: row.state,
-    "waiting": lambda row: _counts(row.waiting),
-    "failing since": lambda row: _time(row.failing_since),
-    "first error": lambda row: row.first_error or "",
-    "last success": lambda row: _time(row.last_success_at),
-}
+LANE_CELLS: Cells = {"account": "did", "state": "state", "waiting": "waiting", **FAILS_SINCE_SUCCESS}
 RECORD_CELLS: Cells = {
-    "track": lambda row: str(row.track_id),
-    "record": lambda row: row.record_uri,
-    "state": lambda row: row.state,
-    "failing since": lambda row: _time(row.failing_since),
+    "track": "track_id",
+    "record": "record_uri",
+    "state": "state",
+    "failing since": "failing_since",
     "last error": _errors,
-    "last success": lambda row: _time(row.last_success_at),
-    "next attempt": lambda row: _time(row.next_attempt_at),
-    "cause": lambda row: row.cause or "",
+    "last success": "last_success_at",
+    "next attempt": "next_attempt_at",
+    "cause": "cause",
 }
 CAUSE_CELLS: Cells = {
-    "cause": lambda row: row.id,
-    "host": lambda row: row.host,
+    "cause": "id",
+    "host": "host",
     "error": lambda row: f"{row.phase} {row.status or '-'} {row.error}",
-    "records": lambda row: str(row.records),
-    "failures": lambda row: str(row.failures),
+    "records": "records",
+    "failures": "failures",
     "last day": lambda row: str(sum(row.trend)),
-    "first seen": lambda row: _time(row.first_seen_at),
-    "last seen": lambda row: _time(row.last_seen_at),
+    "first seen": "first_seen_at",
+    "last seen": "last_seen_at",
+}
+JOB_CELLS: Cells = {
+    **{name: name for name in ("kind", "subject", "host", "state", "due", "attempts", "progress")},
+    **FAILS,
+    "problem": "problem",
 }
 
 
@@ -130,6 +132,18 @@ def failures(
     _print({"records": (RECORD_CELLS, records)}, as_json=as_json)
 
 
+@click.command()
+@click.option("--kind", help="Only of this kind.")
+@click.option("--state", type=click.Choice([state.value for state in JobState]), help="Only in this state.")
+@at_most
+@as_json
+def jobs(*, kind: str | None, state: str | None, limit: int, as_json: bool) -> None:
+    """Show the jobs of every kind, the newest first: how far each is, when it is tried next, and why it fails."""
+    with configured_log() as log, log.database.read() as connection:
+        found = queue.jobs(connection, kind=kind, state=state, limit=limit)
+    _print({"jobs": (JOB_CELLS, [job_row(row) for row in found])}, as_json=as_json)
+
+
 def _lanes(connection: Connection, which: Selector, now: datetime, limit: int) -> list[LaneRow]:
     rows = overview.lanes(connection, at=which.host, state=None, after="", limit=limit, did=which.did)
     return lane_rows(connection, list(rows), now)
@@ -140,25 +154,27 @@ def _records(connection: Connection, now: datetime, wanted: Wanted, limit: int) 
     return failure_rows(connection, rows, now)
 
 
-def _print(
-    tables: dict[str, tuple[Cells, Sequence[HostRow | LaneRow | FailureRow | CauseRow | SubscriberRow]]],
-    *,
-    as_json: bool,
-) -> None:
+def _print(tables: dict[str, tuple[Cells, Sequence[BaseModel]]], *, as_json: bool) -> None:
     if as_json:
         print_json(
             {name: [row.model_dump(mode="json") for row in rows] for name, (_, rows) in tables.items()}
         )
         return
     for name, (cells, rows) in tables.items():
-        print_table([*cells], [[cell(row) for cell in cells.values()] for row in rows])
+        print_table([*cells], [[_text(row, cell) for cell in cells.values()] for row in rows])
         if not rows:
             click.echo(f"no {name}")
 
 
-def _counts(of: dict[str, int]) -> str:
-    return ", ".join(f"{count} {state}" for state, count in sorted(of.items()))
-
-
-def _time(time: datetime | None) -> str:
-    return "" if time is None else f"{time:%Y-%m-%d %H:%M:%S}"
+def _text(row: Any, cell: str | Callable[[Any], str]) -> str:
+    if not isinstance(cell, str):
+        return cell(row)
+    match getattr(row, cell):
+        case None:
+            return ""
+        case datetime() as time:
+            return f"{time:%Y-%m-%d %H:%M:%S}"
+        case dict() as counts:
+            return ", ".join(f"{count} {name}" for name, count in sorted(counts.items()))
+        case value:
+            return str(value)

@@ -10,6 +10,7 @@ from sqlalchemy import Connection, and_, func, select
 from aggregates.track import Track
 from api.responses.ops.waits import oldest_pending
 from eventstore.event_log import EventLog
+from eventstore.jobs.queue import count_jobs
 from outbox.mirror.due import is_open
 from outbox.mirror.failure_causes import HOURS_OF_TREND
 from outbox.mirror.host_state import breaker_state
@@ -97,6 +98,12 @@ def _of_waiting_work(connection: Connection, now: datetime) -> Iterator[GaugeMet
         unfinished_records(connection).items(),
     )
     states = select(LANE_STATE.label("mirror_state"), func.count(lane.did)).select_from(LANES_OF_HOSTS)
+    yield gauge(
+        "mastertape_jobs",
+        "Jobs that wait, run or have failed, up to 10,000 of each kind.",
+        ["kind", "state"],
+        count_jobs(connection),
+    )
     yield gauge(
         "mirror_lanes",
         "Accounts, by the state of their lane.",

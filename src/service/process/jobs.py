@@ -5,7 +5,7 @@ Where the relay runs, they do; a job is due again an interval after its last run
 
 import asyncio
 import logging
-from collections.abc import Callable, Coroutine, Sequence
+from collections.abc import Callable, Coroutine, Iterable, Sequence
 from dataclasses import dataclass
 from datetime import timedelta
 from enum import StrEnum
@@ -14,11 +14,11 @@ from typing import Any, Final, TypeVar
 from sqlalchemy import delete, or_
 
 from eventstore.coordination.threads import Threads
+from eventstore.database import Database
 from eventstore.idempotency.lock import running_request
 from eventstore.idempotency.results import RESULT_TTL, idempotency
-from eventstore.jobs.kinds import Failure, Job, Kind, Outcome
-from eventstore.jobs.periodic import PERIODIC
-from eventstore.jobs.queue import prune_turns
+from eventstore.jobs.kinds import PERIODIC, Failure, Job, Kind, Outcome, Wanted
+from eventstore.jobs.queue import prune_turns, request
 from eventstore.restore_detection import is_restored
 from eventstore.untrusted import clean
 from identity.accounts.credentials import credential
@@ -81,6 +81,13 @@ class PeriodicJob:
     name: JobName
     interval: timedelta
     run: Callable[[Container], None]
+
+
+def request_periodic(database: Database, names: Iterable[str]) -> None:
+    """Make those due that have never run; each takes turns of its own."""
+    with database.write() as connection:
+        wanted = [Wanted(PERIODIC, name, account=name) for name in names]
+        request(connection, wanted, database.now(connection))
 
 
 def periodic_kind(container: Container, jobs: Sequence[PeriodicJob]) -> Kind:

@@ -11,8 +11,7 @@ from sqlalchemy.exc import SQLAlchemyError
 from eventstore.coordination.commit_signals import ANSWERS, Announcer, Listener
 from eventstore.database import Database
 from eventstore.errors import EventStoreError
-from eventstore.jobs.periodic import request_periodic
-from service.process.jobs import periodic_jobs, periodic_kind
+from service.process.jobs import periodic_jobs, periodic_kind, request_periodic
 from service.process.metrics_server import serve_metrics
 from service.schema.high_water_mark import try_record_high_water_mark
 from service.wiring.bootstrap import Container

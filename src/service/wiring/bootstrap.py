@@ -17,7 +17,6 @@ from eventstore.coordination.commit_signals import Announcer, Listener
 from eventstore.coordination.process_names import process_name
 from eventstore.coordination.threads import Threads
 from eventstore.coordination.turns import Turns
-from eventstore.jobs.periodic import runs
 from identity.resolution.address_policy import MAX_CONNECTIONS
 from identity.resolution.featured_artists import FeaturedArtists, turns_of_lookups
 from outbox.blobs.worker import BlobWorker
@@ -217,7 +216,6 @@ class Container:
             sweep_grace=timedelta(days=settings.sweep_grace_days),
             scan_interval=timedelta(minutes=settings.scan_minutes),
             follows_firehose=settings.firehose,
-            jobs=lambda connection: runs(connection, database.now(connection)),
             schema=newest,
             not_ready_because=lambda: why_not_ready(log, store),
             media_away_because=lambda: store.health().away,

@@ -86,6 +86,8 @@ ROUTES = {
     "GET /ops/failures": OPERATOR,
     "GET /ops/overview": OPERATOR,
     "GET /ops/work": OPERATOR,
+    "GET /ops/jobs": OPERATOR,
+    "POST /ops/jobs/{job_id}/retry": Row(Who.ADMIN, {"json": {"reason": "r"}}),
     "GET /ops/progress": Row(Who.OPERATOR, {"params": {"action": "pause"}}),
     "GET /ops/lanes/{did}": OPERATOR,
     "GET /ops/accounts/{did}/tokens": OPERATOR,

@@ -59,6 +59,7 @@ def send(client, route, track, headers=None):
         "track_id": track["id"],
         "token_id": "0" * 16,
         "repair_id": 1,
+        "job_id": 1,
         "cid": "bafkreia",
         "extension": "mp3",
         "artist": "alice.test",

@@ -1,32 +1,18 @@
 """What operators see of the work in the background."""
 
-from dataclasses import replace
 from datetime import timedelta
 
 import pytest
-from sqlalchemy import delete, func, insert, select, update
+from sqlalchemy import delete, insert, update
 
-from eventstore.change import Envelope, Via
-from eventstore.jobs import queue
-from eventstore.jobs.kinds import Failure, Wanted
-from eventstore.jobs.periodic import request_periodic
-from eventstore.jobs.table import job as job_table
 from eventstore.schema import projection_state
 from identity.accounts.credentials import Scope
 from outbox.mirror.lanes import resume_lane
 from outbox.mirror.tables import PAST, firehose_cursor, mirror_lane, repo_scan
 from projections.rebuild.rebuild import rebuild
-from replay.adoption import jobs as adoptions
-from replay.adoption.progress import Progress
-from replay.derived.worker import DerivedMedia
-from service.process.jobs import JOBS, JobName, periodic_jobs
-from storage.derived.jobs import DerivedKind
 from tests.api.world import did_of, upload
 from tests.fake_pds.scripted_pds import HOST
 from tests.outbox.rigs.rows import set_host
-from tests.replay.adoption.claims import claimed, record
-from tests.replay.adoption.claims import fail as fail_adoption
-from tests.service.process.periodic import make_due, run_if_due
 
 LEASE = timedelta(minutes=1)
 
@@ -42,18 +28,6 @@ def work(world, client):
         return answer.json()
 
     return read
-
-
-def job(work, name):
-    (found,) = (each for each in work["jobs"] if each["name"] == name)
-    return found
-
-
-def run(world, name, does):
-    """Run a periodic job that does this instead."""
-    (wanted,) = (each for each in JOBS if each.name == name)
-    make_due(world.made)
-    return run_if_due(world.made, replace(wanted, run=does))
 
 
 def test_read_models_are_at_the_head_of_the_log_or_outdated(world, client, alice, work):
@@ -94,63 +68,6 @@ def test_a_rebuild_shows_how_far_it_is_and_where_it_was_cut_off(world, client, a
     assert work()["replay"] is None
 
 
-def test_every_periodic_job_is_listed(world, work):
-    jobs = periodic_jobs(world.made.settings)
-    request_periodic(world.database, [each.name for each in jobs])
-    assert sorted(each["name"] for each in work()["jobs"]) == sorted(each.name for each in jobs)
-    assert {each["state"] for each in work()["jobs"]} == {"new"}
-
-
-def test_a_job_says_how_its_last_run_ended_when_it_is_due_and_who_holds_it(world, work):
-    seen = []
-
-    def fail(_container):
-        seen.append(job(work(), JobName.PRUNE_JOURNAL))
-        msg = "the first line\nthe second"
-        raise ValueError(msg)
-
-    assert not run(world, JobName.PRUNE_JOURNAL, fail)
-    assert (seen[0]["state"], seen[0]["ended_at"], seen[0]["next_at"]) == ("running", None, None)
-    assert seen[0]["holder"]
-    failed = job(work(), JobName.PRUNE_JOURNAL)
-    assert (failed["state"], failed["problem"]) == ("failed", "ValueError: the first line")
-    assert failed["next_at"] > failed["began_at"]
-    assert failed["holder"] == seen[0]["holder"]
-
-    run(world, JobName.PRUNE_JOURNAL, fail)
-    again = job(work(), JobName.PRUNE_JOURNAL)
-    assert again["began_at"] > failed["began_at"]
-    assert again["failing_since"] == failed["failing_since"]
-    assert seen[1]["problem"] == "ValueError: the first line"  # until a run ends well
-
-    assert run(world, JobName.PRUNE_JOURNAL, lambda _container: None)
-    well = job(work(), JobName.PRUNE_JOURNAL)
-    assert (well["state"], well["problem"], well["failing_since"]) == ("done", None, None)
-
-
-def test_adoptions_are_counted_by_state_with_their_progress_and_reason(world, work):
-    database = world.database
-    for name in ("waits", "runs", "fails"):
-        with database.write() as connection:
-            requested = Envelope(did_of(name), Via.BROWSER, name)
-            adoptions.request(connection, did_of(name), requested, database.now(connection))
-        if name != "waits":
-            it = claimed(database, did_of(name))
-            progress = Progress(found=10, known=1, adopted=3)
-            if name == "runs":
-                record(database, it, progress)
-            else:
-                fail_adoption(database, it, progress, "the PDS is gone", final=True)
-    found = work()["adoptions"]
-    assert (found["waiting"], found["running"], found["failed"]) == (1, 1, 1)
-    assert [(each["did"], each["state"], each["found"], each["adopted"]) for each in found["items"]] == [
-        (did_of("runs"), "running", 10, 3),
-        (did_of("waits"), "waiting", 0, 0),
-        (did_of("fails"), "failed", 10, 3),
-    ]
-    assert found["items"][2]["problem"] == "the PDS is gone"
-
-
 def test_uploads_are_counted_and_those_that_fail_by_their_cause(world, client, alice, work):
     tracks = [upload(client, alice, seed=seed) for seed in (1, 2, 3)]
     world.deliver()
@@ -174,32 +91,6 @@ def test_uploads_are_counted_and_those_that_fail_by_their_cause(world, client, a
     assert (failing["status"], failing["refused"], failing["retried"]) == (500, 0, 1)
     client.delete(f"/tracks/{tracks[0]['id']}", headers=alice.headers)  # what its owner gave up fails no more
     assert [each["error"] for each in work()["uploads"]["failures"]] == ["InternalServerError"]
-
-
-def want(world, kind, *sources):
-    with world.database.write() as connection:
-        queue.request(connection, [Wanted(kind, each) for each in sources], world.database.now(connection))
-
-
-def claim_derived(world, kind):
-    (of,) = (each for each in DerivedMedia(*[None] * 4).kinds() if each.name == kind)
-    return of, queue.claim(world.database, of, owner="one", lease=LEASE)
-
-
-def cannot_be_made(world, kind, problem):
-    queue.fail(world.database, *claim_derived(world, kind), Failure(problem, final=True))
-
-
-def test_derived_media_are_counted_by_kind_and_failures_by_reason(world, work):
-    want(world, DerivedKind.WAVEFORM, "a", "b", "c", "d")
-    for _ in range(2):
-        cannot_be_made(world, DerivedKind.WAVEFORM, "no decoder")
-    claim_derived(world, DerivedKind.WAVEFORM)
-    found = work()["derived"]
-    kinds = {each["kind"]: each for each in found["kinds"]}
-    assert kinds["waveform"] == {"kind": "waveform", "waiting": 1, "running": 1, "failed": 2}
-    assert kinds["cover"] == {"kind": "cover", "waiting": 0, "running": 0, "failed": 0}
-    assert found["failures"] == [{"kind": "waveform", "problem": "no decoder", "sources": 2}]
 
 
 def test_the_scan_says_what_is_due_how_old_it_is_and_what_it_could_not_read(world, client, alice, bob, work):
@@ -267,14 +158,3 @@ def test_the_scan_counts_no_more_repos_than_it_may_read(*, world, client, alice,
     world.deliver()
     monkeypatch.setattr("replay.reconcile.scan_progress.MAX_COUNTED", 1)
     assert (work()["scan"]["repos"], work()["scan"]["due"]) == (1, 1)
-
-
-def test_a_count_stops_where_it_would_read_too_much(world, work, monkeypatch):
-    monkeypatch.setattr("eventstore.database.MAX_COUNTED", 3)
-    want(world, DerivedKind.COVER, *map(str, range(5)))
-    for _ in range(5):
-        cannot_be_made(world, DerivedKind.COVER, "no image")
-    (covers,) = (each for each in work()["derived"]["kinds"] if each["kind"] == "cover")
-    assert covers["failed"] == 3
-    with world.database.read() as connection:
-        assert connection.scalar(select(func.count()).select_from(job_table)) == 5

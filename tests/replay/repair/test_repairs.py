@@ -8,7 +8,7 @@ import pytest
 
 from aggregates.errors import InvalidFieldError
 from application.errors import RepairChangedError, RepairNotFoundError
-from application.repairs import apply_repair, cancel_repair, start_repair
+from application.jobs import apply_repair, cancel_repair, start_repair
 from eventstore.errors import LeaseLostError
 from eventstore.jobs.queue import PROCESS_ENDED
 from outbox.operations.operators import UnknownTargetError

@@ -1,4 +1,4 @@
-"""`mastertape status` and `failures`."""
+"""`mastertape status`, `failures` and `jobs`."""
 
 import json
 
@@ -6,12 +6,16 @@ import pytest
 from click.testing import CliRunner
 from sqlalchemy import update
 
+from eventstore.jobs import queue
+from eventstore.jobs.kinds import Wanted
+from eventstore.jobs.table import job
 from outbox.mirror.failure_causes import Cause, count_failure
 from outbox.mirror.lanes import change_lane, resume_lane
-from outbox.mirror.tables import mirror_target, pds_host
+from outbox.mirror.tables import PAST, mirror_target, pds_host
 from outbox.pds.verdict import Kind, Verdict
 from service.cli.main import main
 from service.config.settings import PREFIX
+from service.process.jobs import request_periodic
 from service.wiring.bootstrap import Container
 from tests.dsl import ALICE
 from tests.service.cli.conftest import Type
@@ -86,3 +90,19 @@ def test_an_unknown_host_is_an_error(typed: Type, command: str) -> None:
     result = typed(command, *named)
     assert result.exit_code == 1
     assert "nothing is known of" in result.output
+
+
+def test_jobs_are_listed_by_kind_and_state(typed: Type, tape: Container) -> None:
+    request_periodic(tape.database, ["sweep_media"])
+    with tape.database.write() as connection:
+        failed = {"state": "failed", "problem": "[/b] the PDS is gone", "failing_since": PAST}
+        queue.request(connection, [Wanted("adoption", ALICE, ALICE)], tape.database.now(connection))
+        connection.execute(update(job).where(job.c.kind == "adoption").values(**failed))
+    for text in ("adoption", ALICE, "failed", "1970-01-01 00:00:00", "[/b] the PDS is gone", "sweep_media"):
+        assert text in typed("jobs").output
+    [found] = json.loads(typed("jobs", "--state", "failed", "--json").output)["jobs"]
+    assert (found["kind"], found["account"]) == ("adoption", ALICE)
+    assert [
+        each["subject"] for each in json.loads(typed("jobs", "--kind", "periodic", "--json").output)["jobs"]
+    ] == ["sweep_media"]
+    assert "no jobs" in typed("jobs", "--state", "running").output

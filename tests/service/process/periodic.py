@@ -7,10 +7,10 @@ from sqlalchemy import select, update
 
 from application.account_deletion import DELETION, deletion_kind
 from eventstore.jobs import queue
-from eventstore.jobs.periodic import PERIODIC, request_periodic
+from eventstore.jobs.kinds import PERIODIC
 from eventstore.jobs.table import job as job_table
 from eventstore.jobs.worker import Worker
-from service.process.jobs import PeriodicJob, periodic_kind
+from service.process.jobs import PeriodicJob, periodic_kind, request_periodic
 from service.wiring.bootstrap import Container
 from service.wiring.identity import open_pds_sessions
 

@@ -4,21 +4,19 @@ from datetime import datetime
 from typing import Final
 
 from pydantic import BaseModel, Field
-from sqlalchemy import Connection, RowMapping, func, select
+from sqlalchemy import Connection, func, select
 
 from api.json_response import body_from
 from api.responses.uploads import UploadsBody, uploads_body
 from api.services import Services
 from eventstore.database import MAX_COUNTED
-from eventstore.jobs import queue
+from eventstore.jobs.queue import count_jobs
 from eventstore.jobs.table import JobState
 from eventstore.projection_state import all_outdated
 from eventstore.states import State
 from outbox.firehose.cursors import streams
 from projections.rebuild.scratch import run_under_way
-from replay.adoption.jobs import ADOPTION, progress_of
 from replay.reconcile.scan_progress import scan_progress, unread_repos
-from storage.derived.jobs import DerivedKind, problems
 
 NAMED: Final = 10
 """Rows of each kind that are named."""
@@ -56,67 +54,12 @@ class ReplayBody(BaseModel):
     moved_at: datetime
 
 
-class JobRow(BaseModel):
-    """The newest run of a periodic job; `ended_at` and `problem` are of the last one that ended."""
-
-    name: str
-    state: str = Field(description="new, running, done, failed or cut_off")
-    began_at: datetime | None
-    ended_at: datetime | None
-    problem: str | None
-    failing_since: datetime | None
-    next_at: datetime | None = Field(description="when it is due; null while it runs")
-    holder: str | None = Field(
-        description="the process that holds its lease: it runs the job, or ran it last"
-    )
-
-
-class AdoptionRow(BaseModel):
-    """An account's adoption: of the records `found` at the PDS, so many were known before, became tracks, or cannot."""
-
-    did: str
-    state: str = Field(description="running, waiting or failed")
-    requested_at: datetime
-    ended_at: datetime | None
-    next_attempt_at: datetime | None
-    found: int
-    known: int
-    adopted: int
-    refused: int
-    problem: str | None
-
-
-class AdoptionsBody(BaseModel):
-    """The adoptions that are not done, and the newest of each state."""
-
-    waiting: int
-    running: int
-    failed: int
-    items: list[AdoptionRow]
-
-
-class DerivedRow(BaseModel):
-    """What is made of media, by kind."""
+class JobCountRow(BaseModel):
+    """The jobs of a kind in a state."""
 
     kind: str
-    waiting: int
-    running: int
-    failed: int
-
-
-class DerivedFailureRow(BaseModel):
-    """Why something could not be made, and of how many sources."""
-
-    kind: str
-    problem: str | None
-    sources: int
-
-
-class DerivedBody(BaseModel):
-    """Work on what is derived from media; what has been made is not counted."""
-
-    kinds: list[DerivedRow]
-    failures: list[DerivedFailureRow]
+    state: JobState
+    jobs: int
 
 
 class UnreadRepoRow(BaseModel):
@@ -172,10 +115,8 @@ class WorkBody(BaseModel):
     head: int = Field(description="the position of the newest event")
     read_models: list[ReadModelRow]
     replay: ReplayBody | None
-    jobs: list[JobRow]
-    adoptions: AdoptionsBody
+    jobs: list[JobCountRow] = Field(description="those that wait, run or have failed; `/ops/jobs` lists them")
     uploads: UploadsBody
-    derived: DerivedBody
     scan: ScanBody
     firehose: FirehoseBody
 
@@ -188,10 +129,8 @@ def work_body(services: Services, connection: Connection) -> WorkBody:
         head=head,
         read_models=_read_models(services, connection, head),
         replay=_replay(connection),
-        jobs=[JobRow(**vars(each)) for each in services.jobs(connection)],
-        adoptions=_adoptions(connection),
+        jobs=[JobCountRow(kind=kind, state=state, jobs=jobs) for kind, state, jobs in count_jobs(connection)],
         uploads=uploads_body(connection, now),
-        derived=_derived(connection),
         scan=_scan(services, connection, now),
         firehose=_firehose(services, connection, now),
     )
@@ -212,30 +151,6 @@ def _replay(connection: Connection) -> ReplayBody | None:
     if run is None:
         return None
     return body_from(ReplayBody, run, read_models=run.read_models.split())
-
-
-def _adoptions(connection: Connection) -> AdoptionsBody:
-    counts = queue.counts(connection, ADOPTION)
-    return AdoptionsBody(
-        waiting=counts[JobState.WAITING],
-        running=counts[JobState.RUNNING],
-        failed=counts[JobState.FAILED],
-        items=[_adoption(row) for row in queue.newest(connection, ADOPTION, of_each=NAMED)],
-    )
-
-
-def _adoption(row: RowMapping) -> AdoptionRow:
-    waits = row["state"] == JobState.WAITING
-    return AdoptionRow(
-        **{**row, **vars(progress_of(row))}, did=row["subject"], next_attempt_at=row["due"] if waits else None
-    )
-
-
-def _derived(connection: Connection) -> DerivedBody:
-    return DerivedBody(
-        kinds=[DerivedRow(kind=kind, **queue.counts(connection, kind)) for kind in DerivedKind],
-        failures=[DerivedFailureRow(**row) for row in problems(connection, limit=NAMED)],
-    )
 
 
 def _scan(services: Services, connection: Connection, now: datetime) -> ScanBody:

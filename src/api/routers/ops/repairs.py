@@ -26,7 +26,7 @@ from api.responses.ops.repairs import (
 )
 from api.services import Services
 from application.errors import RepairNotFoundError
-from application.repairs import apply_repair, cancel_repair, start_repair
+from application.jobs import apply_repair, cancel_repair, start_repair
 from outbox.operations.operators import Operator
 from replay.repair.jobs import repair_of, repairs
 

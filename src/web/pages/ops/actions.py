@@ -12,7 +12,7 @@ from fastapi.responses import RedirectResponse
 
 from api.auth.authentication import admin
 from api.error_responses import error_response
-from api.requests.parameters import TrackId
+from api.requests.parameters import JobId, TrackId
 from api.responses.states import Action
 from api.routers.ops.accounts import AccountDid, read_tokens_of
 from api.routers.ops.deliveries import ProgressQuery, read_progress
@@ -167,10 +167,38 @@ async def take_down(track_id: TrackId, request: Request, api: ApiDep, render: Re
     form = await form_of(request)
     lift = form.get("lift") == "true"
     if "reason" not in form:
-        return render("ops/takedown.html", track_id=track_id, lift=lift)
+        effect = (
+            "Only its owner and admins see it, only admins hear it. Its record stays on the artist's PDS."
+        )
+        return render(
+            "ops/ask.html",
+            title=f"{'Lift the takedown of' if lift else 'Take down'} track {track_id}?",
+            lead="The track is public again." if lift else effect,
+            fields={"lift": "true" if lift else "false"},
+            check=None if lift else ("bytes", "Refuse its audio and cover from now on, to every account"),
+            button="Lift it" if lift else "Take it down",
+            is_danger=not lift,
+            back=f"/ops/tracks/{track_id}",
+        )
     fields = {"lift": lift, "reason": form["reason"], "bytes": "bytes" in form}
     await api.send("POST", f"/ops/tracks/{track_id}/takedown", fields, key=form.get("key"))
     return RedirectResponse(f"/ops/tracks/{track_id}", HTTPStatus.SEE_OTHER)
+
+
+@router.post("/ops/jobs/{job_id}/retry")
+async def retry(job_id: JobId, request: Request, api: ApiDep, render: RenderDep) -> Response:
+    """Ask for the reason first; then try the job again."""
+    form = await form_of(request)
+    if "reason" not in form:
+        return render(
+            "ops/ask.html",
+            title="Try this job again?",
+            lead="What has failed begins anew; what waits for its next attempt is tried at once.",
+            button="Try again",
+            back="/ops/jobs",
+        )
+    await api.send("POST", f"/ops/jobs/{job_id}/retry", {"reason": form["reason"]}, key=form.get("key"))
+    return RedirectResponse("/ops/jobs", HTTPStatus.SEE_OTHER)
 
 
 async def _ask(

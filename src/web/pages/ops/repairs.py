@@ -57,7 +57,17 @@ async def decide(
     """Apply the plan that was shown; or cancel, after asking for the reason."""
     form = await form_of(request)
     if form.get("action") == CANCEL and "reason" not in form:
-        return render("ops/repair_cancel.html", repair=await ask(read_repair, repair_id))
+        repair = await ask(read_repair, repair_id)
+        applied = f"What was applied stays: {repair['applied']} of {repair['steps']} so far. The rest is left as it is."
+        return render(
+            "ops/ask.html",
+            title=f"Cancel repair {repair_id}?",
+            lead=applied if repair["applied"] else "Nothing was changed, and nothing will be.",
+            fields={"action": CANCEL},
+            button="Cancel it",
+            is_danger=True,
+            back=f"/ops/repairs/{repair_id}",
+        )
     fields: dict[str, Any] = {name: form[name] for name in ("action", "digest") if form.get(name)}
     fields |= {"reason": form.get("reason", ""), "max_deletes": form.number("max_deletes") or 0}
     try:

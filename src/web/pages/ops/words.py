@@ -49,6 +49,7 @@ OPERATOR_ACTIONS: Final[Mapping[str, tuple[str, str | None]]] = {
     "plan_repair": ("started", None),
     "apply_repair": ("applied the plan of", "record"),
     "cancel_repair": ("cancelled", None),
+    "retry_job": ("had tried again", None),
     "end_tokens": ("ended sessions and tokens of", "credential"),
     "recovered": ("recovered the service after a restore of its database", "account"),
 }
@@ -201,6 +202,8 @@ def _subjects(which: Mapping[str, Any], handles: Mapping[str, str]) -> Iterable[
         yield _track(track_id)
     if (repair := which.get("repair")) is not None:
         yield Named(f"repair {repair}", f"/ops/repairs/{repair}")
+    if (job := which.get("job")) is not None:
+        yield Named(f"the job {job}", "/ops/jobs")
     if (cause := which.get("cause")) is not None:
         yield Named("one cause", f"/ops/failures/{quote(str(cause), safe='')}")
     if (error := which.get("error")) is not None:

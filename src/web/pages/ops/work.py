@@ -1,5 +1,6 @@
-"""Background work: how far each part of it is, and what needs a look."""
+"""Background work: how far each part of it is, and what needs a look; the jobs of every kind."""
 
+import asyncio
 from collections.abc import Iterable, Iterator, Mapping
 from datetime import datetime, timedelta
 from typing import Any, Final
@@ -8,8 +9,10 @@ from fastapi import APIRouter, Depends, Response
 
 from api.auth.authentication import operator
 from api.responses.ops.work import MOST_COUNTED, ReadModelState
+from api.responses.states import ADOPTION, PERIODIC, JobState
+from api.routers.ops.jobs import JobsQuery, read_jobs
 from api.routers.ops.overview import read_work
-from web.ask import OperatorAsk
+from web.ask import OperatorAsk, wanted
 from web.page_route import PageRoute
 from web.pages.ops.words import handles_of
 from web.rendering import RenderDep
@@ -27,33 +30,52 @@ Trouble = Mapping[str, str]
 
 @router.get("/ops/work")
 async def show_work(ask: OperatorAsk, render: RenderDep) -> Response:
-    """Read models, jobs, adoptions, uploads, derived media, the scan and the firehose: how far each is."""
-    work = await ask(read_work)
-    named = (*work["adoptions"]["items"], *work["scan"]["unread_repos"])
+    """Read models, jobs, uploads, the scan and the firehose: how far each is."""
+    work, periodic = await asyncio.gather(ask(read_work), ask(read_jobs, JobsQuery(kind=PERIODIC)))
     return render(
         "ops/work.html",
         work=work,
-        troubles=list(troubles(work)),
+        troubles=list(troubles(work, periodic["items"])),
         stands_still=stands_still(work),
         most=MOST_COUNTED,
-        handles=await handles_of(ask, (each["did"] for each in named)),
+        handles=await handles_of(ask, (each["did"] for each in work["scan"]["unread_repos"])),
     )
 
 
-def troubles(work: Mapping[str, Any]) -> Iterator[Trouble]:
+@router.get("/ops/jobs")
+async def show_jobs(
+    ask: OperatorAsk, render: RenderDep, kind: str = "", state: str = "", cursor: str | None = None
+) -> Response:
+    """The jobs, of a kind or in a state."""
+    work, found = await asyncio.gather(
+        ask(read_work), ask(read_jobs, wanted(JobsQuery, kind=kind, state=state, cursor=cursor))
+    )
+    return render(
+        "ops/jobs.html",
+        jobs=found["items"],
+        cursor=found["cursor"],
+        kind=kind,
+        state=state,
+        kinds=sorted({each["kind"] for each in work["jobs"]}),
+        handles=await handles_of(ask, (each["account"] for each in found["items"])),
+    )
+
+
+def troubles(work: Mapping[str, Any], periodic: Iterable[Mapping[str, Any]]) -> Iterator[Trouble]:
     """Yield what needs a look, the worst first."""
     outdated = [each["name"] for each in work["read_models"] if each["state"] == ReadModelState.OUTDATED]
     if outdated:
         yield _trouble(
             "bad", "read-models", f"No edit is taken: outdated read models ({', '.join(outdated)})."
         )
-    for job in work["jobs"]:
+    for job in periodic:
         if job["problem"] is not None:
-            yield _trouble("bad", "jobs", f"The job “{job['name'].replace('_', ' ')}” fails.")
+            yield _trouble("bad", "jobs", f"The job “{job['subject'].replace('_', ' ')}” fails.")
     if stands_still(work):
         yield _trouble("wait", "read-models", f"A {work['replay']['work']} of read models does not move.")
-    if failed := work["adoptions"]["failed"]:
-        yield _trouble("wait", "adoptions", f"{_some(failed, 'adoption')} failed.")
+    for job in work["jobs"]:
+        if job["jobs"] and (job["kind"], job["state"]) == (ADOPTION, JobState.FAILED):
+            yield _trouble("wait", "jobs", f"{_some(job['jobs'], 'adoption')} failed.")
     retried = [each for each in work["uploads"]["failures"] if each["retried"]]
     if retried:
         count = _some(sum(each["retried"] for each in retried), "upload")

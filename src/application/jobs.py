@@ -1,4 +1,4 @@
-"""Repair an account's records: start a verification and its plan, apply the plan that was shown, or cancel."""
+"""What operators do to jobs: try one again; plan, apply or cancel the repair of an account."""
 
 from collections.abc import Callable
 from typing import Any, Final
@@ -6,9 +6,10 @@ from typing import Any, Final
 from sqlalchemy import Row
 
 from aggregates.errors import InvalidFieldError
-from application.errors import RepairChangedError, RepairNotFoundError
+from application.errors import JobNotFoundError, RepairChangedError, RepairNotFoundError
 from eventstore.coordination.commit_signals import announce
 from eventstore.event_log import EventLog
+from eventstore.jobs import queue
 from eventstore.unit_of_work import UnitOfWork
 from outbox.operations.operators import Operator, Selector, known, record_operation
 from replay.repair import jobs
@@ -18,8 +19,23 @@ from replay.repair.states import UNFINISHED, RepairState
 PLAN: Final = "plan_repair"
 APPLY: Final = "apply_repair"
 CANCEL: Final = "cancel_repair"
+RETRY: Final = "retry_job"
 
 Decide = Callable[[UnitOfWork, Row[Any]], None]
+
+
+def retry_job(log: EventLog, job_id: int, operator: Operator) -> None:
+    """Try the job again at once. Raises JobNotFoundError where it runs, or is done."""
+
+    def retry(unit: UnitOfWork) -> None:
+        found = queue.retry(unit.connection, job_id, unit.now)
+        if found is None:
+            raise JobNotFoundError
+        which = {"job": f"{found.kind} {found.subject}"}
+        record_operation(unit, RETRY, which, operator, affected=1)
+        announce(unit.connection)
+
+    log.transact(operator.envelope.actor, operator.envelope, retry)
 
 
 def start_repair(log: EventLog, did: str, operator: Operator) -> int:
