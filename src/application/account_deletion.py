@@ -28,7 +28,7 @@ from eventstore.unit_of_work import UnitOfWork, account_of
 from identity.accounts import accounts
 from identity.accounts.accounts import account
 from identity.accounts.api_tokens import record_ends
-from identity.accounts.credentials import revoke_others
+from identity.accounts.credentials import revoke_usable
 from identity.accounts.revocation import erase, is_connected
 from outbox.operations import account_deletion as removals
 from projections.media_references import cids_of
@@ -133,7 +133,7 @@ def _request(unit: UnitOfWork, *, credential_id: str) -> None:
     stream = account_of(unit)
     if stream.leaving_since is None:
         stream.request_leave(at=unit.now)
-        ended = revoke_others(unit.connection, did=owner_of(unit), but=credential_id, now=unit.now)
+        ended = revoke_usable(unit.connection, did=owner_of(unit), but=credential_id, now=unit.now)
         record_ends(stream, ended, at=unit.now)
     unit.save(stream)
     accounts.request_deletion(unit.connection, owner_of(unit), unit.now)

@@ -87,26 +87,20 @@ def error_page(
     request_id: str | None = None,
 ) -> HTMLResponse:
     """Return the page of an error; only one of ours names its request."""
+    message = NO_PAGE if detail["message"] == FRAMEWORK_NOT_FOUND else detail["message"]
     return rendered(
         "error.html",
         services,
         status,
         viewer=viewer,
         title=TITLES.get(status, OTHERWISE),
-        message=_words(detail),
+        message=WORDS.get(detail["error"], message),
         number=status,
         scope=detail.get("scope"),
         retry_after=retry_after,
         sign_in=sign_in,
         request_id=request_id if status >= HTTPStatus.INTERNAL_SERVER_ERROR else None,
     )
-
-
-def _words(detail: dict[str, Any]) -> str:
-    if detail["message"] == FRAMEWORK_NOT_FOUND:
-        return NO_PAGE
-    message: str = WORDS.get(detail["error"], detail["message"])
-    return message
 
 
 async def sign_in_first(request: Request, _error: Exception) -> Response:

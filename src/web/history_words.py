@@ -143,15 +143,21 @@ class Moment:
 def moment(row: Mapping[str, Any], viewer_did: str) -> Moment:
     """Return an event as a page tells it."""
     is_beginning = row["type"] in _BEGINNINGS
-    changes = [] if is_beginning else changes_of(row["changes"])
+    way, _, program = row["via"].partition(":")
+    words = _WAYS.get(way, "")
+    told = f" {words}" if words else ""
+    if program == APP_PASSWORD:
+        told = ", signed in with an app password"
+    elif program:
+        told = ", acting for " + _person(row, viewer_did, you="you")
     return Moment(
         row["position"],
         row["version"],
         row["at"],
         _actor(row, viewer_did),
         sentence_of(row),
-        _way(row, viewer_did),
-        changes,
+        told,
+        [] if is_beginning else changes_of(row["changes"]),
         _delivery(row["delivery"], is_deletion=row["type"] == "Deleted"),
         _kept_here([row]),
         not is_beginning and any(each["field"] in REVERTIBLE for each in row["changes"]),
@@ -238,11 +244,6 @@ def _audio(value: Any) -> str | None:
     return " · ".join(part for part in parts if part)
 
 
-def _labels(value: Any) -> str | None:
-    values = value["values"] if isinstance(value, Mapping) else value or []
-    return ", ".join(map(_item, values)) or None
-
-
 _TEXTS: Final[Mapping[str, Callable[[Any], str | None]]] = {
     "audio": _audio,
     "artwork": lambda value: None if value is None else "a cover",
@@ -251,7 +252,9 @@ _TEXTS: Final[Mapping[str, Callable[[Any], str | None]]] = {
     "supportGate": lambda value: "supporters" if value else "everyone",
     "unlisted": lambda value: "left out" if value else "shown",
     "downloads": lambda value: DOWNLOADS[value or "open"],
-    "labels": _labels,
+    "labels": lambda value: ", ".join(
+        map(_item, value["values"] if isinstance(value, Mapping) else value or [])
+    ),
     "duration": playing_time,
     "blob": lambda value: "there" if value else None,
     "audioBlob": lambda value: "there" if value else None,
@@ -293,16 +296,6 @@ def name_of_actor(row: Mapping[str, Any]) -> str:
     return f"@{row['actor_handle']}" if row["actor_handle"] else str(row["actor"])
 
 
-def _way(row: Mapping[str, Any], viewer_did: str) -> str:
-    way, _, program = row["via"].partition(":")
-    if program == APP_PASSWORD:
-        return ", signed in with an app password"
-    if program:
-        return ", acting for " + _person(row, viewer_did, you="you")
-    words = _WAYS.get(way, "")
-    return f" {words}" if words else ""
-
-
 def way_of(via: str) -> str:
     """Return in which way an event came about; empty for operators."""
     way, _, name = via.partition(":")
@@ -335,18 +328,23 @@ _FOR_THE_OWNER_ALONE: Final = {DOWNLOADS["off"]: "the owner alone"}
 
 def moment_for_operators(row: Mapping[str, Any]) -> Moment:
     """Return an event as the console tells it: with which operator acted, in the console's words for what waits."""
-    told = moment(row, viewer_did="")
+    told, found = moment(row, viewer_did=""), row["delivery"]
+    delivery = told.delivery
+    if delivery is not None and found["status"] in _WAITS:
+        words = record_words({"state": found["status"], "reason": found["reason"]})
+        delivery = Delivery(words.tone, f"{words.label}. {sentence(words.why)}")
+    elif delivery is not None:
+        delivery = replace(delivery, words=of_its_pds(delivery.words))
     return replace(
         told,
         actor=name_of_actor(row) if told.actor == THE_OPERATOR else told.actor,
-        changes=[_shortened(each) for each in told.changes],
-        delivery=None if told.delivery is None else _delivery_for_operators(told.delivery, row["delivery"]),
+        changes=[
+            replace(each, before=_value(each.field, each.before), after=_value(each.field, each.after))
+            for each in told.changes
+        ],
+        delivery=delivery,
         kept_here=of_its_pds(told.kept_here),
     )
-
-
-def _shortened(told: Change) -> Change:
-    return replace(told, before=_value(told.field, told.before), after=_value(told.field, told.after))
 
 
 def _value(field: str, text: str | None) -> str | None:
@@ -355,10 +353,3 @@ def _value(field: str, text: str | None) -> str | None:
     if field == "downloads":
         return _FOR_THE_OWNER_ALONE.get(text, text)
     return text if len(text) <= _MOST_CHARACTERS else text[: _MOST_CHARACTERS - 1] + "…"
-
-
-def _delivery_for_operators(told: Delivery, found: Mapping[str, Any]) -> Delivery:
-    if found["status"] not in _WAITS:
-        return replace(told, words=of_its_pds(told.words))
-    words = record_words({"state": found["status"], "reason": found["reason"]})
-    return Delivery(words.tone, f"{words.label}. {sentence(words.why)}")

@@ -10,17 +10,14 @@ from starlette.types import Scope
 HTML: Final = "text/html"
 ANY: Final = "*/*"
 PUBLIC: Final = ("/@", "/tags/", "/docs/")
+"""The pages that are shared as links, where the API has no route, begin so."""
 
 
 def accepts_html(scope: Scope) -> bool:
     """Whether to answer with a page: browsers name text/html in Accept; a public page is for all that accept anything."""
     accept = Headers(scope=scope).get("accept") or ANY
-    return HTML in accept or (ANY in accept and _is_public(scope["path"]))
-
-
-def _is_public(path: str) -> bool:
-    """Whether the path is one of the pages that are shared as links, where the API has no route."""
-    return path in {"/", "/docs"} or path.startswith(PUBLIC)
+    is_public = scope["path"] in {"/", "/docs"} or scope["path"].startswith(PUBLIC)
+    return HTML in accept or (ANY in accept and is_public)
 
 
 class PageRoute(APIRoute):

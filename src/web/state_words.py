@@ -402,10 +402,17 @@ def record_words(mirror: Mapping[str, Any], *, is_audio_refused: bool = False) -
     if is_audio_refused and state is MirrorState.DELIVERED:
         phrase = f"{state.phrase}; {AudioCopyState.FAILED.phrase}"
         return RecordWords("bad", AUDIO_REFUSED, phrase, _ENDS_REFUSAL, _NEXT[state])
+    why = state.phrase
+    if reason in _REASONS:
+        why = _REASONS[reason].phrase
+    elif reason is not None and state is MirrorState.PENDING:
+        why = f"the PDS answered {reason}; the relay tries again"
+    elif reason is not None:
+        why = f"{why}: {reason}"
     return RecordWords(
         _RECORD_TONES.get(state, "bad"),
         RECORDS[state],
-        _why(state, reason),
+        why,
         _ends(state, reason),
         _NEXT.get(state, "once a person has decided"),
     )
@@ -421,16 +428,6 @@ def is_audio_refused(track: Mapping[str, Any], mirror: Mapping[str, Any]) -> boo
 def rows_in_words(records: list[dict[str, Any]]) -> list[dict[str, Any]]:
     """Add the words to each of the API's undelivered records; one that is delivered is there for its audio."""
     return [{**each, "words": record_words(each, is_audio_refused=True)} for each in records]
-
-
-def _why(state: MirrorState, reason: str | None) -> str:
-    if reason is None:
-        return state.phrase
-    if (known := _REASONS.get(reason)) is not None:
-        return known.phrase
-    if state is MirrorState.PENDING:
-        return f"the PDS answered {reason}; the relay tries again"
-    return f"{state.phrase}: {reason}"
 
 
 def _ends(state: MirrorState, reason: str | None) -> str | None:

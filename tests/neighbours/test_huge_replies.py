@@ -228,4 +228,4 @@ async def test_a_token_whose_claims_cannot_be_read_is_one_of_unknown_age(claims:
     body = json.dumps({"did": ALICE, "accessJwt": token, "refreshJwt": "r"}).encode()
     async with hostile_pds(Answer(body)) as hostile, public_client(AddressPolicy([hostile.url])) as http:
         made = await create_session(http, hostile.url, ALICE, SecretStr("secret"))
-    assert made.tokens.access_expires_at is None
+    assert made.access_expires_at is None

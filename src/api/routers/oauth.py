@@ -67,16 +67,6 @@ class LoginQuery(BaseModel):
     proof: str = Field("", description="what the form of the sign-in page carries, and a cookie confirms")
 
 
-class CallbackQuery(BaseModel):
-    """The response of the authorization server (RFC 6749, 4.1.2; RFC 9207)."""
-
-    state: str | None = Field(None, description="the attempt")
-    iss: str | None = Field(None, description="the authorization server")
-    code: str | None = Field(None, description="what the service gets the tokens for")
-    error: str | None = Field(None, description="why there is no code")
-    error_description: str | None = Field(None, description="the same for people")
-
-
 @router.get(
     LOGIN_PATH,
     status_code=303,
@@ -105,7 +95,7 @@ async def login(request: Request, services: ServicesDep, wanted: Annotated[Login
     dependencies=[Depends(sign_in_under_way)],
 )
 async def callback(
-    request: Request, services: ServicesDep, query: Annotated[CallbackQuery, Query()]
+    request: Request, services: ServicesDep, query: Annotated[AuthorizationResponse, Query()]
 ) -> Response:
     """Finish the sign-in; only in the browser that started it, and once."""
     name = _attempt_cookie(services, query.state or "")
@@ -167,10 +157,9 @@ async def _started(request: Request, services: Services, wanted: LoginQuery) -> 
 
 
 async def _finished(
-    request: Request, services: Services, query: CallbackQuery, cookie: SecretStr | None
+    request: Request, services: Services, query: AuthorizationResponse, cookie: SecretStr | None
 ) -> Response:
-    returned = AuthorizationResponse(query.state, query.iss, query.code, query.error, query.error_description)
-    signed_in, return_to = await _oauth(services).finish(returned, cookie, by=over_http)
+    signed_in, return_to = await _oauth(services).finish(query, cookie, by=over_http)
     tokens = await run_in_threadpool(
         put_active_first, request, services, signed_in.token, signed_in.account.did, ends_older=True
     )
@@ -179,7 +168,7 @@ async def _finished(
     return response
 
 
-def _asked(services: Services, query: CallbackQuery, cookie: SecretStr | None) -> LoginQuery | None:
+def _asked(services: Services, query: AuthorizationResponse, cookie: SecretStr | None) -> LoginQuery | None:
     """Return the query that started the attempt, with which the person may start again."""
     asked = services.oauth.attempted(query.state, cookie) if services.oauth is not None else None
     if asked is None:

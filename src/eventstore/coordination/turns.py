@@ -51,6 +51,10 @@ class Joint(Generic[K, V]):
     async def result(self, key: K, work: Callable[[], Coroutine[Any, Any, V]]) -> V:
         return await asyncio.shield(self.task(key, work))
 
+    async def settled(self) -> None:
+        """Wait for all that is under way, however it ends."""
+        await asyncio.gather(*self._tasks.values(), return_exceptions=True)
+
     def _ended(self, key: K, task: asyncio.Task[V]) -> None:
         del self._tasks[key]
         if not task.cancelled():

@@ -5,7 +5,7 @@ from dataclasses import dataclass
 from datetime import datetime
 from typing import Any, Final
 
-from sqlalchemy import Column, Connection, Row, Select, Table, Text, bindparam, select, update
+from sqlalchemy import Column, Connection, Select, Table, Text, bindparam, select, update
 from sqlalchemy.dialects.postgresql import insert as postgresql_insert
 from sqlalchemy.dialects.sqlite import insert as sqlite_insert
 
@@ -84,8 +84,7 @@ class Accounts:
         self._database = database
 
     def get(self, did: str) -> Account | None:
-        with self._database.read() as connection:
-            return _account(connection.execute(select(account).where(account.c.did == did)).one_or_none())
+        return next(iter(self._all(select(account).where(account.c.did == did))), None)
 
     def by_handle(self, handle: str) -> Account | None:
         """Return the account with this handle; a leading @ and capitals are ignored."""
@@ -95,8 +94,7 @@ class Accounts:
         found = (
             select(account).where(account.c.handle == wanted).order_by(account.c.updated_at.desc()).limit(1)
         )
-        with self._database.read() as connection:
-            return _account(connection.execute(found).one_or_none())
+        return next(iter(self._all(found)), None)
 
     def with_handle_part(self, part: str, *, limit: int) -> Sequence[Account]:
         """Return accounts whose handle contains a text, by handle."""
@@ -119,30 +117,20 @@ class Accounts:
         *,
         did: str,
         handle: str,
-        pds_url: str,
-        display_name: str,
-        chosen_name: str | None = None,
-        bio: str | None = None,
+        **known: str | None,
     ) -> Account:
-        """Write what a sign-in has just verified; another account that had this handle loses it."""
+        """Write the columns that a sign-in has just verified; another account that had this handle loses it."""
         now = self._database.now(connection)
         handle = handle.lower()
         if handle != INVALID_HANDLE:
             others = (account.c.handle == handle) & (account.c.did != did)
             connection.execute(update(account).where(others).values(handle=INVALID_HANDLE))
         insert = sqlite_insert if self._database.is_sqlite else postgresql_insert
-        known = {
-            "handle": handle,
-            "pds_url": pds_url,
-            "display_name": display_name,
-            "chosen_name": chosen_name,
-            "bio": bio,
-            "updated_at": now,
-        }
+        written = {"chosen_name": None, "bio": None, **known, "handle": handle, "updated_at": now}
         row = connection.execute(
             insert(account)
-            .values(did=did, created_at=now, **known)
-            .on_conflict_do_update(index_elements=["did"], set_=known)
+            .values(did=did, created_at=now, **written)
+            .on_conflict_do_update(index_elements=["did"], set_=written)
             .returning(account)
         ).one()
         return Account(**row._asdict())
@@ -163,7 +151,3 @@ def request_deletion(connection: Connection, did: str, at: datetime) -> None:
     """Record when the account requested its deletion; a second request changes nothing."""
     active = account.c.leaving_since.is_(None)
     connection.execute(update(account).where(account.c.did == did, active).values(leaving_since=at))
-
-
-def _account(row: Row[tuple[object, ...]] | None) -> Account | None:
-    return None if row is None else Account(**row._asdict())

@@ -2,7 +2,6 @@
 
 from collections.abc import Callable, Iterable
 from datetime import datetime, timedelta
-from functools import partial
 from typing import Final
 
 from aggregates.account import Account
@@ -15,7 +14,6 @@ from identity.accounts.credentials import (
     Issued,
     Principal,
     Scope,
-    revoke_others,
     revoke_usable,
 )
 from identity.errors import CredentialExpiredError
@@ -74,16 +72,15 @@ class AccountTokens:
 
     def end_others(self, user: Principal, *, by: EnvelopeFor) -> int:
         """End every session and token of this account except the one in use; returns how many."""
-        return self._end(user.did, by, partial(revoke_others, but=user.credential_id))
+        return self._end(user.did, by, but=user.credential_id)
 
     def end(self, did: str, credential_id: str, *, by: EnvelopeFor) -> bool:
         """End a session or token of this account, and what was made with it; False if there was none that could be used."""
-        return self._end(did, by, partial(revoke_usable, only=credential_id)) > 0
+        return self._end(did, by, only=credential_id) > 0
 
-    def _end(self, did: str, by: EnvelopeFor, revoke: Callable[..., list[tuple[str, CredentialKind]]]) -> int:
-
+    def _end(self, did: str, by: EnvelopeFor, **which: str) -> int:
         def work(unit: UnitOfWork) -> int:
-            ended = revoke(unit.connection, did=did, now=unit.now)
+            ended = revoke_usable(unit.connection, did=did, now=unit.now, **which)
             if ended:
                 account = account_of(unit)
                 record_ends(account, ended, at=unit.now)

@@ -189,7 +189,10 @@ class Credentials:
         if row.expires_at is not None and row.expires_at <= now:
             raise CredentialExpiredError
         if row.last_used_at is None or row.last_used_at <= now - LAST_USED_INTERVAL:
-            self._touch(row.token_hash, now)
+            with self._database.write() as connection:
+                of_row = credential.c.token_hash == row.token_hash
+                unused = credential.c.last_used_at.is_not_distinct_from(row.last_used_at)
+                connection.execute(update(credential).where(of_row, unused).values(last_used_at=now))
         return Principal(
             did=row.did,
             handle=row.handle,
@@ -222,13 +225,8 @@ class Credentials:
             ).all()
         return [
             Credential(
-                id=row.id,
-                kind=CredentialKind(row.kind),
-                name=row.name,
-                scope=Scope(row.scope),
-                created_at=row.created_at,
-                expires_at=row.expires_at,
-                last_used_at=row.last_used_at,
+                *(row.id, CredentialKind(row.kind), row.name, Scope(row.scope)),
+                *(row.created_at, row.expires_at, row.last_used_at),
             )
             for row in rows
         ]
@@ -236,36 +234,21 @@ class Credentials:
     def is_usable(self, connection: Connection, *, did: str, credential_id: str) -> bool:
         """Whether this token of the account is neither expired nor revoked."""
         this = (credential.c.id == credential_id, credential.c.did == did)
-        return (
-            connection.scalar(
-                select(credential.c.id).where(*this, _is_usable(self._database.now(connection)))
-            )
-            is not None
-        )
-
-    def _touch(self, token_hash: str, now: datetime) -> None:
-        due = or_(
-            credential.c.last_used_at.is_(None),
-            credential.c.last_used_at <= now - LAST_USED_INTERVAL,
-        )
-        with self._database.write() as connection:
-            connection.execute(
-                update(credential).where(credential.c.token_hash == token_hash, due).values(last_used_at=now)
-            )
-
-
-def revoke_others(
-    connection: Connection, *, did: str, but: str, now: datetime
-) -> list[tuple[str, CredentialKind]]:
-    """Revoke every usable token of this account except the one with the id `but`; return their ids and kinds."""
-    return _revoke(connection, credential.c.did == did, credential.c.id != but, now=now)
+        usable = select(credential.c.id).where(*this, _is_usable(self._database.now(connection)))
+        return connection.scalar(usable) is not None
 
 
 def revoke_usable(
-    connection: Connection, *, did: str, only: str | None, now: datetime
+    connection: Connection, *, did: str, now: datetime, only: str | None = None, but: str | None = None
 ) -> list[tuple[str, CredentialKind]]:
-    """Revoke every usable token of this account, or `only` the one with this id and those made with it; return their ids and kinds."""
-    return _revoke(connection, _of(did, only), now=now)
+    """Revoke the usable tokens of this account, or `only` the one with this id and those made with it, all `but` one.
+
+    Returns their ids and kinds.
+    """
+    which = (_of(did, only), credential.c.id != (but or ""), _is_usable(now))
+    revoked = update(credential).where(*which).values(revoked_at=now)
+    rows = connection.execute(revoked.returning(credential.c.id, credential.c.kind)).all()
+    return sorted((row.id, CredentialKind(row.kind)) for row in rows)
 
 
 def _of(did: str, only: str | None) -> ColumnElement[bool]:
@@ -275,14 +258,6 @@ def _of(did: str, only: str | None) -> ColumnElement[bool]:
     made = select(credential.c.id).where(of_account, credential.c.id == only).cte("made", recursive=True)
     made = made.union_all(select(credential.c.id).where(of_account, credential.c.parent == made.c.id))
     return credential.c.id.in_(select(made.c.id))
-
-
-def _revoke(
-    connection: Connection, *which: ColumnElement[bool], now: datetime
-) -> list[tuple[str, CredentialKind]]:
-    revoked = update(credential).where(*which, _is_usable(now)).values(revoked_at=now)
-    rows = connection.execute(revoked.returning(credential.c.id, credential.c.kind)).all()
-    return sorted((row.id, CredentialKind(row.kind)) for row in rows)
 
 
 def count_usable_tokens(connection: Connection, now: datetime, did: str | None = None) -> int:

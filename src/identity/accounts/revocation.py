@@ -7,7 +7,7 @@ from sqlalchemy import Connection, delete, select, update
 
 from identity.accounts.accounts import account
 from identity.accounts.credentials import credential
-from identity.sessions.session_store import PdsSessionState, SessionKind, pds_session
+from identity.sessions.session_store import ENDED, PdsSessionState, SessionKind, pds_session
 
 
 def active_dids(connection: Connection, kind: SessionKind) -> Sequence[str]:
@@ -22,15 +22,7 @@ def end_logins(connection: Connection, kind: SessionKind, reason: str, now: date
     connection.execute(
         update(pds_session)
         .where(pds_session.c.kind == kind.value, pds_session.c.status == PdsSessionState.ACTIVE)
-        .values(
-            status=PdsSessionState.REAUTH_REQUIRED,
-            sealed=None,
-            access_expires_at=None,
-            refresh_until=None,
-            refresh_owner=None,
-            last_error=reason,
-            updated_at=now,
-        )
+        .values(**ENDED, last_error=reason, updated_at=now)
     )
 
 

@@ -8,14 +8,13 @@ from typing import Any, Final
 import httpx
 from pydantic import SecretStr
 
-from aggregates.account import Account as Stream
 from aggregates.values import is_visible
 from eventstore.event_log import EventLog
 from eventstore.unit_of_work import UnitOfWork, account_of
 from eventstore.untrusted import clean
 from identity.accounts.accounts import Account, Accounts
 from identity.accounts.api_tokens import EnvelopeFor
-from identity.accounts.credentials import CredentialKind, Credentials, Issued, Scope
+from identity.accounts.credentials import CredentialKind, Credentials, Scope
 from identity.errors import NotAnAdminError, NotAnOperatorError
 from identity.resolution.http_responses import send_whole
 from identity.resolution.resolver import Identity, Resolver
@@ -108,7 +107,17 @@ class SignIns:
                 scope=scope,
                 expires_in=expires_in,
             )
-            _record(unit, stream, session_kind, account, issued, name=name, scope=scope)
+            stream.sign_in(
+                issued.id,
+                method=session_kind.value,
+                handle=account.handle,
+                pds_url=pds_url,
+                name=name,
+                scope=scope.value,
+                expires_at=issued.expires_at,
+                at=unit.now,
+            )
+            unit.save(stream)
             return SignInResult(account, issued.token, expires_in)
 
         return await asyncio.to_thread(lambda: self._log.transact(did, by(did), work))
@@ -116,12 +125,8 @@ class SignIns:
     async def _display_name(self, identity: Identity) -> str:
         """Read it from the account's own repo, so that no AppView is needed; the handle if there is none."""
         which = {"repo": identity.did, "collection": "app.bsky.actor.profile", "rkey": "self"}
-        request = self._http.build_request(
-            "GET",
-            f"{identity.pds_url}/xrpc/com.atproto.repo.getRecord",
-            params=which,
-            timeout=PROFILE_TIMEOUT_SECONDS,
-        )
+        url = f"{identity.pds_url}/xrpc/com.atproto.repo.getRecord"
+        request = self._http.build_request("GET", url, params=which, timeout=PROFILE_TIMEOUT_SECONDS)
         try:
             async with asyncio.timeout(PROFILE_TIMEOUT_SECONDS):
                 reply = await send_whole(self._http, request, limit=MAX_PROFILE_BYTES)
@@ -131,29 +136,6 @@ class SignIns:
         name = name.replace("\0", "").strip() if isinstance(name, str) else ""
         name = clean(name, MAX_DISPLAY_NAME_LENGTH).strip()
         return name if is_visible(name) else identity.handle
-
-
-def _record(
-    unit: UnitOfWork,
-    stream: Stream,
-    session_kind: SessionKind,
-    account: Account,
-    issued: Issued,
-    *,
-    name: str,
-    scope: Scope,
-) -> None:
-    stream.sign_in(
-        issued.id,
-        method=session_kind.value,
-        handle=account.handle,
-        pds_url=account.pds_url,
-        name=name,
-        scope=scope.value,
-        expires_at=issued.expires_at,
-        at=unit.now,
-    )
-    unit.save(stream)
 
 
 USUAL_NAME: Final = "app password"
@@ -180,7 +162,7 @@ class AppPasswordSignIn:
         """Sign in with a handle or DID; `credential` are further arguments of `SignIns.complete`."""
         identity = await self._resolver.resolve(identifier)
         self._sign_ins.require_allowed(identity.did, scope)
-        session = await create_session(self._http, identity.pds_url, identity.did, password)
+        tokens = await create_session(self._http, identity.pds_url, identity.did, password)
         return await self._sign_ins.complete(
-            identity, SessionKind.APP_PASSWORD, session.tokens, name=name, scope=scope, **credential
+            identity, SessionKind.APP_PASSWORD, tokens, name=name, scope=scope, **credential
         )

@@ -5,14 +5,13 @@ The library stores nothing: its state is returned to the caller, and its errors 
 
 from collections.abc import Generator
 from contextlib import contextmanager
-from dataclasses import dataclass
-from types import ModuleType, SimpleNamespace
+from types import SimpleNamespace
 from typing import Any, Final
 
 import httpx
 from atproto_oauth.exceptions import OAuthError
 from atproto_oauth.models import OAuthSession, OAuthState
-from atproto_oauth.stores.base import SessionStore, StateStore
+from atproto_oauth.stores.memory import MemorySessionStore, MemoryStateStore
 
 from identity.errors import (
     IdentityUnreachableError,
@@ -20,7 +19,6 @@ from identity.errors import (
     SignInRefusedError,
     UnsafeAddressError,
 )
-from identity.oauth.client import OAuthApp
 from identity.oauth.library import TokenCallRefusedError, library
 from identity.resolution.address_policy import AddressPolicy
 from identity.resolution.resolver import Identity, Resolver
@@ -30,16 +28,7 @@ SERVER_ERROR: Final = 500
 TOO_MANY_REQUESTS: Final = 429
 MALFORMED_ERRORS: Final = (ValueError, KeyError, TypeError, AttributeError, IndexError, OverflowError)
 """What the library raises for malformed documents."""
-
-
-@dataclass(frozen=True)
-class Client:
-    """The client of one flow. A login keeps the ID, the scope and the key that it began with."""
-
-    client_id: str
-    redirect_uri: str
-    scope: str
-    key: SigningKey | None
+SIGN_IN_SECONDS: Final = 30 * 60
 
 
 class Flows:
@@ -49,86 +38,45 @@ class Flows:
         self._library = library(http, policy)
         self._resolver = resolver
 
-    def flow(self, client: Client) -> "Flow":
-        return Flow(self._library, self._resolver, client)
-
-
-def client_of(app: OAuthApp, key: SigningKey | None) -> Client:
-    """Return the client of a new login."""
-    return Client(app.client_id, app.redirect_uri, app.scope, key)
-
-
-class Flow:
-    """One sign-in, refresh or revocation."""
-
-    def __init__(self, module: ModuleType, resolver: Resolver, client: Client) -> None:
-        key = client.key
-        self._states = _OneState()
-        self._resolver = _ResolverAdapter(resolver)
-        self._client: Any = module.OAuthClient(
-            client.client_id,
-            client.redirect_uri,
-            client.scope,
-            self._states,
-            _NoSessions(),
+    def flow(self, client_id: str, redirect_uri: str, scope: str, key: SigningKey | None) -> "Flow":
+        """Return a flow of this client: a login keeps the ID, the scope and the key that it began with."""
+        states = MemoryStateStore(SIGN_IN_SECONDS)
+        client = self._library.OAuthClient(
+            client_id,
+            redirect_uri,
+            scope,
+            states,
+            MemorySessionStore(),
             client_secret_key=key.private if key is not None else None,
             client_secret_kid=key.kid if key is not None else None,
         )
-        self._client._id_resolver = self._resolver  # noqa: SLF001 (there is no argument for it)
+        return Flow(client, states, self._resolver)
+
+
+class Flow:
+    """One sign-in, refresh or revocation; what the library stores ends with it."""
+
+    def __init__(self, client: Any, states: MemoryStateStore, resolver: Resolver) -> None:
+        self.client: Final = client
+        """The library's; what it raises is not mapped."""
+        self._states = states
+        self._resolver = _ResolverAdapter(resolver)
+        client._id_resolver = self._resolver  # noqa: SLF001 (there is no argument for it)
 
     async def begin(self, identifier: str) -> tuple[str, OAuthState]:
         """Return the authorization URL, and the state that `finish` needs."""
         with _mapped_errors():
-            url, _ = await self._client.start_authorization(identifier)
-        assert self._states.state is not None  # noqa: S101 - the library has just saved it
-        return url, self._states.state
+            url, name = await self.client.start_authorization(identifier)
+        state: Any = await self._states.get_state(name)
+        return url, state
 
     async def finish(self, state: OAuthState, code: str, issuer: str) -> tuple[OAuthSession, Identity]:
         """Exchange the code; the identity is resolved anew afterwards."""
-        self._states.state = state
+        await self._states.save_state(state)
         with _mapped_errors():
-            session = await self._client.handle_callback(code, state.state, issuer)
+            session = await self.client.handle_callback(code, state.state, issuer)
         assert self._resolver.last is not None  # noqa: S101 - the library resolves it at the end
         return session, self._resolver.last
-
-    async def refresh(self, session: OAuthSession) -> OAuthSession:
-        """Rotate the tokens; raises the library's errors."""
-        refreshed: OAuthSession = await self._client.refresh_session(session)
-        return refreshed
-
-    async def revoke(self, session: OAuthSession) -> None:
-        """Revoke both tokens at the authorization server; raises the library's errors."""
-        await self._client.revoke_session(session)
-
-
-class _OneState(StateStore):  # type: ignore[misc] # the library is not typed
-    """The state of one flow."""
-
-    def __init__(self) -> None:
-        self.state: OAuthState | None = None
-
-    async def save_state(self, state: OAuthState) -> None:
-        self.state = state
-
-    async def get_state(self, state_key: str) -> OAuthState | None:
-        return self.state if self.state is not None and self.state.state == state_key else None
-
-    async def delete_state(self, state_key: str) -> None:
-        if await self.get_state(state_key) is not None:
-            self.state = None
-
-
-class _NoSessions(SessionStore):  # type: ignore[misc] # the library is not typed
-    """Only `SessionRows` stores tokens."""
-
-    async def save_session(self, session: OAuthSession) -> None:
-        pass
-
-    async def get_session(self, did: str) -> None:
-        pass
-
-    async def delete_session(self, did: str) -> None:
-        pass
 
 
 class _ResolverAdapter:
@@ -140,7 +88,6 @@ class _ResolverAdapter:
         self._resolver = resolver
 
     async def resolve(self, handle: str) -> str:
-        """Return the DID of a handle."""
         return await self._resolver.did_of(handle)
 
     async def resolve_atproto_data(self, did: str, **_: object) -> SimpleNamespace:

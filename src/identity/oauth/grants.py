@@ -2,7 +2,7 @@
 
 from collections.abc import Generator, Sequence
 from contextlib import contextmanager
-from typing import Final
+from typing import Any, Final
 
 import httpx
 from atproto_oauth.exceptions import OAuthError
@@ -10,7 +10,7 @@ from atproto_oauth.models import OAuthSession
 from pydantic import SecretStr
 
 from identity.errors import SessionUnavailableError, SignInRequiredError
-from identity.oauth.flows import MALFORMED_ERRORS, Client, Flow, Flows, is_about_scope
+from identity.oauth.flows import MALFORMED_ERRORS, Flows, is_about_scope
 from identity.oauth.library import TokenCallRefusedError
 from identity.sessions.key_pairs import SigningKey, key_of, scalar_of
 from identity.sessions.session_store import Session
@@ -29,18 +29,18 @@ class OAuthGrants:
 
     async def refresh(self, session: Session, tokens: Tokens) -> Tokens:
         """Exchange the tokens, which are spent then; `SignInRequiredError` if the server no longer accepts them."""
-        binding, flow = self._flow_of(session, tokens)
+        binding, client = self._client_of(session, tokens)
         with _mapped_errors(session.did, "refresh"):
-            refreshed = await flow.refresh(_library_session(session, tokens, binding))
+            refreshed = await client.refresh_session(_library_session(session, tokens, binding))
         return tokens_of(refreshed, client_id=binding.client_id, kid=binding.kid)
 
     async def revoke(self, session: Session, tokens: Tokens) -> None:
         """End the login at the PDS: both tokens become invalid at once."""
-        binding, flow = self._flow_of(session, tokens)
+        binding, client = self._client_of(session, tokens)
         with _mapped_errors(session.did, "revocation"):
-            await flow.revoke(_library_session(session, tokens, binding))
+            await client.revoke_session(_library_session(session, tokens, binding))
 
-    def _flow_of(self, session: Session, tokens: Tokens) -> tuple[TokenBinding, Flow]:
+    def _client_of(self, session: Session, tokens: Tokens) -> tuple[TokenBinding, Any]:
         binding = tokens.binding
         if binding is None:
             raise SessionUnavailableError(session.did, "its tokens lack what they are bound to")
@@ -48,7 +48,7 @@ class OAuthGrants:
             # the login may be valid: the operator can restore the key, or the account signs in again
             raise SessionUnavailableError(session.did, f"OAUTH_KEYS lacks the key {binding.kid}")
         key = self._keys[binding.kid] if binding.kid is not None else None
-        return binding, self._flows.flow(Client(binding.client_id, "", session.scope, key))
+        return binding, self._flows.flow(binding.client_id, "", session.scope, key).client
 
 
 def tokens_of(session: OAuthSession, *, client_id: str, kid: str | None) -> Tokens:

@@ -15,6 +15,7 @@ from identity.resolution.address_policy import MAX_URL_CHARACTERS, AddressPolicy
 from identity.resolution.http_responses import error_name, send_whole, without_secrets
 
 MAX_REPLY_BYTES: Final = 64 * 1024
+MAX_DESCRIPTION_LENGTH: Final = 300
 METADATA_TIMEOUT_SECONDS: Final = 10.0
 TOKEN_TIMEOUT_SECONDS: Final = 30.0
 """Long, since a refresh that times out may have rotated the tokens nevertheless."""
@@ -29,9 +30,13 @@ class TokenCallRefusedError(Exception):
     def __init__(self, reply: httpx.Response) -> None:
         self.status = reply.status_code
         self.error = error_name(reply)
-        self.description = _description(reply)
         self.retry_after = reply.headers.get("retry-after")
-        super().__init__(f"{self.status} {self.error or ''}: {self.description}")
+        try:
+            said = reply.json().get("error_description")
+        except (ValueError, AttributeError):
+            said = None
+        description = said[:MAX_DESCRIPTION_LENGTH] if isinstance(said, str) else ""
+        super().__init__(f"{self.status} {self.error or ''}: {description}")
 
 
 class LibraryHttpClient:
@@ -86,7 +91,12 @@ def library(http: httpx.AsyncClient, policy: AddressPolicy) -> ModuleType:
     def validate(document: dict[str, Any], url: str) -> None:
         if any(isinstance(value, str) and len(value) > MAX_URL_CHARACTERS for value in document.values()):
             raise ValueError("an address is too long")
-        strict(_as_if_https(document, url) if policy.allows_origin(url) else document, url)
+        if policy.allows_origin(url):
+            # a development server's issuer has to pass the check for https without a port; its origin must match exactly
+            if origin_of(document["issuer"]) != origin_of(url):
+                raise ValueError("the issuer is not the origin that was asked")
+            document = {**document, "issuer": f"https://{httpx.URL(url).host}"}
+        strict(document, url)
 
     replace(metadata, validate_authserver_metadata=validate)
     return private_copy(
@@ -115,18 +125,3 @@ def replace(module: ModuleType, **ours: object) -> ModuleType:
         raise ImportError(f"{module.__name__} has no {', '.join(sorted(missing))} any more")
     vars(module).update(ours)
     return module
-
-
-def _as_if_https(document: dict[str, Any], url: str) -> dict[str, Any]:
-    """Make a development server's issuer pass the check for https without a port; its origin must match exactly."""
-    if origin_of(document["issuer"]) != origin_of(url):
-        raise ValueError("the issuer is not the origin that was asked")
-    return {**document, "issuer": f"https://{httpx.URL(url).host}"}
-
-
-def _description(reply: httpx.Response) -> str:
-    try:
-        said = reply.json().get("error_description")
-    except (ValueError, AttributeError):
-        return ""
-    return said[:300] if isinstance(said, str) else ""

@@ -11,7 +11,7 @@ from datetime import UTC, datetime, timedelta
 from typing import Any, Final
 
 from atproto_oauth.models import OAuthState
-from pydantic import SecretStr
+from pydantic import BaseModel, Field, SecretStr
 
 from identity.accounts.api_tokens import EnvelopeFor
 from identity.accounts.credentials import Scope
@@ -23,7 +23,7 @@ from identity.errors import (
     SignInStateError,
 )
 from identity.oauth.client import OAuthApp
-from identity.oauth.flows import Flows, client_of
+from identity.oauth.flows import SIGN_IN_SECONDS, Flow, Flows
 from identity.oauth.grants import tokens_of
 from identity.resolution.resolver import is_did, normalized
 from identity.sessions.encryption import Cipher
@@ -31,7 +31,7 @@ from identity.sessions.key_pairs import SigningKey, key_of, scalar_of
 from identity.sessions.session_store import SessionKind
 
 PURPOSE: Final = "oauth_sign_in"
-SIGN_IN_TTL: Final = timedelta(minutes=30)
+SIGN_IN_TTL: Final = timedelta(seconds=SIGN_IN_SECONDS)
 STATE: Final = re.compile(r"[A-Za-z0-9_-]{1,128}")
 DENIED: Final = "access_denied"
 MAX_REASON_LENGTH: Final = 300
@@ -46,15 +46,14 @@ class StartedSignIn:
     cookie: SecretStr
 
 
-@dataclass(frozen=True)
-class AuthorizationResponse:
+class AuthorizationResponse(BaseModel):
     """The query of the redirect back from the authorization server (RFC 6749, 4.1.2; RFC 9207)."""
 
-    state: str | None
-    issuer: str | None
-    code: str | None = None
-    error: str | None = None
-    description: str | None = None
+    state: str | None = Field(None, description="the attempt")
+    iss: str | None = Field(None, description="the authorization server")
+    code: str | None = Field(None, description="what the service gets the tokens for")
+    error: str | None = Field(None, description="why there is no code")
+    error_description: str | None = Field(None, description="the same for people")
 
 
 @dataclass(frozen=True)
@@ -87,9 +86,8 @@ class OAuthSignIn:
     async def start(self, identifier: str, *, return_to: str, scope: Scope = Scope.WRITE) -> StartedSignIn:
         """Prepare the consent of the account with this handle or DID, at the authorization server of its PDS."""
         key, identifier = self.app.newest_key, normalized(identifier)
-        url, state = await self._flows.flow(client_of(self.app, key)).begin(
-            identifier if is_did(identifier) else identifier.lower()
-        )
+        flow = self._flow(key)
+        url, state = await flow.begin(identifier if is_did(identifier) else identifier.lower())
         self._sign_ins.require_allowed(state.did or "", scope)
         asked = AskedSignIn(identifier, return_to, scope)
         attempt = _Attempt(state, key.kid if key is not None else None, asked)
@@ -102,14 +100,18 @@ class OAuthSignIn:
         """Sign the account in; returns also the `return_to` of `start`."""
         attempt = self._attempt(response.state, cookie)
         if response.error is not None:
-            raise _refusal(response)
-        if not response.code or not response.issuer:
+            if response.error == DENIED:
+                raise ConsentDeniedError
+            said = f"{response.error}: {response.error_description or ''}"[:MAX_REASON_LENGTH]
+            raise SignInRefusedError(f"The account's authorization server says {said}")
+        if not response.code or not response.iss:
             raise SignInRefusedError("The authorization server's answer has no code or no issuer")
-        client = client_of(self.app, self._key(attempt.kid))
-        session, identity = await self._flows.flow(client).finish(
-            attempt.state, response.code, response.issuer
-        )
-        tokens = tokens_of(session, client_id=client.client_id, kid=attempt.kid)
+        # the server accepts no other key than that which the sign-in began with
+        key = next((key for key in self.app.keys if key.kid == attempt.kid), None)
+        if key is None and attempt.kid is not None:
+            raise SignInStateError
+        session, identity = await self._flow(key).finish(attempt.state, response.code, response.iss)
+        tokens = tokens_of(session, client_id=self.app.client_id, kid=attempt.kid)
         signed_in = await self._sign_ins.complete(
             identity, SessionKind.OAUTH, tokens, name="browser", scope=attempt.asked.scope, by=by
         )
@@ -135,37 +137,32 @@ class OAuthSignIn:
             raise SignInStateError
         return attempt
 
-    def _key(self, kid: str | None) -> SigningKey | None:
-        """Return the key that the sign-in began with: the server accepts no other one for it."""
-        found = next((key for key in self.app.keys if key.kid == kid), None)
-        if found is None and kid is not None:
-            raise SignInStateError
-        return found
+    def _flow(self, key: SigningKey | None) -> Flow:
+        return self._flows.flow(self.app.client_id, self.app.redirect_uri, self.app.scope, key)
 
 
-def _refusal(response: AuthorizationResponse) -> Exception:
-    if response.error == DENIED:
-        return ConsentDeniedError()
-    said = f"{response.error}: {response.description or ''}"[:MAX_REASON_LENGTH]
-    return SignInRefusedError(f"The account's authorization server says {said}")
+_IN_COOKIE: Final = {
+    "verifier": "pkce_verifier",
+    "nonce": "dpop_authserver_nonce",
+    "issuer": "authserver_iss",
+    "redirect_uri": "redirect_uri",
+    "scope": "scope",
+    "did": "did",
+    "pds_url": "pds_url",
+}
+"""The names in the cookie of what the library keeps of a sign-in."""
 
 
 def _to_json(attempt: _Attempt) -> bytes:
-    state = attempt.state
-    content: dict[str, Any] = {
-        "verifier": state.pkce_verifier,
+    state, asked = attempt.state, attempt.asked
+    content: dict[str, Any] = {name: getattr(state, field) for name, field in _IN_COOKIE.items()}
+    content |= {
         "dpop_key": scalar_of(state.dpop_private_key).get_secret_value(),
-        "nonce": state.dpop_authserver_nonce,
-        "issuer": state.authserver_iss,
-        "redirect_uri": state.redirect_uri,
-        "scope": state.scope,
-        "did": state.did,
-        "pds_url": state.pds_url,
         "at": state.created_at.timestamp(),
         "kid": attempt.kid,
-        "return_to": attempt.asked.return_to,
-        "may": attempt.asked.scope.value,
-        "identifier": attempt.asked.identifier,
+        "return_to": asked.return_to,
+        "may": asked.scope.value,
+        "identifier": asked.identifier,
     }
     return json.dumps(content).encode()
 
@@ -174,19 +171,9 @@ def _from_json(plaintext: bytes, state: str) -> _Attempt:
     content = json.loads(plaintext)
     library_state = OAuthState(
         state=state,
-        pkce_verifier=content["verifier"],
-        redirect_uri=content["redirect_uri"],
-        scope=content["scope"],
-        authserver_iss=content["issuer"],
         dpop_private_key=key_of(SecretStr(content["dpop_key"])),
-        dpop_authserver_nonce=content["nonce"],
-        did=content["did"],
-        pds_url=content["pds_url"],
         created_at=datetime.fromtimestamp(content["at"], UTC),
+        **{field: content[name] for name, field in _IN_COOKIE.items()},
     )
-    identifier = content.get("identifier", "")  # a cookie of the version before has none
-    return _Attempt(
-        library_state,
-        content["kid"],
-        AskedSignIn(identifier, content["return_to"], Scope(content["may"])),
-    )
+    asked = AskedSignIn(content["identifier"], content["return_to"], Scope(content["may"]))
+    return _Attempt(library_state, content["kid"], asked)

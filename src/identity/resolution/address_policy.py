@@ -265,7 +265,13 @@ class GuardedTransport(httpx.AsyncHTTPTransport):
     async def handle_async_request(self, request: httpx.Request) -> httpx.Response:
         """Send, if the policy allows the URL. Compressed replies are refused: their size is known only when unpacked."""
         self._policy.check(str(request.url))
-        _limit_connect_time(request)
+        # connecting times out before the whole request does: only a connect error proves that nothing was sent
+        times = request.extensions.get("timeout", {})
+        connecting = {
+            name: min(times.get(name) or CONNECT_TIMEOUT_SECONDS, CONNECT_TIMEOUT_SECONDS)
+            for name in ("pool", "connect")
+        }
+        request.extensions["timeout"] = times | connecting
         reply = await super().handle_async_request(request)
         if reply.headers.get("content-encoding", PLAIN).lower() != PLAIN:
             await reply.aclose()
@@ -314,16 +320,6 @@ class _Held(httpx.AsyncByteStream):
     async def aclose(self) -> None:
         async with self._held:
             await self._body.aclose()
-
-
-def _limit_connect_time(request: httpx.Request) -> None:
-    """Make connecting time out before the whole request does: only a connect error proves that nothing was sent."""
-    given = request.extensions.get("timeout", {})
-    limited = {
-        name: min(given.get(name) or CONNECT_TIMEOUT_SECONDS, CONNECT_TIMEOUT_SECONDS)
-        for name in ("pool", "connect")
-    }
-    request.extensions["timeout"] = {**given, **limited}
 
 
 @cache

@@ -2,7 +2,7 @@
 
 import asyncio
 import re
-from collections.abc import Iterable, Sequence
+from collections.abc import Sequence
 from contextlib import nullcontext
 from dataclasses import dataclass
 from typing import Any, Final
@@ -132,8 +132,11 @@ class Resolver:
 
         `resolved_from` is the identifier that has just been resolved to this DID; it is not resolved again.
         """
-        claimed = _claimed_handle(document)
-        if claimed is None:
+        names = document.get("alsoKnownAs")
+        addresses = (name for name in (names if isinstance(names, list) else ()) if isinstance(name, str))
+        first = next((name for name in addresses if name.startswith("at://")), "")
+        claimed = first.removeprefix("at://").lower()
+        if not is_handle(claimed):
             return INVALID_HANDLE
         if claimed == normalized(resolved_from).lower():
             return claimed
@@ -144,18 +147,17 @@ class Resolver:
         return claimed if confirmed else INVALID_HANDLE
 
     def _pds_url(self, did: str, document: dict[str, Any]) -> str:
-        for service in _entries(document, "service"):
-            url = service.get("serviceEndpoint")
+        services = document.get("service")
+        for service in services if isinstance(services, list) else ():
+            url = service.get("serviceEndpoint") if isinstance(service, dict) else None
             if (
-                service.get("id") in {PDS_SERVICE, did + PDS_SERVICE}
+                isinstance(url, str)
+                and service.get("id") in {PDS_SERVICE, did + PDS_SERVICE}
                 and service.get("type") == PDS_TYPE
-                and isinstance(url, str)
             ):
-                return self._checked_pds_url(url)
-        raise UnknownIdentityError(f"{did} has no PDS")
-
-    def _checked_pds_url(self, url: str) -> str:
-        """Return the URL normalized, so that the same PDS compares equal; raises UnsafeAddressError."""
+                break
+        else:
+            raise UnknownIdentityError(f"{did} has no PDS")
         self._policy.check(url)
         try:
             found = httpx.URL(url)
@@ -163,7 +165,7 @@ class Resolver:
             raise UnsafeAddressError("the PDS's address is not a URL") from None
         if found.raw_path != b"/" or "#" in url:
             raise UnsafeAddressError("the PDS's address must have no path")
-        return str(found).rstrip("/")
+        return str(found).rstrip("/")  # normalized, so that the same PDS compares equal
 
     def _document_url(self, did: str) -> str:
         if did.startswith("did:plc:"):
@@ -240,17 +242,3 @@ class Resolver:
 def normalized(identifier: str) -> str:
     """Strip spaces and a leading @."""
     return identifier.strip().removeprefix("@")
-
-
-def _claimed_handle(document: dict[str, Any]) -> str | None:
-    names = document.get("alsoKnownAs")
-    for name in names if isinstance(names, list) else []:
-        if isinstance(name, str) and name.startswith("at://"):
-            handle = name.removeprefix("at://").lower()
-            return handle if is_handle(handle) else None
-    return None
-
-
-def _entries(document: dict[str, Any], key: str) -> Iterable[dict[str, Any]]:
-    values = document.get(key)
-    return [value for value in values if isinstance(value, dict)] if isinstance(values, list) else []

@@ -5,8 +5,6 @@ Errors are distinguished by their name, never by their status: an expired token 
 
 import asyncio
 import base64
-import binascii
-from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import Any, Final
 
@@ -38,16 +36,8 @@ SESSION_OVER: Final = frozenset(
 )
 
 
-@dataclass(frozen=True)
-class NewSession:
-    """The session that the PDS created."""
-
-    did: str
-    tokens: Tokens
-
-
-async def create_session(http: httpx.AsyncClient, pds_url: str, did: str, password: SecretStr) -> NewSession:
-    """Sign in with an app password.
+async def create_session(http: httpx.AsyncClient, pds_url: str, did: str, password: SecretStr) -> Tokens:
+    """Sign in with an app password, and return the tokens of the session.
 
     The SDK's `Client.login` also requests an app.bsky profile, which a PDS without AppView answers with 502.
     """
@@ -79,7 +69,7 @@ async def create_session(http: httpx.AsyncClient, pds_url: str, did: str, passwo
     tokens = _tokens(answer)
     if tokens is None or answer.get("did") != did:
         raise IdentityUnreachableError(f"{pds_url} answered with no session for {did}")
-    return NewSession(did, tokens)
+    return tokens
 
 
 class AppPasswordGrants:
@@ -148,7 +138,12 @@ def _tokens(answer: dict[str, Any]) -> Tokens | None:
     access, refresh = answer.get("accessJwt"), answer.get("refreshJwt")
     if not (isinstance(access, str) and access and isinstance(refresh, str) and refresh):
         return None
-    claims = _claims(access)
+    try:  # its claims only tell when the token expires, so that they are not verified
+        payload = access.split(".")[1]
+        claims = parsed(base64.urlsafe_b64decode(payload + "=" * (-len(payload) % 4)))
+    except (IndexError, ValueError):
+        claims = None
+    claims = claims if isinstance(claims, dict) else {}
     scope, expires = claims.get("scope"), claims.get("exp")
     return Tokens(
         access=SecretStr(access),
@@ -163,13 +158,3 @@ def _time(seconds: int) -> datetime | None:
         return datetime.fromtimestamp(seconds, UTC)
     except (ValueError, OverflowError, OSError):
         return None
-
-
-def _claims(token: str) -> dict[str, Any]:
-    """Read the claims of a JWT without verifying it: they only tell when the token expires."""
-    try:
-        payload = token.split(".")[1]
-        claims = parsed(base64.urlsafe_b64decode(payload + "=" * (-len(payload) % 4)))
-    except (IndexError, ValueError, binascii.Error):
-        return {}
-    return claims if isinstance(claims, dict) else {}

@@ -22,7 +22,10 @@ class Cipher:
         for number, key in enumerate(keys, start=1):
             if len(key) < MIN_KEY_LENGTH:
                 raise ValueError(f"SECRET_KEYS: key {number} has fewer than {MIN_KEY_LENGTH} characters")
-        ciphers = [Fernet(_derive(key)) for key in keys]
+        ciphers = []
+        for key in keys:
+            derived = HKDF(algorithm=SHA256(), length=32, salt=None, info=b"mastertape seal v1")
+            ciphers.append(Fernet(base64.urlsafe_b64encode(derived.derive(key.encode()))))
         self._newest: Final = ciphers[0]
         self._all: Final = MultiFernet(ciphers)
 
@@ -48,11 +51,6 @@ class Cipher:
         except InvalidToken:
             return False
         return True
-
-
-def _derive(key: str) -> bytes:
-    derived = HKDF(algorithm=SHA256(), length=32, salt=None, info=b"mastertape seal v1").derive(key.encode())
-    return base64.urlsafe_b64encode(derived)
 
 
 def _binding(purpose: str, did: str) -> bytes:

@@ -37,9 +37,12 @@ def reencrypt_logins(
     for number, row in enumerate(rows, start=1):
         if not cipher.is_current(row.sealed):
             try:
-                reencrypted += _reencrypt(database, cipher, row, dry_run=dry_run)
+                plaintext = cipher.decrypt(row.sealed, purpose=PURPOSE, did=row.did)
             except DecryptionError:
                 lost += 1
+            else:
+                encrypted = cipher.encrypt(plaintext, purpose=PURPOSE, did=row.did)
+                reencrypted += 1 if dry_run else _replaced(database, row, encrypted)
         if progress is not None:
             progress(number, len(rows))
     return ReencryptionReport(len(rows), reencrypted, lost)
@@ -77,16 +80,8 @@ def _logins(database: Database, limit: int | None = None) -> Sequence[Row[str, i
         ).all()
 
 
-def _reencrypt(database: Database, cipher: Cipher, row: Row[str, int, bytes], *, dry_run: bool) -> int:
-    did, generation, encrypted = row
-    plaintext = cipher.decrypt(encrypted, purpose=PURPOSE, did=did)
-    if dry_run:
-        return 1
+def _replaced(database: Database, row: Row[str, int, bytes], encrypted: bytes) -> int:
+    session = pds_session.c
+    is_as_read = (session.did == row.did, session.generation == row.generation, session.sealed == row.sealed)
     with database.write() as connection:
-        done = connection.execute(
-            update(pds_session)
-            .where(pds_session.c.did == did, pds_session.c.generation == generation)
-            .where(pds_session.c.sealed == encrypted)
-            .values(sealed=cipher.encrypt(plaintext, purpose=PURPOSE, did=did))
-        )
-    return done.rowcount
+        return connection.execute(update(pds_session).where(*is_as_read).values(sealed=encrypted)).rowcount

@@ -6,7 +6,7 @@ import math
 import random
 import time
 import uuid
-from collections.abc import Awaitable, Callable, Mapping
+from collections.abc import Awaitable, Callable
 from contextlib import suppress
 from datetime import timedelta
 from functools import partial
@@ -16,6 +16,7 @@ import httpx
 from sqlalchemy import Connection
 
 from eventstore.change import Envelope
+from eventstore.coordination.turns import Joint
 from eventstore.errors import is_busy_or_away
 from eventstore.event_log import EventLog
 from eventstore.unit_of_work import UnitOfWork, account_of
@@ -24,7 +25,7 @@ from identity.resolution.http_responses import error_name
 from identity.sessions.app_password_grants import AppPasswordGrants
 from identity.sessions.encryption import Cipher
 from identity.sessions.session_store import REFRESH_LEASE_TTL, Session, SessionKind, SessionRows
-from identity.sessions.signed_requests import Body, Call, PdsCalls
+from identity.sessions.signed_requests import Call, PdsCalls
 from identity.sessions.tokens import Tokens
 
 FIRST_PAUSE_SECONDS: Final = 0.1
@@ -115,8 +116,8 @@ class PdsSessions:
         if oauth is not None:
             self._grants[SessionKind.OAUTH] = oauth
         self._owner = uuid.uuid4().hex
-        self._refreshes: dict[tuple[str, int], asyncio.Task[Session]] = {}
-        self._disconnects: set[asyncio.Task[bool]] = set()
+        self._refreshes: Final = Joint[tuple[str, int], Session]()
+        self._disconnects: Final = Joint[str, bool]()
         self._waiting_for_pds: set[str] = set()
         self._ending = asyncio.Event()
 
@@ -127,27 +128,16 @@ class PdsSessions:
         self._rows.put(connection, did=did, kind=kind, pds_url=pds_url, tokens=tokens)
 
     async def request(
-        self,
-        did: str,
-        method: str,
-        nsid: str,
-        *,
-        pds_url: str | None = None,
-        params: Mapping[str, Any] | None = None,
-        json: Any = None,
-        body: Body | None = None,
-        headers: Mapping[str, str] | None = None,
-        timeout: float,
+        self, did: str, method: str, nsid: str, *, timeout: float, pds_url: str | None = None, **content: Any
     ) -> httpx.Response:
-        """Send one request; again only if the PDS refused the token, which it checks before anything else.
+        """Send one `Call`; again only if the PDS refused the token, which it checks before anything else.
 
-        `timeout` is in seconds, `body` is called once for each attempt. With a `pds_url` the request is sent to that
-        PDS or not at all: the account may have moved to another host.
+        With a `pds_url` the request is sent to that PDS or not at all: the account may have moved to another host.
 
         Raises `SignInRequiredError`; `SessionUnavailableError`, also if the login was not ready in time; or what httpx
         raises for the request itself.
         """
-        call = Call(method, nsid, timeout, params=params, json=json, body=body, headers=headers)
+        call = Call(method, nsid, timeout, **content)
         deadline = asyncio.get_running_loop().time() + timeout * LOGIN_TIME_SHARE
         session = await self._ready(did, deadline, asyncio.to_thread(self._rows.load, did))
         if session.expires_within(REFRESH_BEFORE):
@@ -186,13 +176,8 @@ class PdsSessions:
 
     async def refresh(self, did: str, seen_generation: int) -> Session:
         """Return a session newer than `seen_generation`. The refresh continues if the caller is cancelled."""
-        key = did, seen_generation
-        task = self._refreshes.get(key)
-        if task is None:
-            task = asyncio.create_task(self._refresh(did, seen_generation))
-            self._refreshes[key] = task
-            task.add_done_callback(lambda done: self._refresh_done(key, done))
-        return await asyncio.shield(task)
+        work = partial(self._refresh, did, seen_generation)
+        return await self._refreshes.result((did, seen_generation), work)
 
     async def refresh_idle(self, since: timedelta, *, max_concurrent: int) -> tuple[int, int]:
         """Refresh sessions that were not refreshed for that long, since a PDS ends unused ones.
@@ -217,10 +202,7 @@ class PdsSessions:
 
     async def disconnect(self, did: str, envelope: Envelope) -> bool:
         """End the session here; return whether its PDS confirmed the revocation."""
-        task = asyncio.create_task(self._disconnect(did, envelope))
-        self._disconnects.add(task)
-        task.add_done_callback(self._disconnects.discard)
-        return await asyncio.shield(task)
+        return await self._disconnects.result(did, partial(self._disconnect, did, envelope))
 
     async def finish(self, *, timeout: float = FINISH_TIMEOUT_SECONDS) -> None:
         """Wait for the refreshes in progress, and at most `timeout` seconds for the database to store their tokens.
@@ -230,16 +212,8 @@ class PdsSessions:
         """
         self._ending.set()
         self._writes.stop_retrying_after(timeout)
-        await asyncio.gather(*self._refreshes.values(), *self._disconnects, return_exceptions=True)
-
-    def _refresh_done(self, key: tuple[str, int], done: "asyncio.Task[Session]") -> None:
-        del self._refreshes[key]
-        if not done.cancelled():
-            done.exception()  # mark it as retrieved, even if every caller was cancelled
-
-    async def _refresh(self, did: str, seen_generation: int) -> Session:
-        session, ours = await self._claimed(did, lambda session: session.generation == seen_generation)
-        return await self._refresh_under_lease(session) if ours else session
+        await self._refreshes.settled()
+        await self._disconnects.settled()
 
     async def _claimed(self, did: str, wanted: Callable[[Session], bool]) -> tuple[Session, bool]:
         """Take the refresh lease and return True with the session, or False once `wanted` is no longer true of it."""
@@ -262,10 +236,13 @@ class PdsSessions:
                     await self._ending.wait()
             pause = min(pause * 2, 0.5)
 
-    async def _refresh_under_lease(self, session: Session) -> Session:
-        did, generation = session.did, session.generation
+    async def _refresh(self, did: str, generation: int) -> Session:
+        session, ours = await self._claimed(did, lambda session: session.generation == generation)
+        if not ours:
+            return session
+        self._waiting_for_pds.add(did)
         try:
-            new = await self._exchanged(session)
+            new = await self._grants_of(session).refresh(session, self._decrypted(session))
         except SignInRequiredError as error:
             self._report(session, "ended", error.reason)
             await asyncio.to_thread(self._rows.end, did, generation, error.reason)
@@ -275,27 +252,17 @@ class PdsSessions:
             self._report(session, "failed", str(error))
             await asyncio.to_thread(self._rows.release, did, generation, self._owner, str(error))
             raise
-        await self._store(session, new)
-        self._report(session, "renewed")
-        return await asyncio.to_thread(self._rows.load, did)
-
-    async def _exchanged(self, session: Session) -> Tokens:
-        self._waiting_for_pds.add(session.did)
-        try:
-            return await self._grants_of(session).refresh(session, self._decrypted(session))
         finally:
-            self._waiting_for_pds.discard(session.did)
-
-    async def _store(self, session: Session, new: Tokens) -> None:
-        """Store the new tokens, since the old ones are spent; a retry after a lost commit answer changes nothing."""
-        did, generation = session.did, session.generation
+            self._waiting_for_pds.discard(did)
+        # the old tokens are spent; a retry after a lost commit answer changes nothing
+        store = partial(self._rows.store, did, generation, new)
         try:
-            await self._writes.write(
-                lambda: self._rows.store(did, generation, new), did=did, host=session.pds_url
-            )
+            await self._writes.write(store, did=did, host=session.pds_url)
         except Exception as error:
             self._report(session, "lost", f"the new tokens could not be stored: {type(error).__name__}")
             raise
+        self._report(session, "renewed")
+        return await asyncio.to_thread(self._rows.load, did)
 
     def _report(self, session: Session, outcome: str, reason: str | None = None) -> None:
         """Log and count how a refresh ended."""

@@ -44,31 +44,18 @@ class PdsSessionState(State):
 
 
 TRANSITIONS: Final = (
-    Transition(before=None, after=PdsSessionState.ACTIVE, by="the account signs in"),
-    Transition(
-        before=PdsSessionState.ACTIVE,
-        after=PdsSessionState.REAUTH_REQUIRED,
-        by="the PDS refuses to refresh the tokens",
+    Transition(None, PdsSessionState.ACTIVE, "the account signs in"),
+    *(
+        Transition(PdsSessionState.ACTIVE, PdsSessionState.REAUTH_REQUIRED, by)
+        for by in (
+            "the PDS refuses to refresh the tokens",
+            "the account disconnects",
+            "the operator confirms a restore from a backup, whose OAuth tokens may be spent",
+            "the operator ends a login that no key decrypts",
+        )
     ),
-    Transition(
-        before=PdsSessionState.ACTIVE, after=PdsSessionState.REAUTH_REQUIRED, by="the account disconnects"
-    ),
-    Transition(
-        before=PdsSessionState.ACTIVE,
-        after=PdsSessionState.REAUTH_REQUIRED,
-        by="the operator confirms a restore from a backup, whose OAuth tokens may be spent",
-    ),
-    Transition(
-        before=PdsSessionState.ACTIVE,
-        after=PdsSessionState.REAUTH_REQUIRED,
-        by="the operator ends a login that no key decrypts",
-    ),
-    Transition(
-        before=PdsSessionState.REAUTH_REQUIRED, after=PdsSessionState.ACTIVE, by="the account signs in again"
-    ),
-    Transition(
-        before=PdsSessionState.REAUTH_REQUIRED, after=None, by="the service erases an account that has left"
-    ),
+    Transition(PdsSessionState.REAUTH_REQUIRED, PdsSessionState.ACTIVE, "the account signs in again"),
+    Transition(PdsSessionState.REAUTH_REQUIRED, None, "the service erases an account that has left"),
 )
 
 
@@ -90,6 +77,13 @@ pds_session = Table(
 )
 
 
+ENDED: Final[dict[str, Any]] = {
+    "status": PdsSessionState.REAUTH_REQUIRED,
+    "sealed": None,
+    "access_expires_at": None,
+    "refresh_until": None,
+    "refresh_owner": None,
+}
 OF_ACCOUNT: Final = select(pds_session).where(pds_session.c.did == bindparam("did"))
 
 
@@ -235,15 +229,7 @@ class SessionRows:
             ended = connection.execute(
                 update(pds_session)
                 .where(*_is_current(did, generation))
-                .values(
-                    status=PdsSessionState.REAUTH_REQUIRED,
-                    sealed=None,
-                    access_expires_at=None,
-                    refresh_until=None,
-                    refresh_owner=None,
-                    last_error=reason,
-                    updated_at=self._database.now(connection),
-                )
+                .values(**ENDED, last_error=reason, updated_at=self._database.now(connection))
             )
             if ended.rowcount == 0:
                 attempt.rollback()

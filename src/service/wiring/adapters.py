@@ -18,7 +18,7 @@ from identity.resolution.http_responses import MAX_ERROR_BYTES, send_whole
 from identity.resolution.resolver import Resolver
 from identity.sessions.pds_sessions import PdsSessions
 from outbox.mirror.lanes import park_lane, resume_lane
-from outbox.ports import BodyFactory, DirectoryUnavailableError, SessionUnavailableError, SignInRequiredError
+from outbox.ports import DirectoryUnavailableError, SessionUnavailableError, SignInRequiredError
 from storage.errors import BytesMissingError, MediaGoneError
 from storage.media import Media
 
@@ -30,31 +30,11 @@ class IdentitySessions:
         self._sessions: Final = sessions
 
     async def request(
-        self,
-        did: str,
-        method: str,
-        nsid: str,
-        *,
-        host: str,
-        params: dict[str, Any] | None = None,
-        json: Any = None,
-        body: BodyFactory | None = None,
-        headers: dict[str, str] | None = None,
-        timeout: float = 30.0,
+        self, did: str, method: str, nsid: str, *, host: str, timeout: float = 30.0, **content: Any
     ) -> httpx.Response:
         """Send the request; errors of identity become errors of the outbox."""
         try:
-            return await self._sessions.request(
-                did,
-                method,
-                nsid,
-                pds_url=host,
-                params=params,
-                json=json,
-                body=body,
-                headers=headers,
-                timeout=timeout,
-            )
+            return await self._sessions.request(did, method, nsid, pds_url=host, timeout=timeout, **content)
         except MustSignInError as error:
             raise SignInRequiredError(str(error)) from error
         except CannotUseSessionError as error:

@@ -68,7 +68,7 @@ def test_coming_back_signs_in_and_takes_the_cookie_away(client, oauth):
     answer = sign_in(client, oauth)
     assert (answer.status_code, answer.headers["location"]) == (303, "/me")
     returned, cookie = oauth.asked[-1]
-    assert (returned.state, returned.issuer, returned.code) == (STATE, "i", "c")
+    assert (returned.state, returned.iss, returned.code) == (STATE, "i", "c")
     assert cookie.get_secret_value() == "sealed-me"
     assert client.get("/me").json()["did"] == did_of("dora")
     assert list(client.cookies) == ["mastertape_session"]

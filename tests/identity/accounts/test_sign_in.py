@@ -192,7 +192,7 @@ def test_a_session_for_another_did_is_refused():
 def test_a_session_whose_expiry_no_time_can_hold_has_an_unknown_expiry(expires):
     claims = base64.urlsafe_b64encode(json.dumps({"exp": expires}).encode()).decode()
     session = FakePds().session() | {"accessJwt": f"e30.{claims}.x"}
-    assert asyncio.run(create(httpx.Response(200, json=session))).tokens.access_expires_at is None
+    assert asyncio.run(create(httpx.Response(200, json=session))).access_expires_at is None
 
 
 def test_a_second_factor_means_that_an_app_password_is_needed():

@@ -69,9 +69,7 @@ class Rig:
         return self.run(lambda parts: parts.oauth.start(identifier, return_to=return_to, **wanted))
 
     def finish(self, query, cookie):
-        returned = AuthorizationResponse(
-            query.get("state"), query.get("iss"), query.get("code"), query.get("error")
-        )
+        returned = AuthorizationResponse(**query)
         return self.run(lambda parts: parts.oauth.finish(returned, cookie, by=by))
 
     def sign_in(self, account):

@@ -88,7 +88,7 @@ async def show_record(track_id: TrackId, ask: OperatorAsk, render: RenderDep) ->
     """A track's record three times, as its owner sees it: as the log wants it, as the PDS confirmed it, and as the PDS has it now."""
     track = await ask.find(live_track, track_id)
     record = await record_columns(ask, track_id, track)
-    did = _owner_of(record.compared["record_uri"])
+    did = _owner_of(record["compared"]["record_uri"])
     return render(
         "ops/record.html",
         track_id=track_id,
@@ -96,7 +96,7 @@ async def show_record(track_id: TrackId, ask: OperatorAsk, render: RenderDep) ->
         did=did,
         handles=await handles_of(ask, [did]),
         record=record,
-        kept_here=of_its_pds(record.kept_here),
+        kept_here=of_its_pds(record["kept_here"]),
     )
 
 

@@ -2,7 +2,6 @@
 
 from collections.abc import Mapping
 from http import HTTPStatus
-from secrets import token_urlsafe
 from typing import Annotated, Any, Final, NamedTuple
 from urllib.parse import urlencode
 
@@ -99,7 +98,6 @@ async def show_version(
         ticked=puttable & changed,
         is_undo=undo is not None,
         is_undoable=bool(changed) and undo is None,
-        key=token_urlsafe(12),
     )
 
 

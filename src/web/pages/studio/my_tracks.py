@@ -2,7 +2,6 @@
 
 from collections.abc import Mapping, Sequence
 from http import HTTPStatus
-from secrets import token_urlsafe
 from time import monotonic
 from typing import Annotated, Any, Final
 from urllib.parse import urlencode
@@ -123,7 +122,6 @@ async def confirm(
         to_copy=to_copy,
         octets=sum(track["audio_size"] for track in to_copy),
         groups=[(COPIES[AudioCopyState(state)], members) for state, members in groups.items()],
-        key=token_urlsafe(12),
         problem=None,
     )
 

@@ -3,7 +3,6 @@
 from collections.abc import Awaitable, Container, Mapping
 from dataclasses import dataclass, field
 from http import HTTPStatus
-from secrets import token_urlsafe
 from typing import Annotated, Any, Final
 
 from fastapi import APIRouter, Depends, HTTPException, Request, Response
@@ -143,7 +142,6 @@ class TrackPage:
             what_saving_does=what_saving_does(track["mirror"], lane["reason"]),
             notes=NOTES,
             has_older=history["cursor"] is not None,
-            key=token_urlsafe(12),
             limits=LIMITS,
             downloads=DOWNLOADS,
         )

@@ -1,1 +1,0 @@
-"""The API reference: what the OpenAPI document says, as pages for people."""
