@@ -28,8 +28,8 @@ from eventstore.unit_of_work import UnitOfWork, account_of
 from identity.accounts import accounts
 from identity.accounts.accounts import account
 from identity.accounts.api_tokens import record_ends
-from identity.accounts.credentials import revoke_usable
-from identity.accounts.revocation import erase, is_connected
+from identity.accounts.credentials import credential, revoke_usable
+from identity.sessions.session_store import is_connected, pds_session
 from outbox.operations import account_deletion as removals
 from projections.media_references import cids_of
 from projections.tracks.queries import image_urls_of
@@ -168,8 +168,7 @@ def _erase(unit: UnitOfWork, *, revoked: bool) -> bool:
     cids = cids_of(connection, did)
     end_grace_period(connection, cids, since)
     end_grace_of_renditions(connection, [*cids, *image_urls_of(connection, did)], since)
-    for table in (idempotency, running_request, peer_track, repair):
-        connection.execute(delete(table).where(table.c.did == did))
     connection.execute(delete(job).where(job.c.account == did))
-    erase(connection, did)
+    for table in (idempotency, running_request, peer_track, repair, pds_session, credential, account):
+        connection.execute(delete(table).where(table.c.did == did))
     return True

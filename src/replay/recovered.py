@@ -25,10 +25,8 @@ from eventstore.restore_detection import (
 )
 from eventstore.unit_of_work import UnitOfWork
 from eventstore.untrusted import parsed
-from identity.accounts.credentials import count_usable_tokens
-from identity.accounts.revocation import active_dids, end_logins
-from identity.accounts.revocation import revoke_tokens as revoke_all
-from identity.sessions.session_store import SessionKind
+from identity.accounts.credentials import count_usable_tokens, revoke_all_tokens
+from identity.sessions.session_store import SessionKind, active_dids, end_logins
 from outbox.conflicts.newer_on_pds import keep_newer
 from outbox.mirror.lanes import park_lane
 from outbox.mirror.observe_only import (
@@ -119,7 +117,7 @@ def recover(
                 end_logins(connection, SessionKind.OAUTH, RESTORED, now)
                 logins = len(dids)
             if revoke_tokens:
-                revoke_all(connection, now)
+                revoke_all_tokens(connection, now)
             mark_recovered(connection, log.database)
             announce(connection)
         return Recovery(

@@ -5,17 +5,16 @@ from typing import Final
 from api.app import create_app as create_api
 from api.document import DocumentedApp
 from api.services import Services
-from web import static_files
+from web import sign_in_pages, static_files
 from web.ask import SignInFirstError
 from web.error_pages import ErrorPages, refused, sign_in_first
 from web.forms import RefusedError
-from web.pages import accounts, docs, ops, pds, public, studio
-from web.sign_in_pages import WebSignInPages
+from web.pages import docs, ops, pds, public, studio
 
 ROUTERS: Final = (
     static_files.router,
     public.router,
-    accounts.router,
+    sign_in_pages.router,
     pds.router,
     *studio.ROUTERS,
     docs.router,
@@ -27,7 +26,7 @@ def create_app(services: Services) -> DocumentedApp:
     """Return the application. Pages come before the API's routes: at a shared address, a browser gets the page."""
     app = create_api(services)
     app.router.routes[:0] = [route for router in ROUTERS for route in router.routes]
-    app.state.sign_in_pages = WebSignInPages(services)
+    app.state.sign_in_pages = sign_in_pages.WebSignInPages(services)
     app.state.reference = docs.Reference(app)
     app.add_exception_handler(RefusedError, refused)
     app.add_exception_handler(SignInFirstError, sign_in_first)

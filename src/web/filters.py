@@ -25,12 +25,10 @@ def artist_address(handle: str, did: str) -> str:
 
 
 def track_address(track: Json) -> str:
-    """Return the address of a track's page."""
     return f"{artist_address(track['artist_handle'], track['artist_did'])}/{track['id']}"
 
 
 def tag_address(tag: str) -> str:
-    """Return the address of the list of tracks with a tag."""
     return "/tags/" + quote(tag, safe="")
 
 
@@ -123,8 +121,7 @@ def pause(seconds: str | float) -> str:
 
 def age(value: str) -> str:
     """Return how long ago an ISO time was: `5 minutes ago`; `just now` within a minute."""
-    at = _utc(value)
-    if at is None:
+    if (at := _utc(value)) is None:
         return ""
     seconds = int((datetime.now(UTC) - at).total_seconds())
     for length, name in ((DAY, "day"), (HOUR, "hour"), (MINUTE, "minute")):

@@ -30,7 +30,6 @@ class Form(dict[str, str]):
         self._pairs: Final = pairs
 
     def all(self, name: str) -> list[str]:
-        """Return the values of every field with this name."""
         return [value for each, value in self._pairs if each == name]
 
     def number(self, name: str) -> int | None:
@@ -58,8 +57,6 @@ JSON: Final = "application/json"
 
 @dataclass(frozen=True)
 class Answer:
-    """What the API answered."""
-
     status: int
     headers: Headers
     content: bytes

@@ -109,8 +109,6 @@ def operations_of(document: Json, base_url: str) -> Iterator[dict[str, Any]]:
 
 
 class Schemas:
-    """The models of a document, by name, in words."""
-
     def __init__(self, models: Json) -> None:
         self._models: Final = models
 
@@ -146,7 +144,6 @@ class Schemas:
                 yield from self.rows(inner, f"{prefix}{name}.", depth + 1)
 
     def kind(self, schema: Json) -> str:
-        """Return the type in words."""
         if "$ref" in schema:
             return self.kind(self._resolved(schema))
         if options := schema.get("anyOf") or schema.get("oneOf"):

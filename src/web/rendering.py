@@ -97,7 +97,6 @@ def rendered(template: str, services: Services, status: int = HTTPStatus.OK, **v
 
 
 def address_of(request: Request) -> str:
-    """Return the path and query of the page that is asked for."""
     return request.url.path + (f"?{request.url.query}" if request.url.query else "")
 
 

@@ -1,15 +1,20 @@
-"""The pages of a sign-in, as `api.auth.sign_in_page` asks for them."""
+"""The pages of a sign-in, as `api.auth.sign_in_page` asks for them, and the forms of the account menu."""
 
 from collections.abc import Mapping
 from http import HTTPStatus
 from typing import Final
 from urllib.parse import urlsplit
 
-from fastapi import Response
+from fastapi import APIRouter, Request, Response
+from fastapi.responses import RedirectResponse
 
 from api.auth.sign_in_page import Refusal
 from api.services import Services
+from web.forms import Api, ApiDep, form_of
+from web.page_route import PageRoute
 from web.rendering import rendered
+
+router = APIRouter(route_class=PageRoute, include_in_schema=False)
 
 STUDIO = "/studio"
 """Where a person who signs in on the page goes, if nothing else was asked for."""
@@ -47,8 +52,6 @@ OTHERWISE: Final = ("That did not work", AS_IT_IS)
 
 
 class WebSignInPages:
-    """Made from the same templates as all other pages."""
-
     def __init__(self, services: Services) -> None:
         self._services = services
 
@@ -68,3 +71,24 @@ class WebSignInPages:
 
     def onward(self, url: str) -> Response:
         return rendered("onward.html", self._services, url=url, host=urlsplit(url).netloc)
+
+
+@router.post("/accounts/switch")
+async def switch(request: Request, api: ApiDep) -> Response:
+    form = await form_of(request)
+    return await _then("/studio", api, "/auth/switch", {"did": form.get("did", "")})
+
+
+@router.post("/accounts/sign-out")
+async def sign_out(request: Request, api: ApiDep) -> Response:
+    """Sign out every account of this browser, or that of `did`."""
+    form = await form_of(request)
+    return await _then("/", api, "/auth/logout", {"did": form["did"]} if form.get("did") else {})
+
+
+async def _then(address: str, api: Api, path: str, fields: dict[str, str]) -> Response:
+    answer = await api.send("POST", path, fields)
+    response = RedirectResponse(address, HTTPStatus.SEE_OTHER)
+    for cookie in answer.headers.getlist("set-cookie"):
+        response.headers.append("set-cookie", cookie)
+    return response

@@ -32,8 +32,6 @@ class Mark(StrEnum):
 
 
 class Act(StrEnum):
-    """What the owner can do about a mark."""
-
     SIGN_IN = "sign-in"
     DECIDE = "decide"
     RESTORE = "restore"
@@ -298,7 +296,6 @@ def states_of(mark: Mark, parked_for: str | None) -> list[str]:
 
 
 def count_by_mark(counts: Mapping[str, int], parked_for: str | None) -> dict[Mark, int]:
-    """Return the number of tracks with each mark."""
     return {mark: sum(counts.get(state, 0) for state in states_of(mark, parked_for)) for mark in Mark}
 
 
@@ -465,14 +462,12 @@ WAITS_IN_LANE: Final = (VerdictKind.SIGN_IN, VerdictKind.INACTIVE, VerdictKind.F
 
 
 def about_cause(cause: Mapping[str, Any]) -> str:
-    """Return what to do about a cause."""
     if not cause["records"] and cause["kind"] not in WAITS_IN_LANE:
         return NONE_WAITS
     return OUR_FAULT if cause["error"] in OUR_ERRORS else ABOUT_KIND.get(cause["kind"], BY_ITSELF)
 
 
 def about_host(host: Mapping[str, Any]) -> str:
-    """Return what to do about a host."""
     if host["paused"]:
         return BY_REASON[MirrorReason.PAUSED].advice
     if host["failing_since"] is None:

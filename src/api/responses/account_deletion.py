@@ -8,7 +8,7 @@ from sqlalchemy import Connection
 
 from eventstore.database import Database
 from identity.accounts.credentials import count_usable_tokens
-from identity.accounts.revocation import is_connected
+from identity.sessions.session_store import is_connected
 from outbox.operations.account_deletion import Remains, remains
 from projections.media_references import cids_of
 

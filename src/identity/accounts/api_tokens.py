@@ -23,8 +23,6 @@ EnvelopeFor = Callable[[str], Envelope]
 
 
 class AccountTokens:
-    """Commands of an account about its own sessions and tokens."""
-
     def __init__(self, log: EventLog, credentials: Credentials) -> None:
         self._log: Final = log
         self._credentials: Final = credentials
@@ -91,7 +89,6 @@ class AccountTokens:
 
 
 def record_ends(account: Account, ended: Iterable[tuple[str, CredentialKind]], *, at: datetime) -> None:
-    """Record that sessions and tokens have ended."""
     for credential_id, kind in ended:
         end = account.sign_out if kind is CredentialKind.BROWSER else account.revoke_token
         end(credential_id, at=at)

@@ -120,8 +120,6 @@ class Credential:
 
 @dataclass(frozen=True)
 class Issued:
-    """A new token, which is shown to its owner only once."""
-
     id: str
     token: SecretStr
     expires_at: datetime | None
@@ -232,7 +230,6 @@ class Credentials:
         ]
 
     def is_usable(self, connection: Connection, *, did: str, credential_id: str) -> bool:
-        """Whether this token of the account is neither expired nor revoked."""
         this = (credential.c.id == credential_id, credential.c.did == did)
         usable = select(credential.c.id).where(*this, _is_usable(self._database.now(connection)))
         return connection.scalar(usable) is not None
@@ -260,8 +257,12 @@ def _of(did: str, only: str | None) -> ColumnElement[bool]:
     return credential.c.id.in_(select(made.c.id))
 
 
+def revoke_all_tokens(connection: Connection, now: datetime) -> None:
+    working = update(credential).where(credential.c.revoked_at.is_(None))
+    connection.execute(working.values(revoked_at=now))
+
+
 def count_usable_tokens(connection: Connection, now: datetime, did: str | None = None) -> int:
-    """Count the usable sessions and tokens of one account or of all."""
     of_account = () if did is None else (credential.c.did == did,)
     return connection.scalar(select(func.count()).where(_is_usable(now), *of_account)) or 0
 

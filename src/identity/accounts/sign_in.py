@@ -33,16 +33,12 @@ OPERATOR_SESSION_TTL: Final = timedelta(hours=12)
 
 @dataclass(frozen=True)
 class SignInResult:
-    """The account, and its new token for this service."""
-
     account: Account
     token: SecretStr
     expires_in: timedelta | None
 
 
 class SignIns:
-    """Completes sign-ins that the PDS has verified."""
-
     def __init__(
         self,
         log: EventLog,

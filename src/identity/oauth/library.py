@@ -52,7 +52,6 @@ class LibraryHttpClient:
         pass
 
     async def get(self, url: str) -> httpx.Response:
-        """Fetch a metadata document."""
         return await self._send(self._http.build_request("GET", url), METADATA_TIMEOUT_SECONDS)
 
     async def post(self, url: str, *, data: dict[str, str], headers: dict[str, str]) -> httpx.Response:
@@ -109,7 +108,6 @@ def library(http: httpx.AsyncClient, policy: AddressPolicy) -> ModuleType:
 
 
 def private_copy(name: str, **ours: object) -> ModuleType:
-    """Load a second, private instance of a module and replace names in it."""
     spec = find_spec(name)
     if spec is None or spec.loader is None:
         raise ImportError(name)

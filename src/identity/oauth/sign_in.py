@@ -23,8 +23,7 @@ from identity.errors import (
     SignInStateError,
 )
 from identity.oauth.client import OAuthApp
-from identity.oauth.flows import SIGN_IN_SECONDS, Flow, Flows
-from identity.oauth.grants import tokens_of
+from identity.oauth.flows import SIGN_IN_SECONDS, Flow, Flows, tokens_of
 from identity.resolution.resolver import is_did, normalized
 from identity.sessions.encryption import Cipher
 from identity.sessions.key_pairs import SigningKey, key_of, scalar_of
@@ -67,8 +66,6 @@ class AskedSignIn:
 
 @dataclass(frozen=True)
 class _Attempt:
-    """The content of the cookie."""
-
     state: OAuthState
     kid: str | None
     asked: AskedSignIn

@@ -12,7 +12,7 @@ from collections.abc import AsyncIterator, Iterable
 from contextlib import AsyncExitStack
 from functools import cache
 from http.cookiejar import CookieJar, DefaultCookiePolicy
-from typing import Any, Final, Protocol, cast
+from typing import Any, Final, cast
 from urllib.parse import urlsplit
 
 import dns.asyncresolver
@@ -35,23 +35,10 @@ class NameUnavailableError(httpx.ConnectError):
     """DNS did not answer."""
 
 
-class Names(Protocol):
-    """The DNS lookups that resolution needs."""
-
-    async def addresses(self, host: str) -> list[str]:
-        """Return the IP addresses of a host; raises HostNotFoundError or NameUnavailableError."""
-        ...
-
-    async def texts(self, name: str) -> list[str]:
-        """Return the TXT records of a name; none if there is no such name."""
-        ...
-
-
 class Dns:
     """Asks the system's name servers. The hosts file is not read: it contains no public host."""
 
     async def addresses(self, host: str) -> list[str]:
-        """Return the IPv4 and IPv6 addresses of a host."""
         try:
             answers = await dns.asyncresolver.resolve_name(f"{host}.", lifetime=DNS_TIMEOUT_SECONDS)
             found = list(answers.addresses())
@@ -121,7 +108,6 @@ class AddressPolicy:
         self._allowed_hosts = frozenset((host, port) for _, host, port in self._allowed)
 
     def allows_origin(self, url: str) -> bool:
-        """Whether the URL's origin is one of `allowed_origins`."""
         return origin_of(url) in self._allowed
 
     def allows_host(self, host: str, port: int) -> bool:
@@ -159,7 +145,6 @@ def origin_of(url: str) -> tuple[str, str, int]:
 
 
 def literal_address(host: str) -> Address | None:
-    """Return the IP address that a host is written as, or None for a name."""
     try:
         return ipaddress.ip_address(host.strip("[]"))
     except ValueError:
@@ -183,14 +168,14 @@ def is_public(address: Address) -> bool:
     return address.is_global and not address.is_multicast and not address.is_reserved
 
 
-async def address_of(url: str, policy: AddressPolicy, names: Names) -> str:
+async def address_of(url: str, policy: AddressPolicy, names: Dns) -> str:
     """Return the address to connect to for an allowed URL; raises `UnsafeAddressError` for any other."""
     policy.check(url)
     _, host, port = origin_of(url)
     return (await _targets(host, port, policy, names))[0]
 
 
-async def _targets(host: str, port: int, policy: AddressPolicy, names: Names) -> list[str]:
+async def _targets(host: str, port: int, policy: AddressPolicy, names: Dns) -> list[str]:
     if policy.allows_host(host, port):
         return [host]
     addresses = [host] if literal_address(host) else await names.addresses(host)
@@ -205,7 +190,7 @@ class PublicNetwork(httpcore.AsyncNetworkBackend):
     """Resolves a host, refuses it if any of its addresses is not public, and connects to a checked address."""
 
     def __init__(
-        self, policy: AddressPolicy, names: Names, network: httpcore.AsyncNetworkBackend | None = None
+        self, policy: AddressPolicy, names: Dns, network: httpcore.AsyncNetworkBackend | None = None
     ) -> None:
         self._policy = policy
         self._names = names
@@ -241,7 +226,6 @@ class PublicNetwork(httpcore.AsyncNetworkBackend):
         raise UnsafeAddressError("unix sockets are not allowed")
 
     async def sleep(self, seconds: float) -> None:
-        """Wait between httpcore's own connection attempts."""
         await self._network.sleep(seconds)
 
 
@@ -249,7 +233,7 @@ class GuardedTransport(httpx.AsyncHTTPTransport):
     """Checks the URL of every request, each hop of a redirect included, and the address of every connection."""
 
     def __init__(
-        self, policy: AddressPolicy, names: Names, *, limits: httpx.Limits, verify: ssl.SSLContext
+        self, policy: AddressPolicy, names: Dns, *, limits: httpx.Limits, verify: ssl.SSLContext
     ) -> None:
         super().__init__(verify=verify, limits=limits)
         self._policy = policy
@@ -307,8 +291,6 @@ class FewToAHost(httpx.AsyncBaseTransport):
 
 
 class _Held(httpx.AsyncByteStream):
-    """The body of a reply, with which a turn ends."""
-
     def __init__(self, body: httpx.AsyncByteStream, held: AsyncExitStack) -> None:
         self._body = body
         self._held = held
@@ -331,7 +313,7 @@ def _tls() -> ssl.SSLContext:
 def public_client(
     policy: AddressPolicy,
     *,
-    names: Names | None = None,
+    names: Dns | None = None,
     max_connections: int = MAX_CONNECTIONS,
     of_a_host: int | None = None,
     unlimited: str = PUBLIC_PLC,

@@ -18,14 +18,11 @@ MAX_REQUESTS: Final = 20
 
 @dataclass(frozen=True)
 class Feature:
-    """A featured artist of a track."""
-
     did: str
     handle: str
 
 
 def turns_of_lookups() -> Turns:
-    """Return the turns of the requests that all lookups of a process send."""
     return Turns(MAX_REQUESTS_TO_A_HOST, MAX_REQUESTS)
 
 

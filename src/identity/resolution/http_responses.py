@@ -70,7 +70,6 @@ async def send_whole(
 
 
 def error_name(reply: httpx.Response) -> str | None:
-    """Return the `error` of an XRPC error reply, or None."""
     if reply.is_success:
         return None
     try:
@@ -117,13 +116,12 @@ async def fetched(
             raise FetchRefusedError(f"it answered {reply.status_code}", status=reply.status_code)
         if (whole_number(reply.headers.get("content-length", "")) or 0) > limit:
             raise FetchRefusedError(f"it has more than {limit} bytes")
-        yield _bounded(reply, limit)
 
+        async def bounded(left: int) -> AsyncIterator[bytes]:
+            async for chunk in reply.aiter_bytes():
+                left -= len(chunk)
+                if left < 0:
+                    raise FetchRefusedError(f"it has more than {limit} bytes")
+                yield chunk
 
-async def _bounded(reply: httpx.Response, limit: int) -> AsyncIterator[bytes]:
-    left = limit
-    async for chunk in reply.aiter_bytes():
-        left -= len(chunk)
-        if left < 0:
-            raise FetchRefusedError(f"it has more than {limit} bytes")
-        yield chunk
+        yield bounded(limit)

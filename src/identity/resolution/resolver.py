@@ -20,7 +20,6 @@ from identity.resolution.address_policy import (
     AddressPolicy,
     Dns,
     HostNotFoundError,
-    Names,
     NameUnavailableError,
     origin_of,
 )
@@ -67,7 +66,7 @@ class Resolver:
         dev_origins: Sequence[str],
         http: httpx.AsyncClient,
         *,
-        names: Names | None = None,
+        names: Dns | None = None,
         turns: Turns | None = None,
     ) -> None:
         """With `turns`, each request takes one of its host, but for those to the PLC directory, which count in all."""
@@ -240,5 +239,4 @@ class Resolver:
 
 
 def normalized(identifier: str) -> str:
-    """Strip spaces and a leading @."""
     return identifier.strip().removeprefix("@")

@@ -4,7 +4,7 @@
 transaction open, and stores the new tokens only if the generation is still the same.
 """
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from enum import StrEnum
@@ -177,14 +177,8 @@ class SessionRows:
     def idle_since(self, before: timedelta) -> list[str]:
         """Return the accounts whose active session has not been refreshed for that long."""
         with self._database.read() as connection:
-            then = self._database.now(connection) - before
-            return list(
-                connection.scalars(
-                    select(pds_session.c.did).where(
-                        pds_session.c.status == PdsSessionState.ACTIVE, pds_session.c.updated_at <= then
-                    )
-                )
-            )
+            idle = pds_session.c.updated_at <= self._database.now(connection) - before
+            return list(connection.scalars(select(pds_session.c.did).where(_IS_ACTIVE, idle)))
 
     def claim(self, did: str, generation: int, owner: str) -> bool:
         """Take the refresh lease of this generation; False if another process has it or a newer generation is stored."""
@@ -248,12 +242,30 @@ class SessionRows:
         }
 
 
+_IS_ACTIVE: Final = pds_session.c.status == PdsSessionState.ACTIVE
+
+
 def _is_current(did: str, generation: int) -> tuple[Any, ...]:
-    return (
-        pds_session.c.did == did,
-        pds_session.c.generation == generation,
-        pds_session.c.status == PdsSessionState.ACTIVE,
+    return pds_session.c.did == did, pds_session.c.generation == generation, _IS_ACTIVE
+
+
+def active_dids(connection: Connection, kind: SessionKind) -> Sequence[str]:
+    active = select(pds_session.c.did).where(pds_session.c.kind == kind.value, _IS_ACTIVE)
+    return connection.scalars(active.order_by(pds_session.c.did)).all()
+
+
+def end_logins(connection: Connection, kind: SessionKind, reason: str, now: datetime) -> None:
+    """End the active sessions of this kind here, without a request to any PDS; the accounts have to sign in again."""
+    connection.execute(
+        update(pds_session)
+        .where(pds_session.c.kind == kind.value, _IS_ACTIVE)
+        .values(**ENDED, last_error=reason, updated_at=now)
     )
+
+
+def is_connected(connection: Connection, did: str) -> bool:
+    active = select(pds_session.c.did).where(pds_session.c.did == did, _IS_ACTIVE)
+    return connection.scalar(active) is not None
 
 
 class LoginState(State):
@@ -265,26 +277,20 @@ class LoginState(State):
     NONE = "none", "none: the account has not signed in here, or has left"
 
 
-@dataclass(frozen=True)
-class Login:
-    """An account's login at its PDS; without one, its state alone."""
-
-    state: LoginState
-    kind: str | None = None
-    changed_at: datetime | None = None
-    """When it was renewed, or ended."""
-    expires_at: datetime | None = None
-    """Of the access token, which is renewed before the next request."""
-    problem: str | None = None
-
-
-def login_of(connection: Connection, did: str, now: datetime) -> Login:
+def login_of(connection: Connection, did: str, now: datetime) -> dict[str, Any]:
+    """Return an account's login at its PDS: its state, and facts about it where there is one."""
     row = connection.execute(OF_ACCOUNT, {"did": did}).one_or_none()
-    if row is None:
-        return Login(LoginState.NONE)
     state = LoginState.SIGNED_IN
-    if row.status != PdsSessionState.ACTIVE:
+    if row is None:
+        state = LoginState.NONE
+    elif row.status != PdsSessionState.ACTIVE:
         state = LoginState.ENDED
     elif row.access_expires_at is not None and row.access_expires_at <= now:
         state = LoginState.EXPIRED
-    return Login(state, row.kind, row.updated_at, row.access_expires_at, row.last_error)
+    return {
+        "state": state,
+        "kind": row and row.kind,
+        "changed_at": row and row.updated_at,
+        "expires_at": row and row.access_expires_at,
+        "problem": row and row.last_error,
+    }

@@ -13,8 +13,7 @@ from identity.accounts.api_tokens import AccountTokens
 from identity.accounts.credentials import Credentials
 from identity.accounts.sign_in import AppPasswordSignIn, SignIns
 from identity.oauth.client import oauth_app
-from identity.oauth.flows import Flows
-from identity.oauth.grants import OAuthGrants
+from identity.oauth.flows import Flows, OAuthGrants
 from identity.oauth.sign_in import OAuthSignIn
 from identity.resolution.address_policy import MAX_CONNECTIONS, PUBLIC_PLC, AddressPolicy, public_client
 from identity.resolution.resolver import Resolver

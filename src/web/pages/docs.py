@@ -26,7 +26,6 @@ class Reference:
         self._app: Final = app
 
     def page(self, name: str) -> Markup | None:
-        """Return the content of a page; None if there is none of that name."""
         return self._pages.get(name)
 
     @cached_property

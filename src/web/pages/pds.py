@@ -1,7 +1,6 @@
 """My PDS: whether records reach it, what can be done about it, which programs may act, and how to leave."""
 
-from collections.abc import Awaitable, Iterable, Mapping
-from dataclasses import dataclass
+from collections.abc import Awaitable, Mapping
 from http import HTTPStatus
 from typing import Any, Final
 from urllib.parse import quote
@@ -63,15 +62,6 @@ OFFERED: Final = (Scope.WRITE, Scope.READ)
 """The scopes of tokens that the page makes, the usual one first."""
 
 
-@dataclass(frozen=True)
-class Task:
-    """What waits for the artist, and the page on which it is done; `tone` is the colour of the mark."""
-
-    tone: str
-    sentence: str
-    address: str
-
-
 @router.get(HERE)
 async def show_pds(ask: OwnAsk, render: RenderDep, said: str = "") -> Response:
     """Everything about the account at its PDS, with what each button will do."""
@@ -88,13 +78,14 @@ async def save_profile(request: Request, api: ApiDep, ask: OwnAsk, render: Rende
 
 @router.post(f"{HERE}/verify")
 async def verify(api: ApiDep, ask: OwnAsk, render: RenderDep) -> Response:
-    """Compare the PDS with the log now, and show what differs."""
     try:
         answer = await api.send("POST", "/me/verify")
     except RefusedError as refused:
         return await _page(ask, render, refused)
-    drifting = {each["track_id"]: None for each in answer.body["drifts"] if each["track_id"]}
-    titles = drifting | await _titles(ask, drifting)
+    titles = {each["track_id"]: None for each in answer.body["drifts"] if each["track_id"]}
+    if wanted := list(titles)[:MOST_TITLES]:
+        page = await ask(list_my_tracks, MyListing(id=wanted, limit=MOST_TITLES))
+        titles |= {track["id"]: track["title"] for track in page["items"]}
     return render("pds/verified.html", found=answer.body, titles=titles, drifts=DRIFTS)
 
 
@@ -138,7 +129,6 @@ async def end_token(token_id: str, api: ApiDep, ask: OwnAsk, render: RenderDep) 
 
 @router.get(f"{HERE}/disconnect")
 async def ask_to_disconnect(ask: OwnAsk, render: RenderDep) -> Response:
-    """Say what ends and what stays, and ask."""
     return render("pds/disconnect.html", lane=await ask(read_lane))
 
 
@@ -187,7 +177,9 @@ async def _page(
 ) -> Response:
     if refusal is not None and refusal.status == HTTPStatus.UNAUTHORIZED:
         raise refusal
-    me, lane, tokens = await ask(read_me), await ask(read_lane), await _tokens(ask)
+    me, lane, issued = await ask(read_me), await ask(read_lane), await ask(list_tokens)
+    # the programs' tokens first, then the browsers' sessions, each newest first
+    tokens = sorted(issued["items"], key=lambda token: token["kind"] != CredentialKind.API)
     marks = count_by_mark(lane["waiting"], lane["reason"])
     adoption, audio = await ask(read_adoption), await ask(read_migration)
     tasks, words = await _tasks(ask, lane["reason"]), lane_words(lane)
@@ -217,29 +209,19 @@ async def _page(
     )
 
 
-async def _tasks(ask: Ask[Principal], parked_for: str | None) -> list[Task]:
-    """Return what waits for the artist: of a single held track, on its own page."""
+async def _tasks(ask: Ask[Principal], parked_for: str | None) -> list[dict[str, str]]:
+    """Return what waits for the artist, and the page on which it is done: of a single held track, its own."""
     held = await ask(list_my_tracks, MyListing(mirror=states_of(Mark.HELD, parked_for), limit=1))
     counts = count_by_mark(held["counts"], parked_for)
     addresses = {mark: f"/studio?mark={mark}" for mark in TASKS}
     if counts[Mark.HELD] == 1:
         addresses[Mark.HELD] = f"/studio/tracks/{held['items'][0]['id']}"
     return [
-        Task(TONES[mark], one if counts[mark] == 1 else several.format(counts[mark]), addresses[mark])
+        {
+            "tone": TONES[mark],
+            "sentence": one if counts[mark] == 1 else several.format(counts[mark]),
+            "address": addresses[mark],
+        }
         for mark, (one, several) in TASKS.items()
         if counts[mark]
     ]
-
-
-async def _titles(ask: Ask[Principal], track_ids: Iterable[int]) -> dict[int, str]:
-    wanted = list(track_ids)[:MOST_TITLES]
-    if not wanted:
-        return {}
-    page = await ask(list_my_tracks, MyListing(id=wanted, limit=MOST_TITLES))
-    return {track["id"]: track["title"] for track in page["items"]}
-
-
-async def _tokens(ask: Ask[Principal]) -> list[Mapping[str, Any]]:
-    """Return the programs' tokens first, then the browsers' sessions, each newest first."""
-    items = (await ask(list_tokens))["items"]
-    return sorted(items, key=lambda token: token["kind"] != CredentialKind.API)

@@ -34,7 +34,6 @@ REFUSALS: Final = {
 
 @router.get("/")
 async def show_home(ask: PublicAsk, render: RenderDep) -> Response:
-    """What this is, where to sign in, and the newest public tracks."""
     newest = await ask(list_tracks, Listing(limit=NEWEST))
     return render("home.html", tracks=newest["items"])
 
@@ -62,7 +61,6 @@ async def show_artist(artist: str, ask: PublicAsk, render: RenderDep, cursor: st
 
 @router.get("/tags/{tag:path}")
 async def show_tag(tag: str, ask: PublicAsk, render: RenderDep, cursor: str | None = None) -> Response:
-    """The public tracks with a tag, newest first."""
     page = await ask(list_tracks, Listing(tag=tag, cursor=cursor, limit=TRACKS))
     return render(
         "tag.html", tag=tag, tracks=page["items"], cursor=page["cursor"], is_first_page=cursor is None
@@ -86,6 +84,7 @@ async def show_track(
     status, refusal = await _refusal(media, track)
     is_own = _is(ask.caller, track["artist_did"])
     plays = refusal is None and track["taken_down_at"] is None
+    download = "open" if is_own else track["downloads"]
     return render(
         "track.html",
         status,
@@ -94,7 +93,7 @@ async def show_track(
         here=here,
         plays=plays,
         refusal=refusal,
-        download=_download(track, is_own=is_own) if plays else "none",
+        download=download if plays else "off",
         is_own=is_own,
     )
 
@@ -111,13 +110,6 @@ async def _refusal(media: MediaRequest, track: dict[str, Any]) -> tuple[int, str
             if reply.status != HTTPStatus.NOT_FOUND:
                 raise
     return HTTPStatus.OK, None
-
-
-def _download(track: dict[str, Any], *, is_own: bool) -> str:
-    """Return `open`, `ask` or `supporters`, or `none` where no download is offered."""
-    if is_own:
-        return "open"
-    return "none" if track["downloads"] == "off" else str(track["downloads"])
 
 
 def _is(viewer: Principal | None, did: str) -> bool:

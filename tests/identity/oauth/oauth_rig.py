@@ -12,8 +12,7 @@ from identity.accounts.accounts import Accounts
 from identity.accounts.credentials import Credentials
 from identity.accounts.sign_in import SignIns
 from identity.oauth.client import oauth_app
-from identity.oauth.flows import Flows
-from identity.oauth.grants import OAuthGrants
+from identity.oauth.flows import Flows, OAuthGrants
 from identity.oauth.sign_in import AuthorizationResponse, OAuthSignIn
 from identity.resolution.address_policy import AddressPolicy, public_client
 from identity.resolution.resolver import Resolver

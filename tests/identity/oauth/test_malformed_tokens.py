@@ -9,8 +9,7 @@ from cryptography.hazmat.primitives.asymmetric import ec
 from pydantic import SecretStr
 
 from identity.errors import SessionUnavailableError
-from identity.oauth.flows import Flows
-from identity.oauth.grants import OAuthGrants
+from identity.oauth.flows import Flows, OAuthGrants
 from identity.resolution.address_policy import AddressPolicy
 from identity.resolution.resolver import Resolver
 from identity.sessions.key_pairs import scalar_of

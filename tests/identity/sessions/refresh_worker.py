@@ -5,8 +5,7 @@ import sys
 
 from eventstore.database import Database
 from eventstore.event_log import EventLog
-from identity.oauth.flows import Flows
-from identity.oauth.grants import OAuthGrants
+from identity.oauth.flows import Flows, OAuthGrants
 from identity.resolution.address_policy import AddressPolicy, public_client
 from identity.resolution.resolver import Resolver
 from identity.sessions.encryption import Cipher

@@ -2,7 +2,7 @@
 
 from collections.abc import Mapping, Sequence
 from datetime import datetime
-from typing import Any, Final, Self
+from typing import Any, Final
 
 from pydantic import BaseModel, Field
 from sqlalchemy import Connection
@@ -13,7 +13,7 @@ from api.json_response import body_from
 from api.requests.parameters import DRY_RUN, Name
 from api.responses.mirror import LaneBody, lane_body
 from identity.accounts.accounts import accounts_of
-from identity.sessions.session_store import Login, LoginState, login_of
+from identity.sessions.session_store import LoginState, login_of
 from outbox.mirror.host_state import breaker_state
 from outbox.mirror.states import MirrorState
 from outbox.mirror.tables import NEVER, PAST
@@ -333,10 +333,6 @@ class LoginBody(BaseModel):
     expires_at: datetime | None = Field(description="of the access token, which the service renews by itself")
     problem: str | None = Field(description="why it ended, or was not renewed the last time")
 
-    @classmethod
-    def of(cls, login: Login) -> Self:
-        return cls(**vars(login))
-
 
 class LaneOfAccountBody(LaneBody):
     """A lane as its owner reads it at /me/mirror, with its login, its host and the first records that wait."""
@@ -360,7 +356,7 @@ def lane_of_account(connection: Connection, did: str, now: datetime) -> LaneOfAc
         **lane_body(connection, did, now).model_dump(),
         handle=None if account is None else account.handle,
         under_way=lane.lease_until > now,
-        login=LoginBody.of(login_of(connection, did, now)),
+        login=LoginBody(**login_of(connection, did, now)),
         pds=next(iter(hosts), None),
         records=failure_rows(connection, rows, now),
     )

@@ -2,8 +2,7 @@
 
 from collections.abc import Mapping
 from http import HTTPStatus
-from typing import Annotated, Any, Final, NamedTuple
-from urllib.parse import urlencode
+from typing import Annotated, Any, Final
 
 from fastapi import APIRouter, Query, Request, Response
 from fastapi.responses import RedirectResponse
@@ -17,7 +16,7 @@ from api.routers.tracks import past_track
 from identity.accounts.credentials import Principal
 from web.ask import Ask, OwnAsk, wanted
 from web.filters import cover_address
-from web.forms import ApiDep, Form, form_of
+from web.forms import ApiDep, form_of
 from web.history_words import changes_of, moment
 from web.page_route import PageRoute
 from web.pages.studio.track import WAIT_SECONDS, Page, my_track, to_track
@@ -38,18 +37,10 @@ class Timeline(BaseModel):
     rows: int = 0
 
 
-class CoverOfThen(NamedTuple):
-    """Where a cover is; None where the track had none, or it is no longer kept."""
-
-    address: str | None
-    is_kept: bool = True
-
-
 @router.get("/studio/tracks/{track_id}/history")
 async def show_history(
     track_id: TrackId, ask: OwnAsk, render: RenderDep, part: Annotated[Timeline, Query()]
 ) -> Response:
-    """A page of the timeline, newest first."""
     track = await my_track(ask, track_id)
     limit = min(max(part.rows, PAGE), MOST)
     page = await ask(history_page, track_id, HistoryQuery(limit=limit, cursor=part.cursor))
@@ -82,15 +73,17 @@ async def show_version(
     then = await ask(past_track, track_id, AsOf(version=version))
     found = await _difference(ask, track_id, version)
     puttable = _revertible(found)
-    changed = set() if version == 1 and undo is None else await _changed_by(ask, track_id, undo or version)
-    cover = await _cover_of(media, now, then, version)
-    kept = {"audio": then["audio_kept"], "cover": cover.is_kept}
+    by = undo or version
+    changes_nothing = version == 1 and undo is None
+    changed = set() if changes_nothing else _revertible(await _difference(ask, track_id, by - 1, by))
+    cover, is_cover_kept = await _cover_of(media, now, then, version)
+    kept = {"audio": then["audio_kept"], "cover": is_cover_kept}
     return render(
         "studio/version.html",
         track=now,
         then=then,
         version=version,
-        cover=cover.address,
+        cover=cover,
         gone=[name for name, is_kept in kept.items() if not is_kept],
         newest=found["to_version"],
         differs=changes_of(found["changes"]),
@@ -105,11 +98,11 @@ async def show_version(
 async def undo_change(track_id: TrackId, version: int, api: ApiDep, ask: OwnAsk, page: Page) -> Response:
     """Put back what this one change changed; where a later one changed the same, lead to a choice instead."""
     now = await my_track(ask, track_id)
-    fields = await _changed_by(ask, track_id, version)
     before = version - 1
-    if not fields & await _changed_since(ask, track_id, before):
+    fields = _revertible(await _difference(ask, track_id, before, version))
+    if not fields & _revertible(await _difference(ask, track_id, before)):
         return to_track(track_id, "unchanged")
-    if fields & await _changed_since(ask, track_id, version):
+    if fields & _revertible(await _difference(ask, track_id, version)):
         choice = f"/studio/tracks/{track_id}/versions/{before}?undo={version}"
         return RedirectResponse(choice, HTTPStatus.SEE_OTHER)
     sent = api.send(
@@ -133,36 +126,27 @@ async def _difference(
     return found
 
 
-async def _changed_by(ask: Ask[Principal], track_id: int, version: int) -> set[str]:
-    """Return the fields that the change of this version changed, and that can be put back."""
-    return _revertible(await _difference(ask, track_id, version - 1, version))
-
-
-async def _changed_since(ask: Ask[Principal], track_id: int, version: int) -> set[str]:
-    return _revertible(await _difference(ask, track_id, version))
-
-
 def _revertible(found: Mapping[str, Any]) -> set[str]:
+    """Return the fields that changed, and that can be put back."""
     return {each["field"] for each in found["changes"] if each["kept_because"] is None}
 
 
 async def _cover_of(
     media: MediaRequest, now: Mapping[str, Any], then: Mapping[str, Any], version: int
-) -> CoverOfThen:
+) -> tuple[str | None, bool]:
+    """Return where the cover is, None where there was none, and whether it is still kept."""
     if then["image_url"] is None:
-        return CoverOfThen(None)
+        return None, True
     shown = cover_address(now, COVER_PIXELS)
     if shown is not None and then["image_url"] == now["image_url"]:
-        return CoverOfThen(shown)
+        return shown, True
     if not await media.keeps_past_cover(now["id"], AsOf(version=version), COVER_PIXELS):
-        return CoverOfThen(None, is_kept=False)
-    query = urlencode({"version": version, "size": COVER_PIXELS})
-    return CoverOfThen(f"/tracks/{now['id']}/artwork?{query}")
+        return None, False
+    return f"/tracks/{now['id']}/artwork?version={version}&size={COVER_PIXELS}", True
 
 
 @router.get("/studio/tracks/{track_id}/compare")
 async def compare(request: Request, track_id: TrackId, ask: OwnAsk, render: RenderDep) -> Response:
-    """Two versions, field by field."""
     track = await my_track(ask, track_id)
     query = request.query_params
     found = await _difference(ask, track_id, query.get("from") or "0", query.get("to"))
@@ -173,16 +157,11 @@ async def compare(request: Request, track_id: TrackId, ask: OwnAsk, render: Rend
 async def put_back(track_id: TrackId, request: Request, api: ApiDep, page: Page) -> Response:
     """Put the whole track back, or the chosen fields."""
     form = await form_of(request)
-    part = _part(form)
-    if part.get("fields") == []:
-        return to_track(track_id, "unticked")
+    part: dict[str, Any] = {"to_version": form.number("to_version")}
+    if "whole" not in form:
+        part["fields"] = list(dict.fromkeys(form.all("field")))
+        if not part["fields"]:
+            return to_track(track_id, "unticked")
     path, version, key = f"/tracks/{track_id}/revert", form.get("version"), form.get("key")
     sent = api.send("POST", path, part, version=version, key=key, wait_seconds=WAIT_SECONDS)
     return await page.after(track_id, sent, "reverted")
-
-
-def _part(form: Form) -> dict[str, Any]:
-    to_version = {"to_version": form.number("to_version")}
-    if "whole" in form:
-        return to_version
-    return {**to_version, "fields": list(dict.fromkeys(form.all("field")))}

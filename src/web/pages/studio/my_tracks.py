@@ -38,14 +38,11 @@ TO_COPY: Final = (AudioCopyState.UNASKED, AudioCopyState.FAILED)
 
 
 def marked(track: Mapping[str, Any]) -> dict[str, Any]:
-    """Return a track with its mark."""
     mark: Shown = shown(track["mirror"], is_deleted=track["deleted_at"] is not None)
     return {**track, "mark": mark}
 
 
 class Listing(BaseModel):
-    """Which of the tracks to show."""
-
     mark: str = ""
     q: str = ""
     cursor: str | None = None
@@ -55,10 +52,9 @@ class Listing(BaseModel):
 
 @router.get("/studio")
 async def show_my_tracks(ask: OwnAsk, render: RenderDep, wanted: Annotated[Listing, Query()]) -> Response:
-    """A page of the account's tracks."""
     mark, q = wanted.mark, wanted.q.strip()
     lane = await ask(read_lane)
-    states = [] if mark in {"", DELETED} else _states(mark, lane["reason"])
+    states = states_of(Mark(mark), lane["reason"]) if mark in set(Mark) else []
     has_none = states == [] and mark not in {"", DELETED}
     which = MyListing(
         mirror=states,
@@ -69,11 +65,13 @@ async def show_my_tracks(ask: OwnAsk, render: RenderDep, wanted: Annotated[Listi
     )
     page = await ask(list_my_tracks, which)
     counts, tracks = page["counts"], [] if has_none else [marked(each) for each in page["items"]]
+    listed = {track["id"] for track in tracks}
+    unlisted = [each for each in wanted.row if each not in listed]
     by_mark = count_by_mark(counts, lane["reason"]) if counts is not None else None
     return render(
         "studio/my_tracks.html",
         tracks=tracks,
-        others=await _others(ask, wanted, tracks),
+        others=await _selected(ask, unlisted, deleted=mark == DELETED),
         cursor=None if has_none else page["cursor"],
         counts=by_mark,
         decisions={each: by_mark[each] for each in DECISIONS if by_mark[each]} if by_mark else {},
@@ -84,19 +82,6 @@ async def show_my_tracks(ask: OwnAsk, render: RenderDep, wanted: Annotated[Listi
         lane=lane_words(lane) if lane["reason"] else None,
         here="?" + urlencode({"mark": mark, "q": q}),
     )
-
-
-async def _others(
-    ask: Ask[Principal], wanted: Listing, listed: Sequence[Mapping[str, Any]]
-) -> Sequence[Mapping[str, Any]]:
-    known = {track["id"] for track in listed}
-    return await _selected(
-        ask, [each for each in wanted.row if each not in known], deleted=wanted.mark == DELETED
-    )
-
-
-def _states(mark: str, parked_for: str | None) -> list[str]:
-    return states_of(Mark(mark), parked_for) if mark in set(Mark) else []
 
 
 Ids = Annotated[list[int], Query(alias="id")]
@@ -157,7 +142,6 @@ async def show_copies(
     ids: Ids = [],  # noqa: B006 - never changed
     failed: Annotated[list[int], Query()] = [],  # noqa: B006 - never changed
 ) -> Response:
-    """How far the requested copies are."""
     tracks = await _selected(ask, ids)
     done = [track for track in tracks if track["audio_copy"] in ENDED]
     return render("studio/copies.html", tracks=tracks, done=done, failed=failed)

@@ -1,6 +1,6 @@
 """A track and what its artist does with it: its mark, its player, the edit form, what happened to it last; uploads."""
 
-from collections.abc import Awaitable, Container, Mapping
+from collections.abc import Awaitable, Callable, Container, Mapping
 from dataclasses import dataclass, field
 from http import HTTPStatus
 from typing import Annotated, Any, Final
@@ -17,11 +17,10 @@ from api.routers.tracks import MyListing, list_my_tracks, past_track
 from identity.accounts.credentials import Principal
 from web.ask import Ask, OwnAsk, wanted
 from web.filters import sentence
-from web.forms import Answer, ApiDep, RefusedError, form_of
+from web.forms import Answer, ApiDep, Form, RefusedError, form_of
 from web.history_words import DOWNLOADS, NOTES, last_edit, moment, set_but_kept_here
 from web.page_route import PageRoute
 from web.pages.studio.my_tracks import marked
-from web.pages.studio.track_form import changes, merged, texts_of, typed_in
 from web.rendering import RenderDep
 from web.state_words import Mark, what_saving_does
 
@@ -91,6 +90,59 @@ DONE: Final = {
 }
 
 
+# The edit form: only what a person changed is sent. An edit of an older version keeps what was typed, and takes over what
+# others changed in other fields.
+
+Values = Mapping[str, str]
+
+
+def _list(text: str) -> list[str]:
+    return [part for each in text.split(",") if (part := each.strip())]
+
+
+FIELDS: Final[Mapping[str, tuple[Callable[[Any], str], Callable[[str], Any]]]] = {
+    "title": (str, str),
+    "album": (lambda value: value or "", str),
+    "description": (lambda value: value or "", str),
+    "tags": (", ".join, _list),
+    "features": (
+        lambda artists: ", ".join(each["handle"] for each in artists),
+        lambda text: [each.removeprefix("@") for each in _list(text)],
+    ),
+    "self_labels": (", ".join, _list),
+    "support_gate": (
+        lambda gate: gate["type"] if gate else "",
+        lambda text: {"type": text} if text else None,
+    ),
+    "unlisted": (lambda value: "true" if value else "", lambda text: text == "true"),
+    "downloads": (str, str),
+}
+"""How each field becomes a text of the form, and that the JSON that the API takes."""
+
+
+def texts_of(track: Mapping[str, Any]) -> dict[str, str]:
+    return {name: text(track[name]) for name, (text, _) in FIELDS.items()}
+
+
+def typed_in(form: Form) -> dict[str, str]:
+    # a browser ends its lines with CR LF
+    return {name: form.get(name, "").replace("\r\n", "\n") for name in FIELDS}
+
+
+def changes(typed: Values, before: Values) -> dict[str, Any]:
+    """Return what to send: the fields that a person changed, as JSON."""
+    return {name: FIELDS[name][1](text) for name, text in typed.items() if text != before[name]}
+
+
+def merged(typed: Values, before: Values, now: Values) -> tuple[Values, Values]:
+    """Return what was typed, over what is there now, and the present text of the fields that both changed."""
+    mine = {name: text for name, text in typed.items() if text != before[name]}
+    overtaken = {
+        name: now[name] for name, text in mine.items() if now[name] != before[name] and now[name] != text
+    }
+    return {**now, **mine}, overtaken
+
+
 @dataclass(frozen=True)
 class FormState:
     """What the edit form shows where it does not show the track as it is."""
@@ -127,6 +179,7 @@ class TrackPage:
         history = await self._ask(history_page, track_id, HistoryQuery(limit=LATEST))
         lane = await self._ask(read_lane)
         last = last_edit(history["items"], track["version"])
+        mirror = await self._ask(read_mirror, track_id) if track["mark"].mark is Mark.ON_PDS else None
         return self._render(
             "studio/track.html",
             status,
@@ -138,20 +191,13 @@ class TrackPage:
             moments=[moment(row, self._ask.caller.did) for row in history["items"]],
             last_edit=last,
             kept_here="" if track["deleted_at"] else set_but_kept_here(track) or last.kept_here,
-            since=await self._on_pds_since(track),
+            since=mirror["last_success_at"] if mirror else None,
             what_saving_does=what_saving_does(track["mirror"], lane["reason"]),
             notes=NOTES,
             has_older=history["cursor"] is not None,
             limits=LIMITS,
             downloads=DOWNLOADS,
         )
-
-    async def _on_pds_since(self, track: Mapping[str, Any]) -> str | None:
-        if track["mark"].mark is not Mark.ON_PDS:
-            return None
-        mirror = await self._ask(read_mirror, track["id"])
-        since: str | None = mirror["last_success_at"]
-        return since
 
     async def after(self, track_id: int, sent: Awaitable[Answer], done: str) -> Response:
         """Lead back to the track once a command was sent, or show why it was refused."""
@@ -177,7 +223,6 @@ async def show_track(track_id: TrackId, page: Page, done: str = "") -> Response:
 
 @router.post("/studio/tracks/{track_id}")
 async def save(track_id: TrackId, request: Request, api: ApiDep, ask: OwnAsk, page: Page) -> Response:
-    """Save what was changed since the version that the form showed."""
     form = await form_of(request)
     version = form.get("version", "")
     now = await my_track(ask, track_id)
@@ -196,10 +241,8 @@ async def save(track_id: TrackId, request: Request, api: ApiDep, ask: OwnAsk, pa
         return to_track(track_id, "saved")
     if status != HTTPStatus.PRECONDITION_FAILED:
         return await page.show(track_id, FormState(typed, problem=problem), status=status)
-    both = merged(typed, before, texts_of(await my_track(ask, track_id)))
-    return await page.show(
-        track_id, FormState(both.values, both.overtaken, problem), status=HTTPStatus.CONFLICT
-    )
+    values, overtaken = merged(typed, before, texts_of(await my_track(ask, track_id)))
+    return await page.show(track_id, FormState(values, overtaken, problem), status=HTTPStatus.CONFLICT)
 
 
 ACTIONS: Final = {
@@ -235,7 +278,6 @@ async def remove_cover(track_id: TrackId, request: Request, api: ApiDep, page: P
 
 @router.post("/studio/tracks/{track_id}/do/{action}")
 async def act(track_id: TrackId, action: str, request: Request, api: ApiDep, page: Page) -> Response:
-    """Do one of ACTIONS."""
     if action not in ACTIONS:
         raise HTTPException(HTTPStatus.NOT_FOUND)
     form = await form_of(request)
