@@ -6,23 +6,12 @@ from datetime import timedelta
 
 import httpx
 import pytest
-from sqlalchemy import insert, select
 
 from identity.errors import SessionUnavailableError, SignInRequiredError
 from identity.sessions.encryption import Cipher
-from identity.sessions.session_store import pds_session
 from tests.identity.conftest import by
 from tests.identity.sessions.fake_pds import DID, ORIGIN, FakePds, error
-from tests.identity.sessions.session_rig import GET_SESSION, ask, new_sessions, row, store_session
-
-
-def test_tokens_copied_to_another_account_do_not_decrypt(sessions, fake, database):
-    with database.write() as connection:
-        values = dict(connection.execute(select(pds_session)).one()._mapping)  # noqa: SLF001
-        connection.execute(insert(pds_session).values(values | {"did": "did:plc:mallory"}))
-    with pytest.raises(SessionUnavailableError, match="cannot be decrypted"):
-        asyncio.run(sessions.request("did:plc:mallory", "GET", GET_SESSION, timeout=5))
-    assert fake.requests == []
+from tests.identity.sessions.session_rig import ask, new_sessions, row, store_session
 
 
 @pytest.mark.usefixtures("sessions")
