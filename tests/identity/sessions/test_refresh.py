@@ -9,9 +9,8 @@ import pytest
 from pydantic import SecretStr
 from sqlalchemy import update
 
-from eventstore.event_log import EventLog
 from identity.errors import SessionUnavailableError, SignInRequiredError
-from identity.sessions.pds_sessions import PdsSessions
+from identity.sessions import session_store
 from identity.sessions.session_store import REFRESH_LEASE_TTL, pds_session
 from identity.sessions.tokens import Tokens
 from tests.identity.conftest import by
@@ -151,16 +150,8 @@ def test_a_crashed_refresh_blocks_others_until_its_lease_expires(sessions, clock
     assert fake.refreshes == 1
 
 
-def test_waiting_for_another_process_is_bounded(database, cipher, hooks, fake, clock):
-    sessions = PdsSessions(
-        EventLog(database),
-        cipher,
-        httpx.AsyncClient(transport=httpx.MockTransport(fake)),
-        on_reauth=hooks.on_reauth,
-        on_signed_in=hooks.on_signed_in,
-        lease=timedelta(milliseconds=50),
-    )
-    store_session(database, sessions, fake, clock)
+def test_waiting_for_another_process_is_bounded(sessions, fake, database, clock, monkeypatch):
+    monkeypatch.setattr(session_store, "REFRESH_LEASE_TTL", timedelta(milliseconds=50))
     set_row(database, refresh_until=clock.now + timedelta(hours=1), refresh_owner="a very slow one")
     with pytest.raises(SessionUnavailableError):
         asyncio.run(sessions.refresh(DID, 1))
