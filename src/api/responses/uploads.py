@@ -6,9 +6,8 @@ from typing import Final
 from pydantic import BaseModel
 from sqlalchemy import Connection, and_, case, func, or_, select
 
-from eventstore.database import MAX_COUNTED
-from outbox.mirror.tables import IS_FAILING, IS_OPEN_JOB, blob_job, failure_cause
-from outbox.views.uploads import upload_counts
+from eventstore.database import MAX_COUNTED, count_up_to_limit
+from outbox.mirror.tables import IS_FAILING, IS_LEASED, IS_OPEN_JOB, blob_job, failure_cause
 from projections.blob_migration import AUDIO_COPY_STATE, AudioCopyState
 from projections.tracks.table import tracks
 
@@ -44,8 +43,13 @@ class UploadsBody(BaseModel):
 
 
 def uploads_body(connection: Connection, now: datetime) -> UploadsBody:
-    counts = upload_counts(connection, now)
-    return UploadsBody(waiting=counts.waiting, running=counts.running, failures=_failures(connection))
+    waiting = select(blob_job.c.did).where(IS_OPEN_JOB, blob_job.c.lease_until <= now)
+    running = select(blob_job.c.did).where(IS_LEASED, blob_job.c.lease_until > now)
+    return UploadsBody(
+        waiting=count_up_to_limit(connection, waiting),
+        running=count_up_to_limit(connection, running),
+        failures=_failures(connection),
+    )
 
 
 def _failures(connection: Connection) -> list[UploadFailureRow]:

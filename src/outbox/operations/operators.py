@@ -14,7 +14,7 @@ from itertools import groupby
 from time import monotonic
 from typing import Any, Final, Self, TypeVar
 
-from sqlalchemy import ColumnElement, Connection, exists, func, select, tuple_, update
+from sqlalchemy import ColumnElement, Connection, and_, exists, func, or_, select, tuple_, update
 
 from aggregates.published import Subject
 from eventstore.change import Envelope
@@ -26,16 +26,28 @@ from outbox.mirror import pausing
 from outbox.mirror.parking import probe_now
 from outbox.mirror.requeue import queue_as_backfill, retry_uploads
 from outbox.mirror.states import PROBED, LaneState, TargetState
-from outbox.mirror.tables import PAST, SUBJECT, mirror_lane, mirror_target, pds_host
+from outbox.mirror.tables import HAS_WORK, PAST, SUBJECT, blob_job, mirror_lane, mirror_target, pds_host
 from outbox.mirror.targets import are_about
-from outbox.views.failures import RETRIABLE, has_cause, has_error
-from outbox.views.status import TARGETS_AT_WORK
+from outbox.views.failures import (
+    HAS_FAILED_AGAIN,
+    MAY_BE_FAILING,
+    RETRIABLE,
+    UPLOAD_WAITS_FOR_ATTEMPT,
+    has_cause,
+    has_error,
+)
+from outbox.views.status import IS_ACKED, IS_OF_NEWEST, TARGETS_AT_WORK
 
 T = TypeVar("T")
 RECORDS_PER_UNIT: Final = 500
 
 lane: Final = mirror_lane.c
 target: Final = mirror_target.c
+FAILED: Final = (TargetState.REJECTED, TargetState.BACKOFF)
+WAITS_FOR_ATTEMPT: Final = or_(
+    and_(MAY_BE_FAILING, ~IS_ACKED, ~IS_OF_NEWEST, target.state.in_(FAILED)), UPLOAD_WAITS_FOR_ATTEMPT
+)
+"""Whether a record or its upload failed, and was not tried since a redrive or a newer edit."""
 
 
 class Action(StrEnum):
@@ -135,12 +147,32 @@ def count(database: Database, action: Action, selector: Selector) -> int:
             case Action.PROBE:
                 return connection.scalar(select(func.count()).where(*parked(selector))) or 0
             case Action.REDRIVE:
-                failing = (
-                    select(func.count(SUBJECT.distinct()))
-                    .select_from(TARGETS_AT_WORK)
-                    .where(*_failing(selector))
-                )
-                return connection.scalar(failing) or 0
+                return _records(connection, *_failing(selector))
+
+
+def progress_of(database: Database, action: Action, selector: Selector) -> tuple[int, int]:
+    """Count what of an action on these accounts is not done yet, and the records of a redrive that failed again.
+
+    Of a redrive, those are its records without an answer; of a resume or a retry, the accounts that still have something to
+    send; of a pause, those whose current record is still being sent; of a probe, those not found yet.
+    """
+    with database.read() as connection:
+        selector = known(connection, selector)
+        if action is not Action.REDRIVE:
+            which = {
+                Action.PAUSE: [lane.lease_until > database.now(connection), *of_selector(selector)],
+                Action.PROBE: parked(selector),
+            }.get(action, [HAS_WORK, *of_selector(selector)])
+            return connection.scalar(select(func.count()).select_from(mirror_lane).where(*which)) or 0, 0
+        these = of_selector(selector)
+        if selector.cause is not None:  # records keep it until they succeed, or fail for another
+            these.append(or_(target.cause == selector.cause, blob_job.c.cause == selector.cause))
+        return _records(connection, WAITS_FOR_ATTEMPT, *these), _records(connection, HAS_FAILED_AGAIN, *these)
+
+
+def _records(connection: Connection, *conditions: ColumnElement[bool]) -> int:
+    found = select(func.count(SUBJECT.distinct())).select_from(TARGETS_AT_WORK)
+    return connection.scalar(found.where(*conditions)) or 0
 
 
 def sent_at_once(database: Database, selector: Selector) -> int:
@@ -251,7 +283,7 @@ def _some_failing(connection: Connection, selector: Selector, after: Subject | N
 
 def _redrive_account(connection: Connection, did: str, subjects: Sequence[Subject], now: datetime) -> None:
     connection.execute(update(mirror_lane).where(lane.did == did).values(not_before=PAST))
-    failed = (target.did == did, target.state.in_((TargetState.REJECTED, TargetState.BACKOFF)))
+    failed = (target.did == did, target.state.in_(FAILED))
     for these in are_about(subjects):
         connection.execute(update(mirror_target).where(these, *failed).values(not_before=PAST, failed_gen=0))
     retry_uploads(connection, did, subjects)

@@ -54,6 +54,15 @@ def causes(
     return [CauseCount(row, records.get(row.id, 0), trends[row.id]) for row in rows]
 
 
+def failures_by_hour(connection: Connection, now: datetime) -> list[int]:
+    """Return how many requests failed in each hour of the last day, the current hour last."""
+    first = first_hour(now)
+    in_time = (hour.hour >= first, hour.hour <= now)
+    rows = connection.execute(select(hour.hour, func.sum(hour.failures)).where(*in_time).group_by(hour.hour))
+    counted = {(at - first) // HOUR: int(failures) for at, failures in rows}
+    return [counted.get(number, 0) for number in range(HOURS_OF_TREND)]
+
+
 def _records(connection: Connection, ids: Iterable[str]) -> Mapping[str, int]:
     rows = connection.execute(
         select(CAUSE.label("of_cause"), func.count(SUBJECT.distinct()))

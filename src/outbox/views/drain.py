@@ -32,14 +32,6 @@ SECONDS_PER_RECORD: Final = 0.1
 
 
 @dataclass(frozen=True)
-class Backlog:
-    """A number of records, and the points that they cost an account."""
-
-    records: int = 0
-    points: int = 0
-
-
-@dataclass(frozen=True)
 class Allowance:
     """A budget as the PDS last named it, full again after `reset` seconds and then every `window` seconds."""
 
@@ -78,25 +70,18 @@ class Drain:
 
 
 def seconds_to_drain(
-    live: Backlog,
-    backfill: Backlog,
-    allowances: Sequence[Allowance],
-    of_host: Sequence[Allowance] = (),
+    records: int,
+    points: int,
+    of_account: Iterable[Allowance] = (),
+    of_host: Iterable[Allowance] = (),
     *,
+    reserve: float = LIVE_RESERVE,
     begins: float = 0.0,
 ) -> float:
-    """Return the seconds until both have been sent; nothing is sent in the first `begins` seconds."""
-    longest = 0.0
-    for allowance in allowances:
-        longest = max(longest, *_seconds(allowance, live.points, backfill.points))
-    for allowance in of_host:
-        longest = max(longest, *_seconds(allowance, live.records, backfill.records))
-    return max(begins, longest) + (live.records + backfill.records) * SECONDS_PER_RECORD
-
-
-def _seconds(allowance: Allowance, live: int, backfill: int) -> tuple[float, float]:
-    all_of_it = allowance.seconds_for(live + backfill, BACKFILL_RESERVE) if backfill else 0.0
-    return allowance.seconds_for(live, LIVE_RESERVE), all_of_it
+    """Return the seconds until these records have been sent, which cost the account so many points; nothing is sent in the first `begins` seconds."""
+    budgets = [*((each, points) for each in of_account), *((each, records) for each in of_host)]
+    earned = (allowance.seconds_for(cost, reserve) for allowance, cost in budgets)
+    return max(begins, *earned, 0.0) + records * SECONDS_PER_RECORD
 
 
 def drain_of(connection: Connection, did: str, now: datetime) -> Drain:
@@ -114,51 +99,41 @@ def drains_of_hosts(connection: Connection, hosts: Sequence[str], now: datetime)
 
 def _drain_of_lanes(rows: Sequence[Any], now: datetime) -> Drain:
     records, points = sum(row.records for row in rows), sum(row.points for row in rows)
-    able = [row for row in rows if _is_able(row)]
+    able = [row for row in rows if row.mirror_state in DELIVERING]
     if not records:
         return Drain(0, 0, 0.0)
     if not able:
         stalled = Counter(row.mirror_state for row in rows)
         return Drain(records, points, None, stalled.most_common(1)[0][0])
-    each = (
-        seconds_to_drain(*_waiting([row]), _of_account(row, now), begins=_seconds_until(row, now))
+    each = [
+        seconds_to_drain(
+            row.records,
+            row.points,
+            [
+                *_allowances(row.hour_limit, row.hour_left, row.hour_reset, HOUR_SECONDS, now),
+                *_allowances(row.day_limit, row.day_left, row.day_reset, DAY_SECONDS, now),
+            ],
+            reserve=_reserve([row]),
+            begins=(row.may_begin - now).total_seconds(),
+        )
         for row in able
-    )
-    together = seconds_to_drain(*_waiting(able), (), _of_host(able[0], now))
-    return Drain(records, points, max(together, *each))
-
-
-def _is_able(row: Any) -> bool:
-    return row.mirror_state in DELIVERING
-
-
-def _waiting(rows: Iterable[Any]) -> tuple[Backlog, Backlog]:
-    rows = list(rows)
-    both = Backlog(sum(row.records for row in rows), sum(row.points for row in rows))
-    backfill = Backlog(sum(row.backfill_records for row in rows), sum(row.backfill_points for row in rows))
-    return Backlog(both.records - backfill.records, both.points - backfill.points), backfill
-
-
-def _of_account(row: Any, now: datetime) -> list[Allowance]:
-    return [
-        *_allowances(row.hour_limit, row.hour_left, row.hour_reset, HOUR_SECONDS, now),
-        *_allowances(row.day_limit, row.day_left, row.day_reset, DAY_SECONDS, now),
     ]
+    host = able[0]
+    shared = _allowances(host.budget_limit, host.budget_left, host.budget_reset, host.budget_seconds, now)
+    of_able = sum(row.records for row in able)
+    return Drain(
+        records, points, max(*each, seconds_to_drain(of_able, 0, (), shared, reserve=_reserve(able)))
+    )
 
 
-def _of_host(row: Any, now: datetime) -> list[Allowance]:
-    return _allowances(row.budget_limit, row.budget_left, row.budget_reset, row.budget_seconds, now)
+def _reserve(rows: Iterable[Any]) -> float:
+    return BACKFILL_RESERVE if any(row.has_backfill for row in rows) else LIVE_RESERVE
 
 
 def _allowances(
     limit: int | None, left: int, reset: datetime, window: float, now: datetime
 ) -> list[Allowance]:
     return [Allowance(limit, left, (reset - now).total_seconds(), window)] if limit else []
-
-
-def _seconds_until(row: Any, now: datetime) -> float:
-    begins: datetime = row.may_begin
-    return max(0.0, (begins - now).total_seconds())
 
 
 @cache
@@ -178,8 +153,7 @@ def _lanes(column: ColumnElement[str]) -> Select[Any]:
             target_columns.did,
             func.count().label("records"),
             func.sum(cost).label("points"),
-            func.sum(case((is_backfill(), 1), else_=0)).label("backfill_records"),
-            func.sum(case((is_backfill(), cost), else_=0)).label("backfill_points"),
+            func.max(case((is_backfill(), 1), else_=0)).label("has_backfill"),
         )
         .join(mirror_lane, lane_columns.did == target_columns.did)
         .where(column.in_(bindparam("whose", expanding=True)), is_open())

@@ -1,7 +1,7 @@
 """Lists lanes and hosts for operators, in the order of their names, with what waits and why."""
 
 from collections import defaultdict
-from collections.abc import Collection, Iterable, Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime
 from typing import Any, Final
@@ -81,41 +81,27 @@ def lanes(
     ).all()
 
 
-def hosts(connection: Connection, *, after: str, limit: int, named: str | None = None) -> Sequence[Any]:
-    """Return hosts, ordered by their origin: all, or the one that is named."""
-    query = select(pds_host).where(host.host > after)
-    if named is not None:
-        query = query.where(host.host == named)
-    return connection.execute(query.order_by(host.host).limit(limit)).all()
-
-
-def failing_hosts(
-    connection: Connection, *, after: tuple[datetime, str] | None, limit: int, named: str | None = None
+def hosts(
+    connection: Connection,
+    *,
+    limit: int,
+    failing: bool = False,
+    after: tuple[datetime | str, str] | None = None,
+    named: str | None = None,
 ) -> Sequence[Any]:
-    """Return hosts that fail or are paused, the one that fails the longest first; `after` this time and origin."""
-    query = select(pds_host).where(NEEDS_LOOK)
+    """Return hosts in the order of their origins, all or the one that is named; or those that fail or are paused, the longest failing first.
+
+    `after` has the origin of the host before these and, of a failing one, since when it fails.
+    """
+    query = select(pds_host).limit(limit)
     if named is not None:
         query = query.where(host.host == named)
+    if not failing:
+        return connection.execute(query.where(host.host > (after or ("", ""))[1]).order_by(host.host)).all()
     if after is not None:
         since, last = after
         query = query.where(or_(_fails_since > since, and_(_fails_since == since, host.host > last)))
-    return connection.execute(query.order_by(_fails_since, host.host).limit(limit)).all()
-
-
-def count_failing_hosts(connection: Connection) -> int:
-    """Count the hosts that fail or are paused."""
-    return connection.scalar(select(func.count()).select_from(pds_host).where(NEEDS_LOOK)) or 0
-
-
-def count_ready_lanes(connection: Connection) -> int:
-    """Count the lanes that are ready and not paused."""
-    ready = select(func.count()).where(lane.state == LaneState.READY, ~lane.paused)
-    return connection.scalar(ready) or 0
-
-
-def hosts_named(connection: Connection, origins: Collection[str]) -> Sequence[Any]:
-    """Return those of the hosts that are known."""
-    return connection.execute(select(pds_host).where(host.host.in_(origins))).all()
+    return connection.execute(query.where(NEEDS_LOOK).order_by(_fails_since, host.host)).all()
 
 
 def waiting_in(connection: Connection, dids: Iterable[str]) -> Mapping[str, dict[str, int]]:

@@ -11,7 +11,7 @@ from typing import Any, Final, Self
 from aggregates.published import Subject
 from aggregates.track import Track
 from outbox.pds.client import RecordKey
-from outbox.views.drain import Backlog, seconds_to_drain
+from outbox.views.drain import SECONDS_PER_RECORD
 from replay.reconcile.drift import Drift, DriftKind, Repair
 from replay.reconcile.verify import Verified
 
@@ -61,13 +61,8 @@ class Plan:
     @property
     def seconds(self) -> float:
         """Estimate the duration, for accounts with full rate-limit budgets, which are processed in parallel."""
-        records, points = Counter[str](), Counter[str]()
-        for step in self.steps:
-            if step.points:
-                records[step.key.did] += 1
-                points[step.key.did] += step.points
-        backlogs = (Backlog(count, points[did]) for did, count in records.items())
-        return max((seconds_to_drain(Backlog(), each, ()) for each in backlogs), default=0.0)
+        records = Counter(step.key.did for step in self.steps if step.points)
+        return max(records.values(), default=0) * SECONDS_PER_RECORD
 
 
 def plan_for(drifts: Iterable[Drift]) -> Plan:

@@ -98,7 +98,7 @@ def status(*, did_or_host: str | None, limit: int, as_json: bool) -> None:
     with configured_log() as log, log.database.read() as connection:
         now = log.database.now(connection)
         if did_or_host is None:
-            hosts = host_rows(connection, list(overview.hosts(connection, after="", limit=limit)), now)
+            hosts = host_rows(connection, overview.hosts(connection, limit=limit), now)
             subscribers = (SUBSCRIBER_CELLS, subscriber_rows(connection, log))
             _print({"hosts": (HOST_CELLS, hosts), "subscribers": subscribers}, as_json=as_json)
             return

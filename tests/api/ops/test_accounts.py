@@ -172,18 +172,12 @@ def test_a_resume_says_how_many_accounts_still_have_something_to_send(world, cli
     assert progress(client, operator, action="resume", host=HOST) == (0, 0)
 
 
-def test_the_overview_counts_what_waits_by_the_time_of_its_newest_change(world, client, operator, alice):
+def test_the_overview_counts_what_waits_and_what_failed(world, client, operator, alice):
     rejected(world, client, alice, 1)
     upload(client, alice, seed=2)
     found = read(client, operator, "/ops/overview")
-    assert (sum(found["waiting"]), sum(found["last_hour"]["waiting"])) == (2, 2)
-    assert (sum(found["last_hour"]["attempts"]), sum(found["last_hour"]["failures"])) == (1, 1)
     assert found["records"] == found["accounts"] == {"rejected": 1, "pending": 1}
-    assert sum(found["deliveries"]) == 0
-    world.deliver()
-    found = read(client, operator, "/ops/overview")
-    assert (sum(found["waiting"]), sum(found["last_hour"]["waiting"])) == (1, 1)
-    assert (sum(found["deliveries"]), sum(found["last_hour"]["deliveries"])) == (1, 1)
+    assert (len(found["failures"]), sum(found["failures"])) == (24, 1)
     assert found["release"]["version"]
 
 

@@ -8,12 +8,12 @@ import pytest
 from eventstore.database import Database
 from outbox.mirror.lanes import change_lane
 from outbox.mirror.targets import wake_lane
-from outbox.views.drain import Allowance, Backlog, Drain, drain_of, drains_of_hosts, seconds_to_drain
+from outbox.pds.pacing import BACKFILL_RESERVE, LIVE_RESERVE
+from outbox.views.drain import Allowance, Drain, drain_of, drains_of_hosts, seconds_to_drain
 from tests.outbox.rigs.relay_rig import Clock
 from tests.outbox.rigs.rows import HOST, add_lane, add_target, change_target, set_host
 
 HOUR = 3600
-NOTHING = Backlog()
 
 
 def drain(database: Database, did: str, clock: Clock) -> Drain:
@@ -42,19 +42,19 @@ def tell(database: Database, did: str, **columns: Any) -> None:
 )
 def test_points_come_back_window_by_window(live: int, backfill: int, seconds: float) -> None:
     allowance = Allowance(limit=5000, left=2000, reset=600, window=HOUR)
-    told = seconds_to_drain(Backlog(0, live), Backlog(0, backfill), [allowance])
-    assert told == seconds
+    reserve = BACKFILL_RESERVE if backfill else LIVE_RESERVE
+    assert seconds_to_drain(0, live + backfill, [allowance], reserve=reserve) == seconds
 
 
 def test_the_slowest_of_all_budgets_counts_and_nothing_begins_before_it_may() -> None:
     hour = Allowance(5000, 5000, 600, HOUR)
     day = Allowance(35_000, 8000, 7200, 24 * HOUR)
     host = Allowance(3000, 700, 120, 300)
-    work = Backlog(records=1000, points=2000)
-    assert seconds_to_drain(work, NOTHING, [hour]) == 100
-    assert seconds_to_drain(work, NOTHING, [hour, day]) == 7200 + 100
-    assert seconds_to_drain(work, NOTHING, [hour], [host]) == 120 + 100
-    assert seconds_to_drain(work, NOTHING, [hour], begins=500) == 500 + 100
+    work = (1000, 2000)
+    assert seconds_to_drain(*work, [hour]) == 100
+    assert seconds_to_drain(*work, [hour, day]) == 7200 + 100
+    assert seconds_to_drain(*work, [hour], [host]) == 120 + 100
+    assert seconds_to_drain(*work, [hour], begins=500) == 500 + 100
 
 
 @pytest.mark.parametrize(

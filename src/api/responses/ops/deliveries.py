@@ -219,7 +219,7 @@ def lane_rows(connection: Connection, rows: list[Any], now: datetime) -> list[La
     ]
 
 
-def host_rows(connection: Connection, rows: list[Any], now: datetime) -> list[HostRow]:
+def host_rows(connection: Connection, rows: Sequence[Any], now: datetime) -> list[HostRow]:
     origins = [row.host for row in rows]
     lanes = overview.lanes_at(connection, origins)
     under_way = overview.under_way_at(connection, origins, now)
@@ -350,7 +350,7 @@ def lane_of_account(connection: Connection, did: str, now: datetime) -> LaneOfAc
     if lane is None:
         raise UnknownTargetError(did)
     account = accounts_of(connection, [did]).get(did)
-    hosts = host_rows(connection, list(overview.hosts_named(connection, [lane.host])), now)
+    hosts = host_rows(connection, overview.hosts(connection, named=lane.host, limit=1), now)
     rows = connection.execute(waiting(did, limit=FIRST_RECORDS)).all()
     return LaneOfAccountBody(
         **lane_body(connection, did, now).model_dump(),

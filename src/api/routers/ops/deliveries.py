@@ -6,7 +6,6 @@ from typing import Annotated, Any, Final
 
 from fastapi import APIRouter, Query, Response
 from pydantic import BaseModel, Field
-from sqlalchemy import Connection
 from starlette.concurrency import run_in_threadpool
 
 from aggregates.errors import InvalidFieldError
@@ -14,7 +13,7 @@ from api.auth.authentication import Admin, OperatorDep, ServicesDep
 from api.json_response import response_of
 from api.middleware.request_id import over_http
 from api.openapi import errors, fields_of, repeatable_errors
-from api.pipeline.idempotent_request import Idempotent, IdempotentRequest, result_of
+from api.pipeline.idempotent_request import Idempotent, result_of
 from api.requests.body import fields_as
 from api.requests.known_names import StrictRoute
 from api.requests.parameters import Name, OneOf, PageLength, cursor_of, page_length
@@ -34,11 +33,9 @@ from api.responses.ops.deliveries import (
 )
 from api.responses.uploads import REFUSED_AUDIO
 from api.services import Services
-from identity.accounts.credentials import Principal
 from outbox.mirror.states import LaneState, MirrorReason, MirrorState
 from outbox.mirror.tables import NEVER
-from outbox.operations.operators import Action, Operator, Selector, count, perform, sent_at_once
-from outbox.operations.progress import progress_of
+from outbox.operations.operators import Action, Operator, Selector, count, perform, progress_of, sent_at_once
 from outbox.views import overview
 from outbox.views.causes import causes
 from outbox.views.failures import Wanted, failing, undelivered
@@ -59,7 +56,7 @@ OPERATION: Final[dict[str, Any]] = {
     "responses": repeatable_errors(404),
     "openapi_extra": fields_of(OperationBody),
 }
-"""Common to the three routes of bulk operations."""
+"""Of the three routes of bulk operations."""
 
 
 class PageQuery(BaseModel):
@@ -135,9 +132,16 @@ def read_hosts(
     """Read the state of the PDS hosts: breaker, limits, lanes, and when their backlog will be delivered."""
     limit = page_length(wanted.limit)
     with services.database.read() as connection:
-        rows, cursor = _hosts(connection, wanted, limit)
-        items = host_rows(connection, rows, services.database.now(connection))
-    return HostsBody(items=items, cursor=cursor)
+        after = time_cursor_of(wanted.cursor) if wanted.failing else ("", wanted.cursor)
+        rows = overview.hosts(
+            connection, failing=wanted.failing, named=wanted.host, after=after, limit=limit + 1
+        )
+        items = host_rows(connection, rows[:limit], services.database.now(connection))
+    if not wanted.failing:
+        return HostsBody(items=items, cursor=_cursor(rows, limit, "host"))
+    if len(rows) <= limit:
+        return HostsBody(items=items, cursor=None)
+    return HostsBody(items=items, cursor=time_cursor(items[-1].failing_since or NEVER, items[-1].host))
 
 
 @router.get("/ops/failures", responses=READ_ERRORS)
@@ -166,20 +170,9 @@ def read_progress(
     Accounts wait after a resume or a retry while they have something to send, after a pause while their current record is sent, after a probe until
     they are found.
     """
-    found = progress_of(
-        services.database, wanted.action, Selector(wanted.did, wanted.host, cause=wanted.cause)
-    )
-    return ProgressBody(action=wanted.action, waiting=found.waiting, failing=found.failing)
-
-
-def _hosts(connection: Connection, wanted: HostsQuery, limit: int) -> tuple[list[Any], str | None]:
-    if not wanted.failing:
-        rows = overview.hosts(connection, named=wanted.host, after=wanted.cursor, limit=limit + 1)
-        return list(rows[:limit]), _cursor(rows, limit, "host")
-    after = time_cursor_of(wanted.cursor)
-    failing = list(overview.failing_hosts(connection, named=wanted.host, after=after, limit=limit + 1))
-    last = failing[limit - 1] if len(failing) > limit else None
-    return failing[:limit], None if last is None else time_cursor(last.failing_since or NEVER, last.host)
+    which = Selector(wanted.did, wanted.host, cause=wanted.cause)
+    waiting, failing = progress_of(services.database, wanted.action, which)
+    return ProgressBody(action=wanted.action, waiting=waiting, failing=failing)
 
 
 def _by_cause(services: Services, wanted: FailuresQuery, limit: int) -> FailuresBody:
@@ -197,62 +190,37 @@ def _by_cause(services: Services, wanted: FailuresQuery, limit: int) -> Failures
 
 
 @router.post("/ops/lanes", **OPERATION)
-async def act_on_lanes(admin: Admin, services: ServicesDep, request: Idempotent) -> Response:
-    """Pause, resume, retry, probe or redrive an account; with dry_run only count."""
-    return await _operate(admin, services, request)
-
-
 @router.post("/ops/hosts", **OPERATION)
-async def act_on_hosts(admin: Admin, services: ServicesDep, request: Idempotent) -> Response:
-    """Pause, resume, retry, probe or redrive a whole host; with dry_run only count."""
-    return await _operate(admin, services, request)
-
-
 @router.post("/ops/failures", **OPERATION)
-async def act_on_failures(admin: Admin, services: ServicesDep, request: Idempotent) -> Response:
-    """Redrive failing records, optionally of one account, host or error, behind live work; with dry_run only count.
+async def act(admin: Admin, services: ServicesDep, request: Idempotent) -> Response:
+    """Pause, resume, retry, probe or redrive an account, a host or failing records; with dry_run only count.
 
-    After 20 seconds the rest is left to another request.
+    A redrive goes behind live work, and ends after 20 seconds: the rest is left to another request.
     """
-    return await _operate(admin, services, request)
-
-
-async def _operate(admin: Principal, services: Services, request: IdempotentRequest) -> Response:
     async with request.begin() as attempt:
         if not attempt.is_repetition:
             wanted = fields_as(OperationBody, attempt.body)
-            at_once = await run_in_threadpool(_sent_at_once, services, wanted)
-            affected = await run_in_threadpool(_affected, admin, services, wanted)
-            body = OperatedBody(
-                action=wanted.action, affected=affected, sent_at_once=at_once, dry_run=wanted.dry_run
-            )
-            await attempt.finish(result_of(body))
+            operator = Operator(over_http(admin.did), wanted.reason)
+            await attempt.finish(result_of(await run_in_threadpool(_act, services, wanted, operator)))
     return response_of(attempt.result)
 
 
-def _affected(admin: Principal, services: Services, wanted: OperationBody) -> int:
-    which = _selector(wanted)
+def _act(services: Services, wanted: OperationBody, operator: Operator) -> OperatedBody:
+    which = Selector(wanted.did, wanted.host, wanted.error, wanted.cause)
+    at_once = sent_at_once(services.database, which) if wanted.action is Action.RESUME else None
     if wanted.dry_run:
-        return count(services.database, wanted.action, which)
-    operator = Operator(over_http(admin.did), wanted.reason)
-    affected = perform(
-        services.log,
-        wanted.action,
-        which,
-        operator,
-        expected=wanted.expected,
-        max_seconds=MAX_OPERATION_SECONDS,
-    )
-    services.wake()
-    return affected
-
-
-def _sent_at_once(services: Services, wanted: OperationBody) -> int | None:
-    return sent_at_once(services.database, _selector(wanted)) if wanted.action is Action.RESUME else None
-
-
-def _selector(wanted: OperationBody) -> Selector:
-    return Selector(wanted.did, wanted.host, wanted.error, wanted.cause)
+        affected = count(services.database, wanted.action, which)
+    else:
+        affected = perform(
+            services.log,
+            wanted.action,
+            which,
+            operator,
+            expected=wanted.expected,
+            max_seconds=MAX_OPERATION_SECONDS,
+        )
+        services.wake()
+    return OperatedBody(action=wanted.action, affected=affected, sent_at_once=at_once, dry_run=wanted.dry_run)
 
 
 def _cursor(rows: Sequence[Any], limit: int, name: str) -> str | None:

@@ -8,7 +8,7 @@ from typing import Any
 
 from fastapi import APIRouter
 from pydantic import BaseModel, Field
-from sqlalchemy import Connection
+from sqlalchemy import ColumnElement, Connection, func, select
 
 from api.auth.authentication import OperatorDep, ServicesDep
 from api.openapi import errors
@@ -16,29 +16,13 @@ from api.requests.known_names import StrictRoute
 from api.responses.ops.waits import WaitRow, oldest_pending, wait_rows
 from api.responses.ops.work import WorkBody, work_body
 from api.services import Services
-from outbox.views.attempt_counts import (
-    attempts_between,
-    deliveries_between,
-    failed_attempts_between,
-    failures_by_hour,
-    first_ids,
-    hours_of_day,
-    parts_of_hour,
-    waiting_since,
-)
-from outbox.views.overview import count_failing_hosts, count_ready_lanes
+from outbox.mirror.states import LaneState
+from outbox.mirror.tables import mirror_lane
+from outbox.views.causes import failures_by_hour
+from outbox.views.overview import NEEDS_LOOK
 from outbox.views.unfinished import unfinished_by_reason
 
 router = APIRouter(tags=["operations"], route_class=StrictRoute)
-
-
-class LastHourBody(BaseModel):
-    """The last hour, in parts of five minutes, the current part last."""
-
-    attempts: list[int] = Field(description="writes that were attempted")
-    deliveries: list[int] = Field(description="of these, those that the PDS took")
-    failures: list[int] = Field(description="of these, those that failed")
-    waiting: list[int] = Field(description="records that wait now, by the time of their newest change")
 
 
 class ReleaseBody(BaseModel):
@@ -49,7 +33,7 @@ class ReleaseBody(BaseModel):
 
 
 class OverviewBody(BaseModel):
-    """What waits in all accounts, by the state of its mirror, and the attempts, deliveries, failures and waits of the last day and hour."""
+    """What waits in all accounts, by the state of its mirror, and how often requests failed in the last day."""
 
     problem: str | None = Field(
         description="why the service cannot work, or may send nothing; null if all is well"
@@ -62,21 +46,15 @@ class OverviewBody(BaseModel):
     oldest_pending_at: datetime | None = Field(
         description="the time of the oldest change that waits only for the relay"
     )
-    attempts: list[int] = Field(description="in each hour of the last day, the current hour last")
-    deliveries: list[int] = Field(
-        description="those that the PDS took, in each hour of the last day; of very many, an estimate"
+    failures: list[int] = Field(
+        description="requests that failed in each hour of the last day, the current hour last"
     )
-    failures: list[int] = Field(description="in each hour of the last day, the current hour last")
-    waiting: list[int] = Field(
-        description="records that wait now, by the hour of their newest change, the current hour last"
-    )
-    last_hour: LastHourBody
     release: ReleaseBody
 
 
 @router.get("/ops/overview", responses=errors(401, 403, 503))
 def read_overview(_operator: OperatorDep, services: ServicesDep) -> OverviewBody:
-    """Read whether all is well, what waits, and since when; attempts, deliveries, failures and waits of the last day and hour."""
+    """Read whether all is well, what waits, and since when; and how often requests failed in each hour of the last day."""
     problem = services.not_ready_because() or services.silent_because()
     with services.database.read() as connection:
         return _overview(services, connection, problem)
@@ -84,29 +62,22 @@ def read_overview(_operator: OperatorDep, services: ServicesDep) -> OverviewBody
 
 def _overview(services: Services, connection: Connection, problem: str | None) -> OverviewBody:
     now = services.database.now(connection)
-    hours, parts = hours_of_day(now), parts_of_hour(now)
-    of_last_day, of_last_hour = first_ids(connection, hours), first_ids(connection, parts)
     unfinished = unfinished_by_reason(connection)
     return OverviewBody(
         problem=problem,
         records=_by_state(unfinished, "records"),
         accounts=_by_state(unfinished, "accounts"),
         waits=wait_rows(connection, unfinished),
-        ready_accounts=count_ready_lanes(connection),
-        failing_hosts=count_failing_hosts(connection),
+        ready_accounts=_count(connection, mirror_lane.c.state == LaneState.READY, ~mirror_lane.c.paused),
+        failing_hosts=_count(connection, NEEDS_LOOK),
         oldest_pending_at=min(oldest_pending(connection).values(), default=None),
-        attempts=attempts_between(of_last_day),
-        deliveries=deliveries_between(connection, of_last_day),
-        failures=list(failures_by_hour(connection, now)),
-        waiting=waiting_since(connection, hours),
-        last_hour=LastHourBody(
-            attempts=attempts_between(of_last_hour),
-            deliveries=deliveries_between(connection, of_last_hour),
-            failures=failed_attempts_between(connection, of_last_hour),
-            waiting=waiting_since(connection, parts),
-        ),
+        failures=failures_by_hour(connection, now),
         release=ReleaseBody(version=version("mastertape"), started_at=services.started_at),
     )
+
+
+def _count(connection: Connection, *conditions: ColumnElement[bool]) -> int:
+    return connection.scalar(select(func.count()).where(*conditions)) or 0
 
 
 def _by_state(unfinished: Sequence[Any], what: str) -> dict[str, int]:
