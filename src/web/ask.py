@@ -79,7 +79,7 @@ OwnAsk = Annotated[Ask[Principal], Depends(ask_as_owner)]
 OperatorAsk = Annotated[Ask[Principal], Depends(ask_as_operator)]
 
 
-def wanted(query: type[Q], **values: object) -> Q:
+def wanted(query: type[Q], /, **values: object) -> Q:
     """Return the query that an address or a form asks for, where an empty text asks for nothing; raises RequestValidationError."""
     asked = {name: value for name, value in values.items() if value not in (None, "")}
     try:

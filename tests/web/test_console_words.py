@@ -7,7 +7,7 @@ from sqlalchemy import delete
 
 from aggregates.catalogue import account_event_classes
 from application.account import END_TOKENS
-from application.jobs import APPLY, CANCEL, PLAN
+from application.jobs import APPLY, CANCEL, PLAN, RETRY
 from application.takedown import LIFT, TAKEDOWN
 from identity.accounts.credentials import Scope
 from outbox.mirror.lanes import park_lane
@@ -132,7 +132,7 @@ def test_no_text_of_an_artist_makes_a_line_of_its_own_in_the_audit(admin, client
 
 def test_the_audit_has_a_sentence_for_each_event_and_action():
     assert OF_ACCOUNT.keys() == {each.__name__ for each in account_event_classes()} - {OPERATOR_ACTED}
-    actions = {*Action, TAKEDOWN, LIFT, PLAN, APPLY, CANCEL, END_TOKENS, RECOVERED}
+    actions = {*Action, TAKEDOWN, LIFT, PLAN, APPLY, CANCEL, RETRY, END_TOKENS, RECOVERED}
     assert OPERATOR_ACTIONS.keys() == actions
 
 

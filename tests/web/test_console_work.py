@@ -34,28 +34,6 @@ def lost(world, alice, client):
     return track
 
 
-def test_a_repair_is_started_from_an_account_shown_and_applied(admin, world, alice, lost):
-    account = admin.get(f"/ops/accounts/{alice.did}").text
-    (path,) = re.findall(r'href="(/ops/repairs\?did=[^"]+)"', account)
-    form = hidden(admin.get(path)) | {"did": alice.did, "reason": "it was lost"}
-    here = admin.post("/ops/repairs", data=form).url.path
-    shown = admin.get(here)
-    assert "Comparing the account" in shown.text
-    assert 'id="repair" data-live' in shown.text
-    world.repair()
-    shown = admin.get(here)
-    assert_runs_only_our_files(shown)
-    assert "1 record would change" in shown.text
-    assert f'href="/ops/tracks/{lost["id"]}"' in shown.text
-    (digest,) = re.findall(r'name="digest" value="([0-9a-f]{64})"', shown.text)
-    apply = {"action": "apply", "digest": digest, "reason": "as planned", "key": "k"}
-    assert "Applying: 0 of 1" in admin.post(here, data=apply).text
-    world.repair()
-    assert "Done: 1 applied, 0 skipped" in admin.get(here).text
-    world.deliver()
-    assert "The PDS has all that was applied" in admin.get(here).text
-
-
 @pytest.mark.usefixtures("lost")
 def test_a_repair_is_cancelled_after_the_reason_was_given(admin, world, alice):
     here = admin.post("/ops/repairs", data={"did": alice.did, "reason": "r"}).url.path

@@ -33,8 +33,7 @@ from outbox.views.failures import (
     MAY_BE_FAILING,
     RETRIABLE,
     UPLOAD_WAITS_FOR_ATTEMPT,
-    has_cause,
-    has_error,
+    conditions,
 )
 from outbox.views.status import IS_ACKED, IS_OF_NEWEST, TARGETS_AT_WORK
 
@@ -147,7 +146,7 @@ def count(database: Database, action: Action, selector: Selector) -> int:
             case Action.PROBE:
                 return connection.scalar(select(func.count()).where(*parked(selector))) or 0
             case Action.REDRIVE:
-                return _records(connection, *_failing(selector))
+                return _records(connection, RETRIABLE, *conditions(**selector.filters))
 
 
 def progress_of(database: Database, action: Action, selector: Selector) -> tuple[int, int]:
@@ -275,7 +274,7 @@ def _some_failing(connection: Connection, selector: Selector, after: Subject | N
         select(target.did, target.kind, target.subject_id.label("subject_id"))
         .distinct()
         .select_from(TARGETS_AT_WORK)
-        .where(*_failing(selector), *follows)
+        .where(RETRIABLE, *conditions(**selector.filters), *follows)
         .order_by(*order)
         .limit(RECORDS_PER_UNIT)
     ).all()
@@ -292,12 +291,6 @@ def _redrive_account(connection: Connection, did: str, subjects: Sequence[Subjec
 
 def parked(selector: Selector) -> list[ColumnElement[bool]]:
     return [lane.state.in_((*PROBED, LaneState.GONE)), lane.host != "", *of_selector(selector)]
-
-
-def _failing(selector: Selector) -> list[ColumnElement[bool]]:
-    error = [] if selector.error is None else [has_error(selector.error)]
-    of_cause = [] if selector.cause is None else [has_cause(selector.cause)]
-    return [RETRIABLE, *error, *of_cause, *of_selector(selector)]
 
 
 def of_selector(selector: Selector) -> list[ColumnElement[bool]]:

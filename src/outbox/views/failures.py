@@ -1,7 +1,6 @@
 """Selects the records that fail to reach their PDS, with the PDS's error, and those that a retry may help."""
 
 from collections.abc import Sequence
-from dataclasses import dataclass
 from typing import Any, Final
 
 from sqlalchemy import ColumnElement, Select, and_, case, false, func, or_, select
@@ -64,67 +63,53 @@ _BODIES: Final = ("observed_body", "conflict_body")
 _SHOWN: Final = tuple(column for column in mirror_target.c if column.key not in {*_BODIES, "subject_id"})
 
 
-def has_error(name: str) -> ColumnElement[bool]:
-    """Whether a record's last error has this name."""
-    begins = f"{name}:"
-    return or_(
+def conditions(
+    *,
+    did: str | None = None,
+    host: str | None = None,
+    error: str | None = None,
+    state: str | None = None,
+    cause: str | None = None,
+) -> list[ColumnElement[bool]]:
+    """Whether a record is of these that are named; an `error` and a `cause` are of its, or its upload's, last failure."""
+    begins = f"{error}:"
+    has_error = or_(
         and_(target.last_error.startswith(begins, autoescape=True), IS_OF_NEWEST),
         and_(blob_job.c.last_error.startswith(begins, autoescape=True), BLOB_WANTED),
     )
+    named = (
+        (target.did == did, did),
+        (mirror_lane.c.host == host, host),
+        (STATE.in_((state,)), state),
+        (CAUSE.in_((cause,)), cause),
+        (has_error, error),
+    )
+    return [condition for condition, name in named if name is not None]
 
 
-def has_cause(cause: str) -> ColumnElement[bool]:
-    """Whether a record, or its upload, last failed for this cause."""
-    return CAUSE.in_((cause,))
-
-
-@dataclass(frozen=True)
-class Wanted:
-    """Which records: those for which each of these that is named holds."""
-
-    did: str | None = None
-    host: str | None = None
-    error: str | None = None
-    state: str | None = None
-    cause: str | None = None
-
-
-def failing(wanted: Wanted, *, after: int = 0, limit: int) -> Select[Any]:
+def failing(*, after: int = 0, limit: int, **which: str | None) -> Select[Any]:
     """Select failing records, in the order of `place`, with `mirror_state` and `mirror_reason`."""
-    return _records(FAILING, *_follows(after), *_conditions(wanted), limit=limit)
+    return _records(FAILING, *_follows(after), *conditions(**which), limit=limit)
 
 
-def undelivered(refused_audio: Select[Any], wanted: Wanted, *, after: int = 0, limit: int) -> Select[Any]:
+def undelivered(
+    refused_audio: Select[Any], *, after: int = 0, limit: int, **which: str | None
+) -> Select[Any]:
     """Select, as `failing` does, every record that its PDS does not have as the log says, and those whose bytes it refused.
 
     `refused_audio` selects the ids of those whose bytes were refused.
     """
-    of_account = () if wanted.did is None else (blob_job.c.did == wanted.did,)
+    did = which.get("did")
+    of_account = () if did is None else (blob_job.c.did == did,)
     refused = refused_audio.where(*of_account)
-    may_be = with_ids(*unfinished_ids(wanted.did), refused)
+    may_be = with_ids(*unfinished_ids(did), refused)
     is_undelivered = or_(STATE != MirrorState.DELIVERED, and_(~target.former, HAS_BLOBS, with_ids(refused)))
-    return _records(may_be, is_undelivered, *_follows(after), *_conditions(wanted), limit=limit)
+    return _records(may_be, is_undelivered, *_follows(after), *conditions(**which), limit=limit)
 
 
 def waiting(did: str, *, limit: int) -> Select[Any]:
     """Select the first of an account's records that are not as the log says, whether or not they fail; as `failing` does."""
     return _records(target.did == did, STATE != MirrorState.DELIVERED, limit=limit)
-
-
-def _conditions(wanted: Wanted) -> list[ColumnElement[bool]]:
-    conditions = [
-        condition
-        for condition, named in (
-            (target.did == wanted.did, wanted.did),
-            (mirror_lane.c.host == wanted.host, wanted.host),
-            (STATE.in_((wanted.state,)), wanted.state),
-            (CAUSE.in_((wanted.cause,)), wanted.cause),
-        )
-        if named is not None
-    ]
-    if wanted.error is not None:
-        conditions.append(has_error(wanted.error))
-    return conditions
 
 
 def _follows(after: int) -> Sequence[ColumnElement[bool]]:

@@ -23,7 +23,7 @@ from eventstore.jobs.table import JobState
 from outbox.operations.operators import Selector, known
 from outbox.views import overview
 from outbox.views.causes import causes
-from outbox.views.failures import Wanted, failing
+from outbox.views.failures import failing
 from service.cli.log import configured_log
 from service.cli.output import as_json, print_json, print_table
 from service.observability.subscribers import subscriber_rows
@@ -104,7 +104,7 @@ def status(*, did_or_host: str | None, limit: int, as_json: bool) -> None:
             return
         which = known(connection, Selector.named(did_or_host))
         lanes = _lanes(connection, which, now, limit)
-        records = _records(connection, now, Wanted(did=which.did), limit) if which.did else []
+        records = _records(connection, now, limit, did=which.did) if which.did else []
     of_account = {"records": (RECORD_CELLS, records)} if which.did else {}
     _print({"accounts": (LANE_CELLS, lanes), **of_account}, as_json=as_json)
 
@@ -128,7 +128,7 @@ def failures(
             _print({"causes": (CAUSE_CELLS, [cause_row(each) for each in found])}, as_json=as_json)
             return
         filters = {"cause": cause, "did": did, "host": which.host, "error": error}
-        records = _records(connection, now, Wanted(**filters), limit)
+        records = _records(connection, now, limit, **filters)
     _print({"records": (RECORD_CELLS, records)}, as_json=as_json)
 
 
@@ -149,8 +149,8 @@ def _lanes(connection: Connection, which: Selector, now: datetime, limit: int) -
     return lane_rows(connection, list(rows), now)
 
 
-def _records(connection: Connection, now: datetime, wanted: Wanted, limit: int) -> list[FailureRow]:
-    rows = connection.execute(failing(wanted, limit=limit)).all()
+def _records(connection: Connection, now: datetime, limit: int, **which: Any) -> list[FailureRow]:
+    rows = connection.execute(failing(limit=limit, **which)).all()
     return failure_rows(connection, rows, now)
 
 

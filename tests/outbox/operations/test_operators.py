@@ -3,7 +3,7 @@
 from typing import Any
 
 import pytest
-from sqlalchemy import select, update
+from sqlalchemy import select
 
 from aggregates.account import Account
 from eventstore.change import Envelope
@@ -15,8 +15,6 @@ from outbox.operations.operators import (
     Action,
     Operator,
     Selector,
-    TooWideError,
-    UnknownTargetError,
     count,
     perform,
 )
@@ -52,20 +50,6 @@ def written(desk: Rig, did: str = ADMIN) -> list[Any]:
     return [(actor, deed.action, deed.filter, deed.affected, deed.reason) for actor, deed in deeds]
 
 
-async def test_rejected_records_are_tried_again(desk: Rig) -> None:
-    await rejected(desk, 1, 2)
-    assert count(desk.database, Action.REDRIVE, Selector()) == 2
-    assert states(desk, 1, 2) == ["rejected", "rejected"]
-    assert written(desk) == []
-
-    assert perform(desk.log, Action.REDRIVE, Selector(), OPERATOR) == 2
-
-    assert await desk.relay_once() == {Outcome.DELIVERED: 2}
-    assert written(desk) == [(ADMIN, "redrive", {}, 2, "because")]
-    assert perform(desk.log, Action.REDRIVE, Selector(), OPERATOR) == 0
-    assert written(desk)[1:] == [(ADMIN, "redrive", {}, 0, "because")]
-
-
 async def test_a_redrive_whose_time_is_up_leaves_the_rest_to_the_next(
     desk: Rig, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -83,18 +67,6 @@ async def test_records_that_back_off_are_tried_at_once(desk: Rig) -> None:
     assert desk.mirror().reason == "backoff"
     perform(desk.log, Action.REDRIVE, Selector(did=desk.did), OPERATOR)
     assert await desk.relay_once() == {Outcome.DELIVERED: 1}
-
-
-async def test_only_records_of_that_error_of_that_account_are_tried_again(desk: Rig) -> None:
-    desk.sign_in(BOB)
-    await rejected(desk, 1, error="InvalidRecord")
-    await rejected(desk, 2, error="Invalid")
-    await rejected(desk, 3, error="Invalid", did=BOB)
-    which = Selector(did=desk.did, error="Invalid")
-    assert count(desk.database, Action.REDRIVE, which) == 1
-    assert perform(desk.log, Action.REDRIVE, which, OPERATOR) == 1
-    await desk.relay_once()
-    assert states(desk, 1, 2, 3) == ["rejected", "delivered", "rejected"]
 
 
 async def test_what_is_tried_again_goes_behind_live_edits(desk: Rig) -> None:
@@ -124,16 +96,6 @@ async def test_a_paused_account_is_sent_nothing_until_it_is_resumed(desk: Rig) -
         ("pause", {"did": desk.did}, 1),
         ("resume", {"did": desk.did}, 1),
     ]
-
-
-async def test_a_paused_host_holds_all_of_its_accounts(desk: Rig) -> None:
-    desk.sign_in(BOB)
-    assert perform(desk.log, Action.PAUSE, Selector(host=desk.pds.url), OPERATOR) == 2
-    desk.upload(1)
-    desk.upload(2, did=BOB)
-    assert await desk.relay_once() == {}
-    assert perform(desk.log, Action.RESUME, Selector(host=desk.pds.url), OPERATOR) == 2
-    assert await desk.relay_once() == {Outcome.DELIVERED: 2}
 
 
 @pytest.mark.parametrize("failure", [refused, answered(503, "Away")])
@@ -168,29 +130,6 @@ async def test_accounts_that_may_be_back_are_probed(desk: Rig) -> None:
     assert perform(desk.log, Action.PROBE, Selector(host=desk.pds.url), OPERATOR) == 1
     assert await desk.relay_once() == {Outcome.DELIVERED: 1}
     assert lane_row(desk.database, BOB).state == "auth_required"
-
-
-@pytest.mark.parametrize(
-    "which", [Selector(did="did:plc:nobody"), Selector(host="https://nowhere.example.com")]
-)
-async def test_what_is_not_known_is_refused_and_not_written_down(desk: Rig, which: Selector) -> None:
-    for action in Action:
-        with pytest.raises(UnknownTargetError):
-            count(desk.database, action, which)
-        with pytest.raises(UnknownTargetError):
-            perform(desk.log, action, which, OPERATOR)
-    assert written(desk) == []
-
-
-async def test_an_operation_without_an_account_or_a_host_is_refused(desk: Rig) -> None:
-    with pytest.raises(TooWideError):
-        perform(desk.log, Action.PAUSE, Selector(), OPERATOR)
-    with desk.database.write() as connection:
-        assert (
-            connection.execute(update(mirror_lane).where(mirror_lane.c.paused).values(paused=False)).rowcount
-            == 0
-        )
-    assert written(desk) == []
 
 
 async def test_each_part_of_a_large_redrive_is_written_down_with_it(

@@ -101,10 +101,3 @@ def test_an_unknown_account_or_host_is_an_error(
     assert result.exit_code == 1
     assert "nothing is known of" in result.output
     assert written(tape) == []
-
-
-def test_records_are_redriven_by_cause(typed: Type, tape: Container) -> None:
-    with tape.database.write() as connection:
-        connection.execute(update(mirror_target).values(cause="abc"))
-    assert typed("redrive", "--cause", "other").output == "0 records will be tried again\n"
-    assert typed("redrive", "--cause", "abc").output == "1 record will be tried again\n"

@@ -2,9 +2,9 @@
 
 from collections.abc import Mapping, Sequence
 from datetime import datetime
-from typing import Any, Final
+from typing import Annotated, Any, Final
 
-from pydantic import BaseModel, Field
+from pydantic import BaseModel, BeforeValidator, Field
 from sqlalchemy import Connection
 
 from aggregates.errors import InvalidFieldError
@@ -22,7 +22,7 @@ from outbox.pds.client import RecordKey
 from outbox.pds.verdict import Phase, kind_of_failure
 from outbox.views import overview
 from outbox.views.causes import CauseCount
-from outbox.views.drain import Drain, drains_of_hosts
+from outbox.views.drain import drains_of_hosts
 from outbox.views.failures import waiting
 from outbox.views.status import next_attempt_at
 from projections.history import newest_at
@@ -36,16 +36,20 @@ BEGAN_WITH: Final[Mapping[str, str]] = {
 """The event with which another client's change was noticed."""
 
 
+Known = Annotated[datetime | None, BeforeValidator(lambda at: at if at and PAST < at < NEVER else None)]
+"""A time of a row, where it has one."""
+
+
 class LaneRow(BaseModel):
     """An account's lane: `waiting` counts its records that are not as the log says, by state."""
 
     did: str
     host: str | None
     state: str
-    due_at: datetime | None
-    backfill_at: datetime | None
-    not_before: datetime | None
-    paced_until: datetime | None
+    due_at: Known
+    backfill_at: Known
+    not_before: Known
+    paced_until: Known
     failures: int
     failing_since: datetime | None
     first_error: str | None
@@ -63,8 +67,8 @@ class HostRow(BaseModel):
     host: str
     paused: bool
     breaker: str
-    retry_at: datetime | None
-    paced_until: datetime | None
+    retry_at: Known
+    paced_until: Known
     failures: int
     failing_since: datetime | None
     first_error: str | None
@@ -106,7 +110,7 @@ class FailureRow(BaseModel):
     last_success_at: datetime | None = Field(description="when the PDS last confirmed the record")
     generation: int
     acked_generation: int
-    next_attempt_at: datetime | None
+    next_attempt_at: Known
 
 
 class SampleBody(BaseModel):
@@ -206,10 +210,6 @@ def lane_rows(connection: Connection, rows: list[Any], now: datetime) -> list[La
             row,
             host=row.host or None,
             state=row.mirror_state,
-            due_at=_time(row.due_at),
-            backfill_at=_time(row.backfill_at),
-            not_before=_time(row.not_before),
-            paced_until=_time(row.paced_until),
             failing_since=row.shown_failing_since,
             first_error=row.shown_first_error,
             under_way=row.lease_until > now,
@@ -224,29 +224,26 @@ def host_rows(connection: Connection, rows: Sequence[Any], now: datetime) -> lis
     lanes = overview.lanes_at(connection, origins)
     under_way = overview.under_way_at(connection, origins, now)
     drains = drains_of_hosts(connection, origins, now)
-    return [_host(row, lanes[row.host], under_way.get(row.host, 0), drains[row.host], now) for row in rows]
-
-
-def _host(row: Any, lanes: overview.LanesOfHost, under_way: int, drain: Drain, now: datetime) -> HostRow:
-    return body_from(
-        HostRow,
-        row,
-        breaker=breaker_state(row, now),
-        retry_at=_time(row.retry_at),
-        paced_until=_time(row.paced_until),
-        last_success_at=lanes.last_success_at,
-        under_way=under_way,
-        requests_left=row.budget_left,
-        requests_limit=row.budget_limit,
-        requests_reset_at=row.budget_reset,
-        uploads_left=row.blob_left,
-        uploads_limit=row.blob_limit,
-        uploads_reset_at=row.blob_reset,
-        lanes=lanes.by_state,
-        waiting=drain.records,
-        drains_in=drain.seconds,
-        stalled_by=drain.stalled_by,
-    )
+    return [
+        body_from(
+            HostRow,
+            row,
+            breaker=breaker_state(row, now),
+            last_success_at=lanes[row.host].last_success_at,
+            under_way=under_way.get(row.host, 0),
+            requests_left=row.budget_left,
+            requests_limit=row.budget_limit,
+            requests_reset_at=row.budget_reset,
+            uploads_left=row.blob_left,
+            uploads_limit=row.blob_limit,
+            uploads_reset_at=row.blob_reset,
+            lanes=lanes[row.host].by_state,
+            waiting=drains[row.host].records,
+            drains_in=drains[row.host].seconds,
+            stalled_by=drains[row.host].stalled_by,
+        )
+        for row in rows
+    ]
 
 
 def failure_rows(connection: Connection, rows: Sequence[Any], now: datetime) -> list[FailureRow]:
@@ -286,7 +283,7 @@ def _failure(row: Any, title: str | None, since: datetime | None, now: datetime)
         last_success_at=row.acked_at,
         generation=row.desired_gen,
         acked_generation=row.acked_gen,
-        next_attempt_at=None if next_at is None else _time(max(next_at, now)),
+        next_attempt_at=next_at and max(next_at, now),
     )
 
 
@@ -315,10 +312,6 @@ def time_cursor_of(cursor: str | None) -> tuple[datetime, str] | None:
     if seen_at.tzinfo is None or not last:
         raise invalid
     return seen_at, last
-
-
-def _time(time: datetime) -> datetime | None:
-    return time if PAST < time < NEVER else None
 
 
 FIRST_RECORDS: Final = 20

@@ -38,7 +38,7 @@ from outbox.mirror.tables import NEVER
 from outbox.operations.operators import Action, Operator, Selector, count, perform, progress_of, sent_at_once
 from outbox.views import overview
 from outbox.views.causes import causes
-from outbox.views.failures import Wanted, failing, undelivered
+from outbox.views.failures import failing, undelivered
 
 router = APIRouter(tags=["operations"], route_class=StrictRoute)
 
@@ -153,10 +153,10 @@ def read_failures(
     if wanted.by is not None:
         return _by_cause(services, wanted, limit)
     after = cursor_of(wanted.cursor) or 0
-    which = Wanted(wanted.did, wanted.host, wanted.error, wanted.state, wanted.cause)
+    which = wanted.model_dump(include={"did", "host", "error", "state", "cause"})
     records: Callable[..., Any] = partial(undelivered, REFUSED_AUDIO) if wanted.undelivered else failing
     with services.database.read() as connection:
-        rows = connection.execute(records(which, after=after, limit=limit + 1)).all()
+        rows = connection.execute(records(**which, after=after, limit=limit + 1)).all()
         items = failure_rows(connection, rows[:limit], services.database.now(connection))
     return FailuresBody(items=items, cursor=_cursor(rows, limit, "place"))
 

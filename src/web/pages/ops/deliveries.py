@@ -23,7 +23,7 @@ from api.routers.ops.deliveries import (
 from identity.accounts.credentials import Principal
 from web.ask import Ask, OperatorAsk, wanted
 from web.page_route import PageRoute
-from web.pages.ops.words import OPERATOR_ACTED, entries, handles_of, names_in, pause_of_host
+from web.pages.ops.words import OPERATOR_ACTED, AskedDep, ShowDep, pause_of_host
 from web.rendering import RenderDep
 from web.state_words import AUDIO_REFUSED, BY_REASON, RECORDS, about_cause, about_host, rows_in_words
 
@@ -55,44 +55,29 @@ async def causes_of(ask: Ask[Principal], **which: str | int) -> Sequence[Mapping
 
 
 @router.get("/ops/hosts")
-async def show_hosts(
-    *, ask: OperatorAsk, render: RenderDep, failing: bool = False, cursor: str = ""
-) -> Response:
+async def show_hosts(ask: OperatorAsk, show: ShowDep, asked: AskedDep) -> Response:
     """Each host: its breaker, since when it fails, its budget, and when its backlog is delivered."""
-    found = await ask(read_hosts, wanted(HostsQuery, failing=failing, cursor=cursor))
-    return render(
-        "ops/hosts.html", hosts=found["items"], cursor=found["cursor"], failing=failing, about=about_host
-    )
+    found = await ask(read_hosts, wanted(HostsQuery, **asked))
+    return await show("ops/hosts.html", **found, failing=asked["failing"], about=about_host)
 
 
 @router.get("/ops/lanes")
-async def show_lanes(
-    *,
-    ask: OperatorAsk,
-    render: RenderDep,
-    host: str = "",
-    state: str = "",
-    cursor: str = "",
-) -> Response:
+async def show_lanes(ask: OperatorAsk, show: ShowDep, asked: AskedDep) -> Response:
     """The lanes of accounts, at a host or in a state; of a host, all that is known of it too."""
+    host = asked["host"]
     found, pds, causes = await asyncio.gather(
-        ask(read_lanes, wanted(LanesQuery, host=host, state=state, cursor=cursor)),
+        ask(read_lanes, wanted(LanesQuery, **asked)),
         host_named(ask, host),
-        _causes(ask, host),
+        causes_of(ask, host=host, limit=CAUSES) if host else asyncio.sleep(0, ()),
     )
-    pause = await _pause(ask, pds)
-    dids = {*(lane["did"] for lane in found["items"]), *names_in(pause)}
-    handles = await handles_of(ask, dids)
-    return render(
+    return await show(
         "ops/lanes.html",
-        lanes=found["items"],
-        cursor=found["cursor"],
+        **found,
         host=host,
-        state=state,
-        handles=handles,
+        state=asked["state"],
         lane_states=LANE_STATES,
         pds=pds,
-        pause=entries(pause, handles),
+        audit=await _pause(ask, pds),
         causes=causes,
         about=about_host,
     )
@@ -121,10 +106,6 @@ async def show_lane(did: AccountDid, ask: OperatorAsk, render: RenderDep) -> Res
     )
 
 
-async def _causes(ask: Ask[Principal], host: str) -> Sequence[Mapping[str, Any]]:
-    return await causes_of(ask, host=host, limit=CAUSES) if host else ()
-
-
 async def _pause(ask: Ask[Principal], pds: Mapping[str, Any] | None) -> Sequence[Mapping[str, Any]]:
     """Return the entry of the audit by which a paused host was paused, where a recent one did it."""
     if pds is None or not pds["paused"]:
@@ -149,31 +130,30 @@ def _actions(lane: Mapping[str, Any]) -> Sequence[tuple[str, str]]:
 
 
 @router.get("/ops/failures")
-async def show_causes(
-    ask: OperatorAsk, render: RenderDep, host: str = "", cursor: str | None = None
-) -> Response:
+async def show_causes(ask: OperatorAsk, show: ShowDep, asked: AskedDep) -> Response:
     """Why requests fail, the cause met last first."""
-    found = await ask(read_failures, wanted(FailuresQuery, by="cause", host=host, cursor=cursor))
-    return render(
-        "ops/causes.html", causes=found["causes"], cursor=found["cursor"], host=host, about=about_cause
+    query = wanted(FailuresQuery, by="cause", host=asked["host"], cursor=asked["cursor"])
+    return await show(
+        "ops/causes.html",
+        **await ask(read_failures, query),
+        host=asked["host"],
+        about=about_cause,
     )
 
 
 @router.get("/ops/failures/{cause}")
-async def show_cause(cause: str, ask: OperatorAsk, render: RenderDep, cursor: str | None = None) -> Response:
+async def show_cause(cause: str, ask: OperatorAsk, show: ShowDep, asked: AskedDep) -> Response:
     """One cause: since when, how often, a sample, and the records that it keeps from their PDS."""
     found = await causes_of(ask, cause=cause)
     if not found:
         return error_response(404, "not_found", "There is no such cause. It may have been forgotten since.")
     records, pds = await asyncio.gather(
-        ask(read_failures, wanted(FailuresQuery, cause=cause, cursor=cursor)),
+        ask(read_failures, wanted(FailuresQuery, cause=cause, cursor=asked["cursor"])),
         host_named(ask, found[0]["host"]),
     )
-    accounts = [each["did"] for each in (found[0]["sample"], *records["items"])]
-    return render(
+    return await show(
         "ops/cause.html",
         cause=found[0],
-        handles=await handles_of(ask, accounts),
         advice=about_cause(found[0]),
         pds=pds,
         records=rows_in_words(records["items"]),
@@ -186,25 +166,14 @@ STATES: Final = {**RECORDS, MirrorState.DELIVERED: AUDIO_REFUSED}
 
 
 @router.get("/ops/records")
-async def show_records(
-    *,
-    ask: OperatorAsk,
-    render: RenderDep,
-    did: str = "",
-    host: str = "",
-    state: str = "",
-    cursor: str | None = None,
-) -> Response:
+async def show_records(ask: OperatorAsk, show: ShowDep, asked: AskedDep) -> Response:
     """Every record that is not delivered, of an account, a host or a state."""
-    which = wanted(FailuresQuery, undelivered=True, did=did, host=host, state=state, cursor=cursor)
-    found = await ask(read_failures, which)
-    return render(
+    found = await ask(read_failures, wanted(FailuresQuery, **{**asked, "undelivered": True}))
+    records = rows_in_words(found["items"])
+    return await show(
         "ops/records.html",
-        records=rows_in_words(found["items"]),
-        handles=await handles_of(ask, (record["did"] for record in found["items"])),
-        states_shown=STATES,
+        records=records,
         cursor=found["cursor"],
-        did=did,
-        host=host,
-        state=state,
+        states_shown=STATES,
+        asked=asked,
     )

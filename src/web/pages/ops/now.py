@@ -14,8 +14,7 @@ from api.routers.ops.deliveries import FailuresQuery, HostsQuery, read_failures,
 from api.routers.ops.overview import read_overview
 from web.ask import OperatorAsk
 from web.page_route import PageRoute
-from web.pages.ops.words import entries, handles_of, names_in
-from web.rendering import RenderDep
+from web.pages.ops.words import OPERATOR_ACTED, ShowDep
 from web.state_words import ABOUT_KIND, BY_ITSELF, BY_REASON, about_host
 
 router = APIRouter(route_class=PageRoute, include_in_schema=False, dependencies=[Depends(operator)])
@@ -158,25 +157,24 @@ def _deliveries(waiting: int, ready: int) -> str:
 CAUSES: Final = 5
 HOSTS: Final = 10
 LATEST: Final = 10
-ACTION: Final = "OperatorActed"
 
 
 @router.get("/ops")
-async def show_now(ask: OperatorAsk, render: RenderDep) -> Response:
+async def show_now(ask: OperatorAsk, show: ShowDep) -> Response:
     """Health in one sentence with its reason and age, the newest causes of failures, and what operators did lately."""
     overview, hosts, causes, actions = await asyncio.gather(
         ask(read_overview),
         ask(read_hosts, HostsQuery(failing=True, limit=HOSTS)),
         ask(read_failures, FailuresQuery(by="cause", limit=CAUSES)),
-        ask(audit_entries, AuditQuery(type=ACTION, limit=LATEST)),
+        ask(audit_entries, AuditQuery(type=OPERATOR_ACTED, limit=LATEST)),
     )
     failing = hosts["items"]
-    return render(
+    return await show(
         "ops/now.html",
         overview=overview,
         health=health(overview, next(iter(failing), None)),
         failing=failing,
         has_more_failing=hosts["cursor"] is not None,
         causes=causes["causes"],
-        actions=entries(actions["items"], await handles_of(ask, names_in(actions["items"]))),
+        audit=actions["items"],
     )

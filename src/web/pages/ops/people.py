@@ -22,7 +22,7 @@ from api.services import Services
 from web.ask import OperatorAsk, wanted
 from web.history_words import moment_for_operators
 from web.page_route import PageRoute
-from web.pages.ops.words import DID, did_of, entries, handles_of, names_in
+from web.pages.ops.words import DID, AskedDep, ShowDep, did_of
 from web.pages.studio.record import record_columns
 from web.rendering import RenderDep
 from web.state_words import OUTCOMES, RecordWords, is_audio_refused, of_its_pds, record_words, rows_in_words
@@ -58,7 +58,7 @@ async def find(ask: OperatorAsk, render: RenderDep, q: str = "") -> Response:
 
 @router.get("/ops/tracks/{track_id}")
 async def show_track(
-    track_id: TrackId, ask: OperatorAsk, render: RenderDep, cursor: str | None = None
+    track_id: TrackId, ask: OperatorAsk, show: ShowDep, cursor: str | None = None
 ) -> Response:
     """A track: what the log says, what the PDS confirmed, its attempts and its history."""
     track, mirror, history = await asyncio.gather(
@@ -68,12 +68,11 @@ async def show_track(
     )
     did = _owner_of(mirror["record_uri"])
     is_refused = track is not None and is_audio_refused(track, mirror)
-    return render(
+    return await show(
         "ops/track.html",
         track_id=track_id,
         track=track,
         did=did,
-        handles=await handles_of(ask, [did]),
         mirror=mirror,
         words=record_words(mirror, is_audio_refused=is_refused),
         is_audio_refused=is_refused,
@@ -84,24 +83,23 @@ async def show_track(
 
 
 @router.get("/ops/tracks/{track_id}/record")
-async def show_record(track_id: TrackId, ask: OperatorAsk, render: RenderDep) -> Response:
+async def show_record(track_id: TrackId, ask: OperatorAsk, show: ShowDep) -> Response:
     """A track's record three times, as its owner sees it: as the log wants it, as the PDS confirmed it, and as the PDS has it now."""
     track = await ask.find(live_track, track_id)
     record = await record_columns(ask, track_id, track)
     did = _owner_of(record["compared"]["record_uri"])
-    return render(
+    return await show(
         "ops/record.html",
         track_id=track_id,
         track=track,
         did=did,
-        handles=await handles_of(ask, [did]),
         record=record,
         kept_here=of_its_pds(record["kept_here"]),
     )
 
 
 @router.get("/ops/accounts/{did}")
-async def show_account(did: AccountDid, ask: OperatorAsk, render: RenderDep) -> Response:
+async def show_account(did: AccountDid, ask: OperatorAsk, show: ShowDep) -> Response:
     """An account: its tracks, what of it is not delivered, its sessions and tokens, and what happened to it."""
     tracks, undelivered, audit, tokens = await asyncio.gather(
         ask(list_tracks, Listing(artist=did, limit=LATEST)),
@@ -110,44 +108,32 @@ async def show_account(did: AccountDid, ask: OperatorAsk, render: RenderDep) -> 
         ask.find(read_tokens_of, did),
     )
     records = rows_in_words(undelivered["items"])
-    handles = await handles_of(ask, {did, *names_in(audit["items"])})
-    return render(
+    return await show(
         "ops/account.html",
         did=did,
-        handles=handles,
         tracks=_marked(tracks["items"], {record["track_id"]: record["words"] for record in records}),
         records=records[:LATEST],
         has_more=len(records) > LATEST,
-        audit=entries(audit["items"], handles),
+        audit=audit["items"],
         is_here=tokens is not None,
         tokens=tokens["items"] if tokens else [],
     )
 
 
 @router.get("/ops/audit")
-async def show_audit(
-    *,
-    ask: OperatorAsk,
-    render: RenderDep,
-    did: str = "",
-    actor: str = "",
-    type: str = "",  # noqa: A002 - the API's name
-    since: str = "",
-    cursor: str | None = None,
-) -> Response:
+async def show_audit(ask: OperatorAsk, show: ShowDep, asked: AskedDep) -> Response:
     """Who did what, newest first, in all accounts or one; `since` is in UTC."""
-    form = {"did": did, "actor": actor, "type": type, "since": since}
+    form = {name: asked[name] for name in ("did", "actor", "type", "since")}
     in_utc = {
         **form,
-        "did": await did_of(ask, did),
-        "actor": await did_of(ask, actor),
-        "since": f"{since.removesuffix('Z')}Z" if since else "",
+        "did": await did_of(ask, form["did"]),
+        "actor": await did_of(ask, form["actor"]),
+        "since": f"{form['since'].removesuffix('Z')}Z" if form["since"] else "",
     }
-    found = await ask(audit_entries, wanted(AuditQuery, **in_utc, cursor=cursor))
-    handles = await handles_of(ask, names_in(found["items"]))
-    return render(
+    found = await ask(audit_entries, wanted(AuditQuery, **in_utc, cursor=asked["cursor"]))
+    return await show(
         "ops/audit.html",
-        audit=entries(found["items"], handles),
+        audit=found["items"],
         cursor=found["cursor"],
         form=form,
         wanted={name: value for name, value in in_utc.items() if value},

@@ -13,8 +13,7 @@ from api.routers.ops.repairs import RepairsQuery, read_repair, read_repairs
 from web.ask import OperatorAsk, wanted
 from web.forms import ApiDep, RefusedError, form_of
 from web.page_route import PageRoute
-from web.pages.ops.words import handles_of
-from web.rendering import RenderDep
+from web.pages.ops.words import ShowDep
 
 router = APIRouter(route_class=PageRoute, include_in_schema=False, dependencies=[Depends(operator)])
 
@@ -25,41 +24,39 @@ WORDS: Final = {state.value: state.phrase for state in (*Repair, *DriftKind, *Sk
 
 
 @router.get("/ops/repairs")
-async def show_repairs(
-    ask: OperatorAsk, render: RenderDep, did: str = "", cursor: str | None = None
-) -> Response:
+async def show_repairs(ask: OperatorAsk, show: ShowDep, did: str = "", cursor: str | None = None) -> Response:
     """The repairs so far, and a form to start one."""
-    return await _list(ask, render, did=did, cursor=cursor)
+    return await _list(ask, show, did=did, cursor=cursor)
 
 
 @router.post("/ops/repairs")
-async def start(request: Request, api: ApiDep, ask: OperatorAsk, render: RenderDep) -> Response:
+async def start(request: Request, api: ApiDep, ask: OperatorAsk, show: ShowDep) -> Response:
     """Start a repair, and show it."""
     form = await form_of(request)
     fields = {name: form.get(name, "").strip() for name in ("did", "reason")}
     try:
         started = await api.send("POST", "/ops/repairs", fields, key=form.get("key"))
     except RefusedError as refused:
-        return await _list(ask, render, did=fields["did"], typed=fields, problem=_correctable(refused))
+        return await _list(ask, show, did=fields["did"], typed=fields, problem=_correctable(refused))
     return RedirectResponse(f"/ops/repairs/{started.body['id']}", HTTPStatus.SEE_OTHER)
 
 
 @router.get("/ops/repairs/{repair_id}")
-async def show_repair(repair_id: RepairId, ask: OperatorAsk, render: RenderDep) -> Response:
+async def show_repair(repair_id: RepairId, ask: OperatorAsk, show: ShowDep) -> Response:
     """One repair: its plan, its progress, and what it skipped."""
-    return await _show(ask, render, repair_id)
+    return await _show(ask, show, repair_id)
 
 
 @router.post("/ops/repairs/{repair_id}")
 async def decide(
-    repair_id: RepairId, request: Request, api: ApiDep, ask: OperatorAsk, render: RenderDep
+    repair_id: RepairId, request: Request, api: ApiDep, ask: OperatorAsk, show: ShowDep
 ) -> Response:
     """Apply the plan that was shown; or cancel, after asking for the reason."""
     form = await form_of(request)
     if form.get("action") == CANCEL and "reason" not in form:
         repair = await ask(read_repair, repair_id)
         applied = f"What was applied stays: {repair['applied']} of {repair['steps']} so far. The rest is left as it is."
-        return render(
+        return await show(
             "ops/ask.html",
             title=f"Cancel repair {repair_id}?",
             lead=applied if repair["applied"] else "Nothing was changed, and nothing will be.",
@@ -73,7 +70,7 @@ async def decide(
     try:
         await api.send("POST", f"/ops/repairs/{repair_id}", fields, key=form.get("key"))
     except RefusedError as refused:
-        return await _show(ask, render, repair_id, typed=fields, problem=_correctable(refused))
+        return await _show(ask, show, repair_id, typed=fields, problem=_correctable(refused))
     return RedirectResponse(f"/ops/repairs/{repair_id}", HTTPStatus.SEE_OTHER)
 
 
@@ -86,7 +83,7 @@ def _correctable(refused: RefusedError) -> str:
 
 async def _list(
     ask: OperatorAsk,
-    render: RenderDep,
+    show: ShowDep,
     *,
     did: str,
     cursor: str | None = None,
@@ -94,11 +91,9 @@ async def _list(
     problem: str | None = None,
 ) -> Response:
     found = await ask(read_repairs, wanted(RepairsQuery, did=did if problem is None else None, cursor=cursor))
-    return render(
+    return await show(
         "ops/repairs.html",
-        repairs=found["items"],
-        handles=await handles_of(ask, (each["did"] for each in found["items"])),
-        cursor=found["cursor"],
+        **found,
         did=did,
         typed=typed or {"did": did, "reason": ""},
         problem=problem,
@@ -107,7 +102,7 @@ async def _list(
 
 async def _show(
     ask: OperatorAsk,
-    render: RenderDep,
+    show: ShowDep,
     repair_id: int,
     *,
     typed: dict[str, Any] | None = None,
@@ -115,7 +110,4 @@ async def _show(
 ) -> Response:
     repair = await ask(read_repair, repair_id)
     typed = typed or {"reason": "", "max_deletes": 0}
-    handles = await handles_of(ask, (repair["did"], repair["by"]))
-    return render(
-        "ops/repair.html", repair=repair, words=WORDS, handles=handles, typed=typed, problem=problem
-    )
+    return await show("ops/repair.html", repair=repair, words=WORDS, typed=typed, problem=problem)

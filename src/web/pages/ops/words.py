@@ -1,22 +1,25 @@
 """How the console names accounts, and tells an entry of the audit as a sentence: who did what, to whom, with which result, and why."""
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from itertools import islice
-from typing import Any, Final
+from typing import Annotated, Any, Final
 from urllib.parse import quote
 
+from fastapi import Depends, Request, Response
 from markupsafe import Markup, escape
 
 from api.routers.artists import Wanted, list_artists, read_artist
 from identity.accounts.credentials import Principal
 from identity.errors import INVALID_HANDLE
-from web.ask import Ask
+from web.ask import Ask, OperatorAsk
 from web.history_words import sentence_of, way_of
+from web.rendering import RenderDep
 
 MOST: Final = 100
 """How many artists the API returns at once: as many as a page has rows."""
 DID: Final = "did:"
+MOST_NESTED: Final = 6
+"""How deep a screen names accounts: a record of another client may have any depth."""
 
 
 async def did_of(ask: Ask[Principal], name: str) -> str:
@@ -30,11 +33,49 @@ async def did_of(ask: Ask[Principal], name: str) -> str:
 
 async def handles_of(ask: Ask[Principal], names: Iterable[str | None]) -> dict[str, str]:
     """Return by DID the handles of those accounts that are here; names that are no DIDs are left out."""
-    dids = sorted({name for name in names if name is not None and name.startswith(DID)})[:MOST]
+    dids = list(dict.fromkeys(name for name in names if name is not None and name.startswith(DID)))[:MOST]
     if not dids:
         return {}
     found = await ask(list_artists, Wanted(did=dids))
     return {each["did"]: each["handle"] for each in found["items"] if each["handle"] != INVALID_HANDLE}
+
+
+class Asked(dict[str, str]):
+    """What the address of a screen asks for; empty texts for all else."""
+
+    def __missing__(self, _name: str) -> str:
+        return ""
+
+
+async def asked_for(request: Request) -> Asked:
+    return Asked(request.query_params)
+
+
+AskedDep = Annotated[Asked, Depends(asked_for)]
+
+
+class Show:
+    """Shows a screen with the handles of the accounts that it names, and entries of the audit in words."""
+
+    def __init__(self, ask: OperatorAsk, render: RenderDep) -> None:
+        self._ask, self._render = ask, render
+
+    async def __call__(
+        self, template: str, *, audit: Sequence[Mapping[str, Any]] = (), **values: Any
+    ) -> Response:
+        handles = await handles_of(self._ask, _dids_in([audit, values]))
+        return self._render(template, handles=handles, audit=entries(audit, handles), **values)
+
+
+ShowDep = Annotated[Show, Depends()]
+
+
+def _dids_in(value: object, depth: int = MOST_NESTED) -> Iterator[str]:
+    if isinstance(value, str):
+        yield value
+    elif isinstance(value, Mapping | list | tuple) and depth:
+        for each in value.values() if isinstance(value, Mapping) else value:
+            yield from _dids_in(each, depth - 1)
 
 
 OPERATOR_ACTED: Final = "OperatorActed"
@@ -103,14 +144,6 @@ class Entry:
         return ", ".join({named.did: None for named in (self.actor, *self.subjects) if named.did})
 
 
-def names_in(rows: Iterable[Mapping[str, Any]]) -> set[str]:
-    """Return the accounts that these entries name."""
-    found: set[str] = set()
-    for row in rows:
-        found |= {row["actor"], row.get("did", ""), str(_filter(row).get("did", ""))}
-    return found
-
-
 def entries(rows: Iterable[Mapping[str, Any]], handles: Mapping[str, str]) -> list[Entry]:
     """Return entries of the audit, or of a track's history, in words."""
     return [_entry(row, handles) for row in rows]
@@ -118,8 +151,7 @@ def entries(rows: Iterable[Mapping[str, Any]], handles: Mapping[str, str]) -> li
 
 def pause_of_host(rows: Iterable[Mapping[str, Any]], host: str) -> list[Mapping[str, Any]]:
     """Return the entry by which this paused host was paused, where it is among these, which are newest first."""
-    about = (row for row in rows if (_after(row, "action"), _filter(row).get("host")) == ("pause", host))
-    return list(islice(about, 1))
+    return [row for row in rows if (_after(row, "action"), _filter(row).get("host")) == ("pause", host)][:1]
 
 
 def named_account(did: str, handles: Mapping[str, str]) -> Named:

@@ -14,8 +14,7 @@ from api.routers.ops.jobs import JobsQuery, read_jobs
 from api.routers.ops.overview import read_work
 from web.ask import OperatorAsk, wanted
 from web.page_route import PageRoute
-from web.pages.ops.words import handles_of
-from web.rendering import RenderDep
+from web.pages.ops.words import AskedDep, ShowDep
 
 router = APIRouter(route_class=PageRoute, include_in_schema=False, dependencies=[Depends(operator)])
 
@@ -29,36 +28,24 @@ Trouble = Mapping[str, str]
 
 
 @router.get("/ops/work")
-async def show_work(ask: OperatorAsk, render: RenderDep) -> Response:
+async def show_work(ask: OperatorAsk, show: ShowDep) -> Response:
     """Read models, jobs, uploads, the scan and the firehose: how far each is."""
     work, periodic = await asyncio.gather(ask(read_work), ask(read_jobs, JobsQuery(kind=PERIODIC)))
-    return render(
+    return await show(
         "ops/work.html",
         work=work,
         troubles=list(troubles(work, periodic["items"])),
         stands_still=stands_still(work),
         most=MOST_COUNTED,
-        handles=await handles_of(ask, (each["did"] for each in work["scan"]["unread_repos"])),
     )
 
 
 @router.get("/ops/jobs")
-async def show_jobs(
-    ask: OperatorAsk, render: RenderDep, kind: str = "", state: str = "", cursor: str | None = None
-) -> Response:
+async def show_jobs(ask: OperatorAsk, show: ShowDep, asked: AskedDep) -> Response:
     """The jobs, of a kind or in a state."""
-    work, found = await asyncio.gather(
-        ask(read_work), ask(read_jobs, wanted(JobsQuery, kind=kind, state=state, cursor=cursor))
-    )
-    return render(
-        "ops/jobs.html",
-        jobs=found["items"],
-        cursor=found["cursor"],
-        kind=kind,
-        state=state,
-        kinds=sorted({each["kind"] for each in work["jobs"]}),
-        handles=await handles_of(ask, (each["account"] for each in found["items"])),
-    )
+    work, found = await asyncio.gather(ask(read_work), ask(read_jobs, wanted(JobsQuery, **asked)))
+    kinds = sorted({each["kind"] for each in work["jobs"]})
+    return await show("ops/jobs.html", **found, kind=asked["kind"], state=asked["state"], kinds=kinds)
 
 
 def troubles(work: Mapping[str, Any], periodic: Iterable[Mapping[str, Any]]) -> Iterator[Trouble]:
