@@ -39,22 +39,19 @@ def new_oauth_keys() -> str:
 
 
 def _read_or_generate(path: Path, generate: Callable[[], str]) -> str:
-    if not path.exists():
-        _write_once(path, generate())
-    return path.read_text()
-
-
-def _write_once(path: Path, text: str) -> None:
-    """Write the file atomically, readable by its owner only; of two processes the first one wins."""
+    """Return what the file holds. It is written atomically, readable by its owner only; of two processes the first one wins."""
+    if path.exists():
+        return path.read_text()
     path.parent.mkdir(parents=True, exist_ok=True)
     unfinished = path.with_name(f"{path.name}.{secrets.token_hex(4)}")
     descriptor = os.open(unfinished, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
     try:
         with os.fdopen(descriptor, "w") as file:
-            file.write(text + "\n")
+            file.write(generate() + "\n")
             file.flush()
             os.fsync(file.fileno())
         with suppress(FileExistsError):
             os.link(unfinished, path)
     finally:
         unfinished.unlink()
+    return path.read_text()

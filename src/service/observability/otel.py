@@ -63,20 +63,35 @@ class Tracer:
             tracer_provider=self._provider,
             skip_dep_check=True,  # it is made for SQLAlchemy 2.0, and uses no more of 2.1
         )
-        event.listen(engine, "commit", _add_commit)
+
+        @event.listens_for(engine, "commit")
+        def add_commit(connection: Connection) -> None:
+            if connection.get_execution_options().get(WRITES, False):
+                trace.get_current_span().add_event("commit")
+
+        async def hide_query(span: Span, _request: Any) -> None:
+            _hide_query(span)
+
         for client in clients:
             HTTPXClientInstrumentor.instrument_client(
-                client, tracer_provider=self._provider, request_hook=_on_outgoing
+                client, tracer_provider=self._provider, request_hook=hide_query
             )
 
     def watch_app(self, app: FastAPI) -> None:
-        """Trace the requests of this application."""
+        """Trace the requests of this application, and keep each one's context for what it commits."""
+
+        def on_request(span: Span, _scope: dict[str, Any]) -> None:
+            _hide_query(span)
+            carrier: dict[str, str] = {}
+            W3C.inject(carrier, trace.set_span_in_context(span))
+            trace_parent.set(carrier.get(PARENT))
+
         FastAPIInstrumentor.instrument_app(
             app,
             tracer_provider=self._provider,
             excluded_urls=UNTRACED,
             exclude_spans=["receive", "send"],
-            server_request_hook=_on_request,
+            server_request_hook=on_request,
         )
 
     @contextmanager
@@ -134,18 +149,6 @@ class RequestsAndDeliveries(Sampler):
         return f"RequestsAndDeliveries({self._configured.get_description()})"
 
 
-def _on_request(span: Span, _scope: dict[str, Any]) -> None:
-    """Keep the query out of the span, and the span's context for what the request commits."""
-    _hide_query(span)
-    carrier: dict[str, str] = {}
-    W3C.inject(carrier, trace.set_span_in_context(span))
-    trace_parent.set(carrier.get(PARENT))
-
-
-async def _on_outgoing(span: Span, _request: Any) -> None:
-    _hide_query(span)
-
-
 def _hide_query(span: Span) -> None:
     """Remove queries, which may hold secrets."""
     attributes = getattr(span, "attributes", None) or {}
@@ -154,11 +157,6 @@ def _hide_query(span: Span) -> None:
             span.set_attribute(name, str(attributes[name]).partition("?")[0])
     if QUERY in attributes:
         span.set_attribute(QUERY, "")
-
-
-def _add_commit(connection: Connection) -> None:
-    if connection.get_execution_options().get(WRITES, False):
-        trace.get_current_span().add_event("commit")
 
 
 def _report(span: Span, result: Result) -> None:

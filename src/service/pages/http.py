@@ -2,7 +2,7 @@
 
 import sys
 import tempfile
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any, Final
 
@@ -72,76 +72,48 @@ WRITE: Final = ("400", "401", "403", "408", "409", "413", "415", *READ)
 def page() -> str:
     """Return the page."""
     with tempfile.TemporaryDirectory() as folder:
-        settings = Settings(data=Path(folder))
-        document = create_app(build(settings).services).openapi()
-    parts = [
-        HEAD.format(
-            headers="".join(_headers(document)),
-            limits=LIMITS,
-            read=", ".join(READ),
-            write=", ".join(WRITE),
-        ),
-        *_routes(document),
-        ERRORS_HEAD,
-        *_codes(),
-        CLIENT,
-    ]
-    return "".join(parts)
-
-
-def _headers(document: dict[str, Any]) -> Iterator[str]:
-    for header in document["components"]["parameters"].values():
-        yield f"| `{header['name']}: {header['example']}` | {header['description']} |\n"
-
-
-def _routes(document: dict[str, Any]) -> Iterator[str]:
-    for path, methods in document["paths"].items():
-        for method, route in methods.items():
-            does = " ".join(route.get("description", "").split()).partition(". ")[0].removesuffix(".")
-            answers = _answers(route["responses"])
-            yield f"| {method.upper()} {path} | {_takes(route, document)} | {answers} | {does} |\n"
-
-
-def _answers(statuses: Iterable[str]) -> str:
-    """List the statuses; one name stands for those that reads, or writes, share."""
-    shared, name = next(
-        ((each, name) for each, name in ((WRITE, "write"), (READ, "read")) if set(each) <= {*statuses}),
-        ((), ""),
+        document = create_app(build(Settings(data=Path(folder))).services).openapi()
+    headers = "".join(
+        f"| `{header['name']}: {header['example']}` | {header['description']} |\n"
+        for header in document["components"]["parameters"].values()
     )
-    return ", ".join([*sorted({*statuses} - {*shared}), *([name] if name else [])])
+    head = HEAD.format(headers=headers, limits=LIMITS, read=", ".join(READ), write=", ".join(WRITE))
+    routes = "".join(
+        route_row(method, path, route, document["components"]["schemas"])
+        for path, methods in document["paths"].items()
+        for method, route in methods.items()
+    )
+    return head + routes + ERRORS_HEAD + "".join(code_rows()) + CLIENT
 
 
-def _takes(route: dict[str, Any], document: dict[str, Any]) -> str:
-    query = [
-        f"?{parameter['name']}" for parameter in route.get("parameters", ()) if parameter.get("in") == "query"
-    ]
-    contents = route.get("requestBody", {}).get("content", {}).values()
-    schemas = [_resolved(content["schema"], document) for content in contents]
-    fields = dict.fromkeys(name for schema in schemas for name in schema.get("properties", {}))
-    return ", ".join([*query, *fields]) or "-"
+def route_row(method: str, path: str, route: dict[str, Any], models: dict[str, Any]) -> str:
+    """Return the row of a route; one name stands for the statuses that reads, or writes, share."""
+    takes = dict.fromkeys(
+        f"?{each['name']}" for each in route.get("parameters", ()) if each.get("in") == "query"
+    )
+    for content in route.get("requestBody", {}).get("content", {}).values():
+        model = content["schema"].get("$ref", "").rpartition("/")[2]
+        takes |= dict.fromkeys(models.get(model, content["schema"]).get("properties", {}))
+    statuses = {*route["responses"]}
+    shared = next((name for name, each in (("write", WRITE), ("read", READ)) if {*each} <= statuses), None)
+    if shared is not None:
+        statuses -= {*(WRITE if shared == "write" else READ)}
+    answers = ", ".join([*sorted(statuses), *filter(None, [shared])])
+    does = " ".join(route.get("description", "").split()).partition(". ")[0].removesuffix(".")
+    return f"| {method.upper()} {path} | {', '.join(takes) or '-'} | {answers} | {does} |\n"
 
 
-def _resolved(schema: dict[str, Any], document: dict[str, Any]) -> dict[str, Any]:
-    """Look up the schema of a model by its name."""
-    name = schema.get("$ref", "").rpartition("/")[2]
-    found: dict[str, Any] = document["components"]["schemas"][name] if name else schema
-    return found
-
-
-def _codes() -> Iterator[str]:
+def code_rows() -> Iterator[str]:
+    """Say what each error with a code and status means; the framework's own are none of ours."""
     for status, codes in codes_by_status().items():
         for code in codes:
-            yield f"| {status} | `{code}` | {_meaning(status, code)} |\n"
-
-
-def _meaning(status: int, code: str) -> str:
-    """Say what each error with this code and status means; the framework's own are none of ours."""
-    said = [
-        meaning_of(kind, reply)
-        for kind, reply in REPLIES.items()
-        if (reply.status, reply.code) == (status, code)
-    ]
-    return " Or: ".join(dict.fromkeys(said)) or str(ERROR_EXAMPLES[code]["description"])
+            said = [
+                meaning_of(kind, reply)
+                for kind, reply in REPLIES.items()
+                if (reply.status, reply.code) == (status, code)
+            ]
+            meaning = " Or: ".join(dict.fromkeys(said)) or ERROR_EXAMPLES[code]["description"]
+            yield f"| {status} | `{code}` | {meaning} |\n"
 
 
 if __name__ == "__main__":

@@ -1,9 +1,7 @@
 """The settings as the page docs/settings.md: `python -m service.pages.settings > docs/settings.md`."""
 
 import sys
-from typing import Any, Final
-
-from pydantic.fields import FieldInfo
+from typing import Final
 
 from service.config.settings import Settings, Shown
 
@@ -24,27 +22,17 @@ credentials have a file of their own, `AWS_SHARED_CREDENTIALS_FILE`.
 | name | default | meaning |
 |---|---|---|
 """
+WORDS: Final = {"None": "none", "()": "none", "True": "on", "False": "off"}
 
 
 def page() -> str:
     """Return the page."""
-    return HEAD + "".join(
-        f"| `{name.upper()}` | {_default(field)} | {field.description} |\n"
-        for name, field in Settings.model_fields.items()
-    )
-
-
-def _default(field: FieldInfo) -> str:
-    shown = next((each for each in field.metadata if isinstance(each, Shown)), None)
-    return str(shown) if shown is not None else _written(field.default)
-
-
-def _written(default: Any) -> str:
-    if default in (None, ()):
-        return "none"
-    if isinstance(default, bool):
-        return "on" if default else "off"
-    return f"`{default}`"
+    rows = []
+    for name, field in Settings.model_fields.items():
+        default = WORDS.get(str(field.default), f"`{field.default}`")
+        shown = next((each for each in field.metadata if isinstance(each, Shown)), default)
+        rows.append(f"| `{name.upper()}` | {shown} | {field.description} |\n")
+    return HEAD + "".join(rows)
 
 
 if __name__ == "__main__":

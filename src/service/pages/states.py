@@ -33,8 +33,6 @@ Every state as it is stored or shown, and below it the transitions that the code
 <!-- generated from the enums in src/ by `python -m service.pages.states`; a test checks that it is current -->
 """
 CAPITAL: Final = re.compile(r"(?<=[a-z])(?=[A-Z])")
-COLUMNS: Final = ("state", "meaning")
-EXIT: Final = "exit"
 OTHERS_HEAD: Final = """
 # Results and derived states
 
@@ -69,18 +67,28 @@ def machines() -> Iterator[Machine]:
             module = import_module(found.name)
             transitions: Sequence[Transition] = getattr(module, "TRANSITIONS", ())
             for enum in vars(module).values():
-                if _is_state_enum(enum) and enum.__module__ == module.__name__:
+                is_state = isinstance(enum, type) and issubclass(enum, State) and enum is not State
+                if is_state and enum.__module__ == module.__name__:
                     yield enum, [each for each in transitions if isinstance(each.before or each.after, enum)]
 
 
 def section(enum: type[State], transitions: Sequence[Transition]) -> str:
-    """Return the section of one enum: a sentence, a table, and a diagram if it has transitions."""
-    head = f"\n## {_title(enum)}\n\n{_doc(enum)}\n\n"
-    return head + _table(enum) + (_diagram(list(_arrows(enum, transitions))) if transitions else "")
-
-
-def _is_state_enum(candidate: object) -> bool:
-    return isinstance(candidate, type) and issubclass(candidate, State) and candidate is not State
+    """Return the section of one enum: a sentence, a table, and a diagram if it has transitions, with one arrow for a pair of nodes."""
+    title = CAPITAL.sub(" ", enum.__name__).capitalize().replace("pds", "PDS").replace("Pds", "PDS")
+    has_exits = any(state.exit for state in enum)
+    titles = ["state", "meaning", *(["exit"] if has_exits else [])]
+    rows = [[f"`{each.value}`", each.phrase, *([each.exit] if has_exits else [])] for each in enum]
+    table = f"| {' | '.join(titles)} |\n|{'---|' * len(titles)}\n"
+    table += "".join(f"| {' | '.join(cells)} |\n" for cells in rows)
+    actors: dict[tuple[str, str], list[str]] = {}
+    for each in _arrows(enum, transitions):
+        actors.setdefault((each.before, each.after), []).append(each.by)
+    lines = ""
+    for (before, after), by in actors.items():
+        label = ", or ".join(by).replace(":", ",").replace(";", ",")  # mermaid would end the label there
+        lines += f"    {before} --> {after}: {label}\n"
+    diagram = f"\n```mermaid\nstateDiagram-v2\n{lines}```\n" if lines else ""
+    return f"\n## {title}\n\n{' '.join((inspect.getdoc(enum) or '').split())}\n\n{table}{diagram}"
 
 
 def _arrows(enum: type[State], transitions: Sequence[Transition]) -> Iterator[Arrow]:
@@ -113,38 +121,8 @@ def _joined(enum: type[State], transitions: Sequence[Transition]) -> Iterator[Ar
             yield Arrow(ANY, _node(after), by)
 
 
-def _table(enum: type[State]) -> str:
-    """Return a row for each state, with its exit if the enum has any."""
-    has_exits = any(state.exit for state in enum)
-    titles = [*COLUMNS, EXIT] if has_exits else COLUMNS
-    rows = [[f"`{each.value}`", each.phrase, *([each.exit] if has_exits else [])] for each in enum]
-    head = f"| {' | '.join(titles)} |\n|{'---|' * len(titles)}\n"
-    return head + "".join(f"| {' | '.join(cells)} |\n" for cells in rows)
-
-
-def _diagram(arrows: Sequence[Arrow]) -> str:
-    """Draw one arrow for each pair of nodes."""
-    actors: dict[tuple[str, str], list[str]] = {}
-    for each in arrows:
-        actors.setdefault((each.before, each.after), []).append(each.by)
-    lines = "".join(f"    {before} --> {after}: {_label(by)}\n" for (before, after), by in actors.items())
-    return f"\n```mermaid\nstateDiagram-v2\n{lines}```\n"
-
-
 def _node(state: State | None) -> str:
     return "[*]" if state is None else "".join(each if each.isalnum() else "_" for each in state.value)
-
-
-def _label(actors: Sequence[str]) -> str:
-    return ", or ".join(actors).replace(":", ",").replace(";", ",")  # mermaid would end the label there
-
-
-def _title(enum: type[State]) -> str:
-    return CAPITAL.sub(" ", enum.__name__).capitalize().replace("pds", "PDS").replace("Pds", "PDS")
-
-
-def _doc(enum: type[State]) -> str:
-    return " ".join((inspect.getdoc(enum) or "").split())
 
 
 if __name__ == "__main__":

@@ -99,6 +99,11 @@ def periodic_kind(container: Container, jobs: Sequence[PeriodicJob]) -> Kind:
     by_name = {each.name.value: each for each in jobs}
     threads = Threads("periodic", len(jobs))
 
+    def judge(error: Exception) -> Failure:
+        logger.error("job_failed", exc_info=error)
+        first = next(iter(str(error).splitlines()), "")
+        return Failure(clean(": ".join(filter(None, (type(error).__name__, first))), MAX_PROBLEM_LENGTH))
+
     async def work(job: Job) -> Outcome:
         known = by_name.get(job.subject)
         if known is None:  # of an earlier version
@@ -110,20 +115,13 @@ def periodic_kind(container: Container, jobs: Sequence[PeriodicJob]) -> Kind:
     return Kind(
         PERIODIC,
         work,
-        _judge,
+        judge,
         max_concurrent=len(jobs),
         first_pause_seconds=FIRST_PAUSE_SECONDS,
         max_pause_seconds=MAX_PAUSE_SECONDS,
         condition=lambda _job: ~is_restored(),
         ends_when_cancelled=False,
     )
-
-
-def _judge(error: Exception) -> Failure:
-    logger.error("job_failed", exc_info=error)
-    first = next(iter(str(error).splitlines()), "")
-    name = type(error).__name__
-    return Failure(clean(f"{name}: {first}" if first else name, MAX_PROBLEM_LENGTH))
 
 
 def sweep_media(container: Container) -> None:

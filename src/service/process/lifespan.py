@@ -2,34 +2,31 @@
 
 import asyncio
 import logging
-from collections.abc import AsyncGenerator
-from contextlib import asynccontextmanager, nullcontext
-from typing import TYPE_CHECKING, Final
+from collections.abc import AsyncGenerator, Coroutine, Generator
+from contextlib import AsyncExitStack, asynccontextmanager, contextmanager
+from typing import TYPE_CHECKING, Any, Final
 
+from apscheduler.schedulers.background import BackgroundScheduler
 from sqlalchemy.exc import SQLAlchemyError
 
-from eventstore.coordination.commit_signals import ANSWERS, Announcer, Listener
+from eventstore.coordination.commit_signals import ANSWERS, Listener
 from eventstore.database import Database
 from eventstore.errors import EventStoreError
-from service.process.jobs import periodic_jobs, periodic_kind, request_periodic
+from service.observability.metrics import IS_ONE_OF_SEVERAL
+from service.observability.process_metrics import SAMPLE_SECONDS
+from service.observability.subscribers import woken_by_commits
+from service.process.jobs import (
+    discard_abandoned_uploads,
+    periodic_jobs,
+    periodic_kind,
+    request_periodic,
+)
 from service.process.metrics_server import serve_metrics
-from service.schema.high_water_mark import try_record_high_water_mark
+from service.schema.high_water_mark import RECORD_INTERVAL_SECONDS, try_record_high_water_mark
 from service.wiring.bootstrap import Container
 
 if TYPE_CHECKING:
     from outbox.firehose.follower import Follower
-from collections.abc import Generator
-from contextlib import contextmanager
-
-from apscheduler.schedulers.background import BackgroundScheduler
-
-from service.observability.metrics import IS_ONE_OF_SEVERAL
-from service.observability.process_metrics import SAMPLE_SECONDS
-from service.observability.subscribers import woken_by_commits
-from service.process.jobs import discard_abandoned_uploads
-from service.schema.high_water_mark import (
-    RECORD_INTERVAL_SECONDS,
-)
 
 logger: Final = logging.getLogger("mastertape.service")
 
@@ -42,23 +39,42 @@ ANNOUNCER_STOP_TIMEOUT_SECONDS: Final = 2.0
 
 
 @asynccontextmanager
-async def background_work(container: Container, *, relay: bool) -> AsyncGenerator["asyncio.Task[None]"]:
+async def background_work(container: Container, *, relay: bool) -> AsyncGenerator["asyncio.Task[Any]"]:
     """Run the background work during the block; then drain the relay, release its lanes and disconnect.
 
     Yields the relay's task, which ends before the block only if it fails.
     """
-    stop = asyncio.Event()
-    relay_task = asyncio.create_task(container.relay.run(stop) if relay else _idle(stop))
-    relay_task.add_done_callback(lambda done: _log_failure(done, expected=stop.is_set()))
+    stop, database = asyncio.Event(), container.database
+    relay_task: asyncio.Task[Any] = asyncio.create_task(container.relay.run(stop) if relay else stop.wait())
+
+    def log_failure(done: "asyncio.Task[Any]") -> None:
+        if not stop.is_set() and not done.cancelled():
+            logger.critical("relay_failed", exc_info=done.exception())
+
+    relay_task.add_done_callback(log_failure)
     try:
-        async with (
-            _run_announcer(container.announcer),
-            _run_worker(container) if relay else nullcontext(),
-            _run_listener(container, relay=relay),
-            _run_follower(container.follower) if relay else nullcontext(),
-        ):
-            with run_scheduler(container), serve_metrics(container, lambda: not relay_task.done()):
-                yield relay_task
+        async with AsyncExitStack() as stack:
+            container.announcer.start()
+            stack.push_async_callback(
+                asyncio.to_thread, container.announcer.stop, ANNOUNCER_STOP_TIMEOUT_SECONDS
+            )
+            waits = container.services.waits
+            if relay:
+                jobs = periodic_jobs(container.settings)
+                await asyncio.to_thread(request_periodic, database, [each.name for each in jobs])
+                container.worker.add(periodic_kind(container, jobs))
+                await stack.enter_async_context(_running(container.worker.run()))
+                stack.callback(container.stopping.set)  # a sweep must not delay the relay's drain
+                woken = woken_by_commits(container.wakes, elsewhere=True)
+                await stack.enter_async_context(_running(container.listener.run(woken, waits.hear)))
+                if container.follower is not None:
+                    await stack.enter_async_context(_following(container.follower))
+            elif not database.is_sqlite and await asyncio.to_thread(_is_direct, database):
+                await stack.enter_async_context(_running(Listener(database, ANSWERS).run(waits.wake)))
+            # what waits in any other process polls
+            stack.enter_context(run_scheduler(container))
+            stack.enter_context(serve_metrics(container, lambda: not relay_task.done()))
+            yield relay_task
     finally:
         stop.set()
         done, _ = await asyncio.wait({relay_task}, timeout=RELAY_DRAIN_TIMEOUT_SECONDS)
@@ -70,46 +86,26 @@ async def background_work(container: Container, *, relay: bool) -> AsyncGenerato
 
 
 @asynccontextmanager
-async def _run_worker(container: Container) -> AsyncGenerator[None]:
-    """Run the jobs beside the block; at the end, other processes continue what it has not finished."""
-    jobs = periodic_jobs(container.settings)
-    await asyncio.to_thread(request_periodic, container.database, [each.name for each in jobs])
-    container.worker.add(periodic_kind(container, jobs))
-    working = asyncio.create_task(container.worker.run())
+async def _running(work: Coroutine[Any, Any, None]) -> AsyncGenerator[None]:
+    """Run the work beside the block, and cut it off at its end: other processes go on with what it has not finished."""
+    task = asyncio.create_task(work)
     try:
         yield
     finally:
-        container.stopping.set()  # a sweep must not delay the relay's drain
-        working.cancel()
-        await asyncio.wait({working})
+        task.cancel()
+        await asyncio.wait({task})
 
 
 @asynccontextmanager
-async def _run_announcer(announcer: Announcer) -> AsyncGenerator[None]:
-    announcer.start()
+async def _following(follower: "Follower") -> AsyncGenerator[None]:
+    stop = asyncio.Event()
+    task = asyncio.create_task(follower.run(stop))
     try:
         yield
     finally:
-        await asyncio.to_thread(announcer.stop, ANNOUNCER_STOP_TIMEOUT_SECONDS)
-
-
-@asynccontextmanager
-async def _run_listener(container: Container, *, relay: bool) -> AsyncGenerator[None]:
-    """Hear of commits where a relay runs, and elsewhere of what its requests wait for."""
-    waits, database = container.services.waits, container.database
-    if relay:
-        woken = woken_by_commits(container.wakes, elsewhere=True)
-        listening = asyncio.create_task(container.listener.run(woken, waits.hear))
-    elif not database.is_sqlite and await asyncio.to_thread(_is_direct, database):
-        listening = asyncio.create_task(Listener(database, ANSWERS).run(waits.wake))
-    else:  # its waits poll
-        yield
-        return
-    try:
-        yield
-    finally:
-        listening.cancel()
-        await asyncio.wait({listening})
+        stop.set()
+        await asyncio.wait({task}, timeout=FOLLOWER_STOP_TIMEOUT_SECONDS)
+        task.cancel()
 
 
 def _is_direct(database: Database) -> bool:
@@ -118,30 +114,6 @@ def _is_direct(database: Database) -> bool:
     except (SQLAlchemyError, EventStoreError):
         return False
     return True
-
-
-@asynccontextmanager
-async def _run_follower(follower: "Follower | None") -> AsyncGenerator[None]:
-    if follower is None:
-        yield
-        return
-    stop = asyncio.Event()
-    following = asyncio.create_task(follower.run(stop))
-    try:
-        yield
-    finally:
-        stop.set()
-        await asyncio.wait({following}, timeout=FOLLOWER_STOP_TIMEOUT_SECONDS)
-        following.cancel()
-
-
-async def _idle(stop: asyncio.Event) -> None:
-    await stop.wait()
-
-
-def _log_failure(relay_task: "asyncio.Task[None]", *, expected: bool) -> None:
-    if not expected and not relay_task.cancelled():
-        logger.critical("relay_failed", exc_info=relay_task.exception())
 
 
 @contextmanager

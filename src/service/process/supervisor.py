@@ -86,13 +86,14 @@ class Supervisor:
                 for program in self.programs:
                     starting.create_task(self._start(program))
             print(ready, flush=True)  # noqa: T201 - what `serve` says without workers
-            tasks = [asyncio.create_task(self._keep_running(program)) for program in self.programs]
-            replacements: set[asyncio.Task[None]] = set()
-            loop.add_signal_handler(signal.SIGHUP, lambda: self._replace_soon(replacements))
+            replace = asyncio.Event()
+            loop.add_signal_handler(signal.SIGHUP, replace.set)
+            work = (*map(self._keep_running, self.programs), self._replace_whenever(replace))
+            tasks = [asyncio.create_task(each) for each in work]
             await stopping.wait()
-            for task in (*tasks, *replacements):
+            for task in tasks:
                 task.cancel()
-            await asyncio.gather(*tasks, *replacements, return_exceptions=True)
+            await asyncio.gather(*tasks, return_exceptions=True)
         except* ProcessNotStartedError as group:
             raise group.exceptions[0] from None
         finally:
@@ -119,23 +120,21 @@ class Supervisor:
                     with suppress(ProcessNotStartedError):
                         await self._start(program)
 
-    def _replace_soon(self, replacements: set[asyncio.Task[None]]) -> None:
-        task = asyncio.create_task(self._replace_all())
-        replacements.add(task)
-        task.add_done_callback(replacements.discard)
-
-    async def _replace_all(self) -> None:
-        async with self._starting:
-            for program in self.programs:
-                old = self._running[program.name]
-                try:
-                    new = await program.start()
-                except ProcessNotStartedError:
-                    logger.error("process_not_replaced", extra={"program": program.name})  # noqa: TRY400
-                    return
-                self._running[program.name] = new
-                await stop(old)
-                logger.info("process_replaced", extra={"program": program.name, "pid": new.pid})
+    async def _replace_whenever(self, asked: asyncio.Event) -> None:
+        """Replace one program after the other, as far as they start."""
+        while await asked.wait():
+            asked.clear()
+            async with self._starting:
+                for program in self.programs:
+                    old = self._running[program.name]
+                    try:
+                        new = await program.start()
+                    except ProcessNotStartedError:
+                        logger.error("process_not_replaced", extra={"program": program.name})  # noqa: TRY400
+                        break
+                    self._running[program.name] = new
+                    await stop(old)
+                    logger.info("process_replaced", extra={"program": program.name, "pid": new.pid})
 
 
 def end_with_supervisor(end: Callable[[], None]) -> None:

@@ -26,22 +26,17 @@ def high_water_mark_path(settings: Settings) -> Path:
     return settings.data / "newest_position"
 
 
-def read_high_water_mark(path: Path) -> int:
-    """Return the position; 0 without a file, or if it holds no number."""
+def seen_position(settings: Settings) -> int:
+    """Return the highest position that this machine has recorded; 0 without a file, or if it holds no number."""
     try:
-        return int(path.read_text())
+        return int(high_water_mark_path(settings).read_text())
     except (FileNotFoundError, ValueError):
         return 0
 
 
-def seen_position(settings: Settings) -> int:
-    """Return the highest position that this machine has recorded."""
-    return read_high_water_mark(high_water_mark_path(settings))
-
-
 def detect_restore(log: EventLog, settings: Settings) -> None:
     """Compare the end of the log with the high-water mark, mark the database as restored if it is lower, and raise the mark."""
-    compare_with_seen(log.database, read_high_water_mark(high_water_mark_path(settings)))
+    compare_with_seen(log.database, seen_position(settings))
     record_high_water_mark(log, settings)
 
 
@@ -50,7 +45,7 @@ def record_high_water_mark(log: EventLog, settings: Settings) -> None:
     path = high_water_mark_path(settings)
     with log.database.read() as connection:
         newest, is_restored = newest_issued(connection), restored_because(connection) is not None
-    seen = read_high_water_mark(path)
+    seen = seen_position(settings)
     if newest < seen:
         compare_with_seen(log.database, seen)
     elif newest > seen and not is_restored:  # what was seen before may prove what was lost
