@@ -210,6 +210,8 @@ class Database:
         return with_now(query, is_sqlite=self.is_sqlite)
 
     def close(self) -> None:
+        """Disconnect; a connection that a thread still uses is closed once it comes back, and not left to the garbage collector."""
+        event.listen(self.engine.pool, "checkin", lambda _driver, record: record.invalidate())
         self.engine.dispose()
 
 

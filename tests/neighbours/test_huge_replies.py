@@ -4,7 +4,7 @@ import gzip
 import json
 from base64 import urlsafe_b64encode
 from collections.abc import AsyncGenerator, Callable
-from contextlib import asynccontextmanager
+from contextlib import asynccontextmanager, closing
 from typing import Any
 
 import httpx
@@ -53,21 +53,21 @@ MAX_BYTES_SENT = 16 * MB
 @asynccontextmanager
 async def client_of(url: str, answer: Answer) -> AsyncGenerator[tuple[Pds, Any]]:
     """The whole client as the service makes it, with a login at a hostile PDS."""
-    async with hostile_pds(answer) as hostile, public_client(AddressPolicy([hostile.url])) as http:
-        database = Database(url)
-        sessions = PdsSessions(
-            EventLog(database),
-            Cipher(["k" * 40]),
-            http,
-            on_reauth=lambda *_: None,
-            on_signed_in=lambda *_: None,
-        )
-        tokens = Tokens(SecretStr("a"), SecretStr("r"), "", None)
-        with database.write() as connection:
-            sessions.signed_in(
-                connection, did=ALICE, kind=SessionKind.APP_PASSWORD, pds_url=hostile.url, tokens=tokens
+    with closing(Database(url)) as database:
+        async with hostile_pds(answer) as hostile, public_client(AddressPolicy([hostile.url])) as http:
+            sessions = PdsSessions(
+                EventLog(database),
+                Cipher(["k" * 40]),
+                http,
+                on_reauth=lambda *_: None,
+                on_signed_in=lambda *_: None,
             )
-        yield Pds(IdentitySessions(sessions), http), hostile
+            tokens = Tokens(SecretStr("a"), SecretStr("r"), "", None)
+            with database.write() as connection:
+                sessions.signed_in(
+                    connection, did=ALICE, kind=SessionKind.APP_PASSWORD, pds_url=hostile.url, tokens=tokens
+                )
+            yield Pds(IdentitySessions(sessions), http), hostile
         database.close()
 
 

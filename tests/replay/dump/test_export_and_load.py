@@ -64,7 +64,11 @@ def exported(world, path):
 
 def imported(world, url, path):
     log = open_log(world.made.settings.model_copy(update={"database_url": url}))
-    import_dump(log, path, schema="1", lines=lambda _: None, progress=lambda *_: None)
+    try:
+        import_dump(log, path, schema="1", lines=lambda _: None, progress=lambda *_: None)
+    except BaseException:
+        log.close()
+        raise
     return log
 
 
