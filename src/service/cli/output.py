@@ -97,27 +97,24 @@ def print_found(
 
 def one_line(error: Exception) -> str | None:
     """Return the message for an expected failure, None for any other."""
+    reason = first_line(error)
+    if isinstance(error, OSError):
+        reason = f"{error.filename}: {error.strerror}" if error.filename else str(error.strerror)
     if expected(error) is Expected.FULL:
         return (
-            f"a disk is full ({_os_reason(error) if isinstance(error, OSError) else first_line(error)}). `mastertape doctor` "
-            "says which: make room and run it again. Nothing acknowledged is lost."
+            f"a disk is full ({reason}). `mastertape doctor` says which: make room and run it again. "
+            "Nothing acknowledged is lost."
         )
     if isinstance(error, EXPECTED_ERRORS):
         return str(error)
     if isinstance(error, DBAPIError):
-        reason = first_line(error)
         if reason.startswith(NO_CONNECTION):
             which = make_url(load().database_url).render_as_string()
             return f"the database {which} is away: {reason.removeprefix(NO_CONNECTION)}. Check DATABASE_URL and the server."
         return f"the database refused: {reason}. Check DATABASE_URL and the server log."
     if isinstance(error, OSError) and error.errno not in ERRNOS_OF_CLICK:
-        return _os_reason(error)
+        return reason
     return None
-
-
-def _os_reason(error: OSError) -> str:
-    where = f"{error.filename}: " if error.filename else ""
-    return f"{where}{error.strerror}"
 
 
 def print_json(value: Any) -> None:

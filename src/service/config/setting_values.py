@@ -5,16 +5,39 @@ import re
 from typing import Any, Final
 from urllib.parse import urlsplit
 
-from pydantic import SecretStr
+from pydantic import AfterValidator, SecretStr
 
 from identity.sessions.key_pairs import signing_keys
 
 MIN_KEY_LENGTH: Final = 32
-NSID: Final = re.compile(
-    r"[a-z](?:[a-z0-9-]{0,61}[a-z0-9])?(?:\.[a-z0-9](?:[a-z0-9-]{0,61}[a-z0-9])?)+\.[a-zA-Z][a-zA-Z0-9]{0,62}"
+
+
+def matching(pattern: str, said: str) -> AfterValidator:
+    """Return a validator that says what a value must be, or contain."""
+    whole = re.compile(pattern)
+
+    def check(value: str | None) -> str | None:
+        if value is not None and not whole.fullmatch(value):
+            raise ValueError(said)
+        return value
+
+    return AfterValidator(check)
+
+
+NSID: Final = matching(
+    r"[a-z](?:[a-z0-9-]{0,61}[a-z0-9])?(?:\.[a-z0-9](?:[a-z0-9-]{0,61}[a-z0-9])?)+\.[a-zA-Z][a-zA-Z0-9]{0,62}",
+    "must be an NSID such as fm.plyr.track",
 )
-DID: Final = re.compile(r"did:(?:plc:[a-z2-7]{24}|web:[a-z0-9.-]+(?:%3A[0-9]{1,5})?)")
-BUCKET: Final = re.compile(r"[a-z0-9][a-z0-9.-]{1,61}[a-z0-9]")
+"""https://atproto.com/specs/nsid"""
+DID: Final = matching(
+    r"did:(?:plc:[a-z2-7]{24}|web:[a-z0-9.-]+(?:%3A[0-9]{1,5})?)", "must be DIDs: did:plc:... or did:web:..."
+)
+MEDIA: Final = matching(r"disk:.+|s3:[a-z0-9][a-z0-9.-]{1,61}[a-z0-9]", "must be disk:FOLDER or s3:BUCKET")
+HOST_AND_PORT: Final = matching(
+    r"[^:]+:0*(?:[1-9]\d{0,3}|[1-5]\d{4}|6[0-4]\d{3}|65[0-4]\d\d|655[0-2]\d|6553[0-5])",
+    "must be HOST:PORT, such as 127.0.0.1:9464",
+)
+SCOPE: Final = matching(r"(?:.*\s)?atproto(?:\s.*)?", "must contain atproto, which every sign-in needs")
 
 
 def split(value: Any) -> Any:
@@ -53,14 +76,6 @@ def origin(value: str) -> str:
     return value.rstrip("/").lower()
 
 
-def host_and_port(value: str) -> str:
-    """Check HOST:PORT, where the host is a name or an IPv4 address."""
-    name, _, port = value.rpartition(":")
-    if not name or ":" in name or not (port.isascii() and port.isdecimal() and 0 < int(port) < 65536):  # noqa: PLR2004
-        raise ValueError("must be HOST:PORT, such as 127.0.0.1:9464")
-    return value
-
-
 def loopback_origin(value: str) -> str:
     """Check a loopback origin."""
     if not is_loopback(origin(value)):
@@ -68,38 +83,9 @@ def loopback_origin(value: str) -> str:
     return origin(value)
 
 
-def media_place(value: str) -> str:
-    """Check `disk:FOLDER` or `s3:BUCKET`."""
-    kind, _, place = value.partition(":")
-    if (kind == "disk" and place) or (kind == "s3" and BUCKET.fullmatch(place)):
-        return value
-    raise ValueError("must be disk:FOLDER or s3:BUCKET")
-
-
 def secret_key(value: SecretStr) -> SecretStr:
     if len(value.get_secret_value()) < MIN_KEY_LENGTH:
         raise ValueError(f"each key must have at least {MIN_KEY_LENGTH} characters")
-    return value
-
-
-def nsid(value: str) -> str:
-    """Check the name of a collection (https://atproto.com/specs/nsid)."""
-    if not NSID.fullmatch(value):
-        raise ValueError("must be an NSID such as fm.plyr.track")
-    return value
-
-
-def did(value: str) -> str:
-    """Check a DID of a method that ATProto supports."""
-    if not DID.fullmatch(value):
-        raise ValueError("must be DIDs: did:plc:... or did:web:...")
-    return value
-
-
-def scope(value: str) -> str:
-    """Check that the OAuth scope contains atproto, which every sign-in needs."""
-    if "atproto" not in value.split():
-        raise ValueError("must contain atproto, which every sign-in needs")
     return value
 
 

@@ -3,7 +3,7 @@
 import difflib
 import os
 from pathlib import Path
-from typing import Annotated, Any, Final, Literal, Self
+from typing import Annotated, Final, Literal, Self
 
 from pydantic import (
     AfterValidator,
@@ -20,15 +20,15 @@ from sqlalchemy.engine import make_url
 from sqlalchemy.exc import ArgumentError
 
 from service.config.setting_values import (
-    did,
-    host_and_port,
+    DID,
+    HOST_AND_PORT,
+    MEDIA,
+    NSID,
+    SCOPE,
     is_loopback,
     loopback_origin,
-    media_place,
-    nsid,
     origin,
     private_jwks,
-    scope,
     secret_key,
     split,
     web_url,
@@ -44,7 +44,8 @@ WILDCARDS: Final = frozenset({"0.0.0.0", "::"})  # noqa: S104 (named to be refus
 List = (NoDecode, BeforeValidator(split))
 Origin = Annotated[str, AfterValidator(origin)]
 WebUrl = Annotated[str, AfterValidator(web_url)]
-Nsid = Annotated[str, AfterValidator(nsid)]
+Nsid = Annotated[str, NSID]
+Dids = Annotated[tuple[Annotated[str, DID], ...], *List]
 
 
 class SettingsError(Exception):
@@ -70,7 +71,7 @@ class Settings(BaseSettings):
         repr=False,
         description="`sqlite:///FILE` or `postgresql://USER:PASSWORD@HOST/NAME`.",
     )
-    media: Annotated[str, AfterValidator(media_place)] = Field(
+    media: Annotated[str, MEDIA] = Field(
         "disk:DATA/media",
         description="Where audio and artwork are kept: `disk:FOLDER` or `s3:BUCKET`; S3 credentials come from "
         "the usual `AWS_*` variables and files.",
@@ -104,7 +105,7 @@ class Settings(BaseSettings):
         description="Exact loopback origins that may be contacted over plain http, also for `.test` handles. For "
         "development: refused when BASE_URL is https.",
     )
-    oauth_scope: Annotated[str, AfterValidator(scope)] = Field(
+    oauth_scope: Annotated[str, SCOPE] = Field(
         "atproto repo:COLLECTION repo:OLD_COLLECTION blob:audio/* blob:image/*",
         description="The OAuth scope that people are asked to grant. Use `atproto transition:generic` for PDSes "
         "without granular scopes.",
@@ -120,10 +121,10 @@ class Settings(BaseSettings):
         default_factory=lambda known: is_loopback(known["base_url"]),
         description="Whether people may sign in with an app password.",
     )
-    admin_dids: Annotated[tuple[Annotated[str, AfterValidator(did)], ...], *List] = Field(
+    admin_dids: Dids = Field(
         (), description="Accounts that may use `/ops` and read the audit of every account."
     )
-    operator_dids: Annotated[tuple[Annotated[str, AfterValidator(did)], ...], *List] = Field(
+    operator_dids: Dids = Field(
         (),
         description="Accounts that may read `/ops` and the audit of every account, and change nothing. ADMIN_DIDS may, too.",
     )
@@ -158,7 +159,7 @@ class Settings(BaseSettings):
         True,
         description="Limits per minute: 100 requests of one principal, 10 sign-ins, 20 uploads, 600 reads of audio and artwork.",
     )
-    metrics: Annotated[str | None, AfterValidator(lambda value: value and host_and_port(value))] = Field(
+    metrics: Annotated[str | None, HOST_AND_PORT] = Field(
         None,
         description="`HOST:PORT` for `/metrics`, `/healthz` and `/readyz` of `serve` and `relay`, without sign-in: keep "
         "it private. When BASE_URL is loopback, `serve` has `/metrics` on its own address too.",
@@ -247,14 +248,23 @@ class Settings(BaseSettings):
 
 
 def load() -> Settings:
-    """Read the settings from the environment and from files of secrets; raises SettingsError with all mistakes."""
+    """Read the settings from the environment and from files of secrets; raises SettingsError, which says all that is wrong."""
     folders = secrets_folders()
     written = [*os.environ, *(file.name for each in folders for file in each.iterdir())]
-    mistakes = [_unknown(name) for name in written if _is_unknown(name)]
+    known, mistakes = names(), []
+    for name in written:
+        if name.upper().startswith(PREFIX) and name.upper() not in known:
+            closest = difflib.get_close_matches(name.upper(), known, n=1, cutoff=0)[0]
+            mistakes.append(f"{name} is not a setting; did you mean {closest}?")
     try:
         settings = Settings(_secrets_dir=folders)
     except ValidationError as error:
-        mistakes += _mistakes(error)
+        for each in error.errors():
+            message = each["msg"].removeprefix("Value error, ")
+            if not each["loc"]:
+                mistakes += [PREFIX + line for line in message.splitlines()]
+            elif each["type"] != "default_factory_not_called":  # which another mistake has caused
+                mistakes.append(f"{PREFIX}{str(each['loc'][0]).upper()}: {message[:1].lower()}{message[1:]}")
     if mistakes:
         raise SettingsError("\n".join(dict.fromkeys(mistakes)))
     return settings
@@ -276,44 +286,3 @@ def override(**given: object) -> None:
 def names() -> list[str]:
     """Return the names of all environment variables."""
     return [PREFIX + field.upper() for field in Settings.model_fields]
-
-
-def _is_unknown(name: str) -> bool:
-    return name.upper().startswith(PREFIX) and name.upper() not in names()
-
-
-def _unknown(name: str) -> str:
-    closest = difflib.get_close_matches(name.upper(), names(), n=1, cutoff=0)[0]
-    return f"{name} is not a setting; did you mean {closest}?"
-
-
-def _mistakes(error: ValidationError) -> list[str]:
-    """Return one line for each mistake; a default that fails only because of another mistake is left out."""
-    found = [each for each in error.errors() if each["type"] != "default_factory_not_called"]
-    lines = [line for each in found for line in _lines(each)]
-    if not (wrong := {str(each["loc"][0]) for each in found if each["loc"]}):
-        return lines
-    return lines + _disagreements(wrong)
-
-
-def _disagreements(wrong: set[str]) -> list[str]:
-    """Return how the other settings disagree with each other: pydantic compares none while one is wrong in itself."""
-    known = {"base_url": "http://localhost"}
-    defaults: dict[str, Any] = {
-        name: Settings.model_fields[name].get_default(call_default_factory=True, validated_data=known)
-        for name in wrong
-    }
-    try:
-        Settings(_secrets_dir=secrets_folders(), **defaults)
-    except ValidationError as error:
-        lines = [line for each in error.errors() if not each["loc"] for line in _lines(each)]
-        return [line for line in lines if not any(name.upper() in line for name in wrong)]
-    return []
-
-
-def _lines(error: Any) -> list[str]:
-    message = str(error["msg"]).removeprefix("Value error, ")
-    if not error["loc"]:
-        return [PREFIX + line for line in message.splitlines()]
-    name = PREFIX + str(error["loc"][0]).upper()
-    return [f"{name}: {message[:1].lower()}{message[1:]}"]

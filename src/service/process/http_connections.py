@@ -114,7 +114,8 @@ class HttpConnection(HttpToolsProtocol):
         self._stall_timeout = self.loop.call_later(STALLED_RESPONSE_TIMEOUT_SECONDS, self.transport.abort)
 
     def resume_writing(self) -> None:
-        self._stop_stall_timer()
+        if self._stall_timeout is not None:
+            self._stall_timeout.cancel()
         super().resume_writing()
 
     def _start_asgi_task(self, cycle: RequestResponseCycle, app: Any) -> None:
@@ -124,7 +125,8 @@ class HttpConnection(HttpToolsProtocol):
     def connection_lost(self, exc: Exception | None) -> None:
         """End the response under way; uvicorn itself tells only the newest request, which may still wait for it."""
         self._stop_head_timer()
-        self._stop_stall_timer()
+        if self._stall_timeout is not None:
+            self._stall_timeout.cancel()
         if self._answering is not None:
             self._answering.disconnected = True
             self._answering.message_event.set()
@@ -148,11 +150,6 @@ class HttpConnection(HttpToolsProtocol):
         self._head_timeout = self.loop.call_later(
             REQUEST_HEAD_TIMEOUT_SECONDS, self.timeout_keep_alive_handler
         )
-
-    def _stop_stall_timer(self) -> None:
-        if self._stall_timeout is not None:
-            self._stall_timeout.cancel()
-            self._stall_timeout = None
 
     def _stop_head_timer(self) -> None:
         if self._head_timeout is not None:

@@ -14,7 +14,6 @@ from service.config.settings import SettingsError
 from service.wiring.bootstrap import Container
 
 TEXT: Final = "text/plain; charset=utf-8"
-Reply = tuple[HTTPStatus, str, bytes]
 
 
 def metrics_listener(address: str) -> socket.socket:
@@ -33,7 +32,34 @@ def serve_metrics(container: Container, is_working: Callable[[], bool]) -> Gener
     if listener is None:
         yield
         return
-    server = _Server(listener, _handler(container, is_working))
+
+    def answer(path: str) -> tuple[HTTPStatus, str, bytes]:
+        if path == "/metrics":
+            return HTTPStatus.OK, CONTENT_TYPE_LATEST, container.metrics.text()
+        if path == "/healthz":
+            return HTTPStatus.OK, TEXT, b"ok\n"
+        if path != "/readyz":
+            return HTTPStatus.NOT_FOUND, TEXT, b"not found\n"
+        reason = container.services.not_ready_because() if is_working() else "the relay has failed"
+        if reason is not None:
+            return HTTPStatus.SERVICE_UNAVAILABLE, TEXT, f"{reason}\n".encode()
+        return HTTPStatus.OK, TEXT, b"ready\n"
+
+    class Handler(BaseHTTPRequestHandler):
+        timeout = 10
+
+        def do_GET(self) -> None:
+            status, kind, content = answer(self.path.partition("?")[0])
+            self.send_response(status)
+            self.send_header("Content-Type", kind)
+            self.send_header("Content-Length", str(len(content)))
+            self.end_headers()
+            self.wfile.write(content)
+
+        def log_message(self, format: str, *args: object) -> None:  # noqa: A002
+            """Log nothing: monitoring asks every few seconds."""
+
+    server = _Server(listener, Handler)
     thread = threading.Thread(target=server.serve_forever, name="metrics", daemon=True)
     thread.start()
     try:
@@ -54,34 +80,3 @@ class _Server(ThreadingHTTPServer):
         self.socket.close()
         self.socket = listener
         listener.setblocking(False)  # another process may have taken the connection
-
-
-def _handler(container: Container, is_working: Callable[[], bool]) -> type[BaseHTTPRequestHandler]:
-    def ready() -> Reply:
-        reason = "the relay has failed" if not is_working() else container.services.not_ready_because()
-        if reason is not None:
-            return HTTPStatus.SERVICE_UNAVAILABLE, TEXT, f"{reason}\n".encode()
-        return HTTPStatus.OK, TEXT, b"ready\n"
-
-    routes: dict[str, Callable[[], Reply]] = {
-        "/metrics": lambda: (HTTPStatus.OK, CONTENT_TYPE_LATEST, container.metrics.text()),
-        "/healthz": lambda: (HTTPStatus.OK, TEXT, b"ok\n"),
-        "/readyz": ready,
-    }
-
-    class Handler(BaseHTTPRequestHandler):
-        timeout = 10
-
-        def do_GET(self) -> None:
-            unknown: Callable[[], Reply] = lambda: (HTTPStatus.NOT_FOUND, TEXT, b"not found\n")  # noqa: E731
-            status, kind, content = routes.get(self.path.partition("?")[0], unknown)()
-            self.send_response(status)
-            self.send_header("Content-Type", kind)
-            self.send_header("Content-Length", str(len(content)))
-            self.end_headers()
-            self.wfile.write(content)
-
-        def log_message(self, format: str, *args: object) -> None:  # noqa: A002
-            """Log nothing: monitoring asks every few seconds."""
-
-    return Handler

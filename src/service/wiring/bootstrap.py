@@ -46,8 +46,8 @@ from service.wiring.adapters import (
     StorageAudio,
 )
 from service.wiring.identity import (
+    IdentityParts,
     guarded_client,
-    identity_parts,
     pds_address_policy,
     pds_http_client,
     resolver_of,
@@ -108,7 +108,7 @@ class Container:
         """For requests to PDSes and public addresses, other than those of deliveries and sign-ins."""
         self._own_http = guarded_client(settings.supporters_url)
         self._clients = (self._relay_http, sign_in_http, self.http, self._own_http)
-        self._identity = identity_parts(
+        self._identity = IdentityParts(
             settings, self.log, self._relay_http, sign_in_http, on_refresh=self.metrics.refreshed
         )
         self.sessions = self._identity.sessions

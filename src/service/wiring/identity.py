@@ -2,7 +2,6 @@
 
 from collections.abc import AsyncGenerator, Callable
 from contextlib import asynccontextmanager
-from dataclasses import dataclass
 
 import httpx
 
@@ -24,55 +23,46 @@ from service.config.settings import Settings
 from service.wiring.adapters import AccountLanes
 
 
-@dataclass(frozen=True)
 class IdentityParts:
-    """The parts of one event loop."""
+    """The parts of one event loop. `http` sends what deliveries need; `on_refresh` is called with the outcome of each session refresh."""
 
-    sessions: PdsSessions
-    accounts: Accounts
-    credentials: Credentials
-    access: AccountTokens
-    app_password: AppPasswordSignIn
-    oauth: OAuthSignIn | None
-    """None where `base_url` cannot be an OAuth client."""
-
-
-def identity_parts(
-    settings: Settings,
-    log: EventLog,
-    http: httpx.AsyncClient,
-    sign_in_http: httpx.AsyncClient | None = None,
-    *,
-    on_refresh: Callable[[str], None] = lambda _outcome: None,
-) -> IdentityParts:
-    """Build the parts. `http` sends what deliveries need; `on_refresh` is called with the outcome of each session refresh."""
-    database, sign_in_http = log.database, sign_in_http or http
-    lanes, keys, cipher = AccountLanes(database), oauth_keys(settings), Cipher(secret_keys(settings))
-    sessions = PdsSessions(
-        log,
-        cipher,
-        http,
-        on_reauth=lanes.must_sign_in,
-        on_signed_in=lanes.signed_in,
-        oauth=OAuthGrants(_flows(settings, http), keys),
-        on_refresh=on_refresh,
-    )
-    accounts = Accounts(database)
-    credentials = Credentials(database, admin_dids=settings.admin_dids, operator_dids=settings.operator_dids)
-    sign_ins = SignIns(log, sign_in_http, sessions=sessions, accounts=accounts, credentials=credentials)
-    app = oauth_app(settings.base_url, settings.oauth_scope, keys)
-    return IdentityParts(
-        sessions=sessions,
-        accounts=accounts,
-        credentials=credentials,
-        access=AccountTokens(log, credentials),
-        app_password=AppPasswordSignIn(
-            sign_in_http, resolver=resolver_of(settings, sign_in_http), sign_ins=sign_ins
-        ),
-        oauth=(
-            OAuthSignIn(app, _flows(settings, sign_in_http), cipher, sign_ins) if app is not None else None
-        ),
-    )
+    def __init__(
+        self,
+        settings: Settings,
+        log: EventLog,
+        http: httpx.AsyncClient,
+        sign_in_http: httpx.AsyncClient | None = None,
+        *,
+        on_refresh: Callable[[str], None] = lambda _outcome: None,
+    ) -> None:
+        database, sign_in_http = log.database, sign_in_http or http
+        lanes, keys, cipher = AccountLanes(database), oauth_keys(settings), Cipher(secret_keys(settings))
+        self.sessions = PdsSessions(
+            log,
+            cipher,
+            http,
+            on_reauth=lanes.must_sign_in,
+            on_signed_in=lanes.signed_in,
+            oauth=OAuthGrants(_flows(settings, http), keys),
+            on_refresh=on_refresh,
+        )
+        self.accounts = Accounts(database)
+        self.credentials = Credentials(
+            database, admin_dids=settings.admin_dids, operator_dids=settings.operator_dids
+        )
+        self.access = AccountTokens(log, self.credentials)
+        sign_ins = SignIns(
+            log, sign_in_http, sessions=self.sessions, accounts=self.accounts, credentials=self.credentials
+        )
+        resolver, app = (
+            resolver_of(settings, sign_in_http),
+            oauth_app(settings.base_url, settings.oauth_scope, keys),
+        )
+        self.app_password = AppPasswordSignIn(sign_in_http, resolver=resolver, sign_ins=sign_ins)
+        self.oauth: OAuthSignIn | None = None
+        """None where `base_url` cannot be an OAuth client."""
+        if app is not None:
+            self.oauth = OAuthSignIn(app, _flows(settings, sign_in_http), cipher, sign_ins)
 
 
 def resolver_of(settings: Settings, http: httpx.AsyncClient, turns: Turns | None = None) -> Resolver:
@@ -88,7 +78,7 @@ def guarded_client(*trusted: str | None) -> httpx.AsyncClient:
 
     Origins that only the service may reach are trusted by a client of their own, so that no account can name one as its PDS.
     """
-    return public_client(_trusting(*trusted))
+    return public_client(AddressPolicy([url for url in trusted if url is not None]))
 
 
 def pds_http_client(
@@ -105,18 +95,14 @@ def pds_http_client(
 
 def pds_address_policy(settings: Settings) -> AddressPolicy:
     """Return the policy for addresses of PDSes: public ones, and those of development."""
-    return _trusting(*settings.dev_origins, settings.plc_url)
-
-
-def _trusting(*origins: str | None) -> AddressPolicy:
-    return AddressPolicy([url for url in origins if url is not None])
+    return AddressPolicy([*settings.dev_origins, *([settings.plc_url] if settings.plc_url else [])])
 
 
 @asynccontextmanager
 async def open_pds_sessions(settings: Settings, log: EventLog) -> AsyncGenerator[PdsSessions]:
     """Sessions for a job that runs in an event loop of its own."""
     async with pds_http_client(settings) as http:
-        sessions = identity_parts(settings, log, http).sessions
+        sessions = IdentityParts(settings, log, http).sessions
         try:
             yield sessions
         finally:

@@ -13,22 +13,25 @@ from service.wiring.bootstrap import Container
 Type = Callable[..., Result]
 
 
-@pytest.fixture
-def typed(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Type:
-    """Type a command, on data of this test."""
-    monkeypatch.setenv(f"{PREFIX}DATA", str(tmp_path / "data"))
+def type_with(monkeypatch: pytest.MonkeyPatch, **settings: object) -> Type:
+    for name, value in settings.items():
+        monkeypatch.setenv(f"{PREFIX}{name}", str(value))
     return lambda *args: CliRunner().invoke(main, args)
 
 
 @pytest.fixture
-def on_tape(typed: Type, tape: Container, monkeypatch: pytest.MonkeyPatch) -> Type:
-    """Type a command, on a database with a track in it."""
-    monkeypatch.setenv(f"{PREFIX}DATABASE_URL", tape.settings.database_url)
-    return typed
+def typed(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Type:
+    """Type a command, on data of this test."""
+    return type_with(monkeypatch, DATA=tmp_path / "data")
 
 
 @pytest.fixture
-def on_empty(typed: Type, database_url: str, monkeypatch: pytest.MonkeyPatch) -> Type:
+def on_tape(tape: Container, monkeypatch: pytest.MonkeyPatch) -> Type:
+    """Type a command, on a database with a track in it."""
+    return type_with(monkeypatch, DATA=tape.settings.data, DATABASE_URL=tape.settings.database_url)
+
+
+@pytest.fixture
+def on_empty(tmp_path: Path, database_url: str, monkeypatch: pytest.MonkeyPatch) -> Type:
     """Type a command, on a database without a schema."""
-    monkeypatch.setenv(f"{PREFIX}DATABASE_URL", database_url)
-    return typed
+    return type_with(monkeypatch, DATA=tmp_path / "data", DATABASE_URL=database_url)

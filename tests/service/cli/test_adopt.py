@@ -5,20 +5,18 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from click.testing import CliRunner, Result
+from click.testing import Result
 from starlette.testclient import TestClient
 
 from devpds.server import DevPds, DevPlc
 from projections.tracks.queries import TrackFilter, track_page
 from replay.adoption import jobs as adoptions
-from service.cli.main import main
-from service.config.settings import PREFIX
 from service.wiring.bootstrap import Container
 from tests.e2e.foreign_catalogue import a_record, catalogue, publish, rev, rkey
 from tests.outbox.rigs.relay_rig import ARTIST
 from tests.replay.adoption.claims import claimed
 from tests.servers.atproto import PdsAccount
-from tests.service.cli.conftest import Type
+from tests.service.cli.conftest import Type, type_with
 from web.app import create_app
 
 pytestmark = pytest.mark.pds
@@ -29,15 +27,8 @@ NOWHERE = {"error": "bytes_unavailable", "reason": "nowhere", "adopted": False}
 @pytest.fixture
 def typed(container: Container, pds: DevPds, plc: DevPlc, monkeypatch: pytest.MonkeyPatch) -> Type:
     """Type a command, on a database of this test and real servers."""
-    settings = {
-        "DATA": str(container.settings.data),
-        "DATABASE_URL": container.settings.database_url,
-        "PLC_URL": plc.url,
-        "DEV_ORIGINS": pds.url,
-    }
-    for name, value in settings.items():
-        monkeypatch.setenv(f"{PREFIX}{name}", value)
-    return lambda *args: CliRunner().invoke(main, args)
+    own = {"DATA": container.settings.data, "DATABASE_URL": container.settings.database_url}
+    return type_with(monkeypatch, **own, PLC_URL=plc.url, DEV_ORIGINS=pds.url)
 
 
 def answer(result: Result) -> dict[str, Any]:

@@ -4,15 +4,12 @@ import json
 from typing import Any
 
 import pytest
-from click.testing import CliRunner
 from sqlalchemy import select, update
 
 from outbox.mirror.lanes import resume_lane
 from outbox.mirror.tables import NEVER, mirror_lane, mirror_target
 from projections.audit import AuditFilter, audit_page
 from projections.history import HistoryEntry
-from service.cli.main import main
-from service.config.settings import PREFIX
 from service.wiring.bootstrap import Container
 from tests.dsl import ALICE
 from tests.service.cli.conftest import Type
@@ -21,17 +18,15 @@ HOST = "https://pds.example.com"
 
 
 @pytest.fixture
-def typed(tape: Container, monkeypatch: pytest.MonkeyPatch) -> Type:
+def typed(tape: Container, on_tape: Type) -> Type:
     """Type a command; alice is signed in, and her one record was rejected."""
-    monkeypatch.setenv(f"{PREFIX}DATA", str(tape.settings.data))
-    monkeypatch.setenv(f"{PREFIX}DATABASE_URL", tape.settings.database_url)
     with tape.database.write() as connection:
         resume_lane(connection, ALICE, HOST, tape.database.now(connection))
         rejected = {"state": "rejected", "reason": "InvalidRecord", "last_error": "InvalidRecord: no"}
         connection.execute(
             update(mirror_target).values(failed_gen=mirror_target.c.desired_gen, attempts=1, **rejected)
         )
-    return lambda *args: CliRunner().invoke(main, args)
+    return on_tape
 
 
 def written(tape: Container) -> list[Any]:

@@ -7,7 +7,6 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from click.testing import CliRunner
 from sqlalchemy import select, update
 
 from aggregates.account import Account
@@ -20,9 +19,7 @@ from eventstore.restore_detection import (
 )
 from eventstore.streams.track_ids import next_track_id
 from outbox.mirror.tables import mirror_lane
-from service.cli.main import main
 from service.cli.output import operator_envelope
-from service.config.settings import PREFIX
 from service.process.jobs import JOBS
 from service.schema.high_water_mark import (
     high_water_mark_path,
@@ -37,13 +34,11 @@ from tests.service.process.periodic import run_if_due
 
 
 @pytest.fixture
-def typed(tape: Container, monkeypatch: pytest.MonkeyPatch) -> Type:
+def typed(tape: Container, on_tape: Type) -> Type:
     """Type a command, on a database with a track in it, whose artist's PDS is known."""
     with tape.database.write() as connection:
         connection.execute(update(mirror_lane).values(host="https://pds.music.com"))
-    monkeypatch.setenv(f"{PREFIX}DATA", str(tape.settings.data))
-    monkeypatch.setenv(f"{PREFIX}DATABASE_URL", tape.settings.database_url)
-    return lambda *args: CliRunner().invoke(main, args)
+    return on_tape
 
 
 def put_back(tape: Container) -> None:

@@ -15,6 +15,8 @@ from devpds.ports import free_port
 from eventstore.database import Database
 from outbox.mirror.lanes import resume_lane
 from outbox.mirror.tables import mirror_lane
+from service.cli.serve import _listener
+from service.config.settings import Settings
 from service.schema.migrate import newest
 from service.wiring.bootstrap import Container
 from tests.servers.databases import ON_SQLITE, revision, temporary_database
@@ -173,6 +175,12 @@ def test_requests_are_logged_without_their_queries(tmp_path: Path) -> None:
     assert '"request_id": "mine"' in line
     assert '"status": 200' in line
     assert "private" not in service.output
+
+
+def test_responses_do_not_wait_for_nagles_algorithm() -> None:
+    listener = _listener(Settings(port=free_port()))
+    listener.close()
+    assert listener.proto == socket.IPPROTO_TCP  # what asyncio looks at before it sets TCP_NODELAY
 
 
 def settings_of(container: Container) -> dict[str, object]:

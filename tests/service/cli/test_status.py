@@ -3,7 +3,6 @@
 import json
 
 import pytest
-from click.testing import CliRunner
 from sqlalchemy import update
 
 from eventstore.jobs import queue
@@ -13,8 +12,6 @@ from outbox.mirror.failure_causes import Cause, count_failure
 from outbox.mirror.lanes import change_lane, resume_lane
 from outbox.mirror.tables import PAST, mirror_target, pds_host
 from outbox.pds.verdict import Kind, Verdict
-from service.cli.main import main
-from service.config.settings import PREFIX
 from service.process.jobs import request_periodic
 from service.wiring.bootstrap import Container
 from tests.dsl import ALICE
@@ -26,10 +23,8 @@ CAUSE = Cause.of(HOST, VERDICT).id
 
 
 @pytest.fixture
-def typed(tape: Container, monkeypatch: pytest.MonkeyPatch) -> Type:
+def typed(tape: Container, on_tape: Type) -> Type:
     """Type a command; alice's PDS does not answer, and her one record waits for it."""
-    monkeypatch.setenv(f"{PREFIX}DATA", str(tape.settings.data))
-    monkeypatch.setenv(f"{PREFIX}DATABASE_URL", tape.settings.database_url)
     with tape.database.write() as connection:
         since = tape.database.now(connection)
         failing = {"failing_since": since, "first_error": "ConnectError: refused"}
@@ -40,7 +35,7 @@ def typed(tape: Container, monkeypatch: pytest.MonkeyPatch) -> Type:
         last = {"attempts": 1, "cause": CAUSE, "last_error": "InternalServerError: [/b] later"}
         connection.execute(update(mirror_target).values(**last, **newest, **failing))
     count_failure(tape.database, HOST, VERDICT, did=ALICE, subject_id=1)
-    return lambda *args: CliRunner().invoke(main, args)
+    return on_tape
 
 
 def test_status_says_since_when_a_host_fails_and_that_nothing_drains(typed: Type) -> None:

@@ -4,8 +4,7 @@ import os
 import signal
 import subprocess
 import sys
-import time
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from pathlib import Path
 
 import httpx
@@ -13,9 +12,9 @@ import pytest
 
 from devpds.ports import free_port
 from service.wiring.bootstrap import MAX_APPLICATION_THREADS
+from tests.eventstore.threads import until
 from tests.service.command_line import Daemon, daemon, run
 
-TIMEOUT_SECONDS = 60
 METRICS_PORT = free_port()
 PROGRAMS = 3
 """Two workers and the relay."""
@@ -63,7 +62,7 @@ def test_workers_share_limits_and_are_started_again_replaced_and_ended_together(
     assert "listener_alive 1.0" in metrics
 
     os.kill(second, signal.SIGKILL)
-    eventually(lambda: len(children(service)) == PROGRAMS and second not in children(service))
+    until(lambda: len(children(service)) == PROGRAMS and second not in children(service))
 
     before, answers = set(children(service)), []
 
@@ -72,11 +71,11 @@ def test_workers_share_limits_and_are_started_again_replaced_and_ended_together(
         return len(children(service)) == PROGRAMS and before.isdisjoint(children(service))
 
     service.process.send_signal(signal.SIGHUP)
-    eventually(all_replaced)
+    until(all_replaced)
     assert set(answers) == {200}
     running = f'threads_size{{pool="application"}} {float(PROGRAMS * MAX_APPLICATION_THREADS)}'
     metrics_url = f"http://127.0.0.1:{METRICS_PORT}/metrics"
-    eventually(lambda: running in httpx.get(metrics_url).text)  # without those that have ended
+    until(lambda: running in httpx.get(metrics_url).text)  # without those that have ended
 
     last = children(service)
     assert service.end(signal.SIGTERM) == 0
@@ -88,7 +87,7 @@ def test_workers_share_limits_and_are_started_again_replaced_and_ended_together(
 def test_processes_end_with_a_supervisor_that_was_killed(service: Daemon) -> None:
     started = children(service)
     service.process.kill()
-    eventually(lambda: not any(map(is_running, started)))
+    until(lambda: not any(map(is_running, started)))
     assert "Traceback" not in service.output
 
 
@@ -118,10 +117,3 @@ def is_running(pid: int) -> bool:
         return " Z " not in Path(f"/proc/{pid}/stat").read_text()
     except (FileNotFoundError, ProcessLookupError):
         return False
-
-
-def eventually(condition: Callable[[], bool]) -> None:
-    deadline = time.monotonic() + TIMEOUT_SECONDS
-    while not condition():
-        assert time.monotonic() < deadline
-        time.sleep(0.05)

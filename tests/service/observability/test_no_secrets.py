@@ -2,8 +2,7 @@
 
 import io
 import json
-import time
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from typing import Any
 
 import httpx
@@ -14,6 +13,7 @@ from starlette.testclient import TestClient
 from service.cli.serve import asgi
 from service.config.settings import Settings
 from service.wiring.bootstrap import build
+from tests.eventstore.threads import until
 from tests.media_samples import samples
 from tests.service.one_account import DID, OneAccount, captured_log, route_pds_requests_to
 
@@ -49,13 +49,6 @@ def log() -> Iterator[io.StringIO]:
         yield text
 
 
-def eventually(condition: Callable[[], bool]) -> None:
-    deadline = time.monotonic() + 30
-    while not condition():
-        assert time.monotonic() < deadline
-        time.sleep(0.02)
-
-
 def test_logs_and_metrics_name_account_and_host_and_hold_no_secret(
     settings: Settings, internet: EchoingInternet, log: io.StringIO
 ) -> None:
@@ -71,14 +64,14 @@ def test_logs_and_metrics_name_account_and_host_and_hold_no_secret(
 
         internet.echoes = 1
         track = client.post("/tracks", data={"title": "one"}, files={"file": samples.mp3(1)}).json()
-        eventually(lambda: state()["state"] == "delivered")
+        until(lambda: state()["state"] == "delivered")
         internet.pds.tokens.expire(DID)
         client.patch(f"/tracks/{track['id']}", json={"title": "two"})
-        eventually(lambda: state()["state"] == "delivered")
+        until(lambda: state()["state"] == "delivered")
         internet.pds.revoke_app_password(DID)
         internet.pds.tokens.expire(DID)
         client.patch(f"/tracks/{track['id']}", json={"title": "three"})
-        eventually(lambda: state()["reason"] == "auth_required")
+        until(lambda: state()["reason"] == "auth_required")
         metrics = client.get("/metrics").text
 
     lines = [json.loads(line) for line in log.getvalue().splitlines()]

@@ -2,8 +2,7 @@
 
 import logging
 import sys
-import time
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from typing import Any
 
 import httpx
@@ -18,6 +17,7 @@ from service.cli.serve import asgi
 from service.config.settings import Settings
 from service.observability.otel import Tracer
 from service.wiring.bootstrap import build
+from tests.eventstore.threads import until
 from tests.media_samples import samples
 from tests.service.one_account import DID, OneAccount, route_pds_requests_to
 
@@ -43,13 +43,6 @@ def internet(monkeypatch: pytest.MonkeyPatch) -> FailingInternet:
     return made
 
 
-def eventually(condition: Callable[[], bool]) -> None:
-    deadline = time.monotonic() + 60
-    while not condition():
-        assert time.monotonic() < deadline
-        time.sleep(0.02)
-
-
 def named(spans: Sequence[ReadableSpan], name: str) -> list[Any]:
     return [each for each in spans if each.name == name]
 
@@ -73,12 +66,12 @@ def test_a_request_its_commit_and_its_delivery_are_one_trace_and_a_second_attemp
         def deliveries() -> list[Any]:
             return named(exporter.get_finished_spans(), "deliver")
 
-        eventually(lambda: bool(deliveries()))
+        until(lambda: bool(deliveries()))
         exporter.clear()
         internet.failures = 1
         client.patch(f"/tracks/{track['id']}?hidden=sentinel", json={"title": "two"})
         client.patch(f"/tracks/{track['id']}", json={"title": "two"})
-        eventually(lambda: len(deliveries()) == 2)
+        until(lambda: len(deliveries()) == 2)
         client.get("/readyz")
 
     spans = exporter.get_finished_spans()

@@ -61,15 +61,6 @@ def test_no_word_stands_twice_in_the_glossary() -> None:
     assert [word for word, times in words.items() if times > 1] == []
 
 
-def test_a_proof_that_names_no_test_of_its_module_does_not_exist() -> None:
-    here = Path(__file__).relative_to(ROOT)
-    assert proof_exists(f"{here}::test_the_page_of_guarantees_is_current")
-    assert not proof_exists(f"{here}::test_every_proof")
-    assert not proof_exists("tests/service/pages/test_none.py")
-    assert proof_exists("./dev bench hosts")
-    assert not proof_exists("./dev bench none")
-
-
 def proof_exists(proof: str) -> bool:
     if bench := re.fullmatch(r"\./dev bench (\w+)", proof):
         return (ROOT / f"bench/{bench[1]}.py").exists()

@@ -5,7 +5,6 @@ import logging
 import socket
 import struct
 import threading
-import time
 import tracemalloc
 from collections.abc import Callable, Iterator
 from contextlib import closing
@@ -21,6 +20,7 @@ from service.cli.serve import _config, asgi
 from service.config.settings import Settings
 from service.process import http_connections as connections
 from service.wiring.bootstrap import Container, build
+from tests.eventstore.threads import until
 
 DID = "did:plc:" + "a" * 24
 TIMEOUT_SECONDS = 30
@@ -55,7 +55,7 @@ def running(
     listener.setsockopt(socket.SOL_SOCKET, socket.SO_SNDBUF, 16 * 1024)  # a slow client is noticed early
     thread = threading.Thread(target=server.run, kwargs={"sockets": [listener]})
     thread.start()
-    eventually(lambda: server.started)
+    until(lambda: server.started)
     yield server, made
     server.should_exit = True
     thread.join()
@@ -64,13 +64,6 @@ def running(
 @pytest.fixture
 def served(running: tuple[uvicorn.Server, Container]) -> Container:
     return running[1]
-
-
-def eventually(condition: Callable[[], bool]) -> None:
-    deadline = time.monotonic() + TIMEOUT_SECONDS
-    while not condition():
-        assert time.monotonic() < deadline
-        time.sleep(0.02)
 
 
 def warnings_in(caplog: pytest.LogCaptureFixture) -> list[str]:
@@ -162,7 +155,7 @@ def test_a_head_that_does_not_end_does_not_keep_its_connection(served: Container
 def test_the_second_head_has_no_more_time_than_the_first(served: Container) -> None:
     with closing(connected(served)) as connection:
         connection.sendall(b"GET /healthz HTTP/1.1\r\nHost: x\r\n\r\n")
-        eventually(lambda: b'"ok"' in connection.recv(65536, socket.MSG_PEEK))
+        until(lambda: b'"ok"' in connection.recv(65536, socket.MSG_PEEK))
         connection.sendall(b"GET /healthz HTTP/1.1\r\n")
         assert trickled(connection, b"x: y\r\n").count(b"HTTP/1.1") == 1
 
@@ -171,12 +164,12 @@ def test_the_second_head_has_no_more_time_than_the_first(served: Container) -> N
 def test_a_byte_now_and_then_does_not_keep_an_upload(served: Container) -> None:
     with closing(connected(served)) as connection:
         connection.sendall(upload_head(served, 10_000_000) + bytes(1_000_000))
-        eventually(lambda: bool(staged(served)))
+        until(lambda: bool(staged(served)))
         said = trickled(connection, b"x")
     assert said.startswith(b"HTTP/1.1 408 ")
     assert b'"too_slow"' in said
     assert b"content-security-policy" in said.lower()
-    eventually(lambda: not staged(served))
+    until(lambda: not staged(served))
 
 
 @pytest.mark.usefixtures("short")
@@ -186,8 +179,8 @@ def test_a_client_that_takes_nothing_of_its_response_does_not_keep_its_connectio
     (server, served), asked = running, 20
     with closing(connected(served)) as connection:
         connection.sendall(b"GET /openapi.json HTTP/1.1\r\nHost: x\r\n\r\n" * asked)
-        eventually(lambda: bool(waiting_bytes(server)))
-        eventually(lambda: not server.server_state.connections)
+        until(lambda: bool(waiting_bytes(server)))
+        until(lambda: not server.server_state.connections)
         assert 0 < all_of(connection).count(b"HTTP/1.1 200 ") < asked
 
 
@@ -202,9 +195,9 @@ def test_a_client_that_leaves_a_part_of_its_last_small_response_does_not_keep_it
         while not waiting_bytes(server):
             connection.sendall((GET + b"\r\n") * 16)
             asked += 16
-            eventually(partial(is_answered_or_waits, server, asked))
+            until(partial(is_answered_or_waits, server, asked))
         assert waiting_bytes(server) < LARGEST_READ_BYTES // 4
-        eventually(lambda: not server.server_state.connections)
+        until(lambda: not server.server_state.connections)
 
 
 def test_an_upgrade_request_is_answered_as_plain_http_and_logs_nothing(
@@ -225,8 +218,8 @@ def test_an_upgrade_request_is_answered_as_plain_http_and_logs_nothing(
 def test_a_client_that_disconnects_during_an_upload_leaves_no_files(served: Container) -> None:
     with closing(connected(served)) as connection:
         connection.sendall(upload_head(served, 10_000_000) + bytes(2_000_000))
-        eventually(lambda: bool(staged(served)))
-    eventually(lambda: not staged(served))
+        until(lambda: bool(staged(served)))
+    until(lambda: not staged(served))
 
 
 @pytest.mark.parametrize(
@@ -390,8 +383,8 @@ def test_a_first_request_that_comes_while_the_service_ends_is_answered(
 ) -> None:
     server, made = running
     with closing(connected(made)) as connection:
-        eventually(lambda: bool(server.server_state.connections))
+        until(lambda: bool(server.server_state.connections))
         server.should_exit = True
-        eventually(lambda: not server.servers[0].is_serving())
+        until(lambda: not server.servers[0].is_serving())
         connection.sendall(b"GET /healthz HTTP/1.1\r\nHost: x\r\n\r\n")
         assert all_of(connection).startswith(b"HTTP/1.1 200 ")
