@@ -83,8 +83,6 @@ class Services:
     """Ends an account's session at its PDS; returns whether the PDS confirmed it."""
     wake: Callable[[], None]
     """Called after commits: wakes the relay and the publisher, which would poll a moment later."""
-    resolved: Callable[[str], None] = lambda _keep: None
-    """Counts the owners' decisions on foreign edits."""
     silent_because: Callable[[], str | None] = lambda: None
     """Returns why nothing may be sent to any PDS; None if it may."""
     media_away_because: Callable[[], str | None] = lambda: None

@@ -4,7 +4,6 @@ from typing import TYPE_CHECKING, Final, Protocol
 
 if TYPE_CHECKING:
     from outbox.pds.verdict import Verdict
-    from outbox.relay.read_back import Finding
     from outbox.relay.result import Result
 
 
@@ -14,23 +13,11 @@ class RelayMetrics(Protocol):
     def attempted(self, op: str, verdict: "Verdict") -> None:
         """Count a write or an upload, by the verdict of its response."""
 
-    def paced(self, verdict: "Verdict") -> None:
-        """Count an upload that was rate limited; writes are counted by `settled`."""
-
-    def read_back(self, finding: "Finding") -> None:
-        """Count a record that was read, by its finding."""
-
-    def merged(self) -> None:
-        """Count a record with fields of another client that were kept."""
-
     def settled(self, result: "Result") -> None:
         """Count a delivery that was settled."""
 
-    def lease_lost(self, *, fenced: bool) -> None:
-        """Count a lane run that went on after its lease; `fenced` if its result had to be dropped."""
-
-    def uploaded(self, size: int) -> None:
-        """Count the bytes of an upload that the PDS took."""
+    def fenced(self) -> None:
+        """Count a result that was dropped, since its lease had ended."""
 
 
 class NoMetrics:
@@ -38,17 +25,9 @@ class NoMetrics:
 
     def attempted(self, op: str, verdict: "Verdict") -> None: ...
 
-    def paced(self, verdict: "Verdict") -> None: ...
-
-    def read_back(self, finding: "Finding") -> None: ...
-
-    def merged(self) -> None: ...
-
     def settled(self, result: "Result") -> None: ...
 
-    def lease_lost(self, *, fenced: bool) -> None: ...
-
-    def uploaded(self, size: int) -> None: ...
+    def fenced(self) -> None: ...
 
 
 NO_METRICS: Final = NoMetrics()

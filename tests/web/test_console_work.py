@@ -14,7 +14,7 @@ from outbox.mirror.tables import firehose_cursor, repo_scan
 from projections.rebuild.rebuild import rebuild
 from replay.adoption import jobs as adoptions
 from replay.adoption.progress import Progress
-from service.process.jobs import JobName, PeriodicJob
+from service.process.jobs import PeriodicJob
 from tests.api.world import did_of, upload
 from tests.fake_pds.scripted_pds import HOST
 from tests.replay.adoption.claims import claimed, record
@@ -107,7 +107,7 @@ def test_work_that_fails_is_named_first_with_its_reason_and_its_progress_shown(w
     def fail(_container):
         raise OSError("no space left")
 
-    run_if_due(world.made, PeriodicJob(JobName.SWEEP_MEDIA, HOUR, fail))
+    run_if_due(world.made, PeriodicJob("sweep_media", HOUR, fail))
     for name in ("one", "two"):
         with database.write() as connection:
             asked = Envelope(did_of(name), Via.BROWSER, name)

@@ -105,7 +105,6 @@ async def resolve_conflict(track_id: TrackId, request: Command) -> Response:
             )
 
             def use_case(unit: UnitOfWork) -> int:
-                unit.after_commit(partial(services.resolved, command.policy))
                 return resolve(unit, command, services.kinds)
 
             await attempt.commit(use_case, partial(_mirror, services))

@@ -135,7 +135,7 @@ class BlobWorker:
                 await in_thread(self._count_failure, claimed, verdict)
         except LeaseLostError:
             logger.warning("blob_lease_lost", extra=self._log_fields(claimed))
-            self._metrics.lease_lost(fenced=True)
+            self._metrics.fenced()
         except asyncio.CancelledError:
             await in_thread(release_job, self._log.database, claimed)
             raise
@@ -189,10 +189,6 @@ class BlobWorker:
         except FileNotFoundError:
             return Verdict(Kind.REJECTED, MISSING_REASON, message=f"{audio.cid} is not in storage")
         self._metrics.attempted(BLOB, verdict)
-        if verdict.kind is Kind.PACED:
-            self._metrics.paced(verdict)
-        if verdict.kind is Kind.DONE:
-            self._metrics.uploaded(audio.size)
         return verdict
 
     def _may_upload(self, claimed: BlobJob) -> bool:

@@ -103,7 +103,7 @@ class Probes:
             logger.info("account_probed", extra={**facts, "found": found.finding.name.lower()})
         except LeaseLostError:
             logger.warning("lease_lost", extra=facts)
-            self._metrics.lease_lost(fenced=True)
+            self._metrics.fenced()
         except Exception:  # its lease ends by itself
             logger.exception("probe_not_settled", extra=facts)
 

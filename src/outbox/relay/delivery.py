@@ -253,13 +253,7 @@ class Delivery:
     def _compare(self, compare: _Compare, task: DeliveryTask, remote: Remote) -> Finding:
         with self._database.read() as connection:
             was_sent = is_our_cid(connection, task.key, remote.cid)
-        finding = compare(task, remote, was_sent)
-        self._metrics.read_back(finding)
-        if finding is Finding.REBASE and task.kind.merged({}, remote.body) != task.kind.merged(
-            {}, task.observed
-        ):
-            self._metrics.merged()
-        return finding
+        return compare(task, remote, was_sent)
 
     def _late_creates(self, task: DeliveryTask) -> tuple[LateCreates, datetime]:
         with self._database.read() as connection:

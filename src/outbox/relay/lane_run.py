@@ -90,7 +90,8 @@ class LaneRunner:
             await self._deliver_due(lane, lease, outcomes)
         except LeaseLostError as lost:
             logger.warning("lease_lost", extra=lane.log_fields)
-            self._metrics.lease_lost(fenced=isinstance(lost, _FencedError))
+            if isinstance(lost, _FencedError):
+                self._metrics.fenced()
         except Exception:
             logger.exception("turn_failed", extra=lane.log_fields)
             await self._release_after_error(lane)

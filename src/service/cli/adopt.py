@@ -36,7 +36,7 @@ from service.wiring.bootstrap import Container
 @dry_run
 @as_json
 def adopt(did: str, *, file: Path | None, dry_run: bool, as_json: bool) -> None:
-    """Make tracks of all records of DID, in the old collection too, that are none yet. Nothing is written to the PDS.
+    """Nothing is written to the PDS.
 
     Audio comes from the account's own PDS, or from the address in the record. --dry-run reads the records alone.
     """

@@ -27,7 +27,7 @@ WHOLE_CHARACTERS: Final = 1_000
 
 
 class Deferred(click.Command):
-    """A command that is imported when it is run; `--help` of the group shows its summary without an import."""
+    """A command that is imported when it is run. Its summary is here, for `--help` of the group; its docstring says what is to be added."""
 
     def __init__(self, name: str, where: str, summary: str, section: str) -> None:
         super().__init__(name, help=summary)
@@ -44,6 +44,7 @@ class Deferred(click.Command):
     def loaded(self) -> click.Command:
         with freeze_startup_objects():
             command: click.Command = resolve_name(self._where)
+        command.help = f"{self.help} {command.help or ''}"
         return command
 
 

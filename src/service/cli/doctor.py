@@ -23,7 +23,7 @@ COLORS = {CheckState.OK: "green", CheckState.WARN: "yellow", CheckState.FAIL: "r
 @click.command()
 @as_json
 def doctor(*, as_json: bool) -> None:
-    """Check everything that the service depends on, and say what to do. Exit code 1 when something does not work."""
+    """Exit code 1 when something does not work."""
     found = []
     for each in checks():
         found.append(each)

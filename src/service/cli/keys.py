@@ -21,7 +21,6 @@ LOST = "its key was lost"
     "--in-use", is_flag=True, help="Count the logins of each key instead; they end when the key is removed."
 )
 def oauth_key(in_use: bool) -> None:
-    """Print a new private key, as a value for OAUTH_KEYS."""
     if not in_use:
         click.echo(new_oauth_keys())
         return
@@ -48,7 +47,6 @@ def oauth_key(in_use: bool) -> None:
 @dry_run
 @as_json
 def reseal(*, end_lost: bool, dry_run: bool, as_json: bool) -> None:
-    """Re-encrypt every login with the first of SECRET_KEYS, so that the others can be removed."""
     cipher = Cipher(secret_keys(load()))
     with configured_log() as log, progress_bar("re-encrypting") as progress:
         done = reencrypt_logins(log.database, cipher, progress=progress, dry_run=dry_run)

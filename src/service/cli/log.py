@@ -47,7 +47,7 @@ def configured_log(*, of_any_schema: bool = False) -> Generator[EventLog]:
 @dry_run
 @as_json
 def migrate(*, dry_run: bool, as_json: bool) -> None:
-    """Bring the database to this version's schema. Then fails where SECRET_KEYS decrypt no login, as `serve` would."""
+    """Then fails where SECRET_KEYS decrypt no login, as `serve` would."""
     with configured_log(of_any_schema=True) as log:
         before, after = revision_of(log.database), newest()
         if before != after and not dry_run:
@@ -70,7 +70,7 @@ def migrate(*, dry_run: bool, as_json: bool) -> None:
 @dry_run
 @as_json
 def rebuild(name: str | None, *, dry_run: bool, as_json: bool) -> None:
-    """Rebuild the read models from the log, or only the one called NAME. Reads and writes continue meanwhile."""
+    """Reads and writes continue meanwhile."""
     chosen = [each for each in PROJECTIONS if name in {None, each.name}]
     if not chosen:
         known = ", ".join(each.name for each in PROJECTIONS)
@@ -132,7 +132,6 @@ def verify_projections(*, show_all: bool, as_json: bool) -> None:
 @click.argument("track", type=click.IntRange(min=1))
 @as_json
 def history(track: int, *, as_json: bool) -> None:
-    """Show who changed TRACK, when and how, and whether it reached the PDS; oldest first."""
     with configured_log() as log:
         rows = rows_of(log.database, track)
     if not rows:

@@ -28,7 +28,6 @@ def action_options(command: Callable[..., None]) -> Callable[..., None]:
 @click.option("--cause", help="Only records that fail for this cause: its id in `mastertape failures`.")
 @action_options
 def redrive(did: str | None, host: str | None, error: str | None, cause: str | None, **how: Any) -> None:
-    """Retry rejected and failing records at once, behind live work."""
     _operate(Action.REDRIVE, Selector(did, host, error, cause), **how)
 
 
@@ -36,7 +35,6 @@ def redrive(did: str | None, host: str | None, error: str | None, cause: str | N
 @click.argument("did_or_host", metavar="DID-or-HOST")
 @action_options
 def pause(did_or_host: str, **how: Any) -> None:
-    """Stop sending for an account, or to a host, until it is resumed; edits accumulate."""
     _operate(Action.PAUSE, Selector.named(did_or_host), **how)
 
 
@@ -44,7 +42,6 @@ def pause(did_or_host: str, **how: Any) -> None:
 @click.argument("did_or_host", metavar="DID-or-HOST")
 @action_options
 def resume(did_or_host: str, **how: Any) -> None:
-    """Resume an account, or a whole host, and send at once what waits there."""
     _operate(Action.RESUME, Selector.named(did_or_host), **how)
 
 

@@ -35,7 +35,6 @@ from service.cli.verify import UNREAD, drift_as_json, track_of, verify_accounts
 @show_all
 @as_json
 def plan(did: str | None, *, show_all: bool, as_json: bool) -> None:
-    """Show what would make PDSes agree with the log: each write, its rate-limit points, and the total duration."""
     found = asyncio.run(verify_accounts(did))
     planned = plan_for(drift for each in found for drift in each.drifts)
     _say(planned, found, show_all=show_all, as_json=as_json)
@@ -57,7 +56,7 @@ def plan(did: str | None, *, show_all: bool, as_json: bool) -> None:
 def apply(
     did: str | None, *, max_deletes: int, dry_run: bool, agreed: bool, show_all: bool, as_json: bool
 ) -> None:
-    """Apply the plan. It is a repair of each account, which a running service finishes if this process dies; the relay sends it behind live work."""
+    """It is a repair of each account, which a running service finishes if this process dies; the relay sends it behind live work."""
     found = asyncio.run(verify_accounts(did))
     planned = plan_for(drift for each in found for drift in each.drifts)
     if dry_run:

@@ -32,7 +32,6 @@ RECOVERED: Final = "recovered"
 def recovered(
     *, if_noticed: bool, nothing_lost: bool, revoke_tokens: bool, dry_run: bool, as_json: bool
 ) -> None:
-    """Prepare a restored database for use: OAuth logins end, and nothing is sent for an account before `verify pds`."""
     with configured_log() as log:
         settings = load()
         seen = seen_position(settings)

@@ -24,7 +24,6 @@ from service.wiring.bootstrap import Container, Inherited
 @click.option("--supervised", is_flag=True, hidden=True)
 @click.option("--metrics", type=int, hidden=True)
 def relay(*, host: str | None, port: int | None, supervised: bool, metrics: int | None) -> None:
-    """Run only a relay: any number of them, on any machines, share the work."""
     if port is not None:
         override(metrics=f"{host or '127.0.0.1'}:{port}")
     elif host is not None:

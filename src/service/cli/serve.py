@@ -4,10 +4,10 @@ import asyncio
 import os
 import signal
 import socket
+import sys
 import tempfile
 from collections.abc import AsyncGenerator
 from contextlib import asynccontextmanager
-from types import FrameType
 
 import click
 import uvicorn
@@ -56,7 +56,6 @@ def serve(
     rate_limits: int | None,
     metrics: int | None,
 ) -> None:
-    """Serve HTTP, and run a relay beside it unless RELAY is off."""
     override(host=host, port=port)
     settings = load()
     log_to_stderr(settings.log_level)
@@ -74,7 +73,9 @@ def serve(
 
 def _serve(settings: Settings, listener: socket.socket, inherited: Inherited | None = None) -> None:
     container = prepare(settings, inherited, relay=settings.relay)
-    signal.signal(signal.SIGTERM, _exit)  # uvicorn raises the signal again once it has shut down
+    signal.signal(
+        signal.SIGTERM, lambda *_: sys.exit(0)
+    )  # uvicorn raises the signal again once it has shut down
     server = _Server(
         _config(settings, asgi(container)),
         settings.base_url,
@@ -99,11 +100,8 @@ def _supervise(settings: Settings, listener: socket.socket, workers: int) -> Non
     with tempfile.TemporaryDirectory(prefix="mastertape-metrics-") as folder:
         os.environ["PROMETHEUS_MULTIPROC_DIR"] = folder
         try:
-            asyncio.run(
-                Supervisor(_programs(settings, listener, workers), on_end=mark_process_dead).run(
-                    f"mastertape answers on {settings.base_url}"
-                )
-            )
+            supervisor = Supervisor(_programs(settings, listener, workers), on_end=mark_process_dead)
+            asyncio.run(supervisor.run(f"mastertape answers on {settings.base_url}"))
         except ProcessNotStartedError as error:
             raise click.ClickException(f"{error} did not start; the log says why") from None
 
@@ -111,13 +109,7 @@ def _supervise(settings: Settings, listener: socket.socket, workers: int) -> Non
 def _programs(settings: Settings, listener: socket.socket, workers: int) -> list[Program]:
     """List the relay, if any, and the workers; the first of all serves METRICS, and all count into its figures."""
     limits = memory_file()
-    shared = [
-        "serve",
-        "--listener",
-        str(listener.fileno()),
-        "--rate-limits",
-        str(limits),
-    ]
+    shared = ["serve", "--listener", str(listener.fileno()), "--rate-limits", str(limits)]
     programs = [
         Program(f"worker {number}", shared, (listener.fileno(), limits)) for number in range(1, workers + 1)
     ]
@@ -126,11 +118,8 @@ def _programs(settings: Settings, listener: socket.socket, workers: int) -> list
     if settings.metrics is not None:
         metrics = metrics_listener(settings.metrics).detach()
         first = programs[0]
-        programs[0] = Program(
-            first.name,
-            [*first.arguments, "--metrics", str(metrics)],
-            (*first.descriptors, metrics),
-        )
+        arguments = [*first.arguments, "--metrics", str(metrics)]
+        programs[0] = Program(first.name, arguments, (*first.descriptors, metrics))
     return programs
 
 
@@ -141,19 +130,14 @@ class _Server(uvicorn.Server):
         self, config: uvicorn.Config, url: str, event_poller: EventPoller, *, supervised: bool
     ) -> None:
         super().__init__(config)
-        self._supervised = supervised
-        self._url = url
-        self._event_poller = event_poller
+        self._supervised, self._url, self._event_poller = supervised, url, event_poller
 
     async def startup(self, sockets: list[socket.socket] | None = None) -> None:
         await super().startup(sockets)
         if self.started:
             click.echo(f"mastertape answers on {self._url}")
         if self._supervised:
-            end_with_supervisor(self._exit)
-
-    def _exit(self) -> None:
-        self.should_exit = True
+            end_with_supervisor(lambda: self.handle_exit(signal.SIGTERM, None))
 
     async def shutdown(self, sockets: list[socket.socket] | None = None) -> None:
         self._event_poller.stop()
@@ -190,10 +174,6 @@ def _listener(settings: Settings) -> socket.socket:
             f"cannot listen on {settings.host}:{settings.port}: {error.strerror}"
         ) from error
     return listener
-
-
-def _exit(_number: int, _frame: FrameType | None) -> None:
-    raise SystemExit(0)
 
 
 def asgi(container: Container) -> ASGIApp:

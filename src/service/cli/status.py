@@ -91,10 +91,7 @@ JOB_CELLS: Cells = {
 @at_most
 @as_json
 def status(*, did_or_host: str | None, limit: int, as_json: bool) -> None:
-    """Show since when hosts fail and what waits there; of a HOST its accounts, of a DID its lane and failing records.
-
-    And how far behind the log each subscriber is: what runs in each append, or follows it.
-    """
+    """And how far behind the log each subscriber is: what runs in each append, or follows it."""
     with configured_log() as log, log.database.read() as connection:
         now = log.database.now(connection)
         if did_or_host is None:
@@ -119,7 +116,6 @@ def status(*, did_or_host: str | None, limit: int, as_json: bool) -> None:
 def failures(
     *, cause: str | None, did: str | None, host: str | None, error: str | None, limit: int, as_json: bool
 ) -> None:
-    """Show why requests to PDSes fail, by cause; of a cause or an account, the records that fail."""
     with configured_log() as log, log.database.read() as connection:
         now = log.database.now(connection)
         which = known(connection, Selector(did, host, error, cause))
@@ -138,7 +134,6 @@ def failures(
 @at_most
 @as_json
 def jobs(*, kind: str | None, state: str | None, limit: int, as_json: bool) -> None:
-    """Show the jobs of every kind, the newest first: how far each is, when it is tried next, and why it fails."""
     with configured_log() as log, log.database.read() as connection:
         found = queue.jobs(connection, kind=kind, state=state, limit=limit)
     _print({"jobs": (JOB_CELLS, [job_row(row) for row in found])}, as_json=as_json)

@@ -19,7 +19,7 @@ FILE = click.Path(dir_okay=False, path_type=Path)
 @agreed
 @as_json
 def export(file: Path, *, agreed: bool, as_json: bool) -> None:
-    """Write the log, and what it does not contain, to FILE: JSON lines with checksums. Bytes and secrets are not included."""
+    """Bytes and secrets are not included."""
     target = file.resolve()  # follow a link, as a shell does
     if target.exists() and not target.is_file():
         raise click.UsageError(
@@ -41,7 +41,7 @@ def export(file: Path, *, agreed: bool, as_json: bool) -> None:
 @agreed
 @as_json
 def import_(file: Path, *, dry_run: bool, agreed: bool, as_json: bool) -> None:
-    """Import an exported FILE into an empty database. With --dry-run only check the file, line by line."""
+    """With --dry-run only check the file, line by line."""
     if not file.exists():
         raise click.UsageError(f"there is no file {file}")
     if not dry_run:

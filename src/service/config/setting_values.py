@@ -2,6 +2,7 @@
 
 import ipaddress
 import re
+from collections.abc import Callable
 from typing import Any, Final
 from urllib.parse import urlsplit
 
@@ -12,32 +13,36 @@ from identity.sessions.key_pairs import signing_keys
 MIN_KEY_LENGTH: Final = 32
 
 
-def matching(pattern: str, said: str) -> AfterValidator:
+def matching(is_valid: Callable[[str], object], said: str) -> AfterValidator:
     """Return a validator that says what a value must be, or contain."""
-    whole = re.compile(pattern)
 
     def check(value: str | None) -> str | None:
-        if value is not None and not whole.fullmatch(value):
+        if value is not None and not is_valid(value):
             raise ValueError(said)
         return value
 
     return AfterValidator(check)
 
 
-NSID: Final = matching(
-    r"[a-z](?:[a-z0-9-]{0,61}[a-z0-9])?(?:\.[a-z0-9](?:[a-z0-9-]{0,61}[a-z0-9])?)+\.[a-zA-Z][a-zA-Z0-9]{0,62}",
-    "must be an NSID such as fm.plyr.track",
+def is_host_and_port(value: str) -> bool:
+    """Whether it is HOST:PORT, where the host is a name or an IPv4 address."""
+    name, _, port = value.rpartition(":")
+    return bool(name) and ":" not in name and port.isascii() and port.isdecimal() and 0 < int(port) < 65536  # noqa: PLR2004
+
+
+NSID_PATTERN: Final = re.compile(
+    r"[a-z](?:[a-z0-9-]{0,61}[a-z0-9])?(?:\.[a-z0-9](?:[a-z0-9-]{0,61}[a-z0-9])?)+\.[a-zA-Z][a-zA-Z0-9]{0,62}"
 )
 """https://atproto.com/specs/nsid"""
-DID: Final = matching(
-    r"did:(?:plc:[a-z2-7]{24}|web:[a-z0-9.-]+(?:%3A[0-9]{1,5})?)", "must be DIDs: did:plc:... or did:web:..."
+DID_PATTERN: Final = re.compile(r"did:(?:plc:[a-z2-7]{24}|web:[a-z0-9.-]+(?:%3A[0-9]{1,5})?)")
+MEDIA_PATTERN: Final = re.compile(r"disk:.+|s3:[a-z0-9][a-z0-9.-]{1,61}[a-z0-9]")
+NSID: Final = matching(NSID_PATTERN.fullmatch, "must be an NSID such as fm.plyr.track")
+DID: Final = matching(DID_PATTERN.fullmatch, "must be DIDs: did:plc:... or did:web:...")
+MEDIA: Final = matching(MEDIA_PATTERN.fullmatch, "must be disk:FOLDER or s3:BUCKET")
+HOST_AND_PORT: Final = matching(is_host_and_port, "must be HOST:PORT, such as 127.0.0.1:9464")
+SCOPE: Final = matching(
+    lambda value: "atproto" in value.split(), "must contain atproto, which every sign-in needs"
 )
-MEDIA: Final = matching(r"disk:.+|s3:[a-z0-9][a-z0-9.-]{1,61}[a-z0-9]", "must be disk:FOLDER or s3:BUCKET")
-HOST_AND_PORT: Final = matching(
-    r"[^:]+:0*(?:[1-9]\d{0,3}|[1-5]\d{4}|6[0-4]\d{3}|65[0-4]\d\d|655[0-2]\d|6553[0-5])",
-    "must be HOST:PORT, such as 127.0.0.1:9464",
-)
-SCOPE: Final = matching(r"(?:.*\s)?atproto(?:\s.*)?", "must contain atproto, which every sign-in needs")
 
 
 def split(value: Any) -> Any:

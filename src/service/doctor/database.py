@@ -43,7 +43,6 @@ SUCCESSFUL: Final = (*ACKNOWLEDGING, Kind.READ_BACK.value)
 
 
 def connection(log: EventLog, settings: Settings) -> Checks:
-    """Check that a process with a relay has a direct connection."""
     try:
         log.database.require_direct()
     except PooledConnectionError as error:
@@ -57,7 +56,6 @@ def connection(log: EventLog, settings: Settings) -> Checks:
 
 
 def schema(log: EventLog) -> Checks:
-    """Check the version of the schema and of the read models."""
     revision = revision_of(log.database)
     if revision is None or revision != newest():
         found = f"{revision or 'empty'}, but this version needs {newest()}"
@@ -70,7 +68,6 @@ def schema(log: EventLog) -> Checks:
 
 
 def subscribers(log: EventLog) -> Checks:
-    """Check that none of what follows the log after its commits stands still."""
     with log.database.read() as connection:
         rows = subscriber_rows(connection, log)
     after = [each for each in rows if each.kind is SubscriberKind.AFTER_COMMIT]
@@ -81,7 +78,6 @@ def subscribers(log: EventLog) -> Checks:
 
 
 def restores(log: EventLog, settings: Settings) -> Checks:
-    """Check that the database was not restored, and no account waits for its verification."""
     seen = seen_position(settings)
     with log.database.read() as connection:
         because, waiting = restored_because(connection), observed_accounts(connection)
@@ -98,7 +94,6 @@ def restores(log: EventLog, settings: Settings) -> Checks:
 
 
 def keys(log: EventLog, settings: Settings) -> Checks:
-    """Check that SECRET_KEYS decrypt all logins, and with the first key."""
     known = known_secret_keys(settings)
     # without a key none is decrypted, so that all that are kept are lost
     logins = reencrypt_logins(log.database, Cipher(known or ["-" * MIN_KEY_LENGTH]), dry_run=True)
@@ -139,7 +134,6 @@ def accounts(log: EventLog, away: Collection[str]) -> Checks:
 
 
 def records(log: EventLog) -> Checks:
-    """Check the age of pending records, rejected records, and the share of failed attempts."""
     attempt = delivery_attempt.c
     with log.database.read() as connection:
         now = log.database.now(connection)
@@ -218,7 +212,6 @@ def scans(log: EventLog, settings: Settings) -> Checks:
 
 
 def addresses(log: EventLog, settings: Settings) -> Checks:
-    """Check that records name the addresses that this service has."""
     task = sample_outdated(log, record_kinds(record_urls(settings, media_store(settings))))
     if task is None:
         yield check("addresses", "records name those of this service")

@@ -39,7 +39,6 @@ MEGABYTE: Final = 2**20
 
 
 def store(settings: Settings) -> Checks:
-    """Check that the media store can write, read and delete."""
     probe = b"mastertape doctor " + secrets.token_bytes(16)
     key = new_key(cid_of(probe))
     opened = media_store(settings)
@@ -55,7 +54,6 @@ def store(settings: Settings) -> Checks:
 
 
 def disks(settings: Settings) -> Checks:
-    """Check the free space of each disk."""
     by_disk = {existing(folder).stat().st_dev: folder for folder in reversed(settings.folders)}
     for folder in by_disk.values():
         free, total = free_bytes(folder), shutil.disk_usage(existing(folder)).total
@@ -68,7 +66,6 @@ def disks(settings: Settings) -> Checks:
 
 
 def clock_of(database: Database) -> Checks:
-    """Check the database's clock against this machine's."""
     with database.read() as connection:
         there = database.now(connection)
     yield _clock("clock of the database", there)

@@ -43,27 +43,22 @@ NEXT_OF_REQUEST: Final = f"the caller is asked to try again, {KEPT}"
 BUSY_STATES: Final = frozenset(
     {store.LOCK_NOT_AVAILABLE, store.SERIALIZATION_FAILURE, store.DEADLOCK_DETECTED}
 )
-KINDS: Final[tuple[tuple[tuple[type[Exception], ...], Expected], ...]] = (
-    ((DiskFullError,), Expected.FULL),
-    ((StoreUnavailableError,), Expected.STORE),
-    ((httpx.TransportError,), Expected.SERVER),
-    ((NotReadyError,), Expected.NOT_READY),
-    (
-        (store.LogBusyError, store.ThreadsBusyError, store.VersionConflictError, PoolTimeoutError),
-        Expected.BUSY,
-    ),
-    (
-        (
-            store.UnsafeConnectionError,
-            store.EncodingError,
-            store.PooledConnectionError,
-            store.OutdatedProjectionError,
-            OutdatedSchemaError,
-            SettingsError,
-        ),
-        Expected.REFUSED,
-    ),
-)
+KINDS: Final[Mapping[type[Exception], Expected]] = {
+    DiskFullError: Expected.FULL,
+    StoreUnavailableError: Expected.STORE,
+    httpx.TransportError: Expected.SERVER,
+    NotReadyError: Expected.NOT_READY,
+    store.LogBusyError: Expected.BUSY,
+    store.ThreadsBusyError: Expected.BUSY,
+    store.VersionConflictError: Expected.BUSY,
+    PoolTimeoutError: Expected.BUSY,
+    store.UnsafeConnectionError: Expected.REFUSED,
+    store.EncodingError: Expected.REFUSED,
+    store.PooledConnectionError: Expected.REFUSED,
+    store.OutdatedProjectionError: Expected.REFUSED,
+    OutdatedSchemaError: Expected.REFUSED,
+    SettingsError: Expected.REFUSED,
+}
 """The first that an error is of, so that a full disk goes before its store."""
 DRIVER_ERRORS: Final = frozenset({"OperationalError", "InterfaceError"})
 """PEP 249's names for what is not the program's own fault."""
@@ -80,7 +75,7 @@ def expected(error: BaseException | None) -> Expected | None:
         return _of_driver(error.orig) or (Expected.AWAY if error.connection_invalidated else None)
     if isinstance(error, OSError) and error.errno in FULL_ERRNOS:
         return Expected.FULL
-    known = next((kind for errors, kind in KINDS if isinstance(error, errors)), None)
+    known = next((kind for each, kind in KINDS.items() if isinstance(error, each)), None)
     return known or _of_driver(error)
 
 

@@ -26,8 +26,7 @@ from eventstore.coordination.commit_signals import Listener
 from eventstore.errors import EventStoreError
 from eventstore.event_log import EventLog
 from outbox.blobs.upload_results import BLOB_MISMATCH, BLOB_TYPE, TOO_LARGE_REASON
-from outbox.pds.verdict import LANE_ERRORS, RECORD_ERRORS, Kind, Scope, Verdict
-from outbox.relay.read_back import Finding
+from outbox.pds.verdict import LANE_ERRORS, RECORD_ERRORS, Verdict
 from outbox.relay.result import Outcome, Result
 from replay.reconcile.scan import Scanned
 from service.observability.gauges import gauge, gauges
@@ -53,8 +52,6 @@ NAMED_ERRORS: Final = (
 )
 STATUS_ERROR: Final = re.compile(r"http_\d{3}")
 OTHER: Final = "other"
-POLICIES: Final = {Outcome.HELD: "hold", Outcome.MISSING: "missing"}
-SCOPES: Final = {Scope.LANE: "account", Scope.HOST: "host", Scope.BLOBS: "blobs"}
 
 
 class Metrics:
@@ -80,35 +77,19 @@ class Metrics:
         self._attempts = counter(
             "mirror_attempts", "Writes and uploads sent to PDSes.", "op", "outcome", "error"
         )
-        self._superseded = counter(
-            "mirror_superseded", "Generations that were never sent, since a newer one included them."
-        )
-        self._readback = counter("mirror_readback", "Records that were read, by what they meant.", "result")
-        self._conflicts = counter(
-            "mirror_conflicts", "Records that another client had changed, by what was done.", "policy"
-        )
         self._mismatches = counter(
             "mirror_cid_mismatches", "Records of which a PDS took something else than it was sent."
         )
         self._scans = counter("mirror_scans", "Repos that a scan visited, by result.", "result")
         self._drift = counter("mirror_drift", "Records that a scan found changed elsewhere.", "kind")
         self._heard = counter("firehose_messages", "Firehose messages about our accounts, by effect.", "what")
-        self._lease_lost = counter("mirror_lease_lost", "Deliveries that outlived their lease.")
         self._fenced = counter(
             "mirror_fenced_commits", "Deliveries that outlived their lease and whose result was refused."
         )
         self._refreshes = counter("oauth_refresh", "Refreshes of sessions at PDSes.", "outcome")
-        self._uploaded = counter("blob_upload_bytes", "Bytes of blobs that reached their PDS.")
         self._delivery = Histogram(
             "mirror_delivery_seconds",
             "From the commit of a generation to its confirmation by the PDS.",
-            buckets=DELIVERY_BUCKETS,
-            registry=self.registry,
-        )
-        self._waits = Histogram(
-            "mirror_ratelimit_wait_seconds",
-            "Pauses that PDSes asked for, by what was over its limit.",
-            ["scope"],
             buckets=DELIVERY_BUCKETS,
             registry=self.registry,
         )
@@ -164,30 +145,10 @@ class Metrics:
             error = OTHER
         self._attempts.labels(op, verdict.kind.value, error).inc()
 
-    def paced(self, verdict: Verdict) -> None:
-        """Observe the pause that a PDS asked for."""
-        scope = SCOPES.get(verdict.scope, "account")
-        self._waits.labels(scope).observe(verdict.requested_pause(datetime.now(UTC)).total_seconds())
-
-    def read_back(self, finding: Finding) -> None:
-        self._readback.labels(finding.name.lower()).inc()
-
-    def merged(self) -> None:
-        """Count a record with a merged edit of another client."""
-        self._conflicts.labels("merged").inc()
-
-    def resolved(self, keep: str) -> None:
-        """Count a conflict that its owner resolved: ours, theirs or fields."""
-        self._conflicts.labels(keep).inc()
-
     def settled(self, result: Result) -> None:
         """Count the outcome of a delivery."""
         if result.is_mismatch:
             self._mismatches.inc()
-        if (policy := POLICIES.get(result.outcome)) is not None:
-            self._conflicts.labels(policy).inc()
-        if result.verdict.kind is Kind.PACED:
-            self.paced(result.verdict)
         if result.outcome is not Outcome.DELIVERED or not result.task.is_open:
             return
         delivered = [
@@ -198,18 +159,12 @@ class Metrics:
             and result.task.acked_gen < each.position <= result.task.gen
         ]
         if delivered:
-            self._superseded.inc(len(delivered) - 1)
             took = datetime.now(UTC) - delivered[-1].recorded_at
             self._delivery.observe(max(0.0, took.total_seconds()))
 
-    def lease_lost(self, *, fenced: bool) -> None:
-        """Count a delivery that outlived its lease; `fenced` if the database refused its result."""
-        self._lease_lost.inc()
-        if fenced:
-            self._fenced.inc()
-
-    def uploaded(self, size: int) -> None:
-        self._uploaded.inc(size)
+    def fenced(self) -> None:
+        """Count a delivery that outlived its lease, and whose result the database refused."""
+        self._fenced.inc()
 
     def scanned(self, scanned: Scanned) -> None:
         """Count the repos of a scan, and the drifts it found."""

@@ -6,10 +6,10 @@ Where the relay runs, they do; a job is due again an interval after its last run
 import asyncio
 import logging
 from collections.abc import Callable, Coroutine, Iterable, Sequence
+from contextlib import suppress
 from dataclasses import dataclass
 from datetime import timedelta
-from enum import StrEnum
-from typing import Any, Final, TypeVar
+from typing import Any, Final
 
 from sqlalchemy import delete, or_
 
@@ -41,8 +41,6 @@ from storage.upload import discard_abandoned
 
 logger: Final = logging.getLogger("mastertape.service")
 
-T = TypeVar("T")
-
 MINUTE: Final = timedelta(minutes=1)
 HOUR: Final = timedelta(hours=1)
 DAY: Final = timedelta(days=1)
@@ -61,24 +59,11 @@ ENDED_CREDENTIAL_TTL: Final = timedelta(days=30)
 """For this long, a request with an ended token is told that its session has expired, and not that it is unknown."""
 
 
-class JobName(StrEnum):
-    """The periodic jobs, as their rows are stored."""
-
-    SWEEP_MEDIA = "sweep_media"
-    REQUEST_DERIVED = "request_derived"
-    REVIEW_PUBLIC_COPIES = "review_public_copies"
-    KEEP_LOGINS_ALIVE = "keep_logins_alive"
-    PRUNE_JOURNAL = "prune_journal"
-    DELETE_EXPIRED_RESULTS = "forget_answers"
-    DELETE_ENDED_CREDENTIALS = "forget_credentials"
-    SCAN_RECORDS = "scan_records"
-
-
 @dataclass(frozen=True)
 class PeriodicJob:
     """Work in a thread of its own."""
 
-    name: JobName
+    name: str
     interval: timedelta
     run: Callable[[Container], None]
 
@@ -96,7 +81,7 @@ def periodic_kind(container: Container, jobs: Sequence[PeriodicJob]) -> Kind:
     None runs in a restored database before `mastertape recovered`: jobs delete bytes and refresh logins that the log no longer
     knows of.
     """
-    by_name = {each.name.value: each for each in jobs}
+    by_name = {each.name: each for each in jobs}
     threads = Threads("periodic", len(jobs))
 
     def judge(error: Exception) -> Failure:
@@ -177,45 +162,40 @@ def prune_journal(container: Container) -> None:
 def refresh_idle_logins(container: Container) -> None:
     """Refresh the PDS sessions that have been idle for IDLE_LOGIN_AGE; failed and unfinished ones are retried the next day."""
 
-    async def refresh() -> tuple[int, int]:
+    async def refresh() -> None:
         async with open_pds_sessions(container.settings, container.log) as sessions:
-            return await sessions.refresh_idle(IDLE_LOGIN_AGE, max_concurrent=MAX_CONCURRENT_REFRESHES)
-
-    done = asyncio.run(_run_until_stopping(container, refresh(), REFRESH_JOB_TIMEOUT))
-    if done is not None:
-        refreshed, failed = done
+            refreshed, failed = await sessions.refresh_idle(
+                IDLE_LOGIN_AGE, max_concurrent=MAX_CONCURRENT_REFRESHES
+            )
         logger.info("logins_kept_alive", extra={"refreshed": refreshed, "failed": failed})
+
+    asyncio.run(_until_stopping(container, refresh(), REFRESH_JOB_TIMEOUT))
 
 
 def scan_records(container: Container) -> None:
     """Scan the repos that are due; a process that stops leaves the rest to other processes."""
-    asyncio.run(_run_until_stopping(container, _scan(container), SCAN_JOB_TIMEOUT))
+    asyncio.run(_until_stopping(container, _scan(container), SCAN_JOB_TIMEOUT))
 
 
 async def _scan(container: Container) -> None:
-    settings, database = container.settings, container.database
-    async with pds_http_client(settings) as http:
-        pds = Pds(IdentitySessions(container.sessions), http)  # only reads
+    async with pds_http_client(container.settings) as http:
         scan = Scan(
-            database,
-            PacedReads(pds, container.hosts),
-            every=timedelta(minutes=settings.scan_minutes),
+            container.database,
+            PacedReads(Pds(IdentitySessions(container.sessions), http), container.hosts),
+            every=timedelta(minutes=container.settings.scan_minutes),
             on_drift=container.services.wake,
         )
         try:
             await scan.run()
         finally:
-            container.metrics.scanned(scan.scanned)
-            if scan.scanned.repos:
-                logger.info(
-                    "records_scanned", extra={**scan.scanned.repos, "drifts": dict(scan.scanned.drifts)}
-                )
+            found = scan.scanned
+            container.metrics.scanned(found)
+            if found.repos:
+                logger.info("records_scanned", extra={**found.repos, "drifts": dict(found.drifts)})
 
 
-async def _run_until_stopping(
-    container: Container, work: Coroutine[Any, Any, T], timeout: timedelta
-) -> T | None:
-    """Run the work; None when it was cut off because the process stops or the time is up."""
+async def _until_stopping(container: Container, work: Coroutine[Any, Any, None], timeout: timedelta) -> None:
+    """Run the work until it is done, the process stops or the time is up."""
     task = asyncio.create_task(work)
     try:
         async with asyncio.timeout(timeout.total_seconds()):
@@ -223,10 +203,9 @@ async def _run_until_stopping(
                 await asyncio.wait({task}, timeout=STOP_POLL_SECONDS)
     except TimeoutError:
         logger.info("job_goes_on_later")
-    if not task.done():
-        task.cancel()
-    await asyncio.wait({task})
-    return None if task.cancelled() else task.result()
+    task.cancel()
+    with suppress(asyncio.CancelledError):
+        await task
 
 
 def discard_abandoned_uploads(container: Container) -> None:
@@ -237,17 +216,17 @@ def discard_abandoned_uploads(container: Container) -> None:
 
 
 JOBS: Final = (
-    PeriodicJob(JobName.SWEEP_MEDIA, DAY, sweep_media),
-    PeriodicJob(JobName.REQUEST_DERIVED, MINUTE, request_derived),
-    PeriodicJob(JobName.REVIEW_PUBLIC_COPIES, HOUR, review_public_copies),
-    PeriodicJob(JobName.KEEP_LOGINS_ALIVE, DAY, refresh_idle_logins),
-    PeriodicJob(JobName.PRUNE_JOURNAL, DAY, prune_journal),
-    PeriodicJob(JobName.DELETE_EXPIRED_RESULTS, HOUR, delete_expired_results),
-    PeriodicJob(JobName.DELETE_ENDED_CREDENTIALS, DAY, delete_ended_credentials),
+    PeriodicJob("sweep_media", DAY, sweep_media),
+    PeriodicJob("request_derived", MINUTE, request_derived),
+    PeriodicJob("review_public_copies", HOUR, review_public_copies),
+    PeriodicJob("keep_logins_alive", DAY, refresh_idle_logins),
+    PeriodicJob("prune_journal", DAY, prune_journal),
+    PeriodicJob("forget_answers", HOUR, delete_expired_results),
+    PeriodicJob("forget_credentials", DAY, delete_ended_credentials),
 )
 
 
 def periodic_jobs(settings: Settings) -> Sequence[PeriodicJob]:
     """Return all of them; the rows of `repo_scan` say which repos are due."""
     interval = min(SCAN_POLL_INTERVAL, timedelta(minutes=settings.scan_minutes))
-    return (*JOBS, PeriodicJob(JobName.SCAN_RECORDS, interval, scan_records))
+    return (*JOBS, PeriodicJob("scan_records", interval, scan_records))

@@ -222,7 +222,6 @@ class Container:
             disk_full_because=lambda: store.health().full,
             silent_because=lambda: why_silent(log),
             wake=woken_by_commits(self.wakes),
-            resolved=self.metrics.resolved,
             metrics=self.metrics.text if settings.is_loopback else None,
             publisher=self.publisher,
             sign_in=identity.app_password if settings.app_password_login else None,

@@ -12,7 +12,7 @@ from identity.accounts.credentials import Scope
 from replay.adoption import jobs as adoptions
 from replay.adoption.progress import Progress
 from replay.derived.worker import DerivedMedia
-from service.process.jobs import JOBS, JobName, periodic_jobs, request_periodic
+from service.process.jobs import JOBS, periodic_jobs, request_periodic
 from storage.derived.jobs import DerivedKind
 from tests.api.ops.requests import act, read
 from tests.api.world import did_of
@@ -69,22 +69,22 @@ def test_a_job_says_how_its_last_run_ended_when_it_is_due_and_who_holds_it(world
         msg = f"the first line of run {len(seen)}\nthe second"
         raise ValueError(msg)
 
-    assert not run(world, JobName.PRUNE_JOURNAL, fail)
-    assert (seen[0]["state"], seen[0]["subject"]) == ("running", JobName.PRUNE_JOURNAL)
+    assert not run(world, "prune_journal", fail)
+    assert (seen[0]["state"], seen[0]["subject"]) == ("running", "prune_journal")
     assert seen[0]["began_by"]
     (failed,) = jobs()
     assert (failed["state"], failed["problem"]) == ("waiting", "ValueError: the first line of run 1")
     assert failed["due"] > failed["began_at"]
     assert failed["began_by"] == seen[0]["began_by"]
 
-    run(world, JobName.PRUNE_JOURNAL, fail)
+    run(world, "prune_journal", fail)
     (again,) = jobs()
     assert again["began_at"] > failed["began_at"]
     assert (again["failing_since"], again["first_error"]) == (failed["failing_since"], failed["problem"])
     assert again["problem"] == "ValueError: the first line of run 2"
     assert seen[1]["problem"] == failed["problem"]  # until a run ends well
 
-    assert run(world, JobName.PRUNE_JOURNAL, lambda _container: None)
+    assert run(world, "prune_journal", lambda _container: None)
     (well,) = jobs()
     assert (well["state"], well["problem"], well["failing_since"], well["first_error"]) == (
         "waiting", None, None, None,
@@ -164,7 +164,7 @@ def test_a_job_that_waits_for_its_next_attempt_is_tried_at_once_and_one_that_run
         assert act(client, admin, f"/ops/jobs/{running['id']}/retry", reason="r").status_code == 404
         raise ValueError
 
-    run(world, JobName.PRUNE_JOURNAL, fail)
+    run(world, "prune_journal", fail)
     (waits,) = jobs()
     assert act(client, admin, f"/ops/jobs/{waits['id']}/retry", reason="r").status_code == 200
     (hurried,) = jobs()

@@ -430,4 +430,3 @@ async def test_metrics_count_the_results_of_uploads(desk: Rig) -> None:
     told = metrics.text().decode()
     for error, outcome in (("blob_mismatch", "ambiguous"), ("RateLimitExceeded", "paced"), ("", "done")):
         assert f'mirror_attempts_total{{error="{error}",op="blob",outcome="{outcome}"}} 1.0' in told
-    assert 'mirror_ratelimit_wait_seconds_sum{scope="blobs"} 90.0' in told

@@ -64,7 +64,7 @@ async def test_a_probe_that_lost_its_lease_is_counted_and_logged_as_a_lane_run_i
     await probes.start_due()
     await probes.drain()
 
-    assert b"mirror_lease_lost_total 1.0" in metrics.text()
+    assert b"mirror_fenced_commits_total 1.0" in metrics.text()
     [told] = [vars(each) for each in caplog.records if each.message == "lease_lost"]
     assert (told["did"], told["host"]) == (desk.did, desk.pds.url)
     assert told["request_id"] == f"late:{told['epoch']}"

@@ -18,7 +18,6 @@ from outbox.mirror.lanes import park_lane, resume_lane
 from outbox.mirror.tables import mirror_lane, mirror_target, pds_host
 from outbox.pds.verdict import Kind, Verdict
 from outbox.relay.delivery_task import next_task
-from outbox.relay.read_back import Finding
 from outbox.relay.result import Outcome, Result
 from replay.reconcile.scan import Scanned
 from service.observability.gauges import WORK_CLASSES
@@ -34,17 +33,12 @@ NAMES = {
     "mirror_lanes",
     "mirror_delivery_seconds",
     "mirror_attempts_total",
-    "mirror_superseded_total",
-    "mirror_readback_total",
-    "mirror_conflicts_total",
-    "mirror_ratelimit_wait_seconds",
     "mirror_budget_remaining",
     "mirror_breaker_state",
     "mirror_oldest_failing_seconds",
     "mirror_host_failing_seconds",
     "mirror_host_last_success_seconds",
     "mirror_failures_of_day",
-    "mirror_lease_lost_total",
     "mirror_fenced_commits_total",
     "mirror_cid_mismatches_total",
     "mirror_scans_total",
@@ -53,7 +47,6 @@ NAMES = {
     "firehose_lag_seconds",
     "firehose_messages_total",
     "oauth_refresh_total",
-    "blob_upload_bytes_total",
     "mastertape_subscriber_lag",
     "listener_alive",
     "http_requests_total",
@@ -101,10 +94,7 @@ def test_every_metric_has_the_name_that_was_promised_and_no_did(tape: Container)
     task = some_task(tape)
     metrics = tape.metrics
     metrics.attempted("put", Verdict(Kind.DONE, status=200))
-    metrics.read_back(Finding.LANDED)
     metrics.settled(Result(task, Outcome.DELIVERED, Verdict(Kind.DONE)))
-    metrics.settled(Result(task, Outcome.HELD, Verdict(Kind.DONE)))
-    metrics.settled(Result(task, Outcome.FAILED, Verdict(Kind.PACED, status=429)))
     metrics.refreshed("renewed")
     metrics.scanned(Scanned(Counter(compared=1), Counter(missing=1)))
     metrics.heard("foreign")
@@ -122,26 +112,15 @@ def test_counters_count_what_happened(tape: Container) -> None:
     metrics = Metrics()
     metrics.attempted("put", Verdict(Kind.REJECTED, "InvalidSwap", 400))
     metrics.settled(Result(task, Outcome.DELIVERED, Verdict(Kind.DONE)))
-    metrics.settled(Result(task, Outcome.HELD, Verdict(Kind.DONE)))
-    metrics.settled(Result(task, Outcome.MISSING, Verdict(Kind.DONE)))
     took_another = Verdict(Kind.DONE, status=200, body={"cid": "another"})
     metrics.settled(Result(task, Outcome.DELIVERED, took_another))
-    metrics.merged()
-    metrics.resolved("ours")
-    metrics.resolved("theirs")
-    metrics.lease_lost(fenced=False)
-    metrics.lease_lost(fenced=True)
-    metrics.uploaded(1000)
+    metrics.fenced()
     metrics.refreshed("ended")
     found = numbers(metrics.text())
     assert found['mirror_attempts_total{error="InvalidSwap",op="put",outcome="rejected"}'] == 1
     assert found["mirror_delivery_seconds_count"] == 2
-    assert found["mirror_superseded_total"] == 2  # the edit carries the upload along
     assert found["mirror_cid_mismatches_total"] == 1
-    for policy in ("hold", "missing", "merged", "ours", "theirs"):
-        assert found[f'mirror_conflicts_total{{policy="{policy}"}}'] == 1
-    assert (found["mirror_lease_lost_total"], found["mirror_fenced_commits_total"]) == (2, 1)
-    assert found["blob_upload_bytes_total"] == 1000
+    assert found["mirror_fenced_commits_total"] == 1
     assert found['oauth_refresh_total{outcome="ended"}'] == 1
 
 
@@ -275,7 +254,7 @@ def test_without_the_database_only_the_gauges_are_missing(
     monkeypatch.setattr("service.observability.metrics.gauges", away)
     found = numbers(tape.metrics.text())
     assert found["database_up"] == 0
-    assert found["mirror_lease_lost_total"] == 0
+    assert found["mirror_fenced_commits_total"] == 0
 
 
 @pytest.mark.parametrize("working", [True, False])

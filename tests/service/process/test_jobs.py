@@ -22,7 +22,7 @@ from identity.sessions.session_store import SessionKind, pds_session
 from identity.sessions.tokens import Tokens
 from service.config.settings import Settings
 from service.process import jobs
-from service.process.jobs import JOBS, JobName, PeriodicJob, periodic_jobs
+from service.process.jobs import JOBS, PeriodicJob, periodic_jobs
 from service.wiring.bootstrap import Container, build
 from storage.cid import CidHasher
 from storage.media import media
@@ -40,7 +40,7 @@ def test_failure_of_a_job_is_logged(container: Container, caplog: pytest.LogCapt
     def fail(_container: Container) -> None:
         raise ZeroDivisionError
 
-    broken = PeriodicJob(JobName.SWEEP_MEDIA, HOUR, fail)
+    broken = PeriodicJob("sweep_media", HOUR, fail)
     assert not run_if_due(container, broken)
     assert [record.message for record in caplog.records if record.levelname == "ERROR"] == ["job_failed"]
     make_due(container)
