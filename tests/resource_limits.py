@@ -6,7 +6,7 @@ from typing import Final
 
 from api.middleware import request_limits
 from api.middleware.rate_limits import RateLimits
-from api.pipeline import concurrency, media_intake, media_reads, pds_preflight
+from api.pipeline import concurrency, media_intake, media_request, pds
 from api.routers.ops import deliveries
 from application import account_deletion
 from eventstore import untrusted
@@ -161,8 +161,8 @@ RESOURCES: Final = (
         f"{seconds(featured_artists.TIMEOUT_SECONDS)}; the name has no answer in time", ("tests/identity/resolution/test_featured_artists.py",),
     ),
     Resource(
-        "checks before a command", "restoring, copying and moving a record", f"{pds_preflight.MAX_CHECKS_OF_AN_ACCOUNT}", NO, NO,
-        f"{seconds(pds_preflight.READ_TIMEOUT_SECONDS)}; the PDS counts as silent", (f"{NEIGHBOURS}test_typed_names.py::test_checks_at_a_silent_pds_take_the_turns_of_their_account",),
+        "checks before a command", "restoring, copying and moving a record", f"{pds.MAX_CHECKS_OF_AN_ACCOUNT}", NO, NO,
+        f"{seconds(pds.READ_TIMEOUT_SECONDS)}; the PDS counts as silent", (f"{NEIGHBOURS}test_typed_names.py::test_checks_at_a_silent_pds_take_the_turns_of_their_account",),
     ),
     Resource(
         "records that people look at", "`mirror/compare`", NO, f"{record_reads.MAX_CONCURRENT_READS_OF_A_HOST}", f"{record_reads.MAX_CONCURRENT_READS}; each once in {seconds(record_reads.FRESH_SECONDS)}",
@@ -216,8 +216,8 @@ RESOURCES: Final = (
         ("tests/outbox/operations/test_operators.py::test_a_redrive_whose_time_is_up_leaves_the_rest_to_the_next",),
     ),
     Resource(
-        "reads of media", "`/audio`, `/artwork`", f"{media_reads.MAX_CONCURRENT_READS_OF_ONE_CALLER}; {FILES}", NO, f"{media_reads.MAX_CONCURRENT_READS}",
-        f"the request 40 s; 503 after {seconds(media_reads.MAX_READ_WAIT_SECONDS)}; 429", (f"{NEIGHBOURS}test_hanging_store.py",),
+        "reads of media", "`/audio`, `/artwork`", f"{media_request.MAX_CONCURRENT_READS_OF_ONE_CALLER}; {FILES}", NO, f"{media_request.MAX_CONCURRENT_READS}",
+        f"the request 40 s; 503 after {seconds(media_request.MAX_READ_WAIT_SECONDS)}; 429", (f"{NEIGHBOURS}test_hanging_store.py",),
     ),
     Resource(
         "writes of media", "uploads, edits with a file", f"{concurrency.MAX_CONCURRENT_UPLOADS}; {UPLOADS}", NO, f"{media_intake.MAX_CONCURRENT_FILES}",

@@ -17,7 +17,7 @@ from aggregates.values import DESCRIPTION_BYTES, tag_as_stored
 from api.errors import UnknownFieldError
 from api.middleware.request_limits import HEADERS_BYTES, URL_BYTES
 from api.pipeline.media_request import range_of
-from api.requests.preconditions import versions_of, wait_of
+from api.requests.parameters import versions_of, wait_of
 from eventstore.untrusted import parsed, whole_number
 from identity.errors import UnsafeAddressError
 from identity.resolution.address_policy import AddressPolicy
@@ -171,8 +171,8 @@ READERS = {
         "web.sign_in_pages": "the length was checked with the authorization server's metadata",
     },
     ("normalize",): {
-        "api.plyr.albums": "at most ALBUM_BYTES",
-        "api.requests.account_fields": "at most MAX_NAME_LENGTH",
+        "api.plyr.track": "at most ALBUM_BYTES",
+        "api.requests.fields": "at most MAX_NAME_LENGTH",
         "projections.tracks.table": "cut to MAX_SEARCHED_CHARACTERS",
     },
 }

@@ -8,7 +8,7 @@ from aggregates.track import METADATA
 from aggregates.track_events import NOT_IN_RECORD
 from aggregates.values import Downloads, SupportGate
 from api.openapi import TRACK_FIELDS
-from api.requests.track_fields import CHECKS
+from api.requests.fields import CHECKS
 from api.responses.track import TrackBody
 from application.tracks.revert import FIELDS
 from outbox.tracks.record import OWN_FIELDS, RecordUrls, TrackRecords
@@ -32,7 +32,7 @@ FULL = {
     [
         ("visible_state in projections/visible_state.py", set(visible_state(a_track()))),
         ("TrackBody in api/responses/track.py", set(TrackBody.model_fields)),
-        ("CHECKS in api/requests/track_fields.py", set(CHECKS) | NEEDS_A_LOOKUP),
+        ("CHECKS in api/requests/fields.py", set(CHECKS) | NEEDS_A_LOOKUP),
         ("TRACK_FIELDS in api/openapi.py", set(TRACK_FIELDS)),
     ],
 )

@@ -4,23 +4,20 @@ from typing import Final
 
 from fastapi import Depends
 
-from api.auth.authentication import counted
-from api.auth.session_cookie import is_https
+from api.auth.authentication import counted, is_https
 from api.document import DocumentedApp, read_document
 from api.error_responses import add_error_handlers
-from api.middleware.cors import ListedOrigins
 from api.middleware.rate_limits import RateLimitHeaders
 from api.middleware.request_id import RequestIds
 from api.middleware.request_limits import RequestLimits
-from api.middleware.security_headers import SecurityHeaders
+from api.middleware.security_headers import ListedOrigins, SecurityHeaders
 from api.pipeline.concurrency import limits
 from api.pipeline.media_intake import MediaIntake
-from api.pipeline.media_reads import MediaReads
+from api.pipeline.media_request import MAX_CONCURRENT_READS_OF_ONE_CALLER
 from api.plyr import surface
-from api.plyr.errors import PlyrErrors
+from api.plyr.surface import PlyrErrors
 from api.routers import (
     artists,
-    audit,
     auth,
     events,
     health,
@@ -31,7 +28,6 @@ from api.routers import (
     oauth,
     ops,
     records,
-    tokens,
     track_writes,
     tracks,
 )
@@ -45,13 +41,12 @@ ROUTERS: Final = (
     records.router,
     mirrors.router,
     history.router,
-    audit.router,
     events.router,
     media.router,
     media.of_tracks,
     me.router,
     *ops.ROUTERS,
-    tokens.router,
+    auth.tokens,
     health.router,
     auth.router,
     oauth.router,
@@ -86,7 +81,7 @@ def create_app(services: Services) -> DocumentedApp:
     for name, limit in limits().items():
         setattr(app.state, name, limit)
     app.state.media_intake = MediaIntake(services.media, services.media_threads)
-    app.state.media_reads = MediaReads(services.media, services.media_threads.reads)
+    app.state.media_turns = Turns(MAX_CONCURRENT_READS_OF_ONE_CALLER)
     add_error_handlers(app)
     app.add_middleware(RequestLimits)
     app.add_middleware(RateLimitHeaders, limits=services.rate_limits)

@@ -12,14 +12,11 @@ from fastapi import FastAPI, Request, Response
 from fastapi.dependencies.models import Dependant
 from fastapi.routing import APIRoute
 
-from api.auth.authentication import optional_caller, signed_in
-from api.auth.session_cookie import session_cookie
+from api.auth.authentication import optional_caller, session_cookie, signed_in
 from api.examples import example_of
 from api.openapi import ERROR_EXAMPLES, JSON, error_schemas
-from api.pipeline.command_request import command_request
-from api.pipeline.idempotent_request import KEY, idempotent_request
-from api.requests.preconditions import MAX_WAIT_SECONDS, preferred_wait
-from api.services import Services
+from api.pipeline.command_request import KEY, command_request, idempotent_request
+from api.requests.parameters import MAX_WAIT_SECONDS, preferred_wait
 
 CREDENTIALS: Final[list[dict[str, list[str]]]] = [{"token": []}, {"session": []}]
 ANONYMOUS: Final[dict[str, list[str]]] = {}
@@ -86,25 +83,44 @@ def read_document(request: Request) -> Response:
 def _complete(document: dict[str, Any], app: FastAPI) -> None:
     parts = document["components"]
     parts["schemas"] |= error_schemas()
-    parts["securitySchemes"] = _schemes(app.state.services)
+    parts["securitySchemes"] = {
+        "token": {
+            "type": "http",
+            "scheme": "bearer",
+            "description": "A token of POST /auth/tokens, or of a sign-in.",
+        },
+        "session": {
+            "type": "apiKey",
+            "in": "cookie",
+            "name": session_cookie(app.state.services),
+            "description": "The session cookie that a sign-in sets.",
+        },
+    }
     parts["parameters"] = HEADERS
     parts["examples"] = ERROR_EXAMPLES
     for route in app.routes:
-        if isinstance(route, APIRoute) and route.include_in_schema:
-            for method in route.methods or ():
-                operation = document["paths"][route.path_format][method.lower()]
-                _add_needs(operation, set(_calls(route.dependant)))
-                _add_examples(operation, parts["schemas"], f"{method} {route.path_format}")
-
-
-def _schemes(services: Services) -> dict[str, Any]:
-    token = {
-        "type": "http",
-        "scheme": "bearer",
-        "description": "A token of POST /auth/tokens, or of a sign-in.",
-    }
-    session = {"type": "apiKey", "in": "cookie", "name": session_cookie(services)}
-    return {"token": token, "session": {**session, "description": "The session cookie that a sign-in sets."}}
+        if not isinstance(route, APIRoute) or not route.include_in_schema:
+            continue
+        calls = set(_calls(route.dependant))
+        for method in route.methods or ():
+            name, operation = (
+                f"{method} {route.path_format}",
+                document["paths"][route.path_format][method.lower()],
+            )
+            if signed_in in calls:
+                operation["security"] = CREDENTIALS
+            elif optional_caller in calls:
+                operation["security"] = [ANONYMOUS, *CREDENTIALS]
+            taken = dict.fromkeys(header for call in TAKES if call in calls for header in TAKES[call])
+            if taken:
+                refs = [{"$ref": f"#/components/parameters/{header}"} for header in taken]
+                operation["parameters"] = [*operation.get("parameters", ()), *refs]
+            for content in operation.get("requestBody", {}).get("content", {}).values():
+                content["example"] = example_of(content["schema"], parts["schemas"], "request", name)
+            for status, response in operation["responses"].items():
+                content = response.get("content", {}).get(JSON)
+                if status.startswith("2") and content is not None:
+                    content["example"] = example_of(content["schema"], parts["schemas"], "", name)
 
 
 def _calls(dependant: Dependant) -> Iterator[Callable[..., Any]]:
@@ -112,23 +128,3 @@ def _calls(dependant: Dependant) -> Iterator[Callable[..., Any]]:
         if each.call is not None:
             yield each.call
         yield from _calls(each)
-
-
-def _add_needs(operation: dict[str, Any], calls: set[Callable[..., Any]]) -> None:
-    if signed_in in calls:
-        operation["security"] = CREDENTIALS
-    elif optional_caller in calls:
-        operation["security"] = [ANONYMOUS, *CREDENTIALS]
-    names = dict.fromkeys(name for call in TAKES if call in calls for name in TAKES[call])
-    if names:
-        refs = [{"$ref": f"#/components/parameters/{name}"} for name in names]
-        operation["parameters"] = [*operation.get("parameters", ()), *refs]
-
-
-def _add_examples(operation: dict[str, Any], models: dict[str, Any], name: str) -> None:
-    for content in operation.get("requestBody", {}).get("content", {}).values():
-        content["example"] = example_of(content["schema"], models, "request", name)
-    for status, response in operation["responses"].items():
-        content = response.get("content", {}).get(JSON)
-        if status.startswith("2") and content is not None:
-            content["example"] = example_of(content["schema"], models, "", name)

@@ -291,37 +291,32 @@ def error_response(
 
 def add_error_handlers(app: FastAPI) -> None:
     """Handle every error of the table, and the framework's own, in that shape."""
-    for kind in (*TREES, OperationalError, InterfaceError, PoolTimeoutError):
+    framework = (HTTPException, RequestValidationError, ClientDisconnect)
+    for kind in (*TREES, OperationalError, InterfaceError, PoolTimeoutError, *framework):
         app.add_exception_handler(kind, _refused)
-    app.add_exception_handler(HTTPException, _framework_refused)
-    app.add_exception_handler(RequestValidationError, _unparsable)
-    app.add_exception_handler(ClientDisconnect, _gone)
 
 
 async def _refused(_request: Request, error: Exception) -> Response:
+    match error:
+        case ClientDisconnect():
+            return error_response(
+                422, "unparsable", "The request ended before its body did. Nothing was changed."
+            )
+        case RequestValidationError():
+            first = error.errors()[0]
+            field = str(first["loc"][-1])
+            if first["type"] in RULES:
+                return response_to(track.InvalidFieldError(field, rule_of(first["msg"])))
+            message = f"{field}: {first['msg']}. Nothing was changed."
+            return error_response(422, "unparsable", message, field=field)
+        case HTTPException(status_code=HTTPStatus.BAD_REQUEST):
+            # a body that the framework reads itself, and cannot
+            return response_to(UnparsableError(f"{error.detail}. Nothing was changed."))
+        case HTTPException():
+            code = FRAMEWORK_CODES.get(error.status_code, "bad_request")
+            return error_response(error.status_code, code, str(error.detail), dict(error.headers or {}))
     status = reply_for(error).status
     is_ours = status >= HTTPStatus.INTERNAL_SERVER_ERROR and status != HTTPStatus.NOT_IMPLEMENTED
     if is_ours:  # what is not offered is the caller's own doing
         logger.error("request_failed", exc_info=error)
     return response_to(error)
-
-
-async def _framework_refused(_request: Request, error: Exception) -> Response:
-    assert isinstance(error, HTTPException)  # noqa: S101 - registered for it alone
-    if error.status_code == HTTPStatus.BAD_REQUEST:  # a body that the framework reads itself, and cannot
-        return response_to(UnparsableError(f"{error.detail}. Nothing was changed."))
-    code = FRAMEWORK_CODES.get(error.status_code, "bad_request")
-    return error_response(error.status_code, code, str(error.detail), dict(error.headers or {}))
-
-
-async def _unparsable(_request: Request, error: Exception) -> Response:
-    assert isinstance(error, RequestValidationError)  # noqa: S101 - registered for it alone
-    first = error.errors()[0]
-    field = str(first["loc"][-1])
-    if first["type"] in RULES:
-        return response_to(track.InvalidFieldError(field, rule_of(first["msg"])))
-    return error_response(422, "unparsable", f"{field}: {first['msg']}. Nothing was changed.", field=field)
-
-
-async def _gone(_request: Request, _error: Exception) -> Response:
-    return error_response(422, "unparsable", "The request ended before its body did. Nothing was changed.")

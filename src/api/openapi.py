@@ -8,7 +8,7 @@ from pydantic import BaseModel, ConfigDict
 
 from aggregates.values import Downloads
 from api.error_responses import FRAMEWORK_CODES, REPLIES, Reply, codes_by_status, worded
-from api.examples import EXAMPLES
+from api.examples import EXAMPLES, IN
 
 
 class ErrorDetail(BaseModel):
@@ -82,7 +82,7 @@ def meaning_of(kind: type[Exception], reply: Reply) -> str:
 
 
 def _example(code: str, message: str, *fields: str) -> dict[str, Any]:
-    more = {name: EXAMPLES.get(f"{code}.{name}", EXAMPLES.get(name)) for name in fields}
+    more = {name: IN.get(code, {}).get(name, EXAMPLES.get(name)) for name in fields}
     detail = {"error": code, "message": message, **more}
     return {"summary": code, "description": message, "value": {"detail": detail}}
 

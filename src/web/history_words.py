@@ -4,7 +4,7 @@ from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Any, Final
 
-from api.requests.account_fields import is_reserved
+from api.requests.fields import is_reserved
 from api.responses.history import KEPT_HERE, REVERTIBLE
 from api.responses.states import EventStatus, MirrorState
 from identity.accounts.sign_in import USUAL_NAME as APP_PASSWORD

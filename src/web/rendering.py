@@ -11,8 +11,7 @@ from fastapi.responses import HTMLResponse
 from jinja2 import Environment, PackageLoader, StrictUndefined
 from starlette.concurrency import run_in_threadpool
 
-from api.auth.authentication import OptionalCaller, ServicesDep
-from api.auth.session_cookie import browser_sessions, cookie_tokens
+from api.auth.authentication import OptionalCaller, ServicesDep, browser_sessions, cookie_tokens
 from api.middleware.rate_limits import taken_of
 from api.responses import states
 from api.services import Services

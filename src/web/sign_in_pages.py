@@ -1,4 +1,4 @@
-"""The pages of a sign-in, as `api.auth.sign_in_page` asks for them, and the forms of the account menu."""
+"""The pages of a sign-in, as `api.routers.oauth` asks for them, and the forms of the account menu."""
 
 from collections.abc import Mapping
 from http import HTTPStatus
@@ -8,7 +8,7 @@ from urllib.parse import urlsplit
 from fastapi import APIRouter, Request, Response
 from fastapi.responses import RedirectResponse
 
-from api.auth.sign_in_page import Refusal
+from api.routers.oauth import Refusal
 from api.services import Services
 from web.forms import Api, ApiDep, form_of
 from web.page_route import PageRoute

@@ -80,20 +80,6 @@ def test_a_type_that_no_event_has_is_named_with_those_that_there_are(client, ali
 
 
 @pytest.mark.usefixtures("tracks")
-@pytest.mark.parametrize("limit", [1, 2, 3, 4, 5])
-def test_pages_of_any_size_are_the_same_whole(client, admin, limit):
-    seen, cursor = [], None
-    while True:
-        params = {"limit": limit, **({"cursor": cursor} if cursor else {})}
-        page = audit(client, admin, **params).json()
-        seen += page["items"]
-        cursor = page["cursor"]
-        if cursor is None:
-            break
-    assert seen == audit(client, admin).json()["items"]
-
-
-@pytest.mark.usefixtures("tracks")
 def test_as_ndjson_it_is_a_line_an_event(client, admin):
     answer = audit(client, admin, accept="application/x-ndjson")
     assert answer.headers["content-type"].startswith("application/x-ndjson")

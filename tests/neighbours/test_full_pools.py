@@ -6,7 +6,7 @@ from contextlib import AsyncExitStack
 
 import pytest
 
-from api.plyr.routers import artists
+from api.plyr import catalogue
 from api.routers import me, track_writes
 from application.authorization import owner_of
 from outbox.threads import MAX_THREADS, THREADS, in_thread
@@ -51,7 +51,7 @@ async def answers(client, track):
     [
         ("/tracks/{id}", "title", track_writes, "edit_track"),
         ("/me", "bio", me, "update_profile"),
-        ("/plyr/artists/me", "bio", artists, "update_profile"),
+        ("/plyr/artists/me", "bio", catalogue, "update_profile"),
     ],
 )
 def test_commands_of_one_account_take_one_thread_however_long_they_last(

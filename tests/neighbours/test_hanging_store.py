@@ -9,7 +9,7 @@ import httpx
 import pytest
 from starlette.testclient import TestClient
 
-from api.pipeline import media_intake, media_reads
+from api.pipeline import media_intake, media_request
 from eventstore.coordination.threads import Threads
 from eventstore.errors import ThreadsBusyError
 from service.observability import media_health
@@ -90,7 +90,7 @@ async def test_reads_that_hang_stop_no_other_route(world, store, tracks, alice):
             return await client.get(address(tracks[0]))
 
     async with requests(60, listen) as listening, caller(world, 99) as client:
-        await until(lambda: store.waiting == media_reads.MAX_CONCURRENT_READS)
+        await until(lambda: store.waiting == media_request.MAX_CONCURRENT_READS)
         await answers(client, tracks[0], alice)
         store.go_on.set()
     assert {each.result().status_code for each in listening} <= {200, 503}
@@ -114,7 +114,7 @@ async def test_a_read_that_no_thread_begins_in_time_is_refused(world, store, tra
 
 
 async def test_one_caller_cannot_take_the_threads_of_all_readers(world, store, tracks, monkeypatch):
-    monkeypatch.setattr(media_reads, "MAX_READ_WAIT_SECONDS", SECONDS)
+    monkeypatch.setattr(media_request, "MAX_READ_WAIT_SECONDS", SECONDS)
     store.hanging = {"read"}
     store.only_key = world.made.media.find(tracks[0]["audio_url"].rsplit("/", 1)[1].split(".")[0]).key
     async with (
@@ -123,7 +123,7 @@ async def test_one_caller_cannot_take_the_threads_of_all_readers(world, store, t
         requests(40, lambda _number: one.get(address(tracks[0]))) as listening,
     ):
         await until(lambda: sum(each.done() for each in listening) == 36)
-        assert store.waiting == media_reads.MAX_CONCURRENT_READS_OF_ONE_CALLER
+        assert store.waiting == media_request.MAX_CONCURRENT_READS_OF_ONE_CALLER
         assert (await other.get(address(tracks[1]))).status_code == 200
         store.go_on.set()
     assert sorted(each.result().status_code for each in listening) == [200] * 4 + [503] * 36
@@ -132,13 +132,13 @@ async def test_one_caller_cannot_take_the_threads_of_all_readers(world, store, t
 async def test_a_read_that_hangs_is_answered_and_its_caller_waits_until_the_thread_is_free(
     world, store, tracks, monkeypatch
 ):
-    monkeypatch.setattr(media_reads, "MAX_READ_WAIT_SECONDS", SECONDS)
-    monkeypatch.setattr(media_reads, "READ_TIMEOUT_SECONDS", SECONDS)
+    monkeypatch.setattr(media_request, "MAX_READ_WAIT_SECONDS", SECONDS)
+    monkeypatch.setattr(media_request, "READ_TIMEOUT_SECONDS", SECONDS)
     store.hanging = {"read"}
     async with caller(world, 1) as client:
         for _ in range(8):
             assert refusal(await client.get(address(tracks[0]))) == (503, "not_ready")
-        assert store.waiting == media_reads.MAX_CONCURRENT_READS_OF_ONE_CALLER
+        assert store.waiting == media_request.MAX_CONCURRENT_READS_OF_ONE_CALLER
         store.go_on.set()
         await until(lambda: store.waiting == 0)
         assert (await client.get(address(tracks[0]))).status_code == 200

@@ -12,7 +12,7 @@ import pytest
 from starlette.testclient import TestClient
 
 from api.pipeline import concurrency
-from api.pipeline.pds_preflight import MAX_CHECKS_OF_AN_ACCOUNT
+from api.pipeline.pds import MAX_CHECKS_OF_AN_ACCOUNT
 from identity.resolution import address_policy, featured_artists
 from service.cli.serve import asgi
 from service.config.settings import Settings

@@ -1,39 +1,45 @@
-"""The pipeline of a command on the caller's tracks.
+"""Requests of an account that happen once under an Idempotency-Key, and the commands on its tracks among them.
 
-1. begin: hold the Idempotency-Key, look for an earlier result, check ownership and If-Match, read the body
-2. the router parses the body, stores media, and makes public what the command will make public
-3. commit: one unit of work runs the use case and keeps the result; the lane is in a hurry from here if the caller waits
+1. begin: hold the key, look for an earlier result, read the body
+2. the router does the work, unless this is a repetition: of a command it parses the body, stores media, and makes public what it publishes
+3. finish: keep the result; or, of a command, commit: one unit of work runs the use case and keeps the result; the lane is in a hurry from
+   here if the caller waits
 4. response: wait for the PDS as the caller prefers
 """
 
-from collections.abc import AsyncGenerator, Awaitable, Callable, Generator, Mapping
-from contextlib import ExitStack, asynccontextmanager, contextmanager
+import json
+import logging
+import re
+from collections.abc import AsyncGenerator, Awaitable, Callable, Mapping
+from contextlib import ExitStack, asynccontextmanager
 from dataclasses import dataclass
 from time import monotonic
-from typing import TYPE_CHECKING, Annotated, Final
+from typing import TYPE_CHECKING, Annotated, Final, ParamSpec, TypeVar
 
 from fastapi import Depends, Request, Response
+from pydantic import BaseModel
 from sqlalchemy import Connection
 from starlette.concurrency import run_in_threadpool
 
 from aggregates.track import Track
 from aggregates.values import Audio
-from api.auth.authentication import ServicesDep, Writer
+from api.auth.authentication import ServicesDep, SignedIn, Writer
+from api.errors import UnparsableError
 from api.json_response import response_of
 from api.middleware.request_id import over_http
-from api.pipeline.idempotent_request import Attempt, IdempotentRequest, stored_result
-from api.pipeline.media_intake import Intake, MediaIntake
-from api.pipeline.prefer_wait import wait_for_mirror
-from api.pipeline.public_copy import PublicCopy
-from api.requests.body import Body
-from api.requests.parse import received_body
-from api.requests.preconditions import versions_of, wait_of
-from api.responses.read_tracks import TrackReader, UnitReader, mirror_of
+from api.pipeline.media_intake import Intake, MediaIntake, PublicCopy
+from api.pipeline.pds import wait_for_mirror
+from api.requests.body import Body, received_body
+from api.requests.parameters import versions_of, wait_of
+from api.responses.track import TrackReader, UnitReader, mirror_of
 from api.services import Services
 from application.authorization import require_owned, require_staying, require_version, would_accept
 from application.errors import LeavingError
+from eventstore.coordination.turns import Turns
+from eventstore.database import Database
+from eventstore.errors import InProgressError
 from eventstore.idempotency.lock import KeyLock, key_lock
-from eventstore.idempotency.results import CommandResult, StoredResult
+from eventstore.idempotency.results import CommandResult, RequestKey, StoredResult
 from eventstore.unit_of_work import UnitOfWork
 from identity.accounts.accounts import ACTIVE, AccountState
 from identity.accounts.credentials import Principal
@@ -41,6 +47,129 @@ from identity.errors import CredentialExpiredError
 
 if TYPE_CHECKING:
     from api.pipeline.concurrency import Concurrent
+
+MAX_KEPT_CHARACTERS: Final = 64 * 1024
+"""Of a result that its work's own unit does not keep: a PDS decides how long the list of a comparison is."""
+P = ParamSpec("P")
+T = TypeVar("T")
+
+KEY: Final = re.compile(r"[\x21-\x7e]{1,255}")
+
+logger: Final = logging.getLogger("mastertape.api")
+
+
+def request_key(did: str, request: Request) -> RequestKey | None:
+    """Read the Idempotency-Key header; without it, every request is a new one."""
+    header = request.headers.get("idempotency-key")
+    if header is None:
+        return None
+    if KEY.fullmatch(header) is None:
+        raise UnparsableError(
+            "Idempotency-Key must be 1 to 255 visible ASCII characters. Nothing was changed."
+        )
+    return RequestKey(did, request.method, request.url.path, header)
+
+
+def stored_result(database: Database, connection: Connection, key: RequestKey) -> StoredResult | None:
+    """Find the result of an earlier request."""
+    return key.stored(lambda query: query.start(connection).all(), lambda: database.now(connection))
+
+
+class Attempt:
+    """One attempt at a request. In a repetition, `result` is the first attempt's."""
+
+    def __init__(
+        self, request: "IdempotentRequest", body: Body, lock: KeyLock | None, stored: StoredResult | None
+    ) -> None:
+        self.body: Final = body
+        self._turns: Final = request.turns
+        self.is_repetition = stored is not None
+        self._result = stored.for_digest(body.digest) if stored is not None else None
+        self._services: Final = request.services
+        self._did: Final = request.principal.did
+        self._lock: Final = lock
+        self._is_kept = False
+
+    @property
+    def result(self) -> CommandResult:
+        assert self._result is not None  # noqa: S101 - routers read it after the work
+        return self._result
+
+    async def run(self, work: Callable[P, T], *args: P.args, **kwargs: P.kwargs) -> T:
+        """Run a unit of work of the account in a thread, in the account's turn: it takes one thread at a time.
+
+        Other processes meet at the append lock.
+        """
+        async with self._turns.of(self._did):
+            return await run_in_threadpool(work, *args, **kwargs)
+
+    def keep_in(self, unit: UnitOfWork, result: CommandResult) -> None:
+        """Keep what a repetition gets in the unit that does the work, so that it cannot be done twice."""
+        if self._lock is None:
+            return
+        if self._lock.key.stored_in(unit) is not None:
+            raise InProgressError  # another process was first; the next repetition gets its result
+        self._lock.keep_result(unit, self.body.digest, result)
+        self._is_kept = True
+
+    async def finish(self, result: CommandResult) -> None:
+        """Set the result, and keep it for repetitions unless the work's own unit did."""
+        self._result = result
+        if self._lock is not None and not self._is_kept:
+            await self.run(self._keep, self._lock, result)
+
+    def _keep(self, lock: KeyLock, result: CommandResult) -> None:
+        """If this fails, or the result is large, a repetition does the work again, which has the same effect."""
+        if len(json.dumps(result.body)) > MAX_KEPT_CHARACTERS:
+            return
+
+        def keep(unit: UnitOfWork) -> None:
+            if lock.key.stored_in(unit) is None:
+                lock.keep_result(unit, self.body.digest, result)
+
+        try:
+            self._services.log.transact(self._did, over_http(self._did), keep)
+        except Exception:
+            logger.exception("answer_not_kept")
+
+
+class IdempotentRequest:
+    """A request whose work takes any number of units, or none."""
+
+    def __init__(self, request: Request, services: Services, principal: Principal) -> None:
+        self.services: Final = services
+        self.principal: Final = principal
+        self.turns: Final[Turns] = request.app.state.turns
+        self._request: Final = request
+        self._key: Final = request_key(principal.did, request)
+
+    @asynccontextmanager
+    async def begin(self) -> AsyncGenerator[Attempt]:
+        """Hold the key and the body for as long as the block; raises InProgressError."""
+        services = self.services
+        async with key_lock(services.database, self._key, services.threads) as lock:
+            stored = await run_in_threadpool(self._stored, lock.key) if lock is not None else None
+            async with received_body(self._request, services, {}) as body:
+                yield Attempt(self, body, lock, stored)
+
+    def _stored(self, key: RequestKey) -> StoredResult | None:
+        with self.services.database.read() as connection:
+            return stored_result(self.services.database, connection, key)
+
+
+async def idempotent_request(
+    request: Request, services: ServicesDep, principal: SignedIn
+) -> IdempotentRequest:
+    return IdempotentRequest(request, services, principal)
+
+
+Idempotent = Annotated[IdempotentRequest, Depends(idempotent_request)]
+
+
+def result_of(body: BaseModel, status: int = 200, **headers: str) -> CommandResult:
+    """Return a body as a result that can be kept."""
+    return CommandResult(status, body.model_dump(mode="json"), headers)
+
 
 UseCase = Callable[[UnitOfWork], int]
 """Runs a command in a unit of work; returns the track's id."""
@@ -204,7 +333,9 @@ class CommandRequest(IdempotentRequest):
                 stored = await self._check(on, allow_deleted, allow_leaving)
                 async with received_body(self._request, services, files) as body:
                     if body.files and not is_upload:
-                        counted.enter_context(self._counted_upload())
+                        if services.rate_limits is not None:
+                            services.rate_limits.take_upload(self._request, self.principal.did)
+                        counted.enter_context(self._uploads.of(self.principal.did))
                     seconds = default_wait_seconds if preferred is None else preferred
                     attempt = CommandAttempt(
                         self, body, lock, stored, on=on, allow_leaving=allow_leaving, wait_seconds=seconds
@@ -214,19 +345,21 @@ class CommandRequest(IdempotentRequest):
                     finally:
                         await attempt.drop_public_copy()
 
+    async def answer(
+        self, use_case: UseCase, respond: Respond, *, on: int, allow_deleted: bool = False
+    ) -> Response:
+        """Answer a command that takes nothing from the body, and that an account may give that leaves."""
+        async with self.begin(on=on, allow_deleted=allow_deleted, allow_leaving=True) as attempt:
+            if not attempt.is_repetition:
+                await attempt.commit(use_case, respond)
+        return await attempt.response()
+
     def require_usable_credential(self, unit: UnitOfWork) -> None:
         """Raise CredentialExpiredError if a long request's token has ended since it was authenticated."""
         if monotonic() - self._began > LONG_REQUEST_SECONDS and not self.services.credentials.is_usable(
             unit.connection, did=self.principal.did, credential_id=self.principal.credential_id
         ):
             raise CredentialExpiredError
-
-    @contextmanager
-    def _counted_upload(self) -> Generator[None]:
-        if self.services.rate_limits is not None:
-            self.services.rate_limits.take_upload(self._request, self.principal.did)
-        with self._uploads.of(self.principal.did):
-            yield
 
     async def _check(self, on: int | None, allow_deleted: bool, allow_leaving: bool) -> StoredResult | None:
         """Find an earlier result, whatever state the track is in now; else refuse before the body is read.

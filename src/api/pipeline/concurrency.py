@@ -1,15 +1,23 @@
 """What one account or address may have under way in one process, so that it cannot use up the threads and connections of all."""
 
 from collections import Counter
-from collections.abc import AsyncGenerator, Generator
+from collections.abc import AsyncGenerator, Callable, Generator, Iterable, Iterator, Sequence
 from contextlib import contextmanager
-from typing import Final
+from time import monotonic
+from typing import Final, Protocol, TypeVar
 
 from fastapi import Request
+from fastapi.responses import StreamingResponse
+from pydantic import BaseModel
+from starlette.types import Receive, Scope, Send
 
 from api.auth.authentication import SignedIn
 from api.errors import RateLimitedError
 from api.middleware.rate_limits import address_of
+from api.requests.parameters import MAX_PAGE_LENGTH
+from api.services import Services
+from identity.accounts.credentials import Principal
+from identity.errors import CredentialExpiredError
 
 MAX_CONCURRENT_UPLOADS: Final = 4
 """Each holds a file and a connection."""
@@ -80,3 +88,66 @@ async def open_stream(request: Request, principal: SignedIn) -> AsyncGenerator[N
     """Count an event stream until its response has ended."""
     with request.app.state.streams.of(principal.did):
         yield
+
+
+T = TypeVar("T")
+
+NDJSON: Final = "application/x-ndjson"
+CHECK_SECONDS: Final = 5.0
+"""An export goes on for so long at most after its token has ended."""
+
+
+class Export(StreamingResponse):
+    """Counts as under way until it has ended; what is too much is refused before it begins."""
+
+    media_type = NDJSON
+
+    def __init__(
+        self,
+        services: Services,
+        principal: Principal,
+        lines: Iterable[str] | Iterable[bytes],
+        file: str | None = None,
+    ) -> None:
+        headers = None if file is None else {"Content-Disposition": f'attachment; filename="{file}"'}
+        super().__init__(while_usable(services, principal, lines), headers=headers)
+        self._did = principal.did
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        with scope["app"].state.exports.of(self._did):
+            await super().__call__(scope, receive, send)
+
+
+class Page(Protocol):
+    """Some rows, and the cursor of the next page when there is one."""
+
+    @property
+    def items(self) -> Sequence[BaseModel]: ...
+
+    @property
+    def cursor(self) -> str | None: ...
+
+
+def lines(read: Callable[[int | None, int], Page], cursor: int | None, limit: int | None) -> Iterator[str]:
+    """Yield rows as lines of JSON, `limit` or all, from pages that `read` reads: no connection is held while a client reads slowly."""
+    left = limit
+    while left is None or left > 0:
+        page = read(cursor, min(MAX_PAGE_LENGTH, left or MAX_PAGE_LENGTH))
+        yield from (row.model_dump_json() + "\n" for row in page.items)
+        if page.cursor is None:
+            return
+        cursor = int(page.cursor)
+        left = None if left is None else left - len(page.items)
+
+
+def while_usable(services: Services, principal: Principal, parts: Iterable[T]) -> Iterator[T]:
+    """Yield the parts for as long as the token is usable; then raises CredentialExpiredError, which breaks the export off."""
+    checked_at = monotonic()
+    for part in parts:
+        if monotonic() - checked_at > CHECK_SECONDS:
+            checked_at = monotonic()
+            with services.database.read() as connection:
+                token = {"did": principal.did, "credential_id": principal.credential_id}
+                if not services.credentials.is_usable(connection, **token):
+                    raise CredentialExpiredError
+        yield part

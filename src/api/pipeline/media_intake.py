@@ -1,14 +1,16 @@
-"""Inspects and stores uploaded files, in threads of its own, so that no other request waits for this slow work."""
+"""Inspects, stores and publishes uploaded files, in threads of its own, so that no other request waits for this slow work."""
 
 import asyncio
 from collections.abc import Callable
-from typing import Annotated, Final, ParamSpec
+from typing import TYPE_CHECKING, Annotated, Final, ParamSpec
 
 from fastapi import Depends, Request
+from starlette.concurrency import run_in_threadpool
 
 from aggregates.values import Artwork, Audio
 from api.services import MediaThreads
 from eventstore.coordination.turns import Turns
+from eventstore.unit_of_work import UnitOfWork
 from storage.artwork import PreparedArtwork, read_artwork
 from storage.audio import read_audio
 from storage.derived.renditions import keep_artwork
@@ -18,6 +20,9 @@ from storage.public.copies import Reservation
 from storage.public.publisher import Publisher
 from storage.store import store_seconds
 from storage.upload import Staged
+
+if TYPE_CHECKING:
+    from storage.public.copies import Reservation
 
 P = ParamSpec("P")
 
@@ -45,7 +50,11 @@ class MediaIntake:
             return await self._threads.images.run(read_artwork, staged)
 
     async def keep_audio(self, staged: Staged, audio: Audio) -> None:
-        await self._store(audio.size, self._add_file, staged, audio)
+        def add() -> None:
+            with staged.open() as file:
+                self._media.add(audio.cid, file, audio.size, audio.mime)
+
+        await self._store(audio.size, add)
 
     async def keep_artwork(self, prepared: PreparedArtwork) -> Artwork:
         """Store the cover and its renditions."""
@@ -57,10 +66,6 @@ class MediaIntake:
         return await self._threads.public_copies.run(
             publisher.reserve, audio.cid, audio.file_type, audio.mime
         )
-
-    def _add_file(self, staged: Staged, audio: Audio) -> None:
-        with staged.open() as file:
-            self._media.add(audio.cid, file, audio.size, audio.mime)
 
     async def _store(self, size: int, add: Callable[P, None], *args: P.args, **kwargs: P.kwargs) -> None:
         """Raises StoreUnavailableError where the store takes too long; the sweep deletes what it stores later."""
@@ -77,3 +82,30 @@ async def media_intake(request: Request) -> MediaIntake:
 
 
 Intake = Annotated[MediaIntake, Depends(media_intake)]
+
+
+class PublicCopy:
+    """At most one copy: its maker hands it over to a track, or drops it."""
+
+    def __init__(self, publisher: Publisher, intake: MediaIntake) -> None:
+        self._publisher: Final = publisher
+        self._intake: Final = intake
+        self._reservation: Reservation | None = None
+
+    async def make(self, audio: Audio) -> None:
+        """Copy stored audio; raises StoreUnavailableError, before anything names the copy."""
+        self._reservation = await self._intake.publish(self._publisher, audio)
+
+    def hand_over(self, unit: UnitOfWork) -> None:
+        """Let the track keep the copy, in the unit that runs its command."""
+        if self._reservation is not None:
+            self._publisher.hand_over(unit.connection, self._reservation)
+            unit.after_commit(self._forget)
+
+    async def drop(self) -> None:
+        """Drop a copy that no commit has handed over."""
+        if self._reservation is not None:
+            await run_in_threadpool(self._publisher.cancel, self._reservation)
+
+    def _forget(self) -> None:
+        self._reservation = None

@@ -1,21 +1,27 @@
-"""A request for stored audio or a cover: which track lets the caller have it, and its bytes, whole or in ranges."""
+"""A request for stored audio or a cover: which track lets the caller have it, and its bytes, whole or in ranges.
 
+The store is connected, and a thread is taken, only while it reads one part.
+
+So a client that reads slowly holds neither, and a store that hangs holds only the threads of these reads.
+"""
+
+import asyncio
 import re
-from collections.abc import Mapping, Sequence
+from collections.abc import AsyncGenerator, Callable, Mapping, Sequence
+from contextlib import AsyncExitStack
 from dataclasses import dataclass
 from functools import partial
-from typing import Annotated, Final
+from typing import Annotated, Final, TypeVar
 from urllib.parse import quote
 
 from fastapi import Depends, Request, Response
 from fastapi.responses import StreamingResponse
 from starlette.concurrency import run_in_threadpool
 
-from aggregates.values import Audio
 from api.auth.authentication import OptionalCaller, ServicesDep
 from api.error_responses import error_response
+from api.middleware.rate_limits import address_of
 from api.middleware.security_headers import GATED_MEDIA, PUBLIC_MEDIA
-from api.pipeline.media_reads import CallerReads, Reads
 from api.pipeline.past_state import AsOf, past_state
 from api.services import Services
 from application.authorization import may_have_bytes, may_see_track
@@ -27,6 +33,8 @@ from application.errors import (
     WaveformNotReadyError,
 )
 from application.playback_access import admit
+from eventstore.coordination.turns import Turns
+from eventstore.errors import ThreadsBusyError
 from eventstore.untrusted import whole_number
 from identity.accounts.credentials import Principal
 from projections.tracks.queries import live_tracks_naming, track_by_id
@@ -35,7 +43,97 @@ from storage.artwork import RENDITION_SIZES
 from storage.derived.jobs import DerivedKind, has_failed
 from storage.derived.renditions import RENDITION_MIME, rendition_of
 from storage.derived.waveforms import DECODED_FILE_TYPES, Waveform, waveform_of
+from storage.errors import StoreUnavailableError
+from storage.store import CHUNK_BYTES
 from storage.taken_down import taken_down
+
+T = TypeVar("T")
+
+PART_BYTES: Final = 1024 * 1024
+MAX_CONCURRENT_READS: Final = 16
+MAX_CONCURRENT_READS_OF_ONE_CALLER: Final = 4
+MAX_READ_WAIT_SECONDS: Final = 5.0
+"""For the caller's turn, and then for a thread."""
+READ_TIMEOUT_SECONDS: Final = 30.0
+"""For one part."""
+
+
+class CallerReads:
+    """The reads of one caller, a few at a time."""
+
+    def __init__(self, services: Services, turns: Turns, caller: str) -> None:
+        self._media: Final = services.media
+        self._threads: Final = services.media_threads.reads
+        self._turns: Final = turns
+        self._caller: Final = caller
+        """The DID of an account, or an address."""
+
+    async def stream(
+        self, key: str, start: int, end: int, is_refused: Callable[[], bool]
+    ) -> AsyncGenerator[bytes]:
+        """Read the first part now, so that missing bytes are an error and no broken stream; return all chunks.
+
+        Before each further part `is_refused` is asked, in a thread: bytes that are taken down meanwhile are sent no more.
+        Raises StorageError, and ThreadsBusyError where no thread is free in time.
+        """
+        first = await self._in_time(lambda: self._part(key, start, end))
+
+        async def chunks() -> AsyncGenerator[bytes]:
+            part, position = first, start
+            while part:
+                for begin in range(0, len(part), CHUNK_BYTES):
+                    yield part[begin : begin + CHUNK_BYTES]
+                position += len(part)
+                part = await self._in_time(partial(self._next, key, position, end, is_refused))
+
+        return chunks()
+
+    async def is_stored(self, cid: str) -> bool:
+        """Whether the store has all of these bytes."""
+
+        def has() -> bool:
+            found = self._media.find(cid)
+            return found is not None and self._media.store.size(found.key) == found.size
+
+        return await self._in_time(has)
+
+    def _part(self, key: str, start: int, end: int) -> bytes:
+        return b"".join(self._media.store.read(key, start, min(start + PART_BYTES, end)))
+
+    def _next(self, key: str, start: int, end: int, is_refused: Callable[[], bool]) -> bytes:
+        if start >= end:
+            return b""
+        if is_refused():
+            raise MediaNotFoundError
+        return self._part(key, start, end)
+
+    async def _in_time(self, work: Callable[[], T]) -> T:
+        async def in_turn() -> T:
+            async with AsyncExitStack() as held:
+                try:
+                    async with asyncio.timeout(MAX_READ_WAIT_SECONDS):
+                        await held.enter_async_context(self._turns.of(self._caller))
+                except TimeoutError:
+                    raise ThreadsBusyError(self._threads.name) from None
+                return await self._threads.run(work)
+
+        reading = asyncio.create_task(in_turn())
+        # One that is given up keeps its caller's turn until its thread has returned.
+        reading.add_done_callback(lambda task: task.cancelled() or task.exception())
+        try:
+            async with asyncio.timeout(2 * MAX_READ_WAIT_SECONDS + READ_TIMEOUT_SECONDS):
+                return await asyncio.shield(reading)
+        except TimeoutError:
+            raise StoreUnavailableError("it did not return the bytes in time") from None
+
+
+async def reads_of_caller(request: Request, services: ServicesDep, caller: OptionalCaller) -> CallerReads:
+    key = caller.did if caller is not None else address_of(request)
+    return CallerReads(services, request.app.state.media_turns, key)
+
+
+Reads = Annotated[CallerReads, Depends(reads_of_caller)]
+
 
 UNSAFE: Final = frozenset('\\/:*?"<>|')
 MAX_NAME_LENGTH: Final = 200
@@ -140,7 +238,12 @@ class MediaRequest:
     async def show(self, cid: str, size: int | None = None) -> Response:
         """Return a cover or a thumbnail; with a size a rendition of the cover, or the cover while there is none."""
         views = await run_in_threadpool(self._naming, cid)
-        mime = _mime_of_image(views, cid)
+        covers = [view.artwork for view in views if view.artwork is not None]
+        mimes = {each.thumbnail_cid: RENDITION_MIME for each in covers} | {
+            each.cid: each.mime for each in covers
+        }
+        if (mime := mimes.get(cid)) is None:
+            raise MediaNotFoundError
         is_public = any(view.taken_down_at is None for view in views)
         if size is None:
             return await self._bytes(cid, mime, IMMUTABLE if is_public else PRIVATE)
@@ -181,7 +284,18 @@ class MediaRequest:
         await admit(
             self._caller, [view] if may_have_bytes(self._caller, view) else [], self.services.supporters
         )
-        found = await run_in_threadpool(self._waveform, view.audio)
+        audio = view.audio
+
+        def read() -> Waveform:
+            with self.services.database.read() as connection:
+                if (found := waveform_of(connection, audio.cid)) is not None:
+                    return found
+                is_known = has_failed(connection, DerivedKind.WAVEFORM, audio.cid)
+            if is_known or audio.file_type not in DECODED_FILE_TYPES:
+                raise NoWaveformError
+            raise WaveformNotReadyError
+
+        found = await run_in_threadpool(read)
         if _is_open(view):
             return found, {"Cache-Control": FIVE_MINUTES}
         return found, {"Cache-Control": PRIVATE, "Vary": "Cookie, Authorization"}
@@ -198,15 +312,6 @@ class MediaRequest:
         if fetched is None:
             raise ArtworkNotFoundError
         return fetched, RENDITION_MIME
-
-    def _waveform(self, audio: Audio) -> Waveform:
-        with self.services.database.read() as connection:
-            if (found := waveform_of(connection, audio.cid)) is not None:
-                return found
-            is_known = has_failed(connection, DerivedKind.WAVEFORM, audio.cid)
-        if is_known or audio.file_type not in DECODED_FILE_TYPES:
-            raise NoWaveformError
-        raise WaveformNotReadyError
 
     def _track(self, track_id: int) -> TrackView:
         with self.services.database.read() as connection:
@@ -246,7 +351,8 @@ class MediaRequest:
             headers |= {**GATED_MEDIA, "Vary": "Cookie, Authorization"}
         else:
             headers |= PUBLIC_MEDIA
-        if _knows(request.headers.get("if-none-match"), etag):
+        tags = [tag.strip().removeprefix("W/") for tag in request.headers.get("if-none-match", "").split(",")]
+        if etag in tags or "*" in tags:
             return Response(status_code=304, headers=headers)
         wanted = range_of(request, etag, found.size)
         if wanted is None:
@@ -259,16 +365,15 @@ class MediaRequest:
         status = 206 if wanted.asked else 200
         if request.method == "HEAD":
             return Response(status_code=status, headers=headers)
-        is_refused = partial(self._is_refused, cid)
+
+        def is_refused() -> bool:
+            if self._caller is not None and self._caller.operator:
+                return False  # what was taken down is so for all but operators
+            with self.services.database.read() as connection:
+                return bool(taken_down(connection, [cid]))
+
         chunks = await self._reads.stream(found.key, wanted.start, wanted.end, is_refused)
         return StreamingResponse(chunks, status_code=status, headers=headers)
-
-    def _is_refused(self, cid: str) -> bool:
-        """Whether the bytes were taken down, which is for all but admins."""
-        if self._caller is not None and self._caller.operator:
-            return False
-        with self.services.database.read() as connection:
-            return bool(taken_down(connection, [cid]))
 
 
 async def media_request(
@@ -282,18 +387,3 @@ ForMedia = Annotated[MediaRequest, Depends(media_request)]
 
 def _is_open(view: TrackView) -> bool:
     return view.support_gate is None and view.taken_down_at is None
-
-
-def _mime_of_image(views: Sequence[TrackView], cid: str) -> str:
-    covers = [view.artwork for view in views if view.artwork is not None]
-    for cover in covers:
-        if cover.cid == cid:
-            return cover.mime
-    if any(cover.thumbnail_cid == cid for cover in covers):
-        return RENDITION_MIME
-    raise MediaNotFoundError
-
-
-def _knows(if_none_match: str | None, etag: str) -> bool:
-    tags = [tag.strip().removeprefix("W/") for tag in (if_none_match or "").split(",")]
-    return etag in tags or "*" in tags

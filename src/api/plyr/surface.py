@@ -1,23 +1,16 @@
 """All routes under `/plyr`, those with a word in the place of an id first; what the peer has and this service has not is refused."""
 
-from collections.abc import Callable, Coroutine
+import json
 from typing import Any, Final
 
-from fastapi import APIRouter, Depends, Response
+from fastapi import APIRouter, Depends, Request, Response
+from starlette.datastructures import MutableHeaders
+from starlette.types import ASGIApp, Receive, Scope, Send
 
 from api.auth.authentication import optional_caller
 from api.errors import NotOfferedError
-from api.middleware.error_rewriting import PREFIX
-from api.plyr.routers import (
-    artists,
-    audio,
-    edits,
-    records,
-    revisions,
-    search,
-    tracks,
-    uploads,
-)
+from api.middleware.error_rewriting import PREFIX, ErrorRewriting, is_plyr
+from api.plyr import catalogue, reading, writing
 
 METHODS: Final = ("GET", "POST", "PUT", "PATCH", "DELETE")
 NOT_OFFERED: Final = {
@@ -40,27 +33,57 @@ not_offered: Final = APIRouter(
 )
 
 
-def _refusing(what: str) -> Callable[[], Coroutine[Any, Any, Response]]:
-    async def refuse() -> Response:
-        raise NotOfferedError(what)
-
-    return refuse
+async def refuse(request: Request) -> Response:
+    path = request.scope["route"].path.removeprefix(PREFIX)
+    raise NotOfferedError(next(what for what, paths in NOT_OFFERED.items() if path in paths))
 
 
-for _what, _paths in NOT_OFFERED.items():
-    for _path in _paths:
-        not_offered.add_api_route(_path, _refusing(_what), methods=list(METHODS))
+for _path in (path for paths in NOT_OFFERED.values() for path in paths):
+    not_offered.add_api_route(_path, refuse, methods=list(METHODS))
 
 
 ROUTERS: Final = (
     not_offered,
-    tracks.router,
-    tracks.read_one,
-    search.router,
-    artists.router,
-    audio.router,
-    uploads.router,
-    edits.router,
-    revisions.router,
-    records.router,
+    reading.router,
+    reading.read_one,
+    reading.bytes_router,
+    catalogue.router,
+    writing.router,
 )
+
+
+WORDS: Final = {
+    "not_authenticated": "not authenticated - login required",
+    "session_expired": "session_expired",
+    "scope_required": "scope_upgrade_required",
+    "track_not_found": "track not found",
+    "media_not_found": "audio file not found",
+    "downloads_off": "the artist has disabled downloads",
+    "duplicate_audio": "this artist has a track with exactly this audio",
+}
+"""The texts that the peer's clients compare, or that would name a track by our id; every other error keeps our message."""
+AS_OBJECT: Final = frozenset({"already_has_record", "migration_needed"})
+"""The peer's dialog for restoring a record reads fields of these."""
+
+
+class PlyrErrors:
+    """ASGI middleware: gives the body of every error under `/plyr` the peer's shape, also where another middleware refused."""
+
+    def __init__(self, app: ASGIApp) -> None:
+        self._app = app
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        if scope["type"] == "http" and is_plyr(scope["path"]):
+            send = ErrorRewriting(send, _rewritten)
+        await self._app(scope, receive, send)
+
+
+async def _rewritten(_status: int, _headers: MutableHeaders, body: dict[str, Any]) -> bytes:
+    return json.dumps(as_peer_words(body), separators=(",", ":")).encode()
+
+
+def as_peer_words(body: dict[str, Any]) -> dict[str, Any]:
+    """Return the body of an error of ours as the peer's clients read it."""
+    detail = body["detail"]
+    code = detail["error"]
+    return {"detail": detail if code in AS_OBJECT else WORDS.get(code, detail["message"]), "error": code}

@@ -1,23 +1,81 @@
 """A track as the peer's clients read it: every field of theirs, each true here or the default that docs/plyr.md names."""
 
+import re
+import unicodedata
 from collections.abc import Sequence
 from typing import Any, Final
 from urllib.parse import urlencode
+from uuid import NAMESPACE_URL, uuid5
 
 from pydantic import BaseModel
-from sqlalchemy import Connection
+from sqlalchemy import Connection, select
 
 from aggregates.values import Downloads
-from api.plyr.albums import AlbumBody, album_of
-from api.plyr.publishing_fields import SUPPORTERS, download_policy_of, publishing_of, visibility_of
-from api.responses.read_tracks import track_bodies
-from api.responses.track import FeatureBody, TrackBody
+from api.responses.track import TrackBody, track_bodies
 from application.playback_access import Supporters, supported_artists
+from eventstore.database import Database
 from eventstore.streams.track_ids import peer_ids_of
 from identity.accounts.accounts import Account, accounts_of
 from identity.accounts.credentials import Principal
 from outbox.tracks.record import RecordUrls
+from projections.tracks.table import LIVE, tracks
 from projections.tracks.view import TrackView
+
+_NOT_IN_SLUGS: Final = re.compile(r"[^\w]+")
+
+
+class AlbumBody(BaseModel):
+    """An album; it has no cover of its own here."""
+
+    id: str
+    slug: str
+    title: str
+    image_url: str | None = None
+    thumbnail_url: str | None = None
+
+
+def album_of(did: str, title: str) -> AlbumBody:
+    """Return the album of an artist; its id is made of both, so that it is the same at every read."""
+    return AlbumBody(id=str(uuid5(NAMESPACE_URL, f"{did}\n{title}")), slug=slug_of(title), title=title)
+
+
+def slug_of(title: str) -> str:
+    """Return the title in lower case, with a hyphen for each run of other characters."""
+    return _NOT_IN_SLUGS.sub("-", unicodedata.normalize("NFKC", title).casefold()).strip("-_") or "album"
+
+
+def album_titled(database: Database, did: str, album_id: str) -> str | None:
+    """Return the title of the artist's album with this id; None if no live track is in one."""
+    of_artist = (
+        select(tracks.c.album).where(LIVE, tracks.c.did == did, tracks.c.album.is_not(None)).distinct()
+    )
+    with database.read() as connection:
+        titles = connection.scalars(of_artist).all()
+    return next((title for title in titles if album_of(did, title).id == album_id), None)
+
+
+PUBLIC: Final = "public"
+SUPPORTERS: Final = "supporters"
+UNLISTED: Final = "unlisted"
+
+
+def visibility_of(view: TrackView) -> str:
+    """Return the peer's single word; `support_gate` still shows that an unlisted track is gated too."""
+    if view.unlisted:
+        return UNLISTED
+    return SUPPORTERS if view.support_gate is not None else PUBLIC
+
+
+def publishing_of(view: TrackView) -> dict[str, Any]:
+    """Return the newer object, in which listening and visibility are apart."""
+    return {
+        "access": {
+            "listening": SUPPORTERS if view.support_gate is not None else PUBLIC,
+            "downloads": view.downloads.value,
+            "visibility": UNLISTED if view.unlisted else PUBLIC,
+        },
+        "attach_rights": False,
+    }
 
 
 class FeaturedArtist(BaseModel):
@@ -142,34 +200,29 @@ def _response(
     is_owner = caller is not None and caller.did == view.did
     is_gated = view.support_gate is not None and not is_owner
     is_offered = not is_gated and view.downloads in {Downloads.OPEN, Downloads.ASK}
-    is_missing = view.record_missing_since is not None
+    is_missing, owner = view.record_missing_since is not None, accounts.get(view.did)
+    place = urlencode({"repo": view.did, "collection": view.collection, "rkey": view.rkey}, safe=":")
     return TrackResponse(
         **body.model_dump(include=SAME),
         id=shown_as,
-        features=[_featured(feature, accounts) for feature in body.features],
+        features=[
+            FeaturedArtist(
+                **vars(feature),
+                display_name=accounts[feature.did].name if feature.did in accounts else feature.handle,
+            )
+            for feature in body.features
+        ],
         r2_url=body.audio_url,
         atproto_record_uri=None if is_missing else body.atproto_record_uri,
-        atproto_record_url=None if is_missing else _record_url(view, accounts),
+        atproto_record_url=None
+        if is_missing or owner is None
+        else f"{owner.pds_url}/xrpc/com.atproto.repo.getRecord?{place}",
         album=None if view.album is None else album_of(view.did, view.album),
         gated=is_gated,
         downloadable=is_owner or is_offered,
-        download_policy=download_policy_of(view),
+        download_policy=view.downloads.value,
         audio_storage="both" if body.audio_storage == "both" else "r2",
         visibility=visibility_of(view),
         publishing=publishing_of(view),
         labels=body.self_labels,
     )
-
-
-def _featured(feature: FeatureBody, accounts: dict[str, Account]) -> FeaturedArtist:
-    known = accounts.get(feature.did)
-    name = feature.handle if known is None else known.name
-    return FeaturedArtist(did=feature.did, handle=feature.handle, display_name=name)
-
-
-def _record_url(view: TrackView, accounts: dict[str, Account]) -> str | None:
-    owner = accounts.get(view.did)
-    if owner is None:
-        return None
-    query = urlencode({"repo": view.did, "collection": view.collection, "rkey": view.rkey}, safe=":")
-    return f"{owner.pds_url}/xrpc/com.atproto.repo.getRecord?{query}"

@@ -1,6 +1,6 @@
 """Refuses the fields and query parameters that a route does not declare; what OpenAPI documents is what a route knows."""
 
-from collections.abc import Callable, Collection, Coroutine, Iterable, Mapping
+from collections.abc import Callable, Collection, Coroutine, Iterable
 from functools import wraps
 from inspect import iscoroutinefunction
 from typing import Any, get_origin
@@ -36,11 +36,20 @@ class StrictRoute(APIRoute):
     def get_route_handler(self) -> Callable[[Request], Coroutine[Any, Any, Response]]:
         """Check the names before the route's own handler reads the values."""
         handle = super().get_route_handler()
-        declared = [each for each in get_flat_params(self.dependant) if _is_in_query(each)]
-        known = {each.alias: get_origin(each.field_info.annotation) is list for each in declared}
+        known = {
+            each.alias: get_origin(each.field_info.annotation) is list
+            for each in get_flat_params(self.dependant)
+            # the fields of a query's model are plain ones; every other parameter says where it is
+            if getattr(each.field_info, "in_", ParamTypes.query) is ParamTypes.query
+        }
 
         async def checked(request: Request) -> Response:
-            _require_known_parameters(request, known)
+            query = request.query_params
+            for name in query:
+                if name not in known:
+                    raise UnknownParameterError(name, known)
+                if len(query.getlist(name)) > 1 and not known[name]:
+                    raise UnparsableError(f"The parameter {name!r} is there twice. Nothing was changed.")
             return await handle(request)
 
         return checked
@@ -79,18 +88,3 @@ def require_known_fields(names: Iterable[str], known: Collection[str], inside: s
     for name in names:
         if name not in known:
             raise UnknownFieldError(name, known, inside)
-
-
-def _is_in_query(parameter: Any) -> bool:
-    """The fields of a query's model are plain ones; every other parameter says where it is."""
-    return getattr(parameter.field_info, "in_", ParamTypes.query) is ParamTypes.query
-
-
-def _require_known_parameters(request: Request, known: Mapping[str, bool]) -> None:
-    """Check the names against those that are known, and whether they may be repeated."""
-    query = request.query_params
-    for name in query:
-        if name not in known:
-            raise UnknownParameterError(name, known)
-        if len(query.getlist(name)) > 1 and not known[name]:
-            raise UnparsableError(f"The parameter {name!r} is there twice. Nothing was changed.")

@@ -5,8 +5,7 @@ from typing import Any, Final
 from pydantic import BaseModel
 from sqlalchemy import Connection
 
-from api.responses.read_tracks import TrackReader, mirror_of
-from api.responses.track import MirrorBody, TrackBody, is_on_pds
+from api.responses.track import MirrorBody, TrackBody, TrackReader, is_on_pds, mirror_of
 from application.errors import BlobRefusedError, BlobTooLargeError, MediaNotFoundError, TrackNotFoundError
 from application.records.copy_audio_to_pds import AUDIO_BLOB_BYTES
 from eventstore.idempotency.results import CommandResult
@@ -58,7 +57,8 @@ def restored_record(reader: TrackReader, track_id: int) -> CommandResult:
         "track": track.model_dump(mode="json"),
         "restored_uri": track.atproto_record_uri,
     }
-    if _is_back(track.mirror):
+    mirror, not_ours = track.mirror, {MirrorState.HELD, MirrorState.DETACHED}
+    if mirror.acked_generation >= mirror.generation and mirror.state not in not_ours:  # the blob may follow
         return CommandResult(200, body, {"ETag": track.etag})
     return accepted({**body, "success": False, "restored_uri": None}, track)
 
@@ -88,7 +88,7 @@ class CopyResults:
             return CommandResult(200, {**body, "message": self._message}, {})
         self._message = MIGRATED  # from here on this request did it
         self._refuse_what_failed_for_good(reader.connection, track_id)
-        return accepted({**body, "mirror": _json(track.mirror)}, track)
+        return accepted({**body, "mirror": track.mirror.model_dump(mode="json")}, track)
 
     def _refuse_what_failed_for_good(self, connection: Connection, track_id: int) -> None:
         view = track_by_id(connection, track_id)
@@ -105,21 +105,9 @@ class CopyResults:
             raise BlobRefusedError(view.blob_failure, said or view.blob_failure)
 
 
-def _is_back(mirror: MirrorBody) -> bool:
-    """Whether the PDS has confirmed the newest record, and no other client has changed it since; the blob may follow later."""
-    return mirror.acked_generation >= mirror.generation and mirror.state not in {
-        MirrorState.HELD,
-        MirrorState.DETACHED,
-    }
-
-
 def accepted(body: dict[str, Any], track: TrackBody, *, reason: str | None = None) -> CommandResult:
     """Return 202 with the reason that it is not done, and where to follow it."""
     reason = reason or track.mirror.reason
     message = MESSAGES.get(reason or "", ON_ITS_WAY)
     content = {**body, "message": message, "reason": reason}
     return CommandResult(202, content, {"Location": f"/tracks/{track.id}/mirror"})
-
-
-def _json(mirror: MirrorBody) -> dict[str, Any]:
-    return mirror.model_dump(mode="json")

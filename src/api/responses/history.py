@@ -1,6 +1,5 @@
 """The history of a track as JSON: actor, change, time, and delivery to the PDS."""
 
-from collections.abc import Iterator
 from datetime import datetime
 from typing import Annotated, Any, Final
 
@@ -10,9 +9,7 @@ from sqlalchemy import Connection
 from aggregates.track import Track
 from aggregates.track_events import NOT_IN_RECORD
 from api.json_response import body_from
-from api.requests.parameters import MAX_PAGE_LENGTH
 from application.tracks.revert import FIELDS
-from eventstore.database import Database
 from identity.accounts.accounts import accounts_of
 from outbox.views.deliveries import deliveries
 from outbox.views.status import mirrors
@@ -79,19 +76,6 @@ def read_page(connection: Connection, track_id: int, cursor: int | None, limit: 
     return HistoryBody(
         items=_rows(connection, track_id, page), cursor=None if page.cursor is None else str(page.cursor)
     )
-
-
-def lines(database: Database, track_id: int, cursor: int | None, limit: int | None) -> Iterator[str]:
-    """Yield rows as lines of JSON, `limit` or all; no connection is held while a client reads slowly."""
-    left = limit
-    while left is None or left > 0:
-        with database.read() as connection:
-            page = read_page(connection, track_id, cursor, min(MAX_PAGE_LENGTH, left or MAX_PAGE_LENGTH))
-        yield from (row.model_dump_json() + "\n" for row in page.items)
-        if page.cursor is None:
-            return
-        cursor = int(page.cursor)
-        left = None if left is None else left - len(page.items)
 
 
 def _rows(connection: Connection, track_id: int, page: HistoryPage) -> list[HistoryRow]:

@@ -8,8 +8,7 @@ from pydantic import BaseModel, Field
 from sqlalchemy import ColumnElement, Connection, and_, func, or_, select
 
 from aggregates.track import Track
-from api.responses.read_tracks import track_bodies
-from api.responses.track import TrackBody
+from api.responses.track import TrackBody, track_bodies
 from eventstore.untrusted import is_storable
 from outbox.mirror.states import MirrorState
 from outbox.mirror.tables import mirror_target

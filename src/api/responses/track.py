@@ -1,13 +1,25 @@
-"""A track as JSON."""
+"""A track as JSON: read model, mirror, handle and blob, read in one statement."""
 
+from collections.abc import Iterable, Sequence
 from datetime import UTC, datetime
-from typing import TYPE_CHECKING, Annotated, cast
+from typing import TYPE_CHECKING, Annotated, Any, Final, cast
 
 from pydantic import AfterValidator, BaseModel, Field
+from sqlalchemy import ColumnElement, Connection, Select, and_, bindparam, case, func, or_, select
 
+from aggregates.track import Track
 from api.json_response import body_from
+from application.errors import TrackNotFoundError
+from eventstore.change import Change
+from eventstore.prepared import Prepared, Result, among
+from eventstore.unit_of_work import UnitOfWork
+from identity.accounts.accounts import account
+from identity.errors import INVALID_HANDLE
+from outbox.mirror.tables import mirror_target
 from outbox.tracks.record import RecordUrls
-from outbox.views.status import Mirror
+from outbox.views.status import IS_SHOWN, MIRROR_COLUMNS, TARGETS_AT_WORK, Mirror, mirrors, mirrors_in
+from projections.history import history
+from projections.tracks.table import tracks
 from projections.tracks.view import TrackView
 
 if TYPE_CHECKING:
@@ -27,11 +39,9 @@ class SupportGateBody(BaseModel):
     type: str
 
 
-def _not_in_the_past(time: datetime | None) -> datetime | None:
-    return None if time is None else max(time, datetime.now(UTC))
-
-
-Upcoming = Annotated[datetime | None, AfterValidator(_not_in_the_past)]
+Upcoming = Annotated[
+    datetime | None, AfterValidator(lambda time: None if time is None else max(time, datetime.now(UTC)))
+]
 """When something comes: now, where it should have begun already."""
 
 
@@ -100,19 +110,16 @@ class TrackBody(BaseModel):
 
 def track_body(view: TrackView, mirror: Mirror, *, handle: str, on_pds: bool, urls: RecordUrls) -> TrackBody:
     artwork = view.artwork
-    return TrackBody(
+    return body_from(
+        TrackBody,
+        view,
         id=view.track_id,
         version=view.visible_version,
-        title=view.title,
-        artist=view.artist,
         artist_did=view.did,
         artist_handle=handle,
-        album=view.album,
         features=[FeatureBody(did=feature.did, handle=feature.handle) for feature in view.features],
         tags=list(view.tags),
-        description=view.description,
         support_gate=SupportGateBody(type=view.support_gate.type) if view.support_gate else None,
-        unlisted=view.unlisted,
         downloads=view.downloads.value,
         self_labels=list(view.self_labels),
         file_id=view.audio.cid,
@@ -127,10 +134,6 @@ def track_body(view: TrackView, mirror: Mirror, *, handle: str, on_pds: bool, ur
         pds_blob_cid=view.audio.cid if on_pds else None,
         atproto_record_uri=mirror.record_uri,
         atproto_record_cid=mirror.record_cid,
-        created_at=view.created_at,
-        updated_at=view.updated_at,
-        deleted_at=view.deleted_at,
-        taken_down_at=view.taken_down_at,
         mirror=MirrorBody.of(mirror),
     )
 
@@ -138,3 +141,146 @@ def track_body(view: TrackView, mirror: Mirror, *, handle: str, on_pds: bool, ur
 def is_on_pds(track: TrackBody) -> bool:
     """Whether the record on the PDS names the blob."""
     return track.audio_storage == "both"
+
+
+BRINGS_BLOB: Final = tuple(
+    event.__name__
+    for event in (
+        Track.Adopted,
+        Track.BlobMigrated,
+        Track.SupportGateRemoved,
+        Track.Undeleted,
+        Track.RecordRestored,
+    )
+)
+"""The events that put the blob into a record."""
+IS_OF_TRACK: Final = and_(history.c.track_id == tracks.c.track_id, history.c.kind == Track.TOPIC)
+_BLOB_SINCE: Final = (
+    select(func.max(history.c.position))
+    .where(IS_OF_TRACK, or_(*(history.c.type == brings for brings in BRINGS_BLOB)))
+    .scalar_subquery()
+)
+_BLOB_SINCE_IF_ANY: Final = case((tracks.c.blob_ref.is_not(None), _BLOB_SINCE))
+"""So that no long history is searched for a blob that the track does not have."""
+
+
+def _beside(
+    columns: Iterable[ColumnElement[Any]], blob_since: ColumnElement[Any]
+) -> Select[*tuple[Any, ...]]:
+    """Select columns of tracks, and beside them what `_bodies` needs."""
+    targets = TARGETS_AT_WORK.join(
+        tracks, and_(tracks.c.track_id == mirror_target.c.subject_id, mirror_target.c.kind == Track.TOPIC)
+    )
+    return (
+        select(*columns, *MIRROR_COLUMNS, account.c.handle, blob_since.label("blob_since"))
+        .select_from(targets.outerjoin(account, account.c.did == tracks.c.did))
+        .where(IS_SHOWN)
+        .order_by(mirror_target.c.former)
+    )
+
+
+_KEY: Final = (tracks.c.track_id, tracks.c.did, tracks.c.rkey)
+_ONE: Final = Prepared(
+    lambda _: _beside(tracks.c, _BLOB_SINCE_IF_ANY).where(tracks.c.track_id == bindparam("track_id"))
+)
+_SAVED: Final = Prepared(
+    lambda _: _beside(_KEY, _BLOB_SINCE_IF_ANY).where(tracks.c.track_id == bindparam("track_id"))
+)
+_SOME: Final = Prepared(
+    lambda dialect: _beside(_KEY, _BLOB_SINCE_IF_ANY).where(among(tracks.c.track_id, "track_ids", dialect))
+)
+_PAST: Final = Prepared(
+    lambda _: _beside(_KEY, _BLOB_SINCE).where(tracks.c.track_id == bindparam("track_id"))
+)
+
+
+def track_bodies(connection: Connection, views: Sequence[TrackView], urls: RecordUrls) -> list[TrackBody]:
+    """Return the bodies of tracks as they are now, in their order."""
+    return _bodies(views, _SOME.start(connection, {"track_ids": [view.track_id for view in views]}), urls)
+
+
+def past_track_body(connection: Connection, view: TrackView, urls: RecordUrls) -> TrackBody:
+    """Return the body of a track as it was; its mirror is the current one."""
+    return _bodies([view], _PAST.start(connection, {"track_id": view.track_id}), urls)[0]
+
+
+def one_track(connection: Connection, track_id: int, urls: RecordUrls) -> TrackBody:
+    """Return one track's body, even of a deleted one; raises TrackNotFoundError."""
+    rows = _ONE.start(connection, {"track_id": track_id}).all()
+    if not rows:
+        raise TrackNotFoundError
+    return _bodies_of_rows([TrackView.from_row(rows[0])], rows, urls)[0]
+
+
+def mirror_of(connection: Connection, track_id: int) -> Mirror:
+    """Return a track's mirror."""
+    return mirrors(connection, Track.TOPIC, [track_id])[track_id]
+
+
+class TrackReader:
+    """Reads a track for a command's result."""
+
+    def __init__(self, connection: Connection, urls: RecordUrls) -> None:
+        self.connection: Final = connection
+        self._urls: Final = urls
+
+    def track(self, track_id: int) -> TrackBody:
+        """Return the body of the track as it is in the database."""
+        return one_track(self.connection, track_id, self._urls)
+
+    def saved_track(self, track_id: int) -> TrackBody:
+        """Return the same for a command that changes nothing in the mirror after it has saved the track."""
+        return self.track(track_id)
+
+
+class UnitReader(TrackReader):
+    """Knows the track that its unit of work has saved; what is beside it is read in the round trip of the save."""
+
+    def __init__(self, unit: UnitOfWork, urls: RecordUrls) -> None:
+        super().__init__(unit.connection, urls)
+        self._saved: tuple[Track, Result] | None = None
+
+        def read_beside(connection: Connection, changes: Sequence[Change]) -> None:
+            last = changes[-1].after
+            if isinstance(last, Track):
+                self._saved = last, _SAVED.start(connection, {"track_id": last.track_id})
+
+        unit.with_save(read_beside)
+
+    def saved_track(self, track_id: int) -> TrackBody:
+        """Return its body; without a change nothing was saved, and it is read."""
+        if self._saved is None or self._saved[0].track_id != track_id:
+            return self.track(track_id)
+        track, beside = self._saved
+        return _bodies([TrackView.of(track)], beside, self._urls)[0]
+
+
+def _bodies(views: Sequence[TrackView], beside: Result, urls: RecordUrls) -> list[TrackBody]:
+    return _bodies_of_rows(views, beside.all(), urls)
+
+
+def _bodies_of_rows(views: Sequence[TrackView], rows: Sequence[Any], urls: RecordUrls) -> list[TrackBody]:
+    mirror_of = mirrors_in(rows)
+    beside = {row.track_id: row for row in rows}
+    return [
+        track_body(
+            view,
+            mirror_of[view.track_id],
+            handle=beside[view.track_id].handle or INVALID_HANDLE,
+            on_pds=may_be_on_pds(view)
+            and (since := beside[view.track_id].blob_since) is not None
+            and mirror_of[view.track_id].acked_generation >= since,
+            urls=urls,
+        )
+        for view in views
+    ]
+
+
+def may_be_on_pds(view: TrackView) -> bool:
+    """Whether a record of this state names the blob."""
+    return (
+        view.blob is not None
+        and view.support_gate is None
+        and view.deleted_at is None
+        and view.record_missing_since is None
+    )

@@ -65,21 +65,13 @@ def read_artist(
     artist: Annotated[str, Path(description="a handle or a DID")],
 ) -> ArtistBody:
     """Read an artist who has signed in here."""
-    find = artist_with_did if artist.startswith("did:") else artist_with_handle
-    return ArtistBody.of(find(services, artist))
+    return ArtistBody.of(artist_of(services, artist))
 
 
-def artist_with_did(services: Services, did: str) -> Account:
-    """Return the account; raises ArtistNotFoundError, also where it is leaving."""
-    return _shown(services.accounts.get(did) if is_storable(did) else None)
-
-
-def artist_with_handle(services: Services, handle: str) -> Account:
-    """Return the account; raises ArtistNotFoundError, also where it is leaving."""
-    return _shown(services.accounts.by_handle(handle) if is_storable(handle) else None)
-
-
-def _shown(account: Account | None) -> Account:
+def artist_of(services: Services, name: str) -> Account:
+    """Return the account with this DID or handle; raises ArtistNotFoundError, also where it is leaving."""
+    find = services.accounts.get if name.startswith("did:") else services.accounts.by_handle
+    account = find(name) if is_storable(name) else None
     if account is None or account.leaving_since is not None:
         raise ArtistNotFoundError
     return account

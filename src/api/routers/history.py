@@ -1,22 +1,40 @@
-"""The history of a track, for its owner and admins."""
+"""The history of a track, for its owner and admins, and the audit: every change of an account, or of all accounts for operators."""
 
-from typing import Annotated, Any, Final
+from datetime import datetime
+from functools import partial
+from typing import Annotated, Any, Final, Self
 
 from fastapi import APIRouter, Header, Query, Response
+from fastapi.responses import StreamingResponse
 from pydantic import BaseModel, ConfigDict, Field
 
+from aggregates.catalogue import account_event_classes, event_classes
 from aggregates.errors import InvalidFieldError
 from api.auth.authentication import ServicesDep, SignedIn
+from api.errors import NotYourAuditError
+from api.json_response import body_from
 from api.openapi import errors
-from api.pipeline.exports import NDJSON, Export
+from api.pipeline.concurrency import NDJSON, Export, lines
 from api.requests.known_names import StrictRoute
-from api.requests.parameters import Cursor, PageOrLines, TrackId, cursor_of, line_count, page_length
-from api.responses.history import ChangeBody, HistoryBody, lines, read_page
+from api.requests.parameters import (
+    Cursor,
+    Moment,
+    OneOf,
+    PageOrLines,
+    TrackId,
+    cursor_of,
+    line_count,
+    page_length,
+)
+from api.responses.history import ChangeBody, HistoryBody, WayIn, read_page
 from api.services import Services
 from application.authorization import require_reader
 from application.tracks.as_of import changes_between
 from application.tracks.revert import KEPT_BECAUSE
+from eventstore.database import Database
 from identity.accounts.credentials import Principal
+from projections.audit import AuditFilter, audit_page
+from projections.history import HistoryEntry
 
 router = APIRouter(tags=["history"], route_class=StrictRoute)
 
@@ -75,8 +93,12 @@ def read_history(
         return history_page(principal, services, track_id, wanted)
     with services.database.read() as connection:
         require_reader(connection, principal, track_id)
-        after = cursor_of(wanted.cursor)
-    rows = lines(services.database, track_id, after, line_count(wanted.limit))
+
+    def read(cursor: int | None, limit: int) -> HistoryBody:
+        with services.database.read() as connection:
+            return read_page(connection, track_id, cursor, limit)
+
+    rows = lines(read, cursor_of(wanted.cursor), line_count(wanted.limit))
     return Export(services, principal, rows)
 
 
@@ -103,3 +125,121 @@ def read_diff(
         changes = changes_between(services.log, connection, track_id, wanted.from_, to)
     differences = [DifferenceBody(**each, kept_because=KEPT_BECAUSE.get(each["field"])) for each in changes]
     return DiffBody(from_version=wanted.from_, to_version=to, changes=differences)
+
+
+TYPES: Final = tuple(dict.fromkeys(each.__name__ for each in (*event_classes(), *account_event_classes())))
+
+
+class AuditQuery(BaseModel):
+    """A filter of events."""
+
+    did: str | None = Field(
+        None, description="the account; your own when absent, all of them for an operator"
+    )
+    actor: str | None = Field(None, description="the DID of the account that made the change")
+    type: Annotated[str, OneOf(TYPES)] | None = Field(None, description="the type of the event")
+    since: Moment | None = Field(None, description="not before this time, with its offset")
+    until: Moment | None = Field(None, description="before this time, with its offset")
+    cursor: Cursor = None
+    limit: PageOrLines = None
+
+
+class AuditRow(BaseModel):
+    """One event, and whose track it changed; an account's own, such as a sign-in, has no track."""
+
+    position: int
+    did: str
+    track_id: int | None
+    version: int
+    type: str
+    actor: str
+    via: WayIn
+    request_id: str
+    at: datetime
+    changes: list[ChangeBody]
+
+    @classmethod
+    def of(cls, entry: HistoryEntry) -> Self:
+        return body_from(cls, entry)
+
+
+class AuditBody(BaseModel):
+    """Some events, newest first, and the cursor of the next page when there is one."""
+
+    items: list[AuditRow]
+    cursor: str | None
+
+
+@router.get(
+    "/audit",
+    response_model=AuditBody,
+    responses={**errors(400, 401, 403, 422, 503), 200: {"content": {NDJSON: {}}}},
+)
+def read_audit(
+    principal: SignedIn,
+    services: ServicesDep,
+    wanted: Annotated[AuditQuery, Query()],
+    accept: Accept = "",
+) -> AuditBody | Response:
+    """Read who changed what, newest first: in your own account, or as an operator in any or all.
+
+    `since` is inclusive, `until` is not. As NDJSON all pages are streamed, unless there is a limit.
+    """
+    return (_streamed if NDJSON in accept else audit_entries)(principal, services, wanted)
+
+
+@router.get(
+    "/audit.ndjson",
+    response_class=StreamingResponse,
+    responses={
+        **errors(400, 401, 403, 422, 503),
+        200: {"content": {NDJSON: {"schema": {"type": "string"}}}, "description": "one event a line"},
+    },
+)
+def export_audit(
+    principal: SignedIn, services: ServicesDep, wanted: Annotated[AuditQuery, Query()]
+) -> Response:
+    """Read the same as lines of JSON, as a file to save: for links, which cannot set Accept."""
+    return _streamed(principal, services, wanted, file="audit.ndjson")
+
+
+def audited_did(principal: Principal, wanted: str | None) -> str | None:
+    """Return the requested account, or None for all of them; raises NotYourAuditError."""
+    if principal.operator:
+        return wanted
+    if wanted not in {None, principal.did}:
+        raise NotYourAuditError
+    return principal.did
+
+
+def audit_entries(principal: Principal, services: Services, wanted: AuditQuery) -> AuditBody:
+    """Return a page of the audit, newest first; raises NotYourAuditError."""
+    which, cursor = _asked(principal, services, wanted)
+    return _read(services.database, which, cursor, page_length(wanted.limit))
+
+
+def _asked(principal: Principal, services: Services, wanted: AuditQuery) -> tuple[AuditFilter, int | None]:
+    did = audited_did(principal, wanted.did)
+    cursor = cursor_of(wanted.cursor)
+    which = AuditFilter(did, wanted.actor, wanted.type, wanted.since, wanted.until)
+    return which, cursor if cursor is not None else _newest(services, did)
+
+
+def _streamed(
+    principal: Principal, services: Services, wanted: AuditQuery, file: str | None = None
+) -> Response:
+    which, cursor = _asked(principal, services, wanted)
+    rows = lines(partial(_read, services.database, which), cursor, line_count(wanted.limit))
+    return Export(services, principal, rows, file)
+
+
+def _newest(services: Services, did: str | None) -> int | None:
+    """Begin pages across accounts below the stable position, so that no page misses an event."""
+    return services.log.stable_position() + 1 if did is None else None
+
+
+def _read(database: Database, which: AuditFilter, cursor: int | None, limit: int) -> AuditBody:
+    with database.read() as connection:
+        page = audit_page(connection, which, cursor=cursor, limit=limit)
+    rows = [AuditRow.of(entry) for entry in page.items]
+    return AuditBody(items=rows, cursor=None if page.cursor is None else str(page.cursor))

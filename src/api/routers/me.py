@@ -15,11 +15,11 @@ from api.errors import RateLimitedError
 from api.json_response import ListedUri, body_from, response_of
 from api.middleware.request_id import over_http
 from api.openapi import either, errors, repeatable_errors
-from api.pipeline.exports import NDJSON, Export
-from api.pipeline.idempotent_request import Attempt, Idempotent, result_of
-from api.requests.account_fields import PROFILE_FIELDS, profile_of
+from api.pipeline.command_request import Attempt, Idempotent, result_of
+from api.pipeline.concurrency import NDJSON, Export
+from api.requests.fields import PROFILE_FIELDS, profile_of
 from api.requests.known_names import StrictRoute
-from api.responses.account_deletion import HERE, LeavingBody, leaving_body
+from api.responses.progress import HERE, LeavingBody, leaving_body
 from api.services import Services
 from application.account import update_profile
 from application.account_deletion import deletion_requested_at, request_deletion
@@ -188,14 +188,21 @@ async def leave(principal: Writer, services: ServicesDep, request: Idempotent) -
     once. Until then nothing can be uploaded or edited. Other artists' bytes stay, and so does the log. Location says where to follow it.
     """
     did, envelope = principal.did, over_http(principal.did)
+
+    def report() -> LeavingBody:
+        with services.database.read() as connection:
+            since = deletion_requested_at(connection, did)
+            if since is None:
+                raise NotAuthenticatedError  # the account is erased already, and the token with it
+            return leaving_body(services.database, connection, did, since)
+
     async with request.begin() as attempt:
         if not attempt.is_repetition:
             await attempt.run(
                 request_deletion, services.log, did, envelope, credential_id=principal.credential_id
             )
             services.wake()
-            report = await run_in_threadpool(_leaving, services, did)
-            await attempt.finish(result_of(report, 202, Location=HERE))
+            await attempt.finish(result_of(await run_in_threadpool(report), 202, Location=HERE))
     return response_of(attempt.result)
 
 
@@ -212,14 +219,6 @@ def export_own(principal: SignedIn, services: ServicesDep) -> Response:
     """
     lines = _in_chunks(account_lines(services.database, principal.did, schema=services.schema()))
     return Export(services, principal, lines, file="mastertape-export.ndjson")
-
-
-def _leaving(services: Services, did: str) -> LeavingBody:
-    with services.database.read() as connection:
-        since = deletion_requested_at(connection, did)
-        if since is None:
-            raise NotAuthenticatedError  # the account is erased already, and the token with it
-        return leaving_body(services.database, connection, did, since)
 
 
 def _in_chunks(lines: Iterator[bytes]) -> Iterator[bytes]:

@@ -22,7 +22,7 @@ from api.responses.mirror import (
     lane_body,
     record_mirror,
 )
-from api.responses.read_tracks import TrackReader
+from api.responses.track import TrackReader
 from api.services import Services
 from application.authorization import OnTrack, require_reader
 from application.records.resolve import BY_FIELD, Resolution, Resolve, resolve, retry_mirror
@@ -78,11 +78,10 @@ async def compare_record(principal: SignedIn, services: ServicesDep, track_id: T
 @router.post("/tracks/{track_id}/mirror/retry", response_model=RecordMirrorBody, responses=command_errors())
 async def retry(track_id: TrackId, request: Command) -> Response:
     """Retry at once, also a rejected record and a lane that backs off."""
-    async with request.begin(on=track_id, allow_deleted=True, allow_leaving=True) as attempt:
-        if not attempt.is_repetition:
-            command = OnTrack(track_id, request.versions)
-            await attempt.commit(lambda unit: retry_mirror(unit, command), partial(_mirror, request.services))
-    return await attempt.response()
+    command, show = OnTrack(track_id, request.versions), partial(_mirror, request.services)
+    return await request.answer(
+        lambda unit: retry_mirror(unit, command), show, on=track_id, allow_deleted=True
+    )
 
 
 @router.post(

@@ -1,8 +1,10 @@
-"""Sign-in with OAuth, and the client metadata for authorization servers."""
+"""Sign-in with OAuth, its pages, and the client metadata for authorization servers."""
 
 import re
 import secrets
-from typing import Annotated, Any, Final
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Annotated, Any, Final, Protocol
 
 from fastapi import APIRouter, Depends, Query, Request, Response
 from fastapi.responses import RedirectResponse
@@ -10,9 +12,7 @@ from pydantic import BaseModel, Field, SecretStr
 from starlette.concurrency import run_in_threadpool
 
 from aggregates.errors import InvalidFieldError
-from api.auth.authentication import ServicesDep, counted
-from api.auth.session_cookie import is_https, put_active_first, set_session
-from api.auth.sign_in_page import Refusal, SignInPages, sign_in_pages
+from api.auth.authentication import ServicesDep, counted, is_https, keep_cookie, put_active_first, set_session
 from api.error_responses import INTERNAL, message_of, reply_for, response_to
 from api.errors import (
     ApiError,
@@ -24,13 +24,44 @@ from api.errors import (
 from api.middleware.request_id import over_http
 from api.openapi import errors
 from api.pipeline.concurrency import sign_in_under_way
-from api.requests.account_fields import checked_scope
+from api.requests.fields import checked_scope
 from api.requests.known_names import StrictRoute
 from api.services import Services
 from identity.accounts.credentials import Scope
 from identity.errors import IdentityError
 from identity.oauth.client import CALLBACK_PATH, JWKS_PATH, METADATA_PATH, OAuthApp
 from identity.oauth.sign_in import SIGN_IN_TTL, STATE, AuthorizationResponse, OAuthSignIn
+
+
+@dataclass(frozen=True)
+class Refusal:
+    """Why a sign-in did not work: the status and the code of the error."""
+
+    status: int
+    code: str
+
+
+class SignInPages(Protocol):
+    """Makes the pages; this package has only the sign-in itself."""
+
+    def form(self, message: str, asked: Mapping[str, str], refusal: Refusal | None = None) -> Response:
+        """Return a page that asks for a handle and says why; its form repeats the parameters that were `asked`."""
+
+    def onward(self, url: str) -> Response:
+        """Return the page between the form and the authorization server of a PDS.
+
+        A redirect would have to be in the form's form-action, which cannot name every PDS there is; this is a new
+        navigation, which no policy of the form's page concerns.
+        """
+
+
+def sign_in_pages(request: Request) -> SignInPages | None:
+    """Return the pages, if the caller is a browser, which accepts HTML; None for programs, and where there are no pages."""
+    if "text/html" not in request.headers.get("accept", ""):
+        return None
+    pages: SignInPages | None = request.app.state.sign_in_pages
+    return pages
+
 
 router = APIRouter(tags=["sign-in"], route_class=StrictRoute, dependencies=[Depends(counted)])
 standard = APIRouter(tags=["sign-in"], dependencies=[Depends(counted)])
@@ -79,8 +110,10 @@ async def login(request: Request, services: ServicesDep, wanted: Annotated[Login
 
     A browser that a link sends here gets the page, with the handle filled in.
     """
-    if (elsewhere := _same_page_at_base_url(request, services)) is not None:
-        return elsewhere
+    if request.url.hostname == "localhost" and services.oauth is not None and not is_https(services):
+        query = f"?{request.url.query}" if request.url.query else ""
+        # authorization servers return to 127.0.0.1, and cookies do not cross
+        return RedirectResponse(f"{services.base_url}{request.url.path}{query}", 303)
     try:
         return await _started(request, services, wanted)
     except (ApiError, IdentityError, InvalidFieldError) as error:
@@ -105,9 +138,7 @@ async def callback(
     except (ApiError, IdentityError) as error:
         response = _refusal(request, services, error, _asked(services, query, cookie))
     if response.status_code < SERVER_ERROR and STATE.fullmatch(query.state or ""):
-        response.delete_cookie(
-            name, path=CALLBACK_PATH, secure=is_https(services), httponly=True, samesite="lax"
-        )
+        keep_cookie(response, services, name, "", SIGN_IN_TTL, path=CALLBACK_PATH)
     return response
 
 
@@ -144,15 +175,8 @@ async def _started(request: Request, services: Services, wanted: LoginQuery) -> 
         response = pages.onward(started.url)
     else:
         response = RedirectResponse(started.url, 303)
-    response.set_cookie(
-        _attempt_cookie(services, started.state),
-        started.cookie.get_secret_value(),
-        max_age=int(SIGN_IN_TTL.total_seconds()),
-        path=CALLBACK_PATH,
-        secure=is_https(services),
-        httponly=True,
-        samesite="lax",
-    )
+    name, value = _attempt_cookie(services, started.state), started.cookie.get_secret_value()
+    keep_cookie(response, services, name, value, SIGN_IN_TTL, path=CALLBACK_PATH)
     return response
 
 
@@ -223,15 +247,8 @@ def _form(
     """Return the sign-in page, and the cookie that confirms what its form carries; tabs share it."""
     proof = _proof(request, services) or secrets.token_urlsafe(32)
     page = pages.form(message, {**asked, "proof": proof}, refusal)
-    page.set_cookie(
-        _cookie_name(services, FORM_COOKIE),
-        proof,
-        max_age=int(SIGN_IN_TTL.total_seconds()),
-        path=LOGIN_PATH,
-        secure=is_https(services),
-        httponly=True,
-        samesite="strict",
-    )
+    name = _cookie_name(services, FORM_COOKIE)
+    keep_cookie(page, services, name, proof, SIGN_IN_TTL, path=LOGIN_PATH, samesite="strict")
     return page
 
 
@@ -245,14 +262,6 @@ def _confidential(services: Services) -> OAuthApp:
     if services.oauth is None or not services.oauth.app.keys:
         raise NotAConfidentialClientError
     return services.oauth.app
-
-
-def _same_page_at_base_url(request: Request, services: Services) -> Response | None:
-    """Redirect from localhost to 127.0.0.1, where authorization servers return to: cookies do not cross."""
-    if request.url.hostname != "localhost" or services.oauth is None or is_https(services):
-        return None
-    query = f"?{request.url.query}" if request.url.query else ""
-    return RedirectResponse(f"{services.base_url}{request.url.path}{query}", 303)
 
 
 def _return_to(services: Services, wanted: str) -> str:

@@ -13,17 +13,20 @@ from api.auth.authentication import ServicesDep, SignedIn, Writer
 from api.json_response import response_of
 from api.middleware.request_id import over_http
 from api.openapi import FLAG, command_errors, either, errors, repeatable_errors
-from api.pipeline.command_request import Command, CommandRequest, Respond
-from api.pipeline.idempotent_request import Idempotent, result_of
-from api.pipeline.media_reads import CallerReads, Reads
-from api.pipeline.pds_preflight import Place, blob_limit, look, look_in_old_collection, place_of
-from api.pipeline.prefer_wait import wait_for_all, wait_for_blob, wait_for_mirror
+from api.pipeline.command_request import Command, CommandRequest, Idempotent, Respond, result_of
+from api.pipeline.media_request import CallerReads, Reads
+from api.pipeline.pds import (
+    blob_limit,
+    look,
+    place_of,
+    wait_for_all,
+    wait_for_blob,
+    wait_for_mirror,
+)
 from api.requests.known_names import StrictRoute
-from api.requests.parameters import TrackId
-from api.requests.preconditions import WaitPreference
-from api.responses.adoption import AdoptionBody, adoption_body
-from api.responses.blob_migration import MigrationBody, migration_report
+from api.requests.parameters import TrackId, WaitPreference
 from api.responses.commands import CopyResults, moved_record, restored_record
+from api.responses.progress import AdoptionBody, MigrationBody, adoption_body, migration_report
 from api.responses.track import MirrorBody, TrackBody
 from api.services import Services
 from application.account import request_adoption
@@ -143,7 +146,12 @@ async def answer_copy(track_id: int, request: CommandRequest, reads: CallerReads
             if place.track.support_gate is not None:
                 raise GatedTrackError
             if place.track.blob is None:
-                await _require_uploadable(services, reads, place)
+                audio = place.track.audio
+                if not await reads.is_stored(audio.cid):
+                    raise MediaNotFoundError
+                limit = min(AUDIO_BLOB_BYTES, await blob_limit(services, place) or AUDIO_BLOB_BYTES)
+                if audio.size > limit:
+                    raise BlobTooLargeError(limit)
             command = OnTrack(track_id, request.versions)
             await attempt.commit(lambda unit: copy_audio_to_pds(unit, command), show)
     return await attempt.response(wait_for_blob)
@@ -164,7 +172,7 @@ async def move(track_id: TrackId, request: Command) -> Response:
     async with request.begin(on=track_id, default_wait_seconds=DEFAULT_WAIT_SECONDS) as attempt:
         if not attempt.is_repetition:
             place = await place_of(services, request.principal.did, track_id)
-            found = await look_in_old_collection(services, place)
+            found = await look(services, place, in_old_alone=True)
             command = ChangeNamespace(
                 track_id,
                 request.versions,
@@ -179,15 +187,6 @@ async def move(track_id: TrackId, request: Command) -> Response:
 def _may_wait(request: Command, found: OnPds) -> bool:
     """Whether to wait: a PDS that did not answer just now will not have the record in a moment."""
     return found is not OnPds.UNKNOWN or request.preferred_wait_seconds is not None
-
-
-async def _require_uploadable(services: Services, reads: CallerReads, place: Place) -> None:
-    audio = place.track.audio
-    if not await reads.is_stored(audio.cid):
-        raise MediaNotFoundError
-    limit = min(AUDIO_BLOB_BYTES, await blob_limit(services, place) or AUDIO_BLOB_BYTES)
-    if audio.size > limit:
-        raise BlobTooLargeError(limit)
 
 
 ADOPTION: Final = "/me/adopt"
@@ -216,8 +215,12 @@ async def adopt(
             await attempt.finish(_adopted(await run_in_threadpool(_adoption, services, did)))
     if attempt.is_repetition or not prefer:
         return response_of(attempt.result)
-    result = _adopted(await _awaited(services, did, prefer))
-    return response_of(result, {"Preference-Applied": f"wait={prefer}"})
+    ends = time.monotonic() + prefer
+    report = await run_in_threadpool(_adoption, services, did)
+    while report.state in UNFINISHED and time.monotonic() < ends:
+        await asyncio.sleep(POLL_SECONDS)  # no thread is held meanwhile
+        report = await run_in_threadpool(_adoption, services, did)
+    return response_of(_adopted(report), {"Preference-Applied": f"wait={prefer}"})
 
 
 @router.get(ADOPTION, responses=errors(401, 503))
@@ -228,16 +231,6 @@ def read_adoption(principal: SignedIn, services: ServicesDep) -> AdoptionBody:
 
 def _adopted(report: AdoptionBody) -> CommandResult:
     return result_of(report, 202 if report.state in UNFINISHED else 200, Location=ADOPTION)
-
-
-async def _awaited(services: Services, did: str, seconds: int) -> AdoptionBody:
-    """Poll until the job has ended or the time is up; no thread is held meanwhile."""
-    ends = time.monotonic() + seconds
-    report = await run_in_threadpool(_adoption, services, did)
-    while report.state in UNFINISHED and time.monotonic() < ends:
-        await asyncio.sleep(POLL_SECONDS)
-        report = await run_in_threadpool(_adoption, services, did)
-    return report
 
 
 def _adoption(services: Services, did: str) -> AdoptionBody:

@@ -21,9 +21,9 @@ from api.openapi import (
 )
 from api.pipeline.command_request import Command, CommandRequest, Respond
 from api.requests.body import Body
+from api.requests.fields import downloads_of, features_of, metadata_of, support_gate_of
 from api.requests.known_names import StrictRoute
 from api.requests.parameters import TrackId
-from api.requests.track_fields import downloads_of, features_of, metadata_of, support_gate_of
 from api.responses.commands import DeletedBody, changed_track, created_track, deleted_track
 from api.responses.track import TrackBody
 from application.authorization import OnTrack, require_no_duplicate
@@ -132,7 +132,11 @@ async def answer_replacement(track_id: int, request: CommandRequest, show: Respo
     files = {"file": services.max_upload_bytes}
     async with request.begin(on=track_id, files=files, is_upload=True) as attempt:
         if not attempt.is_repetition:
-            command = await _replace_command(request, track_id, attempt.body)
+            staged = attempt.body.file("file")
+            audio = await request.intake.read_audio(staged)
+            await run_in_threadpool(_refuse_audio, request, audio.cid, track_id)
+            await request.intake.keep_audio(staged, audio)
+            command = ReplaceAudio(track_id=track_id, versions=request.versions, audio=audio)
             await attempt.publish_if(partial(published_by_replacing, command=command, audio=command.audio))
             await attempt.commit(lambda unit: replace_audio(unit, command, services.media), show)
     return await attempt.response()
@@ -141,11 +145,8 @@ async def answer_replacement(track_id: int, request: CommandRequest, show: Respo
 @router.delete("/tracks/{track_id}", response_model=DeletedBody, responses=command_errors())
 async def delete(track_id: TrackId, request: Command) -> Response:
     """Delete the track and its record; it can be undeleted while its bytes are kept."""
-    async with request.begin(on=track_id, allow_leaving=True) as attempt:
-        if not attempt.is_repetition:
-            command = OnTrack(track_id, request.versions)
-            await attempt.commit(lambda unit: delete_track(unit, command), deleted_track)
-    return await attempt.response()
+    command = OnTrack(track_id, request.versions)
+    return await request.answer(lambda unit: delete_track(unit, command), deleted_track, on=track_id)
 
 
 @router.post("/tracks/{track_id}/undelete", response_model=TrackBody, responses=command_errors())
@@ -176,21 +177,16 @@ async def upload_command(request: CommandRequest, body: Body) -> RegisterTrack:
     _refuse_image_as_text(body)
     audio = await intake.read_audio(staged)
     image = await _artwork_of(request, body)
-    artist = await run_in_threadpool(_artist_of_upload, request, audio.cid)
+    await run_in_threadpool(
+        _refuse_audio, request, audio.cid
+    )  # before bytes are stored; the unit refuses it too
+    account = await run_in_threadpool(services.accounts.get, request.principal.did)
+    artist = artist_name(account.name if account is not None else request.principal.handle)
     artwork = await intake.keep_artwork(image) if image is not None else None
     await intake.keep_audio(staged, audio)
     return RegisterTrack(
         artist=artist, audio=audio, artwork=artwork, collection=services.collection, **fields
     )
-
-
-async def _replace_command(request: CommandRequest, track_id: int, body: Body) -> ReplaceAudio:
-    """Check and store the audio."""
-    staged = body.file("file")
-    audio = await request.intake.read_audio(staged)
-    await run_in_threadpool(_refuse_audio, request, audio.cid, track_id)
-    await request.intake.keep_audio(staged, audio)
-    return ReplaceAudio(track_id=track_id, versions=request.versions, audio=audio)
 
 
 async def edit_command(request: CommandRequest, track_id: int, body: Body) -> EditTrack:
@@ -221,13 +217,6 @@ def _refuse_image_as_text(body: Body) -> None:
         raise InvalidFieldError("image", "must be sent as a file of a multipart body")
 
 
-def _artist_of_upload(request: CommandRequest, audio_cid: str) -> str:
-    """Return the artist's name; raises what the unit would raise after bytes were stored."""
-    _refuse_audio(request, audio_cid)
-    account = request.services.accounts.get(request.principal.did)
-    return artist_name(account.name if account is not None else request.principal.handle)
-
-
 def _refuse_audio(request: CommandRequest, audio_cid: str, but: int | None = None) -> None:
     with request.services.database.read() as connection:
         require_not_taken_down(connection, [audio_cid])
@@ -250,29 +239,15 @@ async def revert(track_id: TrackId, request: Command) -> Response:
     services = request.services
     async with request.begin(on=track_id) as attempt:
         if not attempt.is_repetition:
-            command = Revert(
-                track_id,
-                request.versions,
-                to_version=_version(attempt.body),
-                fields=_fields(attempt.body),
-            )
+            if "to_version" not in attempt.body:
+                raise MissingPartError("to_version")
+            fields = tuple(attempt.body.texts("fields")) if "fields" in attempt.body else FIELDS
+            require_revertible(fields)
+            to = attempt.body.whole_number("to_version")
+            command = Revert(track_id, request.versions, to_version=to, fields=fields)
             await attempt.publish_if(partial(published_by_reverting, command=command, log=services.log))
             await attempt.commit(
                 lambda unit: revert_track(unit, command, services.log, services.media),
                 changed_track,
             )
     return await attempt.response()
-
-
-def _version(body: Body) -> int:
-    if "to_version" not in body:
-        raise MissingPartError("to_version")
-    return body.whole_number("to_version")
-
-
-def _fields(body: Body) -> tuple[str, ...]:
-    if "fields" not in body:
-        return FIELDS
-    fields = body.texts("fields")
-    require_revertible(fields)
-    return tuple(fields)

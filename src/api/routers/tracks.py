@@ -14,8 +14,7 @@ from api.pipeline.past_state import AsOf, past_state
 from api.requests.known_names import StrictRoute
 from api.requests.parameters import MAX_ID, Cursor, OneOf, PageLength, TrackId, cursor_of, page_length
 from api.responses.my_tracks import MyTracksBody, MyTracksFilter, my_tracks
-from api.responses.read_tracks import one_track, past_track_body, track_bodies
-from api.responses.track import TrackBody
+from api.responses.track import TrackBody, one_track, past_track_body, track_bodies
 from api.services import Services
 from application.authorization import may_have_bytes, may_see_track
 from application.errors import TrackNotFoundError
@@ -24,7 +23,6 @@ from identity.accounts.accounts import Accounts
 from identity.accounts.credentials import Principal
 from outbox.mirror.states import MirrorState
 from projections.tracks.queries import TrackFilter, track_page
-from projections.tracks.view import TrackView
 from storage.artwork import THUMBNAIL_SIZE
 
 router = APIRouter(tags=["tracks"], route_class=StrictRoute)
@@ -109,31 +107,18 @@ def past_track(caller: Principal | None, services: Services, track_id: int, want
     with services.database.read() as connection:
         now, then = past_state(services, track_id, wanted, caller)
         body = past_track_body(connection, then, services.urls)
-        if not _sounds_as_now(now, then):
+        is_shown = now.deleted_at is None and now.taken_down_at is None  # at the same addresses
+        if not is_shown or (now.audio.cid, now.support_gate) != (then.audio.cid, then.support_gate):
             kept = kept_audio(connection, then.audio.cid, services.sweep_grace)
             of_then |= {
                 "audio_url": f"{here}/audio?version={then.version}",
                 "audio_kept": kept.is_kept and may_have_bytes(caller, now),
                 "audio_kept_until": kept.until,
             }
-    if then.artwork is not None and not _looks_as_now(now, then):
+    if then.artwork is not None and not (is_shown and now.artwork == then.artwork):
         cover = f"{here}/artwork?version={then.version}"
         of_then |= {"image_url": cover, "thumbnail_url": f"{cover}&size={THUMBNAIL_SIZE}"}
     return body.model_copy(update=of_then)
-
-
-def _sounds_as_now(now: TrackView, then: TrackView) -> bool:
-    """Whether the track still has this audio at the same address."""
-    return _is_shown(now) and (now.audio.cid, now.support_gate) == (then.audio.cid, then.support_gate)
-
-
-def _looks_as_now(now: TrackView, then: TrackView) -> bool:
-    """Whether the track still has this cover at the same address."""
-    return _is_shown(now) and now.artwork == then.artwork
-
-
-def _is_shown(now: TrackView) -> bool:
-    return now.deleted_at is None and now.taken_down_at is None
 
 
 def live_track(caller: Principal | None, services: Services, track_id: int) -> TrackBody:

@@ -16,7 +16,7 @@ from fastapi import FastAPI
 from prometheus_client.multiprocess import mark_process_dead
 from starlette.types import ASGIApp
 
-from api.middleware.allowances import memory_file
+from api.middleware.rate_limits import memory_file
 from application.event_poller import EventPoller
 from service.cli.preparing import prepare
 from service.config.settings import Settings, load, override

@@ -9,8 +9,8 @@ from typing import TYPE_CHECKING, Any, Final
 
 from api.middleware.rate_limits import RateLimits
 from api.pipeline import media_intake as intake
-from api.pipeline import media_reads as reads
-from api.pipeline.pds_preflight import MAX_CHECKS_OF_AN_ACCOUNT
+from api.pipeline import media_request as reads
+from api.pipeline.pds import MAX_CHECKS_OF_AN_ACCOUNT
 from api.services import MediaThreads, Services
 from application.event_poller import EventPoller
 from eventstore.coordination.commit_signals import Announcer, Listener

@@ -9,10 +9,10 @@ from fastapi import APIRouter, Request, Response
 from fastapi.responses import RedirectResponse
 
 from api.responses.states import AudioCopyState
+from api.routers.auth import list_tokens
 from api.routers.me import read_me
 from api.routers.mirrors import read_lane
 from api.routers.records import read_adoption, read_migration
-from api.routers.tokens import list_tokens
 from api.routers.tracks import MyListing, list_my_tracks
 from identity.accounts.credentials import CredentialKind, Principal, Scope
 from web.ask import Ask, OwnAsk

@@ -7,7 +7,7 @@ from sqlalchemy import update
 
 from eventstore.streams.track_ids import peer_track
 from identity.accounts.accounts import account
-from identity.accounts.credentials import Scope, credential
+from identity.accounts.credentials import credential
 from identity.sessions.session_store import pds_session
 from outbox.mirror.lanes import park_lane
 from outbox.mirror.tables import mirror_lane
@@ -142,9 +142,3 @@ def test_a_fresh_record_is_looked_at_once_more_before_the_login_goes(world, clie
     continue_account_deletions(world.made)
     told = me(client, alice).json()["leaving"]["records"]
     assert told["waiting"] == [{"state": "pending", "reason": "verifying", "records": 1}]
-
-
-def test_a_deletion_needs_the_owners_token_of_scope_write(world, client):
-    reader = world.sign_in("alice", scope=Scope.READ)
-    assert refusal(client.delete("/me", headers=reader.headers)) == (403, "scope_required")
-    assert refusal(client.delete("/me")) == (401, "not_authenticated")

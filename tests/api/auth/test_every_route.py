@@ -87,7 +87,9 @@ def refused(*, subtests, client, world, routes, track):
         for route in doors:
             if route in routes:
                 with subtests.test(route):
-                    assert refusal(send(client, route, track, headers)) == expected
+                    answer = send(client, route, track, headers)
+                    assert refusal(answer) == expected
+                    assert expected[0] != 401 or answer.headers["www-authenticate"].startswith("Bearer")
         assert rows(world) == before
 
     return ask
@@ -97,7 +99,9 @@ def test_an_anonymous_caller_is_refused(refused):
     refused(CLOSED, (401, "not_authenticated"))
 
 
-@pytest.mark.parametrize("header", ["Bearer mt_" + "x" * 43, "Bearer ", "Basic YTpi", "Bearer \xff"])
+@pytest.mark.parametrize(
+    "header", ["Bearer mt_" + "x" * 43, "Bearer ", "Basic YTpi", "nonsense", "Bearer \xff"]
+)
 def test_an_unknown_token_is_refused(refused, header):
     refused(CLOSED, (401, "not_authenticated"), {"Authorization": header.encode("latin-1")})
 

@@ -7,9 +7,15 @@ from hypothesis import given
 from hypothesis import strategies as st
 from starlette.requests import Request
 
-from api.middleware import allowances
-from api.middleware.allowances import MINUTE_SECONDS, SLOTS_PER_BUCKET, FullTimes, memory_file
-from api.middleware.rate_limits import RateLimits, address_of
+from api.middleware import rate_limits
+from api.middleware.rate_limits import (
+    MINUTE_SECONDS,
+    SLOTS_PER_BUCKET,
+    FullTimes,
+    RateLimits,
+    address_of,
+    memory_file,
+)
 from tests.api.world import refusal, upload
 from tests.media_samples import samples
 
@@ -35,7 +41,7 @@ def clock():
 
 def Allowance(limit, clock, memory=None):  # noqa: N802
     times = FullTimes(memory_file() if memory is None else memory)
-    return allowances.Allowance("requests", limit, times, clock)
+    return rate_limits.Allowance("requests", limit, times, clock)
 
 
 def test_a_burst_may_use_the_whole_allowance_and_no_more(clock):
@@ -92,7 +98,7 @@ def test_processes_that_share_the_memory_share_the_allowance(clock):
 
 
 def test_ever_new_callers_take_the_places_of_those_with_the_fullest_allowances(clock, monkeypatch):
-    monkeypatch.setattr(allowances, "BUCKETS", 1)
+    monkeypatch.setattr(rate_limits, "BUCKETS", 1)
     allowance = Allowance(10, clock)
     for _ in range(10):
         allowance.take("busy")

@@ -7,7 +7,7 @@ from collections import Counter
 import pytest
 from pydantic import SecretStr
 
-from api.pipeline import exports
+from api.pipeline import concurrency
 from api.pipeline.concurrency import MAX_EXPORTS_OF_AN_ACCOUNT
 from identity.errors import CredentialExpiredError
 from tests.api.world import until, upload
@@ -22,11 +22,11 @@ def migrated_url(migrated_sqlite):
 
 
 def test_an_export_is_broken_off_once_its_token_has_ended(world, client, alice, monkeypatch):
-    monkeypatch.setattr(exports, "CHECK_SECONDS", -1.0)
+    monkeypatch.setattr(concurrency, "CHECK_SECONDS", -1.0)
     body = {"name": "export"}
     made = client.post("/auth/tokens", json=body, headers=alice.headers).json()
     principal = world.services.credentials.authenticate(SecretStr(made["token"]))
-    parts = exports.while_usable(world.services, principal, iter(["first", "second"]))
+    parts = concurrency.while_usable(world.services, principal, iter(["first", "second"]))
     assert next(parts) == "first"
     client.delete(f"/auth/tokens/{made['id']}", headers=alice.headers)
     with pytest.raises(CredentialExpiredError):
@@ -46,8 +46,8 @@ def test_an_account_has_few_exports_under_way_and_others_have_theirs(
         if principal.did == alice.did:
             go_on.wait(60)
 
-    monkeypatch.setattr(exports, "while_usable", slow)
-    as_lines = {"Accept": exports.NDJSON}
+    monkeypatch.setattr(concurrency, "while_usable", slow)
+    as_lines = {"Accept": concurrency.NDJSON}
 
     async def ask():
         async with world.async_client(alice) as greedy, world.async_client(bob) as other:

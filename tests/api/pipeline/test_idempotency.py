@@ -6,7 +6,7 @@ from datetime import timedelta
 import pytest
 from sqlalchemy import insert, select, update
 
-from api.pipeline import idempotent_request
+from api.pipeline import command_request
 from eventstore.idempotency.lock import running_request
 from eventstore.idempotency.results import idempotency
 from identity.accounts.credentials import Scope
@@ -352,7 +352,7 @@ def test_a_long_result_of_work_that_may_be_done_twice_is_not_kept(client, world,
     headers = {**alice.headers, **KEY}
     short = client.post("/me/verify", headers=headers).json()
     assert len(rows(world)) == 1
-    monkeypatch.setattr(idempotent_request, "MAX_KEPT_CHARACTERS", 1)
+    monkeypatch.setattr(command_request, "MAX_KEPT_CHARACTERS", 1)
     headers["Idempotency-Key"] = "k-2"
     for _ in range(2):
         assert client.post("/me/verify", headers=headers).json() == short

@@ -1,13 +1,11 @@
 """Prefer: wait occupies no thread and no connection."""
 
 import asyncio
-import threading
 import time
 from contextlib import ExitStack
 
 import pytest
 
-from eventstore.change import Envelope
 from eventstore.errors import LogBusyError
 from tests.api.world import until
 from tests.media_samples import samples
@@ -148,37 +146,3 @@ async def test_edits_while_the_pds_is_away_answer_at_once_and_arrive_later(world
         assert (shown["state"], shown["reason"] is not None) == ("pending", True)
         world.pds.away = False
         await client.post(f"/tracks/{track['id']}/mirror/retry")
-
-
-async def test_an_account_whose_lock_is_held_holds_up_no_other(world, alice):
-    async with world.async_client(alice) as client:
-        track = (await start_upload(client, 0)).json()
-        release, held = threading.Event(), threading.Event()
-
-        def hold():
-            with world.log.unit_of_work(alice.did, Envelope("test", "test", "test")):
-                held.set()
-                release.wait(9)
-
-        holder = asyncio.create_task(asyncio.to_thread(hold))
-        await until(held.is_set)
-        path = f"/tracks/{track['id']}"
-        edits = [asyncio.create_task(client.patch(path, json={"title": str(n)})) for n in range(60)]
-        await asyncio.sleep(0.2)
-        began = time.monotonic()
-        for _ in range(10):
-            assert (await client.get(path)).json()["title"] == "t"
-        if not world.database.is_sqlite:  # which has one writer at a time
-            bob = await asyncio.to_thread(world.sign_in, "bob")
-            posted = await client.post(
-                "/tracks",
-                data={"title": "b"},
-                files={"file": ("a.mp3", samples.mp3(2), "audio/mpeg")},
-                headers=bob.headers,
-            )
-            assert posted.status_code == 201
-        assert time.monotonic() - began < 5
-        assert not any(each.done() for each in edits)
-        release.set()
-        await holder
-        assert {(await each).status_code for each in edits} == {200}

@@ -1,7 +1,5 @@
 """Audio by file id: with and without extension, as an address, and as a file to keep."""
 
-from urllib.parse import unquote
-
 from tests.api.world import upload
 from tests.media_samples import samples
 from tests.servers.databases import ON_SQLITE
@@ -27,14 +25,6 @@ def test_audio_is_served_by_its_id_with_and_without_extension_whole_and_in_range
         "file_id": track["file_id"],
         "file_type": "mp3",
     }
-
-
-def test_a_download_is_a_file_named_after_artist_and_title(client, alice):
-    track = upload(client, alice, title='Blau/Grün "x"')
-    answer = client.get(f"/plyr/audio/{track['file_id']}/download")
-    assert answer.content == SOUND
-    kind, name = answer.headers["content-disposition"].split("; ")
-    assert (kind, unquote(name)) == ("attachment", "filename*=UTF-8''Alice - BlauGrün x.mp3")
 
 
 def test_gated_audio_is_for_its_owner_however_it_is_asked_for(client, alice, bob):

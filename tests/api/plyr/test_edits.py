@@ -4,7 +4,6 @@ import pytest
 
 from tests.api.plyr.writing import edits, publishing, refused, uploaded
 from tests.api.tracks.patch import CLIENTS_OF_PLYR
-from tests.api.world import did_of
 from tests.media_samples import samples
 from tests.servers.databases import ON_SQLITE
 
@@ -28,17 +27,6 @@ def test_a_cover_comes_as_multipart_and_goes_by_a_flag(client, alice):
     )
     assert (answer.json()["title"], answer.json()["image_url"] is None) == ("New", False)
     assert edits(client, alice, track, remove_image="true").json()["image_url"] is None
-
-
-def test_publishing_of_a_track_is_changed_by_ordinary_events(client, world, alice):
-    track = uploaded(client, alice)
-    wanted = publishing(listening="supporters", visibility="unlisted", downloads="off")
-    shown = edits(client, alice, track, publishing=wanted).json()
-    assert (shown["publishing"]["access"], shown["download_policy"]) == (
-        {"listening": "supporters", "visibility": "unlisted", "downloads": "off"},
-        "off",
-    )
-    assert world.events(track["id"]) == ["Created", "SupportGateSet", "VisibilityChanged", "DownloadsChanged"]
 
 
 def test_the_route_for_publishing_changes_it_at_once_and_its_job_is_done(client, alice, bob):
@@ -86,24 +74,3 @@ def test_only_the_owner_edits_and_deletes(client, alice, bob):
     answer = client.delete(path, headers=alice.headers)
     assert (answer.status_code, answer.json()) == (200, {"message": "track deleted successfully"})
     assert refused(client.get(path)) == (404, "track_not_found")
-
-
-@ON_SQLITE
-def test_featured_artists_have_names_in_the_answer(client, world, alice):
-    world.sign_in("bob")
-    track = uploaded(client, alice)
-    [featured] = edits(client, alice, track, features='["bob.test"]').json()["features"]
-    assert (featured["did"], featured["display_name"]) == (did_of("bob"), "Bob")
-
-
-@ON_SQLITE
-@pytest.mark.parametrize("downloads", ["open", "ask", "supporters", "off"])
-def test_a_download_is_what_the_track_says_it_is(client, alice, downloads):
-    track = uploaded(client, alice, publishing=publishing(downloads=downloads))
-    shown = client.get(f"/plyr/tracks/{track['id']}").json()
-    answer = client.get(f"/plyr/audio/{track['file_id']}/download")
-    assert (shown["download_policy"], shown["downloadable"]) == (downloads, answer.is_success)
-    if downloads == "off":
-        assert (answer.status_code, answer.json()["detail"]) == (403, "the artist has disabled downloads")
-    own = client.get(f"/plyr/audio/{track['file_id']}/download", headers=alice.headers)
-    assert (own.status_code, own.content) == (200, samples.mp3(1))

@@ -32,17 +32,6 @@ def sign_out(world, person):
         connection.execute(lane.update().where(lane.c.did == person.did).values(state="auth_required"))
 
 
-async def test_a_lost_record_comes_back_with_the_peers_track(world, client, alice):
-    track = await lost(world, client, alice)
-    answer = await gives(world, client, track, "restore-record")
-    body = answer.json()
-    assert (answer.status_code, body["success"], body["restored_uri"]) == (
-        200, True, track["atproto_record_uri"],
-    )  # fmt: skip
-    assert body["track"] == (await client.get(f"/plyr/tracks/{track['id']}")).json()
-    assert world.record(track)["description"] == "words"
-
-
 async def test_a_record_that_is_there_is_refused_with_the_peers_object(world, client, alice):
     track = await uploaded(client, alice)
     await world.relay.run_once()
@@ -51,17 +40,6 @@ async def test_a_record_that_is_there_is_refused_with_the_peers_object(world, cl
     assert (answer.status_code, detail["error"], detail["uri"]) == (
         400, "already_has_record", track["atproto_record_uri"],
     )  # fmt: skip
-
-
-async def test_audio_is_copied_and_a_second_time_was_there(world, client, alice):
-    track = await uploaded(client, alice)
-    first = await gives(world, client, track, "migrate-to-pds")
-    assert (first.status_code, first.json()["track_id"]) == (200, track["id"])
-    assert first.json()["message"] == "track audio migrated to PDS successfully"
-    assert first.json()["pds_blob_cid"] == track["file_id"]
-    sign_out(world, alice)
-    again = await gives(world, client, track, "migrate-to-pds", relay=False)
-    assert (again.status_code, again.json()["message"]) == (200, "track already has PDS blob")
 
 
 @pytest.mark.parametrize("name", ["restore-record", "migrate-to-pds"])

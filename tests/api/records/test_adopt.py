@@ -3,16 +3,10 @@
 import pytest
 
 from replay.adoption.progress import Progress
-from tests.api.world import refusal
 from tests.replay.adoption.claims import claimed, fail, finish
 
 HERE = "/me/adopt"
 NOTHING = {"found": 0, "known": 0, "adopted": 0, "refused": 0, "problem": None, "problems": []}
-
-
-def test_an_anonymous_caller_adopts_nothing(client):
-    assert refusal(client.post(HERE)) == (401, "not_authenticated")
-    assert refusal(client.get(HERE)) == (401, "not_authenticated")
 
 
 def test_before_it_is_asked_for_there_is_nothing_to_watch(client, alice):

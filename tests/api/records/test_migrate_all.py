@@ -6,7 +6,7 @@ from sqlalchemy import select, update
 from application.records import copy_audio_to_pds as migrate_all
 from outbox.mirror.lanes import change_lane, park_lane
 from outbox.mirror.tables import blob_job, mirror_target
-from tests.api.world import refusal, upload
+from tests.api.world import upload
 
 HERE = "/me/migrate-to-pds"
 GATE = {"type": "any"}
@@ -127,11 +127,6 @@ def test_a_signed_out_account_is_shown_what_the_copy_waits_for(world, client, al
         park_lane(connection, alice.did)
     report = ask(client, alice)
     assert (report["pending"], report["waits_for"]) == (5, "auth_required")
-
-
-def test_an_anonymous_caller_copies_nothing(client):
-    assert refusal(client.post(HERE)) == (401, "not_authenticated")
-    assert refusal(client.get(HERE)) == (401, "not_authenticated")
 
 
 def test_what_was_gated_meanwhile_is_skipped(world, client, alice, library):

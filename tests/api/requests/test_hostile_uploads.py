@@ -6,7 +6,7 @@ import time
 import pytest
 
 from api.errors import UnparsableError
-from api.requests.parse import MultipartReader
+from api.requests.body import MultipartReader
 from tests.media_samples import hostile, samples
 
 FILE_BYTES = 8 * 2**20

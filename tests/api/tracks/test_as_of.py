@@ -1,7 +1,5 @@
 """A track at an earlier version or time, and the difference between two."""
 
-from datetime import UTC, datetime, timedelta
-
 import pytest
 
 from application.tracks.revert import FIELDS, KEPT_BECAUSE
@@ -23,23 +21,6 @@ def track(client, alice):
 
 def as_of(client, person, track, **params):
     return client.get(f"/tracks/{track['id']}", params=params, headers=person.headers)
-
-
-def test_a_track_can_be_read_as_of_each_version(client, alice, track):
-    titles = [as_of(client, alice, track, version=version).json()["title"] for version in (1, 2, 3)]
-    assert titles == ["0", "1", "2"]
-    newest = as_of(client, alice, track, version=3).json()
-    assert newest == client.get(f"/tracks/{track['id']}").json()
-
-
-def test_a_track_can_be_read_as_of_each_time(client, alice, track):
-    rows = client.get(f"/tracks/{track['id']}/history", headers=alice.headers).json()["items"]
-    for row in rows:
-        before = datetime.fromisoformat(row["at"]) - timedelta(microseconds=1)
-        assert as_of(client, alice, track, at=row["at"]).json()["version"] == row["version"]
-        if row["version"] > 1:
-            assert as_of(client, alice, track, at=before.isoformat()).json()["version"] == row["version"] - 1
-    assert as_of(client, alice, track, at=datetime.now(UTC) + timedelta(days=1)).json()["title"] == "2"
 
 
 @ON_SQLITE

@@ -59,20 +59,6 @@ def test_a_track_goes_back_to_a_version_whole(client, world, alice, track):
     assert track["file_id"] in record["audioUrl"]
 
 
-def test_going_back_is_undone_in_the_same_way(client, world, alice, track):
-    before = client.get(f"/tracks/{track['id']}", headers=alice.headers).json()
-    newest = len(world.events(track["id"]))
-    revert(client, alice, track, to_version=1)
-    assert shown(revert(client, alice, track, to_version=newest).json()) == shown(before)
-
-
-def test_only_the_named_fields_go_back(client, alice, track):
-    answer = revert(client, alice, track, to_version=1, fields=["title", "artwork"])
-    now = answer.json()
-    assert (now["title"], now["image_url"]) == ("old", track["image_url"])
-    assert (now["album"], now["unlisted"], now["tags"]) == (None, True, ["b"])
-
-
 def test_each_field_goes_back_by_its_ordinary_event(client, world, alice, track):
     already = len(world.events(track["id"]))
     revert(client, alice, track, to_version=1)

@@ -6,7 +6,7 @@ import pytest
 from sqlalchemy import text
 
 from api.middleware.request_id import over_http
-from api.pipeline import media_reads, media_request
+from api.pipeline import media_request
 from application.takedown import Takedown, decide_takedown
 from identity.accounts.credentials import Scope
 from outbox.operations.operators import Operator
@@ -330,7 +330,7 @@ def test_a_stream_of_bytes_that_are_taken_down_meanwhile_is_broken_off(
     client, alice, admin, track, monkeypatch
 ):
     whole = fetch(client, track["audio_url"], alice).content
-    monkeypatch.setattr(media_reads, "PART_BYTES", 16)
+    monkeypatch.setattr(media_request, "PART_BYTES", 16)
     monkeypatch.setattr(media_request, "taken_down", lambda _connection, cids: set(cids))
     assert len(fetch(client, track["audio_url"], alice).content) < len(whole)
     assert fetch(client, track["audio_url"], admin).content == whole

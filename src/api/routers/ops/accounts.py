@@ -11,12 +11,12 @@ from api.errors import ArtistNotFoundError, TokenNotFoundError
 from api.json_response import response_of
 from api.middleware.request_id import over_http
 from api.openapi import errors, fields_of, repeatable_errors
-from api.pipeline.idempotent_request import Idempotent, result_of
+from api.pipeline.command_request import Idempotent, result_of
 from api.requests.body import fields_as
 from api.requests.known_names import StrictRoute
 from api.requests.parameters import DRY_RUN, Name
 from api.responses.ops.deliveries import LaneOfAccountBody, lane_of_account
-from api.routers.tokens import TokensBody, token_row
+from api.routers.auth import TokensBody, token_row
 from api.services import Services
 from application.account import EndTokens, end_tokens
 from identity.accounts.credentials import Credential

@@ -13,7 +13,7 @@ from api.auth.authentication import Admin, OperatorDep, ServicesDep
 from api.json_response import response_of
 from api.middleware.request_id import over_http
 from api.openapi import errors, fields_of, repeatable_errors
-from api.pipeline.idempotent_request import Idempotent, result_of
+from api.pipeline.command_request import Idempotent, result_of
 from api.requests.body import fields_as
 from api.requests.known_names import StrictRoute
 from api.requests.parameters import Name, OneOf, PageLength, cursor_of, page_length

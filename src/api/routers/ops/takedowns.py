@@ -13,9 +13,8 @@ from api.auth.authentication import Admin, ServicesDep
 from api.json_response import response_of
 from api.middleware.request_id import over_http
 from api.openapi import fields_of, repeatable_errors
-from api.pipeline.idempotent_request import Idempotent, result_of
-from api.pipeline.media_intake import Intake, MediaIntake
-from api.pipeline.public_copy import PublicCopy
+from api.pipeline.command_request import Idempotent, result_of
+from api.pipeline.media_intake import Intake, MediaIntake, PublicCopy
 from api.requests.body import fields_as
 from api.requests.known_names import StrictRoute
 from api.requests.parameters import DRY_RUN, Name, TrackId

@@ -9,7 +9,7 @@ from fastapi import APIRouter, Depends, Response
 from api.auth.authentication import operator
 from api.error_responses import error_response
 from api.responses.states import PROBED, BreakerState, LaneState, LoginState, MirrorReason, MirrorState
-from api.routers.audit import AuditQuery, audit_entries
+from api.routers.history import AuditQuery, audit_entries
 from api.routers.ops.accounts import AccountDid, read_lane_of
 from api.routers.ops.deliveries import (
     LANE_STATES,

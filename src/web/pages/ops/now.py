@@ -9,7 +9,7 @@ from fastapi import APIRouter, Depends, Response
 
 from api.auth.authentication import operator
 from api.responses.states import LaneState, MirrorReason, MirrorState, VerdictKind
-from api.routers.audit import AuditQuery, audit_entries
+from api.routers.history import AuditQuery, audit_entries
 from api.routers.ops.deliveries import FailuresQuery, HostsQuery, read_failures, read_hosts
 from api.routers.ops.overview import read_overview
 from web.ask import OperatorAsk

@@ -9,8 +9,8 @@ from fastapi import APIRouter, Depends, HTTPException, Request, Response
 from fastapi.responses import RedirectResponse
 
 from api.pipeline.past_state import AsOf
+from api.requests.fields import ITEM_CHARACTERS, MOST_ITEMS, TEXT_BYTES
 from api.requests.parameters import TrackId
-from api.requests.track_fields import ITEM_CHARACTERS, MOST_ITEMS, TEXT_BYTES
 from api.routers.history import HistoryQuery, history_page
 from api.routers.mirrors import read_lane, read_mirror
 from api.routers.tracks import MyListing, list_my_tracks, past_track

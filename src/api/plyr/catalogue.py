@@ -1,20 +1,30 @@
-"""Searches tracks, artists, albums and tags at once."""
+"""Artists for the peer's clients, the caller's own profile, and a search of tracks, artists, albums and tags at once."""
 
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass
+from datetime import datetime
 from enum import StrEnum
+from functools import partial
 from typing import Annotated, Any, Final
 from zlib import crc32
 
 from fastapi import APIRouter, Query, Response
 from pydantic import BaseModel, Field
 from sqlalchemy import Connection
+from starlette.concurrency import run_in_threadpool
 
 from aggregates.errors import InvalidFieldError
-from api.json_response import AsciiJsonResponse
-from api.plyr.albums import album_of
+from api.auth.authentication import OptionalCaller, ServicesDep, SignedIn, Writer
+from api.json_response import AsciiJsonResponse, response_of
+from api.middleware.request_id import over_http
+from api.openapi import TEXT, either
+from api.pipeline.command_request import Idempotent, result_of
 from api.plyr.reading import ROUTER, Reader
+from api.plyr.track import album_of
+from api.requests.fields import PROFILE_FIELDS, profile_of
+from api.routers.artists import artist_of
 from api.services import Services
+from application.account import update_profile
 from eventstore.streams.track_ids import peer_ids_of
 from eventstore.untrusted import is_storable
 from identity.accounts.accounts import Account
@@ -24,6 +34,91 @@ from projections.tracks.queries import TrackFilter, track_page
 from projections.tracks.table import normalized
 
 router: Final = APIRouter(**ROUTER)
+
+
+class ArtistResponse(BaseModel):
+    """The peer's profile of an artist."""
+
+    did: str
+    handle: str
+    display_name: str
+    bio: str | None = None
+    avatar_url: str | None = None
+    support_url: str | None = None
+    show_liked_on_profile: bool = False
+    created_at: datetime
+    updated_at: datetime
+
+    @classmethod
+    def of(cls, account: Account) -> "ArtistResponse":
+        return cls(
+            did=account.did,
+            handle=account.handle,
+            display_name=account.name,
+            bio=account.bio,
+            created_at=account.created_at,
+            updated_at=account.updated_at,
+        )
+
+
+@router.get("/auth/me")
+def read_caller(principal: SignedIn) -> Response:
+    """Read whose token it is."""
+    return AsciiJsonResponse(
+        {
+            "did": principal.did,
+            "handle": principal.handle,
+            "linked_accounts": [],
+            "enabled_flags": [],
+        }
+    )
+
+
+@router.get("/artists/me")
+def read_own_profile(principal: SignedIn, services: ServicesDep) -> Response:
+    """Read the caller's profile."""
+    return _profile(services, principal.did)
+
+
+@router.get("/artists/by-handle/{handle}")
+def read_artist_by_handle(handle: str, _: OptionalCaller, services: ServicesDep) -> Response:
+    """Read the profile of the artist with a handle."""
+    return _profile(services, handle)
+
+
+@router.get("/artists/{did}")
+def read_artist(did: str, _: OptionalCaller, services: ServicesDep) -> Response:
+    """Read the profile of the artist with a DID."""
+    return _profile(services, did)
+
+
+def _profile(services: Services, name: str) -> Response:
+    return AsciiJsonResponse(ArtistResponse.of(artist_of(services, name)))
+
+
+NOT_HELD: Final[dict[str, Any]] = {
+    "avatar_url": TEXT,
+    "support_url": TEXT,
+    "show_liked_on_profile": {"type": "boolean"},
+}
+"""What a profile has at the peer and not here; only the value that every profile has here is accepted."""
+
+
+@router.put("/artists/me", openapi_extra=either([], {}, **PROFILE_FIELDS, **NOT_HELD))
+async def edit_profile(principal: Writer, services: ServicesDep, request: Idempotent) -> Response:
+    """Set the name and the bio: an empty one is cleared, an absent one is left unchanged."""
+    did = principal.did
+    async with request.begin() as attempt:
+        if not attempt.is_repetition:
+            for field in NOT_HELD:
+                if attempt.body.fields.get(field) not in (None, "", False):
+                    raise InvalidFieldError(field, "must not be sent: a profile has none here")
+            edit = partial(update_profile, changes=profile_of(attempt.body))
+            await attempt.run(services.log.transact, did, over_http(did), edit)
+            artist = await run_in_threadpool(artist_of, services, did)
+            await attempt.finish(result_of(ArtistResponse.of(artist)))
+    return response_of(attempt.result)
+
 
 Result = dict[str, Any]
 
@@ -53,7 +148,7 @@ def search(wanted: Annotated[Search, Query()], reader: Reader) -> Response:
     kinds = _kinds(wanted.type) if is_storable(wanted.q) else frozenset()
     with reader.services.database.read() as connection:
         finder = _Finder(connection, reader.services, reader.viewer, wanted.q, wanted.limit)
-        found = {kind: finder.find(kind) if kind in kinds else [] for kind in Kind}
+        found = {kind: FINDS[kind](finder) if kind in kinds else [] for kind in Kind}
     results = [each for of_kind in found.values() for each in of_kind]
     results.sort(key=lambda each: each["relevance"], reverse=True)
     counts = {kind.value: len(of_kind) for kind, of_kind in found.items()}
@@ -79,20 +174,7 @@ class _Finder:
     q: str
     limit: int
 
-    def find(self, kind: Kind) -> list[Result]:
-        match kind:
-            case Kind.TRACKS:
-                return self._tracks()
-            case Kind.ARTISTS:
-                return self._artists()
-            case Kind.ALBUMS:
-                return self._albums()
-            case Kind.TAGS:
-                return self._tags()
-            case Kind.PLAYLISTS:
-                return []
-
-    def _tracks(self) -> list[Result]:
+    def tracks(self) -> list[Result]:
         page = track_page(self.connection, TrackFilter(q=self.q, owner=self.viewer), limit=self.limit)
         ids = peer_ids_of(self.connection, [view.track_id for view in page.items])
         accounts = self._accounts(view.did for view in page.items)
@@ -109,7 +191,7 @@ class _Finder:
             for view in page.items
         ]
 
-    def _artists(self) -> list[Result]:
+    def artists(self) -> list[Result]:
         named = artists_named(self.connection, self.viewer, self.q, limit=self.limit)
         of_part = self.services.accounts.with_handle_part(self.q, limit=self.limit)
         listed = with_tracks(self.connection, self.viewer, [account.did for account in of_part])
@@ -126,7 +208,7 @@ class _Finder:
             for account in accounts.values()
         ][: self.limit]
 
-    def _albums(self) -> list[Result]:
+    def albums(self) -> list[Result]:
         albums = albums_named(self.connection, self.viewer, self.q, limit=self.limit)
         accounts = self._accounts(album.did for album in albums)
         return [
@@ -140,7 +222,7 @@ class _Finder:
             for album in albums
         ]
 
-    def _tags(self) -> list[Result]:
+    def tags(self) -> list[Result]:
         tags = tags_by_use(self.connection, self.viewer, part=self.q, limit=self.limit)
         return [
             {
@@ -165,3 +247,12 @@ class _Finder:
 
 def _handle(accounts: dict[str, Account], did: str) -> str:
     return accounts[did].handle if did in accounts else INVALID_HANDLE
+
+
+FINDS: Final[dict[Kind, Callable[[_Finder], list[Result]]]] = {
+    Kind.TRACKS: _Finder.tracks,
+    Kind.ARTISTS: _Finder.artists,
+    Kind.ALBUMS: _Finder.albums,
+    Kind.TAGS: _Finder.tags,
+    Kind.PLAYLISTS: lambda _finder: [],
+}

@@ -1,1 +1,0 @@
-"""The routes under `/plyr`, one file for each resource."""

@@ -1,0 +1,395 @@
+"""Changes tracks for the peer's clients: what the peer does in a job is done here when the request is answered."""
+
+import json
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
+from datetime import datetime
+from functools import partial
+from http import HTTPStatus
+from typing import Annotated, Any, Final
+
+from fastapi import APIRouter, Path, Response
+from pydantic import BaseModel
+from sqlalchemy import Connection
+
+from aggregates.errors import InvalidFieldError
+from aggregates.values import Downloads, SupportGate
+from api.auth.authentication import ServicesDep, SignedIn
+from api.json_response import AsciiJsonResponse
+from api.openapi import FILE, TEXT, TRACK_FIELDS, either, multipart
+from api.pipeline.command_request import Command, CommandRequest
+from api.pipeline.media_request import Reads
+from api.plyr.reading import ROUTER, Json, PeerTrackId, Reader
+from api.plyr.track import PUBLIC, SUPPORTERS, UNLISTED, TrackResponse, album_titled, track_responses
+from api.requests.body import NONE, Body
+from api.requests.known_names import require_known_fields
+from api.requests.parameters import NO_TRACK
+from api.responses.commands import CopyResults, deleted_track, restored_record
+from api.responses.track import TrackReader
+from api.routers.records import answer_copy, answer_restore
+from api.routers.track_writes import (
+    answer_edit,
+    answer_replacement,
+    answer_upload,
+    edit_command,
+    upload_command,
+)
+from api.services import Services
+from application.authorization import OnTrack, require_owned
+from application.errors import TrackNotFoundError
+from application.tracks.audio_revisions import (
+    AudioRevision,
+    RestoreRevision,
+    audio_revisions,
+    published_by_restoring,
+    restore_revision,
+)
+from application.tracks.edit import EditTrack, delete_track
+from application.tracks.register import RegisterTrack
+from eventstore.idempotency.results import CommandResult
+from eventstore.streams.track_ids import peer_ids_of, track_id_of
+from eventstore.untrusted import whole_number
+from identity.errors import SignInRequiredError
+from outbox.views.status import needs_sign_in
+from projections.tracks.queries import count_in_collection, track_by_id
+from projections.tracks.view import TrackView
+
+PUBLISHING: Final[dict[str, Any]] = {"publishing": {"type": "object"}}
+VISIBILITY: Final[dict[str, Any]] = {"visibility": TEXT}
+OURS: Final = ("support_gate", "unlisted")
+GATE: Final = SupportGate("any")
+
+
+@dataclass(frozen=True)
+class Access:
+    """The fields of a track that say who may find, hear and download it."""
+
+    support_gate: SupportGate | None
+    unlisted: bool
+    downloads: Downloads
+
+
+ACCESS_OF_VISIBILITY: Final = {
+    PUBLIC: Access(None, unlisted=False, downloads=Downloads.OPEN),
+    UNLISTED: Access(None, unlisted=True, downloads=Downloads.OPEN),
+    SUPPORTERS: Access(GATE, unlisted=False, downloads=Downloads.OPEN),
+}
+GATE_OF_LISTENING: Final = {PUBLIC: None, SUPPORTERS: GATE}
+UNLISTED_OF_VISIBILITY: Final = {PUBLIC: False, UNLISTED: True}
+DOWNLOADS: Final = {each.value: each for each in Downloads}
+
+
+def access_of(body: Body) -> Access | None:
+    """Return what `publishing` or `visibility` says; None without either. Raises InvalidFieldError or UnknownFieldError."""
+    publishing = body.mapping("publishing")
+    if publishing is None:
+        word = body.text("visibility")
+        if word in NONE:
+            return None
+        _require_absent(body, OURS, beside="visibility")
+        access: Access = _one_of("visibility", word, ACCESS_OF_VISIBILITY)
+        return access
+    _require_absent(body, ("visibility", *OURS), beside="publishing")
+    return access_in(publishing, "publishing")
+
+
+def _require_absent(body: Body, fields: Sequence[str], *, beside: str) -> None:
+    """Raise InvalidFieldError where two fields say who may have the track: the wider one could win."""
+    for field in fields:
+        if body.fields.get(field) not in NONE:
+            raise InvalidFieldError(field, f"must not be sent together with `{beside}`")
+
+
+def access_in(settings: dict[str, Any], field: str) -> Access:
+    """Return what the peer's object says that `field` holds; raises InvalidFieldError or UnknownFieldError."""
+    require_known_fields(settings, ("access", "attach_rights"), inside=f"{field}.")
+    if settings.get("attach_rights", False) is not False:
+        raise InvalidFieldError(f"{field}.attach_rights", "must be false: this service attaches no rights")
+    policy = settings.get("access", {})
+    if not isinstance(policy, dict):
+        raise InvalidFieldError(f"{field}.access", "must be a JSON object")
+    inside = f"{field}.access."
+    require_known_fields(policy, ("listening", "downloads", "visibility"), inside=inside)
+    return Access(
+        _one_of(f"{inside}listening", policy.get("listening", PUBLIC), GATE_OF_LISTENING),
+        unlisted=_one_of(f"{inside}visibility", policy.get("visibility", PUBLIC), UNLISTED_OF_VISIBILITY),
+        downloads=_one_of(f"{inside}downloads", policy.get("downloads", Downloads.OPEN), DOWNLOADS),
+    )
+
+
+def _one_of(field: str, word: Any, meanings: dict[str, Any]) -> Any:
+    """Return what the word means; every other one would be wider access here, or is unknown."""
+    if not isinstance(word, str) or word not in meanings:
+        offered = ", ".join(meanings)
+        raise InvalidFieldError(field, f"must be one of: {offered}; this service has no {word!r}")
+    return meanings[word]
+
+
+class PlyrResults:
+    """Each reads the state of the track as it is now, for its owner."""
+
+    def __init__(self, request: CommandRequest) -> None:
+        self._urls = request.services.urls
+        self._owner = request.principal
+        self._copied = CopyResults()
+
+    def track(self, reader: TrackReader, track_id: int) -> CommandResult:
+        return CommandResult(200, self._track(reader, track_id).model_dump(mode="json"), {})
+
+    def uploaded(self, reader: TrackReader, track_id: int) -> CommandResult:
+        """Return at once what the peer tells at the end of its progress stream, which repeats it."""
+        return CommandResult(200, completed(self._track(reader, track_id).model_dump(mode="json")), {})
+
+    def deleted(self, reader: TrackReader, track_id: int) -> CommandResult:
+        message = deleted_track(reader, track_id).body["message"]
+        return CommandResult(200, {"message": message}, {})
+
+    def restored(self, reader: TrackReader, track_id: int) -> CommandResult:
+        """Return as restore-record of ours; raises SignInRequiredError for what only a sign-in lets go on."""
+        ours = self._require_login(reader, restored_record(reader, track_id))
+        track = self._track(reader, track_id).model_dump(mode="json")
+        return CommandResult(ours.status, {**ours.body, "track": track}, {})
+
+    def copied(self, reader: TrackReader, track_id: int) -> CommandResult:
+        """Return as migrate-to-pds of ours; raises SignInRequiredError for what only a sign-in lets go on."""
+        ours = self._require_login(reader, self._copied.show(reader, track_id))
+        shown_as = self._track(reader, track_id).id
+        return CommandResult(ours.status, {**ours.body, "track_id": shown_as}, {})
+
+    def _require_login(self, reader: TrackReader, result: CommandResult) -> CommandResult:
+        """In the unit of the command this undoes it: the peer's page takes every 2xx for done."""
+        is_done = result.status == HTTPStatus.OK
+        if not is_done and needs_sign_in(reader.connection, self._owner.did):
+            raise SignInRequiredError(self._owner.did)
+        return result
+
+    def _track(self, reader: TrackReader, track_id: int) -> TrackResponse:
+        view = track_by_id(reader.connection, track_id)
+        if view is None:
+            raise TrackNotFoundError
+        return track_responses(reader.connection, [view], self._urls, self._owner)[0]
+
+
+def completed(track: Json) -> Json:
+    """Return the event that ends an upload's progress stream; the upload is known by its track's id."""
+    return {
+        "upload_id": str(track["id"]),
+        "status": "completed",
+        "message": "upload completed",
+        "error": None,
+        "phase": None,
+        "server_progress_pct": 100,
+        "created_at": track["created_at"],
+        "completed_at": track["created_at"],
+        "track_id": track["id"],
+        "title": track["title"],
+        "warnings": [],
+        "atproto_uri": track["atproto_record_uri"],
+        "atproto_cid": track["atproto_record_cid"],
+    }
+
+
+router: Final = APIRouter(**ROUTER)
+
+FIELDS: Final = {name: each for name, each in TRACK_FIELDS.items() if name != "downloads"}
+NOT_HELD: Final[Mapping[str, str]] = {
+    "copyright": "this service keeps no rights",
+    "auto_tag": "this service tags nothing by itself",
+}
+UPLOAD_FIELDS: Final[dict[str, Any]] = {
+    **FIELDS,
+    **dict.fromkeys(("album_id", *NOT_HELD), TEXT),
+    **VISIBILITY,
+    **PUBLISHING,
+}
+UPLOAD_BODY: Final = multipart(["file", "title"], file=FILE, **UPLOAD_FIELDS, image=FILE)
+
+
+@router.post("/tracks", openapi_extra=UPLOAD_BODY)
+@router.post("/tracks/", openapi_extra=UPLOAD_BODY)
+async def upload(request: Command) -> Response:
+    """Upload a track."""
+    return await answer_upload(request, _upload_command, PlyrResults(request).uploaded)
+
+
+@router.put("/tracks/{track_id}/audio", openapi_extra=multipart(["file"], file=FILE))
+async def replace_file(track_id: PeerTrackId, request: Command) -> Response:
+    """Replace the audio; the displaced audio becomes a revision."""
+    return await answer_replacement(track_id, request, PlyrResults(request).uploaded)
+
+
+@router.get("/tracks/uploads/{upload_id}/progress")
+async def follow_upload(upload_id: str, reader: Reader) -> Response:
+    """Tell, as one server-sent event, that the upload is complete, or that there was none."""
+    number = whole_number(upload_id) or NO_TRACK
+
+    def find(connection: Connection) -> TrackView | None:
+        return track_by_id(connection, track_id_of(connection, number) or NO_TRACK)
+
+    try:
+        event = completed(await reader.one(find))
+    except TrackNotFoundError:
+        failed = {"status": "failed", "message": "upload job not found", "error": "job lost"}
+        event = {"upload_id": upload_id, **failed}
+    return Response(f"data: {json.dumps(event)}\n\n", media_type="text/event-stream")
+
+
+async def _upload_command(request: CommandRequest, body: Body) -> RegisterTrack:
+    """Check first what is refused because a track cannot hold it."""
+    for field, why in NOT_HELD.items():
+        if body.fields.get(field) not in (*NONE, "null", "false"):
+            raise InvalidFieldError(field, f"must not be sent: {why}")
+    access = access_of(body)
+    fields = {name: value for name, value in body.fields.items() if name in FIELDS}
+    if album_id := body.text("album_id"):
+        if fields.get("album"):
+            raise InvalidFieldError("album_id", "album and album_id are mutually exclusive")
+        services = request.services
+        fields["album"] = await services.threads.run(
+            album_titled, services.database, request.principal.did, album_id
+        )
+        if fields["album"] is None:
+            raise InvalidFieldError("album_id", "must be the id of an album of yours")
+    command = await upload_command(request, replace(body, fields=fields))
+    return command if access is None else replace(command, **vars(access))
+
+
+@router.patch(
+    "/tracks/{track_id}",
+    openapi_extra=either([], {"image": FILE}, **FIELDS, **PUBLISHING, remove_image={"type": "boolean"}),
+)
+async def edit(track_id: PeerTrackId, request: Command) -> Response:
+    """Change the given fields: an empty one is cleared, an absent one is left unchanged."""
+    return await answer_edit(track_id, request, _edit_command, PlyrResults(request).track)
+
+
+@router.delete("/tracks/{track_id}")
+async def delete(track_id: PeerTrackId, request: Command) -> Response:
+    """Delete the track and its record."""
+    command, show = OnTrack(track_id, request.versions), PlyrResults(request).deleted
+    return await request.answer(lambda unit: delete_track(unit, command), show, on=track_id)
+
+
+async def _edit_command(request: CommandRequest, track_id: int, body: Body) -> EditTrack:
+    access = access_of(body)
+    fields = {name: value for name, value in body.fields.items() if name != "publishing"}
+    command = await edit_command(request, track_id, replace(body, fields=fields))
+    return command if access is None else replace(command, **vars(access))
+
+
+@router.post(
+    "/tracks/{track_id}/publishing", openapi_extra=either(["settings"], {}, settings={"type": "object"})
+)
+async def change(track_id: PeerTrackId, request: Command) -> Response:
+    """Change who may find, hear and download a track, all of it at once; the job has the track's id."""
+    return await answer_edit(track_id, request, _access_command, _job)
+
+
+@router.get("/tracks/publishing-jobs/{track_id}")
+def read_job(track_id: PeerTrackId, principal: SignedIn, services: ServicesDep) -> Response:
+    """Tell the owner that the change is done."""
+    with services.database.read() as connection:
+        require_owned(connection, principal.did, track_id)
+        shown_as = peer_ids_of(connection, [track_id])[track_id]
+    done: dict[str, Any] = {"status": "completed", "message": "access updated"}
+    return AsciiJsonResponse({**done, "updated_track_ids": [shown_as], "failed_track_ids": []})
+
+
+async def _access_command(request: CommandRequest, track_id: int, body: Body) -> EditTrack:
+    settings = body.mapping("settings")
+    if settings is None:
+        raise InvalidFieldError("settings", "must be there: artists have no defaults here")
+    return EditTrack(track_id, request.versions, **vars(access_in(settings, "settings")))
+
+
+def _job(reader: TrackReader, track_id: int) -> CommandResult:
+    return CommandResult(200, {"job_id": str(peer_ids_of(reader.connection, [track_id])[track_id])}, {})
+
+
+class RevisionBody(BaseModel):
+    """The peer's revision: audio that the track had."""
+
+    id: int
+    track_id: int
+    created_at: datetime
+    file_type: str
+    original_file_type: str | None = None
+    audio_storage: str
+    duration: int | None
+    was_gated: bool
+
+    @classmethod
+    def of(cls, revision: AudioRevision, track_id: int) -> "RevisionBody":
+        return cls(
+            id=revision.id,
+            track_id=track_id,
+            created_at=revision.replaced_at,
+            file_type=revision.audio.file_type,
+            audio_storage="both" if revision.on_pds else "r2",
+            duration=revision.audio.duration,
+            was_gated=revision.was_gated,
+        )
+
+
+@router.get("/tracks/{track_id}/revisions")
+def list_revisions(track_id: PeerTrackId, principal: SignedIn, services: ServicesDep) -> Response:
+    """List the earlier audio of a track, newest first, for its owner."""
+    with services.database.read() as connection:
+        require_owned(connection, principal.did, track_id)
+        shown_as, revisions = _revisions(connection, services, track_id)
+    return AsciiJsonResponse({"track_id": shown_as, "revisions": revisions})
+
+
+@router.post("/tracks/{track_id}/revisions/{revision_id}/restore")
+async def restore_audio(
+    track_id: PeerTrackId, revision_id: Annotated[int, Path(ge=1)], request: Command
+) -> Response:
+    """Give the track its earlier audio again; answers with the revision of the displaced audio."""
+    services = request.services
+
+    def displaced(reader: TrackReader, restored: int) -> CommandResult:
+        return CommandResult(200, _revisions(reader.connection, services, restored)[1][0], {})
+
+    async with request.begin(on=track_id) as attempt:
+        if not attempt.is_repetition:
+            command = RestoreRevision(track_id, request.versions, revision_id=revision_id)
+            await attempt.publish_if(partial(published_by_restoring, command=command, log=services.log))
+            await attempt.commit(
+                lambda unit: restore_revision(unit, command, services.log, services.media), displaced
+            )
+    return await attempt.response()
+
+
+def _revisions(connection: Connection, services: Services, track_id: int) -> tuple[int, list[dict[str, Any]]]:
+    """Return the id that the peer's clients know, and the revisions."""
+    shown_as = peer_ids_of(connection, [track_id])[track_id]
+    revisions = audio_revisions(services.log, connection, track_id)
+    return shown_as, [RevisionBody.of(each, shown_as).model_dump(mode="json") for each in revisions]
+
+
+@router.post("/tracks/{track_id}/restore-record")
+async def restore(track_id: PeerTrackId, request: Command) -> Response:
+    """Bring back a record that was deleted elsewhere; without a login at the PDS nothing is recorded."""
+    return await answer_restore(track_id, request, PlyrResults(request).restored)
+
+
+@router.post("/tracks/{track_id}/migrate-to-pds")
+async def migrate(track_id: PeerTrackId, request: Command, reads: Reads) -> Response:
+    """Copy the audio to the PDS; without a login there nothing is recorded."""
+    return await answer_copy(track_id, request, reads, PlyrResults(request).copied)
+
+
+@router.get("/migration/check")
+def check(principal: SignedIn, services: ServicesDep) -> Response:
+    """Count the records that are still in the old collection."""
+    with services.database.read() as connection:
+        count = count_in_collection(connection, principal.did, services.old_collection)
+    return AsciiJsonResponse(
+        {
+            "needs_migration": count > 0,
+            "old_record_count": count,
+            "old_collection": services.old_collection,
+            "new_collection": services.collection,
+            "did": principal.did,
+        }
+    )

@@ -1,0 +1,222 @@
+"""The progress of what an account has asked for as JSON: an adoption, copies of all audio to the PDS, its deletion."""
+
+from datetime import datetime
+from typing import Any, Final
+
+from pydantic import BaseModel, ConfigDict, Field
+from sqlalchemy import Connection, and_, func, select
+
+from aggregates.track import Track
+from api.json_response import ListedUri
+from api.responses.track import BRINGS_BLOB, IS_OF_TRACK
+from eventstore.database import Database
+from eventstore.jobs.table import JobState, state_of
+from identity.accounts.credentials import count_usable_tokens
+from identity.sessions.session_store import is_connected
+from outbox.mirror.states import LaneState
+from outbox.mirror.tables import mirror_target
+from outbox.operations.account_deletion import Remains, remains
+from outbox.views.overview import lane_of
+from projections.blob_migration import AUDIO_COPY_STATE, AudioCopyState, copy_counts, tracks_in_state
+from projections.history import history
+from projections.media_references import cids_of
+from projections.tracks.table import tracks
+from replay.adoption.jobs import adoption_of, progress_of
+
+
+class AdoptionProblemBody(BaseModel):
+    """A problem with a record. `field` and `limit` belong to invalid_field, `reason` to bytes_unavailable."""
+
+    model_config = ConfigDict(extra="allow")
+
+    uri: ListedUri
+    error: str = Field(description="invalid_field, bytes_unavailable, artwork_unavailable or blob_missing")
+    message: str
+    adopted: bool = Field(description="whether it became a track nevertheless")
+
+
+class AdoptionBody(BaseModel):
+    """Of the records `found` at the PDS, so many were known here before, became tracks, or cannot.
+
+    `problem` says why the whole could not go on; it is tried again then. Up to 500 problems are listed.
+    """
+
+    state: str = Field(description="idle, waiting, running, done or failed")
+    requested_at: datetime | None
+    ended_at: datetime | None
+    next_attempt_at: datetime | None
+    found: int
+    known: int
+    adopted: int
+    refused: int
+    problem: str | None
+    problems: list[AdoptionProblemBody]
+
+
+NOTHING: Final = AdoptionBody(
+    state=JobState.IDLE, requested_at=None, ended_at=None, next_attempt_at=None,
+    found=0, known=0, adopted=0, refused=0, problem=None, problems=[],
+)  # fmt: skip
+
+
+def adoption_body(connection: Connection, did: str) -> AdoptionBody:
+    row = adoption_of(connection, did)
+    if row is None:
+        return NOTHING
+    state = state_of(row)
+    progress = vars(progress_of(row._mapping))  # noqa: SLF001
+    return AdoptionBody(
+        state=state,
+        requested_at=row.requested_at,
+        ended_at=row.ended_at,
+        next_attempt_at=row.due if state is JobState.WAITING and row.problem is not None else None,
+        problem=row.problem,
+        **progress,
+    )
+
+
+MOST_FAILURES: Final = 100
+SKIPPED: Final = (AudioCopyState.GATED, AudioCopyState.DELETED)
+
+
+class FailedBody(BaseModel):
+    """A track whose audio the PDS will not take, and why."""
+
+    track_id: int
+    title: str
+    reason: str
+
+
+class MigrationBody(BaseModel):
+    """Counts of tracks. `saved` are those whose record at the PDS names the audio; `failures` lists up to 100."""
+
+    requested: int = Field(0, description="copies that this request asked for; 0 in a report")
+    saved: int
+    pending: int
+    failed: dict[str, int]
+    skipped: dict[str, int]
+    unasked: int
+    waits_for: str | None
+    failures: list[FailedBody]
+
+
+def migration_report(connection: Connection, did: str) -> MigrationBody:
+    """Count the account's audio: on the PDS, pending, refused or excluded."""
+    counts = copy_counts(connection, did)
+    by_state = {state: count for (state, _), count in counts.items()}
+    uploaded = by_state.get(AudioCopyState.UPLOADED, 0)
+    saved = _saved(connection, did) if uploaded else 0
+    return MigrationBody(
+        saved=saved,
+        pending=by_state.get(AudioCopyState.WANTED, 0) + uploaded - saved,
+        failed={
+            str(reason): count for (state, reason), count in counts.items() if state is AudioCopyState.FAILED
+        },
+        skipped={state.value: by_state[state] for state in SKIPPED if state in by_state},
+        unasked=by_state.get(AudioCopyState.UNASKED, 0),
+        waits_for=_waits_for(connection, did),
+        failures=[
+            _failed(row)
+            for row in tracks_in_state(connection, did, AudioCopyState.FAILED, limit=MOST_FAILURES)
+        ],
+    )
+
+
+def _failed(row: Any) -> FailedBody:
+    return FailedBody(track_id=row.track_id, title=row.title, reason=row.blob_failure)
+
+
+def _saved(connection: Connection, did: str) -> int:
+    """Count the tracks whose record the PDS confirmed after the newest event that put the blob into it."""
+    brought = (
+        select(func.max(history.c.position))
+        .where(IS_OF_TRACK, history.c.type.in_(BRINGS_BLOB))
+        .scalar_subquery()
+    )
+    confirmed = (
+        select(func.count())
+        .select_from(
+            tracks.join(
+                mirror_target,
+                and_(
+                    mirror_target.c.subject_id == tracks.c.track_id,
+                    mirror_target.c.kind == Track.TOPIC,
+                    ~mirror_target.c.former,
+                ),
+            )
+        )
+        .where(
+            tracks.c.did == did,
+            AUDIO_COPY_STATE == AudioCopyState.UPLOADED,
+            tracks.c.record_missing_since.is_(None),
+        )
+        .where(mirror_target.c.acked_gen >= brought)
+    )
+    return connection.scalar(confirmed) or 0
+
+
+def _waits_for(connection: Connection, did: str) -> str | None:
+    """Return the reason that the account's lane is parked, if it is."""
+    lane = lane_of(connection, did)
+    if lane is None:
+        return None
+    return None if lane.mirror_state == LaneState.READY else str(lane.mirror_state)
+
+
+HERE: Final = "/me"
+
+
+class WaitingBody(BaseModel):
+    """A number of records that are or may be still on the PDS, and why."""
+
+    state: str = Field(description="pending, parked, held or rejected")
+    reason: str | None
+    records: int
+
+
+class RecordsBody(BaseModel):
+    """What is to go from the PDS. `untouched` are those that we have never written: ones that were taken over stay."""
+
+    to_remove: int
+    removed: int
+    untouched: int
+    waiting: list[WaitingBody]
+
+
+class LeavingBody(BaseModel):
+    """Since when the account leaves, and what of it is still there; when nothing waits, the rest goes within minutes.
+
+    `waits_for` says why the lane does not go on: after auth_required, signing in again lets it.
+    """
+
+    since: datetime
+    records: RecordsBody
+    waits_for: str | None
+    connected: bool = Field(description="whether there is a login at the PDS")
+    tokens: int = Field(description="valid sessions and tokens")
+    media: int = Field(description="files that are released at the end; those that others also have stay")
+    look_at: str = Field(description="where to look again; 401 once the account is gone")
+
+
+def leaving_body(database: Database, connection: Connection, did: str, since: datetime) -> LeavingBody:
+    """Return what is left of an account whose deletion was requested."""
+    now = database.now(connection)
+    left = remains(connection, did, since, now)
+    return LeavingBody(
+        since=since,
+        records=_records(left),
+        waits_for=left.waits_for if left.waiting else None,
+        connected=is_connected(connection, did),
+        tokens=count_usable_tokens(connection, now, did),
+        media=len(cids_of(connection, did)),
+        look_at=HERE,
+    )
+
+
+def _records(left: Remains) -> RecordsBody:
+    return RecordsBody(
+        to_remove=left.to_remove,
+        removed=left.removed,
+        untouched=left.untouched,
+        waiting=[WaitingBody(**vars(each)) for each in left.waiting],
+    )
