@@ -4,7 +4,7 @@ from outbox.pds.client import RecordKey
 from outbox.repo.reads import Found
 from outbox.tracks.record import GENERATION
 from replay.reconcile.drift import drifts_of
-from replay.reconcile.verify import Repo, _expected
+from replay.reconcile.verify import _expected_and_sent
 from replay.repair.plan import plan_for
 from tests.dsl import COLLECTION
 from tests.outbox.rigs.replays import apply
@@ -19,7 +19,7 @@ def replay(world: World, did: str) -> None:
         for key, stored in repo.records.items()
         if repo.visible(key) is not None
     }
-    expected, ours = _expected(world.database, Repo(did, world.host_of(did).origin))
+    expected, ours = _expected_and_sent(world.database, did)
     drifts = drifts_of(expected, found, ours=ours, blobs=None, repo=RecordKey(did, COLLECTION, ""))
     apply(world.log, plan_for(drifts), OPERATOR)
     world.wake()

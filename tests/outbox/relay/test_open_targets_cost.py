@@ -15,7 +15,7 @@ from outbox.mirror.tables import blob_job, mirror_target
 from outbox.relay.delivery_task import UnreadableTargetError, next_task
 from outbox.relay.rescue import wake_stuck_lanes
 from outbox.views.drain import drains_of_hosts
-from outbox.views.failures import Wanted, failing, undelivered
+from outbox.views.failures import failing, undelivered
 from outbox.views.status import unfinished_records
 from outbox.views.unfinished import unfinished_by_reason
 from tests.outbox.rigs.relay_rig import KINDS
@@ -98,7 +98,7 @@ def test_what_fails_is_found_among_very_many_without_reading_them(
 ) -> None:
     change_one(database, 7, state="rejected", failed_gen=2, desired_gen=2)
     with database.read() as connection:
-        found = connection.execute(failing(Wanted(), limit=50)).all()
+        found = connection.execute(failing(limit=50)).all()
     assert [row.subject_id for row in found] == [7]
     plan = _plan(database, said[-1])
     assert any("ix_mirror_target_troubled" in part for part in plan), plan
@@ -125,7 +125,7 @@ def test_undelivered_records_are_listed_among_very_many_without_reading_them(
 ) -> None:
     nothing = select(blob_job.c.subject_id).where(false())
     with database.read() as connection:
-        rows = connection.execute(undelivered(nothing, Wanted(), limit=50)).all()
+        rows = connection.execute(undelivered(nothing, limit=50)).all()
     assert [row.mirror_state for row in rows] == ["pending"]
     _assert_reads_no_whole_index_of_tracks(_plan(database, said[-1]))
 

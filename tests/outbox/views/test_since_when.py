@@ -10,7 +10,7 @@ from outbox.mirror.states import LaneState, MirrorReason
 from outbox.pds.pacing import HOUR_SECONDS
 from outbox.views import overview
 from outbox.views.drain import drain_of, drains_of_hosts
-from outbox.views.failures import Wanted, failing
+from outbox.views.failures import failing
 from tests.outbox.rigs.hosts import host_row
 from tests.outbox.rigs.relay_rig import Rig, answered, refused
 from tests.outbox.rigs.rows import lane_row, set_host
@@ -162,7 +162,7 @@ async def test_the_next_attempt_of_a_failing_record_counts_the_waits_of_its_host
     until = desk.clock() + timedelta(seconds=HOUR_SECONDS)
     set_host(desk.database, desk.pds.url, retry_at=until)
     with desk.database.read() as connection:
-        [row] = connection.execute(failing(Wanted(), limit=1))
+        [row] = connection.execute(failing(limit=1))
     assert max(row.not_before, row.waits_until) == until
     assert desk.mirror().next_attempt_at == until
 
