@@ -246,18 +246,15 @@ def _audio(value: Any) -> str | None:
 
 _TEXTS: Final[Mapping[str, Callable[[Any], str | None]]] = {
     "audio": _audio,
-    "artwork": lambda value: None if value is None else "a cover",
-    "image_url": lambda value: None if value is None else "a cover",
-    "support_gate": lambda value: "supporters" if value else "everyone",
-    "supportGate": lambda value: "supporters" if value else "everyone",
+    **dict.fromkeys(("artwork", "image_url"), lambda value: None if value is None else "a cover"),
+    **dict.fromkeys(("support_gate", "supportGate"), lambda value: "supporters" if value else "everyone"),
+    **dict.fromkeys(("blob", "audioBlob"), lambda value: "there" if value else None),
     "unlisted": lambda value: "left out" if value else "shown",
     "downloads": lambda value: DOWNLOADS[value or "open"],
     "labels": lambda value: ", ".join(
         map(_item, value["values"] if isinstance(value, Mapping) else value or [])
     ),
     "duration": playing_time,
-    "blob": lambda value: "there" if value else None,
-    "audioBlob": lambda value: "there" if value else None,
 }
 
 

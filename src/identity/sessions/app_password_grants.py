@@ -41,15 +41,9 @@ async def create_session(http: httpx.AsyncClient, pds_url: str, did: str, passwo
 
     The SDK's `Client.login` also requests an app.bsky profile, which a PDS without AppView answers with 502.
     """
-    request = http.build_request(
-        "POST",
-        f"{pds_url}/xrpc/com.atproto.server.createSession",
-        json={"identifier": did, "password": password.get_secret_value()},
-        timeout=CALL_TIMEOUT_SECONDS,
-    )
+    said = {"identifier": did, "password": password.get_secret_value()}
     try:
-        async with asyncio.timeout(CALL_TIMEOUT_SECONDS):
-            reply = await send_whole(http, request, limit=MAX_REPLY_BYTES)
+        reply = await _post(http, pds_url, "createSession", json=said)
     except UnsafeAddressError:
         raise
     except (httpx.HTTPError, TimeoutError) as error:
@@ -97,15 +91,9 @@ class AppPasswordGrants:
             raise _unavailable(session.did, "deleteSession", reply)
 
     async def _call(self, name: str, session: Session, tokens: Tokens) -> httpx.Response:
-        request = self._http.build_request(
-            "POST",
-            f"{session.pds_url}/xrpc/com.atproto.server.{name}",
-            headers={"authorization": f"Bearer {tokens.refresh.get_secret_value()}"},
-            timeout=CALL_TIMEOUT_SECONDS,
-        )
+        headers = {"authorization": f"Bearer {tokens.refresh.get_secret_value()}"}
         try:
-            async with asyncio.timeout(CALL_TIMEOUT_SECONDS):
-                return await send_whole(self._http, request, limit=MAX_REPLY_BYTES)
+            return await _post(self._http, session.pds_url, name, headers=headers)
         except httpx.HTTPError as error:
             without_secrets(error)
             reason = f"{name} failed: {type(error).__name__}"
@@ -113,6 +101,13 @@ class AppPasswordGrants:
         except TimeoutError:
             cause = httpx.ReadTimeout(f"{name} took too long")
             raise SessionUnavailableError(session.did, f"{name} failed: too slow", cause=cause) from None
+
+
+async def _post(http: httpx.AsyncClient, pds_url: str, name: str, **given: Any) -> httpx.Response:
+    url = f"{pds_url}/xrpc/com.atproto.server.{name}"
+    request = http.build_request("POST", url, timeout=CALL_TIMEOUT_SECONDS, **given)
+    async with asyncio.timeout(CALL_TIMEOUT_SECONDS):
+        return await send_whole(http, request, limit=MAX_REPLY_BYTES)
 
 
 def _unavailable(did: str, call: str, reply: httpx.Response) -> SessionUnavailableError:

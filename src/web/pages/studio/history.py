@@ -2,11 +2,10 @@
 
 from collections.abc import Mapping
 from http import HTTPStatus
-from typing import Annotated, Any, Final
+from typing import Any, Final
 
-from fastapi import APIRouter, Query, Request, Response
+from fastapi import APIRouter, Request, Response
 from fastapi.responses import RedirectResponse
-from pydantic import BaseModel
 
 from api.pipeline.media_request import ForMedia, MediaRequest
 from api.pipeline.past_state import AsOf
@@ -30,27 +29,21 @@ MOST: Final = 100
 """How many events a page reads: as many as the API returns at once."""
 
 
-class Timeline(BaseModel):
-    """Which part of the timeline; `rows` is how many events the browser shows already."""
-
-    cursor: str | None = None
-    rows: int = 0
-
-
 @router.get("/studio/tracks/{track_id}/history")
 async def show_history(
-    track_id: TrackId, ask: OwnAsk, render: RenderDep, part: Annotated[Timeline, Query()]
+    track_id: TrackId, ask: OwnAsk, render: RenderDep, cursor: str | None = None, rows: int = 0
 ) -> Response:
+    """A page of the timeline; `rows` is how many events the browser shows already."""
     track = await my_track(ask, track_id)
-    limit = min(max(part.rows, PAGE), MOST)
-    page = await ask(history_page, track_id, HistoryQuery(limit=limit, cursor=part.cursor))
+    limit = min(max(rows, PAGE), MOST)
+    page = await ask(history_page, track_id, HistoryQuery(limit=limit, cursor=cursor))
     moments = [moment(row, ask.caller.did) for row in page["items"]]
     return render(
         "studio/history.html",
         track=track,
         moments=moments,
         cursor=page["cursor"],
-        is_first=part.cursor is None,
+        is_first=cursor is None,
     )
 
 

@@ -8,7 +8,6 @@ from urllib.parse import urlencode
 
 from fastapi import APIRouter, Query, Request, Response
 from fastapi.responses import RedirectResponse
-from pydantic import BaseModel
 
 from api.errors import UnparsableError
 from api.requests.parameters import number_of
@@ -42,17 +41,18 @@ def marked(track: Mapping[str, Any]) -> dict[str, Any]:
     return {**track, "mark": mark}
 
 
-class Listing(BaseModel):
-    mark: str = ""
-    q: str = ""
-    cursor: str | None = None
-    row: list[int] = []
-    """The tracks that the browser shows already: those that the page does not list get their mark beside it."""
-
-
 @router.get("/studio")
-async def show_my_tracks(ask: OwnAsk, render: RenderDep, wanted: Annotated[Listing, Query()]) -> Response:
-    mark, q = wanted.mark, wanted.q.strip()
+async def show_my_tracks(
+    *,
+    ask: OwnAsk,
+    render: RenderDep,
+    mark: str = "",
+    q: str = "",
+    cursor: str | None = None,
+    row: Annotated[list[int], Query()] = [],  # noqa: B006 - never changed
+) -> Response:
+    """A page of the account's tracks; those of `row` are there already: what the page does not list gets its mark beside it."""
+    q = q.strip()
     lane = await ask(read_lane)
     states = states_of(Mark(mark), lane["reason"]) if mark in set(Mark) else []
     has_none = states == [] and mark not in {"", DELETED}
@@ -60,13 +60,13 @@ async def show_my_tracks(ask: OwnAsk, render: RenderDep, wanted: Annotated[Listi
         mirror=states,
         q=q or None,
         deleted=mark == DELETED,
-        cursor=wanted.cursor,
+        cursor=cursor,
         limit=1 if has_none else PAGE,
     )
     page = await ask(list_my_tracks, which)
     counts, tracks = page["counts"], [] if has_none else [marked(each) for each in page["items"]]
     listed = {track["id"] for track in tracks}
-    unlisted = [each for each in wanted.row if each not in listed]
+    unlisted = [each for each in row if each not in listed]
     by_mark = count_by_mark(counts, lane["reason"]) if counts is not None else None
     return render(
         "studio/my_tracks.html",
