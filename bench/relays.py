@@ -7,7 +7,7 @@ from typing import Any, Final
 import httpx
 
 from eventstore.event_log import EventLog
-from outbox.blobs.worker import BlobWorker
+from outbox.blobs.worker import Uploads
 from outbox.mirror.hosts import Hosts
 from outbox.mirror.namespace_moves import Namespaces
 from outbox.mirror.paced_pds import PacedPds
@@ -33,7 +33,7 @@ async def relay_to(log: EventLog, sessions: Sessions, limits: RelayLimits) -> As
         yield Relay(
             log,
             Delivery(log.database, hosts, Pds(sessions, unused), namespaces=NAMESPACES),
-            BlobWorker(log, hosts, paced, _NoAudio(), owner="bench"),
+            Uploads(log, hosts, paced, _NoAudio()).worker(owner="bench"),
             Probes(log.database, paced, _NoDirectory(), owner="bench"),
             KINDS,
             hosts=hosts,

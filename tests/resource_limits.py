@@ -189,7 +189,7 @@ RESOURCES: Final = (
         f"{seconds(client.WRITE_TIMEOUT_SECONDS)} a request; the longest due goes next", (f"{NEIGHBOURS}test_hanging_hosts.py",),
     ),
     Resource(
-        "uploads to PDSes", "copies of audio, over all processes", "1", f"{upload_claim.MAX_UPLOADS_PER_HOST}", f"{uploads.MAX_CONCURRENT_UPLOADS} a relay; {uploads.MAX_CONCURRENT_READS} threads that read",
+        "uploads to PDSes", "copies of audio, over all processes", "1", f"{upload_claim.MAX_UPLOADS_PER_HOST}", f"{upload_claim.MAX_CONCURRENT_UPLOADS} a relay; {uploads.MAX_CONCURRENT_READS} threads that read",
         f"60 s a chunk, {seconds(uploads.UPLOAD_TIMEOUT_SECONDS)} in all; the longest since an upload goes next", (f"{NEIGHBOURS}test_claims.py",),
     ),
     Resource(

@@ -17,7 +17,7 @@ from eventstore.schema import stored_event
 from identity.accounts.credentials import CredentialKind, Scope
 from identity.errors import UnknownIdentityError
 from identity.resolution.featured_artists import FeaturedArtists
-from outbox.blobs.worker import BlobWorker
+from outbox.blobs.worker import Uploads
 from outbox.mirror.lanes import resume_lane
 from outbox.mirror.namespace_moves import Namespaces
 from outbox.mirror.paced_pds import PacedPds
@@ -101,7 +101,7 @@ class World:
                 Pds(self.pds, self.pds.http()),
                 namespaces=Namespaces(self.services.old_collection, self.services.collection),
             ),
-            BlobWorker(self.log, self.made.hosts, pds, StorageAudio(self.made.media), owner="test"),
+            Uploads(self.log, self.made.hosts, pds, StorageAudio(self.made.media)).worker(owner="test"),
             Probes(self.database, pds, FakeDirectory(HOST), owner="test"),
             self.services.kinds,
             hosts=self.made.hosts,

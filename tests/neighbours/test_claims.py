@@ -4,15 +4,15 @@ from datetime import timedelta
 
 from sqlalchemy import insert
 
-from outbox.blobs.claim import claim_jobs
+from outbox.blobs.claim import MAX_CONCURRENT_UPLOADS
 from outbox.blobs.jobs import postpone
-from outbox.blobs.worker import MAX_CONCURRENT_UPLOADS
 from outbox.firehose.cursors import claim_streams
 from outbox.mirror.states import LaneState
 from outbox.mirror.tables import PAST, blob_job
 from outbox.probes.jobs import claim_probes, settle_probe
 from outbox.probes.worker import MAX_CONCURRENT_PROBES, UNKNOWN
 from tests.outbox.rigs.rows import add_lane
+from tests.outbox.rigs.uploads import claim_uploads
 
 LEASE = timedelta(seconds=60)
 
@@ -52,7 +52,7 @@ def test_uploads_that_hang_leave_their_slots_to_accounts_that_wait(loop, databas
 
     for number in range(MAX_CONCURRENT_UPLOADS):
         want_upload(number, hanging(number))
-    first = claim_jobs(database, owner="relay", limit=MAX_CONCURRENT_UPLOADS, lease=LEASE)
+    first = claim_uploads(database, limit=MAX_CONCURRENT_UPLOADS)
     assert len(first) == MAX_CONCURRENT_UPLOADS
 
     loop.advance(30)
@@ -60,7 +60,7 @@ def test_uploads_that_hang_leave_their_slots_to_accounts_that_wait(loop, databas
     postpone(
         database, first[0], "no answer"
     )  # the first slot to be free, though its account has more to upload
-    [following] = claim_jobs(database, owner="relay", limit=1, lease=LEASE)
+    [following] = claim_uploads(database, limit=1)
 
     assert following.did == other
 

@@ -4,6 +4,7 @@ from typing import Any
 
 from sqlalchemy import CompoundSelect, Select, bindparam, or_, select, union_all
 
+from eventstore.jobs.table import job
 from outbox.mirror.pausing import resume
 from outbox.mirror.states import PROBED, LaneState
 from outbox.mirror.tables import NEVER, blob_job, mirror_lane, mirror_target
@@ -80,7 +81,8 @@ _LATER = union_all(
     select(blob_job.c.did).where(or_(blob_job.c.requested, blob_job.c.again)),
 )
 _HELD = union_all(
-    *(select(each.c.did).where(each.c.lease_until > bindparam("now")) for each in (mirror_lane, blob_job))
+    select(mirror_lane.c.did).where(mirror_lane.c.lease_until > bindparam("now")),
+    select(job.c.account).where(job.c.lease_until > bindparam("now"), job.c.lease_owner.is_not(None)),
 )
 
 

@@ -8,6 +8,7 @@ from datetime import datetime
 from typing import Any
 
 from eventstore.database import Database
+from eventstore.jobs.table import job
 from eventstore.schema import UtcDateTime
 from outbox.mirror.tables import blob_job, mirror_lane, mirror_target, pds_host
 from outbox.relay.schedule import SecondsUntilDue
@@ -17,7 +18,7 @@ LONGEST_SECONDS = 120.0
 """After this time the relay polls all the same, in case work is due for another reason."""
 _TIMES = " union all ".join(
     f"select {column.name} as t from {table.name}"  # noqa: S608 - names of our own
-    for table in (pds_host, mirror_lane, mirror_target, blob_job)
+    for table in (pds_host, mirror_lane, mirror_target, blob_job, job)
     for column in table.columns
     if isinstance(column.type, UtcDateTime)
 )
@@ -27,7 +28,6 @@ _NEXT = f"select min(t) from ({_TIMES}) where t > ?"  # noqa: S608
 
 LANES_DUE = "mirror_lane where due_at <= :now or backfill_at <= :now"
 PROBES_DUE = "mirror_lane where probe_at <= :now"
-UPLOADS = "blob_job where requested or again"
 TARGETS = "mirror_target"
 HOSTS_SHUT = "pds_host where retry_at > :now or paced_until > :now"
 

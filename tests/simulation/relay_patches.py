@@ -8,7 +8,6 @@ from typing import Any
 from unittest.mock import patch
 
 from eventstore.database import Database
-from outbox.blobs import worker as blobs_module
 from outbox.probes import jobs as probe_jobs_module
 from outbox.probes import worker as probes_module
 from outbox.relay import maintenance as maintenance_module
@@ -73,7 +72,6 @@ def patched(
         patch.object(relay_module, "BUSY_POLL_SECONDS", POLL_SECONDS),
         _quick(maintenance_module, "wake_stuck_lanes", polls, idle_polls.TARGETS),
         _quick(maintenance_module, "schedule_overdue_probes", polls, idle_polls.HOSTS_SHUT),
-        _quick(blobs_module, "claim_jobs", polls, idle_polls.UPLOADS),
         _quick(probes_module, "claim_probes", polls, idle_polls.PROBES_DUE),
         patch.object(probe_jobs_module, "GONE_AFTER", GONE_AFTER),
         patch.object(relay_module, "claim", polls.wrap(counted, idle_polls.LANES_DUE)),

@@ -13,7 +13,7 @@ from eventstore.event_log import EventLog
 from identity.resolution.resolver import Resolver
 from identity.sessions.encryption import Cipher
 from identity.sessions.pds_sessions import PdsSessions
-from outbox.blobs.worker import BlobWorker
+from outbox.blobs.worker import Uploads
 from outbox.mirror.hosts import Hosts
 from outbox.mirror.namespace_moves import Namespaces
 from outbox.mirror.paced_pds import PacedPds
@@ -85,7 +85,7 @@ class RelayProcess:
         self.relay = Relay(
             log,
             Delivery(log.database, hosts, Pds(sessions, http), namespaces=NAMESPACES),
-            BlobWorker(log, hosts, paced, audio, owner=name),
+            Uploads(log, hosts, paced, audio).worker(owner=name, has_ended=has_ended),
             Probes(log.database, paced, IdentityDirectory(Resolver(None, [], http)), owner=name),
             KINDS,
             hosts=hosts,

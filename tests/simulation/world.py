@@ -231,7 +231,7 @@ class World:
                 did=did,
                 kind=SessionKind.APP_PASSWORD,
                 pds_url=host.origin,
-                tokens=session.tokens,
+                tokens=session,
             )
         self.wake()
         return True

@@ -7,7 +7,8 @@ from pydantic import BaseModel
 from sqlalchemy import Connection, and_, case, func, or_, select
 
 from eventstore.database import MAX_COUNTED, count_up_to_limit
-from outbox.mirror.tables import IS_FAILING, IS_LEASED, IS_OPEN_JOB, blob_job, failure_cause
+from eventstore.jobs.table import IS_LEASED, job
+from outbox.mirror.tables import IS_FAILING, IS_OPEN_JOB, UPLOAD, blob_job, failure_cause
 from projections.blob_migration import AUDIO_COPY_STATE, AudioCopyState
 from projections.tracks.table import tracks
 
@@ -43,11 +44,12 @@ class UploadsBody(BaseModel):
 
 
 def uploads_body(connection: Connection, now: datetime) -> UploadsBody:
-    waiting = select(blob_job.c.did).where(IS_OPEN_JOB, blob_job.c.lease_until <= now)
-    running = select(blob_job.c.did).where(IS_LEASED, blob_job.c.lease_until > now)
+    uploading = select(job.c.id).where(job.c.kind == UPLOAD, IS_LEASED, job.c.lease_until > now)
+    running = count_up_to_limit(connection, uploading)
+    unfinished = count_up_to_limit(connection, select(blob_job.c.did).where(IS_OPEN_JOB))
     return UploadsBody(
-        waiting=count_up_to_limit(connection, waiting),
-        running=count_up_to_limit(connection, running),
+        waiting=max(0, unfinished - running),
+        running=running,
         failures=_failures(connection),
     )
 

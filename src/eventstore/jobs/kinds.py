@@ -90,6 +90,8 @@ class Kind:
     """Whether a finished job stays, as done."""
     condition: Callable[[FromClause], ColumnElement[bool]] | None = None
     """Whether a row of `job`, under the alias that is given, may be claimed now."""
+    rank: Callable[[ColumnElement[str]], ColumnElement[int]] | None = None
+    """Of an account: the lower ones go first, before it counts when each was served."""
     ends_when_cancelled: bool = True
     """False for work in a thread, which goes on when its task is cancelled: its lease is left to expire."""
     find: Callable[[Database], object] | None = None

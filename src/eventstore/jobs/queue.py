@@ -267,14 +267,17 @@ def retry(connection: Connection, job_id: int, now: datetime) -> Row[Any] | None
     return found
 
 
-def stalled_since(connection: Connection, now: datetime) -> datetime | None:
-    """Return since when jobs of some kind are due, and none of that kind has begun or runs; None where there is no such kind."""
+def stalled_since(connection: Connection, now: datetime, *, but: Sequence[str] = ()) -> datetime | None:
+    """Return since when jobs of some kind are due, and none of that kind has begun or runs; None where there is no such kind.
+
+    `but` names the kinds that wait for what is no worker's.
+    """
     other, turn = job.alias(), job_turn.c
     runs = select(other.c.id).where(
         other.c.kind == row.kind, other.c.lease_owner.is_not(None), other.c.lease_until > now
     )
     served = select(func.max(turn.served_at)).where(turn.kind == row.kind).scalar_subquery()
-    is_due = (IS_WAITING, row.due <= now, row.lease_until <= now, ~runs.exists())
+    is_due = (IS_WAITING, row.kind.not_in(but), row.due <= now, row.lease_until <= now, ~runs.exists())
     found = connection.execute(select(func.min(row.due), served).where(*is_due).group_by(row.kind))
     return min((max(due, served_at or due) for due, served_at in found), default=None)
 
@@ -376,11 +379,10 @@ def _next_of(kind: Kind) -> Select[int]:
         )
         waits.append(or_(first.c.host == "", of_host < kind.max_per_host))
     of_turn = select(first.c.id).where(*waits).order_by(first.c.due, first.c.id).limit(1)
-    turns = select(
-        of_turn.correlate(job_turn).scalar_subquery().label("id"), turn.served_at, turn.account
-    ).where(*these)
-    found = turns.subquery()
-    order = (found.c.served_at, found.c.account)
+    ranks = [] if kind.rank is None else [kind.rank(turn.account).label("rank")]
+    of_turns = of_turn.correlate(job_turn).scalar_subquery().label("id")
+    found = select(of_turns, *ranks, turn.served_at, turn.account).where(*these).subquery()
+    order = [each for each in found.c if each is not found.c.id]
     return select(found.c.id).where(found.c.id.is_not(None)).order_by(*order).limit(1)
 
 

@@ -71,7 +71,7 @@ class Worker:
             while True:
                 self._woken.clear()
                 try:
-                    await self._start_due()
+                    await self.start_due()
                 except Exception:
                     logger.exception("job_claim_failed")  # the next look tries again
                 with suppress(TimeoutError):
@@ -79,15 +79,30 @@ class Worker:
                         await self._woken.wait()
                         await asyncio.sleep(DEBOUNCE_SECONDS)
         finally:
-            for task in self._running:
-                task.cancel()
-            await asyncio.gather(*self._running, return_exceptions=True)
+            await self.stop(0)
 
     async def run_once(self) -> None:
         """Do all that is due."""
-        while await self._start_due() or self._running:
-            if self._running:
-                await asyncio.wait({*self._running})
+        while await self.start_due() or self.busy:
+            await self.drain()
+
+    @property
+    def busy(self) -> bool:
+        """Whether a job runs here."""
+        return bool(self._running)
+
+    async def drain(self) -> None:
+        """Wait for the jobs that run here."""
+        if self._running:
+            await asyncio.wait({*self._running})
+
+    async def stop(self, seconds: float) -> None:
+        """Let the jobs that run here end within this time; cancel the rest, which are free at once."""
+        if self._running:
+            _, late = await asyncio.wait({*self._running}, timeout=seconds)
+            for task in late:
+                task.cancel()
+            await asyncio.gather(*late, return_exceptions=True)
 
     async def run_now(self, kind: str, subject: str, work: Work | None = None) -> bool:
         """Run this job now, all of its turns, with another handler if one is given; False when another process runs it."""
@@ -99,7 +114,7 @@ class Worker:
             claimed = await self._claim(known, subject)
         return True
 
-    async def _start_due(self) -> bool:
+    async def start_due(self) -> bool:
         """Start what is due and within the limits; return whether there was any."""
         has_started = False
         for name in await self._threads.run(self._due):

@@ -1,4 +1,4 @@
-"""The states of an upload, as `blob_job` stores them: in `requested`, `again` and the lease, never as a word."""
+"""The states of an upload, as `blob_job` stores them: in `requested` and `again`, and its account's job by its lease, never as a word."""
 
 from typing import Final
 

@@ -1,168 +1,92 @@
-"""The rows of uploads: extend, settle, postpone, release. Row locks are taken in one order: lane, target, job."""
+"""The rows of uploads: settle and postpone. Row locks are taken in one order: lane, target, job."""
 
 from collections.abc import Sequence
-from dataclasses import dataclass
-from datetime import datetime, timedelta
 from typing import Any, Final
 
-from sqlalchemy import ColumnElement, Connection, and_, exists, select, update
+from sqlalchemy import ColumnElement, Connection, delete, exists, select, update
 
-from aggregates.published import Subject, WithBlob
+from aggregates.published import WithBlob
 from aggregates.values import BlobRef
 from eventstore.coordination.backoff import CAP_SECONDS, MAX_FUTILE_PAUSE_SECONDS, backoff
 from eventstore.database import Database
 from eventstore.errors import LeaseLostError
+from eventstore.jobs.queue import held, require_held
+from eventstore.jobs.table import job
 from eventstore.unit_of_work import UnitOfWork
 from eventstore.untrusted import clean
+from outbox.blobs.claim import Upload
 from outbox.blobs.upload_results import BLOB_MISMATCH
-from outbox.mirror.due import host_open_at, is_open, latest_of
+from outbox.mirror.due import is_open
 from outbox.mirror.failure_causes import Cause, error_text
-from outbox.mirror.observe_only import is_observed
 from outbox.mirror.parking import PARKING, park, schedule_probe
 from outbox.mirror.requeue import queue_as_backfill
-from outbox.mirror.states import LaneState, TargetState
+from outbox.mirror.states import TargetState
 from outbox.mirror.tables import (
     HAS_BLOBS,
-    IS_LEASED,
-    KIND_WITH_BLOBS,
     PAST,
     WELL,
     blob_job,
     mirror_lane,
     mirror_target,
-    pds_host,
 )
 from outbox.mirror.targets import wake_lane
 from outbox.pds.verdict import MAX_MESSAGE_LENGTH, NO_CONNECTION, NO_CONNECTION_PAUSE, Kind, Verdict
 from outbox.record.blob_reference import blob_reference
-
-JOB_LEASE: Final = timedelta(seconds=60)
-"""Extended while the upload goes on; after a crash the job is free within this time, however large the upload."""
 
 FIRST_UNSETTLED_PAUSE_SECONDS: Final = 60.0
 """The first pause after an upload whose result could not be settled."""
 MISSING_REASON: Final = "audio_missing"
 """The bytes are not in our storage."""
 
-job = blob_job.c
+upload = blob_job.c
 lane = mirror_lane.c
 target = mirror_target.c
 
 
-@dataclass(frozen=True)
-class BlobJob:
-    """A claimed upload."""
-
-    did: str
-    host: str
-    subject_id: int
-    audio_cid: str
-    attempts: int
-    owner: str
-    epoch: int
-
-    @property
-    def subject(self) -> Subject:
-        return Subject(KIND_WITH_BLOBS, self.subject_id)
-
-
-def may_upload(connection: Connection, claimed: BlobJob, now: datetime) -> bool:
-    """Whether the job's lane is still ready on this host, and the host may be sent uploads now.
-
-    A deactivated account accepts uploads, but no record that names them.
-    """
-    of_host = (pds_host.c.host == claimed.host, ~pds_host.c.paused)
-    takes_uploads = exists().where(*of_host, latest_of(host_open_at(), pds_host.c.blobs_after) <= now)
-    works = and_(lane_works(claimed.did, claimed.host), takes_uploads)
-    return connection.scalar(select(works)) or False
-
-
-def lane_works(did: str, host: str) -> ColumnElement[bool]:
-    """Whether the account's lane is ready, and on this host."""
-    return exists().where(
-        lane.did == did, lane.host == host, lane.state == LaneState.READY, ~lane.paused, ~is_observed()
-    )
-
-
-def extend_lease(database: Database, claimed: BlobJob, lease: timedelta) -> bool:
-    """Extend the job's lease from now; False when another worker holds the job or it has ended."""
-    with database.write() as connection:
-        changed = connection.execute(
-            update(blob_job)
-            .where(
-                job.did == claimed.did,
-                job.subject_id == claimed.subject_id,
-                job.lease_epoch == claimed.epoch,
-                IS_LEASED,  # a job that has ended has no lease; one without an owner, after a sign-in, goes on
-            )
-            .values(lease_until=database.now(connection) + lease)
-        )
-        return changed.rowcount == 1
-
-
-def release_job(database: Database, claimed: BlobJob) -> None:
-    """Free the job at once; its upload was not finished."""
-    with database.write() as connection:
-        connection.execute(
-            update(blob_job)
-            .where(
-                job.did == claimed.did, job.subject_id == claimed.subject_id, job.lease_epoch == claimed.epoch
-            )
-            .values(lease_owner=None, lease_until=PAST)
-        )
-
-
-def postpone(database: Database, claimed: BlobJob, error: str) -> None:
+def postpone(database: Database, claimed: Upload, error: str) -> None:
     """Back off a job whose upload has ended with a result that could not be settled."""
     pause = backoff(claimed.attempts, first=FIRST_UNSETTLED_PAUSE_SECONDS, cap=MAX_FUTILE_PAUSE_SECONDS)
     with database.write() as connection:
-        connection.execute(
-            update(blob_job)
-            .where(
-                job.did == claimed.did,
-                job.subject_id == claimed.subject_id,
-                job.lease_epoch == claimed.epoch,
-                job.lease_owner == claimed.owner,
-            )
-            .values(
-                lease_owner=None,
-                lease_until=PAST,
-                attempts=claimed.attempts + 1,
-                not_before=database.now(connection) + pause,
-                last_error=clean(error, MAX_MESSAGE_LENGTH),
-            )
+        require_held(connection, claimed.job)
+        _end(
+            connection,
+            claimed,
+            attempts=claimed.attempts + 1,
+            not_before=database.now(connection) + pause,
+            last_error=clean(error, MAX_MESSAGE_LENGTH),
         )
 
 
-def settle_job(unit: UnitOfWork, claimed: BlobJob, verdict: Verdict | None) -> None:
+def settle_job(unit: UnitOfWork, claimed: Upload, verdict: Verdict | None) -> None:
     """Settle an upload in one unit of work: check the lease and the subject, append the event, end or postpone the job.
 
     Without a verdict nothing was sent: the record no longer needs the upload, or its lane is not ready. Raises
     LeaseLostError.
     """
     unit.connection.execute(select(lane.did).where(lane.did == claimed.did).with_for_update())
+    due = unit.connection.scalar(select(job.c.due).where(held(claimed.job)).with_for_update())
     row = unit.connection.execute(
-        select(job.lease_epoch, job.lease_owner, job.audio_cid, job.again, job.backfill, job.failing_since)
-        .where(job.did == claimed.did, job.subject_id == claimed.subject_id)
+        select(upload.audio_cid, upload.again, upload.backfill, upload.failing_since)
+        .where(*_this(claimed))
         .with_for_update()
     ).one_or_none()
-    if row is None or row.lease_epoch != claimed.epoch:
+    if due is None or row is None:
         raise LeaseLostError
     subject = unit.load(WithBlob, claimed.subject.stream_id)  # type: ignore[type-abstract]
     if not subject.wants_blob(claimed.audio_cid):
         # The verdict is about other bytes than the record is to name now.
-        _end(unit, claimed, again=row.again and subject.wants_blob(row.audio_cid), attempts=0)
+        _end(unit.connection, claimed, again=row.again and subject.wants_blob(row.audio_cid), attempts=0)
     elif verdict is None:
-        _end(unit, claimed)  # the job stays pending
+        _end(unit.connection, claimed)  # the job stays pending
     elif verdict.kind in PARKING:
-        if row.lease_owner == claimed.owner:  # otherwise the owner has signed in since the claim
+        if due >= claimed.job.began_at:  # otherwise the owner has signed in since the claim
             park(unit.connection, claimed.did, verdict.kind, unit.now, error=error_text(verdict))
-        _end(unit, claimed)
+        _end(unit.connection, claimed)
     else:
         _settle(unit, claimed, subject, verdict, row)
 
 
-def _settle(unit: UnitOfWork, claimed: BlobJob, subject: WithBlob, verdict: Verdict, row: Any) -> None:
+def _settle(unit: UnitOfWork, claimed: Upload, subject: WithBlob, verdict: Verdict, row: Any) -> None:
     backfilled, was_lost = row.backfill, row.again
     error = error_text(verdict)
     failure: dict[str, Any] = {"last_error": error, "cause": Cause.of(claimed.host, verdict).id}
@@ -174,27 +98,32 @@ def _settle(unit: UnitOfWork, claimed: BlobJob, subject: WithBlob, verdict: Verd
         wake_lane(unit.connection, claimed.did, unit.now)
         subject.record_blob(BlobRef(claimed.audio_cid, blob), at=unit.now)
         attempts = claimed.attempts if was_lost else 0  # kept until the PDS finds the blob: relay/settle.py
-        _end(unit, claimed, again=False, attempts=attempts, last_error=None, cause=None, **WELL)
+        _end(unit.connection, claimed, again=False, attempts=attempts, last_error=None, cause=None, **WELL)
     elif verdict.kind is Kind.REJECTED:
         _record_refusal(unit, claimed, subject, verdict, was_lost=was_lost)
-        _end(unit, claimed, again=False, **failure)
+        _end(unit.connection, claimed, again=False, **failure)
     elif verdict.kind is Kind.PACED:  # not an attempt: the PDS did not process it
-        _end(unit, claimed, not_before=unit.now + verdict.requested_pause(unit.now), last_error=error)
+        _end(
+            unit.connection,
+            claimed,
+            not_before=unit.now + verdict.requested_pause(unit.now),
+            last_error=error,
+        )
     elif verdict.error == NO_CONNECTION:  # not an attempt either, and no fault of the PDS
-        _end(unit, claimed, not_before=unit.now + NO_CONNECTION_PAUSE, last_error=error)
+        _end(unit.connection, claimed, not_before=unit.now + NO_CONNECTION_PAUSE, last_error=error)
     else:
         schedule_probe(unit.connection, claimed.did, unit.now)
         is_futile = verdict.is_fault_of_record or verdict.error == BLOB_MISMATCH
         pause = backoff(claimed.attempts, cap=MAX_FUTILE_PAUSE_SECONDS if is_futile else CAP_SECONDS)
         not_before = unit.now + max(pause, verdict.requested_pause(unit.now))
-        _end(unit, claimed, attempts=claimed.attempts + 1, not_before=not_before, **failure)
+        _end(unit.connection, claimed, attempts=claimed.attempts + 1, not_before=not_before, **failure)
     unit.save(subject)
     if backfilled and verdict.kind is Kind.DONE:
         queue_as_backfill(unit.connection, claimed.did, [claimed.subject], unit.now)
 
 
 def _record_refusal(
-    unit: UnitOfWork, claimed: BlobJob, subject: WithBlob, verdict: Verdict, *, was_lost: bool
+    unit: UnitOfWork, claimed: Upload, subject: WithBlob, verdict: Verdict, *, was_lost: bool
 ) -> None:
     """Drop a blob that its PDS has lost and refuses, since otherwise every edit would be refused; else record the failure.
 
@@ -209,7 +138,7 @@ def _record_refusal(
     subject.record_blob_failure(reason, final=True, at=unit.now)
 
 
-def _has_live_work(unit: UnitOfWork, claimed: BlobJob) -> bool:
+def _has_live_work(unit: UnitOfWork, claimed: Upload) -> bool:
     """Whether the record has live work open already."""
     live = (*_waits_for(claimed), is_open(), ~target.backfill)
     return bool(unit.connection.scalar(select(exists().where(*live))))
@@ -217,31 +146,34 @@ def _has_live_work(unit: UnitOfWork, claimed: BlobJob) -> bool:
 
 def mark_backfill(connection: Connection, did: str, subject_ids: Sequence[int]) -> None:
     """Put these uploads, and the records that wait for them, behind live work: they are part of bulk work."""
-    these = (job.did == did, job.subject_id.in_(subject_ids))
+    these = (upload.did == did, upload.subject_id.in_(subject_ids))
     connection.execute(update(blob_job).where(*these).values(backfill=True))
 
 
 def mark_live(connection: Connection, did: str, subject_id: int) -> None:
     """Put this upload among live work: the owner requested it alone."""
-    this = (job.did == did, job.subject_id == subject_id, job.backfill)
+    this = (upload.did == did, upload.subject_id == subject_id, upload.backfill)
     connection.execute(update(blob_job).where(*this).values(backfill=False))
 
 
-def _end(unit: UnitOfWork, claimed: BlobJob, **columns: Any) -> None:
-    unit.connection.execute(
-        update(blob_job)
-        .where(job.did == claimed.did, job.subject_id == claimed.subject_id)
-        .values(lease_owner=None, lease_until=PAST, **columns)
-    )
+def _end(connection: Connection, claimed: Upload, **columns: Any) -> None:
+    """End the turn of the upload's account."""
+    if columns:
+        connection.execute(update(blob_job).where(*_this(claimed)).values(columns))
+    connection.execute(delete(job).where(held(claimed.job)))
 
 
-def _set_target(unit: UnitOfWork, claimed: BlobJob, **columns: Any) -> None:
+def _this(claimed: Upload) -> tuple[ColumnElement[bool], ...]:
+    return upload.did == claimed.did, upload.subject_id == claimed.subject_id
+
+
+def _set_target(unit: UnitOfWork, claimed: Upload, **columns: Any) -> None:
     """Set columns of the target, if it waits for this blob."""
     unit.connection.execute(
         update(mirror_target).where(*_waits_for(claimed), target.state == TargetState.BLOB).values(columns)
     )
 
 
-def _waits_for(claimed: BlobJob) -> tuple[ColumnElement[bool], ...]:
+def _waits_for(claimed: Upload) -> tuple[ColumnElement[bool], ...]:
     """Return the conditions of the targets whose record is to name this blob."""
     return target.did == claimed.did, target.subject_id == claimed.subject_id, HAS_BLOBS

@@ -14,6 +14,7 @@ from sqlalchemy import (
     and_,
     bindparam,
     case,
+    delete,
     exists,
     func,
     literal,
@@ -28,6 +29,7 @@ from eventstore.change import Envelope, Via
 from eventstore.coordination.backoff import backoff
 from eventstore.database import Database, with_now
 from eventstore.errors import LeaseLostError
+from eventstore.jobs.table import IS_LEASED, job
 from eventstore.prepared import Prepared
 from eventstore.schema import UtcDateTime
 from outbox.mirror.due import is_backfill, lane_columns, latest_of, target_columns, target_due_at
@@ -38,6 +40,7 @@ from outbox.mirror.tables import (
     NEVER_LITERAL,
     PAST,
     PAST_LITERAL,
+    UPLOAD,
     WELL,
     blob_job,
     mirror_lane,
@@ -231,16 +234,13 @@ def resume_lane(connection: Connection, did: str, host: str, at: datetime) -> No
 
 
 def abandon_uploads(connection: Connection, did: str) -> None:
-    """End the leases of the account's uploads, which go to a host that it has left."""
+    """End the lease of the account's upload, which goes to a host that it has left."""
     connection.execute(_ABANDON, {"of_did": did})
 
 
 _HOST_OF: Final = select(lane_columns.host).where(lane_columns.did == bindparam("of_did")).with_for_update()
-_ABANDON: Final = (
-    update(blob_job)
-    .where(blob_job.c.did == bindparam("of_did"))
-    .values(lease_owner=None, lease_until=PAST, lease_epoch=blob_job.c.lease_epoch + 1)
-)
+_UPLOADING: Final = (job.c.kind == UPLOAD, job.c.subject == bindparam("of_did"), IS_LEASED)
+_ABANDON: Final = delete(job).where(*_UPLOADING)
 
 
 @cache
@@ -281,5 +281,6 @@ def _resuming(dialect: str) -> list[Executable]:
         update(mirror_target)
         .where(target_columns.did == did, CONCERNS_RELAY, target_columns.not_before > PAST)
         .values(not_before=PAST),
-        update(blob_job).where(blob_job.c.did == did).values(not_before=PAST, lease_owner=None),
+        update(job).where(*_UPLOADING).values(due=PAST),  # what the upload says of the login before is void
+        update(blob_job).where(blob_job.c.did == did).values(not_before=PAST),
     ]

@@ -22,9 +22,10 @@ from sqlalchemy import (
     update,
 )
 
+from eventstore.jobs.table import job
 from eventstore.restore_detection import is_restored
 from eventstore.schema import metadata
-from outbox.mirror.tables import PAST, blob_job, mirror_lane, mirror_target
+from outbox.mirror.tables import PAST, UPLOAD, mirror_lane, mirror_target
 
 observed_account: Final = Table("observed_account", metadata, Column("did", Text, primary_key=True))
 _ON_A_PDS: Final = select(mirror_lane.c.did).where(
@@ -49,9 +50,9 @@ def observe_all(connection: Connection) -> int:
 
 def end_leases(connection: Connection) -> None:
     """End the leases of lanes and uploads: what is still in flight cannot be settled any more."""
-    for table in (mirror_lane, blob_job):
-        epoch = table.c.lease_epoch + EPOCHS_SKIPPED
-        connection.execute(update(table).values(lease_owner=None, lease_until=PAST, lease_epoch=epoch))
+    epoch = mirror_lane.c.lease_epoch + EPOCHS_SKIPPED
+    connection.execute(update(mirror_lane).values(lease_owner=None, lease_until=PAST, lease_epoch=epoch))
+    connection.execute(delete(job).where(job.c.kind == UPLOAD))
 
 
 def accounts_to_observe(connection: Connection) -> int:

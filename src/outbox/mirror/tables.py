@@ -39,14 +39,6 @@ NEVER_LITERAL: Final = literal_column(str(_NEVER), UtcDateTime)
 """As the indexes have them: a query that passes them as parameters cannot use those."""
 
 
-def _lease() -> tuple[Column[str], Column[datetime], Column[int]]:
-    return (
-        Column("lease_owner", Text),
-        Column("lease_until", UtcDateTime, nullable=False, server_default=_PAST),
-        Column("lease_epoch", Integer, nullable=False, server_default=text("0")),
-    )
-
-
 def _failing() -> tuple[Column[datetime], Column[str]]:
     """Columns that say since when nothing has succeeded, and the error of the first failure; null while all is well."""
     return Column("failing_since", UtcDateTime), Column("first_error", Text)
@@ -108,9 +100,10 @@ mirror_lane = Table(
     Column("probe_at", UtcDateTime, nullable=False, server_default=_NEVER),
     Column("probes", Integer, nullable=False, server_default=text("0")),
     Column("missing_since", UtcDateTime, nullable=False, server_default=_NEVER),
-    *_lease(),
+    Column("lease_owner", Text),
+    Column("lease_until", UtcDateTime, nullable=False, server_default=_PAST),
+    Column("lease_epoch", Integer, nullable=False, server_default=text("0")),
     Column("is_backfill", Boolean, nullable=False, server_default=false()),
-    Column("last_upload_at", UtcDateTime, nullable=False, server_default=_PAST),
     *_failing(),
     # When its PDS last answered a delivery as it should; written with the lane's release.
     Column("last_success_at", UtcDateTime),
@@ -206,10 +199,11 @@ blob_job = Table(
     Column("attempts", Integer, nullable=False, server_default=text("0")),
     Column("not_before", UtcDateTime, nullable=False, server_default=_PAST),
     Column("last_error", Text),
-    *_lease(),
     *_failing(),
     Column("cause", Text),
 )
+UPLOAD: Final = "upload"
+"""The kind of the jobs under which an account's uploads are made, one after the other (outbox/blobs/claim.py)."""
 KIND_WITH_BLOBS: Final = "track"
 """As stored: the subjects of no other kind have rows in `blob_job`, whose key has no kind."""
 HAS_BLOBS: Final = mirror_target.c.kind == literal_column(f"'{KIND_WITH_BLOBS}'")
@@ -263,10 +257,6 @@ Index("ix_blob_job_failed", blob_job.c.subject_id, sqlite_where=HAS_FAILED, post
 IS_FAILING: Final = blob_job.c.failing_since.is_not(None)
 """True for uploads that nothing has ended since they failed, refused ones too. A query with this condition reads an index of these."""
 Index("ix_blob_job_failing", blob_job.c.cause, sqlite_where=IS_FAILING, postgresql_where=IS_FAILING)
-
-IS_LEASED: Final = blob_job.c.lease_until > PAST_LITERAL
-"""True for uploads that a worker has leased. A query with this condition reads an index of these."""
-Index("ix_blob_job_leased", blob_job.c.did, sqlite_where=IS_LEASED, postgresql_where=IS_LEASED)
 
 delivery_attempt = Table(
     "delivery_attempt",

@@ -7,10 +7,12 @@ import logging
 from collections.abc import Callable
 from typing import Final
 
-from sqlalchemy import ColumnElement, Table, Update, bindparam, select, tuple_, union, update
+from sqlalchemy import bindparam, select, update
 
 from eventstore.database import Database
-from outbox.mirror.tables import IS_LEASED, PAST, blob_job, mirror_lane, was_leased
+from eventstore.jobs.queue import release_ended
+from outbox.mirror.due import lane_columns
+from outbox.mirror.tables import PAST, UPLOAD, mirror_lane, was_leased
 
 logger: Final = logging.getLogger("mastertape.outbox")
 
@@ -25,10 +27,10 @@ def release_of_ended(database: Database, has_ended: HasEnded) -> int:
     """
     with database.read_committed() as connection:
         owners = [owner for owner in connection.scalars(_OWNERS) if has_ended(owner)]
-    if not owners:
-        return 0
-    with database.write() as connection:
-        released = sum(connection.execute(each, {"owners": owners}).rowcount for each in _RELEASES)
+    released = release_ended(database, [UPLOAD], has_ended)
+    if owners:
+        with database.write() as connection:
+            released += connection.execute(_RELEASE, {"owners": owners}).rowcount
     if released:
         logger.info("leases_released", extra={"owners": owners, "count": released})
     return released
@@ -36,22 +38,14 @@ def release_of_ended(database: Database, has_ended: HasEnded) -> int:
 
 # Built once (CONTRIBUTING.md).
 
-_LEASED: Final = ((mirror_lane, was_leased()), (blob_job, IS_LEASED))
-_OWNERS: Final = union(
-    *(
-        select(table.c.lease_owner).where(is_leased, table.c.lease_owner.is_not(None))
-        for table, is_leased in _LEASED
-    )
+_OWNERS: Final = (
+    select(lane_columns.lease_owner).where(was_leased(), lane_columns.lease_owner.is_not(None)).distinct()
 )
-
-
-def _release(table: Table, is_leased: ColumnElement[bool]) -> Update:
-    key = tuple_(*table.primary_key.columns)
-    theirs = select(*table.primary_key.columns).where(
-        is_leased, table.c.lease_owner.in_(bindparam("owners", expanding=True))
-    )
-    free = key.in_(theirs.with_for_update(skip_locked=True))
-    return update(table).where(free).values(lease_owner=None, lease_until=PAST)
-
-
-_RELEASES: Final = [_release(table, is_leased) for table, is_leased in _LEASED]
+_THEIRS: Final = select(lane_columns.did).where(
+    was_leased(), lane_columns.lease_owner.in_(bindparam("owners", expanding=True))
+)
+_RELEASE: Final = (
+    update(mirror_lane)
+    .where(lane_columns.did.in_(_THEIRS.with_for_update(skip_locked=True)))
+    .values(lease_owner=None, lease_until=PAST)
+)

@@ -21,7 +21,7 @@ from typing import Final
 from eventstore.coordination.backoff import backoff
 from eventstore.coordination.process_names import has_ended
 from eventstore.event_log import EventLog
-from outbox.blobs.worker import BlobWorker
+from eventstore.jobs.worker import Worker
 from outbox.metrics import NO_METRICS, RelayMetrics
 from outbox.mirror.hosts import Hosts
 from outbox.mirror.lanes import Lane
@@ -81,7 +81,7 @@ class Relay:
         self,
         log: EventLog,
         delivery: Delivery,
-        blobs: BlobWorker,
+        uploads: Worker,
         probes: Probes,
         kinds: RecordKinds,
         *,
@@ -94,7 +94,7 @@ class Relay:
     ) -> None:
         self._log = log
         self._has_ended = has_ended
-        self._blobs = blobs
+        self._uploads = uploads
         self._probes = probes
         self._owner = owner
         self._limits = limits
@@ -173,7 +173,7 @@ class Relay:
             self._woken_in_a_hurry.clear()
         stopped.cancel()
         others = (
-            self._blobs.stop(STOP_TIMEOUT_SECONDS),
+            self._uploads.stop(STOP_TIMEOUT_SECONDS),
             self._probes.stop(STOP_TIMEOUT_SECONDS),
             self._maintenance.stop(),
         )
@@ -186,12 +186,12 @@ class Relay:
         while await self._start_due() <= 0 or self._is_busy():
             for counts in await asyncio.gather(*self._runs):
                 outcomes += counts
-            await self._blobs.drain()
+            await self._uploads.drain()
             await self._probes.drain()
         return outcomes
 
     def _is_busy(self) -> bool:
-        return bool(self._runs) or self._blobs.busy or self._probes.busy
+        return bool(self._runs) or self._uploads.busy or self._probes.busy
 
     def _is_stopping(self) -> bool:
         return self._stop is not None and self._stop.is_set()
@@ -208,7 +208,7 @@ class Relay:
         self._start_runs(lanes, lease, polled_at)
         started = (
             lanes,
-            due.uploads <= 0 and await self._blobs.start_due(),
+            due.uploads <= 0 and await self._uploads.start_due(),
             due.probes <= 0 and await self._probes.start_due(),
         )
         if any(started):

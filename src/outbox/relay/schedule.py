@@ -4,14 +4,24 @@ from dataclasses import dataclass
 from math import inf
 from typing import Final
 
-from sqlalchemy import func, select
+from sqlalchemy import and_, func, select
 
 from eventstore.database import Database, with_now
+from eventstore.jobs.table import job
 from eventstore.prepared import Prepared
 from outbox.mirror.due import host_open_at, lane_backfill_at, lane_columns, lane_due_at, latest_of
 from outbox.mirror.observe_only import is_observed
 from outbox.mirror.states import LaneState
-from outbox.mirror.tables import HAS_WORK, IS_OPEN_JOB, NEVER, blob_job, mirror_lane, pds_host
+from outbox.mirror.tables import (
+    HAS_WORK,
+    IS_OPEN_JOB,
+    NEVER,
+    PAST_LITERAL,
+    UPLOAD,
+    blob_job,
+    mirror_lane,
+    pds_host,
+)
 
 
 @dataclass(frozen=True)
@@ -66,10 +76,19 @@ _LANES: Final = (
 _UPLOADS: Final = (
     select(
         func.min(
-            latest_of(blob_job.c.not_before, blob_job.c.lease_until, host_open_at(), pds_host.c.blobs_after)
+            latest_of(
+                blob_job.c.not_before,
+                func.coalesce(latest_of(job.c.due, job.c.lease_until), PAST_LITERAL),
+                host_open_at(),
+                pds_host.c.blobs_after,
+            )
         )
     )
-    .select_from(_OF_HOSTS.join(blob_job, blob_job.c.did == lane_columns.did))
+    .select_from(
+        _OF_HOSTS.join(blob_job, blob_job.c.did == lane_columns.did).outerjoin(
+            job, and_(job.c.kind == UPLOAD, job.c.subject == blob_job.c.did)
+        )
+    )
     .where(*_AT_WORK, IS_OPEN_JOB)
     .scalar_subquery()
 )

@@ -65,7 +65,6 @@ class ExportedTable:
         return values | dict(self.reset)
 
 
-_NO_LEASE: Final = {"lease_owner": None, "lease_until": PAST, "lease_epoch": 0}
 LOG: Final = ExportedTable(stored_event)
 EXPORTED: Final = (
     LOG,
@@ -73,9 +72,9 @@ EXPORTED: Final = (
     ExportedTable(peer_track),
     ExportedTable(media),
     ExportedTable(pds_host),
-    ExportedTable(mirror_lane, _NO_LEASE),
+    ExportedTable(mirror_lane, {"lease_owner": None, "lease_until": PAST, "lease_epoch": 0}),
     ExportedTable(mirror_target),
-    ExportedTable(blob_job, _NO_LEASE),
+    ExportedTable(blob_job),
     ExportedTable(delivery_attempt),
 )
 """In the order of writing and reading. Leases are reset: the process that held one has ended before an import."""

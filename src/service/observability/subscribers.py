@@ -7,6 +7,7 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from enum import StrEnum
+from functools import partial
 from typing import Final
 
 from pydantic import BaseModel
@@ -17,7 +18,7 @@ from eventstore.jobs.queue import stalled_since
 from eventstore.projection import Projection
 from eventstore.projection_state import all_outdated
 from outbox.mirror.due import host_open_at, lane_due_at, latest_of
-from outbox.mirror.tables import mirror_lane
+from outbox.mirror.tables import UPLOAD, mirror_lane
 from outbox.mirror.targets import MirrorTargets
 from outbox.views.overview import AT_WORK, LANE_STATE, LANES_OF_HOSTS
 from service.schema.tables import READ_MODELS
@@ -94,7 +95,7 @@ SUBSCRIBERS: Final = (
         "jobs",
         SubscriberKind.AFTER_COMMIT,
         "Makes public copies and derived media; adopts, repairs and deletes accounts; what is periodic.",
-        stalled_since,
+        partial(stalled_since, but=(UPLOAD,)),
     ),
 )
 

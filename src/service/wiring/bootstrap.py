@@ -19,7 +19,7 @@ from eventstore.coordination.threads import Threads
 from eventstore.coordination.turns import Turns
 from identity.resolution.address_policy import MAX_CONNECTIONS
 from identity.resolution.featured_artists import FeaturedArtists, turns_of_lookups
-from outbox.blobs.worker import BlobWorker
+from outbox.blobs.worker import Uploads
 from outbox.mirror.hosts import Hosts
 from outbox.mirror.namespace_moves import Namespaces
 from outbox.mirror.paced_pds import PacedPds
@@ -158,7 +158,9 @@ class Container:
         return Relay(
             log,
             Delivery(log.database, self.hosts, pds, namespaces=namespaces, metrics=metrics),
-            BlobWorker(log, self.hosts, paced, StorageAudio(self.media), **shared),
+            Uploads(log, self.hosts, paced, StorageAudio(self.media), metrics=metrics).worker(
+                owner=self.owner, lease=self.lease
+            ),
             Probes(log.database, paced, IdentityDirectory(resolver_of(settings, http)), **shared),
             self.kinds,
             hosts=self.hosts,

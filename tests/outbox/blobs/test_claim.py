@@ -7,12 +7,14 @@ import pytest
 from sqlalchemy import insert, select, update
 
 from eventstore.database import Database
-from outbox.blobs.claim import MAX_UPLOADS_PER_HOST, claim_jobs
-from outbox.blobs.jobs import BlobJob, release_job
-from outbox.mirror.tables import PAST, blob_job, mirror_lane
+from eventstore.jobs import queue
+from eventstore.jobs.table import job as job_table
+from outbox.blobs.claim import MAX_UPLOADS_PER_HOST, Upload
+from outbox.mirror.tables import UPLOAD, blob_job, mirror_lane
 from tests.eventstore.threads import together
 from tests.outbox.rigs.relay_rig import Clock
 from tests.outbox.rigs.rows import HOST, add_lane, set_host
+from tests.outbox.rigs.uploads import claim_uploads
 
 OTHER_HOST = "http://other.test"
 
@@ -26,13 +28,9 @@ def add_jobs(database: Database, number: int, tracks: Iterable[int], *, host: st
     return did
 
 
-def claimed(database: Database, owner: str = "relay", *, limit: int = 8) -> list[BlobJob]:
-    return claim_jobs(database, owner=owner, limit=limit)
-
-
-def done(database: Database, job: BlobJob) -> None:
+def done(database: Database, job: Upload) -> None:
     """The upload has ended, and its track wants it no more."""
-    release_job(database, job)
+    queue.release(database, job.job)
     with database.write() as connection:
         this = (blob_job.c.did == job.did, blob_job.c.subject_id == job.subject_id)
         connection.execute(update(blob_job).where(*this).values(requested=False))
@@ -44,8 +42,8 @@ def under_way(database: Database) -> Counter[str]:
         return Counter(
             connection.scalars(
                 select(mirror_lane.c.host)
-                .join(blob_job, blob_job.c.did == mirror_lane.c.did)
-                .where(blob_job.c.lease_until > PAST)
+                .join(job_table, job_table.c.account == mirror_lane.c.did)
+                .where(job_table.c.kind == UPLOAD, job_table.c.lease_owner.is_not(None))
             )
         )
 
@@ -54,12 +52,12 @@ def test_accounts_upload_in_turn_however_large_and_old_their_libraries(
     database: Database, clock: Clock
 ) -> None:
     dids = [add_jobs(database, number, range(number * 100, number * 100 + 20)) for number in (1, 2, 3)]
-    running = claimed(database)
+    running = claim_uploads(database)
     turns = [job.did for job in running]
     for _ in range(7):
         clock.advance(seconds=1)
         done(database, running.pop(0))
-        running += claimed(database)
+        running += claim_uploads(database)
         turns.append(running[-1].did)
     assert turns == [*dids, *dids, *dids]
 
@@ -69,15 +67,15 @@ def test_live_work_goes_before_the_libraries_of_all(database: Database) -> None:
     with database.write() as connection:
         connection.execute(update(blob_job).values(backfill=True))
     live = add_jobs(database, 3, [30])
-    assert [job.did for job in claimed(database)] == [live, library[0]]
+    assert [job.did for job in claim_uploads(database)] == [live, library[0]]
 
 
 def test_an_account_has_one_upload_at_a_time_over_all_processes(database: Database) -> None:
     did = add_jobs(database, 1, range(5))
-    [first] = claimed(database, "first")
-    assert claimed(database, "second") == []
+    [first] = claim_uploads(database, "first")
+    assert claim_uploads(database, "second") == []
     done(database, first)
-    [second] = claimed(database, "second")
+    [second] = claim_uploads(database, "second")
     assert (second.did, second.subject_id) == (did, 1)
 
 
@@ -85,27 +83,27 @@ def test_a_host_that_hangs_on_uploads_leaves_room_for_the_others(database: Datab
     for number in range(1, 6):
         add_jobs(database, number, [number])
     add_jobs(database, 9, [9], host=OTHER_HOST)
-    first = claimed(database, "first", limit=1)
+    first = claim_uploads(database, "first", limit=1)
     assert [job.host for job in first] == [HOST]
-    assert sorted(job.host for job in claimed(database, "second")) == [OTHER_HOST, HOST]
-    assert claimed(database, "third") == []
+    assert sorted(job.host for job in claim_uploads(database, "second")) == [OTHER_HOST, HOST]
+    assert claim_uploads(database, "third") == []
     assert under_way(database) == {HOST: MAX_UPLOADS_PER_HOST, OTHER_HOST: 1}
 
 
 def test_the_lease_of_a_process_that_died_is_not_counted_for_ever(database: Database, clock: Clock) -> None:
     for number in range(1, 4):
         add_jobs(database, number, [number])
-    assert len(claimed(database, "dead")) == MAX_UPLOADS_PER_HOST
+    assert len(claim_uploads(database, "dead")) == MAX_UPLOADS_PER_HOST
     clock.advance(seconds=61)
-    assert len(claimed(database)) == MAX_UPLOADS_PER_HOST
+    assert len(claim_uploads(database)) == MAX_UPLOADS_PER_HOST
 
 
 def test_a_host_whose_breaker_is_open_gets_one_upload(database: Database) -> None:
     for number in range(1, 4):
         add_jobs(database, number, [number])
     set_host(database, breaker="open")
-    assert len(claimed(database)) == 1
-    assert claimed(database, "second") == []
+    assert len(claim_uploads(database)) == 1
+    assert claim_uploads(database, "second") == []
 
 
 @pytest.mark.postgres
@@ -119,7 +117,7 @@ def test_however_many_claim_at_once_no_host_and_no_account_has_too_many(migrated
 
     def claim_all() -> None:
         for _ in range(10):
-            jobs = claimed(database)
+            jobs = claim_uploads(database)
             counted = under_way(database)
             assert max(counted.values(), default=0) <= MAX_UPLOADS_PER_HOST, counted
             for job in jobs:

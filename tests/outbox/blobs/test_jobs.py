@@ -3,16 +3,16 @@
 import asyncio
 import logging
 from datetime import timedelta
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import httpx
 import pytest
 from sqlalchemy import update
 
 from eventstore.errors import LeaseLostError
+from eventstore.jobs import queue
 from outbox.blobs import worker as blobs
-from outbox.blobs.claim import claim_jobs
-from outbox.blobs.jobs import extend_lease, release_job, settle_job
+from outbox.blobs.jobs import settle_job
 from outbox.mirror.parking import request_probe
 from outbox.mirror.tables import blob_job, mirror_target
 from outbox.pds.verdict import Kind, Verdict
@@ -20,10 +20,7 @@ from tests.outbox.rigs.account_status import move, sign_in_at
 from tests.outbox.rigs.foreign_writes import sent
 from tests.outbox.rigs.relay_rig import ARTIST, Rig, answered
 from tests.outbox.rigs.rows import lane_row
-from tests.outbox.rigs.uploads import blob_cid, job, request_blob, uploaded_track
-
-if TYPE_CHECKING:
-    from outbox.blobs.worker import BlobWorker
+from tests.outbox.rigs.uploads import blob_cid, claim_uploads, job, lease, request_blob, uploaded_track
 
 pytestmark = pytest.mark.anyio
 
@@ -76,17 +73,17 @@ async def test_a_worker_that_lost_the_job_writes_nothing(desk: Rig) -> None:
     request_blob(desk)
 
     def claim_one(owner: str) -> Any:
-        [claimed] = claim_jobs(desk.database, owner=owner, limit=1)
+        [claimed] = claim_uploads(desk.database, owner)
         return claimed
 
     first = claim_one("first")
     desk.clock.advance(hours=1)
     claim_one("second")
-    before = job(desk)
-    release_job(desk.database, first)
+    before = (job(desk), lease(desk))
+    queue.release(desk.database, first.job)
     with pytest.raises(LeaseLostError):
         desk.log.transact(desk.did, ARTIST, lambda unit: settle_job(unit, first, Verdict(Kind.BROKEN)))
-    assert job(desk) == before
+    assert (job(desk), lease(desk)) == before
 
 
 @pytest.mark.parametrize("meanwhile", ["nothing", "sign-in"])
@@ -94,20 +91,20 @@ async def test_an_upload_extends_its_lease_while_it_goes_on_and_no_longer(desk: 
     desk.clock.run()
     track = await uploaded_track(desk)
     request_blob(desk)
-    lease = timedelta(seconds=2)
+    lasts = timedelta(seconds=2)
 
     async def lasts_for_two_leases(send: Any) -> httpx.Response:
-        first = job(desk).lease_until
+        first = lease(desk).lease_until
         if meanwhile == "sign-in":
             desk.sign_in()
-        while job(desk).lease_until < first + lease:
-            assert claim_jobs(desk.database, owner="second", limit=1) == []
+        while lease(desk).lease_until < first + lasts:
+            assert claim_uploads(desk.database, "second") == []
             await asyncio.sleep(0.01)
         return await send()
 
     desk.wire.faults += [lasts_for_two_leases]
-    worker = desk.another_relay("first")._blobs  # noqa: SLF001
-    worker._lease = lease  # noqa: SLF001
+    worker = desk.another_relay("first")._uploads  # noqa: SLF001
+    worker._lease = lasts  # type: ignore[misc]  # noqa: SLF001
     assert await worker.start_due()
     await worker.drain()
     await desk.relay_once()
@@ -139,7 +136,7 @@ async def test_an_account_that_signs_in_at_another_host_does_not_wait_for_an_upl
 ) -> None:
     await uploaded_track(desk)
     request_blob(desk)
-    [late] = claim_jobs(desk.database, owner="late", limit=1)
+    [late] = claim_uploads(desk.database, "late")
     new = move(desk)
     if found_by == "probe":
         with desk.database.write() as connection:
@@ -148,24 +145,15 @@ async def test_an_account_that_signs_in_at_another_host_does_not_wait_for_an_upl
         await desk.relay._probes.drain()  # noqa: SLF001
         assert lane_row(desk.database, desk.did).host == new.url
     sign_in_at(desk, new)
-    [claimed] = claim_jobs(desk.database, owner="soon", limit=1)
+    [claimed] = claim_uploads(desk.database, "soon")
     assert claimed.host == new.url
-    assert not extend_lease(desk.database, late, timedelta(hours=1))
-
-
-async def test_an_upload_that_has_ended_holds_its_job_no_longer(desk: Rig) -> None:
-    await uploaded_track(desk)
-    request_blob(desk)
-    [claimed] = claim_jobs(desk.database, owner="one", limit=1)
-    release_job(desk.database, claimed)
-    assert not extend_lease(desk.database, claimed, timedelta(hours=1))
-    assert claim_jobs(desk.database, owner="two", limit=1) != []
+    assert not queue.extend(desk.database, late.job, timedelta(hours=1))
 
 
 async def test_the_upload_of_a_process_that_died_is_begun_again_within_a_lease(desk: Rig) -> None:
     track = await uploaded_track(desk)
     request_blob(desk)
-    assert claim_jobs(desk.database, owner="dead", limit=1)
+    assert claim_uploads(desk.database, "dead")
     await desk.relay_once()
     assert blob_cid(desk, track) is None
     desk.clock.advance(seconds=61)
@@ -184,7 +172,7 @@ async def test_the_job_of_an_upload_that_a_stop_interrupts_is_free_at_once(desk:
         raise AssertionError
 
     desk.wire.faults += [hangs]
-    worker: BlobWorker = desk.relay._blobs  # noqa: SLF001
+    worker = desk.relay._uploads  # noqa: SLF001
     assert await worker.start_due()
     await sending.wait()
 
@@ -256,6 +244,6 @@ async def test_a_request_that_returns_during_an_unneeded_upload_is_not_dropped(d
     with desk.database.write() as connection:
         connection.execute(update(blob_job).values(again=True))
         connection.execute(update(mirror_target).values(state="blob"))
-    [claimed] = claim_jobs(desk.database, owner="o", limit=1)
+    [claimed] = claim_uploads(desk.database)
     desk.log.transact(desk.did, ARTIST, lambda unit: settle_job(unit, claimed, None))
     assert job(desk).again is True

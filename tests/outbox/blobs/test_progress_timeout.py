@@ -5,7 +5,7 @@ from collections.abc import AsyncIterator, Iterator
 
 import pytest
 
-from outbox.blobs.progress_timeout import ANSWER_TIMEOUT_SECONDS, STALL_TIMEOUT_SECONDS, watched
+from outbox.blobs.worker import ANSWER_TIMEOUT_SECONDS, STALL_TIMEOUT_SECONDS, watched
 from tests.simulation.virtual_time import VirtualLoop
 
 CHUNKS = 10

@@ -1,17 +1,19 @@
 """Uploads in flight while their track changes or their lease is lost."""
 
 from collections.abc import Callable
+from datetime import timedelta
 
 import httpx
 import pytest
 
 from aggregates.values import SupportGate
-from outbox.blobs.claim import claim_jobs
-from outbox.blobs.jobs import JOB_LEASE, extend_lease, postpone
+from eventstore.errors import LeaseLostError
+from eventstore.jobs import queue
+from outbox.blobs.jobs import postpone
 from tests.outbox.rigs.foreign_writes import delivered, events
 from tests.outbox.rigs.relay_rig import Rig
 from tests.outbox.rigs.stepwise_delivery import Send, delete
-from tests.outbox.rigs.uploads import blob_cid, request_blob
+from tests.outbox.rigs.uploads import blob_cid, claim_uploads, request_blob
 
 pytestmark = pytest.mark.anyio
 
@@ -70,7 +72,7 @@ async def test_an_upload_whose_lease_was_lost_is_settled_by_the_next_holder_alon
 
     def somebody_else_takes_the_job() -> None:
         one.clock.advance(hours=1)
-        assert claim_jobs(one.database, owner="second", limit=1)
+        assert claim_uploads(one.database, "second")
 
     during_upload(one, somebody_else_takes_the_job)
     await one.relay_once()
@@ -89,9 +91,10 @@ async def test_a_worker_that_lost_a_job_to_a_later_claim_neither_extends_nor_pos
     """To another process, or to its own next claim."""
     await delivered(one)
     request_blob(one)
-    [lost] = claim_jobs(one.database, owner="first", limit=1)
+    [lost] = claim_uploads(one.database, "first")
     one.clock.advance(hours=1)
-    [claimed] = claim_jobs(one.database, owner=next_owner, limit=1)
-    postpone(one.database, lost, "late")
-    assert not extend_lease(one.database, lost, JOB_LEASE)
-    assert extend_lease(one.database, claimed, JOB_LEASE)
+    [claimed] = claim_uploads(one.database, next_owner)
+    with pytest.raises(LeaseLostError):
+        postpone(one.database, lost, "late")
+    assert not queue.extend(one.database, lost.job, timedelta(minutes=1))
+    assert queue.extend(one.database, claimed.job, timedelta(minutes=1))

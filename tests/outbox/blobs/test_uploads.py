@@ -12,7 +12,7 @@ import pytest
 from aggregates.values import SupportGate
 from outbox.blobs import worker as blobs
 from outbox.blobs.upload_results import MAX_BLOB_BYTES
-from outbox.blobs.worker import BlobWorker
+from outbox.blobs.worker import Uploads
 from service.observability.metrics import Metrics
 from tests.dsl import COLLECTION
 from tests.fake_pds.signed_in_pds import SignedInPds
@@ -413,7 +413,7 @@ async def test_metrics_count_the_results_of_uploads(desk: Rig) -> None:
     await uploaded_track(desk)
     request_blob(desk)
     metrics = Metrics()
-    worker = BlobWorker(desk.log, desk.hosts, desk._api, desk.bytes, owner="o", metrics=metrics)  # noqa: SLF001
+    worker = Uploads(desk.log, desk.hosts, desk._api, desk.bytes, metrics=metrics).worker(owner="o")  # noqa: SLF001
 
     async def nothing(send: Any) -> httpx.Response:  # noqa: ARG001
         return httpx.Response(200, json={"blob": {}})

@@ -10,7 +10,7 @@ from sqlalchemy import Connection, insert, select, update
 
 from aggregates.published import Subject
 from aggregates.track import Track
-from outbox.blobs.claim import claim_jobs
+from eventstore.jobs.table import job
 from outbox.blobs.jobs import settle_job
 from outbox.conflicts.conflicts import Conflict
 from outbox.conflicts.foreign_edits import keep_ours
@@ -39,6 +39,7 @@ from tests.outbox.rigs.relay_rig import ARTIST, KINDS, Rig, memory_rig_on
 from tests.outbox.rigs.replays import apply
 from tests.outbox.rigs.row_locks import row_lock_waits
 from tests.outbox.rigs.rows import HOST, LEASE
+from tests.outbox.rigs.uploads import claim_uploads
 
 pytestmark = [pytest.mark.anyio, pytest.mark.postgres]
 
@@ -54,7 +55,7 @@ class Scene:
         task = next_task(self.log, self.lane, KINDS, rig.clock(), [])
         assert task is not None
         self.task: DeliveryTask = task
-        [self.job] = claim_jobs(self.database, owner="o", limit=1)
+        [self.job] = claim_uploads(self.database, "o")
 
 
 def appends(scene: Scene) -> None:
@@ -229,6 +230,6 @@ async def test_whoever_waits_for_a_lane_holds_no_target_and_no_job(
             holder.execute(select(mirror_lane).with_for_update())
             acting = pool.submit(act, scene)
             until(lambda: row_lock_waits(scene.database) == 1)
-            for table in (mirror_target, blob_job):
+            for table in (mirror_target, blob_job, job):
                 holder.execute(select(table).with_for_update(nowait=True))
         acting.result(DEADLINE)

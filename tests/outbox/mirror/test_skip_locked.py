@@ -8,7 +8,6 @@ import pytest
 from sqlalchemy import insert, select
 
 from eventstore.database import Database
-from outbox.blobs.claim import claim_jobs
 from outbox.mirror.host_state import HostReport
 from outbox.mirror.hosts import Hosts
 from outbox.mirror.tables import NEVER, PAST, blob_job, mirror_lane, pds_host
@@ -17,6 +16,7 @@ from outbox.probes.jobs import claim_probes
 from outbox.relay.rescue import wake_stuck_lanes
 from tests.outbox.rigs.row_locks import locked
 from tests.outbox.rigs.rows import HOST, LEASE, add_lane
+from tests.outbox.rigs.uploads import claim_uploads
 
 pytestmark = pytest.mark.postgres
 OTHER = "http://other.test"
@@ -66,7 +66,7 @@ def test_lanes_that_were_forgotten_are_woken_but_for_a_locked_one(database: Data
     assert wake_stuck_lanes(database) == [did]
 
 
-def test_uploads_pass_on_from_a_locked_one(database: Database) -> None:
+def test_claims_of_uploads_wait_for_no_locked_one(database: Database) -> None:
     did, other = (add_lane(database, number) for number in (1, 2))
     with database.write() as connection:
         jobs: list[dict[str, Any]] = [
@@ -75,5 +75,5 @@ def test_uploads_pass_on_from_a_locked_one(database: Database) -> None:
         ]
         connection.execute(insert(blob_job), jobs)
     with locked(database, blob_job, blob_job.c.did == did):
-        claimed = claim_jobs(database, owner="relay", limit=9, per_host=9, lease=LEASE)
-    assert [job.did for job in claimed] == [other]
+        claimed = claim_uploads(database)
+    assert [upload.did for upload in claimed] == [did, other]

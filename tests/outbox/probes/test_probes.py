@@ -104,14 +104,13 @@ async def test_an_upload_that_was_claimed_just_before_its_lane_was_parked_is_not
     from outbox.blobs import worker as blobs
 
     def claim_and_park(*args: Any, **options: Any) -> Any:
-        jobs = claim_jobs(*args, **options)
-        if jobs:
-            with desk.database.write() as connection:
-                park_lane(connection, desk.did)
-        return jobs
+        upload = next_upload(*args, **options)
+        with desk.database.write() as connection:
+            park_lane(connection, desk.did)
+        return upload
 
-    claim_jobs = blobs.claim_jobs
-    monkeypatch.setattr(blobs, "claim_jobs", claim_and_park)
+    next_upload = blobs.next_upload
+    monkeypatch.setattr(blobs, "next_upload", claim_and_park)
     desk.upload()
     await desk.relay_once()
     desk.command(1, lambda track: track.request_blob_migration(at=desk.clock()))

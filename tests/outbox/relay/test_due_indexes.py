@@ -8,10 +8,10 @@ import pytest
 from sqlalchemy import insert, text
 
 from eventstore.database import Database
-from outbox.blobs.claim import claim_jobs
 from outbox.mirror.tables import NEVER, PAST, blob_job, mirror_lane
 from outbox.relay.schedule import seconds_until_due
-from tests.outbox.rigs.rows import HOST, LEASE, add_lane, claimed
+from tests.outbox.rigs.rows import HOST, add_lane, claimed
+from tests.outbox.rigs.uploads import claim_uploads
 from tests.statements import Statement, before_each_statement
 
 MANY = 20_000
@@ -21,7 +21,6 @@ INDEXES = (
     "ix_mirror_lane_leased",
     "ix_mirror_lane_probe",
     "ix_blob_job_open",
-    "ix_blob_job_leased",
     "pk_",
     "autoindex",
 )
@@ -54,7 +53,7 @@ def claims(database: Database) -> object:
 
 
 def claims_uploads(database: Database) -> object:
-    return claim_jobs(database, owner="relay", limit=9, per_host=9, lease=LEASE)
+    return claim_uploads(database)
 
 
 @contextmanager

@@ -3,13 +3,13 @@
 import pytest
 
 from eventstore.database import Database
-from outbox.blobs.claim import claim_jobs
 from outbox.mirror.tables import PAST, mirror_lane
 from outbox.relay.early_release import release_of_ended
 from outbox.relay.result import Outcome
 from tests.outbox.rigs.relay_rig import Rig
 from tests.outbox.rigs.row_locks import locked
 from tests.outbox.rigs.rows import add_lane, claimed, dids, lane_row
+from tests.outbox.rigs.uploads import claim_uploads
 
 pytestmark = pytest.mark.anyio
 
@@ -34,13 +34,14 @@ async def test_an_upload_is_taken_over_at_once_if_its_worker_is_proved_to_have_e
     desk.upload()
     await desk.relay.run_once()
     desk.command(1, lambda track: track.request_blob_migration(at=desk.clock()))
-    [job] = claim_jobs(desk.database, owner="ended", limit=1)
-    assert claim_jobs(desk.database, owner="next", limit=1) == []
+    [upload] = claim_uploads(desk.database, "ended")
+    desk.clock.advance(seconds=1)
+    assert claim_uploads(desk.database, "next") == []
 
     release_of_ended(desk.database, has_ended)
 
-    [again] = claim_jobs(desk.database, owner="next", limit=1)
-    assert again.epoch == job.epoch + 1
+    [again] = claim_uploads(desk.database, "next")
+    assert again.job.epoch == upload.job.epoch + 1
 
 
 def test_a_lane_that_the_last_transaction_of_its_relay_still_locks_is_left(database: Database) -> None:

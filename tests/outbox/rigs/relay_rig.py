@@ -20,7 +20,7 @@ from eventstore.change import Envelope
 from eventstore.database import Database
 from eventstore.event_log import EventLog
 from eventstore.projection import Projection
-from outbox.blobs.worker import BlobWorker
+from outbox.blobs.worker import Uploads
 from outbox.mirror.hosts import Hosts
 from outbox.mirror.lanes import Lane, resume_lane
 from outbox.mirror.namespace_moves import Namespaces
@@ -220,7 +220,7 @@ class Rig:
         self, owner: str, *, lease: float = 60.0, has_ended: Callable[[str], bool] = lambda _: False
     ) -> Relay:
         """One more relay process's worth of relay."""
-        blobs = BlobWorker(self.log, self.hosts, self._api, self.bytes, owner=owner)
+        blobs = Uploads(self.log, self.hosts, self._api, self.bytes).worker(owner=owner, has_ended=has_ended)
         limits = RelayLimits(lease=timedelta(seconds=lease))
         probes = Probes(self.database, self._api, self.directory, owner=owner)
         return Relay(
