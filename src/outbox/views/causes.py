@@ -50,7 +50,12 @@ def causes(
     ids = [row.id for row in rows]
     if not ids:
         return []
-    records, trends = _records(connection, ids), _trends(connection, ids, now)
+    first = first_hour(now)
+    trends: dict[str, list[int]] = defaultdict(lambda: [0] * HOURS_OF_TREND)
+    in_time = (hour.cause.in_(ids), hour.hour >= first, hour.hour <= now)
+    for row in connection.execute(select(failure_hour).where(*in_time)):
+        trends[row.cause][(row.hour - first) // HOUR] = row.failures
+    records = _records(connection, ids)
     return [CauseCount(row, records.get(row.id, 0), trends[row.id]) for row in rows]
 
 
@@ -71,14 +76,3 @@ def _records(connection: Connection, ids: Iterable[str]) -> Mapping[str, int]:
         .group_by("of_cause")
     )
     return dict(rows.all())
-
-
-def _trends(connection: Connection, ids: Iterable[str], now: datetime) -> Mapping[str, list[int]]:
-    first = first_hour(now)
-    found: dict[str, list[int]] = defaultdict(lambda: [0] * HOURS_OF_TREND)
-    rows = connection.execute(
-        select(failure_hour).where(hour.cause.in_(list(ids)), hour.hour >= first, hour.hour <= now)
-    )
-    for row in rows:
-        found[row.cause][(row.hour - first) // HOUR] = row.failures
-    return found

@@ -82,25 +82,20 @@ def field_versions(known: KnownRecord, present: Mapping[str, Any] | None) -> lis
 
     Of other clients' fields those are wanted that a write would keep.
     """
-    found = [known.confirmed.body, *([] if present is None else [_as_stored(present)])]
+    found = [known.confirmed.body]
+    if present is not None:
+        try:  # in the form in which confirmed ones are stored
+            found.append(decode(encode(dict(present))))
+        except UnencodableError:
+            found.append(dict(present))
     columns = [known.kind.merged(known.wanted, found[-1]) if known.wanted is not None else {}, *found]
     names = {name for column in columns for name in column} - {GENERATION}
     own = known.kind.own_fields
-    return [
-        _versions(name, columns, own=name in own)
-        for name in sorted(names, key=lambda each: (each not in own, each))
-    ]
-
-
-def _versions(name: str, columns: list[Record], *, own: bool) -> FieldVersions:
-    wanted, confirmed, *present = (column.get(name) for column in columns)
-    differs = any(value != wanted for value in (confirmed, *present))
-    return FieldVersions(name, own, wanted, confirmed, present[0] if present else None, differs)
-
-
-def _as_stored(record: Mapping[str, Any]) -> Record:
-    """Return the record in the form in which confirmed ones are stored, where it has one."""
-    try:
-        return decode(encode(dict(record)))
-    except UnencodableError:
-        return dict(record)
+    versions = []
+    for name in sorted(names, key=lambda each: (each not in own, each)):
+        wanted, confirmed, *there = (column.get(name) for column in columns)
+        differs = any(value != wanted for value in (confirmed, *there))
+        versions.append(
+            FieldVersions(name, name in own, wanted, confirmed, there[0] if there else None, differs)
+        )
+    return versions

@@ -247,15 +247,11 @@ def mirrors_in(rows: Iterable[Any]) -> dict[int, Mirror]:
         mirror = _mirror(row)
         current = found.setdefault(row.subject_id, mirror)
         if row.former:
-            found[row.subject_id] = _with_left(current, mirror)
+            current = replace(current, left=(*current.left, mirror))
+            if mirror.state == MirrorState.HELD:
+                current = replace(current, state=MirrorState.HELD, reason=mirror.reason, next_attempt_at=None)
+            found[row.subject_id] = current
     return found
-
-
-def _with_left(current: Mirror, left: Mirror) -> Mirror:
-    both = replace(current, left=(*current.left, left))
-    if left.state != MirrorState.HELD:
-        return both
-    return replace(both, state=MirrorState.HELD, reason=left.reason, next_attempt_at=None)
 
 
 def _mirror(row: Any) -> Mirror:

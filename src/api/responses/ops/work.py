@@ -124,26 +124,22 @@ class WorkBody(BaseModel):
 def work_body(services: Services, connection: Connection) -> WorkBody:
     now = services.database.now(connection)
     head = connection.scalar(select(func.max(services.log.table.c.position))) or 0
+    old = all_outdated(connection, services.log.projections, services.log.table)
     return WorkBody(
         at=now,
         head=head,
-        read_models=_read_models(services, connection, head),
+        read_models=[
+            ReadModelRow(name=each.name, state=ReadModelState.OUTDATED, position=None)
+            if each.name in old
+            else ReadModelRow(name=each.name, state=ReadModelState.CURRENT, position=head)
+            for each in services.log.projections
+        ],
         replay=_replay(connection),
         jobs=[JobCountRow(kind=kind, state=state, jobs=jobs) for kind, state, jobs in count_jobs(connection)],
         uploads=uploads_body(connection, now),
         scan=_scan(services, connection, now),
         firehose=_firehose(services, connection, now),
     )
-
-
-def _read_models(services: Services, connection: Connection, head: int) -> list[ReadModelRow]:
-    old = all_outdated(connection, services.log.projections, services.log.table)
-    return [
-        ReadModelRow(name=each.name, state=ReadModelState.OUTDATED, position=None)
-        if each.name in old
-        else ReadModelRow(name=each.name, state=ReadModelState.CURRENT, position=head)
-        for each in services.log.projections
-    ]
 
 
 def _replay(connection: Connection) -> ReplayBody | None:

@@ -15,7 +15,6 @@ from api.openapi import errors
 from api.requests.known_names import StrictRoute
 from api.responses.ops.waits import WaitRow, oldest_pending, wait_rows
 from api.responses.ops.work import WorkBody, work_body
-from api.services import Services
 from outbox.mirror.states import LaneState
 from outbox.mirror.tables import mirror_lane
 from outbox.views.causes import failures_by_hour
@@ -57,23 +56,19 @@ def read_overview(_operator: OperatorDep, services: ServicesDep) -> OverviewBody
     """Read whether all is well, what waits, and since when; and how often requests failed in each hour of the last day."""
     problem = services.not_ready_because() or services.silent_because()
     with services.database.read() as connection:
-        return _overview(services, connection, problem)
-
-
-def _overview(services: Services, connection: Connection, problem: str | None) -> OverviewBody:
-    now = services.database.now(connection)
-    unfinished = unfinished_by_reason(connection)
-    return OverviewBody(
-        problem=problem,
-        records=_by_state(unfinished, "records"),
-        accounts=_by_state(unfinished, "accounts"),
-        waits=wait_rows(connection, unfinished),
-        ready_accounts=_count(connection, mirror_lane.c.state == LaneState.READY, ~mirror_lane.c.paused),
-        failing_hosts=_count(connection, NEEDS_LOOK),
-        oldest_pending_at=min(oldest_pending(connection).values(), default=None),
-        failures=failures_by_hour(connection, now),
-        release=ReleaseBody(version=version("mastertape"), started_at=services.started_at),
-    )
+        now = services.database.now(connection)
+        unfinished = unfinished_by_reason(connection)
+        return OverviewBody(
+            problem=problem,
+            records=_by_state(unfinished, "records"),
+            accounts=_by_state(unfinished, "accounts"),
+            waits=wait_rows(connection, unfinished),
+            ready_accounts=_count(connection, mirror_lane.c.state == LaneState.READY, ~mirror_lane.c.paused),
+            failing_hosts=_count(connection, NEEDS_LOOK),
+            oldest_pending_at=min(oldest_pending(connection).values(), default=None),
+            failures=failures_by_hour(connection, now),
+            release=ReleaseBody(version=version("mastertape"), started_at=services.started_at),
+        )
 
 
 def _count(connection: Connection, *conditions: ColumnElement[bool]) -> int:
@@ -90,6 +85,6 @@ def _by_state(unfinished: Sequence[Any], what: str) -> dict[str, int]:
 
 @router.get("/ops/work", responses=errors(401, 403, 503))
 def read_work(_operator: OperatorDep, services: ServicesDep) -> WorkBody:
-    """Read how far read models, jobs, adoptions, uploads, derived media, the scan and the firehose are, and what failed."""
+    """Read how far read models, uploads, the scan and the firehose are, how many jobs there are, and what failed."""
     with services.database.read() as connection:
         return work_body(services, connection)

@@ -1,6 +1,5 @@
 """What admins do: each action is counted first, asks for a reason, and touches only what was counted."""
 
-import asyncio
 from collections.abc import Mapping
 from dataclasses import dataclass
 from http import HTTPStatus
@@ -20,7 +19,7 @@ from web.ask import OperatorAsk, wanted
 from web.forms import ApiDep, RefusedError, form_of
 from web.page_route import PageRoute
 from web.pages.ops.deliveries import causes_of
-from web.pages.ops.words import handles_of
+from web.pages.ops.words import AskedDep, ShowDep
 from web.rendering import RenderDep
 
 router = APIRouter(route_class=PageRoute, include_in_schema=False, dependencies=[Depends(admin)])
@@ -88,7 +87,7 @@ WORDS: Final[Mapping[str, Words]] = {
 
 
 @router.post("/ops/actions")
-async def act(request: Request, api: ApiDep, ask: OperatorAsk, render: RenderDep) -> Response:
+async def act(request: Request, api: ApiDep, ask: OperatorAsk, show: ShowDep) -> Response:
     """Count what an action would change and ask; with the count in the form, do it."""
     form = await form_of(request)
     action = form.get("action", "")
@@ -97,14 +96,14 @@ async def act(request: Request, api: ApiDep, ask: OperatorAsk, render: RenderDep
     route = "/ops/failures" if action == Action.REDRIVE else "/ops/lanes"
     expected = form.number("expected")
     if expected is None:
-        return await _ask(api, ask, render, route=route, fields=fields, back=_back(form))
+        return await _ask(api, ask, show, route=route, fields=fields, back=_back(form))
     fields |= {"expected": expected, "reason": form.get("reason", "")}
     try:
         answer = await api.send("POST", route, fields, key=form.get("key"))
     except RefusedError as refused:
         again: dict[str, Any] = {name: fields[name] for name in (*SELECTOR, "action") if name in fields}
         changed = _changed(refused)
-        return await _ask(api, ask, render, route=route, fields=again, back=_back(form), changed=changed)
+        return await _ask(api, ask, show, route=route, fields=again, back=_back(form), changed=changed)
     facts: dict[str, Any] = {**fields, **answer.body, "back": _back(form)}
     shown = (*SELECTOR, "action", "affected", "sent_at_once", "back")
     address = urlencode({name: facts[name] for name in shown if facts.get(name)})
@@ -113,32 +112,23 @@ async def act(request: Request, api: ApiDep, ask: OperatorAsk, render: RenderDep
 
 @router.get("/ops/progress")
 async def show_progress(
-    *,
-    ask: OperatorAsk,
-    render: RenderDep,
-    action: str = "",
-    did: str = "",
-    host: str = "",
-    cause: str = "",
-    affected: int = 0,
-    sent_at_once: int = 0,
-    back: str = "",
+    ask: OperatorAsk, render: RenderDep, asked: AskedDep, affected: int = 0, sent_at_once: int = 0
 ) -> Response:
     """How far an action has come: how many of those that it was for still wait."""
-    which = wanted(ProgressQuery, action=action, did=did, host=host, cause=cause)
-    progress = await ask(read_progress, which)
+    which = {name: asked[name] for name in ("action", *SELECTOR)}
+    progress = await ask(read_progress, wanted(ProgressQuery, **which))
     left = progress["waiting"] + progress["failing"]
-    failures = f"/ops/failures/{cause}" if cause else f"/ops/records?{urlencode({'did': did, 'host': host})}"
+    of_records = urlencode({name: asked[name] for name in ("did", "host")})
     return render(
         "ops/done.html",
-        words=WORDS[action],
+        words=WORDS[asked["action"]],
         affected=affected,
         sent_at_once=sent_at_once,
         progress=progress,
         left=left,
         total=max(affected, sent_at_once, left),
-        failures=failures,
-        back=_back({"back": back}),
+        failures=f"/ops/failures/{asked['cause']}" if asked["cause"] else f"/ops/records?{of_records}",
+        back=_back(asked),
     )
 
 
@@ -204,7 +194,7 @@ async def retry(job_id: JobId, request: Request, api: ApiDep, render: RenderDep)
 async def _ask(
     api: ApiDep,
     ask: OperatorAsk,
-    render: RenderDep,
+    show: ShowDep,
     *,
     route: str,
     fields: Mapping[str, Any],
@@ -213,17 +203,14 @@ async def _ask(
 ) -> Response:
     counted = await api.send("POST", route, {**fields, "dry_run": True})
     affected, words = counted.body["affected"], WORDS[fields["action"]]
-    cause, handles = await asyncio.gather(
-        _cause(ask, fields.get("cause")), handles_of(ask, [fields.get("did")])
-    )
-    return render(
+    noun = "record" if fields["action"] == Action.REDRIVE else "account"
+    return await show(
         "ops/confirm.html",
         words=words,
-        name=words.name.format(f"{affected:,} {_noun(fields['action'])}{'' if affected == 1 else 's'}"),
+        name=words.name.format(f"{affected:,} {noun}{'' if affected == 1 else 's'}"),
         affected=affected,
         fields=fields,
-        cause=cause,
-        handles=handles,
+        cause=next(iter(await causes_of(ask, cause=fields["cause"])), None) if "cause" in fields else None,
         back=back,
         changed=changed,
     )
@@ -235,14 +222,6 @@ def _changed(refused: RefusedError) -> str:
         raise refused
     message: str = refused.answer.problem["message"]
     return message
-
-
-def _noun(action: str) -> str:
-    return "record" if action == Action.REDRIVE else "account"
-
-
-async def _cause(ask: OperatorAsk, cause: str | None) -> Mapping[str, Any] | None:
-    return next(iter(await causes_of(ask, cause=cause)), None) if cause is not None else None
 
 
 async def _ask_to_end(

@@ -139,19 +139,14 @@ def _of_waits(waits: Sequence[tuple[WaitWords, Wait]], ready: int) -> Health:
     waiting = sum(wait["accounts"] for words, wait in waits if words.counts == "accounts")
     named = ", ".join(words.of(wait) for words, wait in waits[:MOST_NAMED])
     more = ", and more" if len(waits) > MOST_NAMED else ""
+    some = "Deliveries" if waiting <= ready else "Few deliveries" if ready else "No deliveries"
     return Health(
         "good" if waiting <= ready and all(words.is_calm for words, _ in waits) else "wait",
-        f"{_deliveries(waiting, ready)} go through; {named}{more}.",
+        f"{some} go through; {named}{more}.",
         min((wait["since"] for _, wait in waits if wait["since"]), default=None),
         "Since" if sum(wait[words.counts] for words, wait in waits) == 1 else "The first since",
         waits[0][0].advice,
     )
-
-
-def _deliveries(waiting: int, ready: int) -> str:
-    if waiting <= ready:
-        return "Deliveries"
-    return "Few deliveries" if ready else "No deliveries"
 
 
 CAUSES: Final = 5

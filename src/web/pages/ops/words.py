@@ -162,7 +162,16 @@ def named_account(did: str, handles: Mapping[str, str]) -> Named:
 
 
 def _entry(row: Mapping[str, Any], handles: Mapping[str, str]) -> Entry:
-    sentence, subjects, result = _told(row, handles)
+    if row["type"] == OPERATOR_ACTED:
+        sentence, subjects, result = _act(row, handles)
+    else:
+        sentence, subjects, result = OF_ACCOUNT.get(row["type"]) or sentence_of(row), [], None
+        if "did" in row:  # not in a track's own history
+            if row["track_id"] is not None:
+                subjects.append(_track(row["track_id"]))
+            if row["actor"] != row["did"]:
+                subjects.append(named_account(row["did"], handles))
+        sentence = f"{sentence}:" if subjects else sentence
     return Entry(
         at=row["at"],
         actor=_actor(row, handles),
@@ -196,24 +205,6 @@ def _actor(row: Mapping[str, Any], handles: Mapping[str, str]) -> Named:
     if row["via"].partition(":")[0] in _THE_SERVICE:
         return Named("mastertape")
     return named_account(row["actor"], handles)
-
-
-def _told(row: Mapping[str, Any], handles: Mapping[str, str]) -> tuple[str, list[Named], str | None]:
-    if row["type"] == OPERATOR_ACTED:
-        return _act(row, handles)
-    sentence = OF_ACCOUNT.get(row["type"]) or sentence_of(row)
-    subjects = list(_concerned(row, handles))
-    return f"{sentence}:" if subjects else sentence, subjects, None
-
-
-def _concerned(row: Mapping[str, Any], handles: Mapping[str, str]) -> Iterable[Named]:
-    """Yield the track of an event, and its account where another one acted; a track's own history names neither."""
-    if "did" not in row:
-        return
-    if row["track_id"] is not None:
-        yield _track(row["track_id"])
-    if row["actor"] != row["did"]:
-        yield named_account(row["did"], handles)
 
 
 def _track(track_id: int) -> Named:

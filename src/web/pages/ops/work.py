@@ -67,8 +67,10 @@ def troubles(work: Mapping[str, Any], periodic: Iterable[Mapping[str, Any]]) -> 
     if retried:
         count = _some(sum(each["retried"] for each in retried), "upload")
         yield _trouble("wait", "uploads", f"{count} of audio failed and will be tried again{_at(retried)}.")
-    if _is_scan_behind(work):
-        yield _trouble("wait", "scan", f"The scan is behind: {_some(work['scan']['due'], 'repo')} due.")
+    scan = work["scan"]
+    late = SCANS_BEHIND * timedelta(seconds=scan["interval_seconds"])
+    if scan["due"] and scan["oldest_at"] and _age(work, scan["oldest_at"]) > late:
+        yield _trouble("wait", "scan", f"The scan is behind: {_some(scan['due'], 'repo')} due.")
     streams = work["firehose"]["streams"]
     if lost := sum(streams.values()) - streams.get("followed", 0):
         yield _trouble("wait", "firehose", f"The firehose of {_some(lost, 'host')} is not followed.")
@@ -77,12 +79,6 @@ def troubles(work: Mapping[str, Any], periodic: Iterable[Mapping[str, Any]]) -> 
 def stands_still(work: Mapping[str, Any]) -> bool:
     """Whether a replay has not moved for STANDSTILL."""
     return work["replay"] is not None and _age(work, work["replay"]["moved_at"]) > STANDSTILL
-
-
-def _is_scan_behind(work: Mapping[str, Any]) -> bool:
-    scan = work["scan"]
-    late = SCANS_BEHIND * timedelta(seconds=scan["interval_seconds"])
-    return scan["due"] > 0 and scan["oldest_at"] is not None and _age(work, scan["oldest_at"]) > late
 
 
 def _age(work: Mapping[str, Any], at: str) -> timedelta:
