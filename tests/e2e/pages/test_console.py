@@ -127,8 +127,10 @@ def understands_it(page, console, pds, did):
     assert_good_in_every_view(page, "ops-lane")
     page.get_by_role("link", name="Background work", exact=True).click()
     expect(page.get_by_role("heading", name="All background work goes on")).to_be_visible()
-    expect(page.get_by_role("listitem").filter(has_text="Scan records")).to_be_visible()
     assert_good_in_every_view(page, "ops-work")
+    page.get_by_role("listitem").filter(has_text="Periodic").get_by_role("link").first.click()
+    expect(page.get_by_role("row").filter(has_text="scan_records")).to_be_visible()
+    assert_good_in_every_view(page, "ops-jobs")
 
 
 def sees_what_waits(page, console, pds):
