@@ -59,7 +59,6 @@ def friend(proxied_pds: DevPds, plc: DevPlc) -> str:
 
 @pytest.fixture
 def artist(new_artist: NewArtist, proxied_pds: DevPds, proxy: FaultProxy) -> Artist:  # noqa: ARG001, F811
-    """An artist of this test alone."""
     return new_artist(proxied_pds)
 
 
@@ -83,7 +82,6 @@ def alice_in_town(town: FakeInternet, tmp_path: Path, migrated_url: str) -> Iter
 
 @pytest.fixture
 def published(artist: Artist) -> Artist:
-    """An artist whose track is on the PDS."""
     artist.uploads()
     artist.agreed()
     return artist

@@ -21,5 +21,4 @@ def somebody_puts(artist: Artist, record: Record) -> str:
 
 
 def types(artist: Artist) -> list[str]:
-    """The names of the track's events."""
     return [row["type"] for row in artist.client.history(artist.track_id)]

@@ -24,7 +24,6 @@ class Nowhere:
     """No host is connected to."""
 
     async def of(self, origin: str) -> str:
-        """Refuse."""
         raise AssertionError(origin)
 
 
@@ -41,7 +40,6 @@ class Alice:
         self.signs_in()
 
     def signs_in(self) -> None:
-        """Sign in with the app password."""
         body = {"identifier": self.did, "password": self.password}
         token = self.http.post("/auth/app-password", json=body).json()["token"]
         self.http.cookies.clear()
@@ -66,7 +64,6 @@ class Alice:
         self.town.plc.place(self.did, self.handle, self.new.origin)
 
     def is_delivered(self) -> None:
-        """Wait until the PDS has it."""
         eventually(lambda: self.mirror["state"] == "delivered")
 
     def is_scanned(self) -> None:
@@ -96,17 +93,14 @@ class Alice:
 
     @property
     def track(self) -> dict[str, Any]:
-        """The track."""
         return dict(self.http.get(self.path).raise_for_status().json())
 
     @property
     def mirror(self) -> dict[str, Any]:
-        """How far its record is."""
         return dict(self.http.get(f"{self.path}/mirror").raise_for_status().json())
 
     @property
     def types(self) -> list[str]:
-        """The names of its events."""
         return [row["type"] for row in self.http.get(f"{self.path}/history").json()["items"]][::-1]
 
     @property
@@ -116,15 +110,12 @@ class Alice:
 
     @property
     def repo(self) -> Repo:
-        """Her repository."""
         return self.host.repo(self.did)
 
     @property
     def key(self) -> tuple[str, str]:
-        """The record's collection and key."""
         return COLLECTION, self.track["atproto_record_uri"].rsplit("/", 1)[1]
 
     @property
     def record(self) -> dict[str, Any]:
-        """The record."""
         return self.repo.records[self.key].value

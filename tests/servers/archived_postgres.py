@@ -21,7 +21,6 @@ class ArchivedPostgres:
         server.start()
 
     def take_base_backup(self) -> None:
-        """Take the base backup."""
         self.server.run(
             "pg_basebackup", "-c", "fast", "-h", self.server.folder, "-U", "postgres", "-D", self._base
         )

@@ -24,7 +24,6 @@ class PdsAccount:
 
 @pytest.fixture(scope="session")
 def plc(tmp_path_factory: pytest.TempPathFactory) -> Iterator[DevPlc]:
-    """The PLC directory."""
     with DevPlc(tmp_path_factory.mktemp("plc")) as server:
         yield server
 
@@ -43,7 +42,6 @@ def pds_account(pds: DevPds, plc: DevPlc) -> PdsAccount:
 
 
 def new_account(pds: DevPds, plc: DevPlc) -> PdsAccount:
-    """Create one more account."""
     plc.start()
     pds.start()
     handle, password = f"u{secrets.token_hex(6)}.test", secrets.token_hex(8)

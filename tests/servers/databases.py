@@ -69,7 +69,6 @@ def durable_postgres() -> Iterator[PostgresServer]:
 
 @pytest.fixture
 def fresh_postgres(postgres_url: str) -> Iterator[str]:
-    """An empty PostgreSQL database."""
     with temporary_database(postgres_url) as url:
         yield url
 
@@ -104,7 +103,6 @@ def postgres_template(postgres_url: str) -> Iterator[str]:
 
 @pytest.fixture
 def migrated_postgres(postgres_url: str, postgres_template: str) -> Iterator[str]:
-    """A PostgreSQL database with our schema."""
     with temporary_database(postgres_url, postgres_template) as url:
         yield url
 
@@ -119,7 +117,6 @@ def sqlite_template(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 @pytest.fixture
 def migrated_sqlite(sqlite_template: Path, fresh_sqlite: str) -> str:
-    """An SQLite database with our schema."""
     clone_sqlite(sqlite_template, Path(str(make_url(fresh_sqlite).database)))
     return fresh_sqlite
 

@@ -85,7 +85,6 @@ class Internet:
 
     @contextlib.contextmanager
     def up(self) -> Generator[None]:
-        """Run during the block."""
         self._thread.start()
         self.let(self._start())
         try:

@@ -75,7 +75,6 @@ class PostgresServer:
 
     @property
     def pid(self) -> int:
-        """The pid of the postmaster."""
         return self._process.pid
 
     def start(self) -> None:
@@ -100,7 +99,6 @@ class PostgresServer:
         self._process.kill()
 
     def remove(self) -> None:
-        """Stop, and delete the data."""
         self.stop()
         shutil.rmtree(self.folder)
 

@@ -57,12 +57,10 @@ class ReplicatedPostgres:
                 os.kill(pid, signal.SIGKILL)
 
     def promote(self) -> None:
-        """Promote the standby."""
         self._asks(self.standby, "select pg_promote()")
         self._wait(lambda: self._asks(self.standby, "select pg_is_in_recovery()") is False)
 
     def remove(self) -> None:
-        """Stop the standby, and delete its data."""
         self.standby.remove()
 
     def _asks(self, server: PostgresServer, statement: str) -> Any:

@@ -35,12 +35,10 @@ class Site:
         return f".{host}".endswith(f".{self.name}")
 
     async def mends(self) -> None:
-        """Undo all failures."""
         self.dns = self.address
         await self.shows(self._own)
 
     async def shows(self, certificate: Certificate) -> None:
-        """Serve with a certificate."""
         context = ssl.create_default_context(ssl.Purpose.CLIENT_AUTH)
         context.load_cert_chain(certificate.chain, certificate.key)
         await self._listen(self._serve, context)
@@ -72,7 +70,6 @@ class Site:
         await self._listen(_hang)
 
     async def speaks_plainly(self) -> None:
-        """Answer the handshake in HTTP without TLS."""
         await self._listen(_speak_plainly)
 
     async def _listen(self, connected: Connected, context: ssl.SSLContext | None = None) -> None:

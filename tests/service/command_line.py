@@ -45,7 +45,6 @@ class Daemon:
             )
 
     def wait_for(self, text: str) -> None:
-        """Wait until the output contains the text."""
         deadline = time.monotonic() + TIMEOUT_SECONDS
         while text not in self.output:
             if self.process.poll() is not None or time.monotonic() > deadline:

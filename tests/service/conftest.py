@@ -46,6 +46,5 @@ def tape(container: Container) -> Container:
 
 
 def save(container: Container, track: Track) -> None:
-    """Append the track's new events."""
     with container.log.unit_of_work(track.did, Envelope("artist", "test", "r")) as unit:
         unit.save(track)

@@ -37,7 +37,6 @@ class Deferred(click.Command):
     def make_context(
         self, info_name: str | None, args: list[str], parent: click.Context | None = None, **extra: Any
     ) -> click.Context:
-        """Delegate to the imported command."""
         return self.loaded.make_context(info_name, args, parent, **extra)
 
     @cached_property
@@ -52,7 +51,6 @@ class Commands(click.Group):
     """A group of commands, deferred ones listed by section. It prints expected failures as one line on stderr, with exit code 1."""
 
     def format_commands(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:  # noqa: ARG002
-        """List every command with its whole summary."""
         sections: dict[str, list[tuple[str, str]]] = defaultdict(list)
         for name, command in self.commands.items():
             section = command.section if isinstance(command, Deferred) else "Commands"

@@ -34,7 +34,6 @@ def oauth_keys(settings: Settings) -> tuple[SigningKey, ...]:
 
 
 def new_oauth_keys() -> str:
-    """Return a new value for OAUTH_KEYS."""
     return json.dumps([new_signing_key()])
 
 

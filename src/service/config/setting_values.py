@@ -51,7 +51,6 @@ def split(value: Any) -> Any:
 
 
 def is_loopback(url: str) -> bool:
-    """Whether the URL's host is loopback."""
     host = urlsplit(url).hostname or ""
     try:
         return host == "localhost" or ipaddress.ip_address(host).is_loopback
@@ -82,7 +81,6 @@ def origin(value: str) -> str:
 
 
 def loopback_origin(value: str) -> str:
-    """Check a loopback origin."""
     if not is_loopback(origin(value)):
         raise ValueError("must be origins of this machine, such as http://localhost:2583")
     return origin(value)

@@ -23,7 +23,6 @@ class AccessLog:
         self._metrics: Final = metrics
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        """Serve one request and log its outcome."""
         if scope["type"] != "http":
             await self._app(scope, receive, send)
             return

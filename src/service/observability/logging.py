@@ -52,7 +52,6 @@ def without_secrets(text: str) -> str:
 
 
 def log_to_stderr(level: str) -> None:
-    """Log to stderr as JSON lines."""
     handler = logging.StreamHandler(sys.stderr)
     handler.setFormatter(JsonLines())
     logging.basicConfig(level=level.upper(), handlers=[handler], force=True)

@@ -146,7 +146,6 @@ class Metrics:
         self._attempts.labels(op, verdict.kind.value, error).inc()
 
     def settled(self, result: Result) -> None:
-        """Count the outcome of a delivery."""
         if result.is_mismatch:
             self._mismatches.inc()
         if result.outcome is not Outcome.DELIVERED or not result.task.is_open:

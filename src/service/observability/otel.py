@@ -145,7 +145,6 @@ class RequestsAndDeliveries(Sampler):
         )
 
     def get_description(self) -> str:
-        """Name the sampler."""
         return f"RequestsAndDeliveries({self._configured.get_description()})"
 
 

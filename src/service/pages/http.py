@@ -70,7 +70,6 @@ WRITE: Final = ("400", "401", "403", "408", "409", "413", "415", *READ)
 
 
 def page() -> str:
-    """Return the page."""
     with tempfile.TemporaryDirectory() as folder:
         document = create_app(build(Settings(data=Path(folder))).services).openapi()
     headers = "".join(

@@ -26,7 +26,6 @@ WORDS: Final = {"None": "none", "()": "none", "True": "on", "False": "off"}
 
 
 def page() -> str:
-    """Return the page."""
     rows = []
     for name, field in Settings.model_fields.items():
         default = WORDS.get(str(field.default), f"`{field.default}`")

@@ -4,7 +4,8 @@ import inspect
 import re
 import sys
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
+from collections.abc import Set as AbstractSet
+from dataclasses import dataclass, replace
 from importlib import import_module
 from pkgutil import walk_packages
 from typing import Final
@@ -52,7 +53,6 @@ class Arrow:
 
 
 def page() -> str:
-    """Return the page."""
     found = list(machines())
     with_transitions = "".join(section(*each) for each in found if each[1])
     others = "".join(section(*each) for each in found if not each[1])
@@ -81,7 +81,9 @@ def section(enum: type[State], transitions: Sequence[Transition]) -> str:
     table = f"| {' | '.join(titles)} |\n|{'---|' * len(titles)}\n"
     table += "".join(f"| {' | '.join(cells)} |\n" for cells in rows)
     actors: dict[tuple[str, str], list[str]] = {}
-    for each in _arrows(enum, transitions):
+    nodes = {_node(state) for state in enum}
+    arrows: Sequence[Arrow] = [Arrow(_node(each.before), _node(each.after), each.by) for each in transitions]
+    for each in _joined(_joined(arrows, "before", nodes), "after", nodes):
         actors.setdefault((each.before, each.after), []).append(each.by)
     lines = ""
     for (before, after), by in actors.items():
@@ -91,34 +93,23 @@ def section(enum: type[State], transitions: Sequence[Transition]) -> str:
     return f"\n## {title}\n\n{' '.join((inspect.getdoc(enum) or '').split())}\n\n{table}{diagram}"
 
 
-def _arrows(enum: type[State], transitions: Sequence[Transition]) -> Iterator[Arrow]:
-    """Yield the transitions; those from, or to, all other states for one reason become one from, or to, ANY."""
-    arrows = list(_joined(enum, transitions))
-    afters: dict[tuple[str, str], set[str]] = {}
-    for each in arrows:
-        afters.setdefault((each.before, each.by), set()).add(each.after)
-    nodes = {_node(state) for state in enum}
-    for before, by in dict.fromkeys((each.before, each.by) for each in arrows):
-        reached = afters[before, by]
-        is_common = len(reached) > 1 and reached >= nodes - {before}
-        for after in (
-            [ANY] if is_common else [each.after for each in arrows if (each.before, each.by) == (before, by)]
-        ):
-            yield Arrow(before, after, by)
-
-
-def _joined(enum: type[State], transitions: Sequence[Transition]) -> Iterator[Arrow]:
-    befores: dict[tuple[State | None, str], set[State | None]] = {}
-    for each in transitions:
-        befores.setdefault((each.after, each.by), set()).add(each.before)
-    for (after, by), states in befores.items():
-        is_common = len(states) > 1 and states >= set(enum) - {after}
-        left = states - (set(enum) - {after}) if is_common else states
-        for before in (None, *enum):
-            if before in left:
-                yield Arrow(_node(before), _node(after), by)
-        if is_common:
-            yield Arrow(ANY, _node(after), by)
+def _joined(arrows: Sequence[Arrow], end: str, states: AbstractSet[str]) -> Sequence[Arrow]:
+    """Make those from, or to, all other states for one reason one from, or to, ANY."""
+    ends: dict[Arrow, set[str]] = {}
+    common = [replace(each, **{end: ANY}) for each in arrows]
+    for each, of in zip(arrows, common, strict=True):
+        if getattr(each, end) in states:
+            ends.setdefault(of, set()).add(getattr(each, end))
+    joined = {
+        of
+        for of, all_ends in ends.items()
+        if len(all_ends) > 1 and all_ends >= states - {of.before, of.after}
+    }
+    found = [
+        of if of in joined and getattr(each, end) in states else each
+        for each, of in zip(arrows, common, strict=True)
+    ]
+    return list(dict.fromkeys(found))
 
 
 def _node(state: State | None) -> str:

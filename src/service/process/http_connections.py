@@ -140,7 +140,6 @@ class HttpConnection(HttpToolsProtocol):
             super().shutdown()
 
     def send_400_response(self, msg: str) -> None:
-        """Respond to malformed HTTP."""
         response = error_response(400, "bad_request", msg, {**EVERYWHERE, "Connection": "close"})
         head = b"".join(b"%s: %s\r\n" % header for header in response.raw_headers)
         self.transport.write(b"HTTP/1.1 400 Bad Request\r\n%s\r\n%s" % (head, bytes(response.body)))

@@ -118,7 +118,6 @@ def _is_direct(database: Database) -> bool:
 
 @contextmanager
 def run_scheduler(container: Container) -> Generator[None]:
-    """Run the timers during the block."""
     scheduler = BackgroundScheduler(
         timezone="UTC", job_defaults={"coalesce": True, "max_instances": 1, "misfire_grace_time": None}
     )

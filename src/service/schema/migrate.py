@@ -37,8 +37,8 @@ def upgrade(url: str) -> None:
         database.close()
 
 
-def upgrade_database(database: Database, to: str = "head") -> None:
-    """Upgrade an open database, up to a revision, unless it is current. Appends wait meanwhile.
+def upgrade_database(database: Database) -> None:
+    """Upgrade an open database unless it is current. Appends wait meanwhile.
 
     Raises OutdatedSchemaError for a database of a newer version.
     """
@@ -54,7 +54,7 @@ def upgrade_database(database: Database, to: str = "head") -> None:
         config = Config()
         config.set_main_option("script_location", str(_folder()).replace("%", "%%"))
         config.attributes["connection"] = connection
-        command.upgrade(config, to)
+        command.upgrade(config, "head")
 
 
 def revision_of(database: Database) -> str | None:

@@ -29,7 +29,6 @@ MAX_DERIVED_STORE_THREADS: Final = 6
 
 
 def worker_of(parts: "Container") -> Worker:
-    """Build the worker of these parts."""
     settings, others = parts.settings, _others(parts.settings)
     threads = Threads("derived-store", MAX_DERIVED_STORE_THREADS)
     fetcher = Fetcher(parts.http, others.policy, staging_folder(settings), parts.hosts, threads)

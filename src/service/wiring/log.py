@@ -16,7 +16,6 @@ from storage.store import MediaStore, open_store, public_copies
 
 
 def open_log(settings: Settings) -> EventLog:
-    """Open the log with all projections."""
     make_folders(settings)
     database = Database(settings.database_url)
     detect_on_connect(database)

@@ -32,7 +32,6 @@ def typed(container: Container, pds: DevPds, plc: DevPlc, monkeypatch: pytest.Mo
 
 
 def answer(result: Result) -> dict[str, Any]:
-    """The answer for machines."""
     assert result.exit_code == 0, result.output
     return dict(json.loads(result.stdout))
 

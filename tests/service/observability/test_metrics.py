@@ -2,12 +2,15 @@
 
 import re
 from collections import Counter
+from dataclasses import replace
 from datetime import timedelta
 from typing import Any
 
 import httpx
 import pytest
 from sqlalchemy import update
+from sqlalchemy.exc import OperationalError
+from starlette.testclient import TestClient
 
 from aggregates.track import Track
 from devpds.ports import free_port
@@ -17,6 +20,7 @@ from outbox.mirror.failure_causes import count_failure
 from outbox.mirror.lanes import park_lane, resume_lane
 from outbox.mirror.tables import mirror_lane, mirror_target, pds_host
 from outbox.pds.verdict import Kind, Verdict
+from outbox.relay.claim import claim
 from outbox.relay.delivery_task import next_task
 from outbox.relay.result import Outcome, Result
 from replay.reconcile.scan import Scanned
@@ -25,6 +29,7 @@ from service.observability.metrics import Metrics, _Gauges
 from service.process.metrics_server import metrics_listener, serve_metrics
 from service.wiring.bootstrap import Container
 from tests.dsl import ALICE
+from web.app import create_app
 
 HOST = "https://pds.example.com"
 NAMES = {
@@ -79,8 +84,6 @@ def signed_in(container: Container) -> None:
 
 def some_task(container: Container) -> Any:
     """What the relay would send."""
-    from outbox.relay.claim import claim
-
     signed_in(container)
     (lane,) = claim(container.database, owner="test", limit=1, lease=timedelta(seconds=60))
     with container.database.read() as connection:
@@ -190,7 +193,7 @@ def test_hosts_in_trouble_are_named_and_no_others(tape: Container) -> None:
             )
         )
         connection.execute(update(mirror_target).values(backfill=True))
-    found = numbers(b"\n".join(_lines(tape)))
+    found = numbers(_fresh(tape))
     assert found[f'mirror_breaker_state{{host="{HOST}"}}'] == 2
     assert found[f'mirror_budget_remaining{{host="{HOST}",scope="host"}}'] == 7
     assert found['mirror_oldest_pending_seconds{class="backfill"}'] > 0
@@ -218,13 +221,6 @@ def test_what_fails_is_shown_since_when_and_why(tape: Container) -> None:
     assert found[f"mirror_failures_of_day{{{cause}}}"] == 1
 
 
-def _lines(tape: Container) -> list[bytes]:
-    """The gauges as they are now, not as they were a moment ago."""
-    fresh = Metrics()
-    fresh.watch(tape.log, tape.listener)
-    return fresh.text().splitlines()
-
-
 def test_gauges_are_cached_and_longer_when_reading_them_is_slow(
     tape: Container, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -246,8 +242,6 @@ def test_gauges_are_cached_and_longer_when_reading_them_is_slow(
 def test_without_the_database_only_the_gauges_are_missing(
     tape: Container, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    from sqlalchemy.exc import OperationalError
-
     def away(_log: object) -> list[object]:
         raise OperationalError("select 1", {}, OSError("away"))
 
@@ -276,12 +270,6 @@ def test_the_metrics_address_serves_metrics_and_probes(tape: Container, working:
 
 
 def test_a_public_address_has_no_metrics(container: Container) -> None:
-    from dataclasses import replace
-
-    from starlette.testclient import TestClient
-
-    from web.app import create_app
-
     client = TestClient(create_app(container.services))
     assert client.get("/metrics").text.startswith("# HELP")
     assert (

@@ -6,16 +6,14 @@ from functools import partial
 from typing import Any
 
 import pytest
-from click.testing import CliRunner
 from sqlalchemy import text, update
 
 from eventstore.jobs import queue
 from eventstore.jobs.kinds import Kind, Outcome, Wanted
 from eventstore.jobs.table import job_turn
-from service.cli.main import main
-from service.config.settings import PREFIX
 from service.observability.subscribers import PROJECTIONS, SUBSCRIBERS, subscriber_rows, woken_by_commits
 from service.wiring.bootstrap import Container
+from tests.service.cli.conftest import type_with
 
 LEASE = timedelta(seconds=60)
 
@@ -81,14 +79,13 @@ def test_a_queue_that_moves_does_not_stand_still_however_long_it_is(tape: Contai
 def test_status_the_metric_and_the_doctor_name_the_subscriber_that_stands_still(
     tape: Container, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setenv(f"{PREFIX}DATA", str(tape.settings.data))
-    monkeypatch.setenv(f"{PREFIX}DATABASE_URL", tape.settings.database_url)
+    typed = type_with(monkeypatch, DATA=tape.settings.data, DATABASE_URL=tape.settings.database_url)
     wait_for_20_minutes(tape, "one")
-    rows = json.loads(CliRunner().invoke(main, ["status", "--json"]).output)["subscribers"]
+    rows = json.loads(typed("status", "--json").output)["subscribers"]
     assert [each["name"] for each in rows] == [each.name for each in SUBSCRIBERS]
     assert {each["name"]: each["behind"] for each in rows}["jobs"] >= 1200
-    assert "after_commit" in CliRunner().invoke(main, ["status"]).output
-    assert "warn  subscribers: jobs (12" in CliRunner().invoke(main, ["doctor"]).output
+    assert "after_commit" in typed("status").output
+    assert "warn  subscribers: jobs (12" in typed("doctor").output
     [line] = [each for each in tape.metrics.text().decode().splitlines() if 'name="jobs"' in each]
     assert line.startswith("mastertape_subscriber_lag{")
     assert float(line.rpartition(" ")[2]) >= 1200

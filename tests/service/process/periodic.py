@@ -36,7 +36,6 @@ def began(container: Container, job: PeriodicJob) -> object:
 
 
 def make_due(container: Container) -> None:
-    """All jobs are due now."""
     with container.database.write() as connection:
         connection.execute(update(job_table).values(due=container.database.now(connection)))
 
