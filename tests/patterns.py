@@ -6,7 +6,7 @@ import random
 import re
 import string
 from collections import defaultdict
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from functools import cache
 from importlib import import_module
 from itertools import product
@@ -44,9 +44,9 @@ def modules() -> list[ModuleType]:
     return [import_module(name) for name in names]
 
 
-def trees() -> Iterator[tuple[ModuleType, ast.Module]]:
-    for module in modules():
-        yield module, ast.parse(inspect.getsource(module) or "")
+@cache
+def trees() -> list[tuple[ModuleType, ast.Module]]:
+    return [(module, ast.parse(inspect.getsource(module) or "")) for module in modules()]
 
 
 def patterns() -> dict[re.Pattern[str], set[str]]:
@@ -90,10 +90,10 @@ def made_elsewhere() -> list[str]:
     ]
 
 
-def fillers() -> Iterator[TextOf]:
+def fillers(ends: Sequence[str] = ENDS) -> Iterator[TextOf]:
     """Yield makers of texts of a given length that repeat a few characters, whatever reads them."""
     for each in FILLERS:
-        for end in ENDS:
+        for end in ends:
             yield lambda length, each=each, end=end: _repeated(each, length - len(end)) + end
 
 

@@ -27,38 +27,23 @@ _ASKED: Final = (AudioCopyState.WANTED, AudioCopyState.FAILED, AudioCopyState.UP
 _LIVE: Final = (*_OPEN, AudioCopyState.GATED)
 
 TRANSITIONS: Final = (
-    Transition(before=None, after=AudioCopyState.UNASKED, by="a track is registered or adopted"),
-    Transition(before=None, after=AudioCopyState.GATED, by="a track is registered or adopted with a gate"),
+    Transition(None, AudioCopyState.UNASKED, "a track is registered or adopted"),
+    Transition(None, AudioCopyState.GATED, "a track is registered or adopted with a gate"),
+    Transition(None, AudioCopyState.UPLOADED, "a track is adopted whose record names the blob"),
+    Transition(AudioCopyState.UNASKED, AudioCopyState.WANTED, "the owner requests the copy"),
+    Transition(AudioCopyState.FAILED, AudioCopyState.WANTED, "the owner requests the copy again"),
+    Transition(AudioCopyState.WANTED, AudioCopyState.UPLOADED, "the relay uploads the audio"),
+    Transition(AudioCopyState.WANTED, AudioCopyState.FAILED, "the PDS refuses the audio for good"),
     Transition(
-        before=None, after=AudioCopyState.UPLOADED, by="a track is adopted whose record names the blob"
+        AudioCopyState.UPLOADED,
+        AudioCopyState.FAILED,
+        "the PDS has lost the audio and refuses to take it again",
     ),
-    Transition(before=AudioCopyState.UNASKED, after=AudioCopyState.WANTED, by="the owner requests the copy"),
-    Transition(
-        before=AudioCopyState.FAILED, after=AudioCopyState.WANTED, by="the owner requests the copy again"
-    ),
-    Transition(before=AudioCopyState.WANTED, after=AudioCopyState.UPLOADED, by="the relay uploads the audio"),
-    Transition(
-        before=AudioCopyState.WANTED, after=AudioCopyState.FAILED, by="the PDS refuses the audio for good"
-    ),
-    Transition(
-        before=AudioCopyState.UPLOADED,
-        after=AudioCopyState.FAILED,
-        by="the PDS has lost the audio and refuses to take it again",
-    ),
-    *(
-        Transition(before=each, after=AudioCopyState.UNASKED, by="the owner replaces the audio")
-        for each in _ASKED
-    ),
-    *(Transition(before=each, after=AudioCopyState.GATED, by="the owner sets a gate") for each in _OPEN),
-    *(Transition(before=AudioCopyState.GATED, after=each, by="the owner removes the gate") for each in _OPEN),
-    *(
-        Transition(before=each, after=AudioCopyState.DELETED, by="the owner deletes the track")
-        for each in _LIVE
-    ),
-    *(
-        Transition(before=AudioCopyState.DELETED, after=each, by="the owner undeletes the track")
-        for each in _LIVE
-    ),
+    *(Transition(each, AudioCopyState.UNASKED, "the owner replaces the audio") for each in _ASKED),
+    *(Transition(each, AudioCopyState.GATED, "the owner sets a gate") for each in _OPEN),
+    *(Transition(AudioCopyState.GATED, each, "the owner removes the gate") for each in _OPEN),
+    *(Transition(each, AudioCopyState.DELETED, "the owner deletes the track") for each in _LIVE),
+    *(Transition(AudioCopyState.DELETED, each, "the owner undeletes the track") for each in _LIVE),
 )
 
 IS_GATED: Final = and_(LIVE, column.support_gate.is_not(None))

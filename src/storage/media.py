@@ -42,36 +42,28 @@ class MediaState(State):
 
 
 TRANSITIONS: Final = (
-    Transition(before=None, after=MediaState.WRITING, by="an upload begins to write the bytes"),
-    Transition(before=MediaState.WRITING, after=MediaState.LIVE, by="the upload has written all bytes"),
+    Transition(None, MediaState.WRITING, "an upload begins to write the bytes"),
+    Transition(MediaState.WRITING, MediaState.LIVE, "the upload has written all bytes"),
     Transition(
-        before=MediaState.WRITING,
-        after=MediaState.DELETING,
-        by="the upload finds that another upload of the same bytes is live",
+        MediaState.WRITING,
+        MediaState.DELETING,
+        "the upload finds that another upload of the same bytes is live",
     ),
     Transition(
-        before=MediaState.WRITING,
-        after=MediaState.DELETING,
-        by="the sweep finds an upload that has not finished in the grace period",
+        MediaState.WRITING,
+        MediaState.DELETING,
+        "the sweep finds an upload that has not finished in the grace period",
     ),
     Transition(
-        before=MediaState.LIVE,
-        after=MediaState.DELETING,
-        by="the sweep finds that no track has referenced it for the grace period",
+        MediaState.LIVE,
+        MediaState.DELETING,
+        "the sweep finds that no track has referenced it for the grace period",
     ),
     Transition(
-        before=MediaState.LIVE,
-        after=MediaState.DELETING,
-        by="an upload finds its bytes missing and has written them again",
+        MediaState.LIVE, MediaState.DELETING, "an upload finds its bytes missing and has written them again"
     ),
-    Transition(
-        before=MediaState.LIVE, after=MediaState.DELETING, by="the operator's media repair finds it damaged"
-    ),
-    Transition(
-        before=MediaState.DELETING,
-        after=None,
-        by="the sweep, or the upload that wrote it, has deleted the bytes",
-    ),
+    Transition(MediaState.LIVE, MediaState.DELETING, "the operator's media repair finds it damaged"),
+    Transition(MediaState.DELETING, None, "the sweep, or the upload that wrote it, has deleted the bytes"),
 )
 
 media = Table(

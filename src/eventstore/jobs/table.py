@@ -42,28 +42,20 @@ _REMOVED: Final = "it is cancelled, its account is deleted, or nothing needs it 
 
 TRANSITIONS: Final = (
     *(
-        Transition(before=before, after=JobState.WAITING, by=_REQUESTED)
+        Transition(before, JobState.WAITING, _REQUESTED)
         for before in (JobState.IDLE, JobState.DONE, JobState.FAILED)
     ),
-    Transition(before=JobState.WAITING, after=JobState.RUNNING, by="a worker claims it"),
+    Transition(JobState.WAITING, JobState.RUNNING, "a worker claims it"),
+    Transition(JobState.RUNNING, JobState.RUNNING, "another worker claims it after the lease has expired"),
+    Transition(JobState.RUNNING, JobState.DONE, "the worker finishes"),
     Transition(
-        before=JobState.RUNNING,
-        after=JobState.RUNNING,
-        by="another worker claims it after the lease has expired",
+        JobState.RUNNING,
+        JobState.WAITING,
+        "the worker fails and schedules another attempt, has used up its turn, or its process stops",
     ),
-    Transition(before=JobState.RUNNING, after=JobState.DONE, by="the worker finishes"),
-    Transition(
-        before=JobState.RUNNING,
-        after=JobState.WAITING,
-        by="the worker fails and schedules another attempt, has used up its turn, or its process stops",
-    ),
-    Transition(
-        before=JobState.RUNNING,
-        after=JobState.FAILED,
-        by="the worker fails for good, or at the last attempt",
-    ),
+    Transition(JobState.RUNNING, JobState.FAILED, "the worker fails for good, or at the last attempt"),
     *(
-        Transition(before=before, after=JobState.IDLE, by=_REMOVED)
+        Transition(before, JobState.IDLE, _REMOVED)
         for before in (JobState.WAITING, JobState.RUNNING, JobState.DONE, JobState.FAILED)
     ),
 )

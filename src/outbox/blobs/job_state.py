@@ -16,26 +16,18 @@ class BlobJobState(State):
 IDLE, PENDING, UPLOADING = BlobJobState
 
 TRANSITIONS: Final = (
-    Transition(before=None, after=PENDING, by="the owner requests that audio is copied to the PDS"),
-    Transition(before=None, after=IDLE, by="the owner adopts a record whose blob is on the PDS already"),
-    Transition(before=None, after=PENDING, by="the relay settles a put whose blob the PDS has lost"),
-    Transition(before=IDLE, after=PENDING, by="the owner requests that audio is copied to the PDS"),
-    Transition(before=IDLE, after=PENDING, by="the relay settles a put whose blob the PDS has lost"),
-    Transition(before=PENDING, after=IDLE, by="the owner replaces, gates or deletes the audio"),
-    Transition(before=PENDING, after=UPLOADING, by="a worker claims the job"),
-    Transition(
-        before=UPLOADING, after=IDLE, by="the worker settles an upload that the PDS stored or rejected"
-    ),
-    Transition(
-        before=UPLOADING, after=IDLE, by="the worker settles an upload that the record no longer needs"
-    ),
-    Transition(before=UPLOADING, after=PENDING, by="the worker settles a failure or a rate limit"),
-    Transition(before=UPLOADING, after=PENDING, by="the worker postpones a result that it could not settle"),
-    Transition(before=UPLOADING, after=PENDING, by="the worker releases the job when its process stops"),
-    Transition(
-        before=UPLOADING,
-        after=PENDING,
-        by="the owner signs in at another host, or a probe finds the account there",
-    ),
-    Transition(before=UPLOADING, after=PENDING, by="the lease of a worker that died expires"),
+    Transition(None, PENDING, "the owner requests that audio is copied to the PDS"),
+    Transition(None, IDLE, "the owner adopts a record whose blob is on the PDS already"),
+    Transition(None, PENDING, "the relay settles a put whose blob the PDS has lost"),
+    Transition(IDLE, PENDING, "the owner requests that audio is copied to the PDS"),
+    Transition(IDLE, PENDING, "the relay settles a put whose blob the PDS has lost"),
+    Transition(PENDING, IDLE, "the owner replaces, gates or deletes the audio"),
+    Transition(PENDING, UPLOADING, "a worker claims the job"),
+    Transition(UPLOADING, IDLE, "the worker settles an upload that the PDS stored or rejected"),
+    Transition(UPLOADING, IDLE, "the worker settles an upload that the record no longer needs"),
+    Transition(UPLOADING, PENDING, "the worker settles a failure or a rate limit"),
+    Transition(UPLOADING, PENDING, "the worker postpones a result that it could not settle"),
+    Transition(UPLOADING, PENDING, "the worker releases the job when its process stops"),
+    Transition(UPLOADING, PENDING, "the owner signs in at another host, or a probe finds the account there"),
+    Transition(UPLOADING, PENDING, "the lease of a worker that died expires"),
 )

@@ -39,27 +39,17 @@ _CANCELS: Final = "an admin cancels it"
 _FAILS: Final = "the worker fails for good, or at the last attempt"
 
 TRANSITIONS: Final = (
-    Transition(before=None, after=RepairState.VERIFYING, by="an admin starts a repair"),
+    Transition(None, RepairState.VERIFYING, "an admin starts a repair"),
     Transition(
-        before=RepairState.VERIFYING,
-        after=RepairState.PLANNED,
-        by="the worker, or `mastertape apply`, stores the plan",
+        RepairState.VERIFYING, RepairState.PLANNED, "the worker, or `mastertape apply`, stores the plan"
     ),
-    Transition(before=RepairState.VERIFYING, after=RepairState.DONE, by="the worker finds nothing to apply"),
-    Transition(
-        before=RepairState.PLANNED,
-        after=RepairState.APPLYING,
-        by="an admin applies the plan, by its digest",
-    ),
-    Transition(
-        before=RepairState.APPLYING,
-        after=RepairState.DONE,
-        by="the worker has applied or skipped the last step",
-    ),
-    *(Transition(before=before, after=RepairState.CANCELLED, by=_CANCELS) for before in UNFINISHED),
-    *(Transition(before=before, after=RepairState.FAILED, by=_FAILS) for before in WORKED_ON),
+    Transition(RepairState.VERIFYING, RepairState.DONE, "the worker finds nothing to apply"),
+    Transition(RepairState.PLANNED, RepairState.APPLYING, "an admin applies the plan, by its digest"),
+    Transition(RepairState.APPLYING, RepairState.DONE, "the worker has applied or skipped the last step"),
+    *(Transition(before, RepairState.CANCELLED, _CANCELS) for before in UNFINISHED),
+    *(Transition(before, RepairState.FAILED, _FAILS) for before in WORKED_ON),
     *(
-        Transition(before=before, after=None, by="the job prunes repairs that ended long ago")
+        Transition(before, None, "the job prunes repairs that ended long ago")
         for before in (RepairState.DONE, RepairState.CANCELLED, RepairState.FAILED)
     ),
 )

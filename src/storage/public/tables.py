@@ -21,52 +21,24 @@ class PublicCopyState(State):
 
 
 TRANSITIONS: Final = (
+    Transition(None, PublicCopyState.ABSENT, "a track or a command first wants the audio public"),
+    Transition(None, PublicCopyState.UNCERTAIN, "the review finds a copy in the store that has no row"),
+    Transition(PublicCopyState.ABSENT, PublicCopyState.UNCERTAIN, "the publisher is about to make the copy"),
+    Transition(PublicCopyState.ABSENT, PublicCopyState.UNCERTAIN, "the review finds the copy in the store"),
     Transition(
-        before=None, after=PublicCopyState.ABSENT, by="a track or a command first wants the audio public"
+        PublicCopyState.PUBLIC, PublicCopyState.UNCERTAIN, "the publisher is about to remove the copy"
     ),
     Transition(
-        before=None,
-        after=PublicCopyState.UNCERTAIN,
-        by="the review finds a copy in the store that has no row",
+        PublicCopyState.PUBLIC, PublicCopyState.UNCERTAIN, "the review finds that the store has no copy"
     ),
     Transition(
-        before=PublicCopyState.ABSENT,
-        after=PublicCopyState.UNCERTAIN,
-        by="the publisher is about to make the copy",
+        PublicCopyState.ABSENT, PublicCopyState.UNCERTAIN, "a publisher whose lease has expired finishes late"
     ),
     Transition(
-        before=PublicCopyState.ABSENT,
-        after=PublicCopyState.UNCERTAIN,
-        by="the review finds the copy in the store",
+        PublicCopyState.PUBLIC, PublicCopyState.UNCERTAIN, "a publisher whose lease has expired finishes late"
     ),
-    Transition(
-        before=PublicCopyState.PUBLIC,
-        after=PublicCopyState.UNCERTAIN,
-        by="the publisher is about to remove the copy",
-    ),
-    Transition(
-        before=PublicCopyState.PUBLIC,
-        after=PublicCopyState.UNCERTAIN,
-        by="the review finds that the store has no copy",
-    ),
-    Transition(
-        before=PublicCopyState.ABSENT,
-        after=PublicCopyState.UNCERTAIN,
-        by="a publisher whose lease has expired finishes late",
-    ),
-    Transition(
-        before=PublicCopyState.PUBLIC,
-        after=PublicCopyState.UNCERTAIN,
-        by="a publisher whose lease has expired finishes late",
-    ),
-    Transition(
-        before=PublicCopyState.UNCERTAIN, after=PublicCopyState.PUBLIC, by="the publisher has made the copy"
-    ),
-    Transition(
-        before=PublicCopyState.UNCERTAIN,
-        after=PublicCopyState.ABSENT,
-        by="the publisher has removed the copy",
-    ),
+    Transition(PublicCopyState.UNCERTAIN, PublicCopyState.PUBLIC, "the publisher has made the copy"),
+    Transition(PublicCopyState.UNCERTAIN, PublicCopyState.ABSENT, "the publisher has removed the copy"),
 )
 
 public_audio = Table(

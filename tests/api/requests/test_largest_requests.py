@@ -18,7 +18,7 @@ from eventstore.untrusted import MAX_VALUES
 from identity.accounts.credentials import Scope
 from tests.api.world import upload
 from tests.media_samples import samples
-from tests.patterns import FILLERS, trees
+from tests.patterns import trees
 from tests.servers.databases import ON_SQLITE
 from web.forms import MAX_FORM_BYTES
 from web.page_route import PageRoute
@@ -210,15 +210,18 @@ def test_json_in_a_field_of_a_form_is_counted_too(cheaply, track, path):
 def test_a_form_of_a_page_costs_little_and_may_hold_any_number(subtests, world, cheaply, track):
     names = read_in("form")
     assert {"id", "key"} <= set(names)
-    contents = [
-        "%" * MAX_FORM_BYTES,
-        "&" * MAX_FORM_BYTES,
-        urlencode([(name, "9" * (MAX_FORM_BYTES // len(names) - 99)) for name in names]),
+    numbers = [
         urlencode(dict.fromkeys(names, DIGITS)),
         urlencode({**dict.fromkeys(names, DIGITS), "id": track["id"]}),
     ]
-    for route in (each for each in routes(world, "POST") if isinstance(each, PageRoute)):
-        for content in contents:
+    largest = [
+        "%" * MAX_FORM_BYTES,
+        "&" * MAX_FORM_BYTES,
+        urlencode([(name, "9" * (MAX_FORM_BYTES // len(names) - 99)) for name in names]),
+    ]
+    pages = [each for each in routes(world, "POST") if isinstance(each, PageRoute)]
+    for at, route in enumerate(pages):
+        for content in (*numbers, *(largest if at % 8 == 0 else ())):  # all are read by `web.forms`
             with subtests.test(f"{route.path} {content[:20]}"):
                 cheaply(
                     "POST",
@@ -259,7 +262,7 @@ def test_headers_of_the_largest_size_cost_little(subtests, cheaply, track):
         "cookie": 'mastertape_session="',
     }
     for name in sorted(names):
-        for filler in (*FILLERS, "a=b;", "\\0", '"1",'):
+        for filler in (" ", "a", ",", ";", "=", "/", "é", '\\"', "%41", "a=b;", '"1",'):
             for method, target, accept in asked:
                 value = (begins.get(name, "") + filler * HEADERS_BYTES)[: HEADERS_BYTES - ROOM] + '!"'
                 with subtests.test(f"{method} {name} {filler!r}"):
