@@ -50,7 +50,6 @@ LONGEST = (
     "tests/e2e/test_demo.py",
     "tests/e2e/test_failover.py",
     "tests/e2e/test_oauth_production.py",
-    "tests/simulation/test_state_machine.py",
 )
 """What takes longest, one by one: begun last, it would keep one worker while the others have nothing left."""
 

@@ -4,7 +4,7 @@ SQLAlchemy's own execution costs more than the driver's and the database's toget
 """
 
 from collections import namedtuple
-from collections.abc import Callable, Generator, Iterable, Mapping, Sequence
+from collections.abc import Callable, Generator, Mapping, Sequence
 from contextlib import contextmanager
 from functools import partial
 from typing import Any, Final, NamedTuple
@@ -142,7 +142,9 @@ class Result:
 
 class _Compiled:
     def __init__(self, statement: Any, dialect: Dialect, names: Sequence[str] | None) -> None:
-        compiled = statement.compile(dialect=_positional(dialect), column_keys=names)
+        variant: Any = type(dialect)
+        positional = dialect if dialect.name == "sqlite" else variant(paramstyle="numeric_dollar")
+        compiled = statement.compile(dialect=positional, column_keys=names)
         binds = {name: bind for bind, name in compiled.bind_names.items()}
         self.sql: Final = str(compiled)
         self.names: Final[Sequence[str]] = compiled.positiontup or ()
@@ -159,8 +161,8 @@ class _Compiled:
         self._processors: Final = [
             column.type.dialect_impl(dialect).result_processor(dialect, None) for column in columns
         ]
-        names_of_row = (column.key if isinstance(column, Column) else column.name for column in columns)
-        self._row: Final = _row_class(tuple(names_of_row))
+        fields = [column.key if isinstance(column, Column) else column.name for column in columns]
+        self._row: Final[Any] = namedtuple("Row", fields)  # type: ignore[misc]  # noqa: PYI024
 
     def ordered(self, values: Mapping[str, Any]) -> list[Any]:
         ordered = self._ordered.copy()
@@ -170,32 +172,20 @@ class _Compiled:
 
     def row(self, values: Sequence[Any]) -> Any:
         processed = zip(values, self._processors, strict=True)
-        return self._row([value if process is None else process(value) for value, process in processed])
-
-
-def _row_class(names: Sequence[str]) -> Callable[[Iterable[Any]], Any]:
-    row: Any = namedtuple("Row", names)  # type: ignore[misc]  # noqa: PYI024
-    make: Callable[[Iterable[Any]], Any] = row._make
-    return make
-
-
-def _positional(dialect: Any) -> Any:
-    return dialect if dialect.name == "sqlite" else type(dialect)(paramstyle="numeric_dollar")
+        return self._row._make([value if process is None else process(value) for value, process in processed])
 
 
 def _execute(connection: Connection, sql: str, values: Sequence[Any], *, many: bool = False) -> Any:
-    driver: Any = connection.connection.driver_connection
-    target = driver if connection.dialect.name == "sqlite" else _raw_cursor(driver)
+    target: Any = connection.connection.driver_connection
+    if connection.dialect.name != "sqlite":
+        import psycopg  # noqa: PLC0415 - takes long to load, and SQLite does without
+
+        raw_cursor: Any = psycopg.RawCursor
+        target = raw_cursor(target)
     try:
         return target.executemany(sql, values) if many else target.execute(sql, values)
     except connection.dialect.loaded_dbapi.Error as error:
         raise _wrapped(error, connection, sql) from error
-
-
-def _raw_cursor(driver: Any) -> Any:
-    from psycopg import RawCursor  # noqa: PLC0415 - takes long to load, and SQLite does without
-
-    return RawCursor(driver)
 
 
 @contextmanager

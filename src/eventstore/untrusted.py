@@ -24,54 +24,45 @@ def parsed(content: bytes, *, max_values: int = MAX_VALUES) -> Any:
     """Parse; raises ValueError for what is not JSON, repeats a name or nests too deeply, TooComplexError before parsing."""
     if sum(map(content.count, (b",", b"[", b"{"))) > max_values:
         raise TooComplexError(f"more than {max_values} values")
+
+    def integer(text: str) -> int:
+        if len(text) > MAX_INTEGER_DIGITS:
+            raise ValueError("an integer is too large")
+        return int(text)
+
+    def not_a_number(name: str) -> NoReturn:
+        raise ValueError(f"{name} is not JSON")
+
+    def without_repetition(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
+        value = dict(pairs)
+        if len(value) != len(pairs):
+            raise ValueError("a name is repeated")
+        return value
+
+    hooks: dict[str, Any] = {
+        "parse_int": integer,
+        "parse_constant": not_a_number,
+        "object_pairs_hook": without_repetition,
+    }
     try:
-        value = json.loads(
-            content.decode(),
-            parse_int=_integer,
-            parse_constant=_not_a_number,
-            object_pairs_hook=_without_repetition,
-        )
+        value = json.loads(content.decode(), **hooks)
     except RecursionError:
         raise ValueError("nested too deeply") from None
-    _require_shallow(value)
-    return value
+    level = [value]
+    for _ in range(MAX_DEPTH):
+        containers = [each for each in level if isinstance(each, dict | list)]
+        level = [
+            inner for each in containers for inner in (each.values() if isinstance(each, dict) else each)
+        ]
+        if not level:
+            return value
+    raise ValueError("nested too deeply")
 
 
 def whole_number(text: str) -> int | None:
     """Return a text of ASCII digits as a number; None for any other text, and for more than 18 digits."""
     is_one = len(text) <= MAX_NUMBER_DIGITS and text.isascii() and text.isdecimal()
     return int(text) if is_one else None
-
-
-def _integer(text: str) -> int:
-    if len(text) > MAX_INTEGER_DIGITS:
-        raise ValueError("an integer is too large")
-    return int(text)
-
-
-def _not_a_number(name: str) -> NoReturn:
-    raise ValueError(f"{name} is not JSON")
-
-
-def _without_repetition(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
-    value = dict(pairs)
-    if len(value) != len(pairs):
-        raise ValueError("a name is repeated")
-    return value
-
-
-def _require_shallow(value: Any) -> None:
-    level = [value]
-    for _ in range(MAX_DEPTH):
-        level = [
-            inner
-            for each in level
-            if isinstance(each, dict | list)
-            for inner in (each.values() if isinstance(each, dict) else each)
-        ]
-        if not level:
-            return
-    raise ValueError("nested too deeply")
 
 
 def clean(text: object, length: int | None = None) -> str:

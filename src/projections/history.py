@@ -31,6 +31,7 @@ from projections.rows import insert_rows
 from projections.visible_state import changes_between
 
 VERSION: Final = 3
+COPIED: Final = ("position", "did", "version", "topic", "actor", "via", "request_id")
 
 history = Table(
     "history",
@@ -89,7 +90,15 @@ class History:
 
     def apply(self, connection: Connection, changes: Sequence[Change], into: Into) -> None:
         """Insert a row for each change."""
-        rows = [{**_envelope(change), **_content(change)} for change in changes]
+        rows = [
+            {
+                **{name: getattr(change, name) for name in COPIED},
+                "type": type(change.event).__name__,
+                "at": change.recorded_at,
+                **_content(change),
+            }
+            for change in changes
+        ]
         insert_rows(connection, into(history), rows)
 
 
@@ -134,20 +143,6 @@ def newest_at(
     return {(row[0], row[1], row[2]): row[3] for row in rows}
 
 
-def _envelope(change: Change) -> dict[str, Any]:
-    return {
-        "position": change.position,
-        "did": change.did,
-        "version": change.version,
-        "type": type(change.event).__name__,
-        "topic": change.topic,
-        "actor": change.actor,
-        "via": change.via,
-        "request_id": change.request_id,
-        "at": change.recorded_at,
-    }
-
-
 def _content(change: Change) -> dict[str, Any]:
     event, before, after = change.event, change.before, change.after
     if isinstance(event, PublishedEvent) and isinstance(after, Published):
@@ -173,11 +168,11 @@ def fields_of(event: AccountEvent, before: Any) -> list[dict[str, Any]]:
             for name, value in event.changes.items()
         ]
     return [
-        {"field": name, "before": None, "after": _plain(value)}
+        {
+            "field": name,
+            "before": None,
+            "after": value.isoformat() if isinstance(value, datetime) else value,
+        }
         for name, value in vars(event).items()
         if name not in ENVELOPE and value is not None
     ]
-
-
-def _plain(value: Any) -> Any:
-    return value.isoformat() if isinstance(value, datetime) else value

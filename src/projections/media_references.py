@@ -3,7 +3,7 @@
 The bytes of a deleted account are released without a grace period.
 """
 
-from collections.abc import Collection, Iterator, Sequence
+from collections.abc import Collection, Sequence
 from datetime import UTC, datetime
 from typing import Any, Final
 
@@ -41,10 +41,16 @@ class MediaReferences:
 
     def apply(self, connection: Connection, changes: Sequence[Change], into: Into) -> None:
         """Write the references that the changes add and release."""
-        for did, some in _up_to_departures(changes):
+        table, some = into(media_references), list[Change]()
+        for change in changes:
+            if not isinstance(change.event, Account.Left):
+                some.append(change)
+                continue
             self._write(connection, some, into)
-            if did is not None:
-                _expire_released(connection, into(media_references), did)
+            released = (table.c.did == change.did, table.c.released_at.is_not(None))
+            connection.execute(update(table).where(*released).values(released_at=LONG_AGO))
+            some = []
+        self._write(connection, some, into)
 
     def _write(self, connection: Connection, changes: Sequence[Change], into: Into) -> None:
         latest: dict[tuple[int, str], dict[str, Any]] = {}
@@ -58,23 +64,6 @@ class MediaReferences:
                     "released_at": None if cid in after else change.recorded.recorded_at,
                 }
         write_rows(connection, into(media_references), list(latest.values()))
-
-
-def _up_to_departures(changes: Sequence[Change]) -> Iterator[tuple[str | None, Sequence[Change]]]:
-    """Yield the changes in order: those before each account that left, with its DID, and the rest."""
-    some: list[Change] = []
-    for change in changes:
-        if isinstance(change.event, Account.Left):
-            yield change.did, some
-            some = []
-        else:
-            some.append(change)
-    yield None, some
-
-
-def _expire_released(connection: Connection, table: Table, did: str) -> None:
-    released = (table.c.did == did, table.c.released_at.is_not(None))
-    connection.execute(update(table).where(*released).values(released_at=LONG_AGO))
 
 
 def cids_of(connection: Connection, did: str) -> Sequence[str]:

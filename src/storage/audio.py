@@ -1,7 +1,7 @@
 """Detects the container of an audio file from its bytes, and verifies it by parsing."""
 
+import re
 from collections.abc import Callable
-from dataclasses import dataclass
 from typing import BinaryIO, Final, cast
 
 from tinytag import TinyTag
@@ -23,41 +23,33 @@ MIME: Final = {
 }
 
 
-@dataclass(frozen=True)
-class _Magic:
-    """A file of this kind has `head` at `offset` and `form` at offset 8."""
-
-    head: bytes
-    kind: str
-    form: bytes = b""
-    offset: int = 0
-
-
-_SUPPORTED: Final = (
-    _Magic(b"fLaC", "flac"),
-    _Magic(b"OggS", "ogg"),
-    _Magic(b"RIFF", "wav", form=b"WAVE"),
-    _Magic(b"FORM", "aiff", form=b"AIFF"),
-    _Magic(b"FORM", "aiff", form=b"AIFC"),
-    _Magic(b"ftyp", "m4a", offset=4),
-    _Magic(b"\x1aE\xdf\xa3", "webm"),
-)
-_UNSUPPORTED: Final = (
-    _Magic(b"RF64", "RF64"),
-    _Magic(b"BW64", "BW64"),
-    _Magic(b"RIFF", "AVI", form=b"AVI "),
-    _Magic(b"MThd", "MIDI"),
-    _Magic(b"#!AMR", "AMR"),
-    _Magic(b"caff", "CAF"),
-    _Magic(b"MAC ", "Monkey's Audio"),
-    _Magic(b"wvpk", "WavPack"),
-    _Magic(b"DSD ", "DSF"),
-    _Magic(b"MPCK", "Musepack"),
-    _Magic(b"MP+", "Musepack"),
-    _Magic(b"\x30\x26\xb2\x75\x8e\x66\xcf\x11", "Windows Media"),
-    _Magic(b"ADIF", "raw AAC"),
-    _Magic(b".snd", "AU"),
-)
+_SUPPORTED: Final = {
+    "flac": rb"fLaC",
+    "ogg": rb"OggS",
+    "wav": rb"RIFF.{4}WAVE",
+    "aiff": rb"FORM.{4}AIF[FC]",
+    "m4a": rb".{4}ftyp",
+    "webm": rb"\x1aE\xdf\xa3",
+}
+"""How a file of each kind begins."""
+_UNSUPPORTED: Final = {
+    "RF64": rb"RF64",
+    "BW64": rb"BW64",
+    "AVI": rb"RIFF.{4}AVI ",
+    "MIDI": rb"MThd",
+    "AMR": rb"#!AMR",
+    "CAF": rb"caff",
+    "Monkey's Audio": rb"MAC ",
+    "WavPack": rb"wvpk",
+    "DSF": rb"DSD ",
+    "Musepack": rb"MPCK|MP\+",
+    "Windows Media": rb"\x30\x26\xb2\x75\x8e\x66\xcf\x11",
+    "raw AAC": rb"ADIF",
+    "AU": rb"\.snd",
+}
+_KINDS: Final = {
+    kind: re.compile(begins, re.DOTALL) for kind, begins in {**_SUPPORTED, **_UNSUPPORTED}.items()
+}
 _CHECKS: Final[dict[str, Callable[[BoundedReader], None]]] = {"m4a": mp4.check, "ogg": ogg.check}
 _FLAC_FRAMES: Final = (b"\xff\xf8", b"\xff\xf9")
 _HEAD_BYTES: Final = 16
@@ -86,29 +78,18 @@ def read_audio(staged: Staged) -> Audio:
 def _kind(file: BoundedReader) -> str:
     file.seek(0)
     head = file.read(_HEAD_BYTES)
-    if (kind := _match(head, _SUPPORTED)) is not None:
-        return kind
-    if (kind := _match(head, _UNSUPPORTED)) is not None:
+    kind = next((kind for kind, begins in _KINDS.items() if begins.match(head)), None)
+    if kind in _UNSUPPORTED:
         raise UnsupportedMediaError(kind)
-    return mp3.sniff(file)
-
-
-def _match(head: bytes, table: tuple[_Magic, ...]) -> str | None:
-    for magic in table:
-        if head.startswith(magic.head, magic.offset) and head.startswith(magic.form, 8):
-            return magic.kind
-    return None
+    return kind or mp3.sniff(file)
 
 
 def _seconds(file: BoundedReader, kind: str, size: int) -> float | None:
-    if kind == "webm":
-        seconds = webm.duration(file)
-        if seconds is None:
-            return None
-    else:
-        if (check := _CHECKS.get(kind)) is not None:
-            check(file)
-        seconds = _parsed_seconds(file, kind, size)
+    if (check := _CHECKS.get(kind)) is not None:
+        check(file)
+    seconds = webm.duration(file) if kind == "webm" else _parsed_seconds(file, kind, size)
+    if seconds is None:
+        return None
     if not 0 < seconds <= size * 8 / _MIN_BITS_PER_SECOND:
         raise InvalidMediaError(
             "its duration cannot be read" if seconds <= 0 else "it claims more sound than it holds"

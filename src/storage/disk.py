@@ -27,7 +27,9 @@ class DiskStore:
         path = self._path(key)
         unfinished = path.with_name(path.name + UNFINISHED)
         with disk_errors():
-            _make_folder(path.parent)
+            if not path.parent.exists():
+                path.parent.mkdir(parents=True, exist_ok=True)
+                _sync_folder(self.root)
             try:
                 with unfinished.open("wb") as target:
                     _copy(source, target, key, size)
@@ -110,13 +112,6 @@ def _copy(source: BinaryIO, target: BinaryIO, key: str, size: int) -> None:
         target.write(chunk)
     if (hasher.cid, hasher.size) != (cid_of_key(key), size):
         raise BytesDamagedError(key)
-
-
-def _make_folder(folder: Path) -> None:
-    if not folder.exists():
-        folder.parent.mkdir(parents=True, exist_ok=True)
-        folder.mkdir(exist_ok=True)
-        _sync_folder(folder.parent)
 
 
 def _sync_folder(folder: Path) -> None:

@@ -4,6 +4,7 @@ import os
 from collections.abc import Generator, Iterator
 from contextlib import closing, contextmanager
 from datetime import UTC, datetime
+from itertools import chain
 from typing import TYPE_CHECKING, BinaryIO, Final, cast
 
 import boto3
@@ -96,13 +97,11 @@ class S3Store:
 
     def discard_unfinished(self, before: datetime) -> int:
         """Abort multipart uploads that began before then."""
-        return sum(self._discard_unfinished(prefix, before) for prefix in (PRIVATE, PUBLIC))
-
-    def _discard_unfinished(self, prefix: str, before: datetime) -> int:
         count = 0
         with _s3_errors():
-            pages = self._client.get_paginator("list_multipart_uploads")
-            for page in pages.paginate(Bucket=self.bucket, Prefix=prefix):
+            uploads = self._client.get_paginator("list_multipart_uploads")
+            pages = (uploads.paginate(Bucket=self.bucket, Prefix=each) for each in (PRIVATE, PUBLIC))
+            for page in chain.from_iterable(pages):
                 for upload in page.get("Uploads", ()):
                     if upload["Initiated"] < before:
                         self._client.abort_multipart_upload(

@@ -6,11 +6,11 @@
 """
 
 import logging
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from itertools import islice
-from typing import Final, Protocol
+from typing import Final
 
 from sqlalchemy import Connection, Row, select
 
@@ -27,11 +27,8 @@ STRAY: Final = "no row knows it"
 _PAGE: Final = 100
 
 
-class References(Protocol):
-    """Knows which media is still referenced."""
-
-    def named(self, connection: Connection, cids: Sequence[str], released_after: datetime) -> set[str]:
-        """Return the CIDs that a live state references, or one that ended after `released_after` and may be restored."""
+Named = Callable[[Connection, Sequence[str], datetime], set[str]]
+"""Returns the CIDs that a live state references, or one that ended after this time and may be restored."""
 
 
 @dataclass
@@ -45,24 +42,25 @@ class SweepReport:
     unfinished_discarded: int = 0
 
 
-def sweep(storage: Media, references: References, grace: timedelta) -> SweepReport:
+def sweep(storage: Media, named: Named, grace: timedelta) -> SweepReport:
     """Delete what was not referenced, touched or finished within the grace period."""
     with storage.database.read() as connection:
         before = storage.database.now(connection) - grace
     report = SweepReport()
-    _mark_old(storage, references, before)
+    _mark_old(storage, named, before)
     for row in _being_deleted(storage):
-        _delete_row(storage, row, report)
+        _delete(storage, report, row.key, size=row.size, reason=row.reason, touched_at=row.touched_at)
     for stored in _strays(storage):
         if stored.modified < before:
-            _delete_stray(storage, stored, report)
+            size = storage.store.size(stored.key) or 0
+            _delete(storage, report, stored.key, size=size, reason=STRAY, touched_at=stored.modified)
         else:
             report.strays_kept += 1
     report.unfinished_discarded = storage.store.discard_unfinished(before)
     return report
 
 
-def _mark_old(storage: Media, references: References, before: datetime) -> None:
+def _mark_old(storage: Media, named: Named, before: datetime) -> None:
     last = ""
     while True:
         with storage.database.write() as connection:
@@ -79,8 +77,8 @@ def _mark_old(storage: Media, references: References, before: datetime) -> None:
                 .with_for_update(skip_locked=True)
             ).all()
             live = {row.cid: row.key for row in page if row.state == MediaState.LIVE}
-            named = references.named(connection, sorted(live), before) if live else set()
-            mark_deleting(connection, [key for cid, key in live.items() if cid not in named], UNNAMED)
+            kept = named(connection, sorted(live), before) if live else set()
+            mark_deleting(connection, [key for cid, key in live.items() if cid not in kept], UNNAMED)
             mark_deleting(
                 connection, [row.key for row in page if row.state == MediaState.WRITING], UNFINISHED
             )
@@ -105,54 +103,34 @@ def _being_deleted(storage: Media) -> Iterator[Row[str, str, int, str, datetime]
         last = page[-1].key
 
 
-def _delete_row(storage: Media, row: Row[str, str, int, str, datetime], report: SweepReport) -> None:
-    facts = {
-        "cid": row.cid,
-        "key": row.key,
-        "size": row.size,
-        "reason": row.reason,
-        "touched_at": row.touched_at.isoformat(),
-    }
-    try:
-        storage.store.delete(row.key)
-    except StorageError as exc:
-        report.failed += 1
-        logger.warning("media_delete_failed", extra={**facts, "error": str(exc)})
-        return
-    if storage.delete_row(row.key):
-        report.deleted += 1
-        report.freed_bytes += row.size
-        logger.info("media_deleted", extra=facts)
-
-
 def _strays(storage: Media) -> Iterator[StoredKey]:
     """Yield bytes without a row. A row is inserted before its bytes, so none of these can become live."""
     stored = iter(storage.store.stored())
     while page := tuple(islice(stored, _PAGE)):
         with storage.database.read() as connection:
-            known = set(
-                connection.execute(
-                    select(media.c.key).where(media.c.key.in_([entry.key for entry in page]))
-                ).scalars()
-            )
+            of_page = media.c.key.in_([entry.key for entry in page])
+            known = set(connection.scalars(select(media.c.key).where(of_page)))
         yield from (entry for entry in page if entry.key not in known)
 
 
-def _delete_stray(storage: Media, stored: StoredKey, report: SweepReport) -> None:
-    size = storage.store.size(stored.key) or 0
+def _delete(
+    storage: Media, report: SweepReport, key: str, *, size: int, reason: str, touched_at: datetime
+) -> None:
+    """Delete a copy and its row. That of a stray copy is not there."""
     facts = {
-        "cid": cid_of_key(stored.key),
-        "key": stored.key,
+        "cid": cid_of_key(key),
+        "key": key,
         "size": size,
-        "reason": STRAY,
-        "touched_at": stored.modified.isoformat(),
+        "reason": reason,
+        "touched_at": touched_at.isoformat(),
     }
     try:
-        storage.store.delete(stored.key)
+        storage.store.delete(key)
     except StorageError as exc:
         report.failed += 1
         logger.warning("media_delete_failed", extra={**facts, "error": str(exc)})
         return
-    report.deleted += 1
-    report.freed_bytes += size
-    logger.info("media_deleted", extra=facts)
+    if storage.delete_row(key) or reason == STRAY:
+        report.deleted += 1
+        report.freed_bytes += size
+        logger.info("media_deleted", extra=facts)

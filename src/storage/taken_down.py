@@ -35,16 +35,14 @@ class TakenDownBytes:
             (change.after.track_id, cid): cid in change.after.taken_down_cids
             for change in changes
             if isinstance(change.after, Track)
-            for cid in {*_taken_down(change.before), *change.after.taken_down_cids}
+            for cid in {*getattr(change.before, "taken_down_cids", ()), *change.after.taken_down_cids}
         }
         if latest:
-            insert = upsert(connection, into(taken_down_bytes))
             rows = [{"track_id": key[0], "cid": key[1], "refused": each} for key, each in latest.items()]
+            insert = upsert(connection, into(taken_down_bytes))
+            refused = {"refused": insert.excluded.refused}
             connection.execute(
-                insert.on_conflict_do_update(
-                    index_elements=["track_id", "cid"], set_={"refused": insert.excluded.refused}
-                ),
-                rows,
+                insert.on_conflict_do_update(index_elements=["track_id", "cid"], set_=refused), rows
             )
 
 
@@ -58,7 +56,3 @@ def require_not_taken_down(connection: Connection, cids: Collection[str]) -> Non
     """Raise TakenDownError if one of the bytes is refused."""
     for cid in sorted(taken_down(connection, cids)):
         raise TakenDownError(cid)
-
-
-def _taken_down(track: object) -> tuple[str, ...]:
-    return track.taken_down_cids if isinstance(track, Track) else ()

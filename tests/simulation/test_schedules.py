@@ -13,7 +13,15 @@ from tests.simulation.snapshot import Snapshot
 from tests.simulation.world import World
 
 DEEP = bool(os.environ.get("TEST_DEEP"))
-BATCHES, BATCH = (400, 25) if DEEP else (2, 25)
+SEARCHES = {
+    "drawn(seed)": (drawn, 50, 10_000),
+    "drawn(seed, 20, WITH_DECISIONS)": (lambda seed: drawn(seed, 20, WITH_DECISIONS), 10, 1500),
+    "drawn(seed, 16, WITH_DELETIONS)": (lambda seed: drawn(seed, 16, WITH_DELETIONS), 10, 1500),
+    "drawn(seed, 20, WITH_REPLAYS)": (lambda seed: drawn(seed, 20, WITH_REPLAYS), 10, 1500),
+    "drawn_with_crashes(seed)": (drawn_with_crashes, 20, 2000),
+}
+"""What happens: anything; decisions about foreign edits; deletions of accounts; wiped repositories; crashes of relays. With the
+numbers of seeds, without TEST_DEEP and with it."""
 MISSED_LATE = {
     protections.without_reading_once: 50,
     protections.without_backoff: 235,
@@ -25,48 +33,15 @@ LENGTHS = {protections.without_backoff: 5}
 """Shorter schedules: without a pause, a longer one sends requests for a minute before they are counted at its end."""
 
 
-@pytest.mark.parametrize("batch", range(BATCHES))
-def test_the_pdses_agree_with_the_log_once_faults_have_ended(batch: int):
-    for seed in range(batch * BATCH, (batch + 1) * BATCH):
-        schedule = drawn(seed)
+@pytest.mark.timeout(3600 if DEEP else 120)
+@pytest.mark.parametrize("draw", SEARCHES)
+def test_every_invariant_holds_whatever_happens(draw: str):
+    """`draw` is how to see a failure again, with its seed."""
+    make, few, many = SEARCHES[draw]
+    for seed in range(many if DEEP else few):
+        schedule = make(seed)
         if (error := failure(schedule)) is not None:
-            error.add_note(f"to see it again: drawn({seed}).run()\n{schedule}")
-            raise error
-
-
-@pytest.mark.parametrize("batch", range(150 if DEEP else 1))
-def test_of_two_conflicting_values_the_artists_choice_stays(batch: int):
-    for seed in range(batch * 10, (batch + 1) * 10):
-        schedule = drawn(seed, length=20, weights=WITH_DECISIONS)
-        if (error := failure(schedule)) is not None:
-            error.add_note(f"to see it again: drawn({seed}, 20, WITH_DECISIONS).run()\n{schedule}")
-            raise error
-
-
-@pytest.mark.parametrize("batch", range(150 if DEEP else 1))
-def test_deleted_accounts_are_given_up_and_delay_no_other(batch: int):
-    for seed in range(batch * 10, (batch + 1) * 10):
-        schedule = drawn(seed, length=16, weights=WITH_DELETIONS)
-        if (error := failure(schedule)) is not None:
-            error.add_note(f"to see it again: drawn({seed}, 16, WITH_DELETIONS).run()\n{schedule}")
-            raise error
-
-
-@pytest.mark.parametrize("batch", range(150 if DEEP else 1))
-def test_wiped_repositories_are_restored_whatever_happens_to_the_batches(batch: int):
-    for seed in range(batch * 10, (batch + 1) * 10):
-        schedule = drawn(seed, length=20, weights=WITH_REPLAYS)
-        if (error := failure(schedule)) is not None:
-            error.add_note(f"to see it again: drawn({seed}, 20, WITH_REPLAYS).run()\n{schedule}")
-            raise error
-
-
-@pytest.mark.parametrize("batch", range(100 if DEEP else 1))
-def test_what_a_relay_sent_before_it_died_brings_back_no_record_that_was_deleted(batch: int):
-    for seed in range(batch * 20, (batch + 1) * 20):
-        schedule = drawn_with_crashes(seed)
-        if (error := failure(schedule)) is not None:
-            error.add_note(f"to see it again: drawn_with_crashes({seed}).run()\n{schedule}")
+            error.add_note(f"to see it again, seed {seed}: {draw}.run()\n{schedule}")
             raise error
 
 

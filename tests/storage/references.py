@@ -18,12 +18,12 @@ names = Table(
 
 
 class Names:
-    """A References whose `asked` is called in the middle of the sweep's first unit."""
+    """What tells the sweep the names, and whose `asked` is called in the middle of the sweep's first unit."""
 
     def __init__(self, asked: Callable[[], None] = lambda: None) -> None:
         self.asked = asked
 
-    def named(self, connection: Connection, cids: Sequence[str], released_after: datetime) -> set[str]:
+    def __call__(self, connection: Connection, cids: Sequence[str], released_after: datetime) -> set[str]:
         self.asked()
         wanted = names.c.cid.in_(cids) & (
             names.c.released_at.is_(None) | (names.c.released_at > released_after)

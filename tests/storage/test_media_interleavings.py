@@ -1,8 +1,6 @@
 """All interleavings of the steps of uploads and sweeps of the same bytes, on both databases."""
 
 import io
-import os
-import random
 from collections.abc import Callable, Iterator
 from datetime import timedelta
 from functools import partial
@@ -12,7 +10,7 @@ import pytest
 from eventstore.database import Database
 from storage.cid import cid_of
 from storage.errors import MediaGoneError
-from storage.media import Media, MediaState, media
+from storage.media import Media, media
 from storage.sweep import sweep
 from tests.storage.memory_store import MemoryStore
 from tests.storage.references import Names, name, named_now, names
@@ -21,7 +19,6 @@ from tests.storage.stepped_threads import Actor, Stage
 DATA = b"sound"
 CID = cid_of(DATA)
 GRACE = timedelta(0)
-DEEP = bool(os.environ.get("TEST_DEEP"))
 
 
 class World:
@@ -49,10 +46,6 @@ class World:
     def sweep(self) -> None:
         sweep(self.storage, Names(), GRACE)
 
-    def set_state(self, state: str) -> None:
-        with self.database.write() as connection:
-            connection.execute(media.update().values(state=state))
-
     def check(self) -> None:
         for cid in named_now(self.database):
             assert b"".join(self.storage.read(cid)) == DATA
@@ -64,21 +57,6 @@ def nothing(_world: World) -> None:
 
 def live(world: World) -> None:
     world.upload()
-
-
-def left_by_an_upload(world: World) -> None:
-    world.upload()
-    world.set_state(MediaState.WRITING)
-
-
-def left_by_a_sweep(world: World) -> None:
-    world.upload()
-    world.set_state(MediaState.DELETING)
-
-
-def lost(world: World) -> None:
-    world.upload()
-    world.store.copies.clear()
 
 
 def play(world: World, works: list[Callable[[], None]], order: list[int]) -> list[int]:
@@ -109,13 +87,6 @@ def orders(run: Callable[[list[int]], list[int]]) -> Iterator[list[int]]:
         order[-1] += 1
 
 
-def sampled(run: Callable[[list[int]], list[int]], count: int) -> None:
-    """Run a fixed sample of the orders, since all would take minutes."""
-    chance = random.Random(7)  # noqa: S311
-    for _ in range(count):
-        run([chance.randrange(2) for _ in range(40)])
-
-
 def play_upload_and_sweep(database: Database, begin: Callable[[World], None], order: list[int]) -> list[int]:
     world = World(database)
     begin(world)
@@ -132,13 +103,6 @@ def test_a_sweep_at_every_step_of_an_upload_never_takes_what_it_names(
     database: Database, begin: Callable[[World], None]
 ) -> None:
     assert sum(1 for _ in orders(partial(play_upload_and_sweep, database, begin))) > 20
-
-
-@pytest.mark.parametrize("begin", [left_by_an_upload, left_by_a_sweep, lost])
-def test_what_a_crash_left_changes_nothing_about_that(
-    database: Database, begin: Callable[[World], None]
-) -> None:
-    sampled(partial(play_upload_and_sweep, database, begin), 60 if DEEP or database.is_sqlite else 15)
 
 
 @pytest.mark.parametrize("begin", [live, nothing])

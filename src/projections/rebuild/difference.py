@@ -79,25 +79,18 @@ def remove_surplus(connection: Connection, table: ProjectedTable) -> int:
 
 def write_difference(connection: Connection, table: ProjectedTable) -> int:
     """Update and insert what differs, and return the number of rows; write parent tables before their children."""
-    return _update_changed(connection, table) + _insert_missing(connection, table)
-
-
-def _update_changed(connection: Connection, table: ProjectedTable) -> int:
+    names = [*table.key, *table.columns]
+    rows = select(*(table.scratch.c[name] for name in names)).where(_missing(table))
+    insert_missing = insert(table.live).from_select(names, rows)
     if not table.columns:
-        return 0
+        return _rows_written(connection, insert_missing)
     for column, concerns in passing_columns(table.live, table.columns):
         passing = or_(*(_distinct(table, name) for name in concerns))
         moved = update(table.live).where(_same_key(table), passing)
         connection.execute(moved.values({column.key: aside(column)}))
     derived = {column: table.scratch.c[column] for column in table.columns}
-    statement = update(table.live).where(_same_key(table), _changed(table)).values(derived)
-    return _rows_written(connection, statement)
-
-
-def _insert_missing(connection: Connection, table: ProjectedTable) -> int:
-    names = [*table.key, *table.columns]
-    rows = select(*(table.scratch.c[name] for name in names)).where(_missing(table))
-    return _rows_written(connection, insert(table.live).from_select(names, rows))
+    update_changed = update(table.live).where(_same_key(table), _changed(table)).values(derived)
+    return _rows_written(connection, update_changed) + _rows_written(connection, insert_missing)
 
 
 def _rows_written(connection: Connection, statement: Executable) -> int:
@@ -130,12 +123,20 @@ ASIDE: Final = "\N{SUBSTITUTE}"
 
 def passing_columns(table: Table, derived: Sequence[str]) -> Iterator[tuple[Column[Any], list[str]]]:
     """Yield one column of each unique index, with the derived columns on which a row's place in the index depends."""
-    for columns, condition in _unique_indexes(table):
+    constraints = [each for each in table.constraints if isinstance(each, UniqueConstraint)]
+    unique: list[tuple[list[Column[Any]], list[Column[Any]]]] = [
+        (list(each.columns), []) for each in sorted(constraints, key=lambda each: str(each.name))
+    ]
+    for index in sorted((each for each in table.indexes if each.unique), key=lambda each: str(each.name)):
+        condition = index.dialect_options["postgresql"].get("where")
+        parts = iterate(condition) if condition is not None else iter(())
+        unique.append((list(index.columns), [part for part in parts if isinstance(part, Column)]))
+    for columns, concerned in unique:
         movable = [
             column for column in columns if column.key in derived and isinstance(column.type, Text | Integer)
         ]
         if movable:
-            yield movable[-1], [column.key for column in (*columns, *condition) if column.key in derived]
+            yield movable[-1], [column.key for column in (*columns, *concerned) if column.key in derived]
 
 
 def aside(column: Column[Any]) -> ColumnElement[Any]:
@@ -146,14 +147,3 @@ def aside(column: Column[Any]) -> ColumnElement[Any]:
     for part in column.table.primary_key.columns:
         value = value + cast(part, Text) + " "
     return value
-
-
-def _unique_indexes(table: Table) -> Iterator[tuple[list[Column[Any]], list[Column[Any]]]]:
-    for constraint in sorted(table.constraints, key=lambda each: str(each.name)):
-        if isinstance(constraint, UniqueConstraint):
-            yield list(constraint.columns), []
-    for index in sorted(table.indexes, key=lambda each: str(each.name)):
-        if index.unique:
-            condition = index.dialect_options["postgresql"].get("where")
-            parts = iterate(condition) if condition is not None else iter(())
-            yield list(index.columns), [part for part in parts if isinstance(part, Column)]

@@ -26,15 +26,13 @@ def sweep_media(storage: Media, grace: timedelta) -> SweepReport:
     with storage.database.read() as connection:
         before = storage.database.now(connection) - grace
     forget_unused(storage.database, before)
-    return sweep(storage, KeptMedia(), grace)
+    return sweep(storage, _kept, grace)
 
 
-class KeptMedia:
-    """The References of the sweep: what tracks name, and the renditions that `forget_unused` has left."""
-
-    def named(self, connection: Connection, cids: Sequence[str], released_after: datetime) -> set[str]:
-        known = media_references.named(connection, cids, released_after)
-        return known | sources_of(connection, set(cids) - known).keys()
+def _kept(connection: Connection, cids: Sequence[str], released_after: datetime) -> set[str]:
+    """Return what tracks name, and the renditions that `forget_unused` has left."""
+    known = media_references.named(connection, cids, released_after)
+    return known | sources_of(connection, set(cids) - known).keys()
 
 
 def forget_unused(database: Database, before: datetime) -> None:

@@ -1,7 +1,6 @@
 """Detects MP3, which has no magic number, by two consecutive frames."""
 
-from dataclasses import dataclass
-from typing import Final
+from typing import Final, NamedTuple
 
 from storage.errors import InvalidMediaError, UnsupportedMediaError
 from storage.formats.bounded import BoundedReader
@@ -27,8 +26,7 @@ _OTHER_FILES: Final = (
 )
 
 
-@dataclass(frozen=True)
-class _Frame:
+class _Frame(NamedTuple):
     version: int
     layer: int
     rate: int
@@ -37,7 +35,11 @@ class _Frame:
 
 def sniff(file: BoundedReader) -> str:
     """Return mp3, or flac for FLAC behind an ID3 tag."""
-    start = _after_id3(file)
+    file.seek(0)
+    head, start = file.read(_ID3_BYTES), 0
+    if len(head) == _ID3_BYTES and head.startswith(b"ID3"):
+        sizes = zip(head[6:], (21, 14, 7, 0), strict=True)
+        start = _ID3_BYTES + sum((byte & 0x7F) << shift for byte, shift in sizes)
     file.seek(start)
     data = file.read(_AFTER_ID3 + 2 * _LONGEST_FRAME)
     if start and data.startswith(b"fLaC"):
@@ -47,25 +49,12 @@ def sniff(file: BoundedReader) -> str:
         raise UnsupportedMediaError("MPEG layer II")
     if data.startswith(_AAC):
         raise UnsupportedMediaError("raw AAC")
-    reach = _AFTER_ID3 if start else _LONGEST_FRAME if _may_be_cut_frame(data) else 1
+    # a recording may begin inside a frame, and a text or a picture may contain one
+    may_be_cut = not data.startswith(_OTHER_FILES) and not _TEXT.issuperset(data[:4])
+    reach = _AFTER_ID3 if start else _LONGEST_FRAME if may_be_cut else 1
     if any(_two_frames(data, at) for at in range(min(reach, len(data)))):
         return "mp3"
     raise InvalidMediaError("no sound was found in it")
-
-
-def _after_id3(file: BoundedReader) -> int:
-    file.seek(0)
-    head = file.read(_ID3_BYTES)
-    if len(head) < _ID3_BYTES or not head.startswith(b"ID3"):
-        return 0
-    size = sum((byte & 0x7F) << shift for byte, shift in zip(head[6:], (21, 14, 7, 0), strict=True))
-    return _ID3_BYTES + size
-
-
-def _may_be_cut_frame(data: bytes) -> bool:
-    """Whether the file may be a recording that begins inside a frame, not a text or picture that contains one."""
-    head = data[:16]
-    return not head.startswith(_OTHER_FILES) and not _TEXT.issuperset(head[:4])
 
 
 def _two_frames(data: bytes, at: int) -> bool:
@@ -73,11 +62,7 @@ def _two_frames(data: bytes, at: int) -> bool:
     if first is None or first.layer != _LAYER_3:
         return False
     second = _frame(data, at + first.length)
-    return second is not None and (first.version, first.layer, first.rate) == (
-        second.version,
-        second.layer,
-        second.rate,
-    )
+    return second is not None and first[:3] == second[:3]
 
 
 def _frame(data: bytes, at: int) -> _Frame | None:

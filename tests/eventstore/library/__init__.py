@@ -1,1 +1,0 @@
-"""The conformance tests of the `eventsourcing` library, on the log's tables."""
