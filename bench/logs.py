@@ -12,17 +12,15 @@ from sqlalchemy import insert, text
 
 from aggregates.tid import tid_of
 from aggregates.track import Track
-from aggregates.transcodings import TRANSCODINGS
 from aggregates.values import Audio
 from bench.postgres import postgres_database
-from eventstore.append import event_row
+from eventstore.append import append_rows, event_row
 from eventstore.change import Envelope
 from eventstore.database import Database
 from eventstore.event_log import EventLog
 from identity.accounts.accounts import account
 from identity.accounts.credentials import CredentialKind, Credentials, Scope
 from outbox.mirror.targets import MirrorTargets
-from projections.rows import insert_rows
 from service.schema.migrate import upgrade
 from service.schema.tables import READ_MODELS
 
@@ -50,7 +48,7 @@ def logs(folder: Path) -> Iterator[tuple[str, EventLog]]:
 def log_at(url: str) -> Iterator[EventLog]:
     """Open the log of a database that has the schema."""
     with closing(Database(url)) as database:
-        yield EventLog(database, projections=(*READ_MODELS, MirrorTargets()), transcodings=TRANSCODINGS)
+        yield EventLog(database, projections=(*READ_MODELS, MirrorTargets()))
 
 
 def did_of(number: int) -> str:
@@ -133,7 +131,7 @@ def fill(log: EventLog, present: int, wanted: int) -> None:
         rows = [upload | own[number] for number, upload in uploads.items()]
         rows += [edit | own[number] for edit in edits for number in block]
         with log.database.write() as connection:
-            insert_rows(connection, log.table, rows)
+            append_rows(connection, rows)
 
 
 def _events(number: int) -> Iterator[Any]:

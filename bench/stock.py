@@ -10,7 +10,6 @@ from eventsourcing.application import Application
 from eventsourcing.persistence import Transcoder
 from sqlalchemy import make_url
 
-from aggregates.transcodings import TRANSCODINGS
 from eventstore.database import Database
 from eventstore.event_log import json_transcoder
 
@@ -19,7 +18,7 @@ class Stock(Application[UUID]):
     """Saves our tracks in the library's own table; it keeps nothing else."""
 
     def construct_transcoder(self) -> Transcoder:
-        return json_transcoder(TRANSCODINGS)
+        return json_transcoder()
 
 
 @contextmanager

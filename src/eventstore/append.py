@@ -1,9 +1,8 @@
-"""Inserts into the log's tables, on either database."""
+"""Inserts into the log and other tables, on either database."""
 
 from contextlib import nullcontext
 from datetime import datetime
-from functools import cache
-from typing import Any
+from typing import Any, Final
 
 from eventsourcing.persistence import StoredEvent
 from sqlalchemy import Connection, Table, insert
@@ -11,19 +10,19 @@ from sqlalchemy.dialects import postgresql, sqlite
 
 from eventstore.change import Envelope
 from eventstore.prepared import Prepared, pipelined
+from eventstore.schema import stored_event
+
+_APPEND: Final = Prepared(
+    lambda _: insert(stored_event).returning(stored_event.c.position),
+    [column.name for column in stored_event.columns if column is not stored_event.c.position],
+)
 
 
-def insert_rows(connection: Connection, table: Table, rows: list[dict[str, Any]]) -> list[int]:
+def append_rows(connection: Connection, rows: list[dict[str, Any]]) -> list[int]:
     """Insert events, and return their positions, which rise in the order of `rows`."""
     with pipelined(connection) if len(rows) > 1 else nullcontext():
-        inserted = [_appending(table).start(connection, row) for row in rows]
+        inserted = [_APPEND.start(connection, row) for row in rows]
     return [result.all()[0].position for result in inserted]
-
-
-@cache
-def _appending(table: Table) -> Prepared:
-    names = [column.name for column in table.columns if column is not table.c.position]
-    return Prepared(lambda _: insert(table).returning(table.c.position), names)
 
 
 def event_row(stored: StoredEvent, did: str, envelope: Envelope, recorded_at: datetime) -> dict[str, Any]:

@@ -15,12 +15,12 @@ from eventsourcing.persistence import (
     JSONTranscoder,
     Mapper,
     StoredEvent,
-    Transcoding,
     UUIDAsHex,
 )
-from sqlalchemy import Connection, Row, Table, bindparam, select
+from sqlalchemy import Connection, Row, bindparam, func, select
 from sqlalchemy.exc import DBAPIError
 
+from aggregates.transcodings import TRANSCODINGS
 from eventstore.change import Envelope, Event, RecordedEvent, copied, of_class
 from eventstore.database import Database
 from eventstore.errors import (
@@ -30,7 +30,7 @@ from eventstore.errors import (
     NestedUnitError,
     sqlstate,
 )
-from eventstore.locks import LOG_LOCK_TIMEOUT_SECONDS, account_locked, lock_for_append, stable_position
+from eventstore.locks import account_locked, lock_log
 from eventstore.prepared import Prepared, Query, Result, among
 from eventstore.projection import Projection
 from eventstore.projection_state import FINGERPRINTS, outdated, require_current
@@ -40,10 +40,10 @@ from eventstore.streams.aggregate_cache import AggregateCache, StreamState
 from eventstore.unit_of_work import UnitOfWork
 
 
-def json_transcoder(transcodings: Sequence[Transcoding] = ()) -> JSONTranscoder:
-    """Return a transcoder for plain JSON with ids, decimals and times; `transcodings` add the values of the domain."""
+def json_transcoder() -> JSONTranscoder:
+    """Return a transcoder for plain JSON with ids, decimals, times and the values of the domain."""
     transcoder = JSONTranscoder()
-    for transcoding in (UUIDAsHex(), DecimalAsStr(), DatetimeAsISO(), *transcodings):
+    for transcoding in (UUIDAsHex(), DecimalAsStr(), DatetimeAsISO(), *TRANSCODINGS):
         transcoder.register(transcoding)
     return transcoder
 
@@ -51,8 +51,8 @@ def json_transcoder(transcodings: Sequence[Transcoding] = ()) -> JSONTranscoder:
 class Codec:
     """Converts between events and the rows that the log stores of them."""
 
-    def __init__(self, transcodings: Sequence[Transcoding] = ()) -> None:
-        self._mapper: Final[Mapper[UUID]] = Mapper(json_transcoder(transcodings))
+    def __init__(self) -> None:
+        self._mapper: Final[Mapper[UUID]] = Mapper(json_transcoder())
 
     def encode(self, event: Event) -> StoredEvent:
         """Return the stored form, whose topic names the event's class."""
@@ -63,6 +63,22 @@ class Codec:
         return cast("Event", self._mapper.to_domain_event(stored))
 
 
+_event: Final = stored_event.c
+_of_stream: Final = (
+    select(stored_event)
+    .where(_event.originator_id == bindparam("stream"))
+    .order_by(_event.originator_version)
+)
+_STREAM: Final = Prepared(lambda _: _of_stream)
+_STREAM_FROM: Final = Prepared(lambda _: _of_stream.where(_event.originator_version >= bindparam("version")))
+_STREAM_UPTO: Final = Prepared(lambda _: _of_stream.where(_event.originator_version <= bindparam("version")))
+_STREAMS: Final = Prepared(
+    lambda dialect: (
+        select(stored_event)
+        .where(among(_event.originator_id, "streams", dialect))
+        .order_by(_event.originator_id, _event.originator_version)
+    )
+)
 A = TypeVar("A", bound=Aggregate)
 T = TypeVar("T")
 
@@ -75,32 +91,11 @@ FIRST_PAUSE_SECONDS: Final = 0.04
 class EventLog:
     """The events of all accounts in one table, with the projections that are applied as they are appended."""
 
-    def __init__(
-        self,
-        database: Database,
-        *,
-        projections: Sequence[Projection] = (),
-        transcodings: Sequence[Transcoding] = (),
-        table: Table = stored_event,
-        lock_timeout: float = LOG_LOCK_TIMEOUT_SECONDS,
-    ) -> None:
+    def __init__(self, database: Database, *, projections: Sequence[Projection] = ()) -> None:
         self.database: Final = database
         self.projections: Final = tuple(projections)
-        self.table: Final = table
-        self.codec: Final = Codec(transcodings)
-        self._lock_timeout: Final = lock_timeout
+        self.codec: Final = Codec()
         self.cache: Final = AggregateCache()
-        of_stream = table.c.originator_id == bindparam("stream")
-        stream = select(table).where(of_stream).order_by(table.c.originator_version)
-        stream_from = stream.where(table.c.originator_version >= bindparam("version"))
-        stream_upto = stream.where(table.c.originator_version <= bindparam("version"))
-        self._stream: Final = Prepared(lambda _: stream)
-        in_order = select(table).order_by(table.c.originator_id, table.c.originator_version)
-        self._streams: Final = Prepared(
-            lambda dialect: in_order.where(among(table.c.originator_id, "streams", dialect))
-        )
-        self._stream_from: Final = Prepared(lambda _: stream_from)
-        self._stream_upto: Final = Prepared(lambda _: stream_upto)
 
     @contextmanager
     def unit_of_work(
@@ -131,12 +126,13 @@ class EventLog:
         self, connection: Connection, did: str | None, ahead: Iterable[Query]
     ) -> tuple[datetime | None, dict[Query, Result]]:
         if did is None:
-            return lock_for_append(connection, self.table, None, timeout=self._lock_timeout), {}
-        with account_locked(connection, self.table, did) as locked_at:
+            lock_log(connection)
+            return None, {}
+        with account_locked(connection, did) as locked_at:
             made_by = FINGERPRINTS.start(connection, {}) if self.projections else None
             read = {query: query.start(connection) for query in ahead}
         if made_by is not None:
-            require_current(connection, self.projections, self.table, made_by.all())
+            require_current(connection, self.projections, made_by.all())
         return locked_at(), read
 
     def heads(self, aggregate_ids: Iterable[UUID]) -> Iterator[Query]:
@@ -146,10 +142,10 @@ class EventLog:
             yield self._whole(aggregate_id) if cached is None else self._since(cached, aggregate_id)
 
     def _whole(self, aggregate_id: UUID) -> Query:
-        return self._stream.query(stream=str(aggregate_id))
+        return _STREAM.query(stream=str(aggregate_id))
 
     def _since(self, cached: StreamState, aggregate_id: UUID) -> Query:
-        return self._stream_from.query(stream=str(aggregate_id), version=cached.state.version)
+        return _STREAM_FROM.query(stream=str(aggregate_id), version=cached.state.version)
 
     def transact(
         self,
@@ -185,20 +181,25 @@ class EventLog:
         """Disconnect."""
         self.database.close()
 
-    def outdated(self) -> str | None:
-        """Name a projection whose rows another version of the code has made; while there is one, this code cannot append."""
+    def outdated(self) -> Sequence[Projection]:
+        """Return the projections whose rows another version of the code has made; while there is one, this code cannot append."""
         with self.database.read_committed() as connection:
-            return outdated(connection, self.projections, self.table)
+            return outdated(connection, self.projections)
 
     def stable_position(self) -> int:
-        """Return a position that every event committed later will be above."""
-        return stable_position(self.database, self.table, timeout=self._lock_timeout)
+        """Return a position that every event committed later will be above. Raises LogBusyError, and NestedUnitError in a transaction."""
+        if self.database.in_transaction:
+            raise NestedUnitError
+        # on SQLite there is one writer at a time: positions are committed in their order
+        with self.database.read() if self.database.is_sqlite else self.database.write() as connection:
+            lock_log(connection)
+            return connection.scalar(select(func.max(_event.position))) or 0
 
     def stream(
         self, connection: Connection, aggregate_id: UUID, *, upto_version: int | None = None
     ) -> list[RecordedEvent]:
         """Read the events of one aggregate, up to and with `upto_version`."""
-        query = self._stream if upto_version is None else self._stream_upto
+        query = _STREAM if upto_version is None else _STREAM_UPTO
         wanted = {"stream": str(aggregate_id), "version": upto_version}
         return [self._recorded(row) for row in query.start(connection, wanted).all()]
 
@@ -207,7 +208,7 @@ class EventLog:
     ) -> dict[UUID, list[RecordedEvent]]:
         """Read the events of several aggregates in one statement."""
         found: dict[UUID, list[RecordedEvent]] = {each: [] for each in aggregate_ids}
-        for row in self._streams.start(connection, {"streams": [str(each) for each in found]}).all():
+        for row in _STREAMS.start(connection, {"streams": [str(each) for each in found]}).all():
             recorded = self._recorded(row)
             found[recorded.aggregate_id].append(recorded)
         return found
@@ -236,12 +237,11 @@ class EventLog:
 
         Without a `did`, `until` must be a stable position: an event below a later one may not be committed yet.
         """
-        log = self.table.c
-        query = select(self.table).where(log.position > after, log.position <= until)
+        query = select(stored_event).where(_event.position > after, _event.position <= until)
         if did is not None:
-            query = query.where(log.did == did)
+            query = query.where(_event.did == did)
         with self.database.read() as connection:
-            rows = connection.execute(query.order_by(log.position).limit(limit))
+            rows = connection.execute(query.order_by(_event.position).limit(limit))
             return [self._recorded(row) for row in rows]
 
     def _recorded(self, row: Row[Any]) -> RecordedEvent:

@@ -67,28 +67,24 @@ class UtcDateTime(TypeDecorator[datetime]):
         return value.replace(tzinfo=UTC) if value.tzinfo is None else value.astimezone(UTC)
 
 
-def event_table(name: str, metadata: MetaData) -> Table:
-    """Return a table for a log. The envelope (did .. recorded_at) is in columns; events do not contain it."""
-    return Table(
-        name,
-        metadata,
-        Column("position", Position, primary_key=True, autoincrement=True),
-        Column("did", Text, nullable=False),
-        Column("originator_id", Text, nullable=False),
-        Column("originator_version", Integer, nullable=False),
-        Column("topic", Text, nullable=False),
-        Column("state", LargeBinary, nullable=False),
-        Column("actor", Text, nullable=False),
-        Column("via", Text, nullable=False),
-        Column("request_id", Text, nullable=False),
-        Column("recorded_at", UtcDateTime, nullable=False),
-        UniqueConstraint("originator_id", "originator_version"),
-        Index(f"ix_{name}_did_position", "did", "position"),
-        sqlite_autoincrement=True,
-    )
-
-
-stored_event = event_table("stored_event", metadata)
+stored_event = Table(
+    "stored_event",
+    metadata,
+    Column("position", Position, primary_key=True, autoincrement=True),
+    Column("did", Text, nullable=False),
+    Column("originator_id", Text, nullable=False),
+    Column("originator_version", Integer, nullable=False),
+    Column("topic", Text, nullable=False),
+    Column("state", LargeBinary, nullable=False),
+    Column("actor", Text, nullable=False),
+    Column("via", Text, nullable=False),
+    Column("request_id", Text, nullable=False),
+    Column("recorded_at", UtcDateTime, nullable=False),
+    UniqueConstraint("originator_id", "originator_version"),
+    Index("ix_stored_event_did_position", "did", "position"),
+    sqlite_autoincrement=True,
+)
+"""The log. The envelope (did .. recorded_at) is in columns; events do not contain it."""
 
 # Nothing uses this table: it has been in the schema since the first revision.
 event_tracking = Table(

@@ -12,7 +12,7 @@ from eventsourcing.persistence import StoredEvent
 from sqlalchemy import Connection
 from sqlalchemy.exc import IntegrityError
 
-from eventstore.append import event_row, insert_rows
+from eventstore.append import append_rows, event_row
 from eventstore.change import Change, Envelope, Event, RecordedEvent, copied, of_class
 from eventstore.errors import AggregateNotFoundError, BrokenUnitError, VersionConflictError, is_duplicate
 from eventstore.prepared import Query, Result, pipelined
@@ -181,7 +181,7 @@ class UnitOfWork:
             for stored in each.stored
         ]
         try:
-            return insert_rows(self.connection, self._log.table, rows)
+            return append_rows(self.connection, rows)
         except IntegrityError as error:
             if is_duplicate(error):
                 raise VersionConflictError from error

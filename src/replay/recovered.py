@@ -13,7 +13,7 @@ from sqlalchemy import select
 from eventstore.change import Envelope
 from eventstore.coordination.commit_signals import announce
 from eventstore.event_log import EventLog
-from eventstore.locks import lock_for_append
+from eventstore.locks import lock_log
 from eventstore.restore_detection import (
     POSITIONS_SKIPPED,
     ends_before,
@@ -100,7 +100,7 @@ def recover(
         if not is_detected:
             mark_restored(log.database, DECLARED)
     with log.database.write() as connection:
-        lock_for_append(connection, log.table, None)
+        lock_log(connection)
         now = log.database.now(connection)
         because, logins = restored_because(connection), 0
         if because is not None:

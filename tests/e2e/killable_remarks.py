@@ -4,7 +4,6 @@ from collections import Counter, defaultdict
 from collections.abc import Callable
 from typing import Any
 
-from aggregates.transcodings import TRANSCODINGS
 from eventstore.change import Envelope
 from eventstore.coordination.commit_signals import announce
 from eventstore.database import Database
@@ -34,7 +33,7 @@ class RemarkVictim(Victim):
         url = settings.get(
             "MASTERTAPE_DATABASE_URL", f"sqlite:///{settings['MASTERTAPE_DATA']}/mastertape.db"
         )
-        self.log = EventLog(Database(url), projections=PROJECTIONS, transcodings=TRANSCODINGS)
+        self.log = EventLog(Database(url), projections=PROJECTIONS)
         self.texts: dict[int, list[str]] = defaultdict(list)
         self.publishes()
 

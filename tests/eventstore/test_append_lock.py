@@ -10,6 +10,7 @@ import pytest
 from sqlalchemy import Column, Connection, Integer, MetaData, Table, Text, insert, select, text, update
 from sqlalchemy.exc import OperationalError
 
+from eventstore import locks
 from eventstore.database import Database
 from eventstore.errors import EventStoreError, LogBusyError
 from eventstore.event_log import MAX_ATTEMPTS, EventLog
@@ -205,10 +206,13 @@ def test_the_holder_of_the_logs_lock_waits_for_row_locks_as_long_as_others(postg
 
 
 @pytest.mark.postgres
-def test_a_log_that_stays_locked_is_busy_and_nothing_is_written(fresh_postgres: str) -> None:
+def test_a_log_that_stays_locked_is_busy_and_nothing_is_written(
+    fresh_postgres: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
     database = Database(fresh_postgres, postgres={"lock_timeout": "100ms"})
     create_tables(database)
-    log = EventLog(database, lock_timeout=0.3)
+    monkeypatch.setattr(locks, "LOG_LOCK_TIMEOUT_SECONDS", 0.3)
+    log = EventLog(database)
     locked, tried = threading.Event(), threading.Event()
 
     def hold() -> None:

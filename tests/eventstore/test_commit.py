@@ -3,14 +3,13 @@
 import contextlib
 
 import pytest
-from sqlalchemy import Column, ForeignKey, ForeignKeyConstraint, MetaData, Table, Text, insert, text
+from sqlalchemy import Column, ForeignKey, MetaData, Table, Text, insert, text
 from sqlalchemy.exc import DBAPIError, IntegrityError
 
 from eventstore.change import Envelope
 from eventstore.database import Database
 from eventstore.errors import BrokenUnitError, CommitFailedError
 from eventstore.event_log import EventLog
-from eventstore.schema import event_table
 from eventstore.unit_of_work import UnitOfWork
 from tests.eventstore.counter import ALICE, ENVELOPE, Counter
 
@@ -18,10 +17,6 @@ metadata = MetaData()
 parents = Table("parent", metadata, Column("name", Text, primary_key=True))
 parent = ForeignKey("parent.name", deferrable=True, initially="DEFERRED")
 children = Table("child", metadata, Column("name", Text, parent, primary_key=True))
-orphans = event_table("orphan_event", metadata)
-orphans.append_constraint(
-    ForeignKeyConstraint(["did"], ["parent.name"], deferrable=True, initially="DEFERRED")
-)
 
 
 @pytest.fixture

@@ -124,7 +124,7 @@ def test_the_stable_position_is_found_under_a_continuous_stream_of_writers(
     postgres: Database, accounts: int
 ) -> None:
     """Of many accounts, so that the log's lock is always held, and of one, so that there is always a queue."""
-    log = EventLog(postgres, lock_timeout=10.0)
+    log = EventLog(postgres)
     done, appended = threading.Event(), [0] * 16
 
     def stream(writer: int) -> None:

@@ -7,14 +7,13 @@ from typing import Any
 from eventsourcing.persistence import StoredEvent
 
 from aggregates.track import Track
-from aggregates.transcodings import TRANSCODINGS
 from eventstore.event_log import Codec
 
 HERE = Path(__file__).parent
 TOPICS = HERE / "topics.txt"
 EVENTS = HERE / "events"
 CHANGES = HERE / "changes.json"
-CODEC = Codec(TRANSCODINGS)
+CODEC = Codec()
 BEGINNINGS = ("track.registered.v1", "track.adopted.v1")
 """The topics that a track's life begins with."""
 

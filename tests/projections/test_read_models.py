@@ -10,6 +10,7 @@ from sqlalchemy import select
 
 from aggregates.track import Track, media_cids
 from eventstore.event_log import EventLog
+from eventstore.schema import stored_event
 from projections.history import history_page
 from projections.media_references import media_references
 from projections.rebuild.rebuild import differences, rebuild
@@ -49,7 +50,7 @@ def test_after_any_commands_the_rows_are_the_fold(
 def clear(log: EventLog) -> None:
     clear_rows(log)
     with log.database.write() as connection:
-        connection.execute(log.table.delete())
+        connection.execute(stored_event.delete())
 
 
 def clear_rows(log: EventLog) -> None:

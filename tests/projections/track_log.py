@@ -6,7 +6,6 @@ from typing import Any
 from sqlalchemy import select
 
 from aggregates.track import Track
-from aggregates.transcodings import TRANSCODINGS
 from eventstore.change import Envelope
 from eventstore.database import Database
 from eventstore.event_log import EventLog
@@ -32,7 +31,7 @@ def create_tables(database: Database, projections: Sequence[Projection] = READ_M
 
 def track_log(database: Database) -> EventLog:
     """The log with every read model of tracks."""
-    return EventLog(database, projections=READ_MODELS, transcodings=TRANSCODINGS)
+    return EventLog(database, projections=READ_MODELS)
 
 
 def upload(log: EventLog, track_id: int = 1, **fields: Any) -> Track:

@@ -11,7 +11,6 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from sqlalchemy import delete, select, text
 
-from aggregates.transcodings import TRANSCODINGS
 from eventstore.database import Database
 from eventstore.event_log import EventLog
 from eventstore.schema import metadata
@@ -41,7 +40,7 @@ some_examples = settings(
 
 
 def log_on(url: str) -> EventLog:
-    return EventLog(Database(url), projections=PROJECTIONS, transcodings=TRANSCODINGS)
+    return EventLog(Database(url), projections=PROJECTIONS)
 
 
 @pytest.fixture(params=DIRECTIONS, ids=lambda pair: " to ".join(name.split("_")[1] for name in pair))

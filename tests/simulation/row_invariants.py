@@ -3,6 +3,7 @@
 from sqlalchemy import select
 
 from eventstore.errors import LeaseLostError
+from eventstore.schema import stored_event
 from outbox.mirror.lanes import Lane
 from outbox.mirror.tables import delivery_attempt, mirror_lane, mirror_target
 from outbox.mirror.targets import MirrorTargets
@@ -49,5 +50,5 @@ def _is_fenced(world: World, stale: Lane, result: Result) -> bool:
 
 def _rows(world: World) -> list[object]:
     with world.database.read() as connection:
-        tables = (mirror_lane, mirror_target, delivery_attempt, world.log.table)
+        tables = (mirror_lane, mirror_target, delivery_attempt, stored_event)
         return [connection.execute(select(table)).all() for table in tables]

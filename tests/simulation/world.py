@@ -13,7 +13,6 @@ from sqlalchemy import insert
 
 from aggregates.errors import TrackError
 from aggregates.track import Track
-from aggregates.transcodings import TRANSCODINGS
 from eventstore.change import Envelope
 from eventstore.event_log import EventLog
 from eventstore.unit_of_work import UnitOfWork
@@ -81,7 +80,7 @@ class World:
         self.network = Network(self.loop, *self.hosts, self.plc, plan=RandomFaults(self.dice, chance, kinds))
         self.audio = Bytes()
         self.database = memory_database(self.clock)
-        self.log = EventLog(self.database, projections=[MirrorTargets()], transcodings=TRANSCODINGS)
+        self.log = EventLog(self.database, projections=[MirrorTargets()])
         self._allow(lanes_of_a_host)
         self._errors = Errors()
         self.crowded: list[object] = []

@@ -227,8 +227,8 @@ class Relay:
         self, running: Sequence[Lane], gathering: Sequence[str], *, releases: bool
     ) -> tuple[SecondsUntilDue, list[Lane]] | None:
         """Ask what is due, and claim lanes; None while the read models are another release's, in which nothing could be settled."""
-        if (projection := self._log.outdated()) is not None:
-            self._log_outdated(projection)
+        if projections := self._log.outdated():
+            self._log_outdated(projections[0].name)
             return None
         if releases:
             release_of_ended(self._log.database, self._has_ended)

@@ -19,9 +19,9 @@ from eventstore.append import upsert
 from eventstore.change import Change, RecordedEvent
 from eventstore.errors import NestedUnitError
 from eventstore.event_log import EventLog
-from eventstore.locks import lock_for_append
+from eventstore.locks import lock_log
 from eventstore.projection import Projection
-from eventstore.schema import projection_state
+from eventstore.schema import projection_state, stored_event
 from projections.rebuild.difference import Difference, differences_of, remove_surplus, write_difference
 from projections.rebuild.scratch import ReplayWork, Scratch
 
@@ -156,7 +156,7 @@ class _ScratchReplay:
 
     def finish(self, connection: Connection) -> None:
         """Replay the rest: all events that this transaction sees, which the live rows are made of."""
-        self._replay(until=connection.scalar(select(func.max(self._log.table.c.position))) or 0)
+        self._replay(until=connection.scalar(select(func.max(stored_event.c.position))) or 0)
 
     def _replay(self, *, until: int) -> int:
         events = 0
@@ -176,7 +176,7 @@ def _locked(log: EventLog) -> Generator[Connection]:
     if log.database.in_transaction:
         raise NestedUnitError
     with log.database.write() as connection:
-        lock_for_append(connection, log.table, None)
+        lock_log(connection)
         yield connection
 
 

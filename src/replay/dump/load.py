@@ -9,7 +9,7 @@ from typing import Any, Final
 from sqlalchemy import Connection, func, insert, select, text
 
 from eventstore.event_log import EventLog
-from eventstore.locks import lock_for_append
+from eventstore.locks import lock_log
 from eventstore.schema import stored_event
 from eventstore.streams.track_ids import issue_only_above, peer_track
 from outbox.mirror.tables import delivery_attempt, mirror_target
@@ -48,7 +48,7 @@ def import_dump(
     """
     imported = check_dump(source, schema=schema, lines=lines)
     with log.database.write() as connection, source.open("rb") as file:
-        lock_for_append(connection, log.table, None)
+        lock_log(connection)
         if not is_empty(connection):
             raise NotEmptyError
         for kind, page in _pages(line for line in read_lines(file) if line.kind != HEADER):

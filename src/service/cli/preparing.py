@@ -11,7 +11,7 @@ from projections.rebuild.rebuild import rebuild
 from service.cli.commands import freeze_startup_objects
 from service.cli.output import progress_bar
 from service.config.settings import Settings, load
-from service.observability.readiness import outdated_projections, require_keys, require_ready
+from service.observability.readiness import require_keys, require_ready
 from service.process.metrics_server import metrics_listener
 from service.schema.high_water_mark import detect_restore
 from service.schema.migrate import require_schema, upgrade_database
@@ -51,7 +51,7 @@ def prepare(settings: Settings, inherited: Inherited | None = None, *, relay: bo
             require_ready(log)
         else:
             upgrade_database(log.database)
-            if stale := outdated_projections(log):
+            if stale := log.outdated():
                 with progress_bar("rebuilding") as progress:
                     rebuild(log, stale, progress=progress)
         require_keys(log, settings)

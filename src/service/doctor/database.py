@@ -26,7 +26,6 @@ from replay.reconcile.scan import IS_SCANNED, OF_SCANS
 from service.config.secret_keys import known_secret_keys
 from service.config.settings import Settings
 from service.doctor.checks import Checks, CheckState, check, utc
-from service.observability.readiness import outdated_projections
 from service.observability.subscribers import SubscriberKind, subscriber_rows
 from service.schema.high_water_mark import seen_position
 from service.schema.migrate import newest, revision_of
@@ -62,7 +61,7 @@ def schema(log: EventLog) -> Checks:
         yield check("schema", found, (FAIL, True, "run `mastertape migrate`"))
         return
     yield check("schema", revision)
-    stale = ", ".join(each.name for each in outdated_projections(log))
+    stale = ", ".join(each.name for each in log.outdated())
     found = f"made by another version: {stale}" if stale else "made by this version"
     yield check("read models", found, (FAIL, stale, "run `mastertape rebuild`"))
 

@@ -1,17 +1,13 @@
 """Checks that this process may work on its database: schema and projections must be of its own version."""
 
-from collections.abc import Sequence
 from typing import Final
 
-from sqlalchemy import exists, select
 from sqlalchemy.exc import DBAPIError
 from sqlalchemy.exc import TimeoutError as PoolTimeoutError
 
 from eventstore.errors import EventStoreError, OutdatedProjectionError
 from eventstore.event_log import EventLog
-from eventstore.projection import Projection
 from eventstore.restore_detection import restored_because
-from eventstore.schema import projection_state
 from identity.sessions.encryption import Cipher
 from identity.sessions.key_rotation import lost_logins
 from service.config.secret_keys import secret_keys
@@ -22,19 +18,10 @@ from service.schema.migrate import OutdatedSchemaError, require_schema
 TRIED_LOGINS: Final = 20
 
 
-def outdated_projections(log: EventLog) -> Sequence[Projection]:
-    """Return the projections whose rows are missing or were built by another version."""
-    with log.database.read() as connection:
-        if not connection.scalar(select(exists(select(log.table.c.position)))):
-            return ()  # an empty log has nothing to project
-        made_by = {row.name: row.fingerprint for row in connection.execute(select(projection_state))}
-    return [each for each in log.projections if made_by.get(each.name) != each.fingerprint]
-
-
 def require_ready(log: EventLog) -> None:
     """Raise OutdatedSchemaError or OutdatedProjectionError; both messages name the command that helps."""
     require_schema(log.database)
-    for projection in outdated_projections(log):
+    for projection in log.outdated():
         raise OutdatedProjectionError(projection.name)
 
 

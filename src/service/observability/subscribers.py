@@ -16,7 +16,8 @@ from sqlalchemy import Connection, func, select
 from eventstore.event_log import EventLog
 from eventstore.jobs.queue import stalled_since
 from eventstore.projection import Projection
-from eventstore.projection_state import all_outdated
+from eventstore.projection_state import outdated
+from eventstore.schema import stored_event
 from outbox.mirror.due import host_open_at, lane_due_at, latest_of
 from outbox.mirror.tables import UPLOAD, mirror_lane
 from outbox.mirror.targets import MirrorTargets
@@ -120,13 +121,13 @@ class SubscriberRow(BaseModel):
 def subscriber_rows(connection: Connection, log: EventLog) -> Sequence[SubscriberRow]:
     """Return how far each is; a read model that another version made is behind by the whole log."""
     now = log.database.now(connection)
-    outdated = all_outdated(connection, PROJECTIONS, log.table)
-    head = connection.scalar(select(func.max(log.table.c.position))) if outdated else 0
+    old = {each.name for each in outdated(connection, PROJECTIONS)}
+    head = connection.scalar(select(func.max(stored_event.c.position))) if old else 0
     rows = []
     for each in SUBSCRIBERS:
         since = each.stalled_since(connection, now)
         behind = (now - since).total_seconds() if since is not None else 0.0
-        if each.name in outdated:
+        if each.name in old:
             behind = float(head or 0)
         rows.append(SubscriberRow(name=each.name, kind=each.kind, does=each.does, behind=behind))
     return rows

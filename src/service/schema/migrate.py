@@ -6,8 +6,7 @@ from typing import Final
 from sqlalchemy import inspect, text
 
 from eventstore.database import Database
-from eventstore.locks import lock_for_append
-from eventstore.schema import stored_event
+from eventstore.locks import lock_log
 
 LOCATIONS: Final = (Path(__file__).parents[1] / "migrations", Path(__file__).parents[3] / "migrations")
 """In the wheel, and in a checkout."""
@@ -50,7 +49,7 @@ def upgrade_database(database: Database) -> None:
     from alembic.config import Config  # noqa: PLC0415
 
     with database.write() as connection:
-        lock_for_append(connection, stored_event, None)
+        lock_log(connection)
         config = Config()
         config.set_main_option("script_location", str(_folder()).replace("%", "%%"))
         config.attributes["connection"] = connection

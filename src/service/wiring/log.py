@@ -4,7 +4,6 @@ from pathlib import Path
 
 from sqlalchemy.engine import make_url
 
-from aggregates.transcodings import TRANSCODINGS
 from eventstore.database import Database
 from eventstore.event_log import EventLog
 from eventstore.restore_detection import detect_on_connect
@@ -19,7 +18,7 @@ def open_log(settings: Settings) -> EventLog:
     make_folders(settings)
     database = Database(settings.database_url)
     detect_on_connect(database)
-    return EventLog(database, projections=PROJECTIONS, transcodings=TRANSCODINGS)
+    return EventLog(database, projections=PROJECTIONS)
 
 
 def staging_folder(settings: Settings) -> Path:

@@ -10,7 +10,6 @@ from typing import Any
 import pytest
 from sqlalchemy import delete, insert
 
-from aggregates.transcodings import TRANSCODINGS
 from eventstore.database import Database
 from eventstore.event_log import EventLog
 from outbox.mirror.lanes import Lane, change_lane, release
@@ -225,7 +224,7 @@ def arrange(database: Database, lane: Lane, targets: Sequence[Target], place: Pl
 
 def next_of(database: Database, lane: Lane, done: Sequence[int]) -> int | None:
     """The track whose turn it is; of events there are none here."""
-    log = EventLog(database, projections=[], transcodings=TRANSCODINGS)
+    log = EventLog(database, projections=[])
     try:
         assert next_task(log, lane, KINDS, NOW, [f"c/{each}" for each in done]) is None
     except UnreadableTargetError as found:

@@ -10,11 +10,11 @@ from sqlalchemy import delete, select, update
 
 from aggregates.errors import DeletedError, GatedTrackError
 from aggregates.track import Track
-from aggregates.transcodings import TRANSCODINGS
 from aggregates.values import SupportGate
 from eventstore.change import Envelope
 from eventstore.database import Database
 from eventstore.event_log import EventLog
+from eventstore.schema import stored_event
 from outbox.mirror.lanes import change_lane
 from outbox.mirror.tables import BLOB_JOBS, NEVER, TARGETS, blob_job, mirror_lane, mirror_target
 from outbox.mirror.targets import MirrorTargets
@@ -51,12 +51,12 @@ def database(migrated_url: str) -> Iterator[Database]:
 
 
 def a_log(database: Database) -> EventLog:
-    return EventLog(database, projections=[MirrorTargets()], transcodings=TRANSCODINGS)
+    return EventLog(database, projections=[MirrorTargets()])
 
 
-def clear(database: Database, log: EventLog) -> None:
+def clear(database: Database) -> None:
     with database.write() as connection:
-        for table in (log.table, mirror_target, blob_job, mirror_lane):
+        for table in (stored_event, mirror_target, blob_job, mirror_lane):
             connection.execute(delete(table))
 
 
@@ -96,7 +96,7 @@ def test_pages_of_any_size_make_the_rows_that_the_appends_made(
     database: Database, story: list[tuple[int, str]], page: int
 ) -> None:
     log = a_log(database)
-    clear(database, log)
+    clear(database)
     record(log, story)
     live = rows(database)
 

@@ -9,7 +9,6 @@ from typing import Any
 import pytest
 from sqlalchemy import text, update
 
-from aggregates.transcodings import TRANSCODINGS
 from eventstore.database import Database
 from eventstore.event_log import EventLog
 from outbox.mirror.lanes import Lane, change_lane, release, resume_lane
@@ -91,7 +90,7 @@ def effort(database: Database, act: Callable[[], Any]) -> int:
 
 def look(database: Database, lane: Lane, done: range = range(0)) -> int | None:
     """The track that is next; it has no events here."""
-    log = EventLog(database, projections=[], transcodings=TRANSCODINGS)
+    log = EventLog(database, projections=[])
     try:
         assert next_task(log, lane, KINDS, datetime.now(UTC), [f"c/r{each}" for each in done]) is None
     except UnreadableTargetError as found:

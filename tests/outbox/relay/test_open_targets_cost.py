@@ -7,7 +7,6 @@ from typing import Any
 import pytest
 from sqlalchemy import false, select, text, update
 
-from aggregates.transcodings import TRANSCODINGS
 from eventstore.database import Database
 from eventstore.event_log import EventLog
 from outbox.mirror.lanes import Lane, release, resume_lane
@@ -61,7 +60,7 @@ def _said(database: Database) -> Iterator[Statements]:
 
 
 def look(database: Database, lane: Lane) -> None:
-    log = EventLog(database, projections=[], transcodings=TRANSCODINGS)
+    log = EventLog(database, projections=[])
     with pytest.raises(UnreadableTargetError):  # its row was found; it has no events here
         next_task(log, lane, KINDS, datetime.now(UTC), [])
 

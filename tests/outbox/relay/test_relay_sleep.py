@@ -9,7 +9,6 @@ import pytest
 from sqlalchemy import update
 
 from aggregates.published import Subject
-from aggregates.transcodings import TRANSCODINGS
 from eventstore.coordination.commit_signals import Announcer, Listener
 from eventstore.database import Database
 from eventstore.event_log import EventLog
@@ -92,7 +91,7 @@ async def test_a_commit_of_another_process_wakes_it(
 ) -> None:
     await desk.relay_once()  # what the sign-in made due
     other = Database(migrated_url, clock=desk.clock)
-    log = EventLog(other, projections=[MirrorTargets()], transcodings=TRANSCODINGS)
+    log = EventLog(other, projections=[MirrorTargets()])
     announcer = Announcer(other)
     announcer.start()
     track = a_track(1, did=desk.did, audio=desk.bytes.keep(b"audio" * 500))

@@ -13,7 +13,6 @@ import httpx
 
 from aggregates.published import Published
 from aggregates.track import Track
-from aggregates.transcodings import TRANSCODINGS
 from aggregates.values import Audio
 from devpds.server import DevPds
 from eventstore.change import Envelope
@@ -196,7 +195,7 @@ class Rig:
     ) -> None:
         self.database, self.pds, self.wire, self.clock = database, pds, wire, clock
         self.did = did
-        self.log = EventLog(database, projections=self.PROJECTIONS, transcodings=TRANSCODINGS)
+        self.log = EventLog(database, projections=self.PROJECTIONS)
         self.bytes = Bytes()
         self.hosts = Hosts(database)
         self._api = PacedPds(wire, wire.http, self.hosts)

@@ -18,7 +18,6 @@ from sqlalchemy import (
 )
 
 from aggregates.track import Track
-from aggregates.transcodings import TRANSCODINGS
 from eventstore.append import upsert
 from eventstore.change import Change
 from eventstore.errors import NestedUnitError, OutdatedProjectionError
@@ -179,7 +178,7 @@ def test_a_rebuild_heals_rows_that_other_code_made(log: EventLog) -> None:
     upload(log, 1)
     newer = Tracks()
     newer.fingerprint = "newer"
-    log = EventLog(log.database, projections=[newer], transcodings=TRANSCODINGS)
+    log = EventLog(log.database, projections=[newer])
     with pytest.raises(OutdatedProjectionError):
         upload(log, 2)
     rebuild(log, [newer])
@@ -239,7 +238,7 @@ class Seen:
 def test_what_was_observed_beside_derived_columns_stays(log: EventLog) -> None:
     seen = Seen()
     seen.table.metadata.create_all(log.database.engine)
-    log = EventLog(log.database, projections=[seen], transcodings=TRANSCODINGS)
+    log = EventLog(log.database, projections=[seen])
     for track_id in (1, 2, 3):
         upload(log, track_id)
     table = seen.table

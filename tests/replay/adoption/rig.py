@@ -10,7 +10,6 @@ from typing import Any
 import httpx
 
 from aggregates.track import Track
-from aggregates.transcodings import TRANSCODINGS
 from application.takedown import Takedown, decide_takedown
 from eventstore.change import Envelope
 from eventstore.coordination.threads import Threads
@@ -156,9 +155,7 @@ class AdoptRig:
 
     def __init__(self, database: Database, folder: Path, internet: Internet, clock: "Clock") -> None:
         self.database, self.internet, self.clock = database, internet, clock
-        self.log = EventLog(
-            database, projections=(*READ_MODELS, MirrorTargets(), TakenDownBytes()), transcodings=TRANSCODINGS
-        )
+        self.log = EventLog(database, projections=(*READ_MODELS, MirrorTargets(), TakenDownBytes()))
         self.media = Media(database, DiskStore(folder / "media"))
         self.http = internet.client()
         self.adoption = adoption_on(self.log, self.media, self.http, folder / "staging")

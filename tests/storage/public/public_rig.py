@@ -10,7 +10,6 @@ from datetime import UTC, datetime, timedelta
 from sqlalchemy import select
 
 from aggregates.track import Track
-from aggregates.transcodings import TRANSCODINGS
 from aggregates.values import Audio, SupportGate
 from eventstore.change import Envelope
 from eventstore.database import Database
@@ -95,7 +94,7 @@ class Rig:
     def __init__(self, url: str) -> None:
         self.clock = Clock()
         self.database = Database(url, clock=self.clock)
-        self.log = EventLog(self.database, projections=[PublicAudio()], transcodings=TRANSCODINGS)
+        self.log = EventLog(self.database, projections=[PublicAudio()])
         self.store = MemoryStore()
         self.media = Media(self.database, self.store)
         self.copies = MemoryCopies(self.store)

@@ -12,7 +12,8 @@ from api.services import Services
 from eventstore.database import MAX_COUNTED
 from eventstore.jobs.queue import count_jobs
 from eventstore.jobs.table import JobState
-from eventstore.projection_state import all_outdated
+from eventstore.projection_state import outdated
+from eventstore.schema import stored_event
 from eventstore.states import State
 from outbox.firehose.cursors import streams
 from projections.rebuild.scratch import run_under_way
@@ -123,14 +124,14 @@ class WorkBody(BaseModel):
 
 def work_body(services: Services, connection: Connection) -> WorkBody:
     now = services.database.now(connection)
-    head = connection.scalar(select(func.max(services.log.table.c.position))) or 0
-    old = all_outdated(connection, services.log.projections, services.log.table)
+    head = connection.scalar(select(func.max(stored_event.c.position))) or 0
+    old = outdated(connection, services.log.projections)
     return WorkBody(
         at=now,
         head=head,
         read_models=[
             ReadModelRow(name=each.name, state=ReadModelState.OUTDATED, position=None)
-            if each.name in old
+            if each in old
             else ReadModelRow(name=each.name, state=ReadModelState.CURRENT, position=head)
             for each in services.log.projections
         ],
