@@ -36,6 +36,13 @@ class DesiredBlob(NamedTuple):
     is_on_pds: bool
 
 
+def event_classes(aggregate: Any) -> list[type[Aggregate.Event]]:
+    """Return the event classes of an aggregate's class, in the order of its life."""
+    base = aggregate.Event
+    members = (each for each in vars(aggregate).values() if isinstance(each, type))
+    return [each for each in members if issubclass(each, base) and each is not base]
+
+
 def assign_fields(aggregate: Aggregate, values: Mapping[str, Any]) -> None:
     """Set fields of an aggregate to stored values: events have lists where the aggregate has tuples."""
     for field, value in values.items():

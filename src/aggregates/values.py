@@ -121,7 +121,10 @@ def checked_description(value: str | None) -> str | None:
 
 def checked_features(values: Iterable[Feature]) -> tuple[Feature, ...]:
     """At most 10 artists, each once, in the order given."""
-    features = tuple({_checked_feature(feature).did: feature for feature in values}.values())
+    by_did = {_checked_text("features", feature.did, None): feature for feature in values}
+    features = tuple(by_did.values())
+    for feature in features:
+        _checked_text("features", feature.handle, None)
     if len(features) > MAX_FEATURES:
         raise InvalidFieldError("features", f"at most {MAX_FEATURES} artists")
     return features
@@ -168,12 +171,6 @@ def checked_downloads(value: str | None) -> Downloads:
     if (value or Downloads.OPEN) not in list(Downloads):
         raise InvalidFieldError("downloads", f"must be one of: {', '.join(Downloads)}")
     return Downloads(value or Downloads.OPEN)
-
-
-def _checked_feature(feature: Feature) -> Feature:
-    for text in (feature.did, feature.handle):
-        _checked_text("features", text, None)
-    return feature
 
 
 def _checked_text(field: str, value: str, maximum: int | None, *, minimum: int = 0) -> str:

@@ -1,11 +1,12 @@
-"""Inserts into the log and other tables, on either database."""
+"""Inserts into the log and other tables, and leases of single rows, on either database."""
 
+from collections.abc import Mapping
 from contextlib import nullcontext
 from datetime import datetime
 from typing import Any, Final
 
 from eventsourcing.persistence import StoredEvent
-from sqlalchemy import Connection, Table, insert
+from sqlalchemy import ColumnElement, Connection, Table, insert
 from sqlalchemy.dialects import postgresql, sqlite
 
 from eventstore.change import Envelope
@@ -48,3 +49,24 @@ def upsert(connection: Connection, table: Table) -> sqlite.Insert | postgresql.I
 def insert_of(dialect: str, table: Table) -> sqlite.Insert | postgresql.Insert:
     """Return the same by the name of a dialect, for a statement that is built once."""
     return sqlite.insert(table) if dialect == "sqlite" else postgresql.insert(table)
+
+
+def take_lease(
+    connection: Connection,
+    table: Table,
+    key: Mapping[str, Any],
+    holder: Mapping[str, Any],
+    *,
+    is_free: ColumnElement[bool],
+) -> bool:
+    """Write `holder` (owner and end of the lease) into the row of `key`, a new one or one that `is_free`.
+
+    Returns whether the lease is the holder's now. `key` names the table's primary key.
+    """
+    taken = (
+        upsert(connection, table)
+        .values(**key, **holder)
+        .on_conflict_do_update(index_elements=[*table.primary_key.columns], set_=holder, where=is_free)
+        .returning(*table.primary_key.columns)
+    )
+    return connection.execute(taken).one_or_none() is not None

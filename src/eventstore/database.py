@@ -205,10 +205,6 @@ class Database:
         now: datetime = connection.execute(_CLOCK).scalar_one()
         return now.astimezone(UTC)
 
-    def with_now(self, query: Select[*tuple[Any, ...]]) -> Select[*tuple[Any, ...]]:
-        """Add a column `now` to a query, to pass to `now` as `read`: it saves a round trip."""
-        return with_now(query, is_sqlite=self.is_sqlite)
-
     def close(self) -> None:
         """Disconnect; a connection that a thread still uses is closed once it comes back, and not left to the garbage collector."""
         event.listen(self.engine.pool, "checkin", lambda _driver, record: record.invalidate())
@@ -217,7 +213,7 @@ class Database:
 
 @lru_cache
 def with_now(query: Select[*tuple[Any, ...]], *, is_sqlite: bool) -> Select[*tuple[Any, ...]]:
-    """Add the database's time as a column `now`."""
+    """Add the database's time as a column `now`, to pass to `Database.now` as `read`: it saves a round trip."""
     return query.add_columns((null() if is_sqlite else func.clock_timestamp()).label("now"))
 
 

@@ -4,6 +4,7 @@ import random
 import time
 from collections.abc import Callable, Collection, Generator, Iterable, Iterator, Sequence
 from contextlib import contextmanager
+from dataclasses import asdict
 from datetime import datetime
 from typing import Any, Final, TypeVar, cast
 from uuid import UUID
@@ -15,12 +16,13 @@ from eventsourcing.persistence import (
     JSONTranscoder,
     Mapper,
     StoredEvent,
+    Transcoding,
     UUIDAsHex,
 )
 from sqlalchemy import Connection, Row, bindparam, func, select
 from sqlalchemy.exc import DBAPIError
 
-from aggregates.transcodings import TRANSCODINGS
+from aggregates.values import Artwork, Audio, BlobRef, Feature, SupportGate
 from eventstore.change import Envelope, Event, RecordedEvent, copied, of_class
 from eventstore.database import Database
 from eventstore.errors import (
@@ -40,10 +42,37 @@ from eventstore.streams.aggregate_cache import AggregateCache, StreamState
 from eventstore.unit_of_work import UnitOfWork
 
 
+class ValueAsDict(Transcoding):
+    """Encodes a value class as an object of its fields: {"_type_": "audio", "_data_": {...}}."""
+
+    def __init__(self, value_type: type, name: str) -> None:
+        self.type = value_type
+        self.name = name
+
+    def encode(self, obj: Any) -> dict[str, Any]:
+        return asdict(obj)
+
+    def decode(self, data: dict[str, Any]) -> Any:
+        return self.type(**data)
+
+
+TRANSCODINGS: Final = (
+    UUIDAsHex(),
+    DecimalAsStr(),
+    DatetimeAsISO(),
+    ValueAsDict(Audio, "audio"),
+    ValueAsDict(Artwork, "artwork"),
+    ValueAsDict(Feature, "feature"),
+    ValueAsDict(SupportGate, "support_gate"),
+    ValueAsDict(BlobRef, "blob_ref"),
+)
+"""Their names are stored data."""
+
+
 def json_transcoder() -> JSONTranscoder:
     """Return a transcoder for plain JSON with ids, decimals, times and the values of the domain."""
     transcoder = JSONTranscoder()
-    for transcoding in (UUIDAsHex(), DecimalAsStr(), DatetimeAsISO(), *TRANSCODINGS):
+    for transcoding in TRANSCODINGS:
         transcoder.register(transcoding)
     return transcoder
 
@@ -274,12 +303,8 @@ def _again_after_deadlock(transaction: Callable[[], T]) -> T:
         try:
             return transaction()
         except (DBAPIError, CommitFailedError) as error:
-            if attempt == MAX_ATTEMPTS or not _was_rolled_back_for_another(error):
+            cause = error.__cause__ if isinstance(error, CommitFailedError) else error
+            if attempt == MAX_ATTEMPTS or sqlstate(cause) not in {DEADLOCK_DETECTED, SERIALIZATION_FAILURE}:
                 raise
             time.sleep(random.uniform(0, FIRST_PAUSE_SECONDS * 2 ** (attempt - 1)))  # noqa: S311
     raise AssertionError
-
-
-def _was_rolled_back_for_another(error: DBAPIError | CommitFailedError) -> bool:
-    cause = error.__cause__ if isinstance(error, CommitFailedError) else error
-    return sqlstate(cause) in {DEADLOCK_DETECTED, SERIALIZATION_FAILURE}

@@ -8,7 +8,7 @@ import pytest
 from eventsourcing.utils import get_topic, resolve_topic
 
 from aggregates.account import Account
-from aggregates.catalogue import account_event_classes
+from aggregates.published import event_classes
 from tests.dsl import ALICE
 from tests.golden.accounts import a_life, decoded, topics
 from tests.golden.tape import CODEC, EVENTS, stored
@@ -21,7 +21,7 @@ LIFE = [
 
 
 def test_every_event_class_of_an_account_has_a_golden_event() -> None:
-    classes = {get_topic(each) for each in account_event_classes()}
+    classes = {get_topic(each) for each in event_classes(Account)}
     assert classes <= set(topics()), "record it with `python -m tests.golden.record`"
     assert classes == set(CURRENT), "tests.golden.accounts.a_life must make one event of each class"
     assert [type(event).__name__ for event in CURRENT.values()] == LIFE

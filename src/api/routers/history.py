@@ -8,7 +8,9 @@ from fastapi import APIRouter, Header, Query, Response
 from fastapi.responses import StreamingResponse
 from pydantic import BaseModel, ConfigDict, Field
 
-from aggregates.catalogue import account_event_classes, event_classes
+from aggregates.account import Account
+from aggregates.published import event_classes
+from aggregates.track import Track
 from aggregates.errors import InvalidFieldError
 from api.auth.authentication import ServicesDep, SignedIn
 from api.errors import NotYourAuditError
@@ -127,7 +129,9 @@ def read_diff(
     return DiffBody(from_version=wanted.from_, to_version=to, changes=differences)
 
 
-TYPES: Final = tuple(dict.fromkeys(each.__name__ for each in (*event_classes(), *account_event_classes())))
+TYPES: Final = tuple(
+    dict.fromkeys(each.__name__ for each in (*event_classes(Track), *event_classes(Account)))
+)
 
 
 class AuditQuery(BaseModel):

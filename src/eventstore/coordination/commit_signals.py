@@ -116,17 +116,10 @@ class Listener:
         self, on_commit: Callable[[], None], on_message: Callable[[str], None] = lambda _: None
     ) -> None:
         """Call `on_commit` after commits, until cancelled; one call may stand for several. Messages come one by one."""
-        open_, signals_of = (
-            (_open_file, _file_changes)
-            if self._database.is_sqlite
-            else (partial(_listening_connection, self._channel), _notifications)
-        )
+        signals_of = _file_changes if self._database.is_sqlite else _notifications
         while True:
             try:
-                async with (
-                    _opened(open_, self._database) as driver,
-                    contextlib.aclosing(signals_of(driver)) as signals,
-                ):
+                async with contextlib.aclosing(signals_of(self._database, self._channel)) as signals:
                     async for messages in signals:
                         self.alive = True
                         for message in filter(None, messages):
@@ -141,9 +134,9 @@ class Listener:
 
 
 @asynccontextmanager
-async def _opened(open_: Callable[[Database], Any], database: Database) -> AsyncGenerator[Any]:
+async def _opened(open_: Callable[[], Any]) -> AsyncGenerator[Any]:
     """Open a connection for the block. A cancellation waits until the thread has opened it, and closes it."""
-    opening = asyncio.create_task(asyncio.to_thread(open_, database))
+    opening = asyncio.create_task(asyncio.to_thread(open_))
     try:
         yield await asyncio.shield(opening)
     finally:
@@ -152,42 +145,46 @@ async def _opened(open_: Callable[[Database], Any], database: Database) -> Async
             opening.result().close()
 
 
-async def _notifications(driver: "psycopg.Connection[Any]") -> AsyncGenerator[AbstractSet[str]]:
+async def _notifications(database: Database, channel: str) -> AsyncGenerator[AbstractSet[str]]:
     """Yield at once, for commits before listening began, and then the messages of each NOTIFY."""
+
+    def listening() -> "psycopg.Connection[Any]":
+        driver = _own_connection(database)
+        driver.execute(f"listen {channel}".encode())
+        return driver
+
     loop, readable = asyncio.get_running_loop(), asyncio.Event()
-    descriptor = driver.fileno()
-    loop.add_reader(descriptor, readable.set)
-    try:
-        yield COMMITTED
-        while True:
-            await readable.wait()
-            readable.clear()
-            if messages := _consume(driver):
-                yield messages
-    finally:
-        loop.remove_reader(descriptor)
-
-
-async def _file_changes(driver: sqlite3.Connection) -> AsyncGenerator[AbstractSet[str]]:
-    """Yield whenever the file has changed."""
-    seen = None
-    while True:
-        version = driver.execute("PRAGMA data_version").fetchone()[0]  # reads shared memory, in microseconds
-        if version != seen:
-            seen = version
+    async with _opened(listening) as driver:
+        descriptor = driver.fileno()
+        loop.add_reader(descriptor, readable.set)
+        try:
             yield COMMITTED
-        await asyncio.sleep(POLL_SECONDS)
+            while True:
+                await readable.wait()
+                readable.clear()
+                driver.pgconn.consume_input()
+                messages = set()
+                while (notification := driver.pgconn.notifies()) is not None:
+                    messages.add(notification.extra.decode())
+                if messages:
+                    yield messages
+        finally:
+            loop.remove_reader(descriptor)
 
 
-def _open_file(database: Database) -> sqlite3.Connection:
-    file = make_url(database.url).database or ""
-    return sqlite3.connect(file, timeout=0, isolation_level=None, check_same_thread=False)
-
-
-def _listening_connection(channel: str, database: Database) -> "psycopg.Connection[Any]":
-    driver = _own_connection(database)
-    driver.execute(f"listen {channel}".encode())
-    return driver
+async def _file_changes(database: Database, _channel: str) -> AsyncGenerator[AbstractSet[str]]:
+    """Yield whenever the file has changed."""
+    file, seen = make_url(database.url).database or "", None
+    open_ = partial(sqlite3.connect, file, timeout=0, isolation_level=None, check_same_thread=False)
+    async with _opened(open_) as driver:
+        while True:
+            version = driver.execute("PRAGMA data_version").fetchone()[
+                0
+            ]  # reads shared memory, in microseconds
+            if version != seen:
+                seen = version
+                yield COMMITTED
+            await asyncio.sleep(POLL_SECONDS)
 
 
 def _own_connection(database: Database) -> "psycopg.Connection[Any]":
@@ -198,12 +195,3 @@ def _own_connection(database: Database) -> "psycopg.Connection[Any]":
     driver.autocommit = True
     own: psycopg.Connection[Any] = driver
     return own
-
-
-def _consume(driver: "psycopg.Connection[Any]") -> set[str]:
-    """Read the messages that have arrived."""
-    driver.pgconn.consume_input()
-    messages = set()
-    while (notification := driver.pgconn.notifies()) is not None:
-        messages.add(notification.extra.decode())
-    return messages

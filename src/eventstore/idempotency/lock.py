@@ -9,13 +9,15 @@ import logging
 import uuid
 from collections.abc import AsyncGenerator
 from contextlib import asynccontextmanager, suppress
+from dataclasses import astuple
 from datetime import timedelta
-from typing import Any, Final
+from functools import partial
+from typing import Final
 
 import anyio
 from sqlalchemy import Column, Connection, Table, Text, bindparam, delete, update
 
-from eventstore.coordination.leases import take_lease
+from eventstore.append import take_lease
 from eventstore.coordination.threads import Threads
 from eventstore.database import Database
 from eventstore.errors import InProgressError
@@ -80,7 +82,7 @@ class KeyLock:
         with pipelined(unit.connection):
             self.key.keep(unit.connection, digest, result, now)
             self._end(unit.connection)
-        unit.after_commit(self._note_released)
+        unit.after_commit(partial(setattr, self, "_released_with_commit", True))
 
     def release(self) -> None:
         """Release the key after a refusal; if that fails, the lease expires."""
@@ -96,18 +98,20 @@ class KeyLock:
         try:
             with self._database.write() as connection:
                 until = self._database.now(connection) + LEASE
-                connection.execute(update(running_request).where(*self._ours()).values(lease_until=until))
+                ours = [
+                    column == value
+                    for column, value in zip(running_request.primary_key, astuple(self.key), strict=True)
+                ]
+                connection.execute(
+                    update(running_request)
+                    .where(*ours, running_request.c.run == self._run)
+                    .values(lease_until=until)
+                )
         except Exception:
             logger.exception("running_request_not_renewed")
 
     def _end(self, connection: Connection) -> None:
         _END.start(connection, {**vars(self.key), "run": self._run})
-
-    def _ours(self) -> list[Any]:
-        return [*self.key.conditions(running_request), running_request.c.run == self._run]
-
-    def _note_released(self) -> None:
-        self._released_with_commit = True
 
 
 @asynccontextmanager

@@ -87,10 +87,6 @@ class RequestKey:
         _EXPIRE.start(connection, {"did": self.did, "until": now - RESULT_TTL})
         _KEEP.start(connection, {**vars(self), **vars(result), "digest": digest, "created_at": now})
 
-    def conditions(self, table: Table) -> list[Any]:
-        """Return the conditions that select this key's row."""
-        return [table.c[name] == value for name, value in vars(self).items()]
-
 
 @dataclass(frozen=True)
 class StoredResult:

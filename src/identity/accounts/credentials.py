@@ -24,7 +24,7 @@ from sqlalchemy import (
     update,
 )
 
-from eventstore.database import Database
+from eventstore.database import Database, with_now
 from eventstore.prepared import Prepared
 from eventstore.schema import UtcDateTime, metadata
 from identity.accounts.accounts import AccountState, account
@@ -141,7 +141,7 @@ class Credentials:
         self._database = database
         self._admin_dids = frozenset(admin_dids)
         self._operator_dids = frozenset(operator_dids) | self._admin_dids
-        by_token = database.with_now(BY_TOKEN)
+        by_token = with_now(BY_TOKEN, is_sqlite=database.is_sqlite)
         self._by_token = Prepared(lambda _: by_token)
 
     def issue(

@@ -14,7 +14,7 @@ from sqlalchemy import Column, Connection, Integer, LargeBinary, Table, Text, bi
 from sqlalchemy.dialects.postgresql import insert as postgresql_insert
 from sqlalchemy.dialects.sqlite import insert as sqlite_insert
 
-from eventstore.database import Database
+from eventstore.database import Database, with_now
 from eventstore.schema import UtcDateTime, metadata
 from eventstore.states import State, Transition
 from eventstore.untrusted import clean
@@ -136,7 +136,9 @@ class SessionRows:
     def load(self, did: str) -> Session:
         """Return the account's active session, or raise `SignInRequiredError`."""
         with self._database.read_committed() as connection:
-            row = connection.execute(self._database.with_now(OF_ACCOUNT), {"did": did}).one_or_none()
+            row = connection.execute(
+                with_now(OF_ACCOUNT, is_sqlite=self._database.is_sqlite), {"did": did}
+            ).one_or_none()
             if row is None:
                 raise SignInRequiredError(did)
             now = self._database.now(connection, read=row.now)

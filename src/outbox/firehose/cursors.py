@@ -8,7 +8,7 @@ from typing import Any, Final
 
 from sqlalchemy import Connection, RowMapping, and_, bindparam, case, false, func, or_, select, true, update
 
-from eventstore.coordination.leases import take_lease
+from eventstore.append import take_lease
 from eventstore.database import Database
 from eventstore.errors import LeaseLostError
 from eventstore.schema import UtcDateTime

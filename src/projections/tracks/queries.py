@@ -109,19 +109,15 @@ def track_page(
         search, values["q"] = search_of(connection, wanted.q)
     if cursor is not None:
         values["cursor"] = cursor
-    oldest = _oldest_scanned(connection, wanted, cursor)
+    oldest = None
+    # an index finds its tracks, or few are compared row by row, unless a term is too short for it
+    if wanted.q is not None and wanted.artist is None and not is_indexed(normalized(wanted.q)):
+        oldest = end_of_scan(connection, cursor)
     if oldest is not None:
         values["oldest"] = oldest
     rows = _listing(frozenset(values), search).start(connection, {**values, "limit": limit + 1}).all()
     items = tuple(TrackView.from_row(row) for row in rows[:limit])
     return TrackPage(items, items[-1].track_id if len(rows) > limit else oldest)
-
-
-def _oldest_scanned(connection: Connection, wanted: TrackFilter, cursor: int | None) -> int | None:
-    """Return where a page's search stops that compares row by row; None if an index finds its tracks, or few are left."""
-    if wanted.q is None or is_indexed(normalized(wanted.q)) or wanted.artist is not None:
-        return None
-    return end_of_scan(connection, cursor)
 
 
 def end_of_scan(connection: Connection, cursor: int | None = None) -> int | None:
@@ -135,25 +131,25 @@ def end_of_scan(connection: Connection, cursor: int | None = None) -> int | None
 @cache
 def _listing(names: frozenset[str], search: Search | None) -> Prepared:
     """Return the statement of a page that these names restrict."""
-    return Prepared(lambda dialect: _page(dialect, names, search))
-
-
-def _page(dialect: str, names: frozenset[str], search: Search | None) -> Select[Any]:
     track_id = tracks.c.track_id if search is None else search.track_id
-    tagged = select(track_tags.c.track_id).where(among(track_tags.c.tag, "tags", dialect))
-    conditions = {
-        "artist": tracks.c.did == bindparam("artist"),
-        "album": tracks.c.album == bindparam("album"),
-        "tags": tracks.c.track_id.in_(tagged),
-        "cursor": track_id < bindparam("cursor"),
-        "oldest": track_id >= bindparam("oldest"),
-    }
-    viewer = bindparam("owner", type_=Text) if "owner" in names else None
-    wanted = [condition for name, condition in conditions.items() if name in names]
-    query = select(tracks).where(LIVE, is_shown_to(viewer), *wanted)
-    if search is not None:
-        query = query.where(search.contains)
-    return query.order_by(track_id.desc()).limit(bindparam("limit", type_=Integer))
+
+    def page(dialect: str) -> Select[Any]:
+        tagged = select(track_tags.c.track_id).where(among(track_tags.c.tag, "tags", dialect))
+        conditions = {
+            "artist": tracks.c.did == bindparam("artist"),
+            "album": tracks.c.album == bindparam("album"),
+            "tags": tracks.c.track_id.in_(tagged),
+            "cursor": track_id < bindparam("cursor"),
+            "oldest": track_id >= bindparam("oldest"),
+        }
+        viewer = bindparam("owner", type_=Text) if "owner" in names else None
+        wanted = [condition for name, condition in conditions.items() if name in names]
+        query = select(tracks).where(LIVE, is_shown_to(viewer), *wanted)
+        if search is not None:
+            query = query.where(search.contains)
+        return query.order_by(track_id.desc()).limit(bindparam("limit", type_=Integer))
+
+    return Prepared(page)
 
 
 def is_shown_to(viewer: ColumnElement[Any] | str | None) -> ColumnElement[bool]:

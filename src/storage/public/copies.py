@@ -10,7 +10,7 @@ from datetime import datetime, timedelta
 from enum import StrEnum
 from typing import Any, Final
 
-from sqlalchemy import ColumnElement, Connection, Row, and_, delete, exists, insert, or_, select, update
+from sqlalchemy import Connection, Row, and_, delete, exists, insert, or_, select, update
 
 from eventstore.append import upsert
 from eventstore.database import Database
@@ -63,9 +63,12 @@ class Reservation:
 def mark_changed(connection: Connection, copies: Iterable[Mapping[str, Any]], now: datetime) -> None:
     """Have the publisher check these copies, whose desired state has changed. Locks their rows, in order of name."""
     by_name = {each["name"]: each for each in copies}
-    for name in sorted(by_name):
-        _lock(connection, by_name[name])
-    queue.request(connection, (_wanted(by_name[name]) for name in sorted(by_name)), now, hurry=True)
+    wanted = []
+    for name, row in sorted(by_name.items()):
+        _lock(connection, row)
+        action = Action.PUBLISH if row.get("wanted") else Action.REMOVE
+        wanted.append(Wanted(action, name, row.get("did", name)))
+    queue.request(connection, wanted, now, hurry=True)
 
 
 def reserve(database: Database, name: str, cid: str, mime: str, lease: timedelta) -> Reservation:
@@ -185,11 +188,6 @@ def _later(claimed: Job) -> Outcome:
     return Outcome.LATER
 
 
-def _wanted(row: Mapping[str, Any]) -> Wanted:
-    kind = Action.PUBLISH if row.get("wanted") else Action.REMOVE
-    return Wanted(kind, row["name"], row.get("did", row["name"]))
-
-
 def _lock(connection: Connection, row: Mapping[str, Any]) -> None:
     """Lock the copy's row, a new one or the one that is there."""
     values = {name: row[name] for name in ("name", "cid", "mime")}
@@ -202,13 +200,9 @@ def _locked(connection: Connection, name: str) -> Row[Any]:
 
 
 def _needed(connection: Connection, name: str, now: datetime) -> Action:
-    return Action.PUBLISH if connection.scalar(select(_is_wanted(name, now))) else Action.REMOVE
-
-
-def _is_wanted(name: ColumnElement[str] | str, now: datetime) -> ColumnElement[bool]:
     by_track = exists().where(public_audio.c.name == name, public_audio.c.wanted)
     by_command = exists().where(hold.name == name, hold.until > now)
-    return or_(by_track, by_command)
+    return Action.PUBLISH if connection.scalar(select(or_(by_track, by_command))) else Action.REMOVE
 
 
 def _extend_holds(connection: Connection, name: str, now: datetime, lease: timedelta) -> None:
