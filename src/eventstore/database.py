@@ -219,13 +219,9 @@ def with_now(query: Select[*tuple[Any, ...]], *, is_sqlite: bool) -> Select[*tup
 
 def _prepare_sqlite(connection: Any, _record: Any) -> None:
     connection.isolation_level = None  # keep the driver from opening transactions
-    _switch_to_wal(connection)
     for pragma in ("synchronous=FULL", "foreign_keys=ON"):
         connection.execute(f"PRAGMA {pragma}").close()
-
-
-def _switch_to_wal(connection: sqlite3.Connection) -> None:
-    """Switch with retries: the switch needs the file exclusively and does not wait, so two processes that open it may collide."""
+    # The switch needs the file exclusively and does not wait, so two processes that open it may collide.
     deadline = time.monotonic() + SQLITE_BUSY_SECONDS
     while True:
         try:

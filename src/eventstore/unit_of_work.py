@@ -140,7 +140,17 @@ class UnitOfWork:
         if self.did is None:
             msg = "an event belongs to an account: open the unit of work with a DID"
             raise ValueError(msg)
-        positions = iter(self._insert(self.did, appended))
+        rows = [
+            event_row(stored, self.did, self.envelope, each.recorded_at)
+            for each in appended
+            for stored in each.stored
+        ]
+        try:
+            positions = iter(append_rows(self.connection, rows))
+        except IntegrityError as error:
+            if is_duplicate(error):
+                raise VersionConflictError from error
+            raise
         changes: list[Change] = []
         for each in appended:
             of_stream = self._changes(self.did, each, positions)
@@ -173,19 +183,6 @@ class UnitOfWork:
         if state is None or self._is_foreign(recorded[-1]):
             raise AggregateNotFoundError(aggregate_class, event.originator_id)
         return StreamState(state, recorded[-1].did, recorded[-1].position, recorded[-1].recorded_at)
-
-    def _insert(self, did: str, appended: Sequence["_Appended"]) -> list[int]:
-        rows = [
-            event_row(stored, did, self.envelope, each.recorded_at)
-            for each in appended
-            for stored in each.stored
-        ]
-        try:
-            return append_rows(self.connection, rows)
-        except IntegrityError as error:
-            if is_duplicate(error):
-                raise VersionConflictError from error
-            raise
 
     def _changes(self, did: str, appended: "_Appended", positions: Iterator[int]) -> list[Change]:
         changes: list[Change] = []

@@ -7,6 +7,7 @@ class StorageError(Exception):
     def __init__(self, detail: str | None = None) -> None:
         doc = type(self).__doc__ or ""
         super().__init__(f"{doc.rstrip('.')}: {detail}" if detail else doc)
+        self.detail = detail
 
 
 class RefusedMediaError(StorageError):
@@ -16,17 +17,9 @@ class RefusedMediaError(StorageError):
 class InvalidMediaError(RefusedMediaError):
     """The file is invalid."""
 
-    def __init__(self, reason: str) -> None:
-        super().__init__(reason)
-        self.reason = reason
-
 
 class UnsupportedMediaError(RefusedMediaError):
     """Files of this kind are not supported."""
-
-    def __init__(self, kind: str) -> None:
-        super().__init__(kind)
-        self.kind = kind
 
 
 class TooLargeError(RefusedMediaError):
@@ -40,33 +33,17 @@ class TooLargeError(RefusedMediaError):
 class TakenDownError(RefusedMediaError):
     """An operator of this service has taken these bytes down."""
 
-    def __init__(self, cid: str) -> None:
-        super().__init__(cid)
-        self.cid = cid
-
 
 class MediaGoneError(StorageError):
     """No live bytes have this CID: they were never here, or the sweep took them. Upload them again."""
-
-    def __init__(self, cid: str) -> None:
-        super().__init__(cid)
-        self.cid = cid
 
 
 class BytesMissingError(StorageError):
     """The store does not have these bytes."""
 
-    def __init__(self, key: str) -> None:
-        super().__init__(key)
-        self.key = key
-
 
 class BytesDamagedError(StorageError):
     """The bytes do not match their CID."""
-
-    def __init__(self, key: str) -> None:
-        super().__init__(key)
-        self.key = key
 
 
 class RangeOutsideError(StorageError):

@@ -14,7 +14,7 @@ from tests.eventstore.counter import ALICE, BOB, ENVELOPE, Counter
 from tests.eventstore.processes import writers
 from tests.eventstore.threads import together, until
 
-SERVER_ENDS_IT_AFTER = 4.0
+SERVER_ENDS_IT_AFTER = 3.0
 
 
 def holders(database: Database) -> set[int]:

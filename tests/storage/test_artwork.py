@@ -141,7 +141,7 @@ def test_colours_are_converted_of_no_more_pixels_than_are_stored(monkeypatch: py
 
     monkeypatch.setattr(ImageCms, "profileToProfile", convert)
     profile = ImageCms.ImageCmsProfile(ImageCms.createProfile("sRGB")).tobytes()
-    read_artwork(saved(Image.new("RGB", (6000, 3000), "teal"), "WEBP", icc_profile=profile))
+    read_artwork(saved(Image.new("RGB", (3200, 1600), "teal"), "WEBP", icc_profile=profile))
     assert converted == [(3000, 1500)]
 
 
@@ -222,10 +222,14 @@ def test_a_bomb_is_refused_by_its_size_not_by_opening_it(width: int, height: int
         read_artwork(png_that_claims(width, height))
 
 
-@pytest.mark.parametrize("kind", ["PNG", "JPEG", "WEBP"])
 @pytest.mark.parametrize(
-    ("size", "kept"),
-    [((8000, 5000), (3000, 1875)), ((3001, 4), (3000, 4)), ((3000, 2999), (3000, 2999))],
+    ("kind", "size", "kept"),
+    [
+        ("JPEG", (8000, 5000), (3000, 1875)),
+        ("JPEG", (3000, 2999), (3000, 2999)),
+        ("PNG", (3001, 4), (3000, 4)),
+        ("WEBP", (3001, 4), (3000, 4)),
+    ],
 )
 def test_the_largest_picture_allowed_is_taken_and_kept_with_at_most_3000_pixels_on_a_side(
     kind: str, size: tuple[int, int], kept: tuple[int, int]

@@ -97,7 +97,7 @@ def test_a_cut_wav_file_is_as_long_as_what_is_left_of_it(read: Read) -> None:
 def test_what_is_not_just_sound_is_invalid(read: Read, name: str, reason: str) -> None:
     with pytest.raises(InvalidMediaError, match=reason) as caught:
         read(samples.file(name))
-    assert caught.value.reason == reason
+    assert caught.value.detail == reason
 
 
 @pytest.mark.parametrize(

@@ -106,7 +106,7 @@ def test_a_unit_can_pin_only_live_media(storage: Media, database: Database) -> N
         storage.pin(connection, [CID, CID])
         with pytest.raises(MediaGoneError) as caught:
             storage.pin(connection, [CID, other])
-    assert caught.value.cid == other
+    assert caught.value.detail == other
 
 
 def test_pinning_touches(storage: Media, database: Database) -> None:

@@ -7,7 +7,6 @@ another PID namespace, a system without /proc.
 import os
 import re
 import uuid
-from dataclasses import dataclass
 from hashlib import blake2b
 from pathlib import Path
 from typing import Final
@@ -21,27 +20,14 @@ _NAME: Final = re.compile(
 )
 
 
-@dataclass(frozen=True)
-class _Stat:
-    """What /proc/PID/stat says of a process."""
-
-    state: str
-    threads: int
-    started: int
-    """In clock ticks since the boot."""
-
-    @property
-    def has_ended(self) -> bool:
-        return self.state in _ENDED_STATES and self.threads <= 1
-
-
 def process_name() -> str:
     """Return a new unique name for this process, the owner of its leases."""
     unique = uuid.uuid4().hex
     place, stat = _place(), _stat(os.getpid())
     if place is None or stat is None:
         return unique
-    return f"{place}.{os.getpid()}.{stat.started}.{unique[:8]}"
+    started, _ = stat
+    return f"{place}.{os.getpid()}.{started}.{unique[:8]}"
 
 
 def has_ended(name: str) -> bool:
@@ -56,8 +42,10 @@ def has_ended(name: str) -> bool:
         return True
     except PermissionError:
         pass
-    stat = _stat(pid)
-    return stat is not None and (stat.started != int(named["started"]) or stat.has_ended)
+    if (stat := _stat(pid)) is None:
+        return False
+    started, is_over = stat
+    return started != int(named["started"]) or is_over
 
 
 def _place() -> str | None:
@@ -85,10 +73,11 @@ def _namespace(kind: str) -> str | None:
         return None
 
 
-def _stat(pid: int) -> _Stat | None:
+def _stat(pid: int) -> tuple[int, bool] | None:
+    """Return when a process started, in clock ticks since the boot, and whether it has ended."""
     try:
         text = (_PROC / str(pid) / "stat").read_text(errors="replace")
     except OSError:
         return None
     fields = text.rpartition(")")[2].split()  # a program's name may hold anything
-    return _Stat(state=fields[0], threads=int(fields[17]), started=int(fields[19]))
+    return int(fields[19]), fields[0] in _ENDED_STATES and int(fields[17]) <= 1  # no other thread

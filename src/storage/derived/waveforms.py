@@ -69,7 +69,13 @@ async def read_waveform(path: Path, program: Path = PROGRAM) -> Waveform:
         raise InvalidMediaError("it takes too long to decode")
     if status:
         raise DecoderFailedError(f"the decoder ended with {status}")
-    return _waveform_of(decoder.answer)
+    try:
+        said: Any = json.loads(decoder.answer)
+        if "problem" in said:
+            raise InvalidMediaError(clean(said["problem"]))
+        return Waveform(bytes.fromhex(said["peaks"]), float(said["duration"]))
+    except (ValueError, TypeError, KeyError) as error:
+        raise DecoderFailedError("the decoder's answer cannot be read") from error
 
 
 class _Decoder(asyncio.SubprocessProtocol):
@@ -93,16 +99,6 @@ class _Decoder(asyncio.SubprocessProtocol):
 
     def connection_lost(self, exc: Exception | None) -> None:  # noqa: ARG002 - the status tells it
         self.ended.set()
-
-
-def _waveform_of(answer: bytes) -> Waveform:
-    try:
-        said: Any = json.loads(answer)
-        if "problem" in said:
-            raise InvalidMediaError(clean(said["problem"]))
-        return Waveform(bytes.fromhex(said["peaks"]), float(said["duration"]))
-    except (ValueError, TypeError, KeyError) as error:
-        raise DecoderFailedError("the decoder's answer cannot be read") from error
 
 
 def keep_waveform(database: Database, cid: str, found: Waveform) -> None:

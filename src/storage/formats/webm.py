@@ -52,7 +52,11 @@ def _segment(file: BoundedReader) -> _Segment:
     found = _Segment()
     for top in _elements(file, 0, file.size):
         if top.id == _EBML:
-            _check_type(file, top)
+            types = [_value(file, part) for part in _children(file, top) if part.id == _DOC_TYPE]
+            if types == [b"matroska"]:
+                raise UnsupportedMediaError("Matroska")
+            if types != [b"webm"]:
+                raise InvalidMediaError("it is not WebM")
         elif top.id == _SEGMENT:
             for part in _elements(file, top.start, top.end or file.size):
                 if part.id == _CLUSTER:
@@ -61,14 +65,6 @@ def _segment(file: BoundedReader) -> _Segment:
                 _read_part(file, part, found)
             break
     return found
-
-
-def _check_type(file: BoundedReader, header: _Element) -> None:
-    types = [_value(file, part) for part in _children(file, header) if part.id == _DOC_TYPE]
-    if types == [b"matroska"]:
-        raise UnsupportedMediaError("Matroska")
-    if types != [b"webm"]:
-        raise InvalidMediaError("it is not WebM")
 
 
 def _read_part(file: BoundedReader, part: _Element, found: _Segment) -> None:
