@@ -8,6 +8,7 @@ import unicodedata
 from collections.abc import Iterable
 from dataclasses import dataclass
 from enum import StrEnum
+from functools import partial
 from typing import Any, Final
 
 from aggregates.errors import InvalidFieldError
@@ -81,14 +82,29 @@ class BlobRef:
     ref: dict[str, Any]
 
 
-def checked_title(value: str) -> str:
-    """Check 1 to 256 bytes."""
-    return _checked_text("title", value, TITLE_BYTES, minimum=1)
+def _checked_text(field: str, value: str, maximum: int | None, *, minimum: int = 0) -> str:
+    try:
+        size = len(value.encode())
+    except UnicodeEncodeError:
+        raise InvalidFieldError(field, "no lone surrogates") from None
+    if "\0" in value:
+        raise InvalidFieldError(field, "no NUL character")
+    if size < minimum:
+        raise InvalidFieldError(field, "must not be empty")
+    if maximum is not None and size > maximum:
+        raise InvalidFieldError(field, f"at most {maximum} bytes of UTF-8")
+    return value
 
 
-def checked_artist(value: str) -> str:
-    """Check 1 to 256 bytes."""
-    return _checked_text("artist", value, ARTIST_BYTES, minimum=1)
+def _checked_optional(field: str, value: str | None, maximum: int) -> str | None:
+    return _checked_text(field, value or "", maximum) or None  # empty is none
+
+
+checked_title: Final = partial(_checked_text, "title", maximum=TITLE_BYTES, minimum=1)
+checked_artist: Final = partial(_checked_text, "artist", maximum=ARTIST_BYTES, minimum=1)
+checked_album: Final = partial(_checked_optional, "album", maximum=ALBUM_BYTES)
+checked_description: Final = partial(_checked_optional, "description", maximum=DESCRIPTION_BYTES)
+checked_bio: Final = partial(_checked_optional, "bio", maximum=BIO_BYTES)
 
 
 def checked_display_name(value: str | None) -> str | None:
@@ -102,21 +118,6 @@ def checked_display_name(value: str | None) -> str | None:
 def is_visible(text: str) -> bool:
     """Whether there is something to see in it."""
     return any(unicodedata.category(each) not in INVISIBLE and each not in BLANK_LETTERS for each in text)
-
-
-def checked_bio(value: str | None) -> str | None:
-    """At most 2560 bytes; empty is none."""
-    return _checked_text("bio", value, BIO_BYTES) or None if value is not None else None
-
-
-def checked_album(value: str | None) -> str | None:
-    """At most 256 bytes; empty is none."""
-    return _checked_text("album", value, ALBUM_BYTES) or None if value is not None else None
-
-
-def checked_description(value: str | None) -> str | None:
-    """At most 5000 bytes; empty is none."""
-    return _checked_text("description", value, DESCRIPTION_BYTES) or None if value is not None else None
 
 
 def checked_features(values: Iterable[Feature]) -> tuple[Feature, ...]:
@@ -171,17 +172,3 @@ def checked_downloads(value: str | None) -> Downloads:
     if (value or Downloads.OPEN) not in list(Downloads):
         raise InvalidFieldError("downloads", f"must be one of: {', '.join(Downloads)}")
     return Downloads(value or Downloads.OPEN)
-
-
-def _checked_text(field: str, value: str, maximum: int | None, *, minimum: int = 0) -> str:
-    try:
-        size = len(value.encode())
-    except UnicodeEncodeError:
-        raise InvalidFieldError(field, "no lone surrogates") from None
-    if "\0" in value:
-        raise InvalidFieldError(field, "no NUL character")
-    if size < minimum:
-        raise InvalidFieldError(field, "must not be empty")
-    if maximum is not None and size > maximum:
-        raise InvalidFieldError(field, f"at most {maximum} bytes of UTF-8")
-    return value

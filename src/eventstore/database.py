@@ -3,7 +3,7 @@
 import sqlite3
 import threading
 import time
-from collections.abc import Callable, Generator, Mapping
+from collections.abc import Callable, Collection, Generator, Iterator, Mapping
 from contextlib import contextmanager, nullcontext
 from contextvars import ContextVar
 from datetime import UTC, datetime
@@ -284,3 +284,12 @@ MAX_COUNTED: Final = 10_000
 def count_up_to_limit(connection: Connection, query: Select[Any]) -> int:
     """Count the rows of the query; MAX_COUNTED stands for as many or more."""
     return connection.scalar(select(func.count()).select_from(query.limit(MAX_COUNTED).subquery())) or 0
+
+
+MAX_ITEMS_PER_QUERY: Final = 500
+
+
+def pages(items: Collection[Any]) -> Iterator[list[Any]]:
+    """Divide what a statement lists into lists of at most MAX_ITEMS_PER_QUERY."""
+    whole = list(items)
+    return (whole[at : at + MAX_ITEMS_PER_QUERY] for at in range(0, len(whole), MAX_ITEMS_PER_QUERY))

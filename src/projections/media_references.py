@@ -12,6 +12,7 @@ from sqlalchemy import Column, Connection, Index, Table, Text, exists, or_, sele
 from aggregates.account import Account
 from aggregates.track import Track, media_cids
 from eventstore.change import Change
+from eventstore.database import pages
 from eventstore.projection import Into, ProjectedTable, fingerprint
 from eventstore.schema import Position, UtcDateTime, metadata
 from projections.rows import write_rows
@@ -19,7 +20,6 @@ from projections.tracks.table import track_changes
 
 VERSION: Final = 2
 LONG_AGO: Final = datetime(1970, 1, 1, tzinfo=UTC)
-CIDS_PER_QUERY: Final = 500
 
 media_references = Table(
     "media_references",
@@ -76,11 +76,11 @@ def cids_of(connection: Connection, did: str) -> Sequence[str]:
 
 def named(connection: Connection, cids: Collection[str], released_after: datetime) -> set[str]:
     """Return those of the CIDs that a live track names, or that were released after a time."""
-    wanted, found = list(cids), set[str]()
+    found = set[str]()
     kept = or_(media_references.c.released_at.is_(None), media_references.c.released_at > released_after)
-    for start in range(0, len(wanted), CIDS_PER_QUERY):
-        some = media_references.c.cid.in_(wanted[start : start + CIDS_PER_QUERY])
-        found.update(connection.scalars(select(media_references.c.cid).where(some, kept)))
+    for page in pages(cids):
+        these = media_references.c.cid.in_(page)
+        found.update(connection.scalars(select(media_references.c.cid).where(these, kept)))
     return found
 
 

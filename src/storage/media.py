@@ -24,7 +24,7 @@ from sqlalchemy import (
 )
 from sqlalchemy.exc import IntegrityError
 
-from eventstore.database import Database
+from eventstore.database import Database, pages
 from eventstore.schema import UtcDateTime, metadata
 from eventstore.states import State, Transition
 from storage.cid import new_key
@@ -88,7 +88,6 @@ Index(
 )
 
 _ATTEMPTS: Final = 3
-_MAX_CIDS_PER_QUERY: Final = 500
 LONG_AGO: Final = datetime(1970, 1, 1, tzinfo=UTC)
 
 
@@ -239,9 +238,8 @@ def end_grace_period(connection: Connection, cids: Sequence[str], before: dateti
 
     A row that another transaction has locked is about to be referenced, so it is skipped.
     """
-    for start in range(0, len(cids), _MAX_CIDS_PER_QUERY):
-        some = media.c.cid.in_(cids[start : start + _MAX_CIDS_PER_QUERY])
-        idle = (some, media.c.state == MediaState.LIVE, media.c.touched_at <= before)
+    for page in pages(cids):
+        idle = (media.c.cid.in_(page), media.c.state == MediaState.LIVE, media.c.touched_at <= before)
         locked = select(media.c.key).where(*idle).order_by(media.c.cid).with_for_update(skip_locked=True)
         keys = connection.scalars(locked).all()
         connection.execute(update(media).where(media.c.key.in_(keys)).values(touched_at=LONG_AGO))

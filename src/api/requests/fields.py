@@ -157,7 +157,10 @@ def lifetime_of(body: Body) -> timedelta:
     return timedelta(days=days)
 
 
-PROFILE_CHECKS: Final = {"display_name": checked_display_name, "bio": checked_bio}
+PROFILE_CHECKS: Final[dict[str, Callable[[str | None], str | None]]] = {
+    "display_name": checked_display_name,
+    "bio": checked_bio,
+}
 PROFILE_FIELDS: Final[dict[str, Any]] = {
     "display_name": {**TEXT, "description": f"at most {ARTIST_BYTES} bytes; empty shows the profile's again"},
     "bio": {**TEXT, "description": f"at most {BIO_BYTES} bytes; empty clears"},

@@ -4,13 +4,14 @@ The source of a rendition is the CID of a stored cover, or the URL of an image e
 """
 
 import io
-from collections.abc import Collection, Iterator, Mapping, Sequence
+from collections.abc import Collection, Mapping
 from datetime import datetime
 from typing import TYPE_CHECKING, Final
 
 from sqlalchemy import Column, Connection, Index, Integer, Table, Text, delete, select, update
 
 from eventstore.append import upsert
+from eventstore.database import pages
 from eventstore.schema import UtcDateTime, metadata
 from storage.cid import cid_of
 from storage.media import LONG_AGO, Media, MediaState, end_grace_period, media
@@ -30,7 +31,6 @@ rendition = Table(
     Index("ix_rendition_cid", "cid"),
 )
 made: Final = rendition.c
-SOURCES_PER_QUERY: Final = 500
 
 
 def keep_artwork(storage: Media, prepared: "PreparedArtwork") -> None:
@@ -72,19 +72,14 @@ def sources_of(connection: Connection, cids: Collection[str]) -> dict[str, set[s
 
 def forget(connection: Connection, sources: Collection[str], before: datetime) -> None:
     """Forget the renditions of these sources, which the sweep then deletes, except those made after `before`."""
-    for some in _pages(sources):
+    for some in pages(sorted(sources)):
         connection.execute(delete(rendition).where(made.source.in_(some), made.made_at <= before))
 
 
 def end_grace_of_renditions(connection: Connection, sources: Collection[str], before: datetime) -> None:
     """Let the next sweep consider these at once, except those made after `before`."""
-    for some in _pages(sources):
+    for some in pages(sorted(sources)):
         old = (made.source.in_(some), made.made_at <= before)
         cids = connection.scalars(select(made.cid).where(*old).distinct().order_by(made.cid)).all()
         connection.execute(update(rendition).where(*old).values(made_at=LONG_AGO))
         end_grace_period(connection, cids, before)
-
-
-def _pages(sources: Collection[str]) -> Iterator[Sequence[str]]:
-    wanted = sorted(sources)
-    return (wanted[start : start + SOURCES_PER_QUERY] for start in range(0, len(wanted), SOURCES_PER_QUERY))

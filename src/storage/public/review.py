@@ -5,14 +5,14 @@ that arrived after its process had died, rows corrected by a rebuild.
 """
 
 import logging
-from collections.abc import Iterable, Sequence
+from collections.abc import Sequence
 from datetime import datetime
 from typing import Any, Final
 
 from sqlalchemy import Connection, and_, exists, not_, or_, select, update
 
 from eventstore.append import upsert
-from eventstore.database import Database
+from eventstore.database import Database, pages
 from eventstore.jobs import queue
 from eventstore.jobs.kinds import Wanted
 from eventstore.jobs.table import job
@@ -24,7 +24,6 @@ from storage.store import PublicCopies
 logger = logging.getLogger("mastertape.storage")
 
 UNKNOWN_MIME: Final = "application/octet-stream"
-_PAGE: Final = 500
 _LOST: Final = "its copy is not in the store"
 _FOUND: Final = "a copy is in the store that was not to be"
 _UNWANTED: Final = "it is not as the tracks want it"
@@ -40,7 +39,7 @@ def review(database: Database, copies: PublicCopies) -> int:
         listed = set(copies.published(beginning))
         lost = expected - listed
         found += sum(_make_uncertain(database, name, PublicCopyState.PUBLIC, _LOST) for name in sorted(lost))
-        found += sum(_strays(database, page) for page in _pages(sorted(listed)))
+        found += sum(_strays(database, page) for page in pages(sorted(listed)))
     return found
 
 
@@ -111,10 +110,6 @@ def _insert_stray(database: Database, name: str) -> int:
 
 def _request(connection: Connection, name: str, now: datetime) -> None:
     queue.request(connection, [Wanted(Action.REMOVE, name, name)], now, hurry=True)
-
-
-def _pages(names: Sequence[str]) -> Iterable[Sequence[str]]:
-    return (names[start : start + _PAGE] for start in range(0, len(names), _PAGE))
 
 
 def _log_mismatch(name: str, reason: str) -> None:
