@@ -7,6 +7,7 @@ from typing import Any
 
 import pytest
 
+from aggregates import published
 from aggregates.tid import tid_of
 from aggregates.track import Track
 from aggregates.track_events import TrackEvent
@@ -160,11 +161,7 @@ def own_fields(event: Any) -> dict[str, Any]:
 
 def event_classes() -> dict[str, type[TrackEvent]]:
     """Every event class of a track, by name."""
-    return {
-        name: value
-        for name, value in vars(Track).items()
-        if isinstance(value, type) and issubclass(value, TrackEvent) and value is not TrackEvent
-    }
+    return {each.__name__: each for each in published.event_classes(Track)}
 
 
 def every_event() -> dict[str, TrackEvent]:

@@ -50,7 +50,6 @@ def copied(aggregate: A) -> A:
 
 
 def of_class(aggregate_class: type[A], aggregate: Aggregate) -> A:
-    """Return the aggregate; it must be of this class."""
     if isinstance(aggregate, aggregate_class):
         return aggregate
     msg = f"the stream is of a {type(aggregate).__name__}, not of a {aggregate_class.__name__}"

@@ -106,7 +106,6 @@ class Database:
 
     @property
     def is_sqlite(self) -> bool:
-        """Whether the database is a SQLite file."""
         return self.dialect == "sqlite"
 
     @property
@@ -159,7 +158,6 @@ class Database:
 
     @property
     def in_transaction(self) -> bool:
-        """Whether a transaction of this database is open in this context."""
         return self._current.get() is not None
 
     @contextmanager

@@ -207,7 +207,6 @@ class EventLog:
         return _again_after_deadlock(transaction)
 
     def close(self) -> None:
-        """Disconnect."""
         self.database.close()
 
     def outdated(self) -> Sequence[Projection]:

@@ -52,11 +52,9 @@ class Prepared:
         return Result(cursor, compiled, cursor.fetchall() if connection.dialect.name == "sqlite" else None)
 
     def query(self, **values: Any) -> "Query":
-        """Return this statement with its values, to be executed later."""
         return Query(self, tuple(values.items()))
 
     def many(self, connection: Connection, rows: Sequence[Mapping[str, Any]]) -> None:
-        """Execute for each row."""
         compiled = self._of(connection)
         _execute(connection, compiled.sql, [compiled.ordered(row) for row in rows], many=True)
 
@@ -116,8 +114,6 @@ class _Joined(TypeDecorator[Sequence[Any]]):
 
 
 class Query(NamedTuple):
-    """A statement and its values."""
-
     statement: Prepared
     values: tuple[tuple[str, Any], ...]
 

@@ -69,12 +69,10 @@ class Projection(Protocol):
 
 
 def into_live(table: Table) -> Table:
-    """Write to the live table."""
     return table
 
 
 def into_scratch(tables: Iterable[ProjectedTable]) -> Into:
-    """Write to the scratch tables, for a rebuild."""
     scratch = {table.live: table.scratch for table in tables}
     return scratch.__getitem__
 

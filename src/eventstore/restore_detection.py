@@ -119,7 +119,6 @@ def ends_before(newest: int, seen: int) -> str:
 
 
 def newest_position(connection: Connection) -> int:
-    """Return the position of the newest event."""
     return connection.scalar(select(func.max(stored_event.c.position))) or 0
 
 

@@ -133,7 +133,7 @@ def test_no_text_of_an_artist_makes_a_line_of_its_own_in_the_audit(admin, client
 
 def test_the_audit_has_a_sentence_for_each_event_and_action():
     assert OF_ACCOUNT.keys() == {each.__name__ for each in event_classes(Account)} - {OPERATOR_ACTED}
-    actions = {*Action, TAKEDOWN, LIFT, PLAN, APPLY, CANCEL, END_TOKENS, RECOVERED}
+    actions = {*Action, TAKEDOWN, LIFT, PLAN, APPLY, CANCEL, RETRY, END_TOKENS, RECOVERED}
     assert OPERATOR_ACTIONS.keys() == actions
 
 

@@ -24,15 +24,11 @@ class Turns:
         """Wait for a turn, and hold it for as long as the block; None counts in all alone."""
         async with AsyncExitStack() as held:
             if key is not None:
-                await held.enter_async_context(self._of_key(key))
+                turns = self._of_keys.setdefault(key, asyncio.Semaphore(self._of_a_key))
+                await held.enter_async_context(turns)
             if self._in_all is not None:
                 await held.enter_async_context(self._in_all)
             yield
-
-    def _of_key(self, key: str) -> asyncio.Semaphore:
-        if (turns := self._of_keys.get(key)) is None:
-            turns = self._of_keys[key] = asyncio.Semaphore(self._of_a_key)
-        return turns
 
 
 class Joint(Generic[K, V]):
@@ -42,7 +38,6 @@ class Joint(Generic[K, V]):
         self._tasks: Final[dict[K, asyncio.Task[V]]] = {}
 
     def task(self, key: K, work: Callable[[], Coroutine[Any, Any, V]]) -> asyncio.Task[V]:
-        """Return the task that runs for the key, or start one."""
         if (task := self._tasks.get(key)) is None:
             task = self._tasks[key] = asyncio.create_task(work())
             task.add_done_callback(lambda done: self._ended(key, done))

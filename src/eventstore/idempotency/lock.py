@@ -68,7 +68,6 @@ class KeyLock:
                 raise InProgressError
 
     async def renew_until(self, done: asyncio.Event) -> None:
-        """Renew the lease every few seconds."""
         while not done.is_set():
             with suppress(TimeoutError):
                 async with asyncio.timeout(RENEWAL_SECONDS):

@@ -65,7 +65,6 @@ class RequestKey:
 
     @property
     def query(self) -> Query:
-        """Selects the row of an earlier request with this key."""
         return _BY_KEY.query(**vars(self))
 
     def stored(

@@ -35,7 +35,9 @@ def review(database: Database, copies: PublicCopies) -> int:
     """Mark every copy that is not as it should be for the publisher; returns how many."""
     found = _mark_wrong_rows(database)
     for beginning in CID_BEGINNINGS:  # in parts, so that the names fit into memory
-        expected = _expected(database, beginning)  # before listing: a copy published meanwhile is not missing
+        public = copy.state == PublicCopyState.PUBLIC, copy.name.startswith(beginning)
+        with database.read() as connection:  # before listing: a copy published meanwhile is not missing
+            expected = set(connection.scalars(select(copy.name).where(*public)))
         listed = set(copies.published(beginning))
         lost = expected - listed
         found += sum(_make_uncertain(database, name, PublicCopyState.PUBLIC, _LOST) for name in sorted(lost))
@@ -62,12 +64,6 @@ def _mark_wrong_rows(database: Database) -> int:
             mark_changed(connection, [row], database.now(connection))
         _log_mismatch(row["name"], _UNWANTED)
     return len(wrong)
-
-
-def _expected(database: Database, beginning: str) -> set[str]:
-    public = select(copy.name).where(copy.state == PublicCopyState.PUBLIC, copy.name.startswith(beginning))
-    with database.read() as connection:
-        return set(connection.scalars(public))
 
 
 def _strays(database: Database, names: Sequence[str]) -> int:
