@@ -22,36 +22,49 @@ def _text(timestamp: datetime | None) -> str | None:
     return timestamp.isoformat() if timestamp is not None else None
 
 
-SHOWN: Final = (
-    "title", "artist", "album", "features", "tags", "description", "support_gate", "unlisted", "downloads", "self_labels", "audio",
-    "artwork", "image_url", "blob", "blob_requested", "blob_failure", "record_missing_since", "foreign_edit", "deleted_at",
-    "taken_down_at", "takedown_reason", "created_at", "collection", "rkey",
-)  # fmt: skip
-"""Every field of a track whose changes are shown, in order."""
-OF_RECORD: Final = ("record_missing_since", "foreign_edit", "deleted_at", "created_at", "collection", "rkey")
-"""What is shown of every kind; of one that says no more, its METADATA too."""
-_AS_JSON: Final[Mapping[str, Callable[[Any], Any]]] = {
+SHOWN: Final[Mapping[str, Callable[[Any], Any]]] = {
+    "title": _as_it_is,
+    "artist": _as_it_is,
+    "album": _as_it_is,
     "features": lambda features: [_fields(each) for each in features],
     "tags": list,
+    "description": _as_it_is,
     "support_gate": _fields,
+    "unlisted": _as_it_is,
     "downloads": lambda downloads: None if downloads is Downloads.OPEN else downloads.value,
     "self_labels": list,
     "audio": _fields,
     "artwork": _fields,
+    "image_url": _as_it_is,
     "blob": lambda blob: blob.audio_cid if blob is not None else None,
+    "blob_requested": _as_it_is,
+    "blob_failure": _as_it_is,
     "record_missing_since": _text,
+    "foreign_edit": _as_it_is,
     "deleted_at": _text,
     "taken_down_at": _text,
+    "takedown_reason": _as_it_is,
+    "created_at": _as_it_is,
+    "collection": _as_it_is,
+    "rkey": _as_it_is,
 }
-"""The JSON values of those that are none as they are."""
+"""Every field of a track whose changes are shown, in order, with the JSON value of its value."""
+OF_RECORD: Final[Mapping[str, Callable[[Any], Any]]] = {
+    "record_missing_since": _text,
+    "foreign_edit": _as_it_is,
+    "deleted_at": _text,
+    "created_at": _as_it_is,
+    "collection": _as_it_is,
+    "rkey": _as_it_is,
+}
+"""What is shown of every kind; of one that says no more, its METADATA too, as it is."""
 
 
 @cache
 def _shown(of: type[Published]) -> Mapping[str, Callable[[Any], Any]]:
     if of is Track:
-        return {field: _AS_JSON.get(field, _as_it_is) for field in SHOWN}
-    as_it_is = dict.fromkeys(of.METADATA, _as_it_is)
-    return as_it_is | {field: _AS_JSON.get(field, _as_it_is) for field in OF_RECORD}
+        return SHOWN
+    return {**dict.fromkeys(of.METADATA, _as_it_is), **OF_RECORD}
 
 
 def visible_state(subject: Published | None) -> dict[str, Any]:
