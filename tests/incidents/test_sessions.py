@@ -85,7 +85,7 @@ def test_inc_19_three_processes_that_all_need_the_next_token_ask_for_it_once(
             password = SecretStr(account.app_password)
             return await create_session(http, proxied_pds.url, account.did, password)
 
-    keep(database, cipher, hooks, account.did, proxied_pds.url, tokens=asyncio.run(sign_in()).tokens)
+    keep(database, cipher, hooks, account.did, proxied_pds.url, tokens=asyncio.run(sign_in()))
     proxy.seen.clear()
     proxy.on("refreshSession", fault=delay(0.3))  # long enough for the others to begin too
 
