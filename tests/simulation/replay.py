@@ -6,7 +6,6 @@ from outbox.tracks.record import GENERATION
 from replay.reconcile.drift import drifts_of
 from replay.reconcile.verify import _expected_and_sent
 from replay.repair.plan import plan_for
-from tests.dsl import COLLECTION
 from tests.outbox.rigs.replays import apply
 from tests.simulation.world import OPERATOR, World
 
@@ -15,11 +14,11 @@ def replay(world: World, did: str) -> None:
     """Compare the account's records with the log, and apply the plan."""
     repo = world.repo(did)
     found = {
-        key[1]: Found(stored.cid, stored.value.get(GENERATION))
+        RecordKey(did, *key): Found(stored.cid, stored.value.get(GENERATION))
         for key, stored in repo.records.items()
         if repo.visible(key) is not None
     }
     expected, ours = _expected_and_sent(world.database, did)
-    drifts = drifts_of(expected, found, ours=ours, blobs=None, repo=RecordKey(did, COLLECTION, ""))
+    drifts = drifts_of(expected, found, ours=ours, blobs=None)
     apply(world.log, plan_for(drifts), OPERATOR)
     world.wake()

@@ -119,38 +119,35 @@ class Drift:
 
 def drifts_of(
     expected: Iterable[Expected],
-    found: Mapping[str, Found],
+    found: Mapping[RecordKey, Found],
     *,
     ours: AbstractSet[str],
     blobs: AbstractSet[str] | None,
-    repo: RecordKey,
     newer: AbstractSet[str] = frozenset(),
 ) -> Iterator[Drift]:
-    """Compare one collection of one repo, which `repo` names, with the records `found` by key.
+    """Compare what is expected with the records `found` in the same collections.
 
     `ours` are the CIDs of all records ever sent, `newer` those of records of a generation that the log does not have.
     Without `blobs`, the CIDs that the PDS holds, missing blobs are not detected.
     """
     known = set()
     for each in expected:
-        known.add(each.key.rkey)
-        remote = found.get(each.key.rkey)
-        if remote is not None and remote.cid != each.cid and remote.cid in newer:
-            yield _drift(DriftKind.NEWER, each, remote.cid, newer=remote.json)
+        known.add(each.key)
+        remote = found.get(each.key)
+        cid = remote.cid if remote is not None else None
+        json = None
+        if remote is not None and cid != each.cid and cid in newer:
+            kind, json = DriftKind.NEWER, remote.json
+        elif (remote is None or cid is not None) and cid in each.undecided_unless:
+            kind = DriftKind.WITHDRAWN
+        elif (unwanted := _kind(each, remote, ours, blobs)) is not None:
+            kind = unwanted
+        else:
             continue
-        found_cid = remote.cid if remote is not None else None
-        is_read = remote is None or found_cid is not None
-        is_decided = is_read and found_cid in each.undecided_unless
-        kind = DriftKind.WITHDRAWN if is_decided else _kind(each, remote, ours, blobs)
-        if kind is not None:
-            yield _drift(kind, each, found_cid)
-    for rkey, remote in found.items():
-        if rkey not in known and _is_ours(remote, ours):
-            yield Drift(DriftKind.UNKNOWN, RecordKey(repo.did, repo.collection, rkey), None, None, remote.cid)
-
-
-def _drift(kind: DriftKind, of: Expected, cid: str | None, *, newer: bytes | None = None) -> Drift:
-    return Drift(kind, of.key, of.subject, of.cid, cid, cid in of.seen, newer, of.generation)
+        yield Drift(kind, each.key, each.subject, each.cid, cid, cid in each.seen, json, each.generation)
+    for key, remote in found.items():
+        if key not in known and _is_ours(remote, ours):
+            yield Drift(DriftKind.UNKNOWN, key, None, None, remote.cid)
 
 
 def _kind(

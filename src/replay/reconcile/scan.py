@@ -11,10 +11,10 @@ from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 from typing import Final
 
-from sqlalchemy import ColumnElement, and_, bindparam, case, func, or_, select, update
+from sqlalchemy import ColumnElement, Connection, RowMapping, and_, bindparam, case, func, or_, select, update
 
 from eventstore.coordination.commit_signals import announce
-from eventstore.database import Database
+from eventstore.database import MAX_COUNTED, Database
 from eventstore.schema import UtcDateTime
 from outbox.mirror.hosts import is_open_for_backfill
 from outbox.mirror.paced_pds import LEFT_ALONE
@@ -191,13 +191,11 @@ HAS_RECORDS: Final = (
 )
 
 
-def is_scan_due(scanned_at: ColumnElement[datetime], before: ColumnElement[datetime]) -> ColumnElement[bool]:
-    return or_(scanned_at.is_(None), scanned_at <= before)
+def _is_due(scanned_at: ColumnElement[datetime]) -> ColumnElement[bool]:
+    return or_(scanned_at.is_(None), scanned_at <= bindparam("before", type_=UtcDateTime))
 
 
-_IS_DUE: Final = and_(
-    IS_SCANNED, is_scan_due(repo_scan.c.scanned_at, bindparam("before", type_=UtcDateTime)), HAS_RECORDS
-)
+_IS_DUE: Final = and_(IS_SCANNED, _is_due(repo_scan.c.scanned_at), HAS_RECORDS)
 OF_SCANS: Final = mirror_lane.outerjoin(repo_scan, repo_scan.c.did == lane.did)
 _DUE_HOSTS: Final = (
     select(lane.host)
@@ -214,4 +212,44 @@ _DUE_REPOS: Final = (
     .where(_IS_DUE, lane.host == bindparam("host"))
     .order_by(_SCANNED_AT, lane.did)
     .limit(REPOS_PER_PAGE)
+)
+
+
+def scan_progress(connection: Connection, now: datetime, every: timedelta) -> RowMapping:
+    """Return how many repos are scanned at all, how many are due or could not be read, the last scan, and the oldest of the last ones.
+
+    MAX_COUNTED repos, the first by their DIDs, stand for as many or more; all else is of those that were counted. A repo that
+    was never scanned is due, and has no time.
+    """
+    bounds = {"before": now - every, "most": MAX_COUNTED}
+    return connection.execute(_PROGRESS, bounds).mappings().one()
+
+
+def unread_repos(connection: Connection, *, limit: int) -> Sequence[RowMapping]:
+    """Return the repos that the scan could not read the last time: DID, host, when and why."""
+    return connection.execute(_UNREAD, {"room": limit, "most": MAX_COUNTED}).mappings().all()
+
+
+_REPOS: Final = (
+    select(lane.did, lane.host, repo_scan.c.scanned_at, repo_scan.c.problem)
+    .select_from(OF_SCANS)
+    .where(IS_SCANNED, HAS_RECORDS)
+    .order_by(lane.did)
+    .limit(bindparam("most"))
+    .subquery()
+)
+_LAST_AT: Final = case((_REPOS.c.scanned_at > PAST, _REPOS.c.scanned_at))
+_WAS_UNREAD: Final = _REPOS.c.problem.is_not(None)
+_PROGRESS: Final = select(
+    func.count().label("repos"),
+    func.count(case((_is_due(_REPOS.c.scanned_at), 1))).label("due"),
+    func.count(case((_WAS_UNREAD, 1))).label("unread"),
+    func.max(_LAST_AT).label("last_at"),
+    func.min(_LAST_AT).label("oldest_at"),
+).select_from(_REPOS)
+_UNREAD: Final = (
+    select(_REPOS)
+    .where(_WAS_UNREAD)
+    .order_by(_REPOS.c.scanned_at.desc(), _REPOS.c.did)
+    .limit(bindparam("room"))
 )

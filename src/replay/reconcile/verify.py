@@ -3,7 +3,7 @@
 import asyncio
 import logging
 from collections import defaultdict
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from collections.abc import Set as AbstractSet
 from contextlib import AsyncExitStack
 from dataclasses import dataclass, field, replace
@@ -24,7 +24,7 @@ from outbox.mirror.targets import DELETE, are_about
 from outbox.pds.client import RecordKey, RemoteUnknownError
 from outbox.record.blob_reference import blob_reference
 from outbox.record.dag_cbor import MAX_INTEGER, decode
-from outbox.repo.reads import Records, RepoReads
+from outbox.repo.reads import Found, Records, RepoReads
 from outbox.threads import in_thread
 from replay.reconcile.drift import Drift, Expected, drifts_of
 
@@ -129,47 +129,30 @@ def _compared(
 ) -> Verified:
     others = outdated(repo.did)
     after, ours = _expected_and_sent(database, repo.did)
-    newer = _newer_than_log(database, repo, ours, found)
+    records = {
+        RecordKey(repo.did, name, rkey): each
+        for name, of_collection in found.items()
+        for rkey, each in of_collection.items()
+    }
     expected = [
         replace(each, waits=each.waits or each not in before, is_outdated=each.key in others)
         for each in after
     ]
-    drifts = [
-        drift
-        for name, remotes in found.items()
-        for drift in drifts_of(
-            [each for each in expected if each.key.collection == name],
-            remotes,
-            ours=ours,
-            blobs=blobs,
-            repo=RecordKey(repo.did, name, ""),
-            newer=newer,
-        )
-    ]
-    unread = {
-        RecordKey(repo.did, name, rkey)
-        for name, records in found.items()
-        for rkey, each in records.items()
-        if not each.is_read
-    }
+    newer = _newer_than_log(database, repo.did, ours, records.values())
+    drifts = tuple(drifts_of(expected, records, ours=ours, blobs=blobs, newer=newer))
+    unread = {key for key, each in records.items() if not each.is_read}
     if unread:
         first = clean(min(key.uri for key in unread))
         facts = {"did": repo.did, "host": repo.host, "records": len(unread), "first": first}
         logger.warning("records_unread", extra=facts)
     waiting = set[RecordKey]()
     for each in expected:
-        remote = found.get(each.key.collection, {}).get(each.key.rkey)
-        held_cid = None if remote is None else remote.cid
-        is_as_known = held_cid == each.cid and (remote is None or remote.is_read)
+        remote = records.get(each.key)
+        is_as_known = each.cid is None if remote is None else remote.is_read and remote.cid == each.cid
         if each.waits and not each.is_left and not is_as_known:
             waiting.add(each.key)
-    return Verified(
-        repo,
-        sum(map(len, found.values())),
-        tuple(drifts),
-        unjudged=(waiting | unread) - {drift.key for drift in drifts},
-        unread=unread,
-    )
+    unjudged = (waiting | unread) - {drift.key for drift in drifts}
+    return Verified(repo, len(records), drifts, unjudged=unjudged, unread=unread)
 
 
 def expected_of(
@@ -208,12 +191,10 @@ def _expected_of(row: Any) -> Expected:
     )
 
 
-def _newer_than_log(
-    database: Database, repo: Repo, ours: AbstractSet[str], found: Mapping[str, Records]
-) -> set[str]:
+def _newer_than_log(database: Database, did: str, ours: AbstractSet[str], found: Iterable[Found]) -> set[str]:
     """Return the CIDs of records that name a generation of ours which the log, restored to an earlier point, does not have."""
     named: dict[int, set[str]] = defaultdict(set)
-    for remote in (remote for remotes in found.values() for remote in remotes.values()):
+    for remote in found:
         if remote.cid is not None and remote.cid not in ours and remote.generation is not None:
             named[remote.generation].add(remote.cid)
     position = stored_event.c.position
@@ -221,7 +202,7 @@ def _newer_than_log(
     with database.read() as connection:
         for start in range(0, len(wanted), GENERATIONS_PER_QUERY):
             some = position.in_(wanted[start : start + GENERATIONS_PER_QUERY])
-            for known in connection.scalars(select(position).where(stored_event.c.did == repo.did, some)):
+            for known in connection.scalars(select(position).where(stored_event.c.did == did, some)):
                 del named[known]
     return {cid for cids in named.values() for cid in cids}
 

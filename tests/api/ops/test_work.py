@@ -156,5 +156,5 @@ def test_the_scan_counts_no_more_repos_than_it_may_read(*, world, client, alice,
     for person in (alice, bob):
         upload(client, person)
     world.deliver()
-    monkeypatch.setattr("replay.reconcile.scan_progress.MAX_COUNTED", 1)
+    monkeypatch.setattr("replay.reconcile.scan.MAX_COUNTED", 1)
     assert (work()["scan"]["repos"], work()["scan"]["due"]) == (1, 1)

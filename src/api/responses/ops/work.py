@@ -17,7 +17,7 @@ from eventstore.schema import stored_event
 from eventstore.states import State
 from outbox.firehose.cursors import streams
 from projections.rebuild.scratch import run_under_way
-from replay.reconcile.scan_progress import scan_progress, unread_repos
+from replay.reconcile.scan import scan_progress, unread_repos
 
 NAMED: Final = 10
 """Rows of each kind that are named."""
@@ -152,10 +152,10 @@ def _replay(connection: Connection) -> ReplayBody | None:
 
 def _scan(services: Services, connection: Connection, now: datetime) -> ScanBody:
     progress = scan_progress(connection, now, services.scan_interval)
-    unread = unread_repos(connection, limit=NAMED) if progress.unread else ()
+    unread = unread_repos(connection, limit=NAMED) if progress["unread"] else ()
     return ScanBody(
         interval_seconds=services.scan_interval.total_seconds(),
-        **vars(progress),
+        **progress,
         unread_repos=[UnreadRepoRow(**row) for row in unread],
     )
 
