@@ -23,7 +23,7 @@ from outbox.pds.client import Pds
 from outbox.relay.relay import RelayLimits
 from outbox.repo.reads import RepoReads
 from replay.reconcile import verify
-from replay.repair.apply_plan import apply_steps
+from replay.repair.worker import apply_steps
 
 SENTENCE: Final = "A replay of a wiped repository (verify, plan, apply, deliver) takes less than a third of a bare putRecord loop's time a record."
 MAX_RATIO: Final = 1 / 3

@@ -315,7 +315,7 @@ SUBJECTS: Final = {
         ),
         Guarantee(
             "A repair applies exactly the plan that was shown; what has changed since is skipped and named",
-            "the digest of the stored plan; a new comparison, and the generation under the append lock (`replay/repair/apply_plan.py`)",
+            "the digest of the stored plan; a new comparison, and the generation under the append lock (`replay/repair/worker.py`)",
             (
                 "tests/replay/repair/test_repairs.py::test_only_the_plan_that_was_shown_is_applied",
                 "tests/replay/repair/test_repairs.py::test_what_has_changed_since_the_plan_is_skipped_and_named",

@@ -22,7 +22,7 @@ from outbox.operations import operators
 from outbox.pds import client
 from outbox.probes import worker as probes
 from outbox.repo import reads, record_reads
-from replay.adoption import jobs as adoptions
+from replay.adoption import adopt as adoptions
 from replay.derived import worker as derived
 from replay.reconcile import scan, verify
 from service.process import http_connections

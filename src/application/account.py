@@ -12,7 +12,7 @@ from identity.accounts.accounts import set_profile
 from identity.accounts.api_tokens import record_ends
 from identity.accounts.credentials import revoke_usable
 from outbox.operations.operators import CountChangedError, Operator
-from replay.adoption import jobs
+from replay.adoption import adopt
 
 
 def request_adoption(log: EventLog, did: str, envelope: Envelope) -> None:
@@ -20,7 +20,7 @@ def request_adoption(log: EventLog, did: str, envelope: Envelope) -> None:
 
     def work(unit: UnitOfWork) -> None:
         require_staying(unit)
-        jobs.request(unit.connection, did, envelope, unit.now)
+        adopt.request(unit.connection, did, envelope, unit.now)
 
     log.transact(did, envelope, work)
 

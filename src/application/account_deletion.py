@@ -34,7 +34,7 @@ from outbox.operations import account_deletion as removals
 from projections.media_references import cids_of
 from projections.tracks.queries import image_urls_of
 from projections.tracks.table import LIVE, tracks
-from replay.adoption.jobs import ADOPTION
+from replay.adoption.adopt import ADOPTION
 from replay.repair.jobs import repair
 from storage.derived.renditions import end_grace_of_renditions
 from storage.media import end_grace_period

@@ -12,9 +12,8 @@ import pytest
 
 from eventstore.jobs.worker import Worker
 from outbox.mirror.lanes import resume_lane
-from replay.adoption import adopt, fetcher, jobs, progress
-from replay.adoption.adopt import LISTING_TIMEOUT_SECONDS, TURN_SECONDS
-from replay.adoption.jobs import ADOPTION
+from replay.adoption import adopt, fetcher, progress
+from replay.adoption.adopt import ADOPTION, LISTING_TIMEOUT_SECONDS, TURN_SECONDS
 from storage.store import STORE_PATIENCE_SECONDS
 from tests.dsl import ALICE, BOB, COLLECTION
 from tests.e2e.foreign_catalogue import rkey
@@ -91,11 +90,11 @@ class Rig:
                 now = self.database.now(connection)
                 if host is not None:
                     resume_lane(connection, did, host, now)
-                jobs.request(connection, did, ARTIST, now)
+                adopt.request(connection, did, ARTIST, now)
 
     def row(self, did: str = ALICE) -> Any:
         with self.database.read() as connection:
-            return jobs.adoption_of(connection, did)
+            return adopt.adoption_of(connection, did)
 
     async def until_ended(self, did: str = ALICE) -> Any:
         """Run until the account's adoption has ended; its row, and how long that took in seconds."""
@@ -124,12 +123,12 @@ def rig(migrated_url: str, tmp_path: Path, loop: VirtualLoop) -> Iterator[Rig]:
 
 
 def counts(row: Any) -> tuple[int, int, int, int]:
-    found = jobs.progress_of(row._mapping)  # noqa: SLF001
+    found = adopt.progress_of(row._mapping)  # noqa: SLF001
     return found.found, found.known, found.adopted, found.refused
 
 
 def problems(row: Any) -> list[Any]:
-    return jobs.progress_of(row._mapping).problems  # noqa: SLF001
+    return adopt.progress_of(row._mapping).problems  # noqa: SLF001
 
 
 def test_accounts_of_a_host_that_lists_without_end_leave_slots_to_other_hosts(rig: Rig) -> None:
@@ -144,7 +143,7 @@ def test_accounts_of_a_host_that_lists_without_end_leave_slots_to_other_hosts(ri
 def test_accounts_that_list_without_end_give_their_slots_back_in_time(rig: Rig) -> None:
     """Their lanes do not name the host: a host of their own each would be the same."""
     rig.internet.record(1)
-    rig.request(*SLOW[: jobs.MAX_CONCURRENT_ADOPTIONS])
+    rig.request(*SLOW[: adopt.MAX_CONCURRENT_ADOPTIONS])
     rig.loop.advance(1)
     rig.request(ALICE)
     row, seconds = rig.loop.run(rig.until_ended())
@@ -197,7 +196,7 @@ def test_a_large_catalogue_is_adopted_in_turns_and_others_come_between(
     rig: Rig, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """Each of its records takes 50 seconds, and four are adopted at once."""
-    monkeypatch.setattr(jobs, "MAX_CONCURRENT_ADOPTIONS", 1)
+    monkeypatch.setattr(adopt, "MAX_CONCURRENT_ADOPTIONS", 1)
     dead = [rig.internet.record(number, audioUrl=f"{ELSEWHERE}/dead{number}") for number in range(1, 4)]
     for number in range(4, 44):
         rig.internet.record(number, audioUrl=f"https://slow.com/{number}")
@@ -239,7 +238,7 @@ def test_more_refusals_than_are_remembered_end_in_a_failure(
 ) -> None:
     monkeypatch.setattr(progress, "MAX_NAMED_PROBLEMS", 2)
     monkeypatch.setattr(adopt, "MAX_NAMED_PROBLEMS", 2)
-    monkeypatch.setattr(jobs, "MAX_ATTEMPTS", 2)
+    monkeypatch.setattr(adopt, "MAX_ATTEMPTS", 2)
     for number in range(1, 26):
         rig.internet.record(number, audioUrl="https://trickle.com/song.mp3")
     rig.request(ALICE)
@@ -263,7 +262,7 @@ def test_a_store_that_hangs_fails_an_adoption_and_leaves_its_lease_to_be_ended(
     rig.adoption = replace(rig.adoption, intake=replace(real, store_threads=Hanging()))
     rig.internet.record(1)
     rig.request(ALICE)
-    monkeypatch.setattr(jobs, "MAX_ATTEMPTS", 1)
+    monkeypatch.setattr(adopt, "MAX_ATTEMPTS", 1)
     row, seconds = rig.loop.run(rig.until_ended())
     assert "did not answer in time" in row.problem
     assert (counts(row)[3], row.lease_owner) == (0, None)

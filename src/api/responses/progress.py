@@ -21,7 +21,7 @@ from projections.blob_migration import AUDIO_COPY_STATE, AudioCopyState, copy_co
 from projections.history import history
 from projections.media_references import cids_of
 from projections.tracks.table import tracks
-from replay.adoption.jobs import adoption_of, progress_of
+from replay.adoption.adopt import adoption_of, progress_of
 
 
 class AdoptionProblemBody(BaseModel):

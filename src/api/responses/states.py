@@ -11,7 +11,7 @@ from outbox.pds.verdict import Kind as VerdictKind
 from outbox.relay.journal import UnsentOutcome
 from outbox.views.deliveries import EventStatus
 from projections.blob_migration import AudioCopyState
-from replay.adoption.jobs import ADOPTION
+from replay.adoption.adopt import ADOPTION
 from replay.reconcile.drift import DriftKind, Repair
 from replay.repair.states import RepairState, SkipReason
 

@@ -8,35 +8,58 @@ import asyncio
 import logging
 from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
 from dataclasses import dataclass
+from datetime import datetime
 from functools import partial
-from typing import Final
+from typing import Any, Final
 
-from sqlalchemy import Connection
+from sqlalchemy import Connection, Row, select
 
 from aggregates.errors import InvalidFieldError
 from aggregates.track import Track, media_cids
 from aggregates.values import Artwork, Audio
 from eventstore.change import Envelope
-from eventstore.errors import LeaseLostError
+from eventstore.errors import EventStoreError, LeaseLostError
 from eventstore.event_log import EventLog
 from eventstore.jobs import queue
-from eventstore.jobs.kinds import Job, Kind, Outcome
+from eventstore.jobs.kinds import Failure, Job, Kind, Outcome, Wanted
 from eventstore.streams.track_ids import next_track_id
 from eventstore.unit_of_work import UnitOfWork
 from eventstore.untrusted import clean
+from identity.errors import IdentityUnreachableError, UnknownIdentityError, UnsafeAddressError
 from outbox.conflicts.adopted import acknowledge_as_found, set_lane_host, subjects_of_records
 from outbox.mirror.namespace_moves import is_taken
-from outbox.pds.client import RecordKey
+from outbox.mirror.tables import mirror_lane
+from outbox.pds.client import RecordKey, RemoteUnknownError
+from outbox.pds.verdict import Kind as VerdictKind
 from outbox.repo.pages import Entry, UnreadableRecordError
 from outbox.repo.reads import MAX_KEPT_BYTES, RepoReads
 from outbox.tracks.record import TrackRecords
-from replay.adoption import jobs
 from replay.adoption.intake import Intake
 from replay.adoption.progress import MAX_NAMED_PROBLEMS, Problem, Progress, problem_of
 from replay.adoption.record import AdoptableRecord, read_record
 from replay.errors import BytesUnavailableError, PdsBusyError, PdsTroubleError, TooManyProblemsError
 from replay.reconcile.verify import Repo
+from storage.errors import StorageError
 
+ADOPTION: Final = "adoption"
+MAX_CONCURRENT_ADOPTIONS: Final = 4
+MAX_CONCURRENT_ADOPTIONS_OF_HOST: Final = 2
+"""A slow PDS leaves room for the accounts of others."""
+FIRST_PAUSE_SECONDS: Final = 5.0
+MAX_PAUSE_SECONDS: Final = 3600.0
+MAX_ATTEMPTS: Final = 30
+"""About a day: after it, the owner has to request the adoption again."""
+EXPECTED: Final = (
+    RemoteUnknownError,
+    PdsTroubleError,
+    TooManyProblemsError,
+    UnknownIdentityError,
+    IdentityUnreachableError,
+    UnsafeAddressError,
+    EventStoreError,
+    StorageError,
+)
+"""Their messages say what to do."""
 MAX_CONCURRENT_RECORDS: Final = 4
 """Of one account: live deliveries need requests to the PDS too."""
 LISTING_TIMEOUT_SECONDS: Final = 300.0
@@ -57,6 +80,30 @@ HostOf = Callable[[str], Awaitable[str]]
 logger: Final = logging.getLogger("mastertape.replay")
 
 
+def request(connection: Connection, did: str, envelope: Envelope, now: datetime) -> None:
+    """Request an adoption; an unfinished one stays as it is."""
+    host = connection.scalar(select(mirror_lane.c.host).where(mirror_lane.c.did == did)) or ""
+    queue.request(connection, [Wanted(ADOPTION, did, did, host, envelope)], now, again=True)
+
+
+def adoption_of(connection: Connection, did: str) -> Row[Any] | None:
+    return queue.job_of(connection, ADOPTION, did)
+
+
+def progress_of(row: Any) -> Progress:
+    return Progress(**(row["progress"] or {}))
+
+
+def judge(error: Exception) -> Failure | None:
+    """Another attempt cannot help where there is no such account, or its address is refused."""
+    if not isinstance(error, EXPECTED):
+        return None
+    is_final = isinstance(error, UnknownIdentityError | UnsafeAddressError)
+    if isinstance(error, RemoteUnknownError):
+        is_final = error.verdict.kind in {VerdictKind.REJECTED, VerdictKind.MOVED}
+    return Failure(clean(error), final=is_final)
+
+
 @dataclass(frozen=True)
 class Adoption:
     """Adopts the records in `collections` of one account after the other, as a job with a turn of one account each."""
@@ -70,14 +117,14 @@ class Adoption:
 
     def kind(self) -> Kind:
         return Kind(
-            jobs.ADOPTION,
+            ADOPTION,
             self.work,
-            jobs.judge,
-            max_concurrent=jobs.MAX_CONCURRENT_ADOPTIONS,
-            max_per_host=jobs.MAX_CONCURRENT_ADOPTIONS_OF_HOST,
-            first_pause_seconds=jobs.FIRST_PAUSE_SECONDS,
-            max_pause_seconds=jobs.MAX_PAUSE_SECONDS,
-            max_attempts=jobs.MAX_ATTEMPTS,
+            judge,
+            max_concurrent=MAX_CONCURRENT_ADOPTIONS,
+            max_per_host=MAX_CONCURRENT_ADOPTIONS_OF_HOST,
+            first_pause_seconds=FIRST_PAUSE_SECONDS,
+            max_pause_seconds=MAX_PAUSE_SECONDS,
+            max_attempts=MAX_ATTEMPTS,
             keeps_done=True,
         )
 

@@ -16,7 +16,7 @@ from eventstore.jobs.table import JobState
 from eventstore.unit_of_work import UnitOfWork
 from identity.errors import IdentityError
 from outbox.pds.client import RemoteUnknownError
-from replay.adoption import jobs as adoptions
+from replay.adoption import adopt as adoptions
 from replay.adoption.peer_ids import PeerIds, assign, read_peer_ids, require_free, reserve
 from replay.adoption.progress import Progress
 from replay.errors import PeerIdsError, UnderWayError

@@ -9,7 +9,7 @@ from eventstore.change import Envelope, Via
 from eventstore.jobs import queue
 from eventstore.jobs.kinds import Failure, Wanted
 from identity.accounts.credentials import Scope
-from replay.adoption import jobs as adoptions
+from replay.adoption import adopt as adoptions
 from replay.adoption.progress import Progress
 from replay.derived.worker import DerivedMedia
 from service.process.jobs import JOBS, periodic_jobs, request_periodic

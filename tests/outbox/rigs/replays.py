@@ -14,8 +14,8 @@ from eventstore.event_log import EventLog
 from outbox.mirror.tables import delivery_attempt
 from outbox.pds.client import RecordKey
 from replay.reconcile.drift import Drift, DriftKind
-from replay.repair.apply_plan import apply_steps
 from replay.repair.plan import Plan, plan_for
+from replay.repair.worker import apply_steps
 from tests.dsl import COLLECTION
 from tests.outbox.rigs.relay_rig import ARTIST, Rig
 

@@ -18,9 +18,8 @@ from eventstore.jobs.table import job
 from eventstore.jobs.worker import Worker
 from identity.errors import IdentityUnreachableError, UnknownIdentityError
 from outbox.pds.client import RemoteUnknownError
-from replay.adoption import jobs as adoptions
-from replay.adoption.adopt import Adoption
-from replay.adoption.jobs import ADOPTION
+from replay.adoption import adopt as adoptions
+from replay.adoption.adopt import ADOPTION, Adoption
 from replay.adoption.progress import Progress
 from tests.dsl import ALICE
 from tests.media_samples import samples

@@ -15,9 +15,8 @@ from outbox.pds.client import Pds
 from outbox.repo.reads import RepoReads
 from replay.reconcile.verify import compare, repos_of
 from replay.repair import jobs
-from replay.repair.apply_plan import apply_some
 from replay.repair.plan import steps_in
-from replay.repair.worker import RepairJobs
+from replay.repair.worker import RepairJobs, apply_some
 from tests.dsl import COLLECTION
 from tests.outbox.rigs.foreign_writes import foreign_delete
 from tests.outbox.rigs.relay_rig import Rig

@@ -14,11 +14,10 @@ from outbox.mirror.targets import PUT
 from outbox.pds.client import RecordKey
 from replay.reconcile.drift import Drift, DriftKind, Expected
 from replay.reconcile.verify import Repo, Verified
-from replay.repair import apply_plan, plan
-from replay.repair.apply_plan import skip_reason
+from replay.repair import plan, worker
 from replay.repair.plan import StoredPlan
 from replay.repair.states import SkipReason
-from replay.repair.worker import MAX_ATTEMPTS
+from replay.repair.worker import MAX_ATTEMPTS, skip_reason
 from tests.outbox.rigs.relay_rig import Rig, memory_rig_on
 from tests.replay.repair.rig import ProcessStep, claimed, decided, lost, planned, repairs, row
 
@@ -54,7 +53,7 @@ def test_records_that_nothing_is_done_about_leave_room_for_the_others(
 async def test_steps_that_were_applied_begin_the_count_of_attempts_anew(
     rig: Rig, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(apply_plan, "STEPS_PER_UNIT", 2)
+    monkeypatch.setattr(worker, "STEPS_PER_UNIT", 2)
     await lost(rig, 3)
     repair_id = await planned(rig)
     decided(rig, repair_id)

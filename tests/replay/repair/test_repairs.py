@@ -12,7 +12,7 @@ from application.jobs import apply_repair, cancel_repair, start_repair
 from eventstore.errors import LeaseLostError
 from eventstore.jobs.queue import PROCESS_ENDED
 from outbox.operations.operators import UnknownTargetError
-from replay.repair import apply_plan, jobs, plan, worker
+from replay.repair import jobs, plan, worker
 from tests.dsl import COLLECTION
 from tests.outbox.rigs.foreign_writes import events, foreign_delete, foreign_put, verified
 from tests.outbox.rigs.relay_rig import Rig, memory_rig_on
@@ -42,7 +42,7 @@ async def rig(migrated_url: str) -> AsyncIterator[Rig]:
 
 @pytest.fixture
 def two_in_a_unit(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(apply_plan, "STEPS_PER_UNIT", 2)
+    monkeypatch.setattr(worker, "STEPS_PER_UNIT", 2)
 
 
 def restored(rig: Rig, count: int) -> list[int]:

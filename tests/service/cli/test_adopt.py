@@ -10,7 +10,7 @@ from starlette.testclient import TestClient
 
 from devpds.server import DevPds, DevPlc
 from projections.tracks.queries import TrackFilter, track_page
-from replay.adoption import jobs as adoptions
+from replay.adoption import adopt as adoptions
 from service.wiring.bootstrap import Container
 from tests.e2e.foreign_catalogue import a_record, catalogue, publish, rev, rkey
 from tests.outbox.rigs.relay_rig import ARTIST
