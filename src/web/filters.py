@@ -191,24 +191,12 @@ def sentence(phrase: str) -> str:
 
 
 FILTERS: Final[dict[str, Callable[..., Any]]] = {
-    "moment": moment,
-    "day": day,
-    "playing_time": playing_time,
-    "size": size,
-    "pause": pause,
-    "coming": coming,
-    "relative": relative,
-    "stamp": stamp,
-    "host": host,
-    "with_code": with_code,
-    "with_links": with_links,
-    "sentence": sentence,
-    "track_address": track_address,
-    "tag_address": tag_address,
+    each.__name__: each
+    for each in (
+        *(moment, day, playing_time, size, pause, coming, relative, stamp),
+        *(host, with_code, with_links, sentence, track_address, tag_address),
+    )
 }
-FUNCTIONS: Final[dict[str, Any]] = {
-    "artist_address": artist_address,
-    "cover_address": cover_address,
-    "record_address": record_address,
-    "repo_address": repo_address,
+FUNCTIONS: Final[dict[str, Callable[..., Any]]] = {
+    each.__name__: each for each in (artist_address, cover_address, record_address, repo_address)
 }

@@ -9,8 +9,7 @@ from demo.service import Service
 from demo.story import migrate, wait_for_delivery
 from tests.e2e.conftest import ONE_DATABASE
 from tests.e2e.eventually import eventually
-from tests.e2e.oauth_visitor import HTML, OAuthArtist, Visitor, wav
-from tests.servers.atproto import new_account
+from tests.e2e.oauth_visitor import OAuthArtist, Visitor, wav
 
 pytestmark = pytest.mark.pds
 
@@ -65,42 +64,11 @@ def test_after_a_disconnect_edits_wait_for_the_next_sign_in(oauth_artist):
     assert oauth_artist.agreed()["title"] == "Waiting"
 
 
-@ONE_DATABASE
-def test_two_accounts_in_one_browser(oauth_artist, pds, plc):
-    visitor, first = oauth_artist.client, oauth_artist.account
-    second = new_account(pds, plc)
-    visitor.signs_in(second)
-
-    def here():
-        return [seat["did"] for seat in visitor.http.get("/auth/accounts").json()["items"]]
-
-    assert here() == [second.did, first.did]
-    assert visitor.me().json()["did"] == second.did
-    assert visitor.http.post("/auth/switch", json={"did": first.did}).status_code == 200
-    assert (here(), visitor.me().json()["did"]) == ([first.did, second.did], first.did)
-    assert visitor.http.post("/auth/logout", json={"did": first.did}).status_code == 200
-    assert (here(), visitor.me().json()["did"]) == ([second.did], second.did)
-
-
 @pytest.fixture
 def new_visitor(service):
     """Make browsers, each with cookies of its own."""
     with ExitStack() as stack:
         yield lambda: stack.enter_context(Visitor(service.url))
-
-
-@ONE_DATABASE
-def test_another_browser_cannot_come_back_with_it(new_visitor, pds_account):
-    victim, other = new_visitor(), new_visitor()
-    query = other.consents(pds_account)
-    refused = victim.comes_back(query)
-    assert (refused.status_code, refused.json()["detail"]["error"]) == (400, "sign_in_state")
-    page = victim.comes_back(query, **HTML)
-    assert (page.status_code, page.headers["content-type"]) == (400, "text/html; charset=utf-8")
-    assert "another browser" in page.text
-    assert victim.me().status_code == 401
-    assert other.comes_back(query).status_code == 303
-    assert other.me().json()["did"] == pds_account.did
 
 
 @ONE_DATABASE

@@ -3,7 +3,6 @@
 import pytest
 
 from outbox.tracks.record import RecordUrls
-from tests.api.world import refusal
 from tests.web.pages import assert_runs_only_our_files, policy_of
 
 PUBLIC = ("/", "/auth/login", "/auth/login?handle=x", "/nowhere", "/tracks/99")
@@ -12,11 +11,6 @@ PUBLIC = ("/", "/auth/login", "/auth/login?handle=x", "/nowhere", "/tracks/99")
 @pytest.mark.parametrize("path", PUBLIC)
 def test_a_page_runs_nothing_but_our_own_files(browser, path):
     assert_runs_only_our_files(browser.get(path))
-
-
-@pytest.mark.parametrize("path", ["/nowhere", "/tracks/99"])
-def test_a_program_gets_the_answer_that_it_got_before_there_were_pages(client, path):
-    assert refusal(client.get(path)) in {(404, "not_found"), (404, "track_not_found")}
 
 
 def test_audio_comes_from_us_and_from_anywhere_below_the_origin_of_the_public_copies(world):

@@ -9,7 +9,7 @@ import ipaddress
 import re
 import ssl
 from collections.abc import AsyncIterator, Iterable
-from contextlib import AsyncExitStack
+from contextlib import AsyncExitStack, suppress
 from functools import cache
 from http.cookiejar import CookieJar, DefaultCookiePolicy
 from typing import Any, Final, cast
@@ -207,17 +207,12 @@ class PublicNetwork(httpcore.AsyncNetworkBackend):
         """Connect to a checked address of the host. TLS still verifies the host's name."""
         try:
             async with asyncio.timeout(timeout):
-                targets = await _targets(host, port, self._policy, self._names)
-                for target in targets[:-1]:
-                    try:
-                        return await self._network.connect_tcp(
-                            target, port, timeout, local_address, socket_options
-                        )
-                    except httpcore.ConnectError:
-                        continue
-                return await self._network.connect_tcp(
-                    targets[-1], port, timeout, local_address, socket_options
-                )
+                *others, last = await _targets(host, port, self._policy, self._names)
+                connect, options = self._network.connect_tcp, (port, timeout, local_address, socket_options)
+                for target in others:
+                    with suppress(httpcore.ConnectError):
+                        return await connect(target, *options)
+                return await connect(last, *options)
         except TimeoutError:
             raise httpcore.ConnectTimeout(f"{host} was not reached in time") from None
 

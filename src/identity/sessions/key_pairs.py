@@ -4,7 +4,7 @@ import base64
 import json
 import secrets
 from dataclasses import dataclass, field
-from typing import Any, Final
+from typing import Final
 
 from cryptography.hazmat.primitives.asymmetric.ec import (
     SECP256R1,
@@ -44,10 +44,21 @@ def signing_keys(text: str) -> tuple[SigningKey, ...]:
         raise ValueError("not JSON") from None
     if not isinstance(keys, list) or not keys:
         raise ValueError("not a list of keys")
-    read = tuple(_signing_key(key) for key in keys)
-    if len({key.kid for key in read}) < len(read):
+    read: dict[str, SigningKey] = {}
+    for jwk in keys:
+        kid, scalar = (jwk.get("kid"), jwk.get("d")) if isinstance(jwk, dict) else (None, None)
+        if not (isinstance(kid, str) and kid and isinstance(scalar, str) and scalar):
+            raise ValueError("a key without kid or d")
+        try:
+            key = key_of(SecretStr(scalar))
+        except ValueError:
+            raise ValueError("d is not a P-256 key") from None
+        if {name: jwk.get(name) for name in ("kty", "crv", "x", "y")} != _public(key):
+            raise ValueError("x and y do not match d")
+        read[kid] = SigningKey(kid, key)
+    if len(read) < len(keys):
         raise ValueError("two keys have the same kid")
-    return read
+    return tuple(read.values())
 
 
 def scalar_of(key: EllipticCurvePrivateKey) -> SecretStr:
@@ -58,19 +69,6 @@ def scalar_of(key: EllipticCurvePrivateKey) -> SecretStr:
 def key_of(scalar: SecretStr) -> EllipticCurvePrivateKey:
     """Read what `scalar_of` wrote."""
     return derive_private_key(_number(scalar.get_secret_value()), SECP256R1())
-
-
-def _signing_key(jwk: Any) -> SigningKey:
-    kid, scalar = (jwk.get("kid"), jwk.get("d")) if isinstance(jwk, dict) else (None, None)
-    if not (isinstance(kid, str) and kid and isinstance(scalar, str) and scalar):
-        raise ValueError("a key without kid or d")
-    try:
-        key = key_of(SecretStr(scalar))
-    except ValueError:
-        raise ValueError("d is not a P-256 key") from None
-    if {name: jwk.get(name) for name in ("kty", "crv", "x", "y")} != _public(key):
-        raise ValueError("x and y do not match d")
-    return SigningKey(kid, key)
 
 
 def _public(key: EllipticCurvePrivateKey) -> dict[str, str]:

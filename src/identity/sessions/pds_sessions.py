@@ -22,9 +22,10 @@ from eventstore.event_log import EventLog
 from eventstore.unit_of_work import UnitOfWork, account_of
 from identity.errors import DecryptionError, SessionUnavailableError, SignInRequiredError
 from identity.resolution.http_responses import error_name
+from identity.sessions import session_store
 from identity.sessions.app_password_grants import AppPasswordGrants
 from identity.sessions.encryption import Cipher
-from identity.sessions.session_store import REFRESH_LEASE_TTL, Session, SessionKind, SessionRows
+from identity.sessions.session_store import Session, SessionKind, SessionRows
 from identity.sessions.signed_requests import Call, PdsCalls
 from identity.sessions.tokens import Tokens
 
@@ -103,12 +104,9 @@ class PdsSessions:
         on_signed_in: Callable[[Connection, str, str], None],
         oauth: Grants | None = None,
         on_refresh: Callable[[str], None] = lambda _outcome: None,
-        lease: timedelta = REFRESH_LEASE_TTL,
     ) -> None:
         self._log = log
-        self._rows = SessionRows(
-            log.database, cipher, on_reauth=on_reauth, on_signed_in=on_signed_in, lease=lease
-        )
+        self._rows = SessionRows(log.database, cipher, on_reauth=on_reauth, on_signed_in=on_signed_in)
         self._writes = RetryingWrites()
         self._calls = PdsCalls(http)
         self._on_refresh = on_refresh
@@ -218,7 +216,7 @@ class PdsSessions:
     async def _claimed(self, did: str, wanted: Callable[[Session], bool]) -> tuple[Session, bool]:
         """Take the refresh lease and return True with the session, or False once `wanted` is no longer true of it."""
         clock = asyncio.get_running_loop().time
-        give_up, pause = clock() + 2 * self._rows.lease.total_seconds(), 0.02
+        give_up, pause = clock() + 2 * session_store.REFRESH_LEASE_TTL.total_seconds(), 0.02
         while True:
             session = await asyncio.to_thread(self._rows.load, did)
             if not wanted(session):

@@ -125,13 +125,11 @@ class SessionRows:
         *,
         on_reauth: Callable[[Connection, str], None],
         on_signed_in: Callable[[Connection, str, str], None],
-        lease: timedelta = REFRESH_LEASE_TTL,
     ) -> None:
         self._database = database
         self._cipher = cipher
         self._on_reauth = on_reauth
         self._on_signed_in = on_signed_in
-        self.lease: Final = lease
 
     def load(self, did: str) -> Session:
         """Return the account's active session, or raise `SignInRequiredError`."""
@@ -190,7 +188,7 @@ class SessionRows:
             claimed = connection.execute(
                 update(pds_session)
                 .where(*_is_current(did, generation), free)
-                .values(refresh_until=now + self.lease, refresh_owner=owner)
+                .values(refresh_until=now + REFRESH_LEASE_TTL, refresh_owner=owner)
             )
             return claimed.rowcount == 1
 

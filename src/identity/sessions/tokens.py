@@ -18,11 +18,6 @@ class TokenBinding:
     kid: str | None
     """Which of OAUTH_KEYS the login began with; None for a public client."""
 
-    @classmethod
-    def from_json(cls, stored: dict[str, Any]) -> Self:
-        """Read what `Tokens.to_bytes` wrote."""
-        return cls(stored["issuer"], stored["client_id"], SecretStr(stored["dpop_key"]), stored["kid"])
-
 
 @dataclass(frozen=True)
 class Tokens:
@@ -48,8 +43,9 @@ class Tokens:
     @classmethod
     def from_bytes(cls, serialized: bytes, scope: str, access_expires_at: datetime | None) -> Self:
         """Read what `to_bytes` wrote."""
-        stored = json.loads(serialized)
-        binding = TokenBinding.from_json(stored["grant"]) if "grant" in stored else None
-        return cls(
-            SecretStr(stored["access"]), SecretStr(stored["refresh"]), scope, access_expires_at, binding
-        )
+        stored, binding = json.loads(serialized), None
+        if grant := stored.get("grant"):
+            dpop_key = SecretStr(grant["dpop_key"])
+            binding = TokenBinding(grant["issuer"], grant["client_id"], dpop_key, grant["kid"])
+        access, refresh = SecretStr(stored["access"]), SecretStr(stored["refresh"])
+        return cls(access, refresh, scope, access_expires_at, binding)

@@ -12,7 +12,6 @@ from demo.media import cover, tone
 from tests.e2e.conftest import ONE_DATABASE
 from tests.e2e.eventually import eventually
 from tests.e2e.pages.browser_checks import assert_good_in_every_view, silent_console
-from tests.e2e.sign_in_pages import are_signed_in
 from tests.media_samples import samples
 from web.error_pages import error_page
 from web.rendering import page_headers
@@ -124,18 +123,3 @@ def with_public_copies(service, route):
     policy = {name.lower(): value for name, value in page_headers(services_of(service, COPIES)).items()}
     page = answer.text().replace(f"{service.url}/audio/", f"{COPIES}/")
     route.fulfill(response=answer, headers=answer.headers | policy, body=page)
-
-
-def test_a_person_switches_and_signs_out_without_scripts(page, service, new_artist, pds):
-    context = page.context.browser.new_context(java_script_enabled=False)
-    handles = are_signed_in(context, service.url, new_artist(pds).client, new_artist(pds).client)
-    plain = context.new_page()
-    plain.goto(f"{service.url}/docs")
-    plain.locator("summary", has_text=handles[0]).click()
-    plain.get_by_role("button", name=f"Switch to @{handles[1]}").click()
-    plain.goto(service.url)
-    plain.locator("summary", has_text=handles[1]).click()
-    plain.get_by_role("button", name=f"Sign out @{handles[1]}").click()
-    plain.locator("summary", has_text=handles[0]).click()
-    plain.get_by_role("button", name="Sign out", exact=True).click()
-    expect(plain.get_by_role("link", name="Sign in", exact=True)).to_be_visible()

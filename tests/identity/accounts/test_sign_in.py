@@ -105,11 +105,6 @@ def test_a_person_signs_in_with_handle_or_did(signed, database, pds, pds_account
     assert (reply.status_code, reply.json()["did"]) == (200, pds_account.did)
 
 
-def test_a_sign_in_calls_the_hook(signed, hooks, pds, pds_account):
-    sign_in(signed, pds_account.did, pds_account.app_password)
-    assert hooks.calls == [("signed_in", pds_account.did, pds.url)]
-
-
 @pytest.mark.parametrize(
     ("value", "expected"),
     [

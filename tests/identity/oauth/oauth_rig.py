@@ -1,4 +1,4 @@
-"""Sign-in with OAuth, wired as in the service."""
+"""Sign-in with OAuth and with app passwords, wired as in the service."""
 
 import asyncio
 import json
@@ -10,7 +10,7 @@ from sqlalchemy import select, update
 from eventstore.event_log import EventLog
 from identity.accounts.accounts import Accounts
 from identity.accounts.credentials import Credentials
-from identity.accounts.sign_in import SignIns
+from identity.accounts.sign_in import AppPasswordSignIn, SignIns
 from identity.oauth.client import oauth_app
 from identity.oauth.flows import Flows, OAuthGrants
 from identity.oauth.sign_in import AuthorizationResponse, OAuthSignIn
@@ -55,7 +55,11 @@ class Rig:
                 credentials=Credentials(self.database, admin_dids=self.admins),
             )
             app = oauth_app(BASE_URL, self.scope, ())
-            yield SimpleNamespace(sessions=sessions, oauth=OAuthSignIn(app, flows, self.cipher, sign_ins))
+            yield SimpleNamespace(
+                sessions=sessions,
+                oauth=OAuthSignIn(app, flows, self.cipher, sign_ins),
+                sign_in=AppPasswordSignIn(http, resolver=resolver, sign_ins=sign_ins).sign_in,
+            )
 
     def run(self, story):
         async def with_parts():

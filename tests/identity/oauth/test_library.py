@@ -9,7 +9,6 @@ import atproto_oauth.metadata
 import httpx
 import pytest
 
-from identity.errors import UnsafeAddressError
 from identity.oauth.library import CLIENT, TokenCallRefusedError, library, private_copy
 from identity.resolution.address_policy import AddressPolicy
 from tests.identity.oauth.server_metadata import ISSUER, metadata
@@ -64,29 +63,6 @@ def test_the_imported_library_is_unchanged():
 def test_a_missing_name_prevents_the_start():
     with pytest.raises(ImportError, match="no get_some_client any more"):
         private_copy(CLIENT, get_some_client=None)
-
-
-def test_metadata_is_asked_for_where_the_policy_allows():
-    web = Web(
-        {
-            f"{PDS}/.well-known/oauth-protected-resource": {"authorization_servers": [ISSUER]},
-            f"{ISSUER}/.well-known/oauth-authorization-server": metadata(),
-        }
-    )
-    ours = web.library()
-    assert asyncio.run(ours.discover_authserver_from_pds_async(PDS)) == ISSUER
-    assert asyncio.run(ours.fetch_authserver_metadata_async(ISSUER)).token_endpoint == f"{ISSUER}/oauth/token"
-
-
-@pytest.mark.parametrize(
-    "url", [DEV, "http://pds.example.com", "https://127.0.0.1", "https://10.0.0.1", "https://printer.local"]
-)
-def test_nothing_else_is_asked(url):
-    web = Web({})
-    for ask in ("discover_authserver_from_pds_async", "fetch_authserver_metadata_async"):
-        with pytest.raises(UnsafeAddressError):
-            asyncio.run(getattr(web.library(), ask)(url))
-    assert web.asked == []
 
 
 def test_a_development_origin_may_be_http_with_a_port_but_must_meet_all_other_rules():

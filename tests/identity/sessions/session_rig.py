@@ -24,6 +24,20 @@ def new_sessions(database, cipher, hooks, answer):
     )
 
 
+class HeldRefresh:
+    """Answers as `fake`, a refresh not before `go_on`."""
+
+    def __init__(self, fake):
+        self.fake = fake
+        self.arrived, self.go_on = asyncio.Event(), asyncio.Event()
+
+    async def __call__(self, request):
+        if request.url.path.endswith("refreshSession"):
+            self.arrived.set()
+            await self.go_on.wait()
+        return await self.fake(request)
+
+
 def store_session(database, sessions, fake, clock):
     ends = clock.now + timedelta(hours=2)
     tokens = Tokens(SecretStr(fake.access), SecretStr(fake.refresh), "com.atproto.appPass", ends)

@@ -1,6 +1,5 @@
 """Sessions of app passwords at the real PDS: refresh, and their end."""
 
-import asyncio
 import json
 import logging
 from datetime import timedelta
@@ -12,7 +11,7 @@ from sqlalchemy import select, update
 from identity.errors import BadCredentialsError, SessionUnavailableError, SignInRequiredError
 from identity.sessions.session_store import pds_session
 from tests.identity.conftest import KEY
-from tests.identity.sessions.app_password_rig import GET_SESSION, ask, run, sign_in, take_down, wired
+from tests.identity.sessions.app_password_rig import ask, sign_in, take_down, wired
 from tests.identity.sessions.stored_sessions import dump, expire, files, session_row
 from tests.servers.databases import ON_EMPTY_SQLITE
 
@@ -31,21 +30,6 @@ def test_the_session_of_an_app_password_has_its_scope(signed, database, pds_acco
         lifetime = row.access_expires_at - database.now(connection)
     assert (row.kind, row.scope, row.generation) == ("app_password", "com.atproto.appPass", 1)
     assert timedelta(minutes=110) < lifetime <= timedelta(minutes=121)
-
-
-def test_an_expired_access_token_is_refreshed_once(signed, database, pds_account):
-    sign_in(signed, pds_account.did, pds_account.app_password)
-    expire(database)
-
-    async def many(made):
-        one = made.sessions.request
-        return await asyncio.gather(
-            *(one(pds_account.did, "GET", GET_SESSION, timeout=20) for _ in range(10))
-        )
-
-    assert {reply.status_code for reply in run(signed, many)} == {200}
-    assert session_row(database).generation == 2
-    assert ask(signed, pds_account.did).status_code == 200
 
 
 def test_an_access_token_that_the_pds_refuses_is_refreshed(signed, database, cipher, pds_account):

@@ -10,7 +10,14 @@ import pytest
 
 from identity.errors import SessionUnavailableError
 from tests.identity.sessions.fake_pds import DID, FakePds, error
-from tests.identity.sessions.session_rig import GET_SESSION, new_sessions, row, set_row, store_session
+from tests.identity.sessions.session_rig import (
+    GET_SESSION,
+    HeldRefresh,
+    new_sessions,
+    row,
+    set_row,
+    store_session,
+)
 
 SHORT = 0.2
 LONG = 30
@@ -58,18 +65,12 @@ def test_a_refresh_that_the_pds_does_not_answer_is_blamed_on_the_pds(database, c
     fake = FakePds()
 
     async def story():
-        go_on = asyncio.Event()
-
-        async def answer(request):
-            if request.url.path.endswith("refreshSession"):
-                await go_on.wait()
-            return await fake(request)
-
+        answer = HeldRefresh(fake)
         sessions = new_sessions(database, cipher, hooks, answer)
         store_session(database, sessions, fake, clock)
         set_row(database, access_expires_at=clock.now)
         error_raised = await refused(sessions)
-        go_on.set()
+        answer.go_on.set()
         await sessions.finish()
         return error_raised
 

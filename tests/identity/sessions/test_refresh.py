@@ -9,14 +9,21 @@ import pytest
 from pydantic import SecretStr
 from sqlalchemy import update
 
-from eventstore.event_log import EventLog
 from identity.errors import SessionUnavailableError, SignInRequiredError
-from identity.sessions.pds_sessions import PdsSessions
+from identity.sessions import session_store
 from identity.sessions.session_store import REFRESH_LEASE_TTL, pds_session
 from identity.sessions.tokens import Tokens
 from tests.identity.conftest import by
 from tests.identity.sessions.fake_pds import DID, ORIGIN, FakePds, error
-from tests.identity.sessions.session_rig import GET_SESSION, ask, new_sessions, row, set_row, store_session
+from tests.identity.sessions.session_rig import (
+    GET_SESSION,
+    HeldRefresh,
+    ask,
+    new_sessions,
+    row,
+    set_row,
+    store_session,
+)
 
 
 @pytest.mark.parametrize(
@@ -151,16 +158,8 @@ def test_a_crashed_refresh_blocks_others_until_its_lease_expires(sessions, clock
     assert fake.refreshes == 1
 
 
-def test_waiting_for_another_process_is_bounded(database, cipher, hooks, fake, clock):
-    sessions = PdsSessions(
-        EventLog(database),
-        cipher,
-        httpx.AsyncClient(transport=httpx.MockTransport(fake)),
-        on_reauth=hooks.on_reauth,
-        on_signed_in=hooks.on_signed_in,
-        lease=timedelta(milliseconds=50),
-    )
-    store_session(database, sessions, fake, clock)
+def test_waiting_for_another_process_is_bounded(sessions, fake, database, clock, monkeypatch):
+    monkeypatch.setattr(session_store, "REFRESH_LEASE_TTL", timedelta(milliseconds=50))
     set_row(database, refresh_until=clock.now + timedelta(hours=1), refresh_owner="a very slow one")
     with pytest.raises(SessionUnavailableError):
         asyncio.run(sessions.refresh(DID, 1))
@@ -197,20 +196,14 @@ def test_a_process_that_ends_stores_the_tokens_that_it_has_requested(database, c
     fake = FakePds()
 
     async def story():
-        arrived, go_on = asyncio.Event(), asyncio.Event()
-
-        async def answer(request):
-            arrived.set()
-            await go_on.wait()
-            return await fake(request)
-
+        answer = HeldRefresh(fake)
         sessions = new_sessions(database, cipher, hooks, answer)
         store_session(database, sessions, fake, clock)
         renewal = asyncio.create_task(sessions.refresh(DID, 1))
-        await arrived.wait()
+        await answer.arrived.wait()
         ending = asyncio.create_task(sessions.finish())
         await asyncio.sleep(0)
-        go_on.set()
+        answer.go_on.set()
         await ending
         assert (fake.refreshes, row(database).generation) == (1, 2)
         await renewal
@@ -222,23 +215,16 @@ def test_a_cancelled_request_does_not_abandon_the_refresh(database, cipher, hook
     fake = FakePds()
 
     async def story():
-        arrived, go_on = asyncio.Event(), asyncio.Event()
-
-        async def answer(request):
-            if request.url.path.endswith("refreshSession"):
-                arrived.set()
-                await go_on.wait()
-            return await fake(request)
-
+        answer = HeldRefresh(fake)
         sessions = new_sessions(database, cipher, hooks, answer)
         store_session(database, sessions, fake, clock)
         set_row(database, access_expires_at=clock.now)
         request = asyncio.create_task(sessions.request(DID, "POST", GET_SESSION, timeout=5))
-        await arrived.wait()
+        await answer.arrived.wait()
         request.cancel()
         with pytest.raises(asyncio.CancelledError):
             await request
-        go_on.set()
+        answer.go_on.set()
         await sessions.finish()
         return await sessions.request(DID, "POST", GET_SESSION, timeout=5)
 

@@ -10,13 +10,12 @@ import httpx
 import pytest
 from pydantic import SecretStr
 
-from eventstore.event_log import EventLog
 from identity.sessions import signed_requests
 from identity.sessions.key_pairs import new_signing_key
-from identity.sessions.pds_sessions import PdsSessions
 from identity.sessions.session_store import SessionKind
 from identity.sessions.tokens import TokenBinding, Tokens
 from tests.identity.sessions.fake_pds import DID, ORIGIN
+from tests.identity.sessions.session_rig import new_sessions
 
 PUT, UPLOAD = "com.atproto.repo.putRecord", "com.atproto.repo.uploadBlob"
 KEY = new_signing_key()
@@ -68,10 +67,7 @@ def sessions(database, cipher, hooks, fake, clock):
 
 def signed_in(database, cipher, hooks, clock, answer):
     """Sessions of two accounts at a PDS with this answer."""
-    http = httpx.AsyncClient(transport=httpx.MockTransport(answer))
-    made = PdsSessions(
-        EventLog(database), cipher, http, on_reauth=hooks.on_reauth, on_signed_in=hooks.on_signed_in
-    )
+    made = new_sessions(database, cipher, hooks, answer)
     grant = TokenBinding("https://auth.example.com", "client", SecretStr(KEY["d"]), None)
     for did in (DID, OTHER_DID):
         tokens = Tokens(SecretStr("access"), SecretStr("refresh"), "", clock.now + timedelta(hours=1), grant)

@@ -16,6 +16,9 @@ PAGES = (
     "/studio/tracks/{id}/versions/1",
     "/studio/tracks/{id}/compare?from=0",
     "/studio/tracks/{id}/pds",
+    "/studio/pds",
+    "/studio/pds/disconnect",
+    "/studio/pds/leave",
 )
 HOSTILE = '"><script>alert(1)</script>'
 

@@ -26,6 +26,10 @@ KEPT: Final = 12
 FOREIGN_CHARACTERS: Final = 500
 """What a table shows of a value that may fill the whole record, three times."""
 COLUMNS: Final = ("wanted", "confirmed", "present")
+TYPES: Final = {"duration": int, "features": list, "tags": list} | dict.fromkeys(
+    ("labels", "supportGate", "audioBlob"), dict
+)
+"""Of the fields of our record that are no texts."""
 TIMES: Final = frozenset({"createdAt"})
 """The fields of a record that are times."""
 
@@ -131,17 +135,9 @@ def _text(value: Any) -> str:
 
 def _own(field: str, value: Any) -> str | None:
     """Return a value of one of our fields; where another program gave it another type, as the record has it."""
-    match field:
-        case "duration":
-            is_ours = isinstance(value, int)
-        case "features" | "tags":
-            is_ours = isinstance(value, list)
-        case "labels":
-            is_ours = isinstance(value, dict) and isinstance(value.get("values"), list)
-        case "supportGate" | "audioBlob":
-            is_ours = isinstance(value, dict)
-        case _:
-            is_ours = isinstance(value, str)
+    is_ours = isinstance(value, TYPES.get(field, str))
+    if field == "labels":
+        is_ours = is_ours and isinstance(value.get("values"), list)
     return text_of(field, value) if value is None or is_ours else _foreign(field, value)
 
 
