@@ -32,7 +32,7 @@ SENTENCE: Final = (
 MAX_RATIO: Final = 4.0
 WAIT: Final = {"prefer": "wait=10"}
 IDLE_SECONDS: Final = 0.15
-"""Longer than a relay leaves a lane that it has just run to gather edits."""
+"""Longer than a lane is debounced."""
 
 
 def run(folder: Path, effort: Effort, show_progress: Callable[[str], None]) -> list[Row]:

@@ -53,7 +53,7 @@ class IdlePolls:
             if driver.execute(has_rows, {"now": as_text(now)}).fetchone() == (0,):
                 return []
             found = look(database, **options)
-            if not found and not options.get("gathering"):
+            if not found:
                 (next_time,) = driver.execute(_NEXT, (as_text(now),)).fetchone()
                 self._empty[look] = driver.total_changes, now, next_time or "9999"
             return found

@@ -2,8 +2,8 @@
 
 1. begin: hold the key, look for an earlier result, read the body
 2. the router does the work, unless this is a repetition: of a command it parses the body, stores media, and makes public what it publishes
-3. finish: keep the result; or, of a command, commit: one unit of work runs the use case and keeps the result; the lane is in a hurry from
-   here if the caller waits
+3. finish: keep the result; or, of a command, commit: one unit of work runs the use case and keeps the result; its lane is not
+   debounced if the caller waits
 4. response: wait for the PDS as the caller prefers
 """
 
@@ -35,6 +35,7 @@ from api.responses.track import TrackReader, UnitReader, mirror_of
 from api.services import Services
 from application.authorization import require_owned, require_staying, require_version, would_accept
 from application.errors import LeavingError
+from eventstore.coordination.commit_signals import awaited
 from eventstore.coordination.turns import Turns
 from eventstore.database import Database
 from eventstore.errors import InProgressError
@@ -215,7 +216,6 @@ class CommandAttempt(Attempt):
         self._respond: Respond | None = None
         self._track_id: int | None = None
         self._generation = 0
-        self._hurrying = ExitStack()
 
     async def publish(self, audio: Audio) -> None:
         """Make a public copy of stored audio, where the store has such copies; without a commit it is dropped."""
@@ -238,23 +238,16 @@ class CommandAttempt(Attempt):
     async def commit(self, use_case: UseCase, respond: Respond) -> None:
         """Run the use case in one unit of work, in the account's turn, and keep the result in it."""
         async with self._turns.of(self._did):
-            if self._wait_seconds:
-                self._hurrying = self._services.waits.hurry(self._did, self._wait_seconds)
-            try:
-                committed = await run_in_threadpool(self._transact, use_case, respond)
-            except BaseException:
-                self._hurrying.close()
-                raise
+            committed = await run_in_threadpool(self._transact, use_case, respond)
         self._result = committed.result
         self.is_repetition = committed.track_id is None
         self._respond, self._track_id, self._generation = respond, committed.track_id, committed.generation
 
     async def response(self, wait: Wait | None = wait_for_mirror) -> Response:
         """Wait for the PDS as long as the caller prefers, and answer with the state after it."""
-        with self._hurrying:
-            if wait is None or self._respond is None or self._track_id is None or not self._wait_seconds:
-                return response_of(self.result)
-            await wait(self._services, self._track_id, self._generation, self._wait_seconds)
+        if wait is None or self._respond is None or self._track_id is None or not self._wait_seconds:
+            return response_of(self.result)
+        await wait(self._services, self._track_id, self._generation, self._wait_seconds)
         result = await run_in_threadpool(self._read, self._respond, self._track_id)
         is_preferred = self._command.preferred_wait_seconds is not None
         return response_of(
@@ -263,6 +256,7 @@ class CommandAttempt(Attempt):
 
     def _transact(self, use_case: UseCase, respond: Respond) -> _Committed:
         lock, services = self._lock, self._services
+        awaited.set(self._wait_seconds > 0)
 
         def work(unit: UnitOfWork) -> _Committed:
             if lock is not None and (stored := lock.key.stored_in(unit)):

@@ -11,6 +11,7 @@ import threading
 from collections.abc import AsyncGenerator, Callable
 from collections.abc import Set as AbstractSet
 from contextlib import asynccontextmanager
+from contextvars import ContextVar
 from functools import partial
 from typing import TYPE_CHECKING, Any, Final
 
@@ -24,11 +25,15 @@ if TYPE_CHECKING:
 logger: Final = logging.getLogger("mastertape.eventstore")
 
 CHANNEL: Final = "mastertape"
-"""Of commits that workers look for, and of messages to workers."""
+"""Of commits that workers look for."""
 COMMITTED: Final = frozenset({""})
 """What the announcement of a commit says."""
-ANSWERS: Final = "mastertape_answers"
-"""Of what other processes wait for: those that run no worker hear this alone."""
+AWAITED: Final = "awaited"
+"""What it says where a caller waits for what follows the commit."""
+SETTLED: Final = "mastertape_settled"
+"""Of what relays have settled: processes that run no worker listen to this alone."""
+awaited: Final[ContextVar[bool]] = ContextVar("awaited", default=False)
+"""Whether a caller waits for what follows the commit that is made or heard of now."""
 POLL_SECONDS: Final = 0.25
 RECONNECT_SECONDS: Final = 1.0
 MIN_INTERVAL_SECONDS: Final = 0.002
@@ -52,20 +57,18 @@ class Announcer:
 
     def __init__(self, database: Database) -> None:
         self._database: Final = database
-        self._pending: dict[tuple[str, str], None] = {}  # in order: commits after the messages before them
+        self._pending: set[tuple[str, str]] = set()
         self._lock: Final = threading.Lock()
         self._requested: Final = threading.Event()
         self._stopping: Final = threading.Event()
         self._thread: threading.Thread | None = None
 
-    def announce(self, message: str = "", *, channel: str = CHANNEL) -> None:
-        """Request an announcement, with a message or without. Callable from any thread; never waits for the database."""
+    def announce(self, channel: str = CHANNEL) -> None:
+        """Request an announcement. Callable from any thread; never waits for the database."""
         if self._database.is_sqlite:  # no process would hear it
             return
         with self._lock:
-            if not message:
-                self._pending.pop((channel, message), None)
-            self._pending.setdefault((channel, message))
+            self._pending.add((channel, AWAITED if awaited.get() else ""))
         self._requested.set()
 
     def start(self) -> None:
@@ -97,7 +100,7 @@ class Announcer:
             stopping = self._stopping.is_set()
             self._requested.clear()
             with self._lock:
-                pending, self._pending = self._pending, {}
+                pending, self._pending = self._pending, set()
             for announcement in pending:
                 driver.execute(_ANNOUNCE, announcement)
             self._stopping.wait(MIN_INTERVAL_SECONDS)
@@ -112,20 +115,16 @@ class Listener:
         self.alive = False
         """Whether commits are being received now."""
 
-    async def run(
-        self, on_commit: Callable[[], None], on_message: Callable[[str], None] = lambda _: None
-    ) -> None:
-        """Call `on_commit` after commits, until cancelled; one call may stand for several. Messages come one by one."""
+    async def run(self, on_commit: Callable[[], None]) -> None:
+        """Call `on_commit` after commits, until cancelled; one call may stand for several, and is `awaited` if one of these is."""
         signals_of = _file_changes if self._database.is_sqlite else _notifications
         while True:
             try:
                 async with contextlib.aclosing(signals_of(self._database, self._channel)) as signals:
                     async for messages in signals:
                         self.alive = True
-                        for message in filter(None, messages):
-                            on_message(message)
-                        if not all(messages):
-                            on_commit()
+                        awaited.set(AWAITED in messages)
+                        on_commit()
             except Exception:
                 logger.warning("listener_disconnected", exc_info=True)
             finally:

@@ -1,7 +1,8 @@
 """When the relay may process targets, lanes and hosts: conditions and times as SQL.
 
-A lane is due at the latest of `due_at` (there is work), `not_before` (backoff) and `paced_until`: nothing, not even a
-manual retry, is sent before the time that the PDS named; what can wait has `backfill_at` and `backfill_after` instead.
+A lane is due at the latest of `due_at` (there is work), `debounced_until` (more edits may follow), `not_before` (backoff)
+and `paced_until`: nothing, not even a manual retry, is sent before the time that the PDS named; what can wait has
+`backfill_at` and `backfill_after` instead.
 """
 
 from datetime import datetime
@@ -36,7 +37,8 @@ def _greatest(element: latest_of, compiler: SQLCompiler, **options: Any) -> str:
 
 def lane_due_at() -> ColumnElement[datetime]:
     """Return when a lane may be claimed for live work, by its own columns."""
-    return latest_of(lane_columns.due_at, lane_columns.not_before, lane_columns.paced_until)
+    columns = lane_columns
+    return latest_of(columns.due_at, columns.debounced_until, columns.not_before, columns.paced_until)
 
 
 def lane_backfill_at() -> ColumnElement[datetime]:

@@ -92,6 +92,7 @@ mirror_lane = Table(
     Column("due_at", UtcDateTime, nullable=False, server_default=_NEVER),
     Column("backfill_at", UtcDateTime, nullable=False, server_default=_NEVER),
     Column("not_before", UtcDateTime, nullable=False, server_default=_PAST),
+    Column("debounced_until", UtcDateTime, nullable=False, server_default=_PAST),
     Column("paced_until", UtcDateTime, nullable=False, server_default=_PAST),
     Column("backfill_after", UtcDateTime, nullable=False, server_default=_PAST),
     Column("failures", Integer, nullable=False, server_default=text("0")),

@@ -3,11 +3,11 @@
 from collections import defaultdict
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
-from datetime import datetime
+from datetime import datetime, timedelta
 from functools import cache
 from typing import Any, Final
 
-from sqlalchemy import ColumnElement, Connection, Table, and_, bindparam, literal_column, update
+from sqlalchemy import ColumnElement, Connection, Table, and_, bindparam, case, literal_column, or_, update
 from sqlalchemy.sql.dml import Insert
 
 from aggregates.published import (
@@ -21,16 +21,28 @@ from aggregates.published import (
 )
 from eventstore.append import insert_of
 from eventstore.change import Change
+from eventstore.coordination.commit_signals import awaited
 from eventstore.prepared import Prepared
 from eventstore.projection import Into
 from outbox.mirror.states import LaneState
-from outbox.mirror.tables import BLOB_JOBS, NEVER, PAST, TARGETS, WELL, blob_job, mirror_lane, mirror_target
+from outbox.mirror.tables import (
+    BLOB_JOBS,
+    NEVER,
+    PAST,
+    TARGETS,
+    WELL,
+    blob_job,
+    mirror_lane,
+    mirror_target,
+)
 from outbox.pds.client import RecordKey
 from outbox.tracing import trace_parent
 
 PUT: Final = "put"
 DELETE: Final = "delete"
 MAX_SUBJECTS_PER_STATEMENT: Final = 1000
+MIN_LANE_INTERVAL: Final = timedelta(seconds=0.1)
+"""The shortest time between two claims of one lane for what no caller waits for, so that edits in quick succession arrive as one write."""
 
 
 DECIDES_OVER_FORMER: Final = (NamespaceMigrated, Deleted, Undeleted)
@@ -127,23 +139,27 @@ def _make_room(connection: Connection, did: str) -> None:
 
 
 def wake_lane(connection: Connection, did: str, at: datetime) -> None:
-    """Make the lane due at `at` at the latest; `not_before` stays, which is the relay's.
+    """Make the lane due at `at` at the latest, however lately it ran if the commit is `awaited`; `not_before` stays, which is the relay's.
 
     An account that never signed in gets a lane that waits for its sign-in.
     """
+    debounced_until = PAST if awaited.get() else at + MIN_LANE_INTERVAL
     row = {"did": did, "host": "", "state": LaneState.AUTH_REQUIRED, "due_at": at}
-    _WAKE.start(connection, row)
+    _WAKE.start(connection, {**row, "debounced_until": debounced_until})
 
 
 def _wake_statement(dialect: str) -> Insert:
     insert = insert_of(dialect, mirror_lane)
-    due_at = insert.excluded.due_at
+    new, old = insert.excluded, mirror_lane.c
+    is_earlier = {name: new[name] < old[name] for name in ("due_at", "debounced_until")}
     return insert.on_conflict_do_update(
-        index_elements=["did"], set_={"due_at": due_at}, where=mirror_lane.c.due_at > due_at
+        index_elements=["did"],
+        set_={name: case((earlier, new[name]), else_=old[name]) for name, earlier in is_earlier.items()},
+        where=or_(*is_earlier.values()),
     )
 
 
-_WAKE: Final = Prepared(_wake_statement, ("did", "host", "state", "due_at"))
+_WAKE: Final = Prepared(_wake_statement, ("did", "host", "state", "due_at", "debounced_until"))
 
 
 def upsert(connection: Connection, table: Table, row: dict[str, Any], columns: Sequence[str]) -> None:

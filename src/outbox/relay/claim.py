@@ -16,7 +16,6 @@ from datetime import datetime, timedelta
 from typing import Any, Final
 
 from sqlalchemy import (
-    ColumnElement,
     Connection,
     Integer,
     and_,
@@ -29,7 +28,7 @@ from sqlalchemy import (
 )
 
 from eventstore.database import Database, with_now
-from eventstore.prepared import Prepared, among, pipelined
+from eventstore.prepared import Prepared, pipelined
 from eventstore.schema import UtcDateTime
 from outbox.mirror.due import host_open_at, lane_backfill_at, lane_columns, lane_due_at
 from outbox.mirror.host_state import is_suspect, lanes_at_once
@@ -49,15 +48,16 @@ def claim(
     lease: timedelta,
     backfill: int | None = None,
     suspects: int | None = None,
-    gathering: Sequence[str] = (),
+    interval: timedelta = timedelta(),
 ) -> list[Lane]:
-    """Lease up to `limit` due lanes, none that is `gathering`, the longest due first.
+    """Lease up to `limit` due lanes, the longest due first.
 
-    Up to `backfill` of them are for backfill, and up to `suspects` of hosts that failed the last time.
+    Up to `backfill` of them are for backfill, and up to `suspects` of hosts that failed the last time. Until `interval`
+    has passed, a lane is claimed again for live work only if a caller waits for it.
     """
     with database.read_committed() as connection:  # an idle relay writes nothing
         now = database.now(connection)
-        due = _DUE_HOSTS.start(connection, {"now": now, "gathering": list(gathering)}).all()
+        due = _DUE_HOSTS.start(connection, {"now": now}).all()
     if not due:
         return []
     for _ in range(MAX_CLAIM_ATTEMPTS):
@@ -70,7 +70,7 @@ def claim(
                 limit,
                 limit if backfill is None else backfill,
                 limit if suspects is None else suspects,
-                gathering,
+                interval,
             ),
         )
         if lanes or none_locked:
@@ -81,14 +81,14 @@ def claim(
 
 @dataclass
 class _Room:
-    """The claiming relay, how many more lanes it takes, and those that it leaves for now."""
+    """The claiming relay, and how many more lanes it takes."""
 
     owner: str
     lease: timedelta
     lanes: int
     backfill: int
     suspects: int
-    gathering: Sequence[str]
+    interval: timedelta
 
     def is_for(self, host: Any) -> bool:
         """Whether a due lane of this host may still be claimed."""
@@ -126,13 +126,13 @@ def _claim_of_host(connection: Connection, host: Any, now: datetime, room: _Room
     if lanes <= 0:
         return []
     backfill = min(max(1, at_once - 1) - busy.backfill, room.backfill, lanes)
-    wanted = {"host": host.host, "now": now, "room": lanes, "gathering": list(room.gathering)}
+    wanted = {"host": host.host, "now": now, "room": lanes}
     rows = _NEXT_OF_HOST.start(connection, wanted).all()
     live = [row.did for row in rows if row.is_live]
     rest = [row.did for row in rows if not row.is_live][: max(0, backfill)]
     room.take(host, lanes=len(live) + len(rest), backfill=len(rest))
     until = now + room.lease
-    lease = {"lease_owner": room.owner, "lease_until": until}
+    lease = {"lease_owner": room.owner, "lease_until": until, "debounced_until": now + room.interval}
     with pipelined(connection):
         leased = [
             (_LEASE.start(connection, {"did": did, **lease, "is_backfill": is_backfill}), is_backfill)
@@ -152,17 +152,13 @@ _NOW: Final = bindparam("now", type_=UtcDateTime)
 _LIVE: Final = lane_due_at() <= _NOW
 
 
-def _due(dialect: str) -> ColumnElement[bool]:
-    return and_(
-        HAS_WORK,
-        ~lane_columns.paused,
-        ~is_observed(),
-        lane_columns.lease_until <= _NOW,
-        ~among(lane_columns.did, "gathering", dialect),
-        or_(_LIVE, lane_backfill_at() <= _NOW),
-    )
-
-
+_IS_DUE: Final = and_(
+    HAS_WORK,
+    ~lane_columns.paused,
+    ~is_observed(),
+    lane_columns.lease_until <= _NOW,
+    or_(_LIVE, lane_backfill_at() <= _NOW),
+)
 _OF_HOSTS: Final = mirror_lane.join(pds_host, pds_host.c.host == lane_columns.host)
 _AT_ONCE: Final = case(
     (pds_host.c.breaker == BreakerState.OPEN, 1), else_=func.coalesce(pds_host.c.ramp, pds_host.c.max_lanes)
@@ -175,7 +171,7 @@ _UNDER_WAY: Final = (
     .scalar_subquery()
 )
 _DUE_HOSTS: Final = Prepared(
-    lambda dialect: (
+    lambda _: (
         select(
             lane_columns.host,
             func.count(case((_LIVE, 1))).label("live"),
@@ -183,7 +179,7 @@ _DUE_HOSTS: Final = Prepared(
             pds_host.c.ramp,
         )
         .select_from(_OF_HOSTS)
-        .where(_due(dialect), ~pds_host.c.paused, host_open_at() <= _NOW)
+        .where(_IS_DUE, ~pds_host.c.paused, host_open_at() <= _NOW)
         .group_by(
             lane_columns.host, pds_host.c.max_lanes, pds_host.c.breaker, pds_host.c.ramp, pds_host.c.failures
         )
@@ -210,10 +206,10 @@ _BUSY: Final = Prepared(
     ).where(_OF_HOST, lane_columns.lease_until > _NOW, was_leased())
 )
 _NEXT_OF_HOST: Final = Prepared(
-    lambda dialect: (
+    lambda _: (
         select(lane_columns.did, _LIVE.label("is_live"))
         .select_from(_OF_HOSTS)
-        .where(_OF_HOST, _due(dialect))
+        .where(_OF_HOST, _IS_DUE)
         .order_by(~_LIVE, case((_LIVE, lane_due_at()), else_=lane_backfill_at()), lane_columns.did)
         .limit(bindparam("room", type_=Integer))
         .with_for_update(skip_locked=True, of=mirror_lane)
@@ -226,5 +222,5 @@ _LEASE: Final = Prepared(
         .values(lease_epoch=lane_columns.lease_epoch + 1)
         .returning(lane_columns.did, lane_columns.lease_epoch)
     ),
-    ("lease_owner", "lease_until", "is_backfill"),
+    ("lease_owner", "lease_until", "debounced_until", "is_backfill"),
 )

@@ -11,20 +11,21 @@ import asyncio
 import logging
 import time
 from collections import Counter
-from collections.abc import Callable, Generator, Sequence
-from contextlib import contextmanager
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from datetime import timedelta
 from math import inf
 from typing import Final
 
 from eventstore.coordination.backoff import backoff
+from eventstore.coordination.commit_signals import awaited
 from eventstore.coordination.process_names import has_ended
 from eventstore.event_log import EventLog
 from eventstore.jobs.worker import Worker
 from outbox.metrics import NO_METRICS, RelayMetrics
 from outbox.mirror.hosts import Hosts
 from outbox.mirror.lanes import Lane
+from outbox.mirror.targets import MIN_LANE_INTERVAL
 from outbox.probes.worker import Probes
 from outbox.record.kind import RecordKinds
 from outbox.relay.claim import claim
@@ -46,8 +47,6 @@ IDLE_POLL_SECONDS: Final = 15.0
 """The longest time between two polls: a commit signal, or a due time that another process set, may be missed."""
 MIN_POLL_SECONDS: Final = 0.01
 """The shortest time between two polls, so that a burst of commits is found by few."""
-MIN_LANE_INTERVAL_SECONDS: Final = 0.1
-"""The shortest time between two claims of one lane, so that edits in quick succession arrive as one write."""
 EARLY_RELEASE_SECONDS: Final = 2.0
 """The shortest time between two searches for leases of processes that have ended."""
 MAX_ERROR_PAUSE_SECONDS: Final = 5.0
@@ -111,46 +110,19 @@ class Relay:
         self.on_settled: Callable[[str], object] | None = None
         """Called with the account after each settled delivery."""
         self._runs: dict[asyncio.Task[Counter[Outcome]], Lane] = {}
-        self._gathering: dict[str, float] = {}
-        """Until when the lanes that were claimed last are left to gather edits, by the loop's clock."""
-        self._hurried: Counter[str] = Counter()
-        self._is_hurried_anew = False
-        self._woken, self._woken_in_a_hurry = asyncio.Event(), asyncio.Event()
+        self._woken, self._woken_for_caller = asyncio.Event(), asyncio.Event()
         self._loop: asyncio.AbstractEventLoop | None = None
         self._stop: asyncio.Event | None = None
         self._maintenance = Maintenance(log.database, self._woken.set)
         self._log_outdated_at = 0.0
         self._early_release_at = -inf
 
-    @property
-    def is_running(self) -> bool:
-        return self._stop is not None
-
     def wake(self) -> None:
-        """Poll at once; may be called from any thread."""
+        """Poll at once, or very soon unless a commit is `awaited`; may be called from any thread."""
         if self._loop is not None and not self._loop.is_closed():
-            self._loop.call_soon_threadsafe(self._wake)
-
-    def _wake(self) -> None:
-        self._woken.set()
-        if self._is_hurried_anew:
-            self._is_hurried_anew = False
-            self._woken_in_a_hurry.set()
-
-    @contextmanager
-    def hurry(self, did: str) -> Generator[None]:
-        """Claim this account's lane whenever it is due, since a caller waits for it: no edits are gathered meanwhile.
-
-        The next wake, which is likely for what the caller waits for, is followed by a poll without a pause.
-        """
-        self._hurried[did] += 1
-        self._is_hurried_anew = True
-        try:
-            yield
-        finally:
-            self._hurried[did] -= 1
-            if not self._hurried[did]:
-                del self._hurried[did]
+            self._loop.call_soon_threadsafe(self._woken.set)
+            if awaited.get():
+                self._loop.call_soon_threadsafe(self._woken_for_caller.set)
 
     async def run(self, stop: asyncio.Event) -> None:
         """Deliver until `stop` is set, then finish what is in flight and release the lanes."""
@@ -169,8 +141,8 @@ class Relay:
                 pause = min(MAX_ERROR_PAUSE_SECONDS, backoff(failures).total_seconds())
                 failures += 1
             await _first_of(stopped, self._woken, pause)
-            await _first_of(stopped, self._woken_in_a_hurry, polled_at + MIN_POLL_SECONDS - self._loop.time())
-            self._woken_in_a_hurry.clear()
+            await _first_of(stopped, self._woken_for_caller, polled_at + MIN_POLL_SECONDS - self._loop.time())
+            self._woken_for_caller.clear()
         stopped.cancel()
         others = (
             self._uploads.stop(STOP_TIMEOUT_SECONDS),
@@ -199,13 +171,15 @@ class Relay:
     async def _start_due(self) -> float:
         """Start what is due; returns the seconds until the next poll, 0 if anything was started."""
         # begun before the claim, so that this process's clock never overestimates the lease
-        lease, polled_at = LeaseClock(self._limits.lease), asyncio.get_running_loop().time()
-        running, gathering = list(self._runs.values()), self._gathering_lanes()
-        found = await in_thread(self._poll, running, gathering, releases=self._early_release_is_due())
+        lease = LeaseClock(self._limits.lease)
+        found = await in_thread(self._poll, list(self._runs.values()), releases=self._early_release_is_due())
         if found is None:
             return BUSY_POLL_SECONDS
         due, lanes = found
-        self._start_runs(lanes, lease, polled_at)
+        for lane in lanes:
+            run = asyncio.create_task(self._runner.run(lane, lease))
+            self._runs[run] = lane
+            run.add_done_callback(self._run_ended)
         started = (
             lanes,
             due.uploads <= 0 and await self._uploads.start_due(),
@@ -214,7 +188,7 @@ class Relay:
         if any(started):
             return 0.0
         longest = BUSY_POLL_SECONDS if due.is_any_now or self._is_busy() else IDLE_POLL_SECONDS
-        return min(due.later, longest, self._seconds_to_gather(gathering))
+        return min(due.later, longest)
 
     def _early_release_is_due(self) -> bool:
         now = asyncio.get_running_loop().time()
@@ -223,9 +197,7 @@ class Relay:
         self._early_release_at = now + EARLY_RELEASE_SECONDS
         return True
 
-    def _poll(
-        self, running: Sequence[Lane], gathering: Sequence[str], *, releases: bool
-    ) -> tuple[SecondsUntilDue, list[Lane]] | None:
+    def _poll(self, running: Sequence[Lane], *, releases: bool) -> tuple[SecondsUntilDue, list[Lane]] | None:
         """Ask what is due, and claim lanes; None while the read models are another release's, in which nothing could be settled."""
         if projections := self._log.outdated():
             self._log_outdated(projections[0].name)
@@ -233,7 +205,7 @@ class Relay:
         if releases:
             release_of_ended(self._log.database, self._has_ended)
         due = seconds_until_due(self._log.database)
-        return due, self._claim(running, gathering) if due.lanes <= 0 else []
+        return due, self._claim(running) if due.lanes <= 0 else []
 
     def _log_outdated(self, projection: str) -> None:
         if time.monotonic() < self._log_outdated_at:
@@ -245,24 +217,7 @@ class Relay:
         )
         logger.error("relay_outdated", extra={"owner": self._owner, "reason": reason})
 
-    def _start_runs(self, lanes: Sequence[Lane], lease: LeaseClock, polled_at: float) -> None:
-        for lane in lanes:
-            if self._stop is not None and not lane.backfill:
-                self._gathering[lane.did] = polled_at + MIN_LANE_INTERVAL_SECONDS
-            run = asyncio.create_task(self._runner.run(lane, lease))
-            self._runs[run] = lane
-            run.add_done_callback(self._run_ended)
-
-    def _gathering_lanes(self) -> list[str]:
-        now = asyncio.get_running_loop().time()
-        self._gathering = {did: until for did, until in self._gathering.items() if until > now}
-        return [did for did in self._gathering if did not in self._hurried]
-
-    def _seconds_to_gather(self, gathering: Sequence[str]) -> float:
-        now = asyncio.get_running_loop().time()
-        return min((self._gathering[did] - now for did in gathering), default=inf)
-
-    def _claim(self, running: Sequence[Lane], gathering: Sequence[str]) -> list[Lane]:
+    def _claim(self, running: Sequence[Lane]) -> list[Lane]:
         if len(running) >= self._limits.lanes:
             return []
         return claim(
@@ -272,7 +227,7 @@ class Relay:
             lease=self._limits.lease,
             backfill=self._limits.backfill - sum(lane.backfill for lane in running),
             suspects=self._limits.suspects - sum(lane.suspect for lane in running),
-            gathering=gathering,
+            interval=MIN_LANE_INTERVAL if self._stop is not None else timedelta(),
         )
 
     def _settled(self, did: str) -> None:

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any, Final
 from apscheduler.schedulers.background import BackgroundScheduler
 from sqlalchemy.exc import SQLAlchemyError
 
-from eventstore.coordination.commit_signals import ANSWERS, Listener
+from eventstore.coordination.commit_signals import SETTLED, Listener
 from eventstore.database import Database
 from eventstore.errors import EventStoreError
 from service.observability.metrics import IS_ONE_OF_SEVERAL
@@ -66,11 +66,11 @@ async def background_work(container: Container, *, relay: bool) -> AsyncGenerato
                 await stack.enter_async_context(_running(container.worker.run()))
                 stack.callback(container.stopping.set)  # a sweep must not delay the relay's drain
                 woken = woken_by_commits(container.wakes, elsewhere=True)
-                await stack.enter_async_context(_running(container.listener.run(woken, waits.hear)))
+                await stack.enter_async_context(_running(container.listener.run(woken)))
                 if container.follower is not None:
                     await stack.enter_async_context(_following(container.follower))
             elif not database.is_sqlite and await asyncio.to_thread(_is_direct, database):
-                await stack.enter_async_context(_running(Listener(database, ANSWERS).run(waits.wake)))
+                await stack.enter_async_context(_running(Listener(database, SETTLED).run(waits.wake)))
             # what waits in any other process polls
             stack.enter_context(run_scheduler(container))
             stack.enter_context(serve_metrics(container, lambda: not relay_task.done()))

@@ -184,7 +184,7 @@ class Container:
     def _services(self, inherited: Inherited) -> Services:
         settings, log, database, identity = self.settings, self.log, self.database, self._identity
         threads = Threads("application", MAX_APPLICATION_THREADS)
-        waits = MirrorWaits(database, self.relay, self.announcer)
+        waits = MirrorWaits(database, self.relay)
         event_poller = EventPoller(log, threads, identity.credentials)
         waits.on_settled = event_poller.wake
         store = MediaHealth(self.media, settings.media, settings.folders)

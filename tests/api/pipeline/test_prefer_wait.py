@@ -2,11 +2,10 @@
 
 import asyncio
 import time
-from contextlib import ExitStack
 
 import pytest
 
-from eventstore.errors import LogBusyError
+from eventstore.coordination.commit_signals import awaited
 from tests.api.world import until
 from tests.media_samples import samples
 from tests.servers.databases import ON_SQLITE
@@ -56,37 +55,13 @@ async def test_a_wait_ends_at_once_when_the_mirror_waits_for_a_person(world):
 
 
 @ON_SQLITE
-@pytest.mark.parametrize(("wait", "order"), [(1, ["hurry", "wake"]), (0, ["wake"])])
-async def test_a_lane_is_in_a_hurry_before_the_commit_that_wakes_its_relay(
-    world, alice, monkeypatch, wait, order
-):
+async def test_the_commit_says_whether_a_caller_waits_for_its_delivery(world, alice):
     seen = []
-    monkeypatch.setattr(world.services.waits, "hurry", lambda *_: seen.append("hurry") or ExitStack())
-    world.serve(wake=lambda: seen.append("wake"))
+    world.serve(wake=lambda: seen.append(awaited.get()))
     async with world.async_client(alice) as client:
-        assert (await start_upload(client, wait)).status_code == 201
-    assert seen == order
-
-
-@ON_SQLITE
-@pytest.mark.parametrize("status", [201, 503])
-async def test_a_lane_is_in_a_hurry_no_longer_than_its_request(world, alice, monkeypatch, status):
-    ended = []
-
-    def hurry(*_):
-        hurrying = ExitStack()
-        hurrying.callback(ended.append, status)
-        return hurrying
-
-    def busy(*_, **__):
-        raise LogBusyError
-
-    monkeypatch.setattr(world.services.waits, "hurry", hurry)
-    if status == 503:
-        monkeypatch.setattr(world.services.log, "transact", busy)
-    async with world.async_client(alice) as client:
-        assert (await start_upload(client, 1)).status_code == status
-    assert ended == [status]
+        for seed, wait in enumerate([1, 0, 1]):
+            assert (await start_upload(client, wait, seed)).status_code == 201
+    assert seen == [True, False, True]
 
 
 @ON_SQLITE

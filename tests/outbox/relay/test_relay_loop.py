@@ -3,6 +3,8 @@
 import asyncio
 import threading
 import time
+from collections.abc import AsyncIterator, Iterator
+from contextlib import asynccontextmanager, contextmanager
 from datetime import timedelta
 from typing import Any
 
@@ -12,12 +14,13 @@ from sqlalchemy import delete, select, update
 from sqlalchemy.exc import OperationalError
 
 from aggregates.published import Subject
+from eventstore.coordination.commit_signals import awaited
 from eventstore.errors import LogBusyError
 from outbox.mirror.tables import NEVER, mirror_lane, mirror_target, pds_host
+from outbox.mirror.targets import MIN_LANE_INTERVAL
 from outbox.relay.claim import claim
 from outbox.relay.lane_run import MAX_RECORDS_PER_RUN
 from outbox.relay.lease_clock import LeaseClock
-from outbox.relay.relay import MIN_LANE_INTERVAL_SECONDS
 from outbox.relay.result import Outcome
 from outbox.threads import MAX_THREADS, in_thread
 from outbox.views.waits import MirrorWaits
@@ -311,44 +314,42 @@ def test_requests_end_while_a_quarter_of_the_lease_is_left(age: float, seconds: 
 
 
 async def test_edits_that_follow_each_other_closely_arrive_as_one_write(desk: Rig) -> None:
+    desk.clock.run()
     desk.upload()
     await desk.relay_once()
     desk.wire.sent.clear()
-    stop, began = asyncio.Event(), time.monotonic()
-    running = asyncio.create_task(desk.relay.run(stop))
-    for number in range(EDITS):
-        await asyncio.to_thread(desk.edit, title=f"take {number}")
-        desk.relay.wake()
-    await until_delivered(desk)
-    looks_at_most = (time.monotonic() - began) / MIN_LANE_INTERVAL_SECONDS + 1
-    stop.set()
-    await asyncio.wait_for(running, LONG)
-    assert 1 <= len(desk.wire.sent) <= looks_at_most
+    async with running(desk):
+        began = time.monotonic()
+        for number in range(EDITS):
+            await asyncio.to_thread(desk.edit, title=f"take {number}")
+            desk.relay.wake()
+        await until_delivered(desk)
+        claims_at_most = (time.monotonic() - began) / MIN_LANE_INTERVAL.total_seconds() + 1
+    assert 1 <= len(desk.wire.sent) <= claims_at_most
 
 
-async def test_a_lane_that_gathers_edits_delays_no_other_and_is_run_at_once_for_a_caller_that_waits(
-    desk: Rig, monkeypatch: pytest.MonkeyPatch
+@pytest.mark.parametrize("edited_before", [False, True])
+async def test_a_debounced_lane_delays_no_other_and_is_run_at_once_for_a_caller_that_waits(
+    desk: Rig, edited_before: bool
 ) -> None:
-    monkeypatch.setattr("outbox.relay.relay.MIN_LANE_INTERVAL_SECONDS", FOR_EVER)
     desk.sign_in(BOB)
     await desk.relay_once()  # what the sign-ins made due
-    stop = asyncio.Event()
-    running = asyncio.create_task(desk.relay.run(stop))
-    desk.upload(1)
-    desk.relay.wake()
-    await until_delivered(desk, 1)
-
-    desk.edit(1, title="gathered")
-    desk.upload(2, did=BOB)
-    desk.relay.wake()
-    await until_delivered(desk, 2)
-    assert desk.mirror(1).state == "pending"
-
-    with MirrorWaits(desk.database, desk.relay).hurry(desk.did, LONG):
+    async with running(desk):  # its clock hardly moves
+        desk.upload(1)
         desk.relay.wake()
         await until_delivered(desk, 1)
-    stop.set()
-    await asyncio.wait_for(running, LONG)
+
+        if edited_before:
+            desk.edit(1, title="in no haste")
+        desk.upload(2, did=BOB)
+        desk.relay.wake()
+        await until_delivered(desk, 2)
+        assert desk.mirror(1).state == ("pending" if edited_before else "delivered")
+
+        with a_caller_that_waits():
+            desk.edit(1, title="awaited")
+            desk.relay.wake()
+        await until_delivered(desk, 1)
 
 
 async def test_a_caller_that_waits_is_not_held_up_by_the_pause_between_two_polls(
@@ -356,12 +357,30 @@ async def test_a_caller_that_waits_is_not_held_up_by_the_pause_between_two_polls
 ) -> None:
     monkeypatch.setattr("outbox.relay.relay.MIN_POLL_SECONDS", FOR_EVER)
     desk.upload(1)
-    stop = asyncio.Event()
-    running = asyncio.create_task(desk.relay.run(stop))
-    await until_delivered(desk, 1)
-    with MirrorWaits(desk.database, desk.relay).hurry(desk.did, LONG):
-        desk.edit(1, title="awaited")
-        desk.relay.wake()
+    async with running(desk):
         await until_delivered(desk, 1)
-    stop.set()
-    await asyncio.wait_for(running, LONG)
+        with a_caller_that_waits():
+            desk.edit(1, title="awaited")
+            desk.relay.wake()
+        await until_delivered(desk, 1)
+
+
+@asynccontextmanager
+async def running(desk: Rig) -> AsyncIterator[None]:
+    stop = asyncio.Event()
+    relay = asyncio.create_task(desk.relay.run(stop))
+    await asyncio.sleep(0)
+    try:
+        yield
+    finally:
+        stop.set()
+        await asyncio.wait_for(relay, LONG)
+
+
+@contextmanager
+def a_caller_that_waits() -> Iterator[None]:
+    token = awaited.set(True)
+    try:
+        yield
+    finally:
+        awaited.reset(token)

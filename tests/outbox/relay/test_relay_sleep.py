@@ -14,7 +14,7 @@ from eventstore.database import Database
 from eventstore.event_log import EventLog
 from outbox.mirror.lanes import change_lane
 from outbox.mirror.tables import NEVER, PAST, blob_job, pds_host
-from outbox.mirror.targets import MirrorTargets
+from outbox.mirror.targets import MIN_LANE_INTERVAL, MirrorTargets
 from outbox.relay.relay import BUSY_POLL_SECONDS, IDLE_POLL_SECONDS, Relay
 from outbox.relay.result import Outcome
 from outbox.relay.schedule import seconds_until_due
@@ -172,12 +172,15 @@ async def test_uploads_have_their_time_too(desk: Rig) -> None:
         assert (seconds_until_due(desk.database).uploads <= 0) is soon
 
 
-async def test_an_edit_is_due_at_once_although_the_clock_was_set_back_since_the_one_before(desk: Rig) -> None:
+async def test_an_edit_is_due_in_a_moment_although_the_clock_was_set_back_since_the_one_before(
+    desk: Rig,
+) -> None:
     desk.upload()
     assert await desk.relay_once() == {Outcome.DELIVERED: 1}
 
     desk.clock.advance(hours=-1)
     desk.edit(title="another")
+    desk.clock.advance(seconds=MIN_LANE_INTERVAL.total_seconds())
 
     assert await desk.relay_once() == {Outcome.DELIVERED: 1}
     assert desk.mirror().state == "delivered"

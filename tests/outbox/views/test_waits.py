@@ -2,13 +2,13 @@
 
 import asyncio
 import threading
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterator
 from contextlib import AsyncExitStack, closing
 
 import pytest
 
 from aggregates.published import Subject
-from eventstore.coordination.commit_signals import ANSWERS, CHANNEL, Announcer, Listener
+from eventstore.coordination.commit_signals import SETTLED, Announcer, Listener
 from eventstore.database import Database
 from outbox.mirror.lanes import park_lane
 from outbox.views.waits import MirrorWaits
@@ -118,94 +118,30 @@ async def test_a_delivery_of_this_process_ends_the_wait_without_another_poll(
     await waits.finish()
 
 
-@pytest.fixture
-async def elsewhere(migrated_postgres: str) -> AsyncIterator[tuple[Rig, MirrorWaits]]:
-    """A relay's process, and the waits of a process without one; they hear each other."""
-    async with memory_rig_on(migrated_postgres) as desk, AsyncExitStack() as stack:
-        other = stack.enter_context(closing(Database(migrated_postgres)))
-        answers, asks = await announcing(stack, desk.database), await announcing(stack, other)
-        relays = MirrorWaits(desk.database, desk.relay, answers)
-        waits = MirrorWaits(other, announcer=asks)
-        stack.push_async_callback(waits.finish)
-        await listening(stack, Listener(desk.database), desk.relay.wake, relays.hear)
-        await listening(stack, Listener(other, ANSWERS), waits.wake)
-        yield desk, waits
-
-
-async def announcing(stack: AsyncExitStack, database: Database) -> Announcer:
-    announcer = Announcer(database)
-    announcer.start()
-    stack.push_async_callback(asyncio.to_thread, announcer.stop, LONG)
-    return announcer
-
-
-async def listening(
-    stack: AsyncExitStack,
-    listener: Listener,
-    wake: Callable[[], None],
-    hear: Callable[[str], None] = lambda _: None,
-) -> None:
-    begun = asyncio.Event()
-
-    def woken() -> None:
-        begun.set()
-        wake()
-
-    running = asyncio.create_task(listener.run(woken, hear))
-    stack.push_async_callback(asyncio.wait, {running})
-    stack.callback(running.cancel)
-    await asyncio.wait_for(begun.wait(), LONG)
-
-
 @pytest.mark.postgres
 async def test_a_delivery_of_another_process_ends_the_wait_without_another_poll(
-    elsewhere: tuple[Rig, MirrorWaits], monkeypatch: pytest.MonkeyPatch
+    migrated_postgres: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    desk, waits = elsewhere
-    monkeypatch.setattr(waits._poller, "_every_seconds", 2 * LONG)  # noqa: SLF001
-    desk.upload()
-    with waits.hurry(desk.did, LONG):
+    monkeypatch.setattr("outbox.views.waits.POLL_SECONDS", 2 * LONG)
+    async with memory_rig_on(migrated_postgres) as desk, AsyncExitStack() as stack:
+        announcer = Announcer(desk.database)
+        announcer.start()
+        stack.push_async_callback(asyncio.to_thread, announcer.stop, LONG)
+        desk.relay.on_settled = lambda _did: announcer.announce(SETTLED)
+        other = stack.enter_context(closing(Database(migrated_postgres)))
+        waits, listens = MirrorWaits(other), asyncio.Event()
+        stack.push_async_callback(waits.finish)
+
+        def hear() -> None:
+            listens.set()
+            waits.wake()
+
+        listening = asyncio.create_task(Listener(other, SETTLED).run(hear))
+        stack.push_async_callback(asyncio.wait, {listening})
+        stack.callback(listening.cancel)
+        await asyncio.wait_for(listens.wait(), LONG)
+        desk.upload()
         waiting = asyncio.create_task(waits.wait_delivered(Subject("track", 1), LONG))
-        await until(lambda: desk.did in desk.relay._hurried)  # noqa: SLF001
+        await asyncio.sleep(0)
         await desk.relay_once()
         assert await waiting
-
-
-class Announcements(Announcer):
-    """Keeps what it is to announce."""
-
-    def __init__(self, database: Database) -> None:
-        super().__init__(database)
-        self.made: list[str] = []
-
-    def announce(self, message: str = "", *, channel: str = CHANNEL) -> None:
-        self.made.append(message or channel)
-
-
-async def test_a_relay_announces_what_it_settles_only_while_another_process_waits_for_the_account(
-    desk: Rig,
-) -> None:
-    announcements = Announcements(desk.database)
-    relays, asks = MirrorWaits(desk.database, desk.relay, announcements), Announcements(desk.database)
-    for seconds in (0.01, LONG):
-        MirrorWaits(desk.database, announcer=asks).hurry(desk.did, seconds)
-    short, long = asks.made
-
-    async def deliver(number: int) -> list[str]:
-        desk.upload(number)
-        await desk.relay_once()
-        return announcements.made
-
-    relays.hear(short)
-    await until(lambda: desk.did not in desk.relay._hurried)  # noqa: SLF001
-    relays.hear(long.replace(desk.did, "did:plc:another"))
-    relays.hear("not for a relay")
-    assert await deliver(1) == []
-    relays.hear(long)
-    assert await deliver(2) == [ANSWERS]
-
-
-async def until(condition: Callable[[], bool]) -> None:
-    async with asyncio.timeout(LONG):
-        while not condition():  # noqa: ASYNC110 - a timer or another thread brings it about
-            await asyncio.sleep(0.001)

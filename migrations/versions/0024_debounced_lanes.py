@@ -1,0 +1,15 @@
+"""Until when a lane that has just run leaves time for more edits."""
+
+import sqlalchemy as sa
+from alembic import op
+
+from eventstore.schema import UtcDateTime
+
+revision = "0024"
+down_revision = "0023"
+
+
+def upgrade() -> None:
+    past = sa.text("'1970-01-01 00:00:00.000000'")
+    column = sa.Column("debounced_until", UtcDateTime(), nullable=False, server_default=past)
+    op.add_column("mirror_lane", column)
