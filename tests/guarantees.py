@@ -253,12 +253,12 @@ SUBJECTS: Final = {
         ),
         Guarantee(
             "Of an account, edits go before verifications, and these before backfill; within each, failed records go last, and deletes before edits",
-            "the order of an index (`outbox/mirror/priority.py`)",
+            "the order of an index (`outbox/mirror/due.py`)",
             ("tests/outbox/mirror/test_priority.py",),
         ),
         Guarantee(
             "Delivery time does not depend on an account's backlog",
-            "the next target is the first row of an index (`outbox/mirror/priority.py`)",
+            "the next target is the first row of an index (`outbox/mirror/due.py`)",
             ("tests/outbox/relay/test_backlog_cost.py", "./dev bench backlog"),
         ),
     ),

@@ -14,6 +14,8 @@ from operator import attrgetter
 from pathlib import Path
 from typing import Any
 
+from outbox.relay.batch import SentBatch
+
 
 @dataclass(frozen=True)
 class Point:
@@ -23,6 +25,8 @@ class Point:
     after: bool = False
     matters: Callable[[Any], bool] = lambda _: True
     """Whether a pass with this result counts; only of points after a function."""
+    given: type = object
+    """Of what one of the arguments must be for a pass to count."""
 
 
 def before(function: str) -> Point:
@@ -30,9 +34,9 @@ def before(function: str) -> Point:
     return Point(function)
 
 
-def after(function: str, matters: Callable[[Any], bool] = lambda _: True) -> Point:
+def after(function: str, matters: Callable[[Any], bool] = lambda _: True, *, given: type = object) -> Point:
     """Just after the function has returned."""
-    return Point(function, after=True, matters=matters)
+    return Point(function, after=True, matters=matters, given=given)
 
 
 POINTS = {
@@ -54,10 +58,10 @@ POINTS = {
     "settle: written, not committed": after("outbox.relay.settle:_settle"),
     "settle: released, not committed": after("outbox.relay.lane_run:write_release"),
     "settle: committed": after("outbox.relay.lane_run:settle"),
-    "batch: intents committed": after("outbox.relay.batch_delivery:record_intents"),
-    "batch: answered": after("outbox.relay.batch_delivery:BatchRun._send"),
-    "batch: settled, not committed": after("outbox.relay.settle:_settle_batch"),
-    "batch: settled": after("outbox.relay.lane_run:settle_batch"),
+    "batch: intents committed": after("outbox.relay.batch:record_intents"),
+    "batch: answered": after("outbox.relay.batch:BatchRun._send"),
+    "batch: settled, not committed": after("outbox.relay.settle:_settle", given=SentBatch),
+    "batch: settled": after("outbox.relay.lane_run:settle", given=SentBatch),
     "release: before": before("outbox.relay.lane_run:release"),
     "release: committed": after("outbox.relay.lane_run:release"),
     "read back: attempt closed": after("outbox.relay.delivery:Delivery._close_attempt"),
@@ -141,8 +145,8 @@ def _wrapped(function: Any, name: str, point: Point, trigger: Trigger) -> Any:
         if not point.after:
             trigger.passed(name)
 
-    def leave(result: Any) -> Any:
-        if point.after and point.matters(result):
+    def leave(result: Any, args: tuple[Any, ...]) -> Any:
+        if point.after and point.matters(result) and any(isinstance(each, point.given) for each in args):
             trigger.passed(name)
         return result
 
@@ -151,13 +155,13 @@ def _wrapped(function: Any, name: str, point: Point, trigger: Trigger) -> Any:
         @functools.wraps(function)
         async def called(*args: Any, **kwargs: Any) -> Any:
             enter()
-            return leave(await function(*args, **kwargs))
+            return leave(await function(*args, **kwargs), (*args, point))
 
         return called
 
     @functools.wraps(function)
     def call(*args: Any, **kwargs: Any) -> Any:
         enter()
-        return leave(function(*args, **kwargs))
+        return leave(function(*args, **kwargs), (*args, point))
 
     return call

@@ -13,7 +13,7 @@ from outbox.conflicts.conflicts import clear_conflict
 from outbox.mirror import pausing, requeue
 from outbox.operations import operators
 from outbox.operations.operators import Action, Operator, Selector
-from outbox.relay import retention
+from outbox.relay import journal
 from tests.dsl import some_artwork
 from tests.fake_pds.account import Status
 from tests.fake_pds.limits import REQUESTS, WRITES_AN_HOUR
@@ -215,8 +215,8 @@ def _operate(action: Action) -> Act:
 def _prune(world: World, _dice: random.Random) -> None:
     """I15: the journal, of everything that it may be pruned of however old it is."""
     now = timedelta()
-    with patch.multiple(retention, ATTEMPTS_TTL=now, FAILURES_TTL=now):
-        retention.prune_attempts(world.database)
+    with patch.multiple(journal, ATTEMPTS_TTL=now, FAILURES_TTL=now):
+        journal.prune_attempts(world.database)
 
 
 def _set_clock(world: World, _dice: random.Random) -> None:

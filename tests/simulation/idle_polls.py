@@ -11,7 +11,7 @@ from eventstore.database import Database
 from eventstore.jobs.table import job
 from eventstore.schema import UtcDateTime
 from outbox.mirror.tables import blob_job, mirror_lane, mirror_target, pds_host
-from outbox.relay.schedule import SecondsUntilDue
+from outbox.relay.claim import SecondsUntilDue
 from tests.simulation.memory_database import driver_of
 
 LONGEST_SECONDS = 120.0

@@ -8,8 +8,7 @@ from typing import Any, Final
 import libipld
 
 from eventstore.untrusted import clean
-from outbox.record.dag_cbor import cid_text
-from outbox.record.foreign_cbor import require_few_values
+from outbox.record.dag_cbor import cid_text, require_few_values
 
 MESSAGE: Final = 1
 MAX_VALUES: Final = 4000

@@ -8,14 +8,22 @@ and `paced_until`: nothing, not even a manual retry, is sent before the time tha
 from datetime import datetime
 from typing import Any, Final
 
-from sqlalchemy import ColumnElement, Text, and_, case, literal_column, or_
+from sqlalchemy import ColumnElement, Index, Integer, Text, and_, case, literal_column, or_
 from sqlalchemy.ext.compiler import compiles
 from sqlalchemy.sql.compiler import SQLCompiler
+from sqlalchemy.sql.elements import Grouping
 from sqlalchemy.sql.functions import FunctionElement
 
 from eventstore.schema import UtcDateTime
 from outbox.mirror.states import TargetState
-from outbox.mirror.tables import PAST_LITERAL, mirror_lane, mirror_target, pds_host
+from outbox.mirror.tables import (
+    CONCERNS_RELAY,
+    NEVER_LITERAL,
+    PAST_LITERAL,
+    mirror_lane,
+    mirror_target,
+    pds_host,
+)
 from outbox.mirror.targets import DELETE
 
 lane_columns: Final = mirror_lane.c
@@ -92,3 +100,33 @@ def target_due_at() -> ColumnElement[datetime]:
     """
     failed = target_columns.failed_gen == target_columns.desired_gen
     return case((~is_open(), target_columns.look_at), (failed, target_columns.not_before), else_=PAST_LITERAL)
+
+
+LIVE, VERIFY, BACKFILL = (literal_column(str(number), Integer) for number in range(3))
+"""Classes of work, the most urgent first."""
+CLASS: Final[ColumnElement[int]] = case((is_backfill(), BACKFILL), (~is_open(), VERIFY), else_=LIVE)
+_FAILURES: Final = case(
+    (target_columns.failed_gen == target_columns.desired_gen, target_columns.attempts),
+    else_=literal_column("0"),
+)
+"""How often the newest generation failed: a record that always fails goes behind its siblings."""
+ORDER: Final = (CLASS, _FAILURES, target_columns.desired_op != DELETE_LITERAL, target_columns.desired_gen)
+
+COMES_DUE: Final = target_due_at() < NEVER_LITERAL
+"""True for targets that are due now or at a known time: the condition of the index that is in their order."""
+Index(
+    "ix_mirror_target_next",
+    target_columns.did,
+    *map(Grouping, ORDER[:-1]),  # PostgreSQL wants brackets around an expression
+    target_columns.desired_gen,
+    sqlite_where=COMES_DUE,
+    postgresql_where=COMES_DUE,
+)
+Index(
+    "ix_mirror_target_due",
+    target_columns.did,
+    target_columns.backfill,
+    Grouping(target_due_at()),
+    sqlite_where=CONCERNS_RELAY,
+    postgresql_where=CONCERNS_RELAY,
+)

@@ -64,7 +64,7 @@ class LockedLane(NamedTuple):
     """The database's time, once the lane was locked."""
 
 
-RUN_FAILED: Final = "lane_run_failed: the service's log says why, as `turn_failed`"
+RUN_FAILED: Final = "lane_run_failed: the service's log says why"
 
 
 @dataclass(frozen=True)

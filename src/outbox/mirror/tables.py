@@ -186,7 +186,7 @@ CONCERNS_RELAY: Final = or_(
     mirror_target.c.desired_gen > mirror_target.c.acked_gen,
     mirror_target.c.look_at < NEVER_LITERAL,
 )
-"""True for targets to be sent or verified. A query with this condition reads an index of these alone (priority.py)."""
+"""True for targets to be sent or verified. A query with this condition reads an index of these alone (due.py)."""
 
 blob_job = Table(
     "blob_job",

@@ -10,6 +10,8 @@ from typing import Any, Final
 
 import libipld
 
+from eventstore.untrusted import MAX_VALUES, TooComplexError
+
 MAX_INTEGER: Final = 2**53 - 1
 CID_BYTES: Final = 36
 CID_PREFIXES: Final = (b"\x01\x71\x12\x20", b"\x01\x55\x12\x20")  # CIDv1 sha-256: DAG-CBOR, raw
@@ -117,3 +119,27 @@ def _from_base64(text: str) -> bytes:
     if libipld.encode_dag_cbor(data)[:1] == LINK:
         raise UnencodableError(f"{text!r} are bytes that the encoder would mistake for a link")
     return data
+
+
+BYTES, TEXT = 2, 3
+WIDTHS: Final = {24: 1, 25: 2, 26: 4, 27: 8}
+"""Bytes of an argument that follows the first byte of a value."""
+LAST_ARGUMENT: Final = 27
+
+
+def require_few_values(data: bytes, *, max_values: int = MAX_VALUES) -> None:
+    """Count values by their first bytes, without decoding any; raises TooComplexError, or ValueError for no DAG-CBOR."""
+    at, left = 0, max_values
+    while at < len(data):
+        major, argument = data[at] >> 5, data[at] & 0x1F
+        if argument > LAST_ARGUMENT:
+            raise ValueError("not DAG-CBOR")
+        at += 1
+        if (width := WIDTHS.get(argument, 0)) > 0:
+            argument = int.from_bytes(data[at : at + width])
+            at += width
+        if major in {BYTES, TEXT}:
+            at += argument
+        left -= 1
+        if left < 0:
+            raise TooComplexError(f"more than {max_values} values")

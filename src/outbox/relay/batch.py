@@ -1,10 +1,18 @@
-"""Reads the records of a replay that one request may create: the lane's next ones, none of which was sent before.
+"""Sends the creates of a replay together, fenced by the repo's newest commit, so that any other write there refuses them all.
 
-What a batch has tried once is never in another: whatever became of it, its records are delivered one by one.
+1. read the lane's next records, none of which was sent before, and the repo's newest commit, unless the run's batch before
+   has just made it. What a batch has tried once is never in another: its records are delivered one by one.
+2. commit the intents of all of them.
+3. send them with applyWrites and swapCommit.
+4. after a success all are settled at once; an answer that concerns the whole lane is settled as one failure; after any
+   other nothing is settled: the lane run goes on with the same records, one by one.
 """
 
 import json
-from collections.abc import Iterator, Sequence
+import logging
+from collections.abc import Sequence
+from collections.abc import Set as AbstractSet
+from dataclasses import dataclass, replace
 from datetime import datetime
 from typing import Any, Final
 
@@ -12,19 +20,29 @@ from sqlalchemy import Connection, bindparam, exists, select
 from sqlalchemy.exc import SQLAlchemyError
 
 from eventstore.change import RecordedEvent
+from eventstore.errors import EventStoreError, LeaseLostError
 from eventstore.event_log import EventLog
 from eventstore.prepared import Prepared, among
 from eventstore.schema import UtcDateTime
-from outbox.mirror.due import is_open, target_due_at
+from outbox.mirror.due import BACKFILL, CLASS, COMES_DUE, ORDER, is_open, target_due_at
+from outbox.mirror.host_state import HostReport
 from outbox.mirror.lanes import Lane
-from outbox.mirror.priority import BACKFILL, CLASS, COMES_DUE, ORDER
 from outbox.mirror.tables import delivery_attempt, mirror_lane, mirror_target
 from outbox.mirror.targets import PLACE, PUT
-from outbox.pds.client import creates_of
+from outbox.pds.client import WRITE_TIMEOUT_SECONDS, RemoteUnknownError, creates_of
 from outbox.pds.pacing import BACKFILL_RESERVE, CREATE_POINTS
-from outbox.pds.verdict import Kind
+from outbox.pds.verdict import UNREADABLE, Kind, Verdict
+from outbox.record.dag_cbor import is_record_cid
 from outbox.record.kind import RecordKinds
+from outbox.relay.delivery import Delivery
 from outbox.relay.delivery_task import DeliveryTask, stream_of, task_of
+from outbox.relay.journal import record_intents
+from outbox.relay.lease_clock import Deadline
+from outbox.relay.result import Outcome, Result
+from outbox.repo.reads import RepoReads
+from outbox.threads import in_thread
+
+logger = logging.getLogger("mastertape.outbox")
 
 MAX_BATCH_RECORDS: Final = 50
 """A PDS takes 200, but more than these are hardly faster, and a live edit of the account waits for them."""
@@ -43,9 +61,26 @@ def next_batch(log: EventLog, lane: Lane, kinds: RecordKinds, done: Sequence[str
         now = log.database.now(connection)
         room = _room(connection, lane, now)
         wanted = {"did": lane.did, "now": now, "done": done, "room": room}
-        rows = _NEXT_OF_REPLAY.start(connection, wanted).all()
-        tasks = _creates(log, connection, [row for row in rows if _is_fresh_create(row)], kinds)
-        return _that_fit(task for task in tasks if task.check() is None)
+        rows = [
+            row
+            for row in _NEXT_OF_REPLAY.start(connection, wanted).all()
+            if row.desired_op == PUT and row.observed_body is None and not row.was_tried
+        ]
+        streams = log.streams(connection, [stream_of(row) for row in rows])
+        found: list[DeliveryTask] = []
+        size = 0
+        for row in rows:
+            task = _readable(log, connection, row, streams[stream_of(row)], kinds)
+            if task is None or not task.is_batchable or (body := task.body) is None:
+                continue
+            task = task.on(None, None)
+            if task.check() is not None:
+                continue
+            size += len(json.dumps(creates_of([(task.key, body)]), ensure_ascii=False).encode())
+            if size > MAX_BATCH_BYTES:
+                break
+            found.append(task)
+        return found
 
 
 def _room(connection: Connection, lane: Lane, now: datetime) -> int:
@@ -63,20 +98,6 @@ def _room(connection: Connection, lane: Lane, now: datetime) -> int:
     return max(1, min([MAX_BATCH_RECORDS, *(int(each) // CREATE_POINTS for each in points)]))
 
 
-def _is_fresh_create(row: Any) -> bool:
-    return row.desired_op == PUT and row.observed_body is None and not row.was_tried
-
-
-def _creates(
-    log: EventLog, connection: Connection, rows: Sequence[Any], kinds: RecordKinds
-) -> Iterator[DeliveryTask]:
-    streams = log.streams(connection, [stream_of(row) for row in rows])
-    for row in rows:
-        task = _readable(log, connection, row, streams[stream_of(row)], kinds)
-        if task is not None and task.is_batchable:
-            yield task.on(None, None)
-
-
 def _readable(
     log: EventLog, connection: Connection, row: Any, recorded: Sequence[RecordedEvent], kinds: RecordKinds
 ) -> DeliveryTask | None:
@@ -87,18 +108,6 @@ def _readable(
         raise
     except Exception:  # noqa: BLE001
         return None
-
-
-def _that_fit(tasks: Iterator[DeliveryTask]) -> list[DeliveryTask]:
-    found: list[DeliveryTask] = []
-    size = 0
-    for task in tasks:
-        assert task.body is not None  # noqa: S101 - a create has one
-        size += len(json.dumps(creates_of([(task.key, task.body)]), ensure_ascii=False).encode())
-        if size > MAX_BATCH_BYTES:
-            break
-        found.append(task)
-    return found
 
 
 # Built once (CONTRIBUTING.md).
@@ -130,3 +139,132 @@ def _next_of_replay(dialect: str) -> Any:
 
 
 _NEXT_OF_REPLAY: Final = Prepared(_next_of_replay)
+
+
+MAX_READ_SECONDS: Final = 5.0
+"""A slower PDS is sent its records one by one: the run needs its time for that."""
+OF_LANE: Final = (*WITHOUT_EFFECT, Kind.PACED)
+"""Answers that concern the whole lane."""
+REFUSED: Final = "batch: "
+"""Before the name of the error, since it may be that of any record of the batch."""
+
+
+@dataclass(frozen=True)
+class SentBatch:
+    """A batch that was sent: how all its attempts end, and what is settled of its records."""
+
+    attempt_ids: Sequence[int]
+    verdict: Verdict
+    results: Sequence[Result] = ()
+
+
+class BatchRun:
+    """The batches of one lane run: each swaps on the commit that the one before it made.
+
+    Holds no transaction, lock or thread while a request is in flight.
+    """
+
+    def __init__(self, delivery: Delivery, log: EventLog, lane: Lane, kinds: RecordKinds) -> None:
+        self._delivery = delivery
+        self._log = log
+        self._lane = lane
+        self._kinds = kinds
+        self._newest_commit: str | None = None
+        self._old_keys: AbstractSet[str] = frozenset()
+        """What the old collection holds at the commit that the next batch swaps on."""
+        self._is_given_up = False
+        """Whether the PDS did not say what a batch has to know."""
+
+    async def send(self, first: DeliveryTask, seconds: float, done: Sequence[str]) -> SentBatch | None:
+        """Send the records that are next with `first`, within `seconds`; None if it is to be delivered alone.
+
+        Raises LeaseLostError.
+        """
+        swap, self._newest_commit = self._newest_commit, None
+        if not first.is_batchable or self._is_given_up or self._is_in_old_collection(first):
+            return None
+        try:
+            return await self._send_next(first, swap, Deadline(seconds), done)
+        except (LeaseLostError, SQLAlchemyError, EventStoreError):
+            raise
+        except RemoteUnknownError:
+            self._is_given_up = True
+            return None
+        except Exception:  # it fails no lane: delivered alone, the records show which of them it is
+            logger.exception("batch_failed", extra=self._lane.log_fields)
+            return None
+
+    async def _send_next(
+        self, first: DeliveryTask, swap: str | None, deadline: Deadline, done: Sequence[str]
+    ) -> SentBatch | None:
+        tasks = await in_thread(next_batch, self._log, self._lane, self._kinds, done)
+        if not _is_batch_of(first, tasks):
+            return None
+        if swap is None:
+            swap = await self._read_newest_commit(deadline)
+            # what must not be restored beside: the swap refuses the batch if it changes after the commit was read
+            reads = RepoReads(self._delivery.pds, list_seconds=MAX_READ_SECONDS)
+            old = reads.records(self._lane.host, self._lane.did, self._delivery.namespaces.old)
+            self._old_keys = {str(entry.rkey) async for entry in old}
+        tasks = [task for task in tasks if not self._is_in_old_collection(task)]
+        if not _is_batch_of(first, tasks):
+            return None
+        attempt_ids = await in_thread(record_intents, self._delivery.database, self._lane, tasks)
+        verdict = await self._send(tasks, swap, deadline.within(WRITE_TIMEOUT_SECONDS))
+        return self._sent(tasks, attempt_ids, verdict)
+
+    async def _read_newest_commit(self, deadline: Deadline) -> str:
+        lane = self._lane
+        verdict = await self._delivery.pds.newest_commit(
+            lane.host, lane.did, timeout=deadline.within(MAX_READ_SECONDS)
+        )
+        report = HostReport.of_limits(lane.host, lane.did, verdict)
+        await in_thread(self._delivery.hosts.record_if_changed, report)
+        if verdict.kind is Kind.DONE and verdict.cid is not None and is_record_cid(verdict.cid):
+            return verdict.cid
+        raise RemoteUnknownError(verdict)
+
+    def _is_in_old_collection(self, task: DeliveryTask) -> bool:
+        place = self._delivery.namespaces.old_place(task.key)
+        return place is not None and place.rkey in self._old_keys
+
+    async def _send(self, tasks: Sequence[DeliveryTask], swap: str, timeout: float) -> Verdict:
+        lane = self._lane
+        records = [(task.key, task.body) for task in tasks if task.body is not None]
+        verdict = await self._delivery.pds.create(
+            lane.host, lane.did, records, swap_commit=swap, timeout=timeout
+        )
+        for _ in tasks:
+            self._delivery.metrics.attempted(PUT, verdict)
+        return verdict
+
+    def _sent(self, tasks: Sequence[DeliveryTask], attempt_ids: Sequence[int], verdict: Verdict) -> SentBatch:
+        if verdict.kind is Kind.DONE and (made := _made(verdict, len(tasks))) is not None:
+            self._newest_commit, cids = made
+            results = [
+                Result(task, Outcome.DELIVERED, replace(verdict, body={"cid": cid}), attempt_id)
+                for task, attempt_id, cid in zip(tasks, attempt_ids, cids, strict=True)
+            ]
+            return SentBatch(attempt_ids, verdict, results)
+        if verdict.kind in OF_LANE or verdict.status is None:
+            return SentBatch(attempt_ids, verdict, [Result(tasks[0], Outcome.FAILED, verdict)])
+        logger.info("batch_refused", extra={**self._lane.log_fields, "error": verdict.error})
+        # the PDS has applied none of it, if the answer is its own
+        is_own = not verdict.concerns_host and verdict.kind is not Kind.DONE
+        kind = Kind.READ_BACK if is_own else Kind.AMBIGUOUS
+        refusal = replace(verdict, kind=kind, error=f"{REFUSED}{verdict.error or UNREADABLE}")
+        return SentBatch(attempt_ids, refusal)
+
+
+def _is_batch_of(first: DeliveryTask, tasks: Sequence[DeliveryTask]) -> bool:
+    return len(tasks) > 1 and tasks[0].key == first.key
+
+
+def _made(verdict: Verdict, records: int) -> tuple[str, list[str]] | None:
+    """Return the commit that a batch of creates made, and the CIDs of its records; None if the PDS does not say."""
+    match verdict.body:
+        case {"commit": {"cid": str(commit)}, "results": list(results)} if is_record_cid(commit):
+            cids = [each.get("cid") for each in results if isinstance(each, dict)]
+            known = [cid for cid in cids if isinstance(cid, str) and is_record_cid(cid)]
+            return (commit, known) if len(known) == records else None
+    return None

@@ -7,18 +7,19 @@
 4. a delete counts as delivered only when no earlier create can land after it.
 """
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import replace
 from datetime import datetime, timedelta
-from typing import Final
+from typing import Any, Final
 
 from eventstore.database import Database
 from outbox.metrics import NO_METRICS, RelayMetrics
 from outbox.mirror.host_state import HostReport
 from outbox.mirror.hosts import Hosts
 from outbox.mirror.lanes import Lane, lock_lane, note_limits
-from outbox.mirror.namespace_moves import Namespaces
-from outbox.mirror.targets import DELETE, PUT
+from outbox.mirror.namespace_moves import Namespaces, is_accounted_for
+from outbox.mirror.states import MirrorReason
+from outbox.mirror.targets import CHANGE_TARGET, DELETE, PUT, of_target
 from outbox.pds.client import (
     READ_TIMEOUT_SECONDS,
     WRITE_TIMEOUT_SECONDS,
@@ -29,7 +30,6 @@ from outbox.pds.client import (
     remote_of,
 )
 from outbox.pds.verdict import Kind, Verdict
-from outbox.relay.batch_delivery import Batches
 from outbox.relay.delivery_task import DeliveryTask
 from outbox.relay.journal import (
     LateCreates,
@@ -40,7 +40,7 @@ from outbox.relay.journal import (
     unsettled_creates,
 )
 from outbox.relay.lease_clock import Deadline
-from outbox.relay.old_collection import keep_fields, place_to_look, refusal_of
+from outbox.relay.observations import encoded
 from outbox.relay.read_back import Finding, read_back, verify
 from outbox.relay.result import Outcome, Result
 from outbox.threads import in_thread
@@ -68,12 +68,11 @@ class Delivery:
         namespaces: Namespaces,
         metrics: RelayMetrics = NO_METRICS,
     ) -> None:
-        self._metrics = metrics
-        self._database = database
-        self._hosts = hosts
-        self._pds = pds
-        self._namespaces = namespaces
-        self.batches: Final = Batches(database, hosts, pds, namespaces=namespaces, metrics=metrics)
+        self.database: Final = database
+        self.hosts: Final = hosts
+        self.pds: Final = pds
+        self.namespaces: Final = namespaces
+        self.metrics: Final = metrics
 
     def begins_with_write(self, task: DeliveryTask) -> bool:
         """Whether the task is sent as it was read, with nothing to be read from the PDS first."""
@@ -89,7 +88,11 @@ class Delivery:
         if task.op == DELETE and task.was_never_sent:
             return Result(task, Outcome.CANCELLED, Verdict(Kind.DONE))
         try:
-            task = await self._with_unread_fields(lane, task, deadline)
+            for (
+                key
+            ) in task.unread:  # so that the new record has other clients' fields before its former copies go
+                former = await self._read(lane, key, deadline)
+                task = await in_thread(keep_fields, self.database, lane, task, key, former.body)
         except RemoteUnknownError as error:
             return Result(task, Outcome.FAILED, error.verdict)
         if task.intent is None and (problem := task.check()) is not None:
@@ -99,13 +102,6 @@ class Delivery:
         if task.op == DELETE and task.base is None:
             return await self._delete_without_base(lane, task, deadline)
         return await self._send(lane, task, deadline)
-
-    async def _with_unread_fields(self, lane: Lane, task: DeliveryTask, deadline: Deadline) -> DeliveryTask:
-        """Read former copies that were never read, so that the new record has other clients' fields before they go."""
-        for key in task.unread:
-            former = await self._read(lane, key, deadline)
-            task = await in_thread(keep_fields, self._database, lane, task, key, former.body)
-        return task
 
     async def _send(self, lane: Lane, task: DeliveryTask, deadline: Deadline) -> Result:
         """Send the task; after each InvalidSwap compare what is there, and send again on it if it is ours."""
@@ -117,7 +113,7 @@ class Delivery:
                 return Result(task, Outcome.FAILED, refusal)
             attempt_id = task.intent
             if attempt_id is None:
-                attempt_id = await in_thread(record_intent, self._database, lane, task)
+                attempt_id = await in_thread(record_intent, self.database, lane, task)
             verdict = await self._call(lane.host, task, deadline.within(WRITE_TIMEOUT_SECONDS))
             if verdict.kind is not Kind.READ_BACK:
                 outcome = Outcome.DELIVERED if verdict.kind is Kind.DONE else Outcome.FAILED
@@ -148,7 +144,7 @@ class Delivery:
         """
         place = task.successor
         if place is None and task.restores:
-            place = await in_thread(place_to_look, self._database, self._namespaces, task)
+            place = await in_thread(place_to_look, self.database, self.namespaces, task)
         if place is None:
             return None
         try:
@@ -159,10 +155,10 @@ class Delivery:
 
     async def _call(self, host: str, task: DeliveryTask, timeout: float) -> Verdict:
         if task.op == PUT and (body := task.body) is not None:
-            verdict = await self._pds.put(host, task.key, body, swap=task.base, timeout=timeout)
+            verdict = await self.pds.put(host, task.key, body, swap=task.base, timeout=timeout)
         else:
-            verdict = await self._pds.delete(host, task.key, swap=task.base, timeout=timeout)
-        self._metrics.attempted(task.op, verdict)
+            verdict = await self.pds.delete(host, task.key, swap=task.base, timeout=timeout)
+        self.metrics.attempted(task.op, verdict)
         return verdict
 
     async def _delete_without_base(self, lane: Lane, task: DeliveryTask, deadline: Deadline) -> Result:
@@ -203,31 +199,31 @@ class Delivery:
         if finding is Finding.REBASE and not (task.was_rejected or task.is_as_adopted):
             return await self._rewrite(lane, task.on(remote.cid, remote.body), remote, deadline)
         result = Result(task, _OUTCOMES_OF_VERIFICATION[finding], Verdict(Kind.DONE), remote=remote)
-        return await self._verify_later_after_delete(await self._guard_against_late_creates(result))
+        result = await self._guard_against_late_creates(result)
+        if (
+            task.op == DELETE and result.outcome is Outcome.SEEN
+        ):  # a create may land late if the clock has been set
+            late, now = await in_thread(self._late_creates, task)
+            return replace(result, verify_at=now + LATE_CREATE_WINDOW + MAX_CLOCK_JUMP if late else None)
+        return result
 
     async def _confirm_missing(self, lane: Lane, task: DeliveryTask, deadline: Deadline) -> Result:
         """Ask by a write whether the record is gone: a record that was taken down reads as absent, too."""
         again = task.as_it_was()
         if again.request_cid != task.base:
             return Result(task, Outcome.MISSING, Verdict(Kind.DONE))
-        attempt_id = await in_thread(record_intent, self._database, lane, again)
+        attempt_id = await in_thread(record_intent, self.database, lane, again)
         verdict = await self._call(lane.host, again, deadline.within(WRITE_TIMEOUT_SECONDS))
         if verdict.kind is Kind.READ_BACK:
-            return await self._confirm_not_written_again(
-                lane, Result(task, Outcome.MISSING, verdict, attempt_id), deadline
-            )
+            try:  # another client may have written it since, which is a foreign edit
+                remote = await self._read(lane, task.key, deadline)
+            except RemoteUnknownError as error:
+                return Result(task, Outcome.FAILED, error.verdict, attempt_id)
+            if remote.cid is not None:
+                return Result(task, Outcome.FAILED, CONTENDED, attempt_id)
+            return Result(task, Outcome.MISSING, verdict, attempt_id)
         outcome = Outcome.SEEN if verdict.kind is Kind.DONE else Outcome.FAILED
         return Result(task, outcome, verdict, attempt_id)
-
-    async def _confirm_not_written_again(self, lane: Lane, missing: Result, deadline: Deadline) -> Result:
-        """Read once more: another client may have written the record since it read as absent, which is a foreign edit."""
-        try:
-            remote = await self._read(lane, missing.task.key, deadline)
-        except RemoteUnknownError as error:
-            return replace(missing, outcome=Outcome.FAILED, verdict=error.verdict)
-        if remote.cid is None:
-            return missing
-        return replace(missing, outcome=Outcome.FAILED, verdict=CONTENDED)
 
     async def _rewrite(self, lane: Lane, task: DeliveryTask, remote: Remote, deadline: Deadline) -> Result:
         """Write on top of what was found, unless only other clients' fields differ."""
@@ -237,27 +233,20 @@ class Delivery:
             return Result(task, Outcome.HELD, Verdict(Kind.DONE), remote=remote)
         return await self._send(lane, task, deadline)
 
-    async def _verify_later_after_delete(self, result: Result) -> Result:
-        """Verify a deleted record again while a late create may land, the clock having been set since it was sent."""
-        if result.task.op != DELETE or result.outcome is not Outcome.SEEN:
-            return result
-        late, now = await in_thread(self._late_creates, result.task)
-        return replace(result, verify_at=now + LATE_CREATE_WINDOW + MAX_CLOCK_JUMP if late else None)
-
     async def _read(self, lane: Lane, key: RecordKey, deadline: Deadline) -> Remote:
         """Read a record, and record what the answer says of the host's budget; raises RemoteUnknownError."""
-        verdict = await self._pds.read_record(lane.host, key, timeout=deadline.within(READ_TIMEOUT_SECONDS))
-        await in_thread(self._hosts.record_if_changed, HostReport.of_limits(lane.host, lane.did, verdict))
+        verdict = await self.pds.read_record(lane.host, key, timeout=deadline.within(READ_TIMEOUT_SECONDS))
+        await in_thread(self.hosts.record_if_changed, HostReport.of_limits(lane.host, lane.did, verdict))
         return remote_of(verdict)
 
     def _compare(self, compare: _Compare, task: DeliveryTask, remote: Remote) -> Finding:
-        with self._database.read() as connection:
+        with self.database.read() as connection:
             was_sent = is_our_cid(connection, task.key, remote.cid)
         return compare(task, remote, was_sent)
 
     def _late_creates(self, task: DeliveryTask) -> tuple[LateCreates, datetime]:
-        with self._database.read() as connection:
-            now = self._database.now(connection)
+        with self.database.read() as connection:
+            now = self.database.now(connection)
             return unsettled_creates(connection, task.key, now - LATE_CREATE_WINDOW - MAX_CLOCK_JUMP), now
 
     def _taken_down_cid(self, task: DeliveryTask, remote: Remote, last_known: str | None) -> str | None:
@@ -267,20 +256,20 @@ class Delivery:
         """
         if remote.cid is not None or task.base is not None or task.op == DELETE:
             return None
-        with self._database.read() as connection:
+        with self.database.read() as connection:
             return unanswered_create(connection, task.key) or last_known
 
     def _close_attempt(self, lane: Lane, attempt_id: int, verdict: Verdict) -> None:
         try:
-            with self._database.write() as connection:
-                now = self._database.now(connection)
+            with self.database.write() as connection:
+                now = self.database.now(connection)
                 close_attempt(connection, attempt_id, verdict, now)
             if limits := verdict.lane_limits(now):  # a refused write costs points, too
-                with self._database.write() as connection:
-                    lock_lane(self._database, connection, lane)
+                with self.database.write() as connection:
+                    lock_lane(self.database, connection, lane)
                     note_limits(connection, lane.did, limits)
         finally:  # the host's limits hold, whether or not the lane is still ours
-            self._hosts.record_if_changed(HostReport.of_limits(lane.host, lane.did, verdict))
+            self.hosts.record_if_changed(HostReport.of_limits(lane.host, lane.did, verdict))
 
 
 _OUTCOMES: Final = {
@@ -293,3 +282,48 @@ _OUTCOMES_OF_VERIFICATION: Final = {
     Finding.AGREES: Outcome.SEEN,
     Finding.REBASE: Outcome.REBASED,
 }
+
+
+NO_SUCCESSOR: Final = Verdict(
+    Kind.AMBIGUOUS,
+    "successor_missing",
+    400,
+    "the record is not in its new collection, so the copy in the old one is not deleted",
+)
+IS_IN_OLD_COLLECTION: Final = Verdict(
+    Kind.REJECTED,
+    MirrorReason.MIGRATION_NEEDED,
+    message="the old collection holds a record under the same key: move it by POST /tracks/{id}/migrate-namespace",
+)
+
+
+def place_to_look(database: Database, namespaces: Namespaces, task: DeliveryTask) -> RecordKey | None:
+    """Return where the old collection may hold the record; None where the log says what is there."""
+    place = namespaces.old_place(task.key)
+    if place is None:
+        return None
+    with database.read() as connection:
+        return None if is_accounted_for(connection, place, task.kind.name, task.subject_id) else place
+
+
+def refusal_of(task: DeliveryTask, found: Remote) -> Verdict | None:
+    """Return why the task must not be sent, by what the other collection holds."""
+    if task.successor is not None:
+        return NO_SUCCESSOR if found.cid is None else None
+    return IS_IN_OLD_COLLECTION if found.cid is not None else None
+
+
+def keep_fields(
+    database: Database, lane: Lane, task: DeliveryTask, key: RecordKey, body: Mapping[str, Any] | None
+) -> DeliveryTask:
+    """Keep other clients' fields of a former copy for the new record, and beside them what the log says.
+
+    Its delete compares that with the copy: fields of ours with another value are held for the owner. Raises LeaseLostError.
+    """
+    if body is None or task.desired is None:
+        return task
+    expected = task.kind.merged({**task.desired, "$type": key.collection}, body)
+    with database.write() as connection:
+        lock_lane(database, connection, lane)
+        connection.execute(CHANGE_TARGET, {**of_target(key), "observed_body": encoded(expected)})
+    return replace(task, former_fields={**(task.former_fields or {}), **body})

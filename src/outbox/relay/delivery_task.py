@@ -24,11 +24,20 @@ from eventstore.change import RecordedEvent
 from eventstore.event_log import EventLog
 from eventstore.prepared import Prepared, among
 from eventstore.schema import UtcDateTime
-from outbox.mirror.due import host_open_at, is_open, latest_of, target_due_at
+from outbox.mirror.due import (
+    BACKFILL,
+    CLASS,
+    COMES_DUE,
+    ORDER,
+    VERIFY,
+    host_open_at,
+    is_open,
+    latest_of,
+    target_due_at,
+)
 from outbox.mirror.lanes import Lane
 from outbox.mirror.namespace_moves import FormerRecords, former_records
 from outbox.mirror.observe_only import is_observed
-from outbox.mirror.priority import BACKFILL, CLASS, COMES_DUE, ORDER, VERIFY
 from outbox.mirror.states import TargetState
 from outbox.mirror.tables import NEVER, mirror_lane, mirror_target, pds_host
 from outbox.mirror.targets import DELETE, PLACE, PUT

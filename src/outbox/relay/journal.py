@@ -6,17 +6,32 @@ An attempt that a crash left open still says what may have landed.
 from collections.abc import Generator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
-from datetime import datetime
+from datetime import datetime, timedelta
 from typing import Any, Final
 
-from sqlalchemy import Connection, and_, bindparam, insert, or_, select, update
+from sqlalchemy import (
+    ColumnElement,
+    Connection,
+    and_,
+    bindparam,
+    case,
+    delete,
+    exists,
+    func,
+    insert,
+    not_,
+    or_,
+    select,
+    update,
+)
 
 from eventstore.database import Database
 from eventstore.errors import LeaseLostError
-from eventstore.prepared import Prepared, among
+from eventstore.prepared import Prepared
+from eventstore.schema import UtcDateTime
 from eventstore.states import State
 from outbox.mirror.lanes import Lane, lock_lane
-from outbox.mirror.tables import delivery_attempt, mirror_lane
+from outbox.mirror.tables import delivery_attempt, mirror_lane, mirror_target
 from outbox.mirror.targets import CHANGE_TARGET, PUT, of_target
 from outbox.pds.client import RecordKey
 from outbox.pds.verdict import OK, Kind, Verdict
@@ -106,9 +121,6 @@ _END_COLUMNS: Final = ("ended_at", "outcome", "status", "error", "rev")
 _END: Final = Prepared(
     lambda _: update(delivery_attempt).where(attempt.id == bindparam("attempt_id")), _END_COLUMNS
 )
-_END_OF_BATCH: Final = Prepared(
-    lambda dialect: update(delivery_attempt).where(among(attempt.id, "attempt_ids", dialect)), _END_COLUMNS
-)
 
 
 def record_intent(database: Database, lane: Lane, task: DeliveryTask) -> int:
@@ -161,13 +173,6 @@ def record_adopted(connection: Connection, key: RecordKey, gen: int, cid: str, n
 def close_attempt(connection: Connection, attempt_id: int, verdict: Verdict, now: datetime) -> None:
     """Record how the attempt ended."""
     _END.start(connection, {"attempt_id": attempt_id, **_end(verdict, now)})
-
-
-def close_attempts(
-    connection: Connection, attempt_ids: Sequence[int], verdict: Verdict, now: datetime
-) -> None:
-    """Record how a batch ended."""
-    _END_OF_BATCH.start(connection, {"attempt_ids": attempt_ids, **_end(verdict, now)})
 
 
 def _end(verdict: Verdict, now: datetime) -> dict[str, Any]:
@@ -246,3 +251,77 @@ def _row(lane: Lane, task: DeliveryTask, now: datetime) -> dict[str, Any]:
         "epoch": lane.epoch,
         "started_at": now,
     }
+
+
+ATTEMPTS_TTL: Final = timedelta(days=30)
+FAILURES_TTL: Final = timedelta(days=180)
+FAILURES: Final = (
+    Kind.REJECTED,
+    Kind.BROKEN,
+    Kind.BLOB_MISSING,
+    Kind.SIGN_IN,
+    Kind.INACTIVE,
+    Kind.FULL,
+    Kind.MOVED,
+)
+"""The failures that a person had to act on; outages, rate limits and changed swaps pass by themselves."""
+IDS_PER_STATEMENT: Final = 5000
+
+target: Final = mirror_target.c
+later: Final = delivery_attempt.alias("later")
+earlier: Final = delivery_attempt.alias("earlier")
+
+
+def prune_attempts(database: Database) -> int:
+    """Delete expired attempts, a range of ids at a time; returns how many.
+
+    The first that acknowledges a generation with a CID, and the last of each record, stay for ever.
+    """
+    pruned = after = 0
+    with database.read() as connection:
+        now = database.now(connection)
+        expired = {"before": now - ATTEMPTS_TTL, "failures_before": now - FAILURES_TTL}
+        last = connection.scalar(_LAST, {"before": now - ATTEMPTS_TTL}) or 0
+    while after < last:
+        with database.write() as connection:
+            window = {"after": after, "until": after + IDS_PER_STATEMENT}
+            pruned += connection.execute(_PRUNE, {**expired, **window}).rowcount
+        after += IDS_PER_STATEMENT
+    return pruned
+
+
+def _same_record(other: object) -> ColumnElement[bool]:
+    names = ("did", "collection", "rkey")
+    return and_(*(getattr(other, name) == attempt[name] for name in names))
+
+
+_TIME: Final = UtcDateTime()
+_IS_ACK: Final = func.coalesce(attempt.outcome, "").in_(ACKNOWLEDGING)
+_IS_REPEATED_ACK: Final = and_(
+    attempt.outcome == Kind.DONE,
+    exists().where(
+        _same_record(earlier.c),
+        earlier.c.gen == attempt.gen,
+        earlier.c.request_cid == attempt.request_cid,
+        earlier.c.outcome == Kind.DONE,
+        earlier.c.id < attempt.id,
+    ),
+)
+"""Each verification of a record that was taken down makes one."""
+_IS_UNACKED: Final = exists().where(_same_record(target), target.acked_gen < attempt.gen)
+_IS_LAST: Final = not_(
+    exists().where(_same_record(later.c), later.c.gen >= attempt.gen, later.c.id > attempt.id)
+)
+_LAST: Final = select(func.max(attempt.id)).where(attempt.started_at < bindparam("before", type_=_TIME))
+_PRUNE: Final = delete(delivery_attempt).where(
+    attempt.id > bindparam("after"),
+    attempt.id <= bindparam("until"),
+    attempt.started_at
+    < case(
+        (attempt.outcome.in_(FAILURES), bindparam("failures_before", type_=_TIME)),
+        else_=bindparam("before", type_=_TIME),
+    ),
+    or_(not_(_IS_ACK), _IS_REPEATED_ACK),
+    not_(_IS_UNACKED),
+    not_(_IS_LAST),
+)

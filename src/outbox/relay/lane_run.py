@@ -3,7 +3,7 @@
 1. begin: read the lane's next due target and its subject (delivery_task.py), and record the intent (journal.py).
 2. deliver: send, and after InvalidSwap read back and send again (delivery.py, read_back.py).
 3. settle: the result goes into log, target, lane and attempt in one transaction, fenced by the lane's epoch (settle.py);
-   the next delivery begins in the same one. A replay's creates are delivered and settled together (batch_delivery.py).
+   the next delivery begins in the same one. A replay's creates are delivered and settled together (batch.py).
 4. repeat, until nothing is due, the run's share is used, or the result concerns the whole lane.
 5. release the lane, due when its next target is (mirror/lanes.py), in the transaction of the last result.
 """
@@ -28,14 +28,13 @@ from outbox.mirror.hosts import Hosts
 from outbox.mirror.lanes import Lane, lock_lane, release, release_after_error, write_release
 from outbox.pds.verdict import verdict_of_fault
 from outbox.record.kind import RecordKinds
-from outbox.relay.batch_delivery import BatchRun, SentBatch
+from outbox.relay.batch import BatchRun, SentBatch
 from outbox.relay.delivery import Delivery
 from outbox.relay.delivery_task import DeliveryTask, UnreadableTargetError, next_task
 from outbox.relay.journal import write_intent
 from outbox.relay.lease_clock import LeaseClock
-from outbox.relay.result import Outcome, Result
-from outbox.relay.result_log import log_result
-from outbox.relay.settle import Settled, settle, settle_batch
+from outbox.relay.result import Outcome, Result, log_result
+from outbox.relay.settle import Settled, settle
 from outbox.threads import in_thread
 from outbox.tracing import NO_TRACING, Tracing
 
@@ -46,8 +45,8 @@ MAX_BACKFILL_RECORDS_PER_RUN: Final = 5
 """Fewer, so that a host's only lane is soon free for live work."""
 MAX_RUN_SECONDS: Final = 10.0
 """No delivery begins later in a run."""
-Begun = DeliveryTask | Result | None
-"""The next delivery: a task, the result of one that cannot be read, or None where nothing is due."""
+NextDelivery = DeliveryTask | Result | None
+"""A task, the result of one that cannot be read, or None where nothing is due."""
 
 
 @dataclass
@@ -93,40 +92,46 @@ class LaneRunner:
             if isinstance(lost, _FencedError):
                 self._metrics.fenced()
         except Exception:
-            logger.exception("turn_failed", extra=lane.log_fields)
-            await self._release_after_error(lane)
+            logger.exception("lane_run_failed", extra=lane.log_fields)
+            try:
+                await in_thread(release_after_error, self._log.database, lane)
+            except LeaseLostError:
+                pass
+            except Exception:  # the lease expires
+                logger.exception("lane_not_given_back", extra=lane.log_fields)
         return outcomes
 
     async def _deliver_due(self, lane: Lane, lease: LeaseClock, outcomes: Counter[Outcome]) -> None:
         run = _Run()
         records = MAX_BACKFILL_RECORDS_PER_RUN if lane.backfill else MAX_RECORDS_PER_RUN
-        begun = await in_thread(self._begin_first, lane, may_deliver=self._may_deliver(lease))
-        batches = self._delivery.batches.of_run(self._log, lane, self._kinds)
+        following = await in_thread(self._begin_first, lane, may_deliver=self._may_deliver(lease))
+        batches = BatchRun(self._delivery, self._log, lane, self._kinds)
         deliveries = 0
-        while begun is not None:
-            delivered = await self._deliver_batch(batches, begun, lease, run.done) or await self._deliver(
-                lane, begun, lease
-            )
+        while following is not None:
+            delivered: Result | SentBatch | None = None
+            if isinstance(following, DeliveryTask):
+                delivered = await batches.send(following, lease.seconds_left_to_send(), run.done)
+            delivered = delivered or await self._deliver(lane, following, lease)
             deliveries += 1
             run.done += [result.task.key.place for result in delivered.results]
             ends_run = any(result.ends_run for result in delivered.results)
             run.goes_on = not ends_run and deliveries < records and self._may_deliver(lease)
-            begun = await self._settle(lane, delivered, run)
+            following = await self._settle(lane, delivered, run)
             outcomes.update(result.outcome for result in delivered.results)
 
     def _may_deliver(self, lease: LeaseClock) -> bool:
         return not self._is_stopping() and lease.age < MAX_RUN_SECONDS and lease.seconds_left_to_send() > 0
 
-    def _begin_first(self, lane: Lane, *, may_deliver: bool) -> Begun:
+    def _begin_first(self, lane: Lane, *, may_deliver: bool) -> NextDelivery:
         database = self._log.database
         with database.write() as connection:
             now = lock_lane(database, connection, lane).now
-            begun = self._begin(connection, lane, now, []) if may_deliver else None
-            if begun is None:
+            first = self._begin(connection, lane, now, []) if may_deliver else None
+            if first is None:
                 write_release(connection, lane, now)
-            return begun
+            return first
 
-    def _begin(self, connection: Connection, lane: Lane, now: datetime, done: Sequence[str]) -> Begun:
+    def _begin(self, connection: Connection, lane: Lane, now: datetime, done: Sequence[str]) -> NextDelivery:
         """Read the next due target and, where it begins with a write, record its intent in the same transaction.
 
         That holds the lane's lock, without which no event of the account's records is committed: target and events agree.
@@ -138,93 +143,73 @@ class LaneRunner:
         except UnreadableTargetError as error:
             logger.exception("target_unreadable", extra=lane.log_fields)
             return Result(error.task, Outcome.FAILED, verdict_of_fault(error))
-        if task is None or task.is_batchable or not self._begins_with_write(task):
+        if task is None or task.is_batchable:
             return task
-        return replace(task, intent=write_intent(connection, lane, task, now))
-
-    def _begins_with_write(self, task: DeliveryTask) -> bool:
         try:
-            return self._delivery.begins_with_write(task)
+            begins_with_write = self._delivery.begins_with_write(task)
         except Exception:  # noqa: BLE001 - delivering it fails for that, which fails no other record
-            return False
+            begins_with_write = False
+        return replace(task, intent=write_intent(connection, lane, task, now)) if begins_with_write else task
 
-    async def _deliver_batch(
-        self, batches: BatchRun, begun: DeliveryTask | Result, lease: LeaseClock, done: Sequence[str]
-    ) -> SentBatch | None:
-        if isinstance(begun, Result):
-            return None
-        return await batches.send(begun, lease.seconds_left_to_send(), done)
-
-    async def _deliver(self, lane: Lane, begun: DeliveryTask | Result, lease: LeaseClock) -> Result:
+    async def _deliver(self, lane: Lane, task: DeliveryTask | Result, lease: LeaseClock) -> Result:
         """Deliver one target. A fault of its own fails this target and not the lane."""
-        if isinstance(begun, Result):
-            return begun
+        if isinstance(task, Result):
+            return task
         try:
-            with self._tracing.delivery(begun) as report:
-                result = await self._delivery.deliver(lane, begun, lease.seconds_left_to_send())
+            with self._tracing.delivery(task) as report:
+                result = await self._delivery.deliver(lane, task, lease.seconds_left_to_send())
                 report(result)
                 return result
         except (LeaseLostError, SQLAlchemyError, EventStoreError):
             raise
         except Exception as error:
             logger.exception("delivery_failed", extra=lane.log_fields)
-            return Result(begun, Outcome.FAILED, verdict_of_fault(error))
+            return Result(task, Outcome.FAILED, verdict_of_fault(error))
 
-    async def _settle(self, lane: Lane, delivered: Result | SentBatch, run: _Run) -> Begun:
+    async def _settle(self, lane: Lane, delivered: Result | SentBatch, run: _Run) -> NextDelivery:
         """Settle what was delivered and, unless the run ends, begin the next delivery in the same unit."""
         try:
-            begun = await in_thread(self._settle_and_report, lane, delivered, run)
+            following = await in_thread(self._settle_and_report, lane, delivered, run)
         except LeaseLostError:
             raise _FencedError from None
         self._on_settled(lane.did)
         for result in delivered.results:
             self._metrics.settled(result)
             log_result(lane, result)
-        return begun
+        return following
 
-    def _settle_and_report(self, lane: Lane, delivered: Result | SentBatch, run: _Run) -> Begun:
+    def _settle_and_report(self, lane: Lane, delivered: Result | SentBatch, run: _Run) -> NextDelivery:
         """Settle, then update the host's row: in one thread, so that a cancelled run does both or neither.
 
         The lane is released with the last result, but not before its host's row shows what that says of the host.
         """
-        begun: Begun = None
+        following: NextDelivery = None
 
         def begin_or_release(settled: Settled) -> None:
-            nonlocal begun
+            nonlocal following
             if any(result.is_answered for result in delivered.results):
                 run.succeeded_at = settled.now
-            begun = self._begin(settled.connection, lane, settled.now, run.done) if run.goes_on else None
-            if begun is None and settled.report is None:
+            following = self._begin(settled.connection, lane, settled.now, run.done) if run.goes_on else None
+            if following is None and settled.report is None:
                 write_release(settled.connection, lane, settled.now, run.succeeded_at)
 
         try:
-            if isinstance(delivered, SentBatch):
-                report = settle_batch(self._log, lane, delivered, begin_or_release)
-            else:
-                report = settle(self._log, lane, delivered, begin_or_release)
+            report = settle(self._log, lane, delivered, begin_or_release)
         except Exception:  # the host's limits hold, although nothing was settled
             self._hosts.record_if_changed(HostReport.of_limits(lane.host, lane.did, delivered.verdict))
             raise
         if report is not None:
             self._hosts.record(report)
-            if begun is None:
+            if following is None:
                 with suppress(LeaseLostError):  # then it is another relay's to release
                     release(self._log.database, lane, run.succeeded_at)
         for result in delivered.results:
             if result.outcome is Outcome.FAILED:
-                task = result.task
+                subject_id = result.task.subject_id
                 count_failure(
-                    self._log.database, lane.host, result.verdict, did=lane.did, subject_id=task.subject_id
+                    self._log.database, lane.host, result.verdict, did=lane.did, subject_id=subject_id
                 )
-        return begun
-
-    async def _release_after_error(self, lane: Lane) -> None:
-        try:
-            await in_thread(release_after_error, self._log.database, lane)
-        except LeaseLostError:
-            pass
-        except Exception:  # the lease expires
-            logger.exception("lane_not_given_back", extra=lane.log_fields)
+        return following
 
 
 class _FencedError(LeaseLostError):

@@ -1,6 +1,10 @@
-"""Periodic maintenance: wakes stuck lanes, and schedules probes of accounts whose host has not answered for long.
+"""What a relay does beside its claims: releases what ended processes have leased, wakes stuck lanes, schedules overdue probes.
 
-It runs beside the claims, a page at a time, so that no delivery waits for it.
+The last two run once a minute, a page at a time, so that no delivery waits for them. Every ordinary change wakes its lane
+in its own transaction: a repair of targets or manual SQL can leave open targets without a due time behind.
+
+Only the wait for a lease ends sooner (ADR 36): a lane's epoch still fences late results, and a delete still waits for an
+unanswered create.
 """
 
 import asyncio
@@ -8,10 +12,33 @@ import logging
 from collections.abc import Callable, Sequence
 from typing import Final
 
+from sqlalchemy import (
+    ColumnElement,
+    and_,
+    bindparam,
+    exists,
+    or_,
+    select,
+    update,
+)
+
 from eventstore.database import Database
-from outbox.mirror.lanes import LANES_PER_PAGE
+from eventstore.jobs.queue import release_ended
+from outbox.mirror.due import is_backfill, is_open, lane_columns, target_columns, target_due_at
+from outbox.mirror.lanes import LANES_PER_PAGE, change_lane
 from outbox.mirror.parking import schedule_overdue_probes
-from outbox.relay.rescue import wake_stuck_lanes
+from outbox.mirror.states import TargetState
+from outbox.mirror.tables import (
+    CONCERNS_RELAY,
+    HAS_BLOBS,
+    NEVER,
+    PAST,
+    UPLOAD,
+    blob_job,
+    mirror_lane,
+    mirror_target,
+    was_leased,
+)
 from outbox.threads import in_thread
 
 logger = logging.getLogger("mastertape.outbox")
@@ -60,3 +87,103 @@ class Maintenance:
     def _ended(self, _pass: "asyncio.Task[None]") -> None:
         self._pass = None
         self._on_done()
+
+
+successor: Final = mirror_target.alias("successor").c
+
+
+def wake_stuck_lanes(database: Database) -> list[str]:
+    """Make a page of lanes due that have an open target and no due time; returns their DIDs."""
+    with database.read() as connection:
+        asleep = connection.scalars(_PAGE_OF_ASLEEP).all()
+    woken = []
+    for did in asleep:
+        with database.write() as connection:
+            if connection.scalar(_LOCK_IF_ASLEEP, {"lane": did}) is None:
+                continue
+            this = update(mirror_target).where(target_columns.did == did)
+            sendable = {"state": TargetState.IDLE, "reason": None, "not_before": PAST}
+            connection.execute(this.where(_waits_for_no_upload()).values(sendable))
+            connection.execute(this.where(_is_uncleared()).values(cleared_gen=target_columns.desired_gen))
+            change_lane(connection, did, due_at=database.now(connection))
+        woken.append(did)
+    return woken
+
+
+def _waits(which: ColumnElement[bool]) -> ColumnElement[bool]:
+    due = or_(target_due_at() < NEVER, and_(is_open(), _waits_for_no_upload()), _is_uncleared())
+    return exists().where(target_columns.did == lane_columns.did, CONCERNS_RELAY, which, due)
+
+
+def _waits_for_no_upload() -> ColumnElement[bool]:
+    """Whether the target waits for a blob that no upload is requested for."""
+    requested = exists().where(
+        blob_job.c.did == target_columns.did,
+        blob_job.c.subject_id == target_columns.subject_id,
+        HAS_BLOBS,
+        or_(blob_job.c.requested, blob_job.c.again),
+    )
+    return and_(target_columns.state == TargetState.BLOB, ~requested)
+
+
+def _is_uncleared() -> ColumnElement[bool]:
+    """Whether it is a former copy that was not cleared, although the new record is acknowledged."""
+    is_acked = (  # a scalar: for an EXISTS, PostgreSQL would read every target
+        select(successor.acked_gen >= successor.desired_gen)
+        .where(
+            successor.subject_id == target_columns.subject_id,
+            successor.kind == target_columns.kind,
+            ~successor.former,
+        )
+        .scalar_subquery()
+    )
+    return and_(target_columns.former, target_columns.cleared_gen < target_columns.desired_gen, is_acked)
+
+
+# Built once (CONTRIBUTING.md).
+
+_ASLEEP: Final = select(lane_columns.did).where(
+    or_(
+        and_(lane_columns.due_at >= NEVER, _waits(~is_backfill())),
+        and_(lane_columns.backfill_at >= NEVER, _waits(is_backfill())),
+    )
+)
+_PAGE_OF_ASLEEP: Final = _ASLEEP.limit(LANES_PER_PAGE)
+_LOCK_IF_ASLEEP: Final = _ASLEEP.where(lane_columns.did == bindparam("lane")).with_for_update(
+    of=mirror_lane, skip_locked=True
+)
+
+
+HasEnded = Callable[[str], bool]
+"""Whether the owner of leases is proved to have ended."""
+
+
+def release_of_ended(database: Database, has_ended: HasEnded) -> int:
+    """Release what ended processes have leased, lanes and uploads; returns how many.
+
+    A row that is locked, perhaps by the last transaction of such a process, is left to the next time.
+    """
+    with database.read_committed() as connection:
+        owners = [owner for owner in connection.scalars(_OWNERS) if has_ended(owner)]
+    released = release_ended(database, [UPLOAD], has_ended)
+    if owners:
+        with database.write() as connection:
+            released += connection.execute(_RELEASE, {"owners": owners}).rowcount
+    if released:
+        logger.info("leases_released", extra={"owners": owners, "count": released})
+    return released
+
+
+# Built once (CONTRIBUTING.md).
+
+_OWNERS: Final = (
+    select(lane_columns.lease_owner).where(was_leased(), lane_columns.lease_owner.is_not(None)).distinct()
+)
+_THEIRS: Final = select(lane_columns.did).where(
+    was_leased(), lane_columns.lease_owner.in_(bindparam("owners", expanding=True))
+)
+_RELEASE: Final = (
+    update(mirror_lane)
+    .where(lane_columns.did.in_(_THEIRS.with_for_update(skip_locked=True)))
+    .values(lease_owner=None, lease_until=PAST)
+)

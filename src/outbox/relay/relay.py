@@ -28,14 +28,12 @@ from outbox.mirror.lanes import Lane
 from outbox.mirror.targets import MIN_LANE_INTERVAL
 from outbox.probes.worker import Probes
 from outbox.record.kind import RecordKinds
-from outbox.relay.claim import claim
+from outbox.relay.claim import SecondsUntilDue, claim, seconds_until_due
 from outbox.relay.delivery import Delivery
-from outbox.relay.early_release import HasEnded, release_of_ended
 from outbox.relay.lane_run import LaneRunner
 from outbox.relay.lease_clock import LeaseClock
-from outbox.relay.maintenance import Maintenance
+from outbox.relay.maintenance import HasEnded, Maintenance, release_of_ended
 from outbox.relay.result import Outcome
-from outbox.relay.schedule import SecondsUntilDue, seconds_until_due
 from outbox.threads import in_thread
 from outbox.tracing import NO_TRACING, Tracing
 

@@ -34,13 +34,12 @@ from outbox.mirror.tables import NEVER, PAST, blob_job
 from outbox.mirror.targets import DELETE, upsert
 from outbox.pds.verdict import NO_CONNECTION, NO_CONNECTION_PAUSE, Kind, Verdict
 from outbox.record.dag_cbor import encode
-from outbox.relay.batch_delivery import SentBatch
+from outbox.relay.batch import SentBatch
 from outbox.relay.delivery import CONTENDED
 from outbox.relay.delivery_task import DeliveryTask
 from outbox.relay.journal import (
     UnsentOutcome,
     close_attempt,
-    close_attempts,
     is_fault_of_record_alone,
     is_repeated_server_error,
     record_unsent,
@@ -72,63 +71,52 @@ class Settled:
 
 
 def settle(
-    log: EventLog, lane: Lane, result: Result, then: Callable[[Settled], None] = lambda _: None
+    log: EventLog,
+    lane: Lane,
+    delivered: Result | SentBatch,
+    then: Callable[[Settled], None] = lambda _: None,
 ) -> HostReport | None:
-    """Settle the result, and do what comes `then` in the same transaction; returns the report for the host's row, if any.
+    """Settle what was delivered, and do what comes `then` in the same transaction; returns the report for the host's row, if any.
 
-    Raises LeaseLostError, and writes nothing, when another relay holds the lane.
+    All attempts of a batch end alike, and those of its records that have a result are settled. Raises LeaseLostError, and
+    writes nothing, when another relay holds the lane.
     """
 
     def work(connection: Connection, unit: UnitOfWork | None = None) -> HostReport | None:
-        settled = _settle(log.database, connection, lane, result, unit)
+        settled = _settle(log.database, connection, lane, delivered, unit)
         then(settled)
         return settled.report
 
-    if result.only_acknowledges:
+    if isinstance(delivered, Result) and delivered.only_acknowledges:
         return log.transact_without_events(work)
     return log.transact(lane.did, lane.envelope, lambda unit: work(unit.connection, unit))
 
 
-def settle_batch(
-    log: EventLog, lane: Lane, batch: SentBatch, then: Callable[[Settled], None]
-) -> HostReport | None:
-    """Settle a batch as `settle` does a delivery: all its attempts end alike, and those of its records that have a result are settled."""
-
-    def work(unit: UnitOfWork) -> HostReport | None:
-        settled = _settle_batch(log.database, unit, lane, batch)
-        then(settled)
-        return settled.report
-
-    return log.transact(lane.did, lane.envelope, work)
-
-
-def _settle_batch(database: Database, unit: UnitOfWork, lane: Lane, batch: SentBatch) -> Settled:
-    connection = unit.connection
-    is_calm, now = lock_lane(database, connection, lane)
-    close_attempts(connection, batch.attempt_ids, batch.verdict, now)
-    # a pipeline takes no queries of SQLAlchemy's own, and a failure asks the database some
-    is_plain = all(each.outcome is Outcome.DELIVERED and not each.is_mismatch for each in batch.results)
-    with pipelined(connection) if is_plain else nullcontext():
-        for result in batch.results:
-            _settle_target(unit, lane, result)
-    if batch.results:
-        return _settle_lane(connection, lane, batch.results[-1], now, is_calm=is_calm)
-    note_limits(connection, lane.did, batch.verdict.lane_limits(now))  # a refused batch costs points, too
-    report = HostReport.of_limits(lane.host, lane.did, batch.verdict)
-    return Settled(connection, now, report if changes_host(connection, report, now) else None)
-
-
 def _settle(
-    database: Database, connection: Connection, lane: Lane, result: Result, unit: UnitOfWork | None
+    database: Database,
+    connection: Connection,
+    lane: Lane,
+    delivered: Result | SentBatch,
+    unit: UnitOfWork | None,
 ) -> Settled:
     is_calm, now = lock_lane(database, connection, lane)
-    if result.attempt_id is not None:
-        close_attempt(connection, result.attempt_id, result.verdict, now)
-    if unit is None:
-        _acknowledge(connection, result, now)
-    else:
-        _settle_target(unit, lane, result)
-    return _settle_lane(connection, lane, result, now, is_calm=is_calm)
+    # a pipeline takes no queries of SQLAlchemy's own, and a failure asks the database some
+    is_plain = isinstance(delivered, SentBatch) and all(
+        each.outcome is Outcome.DELIVERED and not each.is_mismatch for each in delivered.results
+    )
+    with pipelined(connection) if is_plain else nullcontext():
+        for attempt_id in delivered.attempt_ids:
+            close_attempt(connection, attempt_id, delivered.verdict, now)
+        for result in delivered.results:
+            if unit is None:
+                _acknowledge(connection, result, now)
+            else:
+                _settle_target(unit, lane, result)
+    if delivered.results:
+        return _settle_lane(connection, lane, delivered.results[-1], now, is_calm=is_calm)
+    note_limits(connection, lane.did, delivered.verdict.lane_limits(now))  # a refused batch costs points, too
+    report = HostReport.of_limits(lane.host, lane.did, delivered.verdict)
+    return Settled(connection, now, report if changes_host(connection, report, now) else None)
 
 
 def _settle_lane(
@@ -193,19 +181,19 @@ def _acknowledge(connection: Connection, result: Result, now: datetime) -> None:
         **verification_columns(task, result.verify_at),
         **CLEAN,
     )
-    if body is not None and task.kind.blob_field in body and _was_uploaded_since_acknowledgement(task):
+    # the first record that names a new upload, whose blob the PDS has found therefore
+    names_new_blob = task.attempts > 0 or any(
+        isinstance(each.event, PublishedEvent) and each.event.BRINGS_BLOB
+        for each in task.history
+        if each.position > task.acked_gen
+    )
+    if body is not None and task.kind.blob_field in body and names_new_blob:
         this = (blob_job.c.did == task.key.did, blob_job.c.subject_id == task.subject_id)
         connection.execute(update(blob_job).where(*this).values(attempts=0))
     if task.has_former_copies and not task.is_former:
         clear_former(connection, task.kind.name, task.subject_id, task.gen)
     if result.is_mismatch and task.is_open:  # a rewrite is not verified again, or it would never end
         reverify(connection, [Subject(task.kind.name, task.subject_id)], now)
-
-
-def _was_uploaded_since_acknowledgement(task: DeliveryTask) -> bool:
-    """Whether this record may be the first that names a new upload, whose blob the PDS has found therefore."""
-    events = (each.event for each in task.history if each.position > task.acked_gen)
-    return task.attempts > 0 or any(isinstance(each, PublishedEvent) and each.BRINGS_BLOB for each in events)
 
 
 def _record_failure(unit: UnitOfWork, lane: Lane, task: DeliveryTask, verdict: Verdict) -> None:
@@ -248,7 +236,9 @@ def _record_failure(unit: UnitOfWork, lane: Lane, task: DeliveryTask, verdict: V
             pass  # it is sent next, and makes room
         case Kind.SIGN_IN | Kind.INACTIVE | Kind.FULL | Kind.MOVED:
             park(unit.connection, lane.did, verdict.kind, unit.now, error=error, run=lane)
-        case _ if _is_rejected(unit, lane, task, verdict):
+        case _ if verdict.kind is Kind.REJECTED or (
+            task.is_open and is_fault_of_record_alone(unit.connection, lane.host, task, verdict)
+        ):
             set_target(unit.connection, task, state=TargetState.REJECTED, reason=verdict.error, **failure)
         case _:
             if task.is_open:
@@ -274,13 +264,6 @@ def _has_newer_delete(unit: UnitOfWork, task: DeliveryTask) -> bool:
     untried = (is_open(), target_columns.failed_gen < target_columns.desired_gen)
     which = exists().where(target_columns.did == task.key.did, *newer, *untried)
     return unit.connection.scalar(select(which)) or False
-
-
-def _is_rejected(unit: UnitOfWork, lane: Lane, task: DeliveryTask, verdict: Verdict) -> bool:
-    """Whether the PDS will never take the record as it is: it says so, or fails on this record alone."""
-    if verdict.kind is Kind.REJECTED:
-        return True
-    return task.is_open and is_fault_of_record_alone(unit.connection, lane.host, task, verdict)
 
 
 def _upload_again(unit: UnitOfWork, task: DeliveryTask) -> None:

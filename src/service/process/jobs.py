@@ -24,7 +24,7 @@ from eventstore.untrusted import clean
 from identity.accounts.credentials import credential
 from outbox.mirror.failure_causes import prune_causes
 from outbox.pds.client import Pds
-from outbox.relay.retention import prune_attempts
+from outbox.relay.journal import prune_attempts
 from outbox.repo.reads import PacedReads
 from replay.derived import sweep
 from replay.derived.plan import request_all

@@ -24,7 +24,7 @@ MODULES: Final = [
         "identity.accounts.credentials",
         "identity.sessions.session_store",
         "outbox.mirror.observe_only",
-        "outbox.mirror.priority",
+        "outbox.mirror.due",
         "outbox.mirror.tables",
         "eventstore.jobs.table",
         "replay.repair.jobs",

@@ -9,7 +9,7 @@ from eventstore.errors import LeaseLostError
 from outbox.mirror.lanes import lock_lane, park_lane, release, release_after_error
 from outbox.mirror.tables import NEVER, PAST
 from outbox.mirror.targets import wake_lane
-from outbox.relay.rescue import wake_stuck_lanes
+from outbox.relay.maintenance import wake_stuck_lanes
 from tests.outbox.rigs.relay_rig import Clock
 from tests.outbox.rigs.rows import (
     LEASE,

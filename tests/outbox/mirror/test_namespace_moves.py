@@ -7,7 +7,7 @@ from sqlalchemy import select, update
 from application.errors import CannotMoveError
 from outbox.mirror.tables import NEVER, mirror_lane, mirror_target
 from outbox.relay.delivery_task import next_task
-from outbox.relay.rescue import wake_stuck_lanes
+from outbox.relay.maintenance import wake_stuck_lanes
 from outbox.views.deliveries import attempts_of
 from projections.rebuild.rebuild import rebuild
 from tests.dsl import COLLECTION, OLD_COLLECTION

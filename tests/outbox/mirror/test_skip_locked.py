@@ -13,7 +13,7 @@ from outbox.mirror.hosts import Hosts
 from outbox.mirror.tables import NEVER, PAST, blob_job, mirror_lane, pds_host
 from outbox.pds.verdict import Kind, Verdict
 from outbox.probes.jobs import claim_probes
-from outbox.relay.rescue import wake_stuck_lanes
+from outbox.relay.maintenance import wake_stuck_lanes
 from tests.outbox.rigs.row_locks import locked
 from tests.outbox.rigs.rows import HOST, LEASE, add_lane
 from tests.outbox.rigs.uploads import claim_uploads

@@ -6,7 +6,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from eventstore.untrusted import TooComplexError
-from outbox.record.foreign_cbor import require_few_values
+from outbox.record.dag_cbor import require_few_values
 
 VALUES = st.recursive(
     st.none() | st.booleans() | st.integers(-(2**63), 2**63) | st.text() | st.binary() | st.floats(allow_nan=False, allow_infinity=False),

@@ -14,7 +14,7 @@ from eventstore.event_log import EventLog
 from outbox.mirror.lanes import Lane, change_lane, release, resume_lane
 from outbox.mirror.tables import NEVER, PAST, mirror_target
 from outbox.relay.delivery_task import UnreadableTargetError, next_task
-from outbox.relay.rescue import wake_stuck_lanes
+from outbox.relay.maintenance import wake_stuck_lanes
 from tests.outbox.rigs.relay_rig import KINDS
 from tests.outbox.rigs.rows import add_lane, add_target, claimed, lane_row
 

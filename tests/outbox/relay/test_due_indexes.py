@@ -9,7 +9,7 @@ from sqlalchemy import insert, text
 
 from eventstore.database import Database
 from outbox.mirror.tables import NEVER, PAST, blob_job, mirror_lane
-from outbox.relay.schedule import seconds_until_due
+from outbox.relay.claim import seconds_until_due
 from tests.outbox.rigs.rows import HOST, add_lane, claimed
 from tests.outbox.rigs.uploads import claim_uploads
 from tests.statements import Statement, before_each_statement

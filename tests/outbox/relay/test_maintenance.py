@@ -12,8 +12,7 @@ from eventstore.database import Database
 from outbox.mirror.lanes import LANES_PER_PAGE
 from outbox.mirror.parking import schedule_overdue_probes
 from outbox.mirror.tables import NEVER, mirror_lane
-from outbox.relay.maintenance import Maintenance
-from outbox.relay.rescue import wake_stuck_lanes
+from outbox.relay.maintenance import Maintenance, wake_stuck_lanes
 from outbox.views.waits import MirrorWaits
 from tests.dsl import BOB
 from tests.outbox.rigs.relay_rig import Clock, Rig, memory_rig_on

@@ -15,9 +15,9 @@ from eventstore.event_log import EventLog
 from outbox.mirror.lanes import change_lane
 from outbox.mirror.tables import NEVER, PAST, blob_job, pds_host
 from outbox.mirror.targets import MIN_LANE_INTERVAL, MirrorTargets
+from outbox.relay.claim import seconds_until_due
 from outbox.relay.relay import BUSY_POLL_SECONDS, IDLE_POLL_SECONDS, Relay
 from outbox.relay.result import Outcome
-from outbox.relay.schedule import seconds_until_due
 from outbox.views.waits import MirrorWaits
 from tests.dsl import a_track
 from tests.outbox.rigs.relay_rig import ARTIST, Rig, refused

@@ -7,8 +7,8 @@ import pytest
 from sqlalchemy import insert, select, update
 
 from outbox.mirror.tables import delivery_attempt, mirror_target
-from outbox.relay import retention
-from outbox.relay.retention import prune_attempts
+from outbox.relay import journal
+from outbox.relay.journal import prune_attempts
 from tests.outbox.rigs.relay_rig import Rig
 
 pytestmark = pytest.mark.anyio
@@ -41,7 +41,7 @@ def kept(desk: Rig) -> set[int]:
 async def test_attempts_go_after_a_month_and_failures_after_half_a_year(
     desk: Rig, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(retention, "IDS_PER_STATEMENT", 2)
+    monkeypatch.setattr(journal, "IDS_PER_STATEMENT", 2)
     gen = await delivered(desk)
     old = [attempted(desk, outcome, days=31, gen=gen) for outcome in (None, "ambiguous", "not_sent", "paced")]
     failed = attempted(desk, "rejected", days=179, gen=gen)
