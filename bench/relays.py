@@ -8,9 +8,8 @@ import httpx
 
 from eventstore.event_log import EventLog
 from outbox.blobs.worker import Uploads
-from outbox.mirror.hosts import Hosts
+from outbox.mirror.hosts import Hosts, PacedPds
 from outbox.mirror.namespace_moves import Namespaces
-from outbox.mirror.paced_pds import PacedPds
 from outbox.pds.client import PUT_RECORD, Pds
 from outbox.ports import DirectoryUnavailableError, Sessions
 from outbox.probes.worker import Probes

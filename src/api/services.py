@@ -20,7 +20,7 @@ from identity.accounts.sign_in import AppPasswordSignIn
 from identity.oauth.sign_in import OAuthSignIn
 from identity.resolution.featured_artists import FeaturedArtists
 from identity.resolution.resolver import Resolver
-from outbox.mirror.paced_pds import PacedPds
+from outbox.mirror.hosts import PacedPds
 from outbox.record.kind import RecordKinds
 from outbox.repo.record_reads import RecordReads
 from outbox.tracks.record import RecordUrls

@@ -1,14 +1,14 @@
 """The port through which the relay reports what it does; service/observability/metrics.py implements it."""
 
-from typing import TYPE_CHECKING, Final, Protocol
+from typing import TYPE_CHECKING, Final
 
 if TYPE_CHECKING:
     from outbox.pds.verdict import Verdict
     from outbox.relay.result import Result
 
 
-class RelayMetrics(Protocol):
-    """An implementation must not wait and must not raise."""
+class RelayMetrics:
+    """Counts nothing. An implementation must not wait and must not raise."""
 
     def attempted(self, op: str, verdict: "Verdict") -> None:
         """Count a write or an upload, by the verdict of its response."""
@@ -20,14 +20,4 @@ class RelayMetrics(Protocol):
         """Count a result that was dropped, since its lease had ended."""
 
 
-class NoMetrics:
-    """Counts nothing."""
-
-    def attempted(self, op: str, verdict: "Verdict") -> None: ...
-
-    def settled(self, result: "Result") -> None: ...
-
-    def fenced(self) -> None: ...
-
-
-NO_METRICS: Final = NoMetrics()
+NO_METRICS: Final = RelayMetrics()

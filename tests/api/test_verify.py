@@ -9,7 +9,7 @@ import httpx
 import pytest
 from starlette.testclient import TestClient
 
-from outbox.mirror.paced_pds import PacedPds
+from outbox.mirror.hosts import PacedPds
 from outbox.repo.reads import RepoReads
 from replay.reconcile.verify import MAX_CONCURRENT_REPOS_OF_A_HOST, Repo, Verified, Verifier
 from tests.api.world import World, did_of, upload

@@ -18,9 +18,9 @@ from identity.accounts.credentials import CredentialKind, Scope
 from identity.errors import UnknownIdentityError
 from identity.resolution.featured_artists import FeaturedArtists
 from outbox.blobs.worker import Uploads
+from outbox.mirror.hosts import PacedPds
 from outbox.mirror.lanes import resume_lane
 from outbox.mirror.namespace_moves import Namespaces
-from outbox.mirror.paced_pds import PacedPds
 from outbox.mirror.tables import blob_job, mirror_target
 from outbox.pds.client import Pds
 from outbox.probes.worker import Probes

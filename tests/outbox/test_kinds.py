@@ -9,8 +9,7 @@ import pytest
 
 import outbox
 from aggregates.published import Subject
-from outbox.conflicts.conflicts import conflict_of
-from outbox.conflicts.foreign_edits import keep_ours, keep_theirs
+from outbox.conflicts.conflicts import conflict_of, keep_ours, keep_theirs
 from outbox.mirror.requeue import reverify
 from outbox.mirror.states import MirrorState
 from outbox.relay.result import Outcome

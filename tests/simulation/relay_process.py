@@ -14,9 +14,8 @@ from identity.resolution.resolver import Resolver
 from identity.sessions.encryption import Cipher
 from identity.sessions.pds_sessions import PdsSessions
 from outbox.blobs.worker import Uploads
-from outbox.mirror.hosts import Hosts
+from outbox.mirror.hosts import Hosts, PacedPds
 from outbox.mirror.namespace_moves import Namespaces
-from outbox.mirror.paced_pds import PacedPds
 from outbox.pds.client import Pds
 from outbox.probes.worker import Probes
 from outbox.record.kind import RecordKinds

@@ -18,8 +18,7 @@ from eventstore.event_log import EventLog
 from eventstore.unit_of_work import UnitOfWork
 from identity.sessions.app_password_grants import create_session
 from identity.sessions.session_store import SessionKind
-from outbox.conflicts.conflicts import conflict_of
-from outbox.conflicts.foreign_edits import keep_ours, keep_theirs
+from outbox.conflicts.conflicts import conflict_of, keep_ours, keep_theirs
 from outbox.mirror.lanes import park_lane
 from outbox.mirror.requeue import reverify
 from outbox.mirror.states import LaneState

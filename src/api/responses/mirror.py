@@ -11,8 +11,7 @@ from api.json_response import body_from
 from api.responses.track import MirrorBody, Upcoming
 from application.tracks.as_of import track_as_it_is
 from eventstore.event_log import EventLog
-from outbox.conflicts.conflicts import conflict_of
-from outbox.conflicts.foreign_edits import field_conflicts
+from outbox.conflicts.conflicts import conflict_of, field_conflicts
 from outbox.mirror.states import PROBED, LaneState, MirrorReason
 from outbox.mirror.tables import NEVER
 from outbox.pds.client import RecordKey

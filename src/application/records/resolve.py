@@ -10,8 +10,7 @@ from aggregates.track import Track
 from application.authorization import OnTrack, load_owned, owner_of, require_owned, require_version
 from application.errors import EditedAgainError, NothingToResolveError
 from eventstore.unit_of_work import UnitOfWork
-from outbox.conflicts.conflicts import Conflict, conflict_of
-from outbox.conflicts.foreign_edits import keep_ours, keep_theirs
+from outbox.conflicts.conflicts import Conflict, conflict_of, keep_ours, keep_theirs
 from outbox.mirror.requeue import retry
 from outbox.record.kind import RecordKinds
 

@@ -31,7 +31,7 @@ from outbox.mirror.tables import (
 )
 from outbox.mirror.targets import wake_lane
 from outbox.pds.verdict import MAX_MESSAGE_LENGTH, NO_CONNECTION, NO_CONNECTION_PAUSE, Kind, Verdict
-from outbox.record.blob_reference import blob_reference
+from outbox.record.kind import blob_reference
 
 FIRST_UNSETTLED_PAUSE_SECONDS: Final = 60.0
 """The first pause after an upload whose result could not be settled."""

@@ -6,7 +6,7 @@ from typing import Any, Final
 from aggregates.values import Audio
 from eventstore.untrusted import clean
 from outbox.pds.verdict import MAX_MESSAGE_LENGTH, TOO_LARGE, Kind, Verdict
-from outbox.record.blob_reference import blob_reference
+from outbox.record.kind import blob_reference
 from outbox.record.lexicon import accepts
 
 MAX_BLOB_BYTES: Final = 104857600

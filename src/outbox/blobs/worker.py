@@ -30,8 +30,7 @@ from outbox.blobs.upload_results import judged, refused_unsent
 from outbox.metrics import NO_METRICS, RelayMetrics
 from outbox.mirror.failure_causes import count_failure
 from outbox.mirror.host_state import HostReport
-from outbox.mirror.hosts import Hosts
-from outbox.mirror.paced_pds import PacedPds
+from outbox.mirror.hosts import Hosts, PacedPds
 from outbox.pds.verdict import Kind, Phase, Verdict, verdict_of_exception, verdict_of_fault
 from outbox.ports import AudioSource
 from outbox.threads import in_thread

@@ -1,15 +1,19 @@
 """Conflicts: another client changed a record, and its owner decides which version stays."""
 
+from collections.abc import Collection
 from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
 
-from sqlalchemy import ColumnElement, Connection, and_, or_, select, update
+from sqlalchemy import Connection, and_, or_, select, update
 
+from aggregates.errors import InvalidFieldError
+from aggregates.published import Published
+from eventstore.unit_of_work import UnitOfWork
 from outbox.mirror.namespace_moves import clear_former
 from outbox.mirror.states import TargetState
 from outbox.mirror.tables import mirror_target
-from outbox.mirror.targets import PUT, is_about
+from outbox.mirror.targets import CHANGE_TARGET, IS_TARGET, PUT, is_about, of_target
 from outbox.pds.client import RecordKey
 from outbox.record.dag_cbor import Record, decode
 from outbox.record.kind import RecordKind
@@ -84,7 +88,8 @@ def build_on(connection: Connection, conflict: Conflict) -> None:
 
 def acknowledge(connection: Connection, conflict: Conflict, now: datetime) -> None:
     """Acknowledge their record as delivered, since the log says the same, and have it verified."""
-    gen = connection.execute(select(target.desired_gen).where(*_this(conflict.key))).scalar_one()
+    newest = select(target.desired_gen).where(IS_TARGET)
+    gen = connection.execute(newest, of_target(conflict.key)).scalar_one()
     values = {
         **_their_record(),
         **CLEAN,
@@ -111,12 +116,85 @@ def _their_record() -> dict[str, Any]:
 
 
 def _change(connection: Connection, key: RecordKey, **values: Any) -> None:
-    connection.execute(update(mirror_target).where(*_this(key)).values(values))
-
-
-def _this(key: RecordKey) -> tuple[ColumnElement[bool], ...]:
-    return target.did == key.did, target.collection == key.collection, target.rkey == key.rkey
+    connection.execute(CHANGE_TARGET.values(values), of_target(key))
 
 
 def _record(body: bytes | None) -> Record | None:
     return decode(body) if body is not None else None
+
+
+def keep_ours(unit: UnitOfWork, subject: Published, conflict: Conflict) -> None:
+    """Write the subject's record over exactly their version."""
+    subject.restore_record(at=unit.now)
+    unit.save(subject)
+    build_on(unit.connection, conflict)
+
+
+def keep_theirs(
+    unit: UnitOfWork,
+    subject: Published,
+    conflict: Conflict,
+    *,
+    fields: Collection[str] | None = None,
+) -> None:
+    """Adopt those of their changed fields that can be adopted, or only `fields`, by their names in the record.
+
+    A write follows if the record still differs: what only we changed stays, and so does what is not adopted.
+    """
+    kind = conflict.kind
+    subject.adopt_foreign_edit(conflict.cid, adoptable(conflict, fields), at=unit.now)
+    if kind.own_part(kind.record_of(subject, 0)) == kind.own_part(conflict.theirs or {}):
+        unit.save(subject)
+        acknowledge(unit.connection, conflict, unit.now)
+    else:
+        keep_ours(unit, subject, conflict)
+
+
+def adoptable(conflict: Conflict, fields: Collection[str] | None = None) -> dict[str, Any]:
+    """Return the checked values of the changed fields that can be adopted, or of those in `fields`; raises InvalidFieldError."""
+    if conflict.theirs is None:
+        raise InvalidFieldError(
+            "record", "it contains values that a record of ours cannot have; keep `ours` instead"
+        )
+    theirs, changed = conflict.theirs, conflict.fields if fields is None else fields
+    known = conflict.kind.adoptable.items()
+    return {field: read(theirs.get(name)) for name, (field, read) in known if name in changed}
+
+
+@dataclass(frozen=True)
+class FieldConflict:
+    """A field of the record that another client changed: None stands for no value, `agreed` is what it was before."""
+
+    field: str
+    ours: Any
+    theirs: Any
+    agreed: Any
+    only_ours_because: str | None
+    """Why theirs cannot be adopted."""
+
+
+def field_conflicts(conflict: Conflict, subject: Published) -> list[FieldConflict]:
+    """Return what the owner can choose from, field by field."""
+    kind = conflict.kind
+    versions = (kind.record_of(subject, 0), conflict.theirs or {}, conflict.base or {})
+    ours, theirs, agreed = map(kind.own_part, versions)
+    return [
+        FieldConflict(
+            name,
+            ours.get(name),
+            theirs.get(name),
+            agreed.get(name),
+            _why_refused(kind, name, theirs.get(name)),
+        )
+        for name in conflict.fields
+    ]
+
+
+def _why_refused(kind: RecordKind, name: str, value: Any) -> str | None:
+    if name not in kind.adoptable:
+        return f"a {kind.name} does not take it from a record"
+    try:
+        kind.adoptable[name][1](value)
+    except InvalidFieldError as refused:
+        return refused.limit
+    return None

@@ -1,16 +1,17 @@
 """Records on a PDS that are newer than a restored log: nothing is written over them before their owner decides."""
 
+from datetime import datetime
 from typing import Any, Final
 
-from sqlalchemy import select
+from sqlalchemy import Connection, select, update
 
 from eventstore.unit_of_work import UnitOfWork
 from outbox.mirror.due import is_open
 from outbox.mirror.states import MirrorReason, TargetState
-from outbox.mirror.tables import PAST, mirror_target
-from outbox.mirror.targets import CHANGE_TARGET, DELETE, of_target
+from outbox.mirror.tables import PAST, mirror_lane, mirror_target, pds_host
+from outbox.mirror.targets import CHANGE_TARGET, DELETE, IS_TARGET, insert_into, of_target
 from outbox.pds.client import RecordKey
-from outbox.record.dag_cbor import Record
+from outbox.record.dag_cbor import Record, encode
 from outbox.record.kind import RecordKinds
 from outbox.relay.delivery_task import stream_of
 from outbox.relay.journal import record_adopted
@@ -29,10 +30,8 @@ def keep_newer(
     Of one that was not read, a delete alone is held, since a write would be refused by its swap. The caller holds the
     lane's lock. A detached target is left alone, since nothing is written to it anyway.
     """
-    this = (target.did == key.did, target.collection == key.collection, target.rkey == key.rkey)
-    row = unit.connection.execute(
-        select(mirror_target, target.subject_id.label("subject_id"), is_open().label("is_open")).where(*this)
-    ).one_or_none()
+    held = select(mirror_target, target.subject_id.label("subject_id"), is_open().label("is_open"))
+    row = unit.connection.execute(held.where(IS_TARGET), of_target(key)).one_or_none()
     if row is None or row.detached:
         return
     if row.desired_op == DELETE:
@@ -59,7 +58,7 @@ def keep_newer(
     else:
         subject.record_foreign_edit(cid, observed_at=unit.now)
     unit.save(subject)
-    gen = unit.connection.execute(select(target.desired_gen).where(*this)).scalar_one()
+    gen = unit.connection.execute(select(target.desired_gen).where(IS_TARGET), of_target(key)).scalar_one()
     if is_same:
         observed = {"observed_cid": cid, "observed_body": encoded(record), "ever_sent": True}
         _set(unit, key, **CLEAN, **observed, acked_gen=gen, acked_at=unit.now)
@@ -79,3 +78,28 @@ def keep_newer(
 
 def _set(unit: UnitOfWork, key: RecordKey, **values: Any) -> None:
     unit.connection.execute(CHANGE_TARGET, {**of_target(key), **values})
+
+
+def subjects_of_records(connection: Connection, did: str, kind: str) -> dict[tuple[str, str], int]:
+    """Return the id of the subject of each record of an account, by collection and key, former copies included."""
+    these = (target.did == did, target.kind == kind)
+    rows = connection.execute(select(target.collection, target.rkey, target.subject_id).where(*these))
+    return {(collection, rkey): subject_id for collection, rkey, subject_id in rows}
+
+
+def acknowledge_as_found(
+    connection: Connection, key: RecordKey, gen: int, record: tuple[str, Record], now: datetime
+) -> None:
+    """Acknowledge `record`, a CID and a body, as delivered: nothing is written before the subject changes."""
+    cid, body = record
+    found = {"acked_gen": gen, "acked_at": now, "observed_cid": cid, "observed_body": encode(body)}
+    connection.execute(CHANGE_TARGET, {**of_target(key), **found, "ever_sent": True})
+    record_adopted(connection, key, gen, cid, now)
+
+
+def set_lane_host(connection: Connection, did: str, host: str) -> None:
+    """Set the host of a lane whose account never signed in, so that its records can be verified."""
+    known = insert_into(connection, pds_host).values(host=host)
+    connection.execute(known.on_conflict_do_nothing())
+    without_host = (mirror_lane.c.did == did, mirror_lane.c.host == "")
+    connection.execute(update(mirror_lane).where(*without_host).values(host=host))

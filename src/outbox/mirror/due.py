@@ -71,19 +71,15 @@ def is_open() -> ColumnElement[bool]:
         target_columns.desired_gen > target_columns.acked_gen,
         or_(target_columns.state != _REJECTED, target_columns.failed_gen < target_columns.desired_gen),
         or_(
-            and_(target_columns.former, _may_delete_former()),
+            and_(  # the new record is confirmed, and no other client changed the former one
+                target_columns.former,
+                target_columns.cleared_gen >= target_columns.desired_gen,
+                or_(target_columns.state != _HELD, target_columns.failed_gen < target_columns.desired_gen),
+            ),
             # the owner's delete is sent even if another client changed the record
             and_(~target_columns.former, target_columns.desired_op == DELETE_LITERAL),
             and_(~target_columns.former, target_columns.state != _HELD, ~target_columns.detached),
         ),
-    )
-
-
-def _may_delete_former() -> ColumnElement[bool]:
-    """Whether a former record may be deleted: the new one is confirmed, and no other client changed the old one."""
-    return and_(
-        target_columns.cleared_gen >= target_columns.desired_gen,
-        or_(target_columns.state != _HELD, target_columns.failed_gen < target_columns.desired_gen),
     )
 
 

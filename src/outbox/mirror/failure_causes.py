@@ -99,7 +99,12 @@ def _count(connection: Connection, found: Cause, now: datetime, sample: Mapping[
         index_elements=["id"], set_={**newest, "failures": cause.failures + 1}
     )
     if connection.scalar(counted.returning(cause.failures)) == 1:
-        _keep_newest(connection, found.host)
+        # of a host, those met last are kept: it may make up a name for each failure
+        of_host = select(cause.id).where(cause.host == found.host)
+        met_longest_ago = of_host.order_by(cause.last_seen_at.desc(), cause.id).offset(MAX_CAUSES_PER_HOST)
+        if ids := connection.scalars(met_longest_ago).all():
+            connection.execute(delete(failure_hour).where(hour.cause.in_(ids)))
+            connection.execute(delete(failure_cause).where(cause.id.in_(ids)))
     this_hour = insert_of(connection.dialect.name, failure_hour).values(
         cause=found.id, hour=hour_of(now), failures=1
     )
@@ -109,16 +114,6 @@ def _count(connection: Connection, found: Cause, now: datetime, sample: Mapping[
     if connection.scalar(counted.returning(hour.failures)) == 1:
         is_old = hour.hour < first_hour(now)
         connection.execute(delete(failure_hour).where(hour.cause == found.id, is_old))
-
-
-def _keep_newest(connection: Connection, host: str) -> None:
-    """Delete the causes of a host that were met the longest ago: it may make up a name for each failure."""
-    met_longest_ago = (
-        select(cause.id).where(cause.host == host).order_by(cause.last_seen_at.desc(), cause.id)
-    ).offset(MAX_CAUSES_PER_HOST)
-    if ids := connection.scalars(met_longest_ago).all():
-        connection.execute(delete(failure_hour).where(hour.cause.in_(ids)))
-        connection.execute(delete(failure_cause).where(cause.id.in_(ids)))
 
 
 def prune_causes(database: Database) -> int:

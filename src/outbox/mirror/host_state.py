@@ -93,8 +93,10 @@ def changes(host: Any, report: HostReport, now: datetime, *, is_only_account: bo
         found |= _after_failure(host, report, now, is_only_account=is_only_account)
     if report.verdict.budget is not None:
         found |= _after_budget(host, report.verdict.budget, report.verdict.phase, now)
-    if report.verdict.kind is Kind.PACED:
-        found |= _after_limit(host, found, report.verdict, now)
+    column = {Scope.HOST: "paced_until", Scope.BLOBS: "blobs_after"}.get(report.verdict.scope)
+    if report.verdict.kind is Kind.PACED and column is not None:
+        until = max(now + report.verdict.requested_pause(now), found.get(column, now))
+        found |= _later(host, column, until)
     return found
 
 
@@ -164,14 +166,6 @@ def _recorded_budget(host: Any, name: str, budget: Budget, reset: datetime) -> C
     if is_known and 0 <= then["left"] - budget.left < max(1, MIN_BUDGET_CHANGE * budget.limit):
         return {}
     return {f"{name}_limit": budget.limit, f"{name}_left": budget.left, f"{name}_reset": reset}
-
-
-def _after_limit(host: Any, found: Changes, verdict: Verdict, now: datetime) -> Changes:
-    column = {Scope.HOST: "paced_until", Scope.BLOBS: "blobs_after"}.get(verdict.scope)
-    if column is None:
-        return {}
-    until = max(now + verdict.requested_pause(now), found.get(column, now))
-    return _later(host, column, until)
 
 
 def _later(host: Any, column: str, until: datetime, *, by: timedelta = timedelta()) -> Changes:

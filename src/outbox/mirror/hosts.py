@@ -10,6 +10,7 @@ import time
 from datetime import datetime
 from typing import Any, Final
 
+import httpx
 from sqlalchemy import ColumnElement, Connection, Select, and_, bindparam, select, text, update
 from sqlalchemy.exc import SQLAlchemyError
 
@@ -20,6 +21,10 @@ from eventstore.schema import UtcDateTime
 from outbox.mirror.host_state import HostReport, changes
 from outbox.mirror.states import LaneState
 from outbox.mirror.tables import mirror_lane, pds_host
+from outbox.pds.client import Pds
+from outbox.pds.verdict import Kind, Phase, Verdict
+from outbox.ports import Sessions
+from outbox.threads import in_thread
 
 logger = logging.getLogger("mastertape.outbox")
 
@@ -86,51 +91,39 @@ class Hosts:
 
     def record_if_changed(self, report: HostReport) -> None:
         """Read without a lock whether the report changes the host's row, and only then `record` it."""
-        self._record_or_log(report, only_if_changed=True)
+        self.record(report, only_if_changed=True)
 
-    def record(self, report: HostReport) -> None:
+    def record(self, report: HostReport, *, only_if_changed: bool = False) -> None:
         """Change the host's row; for a pause, one is made where there is none.
 
         A failure is logged and never raised, and the report is lost: the host will repeat it.
         """
-        self._record_or_log(report, only_if_changed=False)
+        facts = {"host": report.host}
+        try:
+            if only_if_changed:
+                with self._database.read_committed() as connection:
+                    if not changes_host(connection, report, self._database.now(connection)):
+                        return
+            tries = 1 if report.asks_for_pause else MAX_TRIES
+            for _ in range(tries):
+                if self._record(report):
+                    return
+                time.sleep(random.uniform(0.001, 0.01))  # noqa: S311 - a claim holds it for milliseconds
+            logger.warning("host_not_noted", extra=facts)
+        except (SQLAlchemyError, EventStoreError):  # a delivery or a read does not fail for it
+            logger.exception("host_not_noted", extra=facts)
 
     def _ask(self, question: Select[bool], host: str) -> bool | None:
         with self._database.read_committed() as connection:
             return connection.scalar(question, {"of_host": host, "now": self._database.now(connection)})
 
-    def _record_or_log(self, report: HostReport, *, only_if_changed: bool) -> None:
-        facts = {"host": report.host}
-        try:
-            if only_if_changed and not self._is_changed_by(report):
-                return
-            is_recorded = self._record_pause(report) if report.asks_for_pause else self._record_health(report)
-            if not is_recorded:
-                logger.warning("host_not_noted", extra=facts)
-        except (SQLAlchemyError, EventStoreError):  # a delivery or a read does not fail for it
-            logger.exception("host_not_noted", extra=facts)
-
-    def _is_changed_by(self, report: HostReport) -> bool:
-        with self._database.read_committed() as connection:
-            return changes_host(connection, report, self._database.now(connection))
-
-    def _record_pause(self, report: HostReport) -> bool:
-        if self._database.is_sqlite:
-            return self._record(report, _HOST_LOCKED)
+    def _record(self, report: HostReport) -> bool:
+        """Change the host's row, unless another transaction holds it; for a pause, wait for that briefly."""
         with self._database.write() as connection:
-            connection.execute(_LOCK_TIMEOUT)
-            return self._record(report, _HOST_AWAITED)
-
-    def _record_health(self, report: HostReport) -> bool:
-        for _ in range(MAX_TRIES):
-            if self._record(report, _HOST_LOCKED):
-                return True
-            time.sleep(random.uniform(0.001, 0.01))  # noqa: S311 - a claim holds it for milliseconds
-        return False
-
-    def _record(self, report: HostReport, locking: Select[Any]) -> bool:
-        with self._database.write() as connection:
-            row = _locked_row(connection, report, locking)
+            waits = report.asks_for_pause and not self._database.is_sqlite
+            if waits:
+                connection.execute(_LOCK_TIMEOUT)
+            row = _locked_row(connection, report, _HOST_AWAITED if waits else _HOST_LOCKED)
             if row is None:
                 return False
             now = self._database.now(connection)
@@ -161,3 +154,33 @@ def _locked_row(connection: Connection, report: HostReport, locking: Select[Any]
     new = insert_of(connection.dialect.name, pds_host).values(host=report.host)
     connection.execute(new.on_conflict_do_nothing())
     return connection.execute(locking, host).one_or_none()
+
+
+LEFT_ALONE: Final = Verdict(
+    Kind.NOT_SENT,
+    error="left_alone",
+    message="the PDS is paused, is not well or has asked us to wait, so it was not asked; try again later",
+    phase=Phase.READ,
+)
+"""The verdict of a read that was not sent."""
+
+
+class PacedPds(Pds):
+    """Sends a host nothing while it is paused, and records the limits in its responses."""
+
+    def __init__(self, sessions: Sessions, http: httpx.AsyncClient, hosts: Hosts) -> None:
+        super().__init__(sessions, http)
+        self._hosts = hosts
+
+    async def read(
+        self, host: str, nsid: str, timeout: float, params: dict[str, str] | None = None
+    ) -> Verdict:
+        """Send the read if the host may be sent requests, otherwise return LEFT_ALONE."""
+        if not await in_thread(self._hosts.may_send, host):
+            return LEFT_ALONE
+        verdict = await super().read(host, nsid, timeout, params)
+        account = params or {}
+        did = account.get("did", account.get("repo", ""))
+        # not its health: an old host may not know what the read asks for
+        await in_thread(self._hosts.record_if_changed, HostReport.of_limits(host, did, verdict))
+        return verdict

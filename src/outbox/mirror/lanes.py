@@ -178,13 +178,10 @@ _LOCK: Final = Prepared(lambda dialect: with_now(select(_HELD_LANE), is_sqlite=d
 """The lock is acquired before the time is read."""
 
 
-def _earliest(which: ColumnElement[bool]) -> ColumnElement[datetime]:
-    these = (target_columns.did == bindparam("did"), CONCERNS_RELAY, which)
-    return select(target_due_at()).where(*these).order_by(target_due_at()).limit(1).scalar_subquery()
-
-
 def _earliest_from_now(which: ColumnElement[bool]) -> ColumnElement[datetime]:
-    return latest_of(func.coalesce(_earliest(which), NEVER_LITERAL), bindparam("now", type_=UtcDateTime))
+    these = (target_columns.did == bindparam("did"), CONCERNS_RELAY, which)
+    earliest = select(target_due_at()).where(*these).order_by(target_due_at()).limit(1).scalar_subquery()
+    return latest_of(func.coalesce(earliest, NEVER_LITERAL), bindparam("now", type_=UtcDateTime))
 
 
 _RELEASE: Final = Prepared(

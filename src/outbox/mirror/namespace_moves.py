@@ -8,7 +8,7 @@ from sqlalchemy import Connection, and_, bindparam, exists, or_, select, update
 from aggregates.published import Subject
 from outbox.mirror.states import TargetState
 from outbox.mirror.tables import mirror_target
-from outbox.mirror.targets import CHANGE_TARGET, of_target
+from outbox.mirror.targets import CHANGE_TARGET, IS_TARGET, of_target
 from outbox.pds.client import RecordKey
 from outbox.record.dag_cbor import Record, decode
 
@@ -55,11 +55,10 @@ def is_taken(connection: Connection, key: RecordKey, *, excluding: Subject | Non
 
 def is_accounted_for(connection: Connection, key: RecordKey, kind: str, subject_id: int) -> bool:
     """Whether the log says what is under the key: another subject's record, or a former one of this, to be deleted."""
-    this = (target.did == key.did, target.collection == key.collection, target.rkey == key.rkey)
     is_known = or_(
         target.subject_id != subject_id, target.kind != kind, target.acked_gen < target.desired_gen
     )
-    return bool(connection.scalar(select(exists().where(*this, is_known))))
+    return bool(connection.scalar(select(exists().where(IS_TARGET, is_known)), of_target(key)))
 
 
 def expect_record(connection: Connection, key: RecordKey) -> None:
@@ -69,8 +68,8 @@ def expect_record(connection: Connection, key: RecordKey) -> None:
 
 def subject_with_record(connection: Connection, key: RecordKey) -> Subject | None:
     """Return what has, or had, a record under the key."""
-    this = (target.did == key.did, target.collection == key.collection, target.rkey == key.rkey)
-    row = connection.execute(select(target.kind, target.subject_id).where(*this)).one_or_none()
+    found = select(target.kind, target.subject_id).where(IS_TARGET)
+    row = connection.execute(found, of_target(key)).one_or_none()
     return Subject(*row) if row is not None else None
 
 
@@ -79,8 +78,7 @@ def carry_over(connection: Connection, old: RecordKey, new: RecordKey) -> None:
 
     Call it after the event.
     """
-    this = (target.did == old.did, target.collection == old.collection, target.rkey == old.rkey)
-    acked = connection.execute(select(target.acked_gen).where(*this)).scalar_one()
+    acked = connection.execute(select(target.acked_gen).where(IS_TARGET), of_target(old)).scalar_one()
     connection.execute(CHANGE_TARGET, {**of_target(new), "acked_gen": acked})
 
 

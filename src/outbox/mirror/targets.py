@@ -86,56 +86,81 @@ class MirrorTargets:
     def apply(self, connection: Connection, changes: Sequence[Change], into: Into) -> None:
         """Set the targets to the newest state; in the live tables, make their lanes due too."""
         pages: dict[Any, _Page] = defaultdict(_Page)
+        touched_at: dict[str, datetime] = {}
         for change in changes:
             if isinstance(change.after, Published):
                 pages[change.aggregate_id].add(change, change.after)
+                # by the database's clock, as lanes need it
+                touched_at[change.did] = change.appended_at or change.recorded_at
         is_live = into(mirror_target) is mirror_target
         if is_live:  # lanes are locked before targets, as everywhere
-            for did, at in _touched_at(changes).items():
+            for did, at in touched_at.items():
                 wake_lane(connection, did, at)
             for did in {change.did for change in changes if isinstance(change.event, Deleted)}:
-                _make_room(connection, did)
+                # a full account's lane goes on: deletes are sent first
+                is_full = (mirror_lane.c.did == did, mirror_lane.c.state == LaneState.FULL)
+                goes_on = {"state": LaneState.READY, "probe_at": NEVER}
+                connection.execute(update(mirror_lane).where(*is_full).values(goes_on))
         _write(connection, list(pages.values()), into, is_live=is_live)
-
-
-def _touched_at(changes: Sequence[Change]) -> dict[str, datetime]:
-    """Return when records of each account changed, by the database's clock, as lanes need it."""
-    touched = (change for change in changes if isinstance(change.after, Published))
-    return {change.did: change.appended_at or change.recorded_at for change in touched}
 
 
 def _write(connection: Connection, pages: Sequence[_Page], into: Into, *, is_live: bool) -> None:
     rows: list[dict[str, Any]] = []
     for page in pages:
-        rows += _former_rows(page)  # first, since only one target of a subject may be current
+        newest = page.newest
+        for (
+            collection,
+            change,
+        ) in page.former.items():  # first, since only one target of a subject may be current
+            if collection in newest.former_collections:
+                rows.append(_target(newest, collection, change.position, DELETE, former=True))
         if page.touched is not None:
-            rows.append(_target_row(page.touched, page.newest))
+            op = DELETE if newest.deleted_at is not None else PUT
+            rows.append(_target(newest, newest.collection, page.touched.position, op, former=False))
         else:
-            _set_detached(connection, into(mirror_target), page.newest)
+            table, detached = into(mirror_target), newest.record_missing_since is not None
+            this = (*is_about(table, newest.TOPIC, newest.subject_id), table.c.did == newest.did)
+            changes = (~table.c.former, table.c.detached != detached)
+            connection.execute(update(table).where(*this, *changes).values(detached=detached))
     if is_live:  # live work does not wait for backfill
         trace = trace_parent.get()
         rows = [{**row, "backfill": False, "trace": trace} for row in rows]
     if rows:
         _upserting(into(mirror_target), tuple(rows[0]), tuple(rows[0])).many(connection, rows)
-    blobs = [_blob_row(page.blob_changed) for page in pages if page.blob_changed is not None]
+    blobs = [blob_row(page.blob_changed) for page in pages if page.blob_changed is not None]
     if blobs:
         _upserting(into(blob_job), tuple(blobs[0]), BLOB_JOBS.columns).many(connection, blobs)
     for page in pages:
-        if page.bytes_replaced is not None and is_live:
-            _forget_uploads(connection, page.bytes_replaced)
+        if (subject := page.bytes_replaced) is not None and is_live:
+            # else the new bytes are uploaded unasked, or wait for a pause that is not their own
+            clean = {"again": False, "attempts": 0, "not_before": PAST, "last_error": None, "cause": None}
+            this = (blob_job.c.did == subject.did, blob_job.c.subject_id == subject.subject_id)
+            connection.execute(update(blob_job).where(*this).values(clean | WELL))
 
 
-def _forget_uploads(connection: Connection, subject: WithBlob) -> None:
-    """Clear what concerns the bytes before: else the new ones are uploaded unasked, or wait for a pause not their own."""
-    this = (blob_job.c.did == subject.did, blob_job.c.subject_id == subject.subject_id)
-    clean = {"again": False, "attempts": 0, "not_before": PAST, "last_error": None, "cause": None, **WELL}
-    connection.execute(update(blob_job).where(*this).values(clean))
+def _target(newest: Published, collection: str, gen: int, op: str, *, former: bool) -> dict[str, Any]:
+    return {
+        "did": newest.did,
+        "collection": collection,
+        "rkey": newest.rkey,
+        "kind": newest.TOPIC,
+        "subject_id": newest.subject_id,
+        "desired_gen": gen,
+        "desired_op": op,
+        "detached": not former and newest.record_missing_since is not None,
+        "former": former,
+    }
 
 
-def _make_room(connection: Connection, did: str) -> None:
-    """Let a full account's lane go on: deletes are sent first."""
-    is_full = (mirror_lane.c.did == did, mirror_lane.c.state == LaneState.FULL)
-    connection.execute(update(mirror_lane).where(*is_full).values(state=LaneState.READY, probe_at=NEVER))
+def blob_row(subject: WithBlob) -> dict[str, Any]:
+    """Return the upload that a subject wants, as a row of `blob_job`."""
+    desired = subject.desired_blob
+    return {
+        "did": subject.did,
+        "subject_id": subject.subject_id,
+        "audio_cid": subject.blob_bytes.cid,
+        "requested": desired is not None and desired.is_requested,
+    }
 
 
 def wake_lane(connection: Connection, did: str, at: datetime) -> None:
@@ -179,16 +204,18 @@ def _upserting(table: Table, names: Sequence[str], columns: Sequence[str]) -> Pr
 
 PLACE: Final = mirror_target.c.collection + literal_column("'/'") + mirror_target.c.rkey
 """Names a record of an account, as `RecordKey.place` does."""
-CHANGE_TARGET: Final = update(mirror_target).where(
+IS_TARGET: Final = and_(
     mirror_target.c.did == bindparam("of_did"),
     mirror_target.c.collection == bindparam("of_collection"),
     mirror_target.c.rkey == bindparam("of_rkey"),
 )
-"""Sets the columns that it is executed with, on the target that `of_target` names."""
+"""True for the target that `of_target` names."""
+CHANGE_TARGET: Final = update(mirror_target).where(IS_TARGET)
+"""Sets the columns that it is executed with."""
 
 
 def of_target(key: RecordKey) -> dict[str, str]:
-    """Return the parameters that name a target to CHANGE_TARGET."""
+    """Return the parameters that name a target to IS_TARGET."""
     return {"of_did": key.did, "of_collection": key.collection, "of_rkey": key.rkey}
 
 
@@ -211,53 +238,3 @@ def are_about(subjects: Iterable[Subject]) -> Iterator[ColumnElement[bool]]:
 def insert_into(connection: Connection, table: Table) -> Any:
     """Return the dialect's insert statement, which has ON CONFLICT."""
     return insert_of(connection.dialect.name, table)
-
-
-def _target_row(touched: Change, newest: Published) -> dict[str, Any]:
-    return {
-        "did": newest.did,
-        "collection": newest.collection,
-        "rkey": newest.rkey,
-        "kind": newest.TOPIC,
-        "subject_id": newest.subject_id,
-        "desired_gen": touched.position,
-        "desired_op": DELETE if newest.deleted_at is not None else PUT,
-        "detached": newest.record_missing_since is not None,
-        "former": False,
-    }
-
-
-def _former_rows(page: _Page) -> list[dict[str, Any]]:
-    """Return the targets of the subject's former records: each is to be deleted."""
-    newest = page.newest
-    return [
-        {
-            "did": newest.did,
-            "collection": collection,
-            "rkey": newest.rkey,
-            "kind": newest.TOPIC,
-            "subject_id": newest.subject_id,
-            "desired_gen": change.position,
-            "desired_op": DELETE,
-            "detached": False,
-            "former": True,
-        }
-        for collection, change in page.former.items()
-        if collection in newest.former_collections
-    ]
-
-
-def _set_detached(connection: Connection, table: Table, subject: Published) -> None:
-    detached = subject.record_missing_since is not None
-    this = (*is_about(table, subject.TOPIC, subject.subject_id), table.c.did == subject.did, ~table.c.former)
-    connection.execute(update(table).where(*this, table.c.detached != detached).values(detached=detached))
-
-
-def _blob_row(subject: WithBlob) -> dict[str, Any]:
-    desired = subject.desired_blob
-    return {
-        "did": subject.did,
-        "subject_id": subject.subject_id,
-        "audio_cid": subject.blob_bytes.cid,
-        "requested": desired is not None and desired.is_requested,
-    }

@@ -243,8 +243,18 @@ async def _verdict_of(reply: httpx.Response, nsid: str) -> Verdict:
     is_success = reply.status_code == OK
     limit = MAX_REPLY_BYTES.get(nsid, MAX_ERROR_BYTES) if is_success else MAX_ERROR_BYTES
     content = await read_within(limit, reply.aiter_bytes(), reply.headers.get("content-length", ""))
+    if content is None and is_success:
+        return Verdict(
+            Kind.AMBIGUOUS,
+            REPLY_TOO_LARGE,
+            reply.status_code,
+            f"more than {limit} bytes",
+            phase=Phase.READ,
+            budget=budget_of(reply.headers),
+            size=limit,
+        )
     if content is None:
-        return _too_large(reply, limit) if is_success else verdict_of_read(reply)
+        return verdict_of_read(reply)
     if is_success and nsid == LIST_RECORDS:
         budget = budget_of(reply.headers)
         return Verdict(Kind.DONE, status=OK, body=content, phase=Phase.READ, budget=budget, size=len(content))
@@ -256,18 +266,6 @@ def verdict_of_read(reply: httpx.Response, content: bytes = b"") -> Verdict:
     headers = {name: reply.headers[name] for name in LIMIT_HEADERS if name in reply.headers}
     whole = httpx.Response(reply.status_code, headers=headers, content=content)
     return replace(verdict_of_reply(whole, Phase.READ), size=len(content))
-
-
-def _too_large(reply: httpx.Response, limit: int) -> Verdict:
-    return Verdict(
-        Kind.AMBIGUOUS,
-        REPLY_TOO_LARGE,
-        reply.status_code,
-        f"more than {limit} bytes",
-        phase=Phase.READ,
-        budget=budget_of(reply.headers),
-        size=limit,
-    )
 
 
 def creates_of(records: Iterable[tuple[RecordKey, Record]]) -> list[Record]:

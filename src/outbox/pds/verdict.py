@@ -141,23 +141,15 @@ class Verdict:
             case Kind.SIGN_IN | Kind.INACTIVE | Kind.FULL | Kind.MOVED:
                 return Scope.LANE
             case Kind.PACED:
-                return self._scope_of_limit()
-            case Kind.AMBIGUOUS if self._is_unnamed or not self._is_of_record:
-                return Scope.HOST
+                if self.phase is Phase.READ or (self.budget is not None and self.budget.is_of_host):
+                    return Scope.HOST
+                return Scope.BLOBS if self.phase is Phase.UPLOAD else Scope.LANE
+            case Kind.AMBIGUOUS:
+                is_of_record = self.status in RECORD_STATUSES or (
+                    self.status is not None and self.error in LANE_ERRORS
+                )
+                return Scope.RECORD if is_of_record and not is_unnamed(self.error or "") else Scope.HOST
         return Scope.RECORD
-
-    def _scope_of_limit(self) -> Scope:
-        if self.phase is Phase.READ or (self.budget is not None and self.budget.is_of_host):
-            return Scope.HOST
-        return Scope.BLOBS if self.phase is Phase.UPLOAD else Scope.LANE
-
-    @property
-    def _is_unnamed(self) -> bool:
-        return self.error is not None and (self.error == UNREADABLE or self.error.startswith(UNNAMED_PREFIX))
-
-    @property
-    def _is_of_record(self) -> bool:
-        return self.status in RECORD_STATUSES or (self.status is not None and self.error in LANE_ERRORS)
 
     @property
     def concerns_host(self) -> bool:
@@ -233,8 +225,12 @@ def kind_of_failure(phase: Phase, status: int | None, error: str) -> Kind:
         return _kind_without_response(error)
     if status < BAD_REQUEST:
         return Kind.AMBIGUOUS
-    is_unnamed = error == UNREADABLE or error.startswith(UNNAMED_PREFIX)
-    return _kind(status, "" if is_unnamed else error, phase)
+    return _kind(status, "" if is_unnamed(error) else error, phase)
+
+
+def is_unnamed(error: str) -> bool:
+    """Whether the PDS gave the error no name."""
+    return error == UNREADABLE or error.startswith(UNNAMED_PREFIX)
 
 
 def out_of_time(phase: Phase) -> Verdict:

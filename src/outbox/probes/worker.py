@@ -16,7 +16,7 @@ from eventstore.database import Database
 from eventstore.errors import LeaseLostError
 from outbox.metrics import NO_METRICS, RelayMetrics
 from outbox.mirror.due import target_columns
-from outbox.mirror.paced_pds import PacedPds
+from outbox.mirror.hosts import PacedPds
 from outbox.mirror.tables import mirror_target
 from outbox.pds.client import AccountStatus, RecordKey, RemoteUnknownError
 from outbox.ports import Directory, DirectoryUnavailableError

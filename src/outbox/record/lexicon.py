@@ -46,7 +46,7 @@ class Lexicon:
             "integer": self._check_integer,
             "boolean": self._check_boolean,
             "blob": self._check_blob,
-            "ref": self._check_ref,
+            "ref": lambda schema, value, path: self._check_named(schema["ref"], value, path),
             "union": self._check_union,
         }
 
@@ -57,9 +57,6 @@ class Lexicon:
     def _check(self, schema: dict[str, Any], value: Any, path: str) -> None:
         self._checks[schema["type"]](schema, value, path)
 
-    def _check_ref(self, schema: dict[str, Any], value: Any, path: str) -> None:
-        self._check_named(schema["ref"], value, path)
-
     def _check_named(self, reference: str, value: Any, path: str) -> None:
         """Check a value by the definition that `id#name`, `#name` or `id` names; the last one is `main` of its document."""
         document, _, name = reference.partition("#")
@@ -69,7 +66,12 @@ class Lexicon:
     def _check_union(self, schema: dict[str, Any], value: Any, path: str) -> None:
         if not isinstance(value, dict) or not isinstance(value.get("$type"), str):
             raise LexiconError(path, "must be an object with a $type")
-        known = {_full_name(reference, self.id): reference for reference in schema["refs"]}
+        known = {
+            f"{self.id}{reference}"
+            if reference.startswith("#")
+            else reference.removesuffix("#main"): reference
+            for reference in schema["refs"]
+        }
         if (reference := known.get(value["$type"])) is not None:
             self._check_named(reference, value, path)
         elif schema.get("closed", False):
@@ -122,11 +124,6 @@ class Lexicon:
                     raise LexiconError(path, f"must be at most {schema['maxSize']} bytes, is {size}")
             case _:
                 raise LexiconError(path, "must be a blob reference")
-
-
-def _full_name(reference: str, document: str) -> str:
-    """Return the `$type` that values of a reference in `document` have."""
-    return f"{document}{reference}" if reference.startswith("#") else reference.removesuffix("#main")
 
 
 def accepts(accept: Sequence[str], mime: str) -> bool:

@@ -10,7 +10,6 @@ Hosts that failed the last time get a share of the relay's lanes: however many o
 
 import random
 import time
-from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from math import inf
@@ -73,18 +72,23 @@ def claim(
     if not due:
         return []
     for _ in range(MAX_CLAIM_ATTEMPTS):
-        lanes, none_locked = _claim_from_hosts(
-            database,
-            due,
-            _Room(
-                owner,
-                lease,
-                limit,
-                limit if backfill is None else backfill,
-                limit if suspects is None else suspects,
-                interval,
-            ),
+        capacity = _Capacity(
+            owner,
+            lease,
+            limit,
+            limit if backfill is None else backfill,
+            limit if suspects is None else suspects,
+            interval,
         )
+        lanes: list[Lane] = []
+        none_locked = True
+        with database.write() as connection:
+            for host in filter(capacity.is_for, due):  # hosts with live work come first
+                rows = _HOST.start(connection, {"host": host.host}).all()
+                none_locked = none_locked and bool(rows)
+                for row in rows:
+                    now = database.now(connection, read=row.now)
+                    lanes += _claim_of_host(connection, row, now, capacity)
         if lanes or none_locked:
             return lanes
         time.sleep(random.uniform(0.001, 0.01))  # noqa: S311 - other claims hold the hosts for milliseconds
@@ -92,7 +96,7 @@ def claim(
 
 
 @dataclass
-class _Room:
+class _Capacity:
     """The claiming relay, and how many more lanes it takes."""
 
     owner: str
@@ -117,34 +121,20 @@ class _Room:
         self.suspects -= lanes if is_suspect(host) else 0
 
 
-def _claim_from_hosts(database: Database, due: Sequence[Any], room: _Room) -> tuple[list[Lane], bool]:
-    """Claim from these hosts while there is room; returns the lanes, and whether no host was skipped as locked."""
-    lanes: list[Lane] = []
-    none_locked = True
-    with database.write() as connection:
-        for host in filter(room.is_for, due):  # hosts with live work come first
-            rows = _HOST.start(connection, {"host": host.host}).all()
-            if not rows:
-                none_locked = False
-            for row in rows:
-                lanes += _claim_of_host(connection, row, database.now(connection, read=row.now), room)
-    return lanes, none_locked
-
-
-def _claim_of_host(connection: Connection, host: Any, now: datetime, room: _Room) -> list[Lane]:
+def _claim_of_host(connection: Connection, host: Any, now: datetime, capacity: _Capacity) -> list[Lane]:
     at_once = 0 if host.paused or max(host.retry_at, host.paced_until) > now else lanes_at_once(host)
     [busy] = _BUSY.start(connection, {"host": host.host, "now": now}).all()
-    lanes = min(at_once - busy.lanes, room.of_host(host))
+    lanes = min(at_once - busy.lanes, capacity.of_host(host))
     if lanes <= 0:
         return []
-    backfill = min(max(1, at_once - 1) - busy.backfill, room.backfill, lanes)
+    backfill = min(max(1, at_once - 1) - busy.backfill, capacity.backfill, lanes)
     wanted = {"host": host.host, "now": now, "room": lanes}
     rows = _NEXT_OF_HOST.start(connection, wanted).all()
     live = [row.did for row in rows if row.is_live]
     rest = [row.did for row in rows if not row.is_live][: max(0, backfill)]
-    room.take(host, lanes=len(live) + len(rest), backfill=len(rest))
-    until = now + room.lease
-    lease = {"lease_owner": room.owner, "lease_until": until, "debounced_until": now + room.interval}
+    capacity.take(host, lanes=len(live) + len(rest), backfill=len(rest))
+    until = now + capacity.lease
+    lease = {"lease_owner": capacity.owner, "lease_until": until, "debounced_until": now + capacity.interval}
     with pipelined(connection):
         leased = [
             (_LEASE.start(connection, {"did": did, **lease, "is_backfill": is_backfill}), is_backfill)
@@ -152,7 +142,7 @@ def _claim_of_host(connection: Connection, host: Any, now: datetime, room: _Room
             for did in dids
         ]
     return [
-        Lane(row.did, host.host, room.owner, row.lease_epoch, until, is_backfill, is_suspect(host))
+        Lane(row.did, host.host, capacity.owner, row.lease_epoch, until, is_backfill, is_suspect(host))
         for result, is_backfill in leased
         for row in result.all()
     ]

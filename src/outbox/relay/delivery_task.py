@@ -271,18 +271,14 @@ def _task(
         recreates=recreates,
         history=tuple(recorded),
         is_acked=row.acked_gen >= gen,
-        successor=_successor(row, subject),
+        successor=(
+            RecordKey(subject.did, subject.collection, subject.rkey) if row.former and not ends else None
+        ),
         has_former_copies=bool(subject.former_collections),
         former_fields=former.fields if former is not None else None,
         unread=former.unread if former is not None and not deleted else (),
         is_as_adopted=isinstance(last, known.kind.aggregate.Adopted),
     )
-
-
-def _successor(row: Any, subject: Published) -> RecordKey | None:
-    if not row.former or subject.deleted_at is not None:
-        return None
-    return RecordKey(subject.did, subject.collection, subject.rkey)
 
 
 def _task_of_row(row: Any, kinds: RecordKinds) -> DeliveryTask:

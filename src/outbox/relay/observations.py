@@ -12,7 +12,7 @@ from eventstore.prepared import Prepared
 from eventstore.unit_of_work import UnitOfWork
 from outbox.mirror.states import MirrorReason, TargetState
 from outbox.mirror.tables import NEVER, PAST, WELL, mirror_target
-from outbox.mirror.targets import CHANGE_TARGET, of_target
+from outbox.mirror.targets import CHANGE_TARGET, IS_TARGET, of_target
 from outbox.record.dag_cbor import Record, UnencodableError, encode
 from outbox.relay.delivery_task import DeliveryTask
 from outbox.relay.result import Outcome, Result
@@ -133,9 +133,8 @@ def record_verification(unit: UnitOfWork, result: Result) -> None:
 
 def _is_current(unit: UnitOfWork, task: DeliveryTask) -> bool:
     """Whether the target's generation is still the task's."""
-    key = task.key
-    this = (target.did == key.did, target.collection == key.collection, target.rkey == key.rkey)
-    return unit.connection.scalar(select(target.desired_gen).where(*this)) == task.gen
+    newest = select(target.desired_gen).where(IS_TARGET)
+    return unit.connection.scalar(newest, of_target(task.key)) == task.gen
 
 
 def encoded(foreign: Record | None) -> bytes | None:

@@ -30,10 +30,12 @@ def read_back(task: DeliveryTask, remote: Remote, was_sent: bool) -> Finding:
         return Finding.LANDED
     if remote.cid is None or remote.body is None:
         return Finding.REBASE if task.base is None or task.recreates else Finding.MISSING
+    first = task.history[0].event if task.history else None
+    is_adopted = isinstance(first, task.kind.aggregate.Adopted) and first.cid == remote.cid
     is_known = (
         (task.op == DELETE and task.successor is None)
         or was_sent
-        or _is_as_adopted(task, remote)
+        or (task.base is None and is_adopted)  # and nothing newer was observed
         or _is_ours(task, remote.body)
         or (
             task.observed is not None and task.kind.own_part(remote.body) == task.kind.own_part(task.observed)
@@ -66,12 +68,6 @@ def _verify_absent(task: DeliveryTask, remote: Remote, was_sent: bool) -> Findin
         return Finding.REBASE  # the foreign edit was taken back
     is_over = task.was_rejected and not task.is_former and remote.cid is None
     return Finding.LANDED if is_over else Finding.AGREES
-
-
-def _is_as_adopted(task: DeliveryTask, remote: Remote) -> bool:
-    """Whether it is the record that the subject was adopted from, and nothing newer was observed."""
-    first = task.history[0].event if task.history else None
-    return task.base is None and isinstance(first, task.kind.aggregate.Adopted) and first.cid == remote.cid
 
 
 def _is_ours(task: DeliveryTask, body: Mapping[str, Any]) -> bool:

@@ -170,7 +170,10 @@ class Relay:
         """Start what is due; returns the seconds until the next poll, 0 if anything was started."""
         # begun before the claim, so that this process's clock never overestimates the lease
         lease = LeaseClock(self._limits.lease)
-        found = await in_thread(self._poll, list(self._runs.values()), releases=self._early_release_is_due())
+        now = asyncio.get_running_loop().time()
+        if releases := now >= self._early_release_at:
+            self._early_release_at = now + EARLY_RELEASE_SECONDS
+        found = await in_thread(self._poll, list(self._runs.values()), releases=releases)
         if found is None:
             return BUSY_POLL_SECONDS
         due, lanes = found
@@ -187,13 +190,6 @@ class Relay:
             return 0.0
         longest = BUSY_POLL_SECONDS if due.is_any_now or self._is_busy() else IDLE_POLL_SECONDS
         return min(due.later, longest)
-
-    def _early_release_is_due(self) -> bool:
-        now = asyncio.get_running_loop().time()
-        if now < self._early_release_at:
-            return False
-        self._early_release_at = now + EARLY_RELEASE_SECONDS
-        return True
 
     def _poll(self, running: Sequence[Lane], *, releases: bool) -> tuple[SecondsUntilDue, list[Lane]] | None:
         """Ask what is due, and claim lanes; None while the read models are another release's, in which nothing could be settled."""

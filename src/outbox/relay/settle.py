@@ -31,7 +31,7 @@ from outbox.mirror.parking import clear_probe, park, schedule_probe
 from outbox.mirror.requeue import reverify
 from outbox.mirror.states import MirrorReason, TargetState
 from outbox.mirror.tables import NEVER, PAST, blob_job
-from outbox.mirror.targets import DELETE, upsert
+from outbox.mirror.targets import DELETE, blob_row, upsert
 from outbox.pds.verdict import NO_CONNECTION, NO_CONNECTION_PAUSE, Kind, Verdict
 from outbox.record.dag_cbor import encode
 from outbox.relay.batch import SentBatch
@@ -277,14 +277,5 @@ def _upload_again(unit: UnitOfWork, task: DeliveryTask) -> None:
     this = (blob_job.c.did == task.key.did, blob_job.c.subject_id == task.subject_id)
     rounds = unit.connection.scalar(select(blob_job.c.attempts).where(*this)) or 0
     pause = backoff(rounds, cap=MAX_FUTILE_PAUSE_SECONDS) if rounds else timedelta()
-    desired = subject.desired_blob
-    row = {
-        "did": task.key.did,
-        "subject_id": task.subject_id,
-        "audio_cid": subject.blob_bytes.cid,
-        "requested": desired is not None and desired.is_requested,
-        "again": True,
-        "attempts": rounds + 1,
-        "not_before": unit.now + pause,
-    }
-    upsert(unit.connection, blob_job, row, ("again", "attempts", "not_before"))
+    again = {"again": True, "attempts": rounds + 1, "not_before": unit.now + pause}
+    upsert(unit.connection, blob_job, blob_row(subject) | again, tuple(again))

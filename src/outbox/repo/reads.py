@@ -9,8 +9,7 @@ from typing import Final
 
 from eventstore.untrusted import clean
 from outbox.mirror.host_state import HostReport
-from outbox.mirror.hosts import Hosts
-from outbox.mirror.paced_pds import LEFT_ALONE
+from outbox.mirror.hosts import LEFT_ALONE, Hosts
 from outbox.pds.client import GET_LATEST_COMMIT, LIST_BLOBS, LIST_RECORDS, Pds, RemoteUnknownError
 from outbox.pds.verdict import MAX_MESSAGE_LENGTH, OK, REPLY_TOO_LARGE, UNREADABLE, Kind, Phase, Verdict
 from outbox.repo.pages import RECORDS_PER_PAGE, Entry, entry_in, split

@@ -10,7 +10,7 @@ from datetime import UTC, datetime
 from typing import Final
 
 from eventstore.coordination.turns import Turns
-from outbox.mirror.paced_pds import PacedPds
+from outbox.mirror.hosts import PacedPds
 from outbox.pds.client import RecordKey, Remote, RemoteUnknownError
 
 FRESH_SECONDS: Final = 5.0

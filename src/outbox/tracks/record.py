@@ -1,21 +1,30 @@
-"""Maps a track's state to its record, for every write path.
+"""Maps a track's state to its record, for every write path, and back the fields that its owner may take over.
 
 A record is made of the whole state, never of one edit, which would lose fields: a PDS deletes a blob that no record
 names.
 """
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from datetime import datetime
 from typing import Any, Final
 
+from aggregates.errors import InvalidFieldError
 from aggregates.track import Track
-from aggregates.values import GATE_TYPES, BlobRef, SupportGate
-from outbox.record.blob_reference import blob_reference
+from aggregates.values import (
+    GATE_TYPES,
+    BlobRef,
+    Feature,
+    SupportGate,
+    checked_album,
+    checked_description,
+    checked_features,
+    checked_self_labels,
+    checked_title,
+)
 from outbox.record.dag_cbor import Record
-from outbox.record.kind import GENERATION, RecordKind
-from outbox.record.lexicon import known_lexicons
-from outbox.tracks.adoptable import ADOPTABLE
+from outbox.record.kind import GENERATION, RecordKind, blob_reference
+from outbox.record.lexicon import FORMATS, known_lexicons
 
 OWN_FIELDS: Final = frozenset({
     "$type",
@@ -54,6 +63,43 @@ class RecordUrls:
     def artwork(self, cid: str) -> str:
         """Return the URL of a cover or thumbnail."""
         return f"{self.base_url}/artwork/{cid}"
+
+
+def _text(field: str, value: Any) -> str | None:
+    if value is not None and not isinstance(value, str):
+        raise InvalidFieldError(field, "must be a text")
+    return value
+
+
+def _checked_features(value: Any) -> tuple[Feature, ...]:
+    try:
+        features = [Feature(each["did"], each["handle"]) for each in value or ()]
+        if all(FORMATS["did"](each.did) and FORMATS["handle"](each.handle) for each in features):
+            return checked_features(features)
+    except (TypeError, KeyError):
+        pass
+    raise InvalidFieldError("features", "must be a list of objects with `did` and `handle`")
+
+
+def _checked_labels(value: Any) -> tuple[str, ...]:
+    try:
+        labels = [each["val"] for each in value["values"]] if value is not None else []
+        return checked_self_labels(labels)
+    except (TypeError, KeyError, AttributeError):
+        raise InvalidFieldError("self_labels", "must be a list of labels") from None
+
+
+ADOPTABLE: Final[Mapping[str, tuple[str, Callable[[Any], Any]]]] = {
+    "title": ("title", lambda value: checked_title(_text("title", value) or "")),
+    "album": ("album", lambda value: checked_album(_text("album", value))),
+    "description": ("description", lambda value: checked_description(_text("description", value))),
+    "features": ("features", _checked_features),
+    "labels": ("self_labels", _checked_labels),
+}
+"""By field of the record that its owner may take over from another client's edit: the track's attribute, and what checks a value.
+
+Texts, features and labels alone: a record never decides who may listen, and no event changes an address, a date or an author.
+"""
 
 
 class TrackRecords(RecordKind):

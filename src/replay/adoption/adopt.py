@@ -26,7 +26,7 @@ from eventstore.streams.track_ids import next_track_id
 from eventstore.unit_of_work import UnitOfWork
 from eventstore.untrusted import clean
 from identity.errors import IdentityUnreachableError, UnknownIdentityError, UnsafeAddressError
-from outbox.conflicts.adopted import acknowledge_as_found, set_lane_host, subjects_of_records
+from outbox.conflicts.newer_on_pds import acknowledge_as_found, set_lane_host, subjects_of_records
 from outbox.mirror.namespace_moves import is_taken
 from outbox.mirror.tables import mirror_lane
 from outbox.pds.client import RecordKey, RemoteUnknownError

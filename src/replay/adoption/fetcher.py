@@ -13,8 +13,7 @@ from identity.errors import FetchRefusedError, UnsafeAddressError
 from identity.resolution.address_policy import AddressPolicy, origin_of
 from identity.resolution.http_responses import OnReply, fetched
 from outbox.mirror.host_state import HostReport
-from outbox.mirror.hosts import Hosts
-from outbox.mirror.paced_pds import LEFT_ALONE
+from outbox.mirror.hosts import LEFT_ALONE, Hosts
 from outbox.pds.client import verdict_of_read
 from outbox.threads import in_thread
 from replay.errors import BytesUnavailableError, PdsBusyError, PdsTroubleError

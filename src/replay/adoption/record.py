@@ -10,11 +10,10 @@ from aggregates.track import Track
 from aggregates.values import Audio, BlobRef, SupportGate, checked_artist, checked_support_gate
 from eventstore.untrusted import is_storable
 from outbox.pds.client import RecordKey, Remote
-from outbox.record.blob_reference import blob_reference
 from outbox.record.dag_cbor import Record, UnencodableError, record_cid
+from outbox.record.kind import blob_reference
 from outbox.record.lexicon import FORMATS, LexiconError
-from outbox.tracks.adoptable import ADOPTABLE
-from outbox.tracks.record import TrackRecords
+from outbox.tracks.record import ADOPTABLE, TrackRecords
 
 OUR_NAMES: Final = {name: field for name, (field, _) in ADOPTABLE.items()} | {
     "artist": "artist",

@@ -16,8 +16,7 @@ from sqlalchemy import ColumnElement, Connection, RowMapping, and_, bindparam, c
 from eventstore.coordination.commit_signals import announce
 from eventstore.database import MAX_COUNTED, Database
 from eventstore.schema import UtcDateTime
-from outbox.mirror.hosts import is_open_for_backfill
-from outbox.mirror.paced_pds import LEFT_ALONE
+from outbox.mirror.hosts import LEFT_ALONE, is_open_for_backfill
 from outbox.mirror.parking import request_probe
 from outbox.mirror.requeue import reverify
 from outbox.mirror.states import LaneState

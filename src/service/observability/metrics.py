@@ -26,6 +26,7 @@ from eventstore.coordination.commit_signals import Listener
 from eventstore.errors import EventStoreError
 from eventstore.event_log import EventLog
 from outbox.blobs.upload_results import BLOB_MISMATCH, BLOB_TYPE, TOO_LARGE_REASON
+from outbox.metrics import RelayMetrics
 from outbox.pds.verdict import LANE_ERRORS, RECORD_ERRORS, Verdict
 from outbox.relay.result import Outcome, Result
 from replay.reconcile.scan import Scanned
@@ -54,8 +55,8 @@ STATUS_ERROR: Final = re.compile(r"http_\d{3}")
 OTHER: Final = "other"
 
 
-class Metrics:
-    """Counts for the outbox (its RelayMetrics), scans, the firehose and session refreshes."""
+class Metrics(RelayMetrics):
+    """Counts for the outbox, scans, the firehose and session refreshes."""
 
     def __init__(self) -> None:
         self.registry: Final = CollectorRegistry()

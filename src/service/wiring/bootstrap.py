@@ -20,9 +20,8 @@ from eventstore.coordination.turns import Turns
 from identity.resolution.address_policy import MAX_CONNECTIONS
 from identity.resolution.featured_artists import FeaturedArtists, turns_of_lookups
 from outbox.blobs.worker import Uploads
-from outbox.mirror.hosts import Hosts
+from outbox.mirror.hosts import Hosts, PacedPds
 from outbox.mirror.namespace_moves import Namespaces
-from outbox.mirror.paced_pds import PacedPds
 from outbox.pds.client import Pds
 from outbox.probes.worker import Probes
 from outbox.relay.delivery import Delivery

@@ -12,8 +12,7 @@ from aggregates.published import Subject
 from aggregates.track import Track
 from eventstore.jobs.table import job
 from outbox.blobs.jobs import settle_job
-from outbox.conflicts.conflicts import Conflict
-from outbox.conflicts.foreign_edits import keep_ours
+from outbox.conflicts.conflicts import Conflict, keep_ours
 from outbox.mirror import targets
 from outbox.mirror.lanes import release, resume_lane
 from outbox.mirror.observe_only import observed_account

@@ -6,8 +6,8 @@ from typing import Any
 import pytest
 
 from eventstore.errors import LeaseLostError
+from outbox.mirror.hosts import PacedPds
 from outbox.mirror.lanes import park_lane, resume_lane
-from outbox.mirror.paced_pds import PacedPds
 from outbox.mirror.tables import NEVER, mirror_lane
 from outbox.probes.jobs import AccountLocation, ProbeResult, claim_probes, settle_probe
 from outbox.probes.worker import Probes

@@ -7,8 +7,7 @@ import pytest
 
 from aggregates.track import Track
 from eventstore.database import Database
-from outbox.conflicts.conflicts import conflict_of
-from outbox.conflicts.foreign_edits import keep_theirs
+from outbox.conflicts.conflicts import conflict_of, keep_theirs
 from outbox.mirror.lanes import change_lane, release
 from outbox.mirror.requeue import reverify
 from outbox.mirror.tables import NEVER, PAST

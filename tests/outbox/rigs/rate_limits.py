@@ -7,7 +7,7 @@ import httpx
 import pytest
 from sqlalchemy import select
 
-from outbox.mirror.paced_pds import PacedPds
+from outbox.mirror.hosts import PacedPds
 from outbox.mirror.tables import pds_host
 from outbox.pds.client import RecordKey
 from tests.fake_pds.signed_in_pds import SignedInPds

@@ -20,10 +20,9 @@ from eventstore.database import Database
 from eventstore.event_log import EventLog
 from eventstore.projection import Projection
 from outbox.blobs.worker import Uploads
-from outbox.mirror.hosts import Hosts
+from outbox.mirror.hosts import Hosts, PacedPds
 from outbox.mirror.lanes import Lane, resume_lane
 from outbox.mirror.namespace_moves import Namespaces
-from outbox.mirror.paced_pds import PacedPds
 from outbox.mirror.requeue import retry
 from outbox.mirror.targets import MirrorTargets
 from outbox.pds.client import Pds
