@@ -22,7 +22,6 @@ from outbox.mirror.states import TargetState
 from outbox.mirror.tables import delivery_attempt, mirror_lane, mirror_target
 from outbox.mirror.targets import DELETE, are_about
 from outbox.pds.client import RecordKey, RemoteUnknownError
-from outbox.record.blob_reference import blob_reference
 from outbox.record.dag_cbor import MAX_INTEGER, decode
 from outbox.repo.reads import Found, Records, RepoReads
 from outbox.threads import in_thread
