@@ -26,7 +26,6 @@ STATEMENTS_OF_A_HOST = 4
 """Lock it, count what is under way, choose, lease."""
 ELSE = 3
 """What is due, and the time it is."""
-OPEN_HOST = "http://pds99.test"
 
 
 def one_lane_of_each(database: Database, hosts: int, **columns: Any) -> list[str]:

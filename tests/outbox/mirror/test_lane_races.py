@@ -12,13 +12,8 @@ from outbox.mirror.lanes import Lane, lock_lane, release, resume_lane
 from outbox.mirror.tables import mirror_target, pds_host
 from outbox.mirror.targets import wake_lane
 from tests.eventstore.threads import DEADLINE, together, until
-from tests.outbox.rigs.concurrent_claims import ConcurrentClaims
 from tests.outbox.rigs.row_locks import row_lock_waits
-from tests.outbox.rigs.rows import HOST, add_lane, add_target, claimed, dids, lane_row, set_host
-
-HOSTS = ["http://one.test", "http://two.test"]
-CAP = 3
-ROUNDS = 25
+from tests.outbox.rigs.rows import HOST, add_lane, add_target, claimed, dids, lane_row
 
 
 @pytest.fixture
@@ -33,16 +28,6 @@ def postgres(migrated_postgres: str) -> Iterator[Database]:
     made = Database(migrated_postgres)
     yield made
     made.close()
-
-
-def test_relays_that_claim_at_once_share_no_lane_and_keep_every_hosts_limit(database: Database) -> None:
-    for number in range(16):
-        add_lane(database, number, host=HOSTS[number % 2])
-    for host in HOSTS:
-        set_host(database, host, max_lanes=CAP)
-    claims = ConcurrentClaims(CAP)
-    claims.claim(database, relays=6, rounds=ROUNDS, limit=2)
-    assert claims.claims > ROUNDS
 
 
 def test_a_change_and_a_release_at_once_never_leave_work_asleep(database: Database) -> None:

@@ -10,10 +10,9 @@ from sqlalchemy import insert, select
 from eventstore.database import Database
 from outbox.mirror.host_state import HostReport
 from outbox.mirror.hosts import Hosts
-from outbox.mirror.tables import NEVER, PAST, blob_job, mirror_lane, pds_host
+from outbox.mirror.tables import PAST, blob_job, mirror_lane, pds_host
 from outbox.pds.verdict import Kind, Verdict
 from outbox.probes.jobs import claim_probes
-from outbox.relay.maintenance import wake_stuck_lanes
 from tests.outbox.rigs.row_locks import locked
 from tests.outbox.rigs.rows import HOST, LEASE, add_lane
 from tests.outbox.rigs.uploads import claim_uploads
@@ -57,13 +56,6 @@ def test_what_was_heard_of_a_locked_host_is_left_out_without_an_error(
     Hosts(database).record(HostReport.of(HOST, did, failed))
     with database.read() as connection:
         assert connection.scalar(select(pds_host.c.failures)) == 1
-
-
-def test_lanes_that_were_forgotten_are_woken_but_for_a_locked_one(database: Database) -> None:
-    did, other = (add_lane(database, number, due_at=NEVER) for number in (1, 2))
-    with locked(database, mirror_lane, mirror_lane.c.did == did):
-        assert wake_stuck_lanes(database) == [other]
-    assert wake_stuck_lanes(database) == [did]
 
 
 def test_claims_of_uploads_wait_for_no_locked_one(database: Database) -> None:

@@ -44,19 +44,6 @@ def test_live_work_is_claimed_before_backfill_that_has_waited_for_longer(databas
     assert dids(claimed(database)) == [live]
 
 
-def test_a_lane_of_every_host_is_left_to_live_work(database: Database) -> None:
-    for number in range(1, 9):
-        let_wait(database, number)
-    waiting = claimed(database)
-    assert [lane.backfill for lane in waiting] == [True] * 3
-    live = add_lane(database, 9)
-    [lane] = claimed(database)
-    assert (lane.did, lane.backfill) == (live, False)
-    change_target(database, live, acked_gen=1)
-    release(database, lane)
-    assert claimed(database) == []
-
-
 def test_a_relay_keeps_lanes_free_for_live_work(database: Database) -> None:
     for number in range(1, 4):
         let_wait(database, number)

@@ -114,15 +114,6 @@ async def test_a_relay_that_died_between_apply_and_settle_leaves_nothing_behind(
     assert rig.mirror().acked_generation == rig.mirror().generation
 
 
-async def test_a_lane_is_leased_to_one_relay_at_a_time(rig: Rig) -> None:
-    rig.upload()
-    rig.claim("first")
-
-    assert await rig.another_relay("second").run_once() == {}
-
-    assert rig.wire.sent == []
-
-
 async def test_a_delete_by_another_client_is_respected_until_the_owner_restores_the_record(rig: Rig) -> None:
     track = rig.upload(description="kept")
     await rig.relay_once()

@@ -11,7 +11,6 @@ from typing import Any
 import httpx
 import pytest
 from sqlalchemy import delete, select, update
-from sqlalchemy.exc import OperationalError
 
 from aggregates.published import Subject
 from eventstore.coordination.commit_signals import awaited
@@ -54,22 +53,6 @@ async def test_a_lane_run_ends_after_some_records_so_that_other_lanes_run(desk: 
     writers = [body["repo"] for _, body in desk.wire.sent]
     assert writers.index(BOB) == MAX_RECORDS_PER_RUN
     assert len(writers) == MAX_RECORDS_PER_RUN + 6
-
-
-async def test_deletes_go_before_edits_and_older_edits_before_newer_ones(desk: Rig) -> None:
-    for number in (1, 2, 3):
-        desk.upload(number)
-    await desk.relay_once()
-    desk.wire.sent.clear()
-    desk.edit(2, title="first")
-    desk.edit(1, title="second")
-    desk.command(3, lambda track: track.delete(at=desk.clock()))
-
-    await desk.relay_once()
-
-    sent = [(name, body["rkey"]) for name, body in desk.wire.sent]
-    keys = {number: desk.mirror(number).record_uri.rsplit("/", 1)[1] for number in (1, 2, 3)}
-    assert sent == [("deleteRecord", keys[3]), ("putRecord", keys[2]), ("putRecord", keys[1])]
 
 
 async def test_a_record_that_never_gets_an_answer_keeps_none_of_its_siblings_back(desk: Rig) -> None:
@@ -220,32 +203,6 @@ async def test_a_stopping_relay_finishes_the_delivery_in_flight_and_starts_no_ot
     assert [desk.mirror(number).state for number in (1, 2)] == ["delivered", "pending"]
     row = lane_row(desk.database, desk.did)
     assert (row.lease_owner, row.due_at < NEVER) == (None, True)
-
-
-async def test_a_relay_goes_on_when_the_database_was_away(desk: Rig, monkeypatch: pytest.MonkeyPatch) -> None:
-    away = threading.Event()
-    failed = asyncio.Event()
-    loop = asyncio.get_running_loop()
-    away.set()
-
-    def claims(*args: Any, **named: Any) -> Any:
-        if away.is_set():
-            loop.call_soon_threadsafe(failed.set)
-            raise OperationalError("select 1", {}, OSError("away"))
-        return claim(*args, **named)
-
-    monkeypatch.setattr("outbox.relay.relay.claim", claims)
-    stop = asyncio.Event()
-    running = asyncio.create_task(desk.relay.run(stop))
-    desk.upload()
-    await failed.wait()
-    assert not running.done()
-
-    away.clear()
-    await until_delivered(desk)
-
-    stop.set()
-    await asyncio.wait_for(running, LONG)
 
 
 async def test_a_stuck_lane_is_found_when_a_relay_starts(desk: Rig) -> None:

@@ -1,9 +1,7 @@
 """Unanswered writes, and what the PDS holds afterwards: each row of the table."""
 
-from collections.abc import Awaitable, Callable
 from typing import Any
 
-import httpx
 import pytest
 
 from aggregates.track import Track
@@ -15,7 +13,6 @@ from tests.outbox.rigs.relay_rig import RECORDS, LateRequest, Rig, answer_lost
 pytestmark = pytest.mark.anyio
 
 LONG = {"minutes": 10}
-Send = Callable[[], Awaitable[httpx.Response]]
 
 
 async def delivered(rig: Rig) -> Track:

@@ -8,7 +8,7 @@ import pytest
 from aggregates.track import Track
 from eventstore.database import Database
 from outbox.conflicts.conflicts import conflict_of, keep_theirs
-from outbox.mirror.lanes import change_lane, release
+from outbox.mirror.lanes import change_lane
 from outbox.mirror.requeue import reverify
 from outbox.mirror.tables import NEVER, PAST
 from outbox.relay.result import Outcome
@@ -17,7 +17,7 @@ from tests.fake_pds.signed_in_pds import SignedInPds
 from tests.fake_pds.xrpc import RefusedError
 from tests.outbox.rigs.foreign_writes import delivered, foreign_put, reads, request_verify, target, verified
 from tests.outbox.rigs.relay_rig import ARTIST, RECORDS, Rig
-from tests.outbox.rigs.rows import add_lane, change_target, claimed, lane_row, set_host
+from tests.outbox.rigs.rows import add_lane, change_target, claimed
 
 BACKLOG = 30
 
@@ -38,22 +38,6 @@ def test_a_lane_of_every_host_is_left_to_live_work(database: Database) -> None:
     assert [lane.backfill for lane in claimed(database)] == [True] * 3
     live = add_lane(database, 9)
     assert [(lane.did, lane.backfill) for lane in claimed(database)] == [(live, False)]
-
-
-def test_records_are_verified_only_while_half_of_the_hosts_budget_is_left(database: Database) -> None:
-    did = doubted(database, 1)
-    set_host(database, backfill_after=database_now(database) + timedelta(minutes=5))
-    assert claimed(database) == []
-    set_host(database, backfill_after=PAST)
-    [lane] = claimed(database)
-    release(database, lane)
-    assert lane_row(database, did).due_at == NEVER
-    assert lane_row(database, did).backfill_at < NEVER
-
-
-def database_now(database: Database):
-    with database.read() as connection:
-        return database.now(connection)
 
 
 async def backlog(desk: Rig) -> list[Track]:
@@ -85,21 +69,6 @@ async def test_verifications_stop_at_half_of_a_hosts_budget_and_an_edit_has_the_
     await desk.relay_once()
     assert len(keys) >= BACKLOG - 1
     assert [target(desk, number).last_error for number in range(1, BACKLOG + 1)] == [None] * BACKLOG
-
-
-@pytest.mark.anyio
-async def test_an_edit_is_sent_next_however_many_records_are_to_be_verified(
-    desk: Rig, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    await backlog(desk)
-    asked = requests(desk, monkeypatch)
-    request_verify(desk, *range(1, BACKLOG + 1))
-    asked.edit_after = 7
-
-    await desk.relay_once()
-
-    assert asked.names.index("putRecord") == 7
-    assert len(asked.names) >= BACKLOG
 
 
 class Requests:
