@@ -1,6 +1,6 @@
 """The protections of the relay, each of which can be switched off: an invariant must then fail."""
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
 from datetime import datetime, timedelta
 from typing import Any
@@ -50,14 +50,17 @@ def without_intents(monkeypatch: pytest.MonkeyPatch) -> None:
         connection.execute(delete(delivery_attempt).where(this), named)
         return named["attempt_id"]
 
-    def close_attempt(connection: Connection, attempt_id: int, verdict: Verdict, now: datetime) -> None:
-        connection.execute(insert(delivery_attempt), unwritten[attempt_id])
-        journal.close_attempt(connection, attempt_id, verdict, now)
+    def close_attempts(
+        connection: Connection, attempt_ids: Sequence[int], verdict: Verdict, now: datetime
+    ) -> None:
+        for attempt_id in attempt_ids:
+            connection.execute(insert(delivery_attempt), unwritten[attempt_id])
+        journal.close_attempts(connection, attempt_ids, verdict, now)
 
     for module in (journal, lane_run):
         monkeypatch.setattr(module, "write_intent", write_intent)
     for module in (delivery, settle):
-        monkeypatch.setattr(module, "close_attempt", close_attempt)
+        monkeypatch.setattr(module, "close_attempts", close_attempts)
 
 
 def without_recognition(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -86,7 +89,7 @@ def without_reading_once(monkeypatch: pytest.MonkeyPatch) -> None:
 
     def newest(self: Delivery, task: DeliveryTask) -> int:
         target = mirror_target.c
-        with self._database.read() as connection:
+        with self.database.read() as connection:
             statement = select(target.desired_gen).where(target.subject_id == task.subject_id)
             return connection.execute(statement).scalar_one()
 

@@ -33,7 +33,7 @@ from outbox.pds.verdict import Kind, Verdict
 from outbox.relay.delivery_task import DeliveryTask
 from outbox.relay.journal import (
     LateCreates,
-    close_attempt,
+    close_attempts,
     is_our_cid,
     record_intent,
     unanswered_create,
@@ -263,7 +263,7 @@ class Delivery:
         try:
             with self.database.write() as connection:
                 now = self.database.now(connection)
-                close_attempt(connection, attempt_id, verdict, now)
+                close_attempts(connection, [attempt_id], verdict, now)
             if limits := verdict.lane_limits(now):  # a refused write costs points, too
                 with self.database.write() as connection:
                     lock_lane(self.database, connection, lane)

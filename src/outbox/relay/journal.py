@@ -27,7 +27,7 @@ from sqlalchemy import (
 
 from eventstore.database import Database
 from eventstore.errors import LeaseLostError
-from eventstore.prepared import Prepared
+from eventstore.prepared import Prepared, among
 from eventstore.schema import UtcDateTime
 from eventstore.states import State
 from outbox.mirror.lanes import Lane, lock_lane
@@ -121,6 +121,9 @@ _END_COLUMNS: Final = ("ended_at", "outcome", "status", "error", "rev")
 _END: Final = Prepared(
     lambda _: update(delivery_attempt).where(attempt.id == bindparam("attempt_id")), _END_COLUMNS
 )
+_END_OF_BATCH: Final = Prepared(
+    lambda dialect: update(delivery_attempt).where(among(attempt.id, "attempt_ids", dialect)), _END_COLUMNS
+)
 
 
 def record_intent(database: Database, lane: Lane, task: DeliveryTask) -> int:
@@ -170,15 +173,16 @@ def record_adopted(connection: Connection, key: RecordKey, gen: int, cid: str, n
     connection.execute(insert(delivery_attempt), row)
 
 
-def close_attempt(connection: Connection, attempt_id: int, verdict: Verdict, now: datetime) -> None:
-    """Record how the attempt ended."""
-    _END.start(connection, {"attempt_id": attempt_id, **_end(verdict, now)})
-
-
-def _end(verdict: Verdict, now: datetime) -> dict[str, Any]:
+def close_attempts(
+    connection: Connection, attempt_ids: Sequence[int], verdict: Verdict, now: datetime
+) -> None:
+    """Record how these attempts ended, all alike."""
     rev = verdict.rev if verdict.kind is Kind.DONE else None
     end = {"ended_at": now, "outcome": verdict.kind.value, "status": verdict.status, "error": verdict.error}
-    return {**end, "rev": rev}
+    if len(attempt_ids) == 1:
+        _END.start(connection, {"attempt_id": attempt_ids[0], **end, "rev": rev})
+    elif attempt_ids:
+        _END_OF_BATCH.start(connection, {"attempt_ids": attempt_ids, **end, "rev": rev})
 
 
 def is_repeated_server_error(connection: Connection, task: DeliveryTask, verdict: Verdict) -> bool:

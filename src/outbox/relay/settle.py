@@ -39,7 +39,7 @@ from outbox.relay.delivery import CONTENDED
 from outbox.relay.delivery_task import DeliveryTask
 from outbox.relay.journal import (
     UnsentOutcome,
-    close_attempt,
+    close_attempts,
     is_fault_of_record_alone,
     is_repeated_server_error,
     record_unsent,
@@ -105,8 +105,7 @@ def _settle(
         each.outcome is Outcome.DELIVERED and not each.is_mismatch for each in delivered.results
     )
     with pipelined(connection) if is_plain else nullcontext():
-        for attempt_id in delivered.attempt_ids:
-            close_attempt(connection, attempt_id, delivered.verdict, now)
+        close_attempts(connection, delivered.attempt_ids, delivered.verdict, now)
         for result in delivered.results:
             if unit is None:
                 _acknowledge(connection, result, now)
