@@ -78,7 +78,7 @@ def without_fence(monkeypatch: pytest.MonkeyPatch) -> None:
     """A flight whose lease has expired records its result all the same."""
 
     def lock_lane(database: Database, connection: Connection, _lane: lanes.Lane) -> lanes.LockedLane:
-        return lanes.LockedLane(is_calm=False, now=database.now(connection))
+        return lanes.LockedLane(has_no_failures=False, now=database.now(connection))
 
     monkeypatch.setattr(settle, "lock_lane", lock_lane)
 

@@ -23,8 +23,8 @@ from outbox.mirror.requeue import queue_as_backfill
 from outbox.mirror.states import TargetState
 from outbox.mirror.tables import (
     HAS_BLOBS,
+    NO_FAILURES,
     PAST,
-    WELL,
     blob_job,
     mirror_lane,
     mirror_target,
@@ -98,7 +98,15 @@ def _settle(unit: UnitOfWork, claimed: Upload, subject: WithBlob, verdict: Verdi
         wake_lane(unit.connection, claimed.did, unit.now)
         subject.record_blob(BlobRef(claimed.audio_cid, blob), at=unit.now)
         attempts = claimed.attempts if was_lost else 0  # kept until the PDS finds the blob: relay/settle.py
-        _end(unit.connection, claimed, again=False, attempts=attempts, last_error=None, cause=None, **WELL)
+        _end(
+            unit.connection,
+            claimed,
+            again=False,
+            attempts=attempts,
+            last_error=None,
+            cause=None,
+            **NO_FAILURES,
+        )
     elif verdict.kind is Kind.REJECTED:
         _record_refusal(unit, claimed, subject, verdict, was_lost=was_lost)
         _end(unit.connection, claimed, again=False, **failure)

@@ -11,7 +11,7 @@ from typing import Any, Final
 from eventstore.coordination.backoff import backoff
 from outbox.mirror.failure_causes import error_text
 from outbox.mirror.states import BreakerState
-from outbox.mirror.tables import WELL
+from outbox.mirror.tables import NO_FAILURES
 from outbox.pds.pacing import BACKFILL_RESERVE, LIVE_RESERVE, Budget
 from outbox.pds.verdict import Kind, Phase, Scope, Verdict
 
@@ -53,7 +53,7 @@ class HostReport:
 
     @property
     def says_nothing_new(self) -> bool:
-        """Whether it changes nothing in the row of a host that is calm: one without failures, with a closed breaker."""
+        """Whether it changes nothing in the row of a host without failures, with a closed breaker."""
         budget = self.verdict.budget
         return self.verdict.kind is Kind.DONE and (budget is None or not budget.is_of_host)
 
@@ -71,7 +71,7 @@ def breaker_state(host: Any, now: datetime) -> BreakerState:
     return BreakerState.OPEN if host.retry_at > now else BreakerState.HALF_OPEN
 
 
-def is_suspect(host: Any) -> bool:
+def failed_last(host: Any) -> bool:
     """Return whether the host failed the last time, or is still being let in again, given its row."""
     return bool(host.failures) or host.ramp is not None
 
@@ -101,12 +101,12 @@ def changes(host: Any, report: HostReport, now: datetime, *, is_only_account: bo
 
 
 def _after_success(host: Any) -> Changes:
-    calm: Changes = {"failures": 0, "failing_did": None, "many_fail": False, **WELL}
+    clear: Changes = {"failures": 0, "failing_did": None, "many_fail": False, **NO_FAILURES}
     if host.breaker == BreakerState.OPEN:
-        return {**calm, "breaker": BreakerState.CLOSED, **_ramp(host, 2)}
+        return {**clear, "breaker": BreakerState.CLOSED, **_ramp(host, 2)}
     if host.ramp is not None:
-        return {**calm, **_ramp(host, host.ramp + 1)}
-    return calm if host.failures or host.failing_since is not None else {}
+        return {**clear, **_ramp(host, host.ramp + 1)}
+    return clear if host.failures or host.failing_since is not None else {}
 
 
 def _ramp(host: Any, lanes: int) -> Changes:

@@ -38,10 +38,10 @@ from outbox.mirror.tables import (
     CONCERNS_RELAY,
     NEVER,
     NEVER_LITERAL,
+    NO_FAILURES,
     PAST,
     PAST_LITERAL,
     UPLOAD,
-    WELL,
     blob_job,
     mirror_lane,
     mirror_target,
@@ -58,7 +58,7 @@ LANES_PER_PAGE: Final = 100
 class LockedLane(NamedTuple):
     """What is read with a lane's lock."""
 
-    is_calm: bool
+    has_no_failures: bool
     """Whether a success of the lane changes neither its row nor its host's."""
     now: datetime
     """The database's time, once the lane was locked."""
@@ -78,7 +78,7 @@ class Lane:
     lease_until: datetime
     backfill: bool = False
     """Whether it was claimed for work that can wait."""
-    suspect: bool = False
+    host_failed_last: bool = False
     """Whether its host failed the last time."""
 
     @property
@@ -98,7 +98,7 @@ def lock_lane(database: Database, connection: Connection, lane: Lane) -> LockedL
     rows = _LOCK.start(connection, {"did": lane.did}).all()
     if not rows or (rows[0].lease_epoch, rows[0].host) != (lane.epoch, lane.host):
         raise LeaseLostError
-    return LockedLane(bool(rows[0].is_calm), database.now(connection, read=rows[0].now))
+    return LockedLane(bool(rows[0].has_no_failures), database.now(connection, read=rows[0].now))
 
 
 def release(database: Database, lane: Lane, succeeded_at: datetime | None = None) -> None:
@@ -158,9 +158,9 @@ def note_limits(connection: Connection, did: str, limits: Mapping[str, Any]) -> 
 
 # Built once (CONTRIBUTING.md).
 
-_IS_CALM: Final = and_(
+_HAS_NO_FAILURES: Final = and_(
     lane_columns.failures == literal_column("0"),
-    *(lane_columns[name] == value for name, value in (PROBE_CLEARED | WELL).items()),
+    *(lane_columns[name] == value for name, value in (PROBE_CLEARED | NO_FAILURES).items()),
     exists().where(
         pds_host.c.host == lane_columns.host,
         pds_host.c.failures == literal_column("0"),
@@ -169,7 +169,7 @@ _IS_CALM: Final = and_(
     ),
 )
 _HELD_LANE: Final = (
-    select(lane_columns.lease_epoch, lane_columns.host, _IS_CALM.label("is_calm"))
+    select(lane_columns.lease_epoch, lane_columns.host, _HAS_NO_FAILURES.label("has_no_failures"))
     .where(lane_columns.did == bindparam("did"))
     .with_for_update(of=mirror_lane)
     .cte("held")
@@ -269,7 +269,7 @@ def _resuming(dialect: str) -> list[Executable]:
             "failures": new.failures,
             "last_success_at": case((same_host, lane_columns.last_success_at)),
             **PROBE_CLEARED,
-            **WELL,
+            **NO_FAILURES,
             "lease_owner": None,
             "lease_until": case((same_host, lane_columns.lease_until), else_=PAST),
         },

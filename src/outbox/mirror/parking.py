@@ -16,7 +16,7 @@ from eventstore.schema import UtcDateTime
 from outbox.mirror.due import host_open_at, lane_columns, lane_due_at
 from outbox.mirror.lanes import LANES_PER_PAGE, PROBE_CLEARED, Lane, record_failing
 from outbox.mirror.states import PROBED, LaneState
-from outbox.mirror.tables import HAS_WORK, NEVER, WELL, mirror_lane, pds_host
+from outbox.mirror.tables import HAS_WORK, NEVER, NO_FAILURES, mirror_lane, pds_host
 from outbox.pds.verdict import Kind
 
 MAX_DOUBLINGS: Final = 10
@@ -100,7 +100,7 @@ _CLEAR_PROBE: Final = (
                 (lane_columns.state == LaneState.READY, literal(value, lane_columns[name].type)),
                 else_=lane_columns[name],
             )
-            for name, value in (PROBE_CLEARED | WELL).items()
+            for name, value in (PROBE_CLEARED | NO_FAILURES).items()
         }
     )
 )

@@ -44,7 +44,7 @@ def _failing() -> tuple[Column[datetime], Column[str]]:
     return Column("failing_since", UtcDateTime), Column("first_error", Text)
 
 
-WELL: Final[dict[str, Any]] = {"failing_since": None, "first_error": None}
+NO_FAILURES: Final[dict[str, Any]] = {"failing_since": None, "first_error": None}
 """These columns of a host, lane, target or upload that does not fail."""
 
 

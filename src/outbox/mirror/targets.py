@@ -28,9 +28,9 @@ from outbox.mirror.states import LaneState
 from outbox.mirror.tables import (
     BLOB_JOBS,
     NEVER,
+    NO_FAILURES,
     PAST,
     TARGETS,
-    WELL,
     blob_job,
     mirror_lane,
     mirror_target,
@@ -135,7 +135,7 @@ def _write(connection: Connection, pages: Sequence[_Page], into: Into, *, is_liv
             # else the new bytes are uploaded unasked, or wait for a pause that is not their own
             clean = {"again": False, "attempts": 0, "not_before": PAST, "last_error": None, "cause": None}
             this = (blob_job.c.did == subject.did, blob_job.c.subject_id == subject.subject_id)
-            connection.execute(update(blob_job).where(*this).values(clean | WELL))
+            connection.execute(update(blob_job).where(*this).values(clean | NO_FAILURES))
 
 
 def _target(newest: Published, collection: str, gen: int, op: str, *, former: bool) -> dict[str, Any]:

@@ -11,7 +11,7 @@ from aggregates.published import Subject
 from outbox.mirror.failure_causes import forget_samples
 from outbox.mirror.parking import probe_now
 from outbox.mirror.states import LaneState, MirrorReason, MirrorState, TargetState
-from outbox.mirror.tables import NEVER, PAST, WELL, delivery_attempt, mirror_lane, mirror_target
+from outbox.mirror.tables import NEVER, NO_FAILURES, PAST, delivery_attempt, mirror_lane, mirror_target
 from outbox.mirror.targets import DELETE, PUT, are_about, wake_lane
 from outbox.pds.verdict import Kind
 from outbox.relay.delivery import LATE_CREATE_WINDOW
@@ -129,5 +129,5 @@ def close_lane(connection: Connection, did: str) -> None:
         "due_at": NEVER,
         "backfill_at": NEVER,
     }
-    connection.execute(update(mirror_lane).where(lane.did == did).values({**nowhere, **WELL}))
+    connection.execute(update(mirror_lane).where(lane.did == did).values({**nowhere, **NO_FAILURES}))
     forget_samples(connection, did)

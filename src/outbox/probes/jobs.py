@@ -21,7 +21,7 @@ from outbox.mirror.lanes import (
 from outbox.mirror.parking import PROBE_AFTER_FAILING, probe_pause
 from outbox.mirror.requeue import reverify_account
 from outbox.mirror.states import LaneState
-from outbox.mirror.tables import NEVER, PAST, WELL, mirror_lane, pds_host
+from outbox.mirror.tables import NEVER, NO_FAILURES, PAST, mirror_lane, pds_host
 from outbox.mirror.targets import insert_into
 
 GONE_AFTER: Final = timedelta(hours=72)
@@ -145,7 +145,7 @@ def _changed(row: Any, found: ProbeResult, now: datetime) -> dict[str, Any]:
         case AccountLocation.ACTIVE:
             # `probes` stays until a write succeeds: a PDS that says active but refuses is probed ever more rarely
             works = {"state": LaneState.READY, "probe_at": NEVER, "missing_since": NEVER, "due_at": now}
-            return works if row.failures else {**works, **WELL}
+            return works if row.failures else {**works, **NO_FAILURES}
         case AccountLocation.INACTIVE:
             return {**again, "state": LaneState.INACTIVE}
         case AccountLocation.MOVED:

@@ -32,7 +32,7 @@ from eventstore.jobs.table import job
 from eventstore.prepared import Prepared, pipelined
 from eventstore.schema import UtcDateTime
 from outbox.mirror.due import host_open_at, lane_backfill_at, lane_columns, lane_due_at, latest_of
-from outbox.mirror.host_state import is_suspect, lanes_at_once
+from outbox.mirror.host_state import failed_last, lanes_at_once
 from outbox.mirror.lanes import Lane
 from outbox.mirror.observe_only import is_observed
 from outbox.mirror.states import BreakerState, LaneState
@@ -58,12 +58,12 @@ def claim(
     limit: int,
     lease: timedelta,
     backfill: int | None = None,
-    suspects: int | None = None,
+    of_failing_hosts: int | None = None,
     interval: timedelta = timedelta(),
 ) -> list[Lane]:
     """Lease up to `limit` due lanes, the longest due first.
 
-    Up to `backfill` of them are for backfill, and up to `suspects` of hosts that failed the last time. Until `interval`
+    Up to `backfill` of them are for backfill, and up to `of_failing_hosts` of hosts that failed the last time. Until `interval`
     has passed, a lane is claimed again for live work only if a caller waits for it.
     """
     with database.read_committed() as connection:  # an idle relay writes nothing
@@ -77,7 +77,7 @@ def claim(
             lease,
             limit,
             limit if backfill is None else backfill,
-            limit if suspects is None else suspects,
+            limit if of_failing_hosts is None else of_failing_hosts,
             interval,
         )
         lanes: list[Lane] = []
@@ -103,7 +103,7 @@ class _Capacity:
     lease: timedelta
     lanes: int
     backfill: int
-    suspects: int
+    of_failing_hosts: int
     interval: timedelta
 
     def is_for(self, host: Any) -> bool:
@@ -112,13 +112,13 @@ class _Capacity:
 
     def of_host(self, host: Any) -> int:
         """Return how many lanes may still be claimed of a host, given its row."""
-        return min(self.lanes, self.suspects) if is_suspect(host) else self.lanes
+        return min(self.lanes, self.of_failing_hosts) if failed_last(host) else self.lanes
 
     def take(self, host: Any, *, lanes: int, backfill: int) -> None:
         """Count lanes that were claimed of a host, `backfill` of them for backfill."""
         self.lanes -= lanes
         self.backfill -= backfill
-        self.suspects -= lanes if is_suspect(host) else 0
+        self.of_failing_hosts -= lanes if failed_last(host) else 0
 
 
 def _claim_of_host(connection: Connection, host: Any, now: datetime, capacity: _Capacity) -> list[Lane]:
@@ -142,7 +142,7 @@ def _claim_of_host(connection: Connection, host: Any, now: datetime, capacity: _
             for did in dids
         ]
     return [
-        Lane(row.did, host.host, capacity.owner, row.lease_epoch, until, is_backfill, is_suspect(host))
+        Lane(row.did, host.host, capacity.owner, row.lease_epoch, until, is_backfill, failed_last(host))
         for result, is_backfill in leased
         for row in result.all()
     ]

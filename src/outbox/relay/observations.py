@@ -11,7 +11,7 @@ from aggregates.published import Published
 from eventstore.prepared import Prepared
 from eventstore.unit_of_work import UnitOfWork
 from outbox.mirror.states import MirrorReason, TargetState
-from outbox.mirror.tables import NEVER, PAST, WELL, mirror_target
+from outbox.mirror.tables import NEVER, NO_FAILURES, PAST, mirror_target
 from outbox.mirror.targets import CHANGE_TARGET, IS_TARGET, of_target
 from outbox.record.dag_cbor import Record, UnencodableError, encode
 from outbox.relay.delivery_task import DeliveryTask
@@ -28,7 +28,7 @@ CLEAN: Final[dict[str, Any]] = {
     "conflict_cid": None,
     "conflict_body": None,
     "cause": None,
-    **WELL,
+    **NO_FAILURES,
 }
 """The columns of a target without a failure or a conflict."""
 _IS_THIS_VERIFICATION: Final = target.look_at == bindparam("verified_for")
@@ -100,7 +100,7 @@ def hold_conflict(unit: UnitOfWork, result: Result) -> None:
         **verification_columns(task),
         conflict_cid=remote.cid,
         conflict_body=encoded(remote.body),
-        **WELL,
+        **NO_FAILURES,
     )
 
 
@@ -118,7 +118,7 @@ def record_verification(unit: UnitOfWork, result: Result) -> None:
     task, remote = result.task, result.remote
     values: dict[str, Any] = verification_columns(task, result.verify_at)
     if task.is_acked:  # earlier failures to verify no longer count
-        values |= {"attempts": 0, "failed_gen": 0, "last_error": None, "cause": None, **WELL}
+        values |= {"attempts": 0, "failed_gen": 0, "last_error": None, "cause": None, **NO_FAILURES}
     if result.outcome is Outcome.REBASED and remote is not None:
         if not _is_current(unit, task):
             return  # it is read again

@@ -66,7 +66,7 @@ class RelayLimits:
         return max(1, self.lanes * 3 // 4)
 
     @property
-    def suspects(self) -> int:
+    def of_failing_hosts(self) -> int:
         """How many lanes may run for hosts that failed the last time, and may hang now."""
         return max(1, self.lanes // 2)
 
@@ -180,7 +180,8 @@ class Relay:
         for lane in lanes:
             run = asyncio.create_task(self._runner.run(lane, lease))
             self._runs[run] = lane
-            run.add_done_callback(self._run_ended)
+            run.add_done_callback(self._runs.pop)
+            run.add_done_callback(lambda _: self._woken.set())
         started = (
             lanes,
             due.uploads <= 0 and await self._uploads.start_due(),
@@ -194,22 +195,19 @@ class Relay:
     def _poll(self, running: Sequence[Lane], *, releases: bool) -> tuple[SecondsUntilDue, list[Lane]] | None:
         """Ask what is due, and claim lanes; None while the read models are another release's, in which nothing could be settled."""
         if projections := self._log.outdated():
-            self._log_outdated(projections[0].name)
+            projection = projections[0].name
+            if time.monotonic() >= self._log_outdated_at:
+                self._log_outdated_at = time.monotonic() + OUTDATED_LOG_SECONDS
+                reason = (
+                    f"the rows of projection {projection!r} are another release's: nothing is sent from here; "
+                    f"end this process, or `mastertape rebuild {projection}` with its release"
+                )
+                logger.error("relay_outdated", extra={"owner": self._owner, "reason": reason})
             return None
         if releases:
             release_of_ended(self._log.database, self._has_ended)
         due = seconds_until_due(self._log.database)
         return due, self._claim(running) if due.lanes <= 0 else []
-
-    def _log_outdated(self, projection: str) -> None:
-        if time.monotonic() < self._log_outdated_at:
-            return
-        self._log_outdated_at = time.monotonic() + OUTDATED_LOG_SECONDS
-        reason = (
-            f"the rows of projection {projection!r} are another release's: nothing is sent from here; "
-            f"end this process, or `mastertape rebuild {projection}` with its release"
-        )
-        logger.error("relay_outdated", extra={"owner": self._owner, "reason": reason})
 
     def _claim(self, running: Sequence[Lane]) -> list[Lane]:
         if len(running) >= self._limits.lanes:
@@ -220,17 +218,13 @@ class Relay:
             limit=self._limits.lanes - len(running),
             lease=self._limits.lease,
             backfill=self._limits.backfill - sum(lane.backfill for lane in running),
-            suspects=self._limits.suspects - sum(lane.suspect for lane in running),
+            of_failing_hosts=self._limits.of_failing_hosts - sum(lane.host_failed_last for lane in running),
             interval=MIN_LANE_INTERVAL if self._stop is not None else timedelta(),
         )
 
     def _settled(self, did: str) -> None:
         if self.on_settled is not None:
             self.on_settled(did)
-
-    def _run_ended(self, run: "asyncio.Task[Counter[Outcome]]") -> None:
-        del self._runs[run]
-        self._woken.set()
 
 
 async def _first_of(stopped: "asyncio.Task[bool]", event: asyncio.Event, seconds: float) -> None:

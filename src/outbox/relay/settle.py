@@ -99,7 +99,7 @@ def _settle(
     delivered: Result | SentBatch,
     unit: UnitOfWork | None,
 ) -> Settled:
-    is_calm, now = lock_lane(database, connection, lane)
+    has_no_failures, now = lock_lane(database, connection, lane)
     # a pipeline takes no queries of SQLAlchemy's own, and a failure asks the database some
     is_plain = isinstance(delivered, SentBatch) and all(
         each.outcome is Outcome.DELIVERED and not each.is_mismatch for each in delivered.results
@@ -112,23 +112,23 @@ def _settle(
             else:
                 _settle_target(unit, lane, result)
     if delivered.results:
-        return _settle_lane(connection, lane, delivered.results[-1], now, is_calm=is_calm)
+        return _settle_lane(connection, lane, delivered.results[-1], now, has_no_failures=has_no_failures)
     note_limits(connection, lane.did, delivered.verdict.lane_limits(now))  # a refused batch costs points, too
     report = HostReport.of_limits(lane.host, lane.did, delivered.verdict)
     return Settled(connection, now, report if changes_host(connection, report, now) else None)
 
 
 def _settle_lane(
-    connection: Connection, lane: Lane, result: Result, now: datetime, *, is_calm: bool
+    connection: Connection, lane: Lane, result: Result, now: datetime, *, has_no_failures: bool
 ) -> Settled:
     task, verdict = result.task, result.verdict
     limits = verdict.lane_limits(now)
-    if result.outcome is not Outcome.FAILED and not (is_calm and not limits):
+    if result.outcome is not Outcome.FAILED and not (has_no_failures and not limits):
         # the PDS answered, or nothing had to be sent: the account's whereabouts are not in doubt
         clear_probe(connection, lane.did, failures=0, **limits)
     again = is_repeated_server_error(connection, task, verdict)
     report = HostReport.of(lane.host, lane.did, verdict, answered=result.is_answered, breaks_down_again=again)
-    is_news = not (is_calm and report.says_nothing_new) and changes_host(connection, report, now)
+    is_news = not (has_no_failures and report.says_nothing_new) and changes_host(connection, report, now)
     return Settled(connection, now, report if is_news else None)
 
 
