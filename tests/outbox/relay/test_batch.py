@@ -9,7 +9,7 @@ import pytest
 
 from aggregates.track import Track
 from outbox.mirror.lanes import change_lane
-from outbox.mirror.requeue import queue_as_backfill, reverify_account
+from outbox.mirror.requeue import queue_as_backfill
 from outbox.relay import batch
 from outbox.relay.batch import MAX_BATCH_RECORDS
 from outbox.relay.result import Outcome
@@ -50,27 +50,6 @@ async def test_no_batch_restores_a_record_beside_one_in_the_old_collection(desk:
         "migration_needed",
     )
     assert desk.remote(left) is None
-
-
-async def test_a_record_that_waits_for_its_move_stays_so_when_it_is_verified_and_is_created_by_no_batch(
-    desk: Rig,
-) -> None:
-    tracks = await wiped(desk, 2)
-    for track in tracks:
-        desk.pds.put_record(desk.did, OLD_COLLECTION, track.rkey, {"$type": OLD_COLLECTION, "title": "Left"})
-    await settle_all(desk)
-    for track in tracks:
-        desk.pds.delete_record(desk.did, OLD_COLLECTION, track.rkey)
-    desk.wire.sent.clear()
-
-    with desk.database.write() as connection:
-        reverify_account(connection, desk.did, desk.clock())
-    await settle_all(desk)
-
-    assert sent(desk) == []
-    assert {(desk.mirror(track.track_id).state, desk.mirror(track.track_id).reason) for track in tracks} == {
-        ("rejected", "migration_needed")
-    }
 
 
 async def test_a_live_edit_waits_for_one_batch_at_most(desk: Rig, monkeypatch: pytest.MonkeyPatch) -> None:
