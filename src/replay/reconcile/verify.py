@@ -23,6 +23,7 @@ from outbox.mirror.tables import delivery_attempt, mirror_lane, mirror_target
 from outbox.mirror.targets import DELETE, are_about
 from outbox.pds.client import RecordKey, RemoteUnknownError
 from outbox.record.dag_cbor import MAX_INTEGER, decode
+from outbox.record.kind import blob_reference
 from outbox.repo.reads import Found, Records, RepoReads
 from outbox.threads import in_thread
 from replay.reconcile.drift import Drift, Expected, drifts_of
