@@ -960,7 +960,7 @@ SUBJECTS: Final = {
         ),
         Guarantee(
             "Only CORS_ORIGINS may send credentials",
-            "`api/middleware/cors.py`",
+            "`api/middleware/security_headers.py`",
             ("tests/api/middleware/test_security_headers.py::test_no_other_origin_hears_of_credentials",),
         ),
         Guarantee(
