@@ -42,7 +42,7 @@ def after(function: str, matters: Callable[[Any], bool] = lambda _: True, *, giv
 POINTS = {
     "command: before its unit": before("api.pipeline.command_request:CommandAttempt._transact"),
     "command: committed, not answered": after("api.pipeline.command_request:CommandAttempt._transact"),
-    "append: inserted, not projected": after("eventstore.unit_of_work:insert_rows"),
+    "append: inserted, not projected": after("eventstore.unit_of_work:append_rows"),
     "append: projected, not committed": before("eventstore.unit_of_work:UnitOfWork.require_unbroken"),
     "claim: leased, not committed": after("outbox.relay.claim:_claim_of_host", matters=bool),
     "claim: committed": after("outbox.relay.relay:claim", matters=bool),
