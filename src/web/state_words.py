@@ -10,6 +10,7 @@ from typing import Any, Final
 
 from api.responses.states import (
     OUR_ERRORS,
+    PARKS,
     AudioCopyState,
     DriftKind,
     JobState,
@@ -457,12 +458,10 @@ OUR_FAULT: Final = (
     "Nothing was sent, and the fault is here: if it does not pass within minutes, run `mastertape doctor`."
 )
 NONE_WAITS: Final = "Nothing: no record waits for it any more."
-WAITS_IN_LANE: Final = (VerdictKind.SIGN_IN, VerdictKind.INACTIVE, VerdictKind.FULL, VerdictKind.MOVED)
-"""Kinds that make a lane wait, so that they keep no record by themselves."""
 
 
 def about_cause(cause: Mapping[str, Any]) -> str:
-    if not cause["records"] and cause["kind"] not in WAITS_IN_LANE:
+    if not cause["records"] and cause["kind"] not in PARKS:
         return NONE_WAITS
     return OUR_FAULT if cause["error"] in OUR_ERRORS else ABOUT_KIND.get(cause["kind"], BY_ITSELF)
 

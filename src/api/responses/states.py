@@ -6,7 +6,7 @@ from identity.sessions.session_store import LoginState
 from outbox.mirror.states import PROBED, BreakerState, LaneState, MirrorReason, MirrorState
 from outbox.mirror.targets import DELETE
 from outbox.operations.operators import Action
-from outbox.pds.verdict import OUR_ERRORS
+from outbox.pds.verdict import OUR_ERRORS, PARKS
 from outbox.pds.verdict import Kind as VerdictKind
 from outbox.relay.journal import UnsentOutcome
 from outbox.views.deliveries import EventStatus
@@ -19,6 +19,7 @@ __all__ = [
     "ADOPTION",
     "DELETE",
     "OUR_ERRORS",
+    "PARKS",
     "PERIODIC",
     "PROBED",
     "Action",

@@ -38,7 +38,7 @@ PARKING: Final = {
     ),  # an upload is sent again with all its bytes
     Kind.MOVED: Parking(LaneState.STALE, first_pause=-1),  # a directory may know where
 }
-"""A new kind also needs its scope in pds/verdict.py, its state and transitions in states.py, and probes/jobs.py."""
+"""Of each kind in PARKS."""
 
 PARKED: Final = (*PROBED, LaneState.AUTH_REQUIRED)
 """The states whose accounts are probed on request; one that waits for a sign-in may be gone, or elsewhere."""

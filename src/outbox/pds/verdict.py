@@ -32,6 +32,10 @@ class Kind(StrEnum):
     BROKEN = "broken"  # our own fault: this record waits, its siblings are delivered
 
 
+PARKS: Final = (Kind.SIGN_IN, Kind.INACTIVE, Kind.FULL, Kind.MOVED)
+"""Kinds that park the lane of the account: what its owner does, or a probe finds, ends that. How each waits is in mirror/parking.py."""
+
+
 class Phase(Enum):
     """The kind of request, on which the meaning of a response depends."""
 
@@ -135,11 +139,11 @@ class Verdict:
     @property
     def scope(self) -> Scope:
         """Return what the verdict concerns."""
+        if self.kind in PARKS:
+            return Scope.LANE
         match self.kind:
             case Kind.NOT_SENT:
                 return Scope.HOST
-            case Kind.SIGN_IN | Kind.INACTIVE | Kind.FULL | Kind.MOVED:
-                return Scope.LANE
             case Kind.PACED:
                 if self.phase is Phase.READ or (self.budget is not None and self.budget.is_of_host):
                     return Scope.HOST

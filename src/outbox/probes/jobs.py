@@ -145,7 +145,8 @@ def _changed(row: Any, found: ProbeResult, now: datetime) -> dict[str, Any]:
         case AccountLocation.ACTIVE:
             # `probes` stays until a write succeeds: a PDS that says active but refuses is probed ever more rarely
             works = {"state": LaneState.READY, "probe_at": NEVER, "missing_since": NEVER, "due_at": now}
-            return works if row.failures else {**works, **NO_FAILURES}
+            fails = row.failures or row.state == LaneState.FULL  # which a probe cannot see
+            return works if fails else {**works, **NO_FAILURES}
         case AccountLocation.INACTIVE:
             return {**again, "state": LaneState.INACTIVE}
         case AccountLocation.MOVED:

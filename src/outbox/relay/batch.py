@@ -31,7 +31,7 @@ from outbox.mirror.tables import delivery_attempt, mirror_lane, mirror_target
 from outbox.mirror.targets import PLACE, PUT
 from outbox.pds.client import WRITE_TIMEOUT_SECONDS, RemoteUnknownError, creates_of
 from outbox.pds.pacing import BACKFILL_RESERVE, CREATE_POINTS
-from outbox.pds.verdict import UNREADABLE, Kind, Verdict
+from outbox.pds.verdict import PARKS, UNREADABLE, Kind, Verdict
 from outbox.record.dag_cbor import is_record_cid
 from outbox.record.kind import RecordKinds
 from outbox.relay.delivery import Delivery
@@ -48,7 +48,7 @@ MAX_BATCH_RECORDS: Final = 50
 """A PDS takes 200, but more than these are hardly faster, and a live edit of the account waits for them."""
 MAX_BATCH_BYTES: Final = 128 * 1024
 """@atproto/pds 0.4 takes requests of 150 KB."""
-WITHOUT_EFFECT: Final = (Kind.NOT_SENT, Kind.SIGN_IN, Kind.INACTIVE, Kind.FULL, Kind.MOVED)
+WITHOUT_EFFECT: Final = (*PARKS, Kind.NOT_SENT)
 """Outcomes of a batch that may be made again. One over the account's limit may be over it each time."""
 
 target: Final = mirror_target.c

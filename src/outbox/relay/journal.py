@@ -34,7 +34,7 @@ from outbox.mirror.lanes import Lane, lock_lane
 from outbox.mirror.tables import delivery_attempt, mirror_lane, mirror_target
 from outbox.mirror.targets import CHANGE_TARGET, PUT, of_target
 from outbox.pds.client import RecordKey
-from outbox.pds.verdict import OK, Kind, Verdict
+from outbox.pds.verdict import OK, PARKS, Kind, Verdict
 from outbox.relay.delivery_task import DeliveryTask
 
 attempt = delivery_attempt.c
@@ -259,15 +259,7 @@ def _row(lane: Lane, task: DeliveryTask, now: datetime) -> dict[str, Any]:
 
 ATTEMPTS_TTL: Final = timedelta(days=30)
 FAILURES_TTL: Final = timedelta(days=180)
-FAILURES: Final = (
-    Kind.REJECTED,
-    Kind.BROKEN,
-    Kind.BLOB_MISSING,
-    Kind.SIGN_IN,
-    Kind.INACTIVE,
-    Kind.FULL,
-    Kind.MOVED,
-)
+FAILURES: Final = (*PARKS, Kind.REJECTED, Kind.BROKEN, Kind.BLOB_MISSING)
 """The failures that a person had to act on; outages, rate limits and changed swaps pass by themselves."""
 IDS_PER_STATEMENT: Final = 5000
 

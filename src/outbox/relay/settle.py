@@ -32,7 +32,7 @@ from outbox.mirror.requeue import reverify
 from outbox.mirror.states import MirrorReason, TargetState
 from outbox.mirror.tables import NEVER, PAST, blob_job
 from outbox.mirror.targets import DELETE, blob_row, upsert
-from outbox.pds.verdict import NO_CONNECTION, NO_CONNECTION_PAUSE, Kind, Verdict
+from outbox.pds.verdict import NO_CONNECTION, NO_CONNECTION_PAUSE, PARKS, Kind, Verdict
 from outbox.record.dag_cbor import encode
 from outbox.relay.batch import SentBatch
 from outbox.relay.delivery import CONTENDED
@@ -233,8 +233,8 @@ def _record_failure(unit: UnitOfWork, lane: Lane, task: DeliveryTask, verdict: V
             change_lane(unit.connection, lane.did, not_before=unit.now + NO_CONNECTION_PAUSE)
         case Kind.FULL if _has_newer_delete(unit, task):
             pass  # it is sent next, and makes room
-        case Kind.SIGN_IN | Kind.INACTIVE | Kind.FULL | Kind.MOVED:
-            park(unit.connection, lane.did, verdict.kind, unit.now, error=error, run=lane)
+        case kind if kind in PARKS:
+            park(unit.connection, lane.did, kind, unit.now, error=error, run=lane)
         case _ if verdict.kind is Kind.REJECTED or (
             task.is_open and is_fault_of_record_alone(unit.connection, lane.host, task, verdict)
         ):

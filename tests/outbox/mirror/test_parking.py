@@ -9,10 +9,12 @@ from sqlalchemy import select
 
 from aggregates.track import Track
 from eventstore.errors import LeaseLostError
+from outbox.mirror.parking import PARKING
 from outbox.mirror.states import BreakerState, LaneState
 from outbox.mirror.tables import mirror_lane, pds_host
+from outbox.pds.verdict import PARKS, Kind
 from outbox.relay.delivery_task import next_task
-from outbox.relay.result import Outcome
+from outbox.relay.result import NEXT, Outcome
 from tests.outbox.rigs.account_status import after
 from tests.outbox.rigs.relay_rig import KINDS, RECORDS, Rig, answered, refused
 
@@ -96,9 +98,19 @@ async def test_a_retry_probes_a_lane_that_waits_for_its_account(desk: Rig, error
     assert await desk.relay_once() == {Outcome.DELIVERED: 1}
 
 
+def test_every_kind_has_its_next_step_and_its_parking_if_it_parks() -> None:
+    assert set(PARKING) == set(PARKS)
+    assert set(NEXT) == set(Kind)
+
+
 # A full account.
 
 FULL = answered(507, "InsufficientStorage")
+
+
+def lane_of(rig: Rig) -> Any:
+    with rig.database.read() as connection:
+        return connection.execute(select(mirror_lane)).one()
 
 
 def waits_for_room(rig: Rig) -> bool:
@@ -128,12 +140,13 @@ async def test_a_full_account_is_no_failure_of_its_host(desk: Rig) -> None:
 
 async def test_a_full_account_is_tried_again_each_day(desk: Rig) -> None:
     track = await full(desk)
+    since = lane_of(desk).failing_since
     for _ in range(3):
         desk.wire.faults[:] = [FULL]
         desk.clock.advance(hours=23)
         assert await after(desk, timedelta()) == {}
         assert await after(desk, timedelta(hours=4)) == {Outcome.FAILED: 1}
-        assert waits_for_room(desk)
+        assert (waits_for_room(desk), lane_of(desk).failing_since) == (True, since)
     assert await after(desk, timedelta(hours=27)) == {Outcome.DELIVERED: 1}
     assert desk.remote(track) == wanted(desk, track)
 
