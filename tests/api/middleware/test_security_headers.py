@@ -98,7 +98,14 @@ def test_no_error_of_any_route_is_cached(subtests, client, world, alice, accept)
 
     world.app.add_route("/forever", forever)
     track = upload(client, alice, image=samples.png())
-    names = {"track_id": 99, "token_id": "0" * 16, "repair_id": 1, "cid": "bafy", "extension": "mp3"}
+    names = {
+        "track_id": 99,
+        "token_id": "0" * 16,
+        "repair_id": 1,
+        "job_id": 1,
+        "cid": "bafy",
+        "extension": "mp3",
+    }
     names |= {"artist": "unknown", "did": did_of("unknown")}
     asked = [route.format(**names).split(" ") for route in ROUTES]
     asked += [("PUT", path) for path in ("/tracks", "/", "/nowhere", "/static/x/site.css")]

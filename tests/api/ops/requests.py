@@ -4,7 +4,11 @@ from datetime import timedelta
 
 from sqlalchemy import update
 
+from eventstore.jobs import queue
+from eventstore.jobs.kinds import Failure, Wanted
 from outbox.mirror.tables import mirror_lane, mirror_target
+from replay.derived.worker import DerivedMedia
+from storage.derived.jobs import DerivedKind
 from tests.api.world import upload
 
 
@@ -39,3 +43,14 @@ def by_cause(client, person, **wanted):
     body = read(client, person, "/ops/failures", by="cause", **wanted)
     assert body["items"] == []
     return body["causes"]
+
+
+def cannot_be_made(world, *sources):
+    """Waveforms of these, which no decoder reads."""
+    [kind] = (each for each in DerivedMedia(*[None] * 4).kinds() if each.name == DerivedKind.WAVEFORM)
+    with world.database.write() as connection:
+        wanted = [Wanted(kind.name, each) for each in sources]
+        queue.request(connection, wanted, world.database.now(connection))
+    for _ in sources:
+        job = queue.claim(world.database, kind, owner="one", lease=timedelta(minutes=1))
+        queue.fail(world.database, kind, job, Failure("no decoder", final=True))

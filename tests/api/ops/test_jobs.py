@@ -6,15 +6,11 @@ from datetime import timedelta
 import pytest
 
 from eventstore.change import Envelope, Via
-from eventstore.jobs import queue
-from eventstore.jobs.kinds import Failure, Wanted
 from identity.accounts.credentials import Scope
 from replay.adoption import adopt as adoptions
 from replay.adoption.progress import Progress
-from replay.derived.worker import DerivedMedia
 from service.process.jobs import JOBS, periodic_jobs, request_periodic
-from storage.derived.jobs import DerivedKind
-from tests.api.ops.requests import act, read
+from tests.api.ops.requests import act, cannot_be_made, read
 from tests.api.world import did_of
 from tests.replay.adoption.claims import claimed, record
 from tests.replay.adoption.claims import fail as fail_adoption
@@ -40,17 +36,6 @@ def run(world, name, does):
     (wanted,) = (each for each in JOBS if each.name == name)
     make_due(world.made)
     return run_if_due(world.made, replace(wanted, run=does))
-
-
-def cannot_be_made(world, *sources):
-    """Waveforms of these, which no decoder reads."""
-    [kind] = (each for each in DerivedMedia(*[None] * 4).kinds() if each.name == DerivedKind.WAVEFORM)
-    with world.database.write() as connection:
-        wanted = [Wanted(kind.name, each) for each in sources]
-        queue.request(connection, wanted, world.database.now(connection))
-    for _ in sources:
-        job = queue.claim(world.database, kind, owner="one", lease=LEASE)
-        queue.fail(world.database, kind, job, Failure("no decoder", final=True))
 
 
 def test_every_periodic_job_is_listed(world, jobs):

@@ -11,6 +11,7 @@ from eventstore.idempotency.lock import running_request
 from eventstore.idempotency.results import idempotency
 from identity.accounts.credentials import Scope
 from tests.api.auth.route_table import ROUTES, Who, of
+from tests.api.ops.requests import cannot_be_made, read
 from tests.api.world import refusal, until, upload
 from tests.media_samples import samples
 from tests.servers.databases import ON_SQLITE
@@ -261,6 +262,7 @@ OTHER_BODIES = {
             "/ops/accounts/{did}/tokens/end",
             "/ops/repairs",
             "/ops/repairs/{repair_id}",
+            "/ops/jobs/{job_id}/retry",
         )
     },
 }
@@ -278,6 +280,9 @@ def test_commands_without_a_track_happen_once_too(client, world, route):
     if "{repair_id}" in path:
         started = {"did": admin.did, "reason": "r"}
         names["repair_id"] = client.post("/ops/repairs", json=started, headers=admin.headers).json()["id"]
+    if "{job_id}" in path:
+        cannot_be_made(world, "bafy")
+        names["job_id"] = read(client, admin, "/ops/jobs")["items"][0]["id"]
     asked = {"headers": {**admin.headers, **KEY}, **ROUTES[route].body}
 
     def ask(**more):
