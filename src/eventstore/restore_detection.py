@@ -30,6 +30,7 @@ from sqlalchemy.exc import ProgrammingError
 from eventstore.append import upsert
 from eventstore.database import Database
 from eventstore.errors import LogBusyError
+from eventstore.jobs.table import job
 from eventstore.schema import Position, UtcDateTime, metadata, stored_event, track_id_sequence
 from eventstore.session_settings import IS_POOLED
 
@@ -49,6 +50,7 @@ log_incarnation: Final = Table(
 POSITIONS_SKIPPED: Final = 1_000_000_000
 """More events than any log gets between a backup and its loss: 100 a second, day and night, for 115 days."""
 TRACK_IDS_SKIPPED: Final = 1_000_000
+JOB_IDS_SKIPPED: Final = 1_000_000
 UNKNOWN: Final = "-"
 UNDEFINED_COLUMN: Final = "42703"
 IDENTITY: Final = "mastertape_identity"
@@ -200,6 +202,7 @@ def _mark_restored(connection: Connection, database: Database, because: str) -> 
     base = newest_issued(connection) + POSITIONS_SKIPPED
     _skip(connection, stored_event.c.position, POSITIONS_SKIPPED)
     _skip(connection, track_id_sequence.c.id, TRACK_IDS_SKIPPED)
+    _skip(connection, job.c.id, JOB_IDS_SKIPPED)  # a worker that lived on settles no job of another
     now = database.now(connection)
     connection.execute(
         update(log_incarnation).values(restored_because=because, noticed_at=now, issued_up_to=base)

@@ -223,7 +223,14 @@ def test_who_asks_for_json_gets_no_page(client, track):
 
 @pytest.mark.parametrize("accept", ["*/*", ""])
 def test_no_address_of_the_api_answers_a_page_to_who_takes_anything(subtests, client, world, alice, accept):
-    names = {"track_id": 99, "token_id": "0" * 16, "repair_id": 1, "cid": "bafy", "extension": "mp3"}
+    names = {
+        "track_id": 99,
+        "token_id": "0" * 16,
+        "repair_id": 1,
+        "job_id": 1,
+        "cid": "bafy",
+        "extension": "mp3",
+    }
     names |= {"artist": "alice.test", "did": alice.did}
     for path, methods in world.app.openapi()["paths"].items():
         address = re.sub("{[^}]*}", lambda name: str(names.get(name[0][1:-1], "x")), path)

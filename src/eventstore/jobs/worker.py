@@ -119,7 +119,11 @@ class Worker:
         has_started = False
         for name in await self._threads.run(self._due):
             kind = self._kinds[name]
-            while self._room(kind) and (claimed := await self._claim(kind)) is not None:
+            for _ in range(
+                self._room(kind)
+            ):  # however fast they end, what is asked for besides waits no longer
+                if (claimed := await self._claim(kind)) is None:
+                    break
                 task = asyncio.create_task(self._run(kind, claimed, kind.work))
                 self._running[task] = name
                 task.add_done_callback(self._ended)

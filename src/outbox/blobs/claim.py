@@ -125,10 +125,15 @@ _TAKES_UPLOADS: Final = and_(
 )
 _IS_DUE: Final = and_(or_(upload.requested, upload.again), upload.not_before <= _NOW)
 _DUE: Final = blob_job.join(mirror_lane, lane.did == upload.did).join(pds_host, pds_host.c.host == lane.host)
+_HAS_TURN: Final = exists().where(
+    *(job.c.kind == UPLOAD, job.c.subject == upload.did),
+    *(job_turn.c.kind == UPLOAD, job_turn.c.account == upload.did),
+)
+"""A job whose turn was pruned while it was requested is requested again, which gives it one."""
 _ACCOUNTS: Final = (
     select(upload.did)
     .select_from(_DUE)
-    .where(_IS_DUE, _TAKES_UPLOADS, ~exists().where(job.c.kind == UPLOAD, job.c.subject == upload.did))
+    .where(_IS_DUE, _TAKES_UPLOADS, ~_HAS_TURN)
     .group_by(upload.did)
     .order_by(func.min(case((upload.backfill, 1), else_=0)), upload.did)
     .limit(MAX_REQUESTED)

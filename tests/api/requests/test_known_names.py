@@ -40,6 +40,7 @@ def send(client, person, track, method, path, **what):
         "track_id": track["id"],
         "token_id": "0" * 16,
         "repair_id": 1,
+        "job_id": 1,
         "did": person.did,
         "cid": "bafkreia",
         "extension": "mp3",

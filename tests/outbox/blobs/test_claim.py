@@ -4,12 +4,13 @@ from collections import Counter
 from collections.abc import Iterable
 
 import pytest
-from sqlalchemy import insert, select, update
+from sqlalchemy import delete, insert, select, update
 
 from eventstore.database import Database
 from eventstore.jobs import queue
 from eventstore.jobs.table import job as job_table
-from outbox.blobs.claim import MAX_UPLOADS_PER_HOST, Upload
+from eventstore.jobs.table import job_turn
+from outbox.blobs.claim import MAX_UPLOADS_PER_HOST, Upload, request_due
 from outbox.mirror.tables import UPLOAD, blob_job, mirror_lane
 from tests.eventstore.threads import together
 from tests.outbox.rigs.relay_rig import Clock
@@ -60,6 +61,16 @@ def test_accounts_upload_in_turn_however_large_and_old_their_libraries(
         running += claim_uploads(database)
         turns.append(running[-1].did)
     assert turns == [*dids, *dids, *dids]
+
+
+def test_a_job_whose_turn_was_pruned_while_it_was_requested_is_claimed_all_the_same(
+    database: Database,
+) -> None:
+    did = add_jobs(database, 1, [10])
+    request_due(database)
+    with database.write() as connection:
+        connection.execute(delete(job_turn))
+    assert [job.did for job in claim_uploads(database)] == [did]
 
 
 def test_live_work_goes_before_the_libraries_of_all(database: Database) -> None:
