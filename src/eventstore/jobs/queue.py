@@ -110,7 +110,9 @@ def claim(
     """
     while True:
         with database.write() as connection:
-            _lock_kind(connection, kind.name)
+            if connection.dialect.name == "postgresql":
+                digest = blake2b(f"job\0{kind.name}".encode(), digest_size=8).digest()
+                connection.execute(select(func.pg_advisory_xact_lock(int.from_bytes(digest, signed=True))))
             now = database.now(connection)
             free = select(job).where(IS_WAITING, row.lease_until <= now)
             if subject is None:
@@ -344,12 +346,6 @@ def _failed(claimed: Job, problem: str, now: datetime) -> dict[str, Any]:
 
 def _change(connection: Connection, claimed: Job, **values: Any) -> bool:
     return connection.execute(update(job).where(held(claimed)).values(values)).rowcount == 1
-
-
-def _lock_kind(connection: Connection, kind: str) -> None:
-    if connection.dialect.name == "postgresql":
-        digest = blake2b(f"job\0{kind}".encode(), digest_size=8).digest()
-        connection.execute(select(func.pg_advisory_xact_lock(int.from_bytes(digest, signed=True))))
 
 
 @cache  # building it costs more than executing it (CONTRIBUTING.md)

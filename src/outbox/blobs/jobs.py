@@ -93,7 +93,8 @@ def _settle(unit: UnitOfWork, claimed: Upload, subject: WithBlob, verdict: Verdi
     if row.failing_since is None:
         failure |= {"failing_since": unit.now, "first_error": error}
     if verdict.kind is Kind.DONE and (blob := blob_reference(verdict.body["blob"])) is not None:
-        backfilled = backfilled and not _has_live_work(unit, claimed)
+        has_live_work = exists().where(*_waits_for(claimed), is_open(), ~target.backfill)
+        backfilled = backfilled and not unit.connection.scalar(select(has_live_work))
         _set_target(unit, claimed, state=TargetState.IDLE, reason=None, not_before=PAST)
         wake_lane(unit.connection, claimed.did, unit.now)
         subject.record_blob(BlobRef(claimed.audio_cid, blob), at=unit.now)
@@ -144,12 +145,6 @@ def _record_refusal(
         return
     _set_target(unit, claimed, state=TargetState.REJECTED, reason=verdict.error)
     subject.record_blob_failure(reason, final=True, at=unit.now)
-
-
-def _has_live_work(unit: UnitOfWork, claimed: Upload) -> bool:
-    """Whether the record has live work open already."""
-    live = (*_waits_for(claimed), is_open(), ~target.backfill)
-    return bool(unit.connection.scalar(select(exists().where(*live))))
 
 
 def mark_backfill(connection: Connection, did: str, subject_ids: Sequence[int]) -> None:

@@ -73,7 +73,8 @@ def remains(connection: Connection, did: str, since: datetime, now: datetime) ->
     """Count the records of an account whose deletion was requested at `since`."""
     row = lane_of(connection, did)
     works = row is not None and row.mirror_state in AT_WORK
-    done = _is_done(now, verifies=works)
+    # if the lane works, a record that a late create may bring back is verified first
+    done = and_(IS_REMOVED, target.look_at > now + LATE_CREATE_WINDOW) if works else IS_REMOVED
     state = case((IS_REMOVED, MirrorState.PENDING.value), else_=STATE)
     reason = case((IS_REMOVED, literal(MirrorReason.VERIFYING.value)), else_=REASON)
     query = select(state.label("at"), reason.label("because"), func.count().label("records"))
@@ -87,11 +88,6 @@ def remains(connection: Connection, did: str, since: datetime, now: datetime) ->
         waits_for=None if row is None or row.mirror_state == LaneState.READY else str(row.mirror_state),
         is_gone=row is not None and row.state == LaneState.GONE,
     )
-
-
-def _is_done(now: datetime, *, verifies: bool) -> ColumnElement[bool]:
-    """Whether a record is gone; if the lane works, one that a late create may bring back is verified first."""
-    return and_(IS_REMOVED, target.look_at > now + LATE_CREATE_WINDOW) if verifies else IS_REMOVED
 
 
 def _count(connection: Connection, *conditions: ColumnElement[bool]) -> int:
