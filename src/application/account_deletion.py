@@ -38,6 +38,7 @@ from replay.adoption.adopt import ADOPTION
 from replay.repair.jobs import repair
 from storage.derived.renditions import end_grace_of_renditions
 from storage.media import end_grace_period
+from storage.public.copies import Action
 
 TRACKS_IN_A_UNIT: Final = 25
 """The relay's settlements of the account wait for such a unit."""
@@ -168,7 +169,10 @@ def _erase(unit: UnitOfWork, *, revoked: bool) -> bool:
     cids = cids_of(connection, did)
     end_grace_period(connection, cids, since)
     end_grace_of_renditions(connection, [*cids, *image_urls_of(connection, did)], since)
-    connection.execute(delete(job).where(job.c.account == did))
+    own = delete(job).where(job.c.account == did)
+    connection.execute(
+        own.where(job.c.kind.not_in(list(Action)))
+    )  # public copies are removed after their owner
     for table in (idempotency, running_request, peer_track, repair, pds_session, credential, account):
         connection.execute(delete(table).where(table.c.did == did))
     return True

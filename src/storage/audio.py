@@ -50,7 +50,10 @@ _UNSUPPORTED: Final = {
 _KINDS: Final = {
     kind: re.compile(begins, re.DOTALL) for kind, begins in {**_SUPPORTED, **_UNSUPPORTED}.items()
 }
-_CHECKS: Final[dict[str, Callable[[BoundedReader], None]]] = {"m4a": mp4.check, "ogg": ogg.check}
+_DURATIONS: Final[dict[str, Callable[[BoundedReader], float | None]]] = {
+    "webm": webm.duration,
+    "ogg": ogg.duration,
+}
 _FLAC_FRAMES: Final = (b"\xff\xf8", b"\xff\xf9")
 _HEAD_BYTES: Final = 16
 _MIN_HEADER_BYTES: Final = 44  # of a WAV file; AIFF takes more
@@ -85,9 +88,10 @@ def _kind(file: BoundedReader) -> str:
 
 
 def _seconds(file: BoundedReader, kind: str, size: int) -> float | None:
-    if (check := _CHECKS.get(kind)) is not None:
-        check(file)
-    seconds = webm.duration(file) if kind == "webm" else _parsed_seconds(file, kind, size)
+    if kind == "m4a":
+        mp4.check(file)
+    read = _DURATIONS.get(kind)
+    seconds = read(file) if read is not None else _parsed_seconds(file, kind, size)
     if seconds is None:
         return None
     if not 0 < seconds <= size * 8 / _MIN_BITS_PER_SECOND:
@@ -99,8 +103,7 @@ def _seconds(file: BoundedReader, kind: str, size: int) -> float | None:
 
 def _parsed_seconds(file: BoundedReader, kind: str, size: int) -> float:
     file.seek(0)
-    # Without tags, the parser would read every Ogg page instead of skipping it.
-    tag = TinyTag.get(filename=f"sound.{kind}", file_obj=cast("BinaryIO", file), tags=kind == "ogg")
+    tag = TinyTag.get(filename=f"sound.{kind}", file_obj=cast("BinaryIO", file), tags=False)
     if tag.duration is None:
         raise InvalidMediaError("no sound was found in it")
     # The FLAC parser stops after the headers, which do not prove that there is sound.

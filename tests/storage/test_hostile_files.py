@@ -111,6 +111,23 @@ def test_a_damaged_file_is_accepted_or_refused(name: str, tmp_path: Path) -> Non
             assert audio.duration is None or audio.duration <= len(data) / 4
 
 
+def test_an_ogg_file_of_many_comments_costs_little(tmp_path: Path) -> None:
+    comments = b"".join(
+        len(each := b"k=%06d" % number).to_bytes(4, "little") + each for number in range(8000)
+    )
+    packet = b"\x03vorbis" + bytes(4) + (8000).to_bytes(4, "little") + comments
+    pages = []
+    for number, start in enumerate(range(0, len(packet), 255 * 255), 1):
+        part = packet[start : start + 255 * 255]
+        lengths = b"\xff" * (len(part) // 255) + (bytes([len(part) % 255]) if len(part) % 255 else b"")
+        header = b"OggS\0" + bytes([start > 0]) + b"\xff" * 8 + OGG[14:18] + number.to_bytes(4, "little")
+        pages.append(header + bytes(4) + bytes([len(lengths)]) + lengths + part)
+    with staged(OGG[:58] + b"".join(pages) + OGG[58:], tmp_path) as upload:
+        began = time.process_time()
+        assert read_audio(upload).duration == 2
+        assert time.process_time() - began < 0.1
+
+
 LARGE = 300 * 2**20
 GREEDY = {
     "mp3 of two frames and garbage": FRAMES[:300],

@@ -3,14 +3,16 @@
 import asyncio
 
 import pytest
-from sqlalchemy import update
+from sqlalchemy import select, update
 
+from eventstore.jobs.table import job
 from eventstore.streams.track_ids import peer_track
 from identity.accounts.accounts import account
 from identity.accounts.credentials import credential
 from identity.sessions.session_store import pds_session
 from outbox.mirror.lanes import park_lane
 from outbox.mirror.tables import mirror_lane
+from storage.public.copies import Action
 from tests.api.account_deletion.deletion import leave, long_since, me, noted, rows, three_tracks
 from tests.api.world import refusal, upload
 from tests.service.process.periodic import continue_account_deletions
@@ -42,6 +44,10 @@ def test_all_records_go_and_then_everything_else(world, client, alice, tracks):
     assert refusal(me(client, alice)) == (401, "not_authenticated")
     for table in (account, credential, pds_session, peer_track):
         assert rows(world, table, alice.did) == []
+    with world.database.read() as connection:
+        assert set(connection.scalars(select(job.c.kind))) == set(
+            Action
+        )  # its public copies are yet to be removed
     names, left = noted(world, alice.did)
     assert names == ["Opened", "TokenIssued", "LeaveRequested", "TokenRevoked", "Left"]
     assert left.left_over == {"records": {}, "untouched": 0, "login_revoked": True}

@@ -1,6 +1,7 @@
 import asyncio
 import gzip
 import threading
+import time
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 
 import httpcore
@@ -167,6 +168,20 @@ def test_the_client_really_reaches_a_development_origin_and_keeps_no_cookies(web
     replies = get(f"http://localhost:{first}", allowed=[f"http://localhost:{first}"])
     assert [reply.status_code for reply in replies] == [302, 302]
     assert seen == [(first, None), (first, None)]
+
+
+def test_cookies_of_a_host_are_not_even_parsed():
+    async def reply(_request):
+        return httpx.Response(404, headers=[("set-cookie", "a=b"), ("set-cookie2", "a," * 32_000)])
+
+    async def cpu_seconds():
+        async with public_client(AddressPolicy()) as http:
+            http._transport = httpx.MockTransport(reply)  # noqa: SLF001
+            began = time.thread_time()
+            await http.get("https://pds.example.com")
+            return time.thread_time() - began
+
+    assert asyncio.run(cpu_seconds()) < 0.1
 
 
 def test_a_redirect_is_checked_like_any_other_address(web):
