@@ -32,7 +32,7 @@ from api.routers import (
     tracks,
 )
 from api.services import Services
-from eventstore.coordination.turns import Turns
+from eventstore.coordination.turns import Joint, Turns
 
 ROUTERS: Final = (
     tracks.router,
@@ -78,6 +78,7 @@ def create_app(services: Services) -> DocumentedApp:
     app.state.services = services
     app.state.sign_in_pages = None  # the package above, which has pages, sets it
     app.state.turns = Turns(of_a_key=1)
+    app.state.readiness = Joint()
     for name, limit in limits().items():
         setattr(app.state, name, limit)
     app.state.media_intake = MediaIntake(services.media, services.media_threads)

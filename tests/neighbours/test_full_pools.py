@@ -7,7 +7,7 @@ from contextlib import AsyncExitStack
 import pytest
 
 from api.plyr import catalogue
-from api.routers import me, track_writes
+from api.routers import health, me, track_writes
 from application.authorization import owner_of
 from outbox.threads import MAX_THREADS, THREADS, in_thread
 from tests.api.world import refusal, until, upload
@@ -127,3 +127,24 @@ def test_a_request_that_gets_no_connection_in_time_is_refused_and_the_next_is_an
             await answers(artist, tracks[0])
 
     asyncio.run(beside_full_pool())
+
+
+def test_one_look_at_the_readiness_answers_all_who_ask_meanwhile(world, alice, go_on, monkeypatch):
+    looks = []
+
+    def look(_services):
+        looks.append(1)
+        go_on.wait(60)
+        return {"status": "ready"}
+
+    monkeypatch.setattr(health, "_ready", look)
+
+    async def flood():
+        async with world.async_client(alice) as client:
+            asked = [asyncio.create_task(client.get("/readyz")) for _ in range(COMMANDS)]
+            await until(lambda: looks)
+            await client.get("/healthz")  # which those before it are past
+            go_on.set()
+            return {each.status_code for each in await asyncio.gather(*asked)}
+
+    assert (asyncio.run(flood()), len(looks)) == ({200}, 1)

@@ -3,13 +3,14 @@
 import asyncio
 from typing import Final
 
-from fastapi import APIRouter, Response
+from fastapi import APIRouter, Request, Response
 
 from api.auth.authentication import ServicesDep
 from api.errors import NotReadyError
 from api.openapi import TEXT, errors
 from api.requests.known_names import StrictRoute
 from api.services import Services
+from eventstore.coordination.turns import Joint
 from eventstore.errors import ThreadsBusyError
 
 router = APIRouter(tags=["health"], route_class=StrictRoute)
@@ -25,15 +26,20 @@ async def healthz() -> dict[str, str]:
 
 
 @router.get("/readyz", responses=errors(503, free=True))
-async def readyz(services: ServicesDep) -> dict[str, str]:
+async def readyz(request: Request, services: ServicesDep) -> dict[str, str]:
     """Say that the database is available, that the media store holds what it names, and that the read models are of this version.
 
     While it is ready, `disk` says which disk is full, `media` why the store does not respond, and `relay` why nothing is being
-    sent, if so.
+    sent, if so. All that ask at once are told what one look finds.
     """
-    try:
+
+    async def look() -> dict[str, str]:
         async with asyncio.timeout(READY_TIMEOUT_SECONDS):
             return await services.health_threads.run(_ready, services)
+
+    looks: Joint[str, dict[str, str]] = request.app.state.readiness
+    try:
+        return await looks.result("", look)
     except (TimeoutError, ThreadsBusyError):
         raise NotReadyError("the database or a disk does not answer") from None
 
