@@ -76,15 +76,15 @@ class CallerReads:
         Before each further part `is_refused` is asked, in a thread: bytes that are taken down meanwhile are sent no more.
         Raises StorageError, and ThreadsBusyError where no thread is free in time.
         """
-        first = await self._in_time(lambda: self._part(key, start, end))
+        parts = [await self._in_time(lambda: self._part(key, start, end))]
 
         async def chunks() -> AsyncGenerator[bytes]:
-            part, position = first, start
-            while part:
+            position = start
+            while part := parts.pop():  # a slow reader holds one part, and the first no longer
                 for begin in range(0, len(part), CHUNK_BYTES):
                     yield part[begin : begin + CHUNK_BYTES]
                 position += len(part)
-                part = await self._in_time(partial(self._next, key, position, end, is_refused))
+                parts.append(await self._in_time(partial(self._next, key, position, end, is_refused)))
 
         return chunks()
 
