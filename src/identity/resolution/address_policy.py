@@ -65,6 +65,7 @@ PUBLIC_PLC: Final = "https://plc.directory"
 MAX_REDIRECTS: Final = 3
 MAX_CONNECTIONS: Final = 200
 """Of one client."""
+MAX_SLICE_BYTES: Final = 8 * 1024
 MAX_URL_CHARACTERS: Final = 2048
 """`urlsplit` normalizes a host in quadratic time."""
 CONNECT_TIMEOUT_SECONDS: Final = 10.0
@@ -211,8 +212,8 @@ class PublicNetwork(httpcore.AsyncNetworkBackend):
                 connect, options = self._network.connect_tcp, (port, timeout, local_address, socket_options)
                 for target in others:
                     with suppress(httpcore.ConnectError):
-                        return await connect(target, *options)
-                return await connect(last, *options)
+                        return Slices(await connect(target, *options))
+                return Slices(await connect(last, *options))
         except TimeoutError:
             raise httpcore.ConnectTimeout(f"{host} was not reached in time") from None
 
@@ -222,6 +223,31 @@ class PublicNetwork(httpcore.AsyncNetworkBackend):
 
     async def sleep(self, seconds: float) -> None:
         await self._network.sleep(seconds)
+
+
+class Slices(httpcore.AsyncNetworkStream):
+    """Hands on little at a time and lets other tasks run between: framing costs many times what its bytes do, and counts as no body."""
+
+    def __init__(self, stream: httpcore.AsyncNetworkStream) -> None:
+        self._stream: Final = stream
+
+    async def read(self, max_bytes: int, timeout: float | None = None) -> bytes:
+        await asyncio.sleep(0)
+        return await self._stream.read(min(max_bytes, MAX_SLICE_BYTES), timeout)
+
+    async def write(self, buffer: bytes, timeout: float | None = None) -> None:
+        await self._stream.write(buffer, timeout)
+
+    async def aclose(self) -> None:
+        await self._stream.aclose()
+
+    async def start_tls(
+        self, ssl_context: ssl.SSLContext, server_hostname: str | None = None, timeout: float | None = None
+    ) -> httpcore.AsyncNetworkStream:
+        return Slices(await self._stream.start_tls(ssl_context, server_hostname, timeout))
+
+    def get_extra_info(self, info: str) -> Any:
+        return self._stream.get_extra_info(info)
 
 
 class GuardedTransport(httpx.AsyncHTTPTransport):

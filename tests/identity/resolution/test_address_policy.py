@@ -191,6 +191,45 @@ def test_a_redirect_is_checked_like_any_other_address(web):
     assert second not in [port for port, _ in seen]
 
 
+def test_a_reply_of_tiny_chunks_leaves_the_loop_to_others():
+    class Crumbs(BaseHTTPRequestHandler):
+        protocol_version = "HTTP/1.1"
+
+        def do_GET(self):
+            self.send_response(200)
+            self.send_header("transfer-encoding", "chunked")
+            self.end_headers()
+            self.wfile.write(b"1\r\nx\r\n" * 60_000 + b"0\r\n\r\n")
+
+        def log_message(self, *_):
+            pass
+
+    server = ThreadingHTTPServer(("127.0.0.1", 0), Crumbs)
+    threading.Thread(target=server.serve_forever).start()
+    gaps = []
+
+    async def others():
+        last = time.thread_time()
+        while True:
+            await asyncio.sleep(0)
+            gaps.append(-last + (last := time.thread_time()))
+
+    async def ask():
+        beside = asyncio.create_task(others())
+        origin = f"http://localhost:{server.server_port}"
+        async with public_client(AddressPolicy([origin])) as http:
+            reply = await http.get(origin)
+        beside.cancel()
+        return len(reply.content)
+
+    try:
+        assert asyncio.run(ask()) == 60_000
+    finally:
+        server.shutdown()
+        server.server_close()
+    assert max(gaps) < 0.05
+
+
 def test_a_compressed_reply_is_not_unpacked():
     """A kilobyte on the wire would unpack to a megabyte before its size is checked."""
 
