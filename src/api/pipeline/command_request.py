@@ -12,7 +12,7 @@ import logging
 import re
 from collections.abc import AsyncGenerator, Awaitable, Callable, Mapping
 from contextlib import ExitStack, asynccontextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from time import monotonic
 from typing import TYPE_CHECKING, Annotated, Final, ParamSpec, TypeVar
 
@@ -270,7 +270,7 @@ class CommandAttempt(Attempt):
                 self._public_copy.hand_over(unit)
             result = respond(reader, track_id)
             if lock is not None:
-                lock.keep_result(unit, self.body.digest, result)
+                lock.keep_result(unit, self.body.digest, _without_large_conflict(result))
             unit.after_commit(services.wake)
             generation = mirror_of(unit.connection, track_id).generation if self._wait_seconds else 0
             return _Committed(result, track_id, generation)
@@ -288,6 +288,13 @@ class CommandAttempt(Attempt):
     def _read(self, respond: Respond, track_id: int) -> CommandResult:
         with self._services.database.read() as connection:
             return respond(TrackReader(connection, self._services.urls), track_id)
+
+
+def _without_large_conflict(result: CommandResult) -> CommandResult:
+    """What a repetition gets leaves out a large version of another client, which the mirror of the track shows: its owner chooses how often it is kept."""
+    if not result.body.get("conflict") or len(json.dumps(result.body)) <= MAX_KEPT_CHARACTERS:
+        return result
+    return replace(result, body={**result.body, "conflict": None})
 
 
 class CommandRequest(IdempotentRequest):

@@ -68,6 +68,15 @@ def test_the_same_foreign_edit_stands_in_history_once(world, client, alice):
     assert ("ForeignEditObserved", "none") in statuses(client, alice, track)
 
 
+def test_a_large_foreign_edit_is_not_kept_with_each_key(world, client, alice):
+    track = held(world, client, alice, title="theirs", elsewhere="x" * 100_000)
+    path, keyed = f"/tracks/{track['id']}/mirror/retry", {**alice.headers, "Idempotency-Key": "once"}
+    first, again = [client.post(path, headers=keyed).json() for _ in range(2)]
+    assert first["conflict"]["value"]["elsewhere"] == "x" * 100_000
+    assert again == {**first, "conflict": None}
+    assert mirror(client, alice, track)["conflict"] == first["conflict"]
+
+
 def test_ours_is_written_over_theirs_and_their_other_fields_stay(world, client, alice):
     track = held(world, client, alice)
     answer = resolve(client, alice, track, "ours")
