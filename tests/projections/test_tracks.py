@@ -5,6 +5,7 @@ from sqlalchemy import select
 from sqlalchemy.exc import IntegrityError
 
 from aggregates.track import Track
+from aggregates.values import SupportGate
 from eventstore.event_log import EventLog
 from projections.tracks import queries
 from projections.tracks.queries import (
@@ -99,6 +100,16 @@ def test_bytes_are_found_by_any_of_their_names(log: EventLog) -> None:
         for cid in (some_audio(1).cid, some_artwork(7).cid, some_artwork(7).thumbnail_cid):
             assert [track.track_id for track in live_tracks_naming(connection, cid)] == [1]
         assert live_tracks_naming(connection, some_artwork(8).cid) == ()
+
+
+def test_of_many_tracks_of_an_artist_with_the_same_bytes_the_most_open_one_is_found(log: EventLog) -> None:
+    shared = some_artwork(7)
+    upload(log, 1, artwork=shared, support_gate=SupportGate("any"))
+    upload(log, 2, artwork=shared, audio=some_audio(2))
+    upload(log, 3, artwork=shared, audio=some_audio(3))
+    upload(log, 4, artwork=shared, support_gate=SupportGate("any"), did=BOB)
+    with log.database.read() as connection:
+        assert [track.track_id for track in live_tracks_naming(connection, shared.cid)] == [2, 4]
 
 
 def test_lists_filter_by_artist_album_and_tag(log: EventLog) -> None:

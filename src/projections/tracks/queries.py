@@ -18,6 +18,9 @@ from projections.tracks.view import TrackView
 MAX_SCANNED_TRACKS: Final = 10_000
 """Of one page or search that compares row by row."""
 
+MAX_ARTISTS_NAMING: Final = 100
+"""The same bytes, of those looked at for a reader of them."""
+
 BY_ID: Final = Prepared(lambda _: select(tracks).where(tracks.c.track_id == bindparam("track_id")))
 
 
@@ -72,9 +75,16 @@ def count_in_collection(connection: Connection, did: str, collection: str) -> in
 
 
 def live_tracks_naming(connection: Connection, cid: str) -> tuple[TrackView, ...]:
-    """Find the live tracks, of any artist, whose audio, artwork or thumbnail this is."""
+    """Find live tracks whose audio, artwork or thumbnail this is: the most open one of each artist and kind, since any number may name them."""
     names = or_(tracks.c.audio_cid == cid, tracks.c.artwork_cid == cid, tracks.c.artwork_thumbnail_cid == cid)
-    rows = connection.execute(select(tracks).where(LIVE, names).order_by(tracks.c.track_id))
+    most_open = (tracks.c.taken_down_at.is_not(None), tracks.c.support_gate.is_not(None), tracks.c.track_id)
+    alike = (tracks.c.did, tracks.c.audio_cid == cid, tracks.c.audio_file_type, tracks.c.downloads)
+    number = func.row_number().over(partition_by=alike, order_by=most_open)
+    numbered = select(tracks.c.track_id, number.label("number")).where(LIVE, names).subquery()
+    first = (
+        select(tracks).join(numbered, numbered.c.track_id == tracks.c.track_id).where(numbered.c.number == 1)
+    )
+    rows = connection.execute(first.order_by(*most_open).limit(MAX_ARTISTS_NAMING))
     return tuple(TrackView.from_row(row) for row in rows)
 
 
