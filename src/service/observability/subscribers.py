@@ -23,6 +23,7 @@ from outbox.mirror.tables import UPLOAD, mirror_lane
 from outbox.mirror.targets import MirrorTargets
 from outbox.views.overview import AT_WORK, LANE_STATE, LANES_OF_HOSTS
 from service.schema.tables import READ_MODELS
+from storage.public.copies import Action
 from storage.public.projection import PublicAudio
 from storage.taken_down import TakenDownBytes
 
@@ -96,7 +97,8 @@ SUBSCRIBERS: Final = (
         "jobs",
         SubscriberKind.AFTER_COMMIT,
         "Makes public copies and derived media; adopts, repairs and deletes accounts; what is periodic.",
-        partial(stalled_since, but=(UPLOAD,)),
+        # uploads wait for lanes and hosts; public copies, where the store has none, until it has some
+        partial(stalled_since, but=(UPLOAD, *Action)),
     ),
 )
 

@@ -13,6 +13,7 @@ from eventstore.jobs.kinds import Kind, Outcome, Wanted
 from eventstore.jobs.table import job_turn
 from service.observability.subscribers import PROJECTIONS, SUBSCRIBERS, subscriber_rows, woken_by_commits
 from service.wiring.bootstrap import Container
+from storage.public.copies import Action
 from tests.service.cli.conftest import type_with
 
 LEASE = timedelta(seconds=60)
@@ -65,6 +66,12 @@ def test_jobs_stand_still_until_one_of_the_kind_begins_whatever_other_kinds_do(t
     assert queue.claim(tape.database, a_kind("other"), owner="a worker", lease=LEASE) is not None
     assert standing_still(tape) == {"jobs"}
     assert queue.claim(tape.database, a_kind("one"), owner="a worker", lease=LEASE) is not None
+    assert behind(tape)["jobs"] < 60
+
+
+def test_public_copies_that_wait_for_a_store_which_has_some_stand_nothing_still(tape: Container) -> None:
+    for action in Action:
+        wait_for_20_minutes(tape, action)
     assert behind(tape)["jobs"] < 60
 
 
