@@ -58,6 +58,11 @@ def test_a_wav_file_has_whole_seconds(read: Read, seconds: float) -> None:
     assert (audio.file_type, audio.duration) == ("wav", round(seconds))
 
 
+def test_an_ogg_file_that_others_were_appended_to_is_as_long_as_the_last(read: Read) -> None:
+    other = samples.ogg(7)
+    assert read(samples.ogg(0) + other * (140_000 // len(other) + 1)).duration == 2
+
+
 @pytest.mark.parametrize("kind", ["mp3", "m4a", "wav", "flac", "ogg", "opus", "aiff", "webm"])
 def test_samples_vary_and_stay_what_they_are(read: Read, kind: str) -> None:
     sample = getattr(samples, kind)

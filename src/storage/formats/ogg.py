@@ -28,14 +28,18 @@ def duration(file: BoundedReader) -> float:
     serial, rate, skipped = _sound_of(file)
     file.seek(max(0, file.size - _TAIL_BYTES))
     tail = file.read(_TAIL_BYTES)
-    start = tail.rfind(b"OggS\0")
+    start, last = tail.rfind(b"OggS\0"), None
     while start >= 0:
         page = tail[start : start + _PAGE_BYTES]
         samples = int.from_bytes(page[6:14], "little")
-        if page[14:18] == serial and samples != _NO_SAMPLES:
-            return max(0, samples - skipped) / rate if rate else 0.0
+        if samples != _NO_SAMPLES and (last is None or page[14:18] == serial):
+            last = samples  # of a file that others were appended to, the last one's
+            if page[14:18] == serial:
+                break
         start = tail.rfind(b"OggS\0", 0, start)
-    raise InvalidMediaError("no sound was found in it")
+    if last is None:
+        raise InvalidMediaError("no sound was found in it")
+    return max(0, last - skipped) / rate if rate else 0.0
 
 
 def _sound_of(file: BoundedReader) -> tuple[bytes, int, int]:
