@@ -12,6 +12,7 @@ from eventsourcing.persistence import StoredEvent
 from sqlalchemy import Connection
 from sqlalchemy.exc import IntegrityError
 
+from aggregates.account import Account
 from eventstore.append import append_rows, event_row
 from eventstore.change import Change, Envelope, Event, RecordedEvent, copied, of_class
 from eventstore.errors import AggregateNotFoundError, BrokenUnitError, VersionConflictError, is_duplicate
@@ -21,7 +22,6 @@ from eventstore.streams.aggregate_cache import StreamState
 
 if TYPE_CHECKING:
     from eventstore.event_log import EventLog
-from aggregates.account import Account
 
 A = TypeVar("A", bound=Aggregate)
 ReadOfSave = Callable[[Connection, Sequence[Change]], None]

@@ -291,7 +291,7 @@ class CommandAttempt(Attempt):
 
 
 def _without_large_conflict(result: CommandResult) -> CommandResult:
-    """What a repetition gets leaves out a large version of another client, which the mirror of the track shows: its owner chooses how often it is kept."""
+    """What a repetition gets leaves out a large version of another client, which GET of the mirror shows: the account chooses its size and the number of keys."""
     if not result.body.get("conflict") or len(json.dumps(result.body)) <= MAX_KEPT_CHARACTERS:
         return result
     return replace(result, body={**result.body, "conflict": None})

@@ -119,9 +119,8 @@ class Worker:
         has_started = False
         for name in await self._threads.run(self._due):
             kind = self._kinds[name]
-            for _ in range(
-                self._room(kind)
-            ):  # however fast they end, what is asked for besides waits no longer
+            # bounded also where jobs end at once: who drives this worker has other work to start
+            for _ in range(self._room(kind)):
                 if (claimed := await self._claim(kind)) is None:
                     break
                 task = asyncio.create_task(self._run(kind, claimed, kind.work))
