@@ -845,7 +845,7 @@ SUBJECTS: Final = {
     "Browsers": (
         Guarantee(
             "No response for programs runs scripts, and none can be framed, is sniffed, leaks its URL or is cached, whatever produces it: routes, errors, files, preflights, malformed HTTP",
-            "one table, `api/middleware/security_headers.py`",
+            "one table, `api/middleware/http_layer.py`",
             (
                 "tests/api/middleware/test_security_headers.py::test_every_answer_has_every_header_once",
                 "tests/api/middleware/test_security_headers.py::test_no_answer_for_programs_runs_anything_or_is_framed",
@@ -854,7 +854,7 @@ SUBJECTS: Final = {
         ),
         Guarantee(
             "No cache keeps an error, and no answer leads to the host that its request names",
-            "`api/middleware/security_headers.py`; paths are not redirected",
+            "`api/middleware/http_layer.py`; paths are not redirected",
             (
                 "tests/api/middleware/test_security_headers.py::test_no_error_of_any_route_is_cached",
                 "tests/web/test_public_pages.py::test_no_answer_leads_to_the_host_that_a_request_names",
@@ -960,7 +960,7 @@ SUBJECTS: Final = {
         ),
         Guarantee(
             "Only CORS_ORIGINS may send credentials",
-            "`api/middleware/security_headers.py`",
+            "`api/middleware/http_layer.py`",
             ("tests/api/middleware/test_security_headers.py::test_no_other_origin_hears_of_credentials",),
         ),
         Guarantee(
@@ -1036,7 +1036,7 @@ SUBJECTS: Final = {
         ),
         Guarantee(
             "No request is larger or slower than its route allows, and no body is read before the caller is authenticated",
-            "`api/middleware/request_limits.py`: [the limits](http.md)",
+            "`api/middleware/http_layer.py`: [the limits](http.md)",
             (
                 "tests/api/middleware/test_request_limits.py::test_no_body_without_a_file_has_more_than_its_limit",
                 "tests/api/middleware/test_request_limits.py::test_no_body_is_read_before_the_caller_is_authenticated",

@@ -4,7 +4,7 @@ from collections.abc import Iterator
 from dataclasses import astuple, dataclass
 from typing import Final
 
-from api.middleware import request_limits
+from api.middleware import http_layer
 from api.middleware.rate_limits import RateLimits
 from api.pipeline import concurrency, media_intake, media_request, pds
 from api.routers.ops import deliveries
@@ -112,7 +112,7 @@ RESOURCES: Final = (
     ),
     Resource(
         "connections of clients", "requests", NO, NO,
-        f"a head of {request_limits.HEADERS_BYTES // 1024} KiB; {http_connections.MAX_UNPARSED_BYTES // 1024} KiB, and as many as the body, that end no head and are no body; {megabytes(http_connections.MAX_UNNEEDED_BODY_BYTES)} of body after its response; {http_connections.MAX_PIPELINED_REQUESTS} pipelined requests",
+        f"a head of {http_layer.HEADERS_BYTES // 1024} KiB; {http_connections.MAX_UNPARSED_BYTES // 1024} KiB, and as many as the body, that end no head and are no body; {megabytes(http_connections.MAX_UNNEEDED_BODY_BYTES)} of body after its response; {http_connections.MAX_PIPELINED_REQUESTS} pipelined requests",
         f"a head {seconds(http_connections.REQUEST_HEAD_TIMEOUT_SECONDS)}, a body's pace, a response not taken for {seconds(http_connections.STALLED_RESPONSE_TIMEOUT_SECONDS)}; closed",
         ("tests/service/process/test_slow_clients.py",),
     ),

@@ -15,7 +15,7 @@ from starlette.requests import Request
 
 from aggregates.values import DESCRIPTION_BYTES, tag_as_stored
 from api.errors import UnknownFieldError
-from api.middleware.request_limits import HEADERS_BYTES, URL_BYTES
+from api.middleware.http_layer import HEADERS_BYTES, URL_BYTES
 from api.pipeline.media_request import range_of
 from api.requests.parameters import versions_of, wait_of
 from eventstore.untrusted import parsed, whole_number
@@ -143,7 +143,8 @@ def test_a_parser_is_linear(name):
 
 READERS = {
     ("loads", "json", "model_validate_json", "validate_json", "literal_eval"): {
-        "api.middleware.error_rewriting": "an error that the API has just made",
+        "api.plyr.surface": "an error that the API has just made",
+        "web.error_pages": "an error that the API has just made",
         "eventstore.untrusted": "the one reader of what comes from outside",
         "identity.accounts.sign_in": "a `UntrustedReply`",
         "identity.oauth.library": "a `UntrustedReply`",

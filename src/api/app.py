@@ -7,15 +7,11 @@ from fastapi import Depends
 from api.auth.authentication import counted, is_https
 from api.document import DocumentedApp, read_document
 from api.error_responses import add_error_handlers
-from api.middleware.rate_limits import RateLimitHeaders
-from api.middleware.request_id import RequestIds
-from api.middleware.request_limits import RequestLimits
-from api.middleware.security_headers import ListedOrigins, SecurityHeaders
+from api.middleware.http_layer import ErrorBody, HttpLayer
 from api.pipeline.concurrency import limits
 from api.pipeline.media_intake import MediaIntake
 from api.pipeline.media_request import MAX_CONCURRENT_READS_OF_ONE_CALLER
 from api.plyr import surface
-from api.plyr.surface import PlyrErrors
 from api.routers import (
     artists,
     auth,
@@ -54,7 +50,7 @@ ROUTERS: Final = (
 )
 
 
-def create_app(services: Services) -> DocumentedApp:
+def create_app(services: Services, error_body: ErrorBody = surface.error_body) -> DocumentedApp:
     """Return the application; nothing connects before the first request."""
     routers = [*ROUTERS, *surface.ROUTERS]
     if services.metrics is not None:
@@ -84,11 +80,12 @@ def create_app(services: Services) -> DocumentedApp:
     app.state.media_intake = MediaIntake(services.media, services.media_threads)
     app.state.media_turns = Turns(MAX_CONCURRENT_READS_OF_ONE_CALLER)
     add_error_handlers(app)
-    app.add_middleware(RequestLimits)
-    app.add_middleware(RateLimitHeaders, limits=services.rate_limits)
-    app.add_middleware(RequestIds)
-    app.add_middleware(PlyrErrors)
-    if services.cors_origins:
-        app.add_middleware(ListedOrigins, origins=services.cors_origins)
-    app.add_middleware(SecurityHeaders, https=is_https(services))
+    app.add_middleware(
+        HttpLayer,
+        https=is_https(services),
+        origins=services.cors_origins,
+        limits=services.rate_limits,
+        error_body=error_body,
+        answered=services.answered,
+    )
     return app

@@ -5,6 +5,7 @@ from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
+from api.middleware.http_layer import Answered
 from api.middleware.rate_limits import RateLimits
 from application.event_poller import EventPoller
 from application.playback_access import Supporters
@@ -91,6 +92,7 @@ class Services:
     """Returns which disk has no room for more; None if all have."""
     metrics: Callable[[], bytes] | None = None
     """None where the port is public."""
+    answered: Answered | None = None
     publisher: Publisher | None = None
     """None where the store has no public copies."""
     sign_in: AppPasswordSignIn | None = None

@@ -7,7 +7,7 @@ from api.document import DocumentedApp
 from api.services import Services
 from web import sign_in_pages, static_files
 from web.ask import SignInFirstError
-from web.error_pages import ErrorPages, refused, sign_in_first
+from web.error_pages import error_body, refused, sign_in_first
 from web.forms import RefusedError
 from web.pages import docs, ops, pds, public, studio
 
@@ -24,11 +24,10 @@ ROUTERS: Final = (
 
 def create_app(services: Services) -> DocumentedApp:
     """Return the application. Pages come before the API's routes: at a shared address, a browser gets the page."""
-    app = create_api(services)
+    app = create_api(services, error_body)
     app.router.routes[:0] = [route for router in ROUTERS for route in router.routes]
     app.state.sign_in_pages = sign_in_pages.WebSignInPages(services)
     app.state.reference = docs.Reference(app)
     app.add_exception_handler(RefusedError, refused)
     app.add_exception_handler(SignInFirstError, sign_in_first)
-    app.add_middleware(ErrorPages, services=services)
     return app

@@ -1,6 +1,6 @@
 """Shows errors of the API to browsers as pages that look like the rest."""
 
-from functools import partial
+import json
 from http import HTTPStatus
 from typing import Any, Final
 from urllib.parse import urlencode
@@ -8,9 +8,10 @@ from urllib.parse import urlencode
 from fastapi import Request, Response
 from fastapi.responses import HTMLResponse, RedirectResponse
 from starlette.datastructures import MutableHeaders
-from starlette.types import ASGIApp, Receive, Scope, Send
+from starlette.types import Scope
 
-from api.middleware.error_rewriting import ErrorRewriting, is_plyr
+from api.middleware.rate_limits import is_plyr
+from api.plyr.surface import error_body as error_body_for_programs
 from api.routers.oauth import LOGIN_PATH
 from api.services import Services
 from identity.accounts.credentials import Scope as TokenScope
@@ -45,35 +46,26 @@ FRAMEWORK_NOT_FOUND: Final = "Not Found"
 VISITOR: Final = Viewer(None)
 
 
-class ErrorPages:
-    """ASGI middleware: replaces the JSON of an error by a page where the caller accepts HTML."""
-
-    def __init__(self, app: ASGIApp, services: Services) -> None:
-        self._app = app
-        self._services = services
-
-    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        if scope["type"] == "http" and accepts_html(scope) and not is_plyr(scope["path"]):
-            send = ErrorRewriting(send, partial(self._rewritten, Request(scope)))
-        await self._app(scope, receive, send)
-
-    async def _rewritten(
-        self, request: Request, status: int, headers: MutableHeaders, body: dict[str, Any]
-    ) -> bytes:
-        is_ours = status >= HTTPStatus.INTERNAL_SERVER_ERROR
-        page = error_page(
-            self._services,
-            status,
-            body["detail"],
-            viewer=VISITOR if is_ours else await viewer_in_cookie(request, self._services),
-            retry_after=headers.get("retry-after"),
-            sign_in=sign_in_address(request)
-            if status in NEEDS_SIGN_IN and request.method in {"GET", "HEAD"}
-            else LOGIN_PATH,
-            request_id=headers.get("x-request-id"),
-        )
-        headers.update({**page_headers(self._services), "Content-Type": page.headers["content-type"]})
-        return bytes(page.body)
+async def error_body(scope: Scope, status: int, headers: MutableHeaders, body: bytes) -> bytes:
+    """Return the body of an error: a page where the caller accepts HTML, else the API's."""
+    if is_plyr(scope["path"]) or not accepts_html(scope):
+        return await error_body_for_programs(scope, status, headers, body)
+    request = Request(scope)
+    services: Services = request.app.state.services
+    is_ours = status >= HTTPStatus.INTERNAL_SERVER_ERROR
+    page = error_page(
+        services,
+        status,
+        json.loads(body)["detail"],
+        viewer=VISITOR if is_ours else await viewer_in_cookie(request, services),
+        retry_after=headers.get("retry-after"),
+        sign_in=sign_in_address(request)
+        if status in NEEDS_SIGN_IN and request.method in {"GET", "HEAD"}
+        else LOGIN_PATH,
+        request_id=headers.get("x-request-id"),
+    )
+    headers.update({**page_headers(services), "Content-Type": page.headers["content-type"]})
+    return bytes(page.body)
 
 
 def error_page(
@@ -108,7 +100,7 @@ async def sign_in_first(request: Request, _error: Exception) -> Response:
 
 
 async def refused(_request: Request, error: Exception) -> Response:
-    """Answer with the refusal, from which ErrorPages makes a page."""
+    """Answer with the refusal, from which `error_body` makes a page."""
     assert isinstance(error, RefusedError)  # noqa: S101 - registered for it alone
     answer = error.answer
     return Response(

@@ -9,7 +9,7 @@ from pydantic import SecretStr
 from starlette.concurrency import run_in_threadpool
 
 from api.errors import CrossSiteError, ScopeRequiredError
-from api.middleware.request_id import over_http, way_in
+from api.middleware.http_layer import over_http, way_in
 from api.services import Services
 from application.errors import NotAuthenticatedError
 from eventstore.change import Via

@@ -10,17 +10,13 @@ from collections.abc import Callable, Generator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from hashlib import blake2b
-from http import HTTPStatus
 from ipaddress import IPv6Address, ip_address
 from typing import Final
 
-from starlette.datastructures import MutableHeaders
 from starlette.requests import Request
-from starlette.types import ASGIApp, Message, Receive, Scope, Send
+from starlette.types import Scope
 
-from api.error_responses import response_to
 from api.errors import RateLimitedError
-from api.middleware.error_rewriting import path_behind
 
 MINUTE_SECONDS: Final = 60.0
 BUCKETS: Final = 16_384
@@ -111,6 +107,19 @@ class Allowance:
         return Taken(self.limit, remaining, math.ceil(full_at - now))
 
 
+PREFIX: Final = "/plyr"
+
+
+def is_plyr(path: str) -> bool:
+    """Whether the path is one of the surface under `/plyr`."""
+    return path.startswith(f"{PREFIX}/")
+
+
+def path_behind(path: str) -> str:
+    """Return the path of our own that a path stands for, so that each rule about paths is written once."""
+    return path.removeprefix(PREFIX).rstrip("/") or "/" if is_plyr(path) else path
+
+
 BYTES: Final = ("/audio/", "/artwork/")
 FREE_FILES: Final = "/static/"
 FREE: Final = frozenset({"/healthz", "/readyz", "/metrics", "/oauth-client-metadata.json", "/jwks.json"})
@@ -160,42 +169,6 @@ class RateLimits:
             raise RateLimitedError(taken.retry_after)
 
 
-class RateLimitHeaders:
-    """ASGI middleware that adds RateLimit headers (draft-ietf-httpapi-ratelimit-headers, in seconds).
-
-    It also counts each error that no route has counted, by address.
-    """
-
-    def __init__(self, app: ASGIApp, limits: RateLimits | None) -> None:
-        self._app = app
-        self._limits = limits
-
-    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        is_refused = False
-
-        async def send_counted(message: Message) -> None:
-            nonlocal is_refused
-            if self._limits is not None and _is_error(message) and taken_of(scope) is None:
-                try:
-                    self._limits.take(Request(scope), None)
-                except RateLimitedError as error:
-                    is_refused = True
-                    await response_to(error)(scope, receive, send_with_headers)
-            if not is_refused:
-                await send_with_headers(message)
-
-        async def send_with_headers(message: Message) -> None:
-            taken = taken_of(scope)
-            if message["type"] == "http.response.start" and taken is not None:
-                headers = MutableHeaders(scope=message)
-                headers["RateLimit-Limit"] = str(taken.limit)
-                headers["RateLimit-Remaining"] = str(taken.remaining)
-                headers["RateLimit-Reset"] = str(taken.reset)
-            await send(message)
-
-        await self._app(scope, receive, send_counted)
-
-
 def taken_of(scope: Scope) -> Taken | None:
     """Return what the request was counted against; None if it was not counted."""
     found: Taken | None = scope.get("state", {}).get("rate_limit")
@@ -212,7 +185,3 @@ def address_of(request: Request) -> str:
     if isinstance(address, IPv6Address) and address.ipv4_mapped is None:
         return str(IPv6Address(int(address) >> 64 << 64))
     return host
-
-
-def _is_error(message: Message) -> bool:
-    return message["type"] == "http.response.start" and int(message["status"]) >= HTTPStatus.BAD_REQUEST

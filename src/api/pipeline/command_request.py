@@ -26,7 +26,7 @@ from aggregates.values import Audio
 from api.auth.authentication import ServicesDep, SignedIn, Writer
 from api.errors import UnparsableError
 from api.json_response import response_of
-from api.middleware.request_id import over_http
+from api.middleware.http_layer import over_http
 from api.pipeline.media_intake import Intake, MediaIntake, PublicCopy
 from api.pipeline.pds import wait_for_mirror
 from api.requests.body import Body, received_body

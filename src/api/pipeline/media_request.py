@@ -20,8 +20,8 @@ from starlette.concurrency import run_in_threadpool
 
 from api.auth.authentication import OptionalCaller, ServicesDep
 from api.error_responses import error_response
+from api.middleware.http_layer import GATED_MEDIA, PUBLIC_MEDIA
 from api.middleware.rate_limits import address_of
-from api.middleware.security_headers import GATED_MEDIA, PUBLIC_MEDIA
 from api.pipeline.past_state import AsOf, past_state
 from api.services import Services
 from application.authorization import may_have_bytes, may_see_track

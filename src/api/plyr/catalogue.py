@@ -16,7 +16,7 @@ from starlette.concurrency import run_in_threadpool
 from aggregates.errors import InvalidFieldError
 from api.auth.authentication import OptionalCaller, ServicesDep, SignedIn, Writer
 from api.json_response import AsciiJsonResponse, response_of
-from api.middleware.request_id import over_http
+from api.middleware.http_layer import over_http
 from api.openapi import TEXT, either
 from api.pipeline.command_request import Idempotent, result_of
 from api.plyr.reading import ROUTER, Reader

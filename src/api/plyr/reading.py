@@ -12,7 +12,7 @@ from starlette.concurrency import run_in_threadpool
 from aggregates.values import tag_as_stored
 from api.auth.authentication import OptionalCaller, ServicesDep, SignedIn
 from api.json_response import AsciiJsonResponse
-from api.middleware.error_rewriting import PREFIX
+from api.middleware.rate_limits import PREFIX
 from api.pipeline.media_request import ForMedia
 from api.plyr.track import TrackResponse, track_responses, with_gates_open
 from api.requests.known_names import StrictRoute

@@ -5,11 +5,11 @@ from typing import Any, Final
 
 from fastapi import APIRouter, Depends, Request, Response
 from starlette.datastructures import MutableHeaders
-from starlette.types import ASGIApp, Receive, Scope, Send
+from starlette.types import Scope
 
 from api.auth.authentication import optional_caller
 from api.errors import NotOfferedError
-from api.middleware.error_rewriting import PREFIX, ErrorRewriting, is_plyr
+from api.middleware.rate_limits import PREFIX, is_plyr
 from api.plyr import catalogue, reading, writing
 
 METHODS: Final = ("GET", "POST", "PUT", "PATCH", "DELETE")
@@ -66,20 +66,11 @@ AS_OBJECT: Final = frozenset({"already_has_record", "migration_needed"})
 """The peer's dialog for restoring a record reads fields of these."""
 
 
-class PlyrErrors:
-    """ASGI middleware: gives the body of every error under `/plyr` the peer's shape, also where another middleware refused."""
-
-    def __init__(self, app: ASGIApp) -> None:
-        self._app = app
-
-    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        if scope["type"] == "http" and is_plyr(scope["path"]):
-            send = ErrorRewriting(send, _rewritten)
-        await self._app(scope, receive, send)
-
-
-async def _rewritten(_status: int, _headers: MutableHeaders, body: dict[str, Any]) -> bytes:
-    return json.dumps(as_peer_words(body), separators=(",", ":")).encode()
+async def error_body(scope: Scope, _status: int, _headers: MutableHeaders, body: bytes) -> bytes:
+    """Return the body of an error: under `/plyr` in the peer's shape, else as it is."""
+    if not is_plyr(scope["path"]):
+        return body
+    return json.dumps(as_peer_words(json.loads(body)), separators=(",", ":")).encode()
 
 
 def as_peer_words(body: dict[str, Any]) -> dict[str, Any]:

@@ -25,7 +25,7 @@ from api.errors import (
     UnparsableError,
     UnsupportedBodyError,
 )
-from api.middleware.request_limits import FIELDS_BYTES, Most, allow
+from api.middleware.http_layer import FIELDS_BYTES, Most, allow
 from api.requests.known_names import known_fields, require_known_fields
 from api.services import Services
 from eventstore.untrusted import MAX_VALUES, TooComplexError, parsed

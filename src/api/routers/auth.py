@@ -24,7 +24,7 @@ from api.auth.authentication import (
 from api.error_responses import body_of
 from api.errors import NotSignedInHereError, ScopeRequiredError, TokenNotFoundError, TokenShownOnceError
 from api.json_response import AsciiJsonResponse, MessageBody, body_from, response_of
-from api.middleware.request_id import over_http
+from api.middleware.http_layer import over_http
 from api.openapi import TEXT, either, errors, repeatable_errors
 from api.pipeline.command_request import Idempotent, result_of
 from api.pipeline.concurrency import sign_in_under_way

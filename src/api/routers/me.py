@@ -13,7 +13,7 @@ from starlette.concurrency import run_in_threadpool
 from api.auth.authentication import ServicesDep, SignedIn, Writer
 from api.errors import RateLimitedError
 from api.json_response import ListedUri, body_from, response_of
-from api.middleware.request_id import over_http
+from api.middleware.http_layer import over_http
 from api.openapi import either, errors, repeatable_errors
 from api.pipeline.command_request import Attempt, Idempotent, result_of
 from api.pipeline.concurrency import NDJSON, Export

@@ -21,7 +21,7 @@ from api.errors import (
     NotAConfidentialClientError,
     SignInUnavailableError,
 )
-from api.middleware.request_id import over_http
+from api.middleware.http_layer import over_http
 from api.openapi import errors
 from api.pipeline.concurrency import sign_in_under_way
 from api.requests.fields import checked_scope

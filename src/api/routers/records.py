@@ -11,7 +11,7 @@ from starlette.concurrency import run_in_threadpool
 from aggregates.errors import GatedTrackError
 from api.auth.authentication import ServicesDep, SignedIn, Writer
 from api.json_response import response_of
-from api.middleware.request_id import over_http
+from api.middleware.http_layer import over_http
 from api.openapi import FLAG, command_errors, either, errors, repeatable_errors
 from api.pipeline.command_request import Command, CommandRequest, Idempotent, Respond, result_of
 from api.pipeline.media_request import CallerReads, Reads

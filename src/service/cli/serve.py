@@ -20,7 +20,6 @@ from api.middleware.rate_limits import memory_file
 from application.event_poller import EventPoller
 from service.cli.preparing import prepare
 from service.config.settings import Settings, load, override
-from service.observability.access_log import AccessLog
 from service.observability.logging import log_to_stderr
 from service.process.http_connections import HttpConnection
 from service.process.lifespan import background_work
@@ -189,4 +188,4 @@ def asgi(container: Container) -> ASGIApp:
     app.router.lifespan_context = lifespan
     if container.tracer is not None:
         container.tracer.watch_app(app)
-    return AccessLog(app, container.metrics.http)
+    return app

@@ -7,7 +7,7 @@ import sys
 from datetime import UTC, datetime
 from typing import Any, Final
 
-from api.middleware.request_id import request_id
+from api.middleware.http_layer import request_id
 from service.observability.expected import NEXT, NEXT_OF_REQUEST, expected, first_line
 
 STANDARD: Final = frozenset(vars(logging.makeLogRecord({}))) | {"message", "asctime", "color_message"}

@@ -8,7 +8,7 @@ from typing import Any, Final
 
 from api.app import create_app
 from api.error_responses import REPLIES, codes_by_status
-from api.middleware.request_limits import FIELDS_BYTES, HEADERS_BYTES, PATIENCE_SECONDS, SLOWEST, URL_BYTES
+from api.middleware.http_layer import FIELDS_BYTES, HEADERS_BYTES, PATIENCE_SECONDS, SLOWEST, URL_BYTES
 from api.openapi import ERROR_EXAMPLES, meaning_of
 from api.pipeline.concurrency import MAX_CONCURRENT_UPLOADS
 from eventstore.untrusted import MAX_VALUES

@@ -7,8 +7,7 @@ import httptools
 from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol, RequestResponseCycle
 
 from api.error_responses import error_response
-from api.middleware.request_limits import FIELDS_BYTES
-from api.middleware.security_headers import EVERYWHERE
+from api.middleware.http_layer import EVERYWHERE, FIELDS_BYTES
 
 REQUEST_HEAD_TIMEOUT_SECONDS: Final = 20.0
 STALLED_RESPONSE_TIMEOUT_SECONDS: Final = 120.0
@@ -27,7 +26,7 @@ MAX_PIPELINED_REQUESTS: Final = 32
 class HttpConnection(HttpToolsProtocol):
     """One connection. uvicorn itself waits without limit for a head, an unneeded body, and a client that reads no response.
 
-    Every byte counts: as part of a head or a body, which request_limits.py limits, or against MAX_UNPARSED_BYTES.
+    Every byte counts: as part of a head or a body, which http_layer.py limits, or against MAX_UNPARSED_BYTES.
     """
 
     def __init__(self, *args: Any, **kwargs: Any) -> None:

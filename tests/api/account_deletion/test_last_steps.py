@@ -6,7 +6,7 @@ from datetime import timedelta
 import pytest
 from sqlalchemy import update
 
-from api.middleware.request_id import over_http
+from api.middleware.http_layer import over_http
 from application.account_deletion import continue_deletion, deletion_kind
 from eventstore.coordination.threads import Threads
 from eventstore.jobs.worker import Worker

@@ -3,7 +3,7 @@
 import pytest
 from pydantic import SecretStr
 
-from api.middleware.request_id import over_http
+from api.middleware.http_layer import over_http
 from identity.accounts.credentials import Credentials
 from tests.api.auth.fake_oauth import FakeOAuth, browser, come_back, sign_in, signed_in_dids
 from tests.api.world import did_of, refusal

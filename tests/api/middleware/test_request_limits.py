@@ -8,8 +8,8 @@ import httpx
 import pytest
 
 from api.errors import BodyTooLargeError
-from api.middleware import request_limits as limits
-from api.middleware.request_limits import FIELDS_BYTES, HEADERS_BYTES, URL_BYTES
+from api.middleware import http_layer as limits
+from api.middleware.http_layer import FIELDS_BYTES, HEADERS_BYTES, URL_BYTES
 from api.pipeline.concurrency import MAX_CONCURRENT_UPLOADS
 from identity.accounts.credentials import Scope
 from tests.api.no_sign_in import without_sign_in

@@ -3,7 +3,7 @@
 import pytest
 
 from api.error_responses import error_response
-from api.middleware.security_headers import EVERYWHERE
+from api.middleware.http_layer import EVERYWHERE
 from tests.api.auth.route_table import ROUTES
 from tests.api.world import did_of, upload
 from tests.media_samples import samples

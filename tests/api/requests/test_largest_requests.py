@@ -13,7 +13,7 @@ import pytest
 from fastapi.dependencies.utils import get_flat_params
 from fastapi.routing import APIRoute
 
-from api.middleware.request_limits import FIELDS_BYTES, HEADERS_BYTES, URL_BYTES
+from api.middleware.http_layer import FIELDS_BYTES, HEADERS_BYTES, URL_BYTES
 from eventstore.untrusted import MAX_VALUES
 from identity.accounts.credentials import Scope
 from tests.api.world import upload

@@ -5,7 +5,7 @@ from concurrent.futures import ThreadPoolExecutor
 import pytest
 from sqlalchemy import text
 
-from api.middleware.request_id import over_http
+from api.middleware.http_layer import over_http
 from api.pipeline import media_request
 from application.takedown import Takedown, decide_takedown
 from identity.accounts.credentials import Scope

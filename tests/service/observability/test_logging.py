@@ -5,7 +5,7 @@ import logging
 
 import pytest
 
-from api.middleware.request_id import request_id
+from api.middleware.http_layer import request_id
 from service.observability.logging import JsonLines, without_secrets
 
 

@@ -13,7 +13,7 @@ from functools import partial
 import pytest
 import uvicorn
 
-from api.middleware import request_limits as limits
+from api.middleware import http_layer as limits
 from devpds.ports import free_port
 from identity.accounts.credentials import CredentialKind
 from service.cli.serve import _config, asgi

@@ -11,7 +11,7 @@ from starlette.concurrency import run_in_threadpool
 from aggregates.errors import InvalidFieldError
 from api.auth.authentication import Admin, OperatorDep, ServicesDep
 from api.json_response import response_of
-from api.middleware.request_id import over_http
+from api.middleware.http_layer import over_http
 from api.openapi import errors, fields_of, repeatable_errors
 from api.pipeline.command_request import Idempotent, result_of
 from api.requests.body import fields_as

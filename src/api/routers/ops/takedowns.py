@@ -11,7 +11,7 @@ from starlette.concurrency import run_in_threadpool
 from aggregates.values import Audio
 from api.auth.authentication import Admin, ServicesDep
 from api.json_response import response_of
-from api.middleware.request_id import over_http
+from api.middleware.http_layer import over_http
 from api.openapi import fields_of, repeatable_errors
 from api.pipeline.command_request import Idempotent, result_of
 from api.pipeline.media_intake import Intake, MediaIntake, PublicCopy
