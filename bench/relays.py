@@ -31,7 +31,7 @@ async def relay_to(log: EventLog, sessions: Sessions, limits: RelayLimits) -> As
         paced = PacedPds(sessions, unused, hosts)
         yield Relay(
             log,
-            Delivery(log.database, hosts, Pds(sessions, unused), namespaces=NAMESPACES),
+            Delivery(log, hosts, Pds(sessions, unused), namespaces=NAMESPACES),
             Uploads(log, hosts, paced, _NoAudio()).worker(owner="bench"),
             Probes(log.database, paced, _NoDirectory(), owner="bench"),
             KINDS,

@@ -2,8 +2,8 @@
 
 import random
 import time
-from collections.abc import Callable, Collection, Generator, Iterable, Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import Callable, Generator, Iterable, Iterator, Mapping, Sequence
+from contextlib import contextmanager, nullcontext
 from dataclasses import asdict
 from datetime import datetime
 from typing import Any, Final, TypeVar, cast
@@ -19,7 +19,7 @@ from eventsourcing.persistence import (
     Transcoding,
     UUIDAsHex,
 )
-from sqlalchemy import Connection, Row, bindparam, func, select
+from sqlalchemy import Connection, Integer, Row, Select, bindparam, func, literal_column, select
 from sqlalchemy.exc import DBAPIError
 
 from aggregates.values import Artwork, Audio, BlobRef, Feature, SupportGate
@@ -33,7 +33,7 @@ from eventstore.errors import (
     sqlstate,
 )
 from eventstore.locks import account_locked, lock_log
-from eventstore.prepared import Prepared, Query, Result, among
+from eventstore.prepared import Prepared, Query, Result, pipelined
 from eventstore.projection import Projection
 from eventstore.projection_state import FINGERPRINTS, outdated, require_current
 from eventstore.restore_detection import require_same_server
@@ -101,13 +101,21 @@ _of_stream: Final = (
 _STREAM: Final = Prepared(lambda _: _of_stream)
 _STREAM_FROM: Final = Prepared(lambda _: _of_stream.where(_event.originator_version >= bindparam("version")))
 _STREAM_UPTO: Final = Prepared(lambda _: _of_stream.where(_event.originator_version <= bindparam("version")))
-_STREAMS: Final = Prepared(
-    lambda dialect: (
-        select(stored_event)
-        .where(among(_event.originator_id, "streams", dialect))
-        .order_by(_event.originator_id, _event.originator_version)
-    )
+_OF_POSITION: Final = (
+    select(_event.originator_version)
+    .where(_event.position == bindparam("position"), _event.originator_id == bindparam("stream"))
+    .scalar_subquery()
 )
+
+
+def _stream_since(dialect: str) -> Select[Any]:
+    least = func.min if dialect == "sqlite" else func.least
+    first = least(bindparam("version", type_=Integer), func.coalesce(_OF_POSITION, literal_column("0")))
+    return _of_stream.where(_event.originator_version >= first)
+
+
+_STREAM_SINCE: Final = Prepared(_stream_since)
+"""From this version or the event at this position, whichever is the earlier."""
 A = TypeVar("A", bound=Aggregate)
 T = TypeVar("T")
 
@@ -231,15 +239,36 @@ class EventLog:
         wanted = {"stream": str(aggregate_id), "version": upto_version}
         return [self._recorded(row) for row in query.start(connection, wanted).all()]
 
-    def streams(
-        self, connection: Connection, aggregate_ids: Collection[UUID]
-    ) -> dict[UUID, list[RecordedEvent]]:
-        """Read the events of several aggregates in one statement."""
-        found: dict[UUID, list[RecordedEvent]] = {each: [] for each in aggregate_ids}
-        for row in _STREAMS.start(connection, {"streams": [str(each) for each in found]}).all():
-            recorded = self._recorded(row)
-            found[recorded.aggregate_id].append(recorded)
+    def latest_since(
+        self, connection: Connection, positions: Mapping[UUID, int]
+    ) -> dict[UUID, tuple[StreamState | None, list[RecordedEvent]]]:
+        """Return the latest state of each stream, and its events from the one at its position on: all, where it has none there."""
+        started = []
+        with pipelined(connection) if len(positions) > 1 else nullcontext():
+            for stream, position in positions.items():
+                cached = self.cache.get(stream)
+                first = cached.state.version if cached is not None else 0
+                of = {"stream": str(stream), "position": position, "version": first}
+                started.append((stream, cached, _STREAM_SINCE.start(connection, of)))
+        found = {}
+        for stream, cached, result in started:
+            recorded = [self._recorded(row) for row in result.all()]
+            found[stream] = (self._continued_from(connection, stream, cached, recorded), recorded)
         return found
+
+    def _continued_from(
+        self,
+        connection: Connection,
+        stream: UUID,
+        cached: StreamState | None,
+        recorded: Sequence[RecordedEvent],
+    ) -> StreamState | None:
+        if cached is None:
+            return _continued(None, recorded)
+        newer = [each for each in recorded if each.version >= cached.state.version]
+        if newer and _is_of(cached, newer[0]):
+            return _continued(cached, newer[1:])
+        return _continued(None, self.stream(connection, stream))
 
     def latest(self, aggregate_id: UUID, read: Callable[[Query], list[Any]]) -> StreamState | None:
         """Return the latest state of a stream: the cached one with the events since, or the fold of all; None without events.
@@ -249,7 +278,7 @@ class EventLog:
         cached = self.cache.get(aggregate_id)
         if cached is not None:
             rows = read(self._since(cached, aggregate_id))
-            if rows and (rows[0].position, rows[0].recorded_at) == (cached.position, cached.recorded_at):
+            if rows and _is_of(cached, rows[0]):
                 return _continued(cached, [self._recorded(row) for row in rows[1:]])
         return _continued(None, [self._recorded(row) for row in read(self._whole(aggregate_id))])
 
@@ -285,6 +314,10 @@ class EventLog:
             request_id=row.request_id,
             recorded_at=row.recorded_at,
         )
+
+
+def _is_of(cached: StreamState, event: Any) -> bool:
+    return (event.position, event.recorded_at) == (cached.position, cached.recorded_at)
 
 
 def _continued(before: StreamState | None, recorded: Sequence[RecordedEvent]) -> StreamState | None:

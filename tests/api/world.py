@@ -96,7 +96,7 @@ class World:
         self.relay = Relay(
             self.log,
             Delivery(
-                self.database,
+                self.log,
                 self.made.hosts,
                 Pds(self.pds, self.pds.http()),
                 namespaces=Namespaces(self.services.old_collection, self.services.collection),

@@ -99,8 +99,8 @@ class RemarkVictim(Victim):
     def told(self) -> "Counter[str]":
         """Count the events of all remarks, by their names."""
         with self.log.database.read() as connection:
-            streams = self.log.streams(connection, [Remark.stream_id(each) for each in self.texts])
-        return Counter(type(each.event).__name__ for stream in streams.values() for each in stream)
+            streams = [self.log.stream(connection, Remark.stream_id(each)) for each in self.texts]
+        return Counter(type(each.event).__name__ for stream in streams for each in stream)
 
     def _texts_on_pds(self) -> dict[str, str]:
         records = self.artist.pds.list_records(self.artist.did, REMARKS)

@@ -83,7 +83,7 @@ class RelayProcess:
         paced = PacedPds(sessions, http, hosts)
         self.relay = Relay(
             log,
-            Delivery(log.database, hosts, Pds(sessions, http), namespaces=NAMESPACES),
+            Delivery(log, hosts, Pds(sessions, http), namespaces=NAMESPACES),
             Uploads(log, hosts, paced, audio).worker(owner=name, has_ended=has_ended),
             Probes(log.database, paced, IdentityDirectory(Resolver(None, [], http)), owner=name),
             KINDS,

@@ -115,10 +115,10 @@ class Uploads:
 
     def _audio(self, claimed: Upload) -> Audio | None:
         with self._log.database.read() as connection:
-            recorded = self._log.stream(connection, claimed.subject.stream_id)
-        subject = self._log.fold(WithBlob, recorded)  # type: ignore[type-abstract]
-        is_wanted = subject is not None and subject.wants_blob(claimed.audio_cid)
-        return subject.blob_bytes if subject is not None and is_wanted else None
+            latest = self._log.latest(claimed.subject.stream_id, lambda query: query.start(connection).all())
+        subject = latest.state if latest is not None else None
+        is_wanted = isinstance(subject, WithBlob) and subject.wants_blob(claimed.audio_cid)
+        return subject.blob_bytes if isinstance(subject, WithBlob) and is_wanted else None
 
     async def _upload(self, claimed: Upload, audio: Audio) -> Verdict | None:
         limit = await self._pds.blob_limit(claimed.host)

@@ -10,16 +10,16 @@
 
 import json
 import logging
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from collections.abc import Set as AbstractSet
 from dataclasses import dataclass, replace
 from datetime import datetime
 from typing import Any, Final
+from uuid import UUID
 
 from sqlalchemy import Connection, bindparam, exists, select
 from sqlalchemy.exc import SQLAlchemyError
 
-from eventstore.change import RecordedEvent
 from eventstore.errors import EventStoreError, LeaseLostError
 from eventstore.event_log import EventLog
 from eventstore.prepared import Prepared, among
@@ -35,7 +35,7 @@ from outbox.pds.verdict import PARKS, UNREADABLE, Kind, Verdict
 from outbox.record.dag_cbor import is_record_cid
 from outbox.record.kind import RecordKinds
 from outbox.relay.delivery import Delivery
-from outbox.relay.delivery_task import DeliveryTask, stream_of, task_of
+from outbox.relay.delivery_task import DeliveryTask, Read, read_subjects, task_of
 from outbox.relay.journal import record_intents
 from outbox.relay.lease_clock import Deadline
 from outbox.relay.result import Outcome, Result
@@ -66,11 +66,11 @@ def next_batch(log: EventLog, lane: Lane, kinds: RecordKinds, done: Sequence[str
             for row in _NEXT_OF_REPLAY.start(connection, wanted).all()
             if row.desired_op == PUT and row.observed_body is None and not row.was_tried
         ]
-        streams = log.streams(connection, [stream_of(row) for row in rows])
+        read = read_subjects(log, connection, rows)
         found: list[DeliveryTask] = []
         size = 0
         for row in rows:
-            task = _readable(log, connection, row, streams[stream_of(row)], kinds)
+            task = _readable(connection, row, read, kinds)
             if task is None or not task.is_batchable or (body := task.body) is None:
                 continue
             task = task.on(None, None)
@@ -99,11 +99,11 @@ def _room(connection: Connection, lane: Lane, now: datetime) -> int:
 
 
 def _readable(
-    log: EventLog, connection: Connection, row: Any, recorded: Sequence[RecordedEvent], kinds: RecordKinds
+    connection: Connection, row: Any, read: Mapping[UUID, Read], kinds: RecordKinds
 ) -> DeliveryTask | None:
     """Make the task; None if it cannot be read: delivered alone, it fails for that, and no other record with it."""
     try:
-        return task_of(log, connection, row, recorded, kinds)
+        return task_of(connection, row, read, kinds)
     except SQLAlchemyError:
         raise
     except Exception:  # noqa: BLE001

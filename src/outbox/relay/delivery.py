@@ -12,7 +12,9 @@ from dataclasses import replace
 from datetime import datetime, timedelta
 from typing import Any, Final
 
+from aggregates.published import Subject
 from eventstore.database import Database
+from eventstore.event_log import EventLog
 from outbox.metrics import NO_METRICS, RelayMetrics
 from outbox.mirror.host_state import HostReport
 from outbox.mirror.hosts import Hosts
@@ -41,7 +43,7 @@ from outbox.relay.journal import (
 )
 from outbox.relay.lease_clock import Deadline
 from outbox.relay.observations import encoded
-from outbox.relay.read_back import Finding, read_back, verify
+from outbox.relay.read_back import Finding, History, read_back, verify
 from outbox.relay.result import Outcome, Result
 from outbox.threads import in_thread
 
@@ -53,7 +55,7 @@ LATE_CREATE_WINDOW: Final = timedelta(seconds=60)
 MAX_CLOCK_JUMP: Final = timedelta(hours=1)
 """How far the database's clock may be set back or forward without harm: a put's age proves nothing within it."""
 
-_Compare = Callable[[DeliveryTask, Remote, bool], Finding]
+_Compare = Callable[[DeliveryTask, Remote, bool, History], Finding]
 
 
 class Delivery:
@@ -61,14 +63,15 @@ class Delivery:
 
     def __init__(
         self,
-        database: Database,
+        log: EventLog,
         hosts: Hosts,
         pds: Pds,
         *,
         namespaces: Namespaces,
         metrics: RelayMetrics = NO_METRICS,
     ) -> None:
-        self.database: Final = database
+        self._log: Final = log
+        self.database: Final = log.database
         self.hosts: Final = hosts
         self.pds: Final = pds
         self.namespaces: Final = namespaces
@@ -242,7 +245,8 @@ class Delivery:
     def _compare(self, compare: _Compare, task: DeliveryTask, remote: Remote) -> Finding:
         with self.database.read() as connection:
             was_sent = is_our_cid(connection, task.key, remote.cid)
-        return compare(task, remote, was_sent)
+            stream = Subject(task.kind.name, task.subject_id).stream_id
+            return compare(task, remote, was_sent, lambda: self._log.stream(connection, stream))
 
     def _late_creates(self, task: DeliveryTask) -> tuple[LateCreates, datetime]:
         with self.database.read() as connection:

@@ -1,6 +1,6 @@
 """Reads a lane's next due target as a delivery task: body and generation come from the same events."""
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from datetime import datetime
 from functools import cached_property
@@ -20,10 +20,11 @@ from sqlalchemy import (
 from sqlalchemy.exc import SQLAlchemyError
 
 from aggregates.published import Published, PublishedEvent, RecordRestored, Subject
-from eventstore.change import RecordedEvent
+from eventstore.change import RecordedEvent, of_class
 from eventstore.event_log import EventLog
 from eventstore.prepared import Prepared, among
 from eventstore.schema import UtcDateTime
+from eventstore.streams.aggregate_cache import StreamState
 from outbox.mirror.due import (
     BACKFILL,
     CLASS,
@@ -64,7 +65,8 @@ class DeliveryTask:
     ever_sent: bool
     attempts: int
     recreates: bool
-    history: tuple[RecordedEvent, ...]
+    since_ack: tuple[RecordedEvent, ...]
+    """The subject's events after the acknowledged generation."""
     is_open: bool = True
     """Whether there is something to send; otherwise the record is only verified."""
     verify_at: datetime = NEVER
@@ -140,7 +142,7 @@ class DeliveryTask:
     @property
     def restores(self) -> bool:
         """Whether the record is created because its owner, or an operator, had it restored."""
-        restored = (isinstance(r.event, RecordRestored) and r.position > self.acked_gen for r in self.history)
+        restored = (isinstance(each.event, RecordRestored) for each in self.since_ack)
         return self.op == PUT and self.base is None and any(restored)
 
     def on(self, base: str | None, observed: Record | None) -> Self:
@@ -184,8 +186,7 @@ def next_task(
             return None
         [row] = rows
         try:
-            recorded = log.stream(connection, stream_of(row))
-            return task_of(log, connection, row, recorded, kinds)
+            return task_of(connection, row, read_subjects(log, connection, [row]), kinds)
         except SQLAlchemyError:
             raise
         except Exception as error:
@@ -197,12 +198,26 @@ def stream_of(target: Any) -> UUID:
     return Subject(target.kind, target.subject_id).stream_id
 
 
-def task_of(
-    log: EventLog, connection: Connection, row: Any, recorded: Sequence[RecordedEvent], kinds: RecordKinds
-) -> DeliveryTask:
-    """Make the task of a target's row and its subject's events."""
-    subject = log.fold(kinds[row.kind].aggregate, recorded)
-    assert subject is not None  # noqa: S101 - a target is made by an event of its subject
+Read = tuple[StreamState | None, Sequence[RecordedEvent]]
+"""A subject's latest state, and its events from the acknowledged generation of its target on."""
+
+
+def read_subjects(log: EventLog, connection: Connection, targets: Iterable[Any]) -> Mapping[UUID, Read]:
+    """Read what `task_of` needs of the subjects of these rows of `mirror_target`."""
+    rows = {stream_of(row): row for row in targets}
+    found = log.latest_since(connection, {stream: row.acked_gen for stream, row in rows.items()})
+    for stream, (latest, _) in found.items():
+        # what this transaction has appended itself, a later event, may be rolled back
+        if latest is not None and latest.position <= rows[stream].desired_gen:
+            log.cache.put(stream, latest)
+    return found
+
+
+def task_of(connection: Connection, row: Any, read: Mapping[UUID, Read], kinds: RecordKinds) -> DeliveryTask:
+    """Make the task of a target's row and what was read of its subject."""
+    latest, recorded = read[stream_of(row)]
+    assert latest is not None  # noqa: S101 - a target is made by an event of its subject
+    subject = of_class(kinds[row.kind].aggregate, latest.state)
     has_left = bool(subject.former_collections) and not row.former
     former = former_records(connection, row.kind, row.subject_id) if has_left else None
     return _task(row, recorded, subject, former, kinds)
@@ -253,31 +268,30 @@ def _task(
     former: FormerRecords | None,
     kinds: RecordKinds,
 ) -> DeliveryTask:
-    events = [(r.position, r.event) for r in recorded if isinstance(r.event, PublishedEvent)]
-    newest, last = next((at, event) for at, event in reversed(events) if event.sets_generation())
-    gen = row.desired_gen if row.former else newest
     ends = subject.deleted_at is not None
     deleted = ends or row.former
-    recreates = any(event.RECREATES_RECORD and at > row.acked_gen for at, event in events)
+    since_ack = tuple(each for each in recorded if each.position > row.acked_gen)
     known = _task_of_row(row, kinds)
+    adopted = known.kind.aggregate.Adopted
     return replace(
         known,
-        gen=gen,
         op=DELETE if deleted else PUT,
-        desired=None if deleted else known.kind.record_of(subject, gen),
+        desired=None if deleted else known.kind.record_of(subject, known.gen),
         base=known.conflict if ends and known.conflict is not None else known.base,
         observed=decode(row.observed_body) if row.observed_body is not None else None,
-        attempts=row.attempts if row.failed_gen == gen else 0,
-        recreates=recreates,
-        history=tuple(recorded),
-        is_acked=row.acked_gen >= gen,
+        recreates=any(
+            isinstance(each.event, PublishedEvent) and each.event.RECREATES_RECORD for each in since_ack
+        ),
+        since_ack=since_ack,
         successor=(
             RecordKey(subject.did, subject.collection, subject.rkey) if row.former and not ends else None
         ),
         has_former_copies=bool(subject.former_collections),
         former_fields=former.fields if former is not None else None,
         unread=former.unread if former is not None and not deleted else (),
-        is_as_adopted=isinstance(last, known.kind.aggregate.Adopted),
+        is_as_adopted=any(
+            each.position == known.gen and isinstance(each.event, adopted) for each in recorded
+        ),
     )
 
 
@@ -295,7 +309,7 @@ def _task_of_row(row: Any, kinds: RecordKinds) -> DeliveryTask:
         ever_sent=row.ever_sent,
         attempts=row.attempts if row.failed_gen == row.desired_gen else 0,
         recreates=False,
-        history=(),
+        since_ack=(),
         is_open=row.is_open,
         verify_at=row.look_at,
         acked_gen=row.acked_gen,

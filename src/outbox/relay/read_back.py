@@ -4,9 +4,10 @@ Our own writes are recognized by the CIDs of recorded attempts, or by generation
 the PDS's answer and its recording never looks like another client's edit.
 """
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
+from eventstore.change import RecordedEvent
 from eventstore.states import State
 from outbox.mirror.targets import DELETE
 from outbox.pds.client import Remote
@@ -24,22 +25,23 @@ class Finding(State):
     AGREES = "agrees", "it is as last observed, or not ours to change"
 
 
-def read_back(task: DeliveryTask, remote: Remote, was_sent: bool) -> Finding:
+History = Callable[[], Sequence[RecordedEvent]]
+"""Reads all events of the subject, which only what nothing else explains needs."""
+
+
+def read_back(task: DeliveryTask, remote: Remote, was_sent: bool, history: History) -> Finding:
     """Compare the record with a task that is to be sent; docs/architecture.md has the table."""
     if remote.cid == task.request_cid:
         return Finding.LANDED
     if remote.cid is None or remote.body is None:
         return Finding.REBASE if task.base is None or task.recreates else Finding.MISSING
-    first = task.history[0].event if task.history else None
-    is_adopted = isinstance(first, task.kind.aggregate.Adopted) and first.cid == remote.cid
     is_known = (
         (task.op == DELETE and task.successor is None)
         or was_sent
-        or (task.base is None and is_adopted)  # and nothing newer was observed
-        or _is_ours(task, remote.body)
         or (
             task.observed is not None and task.kind.own_part(remote.body) == task.kind.own_part(task.observed)
         )
+        or _is_of_log(task, remote, history())
     )
     if is_known and task.successor is not None and not was_sent:
         # A namespace move must not delete other clients' later edits.
@@ -47,22 +49,22 @@ def read_back(task: DeliveryTask, remote: Remote, was_sent: bool) -> Finding:
     return Finding.REBASE if is_known else Finding.FOREIGN
 
 
-def verify(task: DeliveryTask, remote: Remote, was_sent: bool) -> Finding:
+def verify(task: DeliveryTask, remote: Remote, was_sent: bool, history: History) -> Finding:
     """Compare the record with the state that was last observed, where nothing is to be sent."""
     if task.detached or task.op == DELETE:
-        return _verify_absent(task, remote, was_sent)
+        return _verify_absent(task, remote, was_sent, history)
     if task.conflict is not None and remote.cid == task.base:
         return Finding.REBASE  # the foreign edit was taken back
     if remote.cid is None:
         return Finding.MISSING
     if remote.cid in {task.base, task.conflict}:
         return Finding.REBASE if task.is_outdated else Finding.AGREES
-    return read_back(task, remote, was_sent)
+    return read_back(task, remote, was_sent, history)
 
 
-def _verify_absent(task: DeliveryTask, remote: Remote, was_sent: bool) -> Finding:
+def _verify_absent(task: DeliveryTask, remote: Remote, was_sent: bool, history: History) -> Finding:
     """Compare what was last observed to be absent, or is to be: a record of ours is back, or has landed late."""
-    if remote.body is not None and (was_sent or _is_ours(task, remote.body)):
+    if remote.body is not None and (was_sent or _is_ours(task, remote.body, history())):
         return Finding.REBASE
     if task.conflict is not None and remote.cid in {None, task.base}:
         return Finding.REBASE  # the foreign edit was taken back
@@ -70,13 +72,20 @@ def _verify_absent(task: DeliveryTask, remote: Remote, was_sent: bool) -> Findin
     return Finding.LANDED if is_over else Finding.AGREES
 
 
-def _is_ours(task: DeliveryTask, body: Mapping[str, Any]) -> bool:
+def _is_of_log(task: DeliveryTask, remote: Remote, history: Sequence[RecordedEvent]) -> bool:
+    first = history[0].event if history else None
+    is_adopted = isinstance(first, task.kind.aggregate.Adopted) and first.cid == remote.cid
+    is_as_adopted = task.base is None and is_adopted  # and nothing newer was observed
+    return is_as_adopted or _is_ours(task, remote.body or {}, history)
+
+
+def _is_ours(task: DeliveryTask, body: Mapping[str, Any], history: Sequence[RecordedEvent]) -> bool:
     """Whether the body is the subject's record at the generation that it names."""
     gen = body.get(GENERATION)
     if not isinstance(gen, int):
         return False
     state: Any = None
-    for recorded in task.history:
+    for recorded in history:
         if recorded.position > gen:
             break
         state = recorded.event.mutate(state)

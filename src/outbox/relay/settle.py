@@ -182,9 +182,7 @@ def _acknowledge(connection: Connection, result: Result, now: datetime) -> None:
     )
     # the first record that names a new upload, whose blob the PDS has found therefore
     names_new_blob = task.attempts > 0 or any(
-        isinstance(each.event, PublishedEvent) and each.event.BRINGS_BLOB
-        for each in task.history
-        if each.position > task.acked_gen
+        isinstance(each.event, PublishedEvent) and each.event.BRINGS_BLOB for each in task.since_ack
     )
     if body is not None and task.kind.blob_field in body and names_new_blob:
         this = (blob_job.c.did == task.key.did, blob_job.c.subject_id == task.subject_id)

@@ -17,7 +17,7 @@ from outbox.mirror.tables import delivery_attempt, mirror_target
 from outbox.mirror.targets import PUT
 from outbox.pds.client import RecordKey
 from outbox.record.kind import RecordKinds
-from outbox.relay.delivery_task import DeliveryTask, stream_of, task_of
+from outbox.relay.delivery_task import DeliveryTask, read_subjects, task_of
 from outbox.relay.journal import UnsentOutcome
 
 logger = logging.getLogger("mastertape.replay")
@@ -65,10 +65,10 @@ def sample_outdated(log: EventLog, kinds: RecordKinds) -> DeliveryTask | None:
 def _outdated(
     log: EventLog, connection: Connection, rows: Sequence[Any], kinds: RecordKinds
 ) -> Iterator[DeliveryTask]:
-    streams = log.streams(connection, [stream_of(row) for row in rows])
+    read = read_subjects(log, connection, rows)
     for row in rows:
         try:
-            task = task_of(log, connection, row, streams[stream_of(row)], kinds)
+            task = task_of(connection, row, read, kinds)
         except SQLAlchemyError:
             raise
         except Exception:

@@ -153,10 +153,10 @@ class Metrics(RelayMetrics):
             return
         delivered = [
             each
-            for each in result.task.history
+            for each in result.task.since_ack
             if isinstance(each.event, PublishedEvent)
             and each.event.touches_record()
-            and result.task.acked_gen < each.position <= result.task.gen
+            and each.position <= result.task.gen
         ]
         if delivered:
             took = datetime.now(UTC) - delivered[-1].recorded_at

@@ -156,7 +156,7 @@ class Container:
         namespaces = Namespaces(settings.old_collection, settings.collection)
         return Relay(
             log,
-            Delivery(log.database, self.hosts, pds, namespaces=namespaces, metrics=metrics),
+            Delivery(log, self.hosts, pds, namespaces=namespaces, metrics=metrics),
             Uploads(log, self.hosts, paced, StorageAudio(self.media), metrics=metrics).worker(
                 owner=self.owner, lease=self.lease
             ),

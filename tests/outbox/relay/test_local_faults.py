@@ -61,7 +61,7 @@ async def with_real_logins(desk: Rig) -> AsyncIterator[PdsSessions]:
             connection, did=desk.did, kind=SessionKind.APP_PASSWORD, pds_url=desk.pds.url, tokens=tokens
         )
     pds = Pds(IdentitySessions(sessions), desk.wire.http)
-    desk.delivery = Delivery(desk.database, desk.hosts, pds, namespaces=NAMESPACES)
+    desk.delivery = Delivery(desk.log, desk.hosts, pds, namespaces=NAMESPACES)
     yield sessions
     await sessions.finish()
 

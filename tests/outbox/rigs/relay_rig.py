@@ -206,7 +206,7 @@ class Rig:
         """The service starts with these addresses."""
         self.kinds = RecordKinds(TrackRecords(urls), RemarkRecords())
         api = Pds(self.wire, self.wire.http)
-        self.delivery = Delivery(self.database, self.hosts, api, namespaces=NAMESPACES)
+        self.delivery = Delivery(self.log, self.hosts, api, namespaces=NAMESPACES)
         self.relay = self.another_relay("relay-1")
 
     def sign_in(self, did: str | None = None, host: str | None = None) -> None:

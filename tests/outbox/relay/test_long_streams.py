@@ -1,0 +1,50 @@
+"""What the delivery of an edit, or an upload, decodes does not grow with the events of the track."""
+
+import pytest
+
+from eventstore.event_log import Codec, EventLog
+from outbox.relay.result import Outcome
+from tests.outbox.rigs.relay_rig import Rig
+from tests.outbox.rigs.uploads import blob_cid, request_blob, track_of
+
+pytestmark = pytest.mark.anyio
+EVENTS = 150
+FEW = 8
+
+
+@pytest.fixture
+def decoded(monkeypatch: pytest.MonkeyPatch) -> list[str]:
+    """The topics of the events that were decoded since the list was emptied."""
+    topics: list[str] = []
+    decode = Codec.decode
+    monkeypatch.setattr(Codec, "decode", lambda self, row: topics.append(row.topic) or decode(self, row))
+    return topics
+
+
+@pytest.mark.parametrize("is_of_another_process", [False, True])
+async def test_a_delivery_decodes_the_events_since_the_acknowledged_one(
+    desk: Rig, decoded: list[str], is_of_another_process: bool
+) -> None:
+    if is_of_another_process:  # the relay keeps its log, and its cache
+        desk.log = EventLog(desk.database, projections=Rig.PROJECTIONS)
+    track = desk.upload()
+    for number in range(EVENTS):
+        desk.edit(title=f"Edit {number}")
+    assert await desk.relay_once() == {Outcome.DELIVERED: 1}
+    desk.edit(title="The last")
+    decoded.clear()
+    assert await desk.relay_once() == {Outcome.DELIVERED: 1}
+    assert 0 < len(decoded) < FEW
+    assert (desk.remote(track) or {})["title"] == "The last"
+
+
+async def test_an_upload_decodes_the_events_since_the_acknowledged_one(desk: Rig, decoded: list[str]) -> None:
+    track = desk.upload()
+    for number in range(EVENTS):
+        desk.edit(title=f"Edit {number}")
+    await desk.relay_once()
+    request_blob(desk)
+    decoded.clear()
+    await desk.relay_once()
+    assert 0 < len(decoded) < 3 * FEW
+    assert blob_cid(desk, track) == track_of(desk).audio.cid
