@@ -145,6 +145,7 @@ READERS = {
     ("loads", "json", "model_validate_json", "validate_json", "literal_eval"): {
         "api.plyr.surface": "an error that the API has just made",
         "web.error_pages": "an error that the API has just made",
+        "eventstore.streams.snapshots": "what we stored",
         "eventstore.untrusted": "the one reader of what comes from outside",
         "identity.accounts.sign_in": "a `UntrustedReply`",
         "identity.oauth.library": "a `UntrustedReply`",

@@ -39,6 +39,7 @@ from eventstore.projection_state import FINGERPRINTS, outdated, require_current
 from eventstore.restore_detection import require_same_server
 from eventstore.schema import stored_event
 from eventstore.streams.aggregate_cache import AggregateCache, StreamState
+from eventstore.streams.snapshots import FROM_SNAPSHOT, code_fingerprint, decode
 from eventstore.unit_of_work import UnitOfWork
 
 
@@ -121,6 +122,7 @@ T = TypeVar("T")
 
 MAX_ATTEMPTS: Final = 5
 """How often a unit is tried that PostgreSQL rolls back to break a deadlock."""
+MAX_VERSION: Final = 2**31 - 1
 FIRST_PAUSE_SECONDS: Final = 0.04
 """Upper bound of the random pause after the first attempt; it doubles with each."""
 
@@ -176,10 +178,7 @@ class EventLog:
         """Return what `latest` reads of each of these streams: the events since the cached state, or all."""
         for aggregate_id in aggregate_ids:
             cached = self.cache.get(aggregate_id)
-            yield self._whole(aggregate_id) if cached is None else self._since(cached, aggregate_id)
-
-    def _whole(self, aggregate_id: UUID) -> Query:
-        return _STREAM.query(stream=str(aggregate_id))
+            yield _from_snapshot(aggregate_id) if cached is None else self._since(cached, aggregate_id)
 
     def _since(self, cached: StreamState, aggregate_id: UUID) -> Query:
         return _STREAM_FROM.query(stream=str(aggregate_id), version=cached.state.version)
@@ -247,31 +246,23 @@ class EventLog:
         with pipelined(connection) if len(positions) > 1 else nullcontext():
             for stream, position in positions.items():
                 cached = self.cache.get(stream)
-                first = cached.state.version if cached is not None else 0
+                whole = _from_snapshot(stream).start(connection) if cached is None else None
+                first = cached.state.version if cached is not None else MAX_VERSION
                 of = {"stream": str(stream), "position": position, "version": first}
-                started.append((stream, cached, _STREAM_SINCE.start(connection, of)))
+                started.append((stream, cached, whole, _STREAM_SINCE.start(connection, of)))
         found = {}
-        for stream, cached, result in started:
+        for stream, cached, whole, result in started:
             recorded = [self._recorded(row) for row in result.all()]
-            found[stream] = (self._continued_from(connection, stream, cached, recorded), recorded)
+            newer = [each for each in recorded if cached and each.version >= cached.state.version]
+            if cached is not None and newer and _is_of(cached, newer[0]):
+                latest = _continued(cached, newer[1:])
+            else:
+                latest = self._folded((whole or _from_snapshot(stream).start(connection)).all())
+            found[stream] = (latest, recorded)
         return found
 
-    def _continued_from(
-        self,
-        connection: Connection,
-        stream: UUID,
-        cached: StreamState | None,
-        recorded: Sequence[RecordedEvent],
-    ) -> StreamState | None:
-        if cached is None:
-            return _continued(None, recorded)
-        newer = [each for each in recorded if each.version >= cached.state.version]
-        if newer and _is_of(cached, newer[0]):
-            return _continued(cached, newer[1:])
-        return _continued(None, self.stream(connection, stream))
-
     def latest(self, aggregate_id: UUID, read: Callable[[Query], list[Any]]) -> StreamState | None:
-        """Return the latest state of a stream: the cached one with the events since, or the fold of all; None without events.
+        """Return the latest state of a stream: the cached one, or its snapshot, with the events since; None without events.
 
         The cached state's own event is read again. If it is not the event that was cached, the database was put back.
         """
@@ -280,7 +271,18 @@ class EventLog:
             rows = read(self._since(cached, aggregate_id))
             if rows and _is_of(cached, rows[0]):
                 return _continued(cached, [self._recorded(row) for row in rows[1:]])
-        return _continued(None, [self._recorded(row) for row in read(self._whole(aggregate_id))])
+        return self._folded(read(_from_snapshot(aggregate_id)))
+
+    def state_at(self, connection: Connection, aggregate_id: UUID, version: int) -> StreamState | None:
+        """Return the state after the last event of a stream up to this version; None without one."""
+        return self._folded(_from_snapshot(aggregate_id, version).start(connection).all())
+
+    def _folded(self, rows: Sequence[Any]) -> StreamState | None:
+        if rows and (first := rows[0]).snapshot is not None:
+            state = decode(first.of_topic, first.snapshot)
+            before = StreamState(state, first.did, first.position, first.recorded_at)
+            return _continued(before, [self._recorded(row) for row in rows[1:]])
+        return _continued(None, [self._recorded(row) for row in rows])
 
     def fold(self, aggregate_class: type[A], recorded: Iterable[RecordedEvent]) -> A | None:
         """Return the aggregate that these events make, the first ones of its stream; None without events."""
@@ -314,6 +316,10 @@ class EventLog:
             request_id=row.request_id,
             recorded_at=row.recorded_at,
         )
+
+
+def _from_snapshot(aggregate_id: UUID, upto: int = MAX_VERSION) -> Query:
+    return FROM_SNAPSHOT.query(stream=str(aggregate_id), upto=upto, fingerprint=code_fingerprint())
 
 
 def _is_of(cached: StreamState, event: Any) -> bool:

@@ -18,11 +18,12 @@ class ProjectedTable:
     """A table of a projection, and the scratch table that a rebuild fills: its key and derived columns.
 
     `derived` names the columns that `apply` writes, all by default; the others hold observations, and no rebuild
-    touches them.
+    touches them. Of a cache, whose rows may be missing, those alone are compared that agree in the column `compared_by`.
     """
 
     live: Table
     derived: tuple[str, ...] | None = None
+    compared_by: str | None = None
     scratch: Table = field(init=False)
 
     def __post_init__(self) -> None:

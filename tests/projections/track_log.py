@@ -11,6 +11,7 @@ from eventstore.database import Database
 from eventstore.event_log import EventLog
 from eventstore.projection import Projection
 from eventstore.schema import projection_state, stored_event
+from eventstore.streams.snapshots import aggregate_snapshot
 from service.schema.tables import READ_MODELS
 from tests.dsl import ALICE, Step, a_track
 
@@ -26,7 +27,8 @@ def create_tables(database: Database, projections: Sequence[Projection] = READ_M
         for each in projection.tables
         for table in (each.live, each.scratch)
     ]
-    stored_event.metadata.create_all(database.engine, tables=[stored_event, projection_state, *ours])
+    of_log = [stored_event, projection_state, aggregate_snapshot]
+    stored_event.metadata.create_all(database.engine, tables=[*of_log, *ours])
 
 
 def track_log(database: Database) -> EventLog:

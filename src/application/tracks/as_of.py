@@ -1,42 +1,43 @@
-"""A track as it was: the fold of the first events of its stream."""
+"""A track as it was."""
 
-from collections.abc import Callable
 from dataclasses import dataclass
 from datetime import datetime, timedelta
-from itertools import takewhile
 from typing import Any
 
-from sqlalchemy import Connection, select
+from sqlalchemy import Connection, func, select
 
 from aggregates.track import Track
 from application.errors import VersionNotFoundError
-from eventstore.change import RecordedEvent
-from eventstore.event_log import EventLog
+from eventstore.change import of_class
+from eventstore.event_log import MAX_VERSION, EventLog
+from eventstore.schema import stored_event
 from projections.media_references import media_references
 from projections.visible_state import difference, visible_state
 from storage.media import MediaState, media
 
-MOST_VERSIONS = 2**31 - 1
-
 
 def track_at_version(log: EventLog, connection: Connection, track_id: int, version: int) -> Track:
     """Return the track after the event of this version; raises VersionNotFoundError."""
-    if not 0 < version <= MOST_VERSIONS:
+    found = log.state_at(connection, Track.create_id(track_id), version) if version <= MAX_VERSION else None
+    if found is None or found.state.version != version:
         raise VersionNotFoundError
-    track = _fold(log, connection, track_id, lambda recorded: recorded.version <= version)
-    if track.version != version:
-        raise VersionNotFoundError
-    return track
+    return of_class(Track, found.state)
 
 
 def track_at_time(log: EventLog, connection: Connection, track_id: int, at: datetime) -> Track:
     """Return the track after the last event that was recorded at this time or before; raises VersionNotFoundError."""
-    return _fold(log, connection, track_id, lambda recorded: recorded.recorded_at <= at)
+    event, stream = stored_event.c, Track.create_id(track_id)
+    until = (event.originator_id == str(stream), event.recorded_at <= at)
+    version = connection.scalar(select(func.max(event.originator_version)).where(*until))
+    return track_at_version(log, connection, track_id, version or 0)
 
 
 def track_as_it_is(log: EventLog, connection: Connection, track_id: int) -> Track:
     """Return the track after its newest event; raises VersionNotFoundError where there was none."""
-    return _fold(log, connection, track_id, lambda _: True)
+    latest = log.latest(Track.create_id(track_id), lambda query: query.start(connection).all())
+    if latest is None:
+        raise VersionNotFoundError
+    return of_class(Track, latest.state)
 
 
 def changes_between(
@@ -48,16 +49,6 @@ def changes_between(
         for version in (one, other)
     )
     return difference(before, after)
-
-
-def _fold(
-    log: EventLog, connection: Connection, track_id: int, belongs: Callable[[RecordedEvent], bool]
-) -> Track:
-    recorded = log.stream(connection, Track.create_id(track_id))
-    track = log.fold(Track, takewhile(belongs, recorded))
-    if track is None:
-        raise VersionNotFoundError
-    return track
 
 
 @dataclass(frozen=True)

@@ -54,17 +54,20 @@ def differences_of(connection: Connection, table: ProjectedTable) -> Iterator[Di
     """Yield each row that differs, by kind and key."""
     name, key = table.live.name, [table.live.c[column] for column in table.key]
     derived_key = [table.scratch.c[column] for column in table.key]
-    for row in connection.execute(
-        select(*derived_key).where(_missing(table)).order_by(*derived_key)
-    ).mappings():
-        yield Difference(name, DifferenceKind.MISSING, dict(row), {})
-    for row in connection.execute(select(*key).where(_surplus(table)).order_by(*key)).mappings():
-        yield Difference(name, DifferenceKind.SURPLUS, dict(row), {})
+    alone = (
+        (DifferenceKind.MISSING, derived_key, _missing(table)),
+        (DifferenceKind.SURPLUS, key, _surplus(table)),
+    )
+    for kind, of, which in alone if table.compared_by is None else ():
+        for row in connection.execute(select(*of).where(which).order_by(*of)).mappings():
+            yield Difference(name, kind, dict(row), {})
     pairs = [
         (table.live.c[column], table.scratch.c[column], _distinct(table, column)) for column in table.columns
     ]
     columns = [column for pair in pairs for column in pair]
     query = select(*key, *columns).where(_same_key(table), _changed(table)).order_by(*key)
+    if (by := table.compared_by) is not None:
+        query = query.where(table.live.c[by] == table.scratch.c[by])
     for values in connection.execute(query):
         plain, rest = values[: len(key)], iter(values[len(key) :])
         triples = zip(table.columns, zip(rest, rest, rest, strict=True), strict=True)

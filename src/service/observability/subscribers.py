@@ -18,6 +18,7 @@ from eventstore.jobs.queue import stalled_since
 from eventstore.projection import Projection
 from eventstore.projection_state import outdated
 from eventstore.schema import stored_event
+from eventstore.streams.snapshots import Snapshots
 from outbox.mirror.due import host_open_at, lane_due_at, latest_of
 from outbox.mirror.tables import UPLOAD, mirror_lane
 from outbox.mirror.targets import MirrorTargets
@@ -30,7 +31,13 @@ from storage.taken_down import TakenDownBytes
 MAX_LAG_SECONDS: Final = 900.0
 """A subscriber that is further behind stands still; the alarm has the same limit."""
 
-PROJECTIONS: Final[Sequence[Projection]] = (*READ_MODELS, MirrorTargets(), PublicAudio(), TakenDownBytes())
+PROJECTIONS: Final[Sequence[Projection]] = (
+    *READ_MODELS,
+    MirrorTargets(),
+    PublicAudio(),
+    TakenDownBytes(),
+    Snapshots(),
+)
 
 
 class SubscriberKind(StrEnum):

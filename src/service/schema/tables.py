@@ -19,6 +19,7 @@ MODULES: Final = [
         "eventstore.idempotency.results",
         "eventstore.idempotency.lock",
         "eventstore.restore_detection",
+        "eventstore.streams.snapshots",
         "eventstore.streams.track_ids",
         "identity.accounts.accounts",
         "identity.accounts.credentials",

@@ -3,6 +3,8 @@
 import pytest
 
 from application.tracks.revert import FIELDS, KEPT_BECAUSE
+from eventstore.event_log import Codec
+from eventstore.streams import snapshots
 from identity.accounts.credentials import Scope
 from projections.visible_state import SHOWN
 from tests.api.conftest import ADMIN
@@ -99,3 +101,25 @@ def test_a_diff_that_cannot_be_is_refused(client, alice, bob, track):
     assert refusal(diff(client, alice, track, **{"from": 1, "to": -1})) == (400, "invalid_field")
     assert refusal(diff(client, bob, track, **{"from": -1})) == (403, "not_owner")
     assert refusal(diff(client, bob, track, **{"from": 1})) == (403, "not_owner")
+
+
+@pytest.mark.parametrize("version", [1, 55])
+def test_no_look_at_the_past_decodes_more_than_the_events_since_a_snapshot(
+    client, world, alice, monkeypatch, version
+):
+    monkeypatch.setattr(snapshots, "EVENTS_PER_SNAPSHOT", 10)
+    track = upload(client, alice, title="0")
+    for number in range(1, 60):
+        client.patch(f"/tracks/{track['id']}", json={"title": str(number)}, headers=alice.headers)
+    world.log.cache._states.clear()  # noqa: SLF001 - others are used since
+    seen, decode = [], Codec.decode
+    monkeypatch.setattr(Codec, "decode", lambda codec, stored: seen.append(stored) or decode(codec, stored))
+    path = f"/tracks/{track['id']}"
+    then = as_of(client, alice, track, version=version).json()
+    assert then["title"] == str(version - 1)
+    assert as_of(client, alice, track, at=then["updated_at"]).json()["title"] == then["title"]
+    changes = diff(client, alice, track, **{"from": version, "to": 58}).json()["changes"]
+    assert [(each["field"], each["after"]) for each in changes] == [("title", "57")]
+    client.post(f"{path}/revert", json={"to_version": version}, headers=alice.headers).raise_for_status()
+    assert client.get(path, headers=alice.headers).json()["title"] == then["title"]
+    assert len(seen) < 6 * 10

@@ -1,0 +1,165 @@
+"""Snapshots of aggregates every so many events, so that no state is folded from a long stream.
+
+They are derived. A read uses those alone that the same code made, of an event that is still in the log: any may be missing.
+"""
+
+import json
+from collections.abc import Callable, Sequence
+from datetime import datetime
+from functools import cache
+from hashlib import sha256
+from pathlib import Path
+from typing import Any, Final
+from uuid import UUID
+
+import eventsourcing
+from eventsourcing.domain import Aggregate
+from eventsourcing.utils import get_topic, resolve_topic
+from sqlalchemy import Column, Connection, Integer, LargeBinary, Table, Text, and_, bindparam, func, select
+from sqlalchemy import literal_column as literal
+
+import aggregates
+from aggregates.values import Artwork, Audio, BlobRef, Downloads, Feature, SupportGate
+from eventstore.append import insert_of
+from eventstore.change import Change
+from eventstore.prepared import Prepared
+from eventstore.projection import Into, ProjectedTable
+from eventstore.schema import Position, metadata, stored_event
+
+EVENTS_PER_SNAPSHOT: Final = 100
+
+aggregate_snapshot: Final = Table(
+    "aggregate_snapshot",
+    metadata,
+    Column("originator_id", Text, primary_key=True),
+    Column("originator_version", Integer, primary_key=True, autoincrement=False),
+    Column("position", Position, nullable=False),
+    Column("fingerprint", Text, nullable=False),
+    Column("topic", Text, nullable=False),
+    Column("state", LargeBinary, nullable=False),
+)
+
+
+@cache
+def code_fingerprint() -> str:
+    """Return a hash of the code that folds aggregates and writes snapshots."""
+    folders = [Path(str(package.__file__)).parent for package in (aggregates, eventsourcing)]
+    files = [Path(__file__), *(path for folder in folders for path in sorted(folder.glob("*.py")))]
+    return sha256(b"".join(path.read_bytes() for path in files)).hexdigest()[:16]
+
+
+class Snapshots:
+    """The read model of snapshots."""
+
+    name: Final = "snapshots"
+    fingerprint: Final = "snapshots-1"
+    tables: Final = (ProjectedTable(aggregate_snapshot, compared_by="fingerprint"),)
+
+    def apply(self, connection: Connection, changes: Sequence[Change], into: Into) -> None:
+        """Write the states that are due."""
+        rows = [
+            {
+                "originator_id": str(change.aggregate_id),
+                "originator_version": change.version,
+                "position": change.position,
+                "fingerprint": code_fingerprint(),
+                "topic": get_topic(type(change.after)),
+                "state": encode(change.after),
+            }
+            for change in changes
+            if change.version % EVENTS_PER_SNAPSHOT == 0
+        ]
+        if rows:
+            _upserting(into(aggregate_snapshot)).many(connection, rows)
+
+
+@cache
+def _upserting(table: Table) -> Prepared:
+    names = [column.name for column in table.columns]
+
+    def build(dialect: str) -> Any:
+        new = insert_of(dialect, table)
+        changed = {name: new.excluded[name] for name in names[2:]}
+        return new.on_conflict_do_update(index_elements=list(table.primary_key.columns), set_=changed)
+
+    return Prepared(build, names)
+
+
+_event: Final = stored_event.c
+_snapshot: Final = aggregate_snapshot.c
+_IS_OF_EVENT: Final = and_(
+    _snapshot.originator_id == _event.originator_id,
+    _snapshot.originator_version == _event.originator_version,
+    _snapshot.position == _event.position,
+    _snapshot.fingerprint == bindparam("fingerprint"),
+)
+_NEWEST: Final = (
+    select(_snapshot.originator_version)
+    .join(stored_event, _IS_OF_EVENT)
+    .where(_snapshot.originator_id == bindparam("stream"), _snapshot.originator_version <= bindparam("upto"))
+    .order_by(_snapshot.originator_version.desc())
+    .limit(literal("1"))
+    .scalar_subquery()
+)
+FROM_SNAPSHOT: Final = Prepared(
+    lambda _: (
+        select(stored_event, _snapshot.topic.label("of_topic"), _snapshot.state.label("snapshot"))
+        .select_from(stored_event.outerjoin(aggregate_snapshot, _IS_OF_EVENT))
+        .where(
+            _event.originator_id == bindparam("stream"),
+            _event.originator_version >= func.coalesce(_NEWEST, literal("0")),
+            _event.originator_version <= bindparam("upto"),
+        )
+        .order_by(_event.originator_version)
+    )
+)
+"""A stream up to a version, from the event of its newest snapshot on: that event has the `snapshot` beside it."""
+
+
+def _made_by(value_type: type) -> Callable[[dict[str, Any]], Any]:
+    return lambda values: value_type(**values)
+
+
+_TYPES: Final[dict[type, tuple[Callable[[Any], Any], Callable[[Any], Any]]]] = {
+    UUID: (str, UUID),
+    datetime: (datetime.isoformat, datetime.fromisoformat),
+    tuple: (list, tuple),
+    Downloads: (str, Downloads),
+    **{each: (vars, _made_by(each)) for each in (Artwork, Audio, BlobRef, Feature, SupportGate)},
+}
+_BY_NAME: Final = {each.__name__: unpack for each, (_, unpack) in _TYPES.items()}
+_TYPE: Final = "_type_"
+
+
+def encode(aggregate: Aggregate) -> bytes:
+    """Return an aggregate's state as JSON."""
+    state = {name: _packed(value) for name, value in sorted(vars(aggregate).items()) if name != _PENDING}
+    return json.dumps(state, ensure_ascii=False, separators=(",", ":")).encode()
+
+
+def decode(topic: str, state: bytes) -> Aggregate:
+    """Make the aggregate of its class's topic and its state."""
+    aggregate: Aggregate = object.__new__(resolve_topic(topic))
+    vars(aggregate).update(json.loads(state, object_hook=_unpacked), **{_PENDING: []})
+    return aggregate
+
+
+_PENDING: Final = "_pending_events"
+
+
+def _packed(value: Any) -> Any:
+    kind = type(value)
+    if kind in _TYPES:
+        return {_TYPE: kind.__name__, "value": _packed(_TYPES[kind][0](value))}
+    if kind is list:
+        return [_packed(each) for each in value]
+    if kind is dict:
+        return {key: _packed(each) for key, each in value.items()}
+    if value is None or kind in {str, int, float, bool}:
+        return value
+    msg = f"a {kind.__name__} in the state of an aggregate: name it in _TYPES"
+    raise TypeError(msg)
+
+
+def _unpacked(read: dict[str, Any]) -> Any:
+    return _BY_NAME[read[_TYPE]](read["value"]) if _TYPE in read else read
