@@ -50,6 +50,8 @@ async def form_of(request: Request) -> Form:
         raise UnparsableError("The form cannot be read. Nothing was changed.") from error
 
 
+FormDep = Annotated[Form, Depends(form_of)]
+
 OF_SENDER: Final = (b"cookie", b"authorization", b"origin", b"sec-fetch-site", b"sec-fetch-mode")
 OF_BODY: Final = (b"content-type", b"content-length", b"transfer-encoding")
 JSON: Final = "application/json"

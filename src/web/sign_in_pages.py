@@ -5,12 +5,12 @@ from http import HTTPStatus
 from typing import Final
 from urllib.parse import urlsplit
 
-from fastapi import APIRouter, Request, Response
+from fastapi import APIRouter, Response
 from fastapi.responses import RedirectResponse
 
 from api.routers.oauth import Refusal
 from api.services import Services
-from web.forms import Api, ApiDep, form_of
+from web.forms import Api, ApiDep, FormDep
 from web.page_route import PageRoute
 from web.rendering import rendered
 
@@ -74,15 +74,13 @@ class WebSignInPages:
 
 
 @router.post("/accounts/switch")
-async def switch(request: Request, api: ApiDep) -> Response:
-    form = await form_of(request)
+async def switch(form: FormDep, api: ApiDep) -> Response:
     return await _then("/studio", api, "/auth/switch", {"did": form.get("did", "")})
 
 
 @router.post("/accounts/sign-out")
-async def sign_out(request: Request, api: ApiDep) -> Response:
+async def sign_out(form: FormDep, api: ApiDep) -> Response:
     """Sign out every account of this browser, or that of `did`."""
-    form = await form_of(request)
     return await _then("/", api, "/auth/logout", {"did": form["did"]} if form.get("did") else {})
 
 

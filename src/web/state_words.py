@@ -10,7 +10,7 @@ from typing import Any, Final
 
 from api.responses.states import (
     OUR_ERRORS,
-    PARKS,
+    PARKING,
     AudioCopyState,
     DriftKind,
     JobState,
@@ -447,11 +447,8 @@ ABOUT_KIND: Final[Mapping[str, str]] = {
     VerdictKind.REJECTED: (
         "Ask the artists to change what the PDS refuses; or redrive, once the PDS takes it as it is."
     ),
-    VerdictKind.SIGN_IN: "Ask the artists to sign in again.",
-    VerdictKind.INACTIVE: "Ask the artists to reactivate their accounts at their PDS; that is noticed by itself.",
-    VerdictKind.FULL: "Ask the artists to make room at their PDS; it is tried again each day.",
-    VerdictKind.MOVED: "Nothing: the account is looked for by itself; if it is not found, ask its artist to sign in again.",
     VerdictKind.BROKEN: "Report the error: it is a fault of this service. Redrive once it is mended.",
+    **{kind: BY_REASON[parking.state].advice for kind, parking in PARKING.items()},
 }
 """What an operator does about a cause, by its `kind`."""
 OUR_FAULT: Final = (
@@ -461,9 +458,21 @@ NONE_WAITS: Final = "Nothing: no record waits for it any more."
 
 
 def about_cause(cause: Mapping[str, Any]) -> str:
-    if not cause["records"] and cause["kind"] not in PARKS:
+    if not cause["records"] and cause["kind"] not in PARKING:
         return NONE_WAITS
     return OUR_FAULT if cause["error"] in OUR_ERRORS else ABOUT_KIND.get(cause["kind"], BY_ITSELF)
+
+
+def about_wait(wait: Mapping[str, Any]) -> str:
+    """Say what an operator does about records that wait, or that fail, for one reason."""
+    match wait["state"]:
+        case MirrorState.PARKED:
+            return BY_REASON[wait["reason"]].advice
+        case MirrorState.REJECTED:
+            return ABOUT_KIND[VerdictKind.REJECTED]
+        case MirrorState.PENDING:
+            return BY_ITSELF
+    return "Nothing: their artists decide about them."
 
 
 def about_host(host: Mapping[str, Any]) -> str:

@@ -13,6 +13,7 @@ import re
 from collections.abc import AsyncGenerator, Awaitable, Callable, Mapping
 from contextlib import ExitStack, asynccontextmanager
 from dataclasses import dataclass, replace
+from inspect import isawaitable
 from time import monotonic
 from typing import TYPE_CHECKING, Annotated, Final, ParamSpec, TypeVar
 
@@ -29,7 +30,7 @@ from api.json_response import response_of
 from api.middleware.http_layer import over_http
 from api.pipeline.media_intake import Intake, MediaIntake, PublicCopy
 from api.pipeline.pds import wait_for_mirror
-from api.requests.body import Body, received_body
+from api.requests.body import Body, fields_as, received_body
 from api.requests.parameters import versions_of, wait_of
 from api.responses.track import TrackReader, UnitReader, mirror_of
 from api.services import Services
@@ -53,6 +54,7 @@ MAX_KEPT_CHARACTERS: Final = 64 * 1024
 """Of a result that its work's own unit does not keep: a PDS decides how long the list of a comparison is."""
 P = ParamSpec("P")
 T = TypeVar("T")
+F = TypeVar("F", bound=BaseModel)
 
 KEY: Final = re.compile(r"[\x21-\x7e]{1,255}")
 
@@ -152,6 +154,16 @@ class IdempotentRequest:
             stored = await run_in_threadpool(self._stored, lock.key) if lock is not None else None
             async with received_body(self._request, services, {}) as body:
                 yield Attempt(self, body, lock, stored)
+
+    async def perform(
+        self, fields: type[F], work: Callable[[F], CommandResult | Awaitable[CommandResult]]
+    ) -> Response:
+        """Answer with what the work makes of the body, once; it runs in a thread, what it returns to be awaited does not."""
+        async with self.begin() as attempt:
+            if not attempt.is_repetition:
+                result = await run_in_threadpool(work, fields_as(fields, attempt.body))
+                await attempt.finish(await result if isawaitable(result) else result)
+        return response_of(attempt.result)
 
     def _stored(self, key: RequestKey) -> StoredResult | None:
         with self.services.database.read() as connection:

@@ -1,11 +1,11 @@
 """My PDS: whether records reach it, what can be done about it, which programs may act, and how to leave."""
 
-from collections.abc import Awaitable, Mapping
+from collections.abc import Awaitable, Callable, Mapping
 from http import HTTPStatus
 from typing import Any, Final
 from urllib.parse import quote
 
-from fastapi import APIRouter, Request, Response
+from fastapi import APIRouter, HTTPException, Response
 from fastapi.responses import RedirectResponse
 
 from api.responses.states import AudioCopyState
@@ -16,7 +16,7 @@ from api.routers.records import read_adoption, read_migration
 from api.routers.tracks import MyListing, list_my_tracks
 from identity.accounts.credentials import CredentialKind, Principal, Scope
 from web.ask import Ask, OwnAsk
-from web.forms import Answer, ApiDep, RefusedError, form_of
+from web.forms import Answer, ApiDep, Form, FormDep, RefusedError
 from web.page_route import PageRoute
 from web.rendering import Render, RenderDep
 from web.state_words import (
@@ -62,18 +62,30 @@ OFFERED: Final = (Scope.WRITE, Scope.READ)
 """The scopes of tokens that the page makes, the usual one first."""
 
 
+ACTIONS: Final[Mapping[str, tuple[str, str, Callable[[Form], Mapping[str, object] | None], str]]] = {
+    "profile": (
+        "PATCH",
+        "/me",
+        lambda form: {name: form[name] for name in ("display_name", "bio") if name in form},
+        "profile",
+    ),
+    "adopt": ("POST", "/me/adopt", lambda _: None, "adopting"),
+    "copy-audio": (
+        "POST",
+        "/me/migrate-to-pds",
+        lambda form: {"retry_failed": "retry_failed" in form},
+        "copying",
+    ),
+    "tokens/end-others": ("DELETE", "/auth/tokens", lambda _: None, "others"),
+    "disconnect": ("POST", "/me/disconnect", lambda _: None, "disconnected"),
+}
+"""By the end of a form's address: the command, its fields, and what the page says afterwards."""
+
+
 @router.get(HERE)
 async def show_pds(ask: OwnAsk, render: RenderDep, said: str = "") -> Response:
     """Everything about the account at its PDS, with what each button will do."""
     return await _page(ask, render, said=SAID.get(said))
-
-
-@router.post(f"{HERE}/profile")
-async def save_profile(request: Request, api: ApiDep, ask: OwnAsk, render: RenderDep) -> Response:
-    form = await form_of(request)
-    fields = {name: form[name] for name in ("display_name", "bio") if name in form}
-    saved = api.send("PATCH", "/me", fields, key=form.get("key"))
-    return await _done(saved, "profile", ask, render)
 
 
 @router.post(f"{HERE}/verify")
@@ -89,36 +101,15 @@ async def verify(api: ApiDep, ask: OwnAsk, render: RenderDep) -> Response:
     return render("pds/verified.html", found=answer.body, titles=titles, drifts=DRIFTS)
 
 
-@router.post(f"{HERE}/adopt")
-async def adopt(request: Request, api: ApiDep, ask: OwnAsk, render: RenderDep) -> Response:
-    form = await form_of(request)
-    adopted = api.send("POST", "/me/adopt", key=form.get("key"), wait_seconds=ADOPTION_WAIT_SECONDS)
-    return await _done(adopted, "adopting", ask, render)
-
-
-@router.post(f"{HERE}/copy-audio")
-async def copy_audio(request: Request, api: ApiDep, ask: OwnAsk, render: RenderDep) -> Response:
-    form = await form_of(request)
-    fields = {"retry_failed": "retry_failed" in form}
-    copied = api.send("POST", "/me/migrate-to-pds", fields, key=form.get("key"))
-    return await _done(copied, "copying", ask, render)
-
-
 @router.post(f"{HERE}/tokens")
-async def make_token(request: Request, api: ApiDep, ask: OwnAsk, render: RenderDep) -> Response:
+async def make_token(form: FormDep, api: ApiDep, ask: OwnAsk, render: RenderDep) -> Response:
     """Show the new token; it is shown this once."""
-    form = await form_of(request)
     fields = {name: form[name] for name in ("name", "scope", "expires_in_days") if form.get(name)}
     try:
         issued = await api.send("POST", "/auth/tokens", fields, key=form.get("key"))
     except RefusedError as refused:
         return await _page(ask, render, refused)
     return render("pds/token.html", issued=issued.body)
-
-
-@router.post(f"{HERE}/tokens/end-others")
-async def end_others(api: ApiDep, ask: OwnAsk, render: RenderDep) -> Response:
-    return await _done(api.send("DELETE", "/auth/tokens"), "others", ask, render)
 
 
 @router.post(HERE + "/tokens/{token_id}/end")
@@ -132,11 +123,6 @@ async def ask_to_disconnect(ask: OwnAsk, render: RenderDep) -> Response:
     return render("pds/disconnect.html", lane=await ask(read_lane))
 
 
-@router.post(f"{HERE}/disconnect")
-async def disconnect(api: ApiDep, ask: OwnAsk, render: RenderDep) -> Response:
-    return await _done(api.send("POST", "/me/disconnect"), "disconnected", ask, render)
-
-
 @router.get(f"{HERE}/leave")
 async def ask_to_leave(ask: OwnAsk, render: RenderDep) -> Response:
     """Say what leaving removes and what it keeps, and ask for the handle; one who leaves already sees how far that is."""
@@ -147,12 +133,22 @@ async def ask_to_leave(ask: OwnAsk, render: RenderDep) -> Response:
 
 
 @router.post(f"{HERE}/leave")
-async def leave(request: Request, api: ApiDep, ask: OwnAsk, render: RenderDep) -> Response:
+async def leave(form: FormDep, api: ApiDep, ask: OwnAsk, render: RenderDep) -> Response:
     """Begin to leave, if the handle that was typed is that of the account."""
-    form, me = await form_of(request), await ask(read_me)
+    me = await ask(read_me)
     if form.get("handle", "").strip().removeprefix("@").lower() != me["handle"].lower():
         return await _leave_page(ask, render, me, HTTPStatus.BAD_REQUEST)
     return await _done(api.send("DELETE", "/me"), "", ask, render)
+
+
+@router.post(HERE + "/{action:path}")
+async def act(action: str, form: FormDep, api: ApiDep, ask: OwnAsk, render: RenderDep) -> Response:
+    if action not in ACTIONS:
+        raise HTTPException(HTTPStatus.NOT_FOUND)
+    method, path, fields_of, said = ACTIONS[action]
+    wait_seconds = ADOPTION_WAIT_SECONDS if action == "adopt" else None
+    sent = api.send(method, path, fields_of(form), key=form.get("key"), wait_seconds=wait_seconds)
+    return await _done(sent, said, ask, render)
 
 
 async def _leave_page(

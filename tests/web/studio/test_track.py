@@ -195,14 +195,14 @@ def test_an_edit_of_an_older_version_shows_both_and_overwrites_neither(client, a
 
 def test_cover_and_audio_are_replaced_by_forms_of_their_own(now, track, studio, here):
     cover = {"image": ("cover.png", samples.png(), "image/png")}
-    page = send(studio, studio.get(here), f"{here}/cover", files=cover)
+    page = send(studio, studio.get(here), f"{here}/files/cover", files=cover)
     assert "The cover is set." in page.text
-    page = send(studio, page, f"{here}/audio", files={"file": ("b.mp3", samples.mp3(2), "audio/mpeg")})
+    page = send(studio, page, f"{here}/files/audio", files={"file": ("b.mp3", samples.mp3(2), "audio/mpeg")})
     assert "The audio is replaced." in page.text
     assert now()["file_id"] != track["file_id"]
-    page = send(studio, page, f"{here}/cover/remove")
+    page = send(studio, page, f"{here}/do/remove-cover")
     assert now()["image_url"] is None
-    page = send(studio, page, f"{here}/audio", files={"file": ("b.txt", b"words", "text/plain")})
+    page = send(studio, page, f"{here}/files/audio", files={"file": ("b.txt", b"words", "text/plain")})
     assert page.status_code in {400, 415}
     assert 'role="alert"' in page.text
 

@@ -4,21 +4,19 @@ from typing import Annotated
 
 from fastapi import APIRouter, Path, Query, Response
 from pydantic import BaseModel, Field, StringConstraints
-from starlette.concurrency import run_in_threadpool
 
 from api.auth.authentication import Admin, OperatorDep, ServicesDep
 from api.errors import ArtistNotFoundError, TokenNotFoundError
-from api.json_response import response_of
 from api.middleware.http_layer import over_http
 from api.openapi import errors, fields_of, repeatable_errors
 from api.pipeline.command_request import Idempotent, result_of
-from api.requests.body import fields_as
 from api.requests.known_names import StrictRoute
 from api.requests.parameters import DRY_RUN, Name
 from api.responses.ops.deliveries import LaneOfAccountBody, lane_of_account
 from api.routers.auth import TokensBody, token_row
 from api.services import Services
 from application.account import EndTokens, end_tokens
+from eventstore.idempotency.results import CommandResult
 from identity.accounts.credentials import Credential
 from outbox.operations.operators import Operator
 
@@ -81,22 +79,17 @@ async def end_tokens_of(
     did: AccountDid, admin: Admin, services: ServicesDep, request: Idempotent
 ) -> Response:
     """End one session or token of an account, with the tokens made with it, or all, at once; its login at the PDS stays, and what waits is still delivered."""
-    async with request.begin() as attempt:
-        if not attempt.is_repetition:
-            wanted = fields_as(EndTokensBody, attempt.body)
+
+    def end(wanted: EndTokensBody) -> CommandResult:
+        ended = len(_usable(services, did, wanted.token_id))
+        if not wanted.dry_run:
             operator = Operator(over_http(admin.did), wanted.reason)
-            ended = await run_in_threadpool(_end, services, did, wanted, operator)
-            await attempt.finish(result_of(EndedTokensBody(ended=ended, dry_run=wanted.dry_run)))
-    return response_of(attempt.result)
+            ended = end_tokens(services.log, EndTokens(did, wanted.token_id, wanted.expected), operator)
+        if wanted.token_id is not None and not ended:
+            raise TokenNotFoundError
+        return result_of(EndedTokensBody(ended=ended, dry_run=wanted.dry_run))
 
-
-def _end(services: Services, did: str, wanted: EndTokensBody, operator: Operator) -> int:
-    ended = len(_usable(services, did, wanted.token_id))
-    if not wanted.dry_run:
-        ended = end_tokens(services.log, EndTokens(did, wanted.token_id, wanted.expected), operator)
-    if wanted.token_id is not None and not ended:
-        raise TokenNotFoundError
-    return ended
+    return await request.perform(EndTokensBody, end)
 
 
 def _usable(services: Services, did: str, only: str | None) -> list[Credential]:

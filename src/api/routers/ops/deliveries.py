@@ -6,15 +6,12 @@ from typing import Annotated, Any, Final
 
 from fastapi import APIRouter, Query, Response
 from pydantic import BaseModel, Field
-from starlette.concurrency import run_in_threadpool
 
 from aggregates.errors import InvalidFieldError
 from api.auth.authentication import Admin, OperatorDep, ServicesDep
-from api.json_response import response_of
 from api.middleware.http_layer import over_http
 from api.openapi import errors, fields_of, repeatable_errors
 from api.pipeline.command_request import Idempotent, result_of
-from api.requests.body import fields_as
 from api.requests.known_names import StrictRoute
 from api.requests.parameters import Name, OneOf, PageLength, cursor_of, page_length
 from api.responses.ops.deliveries import (
@@ -33,6 +30,7 @@ from api.responses.ops.deliveries import (
 )
 from api.responses.uploads import REFUSED_AUDIO
 from api.services import Services
+from eventstore.idempotency.results import CommandResult
 from outbox.mirror.states import LaneState, MirrorReason, MirrorState
 from outbox.mirror.tables import NEVER
 from outbox.operations.operators import Action, Operator, Selector, count, perform, progress_of, sent_at_once
@@ -197,30 +195,23 @@ async def act(admin: Admin, services: ServicesDep, request: Idempotent) -> Respo
 
     A redrive goes behind live work, and ends after 20 seconds: the rest is left to another request.
     """
-    async with request.begin() as attempt:
-        if not attempt.is_repetition:
-            wanted = fields_as(OperationBody, attempt.body)
-            operator = Operator(over_http(admin.did), wanted.reason)
-            await attempt.finish(result_of(await run_in_threadpool(_act, services, wanted, operator)))
-    return response_of(attempt.result)
 
-
-def _act(services: Services, wanted: OperationBody, operator: Operator) -> OperatedBody:
-    which = Selector(wanted.did, wanted.host, wanted.error, wanted.cause)
-    at_once = sent_at_once(services.database, which) if wanted.action is Action.RESUME else None
-    if wanted.dry_run:
-        affected = count(services.database, wanted.action, which)
-    else:
-        affected = perform(
-            services.log,
-            wanted.action,
-            which,
-            operator,
-            expected=wanted.expected,
-            max_seconds=MAX_OPERATION_SECONDS,
+    def operate(wanted: OperationBody) -> CommandResult:
+        which, action = Selector(wanted.did, wanted.host, wanted.error, wanted.cause), wanted.action
+        at_once = sent_at_once(services.database, which) if action is Action.RESUME else None
+        if wanted.dry_run:
+            affected = count(services.database, action, which)
+        else:
+            operator, most = Operator(over_http(admin.did), wanted.reason), MAX_OPERATION_SECONDS
+            affected = perform(
+                services.log, action, which, operator, expected=wanted.expected, max_seconds=most
+            )
+            services.wake()
+        return result_of(
+            OperatedBody(action=action, affected=affected, sent_at_once=at_once, dry_run=wanted.dry_run)
         )
-        services.wake()
-    return OperatedBody(action=wanted.action, affected=affected, sent_at_once=at_once, dry_run=wanted.dry_run)
+
+    return await request.perform(OperationBody, operate)
 
 
 def _cursor(rows: Sequence[Any], limit: int, name: str) -> str | None:

@@ -4,18 +4,17 @@ from typing import Annotated
 
 from fastapi import APIRouter, Query, Response
 from pydantic import BaseModel, Field, StringConstraints
-from starlette.concurrency import run_in_threadpool
 
 from api.auth.authentication import Admin, OperatorDep, ServicesDep
-from api.json_response import MessageBody, response_of
+from api.json_response import MessageBody
 from api.middleware.http_layer import over_http
 from api.openapi import errors, fields_of, repeatable_errors
 from api.pipeline.command_request import Idempotent, result_of
-from api.requests.body import fields_as
 from api.requests.known_names import StrictRoute
 from api.requests.parameters import JobId, Name, OneOf, PageLength, cursor_of, page_length
 from api.responses.ops.jobs import JobsBody, job_row
 from application.jobs import retry_job
+from eventstore.idempotency.results import CommandResult
 from eventstore.jobs import queue
 from eventstore.jobs.table import JobState
 from outbox.operations.operators import Operator
@@ -58,10 +57,10 @@ def read_jobs(
 )
 async def retry(job_id: JobId, admin: Admin, services: ServicesDep, request: Idempotent) -> Response:
     """Begin a job anew that has failed, or try one at once that waits for its next attempt."""
-    async with request.begin() as attempt:
-        if not attempt.is_repetition:
-            operator = Operator(over_http(admin.did), fields_as(RetryBody, attempt.body).reason)
-            await run_in_threadpool(retry_job, services.log, job_id, operator)
-            services.wake()
-            await attempt.finish(result_of(MessageBody(message="tried again")))
-    return response_of(attempt.result)
+
+    def begin_anew(wanted: RetryBody) -> CommandResult:
+        retry_job(services.log, job_id, Operator(over_http(admin.did), wanted.reason))
+        services.wake()
+        return result_of(MessageBody(message="tried again"))
+
+    return await request.perform(RetryBody, begin_anew)

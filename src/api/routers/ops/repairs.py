@@ -4,14 +4,11 @@ from typing import Annotated
 
 from fastapi import APIRouter, Query, Response
 from pydantic import BaseModel, Field
-from starlette.concurrency import run_in_threadpool
 
 from api.auth.authentication import Admin, OperatorDep, ServicesDep
-from api.json_response import response_of
 from api.middleware.http_layer import over_http
 from api.openapi import errors, fields_of, repeatable_errors
 from api.pipeline.command_request import Idempotent, result_of
-from api.requests.body import fields_as
 from api.requests.known_names import StrictRoute
 from api.requests.parameters import Name, PageLength, RepairId, cursor_of, page_length
 from api.responses.ops.repairs import (
@@ -27,6 +24,7 @@ from api.responses.ops.repairs import (
 from api.services import Services
 from application.errors import RepairNotFoundError
 from application.jobs import apply_repair, cancel_repair, start_repair
+from eventstore.idempotency.results import CommandResult
 from outbox.operations.operators import Operator
 from replay.repair.jobs import repair_of, repairs
 
@@ -76,15 +74,12 @@ async def plan_repair(admin: Admin, services: ServicesDep, request: Idempotent) 
     It runs in the background, one repair per account: another start joins the unfinished one. Location says where to
     follow it.
     """
-    async with request.begin() as attempt:
-        if not attempt.is_repetition:
-            wanted = fields_as(StartRepairBody, attempt.body)
-            operator = Operator(over_http(admin.did), wanted.reason)
-            repair_id = await run_in_threadpool(start_repair, services.log, wanted.did, operator)
-            services.wake()
-            row = await run_in_threadpool(_row, services, repair_id)
-            await attempt.finish(result_of(row, 202, Location=f"/ops/repairs/{repair_id}"))
-    return response_of(attempt.result)
+
+    def start(wanted: StartRepairBody) -> CommandResult:
+        repair_id = start_repair(services.log, wanted.did, Operator(over_http(admin.did), wanted.reason))
+        return _under_way(services, repair_id, Location=f"/ops/repairs/{repair_id}")
+
+    return await request.perform(StartRepairBody, start)
 
 
 @router.post(
@@ -101,27 +96,24 @@ async def decide_repair(
 
     It runs in the background, and the relay sends what it applies behind live work.
     """
-    async with request.begin() as attempt:
-        if not attempt.is_repetition:
-            wanted = fields_as(DecideRepairBody, attempt.body)
-            operator = Operator(over_http(admin.did), wanted.reason)
-            await run_in_threadpool(_decide, services, repair_id, wanted, operator)
-            services.wake()
-            row = await run_in_threadpool(_row, services, repair_id)
-            await attempt.finish(result_of(row, 202))
-    return response_of(attempt.result)
+
+    def decide(wanted: DecideRepairBody) -> CommandResult:
+        operator = Operator(over_http(admin.did), wanted.reason)
+        if wanted.action is RepairAction.CANCEL:
+            cancel_repair(services.log, repair_id, operator)
+        else:
+            apply_repair(
+                services.log, repair_id, operator, digest=wanted.digest, max_deletes=wanted.max_deletes
+            )
+        return _under_way(services, repair_id)
+
+    return await request.perform(DecideRepairBody, decide)
 
 
-def _decide(services: Services, repair_id: int, wanted: DecideRepairBody, operator: Operator) -> None:
-    if wanted.action is RepairAction.CANCEL:
-        cancel_repair(services.log, repair_id, operator)
-        return
-    apply_repair(services.log, repair_id, operator, digest=wanted.digest, max_deletes=wanted.max_deletes)
-
-
-def _row(services: Services, repair_id: int) -> RepairRow:
+def _under_way(services: Services, repair_id: int, **headers: str) -> CommandResult:
+    services.wake()
     with services.database.read() as connection:
         row = repair_of(connection, repair_id)
     if row is None:
         raise RepairNotFoundError
-    return repair_row(row)
+    return result_of(repair_row(row), 202, **headers)

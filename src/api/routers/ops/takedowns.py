@@ -10,12 +10,10 @@ from starlette.concurrency import run_in_threadpool
 
 from aggregates.values import Audio
 from api.auth.authentication import Admin, ServicesDep
-from api.json_response import response_of
 from api.middleware.http_layer import over_http
 from api.openapi import fields_of, repeatable_errors
 from api.pipeline.command_request import Idempotent, result_of
 from api.pipeline.media_intake import Intake, MediaIntake, PublicCopy
-from api.requests.body import fields_as
 from api.requests.known_names import StrictRoute
 from api.requests.parameters import DRY_RUN, Name, TrackId
 from api.services import Services
@@ -23,6 +21,7 @@ from application import takedown as use_cases
 from application.errors import TrackNotFoundError
 from application.takedown import Takedown
 from application.tracks.publication import published_by_lifting_takedown
+from eventstore.idempotency.results import CommandResult
 from outbox.operations.operators import Operator
 from projections.tracks.queries import track_by_id
 from projections.tracks.view import TrackView
@@ -66,29 +65,24 @@ async def decide_takedown(
 
     Only this lifts it; undelete and revert do not.
     """
-    async with request.begin() as attempt:
-        if not attempt.is_repetition:
-            before = await run_in_threadpool(_track, services, track_id)
-            wanted = fields_as(TakedownBody, attempt.body)
-            command = Takedown(
-                track_id, owner=before.did, reason=wanted.reason, lift=wanted.lift, with_bytes=wanted.bytes
-            )
-            if wanted.dry_run:
-                changed = await run_in_threadpool(_would_change, services, command, before)
-            else:
-                changed = await _decide(
-                    services, intake, command, Operator(over_http(admin.did), wanted.reason)
-                )
-                services.wake()
-            after = await run_in_threadpool(_track, services, track_id)
-            body = TakenDownBody(
-                track_id=track_id,
-                taken_down_at=after.taken_down_at,
-                affected=int(changed),
-                dry_run=wanted.dry_run,
-            )
-            await attempt.finish(result_of(body))
-    return response_of(attempt.result)
+
+    async def decide(wanted: TakedownBody) -> CommandResult:
+        before = await run_in_threadpool(_track, services, track_id)
+        command = Takedown(
+            track_id, owner=before.did, reason=wanted.reason, lift=wanted.lift, with_bytes=wanted.bytes
+        )
+        if wanted.dry_run:
+            changed = await run_in_threadpool(_would_change, services, command, before)
+        else:
+            operator = Operator(over_http(admin.did), wanted.reason)
+            changed = await _decide(services, intake, command, operator)
+            services.wake()
+        at = (await run_in_threadpool(_track, services, track_id)).taken_down_at
+        return result_of(
+            TakenDownBody(track_id=track_id, taken_down_at=at, affected=int(changed), dry_run=wanted.dry_run)
+        )
+
+    return await request.perform(TakedownBody, decide)
 
 
 async def _decide(services: Services, intake: MediaIntake, command: Takedown, operator: Operator) -> bool:

@@ -3,10 +3,10 @@
 from collections.abc import Mapping
 from dataclasses import dataclass
 from http import HTTPStatus
-from typing import Any, Final
+from typing import Final
 from urllib.parse import urlencode
 
-from fastapi import APIRouter, Depends, Request, Response
+from fastapi import APIRouter, Depends, Response
 from fastapi.responses import RedirectResponse
 
 from api.auth.authentication import admin
@@ -16,7 +16,7 @@ from api.responses.states import Action
 from api.routers.ops.accounts import AccountDid, read_tokens_of
 from api.routers.ops.deliveries import ProgressQuery, read_progress
 from web.ask import OperatorAsk, wanted
-from web.forms import ApiDep, RefusedError, form_of
+from web.forms import ApiDep, FormDep, RefusedError
 from web.page_route import PageRoute
 from web.pages.ops.deliveries import causes_of
 from web.pages.ops.words import AskedDep, ShowDep
@@ -87,27 +87,32 @@ WORDS: Final[Mapping[str, Words]] = {
 
 
 @router.post("/ops/actions")
-async def act(request: Request, api: ApiDep, ask: OperatorAsk, show: ShowDep) -> Response:
+async def act(form: FormDep, api: ApiDep, ask: OperatorAsk, show: ShowDep) -> Response:
     """Count what an action would change and ask; with the count in the form, do it."""
-    form = await form_of(request)
-    action = form.get("action", "")
-    fields: dict[str, Any] = {name: form[name] for name in SELECTOR if form.get(name)}
-    fields["action"] = action
-    route = "/ops/failures" if action == Action.REDRIVE else "/ops/lanes"
-    expected = form.number("expected")
-    if expected is None:
-        return await _ask(api, ask, show, route=route, fields=fields, back=_back(form))
-    fields |= {"expected": expected, "reason": form.get("reason", "")}
-    try:
-        answer = await api.send("POST", route, fields, key=form.get("key"))
-    except RefusedError as refused:
-        again: dict[str, Any] = {name: fields[name] for name in (*SELECTOR, "action") if name in fields}
-        changed = _changed(refused)
-        return await _ask(api, ask, show, route=route, fields=again, back=_back(form), changed=changed)
-    facts: dict[str, Any] = {**fields, **answer.body, "back": _back(form)}
-    shown = (*SELECTOR, "action", "affected", "sent_at_once", "back")
-    address = urlencode({name: facts[name] for name in shown if facts.get(name)})
-    return RedirectResponse(f"/ops/progress?{address}", HTTPStatus.SEE_OTHER)
+    which = {name: form[name] for name in (*SELECTOR, "action") if form.get(name)}
+    changed = None
+    if (expected := form.number("expected")) is not None:
+        fields = {**which, "expected": expected, "reason": form.get("reason", "")}
+        try:
+            answer = await api.send("POST", "/ops/lanes", fields, key=form.get("key"))
+        except RefusedError as refused:
+            changed = _changed(refused)
+        else:
+            done = {name: answer.body[name] for name in ("affected", "sent_at_once") if answer.body[name]}
+            address = urlencode({**which, **done, "back": _back(form)})
+            return RedirectResponse(f"/ops/progress?{address}", HTTPStatus.SEE_OTHER)
+    affected = (await api.send("POST", "/ops/lanes", {**which, "dry_run": True})).body["affected"]
+    words, noun = WORDS[which["action"]], "record" if which["action"] == Action.REDRIVE else "account"
+    return await show(
+        "ops/confirm.html",
+        words=words,
+        name=words.name.format(f"{affected:,} {noun}{'' if affected == 1 else 's'}"),
+        affected=affected,
+        fields=which,
+        cause=next(iter(await causes_of(ask, cause=which["cause"])), None) if "cause" in which else None,
+        back=_back(form),
+        changed=changed,
+    )
 
 
 @router.get("/ops/progress")
@@ -134,27 +139,42 @@ async def show_progress(
 
 @router.post("/ops/accounts/{did}/tokens/end")
 async def end_tokens(
-    did: AccountDid, request: Request, api: ApiDep, ask: OperatorAsk, render: RenderDep
+    did: AccountDid, form: FormDep, api: ApiDep, ask: OperatorAsk, render: RenderDep
 ) -> Response:
     """Show which sessions and tokens would end, and ask for the reason; then end them."""
-    form = await form_of(request)
-    token_id = form.get("token_id") or None
-    expected = form.number("expected")
-    if "reason" not in form or expected is None:
-        return await _ask_to_end(ask, render, did, token_id)
-    fields = {"reason": form["reason"], "expected": expected}
-    known = fields if token_id is None else {**fields, "token_id": token_id}
-    try:
-        await api.send("POST", f"/ops/accounts/{did}/tokens/end", known, key=form.get("key"))
-    except RefusedError as refused:
-        return await _ask_to_end(ask, render, did, token_id, changed=_changed(refused))
-    return RedirectResponse(f"/ops/accounts/{did}", HTTPStatus.SEE_OTHER)
+    here, which = f"/ops/accounts/{did}", {"token_id": form["token_id"]} if form.get("token_id") else {}
+    changed = None
+    if "reason" in form and (expected := form.number("expected")) is not None:
+        fields = {**which, "reason": form["reason"], "expected": expected}
+        try:
+            await api.send("POST", f"{here}/tokens/end", fields, key=form.get("key"))
+        except RefusedError as refused:
+            changed = _changed(refused)
+        else:
+            return RedirectResponse(here, HTTPStatus.SEE_OTHER)
+    tokens = (await ask(read_tokens_of, did, which.get("token_id")))["items"]
+    if not tokens:
+        return error_response(404, "not_found", "It has ended already. Nothing was changed.")
+    count = (
+        f"{len(tokens)} session{'' if len(tokens) == 1 else 's'} or token{'' if len(tokens) == 1 else 's'}"
+    )
+    return render(
+        "ops/end_tokens.html",
+        title=f"End {count}?",
+        lead="They stop at once. The login at the PDS stays, and what waits is still delivered. The owner sees it in "
+        "their history, with your reason.",
+        tokens=tokens,
+        fields={**which, "expected": len(tokens)},
+        button=f"End {len(tokens)}",
+        is_danger=True,
+        back=here,
+        changed=changed,
+    )
 
 
 @router.post("/ops/tracks/{track_id}/takedown")
-async def take_down(track_id: TrackId, request: Request, api: ApiDep, render: RenderDep) -> Response:
+async def take_down(track_id: TrackId, form: FormDep, api: ApiDep, render: RenderDep) -> Response:
     """Ask for the reason first; then take the track down, or lift that."""
-    form = await form_of(request)
     lift = form.get("lift") == "true"
     if "reason" not in form:
         effect = (
@@ -176,9 +196,8 @@ async def take_down(track_id: TrackId, request: Request, api: ApiDep, render: Re
 
 
 @router.post("/ops/jobs/{job_id}/retry")
-async def retry(job_id: JobId, request: Request, api: ApiDep, render: RenderDep) -> Response:
+async def retry(job_id: JobId, form: FormDep, api: ApiDep, render: RenderDep) -> Response:
     """Ask for the reason first; then try the job again."""
-    form = await form_of(request)
     if "reason" not in form:
         return render(
             "ops/ask.html",
@@ -191,46 +210,12 @@ async def retry(job_id: JobId, request: Request, api: ApiDep, render: RenderDep)
     return RedirectResponse("/ops/jobs", HTTPStatus.SEE_OTHER)
 
 
-async def _ask(
-    api: ApiDep,
-    ask: OperatorAsk,
-    show: ShowDep,
-    *,
-    route: str,
-    fields: Mapping[str, Any],
-    back: str,
-    changed: str | None = None,
-) -> Response:
-    counted = await api.send("POST", route, {**fields, "dry_run": True})
-    affected, words = counted.body["affected"], WORDS[fields["action"]]
-    noun = "record" if fields["action"] == Action.REDRIVE else "account"
-    return await show(
-        "ops/confirm.html",
-        words=words,
-        name=words.name.format(f"{affected:,} {noun}{'' if affected == 1 else 's'}"),
-        affected=affected,
-        fields=fields,
-        cause=next(iter(await causes_of(ask, cause=fields["cause"])), None) if "cause" in fields else None,
-        back=back,
-        changed=changed,
-    )
-
-
 def _changed(refused: RefusedError) -> str:
     """Return the sentence that another number would be changed now; raises every other refusal."""
     if refused.status != HTTPStatus.CONFLICT:
         raise refused
     message: str = refused.answer.problem["message"]
     return message
-
-
-async def _ask_to_end(
-    ask: OperatorAsk, render: RenderDep, did: str, token_id: str | None, *, changed: str | None = None
-) -> Response:
-    tokens = (await ask(read_tokens_of, did, token_id))["items"]
-    if not tokens:
-        return error_response(404, "not_found", "It has ended already. Nothing was changed.")
-    return render("ops/end_tokens.html", did=did, token_id=token_id, tokens=tokens, changed=changed)
 
 
 def _back(form: Mapping[str, str]) -> str:

@@ -3,7 +3,7 @@
 from http import HTTPStatus
 from typing import Any, Final
 
-from fastapi import APIRouter, Depends, Request, Response
+from fastapi import APIRouter, Depends, Response
 from fastapi.responses import RedirectResponse
 
 from api.auth.authentication import operator
@@ -11,7 +11,7 @@ from api.requests.parameters import RepairId
 from api.responses.states import DriftKind, Repair, SkipReason
 from api.routers.ops.repairs import RepairsQuery, read_repair, read_repairs
 from web.ask import OperatorAsk, wanted
-from web.forms import ApiDep, RefusedError, form_of
+from web.forms import ApiDep, FormDep, RefusedError
 from web.page_route import PageRoute
 from web.pages.ops.words import ShowDep
 
@@ -30,9 +30,8 @@ async def show_repairs(ask: OperatorAsk, show: ShowDep, did: str = "", cursor: s
 
 
 @router.post("/ops/repairs")
-async def start(request: Request, api: ApiDep, ask: OperatorAsk, show: ShowDep) -> Response:
+async def start(form: FormDep, api: ApiDep, ask: OperatorAsk, show: ShowDep) -> Response:
     """Start a repair, and show it."""
-    form = await form_of(request)
     fields = {name: form.get(name, "").strip() for name in ("did", "reason")}
     try:
         started = await api.send("POST", "/ops/repairs", fields, key=form.get("key"))
@@ -49,10 +48,9 @@ async def show_repair(repair_id: RepairId, ask: OperatorAsk, show: ShowDep) -> R
 
 @router.post("/ops/repairs/{repair_id}")
 async def decide(
-    repair_id: RepairId, request: Request, api: ApiDep, ask: OperatorAsk, show: ShowDep
+    repair_id: RepairId, form: FormDep, api: ApiDep, ask: OperatorAsk, show: ShowDep
 ) -> Response:
     """Apply the plan that was shown; or cancel, after asking for the reason."""
-    form = await form_of(request)
     if form.get("action") == CANCEL and "reason" not in form:
         repair = await ask(read_repair, repair_id)
         applied = f"What was applied stays: {repair['applied']} of {repair['steps']} so far. The rest is left as it is."

@@ -15,7 +15,7 @@ from api.routers.tracks import past_track
 from identity.accounts.credentials import Principal
 from web.ask import Ask, OwnAsk, wanted
 from web.filters import cover_address
-from web.forms import ApiDep, form_of
+from web.forms import ApiDep, FormDep
 from web.history_words import changes_of, moment
 from web.page_route import PageRoute
 from web.pages.studio.track import WAIT_SECONDS, Page, my_track, to_track
@@ -147,9 +147,8 @@ async def compare(request: Request, track_id: TrackId, ask: OwnAsk, render: Rend
 
 
 @router.post("/studio/tracks/{track_id}/revert")
-async def put_back(track_id: TrackId, request: Request, api: ApiDep, page: Page) -> Response:
+async def put_back(track_id: TrackId, form: FormDep, api: ApiDep, page: Page) -> Response:
     """Put the whole track back, or the chosen fields."""
-    form = await form_of(request)
     part: dict[str, Any] = {"to_version": form.number("to_version")}
     if "whole" not in form:
         part["fields"] = list(dict.fromkeys(form.all("field")))

@@ -6,7 +6,7 @@ from time import monotonic
 from typing import Annotated, Any, Final
 from urllib.parse import urlencode
 
-from fastapi import APIRouter, Query, Request, Response
+from fastapi import APIRouter, Query, Response
 from fastapi.responses import RedirectResponse
 
 from api.errors import UnparsableError
@@ -16,7 +16,7 @@ from api.routers.mirrors import read_lane
 from api.routers.tracks import MyListing, list_my_tracks
 from identity.accounts.credentials import Principal
 from web.ask import Ask, OwnAsk
-from web.forms import ApiDep, RefusedError, form_of
+from web.forms import ApiDep, FormDep, RefusedError
 from web.page_route import PageRoute
 from web.rendering import RenderDep
 from web.state_words import COPIES, LABELS, Mark, Shown, count_by_mark, lane_words, shown, states_of
@@ -112,9 +112,8 @@ async def confirm(
 
 
 @router.post("/studio/copy")
-async def copy(request: Request, api: ApiDep) -> Response:
+async def copy(form: FormDep, api: ApiDep) -> Response:
     """Ask for a copy of each track's audio, and lead to the page that shows how far they are."""
-    form = await form_of(request)
     ids = [number for each in form.all("id") if (number := number_of(each)) is not None]
     if len(ids) > MOST_ROWS:
         raise UnparsableError(f"Select at most {MOST_ROWS} tracks at a time. Nothing was changed.")

@@ -4,14 +4,14 @@ import json
 from collections.abc import Mapping, Sequence
 from typing import Any, Final
 
-from fastapi import APIRouter, Request, Response
+from fastapi import APIRouter, Response
 
 from api.requests.parameters import TrackId
 from api.responses.states import DELETE
 from api.routers.mirrors import compare_record, read_mirror
 from identity.accounts.credentials import Principal
 from web.ask import Ask, OwnAsk
-from web.forms import ApiDep, RefusedError, form_of
+from web.forms import ApiDep, FormDep, RefusedError
 from web.history_words import label_of, place_of, set_but_kept_here, text_of
 from web.page_route import PageRoute
 from web.pages.studio.track import WAIT_SECONDS, Problem, my_track, problem_of, to_track
@@ -40,11 +40,8 @@ async def show_record(track_id: TrackId, ask: OwnAsk, render: RenderDep) -> Resp
 
 
 @router.post("/studio/tracks/{track_id}/decide")
-async def decide(
-    track_id: TrackId, request: Request, api: ApiDep, ask: OwnAsk, render: RenderDep
-) -> Response:
+async def decide(track_id: TrackId, form: FormDep, api: ApiDep, ask: OwnAsk, render: RenderDep) -> Response:
     """Keep mine or theirs, field by field or as a whole."""
-    form = await form_of(request)
     path, key = f"/tracks/{track_id}/mirror/resolve", form.get("key")
     decision: dict[str, Any] = {name: form[name] for name in ("cid", "keep") if form.get(name)}
     if "keep" not in decision:

@@ -5,7 +5,7 @@ from dataclasses import dataclass, field
 from http import HTTPStatus
 from typing import Annotated, Any, Final
 
-from fastapi import APIRouter, Depends, HTTPException, Request, Response
+from fastapi import APIRouter, Depends, HTTPException, Response
 from fastapi.responses import RedirectResponse
 
 from api.pipeline.past_state import AsOf
@@ -17,7 +17,7 @@ from api.routers.tracks import MyListing, list_my_tracks, past_track
 from identity.accounts.credentials import Principal
 from web.ask import Ask, OwnAsk, wanted
 from web.filters import sentence
-from web.forms import Answer, ApiDep, Form, RefusedError, form_of
+from web.forms import Answer, ApiDep, Form, FormDep, RefusedError
 from web.history_words import DOWNLOADS, NOTES, last_edit, moment, set_but_kept_here
 from web.page_route import PageRoute
 from web.pages.studio.my_tracks import marked
@@ -222,8 +222,7 @@ async def show_track(track_id: TrackId, page: Page, done: str = "") -> Response:
 
 
 @router.post("/studio/tracks/{track_id}")
-async def save(track_id: TrackId, request: Request, api: ApiDep, ask: OwnAsk, page: Page) -> Response:
-    form = await form_of(request)
+async def save(track_id: TrackId, form: FormDep, api: ApiDep, ask: OwnAsk, page: Page) -> Response:
     version = form.get("version", "")
     now = await my_track(ask, track_id)
     is_newest = version == str(now["version"])
@@ -245,44 +244,36 @@ async def save(track_id: TrackId, request: Request, api: ApiDep, ask: OwnAsk, pa
     return await page.show(track_id, FormState(values, overtaken, problem), status=HTTPStatus.CONFLICT)
 
 
-ACTIONS: Final = {
-    "delete": ("DELETE", "", "deleted"),
-    "undelete": ("POST", "/undelete", "undeleted"),
-    "retry": ("POST", "/mirror/retry", "retried"),
-    "restore": ("POST", "/restore-record", "restored"),
-    "move": ("POST", "/migrate-namespace", "moved"),
-    "copy": ("POST", "/migrate-to-pds", "copying"),
+FILES: Final = {"audio": ("PUT", "/audio"), "cover": ("PATCH", "")}
+ACTIONS: Final[Mapping[str, tuple[str, str, Mapping[str, object] | None, str]]] = {
+    "delete": ("DELETE", "", None, "deleted"),
+    "undelete": ("POST", "/undelete", None, "undeleted"),
+    "remove-cover": ("PATCH", "", {"remove_image": True}, "cover-removed"),
+    "retry": ("POST", "/mirror/retry", None, "retried"),
+    "restore": ("POST", "/restore-record", None, "restored"),
+    "move": ("POST", "/migrate-namespace", None, "moved"),
+    "copy": ("POST", "/migrate-to-pds", None, "copying"),
 }
+"""The command of each button: its route and fields, and what the page says afterwards."""
 
 
-@router.post("/studio/tracks/{track_id}/audio")
-async def replace_audio(track_id: TrackId, api: ApiDep, page: Page, key: str = "") -> Response:
+@router.post("/studio/tracks/{track_id}/files/{name}")
+async def send_file(track_id: TrackId, name: str, api: ApiDep, page: Page, key: str = "") -> Response:
     """Pass the file on as it comes; what it is for stands in the address, since a form with a file has no headers."""
-    sent = api.pass_on("PUT", f"/tracks/{track_id}/audio", key=key, wait_seconds=WAIT_SECONDS)
-    return await page.after(track_id, sent, "audio")
-
-
-@router.post("/studio/tracks/{track_id}/cover")
-async def set_cover(track_id: TrackId, api: ApiDep, page: Page, key: str = "") -> Response:
-    sent = api.pass_on("PATCH", f"/tracks/{track_id}", key=key, wait_seconds=WAIT_SECONDS)
-    return await page.after(track_id, sent, "cover")
-
-
-@router.post("/studio/tracks/{track_id}/cover/remove")
-async def remove_cover(track_id: TrackId, request: Request, api: ApiDep, page: Page) -> Response:
-    form = await form_of(request)
-    path, key = f"/tracks/{track_id}", form.get("key")
-    sent = api.send("PATCH", path, {"remove_image": True}, key=key, wait_seconds=WAIT_SECONDS)
-    return await page.after(track_id, sent, "cover-removed")
+    if name not in FILES:
+        raise HTTPException(HTTPStatus.NOT_FOUND)
+    method, path = FILES[name]
+    sent = api.pass_on(method, f"/tracks/{track_id}{path}", key=key, wait_seconds=WAIT_SECONDS)
+    return await page.after(track_id, sent, name)
 
 
 @router.post("/studio/tracks/{track_id}/do/{action}")
-async def act(track_id: TrackId, action: str, request: Request, api: ApiDep, page: Page) -> Response:
+async def act(track_id: TrackId, action: str, form: FormDep, api: ApiDep, page: Page) -> Response:
     if action not in ACTIONS:
         raise HTTPException(HTTPStatus.NOT_FOUND)
-    form = await form_of(request)
-    method, path, done = ACTIONS[action]
-    sent = api.send(method, f"/tracks/{track_id}{path}", key=form.get("key"), wait_seconds=WAIT_SECONDS)
+    method, path, fields, done = ACTIONS[action]
+    path, key = f"/tracks/{track_id}{path}", form.get("key")
+    sent = api.send(method, path, fields, key=key, wait_seconds=WAIT_SECONDS)
     return await page.after(track_id, sent, done)
 
 
