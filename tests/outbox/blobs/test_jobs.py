@@ -9,13 +9,11 @@ import httpx
 import pytest
 from sqlalchemy import update
 
-from eventstore.errors import LeaseLostError
 from eventstore.jobs import queue
 from outbox.blobs import worker as blobs
 from outbox.blobs.jobs import settle_job
 from outbox.mirror.parking import request_probe
 from outbox.mirror.tables import blob_job, mirror_target
-from outbox.pds.verdict import Kind, Verdict
 from tests.outbox.rigs.account_status import move, sign_in_at
 from tests.outbox.rigs.foreign_writes import sent
 from tests.outbox.rigs.relay_rig import ARTIST, Rig, answered
@@ -66,24 +64,6 @@ async def test_an_upload_with_a_login_that_was_renewed_meanwhile_parks_nothing(d
     request_blob(desk)
     await desk.relay_once()
     assert blob_cid(desk, track) == track.audio.cid
-
-
-async def test_a_worker_that_lost_the_job_writes_nothing(desk: Rig) -> None:
-    await uploaded_track(desk)
-    request_blob(desk)
-
-    def claim_one(owner: str) -> Any:
-        [claimed] = claim_uploads(desk.database, owner)
-        return claimed
-
-    first = claim_one("first")
-    desk.clock.advance(hours=1)
-    claim_one("second")
-    before = (job(desk), lease(desk))
-    queue.release(desk.database, first.job)
-    with pytest.raises(LeaseLostError):
-        desk.log.transact(desk.did, ARTIST, lambda unit: settle_job(unit, first, Verdict(Kind.BROKEN)))
-    assert (job(desk), lease(desk)) == before
 
 
 @pytest.mark.parametrize("meanwhile", ["nothing", "sign-in"])

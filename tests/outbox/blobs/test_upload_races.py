@@ -9,9 +9,10 @@ import pytest
 from aggregates.values import SupportGate
 from eventstore.errors import LeaseLostError
 from eventstore.jobs import queue
-from outbox.blobs.jobs import postpone
+from outbox.blobs.jobs import postpone, settle_job
+from outbox.pds.verdict import Kind, Verdict
 from tests.outbox.rigs.foreign_writes import delivered, events
-from tests.outbox.rigs.relay_rig import Rig
+from tests.outbox.rigs.relay_rig import ARTIST, Rig
 from tests.outbox.rigs.stepwise_delivery import Send, delete
 from tests.outbox.rigs.uploads import blob_cid, claim_uploads, request_blob
 
@@ -85,7 +86,7 @@ async def test_an_upload_whose_lease_was_lost_is_settled_by_the_next_holder_alon
 
 
 @pytest.mark.parametrize("next_owner", ["second", "first"])
-async def test_a_worker_that_lost_a_job_to_a_later_claim_neither_extends_nor_postpones_it(
+async def test_a_worker_that_lost_a_job_to_a_later_claim_neither_extends_nor_settles_it(
     one: Rig, next_owner: str
 ) -> None:
     """To another process, or to its own next claim."""
@@ -96,5 +97,7 @@ async def test_a_worker_that_lost_a_job_to_a_later_claim_neither_extends_nor_pos
     [claimed] = claim_uploads(one.database, next_owner)
     with pytest.raises(LeaseLostError):
         postpone(one.database, lost, "late")
+    with pytest.raises(LeaseLostError):
+        one.log.transact(one.did, ARTIST, lambda unit: settle_job(unit, lost, Verdict(Kind.BROKEN)))
     assert not queue.extend(one.database, lost.job, timedelta(minutes=1))
     assert queue.extend(one.database, claimed.job, timedelta(minutes=1))

@@ -2,17 +2,16 @@
 
 import pytest
 
-from aggregates.track import Track
 from aggregates.values import SupportGate
 from tests.dsl import COLLECTION
-from tests.outbox.rigs.relay_rig import Rig, answered
+from tests.outbox.rigs.foreign_writes import delivered
+from tests.outbox.rigs.relay_rig import Rig
 
 pytestmark = [pytest.mark.anyio, pytest.mark.pds]
 
 
 async def test_migrated_audio_stays_on_the_pds_through_edits(rig: Rig) -> None:
-    track = rig.upload()
-    await rig.relay_once()
+    track = await delivered(rig)
     rig.command(1, lambda track: track.request_blob_migration(at=rig.clock()))
     await rig.relay_once()
     assert rig.remote(track)["audioBlob"]["ref"]["$link"] == track.audio.cid
@@ -36,20 +35,6 @@ async def test_a_blob_that_the_pds_dropped_is_uploaded_again_before_its_record(r
 
     assert rig.remote(track)["audioBlob"]["ref"]["$link"] == track.audio.cid
     assert rig.pds.get_blob(rig.did, track.audio.cid) == rig.bytes.held[track.audio.cid]
-
-
-async def test_a_blob_over_the_limit_fails_for_good_and_the_record_stays(rig: Rig) -> None:
-    track = rig.upload()
-    await rig.relay_once()
-    rig.wire.faults += [answered(413, "PayloadTooLarge")]
-    rig.command(1, lambda track: track.request_blob_migration(at=rig.clock()))
-
-    await rig.relay_once()
-
-    with rig.database.read() as connection:
-        track = rig.log.fold(Track, rig.log.stream(connection, track.id))
-    assert (track.blob, track.blob_requested, track.blob_failure) == (None, False, "too_large")
-    assert rig.mirror().state == "delivered"
 
 
 async def test_a_gate_takes_the_blob_out_of_the_record_and_ungating_brings_it_back(rig: Rig) -> None:

@@ -6,6 +6,7 @@ from aggregates.track import Track
 from outbox.conflicts.newer_on_pds import keep_newer
 from outbox.pds.client import RecordKey
 from tests.dsl import COLLECTION
+from tests.outbox.rigs.foreign_writes import delivered
 from tests.outbox.rigs.relay_rig import ARTIST, KINDS, Rig
 from tests.servers.databases import ON_SQLITE
 
@@ -14,8 +15,7 @@ pytestmark = pytest.mark.anyio
 
 @ON_SQLITE
 async def test_a_track_keeps_the_parts_of_a_blob_reference_and_nothing_else(desk: Rig) -> None:
-    track = desk.upload(1)
-    await desk.relay_once()
+    track = await delivered(desk, 1)
     found = desk.pds.get_record(desk.did, COLLECTION, track.rkey)
     audio = track.audio
     blob = {"$type": "blob", "ref": {"$link": audio.cid}, "mimeType": audio.mime, "size": audio.size}

@@ -7,7 +7,7 @@ import pytest
 from eventstore.database import Database
 from eventstore.errors import LeaseLostError
 from outbox.mirror.lanes import lock_lane, park_lane, release, release_after_error
-from outbox.mirror.tables import NEVER, PAST
+from outbox.mirror.tables import NEVER
 from outbox.mirror.targets import wake_lane
 from outbox.relay.maintenance import wake_stuck_lanes
 from tests.outbox.rigs.relay_rig import Clock
@@ -115,64 +115,6 @@ def test_a_lane_with_a_backlog_goes_behind_those_that_wait(database: Database) -
     [second] = claimed(database)
 
     assert (first.did, second.did) == ("did:plc:1", "did:plc:2")
-
-
-def test_a_released_lane_sleeps_until_the_earliest_of_its_targets(database: Database, clock: Clock) -> None:
-    did = add_lane(database, 1)
-    soon, later = clock() + timedelta(seconds=10), clock() + timedelta(seconds=20)
-    change_target(database, did, failed_gen=1, not_before=later)
-    with database.write() as connection:
-        add_target(connection, did, 2, failed_gen=1, not_before=soon)
-        add_target(connection, did, 3, acked_gen=1)
-    [lane] = claimed(database)
-
-    release(database, lane)
-
-    assert lane_row(database, did).due_at == soon
-    assert (lane_row(database, did).lease_owner, lane_row(database, did).lease_until) == (None, PAST)
-
-
-@pytest.mark.parametrize(
-    "columns",
-    [
-        {"acked_gen": 1},
-        {"state": "rejected", "failed_gen": 1},
-        {"state": "held"},
-        {"detached": True},
-        {"state": "blob", "failed_gen": 1, "not_before": NEVER},
-    ],
-    ids=str,
-)
-def test_a_lane_without_work_sleeps_until_it_is_woken(
-    database: Database, clock: Clock, columns: dict
-) -> None:
-    did = add_lane(database, 1)
-    change_target(database, did, **columns)
-    [lane] = claimed(database)
-    release(database, lane)
-    assert lane_row(database, did).due_at == NEVER
-
-    with database.write() as connection:
-        wake_lane(connection, did, clock())
-    assert dids(claimed(database)) == [did]
-
-
-@pytest.mark.parametrize(
-    "columns",
-    [
-        {"state": "rejected", "failed_gen": 0},
-        {"state": "held", "desired_op": "delete"},
-        {"detached": True, "desired_op": "delete"},
-        {"state": "blob", "failed_gen": 0, "not_before": NEVER},
-    ],
-    ids=str,
-)
-def test_a_newer_change_or_the_owners_delete_is_work(database: Database, clock: Clock, columns: dict) -> None:
-    did = add_lane(database, 1)
-    change_target(database, did, **columns)
-    [lane] = claimed(database)
-    release(database, lane)
-    assert lane_row(database, did).due_at <= clock()
 
 
 def test_a_wake_while_the_lane_is_held_is_not_lost(database: Database, clock: Clock) -> None:

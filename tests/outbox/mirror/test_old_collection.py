@@ -19,6 +19,7 @@ from outbox.views.deliveries import attempts_of
 from replay.reconcile.scan import Scan
 from tests.dsl import COLLECTION, OLD_COLLECTION
 from tests.fake_pds.signed_in_pds import SignedInPds
+from tests.outbox.rigs.foreign_writes import delivered
 from tests.outbox.rigs.namespace_move import (
     FOREIGN,
     WAIT,
@@ -37,8 +38,7 @@ NEEDED = ("rejected", "migration_needed")
 
 async def in_the_old_collection_alone(rig: Rig, **fields: Any) -> Track:
     """A track that the log places in the current collection, whose record is in the old one with another client's field."""
-    track = rig.upload()
-    await rig.relay_once()
+    track = await delivered(rig)
     there = {**(rig.remote(track) or {}), "$type": OLD_COLLECTION, **FOREIGN, **fields}
     rig.pds.put_record(rig.did, OLD_COLLECTION, track.rkey, there)
     rig.pds.delete_record(rig.did, COLLECTION, track.rkey)
@@ -178,8 +178,7 @@ async def test_what_is_left_is_read_again_after_a_crash_and_never_deleted_unread
 
 
 async def test_a_move_of_nothing_leaves_the_record_as_it_is(desk: Rig) -> None:
-    track = desk.upload()
-    await desk.relay_once()
+    track = await delivered(desk)
     moves_what_is_left(desk)
     await desk.relay_once()
     assert (desk.remote(track) is not None, old(desk, track), desk.mirror().is_settled) == (True, None, True)

@@ -16,13 +16,11 @@ from outbox.pds.verdict import PARKS, Kind
 from outbox.relay.delivery_task import next_task
 from outbox.relay.result import NEXT, Outcome
 from tests.outbox.rigs.account_status import after
-from tests.outbox.rigs.relay_rig import KINDS, RECORDS, Rig, answered, refused
+from tests.outbox.rigs.foreign_writes import delivered
+from tests.outbox.rigs.relay_rig import KINDS, Rig, answered, refused
+from tests.outbox.rigs.stepwise_delivery import wanted
 
 pytestmark = pytest.mark.anyio
-
-
-def wanted(rig: Rig, track: Track) -> dict[str, Any]:
-    return RECORDS.record_of(track, rig.mirror(track.track_id).generation)
 
 
 def page(status: int, **reply: Any):
@@ -121,8 +119,7 @@ def waits_for_room(rig: Rig) -> bool:
 async def full(rig: Rig) -> Track:
     """An account with two tracks, whose PDS has no room for an edit of the first."""
     rig.upload()
-    rig.upload(2)
-    await rig.relay_once()
+    await delivered(rig, 2)
     rig.wire.faults += [FULL]
     track = rig.edit(title="longer")
     await rig.relay_once()
@@ -179,8 +176,7 @@ async def test_a_full_account_whose_deletes_make_no_room_waits_again(desk: Rig) 
 
 async def test_a_delete_that_is_requested_while_an_account_is_found_full_is_sent(desk: Rig) -> None:
     desk.upload()
-    desk.upload(2)
-    await desk.relay_once()
+    await delivered(desk, 2)
 
     async def owner_deletes_meanwhile(send: Any) -> httpx.Response:
         desk.command(2, lambda track: track.delete(at=desk.clock()))

@@ -36,7 +36,7 @@ class Target:
     state: str
     attempts: int
     failed_gen: int
-    not_before: int
+    not_before: int | None
     look_at: int | None
     backfill: bool
     cleared_gen: int
@@ -45,9 +45,11 @@ class Target:
 
     @property
     def row(self) -> dict[str, Any]:
-        look_at = NEVER if self.look_at is None else at(self.look_at)
-        columns = {name: value for name, value in vars(self).items() if name != "done"}
-        return columns | {"not_before": at(self.not_before), "look_at": look_at}
+        times = {
+            name: NEVER if vars(self)[name] is None else at(vars(self)[name])
+            for name in ("not_before", "look_at")
+        }
+        return {name: value for name, value in vars(self).items() if name != "done"} | times
 
     @property
     def has_something_to_send(self) -> bool:
@@ -62,7 +64,9 @@ class Target:
     def due(self) -> float:
         if not self.has_something_to_send:
             return NEVER_DUE if self.look_at is None else self.look_at
-        return self.not_before if self.failed_gen == self.desired_gen else -NEVER_DUE
+        if self.failed_gen != self.desired_gen:
+            return -NEVER_DUE
+        return NEVER_DUE if self.not_before is None else self.not_before
 
     @property
     def turn(self) -> tuple[int, int, bool, int]:
@@ -102,7 +106,7 @@ class Place:
         return max(self.lane_backfill_after, self.host_backfill_after) <= 0
 
 
-TABLES = range(2000 if os.environ.get("TEST_DEEP") else 300)
+TABLES = range(2000 if os.environ.get("TEST_DEEP") else 200)
 """Seeds."""
 TIMES = [-1, -1, -1, 0, 1]
 
@@ -121,10 +125,10 @@ def a_target(dice: Random, bulk: float) -> Target:
         detached=dice.random() < 0.2,
         former=dice.random() < 0.2,
         acked_gen=dice.choice([0, 0, gen - 1, gen]),
-        state=dice.choice(["idle", "backoff", "backoff", "rejected", "held"]),
+        state=dice.choice(["idle", "backoff", "backoff", "blob", "rejected", "held"]),
         attempts=dice.randint(0, 2),
         failed_gen=dice.choice([0, gen - 1, gen]),
-        not_before=dice.choice(TIMES),
+        not_before=dice.choice([None, *TIMES]),
         look_at=dice.choice([None, *TIMES]),
         backfill=dice.random() < bulk,
         cleared_gen=dice.choice([gen - 1, gen, gen + 1]),

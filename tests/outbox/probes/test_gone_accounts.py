@@ -10,6 +10,7 @@ from outbox.mirror.requeue import retry
 from outbox.probes.jobs import GONE_AFTER
 from outbox.relay.result import Outcome
 from tests.outbox.rigs.account_status import after, parked, state, status_of
+from tests.outbox.rigs.foreign_writes import delivered
 from tests.outbox.rigs.relay_rig import Rig
 
 pytestmark = pytest.mark.anyio
@@ -18,8 +19,7 @@ pytestmark = pytest.mark.anyio
 async def test_an_account_that_no_directory_knows_for_days_is_gone_until_its_owner_signs_in(
     desk: Rig,
 ) -> None:
-    track = desk.upload()
-    await desk.relay_once()
+    track = await delivered(desk)
     status_of(desk, "deleted")
     desk.edit(title="last words")
     await desk.relay_once()
@@ -84,8 +84,7 @@ async def test_no_account_is_gone_because_the_directory_is_down(desk: Rig) -> No
 
 async def test_an_account_whose_login_has_ended_is_gone_in_time_too(desk: Rig) -> None:
     """Otherwise it would wait for ever for a sign-in, and its deletion here for its records to be removed."""
-    desk.upload()
-    await desk.relay_once()
+    await delivered(desk)
     with desk.database.write() as connection:
         park_lane(connection, desk.did)
     status_of(desk, "deleted")
@@ -99,8 +98,7 @@ async def test_an_account_whose_login_has_ended_is_gone_in_time_too(desk: Rig) -
 
 @pytest.mark.parametrize("status", [None, "deactivated"])
 async def test_a_probe_does_not_replace_a_sign_in(desk: Rig, status: str | None) -> None:
-    desk.upload()
-    await desk.relay_once()
+    await delivered(desk)
     with desk.database.write() as connection:
         park_lane(connection, desk.did)
     status_of(desk, status)

@@ -12,7 +12,7 @@ from outbox.relay.result import Outcome
 from tests.dsl import COLLECTION
 from tests.fake_pds.signed_in_pds import DELETED
 from tests.outbox.rigs.account_status import NEW_HOST, after, move, parked, sign_in_at, state, status_of
-from tests.outbox.rigs.foreign_writes import target
+from tests.outbox.rigs.foreign_writes import delivered, target
 from tests.outbox.rigs.relay_rig import Rig, answer_lost, refused
 from tests.outbox.rigs.rows import lane_row, set_host
 
@@ -20,8 +20,7 @@ pytestmark = pytest.mark.anyio
 
 
 async def test_an_account_that_moved_is_found_and_goes_on_after_the_next_sign_in(desk: Rig) -> None:
-    track = desk.upload()
-    await desk.relay_once()
+    track = await delivered(desk)
     new = move(desk)
     status_of(desk, "deactivated")  # as the old host keeps it
     desk.edit(title="moved")
@@ -71,8 +70,7 @@ async def test_records_that_did_not_come_along_are_found_missing_after_the_sign_
 
 
 async def test_records_that_came_along_are_not_read_one_by_one(desk: Rig) -> None:
-    desk.upload()
-    await desk.relay_once()
+    await delivered(desk)
     move(desk)
     status_of(desk, "deleted")
     desk.edit(title="moved")
@@ -106,8 +104,7 @@ async def test_failed_reads_at_the_new_host_verify_no_record_unless_all_failed(
 
 
 async def test_an_account_that_moved_away_from_a_dead_host_is_found(desk: Rig) -> None:
-    desk.upload()
-    await desk.relay_once()
+    await delivered(desk)
     new = move(desk)
     desk.wire.faults += [refused] * 100
     desk.edit(title="moved")
@@ -135,8 +132,7 @@ async def test_an_account_whose_reads_before_a_delete_alone_fail_is_probed(desk:
 
 
 async def test_an_account_whose_uploads_alone_fail_is_probed(desk: Rig) -> None:
-    desk.upload()
-    await desk.relay_once()
+    await delivered(desk)
     desk.command(1, lambda track: track.request_blob_migration(at=desk.clock()))
     move(desk)
     desk.wire.faults += [refused] * 100

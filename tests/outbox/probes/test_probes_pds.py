@@ -9,6 +9,7 @@ from devpds.server import DevPds
 from outbox.mirror.parking import FIRST_PROBE_PAUSE
 from outbox.probes.jobs import GONE_AFTER
 from outbox.relay.result import Outcome
+from tests.outbox.rigs.foreign_writes import delivered
 from tests.outbox.rigs.relay_rig import Rig
 from tests.outbox.rigs.rows import lane_row
 
@@ -78,8 +79,7 @@ async def test_an_account_that_is_active_again_gets_all_its_edits_in_one_write_a
 
 
 async def test_an_account_that_was_deleted_is_gone_in_time(rig: Rig) -> None:
-    rig.upload()
-    await rig.relay_once()
+    await delivered(rig)
     delete(real(rig), rig.did)
     rig.edit(title="too late")
     await rig.relay_once()

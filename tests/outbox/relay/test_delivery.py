@@ -7,38 +7,18 @@ from typing import Any
 
 import httpx
 import pytest
-from sqlalchemy import select, update
+from sqlalchemy import update
 
-from aggregates.track import Track
 from outbox.mirror.tables import NEVER, mirror_target
 from outbox.record.dag_cbor import record_cid
 from outbox.relay.result import Outcome
-from outbox.views.deliveries import attempts_of
 from tests.dsl import COLLECTION
-from tests.outbox.rigs.relay_rig import MORE_THAN_ONE, RECORDS, Rig, answer_lost, answered
+from tests.outbox.rigs.foreign_writes import delivered, foreign_put
+from tests.outbox.rigs.relay_rig import MORE_THAN_ONE, Rig, answer_lost, answered
+from tests.outbox.rigs.stepwise_delivery import wanted
 
 pytestmark = pytest.mark.anyio
 ANOTHER_CID = record_cid({"title": "another"})
-
-
-def wanted(rig: Rig, track: Track) -> dict[str, Any]:
-    return RECORDS.record_of(track, rig.mirror(track.track_id).generation)
-
-
-def attempts(rig: Rig, track_id: int = 1) -> list[tuple[str, str | None]]:
-    with rig.database.read() as connection:
-        return [(row.op, row.outcome) for row in reversed(attempts_of(connection, "track", track_id))]
-
-
-def target(rig: Rig) -> Any:
-    with rig.database.read() as connection:
-        return connection.execute(select(mirror_target)).one()
-
-
-def foreign_put(rig: Rig, track: Track, **fields: Any) -> dict[str, Any]:
-    record = {**(rig.remote(track) or {}), **fields}
-    rig.pds.put_record(rig.did, COLLECTION, track.rkey, record)
-    return record
 
 
 def page(status: int, **reply: Any):
@@ -92,8 +72,7 @@ async def test_a_pause_that_an_unavailable_host_asks_for_is_kept_by_the_whole_la
 
 
 async def test_a_record_that_another_client_keeps_writing_does_not_slow_its_siblings(desk: Rig) -> None:
-    contended = desk.upload(1)
-    await desk.relay_once()
+    contended = await delivered(desk, 1)
 
     async def overtaken(send):
         foreign_put(desk, contended, x=len(desk.wire.sent))
@@ -116,8 +95,7 @@ async def test_a_record_that_another_client_keeps_writing_does_not_slow_its_sibl
 async def test_a_foreign_value_that_no_record_of_ours_can_hold_is_held_and_stops_no_sibling(
     desk: Rig,
 ) -> None:
-    track = desk.upload(1)
-    await desk.relay_once()
+    track = await delivered(desk, 1)
     odd = {**wanted(desk, track), "x": {"$link": "abc"}}
     records = desk.pds.repo(desk.did).records  # type: ignore[union-attr]
     records[COLLECTION, track.rkey] = replace(records[COLLECTION, track.rkey], value=odd)
@@ -131,46 +109,8 @@ async def test_a_foreign_value_that_no_record_of_ours_can_hold_is_held_and_stops
     assert desk.mirror(2).state == "delivered"
 
 
-async def test_an_attempt_that_found_the_record_gone_did_not_deliver(desk: Rig) -> None:
-    track = desk.upload()
-    await desk.relay_once()
-    desk.pds.delete_record(desk.did, COLLECTION, track.rkey)
-    desk.edit(title="lost")
-
-    await desk.relay_once()
-
-    assert attempts(desk) == [("put", "done"), ("put", "read_back")]
-
-
-async def test_an_attempt_that_found_a_foreign_edit_did_not_deliver(desk: Rig) -> None:
-    track = desk.upload()
-    await desk.relay_once()
-    foreign_put(desk, track, title="foreign")
-    desk.edit(title="ours")
-
-    await desk.relay_once()
-
-    assert attempts(desk) == [("put", "done"), ("put", "read_back")]
-    assert target(desk).conflict_body is not None
-
-
-async def test_later_edits_leave_a_foreign_edit_held(desk: Rig) -> None:
-    track = desk.upload()
-    await desk.relay_once()
-    foreign = foreign_put(desk, track, title="foreign")
-    desk.edit(title="one")
-    await desk.relay_once()
-
-    desk.edit(title="two")
-    assert await desk.relay_once() == {}
-
-    assert desk.mirror().state == "held"
-    assert desk.remote(track) == foreign
-
-
 async def test_undelete_after_the_owners_delete_of_a_foreign_edit_brings_our_record_back(desk: Rig) -> None:
-    track = desk.upload()
-    await desk.relay_once()
+    track = await delivered(desk)
     foreign_put(desk, track, title="foreign")
     desk.edit(title="ours")
     await desk.relay_once()
@@ -185,8 +125,7 @@ async def test_undelete_after_the_owners_delete_of_a_foreign_edit_brings_our_rec
 
 
 async def test_a_detached_track_that_is_deleted_and_undeleted_has_its_record_again(desk: Rig) -> None:
-    track = desk.upload()
-    await desk.relay_once()
+    track = await delivered(desk)
     desk.pds.delete_record(desk.did, COLLECTION, track.rkey)
     desk.edit(title="edited")
     await desk.relay_once()
@@ -202,8 +141,7 @@ async def test_a_detached_track_that_is_deleted_and_undeleted_has_its_record_aga
 
 
 async def test_a_delete_does_not_wait_for_an_edit_whose_answer_was_lost(desk: Rig) -> None:
-    track = desk.upload()
-    await desk.relay_once()
+    track = await delivered(desk)
     desk.wire.faults += [answer_lost]
     desk.edit(title="lost")
     await desk.relay_once()
@@ -217,8 +155,7 @@ async def test_a_delete_does_not_wait_for_an_edit_whose_answer_was_lost(desk: Ri
 
 
 async def test_an_undelete_is_not_undone_by_a_delete_whose_answer_was_lost(desk: Rig) -> None:
-    track = desk.upload()
-    await desk.relay_once()
+    track = await delivered(desk)
     desk.wire.faults += [answer_lost]
     desk.command(1, lambda track: track.delete(at=desk.clock()))
     await desk.relay_once()
@@ -230,27 +167,6 @@ async def test_an_undelete_is_not_undone_by_a_delete_whose_answer_was_lost(desk:
 
     assert desk.remote(track) == wanted(desk, track)
     assert desk.mirror().state == "delivered"
-
-
-async def test_a_late_delete_finds_another_record_than_the_one_it_was_for(desk: Rig) -> None:
-    track = desk.upload()
-    await desk.relay_once()
-    late = []
-
-    async def held_back(send):
-        late.append(send)
-        raise httpx.ReadTimeout("no answer")
-
-    desk.wire.faults += [held_back]
-    desk.command(1, lambda track: track.delete(at=desk.clock()))
-    await desk.relay_once()
-    track = desk.command(1, lambda track: track.undelete(at=desk.clock()))
-    desk.clock.advance(minutes=10)
-    await desk.relay_once()
-
-    assert (await late[0]()).json()["error"] == "InvalidSwap"
-
-    assert desk.remote(track) == wanted(desk, track)
 
 
 async def test_a_delivery_that_failed_is_logged_as_not_delivered_with_what_happens_next(
@@ -268,8 +184,7 @@ async def test_a_delivery_that_failed_is_logged_as_not_delivered_with_what_happe
 async def test_a_pds_that_returns_another_cid_is_believed_about_what_it_holds(
     desk: Rig, caplog: pytest.LogCaptureFixture
 ) -> None:
-    track = desk.upload()
-    await desk.relay_once()
+    track = await delivered(desk)
     stored = foreign_put(desk, track, title="normalised")
     held = desk.pds.get_record(desk.did, COLLECTION, track.rkey)
     assert held is not None
@@ -307,8 +222,7 @@ async def test_a_record_of_which_the_pds_says_another_cid_is_read_at_once(desk: 
 
 
 async def test_a_pds_that_says_it_has_what_it_was_not_sent_is_sent_it_again(desk: Rig) -> None:
-    desk.upload()
-    await desk.relay_once()
+    await delivered(desk)
     desk.wire.faults += [page(200, json={"cid": ANOTHER_CID})]
     track = desk.edit(title="next")
     await desk.relay_once()

@@ -7,6 +7,7 @@ from sqlalchemy import event
 
 from outbox.relay.lane_run import MAX_RECORDS_PER_RUN
 from outbox.relay.result import Outcome
+from tests.outbox.rigs.foreign_writes import delivered
 from tests.outbox.rigs.relay_rig import Rig
 from tests.statements import recorded_statements
 
@@ -55,8 +56,7 @@ async def test_each_further_record_of_a_lane_run_takes_few_statements_and_one_tr
 async def test_the_last_result_of_a_lane_run_releases_the_lane_in_its_own_transaction(
     desk: Rig, seen: list[str]
 ) -> None:
-    desk.upload()
-    await desk.relay_once()
+    await delivered(desk)
     await statements_of(desk, seen, 1)
 
     settled = next(number for number, sql in enumerate(seen) if sql.startswith("UPDATE delivery_attempt"))

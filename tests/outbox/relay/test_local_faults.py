@@ -26,6 +26,7 @@ from outbox.relay.delivery_task import next_task
 from outbox.relay.result import Outcome, Result
 from service.wiring.adapters import AccountLanes, IdentitySessions
 from tests.dsl import BOB
+from tests.outbox.rigs.foreign_writes import delivered
 from tests.outbox.rigs.relay_rig import KINDS, NAMESPACES, Rig, answered
 
 pytestmark = pytest.mark.anyio
@@ -143,8 +144,7 @@ async def test_a_full_pool_is_no_attempt_backs_off_no_lane_and_counts_against_no
 
 
 async def test_a_full_pool_is_no_attempt_of_an_upload(desk: Rig) -> None:
-    desk.upload()
-    await desk.relay_once()
+    await delivered(desk)
     desk.command(1, lambda track: track.request_blob_migration(at=desk.clock()))
     desk.wire.faults = [no_connection_is_free]
 
@@ -160,8 +160,7 @@ async def test_a_full_pool_is_no_attempt_of_an_upload(desk: Rig) -> None:
 async def test_an_upload_that_a_pds_answers_with_500_backs_off_and_never_ends(
     desk: Rig,
 ) -> None:
-    desk.upload()
-    await desk.relay_once()
+    await delivered(desk)
     desk.command(1, lambda track: track.request_blob_migration(at=desk.clock()))
     with desk.database.write() as connection:
         connection.execute(blob_job.update().values(attempts=20))
@@ -227,8 +226,7 @@ async def test_a_delivery_without_time_sends_nothing_and_counts_against_no_host(
 @pytest.mark.pds
 async def test_audio_that_is_shorter_than_it_is_said_to_be_is_no_failure_of_its_host(rig: Rig) -> None:
     whole = b"audio 1" * 500
-    track = rig.upload(audio=rig.bytes.keep(whole))
-    await rig.relay_once()
+    track = await delivered(rig, audio=rig.bytes.keep(whole))
     rig.bytes.held[track.audio.cid] = whole[:-1]
     rig.command(1, lambda track: track.request_blob_migration(at=rig.clock()))
 

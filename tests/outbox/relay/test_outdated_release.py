@@ -10,6 +10,7 @@ from outbox.mirror.parking import FIRST_PROBE_PAUSE
 from outbox.mirror.tables import delivery_attempt
 from outbox.relay.result import Outcome
 from tests.outbox.rigs.account_status import after, parked
+from tests.outbox.rigs.foreign_writes import delivered
 from tests.outbox.rigs.relay_rig import Rig
 from tests.outbox.rigs.rows import lane_row
 
@@ -46,8 +47,7 @@ async def test_it_claims_and_sends_nothing_says_so_once_a_minute_and_goes_on_whe
 
 
 async def test_it_begins_no_upload(desk: Rig) -> None:
-    desk.upload()
-    await desk.relay_once()
+    await delivered(desk)
     desk.command(1, lambda track: track.request_blob_migration(at=desk.clock()))
     desk.wire.sent.clear()
     ours = made_by(desk, "another release")

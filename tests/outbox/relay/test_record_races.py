@@ -204,20 +204,6 @@ async def test_neither_an_edit_nor_a_retry_nor_a_verification_sends_anything_in_
 # A lease that was lost.
 
 
-async def test_a_write_whose_lease_was_lost_is_known_as_ours_by_the_next_holder(one: Rig) -> None:
-    await delivered(one)
-    one.edit(title="one")
-    delivery = StepwiseDelivery(one)
-    await delivery.send()
-    one.clock.advance(minutes=2)
-    track = one.edit(title="two")
-    assert await one.relay_once() == {Outcome.DELIVERED: 1}
-    with pytest.raises(LeaseLostError):
-        delivery.settle()
-    assert (one.remote(track), one.mirror().state) == (wanted(one, track), "delivered")
-    assert "ForeignEditObserved" not in events(one)
-
-
 async def test_a_foreign_edit_that_a_fenced_delivery_found_is_recorded_once_by_the_next_holder(
     desk: Rig,
 ) -> None:

@@ -10,13 +10,11 @@ from outbox.relay.delivery_task import next_task
 from outbox.relay.result import Outcome
 from outbox.views.deliveries import deliveries
 from tests.dsl import COLLECTION, some_artwork
+from tests.outbox.rigs.foreign_writes import delivered
 from tests.outbox.rigs.relay_rig import KINDS, RECORDS, Rig, answer_lost, answered, refused
+from tests.outbox.rigs.stepwise_delivery import wanted
 
 pytestmark = [pytest.mark.anyio, pytest.mark.pds]
-
-
-def expected(rig: Rig, track: Track) -> dict:
-    return RECORDS.record_of(track, rig.mirror(track.track_id).generation)
 
 
 async def test_a_new_track_appears_on_the_pds_with_the_cid_computed_here(rig: Rig) -> None:
@@ -26,14 +24,15 @@ async def test_a_new_track_appears_on_the_pds_with_the_cid_computed_here(rig: Ri
 
     record = rig.pds.get_record(rig.did, COLLECTION, track.rkey)
     assert record is not None
-    assert record["value"] == expected(rig, track)
+    assert record["value"] == wanted(rig, track)
     assert record["cid"] == record_cid(record["value"]) == rig.mirror().record_cid
     assert rig.mirror().state == "delivered"
 
 
 async def test_an_edit_leaves_every_other_field_as_it_was(rig: Rig) -> None:
-    track = rig.upload(description="a text", artwork=some_artwork(), self_labels=("nudity",), album="one")
-    await rig.relay_once()
+    track = await delivered(
+        rig, description="a text", artwork=some_artwork(), self_labels=("nudity",), album="one"
+    )
     before = rig.remote(track)
 
     rig.edit(title="another")
@@ -46,8 +45,7 @@ async def test_an_edit_leaves_every_other_field_as_it_was(rig: Rig) -> None:
 
 
 async def test_edits_made_while_the_pds_is_away_arrive_as_one_write(rig: Rig) -> None:
-    track = rig.upload()
-    await rig.relay_once()
+    track = await delivered(rig)
     rig.wire.faults += [refused]
     rig.edit(title="one")
     assert await rig.relay_once() == {Outcome.FAILED: 1}
@@ -59,7 +57,7 @@ async def test_edits_made_while_the_pds_is_away_arrive_as_one_write(rig: Rig) ->
     await rig.relay_once()
 
     assert [name for name, _ in rig.wire.sent] == ["putRecord"]
-    assert rig.remote(track) == expected(rig, track)
+    assert rig.remote(track) == wanted(rig, track)
 
 
 async def test_a_track_deleted_before_anything_was_sent_never_reaches_the_pds(rig: Rig) -> None:
@@ -80,8 +78,7 @@ async def test_a_track_deleted_before_anything_was_sent_never_reaches_the_pds(ri
 
 
 async def test_a_lost_answer_followed_by_an_edit_is_not_taken_for_a_foreign_edit(rig: Rig) -> None:
-    track = rig.upload()
-    await rig.relay_once()
+    track = await delivered(rig)
     rig.wire.faults += [answer_lost]
     rig.edit(title="one")
     await rig.relay_once()
@@ -91,13 +88,12 @@ async def test_a_lost_answer_followed_by_an_edit_is_not_taken_for_a_foreign_edit
 
     await rig.relay_once()
 
-    assert rig.remote(track) == expected(rig, track)
+    assert rig.remote(track) == wanted(rig, track)
     assert rig.mirror().state == "delivered"
 
 
 async def test_a_relay_that_died_between_apply_and_settle_leaves_nothing_behind(rig: Rig) -> None:
-    track = rig.upload()
-    await rig.relay_once()
+    track = await delivered(rig)
     rig.edit(title="one")
     lane = rig.claim("dies", lease=5)
     task = next_task(rig.log, lane, KINDS, rig.clock(), [])
@@ -107,7 +103,7 @@ async def test_a_relay_that_died_between_apply_and_settle_leaves_nothing_behind(
 
     await rig.relay_once()
 
-    assert rig.remote(track) == expected(rig, track)
+    assert rig.remote(track) == wanted(rig, track)
     assert rig.mirror().state == "delivered"
     with pytest.raises(LeaseLostError):
         rig.settle(lane, late)
@@ -115,8 +111,7 @@ async def test_a_relay_that_died_between_apply_and_settle_leaves_nothing_behind(
 
 
 async def test_a_delete_by_another_client_is_respected_until_the_owner_restores_the_record(rig: Rig) -> None:
-    track = rig.upload(description="kept")
-    await rig.relay_once()
+    track = await delivered(rig, description="kept")
     rig.pds.delete_record(rig.did, COLLECTION, track.rkey)
     rig.edit(title="edited since")
 
@@ -130,24 +125,22 @@ async def test_a_delete_by_another_client_is_respected_until_the_owner_restores_
     track = rig.command(1, lambda track: track.restore_record(at=rig.clock()))
     await rig.relay_once()
 
-    assert rig.remote(track) == expected(rig, track)
+    assert rig.remote(track) == wanted(rig, track)
     assert rig.remote(track)["title"] == "and again"
 
 
 async def test_a_restore_of_a_record_whose_absence_was_not_observed_works_at_once(rig: Rig) -> None:
-    track = rig.upload()
-    await rig.relay_once()
+    track = await delivered(rig)
     rig.pds.delete_record(rig.did, COLLECTION, track.rkey)
 
     track = rig.command(1, lambda track: track.restore_record(at=rig.clock()))
     await rig.relay_once()
 
-    assert rig.remote(track) == expected(rig, track)
+    assert rig.remote(track) == wanted(rig, track)
 
 
 async def test_a_foreign_edit_of_our_fields_is_held_and_not_overwritten(rig: Rig) -> None:
-    track = rig.upload()
-    await rig.relay_once()
+    track = await delivered(rig)
     foreign = {**rig.remote(track), "title": "by another client"}
     rig.pds.put_record(rig.did, COLLECTION, track.rkey, foreign)
     rig.edit(title="ours")
@@ -159,8 +152,7 @@ async def test_a_foreign_edit_of_our_fields_is_held_and_not_overwritten(rig: Rig
 
 
 async def test_the_owners_delete_goes_through_a_foreign_edit(rig: Rig) -> None:
-    track = rig.upload()
-    await rig.relay_once()
+    track = await delivered(rig)
     rig.pds.put_record(rig.did, COLLECTION, track.rkey, {**rig.remote(track), "title": "foreign"})
     rig.edit(title="ours")
     await rig.relay_once()
@@ -173,22 +165,20 @@ async def test_the_owners_delete_goes_through_a_foreign_edit(rig: Rig) -> None:
 
 
 async def test_fields_that_other_clients_keep_in_the_record_survive(rig: Rig) -> None:
-    track = rig.upload()
-    await rig.relay_once()
+    track = await delivered(rig)
     rig.pds.put_record(rig.did, COLLECTION, track.rkey, {**rig.remote(track), "x": {"$bytes": "aGk"}})
     track = rig.edit(title="ours")
     await rig.relay_once()
-    assert rig.remote(track) == {**expected(rig, track), "x": {"$bytes": "aGk"}}
+    assert rig.remote(track) == {**wanted(rig, track), "x": {"$bytes": "aGk"}}
 
     track = rig.edit(title="again")
     await rig.relay_once()
 
-    assert rig.remote(track) == {**expected(rig, track), "x": {"$bytes": "aGk"}}
+    assert rig.remote(track) == {**wanted(rig, track), "x": {"$bytes": "aGk"}}
 
 
 async def test_delete_and_undelete_bring_the_same_record_back(rig: Rig) -> None:
-    track = rig.upload(album="one")
-    await rig.relay_once()
+    track = await delivered(rig, album="one")
     before = rig.remote(track)
     rig.command(1, lambda track: track.delete(at=rig.clock()))
     await rig.relay_once()

@@ -24,6 +24,7 @@ from outbox.relay.result import Outcome
 from outbox.threads import MAX_THREADS, in_thread
 from outbox.views.waits import MirrorWaits
 from tests.dsl import BOB
+from tests.outbox.rigs.foreign_writes import delivered
 from tests.outbox.rigs.relay_rig import Rig, answered
 from tests.outbox.rigs.rows import lane_row
 
@@ -55,28 +56,8 @@ async def test_a_lane_run_ends_after_some_records_so_that_other_lanes_run(desk: 
     assert len(writers) == MAX_RECORDS_PER_RUN + 6
 
 
-async def test_a_record_that_never_gets_an_answer_keeps_none_of_its_siblings_back(desk: Rig) -> None:
-    cursed = desk.upload(1)
-    for number in (2, 3):
-        desk.upload(number)
-    send = desk.wire.request
-
-    async def request(did: str, method: str, nsid: str, **given: Any) -> httpx.Response:
-        if given["json"]["rkey"] == cursed.rkey:
-            raise httpx.ReadTimeout("no answer")
-        return await send(did, method, nsid, **given)
-
-    desk.wire.request = request  # type: ignore[method-assign]
-    for _ in range(3):
-        await desk.relay_once()
-        desk.clock.advance(minutes=10)
-
-    assert [desk.mirror(number).state for number in (1, 2, 3)] == ["pending", "delivered", "delivered"]
-
-
 async def test_a_record_that_this_code_cannot_read_stops_only_itself(desk: Rig) -> None:
-    desk.upload(1)
-    await desk.relay_once()
+    await delivered(desk, 1)
     with desk.database.write() as connection:
         connection.execute(update(mirror_target).values(observed_body=b"\xff"))
     desk.edit(1, title="unreadable")
@@ -272,8 +253,7 @@ def test_requests_end_while_a_quarter_of_the_lease_is_left(age: float, seconds: 
 
 async def test_edits_that_follow_each_other_closely_arrive_as_one_write(desk: Rig) -> None:
     desk.clock.run()
-    desk.upload()
-    await desk.relay_once()
+    await delivered(desk)
     desk.wire.sent.clear()
     async with running(desk):
         began = time.monotonic()

@@ -7,6 +7,7 @@ import pytest
 
 from outbox.relay.result import Outcome
 from tests.dsl import BOB
+from tests.outbox.rigs.foreign_writes import delivered
 from tests.outbox.rigs.relay_rig import MORE_THAN_ONE, Rig, answered
 
 pytestmark = pytest.mark.anyio
@@ -86,8 +87,7 @@ async def test_two_bad_records_do_not_close_a_host_that_has_little_else_to_do(de
         desk.clock.advance(minutes=15)
         await desk.relay_once()
 
-    desk.upload(3)
-    await desk.relay_once()
+    await delivered(desk, 3)
 
     assert desk.mirror(3).state == "delivered"
     desk.clock.advance(minutes=15)

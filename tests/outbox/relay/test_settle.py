@@ -11,6 +11,7 @@ import pytest
 from outbox.mirror.tables import NEVER
 from outbox.relay.result import Outcome
 from tests.dsl import COLLECTION
+from tests.outbox.rigs.foreign_writes import delivered
 from tests.outbox.rigs.rate_limits import replies_with
 from tests.outbox.rigs.relay_rig import Rig, answered
 from tests.outbox.rigs.rows import lane_row
@@ -50,8 +51,7 @@ async def test_the_budget_in_an_invalid_swap_answer_is_recorded(desk: Rig) -> No
 async def test_a_pause_for_the_budget_outlasts_a_shorter_one_that_the_read_back_is_asked_for(
     desk: Rig, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    track = desk.upload()
-    await desk.relay_once()
+    track = await delivered(desk)
     record = desk.remote(track) or {}
     desk.pds.put_record(desk.did, COLLECTION, track.rkey, {**record, "title": "somebody else's"})
     desk.edit(title="ours")
@@ -65,8 +65,7 @@ async def test_a_pause_for_the_budget_outlasts_a_shorter_one_that_the_read_back_
 
 @pytest.mark.parametrize("elsewhere", ["edited", "deleted"])
 async def test_an_account_with_a_held_or_detached_record_is_not_probed(desk: Rig, elsewhere: str) -> None:
-    track = desk.upload()
-    await desk.relay_once()
+    track = await delivered(desk)
     if elsewhere == "edited":
         record = desk.remote(track) or {}
         desk.pds.put_record(desk.did, COLLECTION, track.rkey, {**record, "title": "somebody else's"})

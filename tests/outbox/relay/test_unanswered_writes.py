@@ -8,17 +8,13 @@ from aggregates.track import Track
 from outbox.relay.result import Outcome
 from outbox.views.deliveries import attempts_of, deliveries
 from tests.dsl import COLLECTION
-from tests.outbox.rigs.relay_rig import RECORDS, LateRequest, Rig, answer_lost
+from tests.outbox.rigs.foreign_writes import delivered, foreign_put
+from tests.outbox.rigs.relay_rig import LateRequest, Rig, answer_lost
+from tests.outbox.rigs.stepwise_delivery import wanted
 
 pytestmark = pytest.mark.anyio
 
 LONG = {"minutes": 10}
-
-
-async def delivered(rig: Rig) -> Track:
-    track = rig.upload()
-    await rig.relay_once()
-    return track
 
 
 async def doubtful(rig: Rig, fault: Any, **changes: Any) -> Track:
@@ -28,15 +24,6 @@ async def doubtful(rig: Rig, fault: Any, **changes: Any) -> Track:
     assert await rig.relay_once() == {Outcome.FAILED: 1}
     rig.clock.advance(**LONG)
     return track
-
-
-def foreign_put(rig: Rig, track: Track, **fields: Any) -> dict[str, Any]:
-    rig.pds.put_record(rig.did, COLLECTION, track.rkey, {**(rig.remote(track) or {}), **fields})
-    return rig.remote(track) or {}
-
-
-def wanted(rig: Rig, track: Track) -> dict[str, Any]:
-    return RECORDS.record_of(track, rig.mirror().generation)
 
 
 def event_statuses(rig: Rig) -> list[tuple[str, str]]:

@@ -110,8 +110,7 @@ async def test_a_record_that_was_taken_down_after_an_unanswered_create_is_writte
 
 @pytest.mark.pds
 async def test_a_record_that_was_taken_down_is_not_taken_for_a_deleted_one(rig: Rig) -> None:
-    track = rig.upload()
-    await rig.relay_once()
+    track = await delivered(rig)
     take_down(rig, track)
 
     assert await verified(rig) == {Outcome.SEEN: 1}

@@ -10,6 +10,7 @@ from outbox.mirror.states import LaneState, MirrorReason
 from outbox.pds.pacing import HOUR_SECONDS
 from outbox.views import overview
 from outbox.views.failures import failing
+from tests.outbox.rigs.foreign_writes import delivered
 from tests.outbox.rigs.hosts import host_row
 from tests.outbox.rigs.relay_rig import Rig, answered, refused
 from tests.outbox.rigs.rows import lane_row, set_host
@@ -70,8 +71,7 @@ async def test_a_rate_limit_is_no_failure(desk: Rig) -> None:
 
 
 async def test_an_upload_that_fails_says_since_when(desk: Rig) -> None:
-    desk.upload()
-    await desk.relay_once()
+    await delivered(desk)
     desk.command(1, lambda track: track.request_blob_migration(at=desk.clock()))
     await fail(desk, refused)
     began = desk.clock()
@@ -81,8 +81,7 @@ async def test_an_upload_that_fails_says_since_when(desk: Rig) -> None:
 
 
 async def test_a_pds_that_does_not_answer_is_away_and_stalls_what_waits(desk: Rig) -> None:
-    desk.upload()
-    await desk.relay_once()
+    await delivered(desk)
     well = lane(desk)
     assert well.mirror_state == LaneState.READY
     assert near(well.last_success_at, desk.clock())
@@ -161,8 +160,7 @@ async def test_the_next_attempt_of_a_failing_record_counts_the_waits_of_its_host
 
 
 async def test_a_delivery_to_a_host_that_is_well_writes_no_host(desk: Rig, monkeypatch: Any) -> None:
-    desk.upload()
-    await desk.relay_once()
+    await delivered(desk)
     desk.edit(title="another")
     recorded: list[object] = []
     monkeypatch.setattr(Hosts, "record", lambda _self, report: recorded.append(report))

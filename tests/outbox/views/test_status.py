@@ -12,6 +12,7 @@ from outbox.relay.result import Outcome
 from outbox.views.deliveries import EventDelivery, _acks, deliveries
 from outbox.views.status import is_signed_in, waiting_records
 from tests.dsl import COLLECTION
+from tests.outbox.rigs.foreign_writes import delivered
 from tests.outbox.rigs.relay_rig import Rig, answer_lost, answered, refused
 
 pytestmark = pytest.mark.anyio
@@ -35,8 +36,7 @@ def remove(rig: Rig) -> None:
 
 
 async def test_a_delivered_event_has_its_time_commit_and_cid(desk: Rig) -> None:
-    desk.upload()
-    await desk.relay_once()
+    await delivered(desk)
     [(_, delivery)] = told(desk)
     rev = desk.pds.repo(desk.did).head.rev  # type: ignore[union-attr]
     assert (delivery.status, delivery.rev, delivery.cid) == ("delivered", rev, desk.mirror().record_cid)
@@ -59,8 +59,7 @@ async def test_an_edit_that_a_later_one_carried_along_is_superseded_by_it(desk: 
 
 
 async def test_an_event_stays_delivered_whatever_comes_after_it(desk: Rig) -> None:
-    desk.upload()
-    await desk.relay_once()
+    await delivered(desk)
     first = told(desk)[0]
     desk.edit(title="one")
     desk.edit(title="two")
@@ -107,14 +106,6 @@ async def test_an_event_that_does_not_touch_the_record_has_no_delivery(desk: Rig
     assert statuses(desk) == ["pending", "none", "none"]
 
 
-async def test_an_event_waits_with_its_lane(desk: Rig) -> None:
-    desk.wire.faults += [answered(401, "AccountTakedown")]
-    desk.upload()
-    await desk.relay_once()
-    assert statuses(desk) == ["parked"]
-    assert (desk.mirror().state, desk.mirror().reason) == ("parked", "account_inactive")
-
-
 async def test_a_waiting_event_has_its_reason(desk: Rig) -> None:
     desk.upload()
     with desk.database.write() as connection:
@@ -152,8 +143,7 @@ async def test_an_event_whose_attempts_are_not_known_here_is_superseded_by_what_
 
 
 async def test_an_event_that_met_a_foreign_edit_is_held_and_those_before_it_are_not(desk: Rig) -> None:
-    track = desk.upload()
-    await desk.relay_once()
+    track = await delivered(desk)
     desk.pds.put_record(desk.did, COLLECTION, track.rkey, {**(desk.remote(track) or {}), "title": "x"})
     desk.edit(title="one")
     await desk.relay_once()
@@ -162,8 +152,7 @@ async def test_an_event_that_met_a_foreign_edit_is_held_and_those_before_it_are_
 
 
 async def test_an_event_that_found_its_record_gone_is_superseded_by_the_restore(desk: Rig) -> None:
-    track = desk.upload()
-    await desk.relay_once()
+    track = await delivered(desk)
     desk.pds.delete_record(desk.did, COLLECTION, track.rkey)
     desk.edit(title="one")
     await desk.relay_once()
@@ -236,8 +225,7 @@ PARKED = {"state": "auth_required"}
 async def test_the_mirror_has_this_state(
     desk: Rig, target: dict, lane: dict, job: dict, expected: tuple[str, str | None]
 ) -> None:
-    desk.upload()
-    await desk.relay_once()
+    await delivered(desk)
     desk.command(1, lambda track: track.request_blob_migration(at=desk.clock()))
     with desk.database.write() as connection:
         settled = {"desired_gen": 1, "acked_gen": 1, "state": "idle", "failed_gen": 0, "reason": None}
@@ -250,8 +238,7 @@ async def test_the_mirror_has_this_state(
 
 
 async def test_records_of_a_paused_host_are_parked_and_counted_by_their_state(desk: Rig) -> None:
-    desk.upload(1)
-    await desk.relay_once()
+    await delivered(desk, 1)
     desk.upload(2)
     desk.upload(3)
     with desk.database.write() as connection:

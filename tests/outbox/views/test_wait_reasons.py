@@ -63,12 +63,6 @@ async def test_of_a_host_whose_budget_is_half_used_up_only_backfill_waits(desk):
     assert [why(desk, number) for number in (1, 2)] == [("pending", "sending"), ("pending", "paced")]
 
 
-async def test_a_paused_host_parks_its_records(desk):
-    desk.upload()
-    set_host(desk.database, desk.pds.url, paused=True)
-    assert why(desk, 1) == ("parked", "paused")
-
-
 async def test_a_record_under_way_is_sending(desk):
     desk.upload()
     set_host(desk.database, desk.pds.url, max_lanes=4)
