@@ -17,6 +17,7 @@ from starlette.types import Message, Receive
 
 from api.errors import BodyTooLargeError, UnparsableError
 from api.requests.parameters import number_of
+from web.page_route import ACCEPTS_HTML
 
 MAX_FORM_BYTES: Final = 256 * 1024
 MAX_FIELDS: Final = 1000
@@ -135,9 +136,10 @@ class Api:
             "path": path,
             "raw_path": quote(path, safe="/:@.").encode(),
             "query_string": b"",
-            "headers": [*kept, *headers, (b"accept", JSON.encode())],
+            "headers": [*kept, *headers],
             "path_params": {},
             "state": state,
+            ACCEPTS_HTML: False,
         }
         received: list[Message] = []
 

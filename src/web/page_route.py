@@ -9,15 +9,18 @@ from starlette.types import Scope
 
 HTML: Final = "text/html"
 ANY: Final = "*/*"
+ACCEPTS_HTML: Final = "mastertape.accepts_html"
 PUBLIC: Final = ("/@", "/tags/", "/docs/")
 """The pages that are shared as links, where the API has no route, begin so."""
 
 
 def accepts_html(scope: Scope) -> bool:
     """Whether to answer with a page: browsers name text/html in Accept; a public page is for all that accept anything."""
-    accept = Headers(scope=scope).get("accept") or ANY
-    is_public = scope["path"] in {"/", "/docs"} or scope["path"].startswith(PUBLIC)
-    return HTML in accept or (ANY in accept and is_public)
+    if ACCEPTS_HTML not in scope:  # each route of a page asks
+        accept = Headers(scope=scope).get("accept") or ANY
+        is_public = scope["path"] in {"/", "/docs"} or scope["path"].startswith(PUBLIC)
+        scope[ACCEPTS_HTML] = HTML in accept or (ANY in accept and is_public)
+    return bool(scope[ACCEPTS_HTML])
 
 
 class PageRoute(APIRoute):
