@@ -28,8 +28,7 @@ from outbox.mirror.tables import (
 from outbox.mirror.targets import PUT
 from projections.history import history
 from projections.rows import insert_rows
-from projections.tracks.table import normalized, row_of, tracks
-from projections.tracks.view import TrackView
+from projections.tracks.table import TrackView, normalized, row_of, tracks
 from replay.repair.jobs import repair
 from replay.repair.states import RepairState
 

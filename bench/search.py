@@ -11,8 +11,7 @@ from bench.rounds import Arm, Effort, Seconds, compare
 from eventstore.event_log import EventLog
 from projections.rows import insert_rows
 from projections.tracks.queries import TrackFilter, track_page
-from projections.tracks.table import normalized, row_of, tracks
-from projections.tracks.view import TrackView
+from projections.tracks.table import TrackView, normalized, row_of, tracks
 
 SENTENCE: Final = "What a search takes among 100,000 tracks, as a multiple of the same among 10,000 of them."
 FEW, MANY = 10_000, 100_000

@@ -13,7 +13,6 @@ from api.pipeline.media_intake import MediaIntake
 from api.pipeline.media_request import MAX_CONCURRENT_READS_OF_ONE_CALLER
 from api.plyr import surface
 from api.routers import (
-    artists,
     auth,
     events,
     health,
@@ -32,7 +31,7 @@ from eventstore.coordination.turns import Joint, Turns
 
 ROUTERS: Final = (
     tracks.router,
-    artists.router,
+    tracks.artists,
     track_writes.router,
     records.router,
     mirrors.router,

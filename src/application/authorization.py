@@ -18,7 +18,7 @@ from eventstore.unit_of_work import UnitOfWork
 from identity.accounts.accounts import ACTIVE
 from identity.accounts.credentials import Principal
 from projections.tracks.queries import live_track_with_audio, track_by_id
-from projections.tracks.view import TrackView
+from projections.tracks.table import TrackView
 
 
 @dataclass(frozen=True)

@@ -16,7 +16,7 @@ from application.errors import (
     SupportRequiredError,
 )
 from identity.accounts.credentials import Principal
-from projections.tracks.view import TrackView
+from projections.tracks.table import TrackView
 
 MAX_ASKED_AT_ONCE: Final = 8
 """Artists of one list; playback asks the same service."""

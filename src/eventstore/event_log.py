@@ -34,8 +34,7 @@ from eventstore.errors import (
 )
 from eventstore.locks import account_locked, lock_log
 from eventstore.prepared import Prepared, Query, Result, pipelined
-from eventstore.projection import Projection
-from eventstore.projection_state import FINGERPRINTS, outdated, require_current
+from eventstore.projection import FINGERPRINTS, Projection, outdated, require_current
 from eventstore.restore_detection import require_same_server
 from eventstore.schema import stored_event
 from eventstore.streams.aggregate_cache import AggregateCache, StreamState

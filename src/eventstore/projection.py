@@ -1,13 +1,17 @@
-"""What a read model must be: the same code applies it inside the append and rebuilds it from the log."""
+"""What a read model must be: the same code applies it inside the append and rebuilds it from the log, or a unit refuses to write."""
 
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, field
 from hashlib import sha256
-from typing import Protocol
+from typing import Final, Protocol
 
-from sqlalchemy import Column, Connection, Table
+from sqlalchemy import Column, Connection, Table, exists, select
 
+from eventstore.append import upsert
 from eventstore.change import Change
+from eventstore.errors import OutdatedProjectionError
+from eventstore.prepared import Prepared
+from eventstore.schema import projection_state, stored_event
 
 Into = Callable[[Table], Table]
 """Where a projection writes the rows of a table: the table itself, or its scratch table in a rebuild."""
@@ -86,3 +90,43 @@ def fingerprint(version: int, *tables: Table) -> str:
         for column in table.columns
     ]
     return sha256("\n".join([str(version), *columns]).encode()).hexdigest()[:16]
+
+
+_ALL: Final = select(projection_state.c.name, projection_state.c.fingerprint)
+FINGERPRINTS: Final = Prepared(lambda _: _ALL)
+
+
+def require_current(
+    connection: Connection, projections: Sequence[Projection], read: Iterable[tuple[str, str]]
+) -> None:
+    """Raise OutdatedProjectionError where another version of the code made rows.
+
+    `read` are FINGERPRINTS, read under the append lock, so no rebuild can interfere. A projection without a row is current
+    while the log is empty; with events, it was never built.
+    """
+    made_by = dict(read)
+    missing = [projection for projection in projections if projection.name not in made_by]
+    if missing and not has_events(connection):
+        for projection in missing:
+            row = {"name": projection.name, "fingerprint": projection.fingerprint}
+            connection.execute(upsert(connection, projection_state).on_conflict_do_nothing(), row)
+        made_by = _fingerprints(connection)
+    for projection in projections:
+        if made_by.get(projection.name) != projection.fingerprint:
+            raise OutdatedProjectionError(projection.name)
+
+
+def outdated(connection: Connection, projections: Sequence[Projection]) -> Sequence[Projection]:
+    """Return the projections for which a unit would be refused now; without the lock, the answer may be out of date at once."""
+    made_by = _fingerprints(connection)
+    old = [each for each in projections if made_by.get(each.name) != each.fingerprint]
+    return old if old and has_events(connection) else ()
+
+
+def has_events(connection: Connection) -> bool:
+    """Whether there is anything to project."""
+    return bool(connection.scalar(select(exists(select(stored_event.c.position)))))
+
+
+def _fingerprints(connection: Connection) -> dict[str, str]:
+    return dict(FINGERPRINTS.start(connection, {}).all())

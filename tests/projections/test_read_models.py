@@ -15,8 +15,7 @@ from projections.history import history_page
 from projections.media_references import media_references
 from projections.rebuild.rebuild import differences, rebuild
 from projections.tracks.queries import track_by_id
-from projections.tracks.tags import track_tags
-from projections.tracks.view import TrackView
+from projections.tracks.table import TrackView, track_tags
 from projections.visible_state import visible_state
 from service.schema.tables import READ_MODELS
 from tests.dsl import Step, some_audio

@@ -15,8 +15,7 @@ from projections.tracks.queries import (
     track_by_id,
     track_page,
 )
-from projections.tracks.tags import track_tags
-from projections.tracks.view import TrackView
+from projections.tracks.table import TrackView, track_tags
 from tests.dsl import (
     ALICE,
     BOB,

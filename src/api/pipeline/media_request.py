@@ -38,7 +38,7 @@ from eventstore.errors import ThreadsBusyError
 from eventstore.untrusted import whole_number
 from identity.accounts.credentials import Principal
 from projections.tracks.queries import live_tracks_naming, track_by_id
-from projections.tracks.view import TrackView
+from projections.tracks.table import TrackView
 from storage.artwork import RENDITION_SIZES
 from storage.derived.jobs import DerivedKind, has_failed
 from storage.derived.renditions import RENDITION_MIME, rendition_of

@@ -11,7 +11,7 @@ from application.authorization import require_reader
 from application.errors import NotAuthenticatedError
 from application.tracks.as_of import track_at_time, track_at_version
 from identity.accounts.credentials import Principal
-from projections.tracks.view import TrackView
+from projections.tracks.table import TrackView
 
 
 class AsOf(BaseModel):

@@ -17,7 +17,7 @@ from outbox.mirror.namespace_moves import Namespaces, is_accounted_for
 from outbox.pds.client import RecordKey, RemoteUnknownError
 from outbox.views.status import is_signed_in, mirrors
 from projections.tracks.queries import track_by_id
-from projections.tracks.view import TrackView
+from projections.tracks.table import TrackView
 
 READ_TIMEOUT_SECONDS: Final = 5.0
 """With the wait for a turn."""

@@ -22,7 +22,7 @@ from api.pipeline.command_request import Idempotent, result_of
 from api.plyr.reading import ROUTER, Reader
 from api.plyr.track import album_of
 from api.requests.fields import PROFILE_FIELDS, profile_of
-from api.routers.artists import artist_of
+from api.routers.tracks import artist_of
 from api.services import Services
 from application.account import update_profile
 from eventstore.streams.track_ids import peer_ids_of

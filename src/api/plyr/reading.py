@@ -25,7 +25,7 @@ from eventstore.streams.track_ids import peer_ids_of, track_id_of
 from identity.accounts.credentials import Principal
 from projections.tracks.catalogue import tags_by_use, track_count
 from projections.tracks.queries import TrackFilter, track_by_id, track_page
-from projections.tracks.view import TrackView
+from projections.tracks.table import TrackView
 
 if TYPE_CHECKING:
     from aggregates.track import Track

@@ -18,8 +18,7 @@ from eventstore.streams.track_ids import peer_ids_of
 from identity.accounts.accounts import Account, accounts_of
 from identity.accounts.credentials import Principal
 from outbox.tracks.record import RecordUrls
-from projections.tracks.table import LIVE, tracks
-from projections.tracks.view import TrackView
+from projections.tracks.table import LIVE, TrackView, tracks
 
 _NOT_IN_SLUGS: Final = re.compile(r"[^\w]+")
 

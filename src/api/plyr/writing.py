@@ -24,8 +24,7 @@ from api.plyr.track import PUBLIC, SUPPORTERS, UNLISTED, TrackResponse, album_ti
 from api.requests.body import NONE, Body
 from api.requests.known_names import require_known_fields
 from api.requests.parameters import NO_TRACK
-from api.responses.commands import CopyResults, deleted_track, restored_record
-from api.responses.track import TrackReader
+from api.responses.track import CopyResults, TrackReader, deleted_track, restored_record
 from api.routers.records import answer_copy, answer_restore
 from api.routers.track_writes import (
     answer_edit,
@@ -52,7 +51,7 @@ from eventstore.untrusted import whole_number
 from identity.errors import SignInRequiredError
 from outbox.views.status import needs_sign_in
 from projections.tracks.queries import count_in_collection, track_by_id
-from projections.tracks.view import TrackView
+from projections.tracks.table import TrackView
 
 PUBLISHING: Final[dict[str, Any]] = {"publishing": {"type": "object"}}
 VISIBILITY: Final[dict[str, Any]] = {"visibility": TEXT}

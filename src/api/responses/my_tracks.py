@@ -16,8 +16,7 @@ from outbox.tracks.record import RecordUrls
 from outbox.views.status import STATE, TARGETS_AT_WORK
 from projections.blob_migration import AUDIO_COPY_STATE
 from projections.tracks.search import contains
-from projections.tracks.table import LIVE, tracks
-from projections.tracks.view import TrackView
+from projections.tracks.table import LIVE, TrackView, tracks
 
 target: Final = mirror_target.c
 IS_TRACK: Final = target.kind == Track.TOPIC

@@ -25,9 +25,8 @@ from api.pipeline.pds import (
 )
 from api.requests.known_names import StrictRoute
 from api.requests.parameters import TrackId, WaitPreference
-from api.responses.commands import CopyResults, moved_record, restored_record
 from api.responses.progress import AdoptionBody, MigrationBody, adoption_body, migration_report
-from api.responses.track import MirrorBody, TrackBody
+from api.responses.track import CopyResults, MirrorBody, TrackBody, moved_record, restored_record
 from api.services import Services
 from application.account import request_adoption
 from application.authorization import OnTrack

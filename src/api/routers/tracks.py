@@ -1,25 +1,37 @@
-"""Reads tracks: of all artists, and the caller's own with those that no public list shows."""
+"""Reads tracks: of all artists, and the caller's own with those that no public list shows; and reads artists."""
 
-from typing import Annotated, Any
+from typing import Annotated, Any, Final
 
-from fastapi import APIRouter, Query, Response
+from fastapi import APIRouter, Path, Query, Response
 from pydantic import BaseModel, Field
 from starlette.concurrency import run_in_threadpool
 
+from aggregates.errors import InvalidFieldError
 from api.auth.authentication import OptionalCaller, ServicesDep, SignedIn
-from api.json_response import AsciiJsonResponse
+from api.errors import ArtistNotFoundError
+from api.json_response import AsciiJsonResponse, body_from
 from api.openapi import errors
 from api.pipeline.media_request import ForMedia
 from api.pipeline.past_state import AsOf, past_state
 from api.requests.known_names import StrictRoute
-from api.requests.parameters import MAX_ID, Cursor, OneOf, PageLength, TrackId, cursor_of, page_length
+from api.requests.parameters import (
+    MAX_ID,
+    MAX_PAGE_LENGTH,
+    Cursor,
+    OneOf,
+    PageLength,
+    TrackId,
+    cursor_of,
+    page_length,
+)
 from api.responses.my_tracks import MyTracksBody, MyTracksFilter, my_tracks
 from api.responses.track import TrackBody, one_track, past_track_body, track_bodies
 from api.services import Services
 from application.authorization import may_have_bytes, may_see_track
 from application.errors import TrackNotFoundError
 from application.tracks.as_of import kept_audio
-from identity.accounts.accounts import Accounts
+from eventstore.untrusted import is_storable
+from identity.accounts.accounts import Account, Accounts
 from identity.accounts.credentials import Principal
 from outbox.mirror.states import MirrorState
 from projections.tracks.queries import TrackFilter, track_page
@@ -174,3 +186,64 @@ def list_my_tracks(
     cursor, limit = cursor_of(wanted.cursor), page_length(wanted.limit)
     with services.database.read() as connection:
         return my_tracks(connection, which, services.urls, cursor=cursor, limit=limit)
+
+
+artists = APIRouter(tags=["artists"], route_class=StrictRoute)
+
+MAX_ARTISTS: Final = MAX_PAGE_LENGTH
+
+
+class ArtistBody(BaseModel):
+    """An artist, and the PDS on which the records of their tracks are."""
+
+    did: str
+    handle: str = Field(description="`handle.invalid` while the DID document does not confirm one")
+    display_name: str = Field(description="the name set here, else that of the profile on the PDS")
+    bio: str | None
+    pds_url: str
+
+    @classmethod
+    def of(cls, account: Account) -> "ArtistBody":
+        return body_from(cls, account, display_name=account.name)
+
+
+class ArtistsBody(BaseModel):
+    """Those of the artists that are here."""
+
+    items: list[ArtistBody]
+
+
+class Wanted(BaseModel):
+    """The artists to read."""
+
+    did: list[str] = Field(description=f"1 to {MAX_ARTISTS} DIDs")
+
+
+@artists.get("/artists", responses=errors(400, 422, 503))
+def list_artists(
+    _caller: OptionalCaller, services: ServicesDep, wanted: Annotated[Wanted, Query()]
+) -> ArtistsBody:
+    """Read several artists; those who have not signed in here, or are leaving, are left out."""
+    if len(wanted.did) > MAX_ARTISTS:
+        raise InvalidFieldError("did", f"may be there {MAX_ARTISTS} times")
+    found = services.accounts.of_dids([did for did in wanted.did if is_storable(did)])
+    return ArtistsBody(items=[ArtistBody.of(account) for account in found])
+
+
+@artists.get("/artists/{artist}", responses=errors(404, 503))
+def read_artist(
+    _caller: OptionalCaller,
+    services: ServicesDep,
+    artist: Annotated[str, Path(description="a handle or a DID")],
+) -> ArtistBody:
+    """Read an artist who has signed in here."""
+    return ArtistBody.of(artist_of(services, artist))
+
+
+def artist_of(services: Services, name: str) -> Account:
+    """Return the account with this DID or handle; raises ArtistNotFoundError, also where it is leaving."""
+    find = services.accounts.get if name.startswith("did:") else services.accounts.by_handle
+    account = find(name) if is_storable(name) else None
+    if account is None or account.leaving_since is not None:
+        raise ArtistNotFoundError
+    return account

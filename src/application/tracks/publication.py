@@ -11,7 +11,7 @@ from application.tracks.as_of import track_at_version
 from application.tracks.revert import Revert
 from eventstore.event_log import EventLog
 from projections.tracks.queries import track_by_id
-from projections.tracks.view import TrackView
+from projections.tracks.table import TrackView
 from storage.taken_down import require_not_taken_down
 
 

@@ -9,8 +9,7 @@ from aggregates.values import tag_as_stored
 from eventstore.untrusted import is_storable
 from projections.tracks.queries import end_of_scan, is_shown_to
 from projections.tracks.search import ESCAPE, contains, escaped
-from projections.tracks.table import LIVE, SEPARATOR, normalized, tracks
-from projections.tracks.tags import track_tags
+from projections.tracks.table import LIVE, SEPARATOR, normalized, track_tags, tracks
 
 COUNT: Final = func.count()
 LINES: Final = 3

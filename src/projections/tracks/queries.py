@@ -11,9 +11,7 @@ from aggregates.values import tag_as_stored
 from eventstore.prepared import Prepared, among
 from eventstore.untrusted import is_storable
 from projections.tracks.search import Search, is_indexed, search_of
-from projections.tracks.table import LIVE, normalized, tracks
-from projections.tracks.tags import track_tags
-from projections.tracks.view import TrackView
+from projections.tracks.table import LIVE, TrackView, normalized, track_tags, tracks
 
 MAX_SCANNED_TRACKS: Final = 10_000
 """Of one page or search that compares row by row."""

@@ -15,8 +15,7 @@ from sqlalchemy import Connection, func, select
 
 from eventstore.event_log import EventLog
 from eventstore.jobs.queue import stalled_since
-from eventstore.projection import Projection
-from eventstore.projection_state import outdated
+from eventstore.projection import Projection, outdated
 from eventstore.schema import stored_event
 from eventstore.streams.snapshots import Snapshots
 from outbox.mirror.due import host_open_at, lane_due_at, latest_of

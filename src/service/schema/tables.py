@@ -10,8 +10,7 @@ from eventstore.schema import metadata
 from projections.history import History
 from projections.media_references import MediaReferences
 from projections.tracks.search import SEARCH_INDEX
-from projections.tracks.table import Tracks
-from projections.tracks.tags import TrackTags
+from projections.tracks.table import Tracks, TrackTags
 
 MODULES: Final = [
     import_module(name)

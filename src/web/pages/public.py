@@ -11,8 +11,7 @@ from starlette.exceptions import HTTPException
 from api.error_responses import reply_for
 from api.pipeline.media_request import ForMedia, MediaRequest
 from api.requests.parameters import number_of
-from api.routers.artists import Wanted, list_artists, read_artist
-from api.routers.tracks import Listing, list_tracks, live_track
+from api.routers.tracks import Listing, Wanted, list_artists, list_tracks, live_track, read_artist
 from identity.accounts.credentials import Principal
 from identity.errors import INVALID_HANDLE
 from web.ask import PublicAsk

@@ -8,8 +8,7 @@ from eventstore.event_log import EventLog
 from projections.history import history
 from projections.media_references import media_references
 from projections.rebuild.difference import Difference, DifferenceKind
-from projections.tracks.table import tracks
-from projections.tracks.tags import track_tags
+from projections.tracks.table import track_tags, tracks
 from service.schema.tables import READ_MODELS
 from tests.dsl import ALICE, BOB, some_artwork, some_audio, some_blob, some_feature, some_time
 from tests.projections.track_log import Rows, change, live_rows, upload

@@ -27,8 +27,7 @@ from eventstore.schema import projection_state
 from projections.rebuild.difference import DifferenceKind
 from projections.rebuild.rebuild import differences, rebuild
 from projections.rebuild.scratch import OvertakenError
-from projections.tracks.table import Tracks, tracks
-from projections.tracks.tags import track_tags
+from projections.tracks.table import Tracks, track_tags, tracks
 from service.schema.tables import READ_MODELS
 from tests.dsl import BOB, a_track, some_time
 from tests.projections.rebuild.damage import (

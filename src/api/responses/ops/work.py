@@ -12,7 +12,7 @@ from api.services import Services
 from eventstore.database import MAX_COUNTED
 from eventstore.jobs.queue import count_jobs
 from eventstore.jobs.table import JobState
-from eventstore.projection_state import outdated
+from eventstore.projection import outdated
 from eventstore.schema import stored_event
 from eventstore.states import State
 from outbox.firehose.cursors import streams

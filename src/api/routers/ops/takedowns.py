@@ -24,7 +24,7 @@ from application.tracks.publication import published_by_lifting_takedown
 from eventstore.idempotency.results import CommandResult
 from outbox.operations.operators import Operator
 from projections.tracks.queries import track_by_id
-from projections.tracks.view import TrackView
+from projections.tracks.table import TrackView
 from storage.taken_down import taken_down
 
 router = APIRouter(tags=["operations"], route_class=StrictRoute)

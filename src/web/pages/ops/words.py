@@ -8,7 +8,7 @@ from urllib.parse import quote
 from fastapi import Depends, Request, Response
 from markupsafe import Markup, escape
 
-from api.routers.artists import Wanted, list_artists, read_artist
+from api.routers.tracks import Wanted, list_artists, read_artist
 from identity.accounts.credentials import Principal
 from identity.errors import INVALID_HANDLE
 from web.ask import Ask, OperatorAsk
