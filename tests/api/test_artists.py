@@ -3,12 +3,9 @@
 import pytest
 
 from tests.api.world import did_of, refusal
+from tests.servers.databases import ON_SQLITE
 
-
-@pytest.fixture
-def migrated_url(migrated_sqlite):
-    """What matters here is HTTP: one database will do."""
-    return migrated_sqlite
+pytestmark = ON_SQLITE
 
 
 def test_an_artist_is_read_by_handle_and_by_did(client, alice):

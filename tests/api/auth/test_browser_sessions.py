@@ -7,12 +7,9 @@ from api.middleware.http_layer import over_http
 from identity.accounts.credentials import Credentials
 from tests.api.auth.fake_oauth import FakeOAuth, browser, come_back, sign_in, signed_in_dids
 from tests.api.world import did_of, refusal
+from tests.servers.databases import ON_SQLITE
 
-
-@pytest.fixture
-def migrated_url(migrated_sqlite):
-    """What matters here is HTTP: one database will do."""
-    return migrated_sqlite
+pytestmark = ON_SQLITE
 
 
 @pytest.fixture

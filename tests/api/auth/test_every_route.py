@@ -12,17 +12,14 @@ from eventstore.schema import metadata
 from identity.accounts.credentials import CredentialKind, Scope
 from tests.api.auth.route_table import READS_THOUGH_POST, ROUTES, Who, of
 from tests.api.world import refusal, upload
+from tests.servers.databases import ON_SQLITE
+
+pytestmark = ON_SQLITE
 
 USE = {"last_used_at"}
 """What a refused request may change: when a token was used."""
 CLOSED = of(Who.OWN, Who.TRACK, Who.OPERATOR, Who.ADMIN, Who.THING)
 METHODS = ("get", "post", "put", "patch", "delete")
-
-
-@pytest.fixture
-def migrated_url(migrated_sqlite):
-    """What matters here is HTTP: one database will do."""
-    return migrated_sqlite
 
 
 @pytest.fixture

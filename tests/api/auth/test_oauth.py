@@ -28,17 +28,14 @@ from tests.api.auth.fake_oauth import (
     signed_in_dids,
 )
 from tests.api.world import did_of, refusal
+from tests.servers.databases import ON_SQLITE
+
+pytestmark = ON_SQLITE
 
 OLD_BROWSER = {"accept": "text/html,*/*;q=0.8"}
 """It sends no fetch metadata."""
 HTML = {**OLD_BROWSER, "sec-fetch-site": "none"}
 """The address was typed."""
-
-
-@pytest.fixture
-def migrated_url(migrated_sqlite):
-    """What matters here is HTTP: one database will do."""
-    return migrated_sqlite
 
 
 @pytest.fixture

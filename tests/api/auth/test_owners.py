@@ -5,6 +5,9 @@ import pytest
 from identity.accounts.credentials import Scope
 from tests.api.world import refusal, upload
 from tests.media_samples import samples
+from tests.servers.databases import ON_SQLITE
+
+pytestmark = ON_SQLITE
 
 COMMANDS = [
     ("PATCH", "/tracks/{}"),
@@ -17,12 +20,6 @@ COMMANDS = [
 ]
 READS = [("GET", "/tracks/{}/history"), ("GET", "/tracks/{}/mirror")]
 WHEN_DELETED = {"/tracks/{}/undelete", "/tracks/{}/history", "/tracks/{}/mirror", "/tracks/{}/mirror/retry"}
-
-
-@pytest.fixture
-def migrated_url(migrated_sqlite):
-    """What matters here is HTTP: one database will do."""
-    return migrated_sqlite
 
 
 def send(client, person, route, track_id, **more):

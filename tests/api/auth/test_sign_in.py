@@ -16,15 +16,12 @@ from identity.errors import (
     UnsafeAddressError,
 )
 from tests.api.world import did_of, refusal
+from tests.servers.databases import ON_SQLITE
+
+pytestmark = ON_SQLITE
 
 if TYPE_CHECKING:
     from pydantic import SecretStr
-
-
-@pytest.fixture
-def migrated_url(migrated_sqlite):
-    """What matters here is HTTP: one database will do."""
-    return migrated_sqlite
 
 
 @dataclass

@@ -15,6 +15,9 @@ from identity.accounts.credentials import Scope
 from tests.api.no_sign_in import without_sign_in
 from tests.api.world import refusal, until, upload
 from tests.media_samples import samples
+from tests.servers.databases import ON_SQLITE
+
+pytestmark = ON_SQLITE
 
 JSON = {"Content-Type": "application/json"}
 BODIES = [
@@ -25,12 +28,6 @@ BODIES = [
     "PUT /tracks/{}/audio",
 ]
 """Of each kind of reader: ours and the framework's, of commands, of sign-ins, of files."""
-
-
-@pytest.fixture
-def migrated_url(migrated_sqlite):
-    """What matters here is HTTP: one database will do."""
-    return migrated_sqlite
 
 
 @pytest.fixture

@@ -7,15 +7,12 @@ from api.middleware.http_layer import EVERYWHERE
 from tests.api.auth.route_table import ROUTES
 from tests.api.world import did_of, upload
 from tests.media_samples import samples
+from tests.servers.databases import ON_SQLITE
+
+pytestmark = ON_SQLITE
 
 APP, OTHER = "https://app.example", "https://other.example"
 PREFLIGHT = {"Access-Control-Request-Method": "PATCH"}
-
-
-@pytest.fixture
-def migrated_url(migrated_sqlite):
-    """What matters here is HTTP: one database will do."""
-    return migrated_sqlite
 
 
 @pytest.fixture

@@ -4,12 +4,9 @@ import pytest
 
 from identity.accounts.credentials import Scope
 from tests.api.world import refusal, upload
+from tests.servers.databases import ON_SQLITE
 
-
-@pytest.fixture
-def migrated_url(migrated_sqlite):
-    """What matters here is HTTP: tests/replay/repair runs on both databases."""
-    return migrated_sqlite
+pytestmark = ON_SQLITE
 
 
 @pytest.fixture

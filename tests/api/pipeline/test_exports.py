@@ -11,14 +11,11 @@ from api.pipeline import concurrency
 from api.pipeline.concurrency import MAX_EXPORTS_OF_AN_ACCOUNT
 from identity.errors import CredentialExpiredError
 from tests.api.world import until, upload
+from tests.servers.databases import ON_SQLITE
+
+pytestmark = ON_SQLITE
 
 EXPORTS = 6
-
-
-@pytest.fixture
-def migrated_url(migrated_sqlite):
-    """What matters here is HTTP: one database will do."""
-    return migrated_sqlite
 
 
 def test_an_export_is_broken_off_once_its_token_has_ended(world, client, alice, monkeypatch):

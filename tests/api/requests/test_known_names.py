@@ -7,6 +7,8 @@ from tests.api.world import refusal, upload
 from tests.media_samples import samples
 from tests.servers.databases import ON_SQLITE
 
+pytestmark = ON_SQLITE
+
 BY_STANDARD = {"GET /auth/callback", "GET /oauth-client-metadata.json", "GET /jwks.json"}
 """Authorization servers call these, and clients ignore parameters that they do not know (RFC 6749)."""
 MEDIA = {"GET /audio/{cid}.{extension}", "GET /audio/{cid}.{extension}/download", "GET /artwork/{cid}"}
@@ -53,7 +55,6 @@ def detail(answer):
     return answer.json()["detail"]
 
 
-@ON_SQLITE
 def test_every_route_refuses_an_unknown_query_parameter(subtests, client, world, admin, track):
     before = world.state()
     for method, path in routes_of(world):
@@ -66,7 +67,6 @@ def test_every_route_refuses_an_unknown_query_parameter(subtests, client, world,
     assert world.state() == before
 
 
-@ON_SQLITE
 def test_every_route_with_a_body_refuses_an_unknown_field(subtests, client, world, admin, track):
     before = world.state()
     for method, path in routes_of(world):
@@ -80,14 +80,12 @@ def test_every_route_with_a_body_refuses_an_unknown_field(subtests, client, worl
     assert world.state() == before
 
 
-@ON_SQLITE
 @pytest.mark.parametrize("route", sorted(BY_STANDARD | MEDIA))
 def test_what_a_standard_or_a_link_adds_is_ignored(client, admin, track, route):
     answer = send(client, admin, track, *route.split(" "), params=UNKNOWN)
     assert refusal(answer)[1] != "unknown_parameter"
 
 
-@ON_SQLITE
 @pytest.mark.parametrize(
     ("name", "meant"),
     [("titel", "title"), ("Title", "title"), ("self_label", "self_labels"), ("visibility", None), ("", None)],
@@ -98,7 +96,6 @@ def test_a_field_is_refused_with_the_name_that_was_meant(client, admin, track, n
     assert (detail(answer)["field"], detail(answer)["did_you_mean"]) == (name, meant)
 
 
-@ON_SQLITE
 @pytest.mark.parametrize(("name", "meant"), [("artist_did", "artist"), ("tags", "tag"), ("sort", None)])
 def test_a_parameter_is_refused_with_the_name_that_was_meant(client, name, meant):
     answer = client.get("/tracks", params={name: "x"})
@@ -106,7 +103,6 @@ def test_a_parameter_is_refused_with_the_name_that_was_meant(client, name, meant
     assert (detail(answer)["field"], detail(answer)["did_you_mean"]) == (name, meant)
 
 
-@ON_SQLITE
 @pytest.mark.parametrize(
     "field",
     [
@@ -125,7 +121,6 @@ def test_an_upload_that_asks_for_more_than_there_is_keeps_nothing(client, world,
     assert world.state() == before
 
 
-@ON_SQLITE
 def test_a_name_inside_a_field_is_refused_too(client, world, admin, track):
     before = world.state()
     gate = {"support_gate": {"type": "any", "typ": "none"}}
@@ -138,7 +133,6 @@ def test_a_name_inside_a_field_is_refused_too(client, world, admin, track):
     assert world.state() == before
 
 
-@ON_SQLITE
 def test_a_text_that_is_sent_as_a_file_is_refused(client, world, admin, track):
     before = world.state()
     answer = client.patch(f"/tracks/{track['id']}", files={"title": b"New"}, headers=admin.headers)
@@ -147,19 +141,16 @@ def test_a_text_that_is_sent_as_a_file_is_refused(client, world, admin, track):
     assert world.state() == before
 
 
-@ON_SQLITE
 def test_a_parameter_that_is_there_twice_is_refused(client):
     assert refusal(client.get("/tracks?tag=a&tag=b")) == (422, "unparsable")
 
 
-@ON_SQLITE
 def test_a_long_name_is_not_repeated_whole(client, admin, track):
     answer = client.patch(f"/tracks/{track['id']}", json={"x" * 60_000: 1}, headers=admin.headers)
     assert refusal(answer) == (400, "unknown_field")
     assert len(answer.content) < 1000
 
 
-@ON_SQLITE
 @pytest.mark.parametrize(
     ("path", "limit"),
     [
@@ -176,7 +167,6 @@ def test_a_value_that_a_parameter_cannot_have_is_refused_with_those_it_can(clien
     assert detail(answer)["limit"].startswith(limit)
 
 
-@ON_SQLITE
 def test_a_refused_request_keeps_no_result_under_its_key(client, admin, track):
     headers = {**admin.headers, "Idempotency-Key": "k"}
     path = f"/tracks/{track['id']}"

@@ -8,6 +8,8 @@ from tests.api.world import refusal, upload
 from tests.media_samples import samples
 from tests.servers.databases import ON_SQLITE
 
+pytestmark = ON_SQLITE
+
 LONG_JSON = "[" * 10_000
 
 BAD_FIELDS = [
@@ -115,7 +117,6 @@ def field_of(answer):
     return detail["field"]
 
 
-@ON_SQLITE
 def test_a_bad_field_of_a_form_is_named_and_nothing_is_changed(subtests, client, world, alice, track):
     for case in BAD_FIELDS:
         with subtests.test(str(case)[:80]):
@@ -126,7 +127,6 @@ def test_a_bad_field_of_a_form_is_named_and_nothing_is_changed(subtests, client,
             assert world.state() == before
 
 
-@ON_SQLITE
 def test_a_bad_field_of_json_is_named_and_nothing_is_changed(subtests, client, world, alice, track):
     for case in BAD_JSON:
         with subtests.test(str(case)[:80]):
@@ -138,7 +138,6 @@ def test_a_bad_field_of_json_is_named_and_nothing_is_changed(subtests, client, w
             assert world.state() == before
 
 
-@ON_SQLITE
 def test_an_upload_with_a_bad_field_leaves_nothing(subtests, client, world, alice):
     for fields, field in BAD_UPLOADS:
         with subtests.test(str(fields)[:80]):
@@ -155,7 +154,6 @@ def test_an_upload_with_a_bad_field_leaves_nothing(subtests, client, world, alic
             assert not list(world.services.staging.iterdir())
 
 
-@ON_SQLITE
 def test_a_lying_file_is_refused(subtests, client, world, alice, track):
     for case in LYING_FILES:
         with subtests.test(str(case)[:80]):
@@ -168,7 +166,6 @@ def test_a_lying_file_is_refused(subtests, client, world, alice, track):
             assert not list(world.services.staging.iterdir())
 
 
-@ON_SQLITE
 def test_a_lying_image_is_refused(subtests, client, world, alice, track):
     for case in LYING_IMAGES:
         with subtests.test(str(case)[:80]):
@@ -185,7 +182,6 @@ def test_a_lying_image_is_refused(subtests, client, world, alice, track):
             assert world.state() == before
 
 
-@ON_SQLITE
 def test_too_large_names_the_limit_whether_it_was_announced_or_not(client, alice):
     files = {"file": ("a.wav", samples.tone(60), "audio/wav")}
     answer = client.post("/tracks", data={"title": "t"}, files=files, headers=alice.headers)
@@ -193,7 +189,6 @@ def test_too_large_names_the_limit_whether_it_was_announced_or_not(client, alice
     assert answer.json()["detail"]["limit"] == 200_000
 
 
-@ON_SQLITE
 def test_an_image_may_have_20_megabytes(client, alice, track):
     image = ("a.png", samples.png() + bytes(20 * 1024 * 1024), "image/png")
     answer = client.patch(f"/tracks/{track['id']}", files={"image": image}, headers=alice.headers)
@@ -201,7 +196,6 @@ def test_an_image_may_have_20_megabytes(client, alice, track):
     assert answer.json()["detail"]["limit"] == 20 * 1024 * 1024
 
 
-@ON_SQLITE
 def test_fields_may_have_one_megabyte(client, alice, track):
     for body in (
         {"data": {"title": "x" * 1_100_000}},
@@ -213,7 +207,6 @@ def test_fields_may_have_one_megabyte(client, alice, track):
         assert answer.json()["detail"]["limit"] == 1024 * 1024
 
 
-@ON_SQLITE
 @pytest.mark.parametrize("missing", ["file", "title"])
 def test_an_upload_without_a_required_part_cannot_be_parsed(client, world, alice, missing):
     before = world.state()
@@ -225,7 +218,6 @@ def test_an_upload_without_a_required_part_cannot_be_parsed(client, world, alice
     assert world.state() == before
 
 
-@ON_SQLITE
 def test_a_body_that_cannot_be_parsed_is_422(subtests, client, world, alice, track):
     for case in UNPARSABLE:
         with subtests.test(str(case)[:80]):
@@ -236,28 +228,24 @@ def test_a_body_that_cannot_be_parsed_is_422(subtests, client, world, alice, tra
             assert world.state() == before
 
 
-@ON_SQLITE
 def test_more_parts_than_any_route_needs_are_refused(client, alice, track):
     parts = [("image", ("", b""))] * 101
     answer = client.patch(f"/tracks/{track['id']}", files=parts, headers=alice.headers)
     assert refusal(answer) == (422, "unparsable")
 
 
-@ON_SQLITE
 def test_a_file_part_that_comes_twice_is_refused(client, alice):
     files = [("file", samples.mp3(1)), ("file", samples.mp3(2))]
     answer = client.post("/tracks", data={"title": "t"}, files=files, headers=alice.headers)
     assert refusal(answer) == (422, "unparsable")
 
 
-@ON_SQLITE
 def test_another_kind_of_body_is_415(client, alice, track):
     headers = {**alice.headers, "Content-Type": "text/xml"}
     answer = client.patch(f"/tracks/{track['id']}", content=b"<a/>", headers=headers)
     assert refusal(answer) == (415, "unsupported_media")
 
 
-@ON_SQLITE
 def test_an_upload_that_was_cut_off_is_no_upload(client, world, alice):
     request = client.build_request(
         "POST", "/tracks", data={"title": "t"}, files={"file": samples.mp3()}, headers=alice.headers

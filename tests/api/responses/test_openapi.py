@@ -24,6 +24,9 @@ from identity.accounts.credentials import Scope
 from tests.api.no_sign_in import without_sign_in
 from tests.api.world import did_of, upload
 from tests.media_samples import samples
+from tests.servers.databases import ON_SQLITE
+
+pytestmark = ON_SQLITE
 
 CHECKS = [
     not_a_server_error,
@@ -36,12 +39,6 @@ EXAMPLES = 60 if os.environ.get("TEST_DEEP") else 4
 ANYWHERE = {414, 431}
 """What any request may get for its size; docs/http.md says so once."""
 MODES = list(GenerationMode)
-
-
-@pytest.fixture
-def migrated_url(migrated_sqlite):
-    """What matters here is HTTP: one database will do."""
-    return migrated_sqlite
 
 
 @pytest.fixture
