@@ -934,7 +934,7 @@ SUBJECTS: Final = {
         ),
         Guarantee(
             "A link to a track, an artist or a tag is a page for every client, and no address of the API is one to who takes anything",
-            "`web/page_route.py`",
+            "`web/ask.py`",
             (
                 "tests/web/test_public_pages.py::test_a_link_that_is_shared_is_a_page_for_every_client",
                 "tests/web/test_public_pages.py::test_no_address_of_the_api_answers_a_page_to_who_takes_anything",

@@ -5,14 +5,14 @@ from typing import Final
 from api.app import create_app as create_api
 from api.document import DocumentedApp
 from api.services import Services
-from web import sign_in_pages, static_files
+from web import rendering, sign_in_pages
 from web.ask import SignInFirstError
 from web.error_pages import error_body, refused, sign_in_first
 from web.forms import RefusedError
 from web.pages import docs, ops, pds, public, studio
 
 ROUTERS: Final = (
-    static_files.router,
+    rendering.static,
     public.router,
     sign_in_pages.router,
     pds.router,

@@ -1,4 +1,4 @@
-"""Asks the readers of the API, in this process and without HTTP, as the person who looks at a page.
+"""The routes of pages, beside the API's at the same address, and the readers of the API that they ask without HTTP.
 
 So a page shows what its person may read, as a program gets it, without a rule of its own.
 """
@@ -10,8 +10,12 @@ from typing import Annotated, Any, Concatenate, Final, Generic, ParamSpec, TypeV
 
 from fastapi import Depends, Request
 from fastapi.exceptions import RequestValidationError
+from fastapi.routing import APIRoute
 from pydantic import BaseModel, ValidationError
 from starlette.concurrency import run_in_threadpool
+from starlette.datastructures import Headers
+from starlette.routing import Match
+from starlette.types import Scope
 
 from api.auth.authentication import SAFE, Authenticated, OperatorDep, OptionalCaller, ServicesDep
 from api.error_responses import reply_for
@@ -86,3 +90,33 @@ def wanted(query: type[Q], /, **values: object) -> Q:
         return query.model_validate(asked)
     except ValidationError as error:
         raise RequestValidationError(error.errors()) from None
+
+
+HTML: Final = "text/html"
+ANY: Final = "*/*"
+ACCEPTS_HTML: Final = "mastertape.accepts_html"
+PUBLIC: Final = ("/@", "/tags/", "/docs/")
+"""The pages that are shared as links, where the API has no route, begin so."""
+
+
+def accepts_html(scope: Scope) -> bool:
+    """Whether to answer with a page: browsers name text/html in Accept; a public page is for all that accept anything."""
+    if ACCEPTS_HTML not in scope:  # each route of a page asks
+        accept = Headers(scope=scope).get("accept") or ANY
+        is_public = scope["path"] in {"/", "/docs"} or scope["path"].startswith(PUBLIC)
+        scope[ACCEPTS_HTML] = HTML in accept or (ANY in accept and is_public)
+    return bool(scope[ACCEPTS_HTML])
+
+
+class PageRoute(APIRoute):
+    """A route that matches only requests that accept HTML."""
+
+    def __init__(self, *args: Any, **kwargs: Any) -> None:
+        super().__init__(*args, **kwargs)
+        if self.methods == {"GET"}:
+            self.methods = {"GET", "HEAD"}
+
+    def matches(self, scope: Scope) -> tuple[Match, Scope]:
+        if scope["type"] == "http" and not accepts_html(scope):
+            return Match.NONE, {}
+        return super().matches(scope)

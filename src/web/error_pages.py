@@ -15,8 +15,8 @@ from api.plyr.surface import error_body as error_body_for_programs
 from api.routers.oauth import LOGIN_PATH
 from api.services import Services
 from identity.accounts.credentials import Scope as TokenScope
+from web.ask import accepts_html
 from web.forms import RefusedError
-from web.page_route import accepts_html
 from web.rendering import Viewer, address_of, page_headers, rendered, viewer_in_cookie
 
 TITLES: Final[dict[int, str]] = {

@@ -17,7 +17,7 @@ from starlette.types import Message, Receive
 
 from api.errors import BodyTooLargeError, UnparsableError
 from api.requests.parameters import number_of
-from web.page_route import ACCEPTS_HTML
+from web.ask import ACCEPTS_HTML
 
 MAX_FORM_BYTES: Final = 256 * 1024
 MAX_FIELDS: Final = 1000

@@ -10,8 +10,8 @@ from fastapi.responses import RedirectResponse
 
 from api.routers.oauth import Refusal
 from api.services import Services
+from web.ask import PageRoute
 from web.forms import Api, ApiDep, FormDep
-from web.page_route import PageRoute
 from web.rendering import rendered
 
 router = APIRouter(route_class=PageRoute, include_in_schema=False)

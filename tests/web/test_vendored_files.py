@@ -5,9 +5,9 @@ from pathlib import Path
 import pytest
 
 from devpds.node import FOLDER, install
-from web import static_files
+from web import rendering
 
-VENDOR = Path(static_files.__file__).parent / "static" / "vendor"
+VENDOR = Path(rendering.__file__).parent / "static" / "vendor"
 FILES = {
     "htmx.min.js": "htmx.org/dist/htmx.min.js",
     "htmx.LICENSE": "htmx.org/LICENSE",

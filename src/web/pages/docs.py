@@ -9,7 +9,7 @@ from starlette.concurrency import run_in_threadpool
 from starlette.exceptions import HTTPException
 
 from api.document import DocumentedApp
-from web.page_route import PageRoute
+from web.ask import PageRoute
 from web.reference import failures_of, operations_of
 from web.rendering import RenderDep, templates
 

@@ -15,9 +15,8 @@ from api.routers.mirrors import read_lane
 from api.routers.records import read_adoption, read_migration
 from api.routers.tracks import MyListing, list_my_tracks
 from identity.accounts.credentials import CredentialKind, Principal, Scope
-from web.ask import Ask, OwnAsk
+from web.ask import Ask, OwnAsk, PageRoute
 from web.forms import Answer, ApiDep, Form, FormDep, RefusedError
-from web.page_route import PageRoute
 from web.rendering import Render, RenderDep
 from web.state_words import (
     ADOPTIONS,

@@ -14,9 +14,8 @@ from api.requests.parameters import number_of
 from api.routers.tracks import Listing, Wanted, list_artists, list_tracks, live_track, read_artist
 from identity.accounts.credentials import Principal
 from identity.errors import INVALID_HANDLE
-from web.ask import PublicAsk
+from web.ask import PageRoute, PublicAsk
 from web.filters import artist_address, track_address
-from web.page_route import PageRoute
 from web.rendering import RenderDep
 
 router = APIRouter(route_class=PageRoute, include_in_schema=False)

@@ -20,8 +20,8 @@ from tests.api.world import upload
 from tests.media_samples import samples
 from tests.patterns import trees
 from tests.servers.databases import ON_SQLITE
+from web.ask import PageRoute
 from web.forms import MAX_FORM_BYTES
-from web.page_route import PageRoute
 
 MAX_SECONDS = 0.3
 NOT_OFFERED = 501

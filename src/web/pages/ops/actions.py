@@ -15,9 +15,8 @@ from api.requests.parameters import JobId, TrackId
 from api.responses.states import Action
 from api.routers.ops.accounts import AccountDid, read_tokens_of
 from api.routers.ops.deliveries import ProgressQuery, read_progress
-from web.ask import OperatorAsk, wanted
+from web.ask import OperatorAsk, PageRoute, wanted
 from web.forms import ApiDep, FormDep, RefusedError
-from web.page_route import PageRoute
 from web.pages.ops.deliveries import causes_of
 from web.pages.ops.words import AskedDep, ShowDep
 from web.rendering import RenderDep

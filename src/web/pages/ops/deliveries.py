@@ -21,8 +21,7 @@ from api.routers.ops.deliveries import (
     read_lanes,
 )
 from identity.accounts.credentials import Principal
-from web.ask import Ask, OperatorAsk, wanted
-from web.page_route import PageRoute
+from web.ask import Ask, OperatorAsk, PageRoute, wanted
 from web.pages.ops.words import OPERATOR_ACTED, AskedDep, ShowDep, pause_of_host
 from web.rendering import RenderDep
 from web.state_words import AUDIO_REFUSED, BY_REASON, RECORDS, about_cause, about_host, rows_in_words

@@ -12,8 +12,7 @@ from api.responses.states import MirrorReason, MirrorState
 from api.routers.history import AuditQuery, audit_entries
 from api.routers.ops.deliveries import FailuresQuery, HostsQuery, read_failures, read_hosts
 from api.routers.ops.overview import read_overview
-from web.ask import OperatorAsk
-from web.page_route import PageRoute
+from web.ask import OperatorAsk, PageRoute
 from web.pages.ops.words import OPERATOR_ACTED, ShowDep
 from web.state_words import BY_REASON, Mark, about_host, about_wait, record_words
 

@@ -18,9 +18,8 @@ from api.routers.ops.accounts import AccountDid, read_tokens_of
 from api.routers.ops.deliveries import FailuresQuery, read_failures
 from api.routers.tracks import Listing, list_tracks, live_track
 from api.services import Services
-from web.ask import OperatorAsk, wanted
+from web.ask import OperatorAsk, PageRoute, wanted
 from web.history_words import moment_for_operators
-from web.page_route import PageRoute
 from web.pages.ops.words import DID, AskedDep, ShowDep, did_of
 from web.pages.studio.record import record_columns
 from web.rendering import RenderDep

@@ -10,9 +10,8 @@ from api.auth.authentication import operator
 from api.requests.parameters import RepairId
 from api.responses.states import DriftKind, Repair, SkipReason
 from api.routers.ops.repairs import RepairsQuery, read_repair, read_repairs
-from web.ask import OperatorAsk, wanted
+from web.ask import OperatorAsk, PageRoute, wanted
 from web.forms import ApiDep, FormDep, RefusedError
-from web.page_route import PageRoute
 from web.pages.ops.words import ShowDep
 
 router = APIRouter(route_class=PageRoute, include_in_schema=False, dependencies=[Depends(operator)])

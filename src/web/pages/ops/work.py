@@ -12,8 +12,7 @@ from api.responses.ops.work import MOST_COUNTED, ReadModelState
 from api.responses.states import ADOPTION, PERIODIC, JobState
 from api.routers.ops.jobs import JobsQuery, read_jobs
 from api.routers.ops.overview import read_work
-from web.ask import OperatorAsk, wanted
-from web.page_route import PageRoute
+from web.ask import OperatorAsk, PageRoute, wanted
 from web.pages.ops.words import AskedDep, ShowDep
 
 router = APIRouter(route_class=PageRoute, include_in_schema=False, dependencies=[Depends(operator)])

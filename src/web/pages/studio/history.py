@@ -13,11 +13,10 @@ from api.requests.parameters import TrackId
 from api.routers.history import DiffQuery, HistoryQuery, history_page, read_diff
 from api.routers.tracks import past_track
 from identity.accounts.credentials import Principal
-from web.ask import Ask, OwnAsk, wanted
+from web.ask import Ask, OwnAsk, PageRoute, wanted
 from web.filters import cover_address
 from web.forms import ApiDep, FormDep
 from web.history_words import changes_of, moment
-from web.page_route import PageRoute
 from web.pages.studio.track import WAIT_SECONDS, Page, my_track, to_track
 from web.rendering import RenderDep
 

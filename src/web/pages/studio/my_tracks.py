@@ -15,9 +15,8 @@ from api.responses.states import AudioCopyState
 from api.routers.mirrors import read_lane
 from api.routers.tracks import MyListing, list_my_tracks
 from identity.accounts.credentials import Principal
-from web.ask import Ask, OwnAsk
+from web.ask import Ask, OwnAsk, PageRoute
 from web.forms import ApiDep, FormDep, RefusedError
-from web.page_route import PageRoute
 from web.rendering import RenderDep
 from web.state_words import COPIES, LABELS, Mark, Shown, count_by_mark, lane_words, shown, states_of
 

@@ -15,11 +15,10 @@ from api.routers.history import HistoryQuery, history_page
 from api.routers.mirrors import read_lane, read_mirror
 from api.routers.tracks import MyListing, list_my_tracks, past_track
 from identity.accounts.credentials import Principal
-from web.ask import Ask, OwnAsk, wanted
+from web.ask import Ask, OwnAsk, PageRoute, wanted
 from web.filters import sentence
 from web.forms import Answer, ApiDep, Form, FormDep, RefusedError
 from web.history_words import DOWNLOADS, NOTES, last_edit, moment, set_but_kept_here
-from web.page_route import PageRoute
 from web.pages.studio.my_tracks import marked
 from web.rendering import RenderDep
 from web.state_words import Mark, what_saving_does
