@@ -18,12 +18,12 @@ from bench.report import Row
 from bench.rounds import Arm, Effort, Seconds, compare
 from bench.services import Servers, new_title, start_process, start_servers, time_operations
 from eventstore.event_log import EventLog
+from eventstore.projection import insert_rows
 from identity.accounts.credentials import Scope
 from outbox.mirror.states import LaneState
 from outbox.mirror.tables import NEVER, PAST, mirror_lane, pds_host
 from outbox.relay.claim import claim
 from projections.rebuild.rebuild import rebuild
-from projections.rows import insert_rows
 
 SENTENCE: Final = "What requests and the claim of lanes take beside 1,000,000 events, as a multiple of the same beside 10,000."
 FEW, MANY = 10_000, 1_000_000

@@ -13,6 +13,7 @@ from sqlalchemy import delete, select
 from aggregates.tid import tid_of
 from bench.logs import COLLECTION, START, did_of, register, track_of, vacuum
 from eventstore.event_log import EventLog
+from eventstore.projection import insert_rows
 from identity.accounts.accounts import account
 from outbox.mirror.failure_causes import HOUR, HOURS_OF_TREND, Cause, first_hour
 from outbox.mirror.states import BreakerState, LaneState, MirrorReason, TargetState
@@ -27,7 +28,6 @@ from outbox.mirror.tables import (
 )
 from outbox.mirror.targets import PUT
 from projections.history import history
-from projections.rows import insert_rows
 from projections.tracks.table import TrackView, normalized, row_of, tracks
 from replay.repair.jobs import repair
 from replay.repair.states import RepairState

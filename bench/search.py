@@ -9,7 +9,7 @@ from bench.logs import did_of, logs, track_of, vacuum
 from bench.report import Row
 from bench.rounds import Arm, Effort, Seconds, compare
 from eventstore.event_log import EventLog
-from projections.rows import insert_rows
+from eventstore.projection import insert_rows
 from projections.tracks.queries import TrackFilter, track_page
 from projections.tracks.table import TrackView, normalized, row_of, tracks
 

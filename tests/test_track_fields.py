@@ -12,7 +12,7 @@ from api.requests.fields import CHECKS
 from api.responses.track import TrackBody
 from application.tracks.revert import FIELDS
 from outbox.tracks.record import OWN_FIELDS, RecordUrls, TrackRecords
-from projections.visible_state import visible_state
+from projections.history import visible_state
 from tests.dsl import a_track, some_artwork, some_audio, some_blob, some_feature
 
 RECORDS = TrackRecords(RecordUrls("http://127.0.0.1:8000"))
@@ -30,7 +30,7 @@ FULL = {
 @pytest.mark.parametrize(
     ("place", "listed"),
     [
-        ("visible_state in projections/visible_state.py", set(visible_state(a_track()))),
+        ("visible_state in projections/history.py", set(visible_state(a_track()))),
         ("TrackBody in api/responses/track.py", set(TrackBody.model_fields)),
         ("CHECKS in api/requests/fields.py", set(CHECKS) | NEEDS_A_LOOKUP),
         ("TRACK_FIELDS in api/openapi.py", set(TRACK_FIELDS)),

@@ -1,13 +1,15 @@
 """What a read model must be: the same code applies it inside the append and rebuilds it from the log, or a unit refuses to write."""
 
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
+from functools import cache
 from hashlib import sha256
-from typing import Final, Protocol
+from typing import Any, Final, Protocol
 
-from sqlalchemy import Column, Connection, Table, exists, select
+from sqlalchemy import Column, Connection, Table, exists, insert, select
+from sqlalchemy.sql.dml import Insert
 
-from eventstore.append import upsert
+from eventstore.append import insert_of, upsert
 from eventstore.change import Change
 from eventstore.errors import OutdatedProjectionError
 from eventstore.prepared import Prepared
@@ -130,3 +132,27 @@ def has_events(connection: Connection) -> bool:
 
 def _fingerprints(connection: Connection) -> dict[str, str]:
     return dict(FINGERPRINTS.start(connection, {}).all())
+
+
+def write_rows(connection: Connection, table: Table, rows: Sequence[Mapping[str, Any]]) -> None:
+    """Insert each row, or overwrite the one with its primary key. No key may come twice."""
+    if rows:
+        _statement(table, tuple(rows[0]), overwrites=True).many(connection, rows)
+
+
+def insert_rows(connection: Connection, table: Table, rows: Sequence[Mapping[str, Any]]) -> None:
+    """Insert each row."""
+    if rows:
+        _statement(table, tuple(rows[0]), overwrites=False).copy(connection, table, rows)
+
+
+@cache
+def _statement(table: Table, names: Sequence[str], *, overwrites: bool) -> Prepared:
+    def build(dialect: str) -> Insert:
+        if not overwrites:
+            return insert(table)
+        statement, key = insert_of(dialect, table), [column.name for column in table.primary_key]
+        excluded = {name: statement.excluded[name] for name in names if name not in key}
+        return statement.on_conflict_do_update(index_elements=key, set_=excluded)
+
+    return Prepared(build, names)

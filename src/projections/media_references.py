@@ -13,9 +13,8 @@ from aggregates.account import Account
 from aggregates.track import Track, media_cids
 from eventstore.change import Change
 from eventstore.database import pages
-from eventstore.projection import Into, ProjectedTable, fingerprint
+from eventstore.projection import Into, ProjectedTable, fingerprint, write_rows
 from eventstore.schema import Position, UtcDateTime, metadata
-from projections.rows import write_rows
 from projections.tracks.table import track_changes
 
 VERSION: Final = 2

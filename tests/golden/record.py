@@ -4,7 +4,7 @@ import json
 from copy import deepcopy
 from typing import Any
 
-from projections.visible_state import difference, visible_state
+from projections.history import difference, visible_state
 from tests.dsl import every_event
 from tests.golden import accounts
 from tests.golden.tape import BEGINNINGS, CHANGES, CODEC, EVENTS, TOPICS, decoded, golden_changes, topics

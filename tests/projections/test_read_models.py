@@ -11,12 +11,11 @@ from sqlalchemy import select
 from aggregates.track import Track, media_cids
 from eventstore.event_log import EventLog
 from eventstore.schema import stored_event
-from projections.history import history_page
+from projections.history import history_page, visible_state
 from projections.media_references import media_references
 from projections.rebuild.rebuild import differences, rebuild
 from projections.tracks.queries import track_by_id
 from projections.tracks.table import TrackView, track_tags
-from projections.visible_state import visible_state
 from service.schema.tables import READ_MODELS
 from tests.dsl import Step, some_audio
 from tests.projections.random_commands import UNITS, command

@@ -11,8 +11,8 @@ from application.errors import VersionNotFoundError
 from eventstore.change import of_class
 from eventstore.event_log import MAX_VERSION, EventLog
 from eventstore.schema import stored_event
+from projections.history import difference, visible_state
 from projections.media_references import media_references
-from projections.visible_state import difference, visible_state
 from storage.media import MediaState, media
 
 

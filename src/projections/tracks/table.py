@@ -27,9 +27,8 @@ from aggregates.track import Track
 from aggregates.track_events import TrackEvent
 from aggregates.values import Artwork, Audio, BlobRef, Downloads, Feature, SupportGate
 from eventstore.change import Change
-from eventstore.projection import Into, ProjectedTable, fingerprint
+from eventstore.projection import Into, ProjectedTable, fingerprint, write_rows
 from eventstore.schema import Json, Position, UtcDateTime, metadata
-from projections.rows import write_rows
 
 if TYPE_CHECKING:
     from aggregates.track import Track

@@ -6,7 +6,7 @@ from application.tracks.revert import FIELDS, KEPT_BECAUSE
 from eventstore.event_log import Codec
 from eventstore.streams import snapshots
 from identity.accounts.credentials import Scope
-from projections.visible_state import SHOWN
+from projections.history import SHOWN
 from tests.api.conftest import ADMIN
 from tests.api.world import refusal, upload
 from tests.servers.databases import ON_SQLITE

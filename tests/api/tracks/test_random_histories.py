@@ -12,8 +12,8 @@ from hypothesis import strategies as st
 
 from aggregates.track import Track
 from aggregates.values import Downloads
+from projections.history import visible_state
 from projections.rebuild.rebuild import differences, rebuild
-from projections.visible_state import visible_state
 from service.schema.tables import READ_MODELS
 from storage.cid import cid_of
 from tests.api.world import form, upload
