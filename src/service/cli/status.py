@@ -16,7 +16,7 @@ from api.responses.ops.deliveries import (
     host_rows,
     lane_rows,
 )
-from api.responses.ops.jobs import job_row
+from api.responses.ops.repairs import job_row
 from eventstore.jobs import queue
 from eventstore.jobs.table import JobState
 from outbox.operations.operators import Selector, known

@@ -6,7 +6,7 @@ from typing import Final
 
 from sqlalchemy import and_, case, exists, func, select
 
-from api.responses.ops.waits import oldest_pending
+from api.responses.ops.work import oldest_pending
 from eventstore.errors import PooledConnectionError
 from eventstore.event_log import EventLog
 from eventstore.restore_detection import newest_issued, restored_because

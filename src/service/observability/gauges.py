@@ -8,7 +8,7 @@ from prometheus_client.core import GaugeMetricFamily
 from sqlalchemy import Connection, and_, func, select
 
 from aggregates.track import Track
-from api.responses.ops.waits import oldest_pending
+from api.responses.ops.work import oldest_pending
 from eventstore.event_log import EventLog
 from eventstore.jobs.queue import count_jobs
 from outbox.mirror.due import is_open

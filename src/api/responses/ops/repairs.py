@@ -1,14 +1,15 @@
-"""Bodies of the routes of repairs."""
+"""Repairs and other jobs as JSON."""
 
 from datetime import datetime
 from enum import StrEnum
 from typing import Annotated, Any, Final
 
 from pydantic import BaseModel, Field, StringConstraints
-from sqlalchemy import Connection, Row
+from sqlalchemy import Connection, Row, RowMapping
 
 from api.json_response import ListedUri, body_from
 from api.requests.parameters import Name
+from eventstore.jobs.table import JobState
 from outbox.views import overview
 from replay.reconcile.drift import Drift, Repair
 from replay.repair.plan import PlanCounts, steps_in
@@ -154,3 +155,37 @@ def _step(step: Drift) -> RepairStepBody:
         uri=step.key.uri,
         known=step.is_known,
     )
+
+
+class JobRow(BaseModel):
+    """A job. `attempts` are those begun in a row; `failing_since` and `first_error` are null while it does not fail."""
+
+    id: int
+    kind: str
+    subject: str = Field(
+        description="what it works on: an account, a source of media, the name of periodic work"
+    )
+    account: str = Field(description="whose turns it takes")
+    host: str = Field(description="that it sends requests to; empty for none, or several")
+    state: JobState
+    requested_at: datetime
+    due: datetime = Field(description="when it is tried next")
+    began_at: datetime | None = Field(description="of its newest attempt")
+    began_by: str | None = Field(description="the process that began it")
+    attempts: int
+    progress: dict[str, int] | None
+    failing_since: datetime | None
+    first_error: str | None
+    problem: str | None = Field(description="why it failed the last time")
+
+
+class JobsBody(BaseModel):
+    """Some jobs, the newest first, and the cursor of the next page when there is one."""
+
+    items: list[JobRow]
+    cursor: str | None
+
+
+def job_row(row: RowMapping) -> JobRow:
+    counts = {name: value for name, value in (row["progress"] or {}).items() if isinstance(value, int)}
+    return JobRow.model_validate({**row, "progress": counts or None})

@@ -1,23 +1,112 @@
-"""The background work of all processes as JSON. What waits is counted up to MAX_COUNTED, and few rows of each kind are named."""
+"""What waits, and the background work of all processes, as JSON. It is counted up to MAX_COUNTED, and few rows of each kind are named."""
 
+from collections.abc import Mapping, Sequence
 from datetime import datetime
-from typing import Final
+from typing import Any, Final
 
 from pydantic import BaseModel, Field
-from sqlalchemy import Connection, func, select
+from sqlalchemy import ColumnElement, Connection, and_, case, func, or_, select
 
 from api.json_response import body_from
-from api.responses.uploads import UploadsBody, uploads_body
+from api.responses.ops.deliveries import BEGAN_WITH
 from api.services import Services
-from eventstore.database import MAX_COUNTED
+from eventstore.database import MAX_COUNTED, count_up_to_limit
 from eventstore.jobs.queue import count_jobs
-from eventstore.jobs.table import JobState
+from eventstore.jobs.table import IS_LEASED, JobState, job
 from eventstore.projection import outdated
 from eventstore.schema import stored_event
 from eventstore.states import State
 from outbox.firehose.cursors import streams
+from outbox.mirror.due import is_open
+from outbox.mirror.states import LaneState, MirrorState, TargetState
+from outbox.mirror.tables import (
+    IS_FAILING,
+    IS_OPEN_JOB,
+    IS_TROUBLED,
+    UPLOAD,
+    blob_job,
+    failure_cause,
+    mirror_target,
+)
+from outbox.views.overview import CLASS
+from outbox.views.status import STATE, TARGETS_AT_WORK
+from projections.blob_migration import AUDIO_COPY_STATE, AudioCopyState
+from projections.history import history
 from projections.rebuild.scratch import run_under_way
+from projections.tracks.table import tracks
 from replay.reconcile.scan import scan_progress, unread_repos
+
+MOST_CAUSES: Final = 10
+# Others have failed too, but their owner has deleted the track or gated its audio since.
+_IS_REFUSED: Final = and_(~IS_OPEN_JOB, AUDIO_COPY_STATE == AudioCopyState.FAILED)
+REFUSED_AUDIO: Final = (
+    select(blob_job.c.subject_id)
+    .join_from(blob_job, tracks, tracks.c.track_id == blob_job.c.subject_id)
+    .where(IS_FAILING, _IS_REFUSED)
+)
+"""Selects the ids of tracks whose audio their PDS refused, from an index of what failed."""
+
+
+class UploadFailureRow(BaseModel):
+    """Why uploads fail: `retried` are tried again, `refused` are not; `cause` is its id among the failures."""
+
+    cause: str | None
+    host: str | None
+    status: int | None
+    error: str | None
+    retried: int
+    refused: int
+    failing_since: datetime
+
+
+class UploadsBody(BaseModel):
+    """Copies of audio to PDSes; those that fail and are tried again wait too."""
+
+    waiting: int
+    running: int
+    failures: list[UploadFailureRow]
+
+
+def uploads_body(connection: Connection, now: datetime) -> UploadsBody:
+    uploading = select(job.c.id).where(job.c.kind == UPLOAD, IS_LEASED, job.c.lease_until > now)
+    running = count_up_to_limit(connection, uploading)
+    unfinished = count_up_to_limit(connection, select(blob_job.c.did).where(IS_OPEN_JOB))
+    return UploadsBody(
+        waiting=max(0, unfinished - running),
+        running=running,
+        failures=_failures(connection),
+    )
+
+
+def _failures(connection: Connection) -> list[UploadFailureRow]:
+    failing = (
+        select(blob_job.c.cause, blob_job.c.failing_since, case((_IS_REFUSED, 1), else_=0).label("refused"))
+        .join_from(blob_job, tracks, tracks.c.track_id == blob_job.c.subject_id)
+        .where(IS_FAILING, or_(IS_OPEN_JOB, _IS_REFUSED))
+        .limit(MAX_COUNTED)
+        .subquery()
+    )
+    refused = func.sum(failing.c.refused)
+    by_cause = (
+        select(
+            failing.c.cause,
+            refused.label("refused"),
+            (func.count() - refused).label("retried"),
+            func.min(failing.c.failing_since).label("failing_since"),
+        )
+        .group_by(failing.c.cause)
+        .order_by(func.count().desc(), failing.c.cause)
+        .limit(MOST_CAUSES)
+        .subquery()
+    )
+    cause = failure_cause.c
+    rows = connection.execute(
+        select(by_cause, cause.host, cause.status, cause.error)
+        .outerjoin_from(by_cause, failure_cause, cause.id == by_cause.c.cause)
+        .order_by((by_cause.c.refused + by_cause.c.retried).desc(), by_cause.c.cause)
+    )
+    return [UploadFailureRow(**row) for row in rows.mappings()]
+
 
 NAMED: Final = 10
 """Rows of each kind that are named."""
@@ -171,3 +260,67 @@ def _firehose(services: Services, connection: Connection, now: datetime) -> Fire
         lag_seconds=found.lag_seconds,
         items=[StreamRow(**row) for row in found.rows],
     )
+
+
+target: Final = mirror_target.c
+NEEDED: Final[Mapping[str, ColumnElement[bool]]] = {
+    MirrorState.HELD: target.state == TargetState.HELD,
+    MirrorState.DETACHED: target.detached,
+}
+"""What these states need at least: cheaper to ask of very many targets that fail than the whole state."""
+
+
+class WaitRow(BaseModel):
+    """Records that wait for a person or, where `state` is pending, that failed and are tried again."""
+
+    state: str
+    reason: str | None = Field(description="of parked records: why their lanes are sent nothing")
+    records: int
+    accounts: int
+    since: datetime | None = Field(description="since when the first of them waits")
+
+
+def wait_rows(connection: Connection, unfinished: Sequence[Any]) -> list[WaitRow]:
+    """Return those of the rows of `unfinished_by_reason` that do not just wait for their turn."""
+    found: list[WaitRow] = []
+    for row in unfinished:
+        state, reason, since = row.mirror_state, row.mirror_reason, row.since
+        records, accounts = row.records, row.accounts
+        if state == MirrorState.PENDING:
+            records, accounts, since = row.failing, row.failing_accounts, row.failing_since
+        elif state in BEGAN_WITH:
+            since = _noticed_at(connection, state)
+        if records and reason != LaneState.STALE:  # the relay looks for such an account by itself
+            found.append(WaitRow(state=state, reason=reason, records=records, accounts=accounts, since=since))
+    return found
+
+
+def _noticed_at(connection: Connection, state: str) -> datetime | None:
+    """Return when the first change by another client was noticed that keeps a record in this state."""
+    newest = (
+        select(func.max(history.c.at).label("at"))
+        .select_from(TARGETS_AT_WORK)
+        .join(history, and_(history.c.track_id == target.subject_id, history.c.kind == target.kind))
+        .where(IS_TROUBLED, NEEDED[state], STATE.in_((state,)), history.c.type == BEGAN_WITH[state])
+        .group_by(target.subject_id, target.kind)
+        .subquery()
+    )
+    at: datetime | None = connection.scalar(select(func.min(newest.c.at)))
+    return at
+
+
+def oldest_pending(connection: Connection) -> dict[str, datetime]:
+    """Return the time of the oldest change that waits only for the relay, by class of work."""
+    rows = connection.execute(
+        select(CLASS.label("work"), func.min(history.c.at))
+        .select_from(TARGETS_AT_WORK)
+        .join(history, and_(history.c.track_id == target.subject_id, history.c.kind == target.kind))
+        .where(
+            is_open(),
+            STATE == MirrorState.PENDING,
+            history.c.touches_record,
+            history.c.position > target.acked_gen,
+        )
+        .group_by("work")
+    )
+    return dict(rows.all())

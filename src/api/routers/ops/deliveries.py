@@ -28,7 +28,7 @@ from api.responses.ops.deliveries import (
     time_cursor,
     time_cursor_of,
 )
-from api.responses.uploads import REFUSED_AUDIO
+from api.responses.ops.work import REFUSED_AUDIO
 from api.services import Services
 from eventstore.idempotency.results import CommandResult
 from outbox.mirror.states import LaneState, MirrorReason, MirrorState

@@ -12,7 +12,7 @@ from api.openapi import errors, fields_of, repeatable_errors
 from api.pipeline.command_request import Idempotent, result_of
 from api.requests.known_names import StrictRoute
 from api.requests.parameters import JobId, Name, OneOf, PageLength, cursor_of, page_length
-from api.responses.ops.jobs import JobsBody, job_row
+from api.responses.ops.repairs import JobsBody, job_row
 from application.jobs import retry_job
 from eventstore.idempotency.results import CommandResult
 from eventstore.jobs import queue

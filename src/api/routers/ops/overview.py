@@ -13,8 +13,7 @@ from sqlalchemy import ColumnElement, Connection, func, select
 from api.auth.authentication import OperatorDep, ServicesDep
 from api.openapi import errors
 from api.requests.known_names import StrictRoute
-from api.responses.ops.waits import WaitRow, oldest_pending, wait_rows
-from api.responses.ops.work import WorkBody, work_body
+from api.responses.ops.work import WaitRow, WorkBody, oldest_pending, wait_rows, work_body
 from outbox.mirror.states import LaneState
 from outbox.mirror.tables import mirror_lane
 from outbox.views.causes import failures_by_hour
