@@ -3,10 +3,10 @@
 import io
 import threading
 import warnings
-from collections.abc import Generator, Mapping
+from collections.abc import Callable, Generator, Mapping
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
-from typing import Final
+from typing import Final, TypeVar
 
 from PIL import Image, ImageCms, ImageOps, UnidentifiedImageError
 
@@ -32,6 +32,10 @@ _DEEP_MODES: Final = ("I", "F")
 MAX_CONCURRENT_DECODES: Final = 2
 """Forty megapixels take 120 MB as a JPEG, 650 MB as WebP, while they are decoded."""
 _decodes: Final = threading.BoundedSemaphore(MAX_CONCURRENT_DECODES)
+_background: Final = threading.BoundedSemaphore()
+
+Source = TypeVar("Source")
+Made = TypeVar("Made")
 
 # Pillow only warns of sizes far beyond our limits; a filter per call would not be thread safe.
 warnings.simplefilter("error", Image.DecompressionBombWarning)
@@ -69,6 +73,12 @@ def read_renditions(cover: bytes) -> Mapping[int, bytes]:
     """Decode a stored cover, and make its renditions; raises a RefusedMediaError."""
     with _decoding():
         return _renditions(_decode(cover)[0])
+
+
+def in_background(read: Callable[[Source], Made], source: Source) -> Made:
+    """Decode for a job: of them all, one decodes or waits for it at a time, so that the others take no turn of a request."""
+    with _background:
+        return read(source)
 
 
 @contextmanager

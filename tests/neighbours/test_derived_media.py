@@ -1,20 +1,24 @@
 """What is derived from media is made in slots and threads of its own: hosts and a store that hang stop nothing else."""
 
 import asyncio
+import threading
 from collections import Counter
 from collections.abc import AsyncIterator
 from functools import partial
 from pathlib import Path
+from typing import Any
 
 import httpx
 import pytest
 from sqlalchemy import delete
 from starlette.testclient import TestClient
 
+from eventstore.coordination.threads import Threads
 from eventstore.jobs import queue
 from eventstore.jobs.kinds import Wanted
 from eventstore.jobs.table import JobState, job
 from replay.derived import worker
+from storage import artwork
 from storage.derived.jobs import DerivedKind
 from storage.derived.renditions import rendition
 from storage.derived.waveforms import read_waveform
@@ -81,6 +85,33 @@ async def test_hosts_that_hang_give_their_slots_back_in_time(
         await cover_worker(rig, http).run_once()
     assert has_cover(rig, FAST)
     assert jobs_of(rig) == dict.fromkeys(slow, JobState.WAITING)
+
+
+async def test_jobs_leave_a_turn_of_decoding_to_the_covers_of_requests(
+    rig: AdoptRig, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    decode, slow, go_on = artwork._decode, samples.png(60, 60), threading.Event()  # noqa: SLF001
+
+    def decode_slowly(data: bytes) -> Any:
+        if data == slow:
+            go_on.wait(60)
+        return decode(data)
+
+    monkeypatch.setattr(artwork, "_decode", decode_slowly)
+    urls = [f"https://host{number}.com/" for number in range(worker.MAX_CONCURRENT[DerivedKind.COVER])]
+    wanted(rig, *urls)
+    threads = Threads("derived", 6)
+    transport = httpx.MockTransport(lambda _request: httpx.Response(200, content=slow))
+    async with httpx.AsyncClient(transport=transport) as http:
+        working = asyncio.create_task(cover_worker(rig, http, threads).run_once())
+        await until(lambda: threads.busy == len(urls))
+        reading = asyncio.create_task(asyncio.to_thread(artwork.read_artwork, samples.png(40, 40)))
+        try:
+            await until(reading.done)
+        finally:
+            go_on.set()
+            await working
+    assert all(has_cover(rig, url) for url in urls)
 
 
 async def test_a_decoder_that_hangs_takes_one_slot_and_no_route(world, alice, tmp_path, monkeypatch):

@@ -22,7 +22,7 @@ from replay.adoption.progress import Problem, problem_of
 from replay.adoption.record import AdoptableRecord
 from replay.errors import BytesUnavailableError, PdsTroubleError
 from storage.artwork import MAX_BYTES as MAX_IMAGE_BYTES
-from storage.artwork import read_artwork
+from storage.artwork import in_background, read_artwork
 from storage.audio import read_audio
 from storage.derived.renditions import keep_artwork
 from storage.errors import BytesMissingError, MediaGoneError, RefusedMediaError, TakenDownError
@@ -70,7 +70,7 @@ class Intake:
         try:
             fetched = self._fetched(host, key.did, record.image_blob, record.image_url, MAX_IMAGE_BYTES)
             with await fetched as staged:
-                prepared = await self.store_threads.run(read_artwork, staged)
+                prepared = await self.store_threads.run(in_background, read_artwork, staged)
             await in_time(self.store_threads, prepared.size, keep_artwork, self.media, prepared)
         except (BytesUnavailableError, RefusedMediaError) as error:
             return None, [problem_of(key, "artwork_unavailable", str(error), adopted=True)]

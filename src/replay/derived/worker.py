@@ -14,7 +14,7 @@ from eventstore.untrusted import clean
 from identity.errors import FetchRefusedError, UnsafeAddressError
 from replay.adoption.fetcher import Fetcher, OthersAddresses, named
 from replay.derived.plan import request_recent
-from storage.artwork import MAX_BYTES, read_artwork, read_renditions
+from storage.artwork import MAX_BYTES, in_background, read_artwork, read_renditions
 from storage.derived.jobs import DerivedKind
 from storage.derived.renditions import keep_renditions
 from storage.derived.waveforms import DecoderFailedError, keep_waveform, read_waveform
@@ -72,7 +72,7 @@ class DerivedMedia:
 
     async def renditions(self, job: Job) -> Outcome:
         def read() -> Mapping[int, bytes]:
-            return read_renditions(b"".join(self.storage.read(job.subject)))
+            return in_background(read_renditions, b"".join(self.storage.read(job.subject)))
 
         return await self._keep(job.subject, await in_time(self.threads, MAX_BYTES, read))
 
@@ -80,7 +80,7 @@ class DerivedMedia:
         async with asyncio.timeout(COVER_TIMEOUT_SECONDS):
             staged = await self.fetcher.staged(job.subject, MAX_BYTES, self.others)
         with staged:
-            artwork = await in_time(self.threads, MAX_BYTES, read_artwork, staged)
+            artwork = await in_time(self.threads, MAX_BYTES, in_background, read_artwork, staged)
         return await self._keep(job.subject, artwork.renditions)
 
     async def _keep(self, source: str, renditions: Mapping[int, bytes]) -> Outcome:

@@ -17,9 +17,12 @@ from storage.derived.renditions import rendition_of
 from tests.replay.adoption.rig import SERVICE, AdoptRig
 
 
-def cover_worker(rig: AdoptRig, http: httpx.AsyncClient | None = None) -> Worker:
+def cover_worker(
+    rig: AdoptRig, http: httpx.AsyncClient | None = None, threads: Threads | None = None
+) -> Worker:
     """The worker, which makes no waveforms."""
-    threads, others = Threads("derived", 6), OthersAddresses(AddressPolicy(), [SERVICE])
+    threads = threads or Threads("derived", 6)
+    others = OthersAddresses(AddressPolicy(), [SERVICE])
     fetcher = Fetcher(http or rig.http, others.policy, rig.staging, Hosts(rig.database), threads)
     kinds = DerivedMedia(rig.media, fetcher, others, threads).kinds()
     of_covers = [kind for kind in kinds if kind.name != DerivedKind.WAVEFORM]
