@@ -16,6 +16,7 @@ from sqlalchemy import ColumnElement, Connection, RowMapping, and_, bindparam, c
 from eventstore.coordination.commit_signals import announce
 from eventstore.database import MAX_COUNTED, Database
 from eventstore.schema import UtcDateTime
+from eventstore.untrusted import clean
 from outbox.mirror.hosts import LEFT_ALONE, is_open_for_backfill
 from outbox.mirror.parking import request_probe
 from outbox.mirror.requeue import reverify
@@ -119,10 +120,11 @@ class Scan:
         new = [drift for drift in found.drifts if not drift.is_known]
         await in_thread(self._record_compared, repo, rev, new, len(found.unread))
         self.scanned.repos["compared"] += 1
-        for drift in new:
-            self.scanned.drifts[drift.kind.value] += 1
-            logger.warning("drift_found", extra={"uri": drift.key.uri, "kind": drift.kind.value})
+        kinds = Counter(drift.kind.value for drift in new)
+        self.scanned.drifts.update(kinds)
         if new:
+            facts = {"did": repo.did, "kinds": dict(kinds), "first": clean(new[0].key.uri)}
+            logger.warning("drift_found", extra=facts)
             self.on_drift()
         return True
 

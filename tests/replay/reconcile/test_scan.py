@@ -88,15 +88,20 @@ def theirs(rig: Rig, track: Track, **fields: Any) -> None:
 
 
 @pytest.mark.pds
-async def test_what_another_client_did_is_found_and_ends_as_if_a_write_had_met_it(rig, track):
+async def test_what_another_client_did_is_found_and_ends_as_if_a_write_had_met_it(rig, track, caplog):
     others = [rig.upload(2), rig.upload(3)]
     await rig.relay_once()
     theirs(rig, track, title="theirs")
     rig.pds.delete_record(rig.did, COLLECTION, others[0].rkey)
     theirs(rig, others[1], mood="blue")
+    for number in range(40):
+        rig.pds.put_record(rig.did, COLLECTION, f"3kunknown{number:04}", rig.remote(track))
 
     found = await scanned(rig.database, Asked())
-    assert found.drifts == {"foreign_edit": 2, "missing": 1}
+    kinds = {"foreign_edit": 2, "missing": 1, "unknown": 40}
+    assert found.drifts == kinds
+    lines = [each for each in caplog.records if each.getMessage() == "drift_found"]
+    assert [each.kinds for each in lines] == [kinds]
     assert types(rig) == ["Created"]  # it only marks
     await rig.relay_once()
 
