@@ -10,11 +10,13 @@ import pytest
 
 from outbox.pds.client import Pds, RemoteUnknownError
 from outbox.pds.verdict import REPLY_TOO_LARGE, Kind, Scope
-from outbox.record.dag_cbor import record_cid
+from outbox.record.dag_cbor import encode, record_cid
 from outbox.repo import reads
 from outbox.repo.reads import RepoReads
+from replay.dump.contents import BY_KIND, rows_of
 from replay.reconcile.drift import DriftKind
-from replay.reconcile.verify import compare, repos_of
+from replay.reconcile.outdated import outdated_records
+from replay.reconcile.verify import compare, expected_of, repos_of
 from tests.dsl import ALICE, COLLECTION
 from tests.neighbours.hostile_pds import (
     MAX_STALL_SECONDS,
@@ -23,6 +25,7 @@ from tests.neighbours.hostile_pds import (
     watched_loop,
 )
 from tests.outbox.rigs.relay_rig import Rig
+from tests.outbox.rigs.rows import change_target
 from tests.replay.adoption.rig import AdoptRig, adopt_rig
 from tests.servers.databases import ON_SQLITE
 
@@ -150,6 +153,27 @@ async def test_a_list_of_blobs_without_an_end_is_left_soon_and_none_of_it_is_kep
     tracemalloc.stop()
     assert len(asked) <= 8 * MB / (64 * 1024) + 1
     assert kept < 2 * MB
+
+
+@pytest.mark.parametrize("work", ["compare", "outdated", "export"])
+async def test_large_versions_of_other_clients_cost_little_memory_later(rig: Rig, work: str) -> None:
+    count = 40
+    for number in range(count):
+        rig.upload(number + 1)
+    await rig.relay_once()
+    body = encode({"$type": COLLECTION, "junk": "x" * MB})
+    change_target(rig.database, rig.did, observed_body=body, conflict_body=body)
+    tracemalloc.start()
+    if work == "compare":
+        with rig.database.read() as connection:
+            assert len(expected_of(connection, rig.did)) == count
+    elif work == "outdated":
+        assert outdated_records(rig.log, rig.kinds, rig.did)
+    else:
+        assert sum(1 for _ in rows_of(rig.database, BY_KIND["mirror_target"], rig.did)) == count
+    peak = tracemalloc.get_traced_memory()[1]
+    tracemalloc.stop()
+    assert peak < 1.2 * count * MB  # of twice that
 
 
 @ON_SQLITE

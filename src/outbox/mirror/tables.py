@@ -182,6 +182,9 @@ Index(
 )
 """A subject has one current record, and any number of former ones that are still to be deleted."""
 
+FEW_ROWS: Final[dict[str, Any]] = {"yield_per": 4}
+"""Execution options: two bodies of a row may have 2 MB each, and an account has as many rows as it likes."""
+
 CONCERNS_RELAY: Final = or_(
     mirror_target.c.desired_gen > mirror_target.c.acked_gen,
     mirror_target.c.look_at < NEVER_LITERAL,

@@ -4,7 +4,7 @@ Read models are not exported, since an import rebuilds them, and no secret is: t
 """
 
 import base64
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
 from datetime import datetime
 from functools import partial
@@ -16,12 +16,21 @@ from eventstore.database import Database
 from eventstore.schema import UtcDateTime, stored_event
 from eventstore.streams.track_ids import peer_track
 from identity.accounts.accounts import account
-from outbox.mirror.tables import PAST, blob_job, delivery_attempt, mirror_lane, mirror_target, pds_host
+from outbox.mirror.tables import (
+    FEW_ROWS,
+    PAST,
+    blob_job,
+    delivery_attempt,
+    mirror_lane,
+    mirror_target,
+    pds_host,
+)
 from projections.media_references import media_references
 from replay.dump.file_format import Row
 from storage.media import media
 
 ROWS_PER_PAGE: Final = 500
+PAGE_BYTES: Final = 8 * 2**20
 
 
 @dataclass(frozen=True)
@@ -94,21 +103,30 @@ def rows_of(
 ) -> Iterator[Row]:
     """Yield the rows of a table, or those of an account, in the order of the primary key, after the key `after`.
 
-    Each page is a statement of its own.
+    Each page is a statement of its own, and has about PAGE_BYTES at most.
     """
     key = list(exported.table.primary_key.columns)
-    query = select(exported.table).order_by(*key).limit(ROWS_PER_PAGE)
+    query = select(exported.table).order_by(*key).limit(ROWS_PER_PAGE).execution_options(**FEW_ROWS)
     if did is not None:
         query = query.where(exported.owned_by(did))
     last = after
     while True:
         page = query if last is None else query.where(tuple_(*key) > tuple_(*last))
-        with database.read() as connection:
-            rows = connection.execute(page).mappings().all()
-        yield from (exported.to_row(row) for row in rows)
-        if len(rows) < ROWS_PER_PAGE:
+        with database.read() as connection, connection.execute(page) as result:
+            rows = list(_of_bounded_bytes(result.mappings()))
+        if not rows:
             return
+        yield from (exported.to_row(row) for row in rows)
         last = tuple(rows[-1][column.name] for column in key)
+
+
+def _of_bounded_bytes(rows: Iterable[RowMapping]) -> Iterator[RowMapping]:
+    left = PAGE_BYTES
+    for row in rows:
+        yield row
+        left -= sum(len(value) for value in row.values() if isinstance(value, bytes))
+        if left < 0:
+            return
 
 
 def is_empty(connection: Connection) -> bool:

@@ -5,7 +5,6 @@ Only records that it has written count: one that was adopted keeps its addresses
 
 import logging
 from collections.abc import Iterator, Sequence
-from itertools import islice
 from typing import Any, Final
 
 from sqlalchemy import Connection, and_, bindparam, exists, select
@@ -13,7 +12,7 @@ from sqlalchemy.exc import SQLAlchemyError
 
 from eventstore.event_log import EventLog
 from outbox.mirror.due import is_open
-from outbox.mirror.tables import delivery_attempt, mirror_target
+from outbox.mirror.tables import FEW_ROWS, delivery_attempt, mirror_target
 from outbox.mirror.targets import PUT
 from outbox.pds.client import RecordKey
 from outbox.record.kind import RecordKinds
@@ -22,7 +21,6 @@ from outbox.relay.journal import UnsentOutcome
 
 logger = logging.getLogger("mastertape.replay")
 
-TRACKS_PER_PAGE: Final = 500
 SAMPLED_RECORDS: Final = 50
 
 target = mirror_target.c
@@ -32,7 +30,7 @@ _WRITTEN: Final = select(
 ).where(
     and_(target.ever_sent, ~target.former, target.desired_op == PUT, target.acked_gen >= target.desired_gen)
 )
-_OF_ACCOUNT: Final = _WRITTEN.where(target.did == bindparam("of_did")).order_by(target.subject_id)
+_OF_ACCOUNT: Final = _WRITTEN.where(target.did == bindparam("of_did")).execution_options(**FEW_ROWS)
 _IS_SENT: Final = exists().where(
     *(attempt[name] == target[name] for name in ("did", "collection", "rkey")),
     attempt.request_cid == target.observed_cid,
@@ -48,11 +46,8 @@ _SAMPLES: Final = [
 def outdated_records(log: EventLog, kinds: RecordKinds, did: str) -> set[RecordKey]:
     """Return which records of an account are as this service wrote them, and would be written otherwise now."""
     with log.database.read() as connection:
-        rows = iter(connection.execute(_OF_ACCOUNT, {"of_did": did}).all())
-        found: set[RecordKey] = set()
-        while page := list(islice(rows, TRACKS_PER_PAGE)):
-            found.update(task.key for task in _outdated(log, connection, page, kinds))
-        return found
+        pages = connection.execute(_OF_ACCOUNT, {"of_did": did}).partitions()
+        return {task.key for page in pages for task in _outdated(log, connection, page, kinds)}
 
 
 def sample_outdated(log: EventLog, kinds: RecordKinds) -> DeliveryTask | None:

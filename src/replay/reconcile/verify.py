@@ -19,7 +19,7 @@ from eventstore.schema import stored_event
 from eventstore.untrusted import clean
 from outbox.mirror.due import is_open
 from outbox.mirror.states import TargetState
-from outbox.mirror.tables import delivery_attempt, mirror_lane, mirror_target
+from outbox.mirror.tables import FEW_ROWS, delivery_attempt, mirror_lane, mirror_target
 from outbox.mirror.targets import DELETE, are_about
 from outbox.pds.client import RecordKey, RemoteUnknownError
 from outbox.record.dag_cbor import MAX_INTEGER, decode
@@ -161,9 +161,9 @@ def expected_of(
     """Return what the PDS should hold of an account's records, or of those of some subjects."""
     open_ = is_open().label("is_open")
     query = select(mirror_target, mirror_target.c.subject_id.label("subject_id"), open_)
-    query = query.where(mirror_target.c.did == did)
+    query = query.where(mirror_target.c.did == did).execution_options(**FEW_ROWS)
     pages = [query] if subjects is None else [query.where(some) for some in are_about(subjects)]
-    return [_expected_of(row) for page in pages for row in connection.execute(page).all()]
+    return [_expected_of(row) for page in pages for row in connection.execute(page)]
 
 
 def _expected_of(row: Any) -> Expected:
