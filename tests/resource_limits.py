@@ -17,7 +17,7 @@ from outbox import threads as outbox_threads
 from outbox.blobs import claim as upload_claim
 from outbox.blobs import worker as uploads
 from outbox.firehose import connection, follower, share, subscription
-from outbox.mirror.tables import pds_host
+from outbox.mirror.tables import FEW_ROWS, pds_host
 from outbox.operations import operators
 from outbox.pds import client
 from outbox.probes import worker as probes
@@ -145,7 +145,7 @@ RESOURCES: Final = (
         (f"{NEIGHBOURS}test_typed_names.py", "tests/outbox/relay/test_local_faults.py::test_a_full_pool_is_no_attempt_backs_off_no_lane_and_counts_against_no_host"),
     ),
     Resource(
-        "sign-ins under way", "sign-ins", f"{concurrency.MAX_SIGN_INS_OF_AN_ADDRESS} an address", NO, f"{concurrency.MAX_SIGN_INS}",
+        "sign-ins under way", "sign-ins", f"{concurrency.MAX_SIGN_INS_OF_AN_ADDRESS} an address or IPv6 /48", NO, f"{concurrency.MAX_SIGN_INS}",
         "the requests of a sign-in, 10 to 30 s each; 429", (f"{NEIGHBOURS}test_typed_names.py::test_an_address_has_few_sign_ins_under_way_and_leaves_others_theirs",),
     ),
     Resource(
@@ -185,6 +185,10 @@ RESOURCES: Final = (
         f"{seconds(reads.MAX_LIST_SECONDS)} of reading (300 s for an adoption); the repo is unread", (f"{NEIGHBOURS}test_huge_lists.py", f"{NEIGHBOURS}test_trickling_hosts.py"),
     ),
     Resource(
+        "memory of other clients' versions", "comparisons, exports", NO, NO, f"{FEW_ROWS['yield_per']} records at a time",
+        "a page of reading", (f"{NEIGHBOURS}test_huge_lists.py::test_large_versions_of_other_clients_cost_little_memory_later",),
+    ),
+    Resource(
         "lanes", "deliveries, over all processes", "1", f"{LANES_OF_A_HOST}", "LANES a relay; half of them for hosts that did not answer the last time",
         f"{seconds(client.WRITE_TIMEOUT_SECONDS)} a request; the longest due goes next", (f"{NEIGHBOURS}test_hanging_hosts.py",),
     ),
@@ -220,12 +224,16 @@ RESOURCES: Final = (
         f"the request 40 s; 503 after {seconds(media_request.MAX_READ_WAIT_SECONDS)}; 429", (f"{NEIGHBOURS}test_hanging_store.py",),
     ),
     Resource(
+        "files under way to clients", "`/audio`, `/artwork`", f"{concurrency.MAX_DOWNLOADS_OF_A_CALLER}", NO, f"{concurrency.MAX_DOWNLOADS}, of {megabytes(media_request.PART_BYTES)} each",
+        "a response not taken is closed; 429", (f"{NEIGHBOURS}test_hanging_store.py",),
+    ),
+    Resource(
         "writes of media", "uploads, edits with a file", f"{concurrency.MAX_CONCURRENT_UPLOADS}; {UPLOADS}", NO, f"{media_intake.MAX_CONCURRENT_FILES}",
         f"{seconds(media_intake.MAX_INTAKE_WAIT_SECONDS)} and the store's {_store_time}; 503, 429", (f"{NEIGHBOURS}test_hanging_store.py", f"{NEIGHBOURS}test_covers.py"),
     ),
     Resource(
-        "images that are decoded", "covers, of uploads and in the background", f"{media_intake.MAX_IMAGES_OF_AN_ACCOUNT} of its requests", NO, f"{artwork.MAX_CONCURRENT_DECODES}; {artwork.MAX_PIXELS // 10**6} megapixels",
-        f"2 s of CPU; 503 after {seconds(media_intake.MAX_INTAKE_WAIT_SECONDS)}", (f"{NEIGHBOURS}test_covers.py", "tests/storage/test_artwork.py"),
+        "images that are decoded", "covers, of uploads and in the background", f"{media_intake.MAX_IMAGES_OF_AN_ACCOUNT} of its requests", NO, f"{artwork.MAX_CONCURRENT_DECODES}, 1 of them for jobs; {artwork.MAX_PIXELS // 10**6} megapixels",
+        f"2 s of CPU; 503 after {seconds(media_intake.MAX_INTAKE_WAIT_SECONDS)}", (f"{NEIGHBOURS}test_covers.py", f"{NEIGHBOURS}test_derived_media.py", "tests/storage/test_artwork.py"),
     ),
     Resource(
         "renditions of stored covers", "jobs", "1", NO, f"{derived.MAX_CONCURRENT[DerivedKind.RENDITIONS]}", "60 s of the store; the account served the longest ago goes next", (f"{NEIGHBOURS}test_derived_media.py", "tests/eventstore/jobs/test_queue.py"),

@@ -65,7 +65,7 @@ class NotYourAuditError(ApiError):
 
 
 class RateLimitedError(ApiError):
-    """Too many requests in a minute, or uploads, exports, streams, sign-ins or comparisons under way. Nothing was changed; wait as long as Retry-After says."""
+    """Too many requests in a minute, or uploads, downloads, exports, streams, sign-ins or comparisons under way. Nothing was changed; wait as long as Retry-After says."""
 
     def __init__(self, retry_after: int, message: str = "") -> None:
         super().__init__(message)

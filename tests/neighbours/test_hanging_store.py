@@ -1,6 +1,7 @@
 """A media store that hangs stops no route but those that need its bytes, and these answer in time."""
 
 import asyncio
+from collections import Counter
 from contextlib import asynccontextmanager
 from dataclasses import replace
 from functools import partial
@@ -9,7 +10,7 @@ import httpx
 import pytest
 from starlette.testclient import TestClient
 
-from api.pipeline import media_intake, media_request
+from api.pipeline import concurrency, media_intake, media_request
 from eventstore.coordination.threads import Threads
 from eventstore.errors import ThreadsBusyError
 from service.observability import media_health
@@ -127,6 +128,42 @@ async def test_one_caller_cannot_take_the_threads_of_all_readers(world, store, t
         assert (await other.get(address(tracks[1]))).status_code == 200
         store.go_on.set()
     assert sorted(each.result().status_code for each in listening) == [200] * 4 + [503] * 36
+
+
+async def test_who_reads_slowly_has_few_files_under_way_and_a_place_is_free_when_one_has_ended(
+    world, tracks, monkeypatch
+):
+    monkeypatch.setattr(concurrency, "MAX_DOWNLOADS", concurrency.MAX_DOWNLOADS_OF_A_CALLER + 1)
+    world.serve()
+    go_on = asyncio.Event()
+
+    async def read_slowly(address_of_caller):
+        async def send(message):
+            began.append(message.get("status"))
+            if began[0] == 200 and message["type"] == "http.response.body":
+                await go_on.wait()
+
+        async def receive():
+            await go_on.wait()
+            return {"type": "http.disconnect"}
+
+        began = []
+        scope = {"type": "http", "method": "GET", "path": address(tracks[0]), "query_string": b""}
+        await world.app({**scope, "headers": [], "client": (address_of_caller, 1)}, receive, send)
+        return began[0]
+
+    reading = [asyncio.create_task(read_slowly(f"2001:db8:0:{number}::1")) for number in range(100)]
+    refused = 100 - concurrency.MAX_DOWNLOADS_OF_A_CALLER
+    await until(lambda: sum(each.done() for each in reading) == refused)
+    async with caller(world, 1) as client:
+        assert (await client.get(address(tracks[0]))).status_code == 200
+        reading.append(asyncio.create_task(read_slowly("192.0.2.2")))
+        await until(lambda: world.app.state.downloads._under_way["192.0.2.2"])  # noqa: SLF001
+        full = await client.get(address(tracks[0]))
+        assert (refusal(full), full.headers["retry-after"]) == ((429, "rate_limited"), "5")
+        go_on.set()
+        assert Counter(await asyncio.gather(*reading)) == {200: 101 - refused, 429: refused}
+        assert (await client.get(address(tracks[0]))).status_code == 200
 
 
 async def test_a_read_that_hangs_is_answered_and_its_caller_waits_until_the_thread_is_free(

@@ -167,9 +167,9 @@ def test_an_address_has_few_sign_ins_under_way_and_leaves_others_theirs(  # noqa
         return browser.post(door, json={"identifier": name, "password": "x"})
 
     with TestClient(app, base_url="http://127.0.0.1:8000") as client, ThreadPoolExecutor() as run:
-        attack = [run.submit(sign_in_there, NAMES[0], "198.51.100.1")]
+        attack = [run.submit(sign_in_there, NAMES[0], "2001:db8:0:1::1")]
         eventually(lambda: pools[1].taken == 1)
-        again = sign_in_there(NAMES[1], "198.51.100.1")
+        again = sign_in_there(NAMES[1], "2001:db8:0:2::1")  # it has a /48
         assert (again.status_code, again.headers["retry-after"]) == (429, "5")
         signed_in(client, ALICE, password)
         attack.append(run.submit(sign_in_there, NAMES[1], "198.51.100.2"))

@@ -10,7 +10,7 @@ from collections.abc import Callable, Generator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from hashlib import blake2b
-from ipaddress import IPv6Address, ip_address
+from ipaddress import IPv6Address, ip_address, ip_network
 from typing import Final
 
 from starlette.requests import Request
@@ -175,13 +175,19 @@ def taken_of(scope: Scope) -> Taken | None:
     return found
 
 
-def address_of(request: Request) -> str:
-    """Return the caller's IP address; for IPv6 its /64 network, which one caller has to itself."""
+IPV6_NETWORK_BITS: Final = 64
+"""One caller has these addresses to itself."""
+IPV6_SITE_BITS: Final = 48
+"""What one caller can get without asking twice: what holds a place is counted by it."""
+
+
+def address_of(request: Request, ipv6_bits: int = IPV6_NETWORK_BITS) -> str:
+    """Return the caller's IP address; for IPv6 the network that has its first bits."""
     host = request.client.host if request.client is not None else ""
     try:
         address = ip_address(host)
     except ValueError:
         return host
     if isinstance(address, IPv6Address) and address.ipv4_mapped is None:
-        return str(IPv6Address(int(address) >> 64 << 64))
+        return str(ip_network((address, ipv6_bits), strict=False).network_address)
     return host

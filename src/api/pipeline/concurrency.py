@@ -1,7 +1,7 @@
 """What one account or address may have under way in one process, so that it cannot use up the threads and connections of all."""
 
 from collections import Counter
-from collections.abc import AsyncGenerator, Callable, Generator, Iterable, Iterator, Sequence
+from collections.abc import AsyncGenerator, Callable, Generator, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from time import monotonic
 from typing import Final, Protocol, TypeVar
@@ -9,11 +9,12 @@ from typing import Final, Protocol, TypeVar
 from fastapi import Request
 from fastapi.responses import StreamingResponse
 from pydantic import BaseModel
+from starlette.responses import ContentStream
 from starlette.types import Receive, Scope, Send
 
 from api.auth.authentication import SignedIn
 from api.errors import RateLimitedError
-from api.middleware.rate_limits import address_of
+from api.middleware.rate_limits import IPV6_SITE_BITS, address_of
 from api.requests.parameters import MAX_PAGE_LENGTH
 from api.services import Services
 from identity.accounts.credentials import Principal
@@ -24,6 +25,9 @@ MAX_CONCURRENT_UPLOADS: Final = 4
 MAX_EXPORTS_OF_AN_ACCOUNT: Final = 2
 MAX_STREAMS_OF_AN_ACCOUNT: Final = 8
 MAX_STREAMS: Final = 500
+MAX_DOWNLOADS_OF_A_CALLER: Final = 64
+MAX_DOWNLOADS: Final = 500
+"""Each holds up to 1 MB while its client reads slowly."""
 MAX_SIGN_INS_OF_AN_ADDRESS: Final = 8
 MAX_SIGN_INS: Final = 150
 """Each has one of the connections of sign-ins at a time, which are more: none waits for its turn of them."""
@@ -70,6 +74,11 @@ def limits() -> dict[str, Concurrent]:
             MAX_STREAMS_OF_AN_ACCOUNT,
             MAX_STREAMS,
         ),
+        "downloads": Concurrent(
+            "The account, the address, or the service has its limit of files that are sent at a time. Wait until one is done.",
+            MAX_DOWNLOADS_OF_A_CALLER,
+            MAX_DOWNLOADS,
+        ),
         "sign_ins": Concurrent(
             "The address, or the service, has its limit of sign-ins under way. No account was signed in; wait until one is done.",
             MAX_SIGN_INS_OF_AN_ADDRESS,
@@ -80,7 +89,7 @@ def limits() -> dict[str, Concurrent]:
 
 async def sign_in_under_way(request: Request) -> AsyncGenerator[None]:
     """Count a sign-in until it is answered."""
-    with request.app.state.sign_ins.of(address_of(request)):
+    with request.app.state.sign_ins.of(address_of(request, IPV6_SITE_BITS)):
         yield
 
 
@@ -97,25 +106,39 @@ CHECK_SECONDS: Final = 5.0
 """An export goes on for so long at most after its token has ended."""
 
 
-class Export(StreamingResponse):
-    """Counts as under way until it has ended; what is too much is refused before it begins."""
+class Counted(StreamingResponse):
+    """Counts as one of what `limit` names until its client has all of it; what is too much is refused before it begins."""
 
+    def __init__(
+        self,
+        limit: str,
+        key: str,
+        content: ContentStream,
+        status_code: int = 200,
+        headers: Mapping[str, str] | None = None,
+    ) -> None:
+        super().__init__(content, status_code, headers)
+        self._limit = limit
+        self._key = key
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        with getattr(scope["app"].state, self._limit).of(self._key):
+            await super().__call__(scope, receive, send)
+
+
+class Export(Counted):
     media_type = NDJSON
 
     def __init__(
         self,
         services: Services,
         principal: Principal,
-        lines: Iterable[str] | Iterable[bytes],
+        lines: Iterable[str | bytes],
         file: str | None = None,
     ) -> None:
         headers = None if file is None else {"Content-Disposition": f'attachment; filename="{file}"'}
-        super().__init__(while_usable(services, principal, lines), headers=headers)
-        self._did = principal.did
-
-    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        with scope["app"].state.exports.of(self._did):
-            await super().__call__(scope, receive, send)
+        usable = while_usable(services, principal, lines)
+        super().__init__("exports", principal.did, usable, headers=headers)
 
 
 class Page(Protocol):

@@ -15,13 +15,13 @@ from typing import Annotated, Final, TypeVar
 from urllib.parse import quote
 
 from fastapi import Depends, Request, Response
-from fastapi.responses import StreamingResponse
 from starlette.concurrency import run_in_threadpool
 
 from api.auth.authentication import OptionalCaller, ServicesDep
 from api.error_responses import error_response
 from api.middleware.http_layer import GATED_MEDIA, PUBLIC_MEDIA
-from api.middleware.rate_limits import address_of
+from api.middleware.rate_limits import IPV6_SITE_BITS, address_of
+from api.pipeline.concurrency import Counted
 from api.pipeline.past_state import AsOf, past_state
 from api.services import Services
 from application.authorization import may_have_bytes, may_see_track
@@ -65,7 +65,7 @@ class CallerReads:
         self._media: Final = services.media
         self._threads: Final = services.media_threads.reads
         self._turns: Final = turns
-        self._caller: Final = caller
+        self.caller: Final = caller
         """The DID of an account, or an address."""
 
     async def stream(
@@ -112,7 +112,7 @@ class CallerReads:
             async with AsyncExitStack() as held:
                 try:
                     async with asyncio.timeout(MAX_READ_WAIT_SECONDS):
-                        await held.enter_async_context(self._turns.of(self._caller))
+                        await held.enter_async_context(self._turns.of(self.caller))
                 except TimeoutError:
                     raise ThreadsBusyError(self._threads.name) from None
                 return await self._threads.run(work)
@@ -128,7 +128,7 @@ class CallerReads:
 
 
 async def reads_of_caller(request: Request, services: ServicesDep, caller: OptionalCaller) -> CallerReads:
-    key = caller.did if caller is not None else address_of(request)
+    key = caller.did if caller is not None else address_of(request, IPV6_SITE_BITS)
     return CallerReads(services, request.app.state.media_turns, key)
 
 
@@ -373,7 +373,7 @@ class MediaRequest:
                 return bool(taken_down(connection, [cid]))
 
         chunks = await self._reads.stream(found.key, wanted.start, wanted.end, is_refused)
-        return StreamingResponse(chunks, status_code=status, headers=headers)
+        return Counted("downloads", self._reads.caller, chunks, status, headers)
 
 
 async def media_request(

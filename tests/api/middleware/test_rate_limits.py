@@ -282,6 +282,6 @@ def test_without_limits_nothing_is_counted(client, alice):
         ("testclient", "testclient", True),
     ],
 )
-def test_an_ipv6_caller_is_its_network(one, other, same):
+def test_requests_of_an_ipv6_caller_are_counted_by_its_network(one, other, same):
     addresses = [address_of(Request({"type": "http", "client": (host, 1)})) for host in (one, other)]
     assert (addresses[0] == addresses[1]) == same
