@@ -13,7 +13,6 @@ import pytest
 from demo.catalogue import WAVEFORM, outgrow_pds
 from demo.story import STORY
 from demo.unfinished import add_line
-from tests.e2e import test_demo_story
 from tests.e2e.artist import Artist
 from tests.e2e.conftest import DEEP, ONE_DATABASE
 from tests.e2e.eventually import eventually
@@ -28,10 +27,6 @@ WIDTH = 80
 PRINTED = re.compile(r"^ *([a-z]+(?: [a-z]+)?)  (\S.*)$", re.MULTILINE)
 SIGN_IN = re.compile(r"(\S+), password (\S+); as an admin: (\S+), the same password")
 PAGE = re.compile(r"(http://\S+/tracks/(\d+)): ")
-
-
-def test_every_step_of_the_story_has_a_test() -> None:
-    assert {act.__name__ for act in STORY} <= vars(test_demo_story).keys()
 
 
 def test_the_demo_agrees_and_fits_a_terminal() -> None:

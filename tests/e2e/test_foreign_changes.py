@@ -3,46 +3,15 @@
 import pytest
 
 from demo.story import COLLECTION
-from tests.e2e.accounts_at_a_failing_pds import LANE, RECORD, Cast
+from tests.e2e.accounts_at_a_failing_pds import LANE, Cast
 from tests.e2e.artist import RESTORE, Artist
 from tests.e2e.conftest import ONE_DATABASE
 from tests.e2e.eventually import eventually
-from tests.faults.faults import cut_after
 
 pytestmark = [pytest.mark.pds, ONE_DATABASE]
 
 INACTIVE = ("parked", "account_inactive")
 HELD = ("held", "foreign_edit")
-
-
-def resolves(cast: Cast, keep: str) -> None:
-    path = f"/tracks/{cast.subject.track_id}/mirror/resolve"
-    assert cast.subject.client.http.post(path, json={"keep": keep}).is_success
-
-
-def test_an_edit_made_elsewhere_is_held_until_the_owner_wants_ours(cast: Cast) -> None:
-    cast.somebody_edits(title="Theirs")
-    ours = cast.edits()
-
-    cast.is_told(*HELD)
-    assert cast.known == "Theirs"
-    cast.others_go_on(RECORD)
-    resolves(cast, "ours")
-
-    assert cast.is_in_agreement()["title"] == ours
-
-
-def test_an_edit_made_elsewhere_is_held_until_the_owner_wants_theirs(cast: Cast) -> None:
-    cast.somebody_edits(title="Theirs")
-    cast.edits()
-
-    cast.is_told(*HELD)
-    resolves(cast, "theirs")
-
-    cast.is_told("delivered", None)
-    assert cast.known == cast.subject.client.track(cast.subject.track_id)["title"] == "Theirs"
-    cast.edits()
-    cast.is_in_agreement()
 
 
 def test_what_another_app_edits_adds_and_deletes_is_kept_decided_and_told_in_the_history(
@@ -102,40 +71,6 @@ def test_what_another_app_edits_adds_and_deletes_is_kept_decided_and_told_in_the
     changed = [each for row in history for each in row["changes"] if each["field"] == "title"]
     titles = ["First Take", "Ours", "Ours again", "Theirs again", "After all"]
     assert [each["after"] for each in changed] == titles
-
-
-def test_a_delete_by_the_owner_goes_through_despite_foreign_changes(cast: Cast) -> None:
-    cast.somebody_edits(title="Theirs")
-    cast.edits()
-    cast.is_told(*HELD)
-
-    cast.subject.client.delete(cast.subject.track_id)
-
-    assert cast.subject.agreed() is None
-    cast.is_in_agreement()
-
-
-def test_a_record_deleted_elsewhere_is_reported_missing_and_recreated_only_on_request(cast: Cast) -> None:
-    cast.subject.loses_the_record()
-    ours = cast.edits()
-
-    cast.is_told("detached", "record_missing")
-    assert cast.known is None
-    cast.others_go_on(RECORD)
-    assert cast.subject.asks(RESTORE).status_code == 200
-
-    assert cast.is_in_agreement()["title"] == ours
-
-
-def test_a_late_write_of_ours_is_known_as_ours(cast: Cast) -> None:
-    cast.meets(cut_after, "putRecord", times=1)
-    cast.edits()
-    cast.proxy.await_passed("putRecord", matches=lambda it: it.status is not None)
-    ours = cast.edits()
-
-    assert cast.is_in_agreement()["title"] == ours
-    types = [event["type"] for event in cast.subject.client.history(cast.subject.track_id)]
-    assert not {"ForeignEditObserved", "RecordMissing"} & set(types[-2:])
 
 
 def test_a_deactivated_account_waits_until_it_is_active_again(cast: Cast) -> None:

@@ -82,26 +82,6 @@ def then_call(call: Callable[[], None], *, applied: bool) -> Fault:
     return interrupted
 
 
-class Hold:
-    """Requests are kept on the way: their clients are cut off, the PDS gets them when `release` says."""
-
-    def __init__(self) -> None:
-        self.held: list[Exchange] = []
-
-    async def __call__(self, exchange: Exchange) -> None:
-        """Keep one."""
-        await exchange.read_body()
-        self.held.append(exchange)
-        exchange.reset()
-
-    async def release(self) -> list[int | None]:
-        """Deliver what is held, in order of arrival, and give the PDS's statuses; see FaultProxy.release_late."""
-        late, self.held = self.held, []
-        for exchange in late:
-            await exchange.apply()
-        return [exchange.passage.status for exchange in late]
-
-
 def until(opened: threading.Event) -> Fault:
     """The request is on its way until the test lets it through."""
 

@@ -11,7 +11,7 @@ from typing import Any, Self, TypeVar
 
 from devpds.ports import free_port
 from tests.faults.exchange import Exchange, Head, Passage
-from tests.faults.faults import Fault, Hold, pass_on
+from tests.faults.faults import Fault, pass_on
 
 Matches = Callable[[Passage], bool]
 T = TypeVar("T")
@@ -82,10 +82,6 @@ class FaultProxy:
     def accept(self) -> None:
         """Take connections again."""
         self._call(self._listen())
-
-    def release_late(self, hold: Hold) -> list[int | None]:
-        """Deliver to the PDS what was held on its way, and give the PDS's statuses."""
-        return self._call(hold.release())
 
     def passed(self, *names: str, matches: Matches = lambda _: True) -> list[Passage]:
         """The requests of these names so far, whatever became of them."""

@@ -4,22 +4,14 @@ import os
 from collections.abc import Iterator
 from pathlib import Path
 
-import httpx
 import pytest
-from starlette.testclient import TestClient
 
 from demo.service import Service
 from devpds.server import DevPds, DevPlc
-from service.cli.serve import asgi
-from service.config.settings import Settings
-from service.wiring.bootstrap import build
 from tests.api.conftest import alice, anyio_backend, bob, client, world  # noqa: F401 - fixtures
 from tests.e2e.artist import MIGRATE, Artist
 from tests.e2e.conftest import NewArtist, environment, new_artist, service  # noqa: F401
-from tests.fake_pds.internet import FakeInternet
 from tests.faults.proxy import FaultProxy
-from tests.identity.conftest import cipher, clock, database, hooks  # noqa: F401
-from tests.incidents.two_hosts import Alice
 from tests.media_samples import samples
 from tests.servers.atproto import new_account
 from tests.servers.databases import KINDS
@@ -60,24 +52,6 @@ def friend(proxied_pds: DevPds, plc: DevPlc) -> str:
 @pytest.fixture
 def artist(new_artist: NewArtist, proxied_pds: DevPds, proxy: FaultProxy) -> Artist:  # noqa: ARG001, F811
     return new_artist(proxied_pds)
-
-
-@pytest.fixture
-def town(monkeypatch: pytest.MonkeyPatch) -> FakeInternet:
-    """Two hosts and the directory, in place of the internet."""
-    made = FakeInternet("https://old.example.com", "https://new.example.com")
-    for module in ("service.wiring.bootstrap", "service.process.jobs"):
-        monkeypatch.setattr(f"{module}.pds_http_client", lambda *_, **__: httpx.AsyncClient(transport=made))
-    return made
-
-
-@pytest.fixture
-def alice_in_town(town: FakeInternet, tmp_path: Path, migrated_url: str) -> Iterator[Alice]:
-    """Alice at the old host, signed in."""
-    settings = Settings(data=tmp_path / "data", database_url=migrated_url, rate_limits=False)
-    container = build(settings)
-    with TestClient(asgi(container), base_url="http://127.0.0.1:8000") as http:
-        yield Alice(town, container, http)
 
 
 @pytest.fixture

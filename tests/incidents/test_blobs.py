@@ -1,15 +1,18 @@
 """Audio on the PDS: it exists there once the record names it, and it comes and goes with the record."""
 
+import asyncio
 import threading
 
 import httpx
 import pytest
 
+from demo.story import COLLECTION
 from tests.e2e.artist import MIGRATE, Artist
 from tests.e2e.conftest import NewArtist
+from tests.faults.exchange import Exchange
 from tests.faults.faults import answer, until
 from tests.faults.proxy import FaultProxy
-from tests.incidents.records import told
+from tests.incidents.records import told, types
 
 pytestmark = pytest.mark.pds
 
@@ -71,3 +74,27 @@ def test_inc_14_gated_audio_leaves_the_pds_and_ungated_audio_returns(
 
     assert told(full.agreed()) == before
     assert httpx.get(before["audioUrl"]).is_success
+
+
+def test_inc_38_what_an_upload_asks_for_is_done_though_its_record_is_seen_before_its_answer(
+    artist: Artist, proxy: FaultProxy
+) -> None:
+    """The record is on the PDS and on the firehose, and the service has not had the response yet."""
+
+    async def is_seen_first(exchange: Exchange) -> None:
+        await exchange.apply()
+        await asyncio.to_thread(artist.client.http.post, "/me/verify")
+        exchange.reset()
+
+    proxy.on("putRecord", fault=is_seen_first, times=1)
+
+    artist.uploads(album="Pressings", tags='["demo"]', support_gate='{"type": "any"}')
+    artist.edits(support_gate=None)
+    assert artist.asks(MIGRATE, prefer="wait=0").status_code == 202
+
+    record = told(artist.agreed())
+    assert record["album"] == "Pressings"
+    assert "audioBlob" in record
+    assert artist.client.track(artist.track_id)["tags"] == ["demo"]
+    assert types(artist) == ["Created", "SupportGateRemoved", "BlobMigrationRequested", "BlobMigrated"]
+    assert len(artist.pds.list_records(artist.did, COLLECTION)) == 1

@@ -1,8 +1,30 @@
-"""Requests that come twice, at once, or with more than a record can hold."""
+"""Requests that come twice, at once, or with more than a record can hold, and what hangs meanwhile."""
+
+import asyncio
+import threading
+from collections.abc import Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor
+from typing import TypeVar
+
+import pytest
 
 from tests.api.world import refusal, upload
-from tests.incidents.concurrently import at_once
+from tests.dsl import COLLECTION, OLD_COLLECTION
 from tests.media_samples import samples
+
+T = TypeVar("T")
+
+
+def at_once(*acts: Callable[[], T]) -> list[T]:
+    """Do these at the same time, and give what came of each."""
+    ready = threading.Barrier(len(acts))
+
+    def act(each: Callable[[], T]) -> T:
+        ready.wait()
+        return each()
+
+    with ThreadPoolExecutor(len(acts)) as threads:
+        return list(threads.map(act, acts))
 
 
 def test_inc_33_two_edits_with_the_same_new_tag_are_both_kept(client, alice, bob):
@@ -19,34 +41,6 @@ def test_inc_33_two_edits_with_the_same_new_tag_are_both_kept(client, alice, bob
     assert {each["title"] for each in listed} == {f"Take {track['id']}" for track, _ in tracks}
 
 
-def test_inc_35_a_double_click_is_one_change_and_a_stale_page_none(client, world, alice):
-    key = {"Idempotency-Key": "one-click"}
-
-    def uploads():
-        files = {"file": ("song.mp3", samples.mp3(1), "audio/mpeg")}
-        return client.post("/tracks", data={"title": "Song"}, files=files, headers={**alice.headers, **key})
-
-    answers = at_once(*[uploads] * 4)
-
-    refused = [each for each in answers if each.status_code != 201]
-    assert {refusal(each) for each in refused} <= {(409, "in_progress")}  # the first is still at work
-    track = uploads()
-    assert track.status_code == 201
-    assert {each.json()["id"] for each in answers if each.status_code == 201} == {track.json()["id"]}
-    path = f"/tracks/{track.json()['id']}"
-
-    def edits(title, **headers):
-        return client.patch(path, json={"title": title}, headers={**alice.headers, **headers})
-
-    assert edits("Second Thoughts", **key).is_success
-    assert edits("Third Wind").is_success
-    assert edits("Second Thoughts", **key).json()["title"] == "Second Thoughts"  # what was answered then
-    stale = edits("Last Word", **{"If-Match": f'"{track.json()["version"]}"'})
-    assert refusal(stale) == (412, "version_mismatch")
-    assert client.get(path).json()["title"] == "Third Wind"
-    assert world.events(track.json()["id"]) == ["Created", "MetadataUpdated", "MetadataUpdated"]
-
-
 def test_inc_37_a_title_that_no_record_could_hold_is_refused_before_anything_is_written(client, world, alice):
     track = upload(client, alice)
     before = world.state()
@@ -60,3 +54,71 @@ def test_inc_37_a_title_that_no_record_could_hold_is_refused_before_anything_is_
     assert longest.status_code == 200
     world.deliver()
     assert world.record(track)["title"] == "x" * 256
+
+
+def test_inc_32_a_move_to_another_collection_that_is_asked_for_twice_is_one_and_loses_no_field(world, alice):
+    old = world.serve(collection=OLD_COLLECTION)
+    fields = {"description": "Words.", "album": "Pressings", "tags": ["demo"], "self_labels": ["explicit"]}
+    tracks = [
+        upload(old, alice, title=f"Take {seed}", seed=seed, image=samples.png(), **fields)
+        for seed in range(3)
+    ]
+    world.deliver()
+    theirs = {"com.example.mood": "blue"}
+    world.pds.records[tracks[0]["atproto_record_uri"]] |= theirs
+    old.patch(f"/tracks/{tracks[0]['id']}", json={"title": "Second Thoughts"}, headers=alice.headers)
+    world.deliver()
+    before = {uri.replace(OLD_COLLECTION, COLLECTION): record for uri, record in world.pds.records.items()}
+    assert {uri.split("/")[3] for uri in world.pds.records} == {OLD_COLLECTION}
+    new = world.serve(collection=COLLECTION)
+
+    world.pds.write_refusals.append((500, "InternalServerError"))
+    for _ in range(2):
+        for track in tracks:
+            path = f"/tracks/{track['id']}/migrate-namespace"
+            answer = new.post(path, headers={**alice.headers, "Prefer": "wait=0"})
+            assert answer.status_code in {200, 202}
+            new.post(f"/tracks/{track['id']}/mirror/retry", headers=alice.headers)
+        world.deliver()
+
+    assert set(world.pds.records) == set(before)
+    for uri, record in world.pds.records.items():
+        moved = {"$type": COLLECTION, "mastertapeGen": record["mastertapeGen"]}
+        assert record == before[uri] | moved
+    assert theirs.items() <= world.record(new.get(f"/tracks/{tracks[0]['id']}").json()).items()
+    assert [world.events(track["id"]).count("NamespaceMigrated") for track in tracks] == [1] * 3
+
+
+@pytest.fixture
+def hanging_listener(world) -> Iterator[None]:
+    """The listener for other processes' commits hangs at the first one, while it holds its connection."""
+    hangs, over = threading.Event(), threading.Event()
+
+    def hear() -> None:
+        hangs.set()
+        over.wait(60)
+
+    async def listen() -> None:
+        listening = asyncio.create_task(world.made.listener.run(hear))
+        await asyncio.to_thread(over.wait, 60)
+        listening.cancel()
+        await asyncio.wait({listening})
+
+    thread = threading.Thread(target=lambda: asyncio.run(listen()))
+    thread.start()
+    assert hangs.wait(30)
+    yield
+    over.set()
+    thread.join()
+
+
+@pytest.mark.usefixtures("hanging_listener")
+def test_inc_31_a_hanging_listener_takes_no_connection_from_the_api(client, world, alice):
+    track = upload(client, alice)
+    path = f"/tracks/{track['id']}"
+
+    def edits() -> int:
+        return client.patch(path, json={"title": "Meanwhile"}, headers=alice.headers).status_code
+
+    assert at_once(*[edits, lambda: client.get(path).status_code] * 20) == [200] * 40
+    assert world.database.engine.pool.checkedout() == 0

@@ -1,15 +1,15 @@
-"""An edit changes in a record what it names and nothing else."""
+"""An edit changes in a record what it names and nothing else, and a record that another client cut short changes no more."""
 
 import copy
 
 import pytest
 
-from demo.story import COLLECTION, wait_for_delivery
 from tests.e2e.artist import MIGRATE, RESTORE, Artist
+from tests.e2e.eventually import eventually
 from tests.faults.faults import answer
 from tests.faults.proxy import FaultProxy
 from tests.incidents.conftest import EVERYTHING
-from tests.incidents.records import somebody_puts, told, types
+from tests.incidents.records import somebody_puts, told
 from tests.media_samples import samples
 
 pytestmark = pytest.mark.pds
@@ -73,56 +73,20 @@ def test_inc_10_an_album_is_renamed_track_by_track_though_the_pds_breaks_down_in
     assert [it.json["rkey"] for it in proxy.passed("putRecord") if it.fault != "pass_on"] == [third] * 2
 
 
-@pytest.mark.parametrize("form", [False, True], ids=["json", "form"])
-def test_inc_13_an_empty_string_clears_a_field(full: Artist, form: bool) -> None:
-    expected, path = told(full.record), f"/tracks/{full.track_id}"
-    for field, name in (("description", "description"), ("album", "album"), ("self_labels", "labels")):
-        body = {"files": {field: (None, "")}} if form else {"json": {field: ""}}
+def test_inc_40_a_record_that_lost_the_address_of_its_audio_costs_the_track_nothing(
+    published: Artist,
+) -> None:
+    before = told(published.record)
+    url = published.client.track(published.track_id)["audio_url"]
+    somebody_puts(
+        published, {name: before[name] for name in before if name != "audioUrl"} | {"title": "Theirs"}
+    )
+    published.edits(album="Pressings")
+    eventually(lambda: published.mirror["state"] == "held")
 
-        reply = full.client.http.patch(path, **body)
+    path = f"/tracks/{published.track_id}/mirror/resolve"
+    assert published.client.http.post(path, json={"keep": "theirs"}).is_success
 
-        assert reply.status_code == 200
-        assert not reply.json()[field]
-        del expected[name]
-        assert told(full.agreed()) == expected
-
-
-def test_inc_15_fields_of_other_apps_stay_in_the_record(published: Artist) -> None:
-    theirs = (published.record or {}) | {"com.example.mood": {"val": "blue"}}
-    somebody_puts(published, theirs)
-
-    published.edits(title="Second Thoughts")
-
-    assert wait_for_delivery(published)["state"] == "delivered"
-    assert told(published.record) == told(theirs) | {"title": "Second Thoughts"}
-    assert "ForeignEditObserved" not in types(published)
-
-
-def test_inc_28_a_change_is_undone_without_a_new_track(full: Artist) -> None:
-    first, uri, version = told(full.record), full.record_uri, len(types(full))
-    for title in ("Second Thoughts", "Third Wind"):
-        full.edits(title=title, description="")
-    full.edits(remove_image=True)
-
-    path = f"/tracks/{full.track_id}/revert"
-    assert full.client.http.post(path, json={"to_version": version}).is_success
-
-    assert told(full.agreed()) == first
-    assert types(full)[version:] == ["MetadataUpdated"] * 2 + [
-        "ArtworkRemoved",
-        "MetadataUpdated",
-        "ArtworkReplaced",
-    ]
-    assert [each["uri"] for each in full.pds.list_records(full.did, COLLECTION)] == [uri]
-
-
-def test_inc_34_a_reference_to_the_record_is_the_one_that_the_pds_has(published: Artist) -> None:
-    """There are no lists of tracks here; what a list would hold of a track is its URI and CID."""
-    for title in ("Second Thoughts", "Third Wind"):
-        published.edits(title=title)
-        published.agreed()
-
-        track = published.client.track(published.track_id)
-
-        found = published.pds.get_record(published.did, COLLECTION, published.rkey) or {}
-        assert (track["atproto_record_uri"], track["atproto_record_cid"]) == (found["uri"], found["cid"])
+    assert told(published.agreed()) == before | {"title": "Theirs", "album": "Pressings"}
+    assert published.client.track(published.track_id)["audio_url"] == url
+    assert published.client.http.get(url).is_success

@@ -3,6 +3,7 @@
 from datetime import datetime
 
 from aggregates.tid import tid_of
+from outbox.record.dag_cbor import record_cid
 from tests.api.world import did_of, upload
 from tests.media_samples import samples
 
@@ -63,6 +64,6 @@ def test_once_delivered_the_record_is_the_track(client, world, alice):
     now = client.get(f"/tracks/{track['id']}").json()
     assert now["mirror"]["state"] == "delivered"
     assert now["mirror"]["acked_generation"] == now["mirror"]["generation"]
-    assert now["atproto_record_cid"]
     record = world.record(now)
+    assert now["atproto_record_cid"] == record_cid(record)
     assert (record["title"], record["album"], record["createdAt"]) == ("First", "Album", track["created_at"])
