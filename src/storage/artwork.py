@@ -75,10 +75,14 @@ def read_renditions(cover: bytes) -> Mapping[int, bytes]:
         return _renditions(_decode(cover)[0])
 
 
-def in_background(read: Callable[[Source], Made], source: Source) -> Made:
+def in_background(read: Callable[[Source], Made]) -> Callable[[Source], Made]:
     """Decode for a job: of them all, one decodes or waits for it at a time, so that the others take no turn of a request."""
-    with _background:
-        return read(source)
+
+    def read_alone(source: Source) -> Made:
+        with _background:
+            return read(source)
+
+    return read_alone
 
 
 @contextmanager

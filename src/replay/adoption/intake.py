@@ -70,7 +70,7 @@ class Intake:
         try:
             fetched = self._fetched(host, key.did, record.image_blob, record.image_url, MAX_IMAGE_BYTES)
             with await fetched as staged:
-                prepared = await self.store_threads.run(in_background, read_artwork, staged)
+                prepared = await self.store_threads.run(in_background(read_artwork), staged)
             await in_time(self.store_threads, prepared.size, keep_artwork, self.media, prepared)
         except (BytesUnavailableError, RefusedMediaError) as error:
             return None, [problem_of(key, "artwork_unavailable", str(error), adopted=True)]

@@ -72,7 +72,7 @@ class DerivedMedia:
 
     async def renditions(self, job: Job) -> Outcome:
         def read() -> Mapping[int, bytes]:
-            return in_background(read_renditions, b"".join(self.storage.read(job.subject)))
+            return in_background(read_renditions)(b"".join(self.storage.read(job.subject)))
 
         return await self._keep(job.subject, await in_time(self.threads, MAX_BYTES, read))
 
@@ -80,7 +80,7 @@ class DerivedMedia:
         async with asyncio.timeout(COVER_TIMEOUT_SECONDS):
             staged = await self.fetcher.staged(job.subject, MAX_BYTES, self.others)
         with staged:
-            artwork = await in_time(self.threads, MAX_BYTES, in_background, read_artwork, staged)
+            artwork = await in_time(self.threads, MAX_BYTES, in_background(read_artwork), staged)
         return await self._keep(job.subject, artwork.renditions)
 
     async def _keep(self, source: str, renditions: Mapping[int, bytes]) -> Outcome:
