@@ -132,8 +132,11 @@ _HAS_TURN: Final = exists().where(
 """A job whose turn was pruned while it was requested is requested again, which gives it one."""
 _ACCOUNTS: Final = (
     select(upload.did)
-    .select_from(_DUE)
-    .where(_IS_DUE, _TAKES_UPLOADS, ~_HAS_TURN)
+    .where(
+        _IS_DUE,
+        ~_HAS_TURN,
+        exists().where(lane.did == upload.did, pds_host.c.host == lane.host, _TAKES_UPLOADS),
+    )
     .group_by(upload.did)
     .order_by(func.min(case((upload.backfill, 1), else_=0)), upload.did)
     .limit(MAX_REQUESTED)

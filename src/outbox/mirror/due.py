@@ -18,6 +18,8 @@ from eventstore.schema import UtcDateTime
 from outbox.mirror.states import TargetState
 from outbox.mirror.tables import (
     CONCERNS_RELAY,
+    HAS_BACKFILL,
+    HAS_LIVE_WORK,
     NEVER_LITERAL,
     PAST_LITERAL,
     mirror_lane,
@@ -50,9 +52,9 @@ def lane_due_at() -> ColumnElement[datetime]:
 
 
 def lane_backfill_at() -> ColumnElement[datetime]:
-    """Return when a lane may be claimed for backfill, by its own columns and its host's `backfill_after`."""
-    begins = latest_of(lane_columns.backfill_at, lane_columns.backfill_after, pds_host.c.backfill_after)
-    return latest_of(begins, lane_columns.not_before, lane_columns.paced_until)
+    """Return when a lane may be claimed for backfill, by its own columns: at its host's `backfill_after` at the earliest."""
+    columns = lane_columns
+    return latest_of(columns.backfill_at, columns.backfill_after, columns.not_before, columns.paced_until)
 
 
 def host_open_at() -> ColumnElement[datetime]:
@@ -110,6 +112,18 @@ ORDER: Final = (CLASS, _FAILURES, target_columns.desired_op != DELETE_LITERAL, t
 
 COMES_DUE: Final = target_due_at() < NEVER_LITERAL
 """True for targets that are due now or at a known time: the condition of the index that is in their order."""
+for _name, _at, _which in (
+    ("live", lane_due_at(), HAS_LIVE_WORK),
+    ("backfill", lane_backfill_at(), HAS_BACKFILL),
+):
+    Index(
+        f"ix_mirror_lane_{_name}",
+        lane_columns.host,
+        Grouping(_at),
+        lane_columns.did,
+        sqlite_where=_which,
+        postgresql_where=_which,
+    )
 Index(
     "ix_mirror_target_next",
     target_columns.did,

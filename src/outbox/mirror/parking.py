@@ -16,7 +16,7 @@ from eventstore.schema import UtcDateTime
 from outbox.mirror.due import host_open_at, lane_columns, lane_due_at
 from outbox.mirror.lanes import LANES_PER_PAGE, PROBE_CLEARED, Lane, record_failing
 from outbox.mirror.states import PROBED, LaneState
-from outbox.mirror.tables import HAS_WORK, NEVER, NO_FAILURES, mirror_lane, pds_host
+from outbox.mirror.tables import HAS_LIVE_WORK, NEVER, NO_FAILURES, mirror_lane, pds_host
 from outbox.pds.verdict import Kind
 
 MAX_DOUBLINGS: Final = 10
@@ -138,29 +138,28 @@ def schedule_overdue_probes(database: Database) -> list[str]:
     """Schedule probes for a page of lanes that are long overdue because their host is down; returns their DIDs."""
     with database.read() as connection:  # usually there are none, and then nothing is written
         now = database.now(connection)
-        times = {"now": now, "before": now - PROBE_AFTER_FAILING}
-        if connection.scalar(_OVERDUE.limit(1), times) is None:
+        closed = connection.scalars(_CLOSED, {"now": now}).all()
+        late = {"closed": closed, "before": now - PROBE_AFTER_FAILING}
+        if not closed or connection.scalar(_OVERDUE.limit(1), late) is None:
             return []
     with database.write() as connection:
-        found = list(connection.scalars(_OVERDUE_PAGE, times))
+        found = list(connection.scalars(_OVERDUE_PAGE, late))
         connection.execute(_SCHEDULE_PROBES, {"of_dids": found, "probe_at": now})
         return found
 
 
 # Built once (CONTRIBUTING.md).
 
-_IS_AT_WORK: Final = and_(lane_columns.state == LaneState.READY, lane_columns.probe_at >= NEVER)
-_OVERDUE: Final = (
-    select(lane_columns.did)
-    .join(pds_host, pds_host.c.host == lane_columns.host)
-    .where(_IS_AT_WORK, ~lane_columns.paused, ~pds_host.c.paused)
-    .where(
-        HAS_WORK,
-        lane_due_at() <= bindparam("before", type_=UtcDateTime),
-        host_open_at() > bindparam("now", type_=UtcDateTime),
-    )
+_CLOSED: Final = select(pds_host.c.host).where(
+    ~pds_host.c.paused, host_open_at() > bindparam("now", type_=UtcDateTime)
 )
-_OVERDUE_PAGE: Final = _OVERDUE.limit(LANES_PER_PAGE).with_for_update(of=mirror_lane, skip_locked=True)
+_OVERDUE: Final = select(lane_columns.did).where(
+    lane_columns.host.in_(bindparam("closed", expanding=True)),
+    HAS_LIVE_WORK,
+    lane_columns.probe_at >= NEVER,
+    lane_due_at() <= bindparam("before", type_=UtcDateTime),
+)
+_OVERDUE_PAGE: Final = _OVERDUE.limit(LANES_PER_PAGE).with_for_update(skip_locked=True)
 _SCHEDULE_PROBES: Final = update(mirror_lane).where(
     lane_columns.did.in_(bindparam("of_dids", expanding=True))
 )

@@ -108,7 +108,7 @@ mirror_lane = Table(
     *_failing(),
     # When its PDS last answered a delivery as it should; written with the lane's release.
     Column("last_success_at", UtcDateTime),
-    Index("ix_mirror_lane_due", "host", "due_at", "did"),
+    Index("ix_mirror_lane_host", "host", "did"),
     Index("ix_mirror_lane_probe", "probe_at"),
 )
 HAS_WORK: Final = and_(
@@ -118,14 +118,13 @@ HAS_WORK: Final = and_(
         mirror_lane.c.backfill_at < NEVER_LITERAL,
     ),
 )
-"""True for ready lanes that have work, now or later. A query with this condition reads an index of these alone."""
-Index(
-    "ix_mirror_lane_work",
-    mirror_lane.c.host,
-    mirror_lane.c.due_at,
-    sqlite_where=HAS_WORK,
-    postgresql_where=HAS_WORK,
+"""True for ready lanes that have work, now or later."""
+_IS_AT_WORK: Final = and_(
+    mirror_lane.c.state == literal_column(f"'{LaneState.READY}'"), ~mirror_lane.c.paused
 )
+HAS_LIVE_WORK: Final = and_(_IS_AT_WORK, mirror_lane.c.due_at < NEVER_LITERAL)
+HAS_BACKFILL: Final = and_(_IS_AT_WORK, mirror_lane.c.backfill_at < NEVER_LITERAL)
+"""Queries with one of these conditions read an index of these lanes alone, in the order of their times (due.py)."""
 
 
 def was_leased(lane: FromClause = mirror_lane) -> ColumnElement[bool]:

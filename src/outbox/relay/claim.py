@@ -10,20 +10,25 @@ Hosts that failed the last time get a share of the relay's lanes: however many o
 
 import random
 import time
+from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from math import inf
 from typing import Any, Final
 
 from sqlalchemy import (
+    ColumnElement,
     Connection,
     Integer,
+    Select,
     and_,
     bindparam,
     case,
     func,
+    literal_column,
     or_,
     select,
+    union,
     update,
 )
 
@@ -37,9 +42,11 @@ from outbox.mirror.lanes import Lane
 from outbox.mirror.observe_only import is_observed
 from outbox.mirror.states import BreakerState, LaneState
 from outbox.mirror.tables import (
-    HAS_WORK,
+    HAS_BACKFILL,
+    HAS_LIVE_WORK,
     IS_OPEN_JOB,
     NEVER,
+    NEVER_LITERAL,
     PAST_LITERAL,
     UPLOAD,
     blob_job,
@@ -108,7 +115,7 @@ class _Capacity:
 
     def is_for(self, host: Any) -> bool:
         """Whether a due lane of this host may still be claimed."""
-        return self.of_host(host) > 0 and (host.live > 0 or self.backfill > 0)
+        return self.of_host(host) > 0 and (host.live_at is not None or self.backfill > 0)
 
     def of_host(self, host: Any) -> int:
         """Return how many lanes may still be claimed of a host, given its row."""
@@ -127,11 +134,12 @@ def _claim_of_host(connection: Connection, host: Any, now: datetime, capacity: _
     lanes = min(at_once - busy.lanes, capacity.of_host(host))
     if lanes <= 0:
         return []
-    backfill = min(max(1, at_once - 1) - busy.backfill, capacity.backfill, lanes)
-    wanted = {"host": host.host, "now": now, "room": lanes}
-    rows = _NEXT_OF_HOST.start(connection, wanted).all()
-    live = [row.did for row in rows if row.is_live]
-    rest = [row.did for row in rows if not row.is_live][: max(0, backfill)]
+    wanted = {"host": host.host, "now": now}
+    live = [row.did for row in _NEXT_LIVE.start(connection, {**wanted, "room": lanes}).all()]
+    room = min(max(1, at_once - 1) - busy.backfill, capacity.backfill, lanes - len(live))
+    may_backfill = room > 0 and host.backfill_after <= now
+    found = _NEXT_BACKFILL.start(connection, {**wanted, "room": room}).all() if may_backfill else []
+    rest = [row.did for row in found]
     capacity.take(host, lanes=len(live) + len(rest), backfill=len(rest))
     until = now + capacity.lease
     lease = {"lease_owner": capacity.owner, "lease_until": until, "debounced_until": now + capacity.interval}
@@ -151,47 +159,65 @@ def _claim_of_host(connection: Connection, host: Any, now: datetime, capacity: _
 # Built once (CONTRIBUTING.md).
 
 _NOW: Final = bindparam("now", type_=UtcDateTime)
-_LIVE: Final = lane_due_at() <= _NOW
+_ONE: Final[ColumnElement[Any]] = literal_column("1")
+_host: Final = pds_host.c
+_IS_DUE: Final = (lane_columns.lease_until <= _NOW, ~is_observed())
+_LIVE: Final = (HAS_LIVE_WORK, lane_due_at() <= _NOW, *_IS_DUE)
+_BACKFILL: Final = (HAS_BACKFILL, lane_backfill_at() <= _NOW, lane_due_at() > _NOW, *_IS_DUE)
 
 
-_IS_DUE: Final = and_(
-    HAS_WORK,
-    ~lane_columns.paused,
-    ~is_observed(),
-    lane_columns.lease_until <= _NOW,
-    or_(_LIVE, lane_backfill_at() <= _NOW),
+def _hosts_with(work: ColumnElement[bool]) -> Select[Any]:
+    """Select the hosts that have lanes with this work, one step in the index for each."""
+    first = select(lane_columns.host).where(work).order_by(lane_columns.host).limit(_ONE).scalar_subquery()
+    found = select(first.label("host")).cte(recursive=True)
+    following = select(lane_columns.host).where(work, lane_columns.host > found.c.host)
+    next_one = following.order_by(lane_columns.host).limit(_ONE).correlate(found).scalar_subquery()
+    found = found.union_all(select(next_one).where(found.c.host.is_not(None)))
+    return select(found.c.host).where(found.c.host.is_not(None))
+
+
+_HOSTS: Final = pds_host.join(
+    union(_hosts_with(HAS_LIVE_WORK), _hosts_with(HAS_BACKFILL)).subquery("at_work"),
+    literal_column("at_work.host") == _host.host,
 )
-_OF_HOSTS: Final = mirror_lane.join(pds_host, pds_host.c.host == lane_columns.host)
+
+
+def _first(at: ColumnElement[datetime], *which: ColumnElement[bool]) -> ColumnElement[Any]:
+    """The first of these times among a host's lanes: a step in the index, and one for each lane that is leased."""
+    of_host = select(at).where(lane_columns.host == _host.host, *which)
+    return of_host.order_by(at).limit(_ONE).correlate(pds_host).scalar_subquery()
+
+
 _AT_ONCE: Final = case(
-    (pds_host.c.breaker == BreakerState.OPEN, 1), else_=func.coalesce(pds_host.c.ramp, pds_host.c.max_lanes)
+    (_host.breaker == BreakerState.OPEN, 1), else_=func.coalesce(_host.ramp, _host.max_lanes)
 )
-_other: Final = mirror_lane.alias()
 _UNDER_WAY: Final = (
     select(func.count())
-    .where(_other.c.host == lane_columns.host, _other.c.lease_until > _NOW, was_leased(_other))
-    .correlate(mirror_lane)
+    .where(lane_columns.host == _host.host, lane_columns.lease_until > _NOW, was_leased())
+    .correlate(pds_host)
     .scalar_subquery()
+)
+_FOUND: Final = (
+    select(
+        _host.host,
+        _first(lane_due_at(), *_LIVE).label("live_at"),
+        case((_host.backfill_after <= _NOW, _first(lane_backfill_at(), *_BACKFILL))).label("backfill_at"),
+        _host.failures,
+        _host.ramp,
+    )
+    .select_from(_HOSTS)
+    # otherwise lanes that wait for a hanging host cost every claim a write
+    .where(~_host.paused, host_open_at() <= _NOW, _AT_ONCE > _UNDER_WAY)
+    .subquery()
 )
 _DUE_HOSTS: Final = Prepared(
     lambda _: (
-        select(
-            lane_columns.host,
-            func.count(case((_LIVE, 1))).label("live"),
-            pds_host.c.failures,
-            pds_host.c.ramp,
-        )
-        .select_from(_OF_HOSTS)
-        .where(_IS_DUE, ~pds_host.c.paused, host_open_at() <= _NOW)
-        .group_by(
-            lane_columns.host, pds_host.c.max_lanes, pds_host.c.breaker, pds_host.c.ramp, pds_host.c.failures
-        )
-        .having(
-            _AT_ONCE > _UNDER_WAY
-        )  # otherwise lanes that wait for a hanging host cost every claim a write
+        select(_FOUND)
+        .where(or_(_FOUND.c.live_at.is_not(None), _FOUND.c.backfill_at.is_not(None)))
         .order_by(
-            func.min(case((_LIVE, lane_due_at()), else_=NEVER)),
-            func.min(lane_backfill_at()),
-            lane_columns.host,
+            func.coalesce(_FOUND.c.live_at, NEVER_LITERAL),
+            func.coalesce(_FOUND.c.backfill_at, NEVER_LITERAL),
+            _FOUND.c.host,
         )
     )
 )
@@ -207,16 +233,22 @@ _BUSY: Final = Prepared(
         func.count().label("lanes"), func.count(case((lane_columns.is_backfill, 1))).label("backfill")
     ).where(_OF_HOST, lane_columns.lease_until > _NOW, was_leased())
 )
-_NEXT_OF_HOST: Final = Prepared(
-    lambda _: (
-        select(lane_columns.did, _LIVE.label("is_live"))
-        .select_from(_OF_HOSTS)
-        .where(_OF_HOST, _IS_DUE)
-        .order_by(~_LIVE, case((_LIVE, lane_due_at()), else_=lane_backfill_at()), lane_columns.did)
-        .limit(bindparam("room", type_=Integer))
-        .with_for_update(skip_locked=True, of=mirror_lane)
+
+
+def _next(at: ColumnElement[datetime], which: Sequence[ColumnElement[bool]]) -> Prepared:
+    return Prepared(
+        lambda _: (
+            select(lane_columns.did)
+            .where(_OF_HOST, *which)
+            .order_by(at, lane_columns.did)
+            .limit(bindparam("room", type_=Integer))
+            .with_for_update(skip_locked=True, of=mirror_lane)
+        )
     )
-)
+
+
+_NEXT_LIVE: Final = _next(lane_due_at(), _LIVE)
+_NEXT_BACKFILL: Final = _next(lane_backfill_at(), _BACKFILL)
 _LEASE: Final = Prepared(
     lambda _: (
         update(mirror_lane)
@@ -252,27 +284,61 @@ def seconds_until_due(database: Database) -> SecondsUntilDue:
     with database.read_committed() as connection:
         [found] = _DUE.start(connection, {}).all()
         now = database.now(connection, read=found.now)
-    lanes = min(found.live or NEVER, found.backfill or NEVER)
-    return SecondsUntilDue(
-        *((time - now).total_seconds() for time in (lanes, found.uploads or NEVER, found.probes or NEVER))
-    )
+    lanes = (found.live, found.backfill, found.leased)
+    times = (_earliest(*lanes), _earliest(found.uploads), _earliest(found.probe, found.leased_probe))
+    return SecondsUntilDue(*((time - now).total_seconds() for time in times))
 
 
-_AT_WORK: Final = (
-    lane_columns.state == LaneState.READY,
-    ~lane_columns.paused,
-    ~pds_host.c.paused,
-    ~is_observed(),
-)
-_FREE_AT: Final = latest_of(lane_columns.lease_until, host_open_at())
-_LANES: Final = (
+def _earliest(*times: datetime | None) -> datetime:
+    return min((time for time in times if time is not None), default=NEVER)
+
+
+_OF_HOSTS: Final = mirror_lane.join(pds_host, _host.host == lane_columns.host)
+_IS_FREE: Final = (~was_leased(), ~is_observed())
+_LIVE_AT: Final = func.coalesce(_first(lane_due_at(), HAS_LIVE_WORK, *_IS_FREE), NEVER_LITERAL)
+_WAITING_AT: Final = func.coalesce(_first(lane_backfill_at(), HAS_BACKFILL, *_IS_FREE), NEVER_LITERAL)
+_FREE_LANES: Final = (
     select(
-        func.min(latest_of(lane_due_at(), _FREE_AT)).label("live"),
-        func.min(latest_of(lane_backfill_at(), _FREE_AT)).label("backfill"),
+        func.min(latest_of(_LIVE_AT, host_open_at())).label("live"),
+        func.min(latest_of(_WAITING_AT, _host.backfill_after, host_open_at())).label("backfill"),
+    )
+    .select_from(_HOSTS)
+    .where(~_host.paused)
+    .subquery()
+)
+_IS_AT_WORK: Final = and_(
+    lane_columns.state == LaneState.READY, ~lane_columns.paused, ~_host.paused, ~is_observed()
+)
+_BACKFILL_AT: Final = latest_of(lane_backfill_at(), _host.backfill_after)
+_EITHER_AT: Final = case((lane_due_at() < _BACKFILL_AT, lane_due_at()), else_=_BACKFILL_AT)
+_IS_PROBED: Final = and_(lane_columns.probe_at < NEVER_LITERAL, ~lane_columns.paused, ~_host.paused)
+_LEASED_LANES: Final = (
+    select(
+        func.min(case((_IS_AT_WORK, latest_of(_EITHER_AT, lane_columns.lease_until, host_open_at())))).label(
+            "leased"
+        ),
+        func.min(case((_IS_PROBED, latest_of(lane_columns.probe_at, lane_columns.lease_until)))).label(
+            "leased_probe"
+        ),
     )
     .select_from(_OF_HOSTS)
-    .where(HAS_WORK, *_AT_WORK)
+    .where(was_leased())
     .subquery()
+)
+_PROBE: Final = (
+    select(lane_columns.probe_at)
+    .select_from(_OF_HOSTS)
+    .where(_IS_PROBED, ~was_leased())
+    .order_by(lane_columns.probe_at)
+    .limit(_ONE)
+    .scalar_subquery()
+)
+_TAKES_UPLOADS_AT: Final = (
+    select(latest_of(host_open_at(), _host.blobs_after))
+    .select_from(_OF_HOSTS)
+    .where(lane_columns.did == blob_job.c.did, _IS_AT_WORK)
+    .correlate(blob_job)
+    .scalar_subquery()
 )
 _UPLOADS: Final = (
     select(
@@ -280,27 +346,17 @@ _UPLOADS: Final = (
             latest_of(
                 blob_job.c.not_before,
                 func.coalesce(latest_of(job.c.due, job.c.lease_until), PAST_LITERAL),
-                host_open_at(),
-                pds_host.c.blobs_after,
+                func.coalesce(_TAKES_UPLOADS_AT, NEVER_LITERAL),
             )
         )
     )
-    .select_from(
-        _OF_HOSTS.join(blob_job, blob_job.c.did == lane_columns.did).outerjoin(
-            job, and_(job.c.kind == UPLOAD, job.c.subject == blob_job.c.did)
-        )
-    )
-    .where(*_AT_WORK, IS_OPEN_JOB)
-    .scalar_subquery()
-)
-_PROBES: Final = (
-    select(func.min(latest_of(lane_columns.probe_at, lane_columns.lease_until)))
-    .select_from(_OF_HOSTS)
-    .where(~lane_columns.paused, ~pds_host.c.paused, lane_columns.probe_at < NEVER)
+    .select_from(blob_job.outerjoin(job, and_(job.c.kind == UPLOAD, job.c.subject == blob_job.c.did)))
+    .where(IS_OPEN_JOB)
     .scalar_subquery()
 )
 _DUE: Final = Prepared(
     lambda dialect: with_now(
-        select(_LANES, _UPLOADS.label("uploads"), _PROBES.label("probes")), is_sqlite=dialect == "sqlite"
+        select(_FREE_LANES, _LEASED_LANES, _UPLOADS.label("uploads"), _PROBE.label("probe")),
+        is_sqlite=dialect == "sqlite",
     )
 )

@@ -46,6 +46,10 @@ logger = logging.getLogger("mastertape.outbox")
 INTERVAL_SECONDS: Final = 60.0
 FULL_PAGE_INTERVAL_SECONDS: Final = 1.0
 """After a full page, as there may be more."""
+LANES_PER_LOOK: Final = 10_000
+"""So many are looked at in a pass, the next ones in the next: with very many accounts, a pass costs no more."""
+LAST_DID: Final = "did:~"
+"""Sorts behind every DID."""
 
 
 class Maintenance:
@@ -55,6 +59,7 @@ class Maintenance:
         self._database = database
         self._on_done = on_done
         self._due_at = 0.0
+        self._looked_up_to = ""
         self._pass: asyncio.Task[None] | None = None
 
     def start_if_due(self) -> None:
@@ -70,7 +75,7 @@ class Maintenance:
 
     async def run_page(self) -> bool:
         """Process one page of each kind; returns whether there may be more."""
-        found = [await self._page(job) for job in (wake_stuck_lanes, schedule_overdue_probes)]
+        found = [await self._page(job) for job in (self._wake_stuck_lanes, schedule_overdue_probes)]
         return max(map(len, found)) > LANES_PER_PAGE // 2  # others may hold some lanes of a full page
 
     async def _run(self) -> None:
@@ -84,6 +89,14 @@ class Maintenance:
             logger.exception("safety_net_failed")  # the next pass tries again
             return []
 
+    def _wake_stuck_lanes(self, database: Database) -> list[str]:
+        with database.read_committed() as connection:
+            end = connection.scalar(_END_OF_LOOK, {"after": self._looked_up_to})
+        woken = wake_stuck_lanes(database, after=self._looked_up_to, until=end or LAST_DID)
+        if len(woken) < LANES_PER_PAGE:
+            self._looked_up_to = end or ""
+        return woken
+
     def _ended(self, _pass: "asyncio.Task[None]") -> None:
         self._pass = None
         self._on_done()
@@ -92,10 +105,10 @@ class Maintenance:
 successor: Final = mirror_target.alias("successor").c
 
 
-def wake_stuck_lanes(database: Database) -> list[str]:
-    """Make a page of lanes due that have an open target and no due time; returns their DIDs."""
+def wake_stuck_lanes(database: Database, *, after: str = "", until: str = LAST_DID) -> list[str]:
+    """Make a page of those of these lanes due that have an open target and no due time; returns their DIDs."""
     with database.read() as connection:
-        asleep = connection.scalars(_PAGE_OF_ASLEEP).all()
+        asleep = connection.scalars(_PAGE_OF_ASLEEP, {"after": after, "until": until}).all()
     woken = []
     for did in asleep:
         with database.write() as connection:
@@ -148,7 +161,11 @@ _ASLEEP: Final = select(lane_columns.did).where(
         and_(lane_columns.backfill_at >= NEVER, _waits(is_backfill())),
     )
 )
-_PAGE_OF_ASLEEP: Final = _ASLEEP.limit(LANES_PER_PAGE)
+_AFTER: Final = lane_columns.did > bindparam("after")
+_PAGE_OF_ASLEEP: Final = _ASLEEP.where(_AFTER, lane_columns.did <= bindparam("until")).limit(LANES_PER_PAGE)
+_END_OF_LOOK: Final = (
+    select(lane_columns.did).where(_AFTER).order_by(lane_columns.did).offset(LANES_PER_LOOK - 1).limit(1)
+)
 _LOCK_IF_ASLEEP: Final = _ASLEEP.where(lane_columns.did == bindparam("lane")).with_for_update(
     of=mirror_lane, skip_locked=True
 )

@@ -202,7 +202,7 @@ _LANE: Final = (
         mirror_lane,
         *_SHOWN,
         latest_of(lane_due_at(), host_open_at()).label("live_at"),
-        latest_of(lane_backfill_at(), host_open_at()).label("backfill_from"),
+        latest_of(lane_backfill_at(), host.backfill_after, host_open_at()).label("backfill_from"),
     )
     .select_from(LANES_OF_HOSTS)
     .where(lane.did == bindparam("lane"))

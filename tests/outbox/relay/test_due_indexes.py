@@ -17,7 +17,9 @@ from tests.statements import Statement, before_each_statement
 MANY = 20_000
 READS = ("SCAN ", "SEARCH ", "Seq Scan on ", "Index Scan ", "Index Only Scan ", "Bitmap Index Scan ")
 INDEXES = (
-    "ix_mirror_lane_work",
+    "ix_mirror_lane_live",
+    "ix_mirror_lane_backfill",
+    "ix_mirror_lane_host",
     "ix_mirror_lane_leased",
     "ix_mirror_lane_probe",
     "ix_blob_job_open",

@@ -9,9 +9,10 @@ from sqlalchemy import select, text, update
 
 from aggregates.published import Subject
 from eventstore.database import Database
-from outbox.mirror.lanes import LANES_PER_PAGE
+from outbox.mirror.lanes import LANES_PER_PAGE, change_lane
 from outbox.mirror.parking import schedule_overdue_probes
 from outbox.mirror.tables import NEVER, mirror_lane
+from outbox.relay import maintenance
 from outbox.relay.maintenance import Maintenance, wake_stuck_lanes
 from outbox.views.waits import MirrorWaits
 from tests.dsl import BOB
@@ -49,22 +50,22 @@ async def test_accounts_of_an_unreachable_host_are_probed_a_page_at_a_time(
 ) -> None:
     many_lanes(database, 2 * LANES_PER_PAGE + 30, due_at="2020-01-01 00:00:00.000000")
     set_host(database, retry_at=clock() + timedelta(days=1))
-    maintenance = Maintenance(database, lambda: None)
+    page = Maintenance(database, lambda: None)
 
-    assert await maintenance.run_page()
+    assert await page.run_page()
     assert unanswered(database) == LANES_PER_PAGE + 30
-    assert await maintenance.run_page()
+    assert await page.run_page()
     assert unanswered(database) == 30
-    assert not await maintenance.run_page()
+    assert not await page.run_page()
     assert unanswered(database) == 0
 
 
 async def test_lanes_that_were_forgotten_are_woken_a_page_at_a_time(database: Database) -> None:
     many_lanes(database, LANES_PER_PAGE + 20, due_at="9999-01-01 00:00:00.000000")
-    maintenance = Maintenance(database, lambda: None)
+    page = Maintenance(database, lambda: None)
 
-    assert await maintenance.run_page()
-    assert not await maintenance.run_page()
+    assert await page.run_page()
+    assert not await page.run_page()
 
     assert wake_stuck_lanes(database) == []
 
@@ -124,3 +125,20 @@ async def test_no_delivery_waits_for_maintenance_that_fails(
     assert await is_delivered_meanwhile(desk)
     assert "safety_net_failed" in caplog.text
     assert lane_row(desk.database, desk.did).lease_owner is None
+
+
+async def test_each_pass_looks_at_the_next_lanes_for_those_that_were_forgotten(
+    database: Database, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(maintenance, "_END_OF_LOOK", maintenance._END_OF_LOOK.offset(1))  # noqa: SLF001 - two lanes
+    dids = sorted(add_lane(database, number, due_at=NEVER) for number in range(5))
+    passes = Maintenance(database, lambda: None)
+    woken = []
+    for _ in range(3):
+        await passes.run_page()
+        woken.append([did for did in dids if lane_row(database, did).due_at < NEVER])
+    assert woken == [dids[:2], dids[:4], dids]
+    with database.write() as connection:
+        change_lane(connection, dids[0], due_at=NEVER)
+    await passes.run_page()
+    assert lane_row(database, dids[0]).due_at < NEVER

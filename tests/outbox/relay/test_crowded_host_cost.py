@@ -1,0 +1,82 @@
+"""What a poll reads does not grow with the lanes that are due, at one host or in all."""
+
+import os
+from collections.abc import Callable
+from datetime import UTC, datetime
+from typing import Any
+
+import pytest
+from sqlalchemy import text
+
+from eventstore.database import Database
+from outbox.mirror.lanes import release
+from outbox.mirror.parking import schedule_overdue_probes
+from outbox.relay.claim import seconds_until_due
+from tests.outbox.rigs.rows import HOST, add_lane, claimed, set_host
+
+DUE = 50_000 if os.environ.get("TEST_DEEP") else 5_000
+FEW = 100
+"""Rows on PostgreSQL, hundreds of steps on SQLite: all of them would be thousands."""
+KINDS = {"live": "due_at", "backfill": "backfill_at"}
+
+
+@pytest.fixture(params=[(kind, knows) for kind in KINDS for knows in (False, True)], ids=str)
+def crowd(request: pytest.FixtureRequest, database: Database) -> Database:
+    """Very many lanes are due at one host, in random order, and one at another; the planner knows of them or not."""
+    kind, is_known = request.param
+    add_lane(database, 1)
+    add_lane(database, 2, host="http://other.test")
+    with database.write() as connection:
+        numbers = "with recursive n(i) as (select 3 union all select i + 1 from n where i <= :last)"
+        at = "'20' || (10 + i * 7 % 10) || '-01-01'"
+        if not database.is_sqlite:
+            at = f"({at})::timestamptz"
+        else:
+            at += " || ' 00\\:00\\:00.000000'"
+        values = f"{numbers} select 'did:plc:' || i, '{HOST}', 'ready', {at} from n"  # noqa: S608
+        connection.execute(
+            text(f"insert into mirror_lane (did, host, state, {KINDS[kind]}) {values}"), {"last": DUE + 1}
+        )
+        if is_known and not database.is_sqlite:
+            connection.execute(text("analyze mirror_lane, pds_host"))
+    return database
+
+
+def effort(database: Database, act: Callable[[], Any]) -> int:
+    """How many lanes are read on PostgreSQL, how many hundreds of steps are made on SQLite."""
+    with database.write() as connection:
+        if not database.is_sqlite:
+            read = text(
+                "select coalesce(seq_tup_read, 0) + coalesce(idx_tup_fetch, 0)"
+                " from pg_stat_xact_user_tables where relname = 'mirror_lane'"
+            )
+            before = connection.execute(read).scalar_one()
+            act()
+            return connection.execute(read).scalar_one() - before
+        steps: list[int] = []
+        driver: Any = connection.connection.driver_connection
+        driver.set_progress_handler(lambda: steps.append(1), 100)
+        act()
+        driver.set_progress_handler(None, 0)
+        return len(steps)
+
+
+def test_a_poll_reads_a_few_lanes_of_a_host_at_which_very_many_are_due(crowd: Database) -> None:
+    first: list[Any] = []
+    assert effort(crowd, lambda: seconds_until_due(crowd)) < FEW
+    assert effort(crowd, lambda: first.extend(claimed(crowd))) < FEW
+    assert {lane.host for lane in first} == {HOST, "http://other.test"}
+    assert effort(crowd, lambda: claimed(crowd)) < FEW
+    assert effort(crowd, lambda: release(crowd, first[-1])) < FEW
+    assert effort(crowd, lambda: seconds_until_due(crowd)) < FEW
+    again: list[Any] = []
+    assert effort(crowd, lambda: again.extend(claimed(crowd))) < FEW
+    assert len(again) == 1
+
+
+def test_nothing_is_read_of_a_crowd_whose_host_is_well_to_find_those_that_are_probed(crowd: Database) -> None:
+    assert effort(crowd, lambda: schedule_overdue_probes(crowd)) < FEW
+    set_host(crowd, host="http://other.test", retry_at=datetime(2100, 1, 1, tzinfo=UTC))
+    found: list[str] = []
+    assert effort(crowd, lambda: found.extend(schedule_overdue_probes(crowd))) < FEW
+    assert found == ["did:plc:2"]
