@@ -73,6 +73,7 @@ SUBJECTS: Final = {
             "one fold; a rebuild runs beside live traffic and writes only the differences",
             (
                 "tests/projections/rebuild/test_under_load.py::test_a_rebuild_equals_live_while_writers_go_on",
+                "tests/projections/rebuild/test_under_load.py::test_work_under_the_lock_depends_on_the_events_since_and_not_on_all",
                 "tests/projections/rebuild/test_rebuild.py::test_a_rebuild_repairs_the_differing_rows_and_touches_no_others",
                 "tests/replay/test_rebuild_service.py::test_a_rebuild_restores_a_service_whose_read_models_were_lost",
             ),

@@ -56,9 +56,9 @@ def of_class(aggregate_class: type[A], aggregate: Aggregate) -> A:
     raise TypeError(msg)
 
 
-@dataclass(frozen=True)
+@dataclass
 class RecordedEvent:
-    """An event as the log holds it, with its envelope."""
+    """An event as the log holds it, with its envelope. Treat as immutable: to enforce it would triple what one costs."""
 
     position: int
     did: str
@@ -75,7 +75,7 @@ class RecordedEvent:
         return self.event.originator_id
 
 
-@dataclass(frozen=True)
+@dataclass
 class Change(RecordedEvent):
     """An event with the aggregate's state just before and just after it. Treat as immutable."""
 

@@ -75,7 +75,7 @@ class EncodingError(EventStoreError):
 
 
 class PooledConnectionError(EventStoreError):
-    """A relay needs a direct connection to PostgreSQL, since LISTEN is lost in a pooler (docs/operations.md, Behind a pooler)."""
+    """A relay, and `rebuild`, need a direct connection to PostgreSQL: LISTEN and temporary tables are lost in a pooler (docs/operations.md, Behind a pooler)."""
 
 
 class VersionConflictError(EventStoreError):

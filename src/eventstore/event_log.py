@@ -19,7 +19,7 @@ from eventsourcing.persistence import (
     Transcoding,
     UUIDAsHex,
 )
-from sqlalchemy import Connection, Integer, Row, Select, bindparam, func, literal_column, select
+from sqlalchemy import Connection, Integer, Select, bindparam, func, literal_column, select
 from sqlalchemy.exc import DBAPIError
 
 from aggregates.values import Artwork, Audio, BlobRef, Feature, SupportGate
@@ -290,31 +290,25 @@ class EventLog:
             aggregate = each.event.mutate(aggregate)
         return of_class(aggregate_class, aggregate) if aggregate is not None else None
 
-    def read(self, *, after: int, until: int, limit: int, did: str | None = None) -> list[RecordedEvent]:
-        """Read a page of events in position order, after `after` and up to `until`.
+    def read(
+        self, *, after: int, until: int, limit: int, did: str | None = None, on: Connection | None = None
+    ) -> list[RecordedEvent]:
+        """Read a page of events in position order, after `after` and up to `until`; in the transaction `on` a connection.
 
         Without a `did`, `until` must be a stable position: an event below a later one may not be committed yet.
         """
         query = select(stored_event).where(_event.position > after, _event.position <= until)
         if did is not None:
             query = query.where(_event.did == did)
-        with self.database.read() as connection:
+        with self.database.read() if on is None else nullcontext(on) as connection:
             rows = connection.execute(query.order_by(_event.position).limit(limit))
             return [self._recorded(row) for row in rows]
 
-    def _recorded(self, row: Row[Any]) -> RecordedEvent:
-        stored = StoredEvent(row.originator_id, row.originator_version, row.topic, row.state)
-        return RecordedEvent(
-            position=row.position,
-            did=row.did,
-            version=row.originator_version,
-            event=self.codec.decode(stored),
-            topic=row.topic,
-            actor=row.actor,
-            via=row.via,
-            request_id=row.request_id,
-            recorded_at=row.recorded_at,
-        )
+    def _recorded(self, row: Iterable[Any]) -> RecordedEvent:
+        # first the columns of stored_event
+        position, did, stream, version, topic, state, actor, via, request_id, at, *_ = row
+        event = self.codec.decode(StoredEvent(stream, version, topic, state))
+        return RecordedEvent(position, did, version, event, topic, actor, via, request_id, at)
 
 
 def _from_snapshot(aggregate_id: UUID, upto: int = MAX_VERSION) -> Query:

@@ -6,7 +6,7 @@ from functools import cache
 from hashlib import sha256
 from typing import Any, Final, Protocol
 
-from sqlalchemy import Column, Connection, Table, exists, insert, select
+from sqlalchemy import Column, Connection, MetaData, Table, exists, insert, select
 from sqlalchemy.sql.dml import Insert
 
 from eventstore.append import insert_of, upsert
@@ -21,27 +21,35 @@ Into = Callable[[Table], Table]
 
 @dataclass(frozen=True)
 class ProjectedTable:
-    """A table of a projection, and the scratch table that a rebuild fills: its key and derived columns.
+    """A table of a projection, and the temporary table that a rebuild fills: its key and derived columns.
 
     `derived` names the columns that `apply` writes, all by default; the others hold observations, and no rebuild
     touches them. Of a cache, whose rows may be missing, those alone are compared that agree in the column `compared_by`.
+    `about` names the column of the subject's id; of the event's position, where a row is one event's.
     """
 
     live: Table
     derived: tuple[str, ...] | None = None
     compared_by: str | None = None
+    about: str = "track_id"
     scratch: Table = field(init=False)
 
     def __post_init__(self) -> None:
         names = {*self.key, *self.columns}
         columns = [
             Column(
-                c.name, c.type, key=c.key, primary_key=c.primary_key, nullable=c.nullable, autoincrement=False
+                c.name,
+                c.type,
+                key=c.key,
+                primary_key=c.primary_key,
+                nullable=c.nullable,
+                autoincrement=False,
+                index=c.key == self.about and c.key != self.key[0],
             )
             for c in self.live.columns
             if c.key in names
         ]
-        scratch = Table(f"{self.live.name}_scratch", self.live.metadata, *columns)
+        scratch = Table(f"{self.live.name}_scratch", MetaData(), *columns, prefixes=["TEMPORARY"])
         object.__setattr__(self, "scratch", scratch)
 
     @property

@@ -104,7 +104,7 @@ projection_state = Table(
     Column("began_at", UtcDateTime),
     Column("moved_at", UtcDateTime),
 )
-"""A row for each read model, and one for the run that owns the scratch tables; the progress of that run is in its row."""
+"""A row for each read model, and one for the progress of the newest rebuild or verification."""
 
 track_id_sequence = Table(
     "track_id_sequence",

@@ -173,7 +173,7 @@ class History:
     """One entry for each event, with what it changed."""
 
     name = "history"
-    tables = (ProjectedTable(history),)
+    tables = (ProjectedTable(history, about="position"),)
     fingerprint = fingerprint(VERSION, history)
 
     def apply(self, connection: Connection, changes: Sequence[Change], into: Into) -> None:

@@ -78,13 +78,15 @@ def test_a_process_with_a_relay_refuses_to_start_through_a_pooler(
 ) -> None:
     ended = command(name, pooler)
     assert ended.exit_code == 1
-    assert ended.output.startswith("Error: A relay needs a direct connection to PostgreSQL")
+    assert ended.output.startswith("Error: A relay, and `rebuild`, need a direct connection to PostgreSQL")
 
 
 def test_the_doctor_says_what_a_pooled_connection_is_good_for(
     command: Callable[..., Result], pooler: str
 ) -> None:
-    assert "fail  database: A relay needs a direct connection" in command("doctor", pooler).output
+    assert (
+        "fail  database: A relay, and `rebuild`, need a direct connection" in command("doctor", pooler).output
+    )
     found = command("doctor", pooler, RELAY="off").output
     assert "ok    database: postgresql, through a pooler: for requests only" in found
 

@@ -21,12 +21,7 @@ Rows = dict[str, list[dict[str, Any]]]
 
 def create_tables(database: Database, projections: Sequence[Projection] = READ_MODELS) -> None:
     """The log's tables and those of the read models."""
-    ours = [
-        table
-        for projection in projections
-        for each in projection.tables
-        for table in (each.live, each.scratch)
-    ]
+    ours = [each.live for projection in projections for each in projection.tables]
     of_log = [stored_event, projection_state, aggregate_snapshot]
     stored_event.metadata.create_all(database.engine, tables=[*of_log, *ours])
 

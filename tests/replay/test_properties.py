@@ -1,10 +1,12 @@
-"""Whatever was done to a log: it comes out of an export as it went in, and a rebuild that was cut off anywhere heals."""
+"""Whatever was done to a log: it comes out of an export as it went in, and a rebuild heals, beside writers and cut off anywhere."""
 
 import os
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor
 from itertools import count
 from pathlib import Path
 from typing import Any
+from unittest.mock import patch
 
 import pytest
 from hypothesis import given, settings
@@ -14,14 +16,16 @@ from sqlalchemy import delete, select, text
 from eventstore.database import Database
 from eventstore.event_log import EventLog
 from eventstore.schema import metadata, stored_event
+from eventstore.unit_of_work import account_of
 from outbox.mirror.targets import MirrorTargets
-from projections.rebuild.rebuild import rebuild
+from projections.rebuild.difference import subjects_that_differ
+from projections.rebuild.rebuild import differences, rebuild
 from replay.dump.export import export
 from replay.dump.load import import_dump
 from service.schema.tables import READ_MODELS
-from tests.dsl import some_audio
+from tests.dsl import ALICE, some_audio
 from tests.projections.random_commands import UNITS, command
-from tests.projections.track_log import upload
+from tests.projections.track_log import ENVELOPE, upload
 
 PROJECTIONS = (*READ_MODELS, MirrorTargets())
 LIVE = [table.live for projection in PROJECTIONS for table in projection.tables]
@@ -67,13 +71,14 @@ def emptied(log: EventLog) -> None:
             connection.execute(text("delete from sqlite_sequence"))
 
 
-def tell(log: EventLog, units: Any) -> None:
-    """Two tracks, and what is done to them."""
+def tell(log: EventLog, units: Any) -> list[int]:
+    """Two tracks, and what is done to them; return their ids."""
     ids = [next(IDS), next(IDS)]
     for track_id in ids:
         upload(log, track_id, audio=some_audio(1000 * track_id + 1))
     for index, steps in units:
         command(log, ids[index], steps)
+    return ids
 
 
 def rows(log: EventLog, tables: Any) -> dict[str, list[Any]]:
@@ -139,3 +144,40 @@ def test_a_rebuild_that_is_cut_off_anywhere_changes_nothing_and_the_next_one_hea
         assert rows(log, LIVE) == lost
         rebuild(log, chosen, page=page)
     assert rows(log, LIVE) == whole
+
+
+@some_examples
+@given(units=UNITS, later=UNITS, leaves=st.booleans(), page=st.integers(1, 7))
+def test_a_rebuild_repairs_what_is_appended_while_it_compares_whatever_rows_that_made(
+    log: EventLog, units: Any, later: Any, leaves: bool, page: int
+) -> None:
+    emptied(log)
+    ids = tell(log, units)
+    damages: Iterator[Callable[[], None]] = iter(
+        [
+            lambda: tell_more(EventLog(log.database), ids, later, leaves=leaves),
+            lambda: tell_more(EventLog(log.database), ids, later, leaves=False),
+        ]
+    )
+    compare = subjects_that_differ
+
+    def after_more(*arguments: Any) -> Any:
+        found = compare(*arguments)
+        with ThreadPoolExecutor() as elsewhere:
+            elsewhere.submit(next(damages, lambda: None)).result()
+        return found
+
+    with patch("projections.rebuild.rebuild.subjects_that_differ", after_more):
+        rebuild(log, PROJECTIONS, page=page)
+    assert differences(log, PROJECTIONS) == []
+
+
+def tell_more(log: EventLog, ids: list[int], units: Any, *, leaves: bool) -> None:
+    for index, steps in units:
+        command(log, ids[index], steps)
+    if leaves:
+        with log.unit_of_work(ALICE, ENVELOPE) as unit:
+            account = account_of(unit)
+            account.request_leave(at=unit.now)
+            account.leave({}, at=unit.now)
+            unit.save(account)

@@ -53,7 +53,7 @@ class Snapshots:
 
     name: Final = "snapshots"
     fingerprint: Final = "snapshots-1"
-    tables: Final = (ProjectedTable(aggregate_snapshot, compared_by="fingerprint"),)
+    tables: Final = (ProjectedTable(aggregate_snapshot, about="position", compared_by="fingerprint"),)
 
     def apply(self, connection: Connection, changes: Sequence[Change], into: Into) -> None:
         """Write the states that are due."""

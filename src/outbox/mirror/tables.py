@@ -312,6 +312,8 @@ failure_hour = Table(
 """How often a cause was met in each hour of the last day."""
 
 TARGETS: Final = ProjectedTable(
-    mirror_target, derived=("kind", "subject_id", "desired_gen", "desired_op", "detached", "former")
+    mirror_target,
+    derived=("kind", "subject_id", "desired_gen", "desired_op", "detached", "former"),
+    about="subject_id",
 )
-BLOB_JOBS: Final = ProjectedTable(blob_job, derived=("audio_cid", "requested"))
+BLOB_JOBS: Final = ProjectedTable(blob_job, derived=("audio_cid", "requested"), about="subject_id")

@@ -25,10 +25,12 @@ from sqlalchemy import (
     literal,
     or_,
     select,
+    true,
     update,
 )
 from sqlalchemy.sql.visitors import iterate
 
+from eventstore.database import pages
 from eventstore.projection import ProjectedTable
 
 
@@ -75,25 +77,66 @@ def differences_of(connection: Connection, table: ProjectedTable) -> Iterator[Di
         yield Difference(name, DifferenceKind.CHANGED, dict(zip(table.key, plain, strict=True)), changed)
 
 
-def remove_surplus(connection: Connection, table: ProjectedTable) -> int:
+Scope = frozenset[Any] | None
+"""The subjects whose rows are compared, by the column `about` of the table; None for all."""
+MAX_SUBJECTS: Final = 10_000
+"""Where rows of more subjects differ, writing them takes longer than comparing the whole table again."""
+
+
+def subjects_that_differ(connection: Connection, table: ProjectedTable, scope: Scope) -> Scope:
+    """Return the subjects whose rows differ; None if they are more than MAX_SUBJECTS."""
+    live, made = table.live.c[table.about], table.scratch.c[table.about]
+    found = set[Any]()
+    for part in _parts(scope):
+        queries = [
+            select(made).where(_missing(table), _within(part, made)),
+            select(live).where(_surplus(table), _within(part, live)),
+        ]
+        if table.columns:
+            queries.append(select(made).where(_same_key(table), _changed(table), _within(part, made)))
+        for query in queries:
+            found.update(connection.scalars(query.limit(MAX_SUBJECTS + 1)))
+            if len(found) > MAX_SUBJECTS:
+                return None
+    return frozenset(found)
+
+
+def remove_surplus(connection: Connection, table: ProjectedTable, scope: Scope = None) -> int:
     """Delete the rows that the log does not make, and return their number; delete from child tables before their parents."""
-    return _rows_written(connection, delete(table.live).where(_surplus(table)))
+    about = table.live.c[table.about]
+    surplus = [delete(table.live).where(_surplus(table), _within(part, about)) for part in _parts(scope)]
+    return sum(_rows_written(connection, each) for each in surplus)
 
 
-def write_difference(connection: Connection, table: ProjectedTable) -> int:
+def write_difference(connection: Connection, table: ProjectedTable, scope: Scope = None) -> int:
     """Update and insert what differs, and return the number of rows; write parent tables before their children."""
-    names = [*table.key, *table.columns]
-    rows = select(*(table.scratch.c[name] for name in names)).where(_missing(table))
-    insert_missing = insert(table.live).from_select(names, rows)
-    if not table.columns:
-        return _rows_written(connection, insert_missing)
-    for column, concerns in passing_columns(table.live, table.columns):
-        passing = or_(*(_distinct(table, name) for name in concerns))
-        moved = update(table.live).where(_same_key(table), passing)
-        connection.execute(moved.values({column.key: aside(column)}))
-    derived = {column: table.scratch.c[column] for column in table.columns}
-    update_changed = update(table.live).where(_same_key(table), _changed(table)).values(derived)
-    return _rows_written(connection, update_changed) + _rows_written(connection, insert_missing)
+    names, about, parts = [*table.key, *table.columns], table.scratch.c[table.about], _parts(scope)
+    missing = [
+        insert(table.live).from_select(
+            names,
+            select(*(table.scratch.c[name] for name in names)).where(_missing(table), _within(part, about)),
+        )
+        for part in parts
+    ]
+    changed: list[Executable] = []
+    if table.columns:
+        for column, concerns in passing_columns(table.live, table.columns):
+            passing = or_(*(_distinct(table, name) for name in concerns))
+            for part in parts:
+                moved = update(table.live).where(_same_key(table), passing, _within(part, about))
+                connection.execute(moved.values({column.key: aside(column)}))
+        derived = {column: table.scratch.c[column] for column in table.columns}
+        same_key = update(table.live).where(_same_key(table), _changed(table)).values(derived)
+        changed = [same_key.where(_within(part, about)) for part in parts]
+    return sum(_rows_written(connection, each) for each in (*changed, *missing))
+
+
+def _parts(scope: Scope) -> list[list[Any] | None]:
+    return [None] if scope is None else list(pages(scope))
+
+
+def _within(part: list[Any] | None, about: Column[Any]) -> ColumnElement[bool]:
+    return true() if part is None else about.in_(part)
 
 
 def _rows_written(connection: Connection, statement: Executable) -> int:

@@ -1,29 +1,38 @@
 """Rebuilds read models from the log, beside live traffic.
 
-1. Replay the log page by page into scratch tables, up to a stable position; again for the events since, until a page
-   is enough.
-2. In one transaction that locks the log: replay the rest, write only the rows that differ, record the fingerprint of
-   the code.
+1. Replay the log page by page into scratch tables, up to a stable position.
+2. Compare in a snapshot, and replay and compare again what was appended meanwhile. No writer waits for it.
+3. In one transaction that locks the log: replay the rest, write what differed and still does, and what differs of the
+   subjects of the events since; record the fingerprint of the code.
 """
 
 from collections import OrderedDict
-from collections.abc import Callable, Generator, Iterable, Sequence
-from contextlib import contextmanager
+from collections.abc import Callable, Generator, Iterable, Mapping, Sequence
+from contextlib import contextmanager, nullcontext
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Final
+from typing import TYPE_CHECKING, Any, Final
 
 from eventsourcing.domain import Aggregate
 from sqlalchemy import Connection, func, select, text
 
+from aggregates.account import Account
+from aggregates.published import Published
 from eventstore.append import upsert
 from eventstore.change import Change, RecordedEvent
 from eventstore.errors import NestedUnitError
 from eventstore.event_log import EventLog
 from eventstore.locks import lock_log
-from eventstore.projection import Projection
+from eventstore.projection import ProjectedTable, Projection
 from eventstore.schema import projection_state, stored_event
-from projections.rebuild.difference import Difference, differences_of, remove_surplus, write_difference
-from projections.rebuild.scratch import ReplayWork, Scratch
+from projections.rebuild.difference import (
+    Difference,
+    Scope,
+    differences_of,
+    remove_surplus,
+    subjects_that_differ,
+    write_difference,
+)
+from projections.rebuild.scratch import ReplayWork, Scratch, scratch_of
 
 if TYPE_CHECKING:
     from uuid import UUID
@@ -65,9 +74,24 @@ class Replayer:
 
 
 EVENTS_PER_PAGE: Final = 2000
-"""Only the newest state of a track in a page is written; a page takes about 10 MB, and writers wait for the last one."""
+"""Only the newest state of a track in a page is written; a page takes about 10 MB."""
+FEW_EVENTS: Final = 20
+COMPARISONS: Final = 2
+"""The first compares all rows, and takes long; the second those of which there were events meanwhile."""
 Progress = Callable[[int, int], None]
 """Called with the position reached, and the position to reach, which may rise."""
+
+
+def subjects_of(connection: Connection, table: ProjectedTable, changes: Iterable[Change]) -> Iterable[Any]:
+    """Yield the subjects of which the changes may have made rows: those of a deleted account are all."""
+    about = table.scratch.c[table.about]
+    for change in changes:
+        if table.about == stored_event.c.position.key:
+            yield change.position
+        elif isinstance(change.after, Published):
+            yield change.after.subject_id
+        elif isinstance(change.event, Account.Left) and (did := table.scratch.c.get("did")) is not None:
+            yield from connection.scalars(select(about).where(did == change.did))
 
 
 @dataclass(frozen=True)
@@ -87,27 +111,38 @@ def rebuild(
 ) -> Rebuilt:
     """Make the live rows what the log makes of them; readers see the change in one step.
 
-    Raises LogBusyError, NestedUnitError in a transaction, and OvertakenError when another run took the scratch tables.
+    Raises LogBusyError, PooledConnectionError, and NestedUnitError in a transaction.
     """
-    replay = _ScratchReplay(log, projections, page, progress, ReplayWork.REBUILD)
-    replay.begin()
-    with _locked(log) as connection, replay.scratch.ours():
-        replay.finish(connection)
-        tables = replay.scratch.tables
-        removed = {table.live.name: remove_surplus(connection, table) for table in reversed(tables)}
-        rows = {
-            table.live.name: removed[table.live.name] + write_difference(connection, table)
-            for table in tables
-        }
-        for projection in projections:
-            row = {"name": projection.name, "fingerprint": projection.fingerprint}
-            statement = upsert(connection, projection_state).values(row)
-            connection.execute(
-                statement.on_conflict_do_update(
-                    index_elements=[projection_state.c.name], set_={"fingerprint": projection.fingerprint}
+    with _replay_of(log, projections, page, progress, ReplayWork.REBUILD) as replay:
+        scratch, connection = replay.scratch, replay.scratch.connection
+        replay.catch_up()
+        scratch.analyze()
+        differing: Mapping[ProjectedTable, Scope] = dict.fromkeys(scratch.tables)
+        for _ in range(COMPARISONS):
+            since = replay.since_compared(differing)
+            with _snapshot(log, connection):
+                differing = {
+                    table: subjects_that_differ(connection, table, scope) for table, scope in since.items()
+                }
+            replay.catch_up()
+        with _locked(connection):
+            replay.finish()
+            scopes = replay.since_compared(differing)
+            removed = {
+                table: remove_surplus(connection, table, scopes[table]) for table in reversed(scratch.tables)
+            }
+            rows = {
+                table.live.name: removed[table] + write_difference(connection, table, scopes[table])
+                for table in scratch.tables
+            }
+            for projection in projections:
+                row = {"name": projection.name, "fingerprint": projection.fingerprint}
+                statement = upsert(connection, projection_state).values(row)
+                connection.execute(
+                    statement.on_conflict_do_update(
+                        index_elements=[projection_state.c.name], set_={"fingerprint": projection.fingerprint}
+                    )
                 )
-            )
-        replay.scratch.leave()
     return Rebuilt(replay.position, rows)
 
 
@@ -119,72 +154,90 @@ def differences(
     progress: Progress | None = None,
 ) -> list[Difference]:
     """Name every live row that is not what the log makes of it, and change nothing. No writer waits for it."""
-    replay = _ScratchReplay(log, projections, page, progress, ReplayWork.COMPARISON)
-    replay.begin()
-    with _snapshot(log) as connection, replay.scratch.ours():
-        replay.finish(connection)
-        found = [each for table in replay.scratch.tables for each in differences_of(connection, table)]
-        replay.scratch.leave()
-    return found
+    with _replay_of(log, projections, page, progress, ReplayWork.COMPARISON) as replay:
+        replay.catch_up()
+        replay.scratch.analyze()
+        connection = replay.scratch.connection
+        with _snapshot(log, connection):
+            replay.finish()
+            return [each for table in replay.scratch.tables for each in differences_of(connection, table)]
 
 
 class _ScratchReplay:
     """Replays the log into scratch tables, up to `position`."""
 
-    def __init__(
-        self,
-        log: EventLog,
-        projections: Sequence[Projection],
-        page: int,
-        progress: Progress | None,
-        work: ReplayWork,
-    ) -> None:
+    def __init__(self, log: EventLog, scratch: Scratch, page: int, progress: Progress | None) -> None:
         self.position = 0
-        self.scratch: Final = Scratch(log.database, projections, work)
+        self.scratch: Final = scratch
         self._log: Final = log
         self._replayer: Final = Replayer(log)
         self._page: Final = page
         self._progress: Final = progress
+        self._subjects: dict[ProjectedTable, set[Any]] | None = None
 
-    def begin(self) -> None:
-        """Replay until at most a page is left, or writers are faster: `finish` replays the rest, and writers wait for it."""
-        self.scratch.take()
+    def catch_up(self) -> None:
+        """Replay until few events are left, or writers are faster: `finish` replays the rest, and writers wait for it."""
         events, before = self._replay(until=self._log.stable_position()), None
-        while events > self._page and (before is None or events < before):
+        while events > FEW_EVENTS and (before is None or events < before):
             events, before = self._replay(until=self._log.stable_position()), events
-        self.scratch.analyze()
 
-    def finish(self, connection: Connection) -> None:
-        """Replay the rest: all events that this transaction sees, which the live rows are made of."""
-        self._replay(until=connection.scalar(select(func.max(stored_event.c.position))) or 0)
+    def finish(self) -> None:
+        """Replay the rest: all events that the transaction of the scratch tables sees, which the live rows are made of."""
+        self._replay(until=self.scratch.connection.scalar(select(func.max(stored_event.c.position))) or 0)
+
+    def since_compared(self, scopes: Mapping[ProjectedTable, Scope]) -> dict[ProjectedTable, Scope]:
+        """Add to the scopes the subjects of all events since this was called the last time."""
+        since, self._subjects = self._subjects or {}, {table: set() for table in scopes}
+        return {
+            table: scope if scope is None else scope | since.get(table, set())
+            for table, scope in scopes.items()
+        }
 
     def _replay(self, *, until: int) -> int:
-        events = 0
-        while recorded := self._log.read(after=self.position, until=until, limit=self._page):
-            position = recorded[-1].position
-            self.scratch.apply(self._replayer.changes(recorded), position=position, head=until)
-            self.position = position
+        events, connection = 0, self.scratch.connection
+        is_last = connection.in_transaction()
+        while self.position < until:
+            with nullcontext() if is_last else connection.begin():
+                recorded = self._log.read(after=self.position, until=until, limit=self._page, on=connection)
+                changes = self._replayer.changes(recorded)
+                self.scratch.apply(changes)
+                for table, subjects in (self._subjects or {}).items():
+                    subjects.update(subjects_of(connection, table, changes))
+            self.position = recorded[-1].position if recorded else until
             events += len(recorded)
+            if not is_last:
+                self.scratch.reached(self.position, until)
             if self._progress is not None:
                 self._progress(self.position, until)
         return events
 
 
 @contextmanager
-def _locked(log: EventLog) -> Generator[Connection]:
-    # No unit of work: it refuses rows that other code made, and a rebuild exists to replace those.
+def _replay_of(
+    log: EventLog,
+    projections: Sequence[Projection],
+    page: int,
+    progress: Progress | None,
+    work: ReplayWork,
+) -> Generator[_ScratchReplay]:
     if log.database.in_transaction:
         raise NestedUnitError
-    with log.database.write() as connection:
-        lock_log(connection)
-        yield connection
+    with scratch_of(log.database, projections, work) as scratch:
+        yield _ScratchReplay(log, scratch, page, progress)
 
 
 @contextmanager
-def _snapshot(log: EventLog) -> Generator[Connection]:
-    if log.database.in_transaction:
-        raise NestedUnitError
-    with log.database.write() as connection:
+def _locked(connection: Connection) -> Generator[None]:
+    # No unit of work: it refuses rows that other code made, and a rebuild exists to replace those.
+    connection.execution_options(sqlite_immediate=True)
+    with connection.begin():
+        lock_log(connection)
+        yield
+
+
+@contextmanager
+def _snapshot(log: EventLog, connection: Connection) -> Generator[None]:
+    with connection.begin():
         if not log.database.is_sqlite:
             connection.execute(text("set transaction isolation level repeatable read"))
-        yield connection
+        yield

@@ -21,7 +21,6 @@ from eventstore.change import Envelope, Via
 from eventstore.errors import EventStoreError
 from identity.errors import IdentityError
 from outbox.operations.operators import OperatorError
-from projections.rebuild.scratch import OvertakenError
 from replay.errors import ReplayError
 from service.config.settings import SettingsError, load
 from service.observability.expected import Expected, expected, first_line
@@ -40,7 +39,6 @@ EXPECTED_ERRORS: Final = (
     EventStoreError,
     IdentityError,
     OperatorError,
-    OvertakenError,
     ReplayError,
     StorageError,
 )

@@ -32,9 +32,7 @@ def _snapshots_are_close(monkeypatch: pytest.MonkeyPatch) -> None:
 @pytest.fixture
 def log(database: Database) -> EventLog:
     """A log whose counter has 34 events, and that has cached no state."""
-    aggregate_snapshot.metadata.create_all(
-        database.engine, tables=[each for table in Snapshots.tables for each in (table.live, table.scratch)]
-    )
+    aggregate_snapshot.metadata.create_all(database.engine, tables=[table.live for table in Snapshots.tables])
     log = EventLog(database, projections=[Snapshots()])
     for amount in range(33):
         append(log, "a", amount)

@@ -2,7 +2,7 @@
 
 from collections.abc import Callable, Iterable
 
-from sqlalchemy import delete, func, insert, select, text, update
+from sqlalchemy import delete, insert, select, text, update
 
 from eventstore.event_log import EventLog
 from projections.history import history
@@ -67,13 +67,6 @@ def named(found: Iterable[Difference]) -> dict[tuple[str, DifferenceKind, str], 
     return {
         (each.table, each.kind, " ".join(map(str, each.key.values()))): set(each.columns) for each in found
     }
-
-
-def scratch_rows(log: EventLog) -> int:
-    """Count the rows of all scratch tables."""
-    scratch = [table.scratch for projection in READ_MODELS for table in projection.tables]
-    with log.database.read() as connection:
-        return sum(connection.scalars(select(func.count()).select_from(table)).one() for table in scratch)
 
 
 def touched_by(log: EventLog, act: Callable[[], object]) -> Touched:

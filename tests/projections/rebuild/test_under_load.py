@@ -1,18 +1,20 @@
 """A rebuild goes on beside writers and readers, and no reader sees half of it."""
 
+from concurrent.futures import ThreadPoolExecutor
 from threading import Event, Thread
 from typing import Any
 
 import pytest
+from sqlalchemy import Connection, event
 
-from eventstore.database import Database
 from eventstore.event_log import EventLog
-from projections.rebuild.difference import differences_of
+from eventstore.locks import lock_log
+from projections.rebuild.difference import differences_of, subjects_that_differ
 from projections.rebuild.rebuild import differences, rebuild
 from service.schema.tables import READ_MODELS
-from tests.dsl import ALICE, BOB, some_artwork, some_time
-from tests.projections.rebuild.damage import record_a_story, scratch_rows, vandalise
-from tests.projections.track_log import Rows, change, create_tables, live_rows, track_log, upload
+from tests.dsl import ALICE, BOB, a_track, some_artwork, some_time
+from tests.projections.rebuild.damage import TABLES, record_a_story, vandalise
+from tests.projections.track_log import ENVELOPE, Rows, change, live_rows, upload
 
 TRACKS = 40
 
@@ -63,7 +65,6 @@ def test_a_rebuild_equals_live_while_writers_go_on(log: EventLog, page: int) -> 
     assert [writer.error for writer in writers] == [None, None]
     assert runs > 0
     assert differences(log, READ_MODELS) == []
-    assert scratch_rows(log) == 0
 
 
 def test_the_tail_that_comes_after_the_last_page_is_in_the_rebuild(
@@ -125,23 +126,94 @@ def test_a_rebuild_waits_for_no_reader_and_no_reader_for_it(log: EventLog) -> No
     assert live_rows(log) != old
 
 
-@pytest.mark.postgres
-def test_no_writer_waits_while_verification_compares(
-    fresh_postgres: str, monkeypatch: pytest.MonkeyPatch
+@pytest.mark.parametrize("compare", [rebuild, differences])
+def test_no_writer_waits_while_rows_are_compared(
+    log: EventLog, monkeypatch: pytest.MonkeyPatch, compare: Any
 ) -> None:
-    database = Database(fresh_postgres)
-    create_tables(database)
-    log = track_log(database)
     record_a_story(log)
     written: list[int] = []
 
-    def then_compare(*arguments: Any) -> Any:
-        writer = Thread(target=lambda: written.append(upload(log, 500 + len(written)).track_id))
-        writer.start()
-        writer.join(10)
-        return differences_of(*arguments)
+    def then(real: Any) -> Any:
+        def write(*arguments: Any) -> Any:
+            writer = Thread(target=lambda: written.append(upload(log, 500 + len(written)).track_id))
+            writer.start()
+            writer.join(10)
+            return real(*arguments)
 
-    monkeypatch.setattr("projections.rebuild.rebuild.differences_of", then_compare)
+        return write
+
+    monkeypatch.setattr("projections.rebuild.rebuild.differences_of", then(differences_of))
+    monkeypatch.setattr("projections.rebuild.rebuild.subjects_that_differ", then(subjects_that_differ))
+    compare(log, READ_MODELS)
+    assert written == list(range(500, 500 + len(written)))
+    assert len(written) >= len(TABLES)
+    monkeypatch.undo()
     assert differences(log, READ_MODELS) == []
-    assert written == [500, 501, 502, 503]
-    database.close()
+
+
+def test_work_under_the_lock_depends_on_the_events_since_and_not_on_all(
+    log: EventLog, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    upload_many(log, range(1, 501))
+    work_under_the_lock(log, monkeypatch)  # plans and statistics come to rest
+    few = work_under_the_lock(log, monkeypatch)
+    for start in range(501, 4001, 500):
+        upload_many(log, range(start, start + 500))
+    assert work_under_the_lock(log, monkeypatch) < 1.5 * few
+
+
+def upload_many(log: EventLog, numbers: range) -> None:
+    with log.unit_of_work(BOB, ENVELOPE) as unit:
+        unit.save(*(a_track(number, did=BOB, tags=("a",)) for number in numbers))
+
+
+def work_under_the_lock(log: EventLog, monkeypatch: pytest.MonkeyPatch) -> int:
+    """Rebuild while five tracks change; return the rows that PostgreSQL read under the lock, or SQLite's steps by the hundred."""
+    work = 0
+    changed: list[int] = []
+
+    def change_some(*arguments: Any) -> Any:
+        if not changed:
+            changed.extend(range(1, 6))
+            with ThreadPoolExecutor() as elsewhere:
+                for number in changed:
+                    elsewhere.submit(retitle, log, number).result()
+        return subjects_that_differ(*arguments)
+
+    def step() -> None:
+        nonlocal work
+        work += 1
+
+    def count_rows(connection: Connection) -> None:
+        nonlocal work
+        work = rows_read(connection) - work
+
+    def then_count(connection: Connection) -> None:
+        nonlocal work
+        lock_log(connection)
+        driver: Any = connection.connection.driver_connection
+        if log.database.is_sqlite:
+            driver.set_progress_handler(step, 100)
+        else:
+            work = rows_read(connection)
+            event.listen(connection, "commit", count_rows)
+
+    with log.database.write() as connection:
+        connection.exec_driver_sql("analyze")
+    with monkeypatch.context() as patched:
+        patched.setattr("projections.rebuild.rebuild.subjects_that_differ", change_some)
+        patched.setattr("projections.rebuild.rebuild.lock_log", then_count)
+        rebuild(log, READ_MODELS)
+    assert work > 0
+    return work
+
+
+def rows_read(connection: Connection) -> int:
+    """Return how many rows of live tables this session has read and not reported yet."""
+    read = "sum(coalesce(seq_tup_read, 0) + coalesce(idx_tup_fetch, 0))"
+    of_public = f"select {read} from pg_stat_xact_user_tables where schemaname = 'public'"  # noqa: S608
+    return int(connection.exec_driver_sql(of_public).scalar() or 0)
+
+
+def retitle(log: EventLog, number: int) -> None:
+    change(log, number, lambda t: t.update_metadata({"title": t.title + "!"}, at=some_time(5)), did=BOB)
