@@ -6,6 +6,7 @@ from pathlib import Path
 import pytest
 from click.testing import CliRunner, Result
 
+from devpds.ports import free_port
 from service.cli.main import main
 from service.config.settings import PREFIX
 from service.wiring.bootstrap import Container
@@ -14,8 +15,10 @@ Type = Callable[..., Result]
 
 
 def type_with(monkeypatch: pytest.MonkeyPatch, **settings: object) -> Type:
-    for name, value in settings.items():
+    for name, value in {"PORT": free_port(), **settings}.items():
         monkeypatch.setenv(f"{PREFIX}{name}", str(value))
+    for module in ("serve", "relay"):  # what they log would go where no test looks for it
+        monkeypatch.setattr(f"service.cli.{module}.log_to_stderr", lambda _level: None)
     return lambda *args: CliRunner().invoke(main, args)
 
 

@@ -1,6 +1,5 @@
 """`mastertape serve` and `relay` as processes: how they start, what they refuse, and how they end."""
 
-import os
 import signal
 import socket
 import time
@@ -16,40 +15,65 @@ from eventstore.database import Database
 from outbox.mirror.lanes import resume_lane
 from outbox.mirror.tables import mirror_lane
 from service.cli.serve import _listener
-from service.config.settings import Settings
+from service.config.settings import PREFIX, Settings
 from service.schema.migrate import newest
 from service.wiring.bootstrap import Container
 from tests.servers.databases import ON_SQLITE, revision, temporary_database
-from tests.service.command_line import daemon, run
+from tests.service.cli.conftest import Type
+from tests.service.command_line import Daemon, daemon
 
 SILENT = "http://127.0.0.1:1"
-SIGNALS = [signal.SIGINT, signal.SIGTERM] if os.environ.get("TEST_DEEP") else [signal.SIGINT]
-"""By SIGTERM other tests here end a service and a relay, and ask for the same exit code."""
 
 
-def test_serve_on_sqlite_migrates_itself(tmp_path: Path) -> None:
-    with daemon(tmp_path / "log", "serve", DATA=tmp_path / "new" / "data") as service:
-        service.wait_for(f"mastertape answers on {service.url}\n")
-        assert service.get("/readyz").is_success
-        assert service.get("/tracks").json() == {"items": [], "cursor": None}
-    assert revision(f"sqlite:///{tmp_path}/new/data/mastertape.db") == newest()
-    assert {each.name for each in (tmp_path / "new/data").iterdir()} >= {"mastertape.db", "secret_keys"}
+def test_serve_on_sqlite_migrates_answers_where_it_is_told_logs_no_query_and_ends_in_order(
+    tmp_path: Path,
+) -> None:
+    data, at = tmp_path / "new" / "data", ["--host", "localhost", "--port", str(free_port())]
+    with daemon(tmp_path / "log", "serve", *at, DATA=data) as service:
+        url = f"http://localhost:{at[-1]}"
+        service.wait_for(f"mastertape answers on {url}\n")
+        assert httpx.get(f"{url}/readyz").is_success
+        answer = httpx.get(f"{url}/tracks?q=private", headers={"x-request-id": "mine"})
+        assert answer.json() == {"items": [], "cursor": None}
+        ends_in_order(service, signal.SIGINT)
+        [line] = [line for line in service.output.splitlines() if '"path": "/tracks"' in line]
+    assert revision(f"sqlite:///{data}/mastertape.db") == newest()
+    assert {each.name for each in data.iterdir()} >= {"mastertape.db", "secret_keys"}
+    assert '"request_id": "mine"' in line
+    assert '"status": 200' in line
+    assert "private" not in service.output
+
+
+def test_a_relay_answers_at_the_address_on_its_command_line_and_ends_in_order(tmp_path: Path) -> None:
+    at = ["--host", "localhost", "--port", str(free_port())]
+    with daemon(tmp_path / "log", "relay", *at, DATA=tmp_path) as relay:
+        relay.wait_for("the relay is running")
+        assert httpx.get(f"http://localhost:{at[-1]}/readyz").is_success
+        ends_in_order(relay, signal.SIGINT)
+
+
+def ends_in_order(started: Daemon, number: int) -> None:
+    assert started.end(number) == 0
+    assert "Traceback" not in started.output
+    assert "Aborted" not in started.output
 
 
 def test_rows_of_another_version_are_made_again_on_sqlite_and_refused_on_postgres(
-    tape: Container, tmp_path: Path
+    on_tape: Type, tape: Container, tmp_path: Path
 ) -> None:
     with tape.database.write() as connection:
         connection.execute(text("update projection_state set fingerprint = 'x' where name = 'tracks'"))
         connection.execute(text("update tracks set title = 'of another version'"))
     if not tape.database.is_sqlite:
-        result = run("serve", **settings_of(tape))
-        assert result.returncode == 1
-        assert result.stderr == (
-            "Error: projection 'tracks' is not of this version: run `mastertape rebuild tracks`\n"
+        result = on_tape("serve")
+        assert (result.exit_code, result.stderr) == (
+            1,
+            "Error: projection 'tracks' is not of this version: run `mastertape rebuild tracks`\n",
         )
         return
-    with daemon(tmp_path / "log", "serve", **settings_of(tape)) as service:
+    with daemon(
+        tmp_path / "log", "serve", DATA=tape.settings.data, DATABASE_URL=tape.settings.database_url
+    ) as service:
         service.wait_for("mastertape answers on")
         assert service.get("/tracks/1").json()["title"] == "Second"
 
@@ -57,37 +81,26 @@ def test_rows_of_another_version_are_made_again_on_sqlite_and_refused_on_postgre
 @pytest.mark.postgres
 @pytest.mark.parametrize("command", ["serve", "migrate", "doctor"])
 def test_a_database_that_cannot_hold_every_title_is_refused_in_a_line(
-    tmp_path: Path, postgres_url: str, command: str
+    typed: Type, monkeypatch: pytest.MonkeyPatch, postgres_url: str, command: str
 ) -> None:
     with temporary_database(postgres_url, options="encoding SQL_ASCII locale 'C'") as url:
-        result = run(command, DATA=tmp_path, DATABASE_URL=url)
-    assert result.returncode == 1
+        monkeypatch.setenv(f"{PREFIX}DATABASE_URL", url)
+        result = typed(command)
+    assert result.exit_code == 1
     said = "the database stores text as SQL_ASCII, which cannot hold every title: create one with `createdb"
-    assert said in result.stdout + result.stderr
-    assert "Traceback" not in result.stderr
-
-
-def test_the_address_may_be_given_on_the_command_line(tmp_path: Path) -> None:
-    port = free_port()
-    with daemon(
-        tmp_path / "log", "serve", "--host", "localhost", "--port", str(port), DATA=tmp_path
-    ) as service:
-        service.wait_for(f"mastertape answers on http://localhost:{port}\n")
-
-
-def test_a_relay_answers_at_the_address_on_its_command_line(tmp_path: Path) -> None:
-    at = ["--host", "localhost", "--port", str(free_port())]
-    with daemon(tmp_path / "log", "relay", *at, DATA=tmp_path) as relay:
-        relay.wait_for("the relay is running")
-        assert httpx.get(f"http://localhost:{at[-1]}/readyz").is_success
+    assert said in result.output
+    assert "Traceback" not in result.output
 
 
 @pytest.mark.parametrize("command", ["serve", "relay"])
-def test_a_taken_metrics_port_is_reported_in_a_line(tmp_path: Path, command: str) -> None:
+def test_a_taken_metrics_port_is_reported_in_a_line(
+    typed: Type, monkeypatch: pytest.MonkeyPatch, command: str
+) -> None:
     with socket.create_server(("127.0.0.1", 0)) as other:
         place = f"127.0.0.1:{other.getsockname()[1]}"
-        result = run(command, DATA=tmp_path, METRICS=place)
-    assert result.returncode == 1
+        monkeypatch.setenv(f"{PREFIX}METRICS", place)
+        result = typed(command)
+    assert result.exit_code == 1
     assert result.stderr.startswith(
         f"Error: MASTERTAPE_METRICS: cannot listen on {place}: Address already in use"
     )
@@ -96,30 +109,23 @@ def test_a_taken_metrics_port_is_reported_in_a_line(tmp_path: Path, command: str
 
 @pytest.mark.postgres
 @pytest.mark.parametrize("command", ["serve", "relay"])
-def test_on_postgres_an_old_schema_is_refused(tmp_path: Path, fresh_postgres: str, command: str) -> None:
-    result = run(command, DATA=tmp_path, DATABASE_URL=fresh_postgres)
-    assert result.returncode == 1
+def test_on_postgres_an_old_schema_is_refused(
+    typed: Type, monkeypatch: pytest.MonkeyPatch, fresh_postgres: str, command: str
+) -> None:
+    monkeypatch.setenv(f"{PREFIX}DATABASE_URL", fresh_postgres)
+    result = typed(command)
+    assert result.exit_code == 1
     assert result.stderr == (
         f"Error: the database is empty, this version needs {newest()}: run `mastertape migrate`\n"
     )
     assert revision(fresh_postgres) is None
 
 
-@pytest.mark.parametrize("number", SIGNALS)
-@pytest.mark.parametrize(("command", "ready"), [("serve", "answers on"), ("relay", "relay is running")])
-def test_a_signal_ends_in_order(tmp_path: Path, number: int, command: str, ready: str) -> None:
-    with daemon(tmp_path / "log", command, DATA=tmp_path / "data") as service:
-        service.wait_for(ready)
-        assert service.end(number) == 0
-        assert "Traceback" not in service.output
-        assert "Aborted" not in service.output
-
-
-def test_a_taken_port_is_reported_before_the_database_is_touched(tmp_path: Path) -> None:
+def test_a_taken_port_is_reported_before_the_database_is_touched(typed: Type, tmp_path: Path) -> None:
     with socket.create_server(("127.0.0.1", 0)) as taken:
         port = taken.getsockname()[1]
-        result = run("serve", DATA=tmp_path / "data", PORT=port)
-    assert result.returncode == 1
+        result = typed("serve", "--port", str(port))
+    assert result.exit_code == 1
     assert result.stderr == f"Error: cannot listen on 127.0.0.1:{port}: Address already in use\n"
     assert not (tmp_path / "data").exists()
 
@@ -143,7 +149,9 @@ def test_a_relay_claims_lanes_and_releases_them(tape: Container, tmp_path: Path)
     did = "did:plc:alice"
     with tape.database.write() as connection:
         resume_lane(connection, did, SILENT, tape.database.now(connection))
-    with daemon(tmp_path / "log", "relay", **settings_of(tape)) as relay:
+    with daemon(
+        tmp_path / "log", "relay", DATA=tape.settings.data, DATABASE_URL=tape.settings.database_url
+    ) as relay:
         relay.wait_for("relay is running")
         deadline = time.monotonic() + 20
         while lane(tape.database, did).lease_epoch == 0 and time.monotonic() < deadline:
@@ -159,32 +167,23 @@ def test_a_relay_claims_lanes_and_releases_them(tape: Container, tmp_path: Path)
 def test_serve_runs_no_relay_when_it_is_off(tape: Container, tmp_path: Path) -> None:
     with tape.database.write() as connection:
         resume_lane(connection, "did:plc:alice", SILENT, tape.database.now(connection))
-    with daemon(tmp_path / "log", "serve", RELAY="off", **settings_of(tape)) as service:
+    with daemon(
+        tmp_path / "log",
+        "serve",
+        RELAY="off",
+        DATA=tape.settings.data,
+        DATABASE_URL=tape.settings.database_url,
+    ) as service:
         service.wait_for("answers on")
         time.sleep(1)
         assert service.end(signal.SIGTERM) == 0
     assert lane(tape.database, "did:plc:alice").lease_epoch == 0
 
 
-def test_requests_are_logged_without_their_queries(tmp_path: Path) -> None:
-    with daemon(tmp_path / "log", "serve", DATA=tmp_path / "data") as service:
-        service.wait_for("answers on")
-        httpx.get(f"{service.url}/tracks?q=private", headers={"x-request-id": "mine"})
-        assert service.end(signal.SIGTERM) == 0
-        (line,) = [line for line in service.output.splitlines() if '"path": "/tracks"' in line]
-    assert '"request_id": "mine"' in line
-    assert '"status": 200' in line
-    assert "private" not in service.output
-
-
 def test_responses_do_not_wait_for_nagles_algorithm() -> None:
     listener = _listener(Settings(port=free_port()))
     listener.close()
     assert listener.proto == socket.IPPROTO_TCP  # what asyncio looks at before it sets TCP_NODELAY
-
-
-def settings_of(container: Container) -> dict[str, object]:
-    return {"DATA": container.settings.data, "DATABASE_URL": container.settings.database_url}
 
 
 def lane(database: Database, did: str) -> Any:

@@ -13,6 +13,7 @@ import pytest
 from devpds.ports import free_port
 from service.wiring.bootstrap import MAX_APPLICATION_THREADS
 from tests.eventstore.threads import until
+from tests.service.cli.conftest import Type
 from tests.service.command_line import Daemon, daemon, run
 
 METRICS_PORT = free_port()
@@ -20,9 +21,9 @@ PROGRAMS = 3
 """Two workers and the relay."""
 
 
-def test_on_sqlite_more_than_one_worker_is_refused(tmp_path: Path) -> None:
-    result = run("serve", "--workers", "2", DATA=tmp_path)
-    assert result.returncode == 1
+def test_on_sqlite_more_than_one_worker_is_refused(typed: Type) -> None:
+    result = typed("serve", "--workers", "2")
+    assert result.exit_code == 1
     assert result.stderr == (
         "Error: 2 workers need PostgreSQL: SQLite lets one process write at a time. "
         "Set MASTERTAPE_DATABASE_URL, or leave --workers out.\n"
