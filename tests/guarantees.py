@@ -705,7 +705,6 @@ SUBJECTS: Final = {
                 "tests/api/auth/test_every_route.py::test_only_an_operator_with_a_token_for_it_reads_of_all",
                 "tests/api/auth/test_tokens.py::test_an_operators_session_creates_tokens_that_only_read_and_they_create_none",
                 "tests/web/test_console.py::test_an_operator_sees_every_screen_and_can_do_none_of_what_admins_do",
-                "tests/e2e/pages/test_console.py::test_an_operator_reads_everything_and_changes_nothing",
             ),
         ),
         Guarantee(

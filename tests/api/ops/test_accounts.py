@@ -1,12 +1,11 @@
 """One account as operators see it: its lane, its sessions and tokens; and how far an action has come."""
 
 import pytest
-from sqlalchemy import delete, insert, update
+from sqlalchemy import delete, insert
 
 from identity.accounts.credentials import CredentialKind, Scope
 from identity.sessions.session_store import PdsSessionState, pds_session
 from outbox.mirror.lanes import park_lane
-from outbox.mirror.tables import pds_host
 from tests.api.ops.requests import act, by_cause, read, rejected
 from tests.api.world import refusal, upload
 from tests.fake_pds.scripted_pds import HOST
@@ -69,14 +68,6 @@ def test_a_lane_tells_the_state_of_its_login_and_no_secret(world, client, operat
     assert login()["state"] == "expired"
     logs_in(world, alice.did, status=PdsSessionState.REAUTH_REQUIRED, sealed=None, last_error="invalid_grant")
     assert (login()["state"], login()["problem"]) == ("ended", "invalid_grant")
-
-
-@pytest.mark.usefixtures("alice")
-def test_a_host_says_how_much_of_its_budget_is_left(world, client, operator):
-    with world.database.write() as connection:
-        connection.execute(update(pds_host).values(budget_limit=3000, budget_left=2900))
-    (host,) = read(client, operator, "/ops/hosts")["items"]
-    assert (host["requests_left"], host["requests_limit"], host["uploads_limit"]) == (2900, 3000, None)
 
 
 def tokens_of(client, person, did):

@@ -246,36 +246,6 @@ def test_a_track_is_taken_down_and_shown_again_with_the_keyboard_alone(page, con
         assert httpx.get(public).status_code == 200
 
 
-def test_an_operator_reads_everything_and_changes_nothing(page, console, pds):
-    client = console.artist()
-    with closing(client.http), silent_console(page):
-        track = uploads(client, RECORDS + 2)
-        console.opens(page, "operator")
-        for name in page.get_by_role("navigation", name="Console").get_by_role("link").all_inner_texts():
-            page.get_by_role("link", name=name, exact=True).click()
-            expect(page.get_by_role("link", name=name, exact=True)).to_have_attribute("aria-current", "page")
-            assert_offers_nothing(page)
-        for address in (
-            f"/ops/tracks/{track['id']}",
-            f"/ops/tracks/{track['id']}/record",
-            f"/ops/accounts/{track['artist_did']}",
-            f"/ops/lanes?host={pds.url}",
-        ):
-            assert page.goto(console.url + address).status == 200
-            assert_offers_nothing(page)
-        wanted = {"action": "pause", "host": pds.url, "expected": "1", "reason": "r"}
-        for address in ("/ops/actions", f"/ops/tracks/{track['id']}/takedown"):
-            sent = page.request.post(
-                console.url + address, form=wanted, headers={"Accept": "text/html", "Origin": console.url}
-            )
-            assert sent.status == 403
-    assert httpx.get(f"{console.url}/tracks/{track['id']}").status_code == 200
-
-
-def assert_offers_nothing(page):
-    assert page.locator("main form[method=post]").count() == 0
-
-
 def test_lost_records_are_planned_for_and_put_back(page, console, pds):
     client = console.artist()
     with closing(client.http), silent_console(page):
