@@ -52,3 +52,11 @@ def database(migrated_url: str, clock: Clock) -> Iterator[Database]:
     made = Database(migrated_url, clock=clock)
     yield made
     made.close()
+
+
+@pytest.fixture
+def postgres(migrated_postgres: str) -> Iterator[Database]:
+    """A PostgreSQL whose time is its own."""
+    made = Database(migrated_postgres)
+    yield made
+    made.close()

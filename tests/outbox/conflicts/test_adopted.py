@@ -110,13 +110,6 @@ async def test_foreign_fields_added_to_an_adopted_record_are_observed_and_nothin
     assert (record(desk)["likes"], record(desk)["features"][0]["displayName"]) == (4, "Caroline")
 
 
-async def test_a_foreign_edit_of_an_adopted_record_is_held(desk: Rig) -> None:
-    adopts(desk)
-    elsewhere(desk, title="Newer")
-    assert await looked_at(desk) == {Outcome.HELD: 1}
-    assert (sent(desk), desk.mirror().state) == ([], "held")
-
-
 async def test_an_adopted_record_that_is_back_is_detached_no_longer(desk: Rig) -> None:
     adopts(desk)
     desk.pds.delete_record(desk.did, COLLECTION, RKEY)

@@ -93,13 +93,6 @@ def test_two_claim_at_once_and_each_gets_lanes(migrated_postgres: str) -> None:
     other.close()
 
 
-@pytest.fixture
-def postgres(migrated_postgres: str) -> Iterator[Database]:
-    made = Database(migrated_postgres)
-    yield made
-    made.close()
-
-
 @pytest.mark.postgres
 def test_recording_a_pause_waits_for_the_locked_row_of_its_host(postgres: Database) -> None:
     add_lane(postgres, 1)

@@ -7,7 +7,6 @@ from typing import Any
 
 import httpx
 import pytest
-from sqlalchemy import select
 
 from eventstore.database import Database
 from outbox.mirror.host_state import (
@@ -19,7 +18,7 @@ from outbox.mirror.host_state import (
 from outbox.mirror.hosts import Hosts
 from outbox.mirror.lanes import release
 from outbox.mirror.states import BreakerState, LaneState
-from outbox.mirror.tables import PAST, pds_host
+from outbox.mirror.tables import PAST
 from outbox.pds.verdict import NOT_OF_PDS, Phase, verdict_of_reply
 from outbox.relay.result import Outcome
 from tests.dsl import BOB
@@ -277,20 +276,6 @@ def test_reports_of_hosts_and_claims_do_not_wait_for_each_other(database: Databa
         return work
 
     together(*[relay(did) for did in (ONE, OTHER, ONE, OTHER)])
-
-
-@pytest.mark.postgres
-def test_a_claimer_that_stopped_holds_up_no_settling(
-    migrated_postgres: str, caplog: pytest.LogCaptureFixture
-) -> None:
-    postgres = Database(migrated_postgres)
-    lanes(postgres, 1)
-    with postgres.engine.connect() as stopped, stopped.begin():
-        stopped.execute(select(pds_host).with_for_update())
-        together(lambda: Hosts(postgres).record(HostReport.of(HOST, ONE, FAILED)))
-    assert "host_not_noted" in caplog.text
-    assert host_row(postgres).failures == 0
-    postgres.close()
 
 
 @pytest.mark.anyio

@@ -23,13 +23,6 @@ def database(migrated_url: str) -> Iterator[Database]:
     made.close()
 
 
-@pytest.fixture
-def postgres(migrated_postgres: str) -> Iterator[Database]:
-    made = Database(migrated_postgres)
-    yield made
-    made.close()
-
-
 def test_a_change_and_a_release_at_once_never_leave_work_asleep(database: Database) -> None:
     did = add_lane(database, 0)
     for number in range(1, 30):

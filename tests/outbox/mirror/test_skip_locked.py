@@ -1,7 +1,6 @@
 """Who meets a row that another has locked passes on: nobody waits for a transaction that stopped in the middle."""
 
 import logging
-from collections.abc import Iterator
 from typing import Any
 
 import pytest
@@ -21,51 +20,44 @@ pytestmark = pytest.mark.postgres
 OTHER = "http://other.test"
 
 
-@pytest.fixture
-def database(migrated_postgres: str) -> Iterator[Database]:
-    made = Database(migrated_postgres)
-    yield made
-    made.close()
-
-
 def looked_at(database: Database) -> list[str]:
     return [probe.lane.did for probe in claim_probes(database, owner="relay", limit=9, lease=LEASE)]
 
 
-def test_looks_pass_on_from_a_locked_host(database: Database) -> None:
-    add_lane(database, 1, probe_at=PAST)
-    other = add_lane(database, 2, host=OTHER, probe_at=PAST)
-    with locked(database, pds_host, pds_host.c.host == HOST):
-        assert looked_at(database) == [other]
+def test_looks_pass_on_from_a_locked_host(postgres: Database) -> None:
+    add_lane(postgres, 1, probe_at=PAST)
+    other = add_lane(postgres, 2, host=OTHER, probe_at=PAST)
+    with locked(postgres, pds_host, pds_host.c.host == HOST):
+        assert looked_at(postgres) == [other]
 
 
-def test_looks_pass_on_from_a_locked_lane(database: Database) -> None:
-    did, other = (add_lane(database, number, probe_at=PAST) for number in (1, 2))
-    with locked(database, mirror_lane, mirror_lane.c.did == did):
-        assert looked_at(database) == [other]
+def test_looks_pass_on_from_a_locked_lane(postgres: Database) -> None:
+    did, other = (add_lane(postgres, number, probe_at=PAST) for number in (1, 2))
+    with locked(postgres, mirror_lane, mirror_lane.c.did == did):
+        assert looked_at(postgres) == [other]
 
 
 def test_what_was_heard_of_a_locked_host_is_left_out_without_an_error(
-    database: Database, caplog: pytest.LogCaptureFixture
+    postgres: Database, caplog: pytest.LogCaptureFixture
 ) -> None:
-    did = add_lane(database, 1)
+    did = add_lane(postgres, 1)
     failed = Verdict(Kind.NOT_SENT, error="ConnectError")
-    with locked(database, pds_host, pds_host.c.host == HOST):
-        Hosts(database).record(HostReport.of(HOST, did, failed))
+    with locked(postgres, pds_host, pds_host.c.host == HOST):
+        Hosts(postgres).record(HostReport.of(HOST, did, failed))
     assert [record.levelno for record in caplog.records] == [logging.WARNING]
-    Hosts(database).record(HostReport.of(HOST, did, failed))
-    with database.read() as connection:
+    Hosts(postgres).record(HostReport.of(HOST, did, failed))
+    with postgres.read() as connection:
         assert connection.scalar(select(pds_host.c.failures)) == 1
 
 
-def test_claims_of_uploads_wait_for_no_locked_one(database: Database) -> None:
-    did, other = (add_lane(database, number) for number in (1, 2))
-    with database.write() as connection:
+def test_claims_of_uploads_wait_for_no_locked_one(postgres: Database) -> None:
+    did, other = (add_lane(postgres, number) for number in (1, 2))
+    with postgres.write() as connection:
         jobs: list[dict[str, Any]] = [
             {"did": each, "subject_id": number, "audio_cid": "bafy", "requested": True}
             for number, each in enumerate((did, other))
         ]
         connection.execute(insert(blob_job), jobs)
-    with locked(database, blob_job, blob_job.c.did == did):
-        claimed = claim_uploads(database)
+    with locked(postgres, blob_job, blob_job.c.did == did):
+        claimed = claim_uploads(postgres)
     assert [upload.did for upload in claimed] == [did, other]

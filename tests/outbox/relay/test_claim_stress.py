@@ -2,7 +2,6 @@
 
 import os
 from collections import Counter
-from collections.abc import Iterator
 
 import pytest
 from sqlalchemy import Connection, select, text, update
@@ -13,7 +12,7 @@ from outbox.relay.claim import claim
 from tests.eventstore.threads import together, until
 from tests.outbox.rigs.concurrent_claims import ConcurrentClaims
 from tests.outbox.rigs.row_locks import row_lock_waits
-from tests.outbox.rigs.rows import LEASE, add_lane, claimed, set_host
+from tests.outbox.rigs.rows import add_lane, claimed
 
 pytestmark = pytest.mark.postgres
 
@@ -37,13 +36,6 @@ COUNTED_WHILE_LOCKING = text("""
 """Host lock, count and claim in one statement: it counts what was there before it had the lock."""
 
 
-@pytest.fixture
-def database(migrated_postgres: str) -> Iterator[Database]:
-    made = Database(migrated_postgres)
-    yield made
-    made.close()
-
-
 def fill(database: Database, hosts: int, lanes: int) -> None:
     for number in range(hosts * lanes):
         add_lane(database, number, host=f"http://pds{number % hosts}.test")
@@ -58,12 +50,12 @@ def under_way(database: Database) -> Counter[str]:
 
 
 @pytest.mark.timeout(1800 if DEEP else 120)
-def test_no_host_has_more_leased_lanes_than_its_limit_and_no_lane_two_holders(database: Database) -> None:
-    fill(database, HOSTS, LANES)
+def test_no_host_has_more_leased_lanes_than_its_limit_and_no_lane_two_holders(postgres: Database) -> None:
+    fill(postgres, HOSTS, LANES)
     claims = ConcurrentClaims(CAP)
-    claims.claim(database, relays=CLIENTS, rounds=ROUNDS, limit=5)
+    claims.claim(postgres, relays=CLIENTS, rounds=ROUNDS, limit=5)
     assert claims.claims > ROUNDS
-    assert max(under_way(database).values()) <= CAP
+    assert max(under_way(postgres).values()) <= CAP
 
 
 def claims_while_another_does(database: Database, statement: object) -> None:
@@ -89,24 +81,13 @@ def claims_while_another_does(database: Database, statement: object) -> None:
         together(work, commit)
 
 
-def test_a_claim_that_counts_as_it_locks_gives_a_host_too_many(database: Database) -> None:
-    fill(database, 1, 12)
-    claims_while_another_does(database, COUNTED_WHILE_LOCKING)
-    assert under_way(database) == {HOST: 2 * CAP}
+def test_a_claim_that_counts_as_it_locks_gives_a_host_too_many(postgres: Database) -> None:
+    fill(postgres, 1, 12)
+    claims_while_another_does(postgres, COUNTED_WHILE_LOCKING)
+    assert under_way(postgres) == {HOST: 2 * CAP}
 
 
-def test_ours_counts_once_it_has_the_lock(database: Database) -> None:
-    fill(database, 1, 12)
-    claims_while_another_does(database, claim)
-    assert under_way(database) == {HOST: CAP}
-
-
-def test_a_frozen_claimer_costs_its_lanes_a_lease_and_its_host_no_more(database: Database) -> None:
-    fill(database, 2, 4)
-    with database.engine.connect() as frozen, frozen.begin():
-        frozen.execute(select(pds_host).where(pds_host.c.host == HOST).with_for_update())
-        lanes = claimed(database)
-        assert {lane.host for lane in lanes} == {"http://pds1.test"}
-        assert len(lanes) == CAP
-    set_host(database, HOST, max_lanes=4)
-    assert len(claim(database, owner="o", limit=100, lease=LEASE)) == 4
+def test_ours_counts_once_it_has_the_lock(postgres: Database) -> None:
+    fill(postgres, 1, 12)
+    claims_while_another_does(postgres, claim)
+    assert under_way(postgres) == {HOST: CAP}

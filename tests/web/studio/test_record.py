@@ -113,19 +113,6 @@ def test_each_outcome_of_an_attempt_has_words():
     assert set(OUTCOMES) == {None, *VerdictKind, *UnsentOutcome}
 
 
-def test_each_field_is_decided_by_itself(world, sign_in, alice, conflict):
-    here = f"/studio/tracks/{conflict['id']}"
-    browser = sign_in(alice)
-    page = browser.get(here)
-    assert "Another program changed this record on your PDS. You decide what stays." in page.text
-    both = browser.get(f"{here}/pds")
-    page = send(browser, both, f"{here}/decide", **{"side.title": "theirs", "side.album": "ours"})
-    assert "Decided." in page.text
-    world.deliver()
-    record = world.record(conflict)
-    assert (record["title"], record["album"]) == ("theirs", "two")
-
-
 @pytest.fixture
 def studio(sign_in, alice):
     return sign_in(alice)
