@@ -2,13 +2,12 @@
 
 from typing import Final
 
-from api.routers.ops import accounts, deliveries, jobs, overview, repairs, takedowns
+from api.routers.ops import accounts, deliveries, overview, repairs, takedowns
 
 ROUTERS: Final = (
     deliveries.router,
     accounts.router,
     overview.router,
-    jobs.router,
     repairs.router,
     takedowns.router,
 )

@@ -1,21 +1,31 @@
-"""The operators' first look: whether all is well, what waits, the last day, and the work in the background."""
+"""The operators' first look: whether all is well, and what waits; the work in the background; its jobs, which admins have tried again."""
 
 from collections import Counter
 from collections.abc import Sequence
 from datetime import datetime
 from importlib.metadata import version
-from typing import Any
+from typing import Annotated, Any
 
-from fastapi import APIRouter
-from pydantic import BaseModel, Field
+from fastapi import APIRouter, Query, Response
+from pydantic import BaseModel, Field, StringConstraints
 from sqlalchemy import ColumnElement, Connection, func, select
 
-from api.auth.authentication import OperatorDep, ServicesDep
-from api.openapi import errors
+from api.auth.authentication import Admin, OperatorDep, ServicesDep
+from api.json_response import MessageBody
+from api.middleware.http_layer import over_http
+from api.openapi import errors, fields_of, repeatable_errors
+from api.pipeline.command_request import Idempotent, result_of
 from api.requests.known_names import StrictRoute
+from api.requests.parameters import JobId, Name, OneOf, PageLength, cursor_of, page_length
+from api.responses.ops.repairs import JobsBody, job_row
 from api.responses.ops.work import WaitRow, WorkBody, oldest_pending, wait_rows, work_body
+from application.jobs import retry_job
+from eventstore.idempotency.results import CommandResult
+from eventstore.jobs import queue
+from eventstore.jobs.table import JobState
 from outbox.mirror.states import LaneState
 from outbox.mirror.tables import mirror_lane
+from outbox.operations.operators import Operator
 from outbox.views.causes import failures_by_hour
 from outbox.views.overview import NEEDS_LOOK
 from outbox.views.unfinished import unfinished_by_reason
@@ -87,3 +97,47 @@ def read_work(_operator: OperatorDep, services: ServicesDep) -> WorkBody:
     """Read how far read models, uploads, the scan and the firehose are, how many jobs there are, and what failed."""
     with services.database.read() as connection:
         return work_body(services, connection)
+
+
+class JobsQuery(BaseModel):
+    """Which jobs."""
+
+    kind: Name | None = Field(None, description="of this kind")
+    state: Annotated[str, OneOf(tuple(JobState))] | None = Field(None, description="in this state")
+    cursor: Name | None = Field(None, description="the `cursor` of the page before")
+    limit: PageLength = None
+
+
+class RetryBody(BaseModel):
+    """Why to try again."""
+
+    reason: Annotated[Name, StringConstraints(min_length=1)] = Field(description="why; the log keeps it")
+
+
+@router.get("/ops/jobs", responses=errors(400, 401, 403, 422, 503))
+def read_jobs(
+    _operator: OperatorDep, services: ServicesDep, wanted: Annotated[JobsQuery, Query()]
+) -> JobsBody:
+    """Read the jobs of all accounts, of every kind: what each works on, how far it is, and why it fails."""
+    limit, before = page_length(wanted.limit), cursor_of(wanted.cursor)
+    with services.database.read() as connection:
+        found = queue.jobs(connection, kind=wanted.kind, state=wanted.state, before=before, limit=limit + 1)
+    cursor = str(found[limit - 1]["id"]) if len(found) > limit else None
+    return JobsBody(items=[job_row(row) for row in found[:limit]], cursor=cursor)
+
+
+@router.post(
+    "/ops/jobs/{job_id}/retry",
+    response_model=MessageBody,
+    responses=repeatable_errors(404),
+    openapi_extra=fields_of(RetryBody),
+)
+async def retry(job_id: JobId, admin: Admin, services: ServicesDep, request: Idempotent) -> Response:
+    """Begin a job anew that has failed, or try one at once that waits for its next attempt."""
+
+    def begin_anew(wanted: RetryBody) -> CommandResult:
+        retry_job(services.log, job_id, Operator(over_http(admin.did), wanted.reason))
+        services.wake()
+        return result_of(MessageBody(message="tried again"))
+
+    return await request.perform(RetryBody, begin_anew)
