@@ -245,10 +245,10 @@ SUBJECTS: Final = {
             "A replay restores many records with one request, and never over another client's write",
             "batches of creates, fenced by the newest commit (`outbox/relay/batch.py`)",
             (
-                "tests/outbox/relay/test_batch.py::test_the_records_of_a_wiped_repo_come_back_in_a_few_requests",
+                "tests/outbox/relay/test_batch_delivery.py::test_the_records_of_a_wiped_repo_come_back_in_a_few_requests",
                 "tests/outbox/relay/test_batch_delivery.py::test_another_clients_write_in_between_survives_and_the_records_go_one_by_one",
                 "tests/outbox/relay/test_batch_delivery.py::test_a_batch_that_arrives_late_overwrites_nothing",
-                "tests/outbox/relay/test_batch.py::test_a_live_edit_waits_for_one_batch_at_most",
+                "tests/outbox/relay/test_batch_delivery.py::test_a_live_edit_waits_for_one_batch_at_most",
                 "./dev bench replay",
             ),
         ),
@@ -711,7 +711,7 @@ SUBJECTS: Final = {
             "How each periodic job and each rebuild goes is seen from every process, also after its own has ended",
             "their progress and their last error are in the rows that lease them",
             (
-                "tests/api/ops/test_jobs.py::test_a_job_says_how_its_last_run_ended_when_it_is_due_and_who_holds_it",
+                "tests/api/ops/test_work.py::test_a_job_says_how_its_last_run_ended_when_it_is_due_and_who_holds_it",
                 "tests/api/ops/test_work.py::test_a_rebuild_shows_how_far_it_is_and_where_it_was_cut_off",
             ),
         ),
@@ -893,9 +893,9 @@ SUBJECTS: Final = {
             "An operator's screen stays small and misses no host that fails, while 10,000 records of 1,000 lanes fail at 200 hosts",
             "pages of lists; the database counts",
             (
-                "tests/web/test_console_sizes.py::test_each_screen_is_small_while_ten_thousand_records_fail",
-                "tests/web/test_console_sizes.py::test_a_host_that_fails_is_seen_behind_very_many_that_work",
-                "tests/web/test_console_sizes.py::test_as_many_statements_read_many_hosts_as_read_two",
+                "tests/web/test_console.py::test_each_screen_is_small_while_ten_thousand_records_fail",
+                "tests/web/test_console.py::test_a_host_that_fails_is_seen_behind_very_many_that_work",
+                "tests/web/test_console.py::test_as_many_statements_read_many_hosts_as_read_two",
             ),
         ),
         Guarantee(
@@ -907,8 +907,8 @@ SUBJECTS: Final = {
             "The console's first screen names what fails or waits for a person, how much, since when and what to do, and stays calm while only a few artists have to sign in",
             "what waits is counted by state and reason, with its first time",
             (
-                "tests/web/test_console_health.py::test_ended_logins_are_named_calmly_with_since_when_until_nothing_goes_through",
-                "tests/web/test_console_health.py::test_records_that_wait_for_a_person_are_named_with_since_when",
+                "tests/web/test_console.py::test_ended_logins_are_named_calmly_with_since_when_until_nothing_goes_through",
+                "tests/web/test_console.py::test_records_that_wait_for_a_person_are_named_with_since_when",
                 "tests/api/ops/test_deliveries.py::test_every_record_that_is_not_delivered_is_listed_with_since_when",
             ),
         ),

@@ -2,17 +2,22 @@
 
 import json
 import re
+from datetime import UTC, datetime
 from html import unescape
 from urllib.parse import quote
 
 import pytest
-from sqlalchemy import update
+from sqlalchemy import insert, update
 
+from bench.console import SCREENS as MEASURED
+from bench.outage import Outage, fill
 from identity.accounts.credentials import CredentialKind, Scope
 from outbox.mirror.lanes import park_lane
 from outbox.mirror.tables import pds_host
+from tests.api.ops.requests import rejected, waits_an_hour
 from tests.api.world import upload
 from tests.fake_pds.scripted_pds import HOST
+from tests.statements import recorded_statements
 from tests.web.pages import assert_runs_only_our_files, hidden
 from web.pages.ops import ROUTERS
 
@@ -40,7 +45,6 @@ def refused(world, alice, client):
 
 
 def test_every_screen_is_for_operators_alone_and_has_parts_that_are_read_again(admin, sign_in, alice):
-    mine = sign_in(alice)
     for path in SCREENS:
         page = admin.get(path)
         assert_runs_only_our_files(page)
@@ -48,7 +52,8 @@ def test_every_screen_is_for_operators_alone_and_has_parts_that_are_read_again(a
         if path != SCREENS[-1]:
             assert re.search(r'id="[a-z]+" data-live', page.text), path
             assert "ops.js" in page.text
-            assert mine.get(path).status_code == 403
+    mine = sign_in(alice)
+    assert {mine.get(path).status_code for path in SCREENS} == {403}
 
 
 def test_a_cause_is_seen_counted_and_redriven(admin, world, refused):
@@ -191,3 +196,141 @@ def test_what_failed_is_shown_by_the_hour_and_which_release_runs(admin):
     page = admin.get("/ops").text
     assert "Failed requests in the last day: 1" in page
     assert re.search(r"mastertape [0-9.]+\S* runs since <time", page)
+
+
+SENTENCE = re.compile(r'<h1><span class="mark (\w+) large">([^<]+)</span></h1>')
+AGE = re.compile(r'<p class="lead">([^<]+) <time class="utc" datetime="([^"]+)">')
+ROW = re.compile('<tr><th scope="row"><span class="mark.*?</tr>', re.DOTALL)
+
+
+def health(admin):
+    """The mark, the sentence, and the age as words and a time."""
+    page = admin.get("/ops").text
+    (sentence,) = SENTENCE.findall(page)
+    return (*sentence, next(iter(AGE.findall(page)), None))
+
+
+def waits(admin):
+    """What waits, by its label: the records and their artists, and the rest of the row."""
+    rows = [" ".join(re.sub("<[^>]+>", "\t", row).split()) for row in ROW.findall(admin.get("/ops").text)]
+    return {
+        (found := re.match(r"(.+?) (\d+ of \d+ artists?) (.+)", row))[1]: found.group(2, 3) for row in rows
+    }
+
+
+def since(admin, **wanted):
+    """Since when the first undelivered record waits."""
+    asked = {"undelivered": "true", **wanted}
+    rows = admin.get("/ops/failures", params=asked, headers={"Accept": "*/*"}).json()["items"]
+    return min(row["since"] for row in rows)
+
+
+def waits_for_sign_in(world, client, person, seed):
+    with world.database.write() as connection:
+        park_lane(connection, person.did)
+    upload(client, person, seed=seed)
+
+
+def test_ended_logins_are_named_calmly_with_since_when_until_nothing_goes_through(admin, world, alice, bob):
+    assert health(admin) == ("good", "All is well. Records reach their PDSes.", None)
+    waits_for_sign_in(world, admin, alice, 1)
+    assert health(admin) == ("good", "Deliveries go through; 1 record waits.", ("Since", since(admin)))
+    count, rest = waits(admin)["Parked"]
+    assert count == "1 of 1 artist"
+    assert rest.endswith(
+        "waits until the owner signs in Ask the artist to sign in again. What waits is sent then."
+    )
+    waits_for_sign_in(world, admin, bob, 2)
+    oldest = ("The first since", since(admin, did=alice.did))
+    assert health(admin) == ("wait", "No deliveries go through; 2 records wait.", oldest)
+
+
+def test_records_that_wait_for_a_person_are_named_with_since_when(admin, world, alice):
+    track = upload(admin, alice, seed=1)
+    world.deliver()
+    world.pds.records[track["atproto_record_uri"]] |= {"title": "theirs"}
+    admin.patch(f"/tracks/{track['id']}", json={"album": "two"}, headers=alice.headers)
+    world.deliver()
+    rejected(world, admin, alice, 2, 3)
+    oldest = ("The first since", since(admin))
+    assert health(admin) == ("wait", "Deliveries go through; 3 records wait.", oldest)
+    found = waits(admin)
+    assert found["Refused by the PDS"][0] == "2 of 1 artist"
+    assert "Ask the artists to change what the PDS refuses" in found["Refused by the PDS"][1]
+    assert found["Held"][0] == "1 of 1 artist"
+    assert found["Held"][1].endswith("Nothing: their artists decide about them.")
+
+
+def test_a_record_that_is_tried_again_at_a_host_that_works_is_not_called_well(admin, world, alice, bob):
+    upload(admin, alice)
+    world.pds.write_refusals = [(500, "InternalServerError")]
+    world.deliver()
+    waits_an_hour(world)
+    upload(admin, bob, seed=2)
+    world.deliver()
+    assert health(admin) == ("wait", "Deliveries go through; 1 record waits.", ("Since", since(admin)))
+    assert "failed, and is tried again Nothing: it is tried again by itself" in waits(admin)["On its way"][1]
+
+
+def test_a_service_that_sends_nothing_says_since_when_changes_wait(admin, world, alice):
+    upload(admin, alice)
+    with world.serve(silent_because=lambda: "the relay is off") as silent:
+        silent.headers, silent.cookies = admin.headers, admin.cookies
+        assert health(silent) == ("bad", "the relay is off", ("The first change waits since", since(silent)))
+
+
+MAX_SCREEN_BYTES = 150_000
+NAV = re.compile(r'<nav class="console-nav".*?</nav>', re.DOTALL)
+
+
+def test_each_screen_is_small_while_ten_thousand_records_fail(world, admin):
+    fill(world.log, Outage())
+    (nav,) = NAV.findall(admin.get("/ops").text)
+    screens = {page for page, _ in MEASURED.values()} | set(re.findall(r'href="(/ops[^"]*)"', nav))
+    sizes = {}
+    for screen in sorted(screens):
+        answer = admin.get(screen)
+        assert answer.status_code == 200, screen
+        sizes[screen] = len(answer.content)
+    assert {screen: size for screen, size in sizes.items() if size >= MAX_SCREEN_BYTES} == {}
+    failing = admin.get("/ops/overview", headers={"Accept": "*/*"}).json()["failing_hosts"]
+    assert failing > 100
+    assert f"and {failing - 1} more" in admin.get("/ops").text
+    cause, _ = MEASURED["a cause"]
+    assert admin.get(cause).text.count('<th scope="row">') > 1
+
+
+def test_a_host_that_fails_is_seen_behind_very_many_that_work(world, admin):
+    failing = {"host": "https://zzz.example", "failing_since": datetime.now(UTC), "first_error": "e"}
+    with world.database.write() as connection:
+        well = [{"host": f"https://a-{number:03}.example"} for number in range(150)]
+        connection.execute(insert(pds_host), well)
+        connection.execute(insert(pds_host).values(failing))
+    assert "https://zzz.example does not answer as it should." in admin.get("/ops").text
+    assert "https://zzz.example</a>" in admin.get("/ops/hosts?failing=true").text
+    assert "a-000" not in admin.get("/ops/hosts?failing=true").text
+
+
+def test_as_many_statements_read_many_hosts_as_read_two(world, admin):
+    fill(world.log, Outage(records=100, lanes=50, hosts=50))
+
+    def statements(limit):
+        with recorded_statements(world.database.engine) as seen:
+            answer = admin.get("/ops/hosts", params={"limit": limit}, headers={"Accept": "*/*"})
+        assert len(answer.json()["items"]) == limit
+        return len(seen)
+
+    statements(2)  # records the first use of the token
+    assert statements(2) == statements(50)
+
+
+def test_the_screen_of_a_track_is_small_however_much_its_changes_say(admin, alice):
+    track = upload(admin, alice)
+    for letter in "abcdefghijklmnopqrstu":
+        changed = admin.patch(
+            f"/tracks/{track['id']}", json={"description": letter * 5000}, headers=alice.headers
+        )
+        assert changed.status_code == 200
+    page = admin.get(f"/ops/tracks/{track['id']}")
+    assert "uuuuu" in page.text
+    assert len(page.content) < MAX_SCREEN_BYTES

@@ -1,9 +1,15 @@
 """Pages run our own files alone; programs never get a page."""
 
+from pathlib import Path
+
 import pytest
 
+from api.middleware.rate_limits import RateLimits
+from devpds.node import FOLDER, install
 from outbox.tracks.record import RecordUrls
+from tests.api.world import upload
 from tests.web.pages import assert_runs_only_our_files, policy_of
+from web import rendering
 
 PUBLIC = ("/", "/auth/login", "/auth/login?handle=x", "/nowhere", "/tracks/99")
 
@@ -50,3 +56,74 @@ def test_styles_and_scripts_are_cached_for_ever_and_count_as_no_request(browser)
         assert "ratelimit-limit" not in answer.headers
     assert browser.get("/static/000000000000/site.css").headers["cache-control"] == "no-cache"
     assert browser.get("/static/000000000000/../app.py").status_code == 404
+
+
+def test_a_person_with_too_many_requests_reads_when_to_try_again(world):
+    client = world.serve(rate_limits=RateLimits(clock=lambda: 0.0))
+    answers = [client.get("/auth/login", headers={"Accept": "text/html"}) for _ in range(11)]
+    assert [answer.status_code for answer in answers[9:]] == [200, 429]
+    assert "Try again in 6 seconds." in answers[-1].text
+    assert_runs_only_our_files(answers[-1])
+
+
+def test_a_person_who_is_signed_in_keeps_the_menu_on_a_page_of_an_error(sign_in, alice):
+    page = sign_in(alice).get("/nowhere").text
+    assert "@alice.test" in page
+    assert "There is no page at this address" in page
+
+
+@pytest.mark.parametrize("cookie", ["", "x", "x.y", ".", "ä"])
+def test_a_cookie_that_is_none_breaks_no_page_of_an_error(browser, cookie):
+    answer = browser.get("/nowhere", headers={"Cookie": f"mastertape_session={cookie}".encode("latin-1")})
+    assert answer.status_code == 404
+    assert 'href="/auth/login"' in answer.text
+
+
+PAGES = ("/", "/@alice.test", "/@alice.test/{track}", "/studio", "/studio/tracks/{track}", "/studio/pds")
+SCREENS = ("/ops", "/ops/lanes", "/ops/tracks/{track}", "/ops/accounts/{did}")
+
+
+@pytest.fixture
+def authenticated(world, monkeypatch):
+    """The tokens that were authenticated."""
+    tokens = []
+    authenticate = world.services.credentials.authenticate
+
+    def noted(token):
+        tokens.append(token)
+        return authenticate(token)
+
+    monkeypatch.setattr(world.services.credentials, "authenticate", noted)
+    return tokens
+
+
+@pytest.mark.parametrize("page", PAGES)
+def test_a_page_authenticates_its_viewer_once(sign_in, alice, authenticated, page):
+    browser = sign_in(alice)
+    track = upload(browser, alice)
+    authenticated.clear()
+    assert browser.get(page.format(track=track["id"])).status_code == 200
+    assert len(authenticated) == 1
+
+
+@pytest.mark.parametrize("screen", SCREENS)
+def test_a_screen_of_the_console_authenticates_its_operator_once(admin, alice, client, authenticated, screen):
+    track = upload(client, alice)
+    authenticated.clear()
+    assert admin.get(screen.format(track=track["id"], did=alice.did)).status_code == 200
+    assert len(authenticated) == 1
+
+
+VENDOR = Path(rendering.__file__).parent / "static" / "vendor"
+FILES = {
+    "htmx.min.js": "htmx.org/dist/htmx.min.js",
+    "htmx.LICENSE": "htmx.org/LICENSE",
+}
+
+
+@pytest.mark.pds
+def test_each_vendored_file_is_that_of_its_npm_package():
+    install()
+    assert {each.name for each in VENDOR.iterdir()} == set(FILES)
+    for name, source in FILES.items():
+        assert (VENDOR / name).read_bytes() == (FOLDER / "node_modules" / source).read_bytes(), name

@@ -7,7 +7,7 @@ from sqlalchemy import delete, select
 
 from aggregates.track import Track
 from eventstore.streams.track_ids import next_track_id
-from outbox.conflicts.newer_on_pds import acknowledge_as_found, set_lane_host
+from outbox.conflicts.newer_on_pds import acknowledge_as_found, keep_newer, set_lane_host
 from outbox.mirror.requeue import reverify
 from outbox.mirror.tables import mirror_lane, mirror_target
 from outbox.pds.client import RecordKey, Remote
@@ -16,8 +16,10 @@ from outbox.views.deliveries import deliveries
 from projections.rebuild.rebuild import rebuild
 from replay.adoption.record import read_record
 from tests.dsl import COLLECTION
-from tests.outbox.rigs.relay_rig import ARTIST, RECORDS, Rig, audio_of
+from tests.outbox.rigs.foreign_writes import delivered
+from tests.outbox.rigs.relay_rig import ARTIST, KINDS, RECORDS, Rig, audio_of
 from tests.outbox.rigs.stepwise_delivery import StepwiseDelivery
+from tests.servers.databases import ON_SQLITE
 
 pytestmark = pytest.mark.anyio
 
@@ -188,3 +190,17 @@ async def test_an_account_that_never_signed_in_has_a_place_to_be_verified_at(des
     with desk.database.read() as connection:
         lane = connection.execute(select(mirror_lane.c.host, mirror_lane.c.state)).one()
     assert tuple(lane) == (desk.pds.url, "auth_required")
+
+
+@ON_SQLITE
+async def test_a_track_keeps_the_parts_of_a_blob_reference_and_nothing_else(desk: Rig) -> None:
+    track = await delivered(desk, 1)
+    found = desk.pds.get_record(desk.did, COLLECTION, track.rkey)
+    audio = track.audio
+    blob = {"$type": "blob", "ref": {"$link": audio.cid}, "mimeType": audio.mime, "size": audio.size}
+    newer = {**found["value"], "title": "newer", "audioBlob": {**blob, "junk": "x" * 100_000}}
+    with desk.log.unit_of_work(desk.did, ARTIST) as unit:
+        keep_newer(unit, RecordKey(desk.did, COLLECTION, track.rkey), found["cid"], newer, KINDS)
+    with desk.database.read() as connection:
+        kept = desk.log.fold(Track, desk.log.stream(connection, Track.create_id(1)))
+    assert kept.blob.ref == blob

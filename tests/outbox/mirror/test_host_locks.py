@@ -20,6 +20,13 @@ from tests.statements import Statement, before_each_statement
 
 if TYPE_CHECKING:
     from outbox.mirror.lanes import Lane
+import logging
+
+from sqlalchemy import insert, select
+
+from outbox.mirror.tables import blob_job, mirror_lane
+from outbox.pds.verdict import Kind, Verdict
+from tests.outbox.rigs.uploads import claim_uploads
 
 HOSTS = 40
 STATEMENTS_OF_A_HOST = 4
@@ -113,3 +120,53 @@ def test_a_pause_whose_row_stays_locked_is_logged_and_dropped(
         together(lambda: Hosts(postgres).record(HostReport.of(HOST, ONE, PAUSED)))
     assert "host_not_noted" in caplog.text
     assert host_row(postgres).paced_until == PAST
+
+
+OTHER = "http://other.test"
+
+
+def looked_at(database: Database) -> list[str]:
+    return [probe.lane.did for probe in claim_probes(database, owner="relay", limit=9, lease=LEASE)]
+
+
+@pytest.mark.postgres
+def test_looks_pass_on_from_a_locked_host(postgres: Database) -> None:
+    add_lane(postgres, 1, probe_at=PAST)
+    other = add_lane(postgres, 2, host=OTHER, probe_at=PAST)
+    with locked(postgres, pds_host, pds_host.c.host == HOST):
+        assert looked_at(postgres) == [other]
+
+
+@pytest.mark.postgres
+def test_looks_pass_on_from_a_locked_lane(postgres: Database) -> None:
+    did, other = (add_lane(postgres, number, probe_at=PAST) for number in (1, 2))
+    with locked(postgres, mirror_lane, mirror_lane.c.did == did):
+        assert looked_at(postgres) == [other]
+
+
+@pytest.mark.postgres
+def test_what_was_heard_of_a_locked_host_is_left_out_without_an_error(
+    postgres: Database, caplog: pytest.LogCaptureFixture
+) -> None:
+    did = add_lane(postgres, 1)
+    failed = Verdict(Kind.NOT_SENT, error="ConnectError")
+    with locked(postgres, pds_host, pds_host.c.host == HOST):
+        Hosts(postgres).record(HostReport.of(HOST, did, failed))
+    assert [record.levelno for record in caplog.records] == [logging.WARNING]
+    Hosts(postgres).record(HostReport.of(HOST, did, failed))
+    with postgres.read() as connection:
+        assert connection.scalar(select(pds_host.c.failures)) == 1
+
+
+@pytest.mark.postgres
+def test_claims_of_uploads_wait_for_no_locked_one(postgres: Database) -> None:
+    did, other = (add_lane(postgres, number) for number in (1, 2))
+    with postgres.write() as connection:
+        jobs: list[dict[str, Any]] = [
+            {"did": each, "subject_id": number, "audio_cid": "bafy", "requested": True}
+            for number, each in enumerate((did, other))
+        ]
+        connection.execute(insert(blob_job), jobs)
+    with locked(postgres, blob_job, blob_job.c.did == did):
+        claimed = claim_uploads(postgres)
+    assert [upload.did for upload in claimed] == [did, other]

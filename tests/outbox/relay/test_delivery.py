@@ -2,20 +2,23 @@
 
 import asyncio
 import itertools
+from collections.abc import Iterator
 from dataclasses import replace
 from typing import Any
 
 import httpx
 import pytest
-from sqlalchemy import update
+from sqlalchemy import event, update
 
 from outbox.mirror.tables import NEVER, mirror_target
 from outbox.record.dag_cbor import record_cid
+from outbox.relay.lane_run import MAX_RECORDS_PER_RUN
 from outbox.relay.result import Outcome
 from tests.dsl import COLLECTION
 from tests.outbox.rigs.foreign_writes import delivered, foreign_put
 from tests.outbox.rigs.relay_rig import MORE_THAN_ONE, Rig, answer_lost, answered
 from tests.outbox.rigs.stepwise_delivery import wanted
+from tests.statements import recorded_statements
 
 pytestmark = pytest.mark.anyio
 ANOTHER_CID = record_cid({"title": "another"})
@@ -264,3 +267,56 @@ async def test_a_paced_record_whose_blob_was_missed_before_is_not_forgotten(desk
     await desk.relay_once()
     desk.clock.advance(seconds=11)
     assert await desk.relay_once() == {Outcome.DELIVERED: 1}
+
+
+STATEMENTS = 6
+"""Settle: the lane, the attempt, the target; begin the next: its target, its events, the intent."""
+TRANSACTIONS = 1
+
+
+@pytest.fixture
+def seen(desk: Rig) -> Iterator[list[str]]:
+    """The statements since the test began; the ends of transactions are among them."""
+    with recorded_statements(desk.database.engine) as statements:
+
+        def commit(_connection: object) -> None:
+            statements.append("COMMIT")
+
+        event.listen(desk.database.engine, "commit", commit)
+        yield statements
+        event.remove(desk.database.engine, "commit", commit)
+
+
+async def statements_of(desk: Rig, seen: list[str], records: int) -> tuple[int, int]:
+    for number in range(1, records + 1):
+        desk.edit(number, title=f"Edit {len(seen)}")
+    seen.clear()
+    assert await desk.relay_once() == {Outcome.DELIVERED: records}
+    commits = seen.count("COMMIT")
+    return len(seen) - commits, commits
+
+
+async def test_each_further_record_of_a_lane_run_takes_few_statements_and_one_transaction(
+    desk: Rig, seen: list[str]
+) -> None:
+    for number in range(1, MAX_RECORDS_PER_RUN):
+        desk.upload(number)
+    await desk.relay_once()
+    few, few_commits = await statements_of(desk, seen, 2)
+    many, many_commits = await statements_of(desk, seen, 12)
+    assert (many - few, many_commits - few_commits) == (
+        10 * STATEMENTS,
+        10 * TRANSACTIONS,
+    )
+
+
+async def test_the_last_result_of_a_lane_run_releases_the_lane_in_its_own_transaction(
+    desk: Rig, seen: list[str]
+) -> None:
+    await delivered(desk)
+    await statements_of(desk, seen, 1)
+
+    settled = next(number for number, sql in enumerate(seen) if sql.startswith("UPDATE delivery_attempt"))
+    end = seen.index("COMMIT", settled)
+    assert any(sql.startswith("UPDATE mirror_lane") for sql in seen[settled:end])
+    assert not any(sql.startswith("UPDATE") for sql in seen[end:])

@@ -1,23 +1,27 @@
-"""Verifications go behind live work: in the claim, in a lane run and in a host's budget."""
+"""Verifications go behind live work: in the claim, in a lane run and in a host's budget. Any number of requests make one, and none is lost."""
 
 from datetime import timedelta
 
 import httpx
 import pytest
+from sqlalchemy import func, select
 
 from aggregates.track import Track
 from eventstore.database import Database
 from outbox.conflicts.conflicts import conflict_of, keep_theirs
-from outbox.mirror.lanes import change_lane
+from outbox.mirror.lanes import change_lane, release
 from outbox.mirror.requeue import reverify
-from outbox.mirror.tables import NEVER, PAST
+from outbox.mirror.tables import NEVER, PAST, delivery_attempt
+from outbox.relay.delivery_task import next_task
 from outbox.relay.result import Outcome
 from tests.fake_pds.limits import REQUESTS
 from tests.fake_pds.signed_in_pds import SignedInPds
 from tests.fake_pds.xrpc import RefusedError
 from tests.outbox.rigs.foreign_writes import delivered, foreign_put, reads, request_verify, target, verified
-from tests.outbox.rigs.relay_rig import ARTIST, RECORDS, Rig
+from tests.outbox.rigs.relay_rig import ARTIST, KINDS, RECORDS, Rig
 from tests.outbox.rigs.rows import add_lane, change_target, claimed
+
+pytestmark = pytest.mark.anyio
 
 BACKLOG = 30
 
@@ -48,7 +52,6 @@ async def backlog(desk: Rig) -> list[Track]:
     return tracks
 
 
-@pytest.mark.anyio
 async def test_verifications_stop_at_half_of_a_hosts_budget_and_an_edit_has_the_rest(
     desk: Rig, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -94,7 +97,6 @@ def requests(desk: Rig, monkeypatch: pytest.MonkeyPatch) -> Requests:
     return asked
 
 
-@pytest.mark.anyio
 async def test_a_retry_of_one_record_makes_its_verification_live(
     desk: Rig, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -106,7 +108,6 @@ async def test_a_retry_of_one_record_makes_its_verification_live(
     assert keys[0] == tracks[-1].rkey
 
 
-@pytest.mark.anyio
 async def test_the_verification_after_a_decision_is_live_although_one_was_requested_before(desk: Rig) -> None:
     track = await delivered(desk)
     foreign_put(desk, track, title="foreign")
@@ -121,7 +122,6 @@ async def test_the_verification_after_a_decision_is_live_although_one_was_reques
     assert not target(desk).backfill
 
 
-@pytest.mark.anyio
 async def test_a_verification_that_failed_stays_behind_live_work(
     desk: Rig, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -135,10 +135,73 @@ async def test_a_verification_that_failed_stays_behind_live_work(
     assert not target(desk).backfill
 
 
-@pytest.mark.anyio
 async def test_a_record_that_is_to_be_verified_while_it_is_sent_keeps_its_priority(desk: Rig) -> None:
     await delivered(desk)
     desk.edit(title="live")
     desk.claim("writes")
     request_verify(desk)
     assert (target(desk).backfill, target(desk).look_at < NEVER) == (False, True)
+
+
+async def test_a_request_to_verify_an_open_record_changes_nothing(desk: Rig) -> None:
+    await delivered(desk)
+    desk.edit(title="waits")
+    before = target(desk)
+    request_verify(desk)
+    assert target(desk) == before
+
+
+async def test_many_requests_to_verify_a_record_make_one_verification(
+    desk: Rig, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    track = await delivered(desk)
+    keys = reads(desk, monkeypatch)
+    for _ in range(3):
+        request_verify(desk)
+    await desk.relay_once()
+    assert keys == [track.rkey]
+
+
+async def test_a_request_during_a_verification_makes_another_verification(desk: Rig) -> None:
+    track = await delivered(desk)
+    request_verify(desk)
+    lane = desk.claim("looks")
+    task = next_task(desk.log, lane, KINDS, desk.clock(), [])
+    assert task is not None
+    result = await desk.delivery.deliver(lane, task, 30)
+    foreign_put(desk, track, title="foreign")
+    request_verify(desk)
+    desk.settle(lane, result)
+    release(desk.database, lane)
+    assert await desk.relay_once() == {Outcome.HELD: 1}
+
+
+async def test_a_request_after_a_write_had_landed_survives_the_settling(
+    desk: Rig,
+) -> None:
+    track = desk.upload()
+    lane = desk.claim("writes")
+    task = next_task(desk.log, lane, KINDS, desk.clock(), [])
+    assert task is not None
+    result = await desk.delivery.deliver(lane, task, 30)
+    foreign_put(desk, track, title="foreign")
+    request_verify(desk)
+    desk.settle(lane, result)
+    release(desk.database, lane)
+    assert await desk.relay_once() == {Outcome.HELD: 1}
+
+
+async def test_requests_to_verify_records_of_many_accounts_wake_each_lane(desk: Rig) -> None:
+    other = "did:plc:other"
+    desk.sign_in(other)
+    await delivered(desk, 1)
+    desk.upload(2, did=other)
+    await desk.relay_once()
+    assert await verified(desk, 1, 2) == {Outcome.SEEN: 2}
+
+
+async def test_a_verification_leaves_no_attempt_in_the_journal_unless_it_writes(desk: Rig) -> None:
+    await delivered(desk)
+    await verified(desk)
+    with desk.database.read() as connection:
+        assert connection.scalar(select(func.count()).select_from(delivery_attempt)) == 1
