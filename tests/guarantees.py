@@ -270,7 +270,7 @@ SUBJECTS: Final = {
             (
                 "tests/outbox/probes/test_probes.py::test_an_account_that_is_active_again_is_written_to_again",
                 "tests/outbox/probes/test_probes_pds.py::test_an_account_that_is_active_again_gets_all_its_edits_in_one_write_a_record",
-                "tests/e2e/test_account_moves.py::test_an_account_is_looked_at_by_itself_and_the_more_rarely_the_more_often_it_was_away",
+                "tests/outbox/probes/test_probes.py::test_an_account_that_stays_away_is_asked_for_ever_more_rarely_and_at_least_daily",
             ),
         ),
         Guarantee(

@@ -5,7 +5,6 @@ import itertools
 from typing import Any
 
 from demo.service import Client, Service
-from demo.story import COLLECTION
 from devpds.server import DevPds
 from tests.e2e.artist import MIGRATE, UNDELETE, Artist
 from tests.e2e.eventually import eventually
@@ -71,11 +70,6 @@ class Cast:
         artist.agreed()
         self.proxy.seen.clear()
         return artist
-
-    def somebody_edits(self, **fields: Any) -> None:
-        """Another client of the subject changes the record."""
-        subject = self.subject
-        subject.pds.put_record(subject.did, COLLECTION, subject.rkey, {**(subject.record or {}), **fields})
 
     # What is seen
 

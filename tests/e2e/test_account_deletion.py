@@ -12,7 +12,6 @@ from sqlalchemy import select, update
 from demo.service import Service
 from demo.story import COLLECTION
 from outbox.mirror.tables import delivery_attempt
-from replay.dump.file_format import read_lines
 from service.config.settings import load
 from service.wiring.bootstrap import Container, build
 from tests.e2e.adoption import adopts
@@ -125,16 +124,3 @@ def test_an_adopted_record_that_was_never_written_stays(artist: Artist, beside: 
     artist.client.http.delete("/me")
     eventually(lambda: has_ended(artist.client.http.get("/me")))
     assert value_of(artist.pds, artist.did, collection, key) == value
-
-
-def test_an_account_can_be_exported_before_its_deletion(artist: Artist) -> None:
-    keep_records(artist, 2)
-    artist.edits(title="Second")
-    artist.agreed()
-    artist.client.http.delete("/me")
-    with artist.client.http.stream("GET", "/me/export") as answer:
-        lines = [line.encode() + b"\n" for line in answer.iter_lines()]
-    kinds = [line.kind for line in read_lines(lines)]
-    assert kinds.count("mirror_target") == 2
-    assert kinds.count("stored_event") >= 2 + 1 + 2 + 3  # tracks and the edit, deletes, the account's own
-    assert artist.did.encode() in lines[0]

@@ -11,11 +11,9 @@ from devpds.server import DevPds, DevPlc
 from tests.dsl import COLLECTION, OLD_COLLECTION
 from tests.e2e.adoption import ADOPT_PATH, adopts, ended, tracks_of
 from tests.e2e.artist import Artist, verified
-from tests.e2e.conftest import ONE_DATABASE, NewArtist
+from tests.e2e.conftest import ONE_DATABASE
 from tests.e2e.eventually import eventually
 from tests.e2e.foreign_catalogue import OTHERS_FIELDS, a_record, catalogue, publish, rev, rkey, value_of
-from tests.faults.faults import cut_before
-from tests.faults.proxy import FaultProxy, of_repo
 from tests.media_samples import samples
 from tests.servers.atproto import new_account
 
@@ -128,61 +126,6 @@ def test_bytes_are_taken_with_proof_alone_and_what_has_none_is_named(
     covered = tracks_of(artist)[f"at://{did}/{OLD_COLLECTION}/{records[-1][1]}"]
     assert covered["image_url"] == dead
     assert verified(artist)["drifts"] == []
-
-
-def test_a_record_of_the_old_collection_moves_and_its_audio_with_it(artist: Artist) -> None:
-    did, pds = artist.did, artist.pds
-    [(_, key, value)] = catalogue(pds, did, 1, first=3)
-    adopts(artist)
-    [track] = tracks_of(artist).values()
-    artist.track_id, artist.record_uri = track["id"], track["atproto_record_uri"]
-    refused = artist.asks("restore-record")
-    assert (refused.status_code, refused.json()["detail"]["old_collection"]) == (409, OLD_COLLECTION)
-
-    answer = artist.asks("migrate-namespace")
-
-    assert answer.status_code == 200, answer.text
-    moved = f"at://{did}/{COLLECTION}/{key}"
-    assert answer.json()["migrated_uri"] == artist.gets().json()["atproto_record_uri"] == moved
-    artist.record_uri = moved
-    record = delivered_record(artist)
-    kept = {name: record[name] for name in ("createdAt", "audioBlob", *OTHERS_FIELDS)}
-    assert kept == {name: value[name] for name in kept}
-    assert artist.blob_is_served(record)
-    assert value_of(pds, did, OLD_COLLECTION, key) is None
-    assert verified(artist)["drifts"] == []
-    again = artist.asks("migrate-namespace")
-    assert (again.status_code, again.json()["migrated_uri"]) == (200, moved)
-
-
-def test_a_service_that_dies_between_the_two_writes_of_a_move_leaves_the_blob_and_goes_on(
-    new_artist: NewArtist, proxied_pds: DevPds, proxy: FaultProxy, service: Service
-) -> None:
-    artist = new_artist(proxied_pds)
-    did, pds = artist.did, artist.pds
-    [(_, key, value)] = catalogue(pds, did, 1, first=6)
-    adopts(artist)
-    [track] = tracks_of(artist).values()
-    artist.track_id = track["id"]
-    proxy.on("deleteRecord", fault=cut_before, matches=of_repo(did))
-
-    answer = artist.asks("migrate-namespace", prefer="wait=0")
-    assert (answer.status_code, answer.headers["location"]) == (202, f"/tracks/{track['id']}/mirror")
-    proxy.await_passed("deleteRecord", matches=of_repo(did))
-    service.kill()
-
-    places = (OLD_COLLECTION, COLLECTION)
-    assert all(value_of(pds, did, place, key) is not None for place in places)
-    assert pds.get_blob(did, value["audioBlob"]["ref"]["$link"]) is not None
-    proxy.heal()
-    service.start()
-    eventually(lambda: value_of(pds, did, OLD_COLLECTION, key) is None)
-    moved = value_of(pds, did, COLLECTION, key)
-    assert moved is not None
-    assert pds.get_blob(did, moved["audioBlob"]["ref"]["$link"]) is not None
-    eventually(lambda: artist.mirror["left"] == [])
-    types_told = [row["type"] for row in artist.client.history(artist.track_id)]
-    assert types_told == ["Adopted", "NamespaceMigrated"]
 
 
 def test_a_service_that_dies_meanwhile_goes_on_with_it(artist: Artist, service: Service) -> None:

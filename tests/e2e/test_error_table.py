@@ -105,11 +105,7 @@ ROWS = {
     # the network, and hosts that are not well
     "delay": Row(delay(0.3), (DELIVERED, None), NOBODY, lands=True),
     "503": Row(answer(503, "Unavailable"), BACKOFF, LANE),
-    "502 with a page of text": Row(says(502, "<html>"), BACKOFF, LANE),
-    "200 with a page of text": Row(says(200, "<html>"), BACKOFF, LANE),
     "500": Row(answer(500, "InternalServerError"), BACKOFF),
-    "404 of a gateway": Row(answer(404, "Not Found"), BACKOFF, LANE),
-    "403 that no PDS names so": Row(answer(403, "Forbidden"), BACKOFF, LANE),
     "cut before": Row(cut_before, BACKOFF, LANE),
     "cut after": Row(cut_after, BACKOFF, LANE, lands=True),
     "hang before": Row(hang, SENDING, LANE),
@@ -123,25 +119,15 @@ ROWS = {
         lands=True,
     ),
     # a delete has the same troubles
-    "delete: 503": Row(answer(503, "Unavailable"), BACKOFF, LANE, DELETE, do=deletes),
-    "delete: 500": Row(answer(500, "InternalServerError"), BACKOFF, RECORD, DELETE, do=deletes),
     "delete: cut after": Row(cut_after, BACKOFF, LANE, DELETE, do=deletes, lands=True),
     "delete: hang before": Row(hang, SENDING, LANE, DELETE, do=deletes),
-    "delete: duplicate": Row(duplicate, (DELIVERED, None), NOBODY, DELETE, do=deletes, lands=True),
     # the record
     "400": Row(answer(400, "InvalidRequest"), ("rejected", "InvalidRequest"), ends=edits_again),
-    "400 of another name": Row(
-        answer(400, "InvalidMimeType"), ("rejected", "InvalidMimeType"), ends=edits_again
-    ),
     "413": Row(answer(413, "PayloadTooLargeError"), ("rejected", "PayloadTooLargeError"), ends=edits_again),
     # the login
     "ExpiredToken once": Row(answer(400, "ExpiredToken"), (DELIVERED, None), NOBODY, times=1, lands=True),
-    "InvalidToken once": Row(answer(400, "InvalidToken"), (DELIVERED, None), NOBODY, times=1, lands=True),
     "ExpiredToken": Row(answer(400, "ExpiredToken"), AUTH, LANE, ends=signs_in),
-    "AuthMissing": Row(answer(401, "AuthMissing"), AUTH, LANE, ends=signs_in),
-    "invalid_token": Row(answer(401, "invalid_token"), AUTH, LANE, ends=signs_in),
     "ScopeMissingError": Row(answer(403, "ScopeMissingError"), AUTH, LANE, ends=signs_in),
-    "insufficient_scope": Row(answer(403, "insufficient_scope"), AUTH, LANE, ends=signs_in),
     "AccountNotFound": Row(
         answer(403, "AccountNotFound"), (PARKED, "identity_stale"), LANE, ends=tries_again
     ),

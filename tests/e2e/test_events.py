@@ -26,16 +26,6 @@ def test_an_open_stream_receives_an_edit(artist: Artist) -> None:
     assert (edit["track_id"], edit["did"]) == (artist.track_id, artist.did)
 
 
-def test_a_page_that_reads_again_at_each_hint_sees_an_edit_arrive(artist: Artist) -> None:
-    artist.uploads()
-    with artist.client.http.stream("GET", "/events", timeout=60) as stream:
-        lines = stream.iter_lines()
-        assert next(lines) == "retry: 1000"
-        artist.edits(title="Heard")
-        hints = (line for line in lines if line == "event: mirror")
-        assert any(artist.mirror["state"] == "delivered" for _ in hints)
-
-
 def test_an_open_stream_does_not_hold_up_the_end_of_its_process(artist: Artist, service: Service) -> None:
     with artist.client.http.stream("GET", "/events", timeout=60) as stream:
         lines = stream.iter_lines()

@@ -20,7 +20,7 @@ from outbox.mirror.tables import delivery_attempt, mirror_lane
 from tests.e2e.artist import Artist
 from tests.e2e.conftest import DEEP, environment
 from tests.e2e.eventually import eventually
-from tests.faults.faults import delay, hang_after, until
+from tests.faults.faults import hang_after, until
 from tests.faults.proxy import FaultProxy, applied
 from tests.servers.atproto import new_account
 from tests.servers.databases import KINDS
@@ -140,33 +140,6 @@ def test_two_apis_and_two_relays_deliver_each_change_once_also_when_a_relay_is_t
     database.close()
     for relay in cluster.relays:
         assert "Traceback" not in relay.output
-
-
-def test_a_relay_that_is_told_to_go_in_mid_flight_lands_it_gives_its_lane_back_and_nothing_is_sent_twice(
-    cluster: Cluster, proxied_pds: DevPds, proxy: FaultProxy, plc: DevPlc
-) -> None:
-    relay = cluster.relay()
-    artist = Artist(cluster.first, proxied_pds, new_account(proxied_pds, plc))
-    proxy.on("putRecord", fault=delay(2.0), times=1)
-    artist.uploads()
-    proxy.await_passed("putRecord")
-    relay.process.send_signal(signal.SIGTERM)
-    artist.edits(title="Left to the next one")
-    assert relay.process.wait(60) == 0
-
-    database = cluster.database
-    assert held_lanes(database) == []
-    assert [attempt.outcome for attempt in attempts_of(database, artist.did)] == ["done"]
-    assert artist.record is not None
-    assert artist.record["title"] == "First Take"
-
-    cluster.relay()
-    record = artist.agreed()
-    assert record is not None
-    assert record["title"] == "Left to the next one"
-    assert len(proxy.passed("putRecord")) == 2
-    database.close()
-    artist.client.http.close()
 
 
 def test_after_a_kill_the_next_relay_delivers_within_seconds_although_the_lease_is_long(

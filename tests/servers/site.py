@@ -2,13 +2,12 @@
 
 import asyncio
 import contextlib
-import socket
 import ssl
 from collections.abc import Awaitable, Callable
 
 from dns.rcode import Rcode
 
-from tests.faults.exchange import RESET, Head
+from tests.faults.exchange import Head
 from tests.servers.certificates import Authority, Certificate
 
 PORT = 443
@@ -57,21 +56,6 @@ class Site:
         await self.refuses()
         self.dns = dns
 
-    async def cuts(self) -> None:
-        """Reset each connection when the handshake begins."""
-        await self._listen(_reset)
-
-    async def ends(self) -> None:
-        """Close each connection when the handshake begins."""
-        await self._listen(_end)
-
-    async def hangs(self) -> None:
-        """Accept connections, and never respond in the handshake."""
-        await self._listen(_hang)
-
-    async def speaks_plainly(self) -> None:
-        await self._listen(_speak_plainly)
-
     async def _listen(self, connected: Connected, context: ssl.SSLContext | None = None) -> None:
         async def kept(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
             self._open.add(writer)
@@ -95,28 +79,6 @@ class Site:
         finally:
             up.cancel()
             there[1].close()
-
-
-async def _reset(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
-    await reader.read(PIECE)
-    connection: socket.socket = writer.get_extra_info("socket")
-    connection.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, RESET)
-    writer.transport.abort()
-
-
-async def _end(reader: asyncio.StreamReader, _writer: asyncio.StreamWriter) -> None:
-    await reader.read(PIECE)
-
-
-async def _hang(reader: asyncio.StreamReader, _writer: asyncio.StreamWriter) -> None:
-    while await reader.read(PIECE):
-        pass
-
-
-async def _speak_plainly(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
-    await reader.read(PIECE)
-    writer.write(b"HTTP/1.1 200 OK\r\ncontent-length: 2\r\n\r\n{}")
-    await writer.drain()
 
 
 async def _pass_on(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:

@@ -4,7 +4,7 @@ Each step has its own random numbers, so that leaving one out changes no other a
 """
 
 import random
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from dataclasses import dataclass, replace
 
 from outbox.relay.delivery import LATE_CREATE_WINDOW
@@ -79,10 +79,6 @@ class Schedule:
         invariants.always(world)
         invariants.at_the_end(world)
 
-    def and_then(self, step: Step) -> "Schedule":
-        """The same with one more step."""
-        return replace(self, steps=(*self.steps, step))
-
     def __str__(self) -> str:
         lines = [f"Schedule({self.seed}, {self.chance}, (", *(f"    {step}," for step in self.steps)]
         return "\n".join([*lines, f"), {self.slow_threads}, {self.shape}, {self.kinds})"])
@@ -108,27 +104,4 @@ def failure(schedule: Schedule) -> Exception | None:
         schedule.run()
     except Exception as error:  # noqa: BLE001 - every error is a finding
         return error
-    return None
-
-
-def smallest(schedule: Schedule) -> Schedule:
-    """Leave out steps as long as it still fails in the same way."""
-    how = type(failure(schedule))
-    steps, size = schedule.steps, max(1, len(schedule.steps) // 2)
-    while True:
-        shorter = _without_some(replace(schedule, steps=steps), size, how)
-        if shorter is not None:
-            steps = shorter
-        elif size == 1:
-            return replace(schedule, steps=steps)
-        else:
-            size //= 2
-
-
-def _without_some(schedule: Schedule, size: int, how: type) -> tuple[Step, ...] | None:
-    steps = schedule.steps
-    for start in range(0, len(steps), size):
-        rest: Sequence[Step] = (*steps[:start], *steps[start + size :])
-        if rest and type(failure(replace(schedule, steps=tuple(rest)))) is how:
-            return tuple(rest)
     return None

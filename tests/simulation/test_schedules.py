@@ -6,19 +6,19 @@ from collections.abc import Iterator
 
 import pytest
 
-from tests.simulation import invariants, protections, record_invariants
+from tests.simulation import protections, record_invariants
 from tests.simulation.actions import WEIGHTS, WITH_DECISIONS, WITH_DELETIONS, WITH_REPLAYS
-from tests.simulation.schedule import LENGTH, Schedule, Step, drawn, drawn_with_crashes, failure
+from tests.simulation.schedule import LENGTH, Schedule, drawn, drawn_with_crashes, failure
 from tests.simulation.snapshot import Snapshot
 from tests.simulation.world import World
 
 DEEP = bool(os.environ.get("TEST_DEEP"))
 SEARCHES = {
-    "drawn(seed)": (drawn, 50, 10_000),
-    "drawn(seed, 20, WITH_DECISIONS)": (lambda seed: drawn(seed, 20, WITH_DECISIONS), 10, 1500),
-    "drawn(seed, 16, WITH_DELETIONS)": (lambda seed: drawn(seed, 16, WITH_DELETIONS), 10, 1500),
-    "drawn(seed, 20, WITH_REPLAYS)": (lambda seed: drawn(seed, 20, WITH_REPLAYS), 10, 1500),
-    "drawn_with_crashes(seed)": (drawn_with_crashes, 20, 2000),
+    "drawn(seed)": (drawn, 20, 10_000),
+    "drawn(seed, 20, WITH_DECISIONS)": (lambda seed: drawn(seed, 20, WITH_DECISIONS), 4, 1500),
+    "drawn(seed, 16, WITH_DELETIONS)": (lambda seed: drawn(seed, 16, WITH_DELETIONS), 4, 1500),
+    "drawn(seed, 20, WITH_REPLAYS)": (lambda seed: drawn(seed, 20, WITH_REPLAYS), 4, 1500),
+    "drawn_with_crashes(seed)": (drawn_with_crashes, 8, 2000),
 }
 """What happens: anything; decisions about foreign edits; deletions of accounts; wiped repositories; crashes of relays. With the
 numbers of seeds, without TEST_DEEP and with it."""
@@ -43,21 +43,6 @@ def test_every_invariant_holds_whatever_happens(draw: str):
         if (error := failure(schedule)) is not None:
             error.add_note(f"to see it again, seed {seed}: {draw}.run()\n{schedule}")
             raise error
-
-
-@pytest.mark.parametrize("seed", range(3))
-def test_one_seed_gives_one_run(seed: int):
-    assert _story(seed) == _story(seed)
-
-
-def _story(seed: int) -> list[str]:
-    schedule = drawn(seed, length=20)
-    with World(seed, chance=0.5) as world:
-        world.slow_threads = 0.02
-        for step in schedule.steps:
-            step.take(world)
-        invariants.at_the_end(world)
-        return [str(passage) for passage in world.network.passages]
 
 
 def test_a_world_without_faults_delivers_within_a_second():
@@ -103,8 +88,3 @@ def broken(error: Exception | None) -> set[str]:
     if not isinstance(error, AssertionError):
         return set()
     return {frame.name for frame in traceback.extract_tb(error.__traceback__)}
-
-
-def test_a_schedule_can_be_replayed_without_its_seed():
-    schedule = drawn(5)
-    assert eval(str(schedule), {"Schedule": Schedule, "Step": Step}) == schedule  # noqa: S307

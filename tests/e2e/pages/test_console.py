@@ -1,4 +1,4 @@
-"""The console in Chromium: an outage, a bulk pause, a repair, a takedown with the keyboard alone, and an operator who only reads."""
+"""The console in Chromium: an outage, a repair, a takedown with the keyboard alone, and an operator who only reads."""
 
 import re
 from contextlib import closing
@@ -174,44 +174,6 @@ def assert_is_read_only_while_shown(page, url):
 def is_well(page, console):
     page.goto(f"{console.url}/ops")
     return page.get_by_role("heading", name="All is well").is_visible()
-
-
-def test_a_host_is_paused_for_as_many_accounts_as_were_counted_and_resumed(page, console, pds):
-    first, second = console.artist(), console.artist()
-    with closing(first.http), closing(second.http), silent_console(page):
-        track = uploads(first, RECORDS)["id"]
-        console.opens(page)
-        accounts = lanes_at(page, console, pds)
-        assert accounts >= 2
-        page.goto(f"{console.url}/ops/lanes?host={pds.url}")
-        does(page, "Pause", accounts, "its operator asked for it")
-        assert_good_in_every_view(page, "ops-done")
-        first.edit(track, album="Pressings")
-        eventually(lambda: first.mirror(track)["reason"] == "paused")
-        page.get_by_role("link", name="Back", exact=True).click()
-        expect(page.get_by_role("row").filter(has_text="paused").first).to_be_visible()
-
-        page.goto(f"{console.url}/ops/lanes?host={pds.url}")
-        does(page, "Resume", accounts, "they are done")
-        eventually(lambda: first.mirror(track)["state"] == "delivered")
-        page.goto(f"{console.url}/ops/audit?type=OperatorActed")
-        for reason in ("its operator asked for it", "they are done"):
-            expect(page.get_by_text(reason)).to_be_visible()
-
-
-def lanes_at(page, console, pds):
-    found = page.request.get(f"{console.url}/ops/lanes?host={pds.url}", headers={"Accept": "*/*"})
-    return len(found.json()["items"])
-
-
-def does(page, action, accounts, reason):
-    """A host's action, with the keyboard alone: counted, with a reason, and done to as many as were counted."""
-    presses(page, action, exact=True)
-    expect(page.get_by_role("heading", name=f"{action} {accounts} accounts?")).to_be_visible()
-    tabs_to(page, page.get_by_label("Why"))
-    page.keyboard.type(reason)
-    presses(page, f"{action} {accounts}")
-    expect(page.get_by_role("heading", name=f"{action}d: {accounts}")).to_be_visible()
 
 
 def test_a_track_is_taken_down_and_shown_again_with_the_keyboard_alone(page, console):
