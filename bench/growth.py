@@ -1,7 +1,7 @@
 """Compares the service beside a long log with the same beside a short one."""
 
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
 from datetime import timedelta
@@ -18,7 +18,7 @@ from bench.report import Row
 from bench.rounds import Arm, Effort, Seconds, compare
 from bench.services import Servers, new_title, start_process, start_servers, time_operations
 from eventstore.event_log import EventLog
-from eventstore.projection import insert_rows
+from eventstore.projection import Projection, insert_rows
 from identity.accounts.credentials import Scope
 from outbox.mirror.states import LaneState
 from outbox.mirror.tables import NEVER, PAST, mirror_lane, pds_host
@@ -51,11 +51,11 @@ def run(folder: Path, effort: Effort, show_progress: Callable[[str], None]) -> l
     with start_servers(folder) as servers:
         for name in ("SQLite", "PostgreSQL"):
             with ExitStack() as stack:
-                begun = []
+                both = []
                 for events in sizes:
                     show_progress(f"filling a database with {events} events, {name}")
-                    begun.append(stack.enter_context(_begun(servers, f"{name}-{events}".lower(), events)))
-                few, many = begun
+                    both.append(stack.enter_context(begun(servers, f"{name}-{events}".lower(), events)))
+                few, many = both
                 if few is None or many is None:
                     continue
                 for what in (*READS, EDIT, CLAIM):
@@ -69,7 +69,7 @@ def run(folder: Path, effort: Effort, show_progress: Callable[[str], None]) -> l
 
 
 @dataclass(frozen=True)
-class _Begun:
+class Begun:
     """A service that has begun, with its log and a client that is signed in."""
 
     log: EventLog
@@ -80,10 +80,10 @@ class _Begun:
         if what == CLAIM:
             return [self._claim() for _ in range(operations)]
         if what == EDIT:
-            return time_operations(self._edit, operations)
+            return time_operations(self.edit, operations)
         return time_operations(lambda: self.http.get(READS[what]).raise_for_status(), operations)
 
-    def _edit(self) -> None:
+    def edit(self) -> None:
         self.http.patch("/tracks/1", json={"title": new_title()}).raise_for_status()
 
     def _claim(self) -> float:
@@ -98,7 +98,10 @@ class _Begun:
 
 
 @contextmanager
-def _begun(servers: Servers, name: str, events: int) -> Iterator[_Begun | None]:
+def begun(
+    servers: Servers, name: str, events: int, projections: Sequence[Projection] = ()
+) -> Iterator[Begun | None]:
+    """Yield a service on a filled log whose read models, or these `projections`, are made; None without PostgreSQL."""
     with ExitStack() as stack:
         database_url = None
         if name.startswith("postgres"):
@@ -112,7 +115,7 @@ def _begun(servers: Servers, name: str, events: int) -> Iterator[_Begun | None]:
             log_at(database_url or f"sqlite:///{servers.folder / name / 'mastertape.db'}")
         )
         fill(log, 0, events)
-        rebuild(log, log.projections)
+        rebuild(log, projections or log.projections)
         with log.database.write() as connection:
             insert_rows(connection, pds_host, [{"host": HOST, "max_lanes": len(CLAIMED)}])
             idle = {"host": HOST, "state": LaneState.READY, "due_at": NEVER}
@@ -121,4 +124,4 @@ def _begun(servers: Servers, name: str, events: int) -> Iterator[_Begun | None]:
         vacuum(log)
         headers = {"authorization": f"Bearer {token_of(log.database.url, ARTIST, Scope.WRITE)}"}
         http = stack.enter_context(httpx.Client(base_url=service.url, headers=headers, timeout=60))
-        yield _Begun(log, http)
+        yield Begun(log, http)
