@@ -153,7 +153,7 @@ READERS = {
         "identity.resolution.http_responses": "a `UntrustedReply`",
         "identity.sessions.app_password_grants": "a `UntrustedReply`",
         "identity.sessions.key_pairs": "our own keys",
-        "identity.sessions.tokens": "what we encrypted",
+        "identity.sessions.session_store": "what we encrypted",
         "outbox.record.lexicon": "a file of ours",
         "replay.dump.file_format": "an operator's dump",
         "replay.repair.plan": "what we stored",

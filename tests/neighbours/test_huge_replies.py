@@ -19,8 +19,7 @@ from identity.resolution.address_policy import AddressPolicy, public_client
 from identity.sessions.app_password_grants import create_session
 from identity.sessions.encryption import Cipher
 from identity.sessions.pds_sessions import PdsSessions
-from identity.sessions.session_store import SessionKind
-from identity.sessions.tokens import Tokens
+from identity.sessions.session_store import SessionKind, Tokens
 from outbox.mirror.states import BreakerState
 from outbox.mirror.tables import pds_host
 from outbox.pds.client import Pds, RecordKey

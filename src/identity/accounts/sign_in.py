@@ -20,8 +20,7 @@ from identity.resolution.http_responses import send_whole
 from identity.resolution.resolver import Identity, Resolver
 from identity.sessions.app_password_grants import create_session
 from identity.sessions.pds_sessions import PdsSessions
-from identity.sessions.session_store import SessionKind
-from identity.sessions.tokens import Tokens
+from identity.sessions.session_store import SessionKind, Tokens
 
 PROFILE_TIMEOUT_SECONDS: Final = 3.0
 MAX_PROFILE_BYTES: Final = 256 * 1024

@@ -26,8 +26,7 @@ from identity.oauth.library import TokenCallRefusedError, library
 from identity.resolution.address_policy import AddressPolicy
 from identity.resolution.resolver import Identity, Resolver
 from identity.sessions.key_pairs import SigningKey, key_of, scalar_of
-from identity.sessions.session_store import Session
-from identity.sessions.tokens import TokenBinding, Tokens
+from identity.sessions.session_store import Session, TokenBinding, Tokens
 
 SERVER_ERROR: Final = 500
 TOO_MANY_REQUESTS: Final = 429

@@ -21,8 +21,7 @@ from identity.errors import (
     UnsafeAddressError,
 )
 from identity.resolution.http_responses import error_name, send_whole, without_secrets
-from identity.sessions.session_store import Session
-from identity.sessions.tokens import Tokens
+from identity.sessions.session_store import Session, Tokens
 
 CALL_TIMEOUT_SECONDS: Final = 30.0
 """Long, since a refresh that times out may have rotated the tokens nevertheless."""

@@ -9,8 +9,7 @@ from sqlalchemy import Row, select, update
 from eventstore.database import Database
 from identity.errors import DecryptionError
 from identity.sessions.encryption import Cipher
-from identity.sessions.session_store import PURPOSE, pds_session
-from identity.sessions.tokens import Tokens
+from identity.sessions.session_store import PURPOSE, Tokens, pds_session
 
 
 @dataclass(frozen=True)

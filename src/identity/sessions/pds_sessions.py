@@ -25,9 +25,8 @@ from identity.resolution.http_responses import error_name
 from identity.sessions import session_store
 from identity.sessions.app_password_grants import AppPasswordGrants
 from identity.sessions.encryption import Cipher
-from identity.sessions.session_store import Session, SessionKind, SessionRows
+from identity.sessions.session_store import Session, SessionKind, SessionRows, Tokens
 from identity.sessions.signed_requests import Call, PdsCalls
-from identity.sessions.tokens import Tokens
 
 FIRST_PAUSE_SECONDS: Final = 0.1
 MAX_PAUSE_SECONDS: Final = 2.0

@@ -12,8 +12,7 @@ from atproto_oauth.dpop import DPoPManager
 
 from identity.resolution.http_responses import error_name, send_whole
 from identity.sessions.key_pairs import key_of
-from identity.sessions.session_store import Session
-from identity.sessions.tokens import TokenBinding, Tokens
+from identity.sessions.session_store import Session, TokenBinding, Tokens
 
 NONCE_NEEDED: Final = "use_dpop_nonce"
 MAX_NONCES: Final = 10_000

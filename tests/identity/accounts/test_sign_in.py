@@ -27,8 +27,7 @@ from identity.errors import (
 from identity.resolution.resolver import Identity
 from identity.sessions.app_password_grants import create_session
 from identity.sessions.pds_sessions import PdsSessions
-from identity.sessions.session_store import SessionKind, pds_session
-from identity.sessions.tokens import Tokens
+from identity.sessions.session_store import SessionKind, Tokens, pds_session
 from tests.identity.conftest import by, noted
 from tests.identity.sessions.app_password_rig import ask, run, sign_in, take_down, wired
 from tests.identity.sessions.fake_pds import DID, ORIGIN, FakePds, error

@@ -13,8 +13,7 @@ from identity.oauth.flows import Flows, OAuthGrants
 from identity.resolution.address_policy import AddressPolicy
 from identity.resolution.resolver import Resolver
 from identity.sessions.key_pairs import scalar_of
-from identity.sessions.session_store import Session, SessionKind
-from identity.sessions.tokens import TokenBinding, Tokens
+from identity.sessions.session_store import Session, SessionKind, TokenBinding, Tokens
 from tests.identity.oauth.server_metadata import ISSUER, metadata
 from tests.identity.resolution.fake_web import ALICE, PDS, PLC, FakeWeb
 

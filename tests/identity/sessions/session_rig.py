@@ -9,8 +9,7 @@ from sqlalchemy import select, update
 
 from eventstore.event_log import EventLog
 from identity.sessions.pds_sessions import PdsSessions
-from identity.sessions.session_store import SessionKind, pds_session
-from identity.sessions.tokens import Tokens
+from identity.sessions.session_store import SessionKind, Tokens, pds_session
 from tests.identity.sessions.fake_pds import DID, ORIGIN
 
 GET_SESSION = "com.atproto.server.getSession"

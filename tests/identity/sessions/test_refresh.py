@@ -11,8 +11,7 @@ from sqlalchemy import update
 
 from identity.errors import SessionUnavailableError, SignInRequiredError
 from identity.sessions import session_store
-from identity.sessions.session_store import REFRESH_LEASE_TTL, pds_session
-from identity.sessions.tokens import Tokens
+from identity.sessions.session_store import REFRESH_LEASE_TTL, Tokens, pds_session
 from tests.identity.conftest import by
 from tests.identity.sessions.fake_pds import DID, ORIGIN, FakePds, error
 from tests.identity.sessions.session_rig import (

@@ -6,7 +6,7 @@ import threading
 import pytest
 from pydantic import SecretStr
 
-from identity.sessions.tokens import Tokens
+from identity.sessions.session_store import Tokens
 from tests.identity.oauth.oauth_rig import Rig, ask
 from tests.identity.sessions.fake_pds import DID, FakePds, served
 from tests.identity.sessions.refresh_race import PROCESSES, generation, keep, race

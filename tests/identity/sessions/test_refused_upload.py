@@ -8,9 +8,8 @@ import httpx
 import pytest
 from pydantic import SecretStr
 
-from identity.sessions.session_store import Session, SessionKind
+from identity.sessions.session_store import Session, SessionKind, Tokens
 from identity.sessions.signed_requests import Call, PdsCalls
-from identity.sessions.tokens import Tokens
 
 pytestmark = pytest.mark.anyio
 DID = "did:plc:" + "a" * 24

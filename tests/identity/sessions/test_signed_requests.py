@@ -12,8 +12,7 @@ from pydantic import SecretStr
 
 from identity.sessions import signed_requests
 from identity.sessions.key_pairs import new_signing_key
-from identity.sessions.session_store import SessionKind
-from identity.sessions.tokens import TokenBinding, Tokens
+from identity.sessions.session_store import SessionKind, TokenBinding, Tokens
 from tests.identity.sessions.fake_pds import DID, ORIGIN
 from tests.identity.sessions.session_rig import new_sessions
 

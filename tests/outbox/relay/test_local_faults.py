@@ -12,8 +12,7 @@ from sqlalchemy import select, update
 
 from identity.sessions.encryption import Cipher
 from identity.sessions.pds_sessions import PdsSessions
-from identity.sessions.session_store import SessionKind, pds_session
-from identity.sessions.tokens import Tokens
+from identity.sessions.session_store import SessionKind, Tokens, pds_session
 from outbox.mirror.host_state import OPENS_AFTER_FAILURES
 from outbox.mirror.lanes import release
 from outbox.mirror.states import BreakerState

@@ -18,8 +18,7 @@ from sqlalchemy import insert, make_url, select, update
 from eventstore.idempotency.results import idempotency
 from identity.accounts.credentials import CredentialKind, credential, revoke_usable
 from identity.sessions.pds_sessions import PdsSessions
-from identity.sessions.session_store import SessionKind, pds_session
-from identity.sessions.tokens import Tokens
+from identity.sessions.session_store import SessionKind, Tokens, pds_session
 from service.config.settings import Settings
 from service.process import jobs
 from service.process.jobs import JOBS, PeriodicJob, periodic_jobs
