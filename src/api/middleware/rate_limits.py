@@ -9,6 +9,7 @@ import time
 from collections.abc import Callable, Generator
 from contextlib import contextmanager
 from dataclasses import dataclass
+from functools import partial
 from hashlib import blake2b
 from ipaddress import IPv6Address, ip_address, ip_network
 from typing import Final
@@ -51,10 +52,10 @@ class FullTimes:
         self._memory = mmap.mmap(file, MEMORY_BYTES)
 
     @contextmanager
-    def slot(self, key: str) -> Generator["Slot"]:
-        """Lock the key's slot against other processes during the block.
+    def of(self, key: str) -> Generator[tuple[float, Callable[[float], None]]]:
+        """Lock the key's time against other processes during the block, and yield it, 0 of a new key, with what changes it.
 
-        A new key of a full bucket takes the slot of the allowance that is full again first.
+        A new key of a full bucket takes the place of the allowance that is full again first.
         """
         number = int.from_bytes(blake2b(key.encode(), digest_size=8).digest(), "big") or 1
         begin = number % BUCKETS * _BUCKET.size
@@ -64,22 +65,10 @@ class FullTimes:
             numbers, times = values[::2], values[1::2]
             known = number in numbers
             at = numbers.index(number) if known else times.index(min(times))
-            yield Slot(self._memory, begin + at * _SLOT.size, number, times[at] if known else 0.0)
+            place = begin + at * _SLOT.size
+            yield times[at] if known else 0.0, partial(_SLOT.pack_into, self._memory, place, number)
         finally:
             fcntl.lockf(self._file, fcntl.LOCK_UN, _BUCKET.size, begin)
-
-
-@dataclass(frozen=True)
-class Slot:
-    """One key's place in the table; `full_at` is 0 for a new one."""
-
-    _memory: mmap.mmap
-    _offset: int
-    _number: int
-    full_at: float
-
-    def keep(self, full_at: float) -> None:
-        _SLOT.pack_into(self._memory, self._offset, self._number, full_at)
 
 
 class Allowance:
@@ -97,12 +86,12 @@ class Allowance:
     def take(self, key: str) -> Taken:
         """Take one request from the allowance; a refused request takes nothing."""
         now = self._clock()
-        with self._times.slot(f"{self._name} {key}") as slot:
-            full_at = max(slot.full_at, now) + self._interval
+        with self._times.of(f"{self._name} {key}") as (known, keep):
+            full_at = max(known, now) + self._interval
             if full_at - now > MINUTE_SECONDS + self._interval / 1000:
                 wait = math.ceil(full_at - now - MINUTE_SECONDS)
                 return Taken(self.limit, 0, math.ceil(full_at - self._interval - now), wait)
-            slot.keep(full_at)
+            keep(full_at)
         remaining = int((MINUTE_SECONDS - (full_at - now)) / self._interval + 0.001)
         return Taken(self.limit, remaining, math.ceil(full_at - now))
 
