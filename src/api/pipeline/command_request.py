@@ -123,7 +123,7 @@ class Attempt:
 
     def _keep(self, lock: KeyLock, result: CommandResult) -> None:
         """If this fails, or the result is large, a repetition does the work again, which has the same effect."""
-        if len(json.dumps(result.body)) > MAX_KEPT_CHARACTERS:
+        if len(json.dumps(result.fields)) > MAX_KEPT_CHARACTERS:
             return
 
         def keep(unit: UnitOfWork) -> None:
@@ -181,7 +181,7 @@ Idempotent = Annotated[IdempotentRequest, Depends(idempotent_request)]
 
 def result_of(body: BaseModel, status: int = 200, **headers: str) -> CommandResult:
     """Return a body as a result that can be kept."""
-    return CommandResult(status, body.model_dump(mode="json"), headers)
+    return CommandResult(status, body, headers)
 
 
 UseCase = Callable[[UnitOfWork], int]
@@ -304,9 +304,10 @@ class CommandAttempt(Attempt):
 
 def _without_large_conflict(result: CommandResult) -> CommandResult:
     """What a repetition gets leaves out a large version of another client, which GET of the mirror shows: the account chooses its size and the number of keys."""
-    if not result.body.get("conflict") or len(json.dumps(result.body)) <= MAX_KEPT_CHARACTERS:
+    fields = result.fields
+    if not fields.get("conflict") or len(json.dumps(fields)) <= MAX_KEPT_CHARACTERS:
         return result
-    return replace(result, body={**result.body, "conflict": None})
+    return replace(result, body={**fields, "conflict": None})
 
 
 class CommandRequest(IdempotentRequest):

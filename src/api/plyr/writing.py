@@ -17,7 +17,7 @@ from aggregates.values import Downloads, SupportGate
 from api.auth.authentication import ServicesDep, SignedIn
 from api.json_response import AsciiJsonResponse
 from api.openapi import FILE, TEXT, TRACK_FIELDS, either, multipart
-from api.pipeline.command_request import Command, CommandRequest
+from api.pipeline.command_request import Command, CommandRequest, result_of
 from api.pipeline.media_request import Reads
 from api.plyr.reading import ROUTER, Json, PeerTrackId, Reader
 from api.plyr.track import PUBLIC, SUPPORTERS, UNLISTED, TrackResponse, album_titled, track_responses
@@ -133,27 +133,27 @@ class PlyrResults:
         self._copied = CopyResults()
 
     def track(self, reader: TrackReader, track_id: int) -> CommandResult:
-        return CommandResult(200, self._track(reader, track_id).model_dump(mode="json"), {})
+        return result_of(self._track(reader, track_id))
 
     def uploaded(self, reader: TrackReader, track_id: int) -> CommandResult:
         """Return at once what the peer tells at the end of its progress stream, which repeats it."""
         return CommandResult(200, completed(self._track(reader, track_id).model_dump(mode="json")), {})
 
     def deleted(self, reader: TrackReader, track_id: int) -> CommandResult:
-        message = deleted_track(reader, track_id).body["message"]
+        message = deleted_track(reader, track_id).fields["message"]
         return CommandResult(200, {"message": message}, {})
 
     def restored(self, reader: TrackReader, track_id: int) -> CommandResult:
         """Return as restore-record of ours; raises SignInRequiredError for what only a sign-in lets go on."""
         ours = self._require_login(reader, restored_record(reader, track_id))
         track = self._track(reader, track_id).model_dump(mode="json")
-        return CommandResult(ours.status, {**ours.body, "track": track}, {})
+        return CommandResult(ours.status, {**ours.fields, "track": track}, {})
 
     def copied(self, reader: TrackReader, track_id: int) -> CommandResult:
         """Return as migrate-to-pds of ours; raises SignInRequiredError for what only a sign-in lets go on."""
         ours = self._require_login(reader, self._copied.show(reader, track_id))
         shown_as = self._track(reader, track_id).id
-        return CommandResult(ours.status, {**ours.body, "track_id": shown_as}, {})
+        return CommandResult(ours.status, {**ours.fields, "track_id": shown_as}, {})
 
     def _require_login(self, reader: TrackReader, result: CommandResult) -> CommandResult:
         """In the unit of the command this undoes it: the peer's page takes every 2xx for done."""

@@ -302,7 +302,7 @@ def created_track(reader: TrackReader, track_id: int) -> CommandResult:
 
 def changed_track(reader: TrackReader, track_id: int) -> CommandResult:
     track = reader.saved_track(track_id)
-    return CommandResult(200, track.model_dump(mode="json"), {"ETag": track.etag})
+    return CommandResult(200, track, {"ETag": track.etag})
 
 
 def deleted_track(reader: TrackReader, track_id: int) -> CommandResult:

@@ -10,7 +10,7 @@ from aggregates.errors import InvalidFieldError
 from api.auth.authentication import ServicesDep, SignedIn
 from api.errors import MissingPartError
 from api.openapi import command_errors, either, errors
-from api.pipeline.command_request import Command
+from api.pipeline.command_request import Command, result_of
 from api.requests.body import Body
 from api.requests.known_names import StrictRoute
 from api.requests.parameters import TrackId
@@ -142,5 +142,4 @@ def _side(field: str, value: Any) -> Resolution:
 
 
 def _mirror(services: Services, reader: TrackReader, track_id: int) -> CommandResult:
-    body = record_mirror(reader.connection, track_id, services.log, services.kinds)
-    return CommandResult(200, body.model_dump(mode="json"), {})
+    return result_of(record_mirror(reader.connection, track_id, services.log, services.kinds))

@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from datetime import datetime, timedelta
 from typing import Any, Final
 
+from pydantic import BaseModel
 from sqlalchemy import Column, Connection, Integer, Table, Text, bindparam, delete, insert, select
 
 from eventstore.errors import IdempotencyMismatchError
@@ -47,11 +48,16 @@ _KEEP: Final = Prepared(lambda _: insert(idempotency), idempotency.columns.keys(
 
 @dataclass(frozen=True)
 class CommandResult:
-    """What a command answers, as it is sent and as it is kept."""
+    """What a command answers. A body that is a model becomes JSON once: when it is sent, or when it is kept."""
 
     status: int
-    body: dict[str, Any]
+    body: BaseModel | dict[str, Any]
     headers: dict[str, str]
+
+    @property
+    def fields(self) -> dict[str, Any]:
+        """The body as JSON values."""
+        return self.body if isinstance(self.body, dict) else self.body.model_dump(mode="json")
 
 
 @dataclass(frozen=True)
@@ -84,7 +90,10 @@ class RequestKey:
     def keep(self, connection: Connection, digest: str, result: CommandResult, now: datetime) -> None:
         """Keep the result with the digest of its request, and delete the account's expired ones."""
         _EXPIRE.start(connection, {"did": self.did, "until": now - RESULT_TTL})
-        _KEEP.start(connection, {**vars(self), **vars(result), "digest": digest, "created_at": now})
+        _KEEP.start(
+            connection,
+            {**vars(self), **vars(result), "body": result.fields, "digest": digest, "created_at": now},
+        )
 
 
 @dataclass(frozen=True)
