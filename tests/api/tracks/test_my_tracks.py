@@ -3,7 +3,7 @@
 import pytest
 
 from tests.api.records.test_resolve import held
-from tests.api.world import refusal, upload
+from tests.api.world import upload
 
 
 @pytest.fixture
@@ -53,9 +53,3 @@ def test_a_track_tells_what_a_copy_of_its_audio_would_cost(client, alice):
     assert track["audio_copy"] == "gated"
     audio = client.get(track["audio_url"], headers=alice.headers).content
     assert track["audio_size"] == len(audio)
-
-
-def test_a_state_that_there_is_not_is_refused_with_those_there_are(client, alice):
-    answer = client.get("/me/tracks", params={"mirror": "lost"}, headers=alice.headers)
-    assert refusal(answer) == (400, "invalid_field")
-    assert "delivered" in answer.json()["detail"]["limit"]

@@ -22,7 +22,6 @@ from identity.errors import (
     IdentityUnreachableError,
     NotAnAdminError,
     NotAnOperatorError,
-    UnknownIdentityError,
 )
 from identity.resolution.resolver import Identity
 from identity.sessions.app_password_grants import create_session
@@ -139,11 +138,6 @@ def test_a_wrong_password_is_refused_and_changes_nothing(signed, database, hooks
     with database.read() as connection:
         assert connection.execute(select(pds_session)).all() == []
         assert connection.execute(select(credential)).all() == []
-
-
-def test_an_unknown_handle_is_refused(signed):
-    with pytest.raises(UnknownIdentityError):
-        sign_in(signed, "nobody-at-all.test", "password")
 
 
 def test_sign_in_of_a_deactivated_account_says_so(signed, pds, pds_account):

@@ -15,7 +15,6 @@ from identity.errors import (
     SignInRefusedError,
     SignInRequiredError,
     SignInStateError,
-    UnknownIdentityError,
 )
 from identity.sessions.encryption import Cipher
 from identity.sessions.session_store import pds_session
@@ -224,8 +223,3 @@ def test_a_scope_that_the_pds_refuses_fails_at_the_start(database, cipher, hooks
     rig = Rig(database, cipher, hooks, pds, scope="atproto include:fm.plyr.nothing")
     with pytest.raises(SignInRefusedError, match="invalid_scope"):
         rig.start(pds_account.handle)
-
-
-def test_an_unknown_handle_is_refused(rig):
-    with pytest.raises(UnknownIdentityError):
-        rig.start("nobody-at-all.test")
