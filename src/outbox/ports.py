@@ -1,9 +1,16 @@
-"""Ports of the outbox, which service/wiring/bootstrap.py connects to their implementations."""
+"""Ports of the outbox, which service/wiring/bootstrap.py connects to their implementations: logins, directories, audio, metrics, traces."""
 
 from collections.abc import AsyncIterator, Callable, Iterator
-from typing import Any, Protocol
+from contextlib import AbstractContextManager, nullcontext
+from contextvars import ContextVar
+from typing import TYPE_CHECKING, Any, Final, Protocol
 
 import httpx
+
+if TYPE_CHECKING:
+    from outbox.pds.verdict import Verdict
+    from outbox.relay.delivery_task import DeliveryTask
+    from outbox.relay.result import Result
 
 BodyFactory = Callable[[], AsyncIterator[bytes]]
 """Makes a new body for every attempt, since a stream can be read only once."""
@@ -67,3 +74,42 @@ class AudioSource(Protocol):
 
     def read(self, cid: str) -> Iterator[bytes]:
         """Stream the bytes; raises FileNotFoundError when they are not there."""
+
+
+class RelayMetrics:
+    """Counts nothing. An implementation must not wait and must not raise."""
+
+    def attempted(self, op: str, verdict: "Verdict") -> None:
+        """Count a write or an upload, by the verdict of its response."""
+
+    def settled(self, result: "Result") -> None:
+        """Count a delivery that was settled."""
+
+    def fenced(self) -> None:
+        """Count a result that was dropped, since its lease had ended."""
+
+
+NO_METRICS: Final = RelayMetrics()
+
+
+trace_parent: Final[ContextVar[str | None]] = ContextVar("trace_parent", default=None)
+"""The W3C `traceparent` of what is committed now. Its targets keep it for their delivery, whichever process that is in."""
+
+
+class Tracing(Protocol):
+    def delivery(self, task: "DeliveryTask") -> "AbstractContextManager[Callable[[Result], None]]":
+        """Trace a delivery during the block, which reports its result."""
+
+
+class NoTracing:
+    """Traces nothing."""
+
+    def delivery(self, task: "DeliveryTask") -> "AbstractContextManager[Callable[[Result], None]]":  # noqa: ARG002
+        return _NOTHING
+
+
+def _ignore(_result: "Result") -> None: ...
+
+
+_NOTHING: Final = nullcontext(_ignore)
+NO_TRACING: Final = NoTracing()

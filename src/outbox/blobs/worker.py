@@ -27,12 +27,11 @@ from eventstore.jobs.worker import Worker
 from outbox.blobs.claim import Upload, may_upload, next_upload, upload_kind
 from outbox.blobs.jobs import MISSING_REASON, postpone, settle_job
 from outbox.blobs.upload_results import judged, refused_unsent
-from outbox.metrics import NO_METRICS, RelayMetrics
 from outbox.mirror.failure_causes import count_failure
 from outbox.mirror.host_state import HostReport
 from outbox.mirror.hosts import Hosts, PacedPds
 from outbox.pds.verdict import Kind, Phase, Verdict, verdict_of_exception, verdict_of_fault
-from outbox.ports import AudioSource
+from outbox.ports import NO_METRICS, AudioSource, RelayMetrics
 from outbox.threads import in_thread
 
 logger = logging.getLogger("mastertape.outbox")

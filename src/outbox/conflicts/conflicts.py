@@ -18,7 +18,7 @@ from outbox.pds.client import RecordKey
 from outbox.record.dag_cbor import Record, decode
 from outbox.record.kind import RecordKind
 from outbox.relay.journal import record_adopted
-from outbox.relay.observations import CLEAN
+from outbox.relay.result import CLEAN
 
 target = mirror_target.c
 

@@ -15,7 +15,7 @@ from outbox.record.dag_cbor import Record, encode
 from outbox.record.kind import RecordKinds
 from outbox.relay.delivery_task import stream_of
 from outbox.relay.journal import record_adopted
-from outbox.relay.observations import CLEAN, encoded
+from outbox.relay.result import CLEAN, encoded
 
 NEWER: Final = MirrorReason.NEWER_ON_PDS
 

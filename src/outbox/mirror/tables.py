@@ -167,7 +167,7 @@ mirror_target = Table(
     Column("cleared_gen", Position, nullable=False, server_default=text("0")),
     *_failing(),
     Column("cause", Text),  # of the last failure (failure_causes.py)
-    # The W3C traceparent of the commit of `desired_gen`, where it was traced (outbox/tracing.py).
+    # The W3C traceparent of the commit of `desired_gen`, where it was traced (outbox/ports.py).
     Column("trace", Text),
     Index("ix_mirror_target_track_id", "subject_id"),
 )

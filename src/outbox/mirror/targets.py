@@ -36,7 +36,7 @@ from outbox.mirror.tables import (
     mirror_target,
 )
 from outbox.pds.client import RecordKey
-from outbox.tracing import trace_parent
+from outbox.ports import trace_parent
 
 PUT: Final = "put"
 DELETE: Final = "delete"

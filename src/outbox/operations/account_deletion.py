@@ -16,7 +16,7 @@ from outbox.mirror.targets import DELETE, PUT, are_about, wake_lane
 from outbox.pds.verdict import Kind
 from outbox.relay.delivery import LATE_CREATE_WINDOW
 from outbox.relay.journal import UnsentOutcome
-from outbox.relay.observations import CLEAN
+from outbox.relay.result import CLEAN
 from outbox.views.overview import AT_WORK, lane_of
 from outbox.views.status import IS_ACKED, REASON, STATE, TARGETS_AT_WORK
 

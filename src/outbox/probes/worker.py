@@ -14,12 +14,11 @@ from sqlalchemy import select
 
 from eventstore.database import Database
 from eventstore.errors import LeaseLostError
-from outbox.metrics import NO_METRICS, RelayMetrics
 from outbox.mirror.due import target_columns
 from outbox.mirror.hosts import PacedPds
 from outbox.mirror.tables import mirror_target
 from outbox.pds.client import AccountStatus, RecordKey, RemoteUnknownError
-from outbox.ports import Directory, DirectoryUnavailableError
+from outbox.ports import NO_METRICS, Directory, DirectoryUnavailableError, RelayMetrics
 from outbox.probes.jobs import AccountLocation, Probe, ProbeResult, claim_probes, settle_probe
 from outbox.threads import in_thread
 

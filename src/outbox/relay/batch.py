@@ -35,9 +35,8 @@ from outbox.pds.verdict import PARKS, UNREADABLE, Kind, Verdict
 from outbox.record.dag_cbor import is_record_cid
 from outbox.record.kind import RecordKinds
 from outbox.relay.delivery import Delivery
-from outbox.relay.delivery_task import DeliveryTask, Read, read_subjects, task_of
+from outbox.relay.delivery_task import Deadline, DeliveryTask, Read, read_subjects, task_of
 from outbox.relay.journal import record_intents
-from outbox.relay.lease_clock import Deadline
 from outbox.relay.result import Outcome, Result
 from outbox.repo.reads import RepoReads
 from outbox.threads import in_thread

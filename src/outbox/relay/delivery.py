@@ -15,7 +15,6 @@ from typing import Any, Final
 from aggregates.published import Subject
 from eventstore.database import Database
 from eventstore.event_log import EventLog
-from outbox.metrics import NO_METRICS, RelayMetrics
 from outbox.mirror.host_state import HostReport
 from outbox.mirror.hosts import Hosts
 from outbox.mirror.lanes import Lane, lock_lane, note_limits
@@ -32,7 +31,8 @@ from outbox.pds.client import (
     remote_of,
 )
 from outbox.pds.verdict import Kind, Verdict
-from outbox.relay.delivery_task import DeliveryTask
+from outbox.ports import NO_METRICS, RelayMetrics
+from outbox.relay.delivery_task import Deadline, DeliveryTask
 from outbox.relay.journal import (
     LateCreates,
     close_attempts,
@@ -41,10 +41,8 @@ from outbox.relay.journal import (
     unanswered_create,
     unsettled_creates,
 )
-from outbox.relay.lease_clock import Deadline
-from outbox.relay.observations import encoded
 from outbox.relay.read_back import Finding, History, read_back, verify
-from outbox.relay.result import Outcome, Result
+from outbox.relay.result import Outcome, Result, encoded
 from outbox.threads import in_thread
 
 MAX_REBASES: Final = 3

@@ -21,22 +21,20 @@ from sqlalchemy.exc import SQLAlchemyError
 
 from eventstore.errors import EventStoreError, LeaseLostError
 from eventstore.event_log import EventLog
-from outbox.metrics import RelayMetrics
 from outbox.mirror.failure_causes import count_failure
 from outbox.mirror.host_state import HostReport
 from outbox.mirror.hosts import Hosts
 from outbox.mirror.lanes import Lane, lock_lane, release, release_after_error, write_release
 from outbox.pds.verdict import verdict_of_fault
+from outbox.ports import NO_TRACING, RelayMetrics, Tracing
 from outbox.record.kind import RecordKinds
 from outbox.relay.batch import BatchRun, SentBatch
 from outbox.relay.delivery import Delivery
-from outbox.relay.delivery_task import DeliveryTask, UnreadableTargetError, next_task
+from outbox.relay.delivery_task import DeliveryTask, LeaseClock, UnreadableTargetError, next_task
 from outbox.relay.journal import write_intent
-from outbox.relay.lease_clock import LeaseClock
 from outbox.relay.result import Outcome, Result, log_result
 from outbox.relay.settle import Settled, settle
 from outbox.threads import in_thread
-from outbox.tracing import NO_TRACING, Tracing
 
 logger = logging.getLogger("mastertape.outbox")
 

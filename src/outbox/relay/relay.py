@@ -22,20 +22,19 @@ from eventstore.coordination.commit_signals import awaited
 from eventstore.coordination.process_names import has_ended
 from eventstore.event_log import EventLog
 from eventstore.jobs.worker import Worker
-from outbox.metrics import NO_METRICS, RelayMetrics
 from outbox.mirror.hosts import Hosts
 from outbox.mirror.lanes import Lane
 from outbox.mirror.targets import MIN_LANE_INTERVAL
+from outbox.ports import NO_METRICS, NO_TRACING, RelayMetrics, Tracing
 from outbox.probes.worker import Probes
 from outbox.record.kind import RecordKinds
 from outbox.relay.claim import SecondsUntilDue, claim, seconds_until_due
 from outbox.relay.delivery import Delivery
+from outbox.relay.delivery_task import LeaseClock
 from outbox.relay.lane_run import LaneRunner
-from outbox.relay.lease_clock import LeaseClock
 from outbox.relay.maintenance import HasEnded, Maintenance, release_of_ended
 from outbox.relay.result import Outcome
 from outbox.threads import in_thread
-from outbox.tracing import NO_TRACING, Tracing
 
 logger = logging.getLogger("mastertape.outbox")
 

@@ -44,8 +44,10 @@ from outbox.relay.journal import (
     is_repeated_server_error,
     record_unsent,
 )
-from outbox.relay.observations import (
+from outbox.relay.result import (
     CLEAN,
+    Outcome,
+    Result,
     hold_conflict,
     record_missing_on_pds,
     record_verification,
@@ -54,7 +56,6 @@ from outbox.relay.observations import (
     subject_of,
     verification_columns,
 )
-from outbox.relay.result import Outcome, Result
 
 MAX_CONTENDED_PAUSE_SECONDS: Final = 3600.0
 """The longest pause of a record that the PDS neither shows nor lets us write: another client's that was taken down."""

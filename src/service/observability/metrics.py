@@ -26,8 +26,8 @@ from eventstore.coordination.commit_signals import Listener
 from eventstore.errors import EventStoreError
 from eventstore.event_log import EventLog
 from outbox.blobs.upload_results import BLOB_MISMATCH, BLOB_TYPE, TOO_LARGE_REASON
-from outbox.metrics import RelayMetrics
 from outbox.pds.verdict import LANE_ERRORS, RECORD_ERRORS, Verdict
+from outbox.ports import RelayMetrics
 from outbox.relay.result import Outcome, Result
 from replay.reconcile.scan import Scanned
 from service.observability.gauges import gauge, gauges

@@ -25,9 +25,9 @@ from opentelemetry.trace.propagation.tracecontext import TraceContextTextMapProp
 from opentelemetry.util.types import Attributes
 from sqlalchemy import Connection, Engine, event
 
+from outbox.ports import trace_parent
 from outbox.relay.delivery_task import DeliveryTask
 from outbox.relay.result import Outcome, Result
-from outbox.tracing import trace_parent
 
 NAME: Final = "mastertape"
 UNTRACED: Final = "/healthz$,/readyz$,/metrics$"
@@ -49,7 +49,7 @@ def exporting() -> TracerProvider:
 
 
 class Tracer:
-    """Traces the parts of one process: implements outbox/tracing.py."""
+    """Traces the parts of one process: implements outbox/ports.py."""
 
     def __init__(self, provider: TracerProvider) -> None:
         provider.sampler = RequestsAndDeliveries(provider.sampler)

@@ -23,12 +23,12 @@ from outbox.blobs.worker import Uploads
 from outbox.mirror.hosts import Hosts, PacedPds
 from outbox.mirror.namespace_moves import Namespaces
 from outbox.pds.client import Pds
+from outbox.ports import NO_TRACING
 from outbox.probes.worker import Probes
 from outbox.relay.delivery import Delivery
 from outbox.relay.relay import Relay, RelayLimits
 from outbox.repo.reads import RepoReads
 from outbox.repo.record_reads import RecordReads
-from outbox.tracing import NO_TRACING
 from outbox.views.waits import MirrorWaits
 from replay.reconcile.verify import Verifier
 from service.config.settings import Settings
