@@ -54,7 +54,7 @@ ERRORS_HEAD: Final = """
 CLIENT: Final = """
 ## A client for any language
 
-The document names credentials, headers, and an example for each request and error, so that generators need no help. In Python:
+The document names credentials, headers and examples. In Python:
 
 ```sh
 echo 'content_type_overrides: {application/x-ndjson: application/octet-stream}' >client.yaml
