@@ -9,6 +9,7 @@ from eventstore.change import Envelope
 from eventstore.database import Database
 from eventstore.event_log import EventLog
 from eventstore.schema import metadata, stored_event
+from eventstore.streams.snapshots import aggregate_snapshot
 from identity.accounts.accounts import account
 from identity.accounts.credentials import credential
 from identity.sessions.encryption import Cipher
@@ -38,7 +39,8 @@ def clock():
 @pytest.fixture
 def database(database_url, clock):
     database = Database(database_url, clock=clock)
-    metadata.create_all(database.engine, tables=[account, credential, pds_session, stored_event])
+    tables = [account, credential, pds_session, stored_event, aggregate_snapshot]
+    metadata.create_all(database.engine, tables=tables)
     yield database
     database.close()
 
