@@ -18,6 +18,7 @@ from eventstore.append import append_rows, event_row
 from eventstore.change import Envelope
 from eventstore.database import Database
 from eventstore.event_log import EventLog
+from eventstore.unit_of_work import UnitOfWork
 from identity.accounts.accounts import account
 from identity.accounts.credentials import CredentialKind, Credentials, Scope
 from outbox.mirror.targets import MirrorTargets
@@ -111,10 +112,13 @@ def register(log: EventLog, number: int, *, account: int | None = None, edits: i
 
 def retitle(log: EventLog, number: int, title: str, *, account: int | None = None) -> None:
     """Edit the title of a track of the account with this number, or another one."""
-    with log.unit_of_work(did_of(account or number), ARTIST) as unit:
+
+    def edit(unit: UnitOfWork) -> None:
         track = unit.load(Track, Track.create_id(number))
         track.update_metadata({"title": title}, at=unit.now)
         unit.save(track)
+
+    log.transact(did_of(account or number), ARTIST, edit)
 
 
 def fill(log: EventLog, present: int, wanted: int) -> None:

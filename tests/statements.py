@@ -45,7 +45,7 @@ def before_each_statement(engine: Engine, act: Callable[[Statement], None]) -> I
             act(Statement(sql, values, is_prepared=False))
 
     def through_the_door(connection: Any, sql: str, values: Any, **how: Any) -> Any:
-        if connection.engine is engine:
+        if connection.engine is engine and sql.split(maxsplit=1)[0] not in {"begin", "commit"}:
             act(Statement(sql, values, is_prepared=True))
         return execute(connection, sql, values, **how)
 

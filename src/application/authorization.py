@@ -71,7 +71,7 @@ def require_version(version: int, wanted: frozenset[int] | None) -> None:
 
 def require_staying(unit: UnitOfWork) -> None:
     """Raise LeavingError if the account's deletion was requested, even since the caller was authenticated."""
-    if not unit.read(ACTIVE.query(did=owner_of(unit))):
+    if not unit.finds(ACTIVE.query(did=owner_of(unit)), expected=True):
         raise LeavingError
 
 

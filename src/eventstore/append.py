@@ -1,7 +1,6 @@
 """Inserts into the log and other tables, and leases of single rows, on either database."""
 
-from collections.abc import Mapping
-from contextlib import nullcontext
+from collections.abc import Iterable, Mapping
 from datetime import datetime
 from typing import Any, Final
 
@@ -10,7 +9,7 @@ from sqlalchemy import ColumnElement, Connection, Table, insert
 from sqlalchemy.dialects import postgresql, sqlite
 
 from eventstore.change import Envelope
-from eventstore.prepared import Prepared, pipelined
+from eventstore.prepared import Prepared, Result
 from eventstore.schema import stored_event
 
 _APPEND: Final = Prepared(
@@ -19,11 +18,9 @@ _APPEND: Final = Prepared(
 )
 
 
-def append_rows(connection: Connection, rows: list[dict[str, Any]]) -> list[int]:
-    """Insert events, and return their positions, which rise in the order of `rows`."""
-    with pipelined(connection) if len(rows) > 1 else nullcontext():
-        inserted = [_APPEND.start(connection, row) for row in rows]
-    return [result.all()[0].position for result in inserted]
+def append_rows(connection: Connection, rows: Iterable[Mapping[str, Any]]) -> list[Result]:
+    """Start to insert events; each result has its position, and they rise in the order of `rows`."""
+    return [_APPEND.start(connection, row) for row in rows]
 
 
 def event_row(stored: StoredEvent, did: str, envelope: Envelope, recorded_at: datetime) -> dict[str, Any]:

@@ -4,14 +4,26 @@ import sqlite3
 import threading
 import time
 from collections.abc import Callable, Collection, Generator, Iterator, Mapping
-from contextlib import contextmanager, nullcontext
+from contextlib import ExitStack, contextmanager, nullcontext
 from contextvars import ContextVar
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from functools import lru_cache, partial
 from select import POLLIN, poll
 from typing import Any, Final
 
-from sqlalchemy import Connection, Select, create_engine, event, func, null, select, text
+from sqlalchemy import (
+    TIMESTAMP,
+    Connection,
+    Select,
+    bindparam,
+    create_engine,
+    event,
+    func,
+    literal_column,
+    null,
+    select,
+    text,
+)
 from sqlalchemy.engine import make_url
 from sqlalchemy.exc import DBAPIError, DisconnectionError, OperationalError
 from sqlalchemy.pool import QueuePool
@@ -23,7 +35,7 @@ from eventstore.errors import (
     PooledConnectionError,
     ReadOnlyTransactionError,
 )
-from eventstore.prepared import refuse_query_in_pipeline
+from eventstore.prepared import Prepared, Query, refuse_query_in_pipeline
 from eventstore.session_settings import IS_POOLED, check_session
 
 POOL_SIZE: Final = 16
@@ -45,6 +57,15 @@ POSTGRES_KEEPALIVES: Final[Mapping[str, int]] = {
 """TCP keepalives of the client: without them, a connection that only listens would never notice that the server is gone."""
 
 _CLOCK: Final = text("select clock_timestamp()")
+MAX_CLOCK_LAG: Final = timedelta(seconds=1)
+_IS_NOW: Final = Prepared(
+    lambda _: select(literal_column("1")).where(
+        func.clock_timestamp().between(
+            bindparam("now", type_=TIMESTAMP(timezone=True)),
+            bindparam("now", type_=TIMESTAMP(timezone=True)) + MAX_CLOCK_LAG,
+        )
+    )
+)
 
 
 class Database:
@@ -66,7 +87,11 @@ class Database:
         self.dialect: Final = parsed.get_backend_name()
         self._clock = clock
         self._writing: ContextVar[bool | None] = ContextVar(f"writing_{id(self)}", default=None)
-        self._current: ContextVar[Connection | None] = ContextVar(f"connection_{id(self)}", default=None)
+        self._current: ContextVar[Callable[[], Connection] | None] = ContextVar(
+            f"connection_{id(self)}", default=None
+        )
+        self._heard: tuple[datetime, float] | None = None
+        """The server's time as it last told it, and this process's when it was heard."""
         options: dict[str, Any]
         settings: dict[str, str] = {}
         if self.is_sqlite:
@@ -123,7 +148,7 @@ class Database:
     def read(self) -> Generator[Connection]:
         """One snapshot for all statements inside. Joins a transaction that is already open here."""
         if (joined := self._current.get()) is not None:
-            yield joined
+            yield joined()
             return
         options = (
             {} if self.is_sqlite else {"isolation_level": "REPEATABLE READ", "postgresql_readonly": True}
@@ -138,7 +163,7 @@ class Database:
         No BEGIN and no COMMIT is sent. Joins a transaction that is already open here.
         """
         if (joined := self._current.get()) is not None:
-            yield joined
+            yield joined()
             return
         options = {"sqlite_autocommit": True} if self.is_sqlite else {"isolation_level": "AUTOCOMMIT"}
         with self._open(writing=False, options=options) as connection:
@@ -150,10 +175,30 @@ class Database:
         if (joined := self._current.get()) is not None:
             if not self._writing.get():
                 raise ReadOnlyTransactionError
-            yield joined
+            yield joined()
             return
+        with self._write() as connection:
+            yield connection
+
+    @contextmanager
+    def write_when_needed(self, join: Callable[[], Connection]) -> Generator[Callable[[], Connection]]:
+        """Yield what prepares a write, to be called once at most; what reads or writes here meanwhile is to `join`.
+
+        On PostgreSQL the transaction begins with `prepared.start_begin`, in the pipeline of its first statements.
+        """
+        token, mode = self._current.set(join), self._writing.set(True)
+        try:
+            with ExitStack() as begun:
+                how = {} if self.is_sqlite else {"isolation_level": "AUTOCOMMIT"}
+                yield lambda: begun.enter_context(self._write(**how))
+        finally:
+            self._writing.reset(mode)
+            self._current.reset(token)
+
+    @contextmanager
+    def _write(self, **options: Any) -> Generator[Connection]:
         lock = self._sqlite_write_lock() if self.is_sqlite else nullcontext()
-        with lock, self._open(writing=True, options={"sqlite_immediate": True}) as connection:
+        with lock, self._open(writing=True, options={"sqlite_immediate": True, **options}) as connection:
             yield connection
 
     @property
@@ -175,7 +220,7 @@ class Database:
         committing = False
         try:
             with self.engine.connect().execution_options(**options) as connection, connection.begin():
-                token, mode = self._current.set(connection), self._writing.set(writing)
+                token, mode = self._current.set(lambda: connection), self._writing.set(writing)
                 try:
                     yield connection
                 finally:
@@ -198,10 +243,21 @@ class Database:
             return self._clock()
         if self.is_sqlite:
             return datetime.now(UTC)
-        if read is not None:
-            return read.astimezone(UTC)
-        now: datetime = connection.execute(_CLOCK).scalar_one()
-        return now.astimezone(UTC)
+        told: datetime = connection.execute(_CLOCK).scalar_one() if read is None else read
+        self._heard = told.astimezone(UTC), time.monotonic()
+        return self._heard[0]
+
+    def estimated_now(self) -> tuple[datetime, Query | None] | None:
+        """Return the same without asking, a little behind, with the query that finds a row if it is so; None where it is not known."""
+        if self._clock is not None:
+            return self._clock(), None
+        if self.is_sqlite:
+            return datetime.now(UTC), None
+        if self._heard is None:
+            return None
+        told, heard_at = self._heard
+        now = told + timedelta(seconds=time.monotonic() - heard_at)
+        return now, _IS_NOW.query(now=now)
 
     def close(self) -> None:
         """Disconnect; a connection that a thread still uses is closed once it comes back, and not left to the garbage collector."""

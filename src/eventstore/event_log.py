@@ -5,7 +5,6 @@ import time
 from collections.abc import Callable, Generator, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager, nullcontext
 from dataclasses import asdict
-from datetime import datetime
 from typing import Any, Final, TypeVar, cast
 from uuid import UUID
 
@@ -19,7 +18,7 @@ from eventsourcing.persistence import (
     Transcoding,
     UUIDAsHex,
 )
-from sqlalchemy import Connection, Integer, Select, bindparam, func, literal_column, select
+from sqlalchemy import Connection, Integer, Select, bindparam, exists, func, literal_column, select
 from sqlalchemy.exc import DBAPIError
 
 from aggregates.values import Artwork, Audio, BlobRef, Feature, SupportGate
@@ -32,9 +31,10 @@ from eventstore.errors import (
     NestedUnitError,
     sqlstate,
 )
-from eventstore.locks import account_locked, lock_log
-from eventstore.prepared import Prepared, Query, Result, pipelined
-from eventstore.projection import FINGERPRINTS, Projection, outdated, require_current
+from eventstore.locks import lock_log
+from eventstore.prepared import Prepared, Query, pipelined
+from eventstore.projection import Projection, are_current, outdated
+from eventstore.proof import Assumption, StaleError
 from eventstore.restore_detection import require_same_server
 from eventstore.schema import stored_event
 from eventstore.streams.aggregate_cache import AggregateCache, StreamState
@@ -99,6 +99,19 @@ _of_stream: Final = (
     .order_by(_event.originator_version)
 )
 _STREAM: Final = Prepared(lambda _: _of_stream)
+_newer: Final = stored_event.alias()
+_IS_HEAD: Final = Prepared(
+    lambda _: select(literal_column("1")).where(
+        *(_event.originator_id == bindparam("stream"), _event.originator_version == bindparam("version")),
+        *(_event.position == bindparam("position"), _event.recorded_at == bindparam("recorded_at")),
+        ~exists(
+            select(literal_column("1")).where(
+                _newer.c.originator_id == bindparam("stream"),
+                _newer.c.originator_version > bindparam("version"),
+            )
+        ),
+    )
+)
 _STREAM_FROM: Final = Prepared(lambda _: _of_stream.where(_event.originator_version >= bindparam("version")))
 _STREAM_UPTO: Final = Prepared(lambda _: _of_stream.where(_event.originator_version <= bindparam("version")))
 _OF_POSITION: Final = (
@@ -136,42 +149,41 @@ class EventLog:
         self.cache: Final = AggregateCache()
 
     @contextmanager
-    def unit_of_work(
-        self, did: str | None, envelope: Envelope, *, ahead: Sequence[Query] = (), loads: Sequence[UUID] = ()
-    ) -> Generator[UnitOfWork]:
+    def unit_of_work(self, did: str | None, envelope: Envelope) -> Generator[UnitOfWork]:
         """Take the append lock for the block, which reads, decides and appends; commit at its end, or roll back on any error.
 
-        Without a DID the unit locks the whole log, and can append nothing. `ahead` are queries that the unit will read,
-        and `loads` aggregates that it will load: they are sent with the lock, and read once it is held.
+        Without a DID the unit locks the whole log, and can append nothing.
         """
+        with self._unit(did, envelope) as unit:
+            unit.lock()
+            yield unit
+            unit.finish()
+
+    @contextmanager
+    def _unit(self, did: str | None, envelope: Envelope) -> Generator[UnitOfWork]:
         if self.database.in_transaction:
             raise NestedUnitError
-        unit: UnitOfWork | None = None
+        unit = UnitOfWork(self, did, envelope)
         try:
-            with self.database.write() as connection:
-                require_same_server(connection)
-                locked_at, read = self._lock(connection, did, [*ahead, *self.heads(loads)])
-                unit = UnitOfWork(self, connection, did, envelope, locked_at=locked_at, read=read)
+            with self.database.write_when_needed(lambda: unit.connection) as unit.begin:
                 yield unit
-                unit.require_unbroken()
         except BaseException:
-            if unit is not None:
-                unit.restore_pending_events()
+            unit.restore_pending_events()
             raise
         unit.publish()
 
-    def _lock(
-        self, connection: Connection, did: str | None, ahead: Iterable[Query]
-    ) -> tuple[datetime | None, dict[Query, Result]]:
-        if did is None:
-            lock_log(connection)
-            return None, {}
-        with account_locked(connection, did) as locked_at:
-            made_by = FINGERPRINTS.start(connection, {}) if self.projections else None
-            read = {query: query.start(connection) for query in ahead}
-        if made_by is not None:
-            require_current(connection, self.projections, made_by.all())
-        return locked_at(), read
+    def standing(self) -> Sequence[Assumption]:
+        """Return what every unit takes to be so."""
+        return [Assumption(are_current(self.projections), finds=True)] if self.projections else ()
+
+    def is_head(self, aggregate_id: UUID, state: StreamState) -> Query:
+        """Return the query that finds a row if this is the latest state of the stream."""
+        return _IS_HEAD.query(
+            stream=str(aggregate_id),
+            version=state.state.version,
+            position=state.position,
+            recorded_at=state.recorded_at,
+        )
 
     def heads(self, aggregate_ids: Iterable[UUID]) -> Iterator[Query]:
         """Return what `latest` reads of each of these streams: the events since the cached state, or all."""
@@ -182,25 +194,34 @@ class EventLog:
     def _since(self, cached: StreamState, aggregate_id: UUID) -> Query:
         return _STREAM_FROM.query(stream=str(aggregate_id), version=cached.state.version)
 
-    def transact(
-        self,
-        did: str | None,
-        envelope: Envelope,
-        work: Callable[[UnitOfWork], T],
-        *,
-        ahead: Sequence[Query] = (),
-        loads: Sequence[UUID] = (),
-    ) -> T:
-        """Run `work` in a unit of its own, and again when PostgreSQL rolled it back to break a deadlock.
+    def transact(self, did: str | None, envelope: Envelope, work: Callable[[UnitOfWork], T]) -> T:
+        """Run `work` in a unit of its own, first on what this process knows, without the lock.
 
-        `ahead` and `loads` are those of `unit_of_work`. Raises what `work` raises, CommitFailedError and LogBusyError.
+        It runs again, under the lock from the beginning, where that was not so, and when PostgreSQL rolled it back to break a
+        deadlock. Raises what `work` raises, CommitFailedError and LogBusyError.
         """
 
         def transaction() -> T:
-            with self.unit_of_work(did, envelope, ahead=ahead, loads=loads) as unit:
+            if did is not None:
+                try:
+                    return self._transact_as_known(did, envelope, work)
+                except StaleError:
+                    pass
+            with self.unit_of_work(did, envelope) as unit:
                 return work(unit)
 
         return _again_after_deadlock(transaction)
+
+    def _transact_as_known(self, did: str, envelope: Envelope, work: Callable[[UnitOfWork], T]) -> T:
+        with self._unit(did, envelope) as unit:
+            try:
+                result = work(unit)
+            except Exception as refusal:
+                if unit.may_be_wrong(refusal):
+                    raise StaleError from refusal
+                raise
+            unit.finish()
+            return result
 
     def transact_without_events(self, work: Callable[[Connection], T]) -> T:
         """Run `work` in a transaction that takes no append lock and appends nothing; again after a deadlock, as `transact` does."""

@@ -6,9 +6,6 @@ log's lock exclusively therefore knows that every position issued so far is comm
 
 import random
 import time
-from collections.abc import Callable, Generator
-from contextlib import contextmanager
-from datetime import datetime
 from hashlib import blake2b
 from typing import Final
 
@@ -16,7 +13,7 @@ from sqlalchemy import Connection, column, text
 from sqlalchemy.exc import OperationalError
 
 from eventstore.errors import LOCK_NOT_AVAILABLE, LogBusyError, sqlstate
-from eventstore.prepared import Prepared, pipelined
+from eventstore.prepared import Prepared, Result
 from eventstore.schema import stored_event
 
 LOG_LOCK_TIMEOUT_SECONDS: Final = 20.0
@@ -61,25 +58,11 @@ def lock_log(connection: Connection) -> None:
         pause = min(2 * pause, _MAX_PAUSE_SECONDS)
 
 
-@contextmanager
-def account_locked(connection: Connection, did: str) -> Generator[Callable[[], datetime | None]]:
-    """Take the account's lock, and send what is inside with it, which runs once the lock is held.
-
-    Yields what returns, after the block, the database's time when the lock was taken; None where it was not queried.
-    Raises LogBusyError.
-    """
+def lock_account(connection: Connection, did: str) -> Result | None:
+    """Start to take the account's lock; the result has the time `now` when it was taken. SQLite's BEGIN IMMEDIATE is it."""
     if connection.dialect.name == "sqlite":
-        yield lambda: None  # BEGIN IMMEDIATE is the lock
-        return
-    keys = {"log": _key(), "account": _key(did)}
-    try:
-        with pipelined(connection):
-            locked = _LOCK_ACCOUNT.start(connection, keys)
-            yield lambda: locked.all()[0].now
-    except OperationalError as error:
-        if sqlstate(error) == LOCK_NOT_AVAILABLE:
-            raise LogBusyError from error
-        raise
+        return None
+    return _LOCK_ACCOUNT.start(connection, {"log": _key(), "account": _key(did)})
 
 
 def _key(*did: str) -> int:

@@ -3,6 +3,7 @@
 SQLAlchemy's own execution costs more than the driver's and the database's together. Errors are SQLAlchemy's all the same.
 """
 
+import re
 from collections import namedtuple
 from collections.abc import Callable, Generator, Mapping, Sequence
 from contextlib import contextmanager
@@ -32,6 +33,9 @@ from eventstore.errors import UnpreparedQueryError
 
 Process = Callable[[Any], Any]
 
+PENDING: Final[Any] = object()
+"""Stands for the position of the event that was inserted in this pipeline, and that only the database knows."""
+_POSITION: Final = "currval('stored_event_position_seq')"
 SEPARATOR: Final = "\x1f"
 """Between the items of a list for SQLite; no id, DID or tag has one."""
 
@@ -40,14 +44,15 @@ class Prepared:
     """A statement that is built once; its values are parameters or constants. `names` are the columns that an INSERT or UPDATE sets by their names."""
 
     def __init__(self, build: Callable[[str], Any], names: Sequence[str] | None = None) -> None:
-        self._build: Final = build
+        self.build: Final = build
         self._names: Final = names
         self._compiled: dict[str, _Compiled] = {}
 
     def start(self, connection: Connection, values: Mapping[str, Any]) -> "Result":
         """Execute; in a pipeline, send it."""
         compiled = self._of(connection)
-        cursor = _execute(connection, compiled.sql, compiled.ordered(values))
+        ordered = compiled.ordered(values)
+        cursor = _execute(connection, compiled.sql_for([ordered]), ordered)
         # SQLite shows a connection nothing newer while one of its statements has rows left
         return Result(cursor, compiled, cursor.fetchall() if connection.dialect.name == "sqlite" else None)
 
@@ -56,7 +61,8 @@ class Prepared:
 
     def many(self, connection: Connection, rows: Sequence[Mapping[str, Any]]) -> None:
         compiled = self._of(connection)
-        _execute(connection, compiled.sql, [compiled.ordered(row) for row in rows], many=True)
+        ordered = [compiled.ordered(row) for row in rows]
+        _execute(connection, compiled.sql_for(ordered), ordered, many=True)
 
     def copy(self, connection: Connection, table: Table, rows: Sequence[Mapping[str, Any]]) -> None:
         """Do what this INSERT into the table would, for many rows: with COPY, where PostgreSQL allows it."""
@@ -76,7 +82,7 @@ class Prepared:
     def _of(self, connection: Connection) -> "_Compiled":
         dialect = connection.dialect
         if (compiled := self._compiled.get(dialect.name)) is None:
-            compiled = _Compiled(self._build(dialect.name), dialect, self._names)
+            compiled = _Compiled(self.build(dialect.name), dialect, self._names)
             self._compiled[dialect.name] = compiled
         return compiled
 
@@ -128,12 +134,13 @@ class Result:
     def __init__(self, cursor: Any, compiled: "_Compiled", read: Sequence[Any] | None) -> None:
         self._cursor: Final = cursor
         self._compiled: Final = compiled
-        self._read: Final = read
+        self._read = read
 
     def all(self) -> list[Any]:
         """Return the rows, with their columns by name."""
-        rows = self._cursor.fetchall() if self._read is None else self._read
-        return [self._compiled.row(values) for values in rows]
+        if self._read is None:
+            self._read = self._cursor.fetchall()
+        return [self._compiled.row(values) for values in self._read]
 
 
 class _Compiled:
@@ -159,12 +166,30 @@ class _Compiled:
         ]
         fields = [column.key if isinstance(column, Column) else column.name for column in columns]
         self._row: Final[Any] = namedtuple("Row", fields)  # type: ignore[misc]  # noqa: PYI024
+        self._pending: dict[frozenset[int], str] = {}
 
     def ordered(self, values: Mapping[str, Any]) -> list[Any]:
         ordered = self._ordered.copy()
         for at, name, process in self._parameters:
             ordered[at] = values[name] if process is None else process(values[name])
         return ordered
+
+    def sql_for(self, rows: Sequence[list[Any]]) -> str:
+        """Return the statement for these rows: it reads the position itself where one is PENDING, which becomes NULL."""
+        pending = frozenset(
+            at for row in rows if PENDING in row for at, each in enumerate(row) if each is PENDING
+        )
+        if not pending:
+            return self.sql
+        for row in rows:
+            row[:] = [None if each is PENDING else each for each in row]
+        if pending not in self._pending:
+            self._pending[pending] = re.sub(
+                r"\$(\d+)(::\w+)?",
+                lambda bind: f"coalesce({bind[0]}, {_POSITION})" if int(bind[1]) - 1 in pending else bind[0],
+                self.sql,
+            )
+        return self._pending[pending]
 
     def row(self, values: Sequence[Any]) -> Any:
         processed = zip(values, self._processors, strict=True)
@@ -197,6 +222,19 @@ def pipelined(connection: Connection) -> Generator[None]:
             yield
     except connection.dialect.loaded_dbapi.Error as error:
         raise _wrapped(error, connection, None) from error
+
+
+def start_begin(connection: Connection) -> None:
+    """Begin a transaction that has not begun yet, with the pipeline of its statements: psycopg's own BEGIN waits for its answer."""
+    driver: Any = connection.connection.driver_connection
+    if connection.dialect.name != "sqlite" and driver.autocommit and driver.info.transaction_status == 0:
+        _execute(connection, "begin isolation level read committed", ())
+
+
+def start_commit(connection: Connection) -> None:
+    """Commit at the end of a pipeline: one that holds all of a transaction takes one round trip. On SQLite the caller commits."""
+    if connection.dialect.name != "sqlite":
+        _execute(connection, "commit", ())
 
 
 def refuse_query_in_pipeline(cursor: Any, _sql: str, _values: Any, context: Any) -> None:

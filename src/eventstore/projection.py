@@ -6,13 +6,25 @@ from functools import cache
 from hashlib import sha256
 from typing import Any, Final, Protocol
 
-from sqlalchemy import Column, Connection, MetaData, Table, exists, insert, select
+from sqlalchemy import (
+    Column,
+    Connection,
+    MetaData,
+    Table,
+    and_,
+    exists,
+    func,
+    insert,
+    literal_column,
+    or_,
+    select,
+)
 from sqlalchemy.sql.dml import Insert
 
 from eventstore.append import insert_of, upsert
 from eventstore.change import Change
 from eventstore.errors import OutdatedProjectionError
-from eventstore.prepared import Prepared
+from eventstore.prepared import Prepared, Query
 from eventstore.schema import projection_state, stored_event
 
 Into = Callable[[Table], Table]
@@ -104,6 +116,20 @@ def fingerprint(version: int, *tables: Table) -> str:
 
 _ALL: Final = select(projection_state.c.name, projection_state.c.fingerprint)
 FINGERPRINTS: Final = Prepared(lambda _: _ALL)
+
+
+def are_current(projections: Sequence[Projection]) -> Query:
+    """Return the query that finds a row if this version of the code made the rows of all of these."""
+    return _are_current(tuple((each.name, each.fingerprint) for each in projections))
+
+
+@cache
+def _are_current(made_here: tuple[tuple[str, str], ...]) -> Query:
+    state = projection_state.c
+    these = [and_(state.name == name, state.fingerprint == fingerprint) for name, fingerprint in made_here]
+    count = select(func.count()).select_from(projection_state).where(or_(*these)).scalar_subquery()
+    is_complete = count == len(these)
+    return Prepared(lambda _: select(literal_column("1")).where(is_complete)).query()
 
 
 def require_current(

@@ -31,6 +31,7 @@ from eventstore.append import upsert
 from eventstore.database import Database
 from eventstore.errors import LogBusyError
 from eventstore.jobs.table import job
+from eventstore.prepared import start_begin
 from eventstore.schema import Position, UtcDateTime, metadata, stored_event, track_id_sequence
 from eventstore.session_settings import IS_POOLED
 
@@ -94,6 +95,7 @@ def require_same_server(connection: Connection) -> None:
     identity = connection.info.get(IDENTITY)
     if identity is None or not connection.info.get(IS_POOLED):
         return
+    start_begin(connection)
     query = _IDENTITY_AS_FAR_AS_ALLOWED if UNKNOWN in identity.split() else _IDENTITY
     if connection.scalar(text(query)) != identity:
         connection.invalidate()

@@ -1,23 +1,38 @@
 """One transaction under the append lock: load aggregates, save what they decided. Events and projections commit together."""
 
 import logging
-from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Collection, Generator, Iterable, Sequence
+from contextlib import contextmanager, nullcontext
+from dataclasses import replace
 from datetime import datetime
 from functools import cached_property
+from itertools import repeat
 from typing import TYPE_CHECKING, Any, Final, NamedTuple, TypeVar
 from uuid import UUID
 
 from eventsourcing.domain import Aggregate
 from eventsourcing.persistence import StoredEvent
 from sqlalchemy import Connection
-from sqlalchemy.exc import IntegrityError
+from sqlalchemy.exc import DBAPIError, IntegrityError
 
 from aggregates.account import Account
 from eventstore.append import append_rows, event_row
 from eventstore.change import Change, Envelope, Event, RecordedEvent, copied, of_class
-from eventstore.errors import AggregateNotFoundError, BrokenUnitError, VersionConflictError, is_duplicate
-from eventstore.prepared import Query, Result, pipelined
-from eventstore.projection import into_live
+from eventstore.errors import (
+    LOCK_NOT_AVAILABLE,
+    AggregateNotFoundError,
+    BrokenUnitError,
+    CommitFailedError,
+    LogBusyError,
+    VersionConflictError,
+    is_duplicate,
+    sqlstate,
+)
+from eventstore.locks import lock_account, lock_log
+from eventstore.prepared import PENDING, Query, Result, pipelined, start_begin, start_commit
+from eventstore.projection import FINGERPRINTS, into_live, require_current
+from eventstore.proof import DIVISION_BY_ZERO, Assumption, StaleError, prove
+from eventstore.restore_detection import require_same_server
 from eventstore.streams.aggregate_cache import StreamState
 
 if TYPE_CHECKING:
@@ -38,72 +53,87 @@ class _Appended(NamedTuple):
 
 
 class UnitOfWork:
-    """One transaction that may append events of one account. Made by `EventLog.unit_of_work` only."""
+    """One transaction that may append events of one account. Made by `EventLog` only.
 
-    def __init__(
-        self,
-        log: "EventLog",
-        connection: Connection,
-        did: str | None,
-        envelope: Envelope,
-        *,
-        locked_at: datetime | None,
-        read: Mapping[Query, Result],
-    ) -> None:
-        self.connection: Final = connection
+    It takes the lock as late as it can. Until then it goes on what this process knows of streams, and on what is expected;
+    its first read takes the lock and proves that. A unit that reads nothing and saves one event is sent in one round trip:
+    lock, proof, event, projections, commit. What is not so ends the unit with StaleError, and nothing was written.
+    """
+
+    begin: Callable[[], Connection]
+
+    def __init__(self, log: "EventLog", did: str | None, envelope: Envelope) -> None:
         self.did: Final = did
         self.envelope: Final = envelope
         self._log: Final = log
-        self._locked_at: Final = locked_at
-        self._read: Final = dict(read)
+        self._connection: Connection | None = None
+        self._assumed: Final[list[Assumption]] = []
+        self._assumed_time: list[Assumption] = []
+        self._unsent: tuple[list[dict[str, Any]], list[Change]] = [], []
+        self._locked_at: datetime | None = None
         self._reads_of_save: Final[list[ReadOfSave]] = []
         self._states: dict[UUID, StreamState] = {}
         self._collected: list[tuple[Aggregate, list[Event]]] = []
         self._callbacks: list[Callable[[], None]] = []
-        self._broken = False
+        self._broken = self._is_stale = self._is_proved = False
+
+    @property
+    def connection(self) -> Connection:
+        """The open transaction, under the append lock. Raises StaleError and LogBusyError."""
+        if self._connection is None:
+            self._send()
+        assert self._connection is not None  # noqa: S101 - `_send` has set it
+        return self._connection
+
+    @property
+    def is_unsent(self) -> bool:
+        """Whether an event waits to be sent with the commit."""
+        return self._connection is None and bool(self._unsent[0])
 
     @cached_property
     def now(self) -> datetime:
-        """The database's time, read once, while the lock is held."""
+        """The database's time, read once, while the lock is held; before, a little behind it."""
+        if self._connection is None and (estimated := self._log.database.estimated_now()) is not None:
+            now, proof = estimated
+            self._assumed_time = [] if proof is None else [Assumption(proof, finds=True)]
+            return now
         return self._log.database.now(self.connection, read=self._locked_at)
 
-    def read(self, query: Query) -> list[Any]:
-        """Return the rows of a query; the first time, of one that was sent with the lock, what it read then."""
-        sent = self._read.pop(query, None)
-        return (sent or query.start(self.connection)).all()
+    def finds(self, query: Query, *, expected: bool) -> bool:
+        """Return whether the query finds a row; before the lock is held, what is expected."""
+        if self._connection is not None:
+            return bool(query.start(self._connection).all())
+        self._assumed.append(Assumption(query, expected))
+        return expected
 
     def load(self, aggregate_class: type[A], aggregate_id: UUID) -> A:
         """Return the aggregate in its latest state; raises AggregateNotFoundError where this account has none."""
-        latest = self._log.latest(aggregate_id, self.read)
-        if latest is None or self._is_foreign(latest):
-            raise AggregateNotFoundError(aggregate_class, aggregate_id)
-        self._states[aggregate_id] = latest
-        return of_class(aggregate_class, copied(latest.state))
+        if self._connection is None and (known := self._known(aggregate_id)) is not None:
+            return self._loaded(aggregate_class, aggregate_id, known)
+        latest = self._log.latest(aggregate_id, lambda query: query.start(self.connection).all())
+        return self._loaded(aggregate_class, aggregate_id, latest)
 
     def load_all(self, aggregate_class: type[A], aggregate_ids: Collection[UUID]) -> list[A]:
         """Do what `load` does for each of these, with one round trip for all."""
         with pipelined(self.connection):
-            self._read.update({each: each.start(self.connection) for each in self._log.heads(aggregate_ids)})
-        return [self.load(aggregate_class, each) for each in aggregate_ids]
+            sent = {query: query.start(self.connection) for query in self._log.heads(aggregate_ids)}
+
+        def read(query: Query) -> list[Any]:
+            return (sent.get(query) or query.start(self.connection)).all()
+
+        return [self._loaded(aggregate_class, each, self._log.latest(each, read)) for each in aggregate_ids]
 
     def save(self, *aggregates: Aggregate) -> list[Change]:
         """Append the pending events of the aggregates and apply every projection to them, in this transaction.
 
-        Raises VersionConflictError where the stream has grown since the aggregate was loaded.
+        Before the lock is held, one event waits until it is, and its position in the list is PENDING. Raises
+        VersionConflictError where the stream has grown since the aggregate was loaded.
         """
         try:
-            changes = self._append(aggregates)
-            if changes:
-                self._read.clear()  # it was read before these events
-                with pipelined(self.connection):
-                    for projection in self._log.projections:
-                        projection.apply(self.connection, changes, into_live)
-                    for read in self._reads_of_save:
-                        read(self.connection, changes)
+            return self._save(aggregates)
         except BaseException:
             self._broken = True
             raise
-        return changes
 
     def with_save(self, read: ReadOfSave) -> None:
         """Call `read` in each save with its changes: it starts statements in the round trip of the projections, after them."""
@@ -112,6 +142,35 @@ class UnitOfWork:
     def after_commit(self, callback: Callable[[], None]) -> None:
         """Call `callback` once this unit has been committed; its errors are logged and ignored."""
         self._callbacks.append(callback)
+
+    def lock(self) -> None:
+        """Take the lock before anything else. Raises LogBusyError, and OutdatedProjectionError."""
+        self._connection = connection = self.begin()
+        require_same_server(connection)
+        if self.did is None:
+            start_begin(connection)
+            lock_log(connection)
+            return
+        with _under_lock(connection):
+            locked = lock_account(connection, self.did)
+            made_by = FINGERPRINTS.start(connection, {}) if self._log.projections else None
+        if made_by is not None:
+            require_current(connection, self._log.projections, made_by.all())
+        self._locked_at = _time_of(locked)
+
+    def finish(self) -> None:
+        """Send and commit what was not sent, or leave the commit to the caller. Raises StaleError, CommitFailedError, BrokenUnitError."""
+        if self._is_stale:
+            raise StaleError
+        if self._connection is None and (self._assumed or self._unsent[0]):
+            self._send(commits=True)
+        else:
+            self.require_unbroken()
+
+    def may_be_wrong(self, refusal: Exception) -> bool:
+        """Whether this refusal was decided on what is not proved."""
+        is_of_database = isinstance(refusal, DBAPIError | CommitFailedError | LogBusyError)
+        return self._is_stale or (bool(self._assumed) and not self._is_proved and not is_of_database)
 
     def require_unbroken(self) -> None:
         """Raise BrokenUnitError where the caller swallowed an error of `save`: half a change must never be committed."""
@@ -133,35 +192,85 @@ class UnitOfWork:
             except Exception:
                 logger.exception("after_commit_callback_failed")
 
-    def _append(self, aggregates: Iterable[Aggregate]) -> list[Change]:
+    def _send(self, *, commits: bool = False) -> None:
+        """Lock, prove what was assumed, write what was saved, and commit, in one round trip."""
+        self._connection = connection = self.begin()
+        rows, changes = self._unsent
+        is_sqlite = self._log.database.is_sqlite
+        try:
+            require_same_server(connection)
+            with _under_lock(connection, commits=commits):
+                locked = lock_account(connection, self._account)
+                prove(connection, [*self._log.standing(), *self._assumed, *self._assumed_time])
+                inserted = append_rows(connection, rows) if rows else []
+                if is_sqlite:
+                    self._place(changes, inserted)
+                if changes:
+                    self._apply(connection, changes)
+                self.require_unbroken()
+                if commits:
+                    start_commit(connection)
+        except BaseException as error:
+            self._broken, self._is_stale = True, isinstance(error, StaleError)
+            raise
+        if not is_sqlite:
+            self._place(changes, inserted)
+        self._locked_at, self._is_proved = _time_of(locked), True
+
+    def _known(self, aggregate_id: UUID) -> StreamState | None:
+        """Take the stream to be as it is cached; what this unit itself has saved needs no proof."""
+        if aggregate_id not in self._states and (cached := self._log.cache.get(aggregate_id)) is not None:
+            self._assumed.append(Assumption(self._log.is_head(aggregate_id, cached), finds=True))
+            self._states[aggregate_id] = cached
+        return self._states.get(aggregate_id)
+
+    def _loaded(self, aggregate_class: type[A], aggregate_id: UUID, latest: StreamState | None) -> A:
+        if latest is None or self._is_foreign(latest):
+            raise AggregateNotFoundError(aggregate_class, aggregate_id)
+        self._states[aggregate_id] = latest
+        return of_class(aggregate_class, copied(latest.state))
+
+    def _save(self, aggregates: Iterable[Aggregate]) -> list[Change]:
         appended = [each for aggregate in aggregates if (each := self._collect(aggregate)) is not None]
-        if not appended:
-            return []
-        if self.did is None:
-            msg = "an event belongs to an account: open the unit of work with a DID"
-            raise ValueError(msg)
         rows = [
-            event_row(stored, self.did, self.envelope, each.recorded_at)
+            event_row(stored, self._account, self.envelope, each.recorded_at)
             for each in appended
             for stored in each.stored
         ]
+        if not rows:
+            return []
+        if self._connection is None and (self._unsent[0] or len(rows) > 1):
+            self._send()  # read models of several events need to know their positions
+        if self._connection is None:
+            self._unsent = rows, self._changes(appended, repeat(PENDING))
+            return self._unsent[1]
         try:
-            positions = iter(append_rows(self.connection, rows))
+            with pipelined(self._connection) if len(rows) > 1 else nullcontext():
+                inserted = append_rows(self._connection, rows)
         except IntegrityError as error:
             if is_duplicate(error):
                 raise VersionConflictError from error
             raise
-        changes: list[Change] = []
-        for each in appended:
-            of_stream = self._changes(self.did, each, positions)
-            last = of_stream[-1]
-            self._states[each.aggregate_id] = StreamState(
-                last.after, last.did, last.position, last.recorded_at
-            )
-            changes += of_stream
+        changes = self._changes(appended, (each.all()[0].position for each in inserted))
+        with pipelined(self._connection):
+            self._apply(self._connection, changes)
         return changes
 
-    def _collect(self, aggregate: Aggregate) -> "_Appended | None":
+    def _apply(self, connection: Connection, changes: Sequence[Change]) -> None:
+        for projection in self._log.projections:
+            projection.apply(connection, changes, into_live)
+        for read in self._reads_of_save:
+            read(connection, changes)
+
+    def _place(self, changes: list[Change], inserted: Sequence[Result]) -> None:
+        """Put the positions in their place, now that they are known."""
+        for at, result in enumerate(inserted):
+            position = result.all()[0].position
+            changes[at] = replace(changes[at], position=position)
+            aggregate_id = changes[at].aggregate_id
+            self._states[aggregate_id] = replace(self._states[aggregate_id], position=position)
+
+    def _collect(self, aggregate: Aggregate) -> _Appended | None:
         events = list(aggregate.collect_events())
         if not events:
             return None
@@ -184,26 +293,61 @@ class UnitOfWork:
             raise AggregateNotFoundError(aggregate_class, event.originator_id)
         return StreamState(state, recorded[-1].did, recorded[-1].position, recorded[-1].recorded_at)
 
-    def _changes(self, did: str, appended: "_Appended", positions: Iterator[int]) -> list[Change]:
+    def _changes(self, appended: Iterable[_Appended], positions: Iterable[int]) -> list[Change]:
         changes: list[Change] = []
-        before = appended.before
-        for each in appended.stored:
-            # Decoded again, so that live state and replayed state can't differ, and nothing unreadable is committed.
-            recorded = RecordedEvent(
-                position=next(positions),
-                did=did,
-                version=each.originator_version,
-                event=self._log.codec.decode(each),
-                topic=each.topic,
-                recorded_at=appended.recorded_at,
-                **vars(self.envelope),
+        next_positions = iter(positions)
+        for each in appended:
+            before = each.before
+            for stored in each.stored:
+                # Decoded again, so that live state and replayed state can't differ, and nothing unreadable is committed.
+                recorded = RecordedEvent(
+                    position=next(next_positions),
+                    did=self._account,
+                    version=stored.originator_version,
+                    event=self._log.codec.decode(stored),
+                    topic=stored.topic,
+                    recorded_at=each.recorded_at,
+                    **vars(self.envelope),
+                )
+                changes.append(Change.of(recorded, before, appended_at=self.now))
+                before = changes[-1].after
+            last = changes[-1]
+            self._states[each.aggregate_id] = StreamState(
+                last.after, last.did, last.position, last.recorded_at
             )
-            changes.append(Change.of(recorded, before, appended_at=self.now))
-            before = changes[-1].after
         return changes
+
+    @property
+    def _account(self) -> str:
+        if self.did is None:
+            msg = "an event belongs to an account: open the unit of work with a DID"
+            raise ValueError(msg)
+        return self.did
 
     def _is_foreign(self, last: RecordedEvent | StreamState) -> bool:
         return self.did is not None and last.did != self.did
+
+
+@contextmanager
+def _under_lock(connection: Connection, *, commits: bool = False) -> Generator[None]:
+    """Send what is inside in one round trip, which begins with the lock."""
+    try:
+        with pipelined(connection):
+            start_begin(connection)
+            yield
+    except DBAPIError as error:
+        state, is_sqlite = sqlstate(error), connection.dialect.name == "sqlite"
+        if commits and not is_sqlite and (state is None or error.connection_invalidated):
+            raise CommitFailedError from error
+        if state == LOCK_NOT_AVAILABLE:
+            raise LogBusyError from error
+        if state == DIVISION_BY_ZERO or is_duplicate(error):
+            raise StaleError from error
+        raise
+
+
+def _time_of(locked: Result | None) -> datetime | None:
+    return None if locked is None else locked.all()[0].now
 
 
 def account_of(unit: UnitOfWork) -> Account:

@@ -95,6 +95,7 @@ EDITS_OF_SEVERAL = Act(several_will_wait, methodcaller("edits_several"))
 ANY = (CREATE, EDIT, DELETE, UNDELETE, EDITS, EDITS_OF_SEVERAL)
 ONLY = {
     "command": (EDIT, UNDER_A_KEY, CREATE, DELETE, UNDELETE, EDITS),
+    "commit": (EDIT, DELETE, EDITS),
     "key": (UNDER_A_KEY,),
     "read back": (Act(lands_late, methodcaller("edits")),),
     "release": (Act(host_fails, methodcaller("edits")),),
@@ -137,7 +138,7 @@ class Kill:
         victim.proxy.on(*writes, fault=fault, times=1, matches=ours)
 
 
-NOT_OF_REMARKS = ("command", "append", "key", "blob", "batch")
+NOT_OF_REMARKS = ("command", "append", "commit", "key", "blob", "batch")
 """Where only requests of the API come by, which knows no remarks, and records with blobs or of a plan by the command line."""
 
 

@@ -10,6 +10,7 @@ from eventstore.change import Change, Envelope
 from eventstore.errors import AggregateNotFoundError
 from eventstore.event_log import EventLog
 from eventstore.projection import Into, ProjectedTable
+from eventstore.unit_of_work import UnitOfWork
 
 ALICE, BOB = "did:plc:alice", "did:plc:bob"
 ENVELOPE = Envelope(actor=ALICE, via="test", request_id="r-1")
@@ -83,7 +84,8 @@ class Totals:
 
 def append(log: EventLog, name: str, *amounts: int, did: str = ALICE) -> None:
     """Open the counter unless it is there, and add."""
-    with log.unit_of_work(did, ENVELOPE) as unit:
+
+    def work(unit: UnitOfWork) -> None:
         try:
             counter = unit.load(Counter, counter_id(name))
         except AggregateNotFoundError:
@@ -91,3 +93,5 @@ def append(log: EventLog, name: str, *amounts: int, did: str = ALICE) -> None:
         for amount in amounts:
             counter.add(amount)
         unit.save(counter)
+
+    log.transact(did, ENVELOPE, work)

@@ -128,8 +128,8 @@ def test_a_deadlock_outside_the_lock_order_is_decided_again_as_a_whole(postgres:
     assert len(log.read(after=0, until=2**62, limit=10)) == 2
 
 
-def test_no_other_error_is_tried_again(log: EventLog) -> None:
-    tries: list[type[Exception]] = []
+def test_no_other_error_is_tried_again(database: Database) -> None:
+    log, tries = EventLog(database), list[type[Exception]]()
 
     def fail(unit: UnitOfWork, error: Exception) -> None:
         tries.append(type(error))

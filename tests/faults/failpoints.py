@@ -44,6 +44,7 @@ POINTS = {
     "command: committed, not answered": after("api.pipeline.command_request:CommandAttempt._transact"),
     "append: inserted, not projected": after("eventstore.unit_of_work:append_rows"),
     "append: projected, not committed": before("eventstore.unit_of_work:UnitOfWork.require_unbroken"),
+    "commit: sent, not awaited": after("eventstore.unit_of_work:start_commit"),
     "claim: leased, not committed": after("outbox.relay.claim:_claim_of_host", matters=bool),
     "claim: committed": after("outbox.relay.relay:claim", matters=bool),
     "run: task read": after("outbox.relay.lane_run:next_task", matters=lambda task: task is not None),

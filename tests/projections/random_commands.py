@@ -8,6 +8,7 @@ from aggregates.errors import TrackError
 from aggregates.track import Track
 from aggregates.values import Downloads, SupportGate
 from eventstore.event_log import EventLog
+from eventstore.unit_of_work import UnitOfWork
 from tests.dsl import ALICE, Step, some_artwork, some_audio, some_blob, some_feature, some_time
 from tests.projections.track_log import ENVELOPE
 
@@ -59,7 +60,7 @@ UNITS = st.lists(st.tuples(st.integers(0, 1), st.lists(STEPS, min_size=1, max_si
 
 
 def command(log: EventLog, track_id: int, steps: list[Step]) -> None:
-    with log.unit_of_work(ALICE, ENVELOPE) as unit:
+    def work(unit: UnitOfWork) -> None:
         track = unit.load(Track, Track.create_id(track_id))
         for step in steps:
             try:
@@ -67,3 +68,5 @@ def command(log: EventLog, track_id: int, steps: list[Step]) -> None:
             except TrackError:
                 continue
         unit.save(track)
+
+    log.transact(ALICE, ENVELOPE, work)

@@ -12,6 +12,7 @@ from eventstore.event_log import EventLog
 from eventstore.projection import Projection
 from eventstore.schema import projection_state, stored_event
 from eventstore.streams.snapshots import aggregate_snapshot
+from eventstore.unit_of_work import UnitOfWork
 from service.schema.tables import READ_MODELS
 from tests.dsl import ALICE, Step, a_track
 
@@ -34,8 +35,7 @@ def track_log(database: Database) -> EventLog:
 def upload(log: EventLog, track_id: int = 1, **fields: Any) -> Track:
     """Record a new track."""
     track = a_track(track_id, **fields)
-    with log.unit_of_work(track.did, ENVELOPE) as unit:
-        unit.save(track)
+    log.transact(track.did, ENVELOPE, lambda unit: unit.save(track))
     return track
 
 
@@ -43,12 +43,15 @@ def change(
     log: EventLog, track_id: int, *steps: Step, did: str = ALICE, envelope: Envelope = ENVELOPE
 ) -> Track:
     """Give commands to a recorded track."""
-    with log.unit_of_work(did, envelope) as unit:
+
+    def work(unit: UnitOfWork) -> Track:
         track = unit.load(Track, Track.create_id(track_id))
         for step in steps:
             step(track)
         unit.save(track)
-    return track
+        return track
+
+    return log.transact(did, envelope, work)
 
 
 def live_rows(log: EventLog, projections: Sequence[Projection] = READ_MODELS) -> Rows:

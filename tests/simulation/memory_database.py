@@ -48,7 +48,7 @@ class _MemoryDatabase(Database):
     @contextmanager
     def _open(self, *, writing: bool, options: dict[str, Any]) -> Generator[Connection]:  # noqa: ARG002
         with self.connection.begin():
-            token, mode = self._current.set(self.connection), self._writing.set(writing)
+            token, mode = self._current.set(lambda: self.connection), self._writing.set(writing)
             try:
                 yield self.connection
             finally:

@@ -13,6 +13,7 @@ import re
 from collections.abc import AsyncGenerator, Awaitable, Callable, Mapping
 from contextlib import ExitStack, asynccontextmanager
 from dataclasses import dataclass, replace
+from functools import partial
 from inspect import isawaitable
 from time import monotonic
 from typing import TYPE_CHECKING, Annotated, Final, ParamSpec, TypeVar
@@ -43,7 +44,7 @@ from eventstore.errors import InProgressError
 from eventstore.idempotency.lock import KeyLock, key_lock
 from eventstore.idempotency.results import CommandResult, RequestKey, StoredResult
 from eventstore.unit_of_work import UnitOfWork
-from identity.accounts.accounts import ACTIVE, AccountState
+from identity.accounts.accounts import AccountState
 from identity.accounts.credentials import Principal
 from identity.errors import CredentialExpiredError
 
@@ -215,13 +216,11 @@ class CommandAttempt(Attempt):
         lock: KeyLock | None,
         stored: StoredResult | None,
         *,
-        on: int | None,
         allow_leaving: bool,
         wait_seconds: int,
     ) -> None:
         super().__init__(command, body, lock, stored)
         self._command: Final = command
-        self._on: Final = on
         self._allow_leaving: Final = allow_leaving
         self._wait_seconds: Final = wait_seconds
         self._public_copy: PublicCopy | None = None
@@ -270,9 +269,10 @@ class CommandAttempt(Attempt):
         lock, services = self._lock, self._services
         awaited.set(self._wait_seconds > 0)
 
-        def work(unit: UnitOfWork) -> _Committed:
+        def work(unit: UnitOfWork) -> Callable[[], _Committed]:
             if lock is not None and (stored := lock.key.stored_in(unit)):
-                return _Committed(stored.for_digest(self.body.digest))  # another process was first
+                repeated = _Committed(stored.for_digest(self.body.digest))  # another process was first
+                return lambda: repeated
             self._command.require_usable_credential(unit)
             if not self._allow_leaving:
                 require_staying(unit)  # account deletion may have begun since the caller was authenticated
@@ -280,18 +280,22 @@ class CommandAttempt(Attempt):
             track_id = use_case(unit)
             if self._public_copy is not None:
                 self._public_copy.hand_over(unit)
+            unit.after_commit(services.wake)
+            if lock is None and unit.is_unsent:
+                return partial(self._answered, reader, respond, track_id)
             result = respond(reader, track_id)
             if lock is not None:
                 lock.keep_result(unit, self.body.digest, _without_large_conflict(result))
-            unit.after_commit(services.wake)
             generation = mirror_of(unit.connection, track_id).generation if self._wait_seconds else 0
-            return _Committed(result, track_id, generation)
+            return lambda: _Committed(result, track_id, generation)
 
-        ahead = [ACTIVE.query(did=self._did)]
-        if lock is not None:
-            ahead.append(lock.key.query)
-        loads = [] if self._on is None else [Track.create_id(self._on)]
-        return services.log.transact(self._did, over_http(self._did), work, ahead=ahead, loads=loads)
+        return services.log.transact(self._did, over_http(self._did), work)()
+
+    def _answered(self, reader: UnitReader, respond: Respond, track_id: int) -> _Committed:
+        """Answer what was committed from what was read with it."""
+        with reader.after_commit(self._services.database):
+            generation = reader.saved_track(track_id).mirror.generation if self._wait_seconds else 0
+            return _Committed(respond(reader, track_id), track_id, generation)
 
     def _decide(self, publication: Publication) -> Audio | None:
         with self._services.database.read() as connection:
@@ -299,7 +303,7 @@ class CommandAttempt(Attempt):
 
     def _read(self, respond: Respond, track_id: int) -> CommandResult:
         with self._services.database.read() as connection:
-            return respond(TrackReader(connection, self._services.urls), track_id)
+            return respond(TrackReader(lambda: connection, self._services.urls), track_id)
 
 
 def _without_large_conflict(result: CommandResult) -> CommandResult:
@@ -352,7 +356,7 @@ class CommandRequest(IdempotentRequest):
                         counted.enter_context(self._uploads.of(self.principal.did))
                     seconds = default_wait_seconds if preferred is None else preferred
                     attempt = CommandAttempt(
-                        self, body, lock, stored, on=on, allow_leaving=allow_leaving, wait_seconds=seconds
+                        self, body, lock, stored, allow_leaving=allow_leaving, wait_seconds=seconds
                     )
                     try:
                         yield attempt

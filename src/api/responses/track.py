@@ -1,6 +1,7 @@
 """A track as JSON: read model, mirror, handle and blob, read in one statement; and the results of commands on it."""
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Generator, Iterable, Sequence
+from contextlib import ExitStack, contextmanager
 from datetime import UTC, datetime
 from typing import Annotated, Any, Final, cast
 
@@ -12,6 +13,7 @@ from api.json_response import body_from
 from application.errors import BlobRefusedError, BlobTooLargeError, MediaNotFoundError, TrackNotFoundError
 from application.records.copy_audio_to_pds import AUDIO_BLOB_BYTES
 from eventstore.change import Change
+from eventstore.database import Database
 from eventstore.idempotency.results import CommandResult
 from eventstore.prepared import Prepared, Result, among
 from eventstore.unit_of_work import UnitOfWork
@@ -222,9 +224,14 @@ def mirror_of(connection: Connection, track_id: int) -> Mirror:
 class TrackReader:
     """Reads a track for a command's result."""
 
-    def __init__(self, connection: Connection, urls: RecordUrls) -> None:
-        self.connection: Final = connection
+    def __init__(self, connect: Callable[[], Connection], urls: RecordUrls) -> None:
+        self._connect = connect
         self._urls: Final = urls
+
+    @property
+    def connection(self) -> Connection:
+        """Where it reads, and a unit of work that was not sent yet is sent for it."""
+        return self._connect()
 
     def track(self, track_id: int) -> TrackBody:
         """Return the body of the track as it is in the database."""
@@ -239,7 +246,7 @@ class UnitReader(TrackReader):
     """Knows the track that its unit of work has saved; what is beside it is read in the round trip of the save."""
 
     def __init__(self, unit: UnitOfWork, urls: RecordUrls) -> None:
-        super().__init__(unit.connection, urls)
+        super().__init__(lambda: unit.connection, urls)
         self._saved: tuple[Track, Result] | None = None
 
         def read_beside(connection: Connection, changes: Sequence[Change]) -> None:
@@ -251,10 +258,19 @@ class UnitReader(TrackReader):
 
     def saved_track(self, track_id: int) -> TrackBody:
         """Return its body; without a change nothing was saved, and it is read."""
+        if self._saved is None:
+            self._connect()  # sends what was saved, and reads what is beside it
         if self._saved is None or self._saved[0].track_id != track_id:
             return self.track(track_id)
         track, beside = self._saved
         return _bodies([TrackView.of(track)], beside, self._urls)[0]
+
+    @contextmanager
+    def after_commit(self, database: Database) -> Generator[None]:
+        """Read inside what was not read with the save in a transaction of its own."""
+        with ExitStack() as begun:
+            self._connect = lambda: begun.enter_context(database.read_committed())
+            yield
 
 
 def _bodies(views: Sequence[TrackView], beside: Result, urls: RecordUrls) -> list[TrackBody]:

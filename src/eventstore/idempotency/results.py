@@ -85,7 +85,9 @@ class RequestKey:
 
     def stored_in(self, unit: UnitOfWork) -> "StoredResult | None":
         """Return `stored` for a unit of work."""
-        return self.stored(unit.read, lambda: unit.now)
+        if not unit.finds(self.query, expected=False):
+            return None
+        return self.stored(lambda query: query.start(unit.connection).all(), lambda: unit.now)
 
     def keep(self, connection: Connection, digest: str, result: CommandResult, now: datetime) -> None:
         """Keep the result with the digest of its request, and delete the account's expired ones."""

@@ -19,22 +19,22 @@ class Note(Aggregate):
 @pytest.fixture
 def live(log: EventLog) -> list[Change]:
     """The changes of six interleaved counters as they were made."""
-    changes: list[Change] = []
 
-    def work(unit: UnitOfWork, name: str) -> None:
+    def work(unit: UnitOfWork, name: str) -> list[Change]:
         counter = unit.load(Counter, counter_id(name))
         counter.add(1)
         counter.add(2)
-        changes.extend(unit.save(counter))
+        return unit.save(counter)
 
     names = [f"{did}-{n}" for n in range(3) for did in (ALICE, BOB)]
-    for name in names:
-        log.transact(
-            name[:-2], ENVELOPE, lambda unit, name=name: changes.extend(unit.save(Counter(name=name)))
-        )
-    for name in names * 3:
-        log.transact(name[:-2], ENVELOPE, lambda unit, name=name: work(unit, name))
-    return changes
+    saved = [
+        log.transact(name[:-2], ENVELOPE, lambda unit, name=name: unit.save(Counter(name=name)))
+        for name in names
+    ]
+    saved += [
+        log.transact(name[:-2], ENVELOPE, lambda unit, name=name: work(unit, name)) for name in names * 3
+    ]
+    return [change for changes in saved for change in changes]
 
 
 @pytest.mark.parametrize("limit", [1, 2, 7, 1000])
