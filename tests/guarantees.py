@@ -45,6 +45,14 @@ SUBJECTS: Final = {
             ),
         ),
         Guarantee(
+            "A command is decided on the newest state, whatever its process knew of it",
+            "`eventstore/proof.py` proves under the lock what was decided on; else it is decided again there",
+            (
+                "tests/eventstore/test_random_units.py::test_two_processes_do_what_one_that_forgets_everything_would",
+                "tests/eventstore/test_late_lock.py",
+            ),
+        ),
+        Guarantee(
             "The owner of a track can play the audio and see the cover of each version, for at least SWEEP_GRACE_DAYS after the last track named them, and is told until when",
             "`application/tracks/as_of.py` reads what the sweep reads",
             (

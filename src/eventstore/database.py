@@ -244,8 +244,12 @@ class Database:
         if self.is_sqlite:
             return datetime.now(UTC)
         told: datetime = connection.execute(_CLOCK).scalar_one() if read is None else read
-        self._heard = told.astimezone(UTC), time.monotonic()
-        return self._heard[0]
+        return self.heard(told.astimezone(UTC))
+
+    def heard(self, told: datetime) -> datetime:
+        """Remember the time that the server has just told, and return it."""
+        self._heard = told, time.monotonic()
+        return told
 
     def estimated_now(self) -> tuple[datetime, Query | None] | None:
         """Return the same without asking, a little behind, with the query that finds a row if it is so; None where it is not known."""

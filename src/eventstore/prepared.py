@@ -216,12 +216,19 @@ def pipelined(connection: Connection) -> Generator[None]:
         yield
         return
     driver: Any = connection.connection.driver_connection
+    early: DBAPIError | None = None
     try:
         with driver.pipeline() as pipeline:
             pipeline._exit_gen = partial(_end, pipeline)  # noqa: SLF001 - there is no public way
-            yield
+            try:
+                yield
+            except DBAPIError as error:  # answered before the end; psycopg would log what is aborted by it
+                early = error
     except connection.dialect.loaded_dbapi.Error as error:
-        raise _wrapped(error, connection, None) from error
+        if early is None:
+            raise _wrapped(error, connection, None) from error
+    if early is not None:
+        raise early
 
 
 def start_begin(connection: Connection) -> None:

@@ -215,7 +215,9 @@ class UnitOfWork:
             raise
         if not is_sqlite:
             self._place(changes, inserted)
-        self._locked_at, self._is_proved = _time_of(locked), True
+        self._is_proved = True
+        if (locked_at := _time_of(locked)) is not None:
+            self._locked_at = self._log.database.heard(locked_at)
 
     def _known(self, aggregate_id: UUID) -> StreamState | None:
         """Take the stream to be as it is cached; what this unit itself has saved needs no proof."""

@@ -1,5 +1,7 @@
 """A PATCH and a GET take the same few statements and round trips, however long the track's history is."""
 
+import re
+
 import pytest
 
 from eventstore.event_log import Codec
@@ -75,3 +77,17 @@ def test_the_tenth_patch_reads_as_few_events_as_the_second(client, alice, decode
         as_json(client, alice, track, {"title": f"Take {number}"})
         counts.append(len(decoded))
     assert counts == [1] * 10
+
+
+def test_every_column_of_a_read_model_is_in_the_statement_that_writes_it(client, world, alice, statements):
+    upload(client, alice, tags=["live"])
+    written = {
+        found[1]: set(re.split(r"\W+", found[2]))
+        for sql in statements
+        if (found := re.match(r"insert into (\w+) \((.*?)\)", " ".join(sql.split()), re.IGNORECASE))
+    }
+    models = {each.live.name: each for made in world.services.log.projections for each in made.tables}
+    assert {"tracks", "track_tags", "history", "media_references", "mirror_target"} <= written.keys()
+    for name in models.keys() & written.keys():
+        columns = models[name].live.columns
+        assert {columns[key].name for key in (*models[name].key, *models[name].columns)} <= written[name]
