@@ -7,7 +7,6 @@ from typing import Any, Final
 import httpx
 
 from eventstore.event_log import EventLog
-from outbox.blobs.worker import Uploads
 from outbox.mirror.hosts import Hosts, PacedPds
 from outbox.mirror.namespace_moves import Namespaces
 from outbox.pds.client import PUT_RECORD, Pds
@@ -32,7 +31,6 @@ async def relay_to(log: EventLog, sessions: Sessions, limits: RelayLimits) -> As
         yield Relay(
             log,
             Delivery(log, hosts, Pds(sessions, unused), namespaces=NAMESPACES),
-            Uploads(log, hosts, paced, _NoAudio()).worker(owner="bench"),
             Probes(log.database, paced, _NoDirectory(), owner="bench"),
             KINDS,
             hosts=hosts,

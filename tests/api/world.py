@@ -25,7 +25,7 @@ from outbox.mirror.tables import blob_job, mirror_target
 from outbox.pds.client import Pds
 from outbox.probes.worker import Probes
 from outbox.relay.delivery import Delivery
-from outbox.relay.relay import Relay, RelayLimits
+from outbox.relay.relay import RelayLimits
 from outbox.repo.reads import RepoReads
 from outbox.repo.record_reads import RecordReads
 from projections.media_references import media_references
@@ -37,6 +37,7 @@ from storage.media import media
 from tests.fake_pds.scripted_pds import HOST, ScriptedPds
 from tests.media_samples import samples
 from tests.outbox.rigs.directory import FakeDirectory
+from tests.outbox.rigs.working_relay import WorkingRelay
 from web.app import create_app
 
 
@@ -93,7 +94,7 @@ class World:
             not_ready_because=lambda: None,
         )
         self.log, self.database = self.made.log, self.made.database
-        self.relay = Relay(
+        self.relay = WorkingRelay(
             self.log,
             Delivery(
                 self.log,
@@ -101,7 +102,7 @@ class World:
                 Pds(self.pds, self.pds.http()),
                 namespaces=Namespaces(self.services.old_collection, self.services.collection),
             ),
-            Uploads(self.log, self.made.hosts, pds, StorageAudio(self.made.media)).worker(owner="test"),
+            Uploads(self.log, self.made.hosts, pds, StorageAudio(self.made.media)),
             Probes(self.database, pds, FakeDirectory(HOST), owner="test"),
             self.services.kinds,
             hosts=self.made.hosts,

@@ -71,7 +71,7 @@ class IdlePolls:
                 self._due = changes, now, seconds_until_due(database)
             _, then, due = self._due
             passed = (now - then).total_seconds()
-            return SecondsUntilDue(due.lanes - passed, due.uploads - passed, due.probes - passed)
+            return SecondsUntilDue(due.lanes - passed, due.probes - passed)
 
         return quick
 

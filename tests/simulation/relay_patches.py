@@ -8,6 +8,7 @@ from typing import Any
 from unittest.mock import patch
 
 from eventstore.database import Database
+from eventstore.jobs import worker as worker_module
 from outbox.probes import jobs as probe_jobs_module
 from outbox.probes import worker as probes_module
 from outbox.relay import maintenance as maintenance_module
@@ -70,6 +71,7 @@ def patched(
         patch.object(relay_module, "LeaseClock", lease_clock),
         patch.object(relay_module, "IDLE_POLL_SECONDS", IDLE_SECONDS),
         patch.object(relay_module, "BUSY_POLL_SECONDS", POLL_SECONDS),
+        patch.object(worker_module, "POLL_SECONDS", POLL_SECONDS),
         _quick(maintenance_module, "wake_stuck_lanes", polls, idle_polls.TARGETS),
         _quick(maintenance_module, "schedule_overdue_probes", polls, idle_polls.HOSTS_SHUT),
         _quick(probes_module, "claim_probes", polls, idle_polls.PROBES_DUE),

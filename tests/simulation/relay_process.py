@@ -20,11 +20,12 @@ from outbox.pds.client import Pds
 from outbox.probes.worker import Probes
 from outbox.record.kind import RecordKinds
 from outbox.relay.delivery import Delivery
-from outbox.relay.relay import Relay, RelayLimits
+from outbox.relay.relay import RelayLimits
 from outbox.tracks.record import RecordUrls, TrackRecords
 from service.wiring.adapters import AccountLanes, IdentityDirectory, IdentitySessions
 from tests.dsl import COLLECTION, OLD_COLLECTION
 from tests.fake_pds.values import blob_cid
+from tests.outbox.rigs.working_relay import WorkingRelay
 from tests.simulation.network import Network
 from tests.simulation.virtual_time import Process, VirtualLoop
 
@@ -81,10 +82,10 @@ class RelayProcess:
         http = httpx.AsyncClient(transport=network)
         sessions, hosts = IdentitySessions(sessions_of(log, http)), Hosts(log.database)
         paced = PacedPds(sessions, http, hosts)
-        self.relay = Relay(
+        self.relay = WorkingRelay(
             log,
             Delivery(log, hosts, Pds(sessions, http), namespaces=NAMESPACES),
-            Uploads(log, hosts, paced, audio).worker(owner=name, has_ended=has_ended),
+            Uploads(log, hosts, paced, audio),
             Probes(log.database, paced, IdentityDirectory(Resolver(None, [], http)), owner=name),
             KINDS,
             hosts=hosts,

@@ -16,7 +16,6 @@ from replay.adoption import adopt as adoptions
 from replay.adoption.progress import Progress
 from service.process.jobs import PeriodicJob
 from tests.api.world import did_of, upload
-from tests.fake_pds.scripted_pds import HOST
 from tests.replay.adoption.claims import claimed, record
 from tests.replay.adoption.claims import fail as fail_adoption
 from tests.service.process.periodic import run_if_due
@@ -133,21 +132,6 @@ def test_work_that_fails_is_named_first_with_its_reason_and_its_progress_shown(w
     assert "Try this job again?" in asked.text
     assert "the PDS is gone" not in admin.post(retry, data=hidden(asked) | {"reason": "it is back"}).text
     assert "had tried again the job" in re.sub(r"<[^>]+>", "", admin.get("/ops/audit").text)
-
-
-def test_the_heading_names_uploads_that_are_tried_again_and_not_those_that_were_refused(world, admin, alice):
-    tracks = [upload(admin, alice, seed=seed) for seed in (1, 2)]
-    world.deliver()
-    for track, refusal in zip(tracks, ((400, "InvalidMimeType"), (500, "InternalServerError")), strict=True):
-        well = admin.get("/ops/work").text
-        assert "All background work goes on as it should" in well
-        wants = {**alice.headers, "Prefer": "wait=0", "Accept": "application/json"}
-        admin.post(f"/tracks/{track['id']}/migrate-to-pds", headers=wants)
-        world.pds.upload_refusal = refusal
-        world.deliver()
-    assert "1 refused for good" in well
-    text = admin.get("/ops/work").text
-    assert f"1 upload of audio failed and will be tried again, at {HOST}." in text
 
 
 def test_accounts_have_their_handles_where_work_and_repairs_name_them(world, admin, alice, lost):

@@ -37,14 +37,14 @@ from eventstore.coordination.backoff import backoff
 from eventstore.database import Database, count_up_to_limit
 from eventstore.errors import LeaseLostError
 from eventstore.jobs.kinds import Failure, Job, Kind, Outcome, Wanted
-from eventstore.jobs.table import CONDITIONS, IS_LEASED, IS_WAITING, JobState, job, job_turn
+from eventstore.jobs.table import CONDITIONS, IS_LEASED, IS_WAITING, PAST, JobState, job, job_turn
 from eventstore.schema import UtcDateTime
 
 PROCESS_ENDED: Final = "each attempt ended with its process"
 
 row: Final = job.c
 _WAITING: Final[ColumnElement[str]] = literal_column(f"'{JobState.WAITING}'")
-_UNLEASED: Final[Mapping[str, Any]] = {"lease_owner": None}
+_UNLEASED: Final[Mapping[str, Any]] = {"lease_owner": None, "lease_until": PAST}
 NO_FAILURES: Final[Mapping[str, Any]] = {"problem": None, "failing_since": None, "first_error": None}
 
 
@@ -55,10 +55,12 @@ def request(
     *,
     again: bool = False,
     hurry: bool = False,
+    new_first: bool = False,
 ) -> None:
     """Request jobs. One that is there stays as it is; `again` begins those anew that are done or have failed.
 
-    `hurry` makes those due that wait for their next attempt.
+    `hurry` makes those due that wait for their next attempt. A new one is due whatever the clock says: it may be set back.
+    `new_first` lets accounts that were never served go before the others, and not after those that began to wait earlier.
     """
     jobs = [_requested(each, now) for each in wanted]
     if not jobs:
@@ -70,7 +72,7 @@ def request(
             index_elements=["kind", "subject"], set_=fresh, where=row.state != JobState.WAITING
         )
     elif hurry:
-        due = {"due": insert.excluded.due}
+        due = {"due": now}
         statement = insert.on_conflict_do_update(
             index_elements=["kind", "subject"], set_=due, where=IS_WAITING
         )
@@ -80,7 +82,10 @@ def request(
     turns = {(each["kind"], each["account"]) for each in jobs}
     connection.execute(
         upsert(connection, job_turn).on_conflict_do_nothing(),
-        [{"kind": kind, "account": account, "served_at": now} for kind, account in sorted(turns)],
+        [
+            {"kind": kind, "account": account, "served_at": PAST if new_first else now}
+            for kind, account in sorted(turns)
+        ],
     )
 
 
@@ -172,10 +177,10 @@ def settle(database: Database, kind: Kind, claimed: Job, outcome: Outcome) -> No
     """Record how an attempt ended that did not fail."""
     with database.write() as connection:
         now = database.now(connection)
-        well = {**_UNLEASED, "lease_until": now, **NO_FAILURES, "attempts": 0}
+        well = {**_UNLEASED, **NO_FAILURES, "attempts": 0}
         well |= {"stopped_at": now, "progress": claimed.progress}
         if outcome is Outcome.AGAIN:
-            _change(connection, claimed, **well, due=now)
+            _change(connection, claimed, **well, due=PAST)
         elif outcome is Outcome.LATER:
             _change(connection, claimed, **well, due=claimed.began_at + claimed.again_after)
         elif kind.keeps_done:
@@ -205,7 +210,7 @@ def release(database: Database, claimed: Job) -> None:
     with database.write() as connection:
         now = database.now(connection)
         back = {"attempts": row.attempts - 1, "due": now, "progress": claimed.progress}
-        _change(connection, claimed, **back, **_UNLEASED, lease_until=now)
+        _change(connection, claimed, **back, **_UNLEASED)
 
 
 def release_ended(
@@ -219,8 +224,7 @@ def release_ended(
     for each in ended:
         with database.write() as connection:
             same = and_(row.id == each.id, row.lease_epoch == each.lease_epoch, IS_LEASED)
-            over = {**_UNLEASED, "lease_until": database.now(connection)}
-            connection.execute(update(job).where(same).values(over))
+            connection.execute(update(job).where(same).values(_UNLEASED))
     return len(ended)
 
 
@@ -280,7 +284,9 @@ def stalled_since(connection: Connection, now: datetime, *, but: Sequence[str] =
     )
     served = select(func.max(turn.served_at)).where(turn.kind == row.kind).scalar_subquery()
     is_due = (IS_WAITING, row.kind.not_in(but), row.due <= now, row.lease_until <= now, ~runs.exists())
-    found = connection.execute(select(func.min(row.due), served).where(*is_due).group_by(row.kind))
+    # what is due at once was requested, or stopped, at some time
+    since = case((row.due > PAST, row.due), else_=func.coalesce(row.stopped_at, row.requested_at))
+    found = connection.execute(select(func.min(since), served).where(*is_due).group_by(row.kind))
     return min((max(due, served_at or due) for due, served_at in found), default=None)
 
 
@@ -298,7 +304,7 @@ def _requested(wanted: Wanted, now: datetime) -> dict[str, Any]:
         "account": wanted.account,
         "host": wanted.host,
         "state": JobState.WAITING,
-        "due": now,
+        "due": PAST,
         "attempts": 0,
         "progress": None,
         **NO_FAILURES,
@@ -341,7 +347,7 @@ def _failed(claimed: Job, problem: str, now: datetime) -> dict[str, Any]:
     at_first: dict[str, Any] = {"failing_since": now, "first_error": problem}
     since: dict[str, Any] = {name: func.coalesce(row[name], value) for name, value in at_first.items()}
     since |= {"problem": problem, "stopped_at": now}
-    return {**since, **_UNLEASED, "lease_until": now, "progress": claimed.progress}
+    return {**since, **_UNLEASED, "progress": claimed.progress}
 
 
 def _change(connection: Connection, claimed: Job, **values: Any) -> bool:

@@ -51,7 +51,7 @@ class Worker:
         self._lease: Final = lease
         self._has_ended: Final = has_ended
         self._threads: Final = Threads("jobs", MAX_THREADS)
-        self._woken: Final = asyncio.Event()
+        self._woken, self._freed = asyncio.Event(), asyncio.Event()
         self._loop: asyncio.AbstractEventLoop | None = None
         self._running: Final[dict[asyncio.Task[bool], str]] = {}
         """By task, its kind."""
@@ -70,6 +70,7 @@ class Worker:
         try:
             while True:
                 self._woken.clear()
+                self._freed.clear()
                 try:
                     await self.start_due()
                 except Exception:
@@ -77,9 +78,12 @@ class Worker:
                 with suppress(TimeoutError):
                     async with asyncio.timeout(POLL_SECONDS):
                         await self._woken.wait()
-                        await asyncio.sleep(DEBOUNCE_SECONDS)
+                    async with asyncio.timeout(DEBOUNCE_SECONDS):
+                        await self._freed.wait()
         finally:
-            await self.stop(0)
+            for task in self._running:
+                task.cancel()
+            await asyncio.gather(*self._running, return_exceptions=True)
 
     async def run_once(self) -> None:
         """Do all that is due."""
@@ -96,14 +100,6 @@ class Worker:
         if self._running:
             await asyncio.wait({*self._running})
 
-    async def stop(self, seconds: float) -> None:
-        """Let the jobs that run here end within this time; cancel the rest, which are free at once."""
-        if self._running:
-            _, late = await asyncio.wait({*self._running}, timeout=seconds)
-            for task in late:
-                task.cancel()
-            await asyncio.gather(*late, return_exceptions=True)
-
     async def run_now(self, kind: str, subject: str, work: Work | None = None) -> bool:
         """Run this job now, all of its turns, with another handler if one is given; False when another process runs it."""
         known = self._kinds[kind]
@@ -119,7 +115,7 @@ class Worker:
         has_started = False
         for name in await self._threads.run(self._due):
             kind = self._kinds[name]
-            # bounded also where jobs end at once: who drives this worker has other work to start
+            # bounded: jobs that end at once would keep other kinds from their turns
             for _ in range(self._room(kind)):
                 if (claimed := await self._claim(kind)) is None:
                     break
@@ -145,7 +141,8 @@ class Worker:
 
     def _ended(self, task: asyncio.Task[bool]) -> None:
         del self._running[task]
-        self._woken.set()  # another may begin
+        self._woken.set()
+        self._freed.set()  # another may begin
         if not task.cancelled() and (error := task.exception()) is not None:
             logger.error("job_not_settled", exc_info=error)  # its lease expires, and it is tried again
 

@@ -10,7 +10,6 @@ from typing import Final
 from sqlalchemy import ColumnElement, FromClause, and_, bindparam, case, exists, func, or_, select
 
 from aggregates.published import Subject
-from eventstore.append import upsert
 from eventstore.database import Database
 from eventstore.jobs import queue
 from eventstore.jobs.kinds import Job, Kind, Outcome, Wanted
@@ -19,7 +18,7 @@ from eventstore.schema import UtcDateTime
 from outbox.mirror.due import host_open_at, latest_of
 from outbox.mirror.observe_only import is_observed
 from outbox.mirror.states import BreakerState, LaneState
-from outbox.mirror.tables import KIND_WITH_BLOBS, PAST, UPLOAD, blob_job, mirror_lane, pds_host
+from outbox.mirror.tables import KIND_WITH_BLOBS, UPLOAD, blob_job, mirror_lane, pds_host
 
 MAX_UPLOADS_PER_HOST: Final = 2
 """Over all processes: a host that hangs on uploads cannot take all workers."""
@@ -72,10 +71,8 @@ def request_due(database: Database) -> None:
     if not dids:
         return
     with database.write() as connection:
-        turns = [{"kind": UPLOAD, "account": did, "served_at": PAST} for did in dids]
-        connection.execute(upsert(connection, job_turn).on_conflict_do_nothing(), turns)
         wanted = [Wanted(UPLOAD, did, account=did) for did in dids]
-        queue.request(connection, wanted, database.now(connection))
+        queue.request(connection, wanted, database.now(connection), new_first=True)
 
 
 def next_upload(database: Database, claimed: Job) -> Upload | None:

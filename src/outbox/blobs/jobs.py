@@ -63,14 +63,15 @@ def settle_job(unit: UnitOfWork, claimed: Upload, verdict: Verdict | None) -> No
     Without a verdict nothing was sent: the record no longer needs the upload, or its lane is not ready. Raises
     LeaseLostError.
     """
-    unit.connection.execute(select(lane.did).where(lane.did == claimed.did).with_for_update())
+    of_lane = select(lane.host).where(lane.did == claimed.did).with_for_update()
+    is_at_host = unit.connection.scalar(of_lane) == claimed.host
     due = unit.connection.scalar(select(job.c.due).where(held(claimed.job)).with_for_update())
     row = unit.connection.execute(
         select(upload.audio_cid, upload.again, upload.backfill, upload.failing_since)
         .where(*_this(claimed))
         .with_for_update()
     ).one_or_none()
-    if due is None or row is None:
+    if not is_at_host or due is None or row is None:
         raise LeaseLostError
     subject = unit.load(WithBlob, claimed.subject.stream_id)  # type: ignore[type-abstract]
     if not subject.wants_blob(claimed.audio_cid):

@@ -7,9 +7,8 @@
 
 import asyncio
 import logging
-from collections.abc import AsyncIterator, Callable, Iterator
+from collections.abc import AsyncIterator, Iterator
 from dataclasses import replace
-from datetime import timedelta
 from typing import Final
 
 from sqlalchemy import select
@@ -18,12 +17,11 @@ from aggregates.published import WithBlob
 from aggregates.values import Audio
 from eventstore.change import Envelope, Via
 from eventstore.coordination.backoff import backoff
-from eventstore.coordination.process_names import has_ended
 from eventstore.coordination.threads import Threads
 from eventstore.errors import LeaseLostError
 from eventstore.event_log import EventLog
 from eventstore.jobs.kinds import Job, Outcome
-from eventstore.jobs.worker import Worker
+from eventstore.jobs.kinds import Kind as JobKind
 from outbox.blobs.claim import Upload, may_upload, next_upload, upload_kind
 from outbox.blobs.jobs import MISSING_REASON, postpone, settle_job
 from outbox.blobs.upload_results import judged, refused_unsent
@@ -44,7 +42,6 @@ ANSWER_TIMEOUT_SECONDS: Final = 180.0
 """For the PDS to answer once it has all bytes, which it may have to store first."""
 UPLOAD_TIMEOUT_SECONDS: Final = 1000.0
 MAX_SETTLE_ATTEMPTS: Final = 6
-LEASE: Final = timedelta(seconds=60)
 BLOB: Final = "blob"
 """The `op` label of uploads in metrics, beside put and delete."""
 
@@ -68,12 +65,9 @@ class Uploads:
         self._source = source
         self._reads = Threads("blob-reads", MAX_CONCURRENT_READS)
 
-    def worker(
-        self, *, owner: str, lease: timedelta = LEASE, has_ended: Callable[[str], bool] = has_ended
-    ) -> Worker:
-        """Build the worker that the relay drives: after a crash an upload is free within the lease, however large it is."""
-        kind = upload_kind(self._make_next)
-        return Worker(self._log.database, [kind], owner=owner, lease=lease, has_ended=has_ended)
+    def kind(self) -> JobKind:
+        """Return what a worker runs: after a crash an upload is free within the lease, however large it is."""
+        return upload_kind(self._make_next)
 
     async def _make_next(self, job: Job) -> Outcome:
         claimed = await in_thread(next_upload, self._log.database, job)

@@ -23,7 +23,6 @@ from sqlalchemy import (
 )
 
 from eventstore.database import Database
-from eventstore.jobs.queue import release_ended
 from outbox.mirror.due import is_backfill, is_open, lane_columns, target_columns, target_due_at
 from outbox.mirror.lanes import LANES_PER_PAGE, change_lane
 from outbox.mirror.parking import schedule_overdue_probes
@@ -33,7 +32,6 @@ from outbox.mirror.tables import (
     HAS_BLOBS,
     NEVER,
     PAST,
-    UPLOAD,
     blob_job,
     mirror_lane,
     mirror_target,
@@ -176,16 +174,16 @@ HasEnded = Callable[[str], bool]
 
 
 def release_of_ended(database: Database, has_ended: HasEnded) -> int:
-    """Release what ended processes have leased, lanes and uploads; returns how many.
+    """Release what ended processes have leased; returns how many.
 
     A row that is locked, perhaps by the last transaction of such a process, is left to the next time.
     """
     with database.read_committed() as connection:
         owners = [owner for owner in connection.scalars(_OWNERS) if has_ended(owner)]
-    released = release_ended(database, [UPLOAD], has_ended)
+    released = 0
     if owners:
         with database.write() as connection:
-            released += connection.execute(_RELEASE, {"owners": owners}).rowcount
+            released = connection.execute(_RELEASE, {"owners": owners}).rowcount
     if released:
         logger.info("leases_released", extra={"owners": owners, "count": released})
     return released

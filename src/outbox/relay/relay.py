@@ -1,4 +1,4 @@
-"""The relay: polls for due work, and starts lane runs, uploads and probes. Any number of processes may run one.
+"""The relay: polls for due work, and starts lane runs and probes. Any number of processes may run one.
 
 A lane run from its claim to its release:
 
@@ -21,7 +21,6 @@ from eventstore.coordination.backoff import backoff
 from eventstore.coordination.commit_signals import awaited
 from eventstore.coordination.process_names import has_ended
 from eventstore.event_log import EventLog
-from eventstore.jobs.worker import Worker
 from outbox.mirror.hosts import Hosts
 from outbox.mirror.lanes import Lane
 from outbox.mirror.targets import MIN_LANE_INTERVAL
@@ -77,7 +76,6 @@ class Relay:
         self,
         log: EventLog,
         delivery: Delivery,
-        uploads: Worker,
         probes: Probes,
         kinds: RecordKinds,
         *,
@@ -90,7 +88,6 @@ class Relay:
     ) -> None:
         self._log = log
         self._has_ended = has_ended
-        self._uploads = uploads
         self._probes = probes
         self._owner = owner
         self._limits = limits
@@ -141,11 +138,7 @@ class Relay:
             await _first_of(stopped, self._woken_for_caller, polled_at + MIN_POLL_SECONDS - self._loop.time())
             self._woken_for_caller.clear()
         stopped.cancel()
-        others = (
-            self._uploads.stop(STOP_TIMEOUT_SECONDS),
-            self._probes.stop(STOP_TIMEOUT_SECONDS),
-            self._maintenance.stop(),
-        )
+        others = (self._probes.stop(STOP_TIMEOUT_SECONDS), self._maintenance.stop())
         await asyncio.gather(*others, *self._runs, return_exceptions=True)
         self._stop = None
 
@@ -155,12 +148,11 @@ class Relay:
         while await self._start_due() <= 0 or self._is_busy():
             for counts in await asyncio.gather(*self._runs):
                 outcomes += counts
-            await self._uploads.drain()
             await self._probes.drain()
         return outcomes
 
     def _is_busy(self) -> bool:
-        return bool(self._runs) or self._uploads.busy or self._probes.busy
+        return bool(self._runs) or self._probes.busy
 
     def _is_stopping(self) -> bool:
         return self._stop is not None and self._stop.is_set()
@@ -181,12 +173,7 @@ class Relay:
             self._runs[run] = lane
             run.add_done_callback(self._runs.pop)
             run.add_done_callback(lambda _: self._woken.set())
-        started = (
-            lanes,
-            due.uploads <= 0 and await self._uploads.start_due(),
-            due.probes <= 0 and await self._probes.start_due(),
-        )
-        if any(started):
+        if lanes or (due.probes <= 0 and await self._probes.start_due()):
             return 0.0
         longest = BUSY_POLL_SECONDS if due.is_any_now or self._is_busy() else IDLE_POLL_SECONDS
         return min(due.later, longest)

@@ -19,7 +19,6 @@ from eventstore.coordination.threads import Threads
 from eventstore.coordination.turns import Turns
 from identity.resolution.address_policy import MAX_CONNECTIONS
 from identity.resolution.featured_artists import FeaturedArtists, turns_of_lookups
-from outbox.blobs.worker import Uploads
 from outbox.mirror.hosts import Hosts, PacedPds
 from outbox.mirror.namespace_moves import Namespaces
 from outbox.pds.client import Pds
@@ -42,7 +41,6 @@ from service.wiring.adapters import (
     IdentityAddresses,
     IdentityDirectory,
     IdentitySessions,
-    StorageAudio,
 )
 from service.wiring.identity import (
     IdentityParts,
@@ -101,14 +99,14 @@ class Container:
         self.announcer, self.listener = Announcer(self.database), Listener(self.database)
 
         connections = MAX_CONNECTIONS + 2 * settings.lanes  # a lane delivers and refreshes
-        self._relay_http = pds_http_client(settings, connections)
+        self.relay_http = pds_http_client(settings, connections)
         sign_in_http = pds_http_client(settings, of_a_host=MAX_SIGN_IN_CONNECTIONS_OF_A_HOST)
         self.http = pds_http_client(settings, of_a_host=MAX_REQUEST_CONNECTIONS_OF_A_HOST)
         """For requests to PDSes and public addresses, other than those of deliveries and sign-ins."""
         self._own_http = guarded_client(settings.supporters_url)
-        self._clients = (self._relay_http, sign_in_http, self.http, self._own_http)
+        self._clients = (self.relay_http, sign_in_http, self.http, self._own_http)
         self._identity = IdentityParts(
-            settings, self.log, self._relay_http, sign_in_http, on_refresh=self.metrics.refreshed
+            settings, self.log, self.relay_http, sign_in_http, on_refresh=self.metrics.refreshed
         )
         self.sessions = self._identity.sessions
         self.resolver = resolver_of(settings, self.http)
@@ -148,8 +146,8 @@ class Container:
             await asyncio.to_thread(self.tracer.close)
 
     def _relay(self) -> Relay:
-        """Build what delivers records, uploads audio and probes accounts."""
-        settings, log, metrics, http = self.settings, self.log, self.metrics, self._relay_http
+        """Build what delivers records and probes accounts."""
+        settings, log, metrics, http = self.settings, self.log, self.metrics, self.relay_http
         shared: Any = {"owner": self.owner, "lease": self.lease, "metrics": metrics}
         sessions = IdentitySessions(self.sessions)
         pds, paced = Pds(sessions, http), PacedPds(sessions, http, self.hosts)
@@ -157,9 +155,6 @@ class Container:
         return Relay(
             log,
             Delivery(log, self.hosts, pds, namespaces=namespaces, metrics=metrics),
-            Uploads(log, self.hosts, paced, StorageAudio(self.media), metrics=metrics).worker(
-                owner=self.owner, lease=self.lease
-            ),
             Probes(log.database, paced, IdentityDirectory(resolver_of(settings, http)), **shared),
             self.kinds,
             hosts=self.hosts,

@@ -6,6 +6,8 @@ from application.account_deletion import deletion_kind
 from eventstore.coordination.threads import Threads
 from eventstore.jobs.worker import Worker
 from identity.resolution.address_policy import AddressPolicy
+from outbox.blobs.worker import Uploads
+from outbox.mirror.hosts import PacedPds
 from outbox.repo.reads import RepoReads
 from outbox.tracks.record import TrackRecords
 from replay.adoption.adopt import LISTING_TIMEOUT_SECONDS, Adoption
@@ -14,6 +16,7 @@ from replay.adoption.intake import Intake
 from replay.derived.worker import DerivedMedia
 from replay.repair.worker import RepairJobs
 from service.config.settings import Settings
+from service.wiring.adapters import IdentitySessions, StorageAudio
 from service.wiring.log import staging_folder
 
 if TYPE_CHECKING:
@@ -40,9 +43,12 @@ def worker_of(parts: "Container") -> Worker:
         Threads("repair", MAX_REPAIR_THREADS),
         wake_relay=parts.relay.wake,
     )
+    paced = PacedPds(IdentitySessions(parts.sessions), parts.relay_http, parts.hosts)
+    uploads = Uploads(parts.log, parts.hosts, paced, StorageAudio(parts.media), metrics=parts.metrics)
     return Worker(
         parts.database,
         [
+            uploads.kind(),
             parts.adoptions.kind(),
             repairs.kind(),
             *DerivedMedia(parts.media, fetcher, others, threads).kinds(),

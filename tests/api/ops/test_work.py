@@ -77,31 +77,6 @@ def test_a_rebuild_shows_how_far_it_is_and_where_it_was_cut_off(world, client, a
     assert work()["replay"] is None
 
 
-def test_uploads_are_counted_and_those_that_fail_by_their_cause(world, client, alice, work):
-    tracks = [upload(client, alice, seed=seed) for seed in (1, 2, 3)]
-    world.deliver()
-
-    def copy(track):
-        wants = {**alice.headers, "Prefer": "wait=0"}
-        client.post(f"/tracks/{track['id']}/migrate-to-pds", headers=wants)
-
-    copy(tracks[0])
-    assert (work()["uploads"]["waiting"], work()["uploads"]["failures"]) == (1, [])
-    world.pds.upload_refusal = (400, "InvalidMimeType")
-    world.deliver()
-    copy(tracks[1])
-    world.pds.upload_refusal = (500, "InternalServerError")
-    world.deliver()
-    uploads = work()["uploads"]
-    assert (uploads["waiting"], uploads["running"]) == (1, 0)
-    failures = {each["error"]: each for each in uploads["failures"]}
-    refused, failing = failures["InvalidMimeType"], failures["InternalServerError"]
-    assert (refused["host"], refused["status"], refused["refused"], refused["retried"]) == (HOST, 400, 1, 0)
-    assert (failing["status"], failing["refused"], failing["retried"]) == (500, 0, 1)
-    client.delete(f"/tracks/{tracks[0]['id']}", headers=alice.headers)  # what its owner gave up fails no more
-    assert [each["error"] for each in work()["uploads"]["failures"]] == ["InternalServerError"]
-
-
 def test_the_scan_says_what_is_due_how_old_it_is_and_what_it_could_not_read(world, client, alice, bob, work):
     for person in (alice, bob):
         upload(client, person)

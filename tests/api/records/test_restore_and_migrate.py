@@ -238,8 +238,8 @@ async def test_audio_storage_is_both_only_once_the_record_names_the_blob(world, 
     await world.relay.run_once()
     asked = asyncio.create_task(client.post(f"/tracks/{track['id']}/migrate-to-pds"))
     await until(lambda: "BlobMigrationRequested" in world.events(track["id"]))
-    await world.relay._uploads.start_due()  # noqa: SLF001 - the blob alone, not yet the record
-    await world.relay._uploads.drain()  # noqa: SLF001
+    await world.relay.jobs.start_due()  # the blob alone, not yet the record
+    await world.relay.jobs.drain()
     assert "BlobMigrated" in world.events(track["id"])
     shown = (await client.get(f"/tracks/{track['id']}")).json()
     assert (shown["audio_storage"], shown["pds_blob_cid"]) == ("service", None)

@@ -234,3 +234,12 @@ def test_turns_of_accounts_without_jobs_are_forgotten(rig: Rig) -> None:
     queue.prune_turns(rig.database, rig.time())
     with rig.database.read() as connection:
         assert connection.scalars(select(job_turn.c.account)).all() == ["bob"]
+
+
+@pytest.mark.parametrize("ends", [None, Outcome.AGAIN])
+def test_a_job_waits_for_no_clock_that_was_set_back(rig: Rig, ends: Outcome | None) -> None:
+    rig.want("a")
+    if ends is not None:
+        queue.settle(rig.database, kind(), rig.claimed(kind()), ends)
+    rig.later(timedelta(hours=-1))
+    assert _is_due(rig)

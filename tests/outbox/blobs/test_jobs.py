@@ -88,7 +88,7 @@ async def test_an_upload_extends_its_lease_while_it_goes_on_and_no_longer(desk: 
         return await send()
 
     desk.wire.faults += [lasts_for_two_leases]
-    worker = desk.another_relay("first")._uploads  # noqa: SLF001
+    worker = desk.another_relay("first").jobs
     worker._lease = lasts  # type: ignore[misc]  # noqa: SLF001
     assert await worker.start_due()
     await worker.drain()
@@ -157,13 +157,10 @@ async def test_the_job_of_an_upload_that_a_stop_interrupts_is_free_at_once(desk:
         raise AssertionError
 
     desk.wire.faults += [hangs]
-    worker = desk.relay._uploads  # noqa: SLF001
-    assert await worker.start_due()
+    worker = asyncio.create_task(desk.relay.jobs.run())
     await sending.wait()
-
-    await worker.stop(0.01)
-
-    assert not worker.busy
+    worker.cancel()
+    await asyncio.wait({worker})
     await desk.another_relay("second").run_once()
     assert blob_cid(desk, track) == track.audio.cid
 

@@ -3,6 +3,7 @@
 import asyncio
 import json
 from dataclasses import replace
+from datetime import timedelta
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -10,6 +11,7 @@ import httpx
 import pytest
 
 from aggregates.values import SupportGate
+from eventstore.jobs.worker import Worker
 from outbox.blobs import worker as blobs
 from outbox.blobs.upload_results import MAX_BLOB_BYTES
 from outbox.blobs.worker import Uploads
@@ -400,7 +402,8 @@ async def test_metrics_count_the_results_of_uploads(desk: Rig) -> None:
     await uploaded_track(desk)
     request_blob(desk)
     metrics = Metrics()
-    worker = Uploads(desk.log, desk.hosts, desk._api, desk.bytes, metrics=metrics).worker(owner="o")  # noqa: SLF001
+    uploads = Uploads(desk.log, desk.hosts, desk._api, desk.bytes, metrics=metrics)  # noqa: SLF001
+    worker = Worker(desk.database, [uploads.kind()], owner="o", lease=timedelta(seconds=60))
 
     async def nothing(send: Any) -> httpx.Response:  # noqa: ARG001
         return httpx.Response(200, json={"blob": {}})

@@ -9,7 +9,6 @@ from outbox.relay.result import Outcome
 from tests.outbox.rigs.relay_rig import Rig
 from tests.outbox.rigs.row_locks import locked
 from tests.outbox.rigs.rows import add_lane, claimed, dids, lane_row
-from tests.outbox.rigs.uploads import claim_uploads
 
 pytestmark = pytest.mark.anyio
 
@@ -28,20 +27,6 @@ async def test_a_lane_is_taken_over_at_once_if_its_relay_is_proved_to_have_ended
     outcomes = await desk.another_relay("next", has_ended=has_ended).run_once()
 
     assert outcomes == ({Outcome.DELIVERED: 1} if delivered else {})
-
-
-async def test_an_upload_is_taken_over_at_once_if_its_worker_is_proved_to_have_ended(desk: Rig) -> None:
-    desk.upload()
-    await desk.relay.run_once()
-    desk.command(1, lambda track: track.request_blob_migration(at=desk.clock()))
-    [upload] = claim_uploads(desk.database, "ended")
-    desk.clock.advance(seconds=1)
-    assert claim_uploads(desk.database, "next") == []
-
-    release_of_ended(desk.database, has_ended)
-
-    [again] = claim_uploads(desk.database, "next")
-    assert again.job.epoch == upload.job.epoch + 1
 
 
 def test_a_lane_that_the_last_transaction_of_its_relay_still_locks_is_left(database: Database) -> None:

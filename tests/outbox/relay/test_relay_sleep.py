@@ -13,7 +13,7 @@ from eventstore.coordination.commit_signals import Announcer, Listener
 from eventstore.database import Database
 from eventstore.event_log import EventLog
 from outbox.mirror.lanes import change_lane
-from outbox.mirror.tables import NEVER, PAST, blob_job, pds_host
+from outbox.mirror.tables import NEVER, pds_host
 from outbox.mirror.targets import MIN_LANE_INTERVAL, MirrorTargets
 from outbox.relay.claim import seconds_until_due
 from outbox.relay.relay import BUSY_POLL_SECONDS, IDLE_POLL_SECONDS, Relay
@@ -159,17 +159,6 @@ async def test_the_relay_does_not_wake_for_parked_or_paused_lanes(desk: Rig) -> 
         change_lane(connection, desk.did, paused=False)
         connection.execute(update(pds_host).values(paused=True))
     assert await until_next_poll(desk) == IDLE_POLL_SECONDS
-
-
-async def test_uploads_have_their_time_too(desk: Rig) -> None:
-    desk.upload()
-    await desk.relay_once()
-    desk.command(1, lambda track: track.request_blob_migration(at=desk.clock()))
-    for not_before, soon in ((PAST, True), (NEVER, False)):
-        with desk.database.write() as connection:
-            change_lane(connection, desk.did, due_at=NEVER, backfill_at=NEVER)
-            connection.execute(update(blob_job).values(not_before=not_before))
-        assert (seconds_until_due(desk.database).uploads <= 0) is soon
 
 
 async def test_an_edit_is_due_in_a_moment_although_the_clock_was_set_back_since_the_one_before(

@@ -31,7 +31,7 @@ from outbox.probes.worker import Probes
 from outbox.record.kind import RecordKinds
 from outbox.relay.claim import claim
 from outbox.relay.delivery import Delivery
-from outbox.relay.relay import Relay, RelayLimits
+from outbox.relay.relay import RelayLimits
 from outbox.relay.result import Outcome, Result
 from outbox.relay.settle import settle
 from outbox.tracks.record import RecordUrls, TrackRecords
@@ -39,6 +39,7 @@ from outbox.views.status import Mirror, mirrors
 from tests.dsl import ALICE, COLLECTION, OLD_COLLECTION, a_track
 from tests.fake_pds.signed_in_pds import SignedInPds
 from tests.outbox.rigs.directory import FakeDirectory
+from tests.outbox.rigs.working_relay import WorkingRelay
 from tests.remarks import RemarkRecords
 from tests.servers.atproto import PdsAccount
 
@@ -216,15 +217,15 @@ class Rig:
 
     def another_relay(
         self, owner: str, *, lease: float = 60.0, has_ended: Callable[[str], bool] = lambda _: False
-    ) -> Relay:
+    ) -> WorkingRelay:
         """One more relay process's worth of relay."""
-        blobs = Uploads(self.log, self.hosts, self._api, self.bytes).worker(owner=owner, has_ended=has_ended)
+        uploads = Uploads(self.log, self.hosts, self._api, self.bytes)
         limits = RelayLimits(lease=timedelta(seconds=lease))
         probes = Probes(self.database, self._api, self.directory, owner=owner)
-        return Relay(
+        return WorkingRelay(
             self.log,
             self.delivery,
-            blobs,
+            uploads,
             probes,
             self.kinds,
             hosts=self.hosts,

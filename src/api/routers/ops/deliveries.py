@@ -6,6 +6,7 @@ from typing import Annotated, Any, Final
 
 from fastapi import APIRouter, Query, Response
 from pydantic import BaseModel, Field
+from sqlalchemy import select
 
 from aggregates.errors import InvalidFieldError
 from api.auth.authentication import Admin, OperatorDep, ServicesDep
@@ -28,15 +29,16 @@ from api.responses.ops.deliveries import (
     time_cursor,
     time_cursor_of,
 )
-from api.responses.ops.work import REFUSED_AUDIO
 from api.services import Services
 from eventstore.idempotency.results import CommandResult
 from outbox.mirror.states import LaneState, MirrorReason, MirrorState
-from outbox.mirror.tables import NEVER
+from outbox.mirror.tables import IS_FAILING, IS_OPEN_JOB, NEVER, blob_job
 from outbox.operations.operators import Action, Operator, Selector, count, perform, progress_of, sent_at_once
 from outbox.views import overview
 from outbox.views.causes import causes
 from outbox.views.failures import failing, undelivered
+from projections.blob_migration import AUDIO_COPY_STATE, AudioCopyState
+from projections.tracks.table import tracks
 
 router = APIRouter(tags=["operations"], route_class=StrictRoute)
 
@@ -49,6 +51,13 @@ LANE_STATES: Final = (
 )
 READ_ERRORS: Final = errors(400, 401, 403, 422, 503)
 MAX_OPERATION_SECONDS: Final = 20.0
+# Others have failed too, but their owner has deleted the track or gated its audio since.
+_REFUSED_AUDIO: Final = (
+    select(blob_job.c.subject_id)
+    .join_from(blob_job, tracks, tracks.c.track_id == blob_job.c.subject_id)
+    .where(IS_FAILING, ~IS_OPEN_JOB, AUDIO_COPY_STATE == AudioCopyState.FAILED)
+)
+"""Selects the ids of tracks whose audio their PDS refused, from an index of what failed."""
 OPERATION: Final[dict[str, Any]] = {
     "response_model": OperatedBody,
     "responses": repeatable_errors(404),
@@ -152,7 +161,7 @@ def read_failures(
         return _by_cause(services, wanted, limit)
     after = cursor_of(wanted.cursor) or 0
     which = wanted.model_dump(include={"did", "host", "error", "state", "cause"})
-    records: Callable[..., Any] = partial(undelivered, REFUSED_AUDIO) if wanted.undelivered else failing
+    records: Callable[..., Any] = partial(undelivered, _REFUSED_AUDIO) if wanted.undelivered else failing
     with services.database.read() as connection:
         rows = connection.execute(records(**which, after=after, limit=limit + 1)).all()
         items = failure_rows(connection, rows[:limit], services.database.now(connection))

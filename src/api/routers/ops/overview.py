@@ -94,7 +94,7 @@ def _by_state(unfinished: Sequence[Any], what: str) -> dict[str, int]:
 
 @router.get("/ops/work", responses=errors(401, 403, 503))
 def read_work(_operator: OperatorDep, services: ServicesDep) -> WorkBody:
-    """Read how far read models, uploads, the scan and the firehose are, how many jobs there are, and what failed."""
+    """Read how far read models, the scan and the firehose are, how many jobs there are, and what failed."""
     with services.database.read() as connection:
         return work_body(services, connection)
 

@@ -27,7 +27,7 @@ Trouble = Mapping[str, str]
 
 @router.get("/ops/work")
 async def show_work(ask: OperatorAsk, show: ShowDep) -> Response:
-    """Read models, jobs, uploads, the scan and the firehose: how far each is."""
+    """Read models, jobs, the scan and the firehose: how far each is."""
     work, periodic = await asyncio.gather(ask(read_work), ask(read_jobs, JobsQuery(kind=PERIODIC)))
     return await show(
         "ops/work.html",
@@ -61,10 +61,6 @@ def troubles(work: Mapping[str, Any], periodic: Iterable[Mapping[str, Any]]) -> 
     for job in work["jobs"]:
         if job["jobs"] and (job["kind"], job["state"]) == (ADOPTION, JobState.FAILED):
             yield _trouble("wait", "jobs", f"{_some(job['jobs'], 'adoption')} failed.")
-    retried = [each for each in work["uploads"]["failures"] if each["retried"]]
-    if retried:
-        count = _some(sum(each["retried"] for each in retried), "upload")
-        yield _trouble("wait", "uploads", f"{count} of audio failed and will be tried again{_at(retried)}.")
     scan = work["scan"]
     late = SCANS_BEHIND * timedelta(seconds=scan["interval_seconds"])
     if scan["due"] and scan["oldest_at"] and _age(work, scan["oldest_at"]) > late:
@@ -81,12 +77,6 @@ def stands_still(work: Mapping[str, Any]) -> bool:
 
 def _age(work: Mapping[str, Any], at: str) -> timedelta:
     return datetime.fromisoformat(work["at"]) - datetime.fromisoformat(at)
-
-
-def _at(failures: Iterable[Mapping[str, Any]]) -> str:
-    hosts = sorted({each["host"] for each in failures if each["host"]})
-    more = f" and {len(hosts) - 1} more" if len(hosts) > 1 else ""
-    return f", at {hosts[0]}{more}" if hosts else ""
 
 
 def _some(count: int, what: str) -> str:

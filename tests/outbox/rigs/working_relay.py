@@ -1,0 +1,51 @@
+"""A relay, and the worker that runs beside it in its process, here for uploads alone."""
+
+import asyncio
+from collections import Counter
+from typing import Any
+
+from eventstore.event_log import EventLog
+from eventstore.jobs.worker import Worker
+from outbox.blobs.worker import Uploads
+from outbox.relay.delivery import Delivery
+from outbox.relay.relay import Relay, RelayLimits
+from outbox.relay.result import Outcome
+
+
+class WorkingRelay(Relay):
+    """Both of them."""
+
+    def __init__(
+        self,
+        log: EventLog,
+        delivery: Delivery,
+        uploads: Uploads,
+        *args: Any,
+        limits: RelayLimits,
+        **given: Any,
+    ) -> None:
+        super().__init__(log, delivery, *args, limits=limits, **given)
+        who = {name: given[name] for name in ("owner", "has_ended") if name in given}
+        self.jobs = Worker(log.database, [uploads.kind()], lease=limits.lease, **who)
+
+    def wake(self) -> None:
+        """Wake both, as a commit does."""
+        super().wake()
+        self.jobs.wake()
+
+    async def run(self, stop: asyncio.Event) -> None:
+        """Run both until `stop` is set."""
+        beside = asyncio.create_task(self.jobs.run())
+        try:
+            await super().run(stop)
+        finally:
+            beside.cancel()
+            await asyncio.wait({beside})
+
+    async def run_once(self) -> Counter[Outcome]:
+        """Do all that is due for either."""
+        outcomes = await super().run_once()
+        while await self.jobs.start_due():
+            await self.jobs.drain()
+            outcomes += await super().run_once()
+        return outcomes
