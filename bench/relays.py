@@ -1,17 +1,16 @@
 """A real relay with fake PDS sessions."""
 
-from collections.abc import AsyncIterator, Iterator
+from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from typing import Any, Final
 
 import httpx
 
 from eventstore.event_log import EventLog
-from outbox.mirror.hosts import Hosts, PacedPds
+from outbox.mirror.hosts import Hosts
 from outbox.mirror.namespace_moves import Namespaces
 from outbox.pds.client import PUT_RECORD, Pds
-from outbox.ports import DirectoryUnavailableError, Sessions
-from outbox.probes.worker import Probes
+from outbox.ports import Sessions
 from outbox.record.dag_cbor import record_cid
 from outbox.record.kind import RecordKinds
 from outbox.relay.delivery import Delivery
@@ -27,11 +26,9 @@ async def relay_to(log: EventLog, sessions: Sessions, limits: RelayLimits) -> As
     """Yield a relay that writes through these sessions and reads nothing."""
     async with httpx.AsyncClient() as unused:
         hosts = Hosts(log.database)
-        paced = PacedPds(sessions, unused, hosts)
         yield Relay(
             log,
             Delivery(log, hosts, Pds(sessions, unused), namespaces=NAMESPACES),
-            Probes(log.database, paced, _NoDirectory(), owner="bench"),
             KINDS,
             hosts=hosts,
             owner="bench",
@@ -60,17 +57,3 @@ class InstantPds:
     ) -> httpx.Response:
         assert (method, nsid) == ("POST", PUT_RECORD)  # noqa: S101 - nothing else is due
         return put_record_response(did, json)
-
-
-class _NoDirectory:
-    """A directory that no bench uses."""
-
-    async def host_of(self, did: str) -> str | None:
-        raise DirectoryUnavailableError(did)
-
-
-class _NoAudio:
-    """An audio source that no bench uses."""
-
-    def read(self, cid: str) -> Iterator[bytes]:
-        raise FileNotFoundError(cid)

@@ -103,7 +103,7 @@ class World:
                 namespaces=Namespaces(self.services.old_collection, self.services.collection),
             ),
             Uploads(self.log, self.made.hosts, pds, StorageAudio(self.made.media)),
-            Probes(self.database, pds, FakeDirectory(HOST), owner="test"),
+            Probes(self.database, pds, FakeDirectory(HOST)),
             self.services.kinds,
             hosts=self.made.hosts,
             owner="test",

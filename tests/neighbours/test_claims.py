@@ -4,15 +4,18 @@ from datetime import timedelta
 
 from sqlalchemy import insert
 
+from eventstore.jobs import queue
+from eventstore.jobs.kinds import Outcome
 from outbox.blobs.claim import MAX_CONCURRENT_UPLOADS
 from outbox.blobs.jobs import postpone
 from outbox.firehose.cursors import claim_streams
 from outbox.mirror.states import LaneState
 from outbox.mirror.tables import PAST, blob_job
-from outbox.probes.jobs import claim_probes, settle_probe
+from outbox.probes.jobs import settle_probe
 from outbox.probes.worker import MAX_CONCURRENT_PROBES, UNKNOWN
+from tests.outbox.rigs.account_status import claim_probes
 from tests.outbox.rigs.rows import add_lane
-from tests.outbox.rigs.uploads import claim_uploads
+from tests.outbox.rigs.uploads import KIND, claim_uploads
 
 LEASE = timedelta(seconds=60)
 
@@ -29,12 +32,13 @@ def test_probes_that_get_no_answer_leave_their_slots_to_accounts_that_wait(loop,
     other = add_lane(database, 1000, host="https://other.example", **columns)
 
     rounds = []
-    while other not in [probe.lane.did for probe in (rounds[-1] if rounds else [])]:
-        rounds.append(claim_probes(database, owner="relay", limit=MAX_CONCURRENT_PROBES, lease=LEASE))
+    while other not in [probe.did for _, probe in (rounds[-1] if rounds else [])]:
+        rounds.append(claim_probes(database, limit=MAX_CONCURRENT_PROBES))
         assert len(rounds[-1]) > 0
         loop.advance(LEASE.total_seconds() / 2)
         for probe in rounds[-1]:
-            settle_probe(database, probe, UNKNOWN)
+            settle_probe(database, *probe, UNKNOWN)
+            queue.settle(database, KIND, probe[0], Outcome.DONE)
 
     assert len(rounds) <= 3
 

@@ -11,7 +11,6 @@ from eventstore.database import Database
 from eventstore.jobs.table import job
 from eventstore.schema import UtcDateTime
 from outbox.mirror.tables import blob_job, mirror_lane, mirror_target, pds_host
-from outbox.relay.claim import SecondsUntilDue
 from tests.simulation.memory_database import driver_of
 
 LONGEST_SECONDS = 120.0
@@ -27,7 +26,6 @@ _NEXT = f"select min(t) from ({_TIMES}) where t > ?"  # noqa: S608
 # The rows without which a poll finds nothing: a superset of what the poll selects.
 
 LANES_DUE = "mirror_lane where due_at <= :now or backfill_at <= :now"
-PROBES_DUE = "mirror_lane where probe_at <= :now"
 TARGETS = "mirror_target"
 HOSTS_SHUT = "pds_host where retry_at > :now or paced_until > :now"
 
@@ -40,7 +38,7 @@ class IdlePolls:
     def __init__(self, clock: Callable[[], datetime]) -> None:
         self._clock = clock
         self._empty: dict[Poll, tuple[int, datetime, str]] = {}
-        self._due: tuple[int, datetime, SecondsUntilDue] | None = None
+        self._due: tuple[int, datetime, float] | None = None
 
     def wrap(self, look: Poll, rows: str) -> Poll:
         """The same poll, skipped while it cannot find anything or no such rows exist."""
@@ -60,18 +58,15 @@ class IdlePolls:
 
         return quick
 
-    def wrap_due(
-        self, seconds_until_due: Callable[[Database], SecondsUntilDue]
-    ) -> Callable[[Database], SecondsUntilDue]:
+    def wrap_due(self, seconds_until_due: Callable[[Database], float]) -> Callable[[Database], float]:
         """The same times, read again only when a row has changed."""
 
-        def quick(database: Database) -> SecondsUntilDue:
+        def quick(database: Database) -> float:
             changes, now = driver_of(database).total_changes, self._clock()
             if self._due is None or self._due[0] != changes:
                 self._due = changes, now, seconds_until_due(database)
             _, then, due = self._due
-            passed = (now - then).total_seconds()
-            return SecondsUntilDue(due.lanes - passed, due.probes - passed)
+            return due - (now - then).total_seconds()
 
         return quick
 

@@ -10,7 +10,6 @@ from unittest.mock import patch
 from eventstore.database import Database
 from eventstore.jobs import worker as worker_module
 from outbox.probes import jobs as probe_jobs_module
-from outbox.probes import worker as probes_module
 from outbox.relay import maintenance as maintenance_module
 from outbox.relay import relay as relay_module
 from tests.simulation import idle_polls
@@ -74,7 +73,6 @@ def patched(
         patch.object(worker_module, "POLL_SECONDS", POLL_SECONDS),
         _quick(maintenance_module, "wake_stuck_lanes", polls, idle_polls.TARGETS),
         _quick(maintenance_module, "schedule_overdue_probes", polls, idle_polls.HOSTS_SHUT),
-        _quick(probes_module, "claim_probes", polls, idle_polls.PROBES_DUE),
         patch.object(probe_jobs_module, "GONE_AFTER", GONE_AFTER),
         patch.object(relay_module, "claim", polls.wrap(counted, idle_polls.LANES_DUE)),
         patch.object(relay_module, "seconds_until_due", polls.wrap_due(relay_module.seconds_until_due)),

@@ -86,7 +86,7 @@ class RelayProcess:
             log,
             Delivery(log, hosts, Pds(sessions, http), namespaces=NAMESPACES),
             Uploads(log, hosts, paced, audio),
-            Probes(log.database, paced, IdentityDirectory(Resolver(None, [], http)), owner=name),
+            Probes(log.database, paced, IdentityDirectory(Resolver(None, [], http))),
             KINDS,
             hosts=hosts,
             owner=name,

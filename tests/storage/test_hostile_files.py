@@ -3,7 +3,6 @@
 import io
 import json
 import os
-import random
 import struct
 import subprocess
 import sys
@@ -14,7 +13,7 @@ from pathlib import Path
 import pytest
 
 from storage.audio import read_audio
-from storage.errors import InvalidMediaError, RefusedMediaError
+from storage.errors import InvalidMediaError
 from storage.formats import bounded
 from storage.upload import Staged
 from tests.media_samples import samples
@@ -92,23 +91,6 @@ def staged(data: bytes, folder: Path) -> Staged:
 def test_a_file_with_a_false_header_is_invalid(data: bytes, tmp_path: Path) -> None:
     with staged(data, tmp_path) as upload, pytest.raises(InvalidMediaError):
         read_audio(upload)
-
-
-@pytest.mark.parametrize(
-    "name", ["tone.mp3", "tone.m4a", "tone.flac", "tone.ogg", "tone.aiff", "tone.webm", "live.webm"]
-)
-def test_a_damaged_file_is_accepted_or_refused(name: str, tmp_path: Path) -> None:
-    whole, chance = samples.file(name), random.Random(name)  # noqa: S311
-    for _ in range(150):
-        data = bytearray(whole[: chance.randrange(1, len(whole))] if chance.random() < 0.3 else whole)
-        for _ in range(chance.randrange(1, 20)):
-            data[chance.randrange(min(len(data), 600))] = chance.randrange(256)
-        with staged(bytes(data), tmp_path) as upload:
-            try:
-                audio = read_audio(upload)
-            except RefusedMediaError:
-                continue
-            assert audio.duration is None or audio.duration <= len(data) / 4
 
 
 def test_an_ogg_file_of_many_comments_costs_little(tmp_path: Path) -> None:

@@ -1,21 +1,22 @@
-"""Claims and settles probes. A probe leases its lane as a lane run does, and counts against its host's share."""
+"""Requests and settles probes. A lane run may go on beside one: what it finds counts only for a lane that has not changed."""
 
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from enum import Enum
 from typing import Any, Final
 
-from sqlalchemy import Connection, and_, func, select
+from sqlalchemy import Connection, exists, select
 
 from eventstore.database import Database
+from eventstore.jobs import queue
+from eventstore.jobs.kinds import Job, Wanted
+from eventstore.jobs.table import job
 from outbox.mirror.due import lane_columns
 from outbox.mirror.lanes import (
     NO_LIMITS,
     PROBE_CLEARED,
-    Lane,
     abandon_uploads,
     change_lane,
-    lock_lane,
     record_failing,
 )
 from outbox.mirror.parking import PROBE_AFTER_FAILING, probe_pause
@@ -24,16 +25,20 @@ from outbox.mirror.states import LaneState
 from outbox.mirror.tables import NEVER, NO_FAILURES, PAST, mirror_lane, pds_host
 from outbox.mirror.targets import insert_into
 
+PROBE: Final = "probe"
+MAX_REQUESTED: Final = 1000
 GONE_AFTER: Final = timedelta(hours=72)
 """Operations of a did:plc can be undone for so long (https://web.plc.directory/spec/v0.1/did-plc)."""
 
 
 @dataclass(frozen=True)
 class Probe:
-    """A lane claimed to probe its account, and the state that it was in."""
+    """The lane whose account is to be probed, as it was before."""
 
-    lane: Lane
+    did: str
+    host: str
     state: str
+    probe_at: datetime
 
 
 class AccountLocation(Enum):
@@ -64,76 +69,49 @@ FOUND_FAILING: Final = {
 _STILL_NEEDS_SIGN_IN: Final = frozenset({AccountLocation.ACTIVE, AccountLocation.INACTIVE})
 
 
-def claim_probes(database: Database, *, owner: str, limit: int, lease: timedelta) -> list[Probe]:
-    """Claim up to `limit` due probes, the longest due first, within the hosts' shares.
+def request_due(database: Database) -> None:
+    """Request a job for each lane whose probe is due.
 
     A host that may not be sent requests now stops none: directories say where its accounts are.
     """
-    with database.read_committed() as connection:  # an idle relay writes nothing
-        due = select(lane_columns.host).where(_due(database.now(connection))).group_by(lane_columns.host)
-        hosts = connection.scalars(due.order_by(func.min(lane_columns.probe_at), lane_columns.host)).all()
-    if not hosts:
-        return []
-    probes: list[Probe] = []
-    with database.write() as connection:
-        for host in hosts:
-            if len(probes) >= limit:  # the rest is left to other processes
-                break
-            # leases are counted in a statement of its own, under a lock on their host
-            locked = select(pds_host).where(pds_host.c.host == host, ~pds_host.c.paused)
-            row = connection.execute(locked.with_for_update(skip_locked=True)).one_or_none()
-            if row is None:
-                continue
-            now = database.now(connection)
-            lanes = _next_of_host(connection, row, now, limit - len(probes))
-            probes += [_claim(connection, lane, owner, now + lease) for lane in lanes]
-    return probes
+    known = exists().where(job.c.kind == PROBE, job.c.subject == lane_columns.did)
+    with database.read_committed() as connection:  # an idle worker writes nothing
+        is_due = (lane_columns.probe_at <= database.now(connection), ~lane_columns.paused, ~pds_host.c.paused)
+        due = select(lane_columns.did, lane_columns.host).join(pds_host, pds_host.c.host == lane_columns.host)
+        these = due.where(*is_due, ~known).order_by(lane_columns.probe_at, lane_columns.did)
+        rows = connection.execute(these.limit(MAX_REQUESTED)).all()
+    if rows:
+        with database.write() as connection:
+            wanted = [Wanted(PROBE, row.did, row.did, row.host) for row in rows]
+            queue.request(connection, wanted, database.now(connection))
 
 
-def _due(now: datetime) -> Any:
-    return and_(lane_columns.probe_at <= now, lane_columns.lease_until <= now, ~lane_columns.paused)
+def probed_lane(database: Database, did: str) -> Probe | None:
+    """Return the lane as it is, if its probe is still due."""
+    with database.read_committed() as connection:
+        is_due = (lane_columns.probe_at <= database.now(connection), ~lane_columns.paused)
+        lane = select(lane_columns.did, lane_columns.host, lane_columns.state, lane_columns.probe_at)
+        row = connection.execute(lane.where(lane_columns.did == did, *is_due)).one_or_none()
+    return Probe(*row) if row is not None else None
 
 
-def _next_of_host(connection: Connection, host: Any, now: datetime, limit: int) -> list[Any]:
-    of_host = lane_columns.host == host.host
-    busy = select(func.count()).select_from(mirror_lane).where(of_host, lane_columns.lease_until > now)
-    room = min(host.max_lanes - (connection.scalar(busy) or 0), limit)
-    if room <= 0:
-        return []
-    return list(
-        connection.execute(
-            select(mirror_lane)
-            .where(of_host, _due(now))
-            .order_by(lane_columns.probe_at, lane_columns.did)
-            .limit(room)
-            .with_for_update(skip_locked=True)
-        )
-    )
+def settle_probe(database: Database, claimed: Job, probe: Probe, found: ProbeResult) -> None:
+    """Record what the probe found, unless the lane has changed since: a sign-in and a success clear `probe_at`.
 
-
-def _claim(connection: Connection, row: Any, owner: str, until: datetime) -> Probe:
-    epoch = row.lease_epoch + 1
-    held = {"lease_owner": owner, "lease_until": until, "lease_epoch": epoch}
-    change_lane(connection, row.did, **held, is_backfill=False)
-    return Probe(Lane(row.did, row.host, owner, epoch, until), row.state)
-
-
-def settle_probe(database: Database, probe: Probe, found: ProbeResult) -> None:
-    """Record what the probe found, unless the lane's state has changed since the claim, and release the lane.
-
-    Raises LeaseLostError when another process has claimed it since.
+    Raises LeaseLostError when another process has claimed the job since.
     """
-    lane = probe.lane
     with database.write() as connection:
-        now = lock_lane(database, connection, lane).now
-        row = connection.execute(select(mirror_lane).where(lane_columns.did == lane.did)).one()
-        if (row.lease_owner, row.state) == (lane.owner, probe.state):
-            change_lane(connection, lane.did, **_changed(row, found, now))
-            if (error := FOUND_FAILING.get(found.finding)) is not None:
-                record_failing(connection, lane.did, now, error)
-            if found.finding is AccountLocation.MOVED:
-                _move_to_host(connection, lane.did, found, now)
-        change_lane(connection, lane.did, lease_owner=None, lease_until=PAST)
+        locked = select(mirror_lane).where(lane_columns.did == probe.did).with_for_update()
+        row = connection.execute(locked).one_or_none()
+        queue.require_held(connection, claimed)
+        if row is None or (row.host, row.state, row.probe_at) != (probe.host, probe.state, probe.probe_at):
+            return
+        now = database.now(connection)
+        change_lane(connection, probe.did, **_changed(row, found, now))
+        if (error := FOUND_FAILING.get(found.finding)) is not None:
+            record_failing(connection, probe.did, now, error)
+        if found.finding is AccountLocation.MOVED:
+            _move_to_host(connection, probe.did, found, now)
 
 
 def _changed(row: Any, found: ProbeResult, now: datetime) -> dict[str, Any]:

@@ -1,30 +1,40 @@
 """Probes accounts: a directory says which host an account has, and that host whether it is active there.
 
-No login is used and nothing is written to the PDS. A result is settled under the lane's epoch, and only if the lane's
-state has not changed since the claim.
+No login is used and nothing is written to the PDS.
 """
 
 import asyncio
 import logging
-from collections.abc import Sequence
-from datetime import timedelta
+from collections.abc import Callable, Sequence
 from typing import Final
 
 from sqlalchemy import select
 
 from eventstore.database import Database
-from eventstore.errors import LeaseLostError
+from eventstore.jobs.kinds import Job, Kind, Outcome
 from outbox.mirror.due import target_columns
 from outbox.mirror.hosts import PacedPds
 from outbox.mirror.tables import mirror_target
 from outbox.pds.client import AccountStatus, RecordKey, RemoteUnknownError
-from outbox.ports import NO_METRICS, Directory, DirectoryUnavailableError, RelayMetrics
-from outbox.probes.jobs import AccountLocation, Probe, ProbeResult, claim_probes, settle_probe
+from outbox.ports import Directory, DirectoryUnavailableError
+from outbox.probes.jobs import (
+    PROBE,
+    AccountLocation,
+    Probe,
+    ProbeResult,
+    probed_lane,
+    request_due,
+    settle_probe,
+)
 from outbox.threads import in_thread
 
 logger = logging.getLogger("mastertape.outbox")
 
 MAX_CONCURRENT_PROBES: Final = 8
+MAX_CONCURRENT_PROBES_OF_HOST: Final = 2
+PROBE_TIMEOUT_SECONDS: Final = 30.0
+FIRST_PAUSE_SECONDS: Final = 30.0
+MAX_PAUSE_SECONDS: Final = 600.0
 SAMPLE_RECORDS: Final = 5
 UNKNOWN: Final = ProbeResult(AccountLocation.UNKNOWN)
 LOCATIONS: Final = {
@@ -36,7 +46,7 @@ LOCATIONS: Final = {
 
 
 class Probes:
-    """Probes a few accounts at a time; holds no transaction, lock or thread while it waits."""
+    """Holds no transaction, lock or thread while it waits; `on_settled` has the relay look for what may be sent now."""
 
     def __init__(
         self,
@@ -44,70 +54,44 @@ class Probes:
         pds: PacedPds,
         directory: Directory,
         *,
-        owner: str,
-        lease: timedelta = timedelta(seconds=60),
-        metrics: RelayMetrics = NO_METRICS,
+        on_settled: Callable[[], object] = lambda: None,
     ) -> None:
-        self._metrics = metrics
         self._database = database
         self._pds = pds
         self._directory = directory
-        self._owner = owner
-        self._lease = lease
-        self._tasks: set[asyncio.Task[None]] = set()
+        self._on_settled = on_settled
 
-    @property
-    def busy(self) -> bool:
-        """Whether a probe is in flight."""
-        return bool(self._tasks)
-
-    async def drain(self) -> None:
-        """Wait for the probes in flight."""
-        await asyncio.gather(*self._tasks, return_exceptions=True)
-
-    async def stop(self, seconds: float) -> None:
-        """Give the probes in flight so many seconds to end; cancelled ones are claimed again after their lease."""
-        if self._tasks:
-            _, late = await asyncio.wait(self._tasks, timeout=seconds)
-            for each in late:
-                each.cancel()
-        await self.drain()
-
-    async def start_due(self) -> bool:
-        """Start due probes while there is room; returns whether any was started."""
-        room = MAX_CONCURRENT_PROBES - len(self._tasks)
-        if room <= 0:
-            return False
-        probes = await in_thread(
-            claim_probes, self._database, owner=self._owner, limit=room, lease=self._lease
+    def kind(self) -> Kind:
+        return Kind(
+            PROBE,
+            self._work,
+            lambda _error: None,
+            max_concurrent=MAX_CONCURRENT_PROBES,
+            max_per_host=MAX_CONCURRENT_PROBES_OF_HOST,
+            first_pause_seconds=FIRST_PAUSE_SECONDS,
+            max_pause_seconds=MAX_PAUSE_SECONDS,
+            find=request_due,
         )
-        for probe in probes:
-            task = asyncio.create_task(self._run(probe))
-            self._tasks.add(task)
-            task.add_done_callback(self._tasks.discard)
-        return bool(probes)
 
-    async def _run(self, probe: Probe) -> None:
-        facts = probe.lane.log_fields
+    async def _work(self, job: Job) -> Outcome:
+        probe = await in_thread(probed_lane, self._database, job.subject)
+        if probe is None:
+            return Outcome.DONE
         found = UNKNOWN
         try:
-            async with asyncio.timeout(self._lease.total_seconds() / 2):
+            async with asyncio.timeout(PROBE_TIMEOUT_SECONDS):
                 found = await self._probe(probe)
         except TimeoutError:
             pass
         except Exception:
-            logger.exception("probe_failed", extra=facts)
-        try:
-            await in_thread(settle_probe, self._database, probe, found)
-            logger.info("account_probed", extra={**facts, "found": found.finding.name.lower()})
-        except LeaseLostError:
-            logger.warning("lease_lost", extra=facts)
-            self._metrics.fenced()
-        except Exception:  # its lease ends by itself
-            logger.exception("probe_not_settled", extra=facts)
+            logger.exception("probe_failed", extra=job.log_fields)
+        await in_thread(settle_probe, self._database, job, probe, found)
+        logger.info("account_probed", extra={**job.log_fields, "found": found.finding.name.lower()})
+        self._on_settled()
+        return Outcome.DONE
 
     async def _probe(self, probe: Probe) -> ProbeResult:
-        did, known = probe.lane.did, probe.lane.host
+        did, known = probe.did, probe.host
         try:
             host = await self._directory.host_of(did)
         except DirectoryUnavailableError:

@@ -13,7 +13,6 @@ import time
 from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
-from math import inf
 from typing import Any, Final
 
 from sqlalchemy import (
@@ -33,7 +32,6 @@ from sqlalchemy import (
 )
 
 from eventstore.database import Database, with_now
-from eventstore.jobs.table import job
 from eventstore.prepared import Prepared, pipelined
 from eventstore.schema import UtcDateTime
 from outbox.mirror.due import host_open_at, lane_backfill_at, lane_columns, lane_due_at, latest_of
@@ -44,12 +42,8 @@ from outbox.mirror.states import BreakerState, LaneState
 from outbox.mirror.tables import (
     HAS_BACKFILL,
     HAS_LIVE_WORK,
-    IS_OPEN_JOB,
     NEVER,
     NEVER_LITERAL,
-    PAST_LITERAL,
-    UPLOAD,
-    blob_job,
     mirror_lane,
     pds_host,
     was_leased,
@@ -260,37 +254,13 @@ _LEASE: Final = Prepared(
 )
 
 
-@dataclass(frozen=True)
-class SecondsUntilDue:
-    """The seconds until each kind may be claimed: 0 or less if it is due, although another relay may hold it."""
-
-    lanes: float
-    uploads: float
-    probes: float
-
-    @property
-    def is_any_now(self) -> bool:
-        """Whether anything is due; if it cannot be claimed, another relay holds it or its host is at its limit."""
-        return min(self.lanes, self.uploads, self.probes) <= 0
-
-    @property
-    def later(self) -> float:
-        """The seconds until anything else is due."""
-        return min((each for each in (self.lanes, self.uploads, self.probes) if each > 0), default=inf)
-
-
-def seconds_until_due(database: Database) -> SecondsUntilDue:
-    """Compute the seconds until a lane, an upload or a probe may be claimed."""
+def seconds_until_due(database: Database) -> float:
+    """Compute the seconds until a lane may be claimed: 0 or less if one is due, although another relay may hold it."""
     with database.read_committed() as connection:
         [found] = _DUE.start(connection, {}).all()
         now = database.now(connection, read=found.now)
-    lanes = (found.live, found.backfill, found.leased)
-    times = (_earliest(*lanes), _earliest(found.uploads), _earliest(found.probe, found.leased_probe))
-    return SecondsUntilDue(*((time - now).total_seconds() for time in times))
-
-
-def _earliest(*times: datetime | None) -> datetime:
-    return min((time for time in times if time is not None), default=NEVER)
+    times = (found.live, found.backfill, found.leased)
+    return (min((time for time in times if time is not None), default=NEVER) - now).total_seconds()
 
 
 _OF_HOSTS: Final = mirror_lane.join(pds_host, _host.host == lane_columns.host)
@@ -311,52 +281,16 @@ _IS_AT_WORK: Final = and_(
 )
 _BACKFILL_AT: Final = latest_of(lane_backfill_at(), _host.backfill_after)
 _EITHER_AT: Final = case((lane_due_at() < _BACKFILL_AT, lane_due_at()), else_=_BACKFILL_AT)
-_IS_PROBED: Final = and_(lane_columns.probe_at < NEVER_LITERAL, ~lane_columns.paused, ~_host.paused)
 _LEASED_LANES: Final = (
     select(
         func.min(case((_IS_AT_WORK, latest_of(_EITHER_AT, lane_columns.lease_until, host_open_at())))).label(
             "leased"
-        ),
-        func.min(case((_IS_PROBED, latest_of(lane_columns.probe_at, lane_columns.lease_until)))).label(
-            "leased_probe"
-        ),
+        )
     )
     .select_from(_OF_HOSTS)
     .where(was_leased())
     .subquery()
 )
-_PROBE: Final = (
-    select(lane_columns.probe_at)
-    .select_from(_OF_HOSTS)
-    .where(_IS_PROBED, ~was_leased())
-    .order_by(lane_columns.probe_at)
-    .limit(_ONE)
-    .scalar_subquery()
-)
-_TAKES_UPLOADS_AT: Final = (
-    select(latest_of(host_open_at(), _host.blobs_after))
-    .select_from(_OF_HOSTS)
-    .where(lane_columns.did == blob_job.c.did, _IS_AT_WORK)
-    .correlate(blob_job)
-    .scalar_subquery()
-)
-_UPLOADS: Final = (
-    select(
-        func.min(
-            latest_of(
-                blob_job.c.not_before,
-                func.coalesce(latest_of(job.c.due, job.c.lease_until), PAST_LITERAL),
-                func.coalesce(_TAKES_UPLOADS_AT, NEVER_LITERAL),
-            )
-        )
-    )
-    .select_from(blob_job.outerjoin(job, and_(job.c.kind == UPLOAD, job.c.subject == blob_job.c.did)))
-    .where(IS_OPEN_JOB)
-    .scalar_subquery()
-)
 _DUE: Final = Prepared(
-    lambda dialect: with_now(
-        select(_FREE_LANES, _LEASED_LANES, _UPLOADS.label("uploads"), _PROBE.label("probe")),
-        is_sqlite=dialect == "sqlite",
-    )
+    lambda dialect: with_now(select(_FREE_LANES, _LEASED_LANES), is_sqlite=dialect == "sqlite")
 )

@@ -1,4 +1,4 @@
-"""The relay: polls for due work, and starts lane runs and probes. Any number of processes may run one.
+"""The relay: polls for due work, and starts lane runs. Any number of processes may run one.
 
 A lane run from its claim to its release:
 
@@ -25,9 +25,8 @@ from outbox.mirror.hosts import Hosts
 from outbox.mirror.lanes import Lane
 from outbox.mirror.targets import MIN_LANE_INTERVAL
 from outbox.ports import NO_METRICS, NO_TRACING, RelayMetrics, Tracing
-from outbox.probes.worker import Probes
 from outbox.record.kind import RecordKinds
-from outbox.relay.claim import SecondsUntilDue, claim, seconds_until_due
+from outbox.relay.claim import claim, seconds_until_due
 from outbox.relay.delivery import Delivery
 from outbox.relay.delivery_task import LeaseClock
 from outbox.relay.lane_run import LaneRunner
@@ -48,7 +47,6 @@ EARLY_RELEASE_SECONDS: Final = 2.0
 MAX_ERROR_PAUSE_SECONDS: Final = 5.0
 OUTDATED_LOG_SECONDS: Final = 60.0
 """The time between two log lines that this process is outdated."""
-STOP_TIMEOUT_SECONDS: Final = 5.0
 
 
 @dataclass(frozen=True)
@@ -76,7 +74,6 @@ class Relay:
         self,
         log: EventLog,
         delivery: Delivery,
-        probes: Probes,
         kinds: RecordKinds,
         *,
         hosts: Hosts,
@@ -88,7 +85,6 @@ class Relay:
     ) -> None:
         self._log = log
         self._has_ended = has_ended
-        self._probes = probes
         self._owner = owner
         self._limits = limits
         self._runner = LaneRunner(
@@ -138,21 +134,16 @@ class Relay:
             await _first_of(stopped, self._woken_for_caller, polled_at + MIN_POLL_SECONDS - self._loop.time())
             self._woken_for_caller.clear()
         stopped.cancel()
-        others = (self._probes.stop(STOP_TIMEOUT_SECONDS), self._maintenance.stop())
-        await asyncio.gather(*others, *self._runs, return_exceptions=True)
+        await asyncio.gather(self._maintenance.stop(), *self._runs, return_exceptions=True)
         self._stop = None
 
     async def run_once(self) -> Counter[Outcome]:
         """Deliver everything that is due now; counts the outcomes."""
         outcomes: Counter[Outcome] = Counter()
-        while await self._start_due() <= 0 or self._is_busy():
+        while await self._start_due() <= 0 or self._runs:
             for counts in await asyncio.gather(*self._runs):
                 outcomes += counts
-            await self._probes.drain()
         return outcomes
-
-    def _is_busy(self) -> bool:
-        return bool(self._runs) or self._probes.busy
 
     def _is_stopping(self) -> bool:
         return self._stop is not None and self._stop.is_set()
@@ -167,18 +158,19 @@ class Relay:
         found = await in_thread(self._poll, list(self._runs.values()), releases=releases)
         if found is None:
             return BUSY_POLL_SECONDS
-        due, lanes = found
+        seconds, lanes = found
         for lane in lanes:
             run = asyncio.create_task(self._runner.run(lane, lease))
             self._runs[run] = lane
             run.add_done_callback(self._runs.pop)
             run.add_done_callback(lambda _: self._woken.set())
-        if lanes or (due.probes <= 0 and await self._probes.start_due()):
+        if lanes:
             return 0.0
-        longest = BUSY_POLL_SECONDS if due.is_any_now or self._is_busy() else IDLE_POLL_SECONDS
-        return min(due.later, longest)
+        if seconds <= 0:  # another relay holds what is due, or its host is at its limit
+            return BUSY_POLL_SECONDS
+        return min(seconds, BUSY_POLL_SECONDS if self._runs else IDLE_POLL_SECONDS)
 
-    def _poll(self, running: Sequence[Lane], *, releases: bool) -> tuple[SecondsUntilDue, list[Lane]] | None:
+    def _poll(self, running: Sequence[Lane], *, releases: bool) -> tuple[float, list[Lane]] | None:
         """Ask what is due, and claim lanes; None while the read models are another release's, in which nothing could be settled."""
         if projections := self._log.outdated():
             projection = projections[0].name
@@ -192,8 +184,8 @@ class Relay:
             return None
         if releases:
             release_of_ended(self._log.database, self._has_ended)
-        due = seconds_until_due(self._log.database)
-        return due, self._claim(running) if due.lanes <= 0 else []
+        seconds = seconds_until_due(self._log.database)
+        return seconds, self._claim(running) if seconds <= 0 else []
 
     def _claim(self, running: Sequence[Lane]) -> list[Lane]:
         if len(running) >= self._limits.lanes:

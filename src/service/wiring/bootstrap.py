@@ -5,7 +5,7 @@ from dataclasses import dataclass
 from datetime import timedelta
 from socket import socket
 from threading import Event
-from typing import TYPE_CHECKING, Any, Final
+from typing import TYPE_CHECKING, Final
 
 from api.middleware.rate_limits import RateLimits
 from api.pipeline import media_intake as intake
@@ -23,7 +23,6 @@ from outbox.mirror.hosts import Hosts, PacedPds
 from outbox.mirror.namespace_moves import Namespaces
 from outbox.pds.client import Pds
 from outbox.ports import NO_TRACING
-from outbox.probes.worker import Probes
 from outbox.relay.delivery import Delivery
 from outbox.relay.relay import Relay, RelayLimits
 from outbox.repo.reads import RepoReads
@@ -39,7 +38,6 @@ from service.schema.migrate import newest
 from service.wiring.adapters import (
     HttpSupporters,
     IdentityAddresses,
-    IdentityDirectory,
     IdentitySessions,
 )
 from service.wiring.identity import (
@@ -146,16 +144,13 @@ class Container:
             await asyncio.to_thread(self.tracer.close)
 
     def _relay(self) -> Relay:
-        """Build what delivers records and probes accounts."""
-        settings, log, metrics, http = self.settings, self.log, self.metrics, self.relay_http
-        shared: Any = {"owner": self.owner, "lease": self.lease, "metrics": metrics}
-        sessions = IdentitySessions(self.sessions)
-        pds, paced = Pds(sessions, http), PacedPds(sessions, http, self.hosts)
+        """Build what delivers records."""
+        settings, log, metrics = self.settings, self.log, self.metrics
+        pds = Pds(IdentitySessions(self.sessions), self.relay_http)
         namespaces = Namespaces(settings.old_collection, settings.collection)
         return Relay(
             log,
             Delivery(log, self.hosts, pds, namespaces=namespaces, metrics=metrics),
-            Probes(log.database, paced, IdentityDirectory(resolver_of(settings, http)), **shared),
             self.kinds,
             hosts=self.hosts,
             owner=self.owner,

@@ -8,6 +8,7 @@ from eventstore.jobs.worker import Worker
 from identity.resolution.address_policy import AddressPolicy
 from outbox.blobs.worker import Uploads
 from outbox.mirror.hosts import PacedPds
+from outbox.probes.worker import Probes
 from outbox.repo.reads import RepoReads
 from outbox.tracks.record import TrackRecords
 from replay.adoption.adopt import LISTING_TIMEOUT_SECONDS, Adoption
@@ -16,7 +17,8 @@ from replay.adoption.intake import Intake
 from replay.derived.worker import DerivedMedia
 from replay.repair.worker import RepairJobs
 from service.config.settings import Settings
-from service.wiring.adapters import IdentitySessions, StorageAudio
+from service.wiring.adapters import IdentityDirectory, IdentitySessions, StorageAudio
+from service.wiring.identity import resolver_of
 from service.wiring.log import staging_folder
 
 if TYPE_CHECKING:
@@ -45,10 +47,13 @@ def worker_of(parts: "Container") -> Worker:
     )
     paced = PacedPds(IdentitySessions(parts.sessions), parts.relay_http, parts.hosts)
     uploads = Uploads(parts.log, parts.hosts, paced, StorageAudio(parts.media), metrics=parts.metrics)
+    directory = IdentityDirectory(resolver_of(settings, parts.relay_http))
+    probes = Probes(parts.database, paced, directory, on_settled=parts.relay.wake)
     return Worker(
         parts.database,
         [
             uploads.kind(),
+            probes.kind(),
             parts.adoptions.kind(),
             repairs.kind(),
             *DerivedMedia(parts.media, fetcher, others, threads).kinds(),

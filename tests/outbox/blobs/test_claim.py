@@ -81,15 +81,6 @@ def test_live_work_goes_before_the_libraries_of_all(database: Database) -> None:
     assert [job.did for job in claim_uploads(database)] == [live, library[0]]
 
 
-def test_an_account_has_one_upload_at_a_time_over_all_processes(database: Database) -> None:
-    did = add_jobs(database, 1, range(5))
-    [first] = claim_uploads(database, "first")
-    assert claim_uploads(database, "second") == []
-    done(database, first)
-    [second] = claim_uploads(database, "second")
-    assert (second.did, second.subject_id) == (did, 1)
-
-
 def test_a_host_that_hangs_on_uploads_leaves_room_for_the_others(database: Database) -> None:
     for number in range(1, 6):
         add_jobs(database, number, [number])

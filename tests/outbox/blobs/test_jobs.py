@@ -1,6 +1,5 @@
 """Upload jobs are claimed, fenced and released, and never delay deliveries."""
 
-import asyncio
 import logging
 from collections.abc import Callable
 from datetime import timedelta
@@ -23,7 +22,7 @@ from tests.outbox.rigs.foreign_writes import delivered, events, sent
 from tests.outbox.rigs.relay_rig import ARTIST, Rig, answered
 from tests.outbox.rigs.rows import lane_row
 from tests.outbox.rigs.stepwise_delivery import Send, delete
-from tests.outbox.rigs.uploads import blob_cid, claim_uploads, job, lease, request_blob, uploaded_track
+from tests.outbox.rigs.uploads import blob_cid, claim_uploads, job, request_blob, uploaded_track
 
 pytestmark = pytest.mark.anyio
 
@@ -71,31 +70,6 @@ async def test_an_upload_with_a_login_that_was_renewed_meanwhile_parks_nothing(d
     assert blob_cid(desk, track) == track.audio.cid
 
 
-@pytest.mark.parametrize("meanwhile", ["nothing", "sign-in"])
-async def test_an_upload_extends_its_lease_while_it_goes_on_and_no_longer(desk: Rig, meanwhile: str) -> None:
-    desk.clock.run()
-    track = await uploaded_track(desk)
-    request_blob(desk)
-    lasts = timedelta(seconds=2)
-
-    async def lasts_for_two_leases(send: Any) -> httpx.Response:
-        first = lease(desk).lease_until
-        if meanwhile == "sign-in":
-            desk.sign_in()
-        while lease(desk).lease_until < first + lasts:
-            assert claim_uploads(desk.database, "second") == []
-            await asyncio.sleep(0.01)
-        return await send()
-
-    desk.wire.faults += [lasts_for_two_leases]
-    worker = desk.another_relay("first").jobs
-    worker._lease = lasts  # type: ignore[misc]  # noqa: SLF001
-    assert await worker.start_due()
-    await worker.drain()
-    await desk.relay_once()
-    assert blob_cid(desk, track) == track.audio.cid
-
-
 async def test_what_was_uploaded_to_a_host_that_the_account_has_left_is_not_named_at_the_new_one(
     desk: Rig,
 ) -> None:
@@ -126,43 +100,13 @@ async def test_an_account_that_signs_in_at_another_host_does_not_wait_for_an_upl
     if found_by == "probe":
         with desk.database.write() as connection:
             request_probe(connection, desk.did, desk.clock())
-        await desk.relay._probes.start_due()  # noqa: SLF001
-        await desk.relay._probes.drain()  # noqa: SLF001
+        await desk.relay.jobs.start_due()
+        await desk.relay.jobs.drain()
         assert lane_row(desk.database, desk.did).host == new.url
     sign_in_at(desk, new)
     [claimed] = claim_uploads(desk.database, "soon")
     assert claimed.host == new.url
     assert not queue.extend(desk.database, late.job, timedelta(hours=1))
-
-
-async def test_the_upload_of_a_process_that_died_is_begun_again_within_a_lease(desk: Rig) -> None:
-    track = await uploaded_track(desk)
-    request_blob(desk)
-    assert claim_uploads(desk.database, "dead")
-    await desk.relay_once()
-    assert blob_cid(desk, track) is None
-    desk.clock.advance(seconds=61)
-    await desk.relay_once()
-    assert blob_cid(desk, track) == track.audio.cid
-
-
-async def test_the_job_of_an_upload_that_a_stop_interrupts_is_free_at_once(desk: Rig) -> None:
-    track = await uploaded_track(desk)
-    request_blob(desk)
-    sending = asyncio.Event()
-
-    async def hangs(send: Any) -> httpx.Response:  # noqa: ARG001
-        sending.set()
-        await asyncio.Event().wait()
-        raise AssertionError
-
-    desk.wire.faults += [hangs]
-    worker = asyncio.create_task(desk.relay.jobs.run())
-    await sending.wait()
-    worker.cancel()
-    await asyncio.wait({worker})
-    await desk.another_relay("second").run_once()
-    assert blob_cid(desk, track) == track.audio.cid
 
 
 async def test_an_upload_is_not_lost_when_the_database_is_away_for_a_moment(

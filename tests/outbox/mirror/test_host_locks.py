@@ -11,11 +11,10 @@ from eventstore.database import Database
 from outbox.mirror.host_state import HostReport
 from outbox.mirror.hosts import Hosts
 from outbox.mirror.tables import NEVER, PAST, pds_host
-from outbox.probes.jobs import claim_probes
 from tests.eventstore.threads import DEADLINE, together, until
 from tests.outbox.rigs.hosts import ONE, PAUSED, host_row
 from tests.outbox.rigs.row_locks import locked, row_lock_waits
-from tests.outbox.rigs.rows import HOST, LEASE, add_lane, claimed, dids
+from tests.outbox.rigs.rows import HOST, add_lane, claimed, dids
 from tests.statements import Statement, before_each_statement
 
 if TYPE_CHECKING:
@@ -24,7 +23,7 @@ import logging
 
 from sqlalchemy import insert, select
 
-from outbox.mirror.tables import blob_job, mirror_lane
+from outbox.mirror.tables import blob_job
 from outbox.pds.verdict import Kind, Verdict
 from tests.outbox.rigs.uploads import claim_uploads
 
@@ -73,13 +72,6 @@ def test_hosts_with_nothing_but_backfill_are_left_alone_where_there_is_no_room_f
     assert len(said) <= STATEMENTS_OF_A_HOST + ELSE
 
 
-def test_a_claim_of_probes_locks_no_more_hosts_than_it_has_room_for(database: Database) -> None:
-    one_lane_of_each(database, HOSTS, probe_at=PAST)
-    with counted(database, "mirror_lane") as said:
-        assert len(claim_probes(database, owner="relay", limit=3, lease=LEASE)) == 3
-    assert len(said) <= 3 * STATEMENTS_OF_A_HOST + ELSE
-
-
 @pytest.mark.postgres
 def test_two_claim_at_once_and_each_gets_lanes(migrated_postgres: str) -> None:
     one, other = Database(migrated_postgres), Database(migrated_postgres)
@@ -123,25 +115,6 @@ def test_a_pause_whose_row_stays_locked_is_logged_and_dropped(
 
 
 OTHER = "http://other.test"
-
-
-def looked_at(database: Database) -> list[str]:
-    return [probe.lane.did for probe in claim_probes(database, owner="relay", limit=9, lease=LEASE)]
-
-
-@pytest.mark.postgres
-def test_looks_pass_on_from_a_locked_host(postgres: Database) -> None:
-    add_lane(postgres, 1, probe_at=PAST)
-    other = add_lane(postgres, 2, host=OTHER, probe_at=PAST)
-    with locked(postgres, pds_host, pds_host.c.host == HOST):
-        assert looked_at(postgres) == [other]
-
-
-@pytest.mark.postgres
-def test_looks_pass_on_from_a_locked_lane(postgres: Database) -> None:
-    did, other = (add_lane(postgres, number, probe_at=PAST) for number in (1, 2))
-    with locked(postgres, mirror_lane, mirror_lane.c.did == did):
-        assert looked_at(postgres) == [other]
 
 
 @pytest.mark.postgres

@@ -16,14 +16,14 @@ from outbox.conflicts.conflicts import Conflict, keep_ours
 from outbox.mirror import targets
 from outbox.mirror.lanes import release, resume_lane
 from outbox.mirror.observe_only import observed_account
+from outbox.mirror.parking import request_probe
 from outbox.mirror.requeue import retry, reverify
-from outbox.mirror.states import LaneState
 from outbox.mirror.tables import PAST, blob_job, mirror_lane, mirror_target
 from outbox.mirror.targets import wake_lane
 from outbox.operations import operators
 from outbox.operations.operators import Action, Operator, Selector
 from outbox.pds.verdict import Kind, Verdict
-from outbox.probes.jobs import AccountLocation, Probe, ProbeResult, settle_probe
+from outbox.probes.jobs import AccountLocation, ProbeResult, settle_probe
 from outbox.relay.claim import claim
 from outbox.relay.delivery_task import DeliveryTask, next_task
 from outbox.relay.journal import record_intent
@@ -34,6 +34,7 @@ from replay.recovered import resume_account
 from replay.repair.plan import plan_for
 from tests.dsl import ALICE
 from tests.eventstore.threads import DEADLINE, lock_waits, until
+from tests.outbox.rigs.account_status import claim_probes
 from tests.outbox.rigs.relay_rig import ARTIST, KINDS, Rig, memory_rig_on
 from tests.outbox.rigs.replays import apply
 from tests.outbox.rigs.row_locks import row_lock_waits
@@ -55,6 +56,9 @@ class Scene:
         assert task is not None
         self.task: DeliveryTask = task
         [self.job] = claim_uploads(self.database, "o")
+        with self.database.write() as connection:
+            request_probe(connection, ALICE, rig.clock())
+        [self.probe] = claim_probes(self.database, "o")
 
 
 def appends(scene: Scene) -> None:
@@ -94,7 +98,7 @@ async def scene(migrated_postgres: str) -> AsyncIterator[Scene]:
 
 def probed(scene: Scene) -> None:
     found = ProbeResult(AccountLocation.MOVED, "http://new.test", has_records=False)
-    settle_probe(scene.database, Probe(scene.lane, LaneState.READY), found)
+    settle_probe(scene.database, *scene.probe, found)
 
 
 def redriven(scene: Scene) -> None:

@@ -6,19 +6,17 @@ from typing import Any
 import pytest
 
 from eventstore.errors import LeaseLostError
+from eventstore.jobs.kinds import Job
 from outbox.mirror.host_state import LONGEST_PAUSE_SECONDS
-from outbox.mirror.hosts import PacedPds
-from outbox.mirror.lanes import park_lane, resume_lane
-from outbox.mirror.parking import FIRST_PROBE_PAUSE, LONGEST_PROBE_PAUSE, probe_pause
+from outbox.mirror.lanes import lock_lane, park_lane
+from outbox.mirror.parking import FIRST_PROBE_PAUSE, LONGEST_PROBE_PAUSE, probe_pause, request_probe
 from outbox.mirror.tables import NEVER, mirror_lane
-from outbox.probes.jobs import AccountLocation, ProbeResult, claim_probes, settle_probe
-from outbox.probes.worker import Probes
+from outbox.probes.jobs import AccountLocation, Probe, ProbeResult, settle_probe
 from outbox.relay.result import Outcome
-from service.observability.metrics import Metrics
 from tests.fake_pds.signed_in_pds import SignedInPds
-from tests.outbox.rigs.account_status import after, parked, state, status_of
+from tests.outbox.rigs.account_status import after, claim_probes, parked, state, status_of
 from tests.outbox.rigs.relay_rig import Rig, answered, refused
-from tests.outbox.rigs.rows import LEASE, claimed, lane_row, set_host
+from tests.outbox.rigs.rows import lane_row, set_host
 
 pytestmark = pytest.mark.anyio
 
@@ -190,61 +188,27 @@ def test_pauses_grow_from_a_quarter_of_an_hour_to_a_day() -> None:
     assert LONGEST_PROBE_PAUSE <= probe_pause(10_000) <= 1.1 * LONGEST_PROBE_PAUSE
 
 
-def look(desk: Rig) -> Any:
-    [probe] = claim_probes(desk.database, owner="one", limit=5, lease=LEASE)
-    return probe
-
-
-async def due_probe(desk: Rig) -> Any:
+async def due_probe(desk: Rig) -> tuple[Job, Probe]:
     await parked(desk, "deactivated")
     desk.clock.advance(minutes=20)
-    return look(desk)
-
-
-async def test_a_lane_is_probed_by_one_relay_at_a_time(desk: Rig) -> None:
-    await due_probe(desk)
-    assert claim_probes(desk.database, owner="two", limit=5, lease=LEASE) == []
-    desk.clock.advance(minutes=2)
-    assert claim_probes(desk.database, owner="two", limit=5, lease=LEASE) != []
+    [found] = claim_probes(desk.database)
+    return found
 
 
 async def test_a_probe_that_lost_its_lease_changes_nothing(desk: Rig) -> None:
     late = await due_probe(desk)
     desk.clock.advance(minutes=2)
-    look(desk)
+    claim_probes(desk.database)
     with pytest.raises(LeaseLostError):
-        settle_probe(desk.database, late, ProbeResult(AccountLocation.ACTIVE))
+        settle_probe(desk.database, *late, ProbeResult(AccountLocation.ACTIVE))
     assert state(desk) == "account_inactive"
-
-
-async def test_a_probe_that_lost_its_lease_is_counted_and_logged_as_a_lane_run_is(
-    desk: Rig, caplog: pytest.LogCaptureFixture
-) -> None:
-    await parked(desk, "deactivated")
-    desk.clock.advance(minutes=20)
-    metrics, pds = Metrics(), PacedPds(desk.wire, desk.wire.http, desk.hosts)
-    probes = Probes(desk.database, pds, desk.directory, owner="late", metrics=metrics)
-
-    async def meanwhile(_did: str) -> str:
-        desk.clock.advance(minutes=2)
-        look(desk)
-        return desk.pds.url
-
-    desk.directory.host_of = meanwhile  # type: ignore[method-assign]
-    await probes.start_due()
-    await probes.drain()
-
-    assert b"mirror_fenced_commits_total 1.0" in metrics.text()
-    [told] = [vars(each) for each in caplog.records if each.message == "lease_lost"]
-    assert (told["did"], told["host"]) == (desk.did, desk.pds.url)
-    assert told["request_id"] == f"late:{told['epoch']}"
 
 
 async def test_a_sign_in_during_a_probe_makes_the_lane_ready_at_once(desk: Rig) -> None:
     probe = await due_probe(desk)
     status_of(desk, None)
     desk.sign_in()
-    settle_probe(desk.database, probe, ProbeResult(AccountLocation.INACTIVE))
+    settle_probe(desk.database, *probe, ProbeResult(AccountLocation.INACTIVE))
     assert state(desk) == "ready"
     assert await desk.relay_once() == {Outcome.DELIVERED: 1}
 
@@ -253,23 +217,8 @@ async def test_a_sign_out_during_a_probe_counts(desk: Rig) -> None:
     probe = await due_probe(desk)
     with desk.database.write() as connection:
         park_lane(connection, desk.did)
-    settle_probe(desk.database, probe, ProbeResult(AccountLocation.ACTIVE))
+    settle_probe(desk.database, *probe, ProbeResult(AccountLocation.ACTIVE))
     assert (state(desk), lane_row(desk.database, desk.did).probe_at) == ("auth_required", NEVER)
-
-
-async def test_probes_count_as_lanes_of_their_host(desk: Rig) -> None:
-    host = "http://small.test"
-    with desk.database.write() as connection:
-        for number in range(4):
-            resume_lane(connection, f"did:plc:{number}", host, desk.clock())
-            connection.execute(
-                mirror_lane.update().values(probe_at=desk.clock()).where(mirror_lane.c.host == host)
-            )
-    set_host(desk.database, host, max_lanes=3)
-    probes = claim_probes(desk.database, owner="one", limit=10, lease=LEASE)
-    assert len(probes) == 3
-    assert [lane for lane in claimed(desk.database) if lane.host == host] == []
-    assert claim_probes(desk.database, owner="two", limit=10, lease=LEASE) == []
 
 
 @pytest.mark.parametrize("table", ["lane", "host"])
@@ -282,3 +231,27 @@ async def test_paused_lanes_and_hosts_are_not_probed(desk: Rig, table: str) -> N
             connection.execute(mirror_lane.update().values(paused=True))
     assert await after(desk, timedelta(days=2)) == {}
     assert desk.directory.asked == []
+
+
+async def test_a_sign_in_during_the_probe_of_a_lane_at_work_counts_too(desk: Rig) -> None:
+    desk.upload()
+    await desk.relay_once()
+    with desk.database.write() as connection:
+        request_probe(connection, desk.did, desk.clock())
+    [found] = claim_probes(desk.database)
+    desk.sign_in()
+    settle_probe(desk.database, *found, ProbeResult(AccountLocation.INACTIVE))
+    assert state(desk) == "ready"
+
+
+async def test_a_run_beside_a_probe_is_not_held_up_and_goes_to_no_host_that_the_account_has_left(
+    desk: Rig,
+) -> None:
+    desk.upload()
+    with desk.database.write() as connection:
+        request_probe(connection, desk.did, desk.clock())
+    [found] = claim_probes(desk.database)
+    lane = desk.claim("relay")
+    settle_probe(desk.database, *found, ProbeResult(AccountLocation.MOVED, "http://new.test"))
+    with desk.database.write() as connection, pytest.raises(LeaseLostError):
+        lock_lane(desk.database, connection, lane)

@@ -2,14 +2,20 @@
 
 from copy import deepcopy
 from datetime import timedelta
+from typing import Any
 
 import httpx
 
 from aggregates.track import Track
+from eventstore.database import Database
+from eventstore.jobs import queue
+from eventstore.jobs.kinds import Job
+from outbox.probes.jobs import Probe, probed_lane, request_due
+from outbox.probes.worker import Probes
 from outbox.relay.result import Outcome
 from tests.fake_pds.signed_in_pds import SignedInPds
 from tests.outbox.rigs.relay_rig import Rig
-from tests.outbox.rigs.rows import lane_row
+from tests.outbox.rigs.rows import LEASE, lane_row
 
 NEW_HOST = "http://new.test"
 
@@ -58,3 +64,15 @@ def state(desk: Rig) -> str:
 async def after(desk: Rig, pause: timedelta) -> dict[Outcome, int]:
     desk.clock.advance(seconds=pause.total_seconds() * 1.11)
     return dict(await desk.relay_once())
+
+
+def claim_probes(database: Database, owner: str = "one", *, limit: int = 8) -> list[tuple[Job, Probe]]:
+    """Claim as the worker of this process does."""
+    request_due(database)
+    unused: Any = None
+    kind, found = Probes(database, unused, unused).kind(), list[tuple[Job, Probe]]()
+    while len(found) < limit and (claimed := queue.claim(database, kind, owner=owner, lease=LEASE)):
+        probe = probed_lane(database, claimed.subject)
+        assert probe is not None
+        found.append((claimed, probe))
+    return found

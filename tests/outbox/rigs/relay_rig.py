@@ -221,7 +221,7 @@ class Rig:
         """One more relay process's worth of relay."""
         uploads = Uploads(self.log, self.hosts, self._api, self.bytes)
         limits = RelayLimits(lease=timedelta(seconds=lease))
-        probes = Probes(self.database, self._api, self.directory, owner=owner)
+        probes = Probes(self.database, self._api, self.directory)
         return WorkingRelay(
             self.log,
             self.delivery,

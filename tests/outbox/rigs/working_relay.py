@@ -1,4 +1,4 @@
-"""A relay, and the worker that runs beside it in its process, here for uploads alone."""
+"""A relay, and the worker that runs beside it in its process, here for uploads and probes."""
 
 import asyncio
 from collections import Counter
@@ -7,6 +7,7 @@ from typing import Any
 from eventstore.event_log import EventLog
 from eventstore.jobs.worker import Worker
 from outbox.blobs.worker import Uploads
+from outbox.probes.worker import Probes
 from outbox.relay.delivery import Delivery
 from outbox.relay.relay import Relay, RelayLimits
 from outbox.relay.result import Outcome
@@ -20,13 +21,14 @@ class WorkingRelay(Relay):
         log: EventLog,
         delivery: Delivery,
         uploads: Uploads,
+        probes: Probes,
         *args: Any,
         limits: RelayLimits,
         **given: Any,
     ) -> None:
         super().__init__(log, delivery, *args, limits=limits, **given)
         who = {name: given[name] for name in ("owner", "has_ended") if name in given}
-        self.jobs = Worker(log.database, [uploads.kind()], lease=limits.lease, **who)
+        self.jobs = Worker(log.database, [uploads.kind(), probes.kind()], lease=limits.lease, **who)
 
     def wake(self) -> None:
         """Wake both, as a commit does."""

@@ -19,12 +19,12 @@ from eventstore.jobs.worker import Worker
 from identity.errors import IdentityUnreachableError, UnknownIdentityError
 from outbox.pds.client import RemoteUnknownError
 from replay.adoption import adopt as adoptions
-from replay.adoption.adopt import ADOPTION, Adoption
+from replay.adoption.adopt import ADOPTION
 from replay.adoption.progress import Progress
 from tests.dsl import ALICE
 from tests.media_samples import samples
 from tests.outbox.rigs.relay_rig import ARTIST
-from tests.replay.adoption.claims import claim, claimed, finish, record
+from tests.replay.adoption.claims import claimed, finish, record
 from tests.replay.adoption.rig import ELSEWHERE, HOST, AdoptRig, Clock, adopt_rig
 
 pytestmark = pytest.mark.anyio
@@ -96,16 +96,6 @@ async def test_a_request_is_done_in_the_background_and_counted(rig: AdoptRig, wo
     assert (first.actor, first.via, first.request_id) == ("artist", "test", "test")
 
 
-async def test_an_account_has_one_adoption_at_a_time(rig: AdoptRig) -> None:
-    ask(rig)
-    claimed(rig.database, owner="one")
-    asked_at = row(rig).requested_at
-    ask(rig)
-    assert row(rig).requested_at == asked_at
-    assert claim(rig.database, ALICE, "two") is None
-    assert not await a_worker(rig).run_now(ADOPTION, ALICE)
-
-
 async def test_an_adoption_whose_process_died_is_continued_and_the_dead_process_writes_nothing(
     rig: AdoptRig, clock: Clock
 ) -> None:
@@ -137,28 +127,6 @@ async def test_an_adoption_of_an_account_that_is_leaving_makes_no_track(rig: Ado
     rig.internet.blob_answers.append(leave)
     assert await a_worker(rig).run_now(ADOPTION, ALICE)
     assert (row(rig), rig.tracks()) == (None, {})
-
-
-async def test_an_adoption_whose_process_stops_is_released_at_once(
-    rig: AdoptRig, worker: Worker, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    hangs = asyncio.Event()
-    rig.internet.record(1)
-
-    async def hang(*_ignored: Any, **_named: Any) -> None:
-        hangs.set()
-        await asyncio.sleep(3600)
-
-    monkeypatch.setattr(Adoption, "run", hang)
-    working = asyncio.create_task(worker.run())
-    ask(rig)
-    worker.wake()
-    async with asyncio.timeout(30):
-        await hangs.wait()
-    working.cancel()
-    await asyncio.wait({working})
-    assert (row(rig).lease_owner, row(rig).ended_at) == (None, None)
-    assert claim(rig.database, owner="other") is not None
 
 
 class NoThreads(ThreadPoolExecutor):

@@ -1,6 +1,5 @@
 """A repair applies exactly the plan that was shown, in whatever process, and once."""
 
-import asyncio
 from collections.abc import AsyncIterator
 from typing import Any
 
@@ -275,28 +274,6 @@ async def test_a_plan_is_bounded_and_says_what_it_leaves_out(
     await lost(rig, 3)
     found = row(rig, await planned(rig))
     assert (found.counts[0]["records"], found.left_out) == (2, 1)
-
-
-async def test_a_repair_whose_process_stops_is_released_at_once(
-    rig: Rig, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    hangs = asyncio.Event()
-
-    async def hang(*_ignored: object, **_named: object) -> None:
-        hangs.set()
-        await asyncio.Event().wait()
-
-    monkeypatch.setattr(worker, "compare", hang)
-    await lost(rig, 1)
-    repair_id = start_repair(rig.log, rig.did, ADMIN)
-    working = asyncio.create_task(a_worker(rig).run())
-    async with asyncio.timeout(30):
-        await hangs.wait()
-    assert row(rig, repair_id).lease_owner == "one"
-    working.cancel()
-    ended, _ = await asyncio.wait({working}, timeout=30)
-    assert ended
-    assert claimed(rig, "other") is not None
 
 
 async def test_a_foreign_edit_is_read_again_and_left_to_its_owner(rig: Rig) -> None:

@@ -135,16 +135,6 @@ def test_after_a_crash_at_any_step_the_next_pass_heals(rig: Rig, step: str, mean
     assert rig.state(name) == ("public" if wanted else "absent")
 
 
-def test_a_crash_after_the_claim_is_repaired_when_the_lease_has_expired(rig: Rig) -> None:
-    rig.upload()
-    rig.copies.at = Once("before publish", crash)
-    with pytest.raises(CrashError):
-        rig.publish_due()
-    assert rig.publish_due() == set()
-    rig.later(LEASE.total_seconds() + 1)
-    assert len(rig.publish_due()) == 1
-
-
 def test_an_unavailable_store_is_retried_and_no_change_is_lost(
     rig: Rig, caplog: pytest.LogCaptureFixture
 ) -> None:
