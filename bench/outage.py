@@ -29,8 +29,7 @@ from outbox.mirror.tables import (
 from outbox.mirror.targets import PUT
 from projections.history import history
 from projections.tracks.table import TrackView, normalized, row_of, tracks
-from replay.repair.jobs import repair
-from replay.repair.states import RepairState
+from replay.repair.jobs import RepairState, repair
 
 IN_THE_LOG: Final = 60
 """Tracks whose events are in the log too: a page of the audit, and some to look at."""

@@ -20,7 +20,7 @@ from outbox.firehose import connection, follower, share, subscription
 from outbox.mirror.tables import FEW_ROWS, pds_host
 from outbox.operations import operators
 from outbox.pds import client
-from outbox.probes import worker as probes
+from outbox.probes import jobs as probes
 from outbox.repo import reads, record_reads
 from replay.adoption import adopt as adoptions
 from replay.derived import worker as derived
@@ -30,7 +30,7 @@ from service.wiring import bootstrap
 from service.wiring import jobs as wiring
 from storage import artwork, store
 from storage.derived import peaks, waveforms
-from storage.derived.jobs import DerivedKind
+from storage.derived.renditions import DerivedKind
 from storage.public import publisher
 from web.pages.studio import my_tracks
 

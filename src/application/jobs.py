@@ -13,8 +13,8 @@ from eventstore.jobs import queue
 from eventstore.unit_of_work import UnitOfWork
 from outbox.operations.operators import Operator, Selector, known, record_operation
 from replay.repair import jobs
+from replay.repair.jobs import UNFINISHED, RepairState
 from replay.repair.plan import PlanCounts, StoredPlan
-from replay.repair.states import UNFINISHED, RepairState
 
 PLAN: Final = "plan_repair"
 APPLY: Final = "apply_repair"

@@ -8,8 +8,7 @@ from pathlib import Path
 from typing import BinaryIO, Final
 
 from storage.cid import CidHasher, cid_of_key, is_key
-from storage.disk_errors import disk_errors
-from storage.errors import BytesDamagedError, RangeOutsideError
+from storage.errors import BytesDamagedError, RangeOutsideError, disk_errors
 from storage.store import CHUNK_BYTES, StoredKey, with_first_chunk
 
 UNFINISHED: Final = ".unfinished"

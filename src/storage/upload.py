@@ -10,8 +10,7 @@ from types import TracebackType
 from typing import BinaryIO, Final, Self
 
 from storage.cid import CidHasher
-from storage.disk_errors import disk_errors
-from storage.errors import TooLargeError
+from storage.errors import TooLargeError, disk_errors
 
 STAGED: Final = ".staged"
 

@@ -23,7 +23,7 @@ from outbox.mirror.lanes import resume_lane
 from outbox.mirror.namespace_moves import Namespaces
 from outbox.mirror.tables import blob_job, mirror_target
 from outbox.pds.client import Pds
-from outbox.probes.worker import Probes
+from outbox.probes.jobs import Probes
 from outbox.relay.delivery import Delivery
 from outbox.relay.relay import RelayLimits
 from outbox.repo.reads import RepoReads

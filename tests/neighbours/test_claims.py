@@ -11,8 +11,7 @@ from outbox.blobs.jobs import postpone
 from outbox.firehose.cursors import claim_streams
 from outbox.mirror.states import LaneState
 from outbox.mirror.tables import PAST, blob_job
-from outbox.probes.jobs import settle_probe
-from outbox.probes.worker import MAX_CONCURRENT_PROBES, UNKNOWN
+from outbox.probes.jobs import MAX_CONCURRENT_PROBES, UNKNOWN, settle_probe
 from tests.outbox.rigs.account_status import claim_probes
 from tests.outbox.rigs.rows import add_lane
 from tests.outbox.rigs.uploads import KIND, claim_uploads

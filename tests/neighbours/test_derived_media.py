@@ -19,8 +19,7 @@ from eventstore.jobs.kinds import Wanted
 from eventstore.jobs.table import JobState, job
 from replay.derived import worker
 from storage import artwork
-from storage.derived.jobs import DerivedKind
-from storage.derived.renditions import rendition
+from storage.derived.renditions import DerivedKind, rendition
 from storage.derived.waveforms import read_waveform
 from tests.api.world import until, upload
 from tests.media_samples import samples

@@ -12,7 +12,7 @@ import pytest
 
 from eventstore.jobs.worker import Worker
 from outbox.mirror.lanes import resume_lane
-from replay.adoption import adopt, fetcher, progress
+from replay.adoption import adopt, fetcher, record
 from replay.adoption.adopt import ADOPTION, LISTING_TIMEOUT_SECONDS, TURN_SECONDS
 from storage.store import STORE_PATIENCE_SECONDS
 from tests.dsl import ALICE, BOB, COLLECTION
@@ -226,7 +226,7 @@ def test_what_was_refused_before_a_failure_is_tried_again(rig: Rig) -> None:
     rig.request(ALICE)
     job = claimed(rig.database)
     uri = f"at://{ALICE}/{COLLECTION}/{rkey(1)}"
-    refused = progress.Progress(found=1, refused=1, problems=[{"uri": uri, "error": "x", "adopted": False}])
+    refused = record.Progress(found=1, refused=1, problems=[{"uri": uri, "error": "x", "adopted": False}])
     fail(rig.database, job, refused, "the PDS is away")
     rig.internet.holds(f"{ELSEWHERE}/song.mp3", samples.mp3(1))
     row, _ = rig.loop.run(rig.until_ended())
@@ -236,7 +236,7 @@ def test_what_was_refused_before_a_failure_is_tried_again(rig: Rig) -> None:
 def test_more_refusals_than_are_remembered_end_in_a_failure(
     rig: Rig, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(progress, "MAX_NAMED_PROBLEMS", 2)
+    monkeypatch.setattr(record, "MAX_NAMED_PROBLEMS", 2)
     monkeypatch.setattr(adopt, "MAX_NAMED_PROBLEMS", 2)
     monkeypatch.setattr(adopt, "MAX_ATTEMPTS", 2)
     for number in range(1, 26):

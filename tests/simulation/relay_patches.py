@@ -9,6 +9,7 @@ from unittest.mock import patch
 
 from eventstore.database import Database
 from eventstore.jobs import worker as worker_module
+from eventstore.jobs.worker import Worker
 from outbox.probes import jobs as probe_jobs_module
 from outbox.relay import maintenance as maintenance_module
 from outbox.relay import relay as relay_module
@@ -56,6 +57,17 @@ def _quick(module: Any, name: str, polls: IdlePolls, rows: str) -> Any:
     return patch.object(module, name, polls.wrap(getattr(module, name), rows))
 
 
+def _quick_worker(polls: IdlePolls) -> Any:
+    real, looks = Worker._due, dict[Worker, Poll]()  # noqa: SLF001
+
+    def due(worker: Worker) -> list[str]:
+        look = looks.setdefault(worker, polls.wrap(lambda _database: real(worker), "mirror_lane"))
+        found: list[str] = look(worker._database)  # noqa: SLF001
+        return found
+
+    return patch.object(Worker, "_due", due)
+
+
 def patched(
     clock: Callable[[], datetime], loop: VirtualLoop, errors: logging.Handler, crowded: list[object]
 ) -> Callable[[], None]:
@@ -71,6 +83,7 @@ def patched(
         patch.object(relay_module, "IDLE_POLL_SECONDS", IDLE_SECONDS),
         patch.object(relay_module, "BUSY_POLL_SECONDS", POLL_SECONDS),
         patch.object(worker_module, "POLL_SECONDS", POLL_SECONDS),
+        _quick_worker(polls),
         _quick(maintenance_module, "wake_stuck_lanes", polls, idle_polls.TARGETS),
         _quick(maintenance_module, "schedule_overdue_probes", polls, idle_polls.HOSTS_SHUT),
         patch.object(probe_jobs_module, "GONE_AFTER", GONE_AFTER),

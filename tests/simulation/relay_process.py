@@ -17,7 +17,7 @@ from outbox.blobs.worker import Uploads
 from outbox.mirror.hosts import Hosts, PacedPds
 from outbox.mirror.namespace_moves import Namespaces
 from outbox.pds.client import Pds
-from outbox.probes.worker import Probes
+from outbox.probes.jobs import Probes
 from outbox.record.kind import RecordKinds
 from outbox.relay.delivery import Delivery
 from outbox.relay.relay import RelayLimits

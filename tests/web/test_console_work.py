@@ -13,7 +13,7 @@ from outbox.mirror.lanes import resume_lane
 from outbox.mirror.tables import firehose_cursor, repo_scan
 from projections.rebuild.rebuild import rebuild
 from replay.adoption import adopt as adoptions
-from replay.adoption.progress import Progress
+from replay.adoption.record import Progress
 from service.process.jobs import PeriodicJob
 from tests.api.world import did_of, upload
 from tests.replay.adoption.claims import claimed, record

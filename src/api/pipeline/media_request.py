@@ -40,8 +40,7 @@ from identity.accounts.credentials import Principal
 from projections.tracks.queries import live_tracks_naming, track_by_id
 from projections.tracks.table import TrackView
 from storage.artwork import RENDITION_SIZES
-from storage.derived.jobs import DerivedKind, has_failed
-from storage.derived.renditions import RENDITION_MIME, rendition_of
+from storage.derived.renditions import RENDITION_MIME, DerivedKind, has_failed, rendition_of
 from storage.derived.waveforms import DECODED_FILE_TYPES, Waveform, waveform_of
 from storage.errors import StoreUnavailableError
 from storage.store import CHUNK_BYTES

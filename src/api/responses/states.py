@@ -14,7 +14,7 @@ from outbox.views.deliveries import EventStatus
 from projections.blob_migration import AudioCopyState
 from replay.adoption.adopt import ADOPTION
 from replay.reconcile.drift import DriftKind, Repair
-from replay.repair.states import RepairState, SkipReason
+from replay.repair.jobs import RepairState, SkipReason
 
 __all__ = [
     "ADOPTION",

@@ -19,8 +19,7 @@ from eventstore.prepared import Prepared, Result, among
 from eventstore.unit_of_work import UnitOfWork
 from identity.accounts.accounts import account
 from identity.errors import INVALID_HANDLE
-from outbox.blobs.jobs import MISSING_REASON
-from outbox.blobs.upload_results import TOO_LARGE_REASON
+from outbox.blobs.jobs import MISSING_REASON, TOO_LARGE_REASON
 from outbox.mirror.states import LaneState, MirrorReason, MirrorState
 from outbox.mirror.tables import mirror_target
 from outbox.tracks.record import RecordUrls

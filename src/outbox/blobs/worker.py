@@ -23,8 +23,7 @@ from eventstore.event_log import EventLog
 from eventstore.jobs.kinds import Job, Outcome
 from eventstore.jobs.kinds import Kind as JobKind
 from outbox.blobs.claim import Upload, may_upload, next_upload, upload_kind
-from outbox.blobs.jobs import MISSING_REASON, postpone, settle_job
-from outbox.blobs.upload_results import judged, refused_unsent
+from outbox.blobs.jobs import MISSING_REASON, judged, postpone, refused_unsent, settle_job
 from outbox.mirror.failure_causes import count_failure
 from outbox.mirror.host_state import HostReport
 from outbox.mirror.hosts import Hosts, PacedPds

@@ -35,8 +35,14 @@ from outbox.repo.pages import Entry, UnreadableRecordError
 from outbox.repo.reads import MAX_KEPT_BYTES, RepoReads
 from outbox.tracks.record import TrackRecords
 from replay.adoption.intake import Intake
-from replay.adoption.progress import MAX_NAMED_PROBLEMS, Problem, Progress, problem_of
-from replay.adoption.record import AdoptableRecord, read_record
+from replay.adoption.record import (
+    MAX_NAMED_PROBLEMS,
+    AdoptableRecord,
+    Problem,
+    Progress,
+    problem_of,
+    read_record,
+)
 from replay.errors import BytesUnavailableError, PdsBusyError, PdsTroubleError, TooManyProblemsError
 from replay.reconcile.verify import Repo
 from storage.errors import StorageError

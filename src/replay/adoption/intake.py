@@ -18,8 +18,7 @@ from identity.resolution.address_policy import origin_of
 from outbox.record.dag_cbor import Record
 from projections.media_references import was_named_by
 from replay.adoption.fetcher import Fetcher, OthersAddresses, named
-from replay.adoption.progress import Problem, problem_of
-from replay.adoption.record import AdoptableRecord
+from replay.adoption.record import AdoptableRecord, Problem, problem_of
 from replay.errors import BytesUnavailableError, PdsTroubleError
 from storage.artwork import MAX_BYTES as MAX_IMAGE_BYTES
 from storage.artwork import in_background, read_artwork

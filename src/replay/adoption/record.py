@@ -1,14 +1,14 @@
 """Reads a record that a PDS holds already as the fields of a track."""
 
 import re
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime
 from typing import Any, Final
 
 from aggregates.errors import InvalidFieldError
 from aggregates.track import Track
 from aggregates.values import Audio, BlobRef, SupportGate, checked_artist, checked_support_gate
-from eventstore.untrusted import is_storable
+from eventstore.untrusted import clean, is_storable
 from outbox.pds.client import RecordKey, Remote
 from outbox.record.dag_cbor import Record, UnencodableError, record_cid
 from outbox.record.kind import blob_reference
@@ -148,3 +148,41 @@ def _blob(name: str, value: Any) -> Record | None:
     if (blob := blob_reference(value)) is None:
         raise InvalidFieldError(name, "must be a blob reference")
     return blob
+
+
+MAX_NAMED_PROBLEMS: Final = 500
+"""More are counted and not named."""
+
+MAX_PROBLEM_LENGTH: Final = 500
+"""A message may quote a value of the record."""
+
+Problem = dict[str, Any]
+
+
+@dataclass
+class Progress:
+    """Of the records `found` at the PDS, how many were known here before, were adopted, or were refused."""
+
+    found: int = 0
+    known: int = 0
+    adopted: int = 0
+    refused: int = 0
+    problems: list[Problem] = field(default_factory=list)
+
+    @property
+    def seen(self) -> int:
+        return self.known + self.adopted + self.refused
+
+    def add_problem(self, problem: Problem) -> None:
+        if len(self.problems) < MAX_NAMED_PROBLEMS:
+            self.problems.append(problem)
+
+    def refuse(self, problem: Problem) -> None:
+        self.refused += 1
+        self.add_problem(problem)
+
+
+def problem_of(key: RecordKey, error: str, message: str, *, adopted: bool = False, **more: Any) -> Problem:
+    """Describe a problem of a record; `adopted` says whether the record became a track nevertheless."""
+    message = clean(message, MAX_PROBLEM_LENGTH)
+    return {"uri": clean(key.uri), "error": error, "message": message, "adopted": adopted, **more}

@@ -15,8 +15,7 @@ from eventstore.jobs.kinds import Wanted
 from eventstore.jobs.table import job
 from projections.history import history
 from projections.tracks.table import LIVE, tracks
-from storage.derived.jobs import DerivedKind
-from storage.derived.renditions import made
+from storage.derived.renditions import DerivedKind, made
 from storage.derived.waveforms import DECODED_FILE_TYPES, waveform
 
 MAX_REQUESTED_AT_ONCE: Final = 1000

@@ -12,8 +12,7 @@ from projections import media_references
 from projections.tracks.queries import tracks_with_image_urls
 from projections.tracks.table import LIVE, tracks
 from replay.derived.plan import HAS_URL_ALONE
-from storage.derived.jobs import DerivedKind
-from storage.derived.renditions import forget, made, rendition, sources_of
+from storage.derived.renditions import DerivedKind, forget, made, rendition, sources_of
 from storage.derived.waveforms import waveform
 from storage.media import Media, MediaState, media
 from storage.sweep import SweepReport, sweep

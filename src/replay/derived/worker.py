@@ -15,8 +15,7 @@ from identity.errors import FetchRefusedError, UnsafeAddressError
 from replay.adoption.fetcher import Fetcher, OthersAddresses, named
 from replay.derived.plan import request_recent
 from storage.artwork import MAX_BYTES, in_background, read_artwork, read_renditions
-from storage.derived.jobs import DerivedKind
-from storage.derived.renditions import keep_renditions
+from storage.derived.renditions import DerivedKind, keep_renditions
 from storage.derived.waveforms import DecoderFailedError, keep_waveform, read_waveform
 from storage.errors import MediaGoneError, RefusedMediaError, StorageError, StoreUnavailableError
 from storage.media import Media

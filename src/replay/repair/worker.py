@@ -32,8 +32,8 @@ from replay.reconcile.drift import Drift, DriftKind, Expected, Repair
 from replay.reconcile.outdated import outdated_records
 from replay.reconcile.verify import Verified, compare, expected_of, repos_of
 from replay.repair import jobs
+from replay.repair.jobs import RepairState, SkipReason
 from replay.repair.plan import StoredPlan, steps_in
-from replay.repair.states import RepairState, SkipReason
 
 STEPS_PER_UNIT: Final = 100
 RESTORED: Final = frozenset({Repair.RESTORE})

@@ -18,7 +18,7 @@ from identity.errors import IdentityError
 from outbox.pds.client import RemoteUnknownError
 from replay.adoption import adopt as adoptions
 from replay.adoption.peer_ids import PeerIds, assign, read_peer_ids, require_free, reserve
-from replay.adoption.progress import Progress
+from replay.adoption.record import Progress
 from replay.errors import PeerIdsError, UnderWayError
 from service.cli.output import as_json, dry_run, operator_envelope, print_json, print_table, progress_bar
 from service.cli.preparing import container_of_command

@@ -10,9 +10,8 @@ from application.jobs import apply_found
 from outbox.operations.operators import Operator
 from replay.reconcile.drift import Repair
 from replay.reconcile.verify import Verified
-from replay.repair.jobs import REPAIR, repair_of
+from replay.repair.jobs import REPAIR, RepairState, repair_of
 from replay.repair.plan import Plan, StoredPlan, plan_for
-from replay.repair.states import RepairState
 from service.cli.output import (
     DRIFT,
     agreed,

@@ -19,9 +19,9 @@ from service.config.settings import Settings
 from service.doctor.checks import Check, Checks, CheckState, check, utc
 from service.wiring.identity import pds_http_client, resolver_of
 from service.wiring.log import media_store
-from storage import disk_errors
+from storage import errors
 from storage.cid import cid_of, new_key
-from storage.disk_errors import existing, free_bytes
+from storage.errors import existing, free_bytes
 
 WARN, FAIL = CheckState.WARN, CheckState.FAIL
 MAX_HOSTS: Final = 50
@@ -60,8 +60,8 @@ def disks(settings: Settings) -> Checks:
         yield check(
             f"disk of {folder}",
             f"{free // MEGABYTE} of {total // MEGABYTE} MiB are free",
-            (FAIL, free < disk_errors.MIN_FREE_BYTES, "make room: nothing can be written"),
-            (WARN, free < disk_errors.LOW_FREE_BYTES, "make room soon"),
+            (FAIL, free < errors.MIN_FREE_BYTES, "make room: nothing can be written"),
+            (WARN, free < errors.LOW_FREE_BYTES, "make room soon"),
         )
 
 

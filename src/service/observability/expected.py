@@ -12,7 +12,7 @@ from api.errors import NotReadyError
 from eventstore import errors as store
 from service.config.settings import SettingsError
 from service.schema.migrate import OutdatedSchemaError
-from storage.disk_errors import FULL as FULL_ERRNOS
+from storage.errors import FULL as FULL_ERRNOS
 from storage.errors import DiskFullError, StoreUnavailableError
 
 

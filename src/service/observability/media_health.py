@@ -14,9 +14,8 @@ from sqlalchemy.exc import SQLAlchemyError
 
 from eventstore.coordination.threads import begun
 from eventstore.errors import EventStoreError
-from storage import disk_errors
-from storage.disk_errors import free_bytes
-from storage.errors import StorageError
+from storage import errors
+from storage.errors import StorageError, free_bytes
 from storage.media import Media, MediaState, media
 
 SAMPLE_TTL_SECONDS: Final = 5.0
@@ -71,7 +70,7 @@ class MediaHealth:
             store = self._store()
         except (SQLAlchemyError, EventStoreError):  # then readiness says so; the disks are known all the same
             store = StoreHealth()
-        lacking = [folder for folder, room in free.items() if room < disk_errors.MIN_FREE_BYTES]
+        lacking = [folder for folder, room in free.items() if room < errors.MIN_FREE_BYTES]
         if not lacking:
             self._full_since = None
             return replace(store, free=free)

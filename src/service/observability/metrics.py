@@ -25,7 +25,7 @@ from aggregates.published import PublishedEvent
 from eventstore.coordination.commit_signals import Listener
 from eventstore.errors import EventStoreError
 from eventstore.event_log import EventLog
-from outbox.blobs.upload_results import BLOB_MISMATCH, BLOB_TYPE, TOO_LARGE_REASON
+from outbox.blobs.jobs import BLOB_MISMATCH, BLOB_TYPE, TOO_LARGE_REASON
 from outbox.pds.verdict import LANE_ERRORS, RECORD_ERRORS, Verdict
 from outbox.ports import RelayMetrics
 from outbox.relay.result import Outcome, Result

@@ -31,7 +31,7 @@ MODULES: Final = [
         "storage.derived.renditions",
         "storage.derived.waveforms",
         "storage.media",
-        "storage.public.tables",
+        "storage.public.copies",
     )
 ]
 

@@ -8,7 +8,7 @@ from eventstore.jobs.worker import Worker
 from identity.resolution.address_policy import AddressPolicy
 from outbox.blobs.worker import Uploads
 from outbox.mirror.hosts import PacedPds
-from outbox.probes.worker import Probes
+from outbox.probes.jobs import Probes
 from outbox.repo.reads import RepoReads
 from outbox.tracks.record import TrackRecords
 from replay.adoption.adopt import LISTING_TIMEOUT_SECONDS, Adoption

@@ -18,6 +18,9 @@ from storage.media import LONG_AGO, Media, MediaState, end_grace_period, media
 
 if TYPE_CHECKING:
     from storage.artwork import PreparedArtwork
+from enum import StrEnum
+
+from eventstore.jobs.table import JobState, job
 
 RENDITION_MIME: Final = "image/webp"
 
@@ -83,3 +86,17 @@ def end_grace_of_renditions(connection: Connection, sources: Collection[str], be
         cids = connection.scalars(select(made.cid).where(*old).distinct().order_by(made.cid)).all()
         connection.execute(update(rendition).where(*old).values(made_at=LONG_AGO))
         end_grace_period(connection, cids, before)
+
+
+class DerivedKind(StrEnum):
+    """What is made, and of what: the kinds of their jobs."""
+
+    RENDITIONS = "renditions"  # of a stored cover, by its CID
+    COVER = "cover"  # renditions of an image elsewhere, by its URL
+    WAVEFORM = "waveform"  # of stored audio, by its CID
+
+
+def has_failed(connection: Connection, kind: DerivedKind, source: str) -> bool:
+    """Whether it is known that this cannot be made."""
+    this = (job.c.kind == kind, job.c.subject == source)
+    return connection.scalar(select(job.c.state).where(*this)) == JobState.FAILED

@@ -9,8 +9,7 @@ from aggregates.track import Track
 from eventstore.append import upsert
 from eventstore.change import Change
 from eventstore.projection import Into
-from storage.public.copies import mark_changed
-from storage.public.tables import PUBLIC_AUDIO, public_audio
+from storage.public.copies import PUBLIC_AUDIO, mark_changed, public_audio
 
 Row = Mapping[str, Any]
 

@@ -17,8 +17,7 @@ from eventstore.jobs import queue
 from eventstore.jobs.kinds import Wanted
 from eventstore.jobs.table import job
 from storage.cid import CID_BEGINNINGS, cid_of_name
-from storage.public.copies import Action, mark_changed
-from storage.public.tables import PublicCopyState, public_audio, public_copy
+from storage.public.copies import Action, PublicCopyState, mark_changed, public_audio, public_copy
 from storage.store import PublicCopies
 
 logger = logging.getLogger("mastertape.storage")

@@ -13,7 +13,7 @@ from outbox.mirror.lanes import resume_lane
 from outbox.mirror.tables import PAST, firehose_cursor, mirror_lane, repo_scan
 from projections.rebuild.rebuild import rebuild
 from replay.adoption import adopt as adoptions
-from replay.adoption.progress import Progress
+from replay.adoption.record import Progress
 from service.process.jobs import JOBS, periodic_jobs, request_periodic
 from tests.api.ops.requests import act, cannot_be_made, read
 from tests.api.world import did_of, upload

@@ -11,7 +11,7 @@ from starlette.testclient import TestClient
 from api.error_responses import response_to
 from service.config.settings import Settings
 from service.observability import media_health
-from storage import disk_errors
+from storage import errors
 from storage.errors import DiskFullError
 from tests.api.world import World, refusal, upload
 
@@ -62,7 +62,7 @@ def test_a_full_disk_is_named_while_requests_are_served(world, monkeypatch):
     with TestClient(world.app) as client:
         track = upload(client, alice)
         assert client.get("/readyz").json() == {"status": "ready"}
-        monkeypatch.setattr(disk_errors, "MIN_FREE_BYTES", 2**60)
+        monkeypatch.setattr(errors, "MIN_FREE_BYTES", 2**60)
         ready = client.get("/readyz")
         assert (ready.status_code, ready.json()["status"]) == (200, "ready")
         said = re.compile(r"is full since (.* UTC), \d+ KiB are free: edits and uploads .* are refused")

@@ -2,7 +2,7 @@
 
 import pytest
 
-from replay.adoption.progress import Progress
+from replay.adoption.record import Progress
 from tests.replay.adoption.claims import claimed, fail, finish
 
 HERE = "/me/adopt"

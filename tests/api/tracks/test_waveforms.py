@@ -13,7 +13,7 @@ from identity.accounts.credentials import Scope
 from replay.derived import worker
 from replay.derived.sweep import sweep_media
 from replay.derived.worker import MAX_ATTEMPTS
-from storage.derived.jobs import DerivedKind
+from storage.derived.renditions import DerivedKind
 from storage.derived.waveforms import read_waveform, waveform
 from tests.api.world import refusal, upload
 from tests.media_samples import samples

@@ -13,7 +13,7 @@ import pytest
 from aggregates.values import SupportGate
 from eventstore.jobs.worker import Worker
 from outbox.blobs import worker as blobs
-from outbox.blobs.upload_results import MAX_BLOB_BYTES
+from outbox.blobs.jobs import MAX_BLOB_BYTES
 from outbox.blobs.worker import Uploads
 from service.observability.metrics import Metrics
 from tests.dsl import COLLECTION

@@ -7,7 +7,7 @@ from typing import Any
 import pytest
 
 import outbox
-from outbox.blobs.upload_results import ACCEPTED, MAX_BLOB_BYTES
+from outbox.blobs.jobs import ACCEPTED, MAX_BLOB_BYTES
 from outbox.record.lexicon import Lexicon, LexiconError, known_lexicons
 
 RECORD: dict[str, Any] = {

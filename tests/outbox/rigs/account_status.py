@@ -10,8 +10,7 @@ from aggregates.track import Track
 from eventstore.database import Database
 from eventstore.jobs import queue
 from eventstore.jobs.kinds import Job
-from outbox.probes.jobs import Probe, probed_lane, request_due
-from outbox.probes.worker import Probes
+from outbox.probes.jobs import Probe, Probes, probed_lane, request_due
 from outbox.relay.result import Outcome
 from tests.fake_pds.signed_in_pds import SignedInPds
 from tests.outbox.rigs.relay_rig import Rig

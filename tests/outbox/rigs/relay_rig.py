@@ -27,7 +27,7 @@ from outbox.mirror.requeue import retry
 from outbox.mirror.targets import MirrorTargets
 from outbox.pds.client import Pds
 from outbox.ports import SignInRequiredError
-from outbox.probes.worker import Probes
+from outbox.probes.jobs import Probes
 from outbox.record.kind import RecordKinds
 from outbox.relay.claim import claim
 from outbox.relay.delivery import Delivery

@@ -7,7 +7,7 @@ from typing import Any
 from eventstore.event_log import EventLog
 from eventstore.jobs.worker import Worker
 from outbox.blobs.worker import Uploads
-from outbox.probes.worker import Probes
+from outbox.probes.jobs import Probes
 from outbox.relay.delivery import Delivery
 from outbox.relay.relay import Relay, RelayLimits
 from outbox.relay.result import Outcome

@@ -7,7 +7,7 @@ from eventstore.database import Database
 from eventstore.jobs import queue
 from eventstore.jobs.kinds import Failure, Job, Kind, Outcome
 from replay.adoption.adopt import Adoption
-from replay.adoption.progress import Progress
+from replay.adoption.record import Progress
 
 LEASE = timedelta(seconds=60)
 NOBODY: Any = None

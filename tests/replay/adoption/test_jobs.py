@@ -20,7 +20,7 @@ from identity.errors import IdentityUnreachableError, UnknownIdentityError
 from outbox.pds.client import RemoteUnknownError
 from replay.adoption import adopt as adoptions
 from replay.adoption.adopt import ADOPTION
-from replay.adoption.progress import Progress
+from replay.adoption.record import Progress
 from tests.dsl import ALICE
 from tests.media_samples import samples
 from tests.outbox.rigs.relay_rig import ARTIST

@@ -12,8 +12,7 @@ from identity.resolution.address_policy import AddressPolicy
 from outbox.mirror.hosts import Hosts
 from replay.adoption.fetcher import Fetcher, OthersAddresses
 from replay.derived.worker import DerivedMedia
-from storage.derived.jobs import DerivedKind
-from storage.derived.renditions import rendition_of
+from storage.derived.renditions import DerivedKind, rendition_of
 from tests.replay.adoption.rig import SERVICE, AdoptRig
 
 

@@ -15,8 +15,8 @@ from outbox.pds.client import RecordKey
 from replay.reconcile.drift import Drift, DriftKind, Expected
 from replay.reconcile.verify import Repo, Verified
 from replay.repair import plan, worker
+from replay.repair.jobs import SkipReason
 from replay.repair.plan import StoredPlan
-from replay.repair.states import SkipReason
 from replay.repair.worker import MAX_ATTEMPTS, skip_reason
 from tests.outbox.rigs.relay_rig import Rig, memory_rig_on
 from tests.replay.repair.rig import ProcessStep, claimed, decided, lost, planned, repairs, row

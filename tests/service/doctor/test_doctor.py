@@ -30,7 +30,7 @@ from service.cli.main import main
 from service.config.settings import PREFIX
 from service.doctor import checks as doctor_checks
 from service.wiring.bootstrap import Container
-from storage import disk_errors
+from storage import errors
 from storage.disk import DiskStore
 from tests.dsl import ALICE, BOB
 
@@ -281,7 +281,7 @@ def test_a_record_that_names_an_earlier_address(look: Look, tape: Container) -> 
 
 
 def test_a_full_disk(look: Look, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(disk_errors, "LOW_FREE_BYTES", 2**60)
+    monkeypatch.setattr(errors, "LOW_FREE_BYTES", 2**60)
     assert any(state == "warn" and name.startswith("disk of") for name, (state, _) in look().items())
-    monkeypatch.setattr(disk_errors, "MIN_FREE_BYTES", 2**60)
+    monkeypatch.setattr(errors, "MIN_FREE_BYTES", 2**60)
     assert any(state == "fail" and name.startswith("disk of") for name, (state, _) in look().items())

@@ -22,10 +22,9 @@ from eventstore.unit_of_work import UnitOfWork
 from storage.cid import cid_of, cid_of_name
 from storage.errors import BytesMissingError, StorageError, StoreUnavailableError
 from storage.media import Media
-from storage.public.copies import Action, release_expired
+from storage.public.copies import Action, public_copy, release_expired
 from storage.public.projection import PublicAudio
 from storage.public.publisher import LEASE, Publisher
-from storage.public.tables import public_copy
 from tests.dsl import ALICE, a_track, some_time
 from tests.storage.memory_store import MemoryStore
 from tests.storage.stepped_threads import CrashError

@@ -8,8 +8,8 @@ from sqlalchemy import select, update
 
 from aggregates.track import Track
 from projections.rebuild.rebuild import differences, rebuild
+from storage.public.copies import public_audio, public_copy
 from storage.public.projection import PublicAudio
-from storage.public.tables import public_audio, public_copy
 from tests.dsl import BOB, some_time
 from tests.storage.public.public_rig import Rig, delete, gate, undelete, ungate
 

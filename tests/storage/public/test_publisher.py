@@ -9,9 +9,8 @@ import pytest
 from aggregates.track import Track
 from eventstore.jobs import queue
 from eventstore.jobs.kinds import Job
-from storage.public.copies import Action, Begun, begin, settle
+from storage.public.copies import Action, Begun, PublicCopyState, begin, settle
 from storage.public.publisher import LEASE
-from storage.public.tables import PublicCopyState
 from tests.dsl import ALICE, BOB, some_time
 from tests.eventstore.threads import until
 from tests.storage.public.public_rig import (

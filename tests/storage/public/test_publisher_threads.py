@@ -9,8 +9,7 @@ from sqlalchemy import select
 
 from eventstore.jobs import worker
 from storage.public import publisher
-from storage.public.copies import Action
-from storage.public.tables import public_audio, public_copy
+from storage.public.copies import Action, public_audio, public_copy
 from tests.dsl import ALICE, BOB
 from tests.eventstore.threads import until
 from tests.storage.public.public_rig import Rig, gate, run_due, running, ungate, worker_of

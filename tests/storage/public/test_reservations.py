@@ -8,9 +8,8 @@ import pytest
 from sqlalchemy import select
 
 from storage.errors import StoreUnavailableError
-from storage.public.copies import LEASES_OF_A_HOLD, Reservation
+from storage.public.copies import LEASES_OF_A_HOLD, Reservation, public_hold
 from storage.public.review import review
-from storage.public.tables import public_hold
 from tests.dsl import ALICE
 from tests.eventstore.threads import until
 from tests.storage.public.public_rig import ENVELOPE, Once, Rig, crash, gate, run_due, ungate

@@ -6,10 +6,9 @@ from sqlalchemy import insert, update
 from eventstore.jobs import queue
 from eventstore.jobs.table import job
 from storage.cid import CID_BEGINNINGS, cid_of, cid_of_name
-from storage.public.copies import Action, begin
+from storage.public.copies import Action, begin, public_audio, public_copy
 from storage.public.publisher import LEASE
 from storage.public.review import review
-from storage.public.tables import public_audio, public_copy
 from tests.storage.public.public_rig import Rig, gate, ungate
 
 

@@ -12,8 +12,8 @@ from api.requests.parameters import Name
 from eventstore.jobs.table import JobState
 from outbox.views import overview
 from replay.reconcile.drift import Drift, Repair
+from replay.repair.jobs import WORKED_ON
 from replay.repair.plan import PlanCounts, steps_in
-from replay.repair.states import WORKED_ON
 
 MAX_NAMED_STEPS: Final = 50
 
