@@ -51,7 +51,7 @@ class Worker:
         self._lease: Final = lease
         self._has_ended: Final = has_ended
         self._threads: Final = Threads("jobs", MAX_THREADS)
-        self._woken, self._freed = asyncio.Event(), asyncio.Event()
+        self._woken: Final = asyncio.Event()
         self._loop: asyncio.AbstractEventLoop | None = None
         self._running: Final[dict[asyncio.Task[bool], str]] = {}
         """By task, its kind."""
@@ -70,7 +70,6 @@ class Worker:
         try:
             while True:
                 self._woken.clear()
-                self._freed.clear()
                 try:
                     await self.start_due()
                 except Exception:
@@ -78,8 +77,7 @@ class Worker:
                 with suppress(TimeoutError):
                     async with asyncio.timeout(POLL_SECONDS):
                         await self._woken.wait()
-                    async with asyncio.timeout(DEBOUNCE_SECONDS):
-                        await self._freed.wait()
+                        await asyncio.sleep(DEBOUNCE_SECONDS)
         finally:
             for task in self._running:
                 task.cancel()
@@ -141,8 +139,7 @@ class Worker:
 
     def _ended(self, task: asyncio.Task[bool]) -> None:
         del self._running[task]
-        self._woken.set()
-        self._freed.set()  # another may begin
+        self._woken.set()  # another may begin
         if not task.cancelled() and (error := task.exception()) is not None:
             logger.error("job_not_settled", exc_info=error)  # its lease expires, and it is tried again
 

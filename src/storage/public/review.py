@@ -5,11 +5,9 @@ that arrived after its process had died, rows corrected by a rebuild.
 """
 
 import logging
-from collections.abc import Sequence
-from datetime import datetime
 from typing import Any, Final
 
-from sqlalchemy import Connection, and_, exists, not_, or_, select, update
+from sqlalchemy import and_, exists, not_, or_, select, update
 
 from eventstore.append import upsert
 from eventstore.database import Database, pages
@@ -38,9 +36,13 @@ def review(database: Database, copies: PublicCopies) -> int:
         with database.read() as connection:  # before listing: a copy published meanwhile is not missing
             expected = set(connection.scalars(select(copy.name).where(*public)))
         listed = set(copies.published(beginning))
-        lost = expected - listed
-        found += sum(_make_uncertain(database, name, PublicCopyState.PUBLIC, _LOST) for name in sorted(lost))
-        found += sum(_strays(database, page) for page in pages(sorted(listed)))
+        found += sum(_recheck(database, name, PublicCopyState.PUBLIC) for name in sorted(expected - listed))
+        for page in pages(sorted(listed)):
+            with database.read() as connection:
+                rows = connection.execute(select(copy.name, copy.state).where(copy.name.in_(page)))
+                states = {row.name: row.state for row in rows}
+            strays = [name for name in page if states.get(name) in {None, PublicCopyState.ABSENT}]
+            found += sum(_recheck(database, name, states.get(name)) for name in strays)
     return found
 
 
@@ -65,46 +67,25 @@ def _mark_wrong_rows(database: Database) -> int:
     return len(wrong)
 
 
-def _strays(database: Database, names: Sequence[str]) -> int:
-    with database.read() as connection:
-        rows = connection.execute(select(copy.name, copy.state).where(copy.name.in_(names)))
-        states = {row.name: row.state for row in rows}
-    strays = 0
-    for name in names:
-        if name not in states:
-            strays += _insert_stray(database, name)
-        elif states[name] == PublicCopyState.ABSENT:
-            strays += _make_uncertain(database, name, PublicCopyState.ABSENT, _FOUND)
-    return strays
-
-
-def _make_uncertain(database: Database, name: str, before: PublicCopyState, reason: str) -> int:
-    with database.write() as connection:
-        uncertain = update(public_copy).where(copy.name == name, copy.state == before)
-        changed = connection.execute(uncertain.values(state=PublicCopyState.UNCERTAIN)).rowcount
-        if changed:
-            _request(connection, name, database.now(connection))
-    if changed:
-        _log_mismatch(name, reason)
-    return changed
-
-
-def _insert_stray(database: Database, name: str) -> int:
-    if (cid := cid_of_name(name)) is None:
+def _recheck(database: Database, name: str, before: PublicCopyState | None) -> int:
+    """Have the publisher check a copy that the store has, or lacks, against its row: as of `before`, or none; returns how many."""
+    cid = cid_of_name(name)
+    if before is None and cid is None:
         return 0  # not a copy of ours
     row = {"name": name, "cid": cid, "mime": UNKNOWN_MIME, "state": PublicCopyState.UNCERTAIN}
     with database.write() as connection:
-        insert_copy = upsert(connection, public_copy).values(row).on_conflict_do_nothing()
-        inserted = connection.scalar(insert_copy.returning(copy.name)) is not None
-        if inserted:
-            _request(connection, name, database.now(connection))
-    if inserted:
-        _log_mismatch(name, _FOUND)
-    return int(inserted)
-
-
-def _request(connection: Connection, name: str, now: datetime) -> None:
-    queue.request(connection, [Wanted(Action.REMOVE, name, name)], now, hurry=True)
+        if before is None:
+            change: Any = upsert(connection, public_copy).values(row).on_conflict_do_nothing()
+        else:
+            this = (copy.name == name, copy.state == before)
+            change = update(public_copy).where(*this).values(state=PublicCopyState.UNCERTAIN)
+        changed = len(connection.execute(change.returning(copy.name)).all())
+        if changed:
+            wanted = [Wanted(Action.REMOVE, name, name)]
+            queue.request(connection, wanted, database.now(connection), hurry=True)
+    if changed:
+        _log_mismatch(name, _LOST if before == PublicCopyState.PUBLIC else _FOUND)
+    return changed
 
 
 def _log_mismatch(name: str, reason: str) -> None:
