@@ -44,6 +44,12 @@ def sign_in(browser):
 
 
 @pytest.fixture
+def studio(sign_in, alice):
+    """Alice, at the studio."""
+    return sign_in(alice)
+
+
+@pytest.fixture
 def admin(world, sign_in):
     with world.database.write() as connection:
         world.services.accounts.upsert(

@@ -1,23 +1,26 @@
-"""`mastertape verify pds`: compares the records on PDSes with the log. Also adds `verify media` to the group."""
+"""`mastertape verify pds` and `verify media`: compare the records on PDSes, and the media store, with the log; bytes are repaired from PDSes."""
 
 import asyncio
 import logging
 from collections import Counter
-from collections.abc import Sequence
-from dataclasses import replace
+from collections.abc import Collection, Sequence
+from dataclasses import asdict, replace
+from datetime import timedelta
 from functools import partial
 from typing import Any, Final
 
 import click
 
+from identity.resolution.address_policy import AddressPolicy
 from outbox.repo.reads import RepoReads
 from outbox.threads import in_thread
+from replay.media.check import MediaFinding, MediaKind, check_media
+from replay.media.repair import MediaRepair
 from replay.reconcile.drift import Drift
 from replay.reconcile.outdated import outdated_records
 from replay.reconcile.verify import Repo, Verified, Verifier, repos_of
 from replay.recovered import resume_account
 from service.cli.log import verify
-from service.cli.media import verify_media
 from service.cli.output import (
     DRIFT,
     as_json,
@@ -30,6 +33,8 @@ from service.cli.output import (
 )
 from service.cli.preparing import container_of_command
 from service.observability.expected import first_line
+from service.wiring.identity import pds_http_client
+from service.wiring.log import staging_folder
 
 UNREAD: Final = 1
 """Exit code when a repo could not be read, or its account not be resumed."""
@@ -69,9 +74,6 @@ def verify_pds(did: str | None, *, show_all: bool, as_json: bool) -> None:
         raise SystemExit(DRIFT)
     if any(each.problem for each in found):
         raise SystemExit(UNREAD)
-
-
-verify.add_command(verify_media)
 
 
 async def verify_accounts(did: str | None, *, resumes_lanes: bool = False) -> list[Verified]:
@@ -141,3 +143,65 @@ def drift_as_json(drift: Drift) -> dict[str, Any]:
         "expected_cid": drift.expected_cid,
         "found_cid": drift.found_cid,
     }
+
+
+TO_DO = {
+    MediaKind.MISSING: "--repair, or put it back from a backup of the media",
+    MediaKind.WRONG_SIZE: "--repair, or put it back from a backup of the media",
+    MediaKind.DAMAGED: "--repair, or put it back from a backup of the media",
+    MediaKind.UNNAMED: "nothing: the sweep deletes it",
+    MediaKind.STRAY: "nothing: the sweep deletes it, unless a track names it before",
+}
+
+
+@verify.command("media")
+@click.option("--deep", is_flag=True, help="Read every byte, and compare its hash with the CID.")
+@click.option("--repair", is_flag=True, help="Fetch what is missing or damaged from the artists' PDSes.")
+@show_all
+@as_json
+def verify_media(*, deep: bool, repair: bool, show_all: bool, as_json: bool) -> None:
+    """Compare the bytes that tracks name with the media store. Exit code 3 when some are missing or wrong."""
+    found, repaired = asyncio.run(_verify_media(deep=deep, repair=repair))
+    if as_json:
+        print_json({"findings": [asdict(each) | {"repaired": each in repaired} for each in found]})
+    else:
+        _show_media(found, repaired, show_all=show_all)
+    if any(each.is_problem and each not in repaired for each in found):
+        raise SystemExit(DRIFT)
+
+
+async def _verify_media(*, deep: bool, repair: bool) -> tuple[list[MediaFinding], Collection[MediaFinding]]:
+    async with container_of_command() as container:
+        settings, repaired = container.settings, set[MediaFinding]()
+        with progress_bar("verifying") as progress:
+            grace = timedelta(days=settings.sweep_grace_days)
+            found = list(check_media(container.media, grace, deep=deep, progress=progress))
+        problems = [each for each in found if each.is_problem and repair]
+        async with pds_http_client(settings) as http:
+            policy, staging = AddressPolicy(settings.dev_origins), staging_folder(settings)
+            media_repair = MediaRepair(container.media, http, policy, staging, container.hosts)
+            with progress_bar("fetching") as progress:
+                for number, each in enumerate(problems, 1):
+                    if await media_repair.repair(each):
+                        repaired.add(each)
+                    progress(number, len(problems))
+    return found, repaired
+
+
+def _show_media(found: Sequence[MediaFinding], repaired: Collection[MediaFinding], *, show_all: bool) -> None:
+    kinds = sorted(Counter(each.kind.value for each in found).items())
+    counts = ", ".join(f"{count} {kind}" for kind, count in kinds)
+    fetched = f"; {len(repaired)} fetched again" if repaired else ""
+    click.echo((counts or "every track has its bytes, and nothing else is there") + fetched)
+    rows = [
+        (
+            each.kind.value,
+            "nothing: it was fetched again" if each in repaired else TO_DO[each.kind],
+            "" if each.swept_after is None else f"{each.swept_after:%Y-%m-%d %H:%M}",
+            ", ".join(map(str, each.track_ids)) or "-",
+            each.cid,
+        )
+        for each in found
+    ]
+    columns = ("found", "what to do", "deleted after", "tracks", "cid")
+    print_found(columns, rows, kinds=2, count="copies", show_all=show_all)

@@ -14,11 +14,6 @@ LOGIN = {"kind": "oauth", "pds_url": HOST, "scope": "atproto", "generation": 1}
 
 
 @pytest.fixture
-def admin(world):
-    return world.sign_in("admin", scope=Scope.ADMIN)
-
-
-@pytest.fixture
 def operator(world):
     return world.sign_in("operator", scope=Scope.OPERATOR)
 

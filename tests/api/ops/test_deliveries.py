@@ -14,11 +14,6 @@ from tests.fake_pds.scripted_pds import HOST
 from tests.servers.databases import ON_SQLITE
 
 
-@pytest.fixture
-def admin(world):
-    return world.sign_in("admin", scope=Scope.ADMIN)
-
-
 @ON_SQLITE
 def test_an_operator_reads_the_audit_of_every_account(world, client, alice):
     upload(client, alice)

@@ -2,16 +2,10 @@
 
 import pytest
 
-from identity.accounts.credentials import Scope
 from tests.api.world import refusal, upload
 from tests.servers.databases import ON_SQLITE
 
 pytestmark = ON_SQLITE
-
-
-@pytest.fixture
-def admin(world):
-    return world.sign_in("admin", scope=Scope.ADMIN)
 
 
 @pytest.fixture

@@ -151,11 +151,6 @@ def jobs(world, client):
     return lambda **wanted: read(client, operator, "/ops/jobs", **wanted)["items"]
 
 
-@pytest.fixture
-def admin(world):
-    return world.sign_in("admin", scope=Scope.ADMIN)
-
-
 def run(world, name, does):
     """Run a periodic job that does this instead."""
     (wanted,) = (each for each in JOBS if each.name == name)

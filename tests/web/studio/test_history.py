@@ -26,11 +26,6 @@ def track(world, client, alice):
 
 
 @pytest.fixture
-def studio(sign_in, alice):
-    return sign_in(alice)
-
-
-@pytest.fixture
 def here(track):
     return f"/studio/tracks/{track['id']}"
 

@@ -17,11 +17,6 @@ def three(client, alice):
     return [upload(client, alice, title=title, seed=at) for at, title in enumerate(TITLES, 1)]
 
 
-@pytest.fixture
-def studio(sign_in, alice):
-    return sign_in(alice)
-
-
 def marked_in(page):
     found = re.findall(r'id="mark-(\d+)" data-live>\s*<span class="mark \w+">([^<]+)<', page.text)
     return {int(track_id): mark for track_id, mark in found}

@@ -24,8 +24,8 @@ def conflict(world, client, alice):
     return held(world, client, alice, title="theirs", album="their album")
 
 
-def test_the_columns_mark_what_differs(sign_in, alice, conflict):
-    page = sign_in(alice).get(f"/studio/tracks/{conflict['id']}/pds")
+def test_the_columns_mark_what_differs(studio, conflict):
+    page = studio.get(f"/studio/tracks/{conflict['id']}/pds")
     title = page.text.split('<th scope="row">Title')[1].split("</tr>")[0]
     assert title.count("first") == 2
     assert title.split('class="differs">')[1].startswith("theirs")
@@ -38,10 +38,8 @@ def delivered(world, client, alice):
     return track
 
 
-def test_a_record_that_agrees_is_said_in_one_sentence_and_the_columns_are_folded(
-    world, sign_in, alice, delivered
-):
-    page = sign_in(alice).get(f"/studio/tracks/{delivered['id']}/pds")
+def test_a_record_that_agrees_is_said_in_one_sentence_and_the_columns_are_folded(world, studio, delivered):
+    page = studio.get(f"/studio/tracks/{delivered['id']}/pds")
     assert_runs_only_our_files(page)
     assert page.text.index(AGREE) < page.text.index("<summary>Field by field") < page.text.index("<table")
     assert ISO.search(re.sub(r"<time [^>]*>", "", page.text.split(TECHNICAL)[0])) is None
@@ -52,55 +50,55 @@ def test_a_record_that_agrees_is_said_in_one_sentence_and_the_columns_are_folded
 
 
 def test_a_long_value_of_another_program_is_cut_in_the_columns_and_whole_in_the_json(
-    world, sign_in, alice, delivered
+    world, studio, delivered
 ):
     edited_elsewhere(world, delivered, waveform="7" * 2_000)
-    page = sign_in(alice).get(f"/studio/tracks/{delivered['id']}/pds").text
+    page = studio.get(f"/studio/tracks/{delivered['id']}/pds").text
     told, technical = page.split(TECHNICAL)
     assert f"{'7' * FOREIGN_CHARACTERS}… (2,000 characters)" in told
     assert "7" * (FOREIGN_CHARACTERS + 1) not in told
     assert "7" * 2_000 in technical
 
 
-def test_a_record_over_the_limit_of_the_pds_names_its_largest_field(world, client, sign_in, alice, delivered):
+def test_a_record_over_the_limit_of_the_pds_names_its_largest_field(world, client, studio, alice, delivered):
     edited_elsewhere(world, delivered, waveform="7" * 1_000_000)
     client.patch(f"/tracks/{delivered['id']}", json={"title": "Second"}, headers=alice.headers)
     world.deliver()
-    page = sign_in(alice).get(f"/studio/tracks/{delivered['id']}/pds").text
+    page = studio.get(f"/studio/tracks/{delivered['id']}/pds").text
     assert "The record is too large for your PDS" in page
     assert "Its largest field is “waveform” of another program, with 1,000,000 characters." in page
 
 
-def test_each_field_of_a_record_that_is_gone_is_shown_as_none(world, sign_in, alice, delivered):
+def test_each_field_of_a_record_that_is_gone_is_shown_as_none(world, studio, delivered):
     del world.pds.records[delivered["atproto_record_uri"]]
-    page = sign_in(alice).get(f"/studio/tracks/{delivered['id']}/pds").text
+    page = studio.get(f"/studio/tracks/{delivered['id']}/pds").text
     there_now = re.findall(r'<td data-label="There now"[^>]*>(.*?)</td>', page)
     assert len(there_now) > 3
     assert set(there_now) == {'<span class="none">none</span><span class="hidden"> (differs)</span>'}
 
 
-def test_what_is_set_but_in_no_record_is_named_beside_the_columns(client, sign_in, alice, delivered):
-    page = sign_in(alice).get(f"/studio/tracks/{delivered['id']}/pds").text
+def test_what_is_set_but_in_no_record_is_named_beside_the_columns(client, studio, alice, delivered):
+    page = studio.get(f"/studio/tracks/{delivered['id']}/pds").text
     assert AGREE in page
     assert "kept here" not in page
     for fields, words in (({"tags": ["live"]}, "Tags are"), ({"downloads": "off"}, "Tags and downloads are")):
         client.patch(f"/tracks/{delivered['id']}", json=fields, headers=alice.headers)
-        page = sign_in(alice).get(f"/studio/tracks/{delivered['id']}/pds").text
+        page = studio.get(f"/studio/tracks/{delivered['id']}/pds").text
         assert f"{words} kept here; they are not in the record on your PDS." in page
     assert AGREE in page
 
 
-def test_a_record_that_cannot_be_read_is_not_said_to_agree(world, sign_in, alice, delivered):
+def test_a_record_that_cannot_be_read_is_not_said_to_agree(world, studio, delivered):
     world.pds.away = True
-    page = sign_in(alice).get(f"/studio/tracks/{delivered['id']}/pds").text
+    page = studio.get(f"/studio/tracks/{delivered['id']}/pds").text
     assert "Your PDS could not be read just now" in page
     assert AGREE not in page
     assert "ConnectError" not in page.split(TECHNICAL)[0]
     assert "confirmed it last" in page
 
 
-def test_attempts_are_told_in_words_and_the_answers_of_the_pds_are_folded(sign_in, alice, conflict):
-    page = sign_in(alice).get(f"/studio/tracks/{conflict['id']}/pds").text
+def test_attempts_are_told_in_words_and_the_answers_of_the_pds_are_folded(studio, conflict):
+    page = studio.get(f"/studio/tracks/{conflict['id']}/pds").text
     told, technical = page.split(TECHNICAL)
     assert AGREE not in told
     assert "Change: your PDS had another version than expected" in told
@@ -111,11 +109,6 @@ def test_attempts_are_told_in_words_and_the_answers_of_the_pds_are_folded(sign_i
 
 def test_each_outcome_of_an_attempt_has_words():
     assert set(OUTCOMES) == {None, *VerdictKind, *UnsentOutcome}
-
-
-@pytest.fixture
-def studio(sign_in, alice):
-    return sign_in(alice)
 
 
 @pytest.fixture
@@ -139,18 +132,17 @@ def test_a_single_field_is_decided_by_one_of_two_buttons(world, studio, retitled
     assert world.record(retitled)["title"] == title
 
 
-def test_a_single_field_of_which_theirs_cannot_stay_offers_mine_alone(world, client, sign_in, alice):
+def test_a_single_field_of_which_theirs_cannot_stay_offers_mine_alone(world, client, studio, alice):
     track = held(world, client, alice, fileType="ogg")
-    page = sign_in(alice).get(f"/studio/tracks/{track['id']}/pds").text
+    page = studio.get(f"/studio/tracks/{track['id']}/pds").text
     assert "Cannot be kept:" in page
     assert "Keep mine" in page
     assert "Take theirs" not in page
 
 
-def test_an_incomplete_decision_changes_nothing_and_keeps_what_was_chosen(world, sign_in, alice, conflict):
+def test_an_incomplete_decision_changes_nothing_and_keeps_what_was_chosen(world, studio, conflict):
     here = f"/studio/tracks/{conflict['id']}"
-    browser = sign_in(alice)
-    page = send(browser, browser.get(f"{here}/pds"), f"{here}/decide", **{"side.title": "theirs"})
+    page = send(studio, studio.get(f"{here}/pds"), f"{here}/decide", **{"side.title": "theirs"})
     assert page.status_code == 400
     assert 'role="alert"' in page.text
     assert ("side.title", "theirs") in form_to(page, f"{here}/decide").fields

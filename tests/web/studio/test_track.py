@@ -20,11 +20,6 @@ def track(client, alice):
 
 
 @pytest.fixture
-def studio(sign_in, alice):
-    return sign_in(alice)
-
-
-@pytest.fixture
 def conflict(world, client, alice):
     return held(world, client, alice)
 
