@@ -7,7 +7,7 @@ from datetime import datetime
 from functools import cache, cached_property
 from typing import Any
 
-from sqlalchemy import Connection
+from sqlalchemy import Connection, event
 
 import identity.sessions.session_store  # noqa: F401 - declares its table
 import outbox.mirror.tables  # noqa: F401 - declares its tables
@@ -58,7 +58,16 @@ class _MemoryDatabase(Database):
 
 @cache
 def _database() -> _MemoryDatabase:
-    return _MemoryDatabase("sqlite:///:memory:", clock=_clock, pool_size=1)
+    made = _MemoryDatabase("sqlite:///:memory:", clock=_clock, pool_size=1)
+    first = made.connection
+
+    def copy(driver: sqlite3.Connection, _: object) -> None:
+        """A rebuild has a connection of its own, which would have a memory of its own."""
+        if not first.invalidated:
+            driver.deserialize(driver_of(made).serialize())
+
+    event.listen(made.engine, "connect", copy)
+    return made
 
 
 @cache

@@ -4,10 +4,9 @@ States are found breadth first, and are the same if nothing but numbers and time
 that its PDS still has, does not count as an exit: it would hide that the others are broken.
 """
 
-import logging
 import os
 import re
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable
 from itertools import chain
 
 import pytest
@@ -30,14 +29,6 @@ UNNEEDED = {"undelete", "recovered"}
 """Exits that no state needs which two steps reach."""
 A_WHILE, LONG = "two hours", "four days"
 """Without help the relay has so long; the longest wait is for an account that is nowhere."""
-
-
-@pytest.fixture(autouse=True)
-def _quiet() -> Iterator[None]:
-    """Thousands of deliveries are logged, and to capture that takes longer than to make them."""
-    logging.disable()
-    yield
-    logging.disable(logging.NOTSET)
 
 
 @pytest.mark.parametrize("collection", FEWEST_STATES)
