@@ -276,6 +276,8 @@ _FREE_LANES: Final = (
     .where(~_host.paused)
     .subquery()
 )
+LONGEST_DUE: Final = select(_FREE_LANES.c.live)
+"""When the first lane that no relay has leased may be claimed for live work, or might have been."""
 _IS_AT_WORK: Final = and_(
     lane_columns.state == LaneState.READY, ~lane_columns.paused, ~_host.paused, ~is_observed()
 )

@@ -22,6 +22,7 @@ from sqlalchemy import (
     union,
 )
 
+from eventstore.database import MAX_COUNTED
 from eventstore.prepared import Prepared, among
 from eventstore.schema import UtcDateTime
 from outbox.mirror.due import latest_of
@@ -45,6 +46,7 @@ target = mirror_target.c
 lane = mirror_lane.c
 host = pds_host.c
 
+MAX_SAMPLED: Final = 1_000
 DATED: Final = frozenset({MirrorReason.BACKOFF, MirrorReason.PACED, MirrorReason.VERIFYING})
 """Reasons that end at a known time."""
 
@@ -209,25 +211,27 @@ def unfinished_ids(did: str | None = None) -> Sequence[Select[Any]]:
     """Select the ids of subjects, of all accounts or one, whose records may not be as the log says, from an index each."""
     of_targets, of_jobs = ((target.did == did,), (blob_job.c.did == did,)) if did is not None else ((), ())
     return (
-        select(target.subject_id).where(CONCERNS_RELAY, *of_targets),
+        select(target.subject_id).where(CONCERNS_RELAY, ~IS_ACKED, *of_targets),
         select(target.subject_id).where(IS_TROUBLED, *of_targets),
         select(blob_job.c.subject_id).where(IS_OPEN_JOB, *of_jobs),
     )
 
 
-MAY_BE_UNFINISHED: Final = with_ids(*unfinished_ids())
-_BY_STATE: Final = (
-    select(STATE.label("mirror_state"), func.count())
-    .select_from(TARGETS_AT_WORK)
-    .where(MAY_BE_UNFINISHED, STATE != MirrorState.DELIVERED)
-    .group_by("mirror_state")
-)
+MAY_BE_UNFINISHED: Final = with_ids(*(each.limit(MAX_COUNTED) for each in unfinished_ids()))
+"""Narrows down to some of them where they are very many: what waits, what is in trouble and what is uploaded have a share each."""
+IS_SAMPLED: Final = with_ids(*(each.limit(MAX_SAMPLED) for each in unfinished_ids()))
+"""Narrows further, for what has to read the history of each."""
+_STATES: Final = select(STATE.label("mirror_state")).select_from(TARGETS_AT_WORK).where(MAY_BE_UNFINISHED)
+_FOUND: Final = _STATES.offset(0).subquery()  # a limit has PostgreSQL find each state once
+_BY_STATE: Final = select(_FOUND.c.mirror_state, func.count()).group_by(_FOUND.c.mirror_state)
 _LANE_STATE: Final = select(lane.state).where(lane.did == bindparam("did"))
 
 
 def unfinished_records(connection: Connection) -> dict[str, int]:
     """Count the records of all accounts that are not as the log says, by state."""
-    return dict(connection.execute(_BY_STATE).all())
+    found: dict[str, int] = dict(connection.execute(_BY_STATE).all())
+    found.pop(MirrorState.DELIVERED, None)
+    return found
 
 
 def mirrors(connection: Connection, kind: str, subject_ids: Iterable[int]) -> dict[int, Mirror]:

@@ -18,10 +18,9 @@ from eventstore.jobs.queue import stalled_since
 from eventstore.projection import Projection, outdated
 from eventstore.schema import stored_event
 from eventstore.streams.snapshots import Snapshots
-from outbox.mirror.due import host_open_at, lane_due_at, latest_of
-from outbox.mirror.tables import UPLOAD, mirror_lane
+from outbox.mirror.tables import UPLOAD
 from outbox.mirror.targets import MirrorTargets
-from outbox.views.overview import AT_WORK, LANE_STATE, LANES_OF_HOSTS
+from outbox.relay.claim import LONGEST_DUE
 from service.schema.tables import READ_MODELS
 from storage.public.copies import Action
 from storage.public.projection import PublicAudio
@@ -74,12 +73,8 @@ def woken_by_commits(
 
 def lanes_stalled_since(connection: Connection, now: datetime) -> datetime | None:
     """Return since when some account could be sent its changes, and no relay has begun: no pause, limit or failure holds it back."""
-    due_at = latest_of(lane_due_at(), host_open_at())
-    nothing_waits = (mirror_lane.c.lease_until <= now, due_at <= now, LANE_STATE.in_(AT_WORK))
-    found: datetime | None = connection.scalar(
-        select(func.min(due_at)).select_from(LANES_OF_HOSTS).where(*nothing_waits)
-    )
-    return found
+    since: datetime | None = connection.scalar(LONGEST_DUE)
+    return since if since is not None and since <= now else None
 
 
 SUBSCRIBERS: Final = (

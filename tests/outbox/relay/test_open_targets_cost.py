@@ -7,7 +7,7 @@ from typing import Any
 import pytest
 from sqlalchemy import false, select, text, update
 
-from eventstore.database import Database
+from eventstore.database import MAX_COUNTED, Database
 from eventstore.event_log import EventLog
 from outbox.mirror.lanes import Lane, release, resume_lane
 from outbox.mirror.tables import blob_job, mirror_target
@@ -152,3 +152,14 @@ def change_one(database: Database, track_id: int, **columns: Any) -> None:
     with database.write() as connection:
         this = update(mirror_target).where(mirror_target.c.subject_id == track_id)
         connection.execute(this.values(columns))
+
+
+@pytest.mark.usefixtures("lane")
+def test_of_very_many_that_wait_some_are_counted_and_all_that_are_in_trouble(database: Database) -> None:
+    change_one(database, 7, state="rejected", failed_gen=1)
+    with database.write() as connection:
+        connection.execute(update(mirror_target).values(acked_gen=0))
+    with database.read() as connection:
+        found = unfinished_records(connection)
+    assert found.pop("rejected") == 1
+    assert found == {"pending": pytest.approx(MAX_COUNTED, abs=1)}

@@ -8,7 +8,7 @@ from typing import Any
 
 import httpx
 import pytest
-from sqlalchemy import update
+from sqlalchemy import insert, update
 from sqlalchemy.exc import OperationalError
 from starlette.testclient import TestClient
 
@@ -17,12 +17,14 @@ from devpds.ports import free_port
 from eventstore.change import Envelope
 from outbox.firehose.subscription import StreamStatus
 from outbox.mirror.failure_causes import count_failure
-from outbox.mirror.lanes import park_lane, resume_lane
+from outbox.mirror.lanes import change_lane, park_lane, resume_lane
+from outbox.mirror.observe_only import observed_account
 from outbox.mirror.tables import mirror_lane, mirror_target, pds_host
 from outbox.pds.verdict import Kind, Verdict
 from outbox.relay.claim import claim
 from outbox.relay.delivery_task import next_task
 from outbox.relay.result import Outcome, Result
+from outbox.views.overview import lanes
 from replay.reconcile.scan import Scanned
 from service.observability.gauges import WORK_CLASSES
 from service.observability.metrics import Metrics, _Gauges
@@ -275,3 +277,22 @@ def test_a_public_address_has_no_metrics(container: Container) -> None:
     assert (
         TestClient(create_app(replace(container.services, metrics=None))).get("/metrics").status_code == 404
     )
+
+
+def test_accounts_are_counted_by_the_state_that_is_shown_of_each(tape: Container) -> None:
+    signed_in(tape)
+    with tape.database.write() as connection:
+        away = "http://away.test"
+        of = ({}, {"paused": True}, {"failures": 1}, {"failures": 2}, {"state": "gone"}, {"host": away})
+        for number, columns in enumerate(of):
+            resume_lane(connection, f"did:plc:{number}", HOST, tape.database.now(connection))
+            change_lane(connection, f"did:plc:{number}", probes=0, **columns)
+        connection.execute(insert(pds_host).values(host=away, breaker="open"))
+        connection.execute(insert(observed_account).values(did=ALICE))
+    with tape.database.read() as connection:
+        shown = Counter(
+            row.mirror_state for row in lanes(connection, at=None, state=None, after="", limit=100)
+        )
+    assert shown == {"ready": 1, "paused": 1, "backoff": 2, "gone": 1, "pds_away": 1, "restored": 1}
+    found = numbers(tape.metrics.text())
+    assert {state: found[f'mirror_lanes{{state="{state}"}}'] for state in shown} == shown

@@ -24,7 +24,7 @@ from outbox.mirror.tables import (
     mirror_target,
 )
 from outbox.views.overview import CLASS
-from outbox.views.status import STATE, TARGETS_AT_WORK
+from outbox.views.status import IS_SAMPLED, STATE, TARGETS_AT_WORK
 from projections.history import history
 from projections.rebuild.scratch import run_under_way
 from replay.reconcile.scan import scan_progress, unread_repos
@@ -229,12 +229,13 @@ def _noticed_at(connection: Connection, state: str) -> datetime | None:
 
 
 def oldest_pending(connection: Connection) -> dict[str, datetime]:
-    """Return the time of the oldest change that waits only for the relay, by class of work."""
+    """Return the time of the oldest change that waits only for the relay, by class of work; of many, among a sample."""
     rows = connection.execute(
         select(CLASS.label("work"), func.min(history.c.at))
         .select_from(TARGETS_AT_WORK)
         .join(history, and_(history.c.track_id == target.subject_id, history.c.kind == target.kind))
         .where(
+            IS_SAMPLED,
             is_open(),
             STATE == MirrorState.PENDING,
             history.c.touches_record,
