@@ -98,7 +98,7 @@ GOALS: Final = (
     *_on_both(
         "CPU of GET of a page", SELECT, "reads", "{database}: GET a page", 1.4, 1.5, bounded_by=bounds.PAGE
     ),
-    Goal("round trips of a PATCH; of a GET, PostgreSQL", "", "<= 2; <= 2, counted by tests"),
+    Goal("round trips of a PATCH; of a GET, PostgreSQL", "", "<= 1; <= 2, counted by tests"),
     *_on_both(
         "PATCH p50, PDS near", PUT, "patch", "PATCH, {database}, PDS +0 ms", 0.5, 0.6, bounded_by=bounds.PATCH
     ),

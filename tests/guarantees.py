@@ -841,11 +841,12 @@ SUBJECTS: Final = {
         ),
         Guarantee(
             "A cookie or token that was ended gives no access, immediately and in every process",
-            "each request, and each stream before it says more, reads the row",
+            "each request, and each stream before it says more, reads the row; a command's unit of work proves it",
             (
                 "tests/service/config/test_stolen_copy.py::test_a_cookie_after_its_logout_opens_nothing",
                 "tests/api/test_events.py::test_a_stream_ends_with_its_token_and_the_others_of_its_account_go_on",
-                "tests/api/auth/test_tokens.py::test_an_upload_that_takes_long_is_refused_where_its_token_has_ended_meanwhile",
+                "tests/api/auth/test_tokens.py::test_a_token_that_a_process_remembers_ends_at_once",
+                "tests/api/auth/test_tokens.py::test_an_upload_is_refused_where_its_token_has_ended_meanwhile",
                 "tests/api/test_events.py::test_an_admins_stream_of_another_account_ends_with_the_admins_session",
             ),
         ),

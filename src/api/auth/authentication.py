@@ -1,6 +1,7 @@
 """Authenticates callers: a bearer token or the session cookie, which has tokens of several accounts, becomes a principal."""
 
-from collections.abc import Sequence
+from collections.abc import AsyncGenerator, Sequence
+from contextlib import asynccontextmanager
 from datetime import timedelta
 from typing import Annotated, Final, Literal
 
@@ -13,6 +14,7 @@ from api.middleware.http_layer import over_http, way_in
 from api.services import Services
 from application.errors import NotAuthenticatedError
 from eventstore.change import Via
+from eventstore.errors import CommitFailedError
 from identity.accounts.credentials import Principal, Scope
 from identity.errors import CredentialExpiredError
 
@@ -155,9 +157,14 @@ async def authenticated(
     except CredentialExpiredError as error:
         count(request, services)
         return error
-    count(request, services, principal.did if principal is not None else None)
     if principal is None:
+        count(request, services)
         return NotAuthenticatedError()
+    return _admitted(request, services, principal)
+
+
+def _admitted(request: Request, services: Services, principal: Principal) -> Principal:
+    count(request, services, principal.did)
     if bearer_of(request) is not None:
         way_in.set(Via.TOKEN.named(principal.name))
     elif request.method not in SAFE:
@@ -194,6 +201,44 @@ async def writer(principal: SignedIn) -> Principal:
 
 
 Writer = Annotated[Principal, Depends(writer)]
+
+
+async def remembered_writer(request: Request, services: ServicesDep) -> Principal:
+    """Do what `writer` does, and ask the database only for a token that was not authenticated lately.
+
+    For what proves in its unit of work that the token is usable, before it answers anything.
+    """
+    token = token_of(request)
+    is_small = not request.headers.get("content-type", "").startswith("multipart/")
+    if token is not None and is_small and "idempotency-key" not in request.headers:
+        principal = services.credentials.remembered(token)
+        if principal is not None:
+            request.state.is_remembered = True
+            return await writer(_admitted(request, services, principal))
+    return await writer(await signed_in(await authenticated(request, services)))
+
+
+async def refuse_ended(request: Request, services: Services) -> None:
+    """Raise NotAuthenticatedError or CredentialExpiredError if the token of a remembered caller has ended."""
+    if getattr(request.state, "is_remembered", False):
+        token = token_of(request)
+        if token is None or await run_in_threadpool(services.credentials.authenticate, token) is None:
+            raise NotAuthenticatedError
+
+
+@asynccontextmanager
+async def refused_if_ended(request: Request, services: Services) -> AsyncGenerator[None]:
+    """Do what `refuse_ended` does before the block refuses anything."""
+    try:
+        yield
+    except CommitFailedError:
+        raise
+    except Exception:
+        await refuse_ended(request, services)
+        raise
+
+
+RememberedWriter = Annotated[Principal, Depends(remembered_writer)]
 
 
 async def operator(principal: SignedIn) -> Principal:

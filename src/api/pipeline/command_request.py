@@ -15,7 +15,6 @@ from contextlib import ExitStack, asynccontextmanager
 from dataclasses import dataclass, replace
 from functools import partial
 from inspect import isawaitable
-from time import monotonic
 from typing import TYPE_CHECKING, Annotated, Final, ParamSpec, TypeVar
 
 from fastapi import Depends, Request, Response
@@ -25,7 +24,7 @@ from starlette.concurrency import run_in_threadpool
 
 from aggregates.track import Track
 from aggregates.values import Audio
-from api.auth.authentication import ServicesDep, SignedIn, Writer
+from api.auth.authentication import RememberedWriter, ServicesDep, SignedIn, refuse_ended, refused_if_ended
 from api.errors import UnparsableError
 from api.json_response import response_of
 from api.middleware.http_layer import over_http
@@ -45,7 +44,7 @@ from eventstore.idempotency.lock import KeyLock, key_lock
 from eventstore.idempotency.results import CommandResult, RequestKey, StoredResult
 from eventstore.unit_of_work import UnitOfWork
 from identity.accounts.accounts import AccountState
-from identity.accounts.credentials import Principal
+from identity.accounts.credentials import IS_USABLE, Principal
 from identity.errors import CredentialExpiredError
 
 if TYPE_CHECKING:
@@ -144,7 +143,7 @@ class IdempotentRequest:
         self.services: Final = services
         self.principal: Final = principal
         self.turns: Final[Turns] = request.app.state.turns
-        self._request: Final = request
+        self.request: Final = request
         self._key: Final = request_key(principal.did, request)
 
     @asynccontextmanager
@@ -153,7 +152,7 @@ class IdempotentRequest:
         services = self.services
         async with key_lock(services.database, self._key, services.threads) as lock:
             stored = await run_in_threadpool(self._stored, lock.key) if lock is not None else None
-            async with received_body(self._request, services, {}) as body:
+            async with received_body(self.request, services, {}) as body:
                 yield Attempt(self, body, lock, stored)
 
     async def perform(
@@ -195,7 +194,6 @@ Publication = Callable[[Connection], Audio | None]
 """Finds the audio that a command makes public."""
 
 NO_FILES: Final[Mapping[str, int]] = {}
-LONG_REQUEST_SECONDS: Final = 10.0
 
 
 @dataclass(frozen=True)
@@ -231,6 +229,7 @@ class CommandAttempt(Attempt):
     async def publish(self, audio: Audio) -> None:
         """Make a public copy of stored audio, where the store has such copies; without a commit it is dropped."""
         if self._services.publisher is not None:
+            await refuse_ended(self._command.request, self._services)  # the copy is there before the unit
             self._public_copy = PublicCopy(self._services.publisher, self._command.intake)
             await self._public_copy.make(audio)
 
@@ -325,7 +324,6 @@ class CommandRequest(IdempotentRequest):
         self._uploads: Final[Concurrent] = request.app.state.uploads
         self.versions: Final = versions_of(request.headers.get("if-match"))
         self.preferred_wait_seconds: Final = wait_of(request.headers.getlist("prefer"))
-        self._began: Final = monotonic()
 
     @asynccontextmanager
     async def begin(
@@ -344,15 +342,18 @@ class CommandRequest(IdempotentRequest):
         limits before its body is read; any other command with a file does so then. `default_wait_seconds` is how long the response waits for the PDS where the caller prefers nothing.
         """
         services, preferred = self.services, self.preferred_wait_seconds
-        async with key_lock(services.database, self._key, services.threads) as lock:
+        async with (
+            refused_if_ended(self.request, services),
+            key_lock(services.database, self._key, services.threads) as lock,
+        ):
             with ExitStack() as counted:
                 if is_upload:
                     counted.enter_context(self._uploads.of(self.principal.did))
                 stored = await self._check(on, allow_deleted, allow_leaving)
-                async with received_body(self._request, services, files) as body:
+                async with received_body(self.request, services, files) as body:
                     if body.files and not is_upload:
                         if services.rate_limits is not None:
-                            services.rate_limits.take_upload(self._request, self.principal.did)
+                            services.rate_limits.take_upload(self.request, self.principal.did)
                         counted.enter_context(self._uploads.of(self.principal.did))
                     seconds = default_wait_seconds if preferred is None else preferred
                     attempt = CommandAttempt(
@@ -373,10 +374,9 @@ class CommandRequest(IdempotentRequest):
         return await attempt.response()
 
     def require_usable_credential(self, unit: UnitOfWork) -> None:
-        """Raise CredentialExpiredError if a long request's token has ended since it was authenticated."""
-        if monotonic() - self._began > LONG_REQUEST_SECONDS and not self.services.credentials.is_usable(
-            unit.connection, did=self.principal.did, credential_id=self.principal.credential_id
-        ):
+        """Raise CredentialExpiredError if the token has ended since it was authenticated."""
+        this = {"did": self.principal.did, "credential_id": self.principal.credential_id}
+        if not unit.finds(IS_USABLE.query(**this, now=unit.now), expected=True):
             raise CredentialExpiredError
 
     async def _check(self, on: int | None, allow_deleted: bool, allow_leaving: bool) -> StoredResult | None:
@@ -413,7 +413,7 @@ class CommandRequest(IdempotentRequest):
 
 
 async def command_request(
-    request: Request, services: ServicesDep, principal: Writer, intake: Intake
+    request: Request, services: ServicesDep, principal: RememberedWriter, intake: Intake
 ) -> CommandRequest:
     return CommandRequest(request, services, principal, intake)
 

@@ -2,6 +2,8 @@
 
 import hashlib
 import secrets
+import time
+from collections import OrderedDict
 from collections.abc import Collection
 from dataclasses import dataclass
 from datetime import datetime, timedelta
@@ -10,6 +12,7 @@ from typing import Final
 
 from pydantic import SecretStr
 from sqlalchemy import (
+    BindParameter,
     Column,
     ColumnElement,
     Connection,
@@ -31,6 +34,8 @@ from identity.accounts.accounts import AccountState, account
 from identity.errors import CredentialExpiredError
 
 LAST_USED_INTERVAL: Final = timedelta(minutes=1)
+REMEMBERED_SECONDS: Final = LAST_USED_INTERVAL.total_seconds()
+MAX_REMEMBERED: Final = 4096
 
 
 class Scope(StrEnum):
@@ -141,6 +146,7 @@ class Credentials:
         self._database = database
         self._admin_dids = frozenset(admin_dids)
         self._operator_dids = frozenset(operator_dids) | self._admin_dids
+        self._remembered: Final[OrderedDict[str, tuple[Principal, float]]] = OrderedDict()
         by_token = with_now(BY_TOKEN, is_sqlite=database.is_sqlite)
         self._by_token = Prepared(lambda _: by_token)
 
@@ -191,7 +197,7 @@ class Credentials:
                 of_row = credential.c.token_hash == row.token_hash
                 unused = credential.c.last_used_at.is_not_distinct_from(row.last_used_at)
                 connection.execute(update(credential).where(of_row, unused).values(last_used_at=now))
-        return Principal(
+        principal = Principal(
             did=row.did,
             handle=row.handle,
             scope=Scope(row.scope),
@@ -203,6 +209,15 @@ class Credentials:
             expires_at=row.expires_at,
             operator=self.is_operator(row.did) and Scope.OPERATOR in INCLUDED[Scope(row.scope)],
         )
+        self._remembered[row.token_hash] = principal, time.monotonic()
+        if len(self._remembered) > MAX_REMEMBERED:
+            self._remembered.popitem(last=False)
+        return principal
+
+    def remembered(self, token: SecretStr) -> Principal | None:
+        """Return the account of a token that was authenticated lately; its caller proves that it `IS_USABLE` still."""
+        principal, at = self._remembered.get(_hash(token), (None, 0.0))
+        return principal if time.monotonic() - at < REMEMBERED_SECONDS else None
 
     def is_operator(self, did: str) -> bool:
         """Whether the account is one of OPERATOR_DIDS or ADMIN_DIDS; it also needs a token of scope operator or admin."""
@@ -230,9 +245,8 @@ class Credentials:
         ]
 
     def is_usable(self, connection: Connection, *, did: str, credential_id: str) -> bool:
-        this = (credential.c.id == credential_id, credential.c.did == did)
-        usable = select(credential.c.id).where(*this, _is_usable(self._database.now(connection)))
-        return connection.scalar(usable) is not None
+        now = self._database.now(connection)
+        return bool(IS_USABLE.query(did=did, credential_id=credential_id, now=now).start(connection).all())
 
 
 def revoke_usable(
@@ -267,9 +281,17 @@ def count_usable_tokens(connection: Connection, now: datetime, did: str | None =
     return connection.scalar(select(func.count()).where(_is_usable(now), *of_account)) or 0
 
 
-def _is_usable(now: datetime) -> ColumnElement[bool]:
+def _is_usable(now: datetime | BindParameter[datetime]) -> ColumnElement[bool]:
     unexpired = or_(credential.c.expires_at.is_(None), credential.c.expires_at > now)
     return and_(credential.c.revoked_at.is_(None), unexpired)
+
+
+IS_USABLE: Final = Prepared(
+    lambda _: select(credential.c.id).where(
+        *(credential.c.id == bindparam("credential_id"), credential.c.did == bindparam("did")),
+        _is_usable(bindparam("now", type_=UtcDateTime())),
+    )
+)
 
 
 def _hash(token: SecretStr) -> str:

@@ -1,12 +1,15 @@
 """Refused, failed, repeated and concurrent commands leave public what should be public, and nothing else."""
 
 import threading
+from datetime import UTC, datetime
 
 import pytest
 from sqlalchemy import update
 
 from aggregates.track import Track
 from api.error_responses import REPLIES
+from api.pipeline.media_intake import PublicCopy
+from identity.accounts.credentials import revoke_all_tokens
 from service.process.jobs import review_public_copies
 from storage.errors import StoreUnavailableError
 from storage.media import media
@@ -34,6 +37,16 @@ def test_a_command_that_is_refused_makes_nothing_public(client, alice, public, p
     assert public() == before
     run_due(publisher)
     assert public() == before
+
+
+def test_a_token_that_has_ended_makes_nothing_public_even_for_a_moment(world, client, alice, monkeypatch):
+    track, made = upload(client, alice, support_gate={"type": "any"}), []
+    edit(client, alice, track, title="First")
+    with world.database.write() as connection:
+        revoke_all_tokens(connection, datetime.now(UTC))
+    monkeypatch.setattr(PublicCopy, "make", lambda *asked: made.append(asked))
+    answer = client.patch(f"/tracks/{track['id']}", data={"support_gate": ""}, headers=alice.headers)
+    assert (refusal(answer), made) == ((401, "not_authenticated"), [])
 
 
 def test_a_copy_goes_when_its_command_fails_in_the_unit(client, alice, public, publisher, monkeypatch):
