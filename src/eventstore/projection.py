@@ -168,25 +168,35 @@ def _fingerprints(connection: Connection) -> dict[str, str]:
     return dict(FINGERPRINTS.start(connection, {}).all())
 
 
-def write_rows(connection: Connection, table: Table, rows: Sequence[Mapping[str, Any]]) -> None:
-    """Insert each row, or overwrite the one with its primary key. No key may come twice."""
+def write_rows(
+    connection: Connection,
+    table: Table,
+    rows: Sequence[Mapping[str, Any]],
+    changed: tuple[str, ...] | None = None,
+) -> None:
+    """Insert each row, or overwrite the one with its primary key. No key may come twice.
+
+    `changed` names the columns that differ, where they are known: SQLite writes every index of a column that is set.
+    """
     if rows:
-        _statement(table, tuple(rows[0]), overwrites=True).many(connection, rows)
+        _statement(table, tuple(rows[0]), tuple(rows[0]) if changed is None else changed).many(
+            connection, rows
+        )
 
 
 def insert_rows(connection: Connection, table: Table, rows: Sequence[Mapping[str, Any]]) -> None:
     """Insert each row."""
     if rows:
-        _statement(table, tuple(rows[0]), overwrites=False).copy(connection, table, rows)
+        _statement(table, tuple(rows[0]), ()).copy(connection, table, rows)
 
 
 @cache
-def _statement(table: Table, names: Sequence[str], *, overwrites: bool) -> Prepared:
+def _statement(table: Table, names: Sequence[str], overwritten: Sequence[str]) -> Prepared:
     def build(dialect: str) -> Insert:
-        if not overwrites:
+        if not overwritten:
             return insert(table)
         statement, key = insert_of(dialect, table), [column.name for column in table.primary_key]
-        excluded = {name: statement.excluded[name] for name in names if name not in key}
+        excluded = {name: statement.excluded[name] for name in overwritten if name not in key}
         return statement.on_conflict_do_update(index_elements=key, set_=excluded)
 
     return Prepared(build, names)

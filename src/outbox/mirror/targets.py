@@ -38,6 +38,8 @@ from outbox.mirror.tables import (
 from outbox.pds.client import RecordKey
 from outbox.ports import trace_parent
 
+IDENTITY: Final = frozenset({"did", "collection", "rkey", "kind", "subject_id", "former"})
+"""The columns of a target that stay while it is its subject's current one: SQLite writes every index of a column that is set."""
 PUT: Final = "put"
 DELETE: Final = "delete"
 MAX_SUBJECTS_PER_STATEMENT: Final = 1000
@@ -126,7 +128,9 @@ def _write(connection: Connection, pages: Sequence[_Page], into: Into, *, is_liv
         trace = trace_parent.get()
         rows = [{**row, "backfill": False, "trace": trace} for row in rows]
     if rows:
-        _upserting(into(mirror_target), tuple(rows[0]), tuple(rows[0])).many(connection, rows)
+        kept = IDENTITY if len(rows) == 1 and _is_known(pages[0].touched) else ()
+        changed = tuple(name for name in rows[0] if name not in kept)
+        _upserting(into(mirror_target), tuple(rows[0]), changed).many(connection, rows)
     blobs = [blob_row(page.blob_changed) for page in pages if page.blob_changed is not None]
     if blobs:
         _upserting(into(blob_job), tuple(blobs[0]), BLOB_JOBS.columns).many(connection, blobs)
@@ -136,6 +140,13 @@ def _write(connection: Connection, pages: Sequence[_Page], into: Into, *, is_liv
             clean = {"again": False, "attempts": 0, "not_before": PAST, "last_error": None, "cause": None}
             this = (blob_job.c.did == subject.did, blob_job.c.subject_id == subject.subject_id)
             connection.execute(update(blob_job).where(*this).values(clean | NO_FAILURES))
+
+
+def _is_known(touched: Change | None) -> bool:
+    """Whether the target is there already, as the one of its subject that is current."""
+    if touched is None or not isinstance(touched.before, Published):
+        return False
+    return isinstance(touched.after, Published) and touched.before.collection == touched.after.collection
 
 
 def _target(newest: Published, collection: str, gen: int, op: str, *, former: bool) -> dict[str, Any]:

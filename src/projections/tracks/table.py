@@ -208,7 +208,12 @@ class Tracks:
         for change in track_changes(changes):
             latest.pop(change.after.track_id, None)
             latest[change.after.track_id] = change.after
-        write_rows(connection, into(tracks), [row_of(TrackView.of(track)) for track in latest.values()])
+        rows = [row_of(TrackView.of(track)) for track in latest.values()]
+        changed = None
+        if len(changes) == 1 and rows and isinstance(before := changes[0].before, Track):
+            known = row_of(TrackView.of(before))
+            changed = tuple(name for name, value in rows[0].items() if value != known[name])
+        write_rows(connection, into(tracks), rows, changed)
 
 
 def row_of(view: TrackView) -> dict[str, Any]:
