@@ -15,8 +15,7 @@ from api.json_response import AsciiJsonResponse
 from api.middleware.rate_limits import PREFIX
 from api.pipeline.media_request import ForMedia
 from api.plyr.track import TrackResponse, track_responses, with_gates_open
-from api.requests.known_names import StrictRoute
-from api.requests.parameters import NO_TRACK, TrackId, cursor_of, track_at
+from api.requests.parameters import NO_TRACK, StrictRoute, TrackId, cursor_of, track_at
 from api.responses.my_tracks import MyTracksFilter, audio_sizes, own_page, without_record
 from api.services import Services
 from application.authorization import may_see_track

@@ -22,8 +22,7 @@ from api.pipeline.media_request import Reads
 from api.plyr.reading import ROUTER, Json, PeerTrackId, Reader
 from api.plyr.track import PUBLIC, SUPPORTERS, UNLISTED, TrackResponse, album_titled, track_responses
 from api.requests.body import NONE, Body
-from api.requests.known_names import require_known_fields
-from api.requests.parameters import NO_TRACK
+from api.requests.parameters import NO_TRACK, require_known_fields
 from api.responses.track import CopyResults, TrackReader, deleted_track, restored_record
 from api.routers.records import answer_copy, answer_restore
 from api.routers.track_writes import (

@@ -26,7 +26,7 @@ from api.errors import (
     UnsupportedBodyError,
 )
 from api.middleware.http_layer import FIELDS_BYTES, Most, allow
-from api.requests.known_names import known_fields, require_known_fields
+from api.requests.parameters import known_fields, require_known_fields
 from api.services import Services
 from eventstore.untrusted import MAX_VALUES, TooComplexError, parsed
 from storage.errors import TooLargeError

@@ -34,7 +34,7 @@ from aggregates.values import (
 from api.errors import MissingPartError
 from api.openapi import TEXT
 from api.requests.body import Body
-from api.requests.known_names import require_known_fields
+from api.requests.parameters import require_known_fields
 from eventstore.untrusted import whole_number
 from identity.accounts.credentials import Scope
 from identity.accounts.sign_in import USUAL_NAME

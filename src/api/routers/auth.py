@@ -30,7 +30,7 @@ from api.pipeline.command_request import Idempotent, result_of
 from api.pipeline.concurrency import sign_in_under_way
 from api.requests.body import received_body
 from api.requests.fields import TOKEN_FIELDS, lifetime_of, name_of, required_text, scope_of
-from api.requests.known_names import StrictRoute
+from api.requests.parameters import StrictRoute
 from api.services import Services
 from application.authorization import require_staying
 from eventstore.idempotency.results import CommandResult

@@ -13,8 +13,7 @@ from pydantic import BaseModel, Field
 from api.auth.authentication import ServicesDep, SignedIn
 from api.openapi import errors
 from api.pipeline.concurrency import open_stream
-from api.requests.known_names import StrictRoute
-from api.requests.parameters import WaitPreference, cursor_of
+from api.requests.parameters import StrictRoute, WaitPreference, cursor_of
 from api.routers.history import AuditRow, audited_did
 from api.services import Services
 from application.event_poller import AccountState

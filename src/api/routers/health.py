@@ -8,7 +8,7 @@ from fastapi import APIRouter, Request, Response
 from api.auth.authentication import ServicesDep
 from api.errors import NotReadyError
 from api.openapi import TEXT, errors
-from api.requests.known_names import StrictRoute
+from api.requests.parameters import StrictRoute
 from api.services import Services
 from eventstore.coordination.turns import Joint
 from eventstore.errors import ThreadsBusyError

@@ -17,12 +17,12 @@ from api.errors import NotYourAuditError
 from api.json_response import body_from
 from api.openapi import errors
 from api.pipeline.concurrency import NDJSON, Export, lines
-from api.requests.known_names import StrictRoute
 from api.requests.parameters import (
     Cursor,
     Moment,
     OneOf,
     PageOrLines,
+    StrictRoute,
     TrackId,
     cursor_of,
     line_count,

@@ -18,7 +18,7 @@ from api.openapi import either, errors, repeatable_errors
 from api.pipeline.command_request import Attempt, Idempotent, result_of
 from api.pipeline.concurrency import NDJSON, Export
 from api.requests.fields import PROFILE_FIELDS, profile_of
-from api.requests.known_names import StrictRoute
+from api.requests.parameters import StrictRoute
 from api.responses.progress import HERE, LeavingBody, leaving_body
 from api.services import Services
 from application.account import update_profile

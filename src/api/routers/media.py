@@ -12,8 +12,7 @@ from api.json_response import AsciiJsonResponse
 from api.openapi import errors
 from api.pipeline.media_request import ForMedia
 from api.pipeline.past_state import AsOf, past_state
-from api.requests.known_names import StrictRoute
-from api.requests.parameters import TrackId
+from api.requests.parameters import StrictRoute, TrackId
 from storage.artwork import RENDITION_SIZES
 
 router = APIRouter(tags=["media"])

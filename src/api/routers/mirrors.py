@@ -12,8 +12,7 @@ from api.errors import MissingPartError
 from api.openapi import command_errors, either, errors
 from api.pipeline.command_request import Command, result_of
 from api.requests.body import Body
-from api.requests.known_names import StrictRoute
-from api.requests.parameters import TrackId
+from api.requests.parameters import StrictRoute, TrackId
 from api.responses.mirror import (
     ComparisonBody,
     LaneBody,

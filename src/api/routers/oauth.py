@@ -25,7 +25,7 @@ from api.middleware.http_layer import over_http
 from api.openapi import errors
 from api.pipeline.concurrency import sign_in_under_way
 from api.requests.fields import checked_scope
-from api.requests.known_names import StrictRoute
+from api.requests.parameters import StrictRoute
 from api.services import Services
 from identity.accounts.credentials import Scope
 from identity.errors import IdentityError

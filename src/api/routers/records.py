@@ -23,8 +23,7 @@ from api.pipeline.pds import (
     wait_for_blob,
     wait_for_mirror,
 )
-from api.requests.known_names import StrictRoute
-from api.requests.parameters import TrackId, WaitPreference
+from api.requests.parameters import StrictRoute, TrackId, WaitPreference
 from api.responses.progress import AdoptionBody, MigrationBody, adoption_body, migration_report
 from api.responses.track import CopyResults, MirrorBody, TrackBody, moved_record, restored_record
 from api.services import Services

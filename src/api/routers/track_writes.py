@@ -22,8 +22,7 @@ from api.openapi import (
 from api.pipeline.command_request import Command, CommandRequest, Respond
 from api.requests.body import Body
 from api.requests.fields import downloads_of, features_of, metadata_of, support_gate_of
-from api.requests.known_names import StrictRoute
-from api.requests.parameters import TrackId
+from api.requests.parameters import StrictRoute, TrackId
 from api.responses.track import DeletedBody, TrackBody, changed_track, created_track, deleted_track
 from application.authorization import OnTrack, require_no_duplicate
 from application.tracks.edit import (

@@ -13,13 +13,13 @@ from api.json_response import AsciiJsonResponse, body_from
 from api.openapi import errors
 from api.pipeline.media_request import ForMedia
 from api.pipeline.past_state import AsOf, past_state
-from api.requests.known_names import StrictRoute
 from api.requests.parameters import (
     MAX_ID,
     MAX_PAGE_LENGTH,
     Cursor,
     OneOf,
     PageLength,
+    StrictRoute,
     TrackId,
     cursor_of,
     page_length,

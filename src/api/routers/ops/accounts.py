@@ -10,8 +10,7 @@ from api.errors import ArtistNotFoundError, TokenNotFoundError
 from api.middleware.http_layer import over_http
 from api.openapi import errors, fields_of, repeatable_errors
 from api.pipeline.command_request import Idempotent, result_of
-from api.requests.known_names import StrictRoute
-from api.requests.parameters import DRY_RUN, Name
+from api.requests.parameters import DRY_RUN, Name, StrictRoute
 from api.responses.ops.deliveries import LaneOfAccountBody, lane_of_account
 from api.routers.auth import TokensBody, token_row
 from api.services import Services

@@ -15,8 +15,7 @@ from api.json_response import MessageBody
 from api.middleware.http_layer import over_http
 from api.openapi import errors, fields_of, repeatable_errors
 from api.pipeline.command_request import Idempotent, result_of
-from api.requests.known_names import StrictRoute
-from api.requests.parameters import JobId, Name, OneOf, PageLength, cursor_of, page_length
+from api.requests.parameters import JobId, Name, OneOf, PageLength, StrictRoute, cursor_of, page_length
 from api.responses.ops.repairs import JobsBody, job_row
 from api.responses.ops.work import WaitRow, WorkBody, oldest_pending, wait_rows, work_body
 from application.jobs import retry_job

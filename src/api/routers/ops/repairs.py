@@ -9,8 +9,7 @@ from api.auth.authentication import Admin, OperatorDep, ServicesDep
 from api.middleware.http_layer import over_http
 from api.openapi import errors, fields_of, repeatable_errors
 from api.pipeline.command_request import Idempotent, result_of
-from api.requests.known_names import StrictRoute
-from api.requests.parameters import Name, PageLength, RepairId, cursor_of, page_length
+from api.requests.parameters import Name, PageLength, RepairId, StrictRoute, cursor_of, page_length
 from api.responses.ops.repairs import (
     DecideRepairBody,
     RepairAction,

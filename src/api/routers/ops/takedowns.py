@@ -14,8 +14,7 @@ from api.middleware.http_layer import over_http
 from api.openapi import fields_of, repeatable_errors
 from api.pipeline.command_request import Idempotent, result_of
 from api.pipeline.media_intake import Intake, MediaIntake, PublicCopy
-from api.requests.known_names import StrictRoute
-from api.requests.parameters import DRY_RUN, Name, TrackId
+from api.requests.parameters import DRY_RUN, Name, StrictRoute, TrackId
 from api.services import Services
 from application import takedown as use_cases
 from application.errors import TrackNotFoundError
