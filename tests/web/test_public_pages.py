@@ -5,6 +5,7 @@ import re
 import pytest
 
 from identity.accounts.credentials import Scope
+from tests.api.auth.route_table import THINGS
 from tests.api.tracks.test_media import Vouching
 from tests.api.world import did_of, refusal, upload
 from tests.fake_pds.scripted_pds import HOST
@@ -223,15 +224,7 @@ def test_who_asks_for_json_gets_no_page(client, track):
 
 @pytest.mark.parametrize("accept", ["*/*", ""])
 def test_no_address_of_the_api_answers_a_page_to_who_takes_anything(subtests, client, world, alice, accept):
-    names = {
-        "track_id": 99,
-        "token_id": "0" * 16,
-        "repair_id": 1,
-        "job_id": 1,
-        "cid": "bafy",
-        "extension": "mp3",
-    }
-    names |= {"artist": "alice.test", "did": alice.did}
+    names = {**THINGS, "did": alice.did}
     for path, methods in world.app.openapi()["paths"].items():
         address = re.sub("{[^}]*}", lambda name: str(names.get(name[0][1:-1], "x")), path)
         for method in methods:

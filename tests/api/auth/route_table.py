@@ -119,6 +119,18 @@ READS_THOUGH_POST: frozenset[str] = frozenset()
 """Routes whose method is POST, for want of a better one, and that a token of scope `read` may use."""
 
 
+THINGS = {
+    "track_id": 99,
+    "token_id": "0" * 16,
+    "repair_id": 1,
+    "job_id": 1,
+    "cid": "bafkreia",
+    "extension": "mp3",
+    "artist": "alice.test",
+}
+"""The names of things in the paths of routes; nothing but the artist is there."""
+
+
 def of(*who: Who) -> list[str]:
     """The routes that are for these."""
     return [route for route, row in ROUTES.items() if row.who in who]

@@ -10,7 +10,7 @@ from sqlalchemy import select
 
 from eventstore.schema import metadata
 from identity.accounts.credentials import CredentialKind, Scope
-from tests.api.auth.route_table import READS_THOUGH_POST, ROUTES, Who, of
+from tests.api.auth.route_table import READS_THOUGH_POST, ROUTES, THINGS, Who, of
 from tests.api.world import refusal, upload
 from tests.servers.databases import ON_SQLITE
 
@@ -52,16 +52,7 @@ def rows(world):
 
 def send(client, route, track, headers=None):
     method, path = route.split(" ")
-    names = {
-        "track_id": track["id"],
-        "token_id": "0" * 16,
-        "repair_id": 1,
-        "job_id": 1,
-        "cid": "bafkreia",
-        "extension": "mp3",
-        "artist": "alice.test",
-        "did": track["artist_did"],
-    }
+    names = {**THINGS, "track_id": track["id"], "did": track["artist_did"]}
     at_once = {"Prefer": "wait=0", **(headers or {})}
     return client.request(method, path.format(**names), headers=at_once, **ROUTES[route].body)
 

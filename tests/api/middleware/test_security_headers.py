@@ -4,7 +4,7 @@ import pytest
 
 from api.error_responses import error_response
 from api.middleware.http_layer import EVERYWHERE
-from tests.api.auth.route_table import ROUTES
+from tests.api.auth.route_table import ROUTES, THINGS
 from tests.api.world import did_of, upload
 from tests.media_samples import samples
 from tests.servers.databases import ON_SQLITE
@@ -95,15 +95,7 @@ def test_no_error_of_any_route_is_cached(subtests, client, world, alice, accept)
 
     world.app.add_route("/forever", forever)
     track = upload(client, alice, image=samples.png())
-    names = {
-        "track_id": 99,
-        "token_id": "0" * 16,
-        "repair_id": 1,
-        "job_id": 1,
-        "cid": "bafy",
-        "extension": "mp3",
-    }
-    names |= {"artist": "unknown", "did": did_of("unknown")}
+    names = {**THINGS, "artist": "unknown", "did": did_of("unknown")}
     asked = [route.format(**names).split(" ") for route in ROUTES]
     asked += [("PUT", path) for path in ("/tracks", "/", "/nowhere", "/static/x/site.css")]
     asked += [("GET", path) for path in ("/forever", "/nowhere", "/@unknown", "/@unknown/1", "/plyr/nothing")]

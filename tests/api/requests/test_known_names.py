@@ -3,6 +3,7 @@
 import pytest
 
 from identity.accounts.credentials import Scope
+from tests.api.auth.route_table import THINGS
 from tests.api.world import refusal, upload
 from tests.media_samples import samples
 from tests.servers.databases import ON_SQLITE
@@ -38,16 +39,7 @@ def routes_of(world):
 
 
 def send(client, person, track, method, path, **what):
-    names = {
-        "track_id": track["id"],
-        "token_id": "0" * 16,
-        "repair_id": 1,
-        "job_id": 1,
-        "did": person.did,
-        "cid": "bafkreia",
-        "extension": "mp3",
-        "artist": "alice.test",
-    }
+    names = {**THINGS, "track_id": track["id"], "did": person.did}
     return client.request(method, path.format(**names), headers=person.headers, **what)
 
 
