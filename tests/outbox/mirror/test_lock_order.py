@@ -171,7 +171,7 @@ async def test_a_settle_that_meets_an_edit_waits_for_the_append_lock_before_it_h
 ) -> None:
     """An edit is stopped between its append lock and its lane: whoever had the lane by then would wait in a circle."""
     tries: list[object] = []
-    begin = scene.log.unit_of_work
+    begin = scene.log._unit  # noqa: SLF001 - each attempt at a unit of work
 
     def counted(*given: Any, **more: Any) -> Any:
         tries.append(given)
@@ -183,7 +183,7 @@ async def test_a_settle_that_meets_an_edit_waits_for_the_append_lock_before_it_h
         wake_lane(connection, did, at)
 
     settling: list[Future[None]] = []
-    monkeypatch.setattr(scene.log, "unit_of_work", counted)
+    monkeypatch.setattr(scene.log, "_unit", counted)
     monkeypatch.setattr(targets, "wake_lane", wait_for_settle)
     with ThreadPoolExecutor(1) as pool:
         edited = scene.rig.edit(title="another")
