@@ -8,7 +8,6 @@ import httpx
 
 from eventstore.event_log import EventLog
 from outbox.mirror.hosts import Hosts
-from outbox.mirror.namespace_moves import Namespaces
 from outbox.pds.client import PUT_RECORD, Pds
 from outbox.ports import Sessions
 from outbox.record.dag_cbor import record_cid
@@ -18,7 +17,6 @@ from outbox.relay.relay import Relay, RelayLimits
 from outbox.tracks.record import RecordUrls, TrackRecords
 
 KINDS: Final = RecordKinds(TrackRecords(RecordUrls("http://127.0.0.1:8000")))
-NAMESPACES: Final = Namespaces("app.relay.track", "fm.plyr.track")
 
 
 @asynccontextmanager
@@ -28,7 +26,7 @@ async def relay_to(log: EventLog, sessions: Sessions, limits: RelayLimits) -> As
         hosts = Hosts(log.database)
         yield Relay(
             log,
-            Delivery(log, hosts, Pds(sessions, unused), namespaces=NAMESPACES),
+            Delivery(log, hosts, Pds(sessions, unused)),
             KINDS,
             hosts=hosts,
             owner="bench",

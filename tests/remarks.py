@@ -8,8 +8,11 @@ from aggregates import published
 from aggregates.errors import InvalidFieldError
 from aggregates.published import Published
 from outbox.record.dag_cbor import Record
-from outbox.record.kind import GENERATION, RecordKind
+from outbox.record.kind import GENERATION, RecordKind, RecordKinds
 from outbox.record.lexicon import Lexicon, known_lexicons
+from outbox.tracks.record import RecordUrls
+from service.config.settings import Settings
+from service.wiring import log
 from tests.dsl import ALICE, START, some_time
 
 REMARKS = "com.example.remark"
@@ -65,6 +68,11 @@ class Reworded(published.PublishedEvent):
 
 class Adopted(Created):
     TOPIC = "remark.adopted.v1"
+    TOUCHES_RECORD = False
+    RECREATES_RECORD = False
+
+    def sets_generation(self) -> bool:
+        return True
 
 
 class RecordMissing(published.RecordMissing):
@@ -133,6 +141,11 @@ class Remark(Published, created_event_name="Created"):
     def subject_id(self) -> int:
         return self.remark_id
 
+    @classmethod
+    def adopt(cls, *, at: datetime, **fields: Any) -> "Remark":
+        """Make one of a record that the PDS holds already."""
+        return cls._create(cls.Adopted, timestamp=at, **fields)
+
     def reword(self, text: str, *, at: datetime) -> None:
         """Say it in other words."""
         self.require_live()
@@ -182,3 +195,8 @@ class RemarkRecords(RecordKind):
 
     def take_back(self, state: Remark, record: Record, *, at: datetime) -> None:
         """Nothing: a restored log has lost nothing of a remark that must not wait."""
+
+
+def record_kinds(settings: Settings, urls: RecordUrls) -> RecordKinds:
+    """All kinds of the service, and this one."""
+    return RecordKinds(*log.record_kinds(settings, urls), RemarkRecords())

@@ -22,6 +22,9 @@ class Subject(NamedTuple):
     kind: str
     id: int
 
+    def __str__(self) -> str:
+        return f"{self.kind}/{self.id}"
+
     @property
     def stream_id(self) -> UUID:
         """The aggregate's id."""

@@ -70,8 +70,6 @@ class Services:
     urls: RecordUrls
     kinds: RecordKinds
     base_url: str
-    collection: str
-    old_collection: str
     max_upload_bytes: int
     sweep_grace: timedelta
     scan_interval: timedelta

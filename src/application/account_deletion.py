@@ -1,18 +1,18 @@
 """Account deletion: first every record of ours on the PDS, then the login, then what is stored of the account here.
 
-1. request: record it, delete the tracks, let the relay remove their records
+1. request: record it, delete what has a record, of every kind, let the relay remove the records
 2. continue: a job of any process takes the next step that is possible now
 3. erase: one unit, once nothing is left to remove
 """
 
-from collections.abc import Awaitable, Callable, Sequence
+from collections.abc import Awaitable, Callable
 from datetime import datetime, timedelta
 from functools import partial
 from typing import Final
 
 from sqlalchemy import Connection, delete, select
 
-from aggregates.track import Track
+from aggregates.published import Published
 from application.authorization import owner_of
 from eventstore.change import Envelope, Via
 from eventstore.coordination.threads import Threads
@@ -23,7 +23,7 @@ from eventstore.jobs import queue
 from eventstore.jobs.kinds import Job, Kind, Outcome, Wanted
 from eventstore.jobs.table import job
 from eventstore.restore_detection import is_restored
-from eventstore.streams.track_ids import peer_track
+from eventstore.streams.ids import peer_track
 from eventstore.unit_of_work import UnitOfWork, account_of
 from identity.accounts import accounts
 from identity.accounts.accounts import account
@@ -33,14 +33,13 @@ from identity.sessions.session_store import is_connected, pds_session
 from outbox.operations import account_deletion as removals
 from projections.media_references import cids_of
 from projections.tracks.queries import image_urls_of
-from projections.tracks.table import LIVE, tracks
 from replay.adoption.adopt import ADOPTION
 from replay.repair.jobs import repair
 from storage.derived.renditions import end_grace_of_renditions
 from storage.media import end_grace_period
 from storage.public.copies import Action
 
-TRACKS_IN_A_UNIT: Final = 25
+SUBJECTS_IN_A_UNIT: Final = 25
 """The relay's settlements of the account wait for such a unit."""
 DELETION: Final = "account_deletion"
 MAX_CONCURRENT_DELETIONS: Final = 8
@@ -56,30 +55,30 @@ Disconnect = Callable[[str, Envelope], Awaitable[bool]]
 
 
 def request_deletion(log: EventLog, did: str, envelope: Envelope, *, credential_id: str) -> None:
-    """Record the request, end all sessions and tokens but this one, delete every track, and make the removals due.
+    """Record the request, end all sessions and tokens but this one, delete every subject, and make the removals due.
 
     A repeated request continues; it ends no session that has begun since the first.
     """
     log.transact(did, envelope, partial(_request, credential_id=credential_id))
-    delete_tracks(log, did, envelope)
+    delete_subjects(log, did, envelope)
 
 
-def delete_tracks(log: EventLog, did: str, envelope: Envelope) -> None:
-    """Delete every live track, a few in a unit; after a crash, `continue_deletion` deletes the rest."""
+def delete_subjects(log: EventLog, did: str, envelope: Envelope) -> None:
+    """Delete all that is live and has a record, a few in a unit; after a crash, `continue_deletion` deletes the rest."""
 
     def delete_some(unit: UnitOfWork) -> None:
-        ids = _live_tracks(unit.connection, did, at_most=TRACKS_IN_A_UNIT)
-        deleted = unit.load_all(Track, [Track.create_id(track_id) for track_id in ids])
-        for track in deleted:
-            track.delete(at=unit.now)
+        some = removals.live_subjects(unit.connection, did, at_most=SUBJECTS_IN_A_UNIT)
+        deleted: list[Published] = unit.load_all(Published, [each.stream_id for each in some])  # type: ignore[type-abstract]
+        for subject in deleted:
+            subject.delete(at=unit.now)
         unit.save(*deleted)
-        removals.exclude_unwritten(unit.connection, did, Track.subjects(ids))
+        removals.exclude_unwritten(unit.connection, did, some)
 
     while True:
         with (
             log.database.read() as connection
         ):  # first: most calls only wait for the relay, and need no write
-            if not _live_tracks(connection, did, at_most=1):
+            if not removals.live_subjects(connection, did, at_most=1):
                 return
         log.transact(did, envelope, delete_some)
 
@@ -96,7 +95,7 @@ async def continue_deletion(
                 return False
             return removals.remains(connection, did, since, log.database.now(connection)).is_over
 
-    await threads.run(delete_tracks, log, did, envelope)
+    await threads.run(delete_subjects, log, did, envelope)
     for _ in range(MAX_DISCONNECTS):
         if not await threads.run(may_be_erased):
             return False
@@ -145,19 +144,14 @@ def _request(unit: UnitOfWork, *, credential_id: str) -> None:
     queue.request(unit.connection, [Wanted(DELETION, did, did, host, by_itself)], unit.now, hurry=True)
 
 
-def _live_tracks(connection: Connection, did: str, *, at_most: int) -> Sequence[int]:
-    live = select(tracks.c.track_id).where(tracks.c.did == did, LIVE).order_by(tracks.c.track_id)
-    return connection.scalars(live.limit(at_most)).all()
-
-
 def _erase(unit: UnitOfWork, *, revoked: bool) -> bool:
-    """Erase the account in one unit, unless a track, a record or a login has come up since the check."""
+    """Erase the account in one unit, unless a record or a login has come up since the check."""
     did, connection = owner_of(unit), unit.connection
     since = deletion_requested_at(connection, did)
     if since is None:
         return True
     left = removals.remains(connection, did, since, unit.now)
-    live = _live_tracks(connection, did, at_most=1)
+    live = removals.live_subjects(connection, did, at_most=1)
     if not left.is_over or live or is_connected(connection, did):
         return False
     removals.close_lane(connection, did)

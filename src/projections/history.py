@@ -145,11 +145,12 @@ history = Table(
 
 @dataclass(frozen=True)
 class HistoryEntry:
-    """One event: `changes` is a list of {field, before, after}. Only that of a track has a `track_id`."""
+    """One event: `changes` is a list of {field, before, after}. That of an account has no `subject_id`."""
 
     position: int
     did: str
-    track_id: int | None
+    kind: str
+    subject_id: int | None
     version: int
     type: str
     topic: str
@@ -159,6 +160,10 @@ class HistoryEntry:
     at: datetime
     touches_record: bool
     changes: list[dict[str, Any]]
+
+    @property
+    def track_id(self) -> int | None:
+        return self.subject_id if self.kind == Track.TOPIC else None
 
 
 @dataclass(frozen=True)
@@ -212,13 +217,10 @@ def history_page(
 
 def entries_of(rows: Iterable[RowMapping]) -> tuple[HistoryEntry, ...]:
     """Return the entries that these rows of `history` are."""
-    found = []
-    for row in rows:
-        fields = dict(row)
-        if fields.pop("kind") != Track.TOPIC:
-            fields["track_id"] = None
-        found.append(HistoryEntry(**fields))
-    return tuple(found)
+    return tuple(
+        HistoryEntry(**{"subject_id" if name == "track_id" else name: row[name] for name in row})
+        for row in rows
+    )
 
 
 def newest_at(

@@ -7,6 +7,8 @@ import pytest
 from starlette.testclient import TestClient
 
 from service.config.settings import PREFIX, Settings
+from service.wiring import bootstrap
+from tests import remarks
 from tests.api.world import World, did_of
 
 ADMIN = "did:plc:" + "admin".ljust(24, "a")
@@ -21,6 +23,7 @@ def anyio_backend():
 def world(tmp_path, migrated_url, monkeypatch):
     for name in [name for name in os.environ if name.startswith(PREFIX)]:
         monkeypatch.delenv(name)
+    monkeypatch.setattr(bootstrap, "record_kinds", remarks.record_kinds)
     settings = Settings(
         data=tmp_path / "data",
         database_url=migrated_url,

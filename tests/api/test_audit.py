@@ -38,7 +38,7 @@ def test_an_account_reads_its_own_changes_newest_first(client, alice, tracks):
         ("MetadataUpdated", third), ("MetadataUpdated", first), ("Created", third), ("Created", first),
     ]  # fmt: skip
     assert set(answer.json()["items"][0]) == {
-        "position", "did", "track_id", "version", "type", "actor", "via", "request_id", "at", "changes",
+        "position", "did", "kind", "subject_id", "track_id", "version", "type", "actor", "via", "request_id", "at", "changes",
     }  # fmt: skip
 
 

@@ -20,14 +20,15 @@ from identity.resolution.featured_artists import FeaturedArtists
 from outbox.blobs.worker import Uploads
 from outbox.mirror.hosts import PacedPds
 from outbox.mirror.lanes import resume_lane
-from outbox.mirror.namespace_moves import Namespaces
 from outbox.mirror.tables import blob_job, mirror_target
 from outbox.pds.client import Pds
 from outbox.probes.jobs import Probes
+from outbox.record.kind import RecordKinds
 from outbox.relay.delivery import Delivery
 from outbox.relay.relay import RelayLimits
 from outbox.repo.reads import RepoReads
 from outbox.repo.record_reads import RecordReads
+from outbox.tracks.record import TrackRecords
 from projections.media_references import media_references
 from replay.reconcile.verify import Verifier
 from replay.repair.worker import RepairJobs
@@ -96,12 +97,7 @@ class World:
         self.log, self.database = self.made.log, self.made.database
         self.relay = WorkingRelay(
             self.log,
-            Delivery(
-                self.log,
-                self.made.hosts,
-                Pds(self.pds, self.pds.http()),
-                namespaces=Namespaces(self.services.old_collection, self.services.collection),
-            ),
+            Delivery(self.log, self.made.hosts, Pds(self.pds, self.pds.http())),
             Uploads(self.log, self.made.hosts, pds, StorageAudio(self.made.media)),
             Probes(self.database, pds, FakeDirectory(HOST)),
             self.services.kinds,
@@ -109,9 +105,7 @@ class World:
             owner="test",
             limits=RelayLimits(4, timedelta(seconds=60)),
         )
-        repairs = RepairJobs(
-            self.log, RepoReads(pds), self.services.kinds, self.services.collection, Threads("repair", 4)
-        )
+        repairs = RepairJobs(self.log, RepoReads(pds), self.services.kinds, Threads("repair", 4))
         self.repairs = Worker(self.database, [repairs.kind()], owner="test", lease=timedelta(seconds=60))
         self.app = create_app(self.services)
 
@@ -120,6 +114,10 @@ class World:
         self.services = replace(self.services, **changes)
         self.app = create_app(self.services)
         return TestClient(self.app, raise_server_exceptions=False)
+
+    def collects(self, collection, *, old):
+        """The app again, with other collections of tracks."""
+        return self.serve(kinds=RecordKinds(TrackRecords(self.services.urls, collection, old)))
 
     def async_client(self, person=None):
         transport = httpx.ASGITransport(self.app)

@@ -13,12 +13,10 @@ from types import FrameType
 
 from eventstore.idempotency import lock as running
 from identity.sessions.pds_sessions import PdsSessions
-from outbox.record.kind import RecordKinds
-from outbox.tracks.record import RecordUrls, TrackRecords
 from service.cli.main import main
 from service.wiring import bootstrap
 from tests.faults.failpoints import Trigger, install
-from tests.remarks import RemarkRecords
+from tests.remarks import record_kinds
 
 
 def shorten_leases(seconds: int) -> None:
@@ -45,11 +43,6 @@ def supervise(trigger: Trigger, command: list[str]) -> int:
         if not (os.WIFSIGNALED(status) and os.WTERMSIG(status) == signal.SIGKILL and trigger.armed):
             return os.waitstatus_to_exitcode(status)
         trigger.disarm()
-
-
-def record_kinds(urls: RecordUrls) -> RecordKinds:
-    """All kinds of the service, and the one of the tests."""
-    return RecordKinds(TrackRecords(urls), RemarkRecords())
 
 
 if __name__ == "__main__":

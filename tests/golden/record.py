@@ -27,12 +27,12 @@ def main() -> None:
 
 def changes_of(tape: list[str]) -> dict[str, list[dict[str, Any]]]:
     """Replay the golden events and tell what each changes."""
-    track, changes = None, {}
+    subject, changes = None, {}
     for topic in tape:
-        track = None if topic in BEGINNINGS else track
-        before = visible_state(track)
-        track = decoded(topic).mutate(deepcopy(track))
-        changes[topic] = difference(before, visible_state(track))
+        subject = None if topic in BEGINNINGS else subject
+        before = visible_state(subject)
+        subject = decoded(topic).mutate(deepcopy(subject))
+        changes[topic] = difference(before, visible_state(subject))
     return changes
 
 

@@ -1,12 +1,13 @@
-"""The golden events: one per stored topic, in the order of the lives of some tracks (topics.txt)."""
+"""The golden events: one per stored topic, in the order of the lives of some subjects of each kind (topics.txt)."""
 
 import json
 from pathlib import Path
 from typing import Any
 
 from eventsourcing.persistence import StoredEvent
+from eventsourcing.utils import resolve_topic
 
-from aggregates.track import Track
+from aggregates.published import Published
 from eventstore.event_log import Codec
 
 HERE = Path(__file__).parent
@@ -15,7 +16,7 @@ EVENTS = HERE / "events"
 CHANGES = HERE / "changes.json"
 CODEC = Codec()
 BEGINNINGS = ("track.registered.v1", "track.adopted.v1")
-"""The topics that a track's life begins with."""
+"""The topics that a life begins with."""
 
 
 def topics() -> list[str]:
@@ -29,7 +30,7 @@ def stored(topic: str) -> bytes:
 
 
 def place(topic: str) -> tuple[int, int]:
-    """The track, and the version of it, that the golden event of this topic makes."""
+    """The id of the subject, and the version of it, that the golden event of this topic makes."""
     upto = topics()[: topics().index(topic) + 1]
     begins = [index for index, each in enumerate(upto) if each in BEGINNINGS]
     return len(begins), len(upto) - begins[-1]
@@ -37,8 +38,14 @@ def place(topic: str) -> tuple[int, int]:
 
 def decoded(topic: str) -> Any:
     """Read the golden event as the log would."""
-    track_id, version = place(topic)
-    return CODEC.decode(StoredEvent(str(Track.create_id(track_id)), version, topic, stored(topic)))
+    subject_id, version = place(topic)
+    return CODEC.decode(StoredEvent(str(kind_of(topic).stream_id(subject_id)), version, topic, stored(topic)))
+
+
+def kind_of(topic: str) -> type[Published]:
+    """The aggregate whose event it is."""
+    kind: type[Published] = resolve_topic(topic.partition(".")[0])
+    return kind
 
 
 def golden_changes() -> dict[str, list[dict[str, Any]]]:

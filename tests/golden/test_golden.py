@@ -6,37 +6,42 @@ import re
 import pytest
 from eventsourcing.utils import get_topic, resolve_topic
 
+from aggregates.published import PublishedEvent, event_classes
 from aggregates.track import Track
-from aggregates.track_events import TrackEvent
-from tests.dsl import event_classes, every_event
+from outbox.tracks.record import RecordUrls
+from service.config.settings import Settings
+from service.wiring.log import record_kinds
+from tests.dsl import every_event
+from tests.golden import accounts
 from tests.golden.record import changes_of
-from tests.golden.tape import CODEC, EVENTS, decoded, golden_changes, place, stored, topics
+from tests.golden.tape import CODEC, EVENTS, decoded, golden_changes, kind_of, place, stored, topics
 
 RECORD = "record it with `python -m tests.golden.record`"
 CURRENT = {CODEC.encode(event).topic: event for event in every_event().values()}
 
 
-def recorded(event: TrackEvent) -> dict[str, object]:
+def recorded(event: PublishedEvent) -> dict[str, object]:
     """What is stored of an event in its row's state."""
     of_the_row = {"originator_id", "originator_version"}
     return {name: value for name, value in vars(event).items() if name not in of_the_row}
 
 
-def test_every_event_class_has_a_golden_event() -> None:
-    classes = {get_topic(each) for each in event_classes().values()}
+def test_every_event_class_of_every_kind_of_record_has_a_golden_event() -> None:
+    kinds = record_kinds(Settings(), RecordUrls("https://music.test"))
+    classes = {get_topic(each) for kind in kinds for each in event_classes(kind.aggregate)}
     assert classes <= set(topics()), RECORD
     assert classes == set(CURRENT), "tests.dsl.every_event must make one event of each class"
 
 
 def test_every_stored_topic_has_its_golden_event_and_every_golden_event_its_topic() -> None:
-    assert sorted(path.stem for path in EVENTS.glob("track.*.json")) == sorted(topics())
+    assert {path.stem for path in EVENTS.glob("*.json")} == {*topics(), *accounts.topics()}
     assert list(golden_changes()) == topics()
 
 
 @pytest.mark.parametrize("topic", topics())
 def test_a_stored_topic_is_known_and_versioned(topic: str) -> None:
-    assert issubclass(resolve_topic(topic), Track.Event)
-    assert re.fullmatch(rf"{Track.TOPIC}\.[a-z_]+\.v[1-9][0-9]*", topic)
+    assert issubclass(resolve_topic(topic), kind_of(topic).Event)
+    assert re.fullmatch(r"[a-z]+\.[a-z_]+\.v[1-9][0-9]*", topic)
 
 
 def test_the_topic_of_the_aggregate_is_stored_too_and_never_changes() -> None:
@@ -47,8 +52,8 @@ def test_the_topic_of_the_aggregate_is_stored_too_and_never_changes() -> None:
 @pytest.mark.parametrize("topic", topics())
 def test_a_golden_event_is_read_as_the_event_that_was_recorded(topic: str) -> None:
     event = decoded(topic)
-    track_id, version = place(topic)
-    assert (event.originator_id, event.originator_version) == (Track.create_id(track_id), version)
+    subject_id, version = place(topic)
+    assert (event.originator_id, event.originator_version) == (kind_of(topic).stream_id(subject_id), version)
     if topic in CURRENT:
         assert recorded(event) == recorded(CURRENT[topic])
 

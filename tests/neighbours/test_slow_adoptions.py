@@ -12,7 +12,7 @@ import pytest
 
 from eventstore.jobs.worker import Worker
 from outbox.mirror.lanes import resume_lane
-from replay.adoption import adopt, fetcher, record
+from replay.adoption import adopt, fetcher, intake, record
 from replay.adoption.adopt import ADOPTION, LISTING_TIMEOUT_SECONDS, TURN_SECONDS
 from storage.store import STORE_PATIENCE_SECONDS
 from tests.dsl import ALICE, BOB, COLLECTION
@@ -185,7 +185,7 @@ async def at_pace(_slow: Slow) -> AsyncIterator[bytes]:
 
 
 def test_bytes_that_take_too_long_together_are_given_up(rig: Rig, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(adopt, "RECORD_TIMEOUT_SECONDS", 30.0)
+    monkeypatch.setattr(intake, "RECORD_TIMEOUT_SECONDS", 30.0)
     rig.internet.record(1, audioUrl="https://trickle.com/song.mp3")
     rig.request(ALICE)
     row, _ = rig.loop.run(rig.until_ended())
@@ -251,7 +251,7 @@ def test_a_store_that_hangs_fails_an_adoption_and_leaves_its_lease_to_be_ended(
     rig: Rig, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """The other adoptions, and every lease, have threads of their own."""
-    real = rig.adoption.intake
+    real, *_ = rig.adoption.adopters
 
     class Hanging:
         """Threads that never return."""
@@ -259,7 +259,7 @@ def test_a_store_that_hangs_fails_an_adoption_and_leaves_its_lease_to_be_ended(
         async def run(self, *_ignored: object) -> None:
             await asyncio.Event().wait()
 
-    rig.adoption = replace(rig.adoption, intake=replace(real, store_threads=Hanging()))
+    rig.adoption = replace(rig.adoption, adopters=[replace(real, store_threads=Hanging())])
     rig.internet.record(1)
     rig.request(ALICE)
     monkeypatch.setattr(adopt, "MAX_ATTEMPTS", 1)

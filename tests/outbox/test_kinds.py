@@ -44,11 +44,6 @@ class RemarkRig(Rig):
         """Say the remark in other words."""
         return self.command(1, lambda remark: remark.reword(text, at=self.clock()), of=Remark)
 
-    def edits_elsewhere(self, remark: Remark, text: str) -> None:
-        """Another client changes the record of the remark."""
-        record = {**(self.remote(remark) or {}), "text": text}
-        self.pds.put_record(self.did, REMARKS, remark.rkey, record)
-
     def history(self) -> list[str]:
         """The events of the remark."""
         with self.database.read() as connection:
@@ -116,7 +111,7 @@ async def test_each_event_of_a_remark_says_how_it_reached_the_pds(both: RemarkRi
 
 async def test_another_client_s_edit_of_a_remark_is_held_until_its_owner_wants_ours(both: RemarkRig) -> None:
     remark = await both.begins()
-    both.edits_elsewhere(remark, "theirs")
+    both.edits_elsewhere(remark, text="theirs")
     both.rewords("ours")
     assert await both.relay_once() == {Outcome.HELD: 1}
     assert both.of_remark().state is MirrorState.HELD
@@ -134,7 +129,7 @@ async def test_another_client_s_edit_of_a_remark_is_held_until_its_owner_wants_o
 
 async def test_another_client_s_edit_of_a_remark_is_adopted(both: RemarkRig) -> None:
     remark = await both.begins()
-    both.edits_elsewhere(remark, "theirs")
+    both.edits_elsewhere(remark, text="theirs")
     with both.database.write() as connection:
         reverify(connection, [Subject(Remark.TOPIC, 1)], both.clock())
     assert await both.relay_once() == {Outcome.HELD: 1}

@@ -10,10 +10,12 @@ import pytest
 from devpds.server import DevPds
 from service.config.settings import PREFIX, Settings
 from tests.api.world import World
+from tests.outbox.rigs.kinds import each
 from tests.outbox.rigs.relay_rig import Rig, rig_on
 from tests.servers.atproto import PdsAccount
 from tests.servers.databases import clone_sqlite, temporary_database
 
+__all__ = ["each"]
 ELSEWHERE = [pytest.param("another kind", marks=pytest.mark.postgres), "the same kind"]
 
 

@@ -52,7 +52,7 @@ def _known(rig: Rig) -> Rig:
 
 async def verified(rig: Rig, transport: httpx.AsyncBaseTransport | None = None) -> Verified:
     async with httpx.AsyncClient(transport=transport) as http:
-        [repo] = repos_of(rig.database, collection=COLLECTION)
+        [repo] = repos_of(rig.database, collections=[COLLECTION])
         return await compare(rig.database, RepoReads(Pds(rig.wire, http)), repo)
 
 

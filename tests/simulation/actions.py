@@ -160,7 +160,7 @@ def _migrate(world: World, dice: random.Random) -> None:
     for track_id in track_ids:
         world.tell(track_id, lambda track: track.request_blob_migration(at=world.clock()))
     with world.database.write() as connection:
-        mark_backfill(connection, did, track_ids)
+        mark_backfill(connection, did, Track.subjects(track_ids))
         requeue.queue_as_backfill(connection, did, Track.subjects(track_ids), world.clock())
 
 

@@ -8,10 +8,10 @@ from sqlalchemy import Connection, select
 
 from aggregates.track import Track
 from application.account_deletion import continue_deletion, deletion_requested_at, request_deletion
-from application.authorization import OnTrack
-from application.records.change_namespace import ChangeNamespace, change_namespace
-from application.records.resolve import Resolution, Resolve, resolve
-from application.records.restore_record import OnPds, RestoreRecord, restore_record
+from application.authorization import OnTrack, load_owned
+from application.records.change_namespace import change_namespace
+from application.records.resolve import Decision, Resolution, resolve
+from application.records.restore_record import OnPds, restore_record
 from application.tracks.edit import delete_track, undelete_track
 from eventstore.coordination.threads import Threads
 from eventstore.unit_of_work import UnitOfWork
@@ -28,7 +28,7 @@ from replay.recovered import recover, resume_account
 from storage.errors import MediaGoneError
 from tests.dsl import COLLECTION, OLD_COLLECTION
 from tests.fake_pds.account import Status
-from tests.outbox.rigs.relay_rig import ARTIST, KINDS
+from tests.outbox.rigs.relay_rig import ARTIST, KINDS, RECORDS
 from tests.simulation.memory_database import driver_of
 from tests.simulation.saved_track import ELSEWHERE, HOME, SavedTrack
 
@@ -64,14 +64,16 @@ class OneTrack(SavedTrack):
         with self.log.unit_of_work(self.did, ARTIST) as unit:
             work(unit)
 
+    def owned(self, unit: UnitOfWork) -> Track:
+        return load_owned(unit, OnTrack(1))
+
     def tells(self, command: Callable[[Track], None]) -> None:
         self.command(1, command)
 
     def restores_record(self, found: OnPds | None = None) -> None:
         """The owner has the record restored, after a look at the PDS that `found` this; by default what there is."""
         here = OnPds.PRESENT if self.record_in(self.track.collection) is not None else self._found_in_old()
-        given = RestoreRecord(1, on_pds=found or here, old_collection=OLD_COLLECTION, collection=COLLECTION)
-        self.gives(lambda unit: restore_record(unit, given))
+        self.gives(lambda unit: restore_record(unit, self.owned(unit), RECORDS, found or here))
 
     def _found_in_old(self) -> OnPds:
         """What a look in the old collection finds, which is made only where the log does not say what is there."""
@@ -81,12 +83,11 @@ class OneTrack(SavedTrack):
         return OnPds.ABSENT if self.record_in(OLD_COLLECTION) is None else OnPds.IN_OLD_COLLECTION
 
     def resolves(self, keep: Resolution) -> None:
-        self.gives(lambda unit: resolve(unit, Resolve(1, keep=keep), KINDS))
+        self.gives(lambda unit: resolve(unit, self.owned(unit), RECORDS, Decision(keep)))
 
     def changes_namespace(self) -> None:
         found = self._found_in_old()
-        given = ChangeNamespace(1, old_collection=OLD_COLLECTION, collection=COLLECTION, found=found)
-        self.gives(lambda unit: change_namespace(unit, given))
+        self.gives(lambda unit: change_namespace(unit, self.owned(unit), RECORDS, found))
 
     def undeletes(self) -> None:
         self.gives(lambda unit: undelete_track(unit, OnTrack(1), self))  # type: ignore[arg-type]
@@ -147,7 +148,7 @@ class OneTrack(SavedTrack):
     def is_verified(self) -> None:
         async def verify_pds() -> None:
             reads = RepoReads(Pds(self.wire, self.wire.http))
-            for repo in repos_of(self.database, collection=COLLECTION):
+            for repo in repos_of(self.database, collections=[COLLECTION]):
                 found = await compare(self.database, reads, repo, with_blobs=False)
                 resume_account(self.log, found, KINDS, ARTIST)
 

@@ -15,7 +15,6 @@ from identity.sessions.encryption import Cipher
 from identity.sessions.pds_sessions import PdsSessions
 from outbox.blobs.worker import Uploads
 from outbox.mirror.hosts import Hosts, PacedPds
-from outbox.mirror.namespace_moves import Namespaces
 from outbox.pds.client import Pds
 from outbox.probes.jobs import Probes
 from outbox.record.kind import RecordKinds
@@ -29,9 +28,8 @@ from tests.outbox.rigs.working_relay import WorkingRelay
 from tests.simulation.network import Network
 from tests.simulation.virtual_time import Process, VirtualLoop
 
-RECORDS = TrackRecords(RecordUrls("https://tape.example.com"))
+RECORDS = TrackRecords(RecordUrls("https://tape.example.com"), COLLECTION, OLD_COLLECTION)
 KINDS = RecordKinds(RECORDS)
-NAMESPACES = Namespaces(OLD_COLLECTION, COLLECTION)
 SECRET = "a secret of at least 32 characters"
 LEASE = timedelta(seconds=60)
 
@@ -84,7 +82,7 @@ class RelayProcess:
         paced = PacedPds(sessions, http, hosts)
         self.relay = WorkingRelay(
             log,
-            Delivery(log, hosts, Pds(sessions, http), namespaces=NAMESPACES),
+            Delivery(log, hosts, Pds(sessions, http)),
             Uploads(log, hosts, paced, audio),
             Probes(log.database, paced, IdentityDirectory(Resolver(None, [], http))),
             KINDS,

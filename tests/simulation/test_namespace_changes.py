@@ -4,7 +4,8 @@ import os
 
 import pytest
 
-from application.records.change_namespace import ChangeNamespace, change_namespace
+from application.authorization import OnTrack, load_owned
+from application.records.change_namespace import change_namespace
 from outbox.tracks.record import OWN_FIELDS
 from tests.dsl import COLLECTION, OLD_COLLECTION
 from tests.simulation import invariants
@@ -66,8 +67,9 @@ def until_settled(world: World, *, hours: int = 72) -> None:
 
 def moves(world: World, track_id: int) -> None:
     """Its owner has the record moved."""
-    told = ChangeNamespace(track_id, old_collection=OLD_COLLECTION, collection=COLLECTION)
-    assert world.in_unit(track_id, lambda unit: change_namespace(unit, told))
+    assert world.in_unit(
+        track_id, lambda unit: change_namespace(unit, load_owned(unit, OnTrack(track_id)), RECORDS)
+    )
 
 
 def is_in_its_new_place_alone(world: World, track_id: int) -> None:

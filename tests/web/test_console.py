@@ -9,6 +9,7 @@ from urllib.parse import quote
 import pytest
 from sqlalchemy import insert, update
 
+from api.middleware.http_layer import over_http
 from bench.console import SCREENS as MEASURED
 from bench.outage import Outage, fill
 from identity.accounts.credentials import CredentialKind, Scope
@@ -17,6 +18,7 @@ from outbox.mirror.tables import pds_host
 from tests.api.ops.requests import rejected, waits_an_hour
 from tests.api.world import upload
 from tests.fake_pds.scripted_pds import HOST
+from tests.remarks import REMARKS, a_remark
 from tests.statements import recorded_statements
 from tests.web.pages import assert_runs_only_our_files, hidden
 from web.pages.ops import ROUTERS
@@ -189,6 +191,17 @@ def test_the_audit_is_filtered_and_leads_to_its_lines(admin, alice):
     saved = admin.get(unescape(link)).text.splitlines()
     assert [json.loads(line)["type"] for line in saved] == ["Created"]
     assert "Nothing." in admin.get("/ops/audit", params=form | {"since": "2999-01-01T00:00"}).text
+
+
+def test_what_is_of_another_kind_than_a_track_is_named_by_its_kind(admin, world, alice):
+    world.pds.write_refusals.append((400, "InvalidRecord"))
+    remark = a_remark(did=alice.did)
+    world.log.transact(alice.did, over_http(alice.did), lambda unit: unit.save(remark))
+    world.deliver()
+    pages = [admin.get(path).text for path in ("/ops/records", "/ops/audit")]
+    assert f'Remark<span class="soft small">at://{alice.did}/{REMARKS}/{remark.rkey}' in pages[0]
+    assert "remark 1" in pages[1]
+    assert not [page for page in pages if "/ops/tracks/" in page]
 
 
 @pytest.mark.usefixtures("refused")

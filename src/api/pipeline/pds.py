@@ -13,7 +13,7 @@ from api.responses.track import is_on_pds, one_track
 from api.services import Services
 from application.authorization import require_owned
 from application.records.restore_record import OnPds
-from outbox.mirror.namespace_moves import Namespaces, is_accounted_for
+from outbox.mirror.namespace_moves import old_place
 from outbox.pds.client import RecordKey, RemoteUnknownError
 from outbox.views.status import is_signed_in, mirrors
 from projections.tracks.queries import track_by_id
@@ -38,13 +38,11 @@ async def place_of(services: Services, did: str, track_id: int) -> Place:
     """Return the track and its PDS; raises as `require_owned`."""
 
     def read() -> Place:
-        namespaces = Namespaces(services.old_collection, services.collection)
+        kind = services.kinds[Track.TOPIC]
         with services.database.read() as connection:
             view = require_owned(connection, did, track_id)
             account = services.accounts.get(did)
-            old = namespaces.old_place(RecordKey(did, view.collection, view.rkey))
-            if old is not None and is_accounted_for(connection, old, Track.TOPIC, track_id):
-                old = None
+            old = old_place(connection, RecordKey(did, view.collection, view.rkey), kind, track_id)
         return Place(view, account.pds_url if account is not None else None, old)
 
     return await run_in_threadpool(read)

@@ -25,7 +25,7 @@ from api.requests.fields import PROFILE_FIELDS, profile_of
 from api.routers.tracks import artist_of
 from api.services import Services
 from application.account import update_profile
-from eventstore.streams.track_ids import peer_ids_of
+from eventstore.streams.ids import peer_ids_of
 from eventstore.untrusted import is_storable
 from identity.accounts.accounts import Account
 from identity.errors import INVALID_HANDLE

@@ -20,7 +20,7 @@ from api.responses.my_tracks import MyTracksFilter, audio_sizes, own_page, witho
 from api.services import Services
 from application.authorization import may_see_track
 from application.errors import TrackNotFoundError
-from eventstore.streams.track_ids import peer_ids_of, track_id_of
+from eventstore.streams.ids import peer_ids_of, track_id_of
 from identity.accounts.credentials import Principal
 from projections.tracks.catalogue import tags_by_use, track_count
 from projections.tracks.queries import TrackFilter, track_by_id, track_page

@@ -14,7 +14,7 @@ from aggregates.values import Downloads
 from api.responses.track import TrackBody, track_bodies
 from application.playback_access import Supporters, supported_artists
 from eventstore.database import Database
-from eventstore.streams.track_ids import peer_ids_of
+from eventstore.streams.ids import peer_ids_of
 from identity.accounts.accounts import Account, accounts_of
 from identity.accounts.credentials import Principal
 from outbox.tracks.record import RecordUrls

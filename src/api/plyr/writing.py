@@ -13,6 +13,7 @@ from pydantic import BaseModel
 from sqlalchemy import Connection
 
 from aggregates.errors import InvalidFieldError
+from aggregates.track import Track
 from aggregates.values import Downloads, SupportGate
 from api.auth.authentication import ServicesDep, SignedIn
 from api.json_response import AsciiJsonResponse
@@ -45,7 +46,7 @@ from application.tracks.audio_revisions import (
 from application.tracks.edit import EditTrack, delete_track
 from application.tracks.register import RegisterTrack
 from eventstore.idempotency.results import CommandResult
-from eventstore.streams.track_ids import peer_ids_of, track_id_of
+from eventstore.streams.ids import peer_ids_of, track_id_of
 from eventstore.untrusted import whole_number
 from identity.errors import SignInRequiredError
 from outbox.views.status import needs_sign_in
@@ -380,14 +381,15 @@ async def migrate(track_id: PeerTrackId, request: Command, reads: Reads) -> Resp
 @router.get("/migration/check")
 def check(principal: SignedIn, services: ServicesDep) -> Response:
     """Count the records that are still in the old collection."""
+    kind = services.kinds[Track.TOPIC]
     with services.database.read() as connection:
-        count = count_in_collection(connection, principal.did, services.old_collection)
+        count = count_in_collection(connection, principal.did, kind.old_collection or "")
     return AsciiJsonResponse(
         {
             "needs_migration": count > 0,
             "old_record_count": count,
-            "old_collection": services.old_collection,
-            "new_collection": services.collection,
+            "old_collection": kind.old_collection,
+            "new_collection": kind.collection,
             "did": principal.did,
         }
     )

@@ -149,11 +149,13 @@ class AuditQuery(BaseModel):
 
 
 class AuditRow(BaseModel):
-    """One event, and whose track it changed; an account's own, such as a sign-in, has no track."""
+    """One event, and what it changed: of `kind`, such as account or track, with this id among its kind; an account has none."""
 
     position: int
     did: str
-    track_id: int | None
+    kind: str
+    subject_id: int | None
+    track_id: int | None = Field(description="`subject_id`, where that is of a track")
     version: int
     type: str
     actor: str

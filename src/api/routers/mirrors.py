@@ -7,6 +7,7 @@ from fastapi import APIRouter, Response
 from starlette.concurrency import run_in_threadpool
 
 from aggregates.errors import InvalidFieldError
+from aggregates.track import Track
 from api.auth.authentication import ServicesDep, SignedIn
 from api.errors import MissingPartError
 from api.openapi import command_errors, either, errors
@@ -23,8 +24,8 @@ from api.responses.mirror import (
 )
 from api.responses.track import TrackReader
 from api.services import Services
-from application.authorization import OnTrack, require_reader
-from application.records.resolve import BY_FIELD, Resolution, Resolve, resolve, retry_mirror
+from application.authorization import OnTrack, load_owned, require_reader
+from application.records.resolve import BY_FIELD, Decision, Resolution, resolve, retry_mirror
 from application.tracks.as_of import track_as_it_is
 from eventstore.idempotency.results import CommandResult
 from eventstore.unit_of_work import UnitOfWork
@@ -95,15 +96,13 @@ async def resolve_conflict(track_id: TrackId, request: Command) -> Response:
     With `fields`, each differing field is decided by itself, and one record has the result. Unknown fields stay in the
     record either way.
     """
-    services = request.services
+    services, on_track = request.services, OnTrack(track_id, request.versions)
     async with request.begin(on=track_id) as attempt:
         if not attempt.is_repetition:
-            command = Resolve(
-                track_id, request.versions, keep=_decision(attempt.body), cid=attempt.body.text("cid") or None
-            )
+            decision = Decision(_decision(attempt.body), attempt.body.text("cid") or None)
 
             def use_case(unit: UnitOfWork) -> int:
-                return resolve(unit, command, services.kinds)
+                return resolve(unit, load_owned(unit, on_track), services.kinds[Track.TOPIC], decision)
 
             await attempt.commit(use_case, partial(_mirror, services))
     return await attempt.response()

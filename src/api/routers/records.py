@@ -9,6 +9,7 @@ from pydantic import BaseModel
 from starlette.concurrency import run_in_threadpool
 
 from aggregates.errors import GatedTrackError
+from aggregates.track import Track
 from api.auth.authentication import ServicesDep, SignedIn, Writer
 from api.json_response import response_of
 from api.middleware.http_layer import over_http
@@ -28,11 +29,11 @@ from api.responses.progress import AdoptionBody, MigrationBody, adoption_body, m
 from api.responses.track import CopyResults, MirrorBody, TrackBody, moved_record, restored_record
 from api.services import Services
 from application.account import request_adoption
-from application.authorization import OnTrack
+from application.authorization import OnTrack, load_owned
 from application.errors import BlobTooLargeError, LeavingError, MediaNotFoundError
-from application.records.change_namespace import ChangeNamespace, change_namespace
+from application.records.change_namespace import change_namespace
 from application.records.copy_audio_to_pds import AUDIO_BLOB_BYTES, copy_all_audio_to_pds, copy_audio_to_pds
-from application.records.restore_record import OnPds, RestoreRecord, restore_record
+from application.records.restore_record import OnPds, restore_record
 from eventstore.idempotency.results import CommandResult
 from eventstore.jobs.table import UNFINISHED
 from identity.accounts.accounts import AccountState
@@ -114,14 +115,10 @@ async def answer_restore(track_id: int, request: CommandRequest, show: Respond) 
     async with request.begin(on=track_id, default_wait_seconds=DEFAULT_WAIT_SECONDS) as attempt:
         if not attempt.is_repetition:
             on_pds = await look(services, await place_of(services, request.principal.did, track_id))
-            command = RestoreRecord(
-                track_id,
-                request.versions,
-                on_pds=on_pds,
-                old_collection=services.old_collection,
-                collection=services.collection,
+            command, kind = OnTrack(track_id, request.versions), services.kinds[Track.TOPIC]
+            await attempt.commit(
+                lambda unit: restore_record(unit, load_owned(unit, command), kind, on_pds), show
             )
-            await attempt.commit(lambda unit: restore_record(unit, command), show)
     return await attempt.response(wait_for_mirror if _may_wait(request, on_pds) else None)
 
 
@@ -171,14 +168,10 @@ async def move(track_id: TrackId, request: Command) -> Response:
         if not attempt.is_repetition:
             place = await place_of(services, request.principal.did, track_id)
             found = await look(services, place, in_old_alone=True)
-            command = ChangeNamespace(
-                track_id,
-                request.versions,
-                old_collection=services.old_collection,
-                collection=services.collection,
-                found=found,
+            command, kind = OnTrack(track_id, request.versions), services.kinds[Track.TOPIC]
+            await attempt.commit(
+                lambda unit: change_namespace(unit, load_owned(unit, command), kind, found), moved_record
             )
-            await attempt.commit(lambda unit: change_namespace(unit, command), moved_record)
     return await attempt.response(wait_for_all if _may_wait(request, found) else None)
 
 

@@ -8,6 +8,7 @@ from fastapi import APIRouter, Response
 from starlette.concurrency import run_in_threadpool
 
 from aggregates.errors import InvalidFieldError
+from aggregates.track import Track
 from api.errors import MissingPartError
 from api.openapi import (
     AUDIO_FILE,
@@ -51,7 +52,6 @@ router = APIRouter(tags=["tracks"], route_class=StrictRoute)
 
 if TYPE_CHECKING:
     from aggregates.values import Artwork
-
 
 REMOVE_IMAGE: Final = {**FLAG, "description": "whether to remove the cover; it wins over `image`"}
 
@@ -182,9 +182,8 @@ async def upload_command(request: CommandRequest, body: Body) -> RegisterTrack:
     artist = artist_name(account.name if account is not None else request.principal.handle)
     artwork = await intake.keep_artwork(image) if image is not None else None
     await intake.keep_audio(staged, audio)
-    return RegisterTrack(
-        artist=artist, audio=audio, artwork=artwork, collection=services.collection, **fields
-    )
+    collection = services.kinds[Track.TOPIC].collection
+    return RegisterTrack(artist=artist, audio=audio, artwork=artwork, collection=collection, **fields)
 
 
 async def edit_command(request: CommandRequest, track_id: int, body: Body) -> EditTrack:

@@ -3,6 +3,7 @@
 from collections.abc import Sequence
 from typing import Final
 
+from aggregates.published import Subject
 from aggregates.track import Track
 from application.authorization import OnTrack, load_owned
 from eventstore.change import Envelope
@@ -20,7 +21,7 @@ def copy_audio_to_pds(unit: UnitOfWork, command: OnTrack) -> int:
     track = load_owned(unit, command)
     track.request_blob_migration(at=unit.now)
     unit.save(track)
-    mark_live(unit.connection, track.did, track.track_id)
+    mark_live(unit.connection, track.did, Subject(track.TOPIC, track.track_id))
     return track.track_id
 
 
@@ -43,7 +44,7 @@ def copy_all_audio_to_pds(log: EventLog, did: str, envelope: Envelope, *, failed
         for track in tracks:
             track.request_blob_migration(at=unit.now)
         unit.save(*tracks)
-        mark_backfill(unit.connection, did, ids)
+        mark_backfill(unit.connection, did, Track.subjects(ids))
         return ids
 
     while ids := log.transact(did, envelope, request_some):

@@ -6,13 +6,14 @@ from enum import StrEnum
 from typing import Final
 
 from aggregates.errors import InvalidFieldError
+from aggregates.published import Published
 from aggregates.track import Track
-from application.authorization import OnTrack, load_owned, owner_of, require_owned, require_version
+from application.authorization import OnTrack, owner_of, require_owned, require_version
 from application.errors import EditedAgainError, NothingToResolveError
 from eventstore.unit_of_work import UnitOfWork
 from outbox.conflicts.conflicts import Conflict, conflict_of, keep_ours, keep_theirs
 from outbox.mirror.requeue import retry
-from outbox.record.kind import RecordKinds
+from outbox.record.kind import RecordKind
 
 BY_FIELD: Final = "fields"
 
@@ -24,8 +25,8 @@ class Resolution(StrEnum):
     THEIRS = "theirs"
 
 
-@dataclass(frozen=True, kw_only=True)
-class Resolve(OnTrack):
+@dataclass(frozen=True)
+class Decision:
     """The owner's decision: one side for the whole record, or one for each field of `Conflict.fields`."""
 
     keep: Resolution | Mapping[str, Resolution]
@@ -37,23 +38,22 @@ class Resolve(OnTrack):
         return self.keep if isinstance(self.keep, Resolution) else BY_FIELD
 
 
-def resolve(unit: UnitOfWork, command: Resolve, kinds: RecordKinds) -> int:
-    """Overwrite their record with ours, or adopt their fields, all that a track has or the chosen ones.
+def resolve(unit: UnitOfWork, subject: Published, kind: RecordKind, decision: Decision) -> int:
+    """Overwrite their record with ours, or adopt their fields, all that the kind takes or the chosen ones.
 
     Raises NothingToResolveError, EditedAgainError, and InvalidFieldError where the choice does not fit the conflict.
     """
-    track = load_owned(unit, command)
-    conflict = conflict_of(unit.connection, kinds.of(track), track.subject_id)
+    conflict = conflict_of(unit.connection, kind, subject.subject_id)
     if conflict is None:
         raise NothingToResolveError
-    if command.cid not in {None, conflict.cid}:
+    if decision.cid not in {None, conflict.cid}:
         raise EditedAgainError(conflict.cid)
-    theirs = [] if isinstance(command.keep, Resolution) else _chosen(conflict, command.keep)
-    if theirs or command.keep is Resolution.THEIRS:
-        keep_theirs(unit, track, conflict, fields=theirs or None)
+    theirs = [] if isinstance(decision.keep, Resolution) else _chosen(conflict, decision.keep)
+    if theirs or decision.keep is Resolution.THEIRS:
+        keep_theirs(unit, subject, conflict, fields=theirs or None)
     else:
-        keep_ours(unit, track, conflict)
-    return track.track_id
+        keep_ours(unit, subject, conflict)
+    return subject.subject_id
 
 
 def _chosen(conflict: Conflict, sides: Mapping[str, Resolution]) -> list[str]:

@@ -10,7 +10,7 @@ from aggregates.tid import tid_of
 from aggregates.track import Track, media_cids
 from aggregates.values import ARTIST_BYTES, Artwork, Audio, Downloads, Feature, SupportGate, checked_artist
 from application.authorization import owner_of, require_no_duplicate
-from eventstore.streams.track_ids import next_track_id
+from eventstore.streams.ids import next_subject_id
 from eventstore.unit_of_work import UnitOfWork
 from projections.tracks.table import tracks
 from storage.media import Media
@@ -49,7 +49,7 @@ def register_track(unit: UnitOfWork, command: RegisterTrack, media: Media) -> in
     track = Track.register(
         at=unit.now,
         did=did,
-        track_id=next_track_id(unit.connection, did),
+        track_id=next_subject_id(unit.connection, did),
         created_at=created_at.isoformat(timespec="microseconds").replace("+00:00", "Z"),
         rkey=tid_of(created_at),
         **fields,

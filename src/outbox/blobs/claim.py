@@ -18,7 +18,7 @@ from eventstore.schema import UtcDateTime
 from outbox.mirror.due import host_open_at, latest_of
 from outbox.mirror.observe_only import is_observed
 from outbox.mirror.states import BreakerState, LaneState
-from outbox.mirror.tables import KIND_WITH_BLOBS, UPLOAD, blob_job, mirror_lane, pds_host
+from outbox.mirror.tables import UPLOAD, blob_job, mirror_lane, pds_host
 
 MAX_UPLOADS_PER_HOST: Final = 2
 """Over all processes: a host that hangs on uploads cannot take all workers."""
@@ -39,14 +39,10 @@ class Upload:
 
     did: str
     host: str
-    subject_id: int
+    subject: Subject
     audio_cid: str
     attempts: int
     job: Job
-
-    @property
-    def subject(self) -> Subject:
-        return Subject(KIND_WITH_BLOBS, self.subject_id)
 
 
 def upload_kind(work: Callable[[Job], Awaitable[Outcome]]) -> Kind:
@@ -80,7 +76,10 @@ def next_upload(database: Database, claimed: Job) -> Upload | None:
     with database.read_committed() as connection:
         given = {"did": claimed.subject, "now": database.now(connection)}
         row = connection.execute(_NEXT, given).one_or_none()
-    return Upload(claimed.subject, *row, claimed) if row is not None else None
+    if row is None:
+        return None
+    host, kind, subject_id, audio_cid, attempts = row
+    return Upload(claimed.subject, host, Subject(kind, subject_id), audio_cid, attempts, claimed)
 
 
 def may_upload(did: str, host: str) -> ColumnElement[bool]:
@@ -139,7 +138,7 @@ _ACCOUNTS: Final = (
     .limit(MAX_REQUESTED)
 )
 _NEXT: Final = (
-    select(lane.host, upload.subject_id, upload.audio_cid, upload.attempts)
+    select(lane.host, upload.kind, upload.subject_id, upload.audio_cid, upload.attempts)
     .select_from(_DUE)
     .where(upload.did == bindparam("did"), _IS_DUE, _TAKES_UPLOADS)
     .order_by(upload.backfill, upload.not_before, upload.subject_id)

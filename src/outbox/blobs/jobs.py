@@ -1,12 +1,12 @@
 """The rows of uploads: settle and postpone. Row locks are taken in one order: lane, target, job."""
 
-from collections.abc import Sequence
+from collections.abc import Iterable
 from dataclasses import replace
 from typing import Any, Final
 
 from sqlalchemy import ColumnElement, Connection, delete, exists, select, update
 
-from aggregates.published import WithBlob
+from aggregates.published import Subject, WithBlob
 from aggregates.values import Audio, BlobRef
 from eventstore.coordination.backoff import CAP_SECONDS, MAX_FUTILE_PAUSE_SECONDS, backoff
 from eventstore.database import Database
@@ -22,14 +22,13 @@ from outbox.mirror.parking import PARKING, park, schedule_probe
 from outbox.mirror.requeue import queue_as_backfill
 from outbox.mirror.states import TargetState
 from outbox.mirror.tables import (
-    HAS_BLOBS,
     NO_FAILURES,
     PAST,
     blob_job,
     mirror_lane,
     mirror_target,
 )
-from outbox.mirror.targets import wake_lane
+from outbox.mirror.targets import are_about, is_about, wake_lane
 from outbox.pds.verdict import (
     MAX_MESSAGE_LENGTH,
     NO_CONNECTION,
@@ -198,15 +197,15 @@ def _record_refusal(
     subject.record_blob_failure(reason, final=True, at=unit.now)
 
 
-def mark_backfill(connection: Connection, did: str, subject_ids: Sequence[int]) -> None:
+def mark_backfill(connection: Connection, did: str, subjects: Iterable[Subject]) -> None:
     """Put these uploads, and the records that wait for them, behind live work: they are part of bulk work."""
-    these = (upload.did == did, upload.subject_id.in_(subject_ids))
-    connection.execute(update(blob_job).where(*these).values(backfill=True))
+    for these in are_about(subjects, blob_job):
+        connection.execute(update(blob_job).where(upload.did == did, these).values(backfill=True))
 
 
-def mark_live(connection: Connection, did: str, subject_id: int) -> None:
+def mark_live(connection: Connection, did: str, subject: Subject) -> None:
     """Put this upload among live work: the owner requested it alone."""
-    this = (upload.did == did, upload.subject_id == subject_id, upload.backfill)
+    this = (upload.did == did, *is_about(blob_job, *subject), upload.backfill)
     connection.execute(update(blob_job).where(*this).values(backfill=False))
 
 
@@ -218,7 +217,7 @@ def _end(connection: Connection, claimed: Upload, **columns: Any) -> None:
 
 
 def _this(claimed: Upload) -> tuple[ColumnElement[bool], ...]:
-    return upload.did == claimed.did, upload.subject_id == claimed.subject_id
+    return upload.did == claimed.did, *is_about(blob_job, *claimed.subject)
 
 
 def _set_target(unit: UnitOfWork, claimed: Upload, **columns: Any) -> None:
@@ -230,4 +229,4 @@ def _set_target(unit: UnitOfWork, claimed: Upload, **columns: Any) -> None:
 
 def _waits_for(claimed: Upload) -> tuple[ColumnElement[bool], ...]:
     """Return the conditions of the targets whose record is to name this blob."""
-    return target.did == claimed.did, target.subject_id == claimed.subject_id, HAS_BLOBS
+    return target.did == claimed.did, *is_about(mirror_target, *claimed.subject)

@@ -92,9 +92,7 @@ class Uploads:
             await in_thread(postpone, self._log.database, claimed, f"{type(error).__name__}: {error}")
 
     def _count_failure(self, claimed: Upload, verdict: Verdict) -> None:
-        count_failure(
-            self._log.database, claimed.host, verdict, did=claimed.did, subject_id=claimed.subject_id
-        )
+        count_failure(self._log.database, claimed.host, verdict, did=claimed.did, subject=claimed.subject)
 
     async def _attempt(self, claimed: Upload) -> Verdict | None:
         """Upload; None when the record no longer needs the upload, or its lane is not ready."""
@@ -178,7 +176,7 @@ class Uploads:
 
     def _log_fields(self, claimed: Upload) -> dict[str, object]:
         facts = {"did": claimed.did, "host": claimed.host, "epoch": claimed.job.epoch}
-        return {**facts, "track_id": claimed.subject_id, "request_id": self._request_id(claimed)}
+        return {**facts, "subject": str(claimed.subject), "request_id": self._request_id(claimed)}
 
 
 def _next_chunk(source: Iterator[bytes]) -> bytes:

@@ -5,6 +5,7 @@ from typing import Any, Final
 
 from sqlalchemy import Connection, select, update
 
+from aggregates.published import Subject
 from eventstore.unit_of_work import UnitOfWork
 from outbox.mirror.due import is_open
 from outbox.mirror.states import MirrorReason, TargetState
@@ -80,11 +81,10 @@ def _set(unit: UnitOfWork, key: RecordKey, **values: Any) -> None:
     unit.connection.execute(CHANGE_TARGET, {**of_target(key), **values})
 
 
-def subjects_of_records(connection: Connection, did: str, kind: str) -> dict[tuple[str, str], int]:
-    """Return the id of the subject of each record of an account, by collection and key, former copies included."""
-    these = (target.did == did, target.kind == kind)
-    rows = connection.execute(select(target.collection, target.rkey, target.subject_id).where(*these))
-    return {(collection, rkey): subject_id for collection, rkey, subject_id in rows}
+def subjects_of_records(connection: Connection, did: str) -> dict[tuple[str, str], Subject]:
+    """Return the subject of each record of an account, by collection and key, former copies included."""
+    query = select(target.collection, target.rkey, target.kind, target.subject_id).where(target.did == did)
+    return {(collection, rkey): Subject(*of) for collection, rkey, *of in connection.execute(query)}
 
 
 def acknowledge_as_found(

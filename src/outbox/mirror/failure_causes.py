@@ -14,6 +14,7 @@ from typing import Any, Final, Self
 from sqlalchemy import Connection, delete, select, text, update
 from sqlalchemy.exc import SQLAlchemyError
 
+from aggregates.published import Subject
 from eventstore.append import insert_of
 from eventstore.database import Database
 from eventstore.errors import EventStoreError
@@ -74,13 +75,18 @@ def first_hour(now: datetime) -> datetime:
     return hour_of(now) - (HOURS_OF_TREND - 1) * HOUR
 
 
-def count_failure(database: Database, host: str, verdict: Verdict, *, did: str, subject_id: int) -> None:
+def count_failure(database: Database, host: str, verdict: Verdict, *, did: str, subject: Subject) -> None:
     """Count a failure in a transaction of its own, since all accounts of a host share the row.
 
     If that fails, it is logged, and the failure is not counted: no delivery fails for it.
     """
     found = Cause.of(host, verdict)
-    sample = {"sample_did": did, "sample_subject_id": subject_id, "sample_error": error_text(verdict)}
+    sample = {
+        "sample_did": did,
+        "sample_kind": subject.kind,
+        "sample_subject_id": subject.id,
+        "sample_error": error_text(verdict),
+    }
     try:
         with database.write() as connection:
             if not database.is_sqlite:
@@ -126,5 +132,5 @@ def prune_causes(database: Database) -> int:
 
 def forget_samples(connection: Connection, did: str) -> None:
     """Remove the samples of an account that is erased; the causes and their counts stay."""
-    nothing = {"sample_did": None, "sample_subject_id": None, "sample_error": None}
+    nothing = dict.fromkeys(("sample_did", "sample_kind", "sample_subject_id", "sample_error"))
     connection.execute(update(failure_cause).where(cause.sample_did == did).values(nothing))

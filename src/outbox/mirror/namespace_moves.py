@@ -11,6 +11,7 @@ from outbox.mirror.tables import mirror_target
 from outbox.mirror.targets import CHANGE_TARGET, IS_TARGET, of_target
 from outbox.pds.client import RecordKey
 from outbox.record.dag_cbor import Record, decode
+from outbox.record.kind import RecordKind
 
 target: Final = mirror_target.c
 _IS_SUBJECT: Final = (target.subject_id == bindparam("of_subject"), target.kind == bindparam("of_kind"))
@@ -29,18 +30,6 @@ _LEFT: Final = select(target.did, target.collection, target.rkey, target.observe
 
 
 @dataclass(frozen=True)
-class Namespaces:
-    """The collection of records, and the one that they move from."""
-
-    old: str
-    current: str
-
-    def old_place(self, key: RecordKey) -> RecordKey | None:
-        """Return where a record of the current collection may have been left."""
-        return replace(key, collection=self.old) if key.collection == self.current else None
-
-
-@dataclass(frozen=True)
 class FormerRecords:
     """What the former records of a subject hold, and which of them may exist and were never read."""
 
@@ -51,6 +40,14 @@ class FormerRecords:
 def is_taken(connection: Connection, key: RecordKey, *, excluding: Subject | None = None) -> bool:
     """Whether a subject has, or had, a record under the key; `excluding` does not count."""
     return subject_with_record(connection, key) not in {None, excluding}
+
+
+def old_place(connection: Connection, key: RecordKey, kind: RecordKind, subject_id: int) -> RecordKey | None:
+    """Return where the old collection may hold the record; None where the log says what is there."""
+    if kind.old_collection is None or key.collection != kind.collection:
+        return None
+    place = replace(key, collection=kind.old_collection)
+    return None if is_accounted_for(connection, place, kind.name, subject_id) else place
 
 
 def is_accounted_for(connection: Connection, key: RecordKey, kind: str, subject_id: int) -> bool:

@@ -9,7 +9,7 @@ from aggregates.published import Subject
 from outbox.mirror.due import is_open, lane_columns, target_columns
 from outbox.mirror.parking import probe_now
 from outbox.mirror.states import MirrorReason, TargetState
-from outbox.mirror.tables import HAS_BLOBS, PAST, blob_job, mirror_lane, mirror_target, repo_scan
+from outbox.mirror.tables import PAST, blob_job, mirror_lane, mirror_target, repo_scan
 from outbox.mirror.targets import are_about, is_about, wake_lane
 
 
@@ -32,10 +32,8 @@ def retry(connection: Connection, did: str, kind: str, subject_id: int, now: dat
 
 def retry_uploads(connection: Connection, did: str, subjects: Iterable[Subject]) -> None:
     """Make the uploads for these records due, where they have some."""
-    for these in are_about(subjects):
-        of_targets = select(target_columns.subject_id).where(target_columns.did == did, these, HAS_BLOBS)
-        jobs = (blob_job.c.did == did, blob_job.c.subject_id.in_(of_targets))
-        connection.execute(update(blob_job).where(*jobs).values(not_before=PAST))
+    for these in are_about(subjects, blob_job):
+        connection.execute(update(blob_job).where(blob_job.c.did == did, these).values(not_before=PAST))
 
 
 def queue_as_backfill(connection: Connection, did: str, subjects: Iterable[Subject], now: datetime) -> int:

@@ -194,6 +194,7 @@ blob_job = Table(
     "blob_job",
     metadata,
     Column("did", Text, primary_key=True),
+    Column("kind", Text, primary_key=True, server_default=text("'track'")),
     Column("track_id", Position, key="subject_id", primary_key=True, autoincrement=False),
     Column("audio_cid", Text, nullable=False),
     Column("requested", Boolean, nullable=False),
@@ -207,9 +208,9 @@ blob_job = Table(
 )
 UPLOAD: Final = "upload"
 """The kind of the jobs under which an account's uploads are made, one after the other (outbox/blobs/claim.py)."""
-KIND_WITH_BLOBS: Final = "track"
-"""As stored: the subjects of no other kind have rows in `blob_job`, whose key has no kind."""
-HAS_BLOBS: Final = mirror_target.c.kind == literal_column(f"'{KIND_WITH_BLOBS}'")
+IS_UPLOAD_OF_TARGET: Final = and_(
+    *(blob_job.c[name] == mirror_target.c[name] for name in ("did", "kind", "subject_id"))
+)
 SUBJECT: Final = mirror_target.c.kind + literal_column("'/'") + cast(mirror_target.c.subject_id, Text)
 """Names the subject of a target, to count subjects."""
 IS_OPEN_JOB: Final = or_(blob_job.c.requested, blob_job.c.again)
@@ -295,6 +296,7 @@ failure_cause = Table(
     Column("last_seen_at", UtcDateTime, nullable=False),
     Column("failures", Position, nullable=False),
     Column("sample_did", Text),
+    Column("sample_kind", Text),
     Column("sample_track_id", Position, key="sample_subject_id"),
     Column("sample_error", Text),
     Index("ix_failure_cause_last_seen_at", "last_seen_at"),

@@ -138,7 +138,7 @@ def _write(connection: Connection, pages: Sequence[_Page], into: Into, *, is_liv
         if (subject := page.bytes_replaced) is not None and is_live:
             # else the new bytes are uploaded unasked, or wait for a pause that is not their own
             clean = {"again": False, "attempts": 0, "not_before": PAST, "last_error": None, "cause": None}
-            this = (blob_job.c.did == subject.did, blob_job.c.subject_id == subject.subject_id)
+            this = (blob_job.c.did == subject.did, *is_about(blob_job, subject.TOPIC, subject.subject_id))
             connection.execute(update(blob_job).where(*this).values(clean | NO_FAILURES))
 
 
@@ -168,6 +168,7 @@ def blob_row(subject: WithBlob) -> dict[str, Any]:
     desired = subject.desired_blob
     return {
         "did": subject.did,
+        "kind": subject.TOPIC,
         "subject_id": subject.subject_id,
         "audio_cid": subject.blob_bytes.cid,
         "requested": desired is not None and desired.is_requested,
@@ -231,19 +232,19 @@ def of_target(key: RecordKey) -> dict[str, str]:
 
 
 def is_about(table: Table, kind: str, subject_id: int) -> tuple[ColumnElement[bool], ...]:
-    """Return the conditions of the targets of a subject."""
+    """Return the conditions of the targets, or the uploads, of a subject."""
     return table.c.subject_id == subject_id, table.c.kind == kind
 
 
-def are_about(subjects: Iterable[Subject]) -> Iterator[ColumnElement[bool]]:
-    """Yield conditions that together select the targets of these subjects, a limited number each."""
+def are_about(subjects: Iterable[Subject], table: Table = mirror_target) -> Iterator[ColumnElement[bool]]:
+    """Yield conditions that together select the targets, or the uploads, of these subjects, a limited number each."""
     by_kind: dict[str, list[int]] = defaultdict(list)
     for kind, subject_id in subjects:
         by_kind[kind].append(subject_id)
     for kind, ids in by_kind.items():
         for start in range(0, len(ids), MAX_SUBJECTS_PER_STATEMENT):
-            some = mirror_target.c.subject_id.in_(ids[start : start + MAX_SUBJECTS_PER_STATEMENT])
-            yield and_(mirror_target.c.kind == kind, some)
+            some = table.c.subject_id.in_(ids[start : start + MAX_SUBJECTS_PER_STATEMENT])
+            yield and_(table.c.kind == kind, some)
 
 
 def insert_into(connection: Connection, table: Table) -> Any:

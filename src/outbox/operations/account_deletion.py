@@ -94,6 +94,13 @@ def _count(connection: Connection, *conditions: ColumnElement[bool]) -> int:
     return connection.scalar(select(func.count()).select_from(mirror_target).where(*conditions)) or 0
 
 
+def live_subjects(connection: Connection, did: str, *, at_most: int) -> list[Subject]:
+    """Return some of an account's subjects, of any kind, that are not deleted."""
+    live = select(target.kind, target.subject_id).where(target.did == did, target.desired_op == PUT)
+    rows = connection.execute(live.order_by(target.collection, target.rkey).limit(at_most))
+    return [Subject(*row) for row in rows]
+
+
 def exclude_unwritten(connection: Connection, did: str, subjects: Iterable[Subject]) -> None:
     """Exclude the records of these deleted subjects that this service never wrote: the relay leaves them as they are."""
     unknown: dict[str, Any] = {"ever_sent": False, "observed_cid": None, "observed_body": None}

@@ -4,7 +4,7 @@ The subject is the aggregate that the record is made of: its id is unique within
 """
 
 from abc import ABC, abstractmethod
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from datetime import datetime
 from typing import Any, ClassVar, Final
 
@@ -29,12 +29,23 @@ class RecordKind(ABC):
     adoptable: ClassVar[Mapping[str, tuple[str, Callable[[Any], Any]]]] = {}
     """By field of the record that its owner may take over from another client: the aggregate's field, and what checks a value."""
 
-    def __init__(self, lexicon: Lexicon) -> None:
+    def __init__(
+        self, lexicon: Lexicon, collection: str | None = None, old_collection: str | None = None
+    ) -> None:
         self.lexicon: Final = lexicon
+        self.collection: Final = collection or lexicon.id
+        """That of new records."""
+        self.old_collection: Final = old_collection
+        """That which older records may be moved from."""
 
     @property
     def name(self) -> str:
         return self.aggregate.TOPIC
+
+    @property
+    def collections(self) -> list[str]:
+        """All that may hold records of the kind."""
+        return [each for each in (self.collection, self.old_collection) if each is not None]
 
     @abstractmethod
     def record_of(self, state: Any, generation: int) -> Record:
@@ -64,6 +75,14 @@ class RecordKinds:
 
     def __getitem__(self, name: str) -> RecordKind:
         return self._by_name[name]
+
+    def __iter__(self) -> Iterator[RecordKind]:
+        return iter(self._by_name.values())
+
+    @property
+    def collections(self) -> list[str]:
+        """All that may hold records of ours."""
+        return [collection for kind in self for collection in kind.collections]
 
     def of(self, state: Published) -> RecordKind:
         """Return the kind of an aggregate's record."""

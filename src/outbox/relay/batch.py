@@ -169,7 +169,7 @@ class BatchRun:
         self._lane = lane
         self._kinds = kinds
         self._newest_commit: str | None = None
-        self._old_keys: AbstractSet[str] = frozenset()
+        self._old_places: AbstractSet[tuple[str | None, str]] = frozenset()
         """What the old collection holds at the commit that the next batch swaps on."""
         self._is_given_up = False
         """Whether the PDS did not say what a batch has to know."""
@@ -203,8 +203,12 @@ class BatchRun:
             swap = await self._read_newest_commit(deadline)
             # what must not be restored beside: the swap refuses the batch if it changes after the commit was read
             reads = RepoReads(self._delivery.pds, list_seconds=MAX_READ_SECONDS)
-            old = reads.records(self._lane.host, self._lane.did, self._delivery.namespaces.old)
-            self._old_keys = {str(entry.rkey) async for entry in old}
+            self._old_places = {
+                (kind.old_collection, str(entry.rkey))
+                for kind in self._kinds
+                if kind.old_collection is not None
+                async for entry in reads.records(self._lane.host, self._lane.did, kind.old_collection)
+            }
         tasks = [task for task in tasks if not self._is_in_old_collection(task)]
         if not _is_batch_of(first, tasks):
             return None
@@ -224,8 +228,7 @@ class BatchRun:
         raise RemoteUnknownError(verdict)
 
     def _is_in_old_collection(self, task: DeliveryTask) -> bool:
-        place = self._delivery.namespaces.old_place(task.key)
-        return place is not None and place.rkey in self._old_keys
+        return (task.kind.old_collection, task.key.rkey) in self._old_places
 
     async def _send(self, tasks: Sequence[DeliveryTask], swap: str, timeout: float) -> Verdict:
         lane = self._lane

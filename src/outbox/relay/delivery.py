@@ -18,7 +18,7 @@ from eventstore.event_log import EventLog
 from outbox.mirror.host_state import HostReport
 from outbox.mirror.hosts import Hosts
 from outbox.mirror.lanes import Lane, lock_lane, note_limits
-from outbox.mirror.namespace_moves import Namespaces, is_accounted_for
+from outbox.mirror.namespace_moves import old_place
 from outbox.mirror.states import MirrorReason
 from outbox.mirror.targets import CHANGE_TARGET, DELETE, PUT, of_target
 from outbox.pds.client import (
@@ -65,14 +65,12 @@ class Delivery:
         hosts: Hosts,
         pds: Pds,
         *,
-        namespaces: Namespaces,
         metrics: RelayMetrics = NO_METRICS,
     ) -> None:
         self._log: Final = log
         self.database: Final = log.database
         self.hosts: Final = hosts
         self.pds: Final = pds
-        self.namespaces: Final = namespaces
         self.metrics: Final = metrics
 
     def begins_with_write(self, task: DeliveryTask) -> bool:
@@ -145,7 +143,7 @@ class Delivery:
         """
         place = task.successor
         if place is None and task.restores:
-            place = await in_thread(place_to_look, self.database, self.namespaces, task)
+            place = await in_thread(place_to_look, self.database, task)
         if place is None:
             return None
         try:
@@ -299,13 +297,9 @@ IS_IN_OLD_COLLECTION: Final = Verdict(
 )
 
 
-def place_to_look(database: Database, namespaces: Namespaces, task: DeliveryTask) -> RecordKey | None:
-    """Return where the old collection may hold the record; None where the log says what is there."""
-    place = namespaces.old_place(task.key)
-    if place is None:
-        return None
+def place_to_look(database: Database, task: DeliveryTask) -> RecordKey | None:
     with database.read() as connection:
-        return None if is_accounted_for(connection, place, task.kind.name, task.subject_id) else place
+        return old_place(connection, task.key, task.kind, task.subject_id)
 
 
 def refusal_of(task: DeliveryTask, found: Remote) -> Verdict | None:

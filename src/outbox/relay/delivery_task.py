@@ -99,6 +99,10 @@ class DeliveryTask:
     """The W3C traceparent of the commit of the generation, where it was traced."""
 
     @property
+    def subject(self) -> Subject:
+        return Subject(self.kind.name, self.subject_id)
+
+    @property
     def is_batchable(self) -> bool:
         """Whether a replay creates the record again, which its PDS had and does not show (batch.py)."""
         was_there = self.ever_sent and self.acked_gen > 0  # one that has moved was acknowledged elsewhere

@@ -203,10 +203,8 @@ class LaneRunner:
                     release(self._log.database, lane, run.succeeded_at)
         for result in delivered.results:
             if result.outcome is Outcome.FAILED:
-                subject_id = result.task.subject_id
-                count_failure(
-                    self._log.database, lane.host, result.verdict, did=lane.did, subject_id=subject_id
-                )
+                subject = result.task.subject
+                count_failure(self._log.database, lane.host, result.verdict, did=lane.did, subject=subject)
         return following
 
 

@@ -29,7 +29,7 @@ from outbox.mirror.parking import schedule_overdue_probes
 from outbox.mirror.states import TargetState
 from outbox.mirror.tables import (
     CONCERNS_RELAY,
-    HAS_BLOBS,
+    IS_UPLOAD_OF_TARGET,
     NEVER,
     PAST,
     blob_job,
@@ -128,12 +128,7 @@ def _waits(which: ColumnElement[bool]) -> ColumnElement[bool]:
 
 def _waits_for_no_upload() -> ColumnElement[bool]:
     """Whether the target waits for a blob that no upload is requested for."""
-    requested = exists().where(
-        blob_job.c.did == target_columns.did,
-        blob_job.c.subject_id == target_columns.subject_id,
-        HAS_BLOBS,
-        or_(blob_job.c.requested, blob_job.c.again),
-    )
+    requested = exists().where(IS_UPLOAD_OF_TARGET, or_(blob_job.c.requested, blob_job.c.again))
     return and_(target_columns.state == TargetState.BLOB, ~requested)
 
 

@@ -15,7 +15,7 @@ from typing import Any, Final
 
 from sqlalchemy import Connection, exists, select, update
 
-from aggregates.published import PublishedEvent, Subject, WithBlob
+from aggregates.published import PublishedEvent, WithBlob
 from eventstore.coordination.backoff import CAP_SECONDS, MAX_FUTILE_PAUSE_SECONDS, backoff
 from eventstore.database import Database
 from eventstore.event_log import EventLog
@@ -31,7 +31,7 @@ from outbox.mirror.parking import clear_probe, park, schedule_probe
 from outbox.mirror.requeue import reverify
 from outbox.mirror.states import MirrorReason, TargetState
 from outbox.mirror.tables import NEVER, PAST, blob_job
-from outbox.mirror.targets import DELETE, blob_row, upsert
+from outbox.mirror.targets import DELETE, blob_row, is_about, upsert
 from outbox.pds.verdict import NO_CONNECTION, NO_CONNECTION_PAUSE, PARKS, Kind, Verdict
 from outbox.record.dag_cbor import encode
 from outbox.relay.batch import SentBatch
@@ -186,12 +186,12 @@ def _acknowledge(connection: Connection, result: Result, now: datetime) -> None:
         isinstance(each.event, PublishedEvent) and each.event.BRINGS_BLOB for each in task.since_ack
     )
     if body is not None and task.kind.blob_field in body and names_new_blob:
-        this = (blob_job.c.did == task.key.did, blob_job.c.subject_id == task.subject_id)
+        this = (blob_job.c.did == task.key.did, *is_about(blob_job, *task.subject))
         connection.execute(update(blob_job).where(*this).values(attempts=0))
     if task.has_former_copies and not task.is_former:
         clear_former(connection, task.kind.name, task.subject_id, task.gen)
     if result.is_mismatch and task.is_open:  # a rewrite is not verified again, or it would never end
-        reverify(connection, [Subject(task.kind.name, task.subject_id)], now)
+        reverify(connection, [task.subject], now)
 
 
 def _record_failure(unit: UnitOfWork, lane: Lane, task: DeliveryTask, verdict: Verdict) -> None:
@@ -272,7 +272,7 @@ def _upload_again(unit: UnitOfWork, task: DeliveryTask) -> None:
     subject = subject_of(unit, task)
     if not isinstance(subject, WithBlob) or not subject.wants_blob(subject.blob_bytes.cid):
         return  # the owner replaced or gated the audio meanwhile, which is sent as a newer generation
-    this = (blob_job.c.did == task.key.did, blob_job.c.subject_id == task.subject_id)
+    this = (blob_job.c.did == task.key.did, *is_about(blob_job, *task.subject))
     rounds = unit.connection.scalar(select(blob_job.c.attempts).where(*this)) or 0
     pause = backoff(rounds, cap=MAX_FUTILE_PAUSE_SECONDS) if rounds else timedelta()
     again = {"again": True, "attempts": rounds + 1, "not_before": unit.now + pause}

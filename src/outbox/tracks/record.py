@@ -111,8 +111,10 @@ class TrackRecords(RecordKind):
     blob_field = "audioBlob"
     adoptable = ADOPTABLE
 
-    def __init__(self, urls: RecordUrls) -> None:
-        super().__init__(known_lexicons()["fm.plyr.track"])
+    def __init__(
+        self, urls: RecordUrls, collection: str | None = None, old_collection: str | None = None
+    ) -> None:
+        super().__init__(known_lexicons()["fm.plyr.track"], collection, old_collection)
         self._urls = urls
 
     def record_of(self, state: Track, generation: int) -> Record:

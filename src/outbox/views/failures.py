@@ -3,13 +3,13 @@
 from collections.abc import Sequence
 from typing import Any, Final
 
-from sqlalchemy import ColumnElement, Select, and_, case, false, func, or_, select
+from sqlalchemy import ColumnElement, Select, and_, case, false, func, or_, select, tuple_
 
 from eventstore.schema import stored_event
 from outbox.mirror.states import MirrorState, TargetState
 from outbox.mirror.tables import (
-    HAS_BLOBS,
     HAS_FAILED,
+    IS_FAILING,
     IS_TROUBLED,
     PAST,
     blob_job,
@@ -31,6 +31,8 @@ from outbox.views.status import (
 )
 
 target: Final = mirror_target.c
+Place = tuple[int, str, int]
+"""Where a page ended: the id and the kind of a subject, and 1 after a former record of it."""
 
 MAY_BE_FAILING: Final = with_ids(
     select(target.subject_id).where(IS_TROUBLED), select(blob_job.c.subject_id).where(HAS_FAILED)
@@ -51,8 +53,8 @@ HAS_FAILED_AGAIN: Final = and_(
 FAILING: Final = and_(MAY_BE_FAILING, or_(_CAN_BE_TRIED, target.state == TargetState.HELD, target.detached))
 CAUSE: Final[ColumnElement[str]] = case((_RECORD_CAN_BE_TRIED, target.cause), else_=blob_job.c.cause)
 """The cause of the last failure: of the record or, where it does not fail itself, of its upload."""
-PLACE: Final = 2 * target.subject_id + case((target.former, 1), else_=0)
-"""Orders by subject, its former records after the current one."""
+_ORDER: Final = (target.subject_id, target.kind, case((target.former, 1), else_=0))
+"""By subject, its former records after the current one."""
 CHANGED_AT: Final = (
     select(stored_event.c.recorded_at)
     .where(stored_event.c.position == target.desired_gen)
@@ -87,13 +89,13 @@ def conditions(
     return [condition for condition, name in named if name is not None]
 
 
-def failing(*, after: int = 0, limit: int, **which: str | None) -> Select[Any]:
-    """Select failing records, in the order of `place`, with `mirror_state` and `mirror_reason`."""
+def failing(*, after: Place | None = None, limit: int, **which: str | None) -> Select[Any]:
+    """Select failing records, after one of them, with `mirror_state` and `mirror_reason`."""
     return _records(FAILING, *_follows(after), *conditions(**which), limit=limit)
 
 
 def undelivered(
-    refused_audio: Select[Any], *, after: int = 0, limit: int, **which: str | None
+    refused_audio: Select[Any], *, after: Place | None = None, limit: int, **which: str | None
 ) -> Select[Any]:
     """Select, as `failing` does, every record that its PDS does not have as the log says, and those whose bytes it refused.
 
@@ -103,7 +105,7 @@ def undelivered(
     of_account = () if did is None else (blob_job.c.did == did,)
     refused = refused_audio.where(*of_account)
     may_be = with_ids(*unfinished_ids(did), refused)
-    is_undelivered = or_(STATE != MirrorState.DELIVERED, and_(~target.former, HAS_BLOBS, with_ids(refused)))
+    is_undelivered = or_(STATE != MirrorState.DELIVERED, and_(~target.former, IS_FAILING, with_ids(refused)))
     return _records(may_be, is_undelivered, *_follows(after), *conditions(**which), limit=limit)
 
 
@@ -112,8 +114,8 @@ def waiting(did: str, *, limit: int) -> Select[Any]:
     return _records(target.did == did, STATE != MirrorState.DELIVERED, limit=limit)
 
 
-def _follows(after: int) -> Sequence[ColumnElement[bool]]:
-    return (target.subject_id >= after // 2, after < PLACE) if after else ()
+def _follows(after: Place | None) -> Sequence[ColumnElement[bool]]:
+    return () if after is None else (target.subject_id >= after[0], tuple_(*_ORDER) > tuple_(*after))
 
 
 def _records(*conditions: ColumnElement[bool], limit: int) -> Select[Any]:
@@ -122,7 +124,6 @@ def _records(*conditions: ColumnElement[bool], limit: int) -> Select[Any]:
             *_SHOWN,
             target.subject_id.label("subject_id"),
             mirror_lane.c.host,
-            PLACE.label("place"),
             STATE.label("mirror_state"),
             REASON.label("mirror_reason"),
             blob_job.c.last_error.label("blob_error"),
@@ -136,6 +137,6 @@ def _records(*conditions: ColumnElement[bool], limit: int) -> Select[Any]:
         )
         .select_from(TARGETS_AT_WORK)
         .where(*conditions)
-        .order_by(target.subject_id, target.former)
+        .order_by(*_ORDER)
         .limit(limit)
     )

@@ -30,9 +30,9 @@ from outbox.mirror.observe_only import is_observed
 from outbox.mirror.states import PROBED, LaneState, MirrorReason, MirrorState, TargetState
 from outbox.mirror.tables import (
     CONCERNS_RELAY,
-    HAS_BLOBS,
     IS_OPEN_JOB,
     IS_TROUBLED,
+    IS_UPLOAD_OF_TARGET,
     PAST,
     blob_job,
     mirror_lane,
@@ -146,12 +146,7 @@ TARGETS_AT_WORK: Final = (
     .outerjoin(pds_host, host.host == lane.host)
     .outerjoin(
         blob_job,
-        and_(
-            blob_job.c.did == target.did,
-            blob_job.c.subject_id == target.subject_id,
-            HAS_BLOBS,
-            ~target.former,
-        ),
+        and_(IS_UPLOAD_OF_TARGET, ~target.former),
     )
 )
 """The tables that STATE and REASON read."""

@@ -1,4 +1,4 @@
-"""Makes tracks of the records that an account's PDS holds already; nothing is written to the PDS.
+"""Adopts the records that an account's PDS holds already, as tracks or other subjects; nothing is written to the PDS.
 
 Each record is a unit of its own, and known records are skipped: a run that was cut off is simply run again. Everything in a
 run has a limit of time, so that accounts whose PDS or audio is slow take turns with others.
@@ -7,41 +7,39 @@ run has a limit of time, so that accounts whose PDS or audio is slow take turns 
 import asyncio
 import logging
 from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
+from contextlib import AbstractAsyncContextManager
 from dataclasses import dataclass
 from datetime import datetime
 from functools import partial
-from typing import Any, Final
+from typing import Any, Final, Protocol
 
 from sqlalchemy import Connection, Row, select
 
 from aggregates.errors import InvalidFieldError
-from aggregates.track import Track, media_cids
-from aggregates.values import Artwork, Audio
+from aggregates.published import Published
 from eventstore.change import Envelope
+from eventstore.coordination.threads import Threads
 from eventstore.errors import EventStoreError, LeaseLostError
 from eventstore.event_log import EventLog
 from eventstore.jobs import queue
 from eventstore.jobs.kinds import Failure, Job, Kind, Outcome, Wanted
-from eventstore.streams.track_ids import next_track_id
+from eventstore.streams.ids import next_subject_id
 from eventstore.unit_of_work import UnitOfWork
 from eventstore.untrusted import clean
 from identity.errors import IdentityUnreachableError, UnknownIdentityError, UnsafeAddressError
 from outbox.conflicts.newer_on_pds import acknowledge_as_found, set_lane_host, subjects_of_records
 from outbox.mirror.namespace_moves import is_taken
 from outbox.mirror.tables import mirror_lane
-from outbox.pds.client import RecordKey, RemoteUnknownError
+from outbox.pds.client import RecordKey, Remote, RemoteUnknownError
 from outbox.pds.verdict import Kind as VerdictKind
+from outbox.record.kind import RecordKind
 from outbox.repo.pages import Entry, UnreadableRecordError
 from outbox.repo.reads import MAX_KEPT_BYTES, RepoReads
-from outbox.tracks.record import TrackRecords
-from replay.adoption.intake import Intake
 from replay.adoption.record import (
     MAX_NAMED_PROBLEMS,
-    AdoptableRecord,
     Problem,
     Progress,
     problem_of,
-    read_record,
 )
 from replay.errors import BytesUnavailableError, PdsBusyError, PdsTroubleError, TooManyProblemsError
 from replay.reconcile.verify import Repo
@@ -71,8 +69,6 @@ MAX_CONCURRENT_RECORDS: Final = 4
 LISTING_TIMEOUT_SECONDS: Final = 300.0
 TURN_SECONDS: Final = 300.0
 """After it a run begins no more records."""
-RECORD_TIMEOUT_SECONDS: Final = 900.0
-"""For the bytes of one record, from all places that it names."""
 MAX_PDS_ERRORS_IN_A_ROW: Final = 5
 """End a run: the PDS fails, and not its records."""
 
@@ -111,14 +107,36 @@ def judge(error: Exception) -> Failure | None:
 
 
 @dataclass(frozen=True)
+class Adoptee:
+    """A record whose bytes are stored: `subject` makes its subject with an id and a time, `keep` runs in the same unit."""
+
+    subject: Callable[[int, datetime], Published]
+    keep: Callable[[UnitOfWork], None] = lambda _unit: None
+    problems: Sequence[Problem] = ()
+
+
+class Adopter(Protocol):
+    """Adopts records of one kind."""
+
+    @property
+    def kind(self) -> RecordKind: ...
+
+    def read(self, key: RecordKey, remote: Remote) -> Any:
+        """Read a record; raises InvalidFieldError with the first field that the kind cannot have."""
+
+    def brought(self, host: str, record: Any) -> AbstractAsyncContextManager[Adoptee]:
+        """Bring what the record names into storage; raises BytesUnavailableError or PdsTroubleError."""
+
+
+@dataclass(frozen=True)
 class Adoption:
-    """Adopts the records in `collections` of one account after the other, as a job with a turn of one account each."""
+    """Adopts the records of some kinds, of one account after the other, as a job with a turn of one account each."""
 
     log: EventLog
     reads: RepoReads
-    intake: Intake
-    collections: tuple[str, ...]
-    records: TrackRecords
+    adopters: Sequence[Adopter]
+    threads: Threads
+    """For the database."""
     host_of: HostOf
 
     def kind(self) -> Kind:
@@ -169,24 +187,26 @@ class Adoption:
         records, progress.adopted = await self._new_records(Repo(did, await self.host_of(did)), progress)
         for key, entry in records:
             try:
-                await self.intake.threads.run(self.record_in, key, entry)
+                await self.threads.run(self.record_in, key, entry)
                 progress.adopted += 1
             except InvalidFieldError as error:
                 progress.refuse(_invalid(key, error))
         return progress
 
-    def record_in(self, key: RecordKey, entry: Entry) -> AdoptableRecord:
+    def record_in(self, key: RecordKey, entry: Entry) -> tuple[Adopter, Remote, Any]:
         """Read a record, in a thread, since a large one takes longer than other work may wait; raises InvalidFieldError."""
+        adopter = next(each for each in self.adopters if key.collection in each.kind.collections)
         try:
-            return read_record(key, entry.record(), self.records)
+            remote = entry.record()
         except UnreadableRecordError as error:
             raise InvalidFieldError("record", str(error)) from None
+        return adopter, remote, adopter.read(key, remote)
 
     async def _new_records(
         self, repo: Repo, progress: Progress
     ) -> tuple[Sequence[tuple[RecordKey, Entry]], int]:
         """Return the records to adopt, as many as may be kept, and how many are left to the next run."""
-        known = await self.intake.threads.run(self._known, repo.did)
+        known = await self.threads.run(self._known, repo.did)
         refused = {problem["uri"] for problem in progress.problems if not problem["adopted"]}
         new: list[tuple[RecordKey, Entry]] = []
         listed = unknown = left = 0
@@ -214,13 +234,13 @@ class Adoption:
         return new, left
 
     async def _listed(self, repo: Repo) -> AsyncIterator[tuple[RecordKey, Entry]]:
-        for collection in self.collections:
+        for collection in (name for each in self.adopters for name in each.kind.collections):
             async for entry in self.reads.records(repo.host, repo.did, collection):
                 yield RecordKey(repo.did, collection, entry.rkey or entry.uri), entry
 
     def _known(self, did: str) -> set[tuple[str, str]]:
         with self.log.database.read() as connection:
-            return set(subjects_of_records(connection, did, Track.TOPIC))
+            return set(subjects_of_records(connection, did))
 
 
 def _invalid(key: RecordKey, error: InvalidFieldError) -> Problem:
@@ -280,43 +300,30 @@ class _Run:
             self.pds_errors_in_a_row = 0
 
     async def _adopt(self, key: RecordKey, entry: Entry) -> None:
-        log, intake = self.adoption.log, self.adoption.intake
-        record = await intake.threads.run(self.adoption.record_in, key, entry)
-        try:
-            async with asyncio.timeout(RECORD_TIMEOUT_SECONDS):
-                audio, audio_problems = await intake.audio(self.repo.host, record)
-                artwork, artwork_problems = await intake.artwork(self.repo.host, record)
-        except TimeoutError:
-            reason = f"its audio and cover did not come within {RECORD_TIMEOUT_SECONDS:.0f} seconds"
-            raise BytesUnavailableError("too_slow", reason) from None
-        async with intake.public_copy(audio, record) as reservation:
+        log, threads = self.adoption.log, self.adoption.threads
+        adopter, remote, record = await threads.run(self.adoption.record_in, key, entry)
+        async with adopter.brought(self.repo.host, record) as adoptee:
 
             def commit(unit: UnitOfWork) -> bool:
-                is_new = self._make_track(unit, record, audio, artwork)
-                if reservation is not None and intake.publisher is not None:
-                    intake.publisher.hand_over(unit.connection, reservation)
+                is_new = self._make(unit, key, remote, adoptee)
+                adoptee.keep(unit)
                 return is_new
 
-            is_new: bool = await intake.threads.run(lambda: log.transact(key.did, self.envelope, commit))
+            is_new: bool = await threads.run(lambda: log.transact(key.did, self.envelope, commit))
         self.progress.adopted += is_new
         self.progress.known += not is_new
-        for problem in (*artwork_problems, *audio_problems):
+        for problem in adoptee.problems:
             self.progress.add_problem(problem)
 
-    def _make_track(
-        self, unit: UnitOfWork, record: AdoptableRecord, audio: Audio, artwork: Artwork | None
-    ) -> bool:
-        """Make the record's track, and return True; False where another run has made it."""
-        connection, did = unit.connection, record.key.did
+    def _make(self, unit: UnitOfWork, key: RecordKey, remote: Remote, adoptee: Adoptee) -> bool:
+        """Make the record's subject, and return True; False where another run has made it."""
+        connection, did = unit.connection, key.did
         if not self.is_wanted(connection):
             raise LeaseLostError
-        if is_taken(connection, record.key):
+        if is_taken(connection, key):
             return False
-        image_url = record.image_url if artwork is None else None
-        track_id = next_track_id(connection, did)
-        track = record.adopted(track_id, audio, unit.now, artwork=artwork, image_url=image_url)
-        [change] = unit.save(track)
-        acknowledge_as_found(connection, record.key, change.position, (record.cid, record.body), unit.now)
+        [change] = unit.save(adoptee.subject(next_subject_id(connection, did), unit.now))
+        found = remote.cid or "", remote.body or {}
+        acknowledge_as_found(connection, key, change.position, found, unit.now)
         set_lane_host(connection, did, self.repo.host)
-        self.adoption.intake.media.pin(connection, list(media_cids(track)))
         return True

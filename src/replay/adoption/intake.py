@@ -4,21 +4,29 @@ They come from the account's own PDS, which proves a blob, or from an address. O
 record may name it: its bytes are taken only where the account already has them here.
 """
 
+import asyncio
 from collections.abc import AsyncGenerator
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
+from datetime import datetime
+from typing import Final
 from urllib.parse import urlsplit
 
 import httpx
 
+from aggregates.track import Track
 from aggregates.values import Artwork, Audio
 from eventstore.coordination.threads import Threads
+from eventstore.unit_of_work import UnitOfWork
 from identity.errors import FetchRefusedError, UnsafeAddressError
 from identity.resolution.address_policy import origin_of
+from outbox.pds.client import RecordKey, Remote
 from outbox.record.dag_cbor import Record
+from outbox.record.kind import RecordKind
 from projections.media_references import was_named_by
+from replay.adoption.adopt import Adoptee
 from replay.adoption.fetcher import Fetcher, OthersAddresses, named
-from replay.adoption.record import AdoptableRecord, Problem, problem_of
+from replay.adoption.record import AdoptableRecord, Problem, problem_of, read_record
 from replay.errors import BytesUnavailableError, PdsTroubleError
 from storage.artwork import MAX_BYTES as MAX_IMAGE_BYTES
 from storage.artwork import in_background, read_artwork
@@ -31,11 +39,15 @@ from storage.public.publisher import Publisher
 from storage.store import in_time
 from storage.upload import Staged, staged_copy
 
+RECORD_TIMEOUT_SECONDS: Final = 900.0
+"""For the bytes of one record, from all places that it names."""
+
 
 @dataclass(frozen=True)
 class Intake:
-    """Fetches audio and artwork of records, and stores them; `publisher` is None where the store has no public copies."""
+    """Adopts records of tracks, with their audio and artwork; `publisher` is None where the store has no public copies."""
 
+    kind: RecordKind
     fetcher: Fetcher
     others: OthersAddresses
     media: Media
@@ -45,6 +57,34 @@ class Intake:
     store_threads: Threads
     """For files and the media store, which may hang."""
     max_audio_bytes: int
+
+    def read(self, key: RecordKey, remote: Remote) -> AdoptableRecord:
+        return read_record(key, remote, self.kind)
+
+    @asynccontextmanager
+    async def brought(self, host: str, record: AdoptableRecord) -> AsyncGenerator[Adoptee]:
+        """Store the record's audio and cover, and publish the audio; an error in the block releases the public copy."""
+        try:
+            async with asyncio.timeout(RECORD_TIMEOUT_SECONDS):
+                audio, audio_problems = await self.audio(host, record)
+                artwork, artwork_problems = await self.artwork(host, record)
+        except TimeoutError:
+            reason = f"its audio and cover did not come within {RECORD_TIMEOUT_SECONDS:.0f} seconds"
+            raise BytesUnavailableError("too_slow", reason) from None
+        image_url = record.image_url if artwork is None else None
+        cids = [audio.cid, *([artwork.cid, artwork.thumbnail_cid] if artwork is not None else [])]
+
+        def track(track_id: int, at: datetime) -> Track:
+            return record.adopted(track_id, audio, at, artwork=artwork, image_url=image_url)
+
+        async with self.public_copy(audio, record) as reservation:
+
+            def keep(unit: UnitOfWork) -> None:
+                self.media.pin(unit.connection, cids)
+                if reservation is not None and self.publisher is not None:
+                    self.publisher.hand_over(unit.connection, reservation)
+
+            yield Adoptee(track, keep, (*artwork_problems, *audio_problems))
 
     async def audio(self, host: str, record: AdoptableRecord) -> tuple[Audio, list[Problem]]:
         """Store the audio; raises BytesUnavailableError or PdsTroubleError."""

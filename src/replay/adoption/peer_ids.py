@@ -14,7 +14,7 @@ from typing import Final
 from sqlalchemy import Connection, insert, or_, select
 
 from aggregates.track import Track
-from eventstore.streams.track_ids import issue_only_above, peer_track
+from eventstore.streams.ids import issue_only_above, peer_track
 from eventstore.untrusted import whole_number
 from outbox.conflicts.newer_on_pds import subjects_of_records
 from projections.tracks.table import tracks
@@ -117,7 +117,8 @@ def assign(connection: Connection, ids: PeerIds) -> Assigned:
 
 def _of_tracks(connection: Connection, ids: PeerIds) -> dict[int, int]:
     """Return the file's ids by track; raises PeerIdsError for a track that has two, by its record's former address."""
-    known = subjects_of_records(connection, ids.did, Track.TOPIC)
+    subjects = subjects_of_records(connection, ids.did).items()
+    known = {key: subject.id for key, subject in subjects if subject.kind == Track.TOPIC}
     found: dict[int, int] = {}
     for key, peer_id in ids.of_records.items():
         if key in known and found.setdefault(known[key], peer_id) != peer_id:

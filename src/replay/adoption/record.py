@@ -1,19 +1,21 @@
 """Reads a record that a PDS holds already as the fields of a track."""
 
 import re
+from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime
 from typing import Any, Final
 
 from aggregates.errors import InvalidFieldError
+from aggregates.published import Published
 from aggregates.track import Track
 from aggregates.values import Audio, BlobRef, SupportGate, checked_artist, checked_support_gate
 from eventstore.untrusted import clean, is_storable
 from outbox.pds.client import RecordKey, Remote
 from outbox.record.dag_cbor import Record, UnencodableError, record_cid
-from outbox.record.kind import blob_reference
+from outbox.record.kind import RecordKind, blob_reference
 from outbox.record.lexicon import FORMATS, LexiconError
-from outbox.tracks.record import ADOPTABLE, TrackRecords
+from outbox.tracks.record import ADOPTABLE
 
 OUR_NAMES: Final = {name: field for name, (field, _) in ADOPTABLE.items()} | {
     "artist": "artist",
@@ -35,7 +37,6 @@ class AdoptableRecord:
 
     key: RecordKey
     cid: str
-    body: Record
     fields: dict[str, Any]
     audio_blob: Record | None
     audio_url: str | None
@@ -62,16 +63,9 @@ class AdoptableRecord:
         return Track.adopt(at=at, track_id=track_id, audio=audio, blob=blob, **where, **read, **others)
 
 
-def read_record(key: RecordKey, remote: Remote, records: TrackRecords) -> AdoptableRecord:
+def read_record(key: RecordKey, remote: Remote, records: RecordKind) -> AdoptableRecord:
     """Read a record; raises InvalidFieldError with the first field that a track, or a record of ours, cannot have."""
-    body = remote.body or {}
-    if not RECORD_KEY.fullmatch(key.rkey):
-        raise InvalidFieldError("rkey", "must be a record key of ATProto")
-    try:
-        if record_cid(body) != remote.cid:
-            raise InvalidFieldError("record", "must match its CID")
-    except UnencodableError as error:
-        raise InvalidFieldError("record", str(error)) from None
+    body = proven_body(key, remote)
     fields: dict[str, Any] = {field: read(body.get(name)) for name, (field, read) in ADOPTABLE.items()}
     fields["artist"] = checked_artist(_text("artist", body.get("artist")))
     fields["created_at"] = created_at = _text("created_at", body.get("createdAt"))
@@ -81,7 +75,6 @@ def read_record(key: RecordKey, remote: Remote, records: TrackRecords) -> Adopta
     found = AdoptableRecord(
         key=key,
         cid=remote.cid or "",
-        body=body,
         fields=fields,
         audio_blob=_blob("audioBlob", body.get("audioBlob")),
         audio_url=_url("audioUrl", body.get("audioUrl")),
@@ -91,21 +84,34 @@ def read_record(key: RecordKey, remote: Remote, records: TrackRecords) -> Adopta
     )
     if not is_storable(found.image_url):
         raise InvalidFieldError("image_url", "no NUL character")
-    _require_writable(found, records)
+    any_audio = Audio(found.audio_cid or "bafkrei", size=1, mime="audio/mpeg", file_type="mp3", duration=1)
+    track = found.adopted(1, any_audio, SAMPLE_TIME, artwork=None, image_url=found.image_url)
+    require_writable(records, track, body, OUR_NAMES)
     return found
 
 
-def _require_writable(found: AdoptableRecord, records: TrackRecords) -> None:
-    """Check that a record of ours with these fields would be valid, for any audio."""
-    audio = Audio(found.audio_cid or "bafkrei", size=1, mime="audio/mpeg", file_type="mp3", duration=1)
-    track = found.adopted(1, audio, SAMPLE_TIME, artwork=None, image_url=found.image_url)
+def proven_body(key: RecordKey, remote: Remote) -> Record:
+    """Return the record; raises InvalidFieldError where its key is none, or its CID is that of another."""
+    body = remote.body or {}
+    if not RECORD_KEY.fullmatch(key.rkey):
+        raise InvalidFieldError("rkey", "must be a record key of ATProto")
     try:
-        record = records.merged(records.record_of(track, 1), found.body)
+        if record_cid(body) != remote.cid:
+            raise InvalidFieldError("record", "must match its CID")
+    except UnencodableError as error:
+        raise InvalidFieldError("record", str(error)) from None
+    return body
+
+
+def require_writable(kind: RecordKind, subject: Published, body: Record, names: Mapping[str, str]) -> None:
+    """Check that a record of ours would be valid over this one; an error gives a field the name that it has here."""
+    try:
+        record = kind.merged(kind.record_of(subject, 1), body)
         record_cid(record)
-        records.lexicon.check(record)
+        kind.lexicon.check(record)
     except LexiconError as error:
         name = error.path.strip("/").split("/")[0]
-        raise InvalidFieldError(OUR_NAMES.get(name, name), str(error)) from None
+        raise InvalidFieldError(names.get(name, name), str(error)) from None
     except UnencodableError as error:
         raise InvalidFieldError("record", str(error)) from None
 

@@ -14,7 +14,7 @@ from sqlalchemy import Column, ColumnElement, Connection, LargeBinary, RowMappin
 
 from eventstore.database import Database
 from eventstore.schema import UtcDateTime, stored_event
-from eventstore.streams.track_ids import peer_track
+from eventstore.streams.ids import peer_track
 from identity.accounts.accounts import account
 from outbox.mirror.tables import (
     FEW_ROWS,

@@ -11,7 +11,7 @@ from sqlalchemy import Connection, func, insert, select, text
 from eventstore.event_log import EventLog
 from eventstore.locks import lock_log
 from eventstore.schema import stored_event
-from eventstore.streams.track_ids import issue_only_above, peer_track
+from eventstore.streams.ids import issue_only_above, peer_track
 from outbox.mirror.tables import delivery_attempt, mirror_target
 from projections.rebuild.rebuild import Progress, rebuild
 from replay.dump.contents import BY_KIND, is_empty

@@ -24,8 +24,8 @@ class DriftKind(State):
         "newer",
         "ours, of a generation that the log does not have: it was restored to an earlier point",
     )
-    UNDELETED = "undeleted", "the track is deleted, and its record is there"
-    UNKNOWN = "unknown", "a record of ours without a track"
+    UNDELETED = "undeleted", "it was deleted here, and its record is there"
+    UNKNOWN = "unknown", "a record of ours that nothing here has"
     OUTDATED = (
         "outdated",
         "as we wrote it, and it would be written otherwise now: an address or the mapping has changed",
@@ -42,9 +42,9 @@ class Repair(State):
         "rewrite",
         "the newest state replaces an earlier record of ours, or one with earlier addresses",
     )
-    DELETE = "delete", "our record of a deleted track is deleted again"
+    DELETE = "delete", "our record of what was deleted is deleted again"
     REVERIFY = "look", "the relay reads it again, and holds or releases it"
-    NOTHING = "nothing", "it stays as it is: no track says what it should be"
+    NOTHING = "nothing", "it stays as it is: nothing here says what it should be"
 
 
 REPAIRS: Final = {

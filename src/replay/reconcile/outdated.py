@@ -67,7 +67,7 @@ def _outdated(
         except SQLAlchemyError:
             raise
         except Exception:
-            facts = {"did": row.did, "track_id": row.subject_id}
+            facts = {"did": row.did, "subject": f"{row.kind}/{row.subject_id}"}
             logger.exception("target_unreadable", extra=facts)  # the relay fails on this record alone, too
             continue
         if task.is_outdated:

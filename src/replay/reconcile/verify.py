@@ -39,11 +39,11 @@ Outdated = Callable[[str], AbstractSet[RecordKey]]
 
 @dataclass(frozen=True)
 class Repo:
-    """An account and its PDS; `collection` is compared even if the log has no record in it."""
+    """An account and its PDS; `collections` are compared even if the log has no record in them."""
 
     did: str
     host: str
-    collection: str | None = None
+    collections: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True)
@@ -59,16 +59,19 @@ class Verified:
     unread: AbstractSet[RecordKey] = frozenset()
 
 
-def repos_of(database: Database, did: str | None = None, *, collection: str | None = None) -> list[Repo]:
-    """List the accounts that have records, or the one; with a `collection`, accounts without records too."""
+def repos_of(database: Database, did: str | None = None, *, collections: Sequence[str] = ()) -> list[Repo]:
+    """List the accounts that have records, or the one; with `collections`, accounts without records too."""
     lane = mirror_lane.c
     query = select(lane.did, lane.host).where(lane.host != "")
-    if collection is None:
+    if not collections:
         query = query.where(select(mirror_target.c.did).where(mirror_target.c.did == lane.did).exists())
     if did is not None:
         query = query.where(lane.did == did)
     with database.read() as connection:
-        return [Repo(row.did, row.host, collection) for row in connection.execute(query.order_by(lane.did))]
+        return [
+            Repo(row.did, row.host, tuple(collections))
+            for row in connection.execute(query.order_by(lane.did))
+        ]
 
 
 @dataclass
@@ -109,9 +112,7 @@ async def compare(
     The log is read before the PDS and after it: a record whose target changed in between is not judged.
     """
     before, sent = await in_thread(_expected_and_sent, database, repo.did)
-    collections = {each.key.collection for each in before}
-    if repo.collection is not None:
-        collections.add(repo.collection)
+    collections = {each.key.collection for each in before}.union(repo.collections)
     found = await reads.found(repo.host, repo.did, sorted(collections), sent)
     named = {each.blob for each in before if each.blob is not None}
     blobs = await reads.blobs(repo.host, repo.did, named) if with_blobs and named else None

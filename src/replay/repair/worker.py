@@ -55,7 +55,6 @@ class RepairJobs:
     log: EventLog
     reads: RepoReads
     kinds: RecordKinds
-    collection: str
     threads: Threads
     wake_relay: Callable[[], None] = lambda: None
 
@@ -76,7 +75,7 @@ class RepairJobs:
     async def work(self, job: Job) -> Outcome:
         """Plan or apply the account's repair; raises LeaseLostError if it is another worker's now, or was cancelled."""
         database, did, run = self.log.database, job.subject, self.threads.run
-        repos = await run(repos_of, database, did, collection=self.collection)
+        repos = await run(repos_of, database, did, collections=self.kinds.collections)
         if not repos:
             raise NoPdsError
         outdated = partial(outdated_records, self.log, self.kinds)

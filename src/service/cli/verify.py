@@ -79,12 +79,12 @@ def verify_pds(did: str | None, *, show_all: bool, as_json: bool) -> None:
 async def verify_accounts(did: str | None, *, resumes_lanes: bool = False) -> list[Verified]:
     """Compare all repos, or that of one account; `resumes_lanes` lets the relay send again for verified accounts after a restore."""
     async with container_of_command() as container:
-        repos = repos_of(container.database, did, collection=container.settings.collection)
+        repos = repos_of(container.database, did, collections=container.kinds.collections)
         if did is not None and not repos:
             raise click.ClickException(
                 f"nothing is known of {did!r}: name the DID of an account that has records here"
             )
-        log, kinds = container.log, container.services.kinds
+        log, kinds = container.log, container.kinds
         outdated = partial(outdated_records, log, kinds)
         verifier = Verifier(container.database, RepoReads(container.services.pds), outdated=outdated)
 

@@ -105,8 +105,11 @@ class Settings(BaseSettings):
         description="Exact loopback origins that may be contacted over plain http, also for `.test` handles. For "
         "development: refused when BASE_URL is https.",
     )
-    oauth_scope: Annotated[str, SCOPE] = Field(
-        "atproto repo:COLLECTION repo:OLD_COLLECTION blob:audio/* blob:image/*",
+    oauth_scope: Annotated[
+        Annotated[str, SCOPE] | None,
+        Shown("`atproto`, `repo:` and each collection, `blob:audio/* blob:image/*`"),
+    ] = Field(
+        None,
         description="The OAuth scope that people are asked to grant. Use `atproto transition:generic` for PDSes "
         "without granular scopes.",
     )
@@ -217,13 +220,6 @@ class Settings(BaseSettings):
         if host in WILDCARDS:
             raise ValueError(f"must be set when HOST is {host}: browsers need a name")
         return origin(f"http://[{host}]:{port}" if ":" in str(host) else f"http://{host}:{port or 1}")
-
-    @field_validator("oauth_scope")
-    @classmethod
-    def _scope(cls, value: str, info: ValidationInfo) -> str:
-        for name in ("old_collection", "collection"):  # the longer name first, since it ends with the other
-            value = value.replace(name.upper(), str(info.data.get(name)))
-        return value
 
     @model_validator(mode="after")
     def _agree(self) -> Self:

@@ -211,7 +211,7 @@ def scans(log: EventLog, settings: Settings) -> Checks:
 
 
 def addresses(log: EventLog, settings: Settings) -> Checks:
-    task = sample_outdated(log, record_kinds(record_urls(settings, media_store(settings))))
+    task = sample_outdated(log, record_kinds(settings, record_urls(settings, media_store(settings))))
     if task is None:
         yield check("addresses", "records name those of this service")
         return

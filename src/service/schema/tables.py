@@ -19,7 +19,7 @@ MODULES: Final = [
         "eventstore.idempotency.lock",
         "eventstore.restore_detection",
         "eventstore.streams.snapshots",
-        "eventstore.streams.track_ids",
+        "eventstore.streams.ids",
         "identity.accounts.accounts",
         "identity.accounts.credentials",
         "identity.sessions.session_store",

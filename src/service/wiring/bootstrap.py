@@ -20,7 +20,6 @@ from eventstore.coordination.turns import Turns
 from identity.resolution.address_policy import MAX_CONNECTIONS
 from identity.resolution.featured_artists import FeaturedArtists, turns_of_lookups
 from outbox.mirror.hosts import Hosts, PacedPds
-from outbox.mirror.namespace_moves import Namespaces
 from outbox.pds.client import Pds
 from outbox.ports import NO_TRACING
 from outbox.relay.delivery import Delivery
@@ -103,14 +102,19 @@ class Container:
         """For requests to PDSes and public addresses, other than those of deliveries and sign-ins."""
         self._own_http = guarded_client(settings.supporters_url)
         self._clients = (self.relay_http, sign_in_http, self.http, self._own_http)
+        self.urls = record_urls(settings, self.media.store)
+        self.kinds = record_kinds(settings, self.urls)
         self._identity = IdentityParts(
-            settings, self.log, self.relay_http, sign_in_http, on_refresh=self.metrics.refreshed
+            settings,
+            self.log,
+            self.relay_http,
+            sign_in_http,
+            collections=self.kinds.collections,
+            on_refresh=self.metrics.refreshed,
         )
         self.sessions = self._identity.sessions
         self.resolver = resolver_of(settings, self.http)
         self.pds = PacedPds(IdentitySessions(self.sessions), self.http, self.hosts)
-        self.urls = record_urls(settings, self.media.store)
-        self.kinds = record_kinds(self.urls)
 
         self.relay = self._relay()
         self.adoptions = adoptions_of(self)
@@ -147,10 +151,9 @@ class Container:
         """Build what delivers records."""
         settings, log, metrics = self.settings, self.log, self.metrics
         pds = Pds(IdentitySessions(self.sessions), self.relay_http)
-        namespaces = Namespaces(settings.old_collection, settings.collection)
         return Relay(
             log,
-            Delivery(log, self.hosts, pds, namespaces=namespaces, metrics=metrics),
+            Delivery(log, self.hosts, pds, metrics=metrics),
             self.kinds,
             hosts=self.hosts,
             owner=self.owner,
@@ -201,8 +204,6 @@ class Container:
             urls=self.urls,
             kinds=self.kinds,
             base_url=settings.base_url,
-            collection=settings.collection,
-            old_collection=settings.old_collection,
             max_upload_bytes=settings.max_upload_bytes,
             sweep_grace=timedelta(days=settings.sweep_grace_days),
             scan_interval=timedelta(minutes=settings.scan_minutes),

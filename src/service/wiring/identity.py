@@ -1,6 +1,6 @@
 """Wires identity: accounts, sign-in, and sessions at PDSes."""
 
-from collections.abc import AsyncGenerator, Callable
+from collections.abc import AsyncGenerator, Callable, Iterable
 from contextlib import asynccontextmanager
 
 import httpx
@@ -33,6 +33,7 @@ class IdentityParts:
         http: httpx.AsyncClient,
         sign_in_http: httpx.AsyncClient | None = None,
         *,
+        collections: Iterable[str] = (),
         on_refresh: Callable[[str], None] = lambda _outcome: None,
     ) -> None:
         database, sign_in_http = log.database, sign_in_http or http
@@ -56,13 +57,18 @@ class IdentityParts:
         )
         resolver, app = (
             resolver_of(settings, sign_in_http),
-            oauth_app(settings.base_url, settings.oauth_scope, keys),
+            oauth_app(settings.base_url, settings.oauth_scope or scope_of(collections), keys),
         )
         self.app_password = AppPasswordSignIn(sign_in_http, resolver=resolver, sign_ins=sign_ins)
         self.oauth: OAuthSignIn | None = None
         """None where `base_url` cannot be an OAuth client."""
         if app is not None:
             self.oauth = OAuthSignIn(app, _flows(settings, sign_in_http), cipher, sign_ins)
+
+
+def scope_of(collections: Iterable[str]) -> str:
+    """Return the scope that lets us write records in these collections, and upload what they name."""
+    return " ".join(["atproto", *(f"repo:{each}" for each in collections), "blob:audio/* blob:image/*"])
 
 
 def resolver_of(settings: Settings, http: httpx.AsyncClient, turns: Turns | None = None) -> Resolver:

@@ -2,6 +2,7 @@
 
 from typing import TYPE_CHECKING, Final
 
+from aggregates.track import Track
 from application.account_deletion import deletion_kind
 from eventstore.coordination.threads import Threads
 from eventstore.jobs.worker import Worker
@@ -10,7 +11,6 @@ from outbox.blobs.worker import Uploads
 from outbox.mirror.hosts import PacedPds
 from outbox.probes.jobs import Probes
 from outbox.repo.reads import RepoReads
-from outbox.tracks.record import TrackRecords
 from replay.adoption.adopt import LISTING_TIMEOUT_SECONDS, Adoption
 from replay.adoption.fetcher import Fetcher, OthersAddresses
 from replay.adoption.intake import Intake
@@ -41,7 +41,6 @@ def worker_of(parts: "Container") -> Worker:
         parts.log,
         RepoReads(parts.pds),
         parts.kinds,
-        settings.collection,
         Threads("repair", MAX_REPAIR_THREADS),
         wake_relay=parts.relay.wake,
     )
@@ -74,9 +73,19 @@ def adoptions_of(parts: "Container") -> Adoption:
     return Adoption(
         parts.log,
         RepoReads(parts.pds, list_seconds=LISTING_TIMEOUT_SECONDS),
-        Intake(fetcher, others, media, parts.publisher, threads, store_threads, settings.max_upload_bytes),
-        collections=(settings.collection, settings.old_collection),
-        records=TrackRecords(parts.urls),
+        [
+            Intake(
+                parts.kinds[Track.TOPIC],
+                fetcher,
+                others,
+                media,
+                parts.publisher,
+                threads,
+                store_threads,
+                settings.max_upload_bytes,
+            )
+        ],
+        threads,
         host_of=parts.resolver.pds_of,
     )
 

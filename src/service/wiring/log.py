@@ -42,6 +42,6 @@ def record_urls(settings: Settings, store: MediaStore) -> RecordUrls:
     return RecordUrls(settings.base_url, copies.public_address if copies is not None else None)
 
 
-def record_kinds(urls: RecordUrls) -> RecordKinds:
+def record_kinds(settings: Settings, urls: RecordUrls) -> RecordKinds:
     """Return all kinds of record that this service writes."""
-    return RecordKinds(TrackRecords(urls))
+    return RecordKinds(TrackRecords(urls, settings.collection, settings.old_collection))

@@ -5,8 +5,9 @@ import asyncio
 import pytest
 from sqlalchemy import select, update
 
+from api.middleware.http_layer import over_http
 from eventstore.jobs.table import job
-from eventstore.streams.track_ids import peer_track
+from eventstore.streams.ids import peer_track
 from identity.accounts.accounts import account
 from identity.accounts.credentials import credential
 from identity.sessions.session_store import pds_session
@@ -15,6 +16,7 @@ from outbox.mirror.tables import mirror_lane
 from storage.public.copies import Action
 from tests.api.account_deletion.deletion import leave, long_since, me, noted, rows, three_tracks
 from tests.api.world import refusal, upload
+from tests.remarks import a_remark
 from tests.service.process.periodic import continue_account_deletions
 
 
@@ -23,21 +25,25 @@ def tracks(world, client, alice):
     return three_tracks(world, client, alice)
 
 
-def test_all_records_go_and_then_everything_else(world, client, alice, tracks):
+def test_all_records_of_every_kind_go_and_then_everything_else(world, client, alice, tracks):
     client.post("/auth/tokens", json={"name": "ci"}, headers=alice.headers)
     with world.database.write() as connection:
         row = {"peer_id": 4711, "did": alice.did, "track_id": tracks[0]["id"]}
         connection.execute(peer_track.insert().values(row))
+    remark = a_remark(did=alice.did)
+    world.log.transact(alice.did, over_http(alice.did), lambda unit: unit.save(remark))
+    world.deliver()
+    long_since(world)
     told = leave(client, alice)
     assert told["records"] == {
-        "to_remove": 3, "removed": 0, "untouched": 0,
-        "waiting": [{"state": "pending", "reason": "sending", "records": 3}],
+        "to_remove": 4, "removed": 0, "untouched": 0,
+        "waiting": [{"state": "pending", "reason": "sending", "records": 4}],
     }  # fmt: skip
     assert (told["waits_for"], told["tokens"], told["media"], told["look_at"]) == (None, 1, 5, "/me")
     world.deliver()
-    assert not [world.record(track) for track in tracks if world.record(track)]
+    assert not [uri for uri in world.pds.records if uri.startswith(f"at://{alice.did}/")]
     report = me(client, alice).json()["leaving"]
-    assert (report["records"]["to_remove"], report["records"]["removed"]) == (0, 3)
+    assert (report["records"]["to_remove"], report["records"]["removed"]) == (0, 4)
 
     continue_account_deletions(world.made)
 

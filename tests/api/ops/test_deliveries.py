@@ -5,12 +5,14 @@ from datetime import UTC, datetime, timedelta
 import pytest
 from sqlalchemy import insert, update
 
+from api.middleware.http_layer import over_http
 from identity.accounts.credentials import Scope
 from outbox.mirror.lanes import park_lane
 from outbox.mirror.tables import mirror_lane, mirror_target, pds_host
 from tests.api.ops.requests import act, by_cause, read, rejected, waits_an_hour
 from tests.api.world import refusal, upload
 from tests.fake_pds.scripted_pds import HOST
+from tests.remarks import a_remark
 from tests.servers.databases import ON_SQLITE
 
 
@@ -82,6 +84,25 @@ def test_failures_are_found_by_error_and_driven_again(world, client, admin, alic
     assert [each["track_id"] for each in left] == [other["id"]]
 
 
+def test_a_record_of_another_kind_fails_beside_the_track_with_its_id(world, client, admin, alice):
+    (track,) = rejected(world, client, alice, 1)
+    world.pds.write_refusals.append((400, "InvalidRecord"))
+    remark = a_remark(track["id"], did=alice.did)
+    world.log.transact(alice.did, over_http(alice.did), lambda unit: unit.save(remark))
+    world.deliver()
+    first = read(client, admin, "/ops/failures", limit=1)
+    last = read(client, admin, "/ops/failures", limit=1, cursor=first["cursor"])
+    found = [(each["kind"], each["track_id"]) for page in (first, last) for each in page["items"]]
+    assert (found, last["cursor"]) == ([("remark", None), ("track", track["id"])], None)
+    (cause,) = read(client, admin, "/ops/failures", by="cause")["causes"]
+    assert (cause["records"], cause["sample"]["kind"], cause["sample"]["track_id"]) == (2, "remark", None)
+    entries = read(client, admin, "/audit", did=alice.did, type="Created")["items"]
+    assert [(each["kind"], each["subject_id"], each["track_id"]) for each in entries] == [
+        ("remark", remark.remark_id, None), ("track", track["id"], track["id"]),
+    ]  # fmt: skip
+    assert act(client, admin, "/ops/failures", action="redrive", cause=cause["id"]).json()["affected"] == 2
+
+
 def test_every_record_that_is_not_delivered_is_listed_with_since_when(world, client, admin, alice, bob):
     held, gone, silent, done = (upload(client, alice, seed=seed) for seed in (1, 2, 3, 4))
     world.deliver()
@@ -151,6 +172,7 @@ def test_failures_are_read_and_redriven_by_cause(world, client, admin, alice, bo
     assert cause["first_seen_at"] < cause["last_seen_at"] < other["first_seen_at"]
     assert cause["sample"] == {
         "did": bob.did,
+        "kind": "track",
         "track_id": two[0]["id"],
         "error": read(client, admin, "/ops/failures", did=bob.did)["items"][0]["last_error"],
     }

@@ -8,7 +8,7 @@ import pytest
 
 from api.plyr.surface import NOT_OFFERED
 from api.plyr.track import TrackResponse
-from eventstore.streams.track_ids import peer_track
+from eventstore.streams.ids import peer_track
 from tests.api.world import did_of, upload
 from tests.fake_pds.scripted_pds import HOST
 from tests.media_samples import samples

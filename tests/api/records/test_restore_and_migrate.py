@@ -126,7 +126,7 @@ async def test_a_gated_track_is_restored_with_its_gate(world, client, alice):
 
 async def test_a_record_of_the_old_namespace_is_not_restored_here(world, client, alice):
     track = await lost(world, client, alice)
-    world.serve(old_collection="fm.plyr.track")
+    world.collects("fm.plyr.track", old="fm.plyr.track")
     async with world.async_client(alice) as other:
         answer = await command(world, other, track, "restore-record")
     assert refusal(answer) == (409, "migration_needed")
@@ -137,7 +137,7 @@ async def test_a_record_is_restored_in_the_old_namespace_where_another_track_has
     world, client, alice
 ):
     track = await lost(world, client, alice)
-    world.serve(old_collection="fm.plyr.track", collection="fm.newer.track")
+    world.collects("fm.newer.track", old="fm.plyr.track")
     rkey = track["atproto_record_uri"].rsplit("/", 1)[1]
     other_track = a_track(99, did=alice.did, collection="fm.newer.track", rkey=rkey)
     with world.log.unit_of_work(alice.did, ARTIST) as unit:
@@ -156,7 +156,7 @@ async def test_a_record_of_the_old_namespace_moves_and_is_said_to_be_there_once_
 ):
     track = await uploaded(client, alice, title="moves")
     await world.relay.run_once()
-    world.serve(old_collection="fm.plyr.track", collection="fm.newer.track")
+    world.collects("fm.newer.track", old="fm.plyr.track")
     async with world.async_client(alice) as other:
         answer = await command(world, other, track, "migrate-namespace", relay=False, Prefer="wait=0")
         assert (answer.status_code, answer.json()["migrated_uri"]) == (202, None)
@@ -184,7 +184,7 @@ async def test_a_record_of_the_old_namespace_moves_and_is_said_to_be_there_once_
 async def test_what_is_undone_or_lost_after_a_move_comes_back_in_the_new_place(world, client, alice):
     track = await uploaded(client, alice, title="first")
     await world.relay.run_once()
-    world.serve(old_collection="fm.plyr.track", collection="fm.newer.track")
+    world.collects("fm.newer.track", old="fm.plyr.track")
     async with world.async_client(alice) as other:
         moved = (await command(world, other, track, "migrate-namespace")).json()["migrated_uri"]
         path = f"/tracks/{track['id']}"
@@ -205,7 +205,7 @@ async def test_what_is_undone_or_lost_after_a_move_comes_back_in_the_new_place(w
 async def test_a_record_that_cannot_move_is_left_as_it_is(world, client, alice):
     track = await uploaded(client, alice)
     await world.relay.run_once()
-    world.serve(old_collection="fm.older.track", collection="fm.newer.track")
+    world.collects("fm.newer.track", old="fm.older.track")
     before = world.state()
     async with world.async_client(alice) as other:
         answer = await command(world, other, track, "migrate-namespace", relay=False)

@@ -3,7 +3,7 @@
 import pytest
 from sqlalchemy import update
 
-from eventstore.streams.track_ids import next_track_id
+from eventstore.streams.ids import next_subject_id
 from storage.media import media
 from tests.api.world import refusal, upload
 from tests.dsl import an_adopted_track
@@ -75,7 +75,7 @@ ELSEWHERE = "https://elsewhere.test/cover.png"
 def adopted(client, world, alice):
     """A track that was adopted with the URL of a cover, as its owner sees it."""
     with world.log.unit_of_work(alice.did, ARTIST) as unit:
-        track_id = next_track_id(unit.connection, alice.did)
+        track_id = next_subject_id(unit.connection, alice.did)
         unit.save(an_adopted_track(track_id, did=alice.did, image_url=ELSEWHERE, at=unit.now))
     return client.get(f"/tracks/{track_id}", headers=alice.headers).json()
 

@@ -33,7 +33,7 @@ def done(database: Database, job: Upload) -> None:
     """The upload has ended, and its track wants it no more."""
     queue.release(database, job.job)
     with database.write() as connection:
-        this = (blob_job.c.did == job.did, blob_job.c.subject_id == job.subject_id)
+        this = (blob_job.c.did == job.did, blob_job.c.subject_id == job.subject.id)
         connection.execute(update(blob_job).where(*this).values(requested=False))
 
 

@@ -108,19 +108,21 @@ async def _tracks(rig: Rig) -> list[Track]:
 
 
 @pytest.mark.pds
-async def test_foreign_writes_are_marked_and_our_own_writes_are_recognized(rig, tracks):
-    async with hearing(rig) as started:
-        rig.edit(2, title="ours")
-        await rig.relay_once()
-        rig.pds.put_record(rig.did, COLLECTION, tracks[0].rkey, {**rig.remote(tracks[0]), "title": "theirs"})
-        rig.pds.delete_record(rig.did, COLLECTION, tracks[1].rkey)
-        rig.pds.put_record(rig.did, COLLECTION, tracks[2].rkey, {**rig.remote(tracks[2]), "mood": "blue"})
+async def test_foreign_writes_are_marked_and_our_own_writes_are_recognized(each):
+    edited, gone, other = (each.upload(number) for number in (1, 2, 3))
+    await each.relay_once()
+    async with hearing(each) as started:
+        each.edit(2, title="ours")
+        await each.relay_once()
+        each.edits_elsewhere(edited, title="theirs")
+        each.pds.delete_record(each.did, gone.collection, gone.rkey)
+        each.edits_elsewhere(other, mood="blue")
         await until(lambda: started.heard.count("foreign") == 3)
-        await rig.relay_once()
+        await each.relay_once()
 
-    assert [rig.mirror(number).state for number in (1, 2, 3)] == ["held", "detached", "delivered"]
-    assert rig.remote(tracks[0])["title"] == "theirs"
-    assert rig.remote(tracks[2])["mood"] == "blue"
+    assert [each.mirror(number).state for number in (1, 2, 3)] == ["held", "detached", "delivered"]
+    assert each.remote(edited)[each.TEXT] == "theirs"
+    assert each.remote(other)["mood"] == "blue"
     assert {"known", "foreign"} <= set(started.heard)  # a slow PDS may announce the account only now
 
 

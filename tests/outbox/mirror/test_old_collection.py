@@ -8,7 +8,6 @@ import httpx
 import pytest
 
 from aggregates.track import Track
-from application.records.change_namespace import ChangeNamespace, change_namespace
 from application.records.resolve import Resolution
 from application.records.restore_record import OnPds
 from outbox.mirror.hosts import Hosts
@@ -30,7 +29,7 @@ from tests.outbox.rigs.namespace_move import (
     writes,
     writes_elsewhere,
 )
-from tests.outbox.rigs.relay_rig import ARTIST, Rig, answer_lost, refused
+from tests.outbox.rigs.relay_rig import Rig, answer_lost, refused
 
 pytestmark = pytest.mark.anyio
 NEEDED = ("rejected", "migration_needed")
@@ -52,9 +51,7 @@ def restores(rig: Rig) -> None:
 
 def moves_what_is_left(rig: Rig) -> None:
     """The owner moves the record; the look before that was not answered."""
-    command = ChangeNamespace(1, old_collection=OLD_COLLECTION, collection=COLLECTION, found=OnPds.UNKNOWN)
-    with rig.log.unit_of_work(rig.did, ARTIST) as unit:
-        change_namespace(unit, command)
+    moves(rig, found=OnPds.UNKNOWN)
 
 
 async def scan(rig: Rig) -> None:

@@ -47,20 +47,20 @@ def page(status: int, **reply: Any):
     ids=["portal", "no-cid", "odd-cid", "redirect", "404", "403", "odd-text", "503", "429"],
 )
 async def test_whatever_answers_in_place_of_the_pds_the_record_arrives_once_it_is_back(
-    desk: Rig, fault: Any
+    each_desk: Rig, fault: Any
 ) -> None:
-    desk.wire.faults[:] = [fault] * MORE_THAN_ONE
-    track = desk.upload()
-    await desk.relay_once()
-    assert desk.mirror().state == "pending"
-    assert desk.remote(track) is None
-    desk.wire.faults.clear()
-    desk.clock.advance(days=2)
+    each_desk.wire.faults[:] = [fault] * MORE_THAN_ONE
+    track = each_desk.upload()
+    await each_desk.relay_once()
+    assert each_desk.mirror().state == "pending"
+    assert each_desk.remote(track) is None
+    each_desk.wire.faults.clear()
+    each_desk.clock.advance(days=2)
 
-    await desk.relay_once()
+    await each_desk.relay_once()
 
-    assert desk.remote(track) == wanted(desk, track)
-    assert desk.mirror().state == "delivered"
+    assert each_desk.remote(track) == wanted(each_desk, track)
+    assert each_desk.mirror().state == "delivered"
 
 
 async def test_a_pause_that_an_unavailable_host_asks_for_is_kept_by_the_whole_lane(desk: Rig) -> None:

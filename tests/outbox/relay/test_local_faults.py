@@ -26,7 +26,7 @@ from outbox.relay.result import Outcome, Result
 from service.wiring.adapters import AccountLanes, IdentitySessions
 from tests.dsl import BOB
 from tests.outbox.rigs.foreign_writes import delivered
-from tests.outbox.rigs.relay_rig import KINDS, NAMESPACES, Rig, answered
+from tests.outbox.rigs.relay_rig import KINDS, Rig, answered
 
 pytestmark = pytest.mark.anyio
 KEY = "a secret that only this test knows, k1"
@@ -61,7 +61,7 @@ async def with_real_logins(desk: Rig) -> AsyncIterator[PdsSessions]:
             connection, did=desk.did, kind=SessionKind.APP_PASSWORD, pds_url=desk.pds.url, tokens=tokens
         )
     pds = Pds(IdentitySessions(sessions), desk.wire.http)
-    desk.delivery = Delivery(desk.log, desk.hosts, pds, namespaces=NAMESPACES)
+    desk.delivery = Delivery(desk.log, desk.hosts, pds)
     yield sessions
     await sessions.finish()
 

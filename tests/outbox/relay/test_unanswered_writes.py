@@ -29,9 +29,9 @@ async def doubtful(rig: Rig, fault: Any, **changes: Any) -> Track:
 def event_statuses(rig: Rig) -> list[tuple[str, str]]:
     """Each event and what became of it."""
     with rig.database.read() as connection:
-        recorded = [(r.event, r.position) for r in rig.log.stream(connection, Track.create_id(1))]
-        facts = [(at, event.touches_record()) for event, at in recorded if isinstance(event, Track.Event)]
-        status = deliveries(connection, "track", 1, facts, rig.mirror())
+        recorded = [(r.event, r.position) for r in rig.log.stream(connection, rig.OF.stream_id(1))]
+        facts = [(at, event.touches_record()) for event, at in recorded]
+        status = deliveries(connection, rig.OF.TOPIC, 1, facts, rig.mirror())
     return [(type(event).__name__, status[at].status) for event, at in recorded]
 
 
@@ -43,27 +43,27 @@ async def test_an_unanswered_edit_that_is_on_the_pds_landed(desk: Rig) -> None:
     assert event_statuses(desk) == [("Created", "delivered"), ("MetadataUpdated", "delivered")]
 
 
-async def test_an_unanswered_delete_of_a_record_that_is_absent_landed(desk: Rig) -> None:
-    track = await delivered(desk)
-    desk.wire.faults += [answer_lost]
-    desk.command(1, lambda track: track.delete(at=desk.clock()))
-    await desk.relay_once()
-    desk.clock.advance(**LONG)
-    assert await desk.relay_once() == {Outcome.DELIVERED: 1}
-    assert (desk.remote(track), desk.mirror().state) == (None, "delivered")
-    assert event_statuses(desk) == [("Created", "delivered"), ("Deleted", "delivered")]
+async def test_an_unanswered_delete_of_a_record_that_is_absent_landed(each_desk: Rig) -> None:
+    track = await delivered(each_desk)
+    each_desk.wire.faults += [answer_lost]
+    each_desk.command(1, lambda track: track.delete(at=each_desk.clock()))
+    await each_desk.relay_once()
+    each_desk.clock.advance(**LONG)
+    assert await each_desk.relay_once() == {Outcome.DELIVERED: 1}
+    assert (each_desk.remote(track), each_desk.mirror().state) == (None, "delivered")
+    assert event_statuses(each_desk) == [("Created", "delivered"), ("Deleted", "delivered")]
 
 
 async def test_an_unanswered_edit_whose_base_is_on_the_pds_has_not_landed_and_its_swap_stops_it(
-    desk: Rig,
+    each_desk: Rig,
 ) -> None:
     late = LateRequest()
-    await delivered(desk)
-    await doubtful(desk, late)
-    track = desk.edit(title="two")
-    assert await desk.relay_once() == {Outcome.DELIVERED: 1}
+    await delivered(each_desk)
+    await doubtful(each_desk, late)
+    track = each_desk.edit(title="two")
+    assert await each_desk.relay_once() == {Outcome.DELIVERED: 1}
     assert await late.arrives() == 400
-    assert desk.remote(track) == wanted(desk, track)
+    assert each_desk.remote(track) == wanted(each_desk, track)
 
 
 async def test_an_earlier_attempt_that_is_on_the_pds_landed_late_and_is_the_new_base(desk: Rig) -> None:

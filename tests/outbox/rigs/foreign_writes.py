@@ -7,6 +7,7 @@ import httpx
 import pytest
 from sqlalchemy import select
 
+from aggregates.published import Published
 from aggregates.track import Track
 from outbox.mirror.requeue import reverify
 from outbox.mirror.tables import mirror_target
@@ -84,9 +85,9 @@ async def delivered(rig: Rig, track_id: int = 1, **fields: Any) -> Track:
     return track
 
 
-def take_down(rig: Rig, track: Track) -> None:
+def take_down(rig: Rig, track: Published) -> None:
     """Take the record down: the PDS does not show it any more."""
-    taken_down = rig.pds.get_record(rig.did, COLLECTION, track.rkey)
+    taken_down = rig.pds.get_record(rig.did, track.collection, track.rkey)
     assert taken_down is not None
     subject = {
         "$type": "com.atproto.repo.strongRef",

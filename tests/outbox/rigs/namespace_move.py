@@ -3,39 +3,38 @@
 from typing import Any
 
 from aggregates.track import Track
-from application.records.change_namespace import ChangeNamespace, change_namespace
-from application.records.resolve import Resolution, Resolve, resolve
+from application.records.change_namespace import change_namespace
+from application.records.resolve import Decision, Resolution, resolve
+from application.records.restore_record import OnPds
 from outbox.mirror.requeue import reverify
+from outbox.record.kind import RecordKind
 from outbox.relay.delivery import LATE_CREATE_WINDOW
+from outbox.tracks.record import TrackRecords
 from outbox.views.deliveries import deliveries
 from tests.dsl import COLLECTION, OLD_COLLECTION
-from tests.outbox.rigs.relay_rig import ARTIST, KINDS, Rig
+from tests.outbox.rigs.relay_rig import ARTIST, RECORDS, URLS, Rig
 
 WAIT = {"seconds": LATE_CREATE_WINDOW.total_seconds() * 3}
 FOREIGN = {"likes": 3}
 
 
-def moves(rig: Rig, track_id: int = 1) -> Track:
+def moves(rig: Rig, track_id: int = 1, *, to: RecordKind = RECORDS, found: OnPds = OnPds.ABSENT) -> Track:
     """The owner changes the record's namespace."""
-    return _moves(rig, track_id, old_collection=OLD_COLLECTION, collection=COLLECTION)
+    with rig.log.unit_of_work(rig.did, ARTIST) as unit:
+        track = unit.load(Track, Track.create_id(track_id))
+        change_namespace(unit, track, to, found)
+        return track
 
 
 def moves_back(rig: Rig, track_id: int = 1) -> Track:
     """The service's collection was set back, and the owner changes the record's namespace again."""
-    return _moves(rig, track_id, old_collection=COLLECTION, collection=OLD_COLLECTION)
-
-
-def _moves(rig: Rig, track_id: int, **collections: str) -> Track:
-    command = ChangeNamespace(track_id, **collections)
-    with rig.log.unit_of_work(rig.did, ARTIST) as unit:
-        change_namespace(unit, command)
-        return unit.load(Track, Track.create_id(track_id))
+    return moves(rig, track_id, to=TrackRecords(URLS, OLD_COLLECTION, COLLECTION))
 
 
 def decides(rig: Rig, keep: Resolution) -> None:
     """The owner decides the conflict."""
     with rig.log.unit_of_work(rig.did, ARTIST) as unit:
-        resolve(unit, Resolve(1, keep=keep), KINDS)
+        resolve(unit, unit.load(Track, Track.create_id(1)), RECORDS, Decision(keep))
 
 
 def old(rig: Rig, track: Track) -> dict[str, Any] | None:

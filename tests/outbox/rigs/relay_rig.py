@@ -22,7 +22,6 @@ from eventstore.projection import Projection
 from outbox.blobs.worker import Uploads
 from outbox.mirror.hosts import Hosts, PacedPds
 from outbox.mirror.lanes import Lane, resume_lane
-from outbox.mirror.namespace_moves import Namespaces
 from outbox.mirror.requeue import retry
 from outbox.mirror.targets import MirrorTargets
 from outbox.pds.client import Pds
@@ -47,9 +46,8 @@ P = TypeVar("P", bound=Published)
 R = TypeVar("R", bound="Rig")
 ARTIST = Envelope(actor="artist", via="test", request_id="test")
 URLS = RecordUrls("http://127.0.0.1:8000")
-RECORDS = TrackRecords(URLS)
+RECORDS = TrackRecords(URLS, COLLECTION, OLD_COLLECTION)
 KINDS = RecordKinds(RECORDS, RemarkRecords())
-NAMESPACES = Namespaces(OLD_COLLECTION, COLLECTION)
 ANYONE = "anyone"
 ANYWHERE = ""
 MORE_THAN_ONE = 5
@@ -189,6 +187,9 @@ class Rig:
     """An event log, a relay and a PDS."""
 
     PROJECTIONS: Sequence[Projection] = (MirrorTargets(),)
+    OF: type[Published] = Track
+    TEXT = "title"
+    """The field of its record that an edit changes."""
 
     def __init__(
         self, database: Database, pds: DevPds | SignedInPds, did: str, wire: Wire, clock: Clock
@@ -205,9 +206,9 @@ class Rig:
 
     def has_addresses(self, urls: RecordUrls) -> None:
         """The service starts with these addresses."""
-        self.kinds = RecordKinds(TrackRecords(urls), RemarkRecords())
+        self.kinds = RecordKinds(TrackRecords(urls, COLLECTION, OLD_COLLECTION), RemarkRecords())
         api = Pds(self.wire, self.wire.http)
-        self.delivery = Delivery(self.log, self.hosts, api, namespaces=NAMESPACES)
+        self.delivery = Delivery(self.log, self.hosts, api)
         self.relay = self.another_relay("relay-1")
 
     def sign_in(self, did: str | None = None, host: str | None = None) -> None:
@@ -241,9 +242,15 @@ class Rig:
         return self.saves(track)
 
     def command(
-        self, subject_id: int, command: Callable[[Any], None], *, did: str | None = None, of: type[P] = Track
+        self,
+        subject_id: int,
+        command: Callable[[Any], None],
+        *,
+        did: str | None = None,
+        of: type[P] | None = None,
     ) -> P:
         """The artist runs a command on the track, or on another subject."""
+        of = of or self.OF
         with self.log.unit_of_work(did or self.did, ARTIST) as unit:
             subject = unit.load(of, of.stream_id(subject_id))
             command(subject)
@@ -262,6 +269,18 @@ class Rig:
         """Where the record stands."""
         with self.database.read() as connection:
             return mirrors(connection, Track.TOPIC, [track_id])[track_id]
+
+    def types(self, subject_id: int = 1) -> list[str]:
+        """The events of a subject."""
+        with self.database.read() as connection:
+            recorded = self.log.stream(connection, self.OF.stream_id(subject_id))
+        return [type(each.event).__name__ for each in recorded]
+
+    def edits_elsewhere(self, subject: Published, **fields: Any) -> None:
+        """Another client changes the record: its text, or other fields."""
+        fields = {self.TEXT if name == "title" else name: value for name, value in fields.items()}
+        record = {**(self.remote(subject) or {}), **fields}
+        self.pds.put_record(self.did, subject.collection, subject.rkey, record)
 
     def remote(self, subject: Published) -> dict[str, Any] | None:
         """What the PDS holds."""

@@ -5,11 +5,12 @@ from typing import Any
 
 import httpx
 
+from aggregates.published import Published
 from aggregates.track import Track
 from outbox.mirror.lanes import Lane, release
 from outbox.relay.delivery_task import next_task
 from outbox.relay.result import Outcome, Result
-from tests.outbox.rigs.relay_rig import KINDS, RECORDS, Rig
+from tests.outbox.rigs.relay_rig import KINDS, Rig
 
 Send = Callable[[], Awaitable[httpx.Response]]
 
@@ -36,8 +37,8 @@ class StepwiseDelivery:
         release(self._rig.database, self.lane)
 
 
-def wanted(rig: Rig, track: Track) -> dict[str, Any]:
-    return RECORDS.record_of(track, rig.mirror(track.track_id).generation)
+def wanted(rig: Rig, subject: Published) -> dict[str, Any]:
+    return rig.kinds.of(subject).record_of(subject, rig.mirror(subject.subject_id).generation)
 
 
 def restore(rig: Rig) -> Track:

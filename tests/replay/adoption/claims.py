@@ -11,7 +11,7 @@ from replay.adoption.record import Progress
 
 LEASE = timedelta(seconds=60)
 NOBODY: Any = None
-KIND: Kind = Adoption(*[NOBODY] * 6).kind()
+KIND: Kind = Adoption(*[NOBODY] * 5).kind()
 
 
 def claim(database: Database, did: str | None = None, owner: str = "test") -> Job | None:

@@ -20,16 +20,16 @@ from identity.resolution.address_policy import AddressPolicy
 from outbox.mirror.hosts import Hosts
 from outbox.mirror.targets import MirrorTargets
 from outbox.operations.operators import Operator
-from outbox.pds.client import Pds
+from outbox.pds.client import Pds, RecordKey, Remote
 from outbox.record.dag_cbor import record_cid
 from outbox.repo.reads import RepoReads
 from outbox.tracks.record import RecordUrls, TrackRecords
 from outbox.views.status import Mirror, mirrors
 from projections.tracks.queries import track_page
-from replay.adoption.adopt import LISTING_TIMEOUT_SECONDS, Adoption
+from replay.adoption.adopt import LISTING_TIMEOUT_SECONDS, Adoptee, Adoption
 from replay.adoption.fetcher import Fetcher, OthersAddresses
 from replay.adoption.intake import Intake
-from replay.adoption.record import Progress
+from replay.adoption.record import SAMPLE_TIME, Progress, proven_body, require_writable
 from replay.reconcile.verify import Repo
 from service.schema.tables import READ_MODELS
 from storage.cid import cid_of
@@ -41,9 +41,34 @@ from tests.dsl import ALICE, COLLECTION, OLD_COLLECTION
 from tests.e2e.foreign_catalogue import a_record, rkey
 from tests.media_samples import samples
 from tests.outbox.rigs.relay_rig import ARTIST
+from tests.remarks import Remark, RemarkRecords
 
 HOST, SERVICE, ELSEWHERE = "https://pds.music.com", "https://service.music.com", "https://cdn.music.com"
 PAGE = 3
+
+
+class RemarkAdopter:
+    """Adopts remarks, which have no bytes."""
+
+    kind = RemarkRecords()
+
+    def read(self, key: RecordKey, remote: Remote) -> Callable[[int, datetime], Remark]:
+        body = proven_body(key, remote)
+
+        def adopted(remark_id: int, at: datetime) -> Remark:
+            return Remark.adopt(
+                at=at, did=key.did, remark_id=remark_id, text=body.get("text"), subject=body["subject"]["record"],
+                created_at=body["createdAt"], collection=key.collection, rkey=key.rkey,
+            )  # fmt: skip
+
+        require_writable(self.kind, adopted(1, SAMPLE_TIME), body, {})
+        return adopted
+
+    @asynccontextmanager
+    async def brought(self, _host: str, record: Callable[[int, datetime], Remark]) -> AsyncIterator[Adoptee]:
+        yield Adoptee(record)
+
+
 Answer = Callable[[], httpx.Response]
 
 
@@ -126,9 +151,20 @@ def adoption_on(
     return Adoption(
         log,
         RepoReads(Pds(None, http), list_seconds=LISTING_TIMEOUT_SECONDS),  # type: ignore[arg-type] - nothing is written
-        Intake(fetcher, others, media, publisher, threads, threads, max_audio_bytes=100_000),
-        collections=(COLLECTION, OLD_COLLECTION),
-        records=TrackRecords(RecordUrls(SERVICE)),
+        [
+            Intake(
+                TrackRecords(RecordUrls(SERVICE), COLLECTION, OLD_COLLECTION),
+                fetcher,
+                others,
+                media,
+                publisher,
+                threads,
+                threads,
+                max_audio_bytes=100_000,
+            ),
+            RemarkAdopter(),
+        ],
+        threads,
         host_of=host_of,
     )
 

@@ -13,10 +13,12 @@ from aggregates.errors import InvalidFieldError
 from aggregates.track import Track
 from application.authorization import require_no_duplicate
 from application.errors import DuplicateAudioError
+from outbox.conflicts.newer_on_pds import subjects_of_records
 from outbox.pds.client import RecordKey, Remote
 from outbox.pds.verdict import DEFAULT_PAUSE
 from outbox.record.dag_cbor import record_cid
 from outbox.tracks.record import RecordUrls, TrackRecords
+from outbox.views.status import mirrors
 from replay.adoption.record import read_record
 from replay.errors import PdsBusyError, PdsTroubleError
 from storage.cid import cid_of
@@ -24,6 +26,7 @@ from tests.dsl import ALICE, BOB, COLLECTION, OLD_COLLECTION
 from tests.e2e.foreign_catalogue import a_record, rkey
 from tests.media_samples import samples
 from tests.outbox.rigs.relay_rig import ARTIST
+from tests.remarks import A_RECORD, REMARKS
 from tests.replay.adoption.rig import ELSEWHERE, SERVICE, AdoptRig, adopt_rig
 
 pytestmark = pytest.mark.anyio
@@ -62,6 +65,27 @@ async def test_every_page_of_both_collections_comes_in_and_again_changes_nothing
     asked = len(rig.internet.asked)
     assert counts(await rig.adopts()) == (8, 8, 0, 0)
     assert all("listRecords" in each for each in rig.internet.asked[asked:])
+
+
+async def test_records_of_a_kind_without_bytes_are_adopted_beside_tracks_or_refused(rig: AdoptRig) -> None:
+    rig.internet.record(1)
+    for key, text in (("one", "adopted"), ("two", "")):
+        rig.internet.records[REMARKS, key] = {
+            "$type": REMARKS, "text": text, "subject": {"$type": f"{REMARKS}#whole", "record": A_RECORD},
+            "createdAt": "2019-05-04T12:03:07.5+02:00", "mood": "blue",
+        }  # fmt: skip
+    progress = await rig.adopts()
+    assert counts(progress) == (3, 0, 2, 1)
+    assert [(each["uri"], each["field"]) for each in progress.problems] == [
+        (f"at://{ALICE}/{REMARKS}/two", "text")
+    ]
+    assert counts(await rig.adopts()) == (3, 2, 0, 1)
+    with rig.database.read() as connection:
+        known = subjects_of_records(connection, ALICE)
+        subject = known[REMARKS, "one"]
+        assert mirrors(connection, subject.kind, [subject.id])[subject.id].state == "delivered"
+    assert {each.kind for each in known.values()} == {"track", "remark"}
+    assert len({each.id for each in known.values()}) == 2
 
 
 async def test_what_a_crash_left_is_adopted_by_the_next_run(

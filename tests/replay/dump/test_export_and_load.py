@@ -8,7 +8,7 @@ from sqlalchemy import select
 from starlette.testclient import TestClient
 
 from eventstore.schema import metadata, stored_event
-from eventstore.streams.track_ids import peer_track
+from eventstore.streams.ids import peer_track
 from outbox.mirror.lanes import park_lane
 from replay.dump.contents import EXPORTED
 from replay.dump.export import account_lines, export

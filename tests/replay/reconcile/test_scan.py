@@ -77,40 +77,30 @@ async def _track(rig: Rig) -> Track:
     return track
 
 
-def types(rig: Rig, track_id: int = 1) -> list[str]:
-    with rig.database.read() as connection:
-        recorded = rig.log.stream(connection, Track.create_id(track_id))
-    return [type(each.event).__name__ for each in recorded]
-
-
-def theirs(rig: Rig, track: Track, **fields: Any) -> None:
-    rig.pds.put_record(rig.did, COLLECTION, track.rkey, {**(rig.remote(track) or {}), **fields})
-
-
 @pytest.mark.pds
-async def test_what_another_client_did_is_found_and_ends_as_if_a_write_had_met_it(rig, track, caplog):
-    others = [rig.upload(2), rig.upload(3)]
-    await rig.relay_once()
-    theirs(rig, track, title="theirs")
-    rig.pds.delete_record(rig.did, COLLECTION, others[0].rkey)
-    theirs(rig, others[1], mood="blue")
+async def test_what_another_client_did_is_found_and_ends_as_if_a_write_had_met_it(each, caplog):
+    edited, gone, other = (each.upload(number) for number in (1, 2, 3))
+    await each.relay_once()
+    each.edits_elsewhere(edited, title="theirs")
+    each.pds.delete_record(each.did, gone.collection, gone.rkey)
+    each.edits_elsewhere(other, mood="blue")
     for number in range(40):
-        rig.pds.put_record(rig.did, COLLECTION, f"3kunknown{number:04}", rig.remote(track))
+        each.pds.put_record(each.did, edited.collection, f"3kunknown{number:04}", each.remote(edited))
 
-    found = await scanned(rig.database, Asked())
+    found = await scanned(each.database, Asked())
     kinds = {"foreign_edit": 2, "missing": 1, "unknown": 40}
     assert found.drifts == kinds
-    lines = [each for each in caplog.records if each.getMessage() == "drift_found"]
-    assert [each.kinds for each in lines] == [kinds]
-    assert types(rig) == ["Created"]  # it only marks
-    await rig.relay_once()
+    lines = [line for line in caplog.records if line.getMessage() == "drift_found"]
+    assert [line.kinds for line in lines] == [kinds]
+    assert each.types() == ["Created"]  # it only marks
+    await each.relay_once()
 
-    assert [rig.mirror(number).state for number in (1, 2, 3)] == ["held", "detached", "delivered"]
-    assert types(rig) == ["Created", "ForeignEditObserved"]
-    assert types(rig, 2) == ["Created", "RecordMissing"]
-    assert types(rig, 3) == ["Created"]
-    assert rig.remote(track)["title"] == "theirs"
-    assert rig.remote(others[1])["mood"] == "blue"
+    assert [each.mirror(number).state for number in (1, 2, 3)] == ["held", "detached", "delivered"]
+    assert each.types() == ["Created", "ForeignEditObserved"]
+    assert each.types(2) == ["Created", "RecordMissing"]
+    assert each.types(3) == ["Created"]
+    assert each.remote(edited)[each.TEXT] == "theirs"
+    assert each.remote(other)["mood"] == "blue"
 
 
 @pytest.mark.pds
@@ -152,7 +142,7 @@ async def test_a_record_that_could_not_be_read_counts_as_unread_and_is_compared_
 @pytest.mark.pds
 async def test_an_edit_made_elsewhere_between_a_scan_and_a_write_of_ours_is_found(rig, track):
     await scanned(rig.database, Asked())
-    theirs(rig, track, title="theirs")
+    rig.edits_elsewhere(track, title="theirs")
     rig.upload(2)
     await rig.relay_once()  # the repo is at the revision of our own last write
     assert (await scanned(rig.database, Asked())).drifts == {"foreign_edit": 1}
@@ -162,7 +152,7 @@ async def test_an_edit_made_elsewhere_between_a_scan_and_a_write_of_ours_is_foun
 async def test_what_the_log_says_already_is_not_found_again(rig, track):
     rig.upload(2)
     await rig.relay_once()
-    theirs(rig, track, title="theirs")
+    rig.edits_elsewhere(track, title="theirs")
     await scanned(rig.database, Asked())
     await rig.relay_once()
     rig.edit(2, title="another revision")
@@ -176,7 +166,7 @@ async def test_what_waits_for_its_owner_is_released_once_what_brought_it_there_i
     deleted = rig.upload(2)
     await rig.relay_once()
     ours = {each.rkey: rig.remote(each) for each in (track, deleted)}
-    theirs(rig, track, title="theirs")
+    rig.edits_elsewhere(track, title="theirs")
     rig.pds.delete_record(rig.did, COLLECTION, deleted.rkey)
     await scanned(rig.database, Asked())
     await rig.relay_once()
@@ -186,7 +176,7 @@ async def test_what_waits_for_its_owner_is_released_once_what_brought_it_there_i
     assert (await scanned(rig.database, Asked())).drifts == {"withdrawn": 1, "stale": 1}
     await rig.relay_once()
     assert [rig.mirror(number).state for number in (1, 2)] == ["delivered", "delivered"]
-    assert [types(rig, number)[-1] for number in (1, 2)] == ["ForeignEditWithdrawn"] * 2
+    assert [rig.types(number)[-1] for number in (1, 2)] == ["ForeignEditWithdrawn"] * 2
     assert {each.rkey: rig.remote(each) for each in (track, deleted)} == ours
     rig.upload(3)
     await rig.relay_once()

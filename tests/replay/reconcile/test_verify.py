@@ -4,14 +4,14 @@ import httpx
 import pytest
 
 from aggregates.track import Track
-from application.records.change_namespace import ChangeNamespace, change_namespace
 from outbox.pds.client import Pds
 from outbox.repo.reads import RepoReads
 from outbox.tracks.record import GENERATION
 from replay.reconcile.drift import DriftKind
 from replay.reconcile.verify import compare, repos_of
 from tests.dsl import COLLECTION, OLD_COLLECTION
-from tests.outbox.rigs.relay_rig import ARTIST, Rig, refused
+from tests.outbox.rigs.namespace_move import moves
+from tests.outbox.rigs.relay_rig import Rig, refused
 from tests.servers.databases import ON_SQLITE
 
 pytestmark = [pytest.mark.anyio, pytest.mark.pds]
@@ -52,9 +52,7 @@ def place(rig: Rig, track: Track) -> tuple[str, str, str]:
 async def test_a_record_that_is_on_its_way_to_another_collection_is_no_drift(rig):
     rig.upload(1, collection=OLD_COLLECTION)
     await rig.relay_once()
-    command = ChangeNamespace(1, old_collection=OLD_COLLECTION, collection=COLLECTION)
-    with rig.log.unit_of_work(rig.did, ARTIST) as unit:
-        change_namespace(unit, command)
+    moves(rig)
     assert (await verified(rig)).drifts == ()
     rig.wire.faults += [lambda send: send(), refused]
     await rig.relay_once()

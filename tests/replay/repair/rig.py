@@ -17,7 +17,6 @@ from replay.reconcile.verify import compare, repos_of
 from replay.repair import jobs
 from replay.repair.plan import steps_in
 from replay.repair.worker import RepairJobs, apply_some
-from tests.dsl import COLLECTION
 from tests.outbox.rigs.foreign_writes import foreign_delete
 from tests.outbox.rigs.relay_rig import Rig
 
@@ -29,7 +28,7 @@ ADMIN = Operator(Envelope(actor="did:plc:admin", via="browser", request_id="r"),
 
 
 def repairs(rig: Rig) -> RepairJobs:
-    return RepairJobs(rig.log, reads(rig), rig.kinds, COLLECTION, Threads("repair", 4))
+    return RepairJobs(rig.log, reads(rig), rig.kinds, Threads("repair", 4))
 
 
 def a_worker(rig: Rig, owner: str = "one") -> Worker:

@@ -44,74 +44,76 @@ async def applied(rig: Rig) -> Counter[Repair]:
 @pytest.mark.anyio
 @pytest.mark.pds
 class TestOnTheRealPds:
-    async def test_an_emptied_repo_gets_every_record_back(self, rig: Rig) -> None:
-        tracks = [rig.upload(number, description=f"words {number}") for number in range(1, 26)]
+    async def test_an_emptied_repo_gets_every_record_back(self, each: Rig) -> None:
+        tracks = [each.upload(number, description=f"words {number}") for number in range(1, 26)]
         for _ in range(3):
-            await rig.relay_once()
-        before = {track.rkey: rig.remote(track) for track in tracks}
+            await each.relay_once()
+        before = {track.rkey: each.remote(track) for track in tracks}
         for track in tracks:
-            rig.pds.delete_record(rig.did, COLLECTION, track.rkey)
-        rig.wire.sent.clear()
-        assert await applied(rig) == {Repair.RESTORE: 25}
-        assert [name for name, _ in rig.wire.sent] == ["applyWrites"]
-        after = {track.rkey: rig.remote(track) for track in tracks}
+            each.pds.delete_record(each.did, track.collection, track.rkey)
+        each.wire.sent.clear()
+        assert await applied(each) == {Repair.RESTORE: 25}
+        assert [name for name, _ in each.wire.sent] == ["applyWrites"]
+        after = {track.rkey: each.remote(track) for track in tracks}
         assert [{**record, "mastertapeGen": 0} for record in after.values()] == [
             {**record, "mastertapeGen": 0} for record in before.values()
         ]
-        assert await drifts(rig) == []
+        assert await drifts(each) == []
 
-    async def test_each_missing_record_is_sent_once_as_a_create(self, rig: Rig) -> None:
-        track = rig.upload(1)
-        await rig.relay_once()
-        rig.pds.delete_record(rig.did, COLLECTION, track.rkey)
-        rig.wire.sent.clear()
-        await applied(rig)
-        assert [(name, body["swapRecord"]) for name, body in rig.wire.sent] == [("putRecord", None)]
+    async def test_each_missing_record_is_sent_once_as_a_create(self, each: Rig) -> None:
+        track = each.upload(1)
+        await each.relay_once()
+        each.pds.delete_record(each.did, track.collection, track.rkey)
+        each.wire.sent.clear()
+        await applied(each)
+        assert [(name, body["swapRecord"]) for name, body in each.wire.sent] == [("putRecord", None)]
 
-    async def test_a_record_that_was_taken_down_is_written_over(self, rig: Rig) -> None:
-        track = rig.upload(1)
-        await rig.relay_once()
-        take_down(rig, track)
-        assert await applied(rig) == {Repair.RESTORE: 1}
-        assert rig.mirror().state == "delivered"
+    async def test_a_record_that_was_taken_down_is_written_over(self, each: Rig) -> None:
+        track = each.upload(1)
+        await each.relay_once()
+        take_down(each, track)
+        assert await applied(each) == {Repair.RESTORE: 1}
+        assert each.mirror().state == "delivered"
 
-    async def test_what_was_deleted_elsewhere_is_restored_by_an_event_of_the_operator(self, rig: Rig) -> None:
-        track = rig.upload(1)
-        await rig.relay_once()
-        rig.pds.delete_record(rig.did, COLLECTION, track.rkey)
-        await applied(rig)
-        newest = rig.log.read(after=0, until=10**9, limit=10)[-1]
+    async def test_what_was_deleted_elsewhere_is_restored_by_an_event_of_the_operator(
+        self, each: Rig
+    ) -> None:
+        track = each.upload(1)
+        await each.relay_once()
+        each.pds.delete_record(each.did, track.collection, track.rkey)
+        await applied(each)
+        newest = each.log.read(after=0, until=10**9, limit=10)[-1]
         assert (type(newest.event).__name__, newest.actor, newest.via) == (
             "RecordRestored", "operator", "cli",
         )  # fmt: skip
 
-    async def test_earlier_records_of_ours_and_those_of_deleted_tracks_are_put_right(self, rig: Rig) -> None:
-        stale, gone = rig.upload(1), rig.upload(2)
-        await rig.relay_once()
-        earlier, record = rig.remote(stale), rig.remote(gone)
-        rig.edit(1, title="new")
-        rig.command(2, lambda track: track.delete(at=rig.clock()))
-        await rig.relay_once()
-        rig.pds.put_record(rig.did, COLLECTION, stale.rkey, earlier)
-        rig.pds.put_record(rig.did, COLLECTION, gone.rkey, record)
-        assert await applied(rig) == {Repair.REWRITE: 1, Repair.DELETE: 1}
-        assert rig.remote(stale)["title"] == "new"
-        assert rig.remote(gone) is None
+    async def test_earlier_records_of_ours_and_those_of_deleted_tracks_are_put_right(self, each: Rig) -> None:
+        stale, gone = each.upload(1), each.upload(2)
+        await each.relay_once()
+        earlier, record = each.remote(stale), each.remote(gone)
+        each.edit(1, title="new")
+        each.command(2, lambda track: track.delete(at=each.clock()))
+        await each.relay_once()
+        each.pds.put_record(each.did, stale.collection, stale.rkey, earlier)
+        each.pds.put_record(each.did, gone.collection, gone.rkey, record)
+        assert await applied(each) == {Repair.REWRITE: 1, Repair.DELETE: 1}
+        assert each.remote(stale)[each.TEXT] == "new"
+        assert each.remote(gone) is None
 
-    async def test_a_foreign_edit_is_held_for_its_owner_and_not_overwritten(self, rig: Rig) -> None:
-        track = rig.upload(1)
-        await rig.relay_once()
-        rig.pds.put_record(rig.did, COLLECTION, track.rkey, {**rig.remote(track), "title": "theirs"})
-        assert await applied(rig) == {Repair.REVERIFY: 1}
-        assert rig.mirror().state == "held"
-        assert rig.remote(track)["title"] == "theirs"
+    async def test_a_foreign_edit_is_held_for_its_owner_and_not_overwritten(self, each: Rig) -> None:
+        track = each.upload(1)
+        await each.relay_once()
+        each.edits_elsewhere(track, title="theirs")
+        assert await applied(each) == {Repair.REVERIFY: 1}
+        assert each.mirror().state == "held"
+        assert each.remote(track)[each.TEXT] == "theirs"
 
-    async def test_applying_again_changes_nothing(self, rig: Rig) -> None:
-        track = rig.upload(1)
-        await rig.relay_once()
-        rig.pds.delete_record(rig.did, COLLECTION, track.rkey)
-        await applied(rig)
-        assert await applied(rig) == {}
+    async def test_applying_again_changes_nothing(self, each: Rig) -> None:
+        track = each.upload(1)
+        await each.relay_once()
+        each.pds.delete_record(each.did, track.collection, track.rkey)
+        await applied(each)
+        assert await applied(each) == {}
 
 
 @pytest.mark.anyio

@@ -17,7 +17,7 @@ from eventstore.restore_detection import (
     newest_issued,
     restored_because,
 )
-from eventstore.streams.track_ids import next_track_id
+from eventstore.streams.ids import next_subject_id
 from outbox.mirror.tables import mirror_lane
 from service.cli.output import operator_envelope
 from service.process.jobs import JOBS
@@ -74,7 +74,7 @@ def test_no_track_id_is_issued_again_after_a_file_was_put_back_before_its_newest
 ) -> None:
     file = Path(str(tape.database.engine.url.database))
     with tape.database.write() as connection:
-        next_track_id(connection, ALICE)  # of the track that is there
+        next_subject_id(connection, ALICE)  # of the track that is there
     clone_sqlite(file, tmp_path / "backup.db")
     record_high_water_mark(tape.log, tape.settings)
     lost = upload(tape)
@@ -87,7 +87,7 @@ def test_no_track_id_is_issued_again_after_a_file_was_put_back_before_its_newest
 
 def upload(tape: Container) -> int:
     with tape.log.unit_of_work(ALICE, operator_envelope()) as unit:
-        track_id = next_track_id(unit.connection, ALICE)
+        track_id = next_subject_id(unit.connection, ALICE)
         unit.save(a_track(track_id))
     return track_id
 

@@ -31,7 +31,7 @@ DEFAULTS = {
     "old_collection": "app.relay.track",
     "plc_url": None,
     "dev_origins": (),
-    "oauth_scope": "atproto repo:fm.plyr.track repo:app.relay.track blob:audio/* blob:image/*",
+    "oauth_scope": None,
     "oauth_keys": None,
     "app_password_login": True,
     "admin_dids": (),

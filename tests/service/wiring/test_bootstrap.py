@@ -8,7 +8,9 @@ from typing import Any
 import pytest
 
 from service.config.settings import Settings
+from service.wiring import bootstrap
 from service.wiring.bootstrap import build
+from tests.remarks import REMARKS, record_kinds
 
 
 def test_nothing_connects_before_it_is_used(tmp_path: Path) -> None:
@@ -45,4 +47,22 @@ def test_lease_and_lanes_are_the_settings(tmp_path: Path) -> None:
     container = build(Settings(data=tmp_path, lanes=7, lease_seconds=99))
     limits = container.relay._limits  # noqa: SLF001
     assert (limits.lanes, limits.lease) == (7, timedelta(seconds=99))
+    asyncio.run(container.close())
+
+
+@pytest.mark.parametrize(
+    ("given", "scope"),
+    [
+        ({}, f"atproto repo:fm.plyr.track repo:app.relay.track repo:{REMARKS} blob:audio/* blob:image/*"),
+        ({"collection": "a.b.track", "old_collection": "a.c.track"}, "repo:a.b.track repo:a.c.track"),
+        ({"oauth_scope": "atproto transition:generic"}, "atproto transition:generic"),
+    ],
+)
+def test_people_are_asked_for_the_collections_of_every_kind_of_record(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, given: dict[str, Any], scope: str
+) -> None:
+    monkeypatch.setattr(bootstrap, "record_kinds", record_kinds)
+    container = build(Settings(data=tmp_path, **given))
+    assert container.services.oauth is not None
+    assert scope in container.services.oauth.app.scope
     asyncio.run(container.close())

@@ -13,6 +13,7 @@ from aggregates.track import Track
 from api.json_response import body_from
 from api.requests.parameters import DRY_RUN, Name
 from api.responses.mirror import LaneBody, lane_body
+from eventstore.untrusted import whole_number
 from identity.accounts.accounts import accounts_of
 from identity.sessions.session_store import LoginState, login_of
 from outbox.mirror.host_state import breaker_state
@@ -23,7 +24,7 @@ from outbox.pds.client import RecordKey
 from outbox.pds.verdict import Phase, kind_of_failure
 from outbox.views import overview
 from outbox.views.causes import CauseCount
-from outbox.views.failures import waiting
+from outbox.views.failures import Place, waiting
 from outbox.views.status import next_attempt_at
 from projections.history import newest_at
 from projections.tracks.queries import titles_of
@@ -90,7 +91,8 @@ class HostRow(BaseModel):
 class FailureRow(BaseModel):
     """A record that does not reach its PDS; `cause` is the id of why it last failed."""
 
-    track_id: int
+    kind: str = Field(description="of what the record is: track, or another kind")
+    track_id: int | None = Field(description="null where it is of another kind")
     title: str | None = Field(description="null while the read model has no row of the track")
     did: str
     host: str
@@ -116,6 +118,7 @@ class SampleBody(BaseModel):
     """The newest failure of a cause; null where its account has been deleted."""
 
     did: str | None
+    kind: str | None = Field(description="of what its record is: track, or another kind")
     track_id: int | None
     error: str | None
 
@@ -250,10 +253,10 @@ def _stalled_by(backlog: Counter[str]) -> str | None:
 
 
 def failure_rows(connection: Connection, rows: Sequence[Any], now: datetime) -> list[FailureRow]:
-    track_ids = {row.subject_id for row in rows}
-    began = newest_at(connection, track_ids, (*BEGAN_WITH.values(), _UPLOAD_REQUESTED))
-    titles = titles_of(connection, track_ids)
-    return [_failure(row, titles.get(row.subject_id), _since(row, began), now) for row in rows]
+    ids = {row.subject_id for row in rows}
+    began = newest_at(connection, ids, (*BEGAN_WITH.values(), _UPLOAD_REQUESTED))
+    titles = titles_of(connection, ids)
+    return [_failure(row, titles, _since(row, began), now) for row in rows]
 
 
 def _since(row: Any, began: Mapping[tuple[str, int, str], datetime]) -> datetime | None:
@@ -269,13 +272,14 @@ def _since(row: Any, began: Mapping[tuple[str, int, str], datetime]) -> datetime
     return since
 
 
-def _failure(row: Any, title: str | None, since: datetime | None, now: datetime) -> FailureRow:
+def _failure(row: Any, titles: Mapping[int, str], since: datetime | None, now: datetime) -> FailureRow:
+    track_id = row.subject_id if row.kind == Track.TOPIC else None
     next_at = next_attempt_at(row, row.mirror_state, row.mirror_reason)
     return body_from(
         FailureRow,
         row,
-        track_id=row.subject_id,
-        title=title,
+        track_id=track_id,
+        title=None if track_id is None else titles.get(track_id),
         record_uri=RecordKey(row.did, row.collection, row.rkey).uri,
         state=row.mirror_state,
         reason=row.mirror_reason,
@@ -292,7 +296,12 @@ def _failure(row: Any, title: str | None, since: datetime | None, now: datetime)
 
 def cause_row(found: CauseCount) -> CauseRow:
     row = found.row
-    sample = SampleBody(did=row.sample_did, track_id=row.sample_track_id, error=row.sample_error)
+    sample = SampleBody(
+        did=row.sample_did,
+        kind=row.sample_kind,
+        track_id=row.sample_track_id if row.sample_kind == Track.TOPIC else None,
+        error=row.sample_error,
+    )
     kind = kind_of_failure(Phase[row.phase.upper()], row.status, row.error)
     return body_from(CauseRow, row, kind=kind, records=found.records, trend=list(found.trend), sample=sample)
 
@@ -315,6 +324,21 @@ def time_cursor_of(cursor: str | None) -> tuple[datetime, str] | None:
     if seen_at.tzinfo is None or not last:
         raise invalid
     return seen_at, last
+
+
+def place_cursor(row: Any) -> str:
+    """Return the cursor of the page after this record."""
+    return f"{row.subject_id}_{row.kind}_{int(row.former)}"
+
+
+def place_of(cursor: str | None) -> Place | None:
+    """Return what a `place_cursor` names; raises InvalidFieldError."""
+    match (cursor or "").split("_"):
+        case [""]:
+            return None
+        case [subject_id, kind, ("0" | "1") as former] if (number := whole_number(subject_id)) is not None:
+            return number, kind, int(former)
+    raise InvalidFieldError("cursor", "must be the `cursor` of the page before")
 
 
 FIRST_RECORDS: Final = 20

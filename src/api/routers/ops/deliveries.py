@@ -6,14 +6,15 @@ from typing import Annotated, Any, Final
 
 from fastapi import APIRouter, Query, Response
 from pydantic import BaseModel, Field
-from sqlalchemy import select
+from sqlalchemy import and_, select
 
 from aggregates.errors import InvalidFieldError
+from aggregates.track import Track
 from api.auth.authentication import Admin, OperatorDep, ServicesDep
 from api.middleware.http_layer import over_http
 from api.openapi import errors, fields_of, repeatable_errors
 from api.pipeline.command_request import Idempotent, result_of
-from api.requests.parameters import Name, OneOf, PageLength, StrictRoute, cursor_of, page_length
+from api.requests.parameters import Name, OneOf, PageLength, StrictRoute, page_length
 from api.responses.ops.deliveries import (
     FailuresBody,
     HostsBody,
@@ -25,6 +26,8 @@ from api.responses.ops.deliveries import (
     failure_rows,
     host_rows,
     lane_rows,
+    place_cursor,
+    place_of,
     time_cursor,
     time_cursor_of,
 )
@@ -53,7 +56,9 @@ MAX_OPERATION_SECONDS: Final = 20.0
 # Others have failed too, but their owner has deleted the track or gated its audio since.
 _REFUSED_AUDIO: Final = (
     select(blob_job.c.subject_id)
-    .join_from(blob_job, tracks, tracks.c.track_id == blob_job.c.subject_id)
+    .join_from(
+        blob_job, tracks, and_(tracks.c.track_id == blob_job.c.subject_id, blob_job.c.kind == Track.TOPIC)
+    )
     .where(IS_FAILING, ~IS_OPEN_JOB, AUDIO_COPY_STATE == AudioCopyState.FAILED)
 )
 """Selects the ids of tracks whose audio their PDS refused, from an index of what failed."""
@@ -158,13 +163,13 @@ def read_failures(
     limit = page_length(wanted.limit)
     if wanted.by is not None:
         return _by_cause(services, wanted, limit)
-    after = cursor_of(wanted.cursor) or 0
+    after = place_of(wanted.cursor)
     which = wanted.model_dump(include={"did", "host", "error", "state", "cause"})
     records: Callable[..., Any] = partial(undelivered, _REFUSED_AUDIO) if wanted.undelivered else failing
     with services.database.read() as connection:
         rows = connection.execute(records(**which, after=after, limit=limit + 1)).all()
         items = failure_rows(connection, rows[:limit], services.database.now(connection))
-    return FailuresBody(items=items, cursor=_cursor(rows, limit, "place"))
+    return FailuresBody(items=items, cursor=place_cursor(rows[limit - 1]) if len(rows) > limit else None)
 
 
 @router.get("/ops/progress", responses={**READ_ERRORS, **errors(404)})

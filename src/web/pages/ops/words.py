@@ -169,6 +169,8 @@ def _entry(row: Mapping[str, Any], handles: Mapping[str, str]) -> Entry:
         if "did" in row:  # not in a track's own history
             if row["track_id"] is not None:
                 subjects.append(_track(row["track_id"]))
+            elif row["subject_id"] is not None:
+                subjects.append(Named(f"{row['kind']} {row['subject_id']}"))
             if row["actor"] != row["did"]:
                 subjects.append(named_account(row["did"], handles))
         sentence = f"{sentence}:" if subjects else sentence

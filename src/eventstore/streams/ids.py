@@ -1,4 +1,4 @@
-"""Track ids: each is issued once."""
+"""Ids of tracks and of all other kinds: each is issued once, so that no two subjects share one, whatever their kinds."""
 
 from collections.abc import Collection
 from typing import Final
@@ -39,8 +39,8 @@ def peer_ids_of(connection: Connection, track_ids: Collection[int]) -> dict[int,
     return {track_id: track_id for track_id in track_ids} | {row.track_id: row.peer_id for row in rows}
 
 
-def next_track_id(connection: Connection, did: str) -> int:
-    """Issue the id of a new track of the account; PostgreSQL does not reissue the id of a unit that was rolled back."""
+def next_subject_id(connection: Connection, did: str) -> int:
+    """Issue the id of a new subject of the account, of any kind; PostgreSQL does not reissue the id of a unit that was rolled back."""
     ids = insert(track_id_sequence).values(did=did).returning(track_id_sequence.c.id)
     return int(connection.execute(ids).scalar_one())
 

@@ -1,0 +1,45 @@
+"""A rig for each kind of record: what a test does to a track, it does to a remark too."""
+
+from collections.abc import AsyncIterator
+from typing import Any
+
+import pytest
+
+from devpds.server import DevPds
+from outbox.views.status import Mirror, mirrors
+from tests.outbox.rigs.relay_rig import Rig, memory_rig_on, rig_on
+from tests.remarks import Remark, a_remark
+from tests.servers.atproto import PdsAccount
+
+
+class RemarksRig(Rig):
+    """Uploads, edits and mirrors are of remarks."""
+
+    OF = Remark
+    TEXT = "text"
+
+    def upload(self, track_id: int = 1, **_: Any) -> Remark:  # type: ignore[override]
+        return self.saves(a_remark(track_id, did=self.did))
+
+    def edit(self, track_id: int = 1, **changes: Any) -> Remark:  # type: ignore[override]
+        return self.command(track_id, lambda remark: remark.reword(changes["title"], at=self.clock()))
+
+    def mirror(self, track_id: int = 1) -> Mirror:
+        with self.database.read() as connection:
+            return mirrors(connection, Remark.TOPIC, [track_id])[track_id]
+
+
+@pytest.fixture(params=[Rig, RemarksRig], ids=["tracks", "remarks"])
+async def each(
+    request: pytest.FixtureRequest, migrated_url: str, pds: DevPds, pds_account: PdsAccount
+) -> AsyncIterator[Rig]:
+    """A relay and a real PDS, for records of each kind."""
+    async with rig_on(migrated_url, pds, pds_account, request.param) as made:
+        yield made
+
+
+@pytest.fixture(params=[Rig, RemarksRig], ids=["tracks", "remarks"])
+async def each_desk(request: pytest.FixtureRequest, migrated_url: str) -> AsyncIterator[Rig]:
+    """A relay and a PDS in memory, for records of each kind."""
+    async with memory_rig_on(migrated_url, request.param) as made:
+        yield made
