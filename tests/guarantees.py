@@ -1141,7 +1141,7 @@ SUBJECTS: Final = {
             ("tests/api/responses/test_openapi.py::test_the_api_is_as_its_document_says",),
         ),
         Guarantee(
-            "The OpenAPI document shows an example for each request and error, and names what needs a credential",
+            "The OpenAPI document shows an example for each request, answer and error, and names what needs a credential",
             "made from one table, and from each route's dependencies",
             ("tests/api/responses/test_document.py",),
         ),

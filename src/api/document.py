@@ -116,7 +116,11 @@ def _complete(document: dict[str, Any], app: FastAPI) -> None:
                 refs = [{"$ref": f"#/components/parameters/{header}"} for header in taken]
                 operation["parameters"] = [*operation.get("parameters", ()), *refs]
             for content in operation.get("requestBody", {}).get("content", {}).values():
-                content["example"] = example_of(content["schema"], "request", name)
+                content["example"] = example_of(content["schema"], parts["schemas"], "request", name)
+            for status, response in operation["responses"].items():
+                content = response.get("content", {}).get(JSON)
+                if status.startswith("2") and content is not None:
+                    content["example"] = example_of(content["schema"], parts["schemas"], "", name)
 
 
 def _calls(dependant: Dependant) -> Iterator[Callable[..., Any]]:

@@ -98,11 +98,7 @@ def operations_of(document: Json, base_url: str) -> Iterator[dict[str, Any]]:
                 "fields": schemas.fields(contents.values()),
                 "body_types": list(contents),
                 "successes": [
-                    {
-                        "status": status,
-                        "types": list(content),
-                        "rows": list(schemas.rows(content.get(JSON, {}).get("schema", {}))),
-                    }
+                    {"status": status, "types": list(content), **schemas.success(content.get(JSON, {}))}
                     for status, response in sorted(operation["responses"].items())
                     if status[0] in "23"
                     for content in [response.get("content", {})]
@@ -129,6 +125,11 @@ class Schemas:
             for row in self.rows(content["schema"]):
                 rows.setdefault(row.name, row)
         return list(rows.values())
+
+    def success(self, content: Json) -> dict[str, Any]:
+        """Return the fields and the example of an answer."""
+        example = json.dumps(content["example"], indent=2) if "example" in content else None
+        return {"rows": list(self.rows(content.get("schema", {}))), "example": example}
 
     def rows(self, schema: Json, prefix: str = "", depth: int = 1) -> Iterator[Row]:
         """Yield the fields of an object, and after each those of the object in it or in its list."""

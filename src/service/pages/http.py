@@ -20,7 +20,7 @@ KIB: Final = 1024
 HEAD: Final = """\
 # HTTP
 
-What each route is for. A running service says at `/docs` and in `/openapi.json` all that a route does, with its fields;
+What each route is for. A running service says at `/docs` and in `/openapi.json` all that a route does, with its fields and an example;
 [a client](#a-client-for-any-language) can be generated from it. Request bodies may be JSON or multipart; an empty string clears a field, an absent
 field is left unchanged. Errors are `{{"detail": {{"error": code, "message": text, ...}}}}`
 everywhere: `error` is for programs, `message` for people. [ADR 19](adr/0019-error-codes.md) says why each code exists.
@@ -54,7 +54,7 @@ ERRORS_HEAD: Final = """
 CLIENT: Final = """
 ## A client for any language
 
-The document names credentials, headers and examples. In Python:
+The document names credentials, headers, and an example for each request, answer and error, so that generators need no help. In Python:
 
 ```sh
 echo 'content_type_overrides: {application/x-ndjson: application/octet-stream}' >client.yaml
