@@ -15,7 +15,7 @@ REQUEST_FAILED: Final = "request_failed"
 SECRETS: Final = re.compile(
     r"(?P<token>\bmt_[\w-]{20,}|(?<![\w-])(?>[\w-]*eyJ[\w-]+)\.[\w-]+\.[\w-]*)|(?P<scheme>(?i:bearer|dpop|basic)) [\w~+/.=-]{8,}|(?P<before>://[^\s:/@]*:)[^\s@/]+(?=@)"
 )
-QUIET: Final = ("httpx", "httpcore", "alembic", "botocore", "boto3", "urllib3", "s3transfer")
+QUIET: Final = ("httpx", "httpcore", "alembic", "apscheduler", "botocore", "boto3", "urllib3", "s3transfer")
 
 
 class JsonLines(logging.Formatter):

@@ -2,10 +2,11 @@
 
 import asyncio
 import logging
-from collections.abc import AsyncGenerator, Callable, Coroutine
-from contextlib import AsyncExitStack, asynccontextmanager
+from collections.abc import AsyncGenerator, Coroutine, Generator
+from contextlib import AsyncExitStack, asynccontextmanager, contextmanager
 from typing import TYPE_CHECKING, Any, Final
 
+from apscheduler.schedulers.background import BackgroundScheduler
 from sqlalchemy.exc import SQLAlchemyError
 
 from eventstore.coordination.commit_signals import SETTLED, Listener
@@ -15,7 +16,6 @@ from service.observability.metrics import IS_ONE_OF_SEVERAL
 from service.observability.process_metrics import SAMPLE_SECONDS
 from service.observability.subscribers import woken_by_commits
 from service.process.jobs import (
-    DAY,
     discard_abandoned_uploads,
     periodic_jobs,
     periodic_kind,
@@ -72,17 +72,7 @@ async def background_work(container: Container, *, relay: bool) -> AsyncGenerato
             elif not database.is_sqlite and await asyncio.to_thread(_is_direct, database):
                 await stack.enter_async_context(_running(Listener(database, SETTLED).run(waits.wake)))
             # what waits in any other process polls
-            mark = every(
-                RECORD_INTERVAL_SECONDS, try_record_high_water_mark, container.log, container.settings
-            )
-            await stack.enter_async_context(_running(mark))
-            await stack.enter_async_context(
-                _running(every(DAY.total_seconds(), discard_abandoned_uploads, container))
-            )
-            if IS_ONE_OF_SEVERAL:  # one of them answers for all
-                await stack.enter_async_context(
-                    _running(every(SAMPLE_SECONDS, container.metrics.pools.sample))
-                )
+            stack.enter_context(run_scheduler(container))
             stack.enter_context(serve_metrics(container, lambda: not relay_task.done()))
             yield relay_task
     finally:
@@ -126,11 +116,22 @@ def _is_direct(database: Database) -> bool:
     return True
 
 
-async def every(seconds: float, work: Callable[..., object], *arguments: Any) -> None:
-    """Do this again and again in a thread; what fails is tried again the next time."""
-    while True:
-        await asyncio.sleep(seconds)
-        try:
-            await asyncio.to_thread(work, *arguments)
-        except Exception:
-            logger.exception("periodic_work_failed")
+@contextmanager
+def run_scheduler(container: Container) -> Generator[None]:
+    scheduler = BackgroundScheduler(
+        timezone="UTC", job_defaults={"coalesce": True, "max_instances": 1, "misfire_grace_time": None}
+    )
+    scheduler.add_job(
+        try_record_high_water_mark,
+        "interval",
+        seconds=RECORD_INTERVAL_SECONDS,
+        args=[container.log, container.settings],
+    )
+    if IS_ONE_OF_SEVERAL:  # one of them answers for all
+        scheduler.add_job(container.metrics.pools.sample, "interval", seconds=SAMPLE_SECONDS)
+    scheduler.add_job(discard_abandoned_uploads, "interval", days=1, args=[container])
+    scheduler.start()
+    try:
+        yield
+    finally:
+        scheduler.shutdown(wait=False)

@@ -32,6 +32,8 @@ SEEN_ELSEWHERE = {
     "gen", "track_id", "uri",
 }  # fmt: skip
 """Fields of a log line that say nothing of what has happened."""
+JOBS = ("apscheduler.scheduler",)
+"""It notices when a clock is set: two runs of a job are due at once."""
 CUT_DELIVERIES = {Kind.AMBIGUOUS, Kind.READ_BACK}
 """Of `not_delivered`, when a delivery was under way: it is made again, and `ends` proves that it arrives."""
 

@@ -8,6 +8,7 @@ import pytest
 from demo.service import Service
 from tests.e2e.drill import DRILL
 from tests.e2e.drill.conftest import Begin
+from tests.e2e.drill.drill import JOBS
 from tests.faults.fake_clock import FakeClock
 
 pytestmark = [*DRILL, pytest.mark.faketime]
@@ -28,10 +29,10 @@ def test_a_clock_that_is_set_loses_no_edit(service: Service, clock: FakeClock, b
 
     clock.set_ahead(timedelta(hours=2))
     drill.edits_are_acknowledged()
-    drill.looks("two hours ahead", at_times=IN_FLIGHT)
+    drill.looks("two hours ahead", at_times=(*JOBS, *IN_FLIGHT))
     clock.set_ahead(timedelta(hours=-1))
     drill.edits_are_acknowledged()
-    drill.looks("set back, an hour behind", at_times=IN_FLIGHT)
+    drill.looks("set back, an hour behind", at_times=(*JOBS, *IN_FLIGHT))
     clock.set_ahead(timedelta())
 
     drill.edits_are_acknowledged()

@@ -9,7 +9,7 @@ from demo.service import Service
 from devpds.server import DevPds
 from tests.e2e.drill import DRILL
 from tests.e2e.drill.conftest import Begin
-from tests.e2e.drill.drill import operator
+from tests.e2e.drill.drill import JOBS, operator
 from tests.e2e.eventually import eventually
 from tests.faults.fake_clock import FakeClock
 
@@ -36,7 +36,7 @@ def test_a_pds_that_is_away_for_ten_minutes_gets_every_edit(
     for step in range(1, OUTAGE // STEP + 1):
         clock.set_ahead(step * STEP)
         drill.edits_are_acknowledged(more=1)  # and with each commit the relay looks what is due
-    drill.looks(says=("not_delivered", "breaker_open"), at_times=(BY_A_SCAN,))
+    drill.looks(says=("not_delivered", "breaker_open"), at_times=(*JOBS, BY_A_SCAN))
     pds.start()
     # else the relay waits for the end of a pause, which comes at the speed of a right clock
     assert operator(service, "resume", pds.url).returncode == 0
