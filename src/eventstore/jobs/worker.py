@@ -52,6 +52,8 @@ class Worker:
         self._has_ended: Final = has_ended
         self._threads: Final = Threads("jobs", MAX_THREADS)
         self._woken: Final = asyncio.Event()
+        self._freed: Final = asyncio.Event()
+        """A job has ended here, and another may begin."""
         self._loop: asyncio.AbstractEventLoop | None = None
         self._running: Final[dict[asyncio.Task[bool], str]] = {}
         """By task, its kind."""
@@ -70,6 +72,7 @@ class Worker:
         try:
             while True:
                 self._woken.clear()
+                self._freed.clear()
                 try:
                     await self.start_due()
                 except Exception:
@@ -77,7 +80,8 @@ class Worker:
                 with suppress(TimeoutError):
                     async with asyncio.timeout(POLL_SECONDS):
                         await self._woken.wait()
-                        await asyncio.sleep(DEBOUNCE_SECONDS)
+                        async with asyncio.timeout(DEBOUNCE_SECONDS):
+                            await self._freed.wait()
         finally:
             for task in self._running:
                 task.cancel()
@@ -139,7 +143,8 @@ class Worker:
 
     def _ended(self, task: asyncio.Task[bool]) -> None:
         del self._running[task]
-        self._woken.set()  # another may begin
+        self._woken.set()
+        self._freed.set()
         if not task.cancelled() and (error := task.exception()) is not None:
             logger.error("job_not_settled", exc_info=error)  # its lease expires, and it is tried again
 
