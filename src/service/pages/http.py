@@ -33,12 +33,10 @@ everywhere: `error` is for programs, `message` for people. [ADR 19](adr/0019-err
 
 {limits}
 
-Among the answers, *read* stands for {read}, and *write* for {write}.
-
 <!-- generated from src/api/ by `python -m service.pages.http`; a test checks that it is current -->
 
-| method and path | takes | answers | does |
-|---|---|---|---|
+| method and path | takes | does |
+|---|---|---|
 """
 LIMITS: Final = f"""\
 Any request may be rejected for its method (405) or its size: the URL has at most {URL_BYTES // KIB} KiB (414), headers {HEADERS_BYTES // KIB} KiB (431), fields
@@ -65,10 +63,6 @@ Lines of JSON are bytes to it; hence the override. A test generates this client 
 """
 
 
-READ: Final = ("422", "429", "503")
-WRITE: Final = ("400", "401", "403", "408", "409", "413", "415", *READ)
-
-
 def page() -> str:
     with tempfile.TemporaryDirectory() as folder:
         document = create_app(build(Settings(data=Path(folder))).services).openapi()
@@ -76,7 +70,7 @@ def page() -> str:
         f"| `{header['name']}: {header['example']}` | {header['description']} |\n"
         for header in document["components"]["parameters"].values()
     )
-    head = HEAD.format(headers=headers, limits=LIMITS, read=", ".join(READ), write=", ".join(WRITE))
+    head = HEAD.format(headers=headers, limits=LIMITS)
     routes = "".join(
         route_row(method, path, route, document["components"]["schemas"])
         for path, methods in document["paths"].items()
@@ -86,20 +80,14 @@ def page() -> str:
 
 
 def route_row(method: str, path: str, route: dict[str, Any], models: dict[str, Any]) -> str:
-    """Return the row of a route; one name stands for the statuses that reads, or writes, share."""
     takes = dict.fromkeys(
         f"?{each['name']}" for each in route.get("parameters", ()) if each.get("in") == "query"
     )
     for content in route.get("requestBody", {}).get("content", {}).values():
         model = content["schema"].get("$ref", "").rpartition("/")[2]
         takes |= dict.fromkeys(models.get(model, content["schema"]).get("properties", {}))
-    statuses = {*route["responses"]}
-    shared = next((name for name, each in (("write", WRITE), ("read", READ)) if {*each} <= statuses), None)
-    if shared is not None:
-        statuses -= {*(WRITE if shared == "write" else READ)}
-    answers = ", ".join([*sorted(statuses), *filter(None, [shared])])
     does = " ".join(route.get("description", "").split()).partition(". ")[0].removesuffix(".")
-    return f"| {method.upper()} {path} | {', '.join(takes) or '-'} | {answers} | {does} |\n"
+    return f"| {method.upper()} {path} | {', '.join(takes) or '-'} | {does} |\n"
 
 
 def code_rows() -> Iterator[str]:
