@@ -51,6 +51,7 @@ EXAMPLES: Final[Mapping[str, Any]] = {
     "did_you_mean": "title",
     "field": "title",
     "bio": "Plays the engine.",
+    "drains_in": 0.0,
     "duration": 182,
     **dict.fromkeys(("created_at", "ended_at", "expires_at"), TIME),
     "message": "ended",

@@ -20,6 +20,7 @@ from outbox.repo.record_reads import PresentRecord
 from outbox.views import overview
 from outbox.views.comparison import KnownRecord, field_versions
 from outbox.views.deliveries import attempts_of
+from outbox.views.drain import drain_of
 from outbox.views.status import Mirror, mirrors, waiting_records
 
 ATTEMPTS: Final = 50
@@ -115,8 +116,9 @@ class RecordMirrorBody(MirrorBody):
 class LaneBody(BaseModel):
     """How the account's records get to its PDS, and what waits: counted by state and by class of work.
 
-    `next_attempt_at` is when the relay comes to it next, null while the lane waits for a person. While nothing is
-    delivered, also since the PDS is away or all that waits is held or rejected, `stalled_by` says why.
+    `next_attempt_at` is when the relay comes to it next, `drains_in` the seconds until all has been delivered, as far as
+    the PDS has named as its limits; both are null while the lane waits for a person. While nothing is delivered, also
+    since the PDS is away or all that waits is held or rejected, `drains_in` is null and `stalled_by` says why.
     `failing_since`, with the error of the first failure, is null while all is well; `last_success_at` is when the PDS
     last answered a delivery as it should.
     """
@@ -133,6 +135,7 @@ class LaneBody(BaseModel):
     last_success_at: datetime | None
     waiting: dict[str, int]
     waiting_by_class: dict[str, int]
+    drains_in: float | None
     stalled_by: str | None
 
 
@@ -162,11 +165,12 @@ def lane_body(connection: Connection, did: str, now: datetime) -> LaneBody:
         return LaneBody(
             did=did, host=None, state=state, reason=state, paused=False, next_attempt_at=None,
             failures=0, failing_since=None, first_error=None, last_success_at=None,
-            waiting={}, waiting_by_class={}, stalled_by=None,
+            waiting={}, waiting_by_class={}, drains_in=0.0, stalled_by=None,
         )  # fmt: skip
     looked_at = row.probe_at if row.state in PROBED else NEVER
     next_at = min(row.live_at, row.backfill_from) if row.mirror_state in overview.AT_WORK else looked_at
     waiting = waiting_records(connection, did)
+    drain = drain_of(connection, did, now).beside(waiting, row.mirror_state)
     return body_from(
         LaneBody,
         row,
@@ -179,7 +183,8 @@ def lane_body(connection: Connection, did: str, now: datetime) -> LaneBody:
         first_error=row.shown_first_error,
         waiting=waiting,
         waiting_by_class=overview.waiting_by_class(connection, did),
-        stalled_by=overview.stalled_by(waiting, row.mirror_state),
+        drains_in=drain.seconds,
+        stalled_by=drain.stalled_by,
     )
 
 

@@ -1,6 +1,6 @@
 """Lists lanes and hosts for operators, in the order of their names, with what waits and why."""
 
-from collections import Counter, defaultdict
+from collections import defaultdict
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime
@@ -36,8 +36,6 @@ LANE_STATE: Final = case(
 in `backoff` where it was tried in vain."""
 AT_WORK: Final = (LaneState.READY.value, MirrorReason.PDS_AWAY.value, MirrorReason.BACKOFF.value)
 """The shown states of lanes that the relay delivers, or tries to."""
-DELIVERING: Final = (LaneState.READY.value, MirrorReason.BACKOFF.value)
-"""Those of lanes that are delivered, if only after a pause."""
 FAILING_SINCE: Final = func.coalesce(lane.failing_since, case((IS_PDS_AWAY, host.failing_since)))
 FIRST_ERROR: Final = func.coalesce(lane.first_error, case((IS_PDS_AWAY, host.first_error)))
 """Of the lane or, where its PDS is away and the lane itself was not tried yet, of its host."""
@@ -148,28 +146,6 @@ def lanes_at(connection: Connection, origins: Iterable[str]) -> Mapping[str, Lan
         known = [time for time in (of_host.last_success_at, row.last_success_at) if time is not None]
         of_host.last_success_at = max(known, default=None)
     return found
-
-
-def backlogs_at(connection: Connection, origins: Iterable[str]) -> Mapping[str, Counter[str]]:
-    """Count the records that are to be sent to each of these hosts, by the state of their lanes."""
-    found: dict[str, Counter[str]] = defaultdict(Counter)
-    rows = connection.execute(
-        select(lane.host, LANE_STATE.label("mirror_state"), func.count())
-        .select_from(LANES_OF_HOSTS.join(mirror_target, target.did == lane.did))
-        .where(lane.host.in_(list(origins)), is_open())
-        .group_by(lane.host, "mirror_state")
-    )
-    for origin, state, records in rows:
-        found[origin][state] = records
-    return found
-
-
-def stalled_by(waiting: Mapping[str, int], lane_state: str) -> str | None:
-    """Return why nothing of what waits in a lane, by state, is delivered: its own state, or that of records which the relay cannot send."""
-    if not waiting or (MirrorState.PENDING in waiting and lane_state in DELIVERING):
-        return None
-    most = MirrorState.PENDING if MirrorState.PENDING in waiting else max(waiting, key=waiting.__getitem__)
-    return lane_state if most in {MirrorState.PENDING, MirrorState.PARKED} else most
 
 
 def under_way_at(connection: Connection, origins: Iterable[str], now: datetime) -> Mapping[str, int]:

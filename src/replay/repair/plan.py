@@ -11,11 +11,10 @@ from typing import Any, Final, Self
 from aggregates.published import Subject
 from aggregates.track import Track
 from outbox.pds.client import RecordKey
+from outbox.views.drain import SECONDS_PER_RECORD
 from replay.reconcile.drift import Drift, DriftKind, Repair
 from replay.reconcile.verify import Verified
 
-SECONDS_PER_RECORD: Final = 0.1
-"""About what a record takes without a rate limit."""
 MAX_STEPS: Final = 10_000
 """About a megabyte. The drifts after the first so many are left to the next repair of the account."""
 

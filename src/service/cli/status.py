@@ -10,6 +10,7 @@ from sqlalchemy import Connection
 
 from api.responses.ops.deliveries import (
     FailureRow,
+    HostRow,
     LaneRow,
     cause_row,
     failure_rows,
@@ -32,6 +33,10 @@ Cells = dict[str, str | Callable[[Any], str]]
 """By the title of a column, the field that it shows, or a function of the row."""
 
 
+def _drains(row: HostRow) -> str:
+    return f"never: {row.stalled_by}" if row.drains_in is None else f"{row.drains_in:.0f} s"
+
+
 def _errors(row: FailureRow) -> str:
     last = row.last_error or row.blob_error or ""
     return last if row.first_error in {None, last} else f"{last} (at first: {row.first_error})"
@@ -45,7 +50,7 @@ HOST_CELLS: Cells = {
     "accounts": "lanes",
     "waiting": "waiting",
     **FAILS_SINCE_SUCCESS,
-    "stalled by": "stalled_by",
+    "drains in": _drains,
 }
 SUBSCRIBER_CELLS: Cells = {
     "subscriber": "name",

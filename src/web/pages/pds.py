@@ -188,6 +188,7 @@ async def _page(
         tasks=tasks,
         waiting=sum(lane["waiting"].values()),
         marks={mark: count for mark, count in marks.items() if count},
+        on_its_way=Mark.ON_ITS_WAY,
         labels=LABELS,
         adoption=adoption,
         read=ADOPTIONS.get(adoption["state"]),

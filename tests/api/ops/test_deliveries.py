@@ -61,7 +61,7 @@ def test_a_host_is_paused_after_counting_and_resumed(world, client, admin, alice
     assert (resumed["affected"], resumed["sent_at_once"]) == (3, 3)
     world.deliver()
     (host,) = read(client, admin, "/ops/hosts")["items"]
-    assert (host["waiting"], host["stalled_by"]) == (0, None)
+    assert (host["waiting"], host["drains_in"]) == (0, 0.0)
 
 
 def test_failures_are_found_by_error_and_driven_again(world, client, admin, alice):
@@ -283,13 +283,13 @@ def test_a_pds_that_does_not_answer_is_away_for_its_owner_and_for_operators(worl
     world.deliver()
     lane = read(client, alice, "/me/mirror")
     assert (lane["state"], lane["reason"], lane["paused"]) == ("pds_away", "pds_away", False)
-    assert (lane["stalled_by"], lane["first_error"][:8]) == ("pds_away", "http_502")
+    assert (lane["drains_in"], lane["stalled_by"], lane["first_error"][:8]) == (None, "pds_away", "http_502")
     assert lane["failing_since"] > lane["last_success_at"] == well["last_success_at"]
     assert lane["next_attempt_at"] > lane["failing_since"]
     away = read(client, admin, "/ops/lanes", state="pds_away")["items"]
     assert [(each["did"], each["failing_since"]) for each in away] == [(alice.did, lane["failing_since"])]
     (host,) = read(client, admin, "/ops/hosts")["items"]
-    assert (host["lanes"]["pds_away"], host["stalled_by"]) == (1, "pds_away")
+    assert (host["lanes"]["pds_away"], host["drains_in"], host["stalled_by"]) == (1, None, "pds_away")
     assert (host["failing_since"] > lane["failing_since"], host["first_error"]) == (True, lane["first_error"])
     assert host["last_success_at"] == well["last_success_at"]
     (record,) = read(client, admin, "/ops/failures")["items"]
@@ -311,9 +311,10 @@ def test_a_pds_that_does_not_answer_is_away_for_its_owner_and_for_operators(worl
 def test_nothing_drains_where_all_that_waits_was_rejected(world, client, alice):
     rejected(world, client, alice, 1)
     lane = read(client, alice, "/me/mirror")
-    assert (lane["waiting"], lane["stalled_by"]) == ({"rejected": 1}, "rejected")
+    assert (lane["waiting"], lane["drains_in"], lane["stalled_by"]) == ({"rejected": 1}, None, "rejected")
     upload(client, alice, seed=2)
-    assert read(client, alice, "/me/mirror")["stalled_by"] is None
+    lane = read(client, alice, "/me/mirror")
+    assert (lane["drains_in"] > 0, lane["stalled_by"]) == (True, None)
 
 
 @ON_SQLITE
@@ -377,10 +378,11 @@ def test_what_no_database_could_look_for_is_refused(client, admin, wanted):
 
 def test_an_owner_sees_its_lane_what_waits_and_until_when(world, client, alice):
     nothing = read(client, alice, "/me/mirror")
-    assert (nothing["state"], nothing["waiting"], nothing["stalled_by"]) == ("ready", {}, None)
+    assert (nothing["state"], nothing["waiting"], nothing["drains_in"]) == ("ready", {}, 0.0)
     upload(client, alice, seed=1)
     lane = read(client, alice, "/me/mirror")
     assert (lane["reason"], lane["waiting"], lane["waiting_by_class"]) == (None, {"pending": 1}, {"edit": 1})
+    assert lane["drains_in"] > 0
     assert lane["next_attempt_at"] is not None
     with world.database.write() as connection:
         park_lane(connection, alice.did)
@@ -390,4 +392,4 @@ def test_an_owner_sees_its_lane_what_waits_and_until_when(world, client, alice):
         "auth_required",
         {"parked": 1},
     )
-    assert (lane["next_attempt_at"], lane["stalled_by"]) == (None, "auth_required")
+    assert (lane["next_attempt_at"], lane["drains_in"]) == (None, None)

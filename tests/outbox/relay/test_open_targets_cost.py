@@ -13,8 +13,8 @@ from outbox.mirror.lanes import Lane, release, resume_lane
 from outbox.mirror.tables import blob_job, mirror_target
 from outbox.relay.delivery_task import UnreadableTargetError, next_task
 from outbox.relay.maintenance import wake_stuck_lanes
+from outbox.views.drain import drains_of_hosts
 from outbox.views.failures import failing, undelivered
-from outbox.views.overview import backlogs_at
 from outbox.views.status import unfinished_records
 from outbox.views.unfinished import unfinished_by_reason
 from tests.outbox.rigs.relay_rig import KINDS
@@ -130,11 +130,11 @@ def test_undelivered_records_are_listed_among_very_many_without_reading_them(
 
 
 @pytest.mark.usefixtures("lane")
-def test_what_waits_for_a_host_is_counted_among_very_many_without_reading_them(
+def test_what_a_host_drains_is_counted_among_very_many_without_reading_them(
     database: Database, said: Statements
 ) -> None:
     with database.read() as connection:
-        assert backlogs_at(connection, [HOST])[HOST].total() == 1
+        assert drains_of_hosts(connection, [HOST], datetime.now(UTC))[HOST].records == 1
     _assert_reads_no_whole_index_of_tracks(_plan(database, said[-1]))
 
 

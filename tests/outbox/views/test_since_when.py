@@ -9,6 +9,7 @@ from outbox.mirror.hosts import Hosts
 from outbox.mirror.states import LaneState, MirrorReason
 from outbox.pds.pacing import HOUR_SECONDS
 from outbox.views import overview
+from outbox.views.drain import drain_of, drains_of_hosts
 from outbox.views.failures import failing
 from tests.outbox.rigs.foreign_writes import delivered
 from tests.outbox.rigs.hosts import host_row
@@ -80,7 +81,7 @@ async def test_an_upload_that_fails_says_since_when(desk: Rig) -> None:
     assert mirror.first_error == "ConnectError: refused"
 
 
-async def test_a_pds_that_does_not_answer_is_away_and_stalls_what_waits(desk: Rig) -> None:
+async def test_a_pds_that_does_not_answer_is_away_and_nothing_drains(desk: Rig) -> None:
     await delivered(desk)
     well = lane(desk)
     assert well.mirror_state == LaneState.READY
@@ -100,7 +101,11 @@ async def test_a_pds_that_does_not_answer_is_away_and_stalls_what_waits(desk: Ri
     assert near(host.failing_since, began)
     assert host.first_error == "ConnectError: refused"
     with desk.database.read() as connection:
-        assert overview.backlogs_at(connection, [desk.pds.url])[desk.pds.url] == {"pds_away": 1}
+        for drain in (
+            drain_of(connection, desk.did, desk.clock()),
+            drains_of_hosts(connection, [desk.pds.url], desk.clock())[desk.pds.url],
+        ):
+            assert (drain.records, drain.seconds, drain.stalled_by) == (1, None, "pds_away")
 
     desk.clock.advance(minutes=10)
     await desk.relay_once()
@@ -109,6 +114,8 @@ async def test_a_pds_that_does_not_answer_is_away_and_stalls_what_waits(desk: Ri
     assert (now.mirror_state, now.shown_failing_since, now.shown_first_error) == ("ready", None, None)
     assert near(now.last_success_at, desk.clock())
     assert (host.failing_since, host.first_error) == (None, None)
+    with desk.database.read() as connection:
+        assert drain_of(connection, desk.did, desk.clock()).seconds == 0.0
 
 
 async def test_an_account_that_was_not_tried_fails_since_its_host_does(desk: Rig) -> None:

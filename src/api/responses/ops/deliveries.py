@@ -1,6 +1,5 @@
 """Bodies of lanes, hosts and failures, of what is done about them, and of how far that is."""
 
-from collections import Counter
 from collections.abc import Mapping, Sequence
 from datetime import datetime
 from typing import Annotated, Any, Final
@@ -24,6 +23,7 @@ from outbox.pds.client import RecordKey
 from outbox.pds.verdict import Phase, kind_of_failure
 from outbox.views import overview
 from outbox.views.causes import CauseCount
+from outbox.views.drain import drains_of_hosts
 from outbox.views.failures import Place, waiting
 from outbox.views.status import next_attempt_at
 from projections.history import newest_at
@@ -60,9 +60,9 @@ class LaneRow(BaseModel):
 
 
 class HostRow(BaseModel):
-    """A PDS host: `lanes` counts its accounts by the state of their lanes.
+    """A PDS host: `lanes` counts its accounts by the state of their lanes, `drains_in` is in seconds.
 
-    Where records wait and none is delivered, `stalled_by` is the state of their lanes.
+    Where records wait and none is delivered, `drains_in` is null, and `stalled_by` is the state of their lanes.
     """
 
     host: str
@@ -85,6 +85,7 @@ class HostRow(BaseModel):
     uploads_reset_at: datetime | None
     lanes: dict[str, int]
     waiting: int
+    drains_in: float | None
     stalled_by: str | None
 
 
@@ -225,7 +226,7 @@ def host_rows(connection: Connection, rows: Sequence[Any], now: datetime) -> lis
     origins = [row.host for row in rows]
     lanes = overview.lanes_at(connection, origins)
     under_way = overview.under_way_at(connection, origins, now)
-    backlogs = overview.backlogs_at(connection, origins)
+    drains = drains_of_hosts(connection, origins, now)
     return [
         body_from(
             HostRow,
@@ -240,16 +241,12 @@ def host_rows(connection: Connection, rows: Sequence[Any], now: datetime) -> lis
             uploads_limit=row.blob_limit,
             uploads_reset_at=row.blob_reset,
             lanes=lanes[row.host].by_state,
-            waiting=backlogs[row.host].total(),
-            stalled_by=_stalled_by(backlogs[row.host]),
+            waiting=drains[row.host].records,
+            drains_in=drains[row.host].seconds,
+            stalled_by=drains[row.host].stalled_by,
         )
         for row in rows
     ]
-
-
-def _stalled_by(backlog: Counter[str]) -> str | None:
-    is_delivered = not backlog or any(state in backlog for state in overview.DELIVERING)
-    return None if is_delivered else backlog.most_common(1)[0][0]
 
 
 def failure_rows(connection: Connection, rows: Sequence[Any], now: datetime) -> list[FailureRow]:

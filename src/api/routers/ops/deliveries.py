@@ -140,7 +140,7 @@ def read_lanes(
 def read_hosts(
     _operator: OperatorDep, services: ServicesDep, wanted: Annotated[HostsQuery, Query()]
 ) -> HostsBody:
-    """Read the state of the PDS hosts: breaker, limits, lanes, and how many records wait."""
+    """Read the state of the PDS hosts: breaker, limits, lanes, and when their backlog will be delivered."""
     limit = page_length(wanted.limit)
     with services.database.read() as connection:
         after = time_cursor_of(wanted.cursor) if wanted.failing else ("", wanted.cursor)
