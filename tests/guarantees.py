@@ -913,7 +913,7 @@ SUBJECTS: Final = {
             ("tests/e2e/pages/test_console.py::test_an_outage_is_seen_understood_redriven_and_drained",),
         ),
         Guarantee(
-            "The console's first sentence names what fails or waits for a person, how much and since when, and stays calm while only a few artists have to sign in",
+            "The console's first screen names what fails or waits for a person, how much, since when and what to do, and stays calm while only a few artists have to sign in",
             "what waits is counted by state and reason, with its first time",
             (
                 "tests/web/test_console.py::test_ended_logins_are_named_calmly_with_since_when_until_nothing_goes_through",

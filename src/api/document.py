@@ -12,7 +12,7 @@ from fastapi import FastAPI, Request, Response
 from fastapi.dependencies.models import Dependant
 from fastapi.routing import APIRoute
 
-from api.auth.authentication import optional_caller, session_cookie, signed_in
+from api.auth.authentication import optional_caller, remembered_writer, session_cookie, signed_in
 from api.examples import example_of
 from api.openapi import ERROR_EXAMPLES, JSON, error_schemas
 from api.pipeline.command_request import KEY, command_request, idempotent_request
@@ -107,7 +107,7 @@ def _complete(document: dict[str, Any], app: FastAPI) -> None:
                 f"{method} {route.path_format}",
                 document["paths"][route.path_format][method.lower()],
             )
-            if signed_in in calls:
+            if {signed_in, remembered_writer} & {*calls}:
                 operation["security"] = CREDENTIALS
             elif optional_caller in calls:
                 operation["security"] = [ANONYMOUS, *CREDENTIALS]

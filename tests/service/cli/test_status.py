@@ -5,6 +5,7 @@ import json
 import pytest
 from sqlalchemy import update
 
+from aggregates.published import Subject
 from eventstore.jobs import queue
 from eventstore.jobs.kinds import Wanted
 from eventstore.jobs.table import job
@@ -34,7 +35,7 @@ def typed(tape: Container, on_tape: Type) -> Type:
         newest = {"failed_gen": mirror_target.c.desired_gen, "state": "backoff", "reason": "backoff"}
         last = {"attempts": 1, "cause": CAUSE, "last_error": "InternalServerError: [/b] later"}
         connection.execute(update(mirror_target).values(**last, **newest, **failing))
-    count_failure(tape.database, HOST, VERDICT, did=ALICE, subject_id=1)
+    count_failure(tape.database, HOST, VERDICT, did=ALICE, subject=Subject("track", 1))
     return on_tape
 
 

@@ -252,7 +252,12 @@ def test_two_versions_are_compared(studio, here):
 
 
 def test_the_page_of_a_version_plays_its_audio_after_it_was_replaced(studio, here):
-    send(studio, studio.get(here), f"{here}/files/audio", files={"file": ("b.mp3", samples.mp3(2), "audio/mpeg")})
+    send(
+        studio,
+        studio.get(here),
+        f"{here}/files/audio",
+        files={"file": ("b.mp3", samples.mp3(2), "audio/mpeg")},
+    )
     page = studio.get(f"{here}/versions/1")
     assert "This audio was replaced. It is kept until" in page.text
     source = page.text.split("<audio")[1].split('src="')[1].split('"')[0]
