@@ -44,12 +44,15 @@ class Worker:
         owner: str,
         lease: timedelta,
         has_ended: Callable[[str], bool] = process_has_ended,
+        may_work: Callable[[], bool] = lambda: True,
     ) -> None:
+        """`may_work` says, in a thread and before each look, whether this process may begin anything."""
         self._database: Final = database
         self._kinds: Final = {each.name: each for each in kinds}
         self._owner: Final = owner
         self._lease: Final = lease
         self._has_ended: Final = has_ended
+        self._may_work: Final = may_work
         self._threads: Final = Threads("jobs", MAX_THREADS)
         self._woken: Final = asyncio.Event()
         self._freed: Final = asyncio.Event()
@@ -128,6 +131,8 @@ class Worker:
         return has_started
 
     def _due(self) -> list[str]:
+        if not self._may_work():
+            return []
         for kind in self._kinds.values():
             if kind.find is not None:
                 kind.find(self._database)

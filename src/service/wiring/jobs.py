@@ -61,6 +61,7 @@ def worker_of(parts: "Container") -> Worker:
         ],
         owner=parts.owner,
         lease=parts.lease,
+        may_work=lambda: not parts.log.outdated(),
     )
 
 

@@ -6,6 +6,7 @@ from typing import Any
 import pytest
 from sqlalchemy import select
 
+from aggregates.published import Subject
 from eventstore.database import Database
 from outbox.mirror import failure_causes
 from outbox.mirror.failure_causes import (
@@ -25,7 +26,7 @@ HOST, DID = "https://pds.example.com", "did:plc:alice"
 
 
 def failed(database: Database, verdict: Verdict, *, host: str = HOST, track_id: int = 1) -> None:
-    count_failure(database, host, verdict, did=DID, subject_id=track_id)
+    count_failure(database, host, verdict, did=DID, subject=Subject("track", track_id))
 
 
 def refusal(error: str = "InvalidRecord", message: str = "no") -> Verdict:

@@ -28,7 +28,13 @@ class WorkingRelay(Relay):
     ) -> None:
         super().__init__(log, delivery, *args, limits=limits, **given)
         who = {name: given[name] for name in ("owner", "has_ended") if name in given}
-        self.jobs = Worker(log.database, [uploads.kind(), probes.kind()], lease=limits.lease, **who)
+        self.jobs = Worker(
+            log.database,
+            [uploads.kind(), probes.kind()],
+            lease=limits.lease,
+            may_work=lambda: not log.outdated(),
+            **who,
+        )
 
     def wake(self) -> None:
         """Wake both, as a commit does."""

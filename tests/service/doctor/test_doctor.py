@@ -10,6 +10,7 @@ import pytest
 from click.testing import CliRunner
 from sqlalchemy import insert, select, text, update
 
+from aggregates.published import Subject
 from devpds.ports import free_port
 from devpds.server import DevPds
 from eventstore.restore_detection import mark_restored
@@ -171,7 +172,9 @@ def test_no_account_is_at_work_beside_a_pds_that_does_not_answer(look: Look, tap
     with tape.database.write() as connection:
         connection.execute(update(pds_host).values(failing_since=now, first_error="ConnectError: refused"))
         change_lane(connection, ALICE, last_success_at=now)
-    count_failure(tape.database, nowhere, Verdict(Kind.NOT_SENT, "ConnectError"), did=ALICE, subject_id=1)
+    count_failure(
+        tape.database, nowhere, Verdict(Kind.NOT_SENT, "ConnectError"), did=ALICE, subject=Subject("track", 1)
+    )
     found = look(DEV_ORIGINS=nowhere)
     since = f"{now:%Y-%m-%d %H:%M:%S} UTC"
     said = f"failing since {since}, at first with: ConnectError: refused; last success {since}"

@@ -12,6 +12,7 @@ from sqlalchemy import insert, update
 from sqlalchemy.exc import OperationalError
 from starlette.testclient import TestClient
 
+from aggregates.published import Subject
 from aggregates.track import Track
 from devpds.ports import free_port
 from eventstore.change import Envelope
@@ -208,7 +209,9 @@ def test_what_fails_is_shown_since_when_and_why(tape: Container) -> None:
         assert calm[f'mirror_oldest_failing_seconds{{of="{of}"}}'] == 0
     assert "mirror_host_failing_seconds{" not in _fresh(tape).decode()
 
-    count_failure(tape.database, HOST, Verdict(Kind.NOT_SENT, "ConnectError"), did=ALICE, subject_id=1)
+    count_failure(
+        tape.database, HOST, Verdict(Kind.NOT_SENT, "ConnectError"), did=ALICE, subject=Subject("track", 1)
+    )
     with tape.database.write() as connection:
         since = {"failing_since": tape.database.now(connection) - timedelta(minutes=10)}
         connection.execute(update(pds_host).values(since))
