@@ -48,7 +48,7 @@ def adopts(rig: Rig, **fields: Any) -> None:
         number = next_subject_id(unit.connection, rig.did)
         track = read.adopted(number, audio_of(b"sound"), unit.now, artwork=None, image_url=read.image_url)
         [change] = unit.save(track)
-        acknowledge_as_found(unit.connection, key, change.position, (read.cid, read.body), unit.now)
+        acknowledge_as_found(unit.connection, key, change.position, (read.cid, found["value"]), unit.now)
         set_lane_host(unit.connection, rig.did, rig.pds.url)
     rig.wire.sent.clear()
 
