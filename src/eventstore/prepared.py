@@ -33,6 +33,9 @@ from eventstore.errors import UnpreparedQueryError
 
 Process = Callable[[Any], Any]
 
+_BIND: Final = re.compile(r"\$(\d+)(::\w+)?")
+"""A parameter of PostgreSQL, with its cast."""
+
 PENDING: Final[Any] = object()
 """Stands for the position of the event that was inserted in this pipeline, and that only the database knows."""
 _POSITION: Final = "currval('stored_event_position_seq')"
@@ -184,8 +187,7 @@ class _Compiled:
         for row in rows:
             row[:] = [None if each is PENDING else each for each in row]
         if pending not in self._pending:
-            self._pending[pending] = re.sub(
-                r"\$(\d+)(::\w+)?",
+            self._pending[pending] = _BIND.sub(
                 lambda bind: f"coalesce({bind[0]}, {_POSITION})" if int(bind[1]) - 1 in pending else bind[0],
                 self.sql,
             )
