@@ -18,7 +18,7 @@ from eventsourcing.persistence import (
     Transcoding,
     UUIDAsHex,
 )
-from sqlalchemy import Connection, Integer, Select, bindparam, exists, func, literal_column, select
+from sqlalchemy import Connection, Integer, Select, bindparam, exists, func, literal_column, or_, select
 from sqlalchemy.exc import DBAPIError
 
 from aggregates.values import Artwork, Audio, BlobRef, Feature, SupportGate
@@ -32,7 +32,7 @@ from eventstore.errors import (
     sqlstate,
 )
 from eventstore.locks import lock_log
-from eventstore.prepared import Prepared, Query, pipelined
+from eventstore.prepared import Prepared, Query, among, pipelined
 from eventstore.projection import Projection, are_current, outdated
 from eventstore.proof import Assumption, StaleError
 from eventstore.restore_detection import require_same_server
@@ -124,17 +124,28 @@ _OF_POSITION: Final = (
 def _stream_since(dialect: str) -> Select[Any]:
     least = func.min if dialect == "sqlite" else func.least
     first = least(bindparam("version", type_=Integer), func.coalesce(_OF_POSITION, literal_column("0")))
-    return _of_stream.where(_event.originator_version >= first)
+    is_wanted = or_(
+        _event.originator_version >= bindparam("version", type_=Integer),
+        _event.position.in_([bindparam("position"), bindparam("until")]),
+        among(_event.topic, "topics", dialect),
+    )
+    return _of_stream.where(_event.originator_version >= first, is_wanted)
 
 
 _STREAM_SINCE: Final = Prepared(_stream_since)
-"""From this version or the event at this position, whichever is the earlier."""
+"""From this version on; and of the events since the one at a position that one, the one at `until`, and those of some topics."""
+_VERSION_AT: Final = Prepared(
+    lambda _: select(func.max(_event.originator_version).label("version")).where(
+        _event.originator_id == bindparam("stream"), _event.position <= bindparam("position")
+    )
+)
 A = TypeVar("A", bound=Aggregate)
 T = TypeVar("T")
 
 MAX_ATTEMPTS: Final = 5
 """How often a unit is tried that PostgreSQL rolls back to break a deadlock."""
 MAX_VERSION: Final = 2**31 - 1
+MAX_POSITION: Final = 2**63 - 1
 FIRST_PAUSE_SECONDS: Final = 0.04
 """Upper bound of the random pause after the first attempt; it doubles with each."""
 
@@ -259,17 +270,18 @@ class EventLog:
         return [self._recorded(row) for row in query.start(connection, wanted).all()]
 
     def latest_since(
-        self, connection: Connection, positions: Mapping[UUID, int]
+        self, connection: Connection, positions: Mapping[UUID, tuple[int, int]], topics: Sequence[str]
     ) -> dict[UUID, tuple[StreamState | None, list[RecordedEvent]]]:
-        """Return the latest state of each stream, and its events from the one at its position on: all, where it has none there."""
+        """Return the latest state of each stream, and its events of these topics since a position, with those at both its positions."""
         started = []
         with pipelined(connection) if len(positions) > 1 else nullcontext():
-            for stream, position in positions.items():
+            for stream, (position, until) in positions.items():
                 cached = self.cache.get(stream)
                 whole = _from_snapshot(stream).start(connection) if cached is None else None
                 first = cached.state.version if cached is not None else MAX_VERSION
-                of = {"stream": str(stream), "position": position, "version": first}
-                started.append((stream, cached, whole, _STREAM_SINCE.start(connection, of)))
+                of = {"stream": str(stream), "position": position, "until": until, "topics": topics}
+                since = _STREAM_SINCE.start(connection, {**of, "version": first})
+                started.append((stream, cached, whole, since))
         found = {}
         for stream, cached, whole, result in started:
             recorded = [self._recorded(row) for row in result.all()]
@@ -296,6 +308,14 @@ class EventLog:
     def state_at(self, connection: Connection, aggregate_id: UUID, version: int) -> StreamState | None:
         """Return the state after the last event of a stream up to this version; None without one."""
         return self._folded(_from_snapshot(aggregate_id, version).start(connection).all())
+
+    def state_at_position(
+        self, connection: Connection, aggregate_id: UUID, position: int
+    ) -> StreamState | None:
+        """Return the state after the last event of a stream up to this position; None without one."""
+        this = {"stream": str(aggregate_id), "position": min(position, MAX_POSITION)}
+        version = _VERSION_AT.start(connection, this).all()[0].version
+        return self.state_at(connection, aggregate_id, version) if version is not None else None
 
     def _folded(self, rows: Sequence[Any]) -> StreamState | None:
         if rows and (first := rows[0]).snapshot is not None:

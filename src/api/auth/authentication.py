@@ -209,7 +209,7 @@ async def remembered_writer(request: Request, services: ServicesDep) -> Principa
     For what proves in its unit of work that the token is usable, before it answers anything.
     """
     token = token_of(request)
-    is_small = not request.headers.get("content-type", "").startswith("multipart/")
+    is_small = not request.headers.get("content-type", "").lower().startswith("multipart/")
     if token is not None and is_small and "idempotency-key" not in request.headers:
         principal = services.credentials.remembered(token)
         if principal is not None:

@@ -37,6 +37,7 @@ from application.records.restore_record import OnPds, restore_record
 from eventstore.idempotency.results import CommandResult
 from eventstore.jobs.table import UNFINISHED
 from identity.accounts.accounts import AccountState
+from replay.adoption.adopt import is_adopting
 
 router = APIRouter(tags=["records"], route_class=StrictRoute)
 
@@ -207,10 +208,11 @@ async def adopt(
     if attempt.is_repetition or not prefer:
         return response_of(attempt.result)
     ends = time.monotonic() + prefer
-    report = await run_in_threadpool(_adoption, services, did)
-    while report.state in UNFINISHED and time.monotonic() < ends:
+    is_adopting_still = await run_in_threadpool(_is_adopting, services, did)
+    while is_adopting_still and time.monotonic() < ends:
         await asyncio.sleep(POLL_SECONDS)  # no thread is held meanwhile
-        report = await run_in_threadpool(_adoption, services, did)
+        is_adopting_still = await run_in_threadpool(_is_adopting, services, did)
+    report = await run_in_threadpool(_adoption, services, did)
     return response_of(_adopted(report), {"Preference-Applied": f"wait={prefer}"})
 
 
@@ -222,6 +224,11 @@ def read_adoption(principal: SignedIn, services: ServicesDep) -> AdoptionBody:
 
 def _adopted(report: AdoptionBody) -> CommandResult:
     return result_of(report, 202 if report.state in UNFINISHED else 200, Location=ADOPTION)
+
+
+def _is_adopting(services: Services, did: str) -> bool:
+    with services.database.read_committed() as connection:
+        return is_adopting(connection, did)
 
 
 def _adoption(services: Services, did: str) -> AdoptionBody:

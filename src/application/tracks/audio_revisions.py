@@ -3,16 +3,19 @@
 from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import datetime
+from typing import Final
 
-from sqlalchemy import Connection
+from sqlalchemy import Connection, select
 
 from aggregates.track import Track
 from aggregates.values import Audio
 from application.authorization import OnTrack, load_owned
 from application.errors import AcrossGateError, RevisionNotFoundError
+from application.tracks.as_of import track_as_it_is, track_at_version
 from application.tracks.publication import published_by_reverting
 from application.tracks.revert import Revert, revert_track
 from eventstore.event_log import EventLog
+from eventstore.schema import stored_event
 from eventstore.unit_of_work import UnitOfWork
 from storage.media import Media
 
@@ -36,25 +39,35 @@ class RestoreRevision(OnTrack):
     revision_id: int
 
 
+MOST_REVISIONS: Final = 10
+"""As many as plyr.fm keeps."""
+MOST_REPLACEMENTS: Final = 2 * MOST_REVISIONS
+"""That are looked at: the same audio may have been there several times."""
+
+
 def audio_revisions(log: EventLog, connection: Connection, track_id: int) -> Sequence[AudioRevision]:
     """Return the track's earlier audio, newest first, each once and without what it has now."""
-    track: Track | None = None
+    event, stream = stored_event.c, str(Track.create_id(track_id))
+    replacements = (
+        select(event.position, event.originator_version, event.recorded_at)
+        .where(event.originator_id == stream, event.topic == Track.AudioReplaced.TOPIC)
+        .order_by(event.originator_version.desc())
+        .limit(MOST_REPLACEMENTS)
+    )
+    now = track_as_it_is(log, connection, track_id).audio.cid
     found: dict[str, AudioRevision] = {}
-    for recorded in log.stream(connection, Track.create_id(track_id)):
-        if isinstance(recorded.event, Track.AudioReplaced) and track is not None:
-            found.pop(track.audio.cid, None)
+    for replaced in connection.execute(replacements):
+        track = track_at_version(log, connection, track_id, replaced.originator_version - 1)
+        if track.audio.cid != now and track.audio.cid not in found:
             found[track.audio.cid] = AudioRevision(
-                id=recorded.position,
+                id=replaced.position,
                 version=track.version,
-                replaced_at=recorded.recorded_at,
+                replaced_at=replaced.recorded_at,
                 audio=track.audio,
                 on_pds=track.blob is not None,
                 was_gated=track.support_gate is not None,
             )
-        track = recorded.event.mutate(track)
-    if track is not None:
-        found.pop(track.audio.cid, None)
-    return [*reversed(found.values())]
+    return [*found.values()][:MOST_REVISIONS]
 
 
 def published_by_restoring(connection: Connection, command: RestoreRevision, log: EventLog) -> Audio | None:

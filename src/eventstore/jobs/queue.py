@@ -94,6 +94,12 @@ def job_of(connection: Connection, kind: str, subject: str) -> Row[Any] | None:
     return connection.execute(select(job).where(row.kind == kind, row.subject == subject)).one_or_none()
 
 
+def is_unfinished(connection: Connection, kind: str, subject: str) -> bool:
+    """Whether the job waits or runs."""
+    found = select(row.id).where(row.kind == kind, row.subject == subject, IS_WAITING)
+    return connection.scalar(found) is not None
+
+
 def cancel(connection: Connection, kind: str, subject: str) -> None:
     """Remove the job; its worker finds its lease lost."""
     connection.execute(delete(job).where(row.kind == kind, row.subject == subject))

@@ -184,6 +184,7 @@ class Credentials:
 
     def authenticate(self, token: SecretStr) -> Principal | None:
         """Return the account of this token; None if it is unknown or revoked. Raises `CredentialExpiredError`."""
+        self._remembered.pop(_hash(token), None)
         with self._database.read_committed() as connection:
             rows = self._by_token.start(connection, {"token_hash": _hash(token)}).all()
             if not rows:

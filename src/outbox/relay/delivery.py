@@ -12,7 +12,10 @@ from dataclasses import replace
 from datetime import datetime, timedelta
 from typing import Any, Final
 
-from aggregates.published import Subject
+from sqlalchemy import Connection
+
+from aggregates.published import Published
+from eventstore.change import Event, of_class
 from eventstore.database import Database
 from eventstore.event_log import EventLog
 from outbox.mirror.host_state import HostReport
@@ -54,6 +57,22 @@ MAX_CLOCK_JUMP: Final = timedelta(hours=1)
 """How far the database's clock may be set back or forward without harm: a put's age proves nothing within it."""
 
 _Compare = Callable[[DeliveryTask, Remote, bool, History], Finding]
+
+
+class _LoggedHistory:
+    def __init__(self, log: EventLog, connection: Connection, task: DeliveryTask) -> None:
+        self._log: Final = log
+        self._connection: Final = connection
+        self._task: Final = task
+
+    def first(self) -> Event | None:
+        recorded = self._log.stream(self._connection, self._task.subject.stream_id, upto_version=1)
+        return recorded[0].event if recorded else None
+
+    def state_at(self, generation: int) -> Published | None:
+        of = self._task.subject.stream_id
+        found = self._log.state_at_position(self._connection, of, generation)
+        return of_class(self._task.kind.aggregate, found.state) if found is not None else None
 
 
 class Delivery:
@@ -241,8 +260,7 @@ class Delivery:
     def _compare(self, compare: _Compare, task: DeliveryTask, remote: Remote) -> Finding:
         with self.database.read() as connection:
             was_sent = is_our_cid(connection, task.key, remote.cid)
-            stream = Subject(task.kind.name, task.subject_id).stream_id
-            return compare(task, remote, was_sent, lambda: self._log.stream(connection, stream))
+            return compare(task, remote, was_sent, _LoggedHistory(self._log, connection, task))
 
     def _late_creates(self, task: DeliveryTask) -> tuple[LateCreates, datetime]:
         with self.database.read() as connection:

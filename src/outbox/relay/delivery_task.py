@@ -2,13 +2,14 @@
 
 import asyncio
 import time
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
-from functools import cached_property
+from functools import cache, cached_property
 from typing import Any, Final, Self
 from uuid import UUID
 
+from eventsourcing.utils import get_topic
 from sqlalchemy import (
     Boolean,
     Connection,
@@ -68,7 +69,7 @@ class DeliveryTask:
     attempts: int
     recreates: bool
     since_ack: tuple[RecordedEvent, ...]
-    """The subject's events after the acknowledged generation."""
+    """Of the subject's events after the acknowledged generation at least that of this one, and those that create the record again or bring a blob."""
     is_open: bool = True
     """Whether there is something to send; otherwise the record is only verified."""
     verify_at: datetime = NEVER
@@ -205,13 +206,28 @@ def stream_of(target: Any) -> UUID:
 
 
 Read = tuple[StreamState | None, Sequence[RecordedEvent]]
-"""A subject's latest state, and its events from the acknowledged generation of its target on."""
+"""A subject's latest state, and those events from the acknowledged generation of its target on that tell how to deliver it."""
+
+
+@cache
+def _topics() -> Sequence[str]:
+    """Return the topics of the events that create the record again, or bring a blob: an account may make very many others."""
+    return [
+        get_topic(each) for each in _subclasses(PublishedEvent) if each.RECREATES_RECORD or each.BRINGS_BLOB
+    ]
+
+
+def _subclasses(of: type[PublishedEvent]) -> Iterator[type[PublishedEvent]]:
+    for each in of.__subclasses__():
+        yield each
+        yield from _subclasses(each)
 
 
 def read_subjects(log: EventLog, connection: Connection, targets: Iterable[Any]) -> Mapping[UUID, Read]:
     """Read what `task_of` needs of the subjects of these rows of `mirror_target`."""
     rows = {stream_of(row): row for row in targets}
-    found = log.latest_since(connection, {stream: row.acked_gen for stream, row in rows.items()})
+    positions = {stream: (row.acked_gen, row.desired_gen) for stream, row in rows.items()}
+    found = log.latest_since(connection, positions, _topics())
     for stream, (latest, _) in found.items():
         # what this transaction has appended itself, a later event, may be rolled back
         if latest is not None and latest.position <= rows[stream].desired_gen:

@@ -4,10 +4,11 @@ Our own writes are recognized by the CIDs of recorded attempts, or by generation
 the PDS's answer and its recording never looks like another client's edit.
 """
 
-from collections.abc import Callable, Mapping, Sequence
-from typing import Any
+from collections.abc import Mapping
+from typing import Any, Protocol
 
-from eventstore.change import RecordedEvent
+from aggregates.published import Published
+from eventstore.change import Event
 from eventstore.states import State
 from outbox.mirror.targets import DELETE
 from outbox.pds.client import Remote
@@ -25,8 +26,12 @@ class Finding(State):
     AGREES = "agrees", "it is as last observed, or not ours to change"
 
 
-History = Callable[[], Sequence[RecordedEvent]]
-"""Reads all events of the subject, which only what nothing else explains needs."""
+class History(Protocol):
+    """What the log says of the subject, read only for what nothing else explains."""
+
+    def first(self) -> Event | None: ...
+
+    def state_at(self, generation: int) -> Published | None: ...
 
 
 def read_back(task: DeliveryTask, remote: Remote, was_sent: bool, history: History) -> Finding:
@@ -41,7 +46,7 @@ def read_back(task: DeliveryTask, remote: Remote, was_sent: bool, history: Histo
         or (
             task.observed is not None and task.kind.own_part(remote.body) == task.kind.own_part(task.observed)
         )
-        or _is_of_log(task, remote, history())
+        or _is_of_log(task, remote, history)
     )
     if is_known and task.successor is not None and not was_sent:
         # A namespace move must not delete other clients' later edits.
@@ -64,7 +69,7 @@ def verify(task: DeliveryTask, remote: Remote, was_sent: bool, history: History)
 
 def _verify_absent(task: DeliveryTask, remote: Remote, was_sent: bool, history: History) -> Finding:
     """Compare what was last observed to be absent, or is to be: a record of ours is back, or has landed late."""
-    if remote.body is not None and (was_sent or _is_ours(task, remote.body, history())):
+    if remote.body is not None and (was_sent or _is_ours(task, remote.body, history)):
         return Finding.REBASE
     if task.conflict is not None and remote.cid in {None, task.base}:
         return Finding.REBASE  # the foreign edit was taken back
@@ -72,23 +77,18 @@ def _verify_absent(task: DeliveryTask, remote: Remote, was_sent: bool, history: 
     return Finding.LANDED if is_over else Finding.AGREES
 
 
-def _is_of_log(task: DeliveryTask, remote: Remote, history: Sequence[RecordedEvent]) -> bool:
-    first = history[0].event if history else None
-    is_adopted = isinstance(first, task.kind.aggregate.Adopted) and first.cid == remote.cid
-    is_as_adopted = task.base is None and is_adopted  # and nothing newer was observed
+def _is_of_log(task: DeliveryTask, remote: Remote, history: History) -> bool:
+    first = history.first() if task.base is None else None  # nothing newer was observed
+    is_as_adopted = isinstance(first, task.kind.aggregate.Adopted) and first.cid == remote.cid
     return is_as_adopted or _is_ours(task, remote.body or {}, history)
 
 
-def _is_ours(task: DeliveryTask, body: Mapping[str, Any], history: Sequence[RecordedEvent]) -> bool:
+def _is_ours(task: DeliveryTask, body: Mapping[str, Any], history: History) -> bool:
     """Whether the body is the subject's record at the generation that it names."""
     gen = body.get(GENERATION)
     if not isinstance(gen, int):
         return False
-    state: Any = None
-    for recorded in history:
-        if recorded.position > gen:
-            break
-        state = recorded.event.mutate(state)
+    state = history.state_at(gen)
     if state is None or state.deleted_at is not None:
         return False
     expected = task.kind.record_of(state, gen)

@@ -39,6 +39,7 @@ from replay.adoption.record import (
     MAX_NAMED_PROBLEMS,
     Problem,
     Progress,
+    name_of,
     problem_of,
 )
 from replay.errors import BytesUnavailableError, PdsBusyError, PdsTroubleError, TooManyProblemsError
@@ -90,6 +91,11 @@ def request(connection: Connection, did: str, envelope: Envelope, now: datetime)
 
 def adoption_of(connection: Connection, did: str) -> Row[Any] | None:
     return queue.job_of(connection, ADOPTION, did)
+
+
+def is_adopting(connection: Connection, did: str) -> bool:
+    """Whether an adoption waits or runs; many may ask, and the row may be large."""
+    return queue.is_unfinished(connection, ADOPTION, did)
 
 
 def progress_of(row: Any) -> Progress:
@@ -218,7 +224,7 @@ class Adoption:
                     if (key.collection, key.rkey) in known:
                         continue
                     unknown += 1
-                    if clean(key.uri) in refused:
+                    if name_of(key) in refused:
                         continue
                     left_bytes -= len(entry.json or b"")
                     if left or (left_bytes < 0 and new):

@@ -161,6 +161,8 @@ MAX_NAMED_PROBLEMS: Final = 500
 
 MAX_PROBLEM_LENGTH: Final = 500
 """A message may quote a value of the record."""
+MAX_URI_LENGTH: Final = 600
+"""More than a URI with a valid key has."""
 
 Problem = dict[str, Any]
 
@@ -188,7 +190,12 @@ class Progress:
         self.add_problem(problem)
 
 
+def name_of(key: RecordKey) -> str:
+    """Return the record's URI, cut: a PDS may list keys of any length."""
+    return clean(key.uri, MAX_URI_LENGTH)
+
+
 def problem_of(key: RecordKey, error: str, message: str, *, adopted: bool = False, **more: Any) -> Problem:
     """Describe a problem of a record; `adopted` says whether the record became a track nevertheless."""
     message = clean(message, MAX_PROBLEM_LENGTH)
-    return {"uri": clean(key.uri), "error": error, "message": message, "adopted": adopted, **more}
+    return {"uri": name_of(key), "error": error, "message": message, "adopted": adopted, **more}

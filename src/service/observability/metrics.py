@@ -21,7 +21,6 @@ from prometheus_client.process_collector import ProcessCollector
 from prometheus_client.registry import Collector
 from sqlalchemy.exc import SQLAlchemyError
 
-from aggregates.published import PublishedEvent
 from eventstore.coordination.commit_signals import Listener
 from eventstore.errors import EventStoreError
 from eventstore.event_log import EventLog
@@ -151,15 +150,10 @@ class Metrics(RelayMetrics):
             self._mismatches.inc()
         if result.outcome is not Outcome.DELIVERED or not result.task.is_open:
             return
-        delivered = [
-            each
-            for each in result.task.since_ack
-            if isinstance(each.event, PublishedEvent)
-            and each.event.touches_record()
-            and each.position <= result.task.gen
-        ]
-        if delivered:
-            took = datetime.now(UTC) - delivered[-1].recorded_at
+        for each in result.task.since_ack:
+            if each.position != result.task.gen:
+                continue
+            took = datetime.now(UTC) - each.recorded_at
             self._delivery.observe(max(0.0, took.total_seconds()))
 
     def fenced(self) -> None:

@@ -5,9 +5,12 @@ from datetime import UTC, datetime
 from functools import partial
 
 import pytest
+from sqlalchemy import select
 
 from identity.accounts.accounts import request_deletion
 from identity.accounts.credentials import Scope
+from storage.cid import cid_of
+from storage.media import media
 from tests.api.world import refusal, upload
 from tests.media_samples import samples
 from tests.servers.databases import ON_SQLITE
@@ -66,6 +69,23 @@ def test_a_token_that_a_process_remembers_ends_at_once(client, alice, command, b
     assert refusal(client.request(command, path, json=body, headers=with_it)) == (401, "not_authenticated")
     read = client.get(path, headers=alice.headers)
     assert (read.status_code, read.json()["title"]) == (200, "First")
+
+
+@pytest.mark.parametrize("kind", ["multipart/form-data", "Multipart/Form-Data"])
+def test_a_token_that_has_ended_brings_no_file_although_a_process_remembers_it(client, world, alice, kind):
+    track = upload(client, alice)
+    made = client.post("/auth/tokens", json={"name": "ci"}, headers=alice.headers).json()
+    with_it = bearer(made["token"])
+    assert client.patch(f"/tracks/{track['id']}", json={"title": "First"}, headers=with_it).is_success
+    assert end(client, alice, made["id"]).status_code == 200
+    file = ("song.mp3", samples.mp3(7), "audio/mpeg")
+    whole = client.build_request("POST", "/tracks", data={"title": "Song"}, files={"file": file})
+    as_named = whole.headers["content-type"].replace("multipart/form-data", kind)
+    answer = client.post("/tracks", content=whole.read(), headers=with_it | {"content-type": as_named})
+    assert refusal(answer) == (401, "not_authenticated")
+    with world.database.read() as connection:
+        kept = connection.scalars(select(media.c.cid)).all()
+    assert cid_of(samples.mp3(7)) not in kept
 
 
 def test_an_account_that_is_leaving_edits_nothing_with_a_token_that_a_process_remembers(client, world, alice):

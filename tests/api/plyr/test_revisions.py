@@ -1,5 +1,7 @@
 """Revisions: a track's earlier audio, listed and restored under the ids of the peer's clients."""
 
+from eventstore.event_log import Codec
+from eventstore.streams.snapshots import EVENTS_PER_SNAPSHOT
 from tests.api.plyr.writing import edits, refused, replaces, uploaded
 from tests.servers.databases import ON_SQLITE
 
@@ -75,3 +77,16 @@ def test_revisions_are_for_the_owner(client, alice, bob):
     [revision] = revisions(client, alice, track)
     assert refused(restore(client, bob, track, revision["id"])) == (403, "not_owner")
     assert audio_of(client, track) == newest != track["file_id"]
+
+
+@ON_SQLITE
+def test_the_list_decodes_few_events_of_a_long_stream(client, alice, monkeypatch):
+    track = uploaded(client, alice, seed=1)
+    for number in range(EVENTS_PER_SNAPSHOT + 5):
+        edited = client.patch(f"/tracks/{track['id']}", json={"title": str(number)}, headers=alice.headers)
+        assert edited.status_code == 200
+    assert replaces(client, alice, track, seed=2).status_code == 200
+    decoded, decode = [], Codec.decode
+    monkeypatch.setattr(Codec, "decode", lambda self, row: decoded.append(row.topic) or decode(self, row))
+    assert len(revisions(client, alice, track)) == 1
+    assert 0 < len(decoded) < 20

@@ -3,7 +3,10 @@
 import pytest
 
 from eventstore.event_log import Codec, EventLog
+from eventstore.streams.snapshots import EVENTS_PER_SNAPSHOT
+from outbox.record.kind import GENERATION
 from outbox.relay.result import Outcome
+from tests.outbox.rigs.foreign_writes import foreign_put, verified
 from tests.outbox.rigs.relay_rig import Rig
 from tests.outbox.rigs.uploads import blob_cid, request_blob, track_of
 
@@ -48,3 +51,30 @@ async def test_an_upload_decodes_the_events_since_the_acknowledged_one(desk: Rig
     await desk.relay_once()
     assert 0 < len(decoded) < 3 * FEW
     assert blob_cid(desk, track) == track_of(desk).audio.cid
+
+
+async def test_a_record_that_was_never_acknowledged_decodes_few_of_its_events(
+    desk: Rig, decoded: list[str]
+) -> None:
+    track = desk.upload()
+    for number in range(EVENTS):
+        desk.edit(title=f"Edit {number}")
+    decoded.clear()
+    assert await desk.relay_once() == {Outcome.DELIVERED: 1}
+    assert 0 < len(decoded) < FEW
+    assert (desk.remote(track) or {})["title"] == f"Edit {EVENTS - 1}"
+
+
+@pytest.mark.parametrize("generation", [1, 2**53 - 1, -1])
+async def test_another_clients_record_that_names_any_generation_decodes_the_events_since_a_snapshot(
+    desk: Rig, decoded: list[str], generation: int
+) -> None:
+    track = desk.upload()
+    for number in range(EVENTS):
+        desk.edit(title=f"Edit {number}")
+    await desk.relay_once()
+    foreign_put(desk, track, title="Theirs", **{GENERATION: generation})
+    decoded.clear()
+    await verified(desk)
+    assert len(decoded) < EVENTS_PER_SNAPSHOT + FEW
+    assert (desk.remote(track) or {})["title"] == "Theirs"

@@ -1,13 +1,15 @@
 """The whole table of what the record on the PDS means."""
 
+from collections.abc import Sequence
 from dataclasses import replace
 from datetime import UTC, datetime
-from typing import Any
+from typing import Any, NamedTuple
 
 import pytest
 
+from aggregates.published import Published
 from aggregates.track import Track
-from eventstore.change import RecordedEvent
+from eventstore.change import Event, RecordedEvent
 from outbox.pds.client import RecordKey, Remote
 from outbox.record.dag_cbor import record_cid
 from outbox.relay.delivery_task import DeliveryTask
@@ -69,6 +71,19 @@ def task(**fields: Any) -> DeliveryTask:
     return replace(made, **fields)
 
 
+class Logged(NamedTuple):
+    """A log that has these events of the subject."""
+
+    events: Sequence[RecordedEvent]
+
+    def first(self) -> Event | None:
+        return self.events[0].event
+
+    def state_at(self, generation: int) -> Published | None:
+        state = replayed(each.event for each in self.events if each.position <= generation)
+        return state if isinstance(state, Track) else None
+
+
 def there(body: dict[str, Any]) -> Remote:
     return Remote(record_cid(body), body)
 
@@ -114,7 +129,7 @@ NEVER_ACKED = {"base": None, "observed": None}
 def test_the_record_on_the_pds_means_this(
     remote: Remote, ours: set[str], given: dict[str, Any], finding: Finding
 ) -> None:
-    assert read_back(task(**given), remote, ours, lambda: HISTORY) is finding
+    assert read_back(task(**given), remote, ours, Logged(HISTORY)) is finding
 
 
 def test_a_record_that_names_a_generation_of_a_deleted_track_is_not_ours() -> None:
@@ -123,4 +138,4 @@ def test_a_record_that_names_a_generation_of_a_deleted_track_is_not_ours() -> No
     events = track.collect_events()
     history = tuple(replace(HISTORY[n], event=event) for n, event in enumerate(events))
     remote = there({**record_at(FIRST), "title": "?", "mastertapeGen": SECOND})
-    assert read_back(task(), remote, set(), lambda: history) is Finding.FOREIGN
+    assert read_back(task(), remote, set(), Logged(history)) is Finding.FOREIGN

@@ -19,6 +19,7 @@ from eventstore.change import Envelope
 from eventstore.database import Database
 from eventstore.event_log import EventLog
 from eventstore.projection import Projection
+from eventstore.streams.snapshots import Snapshots
 from outbox.blobs.worker import Uploads
 from outbox.mirror.hosts import Hosts, PacedPds
 from outbox.mirror.lanes import Lane, resume_lane
@@ -186,7 +187,7 @@ class Clock:
 class Rig:
     """An event log, a relay and a PDS."""
 
-    PROJECTIONS: Sequence[Projection] = (MirrorTargets(),)
+    PROJECTIONS: Sequence[Projection] = (MirrorTargets(), Snapshots())
     OF: type[Published] = Track
     TEXT = "title"
     """The field of its record that an edit changes."""

@@ -19,7 +19,7 @@ from outbox.pds.verdict import DEFAULT_PAUSE
 from outbox.record.dag_cbor import record_cid
 from outbox.tracks.record import RecordUrls, TrackRecords
 from outbox.views.status import mirrors
-from replay.adoption.record import read_record
+from replay.adoption.record import MAX_URI_LENGTH, read_record
 from replay.errors import PdsBusyError, PdsTroubleError
 from storage.cid import cid_of
 from tests.dsl import ALICE, BOB, COLLECTION, OLD_COLLECTION
@@ -65,6 +65,13 @@ async def test_every_page_of_both_collections_comes_in_and_again_changes_nothing
     asked = len(rig.internet.asked)
     assert counts(await rig.adopts()) == (8, 8, 0, 0)
     assert all("listRecords" in each for each in rig.internet.asked[asked:])
+
+
+async def test_a_refused_record_is_named_shortly_however_long_its_key_is(rig: AdoptRig) -> None:
+    rig.internet.records[COLLECTION, "x" * 5000] = a_record(1, COLLECTION)
+    progress = await rig.adopts()
+    assert errors(progress) == [("invalid_field", None)]
+    assert len(progress.problems[0]["uri"]) <= MAX_URI_LENGTH
 
 
 async def test_records_of_a_kind_without_bytes_are_adopted_beside_tracks_or_refused(rig: AdoptRig) -> None:
