@@ -6,7 +6,7 @@ from collections.abc import Generator, Iterator
 from contextlib import contextmanager
 
 import pytest
-from playwright.sync_api import Browser, Page, Playwright, sync_playwright
+from playwright.sync_api import Browser, Page, Playwright, expect, sync_playwright
 
 NAMES = ("chromium", "chromium-browser", "google-chrome", "google-chrome-stable")
 QUIET = (
@@ -17,6 +17,9 @@ QUIET = (
     "--no-first-run",
 )
 PATIENCE_SECONDS = 60
+SHOWN_WITHIN_SECONDS = 20
+"""A page may wait 10 seconds for the PDS before it is shown."""
+expect.set_options(timeout=SHOWN_WITHIN_SECONDS * 1000)
 
 
 def chromium() -> str | None:
