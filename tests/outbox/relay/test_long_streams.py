@@ -3,7 +3,7 @@
 import pytest
 
 from eventstore.event_log import Codec, EventLog
-from eventstore.streams.snapshots import EVENTS_PER_SNAPSHOT
+from eventstore.streams.snapshots import EVENTS_PER_SNAPSHOT, Snapshots
 from outbox.record.kind import GENERATION
 from outbox.relay.result import Outcome
 from tests.outbox.rigs.foreign_writes import foreign_put, verified
@@ -69,6 +69,7 @@ async def test_a_record_that_was_never_acknowledged_decodes_few_of_its_events(
 async def test_another_clients_record_that_names_any_generation_decodes_the_events_since_a_snapshot(
     desk: Rig, decoded: list[str], generation: int
 ) -> None:
+    desk.log = EventLog(desk.database, projections=(*Rig.PROJECTIONS, Snapshots()))
     track = desk.upload()
     for number in range(EVENTS):
         desk.edit(title=f"Edit {number}")

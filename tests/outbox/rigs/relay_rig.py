@@ -19,7 +19,6 @@ from eventstore.change import Envelope
 from eventstore.database import Database
 from eventstore.event_log import EventLog
 from eventstore.projection import Projection
-from eventstore.streams.snapshots import Snapshots
 from outbox.blobs.worker import Uploads
 from outbox.mirror.hosts import Hosts, PacedPds
 from outbox.mirror.lanes import Lane, resume_lane
@@ -187,7 +186,7 @@ class Clock:
 class Rig:
     """An event log, a relay and a PDS."""
 
-    PROJECTIONS: Sequence[Projection] = (MirrorTargets(), Snapshots())
+    PROJECTIONS: Sequence[Projection] = (MirrorTargets(),)
     OF: type[Published] = Track
     TEXT = "title"
     """The field of its record that an edit changes."""
