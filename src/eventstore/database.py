@@ -4,7 +4,7 @@ import sqlite3
 import threading
 import time
 from collections.abc import Callable, Collection, Generator, Iterator, Mapping
-from contextlib import ExitStack, contextmanager, nullcontext
+from contextlib import ExitStack, contextmanager
 from contextvars import ContextVar
 from datetime import UTC, datetime, timedelta
 from functools import lru_cache, partial
@@ -57,6 +57,7 @@ POSTGRES_KEEPALIVES: Final[Mapping[str, int]] = {
 """TCP keepalives of the client: without them, a connection that only listens would never notice that the server is gone."""
 
 _CLOCK: Final = text("select clock_timestamp()")
+_IMMEDIATE: Final[Mapping[str, Any]] = {"sqlite_immediate": True}
 MAX_CLOCK_LAG: Final = timedelta(seconds=1)
 _IS_NOW: Final = Prepared(
     lambda _: select(literal_column("1")).where(
@@ -177,29 +178,24 @@ class Database:
                 raise ReadOnlyTransactionError
             yield joined()
             return
-        with self._write() as connection:
+        with self._sqlite_write_lock(), self._open(writing=True, options=_IMMEDIATE) as connection:
             yield connection
 
     @contextmanager
     def write_when_needed(self, join: Callable[[], Connection]) -> Generator[Callable[[], Connection]]:
         """Yield what prepares a write, to be called once at most; what reads or writes here meanwhile is to `join`.
 
-        On PostgreSQL the transaction begins with `prepared.start_begin`, in the pipeline of its first statements.
+        On PostgreSQL the transaction begins with `prepared.start_begin`, in the pipeline of its first statements. On SQLite
+        one thread at a time prepares: those that wait would only take the interpreter from the one that writes.
         """
         token, mode = self._current.set(join), self._writing.set(True)
         try:
-            with ExitStack() as begun:
-                how = {} if self.is_sqlite else {"isolation_level": "AUTOCOMMIT"}
-                yield lambda: begun.enter_context(self._write(**how))
+            with self._sqlite_write_lock(), ExitStack() as begun:
+                how = _IMMEDIATE if self.is_sqlite else {"isolation_level": "AUTOCOMMIT"}
+                yield lambda: begun.enter_context(self._open(writing=True, options=how))
         finally:
             self._writing.reset(mode)
             self._current.reset(token)
-
-    @contextmanager
-    def _write(self, **options: Any) -> Generator[Connection]:
-        lock = self._sqlite_write_lock() if self.is_sqlite else nullcontext()
-        with lock, self._open(writing=True, options={"sqlite_immediate": True, **options}) as connection:
-            yield connection
 
     @property
     def in_transaction(self) -> bool:
@@ -208,6 +204,9 @@ class Database:
     @contextmanager
     def _sqlite_write_lock(self) -> Generator[None]:
         # SQLite has one writer at a time anyway; a lock of this process wakes the next at once, SQLite's busy handler polls.
+        if not self.is_sqlite:
+            yield
+            return
         if not self._sqlite_writer.acquire(timeout=SQLITE_BUSY_SECONDS):
             raise LogBusyError
         try:
@@ -216,7 +215,7 @@ class Database:
             self._sqlite_writer.release()
 
     @contextmanager
-    def _open(self, *, writing: bool, options: dict[str, Any]) -> Generator[Connection]:
+    def _open(self, *, writing: bool, options: Mapping[str, Any]) -> Generator[Connection]:
         committing = False
         try:
             with self.engine.connect().execution_options(**options) as connection, connection.begin():
