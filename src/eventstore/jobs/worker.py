@@ -172,6 +172,9 @@ class Worker:
         try:
             outcome = await self._while_leased(claimed, work)
             await self._threads.run(queue.settle, self._database, kind, claimed, outcome)
+            if outcome is Outcome.LATER:  # which may be long before the next poll
+                pause = claimed.again_after.total_seconds()
+                asyncio.get_running_loop().call_later(pause, self._woken.set)
         except asyncio.CancelledError:
             if kind.ends_when_cancelled:
                 await self._release(claimed)
