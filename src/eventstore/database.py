@@ -57,7 +57,8 @@ POSTGRES_KEEPALIVES: Final[Mapping[str, int]] = {
 """TCP keepalives of the client: without them, a connection that only listens would never notice that the server is gone."""
 
 _CLOCK: Final = text("select clock_timestamp()")
-_IMMEDIATE: Final[Mapping[str, Any]] = {"sqlite_immediate": True}
+_WRITES: Final[Mapping[str, Any]] = {"sqlite_immediate": True}
+"""Of a transaction that may write, on either database: tracing tells it by this."""
 MAX_CLOCK_LAG: Final = timedelta(seconds=1)
 _IS_NOW: Final = Prepared(
     lambda _: select(literal_column("1")).where(
@@ -178,7 +179,7 @@ class Database:
                 raise ReadOnlyTransactionError
             yield joined()
             return
-        with self._sqlite_write_lock(), self._open(writing=True, options=_IMMEDIATE) as connection:
+        with self._sqlite_write_lock(), self._open(writing=True, options=_WRITES) as connection:
             yield connection
 
     @contextmanager
@@ -191,7 +192,7 @@ class Database:
         token, mode = self._current.set(join), self._writing.set(True)
         try:
             with self._sqlite_write_lock(), ExitStack() as begun:
-                how = _IMMEDIATE if self.is_sqlite else {"isolation_level": "AUTOCOMMIT"}
+                how = _WRITES if self.is_sqlite else {**_WRITES, "isolation_level": "AUTOCOMMIT"}
                 yield lambda: begun.enter_context(self._open(writing=True, options=how))
         finally:
             self._writing.reset(mode)
