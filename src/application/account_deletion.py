@@ -164,9 +164,8 @@ def _erase(unit: UnitOfWork, *, revoked: bool) -> bool:
     end_grace_period(connection, cids, since)
     end_grace_of_renditions(connection, [*cids, *image_urls_of(connection, did)], since)
     own = delete(job).where(job.c.account == did)
-    connection.execute(
-        own.where(job.c.kind.not_in(list(Action)))
-    )  # public copies are removed after their owner
+    # the jobs of its public copies stay, which are removed after it
+    connection.execute(own.where(job.c.kind.not_in(list(Action))))
     for table in (idempotency, running_request, peer_track, repair, pds_session, credential, account):
         connection.execute(delete(table).where(table.c.did == did))
     return True

@@ -20,10 +20,9 @@ from sqlalchemy import literal_column as literal
 
 import aggregates
 from aggregates.values import Artwork, Audio, BlobRef, Downloads, Feature, SupportGate
-from eventstore.append import insert_of
 from eventstore.change import Change
 from eventstore.prepared import Prepared
-from eventstore.projection import Into, ProjectedTable
+from eventstore.projection import Into, ProjectedTable, write_rows
 from eventstore.schema import Position, metadata, stored_event
 
 EVENTS_PER_SNAPSHOT: Final = 100
@@ -69,20 +68,7 @@ class Snapshots:
             for change in changes
             if change.version % EVENTS_PER_SNAPSHOT == 0
         ]
-        if rows:
-            _upserting(into(aggregate_snapshot)).many(connection, rows)
-
-
-@cache
-def _upserting(table: Table) -> Prepared:
-    names = [column.name for column in table.columns]
-
-    def build(dialect: str) -> Any:
-        new = insert_of(dialect, table)
-        changed = {name: new.excluded[name] for name in names[2:]}
-        return new.on_conflict_do_update(index_elements=list(table.primary_key.columns), set_=changed)
-
-    return Prepared(build, names)
+        write_rows(connection, into(aggregate_snapshot), rows)
 
 
 _event: Final = stored_event.c

@@ -5,7 +5,7 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from operator import attrgetter
-from typing import TYPE_CHECKING, Any, Final, NamedTuple
+from typing import Any, Final, NamedTuple
 
 from sqlalchemy import (
     BigInteger,
@@ -29,9 +29,6 @@ from aggregates.values import Artwork, Audio, BlobRef, Downloads, Feature, Suppo
 from eventstore.change import Change
 from eventstore.projection import Into, ProjectedTable, fingerprint, write_rows
 from eventstore.schema import Json, Position, UtcDateTime, metadata
-
-if TYPE_CHECKING:
-    from aggregates.track import Track
 
 
 @dataclass(frozen=True)
