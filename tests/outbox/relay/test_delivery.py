@@ -288,12 +288,16 @@ def seen(desk: Rig) -> Iterator[list[str]]:
 
 
 async def statements_of(desk: Rig, seen: list[str], records: int) -> tuple[int, int]:
-    for number in range(1, records + 1):
-        desk.edit(number, title=f"Edit {len(seen)}")
-    seen.clear()
-    assert await desk.relay_once() == {Outcome.DELIVERED: records}
-    commits = seen.count("COMMIT")
-    return len(seen) - commits, commits
+    """The fewest of two runs: every two seconds the relay looks for lanes of ended processes besides."""
+    counted = []
+    for turn in range(2):
+        for number in range(1, records + 1):
+            desk.edit(number, title=f"Edit {turn} of {records}")
+        seen.clear()
+        assert await desk.relay_once() == {Outcome.DELIVERED: records}
+        commits = seen.count("COMMIT")
+        counted.append((len(seen) - commits, commits))
+    return min(counted)
 
 
 async def test_each_further_record_of_a_lane_run_takes_few_statements_and_one_transaction(
