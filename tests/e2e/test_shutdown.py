@@ -6,6 +6,7 @@ from collections.abc import Callable, Iterator
 from contextlib import ExitStack
 from pathlib import Path
 
+import httpx
 import pytest
 
 from demo.service import Service
@@ -63,6 +64,14 @@ def is_on_pds(artist: Artist) -> bool:
     return "BlobMigrated" in [row["type"] for row in artist.client.history(artist.track_id)]
 
 
+def is_closed(process: Daemon) -> bool:
+    try:
+        process.get("/healthz")
+    except httpx.TransportError:
+        return True
+    return False
+
+
 def test_an_upload_that_ends_soon_is_finished(artist: Artist, works: Works, proxy: FaultProxy) -> None:
     ends = threading.Event()
     proxy.on("uploadBlob", fault=until(ends), times=1)
@@ -70,6 +79,7 @@ def test_an_upload_that_ends_soon_is_finished(artist: Artist, works: Works, prox
     uploads(artist, proxy)
 
     process.process.send_signal(signal.SIGTERM)
+    eventually(lambda: is_closed(process))
     ends.set()
 
     assert process.process.wait(30) == 0

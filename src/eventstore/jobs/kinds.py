@@ -94,6 +94,8 @@ class Kind:
     """Of an account: the lower ones go first, before it counts when each was served."""
     ends_when_cancelled: bool = True
     """False for work in a thread, which goes on when its task is cancelled: its lease is left to expire."""
+    drains: bool = False
+    """Whether a worker that stops gives it STOP_TIMEOUT_SECONDS to end: it is expensive to begin again."""
     find: Callable[[Database], object] | None = None
     """Requests what is to be done, before each look for due jobs."""
     on_failed: Callable[[Connection, Job, str, datetime], None] = lambda *_: None

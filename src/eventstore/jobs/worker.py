@@ -27,6 +27,7 @@ HEARTBEAT_SECONDS: Final = 1.0
 """Between two looks at whether a job's progress is to be stored, or its lease to be extended."""
 EXTENSIONS_IN_A_LEASE: Final = 3
 MAX_THREADS: Final = 4
+STOP_TIMEOUT_SECONDS: Final = 5.0
 
 logger: Final = logging.getLogger("mastertape.jobs")
 
@@ -86,6 +87,11 @@ class Worker:
                         async with asyncio.timeout(DEBOUNCE_SECONDS):
                             await self._freed.wait()
         finally:
+            draining = [task for task, kind in self._running.items() if self._kinds[kind].drains]
+            for task in self._running.keys() - {*draining}:
+                task.cancel()
+            if draining:
+                await asyncio.wait(draining, timeout=STOP_TIMEOUT_SECONDS)
             for task in self._running:
                 task.cancel()
             await asyncio.gather(*self._running, return_exceptions=True)

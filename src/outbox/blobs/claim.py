@@ -56,6 +56,7 @@ def upload_kind(work: Callable[[Job], Awaitable[Outcome]]) -> Kind:
         max_pause_seconds=MAX_LOST_PAUSE_SECONDS,
         condition=_has_room,
         rank=_rank,
+        drains=True,
         find=request_due,
     )
 

@@ -65,6 +65,7 @@ async def background_work(container: Container, *, relay: bool) -> AsyncGenerato
                 container.worker.add(periodic_kind(container, jobs))
                 await stack.enter_async_context(_running(container.worker.run()))
                 stack.callback(container.stopping.set)  # a sweep must not delay the relay's drain
+                stack.callback(stop.set)  # nor may an upload
                 woken = woken_by_commits(container.wakes, elsewhere=True)
                 await stack.enter_async_context(_running(container.listener.run(woken)))
                 if container.follower is not None:

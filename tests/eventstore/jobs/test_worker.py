@@ -64,6 +64,18 @@ async def test_a_wake_has_the_worker_look_at_once(rig: Rig, monkeypatch: pytest.
     await asyncio.wait({working})
 
 
+async def test_a_worker_that_stops_lets_a_job_end_that_is_expensive_to_begin_again(rig: Rig) -> None:
+    rig.want("a")
+    work = Hanging()
+    working = asyncio.create_task(a_worker(rig, kind(work, drains=True)).run())
+    await until(lambda: work.begun)
+    working.cancel()
+    await asyncio.sleep(0)  # the worker learns of it
+    work.go_on.set()
+    await asyncio.wait({working})
+    assert rig.row("a") is None
+
+
 async def test_a_worker_that_stops_gives_its_jobs_back_at_once(rig: Rig) -> None:
     rig.want("a")
     work = Hanging()
