@@ -92,7 +92,9 @@ class Worker:
                 task.cancel()
             if draining:
                 await asyncio.wait(draining, timeout=STOP_TIMEOUT_SECONDS)
-            for task in self._running:
+            for task in (
+                draining
+            ):  # the others may be giving their jobs back, which a second cancellation would cut off
                 task.cancel()
             await asyncio.gather(*self._running, return_exceptions=True)
 
