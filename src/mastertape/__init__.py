@@ -1,13 +1,12 @@
 """The one installed name. Importing it puts the service's packages first on the path, before any of the same name."""
 
 import sys
-from pathlib import Path
-from typing import Final
+from os.path import dirname, isdir, join
 
-INSTALLED: Final = Path(__file__).parent / "packages"
-CHECKOUT: Final = Path(__file__).parents[1]
+INSTALLED = join(dirname(__file__), "packages")  # noqa: PTH118, PTH120 - pathlib takes a tenth of the time of `--help` to load
+CHECKOUT = dirname(dirname(__file__))  # noqa: PTH120
 
-sys.path.insert(0, str(INSTALLED if INSTALLED.is_dir() else CHECKOUT))
+sys.path.insert(0, INSTALLED if isdir(INSTALLED) else CHECKOUT)  # noqa: PTH112
 
 
 def main() -> None:

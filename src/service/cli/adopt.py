@@ -20,26 +20,12 @@ from replay.adoption import adopt as adoptions
 from replay.adoption.peer_ids import PeerIds, assign, read_peer_ids, require_free, reserve
 from replay.adoption.record import Progress
 from replay.errors import PeerIdsError, UnderWayError
-from service.cli.output import as_json, dry_run, operator_envelope, print_json, print_table, progress_bar
+from service.cli.output import operator_envelope, print_json, print_table, progress_bar
 from service.cli.preparing import container_of_command
 from service.wiring.bootstrap import Container
 
 
-@click.command()
-@click.argument("did", metavar="DID")
-@click.option(
-    "--peer-ids",
-    "file",
-    type=click.Path(exists=True, dir_okay=False, path_type=Path),
-    help="A CSV file with the columns id and atproto_record_uri: under /plyr, tracks keep these ids.",
-)
-@dry_run
-@as_json
-def adopt(did: str, *, file: Path | None, dry_run: bool, as_json: bool) -> None:
-    """Nothing is written to the PDS.
-
-    Audio comes from the account's own PDS, or from the address in the record. --dry-run reads the records alone.
-    """
+def adopt(did: str, *, file: str | None, dry_run: bool, as_json: bool) -> None:
     ids = _read(file, did) if file is not None else None
     try:
         report = asyncio.run(_preview(did, ids) if dry_run else _adopt(did, ids))
@@ -53,9 +39,9 @@ def adopt(did: str, *, file: Path | None, dry_run: bool, as_json: bool) -> None:
         raise SystemExit(1)
 
 
-def _read(file: Path, did: str) -> PeerIds:
+def _read(file: str, did: str) -> PeerIds:
     try:
-        with file.open(newline="", encoding="utf-8-sig") as lines:
+        with Path(file).open(newline="", encoding="utf-8-sig") as lines:
             return read_peer_ids(lines, did)
     except (UnicodeDecodeError, csv.Error) as error:
         raise PeerIdsError(f"{file} is not a CSV file in UTF-8: {error}") from None

@@ -9,7 +9,7 @@ from sqlalchemy import make_url
 from sqlalchemy.exc import SQLAlchemyError
 
 from eventstore.errors import EventStoreError
-from service.cli.output import as_json, print_json
+from service.cli.output import print_json
 from service.config.settings import Settings, SettingsError, load
 from service.doctor import database, outside
 from service.doctor.checks import Checks, CheckState, check, in_time, run_check
@@ -20,10 +20,7 @@ from service.wiring.log import open_log
 COLORS = {CheckState.OK: "green", CheckState.WARN: "yellow", CheckState.FAIL: "red"}
 
 
-@click.command()
-@as_json
 def doctor(*, as_json: bool) -> None:
-    """Exit code 1 when something does not work."""
     found = []
     for each in checks():
         found.append(each)

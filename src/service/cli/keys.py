@@ -7,7 +7,7 @@ from identity.sessions.encryption import Cipher
 from identity.sessions.key_rotation import logins_by_oauth_key, lost_logins, reencrypt_logins
 from identity.sessions.session_store import SessionRows
 from service.cli.log import configured_log
-from service.cli.output import as_json, dry_run, print_json, progress_bar
+from service.cli.output import print_json, progress_bar
 from service.config.secret_keys import new_oauth_keys, secret_keys
 from service.config.settings import load
 from service.wiring.adapters import AccountLanes
@@ -16,10 +16,6 @@ LOST = "its key was lost"
 """Why a login ended, as the account is told."""
 
 
-@click.command("oauth-key")
-@click.option(
-    "--in-use", is_flag=True, help="Count the logins of each key instead; they end when the key is removed."
-)
 def oauth_key(in_use: bool) -> None:
     if not in_use:
         click.echo(new_oauth_keys())
@@ -38,14 +34,6 @@ def oauth_key(in_use: bool) -> None:
         click.echo("no login needs any", err=True)
 
 
-@click.command()
-@click.option(
-    "--end-lost",
-    is_flag=True,
-    help="End the logins that no key decrypts; their owners have to sign in again.",
-)
-@dry_run
-@as_json
 def reseal(*, end_lost: bool, dry_run: bool, as_json: bool) -> None:
     cipher = Cipher(secret_keys(load()))
     with configured_log() as log, progress_bar("re-encrypting") as progress:

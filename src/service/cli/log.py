@@ -4,7 +4,7 @@ from collections import Counter
 from collections.abc import Generator
 from contextlib import closing, contextmanager
 from dataclasses import asdict
-from typing import Any, Final
+from typing import Any, Final, cast
 
 import click
 
@@ -17,15 +17,11 @@ from projections.history import HistoryEntry, history_page
 from projections.rebuild.difference import Difference
 from projections.rebuild.rebuild import differences
 from projections.rebuild.rebuild import rebuild as rebuild_projections
-from service.cli.commands import Commands
 from service.cli.output import (
     DRIFT,
-    as_json,
-    dry_run,
     print_found,
     print_json,
     progress_bar,
-    show_all,
 )
 from service.config.secret_keys import known_secret_keys
 from service.config.settings import load
@@ -43,11 +39,7 @@ def configured_log(*, of_any_schema: bool = False) -> Generator[EventLog]:
         yield log
 
 
-@click.command()
-@dry_run
-@as_json
 def migrate(*, dry_run: bool, as_json: bool) -> None:
-    """Then fails where SECRET_KEYS decrypt no login, as `serve` would."""
     with configured_log(of_any_schema=True) as log:
         before, after = revision_of(log.database), newest()
         if before != after and not dry_run:
@@ -65,12 +57,7 @@ def migrate(*, dry_run: bool, as_json: bool) -> None:
         click.echo(f"{before or 'empty'} -> {after}{' (not written)' if dry_run else ''}")
 
 
-@click.command()
-@click.argument("name", required=False)
-@dry_run
-@as_json
 def rebuild(name: str | None, *, dry_run: bool, as_json: bool) -> None:
-    """Reads and writes continue meanwhile."""
     chosen = [each for each in PROJECTIONS if name in {None, each.name}]
     if not chosen:
         known = ", ".join(each.name for each in PROJECTIONS)
@@ -89,17 +76,15 @@ def rebuild(name: str | None, *, dry_run: bool, as_json: bool) -> None:
         click.echo("nothing differed")
 
 
-@click.group(cls=Commands, invoke_without_command=True)
-@as_json
-@click.pass_context
-def verify(ctx: click.Context, *, as_json: bool) -> None:
-    """Compare derived data with the log, all of it or one part. Exit code 3 when something differs."""
+def verify(*, as_json: bool) -> None:
+    """Run every part, unless one is named."""
+    ctx = click.get_current_context()
     if ctx.invoked_subcommand is not None:
         if as_json:
             raise click.UsageError("--json comes after the name of the part")
         return
-    codes: set[int] = set()
-    for part in verify.commands.values():
+    group, codes = cast("click.Group", ctx.command), set[int]()
+    for part in group.commands.values():
         try:
             ctx.invoke(part, as_json=as_json)
         except SystemExit as ended:
@@ -108,11 +93,7 @@ def verify(ctx: click.Context, *, as_json: bool) -> None:
         raise SystemExit(DRIFT if DRIFT in codes else max(codes))
 
 
-@verify.command("projections")
-@show_all
-@as_json
 def verify_projections(*, show_all: bool, as_json: bool) -> None:
-    """Compare every row of the read models with the log."""
     with configured_log() as log, progress_bar("comparing") as progress:
         found = differences(log, log.projections, progress=progress)
     if as_json:
@@ -128,9 +109,6 @@ def verify_projections(*, show_all: bool, as_json: bool) -> None:
         raise SystemExit(DRIFT)
 
 
-@click.command()
-@click.argument("track", type=click.IntRange(min=1))
-@as_json
 def history(track: int, *, as_json: bool) -> None:
     with configured_log() as log:
         rows = rows_of(log.database, track)

@@ -1,13 +1,32 @@
-"""`mastertape redrive`, `pause` and `resume`; the log records each with operator and reason."""
+"""What operators read and do at `/ops`, on the command line: `status`, `failures`, `jobs`; `redrive`, `pause`, `resume`, which the log records."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
+from datetime import datetime
 from typing import Any
 
 import click
+from pydantic import BaseModel
+from sqlalchemy import Connection
 
-from outbox.operations.operators import Action, Operator, Selector, count, perform, sent_at_once
+from api.responses.ops.deliveries import (
+    FailureRow,
+    HostRow,
+    LaneRow,
+    cause_row,
+    failure_rows,
+    host_rows,
+    lane_rows,
+)
+from api.responses.ops.repairs import job_row
+from eventstore.jobs import queue
+from eventstore.jobs.table import JobState
+from outbox.operations.operators import Action, Operator, Selector, count, known, perform, sent_at_once
+from outbox.views import overview
+from outbox.views.causes import causes
+from outbox.views.failures import failing
 from service.cli.log import configured_log
-from service.cli.output import as_json, dry_run, operator_envelope, print_json
+from service.cli.output import operator_envelope, print_json, print_table
+from service.observability.subscribers import subscriber_rows
 
 WORDS = {
     Action.REDRIVE: ("record", "will be tried again", "would be tried again"),
@@ -16,31 +35,14 @@ WORDS = {
 }
 
 
-def action_options(command: Callable[..., None]) -> Callable[..., None]:
-    """Give the command the options of `_operate`."""
-    return click.option("--reason", help="Why; recorded with the action.")(dry_run(as_json(command)))
-
-
-@click.command()
-@click.option("--did", help="Only records of this account.")
-@click.option("--host", help="Only records of accounts at this host.")
-@click.option("--error", help="Only records whose last error has this name.")
-@click.option("--cause", help="Only records that fail for this cause: its id in `mastertape failures`.")
-@action_options
 def redrive(did: str | None, host: str | None, error: str | None, cause: str | None, **how: Any) -> None:
     _operate(Action.REDRIVE, Selector(did, host, error, cause), **how)
 
 
-@click.command()
-@click.argument("did_or_host", metavar="DID-or-HOST")
-@action_options
 def pause(did_or_host: str, **how: Any) -> None:
     _operate(Action.PAUSE, Selector.named(did_or_host), **how)
 
 
-@click.command()
-@click.argument("did_or_host", metavar="DID-or-HOST")
-@action_options
 def resume(did_or_host: str, **how: Any) -> None:
     _operate(Action.RESUME, Selector.named(did_or_host), **how)
 
@@ -67,3 +69,135 @@ def _operate(action: Action, which: Selector, *, reason: str | None, dry_run: bo
 
 def _number(count: int, noun: str) -> str:
     return f"{count} {noun}{'' if count == 1 else 's'}"
+
+
+at_most = click.option("--limit", default=100, type=click.IntRange(1, 1000), help="How many rows, at most.")
+Cells = dict[str, str | Callable[[Any], str]]
+"""By the title of a column, the field that it shows, or a function of the row."""
+
+
+def _drains(row: HostRow) -> str:
+    return f"never: {row.stalled_by}" if row.drains_in is None else f"{row.drains_in:.0f} s"
+
+
+def _errors(row: FailureRow) -> str:
+    last = row.last_error or row.blob_error or ""
+    return last if row.first_error in {None, last} else f"{last} (at first: {row.first_error})"
+
+
+FAILS: Cells = {"failing since": "failing_since", "first error": "first_error"}
+FAILS_SINCE_SUCCESS: Cells = {**FAILS, "last success": "last_success_at"}
+HOST_CELLS: Cells = {
+    "host": "host",
+    "breaker": lambda row: "paused" if row.paused else row.breaker,
+    "accounts": "lanes",
+    "waiting": "waiting",
+    **FAILS_SINCE_SUCCESS,
+    "drains in": _drains,
+}
+SUBSCRIBER_CELLS: Cells = {
+    "subscriber": "name",
+    "runs": "kind",
+    "behind": lambda row: f"{row.behind:.0f} {row.unit}",
+    "does": "does",
+}
+LANE_CELLS: Cells = {"account": "did", "state": "state", "waiting": "waiting", **FAILS_SINCE_SUCCESS}
+RECORD_CELLS: Cells = {
+    "track": "track_id",
+    "record": "record_uri",
+    "state": "state",
+    "failing since": "failing_since",
+    "last error": _errors,
+    "last success": "last_success_at",
+    "next attempt": "next_attempt_at",
+    "cause": "cause",
+}
+CAUSE_CELLS: Cells = {
+    "cause": "id",
+    "host": "host",
+    "error": lambda row: f"{row.phase} {row.status or '-'} {row.error}",
+    "records": "records",
+    "failures": "failures",
+    "last day": lambda row: str(sum(row.trend)),
+    "first seen": "first_seen_at",
+    "last seen": "last_seen_at",
+}
+JOB_CELLS: Cells = {
+    **{name: name for name in ("kind", "subject", "host", "state", "due", "attempts", "progress")},
+    **FAILS,
+    "problem": "problem",
+}
+
+
+def status(*, did_or_host: str | None, limit: int, as_json: bool) -> None:
+    with configured_log() as log, log.database.read() as connection:
+        now = log.database.now(connection)
+        if did_or_host is None:
+            hosts = host_rows(connection, overview.hosts(connection, limit=limit), now)
+            subscribers = (SUBSCRIBER_CELLS, subscriber_rows(connection, log))
+            _print({"hosts": (HOST_CELLS, hosts), "subscribers": subscribers}, as_json=as_json)
+            return
+        which = known(connection, Selector.named(did_or_host))
+        lanes = _lanes(connection, which, now, limit)
+        records = _records(connection, now, limit, did=which.did) if which.did else []
+    of_account = {"records": (RECORD_CELLS, records)} if which.did else {}
+    _print({"accounts": (LANE_CELLS, lanes), **of_account}, as_json=as_json)
+
+
+def failures(
+    *, cause: str | None, did: str | None, host: str | None, error: str | None, limit: int, as_json: bool
+) -> None:
+    with configured_log() as log, log.database.read() as connection:
+        now = log.database.now(connection)
+        which = known(connection, Selector(did, host, error, cause))
+        if cause is None and did is None:
+            found = causes(connection, now, host=which.host, error=error, limit=limit)
+            _print({"causes": (CAUSE_CELLS, [cause_row(each) for each in found])}, as_json=as_json)
+            return
+        filters = {"cause": cause, "did": did, "host": which.host, "error": error}
+        records = _records(connection, now, limit, **filters)
+    _print({"records": (RECORD_CELLS, records)}, as_json=as_json)
+
+
+def jobs(*, kind: str | None, state: str | None, limit: int, as_json: bool) -> None:
+    if state is not None and state not in set(JobState):
+        raise click.UsageError(f"there is no state {state!r}; there are {', '.join(JobState)}")
+    with configured_log() as log, log.database.read() as connection:
+        found = queue.jobs(connection, kind=kind, state=state, limit=limit)
+    _print({"jobs": (JOB_CELLS, [job_row(row) for row in found])}, as_json=as_json)
+
+
+def _lanes(connection: Connection, which: Selector, now: datetime, limit: int) -> list[LaneRow]:
+    rows = overview.lanes(connection, at=which.host, state=None, after="", limit=limit, did=which.did)
+    return lane_rows(connection, list(rows), now)
+
+
+def _records(connection: Connection, now: datetime, limit: int, **which: Any) -> list[FailureRow]:
+    rows = connection.execute(failing(limit=limit, **which)).all()
+    return failure_rows(connection, rows, now)
+
+
+def _print(tables: dict[str, tuple[Cells, Sequence[BaseModel]]], *, as_json: bool) -> None:
+    if as_json:
+        print_json(
+            {name: [row.model_dump(mode="json") for row in rows] for name, (_, rows) in tables.items()}
+        )
+        return
+    for name, (cells, rows) in tables.items():
+        print_table([*cells], [[_text(row, cell) for cell in cells.values()] for row in rows])
+        if not rows:
+            click.echo(f"no {name}")
+
+
+def _text(row: Any, cell: str | Callable[[Any], str]) -> str:
+    if not isinstance(cell, str):
+        return cell(row)
+    match getattr(row, cell):
+        case None:
+            return ""
+        case datetime() as time:
+            return f"{time:%Y-%m-%d %H:%M:%S}"
+        case dict() as counts:
+            return ", ".join(f"{count} {name}" for name, count in sorted(counts.items()))
+        case value:
+            return str(value)

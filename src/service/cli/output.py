@@ -49,12 +49,6 @@ NO_CONNECTION: Final = "connection failed: "
 PIPED_WIDTH: Final = 100_000
 """Columns of a table that no person reads as it is printed: enough that no URI is wrapped."""
 
-as_json = click.option("--json", "as_json", is_flag=True, help="Answer with JSON on stdout.")
-of_account = click.option("--did", help="Only this account.")
-dry_run = click.option("--dry-run", is_flag=True, help="Say what would be written, and write nothing.")
-show_all = click.option("--all", "show_all", is_flag=True, help="List each one instead of counts.")
-agreed = click.option("--yes", "agreed", is_flag=True, help="Do not ask.")
-
 
 def confirm(consequence: str, *, agreed: bool) -> None:
     """Ask whether to go on; raises UsageError without a terminal, and Abort on a no."""

@@ -8,7 +8,7 @@ from dataclasses import replace
 from typing import TYPE_CHECKING, Final
 
 from projections.rebuild.rebuild import rebuild
-from service.cli.commands import freeze_startup_objects
+from service.cli.main import freeze_startup_objects
 from service.cli.output import progress_bar
 from service.config.settings import Settings, load
 from service.observability.readiness import require_keys, require_ready

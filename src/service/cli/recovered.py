@@ -12,23 +12,13 @@ from eventstore.restore_detection import ends_before, newest_before_restore
 from outbox.operations.operators import Operator, record_operation
 from replay.recovered import Recovery, preview_recovery, recover
 from service.cli.log import configured_log
-from service.cli.output import as_json, dry_run, operator_envelope, print_json
+from service.cli.output import operator_envelope, print_json
 from service.config.settings import Settings, load
 from service.schema.high_water_mark import detect_restore, seen_position
 
 RECOVERED: Final = "recovered"
 
 
-@click.command()
-@click.option("--if-noticed", is_flag=True, help="For scripts: change nothing unless a restore was noticed.")
-@click.option(
-    "--nothing-lost",
-    is_flag=True,
-    help="The log is complete, as after the promotion of a synchronous standby: resume at once.",
-)
-@click.option("--revoke-tokens", is_flag=True, help="Also revoke all our own tokens and browser sessions.")
-@dry_run
-@as_json
 def recovered(
     *, if_noticed: bool, nothing_lost: bool, revoke_tokens: bool, dry_run: bool, as_json: bool
 ) -> None:

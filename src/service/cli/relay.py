@@ -15,15 +15,6 @@ from service.process.supervisor import end_with_supervisor
 from service.wiring.bootstrap import Container, Inherited
 
 
-@click.command()
-@click.option("--host", help="Address of /metrics, /healthz and /readyz, in place of METRICS; needs --port.")
-@click.option(
-    "--port",
-    type=click.IntRange(1, 65535),
-    help="Port of /metrics, /healthz and /readyz, in place of METRICS.",
-)
-@click.option("--supervised", is_flag=True, hidden=True)
-@click.option("--metrics", type=int, hidden=True)
 def relay(*, host: str | None, port: int | None, supervised: bool, metrics: int | None) -> None:
     if port is not None:
         override(metrics=f"{host or '127.0.0.1'}:{port}")

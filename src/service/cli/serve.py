@@ -32,20 +32,6 @@ SHUTDOWN_TIMEOUT_SECONDS = 30
 """For requests in progress."""
 
 
-@click.command()
-@click.option("--host", help="Address to listen on, in place of HOST.")
-@click.option("--port", type=click.IntRange(1, 65535), help="Port to listen on, in place of PORT.")
-@click.option(
-    "--workers",
-    type=click.IntRange(min=1),
-    default=1,
-    show_default=True,
-    help="API processes that share the port, with the relay in a process of its own. More than 1 needs PostgreSQL; "
-    "SIGHUP replaces them one by one.",
-)
-@click.option("--listener", type=int, hidden=True)
-@click.option("--rate-limits", type=int, hidden=True)
-@click.option("--metrics", type=int, hidden=True)
 def serve(
     *,
     host: str | None,

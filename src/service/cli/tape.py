@@ -8,19 +8,12 @@ import click
 from replay.dump.export import export as export_tape
 from replay.dump.load import check_dump, import_dump
 from service.cli.log import configured_log
-from service.cli.output import agreed, as_json, confirm, dry_run, print_json, progress_bar
+from service.cli.output import confirm, print_json, progress_bar
 from service.schema.migrate import newest
 
-FILE = click.Path(dir_okay=False, path_type=Path)
 
-
-@click.command("export")
-@click.argument("file", type=FILE)
-@agreed
-@as_json
-def export(file: Path, *, agreed: bool, as_json: bool) -> None:
-    """Bytes and secrets are not included."""
-    target = file.resolve()  # follow a link, as a shell does
+def export(file: str, *, agreed: bool, as_json: bool) -> None:
+    target = Path(file).resolve()  # follow a link, as a shell does
     if target.exists() and not target.is_file():
         raise click.UsageError(
             f"{file} is not a regular file; name one: it is then there whole or not at all"
@@ -30,25 +23,20 @@ def export(file: Path, *, agreed: bool, as_json: bool) -> None:
     with configured_log() as log, progress_bar("exporting") as progress:
         lines = export_tape(log.database, target, schema=newest(), lines=lambda count: progress(count, count))
     if as_json:
-        print_json({"file": str(file), "lines": lines})
+        print_json({"file": file, "lines": lines})
     else:
         click.echo(f"{file}: {lines} lines")
 
 
-@click.command("import")
-@click.argument("file", type=FILE)
-@dry_run
-@agreed
-@as_json
-def import_(file: Path, *, dry_run: bool, agreed: bool, as_json: bool) -> None:
-    """With --dry-run only check the file, line by line."""
-    if not file.exists():
+def import_(file: str, *, dry_run: bool, agreed: bool, as_json: bool) -> None:
+    source = Path(file)
+    if not source.exists():
         raise click.UsageError(f"there is no file {file}")
     if not dry_run:
         confirm(f"This makes the log of {file} the log of the configured database", agreed=agreed)
     with configured_log() as log, progress_bar("importing") as progress:
         how: Any = {"schema": newest(), "lines": lambda count: progress(count, count)}
-        taken = check_dump(file, **how) if dry_run else import_dump(log, file, **how, progress=progress)
+        taken = check_dump(source, **how) if dry_run else import_dump(log, source, **how, progress=progress)
     if as_json:
         print_json({"rows": taken, "written": not dry_run})
         return

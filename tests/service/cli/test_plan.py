@@ -61,13 +61,13 @@ def test_a_plan_of_many_records_is_told_in_groups_and_applied_only_when_agreed_t
     on_tape: Type, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     missing = [_missing(number) for number in range(1, 10_001)]
-    monkeypatch.setattr("service.cli.plan.verify_accounts", _found(missing))
+    monkeypatch.setattr("service.cli.verify.verify_accounts", _found(missing))
 
     told = on_tape("plan").stdout.splitlines()
     assert told[0].startswith("10000 writes, 0 of them deletes; 30000 points; about ")
     assert len(told) < 10
     assert missing[0].key.uri in told[4]
-    monkeypatch.setattr("service.cli.plan.verify_accounts", _found(missing[:1_000]))
+    monkeypatch.setattr("service.cli.verify.verify_accounts", _found(missing[:1_000]))
     assert {drift.key.uri for drift in missing[:1_000]} <= set(on_tape("plan", "--all").stdout.split())
     refused = on_tape("apply")
     assert (refused.exit_code, "Nothing was done; say --yes" in refused.stderr) == (2, True)
@@ -129,7 +129,7 @@ def test_an_account_that_cannot_be_resumed_is_named_and_the_others_are_resumed(
 def test_an_apply_without_a_repair_says_so_and_neither_asks_nor_names_the_relay(
     on_tape: Type, monkeypatch: pytest.MonkeyPatch, drifts: list[Drift]
 ) -> None:
-    monkeypatch.setattr("service.cli.plan.verify_accounts", _found(drifts))
+    monkeypatch.setattr("service.cli.verify.verify_accounts", _found(drifts))
     result = on_tape("apply")
     assert (result.exit_code, result.stdout) == (0, "nothing to repair in 1 repos\n")
 
@@ -139,7 +139,7 @@ def test_a_plan_tells_of_records_that_were_not_judged_and_names_the_repos_that_w
 ) -> None:
     records = frozenset({RECORD})
     found = Verified(Repo(ALICE, SILENT), 1, unjudged=records, unread=records)
-    monkeypatch.setattr("service.cli.plan.verify_accounts", _found([], found))
+    monkeypatch.setattr("service.cli.verify.verify_accounts", _found([], found))
     for command in ("plan", "apply"):
         result = on_tape(command)
         assert (result.exit_code, result.stderr.splitlines()) == (
@@ -192,7 +192,7 @@ async def test_an_apply_leaves_an_unfinished_repair_of_the_account_to_its_admin(
         rig.upload(1)
         start_repair(rig.log, rig.did, ADMIN)
         await asyncio.to_thread(typed, "rebuild")
-        monkeypatch.setattr("service.cli.plan.verify_accounts", _found([_missing(1)]))
+        monkeypatch.setattr("service.cli.verify.verify_accounts", _found([_missing(1)]))
         result = await asyncio.to_thread(typed, "apply", "--yes")
         assert result.exit_code == 1
         assert f"repair 1 of {rig.did} is verifying; see /ops/repairs\n" in result.stderr

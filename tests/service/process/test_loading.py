@@ -8,9 +8,10 @@ from pathlib import Path
 import pytest
 from sqlalchemy import make_url
 
-from service.cli.commands import freeze_startup_objects
+from service.cli.main import freeze_startup_objects
 from tests.service.command_line import environment
 
+LIBRARIES = "alembic atproto_core boto3 fastapi httpx pathlib PIL psycopg pydantic rich sqlalchemy"
 RELAY = """
 from service.cli import relay
 relay.prepare(relay.load(), relay=True)
@@ -31,7 +32,12 @@ def command(*words: str) -> str:
         (
             command("--help"),
             "",
-            "alembic atproto_core boto3 fastapi httpx PIL psycopg pydantic rich sqlalchemy",
+            LIBRARIES,
+        ),
+        (
+            command("rebuild", "--help"),
+            "",
+            LIBRARIES,
         ),
         (
             command("history", "1"),
@@ -41,7 +47,7 @@ def command(*words: str) -> str:
         (RELAY, "", "alembic api.routers atproto_client boto3 opentelemetry.sdk psycopg uvicorn websockets"),
         (SERVE, "", "alembic atproto_client boto3 opentelemetry.sdk psycopg websockets"),
     ],
-    ids=["help", "history", "relay", "serve"],
+    ids=["help", "help of a command", "history", "relay", "serve"],
 )
 def test_a_process_loads_no_library_that_only_others_need(
     work: str, ends: str, libraries: str, migrated_sqlite: str
