@@ -1,20 +1,42 @@
-"""What a track refuses. The docstring is the message; what HTTP makes of it stands in api/error_responses.py."""
+"""The base of all errors of ours, and what a track or the login of its account refuses.
+
+What HTTP makes of them stands in api/error_responses.py.
+"""
+
+import re
+from dataclasses import dataclass, is_dataclass
 
 
-class TrackError(Exception):
+class ServiceError(Exception):
+    """The docstring of a class is its message; in braces it names fields."""
+
+    def __str__(self) -> str:
+        return ("" if is_dataclass(self) else super().__str__()) or wording(type(self), self)
+
+
+def wording(kind: type[Exception], error: Exception | None = None) -> str:
+    """Return the message with the fields of the error; without one, with their names."""
+    fields = getattr(kind, "__dataclass_fields__", {})
+
+    def said(name: re.Match[str]) -> str:
+        return str(getattr(error, name[1], f"`{name[1]}`")) if name[1] in fields else name[0]
+
+    return re.sub(r"\{(\w+)\}", said, " ".join((kind.__doc__ or kind.__name__).split()))
+
+
+class TrackError(ServiceError):
     """The track refuses this command."""
 
-    def __init__(self, message: str | None = None) -> None:
-        super().__init__(message or type(self).__doc__)
 
-
+@dataclass(eq=False)
 class InvalidFieldError(TrackError):
     """A value that the record on the PDS could not hold. `limit` says what it could."""
 
-    def __init__(self, field: str, limit: str) -> None:
-        super().__init__(f"{field}: {limit}")
-        self.field = field
-        self.limit = limit
+    field: str
+    limit: str
+
+    def __str__(self) -> str:
+        return f"{self.field}: {self.limit}"
 
 
 class DeletedError(TrackError):
@@ -27,3 +49,34 @@ class GatedTrackError(TrackError):
 
 class UndecidedForeignEditError(TrackError):
     """Another client has changed the record. Decide first which version stays: POST /tracks/{id}/mirror/resolve."""
+
+
+class LoginError(ServiceError):
+    """The login of an account at its PDS cannot be used."""
+
+
+@dataclass(eq=False)
+class SignInRequiredError(LoginError):
+    """{did} has to sign in again: {reason}."""
+
+    did: str
+    reason: str = "no_session"
+
+
+@dataclass(eq=False)
+class SessionUnavailableError(LoginError):
+    """{did}: {reason}."""
+
+    did: str
+    reason: str
+    cause: Exception | None = None
+    """The transport's error."""
+    status: int | None = None
+    """What the PDS answered instead, with `error` and `retry_after`."""
+    error: str | None = None
+    retry_after: str | None = None
+
+    @property
+    def was_sent(self) -> bool:
+        """Whether a request was sent to the host, which may be the cause then."""
+        return self.cause is not None or self.status is not None

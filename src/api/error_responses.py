@@ -66,7 +66,9 @@ _LATER: Final = (
 
 REPLIES: Final[dict[type[Exception], Reply]] = {
     # Values and states that a track refuses.
+    track.ServiceError: INTERNAL,
     track.TrackError: INTERNAL,
+    track.LoginError: INTERNAL,
     track.InvalidFieldError: Reply(400, "invalid_field", ("field", "limit"), kept=_NOTHING),
     track.DeletedError: Reply(404, "track_not_found"),
     track.GatedTrackError: Reply(400, "gated_track", kept=_NOTHING),
@@ -171,10 +173,10 @@ REPLIES: Final[dict[type[Exception], Reply]] = {
     ),
     identity.FetchRefusedError: Reply(400, "invalid_media", kept=_NOTHING),
     identity.FeatureUnresolvedError: Reply(400, "invalid_field", ("identifier",)),
-    identity.SignInRequiredError: Reply(
+    track.SignInRequiredError: Reply(
         401, "session_expired", message="The session at the PDS has ended. Sign in again."
     ),
-    identity.SessionUnavailableError: Reply(503, "identity_unreachable", message=_LATER, retry_after=5),
+    track.SessionUnavailableError: Reply(503, "identity_unreachable", message=_LATER, retry_after=5),
     identity.CredentialExpiredError: Reply(
         401, "session_expired", message="This session or token has ended. Sign in again."
     ),
@@ -214,15 +216,6 @@ REPLIES: Final[dict[type[Exception], Reply]] = {
     InterfaceError: NOT_READY,
     PoolTimeoutError: NOT_READY,
 }
-TREES: Final = (
-    track.TrackError,
-    api.ApiError,
-    application.ApplicationError,
-    storage.StorageError,
-    identity.IdentityError,
-    operators.OperatorError,
-    store.EventStoreError,
-)
 FRAMEWORK_CODES: Final = {
     404: "not_found",
     405: "method_not_allowed",
@@ -274,7 +267,7 @@ def body_of(error: Exception) -> dict[str, Any]:
 
 
 def message_of(error: Exception, reply: Reply) -> str:
-    return worded(reply.message or str(error) or type(error).__doc__ or reply.code, reply)
+    return worded(reply.message or str(error) or reply.code, reply)
 
 
 def worded(message: str, reply: Reply) -> str:
@@ -292,7 +285,7 @@ def error_response(
 def add_error_handlers(app: FastAPI) -> None:
     """Handle every error of the table, and the framework's own, in that shape."""
     framework = (HTTPException, RequestValidationError, ClientDisconnect)
-    for kind in (*TREES, OperationalError, InterfaceError, PoolTimeoutError, *framework):
+    for kind in (track.ServiceError, OperationalError, InterfaceError, PoolTimeoutError, *framework):
         app.add_exception_handler(kind, _refused)
 
 

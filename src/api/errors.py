@@ -1,9 +1,11 @@
 """What the API itself refuses. The docstring is the message; api/error_responses.py has the status and the code."""
 
 from collections.abc import Collection
+from dataclasses import dataclass
 from difflib import get_close_matches
 from typing import Final
 
+from aggregates.errors import ServiceError
 from eventstore.untrusted import MAX_VALUES
 
 SIMILARITY: Final = 0.7
@@ -12,21 +14,15 @@ MAX_NAME_LENGTH: Final = 100
 """How much of a name that another program chose an error repeats."""
 
 
-class ApiError(Exception):
+class ApiError(ServiceError):
     """The request is refused."""
 
-    def __str__(self) -> str:
-        return super().__str__() or type(self).__doc__ or type(self).__name__
 
-
+@dataclass(eq=False)
 class ScopeRequiredError(ApiError):
-    """The token's scope does not include what the route needs."""
+    """The token's scope does not include '{scope}'. Nothing was changed; use another token."""
 
-    def __init__(self, scope: str) -> None:
-        super().__init__(
-            f"This token's scope does not include '{scope}'. Nothing was changed; use another token."
-        )
-        self.scope = scope
+    scope: str
 
 
 class CrossSiteError(ApiError):
@@ -41,15 +37,11 @@ class TokenNotFoundError(ApiError):
     """There is no such token, or it has ended. Nothing was changed."""
 
 
+@dataclass(eq=False)
 class TokenShownOnceError(ApiError):
-    """The token was made, and is not shown again."""
+    """The Idempotency-Key has made token {token_id} already, and a token is shown once. Nothing was changed; if you have lost it, end it and make another with a new key."""
 
-    def __init__(self, token_id: str) -> None:
-        super().__init__(
-            f"This Idempotency-Key has made token {token_id} already, and a token is shown once. "
-            "Nothing was changed; if you have lost it, end it and make another with a new key."
-        )
-        self.token_id = token_id
+    token_id: str
 
 
 class SignInUnavailableError(ApiError):
@@ -76,12 +68,11 @@ class UnparsableError(ApiError):
     """The request cannot be parsed. Nothing was changed."""
 
 
+@dataclass(eq=False)
 class MissingPartError(UnparsableError):
-    """A required part is missing."""
+    """The part '{field}' is required and missing. Nothing was changed."""
 
-    def __init__(self, field: str) -> None:
-        super().__init__(f"The part {field!r} is required and missing. Nothing was changed.")
-        self.field = field
+    field: str
 
 
 class UnknownFieldError(ApiError):
@@ -108,60 +99,47 @@ class UnsupportedBodyError(ApiError):
     """Send the body as application/json, multipart/form-data or application/x-www-form-urlencoded."""
 
 
+@dataclass(eq=False)
 class BodyTooLargeError(ApiError):
-    """The body is larger than allowed."""
+    """The fields of a request may have at most {limit} bytes in total. Nothing was changed."""
 
-    def __init__(self, limit: int) -> None:
-        super().__init__(
-            f"The fields of a request may have at most {limit} bytes in total. Nothing was changed."
-        )
-        self.limit = limit
+    limit: int
 
 
+@dataclass(eq=False)
 class BodyTooComplexError(ApiError):
-    """A JSON text or a form of the request has more values than are parsed."""
+    """A JSON text may have at most {limit} commas and opening brackets, a form as many escapes. Nothing was changed."""
 
-    def __init__(self) -> None:
-        super().__init__(
-            f"A JSON text may have at most {MAX_VALUES} commas and opening brackets, a form as many escapes. "
-            "Nothing was changed."
-        )
-        self.limit = MAX_VALUES
+    limit: int = MAX_VALUES
 
 
 class TooSlowError(ApiError):
     """The body arrived too slowly, or stopped. Nothing was changed; send it again over a better connection."""
 
 
+@dataclass(eq=False)
 class UrlTooLongError(ApiError):
-    """The URL is longer than allowed."""
+    """A URL may have at most {limit} bytes, with its query. Nothing was changed."""
 
-    def __init__(self, limit: int) -> None:
-        super().__init__(f"A URL may have at most {limit} bytes, with its query. Nothing was changed.")
-        self.limit = limit
+    limit: int
 
 
+@dataclass(eq=False)
 class HeadersTooLargeError(ApiError):
-    """The headers are larger than allowed."""
+    """The headers of a request may have at most {limit} bytes in total. Nothing was changed."""
 
-    def __init__(self, limit: int) -> None:
-        super().__init__(
-            f"The headers of a request may have at most {limit} bytes in total. Nothing was changed."
-        )
-        self.limit = limit
+    limit: int
 
 
 class ArtistNotFoundError(ApiError):
     """No artist with this handle or DID has signed in here."""
 
 
+@dataclass(eq=False)
 class NotOfferedError(ApiError):
-    """A part of another service's HTTP surface that this one has not."""
+    """The service has no {what}. Nothing was changed; /plyr offers what docs/plyr.md lists."""
 
-    def __init__(self, what: str) -> None:
-        super().__init__(
-            f"This service has no {what}. Nothing was changed; /plyr offers what docs/plyr.md lists."
-        )
+    what: str
 
 
 class NotReadyError(ApiError):

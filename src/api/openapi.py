@@ -1,11 +1,11 @@
 """OpenAPI fragments for errors, and for bodies that the routes parse themselves."""
 
 from http import HTTPStatus
-from inspect import cleandoc
 from typing import Any, Final
 
 from pydantic import BaseModel, ConfigDict
 
+from aggregates.errors import wording
 from aggregates.values import Downloads
 from api.error_responses import FRAMEWORK_CODES, REPLIES, Reply, codes_by_status, worded
 from api.examples import EXAMPLES, IN
@@ -78,7 +78,7 @@ def _error_examples() -> dict[str, dict[str, Any]]:
 
 
 def meaning_of(kind: type[Exception], reply: Reply) -> str:
-    return worded(reply.message or cleandoc(kind.__doc__ or ""), reply)
+    return worded(reply.message or wording(kind), reply)
 
 
 def _example(code: str, message: str, *fields: str) -> dict[str, Any]:

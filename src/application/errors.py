@@ -1,11 +1,12 @@
 """Refusals of use cases. The docstring is the message; api/error_responses.py has the status and the code."""
 
+from dataclasses import dataclass
 
-class ApplicationError(Exception):
+from aggregates.errors import ServiceError
+
+
+class ApplicationError(ServiceError):
     """The request is refused."""
-
-    def __str__(self) -> str:
-        return super().__str__() or type(self).__doc__ or type(self).__name__
 
 
 class NotAuthenticatedError(ApplicationError):
@@ -52,51 +53,36 @@ class NoWaveformError(ApplicationError):
     """The track has no waveform: its audio is of a kind that the service cannot decode. Show a plain bar."""
 
 
+@dataclass(eq=False)
 class DuplicateAudioError(ApplicationError):
-    """The artist has a live track, `track_id`, with exactly this audio. Edit or delete that one."""
+    """Track {track_id} of this artist has exactly this audio. Nothing was changed; edit or delete that track."""
 
-    def __init__(self, track_id: int) -> None:
-        super().__init__(
-            f"Track {track_id} of this artist has exactly this audio. Nothing was changed; edit or delete that track."
-        )
-        self.track_id = track_id
+    track_id: int
 
 
+@dataclass(eq=False)
 class AlreadyHasRecordError(ApplicationError):
-    """The record is on the PDS, at `uri`: there is nothing to restore."""
+    """The record is on the PDS, at {uri}: there is nothing to restore. Nothing was changed; if another client has changed it, decide which version stays: POST /tracks/{id}/mirror/resolve."""
 
-    def __init__(self, uri: str) -> None:
-        super().__init__(
-            f"The record is on the PDS, at {uri}: there is nothing to restore. Nothing was changed; "
-            "if another client has changed it, decide which version stays: POST /tracks/{id}/mirror/resolve."
-        )
-        self.uri = uri
+    uri: str
 
 
+@dataclass(eq=False)
 class MigrationNeededError(ApplicationError):
-    """The record lives in the old collection. Move it: POST /tracks/{id}/migrate-namespace."""
+    """The record lives in {old_collection}. Nothing was changed; migrate the namespace instead: POST /tracks/{id}/migrate-namespace."""
 
-    def __init__(self, old_collection: str) -> None:
-        super().__init__(
-            f"The record lives in {old_collection}. Nothing was changed; "
-            "migrate the namespace instead: POST /tracks/{id}/migrate-namespace."
-        )
-        self.old_collection = old_collection
+    old_collection: str
 
 
 class CannotMoveError(ApplicationError):
     """The record cannot move to another collection; it stays where it is."""
 
 
+@dataclass(eq=False)
 class EditedAgainError(ApplicationError):
-    """The other client has changed the record again since the version that was decided on. Read the mirror, and decide on `cid`."""
+    """The other client has changed the record again: its version is {cid} now. Nothing was changed; read the mirror and decide on that one."""
 
-    def __init__(self, cid: str) -> None:
-        super().__init__(
-            f"The other client has changed the record again: its version is {cid} now. Nothing was changed; "
-            "read the mirror and decide on that one."
-        )
-        self.cid = cid
+    cid: str
 
 
 class NothingToResolveError(ApplicationError):
@@ -116,24 +102,19 @@ class BlobTooLargeError(ApplicationError):
             self.limit = limit
 
 
+@dataclass(eq=False)
 class BlobRefusedError(ApplicationError):
-    """The PDS refuses this audio permanently; `reason` is its name for the error."""
+    """The PDS does not accept this audio: {said}. It stays with the service; asking again tries once more."""
 
-    def __init__(self, reason: str, said: str) -> None:
-        super().__init__(
-            f"The PDS does not accept this audio: {said}. It stays with the service; asking again tries once more."
-        )
-        self.reason = reason
+    reason: str
+    said: str
 
 
+@dataclass(eq=False)
 class VersionMismatchError(ApplicationError):
-    """The track has changed in the meantime, and is at `version` now. Read it, and decide again."""
+    """The track is now at version {version}. Nothing was changed; read it and decide again."""
 
-    def __init__(self, version: int) -> None:
-        super().__init__(
-            f"The track is now at version {version}. Nothing was changed; read it and decide again."
-        )
-        self.version = version
+    version: int
 
 
 class JobNotFoundError(ApplicationError):
@@ -144,13 +125,11 @@ class RepairNotFoundError(ApplicationError):
     """There is no such repair. It may have been forgotten since: GET /ops/repairs lists those that are kept."""
 
 
+@dataclass(eq=False)
 class RepairChangedError(ApplicationError):
-    """The repair is not in a state for this, or its plan is another one."""
+    """The repair is {state} now, or its plan is not the one of this digest. Nothing was changed; read it again."""
 
-    def __init__(self, state: str) -> None:
-        super().__init__(
-            f"The repair is {state} now, or its plan is not the one of this digest. Nothing was changed; read it again."
-        )
+    state: str
 
 
 class SupportRequiredError(ApplicationError):

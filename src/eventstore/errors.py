@@ -1,11 +1,13 @@
 """Errors of the log; the docstring is the message."""
 
-from collections.abc import Sequence
+from dataclasses import dataclass
 from typing import Final
 from uuid import UUID
 
 from sqlalchemy.exc import DBAPIError, InterfaceError, OperationalError
 from sqlalchemy.exc import TimeoutError as PoolTimeoutError
+
+from aggregates.errors import ServiceError
 
 LOCK_NOT_AVAILABLE: Final = "55P03"
 UNIQUE_VIOLATION: Final = "23505"
@@ -14,11 +16,8 @@ DEADLOCK_DETECTED: Final = "40P01"
 DISK_FULL: Final = "53100"
 
 
-class EventStoreError(Exception):
+class EventStoreError(ServiceError):
     """The event store refused."""
-
-    def __str__(self) -> str:
-        return super().__str__() or type(self).__doc__ or type(self).__name__
 
 
 class ReadOnlyTransactionError(EventStoreError):
@@ -53,25 +52,18 @@ class LeaseLostError(Exception):
     """Another process has the lease now; what this one has done under its own is not recorded."""
 
 
+@dataclass(eq=False)
 class UnsafeConnectionError(EventStoreError):
-    """A connection to PostgreSQL lacks settings that promises rest on."""
+    """the connection to PostgreSQL drops what the service asks for ({dropped}): a pooler between needs these settings on the role (docs/operations.md, Behind a pooler)."""
 
-    def __init__(self, dropped: Sequence[tuple[str, str, str]]) -> None:
-        said = ", ".join(f"{name} is {value} instead of {asked}" for name, value, asked in dropped)
-        super().__init__(
-            f"the connection to PostgreSQL drops what the service asks for ({said}): a pooler between needs these "
-            "settings on the role (docs/operations.md, Behind a pooler)"
-        )
+    dropped: str
 
 
+@dataclass(eq=False)
 class EncodingError(EventStoreError):
-    """The database does not store text as UTF-8."""
+    """the database stores text as {encoding}, which cannot hold every title: create one with `createdb --encoding UTF8 --template template0`, and name it in DATABASE_URL."""
 
-    def __init__(self, encoding: str) -> None:
-        super().__init__(
-            f"the database stores text as {encoding}, which cannot hold every title: create one with "
-            "`createdb --encoding UTF8 --template template0`, and name it in DATABASE_URL"
-        )
+    encoding: str
 
 
 class PooledConnectionError(EventStoreError):
@@ -82,20 +74,18 @@ class VersionConflictError(EventStoreError):
     """The stream has grown since this aggregate was loaded; nothing was written."""
 
 
+@dataclass(eq=False)
 class AggregateNotFoundError(EventStoreError):
-    """There is no such aggregate in this account."""
+    """There is no aggregate {aggregate_id} in this account."""
 
-    def __init__(self, aggregate_class: type, aggregate_id: UUID) -> None:
-        super().__init__(f"no {aggregate_class.__name__} {aggregate_id} in this account")
-        self.aggregate_id: Final = aggregate_id
+    aggregate_id: UUID
 
 
+@dataclass(eq=False)
 class OutdatedProjectionError(EventStoreError):
-    """A projection's rows were made by another version of its code, or never made; its operator rebuilds them."""
+    """projection '{name}' is not of this version: run `mastertape rebuild {name}`."""
 
-    def __init__(self, name: str) -> None:
-        super().__init__(f"projection {name!r} is not of this version: run `mastertape rebuild {name}`")
-        self.name: Final = name
+    name: str
 
 
 class IdempotencyMismatchError(EventStoreError):

@@ -40,7 +40,8 @@ def check_session(driver: "psycopg.Connection[Any]", asked: Mapping[str, str]) -
         if not is_kept:
             dropped.append((name, value, asked[name]))
     if dropped:
-        raise UnsafeConnectionError(dropped)
+        said = ", ".join(f"{name} is {value} instead of {asked}" for name, value, asked in dropped)
+        raise UnsafeConnectionError(said)
     is_pooled = bool(
         driver.info.backend_pid != backend_pid
     )  # a pooler cannot tell its clients the pid of one server session

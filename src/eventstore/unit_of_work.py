@@ -228,7 +228,7 @@ class UnitOfWork:
 
     def _loaded(self, aggregate_class: type[A], aggregate_id: UUID, latest: StreamState | None) -> A:
         if latest is None or self._is_foreign(latest):
-            raise AggregateNotFoundError(aggregate_class, aggregate_id)
+            raise AggregateNotFoundError(aggregate_id)
         self._states[aggregate_id] = latest
         return of_class(aggregate_class, copied(latest.state))
 
@@ -292,7 +292,7 @@ class UnitOfWork:
         )
         state = self._log.fold(aggregate_class, recorded)
         if state is None or self._is_foreign(recorded[-1]):
-            raise AggregateNotFoundError(aggregate_class, event.originator_id)
+            raise AggregateNotFoundError(event.originator_id)
         return StreamState(state, recorded[-1].did, recorded[-1].position, recorded[-1].recorded_at)
 
     def _changes(self, appended: Iterable[_Appended], positions: Iterable[int]) -> list[Change]:

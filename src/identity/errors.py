@@ -1,14 +1,17 @@
 """Errors of identities and sign-in. No message contains a token, a password or a key."""
 
+from dataclasses import dataclass
 from typing import Final
 
 import httpx
+
+from aggregates.errors import ServiceError
 
 INVALID_HANDLE: Final = "handle.invalid"
 """The placeholder for a handle that the DID document does not confirm (atproto.com/specs/handle)."""
 
 
-class IdentityError(Exception):
+class IdentityError(ServiceError):
     """An identity cannot be used."""
 
 
@@ -32,13 +35,12 @@ class FetchRefusedError(IdentityError):
         self.status = status
 
 
+@dataclass(eq=False)
 class FeatureUnresolvedError(IdentityError):
-    """A featured artist could not be resolved."""
+    """The featured artist {identifier} could not be resolved: {reason}."""
 
-    def __init__(self, identifier: str, reason: str) -> None:
-        super().__init__(f"{identifier}: {reason}")
-        self.identifier = identifier
-        self.reason = reason
+    identifier: str
+    reason: str
 
 
 class BadCredentialsError(IdentityError):
@@ -61,57 +63,22 @@ class ScopeRefusedError(IdentityError):
     """The account's PDS does not grant every scope that this service needs."""
 
 
+@dataclass(eq=False)
 class NotAnAdminError(IdentityError):
     """The account is not one of the service's admins. No account was signed in; leave the scope out."""
 
-    def __init__(self) -> None:
-        super().__init__()
-        self.scope = "admin"
+    scope: str = "admin"
 
 
+@dataclass(eq=False)
 class NotAnOperatorError(IdentityError):
     """The account is not one of the service's operators. No account was signed in; leave the scope out."""
 
-    def __init__(self) -> None:
-        super().__init__()
-        self.scope = "operator"
+    scope: str = "operator"
 
 
 class AccountInactiveError(IdentityError):
     """The account is deactivated or taken down at its PDS."""
-
-
-class SignInRequiredError(IdentityError):
-    """The account has to sign in again: it has no session at its PDS, or the session has ended."""
-
-    def __init__(self, did: str, reason: str = "no_session") -> None:
-        super().__init__(f"{did} has to sign in again: {reason}")
-        self.did = did
-        self.reason = reason
-
-
-class SessionUnavailableError(IdentityError):
-    """The session could not be used for now: try again later.
-
-    `cause` is the transport's error; `status`, `error` and `retry_after` are what the PDS answered instead.
-    """
-
-    def __init__(
-        self,
-        did: str,
-        reason: str,
-        *,
-        cause: httpx.HTTPError | None = None,
-        status: int | None = None,
-        error: str | None = None,
-        retry_after: str | None = None,
-    ) -> None:
-        super().__init__(f"{did}: {reason}")
-        self.did = did
-        self.cause = cause
-        self.status = status
-        self.error = error
-        self.retry_after = retry_after
 
 
 class CredentialExpiredError(IdentityError):

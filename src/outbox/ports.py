@@ -16,18 +16,6 @@ BodyFactory = Callable[[], AsyncIterator[bytes]]
 """Makes a new body for every attempt, since a stream can be read only once."""
 
 
-class SignInRequiredError(Exception):
-    """The account has to sign in again before its PDS can be written to."""
-
-
-class SessionUnavailableError(Exception):
-    """The login could not be used now, and nothing was sent. `is_ours` if the cause is not the host."""
-
-    def __init__(self, message: str = "", *, is_ours: bool = False) -> None:
-        super().__init__(message)
-        self.is_ours = is_ours
-
-
 class DirectoryUnavailableError(Exception):
     """No directory could say where the account is."""
 

@@ -1,19 +1,20 @@
 """What recovery refuses; each says what was kept and what to do."""
 
+from dataclasses import dataclass
 
-class ReplayError(Exception):
+from aggregates.errors import ServiceError
+
+
+class ReplayError(ServiceError):
     """A recovery command cannot go on."""
 
-    def __str__(self) -> str:
-        return super().__str__() or str(type(self).__doc__)
 
-
+@dataclass(eq=False)
 class BrokenDumpError(ReplayError):
-    """The file is not what an export wrote. `line` is where, counted from 1."""
+    """line {line}: {reason}. Nothing was imported; take another copy of the export."""
 
-    def __init__(self, line: int, reason: str) -> None:
-        super().__init__(f"line {line}: {reason}. Nothing was imported; take another copy of the export.")
-        self.line = line
+    line: int
+    reason: str
 
 
 class NotEmptyError(ReplayError):
@@ -40,22 +41,19 @@ class NoPdsError(ReplayError):
     """No PDS of the account is known here. Nothing was changed; repair it once it has signed in."""
 
 
+@dataclass(eq=False)
 class TooManyProblemsError(ReplayError):
-    """So many records of an account could not be adopted that no more are remembered."""
+    """{named} records have problems, and no more are remembered from one turn to the next; correct those that are named."""
 
-    def __init__(self, named: int) -> None:
-        super().__init__(
-            f"{named} records have problems, and no more are remembered from one turn to the next;"
-            " correct those that are named"
-        )
+    named: int
 
 
 class UnderWayError(ReplayError):
     """The account's records are already being adopted by another process, which will finish. Check again later; a file of ids has to be given again then."""
 
 
+@dataclass(eq=False)
 class PeerIdsError(ReplayError):
-    """The ids of a file cannot be given to the tracks of an account."""
+    """{reason}. Nothing was adopted."""
 
-    def __init__(self, reason: str) -> None:
-        super().__init__(f"{reason}. Nothing was adopted.")
+    reason: str

@@ -7,14 +7,15 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Final
 
+from aggregates.errors import ServiceError
 
-class StorageError(Exception):
+
+class StorageError(ServiceError):
     """The media cannot be stored or read."""
 
     def __init__(self, detail: str | None = None) -> None:
         doc = type(self).__doc__ or ""
         super().__init__(f"{doc.rstrip('.')}: {detail}" if detail else doc)
-        self.detail = detail
 
 
 class RefusedMediaError(StorageError):

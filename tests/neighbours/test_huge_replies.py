@@ -26,7 +26,6 @@ from outbox.pds.client import Pds, RecordKey
 from outbox.pds.verdict import Kind, Scope
 from outbox.record.dag_cbor import record_cid
 from outbox.relay.result import Outcome
-from service.wiring.adapters import IdentitySessions
 from tests.dsl import ALICE, BOB, COLLECTION
 from tests.neighbours.hostile_pds import (
     MAX_STALL_SECONDS,
@@ -66,7 +65,7 @@ async def client_of(url: str, answer: Answer) -> AsyncGenerator[tuple[Pds, Any]]
                 sessions.signed_in(
                     connection, did=ALICE, kind=SessionKind.APP_PASSWORD, pds_url=hostile.url, tokens=tokens
                 )
-            yield Pds(IdentitySessions(sessions), http), hostile
+            yield Pds(sessions, http), hostile
         database.close()
 
 

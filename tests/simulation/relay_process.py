@@ -21,7 +21,7 @@ from outbox.record.kind import RecordKinds
 from outbox.relay.delivery import Delivery
 from outbox.relay.relay import RelayLimits
 from outbox.tracks.record import RecordUrls, TrackRecords
-from service.wiring.adapters import AccountLanes, IdentityDirectory, IdentitySessions
+from service.wiring.adapters import AccountLanes, IdentityDirectory
 from tests.dsl import COLLECTION, OLD_COLLECTION
 from tests.fake_pds.values import blob_cid
 from tests.outbox.rigs.working_relay import WorkingRelay
@@ -78,7 +78,7 @@ class RelayProcess:
         self._loop = loop
         self._stop = asyncio.Event()
         http = httpx.AsyncClient(transport=network)
-        sessions, hosts = IdentitySessions(sessions_of(log, http)), Hosts(log.database)
+        sessions, hosts = sessions_of(log, http), Hosts(log.database)
         paced = PacedPds(sessions, http, hosts)
         self.relay = WorkingRelay(
             log,

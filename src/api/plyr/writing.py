@@ -12,7 +12,7 @@ from fastapi import APIRouter, Path, Response
 from pydantic import BaseModel
 from sqlalchemy import Connection
 
-from aggregates.errors import InvalidFieldError
+from aggregates.errors import InvalidFieldError, SignInRequiredError
 from aggregates.track import Track
 from aggregates.values import Downloads, SupportGate
 from api.auth.authentication import ServicesDep, SignedIn
@@ -48,7 +48,6 @@ from application.tracks.register import RegisterTrack
 from eventstore.idempotency.results import CommandResult
 from eventstore.streams.ids import peer_ids_of, track_id_of
 from eventstore.untrusted import whole_number
-from identity.errors import SignInRequiredError
 from outbox.views.status import needs_sign_in
 from projections.tracks.queries import count_in_collection, track_by_id
 from projections.tracks.table import TrackView

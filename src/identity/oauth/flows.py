@@ -14,12 +14,11 @@ from atproto_oauth.models import OAuthSession, OAuthState
 from atproto_oauth.stores.memory import MemorySessionStore, MemoryStateStore
 from pydantic import SecretStr
 
+from aggregates.errors import SessionUnavailableError, SignInRequiredError
 from identity.errors import (
     IdentityUnreachableError,
     ScopeRefusedError,
-    SessionUnavailableError,
     SignInRefusedError,
-    SignInRequiredError,
     UnsafeAddressError,
 )
 from identity.oauth.library import TokenCallRefusedError, library

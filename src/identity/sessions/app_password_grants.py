@@ -11,13 +11,12 @@ from typing import Any, Final
 import httpx
 from pydantic import SecretStr
 
+from aggregates.errors import SessionUnavailableError, SignInRequiredError
 from eventstore.untrusted import parsed
 from identity.errors import (
     AccountInactiveError,
     BadCredentialsError,
     IdentityUnreachableError,
-    SessionUnavailableError,
-    SignInRequiredError,
     UnsafeAddressError,
 )
 from identity.resolution.http_responses import error_name, send_whole, without_secrets

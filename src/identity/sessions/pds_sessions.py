@@ -15,12 +15,13 @@ from typing import Any, Final, Protocol, TypeVar
 import httpx
 from sqlalchemy import Connection
 
+from aggregates.errors import SessionUnavailableError, SignInRequiredError
 from eventstore.change import Envelope
 from eventstore.coordination.turns import Joint
 from eventstore.errors import is_busy_or_away
 from eventstore.event_log import EventLog
 from eventstore.unit_of_work import UnitOfWork, account_of
-from identity.errors import DecryptionError, SessionUnavailableError, SignInRequiredError
+from identity.errors import DecryptionError
 from identity.resolution.http_responses import error_name
 from identity.sessions import session_store
 from identity.sessions.app_password_grants import AppPasswordGrants
@@ -125,11 +126,18 @@ class PdsSessions:
         self._rows.put(connection, did=did, kind=kind, pds_url=pds_url, tokens=tokens)
 
     async def request(
-        self, did: str, method: str, nsid: str, *, timeout: float, pds_url: str | None = None, **content: Any
+        self,
+        did: str,
+        method: str,
+        nsid: str,
+        *,
+        timeout: float = 30.0,
+        host: str | None = None,
+        **content: Any,
     ) -> httpx.Response:
         """Send one `Call`; again only if the PDS refused the token, which it checks before anything else.
 
-        With a `pds_url` the request is sent to that PDS or not at all: the account may have moved to another host.
+        With a `host` the request is sent to that PDS or not at all: the account may have moved to another host.
 
         Raises `SignInRequiredError`; `SessionUnavailableError`, also if the login was not ready in time; or what httpx
         raises for the request itself.
@@ -141,7 +149,7 @@ class PdsSessions:
             session = await self._ready(did, deadline, self.refresh(did, session.generation))
 
         async def send(session: Session) -> httpx.Response:
-            if pds_url not in {None, session.pds_url}:
+            if host not in {None, session.pds_url}:
                 raise SignInRequiredError(did, "session_at_another_pds")
             return await self._calls.send(session, self._decrypted(session), call)
 

@@ -16,11 +16,11 @@ from sqlalchemy import Column, Connection, Integer, LargeBinary, Table, Text, bi
 from sqlalchemy.dialects.postgresql import insert as postgresql_insert
 from sqlalchemy.dialects.sqlite import insert as sqlite_insert
 
+from aggregates.errors import SignInRequiredError
 from eventstore.database import Database, with_now
 from eventstore.schema import UtcDateTime, metadata
 from eventstore.states import State, Transition
 from eventstore.untrusted import clean
-from identity.errors import SignInRequiredError
 from identity.sessions.encryption import Cipher
 
 

@@ -16,6 +16,7 @@ from typing import Any, Final, Self, TypeVar
 
 from sqlalchemy import ColumnElement, Connection, and_, exists, func, or_, select, tuple_, update
 
+from aggregates.errors import ServiceError
 from aggregates.published import Subject
 from eventstore.change import Envelope
 from eventstore.coordination.commit_signals import announce
@@ -59,39 +60,30 @@ class Action(StrEnum):
     REDRIVE = "redrive"
 
 
-class OperatorError(Exception):
+class OperatorError(ServiceError):
     """An operation that cannot be performed."""
 
-    def __str__(self) -> str:
-        return super().__str__() or type(self).__doc__ or ""
 
-
+@dataclass(eq=False)
 class UnknownTargetError(OperatorError):
-    """There is no such account, and no such host."""
+    """nothing is known of '{name}': name a DID that has a lane here, or a host with or without its scheme."""
 
-    def __init__(self, name: str) -> None:
-        super().__init__(
-            f"nothing is known of {name!r}: name a DID that has a lane here, or a host with or without its scheme"
-        )
+    name: str
 
 
+@dataclass(eq=False)
 class CountChangedError(OperatorError):
-    """Another number of records would be retried than was expected: nothing was changed."""
+    """{current} would change now, and not {expected} as expected; nothing was changed: count again with dry_run."""
 
-    def __init__(self, expected: int, current: int) -> None:
-        super().__init__(
-            f"{current} would change now, and not {expected} as expected; nothing was changed: count again with dry_run"
-        )
-        self.current = current
+    expected: int
+    current: int
 
 
 class TooWideError(OperatorError):
     """Name a DID or a host: this cannot be done to all accounts at once."""
 
-    def __init__(self) -> None:
-        super().__init__()
-        self.field = "did"
-        self.limit = "must name an account, unless `host` names a host"
+    field = "did"
+    limit = "must name an account, unless `host` names a host"
 
 
 @dataclass(frozen=True)

@@ -11,6 +11,7 @@ from typing import Any, Final
 
 import httpx
 
+from aggregates.errors import SessionUnavailableError, SignInRequiredError
 from eventstore.untrusted import clean, read_within
 from outbox.pds.pacing import budget_of
 from outbox.pds.verdict import (
@@ -28,7 +29,7 @@ from outbox.pds.verdict import (
     verdict_of_exception,
     verdict_of_reply,
 )
-from outbox.ports import BodyFactory, Sessions, SessionUnavailableError, SignInRequiredError
+from outbox.ports import BodyFactory, Sessions
 from outbox.record.dag_cbor import Record, is_record_cid
 
 PUT_RECORD: Final = "com.atproto.repo.putRecord"
@@ -220,7 +221,7 @@ class Pds:
         except SignInRequiredError:
             return Verdict(Kind.SIGN_IN, error=SIGN_IN_REQUIRED, phase=phase)
         except SessionUnavailableError as error:
-            name = LOGIN_UNUSABLE if error.is_ours else SESSION_UNAVAILABLE
+            name = SESSION_UNAVAILABLE if error.was_sent else LOGIN_UNUSABLE
             return Verdict(Kind.NOT_SENT, error=name, message=clean(error, MAX_MESSAGE_LENGTH), phase=phase)
         except (httpx.HTTPError, httpx.InvalidURL, TimeoutError) as error:
             return verdict_of_exception(error, phase)

@@ -1,5 +1,6 @@
 """The routes as the page docs/http.md: `python -m service.pages.http > docs/http.md`."""
 
+import re
 import sys
 import tempfile
 from collections.abc import Iterator
@@ -45,6 +46,8 @@ Any request may be rejected for its method (405) or its size: the URL has at mos
 A response that the client does not take for {STALLED_RESPONSE_TIMEOUT_SECONDS:.0f} seconds is cut off: ask for the rest with `Range`."""
 ERRORS_HEAD: Final = """
 ## Error codes
+
+Nothing was changed, unless the message says otherwise.
 
 | status | code | meaning |
 |---|---|---|
@@ -95,7 +98,11 @@ def code_rows() -> Iterator[str]:
     for status, codes in codes_by_status().items():
         for code in codes:
             said = [
-                meaning_of(kind, reply)
+                re.sub(
+                    r" ?Nothing was changed[.;]( \w)?",
+                    lambda m: (m[1] or "").upper(),
+                    meaning_of(kind, reply),
+                )
                 for kind, reply in REPLIES.items()
                 if (reply.status, reply.code) == (status, code)
             ]

@@ -31,7 +31,6 @@ from replay.derived.plan import request_all
 from replay.reconcile.scan import Scan
 from replay.repair.jobs import prune_repairs
 from service.config.settings import Settings
-from service.wiring.adapters import IdentitySessions
 from service.wiring.bootstrap import Container
 from service.wiring.identity import open_pds_sessions, pds_http_client
 from service.wiring.log import staging_folder
@@ -181,7 +180,7 @@ async def _scan(container: Container) -> None:
     async with pds_http_client(container.settings) as http:
         scan = Scan(
             container.database,
-            PacedReads(Pds(IdentitySessions(container.sessions), http), container.hosts),
+            PacedReads(Pds(container.sessions, http), container.hosts),
             every=timedelta(minutes=container.settings.scan_minutes),
             on_drift=container.services.wake,
         )

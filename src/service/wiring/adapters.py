@@ -2,7 +2,7 @@
 
 import asyncio
 from collections.abc import Iterator
-from typing import Any, Final
+from typing import Final
 
 import httpx
 from sqlalchemy import Connection
@@ -11,35 +11,13 @@ from application.errors import SupportersUnreachableError
 from eventstore.coordination.commit_signals import announce
 from eventstore.database import Database
 from identity.errors import IdentityUnreachableError, UnknownIdentityError, UnsafeAddressError
-from identity.errors import SessionUnavailableError as CannotUseSessionError
-from identity.errors import SignInRequiredError as MustSignInError
 from identity.resolution.address_policy import AddressPolicy, Dns, address_of
 from identity.resolution.http_responses import MAX_ERROR_BYTES, send_whole
 from identity.resolution.resolver import Resolver
-from identity.sessions.pds_sessions import PdsSessions
 from outbox.mirror.lanes import park_lane, resume_lane
-from outbox.ports import DirectoryUnavailableError, SessionUnavailableError, SignInRequiredError
+from outbox.ports import DirectoryUnavailableError
 from storage.errors import BytesMissingError, MediaGoneError
 from storage.media import Media
-
-
-class IdentitySessions:
-    """The outbox's Sessions, with tokens from identity."""
-
-    def __init__(self, sessions: PdsSessions) -> None:
-        self._sessions: Final = sessions
-
-    async def request(
-        self, did: str, method: str, nsid: str, *, host: str, timeout: float = 30.0, **content: Any
-    ) -> httpx.Response:
-        """Send the request; errors of identity become errors of the outbox."""
-        try:
-            return await self._sessions.request(did, method, nsid, pds_url=host, timeout=timeout, **content)
-        except MustSignInError as error:
-            raise SignInRequiredError(str(error)) from error
-        except CannotUseSessionError as error:
-            was_not_sent = error.cause is None and error.status is None
-            raise SessionUnavailableError(str(error), is_ours=was_not_sent) from error
 
 
 class IdentityDirectory:

@@ -37,7 +37,6 @@ from service.schema.migrate import newest
 from service.wiring.adapters import (
     HttpSupporters,
     IdentityAddresses,
-    IdentitySessions,
 )
 from service.wiring.identity import (
     IdentityParts,
@@ -114,7 +113,7 @@ class Container:
         )
         self.sessions = self._identity.sessions
         self.resolver = resolver_of(settings, self.http)
-        self.pds = PacedPds(IdentitySessions(self.sessions), self.http, self.hosts)
+        self.pds = PacedPds(self.sessions, self.http, self.hosts)
 
         self.relay = self._relay()
         self.adoptions = adoptions_of(self)
@@ -150,7 +149,7 @@ class Container:
     def _relay(self) -> Relay:
         """Build what delivers records."""
         settings, log, metrics = self.settings, self.log, self.metrics
-        pds = Pds(IdentitySessions(self.sessions), self.relay_http)
+        pds = Pds(self.sessions, self.relay_http)
         return Relay(
             log,
             Delivery(log, self.hosts, pds, metrics=metrics),

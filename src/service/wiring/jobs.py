@@ -17,7 +17,7 @@ from replay.adoption.intake import Intake
 from replay.derived.worker import DerivedMedia
 from replay.repair.worker import RepairJobs
 from service.config.settings import Settings
-from service.wiring.adapters import IdentityDirectory, IdentitySessions, StorageAudio
+from service.wiring.adapters import IdentityDirectory, StorageAudio
 from service.wiring.identity import resolver_of
 from service.wiring.log import staging_folder
 
@@ -44,7 +44,7 @@ def worker_of(parts: "Container") -> Worker:
         Threads("repair", MAX_REPAIR_THREADS),
         wake_relay=parts.relay.wake,
     )
-    paced = PacedPds(IdentitySessions(parts.sessions), parts.relay_http, parts.hosts)
+    paced = PacedPds(parts.sessions, parts.relay_http, parts.hosts)
     uploads = Uploads(parts.log, parts.hosts, paced, StorageAudio(parts.media), metrics=parts.metrics)
     directory = IdentityDirectory(resolver_of(settings, parts.relay_http))
     probes = Probes(parts.database, paced, directory, on_settled=parts.relay.wake)

@@ -6,7 +6,7 @@ import logging
 import httpx
 import pytest
 
-from identity.errors import SessionUnavailableError, SignInRequiredError
+from aggregates.errors import SessionUnavailableError, SignInRequiredError
 from tests.faults.faults import answer, cut_after, pass_on
 from tests.identity.conftest import KEY
 from tests.identity.oauth.oauth_rig import GET_SESSION, Rig, ask, store_tokens, stored_tokens

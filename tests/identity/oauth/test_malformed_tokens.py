@@ -8,7 +8,7 @@ import pytest
 from cryptography.hazmat.primitives.asymmetric import ec
 from pydantic import SecretStr
 
-from identity.errors import SessionUnavailableError
+from aggregates.errors import SessionUnavailableError
 from identity.oauth.flows import Flows, OAuthGrants
 from identity.resolution.address_policy import AddressPolicy
 from identity.resolution.resolver import Resolver

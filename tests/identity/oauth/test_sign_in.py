@@ -6,6 +6,7 @@ import pytest
 from pydantic import SecretStr
 from sqlalchemy import select
 
+from aggregates.errors import SignInRequiredError
 from identity.accounts.accounts import Accounts
 from identity.accounts.credentials import Credentials, Scope, credential
 from identity.errors import (
@@ -13,7 +14,6 @@ from identity.errors import (
     NotAnAdminError,
     ScopeRefusedError,
     SignInRefusedError,
-    SignInRequiredError,
     SignInStateError,
 )
 from identity.sessions.encryption import Cipher

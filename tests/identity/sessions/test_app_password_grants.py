@@ -8,7 +8,8 @@ import httpx
 import pytest
 from sqlalchemy import select, update
 
-from identity.errors import BadCredentialsError, SessionUnavailableError, SignInRequiredError
+from aggregates.errors import SessionUnavailableError, SignInRequiredError
+from identity.errors import BadCredentialsError
 from identity.sessions.session_store import pds_session
 from tests.identity.conftest import KEY
 from tests.identity.sessions.app_password_rig import ask, sign_in, take_down, wired

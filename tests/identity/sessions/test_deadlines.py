@@ -8,7 +8,7 @@ from datetime import timedelta
 import httpx
 import pytest
 
-from identity.errors import SessionUnavailableError
+from aggregates.errors import SessionUnavailableError
 from identity.sessions.pds_sessions import LOGIN_TIME_SHARE
 from tests.identity.sessions.fake_pds import DID, FakePds, error
 from tests.identity.sessions.session_rig import (

@@ -11,11 +11,11 @@ import pytest
 from sqlalchemy import event, make_url
 from sqlalchemy.exc import OperationalError
 
+from aggregates.errors import SignInRequiredError
 from eventstore.database import Database
 from eventstore.errors import LogBusyError
 from eventstore.event_log import EventLog
 from eventstore.unit_of_work import account_of
-from identity.errors import SignInRequiredError
 from identity.sessions.pds_sessions import RetryingWrites
 from tests.identity.conftest import by, noted
 from tests.identity.sessions.fake_pds import DID, ORIGIN, FakePds, error

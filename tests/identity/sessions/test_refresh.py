@@ -9,7 +9,7 @@ import pytest
 from pydantic import SecretStr
 from sqlalchemy import update
 
-from identity.errors import SessionUnavailableError, SignInRequiredError
+from aggregates.errors import SessionUnavailableError, SignInRequiredError
 from identity.sessions import session_store
 from identity.sessions.session_store import REFRESH_LEASE_TTL, Tokens, pds_session
 from tests.identity.conftest import by

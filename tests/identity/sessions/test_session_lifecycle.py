@@ -7,7 +7,7 @@ from datetime import timedelta
 import httpx
 import pytest
 
-from identity.errors import SessionUnavailableError, SignInRequiredError
+from aggregates.errors import SessionUnavailableError, SignInRequiredError
 from identity.sessions.encryption import Cipher
 from tests.identity.conftest import by
 from tests.identity.sessions.fake_pds import DID, ORIGIN, FakePds, error
@@ -99,9 +99,9 @@ def test_a_session_is_not_refreshed_while_it_is_revoked(database, cipher, hooks,
 
 
 def test_a_request_for_another_pds_is_not_sent(sessions, fake, database):
-    assert ask(sessions, pds_url=ORIGIN).status_code == 200
+    assert ask(sessions, host=ORIGIN).status_code == 200
     seen = len(fake.requests)
     with pytest.raises(SignInRequiredError):
-        ask(sessions, pds_url="https://elsewhere.example.com")
+        ask(sessions, host="https://elsewhere.example.com")
     assert len(fake.requests) == seen
     assert row(database).status == "active"

@@ -193,7 +193,7 @@ def test_nonces_do_not_pile_up(monkeypatch):
 
 
 def test_a_session_of_an_unsupported_kind_is_unavailable_and_kept(sessions):
-    from identity.errors import SessionUnavailableError
+    from aggregates.errors import SessionUnavailableError
 
     with pytest.raises(SessionUnavailableError, match="kind oauth"):
         asyncio.run(sessions.refresh(DID, 1))

@@ -6,9 +6,9 @@ from typing import Any
 import httpx
 import pytest
 
+from aggregates.errors import SessionUnavailableError, SignInRequiredError
 from outbox.pds.client import MAX_RECORD_BYTES, Pds, RecordKey, Remote, RemoteUnknownError
-from outbox.pds.verdict import Kind
-from outbox.ports import SessionUnavailableError, SignInRequiredError
+from outbox.pds.verdict import LOGIN_UNUSABLE, SESSION_UNAVAILABLE, Kind
 from outbox.record.dag_cbor import record_cid
 
 pytestmark = pytest.mark.anyio
@@ -73,8 +73,7 @@ async def test_a_delete_is_done_with_and_without_a_commit(body: dict) -> None:
 @pytest.mark.parametrize(
     ("error", "kind"),
     [
-        (SignInRequiredError(), Kind.SIGN_IN),
-        (SessionUnavailableError("busy"), Kind.NOT_SENT),
+        (SignInRequiredError(KEY.did), Kind.SIGN_IN),
         (httpx.ConnectError("refused"), Kind.NOT_SENT),
         (httpx.ReadTimeout("slow"), Kind.AMBIGUOUS),
         (httpx.InvalidURL("no"), Kind.AMBIGUOUS),
@@ -84,6 +83,20 @@ async def test_a_delete_is_done_with_and_without_a_commit(body: dict) -> None:
 async def test_an_error_on_the_way_is_a_verdict(error: Exception, kind: Kind) -> None:
     pds, _ = pds_that(error)
     assert (await pds.put(HOST, KEY, RECORD, swap=None, timeout=5)).kind is kind
+
+
+@pytest.mark.parametrize(
+    ("error", "name"),
+    [
+        (SessionUnavailableError(KEY.did, "its tokens cannot be decrypted"), LOGIN_UNUSABLE),
+        (SessionUnavailableError(KEY.did, "away", cause=httpx.ConnectError("refused")), SESSION_UNAVAILABLE),
+        (SessionUnavailableError(KEY.did, "busy", status=503), SESSION_UNAVAILABLE),
+    ],
+)
+async def test_a_login_that_was_not_used_says_nothing_of_its_pds(error: Exception, name: str) -> None:
+    pds, _ = pds_that(error)
+    verdict = await pds.put(HOST, KEY, RECORD, swap=None, timeout=5)
+    assert (verdict.kind, verdict.error) == (Kind.NOT_SENT, name)
 
 
 async def test_a_request_that_never_ends_ends_in_time() -> None:

@@ -10,6 +10,7 @@ import pytest
 from pydantic import SecretStr
 from sqlalchemy import select, update
 
+from aggregates.errors import SessionUnavailableError
 from identity.sessions.encryption import Cipher
 from identity.sessions.pds_sessions import PdsSessions
 from identity.sessions.session_store import SessionKind, Tokens, pds_session
@@ -19,11 +20,10 @@ from outbox.mirror.states import BreakerState
 from outbox.mirror.tables import blob_job, delivery_attempt, mirror_lane, mirror_target, pds_host
 from outbox.pds.client import Pds
 from outbox.pds.verdict import NO_CONNECTION_PAUSE, Kind
-from outbox.ports import SessionUnavailableError
 from outbox.relay.delivery import Delivery
 from outbox.relay.delivery_task import next_task
 from outbox.relay.result import Outcome, Result
-from service.wiring.adapters import AccountLanes, IdentitySessions
+from service.wiring.adapters import AccountLanes
 from tests.dsl import BOB
 from tests.outbox.rigs.foreign_writes import delivered
 from tests.outbox.rigs.relay_rig import KINDS, Rig, answered
@@ -60,7 +60,7 @@ async def with_real_logins(desk: Rig) -> AsyncIterator[PdsSessions]:
         sessions.signed_in(
             connection, did=desk.did, kind=SessionKind.APP_PASSWORD, pds_url=desk.pds.url, tokens=tokens
         )
-    pds = Pds(IdentitySessions(sessions), desk.wire.http)
+    pds = Pds(sessions, desk.wire.http)
     desk.delivery = Delivery(desk.log, desk.hosts, pds)
     yield sessions
     await sessions.finish()
@@ -84,9 +84,7 @@ def set_session(desk: Rig, **columns: Any) -> None:
 
 async def no_key_opens_it(_send: Any) -> httpx.Response:
     """The tokens were sealed with a key that is gone from SECRET_KEYS."""
-    raise SessionUnavailableError(
-        "its tokens cannot be decrypted: none of SECRET_KEYS decrypts it", is_ours=True
-    )
+    raise SessionUnavailableError(BOB, "its tokens cannot be decrypted: none of SECRET_KEYS decrypts it")
 
 
 async def test_logins_that_no_key_decrypts_count_against_no_host_and_are_logged(desk: Rig) -> None:
@@ -105,7 +103,7 @@ async def test_logins_that_no_key_decrypts_count_against_no_host_and_are_logged(
         mirror = desk.mirror(number)
         assert (mirror.state, mirror.reason) == ("pending", "backoff")
         assert mirror.last_error is not None
-        assert mirror.last_error.startswith("login_unusable: its tokens cannot be decrypted")
+        assert mirror.last_error.startswith(f"login_unusable: {BOB}: its tokens cannot be decrypted")
 
     desk.wire.faults.clear()  # the operator puts the key back
     desk.clock.advance(minutes=10)

@@ -11,6 +11,7 @@ from typing import Any, TypeVar
 
 import httpx
 
+from aggregates.errors import SignInRequiredError
 from aggregates.published import Published
 from aggregates.track import Track
 from aggregates.values import Audio
@@ -25,7 +26,6 @@ from outbox.mirror.lanes import Lane, resume_lane
 from outbox.mirror.requeue import retry
 from outbox.mirror.targets import MirrorTargets
 from outbox.pds.client import Pds
-from outbox.ports import SignInRequiredError
 from outbox.probes.jobs import Probes
 from outbox.record.kind import RecordKinds
 from outbox.relay.claim import claim
@@ -126,7 +126,7 @@ class Wire:
     ) -> httpx.Response:
         assert self.did in {did, ANYONE}
         if self.at not in {ANYWHERE, host}:
-            raise SignInRequiredError
+            raise SignInRequiredError(did)
 
         async def send() -> httpx.Response:
             content = {"content": body()} if body is not None else {"json": json}

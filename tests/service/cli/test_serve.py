@@ -68,7 +68,7 @@ def test_rows_of_another_version_are_made_again_on_sqlite_and_refused_on_postgre
         result = on_tape("serve")
         assert (result.exit_code, result.stderr) == (
             1,
-            "Error: projection 'tracks' is not of this version: run `mastertape rebuild tracks`\n",
+            "Error: projection 'tracks' is not of this version: run `mastertape rebuild tracks`.\n",
         )
         return
     with daemon(
