@@ -12,21 +12,17 @@ from api.responses.ops.work import oldest_pending
 from eventstore.event_log import EventLog
 from eventstore.jobs.queue import count_jobs
 from outbox.mirror.due import is_open
-from outbox.mirror.failure_causes import HOURS_OF_TREND
 from outbox.mirror.host_state import breaker_state
 from outbox.mirror.observe_only import observed_account
-from outbox.mirror.states import BreakerState, LaneState, MirrorState, TargetState
-from outbox.mirror.tables import IS_TROUBLED, mirror_lane, mirror_target, pds_host
-from outbox.views.causes import causes
+from outbox.mirror.states import BreakerState, MirrorState
+from outbox.mirror.tables import mirror_lane, mirror_target, pds_host
 from outbox.views.overview import LANE_STATE, LANES_OF_HOSTS
 from outbox.views.status import BLOB_WANTED, IS_SAMPLED, STATE, TARGETS_AT_WORK, unfinished_records
 from projections.history import history
 from service.observability.subscribers import lanes_stalled_since, subscriber_rows
 
 MAX_HOSTS: Final = 100
-"""Hosts that one gauge names: those with the least budget left, with an open breaker, or failing for the longest."""
-MAX_CAUSES: Final = 20
-"""Causes that the gauge names: those met last."""
+"""Hosts that one gauge names: those with the least budget left, or with an open breaker."""
 WORK_CLASSES: Final = ("delete", "edit", "backfill", "blob")
 
 lane: Final = mirror_lane.c
@@ -48,15 +44,6 @@ def gauges(log: EventLog) -> Iterator[GaugeMetricFamily]:
         now = log.database.now(connection)
         yield from _of_waiting_work(connection, now)
         yield from _of_hosts(connection, now)
-        yield gauge(
-            "mirror_failures_of_day",
-            f"Failures of the last {HOURS_OF_TREND} hours by cause, of the causes that were met last.",
-            ["host", "phase", "status", "error"],
-            [
-                (each.row.host, each.row.phase, str(each.row.status or ""), each.row.error, sum(each.trend))
-                for each in causes(connection, now, limit=MAX_CAUSES)
-            ],
-        )
         yield gauge(
             "mastertape_subscriber_lag",
             "How far behind the log each subscriber is: events of a read model that another version made, or seconds in "
@@ -110,20 +97,6 @@ def _of_waiting_work(connection: Connection, now: datetime) -> Iterator[GaugeMet
         ["state"],
         connection.execute(_LANES),
     )
-    of = {
-        "host": (host.failing_since, ~host.paused),
-        "account": (lane.failing_since, lane.state == LaneState.READY),
-        "record": (target.failing_since, IS_TROUBLED & (target.state == TargetState.BACKOFF)),
-    }
-    yield gauge(
-        "mirror_oldest_failing_seconds",
-        "For how long the host, account or record that has failed for the longest does so, of those that are tried again.",
-        ["of"],
-        [
-            (name, _seconds(connection.scalar(select(func.min(failing_since)).where(which)), now))
-            for name, (failing_since, which) in of.items()
-        ],
-    )
 
 
 _each: Final = mirror_lane.alias().c
@@ -165,31 +138,6 @@ def _of_hosts(connection: Connection, now: datetime) -> Iterator[GaugeMetricFami
         [
             (row.host, 1.0 if breaker_state(row, now) == BreakerState.HALF_OPEN else 2.0)
             for row in connection.execute(troubled.limit(MAX_HOSTS))
-        ],
-    )
-    failing = connection.execute(
-        select(host.host, host.failing_since, func.max(lane.last_success_at).label("last_success_at"))
-        .select_from(pds_host)
-        .outerjoin(mirror_lane, lane.host == host.host)
-        .where(host.failing_since.is_not(None))
-        .group_by(host.host, host.failing_since)
-        .order_by(host.failing_since)
-        .limit(MAX_HOSTS)
-    ).all()
-    yield gauge(
-        "mirror_host_failing_seconds",
-        "For how long a host has failed; hosts that do not are not listed.",
-        ["host"],
-        [(row.host, _seconds(row.failing_since, now)) for row in failing],
-    )
-    yield gauge(
-        "mirror_host_last_success_seconds",
-        "How long ago a host that fails last answered a delivery as it should.",
-        ["host"],
-        [
-            (row.host, _seconds(row.last_success_at, now))
-            for row in failing
-            if row.last_success_at is not None
         ],
     )
 

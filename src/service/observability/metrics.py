@@ -7,11 +7,11 @@ import os
 import platform
 import re
 import time
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from datetime import UTC, datetime
 from importlib.metadata import version
 from pathlib import Path
-from typing import TYPE_CHECKING, Final
+from typing import TYPE_CHECKING, Any, Final
 
 from prometheus_client import CollectorRegistry, Counter, Histogram, generate_latest
 from prometheus_client.core import InfoMetricFamily
@@ -96,38 +96,36 @@ class Metrics(RelayMetrics):
 
     def watch(self, log: EventLog, listener: Listener) -> None:
         """Add the gauges of the database, and whether the listener for other processes' commits is alive."""
-        what = "1 while commits of other processes are received."
         self._gauges.register(_Collected(_Gauges(log).collect))
-        self._gauges.register(
-            _Collected(lambda: [gauge("listener_alive", what, [], [[float(listener.alive)]])])
+        self._add_gauge(
+            "listener_alive",
+            "1 while commits of other processes are received.",
+            [],
+            lambda: [[float(listener.alive)]],
         )
 
     def watch_streams(self, statuses: Callable[[], Mapping[str, "StreamStatus"]]) -> None:
-        """Add gauges for the firehose streams of this process."""
-
-        def streams() -> Iterable[Metric]:
-            alive = [(host, float(status.alive)) for host, status in statuses().items()]
-            lag = [(host, status.lag_seconds) for host, status in statuses().items()]
-            yield gauge("firehose_alive", "1 while the host's stream is received.", ["host"], alive)
-            yield gauge("firehose_lag_seconds", "How late the last message of the host came.", ["host"], lag)
-
-        self._gauges.register(_Collected(streams))
+        """Add the gauge of the firehose streams of this process."""
+        self._add_gauge(
+            "firehose_alive",
+            "1 while the host's stream is received.",
+            ["host"],
+            lambda: [(host, float(status.alive)) for host, status in statuses().items()],
+        )
 
     def watch_disks(self, free: Callable[[], Mapping[Path, int]]) -> None:
         """Add the free bytes of the disk of each folder."""
-        what = "Free space on the disk of a folder of the service."
-        self._gauges.register(
-            _Collected(
-                lambda: [
-                    gauge(
-                        "disk_free_bytes",
-                        what,
-                        ["folder"],
-                        [(str(folder), room) for folder, room in free().items()],
-                    )
-                ]
-            )
+        self._add_gauge(
+            "disk_free_bytes",
+            "Free space on the disk of a folder of the service.",
+            ["folder"],
+            lambda: [(str(folder), room) for folder, room in free().items()],
         )
+
+    def _add_gauge(
+        self, name: str, what: str, labels: Sequence[str], read: Callable[[], Iterable[Sequence[Any]]]
+    ) -> None:
+        self._gauges.register(_Collected(lambda: [gauge(name, what, labels, read())]))
 
     def text(self) -> bytes:
         """Return all metrics in the text format; the counts of all processes of one `serve --workers`."""

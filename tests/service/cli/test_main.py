@@ -40,7 +40,7 @@ def test_pages_name_only_commands_and_options_that_exist() -> None:
 def test_pages_name_only_modules_and_developer_commands_that_exist() -> None:
     text = "".join(page.read_text() for page in (*PAGES, ROOT / "CONTRIBUTING.md"))
     modules = set(re.findall(r"python3? -m (\w[\w.]*\w)", text))
-    assert {"service.pages.http", "tests.golden.record"} <= modules
+    assert {"tests.service.pages.http", "tests.golden.record"} <= modules
     assert [module for module in modules if find_spec(module) is None] == []
     commands = set(re.findall(r"\./dev (\w+)", text))
     assert commands >= {"demo", "test", "sbom"}

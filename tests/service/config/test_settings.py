@@ -13,7 +13,7 @@ from service.cli.main import main
 from service.config import settings as settings_module
 from service.config.secret_keys import new_oauth_keys, oauth_keys, secret_keys
 from service.config.settings import PREFIX, Settings, SettingsError, load
-from service.pages.settings import page
+from tests.service.pages.settings import page
 
 KEY = "k" * 32
 PRIVATE_KEY = new_oauth_keys()
@@ -284,5 +284,5 @@ def test_the_command_line_makes_a_key(tmp_path: Path, monkeypatch: pytest.Monkey
 
 def test_documentation_is_up_to_date() -> None:
     assert Path("docs/settings.md").read_text() == page(), (
-        "python -m service.pages.settings > docs/settings.md"
+        "python -m tests.service.pages.settings > docs/settings.md"
     )

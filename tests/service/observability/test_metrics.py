@@ -12,12 +12,10 @@ from sqlalchemy import insert, update
 from sqlalchemy.exc import OperationalError
 from starlette.testclient import TestClient
 
-from aggregates.published import Subject
 from aggregates.track import Track
 from devpds.ports import free_port
 from eventstore.change import Envelope
 from outbox.firehose.subscription import StreamStatus
-from outbox.mirror.failure_causes import count_failure
 from outbox.mirror.lanes import change_lane, park_lane, resume_lane
 from outbox.mirror.observe_only import observed_account
 from outbox.mirror.tables import mirror_lane, mirror_target, pds_host
@@ -43,16 +41,11 @@ NAMES = {
     "mirror_attempts_total",
     "mirror_budget_remaining",
     "mirror_breaker_state",
-    "mirror_oldest_failing_seconds",
-    "mirror_host_failing_seconds",
-    "mirror_host_last_success_seconds",
-    "mirror_failures_of_day",
     "mirror_fenced_commits_total",
     "mirror_cid_mismatches_total",
     "mirror_scans_total",
     "mirror_drift_total",
     "firehose_alive",
-    "firehose_lag_seconds",
     "firehose_messages_total",
     "oauth_refresh_total",
     "mastertape_subscriber_lag",
@@ -200,30 +193,6 @@ def test_hosts_in_trouble_are_named_and_no_others(tape: Container) -> None:
     assert found[f'mirror_breaker_state{{host="{HOST}"}}'] == 2
     assert found[f'mirror_budget_remaining{{host="{HOST}",scope="host"}}'] == 7
     assert found['mirror_oldest_pending_seconds{class="backfill"}'] > 0
-
-
-def test_what_fails_is_shown_since_when_and_why(tape: Container) -> None:
-    signed_in(tape)
-    calm = numbers(_fresh(tape))
-    for of in ("host", "account", "record"):
-        assert calm[f'mirror_oldest_failing_seconds{{of="{of}"}}'] == 0
-    assert "mirror_host_failing_seconds{" not in _fresh(tape).decode()
-
-    count_failure(
-        tape.database, HOST, Verdict(Kind.NOT_SENT, "ConnectError"), did=ALICE, subject=Subject("track", 1)
-    )
-    with tape.database.write() as connection:
-        since = {"failing_since": tape.database.now(connection) - timedelta(minutes=10)}
-        connection.execute(update(pds_host).values(since))
-        connection.execute(update(mirror_lane).values(last_success_at=since["failing_since"], **since))
-        connection.execute(update(mirror_target).values(state="backoff", **since))
-    found = numbers(_fresh(tape))
-    for of in ("host", "account", "record"):
-        assert found[f'mirror_oldest_failing_seconds{{of="{of}"}}'] >= 600
-    assert found[f'mirror_host_failing_seconds{{host="{HOST}"}}'] >= 600
-    assert found[f'mirror_host_last_success_seconds{{host="{HOST}"}}'] >= 600
-    cause = f'error="ConnectError",host="{HOST}",phase="write",status=""'
-    assert found[f"mirror_failures_of_day{{{cause}}}"] == 1
 
 
 def test_gauges_are_cached_and_longer_when_reading_them_is_slow(

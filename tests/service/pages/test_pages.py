@@ -3,7 +3,7 @@
 from pathlib import Path
 
 from api.error_responses import REPLIES
-from service.pages import http as http_page
+from tests.service.pages import http as http_page
 
 DOCS = Path(__file__).parents[3] / "docs"
 

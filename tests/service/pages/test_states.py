@@ -11,7 +11,7 @@ from application.errors import AlreadyHasRecordError, BlobTooLargeError, Migrati
 from eventstore.states import State, Transition
 from outbox.mirror.states import LaneState, MirrorReason, MirrorState
 from service.cli.main import main
-from service.pages import states as states_page
+from tests.service.pages import states as states_page
 
 ROOT = Path(__file__).parents[3]
 

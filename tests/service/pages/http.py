@@ -1,4 +1,4 @@
-"""The routes as the page docs/http.md: `python -m service.pages.http > docs/http.md`."""
+"""The routes as the page docs/http.md: `python -m tests.service.pages.http > docs/http.md`."""
 
 import re
 import sys
@@ -34,7 +34,7 @@ everywhere: `error` is for programs, `message` for people. [ADR 19](adr/0019-err
 
 {limits}
 
-<!-- generated from src/api/ by `python -m service.pages.http`; a test checks that it is current -->
+<!-- generated from src/api/ by `python -m tests.service.pages.http`; a test checks that it is current -->
 
 | method and path | takes | does |
 |---|---|---|

@@ -1,4 +1,4 @@
-"""The state machines as the page docs/states.md: `python -m service.pages.states > docs/states.md`."""
+"""The state machines as the page docs/states.md: `python -m tests.service.pages.states > docs/states.md`."""
 
 import inspect
 import re
@@ -31,7 +31,7 @@ Every state as it is stored or shown, and below it the transitions that the code
 `any` stands for every other state. Where people see a state, `exit` says who ends it, and how: a generated test
 (`tests/simulation/test_no_dead_ends.py`) takes these ways from every state that a track gets into.
 
-<!-- generated from the enums in src/ by `python -m service.pages.states`; a test checks that it is current -->
+<!-- generated from the enums in src/ by `python -m tests.service.pages.states`; a test checks that it is current -->
 """
 CAPITAL: Final = re.compile(r"(?<=[a-z])(?=[A-Z])")
 OTHERS_HEAD: Final = """

@@ -1,4 +1,4 @@
-"""The settings as the page docs/settings.md: `python -m service.pages.settings > docs/settings.md`."""
+"""The settings as the page docs/settings.md: `python -m tests.service.pages.settings > docs/settings.md`."""
 
 import sys
 from typing import Final
@@ -17,7 +17,7 @@ secrets, or in the folder of a systemd unit's credentials (`LoadCredential=`). T
 OAUTH_KEYS and a DATABASE_URL with a password: the environment of a process is readable by more than a file is. The S3
 credentials have a file of their own, `AWS_SHARED_CREDENTIALS_FILE`.
 
-<!-- generated from src/service/config/settings.py by `python -m service.pages.settings`; a test checks that it is current -->
+<!-- generated from src/service/config/settings.py by `python -m tests.service.pages.settings`; a test checks that it is current -->
 
 | name | default | meaning |
 |---|---|---|
