@@ -1,17 +1,18 @@
 """JSON responses in ASCII, so that any text can be sent."""
 
 import json
-from collections.abc import Mapping
-from typing import Annotated, Any, Final, TypeVar
+from collections.abc import Callable, Mapping, Sequence
+from typing import Annotated, Any, Final, Generic, TypeVar
 
 from fastapi import Response
 from fastapi.responses import JSONResponse
-from pydantic import AfterValidator, BaseModel
+from pydantic import AfterValidator, BaseModel, ConfigDict
 from pydantic_core import PydanticSerializationError
 
 from eventstore.idempotency.results import CommandResult
 
 B = TypeVar("B", bound=BaseModel)
+T = TypeVar("T")
 
 MAX_URI_CHARACTERS: Final = 256
 """Of one in a list: a PDS chooses the keys of its records, up to 8 KB each."""
@@ -44,9 +45,23 @@ def response_of(answer: CommandResult, headers: Mapping[str, str] | None = None)
 
 
 def body_from(body: type[B], source: Any, **others: Any) -> B:
-    """Return a body with the source's attributes of the same names; `others` are the fields that are something else."""
+    """Return a body with the source's attributes of the same names, and theirs in turn; `others` are the fields that are something else."""
     named = {name: getattr(source, name) for name in body.model_fields if name not in others}
-    return body(**named, **others)
+    return body.model_validate({**named, **others}, from_attributes=True)
+
+
+class Page(BaseModel, Generic[T]):
+    """Some items, and the cursor of the next page when there is one."""
+
+    model_config = ConfigDict(coerce_numbers_to_str=True)
+
+    items: list[T]
+    cursor: str | None
+
+
+def cut(rows: Sequence[T], limit: int, key: Callable[[T], Any]) -> tuple[Sequence[T], str | None]:
+    """Return a page of the rows, of which one more than `limit` was asked for, and the key of its last if more follow."""
+    return rows[:limit], str(key(rows[limit - 1])) if len(rows) > limit else None
 
 
 class MessageBody(BaseModel):

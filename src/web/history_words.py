@@ -5,8 +5,8 @@ from dataclasses import dataclass, replace
 from typing import Any, Final
 
 from api.requests.fields import is_reserved
-from api.responses.history import KEPT_HERE, REVERTIBLE
 from api.responses.states import EventStatus, MirrorState
+from api.routers.history import KEPT_HERE, REVERTIBLE
 from identity.accounts.sign_in import USUAL_NAME as APP_PASSWORD
 from web.filters import playing_time, sentence, size
 from web.state_words import of_its_pds, record_words, shown

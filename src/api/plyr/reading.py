@@ -16,7 +16,7 @@ from api.middleware.rate_limits import PREFIX
 from api.pipeline.media_request import ForMedia
 from api.plyr.track import TrackResponse, track_responses, with_gates_open
 from api.requests.parameters import NO_TRACK, StrictRoute, TrackId, cursor_of, track_at
-from api.responses.my_tracks import MyTracksFilter, audio_sizes, own_page, without_record
+from api.routers.tracks import MyListing, audio_sizes, own_page, without_record
 from api.services import Services
 from application.authorization import may_see_track
 from application.errors import TrackNotFoundError
@@ -142,9 +142,11 @@ async def list_own_tracks(
     wanted: Annotated[OwnListing, Query()], principal: SignedIn, reader: OwnReader
 ) -> Response:
     """List the caller's tracks, unlisted ones too."""
-    which, by_title = MyTracksFilter(principal.did, q=wanted.q or None), wanted.sort is Order.TITLE
+    which, by_title = MyListing(q=wanted.q or None), wanted.sort is Order.TITLE
     tracks, page = await reader.page(
-        lambda found: own_page(found, which, by_title=by_title, offset=wanted.offset, limit=wanted.limit)
+        lambda found: own_page(
+            found, principal.did, which, by_title=by_title, offset=wanted.offset, limit=wanted.limit
+        )
     )
     return AsciiJsonResponse(
         {

@@ -143,7 +143,6 @@ def record_mirror(
     connection: Connection, track_id: int, log: EventLog, kinds: RecordKinds
 ) -> RecordMirrorBody:
     mirror: Mirror = mirrors(connection, Track.TOPIC, [track_id])[track_id]
-    attempts = attempts_of(connection, Track.TOPIC, track_id, limit=ATTEMPTS)
     return body_from(
         RecordMirrorBody,
         mirror,
@@ -152,8 +151,10 @@ def record_mirror(
         acked=AckedBody(generation=mirror.acked_generation),
         observed=ObservedBody(cid=mirror.record_cid),
         conflict=_conflict(connection, track_id, log, kinds),
-        left=[body_from(LeftBody, each) for each in mirror.left],
-        attempts=[_attempt(row) for row in attempts],
+        attempts=[
+            body_from(AttemptBody, row, record_uri=RecordKey(row.did, row.collection, row.rkey).uri)
+            for row in attempts_of(connection, Track.TOPIC, track_id, limit=ATTEMPTS)
+        ],
     )
 
 
@@ -195,17 +196,8 @@ def _conflict(
     if found is None:
         return None
     track = track_as_it_is(log, connection, track_id)
-    return ConflictBody(
-        record_uri=found.key.uri,
-        cid=found.cid,
-        value=found.theirs,
-        fields=found.fields,
-        values=[FieldConflictBody(**vars(each)) for each in field_conflicts(found, track)],
-    )
-
-
-def _attempt(row: Any) -> AttemptBody:
-    return body_from(AttemptBody, row, record_uri=RecordKey(row.did, row.collection, row.rkey).uri)
+    values = field_conflicts(found, track)
+    return body_from(ConflictBody, found, record_uri=found.key.uri, value=found.theirs, values=values)
 
 
 class ConfirmedBody(BaseModel):
@@ -252,17 +244,14 @@ class ComparisonBody(BaseModel):
 
 
 def comparison_body(track_id: int, known: KnownRecord, present: PresentRecord) -> ComparisonBody:
-    mirror, confirmed, remote = known.mirror, known.confirmed, present.remote
-    body = None if remote is None else remote.body or {}
-    return ComparisonBody(
+    mirror, remote = known.mirror, present.remote
+    return body_from(
+        ComparisonBody,
+        mirror,
         track_id=track_id,
         record_uri=known.key.uri,
-        state=mirror.state,
-        reason=mirror.reason,
         wanted=DesiredBody(op=mirror.desired_op, generation=mirror.generation),
-        confirmed=body_from(ConfirmedBody, confirmed),
-        present=PresentBody(
-            at=present.at, cid=remote.cid if remote is not None else None, problem=present.problem
-        ),
-        fields=[ComparedFieldBody(**vars(each)) for each in field_versions(known, body)],
+        confirmed=known.confirmed,
+        present=body_from(PresentBody, present, cid=remote.cid if remote is not None else None),
+        fields=field_versions(known, None if remote is None else remote.body or {}),
     )

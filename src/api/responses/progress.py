@@ -1,13 +1,13 @@
 """The progress of what an account has asked for as JSON: an adoption, copies of all audio to the PDS, its deletion."""
 
 from datetime import datetime
-from typing import Any, Final
+from typing import Final
 
 from pydantic import BaseModel, ConfigDict, Field
 from sqlalchemy import Connection, and_, func, select
 
 from aggregates.track import Track
-from api.json_response import ListedUri
+from api.json_response import ListedUri, body_from
 from api.responses.track import BRINGS_BLOB, IS_OF_TRACK
 from eventstore.database import Database
 from eventstore.jobs.table import JobState, state_of
@@ -15,7 +15,7 @@ from identity.accounts.credentials import count_usable_tokens
 from identity.sessions.session_store import is_connected
 from outbox.mirror.states import LaneState
 from outbox.mirror.tables import mirror_target
-from outbox.operations.account_deletion import Remains, remains
+from outbox.operations.account_deletion import remains
 from outbox.views.overview import lane_of
 from projections.blob_migration import AUDIO_COPY_STATE, AudioCopyState, copy_counts, tracks_in_state
 from projections.history import history
@@ -64,14 +64,12 @@ def adoption_body(connection: Connection, did: str) -> AdoptionBody:
     if row is None:
         return NOTHING
     state = state_of(row)
-    progress = vars(progress_of(row._mapping))  # noqa: SLF001
-    return AdoptionBody(
+    return body_from(
+        AdoptionBody,
+        row,
         state=state,
-        requested_at=row.requested_at,
-        ended_at=row.ended_at,
         next_attempt_at=row.due if state is JobState.WAITING and row.problem is not None else None,
-        problem=row.problem,
-        **progress,
+        **vars(progress_of(row._mapping)),  # noqa: SLF001
     )
 
 
@@ -116,14 +114,10 @@ def migration_report(connection: Connection, did: str) -> MigrationBody:
         unasked=by_state.get(AudioCopyState.UNASKED, 0),
         waits_for=_waits_for(connection, did),
         failures=[
-            _failed(row)
+            body_from(FailedBody, row, reason=row.blob_failure)
             for row in tracks_in_state(connection, did, AudioCopyState.FAILED, limit=MOST_FAILURES)
         ],
     )
-
-
-def _failed(row: Any) -> FailedBody:
-    return FailedBody(track_id=row.track_id, title=row.title, reason=row.blob_failure)
 
 
 def _saved(connection: Connection, did: str) -> int:
@@ -158,9 +152,7 @@ def _saved(connection: Connection, did: str) -> int:
 def _waits_for(connection: Connection, did: str) -> str | None:
     """Return the reason that the account's lane is parked, if it is."""
     lane = lane_of(connection, did)
-    if lane is None:
-        return None
-    return None if lane.mirror_state == LaneState.READY else str(lane.mirror_state)
+    return None if lane is None or lane.mirror_state == LaneState.READY else str(lane.mirror_state)
 
 
 HERE: Final = "/me"
@@ -204,19 +196,10 @@ def leaving_body(database: Database, connection: Connection, did: str, since: da
     left = remains(connection, did, since, now)
     return LeavingBody(
         since=since,
-        records=_records(left),
+        records=body_from(RecordsBody, left),
         waits_for=left.waits_for if left.waiting else None,
         connected=is_connected(connection, did),
         tokens=count_usable_tokens(connection, now, did),
         media=len(cids_of(connection, did)),
         look_at=HERE,
-    )
-
-
-def _records(left: Remains) -> RecordsBody:
-    return RecordsBody(
-        to_remove=left.to_remove,
-        removed=left.removed,
-        untouched=left.untouched,
-        waiting=[WaitingBody(**vars(each)) for each in left.waiting],
     )

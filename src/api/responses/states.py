@@ -1,5 +1,7 @@
 """The states, outcomes and actions that requests and responses name, for pages that say them in words."""
 
+# ruff: noqa: F401 - each is there to be imported from here
+
 from eventstore.jobs.kinds import PERIODIC
 from eventstore.jobs.table import JobState
 from identity.sessions.session_store import LoginState
@@ -15,27 +17,3 @@ from projections.blob_migration import AudioCopyState
 from replay.adoption.adopt import ADOPTION
 from replay.reconcile.drift import DriftKind, Repair
 from replay.repair.jobs import RepairState, SkipReason
-
-__all__ = [
-    "ADOPTION",
-    "DELETE",
-    "OUR_ERRORS",
-    "PARKING",
-    "PERIODIC",
-    "PROBED",
-    "Action",
-    "AudioCopyState",
-    "BreakerState",
-    "DriftKind",
-    "EventStatus",
-    "JobState",
-    "LaneState",
-    "LoginState",
-    "MirrorReason",
-    "MirrorState",
-    "Repair",
-    "RepairState",
-    "SkipReason",
-    "UnsentOutcome",
-    "VerdictKind",
-]

@@ -57,10 +57,6 @@ class MirrorBody(BaseModel):
     reason: str | None
     next_attempt_at: Upcoming
 
-    @classmethod
-    def of(cls, mirror: Mirror) -> "MirrorBody":
-        return body_from(cls, mirror)
-
 
 class TrackBody(BaseModel):
     """A track. `version` is also its ETag; `audio_storage` says `both` once the record on the PDS names the blob."""
@@ -120,11 +116,6 @@ def track_body(view: TrackView, mirror: Mirror, *, handle: str, on_pds: bool, ur
         version=view.visible_version,
         artist_did=view.did,
         artist_handle=handle,
-        features=[FeatureBody(did=feature.did, handle=feature.handle) for feature in view.features],
-        tags=list(view.tags),
-        support_gate=SupportGateBody(type=view.support_gate.type) if view.support_gate else None,
-        downloads=view.downloads.value,
-        self_labels=list(view.self_labels),
         file_id=view.audio.cid,
         file_type=view.audio.file_type,
         duration=view.audio.duration,
@@ -137,7 +128,7 @@ def track_body(view: TrackView, mirror: Mirror, *, handle: str, on_pds: bool, ur
         pds_blob_cid=view.audio.cid if on_pds else None,
         atproto_record_uri=mirror.record_uri,
         atproto_record_cid=mirror.record_cid,
-        mirror=MirrorBody.of(mirror),
+        mirror=mirror,
     )
 
 
@@ -199,12 +190,14 @@ _PAST: Final = Prepared(
 
 def track_bodies(connection: Connection, views: Sequence[TrackView], urls: RecordUrls) -> list[TrackBody]:
     """Return the bodies of tracks as they are now, in their order."""
-    return _bodies(views, _SOME.start(connection, {"track_ids": [view.track_id for view in views]}), urls)
+    return _bodies(
+        views, _SOME.start(connection, {"track_ids": [view.track_id for view in views]}).all(), urls
+    )
 
 
 def past_track_body(connection: Connection, view: TrackView, urls: RecordUrls) -> TrackBody:
     """Return the body of a track as it was; its mirror is the current one."""
-    return _bodies([view], _PAST.start(connection, {"track_id": view.track_id}), urls)[0]
+    return _bodies([view], _PAST.start(connection, {"track_id": view.track_id}).all(), urls)[0]
 
 
 def one_track(connection: Connection, track_id: int, urls: RecordUrls) -> TrackBody:
@@ -212,7 +205,7 @@ def one_track(connection: Connection, track_id: int, urls: RecordUrls) -> TrackB
     rows = _ONE.start(connection, {"track_id": track_id}).all()
     if not rows:
         raise TrackNotFoundError
-    return _bodies_of_rows([TrackView.from_row(rows[0])], rows, urls)[0]
+    return _bodies([TrackView.from_row(rows[0])], rows, urls)[0]
 
 
 def mirror_of(connection: Connection, track_id: int) -> Mirror:
@@ -262,7 +255,7 @@ class UnitReader(TrackReader):
         if self._saved is None or self._saved[0].track_id != track_id:
             return self.track(track_id)
         track, beside = self._saved
-        return _bodies([TrackView.of(track)], beside, self._urls)[0]
+        return _bodies([TrackView.of(track)], beside.all(), self._urls)[0]
 
     @contextmanager
     def after_commit(self, database: Database) -> Generator[None]:
@@ -272,11 +265,7 @@ class UnitReader(TrackReader):
             yield
 
 
-def _bodies(views: Sequence[TrackView], beside: Result, urls: RecordUrls) -> list[TrackBody]:
-    return _bodies_of_rows(views, beside.all(), urls)
-
-
-def _bodies_of_rows(views: Sequence[TrackView], rows: Sequence[Any], urls: RecordUrls) -> list[TrackBody]:
+def _bodies(views: Sequence[TrackView], rows: Sequence[Any], urls: RecordUrls) -> list[TrackBody]:
     mirror_of = mirrors_in(rows)
     beside = {row.track_id: row for row in rows}
     return [

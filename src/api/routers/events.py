@@ -11,6 +11,7 @@ from fastapi.responses import StreamingResponse
 from pydantic import BaseModel, Field
 
 from api.auth.authentication import ServicesDep, SignedIn
+from api.json_response import body_from
 from api.openapi import errors
 from api.pipeline.concurrency import open_stream
 from api.requests.parameters import StrictRoute, WaitPreference, cursor_of
@@ -105,5 +106,5 @@ async def _stream(
 
 
 def _shown(entry: HistoryEntry) -> str:
-    row = AuditRow.of(entry)
+    row = body_from(AuditRow, entry)
     return f"id: {row.position}\nevent: {row.type}\ndata: {row.model_dump_json()}\n\n"

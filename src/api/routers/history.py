@@ -2,19 +2,21 @@
 
 from datetime import datetime
 from functools import partial
-from typing import Annotated, Any, Final, Self
+from typing import Annotated, Any, Final
 
 from fastapi import APIRouter, Header, Query, Response
 from fastapi.responses import StreamingResponse
 from pydantic import BaseModel, ConfigDict, Field
+from sqlalchemy import Connection
 
 from aggregates.account import Account
 from aggregates.errors import InvalidFieldError
 from aggregates.published import event_classes
 from aggregates.track import Track
+from aggregates.track_events import NOT_IN_RECORD
 from api.auth.authentication import ServicesDep, SignedIn
 from api.errors import NotYourAuditError
-from api.json_response import body_from
+from api.json_response import Page, body_from
 from api.openapi import errors
 from api.pipeline.concurrency import NDJSON, Export, lines
 from api.requests.parameters import (
@@ -28,15 +30,70 @@ from api.requests.parameters import (
     line_count,
     page_length,
 )
-from api.responses.history import ChangeBody, HistoryBody, WayIn, read_page
 from api.services import Services
 from application.authorization import require_reader
 from application.tracks.as_of import changes_between
-from application.tracks.revert import KEPT_BECAUSE
+from application.tracks.revert import FIELDS, KEPT_BECAUSE
 from eventstore.database import Database
+from identity.accounts.accounts import accounts_of
 from identity.accounts.credentials import Principal
+from outbox.views.deliveries import deliveries
+from outbox.views.status import mirrors
+from projections import history
 from projections.audit import AuditFilter, audit_page
-from projections.history import HistoryEntry
+
+KEPT_HERE: Final = NOT_IN_RECORD
+REVERTIBLE: Final = frozenset(FIELDS)
+"""Fields of changes, for pages: those that no record has, and those that a revert sets back."""
+
+
+class ChangeBody(BaseModel):
+    """One field, before and after."""
+
+    field: str
+    before: Any
+    after: Any
+
+
+class DeliveryBody(BaseModel):
+    """The delivery of an event; `by_generation` is the position whose record carries it, `reason` says why it waits."""
+
+    status: str = Field(
+        description="delivered, superseded, cancelled, pending, parked, held, detached, rejected or none"
+    )
+    at: datetime | None
+    rev: str | None
+    cid: str | None
+    by_generation: int | None
+    reason: str | None
+
+
+WayIn = Annotated[
+    str,
+    Field(description="the way in: browser, token:NAME, operator, cli, relay, or job for a periodic one"),
+]
+
+
+class HistoryRow(BaseModel):
+    """One event."""
+
+    position: int
+    version: int
+    type: str
+    actor: str
+    actor_handle: str | None = Field(
+        description="the actor's handle as of its newest sign-in here; null for the relay and for an account that left"
+    )
+    via: WayIn
+    request_id: str
+    at: datetime
+    changes: list[ChangeBody]
+    delivery: DeliveryBody
+
+
+class HistoryBody(Page[HistoryRow]):
+    """Some events, newest first, and the cursor of the next page when there is one."""
+
 
 router = APIRouter(tags=["history"], route_class=StrictRoute)
 
@@ -98,7 +155,7 @@ def read_history(
 
     def read(cursor: int | None, limit: int) -> HistoryBody:
         with services.database.read() as connection:
-            return read_page(connection, track_id, cursor, limit)
+            return _history(connection, track_id, cursor, limit)
 
     rows = lines(read, cursor_of(wanted.cursor), line_count(wanted.limit))
     return Export(services, principal, rows)
@@ -110,7 +167,25 @@ def history_page(
     """Return a page of a history, newest first; raises as `require_reader`."""
     with services.database.read() as connection:
         require_reader(connection, principal, track_id)
-        return read_page(connection, track_id, cursor_of(wanted.cursor), page_length(wanted.limit))
+        return _history(connection, track_id, cursor_of(wanted.cursor), page_length(wanted.limit))
+
+
+def _history(connection: Connection, track_id: int, cursor: int | None, limit: int) -> HistoryBody:
+    page = history.history_page(connection, track_id, cursor=cursor, limit=limit)
+    mirror = mirrors(connection, Track.TOPIC, [track_id])[track_id]
+    events = [(entry.position, entry.touches_record) for entry in page.items]
+    delivery_of = deliveries(connection, Track.TOPIC, track_id, events, mirror)
+    actors = accounts_of(connection, {entry.actor for entry in page.items})
+    rows = [
+        body_from(
+            HistoryRow,
+            entry,
+            actor_handle=actors[entry.actor].handle if entry.actor in actors else None,
+            delivery=delivery_of[entry.position],
+        )
+        for entry in page.items
+    ]
+    return body_from(HistoryBody, page, items=rows)
 
 
 @router.get("/tracks/{track_id}/diff", responses=errors(400, 401, 403, 404, 422, 503))
@@ -164,16 +239,9 @@ class AuditRow(BaseModel):
     at: datetime
     changes: list[ChangeBody]
 
-    @classmethod
-    def of(cls, entry: HistoryEntry) -> Self:
-        return body_from(cls, entry)
 
-
-class AuditBody(BaseModel):
+class AuditBody(Page[AuditRow]):
     """Some events, newest first, and the cursor of the next page when there is one."""
-
-    items: list[AuditRow]
-    cursor: str | None
 
 
 @router.get(
@@ -246,6 +314,4 @@ def _newest(services: Services, did: str | None) -> int | None:
 
 def _read(database: Database, which: AuditFilter, cursor: int | None, limit: int) -> AuditBody:
     with database.read() as connection:
-        page = audit_page(connection, which, cursor=cursor, limit=limit)
-    rows = [AuditRow.of(entry) for entry in page.items]
-    return AuditBody(items=rows, cursor=None if page.cursor is None else str(page.cursor))
+        return body_from(AuditBody, audit_page(connection, which, cursor=cursor, limit=limit))

@@ -1,15 +1,19 @@
 """Reads tracks: of all artists, and the caller's own with those that no public list shows; and reads artists."""
 
+from dataclasses import dataclass
+from operator import attrgetter
 from typing import Annotated, Any, Final
 
 from fastapi import APIRouter, Path, Query, Response
 from pydantic import BaseModel, Field
+from sqlalchemy import ColumnElement, Connection, and_, false, func, or_, select
 from starlette.concurrency import run_in_threadpool
 
 from aggregates.errors import InvalidFieldError
+from aggregates.track import Track
 from api.auth.authentication import OptionalCaller, ServicesDep, SignedIn
 from api.errors import ArtistNotFoundError
-from api.json_response import AsciiJsonResponse, body_from
+from api.json_response import AsciiJsonResponse, Page, body_from, cut
 from api.openapi import errors
 from api.pipeline.media_request import ForMedia
 from api.pipeline.past_state import AsOf, past_state
@@ -24,27 +28,34 @@ from api.requests.parameters import (
     cursor_of,
     page_length,
 )
-from api.responses.my_tracks import MyTracksBody, MyTracksFilter, my_tracks
 from api.responses.track import TrackBody, one_track, past_track_body, track_bodies
 from api.services import Services
 from application.authorization import may_have_bytes, may_see_track
 from application.errors import TrackNotFoundError
 from application.tracks.as_of import kept_audio
 from eventstore.untrusted import is_storable
-from identity.accounts.accounts import Account, Accounts
+from identity.accounts.accounts import Account
 from identity.accounts.credentials import Principal
 from outbox.mirror.states import MirrorState
+from outbox.mirror.tables import mirror_target
+from outbox.views.status import STATE, TARGETS_AT_WORK
+from projections.blob_migration import AUDIO_COPY_STATE
 from projections.tracks.queries import TrackFilter, track_page
+from projections.tracks.search import contains
+from projections.tracks.table import LIVE, TrackView, tracks
 from storage.artwork import THUMBNAIL_SIZE
+
+target: Final = mirror_target.c
+IS_TRACK: Final = target.kind == Track.TOPIC
+DECIDES_STATE: Final = or_(~target.former, STATE == MirrorState.HELD)
+"""Whether a target decides its track's state: the current one, and a former one that is held."""
+
 
 router = APIRouter(tags=["tracks"], route_class=StrictRoute)
 
 
-class TrackPageBody(BaseModel):
+class TrackPageBody(Page[TrackBody]):
     """Some tracks, newest first, and the cursor of the next page when there is one."""
-
-    items: list[TrackBody]
-    cursor: str | None
 
 
 class Listing(BaseModel):
@@ -68,9 +79,12 @@ def list_tracks(
     at 10,000 tracks.
     """
     cursor, limit = cursor_of(wanted.cursor), page_length(wanted.limit)
-    artist = _did_of(wanted.artist, services.accounts)
-    if wanted.artist is not None and artist is None:
-        return _page([], None)
+    artist = wanted.artist
+    if artist is not None and not artist.startswith("did:"):
+        account = services.accounts.by_handle(artist) if is_storable(artist) else None
+        if account is None:
+            return TrackPageBody(items=[], cursor=None)
+        artist = account.did
     which = TrackFilter(
         artist,
         () if wanted.tag is None else (wanted.tag,),
@@ -80,7 +94,8 @@ def list_tracks(
     )
     with services.database.read() as connection:
         page = track_page(connection, which, cursor=cursor, limit=limit)
-        return _page(track_bodies(connection, page.items, services.urls), page.cursor)
+        items = track_bodies(connection, page.items, services.urls)
+    return body_from(TrackPageBody, page, items=items)
 
 
 @router.get("/tracks/{track_id}", response_model=TrackBody, responses=errors(400, 401, 403, 404, 422, 503))
@@ -142,24 +157,11 @@ def live_track(caller: Principal | None, services: Services, track_id: int) -> T
     return track
 
 
-def _did_of(artist: str | None, accounts: Accounts) -> str | None:
-    if artist is None or artist.startswith("did:"):
-        return artist
-    if not artist.isascii() or "\0" in artist:
-        return None
-    account = accounts.by_handle(artist)
-    return account.did if account is not None else None
-
-
-def _page(items: list[TrackBody], cursor: int | None) -> TrackPageBody:
-    return TrackPageBody(items=items, cursor=None if cursor is None else str(cursor))
-
-
 STATES = tuple(MirrorState)
 
 
 class MyListing(BaseModel):
-    """A filter of one's own tracks."""
+    """A filter of one's own tracks; empty restricts nothing but to the live ones."""
 
     mirror: list[Annotated[str, OneOf(STATES)]] = Field(
         [], description="with their mirror in one of these states"
@@ -171,21 +173,106 @@ class MyListing(BaseModel):
     limit: PageLength = None
 
 
+class MyTrackBody(TrackBody):
+    """A track, with what its owner needs to decide about a copy of its audio on the PDS."""
+
+    audio_size: int = Field(description="in bytes")
+    audio_copy: str = Field(
+        description="the copy of the audio on the PDS: deleted, gated, uploaded, wanted, failed or unasked"
+    )
+
+
+class MyTracksBody(Page[MyTrackBody]):
+    """Some of the account's own tracks, newest first, and the cursor of the next page when there is one."""
+
+    counts: dict[str, int] | None = Field(
+        description="all live tracks by the state of their mirror; null after the first page, and where ids are asked for"
+    )
+
+
 @router.get("/me/tracks", responses=errors(400, 401, 422, 503))
 def list_my_tracks(
     principal: SignedIn, services: ServicesDep, wanted: Annotated[MyListing, Query()]
 ) -> MyTracksBody:
     """List the caller's own tracks, newest first, each with how its audio's copy on the PDS is; unlisted ones too."""
-    which = MyTracksFilter(
-        principal.did,
-        wanted.mirror,
-        [each for each in wanted.id if 0 < each <= MAX_ID],
-        wanted.q,
-        is_deleted=wanted.deleted,
-    )
-    cursor, limit = cursor_of(wanted.cursor), page_length(wanted.limit)
+    before, limit = cursor_of(wanted.cursor), page_length(wanted.limit)
+    query = select(tracks, AUDIO_COPY_STATE.label("audio_copy")).order_by(tracks.c.track_id.desc())
+    if before is not None:
+        query = query.where(tracks.c.track_id < before)
     with services.database.read() as connection:
-        return my_tracks(connection, which, services.urls, cursor=cursor, limit=limit)
+        query = query.where(*_conditions(connection, principal.did, wanted))
+        rows, cursor = cut(connection.execute(query.limit(limit + 1)).all(), limit, attrgetter("track_id"))
+        bodies = track_bodies(connection, [TrackView.from_row(row) for row in rows], services.urls)
+        counts = _counts(connection, principal.did) if before is None and not wanted.id else None
+    items = [
+        MyTrackBody(**vars(body), audio_size=row.audio_size, audio_copy=row.audio_copy)
+        for body, row in zip(bodies, rows, strict=True)
+    ]
+    return MyTracksBody(items=items, cursor=cursor, counts=counts)
+
+
+@dataclass(frozen=True)
+class OwnPage:
+    """Some of an artist's tracks, how many match, and how many of the artist's have audio that may be copied to the PDS."""
+
+    items: tuple[TrackView, ...]
+    total: int
+    copyable: int
+
+
+def own_page(
+    connection: Connection, did: str, wanted: MyListing, *, by_title: bool, offset: int, limit: int
+) -> OwnPage:
+    """Read a page of an artist's tracks, newest first or by title, which is compared as search compares it."""
+    copyable = (LIVE, tracks.c.did == did, tracks.c.support_gate.is_(None), tracks.c.blob_ref.is_(None))
+    found = _conditions(connection, did, wanted)
+    order = (tracks.c.search, tracks.c.track_id) if by_title else (tracks.c.track_id.desc(),)
+    page = select(tracks).where(*found).order_by(*order).offset(offset).limit(limit)
+    views = tuple(map(TrackView.from_row, connection.execute(page)))
+    return OwnPage(views, _count(connection, *found), _count(connection, *copyable))
+
+
+def without_record(connection: Connection, did: str) -> tuple[TrackView, ...]:
+    """Return the live tracks whose record another client deleted."""
+    missing = (LIVE, tracks.c.did == did, tracks.c.record_missing_since.is_not(None))
+    rows = connection.execute(select(tracks).where(*missing).order_by(tracks.c.track_id.desc()))
+    return tuple(map(TrackView.from_row, rows))
+
+
+def audio_sizes(connection: Connection, did: str) -> dict[int, int]:
+    """Return the bytes of each live track's audio, by track id."""
+    query = select(tracks.c.track_id, tracks.c.audio_size).where(LIVE, tracks.c.did == did)
+    return {row.track_id: row.audio_size for row in connection.execute(query)}
+
+
+def _count(connection: Connection, *conditions: ColumnElement[bool]) -> int:
+    return connection.scalar(select(func.count(tracks.c.track_id)).where(*conditions)) or 0
+
+
+def _conditions(connection: Connection, did: str, wanted: MyListing) -> list[ColumnElement[bool]]:
+    conditions = [tracks.c.did == did, ~LIVE if wanted.deleted else LIVE]
+    if wanted.id:
+        conditions.append(tracks.c.track_id.in_([each for each in wanted.id if 0 < each <= MAX_ID]))
+    if wanted.mirror:
+        in_state = (
+            select(target.subject_id)
+            .select_from(TARGETS_AT_WORK)
+            .where(target.did == did, IS_TRACK, STATE.in_(wanted.mirror), DECIDES_STATE)
+        )
+        conditions.append(tracks.c.track_id.in_(in_state))
+    if wanted.q is not None:
+        conditions.append(contains(connection, wanted.q) if is_storable(wanted.q) else false())
+    return conditions
+
+
+def _counts(connection: Connection, did: str) -> dict[str, int]:
+    rows = connection.execute(
+        select(STATE.label("mirror_state"), func.count(target.subject_id.distinct()))
+        .select_from(TARGETS_AT_WORK.join(tracks, and_(tracks.c.track_id == target.subject_id, IS_TRACK)))
+        .where(target.did == did, LIVE, DECIDES_STATE)
+        .group_by("mirror_state")
+    )
+    return {str(state): count for state, count in rows}
 
 
 artists = APIRouter(tags=["artists"], route_class=StrictRoute)

@@ -9,7 +9,7 @@ from sqlalchemy import Connection
 
 from aggregates.errors import InvalidFieldError
 from aggregates.track import Track
-from api.json_response import body_from
+from api.json_response import Page, body_from
 from api.requests.parameters import DRY_RUN, Name
 from api.responses.mirror import LaneBody, lane_body
 from eventstore.untrusted import whole_number
@@ -145,18 +145,12 @@ class CauseRow(BaseModel):
     sample: SampleBody
 
 
-class LanesBody(BaseModel):
+class LanesBody(Page[LaneRow]):
     """Some lanes, and the cursor of the next page when there is one."""
 
-    items: list[LaneRow]
-    cursor: str | None
 
-
-class HostsBody(BaseModel):
+class HostsBody(Page[HostRow]):
     """Some hosts, and the cursor of the next page when there is one."""
-
-    items: list[HostRow]
-    cursor: str | None
 
 
 class FailuresBody(BaseModel):
@@ -204,7 +198,7 @@ class ProgressBody(BaseModel):
     failing: int = Field(description="records of a redrive that failed again")
 
 
-def lane_rows(connection: Connection, rows: list[Any], now: datetime) -> list[LaneRow]:
+def lane_rows(connection: Connection, rows: Sequence[Any], now: datetime) -> list[LaneRow]:
     """Return rows of lanes with the number of records that wait in each."""
     waiting = overview.waiting_in(connection, [row.did for row in rows])
     return [

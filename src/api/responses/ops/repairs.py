@@ -7,7 +7,7 @@ from typing import Annotated, Any, Final
 from pydantic import BaseModel, Field, StringConstraints
 from sqlalchemy import Connection, Row, RowMapping
 
-from api.json_response import ListedUri, body_from
+from api.json_response import ListedUri, Page, body_from
 from api.requests.parameters import Name
 from eventstore.jobs.table import JobState
 from outbox.views import overview
@@ -69,11 +69,8 @@ class RepairRow(BaseModel):
     skipped: int
 
 
-class RepairsBody(BaseModel):
+class RepairsBody(Page[RepairRow]):
     """Some repairs, the newest first, and the cursor of the next page when there is one."""
-
-    items: list[RepairRow]
-    cursor: str | None
 
 
 class RepairGroupBody(BaseModel):
@@ -179,11 +176,8 @@ class JobRow(BaseModel):
     problem: str | None = Field(description="why it failed the last time")
 
 
-class JobsBody(BaseModel):
+class JobsBody(Page[JobRow]):
     """Some jobs, the newest first, and the cursor of the next page when there is one."""
-
-    items: list[JobRow]
-    cursor: str | None
 
 
 def job_row(row: RowMapping) -> JobRow:

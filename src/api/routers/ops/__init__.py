@@ -2,12 +2,10 @@
 
 from typing import Final
 
-from api.routers.ops import accounts, deliveries, overview, repairs, takedowns
+from api.routers.ops import accounts, deliveries, work
 
 ROUTERS: Final = (
     deliveries.router,
     accounts.router,
-    overview.router,
-    repairs.router,
-    takedowns.router,
+    work.router,
 )

@@ -1,7 +1,8 @@
 """Operators' views and actions on lanes, hosts and failing records. Operators read, admins act; each action is logged."""
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from functools import partial
+from operator import attrgetter
 from typing import Annotated, Any, Final
 
 from fastapi import APIRouter, Query, Response
@@ -11,6 +12,7 @@ from sqlalchemy import and_, select
 from aggregates.errors import InvalidFieldError
 from aggregates.track import Track
 from api.auth.authentication import Admin, OperatorDep, ServicesDep
+from api.json_response import cut
 from api.middleware.http_layer import over_http
 from api.openapi import errors, fields_of, repeatable_errors
 from api.pipeline.command_request import Idempotent, result_of
@@ -129,11 +131,12 @@ def read_lanes(
     """Read the lanes of accounts: their state, and how many records wait in which state."""
     limit = page_length(wanted.limit)
     with services.database.read() as connection:
-        rows = overview.lanes(
+        found = overview.lanes(
             connection, at=wanted.host, state=wanted.state, after=wanted.cursor, limit=limit + 1
         )
-        items = lane_rows(connection, list(rows[:limit]), services.database.now(connection))
-    return LanesBody(items=items, cursor=_cursor(rows, limit, "did"))
+        rows, cursor = cut(found, limit, attrgetter("did"))
+        items = lane_rows(connection, rows, services.database.now(connection))
+    return LanesBody(items=items, cursor=cursor)
 
 
 @router.get("/ops/hosts", responses=READ_ERRORS)
@@ -144,15 +147,15 @@ def read_hosts(
     limit = page_length(wanted.limit)
     with services.database.read() as connection:
         after = time_cursor_of(wanted.cursor) if wanted.failing else ("", wanted.cursor)
-        rows = overview.hosts(
+        found = overview.hosts(
             connection, failing=wanted.failing, named=wanted.host, after=after, limit=limit + 1
         )
-        items = host_rows(connection, rows[:limit], services.database.now(connection))
-    if not wanted.failing:
-        return HostsBody(items=items, cursor=_cursor(rows, limit, "host"))
-    if len(rows) <= limit:
-        return HostsBody(items=items, cursor=None)
-    return HostsBody(items=items, cursor=time_cursor(items[-1].failing_since or NEVER, items[-1].host))
+        rows, cursor = cut(found, limit, _place_among_failing if wanted.failing else attrgetter("host"))
+        return HostsBody(items=host_rows(connection, rows, services.database.now(connection)), cursor=cursor)
+
+
+def _place_among_failing(row: Any) -> str:
+    return time_cursor(row.failing_since or NEVER, row.host)
 
 
 @router.get("/ops/failures", responses=READ_ERRORS)
@@ -167,9 +170,10 @@ def read_failures(
     which = wanted.model_dump(include={"did", "host", "error", "state", "cause"})
     records: Callable[..., Any] = partial(undelivered, _REFUSED_AUDIO) if wanted.undelivered else failing
     with services.database.read() as connection:
-        rows = connection.execute(records(**which, after=after, limit=limit + 1)).all()
-        items = failure_rows(connection, rows[:limit], services.database.now(connection))
-    return FailuresBody(items=items, cursor=place_cursor(rows[limit - 1]) if len(rows) > limit else None)
+        found = connection.execute(records(**which, after=after, limit=limit + 1)).all()
+        rows, cursor = cut(found, limit, place_cursor)
+        items = failure_rows(connection, rows, services.database.now(connection))
+    return FailuresBody(items=items, cursor=cursor)
 
 
 @router.get("/ops/progress", responses={**READ_ERRORS, **errors(404)})
@@ -195,9 +199,8 @@ def _by_cause(services: Services, wanted: FailuresQuery, limit: int) -> Failures
     with services.database.read() as connection:
         now = services.database.now(connection)
         found = causes(connection, now, **which, after=after, limit=limit + 1)
-    rows = [cause_row(each) for each in found[:limit]]
-    cursor = time_cursor(rows[-1].last_seen_at, rows[-1].id) if len(found) > limit else None
-    return FailuresBody(causes=rows, cursor=cursor)
+    rows, cursor = cut(found, limit, lambda cause: time_cursor(cause.row.last_seen_at, cause.row.id))
+    return FailuresBody(causes=[cause_row(each) for each in rows], cursor=cursor)
 
 
 @router.post("/ops/lanes", **OPERATION)
@@ -225,7 +228,3 @@ async def act(admin: Admin, services: ServicesDep, request: Idempotent) -> Respo
         )
 
     return await request.perform(OperationBody, operate)
-
-
-def _cursor(rows: Sequence[Any], limit: int, name: str) -> str | None:
-    return str(getattr(rows[limit - 1], name)) if len(rows) > limit else None

@@ -11,7 +11,7 @@ from api.auth.authentication import operator
 from api.responses.states import MirrorReason, MirrorState
 from api.routers.history import AuditQuery, audit_entries
 from api.routers.ops.deliveries import FailuresQuery, HostsQuery, read_failures, read_hosts
-from api.routers.ops.overview import read_overview
+from api.routers.ops.work import read_overview
 from web.ask import OperatorAsk, PageRoute
 from web.pages.ops.words import OPERATOR_ACTED, ShowDep
 from web.state_words import BY_REASON, Mark, about_host, about_wait, record_words

@@ -9,7 +9,7 @@ from fastapi.responses import RedirectResponse
 from api.auth.authentication import operator
 from api.requests.parameters import RepairId
 from api.responses.states import DriftKind, Repair, SkipReason
-from api.routers.ops.repairs import RepairsQuery, read_repair, read_repairs
+from api.routers.ops.work import RepairsQuery, read_repair, read_repairs
 from web.ask import OperatorAsk, PageRoute, wanted
 from web.forms import ApiDep, FormDep, RefusedError
 from web.pages.ops.words import ShowDep

@@ -10,7 +10,7 @@ from fastapi import APIRouter, Depends, Response
 from api.auth.authentication import operator
 from api.responses.ops.work import MOST_COUNTED, ReadModelState
 from api.responses.states import ADOPTION, PERIODIC, JobState
-from api.routers.ops.overview import JobsQuery, read_jobs, read_work
+from api.routers.ops.work import JobsQuery, read_jobs, read_work
 from web.ask import OperatorAsk, PageRoute, wanted
 from web.pages.ops.words import AskedDep, ShowDep
 
