@@ -193,7 +193,7 @@ IN: Final[Mapping[str, Mapping[str, Any]]] = {
     "invalid_media": {"reason": "BlobTooLarge"},
     "RepairRow": _REPAIR,
     **{key: {"state": "ready"} for key in ("LaneBody", "LaneOfAccountBody", "LaneRow")},
-    **{key: {"state": "pending"} for key in ("LeftBody", "WaitingBody")},
+    **{key: {"state": "pending"} for key in ("LeftBody", "PendingRemovals")},
 }
 """Those of names that mean something else in a model, in a request or in an error."""
 

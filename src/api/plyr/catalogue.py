@@ -42,23 +42,16 @@ class ArtistResponse(BaseModel):
     did: str
     handle: str
     display_name: str
-    bio: str | None = None
-    avatar_url: str | None = None
-    support_url: str | None = None
+    bio: str | None
+    avatar_url: None = None
+    support_url: None = None
     show_liked_on_profile: bool = False
     created_at: datetime
     updated_at: datetime
 
     @classmethod
     def of(cls, account: Account) -> "ArtistResponse":
-        return cls(
-            did=account.did,
-            handle=account.handle,
-            display_name=account.name,
-            bio=account.bio,
-            created_at=account.created_at,
-            updated_at=account.updated_at,
-        )
+        return cls.model_validate({**vars(account), "display_name": account.name})
 
 
 @router.get("/auth/me")
@@ -75,25 +68,16 @@ def read_caller(principal: SignedIn) -> Response:
 
 
 @router.get("/artists/me")
-def read_own_profile(principal: SignedIn, services: ServicesDep) -> Response:
+def read_own_profile(principal: SignedIn, services: ServicesDep) -> ArtistResponse:
     """Read the caller's profile."""
-    return _profile(services, principal.did)
+    return ArtistResponse.of(artist_of(services, principal.did))
 
 
-@router.get("/artists/by-handle/{handle}")
-def read_artist_by_handle(handle: str, _: OptionalCaller, services: ServicesDep) -> Response:
-    """Read the profile of the artist with a handle."""
-    return _profile(services, handle)
-
-
-@router.get("/artists/{did}")
-def read_artist(did: str, _: OptionalCaller, services: ServicesDep) -> Response:
-    """Read the profile of the artist with a DID."""
-    return _profile(services, did)
-
-
-def _profile(services: Services, name: str) -> Response:
-    return AsciiJsonResponse(ArtistResponse.of(artist_of(services, name)))
+@router.get("/artists/by-handle/{name}")
+@router.get("/artists/{name}")
+def read_artist(name: str, _: OptionalCaller, services: ServicesDep) -> ArtistResponse:
+    """Read the profile of the artist with a handle or a DID."""
+    return ArtistResponse.of(artist_of(services, name))
 
 
 NOT_HELD: Final[dict[str, Any]] = {

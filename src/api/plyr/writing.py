@@ -6,16 +6,17 @@ from dataclasses import dataclass, replace
 from datetime import datetime
 from functools import partial
 from http import HTTPStatus
-from typing import Annotated, Any, Final
+from typing import Annotated, Any, Final, Literal
 
 from fastapi import APIRouter, Path, Response
-from pydantic import BaseModel
+from pydantic import BaseModel, ConfigDict, ValidationError
 from sqlalchemy import Connection
 
 from aggregates.errors import InvalidFieldError, SignInRequiredError
 from aggregates.track import Track
 from aggregates.values import Downloads, SupportGate
 from api.auth.authentication import ServicesDep, SignedIn
+from api.error_responses import rule_of
 from api.json_response import AsciiJsonResponse
 from api.openapi import FILE, TEXT, TRACK_FIELDS, either, multipart
 from api.pipeline.command_request import Command, CommandRequest, result_of
@@ -23,7 +24,7 @@ from api.pipeline.media_request import Reads
 from api.plyr.reading import ROUTER, Json, PeerTrackId, Reader
 from api.plyr.track import PUBLIC, SUPPORTERS, UNLISTED, TrackResponse, album_titled, track_responses
 from api.requests.body import NONE, Body
-from api.requests.parameters import NO_TRACK, require_known_fields
+from api.requests.parameters import NO_TRACK, OneOf
 from api.responses.track import CopyResults, TrackReader, deleted_track, restored_record
 from api.routers.records import answer_copy, answer_restore
 from api.routers.track_writes import (
@@ -67,26 +68,36 @@ class Access:
     downloads: Downloads
 
 
-ACCESS_OF_VISIBILITY: Final = {
-    PUBLIC: Access(None, unlisted=False, downloads=Downloads.OPEN),
-    UNLISTED: Access(None, unlisted=True, downloads=Downloads.OPEN),
-    SUPPORTERS: Access(GATE, unlisted=False, downloads=Downloads.OPEN),
-}
-GATE_OF_LISTENING: Final = {PUBLIC: None, SUPPORTERS: GATE}
-UNLISTED_OF_VISIBILITY: Final = {PUBLIC: False, UNLISTED: True}
-DOWNLOADS: Final = {each.value: each for each in Downloads}
+class Policy(BaseModel):
+    """The peer's words for it; every other one would be wider access here, or is unknown."""
+
+    model_config = ConfigDict(extra="forbid")
+
+    listening: Annotated[str, OneOf((PUBLIC, SUPPORTERS))] = PUBLIC
+    visibility: Annotated[str, OneOf((PUBLIC, UNLISTED))] = PUBLIC
+    downloads: Annotated[str, OneOf(tuple(Downloads))] = Downloads.OPEN.value
+
+
+class Publishing(BaseModel):
+    """What the peer's clients send with a track; this service attaches no rights."""
+
+    model_config = ConfigDict(extra="forbid")
+
+    access: Policy = Policy()
+    attach_rights: Literal[False] = False
 
 
 def access_of(body: Body) -> Access | None:
-    """Return what `publishing` or `visibility` says; None without either. Raises InvalidFieldError or UnknownFieldError."""
+    """Return what `publishing` or `visibility` says; None without either. Raises InvalidFieldError."""
     publishing = body.mapping("publishing")
     if publishing is None:
         word = body.text("visibility")
         if word in NONE:
             return None
         _require_absent(body, OURS, beside="visibility")
-        access: Access = _one_of("visibility", word, ACCESS_OF_VISIBILITY)
-        return access
+        if word not in (PUBLIC, UNLISTED, SUPPORTERS):
+            raise InvalidFieldError("visibility", f"must be one of: {PUBLIC}, {UNLISTED}, {SUPPORTERS}")
+        return Access(GATE if word == SUPPORTERS else None, word == UNLISTED, Downloads.OPEN)
     _require_absent(body, ("visibility", *OURS), beside="publishing")
     return access_in(publishing, "publishing")
 
@@ -99,28 +110,15 @@ def _require_absent(body: Body, fields: Sequence[str], *, beside: str) -> None:
 
 
 def access_in(settings: dict[str, Any], field: str) -> Access:
-    """Return what the peer's object says that `field` holds; raises InvalidFieldError or UnknownFieldError."""
-    require_known_fields(settings, ("access", "attach_rights"), inside=f"{field}.")
-    if settings.get("attach_rights", False) is not False:
-        raise InvalidFieldError(f"{field}.attach_rights", "must be false: this service attaches no rights")
-    policy = settings.get("access", {})
-    if not isinstance(policy, dict):
-        raise InvalidFieldError(f"{field}.access", "must be a JSON object")
-    inside = f"{field}.access."
-    require_known_fields(policy, ("listening", "downloads", "visibility"), inside=inside)
-    return Access(
-        _one_of(f"{inside}listening", policy.get("listening", PUBLIC), GATE_OF_LISTENING),
-        unlisted=_one_of(f"{inside}visibility", policy.get("visibility", PUBLIC), UNLISTED_OF_VISIBILITY),
-        downloads=_one_of(f"{inside}downloads", policy.get("downloads", Downloads.OPEN), DOWNLOADS),
-    )
-
-
-def _one_of(field: str, word: Any, meanings: dict[str, Any]) -> Any:
-    """Return what the word means; every other one would be wider access here, or is unknown."""
-    if not isinstance(word, str) or word not in meanings:
-        offered = ", ".join(meanings)
-        raise InvalidFieldError(field, f"must be one of: {offered}; this service has no {word!r}")
-    return meanings[word]
+    """Return what the peer's object says that `field` holds; raises InvalidFieldError."""
+    try:
+        policy = Publishing.model_validate(settings).access
+    except ValidationError as error:
+        first = error.errors()[0]
+        name = ".".join(map(str, (field, *first["loc"])))
+        raise InvalidFieldError(name, rule_of(first["msg"])) from None
+    gate = GATE if policy.listening == SUPPORTERS else None
+    return Access(gate, policy.visibility == UNLISTED, Downloads(policy.downloads))
 
 
 class PlyrResults:

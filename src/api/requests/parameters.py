@@ -84,13 +84,21 @@ MAX_PAGE_LENGTH: Final = 100
 PageLength = Annotated[
     int | None, Field(description=f"1 to {MAX_PAGE_LENGTH}; {DEFAULT_PAGE_LENGTH} when absent")
 ]
-Cursor = Annotated[str | None, Field(description="the `cursor` of the page before")]
+Name = Annotated[str, StringConstraints(max_length=2048, pattern=r"^[^\x00]*$")]
+"""Text that every database can store."""
 PageOrLines = Annotated[
     int | None,
     Field(
         description=f"1 to {MAX_PAGE_LENGTH}, {DEFAULT_PAGE_LENGTH} when absent; as NDJSON, how many lines in all"
     ),
 ]
+
+
+class PageQuery(BaseModel):
+    """After which row a page begins, and how long it is."""
+
+    cursor: Name | None = Field(None, description="the `cursor` of the page before")
+    limit: PageLength = None
 
 
 def cursor_of(text: str | None) -> int | None:
@@ -131,8 +139,6 @@ def track_at(connection: Connection, uri: str) -> int | None:
     return subject.id if subject is not None and subject.kind == Track.TOPIC else None
 
 
-Name = Annotated[str, StringConstraints(max_length=2048, pattern=r"^[^\x00]*$")]
-"""Text that every database can store."""
 DRY_RUN: Final[bool] = Field(False, description="whether to count only")
 
 

@@ -11,14 +11,14 @@ from api.json_response import body_from
 from api.responses.track import MirrorBody, Upcoming
 from application.tracks.as_of import track_as_it_is
 from eventstore.event_log import EventLog
-from outbox.conflicts.conflicts import conflict_of, field_conflicts
+from outbox.conflicts.conflicts import FieldConflict, conflict_of, field_conflicts
 from outbox.mirror.states import PROBED, LaneState, MirrorReason
 from outbox.mirror.tables import NEVER
 from outbox.pds.client import RecordKey
 from outbox.record.kind import RecordKinds
 from outbox.repo.record_reads import PresentRecord
 from outbox.views import overview
-from outbox.views.comparison import KnownRecord, field_versions
+from outbox.views.comparison import FieldVersions, KnownRecord, field_versions
 from outbox.views.deliveries import attempts_of
 from outbox.views.drain import drain_of
 from outbox.views.status import Mirror, mirrors, waiting_records
@@ -73,16 +73,6 @@ class LeftBody(BaseModel):
     next_attempt_at: Upcoming
 
 
-class FieldConflictBody(BaseModel):
-    """A field of the record that they changed, as mirror/resolve with `fields` decides it; null is no value."""
-
-    field: str
-    ours: Any
-    theirs: Any
-    agreed: Any = Field(description="what the record had before they changed it")
-    only_ours_because: str | None = Field(description="why `theirs` cannot be chosen; null when it can")
-
-
 class ConflictBody(BaseModel):
     """Another client's version of the record, or of its former record, which waits for mirror/resolve."""
 
@@ -90,7 +80,9 @@ class ConflictBody(BaseModel):
     cid: str
     value: dict[str, Any] | None = Field(description="null when it is not valid in a record of ours")
     fields: list[str] = Field(description="which of our fields they changed")
-    values: list[FieldConflictBody] = Field(description="the same fields with the values of both sides")
+    values: list[FieldConflict] = Field(
+        description="the same fields with the values of both sides, as mirror/resolve with `fields` decides them"
+    )
 
 
 class RecordMirrorBody(MirrorBody):
@@ -217,19 +209,6 @@ class PresentBody(BaseModel):
     problem: str | None = Field(description="why the PDS could not be asked; null when it answered")
 
 
-class ComparedFieldBody(BaseModel):
-    """A field of the record in the three versions; null is no value."""
-
-    field: str
-    own: bool = Field(
-        description="whether this service writes it; other fields stay as other clients left them"
-    )
-    wanted: Any
-    confirmed: Any
-    present: Any
-    differs: bool
-
-
 class ComparisonBody(BaseModel):
     """What the log wants of a record, what the PDS confirmed last, and what it has now; differing fields are marked."""
 
@@ -240,7 +219,7 @@ class ComparisonBody(BaseModel):
     wanted: DesiredBody
     confirmed: ConfirmedBody
     present: PresentBody
-    fields: list[ComparedFieldBody]
+    fields: list[FieldVersions]
 
 
 def comparison_body(track_id: int, known: KnownRecord, present: PresentRecord) -> ComparisonBody:

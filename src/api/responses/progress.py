@@ -15,7 +15,7 @@ from identity.accounts.credentials import count_usable_tokens
 from identity.sessions.session_store import is_connected
 from outbox.mirror.states import LaneState
 from outbox.mirror.tables import mirror_target
-from outbox.operations.account_deletion import remains
+from outbox.operations.account_deletion import PendingRemovals, remains
 from outbox.views.overview import lane_of
 from projections.blob_migration import AUDIO_COPY_STATE, AudioCopyState, copy_counts, tracks_in_state
 from projections.history import history
@@ -158,21 +158,13 @@ def _waits_for(connection: Connection, did: str) -> str | None:
 HERE: Final = "/me"
 
 
-class WaitingBody(BaseModel):
-    """A number of records that are or may be still on the PDS, and why."""
-
-    state: str = Field(description="pending, parked, held or rejected")
-    reason: str | None
-    records: int
-
-
 class RecordsBody(BaseModel):
     """What is to go from the PDS. `untouched` are those that we have never written: ones that were taken over stay."""
 
     to_remove: int
     removed: int
     untouched: int
-    waiting: list[WaitingBody]
+    waiting: list[PendingRemovals]
 
 
 class LeavingBody(BaseModel):

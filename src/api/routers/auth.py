@@ -1,5 +1,6 @@
 """Sign-in and sign-out in a browser, API tokens, and the list of an account's sessions and tokens."""
 
+from collections.abc import Iterable
 from datetime import datetime
 from functools import partial
 from typing import Annotated, Any, Final
@@ -95,10 +96,10 @@ async def sign_in(request: Request, services: ServicesDep) -> Response:
             by=over_http,
         )
     account, lasts = signed_in.account, signed_in.expires_in
-    answer = SignedInBody(
+    answer = body_from(
+        SignedInBody,
+        account,
         token=signed_in.token.get_secret_value(),
-        did=account.did,
-        handle=account.handle,
         scope=scope.value,
         expires_in=int(lasts.total_seconds()) if lasts is not None else None,
     )
@@ -128,10 +129,7 @@ async def log_out(request: Request, services: ServicesDep) -> Response:
 @router.get("/auth/accounts", response_model=AccountsBody, responses=errors(503))
 def read_accounts(request: Request, services: ServicesDep) -> Response:
     """List the accounts that this browser is signed in with, the active one first."""
-    body = AccountsBody(
-        items=[SeatBody(did=who.did, handle=who.handle) for _, who in browser_sessions(request, services)]
-    )
-    return AsciiJsonResponse(body)
+    return AsciiJsonResponse(_accounts(browser_sessions(request, services)))
 
 
 @router.post(
@@ -149,10 +147,13 @@ async def switch(request: Request, services: ServicesDep) -> Response:
     ordered = sorted(here, key=lambda each: each[1].did != did)
     if not ordered or ordered[0][1].did != did:
         raise NotSignedInHereError
-    answer = AccountsBody(items=[SeatBody(did=who.did, handle=who.handle) for _, who in ordered])
-    response = AsciiJsonResponse(answer)
+    response = AsciiJsonResponse(_accounts(ordered))
     set_session(response, services, [token for token, _ in ordered])
     return response
+
+
+def _accounts(here: Iterable[tuple[SecretStr, Principal]]) -> AccountsBody:
+    return AccountsBody(items=[body_from(SeatBody, who) for _, who in here])
 
 
 def _end(request: Request, services: Services, did: str | None) -> list[SecretStr]:
@@ -244,13 +245,8 @@ async def issue_token(principal: Issuer, services: ServicesDep, request: Idempot
 
             issue = partial(services.access.issue, principal, name=name, scope=scope, expires_in=expires_in)
             issued = await attempt.run(issue, by=over_http, also=keep)
-            token = IssuedBody(
-                id=issued.id,
-                token=issued.token.get_secret_value(),
-                name=name,
-                scope=scope.value,
-                expires_at=issued.expires_at,
-            )
+            shown = {"token": issued.token.get_secret_value(), "name": name, "scope": scope.value}
+            token = body_from(IssuedBody, issued, **shown)
             await attempt.finish(result_of(token, 201))
     return response_of(attempt.result)
 

@@ -20,10 +20,10 @@ from api.json_response import Page, body_from
 from api.openapi import errors
 from api.pipeline.concurrency import NDJSON, Export, lines
 from api.requests.parameters import (
-    Cursor,
     Moment,
     OneOf,
     PageOrLines,
+    PageQuery,
     StrictRoute,
     TrackId,
     cursor_of,
@@ -37,7 +37,7 @@ from application.tracks.revert import FIELDS, KEPT_BECAUSE
 from eventstore.database import Database
 from identity.accounts.accounts import accounts_of
 from identity.accounts.credentials import Principal
-from outbox.views.deliveries import deliveries
+from outbox.views.deliveries import EventDelivery, deliveries
 from outbox.views.status import mirrors
 from projections import history
 from projections.audit import AuditFilter, audit_page
@@ -53,19 +53,6 @@ class ChangeBody(BaseModel):
     field: str
     before: Any
     after: Any
-
-
-class DeliveryBody(BaseModel):
-    """The delivery of an event; `by_generation` is the position whose record carries it, `reason` says why it waits."""
-
-    status: str = Field(
-        description="delivered, superseded, cancelled, pending, parked, held, detached, rejected or none"
-    )
-    at: datetime | None
-    rev: str | None
-    cid: str | None
-    by_generation: int | None
-    reason: str | None
 
 
 WayIn = Annotated[
@@ -88,7 +75,7 @@ class HistoryRow(BaseModel):
     request_id: str
     at: datetime
     changes: list[ChangeBody]
-    delivery: DeliveryBody
+    delivery: EventDelivery
 
 
 class HistoryBody(Page[HistoryRow]):
@@ -128,10 +115,9 @@ class DiffBody(BaseModel):
     changes: list[DifferenceBody]
 
 
-class HistoryQuery(BaseModel):
+class HistoryQuery(PageQuery):
     """Which part of a history."""
 
-    cursor: Cursor = None
     limit: PageOrLines = None
 
 
@@ -209,7 +195,7 @@ TYPES: Final = tuple(
 )
 
 
-class AuditQuery(BaseModel):
+class AuditQuery(PageQuery):
     """A filter of events."""
 
     did: str | None = Field(
@@ -219,7 +205,6 @@ class AuditQuery(BaseModel):
     type: Annotated[str, OneOf(TYPES)] | None = Field(None, description="the type of the event")
     since: Moment | None = Field(None, description="not before this time, with its offset")
     until: Moment | None = Field(None, description="before this time, with its offset")
-    cursor: Cursor = None
     limit: PageOrLines = None
 
 

@@ -1,8 +1,7 @@
 """The caller's own account: its profile, its export, a comparison with its PDS, and its deletion."""
 
-import logging
-from collections.abc import Iterator
 from functools import partial
+from itertools import islice
 from typing import Final
 
 from fastapi import APIRouter, Response
@@ -63,15 +62,12 @@ def read_me(principal: SignedIn, services: ServicesDep) -> MeBody:
         account = services.accounts.get(principal.did)
         since = account.leaving_since if account is not None else None
         leaving = leaving_body(services.database, connection, principal.did, since) if since else None
-    return MeBody(
-        did=principal.did,
-        handle=principal.handle,
+    return body_from(
+        MeBody,
+        principal,
         display_name=account.name if account is not None else principal.handle,
         bio=account.bio if account is not None else None,
         pds_url=account.pds_url if account is not None else None,
-        scope=principal.scope.value,
-        operator=principal.operator,
-        admin=principal.admin,
         leaving=leaving,
     )
 
@@ -174,9 +170,8 @@ async def _verified(services: Services, did: str, attempt: Attempt) -> VerifiedB
     )
 
 
-logger: Final = logging.getLogger("mastertape.api")
-
-CHUNK_BYTES: Final = 64 * 1024
+LINES_OF_A_CHUNK: Final = 100
+"""Each chunk costs a thread hop."""
 
 
 @router.delete(HERE, status_code=202, response_model=LeavingBody, responses=repeatable_errors())
@@ -217,16 +212,6 @@ def export_own(principal: SignedIn, services: ServicesDep) -> Response:
     Events, attempts, what its PDS was observed to hold, where bytes are stored. The last line is a digest: without it the export is
     incomplete.
     """
-    lines = _in_chunks(account_lines(services.database, principal.did, schema=services.schema()))
-    return Export(services, principal, lines, file="mastertape-export.ndjson")
-
-
-def _in_chunks(lines: Iterator[bytes]) -> Iterator[bytes]:
-    """Gather lines into chunks, since each chunk costs a thread hop."""
-    chunk = bytearray()
-    for line in lines:
-        chunk += line
-        if len(chunk) >= CHUNK_BYTES:
-            yield bytes(chunk)
-            chunk.clear()
-    yield bytes(chunk)
+    lines = account_lines(services.database, principal.did, schema=services.schema())
+    chunks = iter(lambda: b"".join(islice(lines, LINES_OF_A_CHUNK)), b"")
+    return Export(services, principal, chunks, file="mastertape-export.ndjson")

@@ -4,7 +4,7 @@ import re
 import secrets
 from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Annotated, Any, Final, Protocol
+from typing import Annotated, Any, Final, Literal, Protocol
 
 from fastapi import APIRouter, Depends, Query, Request, Response
 from fastapi.responses import RedirectResponse
@@ -53,14 +53,6 @@ class SignInPages(Protocol):
         A redirect would have to be in the form's form-action, which cannot name every PDS there is; this is a new
         navigation, which no policy of the form's page concerns.
         """
-
-
-def sign_in_pages(request: Request) -> SignInPages | None:
-    """Return the pages, if the caller is a browser, which accepts HTML; None for programs, and where there are no pages."""
-    if "text/html" not in request.headers.get("accept", ""):
-        return None
-    pages: SignInPages | None = request.app.state.sign_in_pages
-    return pages
 
 
 router = APIRouter(tags=["sign-in"], route_class=StrictRoute, dependencies=[Depends(counted)])
@@ -114,10 +106,11 @@ async def login(request: Request, services: ServicesDep, wanted: Annotated[Login
         query = f"?{request.url.query}" if request.url.query else ""
         # authorization servers return to 127.0.0.1, and cookies do not cross
         return RedirectResponse(f"{services.base_url}{request.url.path}{query}", 303)
+    sign_in = _SignIn(request, services)
     try:
-        return await _started(request, services, wanted)
+        return await sign_in.start(wanted)
     except (ApiError, IdentityError, InvalidFieldError) as error:
-        return _refusal(request, services, error, wanted)
+        return sign_in.refusal(error, wanted)
 
 
 @standard.get(
@@ -131,15 +124,7 @@ async def callback(
     request: Request, services: ServicesDep, query: Annotated[AuthorizationResponse, Query()]
 ) -> Response:
     """Finish the sign-in; only in the browser that started it, and once."""
-    name = _attempt_cookie(services, query.state or "")
-    cookie = SecretStr(request.cookies[name]) if request.cookies.get(name) else None
-    try:
-        response = await _finished(request, services, query, cookie)
-    except (ApiError, IdentityError) as error:
-        response = _refusal(request, services, error, _asked(services, query, cookie))
-    if response.status_code < SERVER_ERROR and STATE.fullmatch(query.state or ""):
-        keep_cookie(response, services, name, "", SIGN_IN_TTL, path=CALLBACK_PATH)
-    return response
+    return await _SignIn(request, services).finish(query)
 
 
 @standard.get(METADATA_PATH, responses=errors(404, free=True))
@@ -154,142 +139,145 @@ async def read_jwks(services: ServicesDep) -> dict[str, Any]:
     return _confidential(services).jwks()
 
 
-async def _started(request: Request, services: Services, wanted: LoginQuery) -> Response:
-    oauth, scope, pages = _oauth(services), checked_scope(wanted.scope), sign_in_pages(request)
-    if not wanted.handle:
-        if pages is not None:
-            asked = "With the handle of your account, wherever it lives."
-            return _form(request, services, pages, asked, _kept(wanted))
-        raise MissingPartError("handle")
-    if len(wanted.handle) > MAX_HANDLE_LENGTH:
-        raise InvalidFieldError("handle", f"must have at most {MAX_HANDLE_LENGTH} characters")
-    return_to = _return_to(services, wanted.return_to)
-    if not _is_started_here(request, services, wanted):
-        if pages is None:
-            raise CrossSiteError
-        message = "A link has filled in the handle. Sign in only if the account is yours."
-        return _form(request, services, pages, message, _kept(wanted))
-    started = await oauth.start(wanted.handle, return_to=return_to, scope=scope)
-    response: Response
-    if wanted.page and pages is not None:
-        response = pages.onward(started.url)
-    else:
-        response = RedirectResponse(started.url, 303)
-    name, value = _attempt_cookie(services, started.state), started.cookie.get_secret_value()
-    keep_cookie(response, services, name, value, SIGN_IN_TTL, path=CALLBACK_PATH)
-    return response
+@dataclass(frozen=True)
+class _SignIn:
+    """A request of a sign-in, by a browser or a program."""
 
+    request: Request
+    services: Services
 
-async def _finished(
-    request: Request, services: Services, query: AuthorizationResponse, cookie: SecretStr | None
-) -> Response:
-    signed_in, return_to = await _oauth(services).finish(query, cookie, by=over_http)
-    tokens = await run_in_threadpool(
-        put_active_first, request, services, signed_in.token, signed_in.account.did, ends_older=True
-    )
-    response = RedirectResponse(return_to, 303)
-    set_session(response, services, tokens)
-    return response
+    async def start(self, wanted: LoginQuery) -> Response:
+        oauth, scope, pages = self._oauth(), checked_scope(wanted.scope), self._pages
+        if not wanted.handle:
+            if pages is not None:
+                return self._form(pages, "With the handle of your account, wherever it lives.", wanted)
+            raise MissingPartError("handle")
+        if len(wanted.handle) > MAX_HANDLE_LENGTH:
+            raise InvalidFieldError("handle", f"must have at most {MAX_HANDLE_LENGTH} characters")
+        return_to = self._return_to(wanted.return_to)
+        if not self._is_started_here(wanted):
+            if pages is None:
+                raise CrossSiteError
+            message = "A link has filled in the handle. Sign in only if the account is yours."
+            return self._form(pages, message, wanted)
+        started = await oauth.start(wanted.handle, return_to=return_to, scope=scope)
+        page = pages if wanted.page else None
+        response = RedirectResponse(started.url, 303) if page is None else page.onward(started.url)
+        self._keep(response, ATTEMPT_COOKIE + started.state, started.cookie.get_secret_value(), CALLBACK_PATH)
+        return response
 
+    async def finish(self, query: AuthorizationResponse) -> Response:
+        cookie = ATTEMPT_COOKIE + (query.state or "")
+        sealed = self._cookie(cookie)
+        attempt = SecretStr(sealed) if sealed else None
+        try:
+            response = await self._finished(query, attempt)
+        except (ApiError, IdentityError) as error:
+            response = self.refusal(error, self._asked(query, attempt))
+        if response.status_code < SERVER_ERROR and STATE.fullmatch(query.state or ""):
+            self._keep(response, cookie, "", CALLBACK_PATH)
+        return response
 
-def _asked(services: Services, query: AuthorizationResponse, cookie: SecretStr | None) -> LoginQuery | None:
-    """Return the query that started the attempt, with which the person may start again."""
-    asked = services.oauth.attempted(query.state, cookie) if services.oauth is not None else None
-    if asked is None:
-        return None
-    return LoginQuery(handle=asked.identifier, return_to=asked.return_to, scope=asked.scope.value)
+    def refusal(self, error: Exception, wanted: LoginQuery) -> Response:
+        """Return the refusal as a page for a browser, as JSON for a program."""
+        reply, pages = reply_for(error), self._pages
+        if pages is not None and reply is not INTERNAL:
+            return self._form(pages, message_of(error, reply), wanted, Refusal(reply.status, reply.code))
+        if reply.status < SERVER_ERROR:
+            return response_to(error)
+        raise error
 
+    async def _finished(self, query: AuthorizationResponse, attempt: SecretStr | None) -> Response:
+        signed_in, return_to = await self._oauth().finish(query, attempt, by=over_http)
+        did = signed_in.account.did
+        tokens = await run_in_threadpool(
+            put_active_first, self.request, self.services, signed_in.token, did, ends_older=True
+        )
+        response = RedirectResponse(return_to, 303)
+        set_session(response, self.services, tokens)
+        return response
 
-def _is_started_here(request: Request, services: Services, wanted: LoginQuery) -> bool:
-    """Whether our form, a page of CORS_ORIGINS, a typed address or a program starts the sign-in.
+    def _asked(self, query: AuthorizationResponse, attempt: SecretStr | None) -> LoginQuery:
+        """Return the query that started the attempt, with which the person may start again."""
+        oauth = self.services.oauth
+        asked = oauth.attempted(query.state, attempt) if oauth is not None else None
+        if asked is None:
+            return LoginQuery()
+        return LoginQuery(handle=asked.identifier, return_to=asked.return_to, scope=asked.scope.value)
 
-    Otherwise any link, also one that an artist writes on our own pages, could sign the browser in with an account of its
-    author, and so end the sessions in it.
-    """
-    site, proof = request.headers.get("sec-fetch-site"), _proof(request, services)
-    # another host of our domain may set a cookie here, but its pages are not of the same origin
-    if (
-        site in {None, "same-origin"}
-        and proof is not None
-        and secrets.compare_digest(proof.encode(), wanted.proof.encode())
-    ):
-        return True
-    referer = request.headers.get("referer", "")
-    listed = set(services.cors_origins) - {services.base_url}
-    if any(f"{referer}/".startswith(f"{origin}/") for origin in listed):
-        return True
-    return sign_in_pages(request) is None if site is None else site == "none"
+    @property
+    def _pages(self) -> SignInPages | None:
+        """Return the pages, if the caller is a browser, which accepts HTML; None for programs, and where there are no pages."""
+        pages: SignInPages | None = self.request.app.state.sign_in_pages
+        return pages if "text/html" in self.request.headers.get("accept", "") else None
 
+    def _is_started_here(self, wanted: LoginQuery) -> bool:
+        """Whether our form, a page of CORS_ORIGINS, a typed address or a program starts the sign-in.
 
-def _proof(request: Request, services: Services) -> str | None:
-    """Return what a sign-in page in this browser carries: browsers send its cookie only from our own pages."""
-    found = request.cookies.get(_cookie_name(services, FORM_COOKIE), "")
-    return found if PROOF.fullmatch(found) else None
+        Otherwise any link, also one that an artist writes on our own pages, could sign the browser in with an account of its
+        author, and so end the sessions in it.
+        """
+        site, proof = self.request.headers.get("sec-fetch-site"), self._proof()
+        # another host of our domain may set a cookie here, but its pages are not of the same origin
+        if (
+            site in {None, "same-origin"}
+            and proof is not None
+            and secrets.compare_digest(proof.encode(), wanted.proof.encode())
+        ):
+            return True
+        referer = self.request.headers.get("referer", "")
+        listed = set(self.services.cors_origins) - {self.services.base_url}
+        if any(f"{referer}/".startswith(f"{origin}/") for origin in listed):
+            return True
+        return self._pages is None if site is None else site == "none"
 
+    def _form(
+        self, pages: SignInPages, message: str, wanted: LoginQuery, refusal: Refusal | None = None
+    ) -> Response:
+        """Return the sign-in page, whose form repeats what was wanted, and the cookie that confirms it; tabs share it."""
+        asked = wanted.model_dump(exclude_defaults=True, exclude={"proof"})
+        proof = self._proof() or secrets.token_urlsafe(32)
+        page = pages.form(
+            message, {name: str(value) for name, value in asked.items()} | {"proof": proof}, refusal
+        )
+        self._keep(page, FORM_COOKIE, proof, LOGIN_PATH, samesite="strict")
+        return page
 
-def _attempt_cookie(services: Services, state: str) -> str:
-    return _cookie_name(services, ATTEMPT_COOKIE) + state
+    def _proof(self) -> str | None:
+        """Return what a sign-in page in this browser carries: browsers send its cookie only from our own pages."""
+        found = self._cookie(FORM_COOKIE)
+        return found if PROOF.fullmatch(found) else None
 
+    def _cookie(self, name: str) -> str:
+        return self.request.cookies.get(self._prefix + name, "")
 
-def _cookie_name(services: Services, name: str) -> str:
-    return ("__Secure-" if is_https(services) else "") + name
+    def _keep(
+        self, response: Response, name: str, value: str, path: str, samesite: Literal["lax", "strict"] = "lax"
+    ) -> None:
+        name = self._prefix + name
+        keep_cookie(response, self.services, name, value, SIGN_IN_TTL, path=path, samesite=samesite)
 
+    @property
+    def _prefix(self) -> str:
+        return "__Secure-" if is_https(self.services) else ""
 
-def _form(
-    request: Request,
-    services: Services,
-    pages: SignInPages,
-    message: str,
-    asked: dict[str, str],
-    *,
-    refusal: Refusal | None = None,
-) -> Response:
-    """Return the sign-in page, and the cookie that confirms what its form carries; tabs share it."""
-    proof = _proof(request, services) or secrets.token_urlsafe(32)
-    page = pages.form(message, {**asked, "proof": proof}, refusal)
-    name = _cookie_name(services, FORM_COOKIE)
-    keep_cookie(page, services, name, proof, SIGN_IN_TTL, path=LOGIN_PATH, samesite="strict")
-    return page
+    def _oauth(self) -> OAuthSignIn:
+        if self.services.oauth is None:
+            raise SignInUnavailableError
+        return self.services.oauth
 
-
-def _oauth(services: Services) -> OAuthSignIn:
-    if services.oauth is None:
-        raise SignInUnavailableError
-    return services.oauth
+    def _return_to(self, wanted: str) -> str:
+        """Return the address to return to; raises InvalidFieldError unless it is ours or of CORS_ORIGINS."""
+        path = wanted.startswith("/") and not wanted.startswith("//")
+        origins = self.services.cors_origins
+        there = any(wanted == origin or wanted.startswith(f"{origin}/") for origin in origins)
+        # browsers read a backslash as a slash, and skip unprintable characters
+        if not (path or there) or "\\" in wanted or not (wanted.isascii() and wanted.isprintable()):
+            raise InvalidFieldError("return_to", "must be a path here, or an address of CORS_ORIGINS")
+        return wanted
 
 
 def _confidential(services: Services) -> OAuthApp:
     if services.oauth is None or not services.oauth.app.keys:
         raise NotAConfidentialClientError
     return services.oauth.app
-
-
-def _return_to(services: Services, wanted: str) -> str:
-    """Return the address to return to; raises InvalidFieldError unless it is ours or of CORS_ORIGINS."""
-    path = wanted.startswith("/") and not wanted.startswith("//")
-    there = any(wanted == origin or wanted.startswith(f"{origin}/") for origin in services.cors_origins)
-    # browsers read a backslash as a slash, and skip unprintable characters
-    if not (path or there) or "\\" in wanted or not (wanted.isascii() and wanted.isprintable()):
-        raise InvalidFieldError("return_to", "must be a path here, or an address of CORS_ORIGINS")
-    return wanted
-
-
-def _kept(wanted: LoginQuery) -> dict[str, str]:
-    """Return the request's other parameters, which the form repeats."""
-    kept = wanted.model_dump(exclude_defaults=True, exclude={"proof"})
-    return {name: str(value) for name, value in kept.items()}
-
-
-def _refusal(
-    request: Request, services: Services, error: Exception, wanted: LoginQuery | None = None
-) -> Response:
-    """Return the refusal as a page for a browser, as JSON for a program."""
-    reply, pages = reply_for(error), sign_in_pages(request)
-    if pages is not None and reply is not INTERNAL:
-        message = message_of(error, reply)
-        asked = _kept(wanted or LoginQuery())
-        refusal = Refusal(reply.status, reply.code)
-        return _form(request, services, pages, message, asked, refusal=refusal)
-    if reply.status < SERVER_ERROR:
-        return response_to(error)
-    raise error

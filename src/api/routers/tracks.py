@@ -20,9 +20,8 @@ from api.pipeline.past_state import AsOf, past_state
 from api.requests.parameters import (
     MAX_ID,
     MAX_PAGE_LENGTH,
-    Cursor,
     OneOf,
-    PageLength,
+    PageQuery,
     StrictRoute,
     TrackId,
     cursor_of,
@@ -58,15 +57,13 @@ class TrackPageBody(Page[TrackBody]):
     """Some tracks, newest first, and the cursor of the next page when there is one."""
 
 
-class Listing(BaseModel):
+class Listing(PageQuery):
     """A filter of tracks."""
 
     artist: str | None = Field(None, description="by the artist with this DID or handle")
     tag: str | None = Field(None, description="with this tag")
     album: str | None = Field(None, description="on this album")
     q: str | None = Field(None, description="with these words in title, artist or album")
-    cursor: Cursor = None
-    limit: PageLength = None
 
 
 @router.get("/tracks", responses=errors(400, 422, 503))
@@ -160,7 +157,7 @@ def live_track(caller: Principal | None, services: Services, track_id: int) -> T
 STATES = tuple(MirrorState)
 
 
-class MyListing(BaseModel):
+class MyListing(PageQuery):
     """A filter of one's own tracks; empty restricts nothing but to the live ones."""
 
     mirror: list[Annotated[str, OneOf(STATES)]] = Field(
@@ -169,8 +166,6 @@ class MyListing(BaseModel):
     id: list[int] = Field([], description="with these ids", max_length=100)
     q: str | None = Field(None, description="with these words in title, artist or album")
     deleted: bool = Field(default=False, description="the deleted ones instead of the live ones")
-    cursor: Cursor = None
-    limit: PageLength = None
 
 
 class MyTrackBody(TrackBody):

@@ -163,14 +163,16 @@ def adoptable(conflict: Conflict, fields: Collection[str] | None = None) -> dict
 
 @dataclass(frozen=True)
 class FieldConflict:
-    """A field of the record that another client changed: None stands for no value, `agreed` is what it was before."""
+    """A field of the record that another client changed: null is no value, `agreed` is what it was before.
+
+    `only_ours_because` says why `theirs` cannot be chosen.
+    """
 
     field: str
     ours: Any
     theirs: Any
     agreed: Any
     only_ours_because: str | None
-    """Why theirs cannot be adopted."""
 
 
 def field_conflicts(conflict: Conflict, subject: Published) -> list[FieldConflict]:

@@ -38,7 +38,7 @@ WAS_WRITTEN: Final = exists().where(
 
 @dataclass(frozen=True)
 class PendingRemovals:
-    """A number of records that are still to be removed, and what they wait for."""
+    """A number of records that are still to be removed, and why: they are pending, parked, held or rejected."""
 
     state: str
     reason: str | None

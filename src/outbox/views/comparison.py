@@ -49,11 +49,10 @@ class KnownRecord:
 
 @dataclass(frozen=True)
 class FieldVersions:
-    """A field of the record; None stands for no value."""
+    """A field of the record in three versions; null is no value. Fields that are not our `own` stay as other clients left them."""
 
     field: str
     own: bool
-    """Whether this service writes it."""
     wanted: Any
     confirmed: Any
     present: Any

@@ -59,7 +59,10 @@ ATTEMPTS: Final = (
 
 @dataclass(frozen=True)
 class EventDelivery:
-    """How an event reached the PDS: when, in which commit and as which CID, or why it waits."""
+    """How an event reached the PDS: when, in which commit and as which CID, or why it waits.
+
+    `by_generation` is the position whose record carries it.
+    """
 
     status: MirrorState | EventStatus
     at: datetime | None = None

@@ -2,17 +2,16 @@
 
 from collections.abc import Mapping, Sequence
 from datetime import datetime
-from typing import Annotated, Any, Final
+from typing import Annotated, Any, Final, TypeVar
 
-from pydantic import BaseModel, BeforeValidator, Field
+from pydantic import AwareDatetime, BaseModel, BeforeValidator, Field, TypeAdapter, ValidationError
 from sqlalchemy import Connection
 
 from aggregates.errors import InvalidFieldError
 from aggregates.track import Track
 from api.json_response import Page, body_from
-from api.requests.parameters import DRY_RUN, Name
+from api.requests.parameters import DRY_RUN, MAX_ID, Name
 from api.responses.mirror import LaneBody, lane_body
-from eventstore.untrusted import whole_number
 from identity.accounts.accounts import accounts_of
 from identity.sessions.session_store import LoginState, login_of
 from outbox.mirror.host_state import breaker_state
@@ -24,10 +23,12 @@ from outbox.pds.verdict import Phase, kind_of_failure
 from outbox.views import overview
 from outbox.views.causes import CauseCount
 from outbox.views.drain import drains_of_hosts
-from outbox.views.failures import Place, waiting
+from outbox.views.failures import waiting
 from outbox.views.status import next_attempt_at
 from projections.history import newest_at
 from projections.tracks.queries import titles_of
+
+P = TypeVar("P")
 
 _UPLOAD_REQUESTED: Final = Track.BlobMigrationRequested.__name__
 BEGAN_WITH: Final[Mapping[str, str]] = {
@@ -297,24 +298,16 @@ def cause_row(found: CauseCount) -> CauseRow:
     return body_from(CauseRow, row, kind=kind, records=found.records, trend=list(found.trend), sample=sample)
 
 
+FOLLOWS_TIME: Final = TypeAdapter(tuple[AwareDatetime, Annotated[str, Field(min_length=1)]])
+FOLLOWS_RECORD: Final = TypeAdapter(
+    tuple[Annotated[int, Field(ge=0, le=MAX_ID)], str, Annotated[int, Field(ge=0, le=1)]]
+)
+"""What cursors of several parts name: a time and a name, or a record by id and kind, and whether it is a former one."""
+
+
 def time_cursor(at: datetime, name: str) -> str:
     """Return the cursor of the page after the row of this time and name."""
     return f"{at.isoformat().replace('+00:00', 'Z')}_{name}"
-
-
-def time_cursor_of(cursor: str | None) -> tuple[datetime, str] | None:
-    """Return the time and the name of a `time_cursor`; raises InvalidFieldError."""
-    if not cursor:
-        return None
-    at, _, last = cursor.partition("_")
-    invalid = InvalidFieldError("cursor", "must be the `cursor` of the page before")
-    try:
-        seen_at = datetime.fromisoformat(at)
-    except ValueError:
-        raise invalid from None
-    if seen_at.tzinfo is None or not last:
-        raise invalid
-    return seen_at, last
 
 
 def place_cursor(row: Any) -> str:
@@ -322,14 +315,14 @@ def place_cursor(row: Any) -> str:
     return f"{row.subject_id}_{row.kind}_{int(row.former)}"
 
 
-def place_of(cursor: str | None) -> Place | None:
-    """Return what a `place_cursor` names; raises InvalidFieldError."""
-    match (cursor or "").split("_"):
-        case [""]:
-            return None
-        case [subject_id, kind, ("0" | "1") as former] if (number := whole_number(subject_id)) is not None:
-            return number, kind, int(former)
-    raise InvalidFieldError("cursor", "must be the `cursor` of the page before")
+def parts_of(cursor: str | None, parts: TypeAdapter[P], count: int) -> P | None:
+    """Return what a cursor of so many parts names; raises InvalidFieldError."""
+    if not cursor:
+        return None
+    try:
+        return parts.validate_python(tuple(cursor.split("_", count - 1)))
+    except ValidationError:
+        raise InvalidFieldError("cursor", "must be the `cursor` of the page before") from None
 
 
 FIRST_RECORDS: Final = 20

@@ -16,8 +16,10 @@ from api.json_response import cut
 from api.middleware.http_layer import over_http
 from api.openapi import errors, fields_of, repeatable_errors
 from api.pipeline.command_request import Idempotent, result_of
-from api.requests.parameters import Name, OneOf, PageLength, StrictRoute, page_length
+from api.requests.parameters import Name, OneOf, PageQuery, StrictRoute, page_length
 from api.responses.ops.deliveries import (
+    FOLLOWS_RECORD,
+    FOLLOWS_TIME,
     FailuresBody,
     HostsBody,
     LanesBody,
@@ -28,10 +30,9 @@ from api.responses.ops.deliveries import (
     failure_rows,
     host_rows,
     lane_rows,
+    parts_of,
     place_cursor,
-    place_of,
     time_cursor,
-    time_cursor_of,
 )
 from api.services import Services
 from eventstore.idempotency.results import CommandResult
@@ -72,13 +73,6 @@ OPERATION: Final[dict[str, Any]] = {
 """Of the three routes of bulk operations."""
 
 
-class PageQuery(BaseModel):
-    """After which name a page begins, and how long it is."""
-
-    cursor: Name = Field("", description="the `cursor` of the page before")
-    limit: PageLength = None
-
-
 class HostsQuery(PageQuery):
     """Which hosts."""
 
@@ -96,7 +90,7 @@ class LanesQuery(PageQuery):
     state: Annotated[str, OneOf(LANE_STATES)] | None = Field(None, description="in this state")
 
 
-class FailuresQuery(BaseModel):
+class FailuresQuery(PageQuery):
     """Which failures."""
 
     did: Name | None = Field(None, description="of this account")
@@ -111,8 +105,6 @@ class FailuresQuery(BaseModel):
         False,
         description="every record that its PDS does not have as the log says, failed or not, and those whose audio it refused",
     )
-    cursor: Name | None = Field(None, description="the `cursor` of the page before")
-    limit: PageLength = None
 
 
 class ProgressQuery(BaseModel):
@@ -132,7 +124,7 @@ def read_lanes(
     limit = page_length(wanted.limit)
     with services.database.read() as connection:
         found = overview.lanes(
-            connection, at=wanted.host, state=wanted.state, after=wanted.cursor, limit=limit + 1
+            connection, at=wanted.host, state=wanted.state, after=wanted.cursor or "", limit=limit + 1
         )
         rows, cursor = cut(found, limit, attrgetter("did"))
         items = lane_rows(connection, rows, services.database.now(connection))
@@ -146,7 +138,7 @@ def read_hosts(
     """Read the state of the PDS hosts: breaker, limits, lanes, and when their backlog will be delivered."""
     limit = page_length(wanted.limit)
     with services.database.read() as connection:
-        after = time_cursor_of(wanted.cursor) if wanted.failing else ("", wanted.cursor)
+        after = parts_of(wanted.cursor, FOLLOWS_TIME, 2) if wanted.failing else ("", wanted.cursor or "")
         found = overview.hosts(
             connection, failing=wanted.failing, named=wanted.host, after=after, limit=limit + 1
         )
@@ -166,7 +158,7 @@ def read_failures(
     limit = page_length(wanted.limit)
     if wanted.by is not None:
         return _by_cause(services, wanted, limit)
-    after = place_of(wanted.cursor)
+    after = parts_of(wanted.cursor, FOLLOWS_RECORD, 3)
     which = wanted.model_dump(include={"did", "host", "error", "state", "cause"})
     records: Callable[..., Any] = partial(undelivered, _REFUSED_AUDIO) if wanted.undelivered else failing
     with services.database.read() as connection:
@@ -194,7 +186,7 @@ def _by_cause(services: Services, wanted: FailuresQuery, limit: int) -> Failures
     for name in ("did", "state"):
         if getattr(wanted, name) is not None:
             raise InvalidFieldError(name, "must be absent with `by`: a cause is of all accounts of a host")
-    after = time_cursor_of(wanted.cursor)
+    after = parts_of(wanted.cursor, FOLLOWS_TIME, 2)
     which = {"host": wanted.host, "error": wanted.error, "only": wanted.cause}
     with services.database.read() as connection:
         now = services.database.now(connection)

@@ -20,7 +20,7 @@ from api.requests.parameters import (
     JobId,
     Name,
     OneOf,
-    PageLength,
+    PageQuery,
     RepairId,
     StrictRoute,
     cursor_of,
@@ -122,13 +122,11 @@ def read_work(_operator: OperatorDep, services: ServicesDep) -> WorkBody:
         return work_body(services, connection)
 
 
-class JobsQuery(BaseModel):
+class JobsQuery(PageQuery):
     """Which jobs."""
 
     kind: Name | None = Field(None, description="of this kind")
     state: Annotated[str, OneOf(tuple(JobState))] | None = Field(None, description="in this state")
-    cursor: Name | None = Field(None, description="the `cursor` of the page before")
-    limit: PageLength = None
 
 
 class RetryBody(BaseModel):
@@ -166,12 +164,10 @@ async def retry(job_id: JobId, admin: Admin, services: ServicesDep, request: Ide
     return await request.perform(RetryBody, begin_anew)
 
 
-class RepairsQuery(BaseModel):
+class RepairsQuery(PageQuery):
     """Which repairs."""
 
     did: Name | None = Field(None, description="of this account")
-    cursor: Name | None = Field(None, description="the `cursor` of the page before")
-    limit: PageLength = None
 
 
 @router.get("/ops/repairs", responses=errors(400, 401, 403, 422, 503))
