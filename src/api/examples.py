@@ -125,7 +125,7 @@ IN: Final[Mapping[str, Mapping[str, Any]]] = {
     "FailedBody": {"reason": "BlobTooLarge"},
     "FirehoseBody": {"enabled": True, "streams": {"followed": 1}},
     "FailureRow": {"state": "rejected", "cause": "5ef3a9c1d2b40768"},
-    "HostsBody": {"cursor": PDS},
+    "HostRowPage": {"cursor": PDS},
     "IssuedBody": {"id": TOKEN_ID},
     "JobCountRow": {"kind": "adoption", "state": "running"},
     "JobRow": {
@@ -138,7 +138,7 @@ IN: Final[Mapping[str, Mapping[str, Any]]] = {
     },
     "LoginBody": {"kind": "oauth", "state": "expired"},
     "ReleaseBody": {"version": "0.1.0"},
-    "LanesBody": {"cursor": ARTIST},
+    "LaneRowPage": {"cursor": ARTIST},
     "CauseRow": {
         "id": "5ef3a9c1d2b40768",
         "error": "InvalidRecord",

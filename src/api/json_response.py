@@ -58,6 +58,11 @@ class Page(BaseModel, Generic[T]):
     items: list[T]
     cursor: str | None
 
+    @classmethod
+    def model_parametrized_name(cls, params: tuple[Any, ...]) -> str:
+        """Name it in the OpenAPI document without brackets."""
+        return f"{params[0].__name__}Page"
+
 
 def cut(rows: Sequence[T], limit: int, key: Callable[[T], Any]) -> tuple[Sequence[T], str | None]:
     """Return a page of the rows, of which one more than `limit` was asked for, and the key of its last if more follow."""

@@ -37,8 +37,6 @@ router: Final = APIRouter(**ROUTER)
 
 
 class ArtistResponse(BaseModel):
-    """The peer's profile of an artist."""
-
     did: str
     handle: str
     display_name: str

@@ -57,7 +57,6 @@ class PeerReader:
 
     @property
     def viewer(self) -> str | None:
-        """Return the caller's DID."""
         return self.caller.did if self.caller is not None else None
 
     async def one(self, find: Callable[[Connection], TrackView | None]) -> Json:
@@ -76,8 +75,6 @@ class PeerReader:
         return (await self.tracks(found))[0]
 
     async def tracks(self, read: Callable[[Connection], Sequence[TrackView]]) -> list[Json]:
-        """Return the tracks that `read` reads, as JSON."""
-
         def responses() -> list[TrackResponse]:
             with self.services.database.read() as connection:
                 return track_responses(connection, read(connection), self.services.urls, self.caller)
@@ -86,7 +83,6 @@ class PeerReader:
         return await with_gates_open(found, self.caller, self.services.supporters)
 
     async def page(self, read: Callable[[Connection], P]) -> tuple[list[Json], P]:
-        """Return the tracks of the page that `read` reads as JSON, and the page."""
         pages: list[P] = []
 
         def items(connection: Connection) -> Sequence[TrackView]:
@@ -101,7 +97,6 @@ async def reader(caller: OptionalCaller, services: ServicesDep) -> PeerReader:
 
 
 async def own_reader(principal: SignedIn, services: ServicesDep) -> PeerReader:
-    """Read for a caller who must be signed in, and is counted once."""
     return PeerReader(principal, services)
 
 
@@ -129,8 +124,6 @@ class Order(StrEnum):
 
 
 class OwnListing(BaseModel):
-    """A page of the caller's tracks."""
-
     limit: int = Field(DEFAULT_LENGTH, ge=1, le=MAX_LENGTH)
     offset: int = Field(0, ge=0, le=2**31)
     q: str | None = None

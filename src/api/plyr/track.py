@@ -39,7 +39,6 @@ def album_of(did: str, title: str) -> AlbumBody:
 
 
 def slug_of(title: str) -> str:
-    """Return the title in lower case, with a hyphen for each run of other characters."""
     return _NOT_IN_SLUGS.sub("-", unicodedata.normalize("NFKC", title).casefold()).strip("-_") or "album"
 
 
@@ -59,14 +58,12 @@ UNLISTED: Final = "unlisted"
 
 
 def visibility_of(view: TrackView) -> str:
-    """Return the peer's single word; `support_gate` still shows that an unlisted track is gated too."""
     if view.unlisted:
         return UNLISTED
     return SUPPORTERS if view.support_gate is not None else PUBLIC
 
 
 def publishing_of(view: TrackView) -> dict[str, Any]:
-    """Return the newer object, in which listening and visibility are apart."""
     return {
         "access": {
             "listening": SUPPORTERS if view.support_gate is not None else PUBLIC,

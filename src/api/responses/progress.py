@@ -99,7 +99,6 @@ class MigrationBody(BaseModel):
 
 
 def migration_report(connection: Connection, did: str) -> MigrationBody:
-    """Count the account's audio: on the PDS, pending, refused or excluded."""
     counts = copy_counts(connection, did)
     by_state = {state: count for (state, _), count in counts.items()}
     uploaded = by_state.get(AudioCopyState.UPLOADED, 0)
@@ -150,7 +149,6 @@ def _saved(connection: Connection, did: str) -> int:
 
 
 def _waits_for(connection: Connection, did: str) -> str | None:
-    """Return the reason that the account's lane is parked, if it is."""
     lane = lane_of(connection, did)
     return None if lane is None or lane.mirror_state == LaneState.READY else str(lane.mirror_state)
 
@@ -183,7 +181,6 @@ class LeavingBody(BaseModel):
 
 
 def leaving_body(database: Database, connection: Connection, did: str, since: datetime) -> LeavingBody:
-    """Return what is left of an account whose deletion was requested."""
     now = database.now(connection)
     left = remains(connection, did, since, now)
     return LeavingBody(

@@ -30,8 +30,6 @@ from projections.tracks.table import TrackView, tracks
 
 
 class FeatureBody(BaseModel):
-    """A featured artist, with the handle as it was when the track named them."""
-
     did: str
     handle: str
 
@@ -103,7 +101,6 @@ class TrackBody(BaseModel):
 
     @property
     def etag(self) -> str:
-        """The version as an entity tag."""
         return f'"{self.version}"'
 
 
@@ -133,7 +130,6 @@ def track_body(view: TrackView, mirror: Mirror, *, handle: str, on_pds: bool, ur
 
 
 def is_on_pds(track: TrackBody) -> bool:
-    """Whether the record on the PDS names the blob."""
     return track.audio_storage == "both"
 
 
@@ -209,13 +205,10 @@ def one_track(connection: Connection, track_id: int, urls: RecordUrls) -> TrackB
 
 
 def mirror_of(connection: Connection, track_id: int) -> Mirror:
-    """Return a track's mirror."""
     return mirrors(connection, Track.TOPIC, [track_id])[track_id]
 
 
 class TrackReader:
-    """Reads a track for a command's result."""
-
     def __init__(self, connect: Callable[[], Connection], urls: RecordUrls) -> None:
         self._connect = connect
         self._urls: Final = urls
@@ -226,7 +219,6 @@ class TrackReader:
         return self._connect()
 
     def track(self, track_id: int) -> TrackBody:
-        """Return the body of the track as it is in the database."""
         return one_track(self.connection, track_id, self._urls)
 
     def saved_track(self, track_id: int) -> TrackBody:
@@ -283,7 +275,6 @@ def _bodies(views: Sequence[TrackView], rows: Sequence[Any], urls: RecordUrls) -
 
 
 def may_be_on_pds(view: TrackView) -> bool:
-    """Whether a record of this state names the blob."""
     return (
         view.blob is not None
         and view.support_gate is None
@@ -352,8 +343,6 @@ def moved_record(reader: TrackReader, track_id: int) -> CommandResult:
 
 
 class CopyResults:
-    """Results of migrate-to-pds."""
-
     def __init__(self) -> None:
         self._message = WAS_THERE
 

@@ -78,10 +78,6 @@ class HistoryRow(BaseModel):
     delivery: EventDelivery
 
 
-class HistoryBody(Page[HistoryRow]):
-    """Some events, newest first, and the cursor of the next page when there is one."""
-
-
 router = APIRouter(tags=["history"], route_class=StrictRoute)
 
 Accept = Annotated[str, Header(description=f"`{NDJSON}` for lines of JSON")]
@@ -116,14 +112,12 @@ class DiffBody(BaseModel):
 
 
 class HistoryQuery(PageQuery):
-    """Which part of a history."""
-
     limit: PageOrLines = None
 
 
 @router.get(
     "/tracks/{track_id}/history",
-    response_model=HistoryBody,
+    response_model=Page[HistoryRow],
     responses={**errors(400, 401, 403, 404, 422, 503), 200: {"content": {NDJSON: {}}}},
 )
 def read_history(
@@ -132,14 +126,14 @@ def read_history(
     track_id: TrackId,
     wanted: Annotated[HistoryQuery, Query()],
     accept: Accept = "",
-) -> HistoryBody | Response:
+) -> Page[HistoryRow] | Response:
     """Read who changed what, newest first. As NDJSON all pages are streamed, unless there is a limit."""
     if NDJSON not in accept:
         return history_page(principal, services, track_id, wanted)
     with services.database.read() as connection:
         require_reader(connection, principal, track_id)
 
-    def read(cursor: int | None, limit: int) -> HistoryBody:
+    def read(cursor: int | None, limit: int) -> Page[HistoryRow]:
         with services.database.read() as connection:
             return _history(connection, track_id, cursor, limit)
 
@@ -149,14 +143,14 @@ def read_history(
 
 def history_page(
     principal: Principal, services: Services, track_id: int, wanted: HistoryQuery
-) -> HistoryBody:
+) -> Page[HistoryRow]:
     """Return a page of a history, newest first; raises as `require_reader`."""
     with services.database.read() as connection:
         require_reader(connection, principal, track_id)
         return _history(connection, track_id, cursor_of(wanted.cursor), page_length(wanted.limit))
 
 
-def _history(connection: Connection, track_id: int, cursor: int | None, limit: int) -> HistoryBody:
+def _history(connection: Connection, track_id: int, cursor: int | None, limit: int) -> Page[HistoryRow]:
     page = history.history_page(connection, track_id, cursor=cursor, limit=limit)
     mirror = mirrors(connection, Track.TOPIC, [track_id])[track_id]
     events = [(entry.position, entry.touches_record) for entry in page.items]
@@ -171,7 +165,7 @@ def _history(connection: Connection, track_id: int, cursor: int | None, limit: i
         )
         for entry in page.items
     ]
-    return body_from(HistoryBody, page, items=rows)
+    return body_from(Page[HistoryRow], page, items=rows)
 
 
 @router.get("/tracks/{track_id}/diff", responses=errors(400, 401, 403, 404, 422, 503))
@@ -196,8 +190,6 @@ TYPES: Final = tuple(
 
 
 class AuditQuery(PageQuery):
-    """A filter of events."""
-
     did: str | None = Field(
         None, description="the account; your own when absent, all of them for an operator"
     )
@@ -225,13 +217,9 @@ class AuditRow(BaseModel):
     changes: list[ChangeBody]
 
 
-class AuditBody(Page[AuditRow]):
-    """Some events, newest first, and the cursor of the next page when there is one."""
-
-
 @router.get(
     "/audit",
-    response_model=AuditBody,
+    response_model=Page[AuditRow],
     responses={**errors(400, 401, 403, 422, 503), 200: {"content": {NDJSON: {}}}},
 )
 def read_audit(
@@ -239,7 +227,7 @@ def read_audit(
     services: ServicesDep,
     wanted: Annotated[AuditQuery, Query()],
     accept: Accept = "",
-) -> AuditBody | Response:
+) -> Page[AuditRow] | Response:
     """Read who changed what, newest first: in your own account, or as an operator in any or all.
 
     `since` is inclusive, `until` is not. As NDJSON all pages are streamed, unless there is a limit.
@@ -271,7 +259,7 @@ def audited_did(principal: Principal, wanted: str | None) -> str | None:
     return principal.did
 
 
-def audit_entries(principal: Principal, services: Services, wanted: AuditQuery) -> AuditBody:
+def audit_entries(principal: Principal, services: Services, wanted: AuditQuery) -> Page[AuditRow]:
     """Return a page of the audit, newest first; raises NotYourAuditError."""
     which, cursor = _asked(principal, services, wanted)
     return _read(services.database, which, cursor, page_length(wanted.limit))
@@ -297,6 +285,6 @@ def _newest(services: Services, did: str | None) -> int | None:
     return services.log.stable_position() + 1 if did is None else None
 
 
-def _read(database: Database, which: AuditFilter, cursor: int | None, limit: int) -> AuditBody:
+def _read(database: Database, which: AuditFilter, cursor: int | None, limit: int) -> Page[AuditRow]:
     with database.read() as connection:
-        return body_from(AuditBody, audit_page(connection, which, cursor=cursor, limit=limit))
+        return body_from(Page[AuditRow], audit_page(connection, which, cursor=cursor, limit=limit))

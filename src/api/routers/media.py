@@ -28,8 +28,6 @@ Extension = Annotated[str, Path(description="the `file_type` of the track")]
 
 
 class CoverQuery(AsOf):
-    """Which cover of a track, and in which size."""
-
     size: int | None = Field(None, **SIZE)
 
 

@@ -110,7 +110,6 @@ async def restore(track_id: TrackId, request: Command) -> Response:
 
 
 async def answer_restore(track_id: int, request: CommandRequest, show: Respond) -> Response:
-    """Restore the record, and answer with what `show` reads."""
     services = request.services
     on_pds = OnPds.UNKNOWN
     async with request.begin(on=track_id, default_wait_seconds=DEFAULT_WAIT_SECONDS) as attempt:
@@ -134,7 +133,6 @@ async def migrate(track_id: TrackId, request: Command, reads: Reads) -> Response
 
 
 async def answer_copy(track_id: int, request: CommandRequest, reads: CallerReads, show: Respond) -> Response:
-    """Copy the audio to the PDS, and answer with what `show` reads."""
     services = request.services
     async with request.begin(on=track_id, default_wait_seconds=DEFAULT_WAIT_SECONDS) as attempt:
         if not attempt.is_repetition:

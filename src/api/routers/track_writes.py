@@ -125,7 +125,6 @@ async def replace(track_id: TrackId, request: Command) -> Response:
 
 
 async def answer_replacement(track_id: int, request: CommandRequest, show: Respond) -> Response:
-    """Replace the audio, and answer with what `show` reads."""
     services = request.services
     files = {"file": services.max_upload_bytes}
     async with request.begin(on=track_id, files=files, is_upload=True) as attempt:
@@ -187,7 +186,6 @@ async def upload_command(request: CommandRequest, body: Body) -> RegisterTrack:
 
 
 async def edit_command(request: CommandRequest, track_id: int, body: Body) -> EditTrack:
-    """Check every field, and store a cover."""
     metadata = metadata_of(body)
     gate = support_gate_of(body) if "support_gate" in body else KEEP
     unlisted = body.flag("unlisted") if "unlisted" in body else None

@@ -53,13 +53,7 @@ DECIDES_STATE: Final = or_(~target.former, STATE == MirrorState.HELD)
 router = APIRouter(tags=["tracks"], route_class=StrictRoute)
 
 
-class TrackPageBody(Page[TrackBody]):
-    """Some tracks, newest first, and the cursor of the next page when there is one."""
-
-
 class Listing(PageQuery):
-    """A filter of tracks."""
-
     artist: str | None = Field(None, description="by the artist with this DID or handle")
     tag: str | None = Field(None, description="with this tag")
     album: str | None = Field(None, description="on this album")
@@ -69,7 +63,7 @@ class Listing(PageQuery):
 @router.get("/tracks", responses=errors(400, 422, 503))
 def list_tracks(
     caller: OptionalCaller, services: ServicesDep, wanted: Annotated[Listing, Query()]
-) -> TrackPageBody:
+) -> Page[TrackBody]:
     """List tracks, newest first. Unlisted tracks and those taken down are hidden, except from their owner.
 
     While there is a cursor there may be more, even after a page that is not full: for a `q` of one or two characters each page looks
@@ -80,7 +74,7 @@ def list_tracks(
     if artist is not None and not artist.startswith("did:"):
         account = services.accounts.by_handle(artist) if is_storable(artist) else None
         if account is None:
-            return TrackPageBody(items=[], cursor=None)
+            return Page[TrackBody](items=[], cursor=None)
         artist = account.did
     which = TrackFilter(
         artist,
@@ -92,7 +86,7 @@ def list_tracks(
     with services.database.read() as connection:
         page = track_page(connection, which, cursor=cursor, limit=limit)
         items = track_bodies(connection, page.items, services.urls)
-    return body_from(TrackPageBody, page, items=items)
+    return body_from(Page[TrackBody], page, items=items)
 
 
 @router.get("/tracks/{track_id}", response_model=TrackBody, responses=errors(400, 401, 403, 404, 422, 503))
@@ -296,8 +290,6 @@ class ArtistsBody(BaseModel):
 
 
 class Wanted(BaseModel):
-    """The artists to read."""
-
     did: list[str] = Field(description=f"1 to {MAX_ARTISTS} DIDs")
 
 

@@ -9,7 +9,7 @@ from sqlalchemy import Connection
 
 from aggregates.errors import InvalidFieldError
 from aggregates.track import Track
-from api.json_response import Page, body_from
+from api.json_response import body_from
 from api.requests.parameters import DRY_RUN, MAX_ID, Name
 from api.responses.mirror import LaneBody, lane_body
 from identity.accounts.accounts import accounts_of
@@ -146,14 +146,6 @@ class CauseRow(BaseModel):
     sample: SampleBody
 
 
-class LanesBody(Page[LaneRow]):
-    """Some lanes, and the cursor of the next page when there is one."""
-
-
-class HostsBody(Page[HostRow]):
-    """Some hosts, and the cursor of the next page when there is one."""
-
-
 class FailuresBody(BaseModel):
     """Some failing records or, by cause, some `causes`; and the cursor of the next page when there is one."""
 
@@ -200,7 +192,6 @@ class ProgressBody(BaseModel):
 
 
 def lane_rows(connection: Connection, rows: Sequence[Any], now: datetime) -> list[LaneRow]:
-    """Return rows of lanes with the number of records that wait in each."""
     waiting = overview.waiting_in(connection, [row.did for row in rows])
     return [
         body_from(
@@ -306,12 +297,10 @@ FOLLOWS_RECORD: Final = TypeAdapter(
 
 
 def time_cursor(at: datetime, name: str) -> str:
-    """Return the cursor of the page after the row of this time and name."""
     return f"{at.isoformat().replace('+00:00', 'Z')}_{name}"
 
 
 def place_cursor(row: Any) -> str:
-    """Return the cursor of the page after this record."""
     return f"{row.subject_id}_{row.kind}_{int(row.former)}"
 
 

@@ -7,7 +7,7 @@ from typing import Annotated, Any, Final
 from pydantic import BaseModel, Field, StringConstraints
 from sqlalchemy import Connection, Row, RowMapping
 
-from api.json_response import ListedUri, Page, body_from
+from api.json_response import ListedUri, body_from
 from api.requests.parameters import Name
 from eventstore.jobs.table import JobState
 from outbox.views import overview
@@ -21,8 +21,6 @@ Reason = Annotated[Name, StringConstraints(min_length=1), Field(description="why
 
 
 class RepairAction(StrEnum):
-    """What an admin decides about a repair."""
-
     APPLY = "apply"
     CANCEL = "cancel"
 
@@ -67,10 +65,6 @@ class RepairRow(BaseModel):
     unjudged: int = Field(description="how many were on their way or could not be read, and may differ too")
     applied: int
     skipped: int
-
-
-class RepairsBody(Page[RepairRow]):
-    """Some repairs, the newest first, and the cursor of the next page when there is one."""
 
 
 class RepairGroupBody(BaseModel):
@@ -174,10 +168,6 @@ class JobRow(BaseModel):
     failing_since: datetime | None
     first_error: str | None
     problem: str | None = Field(description="why it failed the last time")
-
-
-class JobsBody(Page[JobRow]):
-    """Some jobs, the newest first, and the cursor of the next page when there is one."""
 
 
 def job_row(row: RowMapping) -> JobRow:

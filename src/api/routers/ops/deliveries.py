@@ -12,7 +12,7 @@ from sqlalchemy import and_, select
 from aggregates.errors import InvalidFieldError
 from aggregates.track import Track
 from api.auth.authentication import Admin, OperatorDep, ServicesDep
-from api.json_response import cut
+from api.json_response import Page, cut
 from api.middleware.http_layer import over_http
 from api.openapi import errors, fields_of, repeatable_errors
 from api.pipeline.command_request import Idempotent, result_of
@@ -21,8 +21,8 @@ from api.responses.ops.deliveries import (
     FOLLOWS_RECORD,
     FOLLOWS_TIME,
     FailuresBody,
-    HostsBody,
-    LanesBody,
+    HostRow,
+    LaneRow,
     OperatedBody,
     OperationBody,
     ProgressBody,
@@ -74,8 +74,6 @@ OPERATION: Final[dict[str, Any]] = {
 
 
 class HostsQuery(PageQuery):
-    """Which hosts."""
-
     host: Name | None = Field(None, description="only this one")
     failing: bool = Field(
         False,
@@ -84,15 +82,11 @@ class HostsQuery(PageQuery):
 
 
 class LanesQuery(PageQuery):
-    """Which lanes."""
-
     host: Name | None = Field(None, description="at this PDS")
     state: Annotated[str, OneOf(LANE_STATES)] | None = Field(None, description="in this state")
 
 
 class FailuresQuery(PageQuery):
-    """Which failures."""
-
     did: Name | None = Field(None, description="of this account")
     host: Name | None = Field(None, description="at this PDS")
     error: Name | None = Field(None, description="with this last error")
@@ -108,8 +102,6 @@ class FailuresQuery(PageQuery):
 
 
 class ProgressQuery(BaseModel):
-    """An action, and what it was for."""
-
     action: Action = Field(description="what was done")
     did: Name | None = Field(None, description="to this account")
     host: Name | None = Field(None, description="to the accounts of this PDS")
@@ -119,7 +111,7 @@ class ProgressQuery(BaseModel):
 @router.get("/ops/lanes", responses=READ_ERRORS)
 def read_lanes(
     _operator: OperatorDep, services: ServicesDep, wanted: Annotated[LanesQuery, Query()]
-) -> LanesBody:
+) -> Page[LaneRow]:
     """Read the lanes of accounts: their state, and how many records wait in which state."""
     limit = page_length(wanted.limit)
     with services.database.read() as connection:
@@ -128,13 +120,13 @@ def read_lanes(
         )
         rows, cursor = cut(found, limit, attrgetter("did"))
         items = lane_rows(connection, rows, services.database.now(connection))
-    return LanesBody(items=items, cursor=cursor)
+    return Page[LaneRow](items=items, cursor=cursor)
 
 
 @router.get("/ops/hosts", responses=READ_ERRORS)
 def read_hosts(
     _operator: OperatorDep, services: ServicesDep, wanted: Annotated[HostsQuery, Query()]
-) -> HostsBody:
+) -> Page[HostRow]:
     """Read the state of the PDS hosts: breaker, limits, lanes, and when their backlog will be delivered."""
     limit = page_length(wanted.limit)
     with services.database.read() as connection:
@@ -143,7 +135,9 @@ def read_hosts(
             connection, failing=wanted.failing, named=wanted.host, after=after, limit=limit + 1
         )
         rows, cursor = cut(found, limit, _place_among_failing if wanted.failing else attrgetter("host"))
-        return HostsBody(items=host_rows(connection, rows, services.database.now(connection)), cursor=cursor)
+        return Page[HostRow](
+            items=host_rows(connection, rows, services.database.now(connection)), cursor=cursor
+        )
 
 
 def _place_among_failing(row: Any) -> str:

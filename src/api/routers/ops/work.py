@@ -12,7 +12,7 @@ from pydantic import BaseModel, Field, StringConstraints
 from sqlalchemy import ColumnElement, Connection, func, select
 
 from api.auth.authentication import Admin, OperatorDep, ServicesDep
-from api.json_response import MessageBody, cut
+from api.json_response import MessageBody, Page, cut
 from api.middleware.http_layer import over_http
 from api.openapi import errors, fields_of, repeatable_errors
 from api.pipeline.command_request import Idempotent, result_of
@@ -28,11 +28,10 @@ from api.requests.parameters import (
 )
 from api.responses.ops.repairs import (
     DecideRepairBody,
-    JobsBody,
+    JobRow,
     RepairAction,
     RepairBody,
     RepairRow,
-    RepairsBody,
     StartRepairBody,
     job_row,
     repair_body,
@@ -123,28 +122,24 @@ def read_work(_operator: OperatorDep, services: ServicesDep) -> WorkBody:
 
 
 class JobsQuery(PageQuery):
-    """Which jobs."""
-
     kind: Name | None = Field(None, description="of this kind")
     state: Annotated[str, OneOf(tuple(JobState))] | None = Field(None, description="in this state")
 
 
 class RetryBody(BaseModel):
-    """Why to try again."""
-
     reason: Annotated[Name, StringConstraints(min_length=1)] = Field(description="why; the log keeps it")
 
 
 @router.get("/ops/jobs", responses=errors(400, 401, 403, 422, 503))
 def read_jobs(
     _operator: OperatorDep, services: ServicesDep, wanted: Annotated[JobsQuery, Query()]
-) -> JobsBody:
+) -> Page[JobRow]:
     """Read the jobs of all accounts, of every kind: what each works on, how far it is, and why it fails."""
     limit, before = page_length(wanted.limit), cursor_of(wanted.cursor)
     with services.database.read() as connection:
         found = queue.jobs(connection, kind=wanted.kind, state=wanted.state, before=before, limit=limit + 1)
     rows, cursor = cut(found, limit, itemgetter("id"))
-    return JobsBody(items=[job_row(row) for row in rows], cursor=cursor)
+    return Page[JobRow](items=[job_row(row) for row in rows], cursor=cursor)
 
 
 @router.post(
@@ -165,21 +160,19 @@ async def retry(job_id: JobId, admin: Admin, services: ServicesDep, request: Ide
 
 
 class RepairsQuery(PageQuery):
-    """Which repairs."""
-
     did: Name | None = Field(None, description="of this account")
 
 
 @router.get("/ops/repairs", responses=errors(400, 401, 403, 422, 503))
 def read_repairs(
     _operator: OperatorDep, services: ServicesDep, wanted: Annotated[RepairsQuery, Query()]
-) -> RepairsBody:
+) -> Page[RepairRow]:
     """Read the repairs of accounts, the newest first."""
     limit = page_length(wanted.limit)
     with services.database.read() as connection:
         found = repairs(connection, did=wanted.did, before=cursor_of(wanted.cursor), limit=limit + 1)
     rows, cursor = cut(found, limit, attrgetter("id"))
-    return RepairsBody(items=[repair_row(row) for row in rows], cursor=cursor)
+    return Page[RepairRow](items=[repair_row(row) for row in rows], cursor=cursor)
 
 
 @router.get("/ops/repairs/{repair_id}", responses=errors(401, 403, 404, 422, 503))
