@@ -108,14 +108,19 @@ def errors(*statuses: int, free: bool = False) -> dict[int | str, dict[str, Any]
     }
 
 
-def command_errors(*statuses: int) -> dict[int | str, dict[str, Any]]:
-    """Return the errors of every command, and these."""
-    return errors(*_COMMAND, *statuses)
-
-
 def repeatable_errors(*statuses: int) -> dict[int | str, dict[str, Any]]:
     """Return the errors of every request that takes an Idempotency-Key, and these."""
     return errors(*_REPEATABLE, *statuses)
+
+
+def command(answer: type[BaseModel], body: dict[str, Any] | None = None) -> dict[str, Any]:
+    """Return the options of the route of a command."""
+    return {"response_model": answer, "responses": errors(*_COMMAND), "openapi_extra": body}
+
+
+def operation(takes: type[BaseModel], answer: type[BaseModel]) -> dict[str, Any]:
+    """Return the options of the route of what an admin does."""
+    return {"response_model": answer, "responses": repeatable_errors(404), "openapi_extra": fields_of(takes)}
 
 
 def multipart(required: list[str], **properties: Any) -> dict[str, Any]:

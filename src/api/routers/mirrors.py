@@ -10,7 +10,7 @@ from aggregates.errors import InvalidFieldError
 from aggregates.track import Track
 from api.auth.authentication import ServicesDep, SignedIn
 from api.errors import MissingPartError
-from api.openapi import command_errors, either, errors
+from api.openapi import command, either, errors
 from api.pipeline.command_request import Command, result_of
 from api.requests.body import Body
 from api.requests.parameters import StrictRoute, TrackId
@@ -75,7 +75,7 @@ async def compare_record(principal: SignedIn, services: ServicesDep, track_id: T
     return await run_in_threadpool(comparison_body, track_id, known, present)
 
 
-@router.post("/tracks/{track_id}/mirror/retry", response_model=RecordMirrorBody, responses=command_errors())
+@router.post("/tracks/{track_id}/mirror/retry", **command(RecordMirrorBody))
 async def retry(track_id: TrackId, request: Command) -> Response:
     """Retry at once, also a rejected record and a lane that backs off."""
     command, show = OnTrack(track_id, request.versions), partial(_mirror, request.services)
@@ -86,9 +86,7 @@ async def retry(track_id: TrackId, request: Command) -> Response:
 
 @router.post(
     "/tracks/{track_id}/mirror/resolve",
-    response_model=RecordMirrorBody,
-    responses=command_errors(),
-    openapi_extra=either([], {}, keep=KEEP, fields=FIELDS, cid=DECIDED_CID),
+    **command(RecordMirrorBody, either([], {}, keep=KEEP, fields=FIELDS, cid=DECIDED_CID)),
 )
 async def resolve_conflict(track_id: TrackId, request: Command) -> Response:
     """Resolve a record that was edited elsewhere: `ours` is written again, or the fields of `theirs` that a track has are adopted.

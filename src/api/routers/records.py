@@ -13,7 +13,7 @@ from aggregates.track import Track
 from api.auth.authentication import ServicesDep, SignedIn, Writer
 from api.json_response import response_of
 from api.middleware.http_layer import over_http
-from api.openapi import FLAG, command_errors, either, errors, repeatable_errors
+from api.openapi import FLAG, command, either, errors, repeatable_errors
 from api.pipeline.command_request import Command, CommandRequest, Idempotent, Respond, result_of
 from api.pipeline.media_request import CallerReads, Reads
 from api.pipeline.pds import (
@@ -90,17 +90,17 @@ class MigratingBody(Accepted, MigratedBody):
     mirror: MirrorBody
 
 
-def accepted(model: type[Accepted]) -> dict[int | str, dict[str, Any]]:
-    """Return the errors of a command, and the answer until the PDS has confirmed it."""
+def accepted(done: type[BaseModel], until_then: type[Accepted]) -> dict[str, Any]:
+    """Return the options of a command whose answer is another one until the PDS has confirmed it."""
     description = "Recorded, but not confirmed by the PDS yet; Location says where to look."
-    return {202: {"model": model, "description": description}, **command_errors()}
+    options = command(done)
+    return {
+        **options,
+        "responses": {202: {"model": until_then, "description": description}, **options["responses"]},
+    }
 
 
-@router.post(
-    "/tracks/{track_id}/restore-record",
-    response_model=RestoredBody,
-    responses=accepted(RestoringBody),
-)
+@router.post("/tracks/{track_id}/restore-record", **accepted(RestoredBody, RestoringBody))
 async def restore(track_id: TrackId, request: Command) -> Response:
     """Bring back a record that was deleted elsewhere: same key, same content.
 
@@ -122,11 +122,7 @@ async def answer_restore(track_id: int, request: CommandRequest, show: Respond) 
     return await attempt.response(wait_for_mirror if _may_wait(request, on_pds) else None)
 
 
-@router.post(
-    "/tracks/{track_id}/migrate-to-pds",
-    response_model=MigratedBody,
-    responses=accepted(MigratingBody),
-)
+@router.post("/tracks/{track_id}/migrate-to-pds", **accepted(MigratedBody, MigratingBody))
 async def migrate(track_id: TrackId, request: Command, reads: Reads) -> Response:
     """Copy the audio to the PDS; it counts as there once the record names it."""
     return await answer_copy(track_id, request, reads, CopyResults().show)
@@ -151,11 +147,7 @@ async def answer_copy(track_id: int, request: CommandRequest, reads: CallerReads
     return await attempt.response(wait_for_blob)
 
 
-@router.post(
-    "/tracks/{track_id}/migrate-namespace",
-    response_model=MovedBody,
-    responses=accepted(MovingBody),
-)
+@router.post("/tracks/{track_id}/migrate-namespace", **accepted(MovedBody, MovingBody))
 async def move(track_id: TrackId, request: Command) -> Response:
     """Move the record from the old collection to the current one: same key, same content; it exists in at least one at every moment.
 

@@ -16,7 +16,7 @@ from api.openapi import (
     IMAGE_FILE,
     LIST_TEXT,
     TRACK_FIELDS,
-    command_errors,
+    command,
     either,
     multipart,
 )
@@ -59,9 +59,7 @@ REMOVE_IMAGE: Final = {**FLAG, "description": "whether to remove the cover; it w
 @router.post(
     "/tracks",
     status_code=201,
-    response_model=TrackBody,
-    responses=command_errors(),
-    openapi_extra=multipart(["file", "title"], file=AUDIO_FILE, **TRACK_FIELDS, image=IMAGE_FILE),
+    **command(TrackBody, multipart(["file", "title"], file=AUDIO_FILE, **TRACK_FIELDS, image=IMAGE_FILE)),
 )
 async def upload_track(request: Command) -> Response:
     """Upload a track. Its record on the PDS follows; see `mirror` for its state."""
@@ -87,9 +85,7 @@ async def answer_upload(
 
 @router.patch(
     "/tracks/{track_id}",
-    response_model=TrackBody,
-    responses=command_errors(),
-    openapi_extra=either([], {"image": IMAGE_FILE}, **TRACK_FIELDS, remove_image=REMOVE_IMAGE),
+    **command(TrackBody, either([], {"image": IMAGE_FILE}, **TRACK_FIELDS, remove_image=REMOVE_IMAGE)),
 )
 async def edit(track_id: TrackId, request: Command) -> Response:
     """Change the given fields: an empty one is cleared, an absent one is left unchanged."""
@@ -113,12 +109,7 @@ async def answer_edit(
     return await attempt.response()
 
 
-@router.put(
-    "/tracks/{track_id}/audio",
-    response_model=TrackBody,
-    responses=command_errors(),
-    openapi_extra=multipart(["file"], file=AUDIO_FILE),
-)
+@router.put("/tracks/{track_id}/audio", **command(TrackBody, multipart(["file"], file=AUDIO_FILE)))
 async def replace(track_id: TrackId, request: Command) -> Response:
     """Replace the audio; everything else stays."""
     return await answer_replacement(track_id, request, changed_track)
@@ -139,14 +130,14 @@ async def answer_replacement(track_id: int, request: CommandRequest, show: Respo
     return await attempt.response()
 
 
-@router.delete("/tracks/{track_id}", response_model=DeletedBody, responses=command_errors())
+@router.delete("/tracks/{track_id}", **command(DeletedBody))
 async def delete(track_id: TrackId, request: Command) -> Response:
     """Delete the track and its record; it can be undeleted while its bytes are kept."""
     command = OnTrack(track_id, request.versions)
     return await request.answer(lambda unit: delete_track(unit, command), deleted_track, on=track_id)
 
 
-@router.post("/tracks/{track_id}/undelete", response_model=TrackBody, responses=command_errors())
+@router.post("/tracks/{track_id}/undelete", **command(TrackBody))
 async def undelete(track_id: TrackId, request: Command) -> Response:
     """Undelete a track, with the same record key; a live one is left unchanged."""
     services = request.services
@@ -220,13 +211,14 @@ def _refuse_audio(request: CommandRequest, audio_cid: str, but: int | None = Non
 
 @router.post(
     "/tracks/{track_id}/revert",
-    response_model=TrackBody,
-    responses=command_errors(),
-    openapi_extra=either(
-        ["to_version"],
-        {},
-        to_version={"type": "integer", "description": "a `version` of the track's history"},
-        fields={**LIST_TEXT, "description": f"which of {', '.join(FIELDS)}; all when absent"},
+    **command(
+        TrackBody,
+        either(
+            ["to_version"],
+            {},
+            to_version={"type": "integer", "description": "a `version` of the track's history"},
+            fields={**LIST_TEXT, "description": f"which of {', '.join(FIELDS)}; all when absent"},
+        ),
     ),
 )
 async def revert(track_id: TrackId, request: Command) -> Response:

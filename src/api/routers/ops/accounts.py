@@ -12,7 +12,7 @@ from aggregates.values import Audio
 from api.auth.authentication import Admin, OperatorDep, ServicesDep
 from api.errors import ArtistNotFoundError, TokenNotFoundError
 from api.middleware.http_layer import over_http
-from api.openapi import errors, fields_of, repeatable_errors
+from api.openapi import errors, operation
 from api.pipeline.command_request import Idempotent, result_of
 from api.pipeline.media_intake import Intake, MediaIntake, PublicCopy
 from api.requests.parameters import DRY_RUN, Name, StrictRoute, TrackId
@@ -80,12 +80,7 @@ def read_tokens_of(
     return TokensBody(items=items)
 
 
-@router.post(
-    "/ops/accounts/{did}/tokens/end",
-    response_model=EndedTokensBody,
-    responses=repeatable_errors(404),
-    openapi_extra=fields_of(EndTokensBody),
-)
+@router.post("/ops/accounts/{did}/tokens/end", **operation(EndTokensBody, EndedTokensBody))
 async def end_tokens_of(
     did: AccountDid, admin: Admin, services: ServicesDep, request: Idempotent
 ) -> Response:
@@ -131,12 +126,7 @@ class TakenDownBody(BaseModel):
     dry_run: bool
 
 
-@router.post(
-    "/ops/tracks/{track_id}/takedown",
-    response_model=TakenDownBody,
-    responses=repeatable_errors(404),
-    openapi_extra=fields_of(TakedownBody),
-)
+@router.post("/ops/tracks/{track_id}/takedown", **operation(TakedownBody, TakenDownBody))
 async def decide_takedown(
     track_id: TrackId, admin: Admin, services: ServicesDep, intake: Intake, request: Idempotent
 ) -> Response:

@@ -14,7 +14,7 @@ from aggregates.track import Track
 from api.auth.authentication import Admin, OperatorDep, ServicesDep
 from api.json_response import Page, cut
 from api.middleware.http_layer import over_http
-from api.openapi import errors, fields_of, repeatable_errors
+from api.openapi import errors, operation
 from api.pipeline.command_request import Idempotent, result_of
 from api.requests.parameters import Name, OneOf, PageQuery, StrictRoute, page_length
 from api.responses.ops.deliveries import (
@@ -65,12 +65,6 @@ _REFUSED_AUDIO: Final = (
     .where(IS_FAILING, ~IS_OPEN_JOB, AUDIO_COPY_STATE == AudioCopyState.FAILED)
 )
 """Selects the ids of tracks whose audio their PDS refused, from an index of what failed."""
-OPERATION: Final[dict[str, Any]] = {
-    "response_model": OperatedBody,
-    "responses": repeatable_errors(404),
-    "openapi_extra": fields_of(OperationBody),
-}
-"""Of the three routes of bulk operations."""
 
 
 class HostsQuery(PageQuery):
@@ -189,9 +183,9 @@ def _by_cause(services: Services, wanted: FailuresQuery, limit: int) -> Failures
     return FailuresBody(causes=[cause_row(each) for each in rows], cursor=cursor)
 
 
-@router.post("/ops/lanes", **OPERATION)
-@router.post("/ops/hosts", **OPERATION)
-@router.post("/ops/failures", **OPERATION)
+@router.post("/ops/lanes", **operation(OperationBody, OperatedBody))
+@router.post("/ops/hosts", **operation(OperationBody, OperatedBody))
+@router.post("/ops/failures", **operation(OperationBody, OperatedBody))
 async def act(admin: Admin, services: ServicesDep, request: Idempotent) -> Response:
     """Pause, resume, retry, probe or redrive an account, a host or failing records; with dry_run only count.
 

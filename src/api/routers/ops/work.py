@@ -14,7 +14,7 @@ from sqlalchemy import ColumnElement, Connection, func, select
 from api.auth.authentication import Admin, OperatorDep, ServicesDep
 from api.json_response import MessageBody, Page, cut
 from api.middleware.http_layer import over_http
-from api.openapi import errors, fields_of, repeatable_errors
+from api.openapi import errors, operation
 from api.pipeline.command_request import Idempotent, result_of
 from api.requests.parameters import (
     JobId,
@@ -142,12 +142,7 @@ def read_jobs(
     return Page[JobRow](items=[job_row(row) for row in rows], cursor=cursor)
 
 
-@router.post(
-    "/ops/jobs/{job_id}/retry",
-    response_model=MessageBody,
-    responses=repeatable_errors(404),
-    openapi_extra=fields_of(RetryBody),
-)
+@router.post("/ops/jobs/{job_id}/retry", **operation(RetryBody, MessageBody))
 async def retry(job_id: JobId, admin: Admin, services: ServicesDep, request: Idempotent) -> Response:
     """Begin a job anew that has failed, or try one at once that waits for its next attempt."""
 
@@ -185,13 +180,7 @@ def read_repair(_operator: OperatorDep, services: ServicesDep, repair_id: Repair
         return repair_body(connection, row)
 
 
-@router.post(
-    "/ops/repairs",
-    status_code=202,
-    response_model=RepairRow,
-    responses=repeatable_errors(404),
-    openapi_extra=fields_of(StartRepairBody),
-)
+@router.post("/ops/repairs", status_code=202, **operation(StartRepairBody, RepairRow))
 async def plan_repair(admin: Admin, services: ServicesDep, request: Idempotent) -> Response:
     """Compare an account's records with the log, and plan what would make them agree; nothing is changed.
 
@@ -206,13 +195,7 @@ async def plan_repair(admin: Admin, services: ServicesDep, request: Idempotent) 
     return await request.perform(StartRepairBody, start)
 
 
-@router.post(
-    "/ops/repairs/{repair_id}",
-    status_code=202,
-    response_model=RepairRow,
-    responses=repeatable_errors(404),
-    openapi_extra=fields_of(DecideRepairBody),
-)
+@router.post("/ops/repairs/{repair_id}", status_code=202, **operation(DecideRepairBody, RepairRow))
 async def decide_repair(
     repair_id: RepairId, admin: Admin, services: ServicesDep, request: Idempotent
 ) -> Response:
