@@ -21,11 +21,11 @@ from api.routers import (
     media,
     mirrors,
     oauth,
-    ops,
     records,
     track_writes,
     tracks,
 )
+from api.routers.ops import accounts, deliveries, work
 from api.services import Services
 from eventstore.coordination.turns import Joint, Turns
 
@@ -40,7 +40,9 @@ ROUTERS: Final = (
     media.router,
     media.of_tracks,
     me.router,
-    *ops.ROUTERS,
+    deliveries.router,
+    accounts.router,
+    work.router,
     auth.tokens,
     health.router,
     auth.router,

@@ -256,10 +256,10 @@ async def read_track(track_id: PeerTrackId, reader: Reader) -> Response:
 
 bytes_router: Final = APIRouter(**{key: value for key, value in ROUTER.items() if key != "route_class"})
 """Unknown parameters are ignored, as those of our own links to audio are."""
+READ: Final = ["GET", "HEAD"]
 
 
-@bytes_router.head("/audio/{file_id}/download")
-@bytes_router.get("/audio/{file_id}/download")
+@bytes_router.api_route("/audio/{file_id}/download", methods=READ)
 async def download(file_id: str, request: ForMedia) -> Response:
     """Download the audio as a file named after artist and title, if the track's `downloads` and its gate let the caller."""
     return await request.download(file_id)
@@ -278,15 +278,13 @@ async def read_url(file_id: str, request: ForMedia) -> Response:
     )
 
 
-@bytes_router.head("/audio/{file_id}.{extension}")
-@bytes_router.get("/audio/{file_id}.{extension}")
+@bytes_router.api_route("/audio/{file_id}.{extension}", methods=READ)
 async def play(file_id: str, extension: str, request: ForMedia) -> Response:
     """Play a track; a gated one is for its owner and supporters."""
     return await request.play(file_id, extension)
 
 
-@bytes_router.head("/audio/{file_id}")
-@bytes_router.get("/audio/{file_id}")
+@bytes_router.api_route("/audio/{file_id}", methods=READ)
 async def play_any(file_id: str, request: ForMedia) -> Response:
     """Play a track, whatever the type of its audio; a gated one is for its owner and supporters."""
     return await request.play(file_id)

@@ -25,8 +25,8 @@ from api.plyr.reading import ROUTER, Json, PeerTrackId, Reader
 from api.plyr.track import PUBLIC, SUPPORTERS, UNLISTED, TrackResponse, album_titled, track_responses
 from api.requests.body import NONE, Body
 from api.requests.parameters import NO_TRACK, OneOf
-from api.responses.track import CopyResults, TrackReader, deleted_track, restored_record
-from api.routers.records import answer_copy, answer_restore
+from api.responses.track import TrackReader, deleted_track
+from api.routers.records import CopyResults, answer_copy, answer_restore, restored_record
 from api.routers.track_writes import (
     answer_edit,
     answer_replacement,

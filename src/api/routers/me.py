@@ -25,7 +25,6 @@ from application.account_deletion import deletion_requested_at, request_deletion
 from application.errors import LeavingError, NotAuthenticatedError
 from identity.accounts.accounts import AccountState
 from replay.dump.export import account_lines
-from replay.reconcile.drift import Drift
 from replay.reconcile.verify import repos_of
 from replay.recovered import resume_account
 
@@ -122,10 +121,6 @@ class DriftBody(BaseModel):
     expected_cid: str | None
     found_cid: str | None
 
-    @classmethod
-    def of(cls, drift: Drift) -> "DriftBody":
-        return body_from(cls, drift, kind=drift.kind.value, uri=drift.key.uri)
-
 
 class VerifiedBody(BaseModel):
     """How many records were compared, and which differ; `problem` says why the PDS could not be read."""
@@ -163,7 +158,7 @@ async def _verified(services: Services, did: str, attempt: Attempt) -> VerifiedB
     drifts, unjudged = found.drifts[:MAX_LISTED], sorted(key.uri for key in found.unjudged)[:MAX_LISTED]
     return VerifiedBody(
         records=found.records,
-        drifts=[DriftBody.of(drift) for drift in drifts],
+        drifts=[body_from(DriftBody, each, kind=each.kind.value, uri=each.key.uri) for each in drifts],
         unjudged=unjudged,
         more=len(found.drifts) - len(drifts) + len(found.unjudged) - len(unjudged),
         problem=found.problem,

@@ -6,6 +6,7 @@ from typing import Any, Final
 
 from fastapi import APIRouter, Response
 from pydantic import BaseModel
+from sqlalchemy import Connection
 from starlette.concurrency import run_in_threadpool
 
 from aggregates.errors import GatedTrackError
@@ -26,17 +27,26 @@ from api.pipeline.pds import (
 )
 from api.requests.parameters import StrictRoute, TrackId, WaitPreference
 from api.responses.progress import AdoptionBody, MigrationBody, adoption_body, migration_report
-from api.responses.track import CopyResults, MirrorBody, TrackBody, moved_record, restored_record
+from api.responses.track import MirrorBody, TrackBody, TrackReader, is_on_pds, mirror_of
 from api.services import Services
 from application.account import request_adoption
 from application.authorization import OnTrack, load_owned
-from application.errors import BlobTooLargeError, LeavingError, MediaNotFoundError
+from application.errors import (
+    BlobRefusedError,
+    BlobTooLargeError,
+    LeavingError,
+    MediaNotFoundError,
+    TrackNotFoundError,
+)
 from application.records.change_namespace import change_namespace
 from application.records.copy_audio_to_pds import AUDIO_BLOB_BYTES, copy_all_audio_to_pds, copy_audio_to_pds
 from application.records.restore_record import OnPds, restore_record
 from eventstore.idempotency.results import CommandResult
 from eventstore.jobs.table import UNFINISHED
 from identity.accounts.accounts import AccountState
+from outbox.blobs.jobs import MISSING_REASON, TOO_LARGE_REASON
+from outbox.mirror.states import LaneState, MirrorReason, MirrorState
+from projections.tracks.queries import track_by_id
 from replay.adoption.adopt import is_adopting
 
 router = APIRouter(tags=["records"], route_class=StrictRoute)
@@ -72,6 +82,7 @@ class MigratedBody(BaseModel):
 class Accepted(BaseModel):
     """Why it is not done yet."""
 
+    success: bool
     message: str
     reason: str | None
 
@@ -88,6 +99,76 @@ class MigratingBody(Accepted, MigratedBody):
     """The copy is requested."""
 
     mirror: MirrorBody
+
+
+MIGRATED: Final = "track audio migrated to PDS successfully"
+WAS_THERE: Final = "track already has PDS blob"
+ON_ITS_WAY: Final = "The request is recorded; the PDS has not confirmed it yet. See `mirror`."
+MESSAGES: Final[dict[str | None, str]] = {
+    LaneState.AUTH_REQUIRED: "The request is recorded and continues after the account signs in again.",
+    MirrorReason.MIGRATION_NEEDED: "The request is recorded, but the old collection holds a record under the same key. "
+    "Nothing is written beside it; move that one: POST /tracks/{id}/migrate-namespace.",
+}
+"""By the reason that a request is not done."""
+
+
+def restored_record(reader: TrackReader, track_id: int) -> CommandResult:
+    track = reader.track(track_id)
+    mirror, not_ours = track.mirror, {MirrorState.HELD, MirrorState.DETACHED}
+    if mirror.acked_generation >= mirror.generation and mirror.state not in not_ours:  # the blob may follow
+        body = RestoredBody(success=True, track=track, restored_uri=track.atproto_record_uri)
+        return result_of(body, ETag=track.etag)
+    return _recorded(RestoringBody, track, {"track": track, "restored_uri": None})
+
+
+def moved_record(reader: TrackReader, track_id: int) -> CommandResult:
+    """Return 200 once the record is in the new collection and gone from the old one, else 202."""
+    track, mirror = reader.track(track_id), mirror_of(reader.connection, track_id)
+    if mirror.is_settled:
+        body = MovedBody(success=True, track=track, migrated_uri=track.atproto_record_uri)
+        return result_of(body, ETag=track.etag)
+    of_left = mirror.left[0].reason if mirror.left else None
+    fields = {"track": track, "migrated_uri": None}
+    return _recorded(MovingBody, track, fields, track.mirror.reason or of_left)
+
+
+class CopyResults:
+    def __init__(self) -> None:
+        self._message = WAS_THERE
+
+    def show(self, reader: TrackReader, track_id: int) -> CommandResult:
+        """Return 200 once the record on the PDS names the audio, else 202; raises what refused the audio for good."""
+        track = reader.track(track_id)
+        copied: dict[str, Any] = {"track_id": track_id, "pds_blob_cid": track.pds_blob_cid}
+        if is_on_pds(track):
+            return result_of(MigratedBody(success=True, message=self._message, **copied))
+        self._message = MIGRATED  # from here on this request did it
+        _refuse_what_failed_for_good(reader.connection, track_id)
+        return _recorded(MigratingBody, track, {**copied, "mirror": track.mirror})
+
+
+def _refuse_what_failed_for_good(connection: Connection, track_id: int) -> None:
+    view = track_by_id(connection, track_id)
+    if view is None:
+        raise TrackNotFoundError
+    if view.blob_requested:
+        return
+    if view.blob_failure == TOO_LARGE_REASON:
+        raise BlobTooLargeError(AUDIO_BLOB_BYTES if view.audio.size > AUDIO_BLOB_BYTES else None)
+    if view.blob_failure == MISSING_REASON:
+        raise MediaNotFoundError
+    if view.blob_failure is not None:
+        said = mirror_of(connection, track_id).blob_error
+        raise BlobRefusedError(view.blob_failure, said or view.blob_failure)
+
+
+def _recorded(
+    body: type[Accepted], track: TrackBody, fields: dict[str, Any], reason: str | None = None
+) -> CommandResult:
+    """Return 202 with the reason that it is not done, and where to follow it."""
+    reason = reason or track.mirror.reason
+    fields |= {"message": MESSAGES.get(reason, ON_ITS_WAY), "reason": reason}
+    return result_of(body(success=False, **fields), 202, Location=f"/tracks/{track.id}/mirror")
 
 
 def accepted(done: type[BaseModel], until_then: type[Accepted]) -> dict[str, Any]:
@@ -194,7 +275,7 @@ async def adopt(
         if not attempt.is_repetition:
             await attempt.run(request_adoption, services.log, did, over_http(did))
             services.wake()
-            await attempt.finish(_adopted(await run_in_threadpool(_adoption, services, did)))
+            await attempt.finish(_adopted(await run_in_threadpool(read_adoption, principal, services)))
     if attempt.is_repetition or not prefer:
         return response_of(attempt.result)
     ends = time.monotonic() + prefer
@@ -202,14 +283,15 @@ async def adopt(
     while is_adopting_still and time.monotonic() < ends:
         await asyncio.sleep(POLL_SECONDS)  # no thread is held meanwhile
         is_adopting_still = await run_in_threadpool(_is_adopting, services, did)
-    report = await run_in_threadpool(_adoption, services, did)
+    report = await run_in_threadpool(read_adoption, principal, services)
     return response_of(_adopted(report), {"Preference-Applied": f"wait={prefer}"})
 
 
 @router.get(ADOPTION, responses=errors(401, 503))
 def read_adoption(principal: SignedIn, services: ServicesDep) -> AdoptionBody:
     """Read the progress: which records became tracks, and which cannot, and why."""
-    return _adoption(services, principal.did)
+    with services.database.read() as connection:
+        return adoption_body(connection, principal.did)
 
 
 def _adopted(report: AdoptionBody) -> CommandResult:
@@ -219,11 +301,6 @@ def _adopted(report: AdoptionBody) -> CommandResult:
 def _is_adopting(services: Services, did: str) -> bool:
     with services.database.read_committed() as connection:
         return is_adopting(connection, did)
-
-
-def _adoption(services: Services, did: str) -> AdoptionBody:
-    with services.database.read() as connection:
-        return adoption_body(connection, did)
 
 
 MIGRATION = "/me/migrate-to-pds"
@@ -252,7 +329,7 @@ async def migrate_everything(principal: Writer, services: ServicesDep, request: 
                 copy_all_audio_to_pds, services.log, did, over_http(did), failed_too=retry_failed
             )
             services.wake()
-            report = await run_in_threadpool(_migration, services, did)
+            report = await run_in_threadpool(read_migration, principal, services)
             report = report.model_copy(update={"requested": requested})
             await attempt.finish(result_of(report, 202, Location=MIGRATION))
     return response_of(attempt.result)
@@ -261,9 +338,5 @@ async def migrate_everything(principal: Writer, services: ServicesDep, request: 
 @router.get(MIGRATION, responses=errors(401, 503))
 def read_migration(principal: SignedIn, services: ServicesDep) -> MigrationBody:
     """Read how much of the caller's audio is on the PDS, pending, refused and why, or excluded."""
-    return _migration(services, principal.did)
-
-
-def _migration(services: Services, did: str) -> MigrationBody:
     with services.database.read() as connection:
-        return migration_report(connection, did)
+        return migration_report(connection, principal.did)

@@ -134,7 +134,7 @@ class WorkBody(BaseModel):
 def work_body(services: Services, connection: Connection) -> WorkBody:
     now = services.database.now(connection)
     head = connection.scalar(select(func.max(stored_event.c.position))) or 0
-    old = outdated(connection, services.log.projections)
+    old, replay = outdated(connection, services.log.projections), run_under_way(connection)
     return WorkBody(
         at=now,
         head=head,
@@ -144,26 +144,19 @@ def work_body(services: Services, connection: Connection) -> WorkBody:
             else ReadModelRow(name=each.name, state=ReadModelState.CURRENT, position=head)
             for each in services.log.projections
         ],
-        replay=_replay(connection),
+        replay=replay and body_from(ReplayBody, replay, read_models=replay.read_models.split()),
         jobs=[JobCountRow(kind=kind, state=state, jobs=jobs) for kind, state, jobs in count_jobs(connection)],
         scan=_scan(services, connection, now),
         firehose=_firehose(services, connection, now),
     )
 
 
-def _replay(connection: Connection) -> ReplayBody | None:
-    run = run_under_way(connection)
-    if run is None:
-        return None
-    return body_from(ReplayBody, run, read_models=run.read_models.split())
-
-
 def _scan(services: Services, connection: Connection, now: datetime) -> ScanBody:
     progress = scan_progress(connection, now, services.scan_interval)
     unread = unread_repos(connection, limit=NAMED) if progress["unread"] else ()
     return ScanBody(
-        interval_seconds=services.scan_interval.total_seconds(),
         **progress,
+        interval_seconds=services.scan_interval.total_seconds(),
         unread_repos=[UnreadRepoRow(**row) for row in unread],
     )
 
@@ -172,12 +165,8 @@ def _firehose(services: Services, connection: Connection, now: datetime) -> Fire
     if not services.follows_firehose:
         return FirehoseBody(enabled=False)
     found = streams(connection, now, limit=NAMED_STREAMS)
-    return FirehoseBody(
-        enabled=True,
-        streams=dict(found.by_state),
-        heard_at=found.heard_at,
-        lag_seconds=found.lag_seconds,
-        items=[StreamRow(**row) for row in found.rows],
+    return body_from(
+        FirehoseBody, found, enabled=True, streams=found.by_state, items=list(map(dict, found.rows))
     )
 
 

@@ -5,7 +5,7 @@ from functools import partial
 from typing import Annotated
 
 from fastapi import APIRouter, Path, Query, Response
-from pydantic import BaseModel, Field, StringConstraints
+from pydantic import BaseModel, Field
 from starlette.concurrency import run_in_threadpool
 
 from aggregates.values import Audio
@@ -17,6 +17,7 @@ from api.pipeline.command_request import Idempotent, result_of
 from api.pipeline.media_intake import Intake, MediaIntake, PublicCopy
 from api.requests.parameters import DRY_RUN, Name, StrictRoute, TrackId
 from api.responses.ops.deliveries import LaneOfAccountBody, lane_of_account
+from api.responses.ops.repairs import Reason
 from api.routers.auth import TokensBody, token_row
 from api.services import Services
 from application import takedown as use_cases
@@ -39,7 +40,7 @@ AccountDid = Annotated[Name, Path(description="the DID of an account")]
 class EndTokensBody(BaseModel):
     """Which sessions and tokens to end: one, or all; with `dry_run` they are only counted."""
 
-    reason: Annotated[Name, StringConstraints(min_length=1)] = Field(description="why; the log keeps it")
+    reason: Reason
     token_id: Name | None = Field(
         None, description="the `id` of the one to end, with those made with it; without it, all"
     )
@@ -107,7 +108,7 @@ def _usable(services: Services, did: str, only: str | None) -> list[Credential]:
 class TakedownBody(BaseModel):
     """The reason to hide a track, or with `lift` to show it again; with `dry_run` nothing changes."""
 
-    reason: Annotated[Name, StringConstraints(min_length=1)] = Field(description="why; the log keeps it")
+    reason: Reason
     lift: bool = Field(False, description="whether to show the track again")
     bytes: bool = Field(
         default=False,
@@ -157,7 +158,7 @@ async def decide_takedown(
 async def _decide(services: Services, intake: MediaIntake, command: Takedown, operator: Operator) -> bool:
     """Lifting makes the audio public again: its copy has to be there before the commit."""
     decide = partial(use_cases.decide_takedown, services.log, command, operator)
-    audio = await run_in_threadpool(_published_by_lifting, services, command) if command.lift else None
+    audio = await run_in_threadpool(_published_by, services, command) if command.lift else None
     if audio is None or services.publisher is None:
         return await run_in_threadpool(decide)
     public_copy = PublicCopy(services.publisher, intake)
@@ -176,7 +177,7 @@ def _would_change(services: Services, command: Takedown, track: TrackView) -> bo
         return command.with_bytes and not command.lift and taken_down(connection, cids) != cids
 
 
-def _published_by_lifting(services: Services, command: Takedown) -> Audio | None:
+def _published_by(services: Services, command: Takedown) -> Audio | None:
     with services.database.read() as connection:
         return published_by_lifting_takedown(connection, command)
 

@@ -8,7 +8,7 @@ from operator import attrgetter, itemgetter
 from typing import Annotated, Any
 
 from fastapi import APIRouter, Query, Response
-from pydantic import BaseModel, Field, StringConstraints
+from pydantic import BaseModel, Field
 from sqlalchemy import ColumnElement, Connection, func, select
 
 from api.auth.authentication import Admin, OperatorDep, ServicesDep
@@ -29,6 +29,7 @@ from api.requests.parameters import (
 from api.responses.ops.repairs import (
     DecideRepairBody,
     JobRow,
+    Reason,
     RepairAction,
     RepairBody,
     RepairRow,
@@ -127,7 +128,7 @@ class JobsQuery(PageQuery):
 
 
 class RetryBody(BaseModel):
-    reason: Annotated[Name, StringConstraints(min_length=1)] = Field(description="why; the log keeps it")
+    reason: Reason
 
 
 @router.get("/ops/jobs", responses=errors(400, 401, 403, 422, 503))
