@@ -279,17 +279,3 @@ def test_a_token_has_any_other_name(client, alice, name):
 def test_what_makes_no_sense_is_refused(client, alice, body, expected):
     assert refusal(issue(client, alice, **body)) == expected
     assert refusal(end(client, alice, "%00")) == (404, "not_found")
-
-
-def test_an_account_reads_its_own_events_among_those_of_its_tracks(client, world, alice, bob):
-    admin = world.sign_in("admin", scope=Scope.ADMIN)
-    upload(client, alice)
-    issue(client, alice)
-    issue(client, bob)
-    assert [event for event, _ in told(client, alice)] == ["Created", "Opened", "TokenIssued"]
-    assert [event for event, _ in told(client, alice, type="TokenIssued")] == ["TokenIssued"]
-    assert len(told(client, admin, type="TokenIssued")) == 2
-    lines = client.get(
-        "/audit", headers={**alice.headers, "Accept": "application/x-ndjson"}
-    ).text.splitlines()
-    assert [json.loads(line)["track_id"] is None for line in lines] == [True, True, False]

@@ -238,26 +238,6 @@ def test_only_its_owner_decides_in_the_order_of_all_commands(world, client, alic
     assert world.state() == before
 
 
-def test_the_decision_is_taken_once_with_an_idempotency_key(world, client, alice):
-    track = held(world, client, alice)
-    first = resolve(client, alice, track, "ours", **{"Idempotency-Key": "k"})
-    world.deliver()
-    second = resolve(client, alice, track, "ours", **{"Idempotency-Key": "k"})
-    assert (second.status_code, second.json()) == (200, first.json())
-    assert refusal(resolve(client, alice, track, "theirs", **{"Idempotency-Key": "k"})) == (
-        422,
-        "idempotency_mismatch",
-    )
-    assert world.events(track["id"]).count("RecordRestored") == 1
-
-
-def test_a_resolve_with_prefer_wait_waits_for_the_write(world, client, alice):
-    track = held(world, client, alice)
-    answer = resolve(client, alice, track, "theirs", Prefer="wait=1")
-    assert answer.headers["preference-applied"] == "wait=1"
-    assert answer.json()["state"] == "pending"  # no relay runs here
-
-
 def test_the_owners_delete_of_a_held_record_takes_their_value_with_it(world, client, alice):
     track = held(world, client, alice)
     requests = len(world.pds.requests)
@@ -285,14 +265,6 @@ def test_each_field_is_decided_by_itself_and_one_record_has_the_result(world, cl
         ("ForeignEditAdopted", "none"),
         ("RecordRestored", "delivered"),
     ]
-
-
-def test_with_ours_in_each_field_our_record_is_written(world, client, alice):
-    track = held(world, client, alice)
-    decide(client, alice, track, title="ours")
-    world.deliver()
-    assert world.record(track)["title"] == "first"
-    assert world.events(track["id"])[-1] == "RecordRestored"
 
 
 def test_a_decision_by_field_does_not_overwrite_what_came_after_it(world, client, alice):

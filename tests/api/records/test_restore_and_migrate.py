@@ -52,23 +52,6 @@ async def test_a_record_that_is_there_needs_no_restoring(world, client, alice):
     assert world.state() == before
 
 
-async def test_after_an_edit_of_the_restored_track_there_is_a_record_again(world, client, alice):
-    track = await lost(world, client, alice)
-    await command(world, client, track, "restore-record")
-    await client.patch(f"/tracks/{track['id']}", json={"title": "new"})
-    await world.relay.run_once()
-    assert refusal(await command(world, client, track, "restore-record")) == (400, "already_has_record")
-
-
-async def test_a_record_lost_twice_is_restored_twice(world, client, alice):
-    track = await lost(world, client, alice)
-    await command(world, client, track, "restore-record")
-    del world.pds.records[track["atproto_record_uri"]]
-    assert (await command(world, client, track, "restore-record")).status_code == 200
-    assert world.record(track)
-    assert world.events(track["id"]).count("RecordRestored") == 2
-
-
 async def test_a_record_is_back_though_its_audio_is_still_to_come(world, client, alice):
     track = await uploaded(client, alice)
     await world.relay.run_once()
@@ -108,14 +91,6 @@ async def test_a_signed_out_account_is_shown_that_a_sign_in_is_needed(world):
         assert (moved.status_code, moved.json()["reason"]) == (202, "auth_required")
         assert moved.headers["location"] == f"/tracks/{track['id']}/mirror"
     assert world.events(track["id"]) == ["Created", "RecordRestored", "BlobMigrationRequested"]
-
-
-async def test_not_confirmed_in_time_is_202(world, client, alice):
-    track = await lost(world, client, alice)
-    answer = await command(world, client, track, "restore-record", relay=False, Prefer="wait=1")
-    assert answer.status_code == 202
-    moved = await command(world, client, track, "migrate-to-pds", relay=False, Prefer="wait=0")
-    assert (moved.status_code, moved.json()["success"]) == (202, False)
 
 
 async def test_a_gated_track_is_restored_with_its_gate(world, client, alice):

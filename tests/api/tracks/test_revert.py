@@ -98,14 +98,6 @@ def test_a_cover_url_returns_when_its_track_is_reverted_to_the_adopted_version(
     assert world.record(adopted).get("imageUrl") == changed["image_url"]
 
 
-def test_going_back_to_what_is_changes_nothing(client, world, alice, track):
-    newest = len(world.events(track["id"]))
-    before = world.state()
-    answer = revert(client, alice, track, to_version=newest)
-    assert answer.status_code == 200
-    assert world.state() == before
-
-
 def test_audio_that_was_on_the_pds_is_asked_for_again(client, world, alice):
     track = upload(client, alice)
     path = f"/tracks/{track['id']}"
@@ -167,12 +159,3 @@ def test_a_form_will_do_too(client, alice, track):
     path = f"/tracks/{track['id']}/revert"
     form = {"to_version": "1", "fields": '["title"]'}
     assert client.post(path, data=form, headers=alice.headers).json()["title"] == "old"
-
-
-def test_only_the_owner_reverts_and_only_from_the_version_in_if_match(client, alice, bob, track):
-    assert refusal(revert(client, bob, track, to_version=1)) == (403, "not_owner")
-    path = f"/tracks/{track['id']}/revert"
-    stale = client.post(path, json={"to_version": 1}, headers={**alice.headers, "If-Match": '"1"'})
-    assert refusal(stale) == (412, "version_mismatch")
-    client.delete(f"/tracks/{track['id']}", headers=alice.headers)
-    assert refusal(revert(client, alice, track, to_version=1)) == (404, "track_not_found")

@@ -103,12 +103,6 @@ def test_an_operator_reads_what_it_is_and_gets_no_bytes(client, admin, operator,
         assert refusal(fetch(client, url, operator)) == (404, "media_not_found")
 
 
-def test_a_gated_one_is_judged_by_admins_too(client, alice, admin, track):
-    client.patch(f"/tracks/{track['id']}", data={"support_gate": '{"type": "any"}'}, headers=alice.headers)
-    decide(client, admin, track)
-    assert fetch(client, track["audio_url"], admin).status_code == 200
-
-
 def test_others_who_have_the_same_bytes_keep_theirs(client, bob, admin, track):
     other = upload(client, bob)
     assert other["file_id"] == track["file_id"]
