@@ -10,6 +10,7 @@ from sqlalchemy import select
 from starlette.testclient import TestClient
 
 from aggregates.track import Track
+from application.errors import SupportersUnreachableError
 from eventstore.coordination.threads import Threads
 from eventstore.idempotency.results import idempotency
 from eventstore.jobs.worker import Worker
@@ -206,3 +207,15 @@ async def until(happens):
             return
         await asyncio.sleep(0.01)
     raise AssertionError("it did not happen in time")
+
+
+class Vouching:
+    """A service that knows who supports which artist, or does not answer."""
+
+    def __init__(self, *pairs):
+        self.pairs = pairs
+
+    async def supports(self, artist, supporter):
+        if not self.pairs:
+            raise SupportersUnreachableError
+        return (artist, supporter) in self.pairs

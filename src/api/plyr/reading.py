@@ -96,12 +96,7 @@ async def reader(caller: OptionalCaller, services: ServicesDep) -> PeerReader:
     return PeerReader(caller, services)
 
 
-async def own_reader(principal: SignedIn, services: ServicesDep) -> PeerReader:
-    return PeerReader(principal, services)
-
-
 Reader = Annotated[PeerReader, Depends(reader)]
-OwnReader = Annotated[PeerReader, Depends(own_reader)]
 
 
 def track_behind(track_id: TrackId, services: ServicesDep) -> int:
@@ -132,7 +127,7 @@ class OwnListing(BaseModel):
 
 @router.get("/tracks/me")
 async def list_own_tracks(
-    wanted: Annotated[OwnListing, Query()], principal: SignedIn, reader: OwnReader
+    wanted: Annotated[OwnListing, Query()], principal: SignedIn, reader: Reader
 ) -> Response:
     """List the caller's tracks, unlisted ones too."""
     which, by_title = MyListing(q=wanted.q or None), wanted.sort is Order.TITLE
@@ -152,7 +147,7 @@ async def list_own_tracks(
 
 
 @router.get("/tracks/me/broken")
-async def list_broken_tracks(principal: SignedIn, reader: OwnReader) -> Response:
+async def list_broken_tracks(principal: SignedIn, reader: Reader) -> Response:
     """List the caller's tracks whose record another client deleted."""
     tracks = await reader.tracks(lambda found: without_record(found, principal.did))
     return AsciiJsonResponse({"tracks": tracks, "count": len(tracks)})

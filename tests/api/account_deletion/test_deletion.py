@@ -126,15 +126,6 @@ def test_what_others_changed_or_deleted_goes_too(world, client, alice, tracks):
     assert me(client, alice).status_code == 401
 
 
-def test_a_deletion_continues_after_a_sign_out(world, client, alice, tracks):
-    leave(client, alice)
-    client.post("/auth/logout", headers=alice.headers)
-    world.deliver()
-    continue_account_deletions(world.made)
-    assert rows(world, account, alice.did) == []
-    assert not [world.record(track) for track in tracks if world.record(track)]
-
-
 @pytest.mark.usefixtures("tracks")
 def test_an_account_that_is_gone_from_its_host_is_deleted_without_its_records(world, client, alice):
     with world.database.write() as connection:

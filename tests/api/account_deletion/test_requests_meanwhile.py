@@ -11,6 +11,8 @@ from tests.api.world import refusal, upload
 from tests.media_samples import samples
 from tests.servers.databases import ON_SQLITE
 
+pytestmark = ON_SQLITE
+
 
 @pytest.fixture
 def tracks(world, client, alice):
@@ -35,7 +37,6 @@ def is_refused(client, person, name, track):
     return answer.status_code == 409 and refusal(answer) == (409, "leaving")
 
 
-@ON_SQLITE
 def test_all_commands_that_do_not_serve_the_deletion_are_refused_meanwhile(world, client, alice, tracks):
     leave(client, alice)
     before = world.state()

@@ -8,6 +8,8 @@ from identity.accounts.credentials import Scope
 from tests.api.world import refusal, upload
 from tests.servers.databases import ON_SQLITE
 
+pytestmark = ON_SQLITE
+
 
 @pytest.fixture
 def track(client, alice):
@@ -47,14 +49,12 @@ def test_history_tells_a_browser_from_a_token_by_its_name(client, alice, track, 
     ]
 
 
-@ON_SQLITE
 def test_history_still_names_a_token_that_was_revoked(client, alice, track, laptop):
     edit(client, track, "By a program", laptop["headers"])
     assert client.delete(f"/auth/tokens/{laptop['id']}", headers=alice.headers).status_code == 200
     assert history(client, alice, track)[0] == ("MetadataUpdated", "token:laptop: sync")
 
 
-@ON_SQLITE
 def test_an_owner_sees_that_an_operator_acted_and_not_with_which_token(client, world, alice, track):
     admin = world.sign_in("admin", scope=Scope.ADMIN)
     answer = client.post(
@@ -64,7 +64,6 @@ def test_an_owner_sees_that_an_operator_acted_and_not_with_which_token(client, w
     assert {row["via"] for row in audit(client, alice, actor=admin.did)} == {"operator"}
 
 
-@ON_SQLITE
 def test_a_programs_name_ends_with_its_request(client, world, alice, track):
     path, cookie = f"/tracks/{track['id']}", {"Cookie": f"mastertape_session={alice.token}"}
 
@@ -77,7 +76,6 @@ def test_a_programs_name_ends_with_its_request(client, world, alice, track):
     assert [via for _, via in history(client, alice, track)[:2]] == ["browser", "token:t"]
 
 
-@ON_SQLITE
 @pytest.mark.parametrize("name", ["x" * 101, "two\nlines", "\x1b[2J", "\u202egnirts", "a\0b"])
 def test_a_token_has_a_name_that_history_can_show(client, alice, name):
     answer = client.post("/auth/tokens", json={"name": name}, headers=alice.headers)

@@ -4,11 +4,11 @@ import pytest
 
 from tests.api.plyr.writing import edits, publishing, refused, uploaded
 from tests.api.tracks.patch import CLIENTS_OF_PLYR
-from tests.media_samples import samples
 from tests.servers.databases import ON_SQLITE
 
+pytestmark = ON_SQLITE
 
-@ON_SQLITE
+
 def test_each_documented_field_has_its_effect_and_the_answer_is_the_peers_track(subtests, client, alice):
     track = uploaded(client, alice, album="Old", description="old", tags='["old"]')
     for field, sent, name, effect in CLIENTS_OF_PLYR:
@@ -17,16 +17,6 @@ def test_each_documented_field_has_its_effect_and_the_answer_is_the_peers_track(
             assert answer.status_code == 200
             assert client.get(f"/tracks/{track['id']}").json()[name] == effect
             assert answer.json() == client.get(f"/plyr/tracks/{track['id']}", headers=alice.headers).json()
-
-
-def test_a_cover_comes_as_multipart_and_goes_by_a_flag(client, alice):
-    track = uploaded(client, alice)
-    cover = {"image": ("cover.png", samples.png(), "image/png")}
-    answer = client.patch(
-        f"/plyr/tracks/{track['id']}", data={"title": "New"}, files=cover, headers=alice.headers
-    )
-    assert (answer.json()["title"], answer.json()["image_url"] is None) == ("New", False)
-    assert edits(client, alice, track, remove_image="true").json()["image_url"] is None
 
 
 def test_the_route_for_publishing_changes_it_at_once_and_its_job_is_done(client, alice, bob):
@@ -45,7 +35,6 @@ def test_the_route_for_publishing_changes_it_at_once_and_its_job_is_done(client,
     assert client.get(f"/plyr/tracks/{track['id']}", headers=alice.headers).json() == shown
 
 
-@ON_SQLITE
 @pytest.mark.parametrize(
     "fields",
     [

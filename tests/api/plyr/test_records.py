@@ -8,8 +8,9 @@ from outbox.mirror.tables import mirror_lane as lane
 from tests.api.records.record_commands import lost, uploaded
 from tests.dsl import COLLECTION, OLD_COLLECTION, a_track
 from tests.outbox.rigs.relay_rig import ARTIST
+from tests.servers.databases import ON_SQLITE
 
-pytestmark = pytest.mark.anyio
+pytestmark = [pytest.mark.anyio, ON_SQLITE]
 
 
 @pytest.fixture

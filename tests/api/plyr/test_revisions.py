@@ -5,6 +5,8 @@ from eventstore.streams.snapshots import EVENTS_PER_SNAPSHOT
 from tests.api.plyr.writing import edits, refused, replaces, uploaded
 from tests.servers.databases import ON_SQLITE
 
+pytestmark = ON_SQLITE
+
 
 def revisions(client, person, track):
     answer = client.get(f"/plyr/tracks/{track['id']}/revisions", headers=person.headers)
@@ -41,7 +43,6 @@ def test_earlier_audio_is_listed_newest_first_and_comes_back_as_a_change(client,
     assert world.events(track["id"]) == ["Created", "AudioReplaced", "AudioReplaced", "AudioReplaced"]
 
 
-@ON_SQLITE
 def test_a_revision_of_another_track_or_of_nothing_is_not_found(client, world, alice):
     one, other = uploaded(client, alice, seed=1), uploaded(client, alice, seed=2)
     replaces(client, alice, one, seed=3)
@@ -54,7 +55,6 @@ def test_a_revision_of_another_track_or_of_nothing_is_not_found(client, world, a
     assert refused(restore(client, alice, one, revision["id"])) == (404, "not_found")
 
 
-@ON_SQLITE
 def test_audio_does_not_cross_the_gate_by_a_restore(client, world, alice):
     track = uploaded(client, alice, seed=1, visibility="supporters")
     replaces(client, alice, track, seed=2)
@@ -66,7 +66,6 @@ def test_audio_does_not_cross_the_gate_by_a_restore(client, world, alice):
     assert world.state() == before
 
 
-@ON_SQLITE
 def test_revisions_are_for_the_owner(client, alice, bob):
     track = uploaded(client, alice, seed=1)
     replaces(client, alice, track, seed=2)
@@ -79,7 +78,6 @@ def test_revisions_are_for_the_owner(client, alice, bob):
     assert audio_of(client, track) == newest != track["file_id"]
 
 
-@ON_SQLITE
 def test_the_list_decodes_few_events_of_a_long_stream(client, alice, monkeypatch):
     track = uploaded(client, alice, seed=1)
     for number in range(EVENTS_PER_SNAPSHOT + 5):

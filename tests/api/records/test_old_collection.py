@@ -8,8 +8,9 @@ from tests.api.records.record_commands import command, lost, uploaded
 from tests.api.world import refusal, until
 from tests.dsl import COLLECTION, OLD_COLLECTION, a_track
 from tests.outbox.rigs.relay_rig import ARTIST
+from tests.servers.databases import ON_SQLITE
 
-pytestmark = pytest.mark.anyio
+pytestmark = [pytest.mark.anyio, ON_SQLITE]
 RESTORE, MOVE = "restore-record", "migrate-namespace"
 THEIRS = {"com.example.mood": "blue"}
 

@@ -6,6 +6,8 @@ from outbox.record.dag_cbor import record_cid
 from tests.api.world import refusal, upload
 from tests.servers.databases import ON_SQLITE
 
+pytestmark = ON_SQLITE
+
 FOREIGN = {"title": "theirs", "elsewhere": {"kept": 1}}
 
 
@@ -161,7 +163,6 @@ def test_everything_that_a_track_can_say_is_taken_over(world, client, alice):
     assert (now["features"], now["self_labels"]) == ([carol], ["nudity"])
 
 
-@ON_SQLITE
 @pytest.mark.parametrize(
     "changes",
     [
@@ -186,7 +187,6 @@ def test_what_a_track_cannot_take_over_is_written_again_as_it_has_it(world, clie
     assert shown(client, alice, track)["support_gate"] is None
 
 
-@ON_SQLITE
 @pytest.mark.parametrize(
     ("changes", "field"),
     [
@@ -289,7 +289,6 @@ def test_a_decision_on_a_version_that_was_changed_again_is_refused(world, client
     assert shown(client, alice, track)["title"] == "newer"
 
 
-@ON_SQLITE
 @pytest.mark.parametrize(
     ("fields", "named"),
     [
@@ -314,7 +313,6 @@ def test_a_decision_that_does_not_fit_the_conflict_is_refused_and_says_which_fie
     assert world.state() == before
 
 
-@ON_SQLITE
 def test_the_mirror_shows_both_sides_of_each_field_and_which_may_be_adopted(world, client, alice):
     theirs = {"title": "theirs", "album": "x" * 257, "artist": "Other"}
     track = held(world, client, alice, edit={"title": "ours"}, **theirs, drop=("description",))

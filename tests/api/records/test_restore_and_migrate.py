@@ -11,8 +11,9 @@ from tests.api.world import refusal, until
 from tests.dsl import a_track
 from tests.media_samples import samples
 from tests.outbox.rigs.relay_rig import ARTIST
+from tests.servers.databases import ON_SQLITE
 
-pytestmark = pytest.mark.anyio
+pytestmark = [pytest.mark.anyio, ON_SQLITE]
 
 
 @pytest.fixture

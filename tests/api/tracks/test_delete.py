@@ -5,6 +5,9 @@ from sqlalchemy import update
 from storage.media import media
 from tests.api.world import refusal, upload
 from tests.media_samples import samples
+from tests.servers.databases import ON_SQLITE
+
+pytestmark = ON_SQLITE
 
 
 def test_a_deleted_track_is_gone_and_its_record_too(client, world, alice):

@@ -5,22 +5,11 @@ from urllib.parse import unquote
 import pytest
 
 from aggregates.track import Track
-from application.errors import SupportersUnreachableError
-from tests.api.world import refusal, upload
+from tests.api.world import Vouching, refusal, upload
 from tests.media_samples import samples
 from tests.servers.databases import ON_SQLITE
 
-
-class Vouching:
-    """Knows who supports which artist, or does not answer."""
-
-    def __init__(self, *pairs):
-        self.pairs = pairs
-
-    async def supports(self, artist, supporter):
-        if not self.pairs:
-            raise SupportersUnreachableError
-        return (artist, supporter) in self.pairs
+pytestmark = ON_SQLITE
 
 
 def sets(client, person, track, **fields):
@@ -34,7 +23,6 @@ def download(client, track, person=None):
     return client.get(url, headers=person.headers if person else {})
 
 
-@ON_SQLITE
 def test_a_track_is_open_for_downloads_unless_its_owner_says_otherwise(client, alice):
     track = upload(client, alice, title='Söng: "one"/two', seed=1)
     answer = download(client, track)
@@ -67,7 +55,6 @@ def test_an_upload_is_never_open_for_a_moment_when_it_says_otherwise(client, wor
     assert len(requests) == 1
 
 
-@ON_SQLITE
 @pytest.mark.parametrize(
     ("fields", "answers"),
     [
@@ -86,7 +73,6 @@ def test_only_whom_the_policy_names_may_download(world, alice, bob, fields, answ
     assert [download(client, track, who).status_code for who in callers] == answers
 
 
-@ON_SQLITE
 def test_without_an_answer_about_supporters_only_the_owner_downloads(world, client, alice, bob):
     track = upload(client, alice, downloads="supporters")
     assert refusal(download(client, track, bob)) == (402, "support_required")
@@ -95,7 +81,6 @@ def test_without_an_answer_about_supporters_only_the_owner_downloads(world, clie
     assert download(silent, track, alice).status_code == 200
 
 
-@ON_SQLITE
 def test_downloads_that_are_off_are_refused_with_what_still_works(client, alice):
     track = upload(client, alice, downloads="off")
     answer = download(client, track)

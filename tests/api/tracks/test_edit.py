@@ -7,6 +7,8 @@ from tests.api.world import did_of, refusal, upload
 from tests.media_samples import samples
 from tests.servers.databases import ON_SQLITE
 
+pytestmark = ON_SQLITE
+
 FULL = {
     "title": "Second",
     "album": "Album",
@@ -24,7 +26,6 @@ KINDS = ("MetadataUpdated", "SupportGateSet", "VisibilityChanged", "DownloadsCha
 ways = pytest.mark.parametrize("edit", [as_json, as_multipart, as_form])
 
 
-@ON_SQLITE
 @ways
 def test_every_field_is_taken_from_every_kind_of_body(client, alice, edit):
     track = upload(client, alice)
@@ -37,7 +38,6 @@ def test_every_field_is_taken_from_every_kind_of_body(client, alice, edit):
     assert edited["created_at"] == track["created_at"]
 
 
-@ON_SQLITE
 @ways
 def test_an_empty_text_clears_and_an_absent_field_stays(client, alice, edit):
     track = upload(client, alice)
@@ -50,7 +50,6 @@ def test_an_empty_text_clears_and_an_absent_field_stays(client, alice, edit):
     assert edited["downloads"] == "open"
 
 
-@ON_SQLITE
 @pytest.mark.parametrize("nothing", [None, "null", "NULL", ""])
 @ways
 def test_null_takes_the_gate_off(client, alice, edit, nothing):
@@ -58,7 +57,6 @@ def test_null_takes_the_gate_off(client, alice, edit, nothing):
     assert edit(client, alice, track, {"support_gate": nothing}).json()["support_gate"] is None
 
 
-@ON_SQLITE
 def test_null_clears_in_json(client, alice):
     track = upload(client, alice)
     as_json(client, alice, track, FULL)
@@ -68,7 +66,6 @@ def test_null_clears_in_json(client, alice):
     assert (edited["tags"], edited["features"], edited["self_labels"]) == ([], [], [])
 
 
-@ON_SQLITE
 @pytest.mark.parametrize("edit", [as_multipart, as_form])
 def test_each_field_that_clients_of_plyr_send_has_its_effect_alone(subtests, client, alice, edit):
     track = upload(client, alice, image=samples.png(), **FULL)
@@ -81,7 +78,6 @@ def test_each_field_that_clients_of_plyr_send_has_its_effect_alone(subtests, cli
         as_json(client, alice, track, FULL)
 
 
-@ON_SQLITE
 def test_an_edit_with_an_unknown_field_changes_nothing(client, world, alice):
     track = upload(client, alice)
     before = world.state()
@@ -116,13 +112,11 @@ def cover(client, person, track, image, **fields):
     return client.patch(f"/tracks/{track['id']}", files=files, data=fields, headers=person.headers)
 
 
-@ON_SQLITE
 def test_remove_image_wins_over_an_image(client, alice):
     track = upload(client, alice, image=samples.png())
     assert cover(client, alice, track, samples.jpeg(), remove_image="true").json()["image_url"] is None
 
 
-@ON_SQLITE
 def test_an_empty_image_clears_but_an_empty_file_input_of_a_browser_does_not(client, alice):
     track = upload(client, alice, image=samples.png())
     boundary = "b"
@@ -166,7 +160,6 @@ def test_what_is_meant_for_another_version_leaves_no_bytes(*, client, world, ali
     assert world.state() == before
 
 
-@ON_SQLITE
 @pytest.mark.parametrize("tag", ['W/"1"', '"x"', "nonsense", '""', '"99999999999999999999"'])
 def test_a_tag_that_is_no_version_of_ours_matches_nothing(client, alice, tag):
     track = upload(client, alice)

@@ -9,7 +9,7 @@ from sqlalchemy import update
 from application.errors import SupportersUnreachableError
 from service.wiring.adapters import HttpSupporters
 from storage.media import media
-from tests.api.world import refusal, upload
+from tests.api.world import Vouching, refusal, upload
 from tests.media_samples import samples
 from tests.servers.databases import ON_SQLITE
 
@@ -163,18 +163,6 @@ def test_the_same_bytes_of_an_ungated_track_are_public(client, bob, gated):
 def test_taking_the_gate_off_opens_the_sound(client, alice, gated):
     client.patch(f"/tracks/{gated['id']}", json={"support_gate": None}, headers=alice.headers)
     assert hear(client, gated).status_code == 200
-
-
-class Vouching:
-    """A service that knows who supports which artist, or does not answer."""
-
-    def __init__(self, *pairs):
-        self.pairs = pairs
-
-    async def supports(self, artist, supporter):
-        if not self.pairs:
-            raise SupportersUnreachableError
-        return (artist, supporter) in self.pairs
 
 
 @ON_SQLITE

@@ -8,6 +8,9 @@ from identity.accounts.credentials import Scope
 from replay.derived.sweep import sweep_media
 from tests.api.world import refusal, upload
 from tests.media_samples import samples
+from tests.servers.databases import ON_SQLITE
+
+pytestmark = ON_SQLITE
 
 BEFORE, AFTER = samples.mp3(1), samples.mp3(2)
 

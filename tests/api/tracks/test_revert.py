@@ -11,6 +11,8 @@ from tests.media_samples import samples
 from tests.outbox.rigs.relay_rig import ARTIST
 from tests.servers.databases import ON_SQLITE
 
+pytestmark = ON_SQLITE
+
 SHOWN = (
     "title", "album", "features", "tags", "description", "support_gate", "unlisted", "downloads", "self_labels",
     "file_id", "image_url", "thumbnail_url",
@@ -132,7 +134,6 @@ def test_going_back_into_a_duplicate_is_refused(client, world, alice, track):
     assert world.state() == before
 
 
-@ON_SQLITE
 @pytest.mark.parametrize(
     "case",
     [
@@ -154,7 +155,6 @@ def test_a_revert_that_cannot_be_changes_nothing(client, world, alice, track, ca
     assert world.state() == before
 
 
-@ON_SQLITE
 def test_a_form_will_do_too(client, alice, track):
     path = f"/tracks/{track['id']}/revert"
     form = {"to_version": "1", "fields": '["title"]'}

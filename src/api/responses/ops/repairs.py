@@ -110,31 +110,26 @@ class RepairBody(RepairRow):
 
 
 def repair_row(row: Row[Any]) -> RepairRow:
-    return RepairRow(**_facts(row))
+    return body_from(RepairRow, row, **_facts(row))
 
 
 def repair_body(connection: Connection, row: Row[Any]) -> RepairBody:
     steps = steps_in(row.steps, row.did) if row.steps is not None else ()
     first = [step for step in steps if step.repair is not Repair.NOTHING][:MAX_NAMED_STEPS]
-    return RepairBody(
+    return body_from(
+        RepairBody,
+        row,
         **_facts(row),
-        digest=row.digest,
-        groups=[RepairGroupBody(**each) for each in row.counts],
+        groups=row.counts,
         first=[_step(step) for step in first],
-        skips=[RepairSkipBody(**each) for each in row.skips],
         waiting=overview.waiting_in(connection, [row.did]).get(row.did, {}),
     )
 
 
 def _facts(row: Row[Any]) -> dict[str, Any]:
-    names = ("id", "did", "state", "requested_at", "planned_at", "ended_at", "problem", "records", "seconds")
     waits = row.state in WORKED_ON and row.problem is not None and row.lease_owner is None
-    return {
-        **{name: getattr(row, name) for name in (*names, "left_out", "unjudged", "applied", "skipped")},
-        **vars(PlanCounts.of(row.counts)),
-        "by": row.actor,
-        "next_attempt_at": row.due if waits else None,
-    }
+    counts = vars(PlanCounts.of(row.counts))
+    return {**counts, "by": row.actor, "next_attempt_at": row.due if waits else None}
 
 
 def _step(step: Drift) -> RepairStepBody:
