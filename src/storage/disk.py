@@ -10,6 +10,7 @@ from typing import BinaryIO, Final
 from storage.cid import CidHasher, cid_of_key, is_key
 from storage.errors import BytesDamagedError, RangeOutsideError, disk_errors
 from storage.store import CHUNK_BYTES, StoredKey, with_first_chunk
+from storage.upload import discard_older
 
 UNFINISHED: Final = ".unfinished"
 _SHARD: Final = slice(8, 10)  # the first characters of a CID that are digest only
@@ -74,31 +75,14 @@ class DiskStore:
 
     def stored(self) -> Iterator[StoredKey]:
         """Yield the files whose name is a key."""
-        for entry in self._entries():
-            if is_key(entry.name):
+        for path in self.root.glob("*/*"):
+            if is_key(path.name):
                 with suppress(FileNotFoundError):
-                    yield StoredKey(entry.name, datetime.fromtimestamp(entry.stat().st_mtime, UTC))
+                    yield StoredKey(path.name, datetime.fromtimestamp(path.stat().st_mtime, UTC))
 
     def discard_unfinished(self, before: datetime) -> int:
         """Remove temporary files last written before then."""
-        count = 0
-        for entry in self._entries():
-            if not entry.name.endswith(UNFINISHED):
-                continue
-            with suppress(FileNotFoundError):
-                if entry.stat().st_mtime < before.timestamp():
-                    Path(entry.path).unlink()
-                    count += 1
-        return count
-
-    def _entries(self) -> Iterator[os.DirEntry[str]]:
-        if not self.root.exists():
-            return
-        with os.scandir(self.root) as shards:
-            folders = [shard.path for shard in shards if shard.is_dir(follow_symlinks=False)]
-        for folder in folders:
-            with os.scandir(folder) as entries:
-                yield from entries
+        return discard_older(self.root.glob(f"*/*{UNFINISHED}"), before)
 
     def _path(self, key: str) -> Path:
         return self.root / cid_of_key(key)[_SHARD] / key

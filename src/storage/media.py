@@ -44,25 +44,16 @@ class MediaState(State):
 TRANSITIONS: Final = (
     Transition(None, MediaState.WRITING, "an upload begins to write the bytes"),
     Transition(MediaState.WRITING, MediaState.LIVE, "the upload has written all bytes"),
-    Transition(
-        MediaState.WRITING,
-        MediaState.DELETING,
-        "the upload finds that another upload of the same bytes is live",
+    *(
+        Transition(before, MediaState.DELETING, by)
+        for before, by in (
+            (MediaState.WRITING, "the upload finds that another upload of the same bytes is live"),
+            (MediaState.WRITING, "the sweep finds an upload that has not finished in the grace period"),
+            (MediaState.LIVE, "the sweep finds that no track has referenced it for the grace period"),
+            (MediaState.LIVE, "an upload finds its bytes missing and has written them again"),
+            (MediaState.LIVE, "the operator's media repair finds it damaged"),
+        )
     ),
-    Transition(
-        MediaState.WRITING,
-        MediaState.DELETING,
-        "the sweep finds an upload that has not finished in the grace period",
-    ),
-    Transition(
-        MediaState.LIVE,
-        MediaState.DELETING,
-        "the sweep finds that no track has referenced it for the grace period",
-    ),
-    Transition(
-        MediaState.LIVE, MediaState.DELETING, "an upload finds its bytes missing and has written them again"
-    ),
-    Transition(MediaState.LIVE, MediaState.DELETING, "the operator's media repair finds it damaged"),
     Transition(MediaState.DELETING, None, "the sweep, or the upload that wrote it, has deleted the bytes"),
 )
 

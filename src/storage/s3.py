@@ -38,7 +38,7 @@ MAX_KEPT_CONNECTIONS: Final = 32
 
 
 class S3Store:
-    """A MediaStore and, with `public_base`, PublicCopies. boto3 finds the credentials."""
+    """A MediaStore and, with `public_base`, public copies. boto3 finds the credentials."""
 
     def __init__(self, bucket: str, *, endpoint: str | None = None, public_base: str | None = None) -> None:
         self.bucket = bucket

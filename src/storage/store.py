@@ -6,10 +6,13 @@ from dataclasses import dataclass
 from datetime import datetime
 from itertools import chain
 from pathlib import Path
-from typing import BinaryIO, Final, ParamSpec, Protocol, TypeVar
+from typing import TYPE_CHECKING, BinaryIO, Final, ParamSpec, Protocol, TypeVar, cast
 
 from eventstore.coordination.threads import Threads
 from storage.errors import StoreUnavailableError
+
+if TYPE_CHECKING:
+    from storage.s3 import S3Store
 
 P = ParamSpec("P")
 T = TypeVar("T")
@@ -50,23 +53,6 @@ class MediaStore(Protocol):
         """Remove the remains of writes that crashed before then; returns how many."""
 
 
-class PublicCopies(Protocol):
-    """Copies that anyone can fetch directly from the store; only S3 with S3_PUBLIC_URL has them."""
-
-    def publish(self, key: str, name: str, mime: str) -> None:
-        """Copy the bytes to a public name."""
-
-    def unpublish(self, name: str) -> None:
-        """Delete the public copy, if it exists."""
-
-    def published(self, beginning: str = "") -> Iterator[str]:
-        """Yield the names of all public copies, or of those with this beginning."""
-
-    @property
-    def public_address(self) -> str:
-        """The URL of the public folder, without a trailing slash."""
-
-
 def open_store(
     media: str, data_dir: Path, s3_endpoint: str | None = None, s3_public_url: str | None = None
 ) -> MediaStore:
@@ -85,15 +71,9 @@ def open_store(
     raise ValueError(msg)
 
 
-def public_copies(store: MediaStore) -> PublicCopies | None:
-    """Return the store as PublicCopies, or None if it has no public copies."""
-    from storage.disk import DiskStore  # noqa: PLC0415 - implements this module
-
-    if isinstance(store, DiskStore):
-        return None
-    from storage.s3 import S3Store  # noqa: PLC0415 - implements this module; boto3 takes long to load
-
-    return store if isinstance(store, S3Store) and store.public_base is not None else None
+def public_copies(store: MediaStore) -> "S3Store | None":
+    """Return the store if it has copies that anyone can fetch from it: S3 with S3_PUBLIC_URL."""
+    return cast("S3Store", store) if getattr(store, "public_base", None) is not None else None
 
 
 def store_seconds(size: int) -> float:

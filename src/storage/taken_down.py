@@ -6,9 +6,8 @@ from typing import Final
 from sqlalchemy import Boolean, Column, Connection, Index, Table, Text, select
 
 from aggregates.track import Track
-from eventstore.append import upsert
 from eventstore.change import Change
-from eventstore.projection import Into, ProjectedTable
+from eventstore.projection import Into, ProjectedTable, write_rows
 from eventstore.schema import Position, metadata
 from storage.errors import TakenDownError
 
@@ -37,13 +36,8 @@ class TakenDownBytes:
             if isinstance(change.after, Track)
             for cid in {*getattr(change.before, "taken_down_cids", ()), *change.after.taken_down_cids}
         }
-        if latest:
-            rows = [{"track_id": key[0], "cid": key[1], "refused": each} for key, each in latest.items()]
-            insert = upsert(connection, into(taken_down_bytes))
-            refused = {"refused": insert.excluded.refused}
-            connection.execute(
-                insert.on_conflict_do_update(index_elements=["track_id", "cid"], set_=refused), rows
-            )
+        rows = [{"track_id": key[0], "cid": key[1], "refused": each} for key, each in latest.items()]
+        write_rows(connection, into(taken_down_bytes), rows)
 
 
 def taken_down(connection: Connection, cids: Collection[str]) -> set[str]:

@@ -84,9 +84,14 @@ def staged_copy(chunks: Iterable[bytes], folder: Path, limit: int) -> Staged:
 
 def discard_abandoned(folder: Path, before: datetime) -> int:
     """Remove the files of uploads that crashed before then; returns how many."""
+    return discard_older(folder.glob(f"*{STAGED}"), before)
+
+
+def discard_older(files: Iterable[Path], before: datetime) -> int:
     count = 0
-    for path in folder.glob("*" + STAGED):
-        if path.stat().st_mtime < before.timestamp():
-            path.unlink(missing_ok=True)
-            count += 1
+    for path in files:
+        with suppress(FileNotFoundError):
+            if path.stat().st_mtime < before.timestamp():
+                path.unlink()
+                count += 1
     return count

@@ -6,21 +6,20 @@ The source of a rendition is the CID of a stored cover, or the URL of an image e
 import io
 from collections.abc import Collection, Mapping
 from datetime import datetime
+from enum import StrEnum
 from typing import TYPE_CHECKING, Final
 
 from sqlalchemy import Column, Connection, Index, Integer, Table, Text, delete, select, update
 
-from eventstore.append import upsert
 from eventstore.database import pages
+from eventstore.jobs.table import JobState, job
+from eventstore.projection import write_rows
 from eventstore.schema import UtcDateTime, metadata
 from storage.cid import cid_of
 from storage.media import LONG_AGO, Media, MediaState, end_grace_period, media
 
 if TYPE_CHECKING:
     from storage.artwork import PreparedArtwork
-from enum import StrEnum
-
-from eventstore.jobs.table import JobState, job
 
 RENDITION_MIME: Final = "image/webp"
 
@@ -51,9 +50,7 @@ def keep_renditions(storage: Media, source: str, renditions: Mapping[int, bytes]
     with storage.database.write() as connection:
         now = storage.database.now(connection)
         rows = [{"source": source, "size": size, "cid": cid, "made_at": now} for size, cid in cids.items()]
-        insert = upsert(connection, rendition)
-        newer = {name: insert.excluded[name] for name in ("cid", "made_at")}
-        connection.execute(insert.on_conflict_do_update(index_elements=["source", "size"], set_=newer), rows)
+        write_rows(connection, rendition, rows)
 
 
 def rendition_of(connection: Connection, source: str, size: int) -> str | None:

@@ -2,8 +2,7 @@
 
 import struct
 from collections.abc import Iterator
-from dataclasses import dataclass, field
-from typing import Final
+from typing import Final, NamedTuple
 
 from storage.errors import InvalidMediaError, UnsupportedMediaError
 from storage.formats.bounded import BoundedReader
@@ -11,102 +10,82 @@ from storage.formats.bounded import BoundedReader
 _EBML, _DOC_TYPE, _SEGMENT, _CLUSTER = 0x1A45DFA3, 0x4282, 0x18538067, 0x1F43B675
 _INFO, _SCALE, _DURATION = 0x1549A966, 0x2AD7B1, 0x4489
 _TRACKS, _TRACK, _TRACK_TYPE, _CODEC = 0x1654AE6B, 0xAE, 0x83, 0x86
-_VIDEO, _SOUND = 1, 2
+_CONTAINERS: Final = {_EBML, _SEGMENT, _INFO, _TRACKS, _TRACK}
+_OF_THE_FILE: Final = {_DOC_TYPE, _SCALE, _DURATION}
+_OF_A_TRACK: Final = {_TRACK_TYPE, _CODEC}
+_VIDEO, _SOUND = b"\x01", b"\x02"
 _CODECS: Final = {b"A_OPUS", b"A_VORBIS"}
 _FLOATS: Final = {4: ">f", 8: ">d"}
 _LONGEST_VALUE: Final = 64
-_MAX_ELEMENTS: Final = 10_000
+_MAX_PARTS: Final = 10_000
+_USUAL_SCALE: Final = (1_000_000).to_bytes(3, "big")
 _NANOSECONDS: Final = 1e9
 
 
-@dataclass(frozen=True)
-class _Element:
+Values = dict[int, bytes]
+
+
+class _Part(NamedTuple):
     id: int
     start: int
-    end: int | None  # None: a live recorder does not know the end of a segment
-
-
-@dataclass
-class _Segment:
-    scale: int = 1_000_000
-    duration: float | None = None
-    tracks: list[tuple[int, bytes]] = field(default_factory=list)
-    has_data: bool = False
+    size: int
 
 
 def duration(file: BoundedReader) -> float | None:
     """Return the duration in seconds, or None if the file has none; raises for video and other formats."""
-    segment = _segment(file)
-    kinds = {kind for kind, _ in segment.tracks}
+    values, tracks, has_data = _read(file)
+    kinds = {track.get(_TRACK_TYPE) for track in tracks}
     if _VIDEO in kinds:
         raise InvalidMediaError("it has a video track")
-    if _SOUND not in kinds or not segment.has_data:
+    if _SOUND not in kinds or not has_data:
         raise InvalidMediaError("no sound was found in it")
-    for kind, codec in segment.tracks:
-        if kind == _SOUND and codec not in _CODECS:
+    for track in tracks:
+        if track.get(_TRACK_TYPE) == _SOUND and track.get(_CODEC) not in _CODECS:
             raise UnsupportedMediaError("another codec than Opus or Vorbis in WebM")
-    return None if segment.duration is None else segment.duration * segment.scale / _NANOSECONDS
+    if (length := values.get(_DURATION)) is None:
+        return None
+    scale = int.from_bytes(values.get(_SCALE, _USUAL_SCALE), "big")
+    ticks: float = struct.unpack(_FLOATS[len(length)], length)[0]
+    return ticks * scale / _NANOSECONDS
 
 
-def _segment(file: BoundedReader) -> _Segment:
-    found = _Segment()
-    for top in _elements(file, 0, file.size):
-        if top.id == _EBML:
-            types = [_value(file, part) for part in _children(file, top) if part.id == _DOC_TYPE]
-            if types == [b"matroska"]:
-                raise UnsupportedMediaError("Matroska")
-            if types != [b"webm"]:
-                raise InvalidMediaError("it is not WebM")
-        elif top.id == _SEGMENT:
-            for part in _elements(file, top.start, top.end or file.size):
-                if part.id == _CLUSTER:
-                    found.has_data = part.start < file.size
-                    break
-                _read_part(file, part, found)
-            break
-    return found
+def _read(file: BoundedReader) -> tuple[Values, list[Values], bool]:
+    """Return the values of the file, those of its tracks, and whether it has data."""
+    values: Values = {}
+    tracks: list[Values] = []
+    for part in _parts(file):
+        if part.id == _SEGMENT and values.get(_DOC_TYPE) == b"matroska":
+            raise UnsupportedMediaError("Matroska")
+        if part.id == _SEGMENT and values.get(_DOC_TYPE) != b"webm":
+            raise InvalidMediaError("it is not WebM")
+        if part.id == _CLUSTER:
+            return values, tracks, part.start < file.size
+        if part.id == _TRACK:
+            tracks.append({})
+        elif part.id in _OF_A_TRACK and tracks:
+            tracks[-1][part.id] = _value(file, part).strip(b"\0")
+        elif part.id in _OF_THE_FILE:
+            values[part.id] = _value(file, part)
+    return values, tracks, False
 
 
-def _read_part(file: BoundedReader, part: _Element, found: _Segment) -> None:
-    if part.id == _INFO:
-        for child in _children(file, part):
-            if child.id == _SCALE:
-                found.scale = int.from_bytes(_value(file, child), "big")
-            elif child.id == _DURATION:
-                data = _value(file, child)
-                found.duration = struct.unpack(_FLOATS[len(data)], data)[0]
-    elif part.id == _TRACKS:
-        for child in _children(file, part):
-            if child.id == _TRACK:
-                found.tracks.append(_track(file, child))
-
-
-def _track(file: BoundedReader, track: _Element) -> tuple[int, bytes]:
-    values = {part.id: part for part in _children(file, track) if part.id in {_TRACK_TYPE, _CODEC}}
-    if len(values) < 2:  # noqa: PLR2004 - a type and a codec
-        raise InvalidMediaError("a track is not described")
-    kind = int.from_bytes(_value(file, values[_TRACK_TYPE]), "big")
-    return kind, _value(file, values[_CODEC]).rstrip(b"\0")
-
-
-def _children(file: BoundedReader, parent: _Element) -> Iterator[_Element]:
-    if parent.end is None:
-        raise InvalidMediaError("a part has no end")
-    return _elements(file, parent.start, min(parent.end, file.size))
-
-
-def _elements(file: BoundedReader, start: int, end: int) -> Iterator[_Element]:
-    for _ in range(_MAX_ELEMENTS):
-        if start >= end:
+def _parts(file: BoundedReader) -> Iterator[_Part]:
+    """Yield the parts of the file up to the first cluster; what a container holds comes after it."""
+    start = 0
+    for _ in range(_MAX_PARTS):
+        if start >= file.size:
             return
         file.seek(start)
         identifier, _ = _number(file, keep_marker=True)
-        length, unknown = _number(file, keep_marker=False)
-        body = file.tell()
-        yield _Element(identifier, body, None if unknown else body + length)
-        if unknown:
+        size, unknown = _number(file, keep_marker=False)
+        start = file.tell()
+        yield _Part(identifier, start, size)
+        if identifier == _CLUSTER:
             return
-        start = body + length
+        if identifier not in _CONTAINERS:
+            if unknown:  # only a live recorder does not know where a segment ends
+                raise InvalidMediaError("a part has no end")
+            start += size
     raise InvalidMediaError("it has too many parts")
 
 
@@ -121,8 +100,8 @@ def _number(file: BoundedReader, *, keep_marker: bool) -> tuple[int, bool]:
     return value, value == (1 << 7 * width) - 1
 
 
-def _value(file: BoundedReader, element: _Element) -> bytes:
-    if element.end is None or not 0 < element.end - element.start <= _LONGEST_VALUE:
+def _value(file: BoundedReader, part: _Part) -> bytes:
+    if not 0 < part.size <= _LONGEST_VALUE:
         raise InvalidMediaError("a value is too long")
-    file.seek(element.start)
-    return file.read(element.end - element.start)
+    file.seek(part.start)
+    return file.read(part.size)

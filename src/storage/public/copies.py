@@ -53,19 +53,16 @@ class PublicCopyState(State):
 TRANSITIONS: Final = (
     Transition(None, PublicCopyState.ABSENT, "a track or a command first wants the audio public"),
     Transition(None, PublicCopyState.UNCERTAIN, "the review finds a copy in the store that has no row"),
-    Transition(PublicCopyState.ABSENT, PublicCopyState.UNCERTAIN, "the publisher is about to make the copy"),
-    Transition(PublicCopyState.ABSENT, PublicCopyState.UNCERTAIN, "the review finds the copy in the store"),
-    Transition(
-        PublicCopyState.PUBLIC, PublicCopyState.UNCERTAIN, "the publisher is about to remove the copy"
-    ),
-    Transition(
-        PublicCopyState.PUBLIC, PublicCopyState.UNCERTAIN, "the review finds that the store has no copy"
-    ),
-    Transition(
-        PublicCopyState.ABSENT, PublicCopyState.UNCERTAIN, "a publisher whose lease has expired finishes late"
-    ),
-    Transition(
-        PublicCopyState.PUBLIC, PublicCopyState.UNCERTAIN, "a publisher whose lease has expired finishes late"
+    *(
+        Transition(before, PublicCopyState.UNCERTAIN, by)
+        for before, by in (
+            (PublicCopyState.ABSENT, "the publisher is about to make the copy"),
+            (PublicCopyState.ABSENT, "the review finds the copy in the store"),
+            (PublicCopyState.PUBLIC, "the publisher is about to remove the copy"),
+            (PublicCopyState.PUBLIC, "the review finds that the store has no copy"),
+            (PublicCopyState.ABSENT, "a publisher whose lease has expired finishes late"),
+            (PublicCopyState.PUBLIC, "a publisher whose lease has expired finishes late"),
+        )
     ),
     Transition(PublicCopyState.UNCERTAIN, PublicCopyState.PUBLIC, "the publisher has made the copy"),
     Transition(PublicCopyState.UNCERTAIN, PublicCopyState.ABSENT, "the publisher has removed the copy"),

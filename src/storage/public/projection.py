@@ -6,9 +6,8 @@ from typing import Any, Final
 from sqlalchemy import Connection
 
 from aggregates.track import Track
-from eventstore.append import upsert
 from eventstore.change import Change
-from eventstore.projection import Into
+from eventstore.projection import Into, write_rows
 from storage.public.copies import PUBLIC_AUDIO, mark_changed, public_audio
 
 Row = Mapping[str, Any]
@@ -28,11 +27,10 @@ class PublicAudio:
             if isinstance(change.after, Track):
                 for row in _changed(change.before, change.after):
                     latest[row["track_id"], row["cid"]] = row
-        if not latest:
-            return
-        _write(connection, into, list(latest.values()))
-        if into(public_audio) is public_audio:
-            mark_changed(connection, list(latest.values()), changes[-1].recorded_at)
+        rows = list(latest.values())
+        write_rows(connection, into(public_audio), rows)
+        if rows and into(public_audio) is public_audio:
+            mark_changed(connection, rows, changes[-1].recorded_at)
 
 
 def public_name(cid: str, file_type: str) -> str:
@@ -58,12 +56,3 @@ def _row(track: Track) -> Row:
         "mime": audio.mime,
         "wanted": track.deleted_at is None and track.support_gate is None and track.taken_down_at is None,
     }
-
-
-def _write(connection: Connection, into: Into, rows: list[Row]) -> None:
-    insert = upsert(connection, into(public_audio))
-    values = {name: insert.excluded[name] for name in PUBLIC_AUDIO.columns}
-    connection.execute(
-        insert.on_conflict_do_update(index_elements=PUBLIC_AUDIO.key, set_=values),
-        [dict(row) for row in rows],
-    )

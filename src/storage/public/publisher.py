@@ -12,7 +12,7 @@ from collections.abc import Callable, Sequence
 from concurrent.futures import FIRST_COMPLETED, Future, wait
 from datetime import timedelta
 from functools import partial
-from typing import Final
+from typing import TYPE_CHECKING, Final
 
 from sqlalchemy import Connection
 
@@ -37,7 +37,10 @@ from storage.public.copies import (
     settle,
 )
 from storage.public.projection import public_name
-from storage.store import PublicCopies, store_seconds
+from storage.store import store_seconds
+
+if TYPE_CHECKING:
+    from storage.s3 import S3Store
 
 logger = logging.getLogger("mastertape.storage")
 
@@ -64,7 +67,7 @@ class Publisher:
     def __init__(
         self,
         media: Media,
-        copies: PublicCopies,
+        copies: "S3Store",
         *,
         owner: str,
         lease: timedelta = LEASE,

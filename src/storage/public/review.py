@@ -5,9 +5,9 @@ that arrived after its process had died, rows corrected by a rebuild.
 """
 
 import logging
-from typing import Any, Final
+from typing import TYPE_CHECKING, Any, Final
 
-from sqlalchemy import and_, exists, not_, or_, select, update
+from sqlalchemy import and_, exists, not_, or_, select
 
 from eventstore.append import upsert
 from eventstore.database import Database, pages
@@ -16,7 +16,9 @@ from eventstore.jobs.kinds import Wanted
 from eventstore.jobs.table import job
 from storage.cid import CID_BEGINNINGS, cid_of_name
 from storage.public.copies import Action, PublicCopyState, mark_changed, public_audio, public_copy
-from storage.store import PublicCopies
+
+if TYPE_CHECKING:
+    from storage.s3 import S3Store
 
 logger = logging.getLogger("mastertape.storage")
 
@@ -28,7 +30,7 @@ _UNWANTED: Final = "it is not as the tracks want it"
 copy = public_copy.c
 
 
-def review(database: Database, copies: PublicCopies) -> int:
+def review(database: Database, copies: "S3Store") -> int:
     """Mark every copy that is not as it should be for the publisher; returns how many."""
     found = _mark_wrong_rows(database)
     for beginning in CID_BEGINNINGS:  # in parts, so that the names fit into memory
@@ -72,13 +74,11 @@ def _recheck(database: Database, name: str, before: PublicCopyState | None) -> i
     cid = cid_of_name(name)
     if before is None and cid is None:
         return 0  # not a copy of ours
-    row = {"name": name, "cid": cid, "mime": UNKNOWN_MIME, "state": PublicCopyState.UNCERTAIN}
+    uncertain = {"state": PublicCopyState.UNCERTAIN}
     with database.write() as connection:
-        if before is None:
-            change: Any = upsert(connection, public_copy).values(row).on_conflict_do_nothing()
-        else:
-            this = (copy.name == name, copy.state == before)
-            change = update(public_copy).where(*this).values(state=PublicCopyState.UNCERTAIN)
+        row = upsert(connection, public_copy).values(name=name, cid=cid, mime=UNKNOWN_MIME, **uncertain)
+        this = copy.state == before
+        change = row.on_conflict_do_update(index_elements=["name"], set_=uncertain, where=this)
         changed = len(connection.execute(change.returning(copy.name)).all())
         if changed:
             wanted = [Wanted(Action.REMOVE, name, name)]
