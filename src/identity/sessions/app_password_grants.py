@@ -5,11 +5,10 @@ Errors are distinguished by their name, never by their status: an expired token 
 
 import asyncio
 import base64
-from datetime import UTC, datetime
-from typing import Any, Final
+from typing import Annotated, Any, Final
 
 import httpx
-from pydantic import SecretStr
+from pydantic import AwareDatetime, BaseModel, Field, SecretStr
 
 from aggregates.errors import SessionUnavailableError, SignInRequiredError
 from eventstore.untrusted import parsed
@@ -55,13 +54,12 @@ async def create_session(http: httpx.AsyncClient, pds_url: str, did: str, passwo
         raise BadCredentialsError
     if not reply.is_success:
         raise IdentityUnreachableError(f"{pds_url} answered {reply.status_code} {name or ''}".rstrip())
-    answer = _object(reply)
-    if answer.get("active") is False:
-        raise AccountInactiveError(f"{pds_url} says that the account is {answer.get('status') or 'inactive'}")
-    tokens = _tokens(answer)
-    if tokens is None or answer.get("did") != did:
+    answer = _answered(reply)
+    if answer is not None and answer.active is False:
+        raise AccountInactiveError(f"{pds_url} says that the account is {answer.status or 'inactive'}")
+    if answer is None or answer.did != did:
         raise IdentityUnreachableError(f"{pds_url} answered with no session for {did}")
-    return tokens
+    return answer.tokens
 
 
 class AppPasswordGrants:
@@ -77,10 +75,10 @@ class AppPasswordGrants:
         name = error_name(reply)
         if name in SESSION_OVER:
             raise SignInRequiredError(did, name)
-        renewed = _tokens(_object(reply)) if reply.is_success else None
+        renewed = _answered(reply) if reply.is_success else None
         if renewed is None:
             raise _unavailable(did, "refresh", reply)
-        return renewed
+        return renewed.tokens
 
     async def revoke(self, session: Session, tokens: Tokens) -> None:
         """End the session at the PDS, which honours the access token until it expires (two hours)."""
@@ -119,35 +117,32 @@ def _unavailable(did: str, call: str, reply: httpx.Response) -> SessionUnavailab
     )
 
 
-def _object(reply: httpx.Response) -> dict[str, Any]:
+class _Answer(BaseModel):
+    access: SecretStr = Field(alias="accessJwt", min_length=1)
+    refresh: SecretStr = Field(alias="refreshJwt", min_length=1)
+    did: object = None
+    active: object = None
+    status: object = None
+
+    @property
+    def tokens(self) -> Tokens:
+        try:  # its claims only tell when the token expires, so that they are not verified
+            payload = self.access.get_secret_value().split(".")[1]
+            claims = _Claims.model_validate(
+                parsed(base64.urlsafe_b64decode(payload + "=" * (-len(payload) % 4)))
+            )
+        except (IndexError, ValueError):
+            claims = _Claims()
+        return Tokens(self.access, self.refresh, claims.scope, claims.exp)
+
+
+class _Claims(BaseModel):
+    scope: Annotated[str, Field(strict=True)] = ""
+    exp: AwareDatetime | None = None
+
+
+def _answered(reply: httpx.Response) -> _Answer | None:
     try:
-        answer = reply.json()
+        return _Answer.model_validate(reply.json())
     except ValueError:
-        return {}
-    return answer if isinstance(answer, dict) else {}
-
-
-def _tokens(answer: dict[str, Any]) -> Tokens | None:
-    access, refresh = answer.get("accessJwt"), answer.get("refreshJwt")
-    if not (isinstance(access, str) and access and isinstance(refresh, str) and refresh):
-        return None
-    try:  # its claims only tell when the token expires, so that they are not verified
-        payload = access.split(".")[1]
-        claims = parsed(base64.urlsafe_b64decode(payload + "=" * (-len(payload) % 4)))
-    except (IndexError, ValueError):
-        claims = None
-    claims = claims if isinstance(claims, dict) else {}
-    scope, expires = claims.get("scope"), claims.get("exp")
-    return Tokens(
-        access=SecretStr(access),
-        refresh=SecretStr(refresh),
-        scope=scope if isinstance(scope, str) else "",
-        access_expires_at=_time(expires) if isinstance(expires, int) else None,
-    )
-
-
-def _time(seconds: int) -> datetime | None:
-    try:
-        return datetime.fromtimestamp(seconds, UTC)
-    except (ValueError, OverflowError, OSError):
         return None

@@ -14,13 +14,11 @@ from identity.sessions.session_store import PURPOSE, Tokens, pds_session
 
 @dataclass(frozen=True)
 class ReencryptionReport:
-    """Counts; the CLI prints them under these names."""
-
     logins: int
     resealed: int
     """Re-encrypted, or in a dry run to be."""
-    lost: int
-    """No key decrypts them: these accounts have to sign in again."""
+    lost: list[tuple[str, int]]
+    """DID and generation of those that no key decrypts: these accounts have to sign in again."""
 
 
 def reencrypt_logins(
@@ -29,36 +27,23 @@ def reencrypt_logins(
     *,
     progress: Callable[[int, int], None] | None = None,
     dry_run: bool = False,
+    limit: int | None = None,
 ) -> ReencryptionReport:
     """Encrypt each login with the newest key, or only count; a login that is refreshed meanwhile is left as it is."""
-    rows = _logins(database)
-    reencrypted = lost = 0
+    rows = _logins(database, limit)
+    reencrypted, lost = 0, []
     for number, row in enumerate(rows, start=1):
         if not cipher.is_current(row.sealed):
             try:
                 plaintext = cipher.decrypt(row.sealed, purpose=PURPOSE, did=row.did)
             except DecryptionError:
-                lost += 1
+                lost.append((row.did, row.generation))
             else:
                 encrypted = cipher.encrypt(plaintext, purpose=PURPOSE, did=row.did)
                 reencrypted += 1 if dry_run else _replaced(database, row, encrypted)
         if progress is not None:
             progress(number, len(rows))
     return ReencryptionReport(len(rows), reencrypted, lost)
-
-
-def lost_logins(
-    database: Database, cipher: Cipher, *, limit: int | None = None
-) -> tuple[list[tuple[str, int]], int]:
-    """Return did and generation of each login that no key decrypts, and how many logins were tried: `limit` or all."""
-    rows = _logins(database, limit)
-    lost = []
-    for row in rows:
-        try:
-            cipher.decrypt(row.sealed, purpose=PURPOSE, did=row.did)
-        except DecryptionError:
-            lost.append((row.did, row.generation))
-    return lost, len(rows)
 
 
 def logins_by_oauth_key(database: Database, cipher: Cipher) -> Counter[str]:

@@ -10,6 +10,7 @@ from collections.abc import Awaitable, Callable
 from contextlib import suppress
 from datetime import timedelta
 from functools import partial
+from itertools import count
 from typing import Any, Final, Protocol, TypeVar
 
 import httpx
@@ -17,6 +18,7 @@ from sqlalchemy import Connection
 
 from aggregates.errors import SessionUnavailableError, SignInRequiredError
 from eventstore.change import Envelope
+from eventstore.coordination.backoff import backoff
 from eventstore.coordination.turns import Joint
 from eventstore.errors import is_busy_or_away
 from eventstore.event_log import EventLog
@@ -32,37 +34,6 @@ from identity.sessions.signed_requests import Call, PdsCalls
 FIRST_PAUSE_SECONDS: Final = 0.1
 MAX_PAUSE_SECONDS: Final = 2.0
 """Once the database is back, the new tokens are stored before another process sends the old ones to the PDS."""
-
-
-class RetryingWrites:
-    """Retries a write until the database accepts it or the process ends."""
-
-    def __init__(self) -> None:
-        self._give_up_at = math.inf
-
-    def stop_retrying_after(self, seconds: float) -> None:
-        """Limit all retries to `seconds` from now, since the process is ending."""
-        self._give_up_at = time.monotonic() + seconds
-
-    async def write(self, work: Callable[[], object], **facts: object) -> None:
-        """Run blocking work that must be idempotent: a commit whose answer was lost may have happened."""
-        attempt, pause = 1, FIRST_PAUSE_SECONDS
-        while True:
-            try:
-                await asyncio.to_thread(work)
-            except Exception as error:
-                fields = {**facts, "attempt": attempt, "error": type(error).__name__}
-                if not is_busy_or_away(error) or time.monotonic() >= self._give_up_at:
-                    logger.error("not_written", extra=fields)  # noqa: TRY400 - its text may contain the tokens
-                    raise
-                logger.log(
-                    logging.WARNING if attempt == 1 else logging.DEBUG, "not_written_yet", extra=fields
-                )
-            else:
-                return
-            await asyncio.sleep(pause * random.uniform(0.5, 1.0))  # noqa: S311
-            attempt, pause = attempt + 1, min(2 * pause, MAX_PAUSE_SECONDS)
-
 
 logger = logging.getLogger("mastertape.identity")
 
@@ -107,7 +78,7 @@ class PdsSessions:
     ) -> None:
         self._log = log
         self._rows = SessionRows(log.database, cipher, on_reauth=on_reauth, on_signed_in=on_signed_in)
-        self._writes = RetryingWrites()
+        self._give_up_writing_at = math.inf
         self._calls = PdsCalls(http)
         self._on_refresh = on_refresh
         self._grants: dict[SessionKind, Grants] = {SessionKind.APP_PASSWORD: AppPasswordGrants(http)}
@@ -154,19 +125,16 @@ class PdsSessions:
             return await self._calls.send(session, self._decrypted(session), call)
 
         reply = await send(session)
-        if error_name(reply) in STALE_TOKEN_ERRORS:
-            session = await self._ready(did, deadline, self.refresh(did, session.generation))
-            reply = await send(session)
-        for _ in range(MAX_RELOADS):
+        for renewals in range(1 + MAX_RELOADS):
             if error_name(reply) not in STALE_TOKEN_ERRORS:
                 break
-            newest = await self._ready(did, deadline, asyncio.to_thread(self._rows.load, did))
-            if newest.generation == session.generation:
-                if not newest.refreshing:
-                    break
+            if renewals:
+                newest = await self._ready(did, deadline, asyncio.to_thread(self._rows.load, did))
                 # OAuth tokens become invalid when the next ones are issued, which is before those are stored
-                newest = await self._ready(did, deadline, self.refresh(did, session.generation))
-            session, reply = newest, await send(newest)
+                if newest.generation == session.generation and not newest.refreshing:
+                    break
+            session = await self._ready(did, deadline, self.refresh(did, session.generation))
+            reply = await send(session)
         return reply
 
     async def _ready(self, did: str, deadline: float, login: Awaitable[T]) -> T:
@@ -216,14 +184,14 @@ class PdsSessions:
         fails at once.
         """
         self._ending.set()
-        self._writes.stop_retrying_after(timeout)
+        self._give_up_writing_at = time.monotonic() + timeout
         await self._refreshes.settled()
         await self._disconnects.settled()
 
     async def _claimed(self, did: str, wanted: Callable[[Session], bool]) -> tuple[Session, bool]:
         """Take the refresh lease and return True with the session, or False once `wanted` is no longer true of it."""
         clock = asyncio.get_running_loop().time
-        give_up, pause = clock() + 2 * session_store.REFRESH_LEASE_TTL.total_seconds(), 0.02
+        give_up, looks = clock() + 2 * session_store.REFRESH_LEASE_TTL.total_seconds(), 0
         while True:
             session = await asyncio.to_thread(self._rows.load, did)
             if not wanted(session):
@@ -237,9 +205,9 @@ class PdsSessions:
             if clock() >= give_up:
                 raise SessionUnavailableError(did, "another process has been refreshing for too long")
             with suppress(TimeoutError):
-                async with asyncio.timeout(pause * random.uniform(0.5, 1.0)):  # noqa: S311
+                async with asyncio.timeout(backoff(looks, first=0.02, cap=0.5).total_seconds()):
                     await self._ending.wait()
-            pause = min(pause * 2, 0.5)
+            looks += 1
 
     async def _refresh(self, did: str, generation: int) -> Session:
         session, ours = await self._claimed(did, lambda session: session.generation == generation)
@@ -262,7 +230,7 @@ class PdsSessions:
         # the old tokens are spent; a retry after a lost commit answer changes nothing
         store = partial(self._rows.store, did, generation, new)
         try:
-            await self._writes.write(store, did=did, host=session.pds_url)
+            await self._write(session, store)
         except Exception as error:
             self._report(session, "lost", f"the new tokens could not be stored: {type(error).__name__}")
             raise
@@ -294,10 +262,26 @@ class PdsSessions:
             revoked = False
         # delete the tokens in any case: if the PDS still accepts them, no copy of them is left
         end = partial(self._end, did=did, generation=session.generation, revoked=revoked)
-        await self._writes.write(
-            lambda: self._log.transact(did, envelope, end), did=did, host=session.pds_url
-        )
+        await self._write(session, lambda: self._log.transact(did, envelope, end))
         return revoked
+
+    async def _write(self, session: Session, work: Callable[[], object]) -> None:
+        """Retry until the database accepts it or the process ends: a commit whose answer was lost may have happened."""
+        for attempt in count(1):
+            try:
+                await asyncio.to_thread(work)
+            except Exception as error:
+                facts = {"did": session.did, "host": session.pds_url, "attempt": attempt}
+                facts["error"] = type(error).__name__
+                if not is_busy_or_away(error) or time.monotonic() >= self._give_up_writing_at:
+                    logger.error("not_written", extra=facts)  # noqa: TRY400 - its text may contain the tokens
+                    raise
+                level = logging.WARNING if attempt == 1 else logging.DEBUG
+                logger.log(level, "not_written_yet", extra=facts)
+            else:
+                return
+            pause = backoff(attempt - 1, first=FIRST_PAUSE_SECONDS, cap=MAX_PAUSE_SECONDS)
+            await asyncio.sleep(pause.total_seconds())
 
     def _end(self, unit: UnitOfWork, *, did: str, generation: int, revoked: bool) -> None:
         if self._rows.end_in(unit.connection, did, generation, DISCONNECTED):

@@ -6,17 +6,16 @@ transaction open, and stores the new tokens only if the generation is still the 
 
 import json
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, fields
 from datetime import datetime, timedelta
 from enum import StrEnum
 from typing import Any, Final, Self
 
 from pydantic import SecretStr
 from sqlalchemy import Column, Connection, Integer, LargeBinary, Table, Text, bindparam, or_, select, update
-from sqlalchemy.dialects.postgresql import insert as postgresql_insert
-from sqlalchemy.dialects.sqlite import insert as sqlite_insert
 
 from aggregates.errors import SignInRequiredError
+from eventstore.append import upsert
 from eventstore.database import Database, with_now
 from eventstore.schema import UtcDateTime, metadata
 from eventstore.states import State, Transition
@@ -136,15 +135,15 @@ OF_ACCOUNT: Final = select(pds_session).where(pds_session.c.did == bindparam("di
 class Session:
     """An active row as of `loaded_at`; `SessionRows.tokens` decrypts its tokens for one request."""
 
-    did: str
+    loaded_at: datetime
     kind: SessionKind
+    did: str
     pds_url: str
-    encrypted_tokens: bytes
+    sealed: bytes
     scope: str
     generation: int
     refresh_until: datetime | None
     access_expires_at: datetime | None
-    loaded_at: datetime
 
     @property
     def refreshing(self) -> bool:
@@ -154,6 +153,9 @@ class Session:
     def expires_within(self, margin: timedelta) -> bool:
         """Whether the access token expires within `margin`."""
         return self.access_expires_at is not None and self.access_expires_at <= self.loaded_at + margin
+
+
+_OF_ROW: Final = tuple(each.name for each in fields(Session))[2:]
 
 
 class SessionRows:
@@ -187,21 +189,11 @@ class SessionRows:
             now = self._database.now(connection, read=row.now)
         if row.status != PdsSessionState.ACTIVE:
             raise SignInRequiredError(did, row.last_error)
-        return Session(
-            did=did,
-            kind=SessionKind(row.kind),
-            pds_url=row.pds_url,
-            encrypted_tokens=row.sealed,
-            scope=row.scope,
-            generation=row.generation,
-            refresh_until=row.refresh_until,
-            access_expires_at=row.access_expires_at,
-            loaded_at=now,
-        )
+        return Session(now, SessionKind(row.kind), **{name: getattr(row, name) for name in _OF_ROW})
 
     def tokens(self, session: Session) -> Tokens:
         """Decrypt the tokens; keep them no longer than one request."""
-        decrypted = self._cipher.decrypt(session.encrypted_tokens, purpose=PURPOSE, did=session.did)
+        decrypted = self._cipher.decrypt(session.sealed, purpose=PURPOSE, did=session.did)
         return Tokens.from_bytes(decrypted, session.scope, session.access_expires_at)
 
     def put(
@@ -209,10 +201,9 @@ class SessionRows:
     ) -> None:
         """Store the tokens of a sign-in; they replace the row's session, ended or not."""
         self._on_signed_in(connection, did, pds_url)
-        insert = sqlite_insert if self._database.is_sqlite else postgresql_insert
         values = {"kind": kind.value, "pds_url": pds_url, **self._values(connection, did, tokens)}
         connection.execute(
-            insert(pds_session)
+            upsert(connection, pds_session)
             .values(did=did, generation=1, **values)
             .on_conflict_do_update(
                 index_elements=["did"], set_={**values, "generation": pds_session.c.generation + 1}

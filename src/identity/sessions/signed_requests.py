@@ -4,7 +4,6 @@ import time
 from collections import OrderedDict
 from collections.abc import AsyncGenerator, AsyncIterator, Callable, Mapping
 from dataclasses import dataclass
-from functools import partial
 from typing import Any, Final
 
 import httpx
@@ -12,7 +11,7 @@ from atproto_oauth.dpop import DPoPManager
 
 from identity.resolution.http_responses import error_name, send_whole
 from identity.sessions.key_pairs import key_of
-from identity.sessions.session_store import Session, TokenBinding, Tokens
+from identity.sessions.session_store import Session, Tokens
 
 NONCE_NEEDED: Final = "use_dpop_nonce"
 MAX_NONCES: Final = 10_000
@@ -49,14 +48,13 @@ class Nonces:
         return nonce
 
 
-def proof_headers(
-    request: httpx.Request, *, tokens: Tokens, binding: TokenBinding, nonce: str | None
-) -> dict[str, str]:
+def proof_headers(request: httpx.Request, tokens: Tokens, nonce: str | None) -> dict[str, str]:
     """Make the headers of one request; each attempt needs new ones."""
     access = tokens.access.get_secret_value()
-    proof = DPoPManager.create_proof(
-        request.method, str(request.url), key_of(binding.dpop_key), nonce, access
-    )
+    if tokens.binding is None:
+        return {"authorization": f"Bearer {access}"}
+    key = key_of(tokens.binding.dpop_key)
+    proof = DPoPManager.create_proof(request.method, str(request.url), key, nonce, access)
     return {"authorization": f"DPoP {access}", "dpop": proof}
 
 
@@ -65,7 +63,6 @@ MAX_REPLY_BYTES: Final = 64 * 1024
 MAX_NONCE_ATTEMPTS: Final = 3
 
 Body = Callable[[], AsyncIterator[bytes]]
-Prove = Callable[[httpx.Request], dict[str, str]]
 
 
 @dataclass(frozen=True)
@@ -90,32 +87,20 @@ class PdsCalls:
 
     async def send(self, session: Session, tokens: Tokens, call: Call) -> httpx.Response:
         """Send; again only if the PDS requires another nonce, which it checks before anything else."""
-        binding = tokens.binding
-        if binding is None:
-            return await self._send(
-                session, call, lambda _: {"authorization": f"Bearer {tokens.access.get_secret_value()}"}
-            )
-        if call.body is not None and not self._nonces.fresh(session.did, session.pds_url):
-            # a body refused for its nonce is sent in vain and can break its connection: get a fresh nonce first
-            get_nonce = Call("GET", "com.atproto.server.getSession", call.timeout)
-            await self._send_bound(session, tokens, binding, get_nonce)
-        return await self._send_bound(session, tokens, binding, call)
-
-    async def _send_bound(
-        self, session: Session, tokens: Tokens, binding: TokenBinding, call: Call
-    ) -> httpx.Response:
         did, origin = session.did, session.pds_url
+        if tokens.binding is not None and call.body is not None and not self._nonces.fresh(did, origin):
+            # a body refused for its nonce is sent in vain and can break its connection: get a fresh nonce first
+            await self.send(session, tokens, Call("GET", "com.atproto.server.getSession", call.timeout))
         attempts_left = MAX_NONCE_ATTEMPTS
         while True:
             used, attempts_left = self._nonces.newest(did, origin), attempts_left - 1
-            prove = partial(proof_headers, tokens=tokens, binding=binding, nonce=used)
-            reply = await self._send(session, call, prove)
+            reply = await self._send(session, tokens, call, used)
             offered = self._nonces.take(did, origin, reply)
             # compare with the nonce of this attempt: concurrent requests change the newest one
             if error_name(reply) != NONCE_NEEDED or offered in {None, used} or not attempts_left:
                 return reply
 
-    async def _send(self, session: Session, call: Call, prove: Prove) -> httpx.Response:
+    async def _send(self, session: Session, tokens: Tokens, call: Call, nonce: str | None) -> httpx.Response:
         chunks = None if call.body is None else call.body()
         # a refused upload can leave its connection unusable, so an upload does not share one
         own = {} if call.body is None else {"connection": "close"}
@@ -128,7 +113,7 @@ class PdsCalls:
             headers={**own, **(call.headers or {})},
             timeout=call.timeout,
         )
-        proof = prove(request)
+        proof = proof_headers(request, tokens, nonce)
         request.headers.update(proof)
         try:
             return await send_whole(self._http, request, limit=MAX_REPLY_BYTES)

@@ -4,7 +4,7 @@ import click
 
 from identity.errors import DecryptionError
 from identity.sessions.encryption import Cipher
-from identity.sessions.key_rotation import logins_by_oauth_key, lost_logins, reencrypt_logins
+from identity.sessions.key_rotation import logins_by_oauth_key, reencrypt_logins
 from identity.sessions.session_store import SessionRows
 from service.cli.log import configured_log
 from service.cli.output import print_json, progress_bar
@@ -42,17 +42,18 @@ def reseal(*, end_lost: bool, dry_run: bool, as_json: bool) -> None:
         sessions = SessionRows(
             log.database, cipher, on_reauth=lanes.must_sign_in, on_signed_in=lanes.signed_in
         )
-        for did, generation in lost_logins(log.database, cipher)[0] if end_lost and not dry_run else ():
+        for did, generation in done.lost if end_lost and not dry_run else ():
             with log.database.write() as connection:
                 ended += sessions.end_in(connection, did, generation, LOST)
+    lost = len(done.lost)
     if as_json:
-        print_json({**vars(done), "ended": ended, "written": not dry_run})
+        print_json({**vars(done), "lost": lost, "ended": ended, "written": not dry_run})
     else:
         anew = "would be re-encrypted" if dry_run else "re-encrypted"
         click.echo(
-            f"{done.logins} logins: {done.resealed} {anew}, {done.lost} that no key decrypts, {ended} ended"
+            f"{done.logins} logins: {done.resealed} {anew}, {lost} that no key decrypts, {ended} ended"
         )
-    if done.lost > ended:
+    if lost > ended:
         raise click.ClickException(
             "logins that no key decrypts were kept: add their key to SECRET_KEYS again, or end them with --end-lost"
         )

@@ -101,11 +101,12 @@ def keys(log: EventLog, settings: Settings) -> Checks:
         found = f"they decrypt all {logins.logins} logins"
     if logins.resealed:
         found = f"{logins.resealed} of {logins.logins} logins are encrypted with an older key"
-    if logins.lost:
-        found = f"{logins.lost} of {logins.logins} logins cannot be decrypted"
+    lost = len(logins.lost)
+    if lost:
+        found = f"{lost} of {logins.logins} logins cannot be decrypted"
     put_back = "put the key that encrypted them back into SECRET_KEYS; if it is lost: `mastertape reseal --end-lost`, and their owners sign in again"
     reseal = "run `mastertape reseal`, then remove the older key"
-    yield check("keys", found, (FAIL, logins.lost, put_back), (WARN, logins.resealed, reseal))
+    yield check("keys", found, (FAIL, lost, put_back), (WARN, logins.resealed, reseal))
 
 
 def accounts(log: EventLog, away: Collection[str]) -> Checks:

@@ -9,7 +9,7 @@ from eventstore.errors import EventStoreError, OutdatedProjectionError
 from eventstore.event_log import EventLog
 from eventstore.restore_detection import restored_because
 from identity.sessions.encryption import Cipher
-from identity.sessions.key_rotation import lost_logins
+from identity.sessions.key_rotation import reencrypt_logins
 from service.config.secret_keys import secret_keys
 from service.config.settings import Settings, SettingsError
 from service.observability.media_health import MediaHealth
@@ -27,8 +27,9 @@ def require_ready(log: EventLog) -> None:
 
 def require_keys(log: EventLog, settings: Settings) -> None:
     """Raise SettingsError where SECRET_KEYS decrypt none of the logins that are kept; a few of them tell."""
-    lost, tried = lost_logins(log.database, Cipher(secret_keys(settings)), limit=TRIED_LOGINS)
-    if lost and len(lost) == tried:
+    cipher = Cipher(secret_keys(settings))
+    found = reencrypt_logins(log.database, cipher, dry_run=True, limit=TRIED_LOGINS)
+    if 0 < len(found.lost) == found.logins:
         raise SettingsError(
             "SECRET_KEYS decrypt none of the logins that are kept: put back the key that encrypted them (on loopback it was "
             "in DATA/secret_keys), or run `mastertape reseal --end-lost`, after which their owners sign in again"

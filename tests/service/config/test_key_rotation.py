@@ -11,6 +11,7 @@ from pydantic import SecretStr
 from sqlalchemy import select
 from starlette.testclient import TestClient
 
+from identity.sessions.key_rotation import ReencryptionReport
 from identity.sessions.session_store import pds_session
 from outbox.mirror.states import LaneState
 from outbox.mirror.tables import mirror_lane
@@ -131,9 +132,10 @@ def test_a_login_that_has_just_replaced_a_lost_one_keeps_its_lane(
     with served(settings, NEW) as (client, _):
         sign_in(client, DIDS[0], password)
     generation_before = 0
-    monkeypatch.setattr("service.cli.keys.lost_logins", lambda *_: ([(DIDS[0], generation_before)], 1))
+    found = ReencryptionReport(1, 0, [(DIDS[0], generation_before)])
+    monkeypatch.setattr("service.cli.keys.reencrypt_logins", lambda *_, **__: found)
     ended = resealed(settings, monkeypatch, NEW, options=("--end-lost",))
-    assert ended == (0, RESEALED | {"logins": 1})
+    assert ended == (1, RESEALED | {"logins": 1, "lost": 1})
     with served(settings, NEW) as (_, made), made.database.read() as connection:
         assert connection.scalars(select(mirror_lane.c.state)).all() == [LaneState.READY]
 
