@@ -6,9 +6,8 @@ from datetime import datetime
 from typing import Any, Final
 
 from sqlalchemy import Column, Connection, Select, Table, Text, bindparam, select, update
-from sqlalchemy.dialects.postgresql import insert as postgresql_insert
-from sqlalchemy.dialects.sqlite import insert as sqlite_insert
 
+from eventstore.append import upsert
 from eventstore.database import Database
 from eventstore.prepared import Prepared
 from eventstore.schema import UtcDateTime, metadata
@@ -125,10 +124,9 @@ class Accounts:
         if handle != INVALID_HANDLE:
             others = (account.c.handle == handle) & (account.c.did != did)
             connection.execute(update(account).where(others).values(handle=INVALID_HANDLE))
-        insert = sqlite_insert if self._database.is_sqlite else postgresql_insert
         written = {"chosen_name": None, "bio": None, **known, "handle": handle, "updated_at": now}
         row = connection.execute(
-            insert(account)
+            upsert(connection, account)
             .values(did=did, created_at=now, **written)
             .on_conflict_do_update(index_elements=["did"], set_=written)
             .returning(account)

@@ -27,8 +27,6 @@ from identity.resolution.resolver import Identity, Resolver
 from identity.sessions.key_pairs import SigningKey, key_of, scalar_of
 from identity.sessions.session_store import Session, TokenBinding, Tokens
 
-SERVER_ERROR: Final = 500
-TOO_MANY_REQUESTS: Final = 429
 MALFORMED_ERRORS: Final = (ValueError, KeyError, TypeError, AttributeError, IndexError, OverflowError)
 """What the library raises for malformed documents."""
 SIGN_IN_SECONDS: Final = 30 * 60
@@ -44,27 +42,26 @@ class Flows:
     def flow(self, client_id: str, redirect_uri: str, scope: str, key: SigningKey | None) -> "Flow":
         """Return a flow of this client: a login keeps the ID, the scope and the key that it began with."""
         states = MemoryStateStore(SIGN_IN_SECONDS)
+        secret = {} if key is None else {"client_secret_key": key.private, "client_secret_kid": key.kid}
         client = self._library.OAuthClient(
-            client_id,
-            redirect_uri,
-            scope,
-            states,
-            MemorySessionStore(),
-            client_secret_key=key.private if key is not None else None,
-            client_secret_kid=key.kid if key is not None else None,
+            client_id, redirect_uri, scope, states, MemorySessionStore(), **secret
         )
         return Flow(client, states, self._resolver)
 
 
 class Flow:
-    """One sign-in, refresh or revocation; what the library stores ends with it."""
+    """One sign-in, refresh or revocation; what the library stores ends with it.
+
+    It also is our resolver, which verifies handles in both directions, behind the library's interface.
+    """
 
     def __init__(self, client: Any, states: MemoryStateStore, resolver: Resolver) -> None:
         self.client: Final = client
         """The library's; what it raises is not mapped."""
         self._states = states
-        self._resolver = _ResolverAdapter(resolver)
-        client._id_resolver = self._resolver  # noqa: SLF001 (there is no argument for it)
+        self._resolver = resolver
+        self.handle = self.did = client._id_resolver = self  # noqa: SLF001 (there is no argument for it)
+        self.last: Identity | None = None
 
     async def begin(self, identifier: str) -> tuple[str, OAuthState]:
         """Return the authorization URL, and the state that `finish` needs."""
@@ -78,17 +75,8 @@ class Flow:
         await self._states.save_state(state)
         with _mapped_errors():
             session = await self.client.handle_callback(code, state.state, issuer)
-        assert self._resolver.last is not None  # noqa: S101 - the library resolves it at the end
-        return session, self._resolver.last
-
-
-class _ResolverAdapter:
-    """Our resolver, which verifies handles in both directions, behind the library's interface."""
-
-    def __init__(self, resolver: Resolver) -> None:
-        self.handle = self.did = self
-        self.last: Identity | None = None
-        self._resolver = resolver
+        assert self.last is not None  # noqa: S101 - the library resolves it at the end
+        return session, self.last
 
     async def resolve(self, handle: str) -> str:
         return await self._resolver.did_of(handle)
@@ -106,7 +94,10 @@ def _mapped_errors() -> Generator[None]:
     except UnsafeAddressError:
         raise
     except TokenCallRefusedError as refused:
-        if refused.status >= SERVER_ERROR or refused.status == TOO_MANY_REQUESTS:
+        if (
+            refused.status >= httpx.codes.INTERNAL_SERVER_ERROR
+            or refused.status == httpx.codes.TOO_MANY_REQUESTS
+        ):
             raise IdentityUnreachableError(f"the authorization server answered {refused}") from None
         raise SignInRefusedError(f"The account's authorization server says {refused}") from None
     except httpx.HTTPError as error:

@@ -5,9 +5,10 @@ ImportError (docs/adr/0009-wrapping-atproto-oauth.md).
 """
 
 import asyncio
+from contextlib import nullcontext
 from importlib.util import find_spec, module_from_spec
 from types import ModuleType
-from typing import Any, Final, Self
+from typing import Any, Final
 
 import httpx
 
@@ -45,12 +46,6 @@ class LibraryHttpClient:
     def __init__(self, http: httpx.AsyncClient) -> None:
         self._http = http
 
-    async def __aenter__(self) -> Self:
-        return self
-
-    async def __aexit__(self, *_: object) -> None:
-        pass
-
     async def get(self, url: str) -> httpx.Response:
         return await self._send(self._http.build_request("GET", url), METADATA_TIMEOUT_SECONDS)
 
@@ -81,8 +76,8 @@ def library(http: httpx.AsyncClient, policy: AddressPolicy) -> ModuleType:
         policy.check(url)  # raises an error with the reason
         return True
 
-    def connection(**_: object) -> LibraryHttpClient:
-        return LibraryHttpClient(http)
+    def connection(**_: object) -> nullcontext[LibraryHttpClient]:
+        return nullcontext(LibraryHttpClient(http))
 
     metadata = private_copy(METADATA, is_safe_url=is_safe_url, get_hardened_async_client=connection)
     strict = metadata.validate_authserver_metadata

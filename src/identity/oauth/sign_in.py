@@ -4,14 +4,13 @@ The state of a sign-in is encrypted in the browser's cookie: only that browser c
 never finished leaves nothing in the database.
 """
 
-import json
 import re
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
-from typing import Any, Final
+from typing import Final
 
 from atproto_oauth.models import OAuthState
-from pydantic import BaseModel, Field, SecretStr
+from pydantic import BaseModel, Field, SecretStr, ValidationError
 
 from identity.accounts.api_tokens import EnvelopeFor
 from identity.accounts.credentials import Scope
@@ -55,8 +54,7 @@ class AuthorizationResponse(BaseModel):
     error_description: str | None = Field(None, description="the same for people")
 
 
-@dataclass(frozen=True)
-class AskedSignIn:
+class AskedSignIn(BaseModel):
     """What the person asked for: the account, and where to go afterwards with which scope."""
 
     identifier: str
@@ -64,11 +62,25 @@ class AskedSignIn:
     scope: Scope
 
 
-@dataclass(frozen=True)
-class _Attempt:
-    state: OAuthState
-    kid: str | None
+class _Attempt(BaseModel):
+    """What the cookie holds. `kept` is what the library keeps of a sign-in."""
+
     asked: AskedSignIn
+    kid: str | None
+    at: datetime
+    dpop_key: str
+    kept: dict[str, str | None]
+
+
+_KEPT: Final = [
+    "pkce_verifier",
+    "dpop_authserver_nonce",
+    "authserver_iss",
+    "redirect_uri",
+    "scope",
+    "did",
+    "pds_url",
+]
 
 
 class OAuthSignIn:
@@ -86,16 +98,22 @@ class OAuthSignIn:
         flow = self._flow(key)
         url, state = await flow.begin(identifier if is_did(identifier) else identifier.lower())
         self._sign_ins.require_allowed(state.did or "", scope)
-        asked = AskedSignIn(identifier, return_to, scope)
-        attempt = _Attempt(state, key.kid if key is not None else None, asked)
-        cookie = self._cipher.encrypt(_to_json(attempt), purpose=PURPOSE, did=state.state)
+        attempt = _Attempt(
+            asked=AskedSignIn(identifier=identifier, return_to=return_to, scope=scope),
+            kid=key.kid if key is not None else None,
+            at=state.created_at,
+            dpop_key=scalar_of(state.dpop_private_key).get_secret_value(),
+            kept={name: getattr(state, name) for name in _KEPT},
+        )
+        content = attempt.model_dump_json().encode()
+        cookie = self._cipher.encrypt(content, purpose=PURPOSE, did=state.state)
         return StartedSignIn(url, state.state, SecretStr(cookie.decode().rstrip("=")))
 
     async def finish(
         self, response: AuthorizationResponse, cookie: SecretStr | None, *, by: EnvelopeFor
     ) -> tuple[SignInResult, str]:
         """Sign the account in; returns also the `return_to` of `start`."""
-        attempt = self._attempt(response.state, cookie)
+        name, attempt = self._attempt(response.state, cookie)
         if response.error is not None:
             if response.error == DENIED:
                 raise ConsentDeniedError
@@ -107,7 +125,9 @@ class OAuthSignIn:
         key = next((key for key in self.app.keys if key.kid == attempt.kid), None)
         if key is None and attempt.kid is not None:
             raise SignInStateError
-        session, identity = await self._flow(key).finish(attempt.state, response.code, response.iss)
+        dpop_key = key_of(SecretStr(attempt.dpop_key))
+        state = OAuthState(state=name, dpop_private_key=dpop_key, created_at=attempt.at, **attempt.kept)
+        session, identity = await self._flow(key).finish(state, response.code, response.iss)
         tokens = tokens_of(session, client_id=self.app.client_id, kid=attempt.kid)
         signed_in = await self._sign_ins.complete(
             identity, SessionKind.OAUTH, tokens, name="browser", scope=attempt.asked.scope, by=by
@@ -117,60 +137,24 @@ class OAuthSignIn:
     def attempted(self, state: str | None, cookie: SecretStr | None) -> AskedSignIn | None:
         """Return what an attempt of this browser asked for, so that it can be started again; None without one."""
         try:
-            return self._attempt(state, cookie).asked
+            return self._attempt(state, cookie)[1].asked
         except SignInStateError:
             return None
 
-    def _attempt(self, state: str | None, cookie: SecretStr | None) -> _Attempt:
+    def _attempt(self, state: str | None, cookie: SecretStr | None) -> tuple[str, _Attempt]:
         if cookie is None or not state or not STATE.fullmatch(state):
             raise SignInStateError
         text = cookie.get_secret_value()
         try:
             ciphertext = (text + "=" * (-len(text) % 4)).encode()
-            attempt = _from_json(self._cipher.decrypt(ciphertext, purpose=PURPOSE, did=state), state)
-        except DecryptionError:
+            attempt = _Attempt.model_validate_json(
+                self._cipher.decrypt(ciphertext, purpose=PURPOSE, did=state)
+            )
+        except (DecryptionError, ValidationError):  # a key, or a version, that is no longer in use
             raise SignInStateError from None
-        if attempt.state.created_at + SIGN_IN_TTL < datetime.now(UTC):
+        if attempt.at + SIGN_IN_TTL < datetime.now(UTC):
             raise SignInStateError
-        return attempt
+        return state, attempt
 
     def _flow(self, key: SigningKey | None) -> Flow:
         return self._flows.flow(self.app.client_id, self.app.redirect_uri, self.app.scope, key)
-
-
-_IN_COOKIE: Final = {
-    "verifier": "pkce_verifier",
-    "nonce": "dpop_authserver_nonce",
-    "issuer": "authserver_iss",
-    "redirect_uri": "redirect_uri",
-    "scope": "scope",
-    "did": "did",
-    "pds_url": "pds_url",
-}
-"""The names in the cookie of what the library keeps of a sign-in."""
-
-
-def _to_json(attempt: _Attempt) -> bytes:
-    state, asked = attempt.state, attempt.asked
-    content: dict[str, Any] = {name: getattr(state, field) for name, field in _IN_COOKIE.items()}
-    content |= {
-        "dpop_key": scalar_of(state.dpop_private_key).get_secret_value(),
-        "at": state.created_at.timestamp(),
-        "kid": attempt.kid,
-        "return_to": asked.return_to,
-        "may": asked.scope.value,
-        "identifier": asked.identifier,
-    }
-    return json.dumps(content).encode()
-
-
-def _from_json(plaintext: bytes, state: str) -> _Attempt:
-    content = json.loads(plaintext)
-    library_state = OAuthState(
-        state=state,
-        dpop_private_key=key_of(SecretStr(content["dpop_key"])),
-        created_at=datetime.fromtimestamp(content["at"], UTC),
-        **{field: content[name] for name, field in _IN_COOKIE.items()},
-    )
-    asked = AskedSignIn(content["identifier"], content["return_to"], Scope(content["may"]))
-    return _Attempt(library_state, content["kid"], asked)

@@ -8,11 +8,11 @@ import asyncio
 import ipaddress
 import re
 import ssl
-from collections.abc import AsyncIterator, Iterable
+from collections.abc import AsyncIterator, Awaitable, Iterable
 from contextlib import AsyncExitStack, suppress
 from functools import cache
 from http.cookiejar import CookieJar
-from typing import Any, Final, cast
+from typing import Any, Final, TypeVar, cast
 from urllib.parse import urlsplit
 
 import dns.asyncresolver
@@ -23,6 +23,8 @@ import httpx
 
 from eventstore.coordination.turns import Turns
 from identity.errors import UnsafeAddressError
+
+T = TypeVar("T")
 
 DNS_TIMEOUT_SECONDS: Final = 3.0
 
@@ -39,26 +41,27 @@ class Dns:
     """Asks the system's name servers. The hosts file is not read: it contains no public host."""
 
     async def addresses(self, host: str) -> list[str]:
-        try:
-            answers = await dns.asyncresolver.resolve_name(f"{host}.", lifetime=DNS_TIMEOUT_SECONDS)
-            found = list(answers.addresses())
-        except (dns.resolver.NXDOMAIN, dns.resolver.NoAnswer):
-            found = []
-        except dns.exception.DNSException as error:
-            raise NameUnavailableError(f"DNS did not answer for {host}: {type(error).__name__}") from None
-        if not found:
+        answers = await _answered(
+            host, dns.asyncresolver.resolve_name(f"{host}.", lifetime=DNS_TIMEOUT_SECONDS)
+        )
+        if answers is None or not (found := list(answers.addresses())):
             raise HostNotFoundError(f"DNS does not know {host}")
         return found
 
     async def texts(self, name: str) -> list[str]:
         """Return the TXT records of a name, the strings of each joined."""
-        try:
-            answers = await dns.asyncresolver.resolve(f"{name}.", "TXT", lifetime=DNS_TIMEOUT_SECONDS)
-        except (dns.resolver.NXDOMAIN, dns.resolver.NoAnswer):
-            return []
-        except dns.exception.DNSException as error:
-            raise NameUnavailableError(f"DNS did not answer for {name}: {type(error).__name__}") from None
-        return [b"".join(record.strings).decode("utf-8", "replace") for record in answers]
+        asked = dns.asyncresolver.resolve(f"{name}.", "TXT", lifetime=DNS_TIMEOUT_SECONDS)
+        answers = await _answered(name, asked)
+        return [b"".join(record.strings).decode("utf-8", "replace") for record in answers or ()]
+
+
+async def _answered(name: str, asked: Awaitable[T]) -> T | None:
+    try:
+        return await asked
+    except (dns.resolver.NXDOMAIN, dns.resolver.NoAnswer):
+        return None
+    except dns.exception.DNSException as error:
+        raise NameUnavailableError(f"DNS did not answer for {name}: {type(error).__name__}") from None
 
 
 PUBLIC_PLC: Final = "https://plc.directory"
@@ -216,10 +219,6 @@ class PublicNetwork(httpcore.AsyncNetworkBackend):
                 return Slices(await connect(last, *options))
         except TimeoutError:
             raise httpcore.ConnectTimeout(f"{host} was not reached in time") from None
-
-    async def connect_unix_socket(self, *_: Any, **__: Any) -> httpcore.AsyncNetworkStream:
-        """Refuse: no unix socket is public."""
-        raise UnsafeAddressError("unix sockets are not allowed")
 
     async def sleep(self, seconds: float) -> None:
         await self._network.sleep(seconds)
