@@ -8,11 +8,9 @@ import os
 import ssl
 import subprocess
 import sys
-import time
 from contextlib import ExitStack
 from pathlib import Path
 
-from playwright.sync_api import expect, sync_playwright
 from sqlalchemy import NullPool, create_engine, text
 
 from demo.service import Service
@@ -20,9 +18,7 @@ from devpds.ports import free_port
 from devpds.server import DevPds, DevPlc
 from service.config.secret_keys import new_oauth_keys
 from tests.e2e.oauth_visitor import OAuthArtist, Visitor
-from tests.e2e.sign_in_pages import authorizes, signs_in
 from tests.servers.atproto import PdsAccount
-from tests.servers.browser import launched
 from tests.servers.internet import Internet
 from tests.service.command_line import MASTERTAPE
 
@@ -115,26 +111,23 @@ class Production:
 
 
 def a_program(production):
-    """Sign in, write, renew, rotate the service's keys, renew with the old one, disconnect."""
+    """Sign in, write, rotate the service's keys, renew with the old one, disconnect."""
     account = production.account("ann")
     artist = production.artist(account)
     answer = artist.client.signs_in(account)
     cookie = answer.headers["set-cookie"].lower()
-    assert "secure" in cookie, cookie
-    assert "httponly" in cookie, cookie
+    assert {"secure", "httponly", "samesite=lax"} <= set(cookie.split("; ")), cookie
     artist.uploads()
     assert artist.agreed()["title"] == "First Take"
-    generation = production.expire(account)
-    artist.edits(title="Renewed")
-    assert artist.agreed()["title"] == "Renewed"
     production.keys.reverse()
     production.serves()
     published = artist.client.http.get("/jwks.json").json()["keys"]
     assert [key["kid"] for key in published] == [key["kid"] for key in production.keys]
     assert all("d" not in key for key in published)
-    assert production.expire(account) == generation + 1
+    generation = production.expire(account)
     artist.edits(title="Renewed With The Old Key")
     assert artist.agreed()["title"] == "Renewed With The Old Key"
+    assert production.expire(account) == generation + 1
     assert artist.client.http.post("/me/disconnect").json()["revoked"] is True
     artist.client.signs_in(account)  # with the key that is first now
     assert production.logins_by_key() == {production.keys[0]["kid"]: 1}, "the old key may go"
@@ -146,27 +139,11 @@ def a_program(production):
     artist.client.http.close()
 
 
-def a_person(production):
-    """Sign in with Chromium."""
-    account = production.account("bob")
-    with sync_playwright() as playwright, launched(playwright) as browser:
-        page = browser.new_context(ignore_https_errors=True).new_page()
-        signs_in(page, BASE_URL, account)
-        expect(page.get_by_text("mastertape").or_(page.get_by_text(TAPE)).first).to_be_visible()
-        authorizes(page)
-        page.wait_for_url(f"{BASE_URL}/studio")
-        (cookie,) = page.context.cookies(BASE_URL)
-        assert (cookie["secure"], cookie["httpOnly"], cookie["sameSite"]) == (True, True, "Lax")
-
-
 def main(folder):
     with ExitStack() as stack:
         production = Production(folder, stack)
         production.serves()
-        for story in (a_program, a_person):
-            began = time.monotonic()
-            story(production)
-            print(f"{story.__name__}: {time.monotonic() - began:.1f} s", flush=True)  # noqa: T201
+        a_program(production)
     print("all good", flush=True)  # noqa: T201
 
 

@@ -6,11 +6,11 @@ import pytest
 
 from tests.servers.internet import command
 
-pytestmark = [pytest.mark.pds, pytest.mark.browser, pytest.mark.namespaces]
+pytestmark = [pytest.mark.pds, pytest.mark.namespaces]
 
 
 @pytest.mark.timeout(300)
-def test_people_and_programs_sign_in_over_tls_as_a_confidential_client(tmp_path):
+def test_an_account_signs_in_over_tls_as_a_confidential_client_and_stays_so_while_keys_rotate(tmp_path):
     done = subprocess.run(
         command("tests.e2e.oauth_production", str(tmp_path)),
         capture_output=True,

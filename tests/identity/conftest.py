@@ -97,9 +97,19 @@ def fake():
 
 
 @pytest.fixture
-def sessions(database, cipher, hooks, fake, clock):
+def sessions_at(database, cipher, hooks, clock):
+    """Make the sessions of an account that has just signed in at a PDS which answers so, with the tokens of `fake`."""
+
+    def made(answer, fake=None):
+        sessions = new_sessions(database, cipher, hooks, answer)
+        store_session(database, sessions, fake or FakePds(), clock)
+        hooks.calls.clear()
+        return sessions
+
+    return made
+
+
+@pytest.fixture
+def sessions(sessions_at, fake):
     """The sessions of an account that has just signed in at `fake`."""
-    sessions = new_sessions(database, cipher, hooks, fake)
-    store_session(database, sessions, fake, clock)
-    hooks.calls.clear()
-    return sessions
+    return sessions_at(fake, fake)

@@ -10,8 +10,8 @@ from PIL import Image, ImageCms, ImageOps
 from storage.artwork import MAX_BYTES, read_artwork, read_renditions
 from storage.cid import cid_of
 from storage.errors import InvalidMediaError, TooLargeError, UnsupportedMediaError
+from storage.upload import staged_copy
 from tests.media_samples import samples
-from tests.storage.staging import stage
 
 
 def opened(data: bytes) -> Image.Image:
@@ -49,20 +49,13 @@ def test_every_accepted_kind_is_kept_in_a_kind_that_browsers_show(data: bytes, m
     assert prepared.artwork.size == len(prepared.data)
 
 
-@pytest.mark.parametrize("size", [(64, 48), (500, 20), (20, 500), (1, 1), (2000, 2000)])
-def test_the_thumbnail_is_a_small_square_webp(size: tuple[int, int]) -> None:
-    prepared = read_artwork(samples.png(*size))
-    thumbnail = opened(prepared.renditions[96])
-    assert (thumbnail.format, thumbnail.size) == ("WEBP", (96, 96))
-    assert prepared.artwork.thumbnail_cid == cid_of(prepared.renditions[96])
-
-
 @pytest.mark.parametrize(
     ("size", "small", "large"),
     [
         ((3000, 1500), (480, 240), (1200, 600)),
         ((700, 1000), (336, 480), (700, 1000)),
         ((64, 48), (64, 48), (64, 48)),
+        ((1, 1), (1, 1), (1, 1)),
         ((12_000, 1), (480, 1), (1200, 1)),
     ],
 )
@@ -73,12 +66,13 @@ def test_renditions_are_webp_and_never_larger_than_the_cover(
     made = {side: opened(data) for side, data in prepared.renditions.items()}
     assert {each.format for each in made.values()} == {"WEBP"}
     assert {side: each.size for side, each in made.items()} == {96: (96, 96), 480: small, 1200: large}
+    assert prepared.artwork.thumbnail_cid == cid_of(prepared.renditions[96])
     again = {side: opened(data).size for side, data in read_renditions(prepared.data).items()}
     assert again == {96: (96, 96), 480: small, 1200: large}
 
 
 def test_a_staged_upload_is_read_too(tmp_path: Path) -> None:
-    with stage(io.BytesIO(samples.jpeg()), tmp_path, MAX_BYTES) as staged:
+    with staged_copy([samples.jpeg()], tmp_path, MAX_BYTES) as staged:
         assert read_artwork(staged) == read_artwork(samples.jpeg())
 
 
@@ -247,36 +241,6 @@ def test_a_large_jpeg_is_not_decoded_whole(monkeypatch: pytest.MonkeyPatch) -> N
     monkeypatch.setattr(ImageOps, "exif_transpose", seen)
     read_artwork(saved(Image.new("RGB", (8000, 5000), "teal"), "JPEG"))
     assert decoded == [(4000, 2500)]
-
-
-def jpeg_that_claims(width: int, height: int) -> bytes:
-    data = samples.jpeg()
-    frame = data.index(b"\xff\xc0") + 5
-    return data[:frame] + struct.pack(">HH", height, width) + data[frame + 4 :]
-
-
-def webp_that_claims(width: int, height: int) -> bytes:
-    data = samples.webp()
-    frame = data.index(b"\x9d\x01\x2a") + 3
-    return data[:frame] + struct.pack("<HH", width, height) + data[frame + 4 :]
-
-
-def gif_that_claims(width: int, height: int) -> bytes:
-    return samples.gif()[:6] + struct.pack("<HH", width, height) + samples.gif()[10:]
-
-
-@pytest.mark.parametrize(
-    "data",
-    [
-        gif_that_claims(7000, 6000),
-        webp_that_claims(7000, 6000),
-        jpeg_that_claims(7000, 6000),
-    ],
-    ids=["gif", "webp", "jpeg"],
-)
-def test_bombs_of_other_kinds_are_refused_too(data: bytes) -> None:
-    with pytest.raises(InvalidMediaError, match="pixels"):
-        read_artwork(data)
 
 
 @pytest.mark.parametrize("kind", ["jpeg", "png", "webp", "gif"])

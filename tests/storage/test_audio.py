@@ -1,4 +1,3 @@
-import io
 import re
 from collections.abc import Callable
 from pathlib import Path
@@ -9,14 +8,14 @@ from aggregates.values import Audio
 from storage.audio import MIME, read_audio
 from storage.cid import cid_of
 from storage.errors import InvalidMediaError, UnsupportedMediaError
+from storage.upload import staged_copy
 from tests.media_samples import samples
-from tests.storage.staging import stage
 
 
 @pytest.fixture
 def read(tmp_path: Path) -> Callable[[bytes], Audio]:
     def read(data: bytes) -> Audio:
-        with stage(io.BytesIO(data), tmp_path, 2**31) as staged:
+        with staged_copy([data], tmp_path, 2**31) as staged:
             return read_audio(staged)
 
     return read

@@ -1,12 +1,12 @@
 import io
 import threading
-from datetime import UTC, datetime
+from datetime import datetime
 
 import pytest
 from sqlalchemy import select
 
 from eventstore.database import Database
-from storage.cid import cid_of, new_key
+from storage.cid import cid_of
 from storage.errors import BytesDamagedError, BytesMissingError, MediaGoneError
 from storage.media import Media, MediaState, media
 from tests.storage.memory_store import MemoryStore
@@ -158,12 +158,3 @@ def test_eight_uploads_of_the_same_bytes_at_once_leave_one_copy(
 
 def wait(together: threading.Barrier) -> None:
     together.wait(timeout=30)
-
-
-def test_a_second_live_copy_is_impossible(storage: Media, database: Database) -> None:
-    from sqlalchemy.exc import IntegrityError
-
-    add(storage)
-    row = {"key": new_key(CID), "cid": CID, "mime": "", "size": 5, "touched_at": datetime.now(UTC)}
-    with pytest.raises(IntegrityError), database.write() as connection:
-        connection.execute(media.insert().values(**row, state=MediaState.LIVE))

@@ -1,14 +1,12 @@
 import io
-import threading
-from collections.abc import Iterator
 from datetime import UTC, datetime, timedelta
-from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 
 import pytest
 
 from storage.cid import cid_of, new_key
 from storage.errors import BytesMissingError, StoreUnavailableError
 from storage.s3 import PRIVATE, PUBLIC, S3Store
+from tests.servers.plain_http import reply, serving
 from tests.servers.s3 import S3Endpoint
 
 KEY = new_key(cid_of(b"data"))
@@ -87,28 +85,10 @@ def test_a_missing_bucket_is_an_unavailable_store(moto_url: str, moto_store: S3S
         write(S3Store("no-such-bucket", endpoint=moto_url))
 
 
-@pytest.fixture
-def deaf_to_ranges() -> Iterator[str]:
-    class Handler(BaseHTTPRequestHandler):
-        def do_GET(self) -> None:
-            self.send_response(200)
-            self.send_header("Content-Length", "10")
-            self.end_headers()
-            self.wfile.write(b"0123456789")
-
-        def log_message(self, *_: object) -> None:
-            """Say nothing."""
-
-    server = ThreadingHTTPServer(("127.0.0.1", 0), Handler)
-    thread = threading.Thread(target=server.serve_forever)
-    thread.start()
-    yield f"http://127.0.0.1:{server.server_port}"
-    server.shutdown()
-    server.server_close()
-    thread.join()
-
-
 @pytest.mark.usefixtures("moto_store")
-def test_a_server_that_ignores_ranges_is_not_believed(deaf_to_ranges: str) -> None:
-    with pytest.raises(StoreUnavailableError, match="ignores ranges"):
-        S3Store("bucket", endpoint=deaf_to_ranges).read(KEY, 2, 4)
+def test_a_server_that_ignores_ranges_is_not_believed() -> None:
+    with (
+        serving(lambda handler: reply(handler, 200, b"0123456789")) as port,
+        pytest.raises(StoreUnavailableError, match="ignores ranges"),
+    ):
+        S3Store("bucket", endpoint=f"http://127.0.0.1:{port}").read(KEY, 2, 4)

@@ -7,12 +7,6 @@ from storage.s3 import S3Store
 from storage.store import open_store
 
 
-def test_disk_is_a_folder(tmp_path: Path) -> None:
-    store = open_store(f"disk:{tmp_path}/media", tmp_path)
-    assert isinstance(store, DiskStore)
-    assert store.root == tmp_path / "media"
-
-
 def test_a_path_in_data_lies_in_the_data_folder(tmp_path: Path) -> None:
     store = open_store("disk:DATA/media", tmp_path)
     assert isinstance(store, DiskStore)

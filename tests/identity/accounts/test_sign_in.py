@@ -28,7 +28,7 @@ from identity.sessions.app_password_grants import create_session
 from identity.sessions.pds_sessions import PdsSessions
 from identity.sessions.session_store import SessionKind, Tokens, pds_session
 from tests.identity.conftest import by, noted
-from tests.identity.sessions.app_password_rig import ask, run, sign_in, take_down, wired
+from tests.identity.oauth.oauth_rig import Rig, ask, take_down
 from tests.identity.sessions.fake_pds import DID, ORIGIN, FakePds, error
 from tests.servers.databases import ON_EMPTY_SQLITE
 
@@ -42,7 +42,9 @@ def admins():
 
 @pytest.fixture
 def signed(database, cipher, hooks, pds, admins):
-    return wired(database, cipher, hooks, pds, admins)
+    rig = Rig(database, cipher, hooks, pds)
+    rig.admins = admins
+    return rig
 
 
 def test_a_sign_in_and_its_event_commit_together(signed, database, hooks, pds_account, monkeypatch):
@@ -52,37 +54,37 @@ def test_a_sign_in_and_its_event_commit_together(signed, database, hooks, pds_ac
     with monkeypatch.context() as patched:
         patched.setattr(Account, "sign_in", broken)
         with pytest.raises(ZeroDivisionError):
-            sign_in(signed, pds_account.did, pds_account.app_password)
+            signed.sign_in_by_password(pds_account.did, pds_account.app_password)
     with database.read() as connection:
         for table in (pds_session, credential, account):
             assert connection.execute(select(table)).all() == []
     assert noted(database, pds_account.did) == []
-    sign_in(signed, pds_account.did, pds_account.app_password)
+    signed.sign_in_by_password(pds_account.did, pds_account.app_password)
     assert noted(database, pds_account.did) == ["SignedIn"]
     assert [call[0] for call in hooks.calls] == ["signed_in", "signed_in"]
 
 
 def test_only_an_admin_signs_in_as_admin_and_for_twelve_hours_at_most(signed, admins, database, pds_account):
     with pytest.raises(NotAnAdminError):
-        run(signed, lambda made: sign_in_as_admin(made, pds_account))
+        sign_in_as_admin(signed, pds_account)
     assert noted(database, pds_account.did) == []
     admins.append(pds_account.did)
-    signed_in = run(signed, lambda made: sign_in_as_admin(made, pds_account))
+    signed_in = sign_in_as_admin(signed, pds_account)
     assert signed_in.expires_in == timedelta(hours=12)
     assert Credentials(database, admin_dids=[pds_account.did]).authenticate(signed_in.token).admin
     assert not Credentials(database).authenticate(signed_in.token).admin
 
 
-def sign_in_as_admin(made, account, scope=Scope.ADMIN):
-    password = SecretStr(account.app_password)
-    return made.sign_in(account.did, password, by=by, scope=scope, expires_in=timedelta(days=30))
+def sign_in_as_admin(signed, account, scope=Scope.ADMIN):
+    month = timedelta(days=30)
+    return signed.sign_in_by_password(account.did, account.app_password, scope=scope, expires_in=month)
 
 
 def test_only_an_operator_signs_in_as_one_and_every_admin_is_one(signed, admins, database, pds_account):
     with pytest.raises(NotAnOperatorError):
-        run(signed, lambda made: sign_in_as_admin(made, pds_account, Scope.OPERATOR))
+        sign_in_as_admin(signed, pds_account, Scope.OPERATOR)
     admins.append(pds_account.did)
-    signed_in = run(signed, lambda made: sign_in_as_admin(made, pds_account, Scope.OPERATOR))
+    signed_in = sign_in_as_admin(signed, pds_account, Scope.OPERATOR)
     assert signed_in.expires_in == timedelta(hours=12)
     for of in ({"admin_dids": [pds_account.did]}, {"operator_dids": [pds_account.did]}):
         principal = Credentials(database, **of).authenticate(signed_in.token)
@@ -93,14 +95,13 @@ def test_only_an_operator_signs_in_as_one_and_every_admin_is_one(signed, admins,
 @pytest.mark.parametrize("spelled", ["{handle}", "@{handle}", "{did}"])
 def test_a_person_signs_in_with_handle_or_did(signed, database, pds, pds_account, spelled):
     identifier = spelled.format(handle=pds_account.handle.upper(), did=pds_account.did)
-    signed_in = sign_in(signed, identifier, pds_account.app_password)
+    signed_in = signed.sign_in_by_password(identifier, pds_account.app_password)
     account = signed_in.account
     assert (account.did, account.handle) == (pds_account.did, pds_account.handle)
     assert (account.pds_url, account.display_name) == (pds.url, pds_account.handle)
     assert Accounts(database).by_handle(pds_account.handle) == account
     assert Credentials(database).authenticate(signed_in.token).did == pds_account.did
-    reply = ask(signed, pds_account.did)
-    assert (reply.status_code, reply.json()["did"]) == (200, pds_account.did)
+    assert ask(signed, pds_account.did) == 200
 
 
 @pytest.mark.parametrize(
@@ -126,14 +127,14 @@ def test_the_display_name_comes_from_the_persons_own_profile(signed, pds, pds_ac
         },
         by=pds_account.did,
     )
-    account = sign_in(signed, pds_account.did, pds_account.app_password).account
+    account = signed.sign_in_by_password(pds_account.did, pds_account.app_password).account
     assert account.display_name == (expected or pds_account.handle)
 
 
 @pytest.mark.parametrize("password", ["wrong-password", "", "x" * 3000])
 def test_a_wrong_password_is_refused_and_changes_nothing(signed, database, hooks, pds_account, password):
     with pytest.raises(BadCredentialsError):
-        sign_in(signed, pds_account.handle, password)
+        signed.sign_in_by_password(pds_account.handle, password)
     assert hooks.calls == []
     with database.read() as connection:
         assert connection.execute(select(pds_session)).all() == []
@@ -143,15 +144,15 @@ def test_a_wrong_password_is_refused_and_changes_nothing(signed, database, hooks
 def test_sign_in_of_a_deactivated_account_says_so(signed, pds, pds_account):
     pds.procedure("com.atproto.server.deactivateAccount", {}, by=pds_account.did)
     with pytest.raises(AccountInactiveError):
-        sign_in(signed, pds_account.did, pds_account.app_password)
+        signed.sign_in_by_password(pds_account.did, pds_account.app_password)
 
 
 def test_sign_in_of_a_taken_down_account_says_so_if_the_pds_does(signed, pds, pds_account):
     take_down(pds, pds_account.did)
     with pytest.raises(AccountInactiveError):
-        sign_in(signed, pds_account.did, pds_account.password)
+        signed.sign_in_by_password(pds_account.did, pds_account.password)
     with pytest.raises(BadCredentialsError):  # to an app password the PDS only says that it is invalid
-        sign_in(signed, pds_account.did, pds_account.app_password)
+        signed.sign_in_by_password(pds_account.did, pds_account.app_password)
 
 
 @ON_EMPTY_SQLITE
@@ -159,7 +160,7 @@ def test_sign_in_fails_while_the_pds_is_down(signed, pds, pds_account):
     pds.stop()
     try:
         with pytest.raises(IdentityUnreachableError):
-            sign_in(signed, pds_account.did, pds_account.app_password)
+            signed.sign_in_by_password(pds_account.did, pds_account.app_password)
     finally:
         pds.start()
 

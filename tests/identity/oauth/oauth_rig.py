@@ -5,6 +5,7 @@ import json
 from contextlib import asynccontextmanager
 from types import SimpleNamespace
 
+from pydantic import SecretStr
 from sqlalchemy import select, update
 
 from eventstore.event_log import EventLog
@@ -82,6 +83,9 @@ class Rig:
         signed_in, _ = self.finish(query, started.cookie)
         return signed_in
 
+    def sign_in_by_password(self, identifier, password, **wanted):
+        return self.run(lambda parts: parts.sign_in(identifier, SecretStr(password), by=by, **wanted))
+
     def request(self, did, method, nsid, **given):
         return self.run(lambda parts: parts.sessions.request(did, method, nsid, timeout=60, **given))
 
@@ -103,3 +107,9 @@ def store_tokens(rig, did, tokens):
     encrypted = rig.cipher.encrypt(json.dumps(tokens).encode(), purpose=PURPOSE, did=did)
     with rig.database.write() as connection:
         connection.execute(update(pds_session).values(status="active", sealed=encrypted))
+
+
+def take_down(pds, did):
+    subject = {"$type": "com.atproto.admin.defs#repoRef", "did": did}
+    body = {"subject": subject, "takedown": {"applied": True, "ref": "1"}}
+    pds.procedure("com.atproto.admin.updateSubjectStatus", body, by="admin")

@@ -1,6 +1,5 @@
 """OAuth tokens at the real PDS: concurrent requests rotate them once, lost answers, and no secret in database or logs."""
 
-import asyncio
 import logging
 
 import httpx
@@ -9,12 +8,18 @@ import pytest
 from aggregates.errors import SessionUnavailableError, SignInRequiredError
 from tests.faults.faults import answer, cut_after, pass_on
 from tests.identity.conftest import KEY
-from tests.identity.oauth.oauth_rig import GET_SESSION, Rig, ask, store_tokens, stored_tokens
+from tests.identity.oauth.oauth_rig import Rig, ask, store_tokens, stored_tokens
 from tests.identity.sessions.stored_sessions import dump, expire, files, session_row
 from tests.servers.consent import Consenter
 
 pytestmark = pytest.mark.pds
 TOKEN = "/oauth/token"
+
+
+@pytest.fixture
+def database_url(fresh_sqlite):
+    """One database, since these tests are about the PDS."""
+    return fresh_sqlite
 
 
 @pytest.fixture
@@ -25,22 +30,6 @@ def rig(database, cipher, hooks, pds):
 @pytest.fixture
 def proxied(database, cipher, hooks, proxied_pds):
     return Rig(database, cipher, hooks, proxied_pds)
-
-
-def test_an_expired_access_token_is_refreshed_once_for_all(rig, database, pds_account):
-    did = rig.sign_in(pds_account).account.did
-    before = stored_tokens(rig, did)
-    expire(database)
-
-    async def many(parts):
-        one = parts.sessions.request
-        return await asyncio.gather(*(one(did, "GET", GET_SESSION, timeout=60) for _ in range(20)))
-
-    assert {reply.status_code for reply in rig.run(many)} == {200}
-    after = stored_tokens(rig, did)
-    assert session_row(database).generation == 2
-    assert not {before["access"], before["refresh"]} & {after["access"], after["refresh"]}
-    assert before["grant"] == after["grant"]
 
 
 def test_a_rotated_access_token_is_refreshed(rig, database, pds_account):

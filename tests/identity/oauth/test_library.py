@@ -2,7 +2,6 @@
 
 import asyncio
 import inspect
-from importlib.metadata import version
 
 import atproto_oauth.client
 import atproto_oauth.metadata
@@ -34,10 +33,6 @@ class Web:
     def library(self, *origins):
         http = httpx.AsyncClient(transport=httpx.MockTransport(self))
         return library(http, AddressPolicy(origins))
-
-
-def test_the_library_has_the_pinned_version():
-    assert version("atproto-oauth") == "0.1.0"
 
 
 def test_every_request_of_the_library_goes_through_our_client():

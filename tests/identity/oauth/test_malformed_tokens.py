@@ -18,7 +18,7 @@ from tests.identity.oauth.server_metadata import ISSUER, metadata
 from tests.identity.resolution.fake_web import ALICE, PDS, PLC, FakeWeb
 
 GRANTED = {"access_token": "a", "token_type": "DPoP", "refresh_token": "r", "scope": "atproto", "sub": ALICE}
-SESSION = Session(ALICE, SessionKind.OAUTH, PDS, b"", "atproto", 1, None, None, datetime.now(UTC))
+SESSION = Session(datetime.now(UTC), SessionKind.OAUTH, ALICE, PDS, b"", "atproto", 1, None, None)
 ANSWERS = {
     "a lifetime beyond all time": httpx.Response(200, json={**GRANTED, "expires_in": 10**19}),
     "a lifetime without end": httpx.Response(200, content=b'{"access_token":"a","expires_in":1e999}'),

@@ -81,26 +81,19 @@ def test_a_handle_that_is_an_address_is_not_asked(web, cipher, address):
     assert asked_inside(web) == []
 
 
-@pytest.mark.parametrize("address", INSIDE)
-def test_a_did_document_cannot_name_an_internal_address(web, cipher, address):
-    web.pages[f"{PLC}/{ALICE}"] = document(ALICE, HANDLE, address)
-    with pytest.raises(UnsafeAddressError):
-        start(web, cipher)
-    assert asked_inside(web) == []
+NAMED_BY = {
+    "DID document": lambda address: (f"{PLC}/{ALICE}", document(ALICE, HANDLE, address)),
+    "PDS": lambda address: (RESOURCE, {"authorization_servers": [address]}),
+    "server, for PAR": lambda address: (SERVER, metadata(pushed_authorization_request_endpoint=address)),
+    "server, for people": lambda address: (SERVER, metadata(authorization_endpoint=address)),
+}
 
 
 @pytest.mark.parametrize("address", INSIDE)
-def test_a_pds_cannot_name_an_internal_authorization_server(web, cipher, address):
-    web.pages[RESOURCE] = {"authorization_servers": [address]}
-    with pytest.raises(UnsafeAddressError):
-        start(web, cipher)
-    assert asked_inside(web) == []
-
-
-@pytest.mark.parametrize("address", INSIDE)
-@pytest.mark.parametrize("endpoint", ["pushed_authorization_request_endpoint", "authorization_endpoint"])
-def test_an_authorization_server_cannot_name_internal_endpoints(*, web, cipher, endpoint, address):
-    web.pages[SERVER] = metadata(**{endpoint: address})
+@pytest.mark.parametrize("by", NAMED_BY)
+def test_no_document_of_the_sign_in_can_name_an_internal_address(*, web, cipher, by, address):
+    url, page = NAMED_BY[by](address)
+    web.pages[url] = page
     with pytest.raises(UnsafeAddressError):
         start(web, cipher)
     assert asked_inside(web) == []

@@ -1,8 +1,7 @@
 import asyncio
 import gzip
-import threading
 import time
-from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from functools import partial
 
 import httpcore
 import httpx
@@ -11,6 +10,7 @@ import pytest
 from identity.errors import UnsafeAddressError
 from identity.resolution.address_policy import AddressPolicy, PublicNetwork, address_of, public_client
 from tests.identity.resolution.unsafe_addresses import UNSAFE_ADDRESSES, UNSAFE_URLS
+from tests.servers.plain_http import reply, serving
 
 PUBLIC_ADDRESSES = ["1.1.1.1", "8.8.8.8", "2606:4700:4700::1111", "64:ff9b::101:101", "::ffff:1.1.1.1"]
 
@@ -71,18 +71,13 @@ def test_the_connection_goes_to_the_checked_address(address):
     assert network.connected == [(address, 443)]
 
 
-@pytest.mark.parametrize("address", UNSAFE_ADDRESSES)
-def test_address_of_refuses_an_unsafe_address(address):
-    with pytest.raises(UnsafeAddressError):
-        asyncio.run(address_of("https://pds.example.com", AddressPolicy(), FixedNames("1.1.1.1", address)))
-
-
 def test_address_of_returns_the_checked_address():
     policy = AddressPolicy(["http://localhost:2583"])
     assert asyncio.run(address_of("https://pds.example.com", policy, FixedNames("1.1.1.1"))) == "1.1.1.1"
     assert asyncio.run(address_of("http://localhost:2583", policy, FixedNames())) == "localhost"
-    with pytest.raises(UnsafeAddressError):
-        asyncio.run(address_of("http://localhost:2584", policy, FixedNames("1.1.1.1")))
+    for url, names in (("http://localhost:2584", ["1.1.1.1"]), ("https://a.com", ["1.1.1.1", "10.0.0.1"])):
+        with pytest.raises(UnsafeAddressError):
+            asyncio.run(address_of(url, policy, FixedNames(*names)))
 
 
 def test_a_slow_name_server_counts_as_a_connection_that_took_too_long():
@@ -122,29 +117,12 @@ def web():
     """Two origins on loopback; the first redirects to the second, and sets a cookie."""
     seen = []
 
-    class Handler(BaseHTTPRequestHandler):
-        def do_GET(self):
-            seen.append((self.server.server_port, self.headers.get("cookie")))
-            self.send_response(302 if self.server is first else 200)
-            self.send_header("location", f"http://127.0.0.1:{second.server_port}/secret")
-            self.send_header("set-cookie", "a=b")
-            self.send_header("content-length", "0")
-            self.end_headers()
+    def answer(status, handler):
+        seen.append((handler.server.server_port, handler.headers.get("cookie")))
+        reply(handler, status, location=f"http://127.0.0.1:{second}/secret", set_cookie="a=b")
 
-        def log_message(self, *_):
-            pass
-
-    first = ThreadingHTTPServer(("127.0.0.1", 0), Handler)
-    second = ThreadingHTTPServer(("127.0.0.1", 0), Handler)
-    threads = [threading.Thread(target=server.serve_forever) for server in (first, second)]
-    for thread in threads:
-        thread.start()
-    yield first.server_port, second.server_port, seen
-    for server in (first, second):
-        server.shutdown()
-        server.server_close()
-    for thread in threads:
-        thread.join()
+    with serving(partial(answer, 302)) as first, serving(partial(answer, 200)) as second:
+        yield first, second, seen
 
 
 def get(url, *, allowed=(), names=None, **options):
@@ -192,20 +170,11 @@ def test_a_redirect_is_checked_like_any_other_address(web):
 
 
 def test_a_reply_of_tiny_chunks_leaves_the_loop_to_others():
-    class Crumbs(BaseHTTPRequestHandler):
-        protocol_version = "HTTP/1.1"
-
-        def do_GET(self):
-            self.send_response(200)
-            self.send_header("transfer-encoding", "chunked")
-            self.end_headers()
-            self.wfile.write(b"1\r\nx\r\n" * 60_000 + b"0\r\n\r\n")
-
-        def log_message(self, *_):
-            pass
-
-    server = ThreadingHTTPServer(("127.0.0.1", 0), Crumbs)
-    threading.Thread(target=server.serve_forever).start()
+    def crumbs(handler):
+        handler.send_response(200)
+        handler.send_header("transfer-encoding", "chunked")
+        handler.end_headers()
+        handler.wfile.write(b"1\r\nx\r\n" * 60_000 + b"0\r\n\r\n")
 
     async def others(gaps):
         last = time.thread_time()
@@ -213,49 +182,29 @@ def test_a_reply_of_tiny_chunks_leaves_the_loop_to_others():
             await asyncio.sleep(0)
             gaps.append(-last + (last := time.thread_time()))
 
-    async def longest_gap():
+    async def longest_gap(origin):
         gaps = []
         beside = asyncio.create_task(others(gaps))
-        origin = f"http://localhost:{server.server_port}"
         async with public_client(AddressPolicy([origin])) as http:
             reply = await http.get(origin)
         beside.cancel()
         assert len(reply.content) == 60_000
         return max(gaps)
 
-    try:
-        assert any(asyncio.run(longest_gap()) < 0.05 for _ in range(5))
-    finally:
-        server.shutdown()
-        server.server_close()
+    with serving(crumbs) as port:
+        assert any(asyncio.run(longest_gap(f"http://localhost:{port}")) < 0.05 for _ in range(5))
 
 
 def test_a_compressed_reply_is_not_unpacked():
     """A kilobyte on the wire would unpack to a megabyte before its size is checked."""
-
-    class Bomb(BaseHTTPRequestHandler):
-        def do_GET(self):
-            asked.append(self.headers["accept-encoding"])
-            self.send_response(200)
-            self.send_header("content-encoding", "gzip")
-            self.end_headers()
-            self.wfile.write(gzip.compress(bytes(10_000_000)))
-
-        def log_message(self, *_):
-            pass
-
     asked = []
-    server = ThreadingHTTPServer(("127.0.0.1", 0), Bomb)
-    thread = threading.Thread(target=server.serve_forever)
-    thread.start()
-    url = f"http://127.0.0.1:{server.server_port}"
-    try:
-        with pytest.raises(httpx.RemoteProtocolError, match="compressed"):
-            get(url, allowed=[url])
-    finally:
-        server.shutdown()
-        server.server_close()
-        thread.join()
+
+    def bomb(handler):
+        asked.append(handler.headers["accept-encoding"])
+        reply(handler, 200, gzip.compress(bytes(10_000_000)), content_encoding="gzip")
+
+    with serving(bomb) as port, pytest.raises(httpx.RemoteProtocolError, match="compressed"):
+        get(f"http://127.0.0.1:{port}", allowed=[f"http://127.0.0.1:{port}"])
     assert asked == ["identity"]
 
 

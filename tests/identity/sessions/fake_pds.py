@@ -9,10 +9,11 @@ import json
 import threading
 import time
 from contextlib import contextmanager
-from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from typing import TYPE_CHECKING
 
 import httpx
+
+from tests.servers.plain_http import reply, serving
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -86,35 +87,12 @@ class FakePds:
         self.requests.append(request)
         return self.answer(request.url.path, request.headers.get("authorization"), body)
 
-    def http_handler(self):
-        fake = self
-
-        class Handler(BaseHTTPRequestHandler):
-            def do_GET(self):
-                self.do_POST()
-
-            def do_POST(self):
-                reply = fake.answer(self.path, self.headers.get("authorization"))
-                self.send_response(reply.status_code)
-                self.send_header("content-type", "application/json")
-                self.send_header("content-length", str(len(reply.content)))
-                self.end_headers()
-                self.wfile.write(reply.content)
-
-            def log_message(self, *_):
-                pass
-
-        return Handler
-
 
 @contextmanager
 def served(fake):
-    server = ThreadingHTTPServer(("127.0.0.1", 0), fake.http_handler())
-    thread = threading.Thread(target=server.serve_forever)
-    thread.start()
-    try:
-        yield f"http://localhost:{server.server_port}"
-    finally:
-        server.shutdown()
-        server.server_close()
-        thread.join()
+    def answer(handler):
+        said = fake.answer(handler.path, handler.headers.get("authorization"))
+        reply(handler, said.status_code, said.content, content_type="application/json")
+
+    with serving(answer) as port:
+        yield f"http://localhost:{port}"

@@ -12,20 +12,25 @@ from aggregates.errors import SessionUnavailableError, SignInRequiredError
 from identity.errors import BadCredentialsError
 from identity.sessions.session_store import pds_session
 from tests.identity.conftest import KEY
-from tests.identity.sessions.app_password_rig import ask, sign_in, take_down, wired
+from tests.identity.oauth.oauth_rig import Rig, ask, take_down
 from tests.identity.sessions.stored_sessions import dump, expire, files, session_row
-from tests.servers.databases import ON_EMPTY_SQLITE
 
 pytestmark = pytest.mark.pds
 
 
 @pytest.fixture
+def database_url(fresh_sqlite):
+    """One database, since these tests are about the PDS."""
+    return fresh_sqlite
+
+
+@pytest.fixture
 def signed(database, cipher, hooks, pds):
-    return wired(database, cipher, hooks, pds)
+    return Rig(database, cipher, hooks, pds)
 
 
 def test_the_session_of_an_app_password_has_its_scope(signed, database, pds_account):
-    sign_in(signed, pds_account.handle, pds_account.app_password)
+    signed.sign_in_by_password(pds_account.handle, pds_account.app_password)
     with database.read() as connection:
         row = connection.execute(select(pds_session)).one()
         lifetime = row.access_expires_at - database.now(connection)
@@ -34,7 +39,7 @@ def test_the_session_of_an_app_password_has_its_scope(signed, database, pds_acco
 
 
 def test_an_access_token_that_the_pds_refuses_is_refreshed(signed, database, cipher, pds_account):
-    sign_in(signed, pds_account.did, pds_account.app_password)
+    signed.sign_in_by_password(pds_account.did, pds_account.app_password)
     did, purpose = pds_account.did, "pds_session"
     with database.write() as connection:
         encrypted = connection.execute(select(pds_session.c.sealed)).scalar_one()
@@ -42,13 +47,12 @@ def test_an_access_token_that_the_pds_refuses_is_refreshed(signed, database, cip
         forged = content["access"][:-4] + ("AAAA" if not content["access"].endswith("AAAA") else "BBBB")
         broken = cipher.encrypt(json.dumps({**content, "access": forged}).encode(), purpose=purpose, did=did)
         connection.execute(update(pds_session).values(sealed=broken))
-    assert ask(signed, did).status_code == 200
+    assert ask(signed, did) == 200
     assert session_row(database).generation == 2
 
 
-@ON_EMPTY_SQLITE
 def test_a_refresh_works_after_the_pds_was_down(signed, database, pds, pds_account):
-    sign_in(signed, pds_account.did, pds_account.app_password)
+    signed.sign_in_by_password(pds_account.did, pds_account.app_password)
     expire(database)
     pds.stop()
     try:
@@ -57,7 +61,7 @@ def test_a_refresh_works_after_the_pds_was_down(signed, database, pds, pds_accou
     finally:
         pds.start()
     assert isinstance(failed.value.cause, httpx.ConnectError)
-    assert ask(signed, pds_account.did).status_code == 200
+    assert ask(signed, pds_account.did) == 200
     assert session_row(database).generation == 2
 
 
@@ -77,7 +81,7 @@ def end_by_revocation(pds, did):
 def test_a_session_that_ended_at_the_pds_asks_for_a_sign_in(
     *, signed, database, hooks, pds, pds_account, end
 ):
-    sign_in(signed, pds_account.did, pds_account.app_password)
+    signed.sign_in_by_password(pds_account.did, pds_account.app_password)
     end(pds, pds_account.did)
     expire(database)
     with pytest.raises(SignInRequiredError):
@@ -90,17 +94,17 @@ def test_neither_database_nor_logs_hold_a_secret(*, signed, database, cipher, pd
     caplog.set_level(logging.DEBUG)
     caplog.set_level(logging.DEBUG, "sqlalchemy.engine")
     did, secrets = pds_account.did, [KEY, pds_account.app_password, pds_account.password]
-    token = sign_in(signed, pds_account.handle, pds_account.app_password).token
+    token = signed.sign_in_by_password(pds_account.handle, pds_account.app_password).token
     secrets.append(token.get_secret_value())
     errors = []
     with pytest.raises(BadCredentialsError) as refused:
-        sign_in(signed, did, pds_account.password + "-wrong")
+        signed.sign_in_by_password(did, pds_account.password + "-wrong")
     errors.append(repr(refused.value))
     for _ in range(2):
         content = json.loads(cipher.decrypt(session_row(database).sealed, purpose="pds_session", did=did))
         secrets += content.values()
         expire(database)
-        assert ask(signed, did).status_code == 200
+        assert ask(signed, did) == 200
     expire(database)
     pds.stop()
     try:

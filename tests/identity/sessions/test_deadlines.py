@@ -14,10 +14,8 @@ from tests.identity.sessions.fake_pds import DID, FakePds, error
 from tests.identity.sessions.session_rig import (
     GET_SESSION,
     HeldRefresh,
-    new_sessions,
     row,
     set_row,
-    store_session,
 )
 
 SHORT = 0.2
@@ -71,13 +69,12 @@ def test_a_slow_database_is_not_blamed_on_the_pds(sessions, fake):
     assert fake.requests == []
 
 
-def test_a_refresh_that_the_pds_does_not_answer_is_blamed_on_the_pds(database, cipher, hooks, clock):
+def test_a_refresh_that_the_pds_does_not_answer_is_blamed_on_the_pds(sessions_at, database, clock):
     fake = FakePds()
 
     async def story():
         answer = HeldRefresh(fake)
-        sessions = new_sessions(database, cipher, hooks, answer)
-        store_session(database, sessions, fake, clock)
+        sessions = sessions_at(answer, fake)
         set_row(database, access_expires_at=clock.now)
         error_raised = await refused_once(answer.arrived, sessions)
         answer.go_on.set()
@@ -88,7 +85,7 @@ def test_a_refresh_that_the_pds_does_not_answer_is_blamed_on_the_pds(database, c
     assert row(database).generation == 2
 
 
-def test_the_refresh_of_a_refused_token_has_the_same_time_limit(database, cipher, hooks, clock):
+def test_the_refresh_of_a_refused_token_has_the_same_time_limit(sessions_at, database, clock):
     """A request that the PDS refused for its token has changed nothing there."""
 
     async def story():
@@ -99,8 +96,7 @@ def test_the_refresh_of_a_refused_token_has_the_same_time_limit(database, cipher
             answered.set()
             return error("ExpiredToken")
 
-        sessions = new_sessions(database, cipher, hooks, answer)
-        store_session(database, sessions, FakePds(), clock)
+        sessions = sessions_at(answer)
         error_raised = await refused_once(answered, sessions)
         set_row(database, generation=2, refresh_until=None)
         await sessions.finish()

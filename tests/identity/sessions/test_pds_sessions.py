@@ -16,7 +16,6 @@ from eventstore.database import Database
 from eventstore.errors import LogBusyError
 from eventstore.event_log import EventLog
 from eventstore.unit_of_work import account_of
-from identity.sessions.pds_sessions import RetryingWrites
 from tests.identity.conftest import by, noted
 from tests.identity.sessions.fake_pds import DID, ORIGIN, FakePds, error
 from tests.identity.sessions.session_rig import (
@@ -65,7 +64,7 @@ def test_the_token_is_refreshed_a_minute_before_it_ends(sessions, fake, database
     "refusal",
     [("ExpiredToken", 400), ("ExpiredToken", 401), ("InvalidToken", 400), ("AuthMissing", 401)],
 )
-def test_a_refused_token_is_refreshed_once_and_the_body_made_anew(database, cipher, hooks, clock, refusal):
+def test_a_refused_token_is_refreshed_once_and_the_body_made_anew(sessions_at, database, refusal):
     fake, refusals = FakePds(), [error(*refusal)]
 
     async def answer(request):
@@ -75,8 +74,7 @@ def test_a_refused_token_is_refreshed_once_and_the_body_made_anew(database, ciph
             return refusals.pop()
         return await fake(request)
 
-    sessions = new_sessions(database, cipher, hooks, answer)
-    store_session(database, sessions, fake, clock)
+    sessions = sessions_at(answer, fake)
 
     async def chunks():
         yield b"abc"
@@ -88,14 +86,13 @@ def test_a_refused_token_is_refreshed_once_and_the_body_made_anew(database, ciph
     assert (fake.refreshes, row(database).generation) == (1, 2)
 
 
-def test_a_second_refusal_of_the_token_is_returned(database, cipher, hooks, clock):
+def test_a_second_refusal_of_the_token_is_returned(sessions_at):
     fake = FakePds()
 
     async def answer(request):
         return await fake(request) if "refresh" in request.url.path else error("ExpiredToken")
 
-    sessions = new_sessions(database, cipher, hooks, answer)
-    store_session(database, sessions, fake, clock)
+    sessions = sessions_at(answer, fake)
     assert ask(sessions).json()["error"] == "ExpiredToken"
     assert fake.refreshes == 1
 
@@ -110,7 +107,7 @@ def test_a_second_refusal_of_the_token_is_returned(database, cipher, hooks, cloc
         ("Slow", 429),
     ],
 )
-def test_no_other_error_is_tried_again(database, cipher, hooks, clock, refusal):
+def test_no_other_error_is_tried_again(sessions_at, refusal):
     fake = FakePds()
     sent = []
 
@@ -118,27 +115,24 @@ def test_no_other_error_is_tried_again(database, cipher, hooks, clock, refusal):
         sent.append(request)
         return error(*refusal)
 
-    sessions = new_sessions(database, cipher, hooks, answer)
-    store_session(database, sessions, fake, clock)
+    sessions = sessions_at(answer, fake)
     assert ask(sessions).status_code == refusal[1]
     assert len(sent) == 1
 
 
-def test_a_failed_request_raises_what_httpx_raises_without_the_token(database, cipher, hooks, clock):
+def test_a_failed_request_raises_what_httpx_raises_without_the_token(sessions_at):
     async def answer(request):
         raise httpx.ReadTimeout("slow", request=request)
 
-    sessions = new_sessions(database, cipher, hooks, answer)
-    store_session(database, sessions, FakePds(), clock)
+    sessions = sessions_at(answer)
     with pytest.raises(httpx.ReadTimeout) as failed:
         ask(sessions)
     assert "authorization" not in failed.value.request.headers
 
 
-def test_a_reply_without_end_is_cut_off(database, cipher, hooks, clock, monkeypatch):
+def test_a_reply_without_end_is_cut_off(sessions_at, monkeypatch):
     monkeypatch.setattr("identity.sessions.signed_requests.MAX_REPLY_BYTES", 1000)
-    sessions = new_sessions(database, cipher, hooks, lambda _: httpx.Response(200, content=b"x" * 1001))
-    store_session(database, sessions, FakePds(), clock)
+    sessions = sessions_at(lambda _: httpx.Response(200, content=b"x" * 1001))
     with pytest.raises(httpx.RemoteProtocolError):
         ask(sessions)
 
@@ -269,7 +263,7 @@ def note_a_sign_in(database, clock):
 
 @pytest.mark.parametrize("happens", [True, False])
 def test_disconnect_deletes_the_tokens_although_the_commit_got_no_answer(
-    *, database, cipher, hooks, clock, happens
+    *, sessions_at, database, clock, happens
 ):
     fake = FakePds()
     with contextlib.ExitStack() as trouble:
@@ -280,8 +274,7 @@ def test_disconnect_deletes_the_tokens_although_the_commit_got_no_answer(
                 return httpx.Response(200)
             return await fake(request)
 
-        sessions = new_sessions(database, cipher, hooks, answer)
-        store_session(database, sessions, fake, clock)
+        sessions = sessions_at(answer, fake)
         note_a_sign_in(database, clock)
         assert asyncio.run(sessions.disconnect(DID, by(DID))) is True
     assert (row(database).sealed, row(database).last_error) == (None, "disconnected")
@@ -312,9 +305,11 @@ def test_a_process_that_ends_waits_only_so_long_for_the_database_and_logs_lost_t
     assert (record.did, record.error) == (DID, "LogBusyError")
 
 
-def test_a_permanent_error_is_not_retried():
-    def write():
-        raise ValueError
+def test_a_permanent_error_is_not_retried(sessions, tried):
+    def broken(*_):
+        raise ZeroDivisionError
 
-    with pytest.raises(ValueError):  # noqa: PT011
-        asyncio.run(RetryingWrites().write(write))
+    sessions._rows.store = broken  # noqa: SLF001
+    with pytest.raises(ZeroDivisionError):
+        asyncio.run(sessions.refresh(DID, 1))
+    assert tried() == 0

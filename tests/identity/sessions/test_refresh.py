@@ -18,7 +18,6 @@ from tests.identity.sessions.session_rig import (
     GET_SESSION,
     HeldRefresh,
     ask,
-    new_sessions,
     row,
     set_row,
     store_session,
@@ -122,7 +121,7 @@ def test_many_requests_at_once_refresh_once(sessions, fake, database, clock):
     assert (fake.refreshes, row(database).generation) == (1, 2)
 
 
-def test_a_request_waits_for_the_tokens_that_another_process_is_storing(database, cipher, hooks, clock):
+def test_a_request_waits_for_the_tokens_that_another_process_is_storing(sessions_at, database):
     fake, others = FakePds(), set()
 
     async def answer(request):
@@ -140,8 +139,7 @@ def test_a_request_waits_for_the_tokens_that_another_process_is_storing(database
     async def gate(request):
         return await (fake(request) if "refresh" in request.url.path else answer(request))
 
-    sessions = new_sessions(database, cipher, hooks, gate)
-    store_session(database, sessions, fake, clock)
+    sessions = sessions_at(gate, fake)
     assert ask(sessions).status_code == 200
     assert (fake.refreshes, row(database).generation) == (1, 3)
 
@@ -191,13 +189,12 @@ def test_a_process_that_ends_does_not_wait_for_anothers_refresh(sessions, fake, 
     assert row(database).status == "active"
 
 
-def test_a_process_that_ends_stores_the_tokens_that_it_has_requested(database, cipher, hooks, clock):
+def test_a_process_that_ends_stores_the_tokens_that_it_has_requested(sessions_at, database):
     fake = FakePds()
 
     async def story():
         answer = HeldRefresh(fake)
-        sessions = new_sessions(database, cipher, hooks, answer)
-        store_session(database, sessions, fake, clock)
+        sessions = sessions_at(answer, fake)
         renewal = asyncio.create_task(sessions.refresh(DID, 1))
         await answer.arrived.wait()
         ending = asyncio.create_task(sessions.finish())
@@ -210,13 +207,12 @@ def test_a_process_that_ends_stores_the_tokens_that_it_has_requested(database, c
     asyncio.run(story())
 
 
-def test_a_cancelled_request_does_not_abandon_the_refresh(database, cipher, hooks, clock):
+def test_a_cancelled_request_does_not_abandon_the_refresh(sessions_at, database, clock):
     fake = FakePds()
 
     async def story():
         answer = HeldRefresh(fake)
-        sessions = new_sessions(database, cipher, hooks, answer)
-        store_session(database, sessions, fake, clock)
+        sessions = sessions_at(answer, fake)
         set_row(database, access_expires_at=clock.now)
         request = asyncio.create_task(sessions.request(DID, "POST", GET_SESSION, timeout=5))
         await answer.arrived.wait()

@@ -53,7 +53,7 @@ def session(port: int) -> Session:
         did=DID,
         kind=SessionKind.APP_PASSWORD,
         pds_url=f"http://127.0.0.1:{port}",
-        encrypted_tokens=b"",
+        sealed=b"",
         scope="",
         generation=1,
         refresh_until=None,

@@ -11,7 +11,7 @@ from aggregates.errors import SessionUnavailableError, SignInRequiredError
 from identity.sessions.encryption import Cipher
 from tests.identity.conftest import by
 from tests.identity.sessions.fake_pds import DID, ORIGIN, FakePds, error
-from tests.identity.sessions.session_rig import HeldRefresh, ask, new_sessions, row, store_session
+from tests.identity.sessions.session_rig import HeldRefresh, ask, new_sessions, row
 
 
 @pytest.mark.usefixtures("sessions")
@@ -75,15 +75,14 @@ def test_disconnect_ends_the_session_here_although_the_pds_refuses_the_revocatio
     assert row(database).sealed is None
 
 
-def test_a_session_is_not_refreshed_while_it_is_revoked(database, cipher, hooks, clock):
+def test_a_session_is_not_refreshed_while_it_is_revoked(sessions_at):
     """A refresh in progress finishes first; a later one finds no session."""
     fake = FakePds()
     fake.on_delete = httpx.Response(200)
 
     async def story():
         answer = HeldRefresh(fake)
-        sessions = new_sessions(database, cipher, hooks, answer)
-        store_session(database, sessions, fake, clock)
+        sessions = sessions_at(answer, fake)
         renewal = asyncio.create_task(sessions.refresh(DID, 1))
         await answer.arrived.wait()
         ended = asyncio.create_task(sessions.disconnect(DID, by(DID)))

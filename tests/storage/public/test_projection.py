@@ -63,11 +63,3 @@ def test_a_rebuild_leaves_alone_what_is_known_of_the_copies(rig: Rig) -> None:
     rebuild(rig.log, [PublicAudio()])
     assert rows(rig, public_audio) == audio_rows
     assert rows(rig, public_copy) == copies
-
-
-def test_an_edit_of_other_fields_changes_no_row(rig: Rig) -> None:
-    rig.upload()
-    before = rows(rig, public_copy)
-    rig.change(lambda track: track.update_metadata({"title": "other"}, at=some_time(40)))
-    rig.change(lambda track: track.set_unlisted(True, at=some_time(41)))
-    assert rows(rig, public_copy) == before

@@ -1,12 +1,10 @@
 """A public copy exists exactly while an ungated live track wants it, despite crashes, outages and races."""
 
-from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from datetime import timedelta
 
 import pytest
 
-from aggregates.track import Track
 from eventstore.jobs import queue
 from eventstore.jobs.kinds import Job
 from storage.public.copies import Action, Begun, PublicCopyState, begin, settle
@@ -18,10 +16,8 @@ from tests.storage.public.public_rig import (
     Once,
     Rig,
     crash,
-    delete,
     gate,
     run_due,
-    undelete,
     ungate,
 )
 from tests.storage.stepped_threads import CrashError
@@ -59,40 +55,6 @@ def begun(rig: Rig, name: str, action: Action) -> Job:
     assert job is not None
     assert isinstance(begin(rig.database, job), Begun)
     return job
-
-
-def test_an_upload_is_public_with_its_type(rig: Rig) -> None:
-    name = rig.upload()
-    assert rig.publish_due() == {name}
-    assert rig.copies.names == {name: "audio/mpeg"}
-
-
-@pytest.mark.parametrize(("away", "back"), [(gate, ungate), (delete, undelete)])
-def test_what_is_gated_or_deleted_goes_and_comes_back(
-    rig: Rig, away: Callable[[Track], None], back: Callable[[Track], None]
-) -> None:
-    name = rig.upload()
-    rig.publish_due()
-    rig.change(away)
-    assert rig.publish_due() == set()
-    rig.change(back)
-    assert rig.publish_due() == {name}
-
-
-def test_what_is_gated_from_the_start_is_never_public(rig: Rig) -> None:
-    rig.upload(gated=True)
-    rig.publish_due()
-    rig.change(delete, undelete)
-    rig.publish_due()
-    assert rig.copies.done == []
-
-
-def test_replaced_audio_goes_and_the_new_is_there(rig: Rig) -> None:
-    rig.upload()
-    rig.publish_due()
-    new = rig.audio(2)
-    rig.change(lambda track: track.replace_audio(new, at=some_time(20)))
-    assert rig.publish_due() == {f"{new.cid}.mp3"}
 
 
 def test_other_edits_do_not_touch_the_copy(rig: Rig) -> None:

@@ -16,14 +16,6 @@ from tests.storage.public.public_rig import ENVELOPE, Once, Rig, crash, gate, ru
 from tests.storage.stepped_threads import CrashError
 
 
-def test_a_reserved_copy_is_public_before_any_track_wants_it(rig: Rig) -> None:
-    audio = rig.audio()
-    reservation = rig.publisher.reserve(audio.cid, "mp3", audio.mime)
-    assert rig.publish_due() == {reservation.name}
-    rig.publisher.cancel(reservation)
-    assert rig.publish_due() == set()
-
-
 def test_a_reserved_copy_stays_when_the_command_commits(rig: Rig) -> None:
     name = rig.upload(gated=True)
     reservation = rig.publisher.reserve(name.split(".")[0], "mp3", "audio/mpeg")
