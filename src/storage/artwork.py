@@ -51,7 +51,6 @@ class PreparedArtwork:
 
     @property
     def size(self) -> int:
-        """Return how many bytes there are to store."""
         return len(self.data) + sum(map(len, self.renditions.values()))
 
 

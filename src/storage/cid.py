@@ -15,8 +15,6 @@ CID_BEGINNINGS: Final = tuple(f"bafkrei{letter}" for letter in "abcdefgh")
 
 
 class CidHasher:
-    """Computes a CID incrementally."""
-
     def __init__(self) -> None:
         self._digest = hashlib.sha256()
         self.size = 0
@@ -27,7 +25,6 @@ class CidHasher:
 
     @property
     def cid(self) -> str:
-        """The CID of all bytes so far."""
         return "b" + b32encode(_PREFIX + self._digest.digest()).decode().rstrip("=").lower()
 
 

@@ -74,14 +74,12 @@ class DiskStore:
             _sync_folder(path.parent)
 
     def stored(self) -> Iterator[StoredKey]:
-        """Yield the files whose name is a key."""
         for path in self.root.glob("*/*"):
             if is_key(path.name):
                 with suppress(FileNotFoundError):
                     yield StoredKey(path.name, datetime.fromtimestamp(path.stat().st_mtime, UTC))
 
     def discard_unfinished(self, before: datetime) -> int:
-        """Remove temporary files last written before then."""
         return discard_older(self.root.glob(f"*/*{UNFINISHED}"), before)
 
     def _path(self, key: str) -> Path:

@@ -84,8 +84,6 @@ LONG_AGO: Final = datetime(1970, 1, 1, tzinfo=UTC)
 
 @dataclass(frozen=True)
 class LiveCopy:
-    """Live media, and the key of its copy."""
-
     cid: str
     key: str
     mime: str

@@ -33,8 +33,6 @@ Named = Callable[[Connection, Sequence[str], datetime], set[str]]
 
 @dataclass
 class SweepReport:
-    """Counts of one sweep."""
-
     deleted: int = 0
     freed_bytes: int = 0
     failed: int = 0

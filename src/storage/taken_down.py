@@ -41,12 +41,10 @@ class TakenDownBytes:
 
 
 def taken_down(connection: Connection, cids: Collection[str]) -> set[str]:
-    """Return those of the bytes that are refused."""
     table = taken_down_bytes.c
     return set(connection.scalars(select(table.cid).where(table.cid.in_(cids), table.refused)))
 
 
 def require_not_taken_down(connection: Connection, cids: Collection[str]) -> None:
-    """Raise TakenDownError if one of the bytes is refused."""
     for cid in sorted(taken_down(connection, cids)):
         raise TakenDownError(cid)

@@ -96,7 +96,6 @@ class Accounts:
         return next(iter(self._all(found)), None)
 
     def with_handle_part(self, part: str, *, limit: int) -> Sequence[Account]:
-        """Return accounts whose handle contains a text, by handle."""
         has_part = account.c.handle.contains(part.lower(), autoescape=True)
         is_shown = (account.c.handle != INVALID_HANDLE) & account.c.leaving_since.is_(None)
         found = select(account).where(has_part, is_shown).order_by(account.c.handle).limit(limit)

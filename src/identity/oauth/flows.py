@@ -33,8 +33,6 @@ SIGN_IN_SECONDS: Final = 30 * 60
 
 
 class Flows:
-    """Makes flows that share one copy of the library."""
-
     def __init__(self, http: httpx.AsyncClient, policy: AddressPolicy, resolver: Resolver) -> None:
         self._library = library(http, policy)
         self._resolver = resolver
@@ -82,7 +80,6 @@ class Flow:
         return await self._resolver.did_of(handle)
 
     async def resolve_atproto_data(self, did: str, **_: object) -> SimpleNamespace:
-        """Return handle and PDS of a DID, without a cache."""
         self.last = await self._resolver.resolve(did)
         return SimpleNamespace(handle=self.last.handle, pds=self.last.pds_url)
 

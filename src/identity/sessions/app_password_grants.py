@@ -63,8 +63,6 @@ async def create_session(http: httpx.AsyncClient, pds_url: str, did: str, passwo
 
 
 class AppPasswordGrants:
-    """Refreshes and revokes the sessions of app passwords."""
-
     def __init__(self, http: httpx.AsyncClient) -> None:
         self._http = http
 

@@ -30,7 +30,6 @@ class Cipher:
         self._all: Final = MultiFernet(ciphers)
 
     def encrypt(self, plaintext: bytes, *, purpose: str, did: str) -> bytes:
-        """Encrypt with the newest key, bound to `purpose` and `did`."""
         return self._newest.encrypt(_binding(purpose, did) + plaintext)
 
     def decrypt(self, ciphertext: bytes, *, purpose: str, did: str) -> bytes:

@@ -26,12 +26,10 @@ class SigningKey:
     private: EllipticCurvePrivateKey = field(repr=False)
 
     def public_jwk(self) -> dict[str, str]:
-        """Return the public part of the key."""
         return {**_public(self.private), "kid": self.kid, "use": "sig", "alg": "ES256"}
 
 
 def new_signing_key() -> dict[str, str]:
-    """Make a private JWK for OAUTH_KEYS."""
     key = generate_private_key(SECP256R1())
     return {**_public(key), "d": scalar_of(key).get_secret_value(), "kid": secrets.token_hex(8)}
 
@@ -67,7 +65,6 @@ def scalar_of(key: EllipticCurvePrivateKey) -> SecretStr:
 
 
 def key_of(scalar: SecretStr) -> EllipticCurvePrivateKey:
-    """Read what `scalar_of` wrote."""
     return derive_private_key(_number(scalar.get_secret_value()), SECP256R1())
 
 

@@ -238,7 +238,6 @@ class PdsSessions:
         return await asyncio.to_thread(self._rows.load, did)
 
     def _report(self, session: Session, outcome: str, reason: str | None = None) -> None:
-        """Log and count how a refresh ended."""
         facts = {"did": session.did, "host": session.pds_url, "generation": session.generation}
         logger.log(
             logging.INFO if reason is None else logging.WARNING,

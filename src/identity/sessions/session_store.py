@@ -57,7 +57,6 @@ class Tokens:
 
     @classmethod
     def from_bytes(cls, serialized: bytes, scope: str, access_expires_at: datetime | None) -> Self:
-        """Read what `to_bytes` wrote."""
         stored, binding = json.loads(serialized), None
         if grant := stored.get("grant"):
             dpop_key = SecretStr(grant["dpop_key"])
@@ -147,11 +146,9 @@ class Session:
 
     @property
     def refreshing(self) -> bool:
-        """Whether a process holds the refresh lease."""
         return self.refresh_until is not None and self.refresh_until > self.loaded_at
 
     def expires_within(self, margin: timedelta) -> bool:
-        """Whether the access token expires within `margin`."""
         return self.access_expires_at is not None and self.access_expires_at <= self.loaded_at + margin
 
 
@@ -239,7 +236,6 @@ class SessionRows:
             return stored.rowcount == 1
 
     def release(self, did: str, generation: int, owner: str, reason: str) -> None:
-        """Release the lease after a refresh that failed temporarily."""
         with self._database.write() as connection:
             connection.execute(
                 update(pds_session)

@@ -29,7 +29,6 @@ class Nonces:
         self._nonces: OrderedDict[tuple[str, str], tuple[str, float]] = OrderedDict()
 
     def newest(self, did: str, origin: str) -> str | None:
-        """Return the nonce to use, if one is known."""
         return self._nonces.get((did, origin), (None, 0.0))[0]
 
     def fresh(self, did: str, origin: str) -> bool:

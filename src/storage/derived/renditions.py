@@ -43,7 +43,6 @@ def keep_artwork(storage: Media, prepared: "PreparedArtwork") -> None:
 
 
 def keep_renditions(storage: Media, source: str, renditions: Mapping[int, bytes]) -> None:
-    """Store the renditions of a source."""
     cids = {size: cid_of(data) for size, data in renditions.items()}
     for size, data in renditions.items():
         storage.add(cids[size], io.BytesIO(data), len(data), RENDITION_MIME)
@@ -54,7 +53,6 @@ def keep_renditions(storage: Media, source: str, renditions: Mapping[int, bytes]
 
 
 def rendition_of(connection: Connection, source: str, size: int) -> str | None:
-    """Return the CID of a stored rendition."""
     return connection.scalar(
         select(made.cid)
         .join(media, media.c.cid == made.cid)
@@ -94,6 +92,5 @@ class DerivedKind(StrEnum):
 
 
 def has_failed(connection: Connection, kind: DerivedKind, source: str) -> bool:
-    """Whether it is known that this cannot be made."""
     this = (job.c.kind == kind, job.c.subject == source)
     return connection.scalar(select(job.c.state).where(*this)) == JobState.FAILED

@@ -127,8 +127,6 @@ STATE_AFTER: Final = {
 
 @dataclass(frozen=True)
 class Begun:
-    """An action that has to be taken now."""
-
     action: Action
     cid: str
     mime: str

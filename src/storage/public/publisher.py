@@ -164,7 +164,6 @@ class Publisher:
             time.sleep(_RECHECK_SECONDS)
 
     def _do_now(self, kind: Kind, claimed: Job) -> Outcome | None:
-        """Run the claimed job in this thread; raises StorageError."""
         try:
             outcome = self.do(claimed)
         except LeaseLostError:
