@@ -99,9 +99,8 @@ def test_a_cut_wav_file_is_as_long_as_what_is_left_of_it(read: Read) -> None:
     ],
 )
 def test_what_is_not_just_sound_is_invalid(read: Read, name: str, reason: str) -> None:
-    with pytest.raises(InvalidMediaError, match=reason) as caught:
+    with pytest.raises(InvalidMediaError, match=f": {reason}$"):
         read(samples.file(name))
-    assert caught.value.detail == reason
 
 
 @pytest.mark.parametrize(

@@ -104,9 +104,8 @@ def test_a_unit_can_pin_only_live_media(storage: Media, database: Database) -> N
     with database.write() as connection:
         storage.pin(connection, [])
         storage.pin(connection, [CID, CID])
-        with pytest.raises(MediaGoneError) as caught:
+        with pytest.raises(MediaGoneError, match=other):
             storage.pin(connection, [CID, other])
-    assert caught.value.detail == other
 
 
 def test_pinning_touches(storage: Media, database: Database) -> None:

@@ -2,10 +2,9 @@ import json
 from urllib.parse import parse_qs, urlsplit
 
 import pytest
-from cryptography.hazmat.primitives.asymmetric.ec import SECP256R1, generate_private_key
 
 from identity.oauth.client import oauth_app
-from identity.sessions.key_pairs import key_of, new_signing_key, scalar_of, signing_keys
+from identity.sessions.key_pairs import new_signing_key, scalar_of, signing_keys
 
 SCOPE = "atproto repo:fm.plyr.track blob:audio/*"
 KEYS = signing_keys(json.dumps([new_signing_key(), new_signing_key()]))
@@ -44,11 +43,6 @@ def test_the_first_key_signs_and_all_are_published_without_their_secret():
     published = app.jwks()["keys"]
     assert [key["kid"] for key in published] == [key.kid for key in KEYS]
     assert all(key.keys() == {"kty", "crv", "x", "y", "kid", "use", "alg"} for key in published)
-
-
-def test_a_key_survives_serialization():
-    key = generate_private_key(SECP256R1())
-    assert key_of(scalar_of(key)).private_numbers() == key.private_numbers()
 
 
 def test_keys_do_not_show():

@@ -208,10 +208,6 @@ def test_a_compressed_reply_is_not_unpacked():
     assert asked == ["identity"]
 
 
-def test_an_unsafe_address_counts_as_a_refused_connection():
-    assert issubclass(UnsafeAddressError, httpx.ConnectError)
-
-
 def test_an_exhausted_connection_pool_is_a_connect_error_and_not_a_slow_server(monkeypatch):
     monkeypatch.setattr("identity.resolution.address_policy.CONNECT_TIMEOUT_SECONDS", 0.1)
 
