@@ -7,7 +7,7 @@ never finished leaves nothing in the database.
 import re
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
-from typing import Final
+from typing import Any, Final
 
 from atproto_oauth.models import OAuthState
 from pydantic import BaseModel, Field, SecretStr, ValidationError
@@ -69,7 +69,7 @@ class _Attempt(BaseModel):
     kid: str | None
     at: datetime
     dpop_key: str
-    kept: dict[str, str | None]
+    kept: dict[str, Any]
 
 
 _KEPT: Final = [
