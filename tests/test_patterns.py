@@ -144,7 +144,7 @@ def test_a_parser_is_linear(name):
 READERS = {
     ("loads", "json", "model_validate_json", "validate_json", "literal_eval"): {
         "api.plyr.surface": "an error that the API has just made",
-        "web.error_pages": "an error that the API has just made",
+        "web.api_pages": "an error that the API has just made",
         "eventstore.streams.snapshots": "what we stored",
         "eventstore.untrusted": "the one reader of what comes from outside",
         "identity.accounts.sign_in": "a `UntrustedReply`",
@@ -159,7 +159,7 @@ READERS = {
         "replay.repair.plan": "what we stored",
         "service.wiring.adapters": "a `UntrustedReply`",
         "storage.derived.waveforms": "a child process of ours",
-        "web.forms": "the API in this process",
+        "web.ask": "the API in this process",
     },
     ("urlsplit", "urlparse"): {
         "identity.oauth.client": "a setting",
@@ -170,7 +170,7 @@ READERS = {
         "service.config.setting_values": "a setting",
         "web.addresses": "our own addresses, and a PDS's that the address policy has read",
         "web.filters": "at most DESCRIPTION_BYTES, and no host beyond ASCII",
-        "web.sign_in_pages": "the length was checked with the authorization server's metadata",
+        "web.api_pages": "the length was checked with the authorization server's metadata",
     },
     ("normalize",): {
         "api.plyr.track": "at most ALBUM_BYTES",

@@ -3,57 +3,54 @@
 So a page shows what its person may read, as a program gets it, without a rule of its own.
 """
 
-from collections.abc import Awaitable, Callable
+import json
+from collections.abc import Awaitable, Callable, Iterable, Mapping
+from dataclasses import dataclass
 from http import HTTPStatus
 from inspect import isawaitable
 from typing import Annotated, Any, Concatenate, Final, Generic, ParamSpec, TypeVar
+from urllib.parse import parse_qsl, quote
 
 from fastapi import Depends, Request
 from fastapi.exceptions import RequestValidationError
 from fastapi.routing import APIRoute
 from pydantic import BaseModel, ValidationError
 from starlette.concurrency import run_in_threadpool
-from starlette.datastructures import Headers
+from starlette.datastructures import Headers, ImmutableMultiDict
+from starlette.middleware.exceptions import ExceptionMiddleware
 from starlette.routing import Match
-from starlette.types import Scope
+from starlette.types import Message, Receive, Scope
 
 from api.auth.authentication import SAFE, Authenticated, OperatorDep, OptionalCaller, ServicesDep
 from api.error_responses import reply_for
+from api.errors import BodyTooLargeError, UnparsableError
+from api.requests.parameters import number_of
 from api.services import Services
 from identity.accounts.credentials import Principal
 
 C = TypeVar("C", bound=Principal | None)
 P = ParamSpec("P")
 Q = TypeVar("Q", bound=BaseModel)
+Reader = Callable[Concatenate[C, Services, P], BaseModel | Awaitable[BaseModel]]
 
 
 class SignInFirstError(Exception):
     """The page is for those who are signed in."""
 
 
+@dataclass(frozen=True)
 class Ask(Generic[C]):
     """Asks as `caller`."""
 
-    def __init__(self, caller: C, services: Services) -> None:
-        self.caller: Final = caller
-        self.services: Final = services
+    caller: C
+    services: Services
 
-    async def __call__(
-        self,
-        reader: Callable[Concatenate[C, Services, P], BaseModel | Awaitable[BaseModel]],
-        *args: P.args,
-        **kwargs: P.kwargs,
-    ) -> Any:
+    async def __call__(self, reader: Reader[C, P], *args: P.args, **kwargs: P.kwargs) -> Any:
         """Return the JSON of what a reader reads; raises what it raises."""
         body = await run_in_threadpool(reader, self.caller, self.services, *args, **kwargs)
         return (await body if isawaitable(body) else body).model_dump(mode="json")
 
-    async def find(
-        self,
-        reader: Callable[Concatenate[C, Services, P], BaseModel | Awaitable[BaseModel]],
-        *args: P.args,
-        **kwargs: P.kwargs,
-    ) -> Any:
+    async def find(self, reader: Reader[C, P], *args: P.args, **kwargs: P.kwargs) -> Any:
         """Return the same; None where there is no such thing."""
         try:
             return await self(reader, *args, **kwargs)
@@ -120,3 +117,156 @@ class PageRoute(APIRoute):
         if scope["type"] == "http" and not accepts_html(scope):
             return Match.NONE, {}
         return super().matches(scope)
+
+
+MAX_FORM_BYTES: Final = 256 * 1024
+MAX_FIELDS: Final = 1000
+
+
+class Form(ImmutableMultiDict[str, str]):
+    """The fields of a form; of several with one name, the last."""
+
+    def number(self, name: str) -> int | None:
+        """Return a field as a whole number; None where it is none."""
+        return number_of(self.get(name, ""))
+
+
+async def form_of(request: Request) -> Form:
+    """Read an urlencoded form; raises BodyTooLargeError or UnparsableError."""
+    content = b""
+    async for chunk in request.stream():
+        content += chunk
+        if len(content) > MAX_FORM_BYTES:
+            raise BodyTooLargeError(MAX_FORM_BYTES)
+    try:
+        return Form(parse_qsl(content.decode(), keep_blank_values=True, max_num_fields=MAX_FIELDS))
+    except ValueError as error:
+        raise UnparsableError("The form cannot be read. Nothing was changed.") from error
+
+
+FormDep = Annotated[Form, Depends(form_of)]
+
+OF_SENDER: Final = (b"cookie", b"authorization", b"origin", b"sec-fetch-site", b"sec-fetch-mode")
+OF_BODY: Final = (b"content-type", b"content-length", b"transfer-encoding")
+JSON: Final = "application/json"
+
+
+@dataclass(frozen=True)
+class Answer:
+    status: int
+    headers: Headers
+    content: bytes
+
+    @property
+    def body(self) -> Any:
+        """The JSON of it; None where it has none."""
+        return json.loads(self.content) if self.headers.get("content-type", "").startswith(JSON) else None
+
+    @property
+    def problem(self) -> Any:
+        """What the API says of an error: `error`, `message` and the fields of that error."""
+        return self.body["detail"]
+
+
+class RefusedError(Exception):
+    """The API refused a form; where no page shows it, the answer is that of the API."""
+
+    def __init__(self, answer: Answer) -> None:
+        super().__init__(answer.status)
+        self.answer: Final = answer
+        self.status: Final = answer.status
+
+    def said_at(self, *statuses: int) -> str:
+        """Return the API's message, where a page shows it; raises the refusal at any other status."""
+        if self.status not in statuses:
+            raise self
+        return str(self.answer.problem["message"])
+
+
+@dataclass(frozen=True)
+class Api:
+    """The API, as the person who sent `request`."""
+
+    request: Request
+
+    async def send(
+        self,
+        method: str,
+        path: str,
+        fields: Mapping[str, object] | None = None,
+        *,
+        version: str | None = None,
+        key: str | None = None,
+        wait_seconds: int | None = None,
+    ) -> Answer:
+        """Send a command as JSON, for this version of the track alone, and once under this Idempotency-Key; raises RefusedError."""
+        content = b"" if fields is None else json.dumps(fields).encode()
+        headers = _conditions(version, key, wait_seconds)
+        headers += Headers({"content-length": str(len(content)), "content-type": JSON}).raw
+        # the state is that of this request: what the route allows for the body is not for the page's own
+        return await self._send(method, path, headers, _body(content), dict(self.request.scope["state"]))
+
+    async def pass_on(
+        self, method: str, path: str, *, key: str | None = None, wait_seconds: int | None = None
+    ) -> Answer:
+        """Send the page's own request body on as it comes, files included; raises RefusedError."""
+        asked = self.request.scope
+        headers = [each for each in asked["headers"] if each[0] in OF_BODY]
+        headers += _conditions(None, key, wait_seconds)
+        # what the route allows for the body must reach the limits of the page's own request
+        return await self._send(method, path, headers, self.request.receive, asked["state"])
+
+    async def _send(
+        self,
+        method: str,
+        path: str,
+        headers: Iterable[tuple[bytes, bytes]],
+        receive: Receive,
+        state: dict[str, Any],
+    ) -> Answer:
+        asked, app = self.request.scope, self.request.app
+        kept = [each for each in asked["headers"] if each[0] in OF_SENDER]
+        scope = {
+            **asked,
+            "method": method,
+            "path": path,
+            "raw_path": quote(path, safe="/:@.").encode(),
+            "query_string": b"",
+            "headers": [*kept, *headers],
+            "path_params": {},
+            "state": state,
+            ACCEPTS_HTML: False,
+        }
+        received: list[Message] = []
+
+        async def collect(message: Message) -> None:
+            received.append(message)
+
+        await ExceptionMiddleware(app.router, handlers=app.exception_handlers)(scope, receive, collect)
+        start, *parts = received
+        content = b"".join(part.get("body", b"") for part in parts)
+        answer = Answer(start["status"], Headers(raw=start["headers"]), content)
+        if answer.status >= HTTPStatus.MULTIPLE_CHOICES:
+            raise RefusedError(answer)
+        return answer
+
+
+ApiDep = Annotated[Api, Depends()]
+
+
+def _conditions(version: str | None, key: str | None, wait_seconds: int | None) -> list[tuple[bytes, bytes]]:
+    headers = {
+        "if-match": version and f'"{version}"',
+        "idempotency-key": key,
+        "prefer": None if wait_seconds is None else f"wait={wait_seconds}",
+    }
+    return Headers({name: value for name, value in headers.items() if value}).raw
+
+
+def _body(content: bytes) -> Receive:
+    messages: list[Message] = [{"type": "http.request", "body": content, "more_body": False}]
+
+    async def receive() -> Message:
+        return messages.pop() if messages else {"type": "http.disconnect"}
+
+    return receive

@@ -68,11 +68,7 @@ def _at(pds_url: str, method: str, **query: str) -> str | None:
     return f"{pds_url}/xrpc/{method}?{urlencode(query)}" if urlsplit(pds_url).scheme in WEB else None
 
 
-MINUTE: Final = 60
-HOUR: Final = 3600
-DAY: Final = 24 * HOUR
-KILO: Final = 1000
-MEGA: Final = 1_000_000
+UNITS: Final = ((86_400, "day"), (3600, "hour"), (60, "minute"), (1, "second"))
 LINK: Final = re.compile(r"https?://[A-Za-z0-9.-]+(:[0-9]{1,5})?([/?#][^\s<>\"\\]*)?")
 """A host in other letters or behind a user's name is no link: a browser could read it as another one, such as our own."""
 BEHIND_A_LINK: Final = ".,;:!?'"
@@ -96,27 +92,15 @@ def playing_time(seconds: float | None) -> str:
     """Return seconds as `3:07`."""
     if seconds is None:
         return ""
-    minutes, rest = divmod(int(seconds), MINUTE)
+    minutes, rest = divmod(int(seconds), 60)
     return f"{minutes}:{rest:02}"
-
-
-def size(octets: int) -> str:
-    """Return bytes as `4.2 MB`."""
-    if octets < KILO:
-        return f"{octets} bytes"
-    if octets < MEGA:
-        return f"{octets / KILO:.0f} kB"
-    return f"{octets / MEGA:.1f} MB"
 
 
 def pause(seconds: str | float) -> str:
     """Return a pause as a person says it: `in 20 seconds`, `in 3 minutes`, `in 5 hours`."""
     count = max(int(seconds), 1)
-    amount, unit = count, "second"
-    for length, name in ((MINUTE, "minute"), (HOUR, "hour")):
-        if count >= 2 * length:
-            amount, unit = -(-count // length), name
-    return f"in {amount} {unit}{'' if amount == 1 else 's'}"
+    length, unit = next((each for each in UNITS[1:] if count >= 2 * each[0]), UNITS[-1])
+    return f"in {_amount(-(-count // length), unit)}"
 
 
 def age(value: str) -> str:
@@ -124,11 +108,12 @@ def age(value: str) -> str:
     if (at := _utc(value)) is None:
         return ""
     seconds = int((datetime.now(UTC) - at).total_seconds())
-    for length, name in ((DAY, "day"), (HOUR, "hour"), (MINUTE, "minute")):
-        if seconds >= length:
-            amount = seconds // length
-            return f"{amount} {name}{'' if amount == 1 else 's'} ago"
-    return "just now"
+    past = (f"{_amount(seconds // length, unit)} ago" for length, unit in UNITS if seconds >= length > 1)
+    return next(past, "just now")
+
+
+def _amount(count: int, unit: str) -> str:
+    return f"{count} {unit}{'' if count == 1 else 's'}"
 
 
 def coming(value: str) -> str:
@@ -193,7 +178,7 @@ def sentence(phrase: str) -> str:
 FILTERS: Final[dict[str, Callable[..., Any]]] = {
     each.__name__: each
     for each in (
-        *(moment, day, playing_time, size, pause, coming, relative, stamp),
+        *(moment, day, playing_time, pause, coming, relative, stamp),
         *(host, with_code, with_links, sentence, track_address, tag_address),
     )
 }

@@ -1,15 +1,17 @@
 """What people read of a track's history: what was changed, by whom, in which way, and how it reached the PDS."""
 
 from collections.abc import Callable, Iterable, Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from typing import Any, Final
+
+from jinja2.filters import do_filesizeformat
 
 from api.requests.fields import is_reserved
 from api.responses.states import EventStatus, MirrorState
 from api.routers.history import KEPT_HERE, REVERTIBLE
 from identity.accounts.sign_in import USUAL_NAME as APP_PASSWORD
-from web.filters import playing_time, sentence, size
-from web.state_words import of_its_pds, record_words, shown
+from web.filters import playing_time
+from web.state_words import shown
 
 FIELDS: Final[Mapping[str, str]] = {
     "title": "Title",
@@ -240,7 +242,7 @@ def _item(value: Any) -> str:
 def _audio(value: Any) -> str | None:
     if value is None:
         return None
-    parts = (value["file_type"].upper(), playing_time(value["duration"]), size(value["size"]))
+    parts = (value["file_type"].upper(), playing_time(value["duration"]), do_filesizeformat(value["size"]))
     return " · ".join(part for part in parts if part)
 
 
@@ -315,38 +317,3 @@ def _delivery(found: Mapping[str, Any], *, is_deletion: bool) -> Delivery | None
 
 NOTES: Final = {name: kept_here([name]) for name in KEPT_HERE}
 """What the edit form says under a field that no record has."""
-
-
-_WAITS: Final = frozenset(MirrorState) - {MirrorState.DELIVERED}
-_MOST_CHARACTERS: Final = 1000
-"""Of a value: a screen has many of them."""
-_FOR_THE_OWNER_ALONE: Final = {DOWNLOADS["off"]: "the owner alone"}
-
-
-def moment_for_operators(row: Mapping[str, Any]) -> Moment:
-    """Return an event as the console tells it: with which operator acted, in the console's words for what waits."""
-    told, found = moment(row, viewer_did=""), row["delivery"]
-    delivery = told.delivery
-    if delivery is not None and found["status"] in _WAITS:
-        words = record_words({"state": found["status"], "reason": found["reason"]})
-        delivery = Delivery(words.tone, f"{words.label}. {sentence(words.why)}")
-    elif delivery is not None:
-        delivery = replace(delivery, words=of_its_pds(delivery.words))
-    return replace(
-        told,
-        actor=name_of_actor(row) if told.actor == THE_OPERATOR else told.actor,
-        changes=[
-            replace(each, before=_value(each.field, each.before), after=_value(each.field, each.after))
-            for each in told.changes
-        ],
-        delivery=delivery,
-        kept_here=of_its_pds(told.kept_here),
-    )
-
-
-def _value(field: str, text: str | None) -> str | None:
-    if text is None:
-        return None
-    if field == "downloads":
-        return _FOR_THE_OWNER_ALONE.get(text, text)
-    return text if len(text) <= _MOST_CHARACTERS else text[: _MOST_CHARACTERS - 1] + "…"

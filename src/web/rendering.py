@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from functools import cache
 from http import HTTPStatus
 from pathlib import Path
-from typing import Annotated, Any, Final, NamedTuple, Protocol
+from typing import Annotated, Any, Final, NamedTuple
 from uuid import uuid4
 
 from fastapi import APIRouter, Depends, Request, Response
@@ -118,13 +118,17 @@ CSP: Final = (
 """Scripts and styles come from the path of our own files alone: none runs that a record, an upload or an answer contains."""
 
 
+def form_key() -> str:
+    """Return an Idempotency-Key: a form that is sent twice acts once."""
+    return uuid4().hex
+
+
 @cache
 def templates() -> Environment:
     environment = Environment(loader=PackageLoader("web"), autoescape=True, undefined=StrictUndefined)
     environment.filters |= FILTERS
-    known: dict[str, Any] = FUNCTIONS | {"static": static_files().address, "states": states}
-    known["form_key"] = lambda: uuid4().hex  # an Idempotency-Key: a form that is sent twice acts once
-    environment.globals |= known
+    known: dict[str, Any] = {"static": static_files().address, "states": states, "form_key": form_key}
+    environment.globals |= FUNCTIONS | known
     return environment
 
 
@@ -156,20 +160,18 @@ def address_of(request: Request) -> str:
     return request.url.path + (f"?{request.url.query}" if request.url.query else "")
 
 
-class Render(Protocol):
+@dataclass(frozen=True)
+class Render:
     """Renders a template for the one who looks at it."""
 
-    def __call__(self, template: str, status: int = HTTPStatus.OK, **values: Any) -> HTMLResponse: ...
+    request: Request
+    viewer: ViewerDep
+
+    def __call__(self, template: str, status: int = HTTPStatus.OK, **values: Any) -> HTMLResponse:
+        asked = {"path": self.request.url.path, "page_address": address_of(self.request)}
+        return rendered(
+            template, self.request.app.state.services, status, viewer=self.viewer, **asked, **values
+        )
 
 
-async def renderer(request: Request, viewer: ViewerDep) -> Render:
-    services: Services = request.app.state.services
-
-    def render(template: str, status: int = HTTPStatus.OK, **values: Any) -> HTMLResponse:
-        asked = {"path": request.url.path, "page_address": address_of(request)}
-        return rendered(template, services, status, viewer=viewer, **asked, **values)
-
-    return render
-
-
-RenderDep = Annotated[Render, Depends(renderer)]
+RenderDep = Annotated[Render, Depends()]

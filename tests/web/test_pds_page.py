@@ -5,13 +5,13 @@ import re
 
 import pytest
 
-from api.responses.states import DriftKind, JobState
+from api.responses.states import AudioCopyState, DriftKind, JobState
 from identity.accounts.credentials import CredentialKind, Scope
 from outbox.mirror.lanes import park_lane
 from tests.api.records.test_resolve import held
 from tests.api.world import upload
 from tests.web.studio.forms import send
-from web.pages import pds
+from web.rendering import templates
 
 HERE = "/studio/pds"
 AUDIO = "Audio on your PDS stays there when you disconnect, and goes with its record when you leave."
@@ -195,10 +195,12 @@ def test_who_leaves_reads_what_the_rest_waits_for_and_is_asked_no_second_time(mi
 
 
 def test_everything_that_the_page_may_have_to_say_has_words():
-    assert set(pds.DRIFTS) == set(DriftKind)
-    assert set(pds.ADOPTIONS) == set(JobState) - {JobState.IDLE}
-    assert set(pds.TOKEN_KINDS) == set(CredentialKind)
-    assert set(pds.PERMISSIONS) == set(Scope)
+    words = templates().get_template("state_words.html").module
+    assert set(words.DRIFTS) == set(DriftKind)
+    assert set(words.COPIES) == set(AudioCopyState)
+    assert set(words.ADOPTIONS) == set(JobState) - {JobState.IDLE}
+    assert set(words.TOKEN_KINDS) == set(CredentialKind)
+    assert set(words.PERMISSIONS) == set(Scope)
 
 
 def test_the_profile_is_saved(mine):

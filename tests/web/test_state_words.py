@@ -34,7 +34,7 @@ def test_every_state_is_found_under_exactly_one_mark(parked_for):
 def test_the_form_names_what_a_waiting_lane_waits_for(reason):
     on_pds = {"state": MirrorState.DELIVERED, "reason": None}
     assert what_saving_does(on_pds, None) == "Goes to your PDS at once."
-    assert "as soon as" in what_saving_does(on_pds, reason)
+    assert BY_REASON[reason].headline in what_saving_does(on_pds, reason)
 
 
 @pytest.mark.parametrize("state", LANE_STATES)

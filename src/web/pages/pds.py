@@ -1,6 +1,6 @@
 """My PDS: whether records reach it, what can be done about it, which programs may act, and how to leave."""
 
-from collections.abc import Awaitable, Callable, Mapping
+from collections.abc import Awaitable, Mapping
 from http import HTTPStatus
 from typing import Any, Final
 from urllib.parse import quote
@@ -14,17 +14,12 @@ from api.routers.me import read_me
 from api.routers.mirrors import read_lane
 from api.routers.records import read_adoption, read_migration
 from api.routers.tracks import MyListing, list_my_tracks
-from identity.accounts.credentials import CredentialKind, Principal, Scope
-from web.ask import Ask, OwnAsk, PageRoute
-from web.forms import Answer, ApiDep, Form, FormDep, RefusedError
+from identity.accounts.credentials import CredentialKind, Principal
+from web.ask import Answer, ApiDep, Ask, FormDep, OwnAsk, PageRoute, RefusedError
 from web.rendering import Render, RenderDep
 from web.state_words import (
-    ADOPTIONS,
     BY_REASON,
-    DRIFTS,
-    LABELS,
     REST_WORKS,
-    TONES,
     WORKS,
     Mark,
     count_by_mark,
@@ -37,54 +32,28 @@ router = APIRouter(route_class=PageRoute, include_in_schema=False)
 HERE: Final = "/studio/pds"
 ADOPTION_WAIT_SECONDS: Final = 5
 MOST_TITLES: Final = 100
-SAID: Final[Mapping[str, str]] = {
-    "profile": "Saved.",
-    "adopting": "Your PDS is being read. What is found appears among your tracks.",
-    "copying": "Your audio is being copied to your PDS.",
-    "ended": "That program can no longer act for you.",
-    "others": "Every other session and token has ended.",
-    "disconnected": "mastertape no longer has access to your PDS. What you change is kept here until you sign in again.",
-}
 TASKS: Final = {
     Mark.HELD: ("1 track waits for your decision.", "{} tracks wait for your decision."),
     Mark.REFUSED: ("Your PDS refuses 1 track.", "Your PDS refuses {} tracks."),
 }
 """What waits for the artist, by the mark of the tracks: of one track, and of several."""
-TOKEN_KINDS: Final[Mapping[str, str]] = {CredentialKind.BROWSER: "browser", CredentialKind.API: "program"}
-PERMISSIONS: Final[Mapping[str, str]] = {
-    Scope.WRITE: "read and change",
-    Scope.READ: "only read",
-    Scope.OPERATOR: "only read, of all accounts too",
-    Scope.ADMIN: "read and change, as an admin too",
-}
-OFFERED: Final = (Scope.WRITE, Scope.READ)
-"""The scopes of tokens that the page makes, the usual one first."""
 
 
-ACTIONS: Final[Mapping[str, tuple[str, str, Callable[[Form], Mapping[str, object] | None], str]]] = {
-    "profile": (
-        "PATCH",
-        "/me",
-        lambda form: {name: form[name] for name in ("display_name", "bio") if name in form},
-        "profile",
-    ),
-    "adopt": ("POST", "/me/adopt", lambda _: None, "adopting"),
-    "copy-audio": (
-        "POST",
-        "/me/migrate-to-pds",
-        lambda form: {"retry_failed": "retry_failed" in form},
-        "copying",
-    ),
-    "tokens/end-others": ("DELETE", "/auth/tokens", lambda _: None, "others"),
-    "disconnect": ("POST", "/me/disconnect", lambda _: None, "disconnected"),
+ACTIONS: Final[Mapping[str, tuple[str, str, str]]] = {
+    "profile": ("PATCH", "/me", "profile"),
+    "adopt": ("POST", "/me/adopt", "adopting"),
+    "copy-audio": ("POST", "/me/migrate-to-pds", "copying"),
+    "tokens/end-others": ("DELETE", "/auth/tokens", "others"),
+    "disconnect": ("POST", "/me/disconnect", "disconnected"),
 }
-"""By the end of a form's address: the command, its fields, and what the page says afterwards."""
+"""By the end of a form's address: the command, and what the page says afterwards."""
+FIELDS: Final = ("display_name", "bio", "retry_failed")
 
 
 @router.get(HERE)
 async def show_pds(ask: OwnAsk, render: RenderDep, said: str = "") -> Response:
     """Everything about the account at its PDS, with what each button will do."""
-    return await _page(ask, render, said=SAID.get(said))
+    return await _page(ask, render, said=said)
 
 
 @router.post(f"{HERE}/verify")
@@ -97,7 +66,7 @@ async def verify(api: ApiDep, ask: OwnAsk, render: RenderDep) -> Response:
     if wanted := list(titles)[:MOST_TITLES]:
         page = await ask(list_my_tracks, MyListing(id=wanted, limit=MOST_TITLES))
         titles |= {track["id"]: track["title"] for track in page["items"]}
-    return render("pds/verified.html", found=answer.body, titles=titles, drifts=DRIFTS)
+    return render("pds/verified.html", found=answer.body, titles=titles)
 
 
 @router.post(f"{HERE}/tokens")
@@ -144,9 +113,10 @@ async def leave(form: FormDep, api: ApiDep, ask: OwnAsk, render: RenderDep) -> R
 async def act(action: str, form: FormDep, api: ApiDep, ask: OwnAsk, render: RenderDep) -> Response:
     if action not in ACTIONS:
         raise HTTPException(HTTPStatus.NOT_FOUND)
-    method, path, fields_of, said = ACTIONS[action]
+    method, path, said = ACTIONS[action]
+    fields = {name: form[name] for name in FIELDS if name in form} or None
     wait_seconds = ADOPTION_WAIT_SECONDS if action == "adopt" else None
-    sent = api.send(method, path, fields_of(form), key=form.get("key"), wait_seconds=wait_seconds)
+    sent = api.send(method, path, fields, key=form.get("key"), wait_seconds=wait_seconds)
     return await _done(sent, said, ask, render)
 
 
@@ -168,7 +138,7 @@ async def _done(sent: Awaitable[Answer], said: str, ask: Ask[Principal], render:
 
 
 async def _page(
-    ask: Ask[Principal], render: Render, refusal: RefusedError | None = None, *, said: str | None = None
+    ask: Ask[Principal], render: Render, refusal: RefusedError | None = None, *, said: str = ""
 ) -> Response:
     if refusal is not None and refusal.status == HTTPStatus.UNAUTHORIZED:
         raise refusal
@@ -189,15 +159,10 @@ async def _page(
         waiting=sum(lane["waiting"].values()),
         marks={mark: count for mark, count in marks.items() if count},
         on_its_way=Mark.ON_ITS_WAY,
-        labels=LABELS,
         adoption=adoption,
-        read=ADOPTIONS.get(adoption["state"]),
         audio=audio,
         gated=audio["skipped"].get(AudioCopyState.GATED, 0),
         tokens=tokens,
-        kinds=TOKEN_KINDS,
-        permissions=PERMISSIONS,
-        offered=OFFERED,
         browser=next((token for token in tokens if token["current"]), None),
         said=said,
         problem=refusal.answer.problem["message"] if refusal else None,
@@ -213,7 +178,7 @@ async def _tasks(ask: Ask[Principal], parked_for: str | None) -> list[dict[str, 
         addresses[Mark.HELD] = f"/studio/tracks/{held['items'][0]['id']}"
     return [
         {
-            "tone": TONES[mark],
+            "tone": mark.tone,
             "sentence": one if counts[mark] == 1 else several.format(counts[mark]),
             "address": addresses[mark],
         }

@@ -20,8 +20,7 @@ from tests.api.world import upload
 from tests.media_samples import samples
 from tests.patterns import trees
 from tests.servers.databases import ON_SQLITE
-from web.ask import PageRoute
-from web.forms import MAX_FORM_BYTES
+from web.ask import MAX_FORM_BYTES, PageRoute
 
 MAX_SECONDS = 0.3
 NOT_OFFERED = 501
@@ -221,7 +220,7 @@ def test_a_form_of_a_page_costs_little_and_may_hold_any_number(subtests, world, 
     ]
     pages = [each for each in routes(world, "POST") if isinstance(each, PageRoute)]
     for at, route in enumerate(pages):
-        for content in (*numbers, *(largest if at % 8 == 0 else ())):  # all are read by `web.forms`
+        for content in (*numbers, *(largest if at % 8 == 0 else ())):  # all are read by `web.ask`
             with subtests.test(f"{route.path} {content[:20]}"):
                 cheaply(
                     "POST",

@@ -13,7 +13,6 @@ from tests.e2e.conftest import ONE_DATABASE
 from tests.e2e.eventually import eventually
 from tests.e2e.pages.browser_checks import assert_good_in_every_view, silent_console
 from tests.media_samples import samples
-from web.error_pages import error_page
 from web.rendering import page_headers
 
 pytestmark = [pytest.mark.pds, pytest.mark.browser, ONE_DATABASE]
@@ -75,24 +74,6 @@ def services_of(service, public_url=None):
 
 def fulfil(answer, route):
     route.fulfill(**answer)
-
-
-def test_the_pages_of_errors_are_good_in_every_view(page, service):
-    """What they say is tested in tests/web; a real service breaks too seldom to be looked at."""
-    for number, detail in {
-        402: {"error": "support_required", "message": "This track is for supporters of its artist."},
-        429: {"error": "rate_limited", "message": ""},
-        500: {"error": "internal", "message": ""},
-    }.items():
-        shown = error_page(
-            services_of(service), number, detail, retry_after="30", request_id="7f3c9a52e1b04d6f"
-        )
-        answer = {"status": number, "headers": dict(shown.headers), "body": shown.body}
-        page.route("**/broken", partial(fulfil, answer))
-        with silent_console(page):
-            page.goto(f"{service.url}/broken")
-            assert_good_in_every_view(page, f"error-{number}")
-        page.unroute("**/broken")
 
 
 def test_a_visitor_hears_a_track_and_sees_the_record_on_the_pds(page, service, track, artist):

@@ -125,14 +125,12 @@ def test_the_form_says_when_a_change_to_a_track_on_the_pds_gets_there(world, pau
     pause(True)
     page = studio.get(here)
     assert "On your PDS" in standing(page)
-    assert (
-        saving(page) == "Kept here; goes to your PDS as soon as the operator of this service ends the pause."
-    )
+    assert saving(page) == "Kept here for now. Deliveries to your PDS are paused."
 
 
 def test_the_form_of_a_held_track_says_that_a_change_waits_for_the_decision(sign_in, alice, conflict):
     page = sign_in(alice).get(f"/studio/tracks/{conflict['id']}")
-    assert saving(page) == "Kept here; goes to your PDS as soon as you have decided what stays."
+    assert saving(page).startswith("Kept here for now. Another program changed this record on your PDS.")
 
 
 def test_the_length_is_shown_before_the_audio_is_loaded(studio, here):

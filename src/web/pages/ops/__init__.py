@@ -2,13 +2,6 @@
 
 from typing import Final
 
-from web.pages.ops import actions, deliveries, now, people, repairs, work
+from web.pages.ops import actions, deliveries, now, people, repairs
 
-ROUTERS: Final = (
-    now.router,
-    deliveries.router,
-    work.router,
-    repairs.router,
-    people.router,
-    actions.router,
-)
+ROUTERS: Final = tuple(module.router for module in (now, deliveries, repairs, people, actions))

@@ -1,7 +1,6 @@
 """What admins do: each action is counted first, asks for a reason, and touches only what was counted."""
 
 from collections.abc import Mapping
-from dataclasses import dataclass
 from http import HTTPStatus
 from typing import Final
 from urllib.parse import urlencode
@@ -12,11 +11,9 @@ from fastapi.responses import RedirectResponse
 from api.auth.authentication import admin
 from api.error_responses import error_response
 from api.requests.parameters import JobId, TrackId
-from api.responses.states import Action
 from api.routers.ops.accounts import AccountDid, read_tokens_of
 from api.routers.ops.deliveries import ProgressQuery, read_progress
-from web.ask import OperatorAsk, PageRoute, wanted
-from web.forms import ApiDep, FormDep, RefusedError
+from web.ask import ApiDep, FormDep, OperatorAsk, PageRoute, RefusedError, wanted
 from web.pages.ops.deliveries import causes_of
 from web.pages.ops.words import AskedDep, ShowDep
 from web.rendering import RenderDep
@@ -24,65 +21,6 @@ from web.rendering import RenderDep
 router = APIRouter(route_class=PageRoute, include_in_schema=False, dependencies=[Depends(admin)])
 
 SELECTOR: Final = ("did", "host", "cause")
-
-
-@dataclass(frozen=True)
-class Words:
-    """What the pages say of an action: what it does to so many, what comes of it, and that there is none to do it to.
-
-    Once it was done: its title, what those left do, and that none is left.
-    """
-
-    name: str
-    effect: str
-    nothing: str
-    title: str
-    wait: str
-    done: str
-
-
-WORDS: Final[Mapping[str, Words]] = {
-    "pause": Words(
-        "Pause {}",
-        "Nothing more is sent for them until they are resumed. Edits are kept.",
-        "There is none that is not paused already.",
-        "Paused",
-        "still have a record under way",
-        "Nothing is sent for them any more",
-    ),
-    "resume": Words(
-        "Resume {}",
-        "What waits is sent at once.",
-        "There is none that is paused.",
-        "Resumed",
-        "still have something to send",
-        "Nothing is left that can be sent now",
-    ),
-    "retry": Words(
-        "Try {} again now",
-        "What waits is sent without waiting for the next try. A host that still fails waits again afterwards.",
-        "Nothing waits that could be sent now.",
-        "Tried at once",
-        "still have something to send",
-        "Nothing is left that can be sent now",
-    ),
-    "probe": Words(
-        "Look for {}",
-        "Each is looked for at its directory and its PDS.",
-        "None has to be looked for.",
-        "Looked for",
-        "are not found yet",
-        "None is missing any more",
-    ),
-    "redrive": Words(
-        "Redrive {}",
-        "Each is tried again, behind live work.",
-        "No record fails that could be tried again.",
-        "Tried again",
-        "wait for their turn",
-        "None waits or fails any more",
-    ),
-}
 
 
 @router.post("/ops/actions")
@@ -95,17 +33,14 @@ async def act(form: FormDep, api: ApiDep, ask: OperatorAsk, show: ShowDep) -> Re
         try:
             answer = await api.send("POST", "/ops/lanes", fields, key=form.get("key"))
         except RefusedError as refused:
-            changed = _changed(refused)
+            changed = refused.said_at(HTTPStatus.CONFLICT)
         else:
             done = {name: answer.body[name] for name in ("affected", "sent_at_once") if answer.body[name]}
             address = urlencode({**which, **done, "back": _back(form)})
             return RedirectResponse(f"/ops/progress?{address}", HTTPStatus.SEE_OTHER)
     affected = (await api.send("POST", "/ops/lanes", {**which, "dry_run": True})).body["affected"]
-    words, noun = WORDS[which["action"]], "record" if which["action"] == Action.REDRIVE else "account"
     return await show(
         "ops/confirm.html",
-        words=words,
-        name=words.name.format(f"{affected:,} {noun}{'' if affected == 1 else 's'}"),
         affected=affected,
         fields=which,
         cause=next(iter(await causes_of(ask, cause=which["cause"])), None) if "cause" in which else None,
@@ -125,7 +60,7 @@ async def show_progress(
     of_records = urlencode({name: asked[name] for name in ("did", "host")})
     return render(
         "ops/done.html",
-        words=WORDS[asked["action"]],
+        action=asked["action"],
         affected=affected,
         sent_at_once=sent_at_once,
         progress=progress,
@@ -148,7 +83,7 @@ async def end_tokens(
         try:
             await api.send("POST", f"{here}/tokens/end", fields, key=form.get("key"))
         except RefusedError as refused:
-            changed = _changed(refused)
+            changed = refused.said_at(HTTPStatus.CONFLICT)
         else:
             return RedirectResponse(here, HTTPStatus.SEE_OTHER)
     tokens = (await ask(read_tokens_of, did, which.get("token_id")))["items"]
@@ -207,14 +142,6 @@ async def retry(job_id: JobId, form: FormDep, api: ApiDep, render: RenderDep) ->
         )
     await api.send("POST", f"/ops/jobs/{job_id}/retry", {"reason": form["reason"]}, key=form.get("key"))
     return RedirectResponse("/ops/jobs", HTTPStatus.SEE_OTHER)
-
-
-def _changed(refused: RefusedError) -> str:
-    """Return the sentence that another number would be changed now; raises every other refusal."""
-    if refused.status != HTTPStatus.CONFLICT:
-        raise refused
-    message: str = refused.answer.problem["message"]
-    return message
 
 
 def _back(form: Mapping[str, str]) -> str:

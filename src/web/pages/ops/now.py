@@ -1,20 +1,22 @@
 """The first screen: how all is in one sentence, with its age, and all that waits, with what to do about it."""
 
 import asyncio
-from collections.abc import Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
-from typing import Any, Final
+from datetime import datetime, timedelta
+from typing import Any, Final, NamedTuple
 
 from fastapi import APIRouter, Depends, Response
 
 from api.auth.authentication import operator
-from api.responses.states import MirrorReason, MirrorState
+from api.responses.ops.work import MOST_COUNTED, ReadModelState
+from api.responses.states import ADOPTION, PERIODIC, JobState, MirrorReason, MirrorState
 from api.routers.history import AuditQuery, audit_entries
 from api.routers.ops.deliveries import FailuresQuery, HostsQuery, read_failures, read_hosts
-from api.routers.ops.work import read_overview
-from web.ask import OperatorAsk, PageRoute
-from web.pages.ops.words import OPERATOR_ACTED, ShowDep
-from web.state_words import BY_REASON, Mark, about_host, about_wait, record_words
+from api.routers.ops.work import JobsQuery, read_jobs, read_overview, read_work
+from web.ask import OperatorAsk, PageRoute, wanted
+from web.pages.ops.words import OPERATOR_ACTED, AskedDep, ShowDep, about_host, about_wait, record_words
+from web.state_words import BY_REASON, Mark
 
 router = APIRouter(route_class=PageRoute, include_in_schema=False, dependencies=[Depends(operator)])
 
@@ -89,3 +91,75 @@ async def show_now(ask: OperatorAsk, show: ShowDep) -> Response:
         causes=causes["causes"],
         audit=actions["items"],
     )
+
+
+STANDSTILL: Final = timedelta(minutes=10)
+"""A replay that has not moved for so long may have been cut off; its last step may take long too."""
+SCANS_BEHIND: Final = 2
+"""Intervals after which a repo that was not scanned is late: its host may just have been busy before."""
+
+
+class Trouble(NamedTuple):
+    """What needs a look: its tone, the section that says more, and a sentence."""
+
+    tone: str
+    section: str
+    sentence: str
+
+
+@router.get("/ops/work")
+async def show_work(ask: OperatorAsk, show: ShowDep) -> Response:
+    """Read models, jobs, the scan and the firehose: how far each is."""
+    work, periodic = await asyncio.gather(ask(read_work), ask(read_jobs, JobsQuery(kind=PERIODIC)))
+    return await show(
+        "ops/work.html",
+        work=work,
+        troubles=list(troubles(work, periodic["items"])),
+        stands_still=stands_still(work),
+        most=MOST_COUNTED,
+    )
+
+
+@router.get("/ops/jobs")
+async def show_jobs(ask: OperatorAsk, show: ShowDep, asked: AskedDep) -> Response:
+    """The jobs, of a kind or in a state."""
+    work, found = await asyncio.gather(ask(read_work), ask(read_jobs, wanted(JobsQuery, **asked)))
+    kinds = sorted({each["kind"] for each in work["jobs"]})
+    return await show("ops/jobs.html", **found, kind=asked["kind"], state=asked["state"], kinds=kinds)
+
+
+def troubles(work: Mapping[str, Any], periodic: Iterable[Mapping[str, Any]]) -> Iterator[Trouble]:
+    """Yield what needs a look, the worst first."""
+    outdated = [each["name"] for each in work["read_models"] if each["state"] == ReadModelState.OUTDATED]
+    if outdated:
+        yield Trouble(
+            "bad", "read-models", f"No edit is taken: outdated read models ({', '.join(outdated)})."
+        )
+    for job in periodic:
+        if job["problem"] is not None:
+            yield Trouble("bad", "jobs", f"The job “{job['subject'].replace('_', ' ')}” fails.")
+    if stands_still(work):
+        yield Trouble("wait", "read-models", f"A {work['replay']['work']} of read models does not move.")
+    for job in work["jobs"]:
+        if job["jobs"] and (job["kind"], job["state"]) == (ADOPTION, JobState.FAILED):
+            yield Trouble("wait", "jobs", f"{_some(job['jobs'], 'adoption')} failed.")
+    scan = work["scan"]
+    late = SCANS_BEHIND * timedelta(seconds=scan["interval_seconds"])
+    if scan["due"] and scan["oldest_at"] and _age(work, scan["oldest_at"]) > late:
+        yield Trouble("wait", "scan", f"The scan is behind: {_some(scan['due'], 'repo')} due.")
+    streams = work["firehose"]["streams"]
+    if lost := sum(streams.values()) - streams.get("followed", 0):
+        yield Trouble("wait", "firehose", f"The firehose of {_some(lost, 'host')} is not followed.")
+
+
+def stands_still(work: Mapping[str, Any]) -> bool:
+    """Whether a replay has not moved for STANDSTILL."""
+    return work["replay"] is not None and _age(work, work["replay"]["moved_at"]) > STANDSTILL
+
+
+def _age(work: Mapping[str, Any], at: str) -> timedelta:
+    return datetime.fromisoformat(work["at"]) - datetime.fromisoformat(at)
+
+
+def _some(count: int, what: str) -> str:
+    return f"{count:,} {what}{'' if count == 1 else 's'}"

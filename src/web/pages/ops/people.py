@@ -2,6 +2,7 @@
 
 import asyncio
 from collections.abc import Iterable, Mapping
+from dataclasses import replace
 from http import HTTPStatus
 from typing import Any, Final
 from urllib.parse import quote
@@ -12,6 +13,7 @@ from starlette.concurrency import run_in_threadpool
 
 from api.auth.authentication import operator
 from api.requests.parameters import TrackId, number_of, track_at
+from api.responses.states import MirrorState
 from api.routers.history import TYPES, AuditQuery, HistoryQuery, audit_entries, history_page
 from api.routers.mirrors import read_mirror
 from api.routers.ops.accounts import AccountDid, read_tokens_of
@@ -19,11 +21,24 @@ from api.routers.ops.deliveries import FailuresQuery, read_failures
 from api.routers.tracks import Listing, list_tracks, live_track
 from api.services import Services
 from web.ask import OperatorAsk, PageRoute, wanted
-from web.history_words import moment_for_operators
-from web.pages.ops.words import DID, AskedDep, ShowDep, did_of
+from web.filters import sentence
+from web.history_words import DOWNLOADS, THE_OPERATOR, Delivery, Moment, moment, name_of_actor
+from web.pages.ops.words import (
+    DID,
+    RECORDS,
+    AskedDep,
+    RecordWords,
+    ShowDep,
+    did_of,
+    is_audio_refused,
+    of_its_pds,
+    record_words,
+    rows_in_words,
+    shortened,
+)
 from web.pages.studio.record import record_columns
 from web.rendering import RenderDep
-from web.state_words import OUTCOMES, RecordWords, is_audio_refused, of_its_pds, record_words, rows_in_words
+from web.state_words import OUTCOMES
 
 router = APIRouter(route_class=PageRoute, include_in_schema=False, dependencies=[Depends(operator)])
 
@@ -137,6 +152,36 @@ async def show_audit(ask: OperatorAsk, show: ShowDep, asked: AskedDep) -> Respon
         wanted={name: value for name, value in in_utc.items() if value},
         types=TYPES,
     )
+
+
+_MOST_CHARACTERS: Final = 1000
+"""Of a value: a screen has many of them."""
+
+
+def moment_for_operators(row: Mapping[str, Any]) -> Moment:
+    """Return an event as the console tells it: with which operator acted, in the console's words for what waits."""
+    told, found = moment(row, viewer_did=""), row["delivery"]
+    delivery = told.delivery
+    if delivery is not None and found["status"] in RECORDS and found["status"] != MirrorState.DELIVERED:
+        words = record_words({"state": found["status"], "reason": found["reason"]})
+        delivery = Delivery(words.tone, f"{words.label}. {sentence(words.why)}")
+    elif delivery is not None:
+        delivery = replace(delivery, words=of_its_pds(delivery.words))
+    return replace(
+        told,
+        actor=name_of_actor(row) if told.actor == THE_OPERATOR else told.actor,
+        changes=[
+            replace(each, before=_value(each.before), after=_value(each.after)) for each in told.changes
+        ],
+        delivery=delivery,
+        kept_here=of_its_pds(told.kept_here),
+    )
+
+
+def _value(text: str | None) -> str | None:
+    if text == DOWNLOADS["off"]:
+        return "the owner alone"
+    return shortened(text, _MOST_CHARACTERS) if text else text
 
 
 def _track_at(services: Services, uri: str) -> int | None:

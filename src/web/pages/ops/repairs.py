@@ -1,5 +1,6 @@
 """Repairs of accounts: what differs from the log, what would be done about it, and how far that is."""
 
+from collections.abc import Mapping
 from http import HTTPStatus
 from typing import Any, Final
 
@@ -10,8 +11,7 @@ from api.auth.authentication import operator
 from api.requests.parameters import RepairId
 from api.responses.states import DriftKind, Repair, SkipReason
 from api.routers.ops.work import RepairsQuery, read_repair, read_repairs
-from web.ask import OperatorAsk, PageRoute, wanted
-from web.forms import ApiDep, FormDep, RefusedError
+from web.ask import ApiDep, FormDep, OperatorAsk, PageRoute, RefusedError, wanted
 from web.pages.ops.words import ShowDep
 
 router = APIRouter(route_class=PageRoute, include_in_schema=False, dependencies=[Depends(operator)])
@@ -19,13 +19,14 @@ router = APIRouter(route_class=PageRoute, include_in_schema=False, dependencies=
 CORRECTABLE: Final = (HTTPStatus.BAD_REQUEST, HTTPStatus.NOT_FOUND, HTTPStatus.CONFLICT)
 """Refusals that the form shows, with what was typed."""
 CANCEL: Final = "cancel"
+NOTHING: Final = {"reason": "", "max_deletes": 0}
 WORDS: Final = {state.value: state.phrase for state in (*Repair, *DriftKind, *SkipReason)}
 
 
 @router.get("/ops/repairs")
 async def show_repairs(ask: OperatorAsk, show: ShowDep, did: str = "", cursor: str | None = None) -> Response:
     """The repairs so far, and a form to start one."""
-    return await _list(ask, show, did=did, cursor=cursor)
+    return await _list(ask, show, {"did": did, "reason": ""}, cursor)
 
 
 @router.post("/ops/repairs")
@@ -35,7 +36,7 @@ async def start(form: FormDep, api: ApiDep, ask: OperatorAsk, show: ShowDep) -> 
     try:
         started = await api.send("POST", "/ops/repairs", fields, key=form.get("key"))
     except RefusedError as refused:
-        return await _list(ask, show, did=fields["did"], typed=fields, problem=_correctable(refused))
+        return await _list(ask, show, fields, problem=refused.said_at(*CORRECTABLE))
     return RedirectResponse(f"/ops/repairs/{started.body['id']}", HTTPStatus.SEE_OTHER)
 
 
@@ -67,44 +68,20 @@ async def decide(
     try:
         await api.send("POST", f"/ops/repairs/{repair_id}", fields, key=form.get("key"))
     except RefusedError as refused:
-        return await _show(ask, show, repair_id, typed=fields, problem=_correctable(refused))
+        return await _show(ask, show, repair_id, fields, refused.said_at(*CORRECTABLE))
     return RedirectResponse(f"/ops/repairs/{repair_id}", HTTPStatus.SEE_OTHER)
 
 
-def _correctable(refused: RefusedError) -> str:
-    if refused.status not in CORRECTABLE:
-        raise refused
-    message: str = refused.answer.problem["message"]
-    return message
-
-
 async def _list(
-    ask: OperatorAsk,
-    show: ShowDep,
-    *,
-    did: str,
-    cursor: str | None = None,
-    typed: dict[str, Any] | None = None,
-    problem: str | None = None,
+    ask: OperatorAsk, show: ShowDep, typed: Mapping[str, str], cursor: str | None = None, problem: str = ""
 ) -> Response:
-    found = await ask(read_repairs, wanted(RepairsQuery, did=did if problem is None else None, cursor=cursor))
-    return await show(
-        "ops/repairs.html",
-        **found,
-        did=did,
-        typed=typed or {"did": did, "reason": ""},
-        problem=problem,
-    )
+    did = "" if problem else typed["did"]
+    found = await ask(read_repairs, wanted(RepairsQuery, did=did, cursor=cursor))
+    return await show("ops/repairs.html", **found, did=did, typed=typed, problem=problem)
 
 
 async def _show(
-    ask: OperatorAsk,
-    show: ShowDep,
-    repair_id: int,
-    *,
-    typed: dict[str, Any] | None = None,
-    problem: str | None = None,
+    ask: OperatorAsk, show: ShowDep, repair_id: int, typed: Mapping[str, Any] = NOTHING, problem: str = ""
 ) -> Response:
     repair = await ask(read_repair, repair_id)
-    typed = typed or {"reason": "", "max_deletes": 0}
     return await show("ops/repair.html", repair=repair, words=WORDS, typed=typed, problem=problem)

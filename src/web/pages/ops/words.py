@@ -3,17 +3,25 @@
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Annotated, Any, Final
-from urllib.parse import quote
 
 from fastapi import Depends, Request, Response
-from markupsafe import Markup, escape
 
+from api.responses.states import (
+    OUR_ERRORS,
+    PARKING,
+    AudioCopyState,
+    LaneState,
+    MirrorReason,
+    MirrorState,
+    VerdictKind,
+)
 from api.routers.tracks import Wanted, list_artists, read_artist
 from identity.accounts.credentials import Principal
 from identity.errors import INVALID_HANDLE
 from web.ask import Ask, OperatorAsk
 from web.history_words import sentence_of, way_of
 from web.rendering import RenderDep
+from web.state_words import BY_REASON
 
 MOST: Final = 100
 """How many artists the API returns at once: as many as a page has rows."""
@@ -43,15 +51,14 @@ async def handles_of(ask: Ask[Principal], names: Iterable[str | None]) -> dict[s
 class Asked(dict[str, str]):
     """What the address of a screen asks for; empty texts for all else."""
 
+    def __init__(self, request: Request) -> None:
+        super().__init__(request.query_params)
+
     def __missing__(self, _name: str) -> str:
         return ""
 
 
-async def asked_for(request: Request) -> Asked:
-    return Asked(request.query_params)
-
-
-AskedDep = Annotated[Asked, Depends(asked_for)]
+AskedDep = Annotated[Asked, Depends()]
 
 
 class Show:
@@ -64,7 +71,7 @@ class Show:
         self, template: str, *, audit: Sequence[Mapping[str, Any]] = (), **values: Any
     ) -> Response:
         handles = await handles_of(self._ask, _dids_in([audit, values]))
-        return self._render(template, handles=handles, audit=entries(audit, handles), **values)
+        return self._render(template, handles=handles, audit=[entry(row) for row in audit], **values)
 
 
 ShowDep = Annotated[Show, Depends()]
@@ -76,6 +83,143 @@ def _dids_in(value: object, depth: int = MOST_NESTED) -> Iterator[str]:
     elif isinstance(value, Mapping | list | tuple) and depth:
         for each in value.values() if isinstance(value, Mapping) else value:
             yield from _dids_in(each, depth - 1)
+
+
+def of_its_pds(words: str) -> str:
+    """Tell an operator what is told the owner of a PDS."""
+    return words.replace("your", "its")
+
+
+RECORDS: Final[Mapping[str, str]] = {
+    MirrorState.PENDING: "On its way",
+    MirrorState.PARKED: "Parked",
+    MirrorState.HELD: "Held",
+    MirrorState.DETACHED: "Deleted elsewhere",
+    MirrorState.REJECTED: "Refused by the PDS",
+    MirrorState.DELIVERED: "Record delivered",
+}
+"""What operators read, by the state of a mirror."""
+AUDIO_REFUSED: Final = "Record delivered, its audio refused"
+_RECORD_TONES: Final[Mapping[str, str]] = {MirrorState.DELIVERED: "good", MirrorState.PENDING: "wait"}
+_NEXT: Final[Mapping[str, str]] = {
+    MirrorState.PENDING: "with the next run",
+    MirrorState.PARKED: "when that ends",
+    MirrorState.DELIVERED: "none",
+}
+WAITS: Final[Mapping[str, MirrorReason | LaneState]] = {
+    each.value: each for each in (*LaneState, *MirrorReason)
+}
+"""Why a lane or a record waits: each says what it is."""
+SERVICE_ALONE: Final = "service"
+"""The `audio_storage` of a track whose audio its PDS does not have."""
+_REFERS: Final = "as "
+"""How an exit begins that names another state's."""
+_ENDS_REFUSAL: Final = (
+    "the owner replaces the audio: `PUT /tracks/{id}/audio`; or has it uploaded again: "
+    "`POST /tracks/{id}/migrate-to-pds`"
+)
+
+
+@dataclass(frozen=True)
+class RecordWords:
+    """`next` says when it is tried again where no time is known."""
+
+    tone: str
+    label: str
+    why: str
+    ends: str | None
+    next: str
+
+
+def record_words(mirror: Mapping[str, Any], *, is_audio_refused: bool = False) -> RecordWords:
+    """Return the words for `state` and `reason`, as the API answers them for a record."""
+    state, reason = MirrorState(mirror["state"]), mirror["reason"]
+    if is_audio_refused and state is MirrorState.DELIVERED:
+        phrase = f"{state.phrase}; {AudioCopyState.FAILED.phrase}"
+        return RecordWords("bad", AUDIO_REFUSED, phrase, _ENDS_REFUSAL, _NEXT[state])
+    why = state.phrase
+    if reason in WAITS:
+        why = WAITS[reason].phrase
+    elif reason is not None and state is MirrorState.PENDING:
+        why = f"the PDS answered {reason}; the relay tries again"
+    elif reason is not None:
+        why = f"{why}: {reason}"
+    return RecordWords(
+        _RECORD_TONES.get(state, "bad"),
+        RECORDS[state],
+        why,
+        _ends(state, reason),
+        _NEXT.get(state, "once a person has decided"),
+    )
+
+
+def is_audio_refused(track: Mapping[str, Any], mirror: Mapping[str, Any]) -> bool:
+    """Whether the PDS refused the audio of a track, by the API's answers for it and its mirror."""
+    is_wanted = track["deleted_at"] is None and track["support_gate"] is None
+    has_failed = mirror["blob_error"] is not None and mirror["reason"] != MirrorReason.BLOB
+    return is_wanted and has_failed and track["audio_storage"] == SERVICE_ALONE
+
+
+def rows_in_words(records: list[dict[str, Any]]) -> list[dict[str, Any]]:
+    """Add the words to each of the API's undelivered records; one that is delivered is there for its audio."""
+    return [{**each, "words": record_words(each, is_audio_refused=True)} for each in records]
+
+
+def _ends(state: MirrorState, reason: str | None) -> str | None:
+    if state in {MirrorState.DELIVERED, MirrorState.PENDING}:  # neither waits for anything but the relay
+        return None
+    known = WAITS.get(reason or "")
+    if known is not None and known.exit and not known.exit.startswith(_REFERS):
+        return known.exit
+    return state.exit
+
+
+BY_ITSELF: Final = "Nothing: it is tried again by itself, ever more rarely."
+ABOUT_KIND: Final[Mapping[str, str]] = {
+    VerdictKind.NOT_SENT: "Nothing: delivery resumes by itself when the host answers.",
+    VerdictKind.AMBIGUOUS: BY_ITSELF,
+    VerdictKind.READ_BACK: BY_ITSELF,
+    VerdictKind.PACED: "Nothing: delivery goes on when the pause is over that the PDS asked for.",
+    VerdictKind.BLOB_MISSING: "Nothing: the audio is uploaded first, and the record is sent after it.",
+    VerdictKind.REJECTED: (
+        "Ask the artists to change what the PDS refuses; or redrive, once the PDS takes it as it is."
+    ),
+    VerdictKind.BROKEN: "Report the error: it is a fault of this service. Redrive once it is mended.",
+    **{kind: BY_REASON[parking.state].advice for kind, parking in PARKING.items()},
+}
+"""What an operator does about a cause, by its `kind`."""
+OUR_FAULT: Final = (
+    "Nothing was sent, and the fault is here: if it does not pass within minutes, run `mastertape doctor`."
+)
+NONE_WAITS: Final = "Nothing: no record waits for it any more."
+
+
+def about_cause(cause: Mapping[str, Any]) -> str:
+    if not cause["records"] and cause["kind"] not in PARKING:
+        return NONE_WAITS
+    return OUR_FAULT if cause["error"] in OUR_ERRORS else ABOUT_KIND.get(cause["kind"], BY_ITSELF)
+
+
+def about_wait(wait: Mapping[str, Any]) -> str:
+    """Say what an operator does about records that wait, or that fail, for one reason."""
+    match wait["state"]:
+        case MirrorState.PARKED:
+            return BY_REASON[wait["reason"]].advice
+        case MirrorState.REJECTED:
+            return ABOUT_KIND[VerdictKind.REJECTED]
+        case MirrorState.PENDING:
+            return BY_ITSELF
+    return "Nothing: their artists decide about them."
+
+
+def about_host(host: Mapping[str, Any]) -> str:
+    if host["paused"]:
+        return BY_REASON[MirrorReason.PAUSED].advice
+    if host["failing_since"] is None:
+        return "Nothing: it works."
+    if not host["waiting"]:
+        return NONE_WAITS
+    return ABOUT_KIND[VerdictKind.NOT_SENT]
 
 
 OPERATOR_ACTED: Final = "OperatorActed"
@@ -106,6 +250,8 @@ OF_ACCOUNT: Final[Mapping[str, str]] = {
     "LeaveRequested": "asked to have all records removed, and to leave",
     "Left": "has left: nothing is left on the PDS but what the details name",
 }
+SUBJECTS: Final = ("track_id", "repair", "job", "cause", "error", "did", "host")
+"""What an operator acts on, as the filter of its event names it."""
 _REASONS: Final = frozenset({"reason", "takedown_reason"})
 _THE_SERVICE: Final = frozenset({"relay", "job"})
 _MOST_CHARACTERS: Final = 160
@@ -113,76 +259,55 @@ _MOST_CHARACTERS: Final = 160
 
 
 @dataclass(frozen=True)
-class Named:
-    """What a sentence names: how it is shown, where it leads, and its DID if its handle is shown. Templates show it as a link."""
-
-    text: str
-    address: str | None = None
-    did: str | None = None
-
-    def __html__(self) -> Markup:
-        if self.address is None:
-            return escape(self.text)
-        return Markup(f'<a href="{escape(self.address)}">{escape(self.text)}</a>')  # noqa: S704 - both are escaped
-
-
-@dataclass(frozen=True)
 class Entry:
-    """An entry as a page tells it; `details` are the event itself, a line for each field that it changed."""
+    """An entry as a page tells it: who did what, and `about` what; `details` are the event itself, a line for each field that it changed."""
 
     at: str
-    actor: Named
+    actor: str
     sentence: str
-    subjects: Sequence[Named]
+    about: Mapping[str, Any]
     result: str | None
     why: str | None
     details: str
 
-    @property
-    def dids(self) -> str:
-        """The DIDs of those whose handles are shown."""
-        return ", ".join({named.did: None for named in (self.actor, *self.subjects) if named.did})
 
-
-def entries(rows: Iterable[Mapping[str, Any]], handles: Mapping[str, str]) -> list[Entry]:
-    """Return entries of the audit, or of a track's history, in words."""
-    return [_entry(row, handles) for row in rows]
-
-
-def pause_of_host(rows: Iterable[Mapping[str, Any]], host: str) -> list[Mapping[str, Any]]:
-    """Return the entry by which this paused host was paused, where it is among these, which are newest first."""
-    return [row for row in rows if (_after(row, "action"), _filter(row).get("host")) == ("pause", host)][:1]
-
-
-def named_account(did: str, handles: Mapping[str, str]) -> Named:
-    if not did.startswith(DID):
-        return Named(did)
-    address = f"/ops/accounts/{did}"
-    return Named(f"@{handles[did]}", address, did) if did in handles else Named(did, address)
-
-
-def _entry(row: Mapping[str, Any], handles: Mapping[str, str]) -> Entry:
-    if row["type"] == OPERATOR_ACTED:
-        sentence, subjects, result = _act(row, handles)
-    else:
-        sentence, subjects, result = OF_ACCOUNT.get(row["type"]) or sentence_of(row), [], None
-        if "did" in row:  # not in a track's own history
-            if row["track_id"] is not None:
-                subjects.append(_track(row["track_id"]))
-            elif row["subject_id"] is not None:
-                subjects.append(Named(f"{row['kind']} {row['subject_id']}"))
-            if row["actor"] != row["did"]:
-                subjects.append(named_account(row["did"], handles))
-        sentence = f"{sentence}:" if subjects else sentence
+def entry(row: Mapping[str, Any]) -> Entry:
+    """Return an entry of the audit, or of a track's history, in words."""
+    sentence, about, result = _act(row) if row["type"] == OPERATOR_ACTED else _change(row)
     return Entry(
         at=row["at"],
-        actor=_actor(row, handles),
+        actor="mastertape" if row["via"].partition(":")[0] in _THE_SERVICE else row["actor"],
         sentence=sentence,
-        subjects=subjects,
+        about={name: value for name, value in about.items() if value is not None},
         result=result,
         why=next((each["after"] for each in row["changes"] if _is_reason(each)), None),
         details="\n".join(_details(row)),
     )
+
+
+_Told = tuple[str, Mapping[str, Any], str | None]
+
+
+def _act(row: Mapping[str, Any]) -> _Told:
+    after = {each["field"]: each["after"] for each in row["changes"]}
+    action, affected, which = str(after.get("action")), after.get("affected"), after.get("filter")
+    sentence, counted = OPERATOR_ACTIONS.get(action, (action.replace("_", " "), None))
+    about = {name: which.get(name) for name in SUBJECTS} if isinstance(which, Mapping) else {}
+    if about.get("did") is not None:
+        about["host"] = None
+    if counted is None or affected is None:
+        return sentence, about, None
+    return sentence, about, f"{affected:,} {counted}{'' if affected == 1 else 's'}"
+
+
+def _change(row: Mapping[str, Any]) -> _Told:
+    sentence = OF_ACCOUNT.get(row["type"]) or sentence_of(row)
+    if "did" not in row:  # in a track's own history
+        return sentence, {}, None
+    about = {"track_id": row["track_id"], "did": row["did"] if row["actor"] != row["did"] else None}
+    if row["track_id"] is None and row["subject_id"] is not None:
+        about = {"record": f"{row['kind']} {row['subject_id']}", **about}
+    return f"{sentence}:" if any(about.values()) else sentence, about, None
 
 
 def _details(row: Mapping[str, Any]) -> Iterable[str]:
@@ -191,58 +316,16 @@ def _details(row: Mapping[str, Any]) -> Iterable[str]:
     yield ", ".join(filter(None, facts))
     for each in row["changes"]:
         if not _is_reason(each):
-            yield f"{each['field']}: {_shortened(each['before'])} → {_shortened(each['after'])}"
+            yield f"{each['field']}: {_in_a_line(each['before'])} → {_in_a_line(each['after'])}"
 
 
-def _shortened(value: object) -> str:
-    text = "nothing" if value is None else " ".join(str(value).split())  # in one line: each line is a field
-    return text if len(text) <= _MOST_CHARACTERS else text[: _MOST_CHARACTERS - 1] + "…"
+def _in_a_line(value: object) -> str:
+    return "nothing" if value is None else shortened(" ".join(str(value).split()), _MOST_CHARACTERS)
+
+
+def shortened(text: str, most_characters: int) -> str:
+    return text if len(text) <= most_characters else text[: most_characters - 1] + "…"
 
 
 def _is_reason(change: Mapping[str, Any]) -> bool:
     return change["field"] in _REASONS and change["after"] is not None
-
-
-def _actor(row: Mapping[str, Any], handles: Mapping[str, str]) -> Named:
-    if row["via"].partition(":")[0] in _THE_SERVICE:
-        return Named("mastertape")
-    return named_account(row["actor"], handles)
-
-
-def _track(track_id: int) -> Named:
-    return Named(f"track {track_id}", f"/ops/tracks/{track_id}")
-
-
-def _act(row: Mapping[str, Any], handles: Mapping[str, str]) -> tuple[str, list[Named], str | None]:
-    action, affected = str(_after(row, "action")), _after(row, "affected")
-    sentence, counted = OPERATOR_ACTIONS.get(action, (action.replace("_", " "), None))
-    result = None
-    if counted is not None and affected is not None:
-        result = f"{affected:,} {counted}{'' if affected == 1 else 's'}"
-    return sentence, list(_subjects(_filter(row), handles)), result
-
-
-def _subjects(which: Mapping[str, Any], handles: Mapping[str, str]) -> Iterable[Named]:
-    if (track_id := which.get("track_id")) is not None:
-        yield _track(track_id)
-    if (repair := which.get("repair")) is not None:
-        yield Named(f"repair {repair}", f"/ops/repairs/{repair}")
-    if (job := which.get("job")) is not None:
-        yield Named(f"the job {job}", "/ops/jobs")
-    if (cause := which.get("cause")) is not None:
-        yield Named("one cause", f"/ops/failures/{quote(str(cause), safe='')}")
-    if (error := which.get("error")) is not None:
-        yield Named(f"the error {error}")
-    if (did := which.get("did")) is not None:
-        yield named_account(str(did), handles)
-    elif (host := which.get("host")) is not None:
-        yield Named(str(host), f"/ops/lanes?host={quote(str(host), safe='')}")
-
-
-def _filter(row: Mapping[str, Any]) -> Mapping[str, Any]:
-    found = _after(row, "filter")
-    return found if isinstance(found, Mapping) else {}
-
-
-def _after(row: Mapping[str, Any], field: str) -> Any:
-    return next((each["after"] for each in row["changes"] if each["field"] == field), None)

@@ -13,9 +13,8 @@ from api.requests.parameters import TrackId
 from api.routers.history import DiffQuery, HistoryQuery, history_page, read_diff
 from api.routers.tracks import past_track
 from identity.accounts.credentials import Principal
-from web.ask import Ask, OwnAsk, PageRoute, wanted
+from web.ask import ApiDep, Ask, FormDep, OwnAsk, PageRoute, wanted
 from web.filters import cover_address
-from web.forms import ApiDep, FormDep
 from web.history_words import changes_of, moment
 from web.pages.studio.track import WAIT_SECONDS, Page, my_track, to_track
 from web.rendering import RenderDep
@@ -110,12 +109,9 @@ async def undo_change(track_id: TrackId, version: int, api: ApiDep, ask: OwnAsk,
 
 async def _difference(
     ask: Ask[Principal], track_id: int, before: int | str, after: int | str | None = None
-) -> Mapping[str, Any]:
+) -> Any:
     """Return how a version differs from a later one, or from the newest."""
-    found: Mapping[str, Any] = await ask(
-        read_diff, track_id, wanted(DiffQuery, **{"from": before, "to": after})
-    )
-    return found
+    return await ask(read_diff, track_id, wanted(DiffQuery, **{"from": before, "to": after}))
 
 
 def _revertible(found: Mapping[str, Any]) -> set[str]:
@@ -150,7 +146,7 @@ async def put_back(track_id: TrackId, form: FormDep, api: ApiDep, page: Page) ->
     """Put the whole track back, or the chosen fields."""
     part: dict[str, Any] = {"to_version": form.number("to_version")}
     if "whole" not in form:
-        part["fields"] = list(dict.fromkeys(form.all("field")))
+        part["fields"] = list(dict.fromkeys(form.getlist("field")))
         if not part["fields"]:
             return to_track(track_id, "unticked")
     path, version, key = f"/tracks/{track_id}/revert", form.get("version"), form.get("key")

@@ -15,10 +15,9 @@ from api.responses.states import AudioCopyState
 from api.routers.mirrors import read_lane
 from api.routers.tracks import MyListing, list_my_tracks
 from identity.accounts.credentials import Principal
-from web.ask import Ask, OwnAsk, PageRoute
-from web.forms import ApiDep, FormDep, RefusedError
+from web.ask import ApiDep, Ask, FormDep, OwnAsk, PageRoute, RefusedError
 from web.rendering import RenderDep
-from web.state_words import COPIES, LABELS, Mark, Shown, count_by_mark, lane_words, shown, states_of
+from web.state_words import Mark, Shown, count_by_mark, lane_words, shown, states_of
 
 router = APIRouter(route_class=PageRoute, include_in_schema=False)
 
@@ -28,7 +27,7 @@ MOST_ROWS: Final = 100
 MAX_COPY_SECONDS: Final = 20.0
 """For the requests of one form; it names the tracks that are left."""
 DELETED: Final = "deleted"
-FILTERS: Final = {**{mark.value: LABELS[mark] for mark in Mark}, DELETED: "Deleted"}
+FILTERS: Final = {**{mark.value: mark.label for mark in Mark}, DELETED: "Deleted"}
 DECISIONS: Final = (Mark.HELD, Mark.REFUSED)
 """Tracks with these marks wait for their artist; a mark is derived, so that no page can be read in its order."""
 ENDED: Final = (AudioCopyState.UPLOADED, AudioCopyState.FAILED)
@@ -105,7 +104,7 @@ async def confirm(
         tracks=tracks,
         to_copy=to_copy,
         octets=sum(track["audio_size"] for track in to_copy),
-        groups=[(COPIES[AudioCopyState(state)], members) for state, members in groups.items()],
+        groups=groups,
         problem=None,
     )
 
@@ -113,7 +112,7 @@ async def confirm(
 @router.post("/studio/copy")
 async def copy(form: FormDep, api: ApiDep) -> Response:
     """Ask for a copy of each track's audio, and lead to the page that shows how far they are."""
-    ids = [number for each in form.all("id") if (number := number_of(each)) is not None]
+    ids = [number for each in form.getlist("id") if (number := number_of(each)) is not None]
     if len(ids) > MOST_ROWS:
         raise UnparsableError(f"Select at most {MOST_ROWS} tracks at a time. Nothing was changed.")
     failed: list[int] = []

@@ -10,8 +10,7 @@ from api.requests.parameters import TrackId
 from api.responses.states import DELETE
 from api.routers.mirrors import compare_record, read_mirror
 from identity.accounts.credentials import Principal
-from web.ask import Ask, OwnAsk, PageRoute
-from web.forms import ApiDep, FormDep, RefusedError
+from web.ask import ApiDep, Ask, FormDep, OwnAsk, PageRoute, RefusedError
 from web.history_words import label_of, place_of, set_but_kept_here, text_of
 from web.pages.studio.track import WAIT_SECONDS, Problem, my_track, problem_of, to_track
 from web.rendering import RenderDep

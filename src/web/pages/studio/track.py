@@ -15,9 +15,7 @@ from api.routers.history import HistoryQuery, history_page
 from api.routers.mirrors import read_lane, read_mirror
 from api.routers.tracks import MyListing, list_my_tracks, past_track
 from identity.accounts.credentials import Principal
-from web.ask import Ask, OwnAsk, PageRoute, wanted
-from web.filters import sentence
-from web.forms import Answer, ApiDep, Form, FormDep, RefusedError
+from web.ask import Answer, ApiDep, Ask, Form, FormDep, OwnAsk, PageRoute, RefusedError, wanted
 from web.history_words import DOWNLOADS, NOTES, last_edit, moment, set_but_kept_here
 from web.pages.studio.my_tracks import marked
 from web.rendering import RenderDep
@@ -25,68 +23,22 @@ from web.state_words import Mark, what_saving_does
 
 router = APIRouter(route_class=PageRoute, include_in_schema=False)
 
-WORDS: Final = {
-    "track_not_found": "This track is deleted. Bring it back first.",
-    "duplicate_audio": "You have a track with exactly this audio already. Nothing was uploaded.",
-    "bytes_expired": "Its earlier bytes are gone: they are kept for some days only. Upload them again.",
-    "bad_state": "Another program changed the record on your PDS. Decide first what stays; nothing was changed here.",
-    "gated_track": "A track for supporters only keeps its audio off the PDS. Open it to everyone first.",
-    "migration_needed": "Your PDS holds this record in an older collection. Move it first; nothing was changed.",
-    "nothing_to_resolve": "There is nothing to decide any more: no other program's change is there.",
-    "edited_again": "The other program has changed the record once more. Look again at both, and decide on what is there now.",
-    "version_mismatch": "Not done yet: the track was changed in the meantime. Nothing of yours was lost, and nothing overwritten. Look, and send it again.",
-    "in_progress": "This is being done already. Look again in a moment.",
-    "idempotency_mismatch": "This form was sent before with other content. Open the page again and send it anew.",
-    "already_has_record": "The record is on your PDS already. Nothing was changed.",
-}
-"""For codes whose message names addresses of the API."""
-
-
 NOT_THEIRS: Final = frozenset({HTTPStatus.UNAUTHORIZED, HTTPStatus.FORBIDDEN})
-
-
-@dataclass(frozen=True)
-class Problem:
-    """A refusal; `field` is empty where it belongs to no field, `track_id` names another track that is in the way."""
-
-    message: str
-    field: str = ""
-    track_id: int | None = None
+Problem = Mapping[str, Any]
+"""What the API says of a refusal; `field` is empty where it belongs to no field."""
 
 
 def problem_of(refused: RefusedError, raised: Container[int] = NOT_THEIRS) -> Problem:
     """Return what to show of a refusal; raises one of these statuses."""
     if refused.status in raised:
         raise refused
-    problem = refused.answer.problem
-    code = problem["error"]
-    if code == "invalid_field":
-        field = problem["field"].partition(".")[0]
-        return Problem(f"{sentence(problem['limit'])} Nothing was changed.", field)
-    return Problem(WORDS.get(code, problem["message"]), problem.get("field") or "", problem.get("track_id"))
+    problem = {"field": "", "track_id": None, **refused.answer.problem}
+    return {**problem, "field": problem["field"].partition(".")[0]}
 
 
 LATEST: Final = 8
 WAIT_SECONDS: Final = 4
 """How long a saved change is waited for, so that the next page can say whether it arrived."""
-DONE: Final = {
-    "saved": "Saved.",
-    "unchanged": "Nothing was different, so nothing was changed.",
-    "uploaded": "Uploaded.",
-    "audio": "The audio is replaced. The earlier one stays in the history.",
-    "cover": "The cover is set.",
-    "cover-removed": "The cover is removed. The earlier one stays in the history.",
-    "deleted": "Deleted.",
-    "undeleted": "The track is back.",
-    "reverted": "Put back.",
-    "undone": "The change is undone.",
-    "unticked": "No field was ticked, so nothing was put back.",
-    "decided": "Decided.",
-    "restored": "The record is written again.",
-    "retried": "It is tried again now.",
-    "copying": "A copy of its audio on your PDS is under way.",
-    "moved": "Its record moves to the current collection.",
-}
 
 
 # The edit form: only what a person changed is sent. An edit of an older version keeps what was typed, and takes over what
@@ -186,7 +138,7 @@ class TrackPage:
             values={**texts_of(track), **form.values},
             overtaken=form.overtaken,
             problem=form.problem,
-            done=DONE.get(done),
+            done=done,
             moments=[moment(row, self._ask.caller.did) for row in history["items"]],
             last_edit=last,
             kept_here="" if track["deleted_at"] else set_but_kept_here(track) or last.kept_here,
