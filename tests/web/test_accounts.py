@@ -9,12 +9,6 @@ def both(browser, alice, bob):
     return browser
 
 
-def test_the_menu_shows_the_account_in_use_and_the_others(both):
-    page = both.get("/").text
-    assert "@alice.test" in page
-    assert "Switch to @bob.test" in page
-
-
 def test_the_menu_leads_to_the_pds_and_to_leaving(both):
     menu = both.get("/").text.split('class="menu-body"')[1].split("</details>")[0]
     for address in ("/studio/pds", "/studio/pds/leave"):

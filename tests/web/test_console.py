@@ -4,10 +4,9 @@ import json
 import re
 from datetime import UTC, datetime
 from html import unescape
-from urllib.parse import quote
 
 import pytest
-from sqlalchemy import insert, update
+from sqlalchemy import insert
 
 from api.middleware.http_layer import over_http
 from bench.console import SCREENS as MEASURED
@@ -88,13 +87,6 @@ def test_what_is_no_longer_as_it_was_counted_is_counted_again(admin):
     assert "not 7 as expected" in again.text
 
 
-@pytest.mark.usefixtures("refused")
-@pytest.mark.parametrize("expected", ["", "many", "9" * 5000])
-def test_a_count_that_is_no_number_is_counted_first(admin, expected):
-    form = {"action": "redrive", "host": HOST, "expected": expected, "reason": "r"}
-    assert "Redrive 1 record?" in admin.post("/ops/actions", data=form).text
-
-
 def test_an_operator_sees_every_screen_and_can_do_none_of_what_admins_do(world, sign_in, refused):
     operator = sign_in(world.sign_in("operator", scope=Scope.OPERATOR))
     track, account = f"/ops/tracks/{refused['id']}", f"/ops/accounts/{refused['artist_did']}"
@@ -118,16 +110,6 @@ def test_a_track_is_found_by_whatever_names_it(admin, alice, wanted):
     page = admin.get("/ops/find", params={"q": wanted.format(**track)})
     assert page.status_code == 200
     assert "First Take" in page.text
-
-
-def test_a_redrive_in_vain_leads_to_what_failed_again(admin, world, refused):
-    form = {"action": "redrive", "did": refused["artist_did"], "expected": "1", "reason": "r"}
-    done = admin.post("/ops/actions", data=form)
-    world.pds.write_refusals.append((400, "InvalidRecord"))
-    world.deliver()
-    again = admin.get(str(done.url)).text
-    assert "1 failed again" in again
-    assert f'href="/ops/records?did={quote(refused["artist_did"])}' in again
 
 
 @pytest.mark.usefixtures("refused")
@@ -172,15 +154,6 @@ def test_the_sessions_of_an_account_are_ended_for_a_reason(admin, world, alice):
     assert "None that works." in none.text
 
 
-@pytest.mark.usefixtures("refused")
-def test_hosts_show_how_much_of_their_budget_is_left(admin, world):
-    with world.database.write() as connection:
-        connection.execute(update(pds_host).values(budget_limit=3000, budget_left=750))
-    page = admin.get("/ops/hosts").text
-    assert f'aria-label="Requests to {HOST}: 750 of 3000 points left"' in page
-    assert '<rect width="25.0" height="6"/>' in page
-
-
 def test_the_audit_is_filtered_and_leads_to_its_lines(admin, alice):
     upload(admin, alice)
     form = {"did": alice.did, "type": "Created", "since": "2020-01-01T00:00"}
@@ -202,13 +175,6 @@ def test_what_is_of_another_kind_than_a_track_is_named_by_its_kind(admin, world,
     assert f'Remark<span class="soft small">at://{alice.did}/{REMARKS}/{remark.rkey}' in pages[0]
     assert "remark 1" in pages[1]
     assert not [page for page in pages if "/ops/tracks/" in page]
-
-
-@pytest.mark.usefixtures("refused")
-def test_what_failed_is_shown_by_the_hour_and_which_release_runs(admin):
-    page = admin.get("/ops").text
-    assert "Failed requests in the last day: 1" in page
-    assert re.search(r"mastertape [0-9.]+\S* runs since <time", page)
 
 
 SENTENCE = re.compile(r'<h1><span class="mark (\w+) large">([^<]+)</span></h1>')

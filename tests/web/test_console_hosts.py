@@ -4,11 +4,11 @@ import re
 from datetime import UTC, datetime, timedelta
 
 import pytest
-from sqlalchemy import insert, update
+from sqlalchemy import update
 
 from api.responses.states import LaneState, VerdictKind
 from api.routers.ops.deliveries import LANE_STATES
-from outbox.mirror.tables import mirror_lane, pds_host
+from outbox.mirror.tables import mirror_lane
 from tests.api.ops.requests import waits_an_hour
 from tests.api.world import upload
 from tests.fake_pds.scripted_pds import HOST
@@ -19,7 +19,6 @@ from web.state_words import BY_REASON
 
 AT_HOST = f"/ops/lanes?host={HOST}"
 BUTTONS = re.compile(r'<button class="button quiet small">([^<]+)</button>')
-TIME = re.compile(r"<time ([^>]*)>([^<]*)</time>")
 
 
 @pytest.fixture
@@ -58,18 +57,6 @@ def test_a_host_that_fails_is_tried_again_at_once(admin, world, away):
     assert BUTTONS.findall(admin.get(AT_HOST).text) == ["Pause", "Show"]
 
 
-@pytest.mark.usefixtures("away")
-def test_a_host_that_is_paused_is_not_said_to_be_paused_since_it_failed(admin):
-    assert "Since <time" in admin.get("/ops").text
-    asked = asks(admin, action="pause", host=HOST, back="/ops")
-    admin.post("/ops/actions", data=hidden(asked) | {"reason": "maintenance"})
-    page = admin.get("/ops").text
-    assert f"{HOST} is paused." in page
-    assert "Since <time" not in page
-    assert "The first record waits since <time" in page
-    assert "paused, failing since" in page
-
-
 @pytest.mark.usefixtures("alice")
 @pytest.mark.parametrize("action", ["resume", "retry", "probe", "redrive"])
 def test_what_would_touch_nothing_is_not_offered(admin, world, action):
@@ -78,15 +65,6 @@ def test_what_would_touch_nothing_is_not_offered(admin, world, action):
     assert "Nothing to do" in asked.text
     assert 'action="/ops/actions"' not in asked.text
     assert 'href="/ops/hosts">Back</a>' in asked.text
-
-
-@pytest.mark.usefixtures("alice")
-@pytest.mark.parametrize(
-    ("page", "section"), [(AT_HOST, "Hosts"), ("/ops/lanes", "Accounts"), ("/ops/hosts", "Hosts")]
-)
-def test_the_menu_marks_where_one_is(admin, page, section):
-    marked = re.findall(r'<a href="/ops[^"]*" aria-current="page">([^<]+)</a>', admin.get(page).text)
-    assert marked == ["Console", section]
 
 
 @pytest.mark.usefixtures("alice")
@@ -115,57 +93,11 @@ def test_each_screen_says_what_to_do_and_when_it_is_tried_next(admin, alice):
     assert "Last failed <time" in admin.get(cause).text
 
 
-@pytest.mark.usefixtures("away")
-def test_every_time_has_its_age_and_its_zone(admin, alice):
-    (cause,) = re.findall(r'href="(/ops/failures/[0-9a-f]{16})"', admin.get("/ops/failures").text)
-    for screen in ("/ops", "/ops/failures", cause, "/ops/hosts", AT_HOST, f"/ops/lanes/{alice.did}"):
-        times = TIME.findall(admin.get(screen).text)
-        assert times, screen
-        for attributes, text in times:
-            assert " UTC" in attributes + text, (screen, text)
-            assert re.search(r"ago|just now|^now|in \d+ ", text), (screen, text)
-
-
 def test_an_age_is_of_the_past_and_what_is_planned_comes():
     now = datetime.now(UTC)
     past, ahead = (now - timedelta(minutes=4)).isoformat(), (now + timedelta(seconds=40.5)).isoformat()
     assert (age(past), coming(past), relative(past)) == ("4 minutes ago", "now", "4 minutes ago")
     assert coming(ahead) == relative(ahead) == "in 40 seconds"
-
-
-def test_accounts_are_called_by_their_handles(admin, alice, away):
-    page = admin.get("/ops/lanes").text
-    assert f'<a href="/ops/lanes/{alice.did}">@alice.test' in page
-    assert alice.did in page
-    (cause,) = re.findall(r'href="(/ops/failures/[0-9a-f]{16})"', admin.get("/ops/failures").text)
-    assert "@alice.test" in admin.get(cause).text
-    assert "@alice.test" in asks(admin, action="pause", did=away["artist_did"]).text
-    asked = asks(admin, action="pause", did=away["artist_did"])
-    admin.post("/ops/actions", data=hidden(asked) | {"reason": "r"})
-    assert "@admin.test" in admin.get("/ops").text
-
-
-def test_the_first_screen_leads_to_what_is_on_its_way_and_counts_artists(admin, client, alice, bob):
-    for seed, person in enumerate((alice, alice, bob), 1):
-        upload(client, person, seed=seed)
-    page = admin.get("/ops").text
-    link = '<a href="/ops/records?state=pending">3</a> <span class="soft small">of 2 artists</span>'
-    assert link in page
-
-
-def test_of_the_failing_hosts_the_one_that_fails_the_longest_comes_first(admin, world):
-    since = datetime.now(UTC)
-    with world.database.write() as connection:
-        rows = [
-            {"host": f"https://{number:03}.test", "failing_since": since, "first_error": "e"}
-            for number in range(120)
-        ]
-        rows[-1]["failing_since"] -= timedelta(hours=1)
-        connection.execute(insert(pds_host), rows)
-    page = admin.get("/ops").text
-    assert "https://119.test does not answer as it should, and 119 more." in page
-    assert "10 of 120" in page
-    assert page.index("<strong>https://119.test") < page.index("<strong>https://000.test")
 
 
 def test_a_lane_offers_what_acts_on_it(admin, world, alice):

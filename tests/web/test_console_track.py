@@ -76,14 +76,6 @@ def test_while_the_pds_is_away_the_other_two_columns_are_shown_and_why(world, ad
     assert "Title First Take First Take not known" in rows(page)
 
 
-def test_the_record_of_a_deleted_track_is_said_to_be_deleted(world, admin, alice, delivered, here):
-    admin.delete(f"/tracks/{delivered['id']}", headers=alice.headers)
-    world.deliver()
-    page = admin.get(f"{here}/record")
-    assert "A deleted track on its PDS" in page.text
-    assert "There is no record: it was deleted." in page.text
-
-
 def event(page, version):
     return page.text.split(f'id="v{version}"')[1].split("</li>")[0]
 

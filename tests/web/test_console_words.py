@@ -82,36 +82,6 @@ def test_a_record_that_is_delivered_without_its_audio_says_both(admin, world, al
         assert "Record delivered<" not in page
 
 
-def test_a_track_leads_to_its_lane_account_page_and_timeline_and_its_takedown_comes_last(admin, alice):
-    track = upload(admin, alice)
-    page = admin.get(f"/ops/tracks/{track['id']}")
-    assert_runs_only_our_files(page)
-    for address in (
-        f"/ops/lanes/{alice.did}",
-        f"/ops/accounts/{alice.did}",
-        f"/@alice.test/{track['id']}",
-        "#timeline",
-    ):
-        assert f'href="{address}"' in page.text
-    assert "It is due, or being sent." in page.text
-    assert "@alice.test" in page.text
-    after = page.text.partition('<h2 id="timeline">')[2]
-    assert "uploaded the track" in after
-    assert "Take down…" in after
-    assert "danger" not in page.text
-
-
-def test_a_track_leads_to_the_earlier_part_of_its_timeline(admin, alice):
-    track = upload(admin, alice)
-    for number in range(20):
-        admin.patch(f"/tracks/{track['id']}", json={"album": f"{number}"}, headers=alice.headers)
-    page = admin.get(f"/ops/tracks/{track['id']}").text
-    assert "changed the album" in page
-    assert "uploaded the track" not in page
-    (more,) = re.findall(r'href="(/ops/tracks/[0-9]+\?cursor=[^"]+)"', page)
-    assert "uploaded the track" in admin.get(more).text
-
-
 @pytest.mark.usefixtures("refused")
 def test_the_audit_says_who_did_what_to_whom_why_and_when(admin, alice):
     form = {"action": "pause", "did": alice.did, "expected": "1", "reason": "they asked for it"}
@@ -145,12 +115,6 @@ def test_the_audit_is_searched_by_handle(admin, alice, bob):
         assert "uploaded the track" in page
         assert "@bob.test" not in page
     assert 'value="@alice.test"' in page
-
-
-def test_attempts_of_a_track_are_told_to_an_operator(admin, world, alice):
-    track = upload(admin, alice)
-    world.deliver()
-    assert "Write: its PDS took it" in admin.get(f"/ops/tracks/{track['id']}").text
 
 
 def test_an_operator_who_only_looks_is_told_how_to_act(admin, world):

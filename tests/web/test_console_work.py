@@ -10,7 +10,7 @@ from eventstore.change import Envelope, Via
 from eventstore.schema import projection_state
 from identity.accounts.credentials import Scope
 from outbox.mirror.lanes import resume_lane
-from outbox.mirror.tables import firehose_cursor, repo_scan
+from outbox.mirror.tables import firehose_cursor
 from projections.rebuild.rebuild import rebuild
 from replay.adoption import adopt as adoptions
 from replay.adoption.record import Progress
@@ -19,7 +19,7 @@ from tests.api.world import did_of, upload
 from tests.replay.adoption.claims import claimed, record
 from tests.replay.adoption.claims import fail as fail_adoption
 from tests.service.process.periodic import run_if_due
-from tests.web.pages import assert_runs_only_our_files, assert_small, hidden
+from tests.web.pages import assert_runs_only_our_files, hidden
 
 HOUR = timedelta(hours=1)
 
@@ -61,14 +61,6 @@ def test_a_read_only_operator_sees_a_repair_and_has_no_button(admin, world, alic
     assert 'name="action"' not in admin.get(here).text
     assert 'name="reason"' not in admin.get("/ops/repairs").text
     assert admin.post(here, data={"action": "cancel", "reason": "r"}).status_code == 403
-
-
-def test_work_that_goes_well_says_so_for_an_operator_who_only_reads(world, sign_in):
-    page = sign_in(world.sign_in("operator", scope=Scope.OPERATOR)).get("/ops/work")
-    assert "All background work goes on as it should" in page.text
-    assert 'href="/ops/work" aria-current="page"' in page.text
-    assert "FIREHOSE is off" in page.text
-    assert_small(page)
 
 
 def test_firehoses_are_shown_with_their_lag_and_those_that_are_not_followed_are_named(world, admin):
@@ -132,18 +124,6 @@ def test_work_that_fails_is_named_first_with_its_reason_and_its_progress_shown(w
     assert "Try this job again?" in asked.text
     assert "the PDS is gone" not in admin.post(retry, data=hidden(asked) | {"reason": "it is back"}).text
     assert "had tried again the job" in re.sub(r"<[^>]+>", "", admin.get("/ops/audit").text)
-
-
-def test_accounts_have_their_handles_where_work_and_repairs_name_them(world, admin, alice, lost):
-    del lost
-    here = admin.post("/ops/repairs", data={"did": alice.did, "reason": "r"}).url.path
-    with world.database.write() as connection:
-        unread = {"did": alice.did, "scanned_at": world.database.now(connection), "problem": "too_slow"}
-        connection.execute(insert(repo_scan), unread)
-    for screen in (here, "/ops/repairs", "/ops/work"):
-        page = admin.get(screen)
-        assert_runs_only_our_files(page)
-        assert f'href="/ops/accounts/{alice.did}">@alice.test</a>' in page.text
 
 
 def test_a_rebuild_is_shown_with_its_progress_and_when_it_stands_still(world, admin, alice):

@@ -3,7 +3,6 @@
 import pytest
 
 from api.responses.states import LaneState, MirrorReason, MirrorState
-from api.routers.ops.deliveries import LANE_STATES
 from web.state_words import AT_WORK, BY_REASON, WORKS, Mark, lane_words, shown, states_of, what_saving_does
 
 REASONS = [
@@ -35,12 +34,6 @@ def test_the_form_names_what_a_waiting_lane_waits_for(reason):
     on_pds = {"state": MirrorState.DELIVERED, "reason": None}
     assert what_saving_does(on_pds, None) == "Goes to your PDS at once."
     assert BY_REASON[reason].headline in what_saving_does(on_pds, reason)
-
-
-@pytest.mark.parametrize("state", LANE_STATES)
-def test_a_lane_has_words_for_its_state(state):
-    reason = None if state == "ready" else state
-    assert lane_words({"reason": reason, "waiting": {}}) is (BY_REASON[state] if reason else WORKS)
 
 
 def test_records_that_wait_in_a_ready_lane_are_on_their_way():

@@ -14,7 +14,6 @@ from tests.media_samples import samples
 from tests.web.pages import assert_small
 from tests.web.studio.forms import send
 from web.pages.studio import history
-from web.pages.studio.track import LATEST
 
 
 @pytest.fixture
@@ -80,12 +79,6 @@ def seen(told, label):
     return " ".join([label, *words.split()])
 
 
-def test_a_person_at_the_browser_is_told_apart_from_their_program(studio, here):
-    send(studio, studio.get(here), here, title="Third")
-    told = event(studio.get(f"{here}/history"), 3)
-    assert '<strong>You</strong> changed the title<span class="soft"> in the browser' in told
-
-
 def test_who_signed_in_with_an_app_password_is_the_person_and_a_named_program_is_not(
     world, client, track, studio, here
 ):
@@ -117,44 +110,6 @@ def test_an_entry_says_what_of_it_is_kept_off_the_pds(studio, here):
     assert [words in event(page, version) for version in (1, 2, 3, 4)] == [False, False, True, True]
     assert "On " not in event(page, 3).replace(words, "")
     assert "On its way" in event(page, 4)
-
-
-def test_an_entry_leads_to_its_version_and_the_whole_history_is_offered_where_there_is_more(
-    edit, studio, here
-):
-    page = studio.get(here)
-    assert f'class="event-link" href="{here}/versions/1">Then and today</a>' in event(page, 1)
-    assert "The whole history" not in page.text
-    for number in range(LATEST):
-        edit(title=f"T{number}")
-    assert "The whole history" in studio.get(here).text
-
-
-def test_an_entry_has_no_link_to_a_page_on_which_nothing_differs(world, track, studio, here):
-    assert links(studio, here, 1) == ["Then and today"]
-    assert links(studio, here, 2) == ["What changed"]
-    del world.pds.records[track["atproto_record_uri"]]
-    send(studio, studio.get(here), here, title="Third")
-    world.deliver()
-    assert world.events(track["id"])[3:] == ["RecordMissing"]
-    assert links(studio, here, 2) == ["Then and today", "What changed"]
-    assert links(studio, here, 4) == []
-    assert "Nothing that shows differs" in studio.get(f"{here}/compare?from=3&to=4").text
-    assert "Nothing that shows is different" in studio.get(f"{here}/versions/4").text
-
-
-def links(studio, here, version):
-    return re.findall(r"<a [^>]*>([^<]+)</a>", event(studio.get(f"{here}/history"), version))
-
-
-def test_a_long_timeline_is_read_page_by_page(studio, here, monkeypatch):
-    monkeypatch.setattr(history, "PAGE", 1)
-    first = studio.get(f"{here}/history")
-    assert ('id="v2"' in first.text, 'id="v1"' in first.text) == (True, False)
-    cursor = first.text.split('href="?cursor=')[1].split('"')[0]
-    second = studio.get(f"{here}/history?cursor={cursor}")
-    assert ('id="v2"' in second.text, 'id="v1"' in second.text) == (False, True)
-    assert "Earlier changes" not in second.text
 
 
 def test_a_page_of_10_000_events_is_as_small_as_one_of_few(world, track, studio, here):
@@ -194,13 +149,6 @@ def test_the_page_of_a_version_ticks_the_fields_that_its_change_changed(edit, sh
     assert shown("title") == ["Fourth"]
 
 
-def test_the_page_of_the_upload_ticks_nothing(studio, here):
-    page = studio.get(f"{here}/versions/1")
-    assert ticked(page) == []
-    assert "Tick what you want back." in page.text
-    assert "Ticked is" not in page.text
-
-
 def test_one_change_is_undone_and_those_after_it_stay(edit, shown, happened, studio, here):
     edit(description="Words.")
     page = studio.get(f"{here}/history")
@@ -233,35 +181,6 @@ def test_a_change_that_was_overtaken_is_not_undone_before_its_owner_has_looked(
     assert happened() == events
     send(studio, choice, f"{here}/revert")
     assert shown("title", "album", "tags") == ["First Take", "One", ["x"]]
-
-
-def test_putting_back_over_a_change_made_meanwhile_is_refused(client, alice, track, studio, here):
-    then = studio.get(f"{here}/versions/1")
-    client.patch(f"/tracks/{track['id']}", json={"title": "Third"}, headers=alice.headers)
-    page = send(studio, then, f"{here}/revert", whole="true")
-    assert page.status_code == 412
-    assert "changed in the meantime" in page.text
-    assert now(client, alice, track)["title"] == "Third"
-
-
-def test_two_versions_are_compared(studio, here):
-    page = studio.get(f"{here}/compare?from=1&to=2")
-    assert ">First Take</td>" in page.text.split("Title</th>")[1].split("</tr>")[0]
-    assert "<title>Version 1 and version 2 of Second · mastertape</title>" in page.text
-    assert "Nothing that shows differs" in studio.get(f"{here}/compare?from=2&to=2").text
-
-
-def test_the_page_of_a_version_plays_its_audio_after_it_was_replaced(studio, here):
-    send(
-        studio,
-        studio.get(here),
-        f"{here}/files/audio",
-        files={"file": ("b.mp3", samples.mp3(2), "audio/mpeg")},
-    )
-    page = studio.get(f"{here}/versions/1")
-    assert "This audio was replaced. It is kept until" in page.text
-    source = page.text.split("<audio")[1].split('src="')[1].split('"')[0]
-    assert studio.get(source, headers={"Accept": "*/*"}).content == samples.mp3(1)
 
 
 def covers(page):

@@ -26,12 +26,6 @@ def titles_of(page):
     return [title for title in reversed(TITLES) if f">{title}</a>" in page.text]
 
 
-def test_a_newcomer_reads_what_to_do(studio):
-    page = studio.get("/studio")
-    assert "Upload your first track" in page.text
-    assert 'href="/studio/upload"' in page.text
-
-
 def test_each_track_has_its_mark_and_each_mark_its_tracks(world, client, alice, three, studio):
     page = studio.get("/studio")
     assert titles_of(page) == ["Gamma", "Beta", "Alpha"]
@@ -69,27 +63,10 @@ def test_what_waits_for_its_artist_is_named_above_all_tracks(world, client, alic
     assert marked_in(of_mark) == {three[0]["id"]: "Held"}
 
 
-def test_each_row_tells_when_the_track_was_changed_last(client, alice, three, studio):
-    changed = client.patch(f"/tracks/{three[0]['id']}", json={"album": "x"}, headers=alice.headers)
-    row = studio.get("/studio").text.split(f'id="mark-{three[0]["id"]}"')[1].split("</div>")[0]
-    assert f'Changed <time datetime="{changed.json()["updated_at"]}">' in row
-
-
 def test_deleted_tracks_are_listed_by_themselves(client, alice, three, studio):
     client.delete(f"/tracks/{three[1]['id']}", headers=alice.headers)
     assert titles_of(studio.get("/studio")) == ["Gamma", "Alpha"]
     assert titles_of(studio.get("/studio?mark=deleted")) == ["Beta"]
-
-
-@pytest.mark.usefixtures("three")
-def test_pages_follow_one_another_until_all_tracks_were_shown(studio, monkeypatch):
-    monkeypatch.setattr(my_tracks, "PAGE", 2)
-    first = studio.get("/studio")
-    assert titles_of(first) == ["Gamma", "Beta"]
-    address = first.text.split('class="button quiet" href="/studio?')[1].split('"')[0].replace("&amp;", "&")
-    second = studio.get(f"/studio?{address}")
-    assert titles_of(second) == ["Alpha"]
-    assert "More tracks" not in second.text
 
 
 def test_tracks_that_the_browser_shows_already_get_their_mark_whatever_the_page_lists(
@@ -105,21 +82,6 @@ def test_tracks_that_the_browser_shows_already_get_their_mark_whatever_the_page_
     page = studio.get(f"/studio?mark=on-its-way&{rows}")
     assert titles_of(page) == []
     assert marked_in(page) == {beta: "On your PDS", alpha: "On your PDS"}
-
-
-def test_a_selection_is_counted_before_it_is_copied_and_followed_after(world, client, alice, three, studio):
-    gated = upload(client, alice, title="Delta", seed=9, support_gate={"type": "any"})
-    world.deliver()
-    picked = [("id", str(track["id"])) for track in (*three[:2], gated)]
-    asked = send(studio, studio.get("/studio"), "/studio/selection", ticked=[*picked, ("action", "copy")])
-    assert "Copy 2 tracks, about" in asked.text
-    assert "for supporters only" in asked.text
-    assert b"blob" not in b"".join(str(record).encode() for record in world.pds.records.values())
-    progress = send(studio, asked, "/studio/copy")
-    assert "0 of 2 on your PDS" in progress.text
-    world.deliver()
-    world.deliver()
-    assert "2 of 2 on your PDS" in studio.get(str(progress.url)).text
 
 
 def picked(studio, tracks):
@@ -141,10 +103,3 @@ def test_a_form_whose_time_is_up_names_the_tracks_that_are_left(three, studio, m
     monkeypatch.setattr(my_tracks, "MAX_COPY_SECONDS", -1.0)
     left = send(studio, picked(studio, three[:2]), "/studio/copy")
     assert left.text.count("Not asked for") == 2
-
-
-def test_a_comparison_says_first_what_it_reads(three, studio):
-    picked = [("id", str(three[0]["id"])), ("action", "verify")]
-    asked = send(studio, studio.get("/studio"), "/studio/selection", ticked=picked)
-    assert "Compare 1 track with your PDS" in asked.text
-    assert send(studio, asked, "/studio/pds/verify").status_code == 200

@@ -7,7 +7,7 @@ from sqlalchemy import update
 
 from outbox.mirror.tables import mirror_lane
 from tests.api.records.test_resolve import held
-from tests.api.world import refusal, upload
+from tests.api.world import upload
 from tests.media_samples import samples
 from tests.web.studio.forms import form_to, send
 
@@ -56,26 +56,6 @@ def standing(page):
     )
 
 
-def test_a_track_on_the_pds_says_since_when(world, studio, here):
-    assert "since" not in standing(studio.get(here))
-    world.deliver()
-    page = studio.get(here)
-    assert re.search(r"On your PDS since \d+ \w+ \d{4}, \d\d:\d\d UTC Tags are kept here", standing(page))
-    assert "since <time datetime=" in page.text
-
-
-def test_a_track_on_the_pds_says_what_of_it_no_record_has(world, studio, here):
-    world.deliver()
-    send(studio, studio.get(here), here, title="Second Thoughts")
-    world.deliver()
-    words = "Tags are kept here; they are not in the record on your PDS. Your PDS has the rest as it is here."
-    assert standing(studio.get(here)).endswith(words)
-    send(studio, studio.get(here), here, tags="")
-    send(studio, studio.get(here), here, title="Third")
-    world.deliver()
-    assert standing(studio.get(here)).endswith("Your PDS has it as it is here.")
-
-
 def test_an_edit_of_tags_alone_is_not_said_to_be_on_the_pds(world, studio, here):
     world.deliver()
     words = "Tags are kept here; they are not in the record on your PDS."
@@ -86,22 +66,6 @@ def test_an_edit_of_tags_alone_is_not_said_to_be_on_the_pds(world, studio, here)
     assert "Your PDS has it" not in page.text
     first = r"The last change is kept here only the rest is on your PDS since \d+ \w+ \d{4}, \d\d:\d\d UTC "
     assert re.match(first + re.escape(words), standing(page))
-
-
-def test_an_undone_edit_of_tags_alone_is_not_said_to_be_on_the_pds(world, studio, here):
-    page = send(studio, studio.get(here), here, tags="demo")
-    world.deliver()
-    page = send(studio, page, f"{here}/versions/2/undo")
-    assert "The change is undone. Tags are kept here; they are not in the record" in page.text
-    assert standing(page).startswith("The last change is kept here only")
-    assert "Your PDS has it" not in page.text
-
-
-def test_an_edit_of_tags_alone_comes_before_what_a_held_track_waits_for(sign_in, alice, conflict):
-    here = f"/studio/tracks/{conflict['id']}"
-    browser = sign_in(alice)
-    words = standing(send(browser, browser.get(here), here, tags="demo"))
-    assert words.startswith("The last change is kept here only Held Another program changed this record")
 
 
 def saving(page):
@@ -131,13 +95,6 @@ def test_the_form_says_when_a_change_to_a_track_on_the_pds_gets_there(world, pau
 def test_the_form_of_a_held_track_says_that_a_change_waits_for_the_decision(sign_in, alice, conflict):
     page = sign_in(alice).get(f"/studio/tracks/{conflict['id']}")
     assert saving(page).startswith("Kept here for now. Another program changed this record on your PDS.")
-
-
-def test_the_length_is_shown_before_the_audio_is_loaded(studio, here):
-    page = studio.get(here)
-    assert "Length 0:02" in page.text
-    assert 'preload="none"' in page.text
-    assert "Length 0:02" in studio.get(f"{here}/versions/1").text
 
 
 def test_a_form_sent_as_it_was_shown_changes_nothing(world, studio, here, track):
@@ -200,26 +157,10 @@ def test_cover_and_audio_are_replaced_by_forms_of_their_own(now, track, studio, 
     assert 'role="alert"' in page.text
 
 
-def test_a_deleted_track_is_brought_back_from_its_page(client, now, track, studio, here):
-    page = send(studio, studio.get(here), f"{here}/do/delete")
-    assert "This track is deleted" in page.text
-    assert refusal(client.get(f"/tracks/{track['id']}", headers={"Accept": "*/*"})) == (
-        404,
-        "track_not_found",
-    )
-    page = send(studio, page, f"{here}/do/undelete")
-    assert "The track is back." in page.text
-    assert now()["title"] == "First Take"
-
-
 def test_another_artist_sees_neither_the_page_nor_what_is_on_it(sign_in, bob, here):
     page = sign_in(bob).get(here)
     assert page.status_code == 403
     assert "Recorded" not in page.text
-
-
-def test_an_action_that_is_none_is_not_found(studio, here):
-    assert studio.post(f"{here}/do/nothing").status_code == 404
 
 
 def test_a_form_of_another_site_changes_nothing(world, studio, here, track):
@@ -239,24 +180,6 @@ def sends(browser, audio, name="song.mp3", **fields):
         "image": ("", b"", "application/octet-stream"),
     }
     return send(browser, browser.get(FORM), FORM, files=files, **fields)
-
-
-def test_a_file_becomes_a_track_whose_page_says_what_comes_next(sign_in, alice):
-    page = sends(
-        sign_in(alice), samples.mp3(1), title="First Take", album="Pressings", support_gate='{"type": "any"}'
-    )
-    assert page.url.path.startswith("/studio/tracks/")
-    assert "Uploaded. It is being sent to your PDS." in page.text
-    assert form_to(page, page.url.path).fields[2:4] == [("title", "First Take"), ("album", "Pressings")]
-    assert ("support_gate", "any") in form_to(page, page.url.path).fields
-
-
-def test_what_is_no_audio_is_refused_with_what_to_do(sign_in, alice):
-    page = sends(sign_in(alice), b"words", "words.txt", title="Words")
-    assert page.status_code in {400, 415}
-    assert 'role="alert"' in page.text
-    assert "Nothing was changed." in page.text
-    assert form_to(page, FORM)
 
 
 def test_the_same_audio_again_leads_to_its_track(client, sign_in, alice):
