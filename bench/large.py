@@ -23,8 +23,8 @@ from eventstore import prepared
 from eventstore.database import Database
 from eventstore.event_log import EventLog
 from outbox.mirror.parking import schedule_overdue_probes
+from outbox.mirror.requeue import wake_stuck_lanes
 from outbox.relay.claim import claim, seconds_until_due
-from outbox.relay.maintenance import LANES_PER_LOOK, wake_stuck_lanes
 from projections.history import history_page
 from service.observability.gauges import gauges
 
@@ -160,7 +160,7 @@ def calls(log: EventLog) -> dict[str, Callable[[], object]]:
         "a page of history": read(lambda connection: history_page(connection, 77, limit=20)),
         "what is due, for a poll": lambda: seconds_until_due(database),
         "a claim": lambda: claim(database, owner="bench", limit=8, lease=timedelta(seconds=0)),
-        "forgotten lanes, a pass": lambda: wake_stuck_lanes(database, until=did_of(LANES_PER_LOOK)),
+        "forgotten lanes, a pass": lambda: wake_stuck_lanes(database),
         "overdue probes": lambda: schedule_overdue_probes(database),
         "all gauges": lambda: list(gauges(log)),
     }

@@ -23,12 +23,10 @@ KINDS: Final = RecordKinds(TrackRecords(RecordUrls("http://127.0.0.1:8000")))
 async def relay_to(log: EventLog, sessions: Sessions, limits: RelayLimits) -> AsyncIterator[Relay]:
     """Yield a relay that writes through these sessions and reads nothing."""
     async with httpx.AsyncClient() as unused:
-        hosts = Hosts(log.database)
         yield Relay(
             log,
-            Delivery(log, hosts, Pds(sessions, unused)),
+            Delivery(log, Hosts(log.database), Pds(sessions, unused)),
             KINDS,
-            hosts=hosts,
             owner="bench",
             limits=limits,
         )

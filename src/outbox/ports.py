@@ -84,20 +84,9 @@ trace_parent: Final[ContextVar[str | None]] = ContextVar("trace_parent", default
 """The W3C `traceparent` of what is committed now. Its targets keep it for their delivery, whichever process that is in."""
 
 
-class Tracing(Protocol):
-    def delivery(self, task: "DeliveryTask") -> "AbstractContextManager[Callable[[Result], None]]":
-        """Trace a delivery during the block, which reports its result."""
-
-
-class NoTracing:
+class Tracing:
     """Traces nothing."""
 
-    def delivery(self, task: "DeliveryTask") -> "AbstractContextManager[Callable[[Result], None]]":  # noqa: ARG002
-        return _NOTHING
-
-
-def _ignore(_result: "Result") -> None: ...
-
-
-_NOTHING: Final = nullcontext(_ignore)
-NO_TRACING: Final = NoTracing()
+    def delivery(self, task: "DeliveryTask") -> AbstractContextManager[Callable[["Result"], None]]:  # noqa: ARG002
+        """Trace a delivery during the block, which reports its result."""
+        return nullcontext(lambda _result: None)

@@ -102,7 +102,6 @@ class World:
             Uploads(self.log, self.made.hosts, pds, StorageAudio(self.made.media)),
             Probes(self.database, pds, FakeDirectory(HOST)),
             self.services.kinds,
-            hosts=self.made.hosts,
             owner="test",
             limits=RelayLimits(4, timedelta(seconds=60)),
         )

@@ -27,7 +27,6 @@ _NEXT = f"select min(t) from ({_TIMES}) where t > ?"  # noqa: S608
 
 LANES_DUE = "mirror_lane where due_at <= :now or backfill_at <= :now"
 TARGETS = "mirror_target"
-HOSTS_SHUT = "pds_host where retry_at > :now or paced_until > :now"
 
 Poll = Callable[..., Any]
 

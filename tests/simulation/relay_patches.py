@@ -11,8 +11,8 @@ from eventstore.database import Database
 from eventstore.jobs import worker as worker_module
 from eventstore.jobs.worker import Worker
 from outbox.probes import jobs as probe_jobs_module
-from outbox.relay import maintenance as maintenance_module
 from outbox.relay import relay as relay_module
+from tests.outbox.rigs import working_relay as working_relay_module
 from tests.simulation import idle_polls
 from tests.simulation.idle_polls import IdlePolls, Poll, as_text
 from tests.simulation.memory_database import driver_of
@@ -84,8 +84,7 @@ def patched(
         patch.object(relay_module, "BUSY_POLL_SECONDS", POLL_SECONDS),
         patch.object(worker_module, "POLL_SECONDS", POLL_SECONDS),
         _quick_worker(polls),
-        _quick(maintenance_module, "wake_stuck_lanes", polls, idle_polls.TARGETS),
-        _quick(maintenance_module, "schedule_overdue_probes", polls, idle_polls.HOSTS_SHUT),
+        _quick(working_relay_module, "tend_lanes", polls, idle_polls.TARGETS),
         patch.object(probe_jobs_module, "GONE_AFTER", GONE_AFTER),
         patch.object(relay_module, "claim", polls.wrap(counted, idle_polls.LANES_DUE)),
         patch.object(relay_module, "seconds_until_due", polls.wrap_due(relay_module.seconds_until_due)),

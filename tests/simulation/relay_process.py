@@ -86,7 +86,6 @@ class RelayProcess:
             Uploads(log, hosts, paced, audio),
             Probes(log.database, paced, IdentityDirectory(Resolver(None, [], http))),
             KINDS,
-            hosts=hosts,
             owner=name,
             limits=RelayLimits(4, LEASE),
             has_ended=has_ended,

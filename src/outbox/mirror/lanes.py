@@ -51,9 +51,6 @@ from outbox.mirror.tables import (
 PROBE_CLEARED: Final[dict[str, Any]] = {"probe_at": NEVER, "probes": 0, "missing_since": NEVER}
 """The columns of a lane whose account is known to be at its host."""
 
-LANES_PER_PAGE: Final = 100
-"""How many lanes one page of the relay's maintenance reschedules."""
-
 
 class LockedLane(NamedTuple):
     """What is read with a lane's lock."""

@@ -14,7 +14,7 @@ from sqlalchemy import Connection, and_, bindparam, case, literal, select, true,
 from eventstore.database import Database
 from eventstore.schema import UtcDateTime
 from outbox.mirror.due import host_open_at, lane_columns, lane_due_at
-from outbox.mirror.lanes import LANES_PER_PAGE, PROBE_CLEARED, Lane, record_failing
+from outbox.mirror.lanes import PROBE_CLEARED, Lane, record_failing
 from outbox.mirror.states import PROBED, LaneState
 from outbox.mirror.tables import HAS_LIVE_WORK, NEVER, NO_FAILURES, mirror_lane, pds_host
 from outbox.pds.verdict import Kind
@@ -44,6 +44,8 @@ PARKED: Final = (*PROBED, LaneState.AUTH_REQUIRED)
 """The states whose accounts are probed on request; one that waits for a sign-in may be gone, or elsewhere."""
 FIRST_PROBE_PAUSE: Final = timedelta(minutes=15)
 LONGEST_PROBE_PAUSE: Final = timedelta(hours=24)
+LANES_PER_PAGE: Final = 100
+"""How many lanes are locked at once to schedule their probes."""
 PROBE_AFTER_FAILING: Final = timedelta(hours=1)
 """After so long without a success, the lane's account may have moved or be inactive."""
 

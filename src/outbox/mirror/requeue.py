@@ -1,15 +1,18 @@
-"""Requeues records: one to be sent at once, some to be verified again, many to be sent behind live work."""
+"""Requeues records: one to be sent at once, some to be verified again, many to be sent behind live work; and what was forgotten."""
 
 from collections.abc import Iterable
 from datetime import datetime
+from typing import Final
 
 from sqlalchemy import ColumnElement, Connection, and_, case, exists, or_, select, true, update
 
 from aggregates.published import Subject
-from outbox.mirror.due import is_open, lane_columns, target_columns
-from outbox.mirror.parking import probe_now
+from eventstore.database import Database
+from outbox.mirror.due import is_backfill, is_open, lane_columns, target_columns, target_due_at
+from outbox.mirror.lanes import change_lane
+from outbox.mirror.parking import probe_now, schedule_overdue_probes
 from outbox.mirror.states import MirrorReason, TargetState
-from outbox.mirror.tables import PAST, blob_job, mirror_lane, mirror_target, repo_scan
+from outbox.mirror.tables import CONCERNS_RELAY, NEVER, PAST, blob_job, mirror_lane, mirror_target, repo_scan
 from outbox.mirror.targets import are_about, is_about, wake_lane
 
 
@@ -112,3 +115,35 @@ def _rescan(connection: Connection, which: ColumnElement[bool]) -> None:
     """Reset the scan state; a repo without one is due anyway, and one that was reset is not written again."""
     scanned = or_(repo_scan.c.rev.is_not(None), repo_scan.c.scanned_at > PAST)
     connection.execute(update(repo_scan).where(which, scanned).values(rev=None, scanned_at=PAST))
+
+
+def tend_lanes(database: Database) -> None:
+    """Schedule the probes of lanes that wait for a host that is down, and wake those that sleep over work."""
+    while schedule_overdue_probes(database):
+        pass
+    wake_stuck_lanes(database)
+
+
+def wake_stuck_lanes(database: Database) -> list[str]:
+    """Make lanes due that have an open target and no due time; returns their DIDs.
+
+    Every ordinary change wakes its lane in its own transaction: a rebuild that repaired targets, or manual SQL, wakes none.
+    """
+    with database.read_committed() as connection:
+        asleep = list(connection.scalars(_ASLEEP))
+    for did in asleep:
+        with database.write() as connection:
+            change_lane(connection, did, due_at=database.now(connection))
+    return asleep
+
+
+_ASLEEP: Final = (
+    select(lane_columns.did)
+    .distinct()
+    .join(mirror_target, target_columns.did == lane_columns.did)
+    .where(
+        CONCERNS_RELAY,
+        target_due_at() < NEVER,
+        case((is_backfill(), lane_columns.backfill_at), else_=lane_columns.due_at) >= NEVER,
+    )
+)

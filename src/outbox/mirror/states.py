@@ -188,9 +188,6 @@ _OF_TARGETS: Final = (
     Transition(
         TargetState.BLOB, TargetState.REJECTED, "the blob worker settles an upload that the PDS refuses"
     ),
-    Transition(
-        TargetState.BLOB, TargetState.IDLE, "the relay's maintenance finds that no upload is requested"
-    ),
     *_from_all(TargetState, TargetState.IDLE, "account deletion excludes a record that was never sent"),
     *_from_all(TargetState, TargetState.IDLE, "recovery finds the record on the PDS as the log says"),
     *_from_all(TargetState, TargetState.HELD, "recovery finds a newer record on the PDS"),

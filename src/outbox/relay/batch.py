@@ -157,22 +157,21 @@ class SentBatch:
     results: Sequence[Result] = ()
 
 
+@dataclass
 class BatchRun:
     """The batches of one lane run: each swaps on the commit that the one before it made.
 
     Holds no transaction, lock or thread while a request is in flight.
     """
 
-    def __init__(self, delivery: Delivery, log: EventLog, lane: Lane, kinds: RecordKinds) -> None:
-        self._delivery = delivery
-        self._log = log
-        self._lane = lane
-        self._kinds = kinds
-        self._newest_commit: str | None = None
-        self._old_places: AbstractSet[tuple[str | None, str]] = frozenset()
-        """What the old collection holds at the commit that the next batch swaps on."""
-        self._is_given_up = False
-        """Whether the PDS did not say what a batch has to know."""
+    delivery: Delivery
+    lane: Lane
+    kinds: RecordKinds
+    _newest_commit: str | None = None
+    _old_places: AbstractSet[tuple[str | None, str]] = frozenset()
+    """What the old collection holds at the commit that the next batch swaps on."""
+    _is_given_up: bool = False
+    """Whether the PDS did not say what a batch has to know."""
 
     async def send(self, first: DeliveryTask, seconds: float, done: Sequence[str]) -> SentBatch | None:
         """Send the records that are next with `first`, within `seconds`; None if it is to be delivered alone.
@@ -190,39 +189,39 @@ class BatchRun:
             self._is_given_up = True
             return None
         except Exception:  # it fails no lane: delivered alone, the records show which of them it is
-            logger.exception("batch_failed", extra=self._lane.log_fields)
+            logger.exception("batch_failed", extra=self.lane.log_fields)
             return None
 
     async def _send_next(
         self, first: DeliveryTask, swap: str | None, deadline: Deadline, done: Sequence[str]
     ) -> SentBatch | None:
-        tasks = await in_thread(next_batch, self._log, self._lane, self._kinds, done)
+        tasks = await in_thread(next_batch, self.delivery.log, self.lane, self.kinds, done)
         if not _is_batch_of(first, tasks):
             return None
         if swap is None:
             swap = await self._read_newest_commit(deadline)
             # what must not be restored beside: the swap refuses the batch if it changes after the commit was read
-            reads = RepoReads(self._delivery.pds, list_seconds=MAX_READ_SECONDS)
+            reads = RepoReads(self.delivery.pds, list_seconds=MAX_READ_SECONDS)
             self._old_places = {
                 (kind.old_collection, str(entry.rkey))
-                for kind in self._kinds
+                for kind in self.kinds
                 if kind.old_collection is not None
-                async for entry in reads.records(self._lane.host, self._lane.did, kind.old_collection)
+                async for entry in reads.records(self.lane.host, self.lane.did, kind.old_collection)
             }
         tasks = [task for task in tasks if not self._is_in_old_collection(task)]
         if not _is_batch_of(first, tasks):
             return None
-        attempt_ids = await in_thread(record_intents, self._delivery.database, self._lane, tasks)
+        attempt_ids = await in_thread(record_intents, self.delivery.database, self.lane, tasks)
         verdict = await self._send(tasks, swap, deadline.within(WRITE_TIMEOUT_SECONDS))
         return self._sent(tasks, attempt_ids, verdict)
 
     async def _read_newest_commit(self, deadline: Deadline) -> str:
-        lane = self._lane
-        verdict = await self._delivery.pds.newest_commit(
+        lane = self.lane
+        verdict = await self.delivery.pds.newest_commit(
             lane.host, lane.did, timeout=deadline.within(MAX_READ_SECONDS)
         )
         report = HostReport.of_limits(lane.host, lane.did, verdict)
-        await in_thread(self._delivery.hosts.record_if_changed, report)
+        await in_thread(self.delivery.hosts.record_if_changed, report)
         if verdict.kind is Kind.DONE and verdict.cid is not None and is_record_cid(verdict.cid):
             return verdict.cid
         raise RemoteUnknownError(verdict)
@@ -231,13 +230,13 @@ class BatchRun:
         return (task.kind.old_collection, task.key.rkey) in self._old_places
 
     async def _send(self, tasks: Sequence[DeliveryTask], swap: str, timeout: float) -> Verdict:
-        lane = self._lane
+        lane = self.lane
         records = [(task.key, task.body) for task in tasks if task.body is not None]
-        verdict = await self._delivery.pds.create(
+        verdict = await self.delivery.pds.create(
             lane.host, lane.did, records, swap_commit=swap, timeout=timeout
         )
         for _ in tasks:
-            self._delivery.metrics.attempted(PUT, verdict)
+            self.delivery.metrics.attempted(PUT, verdict)
         return verdict
 
     def _sent(self, tasks: Sequence[DeliveryTask], attempt_ids: Sequence[int], verdict: Verdict) -> SentBatch:
@@ -250,7 +249,7 @@ class BatchRun:
             return SentBatch(attempt_ids, verdict, results)
         if verdict.kind in OF_LANE or verdict.status is None:
             return SentBatch(attempt_ids, verdict, [Result(tasks[0], Outcome.FAILED, verdict)])
-        logger.info("batch_refused", extra={**self._lane.log_fields, "error": verdict.error})
+        logger.info("batch_refused", extra={**self.lane.log_fields, "error": verdict.error})
         # the PDS has applied none of it, if the answer is its own
         is_own = not verdict.concerns_host and verdict.kind is not Kind.DONE
         kind = Kind.READ_BACK if is_own else Kind.AMBIGUOUS

@@ -8,9 +8,10 @@
 Hosts that failed the last time get a share of the relay's lanes: however many of them hang, the others are not delayed.
 """
 
+import logging
 import random
 import time
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from typing import Any, Final
@@ -44,10 +45,13 @@ from outbox.mirror.tables import (
     HAS_LIVE_WORK,
     NEVER,
     NEVER_LITERAL,
+    PAST,
     mirror_lane,
     pds_host,
     was_leased,
 )
+
+logger = logging.getLogger("mastertape.outbox")
 
 MAX_CLAIM_ATTEMPTS: Final = 4
 
@@ -295,4 +299,38 @@ _LEASED_LANES: Final = (
 )
 _DUE: Final = Prepared(
     lambda dialect: with_now(select(_FREE_LANES, _LEASED_LANES), is_sqlite=dialect == "sqlite")
+)
+
+
+HasEnded = Callable[[str], bool]
+"""Whether the owner of leases is proved to have ended."""
+
+
+def release_of_ended(database: Database, has_ended: HasEnded) -> int:
+    """Release what ended processes have leased, without waiting for the end of the lease (ADR 36); returns how many.
+
+    A lane's epoch still fences late results. A row that is locked, perhaps by the last transaction of such a process, is left to
+    the next time.
+    """
+    with database.read_committed() as connection:
+        owners = [owner for owner in connection.scalars(_OWNERS) if has_ended(owner)]
+    released = 0
+    if owners:
+        with database.write() as connection:
+            released = connection.execute(_RELEASE, {"owners": owners}).rowcount
+    if released:
+        logger.info("leases_released", extra={"owners": owners, "count": released})
+    return released
+
+
+_OWNERS: Final = (
+    select(lane_columns.lease_owner).where(was_leased(), lane_columns.lease_owner.is_not(None)).distinct()
+)
+_THEIRS: Final = select(lane_columns.did).where(
+    was_leased(), lane_columns.lease_owner.in_(bindparam("owners", expanding=True))
+)
+_RELEASE: Final = (
+    update(mirror_lane)
+    .where(lane_columns.did.in_(_THEIRS.with_for_update(skip_locked=True)))
+    .values(lease_owner=None, lease_until=PAST)
 )

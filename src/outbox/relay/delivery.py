@@ -8,14 +8,10 @@
 """
 
 from collections.abc import Callable, Mapping
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
 from typing import Any, Final
 
-from sqlalchemy import Connection
-
-from aggregates.published import Published
-from eventstore.change import Event, of_class
 from eventstore.database import Database
 from eventstore.event_log import EventLog
 from outbox.mirror.host_state import HostReport
@@ -59,38 +55,18 @@ MAX_CLOCK_JUMP: Final = timedelta(hours=1)
 _Compare = Callable[[DeliveryTask, Remote, bool, History], Finding]
 
 
-class _LoggedHistory:
-    def __init__(self, log: EventLog, connection: Connection, task: DeliveryTask) -> None:
-        self._log: Final = log
-        self._connection: Final = connection
-        self._task: Final = task
-
-    def first(self) -> Event | None:
-        recorded = self._log.stream(self._connection, self._task.subject.stream_id, upto_version=1)
-        return recorded[0].event if recorded else None
-
-    def state_at(self, generation: int) -> Published | None:
-        of = self._task.subject.stream_id
-        found = self._log.state_at_position(self._connection, of, generation)
-        return of_class(self._task.kind.aggregate, found.state) if found is not None else None
-
-
+@dataclass(frozen=True)
 class Delivery:
     """Delivers tasks, one at a time per lane; holds no transaction, lock or thread while a request is in flight."""
 
-    def __init__(
-        self,
-        log: EventLog,
-        hosts: Hosts,
-        pds: Pds,
-        *,
-        metrics: RelayMetrics = NO_METRICS,
-    ) -> None:
-        self._log: Final = log
-        self.database: Final = log.database
-        self.hosts: Final = hosts
-        self.pds: Final = pds
-        self.metrics: Final = metrics
+    log: EventLog
+    hosts: Hosts
+    pds: Pds
+    metrics: RelayMetrics = NO_METRICS
+
+    @property
+    def database(self) -> Database:
+        return self.log.database
 
     def begins_with_write(self, task: DeliveryTask) -> bool:
         """Whether the task is sent as it was read, with nothing to be read from the PDS first."""
@@ -260,7 +236,7 @@ class Delivery:
     def _compare(self, compare: _Compare, task: DeliveryTask, remote: Remote) -> Finding:
         with self.database.read() as connection:
             was_sent = is_our_cid(connection, task.key, remote.cid)
-            return compare(task, remote, was_sent, _LoggedHistory(self._log, connection, task))
+            return compare(task, remote, was_sent, History(self.log, connection, task))
 
     def _late_creates(self, task: DeliveryTask) -> tuple[LateCreates, datetime]:
         with self.database.read() as connection:

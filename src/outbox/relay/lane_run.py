@@ -23,10 +23,9 @@ from eventstore.errors import EventStoreError, LeaseLostError
 from eventstore.event_log import EventLog
 from outbox.mirror.failure_causes import count_failure
 from outbox.mirror.host_state import HostReport
-from outbox.mirror.hosts import Hosts
 from outbox.mirror.lanes import Lane, lock_lane, release, release_after_error, write_release
 from outbox.pds.verdict import verdict_of_fault
-from outbox.ports import NO_TRACING, RelayMetrics, Tracing
+from outbox.ports import Tracing
 from outbox.record.kind import RecordKinds
 from outbox.relay.batch import BatchRun, SentBatch
 from outbox.relay.delivery import Delivery
@@ -56,29 +55,16 @@ class _Run:
     succeeded_at: datetime | None = None
 
 
+@dataclass(frozen=True)
 class LaneRunner:
     """Runs claimed lanes; `is_stopping` ends a run after the delivery in flight, `on_settled` is called with the account after each."""
 
-    def __init__(
-        self,
-        log: EventLog,
-        delivery: Delivery,
-        kinds: RecordKinds,
-        hosts: Hosts,
-        metrics: RelayMetrics,
-        *,
-        tracing: Tracing = NO_TRACING,
-        is_stopping: Callable[[], bool],
-        on_settled: Callable[[str], object],
-    ) -> None:
-        self._log = log
-        self._delivery = delivery
-        self._kinds = kinds
-        self._hosts = hosts
-        self._metrics = metrics
-        self._tracing = tracing
-        self._is_stopping = is_stopping
-        self._on_settled = on_settled
+    log: EventLog
+    delivery: Delivery
+    kinds: RecordKinds
+    tracing: Tracing
+    is_stopping: Callable[[], bool]
+    on_settled: Callable[[str], object]
 
     async def run(self, lane: Lane, lease: LeaseClock) -> Counter[Outcome]:
         """Deliver the lane's due targets and release it; counts the outcomes. Raises nothing but cancellation."""
@@ -88,11 +74,11 @@ class LaneRunner:
         except LeaseLostError as lost:
             logger.warning("lease_lost", extra=lane.log_fields)
             if isinstance(lost, _FencedError):
-                self._metrics.fenced()
+                self.delivery.metrics.fenced()
         except Exception:
             logger.exception("lane_run_failed", extra=lane.log_fields)
             try:
-                await in_thread(release_after_error, self._log.database, lane)
+                await in_thread(release_after_error, self.log.database, lane)
             except LeaseLostError:
                 pass
             except Exception:  # the lease expires
@@ -103,7 +89,7 @@ class LaneRunner:
         run = _Run()
         records = MAX_BACKFILL_RECORDS_PER_RUN if lane.backfill else MAX_RECORDS_PER_RUN
         following = await in_thread(self._begin_first, lane, may_deliver=self._may_deliver(lease))
-        batches = BatchRun(self._delivery, self._log, lane, self._kinds)
+        batches = BatchRun(self.delivery, lane, self.kinds)
         deliveries = 0
         while following is not None:
             delivered: Result | SentBatch | None = None
@@ -118,10 +104,10 @@ class LaneRunner:
             outcomes.update(result.outcome for result in delivered.results)
 
     def _may_deliver(self, lease: LeaseClock) -> bool:
-        return not self._is_stopping() and lease.age < MAX_RUN_SECONDS and lease.seconds_left_to_send() > 0
+        return not self.is_stopping() and lease.age < MAX_RUN_SECONDS and lease.seconds_left_to_send() > 0
 
     def _begin_first(self, lane: Lane, *, may_deliver: bool) -> NextDelivery:
-        database = self._log.database
+        database = self.log.database
         with database.write() as connection:
             now = lock_lane(database, connection, lane).now
             first = self._begin(connection, lane, now, []) if may_deliver else None
@@ -137,14 +123,14 @@ class LaneRunner:
         if lane.lease_until <= now:  # another relay may claim the lane while the request is in flight
             return None
         try:
-            task = next_task(self._log, lane, self._kinds, now, done)
+            task = next_task(self.log, lane, self.kinds, now, done)
         except UnreadableTargetError as error:
             logger.exception("target_unreadable", extra=lane.log_fields)
             return Result(error.task, Outcome.FAILED, verdict_of_fault(error))
         if task is None or task.is_batchable:
             return task
         try:
-            begins_with_write = self._delivery.begins_with_write(task)
+            begins_with_write = self.delivery.begins_with_write(task)
         except Exception:  # noqa: BLE001 - delivering it fails for that, which fails no other record
             begins_with_write = False
         return replace(task, intent=write_intent(connection, lane, task, now)) if begins_with_write else task
@@ -154,8 +140,8 @@ class LaneRunner:
         if isinstance(task, Result):
             return task
         try:
-            with self._tracing.delivery(task) as report:
-                result = await self._delivery.deliver(lane, task, lease.seconds_left_to_send())
+            with self.tracing.delivery(task) as report:
+                result = await self.delivery.deliver(lane, task, lease.seconds_left_to_send())
                 report(result)
                 return result
         except (LeaseLostError, SQLAlchemyError, EventStoreError):
@@ -170,9 +156,9 @@ class LaneRunner:
             following = await in_thread(self._settle_and_report, lane, delivered, run)
         except LeaseLostError:
             raise _FencedError from None
-        self._on_settled(lane.did)
+        self.on_settled(lane.did)
         for result in delivered.results:
-            self._metrics.settled(result)
+            self.delivery.metrics.settled(result)
             log_result(lane, result)
         return following
 
@@ -192,19 +178,21 @@ class LaneRunner:
                 write_release(settled.connection, lane, settled.now, run.succeeded_at)
 
         try:
-            report = settle(self._log, lane, delivered, begin_or_release)
+            report = settle(self.log, lane, delivered, begin_or_release)
         except Exception:  # the host's limits hold, although nothing was settled
-            self._hosts.record_if_changed(HostReport.of_limits(lane.host, lane.did, delivered.verdict))
+            self.delivery.hosts.record_if_changed(
+                HostReport.of_limits(lane.host, lane.did, delivered.verdict)
+            )
             raise
         if report is not None:
-            self._hosts.record(report)
+            self.delivery.hosts.record(report)
             if following is None:
                 with suppress(LeaseLostError):  # then it is another relay's to release
-                    release(self._log.database, lane, run.succeeded_at)
+                    release(self.log.database, lane, run.succeeded_at)
         for result in delivered.results:
             if result.outcome is Outcome.FAILED:
                 subject = result.task.subject
-                count_failure(self._log.database, lane.host, result.verdict, did=lane.did, subject=subject)
+                count_failure(self.log.database, lane.host, result.verdict, did=lane.did, subject=subject)
         return following
 
 

@@ -5,10 +5,14 @@ the PDS's answer and its recording never looks like another client's edit.
 """
 
 from collections.abc import Mapping
-from typing import Any, Protocol
+from dataclasses import dataclass
+from typing import Any
+
+from sqlalchemy import Connection
 
 from aggregates.published import Published
-from eventstore.change import Event
+from eventstore.change import Event, of_class
+from eventstore.event_log import EventLog
 from eventstore.states import State
 from outbox.mirror.targets import DELETE
 from outbox.pds.client import Remote
@@ -26,12 +30,21 @@ class Finding(State):
     AGREES = "agrees", "it is as last observed, or not ours to change"
 
 
-class History(Protocol):
-    """What the log says of the subject, read only for what nothing else explains."""
+@dataclass(frozen=True)
+class History:
+    """What the log says of a task's subject, read only for what nothing else explains."""
 
-    def first(self) -> Event | None: ...
+    log: EventLog
+    connection: Connection
+    task: DeliveryTask
 
-    def state_at(self, generation: int) -> Published | None: ...
+    def first(self) -> Event | None:
+        recorded = self.log.stream(self.connection, self.task.subject.stream_id, upto_version=1)
+        return recorded[0].event if recorded else None
+
+    def state_at(self, generation: int) -> Published | None:
+        found = self.log.state_at_position(self.connection, self.task.subject.stream_id, generation)
+        return of_class(self.task.kind.aggregate, found.state) if found is not None else None
 
 
 def read_back(task: DeliveryTask, remote: Remote, was_sent: bool, history: History) -> Finding:

@@ -12,25 +12,23 @@ import logging
 import time
 from collections import Counter
 from collections.abc import Callable, Sequence
+from contextlib import suppress
 from dataclasses import dataclass
 from datetime import timedelta
 from math import inf
 from typing import Final
 
 from eventstore.coordination.backoff import backoff
-from eventstore.coordination.commit_signals import awaited
 from eventstore.coordination.process_names import has_ended
 from eventstore.event_log import EventLog
-from outbox.mirror.hosts import Hosts
 from outbox.mirror.lanes import Lane
 from outbox.mirror.targets import MIN_LANE_INTERVAL
-from outbox.ports import NO_METRICS, NO_TRACING, RelayMetrics, Tracing
+from outbox.ports import Tracing
 from outbox.record.kind import RecordKinds
-from outbox.relay.claim import claim, seconds_until_due
+from outbox.relay.claim import HasEnded, claim, release_of_ended, seconds_until_due
 from outbox.relay.delivery import Delivery
 from outbox.relay.delivery_task import LeaseClock
 from outbox.relay.lane_run import LaneRunner
-from outbox.relay.maintenance import HasEnded, Maintenance, release_of_ended
 from outbox.relay.result import Outcome
 from outbox.threads import in_thread
 
@@ -76,12 +74,10 @@ class Relay:
         delivery: Delivery,
         kinds: RecordKinds,
         *,
-        hosts: Hosts,
         owner: str,
         limits: RelayLimits,
-        metrics: RelayMetrics = NO_METRICS,
         has_ended: HasEnded = has_ended,
-        tracing: Tracing = NO_TRACING,
+        tracing: Tracing | None = None,
     ) -> None:
         self._log = log
         self._has_ended = has_ended
@@ -91,50 +87,45 @@ class Relay:
             log,
             delivery,
             kinds,
-            hosts,
-            metrics,
-            tracing=tracing,
-            is_stopping=self._is_stopping,
-            on_settled=self._settled,
+            tracing or Tracing(),
+            is_stopping=lambda: self._stop is not None and self._stop.is_set(),
+            on_settled=lambda did: self.on_settled(did),  # noqa: PLW0108 - it is set later
         )
-        self.on_settled: Callable[[str], object] | None = None
+        self.on_settled: Callable[[str], object] = lambda _did: None
         """Called with the account after each settled delivery."""
         self._runs: dict[asyncio.Task[Counter[Outcome]], Lane] = {}
-        self._woken, self._woken_for_caller = asyncio.Event(), asyncio.Event()
+        self._woken = asyncio.Event()
         self._loop: asyncio.AbstractEventLoop | None = None
         self._stop: asyncio.Event | None = None
-        self._maintenance = Maintenance(log.database, self._woken.set)
         self._log_outdated_at = 0.0
         self._early_release_at = -inf
 
     def wake(self) -> None:
-        """Poll at once, or very soon unless a commit is `awaited`; may be called from any thread."""
+        """Poll at once, or as soon after the last poll as polls may follow; may be called from any thread."""
         if self._loop is not None and not self._loop.is_closed():
             self._loop.call_soon_threadsafe(self._woken.set)
-            if awaited.get():
-                self._loop.call_soon_threadsafe(self._woken_for_caller.set)
 
     async def run(self, stop: asyncio.Event) -> None:
         """Deliver until `stop` is set, then finish what is in flight and release the lanes."""
         self._loop, self._stop = asyncio.get_running_loop(), stop
         stopped = asyncio.create_task(stop.wait())
+        stopped.add_done_callback(lambda _: self._woken.set())
         failures = 0
         while not stop.is_set():
             self._woken.clear()
             polled_at = self._loop.time()
             try:
-                self._maintenance.start_if_due()
                 pause = max(await self._start_due(), MIN_POLL_SECONDS)
                 failures = 0
             except Exception:
                 logger.exception("relay_claim_failed")  # the database may be back at the next poll
                 pause = min(MAX_ERROR_PAUSE_SECONDS, backoff(failures).total_seconds())
                 failures += 1
-            await _first_of(stopped, self._woken, pause)
-            await _first_of(stopped, self._woken_for_caller, polled_at + MIN_POLL_SECONDS - self._loop.time())
-            self._woken_for_caller.clear()
+            with suppress(TimeoutError):
+                await asyncio.wait_for(self._woken.wait(), pause)
+            await asyncio.sleep(polled_at + MIN_POLL_SECONDS - self._loop.time())
         stopped.cancel()
-        await asyncio.gather(self._maintenance.stop(), *self._runs, return_exceptions=True)
+        await asyncio.gather(*self._runs, return_exceptions=True)
         self._stop = None
 
     async def run_once(self) -> Counter[Outcome]:
@@ -144,9 +135,6 @@ class Relay:
             for counts in await asyncio.gather(*self._runs):
                 outcomes += counts
         return outcomes
-
-    def _is_stopping(self) -> bool:
-        return self._stop is not None and self._stop.is_set()
 
     async def _start_due(self) -> float:
         """Start what is due; returns the seconds until the next poll, 0 if anything was started."""
@@ -199,16 +187,3 @@ class Relay:
             of_failing_hosts=self._limits.of_failing_hosts - sum(lane.host_failed_last for lane in running),
             interval=MIN_LANE_INTERVAL if self._stop is not None else timedelta(),
         )
-
-    def _settled(self, did: str) -> None:
-        if self.on_settled is not None:
-            self.on_settled(did)
-
-
-async def _first_of(stopped: "asyncio.Task[bool]", event: asyncio.Event, seconds: float) -> None:
-    """Wait for the end of the relay, this event, or the time."""
-    if seconds <= 0 or event.is_set():
-        return
-    woken = asyncio.create_task(event.wait())
-    await asyncio.wait({woken, stopped}, timeout=seconds, return_when=asyncio.FIRST_COMPLETED)
-    woken.cancel()

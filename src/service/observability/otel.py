@@ -25,7 +25,7 @@ from opentelemetry.trace.propagation.tracecontext import TraceContextTextMapProp
 from opentelemetry.util.types import Attributes
 from sqlalchemy import Connection, Engine, event
 
-from outbox.ports import trace_parent
+from outbox.ports import Tracing, trace_parent
 from outbox.relay.delivery_task import DeliveryTask
 from outbox.relay.result import Outcome, Result
 
@@ -48,7 +48,7 @@ def exporting() -> TracerProvider:
     return provider
 
 
-class Tracer:
+class Tracer(Tracing):
     """Traces the parts of one process: implements outbox/ports.py."""
 
     def __init__(self, provider: TracerProvider) -> None:

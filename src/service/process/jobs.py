@@ -23,6 +23,7 @@ from eventstore.restore_detection import is_restored
 from eventstore.untrusted import clean
 from identity.accounts.credentials import credential
 from outbox.mirror.failure_causes import prune_causes
+from outbox.mirror.requeue import tend_lanes
 from outbox.pds.client import Pds
 from outbox.relay.journal import prune_attempts
 from outbox.repo.reads import PacedReads
@@ -122,6 +123,12 @@ def request_derived(container: Container) -> None:
         container.worker.wake()
 
 
+def tend_outbox(container: Container) -> None:
+    """Wake lanes that sleep over work, and have accounts probed that wait for a host that is down."""
+    tend_lanes(container.database)
+    container.services.wake()
+
+
 def review_public_copies(container: Container) -> None:
     """Find public copies that differ from the desired state, and wake the publisher to correct them."""
     copies = public_copies(container.media.store)
@@ -217,6 +224,7 @@ def discard_abandoned_uploads(container: Container) -> None:
 JOBS: Final = (
     PeriodicJob("sweep_media", DAY, sweep_media),
     PeriodicJob("request_derived", MINUTE, request_derived),
+    PeriodicJob("tend_lanes", MINUTE, tend_outbox),
     PeriodicJob("review_public_copies", HOUR, review_public_copies),
     PeriodicJob("keep_logins_alive", DAY, refresh_idle_logins),
     PeriodicJob("prune_journal", DAY, prune_journal),

@@ -21,7 +21,6 @@ from identity.resolution.address_policy import MAX_CONNECTIONS
 from identity.resolution.featured_artists import FeaturedArtists, turns_of_lookups
 from outbox.mirror.hosts import Hosts, PacedPds
 from outbox.pds.client import Pds
-from outbox.ports import NO_TRACING
 from outbox.relay.delivery import Delivery
 from outbox.relay.relay import Relay, RelayLimits
 from outbox.repo.reads import RepoReads
@@ -154,11 +153,9 @@ class Container:
             log,
             Delivery(log, self.hosts, pds, metrics=metrics),
             self.kinds,
-            hosts=self.hosts,
             owner=self.owner,
             limits=RelayLimits(settings.lanes, self.lease),
-            metrics=metrics,
-            tracing=self.tracer or NO_TRACING,
+            tracing=self.tracer,
         )
 
     def _follower(self) -> "Follower":

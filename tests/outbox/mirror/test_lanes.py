@@ -10,9 +10,9 @@ from sqlalchemy import Connection, select
 from eventstore.database import Database
 from eventstore.errors import LeaseLostError
 from outbox.mirror.lanes import Lane, lock_lane, park_lane, release, release_after_error, resume_lane
+from outbox.mirror.requeue import wake_stuck_lanes
 from outbox.mirror.tables import NEVER, mirror_target, pds_host
 from outbox.mirror.targets import wake_lane
-from outbox.relay.maintenance import wake_stuck_lanes
 from tests.eventstore.threads import DEADLINE, together, until
 from tests.outbox.rigs.relay_rig import Clock
 from tests.outbox.rigs.row_locks import row_lock_waits
@@ -175,13 +175,6 @@ def test_a_lane_that_sleeps_over_open_work_is_woken(database: Database) -> None:
 
     assert set(dids(claimed(database))) == {forgotten, "did:plc:3"}
     assert wake_stuck_lanes(database) == []
-
-
-def test_a_record_that_waits_for_a_blob_without_an_upload_is_sent_again(database: Database) -> None:
-    did = add_lane(database, 1, due_at=NEVER)
-    change_target(database, did, state="blob", failed_gen=1, not_before=NEVER)
-    assert wake_stuck_lanes(database) == [did]
-    assert dids(claimed(database)) == [did]
 
 
 def test_an_idle_claim_asks_for_no_write(database: Database, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -5,9 +5,8 @@ import pytest
 from sqlalchemy import select, update
 
 from application.errors import CannotMoveError
-from outbox.mirror.tables import NEVER, mirror_lane, mirror_target
+from outbox.mirror.tables import mirror_target
 from outbox.relay.delivery_task import next_task
-from outbox.relay.maintenance import wake_stuck_lanes
 from outbox.views.deliveries import attempts_of
 from projections.rebuild.rebuild import rebuild
 from tests.dsl import COLLECTION, OLD_COLLECTION
@@ -281,22 +280,6 @@ async def test_all_attempts_are_told_wherever_they_went(desk: Rig) -> None:
     assert [(row.op, row.collection) for row in reversed(rows)] == [
         ("put", OLD_COLLECTION), ("put", COLLECTION), ("delete", OLD_COLLECTION),
     ]  # fmt: skip
-
-
-async def test_what_was_left_is_not_forgotten_when_nobody_tells_it_that_the_record_is_there(
-    desk: Rig,
-) -> None:
-    track = await in_the_old_place(desk)
-    moves(desk)
-    desk.wire.faults += [lambda send: send(), refused]
-    await desk.relay_once()
-    with desk.database.write() as connection:
-        connection.execute(update(mirror_target).values(cleared_gen=0))
-        connection.execute(update(mirror_lane).values(due_at=NEVER))
-    desk.clock.advance(**WAIT)
-    assert wake_stuck_lanes(desk.database) == [desk.did]
-    await desk.relay_once()
-    assert (old(desk, track), desk.mirror().is_settled) == (None, True)
 
 
 @pytest.mark.parametrize("done", [False, True])

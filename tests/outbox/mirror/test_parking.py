@@ -8,16 +8,21 @@ import pytest
 from sqlalchemy import select
 
 from aggregates.track import Track
+from eventstore.database import Database
 from eventstore.errors import LeaseLostError
-from outbox.mirror.parking import PARKING
+from outbox.mirror import parking
+from outbox.mirror.parking import PARKING, schedule_overdue_probes
+from outbox.mirror.requeue import tend_lanes
 from outbox.mirror.states import BreakerState, LaneState
-from outbox.mirror.tables import mirror_lane, pds_host
+from outbox.mirror.tables import NEVER, mirror_lane, pds_host
 from outbox.pds.verdict import PARKS, Kind
 from outbox.relay.delivery_task import next_task
 from outbox.relay.result import NEXT, Outcome
 from tests.outbox.rigs.account_status import after
 from tests.outbox.rigs.foreign_writes import delivered
-from tests.outbox.rigs.relay_rig import KINDS, Rig, answered, refused
+from tests.outbox.rigs.relay_rig import KINDS, Clock, Rig, answered, refused
+from tests.outbox.rigs.row_locks import locked
+from tests.outbox.rigs.rows import add_lane, set_host
 from tests.outbox.rigs.stepwise_delivery import wanted
 
 pytestmark = pytest.mark.anyio
@@ -187,3 +192,29 @@ async def test_a_delete_that_is_requested_while_an_account_is_found_full_is_sent
     await desk.relay_once()
     await desk.relay_once()
     assert [desk.mirror(number).state for number in (1, 2)] == ["delivered", "delivered"]
+
+
+async def test_accounts_of_an_unreachable_host_are_probed_a_page_at_a_time(
+    database: Database, clock: Clock, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(parking, "_OVERDUE_PAGE", parking._OVERDUE_PAGE.limit(2))  # noqa: SLF001
+    for number in range(5):
+        add_lane(database, number)
+    set_host(database, retry_at=clock() + timedelta(days=1))
+
+    assert len(schedule_overdue_probes(database)) == 2
+    tend_lanes(database)
+    with database.read() as connection:
+        assert max(connection.scalars(select(mirror_lane.c.probe_at))) <= clock()
+
+
+@pytest.mark.postgres
+def test_a_locked_lane_delays_the_probe_of_no_other(migrated_postgres: str) -> None:
+    database = Database(migrated_postgres)
+    did, other = (add_lane(database, number) for number in (1, 2))
+    set_host(database, retry_at=NEVER)
+    with locked(database, mirror_lane, mirror_lane.c.did == did):
+        assert schedule_overdue_probes(database) == [other]
+    assert schedule_overdue_probes(database) == [did]
+    assert schedule_overdue_probes(database) == []
+    database.close()

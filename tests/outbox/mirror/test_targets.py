@@ -17,9 +17,9 @@ from eventstore.database import Database
 from eventstore.event_log import EventLog
 from eventstore.schema import stored_event
 from outbox.mirror.lanes import change_lane
+from outbox.mirror.requeue import wake_stuck_lanes
 from outbox.mirror.tables import BLOB_JOBS, NEVER, TARGETS, blob_job, mirror_lane, mirror_target
 from outbox.mirror.targets import MirrorTargets
-from outbox.relay.maintenance import wake_stuck_lanes
 from projections.rebuild.difference import DifferenceKind
 from projections.rebuild.rebuild import differences, rebuild
 from tests.dsl import ALICE, a_track, some_artwork, some_audio, some_blob, some_time

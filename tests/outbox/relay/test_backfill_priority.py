@@ -11,9 +11,8 @@ from sqlalchemy import update
 from aggregates.track import Track
 from eventstore.database import Database
 from outbox.mirror.lanes import change_lane, release
-from outbox.mirror.requeue import queue_as_backfill
+from outbox.mirror.requeue import queue_as_backfill, wake_stuck_lanes
 from outbox.mirror.tables import NEVER, PAST, mirror_target
-from outbox.relay.maintenance import wake_stuck_lanes
 from outbox.relay.result import Outcome
 from tests.dsl import a_track
 from tests.outbox.rigs.relay_rig import ARTIST, Clock, Rig

@@ -14,7 +14,6 @@ from eventstore.event_log import EventLog
 from outbox.mirror.lanes import Lane, change_lane, release, resume_lane
 from outbox.mirror.tables import NEVER, PAST, mirror_target
 from outbox.relay.delivery_task import UnreadableTargetError, next_task
-from outbox.relay.maintenance import wake_stuck_lanes
 from tests.outbox.rigs.relay_rig import KINDS
 from tests.outbox.rigs.rows import add_lane, add_target, claimed, lane_row
 
@@ -147,11 +146,6 @@ def rows_written(database: Database, act: Callable[[], Any]) -> int:
         before = connection.execute(read).scalar_one()
         act()
         return connection.execute(read).scalar_one() - before
-
-
-def test_the_safety_net_reads_no_replay_for_a_lane_without_edits(database: Database, lane: Lane) -> None:
-    assert lane_row(database, lane.did).due_at == NEVER
-    assert effort(database, lambda: wake_stuck_lanes(database)) < FEW
 
 
 def test_what_waits_for_its_blob_is_not_read_to_find_an_edit(database: Database, lane: Lane) -> None:

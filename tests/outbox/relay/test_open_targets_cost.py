@@ -10,9 +10,9 @@ from sqlalchemy import false, select, text, update
 from eventstore.database import MAX_COUNTED, Database
 from eventstore.event_log import EventLog
 from outbox.mirror.lanes import Lane, release, resume_lane
+from outbox.mirror.requeue import wake_stuck_lanes
 from outbox.mirror.tables import blob_job, mirror_target
 from outbox.relay.delivery_task import UnreadableTargetError, next_task
-from outbox.relay.maintenance import wake_stuck_lanes
 from outbox.views.drain import drains_of_hosts
 from outbox.views.failures import failing, undelivered
 from outbox.views.status import unfinished_records

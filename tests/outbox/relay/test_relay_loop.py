@@ -289,19 +289,6 @@ async def test_a_debounced_lane_delays_no_other_and_is_run_at_once_for_a_caller_
         await until_delivered(desk, 1)
 
 
-async def test_a_caller_that_waits_is_not_held_up_by_the_pause_between_two_polls(
-    desk: Rig, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.setattr("outbox.relay.relay.MIN_POLL_SECONDS", FOR_EVER)
-    desk.upload(1)
-    async with running(desk):
-        await until_delivered(desk, 1)
-        with a_caller_that_waits():
-            desk.edit(1, title="awaited")
-            desk.relay.wake()
-        await until_delivered(desk, 1)
-
-
 @asynccontextmanager
 async def running(desk: Rig) -> AsyncIterator[None]:
     stop = asyncio.Event()

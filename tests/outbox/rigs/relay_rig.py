@@ -229,7 +229,6 @@ class Rig:
             uploads,
             probes,
             self.kinds,
-            hosts=self.hosts,
             owner=owner,
             limits=limits,
             has_ended=has_ended,

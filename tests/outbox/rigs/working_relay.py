@@ -7,10 +7,12 @@ from typing import Any
 from eventstore.event_log import EventLog
 from eventstore.jobs.worker import Worker
 from outbox.blobs.worker import Uploads
+from outbox.mirror.requeue import tend_lanes
 from outbox.probes.jobs import Probes
 from outbox.relay.delivery import Delivery
 from outbox.relay.relay import Relay, RelayLimits
 from outbox.relay.result import Outcome
+from outbox.threads import in_thread
 
 
 class WorkingRelay(Relay):
@@ -43,12 +45,20 @@ class WorkingRelay(Relay):
 
     async def run(self, stop: asyncio.Event) -> None:
         """Run both until `stop` is set."""
-        beside = asyncio.create_task(self.jobs.run())
+        beside = {asyncio.create_task(each) for each in (self.jobs.run(), self._tend())}
         try:
             await super().run(stop)
         finally:
-            beside.cancel()
-            await asyncio.wait({beside})
+            for each in beside:
+                each.cancel()
+            await asyncio.wait(beside)
+
+    async def _tend(self) -> None:
+        """Do each minute what the periodic job does."""
+        while True:
+            await in_thread(tend_lanes, self._log.database)
+            self.wake()
+            await asyncio.sleep(60)
 
     async def run_once(self) -> Counter[Outcome]:
         """Do all that is due for either."""
