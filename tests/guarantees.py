@@ -603,7 +603,7 @@ SUBJECTS: Final = {
             "Lost bytes are restored only unchanged",
             "checked against their CID",
             (
-                "tests/replay/media/test_check_and_repair.py::test_what_is_lost_comes_back_from_the_blob_of_its_artist_and_only_with_its_cid",
+                "tests/replay/test_media.py::test_what_is_lost_comes_back_from_the_blob_of_its_artist_and_only_with_its_cid",
             ),
         ),
     ),
@@ -1104,7 +1104,7 @@ SUBJECTS: Final = {
         ),
         Guarantee(
             "Covers are shown in sizes that were made before: no reader makes the service fetch or decode an image",
-            "renditions at upload, and for other covers by a worker with slots, threads and limits of its own (`replay/derived/`);"
+            "renditions at upload, and for other covers by a worker with slots, threads and limits of its own (`replay/derived.py`);"
             " what cannot be fetched or decoded is remembered",
             (
                 "tests/api/tracks/test_renditions.py::test_a_cover_from_before_is_shown_itself_until_the_worker_has_made_its_renditions",

@@ -22,8 +22,8 @@ from outbox.operations import operators
 from outbox.pds import client
 from outbox.probes import jobs as probes
 from outbox.repo import reads, record_reads
+from replay import derived
 from replay.adoption import adopt as adoptions
-from replay.derived import worker as derived
 from replay.reconcile import scan, verify
 from service.process import http_connections
 from service.wiring import bootstrap

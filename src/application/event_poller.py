@@ -16,8 +16,7 @@ from eventstore.coordination.turns import Joint
 from eventstore.event_log import EventLog
 from identity.accounts.credentials import Credentials, Principal
 from outbox.views.lane_marks import lane_marks
-from projections.audit import AuditFilter, events_after, newest_positions
-from projections.history import HistoryEntry
+from projections.history import AuditFilter, HistoryEntry, events_after, newest_positions
 
 POLL_SECONDS: Final = 0.5
 ALL_ACCOUNTS: Final = None

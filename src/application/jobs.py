@@ -1,6 +1,6 @@
 """What operators do to jobs: try one again; plan, apply or cancel the repair of an account."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from typing import Any, Final
 
 from sqlalchemy import Row
@@ -14,7 +14,7 @@ from eventstore.unit_of_work import UnitOfWork
 from outbox.operations.operators import Operator, Selector, known, record_operation
 from replay.repair import jobs
 from replay.repair.jobs import UNFINISHED, RepairState
-from replay.repair.plan import PlanCounts, StoredPlan
+from replay.repair.plan import PlanCounts
 
 PLAN: Final = "plan_repair"
 APPLY: Final = "apply_repair"
@@ -52,7 +52,7 @@ def start_repair(log: EventLog, did: str, operator: Operator) -> int:
     return log.transact(did, operator.envelope, start)
 
 
-def apply_found(log: EventLog, did: str, plan: StoredPlan, operator: Operator) -> tuple[int, bool]:
+def apply_found(log: EventLog, did: str, plan: Mapping[str, Any], operator: Operator) -> tuple[int, bool]:
     """Start a repair with this plan, which its caller has shown, and have a worker apply it; returns its id and whether it is new.
 
     An unfinished repair of the account stays as it is.

@@ -1,6 +1,6 @@
 """`history`: one row for each event of a subject with a record, or of an account: actor, time, and the state that it shows before and after."""
 
-from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
+from collections.abc import Collection, Iterable, Sequence
 from dataclasses import dataclass, fields
 from datetime import datetime
 from functools import cache
@@ -10,12 +10,15 @@ from eventsourcing.domain import Aggregate
 from sqlalchemy import (
     Boolean,
     Column,
+    ColumnElement,
     Connection,
     Index,
     Integer,
-    RowMapping,
+    Row,
     Table,
     Text,
+    case,
+    false,
     func,
     select,
     text,
@@ -25,74 +28,75 @@ from aggregates.account import Account
 from aggregates.account_events import AccountEvent, ProfileUpdated
 from aggregates.published import Published, PublishedEvent
 from aggregates.track import Track
-from aggregates.values import Artwork, Audio, Downloads, Feature, SupportGate
+from aggregates.values import Artwork, Audio, BlobRef, Downloads, Feature, SupportGate
 from eventstore.change import Change
 from eventstore.projection import Into, ProjectedTable, fingerprint, insert_rows
 from eventstore.schema import Json, Position, UtcDateTime, metadata
-
-
-def _as_it_is(value: Any) -> Any:
-    return value
-
-
-def _fields(value: Artwork | Audio | Feature | SupportGate | None) -> dict[str, Any] | None:
-    return dict(vars(value)) if value is not None else None
-
-
-def _text(timestamp: datetime | None) -> str | None:
-    return timestamp.isoformat() if timestamp is not None else None
-
-
-SHOWN: Final[Mapping[str, Callable[[Any], Any]]] = {
-    "title": _as_it_is,
-    "artist": _as_it_is,
-    "album": _as_it_is,
-    "features": lambda features: [_fields(each) for each in features],
-    "tags": list,
-    "description": _as_it_is,
-    "support_gate": _fields,
-    "unlisted": _as_it_is,
-    "downloads": lambda downloads: None if downloads is Downloads.OPEN else downloads.value,
-    "self_labels": list,
-    "audio": _fields,
-    "artwork": _fields,
-    "image_url": _as_it_is,
-    "blob": lambda blob: blob.audio_cid if blob is not None else None,
-    "blob_requested": _as_it_is,
-    "blob_failure": _as_it_is,
-    "record_missing_since": _text,
-    "foreign_edit": _as_it_is,
-    "deleted_at": _text,
-    "taken_down_at": _text,
-    "takedown_reason": _as_it_is,
-    "created_at": _as_it_is,
-    "collection": _as_it_is,
-    "rkey": _as_it_is,
-}
-"""Every field of a track whose changes are shown, in order, with the JSON value of its value."""
-OF_RECORD: Final[Mapping[str, Callable[[Any], Any]]] = {
-    "record_missing_since": _text,
-    "foreign_edit": _as_it_is,
-    "deleted_at": _text,
-    "created_at": _as_it_is,
-    "collection": _as_it_is,
-    "rkey": _as_it_is,
-}
-"""What is shown of every kind; of one that says no more, its METADATA too, as it is."""
+from eventstore.untrusted import is_storable
 
 
 @cache
-def _shown(of: type[Published]) -> Mapping[str, Callable[[Any], Any]]:
-    if of is Track:
-        return SHOWN
-    return {**dict.fromkeys(of.METADATA, _as_it_is), **OF_RECORD}
+def shown_fields(kind: type[Published]) -> Sequence[str]:
+    """Return every field whose changes are shown, in order."""
+    if kind is Track:
+        return (
+            "title",
+            "artist",
+            "album",
+            "features",
+            "tags",
+            "description",
+            "support_gate",
+            "unlisted",
+            "downloads",
+            "self_labels",
+            "audio",
+            "artwork",
+            "image_url",
+            "blob",
+            "blob_requested",
+            "blob_failure",
+            "record_missing_since",
+            "foreign_edit",
+            "deleted_at",
+            "taken_down_at",
+            "takedown_reason",
+            "created_at",
+            "collection",
+            "rkey",
+        )
+    return (
+        *kind.METADATA,
+        "record_missing_since",
+        "foreign_edit",
+        "deleted_at",
+        "created_at",
+        "collection",
+        "rkey",
+    )
+
+
+def _shown(value: Any) -> Any:
+    """Return the JSON value that is shown of a field's value."""
+    match value:
+        case datetime():
+            return value.isoformat()
+        case tuple():
+            return [_shown(each) for each in value]
+        case Artwork() | Audio() | Feature() | SupportGate():
+            return dict(vars(value))
+        case BlobRef():
+            return value.audio_cid
+        case Downloads():
+            return None if value is Downloads.OPEN else value.value
+    return value
 
 
 def visible_state(subject: Published | None) -> dict[str, Any]:
     """Return every field whose changes are shown; a subject that does not exist yet has none."""
     if subject is None:
         return {}
-    return {field: shown(getattr(subject, field)) for field, shown in _shown(type(subject)).items()}
+    return {field: _shown(getattr(subject, field)) for field in shown_fields(type(subject))}
 
 
 def changes_between(before: Published | None, after: Published) -> list[dict[str, Any]]:
@@ -100,12 +104,8 @@ def changes_between(before: Published | None, after: Published) -> list[dict[str
     if before is None:
         return difference({}, visible_state(after))
     earlier, later = vars(before), vars(after)
-    pairs = (
-        (field, shown(earlier[field]), shown(later[field]))
-        for field, shown in _shown(type(after)).items()
-        if earlier[field] != later[field]
-    )
-    return [{"field": field, "before": was, "after": now} for field, was, now in pairs if was != now]
+    changed = [field for field in shown_fields(type(after)) if earlier[field] != later[field]]
+    return difference(*({field: _shown(state[field]) for field in changed} for state in (earlier, later)))
 
 
 def difference(before: dict[str, Any], after: dict[str, Any]) -> list[dict[str, Any]]:
@@ -141,37 +141,14 @@ history = Table(
     Index("ix_history_track_id_position", "track_id", "position"),
     Index("ix_history_did_position", "did", "position"),
 )
+it: Final = history.c
+_OF_TRACK: Final = case((it.kind == Track.TOPIC, it.track_id))
+_COLUMNS: Final[list[Any]] = [each for each in it if each is not it.track_id]
+_ENTRIES: Final = select(*_COLUMNS, it.track_id.label("subject_id"), _OF_TRACK.label("track_id"))
 
 
-@dataclass(frozen=True)
-class HistoryEntry:
-    """One event: `changes` is a list of {field, before, after}. That of an account has no `subject_id`."""
-
-    position: int
-    did: str
-    kind: str
-    subject_id: int | None
-    version: int
-    type: str
-    topic: str
-    actor: str
-    via: str
-    request_id: str
-    at: datetime
-    touches_record: bool
-    changes: list[dict[str, Any]]
-
-    @property
-    def track_id(self) -> int | None:
-        return self.subject_id if self.kind == Track.TOPIC else None
-
-
-@dataclass(frozen=True)
-class HistoryPage:
-    """Entries, and the cursor of the next page if there is one."""
-
-    items: tuple[HistoryEntry, ...]
-    cursor: int | None
+HistoryEntry = Row[Any]
+"""A row of `history`: its `subject_id` is that of any kind, and its `track_id` that of a track; an account has none."""
 
 
 class History:
@@ -182,7 +159,6 @@ class History:
     fingerprint = fingerprint(VERSION, history)
 
     def apply(self, connection: Connection, changes: Sequence[Change], into: Into) -> None:
-        """Insert a row for each change."""
         rows = [
             {
                 **{name: getattr(change, name) for name in COPIED},
@@ -195,6 +171,36 @@ class History:
         insert_rows(connection, into(history), rows)
 
 
+@dataclass(frozen=True)
+class HistoryPage:
+    """Entries, and the cursor of the next page if there is one."""
+
+    items: tuple[HistoryEntry, ...]
+    cursor: int | None
+
+
+@dataclass(frozen=True)
+class AuditFilter:
+    """Selects events; `since` is inclusive, `until` exclusive."""
+
+    did: str | None = None
+    actor: str | None = None
+    type: str | None = None
+    since: datetime | None = None
+    until: datetime | None = None
+
+    def conditions(self) -> list[ColumnElement[bool]]:
+        """Return the filter as SQL conditions; `false` where no stored text can equal one of its texts."""
+        equal = {it.did: self.did, it.actor: self.actor, it.type: self.type}
+        conditions: list[ColumnElement[bool]] = [
+            column == value if is_storable(value) else false()
+            for column, value in equal.items()
+            if value is not None
+        ]
+        conditions += [it.at >= self.since] if self.since is not None else []
+        return conditions + ([it.at < self.until] if self.until is not None else [])
+
+
 def history_page(
     connection: Connection,
     subject_id: int,
@@ -205,31 +211,54 @@ def history_page(
     newest_first: bool = True,
 ) -> HistoryPage:
     """Read a page of the history of a subject; `cursor` is the position where the page before ended."""
-    position = history.c.position
-    query = select(history).where(history.c.track_id == subject_id, history.c.kind == kind).limit(limit + 1)
-    query = query.order_by(position.desc() if newest_first else position)
+    of_subject = (it.track_id == subject_id, it.kind == kind)
+    return _page(connection, of_subject, cursor, limit, newest_first=newest_first)
+
+
+def audit_page(
+    connection: Connection, which: AuditFilter, *, cursor: int | None = None, limit: int = 50
+) -> HistoryPage:
+    return _page(connection, which.conditions(), cursor, limit)
+
+
+def events_after(
+    connection: Connection, which: AuditFilter, *, after: int, until: int, limit: int
+) -> tuple[HistoryEntry, ...]:
+    """Read the events after a position, oldest first, up to `until`, a stable position."""
+    wanted = (*which.conditions(), it.position <= until)
+    return _page(connection, wanted, after, limit, newest_first=False).items
+
+
+def _page(
+    connection: Connection,
+    which: Iterable[ColumnElement[bool]],
+    cursor: int | None,
+    limit: int,
+    *,
+    newest_first: bool = True,
+) -> HistoryPage:
+    query = _ENTRIES.where(*which).limit(limit + 1)
+    query = query.order_by(it.position.desc() if newest_first else it.position)
     if cursor is not None:
-        query = query.where(position < cursor if newest_first else position > cursor)
-    rows = connection.execute(query).mappings().all()
-    entries = entries_of(rows[:limit])
-    return HistoryPage(entries, entries[-1].position if len(rows) > limit else None)
+        query = query.where(it.position < cursor if newest_first else it.position > cursor)
+    entries = connection.execute(query).all()
+    return HistoryPage(tuple(entries[:limit]), entries[limit - 1].position if len(entries) > limit else None)
 
 
-def entries_of(rows: Iterable[RowMapping]) -> tuple[HistoryEntry, ...]:
-    """Return the entries that these rows of `history` are."""
-    return tuple(
-        HistoryEntry(**{"subject_id" if name == "track_id" else name: row[name] for name in row})
-        for row in rows
-    )
+def newest_positions(connection: Connection, dids: Sequence[str]) -> dict[str, int]:
+    """Return the position of each account's newest event, for accounts that have one."""
+    these = [did for did in dids if is_storable(did)]
+    newest = select(it.did, func.max(it.position).label("newest")).where(it.did.in_(these))
+    return {row.did: row.newest for row in connection.execute(newest.group_by(it.did))}
 
 
 def newest_at(
     connection: Connection, subject_ids: Collection[int], types: Collection[str]
 ) -> dict[tuple[str, int, str], datetime]:
     """Return when each subject of any kind with one of these ids had its newest event of each of these types."""
-    of = (history.c.kind, history.c.track_id, history.c.type)
-    these = (history.c.track_id.in_(subject_ids), history.c.type.in_(types))
-    rows = connection.execute(select(*of, func.max(history.c.at)).where(*these).group_by(*of))
+    of = (it.kind, it.track_id, it.type)
+    these = (it.track_id.in_(subject_ids), it.type.in_(types))
+    rows = connection.execute(select(*of, func.max(it.at)).where(*these).group_by(*of))
     return {(row[0], row[1], row[2]): row[3] for row in rows}
 
 
@@ -258,11 +287,7 @@ def fields_of(event: AccountEvent, before: Any) -> list[dict[str, Any]]:
             for name, value in event.changes.items()
         ]
     return [
-        {
-            "field": name,
-            "before": None,
-            "after": value.isoformat() if isinstance(value, datetime) else value,
-        }
+        {"field": name, "before": None, "after": _shown(value)}
         for name, value in vars(event).items()
         if name not in ENVELOPE and value is not None
     ]

@@ -39,7 +39,6 @@ class MediaReferences:
     fingerprint = fingerprint(VERSION, media_references)
 
     def apply(self, connection: Connection, changes: Sequence[Change], into: Into) -> None:
-        """Write the references that the changes add and release."""
         table, some = into(media_references), list[Change]()
         for change in changes:
             if not isinstance(change.event, Account.Left):
@@ -53,14 +52,14 @@ class MediaReferences:
 
     def _write(self, connection: Connection, changes: Sequence[Change], into: Into) -> None:
         latest: dict[tuple[int, str], dict[str, Any]] = {}
-        for change in track_changes(changes):
-            before, after = _live_cids(change.before), _live_cids(change.after)
-            for cid in before ^ after:
-                latest[change.after.track_id, cid] = {
-                    "track_id": change.after.track_id,
+        for change, before, track in track_changes(changes):
+            named = _live_cids(track)
+            for cid in _live_cids(before) ^ named:
+                latest[track.track_id, cid] = {
+                    "track_id": track.track_id,
                     "cid": cid,
-                    "did": change.recorded.did,
-                    "released_at": None if cid in after else change.recorded.recorded_at,
+                    "did": change.did,
+                    "released_at": None if cid in named else change.recorded_at,
                 }
         write_rows(connection, into(media_references), list(latest.values()))
 

@@ -41,13 +41,6 @@ class NoPdsError(ReplayError):
     """No PDS of the account is known here. Nothing was changed; repair it once it has signed in."""
 
 
-@dataclass(eq=False)
-class TooManyProblemsError(ReplayError):
-    """{named} records have problems, and no more are remembered from one turn to the next; correct those that are named."""
-
-    named: int
-
-
 class UnderWayError(ReplayError):
     """The account's records are already being adopted by another process, which will finish. Check again later; a file of ids has to be given again then."""
 

@@ -94,13 +94,10 @@ def recover(
     `nothing_lost`: the operator knows that the log is complete, as after a failover without loss. With it or with
     `if_noticed`, nothing changes unless a restore was detected.
     """
-    if not (if_noticed or nothing_lost):
-        with log.database.read() as connection:
-            is_detected = restored_because(connection) is not None
-        if not is_detected:
-            mark_restored(log.database, DECLARED)
     with log.database.write() as connection:
         lock_log(connection)
+        if restored_because(connection) is None and not (if_noticed or nothing_lost):
+            mark_restored(log.database, DECLARED)
         now = log.database.now(connection)
         because, logins = restored_because(connection), 0
         if because is not None:

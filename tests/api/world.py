@@ -91,7 +91,7 @@ class World:
             self.made.services,
             pds=pds,
             record_reads=RecordReads(pds),
-            verifier=Verifier(self.made.database, RepoReads(pds)),
+            verifier=Verifier(self.made.database, RepoReads(pds), self.made.kinds),
             featured_artists=FeaturedArtists(self.names),
             not_ready_because=lambda: None,
         )

@@ -17,7 +17,7 @@ from eventstore.coordination.threads import Threads
 from eventstore.jobs import queue
 from eventstore.jobs.kinds import Wanted
 from eventstore.jobs.table import JobState, job
-from replay.derived import worker
+from replay import derived as worker
 from storage import artwork
 from storage.derived.renditions import DerivedKind, rendition
 from storage.derived.waveforms import read_waveform

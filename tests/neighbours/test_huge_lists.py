@@ -13,7 +13,7 @@ from outbox.pds.verdict import REPLY_TOO_LARGE, Kind, Scope
 from outbox.record.dag_cbor import encode, record_cid
 from outbox.repo import reads
 from outbox.repo.reads import RepoReads
-from replay.dump.contents import BY_KIND, rows_of
+from replay.dump import BY_KIND, rows_of
 from replay.reconcile.drift import DriftKind
 from replay.reconcile.outdated import outdated_records
 from replay.reconcile.verify import compare, expected_of, repos_of
@@ -193,7 +193,7 @@ async def test_what_verify_cannot_read_is_not_missing(rig: Rig) -> None:
 
     async with httpx.AsyncClient(transport=httpx.MockTransport(answer)) as http:
         [repo] = repos_of(rig.database)
-        found = await compare(rig.database, RepoReads(Pds(rig.wire, http)), repo, with_blobs=False)
+        found = await compare(rig.database, RepoReads(Pds(rig.wire, http)), repo)
     assert {drift.track_id: drift.kind for drift in found.drifts} == {3: DriftKind.MISSING}
     assert len(found.unjudged) == 1
 

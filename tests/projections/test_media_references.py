@@ -29,46 +29,6 @@ def still_named(log: EventLog, *cids: str, released_after: datetime) -> set[str]
         return named(connection, cids, released_after)
 
 
-def test_a_live_track_names_audio_artwork_and_thumbnail(log: EventLog) -> None:
-    upload(log, artwork=some_artwork())
-    cids = {some_audio().cid, some_artwork().cid, some_artwork().thumbnail_cid}
-    assert {released(log, cid) for cid in cids} == {None}
-    assert still_named(log, *cids, "other", released_after=some_time(10**9)) == cids
-
-
-def test_what_is_replaced_is_released_when_that_was_recorded(log: EventLog) -> None:
-    upload(log, artwork=some_artwork(1))
-    change(log, 1, lambda t: t.replace_audio(some_audio(2), at=some_time(5)))
-    first = recorded(log)
-    change(
-        log, 1, lambda t: t.replace_artwork(some_artwork(2, thumbnail_cid="bafkreithumb1"), at=some_time(6))
-    )
-    second = recorded(log)
-    assert released(log, some_audio(1).cid) == first
-    assert released(log, some_audio(2).cid) is None
-    assert released(log, some_artwork(1).cid) == second
-    assert released(log, "bafkreithumb1") is None
-
-
-def test_a_deleted_track_releases_all_and_an_undeleted_one_names_it_again(log: EventLog) -> None:
-    upload(log, artwork=some_artwork())
-    cids = [some_audio().cid, some_artwork().cid, some_artwork().thumbnail_cid]
-    change(log, 1, lambda t: t.remove_artwork(at=some_time(4)))
-    removed = recorded(log)
-    change(log, 1, lambda t: t.delete(at=some_time(5)))
-    assert [released(log, cid) for cid in cids] == [recorded(log), removed, removed]
-    change(log, 1, lambda t: t.undelete(at=some_time(6)))
-    assert [released(log, cid) for cid in cids] == [None, removed, removed]
-
-
-def test_what_is_named_again_is_released_no_longer(log: EventLog) -> None:
-    upload(log, audio=some_audio(1))
-    change(log, 1, lambda t: t.replace_audio(some_audio(2), at=some_time(5)))
-    change(log, 1, lambda t: t.replace_audio(some_audio(1), at=some_time(6)))
-    assert released(log, some_audio(1).cid) is None
-    assert released(log, some_audio(2).cid) == recorded(log)
-
-
 def test_back_and_forth_in_one_unit_ends_where_it_ends(log: EventLog) -> None:
     upload(log, artwork=some_artwork(1))
     change(

@@ -1,7 +1,6 @@
 """`tracks` and `track_tags` say what each track is now, and find it."""
 
 import pytest
-from sqlalchemy import select
 from sqlalchemy.exc import IntegrityError
 
 from aggregates.track import Track
@@ -15,15 +14,13 @@ from projections.tracks.queries import (
     track_by_id,
     track_page,
 )
-from projections.tracks.table import TrackView, track_tags
+from projections.tracks.table import TrackView
 from tests.dsl import (
     ALICE,
     BOB,
     a_track,
     some_artwork,
     some_audio,
-    some_blob,
-    some_feature,
     some_time,
 )
 from tests.projections.track_log import ENVELOPE, change, upload
@@ -32,23 +29,6 @@ from tests.projections.track_log import ENVELOPE, change, upload
 def found(log: EventLog, wanted: TrackFilter, **page: int) -> list[int]:
     with log.database.read() as connection:
         return [track.track_id for track in track_page(connection, wanted, **page).items]
-
-
-def test_a_row_holds_the_whole_state(log: EventLog) -> None:
-    upload(
-        log,
-        album="Album",
-        features=(some_feature(),),
-        tags=("a", "b"),
-        description="text",
-        artwork=some_artwork(),
-        unlisted=True,
-        self_labels=("sexual",),
-    )
-    track = change(log, 1, lambda t: t.record_blob(some_blob(), at=some_time(5)))
-    with log.database.read() as connection:
-        assert track_by_id(connection, 1) == TrackView.of(track)
-        assert track_by_id(connection, 2) is None
 
 
 def test_a_deleted_track_keeps_its_row_and_leaves_every_list(log: EventLog) -> None:
@@ -111,32 +91,6 @@ def test_of_many_tracks_of_an_artist_with_the_same_bytes_the_most_open_one_is_fo
         assert [track.track_id for track in live_tracks_naming(connection, shared.cid)] == [2, 4]
 
 
-def test_lists_filter_by_artist_album_and_tag(log: EventLog) -> None:
-    upload(log, 1, album="A", tags=("jazz", "live"))
-    upload(log, 2, album="B", tags=("jazz",))
-    upload(log, 3, album="A", did=BOB)
-    assert found(log, TrackFilter()) == [3, 2, 1]
-    assert found(log, TrackFilter(artist=ALICE)) == [2, 1]
-    assert found(log, TrackFilter(album="A")) == [3, 1]
-    assert found(log, TrackFilter(tags=(" Jazz ",))) == [2, 1]
-    assert found(log, TrackFilter(artist=ALICE, album="A", tags=("live",))) == [1]
-
-
-def test_tags_follow_the_track(log: EventLog) -> None:
-    upload(log, tags=("a", "b"))
-    change(log, 1, lambda t: t.update_metadata({"tags": ("b", "c")}, at=some_time(5)))
-    with log.database.read() as connection:
-        assert connection.scalars(select(track_tags.c.tag).order_by(track_tags.c.tag)).all() == ["b", "c"]
-
-
-def test_unlisted_tracks_are_shown_to_their_artist_only(log: EventLog) -> None:
-    upload(log, 1, unlisted=True)
-    upload(log, 2)
-    assert found(log, TrackFilter()) == [2]
-    assert found(log, TrackFilter(owner=BOB)) == [2]
-    assert found(log, TrackFilter(owner=ALICE)) == [2, 1]
-
-
 @pytest.mark.parametrize("q", ["ÉTUDE", "étude", "E\u0301tude", "lice", "straße", "STRASSE"])
 def test_a_search_knows_no_case(log: EventLog, q: str) -> None:
     upload(log, 1, title="Première Étude", album="Straße")
@@ -188,16 +142,3 @@ def test_text_that_no_track_can_hold_matches_none(log: EventLog, text: str) -> N
     upload(log)
     for field, value in {"artist": text, "tags": (text,), "album": text, "q": text}.items():
         assert found(log, TrackFilter(**{field: value})) == []
-
-
-def test_pages_follow_each_other_without_gap_or_repeat(log: EventLog) -> None:
-    for track_id in range(1, 6):
-        upload(log, track_id)
-    seen, cursor = [], None
-    with log.database.read() as connection:
-        while True:
-            page = track_page(connection, cursor=cursor, limit=2)
-            seen.append([track.track_id for track in page.items])
-            if (cursor := page.cursor) is None:
-                break
-    assert seen == [[5, 4], [3, 2], [1]]

@@ -21,19 +21,16 @@ Rows = dict[str, list[dict[str, Any]]]
 
 
 def create_tables(database: Database, projections: Sequence[Projection] = READ_MODELS) -> None:
-    """The log's tables and those of the read models."""
     ours = [each.live for projection in projections for each in projection.tables]
     of_log = [stored_event, projection_state, aggregate_snapshot]
     stored_event.metadata.create_all(database.engine, tables=[*of_log, *ours])
 
 
 def track_log(database: Database) -> EventLog:
-    """The log with every read model of tracks."""
     return EventLog(database, projections=READ_MODELS)
 
 
 def upload(log: EventLog, track_id: int = 1, **fields: Any) -> Track:
-    """Record a new track."""
     track = a_track(track_id, **fields)
     log.transact(track.did, ENVELOPE, lambda unit: unit.save(track))
     return track
@@ -42,8 +39,6 @@ def upload(log: EventLog, track_id: int = 1, **fields: Any) -> Track:
 def change(
     log: EventLog, track_id: int, *steps: Step, did: str = ALICE, envelope: Envelope = ENVELOPE
 ) -> Track:
-    """Give commands to a recorded track."""
-
     def work(unit: UnitOfWork) -> Track:
         track = unit.load(Track, Track.create_id(track_id))
         for step in steps:

@@ -21,7 +21,6 @@ ELSEWHERE = [pytest.param("another kind", marks=pytest.mark.postgres), "the same
 
 @pytest.fixture
 def world(tmp_path: Path, migrated_url: str, monkeypatch: pytest.MonkeyPatch) -> Iterator[World]:
-    """The service, on a migrated database."""
     for name in [name for name in os.environ if name.startswith(PREFIX)]:
         monkeypatch.delenv(name)
     made = World(Settings(data=tmp_path / "data", database_url=migrated_url))
@@ -31,14 +30,12 @@ def world(tmp_path: Path, migrated_url: str, monkeypatch: pytest.MonkeyPatch) ->
 
 @pytest.fixture
 def elsewhere_sqlite(sqlite_template: Path, tmp_path: Path) -> str:
-    """An SQLite one."""
     clone_sqlite(sqlite_template, tmp_path / "elsewhere.db")
     return f"sqlite:///{tmp_path / 'elsewhere.db'}"
 
 
 @pytest.fixture
 def elsewhere_postgres(postgres_url: str, postgres_template: str) -> Iterator[str]:
-    """A PostgreSQL one."""
     with temporary_database(postgres_url, postgres_template) as url:
         yield url
 
@@ -57,6 +54,5 @@ def anyio_backend() -> str:
 
 @pytest.fixture
 async def rig(migrated_url: str, pds: DevPds, pds_account: PdsAccount) -> AsyncIterator[Rig]:
-    """A relay and a real PDS."""
     async with rig_on(migrated_url, pds, pds_account) as made:
         yield made

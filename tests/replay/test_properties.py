@@ -20,8 +20,7 @@ from eventstore.unit_of_work import account_of
 from outbox.mirror.targets import MirrorTargets
 from projections.rebuild.difference import subjects_that_differ
 from projections.rebuild.rebuild import differences, rebuild
-from replay.dump.export import export
-from replay.dump.load import import_dump
+from replay.dump import export, import_dump
 from service.schema.tables import READ_MODELS
 from tests.dsl import ALICE, some_audio
 from tests.projections.random_commands import UNITS, command
@@ -49,7 +48,6 @@ def log_on(url: str) -> EventLog:
 
 @pytest.fixture(params=DIRECTIONS, ids=lambda pair: " to ".join(name.split("_")[1] for name in pair))
 def logs(request: pytest.FixtureRequest) -> Iterator[tuple[EventLog, EventLog]]:
-    """One to export, and one to import into."""
     made = tuple(log_on(request.getfixturevalue(name)) for name in request.param)
     yield made
     for log in made:

@@ -16,7 +16,6 @@ from tests.media_samples import samples
 
 @pytest.fixture
 def typed(world, monkeypatch):
-    """An operator's commands, beside the service."""
     monkeypatch.setenv(f"{PREFIX}DATA", str(world.made.settings.data))
     monkeypatch.setenv(f"{PREFIX}DATABASE_URL", world.made.settings.database_url)
     return lambda *args: CliRunner().invoke(main, args)

@@ -4,7 +4,6 @@ import json
 from collections.abc import AsyncIterator
 from datetime import timedelta
 from pathlib import Path
-from typing import Any
 
 import httpx
 import pytest
@@ -15,7 +14,6 @@ from aggregates.values import SupportGate
 from eventstore.restore_detection import (
     POSITIONS_SKIPPED,
     detect_on_connect,
-    log_incarnation,
     restored_because,
 )
 from eventstore.schema import track_id_sequence
@@ -74,7 +72,6 @@ async def deliver(rig: Rig, times: int = 3) -> None:
 
 @pytest.fixture
 async def then(looked_at: Rig, tmp_path: Path) -> AsyncIterator[tuple[Rig, Backup, list[Track]]]:
-    """Four delivered tracks, and a backup."""
     rig = looked_at
     tracks = [rig.upload(number, description=f"then {number}") for number in range(1, 5)]
     await deliver(rig)
@@ -349,51 +346,6 @@ async def test_a_second_time_the_database_counts_as_restored_again_unless_only_w
         declared = recover(rig.log)
         assert (declared.because, declared.logins_ended) == ("an operator says so", 1)
         assert declared.next_position >= first.next_position + POSITIONS_SKIPPED
-
-
-async def test_a_crash_leaves_all_to_be_done_again(then, monkeypatch: pytest.MonkeyPatch) -> None:
-    now, backup, _ = then
-    now.edit(title="newer")
-    async with backup.restored() as rig:
-        add_login(rig, "did:plc:oauth", SessionKind.OAUTH)
-        with monkeypatch.context() as broken:
-            broken.setattr("replay.recovered.mark_recovered", crash)
-            with pytest.raises(CrashError):
-                recover(rig.log)
-        assert preview_recovery(rig.log).logins_ended == 1
-        done = recover(rig.log)
-        assert (done.because is None, done.logins_ended, done.accounts) == (False, 1, 1)
-
-
-class CrashError(Exception):
-    pass
-
-
-def crash(*_: object) -> None:
-    raise CrashError
-
-
-async def test_where_nothing_was_lost_everything_goes_on(then) -> None:
-    now, backup, tracks = then
-    now.edit(4, title="newer")
-    async with backup.restored() as rig:
-        add_login(rig, "did:plc:oauth", SessionKind.OAUTH)
-        rig.edit(1, title="goes on")
-        done = recover(rig.log, nothing_lost=True)
-        assert (done.logins_ended, done.accounts) == (0, 0)
-        await deliver(rig)
-        assert rig.remote(tracks[0])["title"] == "goes on"
-
-
-async def test_a_database_that_was_not_restored_is_not_taken_for_one(looked_at: Rig) -> None:
-    looked_at.upload(1)
-    looked_at.database.close()
-    looked_at.edit(title="on new connections")
-    await deliver(looked_at)
-    assert looked_at.mirror().state == "delivered"
-    with looked_at.database.read() as connection:
-        rows: Any = connection.execute(select(log_incarnation)).all()
-    assert all(row.restored_because is None for row in rows)
 
 
 async def test_of_two_verifications_at_once_the_later_changes_nothing(

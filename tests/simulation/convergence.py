@@ -35,7 +35,6 @@ def heal(world: World) -> None:
 
 
 def settle_down(world: World, *, hours: float = 72.0) -> None:
-    """Let the relays work until only persons have something left to do."""
     step, end = 5.0, world.loop.time() + hours * 3600
     while not is_quiet(world):
         assert world.loop.time() < end, f"not quiet after {hours} hours: {unsettled(world)}"
@@ -87,7 +86,6 @@ _HELD = union_all(
 
 
 def unsettled(world: World) -> list[Mirror]:
-    """The records that need more work."""
     return [
         each
         for track_id, each in world.mirrors().items()

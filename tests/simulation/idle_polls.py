@@ -32,8 +32,6 @@ Poll = Callable[..., Any]
 
 
 class IdlePolls:
-    """The polls of one world, on its clock."""
-
     def __init__(self, clock: Callable[[], datetime]) -> None:
         self._clock = clock
         self._empty: dict[Poll, tuple[int, datetime, str]] = {}
@@ -81,5 +79,4 @@ class IdlePolls:
 
 
 def as_text(moment: datetime) -> str:
-    """A time as the database keeps it."""
     return moment.strftime("%Y-%m-%d %H:%M:%S.%f")

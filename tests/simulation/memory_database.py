@@ -30,7 +30,6 @@ _clock = _Clock()
 
 
 def memory_database(clock: Callable[[], datetime]) -> Database:
-    """The database, empty, and on this clock."""
     database = _database()
     driver_of(database).deserialize(_empty())
     _clock.now = clock
@@ -42,7 +41,6 @@ class _MemoryDatabase(Database):
 
     @cached_property
     def connection(self) -> Connection:
-        """The connection."""
         return self.engine.connect()
 
     @contextmanager

@@ -76,7 +76,6 @@ class Network(httpx.AsyncBaseTransport):
         self._late: dict[asyncio.TimerHandle, Callable[[], None]] = {}
 
     async def handle_async_request(self, request: httpx.Request) -> httpx.Response:
-        """Send one request of the current process."""
         process, content = current_process(), await request.aread()
         # as it was sent: clients take tokens out of their requests once they are done with them
         request = httpx.Request(
@@ -106,7 +105,6 @@ class Network(httpx.AsyncBaseTransport):
 
     @property
     def under_way(self) -> int:
-        """How much has not arrived yet."""
         return len(self._late)
 
     @property

@@ -27,8 +27,6 @@ class NetworkFault:
 
 @dataclass(frozen=True)
 class FaultyResponse:
-    """A response that is not the host's own."""
-
     status: int
     body: Any
     headers: Mapping[str, str] = field(default_factory=dict)
@@ -39,7 +37,6 @@ NO_FAULT = NetworkFault()
 
 
 def refused() -> NetworkFault:
-    """The connection is refused; nothing was sent."""
     return NetworkFault("refused", refused=True)
 
 
@@ -54,7 +51,6 @@ def cut_after() -> NetworkFault:
 
 
 def hang() -> NetworkFault:
-    """Nothing arrives and no response comes."""
     return NetworkFault("hang", out=None, back=None)
 
 
@@ -64,12 +60,10 @@ def hang_after() -> NetworkFault:
 
 
 def slow(out: float, back: float) -> NetworkFault:
-    """It is slow, both ways."""
     return NetworkFault("slow", out=out, back=back)
 
 
 def twice(again: float) -> NetworkFault:
-    """It arrives twice."""
     return NetworkFault("twice", again=again)
 
 

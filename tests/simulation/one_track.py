@@ -34,8 +34,6 @@ from tests.simulation.saved_track import ELSEWHERE, HOME, SavedTrack
 
 
 class OneTrack(SavedTrack):
-    """The track 1, and what happens to it."""
-
     def passes(self, **by: float) -> None:
         """Time passes, scans compare the repo, and the relay does its work."""
         self.clock.advance(**by)
@@ -60,7 +58,6 @@ class OneTrack(SavedTrack):
         self.bytes.held.setdefault(self.track.audio.cid, b"audio 1" * 500)
 
     def gives(self, work: Callable[[UnitOfWork], object]) -> None:
-        """The owner gives a command."""
         with self.log.unit_of_work(self.did, ARTIST) as unit:
             work(unit)
 
@@ -115,7 +112,6 @@ class OneTrack(SavedTrack):
         perform(self.log, action, Selector(**which or {"did": self.did}), Operator(ARTIST))
 
     def leaves(self) -> None:
-        """The owner deletes the account here."""
         request_deletion(self.log, self.did, ARTIST, credential_id="the session that asks")
 
     def continues_deletion(self) -> None:
@@ -149,7 +145,7 @@ class OneTrack(SavedTrack):
         async def verify_pds() -> None:
             reads = RepoReads(Pds(self.wire, self.wire.http))
             for repo in repos_of(self.database, collections=[COLLECTION]):
-                found = await compare(self.database, reads, repo, with_blobs=False)
+                found = await compare(self.database, reads, repo)
                 resume_account(self.log, found, KINDS, ARTIST)
 
         with suppress(RemoteUnknownError):

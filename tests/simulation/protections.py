@@ -26,7 +26,6 @@ Switch = Callable[[pytest.MonkeyPatch], None]
 
 
 def without_swaps(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Writes have no swap."""
     real = Pds._send  # noqa: SLF001
 
     async def send(self: Pds, did: str, nsid: str, timeout: float, **request: Any) -> Any:
@@ -70,7 +69,6 @@ def without_recognition(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 def without_verification(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Every record that is verified is reported as desired."""
     monkeypatch.setattr(delivery, "verify", lambda *_: read_back.Finding.AGREES)
 
 
@@ -102,7 +100,6 @@ def without_reading_once(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 def without_backoff(monkeypatch: pytest.MonkeyPatch) -> None:
-    """A failed write is retried at once."""
     for module in (blob_jobs, blobs, lanes, relay, settle):
         monkeypatch.setattr(module, "backoff", lambda _failures, **_limits: timedelta())
 

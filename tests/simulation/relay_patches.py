@@ -26,8 +26,6 @@ GONE_AFTER = timedelta(hours=4)
 
 
 class Errors(logging.Handler):
-    """The errors that were logged."""
-
     def __init__(self) -> None:
         super().__init__(logging.ERROR)
         self.lines: list[str] = []

@@ -38,25 +38,20 @@ cipher = cache(lambda: Cipher([SECRET]))
 
 @dataclass
 class Bytes:
-    """Audio in memory."""
-
     held: dict[str, bytes] = field(default_factory=dict)
 
     def keep(self, data: bytes) -> Audio:
-        """Hold the bytes and give their audio value."""
         audio = Audio(blob_cid(data), size=len(data), mime="audio/mpeg", file_type="mp3", duration=3)
         self.held[audio.cid] = data
         return audio
 
     def read(self, cid: str) -> Iterator[bytes]:
-        """Stream them in one piece."""
         if cid not in self.held:
             raise FileNotFoundError(cid)
         return iter([self.held[cid]])
 
 
 def sessions_of(log: EventLog, http: httpx.AsyncClient) -> PdsSessions:
-    """The logins that the database keeps."""
     lanes = AccountLanes(log.database)
     return PdsSessions(log, cipher(), http, on_reauth=lanes.must_sign_in, on_signed_in=lanes.signed_in)
 
@@ -97,5 +92,4 @@ class RelayProcess:
         self._stop.set()
 
     def kill(self) -> None:
-        """End it at once."""
         self.process.kill(self._loop.time())

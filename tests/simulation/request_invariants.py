@@ -115,7 +115,6 @@ def faults_cost_few_requests(world: World) -> None:
 
 
 def nothing_is_asked_in_vain(world: World) -> None:
-    """I14: without work there are no requests."""
     before = len(world.network.passages)
     world.advance(90)
     assert world.network.passages[before:] == []

@@ -37,8 +37,6 @@ STANDING: dict[str, tuple[str, Fault]] = {
 
 
 class VirtualClock:
-    """The database's time."""
-
     def __init__(self) -> None:
         self.now, self._readings = START, 0
 

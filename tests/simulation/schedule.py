@@ -34,7 +34,6 @@ class Step:
     pause: float
 
     def take(self, world: World) -> None:
-        """Let it happen."""
         ACTS[self.act](world, random.Random(self.seed))  # noqa: S311 - no secret
         world.advance(self.pause)
 
@@ -52,7 +51,6 @@ class Schedule:
     """Of what kinds bad luck is."""
 
     def begin(self) -> World:
-        """The world before the first step."""
         accounts, hosts, lanes = self.shape
         world = World(
             self.seed,
@@ -67,7 +65,6 @@ class Schedule:
         return world
 
     def run(self) -> None:
-        """Play it, and hold it to the invariants."""
         with self.begin() as world:
             for step in self.steps:
                 step.take(world)
@@ -99,7 +96,6 @@ def drawn_with_crashes(seed: int) -> Schedule:
 
 
 def failure(schedule: Schedule) -> Exception | None:
-    """What goes wrong in it, if anything does."""
     try:
         schedule.run()
     except Exception as error:  # noqa: BLE001 - every error is a finding

@@ -24,19 +24,15 @@ _ACKED = select(attempt.collection, attempt.rkey, attempt.gen).where(attempt.out
 
 
 def is_ours(commit: Commit) -> bool:
-    """Whether our service made it."""
     return commit.client == SERVICE
 
 
 def generation(commit: Commit) -> int:
-    """The generation that a put names."""
     return 0 if commit.value is None else int(commit.value[GENERATION])
 
 
 @dataclass(frozen=True)
 class Record:
-    """One track and its record."""
-
     track_id: int
     events: list[RecordedEvent]
     commits: list[Commit]
@@ -50,11 +46,9 @@ class Record:
 
     @cached_property
     def track(self) -> Track:
-        """The fold of all its events."""
         return self.at(EVERYTHING)
 
     def at(self, position: int) -> Track:
-        """The fold of its events up to this one."""
         track: Track | None = None
         for each in self.events:
             if each.position <= position:

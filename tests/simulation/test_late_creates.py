@@ -12,7 +12,16 @@ from tests.simulation.world import World
 LATE = LATE_CREATE_WINDOW.total_seconds() / 2
 
 
-def story(*faults_of_requests: NetworkFault) -> None:
+@pytest.mark.parametrize(
+    "faults_of_requests",
+    [
+        pytest.param([faults.cut_before()], id="a create that is lost for good"),
+        pytest.param([faults.held(LATE), faults.hang()], id="an unanswered create"),
+        pytest.param([faults.cut_after(), faults.held(LATE)], id="the repetition of a create"),
+        pytest.param([faults.twice(LATE)], id="the copy of a create that was answered"),
+    ],
+)
+def test_a_delete_waits_for_a_create_that_may_still_land(faults_of_requests: list[NetworkFault]):
     """Upload, let the relay try twice, delete, and wait until everything has landed."""
     with World(1, relays=1) as world:
         world.network.plan = faults.ScriptedFaults(faults_of_requests)
@@ -23,22 +32,6 @@ def story(*faults_of_requests: NetworkFault) -> None:
         world.relays[0].relay.wake()
         world.advance(3 * LATE_CREATE_WINDOW.total_seconds())
         invariants.at_the_end(world)
-
-
-def test_a_create_that_is_lost_for_good_is_not_missed():
-    story(faults.cut_before())
-
-
-def test_a_delete_waits_for_an_unanswered_create():
-    story(faults.held(LATE), faults.hang())
-
-
-def test_a_delete_waits_for_the_repetition_of_a_create():
-    story(faults.cut_after(), faults.held(LATE))
-
-
-def test_a_delete_waits_for_the_copy_of_a_create_that_was_answered():
-    story(faults.twice(LATE))
 
 
 def test_a_copy_of_a_create_is_found_although_the_clock_was_set_forward():

@@ -66,7 +66,6 @@ def until_settled(world: World, *, hours: int = 72) -> None:
 
 
 def moves(world: World, track_id: int) -> None:
-    """Its owner has the record moved."""
     assert world.in_unit(
         track_id, lambda unit: change_namespace(unit, load_owned(unit, OnTrack(track_id)), RECORDS)
     )

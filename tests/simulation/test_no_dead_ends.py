@@ -73,8 +73,6 @@ def test_a_record_that_waits_for_its_namespace_has_a_way_back(exit_taken: str) -
 
 
 class Search:
-    """Reaches states, and finds the way back from each."""
-
     def __init__(self, it: OneTrack) -> None:
         self.it = it
         self.of_use: set[str] = set()

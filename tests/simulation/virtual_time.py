@@ -65,7 +65,6 @@ _current: ContextVar[Process | None] = ContextVar("process", default=None)
 
 
 def current_process() -> Process | None:
-    """The process that the running task belongs to."""
     return _current.get()
 
 

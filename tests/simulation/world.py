@@ -116,7 +116,6 @@ class World:
         return BEGIN + timedelta(seconds=self.loop.time()) + self.skew
 
     def jump(self, hours: float) -> None:
-        """The database's clock is set."""
         self.skew += timedelta(hours=hours)
         self.skews.append(self.skew)
         self.clock_sets.append(self.loop.time())
@@ -136,7 +135,6 @@ class World:
         return any(begin <= at <= begin + 2 * LEASE.total_seconds() for begin in self._disturbances)
 
     def advance(self, seconds: float) -> None:
-        """Let time pass."""
         self.loop.advance(seconds)
 
     def _thread_delay(self) -> float:
@@ -148,7 +146,6 @@ class World:
     # What artists and other clients do.
 
     def upload(self, did: str, **fields: Any) -> int:
-        """An artist uploads a track; its id is given."""
         track_id = len(self.tracks) + 1
         self.tracks[track_id] = did
         audio = self.audio.keep(f"ID3 {self.seed} {track_id}".encode())
@@ -200,7 +197,6 @@ class World:
         self.wake()
 
     def verify_all(self) -> None:
-        """Mark every record as to be verified."""
         with self.database.write() as connection:
             reverify(connection, Track.subjects(self.tracks), self.clock())
         self.wake()
@@ -235,7 +231,6 @@ class World:
         return True
 
     def sign_out(self, did: str) -> None:
-        """The account takes its app password back."""
         self.host_of(did).revoke_app_password(did)
         self.host_of(did).tokens.expire(did)
         with self.database.write() as connection:
@@ -255,12 +250,10 @@ class World:
 
     @property
     def origins(self) -> list[str]:
-        """All hosts, as they are called."""
         return [host.origin for host in self.hosts]
 
     @property
     def present(self) -> list[str]:
-        """The accounts that have not been deleted."""
         return [did for did in self.dids if did in self.host_of(did).accounts]
 
     def is_given_up(self, did: str) -> bool:
@@ -268,22 +261,18 @@ class World:
         return did not in self.present and self.lane(did).state in {LaneState.AUTH_REQUIRED, LaneState.GONE}
 
     def host_of(self, did: str) -> FakePds:
-        """Where the account is."""
         origin = self.plc.places[did][1]
         return next(host for host in self.hosts if host.origin == origin)
 
     def repo(self, did: str) -> Repo:
-        """The account's repository."""
         return self.host_of(did).repo(did)
 
     def key(self, track_id: int) -> tuple[str, str]:
-        """Where the track's record lies."""
         return self._keys[track_id]
 
     # Relays.
 
     def start_relay(self) -> RelayProcess:
-        """One more process."""
         name = f"relay-{len(self.relays) + 1}"
         made = RelayProcess(name, self.loop, self.log, self.network, self.audio, has_ended=self._has_ended)
         self.relays.append(made)
@@ -300,7 +289,6 @@ class World:
     # What is to be seen.
 
     def track(self, track_id: int) -> Track:
-        """The fold of the track's events."""
         with self.database.read() as connection:
             recorded = self.log.stream(connection, Track.create_id(track_id))
         track = self.log.fold(Track, recorded)
@@ -308,12 +296,10 @@ class World:
         return track
 
     def lane(self, did: str) -> Any:
-        """The account's lane."""
         with self.database.read() as connection:
             return lane_of(connection, did)
 
     def mirrors(self) -> dict[int, Mirror]:
-        """Where each record stands."""
         with self.database.read() as connection:
             return mirrors(connection, "track", self.tracks)
 
@@ -323,7 +309,6 @@ class World:
         return [*self._errors.lines, *(str(context) for context in self.loop.errors)]
 
     def close(self) -> None:
-        """Forget it all."""
         for each in self.relays:
             each.kill()
         self._restore()

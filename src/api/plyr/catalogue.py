@@ -29,8 +29,14 @@ from eventstore.streams.ids import peer_ids_of
 from eventstore.untrusted import is_storable
 from identity.accounts.accounts import Account
 from identity.errors import INVALID_HANDLE
-from projections.tracks.catalogue import albums_named, artists_named, tags_by_use, with_tracks
-from projections.tracks.queries import TrackFilter, track_page
+from projections.tracks.queries import (
+    TrackFilter,
+    albums_named,
+    artists_named,
+    tags_by_use,
+    track_page,
+    with_tracks,
+)
 from projections.tracks.table import normalized
 
 router: Final = APIRouter(**ROUTER)

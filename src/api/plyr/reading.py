@@ -22,8 +22,7 @@ from application.authorization import may_see_track
 from application.errors import TrackNotFoundError
 from eventstore.streams.ids import peer_ids_of, track_id_of
 from identity.accounts.credentials import Principal
-from projections.tracks.catalogue import tags_by_use, track_count
-from projections.tracks.queries import TrackFilter, track_by_id, track_page
+from projections.tracks.queries import TrackFilter, tags_by_use, track_by_id, track_count, track_page
 from projections.tracks.table import TrackView
 
 if TYPE_CHECKING:

@@ -17,9 +17,9 @@ from outbox.mirror.states import LaneState
 from outbox.mirror.tables import mirror_target
 from outbox.operations.account_deletion import PendingRemovals, remains
 from outbox.views.overview import lane_of
-from projections.blob_migration import AUDIO_COPY_STATE, AudioCopyState, copy_counts, tracks_in_state
 from projections.history import history
 from projections.media_references import cids_of
+from projections.tracks.queries import AUDIO_COPY_STATE, AudioCopyState, copy_counts, tracks_in_state
 from projections.tracks.table import tracks
 from replay.adoption.adopt import adoption_of, progress_of
 

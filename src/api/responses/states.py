@@ -13,7 +13,7 @@ from outbox.pds.verdict import OUR_ERRORS
 from outbox.pds.verdict import Kind as VerdictKind
 from outbox.relay.journal import UnsentOutcome
 from outbox.views.deliveries import EventStatus
-from projections.blob_migration import AudioCopyState
+from projections.tracks.queries import AudioCopyState
 from replay.adoption.adopt import ADOPTION
 from replay.reconcile.drift import DriftKind, Repair
 from replay.repair.jobs import RepairState, SkipReason

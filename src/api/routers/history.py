@@ -40,7 +40,7 @@ from identity.accounts.credentials import Principal
 from outbox.views.deliveries import EventDelivery, deliveries
 from outbox.views.status import mirrors
 from projections import history
-from projections.audit import AuditFilter, audit_page
+from projections.history import AuditFilter, audit_page
 
 KEPT_HERE: Final = NOT_IN_RECORD
 REVERTIBLE: Final = frozenset(FIELDS)

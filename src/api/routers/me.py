@@ -24,7 +24,7 @@ from application.account import update_profile
 from application.account_deletion import deletion_requested_at, request_deletion
 from application.errors import LeavingError, NotAuthenticatedError
 from identity.accounts.accounts import AccountState
-from replay.dump.export import account_lines
+from replay.dump import account_lines
 from replay.reconcile.verify import repos_of
 from replay.recovered import resume_account
 

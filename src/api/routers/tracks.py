@@ -38,8 +38,7 @@ from identity.accounts.credentials import Principal
 from outbox.mirror.states import MirrorState
 from outbox.mirror.tables import mirror_target
 from outbox.views.status import STATE, TARGETS_AT_WORK
-from projections.blob_migration import AUDIO_COPY_STATE
-from projections.tracks.queries import TrackFilter, track_page
+from projections.tracks.queries import AUDIO_COPY_STATE, TrackFilter, track_page
 from projections.tracks.search import contains
 from projections.tracks.table import LIVE, TrackView, tracks
 from storage.artwork import THUMBNAIL_SIZE

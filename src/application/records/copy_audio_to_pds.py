@@ -10,7 +10,7 @@ from eventstore.change import Envelope
 from eventstore.event_log import EventLog
 from eventstore.unit_of_work import UnitOfWork
 from outbox.blobs.jobs import mark_backfill, mark_live
-from projections.blob_migration import eligible_tracks
+from projections.tracks.queries import eligible_tracks
 
 AUDIO_BLOB_BYTES: Final = 104_857_600
 """The lexicon's limit of `audioBlob`."""

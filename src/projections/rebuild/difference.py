@@ -14,7 +14,6 @@ from sqlalchemy import (
     Connection,
     Executable,
     Integer,
-    Table,
     Text,
     UniqueConstraint,
     and_,
@@ -35,8 +34,6 @@ from eventstore.projection import ProjectedTable
 
 
 class DifferenceKind(StrEnum):
-    """How a live row differs."""
-
     MISSING = "missing"
     SURPLUS = "surplus"
     CHANGED = "changed"
@@ -53,7 +50,6 @@ class Difference:
 
 
 def differences_of(connection: Connection, table: ProjectedTable) -> Iterator[Difference]:
-    """Yield each row that differs, by kind and key."""
     name, key = table.live.name, [table.live.c[column] for column in table.key]
     derived_key = [table.scratch.c[column] for column in table.key]
     alone = (
@@ -63,80 +59,65 @@ def differences_of(connection: Connection, table: ProjectedTable) -> Iterator[Di
     for kind, of, which in alone if table.compared_by is None else ():
         for row in connection.execute(select(*of).where(which).order_by(*of)).mappings():
             yield Difference(name, kind, dict(row), {})
-    pairs = [
-        (table.live.c[column], table.scratch.c[column], _distinct(table, column)) for column in table.columns
-    ]
-    columns = [column for pair in pairs for column in pair]
-    query = select(*key, *columns).where(_same_key(table), _changed(table)).order_by(*key)
+    pairs = [column for name in table.columns for column in (table.live.c[name], table.scratch.c[name])]
+    query = select(*key, *pairs).where(_same_key(table), _changed(table)).order_by(*key)
     if (by := table.compared_by) is not None:
         query = query.where(table.live.c[by] == table.scratch.c[by])
     for values in connection.execute(query):
-        plain, rest = values[: len(key)], iter(values[len(key) :])
-        triples = zip(table.columns, zip(rest, rest, rest, strict=True), strict=True)
-        changed = {column: (live, derived) for column, (live, derived, differs) in triples if differs}
-        yield Difference(name, DifferenceKind.CHANGED, dict(zip(table.key, plain, strict=True)), changed)
+        rest = iter(values[len(key) :])
+        changed = {
+            name: (live, made)
+            for name, live, made in zip(table.columns, rest, rest, strict=True)
+            if live != made
+        }
+        yield Difference(name, DifferenceKind.CHANGED, dict(zip(table.key, values, strict=False)), changed)
 
 
-Scope = frozenset[Any] | None
+Scope = set[Any] | None
 """The subjects whose rows are compared, by the column `about` of the table; None for all."""
 MAX_SUBJECTS: Final = 10_000
 """Where rows of more subjects differ, writing them takes longer than comparing the whole table again."""
 
 
-def subjects_that_differ(connection: Connection, table: ProjectedTable, scope: Scope) -> Scope:
+def subjects_that_differ(connection: Connection, table: ProjectedTable) -> Scope:
     """Return the subjects whose rows differ; None if they are more than MAX_SUBJECTS."""
     live, made = table.live.c[table.about], table.scratch.c[table.about]
-    found = set[Any]()
-    for part in _parts(scope):
-        queries = [
-            select(made).where(_missing(table), _within(part, made)),
-            select(live).where(_surplus(table), _within(part, live)),
-        ]
-        if table.columns:
-            queries.append(select(made).where(_same_key(table), _changed(table), _within(part, made)))
-        for query in queries:
-            found.update(connection.scalars(query.limit(MAX_SUBJECTS + 1)))
-            if len(found) > MAX_SUBJECTS:
-                return None
-    return frozenset(found)
-
-
-def remove_surplus(connection: Connection, table: ProjectedTable, scope: Scope = None) -> int:
-    """Delete the rows that the log does not make, and return their number; delete from child tables before their parents."""
-    about = table.live.c[table.about]
-    surplus = [delete(table.live).where(_surplus(table), _within(part, about)) for part in _parts(scope)]
-    return sum(_rows_written(connection, each) for each in surplus)
-
-
-def write_difference(connection: Connection, table: ProjectedTable, scope: Scope = None) -> int:
-    """Update and insert what differs, and return the number of rows; write parent tables before their children."""
-    names, about, parts = [*table.key, *table.columns], table.scratch.c[table.about], _parts(scope)
-    missing = [
-        insert(table.live).from_select(
-            names,
-            select(*(table.scratch.c[name] for name in names)).where(_missing(table), _within(part, about)),
-        )
-        for part in parts
-    ]
-    changed: list[Executable] = []
+    queries = [select(made).where(_missing(table)), select(live).where(_surplus(table))]
     if table.columns:
-        for column, concerns in passing_columns(table.live, table.columns):
+        queries.append(select(made).where(_same_key(table), _changed(table)))
+    found = {subject for query in queries for subject in connection.scalars(query.limit(MAX_SUBJECTS + 1))}
+    return found if len(found) <= MAX_SUBJECTS else None
+
+
+def remove_surplus(connection: Connection, table: ProjectedTable, scope: Scope) -> int:
+    """Delete the rows that the log does not make, and return their number; delete from child tables before their parents."""
+    return sum(
+        _rows_written(connection, delete(table.live).where(_surplus(table), these))
+        for these in _within(scope, table.live.c[table.about])
+    )
+
+
+def write_difference(connection: Connection, table: ProjectedTable, scope: Scope) -> int:
+    """Update and insert what differs, and return the number of rows; write parent tables before their children."""
+    names, parts = [*table.key, *table.columns], _within(scope, table.scratch.c[table.about])
+    statements: list[Executable] = []
+    if table.columns:
+        for column, concerns in _passing_columns(table):
             passing = or_(*(_distinct(table, name) for name in concerns))
-            for part in parts:
-                moved = update(table.live).where(_same_key(table), passing, _within(part, about))
-                connection.execute(moved.values({column.key: aside(column)}))
-        derived = {column: table.scratch.c[column] for column in table.columns}
-        same_key = update(table.live).where(_same_key(table), _changed(table)).values(derived)
-        changed = [same_key.where(_within(part, about)) for part in parts]
-    return sum(_rows_written(connection, each) for each in (*changed, *missing))
+            moved = update(table.live).where(_same_key(table), passing).values({column.key: _aside(column)})
+            for these in parts:
+                connection.execute(moved.where(these))
+        derived = {name: table.scratch.c[name] for name in table.columns}
+        changed = update(table.live).where(_same_key(table), _changed(table)).values(derived)
+        statements += [changed.where(these) for these in parts]
+    missing = select(*(table.scratch.c[name] for name in names)).where(_missing(table))
+    statements += [insert(table.live).from_select(names, missing.where(these)) for these in parts]
+    return sum(_rows_written(connection, each) for each in statements)
 
 
-def _parts(scope: Scope) -> list[list[Any] | None]:
-    return [None] if scope is None else list(pages(scope))
-
-
-def _within(part: list[Any] | None, about: Column[Any]) -> ColumnElement[bool]:
-    return true() if part is None else about.in_(part)
+def _within(scope: Scope, about: Column[Any]) -> Sequence[ColumnElement[bool]]:
+    """Return conditions, one for each statement, of which the rows of the scope meet one."""
+    return [true()] if scope is None else [about.in_(page) for page in pages(scope)]
 
 
 def _rows_written(connection: Connection, statement: Executable) -> int:
@@ -167,25 +148,28 @@ def _distinct(table: ProjectedTable, name: str) -> ColumnElement[bool]:
 ASIDE: Final = "\N{SUBSTITUTE}"
 
 
-def passing_columns(table: Table, derived: Sequence[str]) -> Iterator[tuple[Column[Any], list[str]]]:
+def _passing_columns(table: ProjectedTable) -> Iterator[tuple[Column[Any], list[str]]]:
     """Yield one column of each unique index, with the derived columns on which a row's place in the index depends."""
-    constraints = [each for each in table.constraints if isinstance(each, UniqueConstraint)]
-    unique: list[tuple[list[Column[Any]], list[Column[Any]]]] = [
-        (list(each.columns), []) for each in sorted(constraints, key=lambda each: str(each.name))
+    live = table.live
+    unique: list[tuple[list[Column[Any]], Any]] = [
+        (list(each.columns), None) for each in live.constraints if isinstance(each, UniqueConstraint)
     ]
-    for index in sorted((each for each in table.indexes if each.unique), key=lambda each: str(each.name)):
-        condition = index.dialect_options["postgresql"].get("where")
-        parts = iterate(condition) if condition is not None else iter(())
-        unique.append((list(index.columns), [part for part in parts if isinstance(part, Column)]))
-    for columns, concerned in unique:
+    unique += [
+        (list(each.columns), each.dialect_options["postgresql"].get("where"))
+        for each in live.indexes
+        if each.unique
+    ]
+    for columns, condition in unique:
+        of_condition = iterate(condition) if condition is not None else ()
+        concerned = [*columns, *(part for part in of_condition if isinstance(part, Column))]
         movable = [
-            column for column in columns if column.key in derived and isinstance(column.type, Text | Integer)
+            each for each in columns if each.key in table.columns and isinstance(each.type, Text | Integer)
         ]
         if movable:
-            yield movable[-1], [column.key for column in (*columns, *concerned) if column.key in derived]
+            yield movable[-1], [each.key for each in concerned if each.key in table.columns]
 
 
-def aside(column: Column[Any]) -> ColumnElement[Any]:
+def _aside(column: Column[Any]) -> ColumnElement[Any]:
     """Return a value that no other row has: a number below zero, or a text with a first character that no text has."""
     if isinstance(column.type, Integer):
         return -1 - column

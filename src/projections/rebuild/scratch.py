@@ -1,93 +1,172 @@
-"""The scratch tables: temporary ones of one connection, filled page by page beside the live tables."""
+"""Replays the log into scratch tables: temporary ones of one connection, filled page by page beside the live tables."""
 
-from collections.abc import Generator, Sequence
-from contextlib import contextmanager
+from collections import OrderedDict
+from collections.abc import Callable, Generator, Iterable, Sequence
+from contextlib import contextmanager, nullcontext
 from enum import StrEnum
 from pathlib import Path
-from typing import Any, Final
+from typing import TYPE_CHECKING, Any, Final
 from uuid import uuid4
 
-from sqlalchemy import Connection, Row, delete, select, text, update
+from eventsourcing.domain import Aggregate
+from sqlalchemy import Connection, Row, delete, func, select, text, update
 
-from eventstore.append import upsert
-from eventstore.change import Change
-from eventstore.database import Database
-from eventstore.projection import Projection, into_scratch
-from eventstore.schema import projection_state
+from aggregates.account import Account
+from aggregates.published import Published
+from eventstore.change import Change, RecordedEvent
+from eventstore.errors import NestedUnitError
+from eventstore.event_log import EventLog
+from eventstore.projection import ProjectedTable, Projection, into_scratch, write_rows
+from eventstore.schema import projection_state, stored_event
+
+if TYPE_CHECKING:
+    from uuid import UUID
 
 MARKER: Final = "scratch"
 """The row of projection_state that says how far the newest run is; it stays where a crash cut that off."""
+MAX_STATES: Final = 4096
+EVENTS_PER_PAGE: Final = 2000
+"""Only the newest state of a track in a page is written; a page takes about 10 MB."""
+FEW_EVENTS: Final = 20
+Progress = Callable[[int, int], None]
+"""Called with the position reached, and the position to reach, which may rise."""
+row: Final = projection_state.c
 
 
 class ReplayWork(StrEnum):
-    """What the log is replayed for."""
-
     REBUILD = "rebuild"
     COMPARISON = "comparison"
 
 
-class Scratch:
-    """The scratch tables of some projections; nothing of a run waits for another one."""
+class Replayer:
+    """Folds events that come in position order, page by page, and caches the states used last.
 
-    def __init__(self, database: Database, connection: Connection, projections: Sequence[Projection]) -> None:
+    A state that was evicted is read again from the log, so memory is bounded by `max_states` aggregates.
+    """
+
+    def __init__(self, log: EventLog, *, max_states: int = MAX_STATES) -> None:
+        self._log: Final = log
+        self._max_states: Final = max_states
+        self._states: OrderedDict[UUID, Aggregate] = OrderedDict()
+
+    def changes(self, page: Iterable[RecordedEvent]) -> list[Change]:
+        return [self._change(recorded) for recorded in page]
+
+    def _change(self, recorded: RecordedEvent) -> Change:
+        change = Change.of(recorded, self._before(recorded))
+        self._states[recorded.aggregate_id] = change.after
+        if len(self._states) > self._max_states:
+            self._states.popitem(last=False)
+        return change
+
+    def _before(self, recorded: RecordedEvent) -> Aggregate | None:
+        if recorded.version == Aggregate.INITIAL_VERSION:
+            return None
+        state = self._states.pop(recorded.aggregate_id, None)
+        if state is not None and state.version == recorded.version - 1:
+            return state
+        with self._log.database.read() as connection:
+            prefix = self._log.stream(connection, recorded.aggregate_id, upto_version=recorded.version - 1)
+        return self._log.fold(Aggregate, prefix)
+
+
+class Scratch:
+    """The scratch tables of some projections: the log up to `position`; nothing of a run waits for another one."""
+
+    def __init__(
+        self,
+        log: EventLog,
+        connection: Connection,
+        projections: Sequence[Projection],
+        page: int,
+        progress: Progress | None,
+    ) -> None:
         self.connection: Final = connection
         self.tables: Final = tuple(table for projection in projections for table in projection.tables)
-        self._database: Final = database
+        self.position = 0
+        self.subjects: dict[ProjectedTable, set[Any]] = {}
+        """Of all events since `settle`."""
+        self._log: Final = log
         self._projections: Final = tuple(projections)
+        self._page: Final = page
+        self._progress: Final = progress
         self._into: Final = into_scratch(self.tables)
+        self._replayer: Final = Replayer(log)
         self._run: Final = uuid4().hex
 
-    def create(self) -> None:
+    def begin(self, work: ReplayWork) -> None:
         with self.connection.begin():
             for table in self.tables:
                 table.scratch.create(self.connection, checkfirst=False)
+        names = " ".join(projection.name for projection in self._projections)
+        run = {"name": MARKER, "fingerprint": self._run, "work": work, "read_models": names}
+        with self._log.database.write() as connection:
+            now = self._log.database.now(connection)
+            at = {"position": 0, "head": 0, "began_at": now, "moved_at": now}
+            write_rows(connection, projection_state, [{**run, **at}])
 
-    def apply(self, changes: Sequence[Change]) -> None:
-        for projection in self._projections if changes else ():
-            projection.apply(self.connection, changes, self._into)
+    def catch_up(self) -> None:
+        """Replay until few events are left, or writers are faster: `finish` replays the rest, and writers wait for it."""
+        events, before = self._replay(until=self._log.stable_position()), None
+        while events > FEW_EVENTS and (before is None or events < before):
+            events, before = self._replay(until=self._log.stable_position()), events
 
-    def analyze(self) -> None:
-        """Update PostgreSQL's statistics, so that it compares in one pass."""
-        if not self._database.is_sqlite:
+    def settle(self) -> None:
+        """Prepare for a comparison in one pass, and collect the subjects of what is replayed from now on."""
+        self.subjects = {table: set() for table in self.tables}
+        if not self._log.database.is_sqlite:
             with self.connection.begin():
                 for table in self.tables:
                     self.connection.execute(text(f'analyze "{table.scratch.name}"'))
 
-    def begin(self, work: ReplayWork) -> None:
-        """Say that this run has begun."""
-        with self._database.write() as connection:
-            now = self._database.now(connection)
-            run = {
-                "fingerprint": self._run,
-                "work": work,
-                "read_models": " ".join(projection.name for projection in self._projections),
-                "position": 0,
-                "head": 0,
-                "began_at": now,
-                "moved_at": now,
-            }
-            statement = upsert(connection, projection_state).values(name=MARKER, **run)
-            connection.execute(
-                statement.on_conflict_do_update(index_elements=[projection_state.c.name], set_=run)
-            )
+    def finish(self) -> None:
+        """Replay the rest: all events that the transaction of the scratch tables sees, which the live rows are made of."""
+        self._replay(until=self.connection.scalar(select(func.max(stored_event.c.position))) or 0)
 
-    def reached(self, position: int, head: int) -> None:
-        """Say which position is reached, on the way to `head`."""
-        with self._database.write() as connection:
-            reached = {"position": position, "head": head, "moved_at": self._database.now(connection)}
+    def _replay(self, *, until: int) -> int:
+        events, connection = 0, self.connection
+        is_last = connection.in_transaction()
+        while self.position < until:
+            with nullcontext() if is_last else connection.begin():
+                recorded = self._log.read(after=self.position, until=until, limit=self._page, on=connection)
+                changes = self._replayer.changes(recorded)
+                for projection in self._projections if changes else ():
+                    projection.apply(connection, changes, self._into)
+                for table, subjects in self.subjects.items():
+                    subjects.update(_subjects_of(connection, table, changes))
+            self.position = recorded[-1].position if recorded else until
+            events += len(recorded)
+            if not is_last:
+                self._say(until)
+            if self._progress is not None:
+                self._progress(self.position, until)
+        return events
+
+    def _say(self, head: int) -> None:
+        with self._log.database.write() as connection:
+            reached = {
+                "position": self.position,
+                "head": head,
+                "moved_at": self._log.database.now(connection),
+            }
             connection.execute(update(projection_state).where(*self._is_this_run()).values(reached))
 
     def end(self) -> None:
-        with self._database.write() as connection:
+        with self._log.database.write() as connection:
             connection.execute(delete(projection_state).where(*self._is_this_run()))
 
     def _is_this_run(self) -> Sequence[Any]:
-        return projection_state.c.name == MARKER, projection_state.c.fingerprint == self._run
+        return row.name == MARKER, row.fingerprint == self._run
 
 
 @contextmanager
-def scratch_of(database: Database, projections: Sequence[Projection], work: ReplayWork) -> Generator[Scratch]:
+def scratch_of(
+    log: EventLog, projections: Sequence[Projection], work: ReplayWork, page: int, progress: Progress | None
+) -> Generator[Scratch]:
     """Make the tables for a run, which ends with the block; raises PooledConnectionError where a pooler would lose them."""
+    database = log.database
+    if database.in_transaction:
+        raise NestedUnitError
     database.require_direct()
     with database.engine.connect() as connection:
         if database.is_sqlite:  # the usual folder may be small, or in memory
@@ -95,8 +174,7 @@ def scratch_of(database: Database, projections: Sequence[Projection], work: Repl
             driver: Any = connection.connection.driver_connection
             driver.execute(f"pragma temp_store_directory = '{folder}'").close()
         try:
-            scratch = Scratch(database, connection, projections)
-            scratch.create()
+            scratch = Scratch(log, connection, projections, page, progress)
             scratch.begin(work)
             yield scratch
             scratch.end()
@@ -106,7 +184,17 @@ def scratch_of(database: Database, projections: Sequence[Projection], work: Repl
 
 def run_under_way(connection: Connection) -> Row[Any] | None:
     """Return the row of the newest run; one that a crash cut off stays until the next one."""
-    is_known = projection_state.c.work.is_not(None)  # earlier versions recorded no progress
-    return connection.execute(
-        select(projection_state).where(projection_state.c.name == MARKER, is_known)
-    ).one_or_none()
+    is_known = row.work.is_not(None)  # earlier versions recorded no progress
+    return connection.execute(select(projection_state).where(row.name == MARKER, is_known)).one_or_none()
+
+
+def _subjects_of(connection: Connection, table: ProjectedTable, changes: Iterable[Change]) -> Iterable[Any]:
+    """Yield the subjects of which the changes may have made rows: those of a deleted account are all."""
+    about = table.scratch.c[table.about]
+    for change in changes:
+        if table.about == stored_event.c.position.key:
+            yield change.position
+        elif isinstance(change.after, Published):
+            yield change.after.subject_id
+        elif isinstance(change.event, Account.Left) and (did := table.scratch.c.get("did")) is not None:
+            yield from connection.scalars(select(about).where(did == change.did))

@@ -3,15 +3,30 @@
 from collections.abc import Collection, Sequence
 from dataclasses import dataclass
 from functools import cache
-from typing import Any, Final
+from typing import Any, Final, NamedTuple
 
-from sqlalchemy import ColumnElement, Connection, Integer, Select, Text, bindparam, func, or_, select
+from sqlalchemy import (
+    ColumnElement,
+    Connection,
+    Integer,
+    Row,
+    Select,
+    Text,
+    and_,
+    bindparam,
+    case,
+    func,
+    literal,
+    or_,
+    select,
+)
 
 from aggregates.values import tag_as_stored
 from eventstore.prepared import Prepared, among
+from eventstore.states import State
 from eventstore.untrusted import is_storable
-from projections.tracks.search import Search, is_indexed, search_of
-from projections.tracks.table import LIVE, TrackView, normalized, track_tags, tracks
+from projections.tracks.search import ESCAPE, Search, contains, escaped, is_indexed, search_of
+from projections.tracks.table import LIVE, SEPARATOR, TrackView, normalized, track_tags, tracks
 
 MAX_SCANNED_TRACKS: Final = 10_000
 """Of one page or search that compares row by row."""
@@ -67,7 +82,6 @@ def live_track_with_audio(connection: Connection, did: str, audio_cid: str) -> T
 
 
 def count_in_collection(connection: Connection, did: str, collection: str) -> int:
-    """Count the artist's live tracks whose record is in this collection."""
     there = select(func.count()).where(LIVE, tracks.c.did == did, tracks.c.collection == collection)
     return connection.execute(there).scalar_one()
 
@@ -105,7 +119,6 @@ def tracks_with_image_urls(connection: Connection, urls: Collection[str]) -> Seq
 def track_page(
     connection: Connection, wanted: TrackFilter | None = None, *, cursor: int | None = None, limit: int = 50
 ) -> TrackPage:
-    """Read a page of live tracks."""
     wanted = wanted or TrackFilter()
     if not wanted.can_match():
         return TrackPage((), None)
@@ -138,7 +151,6 @@ def end_of_scan(connection: Connection, cursor: int | None = None) -> int | None
 
 @cache
 def _listing(names: frozenset[str], search: Search | None) -> Prepared:
-    """Return the statement of a page that these names restrict."""
     track_id = tracks.c.track_id if search is None else search.track_id
 
     def page(dialect: str) -> Select[Any]:
@@ -164,3 +176,170 @@ def is_shown_to(viewer: ColumnElement[Any] | str | None) -> ColumnElement[bool]:
     """Whether a list shows the track to this account: neither unlisted nor taken down, or its own."""
     shown: ColumnElement[bool] = tracks.c.unlisted.is_(False) & tracks.c.taken_down_at.is_(None)
     return shown if viewer is None else shown | (tracks.c.did == viewer)
+
+
+COUNT: Final = func.count()
+LINES: Final = 3
+"""Of the search text: title, artist and album."""
+MAX_FOUND_ROWS: Final = 1000
+"""Of one search."""
+
+
+class TagCount(NamedTuple):
+    """A tag, and how many listed tracks have it."""
+
+    name: str
+    tracks: int
+
+
+class AlbumEntry(NamedTuple):
+    """An album of an artist (a DID), by the artist's name on its newest track."""
+
+    did: str
+    title: str
+    artist: str
+
+
+def tags_by_use(
+    connection: Connection, viewer: str | None, *, begins: str = "", part: str = "", limit: int
+) -> list[TagCount]:
+    """Return the most used tags that begin with a text, or contain one, those used as often by name."""
+    if not (is_storable(begins) and is_storable(part)):
+        return []
+    found = (
+        select(track_tags.c.tag, COUNT.label("tracks"))
+        .join(tracks, tracks.c.track_id == track_tags.c.track_id)
+        .where(LIVE, is_shown_to(viewer))
+        .group_by(track_tags.c.tag)
+        .order_by(COUNT.desc(), track_tags.c.tag)
+        .limit(limit)
+    )
+    if begins:
+        found = found.where(track_tags.c.tag.startswith(tag_as_stored(begins), autoescape=True))
+    if part:
+        found = found.where(track_tags.c.tag.contains(tag_as_stored(part), autoescape=True))
+    return [TagCount(row.tag, row.tracks) for row in connection.execute(found)]
+
+
+def track_count(connection: Connection, viewer: str | None, tag: str) -> int:
+    if not is_storable(tag):
+        return 0
+    tagged = (
+        select(COUNT)
+        .select_from(track_tags.join(tracks, tracks.c.track_id == track_tags.c.track_id))
+        .where(track_tags.c.tag == tag_as_stored(tag), LIVE, is_shown_to(viewer))
+    )
+    return connection.scalar(tagged) or 0
+
+
+def albums_named(connection: Connection, viewer: str | None, part: str, *, limit: int) -> list[AlbumEntry]:
+    """Return albums whose title contains a text, in any case; those of the newest tracks first."""
+    query = (
+        select(tracks.c.did, tracks.c.album, func.max(tracks.c.artist).label("artist"))
+        .where(tracks.c.album.is_not(None))
+        .group_by(tracks.c.did, tracks.c.album)
+        .order_by(func.max(tracks.c.track_id).desc())
+    )
+    found = _with_part(connection, query, viewer, part, lines_before=2)
+    albums = (AlbumEntry(row.did, row.album, row.artist) for row in found)
+    return [each for each in albums if normalized(part) in normalized(each.title)][:limit]
+
+
+def artists_named(connection: Connection, viewer: str | None, part: str, *, limit: int) -> list[str]:
+    """Return the DIDs of artists whose name, on a listed track, contains a text, in any case."""
+    query = select(tracks.c.did, tracks.c.artist).distinct().order_by(tracks.c.did)
+    found = _with_part(connection, query, viewer, part, lines_before=1)
+    dids = dict.fromkeys(row.did for row in found if normalized(part) in normalized(row.artist))
+    return list(dids)[:limit]
+
+
+def with_tracks(connection: Connection, viewer: str | None, dids: Collection[str]) -> set[str]:
+    listed = select(tracks.c.did).where(LIVE, is_shown_to(viewer), tracks.c.did.in_(dids))
+    return set(connection.scalars(listed.distinct()))
+
+
+def _with_part(
+    connection: Connection,
+    query: Select[*tuple[Any, ...]],
+    viewer: str | None,
+    part: str,
+    *,
+    lines_before: int,
+) -> Sequence[Row[Any]]:
+    """Run the query over the newest listed tracks whose search text contains `part` after so many lines: title, artist and album are one each.
+
+    A title may have a line break itself, so that the caller compares again.
+    """
+    if not is_storable(part):
+        return []
+    is_found = contains(connection, part)
+    before, after = f"%{SEPARATOR}" * lines_before, "" if lines_before == LINES - 1 else f"{SEPARATOR}%"
+    pattern = f"{before}%{escaped(normalized(part))}%{after}"
+    is_there = tracks.c.search.like(pattern, escape=ESCAPE)
+    if (oldest := end_of_scan(connection)) is not None:
+        query = query.where(tracks.c.track_id >= oldest)
+    return connection.execute(
+        query.where(LIVE, is_shown_to(viewer), is_found, is_there).limit(MAX_FOUND_ROWS)
+    ).all()
+
+
+column: Final = tracks.c
+
+
+class AudioCopyState(State):
+    """States of the copy of a track's audio on the PDS."""
+
+    DELETED = "deleted", "the track is deleted"
+    GATED = "gated", "the track is for supporters only: its audio stays off the PDS"
+    UPLOADED = "uploaded", "the PDS has the audio"
+    WANTED = "wanted", "requested, and not uploaded yet"
+    FAILED = "failed", "the PDS refused the audio"
+    UNASKED = "unasked", "never requested for this audio"
+
+
+IS_GATED: Final = and_(LIVE, column.support_gate.is_not(None))
+HAS_FAILED: Final = and_(column.blob_failure.is_not(None), ~column.blob_requested)
+IS_ELIGIBLE: Final = and_(
+    LIVE, column.support_gate.is_(None), column.blob_ref.is_(None), ~column.blob_requested
+)
+
+AUDIO_COPY_STATE: Final = case(
+    (~LIVE, literal(AudioCopyState.DELETED, Text)),
+    (IS_GATED, literal(AudioCopyState.GATED, Text)),
+    (column.blob_ref.is_not(None), literal(AudioCopyState.UPLOADED, Text)),
+    (column.blob_requested, literal(AudioCopyState.WANTED, Text)),
+    (HAS_FAILED, literal(AudioCopyState.FAILED, Text)),
+    else_=literal(AudioCopyState.UNASKED, Text),
+)
+
+
+def eligible_tracks(
+    connection: Connection, did: str, *, after: int, limit: int, failed_too: bool
+) -> Sequence[int]:
+    """Return ids of tracks whose audio may be copied to the PDS and was not requested, after an id, in their order."""
+    query = select(column.track_id).where(column.did == did, column.track_id > after, IS_ELIGIBLE)
+    if not failed_too:
+        query = query.where(~HAS_FAILED)
+    return connection.scalars(query.order_by(column.track_id).limit(limit)).all()
+
+
+def copy_counts(connection: Connection, did: str) -> dict[tuple[AudioCopyState, str | None], int]:
+    """Count an account's tracks by state; failed ones by their reason too."""
+    reason: ColumnElement[Any] = case(
+        (AUDIO_COPY_STATE == AudioCopyState.FAILED, column.blob_failure), else_=literal(None)
+    )
+    rows = connection.execute(
+        select(AUDIO_COPY_STATE.label("state"), reason.label("failure"), func.count())
+        .where(column.did == did)
+        .group_by("state", "failure")
+    )
+    return {(AudioCopyState(state), reason): count for state, reason, count in rows}
+
+
+def tracks_in_state(connection: Connection, did: str, state: AudioCopyState, *, limit: int) -> Sequence[Any]:
+    return connection.execute(
+        select(column.track_id, column.title, column.blob_failure)
+        .where(column.did == did, AUDIO_COPY_STATE.in_((state,)))
+        .order_by(column.track_id)
+        .limit(limit)
+    ).all()

@@ -79,7 +79,6 @@ def search_of(connection: Connection, text: str) -> tuple[Search, str]:
 
 
 def contains(connection: Connection, text: str) -> ColumnElement[bool]:
-    """Whether the search text contains the text, in any case."""
     search, value = search_of(connection, text)
     return _pattern(value) if search is PATTERN else _phrase(value)
 
@@ -92,5 +91,4 @@ def escaped(term: str) -> str:
 
 
 def is_indexed(term: str) -> bool:
-    """Whether the term is long enough for the index."""
     return len(term) >= MIN_INDEXED_CHARACTERS

@@ -1,11 +1,11 @@
 """`tracks`: what each track is now, one row a track, and `track_tags`. A deleted track keeps its row, hidden by deleted_at."""
 
 import unicodedata
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from operator import attrgetter
-from typing import Any, Final, NamedTuple
+from typing import Any, Final
 
 from sqlalchemy import (
     BigInteger,
@@ -24,7 +24,6 @@ from sqlalchemy import (
 )
 
 from aggregates.track import Track
-from aggregates.track_events import TrackEvent
 from aggregates.values import Artwork, Audio, BlobRef, Downloads, Feature, SupportGate
 from eventstore.change import Change
 from eventstore.projection import Into, ProjectedTable, fingerprint, write_rows
@@ -70,7 +69,6 @@ class TrackView:
 
     @classmethod
     def from_row(cls, row: Any) -> "TrackView":
-        """Return the view that a row of `tracks` stores."""
         gate, blob = row.support_gate, row.blob_ref
         return cls(
             features=tuple(Feature(**feature) for feature in row.features),
@@ -85,7 +83,6 @@ class TrackView:
         )
 
     def as_row(self) -> dict[str, Any]:
-        """Return the columns of `tracks`, except for its search text."""
         nested = {"audio", "artwork", "blob"}
         plain = {field: getattr(self, field) for field in self.__dataclass_fields__ if field not in nested}
         return {
@@ -98,6 +95,7 @@ class TrackView:
             **_prefixed(self.audio, "audio_", Audio),
             **_prefixed(self.artwork, "artwork_", Artwork),
             "blob_ref": dict(vars(self.blob)) if self.blob else None,
+            "search": normalized(SEPARATOR.join((self.title, self.artist, self.album or ""))),
         }
 
 
@@ -175,21 +173,12 @@ Index("ix_tracks_artwork_cid", tracks.c.artwork_cid)
 Index("ix_tracks_artwork_thumbnail_cid", tracks.c.artwork_thumbnail_cid)
 
 
-class TrackChange(NamedTuple):
-    """A change of a track: what the log recorded, and the track before and after it."""
-
-    recorded: Change
-    event: TrackEvent
-    before: Track | None
-    after: Track
-
-
-def track_changes(changes: Sequence[Change]) -> Iterator[TrackChange]:
-    """Pick the changes of tracks, in their order."""
+def track_changes(changes: Iterable[Change]) -> Iterator[tuple[Change, Track | None, Track]]:
+    """Pick the changes of tracks, in their order, with the track before and after each."""
     for change in changes:
-        event, before, after = change.event, change.before, change.after
-        if isinstance(event, TrackEvent) and isinstance(after, Track):
-            yield TrackChange(change, event, before if isinstance(before, Track) else None, after)
+        before, after = change.before, change.after
+        if isinstance(after, Track):
+            yield change, before if isinstance(before, Track) else None, after
 
 
 class Tracks:
@@ -200,25 +189,16 @@ class Tracks:
     fingerprint = fingerprint(VERSION, tracks)
 
     def apply(self, connection: Connection, changes: Sequence[Change], into: Into) -> None:
-        """Write the latest state of each track, in the order of their last changes."""
         latest: dict[int, Track] = {}
-        for change in track_changes(changes):
-            latest.pop(change.after.track_id, None)
-            latest[change.after.track_id] = change.after
-        rows = [row_of(TrackView.of(track)) for track in latest.values()]
+        for _, _, track in track_changes(changes):
+            latest.pop(track.track_id, None)
+            latest[track.track_id] = track
+        rows = [TrackView.of(track).as_row() for track in latest.values()]
         changed = None
         if len(changes) == 1 and rows and isinstance(before := changes[0].before, Track):
-            known = row_of(TrackView.of(before))
+            known = TrackView.of(before).as_row()
             changed = tuple(name for name, value in rows[0].items() if value != known[name])
         write_rows(connection, into(tracks), rows, changed)
-
-
-def row_of(view: TrackView) -> dict[str, Any]:
-    """Return the row that stores this view."""
-    return {
-        **view.as_row(),
-        "search": normalized(SEPARATOR.join((view.title, view.artist, view.album or ""))),
-    }
 
 
 def normalized(text: str) -> str:
@@ -246,11 +226,9 @@ class TrackTags:
     fingerprint = fingerprint(TAGS_VERSION, track_tags)
 
     def apply(self, connection: Connection, changes: Sequence[Change], into: Into) -> None:
-        """Rewrite the tags of each track whose tags changed."""
         changed: dict[int, Track] = {}
-        for change in track_changes(changes):
-            track = change.after
-            if track.track_id in changed or change.before is None or change.before.tags != track.tags:
+        for _, before, track in track_changes(changes):
+            if track.track_id in changed or before is None or before.tags != track.tags:
                 changed[track.track_id] = track
         table = into(track_tags)
         rows = [

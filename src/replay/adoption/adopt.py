@@ -19,19 +19,16 @@ from aggregates.errors import InvalidFieldError
 from aggregates.published import Published
 from eventstore.change import Envelope
 from eventstore.coordination.threads import Threads
-from eventstore.errors import EventStoreError, LeaseLostError
+from eventstore.errors import LeaseLostError
 from eventstore.event_log import EventLog
 from eventstore.jobs import queue
-from eventstore.jobs.kinds import Failure, Job, Kind, Outcome, Wanted
+from eventstore.jobs.kinds import Job, Kind, Outcome, Wanted
 from eventstore.streams.ids import next_subject_id
 from eventstore.unit_of_work import UnitOfWork
-from eventstore.untrusted import clean
-from identity.errors import IdentityUnreachableError, UnknownIdentityError, UnsafeAddressError
 from outbox.conflicts.newer_on_pds import acknowledge_as_found, set_lane_host, subjects_of_records
 from outbox.mirror.namespace_moves import is_taken
 from outbox.mirror.tables import mirror_lane
-from outbox.pds.client import RecordKey, Remote, RemoteUnknownError
-from outbox.pds.verdict import Kind as VerdictKind
+from outbox.pds.client import RecordKey, Remote
 from outbox.record.kind import RecordKind
 from outbox.repo.pages import Entry, UnreadableRecordError
 from outbox.repo.reads import MAX_KEPT_BYTES, RepoReads
@@ -42,9 +39,8 @@ from replay.adoption.record import (
     name_of,
     problem_of,
 )
-from replay.errors import BytesUnavailableError, PdsBusyError, PdsTroubleError, TooManyProblemsError
-from replay.reconcile.verify import Repo
-from storage.errors import StorageError
+from replay.errors import BytesUnavailableError, PdsBusyError, PdsTroubleError, ReplayError
+from replay.reconcile.verify import Repo, judge
 
 ADOPTION: Final = "adoption"
 MAX_CONCURRENT_ADOPTIONS: Final = 4
@@ -54,17 +50,6 @@ FIRST_PAUSE_SECONDS: Final = 5.0
 MAX_PAUSE_SECONDS: Final = 3600.0
 MAX_ATTEMPTS: Final = 30
 """About a day: after it, the owner has to request the adoption again."""
-EXPECTED: Final = (
-    RemoteUnknownError,
-    PdsTroubleError,
-    TooManyProblemsError,
-    UnknownIdentityError,
-    IdentityUnreachableError,
-    UnsafeAddressError,
-    EventStoreError,
-    StorageError,
-)
-"""Their messages say what to do."""
 MAX_CONCURRENT_RECORDS: Final = 4
 """Of one account: live deliveries need requests to the PDS too."""
 LISTING_TIMEOUT_SECONDS: Final = 300.0
@@ -102,16 +87,6 @@ def progress_of(row: Any) -> Progress:
     return Progress(**(row["progress"] or {}))
 
 
-def judge(error: Exception) -> Failure | None:
-    """Another attempt cannot help where there is no such account, or its address is refused."""
-    if not isinstance(error, EXPECTED):
-        return None
-    is_final = isinstance(error, UnknownIdentityError | UnsafeAddressError)
-    if isinstance(error, RemoteUnknownError):
-        is_final = error.verdict.kind in {VerdictKind.REJECTED, VerdictKind.MOVED}
-    return Failure(clean(error), final=is_final)
-
-
 @dataclass(frozen=True)
 class Adoptee:
     """A record whose bytes are stored: `subject` makes its subject with an id and a time, `keep` runs in the same unit."""
@@ -122,8 +97,6 @@ class Adoptee:
 
 
 class Adopter(Protocol):
-    """Adopts records of one kind."""
-
     @property
     def kind(self) -> RecordKind: ...
 
@@ -169,28 +142,16 @@ class Adoption:
 
         repo = Repo(job.subject, await self.host_of(job.subject))
         is_wanted = partial(queue.is_held, claimed=job)
-        is_done = await self.run(repo, job.envelope, progress, report=store, is_wanted=is_wanted)
+        is_done = await Turn(self, repo, job.envelope, progress, store, is_wanted).run()
         store(progress)
         counts = {name: getattr(progress, name) for name in ("found", "known", "adopted", "refused")}
         logger.info("records_adopted", extra={"did": job.subject, "done": is_done, **counts})
         return Outcome.DONE if is_done else Outcome.AGAIN
 
-    async def run(
-        self, repo: Repo, envelope: Envelope, progress: Progress, *, report: Report, is_wanted: IsWanted
-    ) -> bool:
-        """Adopt records that are no track yet and that `progress` does not refuse, count them, and return whether that was all.
-
-        Raises RemoteUnknownError or PdsTroubleError when the PDS does not answer, LeaseLostError once it is not wanted, and
-        TooManyProblemsError where another run would refuse the same records again.
-        """
-        records, left = await self._new_records(repo, progress)
-        report(progress)
-        return await _Run(self, repo, envelope, progress, report, is_wanted).adopt(records, left)
-
     async def preview(self, did: str) -> Progress:
-        """Read the records without their bytes, and count as adopted what a run would try to adopt; raises as `run`, and errors of identity."""
+        """Read the records without their bytes, and count as adopted what a run would try to adopt; raises as a turn, and errors of identity."""
         progress = Progress()
-        records, progress.adopted = await self._new_records(Repo(did, await self.host_of(did)), progress)
+        records, progress.adopted = await self.new_records(Repo(did, await self.host_of(did)), progress)
         for key, entry in records:
             try:
                 await self.threads.run(self.record_in, key, entry)
@@ -208,7 +169,7 @@ class Adoption:
             raise InvalidFieldError("record", str(error)) from None
         return adopter, remote, adopter.read(key, remote)
 
-    async def _new_records(
+    async def new_records(
         self, repo: Repo, progress: Progress
     ) -> tuple[Sequence[tuple[RecordKey, Entry]], int]:
         """Return the records to adopt, as many as may be kept, and how many are left to the next run."""
@@ -254,8 +215,8 @@ def _invalid(key: RecordKey, error: InvalidFieldError) -> Problem:
 
 
 @dataclass
-class _Run:
-    """One run over the new records of an account, a few at once."""
+class Turn:
+    """One turn of an account's adoption: its new records, a few at once."""
 
     adoption: Adoption
     repo: Repo
@@ -265,8 +226,14 @@ class _Run:
     is_wanted: IsWanted
     pds_errors_in_a_row: int = 0
 
-    async def adopt(self, records: Sequence[tuple[RecordKey, Entry]], left: int) -> bool:
-        """Adopt them for a turn, and return whether none is left; the first error that is not a record's own ends the run."""
+    async def run(self) -> bool:
+        """Adopt records that are no track yet and that `progress` does not refuse, count them, and return whether that was all.
+
+        The first error that is not a record's own ends the turn: RemoteUnknownError or PdsTroubleError when the PDS does not
+        answer, LeaseLostError once it is not wanted, ReplayError where another turn would refuse the same records again.
+        """
+        records, left = await self.adoption.new_records(self.repo, self.progress)
+        self.report(self.progress)
         waiting = iter(records)
         clock = asyncio.get_running_loop().time
         ends_at = clock() + TURN_SECONDS
@@ -287,7 +254,10 @@ class _Run:
         except ExceptionGroup as errors:
             raise errors.exceptions[0] from None
         if left and len(self.progress.problems) >= MAX_NAMED_PROBLEMS:
-            raise TooManyProblemsError(MAX_NAMED_PROBLEMS)
+            raise ReplayError(
+                f"{MAX_NAMED_PROBLEMS} records have problems, and no more are remembered from one turn to the next;"
+                " correct those that are named"
+            )
         return not left
 
     async def _adopt_or_refuse(self, key: RecordKey, entry: Entry) -> None:

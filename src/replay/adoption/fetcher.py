@@ -37,7 +37,6 @@ class OthersAddresses(AddressPolicy):
         self.ours: Final = frozenset(origin_of(url) for url in own_urls)
 
     def check(self, url: str) -> None:
-        """Raise UnsafeAddressError for an address of our own, or one that the policy refuses."""
         if origin_of(url) in self.ours:
             raise UnsafeAddressError("the URL is our own")
         self.policy.check(url)
@@ -117,5 +116,4 @@ class Fetcher:
 
 
 def named(error: Exception) -> str:
-    """Return the message of an error, or its class where it has none."""
     return str(error) or type(error).__name__

@@ -87,7 +87,6 @@ class Intake:
             yield Adoptee(track, keep, (*artwork_problems, *audio_problems))
 
     async def audio(self, host: str, record: AdoptableRecord) -> tuple[Audio, list[Problem]]:
-        """Store the audio; raises BytesUnavailableError or PdsTroubleError."""
         fetched = self._fetched(
             host, record.key.did, record.audio_blob, record.audio_url, self.max_audio_bytes
         )

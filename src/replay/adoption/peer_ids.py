@@ -37,14 +37,6 @@ class PeerIds:
     of_records: Mapping[Key, int]
 
 
-@dataclass(frozen=True)
-class Assigned:
-    """How many tracks have an id of the file now, and how many of its records are no track here."""
-
-    tracks: int
-    missing: int
-
-
 def read_peer_ids(lines: Iterable[str], did: str) -> PeerIds:
     """Read a CSV file with a header, one track a line; other columns, and tracks of other accounts, are not used.
 
@@ -100,8 +92,11 @@ def require_free(connection: Connection, ids: PeerIds) -> None:
         raise PeerIdsError(f"other tracks here have these ids, or their tracks have others: {named}{more}")
 
 
-def assign(connection: Connection, ids: PeerIds) -> Assigned:
-    """Give each track that is here its id; the caller holds the log's lock. Raises PeerIdsError as `require_free`."""
+def assign(connection: Connection, ids: PeerIds) -> dict[str, int]:
+    """Give each track that is here its id; the caller holds the log's lock. Raises PeerIdsError as `require_free`.
+
+    Returns how many `tracks` have an id of the file now, and how many of its records are `missing` here.
+    """
     require_free(connection, ids)
     of_tracks = _of_tracks(connection, ids)
     known = set(connection.scalars(select(peer_track.c.track_id).where(peer_track.c.did == ids.did)))
@@ -112,7 +107,7 @@ def assign(connection: Connection, ids: PeerIds) -> Assigned:
     ]
     if new:
         connection.execute(insert(peer_track), new)
-    return Assigned(len(of_tracks), len(ids.of_records) - len(of_tracks))
+    return {"tracks": len(of_tracks), "missing": len(ids.of_records) - len(of_tracks)}
 
 
 def _of_tracks(connection: Connection, ids: PeerIds) -> dict[int, int]:

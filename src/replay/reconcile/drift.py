@@ -88,8 +88,6 @@ class Expected:
 
 @dataclass(frozen=True)
 class Drift:
-    """One record that differs."""
-
     kind: DriftKind
     key: RecordKey
     subject: Subject | None
@@ -108,7 +106,6 @@ class Drift:
 
     @property
     def points(self) -> int:
-        """Return the rate-limit points that the repair costs the account."""
         return REPAIRS[self.kind][1]
 
     @property

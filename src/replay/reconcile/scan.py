@@ -27,7 +27,7 @@ from outbox.pds.client import REPO_NOT_FOUND, RemoteUnknownError
 from outbox.pds.verdict import Kind, Verdict
 from outbox.repo.reads import PacedReads
 from outbox.threads import in_thread
-from replay.reconcile.drift import Drift, DriftKind
+from replay.reconcile.drift import Drift
 from replay.reconcile.verify import Repo, compare
 
 logger = logging.getLogger("mastertape.replay")
@@ -37,17 +37,6 @@ MAX_CONCURRENT_HOSTS: Final = 32
 HOST_TURN_SECONDS: Final = 30.0
 """No repo of a host begins later in its turn; the next turn comes after those of all other hosts."""
 REPOS_PER_PAGE: Final = 200
-REVERIFIED: Final = frozenset(
-    {
-        DriftKind.MISSING,
-        DriftKind.FOREIGN_EDIT,
-        DriftKind.STALE,
-        DriftKind.NEWER,
-        DriftKind.UNDELETED,
-        DriftKind.WITHDRAWN,
-    }
-)
-"""Drift that the relay may repair when it reads the record again, or put before its owner."""
 
 
 @dataclass
@@ -109,7 +98,7 @@ class Scan:
             if rev == last_rev:
                 unchanged.append(repo.did)
                 return True
-            found = await compare(self.database, self.reads, repo, with_blobs=False)
+            found = await compare(self.database, self.reads, repo)
         except RemoteUnknownError as error:
             verdict = error.verdict
             if verdict is LEFT_ALONE or verdict.kind is Kind.PACED:
@@ -147,8 +136,8 @@ class Scan:
         problem = f"{unread} records could not be read" if unread else None
         with self.database.write() as connection:
             now = self.database.now(connection)
-            suspects = [each.subject for each in drifts if each.kind in REVERIFIED]
-            reverify(connection, [subject for subject in suspects if subject is not None], now)
+            suspects = [each.subject for each in drifts if each.subject is not None]
+            reverify(connection, suspects, now)
             known = None if unread else rev
             row = {"did": repo.did, "rev": known, "scanned_at": now, "found": len(drifts), "problem": problem}
             upsert(connection, repo_scan, row, tuple(row))

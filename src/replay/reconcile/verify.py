@@ -14,25 +14,30 @@ from sqlalchemy import Connection, select
 
 from aggregates.published import Subject
 from eventstore.coordination.turns import Joint, Turns
-from eventstore.database import Database
+from eventstore.database import Database, pages
+from eventstore.errors import EventStoreError
+from eventstore.jobs.kinds import Failure
 from eventstore.schema import stored_event
 from eventstore.untrusted import clean
+from identity.errors import IdentityError, UnknownIdentityError, UnsafeAddressError
 from outbox.mirror.due import is_open
 from outbox.mirror.states import TargetState
 from outbox.mirror.tables import FEW_ROWS, delivery_attempt, mirror_lane, mirror_target
 from outbox.mirror.targets import DELETE, are_about
 from outbox.pds.client import RecordKey, RemoteUnknownError
+from outbox.pds.verdict import Kind as VerdictKind
 from outbox.record.dag_cbor import MAX_INTEGER, decode
-from outbox.record.kind import blob_reference
+from outbox.record.kind import RecordKinds, blob_reference
 from outbox.repo.reads import Found, Records, RepoReads
 from outbox.threads import in_thread
+from replay.errors import NoPdsError, ReplayError
 from replay.reconcile.drift import Drift, Expected, drifts_of
+from storage.errors import StorageError
 
 logger = logging.getLogger("mastertape.replay")
 
 MAX_CONCURRENT_REPOS: Final = 8
 MAX_CONCURRENT_REPOS_OF_A_HOST: Final = 2
-GENERATIONS_PER_QUERY: Final = 500
 Outdated = Callable[[str], AbstractSet[RecordKey]]
 """Which records of an account would be written otherwise now (outdated.py)."""
 
@@ -80,6 +85,7 @@ class Verifier:
 
     database: Database
     reads: RepoReads
+    kinds: RecordKinds | None = None
     outdated: Outdated = lambda _: frozenset()
     max_wait_seconds: float | None = None
     _under_way: Joint[str, Verified] = field(default_factory=Joint[str, "Verified"])
@@ -94,7 +100,7 @@ class Verifier:
             async with asyncio.timeout(self.max_wait_seconds):
                 await held.enter_async_context(self._turns.of(repo.host))
             try:
-                return await compare(self.database, self.reads, repo, outdated=self.outdated)
+                return await compare(self.database, self.reads, repo, self.kinds, self.outdated)
             except RemoteUnknownError as error:
                 return Verified(repo, 0, problem=str(error))
 
@@ -103,20 +109,21 @@ async def compare(
     database: Database,
     reads: RepoReads,
     repo: Repo,
-    *,
-    with_blobs: bool = True,
+    kinds: RecordKinds | None = None,
     outdated: Outdated = lambda _: frozenset(),
 ) -> Verified:
-    """Compare one repo; raises RemoteUnknownError when its PDS does not answer.
+    """Compare one repo; without the kinds, its blobs are not. Raises RemoteUnknownError when its PDS does not answer.
 
     The log is read before the PDS and after it: a record whose target changed in between is not judged.
     """
-    before, sent = await in_thread(_expected_and_sent, database, repo.did)
+    before, sent = await in_thread(_expected_and_sent, database, repo.did, kinds)
     collections = {each.key.collection for each in before}.union(repo.collections)
     found = await reads.found(repo.host, repo.did, sorted(collections), sent)
     named = {each.blob for each in before if each.blob is not None}
-    blobs = await reads.blobs(repo.host, repo.did, named) if with_blobs and named else None
-    return await in_thread(_compared, database, repo, set(before), found, blobs=blobs, outdated=outdated)
+    blobs = await reads.blobs(repo.host, repo.did, named) if named else None
+    return await in_thread(
+        _compared, database, repo, set(before), found, blobs=blobs, kinds=kinds, outdated=outdated
+    )
 
 
 def _compared(
@@ -126,10 +133,11 @@ def _compared(
     found: Mapping[str, Records],
     *,
     blobs: AbstractSet[str] | None,
+    kinds: RecordKinds | None,
     outdated: Outdated,
 ) -> Verified:
     others = outdated(repo.did)
-    after, ours = _expected_and_sent(database, repo.did)
+    after, ours = _expected_and_sent(database, repo.did, kinds)
     records = {
         RecordKey(repo.did, name, rkey): each
         for name, of_collection in found.items()
@@ -157,18 +165,27 @@ def _compared(
 
 
 def expected_of(
-    connection: Connection, did: str, subjects: Sequence[Subject] | None = None
+    connection: Connection,
+    did: str,
+    subjects: Sequence[Subject] | None = None,
+    kinds: RecordKinds | None = None,
 ) -> Sequence[Expected]:
-    """Return what the PDS should hold of an account's records, or of those of some subjects."""
+    """Return what the PDS should hold of an account's records, or of those of some subjects; blobs only of known kinds."""
+    blob_fields = {kind.name: kind.blob_field for kind in kinds or () if kind.blob_field is not None}
     open_ = is_open().label("is_open")
     query = select(mirror_target, mirror_target.c.subject_id.label("subject_id"), open_)
     query = query.where(mirror_target.c.did == did).execution_options(**FEW_ROWS)
-    pages = [query] if subjects is None else [query.where(some) for some in are_about(subjects)]
-    return [_expected_of(row) for page in pages for row in connection.execute(page)]
+    queries = [query] if subjects is None else [query.where(some) for some in are_about(subjects)]
+    rows = (row for each in queries for row in connection.execute(each))
+    return [_expected_of(row, blob_fields.get(row.kind)) for row in rows]
 
 
-def _expected_of(row: Any) -> Expected:
-    body = decode(row.observed_body) if row.observed_body is not None else {}
+def _expected_of(row: Any, blob_field: str | None) -> Expected:
+    blob = (
+        blob_reference(decode(row.observed_body).get(blob_field))
+        if blob_field and row.observed_body
+        else None
+    )
     is_delete = row.desired_op == DELETE
     is_left = is_delete and not row.ever_sent
     decided: set[str | None] = set()
@@ -184,7 +201,7 @@ def _expected_of(row: Any) -> Expected:
         or row.acked_gen == 0
         or (row.former and row.acked_gen < row.desired_gen)
         or is_left,
-        blob=blob["ref"]["$link"] if (blob := blob_reference(body.get("audioBlob"))) else None,
+        blob=blob["ref"]["$link"] if blob else None,
         seen=frozenset({None} if row.detached else {row.conflict_cid} - {None}),
         generation=row.desired_gen,
         undecided_unless=frozenset(decided),
@@ -201,16 +218,32 @@ def _newer_than_log(database: Database, did: str, ours: AbstractSet[str], found:
     position = stored_event.c.position
     wanted = [generation for generation in named if 0 < generation <= MAX_INTEGER]
     with database.read() as connection:
-        for start in range(0, len(wanted), GENERATIONS_PER_QUERY):
-            some = position.in_(wanted[start : start + GENERATIONS_PER_QUERY])
-            for known in connection.scalars(select(position).where(stored_event.c.did == did, some)):
+        for some in pages(wanted):
+            these = (stored_event.c.did == did, position.in_(some))
+            for known in connection.scalars(select(position).where(*these)):
                 del named[known]
     return {cid for cids in named.values() for cid in cids}
 
 
-def _expected_and_sent(database: Database, did: str) -> tuple[Sequence[Expected], set[str]]:
-    """Return what the PDS should hold of the account, and the CIDs of all records ever sent."""
+def _expected_and_sent(
+    database: Database, did: str, kinds: RecordKinds | None
+) -> tuple[Sequence[Expected], set[str]]:
     attempt = delivery_attempt.c
     sent = select(attempt.request_cid).where(attempt.did == did, attempt.request_cid.is_not(None))
     with database.read() as connection:
-        return expected_of(connection, did), set(connection.scalars(sent.distinct()))
+        return expected_of(connection, did, kinds=kinds), set(connection.scalars(sent.distinct()))
+
+
+EXPECTED: Final = (ReplayError, RemoteUnknownError, IdentityError, EventStoreError, StorageError)
+"""Their messages say what to do."""
+MAX_PROBLEM_LENGTH: Final = 500
+
+
+def judge(error: Exception) -> Failure | None:
+    """Another attempt of a job cannot help where there is no such account, or its PDS does not know it, or its address is refused."""
+    if not isinstance(error, EXPECTED):
+        return None
+    is_final = isinstance(error, NoPdsError | UnknownIdentityError | UnsafeAddressError)
+    if isinstance(error, RemoteUnknownError):
+        is_final = error.verdict.kind in {VerdictKind.REJECTED, VerdictKind.MOVED}
+    return Failure(clean(error, MAX_PROBLEM_LENGTH), final=is_final)

@@ -34,7 +34,7 @@ from eventstore.jobs.kinds import Job, Wanted
 from eventstore.jobs.table import job
 from eventstore.schema import Json, Position, UtcDateTime, metadata
 from eventstore.states import State, Transition
-from replay.repair.plan import StoredPlan
+from replay.repair.plan import PlanCounts
 
 
 class RepairState(State):
@@ -152,7 +152,6 @@ def repair_of(
 def repairs(
     connection: Connection, *, did: str | None = None, before: int | None = None, limit: int
 ) -> Sequence[Any]:
-    """Return repairs, the newest first, without their steps."""
     query = _shown().order_by(it.id.desc()).limit(limit)
     if did is not None:
         query = query.where(it.did == did)
@@ -176,26 +175,25 @@ def end(
     queue.cancel(connection, REPAIR, did)
 
 
-def unfinished_of(connection: Connection, claimed: Job) -> Any:
+def unfinished_of(connection: Connection, claimed: Job, large: Column[Any]) -> Any:
     """Return the account's row for a job that stays claimed until the transaction ends; raises LeaseLostError."""
     queue.require_held(connection, claimed)
-    return connection.execute(_shown(it.skips).where(it.did == claimed.subject, IS_UNFINISHED)).one()
+    return connection.execute(_shown(large).where(it.did == claimed.subject, IS_UNFINISHED)).one()
 
 
-def store_plan(connection: Connection, did: str, plan: StoredPlan, now: datetime) -> None:
+def store_plan(connection: Connection, did: str, plan: Mapping[str, Any], now: datetime) -> None:
     """Store the plan of the account's unfinished repair, to be decided on; without any step the repair is done."""
-    what = {**vars(plan), "counts": list(plan.counts), "planned_at": now}
-    ends: dict[str, Any] = {"state": RepairState.PLANNED}
-    if not plan.does_anything:
-        ends = {"state": RepairState.DONE, "ended_at": now}
-    connection.execute(update(repair).where(it.did == did, IS_UNFINISHED).values(**what, **ends))
+    ends: dict[str, Any] = {"state": RepairState.DONE, "ended_at": now}
+    if PlanCounts.of(plan["counts"]).steps:
+        ends = {"state": RepairState.PLANNED}
+    planned = update(repair).where(it.did == did, IS_UNFINISHED).values(**plan, planned_at=now, **ends)
+    connection.execute(planned)
     queue.cancel(connection, REPAIR, did)
 
 
 def record_steps(
     connection: Connection, row: Any, *, settled: int, applied: int, skips: Sequence[Skip]
 ) -> None:
-    """Record in the unit that applied them how many steps are settled, and which were skipped."""
     progress = {
         "settled": row.settled + settled,
         "applied": row.applied + applied,
@@ -206,7 +204,6 @@ def record_steps(
 
 
 def prune_repairs(database: Database) -> int:
-    """Delete repairs that ended more than REPAIR_TTL ago; returns how many."""
     with database.write() as connection:
         ended = it.ended_at <= database.now(connection) - REPAIR_TTL
         return connection.execute(delete(repair).where(ended)).rowcount

@@ -6,6 +6,7 @@ from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from hashlib import sha256
+from operator import attrgetter
 from typing import Any, Final, Self
 
 from aggregates.published import Subject
@@ -18,6 +19,10 @@ from replay.reconcile.verify import Verified
 MAX_STEPS: Final = 10_000
 """About a megabyte. The drifts after the first so many are left to the next repair of the account."""
 
+_PARTS: Final = attrgetter(
+    *("kind", "key.collection", "key.rkey", "subject", "generation", "expected_cid", "found_cid", "is_known")
+)
+"""Of a step, as they are stored."""
 Group = dict[str, Any]
 """How many records get a repair because of a kind of drift, and the points that it costs."""
 
@@ -71,53 +76,21 @@ def plan_for(drifts: Iterable[Drift]) -> Plan:
     )
 
 
-@dataclass(frozen=True)
-class StoredPlan:
-    """What is stored of a comparison and its plan."""
-
-    steps: bytes
-    digest: str
-    counts: Sequence[Group]
-    seconds: float
-    records: int
-    """How many the PDS holds."""
-    left_out: int
-    """How many records differ beyond MAX_STEPS."""
-    unjudged: int
-    """How many may differ beside them."""
-
-    @property
-    def does_anything(self) -> bool:
-        return PlanCounts.of(self.counts).steps > 0
-
-    @classmethod
-    def of(cls, found: Verified) -> Self:
-        # those that nothing is done about last: a full plan of them would hide the others from each new repair
-        steps = sorted(plan_for(found.drifts).steps, key=lambda step: step.repair is Repair.NOTHING)
-        kept = Plan(tuple(steps[:MAX_STEPS]))
-        rows = [
-            (
-                each.kind,
-                each.key.collection,
-                each.key.rkey,
-                each.subject,
-                each.generation,
-                each.expected_cid,
-                each.found_cid,
-                each.is_known,
-            )
-            for each in kept.steps
-        ]
-        packed = zlib.compress(json.dumps(rows, separators=(",", ":")).encode())
-        return cls(
-            packed,
-            sha256(packed).hexdigest(),
-            kept.groups,
-            kept.seconds,
-            records=found.records,
-            left_out=len(found.drifts) - len(kept.steps),
-            unjudged=len(found.unjudged),
-        )
+def columns_of(found: Verified) -> dict[str, Any]:
+    """Return the columns of a repair that keep the plan of a comparison: `left_out` counts what differs beyond MAX_STEPS, `unjudged` what may."""
+    # those that nothing is done about last: a full plan of them would hide the others from each new repair
+    steps = sorted(plan_for(found.drifts).steps, key=lambda step: step.repair is Repair.NOTHING)
+    kept = Plan(tuple(steps[:MAX_STEPS]))
+    packed = zlib.compress(json.dumps([*map(_PARTS, kept.steps)], separators=(",", ":")).encode())
+    return {
+        "steps": packed,
+        "digest": sha256(packed).hexdigest(),
+        "counts": kept.groups,
+        "seconds": kept.seconds,
+        "records": found.records,
+        "left_out": len(found.drifts) - len(kept.steps),
+        "unjudged": len(found.unjudged),
+    }
 
 
 def steps_in(packed: bytes, did: str) -> tuple[Drift, ...]:

@@ -16,24 +16,22 @@ from typing import Any, Final
 from aggregates.published import Published, Subject
 from eventstore.coordination.commit_signals import announce
 from eventstore.coordination.threads import Threads
-from eventstore.errors import EventStoreError
 from eventstore.event_log import EventLog
 from eventstore.jobs import queue
-from eventstore.jobs.kinds import Failure, Job, Kind, Outcome
+from eventstore.jobs.kinds import Job, Kind, Outcome
 from eventstore.unit_of_work import UnitOfWork
 from eventstore.untrusted import clean
 from outbox.mirror.requeue import create_again, queue_as_backfill, reverify
-from outbox.pds.client import RecordKey, RemoteUnknownError
-from outbox.pds.verdict import Kind as VerdictKind
+from outbox.pds.client import RecordKey
 from outbox.record.kind import RecordKinds
 from outbox.repo.reads import RepoReads
 from replay.errors import NoPdsError
 from replay.reconcile.drift import Drift, DriftKind, Expected, Repair
 from replay.reconcile.outdated import outdated_records
-from replay.reconcile.verify import Verified, compare, expected_of, repos_of
+from replay.reconcile.verify import Verified, compare, expected_of, judge, repos_of
 from replay.repair import jobs
 from replay.repair.jobs import RepairState, SkipReason
-from replay.repair.plan import StoredPlan, steps_in
+from replay.repair.plan import columns_of, steps_in
 
 STEPS_PER_UNIT: Final = 100
 RESTORED: Final = frozenset({Repair.RESTORE})
@@ -43,7 +41,6 @@ FIRST_PAUSE_SECONDS: Final = 5.0
 MAX_PAUSE_SECONDS: Final = 600.0
 MAX_ATTEMPTS: Final = 12
 """About an hour: an admin looks on, and may start another repair."""
-MAX_PROBLEM_LENGTH: Final = 500
 
 logger: Final = logging.getLogger("mastertape.replay")
 
@@ -79,11 +76,10 @@ class RepairJobs:
         if not repos:
             raise NoPdsError
         outdated = partial(outdated_records, self.log, self.kinds)
-        found = await compare(database, self.reads, repos[0], outdated=outdated)
-        row = await run(self._row, job)
+        found = await compare(database, self.reads, repos[0], self.kinds, outdated)
+        row = await run(self._planned, job, found)
         facts = {"repair": row.id, "did": did}
         if row.state == RepairState.VERIFYING:
-            await run(self._store_plan, job, found)
             counts = {"drifts": len(found.drifts), "unjudged": len(found.unjudged)}
             logger.info("repair_planned", extra=facts | counts)
             return Outcome.DONE
@@ -97,16 +93,14 @@ class RepairJobs:
         logger.info("repair_applied", extra=facts | {"steps": len(steps)})
         return Outcome.DONE
 
-    def _row(self, job: Job) -> Any:
-        with self.log.database.write() as connection:
-            repair_id = jobs.unfinished_of(connection, job).id
-            return jobs.repair_of(connection, repair_id, whole=True)
-
-    def _store_plan(self, job: Job, found: Verified) -> None:
-        plan, database = StoredPlan.of(found), self.log.database
+    def _planned(self, job: Job, found: Verified) -> Any:
+        """Return the repair, with its steps; one without a plan gets that of the comparison."""
+        plan, database = columns_of(found), self.log.database
         with database.write() as connection:
-            queue.require_held(connection, job)
-            jobs.store_plan(connection, job.subject, plan, database.now(connection))
+            row = jobs.unfinished_of(connection, job, jobs.it.steps)
+            if row.state == RepairState.VERIFYING:
+                jobs.store_plan(connection, job.subject, plan, database.now(connection))
+        return row
 
 
 def apply_some(
@@ -123,7 +117,7 @@ def apply_some(
     Raises LeaseLostError, and applies nothing, if the repair is another worker's now, or was cancelled.
     """
     did = claimed.subject
-    row = jobs.unfinished_of(unit.connection, claimed)
+    row = jobs.unfinished_of(unit.connection, claimed, jobs.it.skips)
     steps = plan[row.settled : row.settled + STEPS_PER_UNIT]
     due = [step for step in steps if step.repair is not Repair.NOTHING]
     subjects = [step.subject for step in due if step.subject is not None]
@@ -181,17 +175,3 @@ def apply_steps(unit: UnitOfWork, did: str, steps: Sequence[Drift]) -> None:
 def _subjects(steps: Sequence[Drift], repairs: AbstractSet[Repair]) -> list[Subject]:
     subjects = (step.subject for step in steps if step.repair in repairs)
     return [subject for subject in subjects if subject is not None]
-
-
-EXPECTED: Final = (RemoteUnknownError, NoPdsError, EventStoreError)
-"""Their messages say what to do."""
-
-
-def judge(error: Exception) -> Failure | None:
-    """Another attempt cannot help where the account has no PDS here, or its PDS does not know it."""
-    if not isinstance(error, EXPECTED):
-        return None
-    is_final = isinstance(error, NoPdsError)
-    if isinstance(error, RemoteUnknownError):
-        is_final = error.verdict.kind in {VerdictKind.REJECTED, VerdictKind.MOVED}
-    return Failure(clean(error, MAX_PROBLEM_LENGTH), final=is_final)

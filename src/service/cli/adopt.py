@@ -69,7 +69,7 @@ async def _adopt(did: str, ids: PeerIds | None) -> dict[str, Any]:
         if report.problem is None and report.state != JobState.DONE:
             report = report.model_copy(update={"problem": "another process goes on with it"})
         assigned = log.transact(None, envelope, lambda unit: assign(unit.connection, ids))
-    return {**report.model_dump(mode="json"), "peer_ids": vars(assigned)}
+    return {**report.model_dump(mode="json"), "peer_ids": assigned}
 
 
 async def _run(

@@ -148,4 +148,4 @@ def rows_of(database: Database, track_id: int) -> list[dict[str, Any]]:
         mirror = mirrors(connection, Track.TOPIC, [track_id])[track_id]
         events = [(entry.position, entry.touches_record) for entry in entries]
         delivered = deliveries(connection, Track.TOPIC, track_id, events, mirror)
-    return [{**asdict(entry), "delivery": asdict(delivered[entry.position])} for entry in entries]
+    return [{**entry._asdict(), "delivery": asdict(delivered[entry.position])} for entry in entries]

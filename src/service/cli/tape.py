@@ -5,8 +5,8 @@ from typing import Any
 
 import click
 
-from replay.dump.export import export as export_tape
-from replay.dump.load import check_dump, import_dump
+from replay.dump import check_dump, import_dump
+from replay.dump import export as export_tape
 from service.cli.log import configured_log
 from service.cli.output import confirm, print_json, progress_bar
 from service.schema.migrate import newest

@@ -17,14 +17,13 @@ from identity.resolution.address_policy import AddressPolicy
 from outbox.operations.operators import Operator
 from outbox.repo.reads import RepoReads
 from outbox.threads import in_thread
-from replay.media.check import MediaFinding, MediaKind, check_media
-from replay.media.repair import MediaRepair
+from replay.media import MediaFinding, MediaRepair, check_media
 from replay.reconcile.drift import Drift, Repair
 from replay.reconcile.outdated import outdated_records
 from replay.reconcile.verify import Repo, Verified, Verifier, repos_of
 from replay.recovered import resume_account
 from replay.repair.jobs import REPAIR, RepairState, repair_of
-from replay.repair.plan import Plan, StoredPlan, plan_for
+from replay.repair.plan import Plan, PlanCounts, columns_of, plan_for
 from service.cli.output import (
     DRIFT,
     confirm,
@@ -38,6 +37,7 @@ from service.observability.expected import first_line
 from service.wiring.identity import pds_http_client
 from service.wiring.log import staging_folder
 
+TO_DO: Final = "--repair, or put it back from a backup of the media"
 UNREAD: Final = 1
 """Exit code when a repo could not be read, or its account not be resumed."""
 
@@ -80,7 +80,7 @@ async def verify_accounts(did: str | None, *, resumes_lanes: bool = False) -> li
             )
         log, kinds = container.log, container.kinds
         outdated = partial(outdated_records, log, kinds)
-        verifier = Verifier(container.database, RepoReads(container.services.pds), outdated=outdated)
+        verifier = Verifier(container.database, RepoReads(container.services.pds), kinds, outdated)
 
         async def verified(repo: Repo) -> Verified:
             found = Verified(repo, 0)
@@ -139,22 +139,13 @@ def drift_as_json(drift: Drift) -> dict[str, Any]:
     }
 
 
-TO_DO = {
-    MediaKind.MISSING: "--repair, or put it back from a backup of the media",
-    MediaKind.WRONG_SIZE: "--repair, or put it back from a backup of the media",
-    MediaKind.DAMAGED: "--repair, or put it back from a backup of the media",
-    MediaKind.UNNAMED: "nothing: the sweep deletes it",
-    MediaKind.STRAY: "nothing: the sweep deletes it, unless a track names it before",
-}
-
-
 def verify_media(*, deep: bool, repair: bool, show_all: bool, as_json: bool) -> None:
     found, repaired = asyncio.run(_verify_media(deep=deep, repair=repair))
     if as_json:
         print_json({"findings": [asdict(each) | {"repaired": each in repaired} for each in found]})
     else:
         _show_media(found, repaired, show_all=show_all)
-    if any(each.is_problem and each not in repaired for each in found):
+    if len(found) > len(repaired):
         raise SystemExit(DRIFT)
 
 
@@ -164,7 +155,7 @@ async def _verify_media(*, deep: bool, repair: bool) -> tuple[list[MediaFinding]
         with progress_bar("verifying") as progress:
             grace = timedelta(days=settings.sweep_grace_days)
             found = list(check_media(container.media, grace, deep=deep, progress=progress))
-        problems = [each for each in found if each.is_problem and repair]
+        problems = found if repair else []
         async with pds_http_client(settings) as http:
             policy, staging = AddressPolicy(settings.dev_origins), staging_folder(settings)
             media_repair = MediaRepair(container.media, http, policy, staging, container.hosts)
@@ -180,18 +171,17 @@ def _show_media(found: Sequence[MediaFinding], repaired: Collection[MediaFinding
     kinds = sorted(Counter(each.kind.value for each in found).items())
     counts = ", ".join(f"{count} {kind}" for kind, count in kinds)
     fetched = f"; {len(repaired)} fetched again" if repaired else ""
-    click.echo((counts or "every track has its bytes, and nothing else is there") + fetched)
+    click.echo((counts or "every track has its bytes") + fetched)
     rows = [
         (
             each.kind.value,
-            "nothing: it was fetched again" if each in repaired else TO_DO[each.kind],
-            "" if each.swept_after is None else f"{each.swept_after:%Y-%m-%d %H:%M}",
+            "nothing: it was fetched again" if each in repaired else TO_DO,
             ", ".join(map(str, each.track_ids)) or "-",
             each.cid,
         )
         for each in found
     ]
-    columns = ("found", "what to do", "deleted after", "tracks", "cid")
+    columns = ("found", "what to do", "tracks", "cid")
     print_found(columns, rows, kinds=2, count="copies", show_all=show_all)
 
 
@@ -247,8 +237,8 @@ def _end(repairs: Sequence[RepairRow], found: Sequence[Verified]) -> None:
 
 async def _repair_all(found: Sequence[Verified]) -> list[RepairRow]:
     """Run the repairs in this process, one after the other."""
-    plans = [(each.repo.did, StoredPlan.of(each)) for each in found]
-    wanted = [(did, plan) for did, plan in plans if plan.does_anything]
+    plans = [(each.repo.did, columns_of(each)) for each in found]
+    wanted = [(did, plan) for did, plan in plans if PlanCounts.of(plan["counts"]).steps]
     repairs: list[RepairRow] = []
     async with container_of_command() as container:
         with progress_bar("applying") as progress:

@@ -27,8 +27,8 @@ from outbox.mirror.requeue import tend_lanes
 from outbox.pds.client import Pds
 from outbox.relay.journal import prune_attempts
 from outbox.repo.reads import PacedReads
-from replay.derived import sweep
-from replay.derived.plan import request_all
+from replay import derived
+from replay.derived import request_all
 from replay.reconcile.scan import Scan
 from replay.repair.jobs import prune_repairs
 from service.config.settings import Settings
@@ -112,7 +112,7 @@ def periodic_kind(container: Container, jobs: Sequence[PeriodicJob]) -> Kind:
 def sweep_media(container: Container) -> None:
     """Delete media that no track has named for the grace period."""
     grace = timedelta(days=container.settings.sweep_grace_days)
-    report = sweep.sweep_media(container.media, grace)
+    report = derived.sweep_media(container.media, grace)
     logger.info("media_swept", extra=vars(report))
 
 

@@ -194,7 +194,9 @@ class Container:
             pds=self.pds,
             pds_checks=Turns(MAX_CHECKS_OF_AN_ACCOUNT),
             record_reads=RecordReads(self.pds),
-            verifier=Verifier(database, RepoReads(self.pds), max_wait_seconds=MAX_VERIFY_WAIT_SECONDS),
+            verifier=Verifier(
+                database, RepoReads(self.pds), self.kinds, max_wait_seconds=MAX_VERIFY_WAIT_SECONDS
+            ),
             waits=waits,
             event_poller=event_poller,
             urls=self.urls,

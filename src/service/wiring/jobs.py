@@ -14,7 +14,7 @@ from outbox.repo.reads import RepoReads
 from replay.adoption.adopt import LISTING_TIMEOUT_SECONDS, Adoption
 from replay.adoption.fetcher import Fetcher, OthersAddresses
 from replay.adoption.intake import Intake
-from replay.derived.worker import DerivedMedia
+from replay.derived import DerivedMedia
 from replay.repair.worker import RepairJobs
 from service.config.settings import Settings
 from service.wiring.adapters import IdentityDirectory, StorageAudio

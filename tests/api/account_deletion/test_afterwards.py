@@ -7,7 +7,7 @@ from sqlalchemy import update
 
 from eventstore.idempotency.results import idempotency
 from projections.rebuild.rebuild import differences
-from replay.derived.sweep import sweep_media
+from replay.derived import sweep_media
 from storage.media import media
 from tests.api.account_deletion.deletion import leave, live_media, me, rows, three_tracks
 from tests.api.world import upload

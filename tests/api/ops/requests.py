@@ -7,7 +7,7 @@ from sqlalchemy import update
 from eventstore.jobs import queue
 from eventstore.jobs.kinds import Failure, Wanted
 from outbox.mirror.tables import mirror_lane, mirror_target
-from replay.derived.worker import DerivedMedia
+from replay.derived import DerivedMedia
 from storage.derived.renditions import DerivedKind
 from tests.api.world import upload
 

@@ -5,7 +5,7 @@ from datetime import datetime, timedelta
 import pytest
 
 from identity.accounts.credentials import Scope
-from replay.derived.sweep import sweep_media
+from replay.derived import sweep_media
 from tests.api.world import refusal, upload
 from tests.media_samples import samples
 from tests.servers.databases import ON_SQLITE

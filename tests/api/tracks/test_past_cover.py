@@ -7,7 +7,7 @@ import pytest
 from PIL import Image
 
 from identity.accounts.credentials import Scope
-from replay.derived.sweep import sweep_media
+from replay.derived import sweep_media
 from tests.api.world import refusal, upload
 from tests.media_samples import samples
 from tests.servers.databases import ON_SQLITE

@@ -10,9 +10,8 @@ from PIL import Image
 from sqlalchemy import delete, select
 
 from identity.resolution.address_policy import AddressPolicy
-from replay.derived.sweep import sweep_media
-from replay.media.check import MediaKind, check_media
-from replay.media.repair import MediaRepair
+from replay.derived import sweep_media
+from replay.media import MediaKind, MediaRepair, check_media
 from storage.derived.renditions import rendition
 from storage.media import media
 from tests.api.world import refusal, upload

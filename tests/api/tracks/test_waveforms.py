@@ -10,9 +10,8 @@ from sqlalchemy import select
 
 from eventstore.jobs.table import JobState, job
 from identity.accounts.credentials import Scope
-from replay.derived import worker
-from replay.derived.sweep import sweep_media
-from replay.derived.worker import MAX_ATTEMPTS
+from replay import derived as worker
+from replay.derived import MAX_ATTEMPTS, sweep_media
 from storage.derived.renditions import DerivedKind
 from storage.derived.waveforms import read_waveform, waveform
 from tests.api.world import refusal, upload

@@ -20,8 +20,6 @@ TRACKS = 40
 
 
 class Writer(Thread):
-    """Uploads and changes tracks of one account."""
-
     def __init__(self, log: EventLog, did: str, first_id: int) -> None:
         super().__init__()
         self.log, self.did, self.ids = log, did, range(first_id, first_id + TRACKS)
@@ -64,26 +62,6 @@ def test_a_rebuild_equals_live_while_writers_go_on(log: EventLog, page: int) -> 
         writer.join()
     assert [writer.error for writer in writers] == [None, None]
     assert runs > 0
-    assert differences(log, READ_MODELS) == []
-
-
-def test_the_tail_that_comes_after_the_last_page_is_in_the_rebuild(
-    log: EventLog, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    record_a_story(log)
-    vandalise(log)
-    stable_position = log.stable_position
-
-    def then_one_more() -> int:
-        position = stable_position()
-        upload(log, position + 1000)
-        return position
-
-    monkeypatch.setattr(log, "stable_position", then_one_more)
-    position = rebuild(log, READ_MODELS).position
-    assert position == live_rows(log)["history"][-1]["position"]
-    monkeypatch.undo()
-    assert position == log.stable_position()
     assert differences(log, READ_MODELS) == []
 
 

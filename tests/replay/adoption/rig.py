@@ -26,7 +26,7 @@ from outbox.repo.reads import RepoReads
 from outbox.tracks.record import RecordUrls, TrackRecords
 from outbox.views.status import Mirror, mirrors
 from projections.tracks.queries import track_page
-from replay.adoption.adopt import LISTING_TIMEOUT_SECONDS, Adoptee, Adoption
+from replay.adoption.adopt import LISTING_TIMEOUT_SECONDS, Adoptee, Adoption, Turn
 from replay.adoption.fetcher import Fetcher, OthersAddresses
 from replay.adoption.intake import Intake
 from replay.adoption.record import SAMPLE_TIME, Progress, proven_body, require_writable
@@ -48,8 +48,6 @@ PAGE = 3
 
 
 class RemarkAdopter:
-    """Adopts remarks, which have no bytes."""
-
     kind = RemarkRecords()
 
     def read(self, key: RecordKey, remote: Remote) -> Callable[[int, datetime], Remark]:
@@ -86,11 +84,9 @@ class Internet:
     asked: list[str] = field(default_factory=list)
 
     def client(self) -> httpx.AsyncClient:
-        """A client of it."""
         return httpx.AsyncClient(transport=httpx.MockTransport(self._answer))
 
     def holds(self, address: str, data: bytes) -> str:
-        """Put bytes at an address."""
         self.addresses[address] = lambda: httpx.Response(200, content=data)
         return address
 
@@ -145,7 +141,6 @@ def adoption_on(
     staging: Path,
     publisher: Publisher | None = None,
 ) -> Adoption:
-    """Adopts what that client reaches."""
     threads, others = Threads("adoption", 12), OthersAddresses(AddressPolicy(), [SERVICE])
     fetcher = Fetcher(http, others.policy, staging, Hosts(media.database), threads)
     return Adoption(
@@ -174,15 +169,11 @@ async def host_of(_did: str) -> str:
 
 
 async def adopt_all(adoption: Adoption, envelope: Envelope = ARTIST) -> Progress:
-    """Run the adoption of the account at HOST."""
     progress = Progress()
-    await adoption.run(
-        Repo(ALICE, HOST),
-        envelope,
-        progress,
-        report=lambda _progress: None,
-        is_wanted=lambda _connection: True,
+    turn = Turn(
+        adoption, Repo(ALICE, HOST), envelope, progress, lambda _progress: None, lambda _connection: True
     )
+    await turn.run()
     return progress
 
 
@@ -199,29 +190,23 @@ class AdoptRig:
         """Where nothing is left in the end."""
 
     def takes_down(self, track_id: int) -> None:
-        """Take a track down with its bytes."""
         command = Takedown(track_id, owner=ALICE, reason="a claim", with_bytes=True)
         decide_takedown(self.log, command, Operator(Envelope("did:plc:op", "operator", "r")))
 
     async def adopts(self, envelope: Envelope = ARTIST) -> Progress:
-        """Adopt all that is not ours yet."""
         return await adopt_all(self.adoption, envelope)
 
     def tracks(self) -> dict[str, Any]:
-        """The tracks, by their titles."""
         with self.database.read() as connection:
             return {view.title: view for view in track_page(connection, limit=100).items}
 
     def track(self, track_id: int) -> Track:
-        """A track as the log has it."""
         with self.database.read() as connection:
             track = self.log.fold(Track, self.log.stream(connection, Track.create_id(track_id)))
         assert track is not None
         return track
 
     def change(self, track: Track, step: Callable[[Track], None]) -> None:
-        """Do something to a track."""
-
         def commit(unit: UnitOfWork) -> None:
             loaded = unit.load(Track, track.id)
             step(loaded)
@@ -230,19 +215,15 @@ class AdoptRig:
         self.log.transact(track.did, ARTIST, commit)
 
     def live(self) -> Sequence[Any]:
-        """The rows of live media."""
         with self.database.read() as connection:
             return connection.execute(media.select().where(media.c.state == MediaState.LIVE)).all()
 
     def mirror(self, track_id: int) -> Mirror:
-        """Where its record stands."""
         with self.database.read() as connection:
             return mirrors(connection, "track", [track_id])[track_id]
 
 
 class Clock:
-    """The database's time."""
-
     def __init__(self) -> None:
         self.ahead = timedelta()
 

@@ -19,7 +19,7 @@ from outbox.pds.verdict import DEFAULT_PAUSE
 from outbox.record.dag_cbor import record_cid
 from outbox.tracks.record import RecordUrls, TrackRecords
 from outbox.views.status import mirrors
-from replay.adoption.record import MAX_URI_LENGTH, read_record
+from replay.adoption.record import read_record
 from replay.errors import PdsBusyError, PdsTroubleError
 from storage.cid import cid_of
 from tests.dsl import ALICE, BOB, COLLECTION, OLD_COLLECTION
@@ -36,7 +36,6 @@ THERE = f"{ELSEWHERE}/song.mp3"
 
 @pytest.fixture
 async def rig(migrated_url: str, tmp_path: Path) -> AsyncIterator[AdoptRig]:
-    """A service, a PDS in memory and an internet."""
     async with adopt_rig(migrated_url, tmp_path) as made:
         yield made
 
@@ -67,13 +66,6 @@ async def test_every_page_of_both_collections_comes_in_and_again_changes_nothing
     assert all("listRecords" in each for each in rig.internet.asked[asked:])
 
 
-async def test_a_refused_record_is_named_shortly_however_long_its_key_is(rig: AdoptRig) -> None:
-    rig.internet.records[COLLECTION, "x" * 5000] = a_record(1, COLLECTION)
-    progress = await rig.adopts()
-    assert errors(progress) == [("invalid_field", None)]
-    assert len(progress.problems[0]["uri"]) <= MAX_URI_LENGTH
-
-
 async def test_records_of_a_kind_without_bytes_are_adopted_beside_tracks_or_refused(rig: AdoptRig) -> None:
     rig.internet.record(1)
     for key, text in (("one", "adopted"), ("two", "")):
@@ -93,27 +85,6 @@ async def test_records_of_a_kind_without_bytes_are_adopted_beside_tracks_or_refu
         assert mirrors(connection, subject.kind, [subject.id])[subject.id].state == "delivered"
     assert {each.kind for each in known.values()} == {"track", "remark"}
     assert len({each.id for each in known.values()}) == 2
-
-
-async def test_what_a_crash_left_is_adopted_by_the_next_run(
-    rig: AdoptRig, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    for number in range(1, 9):
-        rig.internet.record(number)
-    keep = rig.media.add
-
-    def breaks(*args: Any) -> None:
-        if rig.tracks():
-            raise RuntimeError
-        keep(*args)
-
-    monkeypatch.setattr(rig.media, "add", breaks)
-    with pytest.raises(RuntimeError):
-        await rig.adopts()
-    assert len(rig.tracks()) < 8
-    monkeypatch.undo()
-    progress = await rig.adopts()
-    assert (progress.known > 0, progress.known + progress.adopted, len(rig.tracks())) == (True, 8, 8)
 
 
 async def test_a_list_of_more_than_is_kept_is_adopted_in_several_runs(

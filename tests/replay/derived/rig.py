@@ -11,7 +11,7 @@ from eventstore.jobs.worker import Worker
 from identity.resolution.address_policy import AddressPolicy
 from outbox.mirror.hosts import Hosts
 from replay.adoption.fetcher import Fetcher, OthersAddresses
-from replay.derived.worker import DerivedMedia
+from replay.derived import DerivedMedia
 from storage.derived.renditions import DerivedKind, rendition_of
 from tests.replay.adoption.rig import SERVICE, AdoptRig
 
@@ -29,13 +29,11 @@ def cover_worker(
 
 
 def has_cover(rig: AdoptRig, source: str) -> bool:
-    """Whether the renditions of a cover are stored."""
     with rig.database.read() as connection:
         return rendition_of(connection, source, 480) is not None
 
 
 def jobs_of(rig: AdoptRig) -> dict[str, Any]:
-    """The states of the jobs, by source."""
     with rig.database.read() as connection:
         return {
             row.subject: row.state

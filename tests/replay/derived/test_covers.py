@@ -10,8 +10,7 @@ import pytest
 from PIL import Image
 
 from eventstore.jobs.table import JobState
-from replay.derived.sweep import sweep_media
-from replay.derived.worker import MAX_ATTEMPTS
+from replay.derived import MAX_ATTEMPTS, sweep_media
 from tests.media_samples import samples
 from tests.replay.adoption.rig import ELSEWHERE, SERVICE, AdoptRig, adopt_rig
 from tests.replay.derived.rig import cover_worker, has_cover, jobs_of
@@ -34,15 +33,6 @@ async def adopted(rig: AdoptRig, *urls: str) -> None:
     await rig.adopts()
     assert {view.image_url for view in rig.tracks().values()} == {*urls}
     rig.internet.asked.clear()
-
-
-async def test_a_cover_that_comes_after_the_adoption_gets_renditions(rig: AdoptRig) -> None:
-    await adopted(rig, COVER)
-    rig.internet.holds(COVER, samples.png(1000, 500))
-    await cover_worker(rig).run_once()
-    assert has_cover(rig, COVER)
-    await cover_worker(rig).run_once()
-    assert (rig.internet.asked, jobs_of(rig)) == ([COVER], {})
 
 
 async def test_what_is_no_cover_is_asked_for_once(rig: AdoptRig) -> None:

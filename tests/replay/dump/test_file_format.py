@@ -4,7 +4,7 @@ import json
 
 import pytest
 
-from replay.dump.file_format import read_lines, write_lines
+from replay.dump import read_lines, write_lines
 from replay.errors import BrokenDumpError
 
 ROWS = [("event", {"position": n, "title": f"Ü {n}", "none": None}) for n in range(5)]
@@ -26,9 +26,6 @@ def test_a_dump_file_is_read_as_it_was_written(dump_lines):
     header, *lines = read_lines(dump_lines)
     assert header.row == {"format": 1, "schema": "1"}
     assert [(line.kind, line.row) for line in lines] == ROWS
-
-
-def test_an_empty_log_has_a_dump_file_too():
     assert [line.kind for line in read_lines(write_lines({}, []))] == ["header"]
 
 
@@ -46,20 +43,13 @@ def test_half_a_line_is_named(dump_lines, line):
     assert broken_at(dump_lines) == line + 1
 
 
-@pytest.mark.parametrize("line", range(1, 6))
-def test_a_lost_line_a_copied_one_and_a_moved_one_are_noticed(dump_lines, line):
+@pytest.mark.parametrize("line", range(1, 5))
+def test_a_lost_line_a_copied_one_a_moved_one_and_a_truncated_file_are_noticed(dump_lines, line):
     assert broken_at(dump_lines[:line] + dump_lines[line + 1 :]) == 6
     assert broken_at(dump_lines[: line + 1] + dump_lines[line:]) == 8
-    if line < 5:
-        assert (
-            broken_at([*dump_lines[:line], dump_lines[line + 1], dump_lines[line], *dump_lines[line + 2 :]])
-            == 7
-        )
-
-
-@pytest.mark.parametrize("length", range(7))
-def test_a_truncated_dump_file_is_noticed(dump_lines, length):
-    assert broken_at(dump_lines[:length]) == length + 1
+    assert broken_at(dump_lines[:line]) == line + 1
+    dump_lines.insert(line, dump_lines.pop(line + 1))
+    assert broken_at(dump_lines) == 7
 
 
 def test_nothing_may_follow_the_end(dump_lines):
@@ -74,11 +64,7 @@ def test_what_is_no_line_of_a_dump_file_is_refused(line):
     assert broken_at([line]) == 1
 
 
-def test_a_later_format_is_refused():
-    dump_lines = list(write_lines({"format": 2}, ROWS))
-    assert broken_at(dump_lines) == 1
-
-
-def test_a_dump_file_without_a_header_is_refused(dump_lines):
+def test_a_dump_file_of_a_later_format_or_without_a_header_is_refused(dump_lines):
+    assert broken_at(write_lines({"format": 2}, ROWS)) == 1
     assert broken_at(dump_lines[1:]) == 1
     assert broken_at([dump_lines[0], *dump_lines]) == 2

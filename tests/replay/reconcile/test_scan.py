@@ -42,8 +42,6 @@ def _database(migrated_url: str, clock: Clock):
 
 
 class Asked(httpx.AsyncHTTPTransport):
-    """What was asked of a real PDS."""
-
     def __init__(self) -> None:
         super().__init__()
         self.names: list[str] = []
@@ -71,7 +69,6 @@ def row(database: Database, did: str) -> Any:
 
 @pytest.fixture(name="track")
 async def _track(rig: Rig) -> Track:
-    """A delivered track."""
     track = rig.upload(1)
     await rig.relay_once()
     return track

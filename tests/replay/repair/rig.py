@@ -8,7 +8,7 @@ from application.jobs import apply_repair, start_repair
 from eventstore.change import Envelope
 from eventstore.coordination.threads import Threads
 from eventstore.jobs import queue
-from eventstore.jobs.kinds import Job, Outcome
+from eventstore.jobs.kinds import Failure, Job, Outcome
 from eventstore.jobs.worker import Worker
 from outbox.operations.operators import Operator
 from outbox.pds.client import Pds
@@ -55,7 +55,6 @@ async def lost(rig: Rig, count: int) -> list[Track]:
 
 
 async def planned(rig: Rig) -> int:
-    """A repair with a plan."""
     repair_id = start_repair(rig.log, rig.did, ADMIN)
     await a_worker(rig).run_once()
     assert row(rig, repair_id).state == "planned", row(rig, repair_id).problem
@@ -63,7 +62,6 @@ async def planned(rig: Rig) -> int:
 
 
 def decided(rig: Rig, repair_id: int, *, max_deletes: int = 0) -> None:
-    """An admin applies the plan that is shown."""
     digest = row(rig, repair_id).digest
     apply_repair(rig.log, repair_id, ADMIN, digest=digest, max_deletes=max_deletes)
 
@@ -74,7 +72,6 @@ def row(rig: Rig, repair_id: int) -> Any:
 
 
 def the_row(rig: Rig) -> Any:
-    """That of the only repair."""
     with rig.database.read() as connection:
         [found] = jobs.repairs(connection, did=rig.did, limit=1)
         return jobs.repair_of(connection, found.id, whole=True)
@@ -108,6 +105,9 @@ class ProcessStep:
             self._job.envelope,
             lambda unit: apply_some(unit, self._job, steps, self._found),
         )
+
+    def fails(self, problem: str) -> None:
+        queue.fail(self._rig.database, repairs(self._rig).kind(), self._job, Failure(problem))
 
     def ends(self) -> None:
         queue.settle(self._rig.database, repairs(self._rig).kind(), self._job, Outcome.DONE)

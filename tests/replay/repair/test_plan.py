@@ -2,6 +2,7 @@
 
 import asyncio
 from collections import Counter
+from dataclasses import replace
 
 import httpx
 import pytest
@@ -10,17 +11,23 @@ from aggregates.published import Subject
 from devpds.server import DevPds
 from eventstore.change import Envelope
 from eventstore.coordination.commit_signals import Listener
+from outbox.mirror.targets import PUT
 from outbox.pds.client import Pds, RecordKey
 from outbox.repo.reads import RepoReads
-from replay.reconcile.drift import REPAIRS, Drift, DriftKind, Repair
-from replay.reconcile.verify import compare, repos_of
-from replay.repair.plan import plan_for
+from replay.reconcile.drift import REPAIRS, Drift, DriftKind, Expected, Repair
+from replay.reconcile.verify import Repo, Verified, compare, repos_of
+from replay.repair import plan as plans
+from replay.repair.jobs import SkipReason
+from replay.repair.plan import PlanCounts, columns_of, plan_for
+from replay.repair.worker import skip_reason
 from tests.dsl import COLLECTION
 from tests.outbox.rigs.foreign_writes import take_down
 from tests.outbox.rigs.relay_rig import Rig, rig_on
 from tests.outbox.rigs.replays import apply
 from tests.servers.atproto import PdsAccount
 
+KEY = RecordKey("did:plc:a", "c", "r")
+LOST = Drift(DriftKind.MISSING, KEY, Subject("track", 1), "cid", None, generation=7)
 LONG = 30.0
 OPERATOR = Envelope(actor="operator", via="cli", request_id="r")
 
@@ -60,32 +67,12 @@ class TestOnTheRealPds:
         ]
         assert await drifts(each) == []
 
-    async def test_each_missing_record_is_sent_once_as_a_create(self, each: Rig) -> None:
-        track = each.upload(1)
-        await each.relay_once()
-        each.pds.delete_record(each.did, track.collection, track.rkey)
-        each.wire.sent.clear()
-        await applied(each)
-        assert [(name, body["swapRecord"]) for name, body in each.wire.sent] == [("putRecord", None)]
-
     async def test_a_record_that_was_taken_down_is_written_over(self, each: Rig) -> None:
         track = each.upload(1)
         await each.relay_once()
         take_down(each, track)
         assert await applied(each) == {Repair.RESTORE: 1}
         assert each.mirror().state == "delivered"
-
-    async def test_what_was_deleted_elsewhere_is_restored_by_an_event_of_the_operator(
-        self, each: Rig
-    ) -> None:
-        track = each.upload(1)
-        await each.relay_once()
-        each.pds.delete_record(each.did, track.collection, track.rkey)
-        await applied(each)
-        newest = each.log.read(after=0, until=10**9, limit=10)[-1]
-        assert (type(newest.event).__name__, newest.actor, newest.via) == (
-            "RecordRestored", "operator", "cli",
-        )  # fmt: skip
 
     async def test_earlier_records_of_ours_and_those_of_deleted_tracks_are_put_right(self, each: Rig) -> None:
         stale, gone = each.upload(1), each.upload(2)
@@ -99,21 +86,6 @@ class TestOnTheRealPds:
         assert await applied(each) == {Repair.REWRITE: 1, Repair.DELETE: 1}
         assert each.remote(stale)[each.TEXT] == "new"
         assert each.remote(gone) is None
-
-    async def test_a_foreign_edit_is_held_for_its_owner_and_not_overwritten(self, each: Rig) -> None:
-        track = each.upload(1)
-        await each.relay_once()
-        each.edits_elsewhere(track, title="theirs")
-        assert await applied(each) == {Repair.REVERIFY: 1}
-        assert each.mirror().state == "held"
-        assert each.remote(track)[each.TEXT] == "theirs"
-
-    async def test_applying_again_changes_nothing(self, each: Rig) -> None:
-        track = each.upload(1)
-        await each.relay_once()
-        each.pds.delete_record(each.did, track.collection, track.rkey)
-        await applied(each)
-        assert await applied(each) == {}
 
 
 @pytest.mark.anyio
@@ -156,3 +128,21 @@ def test_accounts_are_repaired_side_by_side() -> None:
     one = [drift(DriftKind.MISSING, number) for number in range(100)]
     other = [drift(DriftKind.MISSING, number, "did:plc:b") for number in range(100)]
     assert plan_for([*one, *other]).seconds == plan_for(one).seconds
+
+
+def test_a_record_that_was_not_compared_is_not_said_to_agree() -> None:
+    expected = Expected(KEY, Subject("track", 1), PUT, "cid", waits=False, generation=7)
+    assert skip_reason(LOST, expected, {KEY: LOST}, frozenset()) is None
+    assert skip_reason(LOST, expected, {}, frozenset()) is SkipReason.AGREES
+    assert skip_reason(LOST, expected, {}, {KEY}) is SkipReason.NOT_COMPARED
+
+
+def test_records_that_nothing_is_done_about_leave_room_for_the_others(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr(plans, "MAX_STEPS", 2)
+    unknown = [
+        Drift(DriftKind.UNKNOWN, replace(KEY, rkey=rkey), None, None, "cid") for rkey in ("a", "b", "c")
+    ]
+    stored = columns_of(Verified(Repo(KEY.did, ""), 3, (*unknown, LOST)))
+    assert (PlanCounts.of(stored["counts"]).steps, stored["left_out"]) == (1, 2)

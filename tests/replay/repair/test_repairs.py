@@ -4,14 +4,16 @@ from collections.abc import AsyncIterator
 from typing import Any
 
 import pytest
+from sqlalchemy import update
 
 from aggregates.errors import InvalidFieldError
 from application.errors import RepairChangedError, RepairNotFoundError
 from application.jobs import apply_repair, cancel_repair, start_repair
 from eventstore.errors import LeaseLostError
 from eventstore.jobs.queue import PROCESS_ENDED
+from eventstore.jobs.table import job
 from outbox.operations.operators import UnknownTargetError
-from replay.repair import jobs, plan, worker
+from replay.repair import jobs, worker
 from tests.dsl import COLLECTION
 from tests.outbox.rigs.foreign_writes import events, foreign_delete, foreign_put, verified
 from tests.outbox.rigs.relay_rig import Rig, memory_rig_on
@@ -75,13 +77,6 @@ async def test_a_plan_is_applied_in_the_name_of_the_admin_and_the_relay_sends_it
     assert None not in [rig.remote(track) for track in tracks]
     restoring = [each for each in logged(rig) if type(each.event).__name__ == "RecordRestored"]
     assert {(each.actor, each.via) for each in restoring} == {("did:plc:admin", "browser")}
-
-
-async def test_a_repair_without_drift_is_done_at_once(rig: Rig) -> None:
-    await delivered(rig, 2)
-    repair_id = start_repair(rig.log, rig.did, ADMIN)
-    await a_worker(rig).run_once()
-    assert (progress(rig, repair_id), row(rig, repair_id).records) == (("done", 0, 0), 2)
 
 
 async def test_a_repair_that_finds_nothing_tells_how_many_records_it_could_not_judge(rig: Rig) -> None:
@@ -267,15 +262,6 @@ async def test_a_repair_waits_for_a_pds_that_does_not_answer(rig: Rig) -> None:
     assert (found.state, found.attempts, found.problem) == ("planned", None, None)
 
 
-async def test_a_plan_is_bounded_and_says_what_it_leaves_out(
-    rig: Rig, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.setattr(plan, "MAX_STEPS", 2)
-    await lost(rig, 3)
-    found = row(rig, await planned(rig))
-    assert (found.counts[0]["records"], found.left_out) == (2, 1)
-
-
 async def test_a_foreign_edit_is_read_again_and_left_to_its_owner(rig: Rig) -> None:
     [track] = await delivered(rig, 1)
     foreign_put(rig, track, title="theirs")
@@ -292,3 +278,19 @@ async def test_ended_repairs_are_forgotten_in_time(rig: Rig) -> None:
     assert jobs.prune_repairs(rig.database) == 0
     rig.clock.advance(days=91)
     assert (jobs.prune_repairs(rig.database), row(rig, repair_id)) == (1, None)
+
+
+@pytest.mark.usefixtures("two_in_a_unit")
+async def test_steps_that_were_applied_begin_the_count_of_attempts_anew(
+    rig: Rig,
+) -> None:
+    await lost(rig, 3)
+    repair_id = await planned(rig)
+    decided(rig, repair_id)
+    with rig.database.write() as connection:
+        connection.execute(update(job).values(attempts=worker.MAX_ATTEMPTS - 1))
+    process = await a_process(rig, "one")
+    assert process.applies_some()
+    process.fails("the PDS is away")
+    found = row(rig, repair_id)
+    assert (found.state, found.attempts) == ("applying", 1)

@@ -8,8 +8,7 @@ from sqlalchemy import select, update
 
 from outbox.mirror.lanes import resume_lane
 from outbox.mirror.tables import NEVER, mirror_lane, mirror_target
-from projections.audit import AuditFilter, audit_page
-from projections.history import HistoryEntry
+from projections.history import AuditFilter, HistoryEntry, audit_page
 from service.wiring.bootstrap import Container
 from tests.dsl import ALICE
 from tests.service.cli.conftest import Type

@@ -7,7 +7,7 @@ from html import unescape
 import pytest
 
 from identity.accounts.credentials import Scope
-from replay.derived.sweep import sweep_media
+from replay.derived import sweep_media
 from tests.api.tracks.long_history import lengthen
 from tests.api.world import upload
 from tests.media_samples import samples

@@ -42,7 +42,7 @@ from outbox.operations.operators import Action, Operator, Selector, count, perfo
 from outbox.views import overview
 from outbox.views.causes import causes
 from outbox.views.failures import failing, undelivered
-from projections.blob_migration import AUDIO_COPY_STATE, AudioCopyState
+from projections.tracks.queries import AUDIO_COPY_STATE, AudioCopyState
 from projections.tracks.table import tracks
 
 router = APIRouter(tags=["operations"], route_class=StrictRoute)

@@ -14,10 +14,9 @@ from sqlalchemy import delete
 from starlette.testclient import TestClient
 
 from identity.resolution.address_policy import AddressPolicy
-from replay.media.check import MediaFinding, MediaKind, check_media
-from replay.media.repair import MediaRepair
+from replay.media import MediaFinding, MediaKind, MediaRepair, check_media
 from service.config.settings import PREFIX, Settings
-from storage.cid import cid_of, new_key
+from storage.cid import cid_of
 from storage.media import Media, media
 from storage.store import MediaStore
 from tests.api.world import World, upload
@@ -59,7 +58,6 @@ def client(stored: World) -> Iterator[TestClient]:
 
 @pytest.fixture
 def track(stored: World, client: TestClient) -> dict[str, Any]:
-    """A track with a cover."""
     return upload(client, stored.sign_in("alice"), image=samples.png())
 
 
@@ -115,18 +113,11 @@ def test_bytes_of_another_length_or_content_are_found(stored, track):
     assert list(check_media(lying, GRACE)) == []
 
 
-def test_an_unnamed_copy_is_listed_with_the_time_when_the_sweep_deletes_it(stored, track):
-    alone, stray = b"named by nothing", b"known to nobody"
+def test_what_no_track_names_is_no_finding(stored, track):
+    alone = b"named by nothing"
     stored.made.media.add(cid_of(alone), io.BytesIO(alone), len(alone), "audio/mpeg")
-    stored.made.media.store.write(new_key(cid_of(stray)), io.BytesIO(stray), len(stray), "audio/mpeg")
-    unnamed, lost = sorted(found(stored), key=lambda each: each.kind, reverse=True)
-    assert (unnamed.kind, unnamed.cid, unnamed.size) == (MediaKind.UNNAMED, cid_of(alone), len(alone))
-    assert (lost.kind, lost.cid, lost.size) == (MediaKind.STRAY, cid_of(stray), len(stray))
-    assert [unnamed.is_problem, lost.is_problem] == [False, False]
-    with stored.database.read() as connection:
-        now = stored.database.now(connection)
-    for each in (unnamed, lost):
-        assert now + GRACE - timedelta(minutes=5) < each.swept_after < now + GRACE + timedelta(minutes=5)
+    stored.made.media.store.delete(key_of(stored, cid_of(alone)))
+    assert found(stored) == []
     assert track
 
 

@@ -1,0 +1,260 @@
+"""Makes what is derived from media: renditions of covers, and waveforms of audio.
+
+1. Find live tracks that lack them, and request jobs. The worker looks at the tracks that changed last, which costs the same
+   whatever their number; a periodic job looks at all.
+2. Make them: each kind in its own slots, one of an account at a time.
+3. In the sweep of all media, forget those that no track needs any more.
+"""
+
+import asyncio
+from collections.abc import Collection, Mapping, Sequence
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+from typing import Any, Final
+from urllib.parse import urlsplit
+
+import httpx
+from sqlalchemy import ColumnElement, Connection, and_, delete, func, or_, select
+
+from aggregates.track import Track
+from eventstore.coordination.threads import Threads
+from eventstore.database import Database
+from eventstore.errors import ThreadsBusyError
+from eventstore.jobs import queue
+from eventstore.jobs.kinds import Failure, Job, Kind, Outcome, Wanted
+from eventstore.jobs.table import JobState, job
+from eventstore.untrusted import clean
+from identity.errors import FetchRefusedError, UnsafeAddressError
+from projections import media_references
+from projections.history import history
+from projections.tracks.queries import tracks_with_image_urls
+from projections.tracks.table import LIVE, tracks
+from replay.adoption.fetcher import Fetcher, OthersAddresses, named
+from storage.artwork import MAX_BYTES, in_background, read_artwork, read_renditions
+from storage.derived.renditions import DerivedKind, forget, keep_renditions, made, rendition, sources_of
+from storage.derived.waveforms import (
+    DECODED_FILE_TYPES,
+    DecoderFailedError,
+    keep_waveform,
+    read_waveform,
+    waveform,
+)
+from storage.errors import MediaGoneError, RefusedMediaError, StorageError, StoreUnavailableError
+from storage.media import Media, MediaState, media
+from storage.store import in_time
+from storage.sweep import SweepReport, sweep
+from storage.upload import Staged, staged_copy
+
+MAX_REQUESTED_AT_ONCE: Final = 1000
+MAX_RECENT_CHANGES: Final = 200
+MAX_URL_CHARACTERS: Final = 600
+"""As UTF-8, an index of PostgreSQL still takes so many; a cover at a longer address is not fetched."""
+
+track: Final = tracks.c
+HAS_URL_ALONE: Final = and_(
+    track.artwork_cid.is_(None),
+    or_(track.image_url.startswith("https://"), track.image_url.startswith("http://")),
+    func.length(track.image_url) <= MAX_URL_CHARACTERS,
+)
+_RECENT: Final = (
+    select(history.c.track_id)
+    .where(history.c.kind == Track.TOPIC)
+    .order_by(history.c.position.desc())
+    .limit(MAX_RECENT_CHANGES)
+    .subquery()
+)
+
+
+LACKING: Final = (
+    (DerivedKind.RENDITIONS, track.artwork_cid, track.artwork_cid.is_not(None), made.source),
+    (DerivedKind.COVER, track.image_url, HAS_URL_ALONE, made.source),
+    (DerivedKind.WAVEFORM, track.audio_cid, track.audio_file_type.in_(DECODED_FILE_TYPES), waveform.c.cid),
+)
+"""The kind, its source, whether a track can have it, and the source of what was made."""
+
+
+def request_recent(database: Database) -> int:
+    """Request what the tracks that changed last lack; return how much that is."""
+    return _request(database, track.track_id.in_(select(_RECENT.c.track_id)))
+
+
+def request_all(database: Database) -> int:
+    """Request what any track lacks, up to MAX_REQUESTED_AT_ONCE of each kind; return how much that is."""
+    return _request(database)
+
+
+def _request(database: Database, *which: ColumnElement[bool]) -> int:
+    found: list[Wanted] = []
+    with database.read_committed() as connection:
+        for kind, source, can_have_one, made_of in LACKING:
+            is_known = or_(
+                select(made_of).where(made_of == source).exists(),
+                select(job.c.id).where(job.c.kind == kind, job.c.subject == source).exists(),
+            )
+            lacking = select(source, func.min(track.did)).where(LIVE, can_have_one, ~is_known, *which)
+            for subject, did in connection.execute(lacking.group_by(source).limit(MAX_REQUESTED_AT_ONCE)):
+                host = _host_of(subject) if kind is DerivedKind.COVER else ""
+                found.append(Wanted(kind, subject, did, host))
+    if found:
+        with database.write() as connection:
+            queue.request(connection, found, database.now(connection))
+    return len(found)
+
+
+def _host_of(url: str) -> str:
+    try:
+        return urlsplit(url).netloc.lower()
+    except ValueError:
+        return ""
+
+
+SOURCES_PER_PAGE: Final = 500
+_ADDRESSES: Final = select(tracks.c.image_url).where(LIVE, HAS_URL_ALONE)
+
+
+def sweep_media(storage: Media, grace: timedelta) -> SweepReport:
+    with storage.database.read() as connection:
+        before = storage.database.now(connection) - grace
+    forget_unused(storage.database, before)
+    return sweep(storage, _kept, grace)
+
+
+def _kept(connection: Connection, cids: Sequence[str], released_after: datetime) -> set[str]:
+    """Return what tracks name, and the renditions that `forget_unused` has left."""
+    known = media_references.named(connection, cids, released_after)
+    return known | sources_of(connection, set(cids) - known).keys()
+
+
+def forget_unused(database: Database, before: datetime) -> None:
+    """Forget renditions of covers that no track has had since `before`, and waveforms and jobs of what is not stored."""
+    last = ""
+    while True:
+        with database.write() as connection:
+            page = connection.scalars(
+                select(made.source)
+                .where(made.source > last, made.made_at <= before)
+                .distinct()
+                .order_by(made.source)
+                .limit(SOURCES_PER_PAGE)
+            ).all()
+            forget(connection, set(page) - _used(connection, page, before), before)
+        if not page:
+            break
+        last = page[-1]
+    with database.write() as connection:
+        # renditions that the operator's repair, or a lost store, has taken: the plan requests them again
+        lost = select(made.source).where(~_is_live(made.cid))
+        connection.execute(delete(rendition).where(made.source.in_(lost)))
+        connection.execute(delete(waveform).where(~_is_live(waveform.c.cid)))
+        of_bytes = (job.c.kind.in_([DerivedKind.RENDITIONS, DerivedKind.WAVEFORM]), ~_is_live(job.c.subject))
+        of_address = (job.c.kind == DerivedKind.COVER, job.c.subject.not_in(_ADDRESSES))
+        for unused in (of_bytes, of_address):
+            connection.execute(delete(job).where(job.c.state == JobState.FAILED, *unused))
+
+
+def _used(connection: Connection, sources: Collection[str], before: datetime) -> set[str]:
+    """Return the covers that a track has, or had until after `before`, and the addresses that one has now."""
+    cids = [source for source in sources if "://" not in source]
+    urls = set(sources) - set(cids)
+    at_address = {url for url, _ in tracks_with_image_urls(connection, urls)}
+    return media_references.named(connection, cids, before) | at_address
+
+
+def _is_live(cid: Any) -> Any:
+    return select(media.c.key).where(media.c.cid == cid, media.c.state == MediaState.LIVE).exists()
+
+
+MAX_CONCURRENT: Final[Mapping[DerivedKind, int]] = {
+    DerivedKind.RENDITIONS: 1,
+    DerivedKind.COVER: 4,
+    DerivedKind.WAVEFORM: 1,
+}
+"""In a process; of covers at other hosts, one a host."""
+MAX_ATTEMPTS: Final = 5
+FIRST_PAUSE_SECONDS: Final = 60.0
+MAX_PAUSE_SECONDS: Final = 6 * 3600.0
+MAX_PROBLEM_LENGTH: Final = 500
+COVER_TIMEOUT_SECONDS: Final = 60.0
+"""For an image elsewhere, whatever its host does."""
+FINAL_STATUSES: Final = frozenset({400, 401, 403, 404, 405, 406, 410, 414, 451})
+"""What another attempt does not change."""
+
+
+@dataclass(frozen=True)
+class DerivedMedia:
+    """Makes what is derived from stored media, and from covers at addresses that accounts may name, which `others` allows."""
+
+    storage: Media
+    fetcher: Fetcher
+    others: OthersAddresses
+    threads: Threads
+
+    def kinds(self) -> Sequence[Kind]:
+        """Return the kinds of these jobs; the first requests what the tracks that changed last lack."""
+        makers = {
+            DerivedKind.RENDITIONS: self.renditions,
+            DerivedKind.COVER: self.cover,
+            DerivedKind.WAVEFORM: self.waveform,
+        }
+        return [
+            Kind(
+                kind,
+                work,
+                judge,
+                max_concurrent=MAX_CONCURRENT[kind],
+                max_per_host=1,
+                first_pause_seconds=FIRST_PAUSE_SECONDS,
+                max_pause_seconds=MAX_PAUSE_SECONDS,
+                max_attempts=MAX_ATTEMPTS,
+                find=request_recent if kind is DerivedKind.RENDITIONS else None,
+            )
+            for kind, work in makers.items()
+        ]
+
+    async def renditions(self, job: Job) -> Outcome:
+        def read() -> Mapping[int, bytes]:
+            return in_background(read_renditions)(b"".join(self.storage.read(job.subject)))
+
+        return await self._keep(job.subject, await in_time(self.threads, MAX_BYTES, read))
+
+    async def cover(self, job: Job) -> Outcome:
+        async with asyncio.timeout(COVER_TIMEOUT_SECONDS):
+            staged = await self.fetcher.staged(job.subject, MAX_BYTES, self.others)
+        with staged:
+            artwork = await in_time(self.threads, MAX_BYTES, in_background(read_artwork), staged)
+        return await self._keep(job.subject, artwork.renditions)
+
+    async def _keep(self, source: str, renditions: Mapping[int, bytes]) -> Outcome:
+        size = sum(map(len, renditions.values()))
+        await in_time(self.threads, size, keep_renditions, self.storage, source, renditions)
+        return Outcome.DONE
+
+    async def waveform(self, job: Job) -> Outcome:
+        """Make that of stored audio: copy it to a file, and let a process of its own decode that."""
+        storage, cid = self.storage, job.subject
+        found = await self.threads.run(storage.find, cid)
+        if found is None:
+            raise MediaGoneError(cid)
+
+        def copied() -> Staged:
+            return staged_copy(storage.store.read(found.key), self.fetcher.folder, found.size)
+
+        with await in_time(self.threads, found.size, copied) as staged:
+            made = await read_waveform(staged.path)
+        await self.threads.run(keep_waveform, storage.database, cid, made)
+        return Outcome.DONE
+
+
+def judge(error: Exception) -> Failure | None:
+    """A source that is not what it has to be is not tried again; a store that is away is no fault of the source."""
+    problem = clean(named(error), MAX_PROBLEM_LENGTH)
+    match error:
+        case StoreUnavailableError() | ThreadsBusyError():
+            return Failure(problem, counted=False)
+        case FetchRefusedError():
+            return Failure(problem, final=error.status is None or error.status in FINAL_STATUSES)
+        case UnsafeAddressError() | httpx.InvalidURL() | RefusedMediaError() | MediaGoneError():
+            return Failure(problem, final=True)
+        case httpx.HTTPError() | TimeoutError() | DecoderFailedError() | StorageError():
+            return Failure(problem)
+    return None

@@ -1,0 +1,354 @@
+"""Exports the log, with what cannot be made from it (observations, attempts, accounts, places of bytes), and imports it.
+
+Read models are not exported, since an import rebuilds them, and no secret is: the owners sign in again. A dump file has lines
+of JSON, the first a header, the last a digest of all others:
+
+{"kind": "header", "row": {"format": 1, ...}, "sum": "..."}
+{"kind": "stored_event", "row": {...}, "sum": "..."}
+{"kind": "end", "row": {"lines": 2, "digest": "..."}, "sum": "..."}
+
+`sum` is the first 16 hex digits of the SHA-256 of the line's kind and row, `digest` the SHA-256 of all lines before.
+"""
+
+import base64
+import json
+import os
+from collections import Counter
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from dataclasses import dataclass, field
+from datetime import datetime
+from functools import partial
+from hashlib import sha256
+from itertools import chain, groupby, islice
+from operator import itemgetter
+from pathlib import Path
+from typing import Any, Final
+
+from sqlalchemy import (
+    Column,
+    ColumnElement,
+    Connection,
+    LargeBinary,
+    RowMapping,
+    Table,
+    func,
+    insert,
+    select,
+    text,
+    tuple_,
+)
+
+from eventstore.database import Database
+from eventstore.event_log import EventLog
+from eventstore.locks import lock_log
+from eventstore.schema import UtcDateTime, stored_event
+from eventstore.streams.ids import issue_only_above, peer_track
+from identity.accounts.accounts import account
+from outbox.mirror.tables import (
+    FEW_ROWS,
+    PAST,
+    blob_job,
+    delivery_attempt,
+    mirror_lane,
+    mirror_target,
+    pds_host,
+)
+from projections.media_references import media_references
+from projections.rebuild.rebuild import rebuild
+from projections.rebuild.scratch import Progress
+from replay.errors import BrokenDumpError, NotEmptyError
+from storage.media import media
+
+FORMAT: Final = 1
+HEADER: Final = "header"
+END: Final = "end"
+
+Row = dict[str, Any]
+
+
+@dataclass(frozen=True)
+class Line:
+    """One line: its number in the file from 1, the kind of its row, and the row."""
+
+    number: int
+    kind: str
+    row: Row
+
+
+def write_lines(header: Row, rows: Iterable[tuple[str, Row]]) -> Iterator[bytes]:
+    digest, lines = sha256(), 0
+    for kind, row in chain([(HEADER, {"format": FORMAT, **header})], rows):
+        line = _line(kind, row)
+        digest.update(line)
+        lines += 1
+        yield line
+    yield _line(END, {"lines": lines, "digest": digest.hexdigest()})
+
+
+def read_lines(lines: Iterable[bytes]) -> Iterator[Line]:
+    """Yield the lines of a dump file, header first; raises BrokenDumpError where a line was changed or is missing."""
+    digest, number, lines = sha256(), 0, iter(lines)
+    for number, raw in enumerate(lines, 1):
+        line = _parsed(number, raw)
+        if (line.kind == HEADER) != (number == 1):
+            raise BrokenDumpError(number, "an export has exactly one header, as its first line")
+        if line.kind == END:
+            if line.row != {"lines": number - 1, "digest": digest.hexdigest()}:
+                raise BrokenDumpError(number, "lines were lost, added or moved: the digest does not match")
+            if next(lines, None) is not None:
+                raise BrokenDumpError(number + 1, "there is data after the end")
+            return
+        if number == 1 and line.row.get("format") != FORMAT:
+            raise BrokenDumpError(number, f"this version reads format {FORMAT}, not {line.row.get('format')}")
+        digest.update(raw)
+        yield line
+    raise BrokenDumpError(number + 1, "the file is truncated")
+
+
+def _line(kind: str, row: Row) -> bytes:
+    text = json.dumps({"kind": kind, "row": row, "sum": _sum(kind, row)}, separators=(",", ":"))
+    return text.encode() + b"\n"
+
+
+def _sum(kind: str, row: Row) -> str:
+    return sha256(json.dumps([kind, row], sort_keys=True, separators=(",", ":")).encode()).hexdigest()[:16]
+
+
+def _parsed(number: int, raw: bytes) -> Line:
+    try:
+        line = json.loads(raw)
+    except (ValueError, RecursionError):
+        raise BrokenDumpError(number, "not a line of JSON") from None
+    match line:
+        case {"kind": str(kind), "row": dict(row), "sum": str(checksum), **rest} if not rest:
+            if checksum != _sum(kind, row):
+                raise BrokenDumpError(number, "the line was altered: its checksum does not match")
+            return Line(number, kind, row)
+    raise BrokenDumpError(number, "a line must have a kind, a row and a sum")
+
+
+ROWS_PER_PAGE: Final = 500
+PAGE_BYTES: Final = 8 * 2**20
+
+
+@dataclass(frozen=True)
+class ExportedTable:
+    """A table whose rows are exported; `reset` has the values that an import gives to columns that are not."""
+
+    table: Table
+    reset: Mapping[str, Any] = field(default_factory=dict)
+
+    @property
+    def kind(self) -> str:
+        return self.table.name
+
+    def owned_by(self, did: str) -> ColumnElement[bool]:
+        """Return the condition for an account's rows; the bytes that its tracks name are its own, too."""
+        if self.table is media:
+            of_account = select(media_references.c.cid).where(media_references.c.did == did)
+            return media.c.cid.in_(of_account)
+        return self.table.c.did == did
+
+    def to_row(self, values: RowMapping) -> Row:
+        return {
+            column.name: _codec(column)[0](value) if (value := values[column.name]) is not None else None
+            for column in self.table.columns
+            if column.name not in self.reset
+        }
+
+    def from_row(self, row: Row) -> dict[str, Any]:
+        """Return the values of what to_row wrote; raises ValueError for a row of another table or version."""
+        wanted = {column.name for column in self.table.columns} - set(self.reset)
+        if set(row) != wanted:
+            names = ", ".join(sorted(set(row) ^ wanted))
+            msg = f"a row of {self.kind} has other columns in this version: {names}"
+            raise ValueError(msg)
+        columns = {column.name: column for column in self.table.columns}
+        values = {
+            columns[name].key: _codec(columns[name])[1](value) if value is not None else None
+            for name, value in row.items()
+        }
+        return values | dict(self.reset)
+
+
+LOG: Final = ExportedTable(stored_event)
+EXPORTED: Final = (
+    LOG,
+    ExportedTable(account),
+    ExportedTable(peer_track),
+    ExportedTable(media),
+    ExportedTable(pds_host),
+    ExportedTable(mirror_lane, {"lease_owner": None, "lease_until": PAST, "lease_epoch": 0}),
+    ExportedTable(mirror_target),
+    ExportedTable(blob_job),
+    ExportedTable(delivery_attempt),
+)
+"""In the order of writing and reading. Leases are reset: the process that held one has ended before an import."""
+
+ACCOUNT_OWNED: Final = tuple(each for each in EXPORTED if each.table is not pds_host)
+"""The tables of an account's own export: what is known of a host concerns other accounts too."""
+
+BY_KIND: Final = {each.kind: each for each in EXPORTED}
+
+
+def rows_of(
+    database: Database,
+    exported: ExportedTable,
+    did: str | None = None,
+    *,
+    after: tuple[Any, ...] | None = None,
+) -> Iterator[Row]:
+    """Yield the rows of a table, or those of an account, in the order of the primary key, after the key `after`.
+
+    Each page is a statement of its own, and has about PAGE_BYTES at most.
+    """
+    key = list(exported.table.primary_key.columns)
+    query = select(exported.table).order_by(*key).limit(ROWS_PER_PAGE).execution_options(**FEW_ROWS)
+    if did is not None:
+        query = query.where(exported.owned_by(did))
+    last = after
+    while True:
+        page = query if last is None else query.where(tuple_(*key) > tuple_(*last))
+        with database.read() as connection, connection.execute(page) as result:
+            rows = list(_of_bounded_bytes(result.mappings()))
+        if not rows:
+            return
+        yield from (exported.to_row(row) for row in rows)
+        last = tuple(rows[-1][column.name] for column in key)
+
+
+def _of_bounded_bytes(rows: Iterable[RowMapping]) -> Iterator[RowMapping]:
+    left = PAGE_BYTES
+    for row in rows:
+        yield row
+        left -= sum(len(value) for value in row.values() if isinstance(value, bytes))
+        if left < 0:
+            return
+
+
+def is_empty(connection: Connection) -> bool:
+    return all(connection.execute(select(each.table).limit(1)).first() is None for each in EXPORTED)
+
+
+def _codec(column: Column[Any]) -> tuple[Callable[[Any], Any], Callable[[Any], Any]]:
+    """Return how a value that is not None is written, and read again."""
+    if column is stored_event.c.state:  # JSON already, and readable in the file
+        return bytes.decode, str.encode
+    if isinstance(column.type, LargeBinary):
+        return lambda data: base64.b64encode(data).decode(), partial(base64.b64decode, validate=True)
+    if isinstance(column.type, UtcDateTime):
+        return datetime.isoformat, datetime.fromisoformat
+    return lambda value: value, lambda value: value
+
+
+def export(database: Database, target: Path, *, schema: str, lines: Callable[[int], None]) -> int:
+    """Write a snapshot of everything to a file, which appears whole or not at all; return the number of its lines.
+
+    `lines` is called with the number of lines so far. Raises OSError with the name of the file.
+    """
+    unfinished = target.with_name(target.name + ".part")
+    count = 0
+    try:
+        with database.read(), unfinished.open("wb") as file:
+            rows = ((each.kind, row) for each in EXPORTED for row in rows_of(database, each))
+            for line in write_lines(_header(database, schema), rows):
+                file.write(line)
+                count += 1
+                lines(count)
+            file.flush()
+            os.fsync(file.fileno())
+        unfinished.replace(target)
+    except OSError as error:
+        error.filename = error.filename or str(unfinished)  # a write does not name its file
+        raise
+    finally:
+        unfinished.unlink(missing_ok=True)
+    return count
+
+
+def account_lines(database: Database, did: str, *, schema: str) -> Iterator[bytes]:
+    """Yield the lines of a dump file with an account's own rows; no connection is held while a client reads slowly.
+
+    It is therefore no snapshot. Events that are appended meanwhile follow at its end, so that no exported observation is
+    ahead of the log.
+    """
+
+    def own_rows() -> Iterator[tuple[str, Row]]:
+        last = (0,)
+        for each in (*ACCOUNT_OWNED, LOG):
+            for row in rows_of(database, each, did, after=last if each is LOG else None):
+                if each is LOG:
+                    last = (row["position"],)
+                yield each.kind, row
+
+    return write_lines({**_header(database, schema), "did": did}, own_rows())
+
+
+def _header(database: Database, schema: str) -> Row:
+    with database.read() as connection:
+        return {"schema": schema, "exported_at": database.now(connection).isoformat()}
+
+
+Lines = Callable[[int], None]
+
+
+def check_dump(source: Path, *, schema: str, lines: Lines) -> dict[str, int]:
+    """Check the whole file, import nothing, and return how many rows of each kind it has; raises BrokenDumpError."""
+    return Counter(kind for kind, _ in _rows(source, schema, lines))
+
+
+def import_dump(
+    log: EventLog, source: Path, *, schema: str, lines: Lines, progress: Progress
+) -> dict[str, int]:
+    """Check the file, import its rows in one transaction, and rebuild the read models.
+
+    Raises BrokenDumpError, and NotEmptyError for a database with rows. After a crash between import and rebuild, run
+    `mastertape rebuild`.
+    """
+    imported = check_dump(source, schema=schema, lines=lines)
+    with log.database.write() as connection:
+        lock_log(connection)
+        if not is_empty(connection):
+            raise NotEmptyError
+        for kind, rows in groupby(_rows(source, schema), itemgetter(0)):
+            while page := [values for _, values in islice(rows, ROWS_PER_PAGE)]:
+                connection.execute(insert(BY_KIND[kind].table), page)
+        _set_sequences(connection)
+    rebuild(log, log.projections, progress=progress)
+    return imported
+
+
+def _rows(source: Path, schema: str, lines: Lines = lambda _: None) -> Iterator[tuple[str, dict[str, Any]]]:
+    """Yield the kind and the values of each row; raises BrokenDumpError, at the last line for a lost one."""
+    with source.open("rb") as file:
+        for line in read_lines(file):
+            lines(line.number)
+            if line.kind == HEADER:
+                if (theirs := line.row.get("schema")) != schema:
+                    reason = f"it was written under schema {theirs}, this database has {schema}"
+                    raise BrokenDumpError(line.number, reason)
+                continue
+            if line.kind not in BY_KIND:
+                reason = f"unknown kind {line.kind!r}; this version cannot import it"
+                raise BrokenDumpError(line.number, reason)
+            try:
+                yield line.kind, BY_KIND[line.kind].from_row(line.row)
+            except (ValueError, TypeError, AttributeError) as error:
+                raise BrokenDumpError(line.number, str(error)) from error
+
+
+def _set_sequences(connection: Connection) -> None:
+    """Advance the counters past the imported rows: no position, attempt id or track id is issued twice."""
+    for column in (mirror_target.c.subject_id, peer_track.c.peer_id):
+        if (newest := connection.scalar(select(func.max(column)))) is not None:
+            issue_only_above(connection, newest)
+    if connection.dialect.name == "sqlite":
+        return  # SQLite counts on from the largest by itself
+    for column in (stored_event.c.position, delivery_attempt.c.id):
+        table = column.table.name
+        connection.execute(
+            text(
+                f"select setval(pg_get_serial_sequence('{table}', '{column.name}'), max({column.name}))"  # noqa: S608
+                f" from {table} having max({column.name}) is not null"
+            )
+        )

@@ -1,1 +1,0 @@
-"""Exports the log, and what cannot be made from it, to a dump file, and imports such a file."""

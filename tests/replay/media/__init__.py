@@ -1,1 +1,0 @@
-"""Bytes that tracks name: checked, and repaired from a PDS."""
