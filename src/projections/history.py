@@ -143,8 +143,12 @@ history = Table(
 )
 it: Final = history.c
 _OF_TRACK: Final = case((it.kind == Track.TOPIC, it.track_id))
-_COLUMNS: Final[list[Any]] = [each for each in it if each is not it.track_id]
-_ENTRIES: Final = select(*_COLUMNS, it.track_id.label("subject_id"), _OF_TRACK.label("track_id"))
+_COLUMNS: Final[list[Any]] = [
+    *(each for each in it if each is not it.track_id),
+    it.track_id.label("subject_id"),
+    _OF_TRACK.label("track_id"),
+]
+_ENTRIES: Final = select(*_COLUMNS)
 
 
 HistoryEntry = Row[Any]
