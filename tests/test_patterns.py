@@ -167,7 +167,7 @@ READERS = {
         "outbox.record.lexicon": "cut to HOST_CHARACTERS",
         "replay.adoption.intake": "what the address policy has read",
         "replay.derived": "at most 600 characters",
-        "service.config.setting_values": "a setting",
+        "service.config.settings": "a setting",
         "web.addresses": "our own addresses, and a PDS's that the address policy has read",
         "web.filters": "at most DESCRIPTION_BYTES, and no host beyond ASCII",
         "web.api_pages": "the length was checked with the authorization server's metadata",

@@ -4,7 +4,7 @@ import time
 
 import pytest
 
-from service.observability.media_health import MediaHealth
+from service.observability.readiness import MediaHealth
 from storage.media import Media
 from storage.store import open_store
 from tests.api.world import refusal, upload
@@ -12,7 +12,7 @@ from tests.api.world import refusal, upload
 
 @pytest.fixture
 def client(world, monkeypatch):
-    monkeypatch.setattr("service.observability.media_health.SAMPLE_TTL_SECONDS", 0)
+    monkeypatch.setattr("service.observability.readiness.SAMPLE_TTL_SECONDS", 0)
     return world.serve(not_ready_because=world.made.services.not_ready_because)
 
 

@@ -13,7 +13,7 @@ from starlette.testclient import TestClient
 from api.pipeline import concurrency, media_intake, media_request
 from eventstore.coordination.threads import Threads
 from eventstore.errors import ThreadsBusyError
-from service.observability import media_health
+from service.observability import readiness
 from service.process.jobs import sweep_media
 from tests.api.world import refusal, until, upload
 from tests.media_samples import samples
@@ -226,12 +226,12 @@ async def test_a_sweep_whose_list_hangs_locks_nothing(world, store, tracks, alic
 @pytest.mark.usefixtures("tracks")
 @pytest.mark.parametrize("what", ["store", "disk"])
 async def test_readiness_is_answered_while_the_store_or_a_disk_hangs(world, store, monkeypatch, what):
-    monkeypatch.setattr(media_health, "SAMPLE_TIMEOUT_SECONDS", SECONDS)
+    monkeypatch.setattr(readiness, "SAMPLE_TIMEOUT_SECONDS", SECONDS)
     world.serve(not_ready_because=world.made.services.not_ready_because)
     if what == "store":
         store.hanging = {"size"}
     else:
-        monkeypatch.setattr(media_health, "free_bytes", lambda _folder: store.go_on.wait(30))
+        monkeypatch.setattr(readiness, "free_bytes", lambda _folder: store.go_on.wait(30))
     async with caller(world, 1) as client:
         async with asyncio.timeout(ROUTE_TIMEOUT_SECONDS):
             found = await asyncio.gather(*(client.get("/readyz") for _ in range(60)))

@@ -13,7 +13,7 @@ from eventstore.database import Database
 from eventstore.event_log import EventLog
 from outbox.views.deliveries import deliveries
 from outbox.views.status import mirrors
-from projections.history import HistoryEntry, history_page
+from projections.history import history_page
 from projections.rebuild.difference import Difference
 from projections.rebuild.rebuild import differences
 from projections.rebuild.rebuild import rebuild as rebuild_projections
@@ -131,20 +131,16 @@ def _row(of: Difference) -> str:
     return f"{key}: {columns}" if columns else key
 
 
-PAGE_SIZE: Final = 500
+ALL_EVENTS: Final = 2**31 - 2
+"""As the limit of a page."""
 
 
 def rows_of(database: Database, track_id: int) -> list[dict[str, Any]]:
     """Return one row for each event, oldest first; empty for an unknown track."""
     with database.read() as connection:
-        entries: list[HistoryEntry] = []
-        cursor: int | None = None
-        while not entries or cursor is not None:
-            page = history_page(connection, track_id, cursor=cursor, limit=PAGE_SIZE, newest_first=False)
-            entries += page.items
-            cursor = page.cursor
-            if not entries:
-                return []
+        entries = history_page(connection, track_id, limit=ALL_EVENTS, newest_first=False).items
+        if not entries:
+            return []
         mirror = mirrors(connection, Track.TOPIC, [track_id])[track_id]
         events = [(entry.position, entry.touches_record) for entry in entries]
         delivered = deliveries(connection, Track.TOPIC, track_id, events, mirror)

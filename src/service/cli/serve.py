@@ -13,7 +13,6 @@ import click
 import uvicorn
 from anyio.to_thread import current_default_thread_limiter
 from fastapi import FastAPI
-from prometheus_client.multiprocess import mark_process_dead
 from starlette.types import ASGIApp
 
 from api.middleware.rate_limits import memory_file
@@ -85,7 +84,7 @@ def _supervise(settings: Settings, listener: socket.socket, workers: int) -> Non
     with tempfile.TemporaryDirectory(prefix="mastertape-metrics-") as folder:
         os.environ["PROMETHEUS_MULTIPROC_DIR"] = folder
         try:
-            supervisor = Supervisor(_programs(settings, listener, workers), on_end=mark_process_dead)
+            supervisor = Supervisor(_programs(settings, listener, workers))
             asyncio.run(supervisor.run(f"mastertape answers on {settings.base_url}"))
         except ProcessNotStartedError as error:
             raise click.ClickException(f"{error} did not start; the log says why") from None

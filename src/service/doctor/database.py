@@ -20,7 +20,7 @@ from outbox.relay.journal import ACKNOWLEDGING
 from outbox.views import overview
 from outbox.views.causes import causes
 from outbox.views.overview import AT_WORK, LANE_STATE, LANES_OF_HOSTS
-from outbox.views.status import FAILING_SINCE, STATE, TARGETS_AT_WORK
+from outbox.views.status import unfinished_records
 from replay.reconcile.outdated import sample_outdated
 from replay.reconcile.scan import IS_SCANNED, OF_SCANS
 from service.config.secret_keys import known_secret_keys
@@ -138,15 +138,7 @@ def records(log: EventLog) -> Checks:
     with log.database.read() as connection:
         now = log.database.now(connection)
         since = min(oldest_pending(connection).values(), default=now)
-        rows = connection.execute(
-            select(
-                STATE.label("mirror_state"),
-                func.count().label("records"),
-                func.min(FAILING_SINCE).label("since"),
-            )
-            .select_from(TARGETS_AT_WORK)
-            .group_by("mirror_state")
-        ).all()
+        states = unfinished_records(connection)
         ended = (
             select(attempt.outcome, func.count())
             .where(attempt.ended_at > now - FAILURE_WINDOW)
@@ -154,20 +146,19 @@ def records(log: EventLog) -> Checks:
         )
         attempts: dict[str | None, int] = dict(connection.execute(ended).all())
         last = [each.row for each in causes(connection, now, limit=1)]
-    states = {row.mirror_state: row for row in rows}
-    pending, rejected = states.get(MirrorState.PENDING), states.get(MirrorState.REJECTED)
+    pending, rejected = states.get(MirrorState.PENDING, 0), states.get(MirrorState.REJECTED)
     yield check(
         "records",
-        f"{pending.records if pending else 0} pending, the oldest for {(now - since).total_seconds():.0f} s",
+        f"{pending} pending, the oldest for {(now - since).total_seconds():.0f} s",
         (
             WARN,
             now - since > MAX_PENDING_AGE,
             "is a relay running? `GET /ops/hosts` shows hosts that are down",
         ),
     )
-    if rejected is not None:
+    if rejected:
         to_do = "`GET /ops/failures` says why; `mastertape redrive` retries them"
-        yield check("rejected", f"{rejected.records} records{_since(rejected.since)}", (WARN, True, to_do))
+        yield check("rejected", f"{rejected} records", (WARN, True, to_do))
     failed = sum(count for outcome, count in attempts.items() if outcome not in SUCCESSFUL)
     share = f"{failed} of {sum(attempts.values())} attempts of the last hour failed"
     if last and last[0].last_seen_at > now - FAILURE_WINDOW:

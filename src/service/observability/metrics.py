@@ -1,12 +1,11 @@
 """Metrics in Prometheus' format; no label names an account.
 
-Counters belong to this process, or to those of one `serve --workers` together. Gauges are read from the database, so every process shows the same, and are cached.
+Counters belong to this process, or to those of one `serve --workers` together. Gauges are read from the database, so every process shows the same.
 """
 
 import os
 import platform
 import re
-import time
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from datetime import UTC, datetime
 from importlib.metadata import version
@@ -30,16 +29,81 @@ from outbox.ports import RelayMetrics
 from outbox.relay.result import Outcome, Result
 from replay.reconcile.scan import Scanned
 from service.observability.gauges import gauge, gauges
-from service.observability.process_metrics import HttpMetrics, PoolMetrics
 
 if TYPE_CHECKING:
     from outbox.firehose.subscription import StreamStatus
+from anyio import CapacityLimiter
+from prometheus_client import Gauge
+
+from eventstore.coordination.threads import Threads
+from eventstore.database import Database
+
+REQUEST_BUCKETS_SECONDS: Final = (0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10, 30)
+METHODS: Final = frozenset({"GET", "HEAD", "POST", "PUT", "PATCH", "DELETE", "OPTIONS"})
+"""Label of a method that HTTP does not define, and of a path that no route has: clients may send any."""
+UNANSWERED: Final = "none"
+"""Label of the status of a request whose client left before the response began."""
+SAMPLE_SECONDS: Final = 5
+
+
+class HttpMetrics:
+    """Counts requests by the template of their route, never by their path."""
+
+    def __init__(self, registry: CollectorRegistry) -> None:
+        self._requests: Final = Counter(
+            "http_requests", "Requests, by their status.", ["method", "route", "status"], registry=registry
+        )
+        self._seconds: Final = Histogram(
+            "http_request_seconds",
+            "From a request to the beginning of its response.",
+            ["method", "route"],
+            buckets=REQUEST_BUCKETS_SECONDS,
+            registry=registry,
+        )
+
+    def answered(self, method: str, route: str | None, status: int | None, seconds: float) -> None:
+        """Count a request; `status` is None if its client left before the response began."""
+        labels = (method if method in METHODS else OTHER, route or OTHER)
+        self._requests.labels(*labels, str(status or UNANSWERED)).inc()
+        self._seconds.labels(*labels).observe(seconds)
+
+
+class PoolMetrics:
+    """Samples of pools; `serve --workers` shows the sum over the processes that run."""
+
+    def __init__(self, registry: CollectorRegistry) -> None:
+        def gauge(name: str, what: str, label: str) -> Gauge:
+            return Gauge(name, what, [label], registry=registry, multiprocess_mode="livesum")
+
+        self._connections: Final = gauge(
+            "database_connections", "Connections to the database: in use, and at most.", "state"
+        )
+        self._busy: Final = gauge("threads_busy", "Threads that work, by their pool.", "pool")
+        self._size: Final = gauge("threads_size", "Threads of a pool, at most.", "pool")
+        self._database: Database | None = None
+        self._threads: tuple[Threads, ...] = ()
+        self.requests: CapacityLimiter | None = None
+        """The threads in which the framework runs synchronous routes."""
+
+    def watch(self, database: Database, threads: Iterable[Threads]) -> None:
+        """Sample these from now on."""
+        self._database, self._threads = database, tuple(threads)
+
+    def sample(self) -> None:
+        """Set the gauges; callable from any thread."""
+        if self._database is not None:
+            self._connections.labels("in_use").set(self._database.connections_in_use)
+            self._connections.labels("limit").set(self._database.max_connections)
+        for pool in self._threads:
+            self._busy.labels(pool.name).set(pool.busy)
+            self._size.labels(pool.name).set(pool.size)
+        if self.requests is not None:
+            self._busy.labels("requests").set(self.requests.borrowed_tokens)
+            self._size.labels("requests").set(self.requests.total_tokens)
+
 
 IS_ONE_OF_SEVERAL: Final = "PROMETHEUS_MULTIPROC_DIR" in os.environ
 """Whether prometheus_client keeps the counts in files that the processes of one `serve --workers` share."""
-GAUGES_TTL_SECONDS: Final = 5.0
-CACHE_FACTOR: Final = 20
-"""A reading is cached for at least this many times its duration, so that slow ones do not load the database."""
 DELIVERY_BUCKETS: Final = (0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10, 30, 60, 300, 1800, 3600, 21600, 86400)
 NAMED_ERRORS: Final = (
     LANE_ERRORS.keys()
@@ -96,7 +160,7 @@ class Metrics(RelayMetrics):
 
     def watch(self, log: EventLog, listener: Listener) -> None:
         """Add the gauges of the database, and whether the listener for other processes' commits is alive."""
-        self._gauges.register(_Collected(_Gauges(log).collect))
+        self._gauges.register(_Collected(lambda: _of_database(log)))
         self._add_gauge(
             "listener_alive",
             "1 while commits of other processes are received.",
@@ -185,27 +249,10 @@ class _Collected(Collector):
         return self._read()
 
 
-class _Gauges:
-    """Gauges of the database, cached for GAUGES_TTL_SECONDS, or longer when reading them is slow."""
-
-    def __init__(self, log: EventLog, clock: Callable[[], float] = time.monotonic) -> None:
-        self._log = log
-        self._clock = clock
-        self._cached: list[Metric] = []
-        self._cached_until = -1.0
-
-    def collect(self) -> Iterable[Metric]:
-        """Return the gauges; only `database_up 0` while the database is unreachable."""
-        began = self._clock()
-        if began >= self._cached_until:
-            self._cached = self._read()
-            took = self._clock() - began
-            self._cached_until = self._clock() + max(GAUGES_TTL_SECONDS, CACHE_FACTOR * took)
-        return self._cached
-
-    def _read(self) -> list[Metric]:
-        try:
-            found, up = [*gauges(self._log)], 1.0
-        except (SQLAlchemyError, EventStoreError):
-            found, up = [], 0.0
-        return [gauge("database_up", "Whether the gauges could be read.", [], [[up]]), *found]
+def _of_database(log: EventLog) -> list[Metric]:
+    """Return the gauges of the database; only `database_up 0` while it is unreachable."""
+    try:
+        found, up = [*gauges(log)], 1.0
+    except (SQLAlchemyError, EventStoreError):
+        found, up = [], 0.0
+    return [gauge("database_up", "Whether the gauges could be read.", [], [[up]]), *found]

@@ -5,10 +5,10 @@ Where the relay runs, they do; a job is due again an interval after its last run
 
 import asyncio
 import logging
-from collections.abc import Callable, Coroutine, Iterable, Sequence
-from contextlib import suppress
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 from datetime import timedelta
+from inspect import iscoroutinefunction
 from typing import Any, Final
 
 from sqlalchemy import delete, or_
@@ -33,7 +33,7 @@ from replay.reconcile.scan import Scan
 from replay.repair.jobs import prune_repairs
 from service.config.settings import Settings
 from service.wiring.bootstrap import Container
-from service.wiring.identity import open_pds_sessions, pds_http_client
+from service.wiring.identity import pds_http_client
 from service.wiring.log import staging_folder
 from storage.public.review import review
 from storage.store import public_copies
@@ -47,25 +47,23 @@ DAY: Final = timedelta(days=1)
 IDLE_LOGIN_AGE: Final = timedelta(days=5)
 """A PDS ends a session that a public OAuth client has not refreshed for two weeks, a confidential client for three months."""
 MAX_CONCURRENT_REFRESHES: Final = 16
-REFRESH_JOB_TIMEOUT: Final = 12 * HOUR
 FIRST_PAUSE_SECONDS: Final = 60.0
 MAX_PAUSE_SECONDS: Final = 3600.0
 MAX_PROBLEM_LENGTH: Final = 300
 SCAN_POLL_INTERVAL: Final = timedelta(minutes=5)
-SCAN_JOB_TIMEOUT: Final = timedelta(minutes=10)
+SCAN_TIMEOUT_SECONDS: Final = 600.0
 """The next run continues where this one ended: each repo's row says when it was last scanned."""
-STOP_POLL_SECONDS: Final = 0.2
 ENDED_CREDENTIAL_TTL: Final = timedelta(days=30)
 """For this long, a request with an ended token is told that its session has expired, and not that it is unknown."""
 
 
 @dataclass(frozen=True)
 class PeriodicJob:
-    """Work in a thread of its own."""
+    """A coroutine, or work in a thread of its own."""
 
     name: str
     interval: timedelta
-    run: Callable[[Container], None]
+    run: Callable[[Container], Any]
 
 
 def request_periodic(database: Database, names: Iterable[str]) -> None:
@@ -93,7 +91,10 @@ def periodic_kind(container: Container, jobs: Sequence[PeriodicJob]) -> Kind:
         known = by_name.get(job.subject)
         if known is None:  # of an earlier version
             return Outcome.DONE
-        await threads.run(known.run, container)
+        if iscoroutinefunction(known.run):
+            await known.run(container)
+        else:
+            await threads.run(known.run, container)
         job.again_after = known.interval
         return Outcome.LATER
 
@@ -165,25 +166,16 @@ def prune_journal(container: Container) -> None:
     logger.info("journal_pruned", extra={"attempts": pruned, "causes": causes, "repairs": repairs})
 
 
-def refresh_idle_logins(container: Container) -> None:
+async def refresh_idle_logins(container: Container) -> None:
     """Refresh the PDS sessions that have been idle for IDLE_LOGIN_AGE; failed and unfinished ones are retried the next day."""
-
-    async def refresh() -> None:
-        async with open_pds_sessions(container.settings, container.log) as sessions:
-            refreshed, failed = await sessions.refresh_idle(
-                IDLE_LOGIN_AGE, max_concurrent=MAX_CONCURRENT_REFRESHES
-            )
-        logger.info("logins_kept_alive", extra={"refreshed": refreshed, "failed": failed})
-
-    asyncio.run(_until_stopping(container, refresh(), REFRESH_JOB_TIMEOUT))
+    refreshed, failed = await container.sessions.refresh_idle(
+        IDLE_LOGIN_AGE, max_concurrent=MAX_CONCURRENT_REFRESHES
+    )
+    logger.info("logins_kept_alive", extra={"refreshed": refreshed, "failed": failed})
 
 
-def scan_records(container: Container) -> None:
-    """Scan the repos that are due; a process that stops leaves the rest to other processes."""
-    asyncio.run(_until_stopping(container, _scan(container), SCAN_JOB_TIMEOUT))
-
-
-async def _scan(container: Container) -> None:
+async def scan_records(container: Container) -> None:
+    """Scan the repos that are due, for at most SCAN_TIMEOUT_SECONDS."""
     async with pds_http_client(container.settings) as http:
         scan = Scan(
             container.database,
@@ -192,26 +184,15 @@ async def _scan(container: Container) -> None:
             on_drift=container.services.wake,
         )
         try:
-            await scan.run()
+            async with asyncio.timeout(SCAN_TIMEOUT_SECONDS):
+                await scan.run()
+        except TimeoutError:
+            logger.info("scan_goes_on_later")
         finally:
             found = scan.scanned
             container.metrics.scanned(found)
             if found.repos:
                 logger.info("records_scanned", extra={**found.repos, "drifts": dict(found.drifts)})
-
-
-async def _until_stopping(container: Container, work: Coroutine[Any, Any, None], timeout: timedelta) -> None:
-    """Run the work until it is done, the process stops or the time is up."""
-    task = asyncio.create_task(work)
-    try:
-        async with asyncio.timeout(timeout.total_seconds()):
-            while not task.done() and not container.stopping.is_set():
-                await asyncio.wait({task}, timeout=STOP_POLL_SECONDS)
-    except TimeoutError:
-        logger.info("job_goes_on_later")
-    task.cancel()
-    with suppress(asyncio.CancelledError):
-        await task
 
 
 def discard_abandoned_uploads(container: Container) -> None:

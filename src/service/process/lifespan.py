@@ -12,8 +12,7 @@ from sqlalchemy.exc import SQLAlchemyError
 from eventstore.coordination.commit_signals import SETTLED, Listener
 from eventstore.database import Database
 from eventstore.errors import EventStoreError
-from service.observability.metrics import IS_ONE_OF_SEVERAL
-from service.observability.process_metrics import SAMPLE_SECONDS
+from service.observability.metrics import IS_ONE_OF_SEVERAL, SAMPLE_SECONDS
 from service.observability.subscribers import woken_by_commits
 from service.process.jobs import (
     discard_abandoned_uploads,
@@ -64,7 +63,6 @@ async def background_work(container: Container, *, relay: bool) -> AsyncGenerato
                 await asyncio.to_thread(request_periodic, database, [each.name for each in jobs])
                 container.worker.add(periodic_kind(container, jobs))
                 await stack.enter_async_context(_running(container.worker.run()))
-                stack.callback(container.stopping.set)  # a sweep must not delay the relay's drain
                 stack.callback(stop.set)  # nor may an upload
                 woken = woken_by_commits(container.wakes, elsewhere=True)
                 await stack.enter_async_context(_running(container.listener.run(woken)))

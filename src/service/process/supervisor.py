@@ -14,6 +14,8 @@ from contextlib import suppress
 from dataclasses import dataclass, field
 from typing import Final
 
+from prometheus_client.multiprocess import mark_process_dead
+
 logger: Final = logging.getLogger("mastertape.service")
 
 STDIN: Final = 0
@@ -71,8 +73,6 @@ class Supervisor:
     """Keeps one process of each program running until SIGTERM or SIGINT."""
 
     programs: Sequence[Program]
-    on_end: Callable[[int], None] = lambda _pid: None
-    """Called with the process id of each that has ended, while the others run."""
     _running: dict[str, asyncio.subprocess.Process] = field(default_factory=dict)
     _starting: asyncio.Lock = field(default_factory=asyncio.Lock)
 
@@ -107,7 +107,7 @@ class Supervisor:
         while True:
             process, began = self._running[program.name], clock()
             status = await process.wait()
-            self.on_end(process.pid)
+            mark_process_dead(process.pid)  # type: ignore[no-untyped-call]
             if process is not self._running[program.name]:
                 continue  # it was replaced
             if clock() - began > MAX_RESTART_PAUSE_SECONDS:

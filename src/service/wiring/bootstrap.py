@@ -4,7 +4,6 @@ import asyncio
 from dataclasses import dataclass
 from datetime import timedelta
 from socket import socket
-from threading import Event
 from typing import TYPE_CHECKING, Final
 
 from api.middleware.rate_limits import RateLimits
@@ -28,9 +27,8 @@ from outbox.repo.record_reads import RecordReads
 from outbox.views.waits import MirrorWaits
 from replay.reconcile.verify import Verifier
 from service.config.settings import Settings
-from service.observability.media_health import MediaHealth
 from service.observability.metrics import Metrics
-from service.observability.readiness import why_not_ready, why_silent
+from service.observability.readiness import MediaHealth, why_not_ready, why_silent
 from service.observability.subscribers import woken_by_commits
 from service.schema.migrate import newest
 from service.wiring.adapters import (
@@ -79,8 +77,6 @@ class Container:
         self.settings = settings
         self.tracer = tracer
         self.metrics_listener = inherited.metrics
-        self.stopping = Event()
-        """Set when the process stops: jobs leave the rest of their work to other processes."""
         self.log = open_log(settings)
         self.database = self.log.database
         self.owner, self.lease = process_name(), timedelta(seconds=settings.lease_seconds)

@@ -1,7 +1,6 @@
 """Wires identity: accounts, sign-in, and sessions at PDSes."""
 
-from collections.abc import AsyncGenerator, Callable, Iterable
-from contextlib import asynccontextmanager
+from collections.abc import Callable, Iterable
 
 import httpx
 
@@ -24,19 +23,19 @@ from service.wiring.adapters import AccountLanes
 
 
 class IdentityParts:
-    """The parts of one event loop. `http` sends what deliveries need; `on_refresh` is called with the outcome of each session refresh."""
+    """`http` sends what deliveries need; `on_refresh` is called with the outcome of each session refresh."""
 
     def __init__(
         self,
         settings: Settings,
         log: EventLog,
         http: httpx.AsyncClient,
-        sign_in_http: httpx.AsyncClient | None = None,
+        sign_in_http: httpx.AsyncClient,
         *,
-        collections: Iterable[str] = (),
-        on_refresh: Callable[[str], None] = lambda _outcome: None,
+        collections: Iterable[str],
+        on_refresh: Callable[[str], None],
     ) -> None:
-        database, sign_in_http = log.database, sign_in_http or http
+        database = log.database
         lanes, keys, cipher = AccountLanes(database), oauth_keys(settings), Cipher(secret_keys(settings))
         self.sessions = PdsSessions(
             log,
@@ -102,14 +101,3 @@ def pds_http_client(
 def pds_address_policy(settings: Settings) -> AddressPolicy:
     """Return the policy for addresses of PDSes: public ones, and those of development."""
     return AddressPolicy([*settings.dev_origins, *([settings.plc_url] if settings.plc_url else [])])
-
-
-@asynccontextmanager
-async def open_pds_sessions(settings: Settings, log: EventLog) -> AsyncGenerator[PdsSessions]:
-    """Sessions for a job that runs in an event loop of its own."""
-    async with pds_http_client(settings) as http:
-        sessions = IdentityParts(settings, log, http).sessions
-        try:
-            yield sessions
-        finally:
-            await sessions.finish()

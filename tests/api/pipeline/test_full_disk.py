@@ -10,7 +10,7 @@ from starlette.testclient import TestClient
 
 from api.error_responses import response_to
 from service.config.settings import Settings
-from service.observability import media_health
+from service.observability import readiness
 from storage import errors
 from storage.errors import DiskFullError
 from tests.api.world import World, refusal, upload
@@ -57,7 +57,7 @@ def test_a_database_without_room_is_told_as_a_full_disk(in_a_file):
 
 
 def test_a_full_disk_is_named_while_requests_are_served(world, monkeypatch):
-    monkeypatch.setattr(media_health, "SAMPLE_TTL_SECONDS", 0)
+    monkeypatch.setattr(readiness, "SAMPLE_TTL_SECONDS", 0)
     alice = world.sign_in("alice")
     with TestClient(world.app) as client:
         track = upload(client, alice)

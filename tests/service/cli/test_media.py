@@ -4,8 +4,11 @@ import json
 
 from service.wiring.bootstrap import Container
 from tests.dsl import a_track, some_audio
+from tests.servers.databases import ON_SQLITE
 from tests.service.cli.conftest import Type
 from tests.service.conftest import save
+
+pytestmark = ON_SQLITE  # what matters here is what is said
 
 CID = "bafkreia" + "a" * 51
 

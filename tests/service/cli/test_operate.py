@@ -11,7 +11,10 @@ from outbox.mirror.tables import NEVER, mirror_lane, mirror_target
 from projections.history import AuditFilter, HistoryEntry, audit_page
 from service.wiring.bootstrap import Container
 from tests.dsl import ALICE
+from tests.servers.databases import ON_SQLITE
 from tests.service.cli.conftest import Type
+
+pytestmark = ON_SQLITE  # what matters here is what is said
 
 HOST = "https://pds.example.com"
 

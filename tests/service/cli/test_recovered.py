@@ -180,11 +180,6 @@ def test_the_log_names_the_operator_once(typed: Type, tape: Container) -> None:
     )
 
 
-def test_tokens_are_revoked_only_on_request(typed: Type, tape: Container) -> None:
-    put_back(tape)
-    assert json.loads(typed("recovered", "--revoke-tokens", "--json").stdout)["tokens"] == 0
-
-
 def test_no_job_runs_in_a_restored_database(typed: Type, tape: Container) -> None:
     job = next(job for job in JOBS if job.name == "forget_answers")
     put_back(tape)

@@ -16,7 +16,10 @@ from outbox.pds.verdict import Kind, Verdict
 from service.process.jobs import request_periodic
 from service.wiring.bootstrap import Container
 from tests.dsl import ALICE
+from tests.servers.databases import ON_SQLITE
 from tests.service.cli.conftest import Type
+
+pytestmark = ON_SQLITE  # what matters here is what is said
 
 HOST = "https://pds.example.com"
 VERDICT = Verdict(Kind.NOT_SENT, "ConnectError", message="refused")

@@ -7,7 +7,10 @@ from pathlib import Path
 import pytest
 
 from service.config.settings import PREFIX
+from tests.servers.databases import ON_SQLITE
 from tests.service.cli.conftest import Type
+
+pytestmark = ON_SQLITE  # what matters here is what is said
 
 
 def test_the_log_is_exported_and_imported(

@@ -60,14 +60,6 @@ def test_a_healthy_service_passes_every_check(look: Look) -> None:
     assert {state for state, _ in look().values()} == {"ok"}
 
 
-def test_the_output_is_a_line_for_each_check(tape: Container, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setenv(f"{PREFIX}DATA", str(tape.settings.data))
-    monkeypatch.setenv(f"{PREFIX}DATABASE_URL", tape.settings.database_url)
-    said = CliRunner().invoke(main, ["doctor"])
-    assert said.exit_code == 0
-    assert "ok    schema: " in said.output
-
-
 def test_a_media_store_that_hangs_fails_its_check_and_no_other(
     look: Look, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -243,14 +235,12 @@ def test_changes_that_no_relay_delivers(look: Look, tape: Container) -> None:
     assert (state, "is a relay running?" in said) == ("warn", True)
 
 
-def test_rejected_records_are_counted_with_the_time_of_the_first_failure(look: Look, tape: Container) -> None:
+def test_rejected_records_are_counted(look: Look, tape: Container) -> None:
     with tape.database.write() as connection:
-        now = tape.database.now(connection)
-        rejected = {"state": "rejected", "failed_gen": mirror_target.c.desired_gen, "failing_since": now}
+        rejected = {"state": "rejected", "failed_gen": mirror_target.c.desired_gen}
         connection.execute(update(mirror_target).values(rejected))
     state, said = look()["rejected"]
-    assert state == "warn"
-    assert said.startswith(f"1 records since {now:%Y-%m-%d %H:%M:%S} UTC: `GET /ops/failures`")
+    assert (state, said.startswith("1 records: `GET /ops/failures`")) == ("warn", True)
 
 
 def test_adopted_records_are_no_failures(look: Look, tape: Container) -> None:

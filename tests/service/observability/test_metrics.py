@@ -26,7 +26,7 @@ from outbox.relay.result import Outcome, Result
 from outbox.views.overview import lanes
 from replay.reconcile.scan import Scanned
 from service.observability.gauges import WORK_CLASSES
-from service.observability.metrics import Metrics, _Gauges
+from service.observability.metrics import Metrics
 from service.process.metrics_server import metrics_listener, serve_metrics
 from service.wiring.bootstrap import Container
 from tests.dsl import ALICE
@@ -64,13 +64,6 @@ def numbers(text: bytes) -> dict[str, float]:
     """Every sample by its name and labels."""
     lines = [line for line in text.decode().splitlines() if line and not line.startswith("#")]
     return {name: float(value) for name, _, value in (line.rpartition(" ") for line in lines)}
-
-
-def _fresh(container: Container) -> bytes:
-    """The metrics, with gauges that are not cached."""
-    metrics = Metrics()
-    metrics.watch(container.log, container.listener)
-    return metrics.text()
 
 
 def signed_in(container: Container) -> None:
@@ -146,12 +139,12 @@ def test_what_could_be_sent_and_is_not_grows_only_while_nothing_else_holds_it_ba
     with tape.database.write() as connection:
         since = tape.database.now(connection) - timedelta(minutes=10)
         connection.execute(update(mirror_lane).values(due_at=since))
-    assert numbers(_fresh(tape))["mirror_oldest_due_seconds"] >= 600
+    assert numbers(tape.metrics.text())["mirror_oldest_due_seconds"] >= 600
 
     with tape.database.write() as connection:
         away = tape.database.now(connection) + timedelta(minutes=1)
         connection.execute(update(pds_host).values(retry_at=away))
-    assert numbers(_fresh(tape))["mirror_oldest_due_seconds"] == 0
+    assert numbers(tape.metrics.text())["mirror_oldest_due_seconds"] == 0
 
 
 def test_what_waits_for_its_owner_is_not_late(tape: Container) -> None:
@@ -189,28 +182,10 @@ def test_hosts_in_trouble_are_named_and_no_others(tape: Container) -> None:
             )
         )
         connection.execute(update(mirror_target).values(backfill=True))
-    found = numbers(_fresh(tape))
+    found = numbers(tape.metrics.text())
     assert found[f'mirror_breaker_state{{host="{HOST}"}}'] == 2
     assert found[f'mirror_budget_remaining{{host="{HOST}",scope="host"}}'] == 7
     assert found['mirror_oldest_pending_seconds{class="backfill"}'] > 0
-
-
-def test_gauges_are_cached_and_longer_when_reading_them_is_slow(
-    tape: Container, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    times, reads = [0.0], []
-
-    def slow(log: object) -> list[object]:  # noqa: ARG001
-        reads.append(times[0])
-        times[0] += 1.0
-        return []
-
-    monkeypatch.setattr("service.observability.metrics.gauges", slow)
-    kept = _Gauges(tape.log, clock=lambda: times[0])
-    for at in (0.0, 5.0, 20.9, 21.1):
-        times[0] = max(times[0], at)
-        kept.collect()
-    assert reads == [0.0, 21.1]
 
 
 def test_without_the_database_only_the_gauges_are_missing(

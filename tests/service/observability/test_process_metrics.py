@@ -1,15 +1,10 @@
 """Requests are counted by route, and pools, disks and the release are shown."""
 
-import asyncio
-import threading
 from importlib.metadata import version
 
-from prometheus_client import CollectorRegistry, generate_latest
 from starlette.testclient import TestClient
 
-from eventstore.coordination.threads import Threads
 from service.cli.serve import asgi
-from service.observability.process_metrics import PoolMetrics
 from service.wiring.bootstrap import Container
 from tests.service.observability.test_metrics import numbers
 
@@ -41,28 +36,3 @@ def test_pools_disks_and_the_release_are_shown(container: Container) -> None:
     assert found[f'disk_free_bytes{{folder="{container.settings.data}"}}'] > 0
     [build] = [name for name in found if name.startswith("mastertape_build_info")]
     assert f'version="{version("mastertape")}"' in build
-
-
-async def _busy_while_two_work(pools: PoolMetrics, pool: Threads, registry: CollectorRegistry) -> float:
-    began, end = threading.Barrier(3), threading.Event()
-
-    def work() -> None:
-        began.wait(10)
-        end.wait(10)
-
-    running = [asyncio.create_task(pool.run(work)) for _ in range(2)]
-    await asyncio.to_thread(began.wait, 10)
-    pools.sample()
-    busy = numbers(generate_latest(registry))['threads_busy{pool="work"}']
-    end.set()
-    await asyncio.gather(*running)
-    return busy
-
-
-def test_threads_that_work_are_counted(container: Container) -> None:
-    registry = CollectorRegistry()
-    pools, pool = PoolMetrics(registry), Threads("work", 4)
-    pools.watch(container.database, [pool])
-    assert asyncio.run(_busy_while_two_work(pools, pool, registry)) == 2
-    pools.sample()
-    assert numbers(generate_latest(registry))['threads_busy{pool="work"}'] == 0

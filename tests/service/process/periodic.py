@@ -12,7 +12,7 @@ from eventstore.jobs.table import job as job_table
 from eventstore.jobs.worker import Worker
 from service.process.jobs import PeriodicJob, periodic_kind, request_periodic
 from service.wiring.bootstrap import Container
-from service.wiring.identity import open_pds_sessions
+from service.wiring.identity import IdentityParts, pds_http_client
 
 LEASE = timedelta(minutes=1)
 
@@ -48,8 +48,12 @@ def continue_account_deletions(container: Container) -> None:
 async def _continue(container: Container) -> None:
     with container.database.read() as connection:
         dids = connection.scalars(select(job_table.c.subject).where(job_table.c.kind == DELETION)).all()
-    async with open_pds_sessions(container.settings, container.log) as sessions:
-        kind = deletion_kind(container.log, sessions.disconnect, container.services.threads)
+    async with pds_http_client(container.settings) as http:
+        parts = IdentityParts(
+            container.settings, container.log, http, http, collections=(), on_refresh=lambda _outcome: None
+        )
+        kind = deletion_kind(container.log, parts.sessions.disconnect, container.services.threads)
         worker = Worker(container.database, [kind], owner="test", lease=LEASE)
         for did in dids:
             await worker.run_now(DELETION, did)
+        await parts.sessions.finish()

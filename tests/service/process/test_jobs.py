@@ -1,32 +1,22 @@
 """Each periodic job is run by one process, when it is due."""
 
-import asyncio
-import sqlite3
 from collections.abc import Callable
-from contextlib import closing
 from dataclasses import replace
 from datetime import UTC, datetime, timedelta
-from functools import partialmethod
 from io import BytesIO
-from pathlib import Path
-from threading import Thread
 
 import pytest
 from pydantic import SecretStr
-from sqlalchemy import insert, make_url, select, update
+from sqlalchemy import insert, select, update
 
 from eventstore.idempotency.results import idempotency
 from identity.accounts.credentials import CredentialKind, credential, revoke_usable
-from identity.sessions.pds_sessions import PdsSessions
 from identity.sessions.session_store import SessionKind, Tokens, pds_session
-from service.config.settings import Settings
-from service.process import jobs
-from service.process.jobs import JOBS, PeriodicJob, periodic_jobs
-from service.wiring.bootstrap import Container, build
+from service.process.jobs import JOBS, PeriodicJob
+from service.wiring.bootstrap import Container
 from storage.cid import CidHasher
 from storage.media import media
-from tests.eventstore.threads import until
-from tests.identity.sessions.fake_pds import DID, FakePds, served
+from tests.identity.sessions.fake_pds import DID
 from tests.service.process.periodic import make_due, run_if_due
 
 NOW = datetime(2026, 11, 24, 12, tzinfo=UTC)
@@ -110,47 +100,12 @@ def test_long_ended_credentials_are_deleted(container: Container) -> None:
         assert set(connection.scalars(select(credential.c.name))) == {"for ever", "expired", "revoked"}
 
 
-def test_a_scan_ends_when_the_process_stops(container: Container, monkeypatch: pytest.MonkeyPatch) -> None:
-    async def hangs(_container: Container) -> None:
-        await asyncio.Event().wait()
-
-    monkeypatch.setattr(jobs, "_scan", hangs)
-    container.stopping.set()
-    assert run_if_due(container, periodic_jobs(container.settings)[-1])
-
-
 def keep_an_unused_login(container: Container, pds_url: str, tokens: Tokens) -> None:
     with container.database.write() as connection:
         container.sessions.signed_in(
             connection, did=DID, kind=SessionKind.APP_PASSWORD, pds_url=pds_url, tokens=tokens
         )
         connection.execute(update(pds_session).values(updated_at=NOW - timedelta(days=365)))
-
-
-def test_a_refresh_ends_when_the_process_stops_although_the_database_is_locked(
-    tmp_path: Path, migrated_sqlite: str, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
-) -> None:
-    monkeypatch.setattr("eventstore.database.SQLITE_BUSY_SECONDS", 0.1)
-    monkeypatch.setattr(PdsSessions, "finish", partialmethod(PdsSessions.finish, timeout=0.1))
-    fake, file = FakePds(), str(make_url(migrated_sqlite).database)
-    with (
-        closing(sqlite3.connect(file, isolation_level=None, check_same_thread=False)) as other,
-        served(fake) as origin,
-    ):
-        settings = Settings(data=tmp_path / "data", database_url=migrated_sqlite, dev_origins=(origin,))
-        container = build(settings)
-        tokens = Tokens(SecretStr(fake.access), SecretStr(fake.refresh), "", None)
-        keep_an_unused_login(container, origin, tokens)
-        fake.before_refresh = lambda: other.execute("BEGIN IMMEDIATE")
-
-        keeping = Thread(target=job("keep_logins_alive"), args=[container], daemon=True)
-        keeping.start()
-        until(lambda: "not_written_yet" in caplog.messages)
-        container.stopping.set()
-
-        keeping.join(30)
-        assert not keeping.is_alive()
-    asyncio.run(container.close())
 
 
 def test_a_failed_refresh_of_an_idle_login_keeps_the_login(

@@ -5,22 +5,17 @@ import pkgutil
 import subprocess
 import sys
 from concurrent.futures import ThreadPoolExecutor
-from datetime import UTC, datetime
 from pathlib import Path
 
 import pytest
-from alembic import command
 from alembic.autogenerate import compare_metadata
 from alembic.config import Config
 from alembic.migration import MigrationContext
 from alembic.script import ScriptDirectory
-from sqlalchemy import inspect, select, text
+from sqlalchemy import inspect, text
 
 from eventstore.database import Database
-from eventstore.jobs.table import job_turn
 from eventstore.schema import metadata
-from outbox.blobs.claim import request_due
-from outbox.mirror.tables import blob_job
 from service.schema import tables
 from service.schema.migrate import OutdatedSchemaError, newest, require_schema, upgrade
 from service.schema.tables import is_compared
@@ -103,12 +98,6 @@ def test_all_tables_are_known_to_the_migrations() -> None:
     assert set(metadata.tables) == before
 
 
-def test_upgrade_brings_an_empty_database_to_the_newest_revision(database_url: str) -> None:
-    assert revision(database_url) is None
-    upgrade(database_url)
-    assert revision(database_url) == newest()
-
-
 def test_the_newest_revision_is_the_head() -> None:
     config = Config()
     config.set_main_option("script_location", "migrations")
@@ -148,34 +137,3 @@ def test_developers_reach_the_same_schema(fresh_sqlite: str) -> None:
     alembic = [sys.executable, "-m", "alembic", "-x", f"url={fresh_sqlite}"]
     subprocess.run([*alembic, "upgrade", "head"], check=True, capture_output=True)
     subprocess.run([*alembic, "check"], check=True, capture_output=True)
-
-
-def test_uploads_that_wait_get_the_job_and_the_turn_of_their_account(database_url: str) -> None:
-    database = Database(database_url)
-    with database.write() as connection:
-        config = Config()
-        config.set_main_option("script_location", "migrations")
-        config.attributes["connection"] = connection
-        command.upgrade(config, "0024")
-        connection.execute(text("insert into pds_host (host) values ('https://pds.test')"))
-        connection.execute(
-            text(
-                "insert into mirror_lane (did, host, state, last_upload_at)"
-                " values ('did:plc:a', 'https://pds.test', 'ready', '2026-01-01 00:00:00.000000')"
-            )
-        )
-        connection.execute(
-            text(
-                "insert into blob_job (did, track_id, audio_cid, requested, attempts, lease_owner, lease_until)"
-                " values ('did:plc:a', 7, 'bafy', true, 3, 'ended', '2099-01-01 00:00:00.000000')"
-            )
-        )
-    upgrade(database_url)
-    request_due(database)
-    with database.read() as connection:
-        jobs = connection.execute(text("select kind, subject, state from job")).all()
-        served_at = connection.scalar(select(job_turn.c.served_at))
-        attempts = connection.scalar(select(blob_job.c.attempts))
-    database.close()
-    assert jobs == [("upload", "did:plc:a", "waiting")]
-    assert (served_at, attempts) == (datetime(2026, 1, 1, tzinfo=UTC), 3)

@@ -1,7 +1,6 @@
 """The container that the settings give, and its adapters."""
 
 import asyncio
-from datetime import timedelta
 from pathlib import Path
 from typing import Any
 
@@ -40,13 +39,6 @@ def test_parts_that_are_switched_off_are_not_built(
 ) -> None:
     container = build(Settings(data=tmp_path, **given))
     assert (getattr(container.services, attribute) is not None) is is_there
-    asyncio.run(container.close())
-
-
-def test_lease_and_lanes_are_the_settings(tmp_path: Path) -> None:
-    container = build(Settings(data=tmp_path, lanes=7, lease_seconds=99))
-    limits = container.relay._limits  # noqa: SLF001
-    assert (limits.lanes, limits.lease) == (7, timedelta(seconds=99))
     asyncio.run(container.close())
 
 
