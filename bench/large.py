@@ -14,8 +14,8 @@ from unittest.mock import patch
 import click
 from sqlalchemy import Connection, event, text
 
-from aggregates.tid import tid_of
 from aggregates.track import Track
+from aggregates.values import tid_of
 from application.tracks.as_of import changes_between, track_at_version
 from bench.logs import COLLECTION, START, did_of, log_at, register, retitle, vacuum
 from bench.postgres import postgres_database

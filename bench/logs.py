@@ -10,9 +10,8 @@ from typing import Any, Final
 
 from sqlalchemy import insert, text
 
-from aggregates.tid import tid_of
 from aggregates.track import Track
-from aggregates.values import Audio
+from aggregates.values import Audio, tid_of
 from bench.postgres import postgres_database
 from eventstore.append import append_rows, event_row
 from eventstore.change import Envelope

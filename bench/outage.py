@@ -10,7 +10,7 @@ from typing import Any, Final
 
 from sqlalchemy import delete, select
 
-from aggregates.tid import tid_of
+from aggregates.values import tid_of
 from bench.logs import COLLECTION, START, did_of, register, track_of, vacuum
 from eventstore.event_log import EventLog
 from eventstore.projection import insert_rows

@@ -8,10 +8,9 @@ from typing import Any
 import pytest
 
 from aggregates import published
-from aggregates.tid import tid_of
 from aggregates.track import Track
 from aggregates.track_events import TrackEvent
-from aggregates.values import Artwork, Audio, BlobRef, Downloads, Feature, SupportGate
+from aggregates.values import Artwork, Audio, BlobRef, Downloads, Feature, SupportGate, tid_of
 
 ALICE, BOB = "did:plc:alice", "did:plc:bob"
 START = datetime(2026, 11, 24, 12, 0, 0, 123456, tzinfo=UTC)

@@ -46,7 +46,7 @@ SUBJECTS: Final = {
         ),
         Guarantee(
             "A command is decided on the newest state, whatever its process knew of it",
-            "`eventstore/proof.py` proves under the lock what was decided on; else it is decided again there",
+            "`eventstore/prepared.py` proves under the lock what was decided on; else it is decided again there",
             (
                 "tests/eventstore/test_random_units.py::test_two_processes_do_what_one_that_forgets_everything_would",
                 "tests/eventstore/test_late_lock.py",

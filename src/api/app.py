@@ -27,7 +27,7 @@ from api.routers import (
 )
 from api.routers.ops import accounts, deliveries, work
 from api.services import Services
-from eventstore.coordination.turns import Joint, Turns
+from eventstore.coordination.threads import Joint, Turns
 
 ROUTERS: Final = (
     tracks.router,

@@ -9,7 +9,7 @@ from fastapi.responses import JSONResponse
 from pydantic import AfterValidator, BaseModel, ConfigDict
 from pydantic_core import PydanticSerializationError
 
-from eventstore.idempotency.results import CommandResult
+from eventstore.idempotency import CommandResult
 
 B = TypeVar("B", bound=BaseModel)
 T = TypeVar("T")

@@ -10,8 +10,7 @@ from api.middleware.rate_limits import RateLimits
 from application.event_poller import EventPoller
 from application.playback_access import Supporters
 from eventstore.change import Envelope
-from eventstore.coordination.threads import Threads
-from eventstore.coordination.turns import Turns
+from eventstore.coordination.threads import Threads, Turns
 from eventstore.database import Database
 from eventstore.event_log import EventLog
 from identity.accounts.accounts import Accounts

@@ -17,8 +17,7 @@ from application.authorization import owner_of
 from eventstore.change import Envelope, Via
 from eventstore.coordination.threads import Threads
 from eventstore.event_log import EventLog
-from eventstore.idempotency.lock import running_request
-from eventstore.idempotency.results import idempotency
+from eventstore.idempotency import idempotency, running_request
 from eventstore.jobs import queue
 from eventstore.jobs.kinds import Job, Kind, Outcome, Wanted
 from eventstore.jobs.table import job

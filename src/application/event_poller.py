@@ -11,8 +11,7 @@ from functools import partial
 from typing import Final
 
 from eventstore.coordination.poller import Poller
-from eventstore.coordination.threads import Threads
-from eventstore.coordination.turns import Joint
+from eventstore.coordination.threads import Joint, Threads
 from eventstore.event_log import EventLog
 from identity.accounts.credentials import Credentials, Principal
 from outbox.views.lane_marks import lane_marks

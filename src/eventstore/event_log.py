@@ -22,7 +22,8 @@ from sqlalchemy import Connection, Integer, Select, bindparam, exists, func, lit
 from sqlalchemy.exc import DBAPIError
 
 from aggregates.values import Artwork, Audio, BlobRef, Feature, SupportGate
-from eventstore.change import Envelope, Event, RecordedEvent, copied, of_class
+from eventstore.append import lock_log
+from eventstore.change import AggregateCache, Envelope, Event, RecordedEvent, StreamState, copied, of_class
 from eventstore.database import Database
 from eventstore.errors import (
     DEADLOCK_DETECTED,
@@ -31,13 +32,10 @@ from eventstore.errors import (
     NestedUnitError,
     sqlstate,
 )
-from eventstore.locks import lock_log
-from eventstore.prepared import Prepared, Query, among, pipelined
+from eventstore.prepared import Assumption, Prepared, Query, StaleError, among, pipelined
 from eventstore.projection import Projection, are_current, outdated
-from eventstore.proof import Assumption, StaleError
 from eventstore.restore_detection import require_same_server
 from eventstore.schema import stored_event
-from eventstore.streams.aggregate_cache import AggregateCache, StreamState
 from eventstore.streams.snapshots import FROM_SNAPSHOT, code_fingerprint, decode
 from eventstore.unit_of_work import UnitOfWork
 
@@ -98,7 +96,6 @@ _of_stream: Final = (
     .where(_event.originator_id == bindparam("stream"))
     .order_by(_event.originator_version)
 )
-_STREAM: Final = Prepared(lambda _: _of_stream)
 _newer: Final = stored_event.alias()
 _IS_HEAD: Final = Prepared(
     lambda _: select(literal_column("1")).where(
@@ -262,12 +259,11 @@ class EventLog:
             return connection.scalar(select(func.max(_event.position))) or 0
 
     def stream(
-        self, connection: Connection, aggregate_id: UUID, *, upto_version: int | None = None
+        self, connection: Connection, aggregate_id: UUID, *, upto_version: int = MAX_VERSION
     ) -> list[RecordedEvent]:
         """Read the events of one aggregate, up to and with `upto_version`."""
-        query = _STREAM if upto_version is None else _STREAM_UPTO
-        wanted = {"stream": str(aggregate_id), "version": upto_version}
-        return [self._recorded(row) for row in query.start(connection, wanted).all()]
+        rows = _STREAM_UPTO.start(connection, {"stream": str(aggregate_id), "version": upto_version}).all()
+        return [self._recorded(row) for row in rows]
 
     def latest_since(
         self, connection: Connection, positions: Mapping[UUID, tuple[int, int]], topics: Sequence[str]

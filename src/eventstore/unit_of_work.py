@@ -16,8 +16,8 @@ from sqlalchemy import Connection
 from sqlalchemy.exc import DBAPIError, IntegrityError
 
 from aggregates.account import Account
-from eventstore.append import append_rows, event_row
-from eventstore.change import Change, Envelope, Event, RecordedEvent, copied, of_class
+from eventstore.append import append_rows, event_row, lock_account, lock_log
+from eventstore.change import Change, Envelope, Event, RecordedEvent, StreamState, copied, of_class
 from eventstore.errors import (
     LOCK_NOT_AVAILABLE,
     AggregateNotFoundError,
@@ -28,12 +28,20 @@ from eventstore.errors import (
     is_duplicate,
     sqlstate,
 )
-from eventstore.locks import lock_account, lock_log
-from eventstore.prepared import PENDING, Query, Result, pipelined, start_begin, start_commit
+from eventstore.prepared import (
+    DIVISION_BY_ZERO,
+    PENDING,
+    Assumption,
+    Query,
+    Result,
+    StaleError,
+    pipelined,
+    prove,
+    start_begin,
+    start_commit,
+)
 from eventstore.projection import FINGERPRINTS, into_live, require_current
-from eventstore.proof import DIVISION_BY_ZERO, Assumption, StaleError, prove
 from eventstore.restore_detection import require_same_server
-from eventstore.streams.aggregate_cache import StreamState
 
 if TYPE_CHECKING:
     from eventstore.event_log import EventLog
@@ -68,7 +76,6 @@ class UnitOfWork:
         self._log: Final = log
         self._connection: Connection | None = None
         self._assumed: Final[list[Assumption]] = []
-        self._assumed_time: list[Assumption] = []
         self._unsent: tuple[list[dict[str, Any]], list[Change]] = [], []
         self._locked_at: datetime | None = None
         self._reads_of_save: Final[list[ReadOfSave]] = []
@@ -95,7 +102,7 @@ class UnitOfWork:
         """The database's time, read once, while the lock is held; before, a little behind it."""
         if self._connection is None and (estimated := self._log.database.estimated_now()) is not None:
             now, proof = estimated
-            self._assumed_time = [] if proof is None else [Assumption(proof, finds=True)]
+            self._assumed.extend([] if proof is None else [Assumption(proof, finds=True)])
             return now
         return self._log.database.now(self.connection, read=self._locked_at)
 
@@ -201,7 +208,7 @@ class UnitOfWork:
             require_same_server(connection)
             with _under_lock(connection, commits=commits):
                 locked = lock_account(connection, self._account)
-                prove(connection, [*self._log.standing(), *self._assumed, *self._assumed_time])
+                prove(connection, [*self._log.standing(), *self._assumed])
                 inserted = append_rows(connection, rows) if rows else []
                 if is_sqlite:
                     self._place(changes, inserted)
@@ -285,15 +292,11 @@ class UnitOfWork:
     def _before(self, event: Event, aggregate_class: type[Aggregate]) -> StreamState | None:
         if event.originator_version == aggregate_class.INITIAL_VERSION:
             return None
-        if (loaded := self._states.get(event.originator_id)) is not None:
-            return loaded
-        recorded = self._log.stream(
-            self.connection, event.originator_id, upto_version=event.originator_version - 1
-        )
-        state = self._log.fold(aggregate_class, recorded)
-        if state is None or self._is_foreign(recorded[-1]):
-            raise AggregateNotFoundError(event.originator_id)
-        return StreamState(state, recorded[-1].did, recorded[-1].position, recorded[-1].recorded_at)
+        stream, version = event.originator_id, event.originator_version - 1
+        before = self._states.get(stream) or self._log.state_at(self.connection, stream, version)
+        if before is None or self._is_foreign(before):
+            raise AggregateNotFoundError(stream)
+        return before
 
     def _changes(self, appended: Iterable[_Appended], positions: Iterable[int]) -> list[Change]:
         changes: list[Change] = []
@@ -326,8 +329,8 @@ class UnitOfWork:
             raise ValueError(msg)
         return self.did
 
-    def _is_foreign(self, last: RecordedEvent | StreamState) -> bool:
-        return self.did is not None and last.did != self.did
+    def _is_foreign(self, state: StreamState) -> bool:
+        return self.did is not None and state.did != self.did
 
 
 @contextmanager

@@ -38,9 +38,9 @@ from sqlalchemy import (
     tuple_,
 )
 
+from eventstore.append import lock_log
 from eventstore.database import Database
 from eventstore.event_log import EventLog
-from eventstore.locks import lock_log
 from eventstore.schema import UtcDateTime, stored_event
 from eventstore.streams.ids import issue_only_above, peer_track
 from identity.accounts.accounts import account

@@ -10,10 +10,10 @@ from typing import Final
 
 from sqlalchemy import select
 
+from eventstore.append import lock_log
 from eventstore.change import Envelope
 from eventstore.coordination.commit_signals import announce
 from eventstore.event_log import EventLog
-from eventstore.locks import lock_log
 from eventstore.restore_detection import (
     POSITIONS_SKIPPED,
     ends_before,

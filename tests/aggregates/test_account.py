@@ -58,11 +58,6 @@ def test_a_session_that_ended_ends_once() -> None:
     expect([signed_in(), lambda a: a.sign_out("s1", at=NOW)], lambda a: a.sign_out("s1", at=NOW))
 
 
-def test_of_two_sessions_one_ends() -> None:
-    past: list[Step] = [signed_in(), signed_in("s2"), lambda a: a.sign_out("s1", at=NOW)]
-    expect(past, lambda a: a.sign_out("s2", at=NOW), Account.SignedOut)
-
-
 def test_a_token_that_was_revoked_is_revoked_once() -> None:
     expect([issued()], lambda a: a.revoke_token("t1", at=NOW), Account.TokenRevoked)
     expect([issued(), lambda a: a.revoke_token("t1", at=NOW)], lambda a: a.revoke_token("t1", at=NOW))
@@ -139,7 +134,3 @@ def test_sessions_whose_time_is_over_do_not_gather(later: timedelta, known: list
         signed_in(expires_at=START + timedelta(hours=1)), signed_in("s2", at=START + later)
     )
     assert list(account.sessions) == known
-
-
-def test_every_did_has_a_stream_of_its_own() -> None:
-    assert Account.create_id(ALICE) == Account.create_id(ALICE) != Account.create_id("did:plc:bob")

@@ -90,17 +90,6 @@ def test_registering_is_one_event_that_carries_every_field() -> None:
     assert event.tags == ["a"]
 
 
-def test_the_id_of_a_track_follows_from_its_number() -> None:
-    assert a_track(7).id == Track.create_id(7)
-    assert Track.create_id(7) != Track.create_id(8)
-
-
-def test_two_tracks_share_no_state() -> None:
-    first, second = a_track(1), a_track(2)
-    first.delete(at=NOW)
-    assert second.deleted_at is None
-
-
 # Metadata.
 
 
@@ -137,13 +126,6 @@ def test_each_field_of_the_metadata_can_be_set_and_setting_it_again_is_no_change
         given(a_track()).when(set_field, set_field).then(fact(Track.MetadataUpdated, changes={field: stored}))
     )
     assert getattr(track, field) == value
-
-
-def test_metadata_that_stays_the_same_is_no_event() -> None:
-    given(a_track(tags=("a",))).when(
-        lambda t: t.update_metadata({}, at=NOW),
-        lambda t: t.update_metadata({"title": t.title, "tags": ("a",)}, at=NOW),
-    ).then()
 
 
 def test_the_order_of_features_and_tags_is_a_change() -> None:
@@ -256,10 +238,6 @@ def test_only_the_foreign_edit_that_is_undecided_can_be_withdrawn() -> None:
     ).then(fact(Track.ForeignEditWithdrawn, cid="bafytwo"))
 
 
-def test_a_deleted_track_has_no_foreign_edits() -> None:
-    given(a_track(), delete).when(edited_elsewhere).then()
-
-
 def test_of_a_foreign_edit_only_what_is_new_is_adopted() -> None:
     theirs = {"title": "theirs", "album": "same", "features": (some_feature(),), "description": None}
     track = (
@@ -301,10 +279,6 @@ def test_deleting_is_one_event_and_undeleting_brings_everything_back() -> None:
 def test_a_deleted_track_says_since_when_and_no_longer_misses_its_record() -> None:
     track = given(a_track(), record_goes_missing).when(delete).then(Track.Deleted)
     assert (track.deleted_at, track.record_missing_since) == (NOW, None)
-
-
-def test_a_live_track_is_not_undeleted() -> None:
-    given(a_track()).when(undelete).then()
 
 
 @pytest.mark.parametrize("name", COMMANDS)

@@ -125,10 +125,6 @@ def test_tags_are_lower_case_with_single_spaces_and_each_once() -> None:
     assert checked_tags(given) == ("hip hop", "lo-fi", "été")
 
 
-def test_tags_that_are_equal_count_once() -> None:
-    assert checked_tags(["A", "a"] * 6) == ("a",)
-
-
 def test_ten_self_labels_fit_and_eleven_do_not() -> None:
     labels = [f"l{number}" for number in range(11)]
     assert checked_self_labels(labels[:10]) == tuple(labels[:10])
@@ -146,11 +142,6 @@ def test_a_self_label_has_1_to_128_bytes() -> None:
 @pytest.mark.parametrize("bad", ["a\0", "\ud800"])
 def test_an_entry_of_a_list_holds_nothing_that_cannot_be_stored(field: str, check: Check, bad: str) -> None:
     assert refused(check, ["good", bad]).field == field
-
-
-def test_an_empty_list_is_empty() -> None:
-    assert checked_features([]) == ()
-    assert checked_tags([]) == checked_self_labels([]) == ()
 
 
 def test_a_gate_is_of_a_known_type() -> None:

@@ -12,7 +12,7 @@ from starlette.testclient import TestClient
 from aggregates.track import Track
 from application.errors import SupportersUnreachableError
 from eventstore.coordination.threads import Threads
-from eventstore.idempotency.results import idempotency
+from eventstore.idempotency import idempotency
 from eventstore.jobs.worker import Worker
 from eventstore.schema import stored_event
 from identity.accounts.credentials import CredentialKind, Scope

@@ -4,7 +4,7 @@ import base64
 from collections.abc import Sequence
 from typing import Any
 
-from aggregates.tid import tid_of
+from aggregates.values import tid_of
 from devpds.server import DevPds
 from tests.dsl import COLLECTION, OLD_COLLECTION, some_time
 from tests.media_samples import samples

@@ -10,7 +10,7 @@ import pytest
 from sqlalchemy import Column, Connection, Integer, MetaData, Table, Text, insert, select, text, update
 from sqlalchemy.exc import OperationalError
 
-from eventstore import locks
+from eventstore import append
 from eventstore.database import Database
 from eventstore.errors import EventStoreError, LogBusyError
 from eventstore.event_log import MAX_ATTEMPTS, EventLog
@@ -211,7 +211,7 @@ def test_a_log_that_stays_locked_is_busy_and_nothing_is_written(
 ) -> None:
     database = Database(fresh_postgres, postgres={"lock_timeout": "100ms"})
     create_tables(database)
-    monkeypatch.setattr(locks, "LOG_LOCK_TIMEOUT_SECONDS", 0.3)
+    monkeypatch.setattr(append, "LOG_LOCK_TIMEOUT_SECONDS", 0.3)
     log = EventLog(database)
     locked, tried = threading.Event(), threading.Event()
 

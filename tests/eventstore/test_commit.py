@@ -47,14 +47,6 @@ def test_a_write_that_fails_at_the_commit_is_no_conflict(log: EventLog) -> None:
     assert (count(log), calls) == (0, [])
 
 
-@pytest.mark.usefixtures("with_deferred_constraints")
-def test_after_a_failed_commit_the_next_unit_works(log: EventLog) -> None:
-    with pytest.raises(CommitFailedError):
-        log.transact(ALICE, ENVELOPE, save_and_fail_at_commit)
-    log.transact(ALICE, ENVELOPE, lambda unit: unit.save(Counter(name="a")))
-    assert count(log) == 1
-
-
 @pytest.mark.postgres
 def test_a_connection_lost_before_the_commit_is_neither_success_nor_conflict(postgres: Database) -> None:
     log = EventLog(postgres)

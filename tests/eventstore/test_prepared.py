@@ -13,7 +13,6 @@ from eventstore.event_log import EventLog
 from eventstore.prepared import Prepared, pipelined
 from eventstore.schema import projection_state, stored_event
 from tests.eventstore.counter import append
-from tests.statements import recorded_statements
 
 NAMES = ("name", "fingerprint")
 ADD = Prepared(lambda _: insert(projection_state), NAMES)
@@ -73,12 +72,3 @@ def test_an_error_in_a_pipeline_is_sqlalchemys_and_keeps_nothing(log: EventLog) 
         ADD.many(connection, [row("x"), row("x"), row("y")])
     with log.database.read() as connection:
         assert ALL.start(connection, {}).all() == []
-
-
-def test_an_append_takes_a_few_statements(log: EventLog) -> None:
-    append(log, "a", 1)
-    with recorded_statements(log.database.engine) as statements:
-        append(log, "a", 1)
-    kinds = [statement.split(maxsplit=1)[0].lower() for statement in statements]
-    lock = [] if log.database.is_sqlite else ["with"]
-    assert kinds == [*lock, "select", "insert", "update"]

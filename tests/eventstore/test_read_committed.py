@@ -1,11 +1,9 @@
 """A single statement needs no transaction; the pooled connection that it ran on is in order for the next one."""
 
-from datetime import UTC, datetime, timedelta
-
 import pytest
-from sqlalchemy import event, func, insert, select
+from sqlalchemy import func, insert, select
 
-from eventstore.database import Database, with_now
+from eventstore.database import Database
 from eventstore.schema import projection_state
 
 ROW = {"name": "n", "fingerprint": "f"}
@@ -46,18 +44,3 @@ def test_inside_a_transaction_it_sees_what_that_has_written(database: Database) 
     with database.write() as connection:
         connection.execute(insert(projection_state), ROW)
         assert rows(database) == 1
-
-
-def test_the_time_can_be_asked_for_with_it(database: Database) -> None:
-    statements: list[str] = []
-    query = with_now(
-        select(func.count().label("rows")).select_from(projection_state), is_sqlite=database.is_sqlite
-    )
-    with database.read_committed() as connection:
-        event.listen(
-            database.engine, "before_cursor_execute", lambda *arguments: statements.append(arguments[2])
-        )
-        row = connection.execute(query).one()
-        now = database.now(connection, read=row.now)
-    assert len(statements) == 1
-    assert abs(now - datetime.now(UTC)) < timedelta(minutes=1)

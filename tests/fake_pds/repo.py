@@ -6,7 +6,7 @@ from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime
 from typing import Any
 
-from aggregates.tid import tid_of
+from aggregates.values import tid_of
 from outbox.record.dag_cbor import record_cid
 from tests.fake_pds.values import as_stored, blobs_in
 from tests.fake_pds.xrpc import RefusedError, broken

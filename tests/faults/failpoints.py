@@ -75,8 +75,8 @@ POINTS = {
     "blob: uploaded, not settled": before("outbox.blobs.worker:Uploads._settle"),
     "blob: settled, not committed": after("outbox.blobs.worker:settle_job"),
     "blob: settled": after("outbox.blobs.worker:Uploads._settle"),
-    "key: taken, nothing done": after("eventstore.idempotency.lock:KeyLock.acquire"),
-    "key: answer kept, not committed": after("eventstore.idempotency.lock:KeyLock.keep_result"),
+    "key: taken, nothing done": after("eventstore.idempotency:KeyLock.acquire"),
+    "key: answer kept, not committed": after("eventstore.idempotency:KeyLock.keep_result"),
 }
 
 

@@ -2,8 +2,7 @@
 
 1. begin: hold the key, look for an earlier result, read the body
 2. the router does the work, unless this is a repetition: of a command it parses the body, stores media, and makes public what it publishes
-3. finish: keep the result; or, of a command, commit: one unit of work runs the use case and keeps the result; its lane is not
-   debounced if the caller waits
+3. finish: keep the result; or, of a command, commit: one unit of work runs the use case and keeps the result
 4. response: wait for the PDS as the caller prefers
 """
 
@@ -11,11 +10,11 @@ import json
 import logging
 import re
 from collections.abc import AsyncGenerator, Awaitable, Callable, Mapping
-from contextlib import ExitStack, asynccontextmanager
-from dataclasses import dataclass, replace
+from contextlib import AbstractAsyncContextManager, ExitStack, asynccontextmanager, nullcontext
+from dataclasses import replace
 from functools import partial
 from inspect import isawaitable
-from typing import TYPE_CHECKING, Annotated, Final, ParamSpec, TypeVar
+from typing import Annotated, Final, ParamSpec, TypeVar
 
 from fastapi import Depends, Request, Response
 from pydantic import BaseModel
@@ -28,7 +27,7 @@ from api.auth.authentication import RememberedWriter, ServicesDep, SignedIn, ref
 from api.errors import UnparsableError
 from api.json_response import response_of
 from api.middleware.http_layer import over_http
-from api.pipeline.media_intake import Intake, MediaIntake, PublicCopy
+from api.pipeline.media_intake import MediaIntake, PublicCopy
 from api.pipeline.pds import wait_for_mirror
 from api.requests.body import Body, fields_as, received_body
 from api.requests.parameters import versions_of, wait_of
@@ -37,18 +36,13 @@ from api.services import Services
 from application.authorization import require_owned, require_staying, require_version, would_accept
 from application.errors import LeavingError
 from eventstore.coordination.commit_signals import awaited
-from eventstore.coordination.turns import Turns
-from eventstore.database import Database
+from eventstore.coordination.threads import Turns
 from eventstore.errors import InProgressError
-from eventstore.idempotency.lock import KeyLock, key_lock
-from eventstore.idempotency.results import CommandResult, RequestKey, StoredResult
+from eventstore.idempotency import CommandResult, KeyLock, RequestKey, StoredResult, key_lock
 from eventstore.unit_of_work import UnitOfWork
 from identity.accounts.accounts import AccountState
 from identity.accounts.credentials import IS_USABLE, Principal
 from identity.errors import CredentialExpiredError
-
-if TYPE_CHECKING:
-    from api.pipeline.concurrency import Concurrent
 
 MAX_KEPT_CHARACTERS: Final = 64 * 1024
 """Of a result that its work's own unit does not keep: a PDS decides how long the list of a comparison is."""
@@ -71,11 +65,6 @@ def request_key(did: str, request: Request) -> RequestKey | None:
             "Idempotency-Key must be 1 to 255 visible ASCII characters. Nothing was changed."
         )
     return RequestKey(did, request.method, request.url.path, header)
-
-
-def stored_result(database: Database, connection: Connection, key: RequestKey) -> StoredResult | None:
-    """Find the result of an earlier request."""
-    return key.stored(lambda query: query.start(connection).all(), lambda: database.now(connection))
 
 
 class Attempt:
@@ -146,13 +135,18 @@ class IdempotentRequest:
         self.request: Final = request
         self._key: Final = request_key(principal.did, request)
 
+    def locked(self) -> AbstractAsyncContextManager[KeyLock | None]:
+        """Hold the key for as long as the block; raises InProgressError."""
+        if self._key is None:
+            return nullcontext()
+        return key_lock(self.services.database, self._key, self.services.threads)
+
     @asynccontextmanager
     async def begin(self) -> AsyncGenerator[Attempt]:
         """Hold the key and the body for as long as the block; raises InProgressError."""
-        services = self.services
-        async with key_lock(services.database, self._key, services.threads) as lock:
-            stored = await run_in_threadpool(self._stored, lock.key) if lock is not None else None
-            async with received_body(self.request, services, {}) as body:
+        async with self.locked() as lock:
+            stored = await run_in_threadpool(lock.stored) if lock is not None else None
+            async with received_body(self.request, self.services, {}) as body:
                 yield Attempt(self, body, lock, stored)
 
     async def perform(
@@ -164,10 +158,6 @@ class IdempotentRequest:
                 result = await run_in_threadpool(work, fields_as(fields, attempt.body))
                 await attempt.finish(await result if isawaitable(result) else result)
         return response_of(attempt.result)
-
-    def _stored(self, key: RequestKey) -> StoredResult | None:
-        with self.services.database.read() as connection:
-            return stored_result(self.services.database, connection, key)
 
 
 async def idempotent_request(
@@ -192,16 +182,6 @@ Wait = Callable[[Services, int, int, float], Awaitable[None]]
 """Waits for a track's record: services, track id, generation, seconds."""
 Publication = Callable[[Connection], Audio | None]
 """Finds the audio that a command makes public."""
-
-NO_FILES: Final[Mapping[str, int]] = {}
-
-
-@dataclass(frozen=True)
-class _Committed:
-    result: CommandResult
-    track_id: int | None = None
-    """None in a repetition."""
-    generation: int = 0
 
 
 class CommandAttempt(Attempt):
@@ -230,14 +210,19 @@ class CommandAttempt(Attempt):
         """Make a public copy of stored audio, where the store has such copies; without a commit it is dropped."""
         if self._services.publisher is not None:
             await refuse_ended(self._command.request, self._services)  # the copy is there before the unit
-            self._public_copy = PublicCopy(self._services.publisher, self._command.intake)
+            self._public_copy = PublicCopy(self._services.publisher, self._services.media_threads)
             await self._public_copy.make(audio)
 
     async def publish_if(self, publication: Publication) -> None:
         """Make a public copy of the audio that the command will make public, if there is any."""
         if self._services.publisher is None:
             return
-        if (audio := await run_in_threadpool(self._decide, publication)) is not None:
+
+        def decide() -> Audio | None:
+            with self._services.database.read() as connection:
+                return publication(connection)
+
+        if (audio := await run_in_threadpool(decide)) is not None:
             await self.publish(audio)
 
     async def drop_public_copy(self) -> None:
@@ -248,30 +233,32 @@ class CommandAttempt(Attempt):
     async def commit(self, use_case: UseCase, respond: Respond) -> None:
         """Run the use case in one unit of work, in the account's turn, and keep the result in it."""
         async with self._turns.of(self._did):
-            committed = await run_in_threadpool(self._transact, use_case, respond)
-        self._result = committed.result
-        self.is_repetition = committed.track_id is None
-        self._respond, self._track_id, self._generation = respond, committed.track_id, committed.generation
+            await run_in_threadpool(self._transact, use_case, respond)
 
     async def response(self, wait: Wait | None = wait_for_mirror) -> Response:
         """Wait for the PDS as long as the caller prefers, and answer with the state after it."""
         if wait is None or self._respond is None or self._track_id is None or not self._wait_seconds:
             return response_of(self.result)
-        await wait(self._services, self._track_id, self._generation, self._wait_seconds)
-        result = await run_in_threadpool(self._read, self._respond, self._track_id)
+        respond, track_id = self._respond, self._track_id
+        await wait(self._services, track_id, self._generation, self._wait_seconds)
+
+        def read() -> CommandResult:
+            with self._services.database.read() as connection:
+                return respond(TrackReader(lambda: connection, self._services.urls), track_id)
+
+        result = await run_in_threadpool(read)
         is_preferred = self._command.preferred_wait_seconds is not None
         return response_of(
             result, {"Preference-Applied": f"wait={self._wait_seconds}"} if is_preferred else None
         )
 
-    def _transact(self, use_case: UseCase, respond: Respond) -> _Committed:
+    def _transact(self, use_case: UseCase, respond: Respond) -> None:
         lock, services = self._lock, self._services
         awaited.set(self._wait_seconds > 0)
 
-        def work(unit: UnitOfWork) -> Callable[[], _Committed]:
+        def work(unit: UnitOfWork) -> Callable[[], None]:
             if lock is not None and (stored := lock.key.stored_in(unit)):
-                repeated = _Committed(stored.for_digest(self.body.digest))  # another process was first
-                return lambda: repeated
+                return partial(self._repeat, stored)  # another process was first
             self._command.require_usable_credential(unit)
             if not self._allow_leaving:
                 require_staying(unit)  # account deletion may have begun since the caller was authenticated
@@ -281,28 +268,27 @@ class CommandAttempt(Attempt):
                 self._public_copy.hand_over(unit)
             unit.after_commit(services.wake)
             if lock is None and unit.is_unsent:
-                return partial(self._answered, reader, respond, track_id)
+                return partial(self._answer, reader, respond, track_id)
             result = respond(reader, track_id)
             if lock is not None:
                 lock.keep_result(unit, self.body.digest, _without_large_conflict(result))
             generation = mirror_of(unit.connection, track_id).generation if self._wait_seconds else 0
-            return lambda: _Committed(result, track_id, generation)
+            return partial(self._keep_answer, result, respond, track_id, generation)
 
-        return services.log.transact(self._did, over_http(self._did), work)()
+        services.log.transact(self._did, over_http(self._did), work)()
 
-    def _answered(self, reader: UnitReader, respond: Respond, track_id: int) -> _Committed:
+    def _repeat(self, stored: StoredResult) -> None:
+        self._result, self.is_repetition = stored.for_digest(self.body.digest), True
+
+    def _answer(self, reader: UnitReader, respond: Respond, track_id: int) -> None:
         """Answer what was committed from what was read with it."""
         with reader.after_commit(self._services.database):
             generation = reader.saved_track(track_id).mirror.generation if self._wait_seconds else 0
-            return _Committed(respond(reader, track_id), track_id, generation)
+            self._keep_answer(respond(reader, track_id), respond, track_id, generation)
 
-    def _decide(self, publication: Publication) -> Audio | None:
-        with self._services.database.read() as connection:
-            return publication(connection)
-
-    def _read(self, respond: Respond, track_id: int) -> CommandResult:
-        with self._services.database.read() as connection:
-            return respond(TrackReader(lambda: connection, self._services.urls), track_id)
+    def _keep_answer(self, result: CommandResult, respond: Respond, track_id: int, generation: int) -> None:
+        self._result, self._respond = result, respond
+        self._track_id, self._generation = track_id, generation
 
 
 def _without_large_conflict(result: CommandResult) -> CommandResult:
@@ -316,12 +302,10 @@ def _without_large_conflict(result: CommandResult) -> CommandResult:
 class CommandRequest(IdempotentRequest):
     """A request that may change one of the caller's tracks."""
 
-    def __init__(
-        self, request: Request, services: Services, principal: Principal, intake: MediaIntake
-    ) -> None:
+    def __init__(self, request: Request, services: Services, principal: Principal) -> None:
         super().__init__(request, services, principal)
-        self.intake: Final = intake
-        self._uploads: Final[Concurrent] = request.app.state.uploads
+        self.intake: Final[MediaIntake] = request.app.state.media_intake
+        self._uploads: Final = request.app.state.uploads
         self.versions: Final = versions_of(request.headers.get("if-match"))
         self.preferred_wait_seconds: Final = wait_of(request.headers.getlist("prefer"))
 
@@ -332,7 +316,7 @@ class CommandRequest(IdempotentRequest):
         on: int | None = None,
         allow_deleted: bool = False,
         allow_leaving: bool = False,
-        files: Mapping[str, int] = NO_FILES,
+        files: Mapping[str, int] | None = None,
         is_upload: bool = False,
         default_wait_seconds: int = 0,
     ) -> AsyncGenerator[CommandAttempt]:
@@ -344,13 +328,13 @@ class CommandRequest(IdempotentRequest):
         services, preferred = self.services, self.preferred_wait_seconds
         async with (
             refused_if_ended(self.request, services),
-            key_lock(services.database, self._key, services.threads) as lock,
+            self.locked() as lock,
         ):
             with ExitStack() as counted:
                 if is_upload:
                     counted.enter_context(self._uploads.of(self.principal.did))
-                stored = await self._check(on, allow_deleted, allow_leaving)
-                async with received_body(self.request, services, files) as body:
+                stored = await self._check(lock, on, allow_deleted, allow_leaving)
+                async with received_body(self.request, services, files or {}) as body:
                     if body.files and not is_upload:
                         if services.rate_limits is not None:
                             services.rate_limits.take_upload(self.request, self.principal.did)
@@ -379,43 +363,37 @@ class CommandRequest(IdempotentRequest):
         if not unit.finds(IS_USABLE.query(**this, now=unit.now), expected=True):
             raise CredentialExpiredError
 
-    async def _check(self, on: int | None, allow_deleted: bool, allow_leaving: bool) -> StoredResult | None:
+    async def _check(
+        self, lock: KeyLock | None, on: int | None, allow_deleted: bool, allow_leaving: bool
+    ) -> StoredResult | None:
         """Find an earlier result, whatever state the track is in now; else refuse before the body is read.
 
         The unit of work checks the newest state again, so what this process knows of a track is enough to go on.
         """
-        if self._key is None and self._cached_state_allows(on, allow_leaving):
-            return None
-        return await run_in_threadpool(self._read_and_check, on, allow_deleted, allow_leaving)
-
-    def _cached_state_allows(self, on: int | None, allow_leaving: bool) -> bool:
-        if self.principal.state is AccountState.LEAVING and not allow_leaving:
-            return False
+        is_refused = self.principal.state is AccountState.LEAVING and not allow_leaving
         known = self.services.log.cache.get(Track.create_id(on)) if on is not None else None
-        return on is None or (
-            known is not None and would_accept(known.state, self.principal.did, self.versions)
-        )
+        is_known = known is not None and would_accept(known.state, self.principal.did, self.versions)
+        if lock is None and not is_refused and (on is None or is_known):
+            return None
 
-    def _read_and_check(
-        self, on: int | None, allow_deleted: bool, allow_leaving: bool
-    ) -> StoredResult | None:
-        with self.services.database.read_committed() as connection:
-            if self._key is not None:
-                stored = stored_result(self.services.database, connection, self._key)
-                if stored is not None:
+        def read_and_check() -> StoredResult | None:
+            with self.services.database.read_committed() as connection:
+                if lock is not None and (stored := lock.stored()) is not None:
                     return stored
-            if self.principal.state is AccountState.LEAVING and not allow_leaving:
-                raise LeavingError
-            if on is not None:
-                view = require_owned(connection, self.principal.did, on, deleted_too=allow_deleted)
-                require_version(view.visible_version, self.versions)
-        return None
+                if is_refused:
+                    raise LeavingError
+                if on is not None:
+                    view = require_owned(connection, self.principal.did, on, deleted_too=allow_deleted)
+                    require_version(view.visible_version, self.versions)
+            return None
+
+        return await run_in_threadpool(read_and_check)
 
 
 async def command_request(
-    request: Request, services: ServicesDep, principal: RememberedWriter, intake: Intake
+    request: Request, services: ServicesDep, principal: RememberedWriter
 ) -> CommandRequest:
-    return CommandRequest(request, services, principal, intake)
+    return CommandRequest(request, services, principal)
 
 
 Command = Annotated[CommandRequest, Depends(command_request)]

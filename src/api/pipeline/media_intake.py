@@ -2,14 +2,14 @@
 
 import asyncio
 from collections.abc import Callable
-from typing import TYPE_CHECKING, Annotated, Final, ParamSpec
+from functools import partial
+from typing import TYPE_CHECKING, Final, ParamSpec
 
-from fastapi import Depends, Request
 from starlette.concurrency import run_in_threadpool
 
 from aggregates.values import Artwork, Audio
 from api.services import MediaThreads
-from eventstore.coordination.turns import Turns
+from eventstore.coordination.threads import Turns
 from eventstore.unit_of_work import UnitOfWork
 from storage.artwork import PreparedArtwork, read_artwork
 from storage.audio import read_audio
@@ -61,12 +61,6 @@ class MediaIntake:
         await self._store(prepared.size, keep_artwork, self._media, prepared)
         return prepared.artwork
 
-    async def publish(self, publisher: Publisher, audio: Audio) -> Reservation:
-        """Make the public copy of stored audio."""
-        return await self._threads.public_copies.run(
-            publisher.reserve, audio.cid, audio.file_type, audio.mime
-        )
-
     async def _store(self, size: int, add: Callable[P, None], *args: P.args, **kwargs: P.kwargs) -> None:
         """Raises StoreUnavailableError where the store takes too long; the sweep deletes what it stores later."""
         try:
@@ -76,36 +70,26 @@ class MediaIntake:
             raise StoreUnavailableError("it did not take the bytes in time") from None
 
 
-async def media_intake(request: Request) -> MediaIntake:
-    intake: MediaIntake = request.app.state.media_intake
-    return intake
-
-
-Intake = Annotated[MediaIntake, Depends(media_intake)]
-
-
 class PublicCopy:
     """At most one copy: its maker hands it over to a track, or drops it."""
 
-    def __init__(self, publisher: Publisher, intake: MediaIntake) -> None:
+    def __init__(self, publisher: Publisher, threads: MediaThreads) -> None:
         self._publisher: Final = publisher
-        self._intake: Final = intake
+        self._threads: Final = threads.public_copies
         self._reservation: Reservation | None = None
 
     async def make(self, audio: Audio) -> None:
         """Copy stored audio; raises StoreUnavailableError, before anything names the copy."""
-        self._reservation = await self._intake.publish(self._publisher, audio)
+        reserve = self._publisher.reserve
+        self._reservation = await self._threads.run(reserve, audio.cid, audio.file_type, audio.mime)
 
     def hand_over(self, unit: UnitOfWork) -> None:
         """Let the track keep the copy, in the unit that runs its command."""
         if self._reservation is not None:
             self._publisher.hand_over(unit.connection, self._reservation)
-            unit.after_commit(self._forget)
+            unit.after_commit(partial(setattr, self, "_reservation", None))
 
     async def drop(self) -> None:
         """Drop a copy that no commit has handed over."""
         if self._reservation is not None:
             await run_in_threadpool(self._publisher.cancel, self._reservation)
-
-    def _forget(self) -> None:
-        self._reservation = None

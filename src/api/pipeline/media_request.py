@@ -33,7 +33,7 @@ from application.errors import (
     WaveformNotReadyError,
 )
 from application.playback_access import admit
-from eventstore.coordination.turns import Turns
+from eventstore.coordination.threads import Turns
 from eventstore.errors import ThreadsBusyError
 from eventstore.untrusted import whole_number
 from identity.accounts.credentials import Principal

@@ -46,7 +46,7 @@ from application.tracks.audio_revisions import (
 )
 from application.tracks.edit import EditTrack, delete_track
 from application.tracks.register import RegisterTrack
-from eventstore.idempotency.results import CommandResult
+from eventstore.idempotency import CommandResult
 from eventstore.streams.ids import peer_ids_of, track_id_of
 from eventstore.untrusted import whole_number
 from outbox.views.status import needs_sign_in

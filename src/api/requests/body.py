@@ -1,14 +1,13 @@
 """The fields and files of a request body, JSON or form, read without holding a thread while the client sends it."""
 
 import json
-from collections.abc import AsyncGenerator, AsyncIterator, Collection, Mapping
+from collections.abc import AsyncGenerator, AsyncIterator, Callable, Collection, Mapping
 from contextlib import ExitStack, asynccontextmanager
 from dataclasses import dataclass, field
 from functools import partial
 from hashlib import sha256
 from pathlib import Path
-from types import TracebackType
-from typing import TYPE_CHECKING, Any, Final, Self, TypeVar
+from typing import TYPE_CHECKING, Any, Final, TypeVar
 from urllib.parse import parse_qsl
 
 from fastapi import Request
@@ -84,43 +83,43 @@ class Body:
 
     def whole_number(self, name: str) -> int:
         """Return an integer; a form sends it as text."""
-        value = self._structured(name, "must be a whole number")
-        if isinstance(value, bool) or not isinstance(value, int):
-            raise InvalidFieldError(name, "must be a whole number")
-        return value
+        limit = "must be a whole number"
+        value = self._structured(name, limit, lambda value: type(value) is int)
+        if value is None:
+            raise InvalidFieldError(name, limit)
+        return int(value)
 
     def texts(self, name: str) -> list[str]:
         """Return a list of strings; cleared or absent is empty."""
-        limit = "must be a JSON list of texts"
-        values = self._structured(name, limit)
-        if values in NONE:
-            return []
-        if not isinstance(values, list) or not all(isinstance(value, str) for value in values):
-            raise InvalidFieldError(name, limit)
-        return values
+
+        def is_list(values: Any) -> bool:
+            return isinstance(values, list) and all(isinstance(value, str) for value in values)
+
+        return self._structured(name, "must be a JSON list of texts", is_list) or []
 
     def mapping(self, name: str) -> dict[str, Any] | None:
         """Return a JSON object; cleared or absent is None."""
         limit = "must be a JSON object or null"
-        value = self._structured(name, limit)
-        if value in NONE:
-            return None
-        if not isinstance(value, dict):
-            raise InvalidFieldError(name, limit)
-        return value
+        found: dict[str, Any] | None = self._structured(name, limit, lambda value: isinstance(value, dict))
+        return found
 
-    def _structured(self, name: str, limit: str) -> Any:
+    def _structured(self, name: str, limit: str, fits: Callable[[Any], bool]) -> Any:
+        """Return a value that fits; cleared or absent is None."""
         value = self.fields.get(name)
         if isinstance(value, str) and value.lower() == "null":
             return None
-        if not self.is_form or value in NONE:
-            return value
-        try:
-            return parsed(value.encode())
-        except TooComplexError:
-            raise BodyTooComplexError from None
-        except ValueError:
-            raise InvalidFieldError(name, limit) from None
+        if self.is_form and value not in NONE:
+            try:
+                value = parsed(value.encode())
+            except TooComplexError:
+                raise BodyTooComplexError from None
+            except ValueError:
+                raise InvalidFieldError(name, limit) from None
+        if value in NONE:
+            return None
+        if not fits(value):
+            raise InvalidFieldError(name, limit)
+        return value
 
 
 M = TypeVar("M", bound=BaseModel)
@@ -147,18 +146,18 @@ def fields_as(model: type[M], body: Body) -> M:
 PARTS: Final = 100
 
 
-class MultipartReader:
+class MultipartReader(ExitStack):
     """Parses the body chunk by chunk. Its staged files are deleted when the `with` block ends."""
 
     def __init__(
         self, content_type: str, folder: Path, files: Mapping[str, int], known: Collection[str]
     ) -> None:
+        super().__init__()
         self.fields: dict[str, str] = {}
         self.staged: dict[str, Staged] = {}
         self._folder = folder
         self._files = files
         self._known = known
-        self._keep = ExitStack()
         self._boundaries = 0
         self._field_bytes = 0
         self._ended = False
@@ -183,14 +182,6 @@ class MultipartReader:
             self._parser = MultipartParser(boundary, callbacks)
         except FormParserError as error:
             raise UnparsableError(f"{error}. Nothing was changed.") from None
-
-    def __enter__(self) -> Self:
-        return self
-
-    def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
-    ) -> None:
-        self._keep.__exit__(kind, error, trace)
 
     def feed(self, chunk: bytes) -> None:
         """The parser compares a boundary, also one within a part, and what follows it byte by byte: both are few here."""
@@ -235,7 +226,7 @@ class MultipartReader:
         if self._filename is not None:
             if self._name not in self._files:
                 raise InvalidFieldError(self._name, "must be a text, not a file")
-            self._staging = self._keep.enter_context(Staging(self._folder, self._files[self._name]))
+            self._staging = self.enter_context(Staging(self._folder, self._files[self._name]))
 
     def _take_data(self, data: bytes, start: int, end: int) -> None:
         if self._staging is not None:
@@ -247,7 +238,7 @@ class MultipartReader:
         self._text += data[start:end]
 
     def _end_part(self) -> None:
-        staged = None if self._staging is None else self._keep.enter_context(self._staging.finish())
+        staged = None if self._staging is None else self.enter_context(self._staging.finish())
         if staged is not None and not staged.size and not self._filename:
             return  # a browser's empty file input
         if self._name in (self.fields if staged is None else self.staged):

@@ -35,24 +35,11 @@ def number_of(text: str) -> int | None:
     return whole_number(text)
 
 
-async def track_id_in_path(track_id: Annotated[int, Path(description="The `id` of a track.")]) -> int:
-    """Return the id; one that no database could hold becomes the id of no track, so that 401 goes before 404."""
-    return track_id if 0 < track_id <= MAX_ID else NO_TRACK
-
-
-async def repair_id_in_path(repair_id: Annotated[int, Path(description="The `id` of a repair.")]) -> int:
-    """Return the id, as `track_id_in_path` does."""
-    return await track_id_in_path(repair_id)
-
-
-async def job_id_in_path(job_id: Annotated[int, Path(description="The `id` of a job.")]) -> int:
-    """Return the id, as `track_id_in_path` does."""
-    return await track_id_in_path(job_id)
-
-
-TrackId = Annotated[int, Depends(track_id_in_path)]
-RepairId = Annotated[int, Depends(repair_id_in_path)]
-JobId = Annotated[int, Depends(job_id_in_path)]
+_STORABLE: Final = AfterValidator(lambda number: number if 0 < number <= MAX_ID else NO_TRACK)
+"""One that no database could hold becomes the id of none, so that 401 goes before 404."""
+TrackId = Annotated[int, Path(description="The `id` of a track."), _STORABLE]
+RepairId = Annotated[int, Path(description="The `id` of a repair."), _STORABLE]
+JobId = Annotated[int, Path(description="The `id` of a job."), _STORABLE]
 
 
 @dataclass(frozen=True)

@@ -13,7 +13,7 @@ from api.json_response import body_from
 from application.errors import TrackNotFoundError
 from eventstore.change import Change
 from eventstore.database import Database
-from eventstore.idempotency.results import CommandResult
+from eventstore.idempotency import CommandResult
 from eventstore.prepared import Prepared, Result, among
 from eventstore.unit_of_work import UnitOfWork
 from identity.accounts.accounts import account

@@ -34,7 +34,7 @@ from api.requests.fields import TOKEN_FIELDS, lifetime_of, name_of, required_tex
 from api.requests.parameters import StrictRoute
 from api.services import Services
 from application.authorization import require_staying
-from eventstore.idempotency.results import CommandResult
+from eventstore.idempotency import CommandResult
 from eventstore.unit_of_work import UnitOfWork
 from identity.accounts.credentials import Credential, CredentialKind, Issued, Principal
 from identity.accounts.sign_in import USUAL_NAME

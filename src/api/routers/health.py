@@ -10,7 +10,7 @@ from api.errors import NotReadyError
 from api.openapi import TEXT, errors
 from api.requests.parameters import StrictRoute
 from api.services import Services
-from eventstore.coordination.turns import Joint
+from eventstore.coordination.threads import Joint
 from eventstore.errors import ThreadsBusyError
 
 router = APIRouter(tags=["health"], route_class=StrictRoute)

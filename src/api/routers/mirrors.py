@@ -27,7 +27,7 @@ from api.services import Services
 from application.authorization import OnTrack, load_owned, require_reader
 from application.records.resolve import BY_FIELD, Decision, Resolution, resolve, retry_mirror
 from application.tracks.as_of import track_as_it_is
-from eventstore.idempotency.results import CommandResult
+from eventstore.idempotency import CommandResult
 from eventstore.unit_of_work import UnitOfWork
 from identity.accounts.credentials import Principal
 from outbox.views.comparison import KnownRecord, known_record

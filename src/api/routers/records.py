@@ -41,7 +41,7 @@ from application.errors import (
 from application.records.change_namespace import change_namespace
 from application.records.copy_audio_to_pds import AUDIO_BLOB_BYTES, copy_all_audio_to_pds, copy_audio_to_pds
 from application.records.restore_record import OnPds, restore_record
-from eventstore.idempotency.results import CommandResult
+from eventstore.idempotency import CommandResult
 from eventstore.jobs.table import UNFINISHED
 from identity.accounts.accounts import AccountState
 from outbox.blobs.jobs import MISSING_REASON, TOO_LARGE_REASON

@@ -6,9 +6,17 @@ from typing import Final
 
 from sqlalchemy import exists, select
 
-from aggregates.tid import tid_of
 from aggregates.track import Track, media_cids
-from aggregates.values import ARTIST_BYTES, Artwork, Audio, Downloads, Feature, SupportGate, checked_artist
+from aggregates.values import (
+    ARTIST_BYTES,
+    Artwork,
+    Audio,
+    Downloads,
+    Feature,
+    SupportGate,
+    checked_artist,
+    tid_of,
+)
 from application.authorization import owner_of, require_no_duplicate
 from eventstore.streams.ids import next_subject_id
 from eventstore.unit_of_work import UnitOfWork

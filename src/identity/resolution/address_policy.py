@@ -21,7 +21,7 @@ import dns.resolver
 import httpcore
 import httpx
 
-from eventstore.coordination.turns import Turns
+from eventstore.coordination.threads import Turns
 from identity.errors import UnsafeAddressError
 
 T = TypeVar("T")

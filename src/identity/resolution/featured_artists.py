@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from functools import partial
 from typing import Final
 
-from eventstore.coordination.turns import Joint, Turns
+from eventstore.coordination.threads import Joint, Turns
 from identity.errors import INVALID_HANDLE, FeatureUnresolvedError, IdentityError, UnknownIdentityError
 from identity.resolution.resolver import Resolver, is_did
 

@@ -10,7 +10,7 @@ from urllib.parse import quote, unquote
 
 import httpx
 
-from eventstore.coordination.turns import Turns
+from eventstore.coordination.threads import Turns
 from eventstore.untrusted import parsed
 from identity.errors import INVALID_HANDLE, IdentityUnreachableError, UnknownIdentityError, UnsafeAddressError
 from identity.resolution.address_policy import (

@@ -19,7 +19,7 @@ from sqlalchemy import Connection
 from aggregates.errors import SessionUnavailableError, SignInRequiredError
 from eventstore.change import Envelope
 from eventstore.coordination.backoff import backoff
-from eventstore.coordination.turns import Joint
+from eventstore.coordination.threads import Joint
 from eventstore.errors import is_busy_or_away
 from eventstore.event_log import EventLog
 from eventstore.unit_of_work import UnitOfWork, account_of

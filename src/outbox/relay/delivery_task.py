@@ -23,11 +23,10 @@ from sqlalchemy import (
 from sqlalchemy.exc import SQLAlchemyError
 
 from aggregates.published import Published, PublishedEvent, RecordRestored, Subject
-from eventstore.change import RecordedEvent, of_class
+from eventstore.change import RecordedEvent, StreamState, of_class
 from eventstore.event_log import EventLog
 from eventstore.prepared import Prepared, among
 from eventstore.schema import UtcDateTime
-from eventstore.streams.aggregate_cache import StreamState
 from outbox.mirror.due import (
     BACKFILL,
     CLASS,

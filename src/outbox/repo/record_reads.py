@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import Final
 
-from eventstore.coordination.turns import Turns
+from eventstore.coordination.threads import Turns
 from outbox.mirror.hosts import PacedPds
 from outbox.pds.client import RecordKey, Remote, RemoteUnknownError
 

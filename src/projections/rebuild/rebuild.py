@@ -12,8 +12,8 @@ from dataclasses import dataclass
 
 from sqlalchemy import Connection, text
 
+from eventstore.append import lock_log
 from eventstore.event_log import EventLog
-from eventstore.locks import lock_log
 from eventstore.projection import Projection, write_rows
 from eventstore.schema import projection_state
 from projections.rebuild.difference import (

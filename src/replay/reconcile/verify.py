@@ -13,7 +13,7 @@ from typing import Any, Final
 from sqlalchemy import Connection, select
 
 from aggregates.published import Subject
-from eventstore.coordination.turns import Joint, Turns
+from eventstore.coordination.threads import Joint, Turns
 from eventstore.database import Database, pages
 from eventstore.errors import EventStoreError
 from eventstore.jobs.kinds import Failure

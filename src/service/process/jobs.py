@@ -15,8 +15,7 @@ from sqlalchemy import delete, or_
 
 from eventstore.coordination.threads import Threads
 from eventstore.database import Database
-from eventstore.idempotency.lock import running_request
-from eventstore.idempotency.results import RESULT_TTL, idempotency
+from eventstore.idempotency import RESULT_TTL, idempotency, running_request
 from eventstore.jobs.kinds import PERIODIC, Failure, Job, Kind, Outcome, Wanted
 from eventstore.jobs.queue import prune_turns, request
 from eventstore.restore_detection import is_restored

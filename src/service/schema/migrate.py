@@ -5,8 +5,8 @@ from typing import Final
 
 from sqlalchemy import inspect, text
 
+from eventstore.append import lock_log
 from eventstore.database import Database
-from eventstore.locks import lock_log
 
 LOCATIONS: Final = (Path(__file__).parents[1] / "migrations", Path(__file__).parents[3] / "migrations")
 """In the wheel, and in a checkout."""

@@ -15,8 +15,8 @@ from projections.tracks.table import Tracks, TrackTags
 MODULES: Final = [
     import_module(name)
     for name in (
-        "eventstore.idempotency.results",
-        "eventstore.idempotency.lock",
+        "eventstore.idempotency",
+        "eventstore.idempotency",
         "eventstore.restore_detection",
         "eventstore.streams.snapshots",
         "eventstore.streams.ids",

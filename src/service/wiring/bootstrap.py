@@ -14,8 +14,7 @@ from api.services import MediaThreads, Services
 from application.event_poller import EventPoller
 from eventstore.coordination.commit_signals import Announcer, Listener
 from eventstore.coordination.process_names import process_name
-from eventstore.coordination.threads import Threads
-from eventstore.coordination.turns import Turns
+from eventstore.coordination.threads import Threads, Turns
 from identity.resolution.address_policy import MAX_CONNECTIONS
 from identity.resolution.featured_artists import FeaturedArtists, turns_of_lookups
 from outbox.mirror.hosts import Hosts, PacedPds

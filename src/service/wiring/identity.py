@@ -4,7 +4,7 @@ from collections.abc import Callable, Iterable
 
 import httpx
 
-from eventstore.coordination.turns import Turns
+from eventstore.coordination.threads import Turns
 from eventstore.event_log import EventLog
 from identity.accounts.accounts import Accounts
 from identity.accounts.api_tokens import AccountTokens

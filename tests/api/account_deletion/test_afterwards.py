@@ -5,7 +5,7 @@ from datetime import timedelta
 import pytest
 from sqlalchemy import update
 
-from eventstore.idempotency.results import idempotency
+from eventstore.idempotency import idempotency
 from projections.rebuild.rebuild import differences
 from replay.derived import sweep_media
 from storage.media import media

@@ -105,6 +105,7 @@ def test_a_token_may_be_asked_for_with_a_name_a_scope_and_a_time(client, door):
         ({"identifier": 3}, "identifier"),
         ({"identifier": "x" * 513}, "identifier"),
         ({"scope": "all"}, "scope"),
+        ({"expires_in_days": 0}, "expires_in_days"),
         ({"expires_in_days": 0.5}, "expires_in_days"),
         ({"expires_in_days": 366}, "expires_in_days"),
         ({"expires_in_days": "soon"}, "expires_in_days"),

@@ -15,6 +15,8 @@ from tests.api.world import refusal, upload
 from tests.media_samples import samples
 from tests.servers.databases import ON_SQLITE
 
+pytestmark = ON_SQLITE
+
 
 def issue(client, person, **body):
     return client.post("/auth/tokens", json={"name": "ci", **body}, headers=person.headers)
@@ -220,7 +222,7 @@ def test_all_others_are_ended_at_once(client, world, alice, bob):
 def test_tokens_of_other_accounts_are_neither_listed_nor_ended(client, alice, bob):
     made = issue(client, alice).json()
     assert ("api", "ci", "write", False) not in listed(client, bob)
-    assert refusal(end(client, bob, made["id"])) == (404, "not_found")
+    assert {refusal(end(client, bob, each)) for each in (made["id"], "%00")} == {(404, "not_found")}
     assert client.get("/me", headers=bearer(made["token"])).status_code == 200
     assert refusal(client.get("/auth/tokens")) == (401, "not_authenticated")
     assert refusal(client.post("/auth/tokens", json={"name": "x"})) == (401, "not_authenticated")
@@ -249,33 +251,18 @@ def test_an_operators_session_creates_tokens_that_only_read_and_they_create_none
     assert refusal(again) == (403, "scope_required")
 
 
-@ON_SQLITE
 @pytest.mark.parametrize(
     "name",
     [
         "The operator", "the\u00a0OPERATOR", "The-operator.", "\uff34he Operator", "mastertape", "Master tape", "The mastertape relay",
-        "service", "Relay", "you", "App password", "\u3164", "\u2800 \u2800", "the\u200boperator",
+        "service", "Relay", "you", "App password", "\u3164", "\u2800 \u2800", "the\u200boperator", "", "x" * 101, "two\nlines", "\x1b[2J", "\u202egnirts", "a\0b",
     ],
 )  # fmt: skip
 def test_no_token_has_a_name_that_history_gives_to_others_or_none_that_can_be_seen(client, alice, name):
-    assert refusal(issue(client, alice, name=name)) == (400, "invalid_field")
+    answer = issue(client, alice, name=name)
+    assert (refusal(answer), answer.json()["detail"]["field"]) == ((400, "invalid_field"), "name")
 
 
-@ON_SQLITE
 @pytest.mark.parametrize("name", ["theremin", "mastertape-cli", "relay 2", "♫", "آلة"])
 def test_a_token_has_any_other_name(client, alice, name):
     assert issue(client, alice, name=name).json()["name"] == name
-
-
-@ON_SQLITE
-@pytest.mark.parametrize(
-    ("body", "expected"),
-    [
-        ({"name": ""}, (400, "invalid_field")),
-        ({"scope": "all"}, (400, "invalid_field")),
-        ({"expires_in_days": 0}, (400, "invalid_field")),
-    ],
-)
-def test_what_makes_no_sense_is_refused(client, alice, body, expected):
-    assert refusal(issue(client, alice, **body)) == expected
-    assert refusal(end(client, alice, "%00")) == (404, "not_found")

@@ -7,8 +7,7 @@ import pytest
 from sqlalchemy import insert, select, update
 
 from api.pipeline import command_request
-from eventstore.idempotency.lock import running_request
-from eventstore.idempotency.results import idempotency
+from eventstore.idempotency import idempotency, running_request
 from identity.accounts.credentials import Scope
 from tests.api.auth.route_table import ROUTES, Who, of
 from tests.api.ops.requests import cannot_be_made, read
@@ -41,6 +40,7 @@ def post(client, person, *, seed=1, title="t", image=None):
     return client.post("/tracks", data={"title": title}, files=files, headers={**person.headers, **KEY})
 
 
+@ON_SQLITE
 def test_an_upload_that_is_repeated_gives_the_first_answer(client, world, alice):
     first = post(client, alice)
     second = post(client, alice)  # another boundary, the same fields and files
@@ -51,6 +51,7 @@ def test_an_upload_that_is_repeated_gives_the_first_answer(client, world, alice)
     assert world.events(first.json()["id"]) == ["Created"]
 
 
+@ON_SQLITE
 @pytest.mark.parametrize("change", [{"seed": 2}, {"title": "other"}, {"image": samples.png()}])
 def test_another_body_under_the_same_key_is_refused(client, world, alice, change):
     post(client, alice)
@@ -71,6 +72,7 @@ def test_a_repeated_command_is_answered_as_before_whatever_came_since(client, wo
     assert world.events(track["id"]) == ["Created", "MetadataUpdated", "MetadataUpdated", "Deleted"]
 
 
+@ON_SQLITE
 def test_a_key_belongs_to_its_account_method_and_route(client, alice, bob):
     one, two = upload(client, alice, seed=1), upload(client, bob, seed=2)
     three = upload(client, alice, seed=3)
@@ -81,6 +83,7 @@ def test_a_key_belongs_to_its_account_method_and_route(client, alice, bob):
     assert client.delete(f"/tracks/{one['id']}", headers={**alice.headers, **KEY}).status_code == 200
 
 
+@ON_SQLITE
 def test_a_refused_command_keeps_no_answer(client, world, alice):
     track = upload(client, alice)
     headers = {**alice.headers, **KEY}
@@ -200,7 +203,7 @@ def test_what_a_crash_left_running_ends_with_its_lease(client, world, alice):
 
 @pytest.mark.anyio
 async def test_one_that_takes_long_holds_its_key_all_the_while(world, alice, monkeypatch):
-    monkeypatch.setattr("eventstore.idempotency.lock.RENEWAL_SECONDS", 0.01)
+    monkeypatch.setattr("eventstore.idempotency.RENEWAL_SECONDS", 0.01)
     async with world.async_client(alice) as client:
         track = await uploaded(client)
         resolving, go_on = slowly_resolved(world)
@@ -295,6 +298,7 @@ def test_commands_without_a_track_happen_once_too(client, world, route):
     assert world.state() == before
 
 
+@ON_SQLITE
 def test_a_token_that_was_made_under_a_key_is_one_and_nowhere_in_clear(client, world, alice):
     headers = {**alice.headers, **KEY}
     made = client.post("/auth/tokens", json={"name": "ci"}, headers=headers).json()
@@ -305,6 +309,7 @@ def test_a_token_that_was_made_under_a_key_is_one_and_nowhere_in_clear(client, w
     assert made["token"] not in repr(rows(world))
 
 
+@ON_SQLITE
 def test_an_action_that_was_refused_keeps_no_answer(client, world):
     admin = world.sign_in("admin", scope=Scope.ADMIN)
     headers = {**admin.headers, **KEY}

@@ -5,6 +5,7 @@ import time
 
 import pytest
 
+from api.requests import parameters
 from eventstore.coordination.commit_signals import awaited
 from tests.api.world import until
 from tests.media_samples import samples
@@ -40,16 +41,15 @@ async def test_a_wait_ends_when_its_time_is_up(world, alice):
     async with world.async_client(alice) as client:
         began = time.monotonic()
         answer = await start_upload(client, 1)
-        assert 0.9 < time.monotonic() - began < 10
+        assert time.monotonic() - began > 0.9
     assert (answer.status_code, answer.json()["mirror"]["state"]) == (201, "pending")
 
 
-async def test_a_wait_ends_at_once_when_the_mirror_waits_for_a_person(world):
+async def test_a_wait_ends_at_once_when_the_mirror_waits_for_a_person(world, monkeypatch):
+    monkeypatch.setattr(parameters, "MAX_WAIT_SECONDS", 600)
     away = world.sign_in("away", lane=False)
     async with world.async_client(away) as client:
-        began = time.monotonic()
-        answer = await start_upload(client, 30)
-        assert time.monotonic() - began < 10
+        answer = await asyncio.wait_for(start_upload(client, 600), 120)
     assert answer.json()["mirror"]["state"] == "parked"
     assert answer.json()["mirror"]["reason"] == "auth_required"
 
@@ -74,31 +74,24 @@ async def test_a_preference_that_is_none_is_ignored(world, alice, prefer):
     assert "preference-applied" not in answer.headers
 
 
-async def test_forty_waits_on_a_hanging_pds_delay_no_other_request(world):
-    people = [world.sign_in(f"p{chr(98 + n // 20)}{chr(98 + n % 20)}") for n in range(40)]
-    async with world.async_client() as client:
-        tracks = []
-        for n, person in enumerate(people):
-            files = {"file": ("a.mp3", samples.mp3(n), "audio/mpeg")}
-            posted = await client.post("/tracks", data={"title": "t"}, files=files, headers=person.headers)
-            tracks.append(posted.json()["id"])
+async def test_forty_waits_on_a_hanging_pds_delay_no_other_request(world, alice, bob, monkeypatch):
+    monkeypatch.setattr(parameters, "MAX_WAIT_SECONDS", 600)
+    async with world.async_client(alice) as client, world.async_client(bob) as other:
+        of_alice, of_bob = [
+            f"/tracks/{(await start_upload(each, 0, seed)).json()['id']}"
+            for seed, each in enumerate((client, other))
+        ]
         world.pds.hanging = True
         relay = asyncio.create_task(world.relay.run_once())
+        waits = {"Prefer": "wait=600"}
         waiting = [
-            asyncio.create_task(
-                client.patch(
-                    f"/tracks/{track}", json={"title": "w"}, headers={**person.headers, "Prefer": "wait=30"}
-                )
-            )
-            for person, track in zip(people, tracks, strict=True)
+            asyncio.create_task(client.patch(of_alice, json={"title": f"{n}"}, headers=waits))
+            for n in range(40)
         ]
         await until(lambda: len(world.services.waits._poller._waiters) == 40)  # noqa: SLF001
-        began = time.monotonic()
         for n in range(20):
-            assert (await client.get(f"/tracks/{tracks[n]}")).json()["title"] == "w"
-            edit = await client.patch(f"/tracks/{tracks[n]}", json={"title": "x"}, headers=people[n].headers)
-            assert edit.status_code == 200
-        assert time.monotonic() - began < 10
+            assert (await other.patch(of_bob, json={"title": f"{n}"})).status_code == 200
+            assert (await other.get(of_alice)).status_code == 200
         assert not any(each.done() for each in waiting)
         assert world.database.engine.pool.checkedout() <= 1  # the one poll for all
         for each in (*waiting, relay):
@@ -112,10 +105,8 @@ async def test_edits_while_the_pds_is_away_answer_at_once_and_arrive_later(world
         await world.relay.run_once()
         world.pds.away = True
         for title in ("one", "two"):
-            began = time.monotonic()
             answer = await client.patch(f"/tracks/{track['id']}", json={"title": title})
-            assert answer.status_code == 200
-            assert time.monotonic() - began < 5
+            assert (answer.status_code, answer.json()["title"]) == (200, title)
         await world.relay.run_once()
         shown = (await client.get(f"/tracks/{track['id']}")).json()["mirror"]
         assert (shown["state"], shown["reason"] is not None) == ("pending", True)

@@ -2,7 +2,7 @@
 
 from datetime import datetime
 
-from aggregates.tid import tid_of
+from aggregates.values import tid_of
 from outbox.record.dag_cbor import record_cid
 from tests.api.world import did_of, upload
 from tests.media_samples import samples

@@ -6,9 +6,9 @@ from concurrent.futures import ThreadPoolExecutor
 import pytest
 from sqlalchemy import delete
 
+from eventstore.change import AggregateCache, StreamState
 from eventstore.event_log import Codec, EventLog
 from eventstore.schema import stored_event
-from eventstore.streams.aggregate_cache import AggregateCache, StreamState
 from eventstore.unit_of_work import UnitOfWork
 from tests.eventstore.counter import ALICE, ENVELOPE, Counter, Totals, append, counter_id
 
@@ -108,14 +108,6 @@ def test_the_streams_used_longest_ago_are_evicted(log: EventLog) -> None:
     for name in ("a", "b", "a", "c"):
         cache.put(counter_id(name), state)
     assert [cache.get(counter_id(name)) is not None for name in "abc"] == [True, False, True]
-
-
-def test_streams_used_in_turn_are_all_cached(log: EventLog, monkeypatch: pytest.MonkeyPatch) -> None:
-    names = [f"track {number}" for number in range(20)]
-    for name in names:
-        append(log, name, 1)
-    monkeypatch.setattr(Codec, "decode", lambda *_: pytest.fail("an event was read again"))
-    assert [total(log, name) for name in names] == [1] * 20
 
 
 def test_threads_can_put_and_get_states_at_once(log: EventLog) -> None:

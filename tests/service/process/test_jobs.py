@@ -9,7 +9,7 @@ import pytest
 from pydantic import SecretStr
 from sqlalchemy import insert, select, update
 
-from eventstore.idempotency.results import idempotency
+from eventstore.idempotency import idempotency
 from identity.accounts.credentials import CredentialKind, credential, revoke_usable
 from identity.sessions.session_store import SessionKind, Tokens, pds_session
 from service.process.jobs import JOBS, PeriodicJob

@@ -14,7 +14,7 @@ from api.errors import ArtistNotFoundError, TokenNotFoundError
 from api.middleware.http_layer import over_http
 from api.openapi import errors, operation
 from api.pipeline.command_request import Idempotent, result_of
-from api.pipeline.media_intake import Intake, MediaIntake, PublicCopy
+from api.pipeline.media_intake import PublicCopy
 from api.requests.parameters import DRY_RUN, Name, StrictRoute, TrackId
 from api.responses.ops.deliveries import LaneOfAccountBody, lane_of_account
 from api.responses.ops.repairs import Reason
@@ -25,7 +25,7 @@ from application.account import EndTokens, end_tokens
 from application.errors import TrackNotFoundError
 from application.takedown import Takedown
 from application.tracks.publication import published_by_lifting_takedown
-from eventstore.idempotency.results import CommandResult
+from eventstore.idempotency import CommandResult
 from identity.accounts.credentials import Credential
 from outbox.operations.operators import Operator
 from projections.tracks.queries import track_by_id
@@ -129,7 +129,7 @@ class TakenDownBody(BaseModel):
 
 @router.post("/ops/tracks/{track_id}/takedown", **operation(TakedownBody, TakenDownBody))
 async def decide_takedown(
-    track_id: TrackId, admin: Admin, services: ServicesDep, intake: Intake, request: Idempotent
+    track_id: TrackId, admin: Admin, services: ServicesDep, request: Idempotent
 ) -> Response:
     """Hide a track from all but its owner and operators, and its bytes from all but admins, or lift that; its record stays.
 
@@ -145,7 +145,7 @@ async def decide_takedown(
             changed = await run_in_threadpool(_would_change, services, command, before)
         else:
             operator = Operator(over_http(admin.did), wanted.reason)
-            changed = await _decide(services, intake, command, operator)
+            changed = await _decide(services, command, operator)
             services.wake()
         at = (await run_in_threadpool(_track, services, track_id)).taken_down_at
         return result_of(
@@ -155,13 +155,13 @@ async def decide_takedown(
     return await request.perform(TakedownBody, decide)
 
 
-async def _decide(services: Services, intake: MediaIntake, command: Takedown, operator: Operator) -> bool:
+async def _decide(services: Services, command: Takedown, operator: Operator) -> bool:
     """Lifting makes the audio public again: its copy has to be there before the commit."""
     decide = partial(use_cases.decide_takedown, services.log, command, operator)
     audio = await run_in_threadpool(_published_by, services, command) if command.lift else None
     if audio is None or services.publisher is None:
         return await run_in_threadpool(decide)
-    public_copy = PublicCopy(services.publisher, intake)
+    public_copy = PublicCopy(services.publisher, services.media_threads)
     try:
         await public_copy.make(audio)
         return await run_in_threadpool(decide, also=public_copy.hand_over)

@@ -35,7 +35,7 @@ from api.responses.ops.deliveries import (
     time_cursor,
 )
 from api.services import Services
-from eventstore.idempotency.results import CommandResult
+from eventstore.idempotency import CommandResult
 from outbox.mirror.states import LaneState, MirrorReason, MirrorState
 from outbox.mirror.tables import IS_FAILING, IS_OPEN_JOB, NEVER, blob_job
 from outbox.operations.operators import Action, Operator, Selector, count, perform, progress_of, sent_at_once

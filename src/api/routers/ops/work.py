@@ -42,7 +42,7 @@ from api.responses.ops.work import WaitRow, WorkBody, oldest_pending, wait_rows,
 from api.services import Services
 from application.errors import RepairNotFoundError
 from application.jobs import apply_repair, cancel_repair, retry_job, start_repair
-from eventstore.idempotency.results import CommandResult
+from eventstore.idempotency import CommandResult
 from eventstore.jobs import queue
 from eventstore.jobs.table import JobState
 from outbox.mirror.states import LaneState

@@ -1,1 +1,0 @@
-"""Idempotency-Keys: results of earlier requests, and the lock of a running one."""
