@@ -4,7 +4,7 @@ The behaviour of PDSes was measured against @atproto/pds 0.4.217 and 0.5.35.
 """
 
 import asyncio
-from collections.abc import Iterable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from enum import Enum
 from typing import Any, Final
@@ -132,20 +132,14 @@ class Pds:
         body = _repo(key) if swap is None else {**_repo(key), "swapRecord": swap}
         return await self._send(key.did, DELETE_RECORD, timeout, host=host, json=body)
 
-    async def create(
-        self,
-        host: str,
-        did: str,
-        records: Sequence[tuple[RecordKey, Record]],
-        *,
-        swap_commit: str,
-        timeout: float,
+    async def apply(
+        self, host: str, did: str, writes: Sequence[Record], *, swap_commit: str, timeout: float
     ) -> Verdict:
-        """Create all these records of one account, or none, if the repo's newest commit is still `swap_commit`.
+        """Do all these writes of one account, or none, if the repo's newest commit is still `swap_commit`.
 
-        One of them that exists is a 500, which creates none either.
+        A create of a record that exists, or an update of one that does not, is a 500, which does none either.
         """
-        body = {"repo": did, "validate": False, "swapCommit": swap_commit, "writes": creates_of(records)}
+        body = {"repo": did, "validate": False, "swapCommit": swap_commit, "writes": [*writes]}
         return await self._send(did, APPLY_WRITES, timeout, host=host, json=body)
 
     async def newest_commit(self, host: str, did: str, *, timeout: float) -> Verdict:
@@ -269,13 +263,15 @@ def verdict_of_read(reply: httpx.Response, content: bytes = b"") -> Verdict:
     return replace(verdict_of_reply(whole, Phase.READ), size=len(content))
 
 
-def creates_of(records: Iterable[tuple[RecordKey, Record]]) -> list[Record]:
-    """Return the writes of a batch that creates these records."""
-    kind = f"{APPLY_WRITES}#create"
-    return [
-        {"$type": kind, "collection": key.collection, "rkey": key.rkey, "value": record}
-        for key, record in records
-    ]
+def write_of(key: RecordKey, record: Record, *, creates: bool) -> Record:
+    """Return the write of a batch that creates this record, or replaces it."""
+    action = "create" if creates else "update"
+    return {
+        "$type": f"{APPLY_WRITES}#{action}",
+        "collection": key.collection,
+        "rkey": key.rkey,
+        "value": record,
+    }
 
 
 def _repo(key: RecordKey) -> Record:

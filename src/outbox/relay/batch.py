@@ -1,43 +1,47 @@
-"""Sends the creates of a replay together, fenced by the repo's newest commit, so that any other write there refuses them all.
+"""Sends an account's creates of a replay, or its live edits, together: fenced by the repo's newest commit, so that any other write there refuses them all.
 
-1. read the lane's next records, none of which was sent before, and the repo's newest commit, unless the run's batch before
-   has just made it. What a batch has tried once is never in another: its records are delivered one by one.
-2. commit the intents of all of them.
-3. send them with applyWrites and swapCommit.
-4. after a success all are settled at once; an answer that concerns the whole lane is settled as one failure; after any
+1. read the lane's next records of which this generation was never sent, and the repo's newest commit, unless the run's batch
+   before has just made it. What a batch has tried once is never in another: its records are delivered one by one.
+2. read what the PDS shows, after the commit: edits go only on the CID that they were made on, and nothing is created beside
+   a record of the old collection. What has changed is delivered alone.
+3. commit the intents of all of them.
+4. send them with applyWrites and swapCommit: if the commit is still the newest, what was read still holds.
+5. after a success all are settled at once; an answer that concerns the whole lane is settled as one failure; after any
    other nothing is settled: the lane run goes on with the same records, one by one.
 """
 
 import json
 import logging
-from collections.abc import Mapping, Sequence
+from collections.abc import AsyncGenerator, Mapping, Sequence
 from collections.abc import Set as AbstractSet
-from dataclasses import dataclass, replace
+from contextlib import aclosing
+from dataclasses import dataclass, field, replace
 from datetime import datetime
 from typing import Any, Final
 from uuid import UUID
 
-from sqlalchemy import Connection, bindparam, exists, select
+from sqlalchemy import Boolean, Connection, bindparam, case, exists, select
 from sqlalchemy.exc import SQLAlchemyError
 
 from eventstore.errors import EventStoreError, LeaseLostError
 from eventstore.event_log import EventLog
 from eventstore.prepared import Prepared, among
 from eventstore.schema import UtcDateTime
-from outbox.mirror.due import BACKFILL, CLASS, COMES_DUE, ORDER, is_open, target_due_at
+from outbox.mirror.due import BACKFILL, CLASS, COMES_DUE, LIVE, ORDER, is_open, target_due_at
 from outbox.mirror.host_state import HostReport
 from outbox.mirror.lanes import Lane
 from outbox.mirror.tables import delivery_attempt, mirror_lane, mirror_target
 from outbox.mirror.targets import PLACE, PUT
-from outbox.pds.client import WRITE_TIMEOUT_SECONDS, RemoteUnknownError, creates_of
-from outbox.pds.pacing import BACKFILL_RESERVE, CREATE_POINTS
+from outbox.pds.client import WRITE_TIMEOUT_SECONDS, RecordKey, RemoteUnknownError, write_of
+from outbox.pds.pacing import BACKFILL_RESERVE, CREATE_POINTS, LIVE_RESERVE, PUT_POINTS
 from outbox.pds.verdict import PARKS, UNREADABLE, Kind, Verdict
 from outbox.record.dag_cbor import is_record_cid
 from outbox.record.kind import RecordKinds
 from outbox.relay.delivery import Delivery
-from outbox.relay.delivery_task import Deadline, DeliveryTask, Read, read_subjects, task_of
+from outbox.relay.delivery_task import BATCH_FROM, Deadline, DeliveryTask, Read, read_subjects, task_of
 from outbox.relay.journal import record_intents
 from outbox.relay.result import Outcome, Result
+from outbox.repo.pages import RECORDS_PER_PAGE, Entry
 from outbox.repo.reads import RepoReads
 from outbox.threads import in_thread
 
@@ -54,16 +58,19 @@ target: Final = mirror_target.c
 attempt: Final = delivery_attempt.c
 
 
-def next_batch(log: EventLog, lane: Lane, kinds: RecordKinds, done: Sequence[str]) -> list[DeliveryTask]:
-    """Read the next records that the PDS does not show, as creates; one or none where there is no batch to make."""
+def next_batch(
+    log: EventLog, lane: Lane, kinds: RecordKinds, first: DeliveryTask, done: Sequence[str]
+) -> list[DeliveryTask]:
+    """Read the records that may go with `first`, which is among them; one or none where there is no batch to make."""
+    is_replay = first.is_backfill
     with log.database.read() as connection:
         now = log.database.now(connection)
-        room = _room(connection, lane, now)
-        wanted = {"did": lane.did, "now": now, "done": done, "room": room}
+        room = _room(connection, lane, now, is_replay=is_replay)
+        wanted = {"did": lane.did, "now": now, "done": done, "room": room, "backfill": is_replay}
         rows = [
             row
-            for row in _NEXT_OF_REPLAY.start(connection, wanted).all()
-            if row.desired_op == PUT and row.observed_body is None and not row.was_tried
+            for row in _NEXT_OF_CLASS.start(connection, wanted).all()
+            if row.desired_op == PUT and (row.observed_body is None) is is_replay and not row.was_tried
         ]
         read = read_subjects(log, connection, rows)
         found: list[DeliveryTask] = []
@@ -72,29 +79,34 @@ def next_batch(log: EventLog, lane: Lane, kinds: RecordKinds, done: Sequence[str
             task = _readable(connection, row, read, kinds)
             if task is None or not task.is_batchable or (body := task.body) is None:
                 continue
-            task = task.on(None, None)
+            if is_replay:
+                task = task.on(None, None)
+            elif task.key.collection != first.key.collection:
+                continue
             if task.check() is not None:
                 continue
-            size += len(json.dumps(creates_of([(task.key, body)]), ensure_ascii=False).encode())
+            write = write_of(task.key, body, creates=is_replay)
+            size += len(json.dumps(write, ensure_ascii=False).encode())
             if size > MAX_BATCH_BYTES:
                 break
             found.append(task)
         return found
 
 
-def _room(connection: Connection, lane: Lane, now: datetime) -> int:
-    """How many creates the account's points allow, as far as its PDS has named them: live work keeps its share."""
+def _room(connection: Connection, lane: Lane, now: datetime, *, is_replay: bool) -> int:
+    """How many writes the account's points allow, as far as its PDS has named them: live work keeps its share."""
+    reserve, cost = (BACKFILL_RESERVE, CREATE_POINTS) if is_replay else (LIVE_RESERVE, PUT_POINTS)
     row = connection.execute(_BUDGETS, {"did": lane.did}).one()
     budgets = (
         (row.hour_limit, row.hour_left, row.hour_reset),
         (row.day_limit, row.day_left, row.day_reset),
     )
     points = [
-        (left if reset > now else limit) - BACKFILL_RESERVE * limit
+        (left if reset > now else limit) - reserve * limit
         for limit, left, reset in budgets
         if reset is not None
     ]
-    return max(1, min([MAX_BATCH_RECORDS, *(int(each) // CREATE_POINTS for each in points)]))
+    return max(1, min([MAX_BATCH_RECORDS, *(int(each) // cost for each in points)]))
 
 
 def _readable(
@@ -122,13 +134,13 @@ _WAS_TRIED: Final = exists().where(
 )
 
 
-def _next_of_replay(dialect: str) -> Any:
+def _next_of_class(dialect: str) -> Any:
     return (
         select(mirror_target, is_open().label("is_open"), _WAS_TRIED.label("was_tried"))
         .where(
             target.did == bindparam("did"),
             COMES_DUE,
-            CLASS == BACKFILL,
+            case((bindparam("backfill", type_=Boolean), BACKFILL), else_=LIVE) == CLASS,
             target_due_at() <= _NOW,
             ~among(PLACE, "done", dialect),
         )
@@ -137,7 +149,7 @@ def _next_of_replay(dialect: str) -> Any:
     )
 
 
-_NEXT_OF_REPLAY: Final = Prepared(_next_of_replay)
+_NEXT_OF_CLASS: Final = Prepared(_next_of_class)
 
 
 MAX_READ_SECONDS: Final = 5.0
@@ -169,9 +181,15 @@ class BatchRun:
     kinds: RecordKinds
     _newest_commit: str | None = None
     _old_places: AbstractSet[tuple[str | None, str]] = frozenset()
-    """What the old collection holds at the commit that the next batch swaps on."""
+    """What the old collection holds at the commit that the next batch of a replay swaps on."""
+    _shown: dict[RecordKey, str | None] = field(default_factory=dict)
+    """The CIDs of records at the commit that the next batch of edits swaps on, but for those that the run has written."""
     _is_given_up: bool = False
-    """Whether the PDS did not say what a batch has to know."""
+    """Whether the PDS did not say what a batch has to know, or a batch is not worth its reads."""
+
+    def begins_with(self, task: DeliveryTask) -> bool:
+        """Whether to try a batch that begins with this record."""
+        return task.begins_batch and not self._is_given_up
 
     async def send(self, first: DeliveryTask, seconds: float, done: Sequence[str]) -> SentBatch | None:
         """Send the records that are next with `first`, within `seconds`; None if it is to be delivered alone.
@@ -179,7 +197,7 @@ class BatchRun:
         Raises LeaseLostError.
         """
         swap, self._newest_commit = self._newest_commit, None
-        if not first.is_batchable or self._is_given_up or self._is_in_old_collection(first):
+        if not self.begins_with(first) or self._is_in_old_collection(first):
             return None
         try:
             return await self._send_next(first, swap, Deadline(seconds), done)
@@ -195,25 +213,52 @@ class BatchRun:
     async def _send_next(
         self, first: DeliveryTask, swap: str | None, deadline: Deadline, done: Sequence[str]
     ) -> SentBatch | None:
-        tasks = await in_thread(next_batch, self.delivery.log, self.lane, self.kinds, done)
+        tasks = await in_thread(next_batch, self.delivery.log, self.lane, self.kinds, first, done)
         if not _is_batch_of(first, tasks):
             return None
-        if swap is None:
-            swap = await self._read_newest_commit(deadline)
-            # what must not be restored beside: the swap refuses the batch if it changes after the commit was read
-            reads = RepoReads(self.delivery.pds, list_seconds=MAX_READ_SECONDS)
-            self._old_places = {
-                (kind.old_collection, str(entry.rkey))
-                for kind in self.kinds
-                if kind.old_collection is not None
-                async for entry in reads.records(self.lane.host, self.lane.did, kind.old_collection)
-            }
+        is_new, swap = swap is None, swap or await self._read_newest_commit(deadline)
+        if is_new:
+            self._shown.clear()
+        # the swap refuses the batch if anything changes after the commit was read
+        if not first.is_backfill:
+            tasks = await self._unchanged(tasks)
+        elif is_new:
+            self._old_places = await self._read_old_places()
         tasks = [task for task in tasks if not self._is_in_old_collection(task)]
         if not _is_batch_of(first, tasks):
             return None
         attempt_ids = await in_thread(record_intents, self.delivery.database, self.lane, tasks)
         verdict = await self._send(tasks, swap, deadline.within(WRITE_TIMEOUT_SECONDS))
         return self._sent(tasks, attempt_ids, verdict)
+
+    async def _unchanged(self, tasks: Sequence[DeliveryTask]) -> list[DeliveryTask]:
+        """Return those that the PDS shows as they were; one page of its list is read where that is not known."""
+        unread = sorted(task.key.rkey for task in tasks if task.key not in self._shown)
+        if unread:
+            collection = tasks[0].key.collection
+            left = RECORDS_PER_PAGE
+            async with aclosing(self._list(collection, after=unread[0][:-1])) as entries:
+                async for entry in entries:
+                    left -= 1
+                    if entry.rkey is not None:
+                        self._shown[RecordKey(self.lane.did, collection, entry.rkey)] = entry.cid
+                    if entry.rkey is None or entry.rkey >= unread[-1] or not left:
+                        break
+        found = [task for task in tasks if self._shown.get(task.key) == task.base]
+        self._is_given_up = len(found) < BATCH_FROM
+        return found
+
+    async def _read_old_places(self) -> AbstractSet[tuple[str | None, str]]:
+        return {
+            (kind.old_collection, str(entry.rkey))
+            for kind in self.kinds
+            if kind.old_collection is not None
+            async for entry in self._list(kind.old_collection)
+        }
+
+    def _list(self, collection: str, *, after: str = "") -> AsyncGenerator[Entry]:
+        reads = RepoReads(self.delivery.pds, list_seconds=MAX_READ_SECONDS)
+        return reads.records(self.lane.host, self.lane.did, collection, after=after)
 
     async def _read_newest_commit(self, deadline: Deadline) -> str:
         lane = self.lane
@@ -231,9 +276,11 @@ class BatchRun:
 
     async def _send(self, tasks: Sequence[DeliveryTask], swap: str, timeout: float) -> Verdict:
         lane = self.lane
-        records = [(task.key, task.body) for task in tasks if task.body is not None]
-        verdict = await self.delivery.pds.create(
-            lane.host, lane.did, records, swap_commit=swap, timeout=timeout
+        writes = [
+            write_of(task.key, task.body, creates=task.is_backfill) for task in tasks if task.body is not None
+        ]
+        verdict = await self.delivery.pds.apply(
+            lane.host, lane.did, writes, swap_commit=swap, timeout=timeout
         )
         for _ in tasks:
             self.delivery.metrics.attempted(PUT, verdict)
@@ -262,7 +309,7 @@ def _is_batch_of(first: DeliveryTask, tasks: Sequence[DeliveryTask]) -> bool:
 
 
 def _made(verdict: Verdict, records: int) -> tuple[str, list[str]] | None:
-    """Return the commit that a batch of creates made, and the CIDs of its records; None if the PDS does not say."""
+    """Return the commit that a batch made, and the CIDs of its records; None if the PDS does not say."""
     match verdict.body:
         case {"commit": {"cid": str(commit)}, "results": list(results)} if is_record_cid(commit):
             cids = [each.get("cid") for each in results if isinstance(each, dict)]

@@ -5,7 +5,7 @@ import time
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
-from functools import cache, cached_property
+from functools import cache, cached_property, partial
 from typing import Any, Final, Self
 from uuid import UUID
 
@@ -49,6 +49,8 @@ from outbox.record.dag_cbor import Record, UnencodableError, decode, record_cid
 from outbox.record.kind import RecordKind, RecordKinds
 from outbox.record.lexicon import LexiconError
 
+BATCH_FROM: Final = 4
+"""So many live edits of an account are sent together; fewer are sent faster one by one."""
 columns = mirror_target.c
 
 
@@ -97,6 +99,8 @@ class DeliveryTask:
     first_error: str | None = None
     trace: str | None = None
     """The W3C traceparent of the commit of the generation, where it was traced."""
+    has_company: bool = False
+    """Whether it is the first of BATCH_FROM live edits that are due."""
 
     @property
     def subject(self) -> Subject:
@@ -104,10 +108,18 @@ class DeliveryTask:
 
     @property
     def is_batchable(self) -> bool:
-        """Whether a replay creates the record again, which its PDS had and does not show (batch.py)."""
-        was_there = self.ever_sent and self.acked_gen > 0  # one that has moved was acknowledged elsewhere
-        is_lost = self.recreates and self.observed is None
-        return self.is_open and self.is_backfill and self.op == PUT and was_there and is_lost
+        """Whether it may be sent with others (batch.py): a replay creates the record again, which its PDS had and does not show, or a live edit changes one that it showed."""
+        if not self.is_open or self.op != PUT:
+            return False
+        if self.is_backfill:  # one that has moved was acknowledged elsewhere
+            return self.ever_sent and self.acked_gen > 0 and self.recreates and self.observed is None
+        is_shown = self.base is not None and self.observed is not None
+        return is_shown and not self.unread and self.request_cid != self.base
+
+    @property
+    def begins_batch(self) -> bool:
+        """Whether others may go with it."""
+        return (self.is_backfill or self.has_company) and self.is_batchable
 
     @property
     def was_rejected(self) -> bool:
@@ -187,16 +199,23 @@ def next_task(
     """
     with log.database.read() as connection:
         wanted = {"did": lane.did, "now": now, "done": list(done), "backfill": lane.backfill}
-        rows = _NEXT.start(connection, wanted).all()
+        rows = (_NEXT if lane.backfill else _NEXT_LIVE).start(connection, wanted).all()
         if not rows:
             return None
-        [row] = rows
+        row = rows[0]
         try:
-            return task_of(connection, row, read_subjects(log, connection, [row]), kinds)
+            task = task_of(connection, row, read_subjects(log, connection, [row]), kinds)
+            return replace(task, has_company=len(rows) == BATCH_FROM and all(map(is_live_edit, rows)))
         except SQLAlchemyError:
             raise
         except Exception as error:
             raise UnreadableTargetError(_task_of_row(row, kinds)) from error
+
+
+def is_live_edit(row: Any) -> bool:
+    """Whether a row of `mirror_target` is to be sent at once, on what its PDS showed."""
+    is_edit = row.desired_op == PUT and row.observed_body is not None
+    return bool(is_edit and row.is_open and not row.backfill)
 
 
 def stream_of(target: Any) -> UUID:
@@ -264,7 +283,7 @@ _URGENT_ENOUGH: Final = (
 """The least urgent class that the lane may be sent now; NULL, which matches no target, while it may be sent nothing."""
 
 
-def _next(dialect: str) -> Select[Any]:
+def _next(dialect: str, limit: int = 1) -> Select[Any]:
     return (
         select(mirror_target, is_open().label("is_open"))
         .where(
@@ -275,11 +294,13 @@ def _next(dialect: str) -> Select[Any]:
             ~among(PLACE, "done", dialect),
         )
         .order_by(*ORDER)
-        .limit(literal_column("1"))
+        .limit(literal_column(str(limit)))
     )
 
 
 _NEXT: Final = Prepared(_next)
+_NEXT_LIVE: Final = Prepared(partial(_next, limit=BATCH_FROM))
+"""Not for lanes with backfill: PostgreSQL would sort all of a long one."""
 
 
 def _task(

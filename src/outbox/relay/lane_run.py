@@ -3,14 +3,14 @@
 1. begin: read the lane's next due target and its subject (delivery_task.py), and record the intent (journal.py).
 2. deliver: send, and after InvalidSwap read back and send again (delivery.py, read_back.py).
 3. settle: the result goes into log, target, lane and attempt in one transaction, fenced by the lane's epoch (settle.py);
-   the next delivery begins in the same one. A replay's creates are delivered and settled together (batch.py).
+   the next delivery begins in the same one. A replay's creates, and live edits that are due together, are delivered and settled together (batch.py).
 4. repeat, until nothing is due, the run's share is used, or the result concerns the whole lane.
 5. release the lane, due when its next target is (mirror/lanes.py), in the transaction of the last result.
 """
 
 import logging
 from collections import Counter
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from contextlib import suppress
 from dataclasses import dataclass, field, replace
 from datetime import datetime
@@ -50,6 +50,7 @@ NextDelivery = DeliveryTask | Result | None
 class _Run:
     """What is known of a run after each delivery."""
 
+    batches: BatchRun
     done: list[str] = field(default_factory=list)
     goes_on: bool = True
     succeeded_at: datetime | None = None
@@ -86,15 +87,14 @@ class LaneRunner:
         return outcomes
 
     async def _deliver_due(self, lane: Lane, lease: LeaseClock, outcomes: Counter[Outcome]) -> None:
-        run = _Run()
+        run = _Run(BatchRun(self.delivery, lane, self.kinds))
         records = MAX_BACKFILL_RECORDS_PER_RUN if lane.backfill else MAX_RECORDS_PER_RUN
-        following = await in_thread(self._begin_first, lane, may_deliver=self._may_deliver(lease))
-        batches = BatchRun(self.delivery, lane, self.kinds)
+        following = await in_thread(self._begin_first, lane, run, may_deliver=self._may_deliver(lease))
         deliveries = 0
         while following is not None:
             delivered: Result | SentBatch | None = None
             if isinstance(following, DeliveryTask):
-                delivered = await batches.send(following, lease.seconds_left_to_send(), run.done)
+                delivered = await run.batches.send(following, lease.seconds_left_to_send(), run.done)
             delivered = delivered or await self._deliver(lane, following, lease)
             deliveries += 1
             run.done += [result.task.key.place for result in delivered.results]
@@ -106,16 +106,16 @@ class LaneRunner:
     def _may_deliver(self, lease: LeaseClock) -> bool:
         return not self.is_stopping() and lease.age < MAX_RUN_SECONDS and lease.seconds_left_to_send() > 0
 
-    def _begin_first(self, lane: Lane, *, may_deliver: bool) -> NextDelivery:
+    def _begin_first(self, lane: Lane, run: _Run, *, may_deliver: bool) -> NextDelivery:
         database = self.log.database
         with database.write() as connection:
             now = lock_lane(database, connection, lane).now
-            first = self._begin(connection, lane, now, []) if may_deliver else None
+            first = self._begin(connection, lane, now, run) if may_deliver else None
             if first is None:
                 write_release(connection, lane, now)
             return first
 
-    def _begin(self, connection: Connection, lane: Lane, now: datetime, done: Sequence[str]) -> NextDelivery:
+    def _begin(self, connection: Connection, lane: Lane, now: datetime, run: _Run) -> NextDelivery:
         """Read the next due target and, where it begins with a write, record its intent in the same transaction.
 
         That holds the lane's lock, without which no event of the account's records is committed: target and events agree.
@@ -123,11 +123,11 @@ class LaneRunner:
         if lane.lease_until <= now:  # another relay may claim the lane while the request is in flight
             return None
         try:
-            task = next_task(self.log, lane, self.kinds, now, done)
+            task = next_task(self.log, lane, self.kinds, now, run.done)
         except UnreadableTargetError as error:
             logger.exception("target_unreadable", extra=lane.log_fields)
             return Result(error.task, Outcome.FAILED, verdict_of_fault(error))
-        if task is None or task.is_batchable:
+        if task is None or run.batches.begins_with(task):
             return task
         try:
             begins_with_write = self.delivery.begins_with_write(task)
@@ -173,7 +173,7 @@ class LaneRunner:
             nonlocal following
             if any(result.is_answered for result in delivered.results):
                 run.succeeded_at = settled.now
-            following = self._begin(settled.connection, lane, settled.now, run.done) if run.goes_on else None
+            following = self._begin(settled.connection, lane, settled.now, run) if run.goes_on else None
             if following is None and settled.report is None:
                 write_release(settled.connection, lane, settled.now, run.succeeded_at)
 

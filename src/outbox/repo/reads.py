@@ -1,7 +1,7 @@
 """Reads of a repo without a login: its revision, records and blobs, page by page."""
 
 import asyncio
-from collections.abc import AsyncGenerator, AsyncIterator, Collection
+from collections.abc import AsyncGenerator, Collection
 from collections.abc import Set as AbstractSet
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
@@ -78,11 +78,15 @@ class RepoReads:
                 records[entry.rkey] = of
         return found
 
-    async def records(self, host: str, did: str, collection: str) -> AsyncIterator[Entry]:
-        """Yield the entries of a collection in the order of their keys; those without a key where the PDS lists them."""
-        last = ""
+    async def records(
+        self, host: str, did: str, collection: str, *, after: str = ""
+    ) -> AsyncGenerator[Entry]:
+        """Yield the entries of a collection in the order of their keys, from those `after` this one; those without a key where the PDS lists them."""
+        last = after
         limit = RECORDS_PER_PAGE
         params = {"repo": did, "collection": collection, "reverse": "true"}
+        if after:
+            params["cursor"] = after
         budget = _ListBudget(self._list_seconds)
         while True:
             async with budget.page():

@@ -1,8 +1,9 @@
-"""A batch creates records of a replay all at once, and they go one by one as soon as anything is in the way."""
+"""A batch creates records of a replay, or makes live edits, all at once; they go one by one as soon as anything is in the way."""
 
 from collections import Counter
-from collections.abc import Callable
+from collections.abc import Awaitable, Callable, Mapping
 from datetime import timedelta
+from types import MappingProxyType
 from typing import Any
 
 import httpx
@@ -11,23 +12,39 @@ import pytest
 from aggregates.track import Track
 from outbox.mirror.lanes import change_lane
 from outbox.mirror.requeue import queue_as_backfill
-from outbox.relay import batch
+from outbox.relay import batch, relay
 from outbox.relay.batch import MAX_BATCH_RECORDS
+from outbox.relay.delivery_task import BATCH_FROM
 from outbox.relay.result import Outcome
 from tests.dsl import COLLECTION, OLD_COLLECTION
 from tests.fake_pds.signed_in_pds import SignedInPds
 from tests.fake_pds.xrpc import RefusedError
-from tests.outbox.rigs.foreign_writes import sent
+from tests.outbox.rigs.foreign_writes import foreign_put, sent, verified
 from tests.outbox.rigs.namespace_move import moves
 from tests.outbox.rigs.relay_rig import LateRequest, Rig, answer_lost, answered, refused
-from tests.outbox.rigs.replays import SEVERAL, all_delivered, attempts, lost, restore, settle_all, wiped
+from tests.outbox.rigs.replays import (
+    SEVERAL,
+    all_delivered,
+    attempts,
+    edited,
+    lost,
+    restore,
+    settle_all,
+    wiped,
+)
 from tests.outbox.rigs.rows import lane_row
 from tests.statements import recorded_statements
 
 pytestmark = pytest.mark.anyio
+batches = pytest.mark.parametrize("begun", [wiped, edited], ids=["replay", "edits"])
+
+Begun = Callable[[Rig], Awaitable[list[Track]]]
 
 
-async def test_each_further_record_of_a_batch_takes_two_statements(desk: Rig) -> None:
+async def test_each_further_record_of_a_batch_takes_two_statements(
+    desk: Rig, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(relay, "EARLY_RELEASE_SECONDS", 3600.0)
     counts = []
     tracks = await lost(desk, 30)
     for some in (tracks[:10], tracks[10:]):
@@ -57,8 +74,9 @@ async def test_a_later_batch_swaps_on_the_commit_that_the_one_before_made(desk: 
     assert (first, commits.index(second) - commits.index(first)) == (begun, 1)
 
 
-async def test_a_login_that_is_refused_for_a_batch_parks_the_account_at_once(desk: Rig) -> None:
-    await wiped(desk)
+@batches
+async def test_a_login_that_is_refused_for_a_batch_parks_the_account_at_once(desk: Rig, begun: Begun) -> None:
+    await begun(desk)
     desk.wire.faults += [answered(400, "InvalidToken")] * 3
     await desk.relay_once()
     assert (sent(desk), lane_row(desk.database, desk.did).state) == (["applyWrites"], "auth_required")
@@ -73,8 +91,11 @@ async def test_the_pauses_after_batches_without_an_answer_grow(desk: Rig) -> Non
         desk.clock.advance(minutes=10)
 
 
-async def test_the_intents_of_all_records_are_committed_before_the_batch_is_sent(desk: Rig) -> None:
-    tracks = await wiped(desk)
+@batches
+async def test_the_intents_of_all_records_are_committed_before_the_batch_is_sent(
+    desk: Rig, begun: Begun
+) -> None:
+    tracks = await begun(desk)
     noted: list[str | None] = []
 
     async def look(send: Callable[[], Any]) -> httpx.Response:
@@ -87,8 +108,11 @@ async def test_the_intents_of_all_records_are_committed_before_the_batch_is_sent
     assert noted == [None] * SEVERAL
 
 
-async def test_another_clients_write_in_between_survives_and_the_records_go_one_by_one(desk: Rig) -> None:
-    tracks = await wiped(desk)
+@batches
+async def test_another_clients_write_in_between_survives_and_the_records_go_one_by_one(
+    desk: Rig, begun: Begun
+) -> None:
+    tracks = await begun(desk)
     theirs = {"$type": COLLECTION, "title": "theirs"}
 
     async def write_first(send: Callable[[], Any]) -> httpx.Response:
@@ -104,8 +128,9 @@ async def test_another_clients_write_in_between_survives_and_the_records_go_one_
     assert all_delivered(desk, [track for track in tracks if track is not tracks[2]])
 
 
-async def test_a_write_to_any_other_record_refuses_the_batch(desk: Rig) -> None:
-    tracks = await wiped(desk)
+@batches
+async def test_a_write_to_any_other_record_refuses_the_batch(desk: Rig, begun: Begun) -> None:
+    tracks = await begun(desk)
 
     async def write_first(send: Callable[[], Any]) -> httpx.Response:
         desk.pds.put_record(desk.did, "app.bsky.feed.post", "3kpost", {"text": "hello"})
@@ -120,6 +145,7 @@ async def test_a_write_to_any_other_record_refuses_the_batch(desk: Rig) -> None:
     assert (first.outcome, first.error) == ("read_back", "batch: InvalidSwap")
 
 
+@batches
 @pytest.mark.parametrize(
     "fault",
     [
@@ -134,9 +160,9 @@ async def test_a_write_to_any_other_record_refuses_the_batch(desk: Rig) -> None:
     ids=["answer lost", "500", "501", "413", "429", "blob", "unreadable"],
 )
 async def test_whatever_becomes_of_a_batch_it_is_not_sent_again_and_all_records_arrive(
-    desk: Rig, fault: Any
+    desk: Rig, begun: Begun, fault: Any
 ) -> None:
-    tracks = await wiped(desk)
+    tracks = await begun(desk)
     desk.wire.faults += [fault]
     before = len(desk.pds.repo(desk.did).commits)
     await settle_all(desk)
@@ -171,8 +197,9 @@ async def test_a_batch_that_arrives_late_brings_back_no_record_that_was_deleted(
     assert [desk.remote(track) for track in tracks] == [None] * SEVERAL
 
 
-async def test_a_refused_connection_keeps_the_batch_for_later(desk: Rig) -> None:
-    tracks = await wiped(desk)
+@batches
+async def test_a_refused_connection_keeps_the_batch_for_later(desk: Rig, begun: Begun) -> None:
+    tracks = await begun(desk)
     desk.wire.faults += [refused]
     assert await desk.relay_once() == {Outcome.FAILED: 1}
     await settle_all(desk)
@@ -311,3 +338,93 @@ async def test_a_record_that_was_never_in_its_collection_is_created_alone_and_de
     await settle_all(desk)
     assert [desk.remote(track) for track in tracks] == [None, None]
     assert "applyWrites" not in sent(desk)
+
+
+async def test_fewer_live_edits_than_are_worth_a_batch_go_alone(desk: Rig) -> None:
+    tracks = await edited(desk, BATCH_FROM - 1)
+    await desk.relay_once()
+    assert sent(desk) == ["putRecord"] * len(tracks)
+
+
+async def test_live_edits_are_one_request_after_two_reads(desk: Rig) -> None:
+    tracks = await edited(desk, BATCH_FROM)
+    asked = answers(desk)
+    await desk.relay_once()
+    assert asked == ["getLatestCommit", "listRecords", "applyWrites"]
+    assert [desk.remote(track)["title"] for track in tracks] == ["Edited"] * BATCH_FROM
+
+
+async def test_batches_of_live_edits_read_what_the_ones_before_them_did_not(desk: Rig) -> None:
+    tracks = await edited(desk, 2 * MAX_BATCH_RECORDS)
+    asked = answers(desk)
+    await desk.relay_once()
+    assert asked == ["getLatestCommit", "listRecords", "applyWrites", "listRecords", "applyWrites"]
+    assert all_delivered(desk, tracks)
+
+
+async def test_live_edits_far_apart_in_their_collection_go_one_by_one(
+    desk: Rig, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    tracks = await edited(desk)
+    monkeypatch.setattr(batch, "RECORDS_PER_PAGE", BATCH_FROM - 1)
+    asked = answers(desk)
+    await desk.relay_once()
+    alone = ["putRecord"] * (len(tracks) - BATCH_FROM + 1)
+    assert asked == ["getLatestCommit", "listRecords", "applyWrites", *alone]
+
+
+@pytest.mark.parametrize("then", ["getLatestCommit", "listRecords"])
+@pytest.mark.parametrize("is_delete", [False, True], ids=["edit", "delete"])
+async def test_what_another_client_does_between_the_reads_of_a_batch_and_its_writes_stays(
+    desk: Rig, then: str, is_delete: bool
+) -> None:
+    tracks = await edited(desk)
+    theirs = {"$type": COLLECTION, "title": "theirs"}
+
+    def acts() -> None:
+        if is_delete:
+            desk.pds.delete_record(desk.did, COLLECTION, tracks[2].rkey)
+        else:
+            desk.pds.put_record(desk.did, COLLECTION, tracks[2].rkey, theirs)
+
+    answers(desk, after={then: acts})
+    await settle_all(desk)
+    assert desk.remote(tracks[2]) == (None if is_delete else theirs)
+    assert all_delivered(desk, [track for track in tracks if track is not tracks[2]])
+
+
+async def test_what_another_client_did_before_is_held_and_the_others_go_together(desk: Rig) -> None:
+    tracks = await edited(desk)
+    theirs = {"$type": COLLECTION, "title": "theirs"}
+    desk.pds.put_record(desk.did, COLLECTION, tracks[2].rkey, theirs)
+    await settle_all(desk)
+    assert Counter(sent(desk)) == {"applyWrites": 1, "putRecord": 1}
+    assert (desk.remote(tracks[2]), desk.mirror(tracks[2].track_id).state) == (theirs, "held")
+    assert all_delivered(desk, [track for track in tracks if track is not tracks[2]])
+
+
+async def test_a_batch_of_edits_keeps_what_other_clients_have_added(desk: Rig) -> None:
+    tracks = await edited(desk)
+    foreign_put(desk, tracks[0], mood="calm")
+    await verified(desk, tracks[0].track_id)
+    for track in tracks:
+        desk.edit(track.track_id, title="Again")
+    await settle_all(desk)
+    assert (desk.remote(tracks[0])["title"], desk.remote(tracks[0])["mood"]) == ("Again", "calm")
+
+
+def answers(desk: Rig, after: Mapping[str, Callable[[], None]] = MappingProxyType({})) -> list[str]:
+    """The names of what the PDS answers from now on; once, something happens after an answer."""
+    asked: list[str] = []
+    left = dict(after)
+    assert isinstance(desk.pds, SignedInPds)
+    as_it_is = desk.pds.answer
+
+    def answer(request: httpx.Request, content: bytes) -> httpx.Response:
+        reply = as_it_is(request, content)
+        asked.append(request.url.path.rpartition(".")[2])
+        left.pop(asked[-1], lambda: None)()
+        return reply
+
+    desk.pds.answer = answer
+    return asked

@@ -40,6 +40,17 @@ async def lost(desk: Rig, records: int, **fields: Any) -> list[Track]:
     return tracks
 
 
+async def edited(desk: Rig, records: int = SEVERAL) -> list[Track]:
+    """An account whose artist has edited all its records at once."""
+    tracks = [desk.upload(number) for number in range(1, records + 1)]
+    while await desk.relay_once():
+        pass
+    for track in tracks:
+        desk.edit(track.track_id, title="Edited")
+    desk.wire.sent.clear()
+    return tracks
+
+
 def restore(desk: Rig, tracks: Sequence[Track]) -> None:
     """An operator's plan restores these records."""
     keys = [(track, RecordKey(desk.did, COLLECTION, track.rkey)) for track in tracks]
