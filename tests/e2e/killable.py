@@ -18,6 +18,7 @@ from demo.agreement import differences
 from demo.service import MASTERTAPE, Service
 from demo.story import COLLECTION
 from devpds.server import DevPds
+from outbox.relay.delivery_task import BATCH_FROM
 from tests.e2e.artist import MIGRATE, UNDELETE, Artist
 from tests.e2e.eventually import eventually
 from tests.faults.failpoints import Trigger
@@ -32,6 +33,10 @@ TAKEN_ALONG_AFTER_SECONDS = 10
 """If no armed point was passed by then, a lane run for another record has taken the act along: a further edit has a run of its own."""
 WAITING = {"held", "detached", "rejected", "parked"}
 FOREIGN = {"ForeignEditObserved", "ForeignEditAdopted", "RecordMissing"}
+
+
+SEVERAL = BATCH_FROM + 1
+"""Where the first of them fails, the others are a batch."""
 
 
 class KillableService(Service):
@@ -130,13 +135,14 @@ class Victim:
         self.converges()
 
     def publishes_several(self) -> None:
-        """The same a few times."""
-        for _ in range(3):
-            self.publishes()
+        """Upload some tracks and have them on the PDS."""
+        for _ in range(SEVERAL):
+            self.creates()
+        self.converges()
 
     def edits_several(self) -> None:
         """Give the newest ones other titles."""
-        for track_id, titles in list(self._titles.items())[-3:]:
+        for track_id, titles in list(self._titles.items())[-SEVERAL:]:
             title = self._title()
             self.artist.client.edit(track_id, title=title)
             titles.append(title)

@@ -13,7 +13,7 @@ from outbox.views.status import mirrors
 from service.wiring.log import PROJECTIONS
 from tests.e2e.artist import Artist
 from tests.e2e.eventually import eventually
-from tests.e2e.killable import FOREIGN, WAITING, Victim
+from tests.e2e.killable import FOREIGN, SEVERAL, WAITING, Victim
 from tests.remarks import REMARKS, Remark, RemarkRecords, a_remark
 
 RECORDS = RemarkRecords()
@@ -56,7 +56,7 @@ class RemarkVictim(Victim):
 
     def edits_several(self) -> None:
         """Reword the newest ones."""
-        for remark_id in list(self.texts)[-3:]:
+        for remark_id in list(self.texts)[-SEVERAL:]:
             self._rewords(remark_id)
 
     def deletes(self) -> None:

@@ -101,7 +101,7 @@ ONLY = {
     "release": (Act(host_fails, methodcaller("edits")),),
     "refresh": (Act(token_expires, methodcaller("edits")),),
     "blob": (Act(methodcaller("publishes"), methodcaller("migrates")),),
-    "batch": (Act(methodcaller("publishes_several"), methodcaller("loses_all_records")),),
+    "batch": (EDITS_OF_SEVERAL, Act(methodcaller("publishes_several"), methodcaller("loses_all_records"))),
 }
 
 
