@@ -3,13 +3,12 @@
 from collections.abc import Sequence
 from typing import Final
 
-from aggregates.published import Subject
 from aggregates.track import Track
 from application.authorization import OnTrack, load_owned
 from eventstore.change import Envelope
 from eventstore.event_log import EventLog
 from eventstore.unit_of_work import UnitOfWork
-from outbox.blobs.jobs import mark_backfill, mark_live
+from outbox.blobs.jobs import mark_backfill
 from projections.tracks.queries import eligible_tracks
 
 AUDIO_BLOB_BYTES: Final = 104_857_600
@@ -21,7 +20,7 @@ def copy_audio_to_pds(unit: UnitOfWork, command: OnTrack) -> int:
     track = load_owned(unit, command)
     track.request_blob_migration(at=unit.now)
     unit.save(track)
-    mark_live(unit.connection, track.did, Subject(track.TOPIC, track.track_id))
+    mark_backfill(unit.connection, track.did, Track.subjects([track.track_id]), backfill=False)
     return track.track_id
 
 

@@ -25,8 +25,8 @@ MAX_UPLOADS_PER_HOST: Final = 2
 MAX_CONCURRENT_UPLOADS: Final = 32
 """Many, since each holds only one chunk: hosts that hang on uploads leave room for others."""
 MAX_REQUESTED: Final = 1000
-MAX_LOST_PAUSE_SECONDS: Final = 60.0
-"""Before the next attempt of an account whose uploads end their processes."""
+MAX_LOST_PAUSE_SECONDS: Final = 3600.0
+"""Before the next attempt of an account whose uploads end their processes, or cannot be settled: each sends all bytes again."""
 
 upload: Final = blob_job.c
 lane: Final = mirror_lane.c
@@ -83,16 +83,11 @@ def next_upload(database: Database, claimed: Job) -> Upload | None:
     return Upload(claimed.subject, host, Subject(kind, subject_id), audio_cid, attempts, claimed)
 
 
-def may_upload(did: str, host: str) -> ColumnElement[bool]:
-    """Whether the account's lane is still ready on this host, and the host may be sent uploads now.
+def _has_room(of: FromClause) -> ColumnElement[bool]:
+    """Whether this job's account may upload now, and its host has room for one more.
 
     A deactivated account accepts uploads, but no record that names them.
     """
-    return exists().where(lane.did == did, lane.host == host, pds_host.c.host == lane.host, _TAKES_UPLOADS)
-
-
-def _has_room(of: FromClause) -> ColumnElement[bool]:
-    """Whether this job's account may upload now, and its host has room for one more."""
     other, running = mirror_lane.alias(), job.alias("uploading")
     under_way = (
         select(func.count())

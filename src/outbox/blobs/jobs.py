@@ -1,17 +1,16 @@
-"""The rows of uploads: settle and postpone. Row locks are taken in one order: lane, target, job."""
+"""The rows of uploads. Row locks are taken in one order: lane, target, job."""
 
 from collections.abc import Iterable
 from dataclasses import replace
 from typing import Any, Final
 
-from sqlalchemy import ColumnElement, Connection, delete, exists, select, update
+from sqlalchemy import ColumnElement, Connection, Table, exists, select, update
 
 from aggregates.published import Subject, WithBlob
 from aggregates.values import Audio, BlobRef
 from eventstore.coordination.backoff import CAP_SECONDS, MAX_FUTILE_PAUSE_SECONDS, backoff
-from eventstore.database import Database
 from eventstore.errors import LeaseLostError
-from eventstore.jobs.queue import held, require_held
+from eventstore.jobs.queue import held
 from eventstore.jobs.table import job
 from eventstore.unit_of_work import UnitOfWork
 from eventstore.untrusted import clean
@@ -82,8 +81,6 @@ def _is_whole(body: Any, audio: Audio) -> bool:
     return blob is not None and (blob["ref"]["$link"], blob["size"]) == (audio.cid, audio.size)
 
 
-FIRST_UNSETTLED_PAUSE_SECONDS: Final = 60.0
-"""The first pause after an upload whose result could not be settled."""
 MISSING_REASON: Final = "audio_missing"
 """The bytes are not in our storage."""
 
@@ -92,22 +89,8 @@ lane = mirror_lane.c
 target = mirror_target.c
 
 
-def postpone(database: Database, claimed: Upload, error: str) -> None:
-    """Back off a job whose upload has ended with a result that could not be settled."""
-    pause = backoff(claimed.attempts, first=FIRST_UNSETTLED_PAUSE_SECONDS, cap=MAX_FUTILE_PAUSE_SECONDS)
-    with database.write() as connection:
-        require_held(connection, claimed.job)
-        _end(
-            connection,
-            claimed,
-            attempts=claimed.attempts + 1,
-            not_before=database.now(connection) + pause,
-            last_error=clean(error, MAX_MESSAGE_LENGTH),
-        )
-
-
 def settle_job(unit: UnitOfWork, claimed: Upload, verdict: Verdict | None) -> None:
-    """Settle an upload in one unit of work: check the lease and the subject, append the event, end or postpone the job.
+    """Settle an upload in one unit of work: check the lease and the subject, append the event, change the upload.
 
     Without a verdict nothing was sent: the record no longer needs the upload, or its lane is not ready. Raises
     LeaseLostError.
@@ -117,7 +100,7 @@ def settle_job(unit: UnitOfWork, claimed: Upload, verdict: Verdict | None) -> No
     due = unit.connection.scalar(select(job.c.due).where(held(claimed.job)).with_for_update())
     row = unit.connection.execute(
         select(upload.audio_cid, upload.again, upload.backfill, upload.failing_since)
-        .where(*_this(claimed))
+        .where(*_in(blob_job, claimed))
         .with_for_update()
     ).one_or_none()
     if not is_at_host or due is None or row is None:
@@ -125,14 +108,11 @@ def settle_job(unit: UnitOfWork, claimed: Upload, verdict: Verdict | None) -> No
     subject = unit.load(WithBlob, claimed.subject.stream_id)  # type: ignore[type-abstract]
     if not subject.wants_blob(claimed.audio_cid):
         # The verdict is about other bytes than the record is to name now.
-        _end(unit.connection, claimed, again=row.again and subject.wants_blob(row.audio_cid), attempts=0)
-    elif verdict is None:
-        _end(unit.connection, claimed)  # the job stays pending
-    elif verdict.kind in PARKING:
+        _change(unit, claimed, again=row.again and subject.wants_blob(row.audio_cid), attempts=0)
+    elif verdict is not None and verdict.kind in PARKING:
         if due >= claimed.job.began_at:  # otherwise the owner has signed in since the claim
             park(unit.connection, claimed.did, verdict.kind, unit.now, error=error_text(verdict))
-        _end(unit.connection, claimed)
-    else:
+    elif verdict is not None:
         _settle(unit, claimed, subject, verdict, row)
 
 
@@ -143,39 +123,28 @@ def _settle(unit: UnitOfWork, claimed: Upload, subject: WithBlob, verdict: Verdi
     if row.failing_since is None:
         failure |= {"failing_since": unit.now, "first_error": error}
     if verdict.kind is Kind.DONE and (blob := blob_reference(verdict.body["blob"])) is not None:
-        has_live_work = exists().where(*_waits_for(claimed), is_open(), ~target.backfill)
+        has_live_work = exists().where(*_in(mirror_target, claimed), is_open(), ~target.backfill)
         backfilled = backfilled and not unit.connection.scalar(select(has_live_work))
         _set_target(unit, claimed, state=TargetState.IDLE, reason=None, not_before=PAST)
         wake_lane(unit.connection, claimed.did, unit.now)
         subject.record_blob(BlobRef(claimed.audio_cid, blob), at=unit.now)
         attempts = claimed.attempts if was_lost else 0  # kept until the PDS finds the blob: relay/settle.py
-        _end(
-            unit.connection,
-            claimed,
-            again=False,
-            attempts=attempts,
-            last_error=None,
-            cause=None,
-            **NO_FAILURES,
-        )
+        well = {"last_error": None, "cause": None, **NO_FAILURES}
+        _change(unit, claimed, again=False, attempts=attempts, **well)
     elif verdict.kind is Kind.REJECTED:
         _record_refusal(unit, claimed, subject, verdict, was_lost=was_lost)
-        _end(unit.connection, claimed, again=False, **failure)
+        _change(unit, claimed, again=False, **failure)
     elif verdict.kind is Kind.PACED:  # not an attempt: the PDS did not process it
-        _end(
-            unit.connection,
-            claimed,
-            not_before=unit.now + verdict.requested_pause(unit.now),
-            last_error=error,
-        )
+        not_before = unit.now + verdict.requested_pause(unit.now)
+        _change(unit, claimed, not_before=not_before, last_error=error)
     elif verdict.error == NO_CONNECTION:  # not an attempt either, and no fault of the PDS
-        _end(unit.connection, claimed, not_before=unit.now + NO_CONNECTION_PAUSE, last_error=error)
+        _change(unit, claimed, not_before=unit.now + NO_CONNECTION_PAUSE, last_error=error)
     else:
         schedule_probe(unit.connection, claimed.did, unit.now)
         is_futile = verdict.is_fault_of_record or verdict.error == BLOB_MISMATCH
         pause = backoff(claimed.attempts, cap=MAX_FUTILE_PAUSE_SECONDS if is_futile else CAP_SECONDS)
         not_before = unit.now + max(pause, verdict.requested_pause(unit.now))
-        _end(unit.connection, claimed, attempts=claimed.attempts + 1, not_before=not_before, **failure)
+        _change(unit, claimed, attempts=claimed.attempts + 1, not_before=not_before, **failure)
     unit.save(subject)
     if backfilled and verdict.kind is Kind.DONE:
         queue_as_backfill(unit.connection, claimed.did, [claimed.subject], unit.now)
@@ -197,36 +166,24 @@ def _record_refusal(
     subject.record_blob_failure(reason, final=True, at=unit.now)
 
 
-def mark_backfill(connection: Connection, did: str, subjects: Iterable[Subject]) -> None:
-    """Put these uploads, and the records that wait for them, behind live work: they are part of bulk work."""
+def mark_backfill(
+    connection: Connection, did: str, subjects: Iterable[Subject], *, backfill: bool = True
+) -> None:
+    """Put these uploads, and the records that wait for them, behind live work, as part of bulk work; or else among it."""
     for these in are_about(subjects, blob_job):
-        connection.execute(update(blob_job).where(upload.did == did, these).values(backfill=True))
+        connection.execute(update(blob_job).where(upload.did == did, these).values(backfill=backfill))
 
 
-def mark_live(connection: Connection, did: str, subject: Subject) -> None:
-    """Put this upload among live work: the owner requested it alone."""
-    this = (upload.did == did, *is_about(blob_job, *subject), upload.backfill)
-    connection.execute(update(blob_job).where(*this).values(backfill=False))
-
-
-def _end(connection: Connection, claimed: Upload, **columns: Any) -> None:
-    """End the turn of the upload's account."""
-    if columns:
-        connection.execute(update(blob_job).where(*_this(claimed)).values(columns))
-    connection.execute(delete(job).where(held(claimed.job)))
-
-
-def _this(claimed: Upload) -> tuple[ColumnElement[bool], ...]:
-    return upload.did == claimed.did, *is_about(blob_job, *claimed.subject)
+def _change(unit: UnitOfWork, claimed: Upload, **columns: Any) -> None:
+    unit.connection.execute(update(blob_job).where(*_in(blob_job, claimed)).values(columns))
 
 
 def _set_target(unit: UnitOfWork, claimed: Upload, **columns: Any) -> None:
     """Set columns of the target, if it waits for this blob."""
-    unit.connection.execute(
-        update(mirror_target).where(*_waits_for(claimed), target.state == TargetState.BLOB).values(columns)
-    )
+    these = (*_in(mirror_target, claimed), target.state == TargetState.BLOB)
+    unit.connection.execute(update(mirror_target).where(*these).values(columns))
 
 
-def _waits_for(claimed: Upload) -> tuple[ColumnElement[bool], ...]:
-    """Return the conditions of the targets whose record is to name this blob."""
-    return target.did == claimed.did, *is_about(mirror_target, *claimed.subject)
+def _in(table: Table, claimed: Upload) -> tuple[ColumnElement[bool], ...]:
+    """Return the conditions of the rows that are about the upload's subject."""
+    return table.c.did == claimed.did, *is_about(table, *claimed.subject)

@@ -11,19 +11,15 @@ from collections.abc import AsyncIterator, Iterator
 from dataclasses import replace
 from typing import Final
 
-from sqlalchemy import select
-
 from aggregates.published import WithBlob
 from aggregates.values import Audio
 from eventstore.change import Envelope, Via
-from eventstore.coordination.backoff import backoff
 from eventstore.coordination.threads import Threads
-from eventstore.errors import LeaseLostError
 from eventstore.event_log import EventLog
 from eventstore.jobs.kinds import Job, Outcome
 from eventstore.jobs.kinds import Kind as JobKind
-from outbox.blobs.claim import Upload, may_upload, next_upload, upload_kind
-from outbox.blobs.jobs import MISSING_REASON, judged, postpone, refused_unsent, settle_job
+from outbox.blobs.claim import Upload, next_upload, upload_kind
+from outbox.blobs.jobs import MISSING_REASON, judged, refused_unsent, settle_job
 from outbox.mirror.failure_causes import count_failure
 from outbox.mirror.host_state import HostReport
 from outbox.mirror.hosts import Hosts, PacedPds
@@ -40,7 +36,6 @@ STALL_TIMEOUT_SECONDS: Final = 60.0
 ANSWER_TIMEOUT_SECONDS: Final = 180.0
 """For the PDS to answer once it has all bytes, which it may have to store first."""
 UPLOAD_TIMEOUT_SECONDS: Final = 1000.0
-MAX_SETTLE_ATTEMPTS: Final = 6
 BLOB: Final = "blob"
 """The `op` label of uploads in metrics, beside put and delete."""
 
@@ -66,33 +61,25 @@ class Uploads:
 
     def kind(self) -> JobKind:
         """Return what a worker runs: after a crash an upload is free within the lease, however large it is."""
-        return upload_kind(self._make_next)
+        return upload_kind(self._work)
 
-    async def _make_next(self, job: Job) -> Outcome:
+    async def _work(self, job: Job) -> Outcome:
         claimed = await in_thread(next_upload, self._log.database, job)
-        if claimed is not None:
-            await self._make(claimed)
+        if claimed is None:
+            return Outcome.DONE
+        verdict = await self._attempt(claimed)
+        if verdict is not None:  # the host's limits hold, whether or not the job is still ours
+            verdict = replace(verdict, phase=Phase.UPLOAD)
+            report = HostReport.of(claimed.host, claimed.did, verdict)
+            await in_thread(self._hosts.record_if_changed, report)
+        await in_thread(self._settle, claimed, verdict)
         return Outcome.DONE
 
-    async def _make(self, claimed: Upload) -> None:
-        try:
-            verdict = await self._attempt(claimed)
-            if verdict is not None:  # the host's limits hold, whether or not the job is still ours
-                verdict = replace(verdict, phase=Phase.UPLOAD)
-                report = HostReport.of(claimed.host, claimed.did, verdict)
-                await in_thread(self._hosts.record_if_changed, report)
-            await self._settle(claimed, verdict)
-            if verdict is not None and verdict.kind is not Kind.DONE:
-                await in_thread(self._count_failure, claimed, verdict)
-        except LeaseLostError:
-            self._metrics.fenced()
-            raise
-        except Exception as error:
-            logger.exception("blob_job_failed", extra=self._log_fields(claimed))
-            await in_thread(postpone, self._log.database, claimed, f"{type(error).__name__}: {error}")
-
-    def _count_failure(self, claimed: Upload, verdict: Verdict) -> None:
-        count_failure(self._log.database, claimed.host, verdict, did=claimed.did, subject=claimed.subject)
+    def _settle(self, claimed: Upload, verdict: Verdict | None) -> None:
+        envelope = Envelope("relay", Via.RELAY, f"blob:{claimed.job.id}:{claimed.job.epoch}")
+        self._log.transact(claimed.did, envelope, lambda unit: settle_job(unit, claimed, verdict))
+        if verdict is not None and verdict.kind is not Kind.DONE:
+            count_failure(self._log.database, claimed.host, verdict, did=claimed.did, subject=claimed.subject)
 
     async def _attempt(self, claimed: Upload) -> Verdict | None:
         """Upload; None when the record no longer needs the upload, or its lane is not ready."""
@@ -100,7 +87,7 @@ class Uploads:
             audio = await in_thread(self._audio, claimed)
             return await self._upload(claimed, audio) if audio is not None else None
         except Exception as error:
-            logger.exception("blob_upload_failed", extra=self._log_fields(claimed))
+            logger.exception("blob_upload_failed", extra=claimed.job.log_fields)
             return verdict_of_fault(error)
 
     def _audio(self, claimed: Upload) -> Audio | None:
@@ -114,19 +101,14 @@ class Uploads:
         limit = await self._pds.blob_limit(claimed.host)
         if (refusal := refused_unsent(audio, limit)) is not None:
             return refusal
-        if not await in_thread(self._may_upload, claimed):  # time has passed while the PDS answered
-            return None
+        if await in_thread(next_upload, self._log.database, claimed.job) != claimed:
+            return None  # time has passed while the PDS answered
         try:
             verdict = judged(await self._send(claimed, audio), audio)
         except FileNotFoundError:
             return Verdict(Kind.REJECTED, MISSING_REASON, message=f"{audio.cid} is not in storage")
         self._metrics.attempted(BLOB, verdict)
         return verdict
-
-    def _may_upload(self, claimed: Upload) -> bool:
-        with self._log.database.read_committed() as connection:
-            query = select(may_upload(claimed.did, claimed.host))
-            return bool(connection.scalar(query, {"now": self._log.database.now(connection)}))
 
     async def _send(self, claimed: Upload, audio: Audio) -> Verdict:
         try:
@@ -149,34 +131,6 @@ class Uploads:
         source = await self._reads.run(self._source.read, cid)
         while chunk := await self._reads.run(_next_chunk, source):
             yield chunk
-
-    async def _settle(self, claimed: Upload, verdict: Verdict | None) -> None:
-        """Settle, and retry while the database is away, since an upload is expensive."""
-        envelope = Envelope("relay", Via.RELAY, self._request_id(claimed))
-        for failures in range(MAX_SETTLE_ATTEMPTS):
-            try:
-                await in_thread(
-                    self._log.transact,
-                    claimed.did,
-                    envelope,
-                    lambda unit: settle_job(unit, claimed, verdict),
-                )
-            except LeaseLostError:
-                raise
-            except Exception:
-                if failures + 1 == MAX_SETTLE_ATTEMPTS:
-                    raise
-                logger.exception("blob_settle_failed", extra=self._log_fields(claimed))
-                await asyncio.sleep(backoff(failures).total_seconds())
-            else:
-                return
-
-    def _request_id(self, claimed: Upload) -> str:
-        return f"blob:{claimed.job.id}:{claimed.job.epoch}"
-
-    def _log_fields(self, claimed: Upload) -> dict[str, object]:
-        facts = {"did": claimed.did, "host": claimed.host, "epoch": claimed.job.epoch}
-        return {**facts, "subject": str(claimed.subject), "request_id": self._request_id(claimed)}
 
 
 def _next_chunk(source: Iterator[bytes]) -> bytes:

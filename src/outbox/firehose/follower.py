@@ -5,7 +5,6 @@ Any number of processes may run one: each host's stream is leased to one of them
 
 import asyncio
 import logging
-from collections.abc import Mapping
 from datetime import timedelta
 from functools import partial
 from typing import Final
@@ -13,7 +12,7 @@ from typing import Final
 from eventstore.database import Database
 from outbox.firehose.cursors import claim_streams, release_streams
 from outbox.firehose.share import Share
-from outbox.firehose.subscription import StreamReports, StreamStatus, Subscription
+from outbox.firehose.subscription import StreamReports, Subscription
 from outbox.mirror.hosts import Hosts
 from outbox.ports import Addresses
 
@@ -49,12 +48,7 @@ class Follower:
             share=self._share,
             reports=reports or StreamReports(),
         )
-        self._streams: dict[str, tuple[Subscription, asyncio.Task[None]]] = {}
-
-    @property
-    def statuses(self) -> Mapping[str, StreamStatus]:
-        """The status of each of this process's streams, by host."""
-        return {host: subscription.status for host, (subscription, _) in list(self._streams.items())}
+        self._streams: dict[str, asyncio.Task[None]] = {}
 
     async def run(self, stop: asyncio.Event) -> None:
         """Claim streams and subscribe, until `stop` is set; then release them."""
@@ -75,15 +69,14 @@ class Follower:
         held = await self._share.in_thread(
             claim_streams, self._database, owner=self._owner, lease=STREAM_LEASE, limit=MAX_STREAMS
         )
-        ended = [host for host, (_, task) in self._streams.items() if host not in held or task.done()]
+        ended = [host for host, task in self._streams.items() if host not in held or task.done()]
         await self._unsubscribe(ended)
         for host in held:
             if host not in self._streams:
-                subscription = self._subscription(host)
-                self._streams[host] = subscription, asyncio.create_task(subscription.run())
+                self._streams[host] = asyncio.create_task(self._subscription(host).run())
 
     async def _unsubscribe(self, hosts: list[str]) -> None:
-        tasks = [self._streams.pop(host)[1] for host in hosts]
+        tasks = [self._streams.pop(host) for host in hosts]
         for task in tasks:
             task.cancel()
         await asyncio.gather(*tasks, return_exceptions=True)

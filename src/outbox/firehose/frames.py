@@ -2,7 +2,7 @@
 
 from collections.abc import Mapping
 from dataclasses import dataclass
-from datetime import datetime
+from datetime import UTC, datetime
 from typing import Any, Final
 
 import libipld
@@ -39,22 +39,26 @@ class Commit:
 
 @dataclass(frozen=True)
 class Message:
-    """A message: its kind, as `commit`, and its sequence number, the account that it is about, the time that it names."""
+    """A message: its kind, as `commit`, and what it says."""
 
     kind: str
     body: Mapping[str, Any]
 
     @property
-    def seq(self) -> int | None:
-        seq = self.body.get("seq")
-        return seq if isinstance(seq, int) else None
+    def place(self) -> dict[str, Any] | None:
+        """The place in the stream after it, as columns of the stream's row: the cursor, when it was sent, and how late it came."""
+        seq, sent_at = self.body.get("seq"), self._sent_at
+        if not isinstance(seq, int):
+            return None
+        lag = (datetime.now(UTC) - sent_at).total_seconds() if sent_at is not None else 0.0
+        return {"seq": seq, "heard_at": sent_at, "lag_seconds": max(0.0, lag)}
 
     @property
     def did(self) -> str:
         return _text(self.body, "repo") or _text(self.body, "did") or ""
 
     @property
-    def sent_at(self) -> datetime | None:
+    def _sent_at(self) -> datetime | None:
         try:
             time = datetime.fromisoformat(_text(self.body, "time") or "")
         except ValueError:

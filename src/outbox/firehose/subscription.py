@@ -59,14 +59,6 @@ INFO: Final = "info"
 
 
 @dataclass(frozen=True)
-class StreamStatus:
-    """Whether a stream is connected, and the delay of its last message."""
-
-    alive: bool = False
-    lag_seconds: float = 0.0
-
-
-@dataclass(frozen=True)
 class StreamReports:
     """Callbacks: `marked` when there is work for the relay, `heard` with the effect of each message about our accounts."""
 
@@ -85,7 +77,6 @@ class Subscription:
     owner: str
     share: Share
     reports: StreamReports
-    status: StreamStatus = StreamStatus()
     dids: AbstractSet[str] = frozenset()
     """Our accounts on the host."""
     probes: dict[str, datetime] = field(default_factory=dict)
@@ -104,8 +95,6 @@ class Subscription:
                 return
             except Exception as error:  # noqa: BLE001 - the stream is opened again after any error
                 await self._disconnected(error)
-            finally:
-                self.status = StreamStatus()
             failures = failures + 1 if clock() - begun_at < MAX_PAUSE_SECONDS else 0
             pause = backoff(failures, first=FIRST_PAUSE_SECONDS, cap=MAX_PAUSE_SECONDS)
             await asyncio.sleep(pause.total_seconds())
@@ -113,10 +102,9 @@ class Subscription:
     async def _listen(self) -> None:
         cursor = await self.share.in_thread(cursor_of, self.database, self.host)
         async with subscribed(self.host, cursor, self.addresses, self.share) as connection:
-            self.status = StreamStatus(alive=True)
             await self._change(connected_at=datetime.now(UTC), problem=None)
             clock = asyncio.get_running_loop().time
-            stored_at, dids_at, last = clock(), -inf, None
+            stored_at, dids_at, place = clock(), -inf, dict[str, Any]()
             while True:
                 if clock() - dids_at >= DIDS_INTERVAL_SECONDS:
                     self.dids = await self.share.in_thread(accounts_at, self.database, self.host)
@@ -126,11 +114,10 @@ class Subscription:
                         message = message_in(data)
                     if message is not None:
                         await self._process(message)
-                        last = message if message.seq is not None else last
-                if last is not None and clock() - stored_at >= CURSOR_INTERVAL_SECONDS:
-                    lag_seconds = self.status.lag_seconds
-                    await self._change(seq=last.seq, heard_at=last.sent_at, lag_seconds=lag_seconds)
-                    stored_at, last = clock(), None
+                        place = message.place or place
+                if place and clock() - stored_at >= CURSOR_INTERVAL_SECONDS:
+                    await self._change(**place)
+                    stored_at, place = clock(), {}
 
     async def _change(self, **columns: Any) -> None:
         await self.share.in_thread(change_stream, self.database, self.host, self.owner, **columns)
@@ -150,10 +137,6 @@ class Subscription:
             logger.exception("firehose_status_not_kept", extra={"host": self.host})
 
     async def _process(self, message: Message) -> None:
-        sent_at = message.sent_at
-        if sent_at is not None:
-            lag = (datetime.now(UTC) - sent_at).total_seconds()
-            self.status = StreamStatus(alive=True, lag_seconds=max(0.0, lag))
         if message.kind == INFO and message.body.get("name") == OUTDATED_CURSOR:
             effect = await self.share.in_thread(self._rescan_host)
         elif message.did in self.dids:

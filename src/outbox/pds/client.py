@@ -94,12 +94,13 @@ class Remote:
 
 
 class AccountStatus(Enum):
-    """The status of an account at a host."""
+    """The status of an account at its host."""
 
     ACTIVE = "active"
     INACTIVE = "deactivated, suspended or taken down"
     ABSENT = "not there"
-    UNKNOWN = "the host does not say"
+    UNKNOWN = "no host or directory says"
+    MOVED = "at another host, as its directory says"
 
 
 class RemoteUnknownError(Exception):
@@ -175,15 +176,7 @@ class Pds:
         match status.body:
             case {"active": bool(active)} if status.kind is Kind.DONE:
                 return AccountStatus.ACTIVE if active else AccountStatus.INACTIVE
-        if status.kind in {Kind.NOT_SENT, Kind.PACED} or status.error == REPO_NOT_FOUND:
-            return AccountStatus.ABSENT if status.error == REPO_NOT_FOUND else AccountStatus.UNKNOWN
-        commit = await self.read(host, GET_LATEST_COMMIT, timeout, {"did": did})  # older than getRepoStatus
-        match commit:
-            case Verdict(kind=Kind.DONE, body={"rev": str()}):
-                return AccountStatus.ACTIVE
-            case Verdict(kind=Kind.INACTIVE):
-                return AccountStatus.INACTIVE
-        return AccountStatus.ABSENT if commit.error == REPO_NOT_FOUND else AccountStatus.UNKNOWN
+        return AccountStatus.ABSENT if status.error == REPO_NOT_FOUND else AccountStatus.UNKNOWN
 
     async def read(
         self, host: str, nsid: str, timeout: float, params: dict[str, str] | None = None

@@ -6,6 +6,7 @@ address's. Times are by the host's clock, which may differ from ours.
 
 import math
 import re
+import time
 from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import datetime, timedelta
@@ -31,25 +32,16 @@ CREATE_POINTS, PUT_POINTS, DELETE_POINTS = 3, 2, 1
 
 
 @dataclass(frozen=True)
-class HostTime:
-    """A time on the host's clock, and what that clock showed at the response (`Date`), if it said."""
-
-    at: float
-    clock: float | None
-
-    def seconds_left(self, now: datetime) -> float:
-        """Return the seconds until then; by our own clock if the host sent no `Date`."""
-        return self.at - (self.clock if self.clock is not None else now.timestamp())
-
-
-@dataclass(frozen=True)
 class Budget:
-    """One of a PDS's budgets: `limit` points per `window` seconds, which is None if the PDS does not name it."""
+    """One of a PDS's budgets: `limit` points per `window` seconds, which is None if the PDS does not name it.
+
+    It is full again `reset_seconds` after the response.
+    """
 
     limit: int
     left: int
     window: int | None
-    reset: HostTime
+    reset_seconds: float
 
     @property
     def is_of_host(self) -> bool:
@@ -59,27 +51,12 @@ class Budget:
     def reset_at(self, now: datetime) -> datetime:
         """Return when the budget is full again, by our clock: never in the past, nor later than its window."""
         longest = min(self.window or LONGEST_PAUSE_SECONDS, LONGEST_PAUSE_SECONDS)
-        seconds = max(self.reset.seconds_left(now), 0.0) + ROUNDED_SECONDS
+        seconds = max(self.reset_seconds, 0.0) + ROUNDED_SECONDS
         return now + timedelta(seconds=min(seconds, longest + ROUNDED_SECONDS))
 
     def is_used_up(self, reserve: float, points: int) -> bool:
         """Whether so many more points would draw on the reserve, a share of the limit."""
         return self.left - points < reserve * self.limit
-
-
-@dataclass(frozen=True)
-class RetryAfter:
-    """When a host accepts requests again: after these seconds, or at this time on its clock."""
-
-    seconds: float | None = None
-    time: HostTime | None = None
-
-    def pause(self, now: datetime) -> timedelta:
-        """Return the pause, between a second and a day."""
-        seconds = self.seconds if self.seconds is not None else 0.0
-        if self.time is not None:
-            seconds = self.time.seconds_left(now)
-        return timedelta(seconds=min(max(seconds, 1.0), LONGEST_PAUSE_SECONDS))
 
 
 def lane_budget(budget: Budget, now: datetime) -> dict[str, Any]:
@@ -109,23 +86,24 @@ def budget_of(headers: Mapping[str, str]) -> Budget | None:
         return None
     policy = WINDOW.search(headers.get("ratelimit-policy", ""))
     window = int(policy[1]) if policy is not None and int(policy[1]) > 0 else None
-    clock = _clock(headers)
-    time = HostTime(reset, 0.0) if reset < MIN_EPOCH_SECONDS else HostTime(reset, clock)
+    seconds = reset if reset < MIN_EPOCH_SECONDS else reset - _clock(headers)
     most = min(limit, MAX_POINTS)
-    return Budget(int(most), int(min(max(left, 0), most)), window, time)
+    return Budget(int(most), int(min(max(left, 0), most)), window, seconds)
 
 
-def retry_after_of(headers: Mapping[str, str]) -> RetryAfter | None:
-    """Read Retry-After, which is seconds or a date."""
+def retry_after_of(headers: Mapping[str, str]) -> timedelta | None:
+    """Read the pause of Retry-After, which is seconds or a date: between a second and a day."""
     value = headers.get("retry-after")
-    if (seconds := _number(value)) is not None:
-        return RetryAfter(seconds=seconds)
-    at = _date(value)
-    return RetryAfter(time=HostTime(at, _clock(headers))) if at is not None else None
+    seconds = _number(value)
+    if seconds is None and (at := _date(value)) is not None:
+        seconds = at - _clock(headers)
+    return timedelta(seconds=min(max(seconds, 1.0), LONGEST_PAUSE_SECONDS)) if seconds is not None else None
 
 
-def _clock(headers: Mapping[str, str]) -> float | None:
-    return _date(headers.get("date"))
+def _clock(headers: Mapping[str, str]) -> float:
+    """Return what the host's clock showed at the response; ours, if it sent no `Date`."""
+    at = _date(headers.get("date"))
+    return at if at is not None else time.time()
 
 
 def _number(text: str | None) -> float | None:

@@ -12,7 +12,7 @@ from typing import Any, Final
 import httpx
 
 from eventstore.untrusted import TooComplexError, clean, parsed
-from outbox.pds.pacing import Budget, RetryAfter, budget_of, lane_budget, retry_after_of
+from outbox.pds.pacing import Budget, budget_of, lane_budget, retry_after_of
 
 
 class Kind(StrEnum):
@@ -120,7 +120,7 @@ class Verdict:
     error: str | None = None
     status: int | None = None
     message: str = ""
-    retry_after: RetryAfter | None = None
+    retry_after: timedelta | None = None
     body: Any = None
     phase: Phase = Phase.WRITE
     budget: Budget | None = None
@@ -177,7 +177,7 @@ class Verdict:
 
     def requested_pause(self, now: datetime) -> timedelta:
         """Return the pause that the PDS asked for; zero if it did not."""
-        pause = self.retry_after.pause(now) if self.retry_after is not None else timedelta()
+        pause = self.retry_after or timedelta()
         if self.kind is not Kind.PACED:
             return pause
         if self.budget is not None:

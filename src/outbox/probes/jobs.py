@@ -2,19 +2,17 @@
 
 import asyncio
 import logging
-from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from collections.abc import Callable
 from datetime import datetime, timedelta
-from enum import Enum
 from typing import Any, Final
 
-from sqlalchemy import Connection, exists, select
+from sqlalchemy import exists, select
 
 from eventstore.database import Database
 from eventstore.jobs import queue
 from eventstore.jobs.kinds import Job, Kind, Outcome, Wanted
 from eventstore.jobs.table import job
-from outbox.mirror.due import lane_columns, target_columns
+from outbox.mirror.due import lane_columns
 from outbox.mirror.hosts import PacedPds
 from outbox.mirror.lanes import (
     NO_LIMITS,
@@ -26,9 +24,9 @@ from outbox.mirror.lanes import (
 from outbox.mirror.parking import PROBE_AFTER_FAILING, probe_pause
 from outbox.mirror.requeue import reverify_account
 from outbox.mirror.states import LaneState
-from outbox.mirror.tables import NEVER, NO_FAILURES, PAST, mirror_lane, mirror_target, pds_host
+from outbox.mirror.tables import NEVER, NO_FAILURES, PAST, mirror_lane, pds_host
 from outbox.mirror.targets import insert_into
-from outbox.pds.client import AccountStatus, RecordKey, RemoteUnknownError
+from outbox.pds.client import AccountStatus
 from outbox.ports import Directory, DirectoryUnavailableError
 from outbox.threads import in_thread
 
@@ -38,42 +36,12 @@ GONE_AFTER: Final = timedelta(hours=72)
 """Operations of a did:plc can be undone for so long (https://web.plc.directory/spec/v0.1/did-plc)."""
 
 
-@dataclass(frozen=True)
-class Probe:
-    """The lane whose account is to be probed, as it was before."""
-
-    did: str
-    host: str
-    state: str
-    probe_at: datetime
-
-
-class AccountLocation(Enum):
-    """Where an account was found."""
-
-    ACTIVE = "where it was, at work"
-    INACTIVE = "where it was, not at work"
-    MOVED = "elsewhere"
-    MISSING = "nowhere"
-    UNKNOWN = "no directory or host said"
-
-
-@dataclass(frozen=True)
-class ProbeResult:
-    """What a probe found; for an account on another host, its origin and whether our records are there."""
-
-    finding: AccountLocation
-    host: str = ""
-    has_records: bool = True
-
-
 FOUND_FAILING: Final = {
-    AccountLocation.INACTIVE: "account_inactive: a probe found the account not active",
-    AccountLocation.MOVED: "auth_required: a probe found the account on another host",
-    AccountLocation.MISSING: "identity_stale: a probe found the account nowhere",
+    AccountStatus.INACTIVE: "account_inactive: a probe found the account not active",
+    AccountStatus.MOVED: "auth_required: a probe found the account on another host",
+    AccountStatus.ABSENT: "identity_stale: a probe found the account nowhere",
 }
 """The error of a lane that a probe finds unable to deliver."""
-_STILL_NEEDS_SIGN_IN: Final = frozenset({AccountLocation.ACTIVE, AccountLocation.INACTIVE})
 
 
 def request_due(database: Database) -> None:
@@ -93,17 +61,16 @@ def request_due(database: Database) -> None:
             queue.request(connection, wanted, database.now(connection))
 
 
-def probed_lane(database: Database, did: str) -> Probe | None:
+def probed_lane(database: Database, did: str) -> Any | None:
     """Return the lane as it is, if its probe is still due."""
     with database.read_committed() as connection:
         is_due = (lane_columns.probe_at <= database.now(connection), ~lane_columns.paused)
         lane = select(lane_columns.did, lane_columns.host, lane_columns.state, lane_columns.probe_at)
-        row = connection.execute(lane.where(lane_columns.did == did, *is_due)).one_or_none()
-    return Probe(*row) if row is not None else None
+        return connection.execute(lane.where(lane_columns.did == did, *is_due)).one_or_none()
 
 
-def settle_probe(database: Database, claimed: Job, probe: Probe, found: ProbeResult) -> None:
-    """Record what the probe found, unless the lane has changed since: a sign-in and a success clear `probe_at`.
+def settle_probe(database: Database, claimed: Job, probe: Any, found: AccountStatus, host: str = "") -> None:
+    """Record what the `probe` of a lane as it was then found, and the host of an account that has moved, unless the lane has changed since: a sign-in and a success clear `probe_at`.
 
     Raises LeaseLostError when another process has claimed the job since.
     """
@@ -114,47 +81,41 @@ def settle_probe(database: Database, claimed: Job, probe: Probe, found: ProbeRes
         if row is None or (row.host, row.state, row.probe_at) != (probe.host, probe.state, probe.probe_at):
             return
         now = database.now(connection)
-        change_lane(connection, probe.did, **_changed(row, found, now))
-        if (error := FOUND_FAILING.get(found.finding)) is not None:
+        change_lane(connection, probe.did, **_changed(row, found, host, now))
+        if (error := FOUND_FAILING.get(found)) is not None:
             record_failing(connection, probe.did, now, error)
-        if found.finding is AccountLocation.MOVED:
-            _move_to_host(connection, probe.did, found, now)
+        if found is AccountStatus.MOVED:
+            known_host = insert_into(connection, pds_host).values(host=host)
+            connection.execute(known_host.on_conflict_do_nothing())
+            reverify_account(connection, probe.did, now)  # not all records may have come along
+            abandon_uploads(connection, probe.did)
 
 
-def _changed(row: Any, found: ProbeResult, now: datetime) -> dict[str, Any]:
-    if row.state == LaneState.AUTH_REQUIRED and found.finding in _STILL_NEEDS_SIGN_IN:
+def _changed(row: Any, found: AccountStatus, host: str, now: datetime) -> dict[str, Any]:
+    if row.state == LaneState.AUTH_REQUIRED and found in {AccountStatus.ACTIVE, AccountStatus.INACTIVE}:
         return PROBE_CLEARED
     pause = probe_pause(row.probes)
     again: dict[str, Any] = {"probe_at": now + pause, "probes": row.probes + 1, "missing_since": NEVER}
-    match found.finding:
-        case AccountLocation.ACTIVE:
+    match found:
+        case AccountStatus.ACTIVE:
             # `probes` stays until a write succeeds: a PDS that says active but refuses is probed ever more rarely
             works = {"state": LaneState.READY, "probe_at": NEVER, "missing_since": NEVER, "due_at": now}
             fails = row.failures or row.state == LaneState.FULL  # which a probe cannot see
             return works if fails else {**works, **NO_FAILURES}
-        case AccountLocation.INACTIVE:
+        case AccountStatus.INACTIVE:
             return {**again, "state": LaneState.INACTIVE}
-        case AccountLocation.MOVED:
-            here = {"host": found.host, "state": LaneState.AUTH_REQUIRED, **PROBE_CLEARED}
+        case AccountStatus.MOVED:
+            here = {"host": host, "state": LaneState.AUTH_REQUIRED, **PROBE_CLEARED}
             return {**here, **NO_LIMITS, "not_before": PAST, "failures": 0, "last_success_at": None}
-        case AccountLocation.MISSING:
+        case AccountStatus.ABSENT:
             since = now if row.state == LaneState.AUTH_REQUIRED else min(row.missing_since, now)
             is_gone = now - since >= GONE_AFTER
             gone = {"state": LaneState.GONE, "probe_at": NEVER}
             return gone if is_gone else {**again, "state": LaneState.STALE, "missing_since": since}
-        case AccountLocation.UNKNOWN:
+        case AccountStatus.UNKNOWN:
             works = row.state == LaneState.READY
             later = {"probe_at": now + min(pause, PROBE_AFTER_FAILING), "probes": row.probes + 1}
             return {"probe_at": now + PROBE_AFTER_FAILING} if works else later
-
-
-def _move_to_host(connection: Connection, did: str, found: ProbeResult, now: datetime) -> None:
-    """Add the host; records that may be missing there are verified once the owner has signed in."""
-    known_host = insert_into(connection, pds_host).values(host=found.host)
-    connection.execute(known_host.on_conflict_do_nothing())
-    if not found.has_records:
-        reverify_account(connection, did, now)
-    abandon_uploads(connection, did)
 
 
 logger = logging.getLogger("mastertape.outbox")
@@ -164,14 +125,6 @@ MAX_CONCURRENT_PROBES_OF_HOST: Final = 2
 PROBE_TIMEOUT_SECONDS: Final = 30.0
 FIRST_PAUSE_SECONDS: Final = 30.0
 MAX_PAUSE_SECONDS: Final = 600.0
-SAMPLE_RECORDS: Final = 5
-UNKNOWN: Final = ProbeResult(AccountLocation.UNKNOWN)
-LOCATIONS: Final = {
-    AccountStatus.ACTIVE: AccountLocation.ACTIVE,
-    AccountStatus.INACTIVE: AccountLocation.INACTIVE,
-    AccountStatus.ABSENT: AccountLocation.MISSING,
-    AccountStatus.UNKNOWN: AccountLocation.UNKNOWN,
-}
 
 
 class Probes:
@@ -206,53 +159,29 @@ class Probes:
         probe = await in_thread(probed_lane, self._database, job.subject)
         if probe is None:
             return Outcome.DONE
-        found = UNKNOWN
+        found, host = AccountStatus.UNKNOWN, ""
         try:
             async with asyncio.timeout(PROBE_TIMEOUT_SECONDS):
-                found = await self._probe(probe)
+                found, host = await self._probe(probe)
         except TimeoutError:
             pass
         except Exception:
             logger.exception("probe_failed", extra=job.log_fields)
-        await in_thread(settle_probe, self._database, job, probe, found)
-        logger.info("account_probed", extra={**job.log_fields, "found": found.finding.name.lower()})
+        await in_thread(settle_probe, self._database, job, probe, found, host)
+        logger.info("account_probed", extra={**job.log_fields, "found": found.name.lower()})
         self._on_settled()
         return Outcome.DONE
 
-    async def _probe(self, probe: Probe) -> ProbeResult:
-        did, known = probe.did, probe.host
+    async def _probe(self, probe: Any) -> tuple[AccountStatus, str]:
+        """Return what is known of the account, and the host that it is on."""
         try:
-            host = await self._directory.host_of(did)
+            host = await self._directory.host_of(probe.did)
         except DirectoryUnavailableError:
-            finding = LOCATIONS[await self._pds.account_status(known, did)]
+            status = await self._pds.account_status(probe.host, probe.did)
             # absent here says little while no directory says where it is
-            return UNKNOWN if finding is AccountLocation.MISSING else ProbeResult(finding)
+            return AccountStatus.UNKNOWN if status is AccountStatus.ABSENT else status, probe.host
         if host is None:
-            return ProbeResult(AccountLocation.MISSING)
-        status = await self._pds.account_status(host, did)
-        if host == known or status in {AccountStatus.ABSENT, AccountStatus.UNKNOWN}:
-            return ProbeResult(LOCATIONS[status])
-        return ProbeResult(AccountLocation.MOVED, host, await self._has_records(host, did))
-
-    async def _has_records(self, host: str, did: str) -> bool:
-        """Whether the newest records are at the new host as they were last observed, as far as it says."""
-        sample = await in_thread(self._sample, did)
-        found = await asyncio.gather(*(self._is_there(host, key, cid) for key, cid in sample))
-        answers = [each for each in found if each is not None]
-        return all(answers) and (bool(answers) or not sample)
-
-    def _sample(self, did: str) -> Sequence[tuple[RecordKey, str]]:
-        with self._database.read() as connection:
-            rows = connection.execute(
-                select(mirror_target)
-                .where(target_columns.did == did, target_columns.observed_cid.is_not(None))
-                .order_by(target_columns.acked_gen.desc())
-                .limit(SAMPLE_RECORDS)
-            )
-            return [(RecordKey(row.did, row.collection, row.rkey), row.observed_cid) for row in rows]
-
-    async def _is_there(self, host: str, key: RecordKey, cid: str) -> bool | None:
-        try:
-            return (await self._pds.get(host, key)).cid == cid
-        except RemoteUnknownError:
-            return None  # one failed read says nothing of the records
+            return AccountStatus.ABSENT, ""
+        status = await self._pds.account_status(host, probe.did)
+        has_moved = host != probe.host and status in {AccountStatus.ACTIVE, AccountStatus.INACTIVE}
+        return AccountStatus.MOVED if has_moved else status, host

@@ -10,7 +10,7 @@ from collections.abc import Callable, Iterable, Mapping, Sequence
 from datetime import UTC, datetime
 from importlib.metadata import version
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Final
+from typing import Any, Final
 
 from prometheus_client import CollectorRegistry, Counter, Histogram, generate_latest
 from prometheus_client.core import InfoMetricFamily
@@ -30,8 +30,6 @@ from outbox.relay.result import Outcome, Result
 from replay.reconcile.scan import Scanned
 from service.observability.gauges import gauge, gauges
 
-if TYPE_CHECKING:
-    from outbox.firehose.subscription import StreamStatus
 from anyio import CapacityLimiter
 from prometheus_client import Gauge
 
@@ -166,15 +164,6 @@ class Metrics(RelayMetrics):
             "1 while commits of other processes are received.",
             [],
             lambda: [[float(listener.alive)]],
-        )
-
-    def watch_streams(self, statuses: Callable[[], Mapping[str, "StreamStatus"]]) -> None:
-        """Add the gauge of the firehose streams of this process."""
-        self._add_gauge(
-            "firehose_alive",
-            "1 while the host's stream is received.",
-            ["host"],
-            lambda: [(host, float(status.alive)) for host, status in statuses().items()],
         )
 
     def watch_disks(self, free: Callable[[], Mapping[Path, int]]) -> None:

@@ -160,9 +160,7 @@ class Container:
 
         addresses = IdentityAddresses(pds_address_policy(self.settings))
         reports = StreamReports(self.services.wake, self.metrics.heard)
-        follower = Follower(self.database, self.hosts, addresses, owner=self.owner, reports=reports)
-        self.metrics.watch_streams(lambda: follower.statuses)
-        return follower
+        return Follower(self.database, self.hosts, addresses, owner=self.owner, reports=reports)
 
     def _services(self, inherited: Inherited) -> Services:
         settings, log, database, identity = self.settings, self.log, self.database, self._identity

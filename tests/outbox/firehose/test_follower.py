@@ -4,7 +4,7 @@ import asyncio
 from collections.abc import AsyncGenerator, Callable
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import asynccontextmanager
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from threading import Barrier
 from typing import Any
@@ -46,34 +46,39 @@ class LoopbackAddresses:
 class RunningFollower:
     """A follower, and the effects of the messages that it processed."""
 
-    follower: Follower
-    heard: list[str] = field(default_factory=list)
-    marked: int = 0
+    database: Database
+    owner: str
+    heard: list[str]
 
     def alive(self) -> bool:
-        return any(each.alive for each in self.follower.statuses.values())
+        """Whether it is connected to the one host."""
+        found = rows(self.database)
+        return any(each["holder"] == self.owner and each["connected_at"] is not None for each in found)
 
 
 @asynccontextmanager
 async def follower(database: Database, owner: str = "one") -> AsyncGenerator[RunningFollower]:
     heard: list[str] = []
-    started = RunningFollower(
-        Follower(
-            database,
-            Hosts(database),
-            LoopbackAddresses(),
-            owner=owner,
-            reports=StreamReports(heard=heard.append),
-        ),
-        heard,
-    )
+    reports = StreamReports(heard=heard.append)
+    following = Follower(database, Hosts(database), LoopbackAddresses(), owner=owner, reports=reports)
     stop = asyncio.Event()
-    running = asyncio.create_task(started.follower.run(stop))
+    running = asyncio.create_task(following.run(stop))
     try:
-        yield started
+        yield RunningFollower(database, owner, heard)
     finally:
         stop.set()
         await asyncio.wait_for(running, 30)
+
+
+def rows(database: Database) -> Any:
+    """The rows of the hosts' streams."""
+    with database.read() as connection:
+        return streams(connection, database.now(connection), limit=9).rows
+
+
+def stream(database: Database) -> Any:
+    (found,) = rows(database)
+    return found
 
 
 async def until(condition: Callable[[], Any]) -> None:
@@ -213,12 +218,6 @@ async def test_it_goes_on_where_it_was(database, host):
     assert host.cursors == [None, "41", "41"]
 
 
-def stream(database: Database) -> Any:
-    with database.read() as connection:
-        (found,) = streams(connection, database.now(connection), limit=9).rows
-    return found
-
-
 async def test_its_row_says_whether_it_is_connected_how_late_it_is_and_why_not(database, host, monkeypatch):
     async with follower(database):
         await until(lambda: host.sockets)
@@ -324,8 +323,8 @@ async def test_what_cannot_be_read_is_passed_over(database, host):
 async def test_one_follower_listens_to_a_host_and_another_takes_over(database, host):
     async with follower(database, "second") as second:
         await until(second.alive)
-        async with follower(database, "third") as third:
-            await until(lambda: third.follower.statuses == {})
+        async with follower(database, "third"):
+            assert claim_streams(database, owner="fourth", lease=timedelta(seconds=60), limit=10) == []
             assert len(host.sockets) == 1
     async with follower(database, "third") as third:
         await until(third.alive)
@@ -350,8 +349,7 @@ async def test_no_connection_is_made_to_an_address_that_is_refused(database, hos
 
     stop, running = asyncio.Event(), Follower(database, Hosts(database), Nowhere(), owner="one")
     task = asyncio.create_task(running.run(stop))
-    await until(lambda: running.statuses)
-    await until(lambda: not running.statuses[host.url].alive)
+    await until(lambda: stream(database)["problem"])
     stop.set()
     await task
     assert host.cursors == []
@@ -359,7 +357,4 @@ async def test_no_connection_is_made_to_an_address_that_is_refused(database, hos
 
 async def test_no_process_subscribes_to_a_paused_host(database, host):
     set_host(database, host.url, paused=True)
-    async with follower(database) as started:
-        await asyncio.sleep(0)
-        await until(lambda: started.follower.statuses == {})
-    assert host.cursors == []
+    assert claim_streams(database, owner="one", lease=timedelta(seconds=60), limit=10) == []

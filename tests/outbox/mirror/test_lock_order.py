@@ -22,8 +22,9 @@ from outbox.mirror.tables import PAST, blob_job, mirror_lane, mirror_target
 from outbox.mirror.targets import wake_lane
 from outbox.operations import operators
 from outbox.operations.operators import Action, Operator, Selector
+from outbox.pds.client import AccountStatus
 from outbox.pds.verdict import Kind, Verdict
-from outbox.probes.jobs import AccountLocation, ProbeResult, settle_probe
+from outbox.probes.jobs import settle_probe
 from outbox.relay.claim import claim
 from outbox.relay.delivery_task import DeliveryTask, next_task
 from outbox.relay.journal import record_intent
@@ -97,8 +98,7 @@ async def scene(migrated_postgres: str) -> AsyncIterator[Scene]:
 
 
 def probed(scene: Scene) -> None:
-    found = ProbeResult(AccountLocation.MOVED, "http://new.test", has_records=False)
-    settle_probe(scene.database, *scene.probe, found)
+    settle_probe(scene.database, *scene.probe, AccountStatus.MOVED, "http://new.test")
 
 
 def redriven(scene: Scene) -> None:

@@ -1,5 +1,6 @@
 """What a PDS says of its limits is understood, whatever its clock shows, and believed within reason."""
 
+import time
 from datetime import UTC, datetime, timedelta
 from email.utils import format_datetime
 
@@ -12,7 +13,6 @@ from outbox.pds.pacing import (
     LONGEST_PAUSE_SECONDS,
     ROUNDED_SECONDS,
     Budget,
-    HostTime,
     budget_of,
     lane_budget,
     retry_after_of,
@@ -90,18 +90,18 @@ def test_a_host_with_a_clock_of_its_own_is_waited_for_as_long_as_it_means(ahead:
 @pytest.mark.parametrize(
     ("reset", "policy", "seconds"),
     [
-        (at(seconds=90), "5000;w=3600", 90),
-        (at(hours=-3), "5000;w=3600", 0),  # its clock is behind, or it is over
-        (at(hours=30), "5000;w=3600", HOUR),  # its clock is ahead
-        (at(hours=30), "3000;w=300", MINUTES),
-        (at(days=400), None, LONGEST_PAUSE_SECONDS),
+        (time.time() + 600, "5000;w=3600", 600),
+        (time.time() - 3 * HOUR, "5000;w=3600", 0),  # its clock is behind, or it is over
+        (time.time() + 30 * HOUR, "5000;w=3600", HOUR),  # its clock is ahead
+        (time.time() + 30 * HOUR, "3000;w=300", MINUTES),
+        (time.time() + 400 * DAY, None, LONGEST_PAUSE_SECONDS),
         (90, "5000;w=3600", 90),  # seconds to wait, as the draft has it
     ],
 )
 def test_without_a_date_a_reset_lies_within_its_window(
     reset: float, policy: str | None, seconds: float
 ) -> None:
-    assert wait(budget_of(headers(5000, 0, reset, policy))) == seconds
+    assert wait(budget_of(headers(5000, 0, reset, policy))) == pytest.approx(seconds, abs=60)
 
 
 @pytest.mark.parametrize(
@@ -112,7 +112,6 @@ def test_without_a_date_a_reset_lies_within_its_window(
         ("-5", None, 1),
         ("1e300", None, LONGEST_PAUSE_SECONDS),
         ("99999999", None, LONGEST_PAUSE_SECONDS),
-        ("Tue, 24 Nov 2026 12:01:30 GMT", None, 90),
         ("Tue, 24 Nov 2026 12:01:30 GMT", "Tue, 24 Nov 2026 12:01:00 GMT", 30),
         ("Tue, 24 Nov 2026 10:01:30 GMT", "Tue, 24 Nov 2026 10:00:00 GMT", 90),
         ("Tue, 24 Nov 2020 12:00:00 GMT", None, 1),
@@ -121,9 +120,7 @@ def test_without_a_date_a_reset_lies_within_its_window(
 )
 def test_a_retry_after_is_seconds_or_a_date(said: str, date: str | None, seconds: float) -> None:
     told = httpx.Headers({"retry-after": said} | ({"date": date} if date is not None else {}))
-    retry_after = retry_after_of(told)
-    assert retry_after is not None
-    assert retry_after.pause(NOW) == timedelta(seconds=seconds)
+    assert retry_after_of(told) == timedelta(seconds=seconds)
 
 
 @pytest.mark.parametrize("said", ["inf", "nan", "", "soon", "Tue, 99 Nov 2026 12:00:00 GMT"])
@@ -143,7 +140,7 @@ def test_no_headers_break_anything_nor_stop_us_for_longer_than_a_day(told: dict[
         assert 0 <= budget.left <= budget.limit
         lane_budget(budget, NOW)
     if retry_after is not None:
-        assert timedelta(seconds=1) <= retry_after.pause(NOW) <= timedelta(seconds=LONGEST_PAUSE_SECONDS)
+        assert timedelta(seconds=1) <= retry_after <= timedelta(seconds=LONGEST_PAUSE_SECONDS)
 
 
 @pytest.mark.parametrize(
@@ -157,12 +154,11 @@ def test_no_headers_break_anything_nor_stop_us_for_longer_than_a_day(told: dict[
     ],
 )
 def test_a_replay_leaves_half_of_an_accounts_points_and_live_work_a_fifth(left: int, until: set[str]) -> None:
-    told = lane_budget(Budget(5000, left, HOUR, HostTime(at(minutes=5), None)), NOW)
+    told = lane_budget(Budget(5000, left, HOUR, 300), NOW)
     assert told["hour_left"] == left
     assert {name for name in told if not name.startswith("hour_")} == until
 
 
 def test_a_budget_of_the_day_stands_beside_that_of_the_hour_and_a_hosts_beside_neither() -> None:
-    reset = HostTime(at(minutes=5), None)
-    assert lane_budget(Budget(35000, 30000, DAY, reset), NOW).keys() == {"day_limit", "day_left", "day_reset"}
-    assert lane_budget(Budget(3000, 0, MINUTES, reset), NOW) == {}
+    assert lane_budget(Budget(35000, 30000, DAY, 300), NOW).keys() == {"day_limit", "day_left", "day_reset"}
+    assert lane_budget(Budget(3000, 0, MINUTES, 300), NOW) == {}

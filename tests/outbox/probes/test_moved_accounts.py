@@ -2,12 +2,11 @@
 
 from datetime import timedelta
 
-import httpx
 import pytest
 from sqlalchemy import select
 
 from outbox.mirror.parking import FIRST_PROBE_PAUSE, schedule_overdue_probes
-from outbox.mirror.tables import NEVER, mirror_target, pds_host
+from outbox.mirror.tables import pds_host
 from outbox.relay.result import Outcome
 from tests.dsl import COLLECTION
 from tests.fake_pds.signed_in_pds import DELETED
@@ -67,40 +66,6 @@ async def test_records_that_did_not_come_along_are_found_missing_after_the_sign_
 
     assert desk.mirror(1).state == "detached"
     assert desk.mirror(2).state == ("delivered" if loss == "one" else "detached")
-
-
-async def test_records_that_came_along_are_not_read_one_by_one(desk: Rig) -> None:
-    await delivered(desk)
-    move(desk)
-    status_of(desk, "deleted")
-    desk.edit(title="moved")
-    await desk.relay_once()
-    with desk.database.read() as connection:
-        assert connection.scalars(select(mirror_target.c.look_at)).all() == [NEVER]
-
-
-@pytest.mark.parametrize(("unanswered", "looked_at"), [(1, False), (2, True)], ids=["one", "all"])
-async def test_failed_reads_at_the_new_host_verify_no_record_unless_all_failed(
-    desk: Rig, monkeypatch: pytest.MonkeyPatch, unanswered: int, looked_at: bool
-) -> None:
-    for number in (1, 2):
-        desk.upload(number)
-    await desk.relay_once()
-    new = move(desk)
-    answer, hidden = new.answer, [desk.mirror(number).record_uri for number in range(1, unanswered + 1)]
-
-    def hang(request: httpx.Request, content: bytes) -> httpx.Response:
-        if any(uri.endswith(request.url.params.get("rkey", "-")) for uri in hidden):
-            raise httpx.ReadTimeout("no answer", request=request)
-        return answer(request, content)
-
-    monkeypatch.setattr(new, "answer", hang)
-    status_of(desk, "deleted")
-    desk.edit(2, title="moved")
-    await desk.relay_once()
-
-    assert lane_row(desk.database, desk.did).host == NEW_HOST
-    assert (target(desk, 1).look_at < NEVER) == looked_at
 
 
 async def test_an_account_that_moved_away_from_a_dead_host_is_found(desk: Rig) -> None:
@@ -165,7 +130,7 @@ async def test_a_lane_does_not_follow_to_a_host_that_does_not_know_the_account(
     if status == "deleted":
         new.let_stand(desk.did, DELETED)
     else:
-        new.lacks |= {"getRepoStatus", "getLatestCommit"}
+        new.lacks |= {"getRepoStatus"}
     await after(desk, FIRST_PROBE_PAUSE)
     lane = lane_row(desk.database, desk.did)
     assert (lane.host, lane.state) == (

@@ -11,9 +11,9 @@ from outbox.mirror.host_state import LONGEST_PAUSE_SECONDS
 from outbox.mirror.lanes import lock_lane, park_lane
 from outbox.mirror.parking import FIRST_PROBE_PAUSE, LONGEST_PROBE_PAUSE, probe_pause, request_probe
 from outbox.mirror.tables import NEVER, mirror_lane
-from outbox.probes.jobs import AccountLocation, Probe, ProbeResult, settle_probe
+from outbox.pds.client import AccountStatus
+from outbox.probes.jobs import settle_probe
 from outbox.relay.result import Outcome
-from tests.fake_pds.signed_in_pds import SignedInPds
 from tests.outbox.rigs.account_status import after, claim_probes, parked, state, status_of
 from tests.outbox.rigs.relay_rig import Rig, answered, refused
 from tests.outbox.rigs.rows import lane_row, set_host
@@ -53,20 +53,6 @@ async def test_a_probe_shows_no_login(desk: Rig) -> None:
     written = len(desk.wire.sent)
     await after(desk, FIRST_PROBE_PAUSE)
     assert len(desk.wire.sent) == written
-
-
-@pytest.mark.parametrize("lacking", [{"getRepoStatus"}, {"getRepoStatus", "getLatestCommit"}])
-async def test_a_pds_that_is_too_old_to_know_statuses_is_asked_in_another_way(
-    desk: Rig, lacking: set[str]
-) -> None:
-    await parked(desk, "deactivated")
-    assert isinstance(desk.pds, SignedInPds)
-    desk.pds.lacks |= lacking
-    await after(desk, FIRST_PROBE_PAUSE)
-    assert state(desk) == "account_inactive"
-    status_of(desk, None)
-    await after(desk, LONGEST_PROBE_PAUSE)
-    assert state(desk) == ("ready" if len(lacking) == 1 else "account_inactive")
 
 
 async def test_a_parked_lane_shows_when_its_account_is_probed_next(desk: Rig) -> None:
@@ -188,7 +174,7 @@ def test_pauses_grow_from_a_quarter_of_an_hour_to_a_day() -> None:
     assert LONGEST_PROBE_PAUSE <= probe_pause(10_000) <= 1.1 * LONGEST_PROBE_PAUSE
 
 
-async def due_probe(desk: Rig) -> tuple[Job, Probe]:
+async def due_probe(desk: Rig) -> tuple[Job, Any]:
     await parked(desk, "deactivated")
     desk.clock.advance(minutes=20)
     [found] = claim_probes(desk.database)
@@ -200,7 +186,7 @@ async def test_a_probe_that_lost_its_lease_changes_nothing(desk: Rig) -> None:
     desk.clock.advance(minutes=2)
     claim_probes(desk.database)
     with pytest.raises(LeaseLostError):
-        settle_probe(desk.database, *late, ProbeResult(AccountLocation.ACTIVE))
+        settle_probe(desk.database, *late, AccountStatus.ACTIVE)
     assert state(desk) == "account_inactive"
 
 
@@ -208,7 +194,7 @@ async def test_a_sign_in_during_a_probe_makes_the_lane_ready_at_once(desk: Rig) 
     probe = await due_probe(desk)
     status_of(desk, None)
     desk.sign_in()
-    settle_probe(desk.database, *probe, ProbeResult(AccountLocation.INACTIVE))
+    settle_probe(desk.database, *probe, AccountStatus.INACTIVE)
     assert state(desk) == "ready"
     assert await desk.relay_once() == {Outcome.DELIVERED: 1}
 
@@ -217,7 +203,7 @@ async def test_a_sign_out_during_a_probe_counts(desk: Rig) -> None:
     probe = await due_probe(desk)
     with desk.database.write() as connection:
         park_lane(connection, desk.did)
-    settle_probe(desk.database, *probe, ProbeResult(AccountLocation.ACTIVE))
+    settle_probe(desk.database, *probe, AccountStatus.ACTIVE)
     assert (state(desk), lane_row(desk.database, desk.did).probe_at) == ("auth_required", NEVER)
 
 
@@ -240,7 +226,7 @@ async def test_a_sign_in_during_the_probe_of_a_lane_at_work_counts_too(desk: Rig
         request_probe(connection, desk.did, desk.clock())
     [found] = claim_probes(desk.database)
     desk.sign_in()
-    settle_probe(desk.database, *found, ProbeResult(AccountLocation.INACTIVE))
+    settle_probe(desk.database, *found, AccountStatus.INACTIVE)
     assert state(desk) == "ready"
 
 
@@ -252,6 +238,6 @@ async def test_a_run_beside_a_probe_is_not_held_up_and_goes_to_no_host_that_the_
         request_probe(connection, desk.did, desk.clock())
     [found] = claim_probes(desk.database)
     lane = desk.claim("relay")
-    settle_probe(desk.database, *found, ProbeResult(AccountLocation.MOVED, "http://new.test"))
+    settle_probe(desk.database, *found, AccountStatus.MOVED, "http://new.test")
     with desk.database.write() as connection, pytest.raises(LeaseLostError):
         lock_lane(desk.database, connection, lane)

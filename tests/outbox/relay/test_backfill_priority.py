@@ -2,6 +2,7 @@
 
 import os
 from datetime import timedelta
+from email.utils import format_datetime
 from typing import TYPE_CHECKING, Any
 
 import httpx
@@ -133,6 +134,7 @@ class Meter:
             "RateLimit-Remaining": f"{self.left}",
             "RateLimit-Reset": f"{self.reset.timestamp():.0f}",
             "RateLimit-Policy": f"{self.limit};w=3600",
+            "Date": format_datetime(now, usegmt=True),
         }
         return httpx.Response(reply.status_code, json=reply.json(), headers=headers)
 

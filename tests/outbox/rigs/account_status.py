@@ -10,7 +10,7 @@ from aggregates.track import Track
 from eventstore.database import Database
 from eventstore.jobs import queue
 from eventstore.jobs.kinds import Job
-from outbox.probes.jobs import Probe, Probes, probed_lane, request_due
+from outbox.probes.jobs import Probes, probed_lane, request_due
 from outbox.relay.result import Outcome
 from tests.fake_pds.signed_in_pds import SignedInPds
 from tests.outbox.rigs.relay_rig import Rig
@@ -65,11 +65,11 @@ async def after(desk: Rig, pause: timedelta) -> dict[Outcome, int]:
     return dict(await desk.relay_once())
 
 
-def claim_probes(database: Database, owner: str = "one", *, limit: int = 8) -> list[tuple[Job, Probe]]:
+def claim_probes(database: Database, owner: str = "one", *, limit: int = 8) -> list[tuple[Job, Any]]:
     """Claim as the worker of this process does."""
     request_due(database)
     unused: Any = None
-    kind, found = Probes(database, unused, unused).kind(), list[tuple[Job, Probe]]()
+    kind, found = Probes(database, unused, unused).kind(), list[tuple[Job, Any]]()
     while len(found) < limit and (claimed := queue.claim(database, kind, owner=owner, lease=LEASE)):
         probe = probed_lane(database, claimed.subject)
         assert probe is not None
