@@ -14,7 +14,7 @@ from eventstore.coordination.poller import Poller
 from eventstore.coordination.threads import Joint, Threads
 from eventstore.event_log import EventLog
 from identity.accounts.credentials import Credentials, Principal
-from outbox.views.lane_marks import lane_marks
+from outbox.views.overview import lane_marks
 from projections.history import AuditFilter, HistoryEntry, events_after, newest_positions
 
 POLL_SECONDS: Final = 0.5

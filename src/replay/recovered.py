@@ -27,7 +27,7 @@ from eventstore.unit_of_work import UnitOfWork
 from eventstore.untrusted import parsed
 from identity.accounts.credentials import count_usable_tokens, revoke_all_tokens
 from identity.sessions.session_store import SessionKind, active_dids, end_logins
-from outbox.conflicts.newer_on_pds import keep_newer
+from outbox.conflicts.conflicts import keep_newer
 from outbox.mirror.lanes import park_lane
 from outbox.mirror.observe_only import (
     accounts_to_observe,

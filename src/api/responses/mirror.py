@@ -21,7 +21,7 @@ from outbox.views import overview
 from outbox.views.comparison import FieldVersions, KnownRecord, field_versions
 from outbox.views.deliveries import attempts_of
 from outbox.views.drain import drain_of
-from outbox.views.status import Mirror, mirrors, waiting_records
+from outbox.views.status import Mirror, mirrors
 
 ATTEMPTS: Final = 50
 
@@ -162,7 +162,7 @@ def lane_body(connection: Connection, did: str, now: datetime) -> LaneBody:
         )  # fmt: skip
     looked_at = row.probe_at if row.state in PROBED else NEVER
     next_at = min(row.live_at, row.backfill_from) if row.mirror_state in overview.AT_WORK else looked_at
-    waiting = waiting_records(connection, did)
+    waiting = overview.waiting_in(connection, [did])[did]
     drain = drain_of(connection, did, now).beside(waiting, row.mirror_state)
     return body_from(
         LaneBody,

@@ -3,22 +3,24 @@
 from collections.abc import Collection
 from dataclasses import dataclass
 from datetime import datetime
-from typing import Any
+from typing import Any, Final
 
 from sqlalchemy import Connection, and_, or_, select, update
 
 from aggregates.errors import InvalidFieldError
-from aggregates.published import Published
+from aggregates.published import Published, Subject
 from eventstore.unit_of_work import UnitOfWork
+from outbox.mirror.due import is_open
 from outbox.mirror.namespace_moves import clear_former
-from outbox.mirror.states import TargetState
-from outbox.mirror.tables import mirror_target
-from outbox.mirror.targets import CHANGE_TARGET, IS_TARGET, PUT, is_about, of_target
+from outbox.mirror.states import MirrorReason, TargetState
+from outbox.mirror.tables import PAST, mirror_lane, mirror_target, pds_host
+from outbox.mirror.targets import CHANGE_TARGET, DELETE, IS_TARGET, PUT, insert_into, is_about, of_target
 from outbox.pds.client import RecordKey
 from outbox.record.dag_cbor import Record, decode
-from outbox.record.kind import RecordKind
+from outbox.record.kind import RecordKind, RecordKinds
+from outbox.relay.delivery_task import stream_of
 from outbox.relay.journal import record_adopted
-from outbox.relay.result import CLEAN
+from outbox.relay.result import CLEAN, encoded
 
 target = mirror_target.c
 
@@ -83,23 +85,15 @@ def build_on(connection: Connection, conflict: Conflict) -> None:
     A former copy waits until their fields are written in the new collection.
     """
     waits = {"cleared_gen": 0} if conflict.is_former else {}
-    _change(connection, conflict.key, **_their_record(), **CLEAN, **waits)
+    theirs = {"observed_cid": target.conflict_cid, "observed_body": target.conflict_body}
+    _change(connection, conflict.key, **theirs, **CLEAN, **waits)
 
 
 def acknowledge(connection: Connection, conflict: Conflict, now: datetime) -> None:
     """Acknowledge their record as delivered, since the log says the same, and have it verified."""
-    newest = select(target.desired_gen).where(IS_TARGET)
-    gen = connection.execute(newest, of_target(conflict.key)).scalar_one()
-    values = {
-        **_their_record(),
-        **CLEAN,
-        "acked_gen": gen,
-        "acked_at": now,
-        "look_at": now,
-        "backfill": False,
-    }
-    _change(connection, conflict.key, **values)
-    record_adopted(connection, conflict.key, gen, conflict.cid, now)
+    gen = _desired_gen(connection, conflict.key)
+    _change(connection, conflict.key, look_at=now, backfill=False)
+    acknowledge_as_found(connection, conflict.key, gen, (conflict.cid, conflict.theirs or {}), now)
     clear_former(connection, conflict.kind.name, conflict.subject_id, gen)
 
 
@@ -111,12 +105,13 @@ def clear_conflict(connection: Connection, kind: str, subject_id: int) -> None:
     connection.execute(held.values(CLEAN))
 
 
-def _their_record() -> dict[str, Any]:
-    return {"observed_cid": target.conflict_cid, "observed_body": target.conflict_body}
-
-
 def _change(connection: Connection, key: RecordKey, **values: Any) -> None:
     connection.execute(CHANGE_TARGET.values(values), of_target(key))
+
+
+def _desired_gen(connection: Connection, key: RecordKey) -> int:
+    gen: int = connection.execute(select(target.desired_gen).where(IS_TARGET), of_target(key)).scalar_one()
+    return gen
 
 
 def _record(body: bytes | None) -> Record | None:
@@ -200,3 +195,75 @@ def _why_refused(kind: RecordKind, name: str, value: Any) -> str | None:
     except InvalidFieldError as refused:
         return refused.limit
     return None
+
+
+NEWER: Final = MirrorReason.NEWER_ON_PDS
+
+
+def keep_newer(
+    unit: UnitOfWork, key: RecordKey, cid: str | None, record: Record | None, kinds: RecordKinds
+) -> None:
+    """Acknowledge the record if it is what the log says; otherwise hold it as a conflict.
+
+    Of one that was not read, a delete alone is held, since a write would be refused by its swap. The caller holds the
+    lane's lock. A detached target is left alone, since nothing is written to it anyway.
+    """
+    held = select(mirror_target, target.subject_id.label("subject_id"), is_open().label("is_open"))
+    row = unit.connection.execute(held.where(IS_TARGET), of_target(key)).one_or_none()
+    if row is None or row.detached:
+        return
+    if row.desired_op == DELETE:
+        if row.is_open or not row.former:
+            _change(
+                unit.connection,
+                key,
+                state=TargetState.REJECTED,
+                reason=NEWER,
+                last_error=NEWER,
+                failed_gen=row.desired_gen,
+                # a delete that was confirmed then is no longer true: the record is back
+                acked_gen=min(row.acked_gen, row.desired_gen - 1),
+            )
+        return
+    if cid is None or record is None:
+        return
+    kind = kinds[row.kind]
+    subject = unit.load(kind.aggregate, stream_of(row))
+    kind.take_back(subject, record, at=unit.now)
+    is_same = kind.own_part(kind.record_of(subject, 0)) == kind.own_part(record)
+    if is_same:
+        subject.record_foreign_edit_withdrawn(subject.foreign_edit, observed_at=unit.now)
+        unit.save(subject)
+        gen = _desired_gen(unit.connection, key)
+        acknowledge_as_found(unit.connection, key, gen, (cid, record), unit.now)
+        return
+    subject.record_foreign_edit(cid, observed_at=unit.now)
+    unit.save(subject)
+    held_for = {"failed_gen": _desired_gen(unit.connection, key), "not_before": PAST}
+    theirs = {"conflict_cid": cid, "conflict_body": encoded(record)}
+    state = {"state": TargetState.HELD, "reason": MirrorReason.FOREIGN_EDIT}
+    _change(unit.connection, key, **state, **held_for, **theirs)
+
+
+def subjects_of_records(connection: Connection, did: str) -> dict[tuple[str, str], Subject]:
+    """Return the subject of each record of an account, by collection and key, former copies included."""
+    query = select(target.collection, target.rkey, target.kind, target.subject_id).where(target.did == did)
+    return {(collection, rkey): Subject(*of) for collection, rkey, *of in connection.execute(query)}
+
+
+def acknowledge_as_found(
+    connection: Connection, key: RecordKey, gen: int, record: tuple[str, Record], now: datetime
+) -> None:
+    """Acknowledge `record`, a CID and a body, as delivered: nothing is written before the subject changes."""
+    cid, body = record
+    found = {"acked_gen": gen, "acked_at": now, "observed_cid": cid, "observed_body": encoded(body)}
+    _change(connection, key, **CLEAN, **found, ever_sent=True)
+    record_adopted(connection, key, gen, cid, now)
+
+
+def set_lane_host(connection: Connection, did: str, host: str) -> None:
+    """Set the host of a lane whose account never signed in, so that its records can be verified."""
+    known = insert_into(connection, pds_host).values(host=host)
+    connection.execute(known.on_conflict_do_nothing())
+    without_host = (mirror_lane.c.did == did, mirror_lane.c.host == "")
+    connection.execute(update(mirror_lane).where(*without_host).values(host=host))

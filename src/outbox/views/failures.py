@@ -3,7 +3,7 @@
 from collections.abc import Sequence
 from typing import Any, Final
 
-from sqlalchemy import ColumnElement, Select, and_, case, false, func, or_, select, tuple_
+from sqlalchemy import ColumnElement, Connection, Select, and_, case, false, func, or_, select, tuple_
 
 from eventstore.schema import stored_event
 from outbox.mirror.states import MirrorState, TargetState
@@ -22,6 +22,7 @@ from outbox.views.status import (
     FIRST_ERROR,
     IS_ACKED,
     IS_OF_NEWEST,
+    MAY_BE_UNFINISHED,
     REASON,
     STATE,
     TARGETS_AT_WORK,
@@ -140,3 +141,32 @@ def _records(*conditions: ColumnElement[bool], limit: int) -> Select[Any]:
         .order_by(*_ORDER)
         .limit(limit)
     )
+
+
+_IS_PARKED: Final = STATE == MirrorState.PARKED
+_SINCE: Final = func.coalesce(
+    case((_IS_PARKED, mirror_lane.c.failing_since)), FAILING_SINCE, case((~IS_ACKED, CHANGED_AT))
+)
+_BY_REASON: Final = (
+    select(
+        STATE.label("mirror_state"),
+        case((_IS_PARKED, REASON)).label("mirror_reason"),
+        func.count().label("records"),
+        func.count(target.did.distinct()).label("accounts"),
+        func.min(_SINCE).label("since"),
+        func.count(FAILING_SINCE).label("failing"),
+        func.count(case((FAILING_SINCE.is_not(None), target.did)).distinct()).label("failing_accounts"),
+        func.min(FAILING_SINCE).label("failing_since"),
+    )
+    .select_from(TARGETS_AT_WORK)
+    .where(MAY_BE_UNFINISHED, STATE != MirrorState.DELIVERED)
+    .group_by("mirror_state", "mirror_reason")
+)
+
+
+def unfinished_by_reason(connection: Connection) -> Sequence[Any]:
+    """Return for each state, and for parked records the reason too, how many `records` of how many `accounts` are in it.
+
+    `since` is the earliest of them, null where no row says; `failing` counts those that failed and did not succeed since.
+    """
+    return connection.execute(_BY_REASON).all()

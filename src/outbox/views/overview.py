@@ -1,13 +1,14 @@
 """Lists lanes and hosts for operators, in the order of their names, with what waits and why."""
 
 from collections import defaultdict
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Collection, Hashable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime
 from typing import Any, Final
 
 from sqlalchemy import Connection, and_, bindparam, case, false, func, or_, select
 
+from eventstore.untrusted import is_storable
 from outbox.mirror.due import host_open_at, is_open, lane_backfill_at, lane_due_at, latest_of
 from outbox.mirror.observe_only import is_observed
 from outbox.mirror.states import BreakerState, LaneState, MirrorReason, MirrorState
@@ -120,13 +121,14 @@ def waiting_in(connection: Connection, dids: Iterable[str]) -> Mapping[str, dict
 
 @dataclass
 class LanesOfHost:
-    """The lanes of a host, counted by state, and when its PDS last answered a delivery as it should."""
+    """The lanes of a host, counted by state; those that a relay holds; and when its PDS last answered a delivery as it should."""
 
     by_state: dict[str, int] = field(default_factory=dict)
+    under_way: int = 0
     last_success_at: datetime | None = None
 
 
-def lanes_at(connection: Connection, origins: Iterable[str]) -> Mapping[str, LanesOfHost]:
+def lanes_at(connection: Connection, origins: Iterable[str], now: datetime) -> Mapping[str, LanesOfHost]:
     """Return what the lanes of each of these hosts amount to."""
     found: dict[str, LanesOfHost] = defaultdict(LanesOfHost)
     rows = connection.execute(
@@ -134,6 +136,7 @@ def lanes_at(connection: Connection, origins: Iterable[str]) -> Mapping[str, Lan
             lane.host,
             LANE_STATE.label("mirror_state"),
             func.count().label("lanes"),
+            func.count(case((lane.lease_until > now, 1))).label("under_way"),
             func.max(lane.last_success_at).label("last_success_at"),
         )
         .select_from(LANES_OF_HOSTS)
@@ -143,19 +146,10 @@ def lanes_at(connection: Connection, origins: Iterable[str]) -> Mapping[str, Lan
     for row in rows:
         of_host = found[row.host]
         of_host.by_state[row.mirror_state] = row.lanes
+        of_host.under_way += row.under_way
         known = [time for time in (of_host.last_success_at, row.last_success_at) if time is not None]
         of_host.last_success_at = max(known, default=None)
     return found
-
-
-def under_way_at(connection: Connection, origins: Iterable[str], now: datetime) -> Mapping[str, int]:
-    """Count the lanes of each of these hosts that a relay holds."""
-    rows = connection.execute(
-        select(lane.host, func.count())
-        .where(lane.host.in_(list(origins)), lane.lease_until > now)
-        .group_by(lane.host)
-    )
-    return dict(rows.all())
 
 
 def lane_of(connection: Connection, did: str) -> Any | None:
@@ -183,3 +177,17 @@ _LANE: Final = (
     .select_from(LANES_OF_HOSTS)
     .where(lane.did == bindparam("lane"))
 )
+
+
+_MARKS: Final = select(mirror_lane, pds_host.c.paused, pds_host.c.breaker).outerjoin(
+    pds_host, pds_host.c.host == mirror_lane.c.host
+)
+
+
+def lane_marks(connection: Connection, dids: Collection[str]) -> dict[str, Hashable]:
+    """Return a mark of each account that has a lane; another mark is a hint to read the mirror again."""
+    these = [did for did in dids if is_storable(did)]
+    if not these:
+        return {}
+    rows = connection.execute(_MARKS.where(mirror_lane.c.did.in_(these)))
+    return {row.did: tuple(row) for row in rows}

@@ -185,13 +185,6 @@ _OF_SUBJECT: Final = Prepared(
 _OF_SUBJECTS: Final = Prepared(
     lambda dialect: _mirrors_of(and_(among(target.subject_id, "subject_ids", dialect), _IS_OF_KIND))
 )
-WAITING: Final = (
-    select(STATE.label("mirror_state"), func.count())
-    .select_from(TARGETS_AT_WORK)
-    .where(target.did == bindparam("did"))
-    .where(or_(~IS_ACKED, target.detached, target.state == TargetState.HELD, BLOB_WANTED))
-    .group_by("mirror_state")
-)
 _LANE_WORKS: Final = select(lane.did).where(
     lane.did == bindparam("did"), lane.state == LaneState.READY, ~lane.paused
 )
@@ -216,17 +209,7 @@ MAY_BE_UNFINISHED: Final = with_ids(*(each.limit(MAX_COUNTED) for each in unfini
 """Narrows down to some of them where they are very many: what waits, what is in trouble and what is uploaded have a share each."""
 IS_SAMPLED: Final = with_ids(*(each.limit(MAX_SAMPLED) for each in unfinished_ids()))
 """Narrows further, for what has to read the history of each."""
-_STATES: Final = select(STATE.label("mirror_state")).select_from(TARGETS_AT_WORK).where(MAY_BE_UNFINISHED)
-_FOUND: Final = _STATES.offset(0).subquery()  # a limit has PostgreSQL find each state once
-_BY_STATE: Final = select(_FOUND.c.mirror_state, func.count()).group_by(_FOUND.c.mirror_state)
 _LANE_STATE: Final = select(lane.state).where(lane.did == bindparam("did"))
-
-
-def unfinished_records(connection: Connection) -> dict[str, int]:
-    """Count the records of all accounts that are not as the log says, by state."""
-    found: dict[str, int] = dict(connection.execute(_BY_STATE).all())
-    found.pop(MirrorState.DELIVERED, None)
-    return found
 
 
 def mirrors(connection: Connection, kind: str, subject_ids: Iterable[int]) -> dict[int, Mirror]:
@@ -285,15 +268,6 @@ def next_attempt_at(row: Any, state: str, reason: str | None) -> datetime | None
     elif state == MirrorState.PARKED and reason in PROBED:
         at = row.lane_probe_at
     return at
-
-
-def waiting_records(connection: Connection, did: str) -> dict[str, int]:
-    """Count an account's undelivered records, by state."""
-    return {
-        state: count
-        for state, count in connection.execute(WAITING, {"did": did})
-        if state != MirrorState.DELIVERED
-    }
 
 
 def needs_sign_in(connection: Connection, did: str) -> bool:

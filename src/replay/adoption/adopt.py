@@ -25,7 +25,7 @@ from eventstore.jobs import queue
 from eventstore.jobs.kinds import Job, Kind, Outcome, Wanted
 from eventstore.streams.ids import next_subject_id
 from eventstore.unit_of_work import UnitOfWork
-from outbox.conflicts.newer_on_pds import acknowledge_as_found, set_lane_host, subjects_of_records
+from outbox.conflicts.conflicts import acknowledge_as_found, set_lane_host, subjects_of_records
 from outbox.mirror.namespace_moves import is_taken
 from outbox.mirror.tables import mirror_lane
 from outbox.pds.client import RecordKey, Remote

@@ -16,7 +16,7 @@ from sqlalchemy import Connection, insert, or_, select
 from aggregates.track import Track
 from eventstore.streams.ids import issue_only_above, peer_track
 from eventstore.untrusted import whole_number
-from outbox.conflicts.newer_on_pds import subjects_of_records
+from outbox.conflicts.conflicts import subjects_of_records
 from projections.tracks.table import tracks
 from replay.errors import PeerIdsError
 

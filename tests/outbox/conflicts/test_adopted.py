@@ -7,7 +7,7 @@ from sqlalchemy import delete, select
 
 from aggregates.track import Track
 from eventstore.streams.ids import next_subject_id
-from outbox.conflicts.newer_on_pds import acknowledge_as_found, keep_newer, set_lane_host
+from outbox.conflicts.conflicts import acknowledge_as_found, keep_newer, set_lane_host
 from outbox.mirror.requeue import reverify
 from outbox.mirror.tables import mirror_lane, mirror_target
 from outbox.pds.client import RecordKey, Remote

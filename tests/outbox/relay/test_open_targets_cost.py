@@ -14,9 +14,7 @@ from outbox.mirror.requeue import wake_stuck_lanes
 from outbox.mirror.tables import blob_job, mirror_target
 from outbox.relay.delivery_task import UnreadableTargetError, next_task
 from outbox.views.drain import drains_of_hosts
-from outbox.views.failures import failing, undelivered
-from outbox.views.status import unfinished_records
-from outbox.views.unfinished import unfinished_by_reason
+from outbox.views.failures import failing, undelivered, unfinished_by_reason
 from tests.outbox.rigs.relay_rig import KINDS
 from tests.outbox.rigs.rows import HOST, add_lane, claimed
 from tests.servers.databases import ON_SQLITE
@@ -110,11 +108,9 @@ def test_unfinished_records_are_counted_among_very_many_without_reading_them(
     database: Database, said: Statements
 ) -> None:
     with database.read() as connection:
-        assert unfinished_records(connection) == {"pending": 1}
         (found,) = unfinished_by_reason(connection)
     assert (found.mirror_state, found.records, found.accounts) == ("pending", 1, 1)
-    for statement in said[-2:]:
-        _assert_reads_no_whole_index_of_tracks(_plan(database, statement))
+    _assert_reads_no_whole_index_of_tracks(_plan(database, said[-1]))
 
 
 @ON_SQLITE
@@ -160,6 +156,6 @@ def test_of_very_many_that_wait_some_are_counted_and_all_that_are_in_trouble(dat
     with database.write() as connection:
         connection.execute(update(mirror_target).values(acked_gen=0))
     with database.read() as connection:
-        found = unfinished_records(connection)
+        found = {row.mirror_state: row.records for row in unfinished_by_reason(connection)}
     assert found.pop("rejected") == 1
     assert found == {"pending": pytest.approx(MAX_COUNTED, abs=1)}

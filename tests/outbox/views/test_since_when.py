@@ -31,7 +31,7 @@ def lane(rig: Rig) -> Any:
 
 def of_host(rig: Rig) -> overview.LanesOfHost:
     with rig.database.read() as connection:
-        return overview.lanes_at(connection, [rig.pds.url])[rig.pds.url]
+        return overview.lanes_at(connection, [rig.pds.url], rig.clock())[rig.pds.url]
 
 
 async def fail(rig: Rig, *faults: Any) -> None:

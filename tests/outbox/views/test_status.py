@@ -12,7 +12,8 @@ from outbox.mirror.requeue import queue_as_backfill
 from outbox.mirror.tables import blob_job, delivery_attempt, mirror_lane, mirror_target, pds_host
 from outbox.relay.result import Outcome
 from outbox.views.deliveries import EventDelivery, _acks, deliveries
-from outbox.views.status import is_signed_in, waiting_records
+from outbox.views.overview import waiting_in
+from outbox.views.status import is_signed_in
 from tests.dsl import COLLECTION
 from tests.outbox.rigs.foreign_writes import delivered
 from tests.outbox.rigs.relay_rig import Rig, answer_lost, answered, refused
@@ -247,7 +248,7 @@ async def test_records_of_a_paused_host_are_parked_and_counted_by_their_state(de
     with desk.database.write() as connection:
         connection.execute(update(pds_host).values(paused=True))
         connection.execute(update(mirror_target).where(mirror_target.c.subject_id == 3).values(detached=True))
-        assert waiting_records(connection, desk.did) == {"parked": 1, "detached": 1}
+        assert waiting_in(connection, [desk.did])[desk.did] == {"parked": 1, "detached": 1}
     assert (desk.mirror(2).state, desk.mirror(2).reason) == ("parked", "paused")
 
 

@@ -13,7 +13,7 @@ from aggregates.errors import InvalidFieldError
 from aggregates.track import Track
 from application.authorization import require_no_duplicate
 from application.errors import DuplicateAudioError
-from outbox.conflicts.newer_on_pds import subjects_of_records
+from outbox.conflicts.conflicts import subjects_of_records
 from outbox.pds.client import RecordKey, Remote
 from outbox.pds.verdict import DEFAULT_PAUSE
 from outbox.record.dag_cbor import record_cid

@@ -8,7 +8,7 @@ from sqlalchemy import select
 
 from aggregates.track import Track
 from eventstore.change import Envelope
-from outbox.conflicts.newer_on_pds import acknowledge_as_found
+from outbox.conflicts.conflicts import acknowledge_as_found
 from outbox.mirror.tables import mirror_target
 from outbox.pds.client import Pds, RecordKey
 from outbox.pds.pacing import PUT_POINTS

@@ -210,8 +210,7 @@ def lane_rows(connection: Connection, rows: Sequence[Any], now: datetime) -> lis
 
 def host_rows(connection: Connection, rows: Sequence[Any], now: datetime) -> list[HostRow]:
     origins = [row.host for row in rows]
-    lanes = overview.lanes_at(connection, origins)
-    under_way = overview.under_way_at(connection, origins, now)
+    lanes = overview.lanes_at(connection, origins, now)
     drains = drains_of_hosts(connection, origins, now)
     return [
         body_from(
@@ -219,7 +218,7 @@ def host_rows(connection: Connection, rows: Sequence[Any], now: datetime) -> lis
             row,
             breaker=breaker_state(row, now),
             last_success_at=lanes[row.host].last_success_at,
-            under_way=under_way.get(row.host, 0),
+            under_way=lanes[row.host].under_way,
             requests_left=row.budget_left,
             requests_limit=row.budget_limit,
             requests_reset_at=row.budget_reset,

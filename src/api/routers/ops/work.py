@@ -49,8 +49,8 @@ from outbox.mirror.states import LaneState
 from outbox.mirror.tables import mirror_lane
 from outbox.operations.operators import Operator
 from outbox.views.causes import failures_by_hour
+from outbox.views.failures import unfinished_by_reason
 from outbox.views.overview import NEEDS_LOOK
-from outbox.views.unfinished import unfinished_by_reason
 from replay.repair.jobs import repair_of, repairs
 
 router = APIRouter(tags=["operations"], route_class=StrictRoute)
