@@ -142,7 +142,7 @@ SUBJECTS: Final = {
         ),
         Guarantee(
             "An owner sees what the log wants, what the PDS confirmed and what it has now, also while the PDS cannot be asked",
-            "one paced read of a record in a few seconds, however many ask (`outbox/repo/record_reads.py`)",
+            "one paced read of a record in a few seconds, however many ask (`outbox/repo/reads.py`)",
             ("tests/api/records/test_compare.py",),
         ),
         Guarantee(
@@ -1195,7 +1195,7 @@ SUBJECTS: Final = {
         ),
         Guarantee(
             "No reply, record or firehose frame keeps the other accounts waiting, and what cannot be read is never taken for done or missing",
-            "a limit for each method (`outbox/pds/client.py`), values counted before they are parsed (`eventstore/untrusted.py`), a share of time for firehoses (`outbox/firehose/share.py`)",
+            "a limit for each method (`outbox/pds/client.py`), values counted before they are parsed (`eventstore/untrusted.py`), a share of time for firehoses (`outbox/firehose/connection.py`)",
             (
                 "tests/neighbours/test_huge_replies.py",
                 "tests/neighbours/test_huge_lists.py",

@@ -16,7 +16,7 @@ from identity.resolution import address_policy, featured_artists
 from outbox import threads as outbox_threads
 from outbox.blobs import claim as upload_claim
 from outbox.blobs import worker as uploads
-from outbox.firehose import connection, follower, share, subscription
+from outbox.firehose import connection, follower, subscription
 from outbox.mirror.tables import FEW_ROWS, pds_host
 from outbox.operations import operators
 from outbox.pds import client
@@ -94,7 +94,7 @@ RESOURCES: Final = (
     ),
     Resource(
         "event loop", "firehoses", NO, "turns of 4 KB",
-        f"{share.MAX_SHARE:.0%} of its time; {follower.MAX_STREAMS} hosts; frames of {megabytes(connection.MAX_MESSAGE_BYTES)}; {share.MAX_THREADS} threads",
+        f"{connection.MAX_SHARE:.0%} of its time; {follower.MAX_STREAMS} hosts; frames of {megabytes(connection.MAX_MESSAGE_BYTES)}; {connection.MAX_THREADS} threads",
         "a turn, under 10 ms; the host waits in TCP, and the scan finds what comes too late",
         (f"{NEIGHBOURS}test_flooding_hosts.py", f"{NEIGHBOURS}test_claims.py"),
     ),
@@ -165,8 +165,8 @@ RESOURCES: Final = (
         f"{seconds(pds.READ_TIMEOUT_SECONDS)}; the PDS counts as silent", (f"{NEIGHBOURS}test_typed_names.py::test_checks_at_a_silent_pds_take_the_turns_of_their_account",),
     ),
     Resource(
-        "records that people look at", "`mirror/compare`", NO, f"{record_reads.MAX_CONCURRENT_READS_OF_A_HOST}", f"{record_reads.MAX_CONCURRENT_READS}; each once in {seconds(record_reads.FRESH_SECONDS)}",
-        f"{seconds(record_reads.READ_TIMEOUT_SECONDS)}; the other two versions are shown, and why", ("tests/api/records/test_compare.py",),
+        "records that people look at", "`mirror/compare`", NO, f"{reads.MAX_CONCURRENT_READS_OF_A_HOST}", f"{reads.MAX_CONCURRENT_READS}; each once in {seconds(reads.FRESH_SECONDS)}",
+        f"{seconds(reads.READ_TIMEOUT_SECONDS)}; the other two versions are shown, and why", ("tests/api/records/test_compare.py",),
     ),
     Resource(
         "comparisons that artists ask for", "`POST /me/verify`", "1: who asks meanwhile gets its answer", f"{verify.MAX_CONCURRENT_REPOS_OF_A_HOST}", f"{verify.MAX_CONCURRENT_REPOS}",

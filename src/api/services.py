@@ -22,7 +22,7 @@ from identity.resolution.featured_artists import FeaturedArtists
 from identity.resolution.resolver import Resolver
 from outbox.mirror.hosts import PacedPds
 from outbox.record.kind import RecordKinds
-from outbox.repo.record_reads import RecordReads
+from outbox.repo.reads import RecordReads
 from outbox.tracks.record import RecordUrls
 from outbox.views.waits import MirrorWaits
 from replay.reconcile.verify import Verifier

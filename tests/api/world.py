@@ -27,8 +27,7 @@ from outbox.probes.jobs import Probes
 from outbox.record.kind import RecordKinds
 from outbox.relay.delivery import Delivery
 from outbox.relay.relay import RelayLimits
-from outbox.repo.reads import RepoReads
-from outbox.repo.record_reads import RecordReads
+from outbox.repo.reads import RecordReads, RepoReads
 from outbox.tracks.record import TrackRecords
 from projections.media_references import media_references
 from replay.reconcile.verify import Verifier

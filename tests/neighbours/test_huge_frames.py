@@ -5,9 +5,8 @@ import asyncio
 import libipld
 import pytest
 
-from outbox.firehose.connection import subscribed
+from outbox.firehose.connection import Share, subscribed
 from outbox.firehose.frames import Message, message_in
-from outbox.firehose.share import Share
 from tests.dsl import ALICE, COLLECTION
 from tests.neighbours.hostile_pds import (
     MAX_STALL_SECONDS,

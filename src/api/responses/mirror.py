@@ -16,7 +16,7 @@ from outbox.mirror.states import PROBED, LaneState, MirrorReason
 from outbox.mirror.tables import NEVER
 from outbox.pds.client import RecordKey
 from outbox.record.kind import RecordKinds
-from outbox.repo.record_reads import PresentRecord
+from outbox.repo.reads import PresentRecord
 from outbox.views import overview
 from outbox.views.comparison import FieldVersions, KnownRecord, field_versions
 from outbox.views.deliveries import attempts_of

@@ -10,8 +10,8 @@ from functools import partial
 from typing import Final
 
 from eventstore.database import Database
+from outbox.firehose.connection import Share
 from outbox.firehose.cursors import claim_streams, release_streams
-from outbox.firehose.share import Share
 from outbox.firehose.subscription import StreamReports, Subscription
 from outbox.mirror.hosts import Hosts
 from outbox.ports import Addresses

@@ -19,11 +19,10 @@ from eventstore.database import Database
 from eventstore.errors import LeaseLostError
 from eventstore.states import State
 from eventstore.untrusted import clean
-from outbox.firehose.connection import subscribed
+from outbox.firehose.connection import Share, subscribed
 from outbox.firehose.cursors import accounts_at, change_stream, cursor_of
 from outbox.firehose.frames import FUTURE_CURSOR, OUTDATED_CURSOR, Commit, FirehoseError, Message, message_in
 from outbox.firehose.own_writes import foreign_writes, record_revision
-from outbox.firehose.share import Share
 from outbox.mirror.hosts import Hosts
 from outbox.mirror.parking import request_probe
 from outbox.mirror.requeue import rescan, rescan_host, reverify

@@ -26,6 +26,7 @@ from outbox.pds.verdict import (
     Phase,
     Verdict,
     out_of_time,
+    verdict_of,
     verdict_of_exception,
     verdict_of_reply,
 )
@@ -58,14 +59,6 @@ MAX_REPLY_BYTES: Final = {
 """By method, of an answer without a login; identity limits those with one. The rest of a longer answer is left unread."""
 MAX_ERROR_BYTES: Final = 16 * 1024
 """Of the body of an error: without it, the status and the headers are judged."""
-LIMIT_HEADERS: Final = (
-    "date",
-    "retry-after",
-    "ratelimit-limit",
-    "ratelimit-remaining",
-    "ratelimit-reset",
-    "ratelimit-policy",
-)
 
 
 @dataclass(frozen=True)
@@ -231,29 +224,15 @@ async def _verdict_of(reply: httpx.Response, nsid: str) -> Verdict:
     is_success = reply.status_code == OK
     limit = MAX_REPLY_BYTES.get(nsid, MAX_ERROR_BYTES) if is_success else MAX_ERROR_BYTES
     content = await read_within(limit, reply.aiter_bytes(), reply.headers.get("content-length", ""))
+    budget = budget_of(reply.headers)
     if content is None and is_success:
+        message = f"more than {limit} bytes"
         return Verdict(
-            Kind.AMBIGUOUS,
-            REPLY_TOO_LARGE,
-            reply.status_code,
-            f"more than {limit} bytes",
-            phase=Phase.READ,
-            budget=budget_of(reply.headers),
-            size=limit,
+            Kind.AMBIGUOUS, REPLY_TOO_LARGE, OK, message, phase=Phase.READ, budget=budget, size=limit
         )
-    if content is None:
-        return verdict_of_read(reply)
-    if is_success and nsid == LIST_RECORDS:
-        budget = budget_of(reply.headers)
+    if content is not None and is_success and nsid == LIST_RECORDS:
         return Verdict(Kind.DONE, status=OK, body=content, phase=Phase.READ, budget=budget, size=len(content))
-    return verdict_of_read(reply, content)
-
-
-def verdict_of_read(reply: httpx.Response, content: bytes = b"") -> Verdict:
-    """Judge the response to a read; without `content`, by its status and headers."""
-    headers = {name: reply.headers[name] for name in LIMIT_HEADERS if name in reply.headers}
-    whole = httpx.Response(reply.status_code, headers=headers, content=content)
-    return replace(verdict_of_reply(whole, Phase.READ), size=len(content))
+    return verdict_of(reply.status_code, reply.headers, content or b"", Phase.READ)
 
 
 def write_of(key: RecordKey, record: Record, *, creates: bool) -> Record:

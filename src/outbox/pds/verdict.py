@@ -4,6 +4,7 @@ Errors are recognized by their XRPC name, never by status or text. An unknown na
 response without a name is not the PDS's own but a proxy's, and never rejects a record.
 """
 
+from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
 from enum import Enum, StrEnum
@@ -196,23 +197,28 @@ class Verdict:
 
 def verdict_of_reply(reply: httpx.Response, phase: Phase = Phase.WRITE) -> Verdict:
     """Judge a response."""
-    status, budget = reply.status_code, budget_of(reply.headers)
+    return verdict_of(reply.status_code, reply.headers, reply.content, phase)
+
+
+def verdict_of(status: int, headers: Mapping[str, str], content: bytes, phase: Phase) -> Verdict:
+    """Judge a response by its parts; where its body was not read, by the others."""
+    size, budget = len(content), budget_of(headers)
     try:
-        body, problem = parsed(reply.content), UNREADABLE
+        body, problem = parsed(content), UNREADABLE
     except TooComplexError:
         body, problem = None, REPLY_TOO_LARGE if phase is Phase.READ else UNREADABLE
     except ValueError:
         body, problem = None, UNREADABLE
     if status == OK and isinstance(body, dict):
-        return Verdict(Kind.DONE, status=OK, body=body, phase=phase, budget=budget)
-    if reply.is_success:
-        return Verdict(Kind.AMBIGUOUS, problem, status, phase=phase, budget=budget)
+        return Verdict(Kind.DONE, status=OK, body=body, phase=phase, budget=budget, size=size)
+    if httpx.codes.is_success(status):
+        return Verdict(Kind.AMBIGUOUS, problem, status, phase=phase, budget=budget, size=size)
     text = _text_at(body, "error") or ""
     name = text if not any(map(str.isspace, text)) else ""
     error = clean(name, MAX_NAME_LENGTH) if name else f"{UNNAMED_PREFIX}{status}"
     message = clean(body.get("message", text), MAX_MESSAGE_LENGTH) if isinstance(body, dict) else NOT_OF_PDS
-    retry_after = retry_after_of(reply.headers)
-    return Verdict(_kind(status, name, phase), error, status, message, retry_after, body, phase, budget)
+    kind, retry_after = _kind(status, name, phase), retry_after_of(headers)
+    return Verdict(kind, error, status, message, retry_after, body, phase, budget, size)
 
 
 def verdict_of_exception(error: Exception, phase: Phase = Phase.WRITE) -> Verdict:

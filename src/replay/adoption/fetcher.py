@@ -14,7 +14,7 @@ from identity.resolution.address_policy import AddressPolicy, origin_of
 from identity.resolution.http_responses import OnReply, fetched
 from outbox.mirror.host_state import HostReport
 from outbox.mirror.hosts import LEFT_ALONE, Hosts
-from outbox.pds.client import verdict_of_read
+from outbox.pds.verdict import Phase, verdict_of
 from outbox.threads import in_thread
 from replay.errors import BytesUnavailableError, PdsBusyError, PdsTroubleError
 from storage.errors import TooLargeError
@@ -67,7 +67,8 @@ class Fetcher:
             if origin_of(str(reply.url)) == origin_of(
                 host
             ):  # those of a host it redirects to are not the PDS's
-                report = HostReport.of_limits(host, did, verdict_of_read(reply))
+                verdict = verdict_of(reply.status_code, reply.headers, b"", Phase.READ)
+                report = HostReport.of_limits(host, did, verdict)
                 await in_thread(self.hosts.record_if_changed, report)
 
         address = httpx.URL(f"{host}/xrpc/{GET_BLOB}", params={"did": did, "cid": cid})

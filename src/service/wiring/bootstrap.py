@@ -21,8 +21,7 @@ from outbox.mirror.hosts import Hosts, PacedPds
 from outbox.pds.client import Pds
 from outbox.relay.delivery import Delivery
 from outbox.relay.relay import Relay, RelayLimits
-from outbox.repo.reads import RepoReads
-from outbox.repo.record_reads import RecordReads
+from outbox.repo.reads import RecordReads, RepoReads
 from outbox.views.waits import MirrorWaits
 from replay.reconcile.verify import Verifier
 from service.config.settings import Settings

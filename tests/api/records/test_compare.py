@@ -104,7 +104,7 @@ def test_a_record_is_read_once_in_a_few_seconds_unless_a_newer_one_was_confirmed
 
 @ON_SQLITE
 def test_of_a_pds_that_hangs_few_records_are_read_at_once(world, client, alice, monkeypatch):
-    monkeypatch.setattr("outbox.repo.record_reads.READ_TIMEOUT_SECONDS", 0.5)
+    monkeypatch.setattr("outbox.repo.reads.READ_TIMEOUT_SECONDS", 0.5)
     tracks = [upload(client, alice, seed=seed) for seed in range(1, 5)]
     world.deliver()
     world.pds.hanging = True
