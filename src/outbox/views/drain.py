@@ -2,7 +2,7 @@
 
 import math
 from collections import Counter, defaultdict
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from datetime import datetime
 from functools import cache
@@ -32,26 +32,6 @@ SECONDS_PER_RECORD: Final = 0.1
 
 
 @dataclass(frozen=True)
-class Allowance:
-    """A budget as the PDS last named it, full again after `reset` seconds and then every `window` seconds."""
-
-    limit: int
-    left: int
-    reset: float
-    window: float
-
-    def seconds_for(self, points: int, reserve: float) -> float:
-        """Return how long it takes to earn so many points while the reserve, a share of the limit, stays unused."""
-        each = self.limit * (1 - reserve)
-        now = each if self.reset <= 0 else max(0.0, self.left - self.limit * reserve)
-        if points <= now:
-            return 0.0
-        more = math.ceil((points - now) / each)  # windows after this one
-        first = self.reset if self.reset > 0 else self.window
-        return first + (more - 1) * self.window
-
-
-@dataclass(frozen=True)
 class Drain:
     """What waits, and for how many seconds; None while none of it is delivered, which is because it is `stalled_by`."""
 
@@ -69,19 +49,19 @@ class Drain:
         return replace(self, seconds=None, stalled_by=lane_state if most == MirrorState.PARKED else most)
 
 
-def seconds_to_drain(
-    records: int,
-    points: int,
-    of_account: Iterable[Allowance] = (),
-    of_host: Iterable[Allowance] = (),
-    *,
-    reserve: float = LIVE_RESERVE,
-    begins: float = 0.0,
+def seconds_to_earn(
+    points: int, reserve: float, *, limit: int | None, left: int, reset: float, window: float
 ) -> float:
-    """Return the seconds until these records have been sent, which cost the account so many points; nothing is sent in the first `begins` seconds."""
-    budgets = [*((each, points) for each in of_account), *((each, records) for each in of_host)]
-    earned = (allowance.seconds_for(cost, reserve) for allowance, cost in budgets)
-    return max(begins, *earned, 0.0) + records * SECONDS_PER_RECORD
+    """Return how long it takes to earn so many points of a budget while the reserve, a share of the limit, stays unused.
+
+    The budget is as the PDS last named it, if it did: full again after `reset` seconds and then every `window` seconds.
+    """
+    each = (limit or math.inf) * (1 - reserve)
+    now = each if limit is None or reset <= 0 else max(0.0, left - limit * reserve)
+    if points <= now:
+        return 0.0
+    more = math.ceil((points - now) / each)  # windows after this one
+    return (reset if reset > 0 else window) + (more - 1) * window
 
 
 def drain_of(connection: Connection, did: str, now: datetime) -> Drain:
@@ -105,35 +85,22 @@ def _drain_of_lanes(rows: Sequence[Any], now: datetime) -> Drain:
     if not able:
         stalled = Counter(row.mirror_state for row in rows)
         return Drain(records, points, None, stalled.most_common(1)[0][0])
-    each = [
-        seconds_to_drain(
-            row.records,
-            row.points,
-            [
-                *_allowances(row.hour_limit, row.hour_left, row.hour_reset, HOUR_SECONDS, now),
-                *_allowances(row.day_limit, row.day_left, row.day_reset, DAY_SECONDS, now),
-            ],
-            reserve=_reserve([row]),
-            begins=(row.may_begin - now).total_seconds(),
-        )
-        for row in able
-    ]
-    host = able[0]
-    shared = _allowances(host.budget_limit, host.budget_left, host.budget_reset, host.budget_seconds, now)
-    of_able = sum(row.records for row in able)
-    return Drain(
-        records, points, max(*each, seconds_to_drain(of_able, 0, (), shared, reserve=_reserve(able)))
-    )
+    seconds = [0.0]
+    for row in able:
+        budgets = (_budget(row, "hour", HOUR_SECONDS, now), _budget(row, "day", DAY_SECONDS, now))
+        earned = (seconds_to_earn(row.points, row.reserve, **budget) for budget in budgets)
+        begins = (row.may_begin - now).total_seconds()
+        seconds.append(max(begins, *earned) + row.records * SECONDS_PER_RECORD)
+    of_able, reserve = sum(row.records for row in able), max(row.reserve for row in able)
+    budget = _budget(able[0], "budget", able[0].budget_seconds, now)
+    shared = seconds_to_earn(of_able, reserve, **budget) + of_able * SECONDS_PER_RECORD
+    return Drain(records, points, max(*seconds, shared))
 
 
-def _reserve(rows: Iterable[Any]) -> float:
-    return BACKFILL_RESERVE if any(row.has_backfill for row in rows) else LIVE_RESERVE
-
-
-def _allowances(
-    limit: int | None, left: int, reset: datetime, window: float, now: datetime
-) -> list[Allowance]:
-    return [Allowance(limit, left, (reset - now).total_seconds(), window)] if limit else []
+def _budget(row: Any, name: str, window: float, now: datetime) -> dict[str, Any]:
+    limit, left, reset = (getattr(row, f"{name}_{part}") for part in ("limit", "left", "reset"))
+    seconds = (reset - now).total_seconds() if limit else 0.0
+    return {"limit": limit or None, "left": left, "reset": seconds, "window": window}
 
 
 @cache
@@ -153,7 +120,7 @@ def _lanes(column: ColumnElement[str]) -> Select[Any]:
             target_columns.did,
             func.count().label("records"),
             func.sum(cost).label("points"),
-            func.max(case((is_backfill(), 1), else_=0)).label("has_backfill"),
+            func.max(case((is_backfill(), BACKFILL_RESERVE), else_=LIVE_RESERVE)).label("reserve"),
         )
         .join(mirror_lane, lane_columns.did == target_columns.did)
         .where(column.in_(bindparam("whose", expanding=True)), is_open())

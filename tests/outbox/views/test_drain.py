@@ -9,7 +9,7 @@ from eventstore.database import Database
 from outbox.mirror.lanes import change_lane
 from outbox.mirror.targets import wake_lane
 from outbox.pds.pacing import BACKFILL_RESERVE, LIVE_RESERVE
-from outbox.views.drain import Allowance, Drain, drain_of, drains_of_hosts, seconds_to_drain
+from outbox.views.drain import Drain, drain_of, drains_of_hosts, seconds_to_earn
 from tests.outbox.rigs.relay_rig import Clock
 from tests.outbox.rigs.rows import HOST, add_lane, add_target, change_target, set_host
 
@@ -41,20 +41,9 @@ def tell(database: Database, did: str, **columns: Any) -> None:
     ],
 )
 def test_points_come_back_window_by_window(live: int, backfill: int, seconds: float) -> None:
-    allowance = Allowance(limit=5000, left=2000, reset=600, window=HOUR)
     reserve = BACKFILL_RESERVE if backfill else LIVE_RESERVE
-    assert seconds_to_drain(0, live + backfill, [allowance], reserve=reserve) == seconds
-
-
-def test_the_slowest_of_all_budgets_counts_and_nothing_begins_before_it_may() -> None:
-    hour = Allowance(5000, 5000, 600, HOUR)
-    day = Allowance(35_000, 8000, 7200, 24 * HOUR)
-    host = Allowance(3000, 700, 120, 300)
-    work = (1000, 2000)
-    assert seconds_to_drain(*work, [hour]) == 100
-    assert seconds_to_drain(*work, [hour, day]) == 7200 + 100
-    assert seconds_to_drain(*work, [hour], [host]) == 120 + 100
-    assert seconds_to_drain(*work, [hour], begins=500) == 500 + 100
+    budget = {"limit": 5000, "left": 2000, "reset": 600, "window": HOUR}
+    assert seconds_to_earn(live + backfill, reserve, **budget) == seconds
 
 
 @pytest.mark.parametrize(
@@ -72,8 +61,8 @@ def test_what_waits_and_cannot_be_sent_stalls_a_lane(waiting: dict[str, int], st
 
 
 def test_a_budget_whose_reset_has_come_is_whole() -> None:
-    assert Allowance(5000, 0, 0, HOUR).seconds_for(4000, 0.2) == 0
-    assert Allowance(5000, 0, 0, HOUR).seconds_for(4001, 0.2) == HOUR
+    budget = {"limit": 5000, "left": 0, "reset": 0, "window": HOUR}
+    assert [seconds_to_earn(points, 0.2, **budget) for points in (4000, 4001)] == [0, HOUR]
 
 
 def test_creates_puts_and_deletes_cost_what_they_cost_and_what_is_done_costs_nothing(
