@@ -7,11 +7,11 @@ from sqlalchemy import insert
 from eventstore.jobs import queue
 from eventstore.jobs.kinds import Outcome
 from outbox.blobs.claim import MAX_CONCURRENT_UPLOADS
-from outbox.blobs.jobs import postpone
 from outbox.firehose.cursors import claim_streams
 from outbox.mirror.states import LaneState
 from outbox.mirror.tables import PAST, blob_job
-from outbox.probes.jobs import MAX_CONCURRENT_PROBES, UNKNOWN, settle_probe
+from outbox.pds.client import AccountStatus
+from outbox.probes.jobs import MAX_CONCURRENT_PROBES, settle_probe
 from tests.outbox.rigs.account_status import claim_probes
 from tests.outbox.rigs.rows import add_lane
 from tests.outbox.rigs.uploads import KIND, claim_uploads
@@ -36,7 +36,7 @@ def test_probes_that_get_no_answer_leave_their_slots_to_accounts_that_wait(loop,
         assert len(rounds[-1]) > 0
         loop.advance(LEASE.total_seconds() / 2)
         for probe in rounds[-1]:
-            settle_probe(database, *probe, UNKNOWN)
+            settle_probe(database, *probe, AccountStatus.UNKNOWN)
             queue.settle(database, KIND, probe[0], Outcome.DONE)
 
     assert len(rounds) <= 3
@@ -60,9 +60,8 @@ def test_uploads_that_hang_leave_their_slots_to_accounts_that_wait(loop, databas
 
     loop.advance(30)
     other = want_upload(1000, "https://other.example")
-    postpone(
-        database, first[0], "no answer"
-    )  # the first slot to be free, though its account has more to upload
+    # the first slot to be free, though its account has more to upload
+    queue.settle(database, KIND, first[0].job, Outcome.DONE)
     [following] = claim_uploads(database, limit=1)
 
     assert following.did == other

@@ -28,7 +28,7 @@ from tests.servers.databases import ON_SQLITE
 if TYPE_CHECKING:
     from datetime import datetime
 
-pytestmark = pytest.mark.anyio
+pytestmark = [pytest.mark.anyio, ON_SQLITE]
 OTHER_CID = "bafkreibm6jg3ux5qumhcn2b3flc3tyu6dmlb4xa7u5bf44yegnrjhc4yeq"
 
 
@@ -253,7 +253,6 @@ async def test_new_audio_does_not_wait_for_the_pause_of_the_audio_before(desk: R
     assert blob_cid(desk, track) == new.cid
 
 
-@ON_SQLITE
 @pytest.mark.parametrize("types", [["audio/mpeg"], ["audio/mpeg", "audio/mp3"]])
 async def test_a_pds_that_takes_each_upload_and_never_finds_the_blob_is_sent_it_once_an_hour(
     desk: Rig, types: list[str]

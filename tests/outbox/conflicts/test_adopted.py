@@ -21,7 +21,7 @@ from tests.outbox.rigs.relay_rig import ARTIST, KINDS, RECORDS, Rig, audio_of
 from tests.outbox.rigs.stepwise_delivery import StepwiseDelivery
 from tests.servers.databases import ON_SQLITE
 
-pytestmark = pytest.mark.anyio
+pytestmark = [pytest.mark.anyio, ON_SQLITE]
 
 RKEY = "3n32ltnlh6222"
 THEIRS: dict[str, Any] = {
@@ -192,7 +192,6 @@ async def test_an_account_that_never_signed_in_has_a_place_to_be_verified_at(des
     assert tuple(lane) == (desk.pds.url, "auth_required")
 
 
-@ON_SQLITE
 async def test_a_track_keeps_the_parts_of_a_blob_reference_and_nothing_else(desk: Rig) -> None:
     track = await delivered(desk, 1)
     found = desk.pds.get_record(desk.did, COLLECTION, track.rkey)

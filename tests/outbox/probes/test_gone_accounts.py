@@ -12,8 +12,9 @@ from outbox.relay.result import Outcome
 from tests.outbox.rigs.account_status import after, parked, state, status_of
 from tests.outbox.rigs.foreign_writes import delivered
 from tests.outbox.rigs.relay_rig import Rig
+from tests.servers.databases import ON_SQLITE
 
-pytestmark = pytest.mark.anyio
+pytestmark = [pytest.mark.anyio, ON_SQLITE]
 
 
 async def test_an_account_that_no_directory_knows_for_days_is_gone_until_its_owner_signs_in(

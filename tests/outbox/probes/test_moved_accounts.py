@@ -14,8 +14,9 @@ from tests.outbox.rigs.account_status import NEW_HOST, after, move, parked, sign
 from tests.outbox.rigs.foreign_writes import delivered, target
 from tests.outbox.rigs.relay_rig import Rig, answer_lost, refused
 from tests.outbox.rigs.rows import lane_row, set_host
+from tests.servers.databases import ON_SQLITE
 
-pytestmark = pytest.mark.anyio
+pytestmark = [pytest.mark.anyio, ON_SQLITE]
 
 
 async def test_an_account_that_moved_is_found_and_goes_on_after_the_next_sign_in(desk: Rig) -> None:

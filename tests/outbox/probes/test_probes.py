@@ -9,7 +9,7 @@ from eventstore.errors import LeaseLostError
 from eventstore.jobs.kinds import Job
 from outbox.mirror.host_state import LONGEST_PAUSE_SECONDS
 from outbox.mirror.lanes import lock_lane, park_lane
-from outbox.mirror.parking import FIRST_PROBE_PAUSE, LONGEST_PROBE_PAUSE, probe_pause, request_probe
+from outbox.mirror.parking import FIRST_PROBE_PAUSE, LONGEST_PROBE_PAUSE, request_probe
 from outbox.mirror.tables import NEVER, mirror_lane
 from outbox.pds.client import AccountStatus
 from outbox.probes.jobs import settle_probe
@@ -17,8 +17,9 @@ from outbox.relay.result import Outcome
 from tests.outbox.rigs.account_status import after, claim_probes, parked, state, status_of
 from tests.outbox.rigs.relay_rig import Rig, answered, refused
 from tests.outbox.rigs.rows import lane_row, set_host
+from tests.servers.databases import ON_SQLITE
 
-pytestmark = pytest.mark.anyio
+pytestmark = [pytest.mark.anyio, ON_SQLITE]
 
 
 @pytest.mark.parametrize("status", ["deactivated", "takendown"])
@@ -166,12 +167,6 @@ async def test_a_probe_that_breaks_down_is_another_unanswered_one(
     lane = lane_row(desk.database, desk.did)
     assert (lane.state, lane.lease_owner) == ("account_inactive", None)
     assert desk.clock() < lane.probe_at < NEVER
-
-
-def test_pauses_grow_from_a_quarter_of_an_hour_to_a_day() -> None:
-    assert FIRST_PROBE_PAUSE <= probe_pause(0) <= 1.1 * FIRST_PROBE_PAUSE
-    assert 2 * FIRST_PROBE_PAUSE <= probe_pause(1) <= 2.2 * FIRST_PROBE_PAUSE
-    assert LONGEST_PROBE_PAUSE <= probe_pause(10_000) <= 1.1 * LONGEST_PROBE_PAUSE
 
 
 async def due_probe(desk: Rig) -> tuple[Job, Any]:

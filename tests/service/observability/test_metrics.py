@@ -15,7 +15,6 @@ from starlette.testclient import TestClient
 from aggregates.track import Track
 from devpds.ports import free_port
 from eventstore.change import Envelope
-from outbox.firehose.subscription import StreamStatus
 from outbox.mirror.lanes import change_lane, park_lane, resume_lane
 from outbox.mirror.observe_only import observed_account
 from outbox.mirror.tables import mirror_lane, mirror_target, pds_host
@@ -45,7 +44,6 @@ NAMES = {
     "mirror_cid_mismatches_total",
     "mirror_scans_total",
     "mirror_drift_total",
-    "firehose_alive",
     "firehose_messages_total",
     "oauth_refresh_total",
     "mastertape_subscriber_lag",
@@ -90,7 +88,6 @@ def test_every_metric_has_the_name_that_was_promised_and_no_did(tape: Container)
     metrics.refreshed("renewed")
     metrics.scanned(Scanned(Counter(compared=1), Counter(missing=1)))
     metrics.heard("foreign")
-    metrics.watch_streams(lambda: {HOST: StreamStatus(alive=True)})
 
     text = metrics.text().decode()
 
