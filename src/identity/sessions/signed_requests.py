@@ -60,6 +60,10 @@ def proof_headers(request: httpx.Request, tokens: Tokens, nonce: str | None) -> 
 MAX_REPLY_BYTES: Final = 64 * 1024
 """The answers to writes, uploads and getSession have less than 2 KB, those to a batch of writes less than 20 KB."""
 MAX_NONCE_ATTEMPTS: Final = 3
+STALL_TIMEOUT_SECONDS: Final = 60.0
+"""For the PDS to take one chunk of a body, or to accept the connection; the time that the chunk itself takes does not count."""
+ANSWER_TIMEOUT_SECONDS: Final = 180.0
+"""For the PDS to answer once it has all of a body, which it may have to store first."""
 
 Body = Callable[[], AsyncIterator[bytes]]
 
@@ -103,6 +107,7 @@ class PdsCalls:
         chunks = None if call.body is None else call.body()
         # a refused upload can leave its connection unusable, so an upload does not share one
         own = {} if call.body is None else {"connection": "close"}
+        of_body = httpx.Timeout(STALL_TIMEOUT_SECONDS, read=ANSWER_TIMEOUT_SECONDS)
         request = self._http.build_request(
             call.method,
             f"{session.pds_url}/xrpc/{call.nsid}",
@@ -110,7 +115,7 @@ class PdsCalls:
             json=call.json,
             content=chunks,
             headers={**own, **(call.headers or {})},
-            timeout=call.timeout,
+            timeout=call.timeout if call.body is None else of_body,
         )
         proof = proof_headers(request, tokens, nonce)
         request.headers.update(proof)

@@ -1,11 +1,10 @@
 """Uploads audio to PDSes in jobs beside the lanes, so that only the record that needs the blob waits for it.
 
 1. claim the next account's job (claim.py), whose lease is extended while the upload goes on.
-2. upload the bytes from storage, within the PDS's limit and with a progress timeout.
+2. upload the bytes from storage, within the PDS's limit and while it takes them.
 3. settle (jobs.py): BlobMigrated is appended, and the lane's next put names the blob; a PDS serves and keeps no other.
 """
 
-import asyncio
 import logging
 from collections.abc import AsyncIterator, Iterator
 from dataclasses import replace
@@ -23,7 +22,7 @@ from outbox.blobs.jobs import MISSING_REASON, judged, refused_unsent, settle_job
 from outbox.mirror.failure_causes import count_failure
 from outbox.mirror.host_state import HostReport
 from outbox.mirror.hosts import Hosts, PacedPds
-from outbox.pds.verdict import Kind, Phase, Verdict, verdict_of_exception, verdict_of_fault
+from outbox.pds.verdict import Kind, Phase, Verdict, verdict_of_fault
 from outbox.ports import NO_METRICS, AudioSource, RelayMetrics
 from outbox.threads import in_thread
 
@@ -31,10 +30,6 @@ logger = logging.getLogger("mastertape.outbox")
 
 MAX_CONCURRENT_READS: Final = 8
 """Reads from storage at once, in threads of their own: a store that hangs leaves the outbox its database."""
-STALL_TIMEOUT_SECONDS: Final = 60.0
-"""For the PDS to read one chunk, or to accept the connection."""
-ANSWER_TIMEOUT_SECONDS: Final = 180.0
-"""For the PDS to answer once it has all bytes, which it may have to store first."""
 UPLOAD_TIMEOUT_SECONDS: Final = 1000.0
 BLOB: Final = "blob"
 """The `op` label of uploads in metrics, beside put and delete."""
@@ -103,29 +98,20 @@ class Uploads:
             return refusal
         if await in_thread(next_upload, self._log.database, claimed.job) != claimed:
             return None  # time has passed while the PDS answered
+        send = self._pds.upload(
+            claimed.host,
+            claimed.did,
+            lambda: self._chunks(audio.cid),
+            size=audio.size,
+            mime=audio.mime,
+            timeout=UPLOAD_TIMEOUT_SECONDS,
+        )
         try:
-            verdict = judged(await self._send(claimed, audio), audio)
+            verdict = judged(await send, audio)
         except FileNotFoundError:
             return Verdict(Kind.REJECTED, MISSING_REASON, message=f"{audio.cid} is not in storage")
         self._metrics.attempted(BLOB, verdict)
         return verdict
-
-    async def _send(self, claimed: Upload, audio: Audio) -> Verdict:
-        try:
-            async with asyncio.timeout(STALL_TIMEOUT_SECONDS) as progress:
-                return await self._pds.upload(
-                    claimed.host,
-                    claimed.did,
-                    lambda: watched(self._chunks(audio.cid), progress),
-                    size=audio.size,
-                    mime=audio.mime,
-                    timeout=UPLOAD_TIMEOUT_SECONDS,
-                )
-        except TimeoutError as error:
-            if not progress.expired():
-                raise
-            verdict = verdict_of_exception(error, Phase.UPLOAD)
-            return replace(verdict, message="the PDS took nothing more, or did not answer")
 
     async def _chunks(self, cid: str) -> AsyncIterator[bytes]:
         source = await self._reads.run(self._source.read, cid)
@@ -136,14 +122,3 @@ class Uploads:
 def _next_chunk(source: Iterator[bytes]) -> bytes:
     """Return the next bytes, empty at the end: a StopIteration cannot leave a thread."""
     return next(source, b"")
-
-
-async def watched(chunks: AsyncIterator[bytes], progress: asyncio.Timeout) -> AsyncIterator[bytes]:
-    """Pass the chunks on; limits the time of the PDS, not that of our storage."""
-    time = asyncio.get_running_loop().time
-    progress.reschedule(None)
-    async for chunk in chunks:
-        progress.reschedule(time() + STALL_TIMEOUT_SECONDS)
-        yield chunk
-        progress.reschedule(None)
-    progress.reschedule(time() + ANSWER_TIMEOUT_SECONDS)

@@ -1,4 +1,4 @@
-"""An upload that the PDS refuses before it has read the body, over real sockets."""
+"""An upload that the PDS refuses before it has read the body, or reads no further, over real sockets."""
 
 import asyncio
 from collections.abc import AsyncIterator
@@ -8,6 +8,7 @@ import httpx
 import pytest
 from pydantic import SecretStr
 
+from identity.sessions import signed_requests
 from identity.sessions.session_store import Session, SessionKind, Tokens
 from identity.sessions.signed_requests import Call, PdsCalls
 
@@ -62,25 +63,51 @@ def session(port: int) -> Session:
     )
 
 
+TOKENS = Tokens(access=SecretStr("a"), refresh=SecretStr("r"), scope="", access_expires_at=None)
+
+
+async def body() -> AsyncIterator[bytes]:
+    for _ in range(SIZE // 65536):
+        yield b"x" * 65536
+
+
+UPLOAD = Call("POST", "com.atproto.repo.uploadBlob", 30.0, body=body, headers={"content-length": str(SIZE)})
+
+
+@pytest.mark.parametrize(("slow", "error"), [("STALL", httpx.WriteTimeout), ("ANSWER", httpx.ReadTimeout)])
+async def test_it_is_given_up_when_the_pds_takes_nothing_more_or_does_not_answer(
+    monkeypatch: pytest.MonkeyPatch, slow: str, error: type[Exception]
+) -> None:
+    monkeypatch.setattr(signed_requests, f"{slow}_TIMEOUT_SECONDS", 1.0)
+    over = asyncio.Event()
+
+    async def silent(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        if slow == "ANSWER":
+            await reader.readuntil(b"\r\n\r\n")
+            await reader.readexactly(SIZE)
+        await over.wait()
+        writer.close()
+
+    server = await asyncio.start_server(silent, "127.0.0.1", 0)
+    async with httpx.AsyncClient() as http:
+        with pytest.raises(error):
+            await PdsCalls(http).send(session(server.sockets[0].getsockname()[1]), TOKENS, UPLOAD)
+    over.set()
+    server.close()
+    await server.wait_closed()
+
+
 async def test_its_connection_is_closed_and_the_next_request_gets_another() -> None:
     strict = Strict()
     server = await asyncio.start_server(strict, "127.0.0.1", 0)
     port = server.sockets[0].getsockname()[1]
-    tokens = Tokens(access=SecretStr("a"), refresh=SecretStr("r"), scope="", access_expires_at=None)
-
-    async def body() -> AsyncIterator[bytes]:
-        for _ in range(SIZE // 65536):
-            yield b"x" * 65536
 
     async with httpx.AsyncClient() as http:
         calls = PdsCalls(http)
-        upload = Call(
-            "POST", "com.atproto.repo.uploadBlob", 30.0, body=body, headers={"content-length": str(SIZE)}
-        )
-        refused = await calls.send(session(port), tokens, upload)
+        refused = await calls.send(session(port), TOKENS, UPLOAD)
         await asyncio.wait_for(strict.closed.wait(), 30)
         put = await calls.send(
-            session(port), tokens, Call("POST", "com.atproto.repo.putRecord", 30.0, json={})
+            session(port), TOKENS, Call("POST", "com.atproto.repo.putRecord", 30.0, json={})
         )
     server.close()
     await server.wait_closed()
