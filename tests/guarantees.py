@@ -277,7 +277,6 @@ SUBJECTS: Final = {
             "a probe reads the account's status, more rarely each time",
             (
                 "tests/outbox/probes/test_probes.py::test_an_account_that_is_active_again_is_written_to_again",
-                "tests/outbox/probes/test_probes_pds.py::test_an_account_that_is_active_again_gets_all_its_edits_in_one_write_a_record",
                 "tests/outbox/probes/test_probes.py::test_an_account_that_stays_away_is_asked_for_ever_more_rarely_and_at_least_daily",
             ),
         ),

@@ -3,7 +3,6 @@
 import asyncio
 import json
 from dataclasses import replace
-from datetime import timedelta
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -11,11 +10,8 @@ import httpx
 import pytest
 
 from aggregates.values import SupportGate
-from eventstore.jobs.worker import Worker
 from outbox.blobs import worker as blobs
 from outbox.blobs.jobs import MAX_BLOB_BYTES
-from outbox.blobs.worker import Uploads
-from service.observability.metrics import Metrics
 from tests.dsl import COLLECTION
 from tests.fake_pds.signed_in_pds import SignedInPds
 from tests.media_samples import samples
@@ -397,25 +393,20 @@ async def test_a_record_comes_back_to_a_pds_that_does_not_want_its_audio_again(o
     assert blob_cid(one, track) is None
 
 
-async def test_metrics_count_the_results_of_uploads(desk: Rig) -> None:
-    await uploaded_track(desk)
-    request_blob(desk)
-    metrics = Metrics()
-    uploads = Uploads(desk.log, desk.hosts, desk._api, desk.bytes, metrics=metrics)  # noqa: SLF001
-    worker = Worker(desk.database, [uploads.kind()], owner="o", lease=timedelta(seconds=60))
+async def test_a_gate_takes_the_blob_out_of_the_record_and_ungating_brings_it_back(one: Rig) -> None:
+    track = one.upload()
+    request_blob(one)
+    await one.relay_once()
+    one.command(1, lambda track: track.set_support_gate(SupportGate("any"), at=one.clock()))
+    await one.relay_once()
+    gated = one.remote(track)
+    assert "audioBlob" not in gated
+    assert gated["supportGate"] == {"type": "any"}
+    assert one.pds.get_blob(one.did, track.audio.cid) is None
 
-    async def nothing(send: Any) -> httpx.Response:  # noqa: ARG001
-        return httpx.Response(200, json={"blob": {}})
+    one.command(1, lambda track: track.set_support_gate(None, at=one.clock()))
+    await one.relay_once()
 
-    async def busy(send: Any) -> httpx.Response:  # noqa: ARG001
-        headers = {"RateLimit-Policy": "1000;w=86400", "Retry-After": "90"}
-        return httpx.Response(429, json={"error": "RateLimitExceeded"}, headers=headers)
-
-    desk.wire.faults += [nothing, busy]
-    for _ in range(3):
-        assert await worker.start_due()
-        await worker.drain()
-        desk.clock.advance(minutes=10)
-    told = metrics.text().decode()
-    for error, outcome in (("blob_mismatch", "ambiguous"), ("RateLimitExceeded", "paced"), ("", "done")):
-        assert f'mirror_attempts_total{{error="{error}",op="blob",outcome="{outcome}"}} 1.0' in told
+    opened = one.remote(track)
+    assert "supportGate" not in opened
+    assert opened["audioBlob"]["ref"]["$link"] == track.audio.cid

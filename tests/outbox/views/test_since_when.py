@@ -6,13 +6,11 @@ from typing import Any
 import pytest
 
 from outbox.mirror.hosts import Hosts
-from outbox.mirror.states import LaneState, MirrorReason
+from outbox.mirror.states import MirrorReason
 from outbox.pds.pacing import HOUR_SECONDS
 from outbox.views import overview
-from outbox.views.drain import drain_of, drains_of_hosts
 from outbox.views.failures import failing
 from tests.outbox.rigs.foreign_writes import delivered
-from tests.outbox.rigs.hosts import host_row
 from tests.outbox.rigs.relay_rig import Rig, answered, refused
 from tests.outbox.rigs.rows import lane_row, set_host
 
@@ -27,11 +25,6 @@ def near(time: datetime | None, other: datetime) -> bool:
 def lane(rig: Rig) -> Any:
     with rig.database.read() as connection:
         return overview.lane_of(connection, rig.did)
-
-
-def of_host(rig: Rig) -> overview.LanesOfHost:
-    with rig.database.read() as connection:
-        return overview.lanes_at(connection, [rig.pds.url], rig.clock())[rig.pds.url]
 
 
 async def fail(rig: Rig, *faults: Any) -> None:
@@ -79,43 +72,6 @@ async def test_an_upload_that_fails_says_since_when(desk: Rig) -> None:
     mirror = desk.mirror()
     assert near(mirror.failing_since, began)
     assert mirror.first_error == "ConnectError: refused"
-
-
-async def test_a_pds_that_does_not_answer_is_away_and_nothing_drains(desk: Rig) -> None:
-    await delivered(desk)
-    well = lane(desk)
-    assert well.mirror_state == LaneState.READY
-    assert near(well.last_success_at, desk.clock())
-    assert of_host(desk).last_success_at == well.last_success_at
-
-    desk.edit(title="another")
-    await fail(desk, refused)
-    began = desk.clock()
-    await fail(desk, refused)
-
-    now = lane(desk)
-    assert now.mirror_state == MirrorReason.PDS_AWAY
-    assert near(now.shown_failing_since, began)
-    assert (now.shown_first_error, now.last_success_at) == ("ConnectError: refused", well.last_success_at)
-    host = host_row(desk.database, desk.pds.url)
-    assert near(host.failing_since, began)
-    assert host.first_error == "ConnectError: refused"
-    with desk.database.read() as connection:
-        for drain in (
-            drain_of(connection, desk.did, desk.clock()),
-            drains_of_hosts(connection, [desk.pds.url], desk.clock())[desk.pds.url],
-        ):
-            assert (drain.records, drain.seconds, drain.stalled_by) == (1, None, "pds_away")
-
-    desk.clock.advance(minutes=10)
-    await desk.relay_once()
-
-    now, host = lane(desk), host_row(desk.database, desk.pds.url)
-    assert (now.mirror_state, now.shown_failing_since, now.shown_first_error) == ("ready", None, None)
-    assert near(now.last_success_at, desk.clock())
-    assert (host.failing_since, host.first_error) == (None, None)
-    with desk.database.read() as connection:
-        assert drain_of(connection, desk.did, desk.clock()).seconds == 0.0
 
 
 async def test_an_account_that_was_not_tried_fails_since_its_host_does(desk: Rig) -> None:

@@ -9,11 +9,9 @@ from sqlalchemy import delete, update
 from aggregates.track import Track
 from outbox.mirror.lanes import change_lane, park_lane
 from outbox.mirror.requeue import queue_as_backfill
-from outbox.mirror.tables import blob_job, delivery_attempt, mirror_lane, mirror_target, pds_host
+from outbox.mirror.tables import blob_job, delivery_attempt, mirror_lane, mirror_target
 from outbox.relay.result import Outcome
-from outbox.views.deliveries import EventDelivery, _acks, deliveries
-from outbox.views.overview import waiting_in
-from outbox.views.status import is_signed_in
+from outbox.views.deliveries import EventDelivery, deliveries
 from tests.dsl import COLLECTION
 from tests.outbox.rigs.foreign_writes import delivered
 from tests.outbox.rigs.relay_rig import Rig, answer_lost, answered, refused
@@ -116,22 +114,6 @@ async def test_a_waiting_event_has_its_reason(desk: Rig) -> None:
         park_lane(connection, desk.did)
     desk.edit(title="one")
     assert [delivery.reason for _, delivery in told(desk)] == ["auth_required"] * 2
-
-
-async def test_a_page_of_a_long_history_reads_the_attempts_of_the_page_alone(desk: Rig) -> None:
-    track = desk.upload()
-    for number in range(5):
-        desk.edit(title=f"{number}")
-        await desk.relay_once()
-    assert statuses(desk) == ["superseded", *["delivered"] * 5]
-    with desk.database.read() as connection:
-        positions = [each.position for each in desk.log.stream(connection, track.id)]
-        found = deliveries(
-            connection, "track", 1, [(position, True) for position in positions[:3]], desk.mirror()
-        )
-        read = _acks(connection, "track", 1, positions[0], positions[2])
-    assert [found[position].by_generation for position in positions[:3]] == positions[1:2] + positions[1:3]
-    assert sorted(read) == positions[1:3]
 
 
 async def test_an_event_whose_attempts_are_not_known_here_is_superseded_by_what_the_pds_has(
@@ -241,17 +223,6 @@ async def test_the_mirror_has_this_state(
     assert mirror.needs_intervention is (mirror.state in {"held", "detached", "rejected", "parked"})
 
 
-async def test_records_of_a_paused_host_are_parked_and_counted_by_their_state(desk: Rig) -> None:
-    await delivered(desk, 1)
-    desk.upload(2)
-    desk.upload(3)
-    with desk.database.write() as connection:
-        connection.execute(update(pds_host).values(paused=True))
-        connection.execute(update(mirror_target).where(mirror_target.c.subject_id == 3).values(detached=True))
-        assert waiting_in(connection, [desk.did])[desk.did] == {"parked": 1, "detached": 1}
-    assert (desk.mirror(2).state, desk.mirror(2).reason) == ("parked", "paused")
-
-
 @pytest.mark.parametrize("reason", ["backoff", "paced", "verifying"])
 async def test_a_reason_that_ends_by_itself_has_its_time(desk: Rig, reason: str) -> None:
     desk.upload()
@@ -261,19 +232,6 @@ async def test_a_reason_that_ends_by_itself_has_its_time(desk: Rig, reason: str)
         connection.execute(update(mirror_target).values(failed))
         change_lane(connection, desk.did, not_before=later)
     assert desk.mirror().next_attempt_at == later
-
-
-async def test_an_account_is_signed_in_while_its_lane_is_ready(desk: Rig) -> None:
-    def signed_in() -> bool:
-        with desk.database.read() as connection:
-            return is_signed_in(connection, desk.did)
-
-    assert signed_in()
-    with desk.database.write() as connection:
-        park_lane(connection, desk.did)
-    assert not signed_in()
-    desk.sign_in()
-    assert signed_in()
 
 
 MINUTE = timedelta(minutes=1)

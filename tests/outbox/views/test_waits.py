@@ -12,7 +12,7 @@ from eventstore.coordination.commit_signals import SETTLED, Announcer, Listener
 from eventstore.database import Database
 from outbox.mirror.lanes import park_lane
 from outbox.views.waits import MirrorWaits
-from tests.outbox.rigs.relay_rig import Rig, answered, memory_rig_on
+from tests.outbox.rigs.relay_rig import Rig, memory_rig_on
 
 pytestmark = pytest.mark.anyio
 WAITERS = 200
@@ -69,14 +69,6 @@ async def test_a_wait_ends_once_a_person_has_to_act(desk: Rig, waits: MirrorWait
     with desk.database.write() as connection:
         park_lane(connection, desk.did)
     assert await asyncio.wait_for(waiting, LONG / 2) == [False]
-
-
-async def test_a_rejected_record_ends_the_wait(desk: Rig, waits: MirrorWaits) -> None:
-    desk.wire.faults += [answered(400, "InvalidRecord")]
-    desk.upload()
-    await desk.relay_once()
-    waiting = waits.wait(Subject("track", 1), desk.mirror().generation, LONG)
-    assert not await asyncio.wait_for(waiting, LONG / 2)
 
 
 async def test_a_database_that_fails_for_a_moment_ends_no_wait(
