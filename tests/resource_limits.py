@@ -16,7 +16,7 @@ from identity.resolution import address_policy, featured_artists
 from outbox import threads as outbox_threads
 from outbox.blobs import claim as upload_claim
 from outbox.blobs import worker as uploads
-from outbox.firehose import connection, follower, subscription
+from outbox.firehose import connection, follower
 from outbox.mirror.tables import FEW_ROWS, pds_host
 from outbox.operations import operators
 from outbox.pds import client
@@ -197,7 +197,7 @@ RESOURCES: Final = (
         f"60 s a chunk, {seconds(uploads.UPLOAD_TIMEOUT_SECONDS)} in all; the longest since an upload goes next", (f"{NEIGHBOURS}test_claims.py",),
     ),
     Resource(
-        "probes", "accounts that may have moved", f"1; {seconds(subscription.PROBE_INTERVAL.total_seconds())} between two that a firehose asks for", f"{probes.MAX_CONCURRENT_PROBES_OF_HOST}", f"{probes.MAX_CONCURRENT_PROBES}", "30 s; the longest since a probe goes next", (f"{NEIGHBOURS}test_claims.py", "tests/outbox/firehose/test_follower.py"),
+        "probes", "accounts that may have moved", f"1; {seconds(follower.PROBE_INTERVAL.total_seconds())} between two that a firehose asks for", f"{probes.MAX_CONCURRENT_PROBES_OF_HOST}", f"{probes.MAX_CONCURRENT_PROBES}", "30 s; the longest since a probe goes next", (f"{NEIGHBOURS}test_claims.py", "tests/outbox/firehose/test_follower.py"),
     ),
     Resource(
         "scan", "repos", NO, "1, after the other", f"{scan.MAX_CONCURRENT_HOSTS} hosts", f"a turn of {seconds(scan.HOST_TURN_SECONDS)} and its last repo; the host scanned the longest ago goes first",

@@ -7,7 +7,7 @@
 
 import logging
 from collections.abc import AsyncIterator, Iterator
-from dataclasses import replace
+from dataclasses import dataclass, field, replace
 from typing import Final
 
 from aggregates.published import WithBlob
@@ -35,46 +35,38 @@ BLOB: Final = "blob"
 """The `op` label of uploads in metrics, beside put and delete."""
 
 
+@dataclass
 class Uploads:
     """What uploads a few blobs at a time, streamed from storage."""
 
-    def __init__(
-        self,
-        log: EventLog,
-        hosts: Hosts,
-        pds: PacedPds,
-        source: AudioSource,
-        *,
-        metrics: RelayMetrics = NO_METRICS,
-    ) -> None:
-        self._metrics = metrics
-        self._log = log
-        self._hosts = hosts
-        self._pds = pds
-        self._source = source
-        self._reads = Threads("blob-reads", MAX_CONCURRENT_READS)
+    log: EventLog
+    hosts: Hosts
+    pds: PacedPds
+    source: AudioSource
+    metrics: RelayMetrics = NO_METRICS
+    reads: Threads = field(default_factory=lambda: Threads("blob-reads", MAX_CONCURRENT_READS))
 
     def kind(self) -> JobKind:
         """Return what a worker runs: after a crash an upload is free within the lease, however large it is."""
         return upload_kind(self._work)
 
     async def _work(self, job: Job) -> Outcome:
-        claimed = await in_thread(next_upload, self._log.database, job)
+        claimed = await in_thread(next_upload, self.log.database, job)
         if claimed is None:
             return Outcome.DONE
         verdict = await self._attempt(claimed)
         if verdict is not None:  # the host's limits hold, whether or not the job is still ours
             verdict = replace(verdict, phase=Phase.UPLOAD)
             report = HostReport.of(claimed.host, claimed.did, verdict)
-            await in_thread(self._hosts.record_if_changed, report)
+            await in_thread(self.hosts.record_if_changed, report)
         await in_thread(self._settle, claimed, verdict)
         return Outcome.DONE
 
     def _settle(self, claimed: Upload, verdict: Verdict | None) -> None:
         envelope = Envelope("relay", Via.RELAY, f"blob:{claimed.job.id}:{claimed.job.epoch}")
-        self._log.transact(claimed.did, envelope, lambda unit: settle_job(unit, claimed, verdict))
+        self.log.transact(claimed.did, envelope, lambda unit: settle_job(unit, claimed, verdict))
         if verdict is not None and verdict.kind is not Kind.DONE:
-            count_failure(self._log.database, claimed.host, verdict, did=claimed.did, subject=claimed.subject)
+            count_failure(self.log.database, claimed.host, verdict, did=claimed.did, subject=claimed.subject)
 
     async def _attempt(self, claimed: Upload) -> Verdict | None:
         """Upload; None when the record no longer needs the upload, or its lane is not ready."""
@@ -86,19 +78,19 @@ class Uploads:
             return verdict_of_fault(error)
 
     def _audio(self, claimed: Upload) -> Audio | None:
-        with self._log.database.read() as connection:
-            latest = self._log.latest(claimed.subject.stream_id, lambda query: query.start(connection).all())
+        with self.log.database.read() as connection:
+            latest = self.log.latest(claimed.subject.stream_id, lambda query: query.start(connection).all())
         subject = latest.state if latest is not None else None
         is_wanted = isinstance(subject, WithBlob) and subject.wants_blob(claimed.audio_cid)
         return subject.blob_bytes if isinstance(subject, WithBlob) and is_wanted else None
 
     async def _upload(self, claimed: Upload, audio: Audio) -> Verdict | None:
-        limit = await self._pds.blob_limit(claimed.host)
+        limit = await self.pds.blob_limit(claimed.host)
         if (refusal := refused_unsent(audio, limit)) is not None:
             return refusal
-        if await in_thread(next_upload, self._log.database, claimed.job) != claimed:
+        if await in_thread(next_upload, self.log.database, claimed.job) != claimed:
             return None  # time has passed while the PDS answered
-        send = self._pds.upload(
+        send = self.pds.upload(
             claimed.host,
             claimed.did,
             lambda: self._chunks(audio.cid),
@@ -110,12 +102,12 @@ class Uploads:
             verdict = judged(await send, audio)
         except FileNotFoundError:
             return Verdict(Kind.REJECTED, MISSING_REASON, message=f"{audio.cid} is not in storage")
-        self._metrics.attempted(BLOB, verdict)
+        self.metrics.attempted(BLOB, verdict)
         return verdict
 
     async def _chunks(self, cid: str) -> AsyncIterator[bytes]:
-        source = await self._reads.run(self._source.read, cid)
-        while chunk := await self._reads.run(_next_chunk, source):
+        source = await self.reads.run(self.source.read, cid)
+        while chunk := await self.reads.run(_next_chunk, source):
             yield chunk
 
 

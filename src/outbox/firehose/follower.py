@@ -5,50 +5,77 @@ Any number of processes may run one: each host's stream is leased to one of them
 
 import asyncio
 import logging
-from datetime import timedelta
-from functools import partial
-from typing import Final
+from collections.abc import Callable
+from collections.abc import Set as AbstractSet
+from dataclasses import KW_ONLY, dataclass, field
+from datetime import UTC, datetime, timedelta
+from math import inf
+from typing import Any, Final
 
+from eventstore.coordination.backoff import backoff
+from eventstore.coordination.commit_signals import announce
 from eventstore.database import Database
-from outbox.firehose.connection import Share
-from outbox.firehose.cursors import claim_streams, release_streams
-from outbox.firehose.subscription import StreamReports, Subscription
+from eventstore.errors import LeaseLostError
+from eventstore.states import State
+from eventstore.untrusted import clean
+from outbox.firehose.connection import Share, subscribed
+from outbox.firehose.cursors import accounts_at, change_stream, claim_streams, cursor_of, release_streams
+from outbox.firehose.frames import FUTURE_CURSOR, OUTDATED_CURSOR, Commit, FirehoseError, Message, message_in
+from outbox.firehose.own_writes import foreign_writes, record_revision
 from outbox.mirror.hosts import Hosts
+from outbox.mirror.parking import request_probe
+from outbox.mirror.requeue import rescan, rescan_host, reverify
 from outbox.ports import Addresses
 
 logger = logging.getLogger("mastertape.outbox")
 
+CURSOR_INTERVAL_SECONDS: Final = 5.0
+"""The time between two stores of the cursor: after a crash so much of a stream is processed again."""
+FIRST_PAUSE_SECONDS, MAX_PAUSE_SECONDS = 1.0, 64.0
+"""Before a new connection."""
+MAX_ERROR_LENGTH: Final = 200
+DIDS_INTERVAL_SECONDS: Final = 30.0
+"""The time between two reads of a host's accounts. A new account is noticed this late; until then only we write to it."""
+PROBE_INTERVAL: Final = timedelta(minutes=1)
+"""Between two probes of an account that a stream asks for: a host may send such messages without end."""
 MAX_STREAMS: Final = 500
 """Of one process, one per host."""
 STREAM_LEASE: Final = timedelta(seconds=60)
 CLAIM_INTERVAL_SECONDS: Final = 5.0
 
 
+class FirehoseEffect(State):
+    """What a message about our accounts led to."""
+
+    KNOWN = "known", "our own write, or nothing newer than what is known"
+    FOREIGN = "foreign", "another client wrote our records: they are verified"
+    COMMIT = "commit", "a commit without its changes: the repo is scanned"
+    SYNC = "sync", "the repo was replaced: it is scanned"
+    ACCOUNT = "account", "the account's status changed: it is probed"
+    IDENTITY = "identity", "the account's identity changed: it is probed"
+    OUTDATED_CURSOR = "OutdatedCursor", "the host has dropped messages: all its repos are scanned"
+
+
+_, _, COMMIT, SYNC, ACCOUNT, IDENTITY, _ = FirehoseEffect
+INFO: Final = "info"
+
+
+@dataclass
 class Follower:
     """Keeps this process's subscriptions until it is stopped."""
 
-    def __init__(
-        self,
-        database: Database,
-        hosts: Hosts,
-        addresses: Addresses,
-        *,
-        owner: str,
-        reports: StreamReports | None = None,
-    ) -> None:
-        self._database = database
-        self._owner = owner
-        self._share = Share()
-        self._subscription = partial(
-            Subscription,
-            database,
-            hosts,
-            addresses,
-            owner=owner,
-            share=self._share,
-            reports=reports or StreamReports(),
-        )
-        self._streams: dict[str, asyncio.Task[None]] = {}
+    database: Database
+    hosts: Hosts
+    addresses: Addresses
+    _: KW_ONLY
+    owner: str
+    marked: Callable[[], None] = lambda: None
+    """Called when there is work for the relay."""
+    heard: Callable[[FirehoseEffect], None] = lambda _effect: None
+    """Called with the effect of each message about our accounts."""
+    share: Share = field(default_factory=Share)
+    streams: dict[str, asyncio.Task[None]] = field(default_factory=dict)
+    """By host."""
 
     async def run(self, stop: asyncio.Event) -> None:
         """Claim streams and subscribe, until `stop` is set; then release them."""
@@ -62,21 +89,140 @@ class Follower:
                 await asyncio.wait({stopped}, timeout=CLAIM_INTERVAL_SECONDS)
         finally:
             stopped.cancel()
-            await self._unsubscribe(list(self._streams))
-        await self._share.in_thread(release_streams, self._database, self._owner)
+            await self._unsubscribe(list(self.streams))
+        await self.share.in_thread(release_streams, self.database, self.owner)
 
     async def _claim(self) -> None:
-        held = await self._share.in_thread(
-            claim_streams, self._database, owner=self._owner, lease=STREAM_LEASE, limit=MAX_STREAMS
+        held = await self.share.in_thread(
+            claim_streams, self.database, owner=self.owner, lease=STREAM_LEASE, limit=MAX_STREAMS
         )
-        ended = [host for host, task in self._streams.items() if host not in held or task.done()]
+        ended = [host for host, task in self.streams.items() if host not in held or task.done()]
         await self._unsubscribe(ended)
         for host in held:
-            if host not in self._streams:
-                self._streams[host] = asyncio.create_task(self._subscription(host).run())
+            if host not in self.streams:
+                self.streams[host] = asyncio.create_task(Subscription(self, host).run())
 
     async def _unsubscribe(self, hosts: list[str]) -> None:
-        tasks = [self._streams.pop(host) for host in hosts]
+        tasks = [self.streams.pop(host) for host in hosts]
         for task in tasks:
             task.cancel()
         await asyncio.gather(*tasks, return_exceptions=True)
+
+
+@dataclass
+class Subscription:
+    """Runs until it is cancelled or another process holds the stream."""
+
+    follower: Follower
+    host: str
+    dids: AbstractSet[str] = frozenset()
+    """Our accounts on the host."""
+    probes: dict[str, datetime] = field(default_factory=dict)
+    """When each account is, or was, probed because of its newest message."""
+
+    async def run(self) -> None:
+        """Subscribe, and after a pause again whenever the stream ends."""
+        clock = asyncio.get_running_loop().time
+        failures = 0
+        while True:
+            begun_at = clock()
+            try:
+                if await self.follower.share.in_thread(self.follower.hosts.may_send_backfill, self.host):
+                    await self._listen()
+            except LeaseLostError:
+                return
+            except Exception as error:  # noqa: BLE001 - the stream is opened again after any error
+                await self._disconnected(error)
+            failures = failures + 1 if clock() - begun_at < MAX_PAUSE_SECONDS else 0
+            pause = backoff(failures, first=FIRST_PAUSE_SECONDS, cap=MAX_PAUSE_SECONDS)
+            await asyncio.sleep(pause.total_seconds())
+
+    async def _listen(self) -> None:
+        cursor = await self.follower.share.in_thread(cursor_of, self.follower.database, self.host)
+        async with subscribed(self.host, cursor, self.follower.addresses, self.follower.share) as connection:
+            await self._change(connected_at=datetime.now(UTC), problem=None)
+            clock = asyncio.get_running_loop().time
+            stored_at, dids_at, place = clock(), -inf, dict[str, Any]()
+            while True:
+                if clock() - dids_at >= DIDS_INTERVAL_SECONDS:
+                    self.dids = await self.follower.share.in_thread(
+                        accounts_at, self.follower.database, self.host
+                    )
+                    dids_at = clock()
+                for data in await connection.read(CURSOR_INTERVAL_SECONDS):
+                    with self.follower.share.used():
+                        message = message_in(data)
+                    if message is not None:
+                        await self._process(message)
+                        place = message.place or place
+                if place and clock() - stored_at >= CURSOR_INTERVAL_SECONDS:
+                    await self._change(**place)
+                    stored_at, place = clock(), {}
+
+    async def _change(self, **columns: Any) -> None:
+        await self.follower.share.in_thread(
+            change_stream, self.follower.database, self.host, self.follower.owner, **columns
+        )
+
+    async def _disconnected(self, error: Exception) -> None:
+        problem = clean(f"{error!r}", MAX_ERROR_LENGTH)
+        logger.info("firehose_disconnected", extra={"host": self.host, "error": problem})
+        try:
+            if isinstance(error, FirehoseError) and error.error == FUTURE_CURSOR:
+                # the host was restored from a backup, and numbers its messages anew
+                await self.follower.share.in_thread(self._rescan_host)
+                await self._change(seq=None, heard_at=None)
+            await self._change(connected_at=None, problem=problem)
+        except LeaseLostError:
+            pass  # what the other process says of it counts
+        except Exception:  # the stream is opened again
+            logger.exception("firehose_status_not_kept", extra={"host": self.host})
+
+    async def _process(self, message: Message) -> None:
+        if message.kind == INFO and message.body.get("name") == OUTDATED_CURSOR:
+            effect = await self.follower.share.in_thread(self._rescan_host)
+        elif message.did in self.dids:
+            effect = await self.follower.share.in_thread(self._mark, message)
+        else:
+            return
+        self.follower.heard(effect)
+        if effect is not FirehoseEffect.KNOWN:
+            self.follower.marked()
+
+    def _rescan_host(self) -> FirehoseEffect:
+        """Have all repos of the host scanned: it no longer has the messages after our cursor."""
+        with self.follower.database.write() as connection:
+            rescan_host(connection, self.host)
+            return FirehoseEffect.OUTDATED_CURSOR
+
+    def _mark(self, message: Message) -> FirehoseEffect:
+        """Mark what has to be verified, scanned or probed because of the message."""
+        did, commit = message.did, message.commit if message.kind == COMMIT else None
+        if commit is not None:
+            return self._mark_records(did, commit)
+        if message.kind not in {COMMIT, SYNC, ACCOUNT, IDENTITY}:
+            return FirehoseEffect.KNOWN
+        with self.follower.database.write() as connection:
+            if message.kind in {ACCOUNT, IDENTITY}:
+                request_probe(connection, did, self._probe_time(did, self.follower.database.now(connection)))
+            else:  # the message does not say what changed
+                rescan(connection, did)
+            announce(connection)
+        return FirehoseEffect(message.kind)
+
+    def _probe_time(self, did: str, now: datetime) -> datetime:
+        last = self.probes.get(did)
+        if last is None or last <= now:
+            self.probes[did] = now if last is None else max(now, last + PROBE_INTERVAL)
+        return self.probes[did]
+
+    def _mark_records(self, did: str, commit: Commit) -> FirehoseEffect:
+        with self.follower.database.read() as connection:
+            if not (written := foreign_writes(connection, did, commit)):
+                return FirehoseEffect.KNOWN
+        with self.follower.database.write() as connection:
+            reverify(connection, written, self.follower.database.now(connection))
+            record_revision(connection, did, commit.rev)
+            announce(connection)
+        logger.warning("drift_heard", extra={"did": did, "host": self.host, "records": len(written)})
+        return FirehoseEffect.FOREIGN

@@ -3,6 +3,7 @@
 import asyncio
 import logging
 from collections.abc import Callable
+from dataclasses import dataclass
 from datetime import datetime, timedelta
 from typing import Any, Final
 
@@ -127,21 +128,14 @@ FIRST_PAUSE_SECONDS: Final = 30.0
 MAX_PAUSE_SECONDS: Final = 600.0
 
 
+@dataclass
 class Probes:
     """Holds no transaction, lock or thread while it waits; `on_settled` has the relay look for what may be sent now."""
 
-    def __init__(
-        self,
-        database: Database,
-        pds: PacedPds,
-        directory: Directory,
-        *,
-        on_settled: Callable[[], object] = lambda: None,
-    ) -> None:
-        self._database = database
-        self._pds = pds
-        self._directory = directory
-        self._on_settled = on_settled
+    database: Database
+    pds: PacedPds
+    directory: Directory
+    on_settled: Callable[[], object] = lambda: None
 
     def kind(self) -> Kind:
         return Kind(
@@ -156,7 +150,7 @@ class Probes:
         )
 
     async def _work(self, job: Job) -> Outcome:
-        probe = await in_thread(probed_lane, self._database, job.subject)
+        probe = await in_thread(probed_lane, self.database, job.subject)
         if probe is None:
             return Outcome.DONE
         found, host = AccountStatus.UNKNOWN, ""
@@ -167,21 +161,21 @@ class Probes:
             pass
         except Exception:
             logger.exception("probe_failed", extra=job.log_fields)
-        await in_thread(settle_probe, self._database, job, probe, found, host)
+        await in_thread(settle_probe, self.database, job, probe, found, host)
         logger.info("account_probed", extra={**job.log_fields, "found": found.name.lower()})
-        self._on_settled()
+        self.on_settled()
         return Outcome.DONE
 
     async def _probe(self, probe: Any) -> tuple[AccountStatus, str]:
         """Return what is known of the account, and the host that it is on."""
         try:
-            host = await self._directory.host_of(probe.did)
+            host = await self.directory.host_of(probe.did)
         except DirectoryUnavailableError:
-            status = await self._pds.account_status(probe.host, probe.did)
+            status = await self.pds.account_status(probe.host, probe.did)
             # absent here says little while no directory says where it is
             return AccountStatus.UNKNOWN if status is AccountStatus.ABSENT else status, probe.host
         if host is None:
             return AccountStatus.ABSENT, ""
-        status = await self._pds.account_status(host, probe.did)
+        status = await self.pds.account_status(host, probe.did)
         has_moved = host != probe.host and status in {AccountStatus.ACTIVE, AccountStatus.INACTIVE}
         return AccountStatus.MOVED if has_moved else status, host

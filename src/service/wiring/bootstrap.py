@@ -155,11 +155,10 @@ class Container:
     def _follower(self) -> "Follower":
         # They load WebSockets, which a process without a firehose does not need.
         from outbox.firehose.follower import Follower  # noqa: PLC0415
-        from outbox.firehose.subscription import StreamReports  # noqa: PLC0415
 
         addresses = IdentityAddresses(pds_address_policy(self.settings))
-        reports = StreamReports(self.services.wake, self.metrics.heard)
-        return Follower(self.database, self.hosts, addresses, owner=self.owner, reports=reports)
+        marked, heard = self.services.wake, self.metrics.heard
+        return Follower(self.database, self.hosts, addresses, owner=self.owner, marked=marked, heard=heard)
 
     def _services(self, inherited: Inherited) -> Services:
         settings, log, database, identity = self.settings, self.log, self.database, self._identity

@@ -15,10 +15,9 @@ from sqlalchemy import insert, select
 
 from aggregates.track import Track
 from eventstore.database import Database
-from outbox.firehose import subscription
+from outbox.firehose import follower as followers
 from outbox.firehose.cursors import StreamState, claim_streams, streams
 from outbox.firehose.follower import Follower
-from outbox.firehose.subscription import StreamReports
 from outbox.mirror.hosts import Hosts
 from outbox.mirror.lanes import change_lane
 from outbox.mirror.tables import NEVER, PAST, firehose_cursor, mirror_target, repo_scan
@@ -59,8 +58,7 @@ class RunningFollower:
 @asynccontextmanager
 async def follower(database: Database, owner: str = "one") -> AsyncGenerator[RunningFollower]:
     heard: list[str] = []
-    reports = StreamReports(heard=heard.append)
-    following = Follower(database, Hosts(database), LoopbackAddresses(), owner=owner, reports=reports)
+    following = Follower(database, Hosts(database), LoopbackAddresses(), owner=owner, heard=heard.append)
     stop = asyncio.Event()
     running = asyncio.create_task(following.run(stop))
     try:
@@ -133,7 +131,7 @@ async def test_foreign_writes_are_marked_and_our_own_writes_are_recognized(each)
 
 @pytest.mark.pds
 async def test_an_account_that_is_deactivated_is_probed(rig, tracks, monkeypatch):  # noqa: ARG001
-    monkeypatch.setattr(subscription, "PROBE_INTERVAL", timedelta(0))  # its creation is heard too
+    monkeypatch.setattr(followers, "PROBE_INTERVAL", timedelta(0))  # its creation is heard too
     async with hearing(rig) as started:
         rig.pds.procedure("com.atproto.server.deactivateAccount", {}, by=rig.did)
         await until(lambda: "account" in started.heard)
@@ -171,8 +169,8 @@ def set_host_of_account(rig: Rig, url: str) -> None:
 @pytest.fixture(name="quick")
 def _quick(monkeypatch: pytest.MonkeyPatch) -> None:
     """The place in a stream is kept at once, and a lost host tried again at once."""
-    monkeypatch.setattr(subscription, "CURSOR_INTERVAL_SECONDS", 0.01)
-    monkeypatch.setattr(subscription, "FIRST_PAUSE_SECONDS", 0.01)
+    monkeypatch.setattr(followers, "CURSOR_INTERVAL_SECONDS", 0.01)
+    monkeypatch.setattr(followers, "FIRST_PAUSE_SECONDS", 0.01)
 
 
 @pytest.fixture(name="host")
@@ -227,7 +225,7 @@ async def test_its_row_says_whether_it_is_connected_how_late_it_is_and_why_not(d
         now = stream(database)
         assert (now["state"], now["problem"]) == (StreamState.FOLLOWED, None)
         assert now["lag_seconds"] == pytest.approx(3600, abs=60)
-        monkeypatch.setattr(subscription, "FIRST_PAUSE_SECONDS", 60)  # so that it stays away
+        monkeypatch.setattr(followers, "FIRST_PAUSE_SECONDS", 60)  # so that it stays away
         await host.hangs_up()
         await until(lambda: stream(database)["state"] != StreamState.FOLLOWED)
         lost = stream(database)
