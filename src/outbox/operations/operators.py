@@ -218,24 +218,22 @@ def _in_unit(log: EventLog, selector: Selector, operator: Operator, work: Callab
 def _act_once(unit: UnitOfWork, action: Action, selector: Selector, operator: Operator) -> int:
     connection = unit.connection
     selector = known(connection, selector)
-    affected = _act(connection, action, selector, unit.now)
+    match action:
+        case Action.PAUSE:
+            affected = pausing.pause(connection, selector.name)
+        case Action.RESUME:
+            affected = pausing.resume(connection, selector.name, unit.now)
+        case Action.RETRY:
+            affected = pausing.retry(connection, selector.name, unit.now)
+        case _:
+            these = select(lane.did).where(*parked(selector)).order_by(lane.did).with_for_update()
+            dids = connection.scalars(these).all()
+            for did in dids:
+                probe_now(connection, did, unit.now, operator=True)
+            affected = len(dids)
     record_operation(unit, action.value, selector.filters, operator, affected=affected)
     announce(connection)
     return affected
-
-
-def _act(connection: Connection, action: Action, selector: Selector, now: datetime) -> int:
-    if action is Action.PAUSE:
-        return pausing.pause(connection, selector.name)
-    if action is Action.RESUME:
-        return pausing.resume(connection, selector.name, now)
-    if action is Action.RETRY:
-        return pausing.retry(connection, selector.name, now)
-    to_probe = select(lane.did).where(*parked(selector)).order_by(lane.did).with_for_update()
-    dids = connection.scalars(to_probe).all()
-    for did in dids:
-        probe_now(connection, did, now, operator=True)
-    return len(dids)
 
 
 def _redrive_some(

@@ -80,18 +80,14 @@ def deliveries(
     Events that the PDS has not confirmed have the state of the mirror.
     """
     acked = [position for position, touches in events if touches and position <= mirror.acked_generation]
-    acks = _acks(connection, kind, subject_id, min(acked), max(acked)) if acked else {}
+    acks: dict[int, Any] = {}  # by generation, with the next one after these
+    if acked:
+        of = {"kind": kind, "subject_id": subject_id, "first": min(acked), "last": max(acked)}
+        acks = {row.gen: row for row in connection.execute(ACKS, of)}
     return {
         position: _delivery(position, acks, mirror) if touches else EventDelivery(EventStatus.NONE)
         for position, touches in events
     }
-
-
-def _acks(connection: Connection, kind: str, subject_id: int, first: int, last: int) -> dict[int, Any]:
-    """Return the acking attempts of these generations, and the next one after them, by generation."""
-    of = {"kind": kind, "subject_id": subject_id}
-    rows = connection.execute(ACKS, {**of, "first": first, "last": last})
-    return {row.gen: row for row in rows}
 
 
 def _delivery(position: int, acks: Mapping[int, Any], mirror: Mirror) -> EventDelivery:
