@@ -5,7 +5,7 @@ from dataclasses import dataclass
 from datetime import datetime
 from typing import Any, Final
 
-from sqlalchemy import ColumnElement, Connection, and_, case, exists, func, literal, select, update
+from sqlalchemy import Connection, and_, case, exists, func, literal, select, update
 
 from aggregates.published import Subject
 from outbox.mirror.failure_causes import forget_samples
@@ -80,18 +80,16 @@ def remains(connection: Connection, did: str, since: datetime, now: datetime) ->
     query = select(state.label("at"), reason.label("because"), func.count().label("records"))
     of_account = query.select_from(TARGETS_AT_WORK).where(target.did == did)
     waiting = connection.execute(of_account.where(~done).group_by("at", "because").order_by("at", "because"))
-    removed = and_(target.did == did, done, target.acked_at >= since)
+    written, others = func.count(case((target.ever_sent, 1))), func.count(case((~target.ever_sent, 1)))
+    those = select(written, others).where(target.did == did, done, target.acked_at >= since)
+    removed, untouched = connection.execute(those).one()
     return Remains(
-        removed=_count(connection, removed, target.ever_sent),
-        untouched=_count(connection, removed, ~target.ever_sent),
+        removed=removed,
+        untouched=untouched,
         waiting=tuple(PendingRemovals(each.at, each.because, each.records) for each in waiting),
         waits_for=None if row is None or row.mirror_state == LaneState.READY else str(row.mirror_state),
         is_gone=row is not None and row.state == LaneState.GONE,
     )
-
-
-def _count(connection: Connection, *conditions: ColumnElement[bool]) -> int:
-    return connection.scalar(select(func.count()).select_from(mirror_target).where(*conditions)) or 0
 
 
 def live_subjects(connection: Connection, did: str, *, at_most: int) -> list[Subject]:
