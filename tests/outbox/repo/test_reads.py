@@ -52,15 +52,6 @@ async def test_a_list_of_records_without_an_end_is_left_when_it_is_too_much(
         await keys(of)
 
 
-async def test_a_list_of_blobs_without_an_end_is_left_when_it_is_too_much(
-    monkeypatch: pytest.MonkeyPatch,
-) -> None:
-    monkeypatch.setattr(repo_reads, "MAX_LIST_BYTES", 10_000)
-    of = reads(lambda page: {"cids": [f"bafkrei{page}{'a' * 500}"], "cursor": f"{page}"})
-    with pytest.raises(RemoteUnknownError, match="more than 10000 bytes"):
-        await of.blobs(HOST, ALICE, {"wanted"})
-
-
 async def test_what_a_pds_calls_a_revision_or_a_key_can_be_stored_and_shown() -> None:
     of = reads(lambda _page: {"rev": "3k\0"})
     assert await of.revision(HOST, ALICE) == "3k\ufffd"
