@@ -21,7 +21,7 @@ from outbox.mirror.tables import FEW_ROWS, pds_host
 from outbox.operations import operators
 from outbox.pds import client
 from outbox.probes import jobs as probes
-from outbox.repo import reads, record_reads
+from outbox.repo import reads
 from replay import derived
 from replay.adoption import adopt as adoptions
 from replay.reconcile import scan, verify
