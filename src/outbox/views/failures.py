@@ -1,5 +1,6 @@
 """Selects the records that fail to reach their PDS, with the PDS's error, and those that a retry may help."""
 
+from collections import Counter
 from collections.abc import Sequence
 from typing import Any, Final
 
@@ -170,3 +171,11 @@ def unfinished_by_reason(connection: Connection) -> Sequence[Any]:
     `since` is the earliest of them, null where no row says; `failing` counts those that failed and did not succeed since.
     """
     return connection.execute(_BY_REASON).all()
+
+
+def unfinished_records(connection: Connection) -> dict[str, int]:
+    """Count the same records by state alone."""
+    found = Counter[str]()
+    for row in unfinished_by_reason(connection):
+        found[row.mirror_state] += row.records
+    return found

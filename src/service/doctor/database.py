@@ -19,8 +19,8 @@ from outbox.pds.verdict import Kind
 from outbox.relay.journal import ACKNOWLEDGING
 from outbox.views import overview
 from outbox.views.causes import causes
+from outbox.views.failures import unfinished_records
 from outbox.views.overview import AT_WORK, LANE_STATE, LANES_OF_HOSTS
-from outbox.views.status import unfinished_records
 from replay.reconcile.outdated import sample_outdated
 from replay.reconcile.scan import IS_SCANNED, OF_SCANS
 from service.config.secret_keys import known_secret_keys

@@ -1,6 +1,5 @@
 """Gauges of waiting work, read from the database."""
 
-from collections import Counter
 from collections.abc import Iterable, Iterator, Sequence
 from datetime import datetime
 from typing import Any, Final
@@ -17,7 +16,7 @@ from outbox.mirror.host_state import breaker_state
 from outbox.mirror.observe_only import observed_account
 from outbox.mirror.states import BreakerState, MirrorState
 from outbox.mirror.tables import mirror_lane, mirror_target, pds_host
-from outbox.views.failures import unfinished_by_reason
+from outbox.views.failures import unfinished_records
 from outbox.views.overview import LANE_STATE, LANES_OF_HOSTS
 from outbox.views.status import BLOB_WANTED, IS_SAMPLED, STATE, TARGETS_AT_WORK
 from projections.history import history
@@ -85,7 +84,7 @@ def _of_waiting_work(connection: Connection, now: datetime) -> Iterator[GaugeMet
         "mirror_pending_records",
         "Records that are not as the log says, by state: of those that wait, are in trouble and are uploaded, up to 10,000 each.",
         ["state"],
-        _by_state(unfinished_by_reason(connection)).items(),
+        unfinished_records(connection).items(),
     )
     yield gauge(
         "mastertape_jobs",
@@ -99,13 +98,6 @@ def _of_waiting_work(connection: Connection, now: datetime) -> Iterator[GaugeMet
         ["state"],
         connection.execute(_LANES),
     )
-
-
-def _by_state(rows: Sequence[Any]) -> dict[str, int]:
-    found = Counter[str]()
-    for row in rows:
-        found[row.mirror_state] += row.records
-    return found
 
 
 _each: Final = mirror_lane.alias().c

@@ -12,7 +12,8 @@ from importlib.metadata import version
 from pathlib import Path
 from typing import Any, Final
 
-from prometheus_client import CollectorRegistry, Counter, Histogram, generate_latest
+from anyio import CapacityLimiter
+from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram, generate_latest
 from prometheus_client.core import InfoMetricFamily
 from prometheus_client.metrics_core import Metric
 from prometheus_client.multiprocess import MultiProcessCollector
@@ -21,6 +22,8 @@ from prometheus_client.registry import Collector
 from sqlalchemy.exc import SQLAlchemyError
 
 from eventstore.coordination.commit_signals import Listener
+from eventstore.coordination.threads import Threads
+from eventstore.database import Database
 from eventstore.errors import EventStoreError
 from eventstore.event_log import EventLog
 from outbox.blobs.jobs import BLOB_MISMATCH, BLOB_TYPE, TOO_LARGE_REASON
@@ -29,12 +32,6 @@ from outbox.ports import RelayMetrics
 from outbox.relay.result import Outcome, Result
 from replay.reconcile.scan import Scanned
 from service.observability.gauges import gauge, gauges
-
-from anyio import CapacityLimiter
-from prometheus_client import Gauge
-
-from eventstore.coordination.threads import Threads
-from eventstore.database import Database
 
 REQUEST_BUCKETS_SECONDS: Final = (0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10, 30)
 METHODS: Final = frozenset({"GET", "HEAD", "POST", "PUT", "PATCH", "DELETE", "OPTIONS"})
