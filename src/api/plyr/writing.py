@@ -9,7 +9,7 @@ from http import HTTPStatus
 from typing import Annotated, Any, Final, Literal
 
 from fastapi import APIRouter, Path, Response
-from pydantic import BaseModel, ConfigDict, ValidationError
+from pydantic import BaseModel, ValidationError
 from sqlalchemy import Connection
 
 from aggregates.errors import InvalidFieldError, SignInRequiredError
@@ -24,7 +24,7 @@ from api.pipeline.media_request import Reads
 from api.plyr.reading import ROUTER, Json, PeerTrackId, Reader
 from api.plyr.track import PUBLIC, SUPPORTERS, UNLISTED, TrackResponse, album_titled, track_responses
 from api.requests.body import NONE, Body
-from api.requests.parameters import NO_TRACK, OneOf
+from api.requests.parameters import NO_TRACK, OneOf, require_known_fields
 from api.responses.track import TrackReader, deleted_track
 from api.routers.records import CopyResults, answer_copy, answer_restore, restored_record
 from api.routers.track_writes import (
@@ -71,8 +71,6 @@ class Access:
 class Policy(BaseModel):
     """The peer's words for it; every other one would be wider access here, or is unknown."""
 
-    model_config = ConfigDict(extra="forbid")
-
     listening: Annotated[str, OneOf((PUBLIC, SUPPORTERS))] = PUBLIC
     visibility: Annotated[str, OneOf((PUBLIC, UNLISTED))] = PUBLIC
     downloads: Annotated[str, OneOf(tuple(Downloads))] = Downloads.OPEN.value
@@ -80,8 +78,6 @@ class Policy(BaseModel):
 
 class Publishing(BaseModel):
     """What the peer's clients send with a track; this service attaches no rights."""
-
-    model_config = ConfigDict(extra="forbid")
 
     access: Policy = Policy()
     attach_rights: Literal[False] = False
@@ -110,7 +106,10 @@ def _require_absent(body: Body, fields: Sequence[str], *, beside: str) -> None:
 
 
 def access_in(settings: dict[str, Any], field: str) -> Access:
-    """Return what the peer's object says that `field` holds; raises InvalidFieldError."""
+    """Return what the peer's object says that `field` holds; raises InvalidFieldError or UnknownFieldError."""
+    require_known_fields(settings, Publishing.model_fields, inside=f"{field}.")
+    if isinstance(settings.get("access"), dict):
+        require_known_fields(settings["access"], Policy.model_fields, inside=f"{field}.access.")
     try:
         policy = Publishing.model_validate(settings).access
     except ValidationError as error:

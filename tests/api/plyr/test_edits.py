@@ -55,6 +55,12 @@ def test_an_edit_that_a_track_cannot_hold_changes_nothing(client, world, alice, 
     assert (status, world.state()) == (400, before)
 
 
+def test_an_unknown_word_of_publishing_is_named(client, alice):
+    answer = edits(client, alice, uploaded(client, alice), publishing=publishing(visibilty="unlisted"))
+    assert refused(answer) == (400, "unknown_field")
+    assert "did you mean 'visibility'" in answer.json()["detail"]
+
+
 def test_only_the_owner_edits_and_deletes(client, alice, bob):
     track = uploaded(client, alice)
     path = f"/plyr/tracks/{track['id']}"
