@@ -2,6 +2,7 @@
 
 import re
 from collections.abc import Iterator
+from contextlib import closing
 from pathlib import Path
 from typing import Any
 
@@ -11,6 +12,8 @@ import pytest
 from demo.service import Service
 from demo.story import COLLECTION
 from devpds.server import DevPds, DevPlc
+from eventstore.database import Database
+from outbox.firehose.cursors import streams
 from tests.e2e.artist import Artist
 from tests.e2e.eventually import eventually
 from tests.servers.atproto import new_account
@@ -43,9 +46,7 @@ def noticing(request: pytest.FixtureRequest, pds: DevPds, tmp_path: Path) -> Ite
 def artist(noticing: Service, pds: DevPds, plc: DevPlc) -> Iterator[Artist]:
     """An artist of it, whom it is listening to if it listens at all."""
     made = Artist(noticing, pds, new_account(pds, plc))
-    eventually(
-        lambda: not listens(noticing) or f'firehose_alive{{host="{pds.url}"}} 1.0' in metrics(noticing)
-    )
+    eventually(lambda: not listens(noticing) or is_connected(noticing))
     yield made
     made.client.http.close()
 
@@ -55,7 +56,15 @@ def metrics(service: Service) -> str:
 
 
 def listens(service: Service) -> bool:
-    return "firehose_alive" in metrics(service)
+    return "MASTERTAPE_FIREHOSE" in service.settings
+
+
+def is_connected(service: Service) -> bool:
+    with (
+        closing(Database(service.settings["MASTERTAPE_DATABASE_URL"])) as database,
+        database.read() as connection,
+    ):
+        return "followed" in streams(connection, database.now(connection), limit=1).by_state
 
 
 def noticed(service: Service) -> float:

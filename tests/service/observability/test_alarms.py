@@ -38,7 +38,7 @@ def test_each_alarm_fires_in_its_case_and_none_while_all_is_well() -> None:
 
 def test_alarms_and_dashboard_name_only_metrics_that_exist(container: Container) -> None:
     told = set(re.findall(r"^# TYPE (\S+)", container.metrics.text().decode(), re.MULTILINE))
-    told |= {f"{name}_{part}" for name in told for part in ("bucket", "sum", "count")} | {"firehose_alive"}
+    told |= {f"{name}_{part}" for name in told for part in ("bucket", "sum", "count")}
     named = {name for each in EXPRESSIONS for name in NAME.findall(each)}
     assert len(named) > 10
     assert named <= told
