@@ -250,11 +250,12 @@ SUBJECTS: Final = {
             ),
         ),
         Guarantee(
-            "A replay restores many records with one request, and never over another client's write",
-            "batches of creates, fenced by the newest commit (`outbox/relay/batch.py`)",
+            "A replay restores, and a burst of edits changes, many records with one request, and never over another client's write",
+            "batches, fenced by the newest commit (`outbox/relay/batch.py`)",
             (
                 "tests/outbox/relay/test_batch_delivery.py::test_the_records_of_a_wiped_repo_come_back_in_a_few_requests",
                 "tests/outbox/relay/test_batch_delivery.py::test_another_clients_write_in_between_survives_and_the_records_go_one_by_one",
+                "tests/outbox/relay/test_batch_delivery.py::test_what_another_client_does_between_the_reads_of_a_batch_and_its_writes_stays",
                 "tests/outbox/relay/test_batch_delivery.py::test_a_batch_that_arrives_late_overwrites_nothing",
                 "tests/outbox/relay/test_batch_delivery.py::test_a_live_edit_waits_for_one_batch_at_most",
                 "./dev bench replay",
