@@ -11,8 +11,8 @@ from datetime import timedelta
 from pathlib import Path
 from types import FrameType
 
-from eventstore.idempotency import lock as running
-from identity.sessions.pds_sessions import PdsSessions
+from eventstore import idempotency
+from identity.sessions import session_store
 from service.cli.main import main
 from service.wiring import bootstrap
 from tests.faults.failpoints import Trigger, install
@@ -21,9 +21,8 @@ from tests.remarks import record_kinds
 
 def shorten_leases(seconds: int) -> None:
     """Let the leases of refreshes and keys end soon, so that tests need not wait for them."""
-    assert PdsSessions.__init__.__kwdefaults__ is not None
-    PdsSessions.__init__.__kwdefaults__["lease"] = timedelta(seconds=seconds)
-    running.LEASE, running.RENEWAL_SECONDS = timedelta(seconds=seconds), seconds / 3
+    session_store.REFRESH_LEASE_TTL = idempotency.LEASE = timedelta(seconds=seconds)
+    idempotency.RENEWAL_SECONDS = seconds / 3
 
 
 def supervise(trigger: Trigger, command: list[str]) -> int:
