@@ -30,7 +30,7 @@ class FakeOAuth:
         self.return_to = return_to
         if self.error is not None:
             raise self.error
-        self.started = AskedSignIn(identifier, return_to, scope)
+        self.started = AskedSignIn(identifier=identifier, return_to=return_to, scope=scope)
         return StartedSignIn(CONSENT, STATE, SecretStr("sealed-" + return_to.strip("/")))
 
     def attempted(self, _state, cookie):
