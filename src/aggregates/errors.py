@@ -5,6 +5,7 @@ What HTTP makes of them stands in api/error_responses.py.
 
 import re
 from dataclasses import dataclass, is_dataclass
+from typing import Final
 
 
 class ServiceError(Exception):
@@ -14,6 +15,9 @@ class ServiceError(Exception):
         return ("" if is_dataclass(self) else super().__str__()) or wording(type(self), self)
 
 
+_FIELD: Final = re.compile(r"\{(\w+)\}")
+
+
 def wording(kind: type[Exception], error: Exception | None = None) -> str:
     """Return the message with the fields of the error; without one, with their names."""
     fields = getattr(kind, "__dataclass_fields__", {})
@@ -21,7 +25,7 @@ def wording(kind: type[Exception], error: Exception | None = None) -> str:
     def said(name: re.Match[str]) -> str:
         return str(getattr(error, name[1], f"`{name[1]}`")) if name[1] in fields else name[0]
 
-    return re.sub(r"\{(\w+)\}", said, " ".join((kind.__doc__ or kind.__name__).split()))
+    return _FIELD.sub(said, " ".join((kind.__doc__ or kind.__name__).split()))
 
 
 class TrackError(ServiceError):

@@ -75,6 +75,12 @@ def test_unreferenced_media_is_deleted_with_its_row(
     assert sweep(storage, Names(), NOW).deleted == 0
 
 
+def test_media_referenced_by_a_live_state_stays(storage: Media) -> None:
+    name(storage, add(storage))
+    assert sweep(storage, Names(), NOW).deleted == 0
+    assert b"".join(storage.read(CID)) == DATA
+
+
 def test_media_of_restorable_states_stays_until_the_grace_period_ends(timed: Database, clock: Clock) -> None:
     storage = Media(timed, MemoryStore(clock))
     name(storage, add(storage))
