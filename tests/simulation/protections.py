@@ -9,8 +9,8 @@ import pytest
 from sqlalchemy import Connection, bindparam, delete, insert, select
 
 from eventstore.database import Database
+from eventstore.jobs import queue
 from outbox.blobs import jobs as blob_jobs
-from outbox.blobs import worker as blobs
 from outbox.mirror import lanes
 from outbox.mirror.tables import delivery_attempt, mirror_target
 from outbox.pds.client import Pds
@@ -100,7 +100,7 @@ def without_reading_once(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 def without_backoff(monkeypatch: pytest.MonkeyPatch) -> None:
-    for module in (blob_jobs, blobs, lanes, relay, settle):
+    for module in (blob_jobs, lanes, queue, relay, settle):
         monkeypatch.setattr(module, "backoff", lambda _failures, **_limits: timedelta())
 
 
