@@ -14,7 +14,7 @@ from api.requests.parameters import number_of
 from api.routers.tracks import Listing, Wanted, list_artists, list_tracks, live_track, read_artist
 from identity.accounts.credentials import Principal
 from identity.errors import INVALID_HANDLE
-from web.ask import PageRoute, PublicAsk
+from web.ask import PageRoute, PublicAsk, wanted
 from web.filters import artist_address, track_address
 from web.rendering import RenderDep
 
@@ -44,7 +44,7 @@ async def show_artist(artist: str, ask: PublicAsk, render: RenderDep, cursor: st
     if address != artist_address(artist, artist):
         query = f"?{urlencode({'cursor': cursor})}" if cursor else ""
         return RedirectResponse(address + query, HTTPStatus.FOUND)
-    page = await ask(list_tracks, Listing(artist=found["did"], cursor=cursor, limit=TRACKS))
+    page = await ask(list_tracks, wanted(Listing, artist=found["did"], cursor=cursor, limit=TRACKS))
     return render(
         "artist.html",
         artist=found,
@@ -59,7 +59,7 @@ async def show_artist(artist: str, ask: PublicAsk, render: RenderDep, cursor: st
 
 @router.get("/tags/{tag:path}")
 async def show_tag(tag: str, ask: PublicAsk, render: RenderDep, cursor: str | None = None) -> Response:
-    page = await ask(list_tracks, Listing(tag=tag, cursor=cursor, limit=TRACKS))
+    page = await ask(list_tracks, wanted(Listing, tag=tag, cursor=cursor, limit=TRACKS))
     return render(
         "tag.html", tag=tag, tracks=page["items"], cursor=page["cursor"], is_first_page=cursor is None
     )

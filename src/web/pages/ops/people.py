@@ -74,10 +74,9 @@ async def show_track(
     track_id: TrackId, ask: OperatorAsk, show: ShowDep, cursor: str | None = None
 ) -> Response:
     """A track: what the log says, what the PDS confirmed, its attempts and its history."""
+    latest = wanted(HistoryQuery, limit=LATEST, cursor=cursor)
     track, mirror, history = await asyncio.gather(
-        ask.find(live_track, track_id),
-        ask(read_mirror, track_id),
-        ask(history_page, track_id, HistoryQuery(limit=LATEST, cursor=cursor)),
+        ask.find(live_track, track_id), ask(read_mirror, track_id), ask(history_page, track_id, latest)
     )
     did = _owner_of(mirror["record_uri"])
     is_refused = track is not None and is_audio_refused(track, mirror)

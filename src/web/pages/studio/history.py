@@ -34,7 +34,7 @@ async def show_history(
     """A page of the timeline; `rows` is how many events the browser shows already."""
     track = await my_track(ask, track_id)
     limit = min(max(rows, PAGE), MOST)
-    page = await ask(history_page, track_id, HistoryQuery(limit=limit, cursor=cursor))
+    page = await ask(history_page, track_id, wanted(HistoryQuery, limit=limit, cursor=cursor))
     moments = [moment(row, ask.caller.did) for row in page["items"]]
     return render(
         "studio/history.html",

@@ -15,7 +15,7 @@ from api.responses.states import AudioCopyState
 from api.routers.mirrors import read_lane
 from api.routers.tracks import MyListing, list_my_tracks
 from identity.accounts.credentials import Principal
-from web.ask import ApiDep, Ask, FormDep, OwnAsk, PageRoute, RefusedError
+from web.ask import ApiDep, Ask, FormDep, OwnAsk, PageRoute, RefusedError, wanted
 from web.rendering import RenderDep
 from web.state_words import Mark, Shown, count_by_mark, lane_words, shown, states_of
 
@@ -54,9 +54,10 @@ async def show_my_tracks(
     lane = await ask(read_lane)
     states = states_of(Mark(mark), lane["reason"]) if mark in set(Mark) else []
     has_none = states == [] and mark not in {"", DELETED}
-    which = MyListing(
+    which = wanted(
+        MyListing,
         mirror=states,
-        q=q or None,
+        q=q,
         deleted=mark == DELETED,
         cursor=cursor,
         limit=1 if has_none else PAGE,
