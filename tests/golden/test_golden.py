@@ -4,10 +4,12 @@ import json
 import re
 
 import pytest
+from eventsourcing.persistence import Mapper, StoredEvent
 from eventsourcing.utils import get_topic, resolve_topic
 
 from aggregates.published import PublishedEvent, event_classes
 from aggregates.track import Track
+from eventstore.event_log import json_transcoder
 from outbox.tracks.record import RecordUrls
 from service.config.settings import Settings
 from service.wiring.log import record_kinds
@@ -47,6 +49,14 @@ def test_a_stored_topic_is_known_and_versioned(topic: str) -> None:
 def test_the_topic_of_the_aggregate_is_stored_too_and_never_changes() -> None:
     assert json.loads(stored("track.registered.v1"))["originator_topic"] == "track"
     assert resolve_topic("track") is Track
+
+
+@pytest.mark.parametrize("topic", topics())
+def test_a_golden_event_is_read_as_the_librarys_mapper_reads_it(topic: str) -> None:
+    event = decoded(topic)
+    row = StoredEvent(event.originator_id, event.originator_version, topic, stored(topic))
+    read = Mapper(json_transcoder()).to_domain_event(row)
+    assert (type(event), vars(event)) == (type(read), vars(read))
 
 
 @pytest.mark.parametrize("topic", topics())
