@@ -132,7 +132,7 @@ SUBJECTS: Final = {
         ),
         Guarantee(
             "An owner decides a foreign edit field by field, and decides nothing unseen",
-            "a side for each field; the CID that was read as swap (`application/records/resolve.py`)",
+            "a side for each field; the CID that was read as swap (`application/records.py`)",
             (
                 "tests/api/records/test_resolve.py::test_each_field_is_decided_by_itself_and_one_record_has_the_result",
                 "tests/api/records/test_resolve.py::test_a_decision_that_does_not_fit_the_conflict_is_refused_and_says_which_field",
@@ -147,7 +147,7 @@ SUBJECTS: Final = {
         ),
         Guarantee(
             "A page that follows the event stream misses no delivery",
-            "each stream begins with a hint (`api/routers/events.py`)",
+            "each stream begins with a hint (`api/routers/history.py`)",
             (
                 "tests/api/test_events.py::test_a_stream_hints_at_changes_of_the_mirror_to_the_owner_and_operators_alone",
                 "tests/api/test_events.py::test_many_changes_of_the_mirror_are_one_hint",
@@ -1002,7 +1002,7 @@ SUBJECTS: Final = {
         ),
         Guarantee(
             "Only whom a track's gate and `downloads` name may download it, from its first moment on",
-            "one rule in `application/playback_access.py`; an upload and its limit commit together",
+            "one rule in `application/authorization.py`; an upload and its limit commit together",
             (
                 "tests/api/tracks/test_downloads.py::test_only_whom_the_policy_names_may_download",
                 "tests/api/tracks/test_downloads.py::test_an_upload_is_never_open_for_a_moment_when_it_says_otherwise",

@@ -8,7 +8,7 @@ from api.middleware import http_layer
 from api.middleware.rate_limits import RateLimits
 from api.pipeline import concurrency, media_intake, media_request, pds
 from api.routers.ops import deliveries
-from application import account_deletion
+from application import account
 from eventstore import untrusted
 from eventstore.database import POOL_SIZE
 from eventstore.jobs import worker as jobs
@@ -208,7 +208,7 @@ RESOURCES: Final = (
         "a turn: 300 s for the list, 300 s in which records begin, 900 s for the last; the account served the longest ago goes next", (f"{NEIGHBOURS}test_slow_adoptions.py", "tests/eventstore/jobs/test_queue.py"),
     ),
     Resource(
-        "account deletions", "`DELETE /me`", "1", f"{account_deletion.MAX_CONCURRENT_DELETIONS_OF_A_HOST}", f"{account_deletion.MAX_CONCURRENT_DELETIONS}",
+        "account deletions", "`DELETE /me`", "1", f"{account.MAX_CONCURRENT_DELETIONS_OF_A_HOST}", f"{account.MAX_CONCURRENT_DELETIONS}",
         "a step's requests of up to 30 s; the account served the longest ago goes next", ("tests/api/account_deletion/test_last_steps.py",),
     ),
     Resource(

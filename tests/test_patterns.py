@@ -146,7 +146,7 @@ def test_a_parser_is_linear(name):
 READERS = {
     ("loads", "json", "model_validate_json", "validate_json", "literal_eval"): {
         "api.plyr.surface": "an error that the API has just made",
-        "web.api_pages": "an error that the API has just made",
+        "web.app": "an error that the API has just made",
         "eventstore.streams.snapshots": "what we stored",
         "eventstore.untrusted": "the one reader of what comes from outside",
         "identity.accounts.sign_in": "a `UntrustedReply`",
@@ -172,7 +172,7 @@ READERS = {
         "service.config.settings": "a setting",
         "web.addresses": "our own addresses, and a PDS's that the address policy has read",
         "web.filters": "at most DESCRIPTION_BYTES, and no host beyond ASCII",
-        "web.api_pages": "the length was checked with the authorization server's metadata",
+        "web.app": "the length was checked with the authorization server's metadata",
     },
     ("normalize",): {
         "api.plyr.track": "at most ALBUM_BYTES",

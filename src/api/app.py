@@ -12,19 +12,7 @@ from api.pipeline.concurrency import limits
 from api.pipeline.media_intake import MediaIntake
 from api.pipeline.media_request import MAX_CONCURRENT_READS_OF_ONE_CALLER
 from api.plyr import surface
-from api.routers import (
-    auth,
-    events,
-    health,
-    history,
-    me,
-    media,
-    mirrors,
-    oauth,
-    records,
-    track_writes,
-    tracks,
-)
+from api.routers import auth, health, history, me, media, mirrors, oauth, records, track_writes, tracks
 from api.routers.ops import accounts, deliveries, work
 from api.services import Services
 from eventstore.coordination.threads import Joint, Turns
@@ -36,7 +24,6 @@ ROUTERS: Final = (
     records.router,
     mirrors.router,
     history.router,
-    events.router,
     media.router,
     media.of_tracks,
     me.router,

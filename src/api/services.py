@@ -7,15 +7,14 @@ from pathlib import Path
 
 from api.middleware.http_layer import Answered
 from api.middleware.rate_limits import RateLimits
+from application.authorization import Supporters
 from application.event_poller import EventPoller
-from application.playback_access import Supporters
 from eventstore.change import Envelope
 from eventstore.coordination.threads import Threads, Turns
 from eventstore.database import Database
 from eventstore.event_log import EventLog
 from identity.accounts.accounts import Accounts
-from identity.accounts.api_tokens import AccountTokens
-from identity.accounts.credentials import Credentials
+from identity.accounts.credentials import AccountTokens, Credentials
 from identity.accounts.sign_in import AppPasswordSignIn
 from identity.oauth.sign_in import OAuthSignIn
 from identity.resolution.featured_artists import FeaturedArtists

@@ -1,18 +1,42 @@
-"""What an account asks for itself (an adoption, a profile), and what an operator ends of it: sessions and tokens."""
+"""What an account asks for itself: a profile, an adoption, its deletion.
 
-from collections.abc import Mapping
-from dataclasses import dataclass
+A deletion removes first every record of ours on the PDS, then the login, then what is stored of the account here:
+1. request: record it, delete what has a record, of every kind, let the relay remove the records
+2. continue: a job of any process takes the next step that is possible now
+3. erase: one unit, once nothing is left to remove
+"""
+
+from collections.abc import Awaitable, Callable, Mapping
+from datetime import datetime, timedelta
+from functools import partial
 from typing import Final
 
+from sqlalchemy import Connection, delete, select
+
+from aggregates.published import Published
 from application.authorization import owner_of, require_staying
-from eventstore.change import Envelope
+from eventstore.change import Envelope, Via
+from eventstore.coordination.threads import Threads
 from eventstore.event_log import EventLog
+from eventstore.idempotency import idempotency, running_request
+from eventstore.jobs import queue
+from eventstore.jobs.kinds import Job, Kind, Outcome, Wanted
+from eventstore.jobs.table import job
+from eventstore.restore_detection import is_restored
+from eventstore.streams.ids import peer_track
 from eventstore.unit_of_work import UnitOfWork, account_of
-from identity.accounts.accounts import set_profile
-from identity.accounts.api_tokens import record_ends
-from identity.accounts.credentials import revoke_usable
-from outbox.operations.operators import CountChangedError, Operator
+from identity.accounts import accounts
+from identity.accounts.accounts import account, set_profile
+from identity.accounts.credentials import credential, record_ends, revoke_usable
+from identity.sessions.session_store import is_connected, pds_session
+from outbox.operations import account_deletion as removals
+from projections.media_references import cids_of
+from projections.tracks.queries import image_urls_of
 from replay.adoption import adopt
+from replay.repair.jobs import repair
+from storage.derived.renditions import end_grace_of_renditions
+from storage.media import end_grace_period
+from storage.public.copies import Action
 
 
 def request_adoption(log: EventLog, did: str, envelope: Envelope) -> None:
@@ -28,47 +52,141 @@ def request_adoption(log: EventLog, did: str, envelope: Envelope) -> None:
 def update_profile(unit: UnitOfWork, changes: Mapping[str, str | None]) -> None:
     """Set `display_name` or `bio`; None clears, and the profile's name is shown again. Tracks keep their artist's name."""
     require_staying(unit)
-    account = account_of(unit)
-    before = (account.display_name, account.bio)
-    account.update_profile(changes, at=unit.now)
-    if (account.display_name, account.bio) != before:
-        unit.save(account)
-        set_profile(unit.connection, owner_of(unit), chosen_name=account.display_name, bio=account.bio)
+    stream = account_of(unit)
+    before = (stream.display_name, stream.bio)
+    stream.update_profile(changes, at=unit.now)
+    if (stream.display_name, stream.bio) != before:
+        unit.save(stream)
+        set_profile(unit.connection, owner_of(unit), chosen_name=stream.display_name, bio=stream.bio)
 
 
-END_TOKENS: Final = "end_tokens"
+SUBJECTS_IN_A_UNIT: Final = 25
+"""The relay's settlements of the account wait for such a unit."""
+DELETION: Final = "account_deletion"
+MAX_CONCURRENT_DELETIONS: Final = 8
+MAX_CONCURRENT_DELETIONS_OF_A_HOST: Final = 2
+"""Each waits for its PDS to end the login, up to half a minute: a host that hangs delays its own accounts alone."""
+LOOK_AGAIN_AFTER: Final = timedelta(minutes=1)
+MAX_PAUSE_SECONDS: Final = 3600.0
+MAX_DISCONNECTS: Final = 3
+"""A sign-in between the end of the login and the erasure makes one more necessary."""
+
+Disconnect = Callable[[str, Envelope], Awaitable[bool]]
+"""Ends the account's login; returns whether its PDS confirmed that."""
 
 
-@dataclass(frozen=True)
-class EndTokens:
-    """The account, and the id of one of its sessions or tokens, which ends with those made with it; without an id, all."""
+def request_deletion(log: EventLog, did: str, envelope: Envelope, *, credential_id: str) -> None:
+    """Record the request, end all sessions and tokens but this one, delete every subject, and make the removals due.
 
-    did: str
-    token_id: str | None = None
-    expected: int | None = None
-    """How many the operator was shown."""
-
-
-def end_tokens(log: EventLog, command: EndTokens, operator: Operator) -> int:
-    """End them at once, and return how many; the account's stream says who did, and why. Raises CountChangedError.
-
-    The login at the PDS continues, and what waits is still delivered.
+    A repeated request continues; it ends no session that has begun since the first.
     """
+    log.transact(did, envelope, partial(_request, credential_id=credential_id))
+    delete_subjects(log, did, envelope)
 
-    def work(unit: UnitOfWork) -> int:
-        ended = revoke_usable(unit.connection, did=command.did, only=command.token_id, now=unit.now)
-        if command.expected not in {None, len(ended)}:
-            raise CountChangedError(command.expected or 0, len(ended))
-        if command.token_id is not None and not ended:
-            return 0
-        account = account_of(unit)
-        record_ends(account, ended, at=unit.now)
-        which = {"did": command.did, "token_id": command.token_id}
-        filters = {name: value for name, value in which.items() if value is not None}
-        account.record_operator_action(
-            END_TOKENS, filters, affected=len(ended), reason=operator.reason, at=unit.now
-        )
-        unit.save(account)
-        return len(ended)
 
-    return log.transact(command.did, operator.envelope, work)
+def delete_subjects(log: EventLog, did: str, envelope: Envelope) -> None:
+    """Delete all that is live and has a record, a few in a unit; after a crash, `continue_deletion` deletes the rest."""
+
+    def delete_some(unit: UnitOfWork) -> None:
+        some = removals.live_subjects(unit.connection, did, at_most=SUBJECTS_IN_A_UNIT)
+        deleted: list[Published] = unit.load_all(Published, [each.stream_id for each in some])  # type: ignore[type-abstract]
+        for subject in deleted:
+            subject.delete(at=unit.now)
+        unit.save(*deleted)
+        removals.exclude_unwritten(unit.connection, did, some)
+
+    while True:
+        with (
+            log.database.read() as connection
+        ):  # first: most calls only wait for the relay, and need no write
+            if not removals.live_subjects(connection, did, at_most=1):
+                return
+        log.transact(did, envelope, delete_some)
+
+
+async def continue_deletion(
+    log: EventLog, did: str, envelope: Envelope, disconnect: Disconnect, threads: Threads
+) -> bool:
+    """Take every step that is possible now; return whether the account is erased."""
+
+    def may_be_erased() -> bool:
+        with log.database.read() as connection:
+            since = deletion_requested_at(connection, did)
+            if since is None:
+                return False
+            return removals.remains(connection, did, since, log.database.now(connection)).is_over
+
+    await threads.run(delete_subjects, log, did, envelope)
+    for _ in range(MAX_DISCONNECTS):
+        if not await threads.run(may_be_erased):
+            return False
+        revoked = await disconnect(did, envelope)
+        if await threads.run(log.transact, did, envelope, partial(_erase, revoked=revoked)):
+            return True
+    return False
+
+
+def deletion_kind(log: EventLog, disconnect: Disconnect, threads: Threads) -> Kind:
+    async def work(job: Job) -> Outcome:
+        if await continue_deletion(log, job.subject, job.envelope, disconnect, threads):
+            return Outcome.DONE
+        job.again_after = LOOK_AGAIN_AFTER
+        return Outcome.LATER
+
+    return Kind(
+        DELETION,
+        work,
+        lambda _error: None,
+        max_concurrent=MAX_CONCURRENT_DELETIONS,
+        max_per_host=MAX_CONCURRENT_DELETIONS_OF_A_HOST,
+        first_pause_seconds=LOOK_AGAIN_AFTER.total_seconds(),
+        max_pause_seconds=MAX_PAUSE_SECONDS,
+        condition=lambda _job: ~is_restored(),
+    )
+
+
+def deletion_requested_at(connection: Connection, did: str) -> datetime | None:
+    return connection.scalar(select(account.c.leaving_since).where(account.c.did == did))
+
+
+def _request(unit: UnitOfWork, *, credential_id: str) -> None:
+    removals.retry_removals(unit.connection, owner_of(unit), unit.now)
+    stream = account_of(unit)
+    if stream.leaving_since is None:
+        stream.request_leave(at=unit.now)
+        ended = revoke_usable(unit.connection, did=owner_of(unit), but=credential_id, now=unit.now)
+        record_ends(stream, ended, at=unit.now)
+    unit.save(stream)
+    accounts.request_deletion(unit.connection, owner_of(unit), unit.now)
+    did = owner_of(unit)
+    queue.cancel(unit.connection, adopt.ADOPTION, did)
+    by_itself = Envelope(did, Via.JOB, unit.envelope.request_id)
+    host = unit.connection.scalar(select(account.c.pds_url).where(account.c.did == did)) or ""
+    queue.request(unit.connection, [Wanted(DELETION, did, did, host, by_itself)], unit.now, hurry=True)
+
+
+def _erase(unit: UnitOfWork, *, revoked: bool) -> bool:
+    """Erase the account in one unit, unless a record or a login has come up since the check."""
+    did, connection = owner_of(unit), unit.connection
+    since = deletion_requested_at(connection, did)
+    if since is None:
+        return True
+    left = removals.remains(connection, did, since, unit.now)
+    live = removals.live_subjects(connection, did, at_most=1)
+    if not left.is_over or live or is_connected(connection, did):
+        return False
+    removals.close_lane(connection, did)
+    stream = account_of(unit)
+    waiting = {f"{each.state}:{each.reason}": each.records for each in left.waiting}
+    facts = {"records": waiting, "untouched": left.untouched, "login_revoked": revoked}
+    stream.leave(facts, at=unit.now)
+    unit.save(stream)
+    cids = cids_of(connection, did)
+    end_grace_period(connection, cids, since)
+    end_grace_of_renditions(connection, [*cids, *image_urls_of(connection, did)], since)
+    own = delete(job).where(job.c.account == did)
+    # the jobs of its public copies stay, which are removed after it
+    connection.execute(own.where(job.c.kind.not_in(list(Action))))
+    for table in (idempotency, running_request, peer_track, repair, pds_session, credential, account):
+        connection.execute(delete(table).where(table.c.did == did))
+    return True

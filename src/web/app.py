@@ -1,19 +1,121 @@
-"""Makes the application that browsers see: the API, and pages made from its answers."""
+"""Makes the application that browsers see: the API, and pages made from its answers, of its errors and of a sign-in too."""
 
+import json
+from collections.abc import Mapping
+from http import HTTPStatus
 from typing import Final
+from urllib.parse import urlencode, urlsplit
+
+from fastapi import APIRouter, Request, Response
+from fastapi.responses import RedirectResponse
+from starlette.datastructures import MutableHeaders
+from starlette.types import Scope
 
 from api.app import create_app as create_api
 from api.document import DocumentedApp
+from api.error_responses import Reply
+from api.middleware.rate_limits import is_plyr
+from api.plyr.surface import error_body as error_body_for_programs
+from api.routers.oauth import LOGIN_PATH
 from api.services import Services
-from web import api_pages, rendering
-from web.api_pages import error_body, refused, sign_in_first
-from web.ask import RefusedError, SignInFirstError
+from identity.accounts.credentials import Scope as TokenScope
+from web import rendering
+from web.ask import Api, ApiDep, FormDep, PageRoute, RefusedError, SignInFirstError, accepts_html
 from web.pages import docs, ops, pds, public, studio
+from web.rendering import Viewer, address_of, page_headers, rendered, viewer_in_cookie
+
+NEEDS_SIGN_IN: Final = frozenset({HTTPStatus.UNAUTHORIZED, HTTPStatus.PAYMENT_REQUIRED})
+
+
+async def error_body(scope: Scope, status: int, headers: MutableHeaders, body: bytes) -> bytes:
+    """Return the body of an error: a page where the caller accepts HTML, else the API's; only an error of ours names its request."""
+    if is_plyr(scope["path"]) or not accepts_html(scope):
+        return await error_body_for_programs(scope, status, headers, body)
+    request, detail = Request(scope), json.loads(body)["detail"]
+    services: Services = request.app.state.services
+    is_ours = status >= HTTPStatus.INTERNAL_SERVER_ERROR
+    returns = status in NEEDS_SIGN_IN and request.method in {"GET", "HEAD"}
+    page = rendered(
+        "error.html",
+        services,
+        status,
+        viewer=Viewer(None) if is_ours else await viewer_in_cookie(request, services),
+        number=status,
+        detail=detail,
+        retry_after=headers.get("retry-after"),
+        sign_in=sign_in_address(request) if returns else LOGIN_PATH,
+        request_id=headers.get("x-request-id") if is_ours else None,
+    )
+    headers.update({**page_headers(services), "Content-Type": page.headers["content-type"]})
+    return bytes(page.body)
+
+
+async def sign_in_first(request: Request, _error: Exception) -> Response:
+    return RedirectResponse(sign_in_address(request), HTTPStatus.SEE_OTHER)
+
+
+async def refused(_request: Request, error: Exception) -> Response:
+    """Answer with the refusal, from which `error_body` makes a page."""
+    assert isinstance(error, RefusedError)  # noqa: S101 - registered for it alone
+    kept = {name: value for name, value in error.answer.headers.items() if name != "content-length"}
+    return Response(error.answer.content, error.status, kept)
+
+
+def sign_in_address(request: Request) -> str:
+    asked = {"return_to": address_of(request)}
+    if request.url.path.split("/")[1] == "ops":
+        asked["scope"] = TokenScope.OPERATOR
+    return f"{LOGIN_PATH}?{urlencode(asked)}"
+
+
+router = APIRouter(route_class=PageRoute, include_in_schema=False)
+
+STUDIO = "/studio"
+"""Where a person who signs in on the page goes, if nothing else was asked for."""
+
+
+class WebSignInPages:
+    def __init__(self, services: Services) -> None:
+        self._services = services
+
+    def form(self, message: str, asked: Mapping[str, str], refusal: Reply | None = None) -> Response:
+        kept = {name: asked[name] for name in ("scope", "return_to", "proof") if name in asked}
+        return rendered(
+            "sign_in.html",
+            self._services,
+            refusal.status if refusal else HTTPStatus.OK,
+            refusal=refusal and refusal.code,
+            message=message,
+            handle=asked.get("handle", ""),
+            kept={"return_to": STUDIO} | kept,
+        )
+
+    def onward(self, url: str) -> Response:
+        return rendered("onward.html", self._services, url=url, host=urlsplit(url).netloc)
+
+
+@router.post("/accounts/switch")
+async def switch(form: FormDep, api: ApiDep) -> Response:
+    return await _then("/studio", api, "/auth/switch", {"did": form.get("did", "")})
+
+
+@router.post("/accounts/sign-out")
+async def sign_out(form: FormDep, api: ApiDep) -> Response:
+    return await _then("/", api, "/auth/logout", {"did": form["did"]} if form.get("did") else {})
+
+
+async def _then(address: str, api: Api, path: str, fields: dict[str, str]) -> Response:
+    answer = await api.send("POST", path, fields)
+    response = RedirectResponse(address, HTTPStatus.SEE_OTHER)
+    for cookie in answer.headers.getlist("set-cookie"):
+        response.headers.append("set-cookie", cookie)
+    return response
+
 
 ROUTERS: Final = (
     rendering.static,
     public.router,
-    api_pages.router,
+    router,
     pds.router,
     *studio.ROUTERS,
     docs.router,
@@ -25,7 +127,7 @@ def create_app(services: Services) -> DocumentedApp:
     """Return the application. Pages come before the API's routes: at a shared address, a browser gets the page."""
     app = create_api(services, error_body)
     app.router.routes[:0] = [route for router in ROUTERS for route in router.routes]
-    app.state.sign_in_pages = api_pages.WebSignInPages(services)
+    app.state.sign_in_pages = WebSignInPages(services)
     app.state.reference = docs.Reference(app)
     app.add_exception_handler(RefusedError, refused)
     app.add_exception_handler(SignInFirstError, sign_in_first)

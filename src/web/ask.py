@@ -40,8 +40,6 @@ class SignInFirstError(Exception):
 
 @dataclass(frozen=True)
 class Ask(Generic[C]):
-    """Asks as `caller`."""
-
     caller: C
     services: Services
 
@@ -127,7 +125,6 @@ class Form(ImmutableMultiDict[str, str]):
     """The fields of a form; of several with one name, the last."""
 
     def number(self, name: str) -> int | None:
-        """Return a field as a whole number; None where it is none."""
         return number_of(self.get(name, ""))
 
 
@@ -159,7 +156,6 @@ class Answer:
 
     @property
     def body(self) -> Any:
-        """The JSON of it; None where it has none."""
         return json.loads(self.content) if self.headers.get("content-type", "").startswith(JSON) else None
 
     @property

@@ -143,7 +143,6 @@ class Moment:
 
 
 def moment(row: Mapping[str, Any], viewer_did: str) -> Moment:
-    """Return an event as a page tells it."""
     is_beginning = row["type"] in _BEGINNINGS
     way, _, program = row["via"].partition(":")
     words = _WAYS.get(way, "")
@@ -205,7 +204,6 @@ def set_but_kept_here(track: Mapping[str, Any]) -> str:
 
 
 def changes_of(changes: Sequence[Mapping[str, Any]]) -> list[Change]:
-    """Return the changes that tell a person something."""
     return [
         Change(name, label_of(name), text_of(name, each["before"]), text_of(name, each["after"]))
         for each in changes
@@ -261,7 +259,6 @@ _TEXTS: Final[Mapping[str, Callable[[Any], str | None]]] = {
 
 
 def sentence_of(row: Mapping[str, Any]) -> str:
-    """Return what the actor of an event of a track did."""
     if row["type"] in _SENTENCES:
         return _SENTENCES[row["type"]]
     if row["type"] == "VisibilityChanged":

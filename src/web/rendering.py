@@ -79,8 +79,6 @@ async def read_static_file(version: str, name: str, request: Request) -> Respons
 
 @dataclass(frozen=True)
 class Viewer:
-    """`account` is None for a visitor."""
-
     account: Principal | None
     others: tuple[Principal, ...] = ()
 
@@ -158,8 +156,6 @@ def address_of(request: Request) -> str:
 
 @dataclass(frozen=True)
 class Render:
-    """Renders a template for the one who looks at it."""
-
     request: Request
     viewer: ViewerDep
 

@@ -231,7 +231,6 @@ _OF_DELETED: Final[Mapping[str, tuple[str, str]]] = {
 
 
 def shown(mirror: Mapping[str, Any], *, is_deleted: bool = False) -> Shown:
-    """Return what a person sees of a mirror, as the API answers it."""
     state, reason = mirror["state"], mirror["reason"]
     words, act = _MEANINGS.get((state, reason)) or _MEANINGS[state, _OTHER]
     mark = _mark(state, reason)
@@ -242,7 +241,6 @@ def shown(mirror: Mapping[str, Any], *, is_deleted: bool = False) -> Shown:
 
 
 def what_saving_does(mirror: Mapping[str, Any], lane_reason: str | None) -> str:
-    """Say when a change that is made now reaches the PDS."""
     waits_alone = {MirrorReason.MIGRATION_NEEDED, MirrorReason.PACED, MirrorReason.BACKOFF}
     if mirror["state"] in {MirrorState.HELD, MirrorState.DETACHED} or mirror["reason"] in waits_alone:
         return f"Kept here for now. {shown(mirror).reason}"

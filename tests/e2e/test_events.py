@@ -7,7 +7,7 @@ import threading
 
 import pytest
 
-from api.routers.events import STREAM_SECONDS
+from api.routers.history import STREAM_SECONDS
 from demo.service import Service
 from tests.e2e.artist import Artist
 from tests.e2e.conftest import ON_POSTGRES

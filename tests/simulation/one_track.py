@@ -7,12 +7,17 @@ from typing import Any
 from sqlalchemy import Connection, select
 
 from aggregates.track import Track
-from application.account_deletion import continue_deletion, deletion_requested_at, request_deletion
+from application.account import continue_deletion, deletion_requested_at, request_deletion
 from application.authorization import OnTrack, load_owned
-from application.records.change_namespace import change_namespace
-from application.records.resolve import Decision, Resolution, resolve
-from application.records.restore_record import OnPds, restore_record
-from application.tracks.edit import delete_track, undelete_track
+from application.records import (
+    Decision,
+    OnPds,
+    Resolution,
+    change_namespace,
+    resolve,
+    restore_record,
+)
+from application.tracks.commands import delete_track, undelete_track
 from eventstore.coordination.threads import Threads
 from eventstore.unit_of_work import UnitOfWork
 from outbox.mirror.lanes import park_lane

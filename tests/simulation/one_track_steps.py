@@ -4,9 +4,8 @@ from collections.abc import Callable
 
 from aggregates.values import SupportGate
 from application.authorization import OnTrack
-from application.records.copy_audio_to_pds import copy_audio_to_pds
-from application.records.resolve import Resolution, retry_mirror
-from application.tracks.edit import delete_track
+from application.records import Resolution, copy_audio_to_pds, retry_mirror
+from application.tracks.commands import delete_track
 from outbox.operations.operators import Action
 from tests.dsl import COLLECTION, OLD_COLLECTION, some_feature
 from tests.fake_pds.account import Status

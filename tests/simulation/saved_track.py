@@ -9,7 +9,7 @@ import httpx
 from sqlalchemy import Connection, select
 
 from aggregates.track import Track
-from application.account_deletion import deletion_requested_at
+from application.account import deletion_requested_at
 from identity.accounts.accounts import Accounts, account
 from outbox.mirror.observe_only import is_account_observed
 from outbox.mirror.tables import NEVER, blob_job, mirror_lane, mirror_target

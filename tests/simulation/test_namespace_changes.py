@@ -5,7 +5,7 @@ import os
 import pytest
 
 from application.authorization import OnTrack, load_owned
-from application.records.change_namespace import change_namespace
+from application.records import change_namespace
 from outbox.tracks.record import OWN_FIELDS
 from tests.dsl import COLLECTION, OLD_COLLECTION
 from tests.simulation import invariants

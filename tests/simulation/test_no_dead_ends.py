@@ -13,7 +13,7 @@ import pytest
 
 from aggregates.errors import TrackError
 from application.errors import ApplicationError
-from application.records.restore_record import OnPds
+from application.records import OnPds
 from outbox.mirror.states import LaneState, MirrorReason, MirrorState
 from storage.errors import StorageError
 from tests.dsl import COLLECTION, OLD_COLLECTION

@@ -25,7 +25,7 @@ from outbox.mirror.states import LaneState
 from outbox.mirror.tables import pds_host
 from outbox.mirror.targets import MirrorTargets
 from outbox.views.overview import lane_of
-from outbox.views.status import Mirror, is_signed_in, mirrors
+from outbox.views.status import Mirror, mirrors
 from tests.dsl import a_track
 from tests.fake_pds.account import Status
 from tests.fake_pds.pds import SERVICE, FakePds
@@ -239,7 +239,9 @@ class World:
     def is_signed_in(self, did: str) -> bool:
         """Whether the lane is active, and the PDS accepts its tokens as far as is known."""
         with self.database.read() as connection:
-            return is_signed_in(connection, did) and self.host_of(did).tokens.has_session(did, SERVICE)
+            lane = lane_of(connection, did)
+        is_active = lane is not None and lane.state == LaneState.READY and not lane.paused
+        return is_active and self.host_of(did).tokens.has_session(did, SERVICE)
 
     def move(self, did: str, to: FakePds) -> None:
         """The account moves to another host; its logins stay where they are."""

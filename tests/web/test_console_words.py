@@ -7,9 +7,7 @@ from sqlalchemy import delete
 
 from aggregates.account import Account
 from aggregates.published import event_classes
-from application.account import END_TOKENS
-from application.jobs import APPLY, CANCEL, PLAN, RETRY
-from application.takedown import LIFT, TAKEDOWN
+from application.operators import APPLY, CANCEL, END_TOKENS, LIFT, PLAN, RETRY, TAKEDOWN
 from identity.accounts.credentials import Scope
 from outbox.mirror.lanes import park_lane
 from outbox.operations.operators import Action

@@ -40,7 +40,6 @@ def browser_sessions(request: Request, services: Services) -> list[BrowserSessio
 
 
 def usable_principal(services: Services, token: SecretStr) -> Principal | None:
-    """Return the principal of a token, or None if it has ended."""
     try:
         return services.credentials.authenticate(token)
     except CredentialExpiredError:
@@ -96,7 +95,6 @@ def session_cookie(services: Services) -> str:
 
 
 def is_https(services: Services) -> bool:
-    """Whether cookies are sent over https only."""
     return services.base_url.startswith("https:")
 
 
@@ -186,7 +184,6 @@ SignedIn = Annotated[Principal, Depends(signed_in)]
 
 
 async def optional_caller(found: Authenticated) -> Principal | None:
-    """Return the caller, or None without a valid credential."""
     return found if isinstance(found, Principal) else None
 
 

@@ -100,7 +100,6 @@ PREFIX: Final = "/plyr"
 
 
 def is_plyr(path: str) -> bool:
-    """Whether the path is one of the surface under `/plyr`."""
     return path.startswith(f"{PREFIX}/")
 
 

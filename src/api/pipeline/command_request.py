@@ -21,6 +21,7 @@ from pydantic import BaseModel
 from sqlalchemy import Connection
 from starlette.concurrency import run_in_threadpool
 
+from aggregates.published import Subject
 from aggregates.track import Track
 from aggregates.values import Audio
 from api.auth.authentication import RememberedWriter, ServicesDep, SignedIn, refuse_ended, refused_if_ended
@@ -28,7 +29,6 @@ from api.errors import UnparsableError
 from api.json_response import response_of
 from api.middleware.http_layer import over_http
 from api.pipeline.media_intake import MediaIntake, PublicCopy
-from api.pipeline.pds import wait_for_mirror
 from api.requests.body import Body, fields_as, received_body
 from api.requests.parameters import versions_of, wait_of
 from api.responses.track import TrackReader, UnitReader, mirror_of
@@ -178,8 +178,6 @@ UseCase = Callable[[UnitOfWork], int]
 """Runs a command in a unit of work; returns the track's id."""
 Respond = Callable[[TrackReader, int], CommandResult]
 """Builds the result from the state of the track with this id."""
-Wait = Callable[[Services, int, int, float], Awaitable[None]]
-"""Waits for a track's record: services, track id, generation, seconds."""
 Publication = Callable[[Connection], Audio | None]
 """Finds the audio that a command makes public."""
 
@@ -226,7 +224,6 @@ class CommandAttempt(Attempt):
             await self.publish(audio)
 
     async def drop_public_copy(self) -> None:
-        """Drop a public copy that no commit has handed over to its track."""
         if self._public_copy is not None:
             await self._public_copy.drop()
 
@@ -235,12 +232,20 @@ class CommandAttempt(Attempt):
         async with self._turns.of(self._did):
             await run_in_threadpool(self._transact, use_case, respond)
 
-    async def response(self, wait: Wait | None = wait_for_mirror) -> Response:
-        """Wait for the PDS as long as the caller prefers, and answer with the state after it."""
-        if wait is None or self._respond is None or self._track_id is None or not self._wait_seconds:
-            return response_of(self.result)
+    async def response(self, *, waits: bool = True, for_all: bool = False) -> Response:
+        """Wait for the PDS as long as the caller prefers, and answer with the state after it.
+
+        It is waited for until it has this generation of the record or, `for_all`, until nothing is left to do for it, its audio and
+        its earlier place included; or until only a person can help. No thread and no connection is held meanwhile.
+        """
         respond, track_id = self._respond, self._track_id
-        await wait(self._services, track_id, self._generation, self._wait_seconds)
+        if not waits or respond is None or track_id is None or not self._wait_seconds:
+            return response_of(self.result)
+        subject = Subject(Track.TOPIC, track_id)
+        if for_all:
+            await self._services.waits.wait_delivered(subject, self._wait_seconds)
+        else:
+            await self._services.waits.wait(subject, self._generation, self._wait_seconds)
 
         def read() -> CommandResult:
             with self._services.database.read() as connection:

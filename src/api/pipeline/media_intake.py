@@ -3,7 +3,7 @@
 import asyncio
 from collections.abc import Callable
 from functools import partial
-from typing import TYPE_CHECKING, Final, ParamSpec
+from typing import Final, ParamSpec
 
 from starlette.concurrency import run_in_threadpool
 
@@ -20,9 +20,6 @@ from storage.public.copies import Reservation
 from storage.public.publisher import Publisher
 from storage.store import store_seconds
 from storage.upload import Staged
-
-if TYPE_CHECKING:
-    from storage.public.copies import Reservation
 
 P = ParamSpec("P")
 
@@ -57,7 +54,6 @@ class MediaIntake:
         await self._store(audio.size, add)
 
     async def keep_artwork(self, prepared: PreparedArtwork) -> Artwork:
-        """Store the cover and its renditions."""
         await self._store(prepared.size, keep_artwork, self._media, prepared)
         return prepared.artwork
 
@@ -90,6 +86,5 @@ class PublicCopy:
             unit.after_commit(partial(setattr, self, "_reservation", None))
 
     async def drop(self) -> None:
-        """Drop a copy that no commit has handed over."""
         if self._reservation is not None:
             await run_in_threadpool(self._publisher.cancel, self._reservation)

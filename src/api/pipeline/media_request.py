@@ -9,30 +9,32 @@ import asyncio
 import re
 from collections.abc import AsyncGenerator, Callable, Mapping, Sequence
 from contextlib import AsyncExitStack
-from dataclasses import dataclass
 from functools import partial
-from typing import Annotated, Final, TypeVar
+from typing import Annotated, Final, NamedTuple, TypeVar
 from urllib.parse import quote
 
 from fastapi import Depends, Request, Response
+from pydantic import BaseModel, Field
 from starlette.concurrency import run_in_threadpool
 
+from aggregates.errors import InvalidFieldError
 from api.auth.authentication import OptionalCaller, ServicesDep
 from api.error_responses import error_response
 from api.middleware.http_layer import GATED_MEDIA, PUBLIC_MEDIA
 from api.middleware.rate_limits import IPV6_SITE_BITS, address_of
 from api.pipeline.concurrency import Counted
-from api.pipeline.past_state import AsOf, past_state
+from api.requests.parameters import Moment
 from api.services import Services
-from application.authorization import may_have_bytes, may_see_track
+from application.authorization import admit, may_have_bytes, may_see_track, require_reader
 from application.errors import (
     ArtworkNotFoundError,
     MediaNotFoundError,
+    NotAuthenticatedError,
     NoWaveformError,
     TrackNotFoundError,
     WaveformNotReadyError,
 )
-from application.playback_access import admit
+from application.tracks.as_of import track_at_time, track_at_version
 from eventstore.coordination.threads import Turns
 from eventstore.errors import ThreadsBusyError
 from eventstore.untrusted import whole_number
@@ -45,6 +47,30 @@ from storage.derived.waveforms import DECODED_FILE_TYPES, Waveform, waveform_of
 from storage.errors import StoreUnavailableError
 from storage.store import CHUNK_BYTES
 from storage.taken_down import taken_down
+
+
+class AsOf(BaseModel):
+    """As of when to read a track: after the event of a version of its history, or at a time."""
+
+    version: int | None = Field(None, description="a `version` of the track's history")
+    at: Moment | None = Field(None, description="a time, with its offset; instead of a version")
+
+
+def past_state(
+    services: Services, track_id: int, wanted: AsOf, caller: Principal | None
+) -> tuple[TrackView, TrackView]:
+    """Return a track as it is and as it was, for its owner and operators; raises NotAuthenticatedError, or as `require_reader`."""
+    if caller is None:
+        raise NotAuthenticatedError
+    if wanted.version is not None and wanted.at is not None:
+        raise InvalidFieldError("at", "either a version or a time")
+    with services.database.read() as connection:
+        now = require_reader(connection, caller, track_id)
+        if wanted.at is not None:
+            return now, TrackView.of(track_at_time(services.log, connection, track_id, wanted.at))
+        version = now.version if wanted.version is None else wanted.version
+        return now, TrackView.of(track_at_version(services.log, connection, track_id, version))
+
 
 T = TypeVar("T")
 
@@ -88,8 +114,6 @@ class CallerReads:
         return chunks()
 
     async def is_stored(self, cid: str) -> bool:
-        """Whether the store has all of these bytes."""
-
         def has() -> bool:
             found = self._media.find(cid)
             return found is not None and self._media.store.size(found.key) == found.size
@@ -146,48 +170,28 @@ def attachment(name: str) -> str:
     return f"attachment; filename*=UTF-8''{quote(f'{stem}.{extension}', safe='')}"
 
 
-@dataclass(frozen=True)
-class ByteRange:
-    """From `start` to before `end`, of `size` bytes; `asked` if the request named a range that is served."""
+RANGE: Final = re.compile(r"bytes=(?:([0-9]{1,18})-([0-9]{0,18})|-([0-9]{1,18}))", re.IGNORECASE)
+
+
+class ByteRange(NamedTuple):
+    """From `start` to before `end`; `is_part` if the request named a range that is served."""
 
     start: int
     end: int
-    size: int
-    asked: bool = True
-
-    @property
-    def content_range(self) -> str:
-        """The Content-Range header."""
-        return f"bytes {self.start}-{self.end - 1}/{self.size}"
+    is_part: bool = True
 
 
 def range_of(request: Request, etag: str, size: int) -> ByteRange | None:
     """Parse Range; None if it lies outside. If-Range with another tag, and anything but one range, mean everything."""
-    everything = ByteRange(0, size, size, asked=False)
-    first, last = _positions(request.headers.get("range", ""))
-    if request.headers.get("if-range", etag) != etag:
-        return everything
-    if first is None:
-        if last is None:
-            return everything
-        start, end = max(0, size - last), size
-    else:
-        if last is not None and last < first:
-            return everything  # not a valid range at all
-        start, end = first, size if last is None else min(last + 1, size)
-    return ByteRange(start, end, size) if start < end else None
-
-
-def _positions(header: str) -> tuple[int | None, int | None]:
-    """Return the first and the last position of one range, of which one may be absent; both are, for anything else."""
-    unit, _, span = header.partition("=")
-    texts = [part.strip() for part in span.split("-", 2)]
-    numbers = [whole_number(text) for text in texts]
-    if unit.strip().lower() != "bytes" or len(texts) != 2:  # noqa: PLR2004 - a range has two ends
-        return None, None
-    if any(text and number is None for text, number in zip(texts, numbers, strict=True)):
-        return None, None
-    return numbers[0], numbers[1]
+    found = RANGE.fullmatch(request.headers.get("range", "").replace(" ", ""))
+    first, last, suffix = (None,) * 3 if found is None else map(whole_number, found.groups(""))
+    if suffix is not None:
+        first, last = max(0, size - suffix), None
+    is_valid = first is not None and (last is None or last >= first)
+    if first is None or not is_valid or request.headers.get("if-range", etag) != etag:
+        return ByteRange(0, size, is_part=False)
+    end = size if last is None else min(last + 1, size)
+    return ByteRange(first, end) if first < end else None
 
 
 IMMUTABLE: Final = "public, max-age=31536000, immutable"
@@ -215,18 +219,15 @@ class MediaRequest:
         return await admit(self._caller, views, self.services.supporters)
 
     async def play(self, cid: str, extension: str | None = None) -> Response:
-        """Return the audio, or the range of it that the request wants; raises as `admit`."""
         view = await self.audible(cid, extension)
         return await self._bytes(cid, view.audio.mime, FIVE_MINUTES if _is_open(view) else PRIVATE)
 
-    async def play_past(self, now: TrackView, then: TrackView) -> Response:
+    async def play_past(self, track_id: int, wanted: AsOf) -> Response:
         """Return audio that the track has or had, for those who may read its past; no cache keeps it."""
-        if not may_have_bytes(self._caller, now):
-            raise MediaNotFoundError
+        then = await self._past(track_id, wanted)
         return await self._bytes(then.audio.cid, then.audio.mime, NEVER)
 
     async def download(self, cid: str, extension: str | None = None) -> Response:
-        """Return the audio as a file to save; raises as `admit`."""
         views = await self._with_audio(cid, extension)
         view = await admit(self._caller, views, self.services.supporters, is_download=True)
         response = await self._bytes(cid, view.audio.mime, PRIVATE)
@@ -258,21 +259,17 @@ class MediaRequest:
         cid, mime = await self._cover(view, size)
         return await self._bytes(cid, mime, FIVE_MINUTES if view.taken_down_at is None else PRIVATE)
 
-    async def show_past(self, now: TrackView, then: TrackView, size: int | None) -> Response:
+    async def show_past(self, track_id: int, wanted: AsOf, size: int | None) -> Response:
         """Return the cover that the track has or had, for those who may read its past; no cache keeps it."""
-        if not may_have_bytes(self._caller, now):
-            raise MediaNotFoundError
-        return await self._bytes(*await self._cover(then, size), NEVER)
+        return await self._bytes(*await self._cover(await self._past(track_id, wanted), size), NEVER)
 
     async def keeps_past_cover(self, track_id: int, wanted: AsOf, size: int) -> bool:
         """Whether `show_past` would show the cover of then."""
-        past = await run_in_threadpool(past_state, self.services, track_id, wanted, self._caller)
         try:
-            cid, _ = await self._cover(past.then, size)
-        except ArtworkNotFoundError:
+            cid, _ = await self._cover(await self._past(track_id, wanted), size)
+        except (ArtworkNotFoundError, MediaNotFoundError):
             return False
-        found = await run_in_threadpool(self.services.media.find, cid)
-        return found is not None and may_have_bytes(self._caller, past.now)
+        return await run_in_threadpool(self.services.media.find, cid) is not None
 
     async def waveform(self, track_id: int) -> tuple[Waveform, Mapping[str, str]]:
         """Return the waveform of a track, and the headers of the response.
@@ -298,6 +295,13 @@ class MediaRequest:
         if _is_open(view):
             return found, {"Cache-Control": FIVE_MINUTES}
         return found, {"Cache-Control": PRIVATE, "Vary": "Cookie, Authorization"}
+
+    async def _past(self, track_id: int, wanted: AsOf) -> TrackView:
+        """Return the track as it was; raises as `past_state`, and MediaNotFoundError."""
+        now, then = await run_in_threadpool(past_state, self.services, track_id, wanted, self._caller)
+        if not may_have_bytes(self._caller, now):
+            raise MediaNotFoundError
+        return then
 
     async def _cover(self, view: TrackView, size: int | None) -> tuple[str, str]:
         """Return the CID and the MIME type of a cover in a size; raises ArtworkNotFoundError."""
@@ -359,9 +363,9 @@ class MediaRequest:
             message = f"The range lies outside the {found.size} bytes of this file."
             return error_response(416, "range_not_satisfiable", message, outside)
         headers |= {"Content-Type": mime, "Content-Length": str(wanted.end - wanted.start)}
-        if wanted.asked:
-            headers["Content-Range"] = wanted.content_range
-        status = 206 if wanted.asked else 200
+        if wanted.is_part:
+            headers["Content-Range"] = f"bytes {wanted.start}-{wanted.end - 1}/{found.size}"
+        status = 206 if wanted.is_part else 200
         if request.method == "HEAD":
             return Response(status_code=status, headers=headers)
 

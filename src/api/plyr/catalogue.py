@@ -60,7 +60,6 @@ class ArtistResponse(BaseModel):
 
 @router.get("/auth/me")
 def read_caller(principal: SignedIn) -> Response:
-    """Read whose token it is."""
     return AsciiJsonResponse(
         {
             "did": principal.did,
@@ -73,14 +72,12 @@ def read_caller(principal: SignedIn) -> Response:
 
 @router.get("/artists/me")
 def read_own_profile(principal: SignedIn, services: ServicesDep) -> ArtistResponse:
-    """Read the caller's profile."""
     return ArtistResponse.of(artist_of(services, principal.did))
 
 
 @router.get("/artists/by-handle/{name}")
 @router.get("/artists/{name}")
 def read_artist(name: str, _: OptionalCaller, services: ServicesDep) -> ArtistResponse:
-    """Read the profile of the artist with a handle or a DID."""
     return ArtistResponse.of(artist_of(services, name))
 
 
@@ -94,7 +91,6 @@ NOT_HELD: Final[dict[str, Any]] = {
 
 @router.put("/artists/me", openapi_extra=either([], {}, **PROFILE_FIELDS, **NOT_HELD))
 async def edit_profile(principal: Writer, services: ServicesDep, request: Idempotent) -> Response:
-    """Set the name and the bio: an empty one is cleared, an absent one is left unchanged."""
     did = principal.did
     async with request.begin() as attempt:
         if not attempt.is_repetition:

@@ -128,7 +128,6 @@ class OwnListing(BaseModel):
 async def list_own_tracks(
     wanted: Annotated[OwnListing, Query()], principal: SignedIn, reader: Reader
 ) -> Response:
-    """List the caller's tracks, unlisted ones too."""
     which, by_title = MyListing(q=wanted.q or None), wanted.sort is Order.TITLE
     tracks, page = await reader.page(
         lambda found: own_page(
@@ -147,14 +146,12 @@ async def list_own_tracks(
 
 @router.get("/tracks/me/broken")
 async def list_broken_tracks(principal: SignedIn, reader: Reader) -> Response:
-    """List the caller's tracks whose record another client deleted."""
     tracks = await reader.tracks(lambda found: without_record(found, principal.did))
     return AsciiJsonResponse({"tracks": tracks, "count": len(tracks)})
 
 
 @router.get("/tracks/me/file-sizes")
 def read_file_sizes(principal: SignedIn, services: ServicesDep) -> Response:
-    """Read the bytes of the audio of each of the caller's tracks."""
     with services.database.read() as connection:
         sizes = audio_sizes(connection, principal.did)
         shown_as = peer_ids_of(connection, sizes)
@@ -244,7 +241,6 @@ read_one: Final = APIRouter(**ROUTER)
 
 @read_one.get("/tracks/{track_id}")
 async def read_track(track_id: PeerTrackId, reader: Reader) -> Response:
-    """Read a track."""
     return AsciiJsonResponse(await reader.one(lambda found: track_by_id(found, track_id)))
 
 
@@ -274,11 +270,9 @@ async def read_url(file_id: str, request: ForMedia) -> Response:
 
 @bytes_router.api_route("/audio/{file_id}.{extension}", methods=READ)
 async def play(file_id: str, extension: str, request: ForMedia) -> Response:
-    """Play a track; a gated one is for its owner and supporters."""
     return await request.play(file_id, extension)
 
 
 @bytes_router.api_route("/audio/{file_id}", methods=READ)
 async def play_any(file_id: str, request: ForMedia) -> Response:
-    """Play a track, whatever the type of its audio; a gated one is for its owner and supporters."""
     return await request.play(file_id)

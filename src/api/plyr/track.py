@@ -12,7 +12,7 @@ from sqlalchemy import Connection, select
 
 from aggregates.values import Downloads
 from api.responses.track import TrackBody, track_bodies
-from application.playback_access import Supporters, supported_artists
+from application.authorization import Supporters, supported_artists
 from eventstore.database import Database
 from eventstore.streams.ids import peer_ids_of
 from identity.accounts.accounts import Account, accounts_of
@@ -160,7 +160,6 @@ SAME: Final = (set(TrackResponse.model_fields) & set(TrackBody.model_fields)) - 
 def track_responses(
     connection: Connection, views: Sequence[TrackView], urls: RecordUrls, caller: Principal | None
 ) -> list[TrackResponse]:
-    """Return the tracks as `caller` is shown them, in their order."""
     peer_ids = peer_ids_of(connection, [view.track_id for view in views])
     accounts = accounts_of(
         connection,

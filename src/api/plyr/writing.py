@@ -37,15 +37,14 @@ from api.routers.track_writes import (
 from api.services import Services
 from application.authorization import OnTrack, require_owned
 from application.errors import TrackNotFoundError
-from application.tracks.audio_revisions import (
+from application.tracks.commands import EditTrack, RegisterTrack, delete_track
+from application.tracks.revert import (
     AudioRevision,
     RestoreRevision,
     audio_revisions,
     published_by_restoring,
     restore_revision,
 )
-from application.tracks.edit import EditTrack, delete_track
-from application.tracks.register import RegisterTrack
 from eventstore.idempotency import CommandResult
 from eventstore.streams.ids import peer_ids_of, track_id_of
 from eventstore.untrusted import whole_number
@@ -61,8 +60,6 @@ GATE: Final = SupportGate("any")
 
 @dataclass(frozen=True)
 class Access:
-    """The fields of a track that say who may find, hear and download it."""
-
     support_gate: SupportGate | None
     unlisted: bool
     downloads: Downloads
@@ -203,13 +200,11 @@ UPLOAD_BODY: Final = multipart(["file", "title"], file=FILE, **UPLOAD_FIELDS, im
 @router.post("/tracks", openapi_extra=UPLOAD_BODY)
 @router.post("/tracks/", openapi_extra=UPLOAD_BODY)
 async def upload(request: Command) -> Response:
-    """Upload a track."""
     return await answer_upload(request, _upload_command, PlyrResults(request).uploaded)
 
 
 @router.put("/tracks/{track_id}/audio", openapi_extra=multipart(["file"], file=FILE))
 async def replace_file(track_id: PeerTrackId, request: Command) -> Response:
-    """Replace the audio; the displaced audio becomes a revision."""
     return await answer_replacement(track_id, request, PlyrResults(request).uploaded)
 
 
@@ -254,13 +249,11 @@ async def _upload_command(request: CommandRequest, body: Body) -> RegisterTrack:
     openapi_extra=either([], {"image": FILE}, **FIELDS, **PUBLISHING, remove_image={"type": "boolean"}),
 )
 async def edit(track_id: PeerTrackId, request: Command) -> Response:
-    """Change the given fields: an empty one is cleared, an absent one is left unchanged."""
     return await answer_edit(track_id, request, _edit_command, PlyrResults(request).track)
 
 
 @router.delete("/tracks/{track_id}")
 async def delete(track_id: PeerTrackId, request: Command) -> Response:
-    """Delete the track and its record."""
     command, show = OnTrack(track_id, request.versions), PlyrResults(request).deleted
     return await request.answer(lambda unit: delete_track(unit, command), show, on=track_id)
 
@@ -282,7 +275,6 @@ async def change(track_id: PeerTrackId, request: Command) -> Response:
 
 @router.get("/tracks/publishing-jobs/{track_id}")
 def read_job(track_id: PeerTrackId, principal: SignedIn, services: ServicesDep) -> Response:
-    """Tell the owner that the change is done."""
     with services.database.read() as connection:
         require_owned(connection, principal.did, track_id)
         shown_as = peer_ids_of(connection, [track_id])[track_id]
@@ -328,7 +320,6 @@ class RevisionBody(BaseModel):
 
 @router.get("/tracks/{track_id}/revisions")
 def list_revisions(track_id: PeerTrackId, principal: SignedIn, services: ServicesDep) -> Response:
-    """List the earlier audio of a track, newest first, for its owner."""
     with services.database.read() as connection:
         require_owned(connection, principal.did, track_id)
         shown_as, revisions = _revisions(connection, services, track_id)
@@ -376,7 +367,6 @@ async def migrate(track_id: PeerTrackId, request: Command, reads: Reads) -> Resp
 
 @router.get("/migration/check")
 def check(principal: SignedIn, services: ServicesDep) -> Response:
-    """Count the records that are still in the old collection."""
     kind = services.kinds[Track.TOPIC]
     with services.database.read() as connection:
         count = count_in_collection(connection, principal.did, kind.old_collection or "")

@@ -87,7 +87,7 @@ async def features_of(body: Body, artists: FeaturedArtists, artist: str) -> tupl
     except FeatureUnresolvedError as error:
         limit = f"{error.identifier} could not be resolved ({error.reason})"
         raise InvalidFieldError("features", limit) from None
-    return checked_features(Feature(each.did, each.handle) for each in found if each.did != artist)
+    return checked_features(each for each in found if each.did != artist)
 
 
 MAX_NAME_LENGTH: Final = 100

@@ -20,8 +20,7 @@ from api.requests.fields import PROFILE_FIELDS, profile_of
 from api.requests.parameters import StrictRoute
 from api.responses.progress import HERE, LeavingBody, leaving_body
 from api.services import Services
-from application.account import update_profile
-from application.account_deletion import deletion_requested_at, request_deletion
+from application.account import deletion_requested_at, request_deletion, update_profile
 from application.errors import LeavingError, NotAuthenticatedError
 from identity.accounts.accounts import AccountState
 from replay.dump import account_lines

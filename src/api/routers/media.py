@@ -4,14 +4,11 @@ from typing import Annotated, Any, Final
 
 from fastapi import APIRouter, Path, Query, Response
 from pydantic import BaseModel, Field
-from starlette.concurrency import run_in_threadpool
 
 from aggregates.errors import InvalidFieldError
-from api.auth.authentication import OptionalCaller
 from api.json_response import AsciiJsonResponse
 from api.openapi import errors
-from api.pipeline.media_request import ForMedia
-from api.pipeline.past_state import AsOf, past_state
+from api.pipeline.media_request import AsOf, ForMedia
 from api.requests.parameters import StrictRoute, TrackId
 from storage.artwork import RENDITION_SIZES
 
@@ -67,7 +64,7 @@ async def artwork(cid: Cid, request: ForMedia, size: Size = None) -> Response:
     "/tracks/{track_id}/artwork", responses=errors(400, 401, 403, 404, 416, 422, 503), response_class=Response
 )
 async def artwork_of_track(
-    track_id: TrackId, wanted: Annotated[CoverQuery, Query()], caller: OptionalCaller, request: ForMedia
+    track_id: TrackId, wanted: Annotated[CoverQuery, Query()], request: ForMedia
 ) -> Response:
     """Read the cover that the track has now. One that its record names at another host comes from here, once it was fetched.
 
@@ -76,8 +73,7 @@ async def artwork_of_track(
     size = _checked(wanted.size)
     if wanted.version is None and wanted.at is None:
         return await request.show_of_track(track_id, size)
-    past = await run_in_threadpool(past_state, request.services, track_id, wanted, caller)
-    return await request.show_past(past.now, past.then, size)
+    return await request.show_past(track_id, wanted, size)
 
 
 class WaveformBody(BaseModel):

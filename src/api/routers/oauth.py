@@ -13,7 +13,7 @@ from starlette.concurrency import run_in_threadpool
 
 from aggregates.errors import InvalidFieldError
 from api.auth.authentication import ServicesDep, counted, is_https, keep_cookie, put_active_first, set_session
-from api.error_responses import INTERNAL, message_of, reply_for, response_to
+from api.error_responses import INTERNAL, Reply, message_of, reply_for, response_to
 from api.errors import (
     ApiError,
     CrossSiteError,
@@ -33,18 +33,10 @@ from identity.oauth.client import CALLBACK_PATH, JWKS_PATH, METADATA_PATH, OAuth
 from identity.oauth.sign_in import SIGN_IN_TTL, STATE, AuthorizationResponse, OAuthSignIn
 
 
-@dataclass(frozen=True)
-class Refusal:
-    """Why a sign-in did not work: the status and the code of the error."""
-
-    status: int
-    code: str
-
-
 class SignInPages(Protocol):
     """Makes the pages; this package has only the sign-in itself."""
 
-    def form(self, message: str, asked: Mapping[str, str], refusal: Refusal | None = None) -> Response:
+    def form(self, message: str, asked: Mapping[str, str], refusal: Reply | None = None) -> Response:
         """Return a page that asks for a handle and says why; its form repeats the parameters that were `asked`."""
 
     def onward(self, url: str) -> Response:
@@ -182,7 +174,7 @@ class _SignIn:
         """Return the refusal as a page for a browser, as JSON for a program."""
         reply, pages = reply_for(error), self._pages
         if pages is not None and reply is not INTERNAL:
-            return self._form(pages, message_of(error, reply), wanted, Refusal(reply.status, reply.code))
+            return self._form(pages, message_of(error, reply), wanted, reply)
         if reply.status < SERVER_ERROR:
             return response_to(error)
         raise error
@@ -232,7 +224,7 @@ class _SignIn:
         return self._pages is None if site is None else site == "none"
 
     def _form(
-        self, pages: SignInPages, message: str, wanted: LoginQuery, refusal: Refusal | None = None
+        self, pages: SignInPages, message: str, wanted: LoginQuery, refusal: Reply | None = None
     ) -> Response:
         """Return the sign-in page, whose form repeats what was wanted, and the cookie that confirms it; tabs share it."""
         asked = wanted.model_dump(exclude_defaults=True, exclude={"proof"})

@@ -17,14 +17,7 @@ from api.middleware.http_layer import over_http
 from api.openapi import FLAG, command, either, errors, repeatable_errors
 from api.pipeline.command_request import Command, CommandRequest, Idempotent, Respond, result_of
 from api.pipeline.media_request import CallerReads, Reads
-from api.pipeline.pds import (
-    blob_limit,
-    look,
-    place_of,
-    wait_for_all,
-    wait_for_blob,
-    wait_for_mirror,
-)
+from api.pipeline.pds import blob_limit, look, place_of
 from api.requests.parameters import StrictRoute, TrackId, WaitPreference
 from api.responses.progress import AdoptionBody, MigrationBody, adoption_body, migration_report
 from api.responses.track import MirrorBody, TrackBody, TrackReader, is_on_pds, mirror_of
@@ -38,9 +31,14 @@ from application.errors import (
     MediaNotFoundError,
     TrackNotFoundError,
 )
-from application.records.change_namespace import change_namespace
-from application.records.copy_audio_to_pds import AUDIO_BLOB_BYTES, copy_all_audio_to_pds, copy_audio_to_pds
-from application.records.restore_record import OnPds, restore_record
+from application.records import (
+    AUDIO_BLOB_BYTES,
+    OnPds,
+    change_namespace,
+    copy_all_audio_to_pds,
+    copy_audio_to_pds,
+    restore_record,
+)
 from eventstore.idempotency import CommandResult
 from eventstore.jobs.table import UNFINISHED
 from identity.accounts.accounts import AccountState
@@ -200,7 +198,7 @@ async def answer_restore(track_id: int, request: CommandRequest, show: Respond) 
             await attempt.commit(
                 lambda unit: restore_record(unit, load_owned(unit, command), kind, on_pds), show
             )
-    return await attempt.response(wait_for_mirror if _may_wait(request, on_pds) else None)
+    return await attempt.response(waits=_may_wait(request, on_pds))
 
 
 @router.post("/tracks/{track_id}/migrate-to-pds", **accepted(MigratedBody, MigratingBody))
@@ -225,7 +223,7 @@ async def answer_copy(track_id: int, request: CommandRequest, reads: CallerReads
                     raise BlobTooLargeError(limit)
             command = OnTrack(track_id, request.versions)
             await attempt.commit(lambda unit: copy_audio_to_pds(unit, command), show)
-    return await attempt.response(wait_for_blob)
+    return await attempt.response(for_all=True)
 
 
 @router.post("/tracks/{track_id}/migrate-namespace", **accepted(MovedBody, MovingBody))
@@ -244,7 +242,7 @@ async def move(track_id: TrackId, request: Command) -> Response:
             await attempt.commit(
                 lambda unit: change_namespace(unit, load_owned(unit, command), kind, found), moved_record
             )
-    return await attempt.response(wait_for_all if _may_wait(request, found) else None)
+    return await attempt.response(waits=_may_wait(request, found), for_all=True)
 
 
 def _may_wait(request: Command, found: OnPds) -> bool:

@@ -26,24 +26,23 @@ from api.requests.fields import downloads_of, features_of, metadata_of, support_
 from api.requests.parameters import StrictRoute, TrackId
 from api.responses.track import DeletedBody, TrackBody, changed_track, created_track, deleted_track
 from application.authorization import OnTrack, require_no_duplicate
-from application.tracks.edit import (
+from application.tracks.commands import (
     KEEP,
     EditTrack,
     Keep,
+    RegisterTrack,
     ReplaceAudio,
+    artist_name,
     delete_track,
     edit_track,
+    published_by_replacing,
+    published_by_undeleting,
+    published_by_ungating,
+    register_track,
     replace_audio,
     undelete_track,
 )
-from application.tracks.publication import (
-    published_by_replacing,
-    published_by_reverting,
-    published_by_undeleting,
-    published_by_ungating,
-)
-from application.tracks.register import RegisterTrack, artist_name, register_track
-from application.tracks.revert import FIELDS, Revert, require_revertible, revert_track
+from application.tracks.revert import FIELDS, Revert, published_by_reverting, require_revertible, revert_track
 from storage.artwork import MAX_BYTES as IMAGE_BYTES
 from storage.artwork import PreparedArtwork
 from storage.taken_down import require_not_taken_down
@@ -125,7 +124,7 @@ async def answer_replacement(track_id: int, request: CommandRequest, show: Respo
             await run_in_threadpool(_refuse_audio, request, audio.cid, track_id)
             await request.intake.keep_audio(staged, audio)
             command = ReplaceAudio(track_id=track_id, versions=request.versions, audio=audio)
-            await attempt.publish_if(partial(published_by_replacing, command=command, audio=command.audio))
+            await attempt.publish_if(partial(published_by_replacing, command=command))
             await attempt.commit(lambda unit: replace_audio(unit, command, services.media), show)
     return await attempt.response()
 

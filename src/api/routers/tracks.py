@@ -7,7 +7,6 @@ from typing import Annotated, Any, Final
 from fastapi import APIRouter, Path, Query, Response
 from pydantic import BaseModel, Field
 from sqlalchemy import ColumnElement, Connection, and_, false, func, or_, select
-from starlette.concurrency import run_in_threadpool
 
 from aggregates.errors import InvalidFieldError
 from aggregates.track import Track
@@ -15,8 +14,7 @@ from api.auth.authentication import OptionalCaller, ServicesDep, SignedIn
 from api.errors import ArtistNotFoundError
 from api.json_response import AsciiJsonResponse, Page, body_from, cut
 from api.openapi import errors
-from api.pipeline.media_request import ForMedia
-from api.pipeline.past_state import AsOf, past_state
+from api.pipeline.media_request import AsOf, ForMedia, past_state
 from api.requests.parameters import (
     MAX_ID,
     MAX_PAGE_LENGTH,
@@ -110,11 +108,10 @@ def read_track(
     response_class=Response,
 )
 async def audio_of_track(
-    track_id: TrackId, wanted: Annotated[AsOf, Query()], caller: SignedIn, request: ForMedia
+    track_id: TrackId, wanted: Annotated[AsOf, Query()], _caller: SignedIn, request: ForMedia
 ) -> Response:
     """Play the audio that the track has, or had, for its owner and operators, as long as it is kept."""
-    past = await run_in_threadpool(past_state, request.services, track_id, wanted, caller)
-    return await request.play_past(past.now, past.then)
+    return await request.play_past(track_id, wanted)
 
 
 def past_track(caller: Principal | None, services: Services, track_id: int, wanted: AsOf) -> TrackBody:

@@ -4,7 +4,7 @@ import hashlib
 import secrets
 import time
 from collections import OrderedDict
-from collections.abc import Collection
+from collections.abc import Callable, Collection, Iterable
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from enum import StrEnum
@@ -27,9 +27,13 @@ from sqlalchemy import (
     update,
 )
 
+from aggregates.account import Account
+from eventstore.change import Envelope
 from eventstore.database import Database, with_now
+from eventstore.event_log import EventLog
 from eventstore.prepared import Prepared
 from eventstore.schema import UtcDateTime, metadata
+from eventstore.unit_of_work import UnitOfWork, account_of
 from identity.accounts.accounts import AccountState, account
 from identity.errors import CredentialExpiredError
 
@@ -297,3 +301,79 @@ IS_USABLE: Final = Prepared(
 
 def _hash(token: SecretStr) -> str:
     return hashlib.sha256(token.get_secret_value().encode()).hexdigest()
+
+
+EnvelopeFor = Callable[[str], Envelope]
+"""Makes the envelope (actor, channel, request) of a change by the account with this DID."""
+
+
+class AccountTokens:
+    def __init__(self, log: EventLog, credentials: Credentials) -> None:
+        self._log: Final = log
+        self._credentials: Final = credentials
+
+    def issue(
+        self,
+        creator: Principal,
+        *,
+        name: str,
+        scope: Scope,
+        expires_in: timedelta | None,
+        by: EnvelopeFor,
+        also: Callable[[UnitOfWork, Issued], None] = lambda _unit, _issued: None,
+    ) -> Issued:
+        """Issue an API token, and call `also` in the same unit.
+
+        A token that is created with an API token ends with that one. Raises CredentialExpiredError if the creator's token
+        has been ended meanwhile.
+        """
+        did = creator.did
+        by_program = creator.kind is CredentialKind.API
+
+        def work(unit: UnitOfWork) -> Issued:
+            if not self._credentials.is_usable(unit.connection, did=did, credential_id=creator.credential_id):
+                raise CredentialExpiredError
+            issued = self._credentials.issue(
+                unit.connection,
+                did=did,
+                kind=CredentialKind.API,
+                name=name,
+                scope=scope,
+                expires_in=expires_in,
+                ends_by=creator.expires_at if by_program else None,
+                parent=creator.credential_id if by_program else None,
+            )
+            stream = account_of(unit)
+            stream.issue_token(
+                issued.id, name=name, scope=scope.value, expires_at=issued.expires_at, at=unit.now
+            )
+            unit.save(stream)
+            also(unit, issued)
+            return issued
+
+        return self._log.transact(did, by(did), work)
+
+    def end_others(self, user: Principal, *, by: EnvelopeFor) -> int:
+        """End every session and token of this account except the one in use; returns how many."""
+        return self._end(user.did, by, but=user.credential_id)
+
+    def end(self, did: str, credential_id: str, *, by: EnvelopeFor) -> bool:
+        """End a session or token of this account, and what was made with it; False if there was none that could be used."""
+        return self._end(did, by, only=credential_id) > 0
+
+    def _end(self, did: str, by: EnvelopeFor, **which: str) -> int:
+        def work(unit: UnitOfWork) -> int:
+            ended = revoke_usable(unit.connection, did=did, now=unit.now, **which)
+            if ended:
+                stream = account_of(unit)
+                record_ends(stream, ended, at=unit.now)
+                unit.save(stream)
+            return len(ended)
+
+        return self._log.transact(did, by(did), work)
+
+
+def record_ends(stream: Account, ended: Iterable[tuple[str, CredentialKind]], *, at: datetime) -> None:
+    for credential_id, kind in ended:
+        end = stream.sign_out if kind is CredentialKind.BROWSER else stream.revoke_token
+        end(credential_id, at=at)

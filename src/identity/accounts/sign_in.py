@@ -13,8 +13,7 @@ from eventstore.event_log import EventLog
 from eventstore.unit_of_work import UnitOfWork, account_of
 from eventstore.untrusted import clean
 from identity.accounts.accounts import Account, Accounts
-from identity.accounts.api_tokens import EnvelopeFor
-from identity.accounts.credentials import CredentialKind, Credentials, Scope
+from identity.accounts.credentials import CredentialKind, Credentials, EnvelopeFor, Scope
 from identity.errors import NotAnAdminError, NotAnOperatorError
 from identity.resolution.http_responses import send_whole
 from identity.resolution.resolver import Identity, Resolver

@@ -12,8 +12,7 @@ from typing import Any, Final
 from atproto_oauth.models import OAuthState
 from pydantic import BaseModel, Field, SecretStr, ValidationError
 
-from identity.accounts.api_tokens import EnvelopeFor
-from identity.accounts.credentials import Scope
+from identity.accounts.credentials import EnvelopeFor, Scope
 from identity.accounts.sign_in import SignInResult, SignIns
 from identity.errors import (
     ConsentDeniedError,

@@ -2,10 +2,10 @@
 
 import asyncio
 from collections.abc import Sequence
-from dataclasses import dataclass
 from functools import partial
 from typing import Final
 
+from aggregates.values import Feature
 from eventstore.coordination.threads import Joint, Turns
 from identity.errors import INVALID_HANDLE, FeatureUnresolvedError, IdentityError, UnknownIdentityError
 from identity.resolution.resolver import Resolver, is_did
@@ -14,12 +14,6 @@ TIMEOUT_SECONDS: Final = 5.0
 MAX_LOOKUPS_OF_AN_ACCOUNT: Final = 4
 MAX_REQUESTS_TO_A_HOST: Final = 2
 MAX_REQUESTS: Final = 20
-
-
-@dataclass(frozen=True)
-class Feature:
-    did: str
-    handle: str
 
 
 def turns_of_lookups() -> Turns:

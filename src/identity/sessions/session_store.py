@@ -12,7 +12,19 @@ from enum import StrEnum
 from typing import Any, Final, Self
 
 from pydantic import SecretStr
-from sqlalchemy import Column, Connection, Integer, LargeBinary, Table, Text, bindparam, or_, select, update
+from sqlalchemy import (
+    Column,
+    ColumnElement,
+    Connection,
+    Integer,
+    LargeBinary,
+    Table,
+    Text,
+    bindparam,
+    or_,
+    select,
+    update,
+)
 
 from aggregates.errors import SignInRequiredError
 from eventstore.append import upsert
@@ -120,12 +132,12 @@ pds_session = Table(
 )
 
 
+NO_LEASE: Final[dict[str, Any]] = {"refresh_until": None, "refresh_owner": None}
 ENDED: Final[dict[str, Any]] = {
     "status": PdsSessionState.REAUTH_REQUIRED,
     "sealed": None,
     "access_expires_at": None,
-    "refresh_until": None,
-    "refresh_owner": None,
+    **NO_LEASE,
 }
 OF_ACCOUNT: Final = select(pds_session).where(pds_session.c.did == bindparam("did"))
 
@@ -218,30 +230,19 @@ class SessionRows:
         with self._database.write() as connection:
             now = self._database.now(connection)
             free = or_(pds_session.c.refresh_until.is_(None), pds_session.c.refresh_until <= now)
-            claimed = connection.execute(
-                update(pds_session)
-                .where(*_is_current(did, generation), free)
-                .values(refresh_until=now + REFRESH_LEASE_TTL, refresh_owner=owner)
-            )
-            return claimed.rowcount == 1
+            lease = {"refresh_until": now + REFRESH_LEASE_TTL, "refresh_owner": owner}
+            return _changed(connection, did, generation, free, **lease)
 
     def store(self, did: str, generation: int, tokens: Tokens) -> bool:
         """Replace the tokens of this generation; False, and nothing is stored, if a newer generation is."""
         with self._database.write() as connection:
-            stored = connection.execute(
-                update(pds_session)
-                .where(*_is_current(did, generation))
-                .values(generation=generation + 1, **self._values(connection, did, tokens))
-            )
-            return stored.rowcount == 1
+            renewed = self._values(connection, did, tokens)
+            return _changed(connection, did, generation, **renewed, generation=generation + 1)
 
     def release(self, did: str, generation: int, owner: str, reason: str) -> None:
         with self._database.write() as connection:
-            connection.execute(
-                update(pds_session)
-                .where(*_is_current(did, generation), pds_session.c.refresh_owner == owner)
-                .values(refresh_until=None, refresh_owner=None, last_error=clean(reason, MAX_REASON_LENGTH))
-            )
+            ours, said = pds_session.c.refresh_owner == owner, clean(reason, MAX_REASON_LENGTH)
+            _changed(connection, did, generation, ours, **NO_LEASE, last_error=said)
 
     def end(self, did: str, generation: int, reason: str) -> None:
         """End the session, since the PDS refused its refresh token; a sign-in that has just replaced it stays."""
@@ -252,22 +253,18 @@ class SessionRows:
         """End the session inside a transaction; False, and nothing is changed, if the generation is no longer current."""
         with connection.begin_nested() as attempt:
             self._on_reauth(connection, did)
-            ended = connection.execute(
-                update(pds_session)
-                .where(*_is_current(did, generation))
-                .values(**ENDED, last_error=reason, updated_at=self._database.now(connection))
-            )
-            if ended.rowcount == 0:
+            now = self._database.now(connection)
+            is_ended = _changed(connection, did, generation, **ENDED, last_error=reason, updated_at=now)
+            if not is_ended:
                 attempt.rollback()
-            return ended.rowcount == 1
+            return is_ended
 
     def _values(self, connection: Connection, did: str, tokens: Tokens) -> dict[str, Any]:
         return {
             "sealed": self._cipher.encrypt(tokens.to_bytes(), purpose=PURPOSE, did=did),
             "scope": clean(tokens.scope),
             "status": PdsSessionState.ACTIVE,
-            "refresh_until": None,
-            "refresh_owner": None,
+            **NO_LEASE,
             "last_error": None,
             "updated_at": self._database.now(connection),
             "access_expires_at": tokens.access_expires_at,
@@ -277,8 +274,13 @@ class SessionRows:
 _IS_ACTIVE: Final = pds_session.c.status == PdsSessionState.ACTIVE
 
 
-def _is_current(did: str, generation: int) -> tuple[Any, ...]:
-    return pds_session.c.did == did, pds_session.c.generation == generation, _IS_ACTIVE
+def _changed(
+    connection: Connection, did: str, current: int, *more: ColumnElement[bool], **values: Any
+) -> bool:
+    """Change the active session of this generation; False where another one is current."""
+    is_current = (pds_session.c.did == did, pds_session.c.generation == current, _IS_ACTIVE)
+    changed = connection.execute(update(pds_session).where(*is_current, *more).values(**values))
+    return changed.rowcount == 1
 
 
 def active_dids(connection: Connection, kind: SessionKind) -> Sequence[str]:

@@ -206,7 +206,7 @@ MAY_BE_UNFINISHED: Final = with_ids(*(each.limit(MAX_COUNTED) for each in unfini
 """Narrows down to some of them where they are very many: what waits, what is in trouble and what is uploaded have a share each."""
 IS_SAMPLED: Final = with_ids(*(each.limit(MAX_SAMPLED) for each in unfinished_ids()))
 """Narrows further, for what has to read the history of each."""
-_LANE: Final = select(lane.state, lane.paused).where(lane.did == bindparam("did"))
+_LANE: Final = select(lane.state).where(lane.did == bindparam("did"))
 
 
 def mirrors(connection: Connection, kind: str, subject_ids: Iterable[int]) -> dict[int, Mirror]:
@@ -271,8 +271,3 @@ def needs_sign_in(connection: Connection, did: str) -> bool:
     """Whether nothing can be delivered before the account's owner signs in at its PDS."""
     state = connection.scalar(_LANE, {"did": did})
     return state is None or state == LaneState.AUTH_REQUIRED
-
-
-def is_signed_in(connection: Connection, did: str) -> bool:
-    """Whether the account's lane is ready and not paused."""
-    return connection.execute(_LANE, {"did": did}).one_or_none() == (LaneState.READY, False)

@@ -10,7 +10,7 @@ from typing import Any
 import click
 
 from api.responses.progress import AdoptionBody, adoption_body
-from application.account_deletion import deletion_requested_at
+from application.account import deletion_requested_at
 from eventstore.change import Envelope
 from eventstore.jobs.table import JobState
 from eventstore.unit_of_work import UnitOfWork

@@ -12,7 +12,7 @@ from typing import Any, Final
 import click
 
 from api.responses.ops.repairs import RepairRow, repair_row
-from application.jobs import apply_found
+from application.operators import apply_found
 from identity.resolution.address_policy import AddressPolicy
 from outbox.operations.operators import Operator
 from outbox.repo.reads import RepoReads

@@ -7,8 +7,7 @@ import httpx
 from eventstore.coordination.threads import Turns
 from eventstore.event_log import EventLog
 from identity.accounts.accounts import Accounts
-from identity.accounts.api_tokens import AccountTokens
-from identity.accounts.credentials import Credentials
+from identity.accounts.credentials import AccountTokens, Credentials
 from identity.accounts.sign_in import AppPasswordSignIn, SignIns
 from identity.oauth.client import oauth_app
 from identity.oauth.flows import Flows, OAuthGrants

@@ -3,7 +3,7 @@
 from typing import TYPE_CHECKING, Final
 
 from aggregates.track import Track
-from application.account_deletion import deletion_kind
+from application.account import deletion_kind
 from eventstore.coordination.threads import Threads
 from eventstore.jobs.worker import Worker
 from identity.resolution.address_policy import AddressPolicy

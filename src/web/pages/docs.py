@@ -52,15 +52,12 @@ class Row(NamedTuple):
 
 
 class Failure(NamedTuple):
-    """A code of an error, and what it means."""
-
     status: str
     code: str
     meaning: str
 
 
 def failures_of(document: Json) -> list[Failure]:
-    """Return every code of an error with its statuses, by code."""
     found: dict[tuple[str, str], set[str]] = {}
     for methods in document["paths"].values():
         for operation in methods.values():
@@ -136,7 +133,6 @@ class Schemas:
         return list(rows.values())
 
     def success(self, content: Json) -> dict[str, Any]:
-        """Return the fields and the example of an answer."""
         example = json.dumps(content["example"], indent=2) if "example" in content else None
         return {"rows": list(self.rows(content.get("schema", {}))), "example": example}
 
@@ -200,7 +196,6 @@ def curl(method: str, url: str, parameters: Iterable[Json], contents: Json, *, h
 
 
 def _shortened(content: Json) -> Json:
-    """Return the fields of the example that a curl shows."""
     example: Json = content["example"]
     if len(example) <= MANY_FIELDS:
         return example

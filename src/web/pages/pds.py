@@ -52,7 +52,6 @@ FIELDS: Final = ("display_name", "bio", "retry_failed")
 
 @router.get(HERE)
 async def show_pds(ask: OwnAsk, render: RenderDep, said: str = "") -> Response:
-    """Everything about the account at its PDS, with what each button will do."""
     return await _page(ask, render, said=said)
 
 
@@ -71,7 +70,6 @@ async def verify(api: ApiDep, ask: OwnAsk, render: RenderDep) -> Response:
 
 @router.post(f"{HERE}/tokens")
 async def make_token(form: FormDep, api: ApiDep, ask: OwnAsk, render: RenderDep) -> Response:
-    """Show the new token; it is shown this once."""
     fields = {name: form[name] for name in ("name", "scope", "expires_in_days") if form.get(name)}
     try:
         issued = await api.send("POST", "/auth/tokens", fields, key=form.get("key"))
@@ -102,7 +100,6 @@ async def ask_to_leave(ask: OwnAsk, render: RenderDep) -> Response:
 
 @router.post(f"{HERE}/leave")
 async def leave(form: FormDep, api: ApiDep, ask: OwnAsk, render: RenderDep) -> Response:
-    """Begin to leave, if the handle that was typed is that of the account."""
     me = await ask(read_me)
     if form.get("handle", "").strip().removeprefix("@").lower() != me["handle"].lower():
         return await _leave_page(ask, render, me, HTTPStatus.BAD_REQUEST)

@@ -38,7 +38,6 @@ async def show_home(ask: PublicAsk, render: RenderDep) -> Response:
 
 @router.get("/@{artist}")
 async def show_artist(artist: str, ask: PublicAsk, render: RenderDep, cursor: str | None = None) -> Response:
-    """An artist and their public tracks, newest first; the address by DID leads to that by handle."""
     found = await ask(read_artist, artist)
     address = artist_address(found["handle"], found["did"])
     if address != artist_address(artist, artist):

@@ -7,7 +7,7 @@ import pytest
 from sqlalchemy import update
 
 from api.middleware.http_layer import over_http
-from application.account_deletion import continue_deletion, deletion_kind
+from application.account import continue_deletion, deletion_kind
 from eventstore.coordination.threads import Threads
 from eventstore.jobs.worker import Worker
 from identity.accounts.accounts import account
@@ -26,7 +26,7 @@ def tracks(world, client, alice):
 
 @pytest.mark.usefixtures("tracks")
 def test_a_crash_at_any_step_leaves_the_rest_to_the_next(world, client, alice, monkeypatch):
-    from application import account_deletion as steps
+    from application import account as steps
 
     leave(client, alice)
     world.deliver()

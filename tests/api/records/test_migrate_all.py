@@ -3,7 +3,7 @@
 import pytest
 from sqlalchemy import select, update
 
-from application.records import copy_audio_to_pds as migrate_all
+from application import records as migrate_all
 from outbox.mirror.lanes import change_lane, park_lane
 from outbox.mirror.tables import blob_job, mirror_target
 from tests.api.world import upload

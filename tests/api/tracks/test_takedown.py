@@ -7,7 +7,7 @@ from sqlalchemy import text
 
 from api.middleware.http_layer import over_http
 from api.pipeline import media_request
-from application.takedown import Takedown, decide_takedown
+from application.operators import Takedown, decide_takedown
 from identity.accounts.credentials import Scope
 from outbox.operations.operators import Operator
 from projections.rebuild.rebuild import rebuild

@@ -4,8 +4,7 @@ import pytest
 from sqlalchemy import func, select
 
 from identity.accounts.accounts import Accounts
-from identity.accounts.api_tokens import AccountTokens
-from identity.accounts.credentials import CredentialKind, Credentials, Scope, credential
+from identity.accounts.credentials import AccountTokens, CredentialKind, Credentials, Scope, credential
 from identity.errors import CredentialExpiredError
 from tests.identity.conftest import by
 

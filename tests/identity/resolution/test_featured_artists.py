@@ -2,9 +2,10 @@ import asyncio
 
 import pytest
 
+from aggregates.values import Feature
 from identity.errors import FeatureUnresolvedError
 from identity.resolution import featured_artists
-from identity.resolution.featured_artists import Feature, FeaturedArtists, turns_of_lookups
+from identity.resolution.featured_artists import FeaturedArtists, turns_of_lookups
 from identity.resolution.resolver import Resolver
 from tests.identity.resolution.fake_web import ALICE, BOB, PLC, FakeWeb, document
 

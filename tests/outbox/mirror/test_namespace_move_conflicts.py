@@ -4,7 +4,7 @@ import pytest
 
 from aggregates.errors import UndecidedForeignEditError
 from aggregates.track import Track
-from application.records.resolve import Resolution
+from application.records import Resolution
 from outbox.mirror.requeue import reverify
 from outbox.relay.result import Outcome
 from tests.dsl import COLLECTION, OLD_COLLECTION

@@ -8,8 +8,7 @@ import httpx
 import pytest
 
 from aggregates.track import Track
-from application.records.resolve import Resolution
-from application.records.restore_record import OnPds
+from application.records import OnPds, Resolution
 from outbox.mirror.hosts import Hosts
 from outbox.mirror.requeue import reverify
 from outbox.pds.client import Pds

@@ -3,9 +3,7 @@
 from typing import Any
 
 from aggregates.track import Track
-from application.records.change_namespace import change_namespace
-from application.records.resolve import Decision, Resolution, resolve
-from application.records.restore_record import OnPds
+from application.records import Decision, OnPds, Resolution, change_namespace, resolve
 from outbox.mirror.requeue import reverify
 from outbox.record.kind import RecordKind
 from outbox.relay.delivery import LATE_CREATE_WINDOW

@@ -10,7 +10,7 @@ from typing import Any
 import httpx
 
 from aggregates.track import Track
-from application.takedown import Takedown, decide_takedown
+from application.operators import Takedown, decide_takedown
 from eventstore.change import Envelope
 from eventstore.coordination.threads import Threads
 from eventstore.database import Database

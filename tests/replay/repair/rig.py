@@ -4,7 +4,7 @@ from datetime import timedelta
 from typing import TYPE_CHECKING, Any
 
 from aggregates.track import Track
-from application.jobs import apply_repair, start_repair
+from application.operators import apply_repair, start_repair
 from eventstore.change import Envelope
 from eventstore.coordination.threads import Threads
 from eventstore.jobs import queue

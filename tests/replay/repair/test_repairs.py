@@ -8,7 +8,7 @@ from sqlalchemy import update
 
 from aggregates.errors import InvalidFieldError
 from application.errors import RepairChangedError, RepairNotFoundError
-from application.jobs import apply_repair, cancel_repair, start_repair
+from application.operators import apply_repair, cancel_repair, start_repair
 from eventstore.errors import LeaseLostError
 from eventstore.jobs.queue import PROCESS_ENDED
 from eventstore.jobs.table import job

@@ -9,7 +9,7 @@ import pytest
 from sqlalchemy import update
 
 from aggregates.published import Subject
-from application.jobs import start_repair
+from application.operators import start_repair
 from devpds.server import DevPds
 from eventstore.errors import LogBusyError
 from outbox.mirror.tables import mirror_lane

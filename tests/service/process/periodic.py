@@ -5,7 +5,7 @@ from datetime import timedelta
 
 from sqlalchemy import select, update
 
-from application.account_deletion import DELETION, deletion_kind
+from application.account import DELETION, deletion_kind
 from eventstore.jobs import queue
 from eventstore.jobs.kinds import PERIODIC
 from eventstore.jobs.table import job as job_table

@@ -20,11 +20,10 @@ from api.responses.ops.deliveries import LaneOfAccountBody, lane_of_account
 from api.responses.ops.repairs import Reason
 from api.routers.auth import TokensBody, token_row
 from api.services import Services
-from application import takedown as use_cases
-from application.account import EndTokens, end_tokens
+from application import operators as use_cases
 from application.errors import TrackNotFoundError
-from application.takedown import Takedown
-from application.tracks.publication import published_by_lifting_takedown
+from application.operators import Takedown
+from application.tracks.commands import published_by_lifting_takedown
 from eventstore.idempotency import CommandResult
 from identity.accounts.credentials import Credential
 from outbox.operations.operators import Operator
@@ -91,7 +90,9 @@ async def end_tokens_of(
         ended = len(_usable(services, did, wanted.token_id))
         if not wanted.dry_run:
             operator = Operator(over_http(admin.did), wanted.reason)
-            ended = end_tokens(services.log, EndTokens(did, wanted.token_id, wanted.expected), operator)
+            ended = use_cases.end_tokens(
+                services.log, did, operator, token_id=wanted.token_id, expected=wanted.expected
+            )
         if wanted.token_id is not None and not ended:
             raise TokenNotFoundError
         return result_of(EndedTokensBody(ended=ended, dry_run=wanted.dry_run))

@@ -41,7 +41,7 @@ from api.responses.ops.repairs import (
 from api.responses.ops.work import WaitRow, WorkBody, oldest_pending, wait_rows, work_body
 from api.services import Services
 from application.errors import RepairNotFoundError
-from application.jobs import apply_repair, cancel_repair, retry_job, start_repair
+from application.operators import apply_repair, cancel_repair, retry_job, start_repair
 from eventstore.idempotency import CommandResult
 from eventstore.jobs import queue
 from eventstore.jobs.table import JobState

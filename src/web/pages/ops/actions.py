@@ -53,7 +53,6 @@ async def act(form: FormDep, api: ApiDep, ask: OperatorAsk, show: ShowDep) -> Re
 async def show_progress(
     ask: OperatorAsk, render: RenderDep, asked: AskedDep, affected: int = 0, sent_at_once: int = 0
 ) -> Response:
-    """How far an action has come: how many of those that it was for still wait."""
     which = {name: asked[name] for name in ("action", *SELECTOR)}
     progress = await ask(read_progress, wanted(ProgressQuery, **which))
     left = progress["waiting"] + progress["failing"]
@@ -75,7 +74,6 @@ async def show_progress(
 async def end_tokens(
     did: AccountDid, form: FormDep, api: ApiDep, ask: OperatorAsk, render: RenderDep
 ) -> Response:
-    """Show which sessions and tokens would end, and ask for the reason; then end them."""
     here, which = f"/ops/accounts/{did}", {"token_id": form["token_id"]} if form.get("token_id") else {}
     changed = None
     if "reason" in form and (expected := form.number("expected")) is not None:
@@ -89,26 +87,12 @@ async def end_tokens(
     tokens = (await ask(read_tokens_of, did, which.get("token_id")))["items"]
     if not tokens:
         return error_response(404, "not_found", "It has ended already. Nothing was changed.")
-    count = (
-        f"{len(tokens)} session{'' if len(tokens) == 1 else 's'} or token{'' if len(tokens) == 1 else 's'}"
-    )
-    return render(
-        "ops/end_tokens.html",
-        title=f"End {count}?",
-        lead="They stop at once. The login at the PDS stays, and what waits is still delivered. The owner sees it in "
-        "their history, with your reason.",
-        tokens=tokens,
-        fields={**which, "expected": len(tokens)},
-        button=f"End {len(tokens)}",
-        is_danger=True,
-        back=here,
-        changed=changed,
-    )
+    fields = {**which, "expected": len(tokens)}
+    return render("ops/end_tokens.html", tokens=tokens, fields=fields, back=here, changed=changed)
 
 
 @router.post("/ops/tracks/{track_id}/takedown")
 async def take_down(track_id: TrackId, form: FormDep, api: ApiDep, render: RenderDep) -> Response:
-    """Ask for the reason first; then take the track down, or lift that."""
     lift = form.get("lift") == "true"
     if "reason" not in form:
         effect = (
@@ -131,7 +115,6 @@ async def take_down(track_id: TrackId, form: FormDep, api: ApiDep, render: Rende
 
 @router.post("/ops/jobs/{job_id}/retry")
 async def retry(job_id: JobId, form: FormDep, api: ApiDep, render: RenderDep) -> Response:
-    """Ask for the reason first; then try the job again."""
     if "reason" not in form:
         return render(
             "ops/ask.html",

@@ -40,26 +40,22 @@ CAUSES: Final = 5
 
 
 async def host_named(ask: Ask[Principal], name: str | None) -> Mapping[str, Any] | None:
-    """Return the host of this name as the API shows it; None where none is known."""
     hosts = (await ask(read_hosts, wanted(HostsQuery, host=name)))["items"] if name else []
     return next(iter(hosts), None)
 
 
 async def causes_of(ask: Ask[Principal], **which: str | int) -> Any:
-    """Return why requests fail, the cause met last first."""
     return (await ask(read_failures, wanted(FailuresQuery, by="cause", **which)))["causes"]
 
 
 @router.get("/ops/hosts")
 async def show_hosts(ask: OperatorAsk, show: ShowDep, asked: AskedDep) -> Response:
-    """Each host: its breaker, since when it fails, its budget, and when its backlog is delivered."""
     found = await ask(read_hosts, wanted(HostsQuery, **asked))
     return await show("ops/hosts.html", **found, failing=asked["failing"], about=about_host)
 
 
 @router.get("/ops/lanes")
 async def show_lanes(ask: OperatorAsk, show: ShowDep, asked: AskedDep) -> Response:
-    """The lanes of accounts, at a host or in a state; of a host, all that is known of it too."""
     host = asked["host"]
     found, pds, causes = await asyncio.gather(
         ask(read_lanes, wanted(LanesQuery, **asked)),
@@ -80,7 +76,6 @@ async def show_lanes(ask: OperatorAsk, show: ShowDep, asked: AskedDep) -> Respon
 
 @router.get("/ops/lanes/{did}")
 async def show_lane(did: AccountDid, ask: OperatorAsk, render: RenderDep) -> Response:
-    """One account's lane: what waits, for what, until when, its login and its host."""
     lane = await ask(read_lane_of, did)
     return render(
         "ops/lane.html",
@@ -95,7 +90,6 @@ async def show_lane(did: AccountDid, ask: OperatorAsk, render: RenderDep) -> Res
 
 @router.get("/ops/failures")
 async def show_causes(ask: OperatorAsk, show: ShowDep, asked: AskedDep) -> Response:
-    """Why requests fail, the cause met last first."""
     query = wanted(FailuresQuery, by="cause", host=asked["host"], cursor=asked["cursor"])
     return await show(
         "ops/causes.html",
@@ -107,7 +101,6 @@ async def show_causes(ask: OperatorAsk, show: ShowDep, asked: AskedDep) -> Respo
 
 @router.get("/ops/failures/{cause}")
 async def show_cause(cause: str, ask: OperatorAsk, show: ShowDep, asked: AskedDep) -> Response:
-    """One cause: since when, how often, a sample, and the records that it keeps from their PDS."""
     found = await causes_of(ask, cause=cause)
     if not found:
         return error_response(404, "not_found", "There is no such cause. It may have been forgotten since.")
@@ -131,7 +124,6 @@ STATES: Final = {**RECORDS, MirrorState.DELIVERED: AUDIO_REFUSED}
 
 @router.get("/ops/records")
 async def show_records(ask: OperatorAsk, show: ShowDep, asked: AskedDep) -> Response:
-    """Every record that is not delivered, of an account, a host or a state."""
     found = await ask(read_failures, wanted(FailuresQuery, **{**asked, "undelivered": True}))
     records = rows_in_words(found["items"])
     return await show(

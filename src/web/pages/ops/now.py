@@ -71,7 +71,6 @@ LATEST: Final = 10
 
 @router.get("/ops")
 async def show_now(ask: OperatorAsk, show: ShowDep) -> Response:
-    """Health in one sentence with its age, what waits, the newest causes of failures, and what operators did lately."""
     overview, hosts, causes, actions = await asyncio.gather(
         ask(read_overview),
         ask(read_hosts, HostsQuery(failing=True, limit=HOSTS)),
@@ -109,7 +108,6 @@ class Trouble(NamedTuple):
 
 @router.get("/ops/work")
 async def show_work(ask: OperatorAsk, show: ShowDep) -> Response:
-    """Read models, jobs, the scan and the firehose: how far each is."""
     work, periodic = await asyncio.gather(ask(read_work), ask(read_jobs, JobsQuery(kind=PERIODIC)))
     return await show(
         "ops/work.html",
@@ -122,7 +120,6 @@ async def show_work(ask: OperatorAsk, show: ShowDep) -> Response:
 
 @router.get("/ops/jobs")
 async def show_jobs(ask: OperatorAsk, show: ShowDep, asked: AskedDep) -> Response:
-    """The jobs, of a kind or in a state."""
     work, found = await asyncio.gather(ask(read_work), ask(read_jobs, wanted(JobsQuery, **asked)))
     kinds = sorted({each["kind"] for each in work["jobs"]})
     return await show("ops/jobs.html", **found, kind=asked["kind"], state=asked["state"], kinds=kinds)
@@ -153,7 +150,6 @@ def troubles(work: Mapping[str, Any], periodic: Iterable[Mapping[str, Any]]) -> 
 
 
 def stands_still(work: Mapping[str, Any]) -> bool:
-    """Whether a replay has not moved for STANDSTILL."""
     return work["replay"] is not None and _age(work, work["replay"]["moved_at"]) > STANDSTILL
 
 

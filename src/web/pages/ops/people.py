@@ -73,7 +73,6 @@ async def find(ask: OperatorAsk, render: RenderDep, q: str = "") -> Response:
 async def show_track(
     track_id: TrackId, ask: OperatorAsk, show: ShowDep, cursor: str | None = None
 ) -> Response:
-    """A track: what the log says, what the PDS confirmed, its attempts and its history."""
     latest = wanted(HistoryQuery, limit=LATEST, cursor=cursor)
     track, mirror, history = await asyncio.gather(
         ask.find(live_track, track_id), ask(read_mirror, track_id), ask(history_page, track_id, latest)
@@ -96,7 +95,6 @@ async def show_track(
 
 @router.get("/ops/tracks/{track_id}/record")
 async def show_record(track_id: TrackId, ask: OperatorAsk, show: ShowDep) -> Response:
-    """A track's record three times, as its owner sees it: as the log wants it, as the PDS confirmed it, and as the PDS has it now."""
     track = await ask.find(live_track, track_id)
     record = await record_columns(ask, track_id, track)
     did = _owner_of(record["compared"]["record_uri"])
@@ -112,7 +110,6 @@ async def show_record(track_id: TrackId, ask: OperatorAsk, show: ShowDep) -> Res
 
 @router.get("/ops/accounts/{did}")
 async def show_account(did: AccountDid, ask: OperatorAsk, show: ShowDep) -> Response:
-    """An account: its tracks, what of it is not delivered, its sessions and tokens, and what happened to it."""
     tracks, undelivered, audit, tokens = await asyncio.gather(
         ask(list_tracks, Listing(artist=did, limit=LATEST)),
         ask(read_failures, FailuresQuery(undelivered=True, did=did, limit=MOST)),

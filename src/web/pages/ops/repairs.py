@@ -25,13 +25,11 @@ WORDS: Final = {state.value: state.phrase for state in (*Repair, *DriftKind, *Sk
 
 @router.get("/ops/repairs")
 async def show_repairs(ask: OperatorAsk, show: ShowDep, did: str = "", cursor: str | None = None) -> Response:
-    """The repairs so far, and a form to start one."""
     return await _list(ask, show, {"did": did, "reason": ""}, cursor)
 
 
 @router.post("/ops/repairs")
 async def start(form: FormDep, api: ApiDep, ask: OperatorAsk, show: ShowDep) -> Response:
-    """Start a repair, and show it."""
     fields = {name: form.get(name, "").strip() for name in ("did", "reason")}
     try:
         started = await api.send("POST", "/ops/repairs", fields, key=form.get("key"))
@@ -42,7 +40,6 @@ async def start(form: FormDep, api: ApiDep, ask: OperatorAsk, show: ShowDep) -> 
 
 @router.get("/ops/repairs/{repair_id}")
 async def show_repair(repair_id: RepairId, ask: OperatorAsk, show: ShowDep) -> Response:
-    """One repair: its plan, its progress, and what it skipped."""
     return await _show(ask, show, repair_id)
 
 
@@ -50,7 +47,6 @@ async def show_repair(repair_id: RepairId, ask: OperatorAsk, show: ShowDep) -> R
 async def decide(
     repair_id: RepairId, form: FormDep, api: ApiDep, ask: OperatorAsk, show: ShowDep
 ) -> Response:
-    """Apply the plan that was shown; or cancel, after asking for the reason."""
     if form.get("action") == CANCEL and "reason" not in form:
         repair = await ask(read_repair, repair_id)
         applied = f"What was applied stays: {repair['applied']} of {repair['steps']} so far. The rest is left as it is."

@@ -7,8 +7,7 @@ from typing import Any, Final
 from fastapi import APIRouter, Request, Response
 from fastapi.responses import RedirectResponse
 
-from api.pipeline.media_request import ForMedia, MediaRequest
-from api.pipeline.past_state import AsOf
+from api.pipeline.media_request import AsOf, ForMedia, MediaRequest
 from api.requests.parameters import TrackId
 from api.routers.history import DiffQuery, HistoryQuery, history_page, read_diff
 from api.routers.tracks import past_track
@@ -115,7 +114,6 @@ async def _difference(
 
 
 def _revertible(found: Mapping[str, Any]) -> set[str]:
-    """Return the fields that changed, and that can be put back."""
     return {each["field"] for each in found["changes"] if each["kept_because"] is None}
 
 
@@ -143,7 +141,6 @@ async def compare(request: Request, track_id: TrackId, ask: OwnAsk, render: Rend
 
 @router.post("/studio/tracks/{track_id}/revert")
 async def put_back(track_id: TrackId, form: FormDep, api: ApiDep, page: Page) -> Response:
-    """Put the whole track back, or the chosen fields."""
     part: dict[str, Any] = {"to_version": form.number("to_version")}
     if "whole" not in form:
         part["fields"] = list(dict.fromkeys(form.getlist("field")))

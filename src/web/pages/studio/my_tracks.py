@@ -93,7 +93,6 @@ async def confirm(
     action: str = "copy",
     ids: Ids = [],  # noqa: B006 - never changed
 ) -> Response:
-    """Say what would be done with the selected tracks, before it is done."""
     tracks = await _selected(ask, ids)
     groups: dict[str, list[Mapping[str, Any]]] = {}
     for track in tracks:
@@ -112,7 +111,6 @@ async def confirm(
 
 @router.post("/studio/copy")
 async def copy(form: FormDep, api: ApiDep) -> Response:
-    """Ask for a copy of each track's audio, and lead to the page that shows how far they are."""
     ids = [number for each in form.getlist("id") if (number := number_of(each)) is not None]
     if len(ids) > MOST_ROWS:
         raise UnparsableError(f"Select at most {MOST_ROWS} tracks at a time. Nothing was changed.")

@@ -39,7 +39,6 @@ async def show_record(track_id: TrackId, ask: OwnAsk, render: RenderDep) -> Resp
 
 @router.post("/studio/tracks/{track_id}/decide")
 async def decide(track_id: TrackId, form: FormDep, api: ApiDep, ask: OwnAsk, render: RenderDep) -> Response:
-    """Keep mine or theirs, field by field or as a whole."""
     path, key = f"/tracks/{track_id}/mirror/resolve", form.get("key")
     decision: dict[str, Any] = {name: form[name] for name in ("cid", "keep") if form.get(name)}
     if "keep" not in decision:

@@ -8,7 +8,7 @@ from typing import Annotated, Any, Final
 from fastapi import APIRouter, Depends, HTTPException, Response
 from fastapi.responses import RedirectResponse
 
-from api.pipeline.past_state import AsOf
+from api.pipeline.media_request import AsOf
 from api.requests.fields import ITEM_CHARACTERS, MOST_ITEMS, TEXT_BYTES
 from api.requests.parameters import TrackId
 from api.routers.history import HistoryQuery, history_page
@@ -81,7 +81,6 @@ def typed_in(form: Form) -> dict[str, str]:
 
 
 def changes(typed: Values, before: Values) -> dict[str, Any]:
-    """Return what to send: the fields that a person changed, as JSON."""
     return {name: FIELDS[name][1](text) for name, text in typed.items() if text != before[name]}
 
 
@@ -235,7 +234,6 @@ async def show_upload(_ask: OwnAsk, render: RenderDep) -> Response:
 
 @router.post("/studio/upload")
 async def upload(api: ApiDep, render: RenderDep) -> Response:
-    """Pass the form on to the API as it comes."""
     try:
         track = (await api.pass_on("POST", "/tracks")).body
     except RefusedError as refused:

@@ -1,20 +1,25 @@
-"""What operators do to jobs: try one again; plan, apply or cancel the repair of an account."""
+"""What operators do to jobs and repairs, to the sessions and tokens of an account, and to a track: each with its reason in the log."""
 
 from collections.abc import Callable, Mapping
+from dataclasses import dataclass
 from typing import Any, Final
 
 from sqlalchemy import Row
 
 from aggregates.errors import InvalidFieldError
+from aggregates.track import Track
+from application.authorization import OnTrack
 from application.errors import JobNotFoundError, RepairChangedError, RepairNotFoundError
 from eventstore.coordination.commit_signals import announce
 from eventstore.event_log import EventLog
 from eventstore.jobs import queue
-from eventstore.unit_of_work import UnitOfWork
-from outbox.operations.operators import Operator, Selector, known, record_operation
+from eventstore.unit_of_work import UnitOfWork, account_of
+from identity.accounts.credentials import record_ends, revoke_usable
+from outbox.operations.operators import CountChangedError, Operator, Selector, known, record_operation
 from replay.repair import jobs
 from replay.repair.jobs import UNFINISHED, RepairState
 from replay.repair.plan import PlanCounts
+from storage.media import lock_live
 
 PLAN: Final = "plan_repair"
 APPLY: Final = "apply_repair"
@@ -119,3 +124,83 @@ def _decide(log: EventLog, repair_id: int, operator: Operator, decide: Decide) -
         decide(unit, row)
 
     log.transact(found.did, operator.envelope, work)
+
+
+END_TOKENS: Final = "end_tokens"
+
+
+def end_tokens(
+    log: EventLog, did: str, operator: Operator, *, token_id: str | None = None, expected: int | None = None
+) -> int:
+    """End an account's sessions and tokens at once, or the one with this id and those made with it; return how many.
+
+    The account's stream says who did, and why. Raises CountChangedError where it is not as many as the operator was shown.
+
+    The login at the PDS continues, and what waits is still delivered.
+    """
+
+    def work(unit: UnitOfWork) -> int:
+        ended = revoke_usable(unit.connection, did=did, only=token_id, now=unit.now)
+        if expected not in {None, len(ended)}:
+            raise CountChangedError(expected or 0, len(ended))
+        if token_id is not None and not ended:
+            return 0
+        account = account_of(unit)
+        record_ends(account, ended, at=unit.now)
+        which = {"did": did, "token_id": token_id}
+        filters = {name: value for name, value in which.items() if value is not None}
+        account.record_operator_action(
+            END_TOKENS, filters, affected=len(ended), reason=operator.reason, at=unit.now
+        )
+        unit.save(account)
+        return len(ended)
+
+    return log.transact(did, operator.envelope, work)
+
+
+TAKEDOWN: Final = "takedown"
+LIFT: Final = "lift_takedown"
+
+
+@dataclass(frozen=True, kw_only=True)
+class Takedown(OnTrack):
+    """The track, its owner, the reason, and whether the takedown ends, or refuses the bytes of the track to all accounts."""
+
+    owner: str
+    reason: str
+    lift: bool = False
+    with_bytes: bool = False
+
+
+def decide_takedown(
+    log: EventLog,
+    command: Takedown,
+    operator: Operator,
+    *,
+    also: Callable[[UnitOfWork], None] = lambda _unit: None,
+) -> bool:
+    """Hide the track, or show it again; return whether that changed anything. `also` runs in the track's unit.
+
+    The track's event in its owner's stream says who and why. The operator's own stream follows in a second unit, which a
+    crash may leave out.
+    """
+
+    def take_down(unit: UnitOfWork) -> bool:
+        track = unit.load(Track, Track.create_id(command.track_id))
+        if command.lift:
+            track.lift_takedown(command.reason, at=unit.now)
+        else:
+            track.take_down(command.reason, at=unit.now, with_bytes=command.with_bytes)
+            lock_live(unit.connection, track.taken_down_cids)
+        changed = bool(unit.save(track))
+        also(unit)
+        return changed
+
+    changed = log.transact(command.owner, operator.envelope, take_down)
+
+    def record(unit: UnitOfWork) -> None:
+        which = {"did": command.owner, "track_id": command.track_id}
+        record_operation(unit, LIFT if command.lift else TAKEDOWN, which, operator, affected=int(changed))
+
+    log.transact(operator.envelope.actor, operator.envelope, record)
+    return changed
