@@ -66,16 +66,11 @@ _LATER: Final = (
 
 REPLIES: Final[dict[type[Exception], Reply]] = {
     # Values and states that a track refuses.
-    track.ServiceError: INTERNAL,
-    track.TrackError: INTERNAL,
-    track.LoginError: INTERNAL,
     track.InvalidFieldError: Reply(400, "invalid_field", ("field", "limit"), kept=_NOTHING),
     track.DeletedError: Reply(404, "track_not_found"),
     track.GatedTrackError: Reply(400, "gated_track", kept=_NOTHING),
     track.UndecidedForeignEditError: Reply(400, "bad_state", kept=_NOTHING),
     # Requests that the API refuses.
-    api.ApiError: INTERNAL,
-    application.ApplicationError: INTERNAL,
     application.NotAuthenticatedError: Reply(401, "not_authenticated"),
     api.ScopeRequiredError: Reply(403, "scope_required", ("scope",)),
     api.CrossSiteError: Reply(403, "cross_site"),
@@ -127,7 +122,6 @@ REPLIES: Final[dict[type[Exception], Reply]] = {
     api.NotReadyError: Reply(503, "not_ready", retry_after=2),
     api.RateLimitedError: Reply(429, "rate_limited"),
     # Media.
-    storage.StorageError: INTERNAL,
     storage.RefusedMediaError: Reply(400, "invalid_media", kept=_NOTHING),
     storage.InvalidMediaError: Reply(400, "invalid_media", kept=_NOTHING),
     storage.UnsupportedMediaError: Reply(415, "unsupported_media", kept=_NOTHING),
@@ -147,7 +141,6 @@ REPLIES: Final[dict[type[Exception], Reply]] = {
     ),
     storage.DiskFullError: FULL,
     # Identity and sessions.
-    identity.IdentityError: INTERNAL,
     identity.UnknownIdentityError: Reply(401, "bad_credentials"),
     identity.BadCredentialsError: Reply(
         401,
@@ -182,12 +175,10 @@ REPLIES: Final[dict[type[Exception], Reply]] = {
     ),
     identity.DecryptionError: INTERNAL,
     # Operators.
-    operators.OperatorError: INTERNAL,
     operators.UnknownTargetError: Reply(404, "not_found", kept=_NOTHING),
     operators.CountChangedError: Reply(409, "count_changed", ("current",)),
     operators.TooWideError: Reply(400, "invalid_field", ("field", "limit"), kept=_NOTHING),
     # The log.
-    store.EventStoreError: INTERNAL,
     store.ReadOnlyTransactionError: INTERNAL,
     store.NestedUnitError: INTERNAL,
     store.UnpreparedQueryError: INTERNAL,

@@ -6,6 +6,7 @@ import os
 import pytest
 from starlette.testclient import TestClient
 
+from identity.accounts.credentials import Scope
 from service.config.settings import PREFIX, Settings
 from service.wiring import bootstrap
 from tests import remarks
@@ -51,3 +52,8 @@ def alice(world):
 @pytest.fixture
 def bob(world):
     return world.sign_in("bob")
+
+
+@pytest.fixture
+def admin(world):
+    return world.sign_in("admin", scope=Scope.ADMIN)

@@ -4,7 +4,6 @@ import json
 
 import pytest
 
-from identity.accounts.credentials import Scope
 from tests.api.world import refusal, upload
 from tests.servers.databases import ON_SQLITE
 
@@ -16,11 +15,6 @@ def tracks(client, alice, bob):
     for track, person in zip(made, (alice, bob, alice), strict=True):
         client.patch(f"/tracks/{track['id']}", json={"title": "new"}, headers=person.headers)
     return made
-
-
-@pytest.fixture
-def admin(world):
-    return world.sign_in("admin", scope=Scope.ADMIN)
 
 
 def audit(client, person, accept="", **params):
@@ -40,21 +34,6 @@ def test_an_account_reads_its_own_changes_newest_first(client, alice, tracks):
     assert set(answer.json()["items"][0]) == {
         "position", "did", "kind", "subject_id", "track_id", "version", "type", "actor", "via", "request_id", "at", "changes",
     }  # fmt: skip
-
-
-@pytest.mark.usefixtures("tracks")
-def test_an_admin_reads_all_accounts(client, alice, bob, admin):
-    assert len(told(audit(client, admin))) == 6
-    assert told(audit(client, admin, did=bob.did)) == told(audit(client, bob))
-    assert told(audit(client, admin, actor=alice.did)) == told(audit(client, alice))
-
-
-@ON_SQLITE
-@pytest.mark.usefixtures("tracks")
-def test_a_caller_without_the_admin_scope_reads_no_other_account(client, alice, bob):
-    assert refusal(audit(client, alice, did=bob.did)) == (403, "not_owner")
-    assert told(audit(client, alice, actor=bob.did)) == []
-    assert refusal(client.get("/audit")) == (401, "not_authenticated")
 
 
 @pytest.mark.usefixtures("tracks")

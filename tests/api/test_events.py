@@ -5,7 +5,6 @@ import json
 
 import pytest
 
-from identity.accounts.credentials import Scope
 from tests.api.world import Person, refusal, until, upload
 from tests.servers.databases import ON_SQLITE
 
@@ -16,11 +15,6 @@ def tracks(client, alice, bob):
     made = [upload(client, alice, seed=1), upload(client, bob, seed=2)]
     client.patch(f"/tracks/{made[0]['id']}", json={"title": "new"}, headers=alice.headers)
     return made
-
-
-@pytest.fixture
-def admin(world):
-    return world.sign_in("admin", scope=Scope.ADMIN)
 
 
 def follow(client, person, last=None, **params):

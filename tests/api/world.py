@@ -199,8 +199,8 @@ def refusal(answer):
 
 
 async def until(happens):
-    """Wait for a condition, up to 10 seconds."""
-    for _ in range(1000):
+    """Wait for a condition, up to a minute."""
+    for _ in range(6000):
         if happens():
             return
         await asyncio.sleep(0.01)

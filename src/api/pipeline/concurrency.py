@@ -1,19 +1,19 @@
 """What one account or address may have under way in one process, so that it cannot use up the threads and connections of all."""
 
 from collections import Counter
-from collections.abc import AsyncGenerator, Callable, Generator, Iterable, Iterator, Mapping, Sequence
+from collections.abc import AsyncGenerator, Callable, Generator, Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from time import monotonic
-from typing import Final, Protocol, TypeVar
+from typing import Any, Final, TypeVar
 
 from fastapi import Request
 from fastapi.responses import StreamingResponse
-from pydantic import BaseModel
 from starlette.responses import ContentStream
 from starlette.types import Receive, Scope, Send
 
 from api.auth.authentication import SignedIn
 from api.errors import RateLimitedError
+from api.json_response import Page
 from api.middleware.rate_limits import IPV6_SITE_BITS, address_of
 from api.requests.parameters import MAX_PAGE_LENGTH
 from api.services import Services
@@ -141,17 +141,7 @@ class Export(Counted):
         super().__init__("exports", principal.did, usable, headers=headers)
 
 
-class Page(Protocol):
-    """Some rows, and the cursor of the next page when there is one."""
-
-    @property
-    def items(self) -> Sequence[BaseModel]: ...
-
-    @property
-    def cursor(self) -> str | None: ...
-
-
-def lines(read: Callable[[int | None, int], Page], cursor: int | None, limit: int | None) -> Iterator[str]:
+def lines(read: Callable[[int | None, int], Page[Any]], cursor: int | None, limit: int | None) -> Iterator[str]:
     """Yield rows as lines of JSON, `limit` or all, from pages that `read` reads: no connection is held while a client reads slowly."""
     left = limit
     while left is None or left > 0:

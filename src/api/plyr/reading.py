@@ -2,7 +2,7 @@
 
 from collections.abc import Callable, Sequence
 from enum import StrEnum
-from typing import TYPE_CHECKING, Annotated, Any, Final, Protocol, TypeVar, cast
+from typing import TYPE_CHECKING, Annotated, Any, Final, TypeVar, cast
 
 from fastapi import APIRouter, Depends, Query, Response
 from pydantic import BaseModel, Field
@@ -16,13 +16,20 @@ from api.middleware.rate_limits import PREFIX
 from api.pipeline.media_request import ForMedia
 from api.plyr.track import TrackResponse, track_responses, with_gates_open
 from api.requests.parameters import NO_TRACK, StrictRoute, TrackId, cursor_of, track_at
-from api.routers.tracks import MyListing, audio_sizes, own_page, without_record
+from api.routers.tracks import MyListing, OwnPage, audio_sizes, own_page, without_record
 from api.services import Services
 from application.authorization import may_see_track
 from application.errors import TrackNotFoundError
 from eventstore.streams.ids import peer_ids_of, track_id_of
 from identity.accounts.credentials import Principal
-from projections.tracks.queries import TrackFilter, tags_by_use, track_by_id, track_count, track_page
+from projections.tracks.queries import (
+    TrackFilter,
+    TrackPage,
+    tags_by_use,
+    track_by_id,
+    track_count,
+    track_page,
+)
 from projections.tracks.table import TrackView
 
 if TYPE_CHECKING:
@@ -37,14 +44,7 @@ MAX_LENGTH: Final = 100
 Json = dict[str, Any]
 
 
-class Page(Protocol):
-    """Some tracks, and what a query knows of the others."""
-
-    @property
-    def items(self) -> Sequence[TrackView]: ...
-
-
-P = TypeVar("P", bound=Page)
+P = TypeVar("P", OwnPage, TrackPage)
 
 
 class PeerReader:

@@ -2,7 +2,6 @@
 
 import pytest
 
-from identity.accounts.credentials import Scope
 from tests.api.world import refusal, upload
 from tests.media_samples import samples
 from tests.servers.databases import ON_SQLITE
@@ -56,9 +55,3 @@ def test_whose_it_is_comes_before_what_is_wrong_with_the_body(client, alice, bob
         "/tracks/404", content=b"{", headers={**bob.headers, "Content-Type": "application/json"}
     )
     assert refusal(nothing) == (404, "track_not_found")
-
-
-def test_an_admin_without_the_scope_has_no_more_rights(client, world, alice):
-    track = upload(client, alice)
-    admin = world.sign_in("admin", scope=Scope.WRITE)
-    assert refusal(send(client, admin, READS[0], track["id"])) == (403, "not_owner")

@@ -44,37 +44,12 @@ def Allowance(limit, clock, memory=None):  # noqa: N802
     return rate_limits.Allowance("requests", limit, times, clock)
 
 
-def test_a_burst_may_use_the_whole_allowance_and_no_more(clock):
-    allowance = Allowance(10, clock)
-    taken = [allowance.take("a") for _ in range(11)]
-    assert [each.remaining for each in taken] == [9, 8, 7, 6, 5, 4, 3, 2, 1, 0, 0]
-    assert [each.retry_after for each in taken[:10]] == [None] * 10
-    assert taken[10].retry_after == 6
-
-
-def test_a_caller_that_waits_for_retry_after_is_accepted(clock):
-    allowance = Allowance(10, clock)
-    for _ in range(10):
-        allowance.take("a")
-    refused = allowance.take("a")
-    clock.now += refused.retry_after
-    assert allowance.take("a").retry_after is None
-    assert allowance.take("a").retry_after is not None
-
-
 def test_after_the_reset_all_of_it_is_there_again(clock):
     allowance = Allowance(10, clock)
     for _ in range(7):
         last = allowance.take("a")
     clock.now += last.reset
     assert allowance.take("a").remaining == 9
-
-
-def test_callers_have_separate_allowances(clock):
-    allowance = Allowance(1, clock)
-    assert allowance.take("a").retry_after is None
-    assert allowance.take("b").retry_after is None
-    assert allowance.take("a").retry_after is not None
 
 
 @given(st.lists(st.floats(0, 30), min_size=1, max_size=200), st.integers(1, 50))

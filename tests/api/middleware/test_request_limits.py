@@ -11,7 +11,6 @@ from api.errors import BodyTooLargeError
 from api.middleware import http_layer as limits
 from api.middleware.http_layer import FIELDS_BYTES, HEADERS_BYTES, URL_BYTES
 from api.pipeline.concurrency import MAX_CONCURRENT_UPLOADS
-from identity.accounts.credentials import Scope
 from tests.api.no_sign_in import without_sign_in
 from tests.api.world import refusal, until, upload
 from tests.media_samples import samples
@@ -34,11 +33,6 @@ BODIES = [
 def client(world):
     with without_sign_in(world) as client:
         yield client
-
-
-@pytest.fixture
-def admin(world):
-    return world.sign_in("admin", scope=Scope.ADMIN)
 
 
 @pytest.fixture

@@ -108,14 +108,6 @@ def test_no_error_of_any_route_is_cached(subtests, client, world, alice, accept)
             assert answer.status_code < 400 or "etag" not in answer.headers
 
 
-def test_a_range_outside_of_a_file_says_what_the_file_has(client, alice):
-    track = upload(client, alice)
-    answer = client.get(path_of(track["audio_url"]), headers={"Range": "bytes=99999999-"})
-    assert answer.status_code == 416
-    assert answer.headers["content-range"].startswith("bytes */")
-    assert answer.headers["accept-ranges"] == "bytes"
-
-
 def test_other_sites_pages_may_show_public_files_and_nothing_else(answers):
     found = {what: answer.headers["cross-origin-resource-policy"] for what, answer in answers.items()}
     public = {"audio", "part of audio", "known audio", "cover"}

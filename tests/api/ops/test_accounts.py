@@ -167,16 +167,6 @@ def test_the_overview_counts_what_waits_and_what_failed(world, client, operator,
     assert found["release"]["version"]
 
 
-def test_the_audit_can_be_saved_by_a_link(client, operator, alice):
-    upload(client, alice)
-    wanted = {"did": alice.did, "type": "Created"}
-    saved = client.get("/audit.ndjson", params=wanted, headers=operator.headers | {"Accept": "text/html"})
-    assert saved.headers["content-type"].startswith("application/x-ndjson")
-    assert saved.headers["content-disposition"] == 'attachment; filename="audit.ndjson"'
-    lines = client.get("/audit", params=wanted, headers=operator.headers | {"Accept": "application/x-ndjson"})
-    assert saved.text == lines.text != ""
-
-
 def test_one_token_ends_with_those_that_it_made_as_they_were_counted(client, admin, alice):
     stolen = client.post("/auth/tokens", json={"name": "ci"}, headers=alice.headers).json()
     with_it = {"Authorization": f"Bearer {stolen['token']}"}

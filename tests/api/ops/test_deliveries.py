@@ -368,15 +368,6 @@ def test_an_action_may_come_as_a_form_and_as_nothing_unknown(client, admin):
         assert refusal(refused) == (422, "unparsable")
 
 
-@ON_SQLITE
-@pytest.mark.parametrize("wanted", [{"cursor": "\0"}, {"state": "\0"}, {"host": "\0"}, {"host": "x" * 2049}])
-def test_what_no_database_could_look_for_is_refused(client, admin, wanted):
-    answer = client.get("/ops/lanes", params=wanted, headers=admin.headers)
-    assert refusal(answer) == (400, "invalid_field")
-    assert [answer.json()["detail"]["field"]] == list(wanted)
-    assert answer.json()["detail"]["limit"].startswith("must ")
-
-
 def test_an_owner_sees_its_lane_what_waits_and_until_when(world, client, alice):
     nothing = read(client, alice, "/me/mirror")
     assert (nothing["state"], nothing["waiting"], nothing["drains_in"]) == ("ready", {}, 0.0)

@@ -4,7 +4,7 @@ import json
 
 import pytest
 
-from tests.api.plyr.writing import publishing, refused, replaces, uploaded, uploads
+from tests.api.plyr.writing import publishing, refused, uploaded, uploads
 from tests.servers.databases import ON_SQLITE
 
 pytestmark = ON_SQLITE
@@ -100,13 +100,6 @@ def test_an_upload_may_name_an_album_by_the_id_that_tracks_show(client, alice, b
     assert uploaded(client, alice, 2, album_id=album["id"])["album"] == "Night Train"
     assert refused(uploads(client, bob, 3, album_id=album["id"])) == (400, "invalid_field")
     assert refused(uploads(client, alice, 3, album_id=album["id"], album="Other")) == (400, "invalid_field")
-
-
-def test_replaced_audio_is_complete_when_it_is_answered(client, alice, bob):
-    track = uploaded(client, alice)
-    told = replaces(client, alice, track, seed=2).json()
-    assert (told["track_id"], told["status"]) == (track["id"], "completed")
-    assert refused(replaces(client, bob, track, seed=3)) == (403, "not_owner")
 
 
 def test_the_same_audio_again_is_refused_in_words(client, world, alice):

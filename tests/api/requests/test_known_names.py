@@ -2,10 +2,8 @@
 
 import pytest
 
-from identity.accounts.credentials import Scope
 from tests.api.auth.route_table import THINGS
 from tests.api.world import refusal, upload
-from tests.media_samples import samples
 from tests.servers.databases import ON_SQLITE
 
 pytestmark = ON_SQLITE
@@ -21,11 +19,6 @@ BODIES = {
     "multipart text": {"files": {"surely_unknown": (None, "x")}},
     "multipart file": {"files": {"surely_unknown": b"x"}},
 }
-
-
-@pytest.fixture
-def admin(world):
-    return world.sign_in("admin", scope=Scope.ADMIN)
 
 
 @pytest.fixture
@@ -93,24 +86,6 @@ def test_a_parameter_is_refused_with_the_name_that_was_meant(client, name, meant
     answer = client.get("/tracks", params={name: "x"})
     assert refusal(answer) == (422, "unknown_parameter")
     assert (detail(answer)["field"], detail(answer)["did_you_mean"]) == (name, meant)
-
-
-@pytest.mark.parametrize(
-    "field",
-    [
-        {"visibility": "private"},
-        {"publishing": "{}"},
-        {"album_id": "7"},
-        {"auto_tag": "true"},
-        {"copyright": "{}"},
-    ],
-)
-def test_an_upload_that_asks_for_more_than_there_is_keeps_nothing(client, world, admin, field):
-    before = world.state()
-    data = {"title": "Song", **field}
-    answer = client.post("/tracks", data=data, files={"file": samples.mp3(8)}, headers=admin.headers)
-    assert refusal(answer) == (400, "unknown_field")
-    assert world.state() == before
 
 
 def test_a_name_inside_a_field_is_refused_too(client, world, admin, track):

@@ -74,11 +74,6 @@ async def ask(app, method, target, headers=(), content=b""):
 
 
 @pytest.fixture
-def admin(world):
-    return world.sign_in("admin", scope=Scope.ADMIN)
-
-
-@pytest.fixture
 def track(client, admin):
     return upload(client, admin, image=samples.png())
 

@@ -25,7 +25,8 @@ def everything_below(kind):
 
 def test_no_error_of_ours_is_forgotten():
     elsewhere = ("tests", "replay", "service", "web")
-    ours = {each for each in everything_below(ServiceError) if not each.__module__.startswith(elsewhere)}
+    below = {each for each in everything_below(ServiceError) if not each.__subclasses__()}
+    ours = {each for each in below if not each.__module__.startswith(elsewhere)}
     assert {each.__name__ for each in ours - set(REPLIES)} == set()
 
 
@@ -129,20 +130,7 @@ def test_the_real_readiness_is_asked(world):
     assert world.serve().get("/healthz").json() == {"status": "ok"}
 
 
-PLAIN = {"/healthz", "/metrics"}
 """What cannot fail."""
-
-
-@ON_SQLITE
-def test_openapi_documents_every_route_and_its_errors(client):
-    paths = client.get("/openapi.json").json()["paths"]
-    for path, operations in paths.items():
-        for method, operation in operations.items():
-            tells = any(status >= "400" for status in operation["responses"])
-            assert tells or path in PLAIN, (method, path)
-    edit = paths["/tracks/{track_id}"]["patch"]
-    assert {"400", "401", "403", "404", "409", "412", "413", "415", "422", "503"} <= set(edit["responses"])
-    assert set(edit["requestBody"]["content"]) == {"application/json", "multipart/form-data"}
 
 
 @ON_SQLITE

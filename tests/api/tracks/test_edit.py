@@ -78,13 +78,6 @@ def test_each_field_that_clients_of_plyr_send_has_its_effect_alone(subtests, cli
         as_json(client, alice, track, FULL)
 
 
-def test_an_edit_with_an_unknown_field_changes_nothing(client, world, alice):
-    track = upload(client, alice)
-    before = world.state()
-    assert refusal(as_json(client, alice, track, {"mood": "blue", "title": "New"})) == (400, "unknown_field")
-    assert world.state() == before
-
-
 def test_one_edit_of_many_kinds_is_one_request_in_the_history(client, alice):
     track = upload(client, alice)
     as_json(client, alice, track, FULL, **{"X-Request-Id": "abc-1"})

@@ -18,11 +18,6 @@ from tests.servers.databases import ON_SQLITE
 
 
 @pytest.fixture
-def admin(world):
-    return world.sign_in("admin", scope=Scope.ADMIN)
-
-
-@pytest.fixture
 def operator(world):
     return world.sign_in("operator", scope=Scope.OPERATOR)
 

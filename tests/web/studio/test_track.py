@@ -163,14 +163,6 @@ def test_another_artist_sees_neither_the_page_nor_what_is_on_it(sign_in, bob, he
     assert "Recorded" not in page.text
 
 
-def test_a_form_of_another_site_changes_nothing(world, studio, here, track):
-    page = studio.get(here)
-    for origin in ("https://elsewhere.example", "null"):
-        studio.headers["Origin"] = origin
-        assert send(studio, page, here, title="Theirs").status_code == 403
-    assert world.events(track["id"]) == ["Created"]
-
-
 FORM = "/studio/upload"
 
 
