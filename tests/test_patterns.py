@@ -164,7 +164,7 @@ READERS = {
         "web.ask": "the API in this process",
     },
     ("urlsplit", "urlparse"): {
-        "identity.oauth.client": "a setting",
+        "identity.oauth.sign_in": "a setting",
         "identity.resolution.address_policy": "checks the length first",
         "outbox.record.lexicon": "cut to HOST_CHARACTERS",
         "replay.adoption.intake": "what the address policy has read",

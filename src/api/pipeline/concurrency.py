@@ -141,7 +141,9 @@ class Export(Counted):
         super().__init__("exports", principal.did, usable, headers=headers)
 
 
-def lines(read: Callable[[int | None, int], Page[Any]], cursor: int | None, limit: int | None) -> Iterator[str]:
+def lines(
+    read: Callable[[int | None, int], Page[Any]], cursor: int | None, limit: int | None
+) -> Iterator[str]:
     """Yield rows as lines of JSON, `limit` or all, from pages that `read` reads: no connection is held while a client reads slowly."""
     left = limit
     while left is None or left > 0:

@@ -29,8 +29,16 @@ from api.requests.parameters import StrictRoute
 from api.services import Services
 from identity.accounts.credentials import Scope
 from identity.errors import IdentityError
-from identity.oauth.client import CALLBACK_PATH, JWKS_PATH, METADATA_PATH, OAuthApp
-from identity.oauth.sign_in import SIGN_IN_TTL, STATE, AuthorizationResponse, OAuthSignIn
+from identity.oauth.sign_in import (
+    CALLBACK_PATH,
+    JWKS_PATH,
+    METADATA_PATH,
+    SIGN_IN_TTL,
+    STATE,
+    AuthorizationResponse,
+    OAuthApp,
+    OAuthSignIn,
+)
 
 
 class SignInPages(Protocol):

@@ -5,6 +5,7 @@ transaction open, and stores the new tokens only if the generation is still the 
 """
 
 import json
+from collections import Counter
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, fields
 from datetime import datetime, timedelta
@@ -18,6 +19,7 @@ from sqlalchemy import (
     Connection,
     Integer,
     LargeBinary,
+    Row,
     Table,
     Text,
     bindparam,
@@ -32,6 +34,7 @@ from eventstore.database import Database, with_now
 from eventstore.schema import UtcDateTime, metadata
 from eventstore.states import State, Transition
 from eventstore.untrusted import clean
+from identity.errors import DecryptionError
 from identity.sessions.encryption import Cipher
 
 
@@ -328,3 +331,61 @@ def login_of(connection: Connection, did: str, now: datetime) -> dict[str, Any]:
         "expires_at": row and row.access_expires_at,
         "problem": row and row.last_error,
     }
+
+
+@dataclass(frozen=True)
+class ReencryptionReport:
+    logins: int
+    resealed: int
+    """Re-encrypted, or in a dry run to be."""
+    lost: list[tuple[str, int]]
+    """DID and generation of those that no key decrypts: these accounts have to sign in again."""
+
+
+def reencrypt_logins(
+    database: Database,
+    cipher: Cipher,
+    *,
+    progress: Callable[[int, int], None] | None = None,
+    dry_run: bool = False,
+    limit: int | None = None,
+) -> ReencryptionReport:
+    """Encrypt each login with the newest key, or only count; a login that is refreshed meanwhile is left as it is."""
+    rows = _logins(database, limit)
+    reencrypted, lost = 0, []
+    for number, row in enumerate(rows, start=1):
+        if not cipher.is_current(row.sealed):
+            try:
+                plaintext = cipher.decrypt(row.sealed, purpose=PURPOSE, did=row.did)
+            except DecryptionError:
+                lost.append((row.did, row.generation))
+            else:
+                encrypted = cipher.encrypt(plaintext, purpose=PURPOSE, did=row.did)
+                reencrypted += dry_run or _reencrypted(database, row, encrypted)
+        if progress is not None:
+            progress(number, len(rows))
+    return ReencryptionReport(len(rows), reencrypted, lost)
+
+
+def logins_by_oauth_key(database: Database, cipher: Cipher) -> Counter[str]:
+    """Count the logins that began with each of OAUTH_KEYS, by kid: without its key a login cannot be refreshed."""
+    decrypted = (cipher.decrypt(row.sealed, purpose=PURPOSE, did=row.did) for row in _logins(database))
+    bindings = (Tokens.from_bytes(each, "", None).binding for each in decrypted)
+    return Counter(binding.kid for binding in bindings if binding is not None and binding.kid is not None)
+
+
+def _logins(database: Database, limit: int | None = None) -> Sequence[Row[str, int, bytes]]:
+    session = pds_session.c
+    with database.read() as connection:
+        return connection.execute(
+            select(session.did, session.generation, session.sealed)
+            .where(session.sealed.is_not(None))
+            .order_by(session.did)
+            .limit(limit)
+        ).all()
+
+
+def _reencrypted(database: Database, row: Row[str, int, bytes], encrypted: bytes) -> bool:
+    with database.write() as connection:
+        is_as_read = pds_session.c.sealed == row.sealed
+        return _changed(connection, row.did, row.generation, is_as_read, sealed=encrypted)

@@ -4,8 +4,7 @@ import click
 
 from identity.errors import DecryptionError
 from identity.sessions.encryption import Cipher
-from identity.sessions.key_rotation import logins_by_oauth_key, reencrypt_logins
-from identity.sessions.session_store import SessionRows
+from identity.sessions.session_store import SessionRows, logins_by_oauth_key, reencrypt_logins
 from service.cli.log import configured_log
 from service.cli.output import print_json, progress_bar
 from service.config.secret_keys import new_oauth_keys, secret_keys

@@ -11,7 +11,7 @@ from eventstore.errors import PooledConnectionError
 from eventstore.event_log import EventLog
 from eventstore.restore_detection import newest_issued, restored_because
 from identity.sessions.encryption import MIN_KEY_LENGTH, Cipher
-from identity.sessions.key_rotation import reencrypt_logins
+from identity.sessions.session_store import reencrypt_logins
 from outbox.mirror.observe_only import observed_accounts
 from outbox.mirror.states import LaneState, MirrorReason, MirrorState
 from outbox.mirror.tables import PAST, delivery_attempt, mirror_lane, mirror_target, repo_scan

@@ -18,7 +18,7 @@ from eventstore.errors import EventStoreError, OutdatedProjectionError
 from eventstore.event_log import EventLog
 from eventstore.restore_detection import restored_because
 from identity.sessions.encryption import Cipher
-from identity.sessions.key_rotation import reencrypt_logins
+from identity.sessions.session_store import reencrypt_logins
 from service.config.secret_keys import secret_keys
 from service.config.settings import Settings, SettingsError
 from service.schema.migrate import OutdatedSchemaError, require_schema

@@ -9,9 +9,8 @@ from eventstore.event_log import EventLog
 from identity.accounts.accounts import Accounts
 from identity.accounts.credentials import AccountTokens, Credentials
 from identity.accounts.sign_in import AppPasswordSignIn, SignIns
-from identity.oauth.client import oauth_app
 from identity.oauth.flows import Flows, OAuthGrants
-from identity.oauth.sign_in import OAuthSignIn
+from identity.oauth.sign_in import OAuthSignIn, oauth_app
 from identity.resolution.address_policy import MAX_CONNECTIONS, PUBLIC_PLC, AddressPolicy, public_client
 from identity.resolution.resolver import Resolver
 from identity.sessions.encryption import Cipher

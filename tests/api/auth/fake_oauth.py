@@ -4,8 +4,7 @@ from pydantic import SecretStr
 
 from identity.accounts.credentials import CredentialKind
 from identity.accounts.sign_in import BROWSER_SESSION_TTL, SignInResult
-from identity.oauth.client import oauth_app
-from identity.oauth.sign_in import AskedSignIn, StartedSignIn
+from identity.oauth.sign_in import AskedSignIn, StartedSignIn, oauth_app
 from tests.api.world import did_of
 
 STATE = "s" * 43

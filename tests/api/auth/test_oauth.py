@@ -15,7 +15,7 @@ from identity.errors import (
     UnknownIdentityError,
     UnsafeAddressError,
 )
-from identity.oauth.client import oauth_app
+from identity.oauth.sign_in import oauth_app
 from identity.sessions.key_pairs import new_signing_key, signing_keys
 from tests.api.auth.fake_oauth import (
     APP,

@@ -12,9 +12,8 @@ from eventstore.event_log import EventLog
 from identity.accounts.accounts import Accounts
 from identity.accounts.credentials import Credentials
 from identity.accounts.sign_in import AppPasswordSignIn, SignIns
-from identity.oauth.client import oauth_app
 from identity.oauth.flows import Flows, OAuthGrants
-from identity.oauth.sign_in import AuthorizationResponse, OAuthSignIn
+from identity.oauth.sign_in import AuthorizationResponse, OAuthSignIn, oauth_app
 from identity.resolution.address_policy import AddressPolicy, public_client
 from identity.resolution.resolver import Resolver
 from identity.sessions.pds_sessions import PdsSessions

@@ -3,7 +3,7 @@ from urllib.parse import parse_qs, urlsplit
 
 import pytest
 
-from identity.oauth.client import oauth_app
+from identity.oauth.sign_in import oauth_app
 from identity.sessions.key_pairs import new_signing_key, scalar_of, signing_keys
 
 SCOPE = "atproto repo:fm.plyr.track blob:audio/*"

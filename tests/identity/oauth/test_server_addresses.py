@@ -9,9 +9,8 @@ from pydantic import SecretStr
 
 from identity.accounts.sign_in import SignIns
 from identity.errors import IdentityError, IdentityUnreachableError, SignInRefusedError, UnsafeAddressError
-from identity.oauth.client import oauth_app
 from identity.oauth.flows import Flows
-from identity.oauth.sign_in import OAuthSignIn
+from identity.oauth.sign_in import OAuthSignIn, oauth_app
 from identity.resolution.address_policy import AddressPolicy
 from identity.resolution.resolver import Resolver
 from tests.identity.oauth.server_metadata import ISSUER, metadata

@@ -11,8 +11,7 @@ from pydantic import SecretStr
 from sqlalchemy import select
 from starlette.testclient import TestClient
 
-from identity.sessions.key_rotation import ReencryptionReport
-from identity.sessions.session_store import pds_session
+from identity.sessions.session_store import ReencryptionReport, pds_session
 from outbox.mirror.states import LaneState
 from outbox.mirror.tables import mirror_lane
 from service.cli.main import main
