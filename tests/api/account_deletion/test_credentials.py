@@ -63,11 +63,3 @@ def test_a_sign_in_during_the_deletion_sees_it_through_and_lets_it_go_on(world, 
     continue_account_deletions(world.made)
     assert me(client, alice).status_code == 401
     assert not [track for track in tracks if world.record(track)]
-
-
-@pytest.mark.usefixtures("tracks")
-def test_no_token_is_issued_during_a_deletion(world, client, alice):
-    leave(client, alice)
-    before = world.state()
-    assert refusal(client.post("/auth/tokens", json={"name": "x"}, headers=alice.headers)) == (409, "leaving")
-    assert world.state() == before

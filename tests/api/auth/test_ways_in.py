@@ -49,12 +49,6 @@ def test_history_tells_a_browser_from_a_token_by_its_name(client, alice, track, 
     ]
 
 
-def test_history_still_names_a_token_that_was_revoked(client, alice, track, laptop):
-    edit(client, track, "By a program", laptop["headers"])
-    assert client.delete(f"/auth/tokens/{laptop['id']}", headers=alice.headers).status_code == 200
-    assert history(client, alice, track)[0] == ("MetadataUpdated", "token:laptop: sync")
-
-
 def test_an_owner_sees_that_an_operator_acted_and_not_with_which_token(client, world, alice, track):
     admin = world.sign_in("admin", scope=Scope.ADMIN)
     answer = client.post(

@@ -50,13 +50,6 @@ def test_an_empty_text_clears_and_an_absent_field_stays(client, alice, edit):
     assert edited["downloads"] == "open"
 
 
-@pytest.mark.parametrize("nothing", [None, "null", "NULL", ""])
-@ways
-def test_null_takes_the_gate_off(client, alice, edit, nothing):
-    track = upload(client, alice, support_gate={"type": "any"})
-    assert edit(client, alice, track, {"support_gate": nothing}).json()["support_gate"] is None
-
-
 def test_null_clears_in_json(client, alice):
     track = upload(client, alice)
     as_json(client, alice, track, FULL)
@@ -85,14 +78,6 @@ def test_one_edit_of_many_kinds_is_one_request_in_the_history(client, alice):
     rows = [row for row in page["items"] if row["request_id"] == "abc-1"]
     assert {row["type"] for row in rows} == set(KINDS)
     assert {(row["actor"], row["via"]) for row in rows} == {(alice.did, "token:t")}
-
-
-def test_only_tags_do_not_touch_the_record(client, world, alice):
-    track = upload(client, alice)
-    world.deliver()
-    edited = as_json(client, alice, track, {"tags": ["x"], "unlisted": True}).json()
-    assert edited["mirror"]["state"] == "delivered"
-    assert edited["version"] > track["version"]
 
 
 def test_the_artist_is_not_featured_on_their_own_track(client, alice):

@@ -91,12 +91,6 @@ def test_whose_it_is_comes_before_what_is_wrong_with_the_query(client, alice, bo
     assert refusal(history(client, alice, {"id": 2**80}, query)) == (404, "track_not_found")
 
 
-@ON_SQLITE
-@pytest.mark.parametrize("query", ["?limit=0", "?limit=-1", "?cursor=x"])
-def test_a_page_that_cannot_be_is_refused(client, alice, track, query):
-    assert refusal(history(client, alice, track, query)) == (400, "invalid_field")
-
-
 def test_the_mirror_tells_what_is_wanted_confirmed_and_tried(client, world, alice, track):
     path = f"/tracks/{track['id']}/mirror"
     before = client.get(path, headers=alice.headers).json()
