@@ -27,8 +27,7 @@ from projections.tracks.table import normalized
 from service.observability.logging import without_secrets
 from tests.cpu_time import problem_of
 from tests.patterns import fillers, hostile, made_elsewhere, patterns, trees
-from web.filters import LINK
-from web.rendering import templates
+from web.rendering import LINK, templates
 
 FOUND = patterns()
 SIZES = {LINK: DESCRIPTION_BYTES}
@@ -171,7 +170,7 @@ READERS = {
         "replay.derived": "at most 600 characters",
         "service.config.settings": "a setting",
         "web.addresses": "our own addresses, and a PDS's that the address policy has read",
-        "web.filters": "at most DESCRIPTION_BYTES, and no host beyond ASCII",
+        "web.rendering": "at most DESCRIPTION_BYTES, and no host beyond ASCII",
         "web.app": "the length was checked with the authorization server's metadata",
     },
     ("normalize",): {

@@ -10,7 +10,7 @@ from api.requests.fields import is_reserved
 from api.responses.states import EventStatus, MirrorState
 from api.routers.history import KEPT_HERE, REVERTIBLE
 from identity.accounts.sign_in import USUAL_NAME as APP_PASSWORD
-from web.filters import playing_time
+from web.rendering import playing_time
 from web.state_words import shown
 
 FIELDS: Final[Mapping[str, str]] = {

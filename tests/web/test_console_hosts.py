@@ -13,8 +13,8 @@ from tests.api.ops.requests import waits_an_hour
 from tests.api.world import upload
 from tests.fake_pds.scripted_pds import HOST
 from tests.web.pages import assert_runs_only_our_files, hidden
-from web.filters import age, coming, relative
 from web.pages.ops.words import ABOUT_KIND
+from web.rendering import age, coming, relative
 from web.state_words import BY_REASON
 
 AT_HOST = f"/ops/lanes?host={HOST}"

@@ -15,8 +15,7 @@ from api.routers.tracks import Listing, Wanted, list_artists, list_tracks, live_
 from identity.accounts.credentials import Principal
 from identity.errors import INVALID_HANDLE
 from web.ask import PageRoute, PublicAsk, wanted
-from web.filters import artist_address, track_address
-from web.rendering import RenderDep
+from web.rendering import RenderDep, artist_address, track_address
 
 router = APIRouter(route_class=PageRoute, include_in_schema=False)
 

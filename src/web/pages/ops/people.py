@@ -21,7 +21,6 @@ from api.routers.ops.deliveries import FailuresQuery, read_failures
 from api.routers.tracks import Listing, list_tracks, live_track
 from api.services import Services
 from web.ask import OperatorAsk, PageRoute, wanted
-from web.filters import sentence
 from web.history_words import DOWNLOADS, THE_OPERATOR, Delivery, Moment, moment, name_of_actor
 from web.pages.ops.words import (
     DID,
@@ -37,7 +36,7 @@ from web.pages.ops.words import (
     shortened,
 )
 from web.pages.studio.record import record_columns
-from web.rendering import RenderDep
+from web.rendering import RenderDep, sentence
 from web.state_words import OUTCOMES
 
 router = APIRouter(route_class=PageRoute, include_in_schema=False, dependencies=[Depends(operator)])

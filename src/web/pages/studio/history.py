@@ -13,10 +13,9 @@ from api.routers.history import DiffQuery, HistoryQuery, history_page, read_diff
 from api.routers.tracks import past_track
 from identity.accounts.credentials import Principal
 from web.ask import ApiDep, Ask, FormDep, OwnAsk, PageRoute, wanted
-from web.filters import cover_address
 from web.history_words import changes_of, moment
 from web.pages.studio.track import WAIT_SECONDS, Page, my_track, to_track
-from web.rendering import RenderDep
+from web.rendering import RenderDep, cover_address
 
 router = APIRouter(route_class=PageRoute, include_in_schema=False)
 
