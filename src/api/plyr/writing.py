@@ -2,7 +2,7 @@
 
 import json
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from datetime import datetime
 from functools import partial
 from http import HTTPStatus
@@ -58,13 +58,6 @@ OURS: Final = ("support_gate", "unlisted")
 GATE: Final = SupportGate("any")
 
 
-@dataclass(frozen=True)
-class Access:
-    support_gate: SupportGate | None
-    unlisted: bool
-    downloads: Downloads
-
-
 class Policy(BaseModel):
     """The peer's words for it; every other one would be wider access here, or is unknown."""
 
@@ -80,17 +73,17 @@ class Publishing(BaseModel):
     attach_rights: Literal[False] = False
 
 
-def access_of(body: Body) -> Access | None:
-    """Return what `publishing` or `visibility` says; None without either. Raises InvalidFieldError."""
+def access_of(body: Body) -> dict[str, Any]:
+    """Return what `publishing` or `visibility` says of OURS and `downloads`; nothing without either. Raises InvalidFieldError."""
     publishing = body.mapping("publishing")
     if publishing is None:
         word = body.text("visibility")
         if word in NONE:
-            return None
+            return {}
         _require_absent(body, OURS, beside="visibility")
         if word not in (PUBLIC, UNLISTED, SUPPORTERS):
             raise InvalidFieldError("visibility", f"must be one of: {PUBLIC}, {UNLISTED}, {SUPPORTERS}")
-        return Access(GATE if word == SUPPORTERS else None, word == UNLISTED, Downloads.OPEN)
+        return _access(word, word, Downloads.OPEN)
     _require_absent(body, ("visibility", *OURS), beside="publishing")
     return access_in(publishing, "publishing")
 
@@ -102,7 +95,15 @@ def _require_absent(body: Body, fields: Sequence[str], *, beside: str) -> None:
             raise InvalidFieldError(field, f"must not be sent together with `{beside}`")
 
 
-def access_in(settings: dict[str, Any], field: str) -> Access:
+def _access(listening: str | None, visibility: str | None, downloads: str) -> dict[str, Any]:
+    return {
+        "support_gate": GATE if listening == SUPPORTERS else None,
+        "unlisted": visibility == UNLISTED,
+        "downloads": Downloads(downloads),
+    }
+
+
+def access_in(settings: dict[str, Any], field: str) -> dict[str, Any]:
     """Return what the peer's object says that `field` holds; raises InvalidFieldError or UnknownFieldError."""
     require_known_fields(settings, Publishing.model_fields, inside=f"{field}.")
     if isinstance(settings.get("access"), dict):
@@ -113,8 +114,7 @@ def access_in(settings: dict[str, Any], field: str) -> Access:
         first = error.errors()[0]
         name = ".".join(map(str, (field, *first["loc"])))
         raise InvalidFieldError(name, rule_of(first["msg"])) from None
-    gate = GATE if policy.listening == SUPPORTERS else None
-    return Access(gate, policy.visibility == UNLISTED, Downloads(policy.downloads))
+    return _access(policy.listening, policy.visibility, policy.downloads)
 
 
 class PlyrResults:
@@ -240,8 +240,7 @@ async def _upload_command(request: CommandRequest, body: Body) -> RegisterTrack:
         )
         if fields["album"] is None:
             raise InvalidFieldError("album_id", "must be the id of an album of yours")
-    command = await upload_command(request, replace(body, fields=fields))
-    return command if access is None else replace(command, **vars(access))
+    return replace(await upload_command(request, replace(body, fields=fields)), **access)
 
 
 @router.patch(
@@ -261,8 +260,7 @@ async def delete(track_id: PeerTrackId, request: Command) -> Response:
 async def _edit_command(request: CommandRequest, track_id: int, body: Body) -> EditTrack:
     access = access_of(body)
     fields = {name: value for name, value in body.fields.items() if name != "publishing"}
-    command = await edit_command(request, track_id, replace(body, fields=fields))
-    return command if access is None else replace(command, **vars(access))
+    return replace(await edit_command(request, track_id, replace(body, fields=fields)), **access)
 
 
 @router.post(
@@ -286,7 +284,7 @@ async def _access_command(request: CommandRequest, track_id: int, body: Body) ->
     settings = body.mapping("settings")
     if settings is None:
         raise InvalidFieldError("settings", "must be there: artists have no defaults here")
-    return EditTrack(track_id, request.versions, **vars(access_in(settings, "settings")))
+    return EditTrack(track_id, request.versions, **access_in(settings, "settings"))
 
 
 def _job(reader: TrackReader, track_id: int) -> CommandResult:

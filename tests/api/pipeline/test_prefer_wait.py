@@ -97,3 +97,18 @@ async def test_forty_waits_on_a_hanging_pds_delay_no_other_request(world, alice,
         for each in (*waiting, relay):
             each.cancel()
         await asyncio.gather(*waiting, relay, return_exceptions=True)
+
+
+async def test_edits_while_the_pds_is_away_answer_at_once_and_arrive_later(world, alice):
+    async with world.async_client(alice) as client:
+        track = (await start_upload(client, 0)).json()
+        await world.relay.run_once()
+        world.pds.away = True
+        for title in ("one", "two"):
+            answer = await client.patch(f"/tracks/{track['id']}", json={"title": title})
+            assert (answer.status_code, answer.json()["title"]) == (200, title)
+        await world.relay.run_once()
+        shown = (await client.get(f"/tracks/{track['id']}")).json()["mirror"]
+        assert (shown["state"], shown["reason"] is not None) == ("pending", True)
+        world.pds.away = False
+        await client.post(f"/tracks/{track['id']}/mirror/retry")
