@@ -11,7 +11,6 @@ from contextlib import asynccontextmanager
 
 import click
 import uvicorn
-from anyio.to_thread import current_default_thread_limiter
 from fastapi import FastAPI
 from starlette.types import ASGIApp
 
@@ -165,7 +164,6 @@ def asgi(container: Container) -> ASGIApp:
 
     @asynccontextmanager
     async def lifespan(_app: FastAPI) -> AsyncGenerator[None]:
-        container.metrics.pools.requests = current_default_thread_limiter()
         async with background_work(container, relay=container.settings.relay):
             yield
 

@@ -12,7 +12,6 @@ from importlib.metadata import version
 from pathlib import Path
 from typing import Any, Final
 
-from anyio import CapacityLimiter
 from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram, generate_latest
 from prometheus_client.core import InfoMetricFamily
 from prometheus_client.metrics_core import Metric
@@ -22,7 +21,6 @@ from prometheus_client.registry import Collector
 from sqlalchemy.exc import SQLAlchemyError
 
 from eventstore.coordination.commit_signals import Listener
-from eventstore.coordination.threads import Threads
 from eventstore.database import Database
 from eventstore.errors import EventStoreError
 from eventstore.event_log import EventLog
@@ -63,38 +61,24 @@ class HttpMetrics:
         self._seconds.labels(*labels).observe(seconds)
 
 
-class PoolMetrics:
-    """Samples of pools; `serve --workers` shows the sum over the processes that run."""
+class ConnectionMetrics:
+    """Samples of the pool of connections; `serve --workers` shows the sum over the processes that run."""
 
     def __init__(self, registry: CollectorRegistry) -> None:
-        def gauge(name: str, what: str, label: str) -> Gauge:
-            return Gauge(name, what, [label], registry=registry, multiprocess_mode="livesum")
-
-        self._connections: Final = gauge(
-            "database_connections", "Connections to the database: in use, and at most.", "state"
+        self._gauge: Final = Gauge(
+            "database_connections",
+            "Connections to the database: in use, and at most.",
+            ["state"],
+            registry=registry,
+            multiprocess_mode="livesum",
         )
-        self._busy: Final = gauge("threads_busy", "Threads that work, by their pool.", "pool")
-        self._size: Final = gauge("threads_size", "Threads of a pool, at most.", "pool")
-        self._database: Database | None = None
-        self._threads: tuple[Threads, ...] = ()
-        self.requests: CapacityLimiter | None = None
-        """The threads in which the framework runs synchronous routes."""
-
-    def watch(self, database: Database, threads: Iterable[Threads]) -> None:
-        """Sample these from now on."""
-        self._database, self._threads = database, tuple(threads)
+        self.database: Database | None = None
 
     def sample(self) -> None:
-        """Set the gauges; callable from any thread."""
-        if self._database is not None:
-            self._connections.labels("in_use").set(self._database.connections_in_use)
-            self._connections.labels("limit").set(self._database.max_connections)
-        for pool in self._threads:
-            self._busy.labels(pool.name).set(pool.busy)
-            self._size.labels(pool.name).set(pool.size)
-        if self.requests is not None:
-            self._busy.labels("requests").set(self.requests.borrowed_tokens)
-            self._size.labels("requests").set(self.requests.total_tokens)
+        """Set the gauge; callable from any thread."""
+        if self.database is not None:
+            self._gauge.labels("in_use").set(self.database.connections_in_use)
+            self._gauge.labels("limit").set(self.database.max_connections)
 
 
 IS_ONE_OF_SEVERAL: Final = "PROMETHEUS_MULTIPROC_DIR" in os.environ
@@ -126,7 +110,7 @@ class Metrics(RelayMetrics):
             )
         )
         self.http: Final = HttpMetrics(self.registry)
-        self.pools: Final = PoolMetrics(self.registry)
+        self.connections: Final = ConnectionMetrics(self.registry)
         if not IS_ONE_OF_SEVERAL:
             ProcessCollector(registry=self.registry)
 
@@ -155,6 +139,7 @@ class Metrics(RelayMetrics):
 
     def watch(self, log: EventLog, listener: Listener) -> None:
         """Add the gauges of the database, and whether the listener for other processes' commits is alive."""
+        self.connections.database = log.database
         self._gauges.register(_Collected(lambda: _of_database(log)))
         self._add_gauge(
             "listener_alive",
@@ -179,7 +164,7 @@ class Metrics(RelayMetrics):
 
     def text(self) -> bytes:
         """Return all metrics in the text format; the counts of all processes of one `serve --workers`."""
-        self.pools.sample()
+        self.connections.sample()
         counts = self.registry
         if IS_ONE_OF_SEVERAL:
             counts = CollectorRegistry()

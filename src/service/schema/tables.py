@@ -16,7 +16,6 @@ MODULES: Final = [
     import_module(name)
     for name in (
         "eventstore.idempotency",
-        "eventstore.idempotency",
         "eventstore.restore_detection",
         "eventstore.streams.snapshots",
         "eventstore.streams.ids",

@@ -120,12 +120,6 @@ class Container:
         self.services = self._services(inherited)
         self.follower = self._follower() if settings.firehose else None
 
-        pools = (
-            self.services.threads,
-            self.services.health_threads,
-            *vars(self.services.media_threads).values(),
-        )
-        self.metrics.pools.watch(self.database, pools)
         self.metrics.watch(self.log, self.listener)
         if tracer is not None:
             tracer.watch(self.database.engine, self._clients)

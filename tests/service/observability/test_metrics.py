@@ -51,8 +51,6 @@ NAMES = {
     "http_requests_total",
     "http_request_seconds",
     "database_connections",
-    "threads_busy",
-    "threads_size",
     "disk_free_bytes",
     "mastertape_build_info",
 }

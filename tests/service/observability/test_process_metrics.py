@@ -1,4 +1,4 @@
-"""Requests are counted by route, and pools, disks and the release are shown."""
+"""Requests are counted by route, and connections, disks and the release are shown."""
 
 from importlib.metadata import version
 
@@ -26,13 +26,12 @@ def test_requests_are_counted_by_their_route_and_status_and_never_by_their_path(
     assert not [name for name in found if "healthz" in name or "41" in name or "did:" in name]
 
 
-def test_pools_disks_and_the_release_are_shown(container: Container) -> None:
+def test_connections_disks_and_the_release_are_shown(container: Container) -> None:
     with container.database.read() as connection:
         connection.exec_driver_sql("select 1")
         found = numbers(container.metrics.text())
     assert found['database_connections{state="in_use"}'] >= 1
     assert found['database_connections{state="limit"}'] == container.database.max_connections
-    assert found['threads_size{pool="application"}'] == container.services.threads.size
     assert found[f'disk_free_bytes{{folder="{container.settings.data}"}}'] > 0
     [build] = [name for name in found if name.startswith("mastertape_build_info")]
     assert f'version="{version("mastertape")}"' in build
