@@ -46,7 +46,6 @@ def pytest_collection_finish():
 
 LONGEST = (
     "tests/e2e/test_kill_matrix.py",
-    "tests/bench/test_benches.py",
     "tests/e2e/test_demo.py",
     "tests/e2e/test_failover.py",
     "tests/e2e/test_oauth_production.py",

@@ -22,23 +22,25 @@ PROMISES = {
 }  # fmt: skip
 """The benches that fail where a figure of theirs is over its bound."""
 DEEP = bool(os.environ.get("TEST_DEEP"))
-SLOW = {"neighbours": (pytest.mark.skipif(not DEEP, reason="takes minutes"), pytest.mark.timeout(1200))}
-ON_POSTGRES_ALONE = ("workers",)
-WITH_SERVERS_OF_ITS_OWN = ("patch",)
-"""It delays requests to its PDS. The others share that of all tests: to start another one takes longer than they do."""
+LONG = {"patch", "wait", "edits", "pages", "console", "neighbours", "growth", "workers", "start"}
+DEEP_ALONE = (
+    pytest.mark.skipif(not DEEP, reason="takes ten seconds to minutes: ./dev test --deep"),
+    pytest.mark.timeout(1200),
+)
 
 
-@pytest.mark.parametrize("name", [pytest.param(name, marks=SLOW.get(name, ())) for name in BENCHES])
+@pytest.mark.parametrize(
+    "name", [pytest.param(name, marks=DEEP_ALONE if name in LONG else ()) for name in BENCHES]
+)
 @pytest.mark.postgres
 @pytest.mark.pds
 def test_a_bench_reports_ratio_and_spread_of_the_arms_that_goals_and_promises_name(
     name: str, postgres_url: str, pds: DevPds, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setenv("DATABASE_URL", postgres_url)
-    if not DEEP and name not in WITH_SERVERS_OF_ITS_OWN:
-        shares_servers(name, pds, monkeypatch)
     goals = {shape(goal.arm) for goal in GOALS if goal.bench == name and goal.arm is not None}
-    if not DEEP and name not in ON_POSTGRES_ALONE:  # the same code on the second database takes as long again
+    if not DEEP:  # to start another PDS, or to run the same code on the second database, takes as long again
+        shares_servers(name, pds, monkeypatch)
         monkeypatch.setattr(postgres, "_server", lambda: nullcontext(None))
         goals = {arm for arm in goals if "PostgreSQL" not in arm}
     result = CliRunner().invoke(main, [name, "--quick", "--json"])

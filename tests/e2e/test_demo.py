@@ -18,7 +18,7 @@ from tests.e2e.conftest import DEEP, ONE_DATABASE
 from tests.e2e.eventually import eventually
 from tests.e2e.foreground import foreground
 from tests.e2e.oauth_visitor import HTML, Visitor
-from tests.servers.atproto import PdsAccount
+from tests.servers.atproto import CHEAP, PdsAccount
 from web.state_words import shown
 
 pytestmark = pytest.mark.pds
@@ -29,10 +29,11 @@ SIGN_IN = re.compile(r"(\S+), password (\S+); as an admin: (\S+), the same passw
 PAGE = re.compile(r"(http://\S+/tracks/(\d+)): ")
 
 
+@pytest.mark.timeout(400)  # three servers start, and one of them again: two minutes on a slow machine
 def test_the_demo_agrees_and_fits_a_terminal() -> None:
     done = subprocess.run(
         [sys.executable, "-m", "demo", "--once"],
-        env=os.environ | {"COLUMNS": str(WIDTH)},
+        env=os.environ | CHEAP | {"COLUMNS": str(WIDTH)},
         capture_output=True,
         text=True,
         check=False,

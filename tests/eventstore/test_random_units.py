@@ -67,7 +67,7 @@ COMMANDS = st.builds(
 STEPS = st.lists(st.one_of(COMMANDS, COMMANDS, COMMANDS, st.sampled_from(["permit", "version"])), max_size=14)
 
 
-@settings(max_examples=50, suppress_health_check=[HealthCheck.function_scoped_fixture], deadline=None)
+@settings(max_examples=20, suppress_health_check=[HealthCheck.function_scoped_fixture], deadline=None)
 @given(steps=STEPS)
 def test_two_processes_do_what_one_that_forgets_everything_would(
     log: EventLog, totals: Totals, steps: list[Add | str]

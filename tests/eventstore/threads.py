@@ -18,12 +18,12 @@ def together(*works: Callable[[], object], within: float = DEADLINE) -> None:
             future.result(within)
 
 
-def until(condition: Callable[[], bool], *, within: float = DEADLINE) -> None:
+def until(condition: Callable[[], bool], *, within: float = DEADLINE, pause: float = 0.01) -> None:
     """Wait for a condition that another thread, process or server brings about."""
     deadline = time.monotonic() + within
     while not condition():
         assert time.monotonic() < deadline, "it did not come about in time"
-        time.sleep(0.01)
+        time.sleep(pause)
 
 
 def lock_waits(database: Database) -> int:

@@ -32,7 +32,6 @@ PARENTS = {key.column.table for table in metadata.sorted_tables for key in table
 ALONE = [(each,) for each in READ_MODELS if not PARENTS & {table.live for table in each.tables}]
 """Those whose rows can go alone."""
 DIRECTIONS = [
-    ("migrated_sqlite", "elsewhere_sqlite"),
     pytest.param(("migrated_sqlite", "elsewhere_postgres"), marks=pytest.mark.postgres),
     pytest.param(("migrated_postgres", "elsewhere_sqlite"), marks=pytest.mark.postgres),
 ]

@@ -35,7 +35,7 @@ CHECKS = [
     response_headers_conformance,
     response_schema_conformance,
 ]
-EXAMPLES = 60 if os.environ.get("TEST_DEEP") else 4
+EXAMPLES = 60 if os.environ.get("TEST_DEEP") else 2
 ANYWHERE = {414, 431}
 """What any request may get for its size; docs/http.md says so once."""
 MODES = list(GenerationMode)

@@ -20,7 +20,7 @@ from tests.api.world import form, upload
 from tests.media_samples import samples
 
 DEEP = bool(os.environ.get("TEST_DEEP"))
-EXAMPLES = 150 if DEEP else 15
+EXAMPLES = 150 if DEEP else 8
 TRACKS = 2
 COVERS = {color: samples.png(color=color) for color in ("teal", "gold")}
 GATE = {"type": "any"}

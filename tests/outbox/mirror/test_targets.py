@@ -91,7 +91,7 @@ def rows(database: Database) -> dict[str, list[tuple[Any, ...]]]:
     return found
 
 
-@settings(max_examples=100 if os.environ.get("TEST_DEEP") else 12, database=None)
+@settings(max_examples=100 if os.environ.get("TEST_DEEP") else 6, database=None)
 @given(STORIES, st.integers(1, 7))
 def test_pages_of_any_size_make_the_rows_that_the_appends_made(
     database: Database, story: list[tuple[int, str]], page: int

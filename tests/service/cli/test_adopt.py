@@ -16,10 +16,11 @@ from tests.e2e.foreign_catalogue import a_record, catalogue, publish, rev, rkey
 from tests.outbox.rigs.relay_rig import ARTIST
 from tests.replay.adoption.claims import claimed
 from tests.servers.atproto import PdsAccount
+from tests.servers.databases import ON_SQLITE
 from tests.service.cli.conftest import Type, type_with
 from web.app import create_app
 
-pytestmark = pytest.mark.pds
+pytestmark = [pytest.mark.pds, ON_SQLITE]
 
 NOWHERE = {"error": "bytes_unavailable", "reason": "nowhere", "adopted": False}
 

@@ -11,7 +11,7 @@ import httpx
 import pytest
 
 from devpds.ports import free_port
-from service.wiring.bootstrap import MAX_APPLICATION_THREADS
+from eventstore.database import POOL_SIZE
 from tests.eventstore.threads import until
 from tests.service.cli.conftest import Type
 from tests.service.command_line import Daemon, daemon, run
@@ -72,11 +72,11 @@ def test_workers_share_limits_and_are_started_again_replaced_and_ended_together(
         return len(children(service)) == PROGRAMS and before.isdisjoint(children(service))
 
     service.process.send_signal(signal.SIGHUP)
-    until(all_replaced)
+    until(all_replaced, pause=0.1)
     assert set(answers) == {200}
-    running = f'threads_size{{pool="application"}} {float(PROGRAMS * MAX_APPLICATION_THREADS)}'
+    running = f'database_connections{{state="limit"}} {float(PROGRAMS * 2 * POOL_SIZE)}'
     metrics_url = f"http://127.0.0.1:{METRICS_PORT}/metrics"
-    until(lambda: running in httpx.get(metrics_url).text)  # without those that have ended
+    until(lambda: running in httpx.get(metrics_url).text, pause=0.5)  # without those that have ended
 
     last = children(service)
     assert service.end(signal.SIGTERM) == 0
@@ -93,19 +93,15 @@ def test_processes_end_with_a_supervisor_that_was_killed(service: Daemon) -> Non
 
 
 def test_metrics_are_the_sum_of_all_processes(tmp_path: Path) -> None:
-    env = os.environ | {"PROMETHEUS_MULTIPROC_DIR": str(tmp_path)}
     count = (
-        "import mastertape; from service.observability.metrics import Metrics; "
-        "m = Metrics(); m.refreshed('renewed'); m.http.answered('GET', '/tracks', 200, 0.1); print(m.text().decode())"
+        "import mastertape, os; from service.observability.metrics import Metrics; child = os.fork(); "
+        "child and os.waitpid(child, 0); m = Metrics(); m.refreshed('renewed'); "
+        "m.http.answered('GET', '/tracks', 200, 0.1); child and print(m.text().decode())"
     )
-    texts = [
-        subprocess.run(
-            [sys.executable, "-c", count], env=env, text=True, capture_output=True, check=True
-        ).stdout
-        for _ in range(2)
-    ]
-    assert 'oauth_refresh_total{outcome="renewed"} 2.0' in texts[1]
-    assert 'http_requests_total{method="GET",route="/tracks",status="200"} 2.0' in texts[1]
+    env = os.environ | {"PROMETHEUS_MULTIPROC_DIR": str(tmp_path)}
+    done = subprocess.run([sys.executable, "-c", count], env=env, text=True, capture_output=True, check=True)
+    assert 'oauth_refresh_total{outcome="renewed"} 2.0' in done.stdout
+    assert 'http_requests_total{method="GET",route="/tracks",status="200"} 2.0' in done.stdout
 
 
 def children(service: Daemon) -> list[int]:

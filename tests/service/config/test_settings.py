@@ -17,47 +17,11 @@ from tests.service.pages.settings import page
 
 KEY = "k" * 32
 PRIVATE_KEY = new_oauth_keys()
-DEFAULTS = {
-    "data": Path("data"),
-    "database_url": "sqlite:///data/mastertape.db",
-    "media": "disk:data/media",
-    "s3_endpoint": None,
-    "s3_public_url": None,
-    "host": "127.0.0.1",
-    "port": 8000,
-    "base_url": "http://127.0.0.1:8000",
-    "secret_keys": (),
-    "collection": "fm.plyr.track",
-    "old_collection": "app.relay.track",
-    "plc_url": None,
-    "dev_origins": (),
-    "oauth_scope": None,
-    "oauth_keys": None,
-    "app_password_login": True,
-    "admin_dids": (),
-    "operator_dids": (),
-    "cors_origins": (),
-    "supporters_url": None,
-    "relay": True,
-    "lanes": 32,
-    "lease_seconds": 60,
-    "max_upload_bytes": 1610612736,
-    "sweep_grace_days": 30,
-    "scan_minutes": 60,
-    "firehose": False,
-    "rate_limits": True,
-    "log_level": "info",
-    "metrics": None,
-}
 
 
 def given(monkeypatch: pytest.MonkeyPatch, **values: str) -> None:
     for name, value in values.items():
         monkeypatch.setenv(PREFIX + name, value)
-
-
-def test_defaults() -> None:
-    assert load().model_dump() == DEFAULTS
 
 
 @pytest.mark.parametrize(

@@ -34,6 +34,7 @@ from service.wiring.bootstrap import Container
 from storage import errors
 from storage.disk import DiskStore
 from tests.dsl import ALICE, BOB
+from tests.servers.databases import ON_SQLITE
 
 Look = Callable[..., dict[str, tuple[str, str]]]
 
@@ -60,6 +61,7 @@ def test_a_healthy_service_passes_every_check(look: Look) -> None:
     assert {state for state, _ in look().values()} == {"ok"}
 
 
+@ON_SQLITE
 def test_a_media_store_that_hangs_fails_its_check_and_no_other(
     look: Look, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -72,10 +74,12 @@ def test_a_media_store_that_hangs_fails_its_check_and_no_other(
     assert {state for state, _ in found.values()} == {"ok"}
 
 
+@ON_SQLITE
 def test_a_setting_that_makes_no_sense(look: Look) -> None:
     assert look(PORTT=1)["settings"][0] == "fail"
 
 
+@ON_SQLITE
 def test_without_the_database_the_store_is_still_checked(look: Look) -> None:
     found = look(DATABASE_URL="postgresql://a:hush@127.0.0.1:1/x")
     assert found["database"][0] == "fail"
@@ -83,11 +87,13 @@ def test_without_the_database_the_store_is_still_checked(look: Look) -> None:
     assert found["media store"][0] == "ok"
 
 
+@ON_SQLITE
 def test_the_doctor_creates_no_database(look: Look, tmp_path: Path) -> None:
     assert look(DATABASE_URL=f"sqlite:///{tmp_path / 'none.db'}")["database"][0] == "fail"
     assert not (tmp_path / "none.db").exists()
 
 
+@ON_SQLITE
 def test_without_the_store_the_database_is_still_checked(look: Look, monkeypatch: pytest.MonkeyPatch) -> None:
     for name in ("AWS_ACCESS_KEY_ID", "AWS_SECRET_ACCESS_KEY"):
         monkeypatch.setenv(name, "any")
@@ -95,6 +101,7 @@ def test_without_the_store_the_database_is_still_checked(look: Look, monkeypatch
     assert (found["media store"][0], found["schema"][0]) == ("fail", "ok")
 
 
+@ON_SQLITE
 def test_an_empty_database_and_read_models_of_another_version(look: Look, tape: Container) -> None:
     with tape.database.write() as connection:
         connection.execute(text("update projection_state set fingerprint = 'older' where name = 'tracks'"))
@@ -104,6 +111,7 @@ def test_an_empty_database_and_read_models_of_another_version(look: Look, tape: 
     assert look()["schema"][0] == "fail"
 
 
+@ON_SQLITE
 def test_a_restored_database_and_accounts_that_wait_for_verification(look: Look, tape: Container) -> None:
     with tape.database.write() as connection:
         connection.execute(text("insert into observed_account values ('did:plc:a')"))
@@ -113,11 +121,13 @@ def test_a_restored_database_and_accounts_that_wait_for_verification(look: Look,
     assert (state, "run `mastertape recovered`" in said) == ("fail", True)
 
 
+@ON_SQLITE
 def test_a_log_that_ends_below_the_high_water_mark(look: Look, tape: Container) -> None:
     (tape.settings.data / "newest_position").write_text("99\n")
     assert look()["restore"][0] == "fail"
 
 
+@ON_SQLITE
 def test_logins_that_no_key_decrypts(look: Look, tape: Container) -> None:
     old, new = "o" * 40, "n" * 40
     sealed = Cipher([old]).encrypt(b"tokens", purpose=PURPOSE, did=ALICE)
@@ -139,6 +149,7 @@ def test_logins_that_no_key_decrypts(look: Look, tape: Container) -> None:
     assert look(SECRET_KEYS=f"{old},{new}")["keys"][0] == "ok"
 
 
+@ON_SQLITE
 def test_accounts_that_wait_for_a_sign_in_and_a_host_that_is_down(look: Look, tape: Container) -> None:
     nowhere = f"http://127.0.0.1:{free_port()}"
     with tape.database.write() as connection:
@@ -152,6 +163,7 @@ def test_accounts_that_wait_for_a_sign_in_and_a_host_that_is_down(look: Look, ta
     assert found[f"PDS {nowhere}"][0] == "warn"
 
 
+@ON_SQLITE
 def test_no_account_is_at_work_beside_a_pds_that_does_not_answer(look: Look, tape: Container) -> None:
     nowhere = f"http://127.0.0.1:{free_port()}"
     with tape.database.write() as connection:
@@ -175,6 +187,7 @@ def test_no_account_is_at_work_beside_a_pds_that_does_not_answer(look: Look, tap
 
 
 @pytest.mark.pds
+@ON_SQLITE
 def test_a_pds_that_answers_doctor_and_no_delivery_is_named(look: Look, tape: Container, pds: DevPds) -> None:
     pds.start()
     with tape.database.write() as connection:
@@ -185,6 +198,7 @@ def test_a_pds_that_answers_doctor_and_no_delivery_is_named(look: Look, tape: Co
     assert (state, "answers, but not to deliveries; failing since" in said) == ("warn", True)
 
 
+@ON_SQLITE
 def test_late_scans_are_reported_except_those_of_deleted_accounts(look: Look, tape: Container) -> None:
     nowhere = f"http://127.0.0.1:{free_port()}"
     with tape.database.write() as connection:
@@ -216,6 +230,7 @@ def test_a_repo_that_was_never_scanned_is_named_once_its_records_are_old(look: L
 
 
 @pytest.mark.pds
+@ON_SQLITE
 def test_the_clock_of_a_pds_is_compared(look: Look, tape: Container, pds: DevPds) -> None:
     pds.start()
     did = pds.plc and ALICE
@@ -227,6 +242,7 @@ def test_the_clock_of_a_pds_is_compared(look: Look, tape: Container, pds: DevPds
     assert found["directory"][0] == "warn"  # the account does not exist
 
 
+@ON_SQLITE
 def test_changes_that_no_relay_delivers(look: Look, tape: Container) -> None:
     with tape.database.write() as connection:
         resume_lane(connection, ALICE, "http://127.0.0.1:1", tape.database.now(connection))
@@ -235,6 +251,7 @@ def test_changes_that_no_relay_delivers(look: Look, tape: Container) -> None:
     assert (state, "is a relay running?" in said) == ("warn", True)
 
 
+@ON_SQLITE
 def test_rejected_records_are_counted(look: Look, tape: Container) -> None:
     with tape.database.write() as connection:
         rejected = {"state": "rejected", "failed_gen": mirror_target.c.desired_gen}
@@ -243,6 +260,7 @@ def test_rejected_records_are_counted(look: Look, tape: Container) -> None:
     assert (state, said.startswith("1 records: `GET /ops/failures`")) == ("warn", True)
 
 
+@ON_SQLITE
 def test_adopted_records_are_no_failures(look: Look, tape: Container) -> None:
     key = RecordKey(ALICE, "fm.plyr.track", "3laaaaaaaaa22")
     with tape.database.write() as connection:
@@ -250,6 +268,7 @@ def test_adopted_records_are_no_failures(look: Look, tape: Container) -> None:
     assert look()["failures"] == ("ok", "0 of 1 attempts of the last hour failed: ")
 
 
+@ON_SQLITE
 def test_a_record_that_names_an_earlier_address(look: Look, tape: Container) -> None:
     with tape.database.write() as connection:
         row = connection.execute(select(mirror_target, is_open().label("is_open"))).one()
@@ -273,6 +292,7 @@ def test_a_record_that_names_an_earlier_address(look: Look, tape: Container) -> 
     assert "mastertape plan" in said
 
 
+@ON_SQLITE
 def test_a_full_disk(look: Look, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(errors, "LOW_FREE_BYTES", 2**60)
     assert any(state == "warn" and name.startswith("disk of") for name, (state, _) in look().items())

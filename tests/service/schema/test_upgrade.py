@@ -19,16 +19,18 @@ from typing import Any, Self
 import httpx
 import psycopg
 import pytest
+from click.testing import CliRunner, Result
 from sqlalchemy import make_url, text
 
 from devpds.ports import free_port
 from devpds.process import Process
 from eventstore.database import Database
+from service.cli.main import main
 from service.schema.migrate import newest
 from storage.cid import cid_of
 from storage.disk import DiskStore
 from tests.servers.databases import KINDS, revision
-from tests.service.command_line import daemon, environment, run
+from tests.service.command_line import daemon, environment
 
 ROOT = Path(__file__).parents[3]
 DATA = Path(__file__).with_name("upgrade")
@@ -84,11 +86,16 @@ def settings(url: str, then: Mapping[str, Any], tmp_path: Path) -> dict[str, obj
     }
 
 
+def typed(settings: Mapping[str, object], *args: str) -> Result:
+    """Run a command of this version in this process."""
+    return CliRunner().invoke(main, args, env=environment(settings))
+
+
 def upgrade(settings: Mapping[str, object]) -> None:
     """Do what docs/upgrading.md says."""
-    migrated = run("migrate", **settings)
-    assert migrated.stdout == f"{REVISION} -> {newest()}\n", migrated.stderr
-    assert run("rebuild", **settings).returncode == 0
+    migrated = typed(settings, "migrate")
+    assert migrated.stdout == f"{REVISION} -> {newest()}\n", migrated.output
+    assert typed(settings, "rebuild").exit_code == 0
 
 
 def test_an_upgrade_loses_nothing(
@@ -101,7 +108,7 @@ def test_an_upgrade_loses_nothing(
         assert [
             {name: row[name] for name in old} for old, row in zip(kept, after[table], strict=True)
         ] == kept
-    assert run("verify", "projections", **settings).returncode == 0
+    assert typed(settings, "verify", "projections").exit_code == 0
     with daemon(tmp_path / "log", "serve", **settings) as service:
         service.wait_for("mastertape answers on")
         headers = {"Authorization": f"Bearer {then['token']}"}
@@ -120,9 +127,9 @@ def test_a_backup_of_an_older_version_is_upgraded_and_sends_nothing_before_it_is
 ) -> None:
     before = rows(url)
     upgrade(settings)
-    recovered = run("recovered", "--json", **settings)
+    recovered = typed(settings, "recovered", "--json")
     assert json.loads(recovered.stdout)["accounts"] > 0
-    assert run("verify", "projections", **settings).returncode == 0
+    assert typed(settings, "verify", "projections").exit_code == 0
     after = rows(url)
     assert after["stored_event"][: len(before["stored_event"])] == before["stored_event"]
     assert len(after["delivery_attempt"]) == len(before["delivery_attempt"]) > 0
@@ -148,7 +155,7 @@ def test_the_old_process_acknowledges_nothing_that_is_lost_and_refuses_politely(
     with daemon(tmp_path / "log", "serve", **settings) as service:
         service.wait_for("mastertape answers on")
         headers = {"Authorization": f"Bearer {then['token']}"}
-        items = map(json.loads, run("history", track_id, "--json", **settings).stdout.splitlines())
+        items = map(json.loads, typed(settings, "history", track_id, "--json").stdout.splitlines())
         titles = [change["after"] for row in items for change in row["changes"] if change["field"] == "title"]
         assert set(edits.acknowledged) <= set(titles)
         edited = httpx.patch(f"{service.url}/tracks/{track_id}", json={"title": "After"}, headers=headers)
