@@ -149,7 +149,7 @@ READERS = {
         "eventstore.streams.snapshots": "what we stored",
         "eventstore.untrusted": "the one reader of what comes from outside",
         "identity.accounts.sign_in": "a `UntrustedReply`",
-        "identity.oauth.library": "a `UntrustedReply`",
+        "identity.oauth.flows": "a `UntrustedReply`",
         "identity.oauth.sign_in": "what we encrypted",
         "identity.resolution.http_responses": "a `UntrustedReply`",
         "identity.sessions.app_password_grants": "a `UntrustedReply`",

@@ -7,7 +7,7 @@ import pytest
 from identity.accounts.credentials import CredentialKind, Scope
 from tests.api.conftest import ADMIN, alice, anyio_backend, bob, client, world
 from tests.fake_pds.scripted_pds import HOST
-from web.pages.studio import history, record, track
+from web.pages.studio import record, track
 
 __all__ = ["alice", "anyio_backend", "bob", "client", "world"]
 
@@ -21,7 +21,7 @@ def migrated_url(migrated_sqlite):
 @pytest.fixture(autouse=True)
 def _no_wait_for_a_relay(monkeypatch):
     """The relay of these tests runs when they say so: a page would wait for it in vain."""
-    for page in (history, record, track):
+    for page in (record, track):
         monkeypatch.setattr(page, "WAIT_SECONDS", 0)
 
 

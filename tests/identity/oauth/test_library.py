@@ -8,7 +8,7 @@ import atproto_oauth.metadata
 import httpx
 import pytest
 
-from identity.oauth.library import CLIENT, TokenCallRefusedError, library, private_copy
+from identity.oauth.flows import CLIENT, TokenCallRefusedError, library, private_copy
 from identity.resolution.address_policy import AddressPolicy
 from tests.identity.oauth.server_metadata import ISSUER, metadata
 

@@ -13,7 +13,7 @@ from tests.api.world import upload
 from tests.media_samples import samples
 from tests.web.pages import assert_small
 from tests.web.studio.forms import send
-from web.pages.studio import history
+from web.pages.studio.track import MOST, PAGE
 
 
 @pytest.fixture
@@ -116,12 +116,12 @@ def test_a_page_of_10_000_events_is_as_small_as_one_of_few(world, track, studio,
     lengthen(world.database, track["id"], 10_000)
     first = studio.get(f"{here}/history")
     assert_small(first)
-    assert versions(first) == list(range(10_002, 10_002 - history.PAGE, -1))
+    assert versions(first) == list(range(10_002, 10_002 - PAGE, -1))
     cursor = first.text.split('href="?cursor=')[1].split('"')[0]
     assert versions(studio.get(f"{here}/history?cursor={cursor}"))[0] == versions(first)[-1] - 1
     again = studio.get(f"{here}/history?rows=10000")
     assert_small(again)
-    assert len(versions(again)) == history.MOST
+    assert len(versions(again)) == MOST
 
 
 def test_single_fields_or_the_whole_are_put_back(client, alice, track, studio, here):

@@ -2,6 +2,6 @@
 
 from typing import Final
 
-from web.pages.studio import history, my_tracks, record, track
+from web.pages.studio import my_tracks, record, track
 
-ROUTERS: Final = tuple(module.router for module in (my_tracks, track, history, record))
+ROUTERS: Final = tuple(module.router for module in (my_tracks, track, record))
