@@ -169,7 +169,6 @@ READERS = {
         "replay.adoption.intake": "what the address policy has read",
         "replay.derived": "at most 600 characters",
         "service.config.settings": "a setting",
-        "web.addresses": "our own addresses, and a PDS's that the address policy has read",
         "web.rendering": "at most DESCRIPTION_BYTES, and no host beyond ASCII",
         "web.app": "the length was checked with the authorization server's metadata",
     },

@@ -100,7 +100,9 @@ def errors(*statuses: int, free: bool = False) -> dict[int | str, dict[str, Any]
             "content": {
                 JSON: {
                     "schema": {"$ref": _REFERENCE.format(model=ErrorBody.__name__)},
-                    "examples": {code: _named(code) for code in BY_STATUS[status]},
+                    "examples": {
+                        code: {"$ref": f"#/components/examples/{code}"} for code in BY_STATUS[status]
+                    },
                 }
             },
         }
@@ -142,10 +144,6 @@ def fields_of(model: type[BaseModel]) -> dict[str, Any]:
         for name, each in schema["properties"].items()
     }
     return either(schema.get("required", []), {}, **properties)
-
-
-def _named(code: str) -> dict[str, str]:
-    return {"$ref": f"#/components/examples/{code}"}
 
 
 def _form(required: list[str], properties: dict[str, Any]) -> dict[str, Any]:

@@ -27,9 +27,10 @@ def away(world, alice, client):
     upload(client, alice, title="before")
     world.deliver()
     track = upload(client, alice, seed=2)
-    world.pds.write_refusals = [(502, "")]
+    world.pds.write_refusals = [(502, "")] * 4  # its first pause is a quarter of a second
     world.deliver()
     waits_an_hour(world)
+    world.pds.write_refusals = []
     return track
 
 

@@ -103,6 +103,7 @@ def migration_report(connection: Connection, did: str) -> MigrationBody:
     by_state = {state: count for (state, _), count in counts.items()}
     uploaded = by_state.get(AudioCopyState.UPLOADED, 0)
     saved = _saved(connection, did) if uploaded else 0
+    lane = lane_of(connection, did)
     return MigrationBody(
         saved=saved,
         pending=by_state.get(AudioCopyState.WANTED, 0) + uploaded - saved,
@@ -111,7 +112,7 @@ def migration_report(connection: Connection, did: str) -> MigrationBody:
         },
         skipped={state.value: by_state[state] for state in SKIPPED if state in by_state},
         unasked=by_state.get(AudioCopyState.UNASKED, 0),
-        waits_for=_waits_for(connection, did),
+        waits_for=None if lane is None or lane.mirror_state == LaneState.READY else lane.mirror_state,
         failures=[
             body_from(FailedBody, row, reason=row.blob_failure)
             for row in tracks_in_state(connection, did, AudioCopyState.FAILED, limit=MOST_FAILURES)
@@ -146,11 +147,6 @@ def _saved(connection: Connection, did: str) -> int:
         .where(mirror_target.c.acked_gen >= brought)
     )
     return connection.scalar(confirmed) or 0
-
-
-def _waits_for(connection: Connection, did: str) -> str | None:
-    lane = lane_of(connection, did)
-    return None if lane is None or lane.mirror_state == LaneState.READY else str(lane.mirror_state)
 
 
 HERE: Final = "/me"
