@@ -264,7 +264,10 @@ class CommandAttempt(Attempt):
         def work(unit: UnitOfWork) -> Callable[[], None]:
             if lock is not None and (stored := lock.key.stored_in(unit)):
                 return partial(self._repeat, stored)  # another process was first
-            self._command.require_usable_credential(unit)
+            caller = self._command.principal
+            token = {"did": caller.did, "credential_id": caller.credential_id}
+            if not unit.finds(IS_USABLE.query(**token, now=unit.now), expected=True):
+                raise CredentialExpiredError  # since it was authenticated
             if not self._allow_leaving:
                 require_staying(unit)  # account deletion may have begun since the caller was authenticated
             reader = UnitReader(unit, services.urls)
@@ -361,12 +364,6 @@ class CommandRequest(IdempotentRequest):
             if not attempt.is_repetition:
                 await attempt.commit(use_case, respond)
         return await attempt.response()
-
-    def require_usable_credential(self, unit: UnitOfWork) -> None:
-        """Raise CredentialExpiredError if the token has ended since it was authenticated."""
-        this = {"did": self.principal.did, "credential_id": self.principal.credential_id}
-        if not unit.finds(IS_USABLE.query(**this, now=unit.now), expected=True):
-            raise CredentialExpiredError
 
     async def _check(
         self, lock: KeyLock | None, on: int | None, allow_deleted: bool, allow_leaving: bool

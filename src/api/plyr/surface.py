@@ -1,7 +1,7 @@
 """All routes under `/plyr`, those with a word in the place of an id first; what the peer has and this service has not is refused."""
 
 import json
-from typing import Any, Final
+from typing import Final
 
 from fastapi import APIRouter, Depends, Request, Response
 from starlette.datastructures import MutableHeaders
@@ -70,11 +70,7 @@ async def error_body(scope: Scope, _status: int, _headers: MutableHeaders, body:
     """Return the body of an error: under `/plyr` in the peer's shape, else as it is."""
     if not is_plyr(scope["path"]):
         return body
-    return json.dumps(as_peer_words(json.loads(body)), separators=(",", ":")).encode()
-
-
-def as_peer_words(body: dict[str, Any]) -> dict[str, Any]:
-    """Return the body of an error of ours as the peer's clients read it."""
-    detail = body["detail"]
+    detail = json.loads(body)["detail"]
     code = detail["error"]
-    return {"detail": detail if code in AS_OBJECT else WORDS.get(code, detail["message"]), "error": code}
+    said = detail if code in AS_OBJECT else WORDS.get(code, detail["message"])
+    return json.dumps({"detail": said, "error": code}, separators=(",", ":")).encode()

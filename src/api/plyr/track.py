@@ -35,11 +35,8 @@ class AlbumBody(BaseModel):
 
 def album_of(did: str, title: str) -> AlbumBody:
     """Return the album of an artist; its id is made of both, so that it is the same at every read."""
-    return AlbumBody(id=str(uuid5(NAMESPACE_URL, f"{did}\n{title}")), slug=slug_of(title), title=title)
-
-
-def slug_of(title: str) -> str:
-    return _NOT_IN_SLUGS.sub("-", unicodedata.normalize("NFKC", title).casefold()).strip("-_") or "album"
+    slug = _NOT_IN_SLUGS.sub("-", unicodedata.normalize("NFKC", title).casefold()).strip("-_") or "album"
+    return AlbumBody(id=str(uuid5(NAMESPACE_URL, f"{did}\n{title}")), slug=slug, title=title)
 
 
 def album_titled(database: Database, did: str, album_id: str) -> str | None:
@@ -55,23 +52,6 @@ def album_titled(database: Database, did: str, album_id: str) -> str | None:
 PUBLIC: Final = "public"
 SUPPORTERS: Final = "supporters"
 UNLISTED: Final = "unlisted"
-
-
-def visibility_of(view: TrackView) -> str:
-    if view.unlisted:
-        return UNLISTED
-    return SUPPORTERS if view.support_gate is not None else PUBLIC
-
-
-def publishing_of(view: TrackView) -> dict[str, Any]:
-    return {
-        "access": {
-            "listening": SUPPORTERS if view.support_gate is not None else PUBLIC,
-            "downloads": view.downloads.value,
-            "visibility": UNLISTED if view.unlisted else PUBLIC,
-        },
-        "attach_rights": False,
-    }
 
 
 class FeaturedArtist(BaseModel):
@@ -195,6 +175,12 @@ def _response(
     is_owner = caller is not None and caller.did == view.did
     is_gated = view.support_gate is not None and not is_owner
     is_offered = not is_gated and view.downloads in {Downloads.OPEN, Downloads.ASK}
+    listening = SUPPORTERS if view.support_gate is not None else PUBLIC
+    access = {
+        "listening": listening,
+        "downloads": view.downloads.value,
+        "visibility": UNLISTED if view.unlisted else PUBLIC,
+    }
     is_missing, owner = view.record_missing_since is not None, accounts.get(view.did)
     place = urlencode({"repo": view.did, "collection": view.collection, "rkey": view.rkey}, safe=":")
     return TrackResponse(
@@ -217,7 +203,7 @@ def _response(
         downloadable=is_owner or is_offered,
         download_policy=view.downloads.value,
         audio_storage="both" if body.audio_storage == "both" else "r2",
-        visibility=visibility_of(view),
-        publishing=publishing_of(view),
+        visibility=UNLISTED if view.unlisted else listening,
+        publishing={"access": access, "attach_rights": False},
         labels=body.self_labels,
     )

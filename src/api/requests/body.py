@@ -308,9 +308,17 @@ async def _small(request: Request, kind: str) -> Body:
         return Body()
     if kind == URLENCODED:
         return Body(_form(content), is_form=True)
-    if kind == JSON or kind.endswith("+json"):
-        return Body(json_object(content))
-    raise UnsupportedBodyError
+    if kind != JSON and not kind.endswith("+json"):
+        raise UnsupportedBodyError
+    try:
+        fields = parsed(content)
+    except TooComplexError:
+        raise BodyTooComplexError from None
+    except ValueError as error:
+        raise UnparsableError(f"The body is not JSON: {error}. Nothing was changed.") from None
+    if not isinstance(fields, dict):
+        raise UnparsableError("The body must be a JSON object. Nothing was changed.")
+    return Body(fields)
 
 
 def _form(content: bytes) -> dict[str, str]:
@@ -324,16 +332,3 @@ def _form(content: bytes) -> dict[str, str]:
     if len(fields) < len(pairs):
         raise UnparsableError("A name is there twice. Nothing was changed.")
     return fields
-
-
-def json_object(content: bytes) -> dict[str, Any]:
-    """Parse a JSON object; raises UnparsableError, also for a repeated name."""
-    try:
-        body = parsed(content)
-    except TooComplexError:
-        raise BodyTooComplexError from None
-    except ValueError as error:
-        raise UnparsableError(f"The body is not JSON: {error}. Nothing was changed.") from None
-    if not isinstance(body, dict):
-        raise UnparsableError("The body must be a JSON object. Nothing was changed.")
-    return body
