@@ -135,6 +135,7 @@ VALUES = (
 )  # fmt: skip
 
 
+@pytest.mark.timeout(300)  # a thousand requests
 def test_strange_queries_are_never_our_fault(subtests, client, admin, track):
     """Each parameter that any route takes, with each of these."""
     names = {"track_id": track["id"], "cid": track["file_id"], "extension": "mp3", "did": admin.did}
