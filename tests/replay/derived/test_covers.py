@@ -14,8 +14,9 @@ from replay.derived import MAX_ATTEMPTS, sweep_media
 from tests.media_samples import samples
 from tests.replay.adoption.rig import ELSEWHERE, SERVICE, AdoptRig, adopt_rig
 from tests.replay.derived.rig import cover_worker, has_cover, jobs_of
+from tests.servers.databases import ON_SQLITE
 
-pytestmark = pytest.mark.anyio
+pytestmark = [pytest.mark.anyio, ON_SQLITE]
 
 COVER = f"{ELSEWHERE}/cover.png"
 

@@ -22,6 +22,7 @@ from replay.reconcile.scan import Scan, Scanned
 from tests.dsl import COLLECTION
 from tests.outbox.rigs.relay_rig import Clock, Rig
 from tests.outbox.rigs.rows import add_lane, change_target, lane_row, set_host
+from tests.servers.databases import ON_SQLITE
 
 pytestmark = pytest.mark.anyio
 
@@ -101,6 +102,7 @@ async def test_what_another_client_did_is_found_and_ends_as_if_a_write_had_met_i
 
 
 @pytest.mark.pds
+@ON_SQLITE
 async def test_an_unchanged_repo_is_asked_for_its_revision_alone(rig, track):  # noqa: ARG001
     asked = Asked()
     await scanned(rig.database, asked)
@@ -124,6 +126,7 @@ class Garbled(Asked):
 
 
 @pytest.mark.pds
+@ON_SQLITE
 async def test_a_record_that_could_not_be_read_counts_as_unread_and_is_compared_again(rig, track):  # noqa: ARG001
     garbled = Garbled()
     await scanned(rig.database, garbled)
@@ -137,6 +140,7 @@ async def test_a_record_that_could_not_be_read_counts_as_unread_and_is_compared_
 
 
 @pytest.mark.pds
+@ON_SQLITE
 async def test_an_edit_made_elsewhere_between_a_scan_and_a_write_of_ours_is_found(rig, track):
     await scanned(rig.database, Asked())
     rig.edits_elsewhere(track, title="theirs")
@@ -146,6 +150,7 @@ async def test_an_edit_made_elsewhere_between_a_scan_and_a_write_of_ours_is_foun
 
 
 @pytest.mark.pds
+@ON_SQLITE
 async def test_what_the_log_says_already_is_not_found_again(rig, track):
     rig.upload(2)
     await rig.relay_once()
@@ -159,6 +164,7 @@ async def test_what_the_log_says_already_is_not_found_again(rig, track):
 
 
 @pytest.mark.pds
+@ON_SQLITE
 async def test_what_waits_for_its_owner_is_released_once_what_brought_it_there_is_gone(rig, track):
     deleted = rig.upload(2)
     await rig.relay_once()
@@ -181,6 +187,7 @@ async def test_what_waits_for_its_owner_is_released_once_what_brought_it_there_i
 
 
 @pytest.mark.pds
+@ON_SQLITE
 async def test_a_create_that_another_clients_record_held_is_sent_once_that_record_is_gone(rig, track):  # noqa: ARG001
     created = rig.upload(2)
     rig.pds.put_record(rig.did, COLLECTION, created.rkey, {"$type": COLLECTION, "title": "theirs"})
@@ -194,6 +201,7 @@ async def test_a_create_that_another_clients_record_held_is_sent_once_that_recor
 
 
 @pytest.mark.pds
+@ON_SQLITE
 async def test_a_repo_that_is_marked_is_compared_though_its_revision_is_known(rig, track):  # noqa: ARG001
     await scanned(rig.database, Asked())
     with rig.database.write() as connection:

@@ -12,8 +12,9 @@ from replay.reconcile.verify import compare, repos_of
 from tests.dsl import COLLECTION, OLD_COLLECTION
 from tests.outbox.rigs.namespace_move import moves
 from tests.outbox.rigs.relay_rig import Rig, refused
+from tests.servers.databases import ON_SQLITE
 
-pytestmark = [pytest.mark.anyio, pytest.mark.pds]
+pytestmark = [pytest.mark.anyio, pytest.mark.pds, ON_SQLITE]
 
 
 @pytest.fixture(name="track")

@@ -29,6 +29,7 @@ from service.observability.metrics import Metrics
 from service.process.metrics_server import metrics_listener, serve_metrics
 from service.wiring.bootstrap import Container
 from tests.dsl import ALICE
+from tests.servers.databases import ON_SQLITE
 from web.app import create_app
 
 HOST = "https://pds.example.com"
@@ -94,6 +95,7 @@ def test_every_metric_has_the_name_that_was_promised_and_no_did(tape: Container)
     assert task.key.rkey not in text
 
 
+@ON_SQLITE
 def test_counters_count_what_happened(tape: Container) -> None:
     task = some_task(tape)
     metrics = Metrics()
@@ -119,6 +121,7 @@ def test_a_pds_does_not_choose_our_labels() -> None:
     assert attempts == ['mirror_attempts_total{error="other",op="put",outcome="rejected"}']
 
 
+@ON_SQLITE
 def test_gauges_show_what_waits_for_the_relay_and_since_when(tape: Container) -> None:
     signed_in(tape)
     found = numbers(tape.metrics.text())
@@ -142,6 +145,7 @@ def test_what_could_be_sent_and_is_not_grows_only_while_nothing_else_holds_it_ba
     assert numbers(tape.metrics.text())["mirror_oldest_due_seconds"] == 0
 
 
+@ON_SQLITE
 def test_what_waits_for_its_owner_is_not_late(tape: Container) -> None:
     signed_in(tape)
     with tape.database.write() as connection:
@@ -166,6 +170,7 @@ def test_waiting_audio_is_distinguished_from_records(tape: Container) -> None:
     assert found['mirror_oldest_pending_seconds{class="blob"}'] > 0
 
 
+@ON_SQLITE
 def test_hosts_in_trouble_are_named_and_no_others(tape: Container) -> None:
     signed_in(tape)
     assert "mirror_breaker_state{" not in tape.metrics.text().decode()
@@ -183,6 +188,7 @@ def test_hosts_in_trouble_are_named_and_no_others(tape: Container) -> None:
     assert found['mirror_oldest_pending_seconds{class="backfill"}'] > 0
 
 
+@ON_SQLITE
 def test_without_the_database_only_the_gauges_are_missing(
     tape: Container, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -196,6 +202,7 @@ def test_without_the_database_only_the_gauges_are_missing(
 
 
 @pytest.mark.parametrize("working", [True, False])
+@ON_SQLITE
 def test_the_metrics_address_serves_metrics_and_probes(tape: Container, working: bool) -> None:
     place = f"127.0.0.1:{free_port()}"
     tape.metrics_listener = metrics_listener(place)
@@ -213,6 +220,7 @@ def test_the_metrics_address_serves_metrics_and_probes(tape: Container, working:
     assert "mirror_lanes" in answers["/metrics"].text
 
 
+@ON_SQLITE
 def test_a_public_address_has_no_metrics(container: Container) -> None:
     client = TestClient(create_app(container.services))
     assert client.get("/metrics").text.startswith("# HELP")

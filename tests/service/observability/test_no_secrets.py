@@ -15,6 +15,7 @@ from service.config.settings import Settings
 from service.wiring.bootstrap import build
 from tests.eventstore.threads import until
 from tests.media_samples import samples
+from tests.servers.databases import ON_SQLITE
 from tests.service.one_account import DID, OneAccount, captured_log, route_pds_requests_to
 
 SECRET_KEY = "sentinel-of-the-seal-" + "k" * 32
@@ -49,6 +50,7 @@ def log() -> Iterator[io.StringIO]:
         yield text
 
 
+@ON_SQLITE
 def test_logs_and_metrics_name_account_and_host_and_hold_no_secret(
     settings: Settings, internet: EchoingInternet, log: io.StringIO
 ) -> None:

@@ -19,6 +19,7 @@ from service.observability.otel import Tracer
 from service.wiring.bootstrap import build
 from tests.eventstore.threads import until
 from tests.media_samples import samples
+from tests.servers.databases import ON_SQLITE
 from tests.service.one_account import DID, OneAccount, route_pds_requests_to
 
 EDIT = "PATCH /tracks/{track_id}"
@@ -51,6 +52,7 @@ def children(spans: Sequence[ReadableSpan], of: ReadableSpan) -> list[ReadableSp
     return [each for each in spans if each.parent is not None and each.parent.span_id == of.context.span_id]
 
 
+@ON_SQLITE
 def test_a_request_its_commit_and_its_delivery_are_one_trace_and_a_second_attempt_is_linked(
     settings: Settings, internet: FailingInternet
 ) -> None:

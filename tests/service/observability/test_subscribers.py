@@ -14,6 +14,7 @@ from eventstore.jobs.table import job_turn
 from service.observability.subscribers import PROJECTIONS, SUBSCRIBERS, subscriber_rows, woken_by_commits
 from service.wiring.bootstrap import Container
 from storage.public.copies import Action
+from tests.servers.databases import ON_SQLITE
 from tests.service.cli.conftest import type_with
 
 LEASE = timedelta(seconds=60)
@@ -44,6 +45,7 @@ def a_kind(name: str) -> Kind:
     return Kind(name, work, lambda _: None, max_concurrent=1, first_pause_seconds=1, max_pause_seconds=1)
 
 
+@ON_SQLITE
 def test_every_projection_of_the_log_is_a_subscriber_and_none_is_behind(tape: Container) -> None:
     names = [each.name for each in SUBSCRIBERS]
     assert len(set(names)) == len(names)
@@ -52,6 +54,7 @@ def test_every_projection_of_the_log_is_a_subscriber_and_none_is_behind(tape: Co
     assert standing_still(tape) == set()
 
 
+@ON_SQLITE
 def test_a_read_model_of_another_version_is_behind_by_the_whole_log(tape: Container) -> None:
     with tape.database.write() as connection:
         connection.execute(text("update projection_state set fingerprint = 'older' where name = 'tracks'"))
@@ -69,12 +72,14 @@ def test_jobs_stand_still_until_one_of_the_kind_begins_whatever_other_kinds_do(t
     assert behind(tape)["jobs"] < 60
 
 
+@ON_SQLITE
 def test_public_copies_that_wait_for_a_store_which_has_some_stand_nothing_still(tape: Container) -> None:
     for action in Action:
         wait_for_20_minutes(tape, action)
     assert behind(tape)["jobs"] < 60
 
 
+@ON_SQLITE
 def test_a_queue_that_moves_does_not_stand_still_however_long_it_is(tape: Container) -> None:
     wait_for_20_minutes(tape, "one")
     with tape.database.write() as connection:
@@ -83,6 +88,7 @@ def test_a_queue_that_moves_does_not_stand_still_however_long_it_is(tape: Contai
     assert behind(tape)["jobs"] < 60
 
 
+@ON_SQLITE
 def test_status_the_metric_and_the_doctor_name_the_subscriber_that_stands_still(
     tape: Container, monkeypatch: pytest.MonkeyPatch
 ) -> None:
