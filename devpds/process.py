@@ -48,7 +48,7 @@ class Process:
             raise ProcessError(f"{self.args[0]} was not started")
         return self._child.pid
 
-    def start(self, ready: Callable[[], bool], *, seconds: float = 60) -> None:
+    def start(self, ready: Callable[[], bool], *, seconds: float = 180) -> None:
         """Start unless running, and return once `ready` is true; raises ProcessError."""
         if self.running:
             return

@@ -10,16 +10,11 @@ from urllib.parse import parse_qsl, urlsplit
 import httpx
 import pytest
 
-from demo.catalogue import WAVEFORM, outgrow_pds
 from demo.story import STORY
-from demo.unfinished import add_line
-from tests.e2e.artist import Artist
-from tests.e2e.conftest import DEEP, ONE_DATABASE
-from tests.e2e.eventually import eventually
+from tests.e2e.conftest import DEEP
 from tests.e2e.foreground import foreground
 from tests.e2e.oauth_visitor import HTML, Visitor
 from tests.servers.atproto import CHEAP, PdsAccount
-from web.state_words import shown
 
 pytestmark = pytest.mark.pds
 
@@ -74,25 +69,3 @@ def test_the_demo_that_stays_up_can_be_looked_at_by_an_artist_and_an_admin(tmp_p
         assert "Traceback" not in demo.output
         with pytest.raises(httpx.ConnectError):
             httpx.get(address)
-
-
-@ONE_DATABASE
-def test_a_pds_refuses_a_record_that_has_outgrown_it(artist: Artist) -> None:
-    artist.uploads()
-    outgrow_pds(artist.client, artist.pds, artist.did, artist.track_id)
-    mirror = artist.mirror
-    assert (mirror["state"], mirror["attempts"][0]["status"]) == ("rejected", 413)
-    assert shown(mirror).reason.startswith("The record is too large for your PDS")
-    artist.edits(description="Shorter.")
-    eventually(lambda: artist.mirror["state"] == "delivered")
-    assert (artist.record["description"], artist.record["waveform"]) == ("Shorter.", WAVEFORM)
-
-
-@ONE_DATABASE
-def test_the_artist_of_the_demo_adds_a_line_to_what_a_visitor_has_written(artist: Artist) -> None:
-    artist.uploads()
-    artist.edits(description="By a visitor.")
-    assert add_line(artist.client, artist.track_id, "Mixed again.")
-    assert artist.client.track(artist.track_id)["description"] == "By a visitor.\nMixed again."
-    artist.client.delete(artist.track_id)
-    assert not add_line(artist.client, artist.track_id, "Mastered once more.")

@@ -2,8 +2,6 @@
 
 import importlib
 import pkgutil
-import subprocess
-import sys
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
@@ -131,9 +129,3 @@ def test_upgrade_that_fails_leaves_nothing(database_url: str) -> None:
         upgrade(database_url)
     assert inspect(database.engine).get_table_names() == ["running_request"]
     database.close()
-
-
-def test_developers_reach_the_same_schema(fresh_sqlite: str) -> None:
-    alembic = [sys.executable, "-m", "alembic", "-x", f"url={fresh_sqlite}"]
-    subprocess.run([*alembic, "upgrade", "head"], check=True, capture_output=True)
-    subprocess.run([*alembic, "check"], check=True, capture_output=True)
