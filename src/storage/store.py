@@ -53,22 +53,16 @@ class MediaStore(Protocol):
         """Remove the remains of writes that crashed before then; returns how many."""
 
 
-def open_store(
-    media: str, data_dir: Path, s3_endpoint: str | None = None, s3_public_url: str | None = None
-) -> MediaStore:
-    """Open `disk:PATH` or `s3:BUCKET`. A PATH that begins with `DATA/` lies in the data folder."""
+def open_store(media: str, s3_endpoint: str | None = None, s3_public_url: str | None = None) -> MediaStore:
+    """Open `disk:PATH` or `s3:BUCKET`, as the settings have checked it."""
     kind, _, place = media.partition(":")
-    if kind == "disk" and place:
-        from storage.disk import DiskStore  # noqa: PLC0415 - implements this module
-
-        first, *rest = Path(place).parts
-        return DiskStore(data_dir.joinpath(*rest) if first == "DATA" else Path(place))
-    if kind == "s3" and place:
+    if kind == "s3":
         from storage.s3 import S3Store  # noqa: PLC0415 - implements this module; boto3 takes long to load
 
         return S3Store(place, endpoint=s3_endpoint, public_base=s3_public_url)
-    msg = f"MEDIA must be disk:PATH or s3:BUCKET, not {media!r}"
-    raise ValueError(msg)
+    from storage.disk import DiskStore  # noqa: PLC0415 - implements this module
+
+    return DiskStore(Path(place))
 
 
 def public_copies(store: MediaStore) -> "S3Store | None":

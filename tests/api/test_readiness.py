@@ -45,7 +45,7 @@ def test_an_unavailable_store_is_reported_and_delays_no_other_route(world, clien
     track = upload(client, alice)
     for name in ("AWS_ACCESS_KEY_ID", "AWS_SECRET_ACCESS_KEY"):
         monkeypatch.setenv(name, "x")
-    nowhere = open_store("s3:bucket", world.made.settings.data, "http://127.0.0.1:1")
+    nowhere = open_store("s3:bucket", "http://127.0.0.1:1")
     watch = MediaHealth(Media(world.database, nowhere), "s3:bucket")
     client = world.serve(
         not_ready_because=lambda: watch.health().lost, media_away_because=lambda: watch.health().away

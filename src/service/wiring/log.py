@@ -34,7 +34,7 @@ def make_folders(settings: Settings) -> None:
 
 
 def media_store(settings: Settings) -> MediaStore:
-    return open_store(settings.media, settings.data, settings.s3_endpoint, settings.s3_public_url)
+    return open_store(settings.media, settings.s3_endpoint, settings.s3_public_url)
 
 
 def record_urls(settings: Settings, store: MediaStore) -> RecordUrls:
