@@ -14,7 +14,7 @@ from devpds.ports import free_port
 from service.config.settings import PREFIX
 
 MASTERTAPE = Path(sys.executable).parent / "mastertape"
-TIMEOUT_SECONDS = 60
+TIMEOUT_SECONDS = 180
 
 
 def run(*args: str, **settings: object) -> subprocess.CompletedProcess[str]:
