@@ -63,10 +63,6 @@ class DiskStore:
             except FileNotFoundError:
                 return None
 
-    def open(self, key: str) -> BinaryIO:
-        with disk_errors(key):
-            return self._path(key).open("rb")
-
     def delete(self, key: str) -> None:
         path = self._path(key)
         with disk_errors(), suppress(FileNotFoundError):
