@@ -1,5 +1,6 @@
 """Replays the log into scratch tables: temporary ones of one connection, filled page by page beside the live tables."""
 
+import time
 from collections import OrderedDict
 from collections.abc import Callable, Generator, Iterable, Sequence
 from contextlib import contextmanager, nullcontext
@@ -28,6 +29,8 @@ MAX_STATES: Final = 4096
 EVENTS_PER_PAGE: Final = 2000
 """Only the newest state of a track in a page is written; a page takes about 10 MB."""
 FEW_EVENTS: Final = 20
+SAYING_SECONDS: Final = 2.0
+"""Between two records of the progress: on SQLite each keeps an edit waiting."""
 Progress = Callable[[int, int], None]
 """Called with the position reached, and the position to reach, which may rise."""
 row: Final = projection_state.c
@@ -93,6 +96,7 @@ class Scratch:
         self._into: Final = into_scratch(self.tables)
         self._replayer: Final = Replayer(log)
         self._run: Final = uuid4().hex
+        self._said_at = -SAYING_SECONDS
 
     def begin(self, work: ReplayWork) -> None:
         with self.connection.begin():
@@ -136,13 +140,14 @@ class Scratch:
                     subjects.update(_subjects_of(connection, table, changes))
             self.position = recorded[-1].position if recorded else until
             events += len(recorded)
-            if not is_last:
+            if not is_last and time.monotonic() >= self._said_at + SAYING_SECONDS:
                 self._say(until)
             if self._progress is not None:
                 self._progress(self.position, until)
         return events
 
     def _say(self, head: int) -> None:
+        self._said_at = time.monotonic()
         with self._log.database.write() as connection:
             reached = {
                 "position": self.position,

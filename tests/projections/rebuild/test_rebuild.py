@@ -11,6 +11,7 @@ from sqlalchemy import (
 from eventstore.errors import NestedUnitError, OutdatedProjectionError
 from eventstore.event_log import EventLog
 from eventstore.schema import projection_state
+from projections.rebuild import scratch
 from projections.rebuild.difference import DifferenceKind
 from projections.rebuild.rebuild import differences, rebuild
 from projections.rebuild.scratch import run_under_way
@@ -123,6 +124,23 @@ def test_a_rebuild_heals_rows_that_other_code_made(log: EventLog) -> None:
         state = select(projection_state.c.fingerprint).where(projection_state.c.name == "tracks")
         assert connection.scalar(state) == "newer"
         assert run_under_way(connection) is None
+
+
+def test_a_rebuild_does_not_make_edits_wait_for_its_progress_after_each_page(
+    log: EventLog, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(scratch, "SAYING_SECONDS", 3600)
+    record_a_story(log)
+    said = []
+
+    def progress(_done: int, _total: int) -> None:
+        with log.database.read_committed() as connection:
+            run = run_under_way(connection)
+        said.append(run.position if run is not None else None)
+
+    rebuild(log, READ_MODELS, page=1, progress=progress)
+    assert len(said) > 3
+    assert set(said) == {said[0]}
 
 
 def test_two_runs_at_once_make_the_same_rows(log: EventLog) -> None:
