@@ -3,7 +3,6 @@
 Alembic owns the schema (migrations/); a test holds it to these declarations.
 """
 
-from collections.abc import Callable
 from datetime import UTC, datetime
 from typing import Any, TypeVar
 
@@ -55,12 +54,12 @@ class UtcDateTime(TypeDecorator[datetime]):
         return dialect.type_descriptor(DateTime())
 
     # what SQLAlchemy's own type does on SQLite takes longer than the rest of a row
-    def bind_processor(self, dialect: Dialect) -> Callable[[datetime | None], Any]:
+    def bind_processor(self, dialect: Dialect) -> Any:
         if dialect.name == "postgresql":
             return _in_utc
         return lambda value: value and _in_utc(value).replace(tzinfo=None).isoformat(" ", "microseconds")
 
-    def result_processor(self, dialect: Dialect, coltype: object) -> Callable[[Any], datetime | None]:  # noqa: ARG002
+    def result_processor(self, dialect: Dialect, coltype: object) -> Any:  # noqa: ARG002
         if dialect.name == "postgresql":
             return _in_utc
         return lambda text: text and datetime.fromisoformat(text).replace(tzinfo=UTC)
