@@ -10,7 +10,7 @@ from typing import Any
 from unittest.mock import patch
 
 from psycopg.pq import Trace
-from sqlalchemy import Engine, event
+from sqlalchemy import Engine, event, text
 
 from eventstore import prepared
 from eventstore.database import Database
@@ -88,3 +88,22 @@ def traced_round_trips(engine: Engine) -> Iterator[Callable[[], int]]:
         finally:
             event.remove(engine, "checkout", begin)
             event.remove(engine, "checkin", end)
+
+
+def effort(database: Database, table: str, act: Callable[[], Any]) -> int:
+    """How many rows of the table are read on PostgreSQL, how many hundreds of steps are made on SQLite."""
+    with database.write() as connection:
+        if not database.is_sqlite:
+            read = text(
+                "select coalesce(seq_tup_read, 0) + coalesce(idx_tup_fetch, 0)"
+                " from pg_stat_xact_user_tables where relname = :relname"
+            ).bindparams(relname=table)
+            before = connection.execute(read).scalar_one()
+            act()
+            return connection.execute(read).scalar_one() - before
+        steps = []
+        driver: Any = connection.connection.driver_connection
+        driver.set_progress_handler(lambda: steps.append(1), 100)
+        act()
+        driver.set_progress_handler(None, 0)
+        return len(steps)

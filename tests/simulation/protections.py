@@ -18,6 +18,7 @@ from outbox.pds.verdict import Verdict
 from outbox.relay import delivery, journal, lane_run, read_back, relay, settle
 from outbox.relay.delivery import Delivery
 from outbox.relay.delivery_task import DeliveryTask
+from outbox.relay.result import Outcome
 from outbox.threads import in_thread
 from outbox.tracks.record import GENERATION
 from tests.simulation import record_invariants, request_invariants, row_invariants
@@ -69,7 +70,7 @@ def without_recognition(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 def without_verification(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(delivery, "verify", lambda *_: read_back.Finding.AGREES)
+    monkeypatch.setattr(delivery, "verify", lambda *_: Outcome.SEEN)
 
 
 def without_fence(monkeypatch: pytest.MonkeyPatch) -> None:

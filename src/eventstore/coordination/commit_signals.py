@@ -9,7 +9,6 @@ import logging
 import sqlite3
 import threading
 from collections.abc import AsyncGenerator, Callable
-from collections.abc import Set as AbstractSet
 from contextlib import asynccontextmanager
 from contextvars import ContextVar
 from functools import partial
@@ -26,20 +25,16 @@ logger: Final = logging.getLogger("mastertape.eventstore")
 
 CHANNEL: Final = "mastertape"
 """Of commits that workers look for."""
-COMMITTED: Final = frozenset({""})
-"""What the announcement of a commit says."""
-AWAITED: Final = "awaited"
-"""What it says where a caller waits for what follows the commit."""
 SETTLED: Final = "mastertape_settled"
 """Of what relays have settled: processes that run no worker listen to this alone."""
 awaited: Final[ContextVar[bool]] = ContextVar("awaited", default=False)
-"""Whether a caller waits for what follows the commit that is made or heard of now."""
+"""Whether a caller waits for what follows the commit that is made now."""
 POLL_SECONDS: Final = 0.25
 RECONNECT_SECONDS: Final = 1.0
 MIN_INTERVAL_SECONDS: Final = 0.002
 """Between two announcements: one covers a whole burst of commits."""
 
-_ANNOUNCE: Final = "select set_config('synchronous_commit', 'off', true), pg_notify(%s, %s)"
+_ANNOUNCE: Final = "select set_config('synchronous_commit', 'off', true), pg_notify(%s, '')"
 """A signal need not survive a crash. The setting ends with the statement: a pooler gives the session to other clients."""
 
 
@@ -57,7 +52,7 @@ class Announcer:
 
     def __init__(self, database: Database) -> None:
         self._database: Final = database
-        self._pending: set[tuple[str, str]] = set()
+        self._pending: set[str] = set()
         self._lock: Final = threading.Lock()
         self._requested: Final = threading.Event()
         self._stopping: Final = threading.Event()
@@ -68,7 +63,7 @@ class Announcer:
         if self._database.is_sqlite:  # no process would hear it
             return
         with self._lock:
-            self._pending.add((channel, AWAITED if awaited.get() else ""))
+            self._pending.add(channel)
         self._requested.set()
 
     def start(self) -> None:
@@ -101,8 +96,8 @@ class Announcer:
             self._requested.clear()
             with self._lock:
                 pending, self._pending = self._pending, set()
-            for announcement in pending:
-                driver.execute(_ANNOUNCE, announcement)
+            for channel in pending:
+                driver.execute(_ANNOUNCE, [channel])
             self._stopping.wait(MIN_INTERVAL_SECONDS)
 
 
@@ -116,14 +111,13 @@ class Listener:
         """Whether commits are being received now."""
 
     async def run(self, on_commit: Callable[[], None]) -> None:
-        """Call `on_commit` after commits, until cancelled; one call may stand for several, and is `awaited` if one of these is."""
+        """Call `on_commit` after commits, until cancelled; one call may stand for several."""
         signals_of = _file_changes if self._database.is_sqlite else _notifications
         while True:
             try:
                 async with contextlib.aclosing(signals_of(self._database, self._channel)) as signals:
-                    async for messages in signals:
+                    async for _ in signals:
                         self.alive = True
-                        awaited.set(AWAITED in messages)
                         on_commit()
             except Exception:
                 logger.warning("listener_disconnected", exc_info=True)
@@ -144,8 +138,8 @@ async def _opened(open_: Callable[[], Any]) -> AsyncGenerator[Any]:
             opening.result().close()
 
 
-async def _notifications(database: Database, channel: str) -> AsyncGenerator[AbstractSet[str]]:
-    """Yield at once, for commits before listening began, and then the messages of each NOTIFY."""
+async def _notifications(database: Database, channel: str) -> AsyncGenerator[None]:
+    """Yield at once, for commits before listening began, and then after each NOTIFY."""
 
     def listening() -> "psycopg.Connection[Any]":
         driver = _own_connection(database)
@@ -157,21 +151,21 @@ async def _notifications(database: Database, channel: str) -> AsyncGenerator[Abs
         descriptor = driver.fileno()
         loop.add_reader(descriptor, readable.set)
         try:
-            yield COMMITTED
+            yield
             while True:
                 await readable.wait()
                 readable.clear()
                 driver.pgconn.consume_input()
-                messages = set()
-                while (notification := driver.pgconn.notifies()) is not None:
-                    messages.add(notification.extra.decode())
-                if messages:
-                    yield messages
+                is_notified = False
+                while driver.pgconn.notifies() is not None:
+                    is_notified = True
+                if is_notified:
+                    yield
         finally:
             loop.remove_reader(descriptor)
 
 
-async def _file_changes(database: Database, _channel: str) -> AsyncGenerator[AbstractSet[str]]:
+async def _file_changes(database: Database, _channel: str) -> AsyncGenerator[None]:
     """Yield whenever the file has changed."""
     file, seen = make_url(database.url).database or "", None
     open_ = partial(sqlite3.connect, file, timeout=0, isolation_level=None, check_same_thread=False)
@@ -182,7 +176,7 @@ async def _file_changes(database: Database, _channel: str) -> AsyncGenerator[Abs
             ]  # reads shared memory, in microseconds
             if version != seen:
                 seen = version
-                yield COMMITTED
+                yield
             await asyncio.sleep(POLL_SECONDS)
 
 

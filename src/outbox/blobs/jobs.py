@@ -17,9 +17,9 @@ from eventstore.untrusted import clean
 from outbox.blobs.claim import Upload
 from outbox.mirror.due import is_open
 from outbox.mirror.failure_causes import Cause, error_text
-from outbox.mirror.parking import PARKING, park, schedule_probe
+from outbox.mirror.parking import PARKING, PROBE_AFTER_FAILING, park, request_probe
 from outbox.mirror.requeue import queue_as_backfill
-from outbox.mirror.states import TargetState
+from outbox.mirror.states import LaneState, TargetState
 from outbox.mirror.tables import (
     NO_FAILURES,
     PAST,
@@ -140,7 +140,7 @@ def _settle(unit: UnitOfWork, claimed: Upload, subject: WithBlob, verdict: Verdi
     elif verdict.error == NO_CONNECTION:  # not an attempt either, and no fault of the PDS
         _change(unit, claimed, not_before=unit.now + NO_CONNECTION_PAUSE, last_error=error)
     else:
-        schedule_probe(unit.connection, claimed.did, unit.now)
+        request_probe(unit.connection, claimed.did, unit.now + PROBE_AFTER_FAILING, [LaneState.READY])
         is_futile = verdict.is_fault_of_record or verdict.error == BLOB_MISMATCH
         pause = backoff(claimed.attempts, cap=MAX_FUTILE_PAUSE_SECONDS if is_futile else CAP_SECONDS)
         not_before = unit.now + max(pause, verdict.requested_pause(unit.now))

@@ -58,7 +58,7 @@ class Uploads:
         if verdict is not None:  # the host's limits hold, whether or not the job is still ours
             verdict = replace(verdict, phase=Phase.UPLOAD)
             report = HostReport.of(claimed.host, claimed.did, verdict)
-            await in_thread(self.hosts.record_if_changed, report)
+            await in_thread(self.hosts.record, report)
         await in_thread(self._settle, claimed, verdict)
         return Outcome.DONE
 

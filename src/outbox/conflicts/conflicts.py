@@ -9,12 +9,13 @@ from sqlalchemy import Connection, and_, or_, select, update
 
 from aggregates.errors import InvalidFieldError
 from aggregates.published import Published, Subject
+from eventstore.append import insert_of
 from eventstore.unit_of_work import UnitOfWork
 from outbox.mirror.due import is_open
 from outbox.mirror.namespace_moves import clear_former
 from outbox.mirror.states import MirrorReason, TargetState
 from outbox.mirror.tables import PAST, mirror_lane, mirror_target, pds_host
-from outbox.mirror.targets import CHANGE_TARGET, DELETE, IS_TARGET, PUT, insert_into, is_about, of_target
+from outbox.mirror.targets import CHANGE_TARGET, DELETE, IS_TARGET, PUT, is_about, of_target
 from outbox.pds.client import RecordKey
 from outbox.record.dag_cbor import Record, decode
 from outbox.record.kind import RecordKind, RecordKinds
@@ -263,7 +264,7 @@ def acknowledge_as_found(
 
 def set_lane_host(connection: Connection, did: str, host: str) -> None:
     """Set the host of a lane whose account never signed in, so that its records can be verified."""
-    known = insert_into(connection, pds_host).values(host=host)
+    known = insert_of(connection.dialect.name, pds_host).values(host=host)
     connection.execute(known.on_conflict_do_nothing())
     without_host = (mirror_lane.c.did == did, mirror_lane.c.host == "")
     connection.execute(update(mirror_lane).where(*without_host).values(host=host))

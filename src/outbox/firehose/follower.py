@@ -24,7 +24,7 @@ from outbox.firehose.frames import FUTURE_CURSOR, OUTDATED_CURSOR, Commit, Fireh
 from outbox.firehose.own_writes import foreign_writes, record_revision
 from outbox.mirror.hosts import Hosts
 from outbox.mirror.parking import request_probe
-from outbox.mirror.requeue import rescan, rescan_host, reverify
+from outbox.mirror.requeue import rescan, reverify
 from outbox.ports import Addresses
 
 logger = logging.getLogger("mastertape.outbox")
@@ -127,7 +127,9 @@ class Subscription:
         while True:
             begun_at = clock()
             try:
-                if await self.follower.share.in_thread(self.follower.hosts.may_send_backfill, self.host):
+                if await self.follower.share.in_thread(
+                    self.follower.hosts.may_send, self.host, can_wait=True
+                ):
                     await self._listen()
             except LeaseLostError:
                 return
@@ -192,7 +194,7 @@ class Subscription:
     def _rescan_host(self) -> FirehoseEffect:
         """Have all repos of the host scanned: it no longer has the messages after our cursor."""
         with self.follower.database.write() as connection:
-            rescan_host(connection, self.host)
+            rescan(connection, self.host)
             return FirehoseEffect.OUTDATED_CURSOR
 
     def _mark(self, message: Message) -> FirehoseEffect:

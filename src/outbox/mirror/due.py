@@ -85,11 +85,6 @@ def is_open() -> ColumnElement[bool]:
     )
 
 
-def is_backfill() -> ColumnElement[bool]:
-    """Whether what is to be sent or verified for a target waits for live work."""
-    return target_columns.backfill
-
-
 def target_due_at() -> ColumnElement[datetime]:
     """Return when the relay may process a target.
 
@@ -102,7 +97,7 @@ def target_due_at() -> ColumnElement[datetime]:
 
 LIVE, VERIFY, BACKFILL = (literal_column(str(number), Integer) for number in range(3))
 """Classes of work, the most urgent first."""
-CLASS: Final[ColumnElement[int]] = case((is_backfill(), BACKFILL), (~is_open(), VERIFY), else_=LIVE)
+CLASS: Final[ColumnElement[int]] = case((target_columns.backfill, BACKFILL), (~is_open(), VERIFY), else_=LIVE)
 _FAILURES: Final = case(
     (target_columns.failed_gen == target_columns.desired_gen, target_columns.attempts),
     else_=literal_column("0"),

@@ -29,12 +29,12 @@ Changes = dict[str, Any]
 
 @dataclass(frozen=True)
 class HostReport:
-    """What a request showed of its host."""
+    """What a request showed of its host: the limits in its verdict, and of a delivery the host's health too."""
 
     host: str
     did: str
     verdict: Verdict
-    is_well: bool | None
+    is_well: bool | None = None
     breaks_down_again: bool = False
     """Whether the host fails on this record each time, which may be the record's fault alone."""
 
@@ -45,11 +45,6 @@ class HostReport:
         """Make a report of a verdict; `answered` if the host sent any response, whatever the verdict is about."""
         is_well = verdict.host_is_well
         return cls(host, did, verdict, True if is_well is None and answered else is_well, breaks_down_again)
-
-    @classmethod
-    def of_limits(cls, host: str, did: str, verdict: Verdict) -> "HostReport":
-        """Make a report of a verdict's rate limits alone: settling the delivery reports the host's health."""
-        return cls(host, did, verdict, is_well=None)
 
     @property
     def says_nothing_new(self) -> bool:

@@ -32,7 +32,7 @@ from eventstore.errors import LeaseLostError
 from eventstore.jobs.table import IS_LEASED, job
 from eventstore.prepared import Prepared
 from eventstore.schema import UtcDateTime
-from outbox.mirror.due import is_backfill, lane_columns, latest_of, target_columns, target_due_at
+from outbox.mirror.due import lane_columns, latest_of, target_columns, target_due_at
 from outbox.mirror.states import BreakerState, LaneState
 from outbox.mirror.tables import (
     CONCERNS_RELAY,
@@ -186,8 +186,8 @@ _RELEASE: Final = Prepared(
         update(mirror_lane)
         .where(lane_columns.did == bindparam("did"))
         .values(
-            due_at=_earliest_from_now(~is_backfill()),
-            backfill_at=_earliest_from_now(is_backfill()),
+            due_at=_earliest_from_now(~target_columns.backfill),
+            backfill_at=_earliest_from_now(target_columns.backfill),
             lease_owner=null(),
             lease_until=PAST_LITERAL,
             last_success_at=func.coalesce(
@@ -242,33 +242,25 @@ def _resuming(dialect: str) -> list[Executable]:
     """Return the statements that `resume_lane` executes."""
     did, host = bindparam("of_did", type_=Text), bindparam("of_host", type_=Text)
     known_host = insert_of(dialect, pds_host).values(host=host)
-    insert = insert_of(dialect, mirror_lane).values(
-        did=did,
-        host=host,
-        state=LaneState.READY,
-        due_at=bindparam("at"),
-        debounced_until=PAST,
-        not_before=PAST,
-        failures=0,
+    signed_in = {
+        "host": host,
+        "state": LaneState.READY,
+        "due_at": bindparam("at"),
+        "debounced_until": PAST,
+        "not_before": PAST,
+        "failures": 0,
         **PROBE_CLEARED,
-    )
-    new, same_host = insert.excluded, lane_columns.host == host
+    }
+    insert = insert_of(dialect, mirror_lane).values(did=did, **signed_in)
+    same_host = lane_columns.host == host
     lane = insert.on_conflict_do_update(
         index_elements=["did"],
         set_={
-            "host": new.host,
-            "state": new.state,
-            "due_at": new.due_at,
-            "debounced_until": new.debounced_until,
-            "not_before": new.not_before,
-            **{name: case((same_host, lane_columns[name]), else_=PAST) for name in _PAUSES},
-            **{name: case((same_host, lane_columns[name])) for name in _LIMITS},
-            "failures": new.failures,
-            "last_success_at": case((same_host, lane_columns.last_success_at)),
-            **PROBE_CLEARED,
+            **{name: insert.excluded[name] for name in signed_in},
             **NO_FAILURES,
+            **{name: case((same_host, lane_columns[name])) for name in (*_LIMITS, "last_success_at")},
+            **{name: case((same_host, lane_columns[name]), else_=PAST) for name in (*_PAUSES, "lease_until")},
             "lease_owner": None,
-            "lease_until": case((same_host, lane_columns.lease_until), else_=PAST),
         },
     )
     return [

@@ -5,7 +5,7 @@ The lane of an inactive or missing account becomes ready by itself: `outbox/prob
 """
 
 import random
-from dataclasses import dataclass
+from collections.abc import Collection, Mapping
 from datetime import datetime, timedelta
 from typing import Any, Final
 
@@ -22,23 +22,13 @@ from outbox.pds.verdict import Kind
 MAX_DOUBLINGS: Final = 10
 
 
-@dataclass(frozen=True)
-class Parking:
-    """The state in which a verdict parks the lane, and where its pauses between probes begin: at -1 at once; None: never probed."""
-
-    state: LaneState
-    first_pause: int | None = None
-
-
-PARKING: Final = {
-    Kind.SIGN_IN: Parking(LaneState.AUTH_REQUIRED),  # a sign-in makes the lane ready
-    Kind.INACTIVE: Parking(LaneState.INACTIVE, first_pause=0),
-    Kind.FULL: Parking(
-        LaneState.FULL, first_pause=MAX_DOUBLINGS
-    ),  # an upload is sent again with all its bytes
-    Kind.MOVED: Parking(LaneState.STALE, first_pause=-1),  # a directory may know where
+PARKING: Final[Mapping[Kind, tuple[LaneState, int | None]]] = {
+    Kind.SIGN_IN: (LaneState.AUTH_REQUIRED, None),  # a sign-in makes the lane ready
+    Kind.INACTIVE: (LaneState.INACTIVE, 0),
+    Kind.FULL: (LaneState.FULL, MAX_DOUBLINGS),  # an upload is sent again with all its bytes
+    Kind.MOVED: (LaneState.STALE, -1),  # a directory may know where
 }
-"""Of each kind in PARKS."""
+"""For each verdict that parks: the lane's state, and where its pauses between probes begin: at -1 at once; None: never probed."""
 
 PARKED: Final = (*PROBED, LaneState.AUTH_REQUIRED)
 """The states whose accounts are probed on request; one that waits for a sign-in may be gone, or elsewhere."""
@@ -64,25 +54,19 @@ def park(
     Only a ready lane changes: the first reason counts. With the lane `run` that met the verdict, neither does a lane
     whose owner has signed in since the claim: then the old login failed.
     """
-    parking = PARKING[kind]
+    state, first_pause = PARKING[kind]
     works = and_(lane_columns.did == did, lane_columns.state == LaneState.READY)
     probes = connection.scalar(select(lane_columns.probes).where(works))
     if probes is None:
         return
-    changed: dict[str, Any] = {"state": parking.state, "probe_at": NEVER}
-    if parking.first_pause is not None:
-        pauses = probes + parking.first_pause
+    changed: dict[str, Any] = {"state": state, "probe_at": NEVER}
+    if first_pause is not None:
+        pauses = probes + first_pause
         changed["probe_at"] = now if pauses < 0 else now + probe_pause(pauses)
         changed["probes"] = probes + 1
     ours = lane_columns.lease_owner == run.owner if run is not None else true()
     if connection.execute(update(mirror_lane).where(works, ours).values(changed)).rowcount:
         record_failing(connection, did, now, error)
-
-
-def schedule_probe(connection: Connection, did: str, now: datetime) -> None:
-    """Schedule a probe after a failure, for when nothing succeeds until then."""
-    here = and_(lane_columns.did == did, lane_columns.probe_at >= NEVER)
-    connection.execute(update(mirror_lane).where(here).values(probe_at=now + PROBE_AFTER_FAILING))
 
 
 def clear_probe(connection: Connection, did: str, **columns: Any) -> None:
@@ -109,28 +93,17 @@ _CLEAR_PROBE: Final = (
 """Built once (CONTRIBUTING.md)."""
 
 
-def probe_now(connection: Connection, did: str, now: datetime, *, operator: bool = False) -> None:
-    """Probe the account of a parked lane now; of a lane that is gone, only for an operator."""
-    states = (*PARKED, LaneState.GONE) if operator else PARKED
-    waits = and_(lane_columns.did == did, lane_columns.host != "", lane_columns.state.in_(states))
-    is_gone = lane_columns.state == LaneState.GONE
-    connection.execute(
-        update(mirror_lane)
-        .where(waits)
-        .values(
-            state=case((is_gone, LaneState.STALE.value), else_=lane_columns.state),
-            missing_since=case((is_gone, NEVER), else_=lane_columns.missing_since),
-            probe_at=now,
-        )
-    )
-
-
-def request_probe(connection: Connection, did: str, at: datetime) -> None:
-    """Probe the account of a ready or parked lane at that time: a scan or the firehose reports that it has changed."""
+def request_probe(
+    connection: Connection,
+    did: str,
+    at: datetime,
+    states: Collection[LaneState] = (LaneState.READY, *PARKED),
+) -> None:
+    """Probe the account of a lane in one of these states, at that time at the latest."""
     here = and_(
         lane_columns.did == did,
         lane_columns.host != "",
-        lane_columns.state.in_((LaneState.READY, *PARKED)),
+        lane_columns.state.in_(states),
         lane_columns.probe_at > at,
     )
     connection.execute(update(mirror_lane).where(here).values(probe_at=at))

@@ -8,9 +8,9 @@ from sqlalchemy import ColumnElement, Connection, and_, case, exists, or_, selec
 
 from aggregates.published import Subject
 from eventstore.database import Database
-from outbox.mirror.due import is_backfill, is_open, lane_columns, target_columns, target_due_at
+from outbox.mirror.due import is_open, lane_columns, target_columns, target_due_at
 from outbox.mirror.lanes import change_lane
-from outbox.mirror.parking import probe_now, schedule_overdue_probes
+from outbox.mirror.parking import PARKED, request_probe, schedule_overdue_probes
 from outbox.mirror.states import MirrorReason, TargetState
 from outbox.mirror.tables import CONCERNS_RELAY, NEVER, PAST, blob_job, mirror_lane, mirror_target, repo_scan
 from outbox.mirror.targets import are_about, is_about, wake_lane
@@ -20,7 +20,7 @@ def retry(connection: Connection, did: str, kind: str, subject_id: int, now: dat
     """Make the record and its lane due at once, even if it was rejected; a parked account is probed first."""
     wake_lane(connection, did, now)
     connection.execute(update(mirror_lane).where(lane_columns.did == did).values(not_before=PAST))
-    probe_now(connection, did, now)
+    request_probe(connection, did, now, PARKED)
     connection.execute(
         update(mirror_target)
         .where(
@@ -101,18 +101,13 @@ def _wake_behind_live(connection: Connection, did: str, now: datetime) -> None:
     connection.execute(update(mirror_lane).where(lane_columns.did == did).values(backfill_at=due_at))
 
 
-def rescan(connection: Connection, did: str) -> None:
-    """Have the next scan compare the whole repo, whatever its revision is."""
-    _rescan(connection, repo_scan.c.did == did)
+def rescan(connection: Connection, did_or_host: str) -> None:
+    """Have the next scan compare all of this repo, or of all repos of this host, whatever their revisions are.
 
-
-def rescan_host(connection: Connection, host: str) -> None:
-    """Have the next scan compare all repos of a host."""
-    _rescan(connection, repo_scan.c.did.in_(select(lane_columns.did).where(lane_columns.host == host)))
-
-
-def _rescan(connection: Connection, which: ColumnElement[bool]) -> None:
-    """Reset the scan state; a repo without one is due anyway, and one that was reset is not written again."""
+    A repo without a scan is due anyway, and one that was reset is not written again.
+    """
+    of_host = select(lane_columns.did).where(lane_columns.host == did_or_host)
+    which = or_(repo_scan.c.did == did_or_host, repo_scan.c.did.in_(of_host))
     scanned = or_(repo_scan.c.rev.is_not(None), repo_scan.c.scanned_at > PAST)
     connection.execute(update(repo_scan).where(which, scanned).values(rev=None, scanned_at=PAST))
 
@@ -144,6 +139,6 @@ _ASLEEP: Final = (
     .where(
         CONCERNS_RELAY,
         target_due_at() < NEVER,
-        case((is_backfill(), lane_columns.backfill_at), else_=lane_columns.due_at) >= NEVER,
+        case((target_columns.backfill, lane_columns.backfill_at), else_=lane_columns.due_at) >= NEVER,
     )
 )

@@ -245,8 +245,3 @@ def are_about(subjects: Iterable[Subject], table: Table = mirror_target) -> Iter
         for start in range(0, len(ids), MAX_SUBJECTS_PER_STATEMENT):
             some = table.c.subject_id.in_(ids[start : start + MAX_SUBJECTS_PER_STATEMENT])
             yield and_(table.c.kind == kind, some)
-
-
-def insert_into(connection: Connection, table: Table) -> Any:
-    """Return the dialect's insert statement, which has ON CONFLICT."""
-    return insert_of(connection.dialect.name, table)

@@ -9,7 +9,7 @@ from sqlalchemy import Connection, and_, case, exists, func, literal, select, up
 
 from aggregates.published import Subject
 from outbox.mirror.failure_causes import forget_samples
-from outbox.mirror.parking import probe_now
+from outbox.mirror.parking import PARKED, request_probe
 from outbox.mirror.states import LaneState, MirrorReason, MirrorState, TargetState
 from outbox.mirror.tables import NEVER, NO_FAILURES, PAST, delivery_attempt, mirror_lane, mirror_target
 from outbox.mirror.targets import DELETE, PUT, are_about, wake_lane
@@ -112,7 +112,7 @@ def retry_removals(connection: Connection, did: str, now: datetime) -> None:
     """Make all remaining deletes due at once, also rejected and held ones; a parked account is probed first."""
     wake_lane(connection, did, now)
     connection.execute(update(mirror_lane).where(lane.did == did).values(not_before=PAST))
-    probe_now(connection, did, now)
+    request_probe(connection, did, now, PARKED)
     open_ = (
         target.did == did,
         ~IS_ACKED,

@@ -24,10 +24,19 @@ from eventstore.database import Database
 from eventstore.event_log import EventLog
 from eventstore.unit_of_work import UnitOfWork, account_of
 from outbox.mirror import pausing
-from outbox.mirror.parking import probe_now
+from outbox.mirror.parking import request_probe
 from outbox.mirror.requeue import queue_as_backfill, retry_uploads
 from outbox.mirror.states import PROBED, LaneState, TargetState
-from outbox.mirror.tables import HAS_WORK, PAST, SUBJECT, blob_job, mirror_lane, mirror_target, pds_host
+from outbox.mirror.tables import (
+    HAS_WORK,
+    NEVER,
+    PAST,
+    SUBJECT,
+    blob_job,
+    mirror_lane,
+    mirror_target,
+    pds_host,
+)
 from outbox.mirror.targets import are_about
 from outbox.views.failures import (
     HAS_FAILED_AGAIN,
@@ -228,8 +237,11 @@ def _act_once(unit: UnitOfWork, action: Action, selector: Selector, operator: Op
         case _:
             these = select(lane.did).where(*parked(selector)).order_by(lane.did).with_for_update()
             dids = connection.scalars(these).all()
+            is_gone = (lane.did.in_(dids), lane.state == LaneState.GONE)
+            is_stale = update(mirror_lane).where(*is_gone).values(state=LaneState.STALE, missing_since=NEVER)
+            connection.execute(is_stale)
             for did in dids:
-                probe_now(connection, did, unit.now, operator=True)
+                request_probe(connection, did, unit.now, PROBED)
             affected = len(dids)
     record_operation(unit, action.value, selector.filters, operator, affected=affected)
     announce(connection)

@@ -9,6 +9,7 @@ from typing import Any, Final
 
 from sqlalchemy import exists, select
 
+from eventstore.append import insert_of
 from eventstore.database import Database
 from eventstore.jobs import queue
 from eventstore.jobs.kinds import Job, Kind, Outcome, Wanted
@@ -26,7 +27,6 @@ from outbox.mirror.parking import PROBE_AFTER_FAILING, probe_pause
 from outbox.mirror.requeue import reverify_account
 from outbox.mirror.states import LaneState
 from outbox.mirror.tables import NEVER, NO_FAILURES, PAST, mirror_lane, pds_host
-from outbox.mirror.targets import insert_into
 from outbox.pds.client import AccountStatus
 from outbox.ports import Directory, DirectoryUnavailableError
 from outbox.threads import in_thread
@@ -86,7 +86,7 @@ def settle_probe(database: Database, claimed: Job, probe: Any, found: AccountSta
         if (error := FOUND_FAILING.get(found)) is not None:
             record_failing(connection, probe.did, now, error)
         if found is AccountStatus.MOVED:
-            known_host = insert_into(connection, pds_host).values(host=host)
+            known_host = insert_of(connection.dialect.name, pds_host).values(host=host)
             connection.execute(known_host.on_conflict_do_nothing())
             reverify_account(connection, probe.did, now)  # not all records may have come along
             abandon_uploads(connection, probe.did)

@@ -84,10 +84,6 @@ class RecordKinds:
         """All that may hold records of ours."""
         return [collection for kind in self for collection in kind.collections]
 
-    def of(self, state: Published) -> RecordKind:
-        """Return the kind of an aggregate's record."""
-        return self._by_name[state.TOPIC]
-
 
 MAX_LINK_LENGTH: Final = 256
 MAX_MIME_LENGTH: Final = 255

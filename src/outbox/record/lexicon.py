@@ -20,6 +20,7 @@ HOST_CHARACTERS: Final = 1024
 """Of a URI, whose host `urlsplit` normalizes in quadratic time."""
 RKEY: Final = re.compile(r"[A-Za-z0-9._:~-]{1,512}")
 NSID: Final = re.compile(r"[a-zA-Z][a-zA-Z0-9-]{0,62}(\.[a-zA-Z0-9-]{1,63}){2,9}")
+AT_URI: Final = re.compile(f"at://({DID.pattern}|{HANDLE.pattern})/{NSID.pattern}/{RKEY.pattern}")
 CID: Final = re.compile(r"[a-zA-Z0-9+=]{8,256}")
 DATETIME: Final = re.compile(r"\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d(\.\d+)?(Z|[+-]\d\d:\d\d)", re.ASCII)
 
@@ -139,15 +140,6 @@ def _is_uri(value: str) -> bool:
         return False
 
 
-def _is_at_uri(value: str) -> bool:
-    """Whether it names a record: `at://` with an account, a collection and a key."""
-    scheme, _, rest = value.partition("://")
-    account, _, path = rest.partition("/")
-    collection, _, rkey = path.partition("/")
-    is_account = DID.fullmatch(account) or HANDLE.fullmatch(account)
-    return scheme == "at" and bool(is_account and NSID.fullmatch(collection) and RKEY.fullmatch(rkey))
-
-
 def _is_datetime(value: str) -> bool:
     if not DATETIME.fullmatch(value):
         return False
@@ -163,7 +155,7 @@ FORMATS: Final[dict[str, Callable[[str], bool]]] = {
     "datetime": _is_datetime,
     "did": lambda value: bool(DID.fullmatch(value)),
     "handle": lambda value: bool(HANDLE.fullmatch(value)),
-    "at-uri": _is_at_uri,
+    "at-uri": lambda value: bool(AT_URI.fullmatch(value)),
     "cid": lambda value: bool(CID.fullmatch(value)),
 }
 

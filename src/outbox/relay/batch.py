@@ -12,33 +12,38 @@
 
 import json
 import logging
-from collections.abc import AsyncGenerator, Mapping, Sequence
+from collections.abc import AsyncGenerator, Sequence
 from collections.abc import Set as AbstractSet
 from contextlib import aclosing
 from dataclasses import dataclass, field, replace
 from datetime import datetime
-from typing import Any, Final
-from uuid import UUID
+from typing import Final
 
 from sqlalchemy import Boolean, Connection, bindparam, case, exists, select
 from sqlalchemy.exc import SQLAlchemyError
 
 from eventstore.errors import EventStoreError, LeaseLostError
 from eventstore.event_log import EventLog
-from eventstore.prepared import Prepared, among
-from eventstore.schema import UtcDateTime
-from outbox.mirror.due import BACKFILL, CLASS, COMES_DUE, LIVE, ORDER, is_open, target_due_at
+from eventstore.prepared import Prepared
+from outbox.mirror.due import BACKFILL, CLASS, LIVE
 from outbox.mirror.host_state import HostReport
 from outbox.mirror.lanes import Lane
 from outbox.mirror.tables import delivery_attempt, mirror_lane, mirror_target
-from outbox.mirror.targets import PLACE, PUT
+from outbox.mirror.targets import PUT
 from outbox.pds.client import WRITE_TIMEOUT_SECONDS, RecordKey, RemoteUnknownError, write_of
 from outbox.pds.pacing import BACKFILL_RESERVE, CREATE_POINTS, LIVE_RESERVE, PUT_POINTS
 from outbox.pds.verdict import PARKS, UNREADABLE, Kind, Verdict
 from outbox.record.dag_cbor import is_record_cid
 from outbox.record.kind import RecordKinds
 from outbox.relay.delivery import Delivery
-from outbox.relay.delivery_task import BATCH_FROM, Deadline, DeliveryTask, Read, read_subjects, task_of
+from outbox.relay.delivery_task import (
+    BATCH_FROM,
+    Deadline,
+    DeliveryTask,
+    next_targets,
+    read_subjects,
+    task_of,
+)
 from outbox.relay.journal import record_intents
 from outbox.relay.result import Outcome, Result
 from outbox.repo.pages import RECORDS_PER_PAGE, Entry
@@ -76,8 +81,8 @@ def next_batch(
         found: list[DeliveryTask] = []
         size = 0
         for row in rows:
-            task = _readable(connection, row, read, kinds)
-            if task is None or not task.is_batchable or (body := task.body) is None:
+            task = task_of(log, connection, row, kinds, read)
+            if not task.is_batchable or (body := task.body) is None:
                 continue
             if is_replay:
                 task = task.on(None, None)
@@ -109,22 +114,9 @@ def _room(connection: Connection, lane: Lane, now: datetime, *, is_replay: bool)
     return max(1, min([MAX_BATCH_RECORDS, *(int(each) // cost for each in points)]))
 
 
-def _readable(
-    connection: Connection, row: Any, read: Mapping[UUID, Read], kinds: RecordKinds
-) -> DeliveryTask | None:
-    """Make the task; None if it cannot be read: delivered alone, it fails for that, and no other record with it."""
-    try:
-        return task_of(connection, row, read, kinds)
-    except SQLAlchemyError:
-        raise
-    except Exception:  # noqa: BLE001
-        return None
-
-
 # Built once (CONTRIBUTING.md).
 
 _BUDGETS: Final = select(mirror_lane).where(mirror_lane.c.did == bindparam("did"))
-_NOW: Final = bindparam("now", type_=UtcDateTime)
 _WAS_TRIED: Final = exists().where(
     attempt.did == target.did,
     attempt.collection == target.collection,
@@ -134,22 +126,10 @@ _WAS_TRIED: Final = exists().where(
 )
 
 
-def _next_of_class(dialect: str) -> Any:
-    return (
-        select(mirror_target, is_open().label("is_open"), _WAS_TRIED.label("was_tried"))
-        .where(
-            target.did == bindparam("did"),
-            COMES_DUE,
-            case((bindparam("backfill", type_=Boolean), BACKFILL), else_=LIVE) == CLASS,
-            target_due_at() <= _NOW,
-            ~among(PLACE, "done", dialect),
-        )
-        .order_by(*ORDER)
-        .limit(bindparam("room"))
-    )
-
-
-_NEXT_OF_CLASS: Final = Prepared(_next_of_class)
+_OF_CLASS: Final = case((bindparam("backfill", type_=Boolean), BACKFILL), else_=LIVE) == CLASS
+_NEXT_OF_CLASS: Final = Prepared(
+    lambda dialect: next_targets(dialect, _OF_CLASS, _WAS_TRIED.label("was_tried"), limit=bindparam("room"))
+)
 
 
 MAX_READ_SECONDS: Final = 5.0
@@ -265,8 +245,8 @@ class BatchRun:
         verdict = await self.delivery.pds.newest_commit(
             lane.host, lane.did, timeout=deadline.within(MAX_READ_SECONDS)
         )
-        report = HostReport.of_limits(lane.host, lane.did, verdict)
-        await in_thread(self.delivery.hosts.record_if_changed, report)
+        report = HostReport(lane.host, lane.did, verdict)
+        await in_thread(self.delivery.hosts.record, report)
         if verdict.kind is Kind.DONE and verdict.cid is not None and is_record_cid(verdict.cid):
             return verdict.cid
         raise RemoteUnknownError(verdict)

@@ -21,7 +21,6 @@ from sqlalchemy import (
     Connection,
     Integer,
     Select,
-    and_,
     bindparam,
     case,
     func,
@@ -39,10 +38,11 @@ from outbox.mirror.due import host_open_at, lane_backfill_at, lane_columns, lane
 from outbox.mirror.host_state import failed_last, lanes_at_once
 from outbox.mirror.lanes import Lane
 from outbox.mirror.observe_only import is_observed
-from outbox.mirror.states import BreakerState, LaneState
+from outbox.mirror.states import BreakerState
 from outbox.mirror.tables import (
     HAS_BACKFILL,
     HAS_LIVE_WORK,
+    HAS_WORK,
     NEVER,
     NEVER_LITERAL,
     PAST,
@@ -263,11 +263,10 @@ def seconds_until_due(database: Database) -> float:
     with database.read_committed() as connection:
         [found] = _DUE.start(connection, {}).all()
         now = database.now(connection, read=found.now)
-    times = (found.live, found.backfill, found.leased)
-    return (min((time for time in times if time is not None), default=NEVER) - now).total_seconds()
+    times = (found.live, found.backfill, found.leased_until)
+    return (min(time or NEVER for time in times) - now).total_seconds()
 
 
-_OF_HOSTS: Final = mirror_lane.join(pds_host, _host.host == lane_columns.host)
 _IS_FREE: Final = (~was_leased(), ~is_observed())
 _LIVE_AT: Final = func.coalesce(_first(lane_due_at(), HAS_LIVE_WORK, *_IS_FREE), NEVER_LITERAL)
 _WAITING_AT: Final = func.coalesce(_first(lane_backfill_at(), HAS_BACKFILL, *_IS_FREE), NEVER_LITERAL)
@@ -282,23 +281,13 @@ _FREE_LANES: Final = (
 )
 LONGEST_DUE: Final = select(_FREE_LANES.c.live)
 """When the first lane that no relay has leased may be claimed for live work, or might have been."""
-_IS_AT_WORK: Final = and_(
-    lane_columns.state == LaneState.READY, ~lane_columns.paused, ~_host.paused, ~is_observed()
-)
-_BACKFILL_AT: Final = latest_of(lane_backfill_at(), _host.backfill_after)
-_EITHER_AT: Final = case((lane_due_at() < _BACKFILL_AT, lane_due_at()), else_=_BACKFILL_AT)
-_LEASED_LANES: Final = (
-    select(
-        func.min(case((_IS_AT_WORK, latest_of(_EITHER_AT, lane_columns.lease_until, host_open_at())))).label(
-            "leased"
-        )
-    )
-    .select_from(_OF_HOSTS)
-    .where(was_leased())
-    .subquery()
+_LEASED_UNTIL: Final = (
+    select(func.min(lane_columns.lease_until)).where(was_leased(), HAS_WORK).scalar_subquery()
 )
 _DUE: Final = Prepared(
-    lambda dialect: with_now(select(_FREE_LANES, _LEASED_LANES), is_sqlite=dialect == "sqlite")
+    lambda dialect: with_now(
+        select(_FREE_LANES, _LEASED_UNTIL.label("leased_until")), is_sqlite=dialect == "sqlite"
+    )
 )
 
 

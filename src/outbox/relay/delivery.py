@@ -7,7 +7,7 @@
 4. a delete counts as delivered only when no earlier create can land after it.
 """
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
 from typing import Any, Final
@@ -33,15 +33,14 @@ from outbox.pds.verdict import Kind, Verdict
 from outbox.ports import NO_METRICS, RelayMetrics
 from outbox.relay.delivery_task import Deadline, DeliveryTask
 from outbox.relay.journal import (
-    LateCreates,
     close_attempts,
     is_our_cid,
-    record_intent,
+    late_creates,
+    record_intents,
     unanswered_create,
-    unsettled_creates,
 )
-from outbox.relay.read_back import Finding, History, read_back, verify
-from outbox.relay.result import Outcome, Result, encoded
+from outbox.relay.read_back import History, read_back, verify
+from outbox.relay.result import DONE, Outcome, Result, encoded
 from outbox.threads import in_thread
 
 MAX_REBASES: Final = 3
@@ -52,7 +51,7 @@ LATE_CREATE_WINDOW: Final = timedelta(seconds=60)
 MAX_CLOCK_JUMP: Final = timedelta(hours=1)
 """How far the database's clock may be set back or forward without harm: a put's age proves nothing within it."""
 
-_Compare = Callable[[DeliveryTask, Remote, bool, History], Finding]
+_Compare = Callable[[DeliveryTask, Remote, bool, History], Outcome]
 
 
 @dataclass(frozen=True)
@@ -76,19 +75,20 @@ class Delivery:
 
     async def deliver(self, lane: Lane, task: DeliveryTask, timeout: float) -> Result:
         """Bring the PDS to the task's state within `timeout` seconds. Raises LeaseLostError."""
-        deadline = Deadline(timeout)
+        try:
+            return await self._deliver(lane, task, Deadline(timeout))
+        except RemoteUnknownError as error:
+            return Result(task, Outcome.FAILED, error.verdict)
+
+    async def _deliver(self, lane: Lane, task: DeliveryTask, deadline: Deadline) -> Result:
         if not task.is_open:
             return await self._verify(lane, task, deadline)
         if task.op == DELETE and task.was_never_sent:
-            return Result(task, Outcome.CANCELLED, Verdict(Kind.DONE))
-        try:
-            for (
-                key
-            ) in task.unread:  # so that the new record has other clients' fields before its former copies go
-                former = await self._read(lane, key, deadline)
-                task = await in_thread(keep_fields, self.database, lane, task, key, former.body)
-        except RemoteUnknownError as error:
-            return Result(task, Outcome.FAILED, error.verdict)
+            return Result(task, Outcome.CANCELLED)
+        # the new record has other clients' fields before its former copies go
+        for key in task.unread:
+            former = await self._read(lane, key, deadline)
+            task = await in_thread(keep_fields, self.database, lane, task, key, former.body)
         if task.intent is None and (problem := task.check()) is not None:
             return Result(
                 task, Outcome.FAILED, Verdict(Kind.REJECTED, error="invalid_record", message=problem)
@@ -107,26 +107,21 @@ class Delivery:
                 return Result(task, Outcome.FAILED, refusal)
             attempt_id = task.intent
             if attempt_id is None:
-                attempt_id = await in_thread(record_intent, self.database, lane, task)
+                [attempt_id] = await in_thread(record_intents, self.database, lane, [task])
             verdict = await self._call(lane.host, task, deadline.within(WRITE_TIMEOUT_SECONDS))
             if verdict.kind is not Kind.READ_BACK:
                 outcome = Outcome.DELIVERED if verdict.kind is Kind.DONE else Outcome.FAILED
                 return await self._guard_against_late_creates(Result(task, outcome, verdict, attempt_id))
             await in_thread(self._close_attempt, lane, attempt_id, verdict)
-            try:
-                remote = await self._read(lane, task.key, deadline)
-            except RemoteUnknownError as error:
-                return Result(task, Outcome.FAILED, error.verdict)
+            remote = await self._read(lane, task.key, deadline)
             finding = await in_thread(self._compare, read_back, task, remote)
-            if finding is not Finding.REBASE:
-                credited = attempt_id if finding is Finding.LANDED else None
-                return await self._guard_against_late_creates(
-                    Result(task, _OUTCOMES[finding], Verdict(Kind.DONE), credited, remote)
-                )
+            if finding is not Outcome.REBASED:
+                credited = attempt_id if finding is Outcome.DELIVERED else None
+                return await self._guard_against_late_creates(Result(task, finding, DONE, credited, remote))
             hidden = await in_thread(self._taken_down_cid, task, remote, last_known)
             task = task.on(hidden or remote.cid, remote.body)
             if task.check() is not None:  # another client's fields break the lexicon
-                return Result(task, Outcome.HELD, Verdict(Kind.DONE), remote=remote)
+                return Result(task, Outcome.HELD, remote=remote)
         return Result(task, Outcome.FAILED, CONTENDED)
 
     async def _check_other_collection(
@@ -138,14 +133,13 @@ class Delivery:
         """
         place = task.successor
         if place is None and task.restores:
-            place = await in_thread(place_to_look, self.database, task)
+            place = await in_thread(self._old_place, task)
         if place is None:
             return None
-        try:
-            found = await self._read(lane, place, deadline)
-        except RemoteUnknownError as error:
-            return error.verdict
-        return refusal_of(task, found)
+        is_there = (await self._read(lane, place, deadline)).cid is not None
+        if task.successor is not None:
+            return None if is_there else NO_SUCCESSOR
+        return IS_IN_OLD_COLLECTION if is_there else None
 
     async def _call(self, host: str, task: DeliveryTask, timeout: float) -> Verdict:
         if task.op == PUT and (body := task.body) is not None:
@@ -157,47 +151,38 @@ class Delivery:
 
     async def _delete_without_base(self, lane: Lane, task: DeliveryTask, deadline: Deadline) -> Result:
         """Delete a record whose create was never answered: a delete without a swap could land before the create does."""
-        try:
-            remote = await self._read(lane, task.key, deadline)
-        except RemoteUnknownError as error:
-            return Result(task, Outcome.FAILED, error.verdict)
+        remote = await self._read(lane, task.key, deadline)
         if remote.cid is not None:
-            if await in_thread(self._compare, read_back, task, remote) is Finding.FOREIGN:
-                return Result(task, Outcome.HELD, Verdict(Kind.DONE), remote=remote)
+            if await in_thread(self._compare, read_back, task, remote) is Outcome.HELD:
+                return Result(task, Outcome.HELD, remote=remote)
             return await self._send(lane, task.on(remote.cid, remote.body), deadline)
-        return await self._guard_against_late_creates(
-            Result(task, Outcome.DELIVERED, Verdict(Kind.DONE), remote=remote)
-        )
+        return await self._guard_against_late_creates(Result(task, Outcome.DELIVERED, remote=remote))
 
     async def _guard_against_late_creates(self, result: Result) -> Result:
         """Keep a delete open while an unanswered create may land after it; verify it later while a duplicate may."""
         if result.task.op != DELETE or result.outcome is not Outcome.DELIVERED:
             return result
-        late, now = await in_thread(self._late_creates, result.task)
-        if late.unanswered is not None and late.unanswered + LATE_CREATE_WINDOW > now:
-            settles_at = min(late.unanswered, now) + LATE_CREATE_WINDOW
+        now, late, unanswered = await in_thread(self._late_creates, result.task)
+        if unanswered is not None and unanswered + LATE_CREATE_WINDOW > now:
+            settles_at = min(unanswered, now) + LATE_CREATE_WINDOW
             return replace(result, outcome=Outcome.SETTLING, verify_at=settles_at)
         return replace(result, verify_at=now + LATE_CREATE_WINDOW if late else None)
 
     async def _verify(self, lane: Lane, task: DeliveryTask, deadline: Deadline) -> Result:
         """Read the record and compare it; write it again where only writes of ours came in between."""
-        try:
-            remote = await self._read(lane, task.key, deadline)
-        except RemoteUnknownError as error:
-            return Result(task, Outcome.FAILED, error.verdict)
+        remote = await self._read(lane, task.key, deadline)
         finding = await in_thread(self._compare, verify, task, remote)
-        if finding is Finding.MISSING and task.was_rejected and task.recreates:
-            return Result(task, Outcome.SEEN, Verdict(Kind.DONE), remote=remote)  # as the log says already
-        if finding is Finding.MISSING and task.is_acked:
+        if finding is Outcome.MISSING and task.was_rejected and task.recreates:
+            return Result(task, Outcome.SEEN, remote=remote)  # as the log says already
+        if finding is Outcome.MISSING and task.is_acked:
             return await self._confirm_missing(lane, task, deadline)
-        if finding is Finding.REBASE and not (task.was_rejected or task.is_as_adopted):
+        if finding is Outcome.REBASED and not (task.was_rejected or task.is_as_adopted):
             return await self._rewrite(lane, task.on(remote.cid, remote.body), remote, deadline)
-        result = Result(task, _OUTCOMES_OF_VERIFICATION[finding], Verdict(Kind.DONE), remote=remote)
+        result = Result(task, finding, remote=remote)
         result = await self._guard_against_late_creates(result)
-        if (
-            task.op == DELETE and result.outcome is Outcome.SEEN
-        ):  # a create may land late if the clock has been set
-            late, now = await in_thread(self._late_creates, task)
+        if task.op == DELETE and result.outcome is Outcome.SEEN:
+            # a create may land late if the clock has been set
+            now, late, _ = await in_thread(self._late_creates, task)
             return replace(result, verify_at=now + LATE_CREATE_WINDOW + MAX_CLOCK_JUMP if late else None)
         return result
 
@@ -205,8 +190,8 @@ class Delivery:
         """Ask by a write whether the record is gone: a record that was taken down reads as absent, too."""
         again = task.as_it_was()
         if again.request_cid != task.base:
-            return Result(task, Outcome.MISSING, Verdict(Kind.DONE))
-        attempt_id = await in_thread(record_intent, self.database, lane, again)
+            return Result(task, Outcome.MISSING)
+        [attempt_id] = await in_thread(record_intents, self.database, lane, [again])
         verdict = await self._call(lane.host, again, deadline.within(WRITE_TIMEOUT_SECONDS))
         if verdict.kind is Kind.READ_BACK:
             try:  # another client may have written it since, which is a foreign edit
@@ -222,26 +207,31 @@ class Delivery:
     async def _rewrite(self, lane: Lane, task: DeliveryTask, remote: Remote, deadline: Deadline) -> Result:
         """Write on top of what was found, unless only other clients' fields differ."""
         if task.request_cid == remote.cid:
-            return Result(task, Outcome.DELIVERED, Verdict(Kind.DONE), remote=remote)
+            return Result(task, Outcome.DELIVERED, remote=remote)
         if task.check() is not None:
-            return Result(task, Outcome.HELD, Verdict(Kind.DONE), remote=remote)
+            return Result(task, Outcome.HELD, remote=remote)
         return await self._send(lane, task, deadline)
 
     async def _read(self, lane: Lane, key: RecordKey, deadline: Deadline) -> Remote:
         """Read a record, and record what the answer says of the host's budget; raises RemoteUnknownError."""
         verdict = await self.pds.read_record(lane.host, key, timeout=deadline.within(READ_TIMEOUT_SECONDS))
-        await in_thread(self.hosts.record_if_changed, HostReport.of_limits(lane.host, lane.did, verdict))
+        await in_thread(self.hosts.record, HostReport(lane.host, lane.did, verdict))
         return remote_of(verdict)
 
-    def _compare(self, compare: _Compare, task: DeliveryTask, remote: Remote) -> Finding:
+    def _old_place(self, task: DeliveryTask) -> RecordKey | None:
+        with self.database.read() as connection:
+            return old_place(connection, task.key, task.kind, task.subject_id)
+
+    def _compare(self, compare: _Compare, task: DeliveryTask, remote: Remote) -> Outcome:
         with self.database.read() as connection:
             was_sent = is_our_cid(connection, task.key, remote.cid)
             return compare(task, remote, was_sent, History(self.log, connection, task))
 
-    def _late_creates(self, task: DeliveryTask) -> tuple[LateCreates, datetime]:
+    def _late_creates(self, task: DeliveryTask) -> tuple[datetime, Sequence[datetime], datetime | None]:
         with self.database.read() as connection:
             now = self.database.now(connection)
-            return unsettled_creates(connection, task.key, now - LATE_CREATE_WINDOW - MAX_CLOCK_JUMP), now
+            since = now - LATE_CREATE_WINDOW - MAX_CLOCK_JUMP
+            return now, *late_creates(connection, task.key, since)
 
     def _taken_down_cid(self, task: DeliveryTask, remote: Remote, last_known: str | None) -> str | None:
         """The CID of our unanswered create, or the last known one, where the record reads as absent and yet cannot be created.
@@ -263,19 +253,7 @@ class Delivery:
                     lock_lane(self.database, connection, lane)
                     note_limits(connection, lane.did, limits)
         finally:  # the host's limits hold, whether or not the lane is still ours
-            self.hosts.record_if_changed(HostReport.of_limits(lane.host, lane.did, verdict))
-
-
-_OUTCOMES: Final = {
-    Finding.LANDED: Outcome.DELIVERED,
-    Finding.MISSING: Outcome.MISSING,
-    Finding.FOREIGN: Outcome.HELD,
-}
-_OUTCOMES_OF_VERIFICATION: Final = {
-    **_OUTCOMES,
-    Finding.AGREES: Outcome.SEEN,
-    Finding.REBASE: Outcome.REBASED,
-}
+            self.hosts.record(HostReport(lane.host, lane.did, verdict))
 
 
 NO_SUCCESSOR: Final = Verdict(
@@ -289,18 +267,6 @@ IS_IN_OLD_COLLECTION: Final = Verdict(
     MirrorReason.MIGRATION_NEEDED,
     message="the old collection holds a record under the same key: move it by POST /tracks/{id}/migrate-namespace",
 )
-
-
-def place_to_look(database: Database, task: DeliveryTask) -> RecordKey | None:
-    with database.read() as connection:
-        return old_place(connection, task.key, task.kind, task.subject_id)
-
-
-def refusal_of(task: DeliveryTask, found: Remote) -> Verdict | None:
-    """Return why the task must not be sent, by what the other collection holds."""
-    if task.successor is not None:
-        return NO_SUCCESSOR if found.cid is None else None
-    return IS_IN_OLD_COLLECTION if found.cid is not None else None
 
 
 def keep_fields(

@@ -1,6 +1,7 @@
 """Reads a lane's next due target as a delivery task, whose body and generation come from the same events; and how long it may take."""
 
 import asyncio
+import logging
 import time
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
@@ -12,6 +13,7 @@ from uuid import UUID
 from eventsourcing.utils import get_topic
 from sqlalchemy import (
     Boolean,
+    ColumnElement,
     Connection,
     Select,
     and_,
@@ -52,6 +54,7 @@ from outbox.record.lexicon import LexiconError
 BATCH_FROM: Final = 4
 """So many live edits of an account are sent together; fewer are sent faster one by one."""
 columns = mirror_target.c
+logger = logging.getLogger("mastertape.outbox")
 
 
 @dataclass(frozen=True)
@@ -83,10 +86,8 @@ class DeliveryTask:
     """Whether the record has changed its namespace, and this is the copy in the old one."""
     successor: RecordKey | None = None
     """Of a former copy whose subject is live, where the record is now: the copy is deleted only if the record exists there."""
-    has_former_copies: bool = False
-    """Whether copies in former namespaces may be left."""
     former_fields: Record | None = None
-    """The fields of former copies that are not deleted yet."""
+    """Of a record that has changed its namespace: the fields of former copies that are not deleted yet."""
     unread: tuple[RecordKey, ...] = ()
     """Former copies that may exist and were never read: other clients may keep fields in them."""
     is_as_adopted: bool = False
@@ -101,6 +102,8 @@ class DeliveryTask:
     """The W3C traceparent of the commit of the generation, where it was traced."""
     has_company: bool = False
     """Whether it is the first of BATCH_FROM live edits that are due."""
+    fault: Exception | None = None
+    """Why its row or events cannot be read: then this holds only what the row says."""
 
     @property
     def subject(self) -> Subject:
@@ -109,7 +112,7 @@ class DeliveryTask:
     @property
     def is_batchable(self) -> bool:
         """Whether it may be sent with others (batch.py): a replay creates the record again, which its PDS had and does not show, or a live edit changes one that it showed."""
-        if not self.is_open or self.op != PUT:
+        if self.fault is not None or not self.is_open or self.op != PUT:
             return False
         if self.is_backfill:  # one that has moved was acknowledged elsewhere
             return self.ever_sent and self.acked_gen > 0 and self.recreates and self.observed is None
@@ -181,35 +184,21 @@ class DeliveryTask:
         return None
 
 
-class UnreadableTargetError(Exception):
-    """The target's row or events cannot be read; `task` holds only what the row says."""
-
-    def __init__(self, task: DeliveryTask) -> None:
-        super().__init__(task.key.uri)
-        self.task = task
-
-
 def next_task(
     log: EventLog, lane: Lane, kinds: RecordKinds, now: datetime, done: Sequence[str]
 ) -> DeliveryTask | None:
     """Read the lane's next due target; None if none is due, or nothing may be sent to its account or host.
 
     The order: live work, verifications, backfill; within each, failed ones last, deletes before edits, then by age.
-    `done` are the places of the records that this run has delivered. Raises UnreadableTargetError.
+    `done` are the places of the records that this run has delivered.
     """
     with log.database.read() as connection:
         wanted = {"did": lane.did, "now": now, "done": list(done), "backfill": lane.backfill}
         rows = (_NEXT if lane.backfill else _NEXT_LIVE).start(connection, wanted).all()
         if not rows:
             return None
-        row = rows[0]
-        try:
-            task = task_of(connection, row, read_subjects(log, connection, [row]), kinds)
-            return replace(task, has_company=len(rows) == BATCH_FROM and all(map(is_live_edit, rows)))
-        except SQLAlchemyError:
-            raise
-        except Exception as error:
-            raise UnreadableTargetError(_task_of_row(row, kinds)) from error
+        has_company = len(rows) == BATCH_FROM and all(map(is_live_edit, rows))
+        return replace(task_of(log, connection, rows[0], kinds), has_company=has_company)
 
 
 def is_live_edit(row: Any) -> bool:
@@ -253,14 +242,28 @@ def read_subjects(log: EventLog, connection: Connection, targets: Iterable[Any])
     return found
 
 
-def task_of(connection: Connection, row: Any, read: Mapping[UUID, Read], kinds: RecordKinds) -> DeliveryTask:
-    """Make the task of a target's row and what was read of its subject."""
-    latest, recorded = read[stream_of(row)]
-    assert latest is not None  # noqa: S101 - a target is made by an event of its subject
-    subject = of_class(kinds[row.kind].aggregate, latest.state)
-    has_left = bool(subject.former_collections) and not row.former
-    former = former_records(connection, row.kind, row.subject_id) if has_left else None
-    return _task(row, recorded, subject, former, kinds)
+def task_of(
+    log: EventLog,
+    connection: Connection,
+    row: Any,
+    kinds: RecordKinds,
+    read: Mapping[UUID, Read] | None = None,
+) -> DeliveryTask:
+    """Make the task of a target's row, and of what was read of its subject."""
+    known = _task_of_row(row, kinds)
+    try:
+        of_stream = stream_of(row)
+        latest, recorded = (read or read_subjects(log, connection, [row]))[of_stream]
+        assert latest is not None  # noqa: S101 - a target is made by an event of its subject
+        subject = of_class(known.kind.aggregate, latest.state)
+        has_left = bool(subject.former_collections) and not row.former
+        former = former_records(connection, row.kind, row.subject_id) if has_left else None
+        return _task(known, row, recorded, subject, former)
+    except SQLAlchemyError:
+        raise
+    except Exception as error:
+        logger.exception("target_unreadable", extra={"did": row.did, "uri": known.key.uri})
+        return replace(known, fault=error)
 
 
 _NOW: Final = bindparam("now", type_=UtcDateTime)
@@ -283,37 +286,41 @@ _URGENT_ENOUGH: Final = (
 """The least urgent class that the lane may be sent now; NULL, which matches no target, while it may be sent nothing."""
 
 
-def _next(dialect: str, limit: int = 1) -> Select[Any]:
+def next_targets(
+    dialect: str, which: ColumnElement[bool], *more: ColumnElement[Any], limit: ColumnElement[int]
+) -> Select[Any]:
+    """Select the account's due targets of these classes that the run has not delivered, in the order of an index."""
     return (
-        select(mirror_target, is_open().label("is_open"))
+        select(mirror_target, is_open().label("is_open"), *more)
         .where(
             columns.did == bindparam("did"),
             COMES_DUE,
-            CLASS <= _URGENT_ENOUGH,
+            which,
             target_due_at() <= _NOW,
             ~among(PLACE, "done", dialect),
         )
         .order_by(*ORDER)
-        .limit(literal_column(str(limit)))
+        .limit(limit)
     )
 
 
-_NEXT: Final = Prepared(_next)
-_NEXT_LIVE: Final = Prepared(partial(_next, limit=BATCH_FROM))
-"""Not for lanes with backfill: PostgreSQL would sort all of a long one."""
+_NEXT, _NEXT_LIVE = (
+    Prepared(partial(next_targets, which=CLASS <= _URGENT_ENOUGH, limit=literal_column(str(limit))))
+    for limit in (1, BATCH_FROM)
+)
+"""One for lanes with backfill: PostgreSQL would sort all of a long one."""
 
 
 def _task(
+    known: DeliveryTask,
     row: Any,
     recorded: Sequence[RecordedEvent],
     subject: Published,
     former: FormerRecords | None,
-    kinds: RecordKinds,
 ) -> DeliveryTask:
     ends = subject.deleted_at is not None
     deleted = ends or row.former
     since_ack = tuple(each for each in recorded if each.position > row.acked_gen)
-    known = _task_of_row(row, kinds)
     adopted = known.kind.aggregate.Adopted
     return replace(
         known,
@@ -328,7 +335,6 @@ def _task(
         successor=(
             RecordKey(subject.did, subject.collection, subject.rkey) if row.former and not ends else None
         ),
-        has_former_copies=bool(subject.former_collections),
         former_fields=former.fields if former is not None else None,
         unread=former.unread if former is not None and not deleted else (),
         is_as_adopted=any(

@@ -3,9 +3,7 @@
 An attempt that a crash left open still says what may have landed.
 """
 
-from collections.abc import Generator, Sequence
-from contextlib import contextmanager
-from dataclasses import dataclass
+from collections.abc import Sequence
 from datetime import datetime, timedelta
 from typing import Any, Final
 
@@ -126,27 +124,17 @@ _END_OF_BATCH: Final = Prepared(
 )
 
 
-def record_intent(database: Database, lane: Lane, task: DeliveryTask) -> int:
-    """Commit what is about to be sent; returns the attempt's id. Raises LeaseLostError when it must not be sent."""
-    with _sendable(database, lane) as (connection, now):
-        return write_intent(connection, lane, task, now)
-
-
 def record_intents(database: Database, lane: Lane, tasks: Sequence[DeliveryTask]) -> list[int]:
-    """Do what `record_intent` does for a batch; returns the attempts' ids in the order of the tasks."""
-    with _sendable(database, lane) as (connection, now):
-        rows = connection.execute(_INTENTS, [_row(lane, task, now) for task in tasks])
-        ids = {(row.collection, row.rkey): row.id for row in rows}
-        return [ids[task.key.collection, task.key.rkey] for task in tasks]
-
-
-@contextmanager
-def _sendable(database: Database, lane: Lane) -> Generator[tuple[Connection, datetime]]:
+    """Commit what is about to be sent; returns the attempts' ids. Raises LeaseLostError when it must not be sent."""
     with database.write() as connection:
         now = lock_lane(database, connection, lane).now
         if lane.lease_until <= now:  # another relay may claim the lane while the request is in flight
             raise LeaseLostError
-        yield connection, now
+        if len(tasks) == 1:
+            return [write_intent(connection, lane, tasks[0], now)]
+        rows = connection.execute(_INTENTS, [_row(lane, task, now) for task in tasks])
+        ids = {(row.collection, row.rkey): row.id for row in rows}
+        return [ids[task.key.collection, task.key.rkey] for task in tasks]
 
 
 def write_intent(connection: Connection, lane: Lane, task: DeliveryTask, now: datetime) -> int:
@@ -217,30 +205,22 @@ def is_our_cid(connection: Connection, key: RecordKey, cid: str | None) -> bool:
     return connection.scalar(_IS_OUR_CID, {**of_target(key), "cid": cid}) is not None
 
 
-@dataclass(frozen=True)
-class LateCreates:
-    """Creates that may still land after a delete, since that makes their swap match again. A late edit can only follow such a create."""
-
-    unanswered: datetime | None
-    """When the newest unanswered create was sent."""
-    answered: bool
-    """Whether there are answered creates, of which a duplicate may still be in transit."""
-
-    def __bool__(self) -> bool:
-        return self.unanswered is not None or self.answered
-
-
 def unanswered_create(connection: Connection, key: RecordKey) -> str | None:
     """The CID of the newest unanswered create."""
     return connection.scalar(_UNANSWERED_CREATE, of_target(key))
 
 
-def unsettled_creates(connection: Connection, key: RecordKey, since: datetime) -> LateCreates:
-    """The creates of a record that were sent after `since` and may still land."""
+def late_creates(
+    connection: Connection, key: RecordKey, since: datetime
+) -> tuple[Sequence[datetime], datetime | None]:
+    """Return when creates of a record were sent after `since`, and the newest of them that was not answered.
+
+    They may still land after a delete, since that makes their swap match again, and of answered ones a duplicate. A late edit can
+    only follow such a create.
+    """
     rows = connection.execute(_CREATES, {**of_target(key), "since": since}).all()
-    unanswered_outcomes = (None, Kind.AMBIGUOUS.value)
-    unanswered = [row.started_at for row in rows if row.outcome in unanswered_outcomes]
-    return LateCreates(max(unanswered, default=None), answered=len(unanswered) < len(rows))
+    unanswered = [row.started_at for row in rows if row.outcome in {None, Kind.AMBIGUOUS.value}]
+    return [row.started_at for row in rows], max(unanswered, default=None)
 
 
 def _row(lane: Lane, task: DeliveryTask, now: datetime) -> dict[str, Any]:

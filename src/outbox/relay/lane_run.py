@@ -29,10 +29,10 @@ from outbox.ports import Tracing
 from outbox.record.kind import RecordKinds
 from outbox.relay.batch import BatchRun, SentBatch
 from outbox.relay.delivery import Delivery
-from outbox.relay.delivery_task import DeliveryTask, LeaseClock, UnreadableTargetError, next_task
+from outbox.relay.delivery_task import DeliveryTask, LeaseClock, next_task
 from outbox.relay.journal import write_intent
 from outbox.relay.result import Outcome, Result, log_result
-from outbox.relay.settle import Settled, settle
+from outbox.relay.settle import settle
 from outbox.threads import in_thread
 
 logger = logging.getLogger("mastertape.outbox")
@@ -42,8 +42,6 @@ MAX_BACKFILL_RECORDS_PER_RUN: Final = 5
 """Fewer, so that a host's only lane is soon free for live work."""
 MAX_RUN_SECONDS: Final = 10.0
 """No delivery begins later in a run."""
-NextDelivery = DeliveryTask | Result | None
-"""A task, the result of one that cannot be read, or None where nothing is due."""
 
 
 @dataclass
@@ -72,10 +70,8 @@ class LaneRunner:
         outcomes: Counter[Outcome] = Counter()
         try:
             await self._deliver_due(lane, lease, outcomes)
-        except LeaseLostError as lost:
+        except LeaseLostError:
             logger.warning("lease_lost", extra=lane.log_fields)
-            if isinstance(lost, _FencedError):
-                self.delivery.metrics.fenced()
         except Exception:
             logger.exception("lane_run_failed", extra=lane.log_fields)
             try:
@@ -92,10 +88,8 @@ class LaneRunner:
         following = await in_thread(self._begin_first, lane, run, may_deliver=self._may_deliver(lease))
         deliveries = 0
         while following is not None:
-            delivered: Result | SentBatch | None = None
-            if isinstance(following, DeliveryTask):
-                delivered = await run.batches.send(following, lease.seconds_left_to_send(), run.done)
-            delivered = delivered or await self._deliver(lane, following, lease)
+            batch = await run.batches.send(following, lease.seconds_left_to_send(), run.done)
+            delivered = batch or await self._deliver(lane, following, lease)
             deliveries += 1
             run.done += [result.task.key.place for result in delivered.results]
             ends_run = any(result.ends_run for result in delivered.results)
@@ -106,7 +100,7 @@ class LaneRunner:
     def _may_deliver(self, lease: LeaseClock) -> bool:
         return not self.is_stopping() and lease.age < MAX_RUN_SECONDS and lease.seconds_left_to_send() > 0
 
-    def _begin_first(self, lane: Lane, run: _Run, *, may_deliver: bool) -> NextDelivery:
+    def _begin_first(self, lane: Lane, run: _Run, *, may_deliver: bool) -> DeliveryTask | None:
         database = self.log.database
         with database.write() as connection:
             now = lock_lane(database, connection, lane).now
@@ -115,19 +109,15 @@ class LaneRunner:
                 write_release(connection, lane, now)
             return first
 
-    def _begin(self, connection: Connection, lane: Lane, now: datetime, run: _Run) -> NextDelivery:
+    def _begin(self, connection: Connection, lane: Lane, now: datetime, run: _Run) -> DeliveryTask | None:
         """Read the next due target and, where it begins with a write, record its intent in the same transaction.
 
         That holds the lane's lock, without which no event of the account's records is committed: target and events agree.
         """
         if lane.lease_until <= now:  # another relay may claim the lane while the request is in flight
             return None
-        try:
-            task = next_task(self.log, lane, self.kinds, now, run.done)
-        except UnreadableTargetError as error:
-            logger.exception("target_unreadable", extra=lane.log_fields)
-            return Result(error.task, Outcome.FAILED, verdict_of_fault(error))
-        if task is None or run.batches.begins_with(task):
+        task = next_task(self.log, lane, self.kinds, now, run.done)
+        if task is None or task.fault is not None or run.batches.begins_with(task):
             return task
         try:
             begins_with_write = self.delivery.begins_with_write(task)
@@ -135,10 +125,10 @@ class LaneRunner:
             begins_with_write = False
         return replace(task, intent=write_intent(connection, lane, task, now)) if begins_with_write else task
 
-    async def _deliver(self, lane: Lane, task: DeliveryTask | Result, lease: LeaseClock) -> Result:
+    async def _deliver(self, lane: Lane, task: DeliveryTask, lease: LeaseClock) -> Result:
         """Deliver one target. A fault of its own fails this target and not the lane."""
-        if isinstance(task, Result):
-            return task
+        if task.fault is not None:
+            return Result(task, Outcome.FAILED, verdict_of_fault(task.fault))
         try:
             with self.tracing.delivery(task) as report:
                 result = await self.delivery.deliver(lane, task, lease.seconds_left_to_send())
@@ -150,39 +140,38 @@ class LaneRunner:
             logger.exception("delivery_failed", extra=lane.log_fields)
             return Result(task, Outcome.FAILED, verdict_of_fault(error))
 
-    async def _settle(self, lane: Lane, delivered: Result | SentBatch, run: _Run) -> NextDelivery:
+    async def _settle(self, lane: Lane, delivered: Result | SentBatch, run: _Run) -> DeliveryTask | None:
         """Settle what was delivered and, unless the run ends, begin the next delivery in the same unit."""
         try:
             following = await in_thread(self._settle_and_report, lane, delivered, run)
         except LeaseLostError:
-            raise _FencedError from None
+            self.delivery.metrics.fenced()
+            raise
         self.on_settled(lane.did)
         for result in delivered.results:
             self.delivery.metrics.settled(result)
             log_result(lane, result)
         return following
 
-    def _settle_and_report(self, lane: Lane, delivered: Result | SentBatch, run: _Run) -> NextDelivery:
+    def _settle_and_report(self, lane: Lane, delivered: Result | SentBatch, run: _Run) -> DeliveryTask | None:
         """Settle, then update the host's row: in one thread, so that a cancelled run does both or neither.
 
         The lane is released with the last result, but not before its host's row shows what that says of the host.
         """
-        following: NextDelivery = None
+        following: DeliveryTask | None = None
 
-        def begin_or_release(settled: Settled) -> None:
+        def begin_or_release(connection: Connection, now: datetime, report: HostReport | None) -> None:
             nonlocal following
             if any(result.is_answered for result in delivered.results):
-                run.succeeded_at = settled.now
-            following = self._begin(settled.connection, lane, settled.now, run) if run.goes_on else None
-            if following is None and settled.report is None:
-                write_release(settled.connection, lane, settled.now, run.succeeded_at)
+                run.succeeded_at = now
+            following = self._begin(connection, lane, now, run) if run.goes_on else None
+            if following is None and report is None:
+                write_release(connection, lane, now, run.succeeded_at)
 
         try:
             report = settle(self.log, lane, delivered, begin_or_release)
         except Exception:  # the host's limits hold, although nothing was settled
-            self.delivery.hosts.record_if_changed(
-                HostReport.of_limits(lane.host, lane.did, delivered.verdict)
-            )
+            self.delivery.hosts.record(HostReport(lane.host, lane.did, delivered.verdict))
             raise
         if report is not None:
             self.delivery.hosts.record(report)
@@ -194,7 +183,3 @@ class LaneRunner:
                 subject = result.task.subject
                 count_failure(self.log.database, lane.host, result.verdict, did=lane.did, subject=subject)
         return following
-
-
-class _FencedError(LeaseLostError):
-    """The lease was lost between the claim and the settling of a result, which is dropped."""

@@ -13,21 +13,11 @@ from sqlalchemy import Connection
 from aggregates.published import Published
 from eventstore.change import Event, of_class
 from eventstore.event_log import EventLog
-from eventstore.states import State
 from outbox.mirror.targets import DELETE
 from outbox.pds.client import Remote
 from outbox.record.kind import GENERATION
 from outbox.relay.delivery_task import DeliveryTask
-
-
-class Finding(State):
-    """What the comparison found; shown in metrics."""
-
-    LANDED = "landed", "the PDS has what was to be sent"
-    REBASE = "rebase", "it is ours, or differs only in other clients' fields: write on top of it"
-    MISSING = "missing", "another client deleted it"
-    FOREIGN = "foreign", "another client changed our fields"
-    AGREES = "agrees", "it is as last observed, or not ours to change"
+from outbox.relay.result import Outcome
 
 
 @dataclass(frozen=True)
@@ -47,12 +37,12 @@ class History:
         return of_class(self.task.kind.aggregate, found.state) if found is not None else None
 
 
-def read_back(task: DeliveryTask, remote: Remote, was_sent: bool, history: History) -> Finding:
+def read_back(task: DeliveryTask, remote: Remote, was_sent: bool, history: History) -> Outcome:
     """Compare the record with a task that is to be sent; docs/architecture.md has the table."""
     if remote.cid == task.request_cid:
-        return Finding.LANDED
+        return Outcome.DELIVERED
     if remote.cid is None or remote.body is None:
-        return Finding.REBASE if task.base is None or task.recreates else Finding.MISSING
+        return Outcome.REBASED if task.base is None or task.recreates else Outcome.MISSING
     is_known = (
         (task.op == DELETE and task.successor is None)
         or was_sent
@@ -64,30 +54,30 @@ def read_back(task: DeliveryTask, remote: Remote, was_sent: bool, history: Histo
     if is_known and task.successor is not None and not was_sent:
         # A namespace move must not delete other clients' later edits.
         is_known = task.kind.merged({}, remote.body) == task.kind.merged({}, task.observed)
-    return Finding.REBASE if is_known else Finding.FOREIGN
+    return Outcome.REBASED if is_known else Outcome.HELD
 
 
-def verify(task: DeliveryTask, remote: Remote, was_sent: bool, history: History) -> Finding:
+def verify(task: DeliveryTask, remote: Remote, was_sent: bool, history: History) -> Outcome:
     """Compare the record with the state that was last observed, where nothing is to be sent."""
     if task.detached or task.op == DELETE:
         return _verify_absent(task, remote, was_sent, history)
     if task.conflict is not None and remote.cid == task.base:
-        return Finding.REBASE  # the foreign edit was taken back
+        return Outcome.REBASED  # the foreign edit was taken back
     if remote.cid is None:
-        return Finding.MISSING
+        return Outcome.MISSING
     if remote.cid in {task.base, task.conflict}:
-        return Finding.REBASE if task.is_outdated else Finding.AGREES
+        return Outcome.REBASED if task.is_outdated else Outcome.SEEN
     return read_back(task, remote, was_sent, history)
 
 
-def _verify_absent(task: DeliveryTask, remote: Remote, was_sent: bool, history: History) -> Finding:
+def _verify_absent(task: DeliveryTask, remote: Remote, was_sent: bool, history: History) -> Outcome:
     """Compare what was last observed to be absent, or is to be: a record of ours is back, or has landed late."""
     if remote.body is not None and (was_sent or _is_ours(task, remote.body, history)):
-        return Finding.REBASE
+        return Outcome.REBASED
     if task.conflict is not None and remote.cid in {None, task.base}:
-        return Finding.REBASE  # the foreign edit was taken back
+        return Outcome.REBASED  # the foreign edit was taken back
     is_over = task.was_rejected and not task.is_former and remote.cid is None
-    return Finding.LANDED if is_over else Finding.AGREES
+    return Outcome.DELIVERED if is_over else Outcome.SEEN
 
 
 def _is_of_log(task: DeliveryTask, remote: Remote, history: History) -> bool:

@@ -143,10 +143,7 @@ class Relay:
         now = asyncio.get_running_loop().time()
         if releases := now >= self._early_release_at:
             self._early_release_at = now + EARLY_RELEASE_SECONDS
-        found = await in_thread(self._poll, list(self._runs.values()), releases=releases)
-        if found is None:
-            return BUSY_POLL_SECONDS
-        seconds, lanes = found
+        seconds, lanes = await in_thread(self._poll, list(self._runs.values()), releases=releases)
         for lane in lanes:
             run = asyncio.create_task(self._runner.run(lane, lease))
             self._runs[run] = lane
@@ -158,8 +155,8 @@ class Relay:
             return BUSY_POLL_SECONDS
         return min(seconds, BUSY_POLL_SECONDS if self._runs else IDLE_POLL_SECONDS)
 
-    def _poll(self, running: Sequence[Lane], *, releases: bool) -> tuple[float, list[Lane]] | None:
-        """Ask what is due, and claim lanes; None while the read models are another release's, in which nothing could be settled."""
+    def _poll(self, running: Sequence[Lane], *, releases: bool) -> tuple[float, list[Lane]]:
+        """Ask what is due, and claim lanes; none while the read models are another release's, in which nothing could be settled."""
         if projections := self._log.outdated():
             projection = projections[0].name
             if time.monotonic() >= self._log_outdated_at:
@@ -169,19 +166,17 @@ class Relay:
                     f"end this process, or `mastertape rebuild {projection}` with its release"
                 )
                 logger.error("relay_outdated", extra={"owner": self._owner, "reason": reason})
-            return None
+            return BUSY_POLL_SECONDS, []
         if releases:
             release_of_ended(self._log.database, self._has_ended)
         seconds = seconds_until_due(self._log.database)
-        return seconds, self._claim(running) if seconds <= 0 else []
-
-    def _claim(self, running: Sequence[Lane]) -> list[Lane]:
-        if len(running) >= self._limits.lanes:
-            return []
-        return claim(
+        free = self._limits.lanes - len(running)
+        if seconds > 0 or free <= 0:
+            return seconds, []
+        return seconds, claim(
             self._log.database,
             owner=self._owner,
-            limit=self._limits.lanes - len(running),
+            limit=free,
             lease=self._limits.lease,
             backfill=self._limits.backfill - sum(lane.backfill for lane in running),
             of_failing_hosts=self._limits.of_failing_hosts - sum(lane.host_failed_last for lane in running),

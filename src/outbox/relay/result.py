@@ -22,19 +22,20 @@ from outbox.pds.verdict import Kind, Verdict
 from outbox.record.dag_cbor import Record, UnencodableError, encode
 from outbox.relay.delivery_task import DeliveryTask
 
+DONE: Final = Verdict(Kind.DONE)
 KINDS_OF_ONE_RECORD: Final = frozenset({Kind.REJECTED, Kind.BLOB_MISSING, Kind.BROKEN})
 
 
 class Outcome(State):
-    """How the delivery of one target ended; shown in logs and metrics."""
+    """How the delivery of one target ended, or what a comparison with the PDS found; shown in logs and metrics."""
 
     DELIVERED = "delivered", "the PDS has the generation"
     CANCELLED = "cancelled", "the record was deleted before anything was sent"
     HELD = "held", "another client changed the record: its owner decides"
     MISSING = "missing", "another client deleted the record"
     SETTLING = "settling", "a delete waits until no earlier create can land after it"
-    SEEN = "seen", "a verification found nothing to send"
-    REBASED = "rebased", "a verification found only other clients' fields changed"
+    SEEN = "seen", "it is as last observed, or not ours to change: nothing is sent"
+    REBASED = "rebased", "it is ours, or differs only in other clients' fields: it is written on top of"
     FAILED = "failed", "the verdict says what to do"
 
 
@@ -44,7 +45,7 @@ class Result:
 
     task: DeliveryTask
     outcome: Outcome
-    verdict: Verdict
+    verdict: Verdict = DONE
     attempt_id: int | None = None
     remote: Remote | None = None
     verify_at: datetime | None = None

@@ -9,7 +9,6 @@
 
 from collections.abc import Callable
 from contextlib import nullcontext
-from dataclasses import dataclass
 from datetime import datetime, timedelta
 from typing import Any, Final
 
@@ -21,15 +20,15 @@ from eventstore.database import Database
 from eventstore.event_log import EventLog
 from eventstore.prepared import pipelined
 from eventstore.unit_of_work import UnitOfWork
-from outbox.mirror.due import is_backfill, is_open, target_columns
+from outbox.mirror.due import is_open, target_columns
 from outbox.mirror.failure_causes import Cause, error_text
 from outbox.mirror.host_state import HostReport
 from outbox.mirror.hosts import changes_host
 from outbox.mirror.lanes import Lane, back_off, change_lane, lock_lane, note_limits
 from outbox.mirror.namespace_moves import clear_former
-from outbox.mirror.parking import clear_probe, park, schedule_probe
+from outbox.mirror.parking import PROBE_AFTER_FAILING, clear_probe, park, request_probe
 from outbox.mirror.requeue import reverify
-from outbox.mirror.states import MirrorReason, TargetState
+from outbox.mirror.states import LaneState, MirrorReason, TargetState
 from outbox.mirror.tables import NEVER, PAST, blob_job
 from outbox.mirror.targets import DELETE, blob_row, is_about, upsert
 from outbox.pds.verdict import NO_CONNECTION, NO_CONNECTION_PAUSE, PARKS, Kind, Verdict
@@ -61,21 +60,15 @@ MAX_CONTENDED_PAUSE_SECONDS: Final = 3600.0
 """The longest pause of a record that the PDS neither shows nor lets us write: another client's that was taken down."""
 
 
-@dataclass(frozen=True)
-class Settled:
-    """What was settled, in a transaction that is still open and holds the lane's lock."""
-
-    connection: Connection
-    now: datetime
-    report: HostReport | None
-    """For the host's row, if that has to change."""
+Then = Callable[[Connection, datetime, HostReport | None], None]
+"""What follows in the transaction that settles, which holds the lane's lock, at its time; with the report for the host's row, if that has to change."""
 
 
 def settle(
     log: EventLog,
     lane: Lane,
     delivered: Result | SentBatch,
-    then: Callable[[Settled], None] = lambda _: None,
+    then: Then = lambda *_: None,
 ) -> HostReport | None:
     """Settle what was delivered, and do what comes `then` in the same transaction; returns the report for the host's row, if any.
 
@@ -84,9 +77,9 @@ def settle(
     """
 
     def work(connection: Connection, unit: UnitOfWork | None = None) -> HostReport | None:
-        settled = _settle(log.database, connection, lane, delivered, unit)
-        then(settled)
-        return settled.report
+        now, report = _settle(log.database, connection, lane, delivered, unit)
+        then(connection, now, report)
+        return report
 
     if isinstance(delivered, Result) and delivered.only_acknowledges:
         return log.transact_without_events(work)
@@ -99,7 +92,7 @@ def _settle(
     lane: Lane,
     delivered: Result | SentBatch,
     unit: UnitOfWork | None,
-) -> Settled:
+) -> tuple[datetime, HostReport | None]:
     has_no_failures, now = lock_lane(database, connection, lane)
     # a pipeline takes no queries of SQLAlchemy's own, and a failure asks the database some
     is_plain = isinstance(delivered, SentBatch) and all(
@@ -113,15 +106,16 @@ def _settle(
             else:
                 _settle_target(unit, lane, result)
     if delivered.results:
-        return _settle_lane(connection, lane, delivered.results[-1], now, has_no_failures=has_no_failures)
+        report = _settle_lane(connection, lane, delivered.results[-1], now, has_no_failures=has_no_failures)
+        return now, report
     note_limits(connection, lane.did, delivered.verdict.lane_limits(now))  # a refused batch costs points, too
-    report = HostReport.of_limits(lane.host, lane.did, delivered.verdict)
-    return Settled(connection, now, report if changes_host(connection, report, now) else None)
+    limits = HostReport(lane.host, lane.did, delivered.verdict)
+    return now, limits if changes_host(connection, limits, now) else None
 
 
 def _settle_lane(
     connection: Connection, lane: Lane, result: Result, now: datetime, *, has_no_failures: bool
-) -> Settled:
+) -> HostReport | None:
     task, verdict = result.task, result.verdict
     limits = verdict.lane_limits(now)
     if result.outcome is not Outcome.FAILED and not (has_no_failures and not limits):
@@ -130,7 +124,7 @@ def _settle_lane(
     again = is_repeated_server_error(connection, task, verdict)
     report = HostReport.of(lane.host, lane.did, verdict, answered=result.is_answered, breaks_down_again=again)
     is_news = not (has_no_failures and report.says_nothing_new) and changes_host(connection, report, now)
-    return Settled(connection, now, report if is_news else None)
+    return report if is_news else None
 
 
 def _settle_target(unit: UnitOfWork, lane: Lane, result: Result) -> None:
@@ -158,6 +152,8 @@ def _settle_target(unit: UnitOfWork, lane: Lane, result: Result) -> None:
         case Outcome.SEEN | Outcome.REBASED:
             record_verification(unit, result)
         case Outcome.FAILED:
+            if result.verdict.kind is Kind.NOT_SENT and result.attempt_id is not None:
+                set_target(unit.connection, result.task, ever_sent=result.task.ever_sent)
             _record_failure(unit, lane, result.task, result.verdict)
 
 
@@ -188,7 +184,7 @@ def _acknowledge(connection: Connection, result: Result, now: datetime) -> None:
     if body is not None and task.kind.blob_field in body and names_new_blob:
         this = (blob_job.c.did == task.key.did, *is_about(blob_job, *task.subject))
         connection.execute(update(blob_job).where(*this).values(attempts=0))
-    if task.has_former_copies and not task.is_former:
+    if task.former_fields is not None:
         clear_former(connection, task.kind.name, task.subject_id, task.gen)
     if result.is_mismatch and task.is_open:  # a rewrite is not verified again, or it would never end
         reverify(connection, [task.subject], now)
@@ -228,7 +224,6 @@ def _record_failure(unit: UnitOfWork, lane: Lane, task: DeliveryTask, verdict: V
                 paced.update(state=TargetState.PACED, reason=MirrorReason.PACED, not_before=PAST)
             set_target(unit.connection, task, **paced)
         case Kind.NOT_SENT if verdict.error == NO_CONNECTION:  # not an attempt, and no fault of the PDS
-            set_target(unit.connection, task, ever_sent=task.ever_sent)
             change_lane(unit.connection, lane.did, not_before=unit.now + NO_CONNECTION_PAUSE)
         case Kind.FULL if _has_newer_delete(unit, task):
             pass  # it is sent next, and makes room
@@ -247,18 +242,20 @@ def _record_failure(unit: UnitOfWork, lane: Lane, task: DeliveryTask, verdict: V
 def _retry_later(
     unit: UnitOfWork, lane: Lane, task: DeliveryTask, verdict: Verdict, failure: dict[str, Any]
 ) -> None:
-    if verdict.kind is Kind.NOT_SENT:
-        failure["ever_sent"] = task.ever_sent
     set_target(unit.connection, task, **failure)
     if verdict.concerns_host:
         pause = verdict.requested_pause(unit.now)
         back_off(unit.connection, lane.did, unit.now, error=error_text(verdict), at_least=pause)
-    schedule_probe(unit.connection, lane.did, unit.now)
+    request_probe(unit.connection, lane.did, unit.now + PROBE_AFTER_FAILING, [LaneState.READY])
 
 
 def _has_newer_delete(unit: UnitOfWork, task: DeliveryTask) -> bool:
     """Whether a delete was requested since the lane run read this task."""
-    newer = (target_columns.desired_op == DELETE, target_columns.desired_gen > task.gen, ~is_backfill())
+    newer = (
+        target_columns.desired_op == DELETE,
+        target_columns.desired_gen > task.gen,
+        ~target_columns.backfill,
+    )
     untried = (is_open(), target_columns.failed_gen < target_columns.desired_gen)
     which = exists().where(target_columns.did == task.key.did, *newer, *untried)
     return unit.connection.scalar(select(which)) or False

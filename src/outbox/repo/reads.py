@@ -160,11 +160,11 @@ class PacedReads(RepoReads):
         self._hosts = hosts
 
     async def _ask(self, host: str, nsid: str, params: dict[str, str]) -> Verdict:
-        if not await in_thread(self._hosts.may_send_backfill, host):
+        if not await in_thread(self._hosts.may_send, host, can_wait=True):
             return LEFT_ALONE
         verdict = await super()._ask(host, nsid, params)
         report = HostReport.of(host, params.get("did", params.get("repo", "")), verdict)
-        await in_thread(self._hosts.record_if_changed, report)
+        await in_thread(self._hosts.record, report)
         return verdict
 
 

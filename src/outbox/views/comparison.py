@@ -61,7 +61,7 @@ class FieldVersions:
 
 def known_record(connection: Connection, subject: Published, kinds: RecordKinds) -> KnownRecord:
     """Return our fields as they are wanted in a subject's record, and the record that was confirmed."""
-    kind, subject_id = kinds.of(subject), subject.subject_id
+    kind, subject_id = kinds[subject.TOPIC], subject.subject_id
     row = connection.execute(_TARGET, {"kind": kind.name, "subject_id": subject_id}).one()
     mirror = mirrors(connection, kind.name, [subject_id])[subject_id]
     body = decode(row.observed_body) if row.observed_body is not None else {}

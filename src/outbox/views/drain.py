@@ -10,7 +10,7 @@ from typing import Any, Final
 
 from sqlalchemy import ColumnElement, Connection, Select, bindparam, case, func, select
 
-from outbox.mirror.due import is_backfill, is_open, lane_columns, latest_of, target_columns
+from outbox.mirror.due import is_open, lane_columns, latest_of, target_columns
 from outbox.mirror.states import LaneState, MirrorReason, MirrorState
 from outbox.mirror.tables import mirror_lane, pds_host
 from outbox.mirror.targets import DELETE
@@ -120,7 +120,7 @@ def _lanes(column: ColumnElement[str]) -> Select[Any]:
             target_columns.did,
             func.count().label("records"),
             func.sum(cost).label("points"),
-            func.max(case((is_backfill(), BACKFILL_RESERVE), else_=LIVE_RESERVE)).label("reserve"),
+            func.max(case((target_columns.backfill, BACKFILL_RESERVE), else_=LIVE_RESERVE)).label("reserve"),
         )
         .join(mirror_lane, lane_columns.did == target_columns.did)
         .where(column.in_(bindparam("whose", expanding=True)), is_open())

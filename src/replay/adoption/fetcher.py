@@ -68,8 +68,7 @@ class Fetcher:
                 host
             ):  # those of a host it redirects to are not the PDS's
                 verdict = verdict_of(reply.status_code, reply.headers, b"", Phase.READ)
-                report = HostReport.of_limits(host, did, verdict)
-                await in_thread(self.hosts.record_if_changed, report)
+                await in_thread(self.hosts.record, HostReport(host, did, verdict))
 
         address = httpx.URL(f"{host}/xrpc/{GET_BLOB}", params={"did": did, "cid": cid})
         try:

@@ -3,12 +3,10 @@
 Only records that it has written count: one that was adopted keeps its addresses until its track changes.
 """
 
-import logging
 from collections.abc import Iterator, Sequence
 from typing import Any, Final
 
 from sqlalchemy import Connection, and_, bindparam, exists, select
-from sqlalchemy.exc import SQLAlchemyError
 
 from eventstore.event_log import EventLog
 from outbox.mirror.due import is_open
@@ -18,8 +16,6 @@ from outbox.pds.client import RecordKey
 from outbox.record.kind import RecordKinds
 from outbox.relay.delivery_task import DeliveryTask, read_subjects, task_of
 from outbox.relay.journal import UnsentOutcome
-
-logger = logging.getLogger("mastertape.replay")
 
 SAMPLED_RECORDS: Final = 50
 
@@ -62,13 +58,6 @@ def _outdated(
 ) -> Iterator[DeliveryTask]:
     read = read_subjects(log, connection, rows)
     for row in rows:
-        try:
-            task = task_of(connection, row, read, kinds)
-        except SQLAlchemyError:
-            raise
-        except Exception:
-            facts = {"did": row.did, "subject": f"{row.kind}/{row.subject_id}"}
-            logger.exception("target_unreadable", extra=facts)  # the relay fails on this record alone, too
-            continue
+        task = task_of(log, connection, row, kinds, read)
         if task.is_outdated:
             yield task

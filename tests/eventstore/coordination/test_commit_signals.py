@@ -7,7 +7,7 @@ from contextlib import asynccontextmanager
 import pytest
 from sqlalchemy import insert, text
 
-from eventstore.coordination.commit_signals import Announcer, Listener, announce, awaited
+from eventstore.coordination.commit_signals import Announcer, Listener, announce
 from eventstore.database import Database
 from eventstore.schema import projection_state
 
@@ -103,31 +103,6 @@ async def test_an_announcement_that_was_asked_for_before_the_end_is_made(
             await asyncio.to_thread(commit, writer, "one")
             say()
         await ear.hears()
-
-
-@pytest.mark.postgres
-async def test_other_processes_hear_whether_a_caller_waits_for_what_follows(migrated_postgres: str) -> None:
-    writer, seen, heard = Database(migrated_postgres), [], asyncio.Event()
-
-    def hear() -> None:
-        seen.append(awaited.get())
-        heard.set()
-
-    async def hears() -> bool:
-        await asyncio.wait_for(heard.wait(), LONG)
-        heard.clear()
-        return seen[-1]
-
-    running = asyncio.create_task(Listener(writer).run(hear))
-    async with announcing(writer) as say:
-        assert not await hears()  # what came before it listened
-        for is_awaited in (True, False):
-            awaited.set(is_awaited)
-            say()
-            assert await hears() is is_awaited
-    running.cancel()
-    await asyncio.wait({running})
-    writer.close()
 
 
 @pytest.mark.postgres

@@ -6,26 +6,21 @@ from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any
 
 import pytest
+from sqlalchemy import insert
 
 from eventstore.database import Database
 from outbox.mirror.host_state import HostReport
 from outbox.mirror.hosts import Hosts
-from outbox.mirror.tables import NEVER, PAST, pds_host
+from outbox.mirror.tables import NEVER, PAST, blob_job, pds_host
 from tests.eventstore.threads import DEADLINE, together, until
 from tests.outbox.rigs.hosts import ONE, PAUSED, host_row
 from tests.outbox.rigs.row_locks import locked, row_lock_waits
 from tests.outbox.rigs.rows import HOST, add_lane, claimed, dids
+from tests.outbox.rigs.uploads import claim_uploads
 from tests.statements import Statement, before_each_statement
 
 if TYPE_CHECKING:
     from outbox.mirror.lanes import Lane
-import logging
-
-from sqlalchemy import insert, select
-
-from outbox.mirror.tables import blob_job
-from outbox.pds.verdict import Kind, Verdict
-from tests.outbox.rigs.uploads import claim_uploads
 
 HOSTS = 40
 STATEMENTS_OF_A_HOST = 4
@@ -112,23 +107,6 @@ def test_a_pause_whose_row_stays_locked_is_logged_and_dropped(
         together(lambda: Hosts(postgres).record(HostReport.of(HOST, ONE, PAUSED)))
     assert "host_not_noted" in caplog.text
     assert host_row(postgres).paced_until == PAST
-
-
-OTHER = "http://other.test"
-
-
-@pytest.mark.postgres
-def test_what_was_heard_of_a_locked_host_is_left_out_without_an_error(
-    postgres: Database, caplog: pytest.LogCaptureFixture
-) -> None:
-    did = add_lane(postgres, 1)
-    failed = Verdict(Kind.NOT_SENT, error="ConnectError")
-    with locked(postgres, pds_host, pds_host.c.host == HOST):
-        Hosts(postgres).record(HostReport.of(HOST, did, failed))
-    assert [record.levelno for record in caplog.records] == [logging.WARNING]
-    Hosts(postgres).record(HostReport.of(HOST, did, failed))
-    with postgres.read() as connection:
-        assert connection.scalar(select(pds_host.c.failures)) == 1
 
 
 @pytest.mark.postgres

@@ -1,6 +1,5 @@
 """A host that fails is left alone, for longer each time; one account's trouble is not its host's."""
 
-from collections.abc import Callable
 from datetime import timedelta
 from itertools import pairwise
 from typing import Any
@@ -22,7 +21,6 @@ from outbox.mirror.tables import PAST
 from outbox.pds.verdict import NOT_OF_PDS, Phase, verdict_of_reply
 from outbox.relay.result import Outcome
 from tests.dsl import BOB
-from tests.eventstore.threads import together
 from tests.outbox.rigs.hosts import FAILED, ONE, OTHER, host_row, limited, opened, report_verdicts, state
 from tests.outbox.rigs.relay_rig import Clock, Rig, answered, refused
 from tests.outbox.rigs.rows import HOST, add_lane, claimed, dids, set_host
@@ -172,13 +170,13 @@ def test_what_breaks_down_each_time_neither_opens_it_nor_makes_its_pauses_longer
     lanes(database, 1)
     broken = verdict_of_reply(httpx.Response(500, json={"error": "InternalServerError"}))
     for did in [ONE, OTHER] * OPENS_AFTER_FAILURES:
-        Hosts(database).record_if_changed(HostReport.of(HOST, did, broken, breaks_down_again=True))
+        Hosts(database).record(HostReport.of(HOST, did, broken, breaks_down_again=True))
     assert state(database) == BreakerState.CLOSED
 
     opened(database)
     for _ in range(5):
         after_its_pause(database, clock)
-        Hosts(database).record_if_changed(HostReport.of(HOST, ONE, broken, breaks_down_again=True))
+        Hosts(database).record(HostReport.of(HOST, ONE, broken, breaks_down_again=True))
         assert state(database) == BreakerState.OPEN
         assert host_row(database).retry_at - clock() <= timedelta(seconds=FIRST_PAUSE_SECONDS)
 
@@ -261,21 +259,6 @@ def test_an_accounts_budget_is_not_the_hosts(database: Database, policy: str) ->
     report_verdicts(database, (ONE, verdict_of_reply(limited(0, policy))))
     report_verdicts(database, (ONE, verdict_of_reply(limited(0, policy, status=429))))
     assert len(claimed(database)) == 2
-
-
-def test_reports_of_hosts_and_claims_do_not_wait_for_each_other(database: Database) -> None:
-    lanes(database, 8)
-
-    def relay(did: str) -> Callable[[], None]:
-        def work() -> None:
-            for turn in range(20):
-                for lane in claimed(database, limit=2):
-                    release(database, lane)
-                Hosts(database).record(HostReport.of(HOST, did, FAILED if turn % 3 else TAKEN))
-
-        return work
-
-    together(*[relay(did) for did in (ONE, OTHER, ONE, OTHER)])
 
 
 @pytest.mark.anyio

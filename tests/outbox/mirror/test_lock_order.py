@@ -27,7 +27,7 @@ from outbox.pds.verdict import Kind, Verdict
 from outbox.probes.jobs import settle_probe
 from outbox.relay.claim import claim
 from outbox.relay.delivery_task import DeliveryTask, next_task
-from outbox.relay.journal import record_intent
+from outbox.relay.journal import record_intents
 from outbox.relay.result import Outcome, Result
 from replay.reconcile.drift import Drift, DriftKind
 from replay.reconcile.verify import Repo, Verified
@@ -158,7 +158,7 @@ async def test_nor_does_whoever_comes_from_outside_of_the_relays_turns(
 
 
 async def test_an_acknowledgement_waits_for_no_command_of_its_account(scene: Scene) -> None:
-    attempt = record_intent(scene.database, scene.lane, scene.task)
+    [attempt] = record_intents(scene.database, scene.lane, [scene.task])
     done = Verdict(Kind.DONE, body={"cid": scene.task.request_cid})
     result = Result(scene.task, Outcome.DELIVERED, done, attempt)
     with ThreadPoolExecutor(1) as pool, scene.log.unit_of_work(ALICE, ARTIST):
@@ -198,7 +198,7 @@ async def test_a_settle_that_meets_an_edit_waits_for_the_append_lock_before_it_h
     "act",
     [
         appends,
-        lambda scene: record_intent(scene.database, scene.lane, scene.task),
+        lambda scene: record_intents(scene.database, scene.lane, [scene.task]),
         lambda scene: release(scene.database, scene.lane),
         settles(Kind.AMBIGUOUS),
         settles(Kind.BLOB_MISSING),
@@ -212,7 +212,7 @@ async def test_a_settle_that_meets_an_edit_waits_for_the_append_lock_before_it_h
     ],
     ids=[
         "append",
-        "record_intent",
+        "record_intents",
         "release",
         "settle",
         "settle-blob-missing",

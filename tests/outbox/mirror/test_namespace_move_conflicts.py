@@ -14,7 +14,6 @@ from tests.outbox.rigs.namespace_move import (
     decides,
     in_the_old_place,
     moves,
-    moves_back,
     old,
     writes,
     writes_elsewhere,
@@ -112,21 +111,6 @@ async def test_a_record_moves_after_another_client_has_withdrawn_its_edit(desk: 
     moves(desk)
     await desk.relay_once()
     assert (old(desk, track), (desk.remote(track) or {})["title"]) == (None, before["title"])
-
-
-async def test_a_record_moves_back_after_the_edit_of_its_former_copy_was_withdrawn(desk: Rig) -> None:
-    track = await in_the_old_place(desk)
-    before = old(desk, track) or {}
-    moves(desk)
-    writes_elsewhere(desk, track, title="theirs")
-    await desk.relay_once()
-    writes_elsewhere(desk, track, title=before["title"])
-    with desk.database.write() as connection:
-        reverify(connection, Track.subjects([1]), desk.clock())
-    await desk.relay_once()
-    moves_back(desk)
-    await desk.relay_once()
-    assert (desk.remote(track), (old(desk, track) or {})["title"]) == (None, before["title"])
 
 
 @pytest.mark.parametrize("keep", list(Resolution))

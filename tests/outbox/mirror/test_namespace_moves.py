@@ -6,7 +6,6 @@ from sqlalchemy import select, update
 
 from application.errors import CannotMoveError
 from outbox.mirror.tables import mirror_target
-from outbox.relay.delivery_task import next_task
 from outbox.views.deliveries import attempts_of
 from projections.rebuild.rebuild import rebuild
 from tests.dsl import COLLECTION, OLD_COLLECTION
@@ -22,7 +21,7 @@ from tests.outbox.rigs.namespace_move import (
     writes,
     writes_elsewhere,
 )
-from tests.outbox.rigs.relay_rig import KINDS, LateRequest, Rig, answer_lost, answered, refused
+from tests.outbox.rigs.relay_rig import Rig, answer_lost, refused
 
 pytestmark = pytest.mark.anyio
 
@@ -82,20 +81,6 @@ async def test_a_record_moves_back_to_where_our_own_unanswered_delete_has_landed
     assert old(desk, track) == {**before, "mastertapeGen": mirror.generation}
 
 
-async def test_a_record_that_moved_back_is_missing_when_another_client_deletes_it_there(desk: Rig) -> None:
-    track = await in_the_old_place(desk)
-    moves(desk)
-    desk.wire.faults += [lambda send: send(), answer_lost]
-    await desk.relay_once()
-    moves_back(desk)
-    desk.clock.advance(**WAIT)
-    await desk.relay_once()
-    desk.pds.delete_record(desk.did, OLD_COLLECTION, track.rkey)
-    desk.edit(title="unsent")
-    await desk.relay_once()
-    assert (desk.mirror().state, old(desk, track)) == ("detached", None)
-
-
 async def test_the_old_one_waits_for_the_new_one(desk: Rig) -> None:
     track = await in_the_old_place(desk)
     moves(desk)
@@ -109,45 +94,6 @@ async def test_the_old_one_waits_for_the_new_one(desk: Rig) -> None:
     desk.clock.advance(**WAIT)
     await desk.relay_once()
     assert (old(desk, track), desk.mirror().is_settled) == (None, True)
-
-
-async def test_an_outage_between_the_two_writes_leaves_both_and_then_goes_on(desk: Rig) -> None:
-    track = await in_the_old_place(desk)
-    moves(desk)
-    desk.wire.faults += [lambda send: send(), answered(503, "Unavailable")]
-    await desk.relay_once()
-    assert (old(desk, track) is not None, desk.remote(track) is not None) == (True, True)
-    mirror = desk.mirror()
-    assert (mirror.state, [each.reason for each in mirror.left]) == ("delivered", ["backoff"])
-    assert not mirror.is_settled
-    desk.clock.advance(**WAIT)
-    await desk.relay_once()
-    assert (old(desk, track), desk.mirror().is_settled) == (None, True)
-
-
-async def test_a_relay_that_died_between_the_two_writes_is_taken_over_from(desk: Rig) -> None:
-    track = await in_the_old_place(desk)
-    moves(desk)
-    lane = desk.claim("dies", lease=1)
-    work = next_task(desk.log, lane, KINDS, desk.clock(), [])
-    assert work is not None
-    result = await desk.delivery.deliver(lane, work, 10)
-    desk.settle(lane, result)
-    desk.clock.advance(seconds=5)
-    await desk.relay_once()
-    assert (old(desk, track), desk.mirror().is_settled) == (None, True)
-
-
-async def test_a_relay_that_died_before_it_wrote_down_the_new_one_does_not_write_it_twice(desk: Rig) -> None:
-    track = await in_the_old_place(desk)
-    moves(desk)
-    desk.wire.faults += [answer_lost]
-    await desk.relay_once()
-    assert (old(desk, track) is not None, desk.remote(track) is not None) == (True, True)
-    desk.clock.advance(**WAIT)
-    await desk.relay_once()
-    assert (old(desk, track), desk.mirror().is_settled) == (None, True)
-    assert [type(each.event).__name__ for each in events(desk)] == ["Created", "NamespaceMigrated"]
 
 
 async def test_what_was_still_to_be_written_goes_to_the_new_place_alone(desk: Rig) -> None:
@@ -206,52 +152,6 @@ async def test_a_track_that_comes_back_comes_back_in_the_new_place_and_the_old_o
     await desk.relay_once()
     assert writes(desk) == [("putRecord", COLLECTION), ("deleteRecord", OLD_COLLECTION)]
     assert (old(desk, track), desk.mirror().is_settled) == (None, True)
-
-
-async def test_a_track_that_comes_back_before_the_old_one_went_keeps_it_until_the_new_one_is_there(
-    desk: Rig,
-) -> None:
-    track = await in_the_old_place(desk)
-    moves(desk)
-    desk.command(1, lambda track: track.delete(at=desk.clock()))
-    desk.wire.faults += [refused]
-    await desk.relay_once()
-    desk.command(1, lambda track: track.undelete(at=desk.clock()))
-    assert [each.reason for each in desk.mirror().left] == ["successor"]
-    desk.clock.advance(**WAIT)
-    desk.wire.sent.clear()
-    await desk.relay_once()
-    assert writes(desk) == [("putRecord", COLLECTION), ("deleteRecord", OLD_COLLECTION)]
-    assert (old(desk, track), desk.mirror().is_settled) == (None, True)
-
-
-async def test_a_late_create_in_the_new_place_is_found_and_deleted(desk: Rig) -> None:
-    track = await in_the_old_place(desk)
-    moves(desk)
-    late = LateRequest()
-    desk.wire.faults += [late]
-    await desk.relay_once()
-    desk.command(1, lambda track: track.delete(at=desk.clock()))
-    desk.clock.advance(seconds=5)
-    await desk.relay_once()
-    assert old(desk, track) is not None
-    assert await late.arrives() == 200
-    desk.clock.advance(**WAIT)
-    await desk.relay_once()
-    assert (desk.remote(track), old(desk, track), desk.mirror().is_settled) == (None, None, True)
-
-
-async def test_edits_and_deletes_after_the_move_are_of_the_new_place(desk: Rig) -> None:
-    track = await in_the_old_place(desk)
-    moves(desk)
-    await desk.relay_once()
-    desk.wire.sent.clear()
-    desk.edit(title="later")
-    await desk.relay_once()
-    desk.command(1, lambda track: track.delete(at=desk.clock()))
-    await desk.relay_once()
-    assert writes(desk) == [("putRecord", COLLECTION), ("deleteRecord", COLLECTION)]
-    assert (desk.remote(track), desk.mirror().is_settled) == (None, True)
 
 
 async def test_a_record_moves_only_once_and_from_the_old_place_alone(desk: Rig) -> None:

@@ -20,19 +20,12 @@ from outbox.relay.delivery_task import next_task
 from outbox.relay.result import NEXT, Outcome
 from tests.outbox.rigs.account_status import after
 from tests.outbox.rigs.foreign_writes import delivered
-from tests.outbox.rigs.relay_rig import KINDS, Clock, Rig, answered, refused
+from tests.outbox.rigs.relay_rig import KINDS, Clock, Rig, answered, page, refused
 from tests.outbox.rigs.row_locks import locked
 from tests.outbox.rigs.rows import add_lane, set_host
 from tests.outbox.rigs.stepwise_delivery import wanted
 
 pytestmark = pytest.mark.anyio
-
-
-def page(status: int, **reply: Any):
-    async def fault(send):  # noqa: ARG001
-        return httpx.Response(status, **reply)
-
-    return fault
 
 
 async def test_a_login_that_is_dead_parks_no_lane_whose_owner_has_signed_in_since(desk: Rig) -> None:
@@ -153,13 +146,6 @@ async def test_a_full_account_is_tried_again_each_day(desk: Rig) -> None:
     assert desk.remote(track) == wanted(desk, track)
 
 
-async def test_a_full_account_is_tried_again_when_its_owner_retries(desk: Rig) -> None:
-    track = await full(desk)
-    desk.retry()
-    assert await desk.relay_once() == {Outcome.DELIVERED: 1}
-    assert desk.remote(track) == wanted(desk, track)
-
-
 async def test_a_full_account_is_sent_its_deletes_which_make_room_for_the_rest(desk: Rig) -> None:
     await full(desk)
     before = len(desk.wire.sent)
@@ -167,16 +153,6 @@ async def test_a_full_account_is_sent_its_deletes_which_make_room_for_the_rest(d
     await desk.relay_once()
     assert [name for name, _ in desk.wire.sent[before:]] == ["deleteRecord", "putRecord"]
     assert [desk.mirror(number).state for number in (1, 2)] == ["delivered", "delivered"]
-
-
-async def test_a_full_account_whose_deletes_make_no_room_waits_again(desk: Rig) -> None:
-    await full(desk)
-    desk.wire.faults[:] = [FULL]
-    before = len(desk.wire.sent)
-    desk.command(2, lambda track: track.delete(at=desk.clock()))
-    await desk.relay_once()
-    assert [name for name, _ in desk.wire.sent[before:]] == ["deleteRecord"]
-    assert waits_for_room(desk)
 
 
 async def test_a_delete_that_is_requested_while_an_account_is_found_full_is_sent(desk: Rig) -> None:

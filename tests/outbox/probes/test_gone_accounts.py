@@ -5,13 +5,14 @@ from datetime import timedelta
 import pytest
 
 from outbox.mirror.lanes import park_lane
-from outbox.mirror.parking import probe_now, request_probe
+from outbox.mirror.parking import request_probe
 from outbox.mirror.requeue import retry
+from outbox.operations.operators import Action, Operator, Selector, perform
 from outbox.probes.jobs import GONE_AFTER
 from outbox.relay.result import Outcome
 from tests.outbox.rigs.account_status import after, parked, state, status_of
 from tests.outbox.rigs.foreign_writes import delivered
-from tests.outbox.rigs.relay_rig import Rig
+from tests.outbox.rigs.relay_rig import ARTIST, Rig
 from tests.servers.databases import ON_SQLITE
 
 pytestmark = [pytest.mark.anyio, ON_SQLITE]
@@ -51,8 +52,7 @@ async def test_an_operator_has_a_gone_account_probed_again(desk: Rig) -> None:
     await after(desk, GONE_AFTER)
     assert state(desk) == "gone"
     status_of(desk, None)
-    with desk.database.write() as connection:
-        probe_now(connection, desk.did, desk.clock(), operator=True)
+    perform(desk.log, Action.PROBE, Selector(did=desk.did), Operator(ARTIST))
     assert await desk.relay_once() == {Outcome.DELIVERED: 1}
 
 

@@ -1,18 +1,20 @@
 """What a poll reads does not grow with the lanes that are due, at one host or in all."""
 
 import os
-from collections.abc import Callable
 from datetime import UTC, datetime
 from typing import Any
 
 import pytest
-from sqlalchemy import text
+from sqlalchemy import insert, text
 
 from eventstore.database import Database
 from outbox.mirror.lanes import release
 from outbox.mirror.parking import schedule_overdue_probes
+from outbox.mirror.tables import NEVER, PAST, blob_job, mirror_lane
 from outbox.relay.claim import seconds_until_due
 from tests.outbox.rigs.rows import HOST, add_lane, claimed, set_host
+from tests.outbox.rigs.uploads import claim_uploads
+from tests.statements import effort
 
 DUE = 50_000 if os.environ.get("TEST_DEEP") else 5_000
 FEW = 100
@@ -22,7 +24,7 @@ KINDS = {"live": "due_at", "backfill": "backfill_at"}
 
 @pytest.fixture(params=[(kind, knows) for kind in KINDS for knows in (False, True)], ids=str)
 def crowd(request: pytest.FixtureRequest, database: Database) -> Database:
-    """Very many lanes are due at one host, in random order, and one at another; the planner knows of them or not."""
+    """Very many lanes are due at one host, in random order, and one at another; very many wait for nothing, or for their owners."""
     kind, is_known = request.param
     add_lane(database, 1)
     add_lane(database, 2, host="http://other.test")
@@ -37,46 +39,34 @@ def crowd(request: pytest.FixtureRequest, database: Database) -> Database:
         connection.execute(
             text(f"insert into mirror_lane (did, host, state, {KINDS[kind]}) {values}"), {"last": DUE + 1}
         )
+        for state, due_at in (("ready", NEVER), ("auth_required", PAST)):
+            at_rest = {"host": HOST, "state": state, "due_at": due_at}
+            connection.execute(insert(mirror_lane), [at_rest | {"did": f"{state}{n}"} for n in range(DUE)])
+        uploaded = {"audio_cid": "bafy", "requested": False}
+        jobs = [uploaded | {"did": f"ready{n}", "subject_id": n} for n in range(DUE)]
+        connection.execute(insert(blob_job), jobs)
         if is_known and not database.is_sqlite:
             connection.execute(text("analyze mirror_lane, pds_host"))
     return database
 
 
-def effort(database: Database, act: Callable[[], Any]) -> int:
-    """How many lanes are read on PostgreSQL, how many hundreds of steps are made on SQLite."""
-    with database.write() as connection:
-        if not database.is_sqlite:
-            read = text(
-                "select coalesce(seq_tup_read, 0) + coalesce(idx_tup_fetch, 0)"
-                " from pg_stat_xact_user_tables where relname = 'mirror_lane'"
-            )
-            before = connection.execute(read).scalar_one()
-            act()
-            return connection.execute(read).scalar_one() - before
-        steps: list[int] = []
-        driver: Any = connection.connection.driver_connection
-        driver.set_progress_handler(lambda: steps.append(1), 100)
-        act()
-        driver.set_progress_handler(None, 0)
-        return len(steps)
-
-
 def test_a_poll_reads_a_few_lanes_of_a_host_at_which_very_many_are_due(crowd: Database) -> None:
     first: list[Any] = []
-    assert effort(crowd, lambda: seconds_until_due(crowd)) < FEW
-    assert effort(crowd, lambda: first.extend(claimed(crowd))) < FEW
+    assert effort(crowd, "mirror_lane", lambda: seconds_until_due(crowd)) < FEW
+    assert effort(crowd, "mirror_lane", lambda: first.extend(claimed(crowd))) < FEW
     assert {lane.host for lane in first} == {HOST, "http://other.test"}
-    assert effort(crowd, lambda: claimed(crowd)) < FEW
-    assert effort(crowd, lambda: release(crowd, first[-1])) < FEW
-    assert effort(crowd, lambda: seconds_until_due(crowd)) < FEW
+    assert effort(crowd, "mirror_lane", lambda: claimed(crowd)) < FEW
+    assert effort(crowd, "mirror_lane", lambda: release(crowd, first[-1])) < FEW
+    assert effort(crowd, "mirror_lane", lambda: seconds_until_due(crowd)) < FEW
+    assert effort(crowd, "mirror_lane", lambda: claim_uploads(crowd)) < FEW
     again: list[Any] = []
-    assert effort(crowd, lambda: again.extend(claimed(crowd))) < FEW
+    assert effort(crowd, "mirror_lane", lambda: again.extend(claimed(crowd))) < FEW
     assert len(again) == 1
 
 
 def test_nothing_is_read_of_a_crowd_whose_host_is_well_to_find_those_that_are_probed(crowd: Database) -> None:
-    assert effort(crowd, lambda: schedule_overdue_probes(crowd)) < FEW
+    assert effort(crowd, "mirror_lane", lambda: schedule_overdue_probes(crowd)) < FEW
     set_host(crowd, host="http://other.test", retry_at=datetime(2100, 1, 1, tzinfo=UTC))
     found: list[str] = []
-    assert effort(crowd, lambda: found.extend(schedule_overdue_probes(crowd))) < FEW
+    assert effort(crowd, "mirror_lane", lambda: found.extend(schedule_overdue_probes(crowd))) < FEW
     assert found == ["did:plc:2"]

@@ -18,19 +18,12 @@ from outbox.relay.lane_run import MAX_RECORDS_PER_RUN
 from outbox.relay.result import Outcome
 from tests.dsl import COLLECTION
 from tests.outbox.rigs.foreign_writes import delivered, foreign_put
-from tests.outbox.rigs.relay_rig import MORE_THAN_ONE, Rig, answer_lost, answered
+from tests.outbox.rigs.relay_rig import MORE_THAN_ONE, Rig, answer_lost, answered, page
 from tests.outbox.rigs.stepwise_delivery import wanted
 from tests.statements import recorded_statements
 
 pytestmark = pytest.mark.anyio
 ANOTHER_CID = record_cid({"title": "another"})
-
-
-def page(status: int, **reply: Any):
-    async def fault(send):  # noqa: ARG001
-        return httpx.Response(status, **reply)
-
-    return fault
 
 
 @pytest.mark.parametrize(

@@ -3,6 +3,7 @@
 from time import thread_time
 from typing import Any
 
+import httpx
 import pytest
 from sqlalchemy import insert, select
 
@@ -13,7 +14,7 @@ from outbox.pds.client import RecordKey
 from outbox.relay import journal
 from outbox.relay.delivery_task import next_task
 from outbox.views.deliveries import attempts_of
-from tests.outbox.rigs.relay_rig import KINDS, Rig, refused
+from tests.outbox.rigs.relay_rig import KINDS, Rig, answered, refused
 
 pytestmark = pytest.mark.anyio
 
@@ -68,6 +69,23 @@ async def test_a_refused_connection_of_a_create_is_known_to_have_sent_nothing(de
     desk.upload()
     await desk.relay_once()
     assert target(desk).ever_sent is False
+
+
+async def test_a_create_that_met_a_record_stays_known_though_the_record_cannot_be_read(
+    desk: Rig, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    real = desk.pds.answer
+
+    def unreachable_to_reads(request: httpx.Request, content: bytes) -> httpx.Response:
+        if "getRecord" in request.url.path:
+            raise httpx.ConnectError("refused")
+        return real(request, content)
+
+    monkeypatch.setattr(desk.pds, "answer", unreachable_to_reads)
+    desk.wire.faults += [answered(400, "InvalidSwap")]
+    desk.upload()
+    await desk.relay_once()
+    assert target(desk).ever_sent is True
 
 
 async def test_the_intent_is_written_before_the_first_byte(desk: Rig) -> None:

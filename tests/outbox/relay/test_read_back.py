@@ -13,7 +13,8 @@ from eventstore.change import Event, RecordedEvent
 from outbox.pds.client import RecordKey, Remote
 from outbox.record.dag_cbor import record_cid
 from outbox.relay.delivery_task import DeliveryTask
-from outbox.relay.read_back import Finding, read_back
+from outbox.relay.read_back import read_back
+from outbox.relay.result import Outcome
 from outbox.tracks.record import RecordUrls, TrackRecords
 from tests.dsl import COLLECTION, a_track, replayed, some_time
 
@@ -98,36 +99,36 @@ NEVER_ACKED = {"base": None, "observed": None}
     ("remote", "ours", "given", "finding"),
     [
         # what was to be sent is there
-        (there(record_at(THIRD)), set(), {}, Finding.LANDED),
-        (ABSENT, set(), DELETING, Finding.LANDED),
+        (there(record_at(THIRD)), set(), {}, Outcome.DELIVERED),
+        (ABSENT, set(), DELETING, Outcome.DELIVERED),
         # a late one of ours landed: known by its attempt, or by generation and content
-        (there(record_at(SECOND)), {record_cid(record_at(SECOND))}, {}, Finding.REBASE),
-        (there(record_at(SECOND)), set(), {}, Finding.REBASE),
-        (there({**record_at(SECOND), "x": 1}), set(), {}, Finding.REBASE),
-        (there(record_at(SECOND)), set(), NEVER_ACKED, Finding.REBASE),
-        (there(FOREIGN), {record_cid(FOREIGN)}, {}, Finding.REBASE),
+        (there(record_at(SECOND)), {record_cid(record_at(SECOND))}, {}, Outcome.REBASED),
+        (there(record_at(SECOND)), set(), {}, Outcome.REBASED),
+        (there({**record_at(SECOND), "x": 1}), set(), {}, Outcome.REBASED),
+        (there(record_at(SECOND)), set(), NEVER_ACKED, Outcome.REBASED),
+        (there(FOREIGN), {record_cid(FOREIGN)}, {}, Outcome.REBASED),
         # another client changed our fields
-        (there(FOREIGN), set(), {}, Finding.FOREIGN),
-        (there(FOREIGN), set(), NEVER_ACKED, Finding.FOREIGN),
-        (there({**FOREIGN, "mastertapeGen": SECOND}), set(), {}, Finding.FOREIGN),
-        (there({**record_at(SECOND), "mastertapeGen": THIRD}), set(), {}, Finding.FOREIGN),
-        (there({**record_at(SECOND), "mastertapeGen": "20"}), set(), {}, Finding.FOREIGN),
-        (there({**record_at(SECOND), "mastertapeGen": FIRST - 1}), set(), {}, Finding.FOREIGN),
-        (there({}), set(), {}, Finding.FOREIGN),
+        (there(FOREIGN), set(), {}, Outcome.HELD),
+        (there(FOREIGN), set(), NEVER_ACKED, Outcome.HELD),
+        (there({**FOREIGN, "mastertapeGen": SECOND}), set(), {}, Outcome.HELD),
+        (there({**record_at(SECOND), "mastertapeGen": THIRD}), set(), {}, Outcome.HELD),
+        (there({**record_at(SECOND), "mastertapeGen": "20"}), set(), {}, Outcome.HELD),
+        (there({**record_at(SECOND), "mastertapeGen": FIRST - 1}), set(), {}, Outcome.HELD),
+        (there({}), set(), {}, Outcome.HELD),
         # only fields that are not ours differ
-        (there({**record_at(FIRST), "x": 1}), set(), {}, Finding.REBASE),
-        (there({**record_at(FIRST), "mastertapeGen": 5}), set(), {}, Finding.REBASE),
+        (there({**record_at(FIRST), "x": 1}), set(), {}, Outcome.REBASED),
+        (there({**record_at(FIRST), "mastertapeGen": 5}), set(), {}, Outcome.REBASED),
         # absent
-        (ABSENT, set(), {}, Finding.MISSING),
-        (ABSENT, set(), {"recreates": True}, Finding.REBASE),
-        (ABSENT, set(), NEVER_ACKED, Finding.REBASE),
+        (ABSENT, set(), {}, Outcome.MISSING),
+        (ABSENT, set(), {"recreates": True}, Outcome.REBASED),
+        (ABSENT, set(), NEVER_ACKED, Outcome.REBASED),
         # the owner's delete goes through whatever is there
-        (there(FOREIGN), set(), DELETING, Finding.REBASE),
-        (there(record_at(SECOND)), set(), DELETING, Finding.REBASE),
+        (there(FOREIGN), set(), DELETING, Outcome.REBASED),
+        (there(record_at(SECOND)), set(), DELETING, Outcome.REBASED),
     ],
 )
 def test_the_record_on_the_pds_means_this(
-    remote: Remote, ours: set[str], given: dict[str, Any], finding: Finding
+    remote: Remote, ours: set[str], given: dict[str, Any], finding: Outcome
 ) -> None:
     assert read_back(task(**given), remote, ours, Logged(HISTORY)) is finding
 
@@ -138,4 +139,4 @@ def test_a_record_that_names_a_generation_of_a_deleted_track_is_not_ours() -> No
     events = track.collect_events()
     history = tuple(replace(HISTORY[n], event=event) for n, event in enumerate(events))
     remote = there({**record_at(FIRST), "title": "?", "mastertapeGen": SECOND})
-    assert read_back(task(), remote, set(), Logged(history)) is Finding.FOREIGN
+    assert read_back(task(), remote, set(), Logged(history)) is Outcome.HELD

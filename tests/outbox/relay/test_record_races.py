@@ -1,18 +1,11 @@
 """Two things at once about one record, each stopped at its worst moment."""
 
-from collections.abc import Iterator
-from contextlib import contextmanager
-from typing import Any
-
 import httpx
 import pytest
 
 from aggregates.track import Track
 from eventstore.errors import LeaseLostError
-from outbox.mirror.lanes import release
-from outbox.record.kind import GENERATION
 from outbox.relay.result import Outcome
-from outbox.tracks.record import TrackRecords
 from tests.dsl import COLLECTION
 from tests.outbox.rigs.foreign_writes import delivered, events, foreign_put, request_verify
 from tests.outbox.rigs.relay_rig import Rig, answered
@@ -23,27 +16,14 @@ pytestmark = pytest.mark.anyio
 # Observation against restore-record.
 
 
-async def test_a_foreign_delete_that_a_verification_finds_is_dropped_if_the_owner_restored_meanwhile(
-    one: Rig,
-) -> None:
-    track = await delivered(one)
-    one.pds.delete_record(one.did, COLLECTION, track.rkey)
-    request_verify(one)
-    delivery = StepwiseDelivery(one)
-    assert await delivery.send() is Outcome.MISSING
-    track = restore(one)
-    delivery.settle()
-    assert "RecordMissing" not in events(one)
-    await one.relay_once()
-    assert (one.remote(track), one.mirror().state) == (wanted(one, track), "delivered")
-
-
-async def test_a_foreign_delete_that_a_write_finds_is_dropped_if_the_owner_restored_meanwhile(
-    desk: Rig,
-) -> None:
+@pytest.mark.parametrize("finder", ["a write", "a verification"])
+async def test_a_foreign_delete_is_dropped_if_the_owner_restored_meanwhile(desk: Rig, finder: str) -> None:
     track = await delivered(desk)
     desk.pds.delete_record(desk.did, COLLECTION, track.rkey)
-    desk.edit(title="edited")
+    if finder == "a write":
+        desk.edit(title="edited")
+    else:
+        request_verify(desk)
     delivery = StepwiseDelivery(desk)
     assert await delivery.send() is Outcome.MISSING
     track = restore(desk)
@@ -98,22 +78,6 @@ async def test_a_scan_during_the_first_put_finds_nothing_foreign(one: Rig, momen
 # Undelete against a hanging delete.
 
 
-@contextmanager
-def without_generations() -> Iterator[None]:
-    """Records as they would be without mastertapeGen: the same content has the same CID."""
-
-    record_of = TrackRecords.record_of
-
-    def record(records: TrackRecords, track: Track, generation: int) -> dict[str, Any]:
-        body = record_of(records, track, generation)
-        del body[GENERATION]
-        return body
-
-    with pytest.MonkeyPatch.context() as patched:
-        patched.setattr(TrackRecords, "record_of", record)
-        yield
-
-
 async def _undelete_while_a_delete_hangs(rig: Rig) -> tuple[Track, int]:
     """The track, and the answer to a delete that arrives long after it timed out."""
     await delivered(rig)
@@ -140,12 +104,6 @@ async def test_a_hanging_delete_does_not_remove_what_was_undeleted_since_its_gen
     assert (status, one.remote(track)) == (400, wanted(one, track))
 
 
-async def test_without_generations_a_hanging_delete_removes_what_was_undeleted(one: Rig) -> None:
-    with without_generations():
-        track, status = await _undelete_while_a_delete_hangs(one)
-    assert (status, one.remote(track)) == (200, None)  # which is why a record carries one
-
-
 # Wake against settle.
 
 
@@ -159,19 +117,6 @@ async def test_an_edit_between_the_reading_and_the_settling_of_an_earlier_one_st
     track = desk.edit(title="two")
     delivery.settle()
     assert desk.mirror().state == "pending"
-    assert await desk.relay_once() == {Outcome.DELIVERED: 1}
-    assert desk.remote(track) == wanted(desk, track)
-
-
-async def test_an_edit_between_settling_and_giving_the_lane_back_is_due_at_once(desk: Rig) -> None:
-    await delivered(desk)
-    desk.edit(title="one")
-    delivery = StepwiseDelivery(desk)
-    await delivery.send()
-    assert delivery.result is not None
-    desk.settle(delivery.lane, delivery.result)
-    track = desk.edit(title="two")
-    release(desk.database, delivery.lane)
     assert await desk.relay_once() == {Outcome.DELIVERED: 1}
     assert desk.remote(track) == wanted(desk, track)
 

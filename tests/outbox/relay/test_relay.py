@@ -129,16 +129,6 @@ async def test_a_delete_by_another_client_is_respected_until_the_owner_restores_
     assert rig.remote(track)["title"] == "and again"
 
 
-async def test_a_restore_of_a_record_whose_absence_was_not_observed_works_at_once(rig: Rig) -> None:
-    track = await delivered(rig)
-    rig.pds.delete_record(rig.did, COLLECTION, track.rkey)
-
-    track = rig.command(1, lambda track: track.restore_record(at=rig.clock()))
-    await rig.relay_once()
-
-    assert rig.remote(track) == wanted(rig, track)
-
-
 async def test_a_foreign_edit_of_our_fields_is_held_and_not_overwritten(rig: Rig) -> None:
     track = await delivered(rig)
     foreign = {**rig.remote(track), "title": "by another client"}
@@ -149,19 +139,6 @@ async def test_a_foreign_edit_of_our_fields_is_held_and_not_overwritten(rig: Rig
 
     assert rig.remote(track) == foreign
     assert (rig.mirror().state, rig.mirror().reason) == ("held", "foreign_edit")
-
-
-async def test_the_owners_delete_goes_through_a_foreign_edit(rig: Rig) -> None:
-    track = await delivered(rig)
-    rig.pds.put_record(rig.did, COLLECTION, track.rkey, {**rig.remote(track), "title": "foreign"})
-    rig.edit(title="ours")
-    await rig.relay_once()
-
-    rig.command(1, lambda track: track.delete(at=rig.clock()))
-    await rig.relay_once()
-
-    assert rig.remote(track) is None
-    assert rig.mirror().state == "delivered"
 
 
 async def test_fields_that_other_clients_keep_in_the_record_survive(rig: Rig) -> None:
@@ -175,32 +152,6 @@ async def test_fields_that_other_clients_keep_in_the_record_survive(rig: Rig) ->
     await rig.relay_once()
 
     assert rig.remote(track) == {**wanted(rig, track), "x": {"$bytes": "aGk"}}
-
-
-async def test_delete_and_undelete_bring_the_same_record_back(rig: Rig) -> None:
-    track = await delivered(rig, album="one")
-    before = rig.remote(track)
-    rig.command(1, lambda track: track.delete(at=rig.clock()))
-    await rig.relay_once()
-    assert rig.remote(track) is None
-
-    rig.command(1, lambda track: track.undelete(at=rig.clock()))
-    await rig.relay_once()
-
-    assert {**rig.remote(track), "mastertapeGen": 0} == {**before, "mastertapeGen": 0}
-
-
-async def test_a_create_whose_answer_was_lost_cannot_come_back_after_a_delete(rig: Rig) -> None:
-    rig.wire.faults += [answer_lost]
-    track = rig.upload()
-    await rig.relay_once()
-    rig.command(1, lambda track: track.delete(at=rig.clock()))
-    rig.clock.advance(minutes=10)
-
-    await rig.relay_once()
-
-    assert rig.remote(track) is None
-    assert rig.mirror().state == "delivered"
 
 
 async def test_a_create_that_may_still_land_keeps_its_delete_open(rig: Rig) -> None:

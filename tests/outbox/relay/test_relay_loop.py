@@ -3,8 +3,8 @@
 import asyncio
 import threading
 import time
-from collections.abc import AsyncIterator, Iterator
-from contextlib import asynccontextmanager, contextmanager
+from collections.abc import Iterator
+from contextlib import contextmanager
 from datetime import timedelta
 from typing import Any
 
@@ -12,7 +12,6 @@ import httpx
 import pytest
 from sqlalchemy import delete, select, update
 
-from aggregates.published import Subject
 from eventstore.coordination.commit_signals import awaited
 from eventstore.errors import LogBusyError
 from outbox.mirror.tables import NEVER, mirror_lane, mirror_target, pds_host
@@ -22,23 +21,15 @@ from outbox.relay.delivery_task import LeaseClock
 from outbox.relay.lane_run import MAX_RECORDS_PER_RUN
 from outbox.relay.result import Outcome
 from outbox.threads import MAX_THREADS, in_thread
-from outbox.views.waits import MirrorWaits
 from tests.dsl import BOB
 from tests.outbox.rigs.foreign_writes import delivered
-from tests.outbox.rigs.relay_rig import Rig, answered
+from tests.outbox.rigs.relay_rig import Rig, answered, running, until_delivered
 from tests.outbox.rigs.rows import lane_row
 
 pytestmark = pytest.mark.anyio
 LONG = 30.0
 FOR_EVER = 3600.0
 EDITS = 60
-
-
-async def until_delivered(rig: Rig, track_id: int = 1) -> None:
-    """Give the relay the loop until the record is delivered."""
-    waits = MirrorWaits(rig.database)
-    assert await waits.wait_delivered(Subject("track", track_id), LONG)
-    await waits.finish()
 
 
 async def test_a_lane_run_ends_after_some_records_so_that_other_lanes_run(desk: Rig) -> None:
@@ -146,16 +137,10 @@ async def test_a_host_that_hangs_stops_only_its_own_accounts(desk: Rig) -> None:
 
 
 async def test_a_relay_that_is_woken_delivers_at_once_and_stops_on_request(desk: Rig) -> None:
-    stop = asyncio.Event()
-    running = asyncio.create_task(desk.relay.run(stop))
-    await asyncio.sleep(0)
-    desk.upload()
-    threading.Thread(target=desk.relay.wake).start()
-    await until_delivered(desk)
-
-    stop.set()
-
-    await asyncio.wait_for(running, LONG)
+    async with running(desk):
+        desk.upload()
+        threading.Thread(target=desk.relay.wake).start()
+        await until_delivered(desk)
     assert lane_row(desk.database, desk.did).lease_owner is None
 
 
@@ -171,30 +156,19 @@ async def test_a_stopping_relay_finishes_the_delivery_in_flight_and_starts_no_ot
     desk.upload(1)
     desk.upload(2)
     stop = asyncio.Event()
-    running = asyncio.create_task(desk.relay.run(stop))
+    relay = asyncio.create_task(desk.relay.run(stop))
     await flying.wait()
     stop.set()
     for _ in range(5):
         await asyncio.sleep(0)
-    assert not running.done()
+    assert not relay.done()
 
     land.set()
-    await asyncio.wait_for(running, LONG)
+    await asyncio.wait_for(relay, LONG)
 
     assert [desk.mirror(number).state for number in (1, 2)] == ["delivered", "pending"]
     row = lane_row(desk.database, desk.did)
     assert (row.lease_owner, row.due_at < NEVER) == (None, True)
-
-
-async def test_a_stuck_lane_is_found_when_a_relay_starts(desk: Rig) -> None:
-    desk.upload()
-    with desk.database.write() as connection:
-        connection.execute(update(mirror_lane).values(due_at=NEVER))
-    stop = asyncio.Event()
-    running = asyncio.create_task(desk.relay.run(stop))
-    await until_delivered(desk)
-    stop.set()
-    await asyncio.wait_for(running, LONG)
 
 
 async def test_an_account_whose_lane_row_is_gone_fails_no_other(desk: Rig) -> None:
@@ -287,18 +261,6 @@ async def test_a_debounced_lane_delays_no_other_and_is_run_at_once_for_a_caller_
             desk.edit(1, title="awaited")
             desk.relay.wake()
         await until_delivered(desk, 1)
-
-
-@asynccontextmanager
-async def running(desk: Rig) -> AsyncIterator[None]:
-    stop = asyncio.Event()
-    relay = asyncio.create_task(desk.relay.run(stop))
-    await asyncio.sleep(0)
-    try:
-        yield
-    finally:
-        stop.set()
-        await asyncio.wait_for(relay, LONG)
 
 
 @contextmanager

@@ -8,7 +8,6 @@ from datetime import timedelta
 import pytest
 from sqlalchemy import update
 
-from aggregates.published import Subject
 from eventstore.coordination.commit_signals import Announcer, Listener
 from eventstore.database import Database
 from eventstore.event_log import EventLog
@@ -18,9 +17,8 @@ from outbox.mirror.targets import MIN_LANE_INTERVAL, MirrorTargets
 from outbox.relay.claim import seconds_until_due
 from outbox.relay.relay import BUSY_POLL_SECONDS, IDLE_POLL_SECONDS, Relay
 from outbox.relay.result import Outcome
-from outbox.views.waits import MirrorWaits
 from tests.dsl import a_track
-from tests.outbox.rigs.relay_rig import ARTIST, Rig, refused
+from tests.outbox.rigs.relay_rig import ARTIST, Rig, refused, running, until_delivered
 from tests.outbox.rigs.rows import add_lane, set_host
 
 pytestmark = pytest.mark.anyio
@@ -33,17 +31,6 @@ def _never_polls(monkeypatch: pytest.MonkeyPatch) -> None:
     """A relay that does not poll by itself."""
     monkeypatch.setattr("outbox.relay.relay.IDLE_POLL_SECONDS", FOR_EVER)
     monkeypatch.setattr("outbox.relay.relay.BUSY_POLL_SECONDS", FOR_EVER)
-
-
-@asynccontextmanager
-async def running(desk: Rig) -> AsyncIterator[None]:
-    stop = asyncio.Event()
-    relay = asyncio.create_task(desk.relay.run(stop))
-    try:
-        yield
-    finally:
-        stop.set()
-        await asyncio.wait_for(relay, LONG)
 
 
 @pytest.fixture
@@ -79,12 +66,6 @@ async def listening(desk: Rig) -> AsyncIterator[None]:
         await asyncio.wait({hearing})
 
 
-async def delivered(desk: Rig) -> None:
-    waits = MirrorWaits(desk.database)
-    assert await waits.wait_delivered(Subject("track", 1), LONG)
-    await waits.finish()
-
-
 @pytest.mark.usefixtures("_never_polls")
 async def test_a_commit_of_another_process_wakes_it(
     desk: Rig, migrated_url: str, sleeping: asyncio.Event
@@ -104,7 +85,7 @@ async def test_a_commit_of_another_process_wakes_it(
     async with listening(desk), running(desk):
         await asyncio.wait_for(sleeping.wait(), LONG)
         await asyncio.to_thread(upload)
-        await delivered(desk)
+        await until_delivered(desk)
     await asyncio.to_thread(announcer.stop, LONG)
     other.close()
 
@@ -115,7 +96,7 @@ async def test_it_wakes_when_a_failed_record_is_due_again(desk: Rig) -> None:
     desk.wire.faults += [refused]
     desk.upload()
     async with running(desk):
-        await delivered(desk)
+        await until_delivered(desk)
 
 
 async def until_next_poll(desk: Rig) -> float:

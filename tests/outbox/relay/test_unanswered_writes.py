@@ -6,9 +6,10 @@ import pytest
 
 from aggregates.track import Track
 from outbox.relay.result import Outcome
-from outbox.views.deliveries import attempts_of, deliveries
+from outbox.views.deliveries import attempts_of
 from tests.dsl import COLLECTION
 from tests.outbox.rigs.foreign_writes import delivered, foreign_put
+from tests.outbox.rigs.namespace_move import event_statuses
 from tests.outbox.rigs.relay_rig import LateRequest, Rig, answer_lost
 from tests.outbox.rigs.stepwise_delivery import wanted
 
@@ -24,15 +25,6 @@ async def doubtful(rig: Rig, fault: Any, **changes: Any) -> Track:
     assert await rig.relay_once() == {Outcome.FAILED: 1}
     rig.clock.advance(**LONG)
     return track
-
-
-def event_statuses(rig: Rig) -> list[tuple[str, str]]:
-    """Each event and what became of it."""
-    with rig.database.read() as connection:
-        recorded = [(r.event, r.position) for r in rig.log.stream(connection, rig.OF.stream_id(1))]
-        facts = [(at, event.touches_record()) for event, at in recorded]
-        status = deliveries(connection, rig.OF.TOPIC, 1, facts, rig.mirror())
-    return [(type(event).__name__, status[at].status) for event, at in recorded]
 
 
 async def test_an_unanswered_edit_that_is_on_the_pds_landed(desk: Rig) -> None:
@@ -109,25 +101,6 @@ async def test_an_unanswered_edit_of_a_record_whose_own_fields_differ_is_held(de
     assert await late.arrives() == 400
     assert (desk.remote(track), desk.mirror().state) == (foreign, "held")
     assert event_statuses(desk)[1:] == [("MetadataUpdated", "held"), ("ForeignEditObserved", "none")]
-
-
-async def test_a_foreign_edit_on_top_of_what_had_landed_is_held_all_the_same(desk: Rig) -> None:
-    await delivered(desk)
-    track = await doubtful(desk, answer_lost)
-    foreign = foreign_put(desk, track, title="foreign")
-    assert await desk.relay_once() == {Outcome.HELD: 1}
-    assert desk.remote(track) == foreign
-
-
-async def test_after_a_foreign_edit_is_decided_the_earlier_attempt_is_still_fenced(desk: Rig) -> None:
-    late = LateRequest()
-    track = await delivered(desk)
-    await doubtful(desk, late)
-    foreign_put(desk, track, title="foreign")
-    await desk.relay_once()
-    foreign_put(desk, track, title="taken back", x=1)
-    assert await late.arrives() == 400
-    assert (desk.remote(track) or {})["title"] == "taken back"
 
 
 async def test_an_unanswered_create_that_landed_is_acknowledged(desk: Rig) -> None:

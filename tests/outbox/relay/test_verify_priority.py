@@ -2,24 +2,23 @@
 
 from datetime import timedelta
 
-import httpx
 import pytest
 from sqlalchemy import func, select
 
 from aggregates.track import Track
 from eventstore.database import Database
 from outbox.conflicts.conflicts import conflict_of, keep_theirs
-from outbox.mirror.lanes import change_lane, release
+from outbox.mirror.lanes import change_lane
 from outbox.mirror.requeue import reverify
 from outbox.mirror.tables import NEVER, PAST, delivery_attempt
-from outbox.relay.delivery_task import next_task
 from outbox.relay.result import Outcome
 from tests.fake_pds.limits import REQUESTS
 from tests.fake_pds.signed_in_pds import SignedInPds
 from tests.fake_pds.xrpc import RefusedError
 from tests.outbox.rigs.foreign_writes import delivered, foreign_put, reads, request_verify, target, verified
-from tests.outbox.rigs.relay_rig import ARTIST, KINDS, RECORDS, Rig
+from tests.outbox.rigs.relay_rig import ARTIST, RECORDS, Rig
 from tests.outbox.rigs.rows import add_lane, change_target, claimed
+from tests.outbox.rigs.stepwise_delivery import StepwiseDelivery
 
 pytestmark = pytest.mark.anyio
 
@@ -72,29 +71,6 @@ async def test_verifications_stop_at_half_of_a_hosts_budget_and_an_edit_has_the_
     await desk.relay_once()
     assert len(keys) >= BACKLOG - 1
     assert [target(desk, number).last_error for number in range(1, BACKLOG + 1)] == [None] * BACKLOG
-
-
-class Requests:
-    """What the PDS is asked; after so many requests the artist edits a track."""
-
-    def __init__(self, desk: Rig) -> None:
-        self.desk, self.names, self.edit_after = desk, list[str](), 0
-
-    def note(self, request: httpx.Request) -> None:
-        self.names.append(request.url.path.rsplit(".", 1)[1])
-        if len(self.names) == self.edit_after:
-            self.desk.edit(BACKLOG, title="now")
-
-
-def requests(desk: Rig, monkeypatch: pytest.MonkeyPatch) -> Requests:
-    asked, answer = Requests(desk), desk.pds.answer
-
-    def noting(request: httpx.Request, content: bytes) -> httpx.Response:
-        asked.note(request)
-        return answer(request, content)
-
-    monkeypatch.setattr(desk.pds, "answer", noting)
-    return asked
 
 
 async def test_a_retry_of_one_record_makes_its_verification_live(
@@ -162,32 +138,17 @@ async def test_many_requests_to_verify_a_record_make_one_verification(
     assert keys == [track.rkey]
 
 
-async def test_a_request_during_a_verification_makes_another_verification(desk: Rig) -> None:
-    track = await delivered(desk)
-    request_verify(desk)
-    lane = desk.claim("looks")
-    task = next_task(desk.log, lane, KINDS, desk.clock(), [])
-    assert task is not None
-    result = await desk.delivery.deliver(lane, task, 30)
-    foreign_put(desk, track, title="foreign")
-    request_verify(desk)
-    desk.settle(lane, result)
-    release(desk.database, lane)
-    assert await desk.relay_once() == {Outcome.HELD: 1}
-
-
-async def test_a_request_after_a_write_had_landed_survives_the_settling(
-    desk: Rig,
-) -> None:
+@pytest.mark.parametrize("during", ["a write", "a verification"])
+async def test_a_request_that_comes_before_the_settling_survives_it(desk: Rig, during: str) -> None:
     track = desk.upload()
-    lane = desk.claim("writes")
-    task = next_task(desk.log, lane, KINDS, desk.clock(), [])
-    assert task is not None
-    result = await desk.delivery.deliver(lane, task, 30)
+    if during == "a verification":
+        await desk.relay_once()
+        request_verify(desk)
+    delivery = StepwiseDelivery(desk)
+    await delivery.send()
     foreign_put(desk, track, title="foreign")
     request_verify(desk)
-    desk.settle(lane, result)
-    release(desk.database, lane)
+    delivery.settle()
     assert await desk.relay_once() == {Outcome.HELD: 1}
 
 

@@ -35,7 +35,7 @@ PAUSED = verdict_of_reply(limited(0, "3000;w=300", status=429))
 def report_verdicts(database: Database, *words: tuple[str, Any]) -> None:
     """Report these verdicts to the host, each of an account."""
     for did, verdict in words:
-        Hosts(database).record_if_changed(HostReport.of(HOST, did, verdict))
+        Hosts(database).record(HostReport.of(HOST, did, verdict))
 
 
 def host_row(database: Database, host: str = HOST) -> Any:

@@ -65,10 +65,10 @@ def events(rig: Rig) -> list[Any]:
 
 def event_statuses(rig: Rig) -> list[tuple[str, str]]:
     """Each event with the status of its delivery."""
-    recorded, mirror = events(rig), rig.mirror()
     with rig.database.read() as connection:
+        recorded = rig.log.stream(connection, rig.OF.stream_id(1))
         touching = [(each.position, each.event.touches_record()) for each in recorded]
-        found = deliveries(connection, "track", 1, touching, mirror)
+        found = deliveries(connection, rig.OF.TOPIC, 1, touching, rig.mirror())
     return [(type(each.event).__name__, found[each.position].status) for each in recorded]
 
 

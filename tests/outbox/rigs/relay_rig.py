@@ -1,5 +1,6 @@
 """An event log, a relay and a PDS, with the network between them under the test's control."""
 
+import asyncio
 import hashlib
 from base64 import b32encode
 from collections import Counter
@@ -12,7 +13,7 @@ from typing import Any, TypeVar
 import httpx
 
 from aggregates.errors import SignInRequiredError
-from aggregates.published import Published
+from aggregates.published import Published, Subject
 from aggregates.track import Track
 from aggregates.values import Audio
 from devpds.server import DevPds
@@ -35,6 +36,7 @@ from outbox.relay.result import Outcome, Result
 from outbox.relay.settle import settle
 from outbox.tracks.record import RecordUrls, TrackRecords
 from outbox.views.status import Mirror, mirrors
+from outbox.views.waits import MirrorWaits
 from tests.dsl import ALICE, COLLECTION, OLD_COLLECTION, a_track
 from tests.fake_pds.signed_in_pds import SignedInPds
 from tests.outbox.rigs.directory import FakeDirectory
@@ -49,6 +51,8 @@ URLS = RecordUrls("http://127.0.0.1:8000")
 RECORDS = TrackRecords(URLS, COLLECTION, OLD_COLLECTION)
 KINDS = RecordKinds(RECORDS, RemarkRecords())
 ANYONE = "anyone"
+LONG = 30.0
+"""Seconds for what a slow machine does, too."""
 ANYWHERE = ""
 MORE_THAN_ONE = 5
 """Faults in a row: on a slow machine the pause after a failure is over before the relay polls again."""
@@ -73,13 +77,18 @@ async def answer_lost(send: Callable[[], Any]) -> httpx.Response:
     raise httpx.ReadTimeout("no answer")
 
 
-def answered(status: int, error: str, message: str = "") -> Fault:
-    """The PDS says this instead."""
+def page(status: int, **reply: Any) -> Fault:
+    """Something else answers in place of the PDS."""
 
     async def fault(send: Callable[[], Any]) -> httpx.Response:  # noqa: ARG001
-        return httpx.Response(status, json={"error": error, "message": message})
+        return httpx.Response(status, **reply)
 
     return fault
+
+
+def answered(status: int, error: str, message: str = "") -> Fault:
+    """The PDS says this instead."""
+    return page(status, json={"error": error, "message": message})
 
 
 class LateRequest:
@@ -339,3 +348,23 @@ async def memory_rig_on(url: str, made: Callable[..., R] = Rig) -> AsyncIterator
             yield made(database, pds, ALICE, Wire(pds, http, ANYONE, "token"), clock)
         finally:
             database.close()
+
+
+@asynccontextmanager
+async def running(rig: Rig) -> AsyncIterator[None]:
+    """The relay runs meanwhile."""
+    stop = asyncio.Event()
+    relay = asyncio.create_task(rig.relay.run(stop))
+    await asyncio.sleep(0)
+    try:
+        yield
+    finally:
+        stop.set()
+        await asyncio.wait_for(relay, LONG)
+
+
+async def until_delivered(rig: Rig, track_id: int = 1) -> None:
+    """Give the relay the loop until the record is delivered."""
+    waits = MirrorWaits(rig.database)
+    assert await waits.wait_delivered(Subject("track", track_id), LONG)
+    await waits.finish()

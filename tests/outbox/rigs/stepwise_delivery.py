@@ -38,7 +38,7 @@ class StepwiseDelivery:
 
 
 def wanted(rig: Rig, subject: Published) -> dict[str, Any]:
-    return rig.kinds.of(subject).record_of(subject, rig.mirror(subject.subject_id).generation)
+    return rig.kinds[subject.TOPIC].record_of(subject, rig.mirror(subject.subject_id).generation)
 
 
 def restore(rig: Rig) -> Track:

@@ -25,7 +25,7 @@ from outbox.operations.account_deletion import close_lane
 from outbox.pds.client import RecordKey
 from outbox.pds.verdict import Kind, Verdict
 from outbox.record.dag_cbor import encode
-from outbox.relay.delivery_task import read_subjects, task_of
+from outbox.relay.delivery_task import task_of
 from outbox.relay.journal import record_adopted
 from service.cli.main import main
 from service.config.settings import PREFIX
@@ -272,7 +272,7 @@ def test_adopted_records_are_no_failures(look: Look, tape: Container) -> None:
 def test_a_record_that_names_an_earlier_address(look: Look, tape: Container) -> None:
     with tape.database.write() as connection:
         row = connection.execute(select(mirror_target, is_open().label("is_open"))).one()
-        task = task_of(connection, row, read_subjects(tape.log, connection, [row]), tape.services.kinds)
+        task = task_of(tape.log, connection, row, tape.services.kinds)
         attempt = {**vars(task.key), "gen": task.gen, "op": PUT, "request_cid": task.request_cid, "epoch": 1}
         ended = {"started_at": PAST, "ended_at": PAST, "outcome": "done", "status": 200}
         connection.execute(insert(delivery_attempt).values(**attempt, **ended))

@@ -185,7 +185,7 @@ ABOUT_KIND: Final[Mapping[str, str]] = {
         "Ask the artists to change what the PDS refuses; or redrive, once the PDS takes it as it is."
     ),
     VerdictKind.BROKEN: "Report the error: it is a fault of this service. Redrive once it is mended.",
-    **{kind: BY_REASON[parking.state].advice for kind, parking in PARKING.items()},
+    **{kind: BY_REASON[state].advice for kind, (state, _) in PARKING.items()},
 }
 """What an operator does about a cause, by its `kind`."""
 OUR_FAULT: Final = (
