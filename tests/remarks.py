@@ -8,8 +8,7 @@ from aggregates import published
 from aggregates.errors import InvalidFieldError
 from aggregates.published import Published
 from outbox.record.dag_cbor import Record
-from outbox.record.kind import GENERATION, RecordKind, RecordKinds
-from outbox.record.lexicon import Lexicon, known_lexicons
+from outbox.record.kind import GENERATION, Lexicon, RecordKind, RecordKinds, known_lexicons
 from outbox.tracks.record import RecordUrls
 from service.config.settings import Settings
 from service.wiring import log

@@ -21,7 +21,7 @@ from api.requests.parameters import versions_of, wait_of
 from eventstore.untrusted import parsed, whole_number
 from identity.errors import UnsafeAddressError
 from identity.resolution.address_policy import AddressPolicy
-from outbox.pds.pacing import budget_of, retry_after_of
+from outbox.pds.verdict import budget_of, retry_after_of
 from projections.tracks.search import escaped
 from projections.tracks.table import normalized
 from service.observability.logging import without_secrets
@@ -155,7 +155,7 @@ READERS = {
         "identity.sessions.app_password_grants": "a `UntrustedReply`",
         "identity.sessions.key_pairs": "our own keys",
         "identity.sessions.session_store": "what we encrypted",
-        "outbox.record.lexicon": "a file of ours",
+        "outbox.record.kind": "a file of ours",
         "replay.dump": "an operator's dump",
         "replay.repair.plan": "what we stored",
         "service.wiring.adapters": "a `UntrustedReply`",
@@ -165,7 +165,7 @@ READERS = {
     ("urlsplit", "urlparse"): {
         "identity.oauth.sign_in": "a setting",
         "identity.resolution.address_policy": "checks the length first",
-        "outbox.record.lexicon": "cut to HOST_CHARACTERS",
+        "outbox.record.kind": "cut to HOST_CHARACTERS",
         "replay.adoption.intake": "what the address policy has read",
         "replay.derived": "at most 600 characters",
         "service.config.settings": "a setting",

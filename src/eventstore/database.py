@@ -35,7 +35,7 @@ from eventstore.errors import (
     PooledConnectionError,
     ReadOnlyTransactionError,
 )
-from eventstore.prepared import Prepared, Query, refuse_query_in_pipeline
+from eventstore.prepared import Prepared, Query, refuse_query_in_pipeline, start_begin
 from eventstore.session_settings import IS_POOLED, check_session
 
 POOL_SIZE: Final = 16
@@ -56,6 +56,8 @@ POSTGRES_KEEPALIVES: Final[Mapping[str, int]] = {
 }
 """TCP keepalives of the client: without them, a connection that only listens would never notice that the server is gone."""
 
+SERVER: Final = "mastertape_server"
+"""The key in a connection's `info` of the identity of its server and the query for it, once restore_detection.py has looked."""
 _CLOCK: Final = text("select clock_timestamp()")
 _WRITES: Final[Mapping[str, Any]] = {"sqlite_immediate": True}
 """Of a transaction that may write, on either database: tracing tells it by this."""
@@ -333,6 +335,20 @@ def _require_open_transaction(connection: Connection) -> None:
         alive = driver.info.transaction_status.name not in {"INERROR", "UNKNOWN"}
     if not alive:
         raise BrokenUnitError
+
+
+def require_same_server(connection: Connection) -> None:
+    """Raise LogBusyError where a pooler has given this transaction a session on another server than its connection began on.
+
+    The connection is replaced by a new one, which compares the server with the known one.
+    """
+    if not connection.info.get(IS_POOLED) or SERVER not in connection.info:
+        return
+    identity, query = connection.info[SERVER]
+    start_begin(connection)
+    if connection.scalar(text(query)) != identity:
+        connection.invalidate()
+        raise LogBusyError
 
 
 MAX_COUNTED: Final = 10_000

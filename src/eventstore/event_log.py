@@ -25,7 +25,7 @@ from sqlalchemy.exc import DBAPIError
 from aggregates.values import Artwork, Audio, BlobRef, Feature, SupportGate
 from eventstore.append import lock_log
 from eventstore.change import AggregateCache, Envelope, Event, RecordedEvent, StreamState, copied, of_class
-from eventstore.database import Database
+from eventstore.database import Database, require_same_server
 from eventstore.errors import (
     DEADLOCK_DETECTED,
     SERIALIZATION_FAILURE,
@@ -35,7 +35,6 @@ from eventstore.errors import (
 )
 from eventstore.prepared import Assumption, Prepared, Query, StaleError, among, pipelined
 from eventstore.projection import Projection, are_current, outdated
-from eventstore.restore_detection import require_same_server
 from eventstore.schema import stored_event
 from eventstore.streams.snapshots import FROM_SNAPSHOT, code_fingerprint, decode
 from eventstore.unit_of_work import UnitOfWork

@@ -28,12 +28,9 @@ from sqlalchemy import (
 from sqlalchemy.exc import ProgrammingError
 
 from eventstore.append import upsert
-from eventstore.database import Database
-from eventstore.errors import LogBusyError
+from eventstore.database import SERVER, Database
 from eventstore.jobs.table import job
-from eventstore.prepared import start_begin
 from eventstore.schema import Position, UtcDateTime, metadata, stored_event, track_id_sequence
-from eventstore.session_settings import IS_POOLED
 
 if TYPE_CHECKING:
     import psycopg
@@ -54,8 +51,6 @@ TRACK_IDS_SKIPPED: Final = 1_000_000
 JOB_IDS_SKIPPED: Final = 1_000_000
 UNKNOWN: Final = "-"
 UNDEFINED_COLUMN: Final = "42703"
-IDENTITY: Final = "mastertape_identity"
-"""The key in a connection's `info` of the identity of its server, if `detect_on_connect` was told to look."""
 PARTS: Final = ("cluster", "timeline", "database", "table of events")
 _WHERE: Final = """
     (select oid from pg_database where datname = current_database()) || ' ' || 'stored_event'::regclass::oid"""
@@ -75,7 +70,11 @@ def detect_on_connect(database: Database) -> None:
 
     def compare(driver: "psycopg.Connection[Any]", record: Any) -> None:
         identity, known = _read(driver)
-        record.info[IDENTITY] = identity
+        if identity is not None:
+            record.info[SERVER] = (
+                identity,
+                _IDENTITY_AS_FAR_AS_ALLOWED if UNKNOWN in identity.split() else _IDENTITY,
+            )
         if identity is not None and (known is None or _differences(known, identity)):
             try:
                 _record_identity(database.url, identity)
@@ -85,21 +84,6 @@ def detect_on_connect(database: Database) -> None:
                 # an older schema: the next connection after `mastertape migrate` compares again
 
     event.listen(database.engine, "connect", compare)
-
-
-def require_same_server(connection: Connection) -> None:
-    """Raise LogBusyError where a pooler has given this transaction a session on another server than its connection began on.
-
-    The connection is replaced by a new one, which compares the server with the known one.
-    """
-    identity = connection.info.get(IDENTITY)
-    if identity is None or not connection.info.get(IS_POOLED):
-        return
-    start_begin(connection)
-    query = _IDENTITY_AS_FAR_AS_ALLOWED if UNKNOWN in identity.split() else _IDENTITY
-    if connection.scalar(text(query)) != identity:
-        connection.invalidate()
-        raise LogBusyError
 
 
 def compare_with_seen(database: Database, seen: int) -> None:

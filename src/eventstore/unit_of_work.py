@@ -18,6 +18,7 @@ from sqlalchemy.exc import DBAPIError, IntegrityError
 from aggregates.account import Account
 from eventstore.append import append_rows, event_row, lock_account, lock_log
 from eventstore.change import Change, Envelope, Event, RecordedEvent, StreamState, copied, of_class
+from eventstore.database import require_same_server
 from eventstore.errors import (
     LOCK_NOT_AVAILABLE,
     AggregateNotFoundError,
@@ -41,7 +42,6 @@ from eventstore.prepared import (
     start_commit,
 )
 from eventstore.projection import FINGERPRINTS, into_live, require_current
-from eventstore.restore_detection import require_same_server
 
 if TYPE_CHECKING:
     from eventstore.event_log import EventLog

@@ -75,7 +75,9 @@ def test_wheel_migrates_an_empty_database(site: Path, tmp_path: Path) -> None:
 
 
 def test_wheel_has_the_lexicon(site: Path, tmp_path: Path) -> None:
-    code = "import mastertape; from outbox.record.lexicon import known_lexicons; print(*sorted(known_lexicons()))"
+    code = (
+        "import mastertape; from outbox.record.kind import known_lexicons; print(*sorted(known_lexicons()))"
+    )
     assert python(site, code, data=tmp_path) == "com.atproto.repo.strongRef fm.plyr.track"
 
 

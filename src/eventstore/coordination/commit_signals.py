@@ -8,7 +8,7 @@ import contextlib
 import logging
 import sqlite3
 import threading
-from collections.abc import AsyncGenerator, Callable
+from collections.abc import AsyncGenerator, Callable, Sequence
 from contextlib import asynccontextmanager
 from contextvars import ContextVar
 from functools import partial
@@ -47,6 +47,11 @@ def announce(connection: Connection) -> None:
         connection.execute(select(func.pg_notify(CHANNEL, "")))
 
 
+def wake_each(wakes: Sequence[Callable[[], None]]) -> None:
+    for wake in wakes:
+        wake()
+
+
 class Announcer:
     """Notifies other processes after a commit, on a connection and in a thread of its own."""
 
@@ -65,6 +70,10 @@ class Announcer:
         with self._lock:
             self._pending.add(channel)
         self._requested.set()
+
+    def announce_settled(self, _did: str) -> None:
+        """Request an announcement to those that wait for what a relay settles."""
+        self.announce(SETTLED)
 
     def start(self) -> None:
         """Start the thread on PostgreSQL; processes that share a SQLite file see that it changed."""

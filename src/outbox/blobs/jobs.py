@@ -36,8 +36,7 @@ from outbox.pds.verdict import (
     Kind,
     Verdict,
 )
-from outbox.record.kind import blob_reference
-from outbox.record.lexicon import accepts
+from outbox.record.kind import accepts, blob_reference
 
 MAX_BLOB_BYTES: Final = 104857600
 """The lexicon's limit: a record that names a larger blob would be refused."""

@@ -12,8 +12,7 @@ from eventstore.coordination.backoff import backoff
 from outbox.mirror.failure_causes import error_text
 from outbox.mirror.states import BreakerState
 from outbox.mirror.tables import NO_FAILURES
-from outbox.pds.pacing import BACKFILL_RESERVE, LIVE_RESERVE, Budget
-from outbox.pds.verdict import Kind, Phase, Scope, Verdict
+from outbox.pds.verdict import BACKFILL_RESERVE, LIVE_RESERVE, Budget, Kind, Phase, Scope, Verdict
 
 OPENS_AFTER_FAILURES: Final = 5
 """In a row."""

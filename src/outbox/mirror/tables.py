@@ -72,7 +72,7 @@ pds_host = Table(
     Column("failing_did", Text),
     Column("many_fail", Boolean, nullable=False, server_default=false()),
     Column("last_error", Text),
-    # What all lanes of the host share (outbox/pds/pacing.py).
+    # What all lanes of the host share (outbox/pds/verdict.py).
     Column("paced_until", UtcDateTime, nullable=False, server_default=_PAST),
     Column("backfill_after", UtcDateTime, nullable=False, server_default=_PAST),
     Column("blobs_after", UtcDateTime, nullable=False, server_default=_PAST),

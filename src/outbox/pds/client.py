@@ -13,7 +13,6 @@ import httpx
 
 from aggregates.errors import SessionUnavailableError, SignInRequiredError
 from eventstore.untrusted import clean, read_within
-from outbox.pds.pacing import budget_of
 from outbox.pds.verdict import (
     LOGIN_UNUSABLE,
     MAX_MESSAGE_LENGTH,
@@ -25,6 +24,7 @@ from outbox.pds.verdict import (
     Kind,
     Phase,
     Verdict,
+    budget_of,
     out_of_time,
     verdict_of,
     verdict_of_exception,

@@ -3,14 +3,181 @@
 The subject is the aggregate that the record is made of: its id is unique within the kind.
 """
 
+import json
+import re
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from datetime import datetime
+from pathlib import Path
 from typing import Any, ClassVar, Final
+from urllib.parse import urlsplit
 
 from aggregates.published import Published
 from outbox.record.dag_cbor import MAX_INTEGER, Record
-from outbox.record.lexicon import Lexicon
+
+DID: Final = re.compile(r"did:[a-z]+:[a-zA-Z0-9._:%-]*[a-zA-Z0-9._-]")
+HANDLE: Final = re.compile(
+    r"([a-zA-Z0-9]([a-zA-Z0-9-]{0,61}[a-zA-Z0-9])?\.)+[a-zA-Z]([a-zA-Z0-9-]{0,61}[a-zA-Z0-9])?"
+)
+HOST_CHARACTERS: Final = 1024
+"""Of a URI, whose host `urlsplit` normalizes in quadratic time."""
+RKEY: Final = re.compile(r"[A-Za-z0-9._:~-]{1,512}")
+NSID: Final = re.compile(r"[a-zA-Z][a-zA-Z0-9-]{0,62}(\.[a-zA-Z0-9-]{1,63}){2,9}")
+AT_URI: Final = re.compile(f"at://({DID.pattern}|{HANDLE.pattern})/{NSID.pattern}/{RKEY.pattern}")
+CID: Final = re.compile(r"[a-zA-Z0-9+=]{8,256}")
+DATETIME: Final = re.compile(r"\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d(\.\d+)?(Z|[+-]\d\d:\d\d)", re.ASCII)
+
+
+class LexiconError(ValueError):
+    """The record breaks its lexicon; `path` names the place."""
+
+    def __init__(self, path: str, problem: str) -> None:
+        super().__init__(f"{path or 'record'}: {problem}")
+        self.path = path
+
+
+class Lexicon:
+    """The record type of one lexicon document; its references lead to the documents of `others`, by id.
+
+    A record is checked before it is sent, since a PDS does not check lexicons that it does not know. Covers what lexicons/ uses of
+    https://atproto.com/specs/lexicon; unknown fields are allowed, as everywhere in ATProto.
+    """
+
+    def __init__(self, document: Mapping[str, Any], others: Mapping[str, "Lexicon"]) -> None:
+        self.id: Final[str] = document["id"]
+        self._defs: Final[Mapping[str, Any]] = document["defs"]
+        self._others: Final = others
+        self._checks: Final[dict[str, Callable[[dict[str, Any], Any, str], None]]] = {
+            "object": self._check_object,
+            "array": self._check_array,
+            "string": self._check_string,
+            "integer": self._check_integer,
+            "boolean": self._check_boolean,
+            "blob": self._check_blob,
+            "ref": lambda schema, value, path: self._check_named(schema["ref"], value, path),
+            "union": self._check_union,
+        }
+
+    def check(self, record: dict[str, Any]) -> None:
+        """Raise LexiconError at the first field that breaks the lexicon."""
+        self._check(self._defs["main"]["record"], record, "")
+
+    def _check(self, schema: dict[str, Any], value: Any, path: str) -> None:
+        self._checks[schema["type"]](schema, value, path)
+
+    def _check_named(self, reference: str, value: Any, path: str) -> None:
+        """Check a value by the definition that `id#name`, `#name` or `id` names; the last one is `main` of its document."""
+        document, _, name = reference.partition("#")
+        owner = self._others[document] if document else self
+        owner._check(owner._defs[name or "main"], value, path)  # noqa: SLF001 - of the same class
+
+    def _check_union(self, schema: dict[str, Any], value: Any, path: str) -> None:
+        if not isinstance(value, dict) or not isinstance(value.get("$type"), str):
+            raise LexiconError(path, "must be an object with a $type")
+        known = {
+            f"{self.id}{reference}"
+            if reference.startswith("#")
+            else reference.removesuffix("#main"): reference
+            for reference in schema["refs"]
+        }
+        if (reference := known.get(value["$type"])) is not None:
+            self._check_named(reference, value, path)
+        elif schema.get("closed", False):
+            raise LexiconError(path, f"must be {' or '.join(known)}, is {value['$type']!r}")
+
+    def _check_object(self, schema: dict[str, Any], value: Any, path: str) -> None:
+        if not isinstance(value, dict):
+            raise LexiconError(path, "must be an object")
+        for name in schema.get("required", ()):
+            if name not in value:
+                raise LexiconError(f"{path}/{name}", "is required")
+        for name, inner in schema.get("properties", {}).items():
+            if name in value:
+                self._check(inner, value[name], f"{path}/{name}")
+
+    def _check_array(self, schema: dict[str, Any], value: Any, path: str) -> None:
+        if not isinstance(value, list):
+            raise LexiconError(path, "must be a list")
+        if len(value) > schema.get("maxLength", len(value)):
+            raise LexiconError(path, f"at most {schema['maxLength']} items")
+        for index, item in enumerate(value):
+            self._check(schema["items"], item, f"{path}/{index}")
+
+    def _check_string(self, schema: dict[str, Any], value: Any, path: str) -> None:
+        if not isinstance(value, str):
+            raise LexiconError(path, "must be a string")
+        size = len(value.encode())
+        if not schema.get("minLength", 0) <= size <= schema.get("maxLength", size):
+            limits = f"{schema.get('minLength', 0)} to {schema.get('maxLength', 'any number of')}"
+            raise LexiconError(path, f"must be {limits} bytes, is {size}")
+        if "format" in schema and not FORMATS[schema["format"]](value):
+            raise LexiconError(path, f"is not a {schema['format']}: {value!r}")
+
+    def _check_integer(self, schema: dict[str, Any], value: Any, path: str) -> None:
+        if not isinstance(value, int) or isinstance(value, bool):
+            raise LexiconError(path, "must be an integer")
+        if value < schema.get("minimum", value):
+            raise LexiconError(path, f"must be at least {schema['minimum']}")
+
+    def _check_boolean(self, _: dict[str, Any], value: Any, path: str) -> None:
+        if not isinstance(value, bool):
+            raise LexiconError(path, "must be true or false")
+
+    def _check_blob(self, schema: dict[str, Any], value: Any, path: str) -> None:
+        match value:
+            case {"$type": "blob", "ref": {"$link": str()}, "mimeType": str(mime), "size": int(size)}:
+                if not accepts(schema.get("accept", ["*/*"]), mime):
+                    raise LexiconError(path, f"must be {' or '.join(schema['accept'])}, is {mime!r}")
+                if size > schema.get("maxSize", size):
+                    raise LexiconError(path, f"must be at most {schema['maxSize']} bytes, is {size}")
+            case _:
+                raise LexiconError(path, "must be a blob reference")
+
+
+def accepts(accept: Sequence[str], mime: str) -> bool:
+    """Whether a MIME type matches one of the accepted ones; `audio/*` matches all audio."""
+    kinds = tuple(each.removesuffix("*") for each in accept if each.endswith("/*"))
+    return "*/*" in accept or mime in accept or mime.startswith(kinds)
+
+
+def _is_uri(value: str) -> bool:
+    try:
+        return bool(urlsplit(value[:HOST_CHARACTERS]).scheme) and " " not in value
+    except ValueError:
+        return False
+
+
+def _is_datetime(value: str) -> bool:
+    if not DATETIME.fullmatch(value):
+        return False
+    try:
+        datetime.fromisoformat(value)
+    except ValueError:
+        return False
+    return True
+
+
+FORMATS: Final[dict[str, Callable[[str], bool]]] = {
+    "uri": _is_uri,
+    "datetime": _is_datetime,
+    "did": lambda value: bool(DID.fullmatch(value)),
+    "handle": lambda value: bool(HANDLE.fullmatch(value)),
+    "at-uri": lambda value: bool(AT_URI.fullmatch(value)),
+    "cid": lambda value: bool(CID.fullmatch(value)),
+}
+
+
+def known_lexicons() -> Mapping[str, Lexicon]:
+    """Load those in lexicons/, by id, each of which may refer to the others: a wheel carries the folder in `outbox`, a checkout beside src/."""
+    package = Path(__file__).parent.parent
+    folders = (package / "lexicons", package.parent.parent / "lexicons")
+    folder = next(folder for folder in folders if folder.is_dir())
+    known: dict[str, Lexicon] = {}
+    for file in folder.glob("*.json"):
+        document = json.loads(file.read_text("utf-8"))
+        known[document["id"]] = Lexicon(document, known)
+    return known
+
 
 GENERATION: Final = "mastertapeGen"
 """The field of each record of ours that names its generation."""

@@ -31,8 +31,16 @@ from outbox.mirror.lanes import Lane
 from outbox.mirror.tables import delivery_attempt, mirror_lane, mirror_target
 from outbox.mirror.targets import PUT
 from outbox.pds.client import WRITE_TIMEOUT_SECONDS, RecordKey, RemoteUnknownError, write_of
-from outbox.pds.pacing import BACKFILL_RESERVE, CREATE_POINTS, LIVE_RESERVE, PUT_POINTS
-from outbox.pds.verdict import PARKS, UNREADABLE, Kind, Verdict
+from outbox.pds.verdict import (
+    BACKFILL_RESERVE,
+    CREATE_POINTS,
+    LIVE_RESERVE,
+    PARKS,
+    PUT_POINTS,
+    UNREADABLE,
+    Kind,
+    Verdict,
+)
 from outbox.record.dag_cbor import is_record_cid
 from outbox.record.kind import RecordKinds
 from outbox.relay.delivery import Delivery

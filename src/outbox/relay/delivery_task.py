@@ -48,8 +48,7 @@ from outbox.mirror.tables import NEVER, mirror_lane, mirror_target, pds_host
 from outbox.mirror.targets import DELETE, PLACE, PUT
 from outbox.pds.client import RecordKey
 from outbox.record.dag_cbor import Record, UnencodableError, decode, record_cid
-from outbox.record.kind import RecordKind, RecordKinds
-from outbox.record.lexicon import LexiconError
+from outbox.record.kind import LexiconError, RecordKind, RecordKinds
 
 BATCH_FROM: Final = 4
 """So many live edits of an account are sent together; fewer are sent faster one by one."""

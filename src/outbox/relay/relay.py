@@ -1,10 +1,13 @@
-"""The relay: polls for due work, and starts lane runs. Any number of processes may run one.
+"""The relay: polls for due work, and delivers it. Any number of processes may run one.
 
-A lane run from its claim to its release:
-
-1. claim: due lanes are leased to this relay, within each host's limit (claim.py).
-2. run: the lane's due targets are delivered and settled one after the other (lane_run.py, which numbers its phases).
-3. release: at the end of the run the lane becomes due when its next target is.
+1. claim: due lanes are leased to this relay, within each host's limit (claim.py). Each has a run, for as long as the lease and
+   the run's share of time allow:
+2. begin: read the lane's next due target and its subject (delivery_task.py), and record the intent (journal.py).
+3. deliver: send, and after InvalidSwap read back and send again (delivery.py, read_back.py).
+4. settle: the result goes into log, target, lane and attempt in one transaction, fenced by the lane's epoch (settle.py);
+   the next delivery begins in the same one. A replay's creates, and live edits that are due together, are delivered and settled together (batch.py).
+5. repeat, until nothing is due, the run's share is used, or the result concerns the whole lane.
+6. release the lane, due when its next target is (mirror/lanes.py), in the transaction of the last result.
 """
 
 import asyncio
@@ -12,24 +15,32 @@ import logging
 import time
 from collections import Counter
 from collections.abc import Callable, Sequence
-from contextlib import suppress
-from dataclasses import dataclass
-from datetime import timedelta
+from contextlib import AbstractContextManager, nullcontext, suppress
+from dataclasses import dataclass, field, replace
+from datetime import datetime, timedelta
 from math import inf
 from typing import Final
 
+from sqlalchemy import Connection
+from sqlalchemy.exc import SQLAlchemyError
+
 from eventstore.coordination.backoff import backoff
 from eventstore.coordination.process_names import has_ended
+from eventstore.errors import EventStoreError, LeaseLostError
 from eventstore.event_log import EventLog
-from outbox.mirror.lanes import Lane
+from outbox.mirror.failure_causes import count_failure
+from outbox.mirror.host_state import HostReport
+from outbox.mirror.lanes import Lane, lock_lane, release, release_after_error, write_release
 from outbox.mirror.targets import MIN_LANE_INTERVAL
-from outbox.ports import Tracing
+from outbox.pds.verdict import verdict_of_fault
 from outbox.record.kind import RecordKinds
+from outbox.relay.batch import BatchRun, SentBatch
 from outbox.relay.claim import HasEnded, claim, release_of_ended, seconds_until_due
 from outbox.relay.delivery import Delivery
-from outbox.relay.delivery_task import LeaseClock
-from outbox.relay.lane_run import LaneRunner
-from outbox.relay.result import Outcome
+from outbox.relay.delivery_task import DeliveryTask, LeaseClock, next_task
+from outbox.relay.journal import write_intent
+from outbox.relay.result import Outcome, Result, log_result
+from outbox.relay.settle import settle
 from outbox.threads import in_thread
 
 logger = logging.getLogger("mastertape.outbox")
@@ -45,6 +56,29 @@ EARLY_RELEASE_SECONDS: Final = 2.0
 MAX_ERROR_PAUSE_SECONDS: Final = 5.0
 OUTDATED_LOG_SECONDS: Final = 60.0
 """The time between two log lines that this process is outdated."""
+MAX_RECORDS_PER_RUN: Final = 20
+MAX_BACKFILL_RECORDS_PER_RUN: Final = 5
+"""Fewer, so that a host's only lane is soon free for live work."""
+MAX_RUN_SECONDS: Final = 10.0
+"""No delivery begins later in a run."""
+
+
+class Tracing:
+    """Traces nothing."""
+
+    def delivery(self, task: DeliveryTask) -> AbstractContextManager[Callable[[Result], None]]:  # noqa: ARG002
+        """Trace a delivery during the block, which reports its result."""
+        return nullcontext(lambda _result: None)
+
+
+@dataclass
+class _Run:
+    """What is known of a run after each delivery."""
+
+    batches: BatchRun
+    done: list[str] = field(default_factory=list)
+    goes_on: bool = True
+    succeeded_at: datetime | None = None
 
 
 @dataclass(frozen=True)
@@ -83,14 +117,9 @@ class Relay:
         self._has_ended = has_ended
         self._owner = owner
         self._limits = limits
-        self._runner = LaneRunner(
-            log,
-            delivery,
-            kinds,
-            tracing or Tracing(),
-            is_stopping=lambda: self._stop is not None and self._stop.is_set(),
-            on_settled=lambda did: self.on_settled(did),  # noqa: PLW0108 - it is set later
-        )
+        self._delivery = delivery
+        self._kinds = kinds
+        self._tracing = tracing or Tracing()
         self.on_settled: Callable[[str], object] = lambda _did: None
         """Called with the account after each settled delivery."""
         self._runs: dict[asyncio.Task[Counter[Outcome]], Lane] = {}
@@ -145,7 +174,7 @@ class Relay:
             self._early_release_at = now + EARLY_RELEASE_SECONDS
         seconds, lanes = await in_thread(self._poll, list(self._runs.values()), releases=releases)
         for lane in lanes:
-            run = asyncio.create_task(self._runner.run(lane, lease))
+            run = asyncio.create_task(self._run(lane, lease))
             self._runs[run] = lane
             run.add_done_callback(self._runs.pop)
             run.add_done_callback(lambda _: self._woken.set())
@@ -182,3 +211,126 @@ class Relay:
             of_failing_hosts=self._limits.of_failing_hosts - sum(lane.host_failed_last for lane in running),
             interval=MIN_LANE_INTERVAL if self._stop is not None else timedelta(),
         )
+
+    @property
+    def _is_stopping(self) -> bool:
+        return self._stop is not None and self._stop.is_set()
+
+    async def _run(self, lane: Lane, lease: LeaseClock) -> Counter[Outcome]:
+        """Deliver the lane's due targets and release it; counts the outcomes. Raises nothing but cancellation."""
+        outcomes: Counter[Outcome] = Counter()
+        try:
+            await self._deliver_due(lane, lease, outcomes)
+        except LeaseLostError:
+            logger.warning("lease_lost", extra=lane.log_fields)
+        except Exception:
+            logger.exception("lane_run_failed", extra=lane.log_fields)
+            try:
+                await in_thread(release_after_error, self._log.database, lane)
+            except LeaseLostError:
+                pass
+            except Exception:  # the lease expires
+                logger.exception("lane_not_given_back", extra=lane.log_fields)
+        return outcomes
+
+    async def _deliver_due(self, lane: Lane, lease: LeaseClock, outcomes: Counter[Outcome]) -> None:
+        run = _Run(BatchRun(self._delivery, lane, self._kinds))
+        records = MAX_BACKFILL_RECORDS_PER_RUN if lane.backfill else MAX_RECORDS_PER_RUN
+        following = await in_thread(self._begin_first, lane, run, may_deliver=self._may_deliver(lease))
+        deliveries = 0
+        while following is not None:
+            batch = await run.batches.send(following, lease.seconds_left_to_send(), run.done)
+            delivered = batch or await self._deliver(lane, following, lease)
+            deliveries += 1
+            run.done += [result.task.key.place for result in delivered.results]
+            ends_run = any(result.ends_run for result in delivered.results)
+            run.goes_on = not ends_run and deliveries < records and self._may_deliver(lease)
+            following = await self._settle(lane, delivered, run)
+            outcomes.update(result.outcome for result in delivered.results)
+
+    def _may_deliver(self, lease: LeaseClock) -> bool:
+        return not self._is_stopping and lease.age < MAX_RUN_SECONDS and lease.seconds_left_to_send() > 0
+
+    def _begin_first(self, lane: Lane, run: _Run, *, may_deliver: bool) -> DeliveryTask | None:
+        database = self._log.database
+        with database.write() as connection:
+            now = lock_lane(database, connection, lane).now
+            first = self._begin(connection, lane, now, run) if may_deliver else None
+            if first is None:
+                write_release(connection, lane, now)
+            return first
+
+    def _begin(self, connection: Connection, lane: Lane, now: datetime, run: _Run) -> DeliveryTask | None:
+        """Read the next due target and, where it begins with a write, record its intent in the same transaction.
+
+        That holds the lane's lock, without which no event of the account's records is committed: target and events agree.
+        """
+        if lane.lease_until <= now:  # another relay may claim the lane while the request is in flight
+            return None
+        task = next_task(self._log, lane, self._kinds, now, run.done)
+        if task is None or task.fault is not None or run.batches.begins_with(task):
+            return task
+        try:
+            begins_with_write = self._delivery.begins_with_write(task)
+        except Exception:  # noqa: BLE001 - delivering it fails for that, which fails no other record
+            begins_with_write = False
+        return replace(task, intent=write_intent(connection, lane, task, now)) if begins_with_write else task
+
+    async def _deliver(self, lane: Lane, task: DeliveryTask, lease: LeaseClock) -> Result:
+        """Deliver one target. A fault of its own fails this target and not the lane."""
+        if task.fault is not None:
+            return Result(task, Outcome.FAILED, verdict_of_fault(task.fault))
+        try:
+            with self._tracing.delivery(task) as report:
+                result = await self._delivery.deliver(lane, task, lease.seconds_left_to_send())
+                report(result)
+                return result
+        except (LeaseLostError, SQLAlchemyError, EventStoreError):
+            raise
+        except Exception as error:
+            logger.exception("delivery_failed", extra=lane.log_fields)
+            return Result(task, Outcome.FAILED, verdict_of_fault(error))
+
+    async def _settle(self, lane: Lane, delivered: Result | SentBatch, run: _Run) -> DeliveryTask | None:
+        """Settle what was delivered and, unless the run ends, begin the next delivery in the same unit."""
+        try:
+            following = await in_thread(self._settle_and_report, lane, delivered, run)
+        except LeaseLostError:
+            self._delivery.metrics.fenced()
+            raise
+        self.on_settled(lane.did)
+        for result in delivered.results:
+            self._delivery.metrics.settled(result)
+            log_result(lane, result)
+        return following
+
+    def _settle_and_report(self, lane: Lane, delivered: Result | SentBatch, run: _Run) -> DeliveryTask | None:
+        """Settle, then update the host's row: in one thread, so that a cancelled run does both or neither.
+
+        The lane is released with the last result, but not before its host's row shows what that says of the host.
+        """
+        following: DeliveryTask | None = None
+
+        def begin_or_release(connection: Connection, now: datetime, report: HostReport | None) -> None:
+            nonlocal following
+            if any(result.is_answered for result in delivered.results):
+                run.succeeded_at = now
+            following = self._begin(connection, lane, now, run) if run.goes_on else None
+            if following is None and report is None:
+                write_release(connection, lane, now, run.succeeded_at)
+
+        try:
+            report = settle(self._log, lane, delivered, begin_or_release)
+        except Exception:  # the host's limits hold, although nothing was settled
+            self._delivery.hosts.record(HostReport(lane.host, lane.did, delivered.verdict))
+            raise
+        if report is not None:
+            self._delivery.hosts.record(report)
+            if following is None:
+                with suppress(LeaseLostError):  # then it is another relay's to release
+                    release(self._log.database, lane, run.succeeded_at)
+        for result in delivered.results:
+            if result.outcome is Outcome.FAILED:
+                subject = result.task.subject
+                count_failure(self._log.database, lane.host, result.verdict, did=lane.did, subject=subject)
+        return following

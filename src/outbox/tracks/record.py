@@ -23,8 +23,7 @@ from aggregates.values import (
     checked_title,
 )
 from outbox.record.dag_cbor import Record
-from outbox.record.kind import GENERATION, RecordKind, blob_reference
-from outbox.record.lexicon import FORMATS, known_lexicons
+from outbox.record.kind import FORMATS, GENERATION, RecordKind, blob_reference, known_lexicons
 
 OWN_FIELDS: Final = frozenset({
     "$type",

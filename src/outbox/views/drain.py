@@ -14,7 +14,7 @@ from outbox.mirror.due import is_open, lane_columns, latest_of, target_columns
 from outbox.mirror.states import LaneState, MirrorReason, MirrorState
 from outbox.mirror.tables import mirror_lane, pds_host
 from outbox.mirror.targets import DELETE
-from outbox.pds.pacing import (
+from outbox.pds.verdict import (
     BACKFILL_RESERVE,
     CREATE_POINTS,
     DAY_SECONDS,

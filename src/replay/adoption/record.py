@@ -13,8 +13,7 @@ from aggregates.values import Audio, BlobRef, SupportGate, checked_artist, check
 from eventstore.untrusted import clean, is_storable
 from outbox.pds.client import RecordKey, Remote
 from outbox.record.dag_cbor import Record, UnencodableError, record_cid
-from outbox.record.kind import RecordKind, blob_reference
-from outbox.record.lexicon import FORMATS, LexiconError
+from outbox.record.kind import FORMATS, LexiconError, RecordKind, blob_reference
 from outbox.tracks.record import ADOPTABLE
 
 OUR_NAMES: Final = {name: field for name, (field, _) in ADOPTABLE.items()} | {

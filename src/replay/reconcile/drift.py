@@ -10,7 +10,7 @@ from aggregates.track import Track
 from eventstore.states import State
 from outbox.mirror.targets import DELETE, PUT
 from outbox.pds.client import RecordKey
-from outbox.pds.pacing import CREATE_POINTS, DELETE_POINTS, PUT_POINTS
+from outbox.pds.verdict import CREATE_POINTS, DELETE_POINTS, PUT_POINTS
 from outbox.repo.reads import Found
 
 

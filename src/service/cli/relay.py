@@ -6,7 +6,6 @@ from socket import socket
 
 import click
 
-from eventstore.coordination.commit_signals import SETTLED
 from service.cli.preparing import prepare
 from service.config.settings import load, override
 from service.observability.logging import log_to_stderr
@@ -32,7 +31,7 @@ async def _relay(container: Container, *, supervised: bool) -> None:
         end_with_supervisor(stop.set)
     for number in (signal.SIGTERM, signal.SIGINT):
         asyncio.get_running_loop().add_signal_handler(number, stop.set)
-    container.relay.on_settled = lambda _did: container.announcer.announce(SETTLED)  # requests wait elsewhere
+    container.relay.on_settled = container.announcer.announce_settled  # requests wait elsewhere
     async with background_work(container, relay=True) as relay_task:
         click.echo("the relay is running")
         stopping = asyncio.create_task(stop.wait())

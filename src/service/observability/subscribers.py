@@ -13,6 +13,7 @@ from typing import Final
 from pydantic import BaseModel
 from sqlalchemy import Connection, func, select
 
+from eventstore.coordination.commit_signals import wake_each
 from eventstore.event_log import EventLog
 from eventstore.jobs.queue import stalled_since
 from eventstore.projection import Projection, outdated
@@ -62,13 +63,7 @@ def woken_by_commits(
 ) -> Callable[[], None]:
     """Return what wakes all subscribers after a commit of this process, or after one `elsewhere`."""
     after = [each for each in SUBSCRIBERS if each.kind is SubscriberKind.AFTER_COMMIT]
-    chosen = [wakes[each.name] for each in after if each.hears_others or not elsewhere]
-
-    def wake() -> None:
-        for each in chosen:
-            each()
-
-    return wake
+    return partial(wake_each, [wakes[each.name] for each in after if each.hears_others or not elsewhere])
 
 
 def lanes_stalled_since(connection: Connection, now: datetime) -> datetime | None:

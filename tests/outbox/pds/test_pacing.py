@@ -9,7 +9,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from outbox.pds.pacing import (
+from outbox.pds.verdict import (
     LONGEST_PAUSE_SECONDS,
     ROUNDED_SECONDS,
     Budget,

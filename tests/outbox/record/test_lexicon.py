@@ -8,7 +8,7 @@ import pytest
 
 import outbox
 from outbox.blobs.jobs import ACCEPTED, MAX_BLOB_BYTES
-from outbox.record.lexicon import Lexicon, LexiconError, known_lexicons
+from outbox.record.kind import Lexicon, LexiconError, known_lexicons
 
 RECORD: dict[str, Any] = {
     "$type": "fm.plyr.track",

@@ -18,7 +18,7 @@ from outbox.mirror.tables import NEVER, mirror_lane, mirror_target, pds_host
 from outbox.mirror.targets import MIN_LANE_INTERVAL
 from outbox.relay.claim import claim
 from outbox.relay.delivery_task import LeaseClock
-from outbox.relay.lane_run import MAX_RECORDS_PER_RUN
+from outbox.relay.relay import MAX_RECORDS_PER_RUN
 from outbox.relay.result import Outcome
 from outbox.threads import MAX_THREADS, in_thread
 from tests.dsl import BOB
@@ -85,7 +85,7 @@ async def test_a_lane_run_that_fails_releases_its_lane_for_a_little_later(
 
     desk.upload()
     with monkeypatch.context() as patched:
-        patched.setattr("outbox.relay.lane_run.settle", busy)
+        patched.setattr("outbox.relay.relay.settle", busy)
         await desk.relay_once()
     assert await desk.relay_once() == {}
     desk.clock.advance(seconds=2)
@@ -210,7 +210,7 @@ async def test_a_claim_that_takes_long_has_used_up_part_of_its_lease(
     desk.upload()
     stop = asyncio.Event()
     loop = asyncio.get_running_loop()
-    monkeypatch.setattr("outbox.relay.lane_run.write_release", lambda *_: loop.call_soon_threadsafe(stop.set))
+    monkeypatch.setattr("outbox.relay.relay.write_release", lambda *_: loop.call_soon_threadsafe(stop.set))
 
     await desk.relay.run(stop)
 

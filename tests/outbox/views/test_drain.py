@@ -8,7 +8,7 @@ import pytest
 from eventstore.database import Database
 from outbox.mirror.lanes import change_lane
 from outbox.mirror.targets import wake_lane
-from outbox.pds.pacing import BACKFILL_RESERVE, LIVE_RESERVE
+from outbox.pds.verdict import BACKFILL_RESERVE, LIVE_RESERVE
 from outbox.views.drain import Drain, drain_of, drains_of_hosts, seconds_to_earn
 from tests.outbox.rigs.relay_rig import Clock
 from tests.outbox.rigs.rows import HOST, add_lane, add_target, change_target, set_host

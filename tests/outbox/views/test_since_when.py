@@ -7,7 +7,7 @@ import pytest
 
 from outbox.mirror.hosts import Hosts
 from outbox.mirror.states import MirrorReason
-from outbox.pds.pacing import HOUR_SECONDS
+from outbox.pds.verdict import HOUR_SECONDS
 from outbox.views import overview
 from outbox.views.failures import failing
 from tests.outbox.rigs.foreign_writes import delivered

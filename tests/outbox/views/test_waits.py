@@ -119,7 +119,7 @@ async def test_a_delivery_of_another_process_ends_the_wait_without_another_poll(
         announcer = Announcer(desk.database)
         announcer.start()
         stack.push_async_callback(asyncio.to_thread, announcer.stop, LONG)
-        desk.relay.on_settled = lambda _did: announcer.announce(SETTLED)
+        desk.relay.on_settled = announcer.announce_settled
         other = stack.enter_context(closing(Database(migrated_postgres)))
         waits, listens = MirrorWaits(other), asyncio.Event()
         stack.push_async_callback(waits.finish)
