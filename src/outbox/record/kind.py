@@ -22,8 +22,8 @@ HANDLE: Final = re.compile(
 HOST_CHARACTERS: Final = 1024
 """Of a URI, whose host `urlsplit` normalizes in quadratic time."""
 RKEY: Final = re.compile(r"[A-Za-z0-9._:~-]{1,512}")
-NSID: Final = re.compile(r"[a-zA-Z][a-zA-Z0-9-]{0,62}(\.[a-zA-Z0-9-]{1,63}){2,9}")
-AT_URI: Final = re.compile(f"at://({DID.pattern}|{HANDLE.pattern})/{NSID.pattern}/{RKEY.pattern}")
+NSID: Final = r"[a-zA-Z][a-zA-Z0-9-]{0,62}(\.[a-zA-Z0-9-]{1,63}){2,9}"
+AT_URI: Final = re.compile(f"at://({DID.pattern}|{HANDLE.pattern})/{NSID}/{RKEY.pattern}")
 CID: Final = re.compile(r"[a-zA-Z0-9+=]{8,256}")
 DATETIME: Final = re.compile(r"\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d(\.\d+)?(Z|[+-]\d\d:\d\d)", re.ASCII)
 
