@@ -17,9 +17,7 @@ QUIET = (
     "--no-first-run",
 )
 PATIENCE_SECONDS = 60
-SHOWN_WITHIN_SECONDS = 20
-"""A page may wait 10 seconds for the PDS before it is shown."""
-expect.set_options(timeout=SHOWN_WITHIN_SECONDS * 1000)
+expect.set_options(timeout=PATIENCE_SECONDS * 1000)
 
 
 def chromium() -> str | None:
