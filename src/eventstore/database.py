@@ -56,8 +56,8 @@ POSTGRES_KEEPALIVES: Final[Mapping[str, int]] = {
 }
 """TCP keepalives of the client: without them, a connection that only listens would never notice that the server is gone."""
 
-SERVER: Final = "mastertape_server"
-"""The key in a connection's `info` of the identity of its server and the query for it, once restore_detection.py has looked."""
+IS_SAME_SERVER: Final = "mastertape_is_same_server"
+"""The key in a connection's `info` of the function that compares its server, once restore_detection.py has looked."""
 _CLOCK: Final = text("select clock_timestamp()")
 _WRITES: Final[Mapping[str, Any]] = {"sqlite_immediate": True}
 """Of a transaction that may write, on either database: tracing tells it by this."""
@@ -342,11 +342,10 @@ def require_same_server(connection: Connection) -> None:
 
     The connection is replaced by a new one, which compares the server with the known one.
     """
-    if not connection.info.get(IS_POOLED) or SERVER not in connection.info:
+    if not connection.info.get(IS_POOLED) or IS_SAME_SERVER not in connection.info:
         return
-    identity, query = connection.info[SERVER]
     start_begin(connection)
-    if connection.scalar(text(query)) != identity:
+    if not connection.info[IS_SAME_SERVER](connection):
         connection.invalidate()
         raise LogBusyError
 

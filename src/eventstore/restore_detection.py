@@ -9,6 +9,7 @@ Until `mastertape recovered` was run, nothing is sent to a PDS. A restore is det
 
 import logging
 from contextlib import closing
+from functools import partial
 from typing import TYPE_CHECKING, Any, Final
 
 from sqlalchemy import (
@@ -28,7 +29,7 @@ from sqlalchemy import (
 from sqlalchemy.exc import ProgrammingError
 
 from eventstore.append import upsert
-from eventstore.database import SERVER, Database
+from eventstore.database import IS_SAME_SERVER, Database
 from eventstore.jobs.table import job
 from eventstore.schema import Position, UtcDateTime, metadata, stored_event, track_id_sequence
 
@@ -71,10 +72,7 @@ def detect_on_connect(database: Database) -> None:
     def compare(driver: "psycopg.Connection[Any]", record: Any) -> None:
         identity, known = _read(driver)
         if identity is not None:
-            record.info[SERVER] = (
-                identity,
-                _IDENTITY_AS_FAR_AS_ALLOWED if UNKNOWN in identity.split() else _IDENTITY,
-            )
+            record.info[IS_SAME_SERVER] = partial(_is_server, identity)
         if identity is not None and (known is None or _differences(known, identity)):
             try:
                 _record_identity(database.url, identity)
@@ -84,6 +82,11 @@ def detect_on_connect(database: Database) -> None:
                 # an older schema: the next connection after `mastertape migrate` compares again
 
     event.listen(database.engine, "connect", compare)
+
+
+def _is_server(identity: str, connection: Connection) -> bool:
+    query = _IDENTITY_AS_FAR_AS_ALLOWED if UNKNOWN in identity.split() else _IDENTITY
+    return bool(connection.scalar(text(query)) == identity)
 
 
 def compare_with_seen(database: Database, seen: int) -> None:
