@@ -201,13 +201,14 @@ async def test_writes_that_hang_stop_no_other_route_and_no_reads(world, store, t
 
 
 async def test_an_upload_whose_write_hangs_is_answered(world, store, bob, monkeypatch):
-    monkeypatch.setattr(media_intake, "MAX_INTAKE_WAIT_SECONDS", 0)
-    monkeypatch.setattr(media_intake, "store_seconds", lambda _size: SECONDS)
     store.hanging = {"write"}
     files = {"file": ("song.mp3", samples.mp3(10), "audio/mpeg")}
     async with caller(world, 1) as client:
         ask = partial(client.post, "/tracks", data={"title": "New"}, files=files, headers=bob.headers)
-        assert refusal(await ask()) == (503, "not_ready")
+        with monkeypatch.context() as brief:
+            brief.setattr(media_intake, "MAX_INTAKE_WAIT_SECONDS", 0)
+            brief.setattr(media_intake, "store_seconds", lambda _size: SECONDS)
+            assert refusal(await ask()) == (503, "not_ready")
         store.go_on.set()
         assert (await ask()).status_code == 201
 
