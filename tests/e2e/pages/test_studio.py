@@ -126,6 +126,8 @@ def test_a_track_from_the_upload_through_edits_to_its_earlier_audio_and_back(sig
         artist.track_id = int(page.url.rsplit("/", 1)[1])
         here = f"{service.url}/studio/tracks/{artist.track_id}"
         assert_counts_what_is_typed(page)
+        # what changes above a button moves it
+        expect(page.locator("#standing")).to_contain_text("On your PDS")
         page.get_by_label("Title").fill("Second Thoughts")
         page.get_by_label("Liner notes").fill("Recorded in one go.\nMixed twice.")
         page.get_by_role("button", name="Save").click()
