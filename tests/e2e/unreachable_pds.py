@@ -20,7 +20,7 @@ from demo.service import Service
 from devpds.ports import free_port
 from devpds.server import DevPds, DevPlc
 from eventstore.database import Database
-from outbox.mirror.host_state import LONGEST_PAUSE_SECONDS
+from outbox.mirror.hosts import LONGEST_PAUSE_SECONDS
 from outbox.mirror.states import BreakerState
 from outbox.mirror.tables import pds_host
 from tests.e2e.artist import Artist

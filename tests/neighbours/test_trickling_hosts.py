@@ -6,11 +6,11 @@ from datetime import UTC, datetime, timedelta
 import httpx
 from sqlalchemy import select
 
-from outbox.mirror.hosts import Hosts
+from outbox.mirror.hosts import Hosts, PacedPds
 from outbox.mirror.tables import repo_scan
 from outbox.pds.client import Pds
 from outbox.record.dag_cbor import record_cid
-from outbox.repo.reads import MAX_LIST_SECONDS, PacedReads, RepoReads
+from outbox.repo.reads import MAX_LIST_SECONDS, RepoReads
 from replay.reconcile.scan import HOST_TURN_SECONDS, MAX_CONCURRENT_HOSTS, Scan
 from replay.reconcile.verify import MAX_CONCURRENT_REPOS, Verifier, repos_of
 from tests.outbox.rigs.rows import add_lane, change_target
@@ -61,7 +61,9 @@ async def answer(request):
 async def scan_for(database, seconds):
     """Scan until the job would be cut off."""
     async with httpx.AsyncClient(transport=httpx.MockTransport(answer)) as http:
-        scan = Scan(database, PacedReads(Pds(None, http), Hosts(database)), every=SCAN_INTERVAL)
+        scan = Scan(
+            database, RepoReads(PacedPds(None, http, Hosts(database), can_wait=True)), every=SCAN_INTERVAL
+        )
         task = asyncio.create_task(scan.run())
         await asyncio.wait({task}, timeout=seconds)
         task.cancel()

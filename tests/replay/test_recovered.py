@@ -19,13 +19,13 @@ from eventstore.restore_detection import (
 from eventstore.schema import track_id_sequence
 from identity.sessions.session_store import SessionKind, pds_session
 from outbox.conflicts.conflicts import conflict_of
-from outbox.mirror.hosts import Hosts
+from outbox.mirror.hosts import Hosts, PacedPds
 from outbox.mirror.observe_only import is_account_observed
 from outbox.mirror.tables import mirror_lane
 from outbox.operations.account_deletion import close_lane
 from outbox.pds.client import Pds
 from outbox.repo import reads
-from outbox.repo.reads import PacedReads, RepoReads
+from outbox.repo.reads import RepoReads
 from replay.reconcile.drift import DriftKind
 from replay.reconcile.scan import Scan
 from replay.reconcile.verify import Verified, compare, repos_of
@@ -247,7 +247,7 @@ async def test_a_delete_that_waits_for_its_owner_is_over_once_the_newer_record_i
             assert rig.mirror().reason == "newer_on_pds"
             rig.pds.delete_record(rig.did, COLLECTION, track.rkey)
             async with httpx.AsyncClient() as http:
-                paced = PacedReads(Pds(rig.wire, http), Hosts(rig.database))
+                paced = RepoReads(PacedPds(rig.wire, http, Hosts(rig.database), can_wait=True))
                 scanned = await Scan(rig.database, paced, every=timedelta()).run()
             assert scanned.drifts == {"withdrawn": 1}
             await deliver(rig)

@@ -4,7 +4,7 @@ from collections import defaultdict
 from dataclasses import dataclass
 from typing import Any
 
-from outbox.mirror.host_state import CLOCK_TOLERANCE
+from outbox.mirror.hosts import CLOCK_TOLERANCE
 from outbox.pds.client import DESCRIBE_SERVER, GET_LATEST_COMMIT, GET_RECORD, GET_REPO_STATUS, UPLOAD_BLOB
 from tests.fake_pds.limits import REQUESTS
 from tests.simulation.network import WRITES, Passage

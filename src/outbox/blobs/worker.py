@@ -20,8 +20,7 @@ from eventstore.jobs.kinds import Kind as JobKind
 from outbox.blobs.claim import Upload, next_upload, upload_kind
 from outbox.blobs.jobs import MISSING_REASON, judged, refused_unsent, settle_job
 from outbox.mirror.failure_causes import count_failure
-from outbox.mirror.host_state import HostReport
-from outbox.mirror.hosts import Hosts, PacedPds
+from outbox.mirror.hosts import HostReport, Hosts, PacedPds
 from outbox.pds.verdict import Kind, Phase, Verdict, verdict_of_fault
 from outbox.ports import NO_METRICS, AudioSource, RelayMetrics
 from outbox.threads import in_thread

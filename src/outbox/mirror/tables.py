@@ -63,7 +63,7 @@ pds_host = Table(
     Column("host", Text, primary_key=True),
     Column("max_lanes", Integer, nullable=False, server_default=text("4")),
     Column("paused", Boolean, nullable=False, server_default=false()),
-    # The breaker (outbox/mirror/host_state.py).
+    # The breaker (outbox/mirror/hosts.py).
     Column("breaker", Text, nullable=False, server_default=text("'closed'")),
     Column("retry_at", UtcDateTime, nullable=False, server_default=_PAST),
     Column("ramp", Integer),

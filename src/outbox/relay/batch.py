@@ -26,7 +26,7 @@ from eventstore.errors import EventStoreError, LeaseLostError
 from eventstore.event_log import EventLog
 from eventstore.prepared import Prepared
 from outbox.mirror.due import BACKFILL, CLASS, LIVE
-from outbox.mirror.host_state import HostReport
+from outbox.mirror.hosts import HostReport
 from outbox.mirror.lanes import Lane
 from outbox.mirror.tables import delivery_attempt, mirror_lane, mirror_target
 from outbox.mirror.targets import PUT

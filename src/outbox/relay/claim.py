@@ -35,7 +35,7 @@ from eventstore.database import Database, with_now
 from eventstore.prepared import Prepared, pipelined
 from eventstore.schema import UtcDateTime
 from outbox.mirror.due import host_open_at, lane_backfill_at, lane_columns, lane_due_at, latest_of
-from outbox.mirror.host_state import failed_last, lanes_at_once
+from outbox.mirror.hosts import failed_last, lanes_at_once
 from outbox.mirror.lanes import Lane
 from outbox.mirror.observe_only import is_observed
 from outbox.mirror.states import BreakerState

@@ -14,8 +14,7 @@ from typing import Any, Final
 
 from eventstore.database import Database
 from eventstore.event_log import EventLog
-from outbox.mirror.host_state import HostReport
-from outbox.mirror.hosts import Hosts
+from outbox.mirror.hosts import HostReport, Hosts
 from outbox.mirror.lanes import Lane, lock_lane, note_limits
 from outbox.mirror.namespace_moves import old_place
 from outbox.mirror.states import MirrorReason

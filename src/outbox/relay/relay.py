@@ -29,7 +29,7 @@ from eventstore.coordination.process_names import has_ended
 from eventstore.errors import EventStoreError, LeaseLostError
 from eventstore.event_log import EventLog
 from outbox.mirror.failure_causes import count_failure
-from outbox.mirror.host_state import HostReport
+from outbox.mirror.hosts import HostReport
 from outbox.mirror.lanes import Lane, lock_lane, release, release_after_error, write_release
 from outbox.mirror.targets import MIN_LANE_INTERVAL
 from outbox.pds.verdict import verdict_of_fault

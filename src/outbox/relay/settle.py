@@ -22,8 +22,7 @@ from eventstore.prepared import pipelined
 from eventstore.unit_of_work import UnitOfWork
 from outbox.mirror.due import is_open, target_columns
 from outbox.mirror.failure_causes import Cause, error_text
-from outbox.mirror.host_state import HostReport
-from outbox.mirror.hosts import changes_host
+from outbox.mirror.hosts import HostReport, changes_host
 from outbox.mirror.lanes import Lane, back_off, change_lane, lock_lane, note_limits
 from outbox.mirror.namespace_moves import clear_former
 from outbox.mirror.parking import PROBE_AFTER_FAILING, clear_probe, park, request_probe

@@ -10,8 +10,7 @@ from typing import Final
 
 from eventstore.coordination.threads import Turns
 from eventstore.untrusted import clean
-from outbox.mirror.host_state import HostReport
-from outbox.mirror.hosts import LEFT_ALONE, Hosts, PacedPds
+from outbox.mirror.hosts import PacedPds
 from outbox.pds.client import (
     GET_LATEST_COMMIT,
     LIST_BLOBS,
@@ -23,7 +22,6 @@ from outbox.pds.client import (
 )
 from outbox.pds.verdict import MAX_MESSAGE_LENGTH, OK, REPLY_TOO_LARGE, UNREADABLE, Kind, Phase, Verdict
 from outbox.repo.pages import RECORDS_PER_PAGE, Entry, entry_in, split
-from outbox.threads import in_thread
 
 LARGE_RECORDS_PER_PAGE: Final = 4
 """So many of the largest records that a PDS takes fit into a page; asked for after a page that was too large."""
@@ -100,7 +98,8 @@ class RepoReads:
         budget = _ListBudget(self._list_seconds)
         while True:
             async with budget.page():
-                verdict = await self._ask(host, LIST_RECORDS, {**params, "limit": str(limit)})
+                page = {**params, "limit": str(limit)}
+                verdict = await self._pds.read(host, LIST_RECORDS, PAGE_TIMEOUT_SECONDS, page)
             budget.take(max(verdict.size, MIN_PAGE_BYTES))
             if verdict.error == REPLY_TOO_LARGE and limit > LARGE_RECORDS_PER_PAGE:
                 limit = LARGE_RECORDS_PER_PAGE
@@ -143,29 +142,7 @@ class RepoReads:
         return found
 
     async def _read(self, host: str, nsid: str, **params: str) -> Verdict:
-        return _done(await self._ask(host, nsid, params))
-
-    async def _ask(self, host: str, nsid: str, params: dict[str, str]) -> Verdict:
-        return await self._pds.read(host, nsid, PAGE_TIMEOUT_SECONDS, params)
-
-
-class PacedReads(RepoReads):
-    """Reads behind live work: LEFT_ALONE while the host is paused, open or low on budget.
-
-    The answers count for the host's breaker and budgets as those to the relay do.
-    """
-
-    def __init__(self, pds: Pds, hosts: Hosts) -> None:
-        super().__init__(pds)
-        self._hosts = hosts
-
-    async def _ask(self, host: str, nsid: str, params: dict[str, str]) -> Verdict:
-        if not await in_thread(self._hosts.may_send, host, can_wait=True):
-            return LEFT_ALONE
-        verdict = await super()._ask(host, nsid, params)
-        report = HostReport.of(host, params.get("did", params.get("repo", "")), verdict)
-        await in_thread(self._hosts.record, report)
-        return verdict
+        return _done(await self._pds.read(host, nsid, PAGE_TIMEOUT_SECONDS, params))
 
 
 def _found(entry: Entry, known: AbstractSet[str]) -> Found:

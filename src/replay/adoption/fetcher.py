@@ -12,8 +12,7 @@ from eventstore.coordination.threads import Threads
 from identity.errors import FetchRefusedError, UnsafeAddressError
 from identity.resolution.address_policy import AddressPolicy, origin_of
 from identity.resolution.http_responses import OnReply, fetched
-from outbox.mirror.host_state import HostReport
-from outbox.mirror.hosts import LEFT_ALONE, Hosts
+from outbox.mirror.hosts import LEFT_ALONE, HostReport, Hosts
 from outbox.pds.verdict import Phase, verdict_of
 from outbox.threads import in_thread
 from replay.errors import BytesUnavailableError, PdsBusyError, PdsTroubleError

@@ -25,7 +25,7 @@ from outbox.mirror.tables import PAST, mirror_lane, mirror_target, pds_host, rep
 from outbox.mirror.targets import upsert
 from outbox.pds.client import REPO_NOT_FOUND, RemoteUnknownError
 from outbox.pds.verdict import Kind, Verdict
-from outbox.repo.reads import PacedReads
+from outbox.repo.reads import RepoReads
 from outbox.threads import in_thread
 from replay.reconcile.drift import Drift
 from replay.reconcile.verify import Repo, compare
@@ -52,7 +52,7 @@ class Scan:
     """Scans the repos whose last scan is older than `every`; a scan that a crash cut off is due again."""
 
     database: Database
-    reads: PacedReads
+    reads: RepoReads
     every: timedelta
     on_drift: Callable[[], None] = lambda: None
     scanned: Scanned = field(default_factory=Scanned)

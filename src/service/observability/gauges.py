@@ -12,7 +12,7 @@ from api.responses.ops.work import oldest_pending
 from eventstore.event_log import EventLog
 from eventstore.jobs.queue import count_jobs
 from outbox.mirror.due import is_open
-from outbox.mirror.host_state import breaker_state
+from outbox.mirror.hosts import breaker_state
 from outbox.mirror.observe_only import observed_account
 from outbox.mirror.states import BreakerState, MirrorState
 from outbox.mirror.tables import mirror_lane, mirror_target, pds_host

@@ -22,10 +22,10 @@ from eventstore.restore_detection import is_restored
 from eventstore.untrusted import clean
 from identity.accounts.credentials import credential
 from outbox.mirror.failure_causes import prune_causes
+from outbox.mirror.hosts import PacedPds
 from outbox.mirror.requeue import tend_lanes
-from outbox.pds.client import Pds
 from outbox.relay.journal import prune_attempts
-from outbox.repo.reads import PacedReads
+from outbox.repo.reads import RepoReads
 from replay import derived
 from replay.derived import request_all
 from replay.reconcile.scan import Scan
@@ -178,7 +178,7 @@ async def scan_records(container: Container) -> None:
     async with pds_http_client(container.settings) as http:
         scan = Scan(
             container.database,
-            PacedReads(Pds(container.sessions, http), container.hosts),
+            RepoReads(PacedPds(container.sessions, http, container.hosts, can_wait=True)),
             every=timedelta(minutes=container.settings.scan_minutes),
             on_drift=container.services.wake,
         )

@@ -9,8 +9,7 @@ import pytest
 from sqlalchemy import insert
 
 from eventstore.database import Database
-from outbox.mirror.host_state import HostReport
-from outbox.mirror.hosts import Hosts
+from outbox.mirror.hosts import HostReport, Hosts
 from outbox.mirror.tables import NEVER, PAST, blob_job, pds_host
 from tests.eventstore.threads import DEADLINE, together, until
 from tests.outbox.rigs.hosts import ONE, PAUSED, host_row

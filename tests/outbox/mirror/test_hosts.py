@@ -8,13 +8,13 @@ import httpx
 import pytest
 
 from eventstore.database import Database
-from outbox.mirror.host_state import (
+from outbox.mirror.hosts import (
     FIRST_PAUSE_SECONDS,
     LONGEST_PAUSE_SECONDS,
     OPENS_AFTER_FAILURES,
     HostReport,
+    Hosts,
 )
-from outbox.mirror.hosts import Hosts
 from outbox.mirror.lanes import release
 from outbox.mirror.states import BreakerState, LaneState
 from outbox.mirror.tables import PAST

@@ -9,10 +9,9 @@ import pytest
 
 from aggregates.track import Track
 from application.records import OnPds, Resolution
-from outbox.mirror.hosts import Hosts
+from outbox.mirror.hosts import Hosts, PacedPds
 from outbox.mirror.requeue import reverify
-from outbox.pds.client import Pds
-from outbox.repo.reads import PacedReads
+from outbox.repo.reads import RepoReads
 from outbox.views.deliveries import attempts_of
 from replay.reconcile.scan import Scan
 from tests.dsl import COLLECTION, OLD_COLLECTION
@@ -54,7 +53,7 @@ def moves_what_is_left(rig: Rig) -> None:
 
 
 async def scan(rig: Rig) -> None:
-    reads = PacedReads(Pds(rig.wire, rig.wire.http), Hosts(rig.database))
+    reads = RepoReads(PacedPds(rig.wire, rig.wire.http, Hosts(rig.database), can_wait=True))
     await Scan(rig.database, reads, every=timedelta()).run()
 
 

@@ -7,7 +7,7 @@ import pytest
 
 from eventstore.errors import LeaseLostError
 from eventstore.jobs.kinds import Job
-from outbox.mirror.host_state import LONGEST_PAUSE_SECONDS
+from outbox.mirror.hosts import LONGEST_PAUSE_SECONDS
 from outbox.mirror.lanes import lock_lane, park_lane
 from outbox.mirror.parking import FIRST_PROBE_PAUSE, LONGEST_PROBE_PAUSE, request_probe
 from outbox.mirror.tables import NEVER, mirror_lane

@@ -14,7 +14,7 @@ from aggregates.errors import SessionUnavailableError
 from identity.sessions.encryption import Cipher
 from identity.sessions.pds_sessions import PdsSessions
 from identity.sessions.session_store import SessionKind, Tokens, pds_session
-from outbox.mirror.host_state import OPENS_AFTER_FAILURES
+from outbox.mirror.hosts import OPENS_AFTER_FAILURES
 from outbox.mirror.lanes import release
 from outbox.mirror.states import BreakerState
 from outbox.mirror.tables import blob_job, delivery_attempt, mirror_lane, mirror_target, pds_host

@@ -6,8 +6,7 @@ import httpx
 from sqlalchemy import select
 
 from eventstore.database import Database
-from outbox.mirror.host_state import HostReport, breaker_state
-from outbox.mirror.hosts import Hosts
+from outbox.mirror.hosts import HostReport, Hosts, breaker_state
 from outbox.mirror.states import BreakerState
 from outbox.mirror.tables import pds_host
 from outbox.pds.verdict import verdict_of_exception, verdict_of_reply

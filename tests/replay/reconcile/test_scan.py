@@ -12,12 +12,11 @@ from sqlalchemy import select
 
 from aggregates.track import Track
 from eventstore.database import Database
-from outbox.mirror.hosts import Hosts
+from outbox.mirror.hosts import Hosts, PacedPds
 from outbox.mirror.requeue import rescan
 from outbox.mirror.states import BreakerState
 from outbox.mirror.tables import NEVER, PAST, mirror_target, pds_host, repo_scan
-from outbox.pds.client import Pds
-from outbox.repo.reads import PacedReads
+from outbox.repo.reads import RepoReads
 from replay.reconcile.scan import Scan, Scanned
 from tests.dsl import COLLECTION
 from tests.outbox.rigs.relay_rig import Clock, Rig
@@ -56,7 +55,7 @@ async def scanned(
     database: Database, transport: httpx.AsyncBaseTransport, every: timedelta = timedelta()
 ) -> Scanned:
     async with httpx.AsyncClient(transport=transport) as http:
-        reads = PacedReads(Pds(None, http), Hosts(database))  # type: ignore[arg-type]
+        reads = RepoReads(PacedPds(None, http, Hosts(database), can_wait=True))  # type: ignore[arg-type]
         return await Scan(database, reads, every=every).run()
 
 

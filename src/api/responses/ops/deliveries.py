@@ -14,7 +14,7 @@ from api.requests.parameters import DRY_RUN, MAX_ID, Name
 from api.responses.mirror import LaneBody, lane_body
 from identity.accounts.accounts import accounts_of
 from identity.sessions.session_store import LoginState, login_of
-from outbox.mirror.host_state import breaker_state
+from outbox.mirror.hosts import breaker_state
 from outbox.mirror.states import MirrorState
 from outbox.mirror.tables import NEVER, PAST
 from outbox.operations.operators import Action, UnknownTargetError
