@@ -72,7 +72,6 @@ class Announcer:
         self._requested.set()
 
     def announce_settled(self, _did: str) -> None:
-        """Request an announcement to those that wait for what a relay settles."""
         self.announce(SETTLED)
 
     def start(self) -> None:
@@ -175,7 +174,6 @@ async def _notifications(database: Database, channel: str) -> AsyncGenerator[Non
 
 
 async def _file_changes(database: Database, _channel: str) -> AsyncGenerator[None]:
-    """Yield whenever the file has changed."""
     file, seen = make_url(database.url).database or "", None
     open_ = partial(sqlite3.connect, file, timeout=0, isolation_level=None, check_same_thread=False)
     async with _opened(open_) as driver:

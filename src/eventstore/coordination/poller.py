@@ -66,7 +66,6 @@ class Poller(Generic[K, S]):
             self._waiters.discard(waiter)
 
     def is_awaited(self, key: K) -> bool:
-        """Whether a caller waits for a state of this key."""
         return any(waiter.key == key for waiter in self._waiters)
 
     def wake(self) -> None:

@@ -60,7 +60,6 @@ def refused_unsent(audio: Audio, limit: int | None) -> Verdict | None:
 
 
 def judged(verdict: Verdict, audio: Audio) -> Verdict:
-    """Judge the answer to an upload of this audio."""
     if verdict.status == TOO_LARGE and verdict.kind is Kind.REJECTED:
         return Verdict(Kind.REJECTED, TOO_LARGE_REASON, TOO_LARGE, verdict.message)
     if verdict.kind is Kind.DONE and not _is_whole(verdict.body, audio):

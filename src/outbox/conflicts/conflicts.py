@@ -61,7 +61,6 @@ def conflict_of(connection: Connection, kind: RecordKind, subject_id: int) -> Co
 
 
 def has_conflict(connection: Connection, kind: str, subject_id: int) -> bool:
-    """Whether there is a conflict that the subject's owner has to decide."""
     return _held(connection, kind, subject_id) is not None
 
 

@@ -44,7 +44,6 @@ def _claim(connection: Connection, stream: Any, owner: str, now: datetime, lease
 
 
 def release_streams(database: Database, owner: str) -> None:
-    """Free this process's streams at once."""
     with database.write() as connection:
         these = update(firehose_cursor).where(row.lease_owner == owner)
         connection.execute(these.values(lease_owner=None, lease_until=PAST, connected_at=None))

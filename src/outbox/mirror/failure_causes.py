@@ -55,7 +55,6 @@ class Cause:
 
     @property
     def id(self) -> str:
-        """The fingerprint."""
         facts = "\n".join((self.host, self.phase, str(self.status), self.error))
         return hashlib.sha256(facts.encode()).hexdigest()[:16]
 
@@ -66,7 +65,6 @@ def error_text(verdict: Verdict) -> str:
 
 
 def hour_of(time: datetime) -> datetime:
-    """Return the beginning of the hour."""
     return time.replace(minute=0, second=0, microsecond=0)
 
 

@@ -71,7 +71,6 @@ class HostReport:
 
 
 def breaker_state(host: Any, now: datetime) -> BreakerState:
-    """Return the state of a host's breaker, given its row."""
     if host.breaker == BreakerState.CLOSED:
         return BreakerState.CLOSED
     return BreakerState.OPEN if host.retry_at > now else BreakerState.HALF_OPEN
@@ -83,7 +82,6 @@ def failed_last(host: Any) -> bool:
 
 
 def lanes_at_once(host: Any) -> int:
-    """Return how many lanes of the host may run at once, given its row."""
     if host.breaker == BreakerState.OPEN:
         return 1
     most: int = host.max_lanes if host.ramp is None else min(host.ramp, host.max_lanes)

@@ -66,8 +66,6 @@ RUN_FAILED: Final = "lane_run_failed: the service's log says why"
 
 @dataclass(frozen=True)
 class Lane:
-    """A claimed lane."""
-
     did: str
     host: str
     owner: str
@@ -80,7 +78,6 @@ class Lane:
 
     @property
     def envelope(self) -> Envelope:
-        """The envelope of the events that this lane run appends."""
         return Envelope(actor="relay", via=Via.RELAY, request_id=f"{self.owner}:{self.epoch}")
 
     @property
@@ -99,7 +96,6 @@ def lock_lane(database: Database, connection: Connection, lane: Lane) -> LockedL
 
 
 def release(database: Database, lane: Lane, succeeded_at: datetime | None = None) -> None:
-    """Lock the lane and release it."""
     with database.write() as connection:
         write_release(connection, lane, lock_lane(database, connection, lane).now, succeeded_at)
 
@@ -239,7 +235,6 @@ _ABANDON: Final = delete(job).where(*_UPLOADING)
 
 @cache
 def _resuming(dialect: str) -> list[Executable]:
-    """Return the statements that `resume_lane` executes."""
     did, host = bindparam("of_did", type_=Text), bindparam("of_host", type_=Text)
     known_host = insert_of(dialect, pds_host).values(host=host)
     signed_in = {

@@ -1,6 +1,6 @@
 """Records that change namespace: what the new record takes over, and when the former one may be deleted."""
 
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from typing import Final
 
 from sqlalchemy import Connection, and_, bindparam, exists, or_, select, update
@@ -27,14 +27,6 @@ _LEFT: Final = select(target.did, target.collection, target.rkey, target.observe
     target.former,
     or_(target.observed_body.is_not(None), _IS_UNREAD),
 )
-
-
-@dataclass(frozen=True)
-class FormerRecords:
-    """What the former records of a subject hold, and which of them may exist and were never read."""
-
-    fields: Record
-    unread: tuple[RecordKey, ...] = ()
 
 
 def is_taken(connection: Connection, key: RecordKey, *, excluding: Subject | None = None) -> bool:
@@ -84,8 +76,10 @@ def clear_former(connection: Connection, kind: str, subject_id: int, upto: int) 
     connection.execute(_CLEAR, {"of_kind": kind, "of_subject": subject_id, "upto": upto})
 
 
-def former_records(connection: Connection, kind: str, subject_id: int) -> FormerRecords:
-    """Return what the former records that still exist hold: the fields of other clients are copied to the new one."""
+def former_records(
+    connection: Connection, kind: str, subject_id: int
+) -> tuple[Record, tuple[RecordKey, ...]]:
+    """Return what the former records hold, whose fields of other clients are copied to the new one, and those that may exist and were never read."""
     fields: Record = {}
     unread = []
     for *key, body in connection.execute(_LEFT, {"of_kind": kind, "of_subject": subject_id}):
@@ -93,4 +87,4 @@ def former_records(connection: Connection, kind: str, subject_id: int) -> Former
             unread.append(RecordKey(*key))
         else:
             fields |= decode(body)
-    return FormerRecords(fields, tuple(unread))
+    return fields, tuple(unread)

@@ -61,12 +61,10 @@ def accounts_to_observe(connection: Connection) -> int:
 
 
 def observed_accounts(connection: Connection) -> int:
-    """Count the accounts that are still observed."""
     return connection.scalar(select(func.count()).select_from(observed_account)) or 0
 
 
 def is_account_observed(connection: Connection, did: str) -> bool:
-    """Whether this account is still observed."""
     return connection.scalar(select(exists().where(observed_account.c.did == did))) or False
 
 

@@ -60,8 +60,6 @@ WAITS_FOR_ATTEMPT: Final = or_(
 
 
 class Action(StrEnum):
-    """A bulk operation."""
-
     PAUSE = "pause"
     RESUME = "resume"
     RETRY = "retry"

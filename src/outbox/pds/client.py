@@ -63,8 +63,6 @@ MAX_ERROR_BYTES: Final = 16 * 1024
 
 @dataclass(frozen=True)
 class RecordKey:
-    """The account, collection and key of a record."""
-
     did: str
     collection: str
     rkey: str
@@ -87,8 +85,6 @@ class Remote:
 
 
 class AccountStatus(Enum):
-    """The status of an account at its host."""
-
     ACTIVE = "active"
     INACTIVE = "deactivated, suspended or taken down"
     ABSENT = "not there"
@@ -137,7 +133,6 @@ class Pds:
         return await self._send(did, APPLY_WRITES, timeout, host=host, json=body)
 
     async def newest_commit(self, host: str, did: str, *, timeout: float) -> Verdict:
-        """Read, without a login, the repo's newest commit: the verdict's `cid`."""
         return await self.read(host, GET_LATEST_COMMIT, timeout, {"did": did})
 
     async def upload(

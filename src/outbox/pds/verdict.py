@@ -250,7 +250,6 @@ class Verdict:
 
     @property
     def scope(self) -> Scope:
-        """Return what the verdict concerns."""
         if self.kind in PARKS:
             return Scope.LANE
         match self.kind:
@@ -297,7 +296,6 @@ class Verdict:
         return pause or DEFAULT_PAUSE
 
     def lane_limits(self, now: datetime) -> dict[str, Any]:
-        """Return the limits of the account's PDS as columns of its lane."""
         found: dict[str, Any] = {}
         if self.budget is not None and self.phase is Phase.WRITE:
             found = lane_budget(self.budget, now)
@@ -307,7 +305,6 @@ class Verdict:
 
 
 def verdict_of_reply(reply: httpx.Response, phase: Phase = Phase.WRITE) -> Verdict:
-    """Judge a response."""
     return verdict_of(reply.status_code, reply.headers, reply.content, phase)
 
 

@@ -63,7 +63,6 @@ def request_due(database: Database) -> None:
 
 
 def probed_lane(database: Database, did: str) -> Any | None:
-    """Return the lane as it is, if its probe is still due."""
     with database.read_committed() as connection:
         is_due = (lane_columns.probe_at <= database.now(connection), ~lane_columns.paused)
         lane = select(lane_columns.did, lane_columns.host, lane_columns.state, lane_columns.probe_at)

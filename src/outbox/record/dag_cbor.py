@@ -46,7 +46,6 @@ def record_cid(record: Record) -> str:
 
 
 def is_record_cid(text: str | None) -> bool:
-    """Whether the text is a valid CID of a record."""
     try:
         return text is not None and _cid_bytes(text).startswith(CID_PREFIXES[0])
     except UnencodableError:
@@ -97,7 +96,6 @@ def _checked_text(value: str) -> str:
 
 
 def cid_text(cid: bytes) -> str:
-    """Return a CID as it is written in JSON."""
     return "b" + base64.b32encode(cid).decode().lower().rstrip("=")
 
 

@@ -41,7 +41,7 @@ from outbox.mirror.due import (
     target_due_at,
 )
 from outbox.mirror.lanes import Lane
-from outbox.mirror.namespace_moves import FormerRecords, former_records
+from outbox.mirror.namespace_moves import former_records
 from outbox.mirror.observe_only import is_observed
 from outbox.mirror.states import TargetState
 from outbox.mirror.tables import NEVER, mirror_lane, mirror_target, pds_host
@@ -137,7 +137,6 @@ class DeliveryTask:
 
     @cached_property
     def request_cid(self) -> str | None:
-        """The CID that the write makes; None for a delete."""
         body = self.body
         return record_cid(body) if body is not None else None
 
@@ -207,7 +206,6 @@ def is_live_edit(row: Any) -> bool:
 
 
 def stream_of(target: Any) -> UUID:
-    """Return the id of the stream that a row of `mirror_target` is about."""
     return Subject(target.kind, target.subject_id).stream_id
 
 
@@ -248,16 +246,17 @@ def task_of(
     kinds: RecordKinds,
     read: Mapping[UUID, Read] | None = None,
 ) -> DeliveryTask:
-    """Make the task of a target's row, and of what was read of its subject."""
     known = _task_of_row(row, kinds)
     try:
         of_stream = stream_of(row)
         latest, recorded = (read or read_subjects(log, connection, [row]))[of_stream]
         assert latest is not None  # noqa: S101 - a target is made by an event of its subject
         subject = of_class(known.kind.aggregate, latest.state)
-        has_left = bool(subject.former_collections) and not row.former
-        former = former_records(connection, row.kind, row.subject_id) if has_left else None
-        return _task(known, row, recorded, subject, former)
+        task = _task(known, row, recorded, subject)
+        if row.former or not subject.former_collections:
+            return task
+        fields, unread = former_records(connection, row.kind, row.subject_id)
+        return replace(task, former_fields=fields, unread=unread if task.op == PUT else ())
     except SQLAlchemyError:
         raise
     except Exception as error:
@@ -315,7 +314,6 @@ def _task(
     row: Any,
     recorded: Sequence[RecordedEvent],
     subject: Published,
-    former: FormerRecords | None,
 ) -> DeliveryTask:
     ends = subject.deleted_at is not None
     deleted = ends or row.former
@@ -334,8 +332,6 @@ def _task(
         successor=(
             RecordKey(subject.did, subject.collection, subject.rkey) if row.former and not ends else None
         ),
-        former_fields=former.fields if former is not None else None,
-        unread=former.unread if former is not None and not deleted else (),
         is_as_adopted=any(
             each.position == known.gen and isinstance(each.event, adopted) for each in recorded
         ),

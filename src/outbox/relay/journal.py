@@ -201,12 +201,10 @@ def _first_of_same_errors(connection: Connection, task: DeliveryTask, verdict: V
 
 
 def is_our_cid(connection: Connection, key: RecordKey, cid: str | None) -> bool:
-    """Whether this service ever attempted to write this under the key."""
     return connection.scalar(_IS_OUR_CID, {**of_target(key), "cid": cid}) is not None
 
 
 def unanswered_create(connection: Connection, key: RecordKey) -> str | None:
-    """The CID of the newest unanswered create."""
     return connection.scalar(_UNANSWERED_CREATE, of_target(key))
 
 

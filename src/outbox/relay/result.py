@@ -41,8 +41,6 @@ class Outcome(State):
 
 @dataclass(frozen=True)
 class Result:
-    """How a delivery ended, and what the PDS said and showed."""
-
     task: DeliveryTask
     outcome: Outcome
     verdict: Verdict = DONE
@@ -114,7 +112,6 @@ NEXT: Final[Mapping[Kind, str]] = {
 
 
 def log_result(lane: Lane, result: Result) -> None:
-    """Log a settled result."""
     task, verdict = result.task, result.verdict
     facts = {
         **lane.log_fields,
@@ -163,7 +160,6 @@ _CHANGE_VERIFIED: Final = CHANGE_TARGET.values(
 
 
 def set_target(connection: Connection, task: DeliveryTask, **values: Any) -> None:
-    """Set columns of the task's target."""
     _setting(tuple(values)).start(connection, {**of_target(task.key), **values})
 
 
@@ -188,7 +184,6 @@ def subject_of(unit: UnitOfWork, task: DeliveryTask) -> Published:
 
 
 def record_missing_on_pds(unit: UnitOfWork, task: DeliveryTask) -> None:
-    """Record that another client deleted the record."""
     if not _is_current(unit, task):
         return
     subject = subject_of(unit, task)

@@ -60,7 +60,6 @@ class RecordUrls:
         return f"{self.base_url}/audio/{name}"
 
     def artwork(self, cid: str) -> str:
-        """Return the URL of a cover or thumbnail."""
         return f"{self.base_url}/artwork/{cid}"
 
 
@@ -102,8 +101,6 @@ Texts, features and labels alone: a record never decides who may listen, and no 
 
 
 class TrackRecords(RecordKind):
-    """The records of tracks."""
-
     aggregate = Track
     own_fields = OWN_FIELDS
     addresses = ("audioUrl", "imageUrl")

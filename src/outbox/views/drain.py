@@ -65,7 +65,6 @@ def seconds_to_earn(
 
 
 def drain_of(connection: Connection, did: str, now: datetime) -> Drain:
-    """Estimate for one account."""
     return _drain_of_lanes(connection.execute(_lanes(lane_columns.did), {"whose": [did]}).all(), now)
 
 

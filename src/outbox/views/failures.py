@@ -174,7 +174,6 @@ def unfinished_by_reason(connection: Connection) -> Sequence[Any]:
 
 
 def unfinished_records(connection: Connection) -> dict[str, int]:
-    """Count the same records by state alone."""
     found = Counter[str]()
     for row in unfinished_by_reason(connection):
         found[row.mirror_state] += row.records

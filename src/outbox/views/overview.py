@@ -106,7 +106,6 @@ def hosts(
 
 
 def waiting_in(connection: Connection, dids: Iterable[str]) -> Mapping[str, dict[str, int]]:
-    """Count the undelivered records of each of these accounts, by state."""
     found: dict[str, dict[str, int]] = defaultdict(dict)
     rows = connection.execute(
         select(target.did, STATE.label("mirror_state"), func.count())
@@ -158,7 +157,6 @@ def lane_of(connection: Connection, did: str) -> Any | None:
 
 
 def waiting_by_class(connection: Connection, did: str) -> dict[str, int]:
-    """Count the records of an account that are to be sent, by class of work."""
     rows = connection.execute(
         select(CLASS.label("work"), func.count()).where(target.did == did, is_open()).group_by("work")
     )
