@@ -18,8 +18,9 @@ from tests.servers.databases import ON_SQLITE
 pytestmark = [pytest.mark.anyio, ON_SQLITE]
 
 
-async def test_an_account_that_no_directory_knows_for_days_is_gone_until_its_owner_signs_in(
-    desk: Rig,
+@pytest.mark.parametrize("probed_for", ["its owner, who signs in", "an operator"])
+async def test_an_account_that_no_directory_knows_for_days_is_gone_until_it_is_asked_for_again(
+    desk: Rig, probed_for: str
 ) -> None:
     track = await delivered(desk)
     status_of(desk, "deleted")
@@ -41,19 +42,12 @@ async def test_an_account_that_no_directory_knows_for_days_is_gone_until_its_own
     assert state(desk) == "gone"
 
     status_of(desk, None)
-    desk.sign_in()
+    if probed_for == "an operator":
+        perform(desk.log, Action.PROBE, Selector(did=desk.did), Operator(ARTIST))
+    else:
+        desk.sign_in()
     assert await desk.relay_once() == {Outcome.DELIVERED: 1}
     assert desk.remote(track) is not None
-
-
-async def test_an_operator_has_a_gone_account_probed_again(desk: Rig) -> None:
-    await parked(desk, "deleted")
-    await after(desk, timedelta(hours=1))
-    await after(desk, GONE_AFTER)
-    assert state(desk) == "gone"
-    status_of(desk, None)
-    perform(desk.log, Action.PROBE, Selector(did=desk.did), Operator(ARTIST))
-    assert await desk.relay_once() == {Outcome.DELIVERED: 1}
 
 
 async def test_an_account_that_is_found_again_in_time_is_not_gone_the_next_time(desk: Rig) -> None:
@@ -65,14 +59,6 @@ async def test_an_account_that_is_found_again_in_time_is_not_gone_the_next_time(
     status_of(desk, "deleted")
     await after(desk, timedelta(hours=24))
     assert state(desk) == "identity_stale"
-
-
-async def test_a_did_that_is_known_no_more_makes_an_account_gone(desk: Rig) -> None:
-    desk.directory.moved[desk.did] = None
-    await parked(desk, "deleted")
-    await after(desk, timedelta(hours=1))
-    await after(desk, GONE_AFTER)
-    assert state(desk) == "gone"
 
 
 async def test_no_account_is_gone_because_the_directory_is_down(desk: Rig) -> None:

@@ -49,13 +49,6 @@ async def test_an_account_that_stays_away_is_asked_for_ever_more_rarely_and_at_l
     assert len(desk.directory.asked) == 9
 
 
-async def test_a_probe_shows_no_login(desk: Rig) -> None:
-    await parked(desk, "deactivated")
-    written = len(desk.wire.sent)
-    await after(desk, FIRST_PROBE_PAUSE)
-    assert len(desk.wire.sent) == written
-
-
 async def test_a_parked_lane_shows_when_its_account_is_probed_next(desk: Rig) -> None:
     await parked(desk, "deactivated")
     mirror = desk.mirror()
@@ -212,17 +205,6 @@ async def test_paused_lanes_and_hosts_are_not_probed(desk: Rig, table: str) -> N
             connection.execute(mirror_lane.update().values(paused=True))
     assert await after(desk, timedelta(days=2)) == {}
     assert desk.directory.asked == []
-
-
-async def test_a_sign_in_during_the_probe_of_a_lane_at_work_counts_too(desk: Rig) -> None:
-    desk.upload()
-    await desk.relay_once()
-    with desk.database.write() as connection:
-        request_probe(connection, desk.did, desk.clock())
-    [found] = claim_probes(desk.database)
-    desk.sign_in()
-    settle_probe(desk.database, *found, AccountStatus.INACTIVE)
-    assert state(desk) == "ready"
 
 
 async def test_a_run_beside_a_probe_is_not_held_up_and_goes_to_no_host_that_the_account_has_left(

@@ -107,31 +107,22 @@ async def test_a_foreign_value_that_no_record_of_ours_can_hold_is_held_and_stops
     assert desk.mirror(2).state == "delivered"
 
 
-async def test_undelete_after_the_owners_delete_of_a_foreign_edit_brings_our_record_back(desk: Rig) -> None:
+@pytest.mark.parametrize("theirs", ["edit", "delete"])
+async def test_what_its_owner_deletes_and_undeletes_after_another_clients_change_is_ours_again(
+    desk: Rig, theirs: str
+) -> None:
     track = await delivered(desk)
-    foreign_put(desk, track, title="foreign")
+    if theirs == "edit":
+        foreign_put(desk, track, title="foreign")
+    else:
+        desk.pds.delete_record(desk.did, COLLECTION, track.rkey)
     desk.edit(title="ours")
     await desk.relay_once()
-    desk.command(1, lambda track: track.delete(at=desk.clock()))
-    await desk.relay_once()
-    assert desk.remote(track) is None
-
-    track = desk.command(1, lambda track: track.undelete(at=desk.clock()))
-    await desk.relay_once()
-
-    assert desk.remote(track) == wanted(desk, track)
-
-
-async def test_a_detached_track_that_is_deleted_and_undeleted_has_its_record_again(desk: Rig) -> None:
-    track = await delivered(desk)
-    desk.pds.delete_record(desk.did, COLLECTION, track.rkey)
-    desk.edit(title="edited")
-    await desk.relay_once()
-    assert desk.mirror().state == "detached"
+    assert desk.mirror().state == ("held" if theirs == "edit" else "detached")
 
     desk.command(1, lambda track: track.delete(at=desk.clock()))
     await desk.relay_once()
-    assert desk.mirror().state == "delivered"
+    assert (desk.remote(track), desk.mirror().state) == (None, "delivered")
     track = desk.command(1, lambda track: track.undelete(at=desk.clock()))
     await desk.relay_once()
 

@@ -40,22 +40,6 @@ async def test_a_verification_that_finds_the_record_unchanged_sends_nothing_and_
     assert await desk.relay_once() == {}
 
 
-async def test_a_foreign_edit_that_a_verification_finds_is_held_and_recorded(desk: Rig) -> None:
-    track = await delivered(desk)
-    foreign = foreign_put(desk, track, title="foreign")
-    assert await verified(desk) == {Outcome.HELD: 1}
-    assert (desk.mirror().state, desk.remote(track), sent(desk)) == ("held", foreign, [])
-    assert events(desk) == ["Created", "ForeignEditObserved"]
-
-
-async def test_a_foreign_delete_that_a_verification_finds_is_respected(desk: Rig) -> None:
-    track = await delivered(desk)
-    foreign_delete(desk, track)
-    assert await verified(desk) == {Outcome.MISSING: 1}
-    assert (desk.mirror().state, desk.remote(track)) == ("detached", None)
-    assert events(desk) == ["Created", "RecordMissing"]
-
-
 async def test_fields_that_we_do_not_know_are_kept_and_need_no_write(desk: Rig) -> None:
     track = await delivered(desk)
     foreign_put(desk, track, x=1)
@@ -183,25 +167,15 @@ async def test_what_others_put_in_place_of_a_deleted_record_is_theirs(desk: Rig)
 
 async def test_of_a_held_record_the_same_edit_is_nothing_new_and_another_one_is(desk: Rig) -> None:
     track = await delivered(desk)
-    foreign_put(desk, track, title="foreign")
-    await verified(desk)
+    foreign = foreign_put(desk, track, title="foreign")
+    assert await verified(desk) == {Outcome.HELD: 1}
+    assert (desk.remote(track), sent(desk)) == (foreign, [])
     assert await verified(desk) == {Outcome.SEEN: 1}
     assert events(desk).count("ForeignEditObserved") == 1
     foreign_put(desk, track, title="again")
     assert await verified(desk) == {Outcome.HELD: 1}
     assert events(desk).count("ForeignEditObserved") == 2
     assert desk.mirror().state == "held"
-
-
-async def test_an_edit_that_was_taken_back_is_held_no_longer(desk: Rig) -> None:
-    track = await delivered(desk)
-    ours = desk.remote(track)
-    foreign_put(desk, track, title="foreign")
-    await verified(desk)
-    foreign_put(desk, track, **(ours or {}))
-    assert await verified(desk) == {Outcome.DELIVERED: 1}
-    assert (desk.mirror().state, sent(desk)) == ("delivered", [])
-    assert events(desk) == ["Created", "ForeignEditObserved", "ForeignEditWithdrawn"]
 
 
 async def test_an_edit_that_waited_for_a_held_record_is_sent_when_that_was_taken_back(desk: Rig) -> None:
@@ -214,6 +188,7 @@ async def test_an_edit_that_waited_for_a_held_record_is_sent_when_that_was_taken
     foreign_put(desk, track, **(ours or {}))
     assert await verified(desk) == {Outcome.DELIVERED: 1}
     assert desk.remote(track) == RECORDS.record_of(track, desk.mirror().generation)
+    assert events(desk)[1:] == ["ForeignEditObserved", "MetadataUpdated", "ForeignEditWithdrawn"]
 
 
 async def test_a_held_record_that_another_client_deletes_is_detached(desk: Rig) -> None:

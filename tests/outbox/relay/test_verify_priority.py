@@ -152,15 +152,6 @@ async def test_a_request_that_comes_before_the_settling_survives_it(desk: Rig, d
     assert await desk.relay_once() == {Outcome.HELD: 1}
 
 
-async def test_requests_to_verify_records_of_many_accounts_wake_each_lane(desk: Rig) -> None:
-    other = "did:plc:other"
-    desk.sign_in(other)
-    await delivered(desk, 1)
-    desk.upload(2, did=other)
-    await desk.relay_once()
-    assert await verified(desk, 1, 2) == {Outcome.SEEN: 2}
-
-
 async def test_a_verification_leaves_no_attempt_in_the_journal_unless_it_writes(desk: Rig) -> None:
     await delivered(desk)
     await verified(desk)

@@ -14,7 +14,7 @@ from outbox.relay.result import Outcome
 from outbox.views.deliveries import EventDelivery, deliveries
 from tests.dsl import COLLECTION
 from tests.outbox.rigs.foreign_writes import delivered
-from tests.outbox.rigs.relay_rig import Rig, answer_lost, answered, refused
+from tests.outbox.rigs.relay_rig import Rig, answered, refused
 from tests.outbox.rigs.rows import lane_row, set_host
 
 pytestmark = pytest.mark.anyio
@@ -101,13 +101,6 @@ async def test_a_delete_of_a_record_that_never_arrived_is_delivered_too(desk: Ri
     assert told(desk)[0][1].by_generation == desk.mirror().generation
 
 
-async def test_an_event_that_does_not_touch_the_record_has_no_delivery(desk: Rig) -> None:
-    desk.upload()
-    desk.edit(tags=("jazz",))
-    desk.command(1, lambda track: track.set_unlisted(True, at=desk.clock()))
-    assert statuses(desk) == ["pending", "none", "none"]
-
-
 async def test_a_waiting_event_has_its_reason(desk: Rig) -> None:
     desk.upload()
     with desk.database.write() as connection:
@@ -160,15 +153,6 @@ async def test_a_rejected_event_is_superseded_by_the_change_that_mends_it(desk: 
     assert statuses(desk) == ["pending", "pending"]
     await desk.relay_once()
     assert statuses(desk) == ["superseded", "delivered"]
-
-
-async def test_a_record_confirmed_by_a_second_try_is_delivered_once(desk: Rig) -> None:
-    desk.wire.faults += [answer_lost]
-    desk.upload()
-    await desk.relay_once()
-    desk.clock.advance(minutes=10)
-    await desk.relay_once()
-    assert statuses(desk) == ["delivered"]
 
 
 HELD = {"state": "held", "reason": "foreign_edit"}
