@@ -12,9 +12,6 @@ from datetime import UTC, datetime, timedelta
 from math import inf
 from typing import Any, Final
 
-from sqlalchemy import Connection, and_, bindparam, func, or_, select, tuple_
-
-from aggregates.published import Subject
 from eventstore.coordination.backoff import backoff
 from eventstore.coordination.commit_signals import announce
 from eventstore.database import Database
@@ -24,82 +21,11 @@ from eventstore.untrusted import clean
 from outbox.firehose.connection import Share, subscribed
 from outbox.firehose.cursors import accounts_at, change_stream, claim_streams, cursor_of, release_streams
 from outbox.firehose.frames import FUTURE_CURSOR, OUTDATED_CURSOR, Commit, FirehoseError, Message, message_in
+from outbox.firehose.own_writes import foreign_writes, record_revision
 from outbox.mirror.hosts import Hosts
 from outbox.mirror.parking import request_probe
 from outbox.mirror.requeue import rescan, reverify
-from outbox.mirror.states import TargetState
-from outbox.mirror.tables import delivery_attempt, mirror_target, repo_scan
-from outbox.mirror.targets import DELETE, PUT, upsert
-from outbox.pds.verdict import Kind
 from outbox.ports import Addresses
-
-target: Final = mirror_target.c
-attempt: Final = delivery_attempt.c
-UNDECIDED: Final = frozenset({TargetState.HELD, TargetState.REJECTED})
-"""In these the PDS has, or had, another record than the observed one: that it is back is news."""
-
-
-def foreign_writes(connection: Connection, did: str, commit: Commit) -> list[Subject]:
-    """Return the subjects whose records this commit wrote, our own writes excepted; a message that comes late or twice changes nothing.
-
-    The journal has the CID of our writes before they are sent, and their revision once they are answered. A write is old if its
-    revision is not after the last scan, the last marked message, or our newest write to the record.
-    """
-    scan = connection.execute(_SCAN, {"of_did": did}).one_or_none()
-    if scan is not None and commit.rev <= max(scan.rev or "", scan.heard_rev or ""):
-        return []
-    found = connection.execute(_NEWER, {"of_did": did, "keys": list(commit.writes), "rev": commit.rev})
-    suspects = {
-        (row.collection, row.rkey): row
-        for row in found
-        if row.observed_cid != commit.writes[row.collection, row.rkey] or row.state in UNDECIDED
-    }
-    if not suspects:
-        return []
-    for sent in connection.execute(_UNANSWERED, {"of_did": did, "keys": list(suspects)}):
-        cid = commit.writes[sent.collection, sent.rkey]
-        if (sent.op, sent.request_cid) == (PUT if cid is not None else DELETE, cid):
-            suspects.pop((sent.collection, sent.rkey), None)  # it may be this one
-    return [Subject(row.kind, row.subject_id) for row in suspects.values()]
-
-
-def record_revision(connection: Connection, did: str, rev: str) -> None:
-    """Record that all commits up to this revision are marked."""
-    row = {"did": did, "heard_rev": rev}
-    upsert(connection, repo_scan, row, tuple(row))
-
-
-# Built once (CONTRIBUTING.md). Of a record's attempts, of which there may be thousands, they read the newest.
-
-_SCAN: Final = select(repo_scan.c.rev, repo_scan.c.heard_rev).where(repo_scan.c.did == bindparam("of_did"))
-_THESE: Final = and_(
-    target.did == bindparam("of_did"),
-    tuple_(target.collection, target.rkey).in_(bindparam("keys", expanding=True)),
-)
-_OF_TARGET: Final = and_(
-    attempt.did == target.did, attempt.collection == target.collection, attempt.rkey == target.rkey
-)
-_NEWEST_REV: Final = (
-    select(attempt.rev)
-    .where(_OF_TARGET, attempt.rev.is_not(None))
-    .order_by(attempt.gen.desc(), attempt.id.desc())
-    .limit(1)
-    .scalar_subquery()
-)
-_NEWER: Final = select(
-    *(target[name] for name in ("collection", "rkey", "kind", "observed_cid", "state")),
-    target.subject_id.label("subject_id"),
-).where(_THESE, func.coalesce(_NEWEST_REV, "") < bindparam("rev"))
-_UNANSWERED: Final = (
-    select(attempt.collection, attempt.rkey, attempt.op, attempt.request_cid)
-    .join(mirror_target, _OF_TARGET)
-    .where(
-        _THESE,
-        attempt.gen >= target.acked_gen,
-        or_(attempt.outcome.is_(None), attempt.outcome == Kind.AMBIGUOUS.value),
-    )
-)
-
 
 logger = logging.getLogger("mastertape.outbox")
 

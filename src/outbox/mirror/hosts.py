@@ -26,6 +26,10 @@ from outbox.pds.verdict import BACKFILL_RESERVE, LIVE_RESERVE, Budget, Kind, Pha
 from outbox.ports import Sessions
 from outbox.threads import in_thread
 
+logger = logging.getLogger("mastertape.outbox")
+
+LOCK_TIMEOUT_SECONDS: Final = 1.0
+"""Claims and reports lock a host's row for milliseconds: after this, the holder has stopped."""
 OPENS_AFTER_FAILURES: Final = 5
 """In a row."""
 FIRST_PAUSE_SECONDS, LONGEST_PAUSE_SECONDS = 5.0, 600.0
@@ -174,12 +178,6 @@ def _recorded_budget(host: Any, name: str, budget: Budget, reset: datetime) -> C
 
 def _later(host: Any, column: str, until: datetime, *, by: timedelta = timedelta()) -> Changes:
     return {column: until} if getattr(host, column) + by < until else {}
-
-
-logger = logging.getLogger("mastertape.outbox")
-
-LOCK_TIMEOUT_SECONDS: Final = 1.0
-"""Claims and reports lock a host's row for milliseconds: after this, the holder has stopped."""
 
 
 def is_open_for_backfill(now: ColumnElement[datetime]) -> ColumnElement[bool]:

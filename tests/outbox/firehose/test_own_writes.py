@@ -8,8 +8,8 @@ import pytest
 from sqlalchemy import insert
 
 from eventstore.database import Database
-from outbox.firehose.follower import foreign_writes, record_revision
 from outbox.firehose.frames import Commit, message_in
+from outbox.firehose.own_writes import foreign_writes, record_revision
 from outbox.mirror.tables import PAST, delivery_attempt, repo_scan
 from tests.outbox.rigs.rows import add_target, change_target
 from tests.outbox.rigs.stream_host import CID, commit
