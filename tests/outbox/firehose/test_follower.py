@@ -18,11 +18,10 @@ from eventstore.database import Database
 from outbox.firehose import follower as followers
 from outbox.firehose.cursors import StreamState, claim_streams, streams
 from outbox.firehose.follower import Follower
-from outbox.mirror.hosts import Hosts
+from outbox.mirror.hosts import Hosts, PacedPds
 from outbox.mirror.lanes import change_lane
 from outbox.mirror.tables import NEVER, PAST, firehose_cursor, mirror_target, repo_scan
-from outbox.pds.client import Pds
-from outbox.repo.reads import PacedReads
+from outbox.repo.reads import RepoReads
 from replay.reconcile.scan import Scan
 from tests.dsl import COLLECTION
 from tests.outbox.rigs.relay_rig import Rig
@@ -153,7 +152,7 @@ async def test_a_scan_finds_what_a_stream_leaves_out(rig, tracks):
             assert rig.mirror().state == "delivered"
     set_host_of_account(rig, rig.pds.url)
     async with httpx.AsyncClient() as http:
-        reads = PacedReads(Pds(rig.wire, http), rig.hosts)
+        reads = RepoReads(PacedPds(rig.wire, http, rig.hosts, can_wait=True))
         await Scan(rig.database, reads, every=NEVER - NEVER).run()
     await rig.relay_once()
     assert rig.mirror().state == "held"
