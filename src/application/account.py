@@ -96,9 +96,8 @@ def delete_subjects(log: EventLog, did: str, envelope: Envelope) -> None:
         removals.exclude_unwritten(unit.connection, did, some)
 
     while True:
-        with (
-            log.database.read() as connection
-        ):  # first: most calls only wait for the relay, and need no write
+        # first a look: most calls only wait for the relay, and need no write
+        with log.database.read() as connection:
             if not removals.live_subjects(connection, did, at_most=1):
                 return
         log.transact(did, envelope, delete_some)

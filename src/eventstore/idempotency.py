@@ -27,6 +27,8 @@ from eventstore.prepared import Prepared, Query, pipelined
 from eventstore.schema import Json, UtcDateTime, metadata
 from eventstore.unit_of_work import UnitOfWork
 
+logger: Final = logging.getLogger("mastertape.eventstore")
+
 RESULT_TTL: Final = timedelta(hours=24)
 
 idempotency = Table(
@@ -144,7 +146,6 @@ _RENEW: Final = Prepared(
     )
 )
 _END: Final = Prepared(lambda _: delete(running_request).where(*_IS_OURS))
-logger: Final = logging.getLogger("mastertape.eventstore")
 
 
 class KeyLock:

@@ -31,6 +31,8 @@ from outbox.pds.client import AccountStatus
 from outbox.ports import Directory, DirectoryUnavailableError
 from outbox.threads import in_thread
 
+logger = logging.getLogger("mastertape.outbox")
+
 PROBE: Final = "probe"
 MAX_REQUESTED: Final = 1000
 GONE_AFTER: Final = timedelta(hours=72)
@@ -117,8 +119,6 @@ def _changed(row: Any, found: AccountStatus, host: str, now: datetime) -> dict[s
             later = {"probe_at": now + min(pause, PROBE_AFTER_FAILING), "probes": row.probes + 1}
             return {"probe_at": now + PROBE_AFTER_FAILING} if works else later
 
-
-logger = logging.getLogger("mastertape.outbox")
 
 MAX_CONCURRENT_PROBES: Final = 8
 MAX_CONCURRENT_PROBES_OF_HOST: Final = 2

@@ -66,6 +66,12 @@ MAX_BATCH_BYTES: Final = 128 * 1024
 """@atproto/pds 0.4 takes requests of 150 KB."""
 WITHOUT_EFFECT: Final = (*PARKS, Kind.NOT_SENT)
 """Outcomes of a batch that may be made again. One over the account's limit may be over it each time."""
+MAX_READ_SECONDS: Final = 5.0
+"""A slower PDS is sent its records one by one: the run needs its time for that."""
+OF_LANE: Final = (*WITHOUT_EFFECT, Kind.PACED)
+"""Answers that concern the whole lane."""
+REFUSED: Final = "batch: "
+"""Before the name of the error, since it may be that of any record of the batch."""
 
 target: Final = mirror_target.c
 attempt: Final = delivery_attempt.c
@@ -132,20 +138,10 @@ _WAS_TRIED: Final = exists().where(
     attempt.gen == target.desired_gen,
     *(attempt.outcome.is_distinct_from(each) for each in WITHOUT_EFFECT),
 )
-
-
 _OF_CLASS: Final = case((bindparam("backfill", type_=Boolean), BACKFILL), else_=LIVE) == CLASS
 _NEXT_OF_CLASS: Final = Prepared(
     lambda dialect: next_targets(dialect, _OF_CLASS, _WAS_TRIED.label("was_tried"), limit=bindparam("room"))
 )
-
-
-MAX_READ_SECONDS: Final = 5.0
-"""A slower PDS is sent its records one by one: the run needs its time for that."""
-OF_LANE: Final = (*WITHOUT_EFFECT, Kind.PACED)
-"""Answers that concern the whole lane."""
-REFUSED: Final = "batch: "
-"""Before the name of the error, since it may be that of any record of the batch."""
 
 
 @dataclass(frozen=True)

@@ -22,6 +22,8 @@ from outbox.pds.verdict import Kind, Verdict
 from outbox.record.dag_cbor import Record, UnencodableError, encode
 from outbox.relay.delivery_task import DeliveryTask
 
+logger: Final = logging.getLogger("mastertape.outbox")
+
 DONE: Final = Verdict(Kind.DONE)
 KINDS_OF_ONE_RECORD: Final = frozenset({Kind.REJECTED, Kind.BLOB_MISSING, Kind.BROKEN})
 
@@ -90,8 +92,6 @@ class Result:
             return self.verdict.concerns_host
         return self.verdict.kind not in KINDS_OF_ONE_RECORD
 
-
-logger: Final = logging.getLogger("mastertape.outbox")
 
 EXPECTED_OUTCOMES: Final = frozenset({Outcome.DELIVERED, Outcome.CANCELLED, Outcome.SEEN, Outcome.SETTLING})
 """Logged at debug level; all others at warning level."""

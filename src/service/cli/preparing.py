@@ -20,6 +20,8 @@ from service.wiring.bootstrap import Container, Inherited, build
 if TYPE_CHECKING:
     from service.observability.otel import Tracer
 
+logger: Final = logging.getLogger("mastertape.service")
+
 
 @asynccontextmanager
 async def container_of_command() -> AsyncGenerator[Container]:
@@ -61,8 +63,6 @@ def prepare(settings: Settings, inherited: Inherited | None = None, *, relay: bo
         raise
     return container
 
-
-logger: Final = logging.getLogger("mastertape.service")
 
 ENDPOINTS: Final = ("OTEL_EXPORTER_OTLP_ENDPOINT", "OTEL_EXPORTER_OTLP_TRACES_ENDPOINT")
 
