@@ -105,7 +105,7 @@ ROWS = {
     # the network, and hosts that are not well
     "delay": Row(delay(0.3), (DELIVERED, None), NOBODY, lands=True),
     "503": Row(answer(503, "Unavailable"), BACKOFF, LANE),
-    "500": Row(answer(500, "InternalServerError"), BACKOFF, ends=edits_again),  # the third refuses the record
+    "500": Row(answer(500, "InternalServerError"), BACKOFF, ends=tries_again),  # the third refuses the record
     "cut before": Row(cut_before, BACKOFF, LANE),
     "cut after": Row(cut_after, BACKOFF, LANE, lands=True),
     "hang before": Row(hang, SENDING, LANE),
