@@ -11,6 +11,7 @@ import pytest
 from sqlalchemy import insert
 
 from eventstore.database import Database
+from outbox.firehose.connection import MAX_SHARE
 from outbox.firehose.cursors import StreamState, streams
 from outbox.firehose.follower import Follower
 from outbox.mirror.hosts import Hosts
@@ -27,8 +28,8 @@ ATTEMPTS = 1500
 DELIVERIES = 10
 LOOP_WORK_SECONDS = 0.3
 THE_WORST = ("values", "tiny messages", "pings", "one record of ours")
-MAX_FACTOR = 3.0
-"""Of the CPU time; the share that is granted makes it 1.3."""
+MAX_PART_OF_TIME = 2 * MAX_SHARE
+"""What the floods may use, in CPU time; the machine may be busy, so that other work takes longer than its CPU time."""
 
 
 class Loopback:
@@ -92,7 +93,9 @@ async def test_other_work_costs_hardly_more_while_sixteen_hosts_flood(rig: Rig, 
     quiet = min([await cpu_of_other_work(rig) for _ in range(2)])
     with flooding_hosts(kind, HOSTS) as hosts:
         async with asyncio.timeout(120), followed(rig.database, hosts):
+            begun = time.monotonic()
             loud = await cpu_of_other_work(rig)
+            elapsed = time.monotonic() - begun
             threads = [each.name for each in threading.enumerate() if each.name.startswith("firehose")]
-    assert loud < MAX_FACTOR * quiet
+    assert loud - quiet < MAX_PART_OF_TIME * elapsed
     assert len(threads) <= 2

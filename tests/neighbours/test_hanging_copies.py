@@ -13,7 +13,8 @@ from tests.storage.public.public_rig import Rig, gate
 
 
 @pytest.fixture
-def rig(migrated_url: str) -> Iterator[Rig]:
+def rig(migrated_url: str, monkeypatch: pytest.MonkeyPatch) -> Iterator[Rig]:
+    monkeypatch.setattr(publisher, "FIRST_PAUSE_SECONDS", 60.0)  # longer than a slow machine takes
     made = Rig(migrated_url)
     yield made
     until(lambda: not any(each.name == "publisher-change" for each in threading.enumerate()))
