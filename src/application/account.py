@@ -11,7 +11,7 @@ from datetime import datetime, timedelta
 from functools import partial
 from typing import Final
 
-from sqlalchemy import Connection, delete, select
+import sqlalchemy as sa
 
 from aggregates.published import Published
 from application.authorization import owner_of, require_staying
@@ -144,8 +144,8 @@ def deletion_kind(log: EventLog, disconnect: Disconnect, threads: Threads) -> Ki
     )
 
 
-def deletion_requested_at(connection: Connection, did: str) -> datetime | None:
-    return connection.scalar(select(account.c.leaving_since).where(account.c.did == did))
+def deletion_requested_at(connection: sa.Connection, did: str) -> datetime | None:
+    return connection.scalar(sa.select(account.c.leaving_since).where(account.c.did == did))
 
 
 def _request(unit: UnitOfWork, *, credential_id: str) -> None:
@@ -160,7 +160,7 @@ def _request(unit: UnitOfWork, *, credential_id: str) -> None:
     did = owner_of(unit)
     queue.cancel(unit.connection, adopt.ADOPTION, did)
     by_itself = Envelope(did, Via.JOB, unit.envelope.request_id)
-    host = unit.connection.scalar(select(account.c.pds_url).where(account.c.did == did)) or ""
+    host = unit.connection.scalar(sa.select(account.c.pds_url).where(account.c.did == did)) or ""
     queue.request(unit.connection, [Wanted(DELETION, did, did, host, by_itself)], unit.now, hurry=True)
 
 
@@ -183,9 +183,9 @@ def _erase(unit: UnitOfWork, *, revoked: bool) -> bool:
     cids = cids_of(connection, did)
     end_grace_period(connection, cids, since)
     end_grace_of_renditions(connection, [*cids, *image_urls_of(connection, did)], since)
-    own = delete(job).where(job.c.account == did)
+    own = sa.delete(job).where(job.c.account == did)
     # the jobs of its public copies stay, which are removed after it
     connection.execute(own.where(job.c.kind.not_in(list(Action))))
     for table in (idempotency, running_request, peer_track, repair, pds_session, credential, account):
-        connection.execute(delete(table).where(table.c.did == did))
+        connection.execute(sa.delete(table).where(table.c.did == did))
     return True

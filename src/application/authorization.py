@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from datetime import datetime
 from typing import Final, Protocol
 
-from sqlalchemy import Connection
+import sqlalchemy as sa
 
 from aggregates.track import Track
 from aggregates.values import Downloads
@@ -41,7 +41,9 @@ class OnTrack:
     versions: frozenset[int] | None = None
 
 
-def require_owned(connection: Connection, did: str, track_id: int, *, deleted_too: bool = False) -> TrackView:
+def require_owned(
+    connection: sa.Connection, did: str, track_id: int, *, deleted_too: bool = False
+) -> TrackView:
     """Return the track; raises TrackNotFoundError before NotOwnerError, also for another's deleted or taken-down track."""
     view = track_by_id(connection, track_id)
     if view is None or (view.deleted_at is not None and not (deleted_too and view.did == did)):
@@ -87,7 +89,9 @@ def require_staying(unit: UnitOfWork) -> None:
         raise LeavingError
 
 
-def require_no_duplicate(connection: Connection, did: str, audio_cid: str, *, but: int | None = None) -> None:
+def require_no_duplicate(
+    connection: sa.Connection, did: str, audio_cid: str, *, but: int | None = None
+) -> None:
     """Raise DuplicateAudioError if another live track than `but` has this audio; an adopted track may keep a duplicate."""
     view = track_by_id(connection, but) if but is not None else None
     if view is not None and view.adopted:
@@ -112,7 +116,7 @@ def may_have_bytes(caller: Principal | None, track: TrackView) -> bool:
     return track.taken_down_at is None or (caller is not None and caller.admin)
 
 
-def require_reader(connection: Connection, principal: Principal, track_id: int) -> TrackView:
+def require_reader(connection: sa.Connection, principal: Principal, track_id: int) -> TrackView:
     """Return the track, even a deleted one, for its owner or an operator.
 
     Raises NotOwnerError for others, and TrackNotFoundError where the track is deleted or taken down.

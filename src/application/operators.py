@@ -4,7 +4,7 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Any, Final
 
-from sqlalchemy import Row
+import sqlalchemy as sa
 
 from aggregates.errors import InvalidFieldError
 from aggregates.track import Track
@@ -26,7 +26,7 @@ APPLY: Final = "apply_repair"
 CANCEL: Final = "cancel_repair"
 RETRY: Final = "retry_job"
 
-Decide = Callable[[UnitOfWork, Row[Any]], None]
+Decide = Callable[[UnitOfWork, sa.Row[Any]], None]
 
 
 def retry_job(log: EventLog, job_id: int, operator: Operator) -> None:
@@ -79,7 +79,7 @@ def apply_repair(log: EventLog, repair_id: int, operator: Operator, *, digest: s
     Raises RepairNotFoundError, RepairChangedError, and InvalidFieldError where the plan deletes more than it may.
     """
 
-    def apply(unit: UnitOfWork, row: Row[Any]) -> None:
+    def apply(unit: UnitOfWork, row: sa.Row[Any]) -> None:
         if row.state != RepairState.PLANNED or row.digest != digest:
             raise RepairChangedError(row.state)
         deletes = PlanCounts.of(row.counts).deletes
@@ -94,7 +94,7 @@ def apply_repair(log: EventLog, repair_id: int, operator: Operator, *, digest: s
 def cancel_repair(log: EventLog, repair_id: int, operator: Operator) -> None:
     """End the repair; steps that were applied stay. Raises RepairNotFoundError and RepairChangedError."""
 
-    def cancel(unit: UnitOfWork, row: Row[Any]) -> None:
+    def cancel(unit: UnitOfWork, row: sa.Row[Any]) -> None:
         if row.state not in UNFINISHED:
             raise RepairChangedError(row.state)
         left = PlanCounts.of(row.counts).steps - row.applied - row.skipped

@@ -12,8 +12,8 @@ from datetime import datetime
 from hashlib import blake2b
 from typing import Any, Final
 
+import sqlalchemy as sa
 from eventsourcing.persistence import StoredEvent
-from sqlalchemy import ColumnElement, Connection, Table, column, insert, text
 from sqlalchemy.dialects import postgresql, sqlite
 from sqlalchemy.exc import OperationalError
 
@@ -23,12 +23,12 @@ from eventstore.prepared import Prepared, Result
 from eventstore.schema import stored_event
 
 _APPEND: Final = Prepared(
-    lambda _: insert(stored_event).returning(stored_event.c.position),
-    [column.name for column in stored_event.columns if column is not stored_event.c.position],
+    lambda _: sa.insert(stored_event).returning(stored_event.c.position),
+    [each.name for each in stored_event.columns if each is not stored_event.c.position],
 )
 
 
-def append_rows(connection: Connection, rows: Iterable[Mapping[str, Any]]) -> list[Result]:
+def append_rows(connection: sa.Connection, rows: Iterable[Mapping[str, Any]]) -> list[Result]:
     """Start to insert events; each result has its position, and they rise in the order of `rows`."""
     return [_APPEND.start(connection, row) for row in rows]
 
@@ -46,23 +46,23 @@ def event_row(stored: StoredEvent, did: str, envelope: Envelope, recorded_at: da
     }
 
 
-def upsert(connection: Connection, table: Table) -> sqlite.Insert | postgresql.Insert:
+def upsert(connection: sa.Connection, table: sa.Table) -> sqlite.Insert | postgresql.Insert:
     """Return an INSERT that can say `ON CONFLICT`."""
     return insert_of(connection.dialect.name, table)
 
 
-def insert_of(dialect: str, table: Table) -> sqlite.Insert | postgresql.Insert:
+def insert_of(dialect: str, table: sa.Table) -> sqlite.Insert | postgresql.Insert:
     """Return the same by the name of a dialect, for a statement that is built once."""
     return sqlite.insert(table) if dialect == "sqlite" else postgresql.insert(table)
 
 
 def take_lease(
-    connection: Connection,
-    table: Table,
+    connection: sa.Connection,
+    table: sa.Table,
     key: Mapping[str, Any],
     holder: Mapping[str, Any],
     *,
-    is_free: ColumnElement[bool],
+    is_free: sa.ColumnElement[bool],
 ) -> bool:
     """Write `holder` (owner and end of the lease) into the row of `key`, a new one or one that `is_free`.
 
@@ -82,12 +82,12 @@ LOG_LOCK_TIMEOUT_SECONDS: Final = 20.0
 
 # Takes the log's lock after the account's: commands that queue for one account then keep no reader waiting.
 _LOCK_ACCOUNT: Final = Prepared(
-    lambda _: text("""
+    lambda _: sa.text("""
         with held as materialized (select pg_advisory_xact_lock(:account)::text as account)
         select pg_advisory_xact_lock_shared(:log), clock_timestamp() as now from held where account is not null
-    """).columns(column("locked"), column("now"))
+    """).columns(sa.column("locked"), sa.column("now"))
 )
-_LOCK_LOG: Final = text("select pg_advisory_xact_lock(:log)")
+_LOCK_LOG: Final = sa.text("select pg_advisory_xact_lock(:log)")
 
 # New writers queue behind a reader that waits for the exclusive lock, so one attempt waits only this long.
 _ATTEMPT_TIMEOUT: Final = "200ms"
@@ -95,7 +95,7 @@ _FIRST_PAUSE_SECONDS: Final = 0.05
 _MAX_PAUSE_SECONDS: Final = 0.8
 
 
-def lock_log(connection: Connection) -> None:
+def lock_log(connection: sa.Connection) -> None:
     """Take the whole log's lock, as the first statement of a transaction; SQLite's BEGIN IMMEDIATE is it. Raises LogBusyError."""
     if connection.dialect.name == "sqlite":
         return
@@ -103,14 +103,14 @@ def lock_log(connection: Connection) -> None:
     while True:
         savepoint = connection.begin_nested()
         try:
-            connection.execute(text(f"set local lock_timeout to '{_ATTEMPT_TIMEOUT}'"))
+            connection.execute(sa.text(f"set local lock_timeout to '{_ATTEMPT_TIMEOUT}'"))
             connection.execute(_LOCK_LOG, {"log": _key()})
         except OperationalError as error:
             if sqlstate(error) != LOCK_NOT_AVAILABLE:
                 raise
             savepoint.rollback()
         else:
-            connection.execute(text("set local lock_timeout to default"))
+            connection.execute(sa.text("set local lock_timeout to default"))
             savepoint.commit()
             return
         if time.monotonic() >= deadline:
@@ -119,7 +119,7 @@ def lock_log(connection: Connection) -> None:
         pause = min(2 * pause, _MAX_PAUSE_SECONDS)
 
 
-def lock_account(connection: Connection, did: str) -> Result | None:
+def lock_account(connection: sa.Connection, did: str) -> Result | None:
     """Start to take the account's lock; the result has the time `now` when it was taken. SQLite's BEGIN IMMEDIATE is it."""
     if connection.dialect.name == "sqlite":
         return None

@@ -11,19 +11,8 @@ from functools import lru_cache, partial
 from select import POLLIN, poll
 from typing import Any, Final
 
-from sqlalchemy import (
-    TIMESTAMP,
-    Connection,
-    Select,
-    bindparam,
-    create_engine,
-    event,
-    func,
-    literal_column,
-    null,
-    select,
-    text,
-)
+import sqlalchemy as sa
+from sqlalchemy import event
 from sqlalchemy.engine import make_url
 from sqlalchemy.exc import DBAPIError, DisconnectionError, OperationalError
 from sqlalchemy.pool import QueuePool
@@ -58,15 +47,15 @@ POSTGRES_KEEPALIVES: Final[Mapping[str, int]] = {
 
 IS_SAME_SERVER: Final = "mastertape_is_same_server"
 """The key in a connection's `info` of the function that compares its server, once restore_detection.py has looked."""
-_CLOCK: Final = text("select clock_timestamp()")
+_CLOCK: Final = sa.text("select clock_timestamp()")
 _WRITES: Final[Mapping[str, Any]] = {"sqlite_immediate": True}
 """Of a transaction that may write, on either database: tracing tells it by this."""
 MAX_CLOCK_LAG: Final = timedelta(seconds=1)
 _IS_NOW: Final = Prepared(
-    lambda _: select(literal_column("1")).where(
-        func.clock_timestamp().between(
-            bindparam("now", type_=TIMESTAMP(timezone=True)),
-            bindparam("now", type_=TIMESTAMP(timezone=True)) + MAX_CLOCK_LAG,
+    lambda _: sa.select(sa.literal_column("1")).where(
+        sa.func.clock_timestamp().between(
+            sa.bindparam("now", type_=sa.TIMESTAMP(timezone=True)),
+            sa.bindparam("now", type_=sa.TIMESTAMP(timezone=True)) + MAX_CLOCK_LAG,
         )
     )
 )
@@ -91,7 +80,7 @@ class Database:
         self.dialect: Final = parsed.get_backend_name()
         self._clock = clock
         self._writing: ContextVar[bool | None] = ContextVar(f"writing_{id(self)}", default=None)
-        self._current: ContextVar[Callable[[], Connection] | None] = ContextVar(
+        self._current: ContextVar[Callable[[], sa.Connection] | None] = ContextVar(
             f"connection_{id(self)}", default=None
         )
         self._heard: tuple[datetime, float] | None = None
@@ -114,7 +103,7 @@ class Database:
             msg = f"unsupported database {self.dialect!r}: use sqlite:///FILE or postgresql+psycopg://..."
             raise ValueError(msg)
         self.max_connections: Final = 2 * pool_size
-        self.engine = create_engine(
+        self.engine = sa.create_engine(
             parsed,
             poolclass=QueuePool,
             pool_size=pool_size,
@@ -149,7 +138,7 @@ class Database:
                 raise PooledConnectionError
 
     @contextmanager
-    def read(self) -> Generator[Connection]:
+    def read(self) -> Generator[sa.Connection]:
         """One snapshot for all statements inside. Joins a transaction that is already open here."""
         if (joined := self._current.get()) is not None:
             yield joined()
@@ -161,7 +150,7 @@ class Database:
             yield connection
 
     @contextmanager
-    def read_committed(self) -> Generator[Connection]:
+    def read_committed(self) -> Generator[sa.Connection]:
         """For a single statement, or several that need no common snapshot: each sees what is committed when it begins.
 
         No BEGIN and no COMMIT is sent. Joins a transaction that is already open here.
@@ -174,7 +163,7 @@ class Database:
             yield connection
 
     @contextmanager
-    def write(self) -> Generator[Connection]:
+    def write(self) -> Generator[sa.Connection]:
         """A transaction that may write: `BEGIN IMMEDIATE` on SQLite. Joins a write that is already open here."""
         if (joined := self._current.get()) is not None:
             if not self._writing.get():
@@ -185,7 +174,7 @@ class Database:
             yield connection
 
     @contextmanager
-    def write_when_needed(self, join: Callable[[], Connection]) -> Generator[Callable[[], Connection]]:
+    def write_when_needed(self, join: Callable[[], sa.Connection]) -> Generator[Callable[[], sa.Connection]]:
         """Yield what prepares a write, to be called once at most; what reads or writes here meanwhile is to `join`.
 
         On PostgreSQL the transaction begins with `prepared.start_begin`, in the pipeline of its first statements. On SQLite
@@ -218,7 +207,7 @@ class Database:
             self._sqlite_writer.release()
 
     @contextmanager
-    def _open(self, *, writing: bool, options: Mapping[str, Any]) -> Generator[Connection]:
+    def _open(self, *, writing: bool, options: Mapping[str, Any]) -> Generator[sa.Connection]:
         committing = False
         try:
             with self.engine.connect().execution_options(**options) as connection, connection.begin():
@@ -236,7 +225,7 @@ class Database:
                 raise CommitFailedError from error
             raise
 
-    def now(self, connection: Connection, *, read: datetime | None = None) -> datetime:
+    def now(self, connection: sa.Connection, *, read: datetime | None = None) -> datetime:
         """Return the time for leases, retries and events: the database's, so that the clocks of machines need not agree.
 
         `read` is the database's time where a statement has just returned it.
@@ -272,9 +261,9 @@ class Database:
 
 
 @lru_cache
-def with_now(query: Select[*tuple[Any, ...]], *, is_sqlite: bool) -> Select[*tuple[Any, ...]]:
+def with_now(query: sa.Select[*tuple[Any, ...]], *, is_sqlite: bool) -> sa.Select[*tuple[Any, ...]]:
     """Add the database's time as a column `now`, to pass to `Database.now` as `read`: it saves a round trip."""
-    return query.add_columns((null() if is_sqlite else func.clock_timestamp()).label("now"))
+    return query.add_columns((sa.null() if is_sqlite else sa.func.clock_timestamp()).label("now"))
 
 
 def _prepare_sqlite(connection: Any, _record: Any) -> None:
@@ -313,7 +302,7 @@ def _require_connected(connection: Any, _record: Any, _proxy: Any) -> None:
         raise DisconnectionError
 
 
-def _begin_sqlite(connection: Connection) -> None:
+def _begin_sqlite(connection: sa.Connection) -> None:
     options = connection.get_execution_options()
     if options.get("sqlite_autocommit", False):
         return
@@ -326,7 +315,7 @@ def _begin_sqlite(connection: Connection) -> None:
         raise
 
 
-def _require_open_transaction(connection: Connection) -> None:
+def _require_open_transaction(connection: sa.Connection) -> None:
     """Raise BrokenUnitError where a failed statement has ended the transaction: a COMMIT would succeed and keep nothing."""
     driver: Any = connection.connection.dbapi_connection
     if connection.dialect.name == "sqlite":
@@ -337,7 +326,7 @@ def _require_open_transaction(connection: Connection) -> None:
         raise BrokenUnitError
 
 
-def require_same_server(connection: Connection) -> None:
+def require_same_server(connection: sa.Connection) -> None:
     """Raise LogBusyError where a pooler has given this transaction a session on another server than its connection began on.
 
     The connection is replaced by a new one, which compares the server with the known one.
@@ -354,9 +343,9 @@ MAX_COUNTED: Final = 10_000
 """Screens count no more rows: what waits may be very much, and few want to know how much exactly."""
 
 
-def count_up_to_limit(connection: Connection, query: Select[Any]) -> int:
+def count_up_to_limit(connection: sa.Connection, query: sa.Select[Any]) -> int:
     """Count the rows of the query; MAX_COUNTED stands for as many or more."""
-    return connection.scalar(select(func.count()).select_from(query.limit(MAX_COUNTED).subquery())) or 0
+    return connection.scalar(sa.select(sa.func.count()).select_from(query.limit(MAX_COUNTED).subquery())) or 0
 
 
 MAX_ITEMS_PER_QUERY: Final = 500

@@ -10,6 +10,7 @@ from typing import Any, Final, TypeVar
 from uuid import UUID
 
 import msgspec
+import sqlalchemy as sa
 from eventsourcing.domain import Aggregate
 from eventsourcing.persistence import (
     DatetimeAsISO,
@@ -19,7 +20,6 @@ from eventsourcing.persistence import (
     Transcoding,
 )
 from eventsourcing.utils import resolve_topic
-from sqlalchemy import Connection, Integer, Select, bindparam, exists, func, literal_column, or_, select
 from sqlalchemy.exc import DBAPIError
 
 from aggregates.values import Artwork, Audio, BlobRef, Feature, SupportGate
@@ -116,38 +116,47 @@ def _uuid(of: UUID | str) -> UUID:
 
 _event: Final = stored_event.c
 _of_stream: Final = (
-    select(stored_event)
-    .where(_event.originator_id == bindparam("stream"))
+    sa.select(stored_event)
+    .where(_event.originator_id == sa.bindparam("stream"))
     .order_by(_event.originator_version)
 )
 _newer: Final = stored_event.alias()
 _IS_HEAD: Final = Prepared(
-    lambda _: select(literal_column("1")).where(
-        *(_event.originator_id == bindparam("stream"), _event.originator_version == bindparam("version")),
-        *(_event.position == bindparam("position"), _event.recorded_at == bindparam("recorded_at")),
-        ~exists(
-            select(literal_column("1")).where(
-                _newer.c.originator_id == bindparam("stream"),
-                _newer.c.originator_version > bindparam("version"),
+    lambda _: sa.select(sa.literal_column("1")).where(
+        *(
+            _event.originator_id == sa.bindparam("stream"),
+            _event.originator_version == sa.bindparam("version"),
+        ),
+        *(_event.position == sa.bindparam("position"), _event.recorded_at == sa.bindparam("recorded_at")),
+        ~sa.exists(
+            sa.select(sa.literal_column("1")).where(
+                _newer.c.originator_id == sa.bindparam("stream"),
+                _newer.c.originator_version > sa.bindparam("version"),
             )
         ),
     )
 )
-_STREAM_FROM: Final = Prepared(lambda _: _of_stream.where(_event.originator_version >= bindparam("version")))
-_STREAM_UPTO: Final = Prepared(lambda _: _of_stream.where(_event.originator_version <= bindparam("version")))
+_STREAM_FROM: Final = Prepared(
+    lambda _: _of_stream.where(_event.originator_version >= sa.bindparam("version"))
+)
+_STREAM_UPTO: Final = Prepared(
+    lambda _: _of_stream.where(_event.originator_version <= sa.bindparam("version"))
+)
 _OF_POSITION: Final = (
-    select(_event.originator_version)
-    .where(_event.position == bindparam("position"), _event.originator_id == bindparam("stream"))
+    sa.select(_event.originator_version)
+    .where(_event.position == sa.bindparam("position"), _event.originator_id == sa.bindparam("stream"))
     .scalar_subquery()
 )
 
 
-def _stream_since(dialect: str) -> Select[Any]:
-    least = func.min if dialect == "sqlite" else func.least
-    first = least(bindparam("version", type_=Integer), func.coalesce(_OF_POSITION, literal_column("0")))
-    is_wanted = or_(
-        _event.originator_version >= bindparam("version", type_=Integer),
-        _event.position.in_([bindparam("position"), bindparam("until")]),
+def _stream_since(dialect: str) -> sa.Select[Any]:
+    least = sa.func.min if dialect == "sqlite" else sa.func.least
+    first = least(
+        sa.bindparam("version", type_=sa.Integer), sa.func.coalesce(_OF_POSITION, sa.literal_column("0"))
+    )
+    is_wanted = sa.or_(
+        _event.originator_version >= sa.bindparam("version", type_=sa.Integer),
+        _event.position.in_([sa.bindparam("position"), sa.bindparam("until")]),
         among(_event.topic, "topics", dialect),
     )
     return _of_stream.where(_event.originator_version >= first, is_wanted)
@@ -156,8 +165,8 @@ def _stream_since(dialect: str) -> Select[Any]:
 _STREAM_SINCE: Final = Prepared(_stream_since)
 """From this version on; and of the events since the one at a position that one, the one at `until`, and those of some topics."""
 _VERSION_AT: Final = Prepared(
-    lambda _: select(func.max(_event.originator_version).label("version")).where(
-        _event.originator_id == bindparam("stream"), _event.position <= bindparam("position")
+    lambda _: sa.select(sa.func.max(_event.originator_version).label("version")).where(
+        _event.originator_id == sa.bindparam("stream"), _event.position <= sa.bindparam("position")
     )
 )
 A = TypeVar("A", bound=Aggregate)
@@ -255,7 +264,7 @@ class EventLog:
             unit.finish()
             return result
 
-    def transact_without_events(self, work: Callable[[Connection], T]) -> T:
+    def transact_without_events(self, work: Callable[[sa.Connection], T]) -> T:
         """Run `work` in a transaction that takes no append lock and appends nothing; again after a deadlock, as `transact` does."""
 
         def transaction() -> T:
@@ -280,17 +289,17 @@ class EventLog:
         # on SQLite there is one writer at a time: positions are committed in their order
         with self.database.read() if self.database.is_sqlite else self.database.write() as connection:
             lock_log(connection)
-            return connection.scalar(select(func.max(_event.position))) or 0
+            return connection.scalar(sa.select(sa.func.max(_event.position))) or 0
 
     def stream(
-        self, connection: Connection, aggregate_id: UUID, *, upto_version: int = MAX_VERSION
+        self, connection: sa.Connection, aggregate_id: UUID, *, upto_version: int = MAX_VERSION
     ) -> list[RecordedEvent]:
         """Read the events of one aggregate, up to and with `upto_version`."""
         rows = _STREAM_UPTO.start(connection, {"stream": str(aggregate_id), "version": upto_version}).all()
         return [self._recorded(row) for row in rows]
 
     def latest_since(
-        self, connection: Connection, positions: Mapping[UUID, tuple[int, int]], topics: Sequence[str]
+        self, connection: sa.Connection, positions: Mapping[UUID, tuple[int, int]], topics: Sequence[str]
     ) -> dict[UUID, tuple[StreamState | None, list[RecordedEvent]]]:
         """Return the latest state of each stream, and its events of these topics since a position, with those at both its positions."""
         started = []
@@ -325,12 +334,12 @@ class EventLog:
                 return _continued(cached, [self._recorded(row) for row in rows[1:]])
         return self._folded(read(_from_snapshot(aggregate_id)))
 
-    def state_at(self, connection: Connection, aggregate_id: UUID, version: int) -> StreamState | None:
+    def state_at(self, connection: sa.Connection, aggregate_id: UUID, version: int) -> StreamState | None:
         """Return the state after the last event of a stream up to this version; None without one."""
         return self._folded(_from_snapshot(aggregate_id, version).start(connection).all())
 
     def state_at_position(
-        self, connection: Connection, aggregate_id: UUID, position: int
+        self, connection: sa.Connection, aggregate_id: UUID, position: int
     ) -> StreamState | None:
         """Return the state after the last event of a stream up to this position; None without one."""
         this = {"stream": str(aggregate_id), "position": min(position, MAX_POSITION)}
@@ -352,13 +361,13 @@ class EventLog:
         return of_class(aggregate_class, aggregate) if aggregate is not None else None
 
     def read(
-        self, *, after: int, until: int, limit: int, did: str | None = None, on: Connection | None = None
+        self, *, after: int, until: int, limit: int, did: str | None = None, on: sa.Connection | None = None
     ) -> list[RecordedEvent]:
         """Read a page of events in position order, after `after` and up to `until`; in the transaction `on` a connection.
 
         Without a `did`, `until` must be a stable position: an event below a later one may not be committed yet.
         """
-        query = select(stored_event).where(_event.position > after, _event.position <= until)
+        query = sa.select(stored_event).where(_event.position > after, _event.position <= until)
         if did is not None:
             query = query.where(_event.did == did)
         with self.database.read() if on is None else nullcontext(on) as connection:

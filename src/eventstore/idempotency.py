@@ -16,8 +16,8 @@ from functools import partial
 from typing import Any, Final
 
 import anyio
+import sqlalchemy as sa
 from pydantic import BaseModel
-from sqlalchemy import Column, Connection, Integer, Table, Text, bindparam, delete, insert, select, update
 
 from eventstore.append import take_lease
 from eventstore.coordination.threads import Threads
@@ -31,32 +31,32 @@ logger: Final = logging.getLogger("mastertape.eventstore")
 
 RESULT_TTL: Final = timedelta(hours=24)
 
-idempotency = Table(
+idempotency = sa.Table(
     "idempotency",
     metadata,
-    Column("did", Text, primary_key=True),
-    Column("method", Text, primary_key=True),
-    Column("route", Text, primary_key=True),
-    Column("key", Text, primary_key=True),
-    Column("digest", Text, nullable=False),
-    Column("status", Integer, nullable=False),
-    Column("body", Json, nullable=False),
-    Column("headers", Json, nullable=False),
-    Column("created_at", UtcDateTime, nullable=False),
+    sa.Column("did", sa.Text, primary_key=True),
+    sa.Column("method", sa.Text, primary_key=True),
+    sa.Column("route", sa.Text, primary_key=True),
+    sa.Column("key", sa.Text, primary_key=True),
+    sa.Column("digest", sa.Text, nullable=False),
+    sa.Column("status", sa.Integer, nullable=False),
+    sa.Column("body", Json, nullable=False),
+    sa.Column("headers", Json, nullable=False),
+    sa.Column("created_at", UtcDateTime, nullable=False),
 )
 
 
 _BY_KEY: Final = Prepared(
-    lambda _: select(idempotency).where(
-        *(column == bindparam(column.name) for column in idempotency.primary_key)
+    lambda _: sa.select(idempotency).where(
+        *(column == sa.bindparam(column.name) for column in idempotency.primary_key)
     )
 )
 _EXPIRE: Final = Prepared(
-    lambda _: delete(idempotency).where(
-        idempotency.c.did == bindparam("did"), idempotency.c.created_at <= bindparam("until")
+    lambda _: sa.delete(idempotency).where(
+        idempotency.c.did == sa.bindparam("did"), idempotency.c.created_at <= sa.bindparam("until")
     )
 )
-_KEEP: Final = Prepared(lambda _: insert(idempotency), idempotency.columns.keys())
+_KEEP: Final = Prepared(lambda _: sa.insert(idempotency), idempotency.columns.keys())
 
 
 @dataclass(frozen=True)
@@ -86,7 +86,7 @@ class RequestKey:
     def query(self) -> Query:
         return _BY_KEY.query(**vars(self))
 
-    def stored(self, connection: Connection, now: Callable[[], datetime]) -> "StoredResult | None":
+    def stored(self, connection: sa.Connection, now: Callable[[], datetime]) -> "StoredResult | None":
         """Find the result of an earlier request with this key, unless it has expired."""
         rows = self.query.start(connection).all()
         if not rows or rows[0].created_at <= now() - RESULT_TTL:
@@ -100,7 +100,7 @@ class RequestKey:
             return None
         return self.stored(unit.connection, lambda: unit.now)
 
-    def keep(self, connection: Connection, digest: str, result: CommandResult, now: datetime) -> None:
+    def keep(self, connection: sa.Connection, digest: str, result: CommandResult, now: datetime) -> None:
         """Keep the result with the digest of its request, and delete the account's expired ones."""
         _EXPIRE.start(connection, {"did": self.did, "until": now - RESULT_TTL})
         _KEEP.start(
@@ -126,26 +126,28 @@ class StoredResult:
 LEASE: Final = timedelta(seconds=15)
 RENEWAL_SECONDS: Final = 5.0
 
-running_request = Table(
+running_request = sa.Table(
     "running_request",
     metadata,
-    Column("did", Text, primary_key=True),
-    Column("method", Text, primary_key=True),
-    Column("route", Text, primary_key=True),
-    Column("key", Text, primary_key=True),
-    Column("run", Text, nullable=False),
-    Column("lease_until", UtcDateTime, nullable=False),
+    sa.Column("did", sa.Text, primary_key=True),
+    sa.Column("method", sa.Text, primary_key=True),
+    sa.Column("route", sa.Text, primary_key=True),
+    sa.Column("key", sa.Text, primary_key=True),
+    sa.Column("run", sa.Text, nullable=False),
+    sa.Column("lease_until", UtcDateTime, nullable=False),
 )
 _IS_OURS: Final = (
-    *(column == bindparam(column.name) for column in running_request.primary_key),
-    running_request.c.run == bindparam("run"),
+    *(column == sa.bindparam(column.name) for column in running_request.primary_key),
+    running_request.c.run == sa.bindparam("run"),
 )
 _RENEW: Final = Prepared(
     lambda _: (
-        update(running_request).where(*_IS_OURS).values(lease_until=bindparam("until", type_=UtcDateTime))
+        sa.update(running_request)
+        .where(*_IS_OURS)
+        .values(lease_until=sa.bindparam("until", type_=UtcDateTime))
     )
 )
-_END: Final = Prepared(lambda _: delete(running_request).where(*_IS_OURS))
+_END: Final = Prepared(lambda _: sa.delete(running_request).where(*_IS_OURS))
 
 
 class KeyLock:

@@ -10,27 +10,7 @@ from contextlib import contextmanager
 from functools import lru_cache, partial
 from typing import Any, Final, NamedTuple
 
-from sqlalchemy import (
-    BindParameter,
-    Column,
-    ColumnElement,
-    Connection,
-    Dialect,
-    Integer,
-    Select,
-    Table,
-    Text,
-    TypeDecorator,
-    and_,
-    any_,
-    bindparam,
-    case,
-    cast,
-    func,
-    literal_column,
-    not_,
-    select,
-)
+import sqlalchemy as sa
 from sqlalchemy.dialects.postgresql import ARRAY
 from sqlalchemy.exc import DBAPIError
 from sqlalchemy.sql.visitors import replacement_traverse
@@ -57,7 +37,7 @@ class Prepared:
         self._names: Final = names
         self._compiled: dict[str, _Compiled] = {}
 
-    def start(self, connection: Connection, values: Mapping[str, Any]) -> "Result":
+    def start(self, connection: sa.Connection, values: Mapping[str, Any]) -> "Result":
         """Execute; in a pipeline, send it."""
         compiled = self._of(connection)
         ordered = compiled.ordered(values)
@@ -68,12 +48,12 @@ class Prepared:
     def query(self, **values: Any) -> "Query":
         return Query(self, tuple(values.items()))
 
-    def many(self, connection: Connection, rows: Sequence[Mapping[str, Any]]) -> None:
+    def many(self, connection: sa.Connection, rows: Sequence[Mapping[str, Any]]) -> None:
         compiled = self._of(connection)
         ordered = [compiled.ordered(row) for row in rows]
         _execute(connection, compiled.sql_for(ordered), ordered, many=True)
 
-    def copy(self, connection: Connection, table: Table, rows: Sequence[Mapping[str, Any]]) -> None:
+    def copy(self, connection: sa.Connection, table: sa.Table, rows: Sequence[Mapping[str, Any]]) -> None:
         """Do what this INSERT into the table would, for many rows: with COPY, where PostgreSQL allows it."""
         driver: Any = connection.connection.driver_connection
         if connection.dialect.name == "sqlite" or driver.pgconn.pipeline_status:
@@ -88,7 +68,7 @@ class Prepared:
         except connection.dialect.loaded_dbapi.Error as error:
             raise _wrapped(error, connection, compiled.sql) from error
 
-    def _of(self, connection: Connection) -> "_Compiled":
+    def _of(self, connection: sa.Connection) -> "_Compiled":
         dialect = connection.dialect
         if (compiled := self._compiled.get(dialect.name)) is None:
             compiled = _Compiled(self.build(dialect.name), dialect, self._names)
@@ -96,35 +76,37 @@ class Prepared:
         return compiled
 
 
-def among(column: ColumnElement[Any], name: str, dialect: str) -> ColumnElement[bool]:
+def among(column: sa.ColumnElement[Any], name: str, dialect: str) -> sa.ColumnElement[bool]:
     """Whether the column is in the list that the statement is executed with: a compiled IN has a fixed length."""
     if dialect == "sqlite":
         return column.in_(_split(column, name))
-    return column == any_(bindparam(name, type_=ARRAY(column.type)))
+    return column == sa.any_(sa.bindparam(name, type_=ARRAY(column.type)))
 
 
-def _split(of: ColumnElement[Any], name: str) -> Select[Any]:
+def _split(of: sa.ColumnElement[Any], name: str) -> sa.Select[Any]:
     # json_each would be shorter, and crashes SQLite 3.46 where it is kept over a `deserialize`, with which tests put databases back
-    separator = literal_column(f"char({ord(SEPARATOR)})", Text)
-    first = select(literal_column("null").label("item"), bindparam(name, type_=_Joined()).label("rest"))
-    items = first.cte("items", recursive=True)
-    length = func.instr(items.c.rest, separator)
-    items = items.union_all(
-        select(
-            func.substr(items.c.rest, literal_column("1"), length - literal_column("1")),
-            func.substr(items.c.rest, length + literal_column("1")),
-        ).where(items.c.rest != literal_column("''"))
+    separator = sa.literal_column(f"char({ord(SEPARATOR)})", sa.Text)
+    first = sa.select(
+        sa.literal_column("null").label("item"), sa.bindparam(name, type_=_Joined()).label("rest")
     )
-    return select(cast(items.c.item, of.type)).where(items.c.item.is_not(None))
+    items = first.cte("items", recursive=True)
+    length = sa.func.instr(items.c.rest, separator)
+    items = items.union_all(
+        sa.select(
+            sa.func.substr(items.c.rest, sa.literal_column("1"), length - sa.literal_column("1")),
+            sa.func.substr(items.c.rest, length + sa.literal_column("1")),
+        ).where(items.c.rest != sa.literal_column("''"))
+    )
+    return sa.select(sa.cast(items.c.item, of.type)).where(items.c.item.is_not(None))
 
 
-class _Joined(TypeDecorator[Sequence[Any]]):
+class _Joined(sa.TypeDecorator[Sequence[Any]]):
     """A list as a text, each item followed by SEPARATOR."""
 
-    impl = Text
+    impl = sa.Text
     cache_ok = True
 
-    def process_bind_param(self, value: Sequence[Any] | None, dialect: Dialect) -> str:  # noqa: ARG002
+    def process_bind_param(self, value: Sequence[Any] | None, dialect: sa.Dialect) -> str:  # noqa: ARG002
         return "".join(f"{item}{SEPARATOR}" for item in value or ())
 
 
@@ -132,7 +114,7 @@ class Query(NamedTuple):
     statement: Prepared
     values: tuple[tuple[str, Any], ...]
 
-    def start(self, connection: Connection) -> "Result":
+    def start(self, connection: sa.Connection) -> "Result":
         """Execute; in a pipeline, send it."""
         return self.statement.start(connection, dict(self.values))
 
@@ -153,7 +135,7 @@ class Result:
 
 
 class _Compiled:
-    def __init__(self, statement: Any, dialect: Dialect, names: Sequence[str] | None) -> None:
+    def __init__(self, statement: Any, dialect: sa.Dialect, names: Sequence[str] | None) -> None:
         variant: Any = type(dialect)
         positional = dialect if dialect.name == "sqlite" else variant(paramstyle="numeric_dollar")
         compiled = statement.compile(dialect=positional, column_keys=names)
@@ -173,7 +155,7 @@ class _Compiled:
         self._processors: Final = [
             column.type.dialect_impl(dialect).result_processor(dialect, None) for column in columns
         ]
-        fields = [column.key if isinstance(column, Column) else column.name for column in columns]
+        fields = [column.key if isinstance(column, sa.Column) else column.name for column in columns]
         self._row: Final[Any] = namedtuple("Row", fields)  # type: ignore[misc]  # noqa: PYI024
         self._pending: dict[frozenset[int], str] = {}
 
@@ -204,7 +186,7 @@ class _Compiled:
         return self._row._make([value if process is None else process(value) for value, process in processed])
 
 
-def _execute(connection: Connection, sql: str, values: Sequence[Any], *, many: bool = False) -> Any:
+def _execute(connection: sa.Connection, sql: str, values: Sequence[Any], *, many: bool = False) -> Any:
     target: Any = connection.connection.driver_connection
     if connection.dialect.name != "sqlite":
         import psycopg  # noqa: PLC0415 - takes long to load, and SQLite does without
@@ -218,7 +200,7 @@ def _execute(connection: Connection, sql: str, values: Sequence[Any], *, many: b
 
 
 @contextmanager
-def pipelined(connection: Connection) -> Generator[None]:
+def pipelined(connection: sa.Connection) -> Generator[None]:
     """Send the statements inside to PostgreSQL in one round trip. What they return, and raise, is known at the end only."""
     if connection.dialect.name == "sqlite":
         yield
@@ -239,14 +221,14 @@ def pipelined(connection: Connection) -> Generator[None]:
         raise early
 
 
-def start_begin(connection: Connection) -> None:
+def start_begin(connection: sa.Connection) -> None:
     """Begin a transaction that has not begun yet, with the pipeline of its statements: psycopg's own BEGIN waits for its answer."""
     driver: Any = connection.connection.driver_connection
     if connection.dialect.name != "sqlite" and driver.autocommit and driver.info.transaction_status == 0:
         _execute(connection, "begin isolation level read committed", ())
 
 
-def start_commit(connection: Connection) -> None:
+def start_commit(connection: sa.Connection) -> None:
     """Commit at the end of a pipeline: one that holds all of a transaction takes one round trip. On SQLite the caller commits."""
     if connection.dialect.name != "sqlite":
         _execute(connection, "commit", ())
@@ -268,7 +250,7 @@ def _end(pipeline: Any) -> Generator[Any, Any, None]:
         yield from pipeline._fetch_gen(flush=False)  # noqa: SLF001
 
 
-def _wrapped(error: Any, connection: Connection, sql: str | None) -> BaseException:
+def _wrapped(error: Any, connection: sa.Connection, sql: str | None) -> BaseException:
     dialect = connection.dialect
     is_lost = dialect.is_disconnect(error, connection.connection.dbapi_connection, None)
     if is_lost:
@@ -293,7 +275,7 @@ class Assumption(NamedTuple):
     finds: bool
 
 
-def prove(connection: Connection, assumptions: Sequence[Assumption]) -> Result | None:
+def prove(connection: sa.Connection, assumptions: Sequence[Assumption]) -> Result | None:
     """Start to prove them: what is wrong makes PostgreSQL refuse this statement, and with it all that follows in a pipeline.
 
     Raises StaleError on SQLite.
@@ -316,12 +298,14 @@ def prove(connection: Connection, assumptions: Sequence[Assumption]) -> Result |
 def _proof(assumed: tuple[tuple[Prepared, bool], ...]) -> Prepared:
     def build(dialect: str) -> Any:
         found = [_with_numbers(each.build(dialect).exists(), at) for at, (each, _) in enumerate(assumed)]
-        all_hold = and_(
-            *(each if finds else not_(each) for each, (_, finds) in zip(found, assumed, strict=True))
+        all_hold = sa.and_(
+            *(each if finds else sa.not_(each) for each, (_, finds) in zip(found, assumed, strict=True))
         )
         # divides by zero unless they hold, which is null on SQLite
-        one = literal_column("1", Integer)
-        return select(one.op("/")(case((all_hold, one), else_=literal_column("0", Integer))).label("proved"))
+        one = sa.literal_column("1", sa.Integer)
+        return sa.select(
+            one.op("/")(sa.case((all_hold, one), else_=sa.literal_column("0", sa.Integer))).label("proved")
+        )
 
     return Prepared(build)
 
@@ -330,8 +314,8 @@ def _with_numbers(condition: Any, number: int) -> Any:
     """Rename its parameters: each assumption has its own values."""
 
     def renamed(element: Any, **_: Any) -> Any:
-        if isinstance(element, BindParameter) and element.required:
-            return bindparam(_numbered(element.key, number), type_=element.type)
+        if isinstance(element, sa.BindParameter) and element.required:
+            return sa.bindparam(_numbered(element.key, number), type_=element.type)
         return None
 
     return replacement_traverse(condition, {}, renamed)

@@ -6,19 +6,7 @@ from functools import cache
 from hashlib import sha256
 from typing import Any, Final, Protocol
 
-from sqlalchemy import (
-    Column,
-    Connection,
-    MetaData,
-    Table,
-    and_,
-    exists,
-    func,
-    insert,
-    literal_column,
-    or_,
-    select,
-)
+import sqlalchemy as sa
 from sqlalchemy.sql.dml import Insert
 
 from eventstore.append import insert_of, upsert
@@ -27,7 +15,7 @@ from eventstore.errors import OutdatedProjectionError
 from eventstore.prepared import Prepared, Query
 from eventstore.schema import projection_state, stored_event
 
-Into = Callable[[Table], Table]
+Into = Callable[[sa.Table], sa.Table]
 """Where a projection writes the rows of a table: the table itself, or its scratch table in a rebuild."""
 
 
@@ -40,16 +28,16 @@ class ProjectedTable:
     `about` names the column of the subject's id; of the event's position, where a row is one event's.
     """
 
-    live: Table
+    live: sa.Table
     derived: tuple[str, ...] | None = None
     compared_by: str | None = None
     about: str = "track_id"
-    scratch: Table = field(init=False)
+    scratch: sa.Table = field(init=False)
 
     def __post_init__(self) -> None:
         names = {*self.key, *self.columns}
         columns = [
-            Column(
+            sa.Column(
                 c.name,
                 c.type,
                 key=c.key,
@@ -61,7 +49,7 @@ class ProjectedTable:
             for c in self.live.columns
             if c.key in names
         ]
-        scratch = Table(f"{self.live.name}_scratch", MetaData(), *columns, prefixes=["TEMPORARY"])
+        scratch = sa.Table(f"{self.live.name}_scratch", sa.MetaData(), *columns, prefixes=["TEMPORARY"])
         object.__setattr__(self, "scratch", scratch)
 
     @property
@@ -91,11 +79,11 @@ class Projection(Protocol):
     def tables(self) -> tuple[ProjectedTable, ...]:
         """The tables that `apply` writes."""
 
-    def apply(self, connection: Connection, changes: Sequence[Change], into: Into) -> None:
+    def apply(self, connection: sa.Connection, changes: Sequence[Change], into: Into) -> None:
         """Write the rows that the changes make; no reading, no clock, no network, no transaction of its own."""
 
 
-def into_live(table: Table) -> Table:
+def into_live(table: sa.Table) -> sa.Table:
     return table
 
 
@@ -104,7 +92,7 @@ def into_scratch(tables: Iterable[ProjectedTable]) -> Into:
     return scratch.__getitem__
 
 
-def fingerprint(version: int, *tables: Table) -> str:
+def fingerprint(version: int, *tables: sa.Table) -> str:
     """Hash the columns and `version`, which is raised when the meaning of a column changes."""
     columns = [
         f"{table.name}.{column.name} {type(column.type).__name__} {column.nullable} {column.primary_key}"
@@ -114,7 +102,7 @@ def fingerprint(version: int, *tables: Table) -> str:
     return sha256("\n".join([str(version), *columns]).encode()).hexdigest()[:16]
 
 
-_ALL: Final = select(projection_state.c.name, projection_state.c.fingerprint)
+_ALL: Final = sa.select(projection_state.c.name, projection_state.c.fingerprint)
 FINGERPRINTS: Final = Prepared(lambda _: _ALL)
 
 
@@ -126,14 +114,14 @@ def are_current(projections: Sequence[Projection]) -> Query:
 @cache
 def _are_current(made_here: tuple[tuple[str, str], ...]) -> Query:
     state = projection_state.c
-    these = [and_(state.name == name, state.fingerprint == fingerprint) for name, fingerprint in made_here]
-    count = select(func.count()).select_from(projection_state).where(or_(*these)).scalar_subquery()
+    these = [sa.and_(state.name == name, state.fingerprint == fingerprint) for name, fingerprint in made_here]
+    count = sa.select(sa.func.count()).select_from(projection_state).where(sa.or_(*these)).scalar_subquery()
     is_complete = count == len(these)
-    return Prepared(lambda _: select(literal_column("1")).where(is_complete)).query()
+    return Prepared(lambda _: sa.select(sa.literal_column("1")).where(is_complete)).query()
 
 
 def require_current(
-    connection: Connection, projections: Sequence[Projection], read: Iterable[tuple[str, str]]
+    connection: sa.Connection, projections: Sequence[Projection], read: Iterable[tuple[str, str]]
 ) -> None:
     """Raise OutdatedProjectionError where another version of the code made rows.
 
@@ -152,25 +140,25 @@ def require_current(
             raise OutdatedProjectionError(projection.name)
 
 
-def outdated(connection: Connection, projections: Sequence[Projection]) -> Sequence[Projection]:
+def outdated(connection: sa.Connection, projections: Sequence[Projection]) -> Sequence[Projection]:
     """Return the projections for which a unit would be refused now; without the lock, the answer may be out of date at once."""
     made_by = _fingerprints(connection)
     old = [each for each in projections if made_by.get(each.name) != each.fingerprint]
     return old if old and has_events(connection) else ()
 
 
-def has_events(connection: Connection) -> bool:
+def has_events(connection: sa.Connection) -> bool:
     """Whether there is anything to project."""
-    return bool(connection.scalar(select(exists(select(stored_event.c.position)))))
+    return bool(connection.scalar(sa.select(sa.exists(sa.select(stored_event.c.position)))))
 
 
-def _fingerprints(connection: Connection) -> dict[str, str]:
+def _fingerprints(connection: sa.Connection) -> dict[str, str]:
     return dict(FINGERPRINTS.start(connection, {}).all())
 
 
 def write_rows(
-    connection: Connection,
-    table: Table,
+    connection: sa.Connection,
+    table: sa.Table,
     rows: Sequence[Mapping[str, Any]],
     changed: tuple[str, ...] | None = None,
 ) -> None:
@@ -184,17 +172,17 @@ def write_rows(
         )
 
 
-def insert_rows(connection: Connection, table: Table, rows: Sequence[Mapping[str, Any]]) -> None:
+def insert_rows(connection: sa.Connection, table: sa.Table, rows: Sequence[Mapping[str, Any]]) -> None:
     """Insert each row."""
     if rows:
         _statement(table, tuple(rows[0]), ()).copy(connection, table, rows)
 
 
 @cache
-def _statement(table: Table, names: Sequence[str], overwritten: Sequence[str]) -> Prepared:
+def _statement(table: sa.Table, names: Sequence[str], overwritten: Sequence[str]) -> Prepared:
     def build(dialect: str) -> Insert:
         if not overwritten:
-            return insert(table)
+            return sa.insert(table)
         statement, key = insert_of(dialect, table), [column.name for column in table.primary_key]
         excluded = {name: statement.excluded[name] for name in overwritten if name not in key}
         return statement.on_conflict_do_update(index_elements=key, set_=excluded)

@@ -12,20 +12,8 @@ from contextlib import closing
 from functools import partial
 from typing import TYPE_CHECKING, Any, Final
 
-from sqlalchemy import (
-    Column,
-    ColumnElement,
-    Connection,
-    Integer,
-    Table,
-    Text,
-    event,
-    exists,
-    func,
-    select,
-    text,
-    update,
-)
+import sqlalchemy as sa
+from sqlalchemy import event
 from sqlalchemy.exc import ProgrammingError
 
 from eventstore.append import upsert
@@ -36,15 +24,15 @@ from eventstore.schema import Position, UtcDateTime, metadata, stored_event, tra
 if TYPE_CHECKING:
     import psycopg
 
-log_incarnation: Final = Table(
+log_incarnation: Final = sa.Table(
     "log_incarnation",
     metadata,
-    Column("id", Integer, primary_key=True, autoincrement=False),
-    Column("identity", Text, nullable=False),
-    Column("issued_up_to", Position, nullable=False, server_default=text("0")),
-    Column("restored_because", Text),  # none unless a restore waits for `mastertape recovered`
-    Column("noticed_at", UtcDateTime),
-    Column("recovered_at", UtcDateTime),
+    sa.Column("id", sa.Integer, primary_key=True, autoincrement=False),
+    sa.Column("identity", sa.Text, nullable=False),
+    sa.Column("issued_up_to", Position, nullable=False, server_default=sa.text("0")),
+    sa.Column("restored_because", sa.Text),  # none unless a restore waits for `mastertape recovered`
+    sa.Column("noticed_at", UtcDateTime),
+    sa.Column("recovered_at", UtcDateTime),
 )
 POSITIONS_SKIPPED: Final = 1_000_000_000
 """More events than any log gets between a backup and its loss: 100 a second, day and night, for 115 days."""
@@ -84,9 +72,9 @@ def detect_on_connect(database: Database) -> None:
     event.listen(database.engine, "connect", compare)
 
 
-def _is_server(identity: str, connection: Connection) -> bool:
+def _is_server(identity: str, connection: sa.Connection) -> bool:
     query = _IDENTITY_AS_FAR_AS_ALLOWED if UNKNOWN in identity.split() else _IDENTITY
-    return bool(connection.scalar(text(query)) == identity)
+    return bool(connection.scalar(sa.text(query)) == identity)
 
 
 def compare_with_seen(database: Database, seen: int) -> None:
@@ -109,34 +97,34 @@ def ends_before(newest: int, seen: int) -> str:
     return f"the log ends at position {newest}, and {seen} was seen in it"
 
 
-def newest_position(connection: Connection) -> int:
-    return connection.scalar(select(func.max(stored_event.c.position))) or 0
+def newest_position(connection: sa.Connection) -> int:
+    return connection.scalar(sa.select(sa.func.max(stored_event.c.position))) or 0
 
 
-def newest_issued(connection: Connection) -> int:
+def newest_issued(connection: sa.Connection) -> int:
     """Return the highest position that may have been issued, before any restore too."""
-    return max(newest_position(connection), connection.scalar(select(row.issued_up_to)) or 0)
+    return max(newest_position(connection), connection.scalar(sa.select(row.issued_up_to)) or 0)
 
 
-def newest_before_restore(connection: Connection) -> int:
+def newest_before_restore(connection: sa.Connection) -> int:
     """Return the highest position that may have been issued before the restore that waits, if one does."""
-    issued = connection.scalar(select(row.issued_up_to).where(is_restored()))
+    issued = connection.scalar(sa.select(row.issued_up_to).where(is_restored()))
     return newest_issued(connection) if issued is None else issued - POSITIONS_SKIPPED
 
 
-def restored_because(connection: Connection) -> str | None:
+def restored_because(connection: sa.Connection) -> str | None:
     """Return why the database counts as restored; None once it was recovered."""
-    return connection.scalar(select(row.restored_because))
+    return connection.scalar(sa.select(row.restored_because))
 
 
-def is_restored() -> ColumnElement[bool]:
+def is_restored() -> sa.ColumnElement[bool]:
     """Return a condition: a restore waits for `mastertape recovered`."""
-    return exists(select(row.id).where(row.restored_because.is_not(None)))
+    return sa.exists(sa.select(row.id).where(row.restored_because.is_not(None)))
 
 
-def mark_recovered(connection: Connection, database: Database) -> None:
+def mark_recovered(connection: sa.Connection, database: Database) -> None:
     connection.execute(
-        update(log_incarnation).values(restored_because=None, recovered_at=database.now(connection))
+        sa.update(log_incarnation).values(restored_because=None, recovered_at=database.now(connection))
     )
 
 
@@ -174,19 +162,19 @@ def _record_identity(url: str, identity: str) -> None:
         differences = _differences(known.identity, identity)
         if not differences:
             return
-        connection.execute(update(log_incarnation).values(identity=identity))
+        connection.execute(sa.update(log_incarnation).values(identity=identity))
         if newest_issued(connection):  # else there was nothing to lose
             _mark_restored(connection, database, "; ".join(differences))
 
 
-def _known(connection: Connection, identity: str) -> Any:
+def _known(connection: sa.Connection, identity: str) -> Any:
     """Return the row, locked; the first caller inserts it."""
     first = upsert(connection, log_incarnation).values(id=1, identity=identity)
     connection.execute(first.on_conflict_do_nothing())
-    return connection.execute(select(log_incarnation).with_for_update()).one()
+    return connection.execute(sa.select(log_incarnation).with_for_update()).one()
 
 
-def _mark_restored(connection: Connection, database: Database, because: str) -> None:
+def _mark_restored(connection: sa.Connection, database: Database, because: str) -> None:
     logger.critical("database_restored", extra={"reason": because})
     base = newest_issued(connection) + POSITIONS_SKIPPED
     _skip(connection, stored_event.c.position, POSITIONS_SKIPPED)
@@ -194,11 +182,11 @@ def _mark_restored(connection: Connection, database: Database, because: str) -> 
     _skip(connection, job.c.id, JOB_IDS_SKIPPED)  # a worker that lived on settles no job of another
     now = database.now(connection)
     connection.execute(
-        update(log_incarnation).values(restored_because=because, noticed_at=now, issued_up_to=base)
+        sa.update(log_incarnation).values(restored_because=because, noticed_at=now, issued_up_to=base)
     )
 
 
-def _skip(connection: Connection, column: Column[int], numbers: int) -> None:
+def _skip(connection: sa.Connection, column: sa.Column[int], numbers: int) -> None:
     """Advance the counter of a column by so many numbers."""
     table, name = column.table.name, column.name
     newest = f"(select coalesce(max({name}), 0) from {table})"  # noqa: S608
@@ -206,13 +194,13 @@ def _skip(connection: Connection, column: Column[int], numbers: int) -> None:
         counted = (
             f"select max({newest}, coalesce((select seq from sqlite_sequence where name = '{table}'), 0))"  # noqa: S608
         )
-        base = connection.scalar(text(counted)) + numbers
-        connection.execute(text("delete from sqlite_sequence where name = :table"), {"table": table})
+        base = connection.scalar(sa.text(counted)) + numbers
+        connection.execute(sa.text("delete from sqlite_sequence where name = :table"), {"table": table})
         connection.execute(
-            text("insert into sqlite_sequence (name, seq) values (:table, :base)"),
+            sa.text("insert into sqlite_sequence (name, seq) values (:table, :base)"),
             {"table": table, "base": base},
         )
         return
     sequence = f"pg_get_serial_sequence('{table}', '{name}')::regclass"
     counted = f"greatest({newest}, coalesce(pg_sequence_last_value({sequence}), 0))"
-    connection.execute(text(f"select setval({sequence}, {counted} + {numbers})"))
+    connection.execute(sa.text(f"select setval({sequence}, {counted} + {numbers})"))

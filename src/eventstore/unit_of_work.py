@@ -10,9 +10,9 @@ from itertools import repeat
 from typing import TYPE_CHECKING, Any, Final, NamedTuple, TypeVar
 from uuid import UUID
 
+import sqlalchemy as sa
 from eventsourcing.domain import Aggregate
 from eventsourcing.persistence import StoredEvent
-from sqlalchemy import Connection
 from sqlalchemy.exc import DBAPIError, IntegrityError
 
 from aggregates.account import Account
@@ -47,7 +47,7 @@ if TYPE_CHECKING:
     from eventstore.event_log import EventLog
 
 A = TypeVar("A", bound=Aggregate)
-ReadOfSave = Callable[[Connection, Sequence[Change]], None]
+ReadOfSave = Callable[[sa.Connection, Sequence[Change]], None]
 logger = logging.getLogger("mastertape.eventstore")
 
 
@@ -68,13 +68,13 @@ class UnitOfWork:
     lock, proof, event, projections, commit. What is not so ends the unit with StaleError, and nothing was written.
     """
 
-    begin: Callable[[], Connection]
+    begin: Callable[[], sa.Connection]
 
     def __init__(self, log: "EventLog", did: str | None, envelope: Envelope) -> None:
         self.did: Final = did
         self.envelope: Final = envelope
         self._log: Final = log
-        self._connection: Connection | None = None
+        self._connection: sa.Connection | None = None
         self._assumed: Final[list[Assumption]] = []
         self._unsent: tuple[list[dict[str, Any]], list[Change]] = [], []
         self._locked_at: datetime | None = None
@@ -85,7 +85,7 @@ class UnitOfWork:
         self._broken = self._is_stale = self._is_proved = False
 
     @property
-    def connection(self) -> Connection:
+    def connection(self) -> sa.Connection:
         """The open transaction, under the append lock. Raises StaleError and LogBusyError."""
         if self._connection is None:
             self._send()
@@ -265,7 +265,7 @@ class UnitOfWork:
             self._apply(self._connection, changes)
         return changes
 
-    def _apply(self, connection: Connection, changes: Sequence[Change]) -> None:
+    def _apply(self, connection: sa.Connection, changes: Sequence[Change]) -> None:
         for projection in self._log.projections:
             projection.apply(connection, changes, into_live)
         for read in self._reads_of_save:
@@ -334,7 +334,7 @@ class UnitOfWork:
 
 
 @contextmanager
-def _under_lock(connection: Connection, *, commits: bool = False) -> Generator[None]:
+def _under_lock(connection: sa.Connection, *, commits: bool = False) -> Generator[None]:
     """Send what is inside in one round trip, which begins with the lock."""
     try:
         with pipelined(connection):

@@ -6,23 +6,8 @@ from datetime import datetime
 from functools import cache
 from typing import Any, Final
 
+import sqlalchemy as sa
 from eventsourcing.domain import Aggregate
-from sqlalchemy import (
-    Boolean,
-    Column,
-    ColumnElement,
-    Connection,
-    Index,
-    Integer,
-    Row,
-    Table,
-    Text,
-    case,
-    false,
-    func,
-    select,
-    text,
-)
 
 from aggregates.account import Account
 from aggregates.account_events import AccountEvent, ProfileUpdated
@@ -121,37 +106,37 @@ def difference(before: dict[str, Any], after: dict[str, Any]) -> list[dict[str, 
 VERSION: Final = 3
 COPIED: Final = ("position", "did", "version", "topic", "actor", "via", "request_id")
 
-history = Table(
+history = sa.Table(
     "history",
     metadata,
-    Column("position", Position, primary_key=True, autoincrement=False),
-    Column("did", Text, nullable=False),
+    sa.Column("position", Position, primary_key=True, autoincrement=False),
+    sa.Column("did", sa.Text, nullable=False),
     # "account", or the kind of a subject with a record, whose id is `track_id`.
-    Column("kind", Text, nullable=False, server_default=text("'track'")),
-    Column("track_id", Position),
-    Column("version", Integer, nullable=False),
-    Column("type", Text, nullable=False),
-    Column("topic", Text, nullable=False),
-    Column("actor", Text, nullable=False),
-    Column("via", Text, nullable=False),
-    Column("request_id", Text, nullable=False),
-    Column("at", UtcDateTime, nullable=False),
-    Column("touches_record", Boolean, nullable=False),
-    Column("changes", Json, nullable=False),
-    Index("ix_history_track_id_position", "track_id", "position"),
-    Index("ix_history_did_position", "did", "position"),
+    sa.Column("kind", sa.Text, nullable=False, server_default=sa.text("'track'")),
+    sa.Column("track_id", Position),
+    sa.Column("version", sa.Integer, nullable=False),
+    sa.Column("type", sa.Text, nullable=False),
+    sa.Column("topic", sa.Text, nullable=False),
+    sa.Column("actor", sa.Text, nullable=False),
+    sa.Column("via", sa.Text, nullable=False),
+    sa.Column("request_id", sa.Text, nullable=False),
+    sa.Column("at", UtcDateTime, nullable=False),
+    sa.Column("touches_record", sa.Boolean, nullable=False),
+    sa.Column("changes", Json, nullable=False),
+    sa.Index("ix_history_track_id_position", "track_id", "position"),
+    sa.Index("ix_history_did_position", "did", "position"),
 )
 it: Final = history.c
-_OF_TRACK: Final = case((it.kind == Track.TOPIC, it.track_id))
+_OF_TRACK: Final = sa.case((it.kind == Track.TOPIC, it.track_id))
 _COLUMNS: Final[list[Any]] = [
     *(each for each in it if each is not it.track_id),
     it.track_id.label("subject_id"),
     _OF_TRACK.label("track_id"),
 ]
-_ENTRIES: Final = select(*_COLUMNS)
+_ENTRIES: Final = sa.select(*_COLUMNS)
 
 
-HistoryEntry = Row[Any]
+HistoryEntry = sa.Row[Any]
 """A row of `history`: its `subject_id` is that of any kind, and its `track_id` that of a track; an account has none."""
 
 
@@ -162,7 +147,7 @@ class History:
     tables = (ProjectedTable(history, about="position"),)
     fingerprint = fingerprint(VERSION, history)
 
-    def apply(self, connection: Connection, changes: Sequence[Change], into: Into) -> None:
+    def apply(self, connection: sa.Connection, changes: Sequence[Change], into: Into) -> None:
         rows = [
             {
                 **{name: getattr(change, name) for name in COPIED},
@@ -193,11 +178,11 @@ class AuditFilter:
     since: datetime | None = None
     until: datetime | None = None
 
-    def conditions(self) -> list[ColumnElement[bool]]:
+    def conditions(self) -> list[sa.ColumnElement[bool]]:
         """Return the filter as SQL conditions; `false` where no stored text can equal one of its texts."""
         equal = {it.did: self.did, it.actor: self.actor, it.type: self.type}
-        conditions: list[ColumnElement[bool]] = [
-            column == value if is_storable(value) else false()
+        conditions: list[sa.ColumnElement[bool]] = [
+            column == value if is_storable(value) else sa.false()
             for column, value in equal.items()
             if value is not None
         ]
@@ -206,7 +191,7 @@ class AuditFilter:
 
 
 def history_page(
-    connection: Connection,
+    connection: sa.Connection,
     subject_id: int,
     *,
     kind: str = Track.TOPIC,
@@ -220,13 +205,13 @@ def history_page(
 
 
 def audit_page(
-    connection: Connection, which: AuditFilter, *, cursor: int | None = None, limit: int = 50
+    connection: sa.Connection, which: AuditFilter, *, cursor: int | None = None, limit: int = 50
 ) -> HistoryPage:
     return _page(connection, which.conditions(), cursor, limit)
 
 
 def events_after(
-    connection: Connection, which: AuditFilter, *, after: int, until: int, limit: int
+    connection: sa.Connection, which: AuditFilter, *, after: int, until: int, limit: int
 ) -> tuple[HistoryEntry, ...]:
     """Read the events after a position, oldest first, up to `until`, a stable position."""
     wanted = (*which.conditions(), it.position <= until)
@@ -234,8 +219,8 @@ def events_after(
 
 
 def _page(
-    connection: Connection,
-    which: Iterable[ColumnElement[bool]],
+    connection: sa.Connection,
+    which: Iterable[sa.ColumnElement[bool]],
     cursor: int | None,
     limit: int,
     *,
@@ -249,20 +234,20 @@ def _page(
     return HistoryPage(tuple(entries[:limit]), entries[limit - 1].position if len(entries) > limit else None)
 
 
-def newest_positions(connection: Connection, dids: Sequence[str]) -> dict[str, int]:
+def newest_positions(connection: sa.Connection, dids: Sequence[str]) -> dict[str, int]:
     """Return the position of each account's newest event, for accounts that have one."""
     these = [did for did in dids if is_storable(did)]
-    newest = select(it.did, func.max(it.position).label("newest")).where(it.did.in_(these))
+    newest = sa.select(it.did, sa.func.max(it.position).label("newest")).where(it.did.in_(these))
     return {row.did: row.newest for row in connection.execute(newest.group_by(it.did))}
 
 
 def newest_at(
-    connection: Connection, subject_ids: Collection[int], types: Collection[str]
+    connection: sa.Connection, subject_ids: Collection[int], types: Collection[str]
 ) -> dict[tuple[str, int, str], datetime]:
     """Return when each subject of any kind with one of these ids had its newest event of each of these types."""
     of = (it.kind, it.track_id, it.type)
     these = (it.track_id.in_(subject_ids), it.type.in_(types))
-    rows = connection.execute(select(*of, func.max(it.at)).where(*these).group_by(*of))
+    rows = connection.execute(sa.select(*of, sa.func.max(it.at)).where(*these).group_by(*of))
     return {(row[0], row[1], row[2]): row[3] for row in rows}
 
 

@@ -7,7 +7,7 @@ from collections.abc import Collection, Sequence
 from datetime import UTC, datetime
 from typing import Any, Final
 
-from sqlalchemy import Column, Connection, Index, Table, Text, exists, or_, select, update
+import sqlalchemy as sa
 
 from aggregates.account import Account
 from aggregates.track import Track, media_cids
@@ -20,14 +20,14 @@ from projections.tracks.table import track_changes
 VERSION: Final = 2
 LONG_AGO: Final = datetime(1970, 1, 1, tzinfo=UTC)
 
-media_references = Table(
+media_references = sa.Table(
     "media_references",
     metadata,
-    Column("track_id", Position, primary_key=True, autoincrement=False),
-    Column("cid", Text, primary_key=True),
-    Column("did", Text, nullable=False),
-    Column("released_at", UtcDateTime),
-    Index("ix_media_references_cid", "cid"),
+    sa.Column("track_id", Position, primary_key=True, autoincrement=False),
+    sa.Column("cid", sa.Text, primary_key=True),
+    sa.Column("did", sa.Text, nullable=False),
+    sa.Column("released_at", UtcDateTime),
+    sa.Index("ix_media_references_cid", "cid"),
 )
 
 
@@ -38,7 +38,7 @@ class MediaReferences:
     tables = (ProjectedTable(media_references),)
     fingerprint = fingerprint(VERSION, media_references)
 
-    def apply(self, connection: Connection, changes: Sequence[Change], into: Into) -> None:
+    def apply(self, connection: sa.Connection, changes: Sequence[Change], into: Into) -> None:
         table, some = into(media_references), list[Change]()
         for change in changes:
             if not isinstance(change.event, Account.Left):
@@ -46,11 +46,11 @@ class MediaReferences:
                 continue
             self._write(connection, some, into)
             released = (table.c.did == change.did, table.c.released_at.is_not(None))
-            connection.execute(update(table).where(*released).values(released_at=LONG_AGO))
+            connection.execute(sa.update(table).where(*released).values(released_at=LONG_AGO))
             some = []
         self._write(connection, some, into)
 
-    def _write(self, connection: Connection, changes: Sequence[Change], into: Into) -> None:
+    def _write(self, connection: sa.Connection, changes: Sequence[Change], into: Into) -> None:
         latest: dict[tuple[int, str], dict[str, Any]] = {}
         for change, before, track in track_changes(changes):
             named = _live_cids(track)
@@ -64,28 +64,28 @@ class MediaReferences:
         write_rows(connection, into(media_references), list(latest.values()))
 
 
-def cids_of(connection: Connection, did: str) -> Sequence[str]:
+def cids_of(connection: sa.Connection, did: str) -> Sequence[str]:
     """Return the CIDs that tracks of this account name, or once did."""
     column = media_references.c
     return connection.scalars(
-        select(column.cid).where(column.did == did).distinct().order_by(column.cid)
+        sa.select(column.cid).where(column.did == did).distinct().order_by(column.cid)
     ).all()
 
 
-def named(connection: Connection, cids: Collection[str], released_after: datetime) -> set[str]:
+def named(connection: sa.Connection, cids: Collection[str], released_after: datetime) -> set[str]:
     """Return those of the CIDs that a live track names, or that were released after a time."""
     found = set[str]()
-    kept = or_(media_references.c.released_at.is_(None), media_references.c.released_at > released_after)
+    kept = sa.or_(media_references.c.released_at.is_(None), media_references.c.released_at > released_after)
     for page in pages(cids):
         these = media_references.c.cid.in_(page)
-        found.update(connection.scalars(select(media_references.c.cid).where(these, kept)))
+        found.update(connection.scalars(sa.select(media_references.c.cid).where(these, kept)))
     return found
 
 
-def was_named_by(connection: Connection, did: str, cid: str) -> bool:
+def was_named_by(connection: sa.Connection, did: str, cid: str) -> bool:
     """Whether a track of this account names the bytes, or once did."""
     column = media_references.c
-    return bool(connection.scalar(select(exists().where(column.did == did, column.cid == cid))))
+    return bool(connection.scalar(sa.select(sa.exists().where(column.did == did, column.cid == cid))))
 
 
 def _live_cids(track: Track | None) -> frozenset[str]:

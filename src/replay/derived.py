@@ -14,7 +14,7 @@ from typing import Any, Final
 from urllib.parse import urlsplit
 
 import httpx
-from sqlalchemy import ColumnElement, Connection, and_, delete, func, or_, select
+import sqlalchemy as sa
 
 from aggregates.track import Track
 from eventstore.coordination.threads import Threads
@@ -51,13 +51,13 @@ MAX_URL_CHARACTERS: Final = 600
 """As UTF-8, an index of PostgreSQL still takes so many; a cover at a longer address is not fetched."""
 
 track: Final = tracks.c
-HAS_URL_ALONE: Final = and_(
+HAS_URL_ALONE: Final = sa.and_(
     track.artwork_cid.is_(None),
-    or_(track.image_url.startswith("https://"), track.image_url.startswith("http://")),
-    func.length(track.image_url) <= MAX_URL_CHARACTERS,
+    sa.or_(track.image_url.startswith("https://"), track.image_url.startswith("http://")),
+    sa.func.length(track.image_url) <= MAX_URL_CHARACTERS,
 )
 _RECENT: Final = (
-    select(history.c.track_id)
+    sa.select(history.c.track_id)
     .where(history.c.kind == Track.TOPIC)
     .order_by(history.c.position.desc())
     .limit(MAX_RECENT_CHANGES)
@@ -75,7 +75,7 @@ LACKING: Final = (
 
 def request_recent(database: Database) -> int:
     """Request what the tracks that changed last lack; return how much that is."""
-    return _request(database, track.track_id.in_(select(_RECENT.c.track_id)))
+    return _request(database, track.track_id.in_(sa.select(_RECENT.c.track_id)))
 
 
 def request_all(database: Database) -> int:
@@ -83,15 +83,15 @@ def request_all(database: Database) -> int:
     return _request(database)
 
 
-def _request(database: Database, *which: ColumnElement[bool]) -> int:
+def _request(database: Database, *which: sa.ColumnElement[bool]) -> int:
     found: list[Wanted] = []
     with database.read_committed() as connection:
         for kind, source, can_have_one, made_of in LACKING:
-            is_known = or_(
-                select(made_of).where(made_of == source).exists(),
-                select(job.c.id).where(job.c.kind == kind, job.c.subject == source).exists(),
+            is_known = sa.or_(
+                sa.select(made_of).where(made_of == source).exists(),
+                sa.select(job.c.id).where(job.c.kind == kind, job.c.subject == source).exists(),
             )
-            lacking = select(source, func.min(track.did)).where(LIVE, can_have_one, ~is_known, *which)
+            lacking = sa.select(source, sa.func.min(track.did)).where(LIVE, can_have_one, ~is_known, *which)
             for subject, did in connection.execute(lacking.group_by(source).limit(MAX_REQUESTED_AT_ONCE)):
                 host = _host_of(subject) if kind is DerivedKind.COVER else ""
                 found.append(Wanted(kind, subject, did, host))
@@ -109,7 +109,7 @@ def _host_of(url: str) -> str:
 
 
 SOURCES_PER_PAGE: Final = 500
-_ADDRESSES: Final = select(tracks.c.image_url).where(LIVE, HAS_URL_ALONE)
+_ADDRESSES: Final = sa.select(tracks.c.image_url).where(LIVE, HAS_URL_ALONE)
 
 
 def sweep_media(storage: Media, grace: timedelta) -> SweepReport:
@@ -119,7 +119,7 @@ def sweep_media(storage: Media, grace: timedelta) -> SweepReport:
     return sweep(storage, _kept, grace)
 
 
-def _kept(connection: Connection, cids: Sequence[str], released_after: datetime) -> set[str]:
+def _kept(connection: sa.Connection, cids: Sequence[str], released_after: datetime) -> set[str]:
     """Return what tracks name, and the renditions that `forget_unused` has left."""
     known = media_references.named(connection, cids, released_after)
     return known | sources_of(connection, set(cids) - known).keys()
@@ -131,7 +131,7 @@ def forget_unused(database: Database, before: datetime) -> None:
     while True:
         with database.write() as connection:
             page = connection.scalars(
-                select(made.source)
+                sa.select(made.source)
                 .where(made.source > last, made.made_at <= before)
                 .distinct()
                 .order_by(made.source)
@@ -143,16 +143,16 @@ def forget_unused(database: Database, before: datetime) -> None:
         last = page[-1]
     with database.write() as connection:
         # renditions that the operator's repair, or a lost store, has taken: the plan requests them again
-        lost = select(made.source).where(~_is_live(made.cid))
-        connection.execute(delete(rendition).where(made.source.in_(lost)))
-        connection.execute(delete(waveform).where(~_is_live(waveform.c.cid)))
+        lost = sa.select(made.source).where(~_is_live(made.cid))
+        connection.execute(sa.delete(rendition).where(made.source.in_(lost)))
+        connection.execute(sa.delete(waveform).where(~_is_live(waveform.c.cid)))
         of_bytes = (job.c.kind.in_([DerivedKind.RENDITIONS, DerivedKind.WAVEFORM]), ~_is_live(job.c.subject))
         of_address = (job.c.kind == DerivedKind.COVER, job.c.subject.not_in(_ADDRESSES))
         for unused in (of_bytes, of_address):
-            connection.execute(delete(job).where(job.c.state == JobState.FAILED, *unused))
+            connection.execute(sa.delete(job).where(job.c.state == JobState.FAILED, *unused))
 
 
-def _used(connection: Connection, sources: Collection[str], before: datetime) -> set[str]:
+def _used(connection: sa.Connection, sources: Collection[str], before: datetime) -> set[str]:
     """Return the covers that a track has, or had until after `before`, and the addresses that one has now."""
     cids = [source for source in sources if "://" not in source]
     urls = set(sources) - set(cids)
@@ -161,7 +161,7 @@ def _used(connection: Connection, sources: Collection[str], before: datetime) ->
 
 
 def _is_live(cid: Any) -> Any:
-    return select(media.c.key).where(media.c.cid == cid, media.c.state == MediaState.LIVE).exists()
+    return sa.select(media.c.key).where(media.c.cid == cid, media.c.state == MediaState.LIVE).exists()
 
 
 MAX_CONCURRENT: Final[Mapping[DerivedKind, int]] = {

@@ -24,19 +24,7 @@ from operator import itemgetter
 from pathlib import Path
 from typing import Any, Final
 
-from sqlalchemy import (
-    Column,
-    ColumnElement,
-    Connection,
-    LargeBinary,
-    RowMapping,
-    Table,
-    func,
-    insert,
-    select,
-    text,
-    tuple_,
-)
+import sqlalchemy as sa
 
 from eventstore.append import lock_log
 from eventstore.database import Database
@@ -106,8 +94,8 @@ def read_lines(lines: Iterable[bytes]) -> Iterator[Line]:
 
 
 def _line(kind: str, row: Row) -> bytes:
-    text = json.dumps({"kind": kind, "row": row, "sum": _sum(kind, row)}, separators=(",", ":"))
-    return text.encode() + b"\n"
+    line = json.dumps({"kind": kind, "row": row, "sum": _sum(kind, row)}, separators=(",", ":"))
+    return line.encode() + b"\n"
 
 
 def _sum(kind: str, row: Row) -> str:
@@ -135,21 +123,21 @@ PAGE_BYTES: Final = 8 * 2**20
 class ExportedTable:
     """A table whose rows are exported; `reset` has the values that an import gives to columns that are not."""
 
-    table: Table
+    table: sa.Table
     reset: Mapping[str, Any] = field(default_factory=dict)
 
     @property
     def kind(self) -> str:
         return self.table.name
 
-    def owned_by(self, did: str) -> ColumnElement[bool]:
+    def owned_by(self, did: str) -> sa.ColumnElement[bool]:
         """Return the condition for an account's rows; the bytes that its tracks name are its own, too."""
         if self.table is media:
-            of_account = select(media_references.c.cid).where(media_references.c.did == did)
+            of_account = sa.select(media_references.c.cid).where(media_references.c.did == did)
             return media.c.cid.in_(of_account)
         return self.table.c.did == did
 
-    def to_row(self, values: RowMapping) -> Row:
+    def to_row(self, values: sa.RowMapping) -> Row:
         return {
             column.name: _codec(column)[0](value) if (value := values[column.name]) is not None else None
             for column in self.table.columns
@@ -203,12 +191,12 @@ def rows_of(
     Each page is a statement of its own, and has about PAGE_BYTES at most.
     """
     key = list(exported.table.primary_key.columns)
-    query = select(exported.table).order_by(*key).limit(ROWS_PER_PAGE).execution_options(**FEW_ROWS)
+    query = sa.select(exported.table).order_by(*key).limit(ROWS_PER_PAGE).execution_options(**FEW_ROWS)
     if did is not None:
         query = query.where(exported.owned_by(did))
     last = after
     while True:
-        page = query if last is None else query.where(tuple_(*key) > tuple_(*last))
+        page = query if last is None else query.where(sa.tuple_(*key) > sa.tuple_(*last))
         with database.read() as connection, connection.execute(page) as result:
             rows = list(_of_bounded_bytes(result.mappings()))
         if not rows:
@@ -217,7 +205,7 @@ def rows_of(
         last = tuple(rows[-1][column.name] for column in key)
 
 
-def _of_bounded_bytes(rows: Iterable[RowMapping]) -> Iterator[RowMapping]:
+def _of_bounded_bytes(rows: Iterable[sa.RowMapping]) -> Iterator[sa.RowMapping]:
     left = PAGE_BYTES
     for row in rows:
         yield row
@@ -226,15 +214,15 @@ def _of_bounded_bytes(rows: Iterable[RowMapping]) -> Iterator[RowMapping]:
             return
 
 
-def is_empty(connection: Connection) -> bool:
-    return all(connection.execute(select(each.table).limit(1)).first() is None for each in EXPORTED)
+def is_empty(connection: sa.Connection) -> bool:
+    return all(connection.execute(sa.select(each.table).limit(1)).first() is None for each in EXPORTED)
 
 
-def _codec(column: Column[Any]) -> tuple[Callable[[Any], Any], Callable[[Any], Any]]:
+def _codec(column: sa.Column[Any]) -> tuple[Callable[[Any], Any], Callable[[Any], Any]]:
     """Return how a value that is not None is written, and read again."""
     if column is stored_event.c.state:  # JSON already, and readable in the file
         return bytes.decode, str.encode
-    if isinstance(column.type, LargeBinary):
+    if isinstance(column.type, sa.LargeBinary):
         return lambda data: base64.b64encode(data).decode(), partial(base64.b64decode, validate=True)
     if isinstance(column.type, UtcDateTime):
         return datetime.isoformat, datetime.fromisoformat
@@ -312,7 +300,7 @@ def import_dump(
             raise NotEmptyError
         for kind, rows in groupby(_rows(source, schema), itemgetter(0)):
             while page := [values for _, values in islice(rows, ROWS_PER_PAGE)]:
-                connection.execute(insert(BY_KIND[kind].table), page)
+                connection.execute(sa.insert(BY_KIND[kind].table), page)
         _set_sequences(connection)
     rebuild(log, log.projections, progress=progress)
     return imported
@@ -337,17 +325,17 @@ def _rows(source: Path, schema: str, lines: Lines = lambda _: None) -> Iterator[
                 raise BrokenDumpError(line.number, str(error)) from error
 
 
-def _set_sequences(connection: Connection) -> None:
+def _set_sequences(connection: sa.Connection) -> None:
     """Advance the counters past the imported rows: no position, attempt id or track id is issued twice."""
     for column in (mirror_target.c.subject_id, peer_track.c.peer_id):
-        if (newest := connection.scalar(select(func.max(column)))) is not None:
+        if (newest := connection.scalar(sa.select(sa.func.max(column)))) is not None:
             issue_only_above(connection, newest)
     if connection.dialect.name == "sqlite":
         return  # SQLite counts on from the largest by itself
     for column in (stored_event.c.position, delivery_attempt.c.id):
         table = column.table.name
         connection.execute(
-            text(
+            sa.text(
                 f"select setval(pg_get_serial_sequence('{table}', '{column.name}'), max({column.name}))"  # noqa: S608
                 f" from {table} having max({column.name}) is not null"
             )

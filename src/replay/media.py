@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import Any, Final
 
 import httpx
-from sqlalchemy import Column, ColumnElement, Connection, Select, func, or_, select
+import sqlalchemy as sa
 
 from eventstore.coordination.threads import Threads
 from identity.resolution.address_policy import AddressPolicy
@@ -58,9 +58,9 @@ def check_media(
     """Check the copies of all that tracks name, or did within the grace period; `deep` hashes every byte. Nothing is changed."""
     with storage.database.read() as connection:
         before = storage.database.now(connection) - grace
-        rows = connection.scalar(select(func.count()).where(media.c.state == MediaState.LIVE)) or 0
+        rows = connection.scalar(sa.select(sa.func.count()).where(media.c.state == MediaState.LIVE)) or 0
     done = 0
-    live = select(media).where(media.c.state == MediaState.LIVE)
+    live = sa.select(media).where(media.c.state == MediaState.LIVE)
     with ThreadPoolExecutor(MAX_CONCURRENT_REQUESTS) as pool:
         for page in _pages(storage, live, media.c.key):
             sizes = pool.map(lambda row: storage.store.size(row.key), page)
@@ -72,8 +72,8 @@ def check_media(
                     yield MediaFinding(kind, row.cid, row.key, size, naming[row.cid])
                 done += 1
                 progress(done, rows)
-    is_live = select(media.c.key).where(media.c.cid == reference.cid, media.c.state == MediaState.LIVE)
-    lacking = select(reference.cid).where(_is_named(before), ~is_live.exists()).distinct()
+    is_live = sa.select(media.c.key).where(media.c.cid == reference.cid, media.c.state == MediaState.LIVE)
+    lacking = sa.select(reference.cid).where(_is_named(before), ~is_live.exists()).distinct()
     for page in _pages(storage, lacking, reference.cid):
         with storage.database.read() as connection:
             naming = _naming(connection, [row.cid for row in page], before)
@@ -91,7 +91,7 @@ def _wrong_with(storage: Media, row: Any, size: int | None, *, deep: bool) -> Me
         return None
     # the sweep or another upload may have replaced the copy meanwhile
     with storage.database.read() as connection:
-        state = connection.scalar(select(media.c.state).where(media.c.key == row.key))
+        state = connection.scalar(sa.select(media.c.state).where(media.c.key == row.key))
     return kind if state == MediaState.LIVE else None
 
 
@@ -105,7 +105,7 @@ def _is_whole(storage: Media, key: str) -> bool:
     return hasher.cid == cid_of_key(key)
 
 
-def _pages(storage: Media, query: Select[Any], key: Column[str]) -> Iterator[Sequence[Any]]:
+def _pages(storage: Media, query: sa.Select[Any], key: sa.Column[str]) -> Iterator[Sequence[Any]]:
     last = ""
     while True:
         with storage.database.read() as connection:
@@ -116,16 +116,18 @@ def _pages(storage: Media, query: Select[Any], key: Column[str]) -> Iterator[Seq
         last = getattr(page[-1], key.name)
 
 
-def _is_named(before: datetime) -> ColumnElement[bool]:
-    return or_(reference.released_at.is_(None), reference.released_at > before)
+def _is_named(before: datetime) -> sa.ColumnElement[bool]:
+    return sa.or_(reference.released_at.is_(None), reference.released_at > before)
 
 
-def _naming(connection: Connection, cids: Sequence[str], before: datetime) -> Mapping[str, tuple[int, ...]]:
+def _naming(
+    connection: sa.Connection, cids: Sequence[str], before: datetime
+) -> Mapping[str, tuple[int, ...]]:
     """Return the tracks that name each of these, or did until after `before`; a rendition is named by those of its covers."""
     renditions = sources_of(connection, cids)
     sources = {cid: {cid, *renditions.get(cid, ())} for cid in cids}
     wanted = {*chain.from_iterable(sources.values())}
-    query = select(reference.cid, reference.track_id).where(reference.cid.in_(wanted), _is_named(before))
+    query = sa.select(reference.cid, reference.track_id).where(reference.cid.in_(wanted), _is_named(before))
     named = [(row.cid, row.track_id) for row in connection.execute(query)]
     named += tracks_with_image_urls(connection, [each for each in wanted if "://" in each])
     return {
@@ -168,7 +170,9 @@ class MediaRepair:
         """Forget a rendition that no track names itself, as it does its thumbnail."""
         with self._storage.database.write() as connection:
             sources = sources_of(connection, [finding.cid]).get(finding.cid, set())
-            names = select(media_references.c.track_id).where(media_references.c.cid == finding.cid).limit(1)
+            names = (
+                sa.select(media_references.c.track_id).where(media_references.c.cid == finding.cid).limit(1)
+            )
             if not sources or connection.scalar(names) is not None:
                 return False
             forget(connection, sources, self._storage.database.now(connection))
@@ -180,7 +184,7 @@ class MediaRepair:
         """Return the accounts whose tracks have this audio, with their PDSes, and its type and size."""
         names = media_references.c
         query = (
-            select(names.did, mirror_lane.c.host, tracks.c.audio_mime, tracks.c.audio_size)
+            sa.select(names.did, mirror_lane.c.host, tracks.c.audio_mime, tracks.c.audio_size)
             .join(tracks, tracks.c.track_id == names.track_id)
             .join(mirror_lane, mirror_lane.c.did == names.did)
             .where(names.cid == cid, tracks.c.audio_cid == cid, mirror_lane.c.host != "")

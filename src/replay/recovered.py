@@ -8,7 +8,7 @@
 from dataclasses import dataclass
 from typing import Final
 
-from sqlalchemy import select
+import sqlalchemy as sa
 
 from eventstore.append import lock_log
 from eventstore.change import Envelope
@@ -140,7 +140,9 @@ def resume_account(log: EventLog, found: Verified, kinds: RecordKinds, envelope:
             return False
 
     def resume(unit: UnitOfWork) -> bool:
-        unit.connection.execute(select(mirror_lane.c.did).where(mirror_lane.c.did == did).with_for_update())
+        unit.connection.execute(
+            sa.select(mirror_lane.c.did).where(mirror_lane.c.did == did).with_for_update()
+        )
         if not is_account_observed(unit.connection, did):
             return False  # another process has resumed it: the relay may have sent something since `found`
         newer = [(each, _record(each)) for each in found.drifts if each.kind is DriftKind.NEWER]

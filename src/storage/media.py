@@ -9,19 +9,7 @@ from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import BinaryIO, Final
 
-from sqlalchemy import (
-    BigInteger,
-    CheckConstraint,
-    Column,
-    Connection,
-    Index,
-    Table,
-    Text,
-    delete,
-    insert,
-    select,
-    update,
-)
+import sqlalchemy as sa
 from sqlalchemy.exc import IntegrityError
 
 from eventstore.database import Database, pages
@@ -57,20 +45,20 @@ TRANSITIONS: Final = (
     Transition(MediaState.DELETING, None, "the sweep, or the upload that wrote it, has deleted the bytes"),
 )
 
-media = Table(
+media = sa.Table(
     "media",
     metadata,
-    Column("key", Text, primary_key=True),
-    Column("cid", Text, nullable=False),
-    Column("state", Text, nullable=False),
-    Column("mime", Text, nullable=False),
-    Column("size", BigInteger, nullable=False),
-    Column("touched_at", UtcDateTime, nullable=False),
-    Column("reason", Text),  # why it is being deleted
-    CheckConstraint(f"state in ({', '.join(repr(str(state)) for state in MediaState)})", name="state"),
-    Index("ix_media_state_touched_at", "state", "touched_at"),
+    sa.Column("key", sa.Text, primary_key=True),
+    sa.Column("cid", sa.Text, nullable=False),
+    sa.Column("state", sa.Text, nullable=False),
+    sa.Column("mime", sa.Text, nullable=False),
+    sa.Column("size", sa.BigInteger, nullable=False),
+    sa.Column("touched_at", UtcDateTime, nullable=False),
+    sa.Column("reason", sa.Text),  # why it is being deleted
+    sa.CheckConstraint(f"state in ({', '.join(repr(str(state)) for state in MediaState)})", name="state"),
+    sa.Index("ix_media_state_touched_at", "state", "touched_at"),
 )
-Index(
+sa.Index(
     "uq_media_live_cid",
     media.c.cid,
     unique=True,
@@ -116,7 +104,7 @@ class Media:
                 return
         raise MediaGoneError(cid)
 
-    def pin(self, connection: Connection, cids: Sequence[str]) -> None:
+    def pin(self, connection: sa.Connection, cids: Sequence[str]) -> None:
         """Keep the sweep from deleting these, until the open unit commits a reference.
 
         Raises MediaGoneError unless all are live, and TakenDownError.
@@ -129,7 +117,7 @@ class Media:
         if wanted:
             require_not_taken_down(connection, wanted)
             connection.execute(
-                update(media)
+                sa.update(media)
                 .where(media.c.cid.in_(wanted), media.c.state == MediaState.LIVE)
                 .values(touched_at=self.database.now(connection))
             )
@@ -137,7 +125,7 @@ class Media:
     def find(self, cid: str) -> LiveCopy | None:
         with self.database.read() as connection:
             row = connection.execute(
-                select(media.c.cid, media.c.key, media.c.mime, media.c.size).where(
+                sa.select(media.c.cid, media.c.key, media.c.mime, media.c.size).where(
                     media.c.cid == cid, media.c.state == MediaState.LIVE
                 )
             ).one_or_none()
@@ -162,7 +150,7 @@ class Media:
         key = new_key(cid)
         with self.database.write() as connection:
             connection.execute(
-                insert(media).values(
+                sa.insert(media).values(
                     key=key,
                     cid=cid,
                     state=MediaState.WRITING,
@@ -189,7 +177,7 @@ class Media:
     def _go_live(self, key: str, cid: str, lost: str | None) -> str | None:
         with self.database.write() as connection:
             ours = connection.execute(
-                select(media.c.state).where(media.c.key == key).with_for_update()
+                sa.select(media.c.state).where(media.c.key == key).with_for_update()
             ).scalar_one_or_none()
             if ours != MediaState.WRITING:
                 return None
@@ -201,7 +189,7 @@ class Media:
             if other is not None:
                 mark_deleting(connection, [other], "its bytes were missing and have been written again")
             connection.execute(
-                update(media)
+                sa.update(media)
                 .where(media.c.key == key)
                 .values(state=MediaState.LIVE, touched_at=self.database.now(connection))
             )
@@ -211,42 +199,42 @@ class Media:
         """Delete the row of a copy whose bytes have been deleted; False if another process already did."""
         with self.database.write() as connection:
             removed = connection.execute(
-                delete(media).where(media.c.key == key, media.c.state == MediaState.DELETING)
+                sa.delete(media).where(media.c.key == key, media.c.state == MediaState.DELETING)
             )
             return removed.rowcount == 1
 
 
-def lock_live(connection: Connection, cids: Collection[str]) -> set[str]:
+def lock_live(connection: sa.Connection, cids: Collection[str]) -> set[str]:
     """Lock the rows of those that are live, and return which are: of an upload and a takedown of the same bytes, one waits."""
-    live = select(media.c.cid).where(media.c.cid.in_(cids), media.c.state == MediaState.LIVE)
+    live = sa.select(media.c.cid).where(media.c.cid.in_(cids), media.c.state == MediaState.LIVE)
     return set(connection.scalars(live.order_by(media.c.cid).with_for_update()))
 
 
-def end_grace_period(connection: Connection, cids: Sequence[str], before: datetime) -> None:
+def end_grace_period(connection: sa.Connection, cids: Sequence[str], before: datetime) -> None:
     """Let the next sweep consider these at once, except those touched after `before`.
 
     A row that another transaction has locked is about to be referenced, so it is skipped.
     """
     for page in pages(cids):
         idle = (media.c.cid.in_(page), media.c.state == MediaState.LIVE, media.c.touched_at <= before)
-        locked = select(media.c.key).where(*idle).order_by(media.c.cid).with_for_update(skip_locked=True)
+        locked = sa.select(media.c.key).where(*idle).order_by(media.c.cid).with_for_update(skip_locked=True)
         keys = connection.scalars(locked).all()
-        connection.execute(update(media).where(media.c.key.in_(keys)).values(touched_at=LONG_AGO))
+        connection.execute(sa.update(media).where(media.c.key.in_(keys)).values(touched_at=LONG_AGO))
 
 
-def mark_deleting(connection: Connection, keys: Sequence[str], reason: str) -> None:
+def mark_deleting(connection: sa.Connection, keys: Sequence[str], reason: str) -> None:
     """Mark copies for deletion, which is final."""
     connection.execute(
-        update(media).where(media.c.key.in_(keys)).values(state=MediaState.DELETING, reason=reason)
+        sa.update(media).where(media.c.key.in_(keys)).values(state=MediaState.DELETING, reason=reason)
     )
 
 
-def _live_key(connection: Connection, cid: str) -> str | None:
+def _live_key(connection: sa.Connection, cid: str) -> str | None:
     key: str | None = connection.execute(
-        select(media.c.key).where(media.c.cid == cid, media.c.state == MediaState.LIVE).with_for_update()
+        sa.select(media.c.key).where(media.c.cid == cid, media.c.state == MediaState.LIVE).with_for_update()
     ).scalar_one_or_none()
     return key
 
 
-def _touch_row(connection: Connection, database: Database, key: str) -> None:
-    connection.execute(update(media).where(media.c.key == key).values(touched_at=database.now(connection)))
+def _touch_row(connection: sa.Connection, database: Database, key: str) -> None:
+    connection.execute(sa.update(media).where(media.c.key == key).values(touched_at=database.now(connection)))

@@ -12,7 +12,7 @@ from datetime import datetime, timedelta
 from itertools import islice
 from typing import Final
 
-from sqlalchemy import Connection, Row, select
+import sqlalchemy as sa
 
 from storage.cid import cid_of_key
 from storage.errors import StorageError
@@ -27,7 +27,7 @@ STRAY: Final = "no row knows it"
 _PAGE: Final = 100
 
 
-Named = Callable[[Connection, Sequence[str], datetime], set[str]]
+Named = Callable[[sa.Connection, Sequence[str], datetime], set[str]]
 """Returns the CIDs that a live state references, or one that ended after this time and may be restored."""
 
 
@@ -63,7 +63,7 @@ def _mark_old(storage: Media, named: Named, before: datetime) -> None:
     while True:
         with storage.database.write() as connection:
             page = connection.execute(
-                select(media.c.key, media.c.cid, media.c.state)
+                sa.select(media.c.key, media.c.cid, media.c.state)
                 .where(
                     media.c.key > last,
                     media.c.state.in_((MediaState.WRITING, MediaState.LIVE)),
@@ -85,12 +85,12 @@ def _mark_old(storage: Media, named: Named, before: datetime) -> None:
         last = page[-1].key
 
 
-def _being_deleted(storage: Media) -> Iterator[Row[str, str, int, str, datetime]]:
+def _being_deleted(storage: Media) -> Iterator[sa.Row[str, str, int, str, datetime]]:
     last = ""
     while True:
         with storage.database.read() as connection:
             page = connection.execute(
-                select(media.c.key, media.c.cid, media.c.size, media.c.reason, media.c.touched_at)
+                sa.select(media.c.key, media.c.cid, media.c.size, media.c.reason, media.c.touched_at)
                 .where(media.c.key > last, media.c.state == MediaState.DELETING)
                 .order_by(media.c.key)
                 .limit(_PAGE)
@@ -107,7 +107,7 @@ def _strays(storage: Media) -> Iterator[StoredKey]:
     while page := tuple(islice(stored, _PAGE)):
         with storage.database.read() as connection:
             of_page = media.c.key.in_([entry.key for entry in page])
-            known = set(connection.scalars(select(media.c.key).where(of_page)))
+            known = set(connection.scalars(sa.select(media.c.key).where(of_page)))
         yield from (entry for entry in page if entry.key not in known)
 
 

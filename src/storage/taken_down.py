@@ -3,7 +3,7 @@
 from collections.abc import Collection, Sequence
 from typing import Final
 
-from sqlalchemy import Boolean, Column, Connection, Index, Table, Text, select
+import sqlalchemy as sa
 
 from aggregates.track import Track
 from eventstore.change import Change
@@ -11,13 +11,13 @@ from eventstore.projection import Into, ProjectedTable, write_rows
 from eventstore.schema import Position, metadata
 from storage.errors import TakenDownError
 
-taken_down_bytes = Table(
+taken_down_bytes = sa.Table(
     "taken_down_bytes",
     metadata,
-    Column("track_id", Position, primary_key=True, autoincrement=False),
-    Column("cid", Text, primary_key=True),
-    Column("refused", Boolean, nullable=False),
-    Index("ix_taken_down_bytes_cid", "cid"),
+    sa.Column("track_id", Position, primary_key=True, autoincrement=False),
+    sa.Column("cid", sa.Text, primary_key=True),
+    sa.Column("refused", sa.Boolean, nullable=False),
+    sa.Index("ix_taken_down_bytes_cid", "cid"),
 )
 
 
@@ -28,7 +28,7 @@ class TakenDownBytes:
     fingerprint: Final = "taken_down_bytes-1"
     tables: Final = (ProjectedTable(taken_down_bytes),)
 
-    def apply(self, connection: Connection, changes: Sequence[Change], into: Into) -> None:
+    def apply(self, connection: sa.Connection, changes: Sequence[Change], into: Into) -> None:
         """Write the bytes that the changes take down, or no longer."""
         latest = {
             (change.after.track_id, cid): cid in change.after.taken_down_cids
@@ -40,11 +40,11 @@ class TakenDownBytes:
         write_rows(connection, into(taken_down_bytes), rows)
 
 
-def taken_down(connection: Connection, cids: Collection[str]) -> set[str]:
+def taken_down(connection: sa.Connection, cids: Collection[str]) -> set[str]:
     table = taken_down_bytes.c
-    return set(connection.scalars(select(table.cid).where(table.cid.in_(cids), table.refused)))
+    return set(connection.scalars(sa.select(table.cid).where(table.cid.in_(cids), table.refused)))
 
 
-def require_not_taken_down(connection: Connection, cids: Collection[str]) -> None:
+def require_not_taken_down(connection: sa.Connection, cids: Collection[str]) -> None:
     for cid in sorted(taken_down(connection, cids)):
         raise TakenDownError(cid)

@@ -33,5 +33,5 @@ def _alike(key: Any) -> Any:
 def _statements_stay_compiled() -> Iterator[None]:
     """Make all engines use one cache."""
     options = {"compiled_cache": _Compiled(MOST)}
-    with patch.object(database, "create_engine", partial(create_engine, execution_options=options)):
+    with patch.object(database.sa, "create_engine", partial(create_engine, execution_options=options)):
         yield

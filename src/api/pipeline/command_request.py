@@ -16,9 +16,9 @@ from functools import partial
 from inspect import isawaitable
 from typing import Annotated, Final, ParamSpec, TypeVar
 
+import sqlalchemy as sa
 from fastapi import Depends, Request, Response
 from pydantic import BaseModel
-from sqlalchemy import Connection
 from starlette.concurrency import run_in_threadpool
 
 from aggregates.published import Subject
@@ -178,7 +178,7 @@ UseCase = Callable[[UnitOfWork], int]
 """Runs a command in a unit of work; returns the track's id."""
 Respond = Callable[[TrackReader, int], CommandResult]
 """Builds the result from the state of the track with this id."""
-Publication = Callable[[Connection], Audio | None]
+Publication = Callable[[sa.Connection], Audio | None]
 """Finds the audio that a command makes public."""
 
 

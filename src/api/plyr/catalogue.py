@@ -8,9 +8,9 @@ from functools import partial
 from typing import Annotated, Any, Final
 from zlib import crc32
 
+import sqlalchemy as sa
 from fastapi import APIRouter, Query, Response
 from pydantic import BaseModel, Field
-from sqlalchemy import Connection
 from starlette.concurrency import run_in_threadpool
 
 from aggregates.errors import InvalidFieldError
@@ -152,7 +152,7 @@ def _kinds(text: str | None) -> frozenset[Kind]:
 class _Finder:
     """Finds a text in names, all from one snapshot."""
 
-    connection: Connection
+    connection: sa.Connection
     services: Services
     viewer: str | None
     q: str

@@ -4,9 +4,9 @@ from collections.abc import Callable, Sequence
 from enum import StrEnum
 from typing import TYPE_CHECKING, Annotated, Any, Final, TypeVar, cast
 
+import sqlalchemy as sa
 from fastapi import APIRouter, Depends, Query, Response
 from pydantic import BaseModel, Field
-from sqlalchemy import Connection
 from starlette.concurrency import run_in_threadpool
 
 from aggregates.values import tag_as_stored
@@ -58,10 +58,10 @@ class PeerReader:
     def viewer(self) -> str | None:
         return self.caller.did if self.caller is not None else None
 
-    async def one(self, find: Callable[[Connection], TrackView | None]) -> Json:
+    async def one(self, find: Callable[[sa.Connection], TrackView | None]) -> Json:
         """Return the track that `find` finds as JSON; raises TrackNotFoundError where it is not for the caller."""
 
-        def found(connection: Connection) -> list[TrackView]:
+        def found(connection: sa.Connection) -> list[TrackView]:
             view = find(connection)
             if (
                 view is None
@@ -73,7 +73,7 @@ class PeerReader:
 
         return (await self.tracks(found))[0]
 
-    async def tracks(self, read: Callable[[Connection], Sequence[TrackView]]) -> list[Json]:
+    async def tracks(self, read: Callable[[sa.Connection], Sequence[TrackView]]) -> list[Json]:
         def responses() -> list[TrackResponse]:
             with self.services.database.read() as connection:
                 return track_responses(connection, read(connection), self.services.urls, self.caller)
@@ -81,10 +81,10 @@ class PeerReader:
         found = await run_in_threadpool(responses)
         return await with_gates_open(found, self.caller, self.services.supporters)
 
-    async def page(self, read: Callable[[Connection], P]) -> tuple[list[Json], P]:
+    async def page(self, read: Callable[[sa.Connection], P]) -> tuple[list[Json], P]:
         pages: list[P] = []
 
-        def items(connection: Connection) -> Sequence[TrackView]:
+        def items(connection: sa.Connection) -> Sequence[TrackView]:
             pages.append(read(connection))
             return pages[0].items
 
@@ -221,7 +221,7 @@ async def list_tracks(wanted: Annotated[Listing, Query()], reader: Reader) -> Re
 async def read_track_by_uri(uri: str, reader: Reader) -> Response:
     """Read the track whose record has this AT-URI, or had it before it changed namespace; it names the artist's DID."""
 
-    def find(connection: Connection) -> TrackView | None:
+    def find(connection: sa.Connection) -> TrackView | None:
         track_id = track_at(connection, uri)
         return track_by_id(connection, track_id) if track_id is not None else None
 

@@ -7,8 +7,8 @@ from typing import Any, Final
 from urllib.parse import urlencode
 from uuid import NAMESPACE_URL, uuid5
 
+import sqlalchemy as sa
 from pydantic import BaseModel
-from sqlalchemy import Connection, select
 
 from aggregates.values import Downloads
 from api.responses.track import TrackBody, track_bodies
@@ -42,7 +42,7 @@ def album_of(did: str, title: str) -> AlbumBody:
 def album_titled(database: Database, did: str, album_id: str) -> str | None:
     """Return the title of the artist's album with this id; None if no live track is in one."""
     of_artist = (
-        select(tracks.c.album).where(LIVE, tracks.c.did == did, tracks.c.album.is_not(None)).distinct()
+        sa.select(tracks.c.album).where(LIVE, tracks.c.did == did, tracks.c.album.is_not(None)).distinct()
     )
     with database.read() as connection:
         titles = connection.scalars(of_artist).all()
@@ -138,7 +138,7 @@ SAME: Final = (set(TrackResponse.model_fields) & set(TrackBody.model_fields)) - 
 
 
 def track_responses(
-    connection: Connection, views: Sequence[TrackView], urls: RecordUrls, caller: Principal | None
+    connection: sa.Connection, views: Sequence[TrackView], urls: RecordUrls, caller: Principal | None
 ) -> list[TrackResponse]:
     peer_ids = peer_ids_of(connection, [view.track_id for view in views])
     accounts = accounts_of(

@@ -8,9 +8,9 @@ from functools import partial
 from http import HTTPStatus
 from typing import Annotated, Any, Final, Literal
 
+import sqlalchemy as sa
 from fastapi import APIRouter, Path, Response
 from pydantic import BaseModel, ValidationError
-from sqlalchemy import Connection
 
 from aggregates.errors import InvalidFieldError, SignInRequiredError
 from aggregates.track import Track
@@ -213,7 +213,7 @@ async def follow_upload(upload_id: str, reader: Reader) -> Response:
     """Tell, as one server-sent event, that the upload is complete, or that there was none."""
     number = whole_number(upload_id) or NO_TRACK
 
-    def find(connection: Connection) -> TrackView | None:
+    def find(connection: sa.Connection) -> TrackView | None:
         return track_by_id(connection, track_id_of(connection, number) or NO_TRACK)
 
     try:
@@ -344,7 +344,9 @@ async def restore_audio(
     return await attempt.response()
 
 
-def _revisions(connection: Connection, services: Services, track_id: int) -> tuple[int, list[dict[str, Any]]]:
+def _revisions(
+    connection: sa.Connection, services: Services, track_id: int
+) -> tuple[int, list[dict[str, Any]]]:
     """Return the id that the peer's clients know, and the revisions."""
     shown_as = peer_ids_of(connection, [track_id])[track_id]
     revisions = audio_revisions(services.log, connection, track_id)

@@ -8,13 +8,13 @@ from functools import wraps
 from inspect import iscoroutinefunction
 from typing import Annotated, Any, Final, get_origin
 
+import sqlalchemy as sa
 from fastapi import Depends, Path, Request, Response
 from fastapi.dependencies.utils import get_flat_params
 from fastapi.params import ParamTypes
 from fastapi.routing import APIRoute
 from pydantic import AfterValidator, AwareDatetime, BaseModel, Field, GetCoreSchemaHandler, StringConstraints
 from pydantic_core import CoreSchema, core_schema
-from sqlalchemy import Connection
 
 from aggregates.errors import InvalidFieldError
 from aggregates.track import Track
@@ -116,7 +116,7 @@ def line_count(limit: int | None) -> int | None:
 URI: Final = re.compile(r"at://(did:[a-z]+:[\w.:%-]+)/([\w.-]+)/([\w.~:-]+)", re.ASCII)
 
 
-def track_at(connection: Connection, uri: str) -> int | None:
+def track_at(connection: sa.Connection, uri: str) -> int | None:
     """Return the track, a deleted one too, whose record has this URI, or had it before it changed namespace.
 
     None for anything else, and where a handle names the account.

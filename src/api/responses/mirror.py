@@ -3,8 +3,8 @@
 from datetime import datetime
 from typing import Any, Final
 
+import sqlalchemy as sa
 from pydantic import BaseModel, Field
-from sqlalchemy import Connection
 
 from aggregates.track import Track
 from api.json_response import body_from
@@ -132,7 +132,7 @@ class LaneBody(BaseModel):
 
 
 def record_mirror(
-    connection: Connection, track_id: int, log: EventLog, kinds: RecordKinds
+    connection: sa.Connection, track_id: int, log: EventLog, kinds: RecordKinds
 ) -> RecordMirrorBody:
     mirror: Mirror = mirrors(connection, Track.TOPIC, [track_id])[track_id]
     return body_from(
@@ -150,7 +150,7 @@ def record_mirror(
     )
 
 
-def lane_body(connection: Connection, did: str, now: datetime) -> LaneBody:
+def lane_body(connection: sa.Connection, did: str, now: datetime) -> LaneBody:
     """Return an account's lane; before its first track it has none."""
     row = overview.lane_of(connection, did)
     if row is None:
@@ -182,7 +182,7 @@ def lane_body(connection: Connection, did: str, now: datetime) -> LaneBody:
 
 
 def _conflict(
-    connection: Connection, track_id: int, log: EventLog, kinds: RecordKinds
+    connection: sa.Connection, track_id: int, log: EventLog, kinds: RecordKinds
 ) -> ConflictBody | None:
     found = conflict_of(connection, kinds[Track.TOPIC], track_id)
     if found is None:

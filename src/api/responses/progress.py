@@ -3,8 +3,8 @@
 from datetime import datetime
 from typing import Final
 
+import sqlalchemy as sa
 from pydantic import BaseModel, ConfigDict, Field
-from sqlalchemy import Connection, and_, func, select
 
 from aggregates.track import Track
 from api.json_response import ListedUri, body_from
@@ -59,7 +59,7 @@ NOTHING: Final = AdoptionBody(
 )  # fmt: skip
 
 
-def adoption_body(connection: Connection, did: str) -> AdoptionBody:
+def adoption_body(connection: sa.Connection, did: str) -> AdoptionBody:
     row = adoption_of(connection, did)
     if row is None:
         return NOTHING
@@ -98,7 +98,7 @@ class MigrationBody(BaseModel):
     failures: list[FailedBody]
 
 
-def migration_report(connection: Connection, did: str) -> MigrationBody:
+def migration_report(connection: sa.Connection, did: str) -> MigrationBody:
     counts = copy_counts(connection, did)
     by_state = {state: count for (state, _), count in counts.items()}
     uploaded = by_state.get(AudioCopyState.UPLOADED, 0)
@@ -120,19 +120,19 @@ def migration_report(connection: Connection, did: str) -> MigrationBody:
     )
 
 
-def _saved(connection: Connection, did: str) -> int:
+def _saved(connection: sa.Connection, did: str) -> int:
     """Count the tracks whose record the PDS confirmed after the newest event that put the blob into it."""
     brought = (
-        select(func.max(history.c.position))
+        sa.select(sa.func.max(history.c.position))
         .where(IS_OF_TRACK, history.c.type.in_(BRINGS_BLOB))
         .scalar_subquery()
     )
     confirmed = (
-        select(func.count())
+        sa.select(sa.func.count())
         .select_from(
             tracks.join(
                 mirror_target,
-                and_(
+                sa.and_(
                     mirror_target.c.subject_id == tracks.c.track_id,
                     mirror_target.c.kind == Track.TOPIC,
                     ~mirror_target.c.former,
@@ -176,7 +176,7 @@ class LeavingBody(BaseModel):
     look_at: str = Field(description="where to look again; 401 once the account is gone")
 
 
-def leaving_body(database: Database, connection: Connection, did: str, since: datetime) -> LeavingBody:
+def leaving_body(database: Database, connection: sa.Connection, did: str, since: datetime) -> LeavingBody:
     now = database.now(connection)
     left = remains(connection, did, since, now)
     return LeavingBody(

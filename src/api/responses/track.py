@@ -5,8 +5,8 @@ from contextlib import ExitStack, contextmanager
 from datetime import UTC, datetime
 from typing import Annotated, Any, Final, cast
 
+import sqlalchemy as sa
 from pydantic import AfterValidator, BaseModel, Field
-from sqlalchemy import ColumnElement, Connection, Select, and_, bindparam, case, func, or_, select
 
 from aggregates.track import Track
 from api.json_response import body_from
@@ -140,25 +140,25 @@ BRINGS_BLOB: Final = tuple(
     )
 )
 """The events that put the blob into a record."""
-IS_OF_TRACK: Final = and_(history.c.track_id == tracks.c.track_id, history.c.kind == Track.TOPIC)
+IS_OF_TRACK: Final = sa.and_(history.c.track_id == tracks.c.track_id, history.c.kind == Track.TOPIC)
 _BLOB_SINCE: Final = (
-    select(func.max(history.c.position))
-    .where(IS_OF_TRACK, or_(*(history.c.type == brings for brings in BRINGS_BLOB)))
+    sa.select(sa.func.max(history.c.position))
+    .where(IS_OF_TRACK, sa.or_(*(history.c.type == brings for brings in BRINGS_BLOB)))
     .scalar_subquery()
 )
-_BLOB_SINCE_IF_ANY: Final = case((tracks.c.blob_ref.is_not(None), _BLOB_SINCE))
+_BLOB_SINCE_IF_ANY: Final = sa.case((tracks.c.blob_ref.is_not(None), _BLOB_SINCE))
 """So that no long history is searched for a blob that the track does not have."""
 
 
 def _beside(
-    columns: Iterable[ColumnElement[Any]], blob_since: ColumnElement[Any]
-) -> Select[*tuple[Any, ...]]:
+    columns: Iterable[sa.ColumnElement[Any]], blob_since: sa.ColumnElement[Any]
+) -> sa.Select[*tuple[Any, ...]]:
     """Select columns of tracks, and beside them what `_bodies` needs."""
     targets = TARGETS_AT_WORK.join(
-        tracks, and_(tracks.c.track_id == mirror_target.c.subject_id, mirror_target.c.kind == Track.TOPIC)
+        tracks, sa.and_(tracks.c.track_id == mirror_target.c.subject_id, mirror_target.c.kind == Track.TOPIC)
     )
     return (
-        select(*columns, *MIRROR_COLUMNS, account.c.handle, blob_since.label("blob_since"))
+        sa.select(*columns, *MIRROR_COLUMNS, account.c.handle, blob_since.label("blob_since"))
         .select_from(targets.outerjoin(account, account.c.did == tracks.c.did))
         .where(IS_SHOWN)
         .order_by(mirror_target.c.former)
@@ -167,32 +167,32 @@ def _beside(
 
 _KEY: Final = (tracks.c.track_id, tracks.c.did, tracks.c.rkey)
 _ONE: Final = Prepared(
-    lambda _: _beside(tracks.c, _BLOB_SINCE_IF_ANY).where(tracks.c.track_id == bindparam("track_id"))
+    lambda _: _beside(tracks.c, _BLOB_SINCE_IF_ANY).where(tracks.c.track_id == sa.bindparam("track_id"))
 )
 _SAVED: Final = Prepared(
-    lambda _: _beside(_KEY, _BLOB_SINCE_IF_ANY).where(tracks.c.track_id == bindparam("track_id"))
+    lambda _: _beside(_KEY, _BLOB_SINCE_IF_ANY).where(tracks.c.track_id == sa.bindparam("track_id"))
 )
 _SOME: Final = Prepared(
     lambda dialect: _beside(_KEY, _BLOB_SINCE_IF_ANY).where(among(tracks.c.track_id, "track_ids", dialect))
 )
 _PAST: Final = Prepared(
-    lambda _: _beside(_KEY, _BLOB_SINCE).where(tracks.c.track_id == bindparam("track_id"))
+    lambda _: _beside(_KEY, _BLOB_SINCE).where(tracks.c.track_id == sa.bindparam("track_id"))
 )
 
 
-def track_bodies(connection: Connection, views: Sequence[TrackView], urls: RecordUrls) -> list[TrackBody]:
+def track_bodies(connection: sa.Connection, views: Sequence[TrackView], urls: RecordUrls) -> list[TrackBody]:
     """Return the bodies of tracks as they are now, in their order."""
     return _bodies(
         views, _SOME.start(connection, {"track_ids": [view.track_id for view in views]}).all(), urls
     )
 
 
-def past_track_body(connection: Connection, view: TrackView, urls: RecordUrls) -> TrackBody:
+def past_track_body(connection: sa.Connection, view: TrackView, urls: RecordUrls) -> TrackBody:
     """Return the body of a track as it was; its mirror is the current one."""
     return _bodies([view], _PAST.start(connection, {"track_id": view.track_id}).all(), urls)[0]
 
 
-def one_track(connection: Connection, track_id: int, urls: RecordUrls) -> TrackBody:
+def one_track(connection: sa.Connection, track_id: int, urls: RecordUrls) -> TrackBody:
     """Return one track's body, even of a deleted one; raises TrackNotFoundError."""
     rows = _ONE.start(connection, {"track_id": track_id}).all()
     if not rows:
@@ -200,17 +200,17 @@ def one_track(connection: Connection, track_id: int, urls: RecordUrls) -> TrackB
     return _bodies([TrackView.from_row(rows[0])], rows, urls)[0]
 
 
-def mirror_of(connection: Connection, track_id: int) -> Mirror:
+def mirror_of(connection: sa.Connection, track_id: int) -> Mirror:
     return mirrors(connection, Track.TOPIC, [track_id])[track_id]
 
 
 class TrackReader:
-    def __init__(self, connect: Callable[[], Connection], urls: RecordUrls) -> None:
+    def __init__(self, connect: Callable[[], sa.Connection], urls: RecordUrls) -> None:
         self._connect = connect
         self._urls: Final = urls
 
     @property
-    def connection(self) -> Connection:
+    def connection(self) -> sa.Connection:
         """Where it reads, and a unit of work that was not sent yet is sent for it."""
         return self._connect()
 
@@ -229,7 +229,7 @@ class UnitReader(TrackReader):
         super().__init__(lambda: unit.connection, urls)
         self._saved: tuple[Track, Result] | None = None
 
-        def read_beside(connection: Connection, changes: Sequence[Change]) -> None:
+        def read_beside(connection: sa.Connection, changes: Sequence[Change]) -> None:
             last = changes[-1].after
             if isinstance(last, Track):
                 self._saved = last, _SAVED.start(connection, {"track_id": last.track_id})

@@ -8,10 +8,10 @@ from datetime import datetime
 from functools import partial
 from typing import Annotated, Any, Final
 
+import sqlalchemy as sa
 from fastapi import APIRouter, Depends, Header, Query, Response
 from fastapi.responses import StreamingResponse
 from pydantic import BaseModel, ConfigDict, Field
-from sqlalchemy import Connection
 
 from aggregates.account import Account
 from aggregates.errors import InvalidFieldError
@@ -156,7 +156,7 @@ def history_page(
         return _history(connection, track_id, cursor_of(wanted.cursor), page_length(wanted.limit))
 
 
-def _history(connection: Connection, track_id: int, cursor: int | None, limit: int) -> Page[HistoryRow]:
+def _history(connection: sa.Connection, track_id: int, cursor: int | None, limit: int) -> Page[HistoryRow]:
     page = history.history_page(connection, track_id, cursor=cursor, limit=limit)
     mirror = mirrors(connection, Track.TOPIC, [track_id])[track_id]
     events = [(entry.position, entry.touches_record) for entry in page.items]

@@ -4,9 +4,9 @@ import asyncio
 import time
 from typing import Any, Final
 
+import sqlalchemy as sa
 from fastapi import APIRouter, Response
 from pydantic import BaseModel
-from sqlalchemy import Connection
 from starlette.concurrency import run_in_threadpool
 
 from aggregates.errors import GatedTrackError
@@ -145,7 +145,7 @@ class CopyResults:
         return _recorded(MigratingBody, track, {**copied, "mirror": track.mirror})
 
 
-def _refuse_what_failed_for_good(connection: Connection, track_id: int) -> None:
+def _refuse_what_failed_for_good(connection: sa.Connection, track_id: int) -> None:
     view = track_by_id(connection, track_id)
     if view is None:
         raise TrackNotFoundError

@@ -4,9 +4,9 @@ from dataclasses import dataclass
 from operator import attrgetter
 from typing import Annotated, Any, Final
 
+import sqlalchemy as sa
 from fastapi import APIRouter, Path, Query, Response
 from pydantic import BaseModel, Field
-from sqlalchemy import ColumnElement, Connection, and_, false, func, or_, select
 
 from aggregates.errors import InvalidFieldError
 from aggregates.track import Track
@@ -43,7 +43,7 @@ from storage.artwork import THUMBNAIL_SIZE
 
 target: Final = mirror_target.c
 IS_TRACK: Final = target.kind == Track.TOPIC
-DECIDES_STATE: Final = or_(~target.former, STATE == MirrorState.HELD)
+DECIDES_STATE: Final = sa.or_(~target.former, STATE == MirrorState.HELD)
 """Whether a target decides its track's state: the current one, and a former one that is held."""
 
 
@@ -181,7 +181,7 @@ def list_my_tracks(
 ) -> MyTracksBody:
     """List the caller's own tracks, newest first, each with how its audio's copy on the PDS is; unlisted ones too."""
     before, limit = cursor_of(wanted.cursor), page_length(wanted.limit)
-    query = select(tracks, AUDIO_COPY_STATE.label("audio_copy")).order_by(tracks.c.track_id.desc())
+    query = sa.select(tracks, AUDIO_COPY_STATE.label("audio_copy")).order_by(tracks.c.track_id.desc())
     if before is not None:
         query = query.where(tracks.c.track_id < before)
     with services.database.read() as connection:
@@ -206,54 +206,54 @@ class OwnPage:
 
 
 def own_page(
-    connection: Connection, did: str, wanted: MyListing, *, by_title: bool, offset: int, limit: int
+    connection: sa.Connection, did: str, wanted: MyListing, *, by_title: bool, offset: int, limit: int
 ) -> OwnPage:
     """Read a page of an artist's tracks, newest first or by title, which is compared as search compares it."""
     copyable = (LIVE, tracks.c.did == did, tracks.c.support_gate.is_(None), tracks.c.blob_ref.is_(None))
     found = _conditions(connection, did, wanted)
     order = (tracks.c.search, tracks.c.track_id) if by_title else (tracks.c.track_id.desc(),)
-    page = select(tracks).where(*found).order_by(*order).offset(offset).limit(limit)
+    page = sa.select(tracks).where(*found).order_by(*order).offset(offset).limit(limit)
     views = tuple(map(TrackView.from_row, connection.execute(page)))
     return OwnPage(views, _count(connection, *found), _count(connection, *copyable))
 
 
-def without_record(connection: Connection, did: str) -> tuple[TrackView, ...]:
+def without_record(connection: sa.Connection, did: str) -> tuple[TrackView, ...]:
     """Return the live tracks whose record another client deleted."""
     missing = (LIVE, tracks.c.did == did, tracks.c.record_missing_since.is_not(None))
-    rows = connection.execute(select(tracks).where(*missing).order_by(tracks.c.track_id.desc()))
+    rows = connection.execute(sa.select(tracks).where(*missing).order_by(tracks.c.track_id.desc()))
     return tuple(map(TrackView.from_row, rows))
 
 
-def audio_sizes(connection: Connection, did: str) -> dict[int, int]:
+def audio_sizes(connection: sa.Connection, did: str) -> dict[int, int]:
     """Return the bytes of each live track's audio, by track id."""
-    query = select(tracks.c.track_id, tracks.c.audio_size).where(LIVE, tracks.c.did == did)
+    query = sa.select(tracks.c.track_id, tracks.c.audio_size).where(LIVE, tracks.c.did == did)
     return {row.track_id: row.audio_size for row in connection.execute(query)}
 
 
-def _count(connection: Connection, *conditions: ColumnElement[bool]) -> int:
-    return connection.scalar(select(func.count(tracks.c.track_id)).where(*conditions)) or 0
+def _count(connection: sa.Connection, *conditions: sa.ColumnElement[bool]) -> int:
+    return connection.scalar(sa.select(sa.func.count(tracks.c.track_id)).where(*conditions)) or 0
 
 
-def _conditions(connection: Connection, did: str, wanted: MyListing) -> list[ColumnElement[bool]]:
+def _conditions(connection: sa.Connection, did: str, wanted: MyListing) -> list[sa.ColumnElement[bool]]:
     conditions = [tracks.c.did == did, ~LIVE if wanted.deleted else LIVE]
     if wanted.id:
         conditions.append(tracks.c.track_id.in_([each for each in wanted.id if 0 < each <= MAX_ID]))
     if wanted.mirror:
         in_state = (
-            select(target.subject_id)
+            sa.select(target.subject_id)
             .select_from(TARGETS_AT_WORK)
             .where(target.did == did, IS_TRACK, STATE.in_(wanted.mirror), DECIDES_STATE)
         )
         conditions.append(tracks.c.track_id.in_(in_state))
     if wanted.q is not None:
-        conditions.append(contains(connection, wanted.q) if is_storable(wanted.q) else false())
+        conditions.append(contains(connection, wanted.q) if is_storable(wanted.q) else sa.false())
     return conditions
 
 
-def _counts(connection: Connection, did: str) -> dict[str, int]:
+def _counts(connection: sa.Connection, did: str) -> dict[str, int]:
     rows = connection.execute(
-        select(STATE.label("mirror_state"), func.count(target.subject_id.distinct()))
-        .select_from(TARGETS_AT_WORK.join(tracks, and_(tracks.c.track_id == target.subject_id, IS_TRACK)))
+        sa.select(STATE.label("mirror_state"), sa.func.count(target.subject_id.distinct()))
+        .select_from(TARGETS_AT_WORK.join(tracks, sa.and_(tracks.c.track_id == target.subject_id, IS_TRACK)))
         .where(target.did == did, LIVE, DECIDES_STATE)
         .group_by("mirror_state")
     )

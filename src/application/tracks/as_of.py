@@ -4,7 +4,7 @@ from dataclasses import dataclass
 from datetime import datetime, timedelta
 from typing import Any
 
-from sqlalchemy import Connection, func, select
+import sqlalchemy as sa
 
 from aggregates.track import Track
 from application.errors import VersionNotFoundError
@@ -16,7 +16,7 @@ from projections.media_references import media_references
 from storage.media import MediaState, media
 
 
-def track_at_version(log: EventLog, connection: Connection, track_id: int, version: int) -> Track:
+def track_at_version(log: EventLog, connection: sa.Connection, track_id: int, version: int) -> Track:
     """Return the track after the event of this version; raises VersionNotFoundError."""
     found = log.state_at(connection, Track.create_id(track_id), version) if version <= MAX_VERSION else None
     if found is None or found.state.version != version:
@@ -24,15 +24,15 @@ def track_at_version(log: EventLog, connection: Connection, track_id: int, versi
     return of_class(Track, found.state)
 
 
-def track_at_time(log: EventLog, connection: Connection, track_id: int, at: datetime) -> Track:
+def track_at_time(log: EventLog, connection: sa.Connection, track_id: int, at: datetime) -> Track:
     """Return the track after the last event that was recorded at this time or before; raises VersionNotFoundError."""
     event, stream = stored_event.c, Track.create_id(track_id)
     until = (event.originator_id == str(stream), event.recorded_at <= at)
-    version = connection.scalar(select(func.max(event.originator_version)).where(*until))
+    version = connection.scalar(sa.select(sa.func.max(event.originator_version)).where(*until))
     return track_at_version(log, connection, track_id, version or 0)
 
 
-def track_as_it_is(log: EventLog, connection: Connection, track_id: int) -> Track:
+def track_as_it_is(log: EventLog, connection: sa.Connection, track_id: int) -> Track:
     """Return the track after its newest event; raises VersionNotFoundError where there was none."""
     latest = log.latest(Track.create_id(track_id), lambda query: query.start(connection).all())
     if latest is None:
@@ -41,7 +41,7 @@ def track_as_it_is(log: EventLog, connection: Connection, track_id: int) -> Trac
 
 
 def changes_between(
-    log: EventLog, connection: Connection, track_id: int, one: int, other: int
+    log: EventLog, connection: sa.Connection, track_id: int, one: int, other: int
 ) -> list[dict[str, Any]]:
     """List the fields that differ between two versions; version 0 is before the track was there."""
     before, after = (
@@ -59,15 +59,15 @@ class KeptAudio:
     until: datetime | None
 
 
-def kept_audio(connection: Connection, cid: str, grace: timedelta) -> KeptAudio:
+def kept_audio(connection: sa.Connection, cid: str, grace: timedelta) -> KeptAudio:
     """Return what the sweep lets be of these bytes, which other tracks may name too."""
     of_media, names = media.c, media_references.c
     touched_at = connection.scalar(
-        select(of_media.touched_at).where(of_media.cid == cid, of_media.state == MediaState.LIVE)
+        sa.select(of_media.touched_at).where(of_media.cid == cid, of_media.state == MediaState.LIVE)
     )
     if touched_at is None:
         return KeptAudio(is_kept=False, until=None)
-    released = connection.scalars(select(names.released_at).where(names.cid == cid)).all()
+    released = connection.scalars(sa.select(names.released_at).where(names.cid == cid)).all()
     times = [at for at in released if at is not None]
     if len(times) < len(released):
         return KeptAudio(is_kept=True, until=None)

@@ -10,7 +10,7 @@ from datetime import timedelta
 from enum import Enum
 from typing import Any, Final
 
-from sqlalchemy import Connection, exists, select
+import sqlalchemy as sa
 
 from aggregates.track import Track, media_cids
 from aggregates.values import (
@@ -58,7 +58,9 @@ def register_track(unit: UnitOfWork, command: RegisterTrack, media: Media) -> in
     fields = {name: value for name, value in vars(command).items() if name != "downloads"}
     created_at = unit.now
     of_account = (tracks.c.did == did) & (tracks.c.collection == command.collection)
-    while unit.connection.scalar(select(exists().where(of_account, tracks.c.rkey == tid_of(created_at)))):
+    while unit.connection.scalar(
+        sa.select(sa.exists().where(of_account, tracks.c.rkey == tid_of(created_at)))
+    ):
         created_at += ONE_MICROSECOND  # the record key is taken
     track = Track.register(
         at=unit.now,
@@ -154,18 +156,18 @@ def undelete_track(unit: UnitOfWork, command: OnTrack, media: Media) -> int:
     return track.track_id
 
 
-def published_by_ungating(connection: Connection, command: OnTrack) -> Audio | None:
+def published_by_ungating(connection: sa.Connection, command: OnTrack) -> Audio | None:
     view = at_expected_version(connection, command)
     return view.audio if view is not None and view.support_gate is not None else None
 
 
-def published_by_replacing(connection: Connection, command: ReplaceAudio) -> Audio | None:
+def published_by_replacing(connection: sa.Connection, command: ReplaceAudio) -> Audio | None:
     view = at_expected_version(connection, command)
     is_new = view is not None and view.support_gate is None and view.audio.cid != command.audio.cid
     return command.audio if is_new else None
 
 
-def published_by_undeleting(connection: Connection, command: OnTrack) -> Audio | None:
+def published_by_undeleting(connection: sa.Connection, command: OnTrack) -> Audio | None:
     view = at_expected_version(connection, command)
     if view is None or view.support_gate is not None or view.deleted_at is None:
         return None
@@ -173,14 +175,14 @@ def published_by_undeleting(connection: Connection, command: OnTrack) -> Audio |
     return view.audio
 
 
-def published_by_lifting_takedown(connection: Connection, command: OnTrack) -> Audio | None:
+def published_by_lifting_takedown(connection: sa.Connection, command: OnTrack) -> Audio | None:
     view = at_expected_version(connection, command, taken_down=True)
     is_open = view is not None and view.support_gate is None and view.deleted_at is None
     return view.audio if view is not None and is_open else None
 
 
 def at_expected_version(
-    connection: Connection, command: OnTrack, *, taken_down: bool = False
+    connection: sa.Connection, command: OnTrack, *, taken_down: bool = False
 ) -> TrackView | None:
     view = track_by_id(connection, command.track_id)
     if view is None or (command.versions is not None and view.visible_version not in command.versions):

@@ -5,7 +5,7 @@ from dataclasses import dataclass
 from datetime import datetime
 from typing import Final
 
-from sqlalchemy import Connection, select
+import sqlalchemy as sa
 
 from aggregates.errors import InvalidFieldError
 from aggregates.track import METADATA, Track, media_cids
@@ -61,7 +61,7 @@ def require_revertible(fields: Collection[str]) -> None:
             raise InvalidFieldError("fields", f"must be some of: {', '.join(FIELDS)}")
 
 
-def published_by_reverting(connection: Connection, command: Revert, log: EventLog) -> Audio | None:
+def published_by_reverting(connection: sa.Connection, command: Revert, log: EventLog) -> Audio | None:
     """The audio after the revert, where it is open then and is not public now."""
     view = at_expected_version(connection, command)
     if view is None:
@@ -133,11 +133,11 @@ MOST_REPLACEMENTS: Final = 2 * MOST_REVISIONS
 """That are looked at: the same audio may have been there several times."""
 
 
-def audio_revisions(log: EventLog, connection: Connection, track_id: int) -> Sequence[AudioRevision]:
+def audio_revisions(log: EventLog, connection: sa.Connection, track_id: int) -> Sequence[AudioRevision]:
     """Return the track's earlier audio, newest first, each once and without what it has now."""
     event, stream = stored_event.c, str(Track.create_id(track_id))
     replacements = (
-        select(event.position, event.originator_version, event.recorded_at)
+        sa.select(event.position, event.originator_version, event.recorded_at)
         .where(event.originator_id == stream, event.topic == Track.AudioReplaced.TOPIC)
         .order_by(event.originator_version.desc())
         .limit(MOST_REPLACEMENTS)
@@ -158,7 +158,9 @@ def audio_revisions(log: EventLog, connection: Connection, track_id: int) -> Seq
     return [*found.values()][:MOST_REVISIONS]
 
 
-def published_by_restoring(connection: Connection, command: RestoreRevision, log: EventLog) -> Audio | None:
+def published_by_restoring(
+    connection: sa.Connection, command: RestoreRevision, log: EventLog
+) -> Audio | None:
     """Return the audio that becomes public, as `published_by_reverting`; raises RevisionNotFoundError."""
     revision = _revision(log, connection, command)
     return published_by_reverting(connection, _revert(command, revision), log)
@@ -173,7 +175,7 @@ def restore_revision(unit: UnitOfWork, command: RestoreRevision, log: EventLog, 
     return revert_track(unit, _revert(command, revision), log, media)
 
 
-def _revision(log: EventLog, connection: Connection, command: RestoreRevision) -> AudioRevision:
+def _revision(log: EventLog, connection: sa.Connection, command: RestoreRevision) -> AudioRevision:
     for revision in audio_revisions(log, connection, command.track_id):
         if revision.id == command.revision_id:
             return revision

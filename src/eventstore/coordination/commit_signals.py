@@ -14,7 +14,7 @@ from contextvars import ContextVar
 from functools import partial
 from typing import TYPE_CHECKING, Any, Final
 
-from sqlalchemy import Connection, func, make_url, select
+import sqlalchemy as sa
 
 from eventstore.database import Database
 
@@ -38,13 +38,13 @@ _ANNOUNCE: Final = "select set_config('synchronous_commit', 'off', true), pg_not
 """A signal need not survive a crash. The setting ends with the statement: a pooler gives the session to other clients."""
 
 
-def announce(connection: Connection) -> None:
+def announce(connection: sa.Connection) -> None:
     """Notify every process when this transaction commits. Only for rare commits, which PostgreSQL serializes.
 
     PostgreSQL commits one transaction with a NOTIFY at a time (docs/adr/0008-wake-after-the-commit.md).
     """
     if connection.dialect.name == "postgresql":
-        connection.execute(select(func.pg_notify(CHANNEL, "")))
+        connection.execute(sa.select(sa.func.pg_notify(CHANNEL, "")))
 
 
 def wake_each(wakes: Sequence[Callable[[], None]]) -> None:
@@ -174,7 +174,7 @@ async def _notifications(database: Database, channel: str) -> AsyncGenerator[Non
 
 
 async def _file_changes(database: Database, _channel: str) -> AsyncGenerator[None]:
-    file, seen = make_url(database.url).database or "", None
+    file, seen = sa.make_url(database.url).database or "", None
     open_ = partial(sqlite3.connect, file, timeout=0, isolation_level=None, check_same_thread=False)
     async with _opened(open_) as driver:
         while True:

@@ -6,7 +6,7 @@ from datetime import datetime, timedelta
 from enum import Enum, auto
 from typing import Any, Final
 
-from sqlalchemy import ColumnElement, Connection, FromClause
+import sqlalchemy as sa
 
 from eventstore.change import Envelope, Via
 from eventstore.database import Database
@@ -88,9 +88,9 @@ class Kind:
     max_per_host: int | None = None
     keeps_done: bool = False
     """Whether a finished job stays, as done."""
-    condition: Callable[[FromClause], ColumnElement[bool]] | None = None
+    condition: Callable[[sa.FromClause], sa.ColumnElement[bool]] | None = None
     """Whether a row of `job`, under the alias that is given, may be claimed now."""
-    rank: Callable[[ColumnElement[str]], ColumnElement[int]] | None = None
+    rank: Callable[[sa.ColumnElement[str]], sa.ColumnElement[int]] | None = None
     """Of an account: the lower ones go first, before it counts when each was served."""
     ends_when_cancelled: bool = True
     """False for work in a thread, which goes on when its task is cancelled: its lease is left to expire."""
@@ -98,5 +98,5 @@ class Kind:
     """Whether a worker that stops gives it STOP_TIMEOUT_SECONDS to end: it is expensive to begin again."""
     find: Callable[[Database], object] | None = None
     """Requests what is to be done, before each look for due jobs."""
-    on_failed: Callable[[Connection, Job, str, datetime], None] = lambda *_: None
+    on_failed: Callable[[sa.Connection, Job, str, datetime], None] = lambda *_: None
     """Called in the transaction in which the job fails for good, with the problem."""

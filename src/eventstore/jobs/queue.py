@@ -10,26 +10,7 @@ from functools import cache
 from hashlib import blake2b
 from typing import Any, Final
 
-from sqlalchemy import (
-    ColumnElement,
-    Connection,
-    Row,
-    RowMapping,
-    ScalarSelect,
-    Select,
-    and_,
-    bindparam,
-    case,
-    delete,
-    func,
-    literal,
-    literal_column,
-    or_,
-    select,
-    union_all,
-    update,
-)
-from sqlalchemy import Text as TextType
+import sqlalchemy as sa
 
 from eventstore.append import upsert
 from eventstore.change import Envelope
@@ -43,13 +24,13 @@ from eventstore.schema import UtcDateTime
 PROCESS_ENDED: Final = "each attempt ended with its process"
 
 row: Final = job.c
-_WAITING: Final[ColumnElement[str]] = literal_column(f"'{JobState.WAITING}'")
+_WAITING: Final[sa.ColumnElement[str]] = sa.literal_column(f"'{JobState.WAITING}'")
 _UNLEASED: Final[Mapping[str, Any]] = {"lease_owner": None, "lease_until": PAST}
 NO_FAILURES: Final[Mapping[str, Any]] = {"problem": None, "failing_since": None, "first_error": None}
 
 
 def request(
-    connection: Connection,
+    connection: sa.Connection,
     wanted: Iterable[Wanted],
     now: datetime,
     *,
@@ -89,23 +70,23 @@ def request(
     )
 
 
-def job_of(connection: Connection, kind: str, subject: str) -> Row[Any] | None:
+def job_of(connection: sa.Connection, kind: str, subject: str) -> sa.Row[Any] | None:
     """Return the row."""
-    return connection.execute(select(job).where(row.kind == kind, row.subject == subject)).one_or_none()
+    return connection.execute(sa.select(job).where(row.kind == kind, row.subject == subject)).one_or_none()
 
 
-def is_unfinished(connection: Connection, kind: str, subject: str) -> bool:
+def is_unfinished(connection: sa.Connection, kind: str, subject: str) -> bool:
     """Whether the job waits or runs."""
-    found = select(row.id).where(row.kind == kind, row.subject == subject, IS_WAITING)
+    found = sa.select(row.id).where(row.kind == kind, row.subject == subject, IS_WAITING)
     return connection.scalar(found) is not None
 
 
-def cancel(connection: Connection, kind: str, subject: str) -> None:
+def cancel(connection: sa.Connection, kind: str, subject: str) -> None:
     """Remove the job; its worker finds its lease lost."""
-    connection.execute(delete(job).where(row.kind == kind, row.subject == subject))
+    connection.execute(sa.delete(job).where(row.kind == kind, row.subject == subject))
 
 
-def due_kinds(connection: Connection, kinds: Sequence[Kind], *, now: datetime, owner: str) -> set[str]:
+def due_kinds(connection: sa.Connection, kinds: Sequence[Kind], *, now: datetime, owner: str) -> set[str]:
     """Return the kinds that have a job to claim: most looks find nothing, and need no write transaction."""
     if not kinds:
         return set()
@@ -123,9 +104,11 @@ def claim(
         with database.write() as connection:
             if connection.dialect.name == "postgresql":
                 digest = blake2b(f"job\0{kind.name}".encode(), digest_size=8).digest()
-                connection.execute(select(func.pg_advisory_xact_lock(int.from_bytes(digest, signed=True))))
+                connection.execute(
+                    sa.select(sa.func.pg_advisory_xact_lock(int.from_bytes(digest, signed=True)))
+                )
             now = database.now(connection)
-            free = select(job).where(IS_WAITING, row.lease_until <= now)
+            free = sa.select(job).where(IS_WAITING, row.lease_until <= now)
             if subject is None:
                 these = free.where(row.id == _next_of(kind).scalar_subquery())
             else:
@@ -138,9 +121,9 @@ def claim(
             claimed = _claimed(found, now)
             pause = _pause(kind, found.attempts)
             taken = {"attempts": claimed.attempts, "due": now + pause, "lease_epoch": claimed.epoch}
-            is_unchanged = and_(row.id == found.id, row.lease_epoch == found.lease_epoch, IS_WAITING)
+            is_unchanged = sa.and_(row.id == found.id, row.lease_epoch == found.lease_epoch, IS_WAITING)
             leased = {"lease_owner": owner, "lease_until": now + lease, "began_at": now, "began_by": owner}
-            if connection.execute(update(job).where(is_unchanged).values(**taken, **leased)).rowcount == 0:
+            if connection.execute(sa.update(job).where(is_unchanged).values(**taken, **leased)).rowcount == 0:
                 continue
             served = upsert(connection, job_turn).values(kind=kind.name, account=found.account, served_at=now)
             connection.execute(
@@ -151,19 +134,19 @@ def claim(
             _end(connection, kind, claimed, found.problem or PROCESS_ENDED, now)
 
 
-def held(claimed: Job) -> ColumnElement[bool]:
+def held(claimed: Job) -> sa.ColumnElement[bool]:
     """Whether the claim still holds."""
-    return and_(row.id == claimed.id, row.lease_epoch == claimed.epoch, IS_LEASED)
+    return sa.and_(row.id == claimed.id, row.lease_epoch == claimed.epoch, IS_LEASED)
 
 
-def is_held(connection: Connection, claimed: Job) -> bool:
+def is_held(connection: sa.Connection, claimed: Job) -> bool:
     """Whether the claim still holds: no other worker has claimed the job, and it was not cancelled."""
-    return connection.scalar(select(row.id).where(held(claimed))) is not None
+    return connection.scalar(sa.select(row.id).where(held(claimed))) is not None
 
 
-def require_held(connection: Connection, claimed: Job) -> None:
+def require_held(connection: sa.Connection, claimed: Job) -> None:
     """Keep other workers from the job until the transaction ends; raises LeaseLostError if the claim is lost, or the job cancelled."""
-    if connection.scalar(select(row.id).where(held(claimed)).with_for_update()) is None:
+    if connection.scalar(sa.select(row.id).where(held(claimed)).with_for_update()) is None:
         raise LeaseLostError
 
 
@@ -174,7 +157,7 @@ def extend(database: Database, claimed: Job, lease: timedelta) -> bool:
         return _change(connection, claimed, lease_until=until, progress=claimed.progress)
 
 
-def record_step(connection: Connection, claimed: Job) -> None:
+def record_step(connection: sa.Connection, claimed: Job) -> None:
     """Begin the count of attempts anew in the transaction of a step that is done for good."""
     _change(connection, claimed, attempts=1, **NO_FAILURES)
 
@@ -192,7 +175,7 @@ def settle(database: Database, kind: Kind, claimed: Job, outcome: Outcome) -> No
         elif kind.keeps_done:
             _change(connection, claimed, **well, state=JobState.DONE, ended_at=now)
         else:
-            connection.execute(delete(job).where(held(claimed)))
+            connection.execute(sa.delete(job).where(held(claimed)))
 
 
 def fail(database: Database, kind: Kind, claimed: Job, failure: Failure) -> None:
@@ -200,7 +183,7 @@ def fail(database: Database, kind: Kind, claimed: Job, failure: Failure) -> None
     with database.write() as connection:
         now = database.now(connection)
         # in the row: a step that was done since the claim has begun the count anew
-        attempts = connection.scalar(select(row.attempts).where(held(claimed)).with_for_update())
+        attempts = connection.scalar(sa.select(row.attempts).where(held(claimed)).with_for_update())
         if attempts is None:
             return
         is_last = kind.max_attempts is not None and attempts >= kind.max_attempts
@@ -224,42 +207,46 @@ def release_ended(
 ) -> int:
     """End the leases of processes that are proved to have ended; returns how many."""
     with database.read_committed() as connection:
-        leased = select(row.id, row.lease_epoch, row.lease_owner).where(IS_LEASED, row.kind.in_(list(kinds)))
+        leased = sa.select(row.id, row.lease_epoch, row.lease_owner).where(
+            IS_LEASED, row.kind.in_(list(kinds))
+        )
         found = connection.execute(leased.where(row.lease_owner.not_in(list(but)))).all()
     ended = [each for each in found if has_ended(each.lease_owner)]
     for each in ended:
         with database.write() as connection:
-            same = and_(row.id == each.id, row.lease_epoch == each.lease_epoch, IS_LEASED)
-            connection.execute(update(job).where(same).values(_UNLEASED))
+            same = sa.and_(row.id == each.id, row.lease_epoch == each.lease_epoch, IS_LEASED)
+            connection.execute(sa.update(job).where(same).values(_UNLEASED))
     return len(ended)
 
 
-def count_jobs(connection: Connection) -> list[tuple[str, JobState, int]]:
+def count_jobs(connection: sa.Connection) -> list[tuple[str, JobState, int]]:
     """Count the jobs of each kind that wait, run or have failed, each up to MAX_COUNTED."""
     return [
-        (kind, state, count_up_to_limit(connection, select(row.id).where(row.kind == kind, condition)))
+        (kind, state, count_up_to_limit(connection, sa.select(row.id).where(row.kind == kind, condition)))
         for kind in _kinds(connection)
         for state, condition in CONDITIONS.items()
     ]
 
 
-def _kinds(connection: Connection) -> list[str]:
+def _kinds(connection: sa.Connection) -> list[str]:
     """Return the kinds that have jobs, each found by the index: there may be very many of one."""
-    kinds = select(func.min(row.kind).label("kind")).cte("kinds", recursive=True)
-    following = select(func.min(row.kind)).where(row.kind > kinds.c.kind).scalar_subquery()
-    kinds = kinds.union_all(select(following).where(kinds.c.kind.is_not(None)))
-    return list(connection.scalars(select(kinds.c.kind).where(kinds.c.kind.is_not(None))))
+    kinds = sa.select(sa.func.min(row.kind).label("kind")).cte("kinds", recursive=True)
+    following = sa.select(sa.func.min(row.kind)).where(row.kind > kinds.c.kind).scalar_subquery()
+    kinds = kinds.union_all(sa.select(following).where(kinds.c.kind.is_not(None)))
+    return list(connection.scalars(sa.select(kinds.c.kind).where(kinds.c.kind.is_not(None))))
 
 
 def jobs(
-    connection: Connection, *, kind: str | None, state: str | None, before: int | None = None, limit: int
-) -> Sequence[RowMapping]:
+    connection: sa.Connection, *, kind: str | None, state: str | None, before: int | None = None, limit: int
+) -> Sequence[sa.RowMapping]:
     """Return jobs, the newest first, of a kind and in a state if these are given; a row's `state` is the one that is shown."""
     shown = [each for each in row if each is not row.state]
-    states = case(
-        *((condition, literal(each, TextType)) for each, condition in CONDITIONS.items()), else_=row.state
+    states = sa.case(
+        *((condition, sa.literal(each, sa.Text)) for each, condition in CONDITIONS.items()), else_=row.state
     )
-    query = select(*shown, states.label("state")).where(row.kind.in_([kind] if kind else _kinds(connection)))
+    query = sa.select(*shown, states.label("state")).where(
+        row.kind.in_([kind] if kind else _kinds(connection))
+    )
     if state is not None:
         query = query.where(CONDITIONS.get(JobState(state), row.state == state))
     if before is not None:
@@ -267,10 +254,10 @@ def jobs(
     return connection.execute(query.order_by(row.id.desc()).limit(limit)).mappings().all()
 
 
-def retry(connection: Connection, job_id: int, now: datetime) -> Row[Any] | None:
+def retry(connection: sa.Connection, job_id: int, now: datetime) -> sa.Row[Any] | None:
     """Begin a job anew that has failed, or make one due that waits; returns its row as it was, None where there is no such job."""
-    retriable = or_(row.state == JobState.FAILED, CONDITIONS[JobState.WAITING])
-    found = connection.execute(select(job).where(row.id == job_id, retriable)).one_or_none()
+    retriable = sa.or_(row.state == JobState.FAILED, CONDITIONS[JobState.WAITING])
+    found = connection.execute(sa.select(job).where(row.id == job_id, retriable)).one_or_none()
     if found is not None:
         envelope = Envelope(found.actor, found.via, found.request_id)
         wanted = Wanted(found.kind, found.subject, found.account, found.host, envelope)
@@ -279,28 +266,30 @@ def retry(connection: Connection, job_id: int, now: datetime) -> Row[Any] | None
     return found
 
 
-def stalled_since(connection: Connection, now: datetime, *, but: Sequence[str] = ()) -> datetime | None:
+def stalled_since(connection: sa.Connection, now: datetime, *, but: Sequence[str] = ()) -> datetime | None:
     """Return since when jobs of some kind are due, and none of that kind has begun or runs; None where there is no such kind.
 
     `but` names the kinds that wait for what is no worker's.
     """
     other, turn = job.alias(), job_turn.c
-    runs = select(other.c.id).where(
+    runs = sa.select(other.c.id).where(
         other.c.kind == row.kind, other.c.lease_owner.is_not(None), other.c.lease_until > now
     )
-    served = select(func.max(turn.served_at)).where(turn.kind == row.kind).scalar_subquery()
+    served = sa.select(sa.func.max(turn.served_at)).where(turn.kind == row.kind).scalar_subquery()
     is_due = (IS_WAITING, row.kind.not_in(but), row.due <= now, row.lease_until <= now, ~runs.exists())
     # what is due at once was requested, or stopped, at some time
-    since = case((row.due > PAST, row.due), else_=func.coalesce(row.stopped_at, row.requested_at))
-    found = connection.execute(select(func.min(since), served).where(*is_due).group_by(row.kind))
+    since = sa.case((row.due > PAST, row.due), else_=sa.func.coalesce(row.stopped_at, row.requested_at))
+    found = connection.execute(sa.select(sa.func.min(since), served).where(*is_due).group_by(row.kind))
     return min((max(due, served_at or due) for due, served_at in found), default=None)
 
 
 def prune_turns(database: Database, before: datetime) -> None:
     """Forget when accounts were served that have had no job of a kind since."""
-    waits = select(row.id).where(row.kind == job_turn.c.kind, row.account == job_turn.c.account, IS_WAITING)
+    waits = sa.select(row.id).where(
+        row.kind == job_turn.c.kind, row.account == job_turn.c.account, IS_WAITING
+    )
     with database.write() as connection:
-        connection.execute(delete(job_turn).where(job_turn.c.served_at <= before, ~waits.exists()))
+        connection.execute(sa.delete(job_turn).where(job_turn.c.served_at <= before, ~waits.exists()))
 
 
 def _requested(wanted: Wanted, now: datetime) -> dict[str, Any]:
@@ -323,7 +312,7 @@ def _requested(wanted: Wanted, now: datetime) -> dict[str, Any]:
     }
 
 
-def _claimed(found: Row[Any], now: datetime) -> Job:
+def _claimed(found: sa.Row[Any], now: datetime) -> Job:
     return Job(
         found.id,
         found.kind,
@@ -343,7 +332,7 @@ def _pause(kind: Kind, failures: int) -> timedelta:
     return backoff(failures, first=kind.first_pause_seconds, cap=kind.max_pause_seconds)
 
 
-def _end(connection: Connection, kind: Kind, claimed: Job, problem: str, now: datetime) -> None:
+def _end(connection: sa.Connection, kind: Kind, claimed: Job, problem: str, now: datetime) -> None:
     ended = {"state": JobState.FAILED, "ended_at": now}
     if _change(connection, claimed, **ended, **_failed(claimed, problem, now)):
         kind.on_failed(connection, claimed, problem, now)
@@ -351,26 +340,26 @@ def _end(connection: Connection, kind: Kind, claimed: Job, problem: str, now: da
 
 def _failed(claimed: Job, problem: str, now: datetime) -> dict[str, Any]:
     at_first: dict[str, Any] = {"failing_since": now, "first_error": problem}
-    since: dict[str, Any] = {name: func.coalesce(row[name], value) for name, value in at_first.items()}
+    since: dict[str, Any] = {name: sa.func.coalesce(row[name], value) for name, value in at_first.items()}
     since |= {"problem": problem, "stopped_at": now}
     return {**since, **_UNLEASED, "progress": claimed.progress}
 
 
-def _change(connection: Connection, claimed: Job, **values: Any) -> bool:
-    return connection.execute(update(job).where(held(claimed)).values(values)).rowcount == 1
+def _change(connection: sa.Connection, claimed: Job, **values: Any) -> bool:
+    return connection.execute(sa.update(job).where(held(claimed)).values(values)).rowcount == 1
 
 
 @cache  # building it costs more than executing it (CONTRIBUTING.md)
 def _due_kinds(kinds: tuple[Kind, ...]) -> Any:
-    return union_all(*(select(literal(kind.name)).where(_next_of(kind).exists()) for kind in kinds))
+    return sa.union_all(*(sa.select(sa.literal(kind.name)).where(_next_of(kind).exists()) for kind in kinds))
 
 
 @cache
-def _next_of(kind: Kind) -> Select[int]:
+def _next_of(kind: Kind) -> sa.Select[int]:
     """Select the due job of the account that was served the longest ago, of those within the limits."""
     turn, running = job_turn.c, job.alias("running")
-    now = bindparam("now", type_=UtcDateTime)
-    leased = and_(running.c.kind == kind.name, running.c.lease_owner.is_not(None))
+    now = sa.bindparam("now", type_=UtcDateTime)
+    leased = sa.and_(running.c.kind == kind.name, running.c.lease_owner.is_not(None))
     these = [turn.kind == kind.name]
     if kind.max_per_account is not None:
         of_account = _count(running, leased, running.c.lease_until > now, running.c.account == turn.account)
@@ -381,18 +370,18 @@ def _next_of(kind: Kind) -> Select[int]:
     if kind.condition is not None:
         waits.append(kind.condition(first))
     if kind.max_per_host is not None:
-        of_owner = running.c.lease_owner == bindparam("owner")
+        of_owner = running.c.lease_owner == sa.bindparam("owner")
         of_host = _count(
             running, leased, running.c.lease_until > now, of_owner, running.c.host == first.c.host
         )
-        waits.append(or_(first.c.host == "", of_host < kind.max_per_host))
-    of_turn = select(first.c.id).where(*waits).order_by(first.c.due, first.c.id).limit(1)
+        waits.append(sa.or_(first.c.host == "", of_host < kind.max_per_host))
+    of_turn = sa.select(first.c.id).where(*waits).order_by(first.c.due, first.c.id).limit(1)
     ranks = [] if kind.rank is None else [kind.rank(turn.account).label("rank")]
     of_turns = of_turn.correlate(job_turn).scalar_subquery().label("id")
-    found = select(of_turns, *ranks, turn.served_at, turn.account).where(*these).subquery()
+    found = sa.select(of_turns, *ranks, turn.served_at, turn.account).where(*these).subquery()
     order = [each for each in found.c if each is not found.c.id]
-    return select(found.c.id).where(found.c.id.is_not(None)).order_by(*order).limit(1)
+    return sa.select(found.c.id).where(found.c.id.is_not(None)).order_by(*order).limit(1)
 
 
-def _count(running: Any, *conditions: ColumnElement[bool]) -> ScalarSelect[int]:
-    return select(func.count()).select_from(running).where(*conditions).scalar_subquery()
+def _count(running: Any, *conditions: sa.ColumnElement[bool]) -> sa.ScalarSelect[int]:
+    return sa.select(sa.func.count()).select_from(running).where(*conditions).scalar_subquery()

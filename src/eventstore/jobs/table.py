@@ -3,26 +3,14 @@
 from datetime import UTC, datetime
 from typing import Any, Final
 
-from sqlalchemy import (
-    Column,
-    Index,
-    Integer,
-    Row,
-    RowMapping,
-    Table,
-    Text,
-    UniqueConstraint,
-    and_,
-    literal_column,
-    text,
-)
+import sqlalchemy as sa
 
 from eventstore.schema import Json, Position, UtcDateTime, metadata
 from eventstore.states import State, Transition
 
 PAST: Final = datetime(1970, 1, 1, tzinfo=UTC)
-_PAST: Final = text("'1970-01-01 00:00:00.000000'")
-_ZERO: Final = text("0")
+_PAST: Final = sa.text("'1970-01-01 00:00:00.000000'")
+_ZERO: Final = sa.text("0")
 
 
 class JobState(State):
@@ -60,33 +48,33 @@ TRANSITIONS: Final = (
     ),
 )
 
-job: Final = Table(
+job: Final = sa.Table(
     "job",
     metadata,
-    Column("id", Position, primary_key=True, autoincrement=True),
-    Column("kind", Text, nullable=False),
-    Column("subject", Text, nullable=False),
-    Column("account", Text, nullable=False, server_default=text("''")),  # whose turn it takes
-    Column("host", Text, nullable=False, server_default=text("''")),  # that it sends requests to
-    Column("state", Text, nullable=False, server_default=text(f"'{JobState.WAITING}'")),
-    Column("due", UtcDateTime, nullable=False),
-    Column("attempts", Integer, nullable=False, server_default=_ZERO),
-    Column("problem", Text),
-    Column("failing_since", UtcDateTime),
-    Column("first_error", Text),
-    Column("progress", Json),
-    Column("actor", Text, nullable=False),
-    Column("via", Text, nullable=False),
-    Column("request_id", Text, nullable=False),
-    Column("requested_at", UtcDateTime, nullable=False),
-    Column("ended_at", UtcDateTime),
-    Column("began_at", UtcDateTime),
-    Column("began_by", Text),
-    Column("stopped_at", UtcDateTime),
-    Column("lease_owner", Text),
-    Column("lease_until", UtcDateTime, nullable=False, server_default=_PAST),
-    Column("lease_epoch", Integer, nullable=False, server_default=_ZERO),
-    UniqueConstraint("kind", "subject"),
+    sa.Column("id", Position, primary_key=True, autoincrement=True),
+    sa.Column("kind", sa.Text, nullable=False),
+    sa.Column("subject", sa.Text, nullable=False),
+    sa.Column("account", sa.Text, nullable=False, server_default=sa.text("''")),  # whose turn it takes
+    sa.Column("host", sa.Text, nullable=False, server_default=sa.text("''")),  # that it sends requests to
+    sa.Column("state", sa.Text, nullable=False, server_default=sa.text(f"'{JobState.WAITING}'")),
+    sa.Column("due", UtcDateTime, nullable=False),
+    sa.Column("attempts", sa.Integer, nullable=False, server_default=_ZERO),
+    sa.Column("problem", sa.Text),
+    sa.Column("failing_since", UtcDateTime),
+    sa.Column("first_error", sa.Text),
+    sa.Column("progress", Json),
+    sa.Column("actor", sa.Text, nullable=False),
+    sa.Column("via", sa.Text, nullable=False),
+    sa.Column("request_id", sa.Text, nullable=False),
+    sa.Column("requested_at", UtcDateTime, nullable=False),
+    sa.Column("ended_at", UtcDateTime),
+    sa.Column("began_at", UtcDateTime),
+    sa.Column("began_by", sa.Text),
+    sa.Column("stopped_at", UtcDateTime),
+    sa.Column("lease_owner", sa.Text),
+    sa.Column("lease_until", UtcDateTime, nullable=False, server_default=_PAST),
+    sa.Column("lease_epoch", sa.Integer, nullable=False, server_default=_ZERO),
+    sa.UniqueConstraint("kind", "subject"),
     sqlite_autoincrement=True,
     implicit_returning=False,  # a request may insert nothing
 )
@@ -94,20 +82,20 @@ job: Final = Table(
 attempt counts when it is claimed, so that work which ends its process is not tried for ever. The newest attempt was begun
 at `began_at` by the process `began_by`; the last one that ended did so at `stopped_at`, and the job as a whole at `ended_at`."""
 
-job_turn: Final = Table(
+job_turn: Final = sa.Table(
     "job_turn",
     metadata,
-    Column("kind", Text, primary_key=True),
-    Column("account", Text, primary_key=True),
-    Column("served_at", UtcDateTime, nullable=False),
-    Index("ix_job_turn_served", "kind", "served_at", "account"),
+    sa.Column("kind", sa.Text, primary_key=True),
+    sa.Column("account", sa.Text, primary_key=True),
+    sa.Column("served_at", UtcDateTime, nullable=False),
+    sa.Index("ix_job_turn_served", "kind", "served_at", "account"),
 )
 """When an account's job of a kind was claimed last, or its first one requested: the longest ago is next."""
 
 # Written out, so that PostgreSQL knows the indexes' conditions in a prepared statement too.
-IS_WAITING: Final = job.c.state == literal_column(f"'{JobState.WAITING}'")
+IS_WAITING: Final = job.c.state == sa.literal_column(f"'{JobState.WAITING}'")
 IS_LEASED: Final = job.c.lease_owner.is_not(None)
-Index(
+sa.Index(
     "ix_job_waiting",
     job.c.kind,
     job.c.account,
@@ -115,22 +103,22 @@ Index(
     sqlite_where=IS_WAITING,
     postgresql_where=IS_WAITING,
 )
-Index("ix_job_leased", job.c.kind, sqlite_where=IS_LEASED, postgresql_where=IS_LEASED)
-Index("ix_job_state", job.c.kind, job.c.state, job.c.requested_at)
-Index("ix_job_account", job.c.account)
+sa.Index("ix_job_leased", job.c.kind, sqlite_where=IS_LEASED, postgresql_where=IS_LEASED)
+sa.Index("ix_job_state", job.c.kind, job.c.state, job.c.requested_at)
+sa.Index("ix_job_account", job.c.account)
 
 CONDITIONS: Final = {
-    JobState.RUNNING: and_(IS_WAITING, IS_LEASED),
-    JobState.WAITING: and_(IS_WAITING, job.c.lease_owner.is_(None)),
+    JobState.RUNNING: sa.and_(IS_WAITING, IS_LEASED),
+    JobState.WAITING: sa.and_(IS_WAITING, job.c.lease_owner.is_(None)),
     JobState.FAILED: job.c.state == JobState.FAILED,
 }
 
 
-def state_of(row: Row[Any] | RowMapping | None) -> JobState:
+def state_of(row: sa.Row[Any] | sa.RowMapping | None) -> JobState:
     """Return the state that a row of `job` says; no row is idle."""
     if row is None:
         return JobState.IDLE
-    found = row if isinstance(row, RowMapping) else row._mapping  # noqa: SLF001 - SQLAlchemy's way to a row's columns
+    found = row if isinstance(row, sa.RowMapping) else row._mapping  # noqa: SLF001 - SQLAlchemy's way to a row's columns
     if found["state"] == JobState.WAITING and found["lease_owner"] is not None:
         return JobState.RUNNING
     return JobState(found["state"])

@@ -13,10 +13,9 @@ from typing import Any, Final
 from uuid import UUID
 
 import eventsourcing
+import sqlalchemy as sa
 from eventsourcing.domain import Aggregate
 from eventsourcing.utils import get_topic, resolve_topic
-from sqlalchemy import Column, Connection, Integer, LargeBinary, Table, Text, and_, bindparam, func, select
-from sqlalchemy import literal_column as literal
 
 import aggregates
 from aggregates.values import Artwork, Audio, BlobRef, Downloads, Feature, SupportGate
@@ -27,15 +26,15 @@ from eventstore.schema import Position, metadata, stored_event
 
 EVENTS_PER_SNAPSHOT: Final = 100
 
-aggregate_snapshot: Final = Table(
+aggregate_snapshot: Final = sa.Table(
     "aggregate_snapshot",
     metadata,
-    Column("originator_id", Text, primary_key=True),
-    Column("originator_version", Integer, primary_key=True, autoincrement=False),
-    Column("position", Position, nullable=False),
-    Column("fingerprint", Text, nullable=False),
-    Column("topic", Text, nullable=False),
-    Column("state", LargeBinary, nullable=False),
+    sa.Column("originator_id", sa.Text, primary_key=True),
+    sa.Column("originator_version", sa.Integer, primary_key=True, autoincrement=False),
+    sa.Column("position", Position, nullable=False),
+    sa.Column("fingerprint", sa.Text, nullable=False),
+    sa.Column("topic", sa.Text, nullable=False),
+    sa.Column("state", sa.LargeBinary, nullable=False),
 )
 
 
@@ -54,7 +53,7 @@ class Snapshots:
     fingerprint: Final = "snapshots-1"
     tables: Final = (ProjectedTable(aggregate_snapshot, about="position", compared_by="fingerprint"),)
 
-    def apply(self, connection: Connection, changes: Sequence[Change], into: Into) -> None:
+    def apply(self, connection: sa.Connection, changes: Sequence[Change], into: Into) -> None:
         """Write the states that are due."""
         rows = [
             {
@@ -73,28 +72,31 @@ class Snapshots:
 
 _event: Final = stored_event.c
 _snapshot: Final = aggregate_snapshot.c
-_IS_OF_EVENT: Final = and_(
+_IS_OF_EVENT: Final = sa.and_(
     _snapshot.originator_id == _event.originator_id,
     _snapshot.originator_version == _event.originator_version,
     _snapshot.position == _event.position,
-    _snapshot.fingerprint == bindparam("fingerprint"),
+    _snapshot.fingerprint == sa.bindparam("fingerprint"),
 )
 _NEWEST: Final = (
-    select(_snapshot.originator_version)
+    sa.select(_snapshot.originator_version)
     .join(stored_event, _IS_OF_EVENT)
-    .where(_snapshot.originator_id == bindparam("stream"), _snapshot.originator_version <= bindparam("upto"))
+    .where(
+        _snapshot.originator_id == sa.bindparam("stream"),
+        _snapshot.originator_version <= sa.bindparam("upto"),
+    )
     .order_by(_snapshot.originator_version.desc())
-    .limit(literal("1"))
+    .limit(sa.literal_column("1"))
     .scalar_subquery()
 )
 FROM_SNAPSHOT: Final = Prepared(
     lambda _: (
-        select(stored_event, _snapshot.topic.label("of_topic"), _snapshot.state.label("snapshot"))
+        sa.select(stored_event, _snapshot.topic.label("of_topic"), _snapshot.state.label("snapshot"))
         .select_from(stored_event.outerjoin(aggregate_snapshot, _IS_OF_EVENT))
         .where(
-            _event.originator_id == bindparam("stream"),
-            _event.originator_version >= func.coalesce(_NEWEST, literal("0")),
-            _event.originator_version <= bindparam("upto"),
+            _event.originator_id == sa.bindparam("stream"),
+            _event.originator_version >= sa.func.coalesce(_NEWEST, sa.literal_column("0")),
+            _event.originator_version <= sa.bindparam("upto"),
         )
         .order_by(_event.originator_version)
     )

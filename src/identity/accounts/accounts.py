@@ -5,7 +5,7 @@ from dataclasses import dataclass
 from datetime import datetime
 from typing import Any, Final
 
-from sqlalchemy import Column, Connection, Select, Table, Text, bindparam, select, update
+import sqlalchemy as sa
 
 from eventstore.append import upsert
 from eventstore.database import Database
@@ -14,18 +14,18 @@ from eventstore.schema import UtcDateTime, metadata
 from eventstore.states import State, Transition
 from identity.errors import INVALID_HANDLE
 
-account = Table(
+account = sa.Table(
     "account",
     metadata,
-    Column("did", Text, primary_key=True),
-    Column("handle", Text, nullable=False, index=True),
-    Column("pds_url", Text, nullable=False),
-    Column("display_name", Text, nullable=False),
-    Column("created_at", UtcDateTime, nullable=False),
-    Column("updated_at", UtcDateTime, nullable=False),
-    Column("leaving_since", UtcDateTime),
-    Column("chosen_name", Text),
-    Column("bio", Text),
+    sa.Column("did", sa.Text, primary_key=True),
+    sa.Column("handle", sa.Text, nullable=False, index=True),
+    sa.Column("pds_url", sa.Text, nullable=False),
+    sa.Column("display_name", sa.Text, nullable=False),
+    sa.Column("created_at", UtcDateTime, nullable=False),
+    sa.Column("updated_at", UtcDateTime, nullable=False),
+    sa.Column("leaving_since", UtcDateTime),
+    sa.Column("chosen_name", sa.Text),
+    sa.Column("bio", sa.Text),
 )
 
 
@@ -69,8 +69,8 @@ class Account:
 
 
 ACTIVE: Final = Prepared(
-    lambda _: select(account.c.did).where(
-        account.c.did == bindparam("did"), account.c.leaving_since.is_(None)
+    lambda _: sa.select(account.c.did).where(
+        account.c.did == sa.bindparam("did"), account.c.leaving_since.is_(None)
     )
 )
 """Finds the account if it exists and has not requested its deletion."""
@@ -83,7 +83,7 @@ class Accounts:
         self._database = database
 
     def get(self, did: str) -> Account | None:
-        return next(iter(self._all(select(account).where(account.c.did == did))), None)
+        return next(iter(self._all(sa.select(account).where(account.c.did == did))), None)
 
     def by_handle(self, handle: str) -> Account | None:
         """Return the account with this handle; a leading @ and capitals are ignored."""
@@ -91,27 +91,30 @@ class Accounts:
         if wanted == INVALID_HANDLE:
             return None
         found = (
-            select(account).where(account.c.handle == wanted).order_by(account.c.updated_at.desc()).limit(1)
+            sa.select(account)
+            .where(account.c.handle == wanted)
+            .order_by(account.c.updated_at.desc())
+            .limit(1)
         )
         return next(iter(self._all(found)), None)
 
     def with_handle_part(self, part: str, *, limit: int) -> Sequence[Account]:
         has_part = account.c.handle.contains(part.lower(), autoescape=True)
         is_shown = (account.c.handle != INVALID_HANDLE) & account.c.leaving_since.is_(None)
-        found = select(account).where(has_part, is_shown).order_by(account.c.handle).limit(limit)
+        found = sa.select(account).where(has_part, is_shown).order_by(account.c.handle).limit(limit)
         return self._all(found)
 
     def of_dids(self, dids: Collection[str]) -> Sequence[Account]:
         """Return those of the accounts that are here and have not requested their deletion."""
-        return self._all(select(account).where(account.c.did.in_(dids), account.c.leaving_since.is_(None)))
+        return self._all(sa.select(account).where(account.c.did.in_(dids), account.c.leaving_since.is_(None)))
 
-    def _all(self, found: Select[Any]) -> Sequence[Account]:
+    def _all(self, found: sa.Select[Any]) -> Sequence[Account]:
         with self._database.read() as connection:
             return [Account(**row._asdict()) for row in connection.execute(found)]
 
     def upsert(
         self,
-        connection: Connection,
+        connection: sa.Connection,
         *,
         did: str,
         handle: str,
@@ -122,7 +125,7 @@ class Accounts:
         handle = handle.lower()
         if handle != INVALID_HANDLE:
             others = (account.c.handle == handle) & (account.c.did != did)
-            connection.execute(update(account).where(others).values(handle=INVALID_HANDLE))
+            connection.execute(sa.update(account).where(others).values(handle=INVALID_HANDLE))
         written = {"chosen_name": None, "bio": None, **known, "handle": handle, "updated_at": now}
         row = connection.execute(
             upsert(connection, account)
@@ -133,18 +136,18 @@ class Accounts:
         return Account(**row._asdict())
 
 
-def accounts_of(connection: Connection, dids: Collection[str]) -> dict[str, Account]:
+def accounts_of(connection: sa.Connection, dids: Collection[str]) -> dict[str, Account]:
     """Return those of the accounts that are here, also those that have requested their deletion, by DID."""
-    rows = connection.execute(select(account).where(account.c.did.in_(dids)))
+    rows = connection.execute(sa.select(account).where(account.c.did.in_(dids)))
     return {row.did: Account(**row._asdict()) for row in rows}
 
 
-def set_profile(connection: Connection, did: str, *, chosen_name: str | None, bio: str | None) -> None:
-    of_account = update(account).where(account.c.did == did)
+def set_profile(connection: sa.Connection, did: str, *, chosen_name: str | None, bio: str | None) -> None:
+    of_account = sa.update(account).where(account.c.did == did)
     connection.execute(of_account.values(chosen_name=chosen_name, bio=bio))
 
 
-def request_deletion(connection: Connection, did: str, at: datetime) -> None:
+def request_deletion(connection: sa.Connection, did: str, at: datetime) -> None:
     """Record when the account requested its deletion; a second request changes nothing."""
     active = account.c.leaving_since.is_(None)
-    connection.execute(update(account).where(account.c.did == did, active).values(leaving_since=at))
+    connection.execute(sa.update(account).where(account.c.did == did, active).values(leaving_since=at))

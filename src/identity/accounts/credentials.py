@@ -10,22 +10,8 @@ from datetime import datetime, timedelta
 from enum import StrEnum
 from typing import Final
 
+import sqlalchemy as sa
 from pydantic import SecretStr
-from sqlalchemy import (
-    BindParameter,
-    Column,
-    ColumnElement,
-    Connection,
-    Table,
-    Text,
-    and_,
-    bindparam,
-    func,
-    insert,
-    or_,
-    select,
-    update,
-)
 
 from aggregates.account import Account
 from eventstore.change import Envelope
@@ -67,22 +53,22 @@ class CredentialKind(StrEnum):
     API = "api"
 
 
-credential = Table(
+credential = sa.Table(
     "credential",
     metadata,
-    Column("token_hash", Text, primary_key=True),
-    Column(
-        "id", Text, nullable=False, unique=True
+    sa.Column("token_hash", sa.Text, primary_key=True),
+    sa.Column(
+        "id", sa.Text, nullable=False, unique=True
     ),  # public: it identifies the token, but does not authenticate
-    Column("did", Text, nullable=False, index=True),
-    Column("kind", Text, nullable=False),
-    Column("name", Text, nullable=False),
-    Column("scope", Text, nullable=False),
-    Column("created_at", UtcDateTime, nullable=False),
-    Column("expires_at", UtcDateTime),
-    Column("last_used_at", UtcDateTime),
-    Column("revoked_at", UtcDateTime),
-    Column("parent", Text),  # the id of the API token that made it, with which it ends
+    sa.Column("did", sa.Text, nullable=False, index=True),
+    sa.Column("kind", sa.Text, nullable=False),
+    sa.Column("name", sa.Text, nullable=False),
+    sa.Column("scope", sa.Text, nullable=False),
+    sa.Column("created_at", UtcDateTime, nullable=False),
+    sa.Column("expires_at", UtcDateTime),
+    sa.Column("last_used_at", UtcDateTime),
+    sa.Column("revoked_at", UtcDateTime),
+    sa.Column("parent", sa.Text),  # the id of the API token that made it, with which it ends
 )
 
 
@@ -135,9 +121,9 @@ class Issued:
 
 
 BY_TOKEN: Final = (
-    select(credential, account.c.handle, account.c.leaving_since)
+    sa.select(credential, account.c.handle, account.c.leaving_since)
     .join(account, account.c.did == credential.c.did)
-    .where(credential.c.token_hash == bindparam("token_hash"), credential.c.revoked_at.is_(None))
+    .where(credential.c.token_hash == sa.bindparam("token_hash"), credential.c.revoked_at.is_(None))
 )
 
 
@@ -156,7 +142,7 @@ class Credentials:
 
     def issue(
         self,
-        connection: Connection,
+        connection: sa.Connection,
         *,
         did: str,
         kind: CredentialKind,
@@ -172,7 +158,7 @@ class Credentials:
         expires_at = min((end for end in ends if end is not None), default=None)
         issued = Issued(secrets.token_hex(8), SecretStr(f"mt_{secrets.token_urlsafe(32)}"), expires_at)
         connection.execute(
-            insert(credential).values(
+            sa.insert(credential).values(
                 token_hash=_hash(issued.token),
                 id=issued.id,
                 did=did,
@@ -201,7 +187,7 @@ class Credentials:
             with self._database.write() as connection:
                 of_row = credential.c.token_hash == row.token_hash
                 unused = credential.c.last_used_at.is_not_distinct_from(row.last_used_at)
-                connection.execute(update(credential).where(of_row, unused).values(last_used_at=now))
+                connection.execute(sa.update(credential).where(of_row, unused).values(last_used_at=now))
         principal = Principal(
             did=row.did,
             handle=row.handle,
@@ -237,7 +223,7 @@ class Credentials:
         with self._database.read() as connection:
             now = self._database.now(connection)
             rows = connection.execute(
-                select(credential)
+                sa.select(credential)
                 .where(_of(did, only), _is_usable(now))
                 .order_by(credential.c.created_at.desc(), credential.c.token_hash)
             ).all()
@@ -249,52 +235,52 @@ class Credentials:
             for row in rows
         ]
 
-    def is_usable(self, connection: Connection, *, did: str, credential_id: str) -> bool:
+    def is_usable(self, connection: sa.Connection, *, did: str, credential_id: str) -> bool:
         now = self._database.now(connection)
         return bool(IS_USABLE.query(did=did, credential_id=credential_id, now=now).start(connection).all())
 
 
 def revoke_usable(
-    connection: Connection, *, did: str, now: datetime, only: str | None = None, but: str | None = None
+    connection: sa.Connection, *, did: str, now: datetime, only: str | None = None, but: str | None = None
 ) -> list[tuple[str, CredentialKind]]:
     """Revoke the usable tokens of this account, or `only` the one with this id and those made with it, all `but` one.
 
     Returns their ids and kinds.
     """
     which = (_of(did, only), credential.c.id != (but or ""), _is_usable(now))
-    revoked = update(credential).where(*which).values(revoked_at=now)
+    revoked = sa.update(credential).where(*which).values(revoked_at=now)
     rows = connection.execute(revoked.returning(credential.c.id, credential.c.kind)).all()
     return sorted((row.id, CredentialKind(row.kind)) for row in rows)
 
 
-def _of(did: str, only: str | None) -> ColumnElement[bool]:
+def _of(did: str, only: str | None) -> sa.ColumnElement[bool]:
     of_account = credential.c.did == did
     if only is None:
         return of_account
-    made = select(credential.c.id).where(of_account, credential.c.id == only).cte("made", recursive=True)
-    made = made.union_all(select(credential.c.id).where(of_account, credential.c.parent == made.c.id))
-    return credential.c.id.in_(select(made.c.id))
+    made = sa.select(credential.c.id).where(of_account, credential.c.id == only).cte("made", recursive=True)
+    made = made.union_all(sa.select(credential.c.id).where(of_account, credential.c.parent == made.c.id))
+    return credential.c.id.in_(sa.select(made.c.id))
 
 
-def revoke_all_tokens(connection: Connection, now: datetime) -> None:
-    working = update(credential).where(credential.c.revoked_at.is_(None))
+def revoke_all_tokens(connection: sa.Connection, now: datetime) -> None:
+    working = sa.update(credential).where(credential.c.revoked_at.is_(None))
     connection.execute(working.values(revoked_at=now))
 
 
-def count_usable_tokens(connection: Connection, now: datetime, did: str | None = None) -> int:
+def count_usable_tokens(connection: sa.Connection, now: datetime, did: str | None = None) -> int:
     of_account = () if did is None else (credential.c.did == did,)
-    return connection.scalar(select(func.count()).where(_is_usable(now), *of_account)) or 0
+    return connection.scalar(sa.select(sa.func.count()).where(_is_usable(now), *of_account)) or 0
 
 
-def _is_usable(now: datetime | BindParameter[datetime]) -> ColumnElement[bool]:
-    unexpired = or_(credential.c.expires_at.is_(None), credential.c.expires_at > now)
-    return and_(credential.c.revoked_at.is_(None), unexpired)
+def _is_usable(now: datetime | sa.BindParameter[datetime]) -> sa.ColumnElement[bool]:
+    unexpired = sa.or_(credential.c.expires_at.is_(None), credential.c.expires_at > now)
+    return sa.and_(credential.c.revoked_at.is_(None), unexpired)
 
 
 IS_USABLE: Final = Prepared(
-    lambda _: select(credential.c.id).where(
-        *(credential.c.id == bindparam("credential_id"), credential.c.did == bindparam("did")),
-        _is_usable(bindparam("now", type_=UtcDateTime())),
+    lambda _: sa.select(credential.c.id).where(
+        *(credential.c.id == sa.bindparam("credential_id"), credential.c.did == sa.bindparam("did")),
+        _is_usable(sa.bindparam("now", type_=UtcDateTime())),
     )
 )
 

@@ -14,7 +14,7 @@ from itertools import count
 from typing import Any, Final, Protocol, TypeVar
 
 import httpx
-from sqlalchemy import Connection
+import sqlalchemy as sa
 
 from aggregates.errors import SessionUnavailableError, SignInRequiredError
 from eventstore.change import Envelope
@@ -71,8 +71,8 @@ class PdsSessions:
         cipher: Cipher,
         http: httpx.AsyncClient,
         *,
-        on_reauth: Callable[[Connection, str], None],
-        on_signed_in: Callable[[Connection, str, str], None],
+        on_reauth: Callable[[sa.Connection, str], None],
+        on_signed_in: Callable[[sa.Connection, str, str], None],
         oauth: Grants | None = None,
         on_refresh: Callable[[str], None] = lambda _outcome: None,
     ) -> None:
@@ -91,7 +91,7 @@ class PdsSessions:
         self._ending = asyncio.Event()
 
     def signed_in(
-        self, connection: Connection, *, did: str, kind: SessionKind, pds_url: str, tokens: Tokens
+        self, connection: sa.Connection, *, did: str, kind: SessionKind, pds_url: str, tokens: Tokens
     ) -> None:
         """Store the tokens of a sign-in, inside its transaction, which must not have locked anything before."""
         self._rows.put(connection, did=did, kind=kind, pds_url=pds_url, tokens=tokens)

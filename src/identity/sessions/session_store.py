@@ -12,21 +12,8 @@ from datetime import datetime, timedelta
 from enum import StrEnum
 from typing import Any, Final, Self
 
+import sqlalchemy as sa
 from pydantic import SecretStr
-from sqlalchemy import (
-    Column,
-    ColumnElement,
-    Connection,
-    Integer,
-    LargeBinary,
-    Row,
-    Table,
-    Text,
-    bindparam,
-    or_,
-    select,
-    update,
-)
 
 from aggregates.errors import SignInRequiredError
 from eventstore.append import upsert
@@ -117,21 +104,21 @@ TRANSITIONS: Final = (
 )
 
 
-pds_session = Table(
+pds_session = sa.Table(
     "pds_session",
     metadata,
-    Column("did", Text, primary_key=True),
-    Column("kind", Text, nullable=False),
-    Column("pds_url", Text, nullable=False),
-    Column("sealed", LargeBinary),  # encrypted; null once the session has ended
-    Column("scope", Text, nullable=False),
-    Column("generation", Integer, nullable=False),
-    Column("status", Text, nullable=False),
-    Column("refresh_until", UtcDateTime),
-    Column("refresh_owner", Text),
-    Column("last_error", Text),
-    Column("updated_at", UtcDateTime, nullable=False),
-    Column("access_expires_at", UtcDateTime),
+    sa.Column("did", sa.Text, primary_key=True),
+    sa.Column("kind", sa.Text, nullable=False),
+    sa.Column("pds_url", sa.Text, nullable=False),
+    sa.Column("sealed", sa.LargeBinary),  # encrypted; null once the session has ended
+    sa.Column("scope", sa.Text, nullable=False),
+    sa.Column("generation", sa.Integer, nullable=False),
+    sa.Column("status", sa.Text, nullable=False),
+    sa.Column("refresh_until", UtcDateTime),
+    sa.Column("refresh_owner", sa.Text),
+    sa.Column("last_error", sa.Text),
+    sa.Column("updated_at", UtcDateTime, nullable=False),
+    sa.Column("access_expires_at", UtcDateTime),
 )
 
 
@@ -142,7 +129,7 @@ ENDED: Final[dict[str, Any]] = {
     "access_expires_at": None,
     **NO_LEASE,
 }
-OF_ACCOUNT: Final = select(pds_session).where(pds_session.c.did == bindparam("did"))
+OF_ACCOUNT: Final = sa.select(pds_session).where(pds_session.c.did == sa.bindparam("did"))
 
 
 @dataclass(frozen=True)
@@ -182,8 +169,8 @@ class SessionRows:
         database: Database,
         cipher: Cipher,
         *,
-        on_reauth: Callable[[Connection, str], None],
-        on_signed_in: Callable[[Connection, str, str], None],
+        on_reauth: Callable[[sa.Connection, str], None],
+        on_signed_in: Callable[[sa.Connection, str, str], None],
     ) -> None:
         self._database = database
         self._cipher = cipher
@@ -209,7 +196,7 @@ class SessionRows:
         return Tokens.from_bytes(decrypted, session.scope, session.access_expires_at)
 
     def put(
-        self, connection: Connection, *, did: str, kind: SessionKind, pds_url: str, tokens: Tokens
+        self, connection: sa.Connection, *, did: str, kind: SessionKind, pds_url: str, tokens: Tokens
     ) -> None:
         """Store the tokens of a sign-in; they replace the row's session, ended or not."""
         self._on_signed_in(connection, did, pds_url)
@@ -226,13 +213,13 @@ class SessionRows:
         """Return the accounts whose active session has not been refreshed for that long."""
         with self._database.read() as connection:
             idle = pds_session.c.updated_at <= self._database.now(connection) - before
-            return list(connection.scalars(select(pds_session.c.did).where(_IS_ACTIVE, idle)))
+            return list(connection.scalars(sa.select(pds_session.c.did).where(_IS_ACTIVE, idle)))
 
     def claim(self, did: str, generation: int, owner: str) -> bool:
         """Take the refresh lease of this generation; False if another process has it or a newer generation is stored."""
         with self._database.write() as connection:
             now = self._database.now(connection)
-            free = or_(pds_session.c.refresh_until.is_(None), pds_session.c.refresh_until <= now)
+            free = sa.or_(pds_session.c.refresh_until.is_(None), pds_session.c.refresh_until <= now)
             lease = {"refresh_until": now + REFRESH_LEASE_TTL, "refresh_owner": owner}
             return _changed(connection, did, generation, free, **lease)
 
@@ -252,7 +239,7 @@ class SessionRows:
         with self._database.write() as connection:
             self.end_in(connection, did, generation, reason)
 
-    def end_in(self, connection: Connection, did: str, generation: int, reason: str) -> bool:
+    def end_in(self, connection: sa.Connection, did: str, generation: int, reason: str) -> bool:
         """End the session inside a transaction; False, and nothing is changed, if the generation is no longer current."""
         with connection.begin_nested() as attempt:
             self._on_reauth(connection, did)
@@ -262,7 +249,7 @@ class SessionRows:
                 attempt.rollback()
             return is_ended
 
-    def _values(self, connection: Connection, did: str, tokens: Tokens) -> dict[str, Any]:
+    def _values(self, connection: sa.Connection, did: str, tokens: Tokens) -> dict[str, Any]:
         return {
             "sealed": self._cipher.encrypt(tokens.to_bytes(), purpose=PURPOSE, did=did),
             "scope": clean(tokens.scope),
@@ -278,30 +265,30 @@ _IS_ACTIVE: Final = pds_session.c.status == PdsSessionState.ACTIVE
 
 
 def _changed(
-    connection: Connection, did: str, current: int, *more: ColumnElement[bool], **values: Any
+    connection: sa.Connection, did: str, current: int, *more: sa.ColumnElement[bool], **values: Any
 ) -> bool:
     """Change the active session of this generation; False where another one is current."""
     is_current = (pds_session.c.did == did, pds_session.c.generation == current, _IS_ACTIVE)
-    changed = connection.execute(update(pds_session).where(*is_current, *more).values(**values))
+    changed = connection.execute(sa.update(pds_session).where(*is_current, *more).values(**values))
     return changed.rowcount == 1
 
 
-def active_dids(connection: Connection, kind: SessionKind) -> Sequence[str]:
-    active = select(pds_session.c.did).where(pds_session.c.kind == kind.value, _IS_ACTIVE)
+def active_dids(connection: sa.Connection, kind: SessionKind) -> Sequence[str]:
+    active = sa.select(pds_session.c.did).where(pds_session.c.kind == kind.value, _IS_ACTIVE)
     return connection.scalars(active.order_by(pds_session.c.did)).all()
 
 
-def end_logins(connection: Connection, kind: SessionKind, reason: str, now: datetime) -> None:
+def end_logins(connection: sa.Connection, kind: SessionKind, reason: str, now: datetime) -> None:
     """End the active sessions of this kind here, without a request to any PDS; the accounts have to sign in again."""
     connection.execute(
-        update(pds_session)
+        sa.update(pds_session)
         .where(pds_session.c.kind == kind.value, _IS_ACTIVE)
         .values(**ENDED, last_error=reason, updated_at=now)
     )
 
 
-def is_connected(connection: Connection, did: str) -> bool:
-    active = select(pds_session.c.did).where(pds_session.c.did == did, _IS_ACTIVE)
+def is_connected(connection: sa.Connection, did: str) -> bool:
+    active = sa.select(pds_session.c.did).where(pds_session.c.did == did, _IS_ACTIVE)
     return connection.scalar(active) is not None
 
 
@@ -314,7 +301,7 @@ class LoginState(State):
     NONE = "none", "none: the account has not signed in here, or has left"
 
 
-def login_of(connection: Connection, did: str, now: datetime) -> dict[str, Any]:
+def login_of(connection: sa.Connection, did: str, now: datetime) -> dict[str, Any]:
     """Return an account's login at its PDS: its state, and facts about it where there is one."""
     row = connection.execute(OF_ACCOUNT, {"did": did}).one_or_none()
     state = LoginState.SIGNED_IN
@@ -374,18 +361,18 @@ def logins_by_oauth_key(database: Database, cipher: Cipher) -> Counter[str]:
     return Counter(binding.kid for binding in bindings if binding is not None and binding.kid is not None)
 
 
-def _logins(database: Database, limit: int | None = None) -> Sequence[Row[str, int, bytes]]:
+def _logins(database: Database, limit: int | None = None) -> Sequence[sa.Row[str, int, bytes]]:
     session = pds_session.c
     with database.read() as connection:
         return connection.execute(
-            select(session.did, session.generation, session.sealed)
+            sa.select(session.did, session.generation, session.sealed)
             .where(session.sealed.is_not(None))
             .order_by(session.did)
             .limit(limit)
         ).all()
 
 
-def _reencrypted(database: Database, row: Row[str, int, bytes], encrypted: bytes) -> bool:
+def _reencrypted(database: Database, row: sa.Row[str, int, bytes], encrypted: bytes) -> bool:
     with database.write() as connection:
         is_as_read = pds_session.c.sealed == row.sealed
         return _changed(connection, row.did, row.generation, is_as_read, sealed=encrypted)

@@ -7,7 +7,7 @@ from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
 from typing import Final
 
-from sqlalchemy import ColumnElement, FromClause, and_, bindparam, case, exists, func, or_, select
+import sqlalchemy as sa
 
 from aggregates.published import Subject
 from eventstore.database import Database
@@ -30,7 +30,7 @@ MAX_LOST_PAUSE_SECONDS: Final = 3600.0
 
 upload: Final = blob_job.c
 lane: Final = mirror_lane.c
-_NOW: Final = bindparam("now", type_=UtcDateTime)
+_NOW: Final = sa.bindparam("now", type_=UtcDateTime)
 
 
 @dataclass(frozen=True)
@@ -83,60 +83,60 @@ def next_upload(database: Database, claimed: Job) -> Upload | None:
     return Upload(claimed.subject, host, Subject(kind, subject_id), audio_cid, attempts, claimed)
 
 
-def _has_room(of: FromClause) -> ColumnElement[bool]:
+def _has_room(of: sa.FromClause) -> sa.ColumnElement[bool]:
     """Whether this job's account may upload now, and its host has room for one more.
 
     A deactivated account accepts uploads, but no record that names them.
     """
     other, running = mirror_lane.alias(), job.alias("uploading")
     under_way = (
-        select(func.count())
+        sa.select(sa.func.count())
         .select_from(running.join(other, other.c.did == running.c.account))
         .where(running.c.kind == UPLOAD, running.c.lease_owner.is_not(None), running.c.lease_until > _NOW)
         .where(other.c.host == pds_host.c.host)
         .correlate(pds_host)
         .scalar_subquery()
     )
-    at_once = case((pds_host.c.breaker == BreakerState.OPEN, 1), else_=MAX_UPLOADS_PER_HOST)
-    return exists().where(
+    at_once = sa.case((pds_host.c.breaker == BreakerState.OPEN, 1), else_=MAX_UPLOADS_PER_HOST)
+    return sa.exists().where(
         lane.did == of.c.account, pds_host.c.host == lane.host, _TAKES_UPLOADS, under_way < at_once
     )
 
 
-def _rank(account: ColumnElement[str]) -> ColumnElement[int]:
+def _rank(account: sa.ColumnElement[str]) -> sa.ColumnElement[int]:
     """Order accounts that have live work before the libraries of all."""
-    return case((exists().where(upload.did == account, _IS_DUE, ~upload.backfill), 0), else_=1)
+    return sa.case((sa.exists().where(upload.did == account, _IS_DUE, ~upload.backfill), 0), else_=1)
 
 
-_TAKES_UPLOADS: Final = and_(
+_TAKES_UPLOADS: Final = sa.and_(
     lane.state == LaneState.READY,
     ~lane.paused,
     ~is_observed(),
     ~pds_host.c.paused,
     latest_of(host_open_at(), pds_host.c.blobs_after) <= _NOW,
 )
-_IS_DUE: Final = and_(or_(upload.requested, upload.again), upload.not_before <= _NOW)
+_IS_DUE: Final = sa.and_(sa.or_(upload.requested, upload.again), upload.not_before <= _NOW)
 _DUE: Final = blob_job.join(mirror_lane, lane.did == upload.did).join(pds_host, pds_host.c.host == lane.host)
-_HAS_TURN: Final = exists().where(
+_HAS_TURN: Final = sa.exists().where(
     *(job.c.kind == UPLOAD, job.c.subject == upload.did),
     *(job_turn.c.kind == UPLOAD, job_turn.c.account == upload.did),
 )
 """A job whose turn was pruned while it was requested is requested again, which gives it one."""
 _ACCOUNTS: Final = (
-    select(upload.did)
+    sa.select(upload.did)
     .where(
         _IS_DUE,
         ~_HAS_TURN,
-        exists().where(lane.did == upload.did, pds_host.c.host == lane.host, _TAKES_UPLOADS),
+        sa.exists().where(lane.did == upload.did, pds_host.c.host == lane.host, _TAKES_UPLOADS),
     )
     .group_by(upload.did)
-    .order_by(func.min(case((upload.backfill, 1), else_=0)), upload.did)
+    .order_by(sa.func.min(sa.case((upload.backfill, 1), else_=0)), upload.did)
     .limit(MAX_REQUESTED)
 )
 _NEXT: Final = (
-    select(lane.host, upload.kind, upload.subject_id, upload.audio_cid, upload.attempts)
+    sa.select(lane.host, upload.kind, upload.subject_id, upload.audio_cid, upload.attempts)
     .select_from(_DUE)
-    .where(upload.did == bindparam("did"), _IS_DUE, _TAKES_UPLOADS)
+    .where(upload.did == sa.bindparam("did"), _IS_DUE, _TAKES_UPLOADS)
     .order_by(upload.backfill, upload.not_before, upload.subject_id)
     .limit(1)
 )

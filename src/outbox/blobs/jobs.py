@@ -4,7 +4,7 @@ from collections.abc import Iterable
 from dataclasses import replace
 from typing import Any, Final
 
-from sqlalchemy import ColumnElement, Connection, Table, exists, select, update
+import sqlalchemy as sa
 
 from aggregates.published import Subject, WithBlob
 from aggregates.values import Audio, BlobRef
@@ -93,11 +93,11 @@ def settle_job(unit: UnitOfWork, claimed: Upload, verdict: Verdict | None) -> No
     Without a verdict nothing was sent: the record no longer needs the upload, or its lane is not ready. Raises
     LeaseLostError.
     """
-    of_lane = select(lane.host).where(lane.did == claimed.did).with_for_update()
+    of_lane = sa.select(lane.host).where(lane.did == claimed.did).with_for_update()
     is_at_host = unit.connection.scalar(of_lane) == claimed.host
-    due = unit.connection.scalar(select(job.c.due).where(held(claimed.job)).with_for_update())
+    due = unit.connection.scalar(sa.select(job.c.due).where(held(claimed.job)).with_for_update())
     row = unit.connection.execute(
-        select(upload.audio_cid, upload.again, upload.backfill, upload.failing_since)
+        sa.select(upload.audio_cid, upload.again, upload.backfill, upload.failing_since)
         .where(*_in(blob_job, claimed))
         .with_for_update()
     ).one_or_none()
@@ -121,8 +121,8 @@ def _settle(unit: UnitOfWork, claimed: Upload, subject: WithBlob, verdict: Verdi
     if row.failing_since is None:
         failure |= {"failing_since": unit.now, "first_error": error}
     if verdict.kind is Kind.DONE and (blob := blob_reference(verdict.body["blob"])) is not None:
-        has_live_work = exists().where(*_in(mirror_target, claimed), is_open(), ~target.backfill)
-        backfilled = backfilled and not unit.connection.scalar(select(has_live_work))
+        has_live_work = sa.exists().where(*_in(mirror_target, claimed), is_open(), ~target.backfill)
+        backfilled = backfilled and not unit.connection.scalar(sa.select(has_live_work))
         _set_target(unit, claimed, state=TargetState.IDLE, reason=None, not_before=PAST)
         wake_lane(unit.connection, claimed.did, unit.now)
         subject.record_blob(BlobRef(claimed.audio_cid, blob), at=unit.now)
@@ -165,23 +165,23 @@ def _record_refusal(
 
 
 def mark_backfill(
-    connection: Connection, did: str, subjects: Iterable[Subject], *, backfill: bool = True
+    connection: sa.Connection, did: str, subjects: Iterable[Subject], *, backfill: bool = True
 ) -> None:
     """Put these uploads, and the records that wait for them, behind live work, as part of bulk work; or else among it."""
     for these in are_about(subjects, blob_job):
-        connection.execute(update(blob_job).where(upload.did == did, these).values(backfill=backfill))
+        connection.execute(sa.update(blob_job).where(upload.did == did, these).values(backfill=backfill))
 
 
 def _change(unit: UnitOfWork, claimed: Upload, **columns: Any) -> None:
-    unit.connection.execute(update(blob_job).where(*_in(blob_job, claimed)).values(columns))
+    unit.connection.execute(sa.update(blob_job).where(*_in(blob_job, claimed)).values(columns))
 
 
 def _set_target(unit: UnitOfWork, claimed: Upload, **columns: Any) -> None:
     """Set columns of the target, if it waits for this blob."""
     these = (*_in(mirror_target, claimed), target.state == TargetState.BLOB)
-    unit.connection.execute(update(mirror_target).where(*these).values(columns))
+    unit.connection.execute(sa.update(mirror_target).where(*these).values(columns))
 
 
-def _in(table: Table, claimed: Upload) -> tuple[ColumnElement[bool], ...]:
+def _in(table: sa.Table, claimed: Upload) -> tuple[sa.ColumnElement[bool], ...]:
     """Return the conditions of the rows that are about the upload's subject."""
     return table.c.did == claimed.did, *is_about(table, *claimed.subject)

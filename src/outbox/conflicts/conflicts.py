@@ -5,7 +5,7 @@ from dataclasses import dataclass
 from datetime import datetime
 from typing import Any, Final
 
-from sqlalchemy import Connection, and_, or_, select, update
+import sqlalchemy as sa
 
 from aggregates.errors import InvalidFieldError
 from aggregates.published import Published, Subject
@@ -50,7 +50,7 @@ class Conflict:
         return sorted(changed - {"$type"})
 
 
-def conflict_of(connection: Connection, kind: RecordKind, subject_id: int) -> Conflict | None:
+def conflict_of(connection: sa.Connection, kind: RecordKind, subject_id: int) -> Conflict | None:
     """Return the conflict that the subject's owner has to decide: of its record, or else of a former copy."""
     row = _held(connection, kind.name, subject_id)
     if row is None:
@@ -60,26 +60,26 @@ def conflict_of(connection: Connection, kind: RecordKind, subject_id: int) -> Co
     return Conflict(kind, key, subject_id, row.conflict_cid, theirs, base, row.former)
 
 
-def has_conflict(connection: Connection, kind: str, subject_id: int) -> bool:
+def has_conflict(connection: sa.Connection, kind: str, subject_id: int) -> bool:
     return _held(connection, kind, subject_id) is not None
 
 
-def _held(connection: Connection, kind: str, subject_id: int) -> Any:
-    is_former = and_(target.former, target.failed_gen >= target.desired_gen)
-    is_current = and_(target.desired_op == PUT, ~target.detached)
+def _held(connection: sa.Connection, kind: str, subject_id: int) -> Any:
+    is_former = sa.and_(target.former, target.failed_gen >= target.desired_gen)
+    is_current = sa.and_(target.desired_op == PUT, ~target.detached)
     return connection.execute(
-        select(mirror_target)
+        sa.select(mirror_target)
         .where(
             *is_about(mirror_target, kind, subject_id),
             target.state == TargetState.HELD,
-            or_(is_former, is_current),
+            sa.or_(is_former, is_current),
         )
         .order_by(target.former)
         .limit(1)
     ).one_or_none()
 
 
-def build_on(connection: Connection, conflict: Conflict) -> None:
+def build_on(connection: sa.Connection, conflict: Conflict) -> None:
     """Make their record the base of the next write, which replaces it and nothing newer.
 
     A former copy waits until their fields are written in the new collection.
@@ -89,7 +89,7 @@ def build_on(connection: Connection, conflict: Conflict) -> None:
     _change(connection, conflict.key, **theirs, **CLEAN, **waits)
 
 
-def acknowledge(connection: Connection, conflict: Conflict, now: datetime) -> None:
+def acknowledge(connection: sa.Connection, conflict: Conflict, now: datetime) -> None:
     """Acknowledge their record as delivered, since the log says the same, and have it verified."""
     gen = _desired_gen(connection, conflict.key)
     _change(connection, conflict.key, look_at=now, backfill=False)
@@ -97,20 +97,20 @@ def acknowledge(connection: Connection, conflict: Conflict, now: datetime) -> No
     clear_former(connection, conflict.kind.name, conflict.subject_id, gen)
 
 
-def clear_conflict(connection: Connection, kind: str, subject_id: int) -> None:
+def clear_conflict(connection: sa.Connection, kind: str, subject_id: int) -> None:
     """Reopen a held target on our own base; if their record is still there, the PDS refuses the swap."""
-    held = update(mirror_target).where(
+    held = sa.update(mirror_target).where(
         *is_about(mirror_target, kind, subject_id), target.state == TargetState.HELD
     )
     connection.execute(held.values(CLEAN))
 
 
-def _change(connection: Connection, key: RecordKey, **values: Any) -> None:
+def _change(connection: sa.Connection, key: RecordKey, **values: Any) -> None:
     connection.execute(CHANGE_TARGET.values(values), of_target(key))
 
 
-def _desired_gen(connection: Connection, key: RecordKey) -> int:
-    gen: int = connection.execute(select(target.desired_gen).where(IS_TARGET), of_target(key)).scalar_one()
+def _desired_gen(connection: sa.Connection, key: RecordKey) -> int:
+    gen: int = connection.execute(sa.select(target.desired_gen).where(IS_TARGET), of_target(key)).scalar_one()
     return gen
 
 
@@ -208,7 +208,7 @@ def keep_newer(
     Of one that was not read, a delete alone is held, since a write would be refused by its swap. The caller holds the
     lane's lock. A detached target is left alone, since nothing is written to it anyway.
     """
-    held = select(mirror_target, target.subject_id.label("subject_id"), is_open().label("is_open"))
+    held = sa.select(mirror_target, target.subject_id.label("subject_id"), is_open().label("is_open"))
     row = unit.connection.execute(held.where(IS_TARGET), of_target(key)).one_or_none()
     if row is None or row.detached:
         return
@@ -245,14 +245,14 @@ def keep_newer(
     _change(unit.connection, key, **state, **held_for, **theirs)
 
 
-def subjects_of_records(connection: Connection, did: str) -> dict[tuple[str, str], Subject]:
+def subjects_of_records(connection: sa.Connection, did: str) -> dict[tuple[str, str], Subject]:
     """Return the subject of each record of an account, by collection and key, former copies included."""
-    query = select(target.collection, target.rkey, target.kind, target.subject_id).where(target.did == did)
+    query = sa.select(target.collection, target.rkey, target.kind, target.subject_id).where(target.did == did)
     return {(collection, rkey): Subject(*of) for collection, rkey, *of in connection.execute(query)}
 
 
 def acknowledge_as_found(
-    connection: Connection, key: RecordKey, gen: int, record: tuple[str, Record], now: datetime
+    connection: sa.Connection, key: RecordKey, gen: int, record: tuple[str, Record], now: datetime
 ) -> None:
     """Acknowledge `record`, a CID and a body, as delivered: nothing is written before the subject changes."""
     cid, body = record
@@ -261,9 +261,9 @@ def acknowledge_as_found(
     record_adopted(connection, key, gen, cid, now)
 
 
-def set_lane_host(connection: Connection, did: str, host: str) -> None:
+def set_lane_host(connection: sa.Connection, did: str, host: str) -> None:
     """Set the host of a lane whose account never signed in, so that its records can be verified."""
     known = insert_of(connection.dialect.name, pds_host).values(host=host)
     connection.execute(known.on_conflict_do_nothing())
     without_host = (mirror_lane.c.did == did, mirror_lane.c.host == "")
-    connection.execute(update(mirror_lane).where(*without_host).values(host=host))
+    connection.execute(sa.update(mirror_lane).where(*without_host).values(host=host))

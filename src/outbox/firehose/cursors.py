@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from datetime import datetime, timedelta
 from typing import Any, Final
 
-from sqlalchemy import Connection, RowMapping, and_, bindparam, case, false, func, or_, select, true, update
+import sqlalchemy as sa
 
 from eventstore.append import take_lease
 from eventstore.database import Database
@@ -34,62 +34,64 @@ def claim_streams(database: Database, *, owner: str, lease: timedelta, limit: in
     return ours
 
 
-def _claim(connection: Connection, stream: Any, owner: str, now: datetime, lease: timedelta) -> bool:
+def _claim(connection: sa.Connection, stream: Any, owner: str, now: datetime, lease: timedelta) -> bool:
     holder = {"lease_owner": owner, "lease_until": now + lease}
-    is_free = or_(row.lease_until <= now, row.lease_owner == owner)
+    is_free = sa.or_(row.lease_until <= now, row.lease_owner == owner)
     is_taken = take_lease(connection, firehose_cursor, {"host": stream.host}, holder, is_free=is_free)
     if is_taken and not stream.is_ours:  # a holder that was killed has not said that it is connected no more
-        connection.execute(update(firehose_cursor).where(row.host == stream.host).values(connected_at=None))
+        connection.execute(
+            sa.update(firehose_cursor).where(row.host == stream.host).values(connected_at=None)
+        )
     return is_taken
 
 
 def release_streams(database: Database, owner: str) -> None:
     with database.write() as connection:
-        these = update(firehose_cursor).where(row.lease_owner == owner)
+        these = sa.update(firehose_cursor).where(row.lease_owner == owner)
         connection.execute(these.values(lease_owner=None, lease_until=PAST, connected_at=None))
 
 
 def accounts_at(database: Database, host: str) -> AbstractSet[str]:
     with database.read() as connection:
         return set(
-            connection.scalars(select(lane.did).where(lane.host == host, lane.state != LaneState.GONE))
+            connection.scalars(sa.select(lane.did).where(lane.host == host, lane.state != LaneState.GONE))
         )
 
 
 def cursor_of(database: Database, host: str) -> int | None:
     with database.read() as connection:
-        return connection.scalar(select(row.seq).where(row.host == host))
+        return connection.scalar(sa.select(row.seq).where(row.host == host))
 
 
 def change_stream(database: Database, host: str, owner: str, **values: Any) -> None:
     """Change columns of a stream's row; raises LeaseLostError when another process holds the stream."""
     with database.write() as connection:
-        held = update(firehose_cursor).where(row.host == host, row.lease_owner == owner)
+        held = sa.update(firehose_cursor).where(row.host == host, row.lease_owner == owner)
         if connection.execute(held.values(values)).rowcount == 0:
             raise LeaseLostError
 
 
-IS_FOLLOWED: Final = and_(lane.state != LaneState.GONE, ~lane.paused)
+IS_FOLLOWED: Final = sa.and_(lane.state != LaneState.GONE, ~lane.paused)
 """Whether a lane is a reason to follow the stream of its host."""
-_IS_OURS: Final = func.coalesce(row.lease_owner == bindparam("owner"), false())
+_IS_OURS: Final = sa.func.coalesce(row.lease_owner == sa.bindparam("owner"), sa.false())
 _CANDIDATES: Final = (
-    select(lane.host, _IS_OURS.label("is_ours"), row.lease_until)
+    sa.select(lane.host, _IS_OURS.label("is_ours"), row.lease_until)
     .join(pds_host, pds_host.c.host == lane.host)
     .outerjoin(firehose_cursor, row.host == lane.host)
     .where(
         IS_FOLLOWED,
         ~pds_host.c.paused,
-        or_(row.host.is_(None), row.lease_until <= bindparam("now", type_=UtcDateTime), _IS_OURS),
+        sa.or_(row.host.is_(None), row.lease_until <= sa.bindparam("now", type_=UtcDateTime), _IS_OURS),
     )
     .group_by(lane.host, row.lease_owner, row.lease_until)
-    .order_by(func.count().desc(), ~_IS_OURS, lane.host)
-    .limit(bindparam("room"))
+    .order_by(sa.func.count().desc(), ~_IS_OURS, lane.host)
+    .limit(sa.bindparam("room"))
 )
 """The hosts of the most accounts first, so that many names of one owner do not keep the others out; then ours."""
-_HOSTS: Final = select(lane.host).where(IS_FOLLOWED).distinct().subquery()
-_STREAMS: Final = _HOSTS.join(pds_host, and_(pds_host.c.host == _HOSTS.c.host, ~pds_host.c.paused)).outerjoin(
-    firehose_cursor, row.host == _HOSTS.c.host
-)
+_HOSTS: Final = sa.select(lane.host).where(IS_FOLLOWED).distinct().subquery()
+_STREAMS: Final = _HOSTS.join(
+    pds_host, sa.and_(pds_host.c.host == _HOSTS.c.host, ~pds_host.c.paused)
+).outerjoin(firehose_cursor, row.host == _HOSTS.c.host)
 """Those that are to be followed, whether or not any process ever did."""
 _SHOWN: Final = (
     _HOSTS.c.host,
@@ -116,25 +118,25 @@ class Streams:
     by_state: Mapping[str, int]
     heard_at: datetime | None
     lag_seconds: float | None
-    rows: Sequence[RowMapping]
+    rows: Sequence[sa.RowMapping]
     """With their `state`: first those that are not followed, then those that are behind."""
 
 
-def streams(connection: Connection, now: datetime, *, limit: int) -> Streams:
+def streams(connection: sa.Connection, now: datetime, *, limit: int) -> Streams:
     """Read the rows of all hosts; of accounts, only where they are."""
-    state = case(
-        (func.coalesce(row.lease_until <= now, true()), StreamState.UNFOLLOWED.value),
+    state = sa.case(
+        (sa.func.coalesce(row.lease_until <= now, sa.true()), StreamState.UNFOLLOWED.value),
         (row.connected_at.is_(None), StreamState.DISCONNECTED.value),
         else_=StreamState.FOLLOWED.value,
     ).label("state")
-    rank = case((state == StreamState.FOLLOWED.value, 1), else_=0)
+    rank = sa.case((state == StreamState.FOLLOWED.value, 1), else_=0)
     in_trouble_first = (rank, row.lag_seconds.desc().nulls_last(), _HOSTS.c.host)
-    of_hosts = select(*_SHOWN, state).select_from(_STREAMS).order_by(*in_trouble_first).limit(limit)
-    in_all = select(
+    of_hosts = sa.select(*_SHOWN, state).select_from(_STREAMS).order_by(*in_trouble_first).limit(limit)
+    in_all = sa.select(
         state,
-        func.count().label("hosts"),
-        func.max(row.heard_at).label("heard_at"),
-        func.max(row.lag_seconds).label("lag_seconds"),
+        sa.func.count().label("hosts"),
+        sa.func.max(row.heard_at).label("heard_at"),
+        sa.func.max(row.lag_seconds).label("lag_seconds"),
     )
     groups = {each.state: each for each in connection.execute(in_all.select_from(_STREAMS).group_by(state))}
     followed = groups.get(StreamState.FOLLOWED)

@@ -6,7 +6,7 @@ A write is old if its revision is not after the last scan, the last marked messa
 
 from typing import Final
 
-from sqlalchemy import Connection, and_, bindparam, func, or_, select, tuple_
+import sqlalchemy as sa
 
 from aggregates.published import Subject
 from outbox.firehose.frames import Commit
@@ -21,7 +21,7 @@ UNDECIDED: Final = frozenset({TargetState.HELD, TargetState.REJECTED})
 """In these the PDS has, or had, another record than the observed one: that it is back is news."""
 
 
-def foreign_writes(connection: Connection, did: str, commit: Commit) -> list[Subject]:
+def foreign_writes(connection: sa.Connection, did: str, commit: Commit) -> list[Subject]:
     """Return the subjects whose records this commit wrote, our own writes excepted."""
     scan = connection.execute(_SCAN, {"of_did": did}).one_or_none()
     if scan is not None and commit.rev <= max(scan.rev or "", scan.heard_rev or ""):
@@ -41,7 +41,7 @@ def foreign_writes(connection: Connection, did: str, commit: Commit) -> list[Sub
     return [Subject(row.kind, row.subject_id) for row in suspects.values()]
 
 
-def record_revision(connection: Connection, did: str, rev: str) -> None:
+def record_revision(connection: sa.Connection, did: str, rev: str) -> None:
     """Record that all commits up to this revision are marked."""
     row = {"did": did, "heard_rev": rev}
     upsert(connection, repo_scan, row, tuple(row))
@@ -49,31 +49,33 @@ def record_revision(connection: Connection, did: str, rev: str) -> None:
 
 # Built once (CONTRIBUTING.md). Of a record's attempts, of which there may be thousands, they read the newest.
 
-_SCAN: Final = select(repo_scan.c.rev, repo_scan.c.heard_rev).where(repo_scan.c.did == bindparam("of_did"))
-_THESE: Final = and_(
-    target.did == bindparam("of_did"),
-    tuple_(target.collection, target.rkey).in_(bindparam("keys", expanding=True)),
+_SCAN: Final = sa.select(repo_scan.c.rev, repo_scan.c.heard_rev).where(
+    repo_scan.c.did == sa.bindparam("of_did")
 )
-_OF_TARGET: Final = and_(
+_THESE: Final = sa.and_(
+    target.did == sa.bindparam("of_did"),
+    sa.tuple_(target.collection, target.rkey).in_(sa.bindparam("keys", expanding=True)),
+)
+_OF_TARGET: Final = sa.and_(
     attempt.did == target.did, attempt.collection == target.collection, attempt.rkey == target.rkey
 )
 _NEWEST_REV: Final = (
-    select(attempt.rev)
+    sa.select(attempt.rev)
     .where(_OF_TARGET, attempt.rev.is_not(None))
     .order_by(attempt.gen.desc(), attempt.id.desc())
     .limit(1)
     .scalar_subquery()
 )
-_NEWER: Final = select(
+_NEWER: Final = sa.select(
     *(target[name] for name in ("collection", "rkey", "kind", "observed_cid", "state")),
     target.subject_id.label("subject_id"),
-).where(_THESE, func.coalesce(_NEWEST_REV, "") < bindparam("rev"))
+).where(_THESE, sa.func.coalesce(_NEWEST_REV, "") < sa.bindparam("rev"))
 _UNANSWERED: Final = (
-    select(attempt.collection, attempt.rkey, attempt.op, attempt.request_cid)
+    sa.select(attempt.collection, attempt.rkey, attempt.op, attempt.request_cid)
     .join(mirror_target, _OF_TARGET)
     .where(
         _THESE,
         attempt.gen >= target.acked_gen,
-        or_(attempt.outcome.is_(None), attempt.outcome == Kind.AMBIGUOUS.value),
+        sa.or_(attempt.outcome.is_(None), attempt.outcome == Kind.AMBIGUOUS.value),
     )
 )

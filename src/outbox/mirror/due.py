@@ -8,7 +8,7 @@ and `paced_until`: nothing, not even a manual retry, is sent before the time tha
 from datetime import datetime
 from typing import Any, Final
 
-from sqlalchemy import ColumnElement, Index, Integer, Text, and_, case, literal_column, or_
+import sqlalchemy as sa
 from sqlalchemy.ext.compiler import compiles
 from sqlalchemy.sql.compiler import SQLCompiler
 from sqlalchemy.sql.elements import Grouping
@@ -45,62 +45,66 @@ def _greatest(element: latest_of, compiler: SQLCompiler, **options: Any) -> str:
     return f"{name}({compiler.process(element.clauses, **options)})"
 
 
-def lane_due_at() -> ColumnElement[datetime]:
+def lane_due_at() -> sa.ColumnElement[datetime]:
     """Return when a lane may be claimed for live work, by its own columns."""
     columns = lane_columns
     return latest_of(columns.due_at, columns.debounced_until, columns.not_before, columns.paced_until)
 
 
-def lane_backfill_at() -> ColumnElement[datetime]:
+def lane_backfill_at() -> sa.ColumnElement[datetime]:
     """Return when a lane may be claimed for backfill, by its own columns: at its host's `backfill_after` at the earliest."""
     columns = lane_columns
     return latest_of(columns.backfill_at, columns.backfill_after, columns.not_before, columns.paced_until)
 
 
-def host_open_at() -> ColumnElement[datetime]:
+def host_open_at() -> sa.ColumnElement[datetime]:
     """Return when anything may be sent to a host that is not paused."""
     return latest_of(pds_host.c.retry_at, pds_host.c.paced_until)
 
 
 _REJECTED, _HELD, DELETE_LITERAL = (
-    literal_column(f"'{name}'", Text) for name in (TargetState.REJECTED, TargetState.HELD, DELETE)
+    sa.literal_column(f"'{name}'", sa.Text) for name in (TargetState.REJECTED, TargetState.HELD, DELETE)
 )
 
 
-def is_open() -> ColumnElement[bool]:
+def is_open() -> sa.ColumnElement[bool]:
     """Whether a target has something that the relay can send."""
-    return and_(
+    return sa.and_(
         target_columns.desired_gen > target_columns.acked_gen,
-        or_(target_columns.state != _REJECTED, target_columns.failed_gen < target_columns.desired_gen),
-        or_(
-            and_(  # the new record is confirmed, and no other client changed the former one
+        sa.or_(target_columns.state != _REJECTED, target_columns.failed_gen < target_columns.desired_gen),
+        sa.or_(
+            sa.and_(  # the new record is confirmed, and no other client changed the former one
                 target_columns.former,
                 target_columns.cleared_gen >= target_columns.desired_gen,
-                or_(target_columns.state != _HELD, target_columns.failed_gen < target_columns.desired_gen),
+                sa.or_(target_columns.state != _HELD, target_columns.failed_gen < target_columns.desired_gen),
             ),
             # the owner's delete is sent even if another client changed the record
-            and_(~target_columns.former, target_columns.desired_op == DELETE_LITERAL),
-            and_(~target_columns.former, target_columns.state != _HELD, ~target_columns.detached),
+            sa.and_(~target_columns.former, target_columns.desired_op == DELETE_LITERAL),
+            sa.and_(~target_columns.former, target_columns.state != _HELD, ~target_columns.detached),
         ),
     )
 
 
-def target_due_at() -> ColumnElement[datetime]:
+def target_due_at() -> sa.ColumnElement[datetime]:
     """Return when the relay may process a target.
 
     A newer generation does not wait for the failures of an older one; where nothing is to be sent, it is due for
     verification at `look_at`.
     """
     failed = target_columns.failed_gen == target_columns.desired_gen
-    return case((~is_open(), target_columns.look_at), (failed, target_columns.not_before), else_=PAST_LITERAL)
+    return sa.case(
+        (~is_open(), target_columns.look_at), (failed, target_columns.not_before), else_=PAST_LITERAL
+    )
 
 
-LIVE, VERIFY, BACKFILL = (literal_column(str(number), Integer) for number in range(3))
+LIVE, VERIFY, BACKFILL = (sa.literal_column(str(number), sa.Integer) for number in range(3))
 """Classes of work, the most urgent first."""
-CLASS: Final[ColumnElement[int]] = case((target_columns.backfill, BACKFILL), (~is_open(), VERIFY), else_=LIVE)
-_FAILURES: Final = case(
+CLASS: Final[sa.ColumnElement[int]] = sa.case(
+    (target_columns.backfill, BACKFILL), (~is_open(), VERIFY), else_=LIVE
+)
+_FAILURES: Final = sa.case(
     (target_columns.failed_gen == target_columns.desired_gen, target_columns.attempts),
-    else_=literal_column("0"),
+    else_=sa.literal_column("0"),
 )
 """How often the newest generation failed: a record that always fails goes behind its siblings."""
 ORDER: Final = (CLASS, _FAILURES, target_columns.desired_op != DELETE_LITERAL, target_columns.desired_gen)
@@ -111,7 +115,7 @@ for _name, _at, _which in (
     ("live", lane_due_at(), HAS_LIVE_WORK),
     ("backfill", lane_backfill_at(), HAS_BACKFILL),
 ):
-    Index(
+    sa.Index(
         f"ix_mirror_lane_{_name}",
         lane_columns.host,
         Grouping(_at),
@@ -119,7 +123,7 @@ for _name, _at, _which in (
         sqlite_where=_which,
         postgresql_where=_which,
     )
-Index(
+sa.Index(
     "ix_mirror_target_next",
     target_columns.did,
     *map(Grouping, ORDER[:-1]),  # PostgreSQL wants brackets around an expression
@@ -127,7 +131,7 @@ Index(
     sqlite_where=COMES_DUE,
     postgresql_where=COMES_DUE,
 )
-Index(
+sa.Index(
     "ix_mirror_target_due",
     target_columns.did,
     target_columns.backfill,

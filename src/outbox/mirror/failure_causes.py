@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from datetime import datetime, timedelta
 from typing import Any, Final, Self
 
-from sqlalchemy import Connection, delete, select, text, update
+import sqlalchemy as sa
 from sqlalchemy.exc import SQLAlchemyError
 
 from aggregates.published import Subject
@@ -31,7 +31,7 @@ HOURS_OF_TREND: Final = 24
 NAME: Final = re.compile(r"[A-Za-z][A-Za-z0-9_.]{0,63}")
 UNNAMED: Final = "unnamed"
 """For a text that is no name: what another server writes there is not to be counted as a cause."""
-LOCK_TIMEOUT: Final = text("set local lock_timeout = '1s'")
+LOCK_TIMEOUT: Final = sa.text("set local lock_timeout = '1s'")
 
 cause: Final = failure_cause.c
 hour: Final = failure_hour.c
@@ -94,7 +94,7 @@ def count_failure(database: Database, host: str, verdict: Verdict, *, did: str, 
         logger.exception("failure_not_counted", extra={"host": host, "cause": found.id})
 
 
-def _count(connection: Connection, found: Cause, now: datetime, sample: Mapping[str, Any]) -> None:
+def _count(connection: sa.Connection, found: Cause, now: datetime, sample: Mapping[str, Any]) -> None:
     newest = {"last_seen_at": now, **sample}
     new = insert_of(connection.dialect.name, failure_cause).values(
         id=found.id, first_seen_at=now, failures=1, **vars(found), **newest
@@ -104,11 +104,11 @@ def _count(connection: Connection, found: Cause, now: datetime, sample: Mapping[
     )
     if connection.scalar(counted.returning(cause.failures)) == 1:
         # of a host, those met last are kept: it may make up a name for each failure
-        of_host = select(cause.id).where(cause.host == found.host)
+        of_host = sa.select(cause.id).where(cause.host == found.host)
         met_longest_ago = of_host.order_by(cause.last_seen_at.desc(), cause.id).offset(MAX_CAUSES_PER_HOST)
         if ids := connection.scalars(met_longest_ago).all():
-            connection.execute(delete(failure_hour).where(hour.cause.in_(ids)))
-            connection.execute(delete(failure_cause).where(cause.id.in_(ids)))
+            connection.execute(sa.delete(failure_hour).where(hour.cause.in_(ids)))
+            connection.execute(sa.delete(failure_cause).where(cause.id.in_(ids)))
     this_hour = insert_of(connection.dialect.name, failure_hour).values(
         cause=found.id, hour=hour_of(now), failures=1
     )
@@ -117,18 +117,20 @@ def _count(connection: Connection, found: Cause, now: datetime, sample: Mapping[
     )
     if connection.scalar(counted.returning(hour.failures)) == 1:
         is_old = hour.hour < first_hour(now)
-        connection.execute(delete(failure_hour).where(hour.cause == found.id, is_old))
+        connection.execute(sa.delete(failure_hour).where(hour.cause == found.id, is_old))
 
 
 def prune_causes(database: Database) -> int:
     """Delete the causes that were not met for CAUSE_TTL, and the hours before the last day; returns how many causes."""
     with database.write() as connection:
         now = database.now(connection)
-        connection.execute(delete(failure_hour).where(hour.hour < first_hour(now)))
-        return connection.execute(delete(failure_cause).where(cause.last_seen_at <= now - CAUSE_TTL)).rowcount
+        connection.execute(sa.delete(failure_hour).where(hour.hour < first_hour(now)))
+        return connection.execute(
+            sa.delete(failure_cause).where(cause.last_seen_at <= now - CAUSE_TTL)
+        ).rowcount
 
 
-def forget_samples(connection: Connection, did: str) -> None:
+def forget_samples(connection: sa.Connection, did: str) -> None:
     """Remove the samples of an account that is erased; the causes and their counts stay."""
     nothing = dict.fromkeys(("sample_did", "sample_kind", "sample_subject_id", "sample_error"))
-    connection.execute(update(failure_cause).where(cause.sample_did == did).values(nothing))
+    connection.execute(sa.update(failure_cause).where(cause.sample_did == did).values(nothing))

@@ -11,7 +11,7 @@ from datetime import datetime, timedelta
 from typing import Any, Final
 
 import httpx
-from sqlalchemy import ColumnElement, Connection, and_, bindparam, select, text, update
+import sqlalchemy as sa
 from sqlalchemy.exc import SQLAlchemyError
 
 from eventstore.append import insert_of
@@ -180,29 +180,29 @@ def _later(host: Any, column: str, until: datetime, *, by: timedelta = timedelta
     return {column: until} if getattr(host, column) + by < until else {}
 
 
-def is_open_for_backfill(now: ColumnElement[datetime]) -> ColumnElement[bool]:
+def is_open_for_backfill(now: sa.ColumnElement[datetime]) -> sa.ColumnElement[bool]:
     """Whether a host may be sent what can wait: the rest of its budget is for live work."""
     host = pds_host.c
-    return and_(~host.paused, host.retry_at <= now, host.paced_until <= now, host.backfill_after <= now)
+    return sa.and_(~host.paused, host.retry_at <= now, host.paced_until <= now, host.backfill_after <= now)
 
 
-_HOST: Final = select(pds_host).where(pds_host.c.host == bindparam("of_host"))
+_HOST: Final = sa.select(pds_host).where(pds_host.c.host == sa.bindparam("of_host"))
 _HOST_LOCKED: Final = _HOST.with_for_update()
-_LOCK_TIMEOUT: Final = text(f"set local lock_timeout = '{LOCK_TIMEOUT_SECONDS}s'")
+_LOCK_TIMEOUT: Final = sa.text(f"set local lock_timeout = '{LOCK_TIMEOUT_SECONDS}s'")
 _OTHER_ACCOUNT: Final = (
-    select(mirror_lane.c.did)
+    sa.select(mirror_lane.c.did)
     .where(
-        mirror_lane.c.host == bindparam("host"),
-        mirror_lane.c.did != bindparam("did"),
+        mirror_lane.c.host == sa.bindparam("host"),
+        mirror_lane.c.did != sa.bindparam("did"),
         mirror_lane.c.state == LaneState.READY,
         ~mirror_lane.c.paused,
     )
     .limit(1)
 )
-_CHANGE: Final = update(pds_host).where(pds_host.c.host == bindparam("of_host"))
+_CHANGE: Final = sa.update(pds_host).where(pds_host.c.host == sa.bindparam("of_host"))
 
 
-def changes_host(connection: Connection, report: HostReport, now: datetime) -> bool:
+def changes_host(connection: sa.Connection, report: HostReport, now: datetime) -> bool:
     """Whether the report changes the host's row; takes no lock."""
     if report.is_well is None and report.verdict.budget is None and not report.asks_for_pause:
         return False
@@ -240,7 +240,7 @@ class Hosts:
         except (SQLAlchemyError, EventStoreError):  # a delivery or a read does not fail for it
             logger.exception("host_not_noted", extra={"host": report.host})
 
-    def _record(self, connection: Connection, report: HostReport) -> None:
+    def _record(self, connection: sa.Connection, report: HostReport) -> None:
         if not self._database.is_sqlite:
             connection.execute(_LOCK_TIMEOUT)
         if report.asks_for_pause:
@@ -256,7 +256,7 @@ class Hosts:
             logger.warning(f"breaker_{found['breaker']}", extra={"host": report.host})  # noqa: G004 - one of two names
 
 
-def _fails_its_only_account(connection: Connection, report: HostReport) -> bool:
+def _fails_its_only_account(connection: sa.Connection, report: HostReport) -> bool:
     """Whether the host failed, and no other account is sent anything that could show it to be well.
 
     A 500 with a name may be the record's fault: it would keep the account's other records back.

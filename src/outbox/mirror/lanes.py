@@ -6,23 +6,7 @@ from datetime import datetime, timedelta
 from functools import cache
 from typing import Any, Final, NamedTuple
 
-from sqlalchemy import (
-    ColumnElement,
-    Connection,
-    Executable,
-    Text,
-    and_,
-    bindparam,
-    case,
-    delete,
-    exists,
-    func,
-    literal,
-    literal_column,
-    null,
-    select,
-    update,
-)
+import sqlalchemy as sa
 
 from eventstore.append import insert_of
 from eventstore.change import Envelope, Via
@@ -87,7 +71,7 @@ class Lane:
         return {**facts, "request_id": self.envelope.request_id}
 
 
-def lock_lane(database: Database, connection: Connection, lane: Lane) -> LockedLane:
+def lock_lane(database: Database, connection: sa.Connection, lane: Lane) -> LockedLane:
     """Lock the lane's row to the end of the transaction; raises LeaseLostError if it was claimed or moved since."""
     rows = _LOCK.start(connection, {"did": lane.did}).all()
     if not rows or (rows[0].lease_epoch, rows[0].host) != (lane.epoch, lane.host):
@@ -101,7 +85,7 @@ def release(database: Database, lane: Lane, succeeded_at: datetime | None = None
 
 
 def write_release(
-    connection: Connection, lane: Lane, now: datetime, succeeded_at: datetime | None = None
+    connection: sa.Connection, lane: Lane, now: datetime, succeeded_at: datetime | None = None
 ) -> None:
     """Release a locked lane, due when the earliest of its targets is, though not before lanes that are due already.
 
@@ -119,29 +103,29 @@ def release_after_error(database: Database, lane: Lane) -> None:
 
 
 def back_off(
-    connection: Connection, did: str, now: datetime, *, error: str, at_least: timedelta = timedelta()
+    connection: sa.Connection, did: str, now: datetime, *, error: str, at_least: timedelta = timedelta()
 ) -> None:
     """Delay the whole lane, for longer after each failure."""
-    failures = connection.scalar(select(lane_columns.failures).where(lane_columns.did == did)) or 0
+    failures = connection.scalar(sa.select(lane_columns.failures).where(lane_columns.did == did)) or 0
     not_before = now + max(backoff(failures), at_least)
     change_lane(connection, did, failures=failures + 1, not_before=not_before)
     record_failing(connection, did, now, error)
 
 
-def record_failing(connection: Connection, did: str, now: datetime, error: str) -> None:
+def record_failing(connection: sa.Connection, did: str, now: datetime, error: str) -> None:
     """Record since when the lane fails, and why at first, unless it does already."""
-    works = and_(lane_columns.did == did, lane_columns.failing_since.is_(None))
-    connection.execute(update(mirror_lane).where(works).values(failing_since=now, first_error=error))
+    works = sa.and_(lane_columns.did == did, lane_columns.failing_since.is_(None))
+    connection.execute(sa.update(mirror_lane).where(works).values(failing_since=now, first_error=error))
 
 
-def change_lane(connection: Connection, did: str, **columns: Any) -> None:
+def change_lane(connection: sa.Connection, did: str, **columns: Any) -> None:
     connection.execute(_CHANGE, {"of_did": did, **columns})
 
 
-def note_limits(connection: Connection, did: str, limits: Mapping[str, Any]) -> None:
+def note_limits(connection: sa.Connection, did: str, limits: Mapping[str, Any]) -> None:
     """Write what a PDS says of an account's limits. No pause that it has asked for ends sooner because of a shorter one."""
     later = {
-        name: latest_of(lane_columns[name], literal(limits[name], lane_columns[name].type))
+        name: latest_of(lane_columns[name], sa.literal(limits[name], lane_columns[name].type))
         for name in _PAUSES
         if name in limits
     }
@@ -151,55 +135,57 @@ def note_limits(connection: Connection, did: str, limits: Mapping[str, Any]) -> 
 
 # Built once (CONTRIBUTING.md).
 
-_HAS_NO_FAILURES: Final = and_(
-    lane_columns.failures == literal_column("0"),
+_HAS_NO_FAILURES: Final = sa.and_(
+    lane_columns.failures == sa.literal_column("0"),
     *(lane_columns[name] == value for name, value in (PROBE_CLEARED | NO_FAILURES).items()),
-    exists().where(
+    sa.exists().where(
         pds_host.c.host == lane_columns.host,
-        pds_host.c.failures == literal_column("0"),
-        pds_host.c.breaker == literal_column(f"'{BreakerState.CLOSED}'"),
+        pds_host.c.failures == sa.literal_column("0"),
+        pds_host.c.breaker == sa.literal_column(f"'{BreakerState.CLOSED}'"),
         pds_host.c.ramp.is_(None),
     ),
 )
 _HELD_LANE: Final = (
-    select(lane_columns.lease_epoch, lane_columns.host, _HAS_NO_FAILURES.label("has_no_failures"))
-    .where(lane_columns.did == bindparam("did"))
+    sa.select(lane_columns.lease_epoch, lane_columns.host, _HAS_NO_FAILURES.label("has_no_failures"))
+    .where(lane_columns.did == sa.bindparam("did"))
     .with_for_update(of=mirror_lane)
     .cte("held")
 )
-_LOCK: Final = Prepared(lambda dialect: with_now(select(_HELD_LANE), is_sqlite=dialect == "sqlite"))
+_LOCK: Final = Prepared(lambda dialect: with_now(sa.select(_HELD_LANE), is_sqlite=dialect == "sqlite"))
 """The lock is acquired before the time is read."""
 
 
-def _earliest_from_now(which: ColumnElement[bool]) -> ColumnElement[datetime]:
-    these = (target_columns.did == bindparam("did"), CONCERNS_RELAY, which)
-    earliest = select(target_due_at()).where(*these).order_by(target_due_at()).limit(1).scalar_subquery()
-    return latest_of(func.coalesce(earliest, NEVER_LITERAL), bindparam("now", type_=UtcDateTime))
+def _earliest_from_now(which: sa.ColumnElement[bool]) -> sa.ColumnElement[datetime]:
+    these = (target_columns.did == sa.bindparam("did"), CONCERNS_RELAY, which)
+    earliest = sa.select(target_due_at()).where(*these).order_by(target_due_at()).limit(1).scalar_subquery()
+    return latest_of(sa.func.coalesce(earliest, NEVER_LITERAL), sa.bindparam("now", type_=UtcDateTime))
 
 
 _RELEASE: Final = Prepared(
     lambda _: (
-        update(mirror_lane)
-        .where(lane_columns.did == bindparam("did"))
+        sa.update(mirror_lane)
+        .where(lane_columns.did == sa.bindparam("did"))
         .values(
             due_at=_earliest_from_now(~target_columns.backfill),
             backfill_at=_earliest_from_now(target_columns.backfill),
-            lease_owner=null(),
+            lease_owner=sa.null(),
             lease_until=PAST_LITERAL,
-            last_success_at=func.coalesce(
-                bindparam("succeeded_at", type_=UtcDateTime), lane_columns.last_success_at
+            last_success_at=sa.func.coalesce(
+                sa.bindparam("succeeded_at", type_=UtcDateTime), lane_columns.last_success_at
             ),
         )
     ),
     (),
 )
-_CHANGE: Final = update(mirror_lane).where(lane_columns.did == bindparam("of_did"))
+_CHANGE: Final = sa.update(mirror_lane).where(lane_columns.did == sa.bindparam("of_did"))
 
 
-def park_lane(connection: Connection, did: str) -> None:
+def park_lane(connection: sa.Connection, did: str) -> None:
     """Make the lane wait for a sign-in, unless the account is gone; edits are still appended to the log."""
     here = (lane_columns.did == did, lane_columns.state != LaneState.GONE)
-    connection.execute(update(mirror_lane).where(*here).values(state=LaneState.AUTH_REQUIRED, probe_at=NEVER))
+    connection.execute(
+        sa.update(mirror_lane).where(*here).values(state=LaneState.AUTH_REQUIRED, probe_at=NEVER)
+    )
 
 
 _PAUSES: Final = ("paced_until", "backfill_after")
@@ -209,7 +195,7 @@ NO_LIMITS: Final[dict[str, Any]] = {**dict.fromkeys(_PAUSES, PAST), **dict.fromk
 """The columns of a lane at a PDS that has named no limits yet."""
 
 
-def resume_lane(connection: Connection, did: str, host: str, at: datetime) -> None:
+def resume_lane(connection: sa.Connection, did: str, host: str, at: datetime) -> None:
     """Make the lane ready on this host and due, in the transaction of a sign-in.
 
     A lane run there goes on without an owner: if the PDS refuses its login, that was the old one. A lane run or upload
@@ -223,24 +209,26 @@ def resume_lane(connection: Connection, did: str, host: str, at: datetime) -> No
         abandon_uploads(connection, did)
 
 
-def abandon_uploads(connection: Connection, did: str) -> None:
+def abandon_uploads(connection: sa.Connection, did: str) -> None:
     """End the lease of the account's upload, which goes to a host that it has left."""
     connection.execute(_ABANDON, {"of_did": did})
 
 
-_HOST_OF: Final = select(lane_columns.host).where(lane_columns.did == bindparam("of_did")).with_for_update()
-_UPLOADING: Final = (job.c.kind == UPLOAD, job.c.subject == bindparam("of_did"), IS_LEASED)
-_ABANDON: Final = delete(job).where(*_UPLOADING)
+_HOST_OF: Final = (
+    sa.select(lane_columns.host).where(lane_columns.did == sa.bindparam("of_did")).with_for_update()
+)
+_UPLOADING: Final = (job.c.kind == UPLOAD, job.c.subject == sa.bindparam("of_did"), IS_LEASED)
+_ABANDON: Final = sa.delete(job).where(*_UPLOADING)
 
 
 @cache
-def _resuming(dialect: str) -> list[Executable]:
-    did, host = bindparam("of_did", type_=Text), bindparam("of_host", type_=Text)
+def _resuming(dialect: str) -> list[sa.Executable]:
+    did, host = sa.bindparam("of_did", type_=sa.Text), sa.bindparam("of_host", type_=sa.Text)
     known_host = insert_of(dialect, pds_host).values(host=host)
     signed_in = {
         "host": host,
         "state": LaneState.READY,
-        "due_at": bindparam("at"),
+        "due_at": sa.bindparam("at"),
         "debounced_until": PAST,
         "not_before": PAST,
         "failures": 0,
@@ -253,17 +241,22 @@ def _resuming(dialect: str) -> list[Executable]:
         set_={
             **{name: insert.excluded[name] for name in signed_in},
             **NO_FAILURES,
-            **{name: case((same_host, lane_columns[name])) for name in (*_LIMITS, "last_success_at")},
-            **{name: case((same_host, lane_columns[name]), else_=PAST) for name in (*_PAUSES, "lease_until")},
+            **{name: sa.case((same_host, lane_columns[name])) for name in (*_LIMITS, "last_success_at")},
+            **{
+                name: sa.case((same_host, lane_columns[name]), else_=PAST)
+                for name in (*_PAUSES, "lease_until")
+            },
             "lease_owner": None,
         },
     )
     return [
         known_host.on_conflict_do_nothing(),  # takes no lock on an existing row: a sign-in that hangs stops no claim
         lane,
-        update(mirror_target)
+        sa.update(mirror_target)
         .where(target_columns.did == did, CONCERNS_RELAY, target_columns.not_before > PAST)
         .values(not_before=PAST),
-        update(job).where(*_UPLOADING).values(due=PAST),  # what the upload says of the login before is void
-        update(blob_job).where(blob_job.c.did == did).values(not_before=PAST),
+        sa.update(job)
+        .where(*_UPLOADING)
+        .values(due=PAST),  # what the upload says of the login before is void
+        sa.update(blob_job).where(blob_job.c.did == did).values(not_before=PAST),
     ]

@@ -9,7 +9,7 @@ from collections.abc import Collection, Mapping
 from datetime import datetime, timedelta
 from typing import Any, Final
 
-from sqlalchemy import Connection, and_, bindparam, case, literal, select, true, update
+import sqlalchemy as sa
 
 from eventstore.database import Database
 from eventstore.schema import UtcDateTime
@@ -47,7 +47,7 @@ def probe_pause(probes: int) -> timedelta:
 
 
 def park(
-    connection: Connection, did: str, kind: Kind, now: datetime, *, error: str, run: Lane | None = None
+    connection: sa.Connection, did: str, kind: Kind, now: datetime, *, error: str, run: Lane | None = None
 ) -> None:
     """Park the lane as the PDS's verdict says.
 
@@ -55,8 +55,8 @@ def park(
     whose owner has signed in since the claim: then the old login failed.
     """
     state, first_pause = PARKING[kind]
-    works = and_(lane_columns.did == did, lane_columns.state == LaneState.READY)
-    probes = connection.scalar(select(lane_columns.probes).where(works))
+    works = sa.and_(lane_columns.did == did, lane_columns.state == LaneState.READY)
+    probes = connection.scalar(sa.select(lane_columns.probes).where(works))
     if probes is None:
         return
     changed: dict[str, Any] = {"state": state, "probe_at": NEVER}
@@ -64,12 +64,12 @@ def park(
         pauses = probes + first_pause
         changed["probe_at"] = now if pauses < 0 else now + probe_pause(pauses)
         changed["probes"] = probes + 1
-    ours = lane_columns.lease_owner == run.owner if run is not None else true()
-    if connection.execute(update(mirror_lane).where(works, ours).values(changed)).rowcount:
+    ours = lane_columns.lease_owner == run.owner if run is not None else sa.true()
+    if connection.execute(sa.update(mirror_lane).where(works, ours).values(changed)).rowcount:
         record_failing(connection, did, now, error)
 
 
-def clear_probe(connection: Connection, did: str, **columns: Any) -> None:
+def clear_probe(connection: sa.Connection, did: str, **columns: Any) -> None:
     """Set columns of a lane whose PDS took a write, and cancel its probe, unless it was parked meanwhile.
 
     A parked lane goes on failing.
@@ -78,12 +78,12 @@ def clear_probe(connection: Connection, did: str, **columns: Any) -> None:
 
 
 _CLEAR_PROBE: Final = (
-    update(mirror_lane)
-    .where(lane_columns.did == bindparam("of_did"))
+    sa.update(mirror_lane)
+    .where(lane_columns.did == sa.bindparam("of_did"))
     .values(
         {
-            name: case(
-                (lane_columns.state == LaneState.READY, literal(value, lane_columns[name].type)),
+            name: sa.case(
+                (lane_columns.state == LaneState.READY, sa.literal(value, lane_columns[name].type)),
                 else_=lane_columns[name],
             )
             for name, value in (PROBE_CLEARED | NO_FAILURES).items()
@@ -94,19 +94,19 @@ _CLEAR_PROBE: Final = (
 
 
 def request_probe(
-    connection: Connection,
+    connection: sa.Connection,
     did: str,
     at: datetime,
     states: Collection[LaneState] = (LaneState.READY, *PARKED),
 ) -> None:
     """Probe the account of a lane in one of these states, at that time at the latest."""
-    here = and_(
+    here = sa.and_(
         lane_columns.did == did,
         lane_columns.host != "",
         lane_columns.state.in_(states),
         lane_columns.probe_at > at,
     )
-    connection.execute(update(mirror_lane).where(here).values(probe_at=at))
+    connection.execute(sa.update(mirror_lane).where(here).values(probe_at=at))
 
 
 def schedule_overdue_probes(database: Database) -> list[str]:
@@ -125,16 +125,16 @@ def schedule_overdue_probes(database: Database) -> list[str]:
 
 # Built once (CONTRIBUTING.md).
 
-_CLOSED: Final = select(pds_host.c.host).where(
-    ~pds_host.c.paused, host_open_at() > bindparam("now", type_=UtcDateTime)
+_CLOSED: Final = sa.select(pds_host.c.host).where(
+    ~pds_host.c.paused, host_open_at() > sa.bindparam("now", type_=UtcDateTime)
 )
-_OVERDUE: Final = select(lane_columns.did).where(
-    lane_columns.host.in_(bindparam("closed", expanding=True)),
+_OVERDUE: Final = sa.select(lane_columns.did).where(
+    lane_columns.host.in_(sa.bindparam("closed", expanding=True)),
     HAS_LIVE_WORK,
     lane_columns.probe_at >= NEVER,
-    lane_due_at() <= bindparam("before", type_=UtcDateTime),
+    lane_due_at() <= sa.bindparam("before", type_=UtcDateTime),
 )
 _OVERDUE_PAGE: Final = _OVERDUE.limit(LANES_PER_PAGE).with_for_update(skip_locked=True)
-_SCHEDULE_PROBES: Final = update(mirror_lane).where(
-    lane_columns.did.in_(bindparam("of_dids", expanding=True))
+_SCHEDULE_PROBES: Final = sa.update(mirror_lane).where(
+    lane_columns.did.in_(sa.bindparam("of_dids", expanding=True))
 )

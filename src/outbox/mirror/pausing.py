@@ -3,7 +3,7 @@
 from datetime import datetime
 from typing import Final
 
-from sqlalchemy import ColumnElement, Connection, and_, case, false, func, or_, select, update
+import sqlalchemy as sa
 
 from outbox.mirror.due import latest_of
 from outbox.mirror.states import TargetState
@@ -12,21 +12,21 @@ from outbox.mirror.tables import HAS_WORK, NEVER, PAST, PAST_LITERAL, mirror_lan
 lane: Final = mirror_lane.c
 target: Final = mirror_target.c
 host: Final = pds_host.c
-_host_is_paused: Final = func.coalesce(host.paused, false())
+_host_is_paused: Final = sa.func.coalesce(host.paused, sa.false())
 
 
-def pause(connection: Connection, did_or_host: str) -> int:
+def pause(connection: sa.Connection, did_or_host: str) -> int:
     """Pause an account, or all of a host; returns how many accounts were not paused."""
     return _set(connection, did_or_host, paused=True)
 
 
-def resume(connection: Connection, did_or_host: str, now: datetime) -> int:
+def resume(connection: sa.Connection, did_or_host: str, now: datetime) -> int:
     """Resume an account, or a host, and make due what waits there, as `retry` does; returns how many accounts were paused."""
     _make_due(connection, did_or_host, now)
     return _set(connection, did_or_host, paused=False)
 
 
-def retry(connection: Connection, did_or_host: str, now: datetime) -> int:
+def retry(connection: sa.Connection, did_or_host: str, now: datetime) -> int:
     """Make due what waits for an account, or at a host; returns for how many accounts. What is paused stays so.
 
     The pause after a failure does not delay it, nor, for a host, its open breaker: the operator knows that the PDS answers again.
@@ -36,74 +36,74 @@ def retry(connection: Connection, did_or_host: str, now: datetime) -> int:
     return retried
 
 
-def _make_due(connection: Connection, did_or_host: str, now: datetime) -> None:
+def _make_due(connection: sa.Connection, did_or_host: str, now: datetime) -> None:
     """End the waits of lanes, of records that failed, and of the host. Lanes are locked in the order of their DIDs."""
-    lanes = select(lane.did).where(_whose(did_or_host))
+    lanes = sa.select(lane.did).where(_whose(did_or_host))
     connection.execute(lanes.order_by(lane.did).with_for_update())
     waits = {
-        column.name: case((and_(column > now, column < NEVER), now), else_=column)
+        column.name: sa.case((sa.and_(column > now, column < NEVER), now), else_=column)
         for column in (lane.due_at, lane.backfill_at)
     }
-    connection.execute(update(mirror_lane).where(_whose(did_or_host)).values(not_before=PAST, **waits))
+    connection.execute(sa.update(mirror_lane).where(_whose(did_or_host)).values(not_before=PAST, **waits))
     connection.execute(
-        update(mirror_target)
+        sa.update(mirror_target)
         .where(target.did.in_(lanes), target.state == TargetState.BACKOFF)
         .values(not_before=PAST)
     )
     connection.execute(
-        update(pds_host)
+        sa.update(pds_host)
         .where(host.host == did_or_host)
-        .values(retry_at=case((host.retry_at > now, now), else_=host.retry_at))
+        .values(retry_at=sa.case((host.retry_at > now, now), else_=host.retry_at))
     )
 
 
-def would_pause(connection: Connection, did_or_host: str) -> int:
+def would_pause(connection: sa.Connection, did_or_host: str) -> int:
     """Return what `pause` would return, and change nothing."""
     return _count(connection, did_or_host, ~_paused(did_or_host))
 
 
-def would_resume(connection: Connection, did_or_host: str) -> int:
+def would_resume(connection: sa.Connection, did_or_host: str) -> int:
     """Return what `resume` would return, and change nothing."""
     return _count(connection, did_or_host, _paused(did_or_host))
 
 
-def sent_at_once(connection: Connection, did_or_host: str, now: datetime) -> int:
+def sent_at_once(connection: sa.Connection, did_or_host: str, now: datetime) -> int:
     """Return for how many accounts `resume` sends at once what waits, whether or not they were paused."""
     goes_on = ~_host_is_paused if _is_did(did_or_host) else ~lane.paused
-    return _count(connection, did_or_host, and_(HAS_WORK, goes_on, ~_is_paced(now)))
+    return _count(connection, did_or_host, sa.and_(HAS_WORK, goes_on, ~_is_paced(now)))
 
 
-def would_retry(connection: Connection, did_or_host: str, now: datetime) -> int:
+def would_retry(connection: sa.Connection, did_or_host: str, now: datetime) -> int:
     """Return what `retry` would return, and change nothing."""
     waits = [lane.paused, _host_is_paused, _is_paced(now)]
     if _is_did(did_or_host):
-        waits.append(func.coalesce(host.retry_at, PAST_LITERAL) > now)
-    return _count(connection, did_or_host, and_(HAS_WORK, ~or_(*waits)))
+        waits.append(sa.func.coalesce(host.retry_at, PAST_LITERAL) > now)
+    return _count(connection, did_or_host, sa.and_(HAS_WORK, ~sa.or_(*waits)))
 
 
-def _is_paced(now: datetime) -> ColumnElement[bool]:
-    return latest_of(lane.paced_until, func.coalesce(host.paced_until, PAST_LITERAL)) > now
+def _is_paced(now: datetime) -> sa.ColumnElement[bool]:
+    return latest_of(lane.paced_until, sa.func.coalesce(host.paced_until, PAST_LITERAL)) > now
 
 
-def _set(connection: Connection, did_or_host: str, *, paused: bool) -> int:
+def _set(connection: sa.Connection, did_or_host: str, *, paused: bool) -> int:
     changed = _count(connection, did_or_host, _paused(did_or_host) != paused)
     if _is_did(did_or_host):
-        connection.execute(update(mirror_lane).where(lane.did == did_or_host).values(paused=paused))
+        connection.execute(sa.update(mirror_lane).where(lane.did == did_or_host).values(paused=paused))
     else:
-        connection.execute(update(pds_host).where(host.host == did_or_host).values(paused=paused))
+        connection.execute(sa.update(pds_host).where(host.host == did_or_host).values(paused=paused))
     return changed
 
 
-def _count(connection: Connection, did_or_host: str, condition: ColumnElement[bool]) -> int:
-    lanes = select(func.count()).select_from(mirror_lane).outerjoin(pds_host, host.host == lane.host)
+def _count(connection: sa.Connection, did_or_host: str, condition: sa.ColumnElement[bool]) -> int:
+    lanes = sa.select(sa.func.count()).select_from(mirror_lane).outerjoin(pds_host, host.host == lane.host)
     return connection.scalar(lanes.where(_whose(did_or_host), condition)) or 0
 
 
-def _paused(did_or_host: str) -> ColumnElement[bool]:
+def _paused(did_or_host: str) -> sa.ColumnElement[bool]:
     return lane.paused if _is_did(did_or_host) else host.paused
 
 
-def _whose(did_or_host: str) -> ColumnElement[bool]:
+def _whose(did_or_host: str) -> sa.ColumnElement[bool]:
     return (lane.did if _is_did(did_or_host) else lane.host) == did_or_host
 
 

@@ -4,7 +4,7 @@ from collections.abc import Iterable
 from datetime import datetime
 from typing import Final
 
-from sqlalchemy import ColumnElement, Connection, and_, case, exists, or_, select, true, update
+import sqlalchemy as sa
 
 from aggregates.published import Subject
 from eventstore.database import Database
@@ -16,13 +16,13 @@ from outbox.mirror.tables import CONCERNS_RELAY, NEVER, PAST, blob_job, mirror_l
 from outbox.mirror.targets import are_about, is_about, wake_lane
 
 
-def retry(connection: Connection, did: str, kind: str, subject_id: int, now: datetime) -> None:
+def retry(connection: sa.Connection, did: str, kind: str, subject_id: int, now: datetime) -> None:
     """Make the record and its lane due at once, even if it was rejected; a parked account is probed first."""
     wake_lane(connection, did, now)
-    connection.execute(update(mirror_lane).where(lane_columns.did == did).values(not_before=PAST))
+    connection.execute(sa.update(mirror_lane).where(lane_columns.did == did).values(not_before=PAST))
     request_probe(connection, did, now, PARKED)
     connection.execute(
-        update(mirror_target)
+        sa.update(mirror_target)
         .where(
             target_columns.did == did,
             *is_about(mirror_target, kind, subject_id),
@@ -33,13 +33,13 @@ def retry(connection: Connection, did: str, kind: str, subject_id: int, now: dat
     retry_uploads(connection, did, [Subject(kind, subject_id)])
 
 
-def retry_uploads(connection: Connection, did: str, subjects: Iterable[Subject]) -> None:
+def retry_uploads(connection: sa.Connection, did: str, subjects: Iterable[Subject]) -> None:
     """Make the uploads for these records due, where they have some."""
     for these in are_about(subjects, blob_job):
-        connection.execute(update(blob_job).where(blob_job.c.did == did, these).values(not_before=PAST))
+        connection.execute(sa.update(blob_job).where(blob_job.c.did == did, these).values(not_before=PAST))
 
 
-def queue_as_backfill(connection: Connection, did: str, subjects: Iterable[Subject], now: datetime) -> int:
+def queue_as_backfill(connection: sa.Connection, did: str, subjects: Iterable[Subject], now: datetime) -> int:
     """Put what is to be sent for these subjects behind live work. Call it after the events of bulk work.
 
     Returns how many records were marked. A newer event makes its record live again.
@@ -48,68 +48,70 @@ def queue_as_backfill(connection: Connection, did: str, subjects: Iterable[Subje
     marked = 0
     for some in are_about(subjects):
         these = (target_columns.did == did, some, is_open())
-        marked += connection.execute(update(mirror_target).where(*these).values(backfill=True)).rowcount
+        marked += connection.execute(sa.update(mirror_target).where(*these).values(backfill=True)).rowcount
     return marked
 
 
-def create_again(connection: Connection, did: str, subjects: Iterable[Subject]) -> None:
+def create_again(connection: sa.Connection, did: str, subjects: Iterable[Subject]) -> None:
     """Have the relay create these records, which their PDS does not show: a write over them would be refused first.
 
     Their last CIDs are kept, since a record that was taken down reads as absent, too.
     """
     for some in are_about(subjects):
         these = (target_columns.did == did, some, ~target_columns.former)
-        connection.execute(update(mirror_target).where(*these).values(observed_body=None))
+        connection.execute(sa.update(mirror_target).where(*these).values(observed_body=None))
 
 
-def reverify(connection: Connection, subjects: Iterable[Subject], now: datetime) -> None:
+def reverify(connection: sa.Connection, subjects: Iterable[Subject], now: datetime) -> None:
     """Have the relay verify these records, behind live work: the PDS may hold others, as a scan or the firehose reports.
 
     A record that is still to be sent is not verified, since its swap shows the difference, unless a lane run is in
     flight, which may have read or written before the report. Lanes are locked before targets, in one order, as
     everywhere.
     """
-    in_flight = exists().where(lane_columns.did == target_columns.did, lane_columns.lease_until > now)
-    sleeps = and_(~is_open(), target_columns.look_at > now)
+    in_flight = sa.exists().where(lane_columns.did == target_columns.did, lane_columns.lease_until > now)
+    sleeps = sa.and_(~is_open(), target_columns.look_at > now)
     for some in are_about(subjects):
-        these = and_(some, or_(in_flight, sleeps))
-        for did in sorted(connection.scalars(select(target_columns.did).where(these).distinct())):
+        these = sa.and_(some, sa.or_(in_flight, sleeps))
+        for did in sorted(connection.scalars(sa.select(target_columns.did).where(these).distinct())):
             _verify_behind_live(connection, did, these, now)
 
 
-def reverify_account(connection: Connection, did: str, now: datetime) -> None:
+def reverify_account(connection: sa.Connection, did: str, now: datetime) -> None:
     """Have the relay verify all records of an account that its PDS has confirmed."""
     _verify_behind_live(
-        connection, did, and_(target_columns.acked_gen > 0, target_columns.look_at > now), now
+        connection, did, sa.and_(target_columns.acked_gen > 0, target_columns.look_at > now), now
     )
 
 
-def _verify_behind_live(connection: Connection, did: str, which: ColumnElement[bool], now: datetime) -> None:
+def _verify_behind_live(
+    connection: sa.Connection, did: str, which: sa.ColumnElement[bool], now: datetime
+) -> None:
     _wake_behind_live(connection, did, now)
     # what is to be sent keeps its class
-    can_wait = case((is_open(), target_columns.backfill), else_=true())
+    can_wait = sa.case((is_open(), target_columns.backfill), else_=sa.true())
     # what the old collection's record kept from being restored is tried again: that record may be gone
     is_kept_out = target_columns.reason == MirrorReason.MIGRATION_NEEDED
-    failed_gen = case((is_kept_out, 0), else_=target_columns.failed_gen)
-    these = update(mirror_target).where(target_columns.did == did, which)
+    failed_gen = sa.case((is_kept_out, 0), else_=target_columns.failed_gen)
+    these = sa.update(mirror_target).where(target_columns.did == did, which)
     connection.execute(these.values(look_at=now, backfill=can_wait, failed_gen=failed_gen))
 
 
-def _wake_behind_live(connection: Connection, did: str, now: datetime) -> None:
+def _wake_behind_live(connection: sa.Connection, did: str, now: datetime) -> None:
     """Make the lane due for what can wait, and lock its row, so that a lane run that ends now cannot undo that."""
-    due_at = case((lane_columns.backfill_at > now, now), else_=lane_columns.backfill_at)
-    connection.execute(update(mirror_lane).where(lane_columns.did == did).values(backfill_at=due_at))
+    due_at = sa.case((lane_columns.backfill_at > now, now), else_=lane_columns.backfill_at)
+    connection.execute(sa.update(mirror_lane).where(lane_columns.did == did).values(backfill_at=due_at))
 
 
-def rescan(connection: Connection, did_or_host: str) -> None:
+def rescan(connection: sa.Connection, did_or_host: str) -> None:
     """Have the next scan compare all of this repo, or of all repos of this host, whatever their revisions are.
 
     A repo without a scan is due anyway, and one that was reset is not written again.
     """
-    of_host = select(lane_columns.did).where(lane_columns.host == did_or_host)
-    which = or_(repo_scan.c.did == did_or_host, repo_scan.c.did.in_(of_host))
-    scanned = or_(repo_scan.c.rev.is_not(None), repo_scan.c.scanned_at > PAST)
-    connection.execute(update(repo_scan).where(which, scanned).values(rev=None, scanned_at=PAST))
+    of_host = sa.select(lane_columns.did).where(lane_columns.host == did_or_host)
+    which = sa.or_(repo_scan.c.did == did_or_host, repo_scan.c.did.in_(of_host))
+    scanned = sa.or_(repo_scan.c.rev.is_not(None), repo_scan.c.scanned_at > PAST)
+    connection.execute(sa.update(repo_scan).where(which, scanned).values(rev=None, scanned_at=PAST))
 
 
 def tend_lanes(database: Database) -> None:
@@ -133,12 +135,12 @@ def wake_stuck_lanes(database: Database) -> list[str]:
 
 
 _ASLEEP: Final = (
-    select(lane_columns.did)
+    sa.select(lane_columns.did)
     .distinct()
     .join(mirror_target, target_columns.did == lane_columns.did)
     .where(
         CONCERNS_RELAY,
         target_due_at() < NEVER,
-        case((target_columns.backfill, lane_columns.backfill_at), else_=lane_columns.due_at) >= NEVER,
+        sa.case((target_columns.backfill, lane_columns.backfill_at), else_=lane_columns.due_at) >= NEVER,
     )
 )

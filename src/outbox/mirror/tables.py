@@ -7,24 +7,7 @@ rebuild touches.
 from datetime import UTC, datetime
 from typing import Any, Final
 
-from sqlalchemy import (
-    Boolean,
-    Column,
-    ColumnElement,
-    Float,
-    FromClause,
-    Index,
-    Integer,
-    LargeBinary,
-    Table,
-    Text,
-    and_,
-    cast,
-    false,
-    literal_column,
-    or_,
-    text,
-)
+import sqlalchemy as sa
 
 from eventstore.projection import ProjectedTable
 from eventstore.schema import Position, UtcDateTime, metadata
@@ -32,146 +15,148 @@ from outbox.mirror.states import LaneState, TargetState
 
 PAST: Final = datetime(1970, 1, 1, tzinfo=UTC)
 NEVER: Final = datetime(9999, 1, 1, tzinfo=UTC)
-_PAST: Final = text("'1970-01-01 00:00:00.000000'")
-_NEVER: Final = text("'9999-01-01 00:00:00.000000'")
-PAST_LITERAL: Final = literal_column(str(_PAST), UtcDateTime)
-NEVER_LITERAL: Final = literal_column(str(_NEVER), UtcDateTime)
+_PAST: Final = sa.text("'1970-01-01 00:00:00.000000'")
+_NEVER: Final = sa.text("'9999-01-01 00:00:00.000000'")
+PAST_LITERAL: Final = sa.literal_column(str(_PAST), UtcDateTime)
+NEVER_LITERAL: Final = sa.literal_column(str(_NEVER), UtcDateTime)
 """As the indexes have them: a query that passes them as parameters cannot use those."""
 
 
-def _failing() -> tuple[Column[datetime], Column[str]]:
+def _failing() -> tuple[sa.Column[datetime], sa.Column[str]]:
     """Columns that say since when nothing has succeeded, and the error of the first failure; null while all is well."""
-    return Column("failing_since", UtcDateTime), Column("first_error", Text)
+    return sa.Column("failing_since", UtcDateTime), sa.Column("first_error", sa.Text)
 
 
 NO_FAILURES: Final[dict[str, Any]] = {"failing_since": None, "first_error": None}
 """These columns of a host, lane, target or upload that does not fail."""
 
 
-def _budget(name: str) -> tuple[Column[int], Column[int], Column[datetime]]:
+def _budget(name: str) -> tuple[sa.Column[int], sa.Column[int], sa.Column[datetime]]:
     """Columns of a budget as the PDS last named it; null where it has none."""
     return (
-        Column(f"{name}_limit", Integer),
-        Column(f"{name}_left", Integer),
-        Column(f"{name}_reset", UtcDateTime),
+        sa.Column(f"{name}_limit", sa.Integer),
+        sa.Column(f"{name}_left", sa.Integer),
+        sa.Column(f"{name}_reset", UtcDateTime),
     )
 
 
-pds_host = Table(
+pds_host = sa.Table(
     "pds_host",
     metadata,
-    Column("host", Text, primary_key=True),
-    Column("max_lanes", Integer, nullable=False, server_default=text("4")),
-    Column("paused", Boolean, nullable=False, server_default=false()),
+    sa.Column("host", sa.Text, primary_key=True),
+    sa.Column("max_lanes", sa.Integer, nullable=False, server_default=sa.text("4")),
+    sa.Column("paused", sa.Boolean, nullable=False, server_default=sa.false()),
     # The breaker (outbox/mirror/hosts.py).
-    Column("breaker", Text, nullable=False, server_default=text("'closed'")),
-    Column("retry_at", UtcDateTime, nullable=False, server_default=_PAST),
-    Column("ramp", Integer),
-    Column("openings", Integer, nullable=False, server_default=text("0")),
-    Column("failures", Integer, nullable=False, server_default=text("0")),
-    Column("failing_did", Text),
-    Column("many_fail", Boolean, nullable=False, server_default=false()),
-    Column("last_error", Text),
+    sa.Column("breaker", sa.Text, nullable=False, server_default=sa.text("'closed'")),
+    sa.Column("retry_at", UtcDateTime, nullable=False, server_default=_PAST),
+    sa.Column("ramp", sa.Integer),
+    sa.Column("openings", sa.Integer, nullable=False, server_default=sa.text("0")),
+    sa.Column("failures", sa.Integer, nullable=False, server_default=sa.text("0")),
+    sa.Column("failing_did", sa.Text),
+    sa.Column("many_fail", sa.Boolean, nullable=False, server_default=sa.false()),
+    sa.Column("last_error", sa.Text),
     # What all lanes of the host share (outbox/pds/verdict.py).
-    Column("paced_until", UtcDateTime, nullable=False, server_default=_PAST),
-    Column("backfill_after", UtcDateTime, nullable=False, server_default=_PAST),
-    Column("blobs_after", UtcDateTime, nullable=False, server_default=_PAST),
+    sa.Column("paced_until", UtcDateTime, nullable=False, server_default=_PAST),
+    sa.Column("backfill_after", UtcDateTime, nullable=False, server_default=_PAST),
+    sa.Column("blobs_after", UtcDateTime, nullable=False, server_default=_PAST),
     *_budget("budget"),
-    Column("budget_seconds", Integer),
+    sa.Column("budget_seconds", sa.Integer),
     *_budget("blob"),
     *_failing(),
 )
 
-mirror_lane = Table(
+mirror_lane = sa.Table(
     "mirror_lane",
     metadata,
-    Column("did", Text, primary_key=True),
-    Column("host", Text, nullable=False),
-    Column("state", Text, nullable=False),
-    Column("paused", Boolean, nullable=False, server_default=false()),
-    Column("due_at", UtcDateTime, nullable=False, server_default=_NEVER),
-    Column("backfill_at", UtcDateTime, nullable=False, server_default=_NEVER),
-    Column("not_before", UtcDateTime, nullable=False, server_default=_PAST),
-    Column("debounced_until", UtcDateTime, nullable=False, server_default=_PAST),
-    Column("paced_until", UtcDateTime, nullable=False, server_default=_PAST),
-    Column("backfill_after", UtcDateTime, nullable=False, server_default=_PAST),
-    Column("failures", Integer, nullable=False, server_default=text("0")),
+    sa.Column("did", sa.Text, primary_key=True),
+    sa.Column("host", sa.Text, nullable=False),
+    sa.Column("state", sa.Text, nullable=False),
+    sa.Column("paused", sa.Boolean, nullable=False, server_default=sa.false()),
+    sa.Column("due_at", UtcDateTime, nullable=False, server_default=_NEVER),
+    sa.Column("backfill_at", UtcDateTime, nullable=False, server_default=_NEVER),
+    sa.Column("not_before", UtcDateTime, nullable=False, server_default=_PAST),
+    sa.Column("debounced_until", UtcDateTime, nullable=False, server_default=_PAST),
+    sa.Column("paced_until", UtcDateTime, nullable=False, server_default=_PAST),
+    sa.Column("backfill_after", UtcDateTime, nullable=False, server_default=_PAST),
+    sa.Column("failures", sa.Integer, nullable=False, server_default=sa.text("0")),
     *_budget("hour"),
     *_budget("day"),
-    Column("probe_at", UtcDateTime, nullable=False, server_default=_NEVER),
-    Column("probes", Integer, nullable=False, server_default=text("0")),
-    Column("missing_since", UtcDateTime, nullable=False, server_default=_NEVER),
-    Column("lease_owner", Text),
-    Column("lease_until", UtcDateTime, nullable=False, server_default=_PAST),
-    Column("lease_epoch", Integer, nullable=False, server_default=text("0")),
-    Column("is_backfill", Boolean, nullable=False, server_default=false()),
+    sa.Column("probe_at", UtcDateTime, nullable=False, server_default=_NEVER),
+    sa.Column("probes", sa.Integer, nullable=False, server_default=sa.text("0")),
+    sa.Column("missing_since", UtcDateTime, nullable=False, server_default=_NEVER),
+    sa.Column("lease_owner", sa.Text),
+    sa.Column("lease_until", UtcDateTime, nullable=False, server_default=_PAST),
+    sa.Column("lease_epoch", sa.Integer, nullable=False, server_default=sa.text("0")),
+    sa.Column("is_backfill", sa.Boolean, nullable=False, server_default=sa.false()),
     *_failing(),
     # When its PDS last answered a delivery as it should; written with the lane's release.
-    Column("last_success_at", UtcDateTime),
-    Index("ix_mirror_lane_host", "host", "did"),
-    Index("ix_mirror_lane_probe", "probe_at"),
+    sa.Column("last_success_at", UtcDateTime),
+    sa.Index("ix_mirror_lane_host", "host", "did"),
+    sa.Index("ix_mirror_lane_probe", "probe_at"),
 )
-HAS_WORK: Final = and_(
-    mirror_lane.c.state == literal_column(f"'{LaneState.READY}'"),
-    or_(
+HAS_WORK: Final = sa.and_(
+    mirror_lane.c.state == sa.literal_column(f"'{LaneState.READY}'"),
+    sa.or_(
         mirror_lane.c.due_at < NEVER_LITERAL,
         mirror_lane.c.backfill_at < NEVER_LITERAL,
     ),
 )
 """True for ready lanes that have work, now or later."""
-_IS_AT_WORK: Final = and_(
-    mirror_lane.c.state == literal_column(f"'{LaneState.READY}'"), ~mirror_lane.c.paused
+_IS_AT_WORK: Final = sa.and_(
+    mirror_lane.c.state == sa.literal_column(f"'{LaneState.READY}'"), ~mirror_lane.c.paused
 )
-HAS_LIVE_WORK: Final = and_(_IS_AT_WORK, mirror_lane.c.due_at < NEVER_LITERAL)
-HAS_BACKFILL: Final = and_(_IS_AT_WORK, mirror_lane.c.backfill_at < NEVER_LITERAL)
+HAS_LIVE_WORK: Final = sa.and_(_IS_AT_WORK, mirror_lane.c.due_at < NEVER_LITERAL)
+HAS_BACKFILL: Final = sa.and_(_IS_AT_WORK, mirror_lane.c.backfill_at < NEVER_LITERAL)
 """Queries with one of these conditions read an index of these lanes alone, in the order of their times (due.py)."""
 
 
-def was_leased(lane: FromClause = mirror_lane) -> ColumnElement[bool]:
+def was_leased(lane: sa.FromClause = mirror_lane) -> sa.ColumnElement[bool]:
     """True for lanes that a relay has leased, even one that died. A query with this condition reads an index of these."""
-    leased: ColumnElement[bool] = lane.c.lease_until > PAST_LITERAL
+    leased: sa.ColumnElement[bool] = lane.c.lease_until > PAST_LITERAL
     return leased
 
 
-Index("ix_mirror_lane_leased", mirror_lane.c.host, sqlite_where=was_leased(), postgresql_where=was_leased())
+sa.Index(
+    "ix_mirror_lane_leased", mirror_lane.c.host, sqlite_where=was_leased(), postgresql_where=was_leased()
+)
 
-mirror_target = Table(
+mirror_target = sa.Table(
     "mirror_target",
     metadata,
-    Column("did", Text, primary_key=True),
-    Column("collection", Text, primary_key=True),
-    Column("rkey", Text, primary_key=True),
-    Column("kind", Text, nullable=False, server_default=text("'track'")),
-    Column("track_id", Position, key="subject_id", nullable=False),
-    Column("desired_gen", Position, nullable=False),
-    Column("desired_op", Text, nullable=False),
-    Column("detached", Boolean, nullable=False),
+    sa.Column("did", sa.Text, primary_key=True),
+    sa.Column("collection", sa.Text, primary_key=True),
+    sa.Column("rkey", sa.Text, primary_key=True),
+    sa.Column("kind", sa.Text, nullable=False, server_default=sa.text("'track'")),
+    sa.Column("track_id", Position, key="subject_id", nullable=False),
+    sa.Column("desired_gen", Position, nullable=False),
+    sa.Column("desired_op", sa.Text, nullable=False),
+    sa.Column("detached", sa.Boolean, nullable=False),
     # Whether the record has changed namespace since. This one is deleted once the PDS has confirmed the new
     # one as of the same generation: `cleared_gen` is the generation that it has confirmed.
-    Column("former", Boolean, nullable=False, server_default=false()),
-    Column("acked_gen", Position, nullable=False, server_default=text("0")),
-    Column("acked_at", UtcDateTime),
-    Column("observed_cid", Text),
-    Column("observed_body", LargeBinary),
-    Column("ever_sent", Boolean, nullable=False, server_default=false()),
-    Column("state", Text, nullable=False, server_default=text("'idle'")),
-    Column("reason", Text),
-    Column("attempts", Integer, nullable=False, server_default=text("0")),
-    Column("failed_gen", Position, nullable=False, server_default=text("0")),
-    Column("not_before", UtcDateTime, nullable=False, server_default=_PAST),
-    Column("last_error", Text),
-    Column("conflict_cid", Text),
-    Column("conflict_body", LargeBinary),
-    Column("look_at", UtcDateTime, nullable=False, server_default=_NEVER),
-    Column("backfill", Boolean, nullable=False, server_default=false()),
-    Column("cleared_gen", Position, nullable=False, server_default=text("0")),
+    sa.Column("former", sa.Boolean, nullable=False, server_default=sa.false()),
+    sa.Column("acked_gen", Position, nullable=False, server_default=sa.text("0")),
+    sa.Column("acked_at", UtcDateTime),
+    sa.Column("observed_cid", sa.Text),
+    sa.Column("observed_body", sa.LargeBinary),
+    sa.Column("ever_sent", sa.Boolean, nullable=False, server_default=sa.false()),
+    sa.Column("state", sa.Text, nullable=False, server_default=sa.text("'idle'")),
+    sa.Column("reason", sa.Text),
+    sa.Column("attempts", sa.Integer, nullable=False, server_default=sa.text("0")),
+    sa.Column("failed_gen", Position, nullable=False, server_default=sa.text("0")),
+    sa.Column("not_before", UtcDateTime, nullable=False, server_default=_PAST),
+    sa.Column("last_error", sa.Text),
+    sa.Column("conflict_cid", sa.Text),
+    sa.Column("conflict_body", sa.LargeBinary),
+    sa.Column("look_at", UtcDateTime, nullable=False, server_default=_NEVER),
+    sa.Column("backfill", sa.Boolean, nullable=False, server_default=sa.false()),
+    sa.Column("cleared_gen", Position, nullable=False, server_default=sa.text("0")),
     *_failing(),
-    Column("cause", Text),  # of the last failure (failure_causes.py)
+    sa.Column("cause", sa.Text),  # of the last failure (failure_causes.py)
     # The W3C traceparent of the commit of `desired_gen`, where it was traced (outbox/ports.py).
-    Column("trace", Text),
-    Index("ix_mirror_target_track_id", "subject_id"),
+    sa.Column("trace", sa.Text),
+    sa.Index("ix_mirror_target_track_id", "subject_id"),
 )
-Index(
+sa.Index(
     "uq_mirror_target_track_id",
     mirror_target.c.subject_id,
     mirror_target.c.kind,
@@ -184,132 +169,134 @@ Index(
 FEW_ROWS: Final[dict[str, Any]] = {"yield_per": 4}
 """Execution options: two bodies of a row may have 2 MB each, and an account has as many rows as it likes."""
 
-CONCERNS_RELAY: Final = or_(
+CONCERNS_RELAY: Final = sa.or_(
     mirror_target.c.desired_gen > mirror_target.c.acked_gen,
     mirror_target.c.look_at < NEVER_LITERAL,
 )
 """True for targets to be sent or verified. A query with this condition reads an index of these alone (due.py)."""
 
-blob_job = Table(
+blob_job = sa.Table(
     "blob_job",
     metadata,
-    Column("did", Text, primary_key=True),
-    Column("kind", Text, primary_key=True, server_default=text("'track'")),
-    Column("track_id", Position, key="subject_id", primary_key=True, autoincrement=False),
-    Column("audio_cid", Text, nullable=False),
-    Column("requested", Boolean, nullable=False),
-    Column("again", Boolean, nullable=False, server_default=false()),
-    Column("backfill", Boolean, nullable=False, server_default=false()),
-    Column("attempts", Integer, nullable=False, server_default=text("0")),
-    Column("not_before", UtcDateTime, nullable=False, server_default=_PAST),
-    Column("last_error", Text),
+    sa.Column("did", sa.Text, primary_key=True),
+    sa.Column("kind", sa.Text, primary_key=True, server_default=sa.text("'track'")),
+    sa.Column("track_id", Position, key="subject_id", primary_key=True, autoincrement=False),
+    sa.Column("audio_cid", sa.Text, nullable=False),
+    sa.Column("requested", sa.Boolean, nullable=False),
+    sa.Column("again", sa.Boolean, nullable=False, server_default=sa.false()),
+    sa.Column("backfill", sa.Boolean, nullable=False, server_default=sa.false()),
+    sa.Column("attempts", sa.Integer, nullable=False, server_default=sa.text("0")),
+    sa.Column("not_before", UtcDateTime, nullable=False, server_default=_PAST),
+    sa.Column("last_error", sa.Text),
     *_failing(),
-    Column("cause", Text),
+    sa.Column("cause", sa.Text),
 )
 UPLOAD: Final = "upload"
 """The kind of the jobs under which an account's uploads are made, one after the other (outbox/blobs/claim.py)."""
-IS_UPLOAD_OF_TARGET: Final = and_(
+IS_UPLOAD_OF_TARGET: Final = sa.and_(
     *(blob_job.c[name] == mirror_target.c[name] for name in ("did", "kind", "subject_id"))
 )
-SUBJECT: Final = mirror_target.c.kind + literal_column("'/'") + cast(mirror_target.c.subject_id, Text)
+SUBJECT: Final = (
+    mirror_target.c.kind + sa.literal_column("'/'") + sa.cast(mirror_target.c.subject_id, sa.Text)
+)
 """Names the subject of a target, to count subjects."""
-IS_OPEN_JOB: Final = or_(blob_job.c.requested, blob_job.c.again)
+IS_OPEN_JOB: Final = sa.or_(blob_job.c.requested, blob_job.c.again)
 """True for uploads that are still to be made. A query with this condition reads an index of these alone."""
-Index("ix_blob_job_open", blob_job.c.not_before, sqlite_where=IS_OPEN_JOB, postgresql_where=IS_OPEN_JOB)
+sa.Index("ix_blob_job_open", blob_job.c.not_before, sqlite_where=IS_OPEN_JOB, postgresql_where=IS_OPEN_JOB)
 
-repo_scan = Table(
+repo_scan = sa.Table(
     "repo_scan",
     metadata,
-    Column("did", Text, primary_key=True),
-    Column("rev", Text),
-    Column("scanned_at", UtcDateTime, nullable=False, server_default=_PAST),
-    Column("found", Integer, nullable=False, server_default=text("0")),
-    Column("problem", Text),
-    Column("heard_rev", Text),
+    sa.Column("did", sa.Text, primary_key=True),
+    sa.Column("rev", sa.Text),
+    sa.Column("scanned_at", UtcDateTime, nullable=False, server_default=_PAST),
+    sa.Column("found", sa.Integer, nullable=False, server_default=sa.text("0")),
+    sa.Column("problem", sa.Text),
+    sa.Column("heard_rev", sa.Text),
 )
 """The last scan of each repo: `rev` is its revision when all of it was compared."""
 
-firehose_cursor = Table(
+firehose_cursor = sa.Table(
     "firehose_cursor",
     metadata,
-    Column("host", Text, primary_key=True),
-    Column("seq", Position),
-    Column("heard_at", UtcDateTime),
-    Column("lease_owner", Text),
-    Column("lease_until", UtcDateTime, nullable=False, server_default=_PAST),
-    Column("connected_at", UtcDateTime),
-    Column("lag_seconds", Float),
-    Column("problem", Text),
+    sa.Column("host", sa.Text, primary_key=True),
+    sa.Column("seq", Position),
+    sa.Column("heard_at", UtcDateTime),
+    sa.Column("lease_owner", sa.Text),
+    sa.Column("lease_until", UtcDateTime, nullable=False, server_default=_PAST),
+    sa.Column("connected_at", UtcDateTime),
+    sa.Column("lag_seconds", sa.Float),
+    sa.Column("problem", sa.Text),
 )
 """The firehose cursor of each host, the process that follows it, and whether that is connected: null `connected_at` and why not."""
 
 _TROUBLED: Final = (TargetState.REJECTED, TargetState.BACKOFF, TargetState.HELD)
-IS_TROUBLED: Final = or_(
-    mirror_target.c.state.in_([literal_column(f"'{state}'") for state in _TROUBLED]),
+IS_TROUBLED: Final = sa.or_(
+    mirror_target.c.state.in_([sa.literal_column(f"'{state}'") for state in _TROUBLED]),
     mirror_target.c.detached,
 )
 """True for records that fail, or did before their newest event. A query with this condition reads an index of these."""
-Index(
+sa.Index(
     "ix_mirror_target_troubled",
     mirror_target.c.subject_id,
     sqlite_where=IS_TROUBLED,
     postgresql_where=IS_TROUBLED,
 )
-HAS_FAILED: Final = blob_job.c.attempts > literal_column("0")
+HAS_FAILED: Final = blob_job.c.attempts > sa.literal_column("0")
 """True for uploads that failed the last time. A query with this condition reads an index of these."""
-Index("ix_blob_job_failed", blob_job.c.subject_id, sqlite_where=HAS_FAILED, postgresql_where=HAS_FAILED)
+sa.Index("ix_blob_job_failed", blob_job.c.subject_id, sqlite_where=HAS_FAILED, postgresql_where=HAS_FAILED)
 IS_FAILING: Final = blob_job.c.failing_since.is_not(None)
 """True for uploads that nothing has ended since they failed, refused ones too. A query with this condition reads an index of these."""
-Index("ix_blob_job_failing", blob_job.c.cause, sqlite_where=IS_FAILING, postgresql_where=IS_FAILING)
+sa.Index("ix_blob_job_failing", blob_job.c.cause, sqlite_where=IS_FAILING, postgresql_where=IS_FAILING)
 
-delivery_attempt = Table(
+delivery_attempt = sa.Table(
     "delivery_attempt",
     metadata,
-    Column("id", Position, primary_key=True, autoincrement=True),
-    Column("did", Text, nullable=False),
-    Column("collection", Text, nullable=False),
-    Column("rkey", Text, nullable=False),
-    Column("gen", Position, nullable=False),
-    Column("op", Text, nullable=False),
-    Column("request_cid", Text),
-    Column("swap_cid", Text),
-    Column("epoch", Integer, nullable=False),
-    Column("started_at", UtcDateTime, nullable=False),
-    Column("ended_at", UtcDateTime),
-    Column("outcome", Text),
-    Column("status", Integer),
-    Column("error", Text),
-    Column("rev", Text),
-    Index("ix_delivery_attempt_record", "did", "collection", "rkey", "gen", "id"),
+    sa.Column("id", Position, primary_key=True, autoincrement=True),
+    sa.Column("did", sa.Text, nullable=False),
+    sa.Column("collection", sa.Text, nullable=False),
+    sa.Column("rkey", sa.Text, nullable=False),
+    sa.Column("gen", Position, nullable=False),
+    sa.Column("op", sa.Text, nullable=False),
+    sa.Column("request_cid", sa.Text),
+    sa.Column("swap_cid", sa.Text),
+    sa.Column("epoch", sa.Integer, nullable=False),
+    sa.Column("started_at", UtcDateTime, nullable=False),
+    sa.Column("ended_at", UtcDateTime),
+    sa.Column("outcome", sa.Text),
+    sa.Column("status", sa.Integer),
+    sa.Column("error", sa.Text),
+    sa.Column("rev", sa.Text),
+    sa.Index("ix_delivery_attempt_record", "did", "collection", "rkey", "gen", "id"),
     sqlite_autoincrement=True,
 )
 
-failure_cause = Table(
+failure_cause = sa.Table(
     "failure_cause",
     metadata,
-    Column("id", Text, primary_key=True),
-    Column("host", Text, nullable=False),
-    Column("phase", Text, nullable=False),
-    Column("status", Integer),
-    Column("error", Text, nullable=False),
-    Column("first_seen_at", UtcDateTime, nullable=False),
-    Column("last_seen_at", UtcDateTime, nullable=False),
-    Column("failures", Position, nullable=False),
-    Column("sample_did", Text),
-    Column("sample_kind", Text),
-    Column("sample_track_id", Position, key="sample_subject_id"),
-    Column("sample_error", Text),
-    Index("ix_failure_cause_last_seen_at", "last_seen_at"),
-    Index("ix_failure_cause_host", "host", "last_seen_at"),
+    sa.Column("id", sa.Text, primary_key=True),
+    sa.Column("host", sa.Text, nullable=False),
+    sa.Column("phase", sa.Text, nullable=False),
+    sa.Column("status", sa.Integer),
+    sa.Column("error", sa.Text, nullable=False),
+    sa.Column("first_seen_at", UtcDateTime, nullable=False),
+    sa.Column("last_seen_at", UtcDateTime, nullable=False),
+    sa.Column("failures", Position, nullable=False),
+    sa.Column("sample_did", sa.Text),
+    sa.Column("sample_kind", sa.Text),
+    sa.Column("sample_track_id", Position, key="sample_subject_id"),
+    sa.Column("sample_error", sa.Text),
+    sa.Index("ix_failure_cause_last_seen_at", "last_seen_at"),
+    sa.Index("ix_failure_cause_host", "host", "last_seen_at"),
 )
 """Why requests to PDSes fail, one row for each cause (failure_causes.py)."""
 
-failure_hour = Table(
+failure_hour = sa.Table(
     "failure_hour",
     metadata,
-    Column("cause", Text, primary_key=True),
-    Column("hour", UtcDateTime, primary_key=True),
-    Column("failures", Position, nullable=False),
+    sa.Column("cause", sa.Text, primary_key=True),
+    sa.Column("hour", UtcDateTime, primary_key=True),
+    sa.Column("failures", Position, nullable=False),
 )
 """How often a cause was met in each hour of the last day."""
 

@@ -7,7 +7,7 @@ from datetime import datetime, timedelta
 from functools import cache
 from typing import Any, Final
 
-from sqlalchemy import ColumnElement, Connection, Table, and_, bindparam, case, literal_column, or_, update
+import sqlalchemy as sa
 from sqlalchemy.sql.dml import Insert
 
 from aggregates.published import (
@@ -85,7 +85,7 @@ class MirrorTargets:
     fingerprint: Final = "mirror-2"
     tables: Final = (TARGETS, BLOB_JOBS)
 
-    def apply(self, connection: Connection, changes: Sequence[Change], into: Into) -> None:
+    def apply(self, connection: sa.Connection, changes: Sequence[Change], into: Into) -> None:
         """Set the targets to the newest state; in the live tables, make their lanes due too."""
         pages: dict[Any, _Page] = defaultdict(_Page)
         touched_at: dict[str, datetime] = {}
@@ -102,11 +102,11 @@ class MirrorTargets:
                 # a full account's lane goes on: deletes are sent first
                 is_full = (mirror_lane.c.did == did, mirror_lane.c.state == LaneState.FULL)
                 goes_on = {"state": LaneState.READY, "probe_at": NEVER}
-                connection.execute(update(mirror_lane).where(*is_full).values(goes_on))
+                connection.execute(sa.update(mirror_lane).where(*is_full).values(goes_on))
         _write(connection, list(pages.values()), into, is_live=is_live)
 
 
-def _write(connection: Connection, pages: Sequence[_Page], into: Into, *, is_live: bool) -> None:
+def _write(connection: sa.Connection, pages: Sequence[_Page], into: Into, *, is_live: bool) -> None:
     rows: list[dict[str, Any]] = []
     for page in pages:
         newest = page.newest
@@ -123,7 +123,7 @@ def _write(connection: Connection, pages: Sequence[_Page], into: Into, *, is_liv
             table, detached = into(mirror_target), newest.record_missing_since is not None
             this = (*is_about(table, newest.TOPIC, newest.subject_id), table.c.did == newest.did)
             changes = (~table.c.former, table.c.detached != detached)
-            connection.execute(update(table).where(*this, *changes).values(detached=detached))
+            connection.execute(sa.update(table).where(*this, *changes).values(detached=detached))
     if is_live:  # live work does not wait for backfill
         trace = trace_parent.get()
         rows = [{**row, "backfill": False, "trace": trace} for row in rows]
@@ -139,7 +139,7 @@ def _write(connection: Connection, pages: Sequence[_Page], into: Into, *, is_liv
             # else the new bytes are uploaded unasked, or wait for a pause that is not their own
             clean = {"again": False, "attempts": 0, "not_before": PAST, "last_error": None, "cause": None}
             this = (blob_job.c.did == subject.did, *is_about(blob_job, subject.TOPIC, subject.subject_id))
-            connection.execute(update(blob_job).where(*this).values(clean | NO_FAILURES))
+            connection.execute(sa.update(blob_job).where(*this).values(clean | NO_FAILURES))
 
 
 def _is_known(touched: Change | None) -> bool:
@@ -175,7 +175,7 @@ def blob_row(subject: WithBlob) -> dict[str, Any]:
     }
 
 
-def wake_lane(connection: Connection, did: str, at: datetime) -> None:
+def wake_lane(connection: sa.Connection, did: str, at: datetime) -> None:
     """Make the lane due at `at` at the latest, however lately it ran if the commit is `awaited`; `not_before` stays, which is the relay's.
 
     An account that never signed in gets a lane that waits for its sign-in.
@@ -191,21 +191,21 @@ def _wake_statement(dialect: str) -> Insert:
     is_earlier = {name: new[name] < old[name] for name in ("due_at", "debounced_until")}
     return insert.on_conflict_do_update(
         index_elements=["did"],
-        set_={name: case((earlier, new[name]), else_=old[name]) for name, earlier in is_earlier.items()},
-        where=or_(*is_earlier.values()),
+        set_={name: sa.case((earlier, new[name]), else_=old[name]) for name, earlier in is_earlier.items()},
+        where=sa.or_(*is_earlier.values()),
     )
 
 
 _WAKE: Final = Prepared(_wake_statement, ("did", "host", "state", "due_at", "debounced_until"))
 
 
-def upsert(connection: Connection, table: Table, row: dict[str, Any], columns: Sequence[str]) -> None:
+def upsert(connection: sa.Connection, table: sa.Table, row: dict[str, Any], columns: Sequence[str]) -> None:
     """Insert a row, or set these columns of the one with its key."""
     _upserting(table, tuple(row), tuple(columns)).start(connection, row)
 
 
 @cache
-def _upserting(table: Table, names: Sequence[str], columns: Sequence[str]) -> Prepared:
+def _upserting(table: sa.Table, names: Sequence[str], columns: Sequence[str]) -> Prepared:
     def build(dialect: str) -> Insert:
         insert = insert_of(dialect, table)
         excluded = {name: insert.excluded[name] for name in columns}
@@ -214,15 +214,15 @@ def _upserting(table: Table, names: Sequence[str], columns: Sequence[str]) -> Pr
     return Prepared(build, names)
 
 
-PLACE: Final = mirror_target.c.collection + literal_column("'/'") + mirror_target.c.rkey
+PLACE: Final = mirror_target.c.collection + sa.literal_column("'/'") + mirror_target.c.rkey
 """Names a record of an account, as `RecordKey.place` does."""
-IS_TARGET: Final = and_(
-    mirror_target.c.did == bindparam("of_did"),
-    mirror_target.c.collection == bindparam("of_collection"),
-    mirror_target.c.rkey == bindparam("of_rkey"),
+IS_TARGET: Final = sa.and_(
+    mirror_target.c.did == sa.bindparam("of_did"),
+    mirror_target.c.collection == sa.bindparam("of_collection"),
+    mirror_target.c.rkey == sa.bindparam("of_rkey"),
 )
 """True for the target that `of_target` names."""
-CHANGE_TARGET: Final = update(mirror_target).where(IS_TARGET)
+CHANGE_TARGET: Final = sa.update(mirror_target).where(IS_TARGET)
 """Sets the columns that it is executed with."""
 
 
@@ -231,12 +231,14 @@ def of_target(key: RecordKey) -> dict[str, str]:
     return {"of_did": key.did, "of_collection": key.collection, "of_rkey": key.rkey}
 
 
-def is_about(table: Table, kind: str, subject_id: int) -> tuple[ColumnElement[bool], ...]:
+def is_about(table: sa.Table, kind: str, subject_id: int) -> tuple[sa.ColumnElement[bool], ...]:
     """Return the conditions of the targets, or the uploads, of a subject."""
     return table.c.subject_id == subject_id, table.c.kind == kind
 
 
-def are_about(subjects: Iterable[Subject], table: Table = mirror_target) -> Iterator[ColumnElement[bool]]:
+def are_about(
+    subjects: Iterable[Subject], table: sa.Table = mirror_target
+) -> Iterator[sa.ColumnElement[bool]]:
     """Yield conditions that together select the targets, or the uploads, of these subjects, a limited number each."""
     by_kind: dict[str, list[int]] = defaultdict(list)
     for kind, subject_id in subjects:
@@ -244,4 +246,4 @@ def are_about(subjects: Iterable[Subject], table: Table = mirror_target) -> Iter
     for kind, ids in by_kind.items():
         for start in range(0, len(ids), MAX_SUBJECTS_PER_STATEMENT):
             some = table.c.subject_id.in_(ids[start : start + MAX_SUBJECTS_PER_STATEMENT])
-            yield and_(table.c.kind == kind, some)
+            yield sa.and_(table.c.kind == kind, some)

@@ -5,7 +5,7 @@ from dataclasses import dataclass
 from datetime import datetime
 from typing import Any, Final
 
-from sqlalchemy import Connection, and_, case, exists, func, literal, select, update
+import sqlalchemy as sa
 
 from aggregates.published import Subject
 from outbox.mirror.failure_causes import forget_samples
@@ -24,8 +24,8 @@ target: Final = mirror_target.c
 lane: Final = mirror_lane.c
 attempt: Final = delivery_attempt.c
 
-IS_REMOVED: Final = and_(target.desired_op == DELETE, IS_ACKED)
-WAS_WRITTEN: Final = exists().where(
+IS_REMOVED: Final = sa.and_(target.desired_op == DELETE, IS_ACKED)
+WAS_WRITTEN: Final = sa.exists().where(
     attempt.did == target.did,
     attempt.collection == target.collection,
     attempt.rkey == target.rkey,
@@ -69,19 +69,22 @@ class Remains:
         return not self.waiting or self.is_gone
 
 
-def remains(connection: Connection, did: str, since: datetime, now: datetime) -> Remains:
+def remains(connection: sa.Connection, did: str, since: datetime, now: datetime) -> Remains:
     """Count the records of an account whose deletion was requested at `since`."""
     row = lane_of(connection, did)
     works = row is not None and row.mirror_state in AT_WORK
     # if the lane works, a record that a late create may bring back is verified first
-    done = and_(IS_REMOVED, target.look_at > now + LATE_CREATE_WINDOW) if works else IS_REMOVED
-    state = case((IS_REMOVED, MirrorState.PENDING.value), else_=STATE)
-    reason = case((IS_REMOVED, literal(MirrorReason.VERIFYING.value)), else_=REASON)
-    query = select(state.label("at"), reason.label("because"), func.count().label("records"))
+    done = sa.and_(IS_REMOVED, target.look_at > now + LATE_CREATE_WINDOW) if works else IS_REMOVED
+    state = sa.case((IS_REMOVED, MirrorState.PENDING.value), else_=STATE)
+    reason = sa.case((IS_REMOVED, sa.literal(MirrorReason.VERIFYING.value)), else_=REASON)
+    query = sa.select(state.label("at"), reason.label("because"), sa.func.count().label("records"))
     of_account = query.select_from(TARGETS_AT_WORK).where(target.did == did)
     waiting = connection.execute(of_account.where(~done).group_by("at", "because").order_by("at", "because"))
-    written, others = func.count(case((target.ever_sent, 1))), func.count(case((~target.ever_sent, 1)))
-    those = select(written, others).where(target.did == did, done, target.acked_at >= since)
+    written, others = (
+        sa.func.count(sa.case((target.ever_sent, 1))),
+        sa.func.count(sa.case((~target.ever_sent, 1))),
+    )
+    those = sa.select(written, others).where(target.did == did, done, target.acked_at >= since)
     removed, untouched = connection.execute(those).one()
     return Remains(
         removed=removed,
@@ -92,36 +95,36 @@ def remains(connection: Connection, did: str, since: datetime, now: datetime) ->
     )
 
 
-def live_subjects(connection: Connection, did: str, *, at_most: int) -> list[Subject]:
+def live_subjects(connection: sa.Connection, did: str, *, at_most: int) -> list[Subject]:
     """Return some of an account's subjects, of any kind, that are not deleted."""
-    live = select(target.kind, target.subject_id).where(target.did == did, target.desired_op == PUT)
+    live = sa.select(target.kind, target.subject_id).where(target.did == did, target.desired_op == PUT)
     rows = connection.execute(live.order_by(target.collection, target.rkey).limit(at_most))
     return [Subject(*row) for row in rows]
 
 
-def exclude_unwritten(connection: Connection, did: str, subjects: Iterable[Subject]) -> None:
+def exclude_unwritten(connection: sa.Connection, did: str, subjects: Iterable[Subject]) -> None:
     """Exclude the records of these deleted subjects that this service never wrote: the relay leaves them as they are."""
     unknown: dict[str, Any] = {"ever_sent": False, "observed_cid": None, "observed_body": None}
     not_ours = (target.did == did, target.desired_op == DELETE, ~WAS_WRITTEN)
     for these in are_about(subjects):
-        excluded = update(mirror_target).where(these, *not_ours)
+        excluded = sa.update(mirror_target).where(these, *not_ours)
         connection.execute(excluded.values(**CLEAN, **unknown, look_at=NEVER))
 
 
-def retry_removals(connection: Connection, did: str, now: datetime) -> None:
+def retry_removals(connection: sa.Connection, did: str, now: datetime) -> None:
     """Make all remaining deletes due at once, also rejected and held ones; a parked account is probed first."""
     wake_lane(connection, did, now)
-    connection.execute(update(mirror_lane).where(lane.did == did).values(not_before=PAST))
+    connection.execute(sa.update(mirror_lane).where(lane.did == did).values(not_before=PAST))
     request_probe(connection, did, now, PARKED)
     open_ = (
         target.did == did,
         ~IS_ACKED,
         target.state.in_((TargetState.REJECTED, TargetState.BACKOFF, TargetState.HELD)),
     )
-    connection.execute(update(mirror_target).where(*open_).values(not_before=PAST, failed_gen=0))
+    connection.execute(sa.update(mirror_target).where(*open_).values(not_before=PAST, failed_gen=0))
 
 
-def close_lane(connection: Connection, did: str) -> None:
+def close_lane(connection: sa.Connection, did: str) -> None:
     """Forget the account's host: nothing is sent or read for it until it signs in again."""
     nowhere = {
         "host": "",
@@ -130,5 +133,5 @@ def close_lane(connection: Connection, did: str) -> None:
         "due_at": NEVER,
         "backfill_at": NEVER,
     }
-    connection.execute(update(mirror_lane).where(lane.did == did).values({**nowhere, **NO_FAILURES}))
+    connection.execute(sa.update(mirror_lane).where(lane.did == did).values({**nowhere, **NO_FAILURES}))
     forget_samples(connection, did)

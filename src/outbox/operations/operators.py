@@ -14,7 +14,7 @@ from itertools import groupby
 from time import monotonic
 from typing import Any, Final, Self, TypeVar
 
-from sqlalchemy import ColumnElement, Connection, and_, exists, func, or_, select, tuple_, update
+import sqlalchemy as sa
 
 from aggregates.errors import ServiceError
 from aggregates.published import Subject
@@ -53,8 +53,8 @@ RECORDS_PER_UNIT: Final = 500
 lane: Final = mirror_lane.c
 target: Final = mirror_target.c
 FAILED: Final = (TargetState.REJECTED, TargetState.BACKOFF)
-WAITS_FOR_ATTEMPT: Final = or_(
-    and_(MAY_BE_FAILING, ~IS_ACKED, ~IS_OF_NEWEST, target.state.in_(FAILED)), UPLOAD_WAITS_FOR_ATTEMPT
+WAITS_FOR_ATTEMPT: Final = sa.or_(
+    sa.and_(MAY_BE_FAILING, ~IS_ACKED, ~IS_OF_NEWEST, target.state.in_(FAILED)), UPLOAD_WAITS_FOR_ATTEMPT
 )
 """Whether a record or its upload failed, and was not tried since a redrive or a newer edit."""
 
@@ -143,7 +143,7 @@ def count(database: Database, action: Action, selector: Selector) -> int:
             case Action.RETRY:
                 return pausing.would_retry(connection, selector.name, database.now(connection))
             case Action.PROBE:
-                return connection.scalar(select(func.count()).where(*parked(selector))) or 0
+                return connection.scalar(sa.select(sa.func.count()).where(*parked(selector))) or 0
             case Action.REDRIVE:
                 return _records(connection, RETRIABLE, *conditions(**selector.filters))
 
@@ -161,15 +161,17 @@ def progress_of(database: Database, action: Action, selector: Selector) -> tuple
                 Action.PAUSE: [lane.lease_until > database.now(connection), *of_selector(selector)],
                 Action.PROBE: parked(selector),
             }.get(action, [HAS_WORK, *of_selector(selector)])
-            return connection.scalar(select(func.count()).select_from(mirror_lane).where(*which)) or 0, 0
+            return connection.scalar(
+                sa.select(sa.func.count()).select_from(mirror_lane).where(*which)
+            ) or 0, 0
         these = of_selector(selector)
         if selector.cause is not None:  # records keep it until they succeed, or fail for another
-            these.append(or_(target.cause == selector.cause, blob_job.c.cause == selector.cause))
+            these.append(sa.or_(target.cause == selector.cause, blob_job.c.cause == selector.cause))
         return _records(connection, WAITS_FOR_ATTEMPT, *these), _records(connection, HAS_FAILED_AGAIN, *these)
 
 
-def _records(connection: Connection, *conditions: ColumnElement[bool]) -> int:
-    found = select(func.count(SUBJECT.distinct())).select_from(TARGETS_AT_WORK)
+def _records(connection: sa.Connection, *conditions: sa.ColumnElement[bool]) -> int:
+    found = sa.select(sa.func.count(SUBJECT.distinct())).select_from(TARGETS_AT_WORK)
     return connection.scalar(found.where(*conditions)) or 0
 
 
@@ -233,10 +235,12 @@ def _act_once(unit: UnitOfWork, action: Action, selector: Selector, operator: Op
         case Action.RETRY:
             affected = pausing.retry(connection, selector.name, unit.now)
         case _:
-            these = select(lane.did).where(*parked(selector)).order_by(lane.did).with_for_update()
+            these = sa.select(lane.did).where(*parked(selector)).order_by(lane.did).with_for_update()
             dids = connection.scalars(these).all()
             is_gone = (lane.did.in_(dids), lane.state == LaneState.GONE)
-            is_stale = update(mirror_lane).where(*is_gone).values(state=LaneState.STALE, missing_since=NEVER)
+            is_stale = (
+                sa.update(mirror_lane).where(*is_gone).values(state=LaneState.STALE, missing_since=NEVER)
+            )
             connection.execute(is_stale)
             for did in dids:
                 request_probe(connection, did, unit.now, PROBED)
@@ -265,13 +269,13 @@ def _redrive_some(
     return len(records), Subject(last.kind, last.subject_id) if last is not None else None
 
 
-def _some_failing(connection: Connection, selector: Selector, after: Subject | None) -> Sequence[Any]:
+def _some_failing(connection: sa.Connection, selector: Selector, after: Subject | None) -> Sequence[Any]:
     order = (target.subject_id, target.kind)
     follows = (
-        [] if after is None else [target.subject_id >= after.id, tuple_(*order) > (after.id, after.kind)]
+        [] if after is None else [target.subject_id >= after.id, sa.tuple_(*order) > (after.id, after.kind)]
     )
     return connection.execute(
-        select(target.did, target.kind, target.subject_id.label("subject_id"))
+        sa.select(target.did, target.kind, target.subject_id.label("subject_id"))
         .distinct()
         .select_from(TARGETS_AT_WORK)
         .where(RETRIABLE, *conditions(**selector.filters), *follows)
@@ -280,33 +284,37 @@ def _some_failing(connection: Connection, selector: Selector, after: Subject | N
     ).all()
 
 
-def _redrive_account(connection: Connection, did: str, subjects: Sequence[Subject], now: datetime) -> None:
-    connection.execute(update(mirror_lane).where(lane.did == did).values(not_before=PAST))
+def _redrive_account(connection: sa.Connection, did: str, subjects: Sequence[Subject], now: datetime) -> None:
+    connection.execute(sa.update(mirror_lane).where(lane.did == did).values(not_before=PAST))
     failed = (target.did == did, target.state.in_(FAILED))
     for these in are_about(subjects):
-        connection.execute(update(mirror_target).where(these, *failed).values(not_before=PAST, failed_gen=0))
+        connection.execute(
+            sa.update(mirror_target).where(these, *failed).values(not_before=PAST, failed_gen=0)
+        )
     retry_uploads(connection, did, subjects)
     queue_as_backfill(connection, did, subjects, now)
 
 
-def parked(selector: Selector) -> list[ColumnElement[bool]]:
+def parked(selector: Selector) -> list[sa.ColumnElement[bool]]:
     return [lane.state.in_((*PROBED, LaneState.GONE)), lane.host != "", *of_selector(selector)]
 
 
-def of_selector(selector: Selector) -> list[ColumnElement[bool]]:
+def of_selector(selector: Selector) -> list[sa.ColumnElement[bool]]:
     named = ((lane.did, selector.did), (lane.host, selector.host))
     return [column == name for column, name in named if name is not None]
 
 
-def known(connection: Connection, selector: Selector) -> Selector:
+def known(connection: sa.Connection, selector: Selector) -> Selector:
     """Return the selector with the origin of its host; raises UnknownTargetError."""
-    if selector.did is not None and not connection.scalar(select(exists().where(lane.did == selector.did))):
+    if selector.did is not None and not connection.scalar(
+        sa.select(sa.exists().where(lane.did == selector.did))
+    ):
         raise UnknownTargetError(selector.did)
     if selector.host is None:
         return selector
     name = selector.host.rstrip("/")
     origins = [name] if "://" in name else [f"https://{name}", f"http://{name}"]
-    known = connection.scalars(select(pds_host.c.host).where(pds_host.c.host.in_(origins))).all()
+    known = connection.scalars(sa.select(pds_host.c.host).where(pds_host.c.host.in_(origins))).all()
     if not known:
         raise UnknownTargetError(selector.host)
     return replace(selector, host=min(known, key=origins.index))

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from datetime import datetime, timedelta
 from typing import Any, Final
 
-from sqlalchemy import exists, select
+import sqlalchemy as sa
 
 from eventstore.append import insert_of
 from eventstore.database import Database
@@ -52,10 +52,12 @@ def request_due(database: Database) -> None:
 
     A host that may not be sent requests now stops none: directories say where its accounts are.
     """
-    known = exists().where(job.c.kind == PROBE, job.c.subject == lane_columns.did)
+    known = sa.exists().where(job.c.kind == PROBE, job.c.subject == lane_columns.did)
     with database.read_committed() as connection:  # an idle worker writes nothing
         is_due = (lane_columns.probe_at <= database.now(connection), ~lane_columns.paused, ~pds_host.c.paused)
-        due = select(lane_columns.did, lane_columns.host).join(pds_host, pds_host.c.host == lane_columns.host)
+        due = sa.select(lane_columns.did, lane_columns.host).join(
+            pds_host, pds_host.c.host == lane_columns.host
+        )
         these = due.where(*is_due, ~known).order_by(lane_columns.probe_at, lane_columns.did)
         rows = connection.execute(these.limit(MAX_REQUESTED)).all()
     if rows:
@@ -67,7 +69,7 @@ def request_due(database: Database) -> None:
 def probed_lane(database: Database, did: str) -> Any | None:
     with database.read_committed() as connection:
         is_due = (lane_columns.probe_at <= database.now(connection), ~lane_columns.paused)
-        lane = select(lane_columns.did, lane_columns.host, lane_columns.state, lane_columns.probe_at)
+        lane = sa.select(lane_columns.did, lane_columns.host, lane_columns.state, lane_columns.probe_at)
         return connection.execute(lane.where(lane_columns.did == did, *is_due)).one_or_none()
 
 
@@ -77,7 +79,7 @@ def settle_probe(database: Database, claimed: Job, probe: Any, found: AccountSta
     Raises LeaseLostError when another process has claimed the job since.
     """
     with database.write() as connection:
-        locked = select(mirror_lane).where(lane_columns.did == probe.did).with_for_update()
+        locked = sa.select(mirror_lane).where(lane_columns.did == probe.did).with_for_update()
         row = connection.execute(locked).one_or_none()
         queue.require_held(connection, claimed)
         if row is None or (row.host, row.state, row.probe_at) != (probe.host, probe.state, probe.probe_at):

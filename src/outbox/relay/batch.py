@@ -19,7 +19,7 @@ from dataclasses import dataclass, field, replace
 from datetime import datetime
 from typing import Final
 
-from sqlalchemy import Boolean, Connection, bindparam, case, exists, select
+import sqlalchemy as sa
 from sqlalchemy.exc import SQLAlchemyError
 
 from eventstore.errors import EventStoreError, LeaseLostError
@@ -112,7 +112,7 @@ def next_batch(
         return found
 
 
-def _room(connection: Connection, lane: Lane, now: datetime, *, is_replay: bool) -> int:
+def _room(connection: sa.Connection, lane: Lane, now: datetime, *, is_replay: bool) -> int:
     """How many writes the account's points allow, as far as its PDS has named them: live work keeps its share."""
     reserve, cost = (BACKFILL_RESERVE, CREATE_POINTS) if is_replay else (LIVE_RESERVE, PUT_POINTS)
     row = connection.execute(_BUDGETS, {"did": lane.did}).one()
@@ -130,17 +130,19 @@ def _room(connection: Connection, lane: Lane, now: datetime, *, is_replay: bool)
 
 # Built once (CONTRIBUTING.md).
 
-_BUDGETS: Final = select(mirror_lane).where(mirror_lane.c.did == bindparam("did"))
-_WAS_TRIED: Final = exists().where(
+_BUDGETS: Final = sa.select(mirror_lane).where(mirror_lane.c.did == sa.bindparam("did"))
+_WAS_TRIED: Final = sa.exists().where(
     attempt.did == target.did,
     attempt.collection == target.collection,
     attempt.rkey == target.rkey,
     attempt.gen == target.desired_gen,
     *(attempt.outcome.is_distinct_from(each) for each in WITHOUT_EFFECT),
 )
-_OF_CLASS: Final = case((bindparam("backfill", type_=Boolean), BACKFILL), else_=LIVE) == CLASS
+_OF_CLASS: Final = sa.case((sa.bindparam("backfill", type_=sa.Boolean), BACKFILL), else_=LIVE) == CLASS
 _NEXT_OF_CLASS: Final = Prepared(
-    lambda dialect: next_targets(dialect, _OF_CLASS, _WAS_TRIED.label("was_tried"), limit=bindparam("room"))
+    lambda dialect: next_targets(
+        dialect, _OF_CLASS, _WAS_TRIED.label("was_tried"), limit=sa.bindparam("room")
+    )
 )
 
 

@@ -16,20 +16,7 @@ from dataclasses import dataclass
 from datetime import datetime, timedelta
 from typing import Any, Final
 
-from sqlalchemy import (
-    ColumnElement,
-    Connection,
-    Integer,
-    Select,
-    bindparam,
-    case,
-    func,
-    literal_column,
-    or_,
-    select,
-    union,
-    update,
-)
+import sqlalchemy as sa
 
 from eventstore.database import Database, with_now
 from eventstore.prepared import Prepared, pipelined
@@ -126,7 +113,7 @@ class _Capacity:
         self.of_failing_hosts -= lanes if failed_last(host) else 0
 
 
-def _claim_of_host(connection: Connection, host: Any, now: datetime, capacity: _Capacity) -> list[Lane]:
+def _claim_of_host(connection: sa.Connection, host: Any, now: datetime, capacity: _Capacity) -> list[Lane]:
     at_once = 0 if host.paused or max(host.retry_at, host.paced_until) > now else lanes_at_once(host)
     [busy] = _BUSY.start(connection, {"host": host.host, "now": now}).all()
     lanes = min(at_once - busy.lanes, capacity.of_host(host))
@@ -156,50 +143,50 @@ def _claim_of_host(connection: Connection, host: Any, now: datetime, capacity: _
 
 # Built once (CONTRIBUTING.md).
 
-_NOW: Final = bindparam("now", type_=UtcDateTime)
-_ONE: Final[ColumnElement[Any]] = literal_column("1")
+_NOW: Final = sa.bindparam("now", type_=UtcDateTime)
+_ONE: Final[sa.ColumnElement[Any]] = sa.literal_column("1")
 _host: Final = pds_host.c
 _IS_DUE: Final = (lane_columns.lease_until <= _NOW, ~is_observed())
 _LIVE: Final = (HAS_LIVE_WORK, lane_due_at() <= _NOW, *_IS_DUE)
 _BACKFILL: Final = (HAS_BACKFILL, lane_backfill_at() <= _NOW, lane_due_at() > _NOW, *_IS_DUE)
 
 
-def _hosts_with(work: ColumnElement[bool]) -> Select[Any]:
+def _hosts_with(work: sa.ColumnElement[bool]) -> sa.Select[Any]:
     """Select the hosts that have lanes with this work, one step in the index for each."""
-    first = select(lane_columns.host).where(work).order_by(lane_columns.host).limit(_ONE).scalar_subquery()
-    found = select(first.label("host")).cte(recursive=True)
-    following = select(lane_columns.host).where(work, lane_columns.host > found.c.host)
+    first = sa.select(lane_columns.host).where(work).order_by(lane_columns.host).limit(_ONE).scalar_subquery()
+    found = sa.select(first.label("host")).cte(recursive=True)
+    following = sa.select(lane_columns.host).where(work, lane_columns.host > found.c.host)
     next_one = following.order_by(lane_columns.host).limit(_ONE).correlate(found).scalar_subquery()
-    found = found.union_all(select(next_one).where(found.c.host.is_not(None)))
-    return select(found.c.host).where(found.c.host.is_not(None))
+    found = found.union_all(sa.select(next_one).where(found.c.host.is_not(None)))
+    return sa.select(found.c.host).where(found.c.host.is_not(None))
 
 
 _HOSTS: Final = pds_host.join(
-    union(_hosts_with(HAS_LIVE_WORK), _hosts_with(HAS_BACKFILL)).subquery("at_work"),
-    literal_column("at_work.host") == _host.host,
+    sa.union(_hosts_with(HAS_LIVE_WORK), _hosts_with(HAS_BACKFILL)).subquery("at_work"),
+    sa.literal_column("at_work.host") == _host.host,
 )
 
 
-def _first(at: ColumnElement[datetime], *which: ColumnElement[bool]) -> ColumnElement[Any]:
+def _first(at: sa.ColumnElement[datetime], *which: sa.ColumnElement[bool]) -> sa.ColumnElement[Any]:
     """The first of these times among a host's lanes: a step in the index, and one for each lane that is leased."""
-    of_host = select(at).where(lane_columns.host == _host.host, *which)
+    of_host = sa.select(at).where(lane_columns.host == _host.host, *which)
     return of_host.order_by(at).limit(_ONE).correlate(pds_host).scalar_subquery()
 
 
-_AT_ONCE: Final = case(
-    (_host.breaker == BreakerState.OPEN, 1), else_=func.coalesce(_host.ramp, _host.max_lanes)
+_AT_ONCE: Final = sa.case(
+    (_host.breaker == BreakerState.OPEN, 1), else_=sa.func.coalesce(_host.ramp, _host.max_lanes)
 )
 _UNDER_WAY: Final = (
-    select(func.count())
+    sa.select(sa.func.count())
     .where(lane_columns.host == _host.host, lane_columns.lease_until > _NOW, was_leased())
     .correlate(pds_host)
     .scalar_subquery()
 )
 _FOUND: Final = (
-    select(
+    sa.select(
         _host.host,
         _first(lane_due_at(), *_LIVE).label("live_at"),
-        case((_host.backfill_after <= _NOW, _first(lane_backfill_at(), *_BACKFILL))).label("backfill_at"),
+        sa.case((_host.backfill_after <= _NOW, _first(lane_backfill_at(), *_BACKFILL))).label("backfill_at"),
         _host.failures,
         _host.ramp,
     )
@@ -210,36 +197,37 @@ _FOUND: Final = (
 )
 _DUE_HOSTS: Final = Prepared(
     lambda _: (
-        select(_FOUND)
-        .where(or_(_FOUND.c.live_at.is_not(None), _FOUND.c.backfill_at.is_not(None)))
+        sa.select(_FOUND)
+        .where(sa.or_(_FOUND.c.live_at.is_not(None), _FOUND.c.backfill_at.is_not(None)))
         .order_by(
-            func.coalesce(_FOUND.c.live_at, NEVER_LITERAL),
-            func.coalesce(_FOUND.c.backfill_at, NEVER_LITERAL),
+            sa.func.coalesce(_FOUND.c.live_at, NEVER_LITERAL),
+            sa.func.coalesce(_FOUND.c.backfill_at, NEVER_LITERAL),
             _FOUND.c.host,
         )
     )
 )
 _HOST: Final = Prepared(
     lambda dialect: with_now(
-        select(pds_host).where(pds_host.c.host == bindparam("host")).with_for_update(skip_locked=True),
+        sa.select(pds_host).where(pds_host.c.host == sa.bindparam("host")).with_for_update(skip_locked=True),
         is_sqlite=dialect == "sqlite",
     )
 )
-_OF_HOST: Final = lane_columns.host == bindparam("host")
+_OF_HOST: Final = lane_columns.host == sa.bindparam("host")
 _BUSY: Final = Prepared(
-    lambda _: select(
-        func.count().label("lanes"), func.count(case((lane_columns.is_backfill, 1))).label("backfill")
+    lambda _: sa.select(
+        sa.func.count().label("lanes"),
+        sa.func.count(sa.case((lane_columns.is_backfill, 1))).label("backfill"),
     ).where(_OF_HOST, lane_columns.lease_until > _NOW, was_leased())
 )
 
 
-def _next(at: ColumnElement[datetime], which: Sequence[ColumnElement[bool]]) -> Prepared:
+def _next(at: sa.ColumnElement[datetime], which: Sequence[sa.ColumnElement[bool]]) -> Prepared:
     return Prepared(
         lambda _: (
-            select(lane_columns.did)
+            sa.select(lane_columns.did)
             .where(_OF_HOST, *which)
             .order_by(at, lane_columns.did)
-            .limit(bindparam("room", type_=Integer))
+            .limit(sa.bindparam("room", type_=sa.Integer))
             .with_for_update(skip_locked=True, of=mirror_lane)
         )
     )
@@ -249,8 +237,8 @@ _NEXT_LIVE: Final = _next(lane_due_at(), _LIVE)
 _NEXT_BACKFILL: Final = _next(lane_backfill_at(), _BACKFILL)
 _LEASE: Final = Prepared(
     lambda _: (
-        update(mirror_lane)
-        .where(lane_columns.did == bindparam("did"))
+        sa.update(mirror_lane)
+        .where(lane_columns.did == sa.bindparam("did"))
         .values(lease_epoch=lane_columns.lease_epoch + 1)
         .returning(lane_columns.did, lane_columns.lease_epoch)
     ),
@@ -268,25 +256,25 @@ def seconds_until_due(database: Database) -> float:
 
 
 _IS_FREE: Final = (~was_leased(), ~is_observed())
-_LIVE_AT: Final = func.coalesce(_first(lane_due_at(), HAS_LIVE_WORK, *_IS_FREE), NEVER_LITERAL)
-_WAITING_AT: Final = func.coalesce(_first(lane_backfill_at(), HAS_BACKFILL, *_IS_FREE), NEVER_LITERAL)
+_LIVE_AT: Final = sa.func.coalesce(_first(lane_due_at(), HAS_LIVE_WORK, *_IS_FREE), NEVER_LITERAL)
+_WAITING_AT: Final = sa.func.coalesce(_first(lane_backfill_at(), HAS_BACKFILL, *_IS_FREE), NEVER_LITERAL)
 _FREE_LANES: Final = (
-    select(
-        func.min(latest_of(_LIVE_AT, host_open_at())).label("live"),
-        func.min(latest_of(_WAITING_AT, _host.backfill_after, host_open_at())).label("backfill"),
+    sa.select(
+        sa.func.min(latest_of(_LIVE_AT, host_open_at())).label("live"),
+        sa.func.min(latest_of(_WAITING_AT, _host.backfill_after, host_open_at())).label("backfill"),
     )
     .select_from(_HOSTS)
     .where(~_host.paused)
     .subquery()
 )
-LONGEST_DUE: Final = select(_FREE_LANES.c.live)
+LONGEST_DUE: Final = sa.select(_FREE_LANES.c.live)
 """When the first lane that no relay has leased may be claimed for live work, or might have been."""
 _LEASED_UNTIL: Final = (
-    select(func.min(lane_columns.lease_until)).where(was_leased(), HAS_WORK).scalar_subquery()
+    sa.select(sa.func.min(lane_columns.lease_until)).where(was_leased(), HAS_WORK).scalar_subquery()
 )
 _DUE: Final = Prepared(
     lambda dialect: with_now(
-        select(_FREE_LANES, _LEASED_UNTIL.label("leased_until")), is_sqlite=dialect == "sqlite"
+        sa.select(_FREE_LANES, _LEASED_UNTIL.label("leased_until")), is_sqlite=dialect == "sqlite"
     )
 )
 
@@ -313,13 +301,13 @@ def release_of_ended(database: Database, has_ended: HasEnded) -> int:
 
 
 _OWNERS: Final = (
-    select(lane_columns.lease_owner).where(was_leased(), lane_columns.lease_owner.is_not(None)).distinct()
+    sa.select(lane_columns.lease_owner).where(was_leased(), lane_columns.lease_owner.is_not(None)).distinct()
 )
-_THEIRS: Final = select(lane_columns.did).where(
-    was_leased(), lane_columns.lease_owner.in_(bindparam("owners", expanding=True))
+_THEIRS: Final = sa.select(lane_columns.did).where(
+    was_leased(), lane_columns.lease_owner.in_(sa.bindparam("owners", expanding=True))
 )
 _RELEASE: Final = (
-    update(mirror_lane)
+    sa.update(mirror_lane)
     .where(lane_columns.did.in_(_THEIRS.with_for_update(skip_locked=True)))
     .values(lease_owner=None, lease_until=PAST)
 )

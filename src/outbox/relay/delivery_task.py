@@ -10,18 +10,8 @@ from functools import cache, cached_property, partial
 from typing import Any, Final, Self
 from uuid import UUID
 
+import sqlalchemy as sa
 from eventsourcing.utils import get_topic
-from sqlalchemy import (
-    Boolean,
-    ColumnElement,
-    Connection,
-    Select,
-    and_,
-    bindparam,
-    case,
-    literal_column,
-    select,
-)
 from sqlalchemy.exc import SQLAlchemyError
 
 from aggregates.published import Published, PublishedEvent, RecordRestored, Subject
@@ -227,7 +217,7 @@ def _subclasses(of: type[PublishedEvent]) -> Iterator[type[PublishedEvent]]:
         yield from _subclasses(each)
 
 
-def read_subjects(log: EventLog, connection: Connection, targets: Iterable[Any]) -> Mapping[UUID, Read]:
+def read_subjects(log: EventLog, connection: sa.Connection, targets: Iterable[Any]) -> Mapping[UUID, Read]:
     """Read what `task_of` needs of the subjects of these rows of `mirror_target`."""
     rows = {stream_of(row): row for row in targets}
     positions = {stream: (row.acked_gen, row.desired_gen) for stream, row in rows.items()}
@@ -241,7 +231,7 @@ def read_subjects(log: EventLog, connection: Connection, targets: Iterable[Any])
 
 def task_of(
     log: EventLog,
-    connection: Connection,
+    connection: sa.Connection,
     row: Any,
     kinds: RecordKinds,
     read: Mapping[UUID, Read] | None = None,
@@ -264,16 +254,16 @@ def task_of(
         return replace(known, fault=error)
 
 
-_NOW: Final = bindparam("now", type_=UtcDateTime)
-_MAY_BACKFILL: Final = and_(
-    bindparam("backfill", type_=Boolean),
+_NOW: Final = sa.bindparam("now", type_=UtcDateTime)
+_MAY_BACKFILL: Final = sa.and_(
+    sa.bindparam("backfill", type_=sa.Boolean),
     latest_of(mirror_lane.c.backfill_after, pds_host.c.backfill_after) <= _NOW,
 )
 _URGENT_ENOUGH: Final = (
-    select(case((_MAY_BACKFILL, BACKFILL), else_=VERIFY))
+    sa.select(sa.case((_MAY_BACKFILL, BACKFILL), else_=VERIFY))
     .join(pds_host, pds_host.c.host == mirror_lane.c.host)
     .where(
-        mirror_lane.c.did == bindparam("did"),
+        mirror_lane.c.did == sa.bindparam("did"),
         ~mirror_lane.c.paused,
         ~pds_host.c.paused,
         ~is_observed(),
@@ -285,13 +275,13 @@ _URGENT_ENOUGH: Final = (
 
 
 def next_targets(
-    dialect: str, which: ColumnElement[bool], *more: ColumnElement[Any], limit: ColumnElement[int]
-) -> Select[Any]:
+    dialect: str, which: sa.ColumnElement[bool], *more: sa.ColumnElement[Any], limit: sa.ColumnElement[int]
+) -> sa.Select[Any]:
     """Select the account's due targets of these classes that the run has not delivered, in the order of an index."""
     return (
-        select(mirror_target, is_open().label("is_open"), *more)
+        sa.select(mirror_target, is_open().label("is_open"), *more)
         .where(
-            columns.did == bindparam("did"),
+            columns.did == sa.bindparam("did"),
             COMES_DUE,
             which,
             target_due_at() <= _NOW,
@@ -303,7 +293,7 @@ def next_targets(
 
 
 _NEXT, _NEXT_LIVE = (
-    Prepared(partial(next_targets, which=CLASS <= _URGENT_ENOUGH, limit=literal_column(str(limit))))
+    Prepared(partial(next_targets, which=CLASS <= _URGENT_ENOUGH, limit=sa.literal_column(str(limit))))
     for limit in (1, BATCH_FROM)
 )
 """One for lanes with backfill: PostgreSQL would sort all of a long one."""

@@ -7,21 +7,7 @@ from collections.abc import Sequence
 from datetime import datetime, timedelta
 from typing import Any, Final
 
-from sqlalchemy import (
-    ColumnElement,
-    Connection,
-    and_,
-    bindparam,
-    case,
-    delete,
-    exists,
-    func,
-    insert,
-    not_,
-    or_,
-    select,
-    update,
-)
+import sqlalchemy as sa
 
 from eventstore.database import Database
 from eventstore.errors import LeaseLostError
@@ -61,25 +47,25 @@ _SENT: Final = (
     "epoch",
     "started_at",
 )
-_INTENT: Final = Prepared(lambda _: insert(delivery_attempt).returning(attempt.id), _SENT)
-_INTENTS: Final = insert(delivery_attempt).returning(attempt.id, attempt.collection, attempt.rkey)
-_OF_TARGET: Final = and_(
-    attempt.did == bindparam("of_did"),
-    attempt.collection == bindparam("of_collection"),
-    attempt.rkey == bindparam("of_rkey"),
+_INTENT: Final = Prepared(lambda _: sa.insert(delivery_attempt).returning(attempt.id), _SENT)
+_INTENTS: Final = sa.insert(delivery_attempt).returning(attempt.id, attempt.collection, attempt.rkey)
+_OF_TARGET: Final = sa.and_(
+    attempt.did == sa.bindparam("of_did"),
+    attempt.collection == sa.bindparam("of_collection"),
+    attempt.rkey == sa.bindparam("of_rkey"),
 )
 _NEWEST: Final = (
-    select(attempt.id, attempt.gen, attempt.status, attempt.error)
+    sa.select(attempt.id, attempt.gen, attempt.status, attempt.error)
     .where(_OF_TARGET)
     .order_by(attempt.gen.desc(), attempt.id.desc())
     .limit(MIN_SAME_SERVER_ERRORS)
 )
 _OTHERS_TAKEN: Final = (
-    select(attempt.id)
+    sa.select(attempt.id)
     .join(mirror_lane, mirror_lane.c.did == attempt.did)
     .where(
-        mirror_lane.c.host == bindparam("host"),
-        attempt.id > bindparam("since"),
+        mirror_lane.c.host == sa.bindparam("host"),
+        attempt.id > sa.bindparam("since"),
         attempt.outcome == Kind.DONE.value,
         attempt.status == OK,
         ~_OF_TARGET,
@@ -87,40 +73,40 @@ _OTHERS_TAKEN: Final = (
     .limit(1)
 )
 _IS_OUR_CID: Final = (
-    select(attempt.id)
+    sa.select(attempt.id)
     .where(
         _OF_TARGET,
-        attempt.request_cid == bindparam("cid"),
+        attempt.request_cid == sa.bindparam("cid"),
         attempt.outcome.is_distinct_from(UnsentOutcome.ADOPTED),
     )
     .order_by(attempt.gen.desc(), attempt.id.desc())
     .limit(1)
 )
-_CREATES: Final = select(attempt.started_at, attempt.outcome).where(
+_CREATES: Final = sa.select(attempt.started_at, attempt.outcome).where(
     _OF_TARGET,
     attempt.op == PUT,
     attempt.swap_cid.is_(None),
-    attempt.started_at > bindparam("since"),
+    attempt.started_at > sa.bindparam("since"),
     attempt.outcome.is_distinct_from(Kind.NOT_SENT.value),
 )
 _UNANSWERED_CREATE: Final = (
-    select(attempt.request_cid)
+    sa.select(attempt.request_cid)
     .where(
         _OF_TARGET,
         attempt.op == PUT,
         attempt.swap_cid.is_(None),
         attempt.request_cid.is_not(None),
-        or_(attempt.outcome.is_(None), attempt.outcome == Kind.AMBIGUOUS.value),
+        sa.or_(attempt.outcome.is_(None), attempt.outcome == Kind.AMBIGUOUS.value),
     )
     .order_by(attempt.id.desc())
     .limit(1)
 )
 _END_COLUMNS: Final = ("ended_at", "outcome", "status", "error", "rev")
 _END: Final = Prepared(
-    lambda _: update(delivery_attempt).where(attempt.id == bindparam("attempt_id")), _END_COLUMNS
+    lambda _: sa.update(delivery_attempt).where(attempt.id == sa.bindparam("attempt_id")), _END_COLUMNS
 )
 _END_OF_BATCH: Final = Prepared(
-    lambda dialect: update(delivery_attempt).where(among(attempt.id, "attempt_ids", dialect)), _END_COLUMNS
+    lambda dialect: sa.update(delivery_attempt).where(among(attempt.id, "attempt_ids", dialect)), _END_COLUMNS
 )
 
 
@@ -137,7 +123,7 @@ def record_intents(database: Database, lane: Lane, tasks: Sequence[DeliveryTask]
         return [ids[task.key.collection, task.key.rkey] for task in tasks]
 
 
-def write_intent(connection: Connection, lane: Lane, task: DeliveryTask, now: datetime) -> int:
+def write_intent(connection: sa.Connection, lane: Lane, task: DeliveryTask, now: datetime) -> int:
     """Write the intent in a transaction that holds the lane's lock; returns the attempt's id."""
     if not task.ever_sent:
         connection.execute(CHANGE_TARGET, {**of_target(task.key), "ever_sent": True})
@@ -147,22 +133,22 @@ def write_intent(connection: Connection, lane: Lane, task: DeliveryTask, now: da
 
 
 def record_unsent(
-    connection: Connection, lane: Lane, task: DeliveryTask, now: datetime, outcome: str
+    connection: sa.Connection, lane: Lane, task: DeliveryTask, now: datetime, outcome: str
 ) -> None:
     """Record a generation for which nothing had to be sent."""
     row = {**_row(lane, task, now), "ended_at": now, "outcome": outcome}
-    connection.execute(insert(delivery_attempt), row)
+    connection.execute(sa.insert(delivery_attempt), row)
 
 
-def record_adopted(connection: Connection, key: RecordKey, gen: int, cid: str, now: datetime) -> None:
+def record_adopted(connection: sa.Connection, key: RecordKey, gen: int, cid: str, now: datetime) -> None:
     """Record a generation that another client had written already; what it supersedes is accounted for by it."""
     ended = {"epoch": 0, "started_at": now, "ended_at": now, "outcome": UnsentOutcome.ADOPTED}
     row = {**vars(key), "gen": gen, "op": PUT, "request_cid": cid, **ended}
-    connection.execute(insert(delivery_attempt), row)
+    connection.execute(sa.insert(delivery_attempt), row)
 
 
 def close_attempts(
-    connection: Connection, attempt_ids: Sequence[int], verdict: Verdict, now: datetime
+    connection: sa.Connection, attempt_ids: Sequence[int], verdict: Verdict, now: datetime
 ) -> None:
     """Record how these attempts ended, all alike."""
     rev = verdict.rev if verdict.kind is Kind.DONE else None
@@ -173,12 +159,14 @@ def close_attempts(
         _END_OF_BATCH.start(connection, {"attempt_ids": attempt_ids, **end, "rev": rev})
 
 
-def is_repeated_server_error(connection: Connection, task: DeliveryTask, verdict: Verdict) -> bool:
+def is_repeated_server_error(connection: sa.Connection, task: DeliveryTask, verdict: Verdict) -> bool:
     """Whether the PDS answered each of the record's last attempts with the same 500."""
     return _first_of_same_errors(connection, task, verdict) is not None
 
 
-def is_fault_of_record_alone(connection: Connection, host: str, task: DeliveryTask, verdict: Verdict) -> bool:
+def is_fault_of_record_alone(
+    connection: sa.Connection, host: str, task: DeliveryTask, verdict: Verdict
+) -> bool:
     """Whether the PDS fails on this record alone: the same 500 each time, while it took other records."""
     if (first := _first_of_same_errors(connection, task, verdict)) is None:
         return False
@@ -186,7 +174,7 @@ def is_fault_of_record_alone(connection: Connection, host: str, task: DeliveryTa
     return connection.scalar(_OTHERS_TAKEN, {**of_target(task.key), **since}) is not None
 
 
-def _first_of_same_errors(connection: Connection, task: DeliveryTask, verdict: Verdict) -> int | None:
+def _first_of_same_errors(connection: sa.Connection, task: DeliveryTask, verdict: Verdict) -> int | None:
     """The id of the first of the last attempts, if each ended with this 500."""
     if not verdict.is_fault_of_record:
         return None
@@ -200,16 +188,16 @@ def _first_of_same_errors(connection: Connection, task: DeliveryTask, verdict: V
     return first
 
 
-def is_our_cid(connection: Connection, key: RecordKey, cid: str | None) -> bool:
+def is_our_cid(connection: sa.Connection, key: RecordKey, cid: str | None) -> bool:
     return connection.scalar(_IS_OUR_CID, {**of_target(key), "cid": cid}) is not None
 
 
-def unanswered_create(connection: Connection, key: RecordKey) -> str | None:
+def unanswered_create(connection: sa.Connection, key: RecordKey) -> str | None:
     return connection.scalar(_UNANSWERED_CREATE, of_target(key))
 
 
 def late_creates(
-    connection: Connection, key: RecordKey, since: datetime
+    connection: sa.Connection, key: RecordKey, since: datetime
 ) -> tuple[Sequence[datetime], datetime | None]:
     """Return when creates of a record were sent after `since`, and the newest of them that was not answered.
 
@@ -264,16 +252,16 @@ def prune_attempts(database: Database) -> int:
     return pruned
 
 
-def _same_record(other: object) -> ColumnElement[bool]:
+def _same_record(other: object) -> sa.ColumnElement[bool]:
     names = ("did", "collection", "rkey")
-    return and_(*(getattr(other, name) == attempt[name] for name in names))
+    return sa.and_(*(getattr(other, name) == attempt[name] for name in names))
 
 
 _TIME: Final = UtcDateTime()
-_IS_ACK: Final = func.coalesce(attempt.outcome, "").in_(ACKNOWLEDGING)
-_IS_REPEATED_ACK: Final = and_(
+_IS_ACK: Final = sa.func.coalesce(attempt.outcome, "").in_(ACKNOWLEDGING)
+_IS_REPEATED_ACK: Final = sa.and_(
     attempt.outcome == Kind.DONE,
-    exists().where(
+    sa.exists().where(
         _same_record(earlier.c),
         earlier.c.gen == attempt.gen,
         earlier.c.request_cid == attempt.request_cid,
@@ -282,20 +270,22 @@ _IS_REPEATED_ACK: Final = and_(
     ),
 )
 """Each verification of a record that was taken down makes one."""
-_IS_UNACKED: Final = exists().where(_same_record(target), target.acked_gen < attempt.gen)
-_IS_LAST: Final = not_(
-    exists().where(_same_record(later.c), later.c.gen >= attempt.gen, later.c.id > attempt.id)
+_IS_UNACKED: Final = sa.exists().where(_same_record(target), target.acked_gen < attempt.gen)
+_IS_LAST: Final = sa.not_(
+    sa.exists().where(_same_record(later.c), later.c.gen >= attempt.gen, later.c.id > attempt.id)
 )
-_LAST: Final = select(func.max(attempt.id)).where(attempt.started_at < bindparam("before", type_=_TIME))
-_PRUNE: Final = delete(delivery_attempt).where(
-    attempt.id > bindparam("after"),
-    attempt.id <= bindparam("until"),
+_LAST: Final = sa.select(sa.func.max(attempt.id)).where(
+    attempt.started_at < sa.bindparam("before", type_=_TIME)
+)
+_PRUNE: Final = sa.delete(delivery_attempt).where(
+    attempt.id > sa.bindparam("after"),
+    attempt.id <= sa.bindparam("until"),
     attempt.started_at
-    < case(
-        (attempt.outcome.in_(FAILURES), bindparam("failures_before", type_=_TIME)),
-        else_=bindparam("before", type_=_TIME),
+    < sa.case(
+        (attempt.outcome.in_(FAILURES), sa.bindparam("failures_before", type_=_TIME)),
+        else_=sa.bindparam("before", type_=_TIME),
     ),
-    or_(not_(_IS_ACK), _IS_REPEATED_ACK),
-    not_(_IS_UNACKED),
-    not_(_IS_LAST),
+    sa.or_(sa.not_(_IS_ACK), _IS_REPEATED_ACK),
+    sa.not_(_IS_UNACKED),
+    sa.not_(_IS_LAST),
 )

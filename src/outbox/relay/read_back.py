@@ -8,7 +8,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
-from sqlalchemy import Connection
+import sqlalchemy as sa
 
 from aggregates.published import Published
 from eventstore.change import Event, of_class
@@ -25,7 +25,7 @@ class History:
     """What the log says of a task's subject, read only for what nothing else explains."""
 
     log: EventLog
-    connection: Connection
+    connection: sa.Connection
     task: DeliveryTask
 
     def first(self) -> Event | None:

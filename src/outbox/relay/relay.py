@@ -21,7 +21,7 @@ from datetime import datetime, timedelta
 from math import inf
 from typing import Final
 
-from sqlalchemy import Connection
+import sqlalchemy as sa
 from sqlalchemy.exc import SQLAlchemyError
 
 from eventstore.coordination.backoff import backoff
@@ -260,7 +260,7 @@ class Relay:
                 write_release(connection, lane, now)
             return first
 
-    def _begin(self, connection: Connection, lane: Lane, now: datetime, run: _Run) -> DeliveryTask | None:
+    def _begin(self, connection: sa.Connection, lane: Lane, now: datetime, run: _Run) -> DeliveryTask | None:
         """Read the next due target and, where it begins with a write, record its intent in the same transaction.
 
         That holds the lane's lock, without which no event of the account's records is committed: target and events agree.
@@ -311,7 +311,7 @@ class Relay:
         """
         following: DeliveryTask | None = None
 
-        def begin_or_release(connection: Connection, now: datetime, report: HostReport | None) -> None:
+        def begin_or_release(connection: sa.Connection, now: datetime, report: HostReport | None) -> None:
             nonlocal following
             if any(result.is_answered for result in delivered.results):
                 run.succeeded_at = now

@@ -7,7 +7,7 @@ from datetime import datetime
 from functools import cache
 from typing import Any, Final
 
-from sqlalchemy import Connection, and_, bindparam, case, false, select
+import sqlalchemy as sa
 
 from aggregates.published import Published
 from eventstore.prepared import Prepared
@@ -147,19 +147,19 @@ CLEAN: Final[dict[str, Any]] = {
     **NO_FAILURES,
 }
 """The columns of a target without a failure or a conflict."""
-_IS_THIS_VERIFICATION: Final = target.look_at == bindparam("verified_for")
+_IS_THIS_VERIFICATION: Final = target.look_at == sa.bindparam("verified_for")
 _CHANGE_VERIFIED: Final = CHANGE_TARGET.values(
-    look_at=case(
-        (_IS_THIS_VERIFICATION, bindparam("again_at", type_=target.look_at.type)), else_=target.look_at
+    look_at=sa.case(
+        (_IS_THIS_VERIFICATION, sa.bindparam("again_at", type_=target.look_at.type)), else_=target.look_at
     ),
-    backfill=case(
-        (and_(_IS_THIS_VERIFICATION, bindparam("is_over", type_=target.backfill.type)), false()),
+    backfill=sa.case(
+        (sa.and_(_IS_THIS_VERIFICATION, sa.bindparam("is_over", type_=target.backfill.type)), sa.false()),
         else_=target.backfill,
     ),
 )
 
 
-def set_target(connection: Connection, task: DeliveryTask, **values: Any) -> None:
+def set_target(connection: sa.Connection, task: DeliveryTask, **values: Any) -> None:
     _setting(tuple(values)).start(connection, {**of_target(task.key), **values})
 
 
@@ -247,7 +247,7 @@ def record_verification(unit: UnitOfWork, result: Result) -> None:
 
 def _is_current(unit: UnitOfWork, task: DeliveryTask) -> bool:
     """Whether the target's generation is still the task's."""
-    newest = select(target.desired_gen).where(IS_TARGET)
+    newest = sa.select(target.desired_gen).where(IS_TARGET)
     return unit.connection.scalar(newest, of_target(task.key)) == task.gen
 
 

@@ -12,7 +12,7 @@ from contextlib import nullcontext
 from datetime import datetime, timedelta
 from typing import Any, Final
 
-from sqlalchemy import Connection, exists, select, update
+import sqlalchemy as sa
 
 from aggregates.published import PublishedEvent, WithBlob
 from eventstore.coordination.backoff import CAP_SECONDS, MAX_FUTILE_PAUSE_SECONDS, backoff
@@ -59,7 +59,7 @@ MAX_CONTENDED_PAUSE_SECONDS: Final = 3600.0
 """The longest pause of a record that the PDS neither shows nor lets us write: another client's that was taken down."""
 
 
-Then = Callable[[Connection, datetime, HostReport | None], None]
+Then = Callable[[sa.Connection, datetime, HostReport | None], None]
 """What follows in the transaction that settles, which holds the lane's lock, at its time; with the report for the host's row, if that has to change."""
 
 
@@ -75,7 +75,7 @@ def settle(
     writes nothing, when another relay holds the lane.
     """
 
-    def work(connection: Connection, unit: UnitOfWork | None = None) -> HostReport | None:
+    def work(connection: sa.Connection, unit: UnitOfWork | None = None) -> HostReport | None:
         now, report = _settle(log.database, connection, lane, delivered, unit)
         then(connection, now, report)
         return report
@@ -87,7 +87,7 @@ def settle(
 
 def _settle(
     database: Database,
-    connection: Connection,
+    connection: sa.Connection,
     lane: Lane,
     delivered: Result | SentBatch,
     unit: UnitOfWork | None,
@@ -113,7 +113,7 @@ def _settle(
 
 
 def _settle_lane(
-    connection: Connection, lane: Lane, result: Result, now: datetime, *, has_no_failures: bool
+    connection: sa.Connection, lane: Lane, result: Result, now: datetime, *, has_no_failures: bool
 ) -> HostReport | None:
     task, verdict = result.task, result.verdict
     limits = verdict.lane_limits(now)
@@ -161,7 +161,7 @@ def _acknowledge_in(unit: UnitOfWork, result: Result) -> None:
     _acknowledge(unit.connection, result, unit.now)
 
 
-def _acknowledge(connection: Connection, result: Result, now: datetime) -> None:
+def _acknowledge(connection: sa.Connection, result: Result, now: datetime) -> None:
     """Acknowledge the generation that was sent; a newer one stays open."""
     task = result.task
     body = task.body
@@ -182,7 +182,7 @@ def _acknowledge(connection: Connection, result: Result, now: datetime) -> None:
     )
     if body is not None and task.kind.blob_field in body and names_new_blob:
         this = (blob_job.c.did == task.key.did, *is_about(blob_job, *task.subject))
-        connection.execute(update(blob_job).where(*this).values(attempts=0))
+        connection.execute(sa.update(blob_job).where(*this).values(attempts=0))
     if task.former_fields is not None:
         clear_former(connection, task.kind.name, task.subject_id, task.gen)
     if result.is_mismatch and task.is_open:  # a rewrite is not verified again, or it would never end
@@ -256,8 +256,8 @@ def _has_newer_delete(unit: UnitOfWork, task: DeliveryTask) -> bool:
         ~target_columns.backfill,
     )
     untried = (is_open(), target_columns.failed_gen < target_columns.desired_gen)
-    which = exists().where(target_columns.did == task.key.did, *newer, *untried)
-    return unit.connection.scalar(select(which)) or False
+    which = sa.exists().where(target_columns.did == task.key.did, *newer, *untried)
+    return unit.connection.scalar(sa.select(which)) or False
 
 
 def _upload_again(unit: UnitOfWork, task: DeliveryTask) -> None:
@@ -269,7 +269,7 @@ def _upload_again(unit: UnitOfWork, task: DeliveryTask) -> None:
     if not isinstance(subject, WithBlob) or not subject.wants_blob(subject.blob_bytes.cid):
         return  # the owner replaced or gated the audio meanwhile, which is sent as a newer generation
     this = (blob_job.c.did == task.key.did, *is_about(blob_job, *task.subject))
-    rounds = unit.connection.scalar(select(blob_job.c.attempts).where(*this)) or 0
+    rounds = unit.connection.scalar(sa.select(blob_job.c.attempts).where(*this)) or 0
     pause = backoff(rounds, cap=MAX_FUTILE_PAUSE_SECONDS) if rounds else timedelta()
     again = {"again": True, "attempts": rounds + 1, "not_before": unit.now + pause}
     upsert(unit.connection, blob_job, blob_row(subject) | again, tuple(again))

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from datetime import datetime
 from typing import Any, Final
 
-from sqlalchemy import Connection, and_, func, or_, select
+import sqlalchemy as sa
 
 from outbox.mirror.failure_causes import HOUR, HOURS_OF_TREND, first_hour
 from outbox.mirror.tables import SUBJECT, failure_cause, failure_hour
@@ -30,7 +30,7 @@ class CauseCount:
 
 
 def causes(
-    connection: Connection,
+    connection: sa.Connection,
     now: datetime,
     *,
     host: str | None = None,
@@ -41,11 +41,13 @@ def causes(
 ) -> list[CauseCount]:
     """Return causes, the one met last first, of a host, with an error, or `only` one; `after` this time and id."""
     wanted = ((cause.host, host), (cause.error, error), (cause.id, only))
-    query = select(failure_cause).where(*(column == value for column, value in wanted if value is not None))
+    query = sa.select(failure_cause).where(
+        *(column == value for column, value in wanted if value is not None)
+    )
     if after is not None:
         seen_at, last = after
-        same_time = and_(cause.last_seen_at == seen_at, cause.id > last)
-        query = query.where(or_(cause.last_seen_at < seen_at, same_time))
+        same_time = sa.and_(cause.last_seen_at == seen_at, cause.id > last)
+        query = query.where(sa.or_(cause.last_seen_at < seen_at, same_time))
     rows = connection.execute(query.order_by(cause.last_seen_at.desc(), cause.id).limit(limit)).all()
     ids = [row.id for row in rows]
     if not ids:
@@ -53,24 +55,26 @@ def causes(
     first = first_hour(now)
     trends: dict[str, list[int]] = defaultdict(lambda: [0] * HOURS_OF_TREND)
     in_time = (hour.cause.in_(ids), hour.hour >= first, hour.hour <= now)
-    for row in connection.execute(select(failure_hour).where(*in_time)):
+    for row in connection.execute(sa.select(failure_hour).where(*in_time)):
         trends[row.cause][(row.hour - first) // HOUR] = row.failures
     records = _records(connection, ids)
     return [CauseCount(row, records.get(row.id, 0), trends[row.id]) for row in rows]
 
 
-def failures_by_hour(connection: Connection, now: datetime) -> list[int]:
+def failures_by_hour(connection: sa.Connection, now: datetime) -> list[int]:
     """Return how many requests failed in each hour of the last day, the current hour last."""
     first = first_hour(now)
     in_time = (hour.hour >= first, hour.hour <= now)
-    rows = connection.execute(select(hour.hour, func.sum(hour.failures)).where(*in_time).group_by(hour.hour))
+    rows = connection.execute(
+        sa.select(hour.hour, sa.func.sum(hour.failures)).where(*in_time).group_by(hour.hour)
+    )
     counted = {(at - first) // HOUR: int(failures) for at, failures in rows}
     return [counted.get(number, 0) for number in range(HOURS_OF_TREND)]
 
 
-def _records(connection: Connection, ids: Iterable[str]) -> Mapping[str, int]:
+def _records(connection: sa.Connection, ids: Iterable[str]) -> Mapping[str, int]:
     rows = connection.execute(
-        select(CAUSE.label("of_cause"), func.count(SUBJECT.distinct()))
+        sa.select(CAUSE.label("of_cause"), sa.func.count(SUBJECT.distinct()))
         .select_from(TARGETS_AT_WORK)
         .where(RETRIABLE, CAUSE.in_(list(ids)))
         .group_by("of_cause")

@@ -5,7 +5,7 @@ from dataclasses import dataclass
 from datetime import datetime
 from typing import Any, Final
 
-from sqlalchemy import Connection, bindparam, select
+import sqlalchemy as sa
 
 from aggregates.published import Published
 from outbox.mirror.tables import mirror_lane, mirror_target
@@ -18,9 +18,11 @@ from outbox.views.status import Mirror, mirrors
 
 target: Final = mirror_target.c
 _TARGET: Final = (
-    select(mirror_target, mirror_lane.c.host)
+    sa.select(mirror_target, mirror_lane.c.host)
     .outerjoin(mirror_lane, mirror_lane.c.did == target.did)
-    .where(target.subject_id == bindparam("subject_id"), target.kind == bindparam("kind"), ~target.former)
+    .where(
+        target.subject_id == sa.bindparam("subject_id"), target.kind == sa.bindparam("kind"), ~target.former
+    )
 )
 
 
@@ -59,7 +61,7 @@ class FieldVersions:
     differs: bool
 
 
-def known_record(connection: Connection, subject: Published, kinds: RecordKinds) -> KnownRecord:
+def known_record(connection: sa.Connection, subject: Published, kinds: RecordKinds) -> KnownRecord:
     """Return our fields as they are wanted in a subject's record, and the record that was confirmed."""
     kind, subject_id = kinds[subject.TOPIC], subject.subject_id
     row = connection.execute(_TARGET, {"kind": kind.name, "subject_id": subject_id}).one()

@@ -5,7 +5,7 @@ from dataclasses import dataclass
 from datetime import datetime
 from typing import Any, Final
 
-from sqlalchemy import Connection, and_, bindparam, func, select
+import sqlalchemy as sa
 
 from eventstore.states import State
 from outbox.mirror.states import MirrorState
@@ -27,33 +27,37 @@ target = mirror_target.c
 attempt: Final = delivery_attempt.c
 OF_SUBJECT: Final = delivery_attempt.join(
     mirror_target,
-    and_(
+    sa.and_(
         target.did == attempt.did,
         target.collection == attempt.collection,
         target.rkey == attempt.rkey,
-        target.subject_id == bindparam("subject_id"),
-        target.kind == bindparam("kind"),
+        target.subject_id == sa.bindparam("subject_id"),
+        target.kind == sa.bindparam("kind"),
     ),
 )
 """The attempts on the subject's current and former records."""
 IS_ACK: Final = attempt.outcome.in_(ACKNOWLEDGING)
 NEXT_ACK: Final = (
-    select(func.min(attempt.gen)).select_from(OF_SUBJECT).where(IS_ACK, attempt.gen >= bindparam("last"))
+    sa.select(sa.func.min(attempt.gen))
+    .select_from(OF_SUBJECT)
+    .where(IS_ACK, attempt.gen >= sa.bindparam("last"))
 ).scalar_subquery()
 ACKS: Final = (
-    select(delivery_attempt)
+    sa.select(delivery_attempt)
     .select_from(OF_SUBJECT)
     .where(
-        IS_ACK, attempt.gen >= bindparam("first"), attempt.gen <= func.coalesce(NEXT_ACK, bindparam("last"))
+        IS_ACK,
+        attempt.gen >= sa.bindparam("first"),
+        attempt.gen <= sa.func.coalesce(NEXT_ACK, sa.bindparam("last")),
     )
     .order_by(attempt.outcome == Kind.DONE.value, target.former.desc(), attempt.rev.is_not(None), attempt.id)
 )
 """The last row of a generation counts: an attempt on the current record comes after those on former ones."""
 ATTEMPTS: Final = (
-    select(delivery_attempt)
+    sa.select(delivery_attempt)
     .select_from(OF_SUBJECT)
     .order_by(attempt.gen.desc(), attempt.id.desc())
-    .limit(bindparam("limit"))
+    .limit(sa.bindparam("limit"))
 )
 
 
@@ -73,7 +77,7 @@ class EventDelivery:
 
 
 def deliveries(
-    connection: Connection, kind: str, subject_id: int, events: Sequence[tuple[int, bool]], mirror: Mirror
+    connection: sa.Connection, kind: str, subject_id: int, events: Sequence[tuple[int, bool]], mirror: Mirror
 ) -> Mapping[int, EventDelivery]:
     """Return the delivery of each event, named by its position and whether it touches the record.
 
@@ -106,7 +110,7 @@ def _delivery(position: int, acks: Mapping[int, Any], mirror: Mirror) -> EventDe
     )
 
 
-def attempts_of(connection: Connection, kind: str, subject_id: int, *, limit: int = 50) -> Sequence[Any]:
+def attempts_of(connection: sa.Connection, kind: str, subject_id: int, *, limit: int = 50) -> Sequence[Any]:
     """Return the newest attempts for a subject's record, as rows of delivery_attempt."""
     of = {"kind": kind, "subject_id": subject_id}
     return connection.execute(ATTEMPTS, {**of, "limit": limit}).all()

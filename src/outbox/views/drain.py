@@ -8,7 +8,7 @@ from datetime import datetime
 from functools import cache
 from typing import Any, Final
 
-from sqlalchemy import ColumnElement, Connection, Select, bindparam, case, func, select
+import sqlalchemy as sa
 
 from outbox.mirror.due import is_open, lane_columns, latest_of, target_columns
 from outbox.mirror.states import LaneState, MirrorReason, MirrorState
@@ -64,11 +64,11 @@ def seconds_to_earn(
     return (reset if reset > 0 else window) + (more - 1) * window
 
 
-def drain_of(connection: Connection, did: str, now: datetime) -> Drain:
+def drain_of(connection: sa.Connection, did: str, now: datetime) -> Drain:
     return _drain_of_lanes(connection.execute(_lanes(lane_columns.did), {"whose": [did]}).all(), now)
 
 
-def drains_of_hosts(connection: Connection, hosts: Sequence[str], now: datetime) -> Mapping[str, Drain]:
+def drains_of_hosts(connection: sa.Connection, hosts: Sequence[str], now: datetime) -> Mapping[str, Drain]:
     """Estimate for each of these hosts, and for those of its accounts that are delivered."""
     lanes: dict[str, list[Any]] = defaultdict(list)
     for row in connection.execute(_lanes(lane_columns.host), {"whose": list(hosts)}):
@@ -103,9 +103,9 @@ def _budget(row: Any, name: str, window: float, now: datetime) -> dict[str, Any]
 
 
 @cache
-def _lanes(column: ColumnElement[str]) -> Select[Any]:
+def _lanes(column: sa.ColumnElement[str]) -> sa.Select[Any]:
     """Return each lane with one of these values in the column, and what waits in it."""
-    cost = case(
+    cost = sa.case(
         (target_columns.desired_op == DELETE, DELETE_POINTS),
         (target_columns.observed_cid.is_(None), CREATE_POINTS),
         else_=PUT_POINTS,
@@ -115,19 +115,21 @@ def _lanes(column: ColumnElement[str]) -> Select[Any]:
         lane_columns.not_before, lane_columns.paced_until, pds_host.c.retry_at, pds_host.c.paced_until
     )
     waiting = (
-        select(
+        sa.select(
             target_columns.did,
-            func.count().label("records"),
-            func.sum(cost).label("points"),
-            func.max(case((target_columns.backfill, BACKFILL_RESERVE), else_=LIVE_RESERVE)).label("reserve"),
+            sa.func.count().label("records"),
+            sa.func.sum(cost).label("points"),
+            sa.func.max(sa.case((target_columns.backfill, BACKFILL_RESERVE), else_=LIVE_RESERVE)).label(
+                "reserve"
+            ),
         )
         .join(mirror_lane, lane_columns.did == target_columns.did)
-        .where(column.in_(bindparam("whose", expanding=True)), is_open())
+        .where(column.in_(sa.bindparam("whose", expanding=True)), is_open())
         .group_by(target_columns.did)
         .subquery()
     )
     return (
-        select(
+        sa.select(
             waiting,
             lane_columns.host,
             LANE_STATE.label("mirror_state"),

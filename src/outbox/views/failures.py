@@ -4,7 +4,7 @@ from collections import Counter
 from collections.abc import Sequence
 from typing import Any, Final
 
-from sqlalchemy import ColumnElement, Connection, Select, and_, case, false, func, or_, select, tuple_
+import sqlalchemy as sa
 
 from eventstore.schema import stored_event
 from outbox.mirror.states import MirrorState, TargetState
@@ -37,28 +37,30 @@ Place = tuple[int, str, int]
 """Where a page ended: the id and the kind of a subject, and 1 after a former record of it."""
 
 MAY_BE_FAILING: Final = with_ids(
-    select(target.subject_id).where(IS_TROUBLED), select(blob_job.c.subject_id).where(HAS_FAILED)
+    sa.select(target.subject_id).where(IS_TROUBLED), sa.select(blob_job.c.subject_id).where(HAS_FAILED)
 )
-_RECORD_CAN_BE_TRIED: Final = and_(
+_RECORD_CAN_BE_TRIED: Final = sa.and_(
     ~IS_ACKED, IS_OF_NEWEST, target.state.in_((TargetState.REJECTED, TargetState.BACKOFF))
 )
-_UPLOAD_CAN_BE_TRIED: Final = and_(BLOB_WANTED, func.coalesce(blob_job.c.attempts > 0, false()))
-_CAN_BE_TRIED: Final = or_(_RECORD_CAN_BE_TRIED, _UPLOAD_CAN_BE_TRIED)
-RETRIABLE: Final = and_(MAY_BE_FAILING, _CAN_BE_TRIED)
+_UPLOAD_CAN_BE_TRIED: Final = sa.and_(BLOB_WANTED, sa.func.coalesce(blob_job.c.attempts > 0, sa.false()))
+_CAN_BE_TRIED: Final = sa.or_(_RECORD_CAN_BE_TRIED, _UPLOAD_CAN_BE_TRIED)
+RETRIABLE: Final = sa.and_(MAY_BE_FAILING, _CAN_BE_TRIED)
 """Whether a retry may help; the others wait for a person, or have a time of their own."""
-_IS_REDRIVEN: Final = func.coalesce(blob_job.c.not_before == PAST, false())
+_IS_REDRIVEN: Final = sa.func.coalesce(blob_job.c.not_before == PAST, sa.false())
 """Whether an upload was not tried since a redrive: each failure names a later time."""
-UPLOAD_WAITS_FOR_ATTEMPT: Final = and_(MAY_BE_FAILING, _UPLOAD_CAN_BE_TRIED, _IS_REDRIVEN)
-HAS_FAILED_AGAIN: Final = and_(
-    MAY_BE_FAILING, or_(_RECORD_CAN_BE_TRIED, and_(_UPLOAD_CAN_BE_TRIED, ~_IS_REDRIVEN))
+UPLOAD_WAITS_FOR_ATTEMPT: Final = sa.and_(MAY_BE_FAILING, _UPLOAD_CAN_BE_TRIED, _IS_REDRIVEN)
+HAS_FAILED_AGAIN: Final = sa.and_(
+    MAY_BE_FAILING, sa.or_(_RECORD_CAN_BE_TRIED, sa.and_(_UPLOAD_CAN_BE_TRIED, ~_IS_REDRIVEN))
 )
-FAILING: Final = and_(MAY_BE_FAILING, or_(_CAN_BE_TRIED, target.state == TargetState.HELD, target.detached))
-CAUSE: Final[ColumnElement[str]] = case((_RECORD_CAN_BE_TRIED, target.cause), else_=blob_job.c.cause)
+FAILING: Final = sa.and_(
+    MAY_BE_FAILING, sa.or_(_CAN_BE_TRIED, target.state == TargetState.HELD, target.detached)
+)
+CAUSE: Final[sa.ColumnElement[str]] = sa.case((_RECORD_CAN_BE_TRIED, target.cause), else_=blob_job.c.cause)
 """The cause of the last failure: of the record or, where it does not fail itself, of its upload."""
-_ORDER: Final = (target.subject_id, target.kind, case((target.former, 1), else_=0))
+_ORDER: Final = (target.subject_id, target.kind, sa.case((target.former, 1), else_=0))
 """By subject, its former records after the current one."""
 CHANGED_AT: Final = (
-    select(stored_event.c.recorded_at)
+    sa.select(stored_event.c.recorded_at)
     .where(stored_event.c.position == target.desired_gen)
     .correlate(mirror_target)
     .scalar_subquery()
@@ -74,12 +76,12 @@ def conditions(
     error: str | None = None,
     state: str | None = None,
     cause: str | None = None,
-) -> list[ColumnElement[bool]]:
+) -> list[sa.ColumnElement[bool]]:
     """Whether a record is of these that are named; an `error` and a `cause` are of its, or its upload's, last failure."""
     begins = f"{error}:"
-    has_error = or_(
-        and_(target.last_error.startswith(begins, autoescape=True), IS_OF_NEWEST),
-        and_(blob_job.c.last_error.startswith(begins, autoescape=True), BLOB_WANTED),
+    has_error = sa.or_(
+        sa.and_(target.last_error.startswith(begins, autoescape=True), IS_OF_NEWEST),
+        sa.and_(blob_job.c.last_error.startswith(begins, autoescape=True), BLOB_WANTED),
     )
     named = (
         (target.did == did, did),
@@ -91,14 +93,14 @@ def conditions(
     return [condition for condition, name in named if name is not None]
 
 
-def failing(*, after: Place | None = None, limit: int, **which: str | None) -> Select[Any]:
+def failing(*, after: Place | None = None, limit: int, **which: str | None) -> sa.Select[Any]:
     """Select failing records, after one of them, with `mirror_state` and `mirror_reason`."""
     return _records(FAILING, *_follows(after), *conditions(**which), limit=limit)
 
 
 def undelivered(
-    refused_audio: Select[Any], *, after: Place | None = None, limit: int, **which: str | None
-) -> Select[Any]:
+    refused_audio: sa.Select[Any], *, after: Place | None = None, limit: int, **which: str | None
+) -> sa.Select[Any]:
     """Select, as `failing` does, every record that its PDS does not have as the log says, and those whose bytes it refused.
 
     `refused_audio` selects the ids of those whose bytes were refused.
@@ -107,22 +109,24 @@ def undelivered(
     of_account = () if did is None else (blob_job.c.did == did,)
     refused = refused_audio.where(*of_account)
     may_be = with_ids(*unfinished_ids(did), refused)
-    is_undelivered = or_(STATE != MirrorState.DELIVERED, and_(~target.former, IS_FAILING, with_ids(refused)))
+    is_undelivered = sa.or_(
+        STATE != MirrorState.DELIVERED, sa.and_(~target.former, IS_FAILING, with_ids(refused))
+    )
     return _records(may_be, is_undelivered, *_follows(after), *conditions(**which), limit=limit)
 
 
-def waiting(did: str, *, limit: int) -> Select[Any]:
+def waiting(did: str, *, limit: int) -> sa.Select[Any]:
     """Select the first of an account's records that are not as the log says, whether or not they fail; as `failing` does."""
     return _records(target.did == did, STATE != MirrorState.DELIVERED, limit=limit)
 
 
-def _follows(after: Place | None) -> Sequence[ColumnElement[bool]]:
-    return () if after is None else (target.subject_id >= after[0], tuple_(*_ORDER) > tuple_(*after))
+def _follows(after: Place | None) -> Sequence[sa.ColumnElement[bool]]:
+    return () if after is None else (target.subject_id >= after[0], sa.tuple_(*_ORDER) > sa.tuple_(*after))
 
 
-def _records(*conditions: ColumnElement[bool], limit: int) -> Select[Any]:
+def _records(*conditions: sa.ColumnElement[bool], limit: int) -> sa.Select[Any]:
     return (
-        select(
+        sa.select(
             *_SHOWN,
             target.subject_id.label("subject_id"),
             mirror_lane.c.host,
@@ -145,19 +149,19 @@ def _records(*conditions: ColumnElement[bool], limit: int) -> Select[Any]:
 
 
 _IS_PARKED: Final = STATE == MirrorState.PARKED
-_SINCE: Final = func.coalesce(
-    case((_IS_PARKED, mirror_lane.c.failing_since)), FAILING_SINCE, case((~IS_ACKED, CHANGED_AT))
+_SINCE: Final = sa.func.coalesce(
+    sa.case((_IS_PARKED, mirror_lane.c.failing_since)), FAILING_SINCE, sa.case((~IS_ACKED, CHANGED_AT))
 )
 _BY_REASON: Final = (
-    select(
+    sa.select(
         STATE.label("mirror_state"),
-        case((_IS_PARKED, REASON)).label("mirror_reason"),
-        func.count().label("records"),
-        func.count(target.did.distinct()).label("accounts"),
-        func.min(_SINCE).label("since"),
-        func.count(FAILING_SINCE).label("failing"),
-        func.count(case((FAILING_SINCE.is_not(None), target.did)).distinct()).label("failing_accounts"),
-        func.min(FAILING_SINCE).label("failing_since"),
+        sa.case((_IS_PARKED, REASON)).label("mirror_reason"),
+        sa.func.count().label("records"),
+        sa.func.count(target.did.distinct()).label("accounts"),
+        sa.func.min(_SINCE).label("since"),
+        sa.func.count(FAILING_SINCE).label("failing"),
+        sa.func.count(sa.case((FAILING_SINCE.is_not(None), target.did)).distinct()).label("failing_accounts"),
+        sa.func.min(FAILING_SINCE).label("failing_since"),
     )
     .select_from(TARGETS_AT_WORK)
     .where(MAY_BE_UNFINISHED, STATE != MirrorState.DELIVERED)
@@ -165,7 +169,7 @@ _BY_REASON: Final = (
 )
 
 
-def unfinished_by_reason(connection: Connection) -> Sequence[Any]:
+def unfinished_by_reason(connection: sa.Connection) -> Sequence[Any]:
     """Return for each state, and for parked records the reason too, how many `records` of how many `accounts` are in it.
 
     `since` is the earliest of them, null where no row says; `failing` counts those that failed and did not succeed since.
@@ -173,7 +177,7 @@ def unfinished_by_reason(connection: Connection) -> Sequence[Any]:
     return connection.execute(_BY_REASON).all()
 
 
-def unfinished_records(connection: Connection) -> dict[str, int]:
+def unfinished_records(connection: sa.Connection) -> dict[str, int]:
     found = Counter[str]()
     for row in unfinished_by_reason(connection):
         found[row.mirror_state] += row.records

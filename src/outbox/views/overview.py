@@ -6,7 +6,7 @@ from dataclasses import dataclass, field
 from datetime import datetime
 from typing import Any, Final
 
-from sqlalchemy import Connection, and_, bindparam, case, false, func, or_, select
+import sqlalchemy as sa
 
 from eventstore.untrusted import is_storable
 from outbox.mirror.due import host_open_at, is_open, lane_backfill_at, lane_due_at, latest_of
@@ -20,12 +20,12 @@ lane: Final = mirror_lane.c
 target: Final = mirror_target.c
 host: Final = pds_host.c
 
-_HOST_FAILS: Final = func.coalesce(host.failures > 0, false())
-IS_PDS_AWAY: Final = or_(
-    func.coalesce(host.breaker == BreakerState.OPEN, false()), and_(_HOST_FAILS, lane.failures > 0)
+_HOST_FAILS: Final = sa.func.coalesce(host.failures > 0, sa.false())
+IS_PDS_AWAY: Final = sa.or_(
+    sa.func.coalesce(host.breaker == BreakerState.OPEN, sa.false()), sa.and_(_HOST_FAILS, lane.failures > 0)
 )
 """Whether the lane's PDS did not answer the last time: its breaker is open, or the lane failed there as did the host."""
-LANE_STATE: Final = case(
+LANE_STATE: Final = sa.case(
     (lane.state != LaneState.READY, lane.state),
     (IS_PAUSED, MirrorReason.PAUSED.value),
     (is_observed(), MirrorReason.RESTORED.value),
@@ -37,14 +37,14 @@ LANE_STATE: Final = case(
 in `backoff` where it was tried in vain."""
 AT_WORK: Final = (LaneState.READY.value, MirrorReason.PDS_AWAY.value, MirrorReason.BACKOFF.value)
 """The shown states of lanes that the relay delivers, or tries to."""
-FAILING_SINCE: Final = func.coalesce(lane.failing_since, case((IS_PDS_AWAY, host.failing_since)))
-FIRST_ERROR: Final = func.coalesce(lane.first_error, case((IS_PDS_AWAY, host.first_error)))
+FAILING_SINCE: Final = sa.func.coalesce(lane.failing_since, sa.case((IS_PDS_AWAY, host.failing_since)))
+FIRST_ERROR: Final = sa.func.coalesce(lane.first_error, sa.case((IS_PDS_AWAY, host.first_error)))
 """Of the lane or, where its PDS is away and the lane itself was not tried yet, of its host."""
-CLASS: Final = case((target.desired_op == DELETE, "delete"), (target.backfill, "backfill"), else_="edit")
+CLASS: Final = sa.case((target.desired_op == DELETE, "delete"), (target.backfill, "backfill"), else_="edit")
 LANES_OF_HOSTS: Final = mirror_lane.outerjoin(pds_host, host.host == lane.host)
-NEEDS_LOOK: Final = or_(host.failing_since.is_not(None), host.paused)
+NEEDS_LOOK: Final = sa.or_(host.failing_since.is_not(None), host.paused)
 """Whether a host fails, or an operator paused it."""
-_fails_since: Final = func.coalesce(host.failing_since, NEVER_LITERAL)
+_fails_since: Final = sa.func.coalesce(host.failing_since, NEVER_LITERAL)
 
 
 _SHOWN: Final = (
@@ -55,7 +55,7 @@ _SHOWN: Final = (
 
 
 def lanes(
-    connection: Connection,
+    connection: sa.Connection,
     *,
     at: str | None,
     state: str | None,
@@ -74,7 +74,7 @@ def lanes(
         if wanted is not None
     ]
     return connection.execute(
-        select(mirror_lane, *_SHOWN)
+        sa.select(mirror_lane, *_SHOWN)
         .select_from(LANES_OF_HOSTS)
         .where(lane.did > after, *conditions)
         .order_by(lane.did)
@@ -83,7 +83,7 @@ def lanes(
 
 
 def hosts(
-    connection: Connection,
+    connection: sa.Connection,
     *,
     limit: int,
     failing: bool = False,
@@ -94,21 +94,21 @@ def hosts(
 
     `after` has the origin of the host before these and, of a failing one, since when it fails.
     """
-    query = select(pds_host).limit(limit)
+    query = sa.select(pds_host).limit(limit)
     if named is not None:
         query = query.where(host.host == named)
     if not failing:
         return connection.execute(query.where(host.host > (after or ("", ""))[1]).order_by(host.host)).all()
     if after is not None:
         since, last = after
-        query = query.where(or_(_fails_since > since, and_(_fails_since == since, host.host > last)))
+        query = query.where(sa.or_(_fails_since > since, sa.and_(_fails_since == since, host.host > last)))
     return connection.execute(query.where(NEEDS_LOOK).order_by(_fails_since, host.host)).all()
 
 
-def waiting_in(connection: Connection, dids: Iterable[str]) -> Mapping[str, dict[str, int]]:
+def waiting_in(connection: sa.Connection, dids: Iterable[str]) -> Mapping[str, dict[str, int]]:
     found: dict[str, dict[str, int]] = defaultdict(dict)
     rows = connection.execute(
-        select(target.did, STATE.label("mirror_state"), func.count())
+        sa.select(target.did, STATE.label("mirror_state"), sa.func.count())
         .select_from(TARGETS_AT_WORK)
         .where(target.did.in_(list(dids)), STATE != MirrorState.DELIVERED)
         .group_by(target.did, "mirror_state")
@@ -127,16 +127,16 @@ class LanesOfHost:
     last_success_at: datetime | None = None
 
 
-def lanes_at(connection: Connection, origins: Iterable[str], now: datetime) -> Mapping[str, LanesOfHost]:
+def lanes_at(connection: sa.Connection, origins: Iterable[str], now: datetime) -> Mapping[str, LanesOfHost]:
     """Return what the lanes of each of these hosts amount to."""
     found: dict[str, LanesOfHost] = defaultdict(LanesOfHost)
     rows = connection.execute(
-        select(
+        sa.select(
             lane.host,
             LANE_STATE.label("mirror_state"),
-            func.count().label("lanes"),
-            func.count(case((lane.lease_until > now, 1))).label("under_way"),
-            func.max(lane.last_success_at).label("last_success_at"),
+            sa.func.count().label("lanes"),
+            sa.func.count(sa.case((lane.lease_until > now, 1))).label("under_way"),
+            sa.func.max(lane.last_success_at).label("last_success_at"),
         )
         .select_from(LANES_OF_HOSTS)
         .where(lane.host.in_(list(origins)))
@@ -151,14 +151,14 @@ def lanes_at(connection: Connection, origins: Iterable[str], now: datetime) -> M
     return found
 
 
-def lane_of(connection: Connection, did: str) -> Any | None:
+def lane_of(connection: sa.Connection, did: str) -> Any | None:
     """Return an account's lane with its `mirror_state`, and when it may be claimed: `live_at` and `backfill_from`."""
     return connection.execute(_LANE, {"lane": did}).one_or_none()
 
 
-def waiting_by_class(connection: Connection, did: str) -> dict[str, int]:
+def waiting_by_class(connection: sa.Connection, did: str) -> dict[str, int]:
     rows = connection.execute(
-        select(CLASS.label("work"), func.count()).where(target.did == did, is_open()).group_by("work")
+        sa.select(CLASS.label("work"), sa.func.count()).where(target.did == did, is_open()).group_by("work")
     )
     return dict(rows.all())
 
@@ -166,23 +166,23 @@ def waiting_by_class(connection: Connection, did: str) -> dict[str, int]:
 # Built once (CONTRIBUTING.md).
 
 _LANE: Final = (
-    select(
+    sa.select(
         mirror_lane,
         *_SHOWN,
         latest_of(lane_due_at(), host_open_at()).label("live_at"),
         latest_of(lane_backfill_at(), host.backfill_after, host_open_at()).label("backfill_from"),
     )
     .select_from(LANES_OF_HOSTS)
-    .where(lane.did == bindparam("lane"))
+    .where(lane.did == sa.bindparam("lane"))
 )
 
 
-_MARKS: Final = select(mirror_lane, pds_host.c.paused, pds_host.c.breaker).outerjoin(
+_MARKS: Final = sa.select(mirror_lane, pds_host.c.paused, pds_host.c.breaker).outerjoin(
     pds_host, pds_host.c.host == mirror_lane.c.host
 )
 
 
-def lane_marks(connection: Connection, dids: Collection[str]) -> dict[str, Hashable]:
+def lane_marks(connection: sa.Connection, dids: Collection[str]) -> dict[str, Hashable]:
     """Return a mark of each account that has a lane; another mark is a hint to read the mirror again."""
     these = [did for did in dids if is_storable(did)]
     if not these:

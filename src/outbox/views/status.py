@@ -5,22 +5,7 @@ from dataclasses import dataclass, replace
 from datetime import datetime
 from typing import Any, Final
 
-from sqlalchemy import (
-    ColumnElement,
-    Connection,
-    Select,
-    Text,
-    and_,
-    bindparam,
-    case,
-    false,
-    func,
-    literal,
-    or_,
-    select,
-    true,
-    union,
-)
+import sqlalchemy as sa
 
 from eventstore.database import MAX_COUNTED
 from eventstore.prepared import Prepared, among
@@ -89,55 +74,59 @@ class Mirror:
 IS_ACKED: Final = target.desired_gen <= target.acked_gen
 IS_OF_NEWEST: Final = target.failed_gen >= target.desired_gen
 """Whether the last failure was of the newest generation."""
-BLOB_WANTED: Final = func.coalesce(blob_job.c.requested | blob_job.c.again, false())
-FAILING_SINCE: Final = func.coalesce(target.failing_since, case((BLOB_WANTED, blob_job.c.failing_since)))
-FIRST_ERROR: Final = func.coalesce(target.first_error, case((BLOB_WANTED, blob_job.c.first_error)))
+BLOB_WANTED: Final = sa.func.coalesce(blob_job.c.requested | blob_job.c.again, sa.false())
+FAILING_SINCE: Final = sa.func.coalesce(
+    target.failing_since, sa.case((BLOB_WANTED, blob_job.c.failing_since))
+)
+FIRST_ERROR: Final = sa.func.coalesce(target.first_error, sa.case((BLOB_WANTED, blob_job.c.first_error)))
 """Of the record or, where it does not fail itself, of its upload."""
-IS_PAUSED: Final = lane.paused | func.coalesce(host.paused, false())
-WAITS_FOR_SUCCESSOR: Final = and_(target.former, target.cleared_gen < target.desired_gen)
+IS_PAUSED: Final = lane.paused | sa.func.coalesce(host.paused, sa.false())
+WAITS_FOR_SUCCESSOR: Final = sa.and_(target.former, target.cleared_gen < target.desired_gen)
 
 
-def _of_host(name: str) -> ColumnElement[datetime]:
-    return func.coalesce(host[name], literal(PAST, UtcDateTime()))
+def _of_host(name: str) -> sa.ColumnElement[datetime]:
+    return sa.func.coalesce(host[name], sa.literal(PAST, UtcDateTime()))
 
 
 _BACKFILL_AFTER: Final = latest_of(lane.backfill_after, _of_host("backfill_after"))
 PACED_UNTIL: Final = latest_of(
     lane.paced_until,
     _of_host("paced_until"),
-    case((target.backfill, _BACKFILL_AFTER), else_=literal(PAST, UtcDateTime())),
+    sa.case((target.backfill, _BACKFILL_AFTER), else_=sa.literal(PAST, UtcDateTime())),
 )
 WAITS_UNTIL: Final = latest_of(lane.not_before, _of_host("retry_at"), PACED_UNTIL)
 """When the lane may be claimed, by its backoff, its host's breaker and the PDS's rate limits."""
-IS_DELAYED: Final = and_(
+IS_DELAYED: Final = sa.and_(
     lane.lease_owner.is_(None),
-    case((target.backfill, lane.backfill_at), else_=lane.due_at) < WAITS_UNTIL,
+    sa.case((target.backfill, lane.backfill_at), else_=lane.due_at) < WAITS_UNTIL,
 )
 """Whether it came due while the lane could not be claimed, and no relay has claimed it since."""
 STORED_LANE_STATE: Final = lane.state.label("lane_state")
-RULES: Final[Sequence[tuple[ColumnElement[bool], MirrorState, MirrorReason | ColumnElement[str] | None]]] = (
-    (and_(target.state == TargetState.HELD, target.desired_op != DELETE), MirrorState.HELD, target.reason),
-    (and_(target.state == TargetState.HELD, target.former, IS_OF_NEWEST), MirrorState.HELD, target.reason),
+RULES: Final[
+    Sequence[tuple[sa.ColumnElement[bool], MirrorState, MirrorReason | sa.ColumnElement[str] | None]]
+] = (
+    (sa.and_(target.state == TargetState.HELD, target.desired_op != DELETE), MirrorState.HELD, target.reason),
+    (sa.and_(target.state == TargetState.HELD, target.former, IS_OF_NEWEST), MirrorState.HELD, target.reason),
     (target.detached, MirrorState.DETACHED, MirrorReason.RECORD_MISSING),
-    (and_(IS_ACKED, ~BLOB_WANTED), MirrorState.DELIVERED, None),
+    (sa.and_(IS_ACKED, ~BLOB_WANTED), MirrorState.DELIVERED, None),
     (WAITS_FOR_SUCCESSOR, MirrorState.PENDING, MirrorReason.SUCCESSOR),
-    (and_(target.state == TargetState.REJECTED, IS_OF_NEWEST), MirrorState.REJECTED, target.reason),
+    (sa.and_(target.state == TargetState.REJECTED, IS_OF_NEWEST), MirrorState.REJECTED, target.reason),
     (lane.state != LaneState.READY, MirrorState.PARKED, STORED_LANE_STATE),
     (IS_PAUSED, MirrorState.PARKED, MirrorReason.PAUSED),
     (is_observed(), MirrorState.PARKED, MirrorReason.RESTORED),
     (IS_ACKED, MirrorState.PENDING, MirrorReason.BLOB),
-    (and_(IS_OF_NEWEST, target.reason.is_not(None)), MirrorState.PENDING, target.reason),
-    (and_(IS_DELAYED, PACED_UNTIL >= WAITS_UNTIL), MirrorState.PENDING, MirrorReason.PACED),
+    (sa.and_(IS_OF_NEWEST, target.reason.is_not(None)), MirrorState.PENDING, target.reason),
+    (sa.and_(IS_DELAYED, PACED_UNTIL >= WAITS_UNTIL), MirrorState.PENDING, MirrorReason.PACED),
     (IS_DELAYED, MirrorState.PENDING, MirrorReason.BACKOFF),
-    (true(), MirrorState.PENDING, MirrorReason.SENDING),
+    (sa.true(), MirrorState.PENDING, MirrorReason.SENDING),
 )
 """The first rule that holds gives state and reason. `held` and `detached` come before `delivered`, since a change by
 another client counts even if the newest generation is acknowledged."""
-RULE: Final = case(*((holds, number) for number, (holds, _, _) in enumerate(RULES)))
-STATE: Final = case(*((holds, state.value) for holds, state, _ in RULES))
-REASON: Final = case(
+RULE: Final = sa.case(*((holds, number) for number, (holds, _, _) in enumerate(RULES)))
+STATE: Final = sa.case(*((holds, state.value) for holds, state, _ in RULES))
+REASON: Final = sa.case(
     *(
-        (holds, reason if isinstance(reason, ColumnElement) else literal(reason, Text()))
+        (holds, reason if isinstance(reason, sa.ColumnElement) else sa.literal(reason, sa.Text()))
         for holds, _, reason in RULES
     )
 )
@@ -146,7 +135,7 @@ TARGETS_AT_WORK: Final = (
     .outerjoin(pds_host, host.host == lane.host)
     .outerjoin(
         blob_job,
-        and_(IS_UPLOAD_OF_TARGET, ~target.former),
+        sa.and_(IS_UPLOAD_OF_TARGET, ~target.former),
     )
 )
 """The tables that STATE and REASON read."""
@@ -168,37 +157,37 @@ MIRROR_COLUMNS: Final = (
     target.acked_at.label("last_success_at"),
 )
 """What `mirrors_in` reads of TARGETS_AT_WORK beside the `did` and `rkey`, with names that no column of `tracks` has."""
-IS_SHOWN: Final = or_(~target.former, target.acked_gen < target.desired_gen)
+IS_SHOWN: Final = sa.or_(~target.former, target.acked_gen < target.desired_gen)
 """Whether a target is part of its subject's mirror; the current one comes first in `mirrors_in`."""
 
 
-def _mirrors_of(which: ColumnElement[bool]) -> Select[*tuple[Any, ...]]:
-    mirror = select(target.did, target.rkey, *MIRROR_COLUMNS).select_from(TARGETS_AT_WORK)
+def _mirrors_of(which: sa.ColumnElement[bool]) -> sa.Select[*tuple[Any, ...]]:
+    mirror = sa.select(target.did, target.rkey, *MIRROR_COLUMNS).select_from(TARGETS_AT_WORK)
     return mirror.where(which, IS_SHOWN).order_by(target.former)
 
 
-_IS_OF_KIND: Final = target.kind == bindparam("kind")
+_IS_OF_KIND: Final = target.kind == sa.bindparam("kind")
 _OF_SUBJECT: Final = Prepared(
-    lambda _: _mirrors_of(and_(target.subject_id == bindparam("subject_id"), _IS_OF_KIND))
+    lambda _: _mirrors_of(sa.and_(target.subject_id == sa.bindparam("subject_id"), _IS_OF_KIND))
 )
 """PostgreSQL plans a list of one anew each time, which takes ten times as long as to read it."""
 _OF_SUBJECTS: Final = Prepared(
-    lambda dialect: _mirrors_of(and_(among(target.subject_id, "subject_ids", dialect), _IS_OF_KIND))
+    lambda dialect: _mirrors_of(sa.and_(among(target.subject_id, "subject_ids", dialect), _IS_OF_KIND))
 )
 
 
-def with_ids(*searches: Select[Any]) -> ColumnElement[bool]:
+def with_ids(*searches: sa.Select[Any]) -> sa.ColumnElement[bool]:
     """Narrow a search down to the ids that any of these finds by its index, of whatever kind, however many records there are."""
-    return target.subject_id.in_(union(*(select(each.subquery()) for each in searches)))
+    return target.subject_id.in_(sa.union(*(sa.select(each.subquery()) for each in searches)))
 
 
-def unfinished_ids(did: str | None = None) -> Sequence[Select[Any]]:
+def unfinished_ids(did: str | None = None) -> Sequence[sa.Select[Any]]:
     """Select the ids of subjects, of all accounts or one, whose records may not be as the log says, from an index each."""
     of_targets, of_jobs = ((target.did == did,), (blob_job.c.did == did,)) if did is not None else ((), ())
     return (
-        select(target.subject_id).where(CONCERNS_RELAY, ~IS_ACKED, *of_targets),
-        select(target.subject_id).where(IS_TROUBLED, *of_targets),
-        select(blob_job.c.subject_id).where(IS_OPEN_JOB, *of_jobs),
+        sa.select(target.subject_id).where(CONCERNS_RELAY, ~IS_ACKED, *of_targets),
+        sa.select(target.subject_id).where(IS_TROUBLED, *of_targets),
+        sa.select(blob_job.c.subject_id).where(IS_OPEN_JOB, *of_jobs),
     )
 
 
@@ -206,10 +195,10 @@ MAY_BE_UNFINISHED: Final = with_ids(*(each.limit(MAX_COUNTED) for each in unfini
 """Narrows down to some of them where they are very many: what waits, what is in trouble and what is uploaded have a share each."""
 IS_SAMPLED: Final = with_ids(*(each.limit(MAX_SAMPLED) for each in unfinished_ids()))
 """Narrows further, for what has to read the history of each."""
-_LANE: Final = select(lane.state).where(lane.did == bindparam("did"))
+_LANE: Final = sa.select(lane.state).where(lane.did == sa.bindparam("did"))
 
 
-def mirrors(connection: Connection, kind: str, subject_ids: Iterable[int]) -> dict[int, Mirror]:
+def mirrors(connection: sa.Connection, kind: str, subject_ids: Iterable[int]) -> dict[int, Mirror]:
     """Return the mirror of the current record of each of these subjects; it is held if a former record is."""
     match list(subject_ids):
         case [subject_id]:
@@ -235,7 +224,7 @@ def mirrors_in(rows: Iterable[Any]) -> dict[int, Mirror]:
 
 def _mirror(row: Any) -> Mirror:
     _, state, reason = RULES[row.rule]
-    if isinstance(reason, ColumnElement):
+    if isinstance(reason, sa.ColumnElement):
         reason = getattr(row, str(reason.key))
     return Mirror(
         subject_id=row.subject_id,
@@ -267,7 +256,7 @@ def next_attempt_at(row: Any, state: str, reason: str | None) -> datetime | None
     return at
 
 
-def needs_sign_in(connection: Connection, did: str) -> bool:
+def needs_sign_in(connection: sa.Connection, did: str) -> bool:
     """Whether nothing can be delivered before the account's owner signs in at its PDS."""
     state = connection.scalar(_LANE, {"did": did})
     return state is None or state == LaneState.AUTH_REQUIRED

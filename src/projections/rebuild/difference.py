@@ -8,25 +8,7 @@ from dataclasses import dataclass
 from enum import StrEnum
 from typing import Any, Final
 
-from sqlalchemy import (
-    Column,
-    ColumnElement,
-    Connection,
-    Executable,
-    Integer,
-    Text,
-    UniqueConstraint,
-    and_,
-    cast,
-    delete,
-    exists,
-    insert,
-    literal,
-    or_,
-    select,
-    true,
-    update,
-)
+import sqlalchemy as sa
 from sqlalchemy.sql.visitors import iterate
 
 from eventstore.database import pages
@@ -49,7 +31,7 @@ class Difference:
     columns: dict[str, tuple[Any, Any]]
 
 
-def differences_of(connection: Connection, table: ProjectedTable) -> Iterator[Difference]:
+def differences_of(connection: sa.Connection, table: ProjectedTable) -> Iterator[Difference]:
     name, key = table.live.name, [table.live.c[column] for column in table.key]
     derived_key = [table.scratch.c[column] for column in table.key]
     alone = (
@@ -57,10 +39,10 @@ def differences_of(connection: Connection, table: ProjectedTable) -> Iterator[Di
         (DifferenceKind.SURPLUS, key, _surplus(table)),
     )
     for kind, of, which in alone if table.compared_by is None else ():
-        for row in connection.execute(select(*of).where(which).order_by(*of)).mappings():
+        for row in connection.execute(sa.select(*of).where(which).order_by(*of)).mappings():
             yield Difference(name, kind, dict(row), {})
     pairs = [column for name in table.columns for column in (table.live.c[name], table.scratch.c[name])]
-    query = select(*key, *pairs).where(_same_key(table), _changed(table)).order_by(*key)
+    query = sa.select(*key, *pairs).where(_same_key(table), _changed(table)).order_by(*key)
     if (by := table.compared_by) is not None:
         query = query.where(table.live.c[by] == table.scratch.c[by])
     for values in connection.execute(query):
@@ -79,80 +61,82 @@ MAX_SUBJECTS: Final = 10_000
 """Where rows of more subjects differ, writing them takes longer than comparing the whole table again."""
 
 
-def subjects_that_differ(connection: Connection, table: ProjectedTable) -> Scope:
+def subjects_that_differ(connection: sa.Connection, table: ProjectedTable) -> Scope:
     """Return the subjects whose rows differ; None if they are more than MAX_SUBJECTS."""
     live, made = table.live.c[table.about], table.scratch.c[table.about]
-    queries = [select(made).where(_missing(table)), select(live).where(_surplus(table))]
+    queries = [sa.select(made).where(_missing(table)), sa.select(live).where(_surplus(table))]
     if table.columns:
-        queries.append(select(made).where(_same_key(table), _changed(table)))
+        queries.append(sa.select(made).where(_same_key(table), _changed(table)))
     found = {subject for query in queries for subject in connection.scalars(query.limit(MAX_SUBJECTS + 1))}
     return found if len(found) <= MAX_SUBJECTS else None
 
 
-def remove_surplus(connection: Connection, table: ProjectedTable, scope: Scope) -> int:
+def remove_surplus(connection: sa.Connection, table: ProjectedTable, scope: Scope) -> int:
     """Delete the rows that the log does not make, and return their number; delete from child tables before their parents."""
     return sum(
-        _rows_written(connection, delete(table.live).where(_surplus(table), these))
+        _rows_written(connection, sa.delete(table.live).where(_surplus(table), these))
         for these in _within(scope, table.live.c[table.about])
     )
 
 
-def write_difference(connection: Connection, table: ProjectedTable, scope: Scope) -> int:
+def write_difference(connection: sa.Connection, table: ProjectedTable, scope: Scope) -> int:
     """Update and insert what differs, and return the number of rows; write parent tables before their children."""
     names, parts = [*table.key, *table.columns], _within(scope, table.scratch.c[table.about])
-    statements: list[Executable] = []
+    statements: list[sa.Executable] = []
     if table.columns:
         for column, concerns in _passing_columns(table):
-            passing = or_(*(_distinct(table, name) for name in concerns))
-            moved = update(table.live).where(_same_key(table), passing).values({column.key: _aside(column)})
+            passing = sa.or_(*(_distinct(table, name) for name in concerns))
+            moved = (
+                sa.update(table.live).where(_same_key(table), passing).values({column.key: _aside(column)})
+            )
             for these in parts:
                 connection.execute(moved.where(these))
         derived = {name: table.scratch.c[name] for name in table.columns}
-        changed = update(table.live).where(_same_key(table), _changed(table)).values(derived)
+        changed = sa.update(table.live).where(_same_key(table), _changed(table)).values(derived)
         statements += [changed.where(these) for these in parts]
-    missing = select(*(table.scratch.c[name] for name in names)).where(_missing(table))
-    statements += [insert(table.live).from_select(names, missing.where(these)) for these in parts]
+    missing = sa.select(*(table.scratch.c[name] for name in names)).where(_missing(table))
+    statements += [sa.insert(table.live).from_select(names, missing.where(these)) for these in parts]
     return sum(_rows_written(connection, each) for each in statements)
 
 
-def _within(scope: Scope, about: Column[Any]) -> Sequence[ColumnElement[bool]]:
+def _within(scope: Scope, about: sa.Column[Any]) -> Sequence[sa.ColumnElement[bool]]:
     """Return conditions, one for each statement, of which the rows of the scope meet one."""
-    return [true()] if scope is None else [about.in_(page) for page in pages(scope)]
+    return [sa.true()] if scope is None else [about.in_(page) for page in pages(scope)]
 
 
-def _rows_written(connection: Connection, statement: Executable) -> int:
+def _rows_written(connection: sa.Connection, statement: sa.Executable) -> int:
     # Without the option SQLAlchemy forgets the count of an INSERT .. SELECT.
     return connection.execute(statement, execution_options={"preserve_rowcount": True}).rowcount
 
 
-def _missing(table: ProjectedTable) -> ColumnElement[bool]:
-    return ~exists().where(_same_key(table)).correlate(table.scratch)
+def _missing(table: ProjectedTable) -> sa.ColumnElement[bool]:
+    return ~sa.exists().where(_same_key(table)).correlate(table.scratch)
 
 
-def _surplus(table: ProjectedTable) -> ColumnElement[bool]:
-    return ~exists().where(_same_key(table)).correlate(table.live)
+def _surplus(table: ProjectedTable) -> sa.ColumnElement[bool]:
+    return ~sa.exists().where(_same_key(table)).correlate(table.live)
 
 
-def _same_key(table: ProjectedTable) -> ColumnElement[bool]:
-    return and_(*(table.live.c[name] == table.scratch.c[name] for name in table.key))
+def _same_key(table: ProjectedTable) -> sa.ColumnElement[bool]:
+    return sa.and_(*(table.live.c[name] == table.scratch.c[name] for name in table.key))
 
 
-def _changed(table: ProjectedTable) -> ColumnElement[bool]:
-    return or_(*(_distinct(table, name) for name in table.columns))
+def _changed(table: ProjectedTable) -> sa.ColumnElement[bool]:
+    return sa.or_(*(_distinct(table, name) for name in table.columns))
 
 
-def _distinct(table: ProjectedTable, name: str) -> ColumnElement[bool]:
+def _distinct(table: ProjectedTable, name: str) -> sa.ColumnElement[bool]:
     return table.live.c[name].is_distinct_from(table.scratch.c[name])
 
 
 ASIDE: Final = "\N{SUBSTITUTE}"
 
 
-def _passing_columns(table: ProjectedTable) -> Iterator[tuple[Column[Any], list[str]]]:
+def _passing_columns(table: ProjectedTable) -> Iterator[tuple[sa.Column[Any], list[str]]]:
     """Yield one column of each unique index, with the derived columns on which a row's place in the index depends."""
     live = table.live
-    unique: list[tuple[list[Column[Any]], Any]] = [
-        (list(each.columns), None) for each in live.constraints if isinstance(each, UniqueConstraint)
+    unique: list[tuple[list[sa.Column[Any]], Any]] = [
+        (list(each.columns), None) for each in live.constraints if isinstance(each, sa.UniqueConstraint)
     ]
     unique += [
         (list(each.columns), each.dialect_options["postgresql"].get("where"))
@@ -161,19 +145,21 @@ def _passing_columns(table: ProjectedTable) -> Iterator[tuple[Column[Any], list[
     ]
     for columns, condition in unique:
         of_condition = iterate(condition) if condition is not None else ()
-        concerned = [*columns, *(part for part in of_condition if isinstance(part, Column))]
+        concerned = [*columns, *(part for part in of_condition if isinstance(part, sa.Column))]
         movable = [
-            each for each in columns if each.key in table.columns and isinstance(each.type, Text | Integer)
+            each
+            for each in columns
+            if each.key in table.columns and isinstance(each.type, sa.Text | sa.Integer)
         ]
         if movable:
             yield movable[-1], [each.key for each in concerned if each.key in table.columns]
 
 
-def _aside(column: Column[Any]) -> ColumnElement[Any]:
+def _aside(column: sa.Column[Any]) -> sa.ColumnElement[Any]:
     """Return a value that no other row has: a number below zero, or a text with a first character that no text has."""
-    if isinstance(column.type, Integer):
+    if isinstance(column.type, sa.Integer):
         return -1 - column
-    value: ColumnElement[str] = literal(ASIDE)
+    value: sa.ColumnElement[str] = sa.literal(ASIDE)
     for part in column.table.primary_key.columns:
-        value = value + cast(part, Text) + " "
+        value = value + sa.cast(part, sa.Text) + " "
     return value

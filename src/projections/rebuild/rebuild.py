@@ -10,7 +10,7 @@ from collections.abc import Generator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 
-from sqlalchemy import Connection, text
+import sqlalchemy as sa
 
 from eventstore.append import lock_log
 from eventstore.event_log import EventLog
@@ -87,7 +87,7 @@ def differences(
 
 
 @contextmanager
-def _locked(connection: Connection) -> Generator[None]:
+def _locked(connection: sa.Connection) -> Generator[None]:
     # No unit of work: it refuses rows that other code made, and a rebuild exists to replace those.
     connection.execution_options(sqlite_immediate=True)
     with connection.begin():
@@ -96,8 +96,8 @@ def _locked(connection: Connection) -> Generator[None]:
 
 
 @contextmanager
-def _snapshot(log: EventLog, connection: Connection) -> Generator[None]:
+def _snapshot(log: EventLog, connection: sa.Connection) -> Generator[None]:
     with connection.begin():
         if not log.database.is_sqlite:
-            connection.execute(text("set transaction isolation level repeatable read"))
+            connection.execute(sa.text("set transaction isolation level repeatable read"))
         yield

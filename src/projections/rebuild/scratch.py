@@ -9,8 +9,8 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
 from uuid import uuid4
 
+import sqlalchemy as sa
 from eventsourcing.domain import Aggregate
-from sqlalchemy import Connection, Row, delete, func, select, text, update
 
 from aggregates.account import Account
 from aggregates.published import Published
@@ -79,7 +79,7 @@ class Scratch:
     def __init__(
         self,
         log: EventLog,
-        connection: Connection,
+        connection: sa.Connection,
         projections: Sequence[Projection],
         page: int,
         progress: Progress | None,
@@ -121,11 +121,11 @@ class Scratch:
         if not self._log.database.is_sqlite:
             with self.connection.begin():
                 for table in self.tables:
-                    self.connection.execute(text(f'analyze "{table.scratch.name}"'))
+                    self.connection.execute(sa.text(f'analyze "{table.scratch.name}"'))
 
     def finish(self) -> None:
         """Replay the rest: all events that the transaction of the scratch tables sees, which the live rows are made of."""
-        self._replay(until=self.connection.scalar(select(func.max(stored_event.c.position))) or 0)
+        self._replay(until=self.connection.scalar(sa.select(sa.func.max(stored_event.c.position))) or 0)
 
     def _replay(self, *, until: int) -> int:
         events, connection = 0, self.connection
@@ -154,11 +154,11 @@ class Scratch:
                 "head": head,
                 "moved_at": self._log.database.now(connection),
             }
-            connection.execute(update(projection_state).where(*self._is_this_run()).values(reached))
+            connection.execute(sa.update(projection_state).where(*self._is_this_run()).values(reached))
 
     def end(self) -> None:
         with self._log.database.write() as connection:
-            connection.execute(delete(projection_state).where(*self._is_this_run()))
+            connection.execute(sa.delete(projection_state).where(*self._is_this_run()))
 
     def _is_this_run(self) -> Sequence[Any]:
         return row.name == MARKER, row.fingerprint == self._run
@@ -187,13 +187,15 @@ def scratch_of(
             connection.invalidate()  # closes it, with its tables
 
 
-def run_under_way(connection: Connection) -> Row[Any] | None:
+def run_under_way(connection: sa.Connection) -> sa.Row[Any] | None:
     """Return the row of the newest run; one that a crash cut off stays until the next one."""
     is_known = row.work.is_not(None)  # earlier versions recorded no progress
-    return connection.execute(select(projection_state).where(row.name == MARKER, is_known)).one_or_none()
+    return connection.execute(sa.select(projection_state).where(row.name == MARKER, is_known)).one_or_none()
 
 
-def _subjects_of(connection: Connection, table: ProjectedTable, changes: Iterable[Change]) -> Iterable[Any]:
+def _subjects_of(
+    connection: sa.Connection, table: ProjectedTable, changes: Iterable[Change]
+) -> Iterable[Any]:
     """Yield the subjects of which the changes may have made rows: those of a deleted account are all."""
     about = table.scratch.c[table.about]
     for change in changes:
@@ -202,4 +204,4 @@ def _subjects_of(connection: Connection, table: ProjectedTable, changes: Iterabl
         elif isinstance(change.after, Published):
             yield change.after.subject_id
         elif isinstance(change.event, Account.Left) and (did := table.scratch.c.get("did")) is not None:
-            yield from connection.scalars(select(about).where(did == change.did))
+            yield from connection.scalars(sa.select(about).where(did == change.did))

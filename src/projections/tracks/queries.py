@@ -5,21 +5,7 @@ from dataclasses import dataclass
 from functools import cache
 from typing import Any, Final, NamedTuple
 
-from sqlalchemy import (
-    ColumnElement,
-    Connection,
-    Integer,
-    Row,
-    Select,
-    Text,
-    and_,
-    bindparam,
-    case,
-    func,
-    literal,
-    or_,
-    select,
-)
+import sqlalchemy as sa
 
 from aggregates.values import tag_as_stored
 from eventstore.prepared import Prepared, among
@@ -34,7 +20,7 @@ MAX_SCANNED_TRACKS: Final = 10_000
 MAX_ARTISTS_NAMING: Final = 100
 """The same bytes, of those looked at for a reader of them."""
 
-BY_ID: Final = Prepared(lambda _: select(tracks).where(tracks.c.track_id == bindparam("track_id")))
+BY_ID: Final = Prepared(lambda _: sa.select(tracks).where(tracks.c.track_id == sa.bindparam("track_id")))
 
 
 @dataclass(frozen=True)
@@ -62,62 +48,70 @@ class TrackPage:
     cursor: int | None
 
 
-def track_by_id(connection: Connection, track_id: int) -> TrackView | None:
+def track_by_id(connection: sa.Connection, track_id: int) -> TrackView | None:
     """Find a track, a deleted one too."""
     rows = BY_ID.start(connection, {"track_id": track_id}).all()
     return TrackView.from_row(rows[0]) if rows else None
 
 
-def titles_of(connection: Connection, track_ids: Collection[int]) -> dict[int, str]:
+def titles_of(connection: sa.Connection, track_ids: Collection[int]) -> dict[int, str]:
     """Return the titles of these tracks, deleted ones too."""
-    found = select(tracks.c.track_id, tracks.c.title).where(tracks.c.track_id.in_(track_ids))
+    found = sa.select(tracks.c.track_id, tracks.c.title).where(tracks.c.track_id.in_(track_ids))
     return {row.track_id: row.title for row in connection.execute(found)}
 
 
-def live_track_with_audio(connection: Connection, did: str, audio_cid: str) -> TrackView | None:
+def live_track_with_audio(connection: sa.Connection, did: str, audio_cid: str) -> TrackView | None:
     """Find the artist's live track with exactly these bytes; the first one, since adopted records may share them."""
-    of_artist = select(tracks).where(LIVE, tracks.c.did == did, tracks.c.audio_cid == audio_cid)
+    of_artist = sa.select(tracks).where(LIVE, tracks.c.did == did, tracks.c.audio_cid == audio_cid)
     row = connection.execute(of_artist.order_by(tracks.c.track_id).limit(1)).one_or_none()
     return TrackView.from_row(row) if row is not None else None
 
 
-def count_in_collection(connection: Connection, did: str, collection: str) -> int:
-    there = select(func.count()).where(LIVE, tracks.c.did == did, tracks.c.collection == collection)
+def count_in_collection(connection: sa.Connection, did: str, collection: str) -> int:
+    there = sa.select(sa.func.count()).where(LIVE, tracks.c.did == did, tracks.c.collection == collection)
     return connection.execute(there).scalar_one()
 
 
-def live_tracks_naming(connection: Connection, cid: str) -> tuple[TrackView, ...]:
+def live_tracks_naming(connection: sa.Connection, cid: str) -> tuple[TrackView, ...]:
     """Find live tracks whose audio, artwork or thumbnail this is: the most open one of each artist and kind, since any number may name them."""
-    names = or_(tracks.c.audio_cid == cid, tracks.c.artwork_cid == cid, tracks.c.artwork_thumbnail_cid == cid)
+    names = sa.or_(
+        tracks.c.audio_cid == cid, tracks.c.artwork_cid == cid, tracks.c.artwork_thumbnail_cid == cid
+    )
     most_open = (tracks.c.taken_down_at.is_not(None), tracks.c.support_gate.is_not(None), tracks.c.track_id)
     alike = (tracks.c.did, tracks.c.audio_cid == cid, tracks.c.audio_file_type, tracks.c.downloads)
-    number = func.row_number().over(partition_by=alike, order_by=most_open)
-    numbered = select(tracks.c.track_id, number.label("number")).where(LIVE, names).subquery()
+    number = sa.func.row_number().over(partition_by=alike, order_by=most_open)
+    numbered = sa.select(tracks.c.track_id, number.label("number")).where(LIVE, names).subquery()
     first = (
-        select(tracks).join(numbered, numbered.c.track_id == tracks.c.track_id).where(numbered.c.number == 1)
+        sa.select(tracks)
+        .join(numbered, numbered.c.track_id == tracks.c.track_id)
+        .where(numbered.c.number == 1)
     )
     rows = connection.execute(first.order_by(*most_open).limit(MAX_ARTISTS_NAMING))
     return tuple(TrackView.from_row(row) for row in rows)
 
 
-def image_urls_of(connection: Connection, did: str) -> Sequence[str]:
+def image_urls_of(connection: sa.Connection, did: str) -> Sequence[str]:
     """Return the addresses of covers that the account's tracks name, deleted ones too."""
-    of_account = select(tracks.c.image_url).where(tracks.c.did == did, tracks.c.image_url.is_not(None))
+    of_account = sa.select(tracks.c.image_url).where(tracks.c.did == did, tracks.c.image_url.is_not(None))
     return connection.scalars(of_account.distinct()).all()
 
 
-def tracks_with_image_urls(connection: Connection, urls: Collection[str]) -> Sequence[tuple[str, int]]:
+def tracks_with_image_urls(connection: sa.Connection, urls: Collection[str]) -> Sequence[tuple[str, int]]:
     """Return the addresses that live tracks without a cover of ours name, each with the track."""
     if not urls:
         return ()
-    at = select(tracks.c.image_url, tracks.c.track_id).where(LIVE, tracks.c.artwork_cid.is_(None))
+    at = sa.select(tracks.c.image_url, tracks.c.track_id).where(LIVE, tracks.c.artwork_cid.is_(None))
     return [
         (row.image_url, row.track_id) for row in connection.execute(at.where(tracks.c.image_url.in_(urls)))
     ]
 
 
 def track_page(
-    connection: Connection, wanted: TrackFilter | None = None, *, cursor: int | None = None, limit: int = 50
+    connection: sa.Connection,
+    wanted: TrackFilter | None = None,
+    *,
+    cursor: int | None = None,
+    limit: int = 50,
 ) -> TrackPage:
     wanted = wanted or TrackFilter()
     if not wanted.can_match():
@@ -141,9 +135,9 @@ def track_page(
     return TrackPage(items, items[-1].track_id if len(rows) > limit else oldest)
 
 
-def end_of_scan(connection: Connection, cursor: int | None = None) -> int | None:
+def end_of_scan(connection: sa.Connection, cursor: int | None = None) -> int | None:
     """Return the last of MAX_SCANNED_TRACKS tracks, from the newest or after the cursor; None if there are fewer."""
-    scanned = select(tracks.c.track_id).order_by(tracks.c.track_id.desc())
+    scanned = sa.select(tracks.c.track_id).order_by(tracks.c.track_id.desc())
     if cursor is not None:
         scanned = scanned.where(tracks.c.track_id < cursor)
     return connection.scalar(scanned.offset(MAX_SCANNED_TRACKS - 1).limit(1))
@@ -153,32 +147,32 @@ def end_of_scan(connection: Connection, cursor: int | None = None) -> int | None
 def _listing(names: frozenset[str], search: Search | None) -> Prepared:
     track_id = tracks.c.track_id if search is None else search.track_id
 
-    def page(dialect: str) -> Select[Any]:
-        tagged = select(track_tags.c.track_id).where(among(track_tags.c.tag, "tags", dialect))
+    def page(dialect: str) -> sa.Select[Any]:
+        tagged = sa.select(track_tags.c.track_id).where(among(track_tags.c.tag, "tags", dialect))
         conditions = {
-            "artist": tracks.c.did == bindparam("artist"),
-            "album": tracks.c.album == bindparam("album"),
+            "artist": tracks.c.did == sa.bindparam("artist"),
+            "album": tracks.c.album == sa.bindparam("album"),
             "tags": tracks.c.track_id.in_(tagged),
-            "cursor": track_id < bindparam("cursor"),
-            "oldest": track_id >= bindparam("oldest"),
+            "cursor": track_id < sa.bindparam("cursor"),
+            "oldest": track_id >= sa.bindparam("oldest"),
         }
-        viewer = bindparam("owner", type_=Text) if "owner" in names else None
+        viewer = sa.bindparam("owner", type_=sa.Text) if "owner" in names else None
         wanted = [condition for name, condition in conditions.items() if name in names]
-        query = select(tracks).where(LIVE, is_shown_to(viewer), *wanted)
+        query = sa.select(tracks).where(LIVE, is_shown_to(viewer), *wanted)
         if search is not None:
             query = query.where(search.contains)
-        return query.order_by(track_id.desc()).limit(bindparam("limit", type_=Integer))
+        return query.order_by(track_id.desc()).limit(sa.bindparam("limit", type_=sa.Integer))
 
     return Prepared(page)
 
 
-def is_shown_to(viewer: ColumnElement[Any] | str | None) -> ColumnElement[bool]:
+def is_shown_to(viewer: sa.ColumnElement[Any] | str | None) -> sa.ColumnElement[bool]:
     """Whether a list shows the track to this account: neither unlisted nor taken down, or its own."""
-    shown: ColumnElement[bool] = tracks.c.unlisted.is_(False) & tracks.c.taken_down_at.is_(None)
+    shown: sa.ColumnElement[bool] = tracks.c.unlisted.is_(False) & tracks.c.taken_down_at.is_(None)
     return shown if viewer is None else shown | (tracks.c.did == viewer)
 
 
-COUNT: Final = func.count()
+COUNT: Final = sa.func.count()
 LINES: Final = 3
 """Of the search text: title, artist and album."""
 MAX_FOUND_ROWS: Final = 1000
@@ -201,13 +195,13 @@ class AlbumEntry(NamedTuple):
 
 
 def tags_by_use(
-    connection: Connection, viewer: str | None, *, begins: str = "", part: str = "", limit: int
+    connection: sa.Connection, viewer: str | None, *, begins: str = "", part: str = "", limit: int
 ) -> list[TagCount]:
     """Return the most used tags that begin with a text, or contain one, those used as often by name."""
     if not (is_storable(begins) and is_storable(part)):
         return []
     found = (
-        select(track_tags.c.tag, COUNT.label("tracks"))
+        sa.select(track_tags.c.tag, COUNT.label("tracks"))
         .join(tracks, tracks.c.track_id == track_tags.c.track_id)
         .where(LIVE, is_shown_to(viewer))
         .group_by(track_tags.c.tag)
@@ -221,51 +215,51 @@ def tags_by_use(
     return [TagCount(row.tag, row.tracks) for row in connection.execute(found)]
 
 
-def track_count(connection: Connection, viewer: str | None, tag: str) -> int:
+def track_count(connection: sa.Connection, viewer: str | None, tag: str) -> int:
     if not is_storable(tag):
         return 0
     tagged = (
-        select(COUNT)
+        sa.select(COUNT)
         .select_from(track_tags.join(tracks, tracks.c.track_id == track_tags.c.track_id))
         .where(track_tags.c.tag == tag_as_stored(tag), LIVE, is_shown_to(viewer))
     )
     return connection.scalar(tagged) or 0
 
 
-def albums_named(connection: Connection, viewer: str | None, part: str, *, limit: int) -> list[AlbumEntry]:
+def albums_named(connection: sa.Connection, viewer: str | None, part: str, *, limit: int) -> list[AlbumEntry]:
     """Return albums whose title contains a text, in any case; those of the newest tracks first."""
     query = (
-        select(tracks.c.did, tracks.c.album, func.max(tracks.c.artist).label("artist"))
+        sa.select(tracks.c.did, tracks.c.album, sa.func.max(tracks.c.artist).label("artist"))
         .where(tracks.c.album.is_not(None))
         .group_by(tracks.c.did, tracks.c.album)
-        .order_by(func.max(tracks.c.track_id).desc())
+        .order_by(sa.func.max(tracks.c.track_id).desc())
     )
     found = _with_part(connection, query, viewer, part, lines_before=2)
     albums = (AlbumEntry(row.did, row.album, row.artist) for row in found)
     return [each for each in albums if normalized(part) in normalized(each.title)][:limit]
 
 
-def artists_named(connection: Connection, viewer: str | None, part: str, *, limit: int) -> list[str]:
+def artists_named(connection: sa.Connection, viewer: str | None, part: str, *, limit: int) -> list[str]:
     """Return the DIDs of artists whose name, on a listed track, contains a text, in any case."""
-    query = select(tracks.c.did, tracks.c.artist).distinct().order_by(tracks.c.did)
+    query = sa.select(tracks.c.did, tracks.c.artist).distinct().order_by(tracks.c.did)
     found = _with_part(connection, query, viewer, part, lines_before=1)
     dids = dict.fromkeys(row.did for row in found if normalized(part) in normalized(row.artist))
     return list(dids)[:limit]
 
 
-def with_tracks(connection: Connection, viewer: str | None, dids: Collection[str]) -> set[str]:
-    listed = select(tracks.c.did).where(LIVE, is_shown_to(viewer), tracks.c.did.in_(dids))
+def with_tracks(connection: sa.Connection, viewer: str | None, dids: Collection[str]) -> set[str]:
+    listed = sa.select(tracks.c.did).where(LIVE, is_shown_to(viewer), tracks.c.did.in_(dids))
     return set(connection.scalars(listed.distinct()))
 
 
 def _with_part(
-    connection: Connection,
-    query: Select[*tuple[Any, ...]],
+    connection: sa.Connection,
+    query: sa.Select[*tuple[Any, ...]],
     viewer: str | None,
     part: str,
     *,
     lines_before: int,
-) -> Sequence[Row[Any]]:
+) -> Sequence[sa.Row[Any]]:
     """Run the query over the newest listed tracks whose search text contains `part` after so many lines: title, artist and album are one each.
 
     A title may have a line break itself, so that the caller compares again.
@@ -297,48 +291,50 @@ class AudioCopyState(State):
     UNASKED = "unasked", "never requested for this audio"
 
 
-IS_GATED: Final = and_(LIVE, column.support_gate.is_not(None))
-HAS_FAILED: Final = and_(column.blob_failure.is_not(None), ~column.blob_requested)
-IS_ELIGIBLE: Final = and_(
+IS_GATED: Final = sa.and_(LIVE, column.support_gate.is_not(None))
+HAS_FAILED: Final = sa.and_(column.blob_failure.is_not(None), ~column.blob_requested)
+IS_ELIGIBLE: Final = sa.and_(
     LIVE, column.support_gate.is_(None), column.blob_ref.is_(None), ~column.blob_requested
 )
 
-AUDIO_COPY_STATE: Final = case(
-    (~LIVE, literal(AudioCopyState.DELETED, Text)),
-    (IS_GATED, literal(AudioCopyState.GATED, Text)),
-    (column.blob_ref.is_not(None), literal(AudioCopyState.UPLOADED, Text)),
-    (column.blob_requested, literal(AudioCopyState.WANTED, Text)),
-    (HAS_FAILED, literal(AudioCopyState.FAILED, Text)),
-    else_=literal(AudioCopyState.UNASKED, Text),
+AUDIO_COPY_STATE: Final = sa.case(
+    (~LIVE, sa.literal(AudioCopyState.DELETED, sa.Text)),
+    (IS_GATED, sa.literal(AudioCopyState.GATED, sa.Text)),
+    (column.blob_ref.is_not(None), sa.literal(AudioCopyState.UPLOADED, sa.Text)),
+    (column.blob_requested, sa.literal(AudioCopyState.WANTED, sa.Text)),
+    (HAS_FAILED, sa.literal(AudioCopyState.FAILED, sa.Text)),
+    else_=sa.literal(AudioCopyState.UNASKED, sa.Text),
 )
 
 
 def eligible_tracks(
-    connection: Connection, did: str, *, after: int, limit: int, failed_too: bool
+    connection: sa.Connection, did: str, *, after: int, limit: int, failed_too: bool
 ) -> Sequence[int]:
     """Return ids of tracks whose audio may be copied to the PDS and was not requested, after an id, in their order."""
-    query = select(column.track_id).where(column.did == did, column.track_id > after, IS_ELIGIBLE)
+    query = sa.select(column.track_id).where(column.did == did, column.track_id > after, IS_ELIGIBLE)
     if not failed_too:
         query = query.where(~HAS_FAILED)
     return connection.scalars(query.order_by(column.track_id).limit(limit)).all()
 
 
-def copy_counts(connection: Connection, did: str) -> dict[tuple[AudioCopyState, str | None], int]:
+def copy_counts(connection: sa.Connection, did: str) -> dict[tuple[AudioCopyState, str | None], int]:
     """Count an account's tracks by state; failed ones by their reason too."""
-    reason: ColumnElement[Any] = case(
-        (AUDIO_COPY_STATE == AudioCopyState.FAILED, column.blob_failure), else_=literal(None)
+    reason: sa.ColumnElement[Any] = sa.case(
+        (AUDIO_COPY_STATE == AudioCopyState.FAILED, column.blob_failure), else_=sa.literal(None)
     )
     rows = connection.execute(
-        select(AUDIO_COPY_STATE.label("state"), reason.label("failure"), func.count())
+        sa.select(AUDIO_COPY_STATE.label("state"), reason.label("failure"), sa.func.count())
         .where(column.did == did)
         .group_by("state", "failure")
     )
     return {(AudioCopyState(state), reason): count for state, reason, count in rows}
 
 
-def tracks_in_state(connection: Connection, did: str, state: AudioCopyState, *, limit: int) -> Sequence[Any]:
+def tracks_in_state(
+    connection: sa.Connection, did: str, state: AudioCopyState, *, limit: int
+) -> Sequence[Any]:
     return connection.execute(
-        select(column.track_id, column.title, column.blob_failure)
+        sa.select(column.track_id, column.title, column.blob_failure)
         .where(column.did == did, AUDIO_COPY_STATE.in_((state,)))
         .order_by(column.track_id)
         .limit(limit)

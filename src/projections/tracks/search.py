@@ -3,7 +3,8 @@
 from dataclasses import dataclass
 from typing import Any, Final
 
-from sqlalchemy import DDL, ColumnElement, Connection, Index, and_, bindparam, column, event, table
+import sqlalchemy as sa
+from sqlalchemy import event
 
 from eventstore.schema import Position
 from projections.tracks.table import normalized, tracks
@@ -11,7 +12,7 @@ from projections.tracks.table import normalized, tracks
 MIN_INDEXED_CHARACTERS: Final = 3
 """A shorter term has no trigram: it is looked for row by row."""
 
-SEARCH_INDEX: Final = Index(
+SEARCH_INDEX: Final = sa.Index(
     "ix_tracks_search",
     tracks.c.search,
     postgresql_using="gin",
@@ -40,11 +41,11 @@ ON_SQLITE: Final = (
     end
     """,
 )
-event.listen(tracks, "before_create", DDL(EXTENSION).execute_if(dialect="postgresql"))  # type: ignore[no-untyped-call]
+event.listen(tracks, "before_create", sa.DDL(EXTENSION).execute_if(dialect="postgresql"))  # type: ignore[no-untyped-call]
 for statement in ON_SQLITE:
-    event.listen(tracks, "after_create", DDL(statement).execute_if(dialect="sqlite"))  # type: ignore[no-untyped-call]
+    event.listen(tracks, "after_create", sa.DDL(statement).execute_if(dialect="sqlite"))  # type: ignore[no-untyped-call]
 
-_indexed: Final = table("tracks_search", column("rowid", Position), column("tracks_search"))
+_indexed: Final = sa.table("tracks_search", sa.column("rowid", Position), sa.column("tracks_search"))
 ESCAPE: Final = "/"
 """Before what LIKE would read as a wildcard."""
 _is_indexed: Final = _indexed.c.rowid == tracks.c.track_id
@@ -54,23 +55,23 @@ _is_indexed: Final = _indexed.c.rowid == tracks.c.track_id
 class Search:
     """How a term, the parameter `q`, is looked for; and the track id to order by, which costs nothing."""
 
-    contains: ColumnElement[bool]
-    track_id: ColumnElement[int]
+    contains: sa.ColumnElement[bool]
+    track_id: sa.ColumnElement[int]
 
 
-def _pattern(value: Any) -> ColumnElement[bool]:
+def _pattern(value: Any) -> sa.ColumnElement[bool]:
     return tracks.c.search.like(value, escape=ESCAPE)
 
 
-def _phrase(value: Any) -> ColumnElement[bool]:
-    return and_(_is_indexed, _indexed.c.tracks_search.op("match")(value))
+def _phrase(value: Any) -> sa.ColumnElement[bool]:
+    return sa.and_(_is_indexed, _indexed.c.tracks_search.op("match")(value))
 
 
-PATTERN: Final = Search(_pattern(bindparam("q")), tracks.c.track_id)
-PHRASE: Final = Search(_phrase(bindparam("q")), _indexed.c.rowid)
+PATTERN: Final = Search(_pattern(sa.bindparam("q")), tracks.c.track_id)
+PHRASE: Final = Search(_phrase(sa.bindparam("q")), _indexed.c.rowid)
 
 
-def search_of(connection: Connection, text: str) -> tuple[Search, str]:
+def search_of(connection: sa.Connection, text: str) -> tuple[Search, str]:
     """Return how to look for a text, in any case, and its parameter."""
     term = normalized(text)
     if connection.dialect.name != "sqlite" or not is_indexed(term):
@@ -78,7 +79,7 @@ def search_of(connection: Connection, text: str) -> tuple[Search, str]:
     return PHRASE, '"' + term.replace('"', '""') + '"'
 
 
-def contains(connection: Connection, text: str) -> ColumnElement[bool]:
+def contains(connection: sa.Connection, text: str) -> sa.ColumnElement[bool]:
     search, value = search_of(connection, text)
     return _pattern(value) if search is PATTERN else _phrase(value)
 

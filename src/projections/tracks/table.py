@@ -7,21 +7,7 @@ from datetime import datetime
 from operator import attrgetter
 from typing import Any, Final
 
-from sqlalchemy import (
-    BigInteger,
-    Boolean,
-    Column,
-    Connection,
-    ForeignKey,
-    Index,
-    Integer,
-    Table,
-    Text,
-    UniqueConstraint,
-    and_,
-    delete,
-    insert,
-)
+import sqlalchemy as sa
 
 from aggregates.track import Track
 from aggregates.values import Artwork, Audio, BlobRef, Downloads, Feature, SupportGate
@@ -115,51 +101,51 @@ SEPARATOR: Final = "\n"
 MAX_SEARCHED_CHARACTERS: Final = 1024
 """More than a title, an artist and an album have."""
 
-tracks = Table(
+tracks = sa.Table(
     "tracks",
     metadata,
-    Column("track_id", Position, primary_key=True, autoincrement=False),
-    Column("did", Text, nullable=False),
-    Column("title", Text, nullable=False),
-    Column("artist", Text, nullable=False),
-    Column("album", Text),
-    Column("features", Json, nullable=False),
-    Column("tags", Json, nullable=False),
-    Column("description", Text),
-    Column("support_gate", Json),
-    Column("unlisted", Boolean, nullable=False),
-    Column("downloads", Text),  # none is open
-    Column("self_labels", Json, nullable=False),
-    Column("audio_cid", Text, nullable=False),
-    Column("audio_size", BigInteger, nullable=False),
-    Column("audio_mime", Text, nullable=False),
-    Column("audio_file_type", Text, nullable=False),
-    Column("audio_duration", Integer),
-    Column("artwork_cid", Text),
-    Column("artwork_mime", Text),
-    Column("artwork_size", BigInteger),
-    Column("artwork_thumbnail_cid", Text),
-    Column("image_url", Text),  # of a cover whose bytes could not be fetched
-    Column("adopted", Boolean, nullable=False),
-    Column("created_at", Text, nullable=False),  # verbatim: the record keeps this text for ever
-    Column("updated_at", UtcDateTime, nullable=False),
-    Column("deleted_at", UtcDateTime),
-    Column("taken_down_at", UtcDateTime),
-    Column("record_missing_since", UtcDateTime),
-    Column("blob_ref", Json),
-    Column("blob_requested", Boolean, nullable=False),
-    Column("blob_failure", Text),
-    Column("collection", Text, nullable=False),
-    Column("rkey", Text, nullable=False),
-    Column("version", Integer, nullable=False),
-    Column("visible_version", Integer, nullable=False),
-    Column("search", Text, nullable=False),
-    UniqueConstraint("did", "collection", "rkey"),
+    sa.Column("track_id", Position, primary_key=True, autoincrement=False),
+    sa.Column("did", sa.Text, nullable=False),
+    sa.Column("title", sa.Text, nullable=False),
+    sa.Column("artist", sa.Text, nullable=False),
+    sa.Column("album", sa.Text),
+    sa.Column("features", Json, nullable=False),
+    sa.Column("tags", Json, nullable=False),
+    sa.Column("description", sa.Text),
+    sa.Column("support_gate", Json),
+    sa.Column("unlisted", sa.Boolean, nullable=False),
+    sa.Column("downloads", sa.Text),  # none is open
+    sa.Column("self_labels", Json, nullable=False),
+    sa.Column("audio_cid", sa.Text, nullable=False),
+    sa.Column("audio_size", sa.BigInteger, nullable=False),
+    sa.Column("audio_mime", sa.Text, nullable=False),
+    sa.Column("audio_file_type", sa.Text, nullable=False),
+    sa.Column("audio_duration", sa.Integer),
+    sa.Column("artwork_cid", sa.Text),
+    sa.Column("artwork_mime", sa.Text),
+    sa.Column("artwork_size", sa.BigInteger),
+    sa.Column("artwork_thumbnail_cid", sa.Text),
+    sa.Column("image_url", sa.Text),  # of a cover whose bytes could not be fetched
+    sa.Column("adopted", sa.Boolean, nullable=False),
+    sa.Column("created_at", sa.Text, nullable=False),  # verbatim: the record keeps this text for ever
+    sa.Column("updated_at", UtcDateTime, nullable=False),
+    sa.Column("deleted_at", UtcDateTime),
+    sa.Column("taken_down_at", UtcDateTime),
+    sa.Column("record_missing_since", UtcDateTime),
+    sa.Column("blob_ref", Json),
+    sa.Column("blob_requested", sa.Boolean, nullable=False),
+    sa.Column("blob_failure", sa.Text),
+    sa.Column("collection", sa.Text, nullable=False),
+    sa.Column("rkey", sa.Text, nullable=False),
+    sa.Column("version", sa.Integer, nullable=False),
+    sa.Column("visible_version", sa.Integer, nullable=False),
+    sa.Column("search", sa.Text, nullable=False),
+    sa.UniqueConstraint("did", "collection", "rkey"),
 )
 LIVE: Final = tracks.c.deleted_at.is_(None)
-HAS_AUDIO_ALONE: Final = and_(LIVE, ~tracks.c.adopted)
+HAS_AUDIO_ALONE: Final = sa.and_(LIVE, ~tracks.c.adopted)
 """Adopted records may have the same audio."""
-Index(
+sa.Index(
     "uq_tracks_did_audio_cid",
     tracks.c.did,
     tracks.c.audio_cid,
@@ -167,10 +153,10 @@ Index(
     sqlite_where=HAS_AUDIO_ALONE,
     postgresql_where=HAS_AUDIO_ALONE,
 )
-Index("ix_tracks_did_track_id", tracks.c.did, tracks.c.track_id)
-Index("ix_tracks_audio_cid", tracks.c.audio_cid)
-Index("ix_tracks_artwork_cid", tracks.c.artwork_cid)
-Index("ix_tracks_artwork_thumbnail_cid", tracks.c.artwork_thumbnail_cid)
+sa.Index("ix_tracks_did_track_id", tracks.c.did, tracks.c.track_id)
+sa.Index("ix_tracks_audio_cid", tracks.c.audio_cid)
+sa.Index("ix_tracks_artwork_cid", tracks.c.artwork_cid)
+sa.Index("ix_tracks_artwork_thumbnail_cid", tracks.c.artwork_thumbnail_cid)
 
 
 def track_changes(changes: Iterable[Change]) -> Iterator[tuple[Change, Track | None, Track]]:
@@ -188,7 +174,7 @@ class Tracks:
     tables = (ProjectedTable(tracks),)
     fingerprint = fingerprint(VERSION, tracks)
 
-    def apply(self, connection: Connection, changes: Sequence[Change], into: Into) -> None:
+    def apply(self, connection: sa.Connection, changes: Sequence[Change], into: Into) -> None:
         latest: dict[int, Track] = {}
         for _, _, track in track_changes(changes):
             latest.pop(track.track_id, None)
@@ -208,13 +194,13 @@ def normalized(text: str) -> str:
 
 TAGS_VERSION: Final = 1
 
-track_tags = Table(
+track_tags = sa.Table(
     "track_tags",
     metadata,
-    Column("track_id", Position, ForeignKey("tracks.track_id"), primary_key=True, autoincrement=False),
-    Column("tag", Text, primary_key=True),
-    Column("did", Text, nullable=False),
-    Index("ix_track_tags_tag_track_id", "tag", "track_id"),
+    sa.Column("track_id", Position, sa.ForeignKey("tracks.track_id"), primary_key=True, autoincrement=False),
+    sa.Column("tag", sa.Text, primary_key=True),
+    sa.Column("did", sa.Text, nullable=False),
+    sa.Index("ix_track_tags_tag_track_id", "tag", "track_id"),
 )
 
 
@@ -225,7 +211,7 @@ class TrackTags:
     tables = (ProjectedTable(track_tags),)
     fingerprint = fingerprint(TAGS_VERSION, track_tags)
 
-    def apply(self, connection: Connection, changes: Sequence[Change], into: Into) -> None:
+    def apply(self, connection: sa.Connection, changes: Sequence[Change], into: Into) -> None:
         changed: dict[int, Track] = {}
         for _, before, track in track_changes(changes):
             if track.track_id in changed or before is None or before.tags != track.tags:
@@ -238,6 +224,6 @@ class TrackTags:
         ]
         if changed:
             dids = {track.did for track in changed.values()}
-            connection.execute(delete(table).where(table.c.did.in_(dids), table.c.track_id.in_(changed)))
+            connection.execute(sa.delete(table).where(table.c.did.in_(dids), table.c.track_id.in_(changed)))
         if rows:
-            connection.execute(insert(table), rows)
+            connection.execute(sa.insert(table), rows)

@@ -13,7 +13,7 @@ from datetime import datetime
 from functools import partial
 from typing import Any, Final, Protocol
 
-from sqlalchemy import Connection, Row, select
+import sqlalchemy as sa
 
 from aggregates.errors import InvalidFieldError
 from aggregates.published import Published
@@ -58,7 +58,7 @@ TURN_SECONDS: Final = 300.0
 MAX_PDS_ERRORS_IN_A_ROW: Final = 5
 """End a run: the PDS fails, and not its records."""
 
-IsWanted = Callable[[Connection], bool]
+IsWanted = Callable[[sa.Connection], bool]
 """Whether this run may still make tracks, asked in the unit of work of each record."""
 Report = Callable[[Progress], None]
 """Called when the records are listed, and after each of them."""
@@ -68,17 +68,17 @@ HostOf = Callable[[str], Awaitable[str]]
 logger: Final = logging.getLogger("mastertape.replay")
 
 
-def request(connection: Connection, did: str, envelope: Envelope, now: datetime) -> None:
+def request(connection: sa.Connection, did: str, envelope: Envelope, now: datetime) -> None:
     """Request an adoption; an unfinished one stays as it is."""
-    host = connection.scalar(select(mirror_lane.c.host).where(mirror_lane.c.did == did)) or ""
+    host = connection.scalar(sa.select(mirror_lane.c.host).where(mirror_lane.c.did == did)) or ""
     queue.request(connection, [Wanted(ADOPTION, did, did, host, envelope)], now, again=True)
 
 
-def adoption_of(connection: Connection, did: str) -> Row[Any] | None:
+def adoption_of(connection: sa.Connection, did: str) -> sa.Row[Any] | None:
     return queue.job_of(connection, ADOPTION, did)
 
 
-def is_adopting(connection: Connection, did: str) -> bool:
+def is_adopting(connection: sa.Connection, did: str) -> bool:
     """Whether an adoption waits or runs; many may ask, and the row may be large."""
     return queue.is_unfinished(connection, ADOPTION, did)
 

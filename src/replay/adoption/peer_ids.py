@@ -11,7 +11,7 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from typing import Final
 
-from sqlalchemy import Connection, insert, or_, select
+import sqlalchemy as sa
 
 from aggregates.track import Track
 from eventstore.streams.ids import issue_only_above, peer_track
@@ -61,7 +61,7 @@ def read_peer_ids(lines: Iterable[str], did: str) -> PeerIds:
     return PeerIds(did, max(seen, default=0), of_records)
 
 
-def reserve(connection: Connection, ids: PeerIds) -> None:
+def reserve(connection: sa.Connection, ids: PeerIds) -> None:
     """Issue no id of the file to a new track, and refuse those that are taken; the caller holds the log's lock.
 
     Raises PeerIdsError. A refusal leaves the ids unused, which costs nothing.
@@ -71,16 +71,16 @@ def reserve(connection: Connection, ids: PeerIds) -> None:
     require_free(connection, ids)
 
 
-def require_free(connection: Connection, ids: PeerIds) -> None:
+def require_free(connection: sa.Connection, ids: PeerIds) -> None:
     """Raise PeerIdsError, naming them, for ids that another track has, as its own or as a peer's, deleted tracks included."""
     of_tracks = _of_tracks(connection, ids)
     wanted = set(ids.of_records.values())
     largest = max(wanted, default=0)
-    own_ids = connection.scalars(select(tracks.c.track_id).where(tracks.c.track_id <= largest))
+    own_ids = connection.scalars(sa.select(tracks.c.track_id).where(tracks.c.track_id <= largest))
     # a track's own id, unless it is that track which wants it
     taken = {each for each in own_ids if each in wanted and of_tracks.get(each) != each}
-    is_near = or_(peer_track.c.did == ids.did, peer_track.c.peer_id <= largest)
-    for row in connection.execute(select(peer_track).where(is_near)):
+    is_near = sa.or_(peer_track.c.did == ids.did, peer_track.c.peer_id <= largest)
+    for row in connection.execute(sa.select(peer_track).where(is_near)):
         wants = of_tracks.get(row.track_id, row.peer_id if row.peer_id not in wanted else None)
         if wants is None:  # another track was given the id
             taken.add(row.peer_id)
@@ -92,25 +92,25 @@ def require_free(connection: Connection, ids: PeerIds) -> None:
         raise PeerIdsError(f"other tracks here have these ids, or their tracks have others: {named}{more}")
 
 
-def assign(connection: Connection, ids: PeerIds) -> dict[str, int]:
+def assign(connection: sa.Connection, ids: PeerIds) -> dict[str, int]:
     """Give each track that is here its id; the caller holds the log's lock. Raises PeerIdsError as `require_free`.
 
     Returns how many `tracks` have an id of the file now, and how many of its records are `missing` here.
     """
     require_free(connection, ids)
     of_tracks = _of_tracks(connection, ids)
-    known = set(connection.scalars(select(peer_track.c.track_id).where(peer_track.c.did == ids.did)))
+    known = set(connection.scalars(sa.select(peer_track.c.track_id).where(peer_track.c.did == ids.did)))
     new = [
         {"peer_id": peer_id, "did": ids.did, "track_id": track_id}
         for track_id, peer_id in of_tracks.items()
         if track_id not in known
     ]
     if new:
-        connection.execute(insert(peer_track), new)
+        connection.execute(sa.insert(peer_track), new)
     return {"tracks": len(of_tracks), "missing": len(ids.of_records) - len(of_tracks)}
 
 
-def _of_tracks(connection: Connection, ids: PeerIds) -> dict[int, int]:
+def _of_tracks(connection: sa.Connection, ids: PeerIds) -> dict[int, int]:
     """Return the file's ids by track; raises PeerIdsError for a track that has two, by its record's former address."""
     subjects = subjects_of_records(connection, ids.did).items()
     known = {key: subject.id for key, subject in subjects if subject.kind == Track.TOPIC}

@@ -6,7 +6,7 @@ Only records that it has written count: one that was adopted keeps its addresses
 from collections.abc import Iterator, Sequence
 from typing import Any, Final
 
-from sqlalchemy import Connection, and_, bindparam, exists, select
+import sqlalchemy as sa
 
 from eventstore.event_log import EventLog
 from outbox.mirror.due import is_open
@@ -21,13 +21,15 @@ SAMPLED_RECORDS: Final = 50
 
 target = mirror_target.c
 attempt = delivery_attempt.c
-_WRITTEN: Final = select(
+_WRITTEN: Final = sa.select(
     mirror_target, target.subject_id.label("subject_id"), is_open().label("is_open")
 ).where(
-    and_(target.ever_sent, ~target.former, target.desired_op == PUT, target.acked_gen >= target.desired_gen)
+    sa.and_(
+        target.ever_sent, ~target.former, target.desired_op == PUT, target.acked_gen >= target.desired_gen
+    )
 )
-_OF_ACCOUNT: Final = _WRITTEN.where(target.did == bindparam("of_did")).execution_options(**FEW_ROWS)
-_IS_SENT: Final = exists().where(
+_OF_ACCOUNT: Final = _WRITTEN.where(target.did == sa.bindparam("of_did")).execution_options(**FEW_ROWS)
+_IS_SENT: Final = sa.exists().where(
     *(attempt[name] == target[name] for name in ("did", "collection", "rkey")),
     attempt.request_cid == target.observed_cid,
     attempt.outcome.is_distinct_from(UnsentOutcome.ADOPTED),
@@ -54,7 +56,7 @@ def sample_outdated(log: EventLog, kinds: RecordKinds) -> DeliveryTask | None:
 
 
 def _outdated(
-    log: EventLog, connection: Connection, rows: Sequence[Any], kinds: RecordKinds
+    log: EventLog, connection: sa.Connection, rows: Sequence[Any], kinds: RecordKinds
 ) -> Iterator[DeliveryTask]:
     read = read_subjects(log, connection, rows)
     for row in rows:

@@ -11,7 +11,7 @@ from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 from typing import Final
 
-from sqlalchemy import ColumnElement, Connection, RowMapping, and_, bindparam, case, func, or_, select, update
+import sqlalchemy as sa
 
 from eventstore.coordination.commit_signals import announce
 from eventstore.database import MAX_COUNTED, Database
@@ -151,7 +151,7 @@ class Scan:
                 repo_scan.c.rev.is_not(None),
             )  # no revision: the account was marked for a scan meanwhile
             now = self.database.now(connection)
-            connection.execute(update(repo_scan).where(*these).values(scanned_at=now, problem=None))
+            connection.execute(sa.update(repo_scan).where(*these).values(scanned_at=now, problem=None))
 
     def _record_unread(self, repo: Repo, verdict: Verdict) -> None:
         """Record the attempt, so that other repos go first the next time; search for an account that has moved or is inactive."""
@@ -167,8 +167,8 @@ class Scan:
 # Built once (CONTRIBUTING.md).
 
 lane: Final = mirror_lane.c
-_SCANNED_AT: Final = func.coalesce(repo_scan.c.scanned_at, PAST)
-IS_SCANNED: Final = and_(
+_SCANNED_AT: Final = sa.func.coalesce(repo_scan.c.scanned_at, PAST)
+IS_SCANNED: Final = sa.and_(
     lane.state.in_(
         (LaneState.READY, LaneState.AUTH_REQUIRED)
     ),  # hosts do not show the repos of accounts in other states
@@ -177,35 +177,37 @@ IS_SCANNED: Final = and_(
 )
 """Whether an account's repo is scanned at all, by its lane."""
 HAS_RECORDS: Final = (
-    select(mirror_target.c.did).where(mirror_target.c.did == lane.did, mirror_target.c.acked_gen > 0).exists()
+    sa.select(mirror_target.c.did)
+    .where(mirror_target.c.did == lane.did, mirror_target.c.acked_gen > 0)
+    .exists()
 )
 
 
-def _is_due(scanned_at: ColumnElement[datetime]) -> ColumnElement[bool]:
-    return or_(scanned_at.is_(None), scanned_at <= bindparam("before", type_=UtcDateTime))
+def _is_due(scanned_at: sa.ColumnElement[datetime]) -> sa.ColumnElement[bool]:
+    return sa.or_(scanned_at.is_(None), scanned_at <= sa.bindparam("before", type_=UtcDateTime))
 
 
-_IS_DUE: Final = and_(IS_SCANNED, _is_due(repo_scan.c.scanned_at), HAS_RECORDS)
+_IS_DUE: Final = sa.and_(IS_SCANNED, _is_due(repo_scan.c.scanned_at), HAS_RECORDS)
 OF_SCANS: Final = mirror_lane.outerjoin(repo_scan, repo_scan.c.did == lane.did)
 _DUE_HOSTS: Final = (
-    select(lane.host)
+    sa.select(lane.host)
     .select_from(OF_SCANS.join(pds_host, pds_host.c.host == lane.host))
-    .where(is_open_for_backfill(bindparam("now", type_=UtcDateTime)))
+    .where(is_open_for_backfill(sa.bindparam("now", type_=UtcDateTime)))
     .group_by(lane.host)
-    .having(func.count(case((_IS_DUE, 1))) > 0)
-    .order_by(func.max(_SCANNED_AT), lane.host)
+    .having(sa.func.count(sa.case((_IS_DUE, 1))) > 0)
+    .order_by(sa.func.max(_SCANNED_AT), lane.host)
 )
 """The host whose latest scan is the oldest goes first, however many accounts of another are due."""
 _DUE_REPOS: Final = (
-    select(lane.did, lane.host, repo_scan.c.rev)
+    sa.select(lane.did, lane.host, repo_scan.c.rev)
     .select_from(OF_SCANS)
-    .where(_IS_DUE, lane.host == bindparam("host"))
+    .where(_IS_DUE, lane.host == sa.bindparam("host"))
     .order_by(_SCANNED_AT, lane.did)
     .limit(REPOS_PER_PAGE)
 )
 
 
-def scan_progress(connection: Connection, now: datetime, every: timedelta) -> RowMapping:
+def scan_progress(connection: sa.Connection, now: datetime, every: timedelta) -> sa.RowMapping:
     """Return how many repos are scanned at all, how many are due or could not be read, the last scan, and the oldest of the last ones.
 
     MAX_COUNTED repos, the first by their DIDs, stand for as many or more; all else is of those that were counted. A repo that
@@ -215,31 +217,31 @@ def scan_progress(connection: Connection, now: datetime, every: timedelta) -> Ro
     return connection.execute(_PROGRESS, bounds).mappings().one()
 
 
-def unread_repos(connection: Connection, *, limit: int) -> Sequence[RowMapping]:
+def unread_repos(connection: sa.Connection, *, limit: int) -> Sequence[sa.RowMapping]:
     """Return the repos that the scan could not read the last time: DID, host, when and why."""
     return connection.execute(_UNREAD, {"room": limit, "most": MAX_COUNTED}).mappings().all()
 
 
 _REPOS: Final = (
-    select(lane.did, lane.host, repo_scan.c.scanned_at, repo_scan.c.problem)
+    sa.select(lane.did, lane.host, repo_scan.c.scanned_at, repo_scan.c.problem)
     .select_from(OF_SCANS)
     .where(IS_SCANNED, HAS_RECORDS)
     .order_by(lane.did)
-    .limit(bindparam("most"))
+    .limit(sa.bindparam("most"))
     .subquery()
 )
-_LAST_AT: Final = case((_REPOS.c.scanned_at > PAST, _REPOS.c.scanned_at))
+_LAST_AT: Final = sa.case((_REPOS.c.scanned_at > PAST, _REPOS.c.scanned_at))
 _WAS_UNREAD: Final = _REPOS.c.problem.is_not(None)
-_PROGRESS: Final = select(
-    func.count().label("repos"),
-    func.count(case((_is_due(_REPOS.c.scanned_at), 1))).label("due"),
-    func.count(case((_WAS_UNREAD, 1))).label("unread"),
-    func.max(_LAST_AT).label("last_at"),
-    func.min(_LAST_AT).label("oldest_at"),
+_PROGRESS: Final = sa.select(
+    sa.func.count().label("repos"),
+    sa.func.count(sa.case((_is_due(_REPOS.c.scanned_at), 1))).label("due"),
+    sa.func.count(sa.case((_WAS_UNREAD, 1))).label("unread"),
+    sa.func.max(_LAST_AT).label("last_at"),
+    sa.func.min(_LAST_AT).label("oldest_at"),
 ).select_from(_REPOS)
 _UNREAD: Final = (
-    select(_REPOS)
+    sa.select(_REPOS)
     .where(_WAS_UNREAD)
     .order_by(_REPOS.c.scanned_at.desc(), _REPOS.c.did)
-    .limit(bindparam("room"))
+    .limit(sa.bindparam("room"))
 )

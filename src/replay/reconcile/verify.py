@@ -10,7 +10,7 @@ from dataclasses import dataclass, field, replace
 from functools import partial
 from typing import Any, Final
 
-from sqlalchemy import Connection, select
+import sqlalchemy as sa
 
 from aggregates.published import Subject
 from eventstore.coordination.threads import Joint, Turns
@@ -67,9 +67,9 @@ class Verified:
 def repos_of(database: Database, did: str | None = None, *, collections: Sequence[str] = ()) -> list[Repo]:
     """List the accounts that have records, or the one; with `collections`, accounts without records too."""
     lane = mirror_lane.c
-    query = select(lane.did, lane.host).where(lane.host != "")
+    query = sa.select(lane.did, lane.host).where(lane.host != "")
     if not collections:
-        query = query.where(select(mirror_target.c.did).where(mirror_target.c.did == lane.did).exists())
+        query = query.where(sa.select(mirror_target.c.did).where(mirror_target.c.did == lane.did).exists())
     if did is not None:
         query = query.where(lane.did == did)
     with database.read() as connection:
@@ -165,7 +165,7 @@ def _compared(
 
 
 def expected_of(
-    connection: Connection,
+    connection: sa.Connection,
     did: str,
     subjects: Sequence[Subject] | None = None,
     kinds: RecordKinds | None = None,
@@ -173,7 +173,7 @@ def expected_of(
     """Return what the PDS should hold of an account's records, or of those of some subjects; blobs only of known kinds."""
     blob_fields = {kind.name: kind.blob_field for kind in kinds or () if kind.blob_field is not None}
     open_ = is_open().label("is_open")
-    query = select(mirror_target, mirror_target.c.subject_id.label("subject_id"), open_)
+    query = sa.select(mirror_target, mirror_target.c.subject_id.label("subject_id"), open_)
     query = query.where(mirror_target.c.did == did).execution_options(**FEW_ROWS)
     queries = [query] if subjects is None else [query.where(some) for some in are_about(subjects)]
     rows = (row for each in queries for row in connection.execute(each))
@@ -220,7 +220,7 @@ def _newer_than_log(database: Database, did: str, ours: AbstractSet[str], found:
     with database.read() as connection:
         for some in pages(wanted):
             these = (stored_event.c.did == did, position.in_(some))
-            for known in connection.scalars(select(position).where(*these)):
+            for known in connection.scalars(sa.select(position).where(*these)):
                 del named[known]
     return {cid for cids in named.values() for cid in cids}
 
@@ -229,7 +229,7 @@ def _expected_and_sent(
     database: Database, did: str, kinds: RecordKinds | None
 ) -> tuple[Sequence[Expected], set[str]]:
     attempt = delivery_attempt.c
-    sent = select(attempt.request_cid).where(attempt.did == did, attempt.request_cid.is_not(None))
+    sent = sa.select(attempt.request_cid).where(attempt.did == did, attempt.request_cid.is_not(None))
     with database.read() as connection:
         return expected_of(connection, did, kinds=kinds), set(connection.scalars(sent.distinct()))
 

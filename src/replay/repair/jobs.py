@@ -7,25 +7,7 @@ from collections.abc import Mapping, Sequence
 from datetime import datetime, timedelta
 from typing import Any, Final
 
-from sqlalchemy import (
-    Column,
-    Connection,
-    Float,
-    Index,
-    Integer,
-    LargeBinary,
-    Row,
-    Select,
-    Table,
-    Text,
-    and_,
-    delete,
-    func,
-    insert,
-    select,
-    text,
-    update,
-)
+import sqlalchemy as sa
 
 from eventstore.change import Envelope
 from eventstore.database import Database
@@ -93,64 +75,66 @@ MAX_NAMED_SKIPS: Final = 500
 REPAIR_TTL: Final = timedelta(days=90)
 """How long a repair is shown after its end; the audit keeps it."""
 
-repair = Table(
+repair = sa.Table(
     "repair",
     metadata,
-    Column("id", Position, primary_key=True, autoincrement=True),
-    Column("did", Text, nullable=False),
-    Column("state", Text, nullable=False),
-    Column("actor", Text, nullable=False),
-    Column("via", Text, nullable=False),
-    Column("request_id", Text, nullable=False),
-    Column("requested_at", UtcDateTime, nullable=False),
-    Column("ended_at", UtcDateTime),
-    Column("problem", Text),
-    Column("planned_at", UtcDateTime),
-    Column("records", Integer, nullable=False, server_default=text("0")),
-    Column("steps", LargeBinary),
-    Column("digest", Text),
-    Column("counts", Json, nullable=False),
-    Column("seconds", Float, nullable=False, server_default=text("0")),
-    Column("left_out", Integer, nullable=False, server_default=text("0")),
-    Column("unjudged", Integer, nullable=False, server_default=text("0")),
-    Column("settled", Integer, nullable=False, server_default=text("0")),
-    Column("applied", Integer, nullable=False, server_default=text("0")),
-    Column("skipped", Integer, nullable=False, server_default=text("0")),
-    Column("skips", Json, nullable=False),
+    sa.Column("id", Position, primary_key=True, autoincrement=True),
+    sa.Column("did", sa.Text, nullable=False),
+    sa.Column("state", sa.Text, nullable=False),
+    sa.Column("actor", sa.Text, nullable=False),
+    sa.Column("via", sa.Text, nullable=False),
+    sa.Column("request_id", sa.Text, nullable=False),
+    sa.Column("requested_at", UtcDateTime, nullable=False),
+    sa.Column("ended_at", UtcDateTime),
+    sa.Column("problem", sa.Text),
+    sa.Column("planned_at", UtcDateTime),
+    sa.Column("records", sa.Integer, nullable=False, server_default=sa.text("0")),
+    sa.Column("steps", sa.LargeBinary),
+    sa.Column("digest", sa.Text),
+    sa.Column("counts", Json, nullable=False),
+    sa.Column("seconds", sa.Float, nullable=False, server_default=sa.text("0")),
+    sa.Column("left_out", sa.Integer, nullable=False, server_default=sa.text("0")),
+    sa.Column("unjudged", sa.Integer, nullable=False, server_default=sa.text("0")),
+    sa.Column("settled", sa.Integer, nullable=False, server_default=sa.text("0")),
+    sa.Column("applied", sa.Integer, nullable=False, server_default=sa.text("0")),
+    sa.Column("skipped", sa.Integer, nullable=False, server_default=sa.text("0")),
+    sa.Column("skips", Json, nullable=False),
     sqlite_autoincrement=True,
 )
 it: Final = repair.c
 IS_UNFINISHED: Final = it.ended_at.is_(None)
-Index("uq_repair_unfinished", it.did, unique=True, sqlite_where=IS_UNFINISHED, postgresql_where=IS_UNFINISHED)
+sa.Index(
+    "uq_repair_unfinished", it.did, unique=True, sqlite_where=IS_UNFINISHED, postgresql_where=IS_UNFINISHED
+)
 
 Skip = Mapping[str, Any]
 
 
-def request(connection: Connection, did: str, envelope: Envelope, now: datetime) -> tuple[int, bool]:
+def request(connection: sa.Connection, did: str, envelope: Envelope, now: datetime) -> tuple[int, bool]:
     """Request a repair, and return its id and whether it is new: an unfinished one of the account stays as it is.
 
     Call it under the account's append lock.
     """
-    unfinished = connection.scalar(select(it.id).where(it.did == did, IS_UNFINISHED))
+    unfinished = connection.scalar(sa.select(it.id).where(it.did == did, IS_UNFINISHED))
     if unfinished is not None:
         return int(unfinished), False
     row = {"did": did, "state": RepairState.VERIFYING, **vars(envelope)}
-    requested = insert(repair).values(**row, requested_at=now, counts=[], skips=[]).returning(it.id)
+    requested = sa.insert(repair).values(**row, requested_at=now, counts=[], skips=[]).returning(it.id)
     repair_id = int(connection.execute(requested).scalar_one())
     queue.request(connection, [Wanted(REPAIR, did, did, envelope=envelope)], now)
     return repair_id, True
 
 
 def repair_of(
-    connection: Connection, repair_id: int, *, whole: bool = False, lock: bool = False
-) -> Row[Any] | None:
+    connection: sa.Connection, repair_id: int, *, whole: bool = False, lock: bool = False
+) -> sa.Row[Any] | None:
     """Return the row; its steps and skips, which may be large, only if the `whole` of it is wanted."""
     query = _shown(*([it.steps, it.skips] if whole else [])).where(it.id == repair_id)
     return connection.execute(query.with_for_update(of=repair) if lock else query).one_or_none()
 
 
 def repairs(
-    connection: Connection, *, did: str | None = None, before: int | None = None, limit: int
+    connection: sa.Connection, *, did: str | None = None, before: int | None = None, limit: int
 ) -> Sequence[Any]:
     query = _shown().order_by(it.id.desc()).limit(limit)
     if did is not None:
@@ -160,39 +144,41 @@ def repairs(
     return connection.execute(query).all()
 
 
-def begin_apply(connection: Connection, repair_id: int, did: str, envelope: Envelope, now: datetime) -> None:
+def begin_apply(
+    connection: sa.Connection, repair_id: int, did: str, envelope: Envelope, now: datetime
+) -> None:
     started = {"state": RepairState.APPLYING, **vars(envelope)}
-    connection.execute(update(repair).where(it.id == repair_id).values(started))
+    connection.execute(sa.update(repair).where(it.id == repair_id).values(started))
     queue.request(connection, [Wanted(REPAIR, did, did, envelope=envelope)], now)
 
 
 def end(
-    connection: Connection, did: str, state: RepairState, now: datetime, problem: str | None = None
+    connection: sa.Connection, did: str, state: RepairState, now: datetime, problem: str | None = None
 ) -> None:
     """End the account's unfinished repair, and its job: a worker notices before its next steps."""
     ended = {"state": state, "ended_at": now, "problem": problem}
-    connection.execute(update(repair).where(it.did == did, IS_UNFINISHED).values(ended))
+    connection.execute(sa.update(repair).where(it.did == did, IS_UNFINISHED).values(ended))
     queue.cancel(connection, REPAIR, did)
 
 
-def unfinished_of(connection: Connection, claimed: Job, large: Column[Any]) -> Any:
+def unfinished_of(connection: sa.Connection, claimed: Job, large: sa.Column[Any]) -> Any:
     """Return the account's row for a job that stays claimed until the transaction ends; raises LeaseLostError."""
     queue.require_held(connection, claimed)
     return connection.execute(_shown(large).where(it.did == claimed.subject, IS_UNFINISHED)).one()
 
 
-def store_plan(connection: Connection, did: str, plan: Mapping[str, Any], now: datetime) -> None:
+def store_plan(connection: sa.Connection, did: str, plan: Mapping[str, Any], now: datetime) -> None:
     """Store the plan of the account's unfinished repair, to be decided on; without any step the repair is done."""
     ends: dict[str, Any] = {"state": RepairState.DONE, "ended_at": now}
     if PlanCounts.of(plan["counts"]).steps:
         ends = {"state": RepairState.PLANNED}
-    planned = update(repair).where(it.did == did, IS_UNFINISHED).values(**plan, planned_at=now, **ends)
+    planned = sa.update(repair).where(it.did == did, IS_UNFINISHED).values(**plan, planned_at=now, **ends)
     connection.execute(planned)
     queue.cancel(connection, REPAIR, did)
 
 
 def record_steps(
-    connection: Connection, row: Any, *, settled: int, applied: int, skips: Sequence[Skip]
+    connection: sa.Connection, row: Any, *, settled: int, applied: int, skips: Sequence[Skip]
 ) -> None:
     progress = {
         "settled": row.settled + settled,
@@ -200,19 +186,19 @@ def record_steps(
         "skipped": row.skipped + len(skips),
         "skips": [*row.skips, *skips][:MAX_NAMED_SKIPS],
     }
-    connection.execute(update(repair).where(it.id == row.id).values(progress))
+    connection.execute(sa.update(repair).where(it.id == row.id).values(progress))
 
 
 def prune_repairs(database: Database) -> int:
     with database.write() as connection:
         ended = it.ended_at <= database.now(connection) - REPAIR_TTL
-        return connection.execute(delete(repair).where(ended)).rowcount
+        return connection.execute(sa.delete(repair).where(ended)).rowcount
 
 
-def _shown(*large: Column[Any]) -> Select[Any]:
+def _shown(*large: sa.Column[Any]) -> sa.Select[Any]:
     """Select what is shown of repairs, with their jobs: all columns but the large ones, unless they are named."""
-    of_job = and_(IS_UNFINISHED, job.c.kind == REPAIR, job.c.subject == it.did)
+    of_job = sa.and_(IS_UNFINISHED, job.c.kind == REPAIR, job.c.subject == it.did)
     small = [each for each in it if each.name not in {"steps", "skips", "problem"}]
-    problem = func.coalesce(job.c.problem, it.problem).label("problem")
+    problem = sa.func.coalesce(job.c.problem, it.problem).label("problem")
     work = (job.c.due, job.c.attempts, job.c.lease_owner)
-    return select(*small, *large, problem, *work).select_from(repair.outerjoin(job, of_job))
+    return sa.select(*small, *large, problem, *work).select_from(repair.outerjoin(job, of_job))

@@ -5,7 +5,7 @@ from dataclasses import asdict
 from pathlib import Path
 
 import click
-from sqlalchemy import make_url
+import sqlalchemy as sa
 from sqlalchemy.exc import SQLAlchemyError
 
 from eventstore.errors import EventStoreError
@@ -52,7 +52,7 @@ def checks() -> Checks:
 
 
 def _of_database(settings: Settings) -> Checks:
-    if settings.is_sqlite and not Path(str(make_url(settings.database_url).database)).exists():
+    if settings.is_sqlite and not Path(str(sa.make_url(settings.database_url).database)).exists():
         to_do = "run `mastertape serve`, or restore a backup"
         yield check("database", "there is no file yet", (CheckState.FAIL, True, to_do))
         return

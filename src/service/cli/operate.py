@@ -5,8 +5,8 @@ from datetime import datetime
 from typing import Any
 
 import click
+import sqlalchemy as sa
 from pydantic import BaseModel
-from sqlalchemy import Connection
 
 from api.responses.ops.deliveries import (
     FailureRow,
@@ -167,12 +167,12 @@ def jobs(*, kind: str | None, state: str | None, limit: int, as_json: bool) -> N
     _print({"jobs": (JOB_CELLS, [job_row(row) for row in found])}, as_json=as_json)
 
 
-def _lanes(connection: Connection, which: Selector, now: datetime, limit: int) -> list[LaneRow]:
+def _lanes(connection: sa.Connection, which: Selector, now: datetime, limit: int) -> list[LaneRow]:
     rows = overview.lanes(connection, at=which.host, state=None, after="", limit=limit, did=which.did)
     return lane_rows(connection, list(rows), now)
 
 
-def _records(connection: Connection, now: datetime, limit: int, **which: Any) -> list[FailureRow]:
+def _records(connection: sa.Connection, now: datetime, limit: int, **which: Any) -> list[FailureRow]:
     rows = connection.execute(failing(limit=limit, **which)).all()
     return failure_rows(connection, rows, now)
 

@@ -10,11 +10,11 @@ from contextlib import contextmanager
 from typing import Any, Final
 
 import click
+import sqlalchemy as sa
 from pydantic_core import to_json
 from rich.console import Console
 from rich.progress import Progress
 from rich.table import Table
-from sqlalchemy import make_url
 from sqlalchemy.exc import DBAPIError
 
 from eventstore.change import Envelope, Via
@@ -101,7 +101,7 @@ def one_line(error: Exception) -> str | None:
         return str(error)
     if isinstance(error, DBAPIError):
         if reason.startswith(NO_CONNECTION):
-            which = make_url(load().database_url).render_as_string()
+            which = sa.make_url(load().database_url).render_as_string()
             return f"the database {which} is away: {reason.removeprefix(NO_CONNECTION)}. Check DATABASE_URL and the server."
         return f"the database refused: {reason}. Check DATABASE_URL and the server log."
     if isinstance(error, OSError) and error.errno not in ERRNOS_OF_CLICK:

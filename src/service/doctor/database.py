@@ -4,7 +4,7 @@ from collections.abc import Collection
 from datetime import datetime, timedelta
 from typing import Final
 
-from sqlalchemy import and_, case, exists, func, select
+import sqlalchemy as sa
 
 from api.responses.ops.work import oldest_pending
 from eventstore.errors import PooledConnectionError
@@ -111,14 +111,14 @@ def keys(log: EventLog, settings: Settings) -> Checks:
 
 def accounts(log: EventLog, away: Collection[str]) -> Checks:
     """Check that few accounts wait for a sign-in; those whose PDS was found `away` are not at work."""
-    is_away = and_(LANE_STATE.in_(AT_WORK), mirror_lane.c.host.in_(list(away)))
-    state = case((is_away, MirrorReason.PDS_AWAY.value), else_=LANE_STATE)
+    is_away = sa.and_(LANE_STATE.in_(AT_WORK), mirror_lane.c.host.in_(list(away)))
+    state = sa.case((is_away, MirrorReason.PDS_AWAY.value), else_=LANE_STATE)
     with log.database.read() as connection:
         rows = connection.execute(
-            select(
+            sa.select(
                 state.label("mirror_state"),
-                func.count(mirror_lane.c.did).label("lanes"),
-                func.min(overview.FAILING_SINCE).label("since"),
+                sa.func.count(mirror_lane.c.did).label("lanes"),
+                sa.func.min(overview.FAILING_SINCE).label("since"),
             )
             .select_from(LANES_OF_HOSTS)
             .where(mirror_lane.c.host != "")
@@ -140,7 +140,7 @@ def records(log: EventLog) -> Checks:
         since = min(oldest_pending(connection).values(), default=now)
         states = unfinished_records(connection)
         ended = (
-            select(attempt.outcome, func.count())
+            sa.select(attempt.outcome, sa.func.count())
             .where(attempt.ended_at > now - FAILURE_WINDOW)
             .group_by(attempt.outcome)
         )
@@ -174,18 +174,18 @@ def scans(log: EventLog, settings: Settings) -> Checks:
     scan, target = repo_scan.c, mirror_target.c
     with log.database.read() as connection:
         late = log.database.now(connection) - LATE_SCAN_INTERVALS * timedelta(minutes=settings.scan_minutes)
-        has_old_records = exists().where(
+        has_old_records = sa.exists().where(
             target.did == mirror_lane.c.did, target.acked_gen > 0, target.acked_at < late
         )
-        never = and_(func.coalesce(scan.scanned_at, PAST) <= PAST, has_old_records)
+        never = sa.and_(sa.func.coalesce(scan.scanned_at, PAST) <= PAST, has_old_records)
         row = connection.execute(
-            select(
-                func.count(case((scan.scanned_at > PAST, 1))).label("repos"),
-                func.min(case((scan.scanned_at > PAST, scan.scanned_at))).label("oldest"),
-                func.coalesce(func.sum(scan.found), 0).label("found"),
-                func.count(scan.problem).label("unread"),
-                func.count(case((never, 1))).label("never"),
-                func.min(case((never, mirror_lane.c.did))).label("first_never"),
+            sa.select(
+                sa.func.count(sa.case((scan.scanned_at > PAST, 1))).label("repos"),
+                sa.func.min(sa.case((scan.scanned_at > PAST, scan.scanned_at))).label("oldest"),
+                sa.func.coalesce(sa.func.sum(scan.found), 0).label("found"),
+                sa.func.count(scan.problem).label("unread"),
+                sa.func.count(sa.case((never, 1))).label("never"),
+                sa.func.min(sa.case((never, mirror_lane.c.did))).label("first_never"),
             )
             .select_from(OF_SCANS)
             .where(IS_SCANNED)  # deleted accounts are never late

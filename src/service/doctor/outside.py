@@ -10,7 +10,7 @@ from email.utils import parsedate_to_datetime
 from typing import Any, Final
 
 import httpx
-from sqlalchemy import func, select
+import sqlalchemy as sa
 
 from eventstore.database import Database
 from identity.errors import IdentityError
@@ -78,17 +78,17 @@ def pdses(database: Database, settings: Settings, away: set[str]) -> Checks:
     """
     lane, host = mirror_lane.c, pds_host.c
     busiest = (
-        select(
+        sa.select(
             lane.host,
             host.failing_since,
             host.first_error,
-            func.max(lane.last_success_at).label("last_success_at"),
-            func.min(lane.did).label("did"),
+            sa.func.max(lane.last_success_at).label("last_success_at"),
+            sa.func.min(lane.did).label("did"),
         )
         .outerjoin(pds_host, host.host == lane.host)
         .where(lane.host != "")
         .group_by(lane.host, host.failing_since, host.first_error)
-        .order_by(func.count().desc(), lane.host)
+        .order_by(sa.func.count().desc(), lane.host)
     )
     with database.read() as connection:
         hosts = connection.execute(busiest.limit(MAX_HOSTS)).all()

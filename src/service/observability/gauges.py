@@ -4,8 +4,8 @@ from collections.abc import Iterable, Iterator, Sequence
 from datetime import datetime
 from typing import Any, Final
 
+import sqlalchemy as sa
 from prometheus_client.core import GaugeMetricFamily
-from sqlalchemy import Connection, and_, func, select
 
 from aggregates.track import Track
 from api.responses.ops.work import oldest_pending
@@ -54,11 +54,11 @@ def gauges(log: EventLog) -> Iterator[GaugeMetricFamily]:
         )
 
 
-def _of_waiting_work(connection: Connection, now: datetime) -> Iterator[GaugeMetricFamily]:
+def _of_waiting_work(connection: sa.Connection, now: datetime) -> Iterator[GaugeMetricFamily]:
     requested = (
-        select(func.max(history.c.at).label("at"))
+        sa.select(sa.func.max(history.c.at).label("at"))
         .select_from(TARGETS_AT_WORK)
-        .join(history, and_(history.c.track_id == target.subject_id, history.c.kind == target.kind))
+        .join(history, sa.and_(history.c.track_id == target.subject_id, history.c.kind == target.kind))
         .where(IS_SAMPLED, BLOB_WANTED, ~is_open(), STATE == MirrorState.PENDING)
         .where(history.c.type == Track.BlobMigrationRequested.__name__)
         .group_by(target.subject_id, target.kind)
@@ -66,7 +66,7 @@ def _of_waiting_work(connection: Connection, now: datetime) -> Iterator[GaugeMet
     )
     since: dict[str, datetime | None] = {**oldest_pending(connection)}
     # the oldest request to copy audio to a PDS that already has the record
-    since["blob"] = connection.scalar(select(func.min(requested.c.at))) or since.get("blob")
+    since["blob"] = connection.scalar(sa.select(sa.func.min(requested.c.at))) or since.get("blob")
     yield gauge(
         "mirror_oldest_pending_seconds",
         "Age of the oldest change that the relay has still to deliver.",
@@ -102,22 +102,22 @@ def _of_waiting_work(connection: Connection, now: datetime) -> Iterator[GaugeMet
 
 _each: Final = mirror_lane.alias().c
 _ALIKE: Final = (
-    select(func.min(_each.did).label("did"), func.count().label("lanes"))
+    sa.select(sa.func.min(_each.did).label("did"), sa.func.count().label("lanes"))
     .group_by(
         *(_each.host, _each.state, _each.paused, _each.failures > 0),
-        _each.did.in_(select(observed_account.c.did)),
+        _each.did.in_(sa.select(observed_account.c.did)),
     )
     .subquery()
 )
 """One of the lanes that are shown alike, and how many there are: the state of one costs ten times as much as to count it."""
 _LANES: Final = (
-    select(LANE_STATE.label("mirror_state"), func.sum(_ALIKE.c.lanes))
+    sa.select(LANE_STATE.label("mirror_state"), sa.func.sum(_ALIKE.c.lanes))
     .select_from(LANES_OF_HOSTS.join(_ALIKE, _ALIKE.c.did == lane.did))
     .group_by("mirror_state")
 )
 
 
-def _of_hosts(connection: Connection, now: datetime) -> Iterator[GaugeMetricFamily]:
+def _of_hosts(connection: sa.Connection, now: datetime) -> Iterator[GaugeMetricFamily]:
     budgets = {"host": (host.budget_left, host.budget_reset), "blobs": (host.blob_left, host.blob_reset)}
     yield gauge(
         "mirror_budget_remaining",
@@ -127,11 +127,14 @@ def _of_hosts(connection: Connection, now: datetime) -> Iterator[GaugeMetricFami
             (scope, *row)
             for scope, (left, reset) in budgets.items()
             for row in connection.execute(
-                select(host.host, left).where(left.is_not(None), reset > now).order_by(left).limit(MAX_HOSTS)
+                sa.select(host.host, left)
+                .where(left.is_not(None), reset > now)
+                .order_by(left)
+                .limit(MAX_HOSTS)
             )
         ],
     )
-    troubled = select(pds_host).where(host.breaker != BreakerState.CLOSED).order_by(host.host)
+    troubled = sa.select(pds_host).where(host.breaker != BreakerState.CLOSED).order_by(host.host)
     yield gauge(
         "mirror_breaker_state",
         "1 half open, 2 open; hosts whose breaker is closed are not listed.",

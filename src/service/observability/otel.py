@@ -10,6 +10,7 @@ from contextlib import contextmanager
 from typing import Any, Final
 
 import httpx
+import sqlalchemy as sa
 from fastapi import FastAPI
 from opentelemetry import trace
 from opentelemetry.context import Context
@@ -23,7 +24,7 @@ from opentelemetry.sdk.trace.sampling import Decision, Sampler, SamplingResult
 from opentelemetry.trace import Link, Span, SpanKind, Status, StatusCode, TraceState
 from opentelemetry.trace.propagation.tracecontext import TraceContextTextMapPropagator
 from opentelemetry.util.types import Attributes
-from sqlalchemy import Connection, Engine, event
+from sqlalchemy import event
 
 from outbox.ports import trace_parent
 from outbox.relay.delivery_task import DeliveryTask
@@ -57,7 +58,7 @@ class Tracer(Tracing):
         self._provider: Final = provider
         self._tracer: Final = provider.get_tracer(NAME)
 
-    def watch(self, engine: Engine, clients: Iterable[httpx.AsyncClient]) -> None:
+    def watch(self, engine: sa.Engine, clients: Iterable[httpx.AsyncClient]) -> None:
         """Trace statements on this engine, and requests of these clients."""
         SQLAlchemyInstrumentor().instrument(
             engine=engine,
@@ -66,7 +67,7 @@ class Tracer(Tracing):
         )
 
         @event.listens_for(engine, "commit")
-        def add_commit(connection: Connection) -> None:
+        def add_commit(connection: sa.Connection) -> None:
             if connection.get_execution_options().get(WRITES, False):
                 trace.get_current_span().add_event("commit")
 

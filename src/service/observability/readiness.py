@@ -9,7 +9,7 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import Final
 
-from sqlalchemy import select
+import sqlalchemy as sa
 from sqlalchemy.exc import DBAPIError, SQLAlchemyError
 from sqlalchemy.exc import TimeoutError as PoolTimeoutError
 
@@ -91,7 +91,7 @@ class MediaHealth:
 
     def _store(self) -> StoreHealth:
         oldest = (
-            select(media.c.key)
+            sa.select(media.c.key)
             .where(media.c.state == MediaState.LIVE)
             .order_by(media.c.touched_at)
             .limit(SAMPLED_COPIES)

@@ -10,8 +10,8 @@ from enum import StrEnum
 from functools import partial
 from typing import Final
 
+import sqlalchemy as sa
 from pydantic import BaseModel
-from sqlalchemy import Connection, func, select
 
 from eventstore.coordination.commit_signals import wake_each
 from eventstore.event_log import EventLog
@@ -53,7 +53,7 @@ class Subscriber:
     name: str
     kind: SubscriberKind
     does: str
-    stalled_since: Callable[[Connection, datetime], datetime | None] = lambda *_: None
+    stalled_since: Callable[[sa.Connection, datetime], datetime | None] = lambda *_: None
     hears_others: bool = True
     """Whether commits of other processes wake it too."""
 
@@ -66,7 +66,7 @@ def woken_by_commits(
     return partial(wake_each, [wakes[each.name] for each in after if each.hears_others or not elsewhere])
 
 
-def lanes_stalled_since(connection: Connection, now: datetime) -> datetime | None:
+def lanes_stalled_since(connection: sa.Connection, now: datetime) -> datetime | None:
     """Return since when some account could be sent its changes, and no relay has begun: no pause, limit or failure holds it back."""
     since: datetime | None = connection.scalar(LONGEST_DUE)
     return since if since is not None and since <= now else None
@@ -116,11 +116,11 @@ class SubscriberRow(BaseModel):
         return self.behind > (MAX_LAG_SECONDS if self.kind is SubscriberKind.AFTER_COMMIT else 0)
 
 
-def subscriber_rows(connection: Connection, log: EventLog) -> Sequence[SubscriberRow]:
+def subscriber_rows(connection: sa.Connection, log: EventLog) -> Sequence[SubscriberRow]:
     """Return how far each is; a read model that another version made is behind by the whole log."""
     now = log.database.now(connection)
     old = {each.name for each in outdated(connection, PROJECTIONS)}
-    head = connection.scalar(select(func.max(stored_event.c.position))) if old else 0
+    head = connection.scalar(sa.select(sa.func.max(stored_event.c.position))) if old else 0
     rows = []
     for each in SUBSCRIBERS:
         since = each.stalled_since(connection, now)

@@ -11,7 +11,7 @@ from datetime import timedelta
 from inspect import iscoroutinefunction
 from typing import Any, Final
 
-from sqlalchemy import delete, or_
+import sqlalchemy as sa
 
 from eventstore.coordination.threads import Threads
 from eventstore.database import Database
@@ -143,16 +143,16 @@ def delete_expired_results(container: Container) -> None:
     """Delete results of expired Idempotency-Keys, and locks of requests that a crash cut off."""
     with container.database.write() as connection:
         now = container.database.now(connection)
-        connection.execute(delete(idempotency).where(idempotency.c.created_at <= now - RESULT_TTL))
-        connection.execute(delete(running_request).where(running_request.c.lease_until <= now))
+        connection.execute(sa.delete(idempotency).where(idempotency.c.created_at <= now - RESULT_TTL))
+        connection.execute(sa.delete(running_request).where(running_request.c.lease_until <= now))
 
 
 def delete_ended_credentials(container: Container) -> None:
     """Delete tokens and browser sessions that ended more than ENDED_CREDENTIAL_TTL ago."""
     with container.database.write() as connection:
         then = container.database.now(connection) - ENDED_CREDENTIAL_TTL
-        ended = or_(credential.c.expires_at <= then, credential.c.revoked_at <= then)
-        connection.execute(delete(credential).where(ended))
+        ended = sa.or_(credential.c.expires_at <= then, credential.c.revoked_at <= then)
+        connection.execute(sa.delete(credential).where(ended))
 
 
 def prune_journal(container: Container) -> None:

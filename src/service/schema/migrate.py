@@ -3,7 +3,7 @@
 from pathlib import Path
 from typing import Final
 
-from sqlalchemy import inspect, text
+import sqlalchemy as sa
 
 from eventstore.append import lock_log
 from eventstore.database import Database
@@ -11,7 +11,7 @@ from eventstore.database import Database
 LOCATIONS: Final = (Path(__file__).parents[1] / "migrations", Path(__file__).parents[3] / "migrations")
 """In the wheel, and in a checkout."""
 
-REVISION: Final = text("select version_num from alembic_version")
+REVISION: Final = sa.text("select version_num from alembic_version")
 
 
 class OutdatedSchemaError(Exception):
@@ -59,7 +59,7 @@ def upgrade_database(database: Database) -> None:
 def revision_of(database: Database) -> str | None:
     """Return the revision of an open database, None without a schema."""
     with database.read() as connection:
-        has_schema = inspect(connection).has_table("alembic_version")
+        has_schema = sa.inspect(connection).has_table("alembic_version")
         return connection.scalar(REVISION) if has_schema else None
 
 

@@ -3,7 +3,7 @@
 from importlib import import_module
 from typing import Final
 
-from sqlalchemy import Column
+import sqlalchemy as sa
 
 from eventstore.projection import Projection
 from eventstore.schema import metadata
@@ -41,7 +41,7 @@ INDEXES_OF_EXPRESSIONS: Final = frozenset(
     index.name
     for table in metadata.tables.values()
     for index in table.indexes
-    if not all(isinstance(each, Column) for each in index.expressions)
+    if not all(isinstance(each, sa.Column) for each in index.expressions)
 )
 
 

@@ -5,7 +5,7 @@ from collections.abc import Iterator
 from typing import Final
 
 import httpx
-from sqlalchemy import Connection
+import sqlalchemy as sa
 
 from application.errors import SupportersUnreachableError
 from eventstore.coordination.commit_signals import announce
@@ -68,12 +68,12 @@ class AccountLanes:
     def __init__(self, database: Database) -> None:
         self._database: Final = database
 
-    def signed_in(self, connection: Connection, did: str, pds_url: str) -> None:
+    def signed_in(self, connection: sa.Connection, did: str, pds_url: str) -> None:
         """Resume the lane at the account's current PDS."""
         resume_lane(connection, did, pds_url, self._database.now(connection))
         announce(connection)
 
-    def must_sign_in(self, connection: Connection, did: str) -> None:
+    def must_sign_in(self, connection: sa.Connection, did: str) -> None:
         """Park the lane until the owner signs in."""
         park_lane(connection, did)
 

@@ -9,7 +9,7 @@ from datetime import datetime
 from enum import StrEnum
 from typing import TYPE_CHECKING, Final
 
-from sqlalchemy import Column, Connection, Index, Integer, Table, Text, delete, select, update
+import sqlalchemy as sa
 
 from eventstore.database import pages
 from eventstore.jobs.table import JobState, job
@@ -23,14 +23,14 @@ if TYPE_CHECKING:
 
 RENDITION_MIME: Final = "image/webp"
 
-rendition = Table(
+rendition = sa.Table(
     "rendition",
     metadata,
-    Column("source", Text, primary_key=True),
-    Column("size", Integer, primary_key=True, autoincrement=False),
-    Column("cid", Text, nullable=False),
-    Column("made_at", UtcDateTime, nullable=False),
-    Index("ix_rendition_cid", "cid"),
+    sa.Column("source", sa.Text, primary_key=True),
+    sa.Column("size", sa.Integer, primary_key=True, autoincrement=False),
+    sa.Column("cid", sa.Text, nullable=False),
+    sa.Column("made_at", UtcDateTime, nullable=False),
+    sa.Index("ix_rendition_cid", "cid"),
 )
 made: Final = rendition.c
 
@@ -52,34 +52,34 @@ def keep_renditions(storage: Media, source: str, renditions: Mapping[int, bytes]
         write_rows(connection, rendition, rows)
 
 
-def rendition_of(connection: Connection, source: str, size: int) -> str | None:
+def rendition_of(connection: sa.Connection, source: str, size: int) -> str | None:
     return connection.scalar(
-        select(made.cid)
+        sa.select(made.cid)
         .join(media, media.c.cid == made.cid)
         .where(made.source == source, made.size == size, media.c.state == MediaState.LIVE)
     )
 
 
-def sources_of(connection: Connection, cids: Collection[str]) -> dict[str, set[str]]:
+def sources_of(connection: sa.Connection, cids: Collection[str]) -> dict[str, set[str]]:
     """Return the sources whose renditions these are, by CID."""
     found: dict[str, set[str]] = {}
-    for row in connection.execute(select(made.cid, made.source).where(made.cid.in_(cids))):
+    for row in connection.execute(sa.select(made.cid, made.source).where(made.cid.in_(cids))):
         found.setdefault(row.cid, set()).add(row.source)
     return found
 
 
-def forget(connection: Connection, sources: Collection[str], before: datetime) -> None:
+def forget(connection: sa.Connection, sources: Collection[str], before: datetime) -> None:
     """Forget the renditions of these sources, which the sweep then deletes, except those made after `before`."""
     for some in pages(sorted(sources)):
-        connection.execute(delete(rendition).where(made.source.in_(some), made.made_at <= before))
+        connection.execute(sa.delete(rendition).where(made.source.in_(some), made.made_at <= before))
 
 
-def end_grace_of_renditions(connection: Connection, sources: Collection[str], before: datetime) -> None:
+def end_grace_of_renditions(connection: sa.Connection, sources: Collection[str], before: datetime) -> None:
     """Let the next sweep consider these at once, except those made after `before`."""
     for some in pages(sorted(sources)):
         old = (made.source.in_(some), made.made_at <= before)
-        cids = connection.scalars(select(made.cid).where(*old).distinct().order_by(made.cid)).all()
-        connection.execute(update(rendition).where(*old).values(made_at=LONG_AGO))
+        cids = connection.scalars(sa.select(made.cid).where(*old).distinct().order_by(made.cid)).all()
+        connection.execute(sa.update(rendition).where(*old).values(made_at=LONG_AGO))
         end_grace_period(connection, cids, before)
 
 
@@ -91,6 +91,6 @@ class DerivedKind(StrEnum):
     WAVEFORM = "waveform"  # of stored audio, by its CID
 
 
-def has_failed(connection: Connection, kind: DerivedKind, source: str) -> bool:
+def has_failed(connection: sa.Connection, kind: DerivedKind, source: str) -> bool:
     this = (job.c.kind == kind, job.c.subject == source)
-    return connection.scalar(select(job.c.state).where(*this)) == JobState.FAILED
+    return connection.scalar(sa.select(job.c.state).where(*this)) == JobState.FAILED

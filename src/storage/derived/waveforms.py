@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Final
 
-from sqlalchemy import Column, Connection, Float, LargeBinary, Table, Text, select
+import sqlalchemy as sa
 
 from eventstore.append import upsert
 from eventstore.database import Database
@@ -24,12 +24,12 @@ MAX_ANSWER_BYTES: Final = 64 * 1024
 # No variable of ours: the program reads hostile files.
 _ENVIRONMENT: Final = {"OPENBLAS_NUM_THREADS": "1", "OMP_NUM_THREADS": "1"}
 
-waveform = Table(
+waveform = sa.Table(
     "waveform",
     metadata,
-    Column("cid", Text, primary_key=True),
-    Column("peaks", LargeBinary, nullable=False),
-    Column("duration", Float, nullable=False),
+    sa.Column("cid", sa.Text, primary_key=True),
+    sa.Column("peaks", sa.LargeBinary, nullable=False),
+    sa.Column("duration", sa.Float, nullable=False),
 )
 
 
@@ -108,6 +108,6 @@ def keep_waveform(database: Database, cid: str, found: Waveform) -> None:
         )
 
 
-def waveform_of(connection: Connection, cid: str) -> Waveform | None:
-    row = connection.execute(select(waveform).where(waveform.c.cid == cid)).one_or_none()
+def waveform_of(connection: sa.Connection, cid: str) -> Waveform | None:
+    row = connection.execute(sa.select(waveform).where(waveform.c.cid == cid)).one_or_none()
     return None if row is None else Waveform(row.peaks, row.duration)

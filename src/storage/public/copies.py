@@ -10,23 +10,7 @@ from datetime import datetime, timedelta
 from enum import StrEnum
 from typing import Any, Final
 
-from sqlalchemy import (
-    Boolean,
-    Column,
-    Connection,
-    Index,
-    Row,
-    Table,
-    Text,
-    and_,
-    delete,
-    exists,
-    insert,
-    or_,
-    select,
-    text,
-    update,
-)
+import sqlalchemy as sa
 
 from eventstore.append import upsert
 from eventstore.database import Database
@@ -68,36 +52,36 @@ TRANSITIONS: Final = (
     Transition(PublicCopyState.UNCERTAIN, PublicCopyState.ABSENT, "the publisher has removed the copy"),
 )
 
-public_audio = Table(
+public_audio = sa.Table(
     "public_audio",
     metadata,
-    Column("track_id", Position, primary_key=True, autoincrement=False),
-    Column("cid", Text, primary_key=True),
-    Column("did", Text, nullable=False),
-    Column("name", Text, nullable=False),
-    Column("mime", Text, nullable=False),
-    Column("wanted", Boolean, nullable=False),
-    Index("ix_public_audio_name", "name"),
+    sa.Column("track_id", Position, primary_key=True, autoincrement=False),
+    sa.Column("cid", sa.Text, primary_key=True),
+    sa.Column("did", sa.Text, nullable=False),
+    sa.Column("name", sa.Text, nullable=False),
+    sa.Column("mime", sa.Text, nullable=False),
+    sa.Column("wanted", sa.Boolean, nullable=False),
+    sa.Index("ix_public_audio_name", "name"),
 )
 """Derived from the log: each audio that a track has or had, and whether it should be public now."""
 
-public_copy = Table(
+public_copy = sa.Table(
     "public_copy",
     metadata,
-    Column("name", Text, primary_key=True),
-    Column("cid", Text, nullable=False),
-    Column("mime", Text, nullable=False),
-    Column("state", Text, nullable=False, server_default=text(f"'{PublicCopyState.ABSENT}'")),
+    sa.Column("name", sa.Text, primary_key=True),
+    sa.Column("cid", sa.Text, nullable=False),
+    sa.Column("mime", sa.Text, nullable=False),
+    sa.Column("state", sa.Text, nullable=False, server_default=sa.text(f"'{PublicCopyState.ABSENT}'")),
 )
 """The known state of the copy under each name."""
 
-public_hold = Table(
+public_hold = sa.Table(
     "public_hold",
     metadata,
-    Column("token", Text, primary_key=True),
-    Column("name", Text, nullable=False),
-    Column("until", UtcDateTime, nullable=False),
-    Index("ix_public_hold_name", "name"),
+    sa.Column("token", sa.Text, primary_key=True),
+    sa.Column("name", sa.Text, nullable=False),
+    sa.Column("until", UtcDateTime, nullable=False),
+    sa.Index("ix_public_hold_name", "name"),
 )
 """Reservations: commands in progress that are about to make audio public, so that its copy is already wanted."""
 
@@ -142,7 +126,7 @@ class Reservation:
     mime: str
 
 
-def mark_changed(connection: Connection, copies: Iterable[Mapping[str, Any]], now: datetime) -> None:
+def mark_changed(connection: sa.Connection, copies: Iterable[Mapping[str, Any]], now: datetime) -> None:
     """Have the publisher check these copies, whose desired state has changed. Locks their rows, in order of name."""
     by_name = {each["name"]: each for each in copies}
     wanted = []
@@ -161,30 +145,30 @@ def reserve(database: Database, name: str, cid: str, mime: str, lease: timedelta
         # a concurrent action is settled before this reservation, or sees it
         mark_changed(connection, [{**vars(made), "wanted": True}], now)
         until = now + LEASES_OF_A_HOLD * lease
-        connection.execute(insert(public_hold).values(token=made.token, name=name, until=until))
+        connection.execute(sa.insert(public_hold).values(token=made.token, name=name, until=until))
     return made
 
 
-def release(connection: Connection, reservation: Reservation, now: datetime) -> None:
+def release(connection: sa.Connection, reservation: Reservation, now: datetime) -> None:
     """End the reservation; from now on the copy is wanted only if a track wants it."""
     mark_changed(connection, [vars(reservation)], now)
-    connection.execute(delete(public_hold).where(hold.token == reservation.token))
+    connection.execute(sa.delete(public_hold).where(hold.token == reservation.token))
 
 
-def hand_over(connection: Connection, reservation: Reservation, now: datetime) -> None:
+def hand_over(connection: sa.Connection, reservation: Reservation, now: datetime) -> None:
     """End the reservation in the unit of a track that wants the copy; raises StoreUnavailableError unless it is public until then."""
     _lock(connection, vars(reservation))
     if not is_kept(connection, reservation, now):
         raise StoreUnavailableError("the public copy was not kept until the track was saved")
-    connection.execute(delete(public_hold).where(hold.token == reservation.token))
+    connection.execute(sa.delete(public_hold).where(hold.token == reservation.token))
     if _needed(connection, reservation.name, now) is Action.REMOVE:
         mark_changed(connection, [vars(reservation)], now)
 
 
-def is_kept(connection: Connection, reservation: Reservation, now: datetime) -> bool:
+def is_kept(connection: sa.Connection, reservation: Reservation, now: datetime) -> bool:
     """Whether the copy is public, and wanted by this reservation."""
-    is_public = and_(copy.name == hold.name, copy.state == PublicCopyState.PUBLIC)
-    kept = select(hold.token).join(public_copy, is_public)
+    is_public = sa.and_(copy.name == hold.name, copy.state == PublicCopyState.PUBLIC)
+    kept = sa.select(hold.token).join(public_copy, is_public)
     of_token = (hold.token == reservation.token, hold.until > now)
     return connection.scalar(kept.where(*of_token)) is not None
 
@@ -192,7 +176,7 @@ def is_kept(connection: Connection, reservation: Reservation, now: datetime) -> 
 def release_expired(database: Database) -> int:
     """End the reservations of processes that died; returns how many."""
     with database.read_committed() as connection:
-        joined = select(hold.token, copy.name, copy.cid, copy.mime)
+        joined = sa.select(hold.token, copy.name, copy.cid, copy.mime)
         expired = joined.join(public_copy, copy.name == hold.name).where(
             hold.until <= database.now(connection)
         )
@@ -209,7 +193,7 @@ def begin(database: Database, claimed: Job) -> Begun | Outcome:
     Raises LeaseLostError.
     """
     with database.write() as connection:
-        of_copy = select(public_copy).where(copy.name == claimed.subject)
+        of_copy = sa.select(public_copy).where(copy.name == claimed.subject)
         row = connection.execute(of_copy.with_for_update(skip_locked=True)).one_or_none()
         if row is None:  # a command that changes what is wanted has not committed yet
             return _later(claimed)
@@ -225,9 +209,12 @@ def begin(database: Database, claimed: Job) -> Begun | Outcome:
             _end(connection, claimed)
             return Outcome.DONE
         others = (job.c.kind.in_(list(Action)), job.c.subject == row.name, job.c.id != claimed.id)
-        if connection.scalar(select(job.c.id).where(*others, IS_LEASED, job.c.lease_until > now)) is not None:
+        if (
+            connection.scalar(sa.select(job.c.id).where(*others, IS_LEASED, job.c.lease_until > now))
+            is not None
+        ):
             return _later(claimed)
-        connection.execute(delete(job).where(*others))  # what they did too late may undo what is done now
+        connection.execute(sa.delete(job).where(*others))  # what they did too late may undo what is done now
         _set_state(connection, row.name, PublicCopyState.UNCERTAIN)
         return Begun(action, row.cid, row.mime)
 
@@ -247,8 +234,8 @@ def settle(database: Database, claimed: Job, action: Action, lease: timedelta) -
     with database.write() as connection:
         row = _locked(connection, claimed.subject)
         now = database.now(connection)
-        is_current = and_(job.c.id == claimed.id, job.c.lease_epoch == claimed.epoch)
-        if connection.scalar(select(job.c.id).where(is_current).with_for_update()) is None:
+        is_current = sa.and_(job.c.id == claimed.id, job.c.lease_epoch == claimed.epoch)
+        if connection.scalar(sa.select(job.c.id).where(is_current).with_for_update()) is None:
             # The late action may have undone that of the current lease holder, which may not settle either.
             _set_state(connection, row.name, PublicCopyState.UNCERTAIN)
             for kind in Action:
@@ -270,31 +257,31 @@ def _later(claimed: Job) -> Outcome:
     return Outcome.LATER
 
 
-def _lock(connection: Connection, row: Mapping[str, Any]) -> None:
+def _lock(connection: sa.Connection, row: Mapping[str, Any]) -> None:
     """Lock the copy's row, a new one or the one that is there."""
     values = {name: row[name] for name in ("name", "cid", "mime")}
     known = upsert(connection, public_copy).values(values)
     connection.execute(known.on_conflict_do_update(index_elements=["name"], set_={"mime": row["mime"]}))
 
 
-def _locked(connection: Connection, name: str) -> Row[Any]:
-    return connection.execute(select(public_copy).where(copy.name == name).with_for_update()).one()
+def _locked(connection: sa.Connection, name: str) -> sa.Row[Any]:
+    return connection.execute(sa.select(public_copy).where(copy.name == name).with_for_update()).one()
 
 
-def _needed(connection: Connection, name: str, now: datetime) -> Action:
-    by_track = exists().where(public_audio.c.name == name, public_audio.c.wanted)
-    by_command = exists().where(hold.name == name, hold.until > now)
-    return Action.PUBLISH if connection.scalar(select(or_(by_track, by_command))) else Action.REMOVE
+def _needed(connection: sa.Connection, name: str, now: datetime) -> Action:
+    by_track = sa.exists().where(public_audio.c.name == name, public_audio.c.wanted)
+    by_command = sa.exists().where(hold.name == name, hold.until > now)
+    return Action.PUBLISH if connection.scalar(sa.select(sa.or_(by_track, by_command))) else Action.REMOVE
 
 
-def _extend_holds(connection: Connection, name: str, now: datetime, lease: timedelta) -> None:
-    held = update(public_hold).where(hold.name == name, hold.until > now)
+def _extend_holds(connection: sa.Connection, name: str, now: datetime, lease: timedelta) -> None:
+    held = sa.update(public_hold).where(hold.name == name, hold.until > now)
     connection.execute(held.values(until=now + LEASES_OF_A_HOLD * lease))
 
 
-def _end(connection: Connection, claimed: Job) -> None:
-    connection.execute(delete(job).where(job.c.id == claimed.id))
+def _end(connection: sa.Connection, claimed: Job) -> None:
+    connection.execute(sa.delete(job).where(job.c.id == claimed.id))
 
 
-def _set_state(connection: Connection, name: str, state: PublicCopyState) -> None:
-    connection.execute(update(public_copy).where(copy.name == name).values(state=state))
+def _set_state(connection: sa.Connection, name: str, state: PublicCopyState) -> None:
+    connection.execute(sa.update(public_copy).where(copy.name == name).values(state=state))

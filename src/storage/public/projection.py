@@ -3,7 +3,7 @@
 from collections.abc import Mapping, Sequence
 from typing import Any, Final
 
-from sqlalchemy import Connection
+import sqlalchemy as sa
 
 from aggregates.track import Track
 from eventstore.change import Change
@@ -20,7 +20,7 @@ class PublicAudio:
     fingerprint: Final = "public_audio-2"
     tables: Final = (PUBLIC_AUDIO,)
 
-    def apply(self, connection: Connection, changes: Sequence[Change], into: Into) -> None:
+    def apply(self, connection: sa.Connection, changes: Sequence[Change], into: Into) -> None:
         """Update the rows of changed audio; in the live table, also mark its copies."""
         latest: dict[tuple[int, str], Row] = {}
         for change in changes:

@@ -14,7 +14,7 @@ from datetime import timedelta
 from functools import partial
 from typing import TYPE_CHECKING, Final
 
-from sqlalchemy import Connection
+import sqlalchemy as sa
 
 from eventstore.coordination.threads import Threads, begun
 from eventstore.errors import LeaseLostError
@@ -93,7 +93,7 @@ class Publisher:
             raise
         return reservation
 
-    def hand_over(self, connection: Connection, reservation: Reservation) -> None:
+    def hand_over(self, connection: sa.Connection, reservation: Reservation) -> None:
         """End the reservation in the command's unit: from its commit on, the track wants the copy. Raises StoreUnavailableError."""
         hand_over(connection, reservation, self._database.now(connection))
 

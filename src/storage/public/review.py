@@ -7,7 +7,7 @@ that arrived after its process had died, rows corrected by a rebuild.
 import logging
 from typing import TYPE_CHECKING, Any, Final
 
-from sqlalchemy import and_, exists, not_, or_, select
+import sqlalchemy as sa
 
 from eventstore.append import upsert
 from eventstore.database import Database, pages
@@ -36,12 +36,12 @@ def review(database: Database, copies: "S3Store") -> int:
     for beginning in CID_BEGINNINGS:  # in parts, so that the names fit into memory
         public = copy.state == PublicCopyState.PUBLIC, copy.name.startswith(beginning)
         with database.read() as connection:  # before listing: a copy published meanwhile is not missing
-            expected = set(connection.scalars(select(copy.name).where(*public)))
+            expected = set(connection.scalars(sa.select(copy.name).where(*public)))
         listed = set(copies.published(beginning))
         found += sum(_recheck(database, name, PublicCopyState.PUBLIC) for name in sorted(expected - listed))
         for page in pages(sorted(listed)):
             with database.read() as connection:
-                rows = connection.execute(select(copy.name, copy.state).where(copy.name.in_(page)))
+                rows = connection.execute(sa.select(copy.name, copy.state).where(copy.name.in_(page)))
                 states = {row.name: row.state for row in rows}
             strays = [name for name in page if states.get(name) in {None, PublicCopyState.ABSENT}]
             found += sum(_recheck(database, name, states.get(name)) for name in strays)
@@ -50,18 +50,20 @@ def review(database: Database, copies: "S3Store") -> int:
 
 def _mark_wrong_rows(database: Database) -> int:
     audio = public_audio.c
-    wanted = exists().where(audio.name == copy.name, audio.wanted)
-    is_wrong = or_(
-        and_(wanted, copy.state != PublicCopyState.PUBLIC),
-        and_(not_(wanted), copy.state != PublicCopyState.ABSENT),
+    wanted = sa.exists().where(audio.name == copy.name, audio.wanted)
+    is_wrong = sa.or_(
+        sa.and_(wanted, copy.state != PublicCopyState.PUBLIC),
+        sa.and_(sa.not_(wanted), copy.state != PublicCopyState.ABSENT),
     )
-    is_open = exists().where(job.c.kind.in_(list(Action)), job.c.subject == copy.name)
-    settled_wrongly = and_(not_(is_open), is_wrong)
-    without_row = audio.wanted & ~exists().where(copy.name == audio.name)
+    is_open = sa.exists().where(job.c.kind.in_(list(Action)), job.c.subject == copy.name)
+    settled_wrongly = sa.and_(sa.not_(is_open), is_wrong)
+    without_row = audio.wanted & ~sa.exists().where(copy.name == audio.name)
     with database.read() as connection:
-        rows = connection.execute(select(copy.name, copy.cid, copy.mime).where(settled_wrongly)).mappings()
+        rows = connection.execute(sa.select(copy.name, copy.cid, copy.mime).where(settled_wrongly)).mappings()
         wrong: list[Any] = list(rows)
-        wrong += connection.execute(select(audio.name, audio.cid, audio.mime).where(without_row)).mappings()
+        wrong += connection.execute(
+            sa.select(audio.name, audio.cid, audio.mime).where(without_row)
+        ).mappings()
     for row in wrong:
         with database.write() as connection:
             mark_changed(connection, [row], database.now(connection))

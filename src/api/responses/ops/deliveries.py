@@ -4,8 +4,8 @@ from collections.abc import Mapping, Sequence
 from datetime import datetime
 from typing import Annotated, Any, Final, TypeVar
 
+import sqlalchemy as sa
 from pydantic import AwareDatetime, BaseModel, BeforeValidator, Field, TypeAdapter, ValidationError
-from sqlalchemy import Connection
 
 from aggregates.errors import InvalidFieldError
 from aggregates.track import Track
@@ -191,7 +191,7 @@ class ProgressBody(BaseModel):
     failing: int = Field(description="records of a redrive that failed again")
 
 
-def lane_rows(connection: Connection, rows: Sequence[Any], now: datetime) -> list[LaneRow]:
+def lane_rows(connection: sa.Connection, rows: Sequence[Any], now: datetime) -> list[LaneRow]:
     waiting = overview.waiting_in(connection, [row.did for row in rows])
     return [
         body_from(
@@ -208,7 +208,7 @@ def lane_rows(connection: Connection, rows: Sequence[Any], now: datetime) -> lis
     ]
 
 
-def host_rows(connection: Connection, rows: Sequence[Any], now: datetime) -> list[HostRow]:
+def host_rows(connection: sa.Connection, rows: Sequence[Any], now: datetime) -> list[HostRow]:
     origins = [row.host for row in rows]
     lanes = overview.lanes_at(connection, origins, now)
     drains = drains_of_hosts(connection, origins, now)
@@ -234,7 +234,7 @@ def host_rows(connection: Connection, rows: Sequence[Any], now: datetime) -> lis
     ]
 
 
-def failure_rows(connection: Connection, rows: Sequence[Any], now: datetime) -> list[FailureRow]:
+def failure_rows(connection: sa.Connection, rows: Sequence[Any], now: datetime) -> list[FailureRow]:
     ids = {row.subject_id for row in rows}
     began = newest_at(connection, ids, (*BEGAN_WITH.values(), _UPLOAD_REQUESTED))
     titles = titles_of(connection, ids)
@@ -336,7 +336,7 @@ class LaneOfAccountBody(LaneBody):
     records: list[FailureRow] = Field(description=f"the first {FIRST_RECORDS} records that wait")
 
 
-def lane_of_account(connection: Connection, did: str, now: datetime) -> LaneOfAccountBody:
+def lane_of_account(connection: sa.Connection, did: str, now: datetime) -> LaneOfAccountBody:
     """Return the lane of an account; raises UnknownTargetError."""
     lane = overview.lane_of(connection, did)
     if lane is None:

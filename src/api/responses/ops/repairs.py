@@ -4,8 +4,8 @@ from datetime import datetime
 from enum import StrEnum
 from typing import Annotated, Any, Final
 
+import sqlalchemy as sa
 from pydantic import BaseModel, Field, StringConstraints
-from sqlalchemy import Connection, Row, RowMapping
 
 from api.json_response import ListedUri, body_from
 from api.requests.parameters import Name
@@ -109,11 +109,11 @@ class RepairBody(RepairRow):
     waiting: dict[str, int]
 
 
-def repair_row(row: Row[Any]) -> RepairRow:
+def repair_row(row: sa.Row[Any]) -> RepairRow:
     return body_from(RepairRow, row, **_facts(row))
 
 
-def repair_body(connection: Connection, row: Row[Any]) -> RepairBody:
+def repair_body(connection: sa.Connection, row: sa.Row[Any]) -> RepairBody:
     steps = steps_in(row.steps, row.did) if row.steps is not None else ()
     first = [step for step in steps if step.repair is not Repair.NOTHING][:MAX_NAMED_STEPS]
     return body_from(
@@ -126,7 +126,7 @@ def repair_body(connection: Connection, row: Row[Any]) -> RepairBody:
     )
 
 
-def _facts(row: Row[Any]) -> dict[str, Any]:
+def _facts(row: sa.Row[Any]) -> dict[str, Any]:
     waits = row.state in WORKED_ON and row.problem is not None and row.lease_owner is None
     counts = vars(PlanCounts.of(row.counts))
     return {**counts, "by": row.actor, "next_attempt_at": row.due if waits else None}
@@ -165,6 +165,6 @@ class JobRow(BaseModel):
     problem: str | None = Field(description="why it failed the last time")
 
 
-def job_row(row: RowMapping) -> JobRow:
+def job_row(row: sa.RowMapping) -> JobRow:
     counts = {name: value for name, value in (row["progress"] or {}).items() if isinstance(value, int)}
     return JobRow.model_validate({**row, "progress": counts or None})

@@ -4,8 +4,8 @@ from collections.abc import Mapping, Sequence
 from datetime import datetime
 from typing import Any, Final
 
+import sqlalchemy as sa
 from pydantic import BaseModel, Field
-from sqlalchemy import ColumnElement, Connection, and_, func, select
 
 from api.json_response import body_from
 from api.responses.ops.deliveries import BEGAN_WITH
@@ -131,9 +131,9 @@ class WorkBody(BaseModel):
     firehose: FirehoseBody
 
 
-def work_body(services: Services, connection: Connection) -> WorkBody:
+def work_body(services: Services, connection: sa.Connection) -> WorkBody:
     now = services.database.now(connection)
-    head = connection.scalar(select(func.max(stored_event.c.position))) or 0
+    head = connection.scalar(sa.select(sa.func.max(stored_event.c.position))) or 0
     old, replay = outdated(connection, services.log.projections), run_under_way(connection)
     return WorkBody(
         at=now,
@@ -151,7 +151,7 @@ def work_body(services: Services, connection: Connection) -> WorkBody:
     )
 
 
-def _scan(services: Services, connection: Connection, now: datetime) -> ScanBody:
+def _scan(services: Services, connection: sa.Connection, now: datetime) -> ScanBody:
     progress = scan_progress(connection, now, services.scan_interval)
     unread = unread_repos(connection, limit=NAMED) if progress["unread"] else ()
     return ScanBody(
@@ -161,7 +161,7 @@ def _scan(services: Services, connection: Connection, now: datetime) -> ScanBody
     )
 
 
-def _firehose(services: Services, connection: Connection, now: datetime) -> FirehoseBody:
+def _firehose(services: Services, connection: sa.Connection, now: datetime) -> FirehoseBody:
     if not services.follows_firehose:
         return FirehoseBody(enabled=False)
     found = streams(connection, now, limit=NAMED_STREAMS)
@@ -171,7 +171,7 @@ def _firehose(services: Services, connection: Connection, now: datetime) -> Fire
 
 
 target: Final = mirror_target.c
-NEEDED: Final[Mapping[str, ColumnElement[bool]]] = {
+NEEDED: Final[Mapping[str, sa.ColumnElement[bool]]] = {
     MirrorState.HELD: target.state == TargetState.HELD,
     MirrorState.DETACHED: target.detached,
 }
@@ -188,7 +188,7 @@ class WaitRow(BaseModel):
     since: datetime | None = Field(description="since when the first of them waits")
 
 
-def wait_rows(connection: Connection, unfinished: Sequence[Any]) -> list[WaitRow]:
+def wait_rows(connection: sa.Connection, unfinished: Sequence[Any]) -> list[WaitRow]:
     """Return those of the rows of `unfinished_by_reason` that do not just wait for their turn."""
     found: list[WaitRow] = []
     for row in unfinished:
@@ -203,26 +203,26 @@ def wait_rows(connection: Connection, unfinished: Sequence[Any]) -> list[WaitRow
     return found
 
 
-def _noticed_at(connection: Connection, state: str) -> datetime | None:
+def _noticed_at(connection: sa.Connection, state: str) -> datetime | None:
     """Return when the first change by another client was noticed that keeps a record in this state."""
     newest = (
-        select(func.max(history.c.at).label("at"))
+        sa.select(sa.func.max(history.c.at).label("at"))
         .select_from(TARGETS_AT_WORK)
-        .join(history, and_(history.c.track_id == target.subject_id, history.c.kind == target.kind))
+        .join(history, sa.and_(history.c.track_id == target.subject_id, history.c.kind == target.kind))
         .where(IS_TROUBLED, NEEDED[state], STATE.in_((state,)), history.c.type == BEGAN_WITH[state])
         .group_by(target.subject_id, target.kind)
         .subquery()
     )
-    at: datetime | None = connection.scalar(select(func.min(newest.c.at)))
+    at: datetime | None = connection.scalar(sa.select(sa.func.min(newest.c.at)))
     return at
 
 
-def oldest_pending(connection: Connection) -> dict[str, datetime]:
+def oldest_pending(connection: sa.Connection) -> dict[str, datetime]:
     """Return the time of the oldest change that waits only for the relay, by class of work; of many, among a sample."""
     rows = connection.execute(
-        select(CLASS.label("work"), func.min(history.c.at))
+        sa.select(CLASS.label("work"), sa.func.min(history.c.at))
         .select_from(TARGETS_AT_WORK)
-        .join(history, and_(history.c.track_id == target.subject_id, history.c.kind == target.kind))
+        .join(history, sa.and_(history.c.track_id == target.subject_id, history.c.kind == target.kind))
         .where(
             IS_SAMPLED,
             is_open(),

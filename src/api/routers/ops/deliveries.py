@@ -5,9 +5,9 @@ from functools import partial
 from operator import attrgetter
 from typing import Annotated, Any, Final
 
+import sqlalchemy as sa
 from fastapi import APIRouter, Query, Response
 from pydantic import BaseModel, Field
-from sqlalchemy import and_, select
 
 from aggregates.errors import InvalidFieldError
 from aggregates.track import Track
@@ -58,9 +58,9 @@ READ_ERRORS: Final = errors(400, 401, 403, 422, 503)
 MAX_OPERATION_SECONDS: Final = 20.0
 # Others have failed too, but their owner has deleted the track or gated its audio since.
 _REFUSED_AUDIO: Final = (
-    select(blob_job.c.subject_id)
+    sa.select(blob_job.c.subject_id)
     .join_from(
-        blob_job, tracks, and_(tracks.c.track_id == blob_job.c.subject_id, blob_job.c.kind == Track.TOPIC)
+        blob_job, tracks, sa.and_(tracks.c.track_id == blob_job.c.subject_id, blob_job.c.kind == Track.TOPIC)
     )
     .where(IS_FAILING, ~IS_OPEN_JOB, AUDIO_COPY_STATE == AudioCopyState.FAILED)
 )

@@ -7,9 +7,9 @@ from importlib.metadata import version
 from operator import attrgetter, itemgetter
 from typing import Annotated, Any
 
+import sqlalchemy as sa
 from fastapi import APIRouter, Query, Response
 from pydantic import BaseModel, Field
-from sqlalchemy import ColumnElement, Connection, func, select
 
 from api.auth.authentication import Admin, OperatorDep, ServicesDep
 from api.json_response import MessageBody, Page, cut
@@ -103,8 +103,8 @@ def read_overview(_operator: OperatorDep, services: ServicesDep) -> OverviewBody
         )
 
 
-def _count(connection: Connection, *conditions: ColumnElement[bool]) -> int:
-    return connection.scalar(select(func.count()).where(*conditions)) or 0
+def _count(connection: sa.Connection, *conditions: sa.ColumnElement[bool]) -> int:
+    return connection.scalar(sa.select(sa.func.count()).where(*conditions)) or 0
 
 
 def _by_state(unfinished: Sequence[Any], what: str) -> dict[str, int]:
