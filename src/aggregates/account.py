@@ -34,7 +34,6 @@ class Account(Aggregate, created_event_name="Created"):
     did: str
 
     def __init__(self) -> None:
-        """Begin without sessions and tokens."""
         self.connected = False
         self.sessions: dict[str, datetime | None] = {}
         self.tokens: dict[str, datetime | None] = {}
@@ -44,7 +43,6 @@ class Account(Aggregate, created_event_name="Created"):
 
     @classmethod
     def open(cls, *, did: str, at: datetime) -> "Account":
-        """Begin the stream of an account."""
         return cls._create(cls.Created, timestamp=at, did=did)
 
     @staticmethod

@@ -27,7 +27,6 @@ class Subject(NamedTuple):
 
     @property
     def stream_id(self) -> UUID:
-        """The aggregate's id."""
         return uuid5(NAMESPACE_URL, f"mastertape:{self.kind}:{self.id}")
 
 
@@ -231,7 +230,6 @@ class Published(Aggregate):
     updated_at: datetime
 
     def __init__(self) -> None:
-        """Set what no creation sets."""
         self.former_collections: tuple[str, ...] = ()
         self.record_missing_since: datetime | None = None
         self.foreign_edit: str | None = None

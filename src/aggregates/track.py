@@ -64,7 +64,6 @@ class Track(WithBlob, created_event_name="Created"):
     self_labels: tuple[str, ...]
 
     def __init__(self) -> None:
-        """Set what no upload sets."""
         super().__init__()
         self.adopted = False
         self.downloads = Downloads.OPEN

@@ -42,8 +42,6 @@ class MediaThreads:
 
 @dataclass(frozen=True)
 class Services:
-    """The services of one process."""
-
     database: Database
     log: EventLog
     threads: Threads

@@ -34,7 +34,6 @@ def append_rows(connection: sa.Connection, rows: Iterable[Mapping[str, Any]]) ->
 
 
 def event_row(stored: StoredEvent, did: str, envelope: Envelope, recorded_at: datetime) -> dict[str, Any]:
-    """Return the row of an event, with its envelope."""
     return {
         "did": did,
         "originator_id": str(stored.originator_id),

@@ -69,14 +69,11 @@ class CommandResult:
 
     @property
     def fields(self) -> dict[str, Any]:
-        """The body as JSON values."""
         return self.body if isinstance(self.body, dict) else self.body.model_dump(mode="json")
 
 
 @dataclass(frozen=True)
 class RequestKey:
-    """One account's key for one method on one route."""
-
     did: str
     method: str
     route: str
@@ -151,8 +148,6 @@ _END: Final = Prepared(lambda _: sa.delete(running_request).where(*_IS_OURS))
 
 
 class KeyLock:
-    """One running request's hold on its key."""
-
     def __init__(self, database: Database, key: RequestKey, threads: Threads) -> None:
         self.key: Final = key
         self._database: Final = database
@@ -211,7 +206,6 @@ class KeyLock:
 
 @asynccontextmanager
 async def key_lock(database: Database, key: RequestKey, threads: Threads) -> AsyncGenerator[KeyLock]:
-    """Hold the key for as long as the block."""
     lock = KeyLock(database, key, threads)
     await threads.run(lock.acquire)
     done = asyncio.Event()

@@ -269,8 +269,6 @@ class StaleError(Exception):
 
 
 class Assumption(NamedTuple):
-    """Whether a query finds rows."""
-
     query: Query
     finds: bool
 

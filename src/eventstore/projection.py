@@ -148,7 +148,6 @@ def outdated(connection: sa.Connection, projections: Sequence[Projection]) -> Se
 
 
 def has_events(connection: sa.Connection) -> bool:
-    """Whether there is anything to project."""
     return bool(connection.scalar(sa.select(sa.exists(sa.select(stored_event.c.position)))))
 
 
@@ -173,7 +172,6 @@ def write_rows(
 
 
 def insert_rows(connection: sa.Connection, table: sa.Table, rows: Sequence[Mapping[str, Any]]) -> None:
-    """Insert each row."""
     if rows:
         _statement(table, tuple(rows[0]), ()).copy(connection, table, rows)
 

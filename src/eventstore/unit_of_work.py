@@ -52,8 +52,6 @@ logger = logging.getLogger("mastertape.eventstore")
 
 
 class _Appended(NamedTuple):
-    """What is appended to one stream."""
-
     aggregate_id: UUID
     before: Aggregate | None
     stored: Sequence[StoredEvent]

@@ -10,7 +10,6 @@ sys.path.insert(0, INSTALLED if isdir(INSTALLED) else CHECKOUT)  # noqa: PTH112
 
 
 def main() -> None:
-    """Run the command line."""
     from service.cli.main import main as command_line  # noqa: PLC0415 - found only on the path above
 
     command_line()

@@ -62,7 +62,6 @@ def put_active_first(
 
 
 def set_session(response: Response, services: Services, tokens: Sequence[SecretStr]) -> None:
-    """Set the cookie; without tokens, delete it."""
     value = BETWEEN.join(token.get_secret_value() for token in tokens)
     keep_cookie(response, services, session_cookie(services), value, SESSION_COOKIE_TTL)
 

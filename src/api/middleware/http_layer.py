@@ -116,8 +116,6 @@ Answered = Callable[[str, str | None, int | None, float], None]
 
 
 class HttpLayer:
-    """ASGI middleware around the whole application."""
-
     def __init__(
         self,
         app: ASGIApp,
@@ -170,8 +168,6 @@ class HttpLayer:
 
 
 class _Exchange:
-    """One request and its response."""
-
     def __init__(self, layer: HttpLayer, scope: Scope, receive: Receive, send: Send, request_id: str) -> None:
         self.id: Final = request_id
         self.status: int | None = None

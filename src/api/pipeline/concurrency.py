@@ -45,7 +45,6 @@ class Concurrent:
 
     @contextmanager
     def of(self, key: str) -> Generator[None]:
-        """Count one for as long as the block."""
         is_full = self._in_all is not None and self._under_way.total() >= self._in_all
         if is_full or self._under_way[key] >= self._of_a_key:
             raise RateLimitedError(RETRY_AFTER_SECONDS, self._refusal)
@@ -88,13 +87,11 @@ def limits() -> dict[str, Concurrent]:
 
 
 async def sign_in_under_way(request: Request) -> AsyncGenerator[None]:
-    """Count a sign-in until it is answered."""
     with request.app.state.sign_ins.of(address_of(request, IPV6_SITE_BITS)):
         yield
 
 
 async def open_stream(request: Request, principal: SignedIn) -> AsyncGenerator[None]:
-    """Count an event stream until its response has ended."""
     with request.app.state.streams.of(principal.did):
         yield
 

@@ -21,8 +21,6 @@ MAX_CHECKS_OF_AN_ACCOUNT: Final = 2
 
 @dataclass(frozen=True)
 class Place:
-    """A track of the caller's, and its PDS."""
-
     track: TrackView
     host: str | None
     old: RecordKey | None = None

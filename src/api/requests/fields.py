@@ -168,5 +168,4 @@ PROFILE_FIELDS: Final[dict[str, Any]] = {
 
 
 def profile_of(body: Body) -> dict[str, str | None]:
-    """Return the checked fields of the body."""
     return {name: check(body.text(name)) for name, check in PROFILE_CHECKS.items() if name in body}

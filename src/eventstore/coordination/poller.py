@@ -69,7 +69,6 @@ class Poller(Generic[K, S]):
         return any(waiter.key == key for waiter in self._waiters)
 
     def wake(self) -> None:
-        """Poll at once, since a state has changed."""
         self._woken.set()
 
     def stop(self) -> None:

@@ -40,8 +40,6 @@ class Failure:
 
 @dataclass(frozen=True)
 class Wanted:
-    """What is to be done."""
-
     kind: str
     subject: str
     account: str = ""

@@ -71,12 +71,10 @@ def request(
 
 
 def job_of(connection: sa.Connection, kind: str, subject: str) -> sa.Row[Any] | None:
-    """Return the row."""
     return connection.execute(sa.select(job).where(row.kind == kind, row.subject == subject)).one_or_none()
 
 
 def is_unfinished(connection: sa.Connection, kind: str, subject: str) -> bool:
-    """Whether the job waits or runs."""
     found = sa.select(row.id).where(row.kind == kind, row.subject == subject, IS_WAITING)
     return connection.scalar(found) is not None
 
@@ -135,7 +133,6 @@ def claim(
 
 
 def held(claimed: Job) -> sa.ColumnElement[bool]:
-    """Whether the claim still holds."""
     return sa.and_(row.id == claimed.id, row.lease_epoch == claimed.epoch, IS_LEASED)
 
 
@@ -163,7 +160,6 @@ def record_step(connection: sa.Connection, claimed: Job) -> None:
 
 
 def settle(database: Database, kind: Kind, claimed: Job, outcome: Outcome) -> None:
-    """Record how an attempt ended that did not fail."""
     with database.write() as connection:
         now = database.now(connection)
         well = {**_UNLEASED, **NO_FAILURES, "attempts": 0}

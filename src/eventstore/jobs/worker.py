@@ -99,17 +99,14 @@ class Worker:
             await asyncio.gather(*self._running, return_exceptions=True)
 
     async def run_once(self) -> None:
-        """Do all that is due."""
         while await self.start_due() or self.busy:
             await self.drain()
 
     @property
     def busy(self) -> bool:
-        """Whether a job runs here."""
         return bool(self._running)
 
     async def drain(self) -> None:
-        """Wait for the jobs that run here."""
         if self._running:
             await asyncio.wait({*self._running})
 

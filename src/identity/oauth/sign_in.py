@@ -69,7 +69,6 @@ class OAuthApp:
         }
 
     def jwks(self) -> dict[str, Any]:
-        """Return the public keys, including those of older logins."""
         return {"keys": [key.public_jwk() for key in self.keys]}
 
 

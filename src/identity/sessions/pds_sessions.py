@@ -57,9 +57,7 @@ class Grants(Protocol):
         """Exchange the tokens for new ones; raises SignInRequiredError or SessionUnavailableError."""
         ...
 
-    async def revoke(self, session: Session, tokens: Tokens) -> None:
-        """End the session at the PDS; raises the same."""
-        ...
+    async def revoke(self, session: Session, tokens: Tokens) -> None: ...
 
 
 class PdsSessions:

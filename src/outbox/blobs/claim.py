@@ -46,7 +46,6 @@ class Upload:
 
 
 def upload_kind(work: Callable[[Job], Awaitable[Outcome]]) -> Kind:
-    """Return the kind of the accounts' jobs."""
     return Kind(
         UPLOAD,
         work,

@@ -74,7 +74,6 @@ def judged(verdict: Verdict, audio: Audio) -> Verdict:
 
 
 def _is_whole(body: Any, audio: Audio) -> bool:
-    """Whether the reference is one, and names our bytes."""
     blob = blob_reference(body.get("blob"))
     return blob is not None and (blob["ref"]["$link"], blob["size"]) == (audio.cid, audio.size)
 

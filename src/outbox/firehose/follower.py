@@ -62,8 +62,6 @@ INFO: Final = "info"
 
 @dataclass
 class Follower:
-    """Keeps this process's subscriptions until it is stopped."""
-
     database: Database
     hosts: Hosts
     addresses: Addresses

@@ -39,8 +39,6 @@ hour: Final = failure_hour.c
 
 @dataclass(frozen=True)
 class Cause:
-    """What failures have in common."""
-
     host: str
     phase: str
     status: int | None

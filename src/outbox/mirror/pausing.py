@@ -58,12 +58,10 @@ def _make_due(connection: sa.Connection, did_or_host: str, now: datetime) -> Non
 
 
 def would_pause(connection: sa.Connection, did_or_host: str) -> int:
-    """Return what `pause` would return, and change nothing."""
     return _count(connection, did_or_host, ~_paused(did_or_host))
 
 
 def would_resume(connection: sa.Connection, did_or_host: str) -> int:
-    """Return what `resume` would return, and change nothing."""
     return _count(connection, did_or_host, _paused(did_or_host))
 
 
@@ -74,7 +72,6 @@ def sent_at_once(connection: sa.Connection, did_or_host: str, now: datetime) -> 
 
 
 def would_retry(connection: sa.Connection, did_or_host: str, now: datetime) -> int:
-    """Return what `retry` would return, and change nothing."""
     waits = [lane.paused, _host_is_paused, _is_paced(now)]
     if _is_did(did_or_host):
         waits.append(sa.func.coalesce(host.retry_at, PAST_LITERAL) > now)

@@ -227,7 +227,6 @@ CHANGE_TARGET: Final = sa.update(mirror_target).where(IS_TARGET)
 
 
 def of_target(key: RecordKey) -> dict[str, str]:
-    """Return the parameters that name a target to IS_TARGET."""
     return {"of_did": key.did, "of_collection": key.collection, "of_rkey": key.rkey}
 
 

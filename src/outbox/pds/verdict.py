@@ -347,7 +347,6 @@ def kind_of_failure(phase: Phase, status: int | None, error: str) -> Kind:
 
 
 def is_unnamed(error: str) -> bool:
-    """Whether the PDS gave the error no name."""
     return error == UNREADABLE or error.startswith(UNNAMED_PREFIX)
 
 

@@ -235,8 +235,6 @@ class RecordKind(ABC):
 
 
 class RecordKinds:
-    """All kinds of record that this service writes."""
-
     def __init__(self, *kinds: RecordKind) -> None:
         self._by_name: Final = {kind.name: kind for kind in kinds}
 

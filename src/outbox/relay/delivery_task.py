@@ -155,7 +155,6 @@ class DeliveryTask:
         return self.op == PUT and self.base is None and any(restored)
 
     def on(self, base: str | None, observed: Record | None) -> Self:
-        """The same task on another base."""
         return replace(self, base=base, observed=observed, ever_sent=True, intent=None)
 
     def as_it_was(self) -> Self:

@@ -150,7 +150,6 @@ def record_adopted(connection: sa.Connection, key: RecordKey, gen: int, cid: str
 def close_attempts(
     connection: sa.Connection, attempt_ids: Sequence[int], verdict: Verdict, now: datetime
 ) -> None:
-    """Record how these attempts ended, all alike."""
     rev = verdict.rev if verdict.kind is Kind.DONE else None
     end = {"ended_at": now, "outcome": verdict.kind.value, "status": verdict.status, "error": verdict.error}
     if len(attempt_ids) == 1:

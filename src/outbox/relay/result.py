@@ -63,7 +63,6 @@ class Result:
 
     @property
     def is_answered(self) -> bool:
-        """Whether the PDS answered as it should."""
         return self.outcome not in {Outcome.FAILED, Outcome.CANCELLED}
 
     @property
@@ -246,7 +245,6 @@ def record_verification(unit: UnitOfWork, result: Result) -> None:
 
 
 def _is_current(unit: UnitOfWork, task: DeliveryTask) -> bool:
-    """Whether the target's generation is still the task's."""
     newest = sa.select(target.desired_gen).where(IS_TARGET)
     return unit.connection.scalar(newest, of_target(task.key)) == task.gen
 

@@ -33,7 +33,6 @@ class Entry:
 
     @property
     def rkey(self) -> str | None:
-        """Return the last part of the URI."""
         return self.uri.rpartition("/")[2] or None if "/" in self.uri else None
 
     @property
@@ -46,7 +45,6 @@ class Entry:
             return None
 
     def record(self) -> Remote:
-        """Parse the record; raises UnreadableRecordError."""
         if self.rkey is None or self.cid is None:
             raise UnreadableRecordError("the PDS lists it without a key or with an invalid CID")
         if self.json is None:

@@ -19,8 +19,6 @@ hour: Final = failure_hour.c
 
 @dataclass(frozen=True)
 class CauseCount:
-    """A cause as operators see it."""
-
     row: Any
     """Of failure_cause."""
     records: int

@@ -66,7 +66,6 @@ class Mirror:
 
     @property
     def needs_intervention(self) -> bool:
-        """Whether it waits for a person."""
         waiting = {MirrorState.HELD, MirrorState.DETACHED, MirrorState.REJECTED, MirrorState.PARKED}
         return self.state in waiting or any(each.state in waiting for each in self.left)
 

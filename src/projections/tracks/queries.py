@@ -49,7 +49,6 @@ class TrackPage:
 
 
 def track_by_id(connection: sa.Connection, track_id: int) -> TrackView | None:
-    """Find a track, a deleted one too."""
     rows = BY_ID.start(connection, {"track_id": track_id}).all()
     return TrackView.from_row(rows[0]) if rows else None
 
@@ -180,8 +179,6 @@ MAX_FOUND_ROWS: Final = 1000
 
 
 class TagCount(NamedTuple):
-    """A tag, and how many listed tracks have it."""
-
     name: str
     tracks: int
 

@@ -34,7 +34,6 @@ def doctor(*, as_json: bool) -> None:
 
 
 def checks() -> Checks:
-    """Run all checks in order."""
     try:
         settings = load()
     except SettingsError as error:

@@ -268,7 +268,6 @@ class Settings(BaseSettings):
 
     @property
     def folders(self) -> tuple[Path, ...]:
-        """Return the folders that the service writes to."""
         folders = [self.data]
         if self.media.startswith("disk:"):
             folders.append(Path(self.media.removeprefix("disk:")))
@@ -366,5 +365,4 @@ def override(**given: object) -> None:
 
 
 def names() -> list[str]:
-    """Return the names of all environment variables."""
     return [PREFIX + field.upper() for field in Settings.model_fields]

@@ -12,8 +12,6 @@ from service.observability.expected import first_line
 
 
 class CheckState(StrEnum):
-    """Result of a check."""
-
     OK = "ok"
     WARN = "warn"  # it works, and the operator should act
     FAIL = "fail"  # it does not work

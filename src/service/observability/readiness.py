@@ -33,8 +33,6 @@ SAMPLED_COPIES: Final = 5
 
 @dataclass(frozen=True)
 class StoreHealth:
-    """None where all is well."""
-
     full: str | None = None
     """Which disk has no room, since when, and what is refused."""
     lost: str | None = None

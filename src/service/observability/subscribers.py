@@ -40,8 +40,6 @@ PROJECTIONS: Final[Sequence[Projection]] = (
 
 
 class SubscriberKind(StrEnum):
-    """When a subscriber runs."""
-
     IN_TRANSACTION = "in_transaction"
     AFTER_COMMIT = "after_commit"
 

@@ -49,8 +49,6 @@ class IdentityAddresses:
 
 
 class StorageAudio:
-    """The outbox's AudioSource."""
-
     def __init__(self, media: Media) -> None:
         self._media: Final = media
 

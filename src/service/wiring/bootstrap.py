@@ -134,7 +134,6 @@ class Container:
             await asyncio.to_thread(self.tracer.close)
 
     def _relay(self) -> Relay:
-        """Build what delivers records."""
         settings, log, metrics = self.settings, self.log, self.metrics
         pds = Pds(self.sessions, self.relay_http)
         return Relay(

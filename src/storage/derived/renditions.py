@@ -61,7 +61,6 @@ def rendition_of(connection: sa.Connection, source: str, size: int) -> str | Non
 
 
 def sources_of(connection: sa.Connection, cids: Collection[str]) -> dict[str, set[str]]:
-    """Return the sources whose renditions these are, by CID."""
     found: dict[str, set[str]] = {}
     for row in connection.execute(sa.select(made.cid, made.source).where(made.cid.in_(cids))):
         found.setdefault(row.cid, set()).add(row.source)

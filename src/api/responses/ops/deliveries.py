@@ -337,7 +337,6 @@ class LaneOfAccountBody(LaneBody):
 
 
 def lane_of_account(connection: sa.Connection, did: str, now: datetime) -> LaneOfAccountBody:
-    """Return the lane of an account; raises UnknownTargetError."""
     lane = overview.lane_of(connection, did)
     if lane is None:
         raise UnknownTargetError(did)
