@@ -174,20 +174,22 @@ def settle(database: Database, kind: Kind, claimed: Job, outcome: Outcome) -> No
             connection.execute(sa.delete(job).where(held(claimed)))
 
 
-def fail(database: Database, kind: Kind, claimed: Job, failure: Failure) -> None:
-    """Record the problem, and schedule another attempt unless it is final or was the last one."""
+def fail(database: Database, kind: Kind, claimed: Job, failure: Failure) -> timedelta | None:
+    """Record the problem; return the pause before another attempt, None where there is none."""
     with database.write() as connection:
         now = database.now(connection)
         # in the row: a step that was done since the claim has begun the count anew
         attempts = connection.scalar(sa.select(row.attempts).where(held(claimed)).with_for_update())
         if attempts is None:
-            return
+            return None
         is_last = kind.max_attempts is not None and attempts >= kind.max_attempts
         if failure.final or (failure.counted and is_last):
             _end(connection, kind, claimed, failure.problem, now)
-            return
-        again = {"attempts": attempts - (not failure.counted), "due": now + _pause(kind, attempts - 1)}
+            return None
+        pause = _pause(kind, attempts - 1)
+        again = {"attempts": attempts - (not failure.counted), "due": now + pause}
         _change(connection, claimed, **again, **_failed(claimed, failure.problem, now))
+        return pause
 
 
 def release(database: Database, claimed: Job) -> None:

@@ -177,9 +177,8 @@ class Worker:
         try:
             outcome = await self._while_leased(claimed, work)
             await self._threads.run(queue.settle, self._database, kind, claimed, outcome)
-            if outcome is Outcome.LATER:  # which may be long before the next poll
-                pause = claimed.again_after.total_seconds()
-                asyncio.get_running_loop().call_later(pause, self._woken.set)
+            if outcome is Outcome.LATER:
+                self._wake_after(claimed.again_after)
         except asyncio.CancelledError:
             if kind.ends_when_cancelled:
                 await self._release(claimed)
@@ -199,7 +198,12 @@ class Worker:
             failure = Failure(f"internal error: {type(error).__name__}; see the log `job_failed`")
         else:
             logger.info("job_retried", extra={**claimed.log_fields, "reason": failure.problem})
-        await self._threads.run(queue.fail, self._database, kind, claimed, failure)
+        if (pause := await self._threads.run(queue.fail, self._database, kind, claimed, failure)) is not None:
+            self._wake_after(pause)
+
+    def _wake_after(self, pause: timedelta) -> None:
+        """Look for due jobs then, which may be long before the next poll."""
+        asyncio.get_running_loop().call_later(pause.total_seconds(), self._woken.set)
 
     async def _while_leased(self, claimed: Job, work: Work) -> Outcome:
         """Return what the work returns, and extend its lease meanwhile; raises LeaseLostError once that is lost.

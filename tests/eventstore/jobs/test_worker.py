@@ -3,7 +3,7 @@
 import asyncio
 import threading
 from dataclasses import replace
-from datetime import timedelta
+from datetime import UTC, datetime, timedelta
 from typing import Any
 
 import pytest
@@ -12,7 +12,7 @@ from eventstore.jobs import queue, worker
 from eventstore.jobs.kinds import Job, Kind, Outcome
 from eventstore.jobs.table import JobState
 from eventstore.jobs.worker import Worker
-from tests.eventstore.jobs.rig import LEASE, Rig, kind
+from tests.eventstore.jobs.rig import LEASE, Rig, Time, kind
 
 pytestmark = pytest.mark.anyio
 
@@ -62,6 +62,24 @@ async def test_a_wake_has_the_worker_look_at_once(rig: Rig, monkeypatch: pytest.
     await until(lambda: work.begun)
     working.cancel()
     await asyncio.wait({working})
+
+
+async def test_a_retry_that_comes_due_waits_for_no_poll(rig: Rig, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(worker, "POLL_SECONDS", 3600.0)
+    monkeypatch.setattr(Time, "__call__", lambda _: datetime.now(UTC))
+    attempts: list[int] = []
+
+    async def fail_once(job: Job) -> Outcome:
+        attempts.append(job.attempts)
+        if len(attempts) == 1:
+            raise ValueError("busy")
+        return Outcome.DONE
+
+    rig.want("a")
+    working = asyncio.create_task(a_worker(rig, kind(fail_once, first_pause_seconds=0.1)).run())
+    await until(lambda: rig.row("a") is None)
+    working.cancel()
+    assert attempts == [1, 2]
 
 
 async def test_a_worker_that_stops_lets_a_job_end_that_is_expensive_to_begin_again(rig: Rig) -> None:
