@@ -1,6 +1,8 @@
-"""What one account, host or store may take of what all share: the last table of docs/guarantees.md, with the numbers of the code."""
+"""What one account, host or store may take of what all share, with the numbers of the code: `python -m tests.resource_limits` is
+the end of docs/guarantees.md.
+"""
 
-from collections.abc import Iterator
+import sys
 from dataclasses import astuple, dataclass
 from typing import Final
 
@@ -70,6 +72,8 @@ class Resource:
 
 
 TEXT: Final = f"""
+<!-- generated from tests/resource_limits.py by `python -m tests.resource_limits`; a test checks that it is current -->
+
 ## What one account, host or store may take
 
 What all share has a limit in a process (or over all of them, where that is said), a time after which one tenant gives it back, and a test that
@@ -251,7 +255,9 @@ RESOURCES: Final = (
 )  # fmt: skip
 
 
-def section() -> Iterator[str]:
-    yield TEXT
-    for each in RESOURCES:
-        yield each.row
+def section() -> str:
+    return TEXT + "".join(each.row for each in RESOURCES)
+
+
+if __name__ == "__main__":
+    sys.stdout.write(section())
