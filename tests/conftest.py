@@ -40,7 +40,6 @@ gc.disable()  # what is imported and gathered stays: looking through it again an
 def pytest_collection_finish():
     """Leave out of every later collection what lives as long as the process: that was a sixth of the time of all tests."""
     gc.enable()
-    gc.collect()
     gc.freeze()
 
 

@@ -49,6 +49,7 @@ def trees() -> list[tuple[ModuleType, ast.Module]]:
     return [(module, ast.parse(inspect.getsource(module) or "")) for module in modules()]
 
 
+@cache
 def patterns() -> dict[re.Pattern[str], set[str]]:
     """Return the compiled patterns in modules and classes, each with the methods by which `src` uses it."""
     found: dict[re.Pattern[str], set[str]] = defaultdict(set)

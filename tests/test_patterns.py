@@ -29,32 +29,48 @@ from tests.cpu_time import problem_of
 from tests.patterns import fillers, hostile, made_elsewhere, patterns, trees
 from web.rendering import LINK, templates
 
-FOUND = patterns()
 SIZES = {LINK: DESCRIPTION_BYTES}
 """What is cut to fewer characters before it reaches a pattern; others get as much as headers may have."""
 
 
 def test_every_pattern_is_a_constant_and_found():
     assert made_elsewhere() == []
-    assert {each.pattern for each, methods in FOUND.items() if not methods} == set()
+    assert {each.pattern for each, methods in patterns().items() if not methods} == set()
 
 
-@pytest.mark.parametrize("pattern", FOUND, ids=lambda each: each.pattern[:40])
-def test_a_pattern_is_linear(pattern):
-    for method in sorted(FOUND[pattern]):
-        read = {
-            "sub": lambda text: pattern.sub(lambda found: found[0], text),
-            "finditer": lambda text: list(pattern.finditer(text)),
-        }.get(method, getattr(pattern, method))
-        encoded = str.encode if isinstance(pattern.pattern, bytes) else str
-        for text_of in hostile(pattern):
+def test_a_pattern_is_linear(subtests):
+    for pattern, methods in patterns().items():
+        for method in sorted(methods):
+            read = {
+                "sub": lambda text, pattern=pattern: pattern.sub(lambda found: found[0], text),
+                "finditer": lambda text, pattern=pattern: list(pattern.finditer(text)),
+            }.get(method, getattr(pattern, method))
+            encoded = str.encode if isinstance(pattern.pattern, bytes) else str
             call = lambda text, read=read, encoded=encoded: read(encoded(text))  # noqa: E731
-            assert problem_of(call, text_of, SIZES.get(pattern, HEADERS_BYTES)) is None, method
+            with subtests.test(f"{method} of {pattern.pattern[:40]}"):
+                for text_of in hostile(pattern):
+                    assert problem_of(call, text_of, SIZES.get(pattern, HEADERS_BYTES)) is None
 
 
-def filters_of_templates():
-    """The filters that templates use, each with the arguments that they give it."""
+def test_a_filter_of_templates_is_linear(subtests):
     environment = templates()
+    context = environment.from_string("").new_context({"base_url": "https://tape.example"})
+    for name, arguments, named in filters_of(environment):
+
+        def read(text, name=name, arguments=arguments, named=named):
+            try:
+                result = environment.call_filter(name, text, arguments, named, context=context)
+                return result if isinstance(result, (str, int)) else list(result)
+            except (TypeError, ValueError, AttributeError, FilterArgumentError, UndefinedError):
+                return None  # it is not for texts
+
+        with subtests.test(f"{name} {arguments} {named}"):
+            for text_of in fillers(ends=("", "!")):
+                assert problem_of(read, text_of, DESCRIPTION_BYTES) is None
+
+
+def filters_of(environment):
+    """The filters that templates use, each with the arguments that they give it."""
     found = {}
     for name in environment.list_templates(["html"]):
         source, _, _ = environment.loader.get_source(environment, name)
@@ -66,22 +82,6 @@ def filters_of_templates():
                 arguments, named = [], {}
             found[f"{node.name} {arguments} {named}"] = (node.name, arguments, named)
     return list(found.values())
-
-
-@pytest.mark.parametrize(("name", "arguments", "named"), filters_of_templates())
-def test_a_filter_of_templates_is_linear(name, arguments, named):
-    environment = templates()
-    context = environment.from_string("").new_context({"base_url": "https://tape.example"})
-
-    def read(text):
-        try:
-            result = environment.call_filter(name, text, arguments, named, context=context)
-            return result if isinstance(result, (str, int)) else list(result)
-        except (TypeError, ValueError, AttributeError, FilterArgumentError, UndefinedError):
-            return None  # it is not for texts
-
-    for text_of in fillers(ends=("", "!")):
-        assert problem_of(read, text_of, DESCRIPTION_BYTES) is None
 
 
 def attempted(read, *errors):

@@ -5,11 +5,11 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from typing import Any
 
-from atproto import CAR, models, parse_subscribe_repos_message
-from atproto_subscription.frames import Frame
+import libipld
 from websockets.sync.client import connect
 
 from devpds.server import DevPds
+from outbox.record.dag_cbor import cid_text
 
 MOST_BYTES = 16 * 1024 * 1024
 
@@ -32,22 +32,14 @@ def writes_of(pds: DevPds, dids: Iterable[str]) -> dict[str, list[Write]]:
     address = f"ws://127.0.0.1:{pds.port}/xrpc/com.atproto.sync.subscribeRepos?cursor=0"
     with connect(address, max_size=MOST_BYTES) as socket:
         while ends:
-            frame = Frame.from_bytes(bytes(socket.recv(timeout=30)))
-            message = parse_subscribe_repos_message(frame)
-            if (
-                not isinstance(message, models.ComAtprotoSyncSubscribeRepos.Commit)
-                or message.repo not in ends
-            ):
+            header, body = libipld.decode_dag_cbor_multi(bytes(socket.recv(timeout=30)))
+            if header.get("t") != "#commit" or (did := body["repo"]) not in ends:
                 continue
-            found[message.repo] += _writes(message)
-            if message.rev == ends[message.repo]:
-                del ends[message.repo]
+            _, blocks = libipld.decode_car(body["blocks"])
+            for op in body["ops"]:
+                cid = op["cid"]
+                written = (cid_text(cid), blocks[cid]) if cid else (None, None)
+                found[did].append(Write(op["path"], op["action"], *written))
+            if body["rev"] == ends[did]:
+                del ends[did]
     return found
-
-
-def _writes(commit: models.ComAtprotoSyncSubscribeRepos.Commit) -> list[Write]:
-    blocks = CAR.from_bytes(bytes(commit.blocks)).blocks
-    return [
-        Write(op.path, op.action, str(op.cid) if op.cid else None, blocks[op.cid] if op.cid else None)
-        for op in commit.ops
-    ]

@@ -85,13 +85,14 @@ def cheaply(world, admin):
     def asked(method, target, headers, content=b"", person=admin):
         for _ in range(ATTEMPTS):
             signed = ("authorization", f"Bearer {person.token}")
-            status, body, cost = asyncio.run(ask(world.app, method, target, [signed, *headers], content))
+            status, body, cost = runner.run(ask(world.app, method, target, [signed, *headers], content))
             assert status < 500 or status == NOT_OFFERED, body
             if cost < MAX_SECONDS:
                 return status, json.loads(body) if body.startswith(b"{") else None
         raise AssertionError(f"{cost:.2f} s of CPU")
 
-    return asked
+    with asyncio.Runner() as runner:
+        yield asked
 
 
 def routes(world, *methods):
