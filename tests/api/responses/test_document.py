@@ -1,6 +1,6 @@
 """The OpenAPI document says enough to call the API by, and its examples are as its schemas say.
 
-What is missing is named with the place to write it: an example belongs into EXAMPLES of src/api/examples.py, a
+What is missing is named with the place to write it: an example belongs into src/api/examples.json, a
 description to the field or the parameter.
 """
 
@@ -104,7 +104,7 @@ def test_every_field_of_a_request_is_described(document):
 
 def test_every_body_has_an_example_that_is_as_its_schema_says(document):
     assert_none(
-        f"{where} ({kind}): {fault}; see EXAMPLES in src/api/examples.py"
+        f"{where} ({kind}): {fault}; see src/api/examples.json"
         for where, kind, content in bodies(document)
         for fault in faults(document, content["schema"], content.get("example"))
     )
@@ -135,6 +135,6 @@ def test_every_error_has_an_example_for_each_of_its_codes(document):
         assert detail["error"] == code
         assert example["description"].startswith(detail["message"])
         assert None not in detail.values(), (
-            f"{detail}: a field has no example; see EXAMPLES in src/api/examples.py"
+            f"{detail}: a field has no example; see src/api/examples.json"
         )
         assert list(faults(document, shape, example["value"])) == []
