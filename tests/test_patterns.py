@@ -144,6 +144,7 @@ def test_a_parser_is_linear(name):
 
 READERS = {
     ("loads", "json", "model_validate_json", "validate_json", "literal_eval"): {
+        "api.examples": "a file of ours",
         "api.plyr.surface": "an error that the API has just made",
         "web.app": "an error that the API has just made",
         "eventstore.streams.snapshots": "what we stored",
@@ -161,6 +162,7 @@ READERS = {
         "service.wiring.adapters": "a `UntrustedReply`",
         "storage.derived.waveforms": "a child process of ours",
         "web.ask": "the API in this process",
+        "web.state_words": "a file of ours",
     },
     ("urlsplit", "urlparse"): {
         "identity.oauth.sign_in": "a setting",

@@ -11,83 +11,10 @@ from api.responses.states import EventStatus, MirrorState
 from api.routers.history import KEPT_HERE, REVERTIBLE
 from identity.accounts.sign_in import USUAL_NAME as APP_PASSWORD
 from web.rendering import playing_time
-from web.state_words import shown
+from web.state_words import WORDS, shown
 
-FIELDS: Final[Mapping[str, str]] = {
-    "title": "Title",
-    "artist": "Artist",
-    "album": "Album",
-    "features": "Featured artists",
-    "tags": "Tags",
-    "description": "Liner notes",
-    "support_gate": "Who may listen",
-    "unlisted": "Listing",
-    "downloads": "Downloads",
-    "self_labels": "Content labels",
-    "audio": "Audio",
-    "artwork": "Cover",
-    "image_url": "Cover",
-    "blob": "Audio on your PDS",
-    "blob_requested": "Copy of the audio",
-    "blob_failure": "Copy of the audio",
-    "record_missing_since": "Record",
-    "foreign_edit": "Change by another program",
-    "deleted_at": "Deleted",
-    "taken_down_at": "Taken down",
-    "takedown_reason": "Reason of the takedown",
-    "collection": "Collection",
-    "duration": "Length",
-    "fileType": "File type",
-    "audioUrl": "Address of the audio",
-    "audioBlob": "Audio on your PDS",
-    "imageUrl": "Address of the cover",
-    "supportGate": "Who may listen",
-    "labels": "Content labels",
-    "createdAt": "Date",
-    "$type": "Type",
-}
-"""Labels of fields, as history and records name them, in the order of tables."""
-_PLACES: Final = {name: place for place, name in enumerate(FIELDS)}
-
-DOWNLOADS: Final[Mapping[str, str]] = {
-    "open": "everyone who may listen",
-    "ask": "everyone, after being asked for support",
-    "supporters": "supporters",
-    "off": "you alone",
-}
-
-_SENTENCES: Final[Mapping[str, str]] = {
-    "Created": "uploaded the track",
-    "Adopted": "took over the record that was on the PDS",
-    "ArtworkReplaced": "set the cover",
-    "ArtworkRemoved": "removed the cover",
-    "SupportGateSet": "made it for supporters only",
-    "SupportGateRemoved": "opened it to everyone",
-    "DownloadsChanged": "changed who may download it",
-    "AudioReplaced": "replaced the audio",
-    "BlobMigrationRequested": "asked for a copy of the audio on the PDS",
-    "BlobMigrated": "copied the audio to the PDS",
-    "BlobMigrationFailed": "could not copy the audio: the PDS refused it",
-    "BlobLost": "found the audio gone from the PDS",
-    "RecordMissing": "found that another program had deleted the record",
-    "ForeignEditObserved": "found that another program had changed the record",
-    "ForeignEditAdopted": "kept what another program had written",
-    "ForeignEditWithdrawn": "found that the other program had taken its change back",
-    "RecordRestored": "had the record written again",
-    "NamespaceMigrated": "moved the record to the current collection",
-    "Deleted": "deleted the track",
-    "Undeleted": "brought the track back",
-    "TakenDown": "took the track down",
-    "BytesTakenDown": "refused its audio and cover from now on",
-    "TakedownLifted": "lifted the takedown",
-}
-_WAYS: Final = {
-    "browser": "in the browser",
-    "cli": "on the command line",
-    "relay": "while sending",
-    "job": "in a regular check",
-    "operator": "",
-}
+_PLACES: Final = {name: place for place, name in enumerate(WORDS.fields)}
+DOWNLOADS: Final[Mapping[str, str]] = WORDS.downloads
 _HIDDEN: Final = frozenset(
     {
         "blob_requested",
@@ -145,7 +72,7 @@ class Moment:
 def moment(row: Mapping[str, Any], viewer_did: str) -> Moment:
     is_beginning = row["type"] in _BEGINNINGS
     way, _, program = row["via"].partition(":")
-    words = _WAYS.get(way, "")
+    words = WORDS.ways.get(way, "")
     told = f" {words}" if words else ""
     if program == APP_PASSWORD:
         told = ", signed in with an app password"
@@ -212,11 +139,11 @@ def changes_of(changes: Sequence[Mapping[str, Any]]) -> list[Change]:
 
 
 def label_of(field: str) -> str:
-    return FIELDS.get(field, field)
+    return WORDS.fields.get(field, field)
 
 
 def place_of(field: str) -> int:
-    """Return where a field stands among others: in the order of FIELDS, unknown ones last."""
+    """Return where a field stands among others: in the order of words.toml, unknown ones last."""
     return _PLACES.get(field, len(_PLACES))
 
 
@@ -259,8 +186,8 @@ _TEXTS: Final[Mapping[str, Callable[[Any], str | None]]] = {
 
 
 def sentence_of(row: Mapping[str, Any]) -> str:
-    if row["type"] in _SENTENCES:
-        return _SENTENCES[row["type"]]
+    if row["type"] in WORDS.events:
+        return WORDS.events[row["type"]]
     if row["type"] == "VisibilityChanged":
         return "left it out of lists" if row["changes"][0]["after"] else "showed it in lists again"
     names = (each["field"] for each in row["changes"])
@@ -295,7 +222,7 @@ def name_of_actor(row: Mapping[str, Any]) -> str:
 def way_of(via: str) -> str:
     """Return in which way an event came about; empty for operators."""
     way, _, name = via.partition(":")
-    return f"with {name}" if name else _WAYS.get(way, "")
+    return f"with {name}" if name else WORDS.ways.get(way, "")
 
 
 def _delivery(found: Mapping[str, Any], *, is_deletion: bool) -> Delivery | None:

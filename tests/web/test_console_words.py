@@ -16,7 +16,8 @@ from service.cli.recovered import RECOVERED
 from tests.api.ops.requests import rejected
 from tests.api.world import upload
 from tests.web.pages import assert_runs_only_our_files
-from web.pages.ops.words import OF_ACCOUNT, OPERATOR_ACTED, OPERATOR_ACTIONS
+from web.pages.ops.words import OPERATOR_ACTED
+from web.state_words import WORDS
 
 STAMP = re.compile(r'<time class="utc" datetime="[^"]+">[^<]+ UTC \(just now\)</time>')
 
@@ -100,9 +101,11 @@ def test_no_text_of_an_artist_makes_a_line_of_its_own_in_the_audit(admin, client
 
 
 def test_the_audit_has_a_sentence_for_each_event_and_action():
-    assert OF_ACCOUNT.keys() == {each.__name__ for each in event_classes(Account)} - {OPERATOR_ACTED}
+    assert WORDS.account_events.keys() == {each.__name__ for each in event_classes(Account)} - {
+        OPERATOR_ACTED
+    }
     actions = {*Action, TAKEDOWN, LIFT, PLAN, APPLY, CANCEL, RETRY, END_TOKENS, RECOVERED}
-    assert OPERATOR_ACTIONS.keys() == actions
+    assert WORDS.operator_actions.keys() == actions
 
 
 def test_the_audit_is_searched_by_handle(admin, alice, bob):

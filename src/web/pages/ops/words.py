@@ -21,7 +21,7 @@ from identity.errors import INVALID_HANDLE
 from web.ask import Ask, OperatorAsk
 from web.history_words import sentence_of, way_of
 from web.rendering import RenderDep
-from web.state_words import BY_REASON
+from web.state_words import BY_REASON, WORDS
 
 MOST: Final = 100
 """How many artists the API returns at once: as many as a page has rows."""
@@ -90,15 +90,7 @@ def of_its_pds(words: str) -> str:
     return words.replace("your", "its")
 
 
-RECORDS: Final[Mapping[str, str]] = {
-    MirrorState.PENDING: "On its way",
-    MirrorState.PARKED: "Parked",
-    MirrorState.HELD: "Held",
-    MirrorState.DETACHED: "Deleted elsewhere",
-    MirrorState.REJECTED: "Refused by the PDS",
-    MirrorState.DELIVERED: "Record delivered",
-}
-"""What operators read, by the state of a mirror."""
+RECORDS: Final[Mapping[Any, str]] = WORDS.records
 AUDIO_REFUSED: Final = "Record delivered, its audio refused"
 _RECORD_TONES: Final[Mapping[str, str]] = {MirrorState.DELIVERED: "good", MirrorState.PENDING: "wait"}
 _NEXT: Final[Mapping[str, str]] = {
@@ -175,16 +167,8 @@ def _ends(state: MirrorState, reason: str | None) -> str | None:
 
 
 BY_ITSELF: Final = "Nothing: it is tried again by itself, ever more rarely."
-ABOUT_KIND: Final[Mapping[str, str]] = {
-    VerdictKind.NOT_SENT: "Nothing: delivery resumes by itself when the host answers.",
-    VerdictKind.AMBIGUOUS: BY_ITSELF,
-    VerdictKind.READ_BACK: BY_ITSELF,
-    VerdictKind.PACED: "Nothing: delivery goes on when the pause is over that the PDS asked for.",
-    VerdictKind.BLOB_MISSING: "Nothing: the audio is uploaded first, and the record is sent after it.",
-    VerdictKind.REJECTED: (
-        "Ask the artists to change what the PDS refuses; or redrive, once the PDS takes it as it is."
-    ),
-    VerdictKind.BROKEN: "Report the error: it is a fault of this service. Redrive once it is mended.",
+ABOUT_KIND: Final[Mapping[Any, str]] = {
+    **WORDS.causes,
     **{kind: BY_REASON[state].advice for kind, (state, _) in PARKING.items()},
 }
 """What an operator does about a cause, by its `kind`."""
@@ -223,33 +207,6 @@ def about_host(host: Mapping[str, Any]) -> str:
 
 
 OPERATOR_ACTED: Final = "OperatorActed"
-OPERATOR_ACTIONS: Final[Mapping[str, tuple[str, str | None]]] = {
-    "pause": ("paused", "account"),
-    "resume": ("resumed", "account"),
-    "retry": ("had tried again at once what waits for", "account"),
-    "probe": ("had the relay look for", "account"),
-    "redrive": ("had tried again what failed of", "record"),
-    "takedown": ("took down", None),
-    "lift_takedown": ("lifted the takedown of", None),
-    "plan_repair": ("started", None),
-    "apply_repair": ("applied the plan of", "record"),
-    "cancel_repair": ("cancelled", None),
-    "retry_job": ("had tried again", None),
-    "end_tokens": ("ended sessions and tokens of", "credential"),
-    "recovered": ("recovered the service after a restore of its database", "account"),
-}
-"""By action: what it did, and what it counted."""
-OF_ACCOUNT: Final[Mapping[str, str]] = {
-    "Opened": "is in the log from here on",
-    "SignedIn": "signed in",
-    "SignedOut": "signed out",
-    "Disconnected": "took back the access to the PDS",
-    "TokenIssued": "made a token for a program",
-    "TokenRevoked": "ended a token of a program",
-    "ProfileUpdated": "changed the profile",
-    "LeaveRequested": "asked to have all records removed, and to leave",
-    "Left": "has left: nothing is left on the PDS but what the details name",
-}
 SUBJECTS: Final = ("track_id", "repair", "job", "cause", "error", "did", "host")
 """What an operator acts on, as the filter of its event names it."""
 _REASONS: Final = frozenset({"reason", "takedown_reason"})
@@ -291,17 +248,17 @@ _Told = tuple[str, Mapping[str, Any], str | None]
 def _act(row: Mapping[str, Any]) -> _Told:
     after = {each["field"]: each["after"] for each in row["changes"]}
     action, affected, which = str(after.get("action")), after.get("affected"), after.get("filter")
-    sentence, counted = OPERATOR_ACTIONS.get(action, (action.replace("_", " "), None))
+    sentence, *counted = WORDS.operator_actions.get(action, [action.replace("_", " ")])
     about = {name: which.get(name) for name in SUBJECTS} if isinstance(which, Mapping) else {}
     if about.get("did") is not None:
         about["host"] = None
-    if counted is None or affected is None:
+    if not counted or affected is None:
         return sentence, about, None
-    return sentence, about, f"{affected:,} {counted}{'' if affected == 1 else 's'}"
+    return sentence, about, f"{affected:,} {counted[0]}{'' if affected == 1 else 's'}"
 
 
 def _change(row: Mapping[str, Any]) -> _Told:
-    sentence = OF_ACCOUNT.get(row["type"]) or sentence_of(row)
+    sentence = WORDS.account_events.get(row["type"]) or sentence_of(row)
     if "did" not in row:  # in a track's own history
         return sentence, {}, None
     about = {"track_id": row["track_id"], "did": row["did"] if row["actor"] != row["did"] else None}
