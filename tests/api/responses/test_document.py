@@ -134,7 +134,5 @@ def test_every_error_has_an_example_for_each_of_its_codes(document):
         detail = example["value"]["detail"]
         assert detail["error"] == code
         assert example["description"].startswith(detail["message"])
-        assert None not in detail.values(), (
-            f"{detail}: a field has no example; see src/api/examples.json"
-        )
+        assert None not in detail.values(), f"{detail}: a field has no example; see src/api/examples.json"
         assert list(faults(document, shape, example["value"])) == []
