@@ -163,7 +163,12 @@ def event_classes() -> dict[str, type[TrackEvent]]:
     return {each.__name__: each for each in published.event_classes(Track)}
 
 
-def every_event() -> dict[str, TrackEvent]:
+def every_event() -> list[published.PublishedEvent]:
+    """One event of each class of each kind of record, in the order in which the golden events are recorded."""
+    return [*events_of_a_track().values()]
+
+
+def events_of_a_track() -> dict[str, TrackEvent]:
     """One event of each class, of the lives of two tracks: one that was uploaded, one that was taken over."""
     now = some_time(60)
     steps: tuple[Step, ...] = (

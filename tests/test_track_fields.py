@@ -1,5 +1,7 @@
 """Every place that lists the fields of a track lists them all: a forgotten one fails here, and names the place."""
 
+import re
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -14,7 +16,10 @@ from application.tracks.revert import FIELDS
 from outbox.tracks.record import OWN_FIELDS, RecordUrls, TrackRecords
 from projections.history import visible_state
 from tests.dsl import a_track, some_artwork, some_audio, some_blob, some_feature
+from web.pages.studio import track as form
+from web.state_words import WORDS
 
+FORM = (Path(form.__file__).parents[2] / "templates/studio/track.html").read_text()
 RECORDS = TrackRecords(RecordUrls("http://127.0.0.1:8000"))
 NEEDS_A_LOOKUP = {"features"}
 FULL = {
@@ -30,14 +35,22 @@ FULL = {
 @pytest.mark.parametrize(
     ("place", "listed"),
     [
-        ("visible_state in projections/history.py", set(visible_state(a_track()))),
+        ("shown_fields in projections/history.py", set(visible_state(a_track()))),
         ("TrackBody in api/responses/track.py", set(TrackBody.model_fields)),
         ("CHECKS in api/requests/fields.py", set(CHECKS) | NEEDS_A_LOOKUP),
         ("TRACK_FIELDS in api/openapi.py", set(TRACK_FIELDS)),
+        ("fields in web/words.toml", set(WORDS.fields)),
+        ("FIELDS in web/pages/studio/track.py", set(form.FIELDS)),
+        ("the form in web/templates/studio/track.html", set(re.findall(r' name="(\w+)"', FORM))),
     ],
 )
 def test_every_editable_field_is_listed(place: str, listed: set[str]) -> None:
     assert not set(METADATA) - listed, f"add it to {place}"
+
+
+def test_what_a_page_sends_is_in_its_form() -> None:
+    """A field without an input would be cleared by each save."""
+    assert not set(form.FIELDS) - set(re.findall(r' name="(\w+)"', FORM))
 
 
 def test_own_fields_are_those_that_a_record_can_have() -> None:

@@ -210,9 +210,11 @@ class Published(Aggregate):
     TOPIC: ClassVar[str]
     """The stored name of the kind."""
     METADATA: ClassVar[tuple[str, ...]]
-    """The fields that the record shares with the aggregate, and that another client's edit may change."""
+    """The fields that one event sets together. Those of them that the record has, another client's edit may change."""
 
-    Adopted: ClassVar[type[Any]]
+    # Each kind has these events under topics of its own.
+    Adopted: ClassVar[type[Any]] = type(None)
+    """Of no event where records of the kind are not adopted."""
     RecordMissing: ClassVar[type[RecordMissing]]
     ForeignEditObserved: ClassVar[type[ForeignEditObserved]]
     ForeignEditAdopted: ClassVar[type[ForeignEditAdopted]]

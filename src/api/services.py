@@ -77,7 +77,7 @@ class Services:
     disconnect: Callable[[str, Envelope], Awaitable[bool]]
     """Ends an account's session at its PDS; returns whether the PDS confirmed it."""
     wake: Callable[[], None]
-    """Called after commits: wakes the relay and the publisher, which would poll a moment later."""
+    """Called after commits: wakes every subscriber that works after them, which would poll a moment later."""
     silent_because: Callable[[], str | None] = lambda: None
     """Returns why nothing may be sent to any PDS; None if it may."""
     media_away_because: Callable[[], str | None] = lambda: None

@@ -25,16 +25,17 @@ class ProjectedTable:
 
     `derived` names the columns that `apply` writes, all by default; the others hold observations, and no rebuild
     touches them. Of a cache, whose rows may be missing, those alone are compared that agree in the column `compared_by`.
-    `about` names the column of the subject's id; of the event's position, where a row is one event's.
+    `about` names the column of the subject's id, the first of the key by default; of the event's position, where a row is one event's.
     """
 
     live: sa.Table
     derived: tuple[str, ...] | None = None
     compared_by: str | None = None
-    about: str = "track_id"
+    about: str = ""
     scratch: sa.Table = field(init=False)
 
     def __post_init__(self) -> None:
+        object.__setattr__(self, "about", self.about or self.key[0])
         names = {*self.key, *self.columns}
         columns = [
             sa.Column(

@@ -80,14 +80,6 @@ stored_event = sa.Table(
 )
 """The log. The envelope (did .. recorded_at) is in columns; events do not contain it."""
 
-# Nothing uses this table: it has been in the schema since the first revision.
-event_tracking = sa.Table(
-    "event_tracking",
-    metadata,
-    sa.Column("application_name", sa.Text, primary_key=True),
-    sa.Column("notification_id", Position, nullable=False),
-)
-
 projection_state = sa.Table(
     "projection_state",
     metadata,

@@ -10,7 +10,7 @@ from tests.dsl import (
     a_track,
     an_adopted_track,
     event_classes,
-    every_event,
+    events_of_a_track,
     some_artwork,
     some_audio,
     some_blob,
@@ -73,13 +73,13 @@ BY_THE_RELAY: dict[str, Step] = {
     ],
 )
 def test_the_record_is_written_again_because_of_these_events(event: str, touches: bool) -> None:
-    events = every_event()
+    events = events_of_a_track()
     assert set(events) == set(event_classes())
     assert events[event].touches_record() is touches
 
 
 def test_an_adopted_track_is_a_new_generation_that_needs_no_write() -> None:
-    events = every_event()
+    events = events_of_a_track()
     new = {name for name, event in events.items() if event.sets_generation()}
     written = {name for name, event in events.items() if event.touches_record()}
     assert new - written == {"Adopted", "ForeignEditAdopted"}

@@ -14,7 +14,7 @@ def main() -> None:
     """Add what is missing."""
     EVENTS.mkdir(exist_ok=True)
     known = topics() if TOPICS.exists() else []
-    for event in every_event().values():
+    for event in every_event():
         stored = CODEC.encode(event)
         if stored.topic not in known:
             known.append(stored.topic)

@@ -19,7 +19,7 @@ from tests.golden.record import changes_of
 from tests.golden.tape import CODEC, EVENTS, decoded, golden_changes, kind_of, place, stored, topics
 
 RECORD = "record it with `python -m tests.golden.record`"
-CURRENT = {CODEC.encode(event).topic: event for event in every_event().values()}
+CURRENT = {CODEC.encode(event).topic: event for event in every_event()}
 
 
 def recorded(event: PublishedEvent) -> dict[str, object]:

@@ -13,10 +13,11 @@ import sqlalchemy as sa
 
 from eventstore.database import Database
 from eventstore.schema import UtcDateTime
-from outbox.mirror.due import host_open_at, lane_columns, lane_due_at
+from outbox.mirror.due import host_open_at, is_open, lane_columns, lane_due_at, target_columns
 from outbox.mirror.lanes import PROBE_CLEARED, Lane, record_failing
 from outbox.mirror.states import PROBED, LaneState
 from outbox.mirror.tables import HAS_LIVE_WORK, NEVER, NO_FAILURES, mirror_lane, pds_host
+from outbox.mirror.targets import DELETE
 from outbox.pds.verdict import Kind
 
 MAX_DOUBLINGS: Final = 10
@@ -47,13 +48,23 @@ def probe_pause(probes: int) -> timedelta:
 
 
 def park(
-    connection: sa.Connection, did: str, kind: Kind, now: datetime, *, error: str, run: Lane | None = None
+    connection: sa.Connection,
+    did: str,
+    kind: Kind,
+    now: datetime,
+    *,
+    error: str,
+    run: Lane | None = None,
+    tried: int = 0,
 ) -> None:
     """Park the lane as the PDS's verdict says.
 
     Only a ready lane changes: the first reason counts. With the lane `run` that met the verdict, neither does a lane
-    whose owner has signed in since the claim: then the old login failed.
+    whose owner has signed in since the claim: then the old login failed. Nor does that of a full account with a delete of a
+    newer generation than was `tried`: it is sent next, and makes room.
     """
+    if kind is Kind.FULL and connection.scalar(_HAS_NEWER_DELETE, {"of_did": did, "tried": tried}):
+        return
     state, first_pause = PARKING[kind]
     works = sa.and_(lane_columns.did == did, lane_columns.state == LaneState.READY)
     probes = connection.scalar(sa.select(lane_columns.probes).where(works))
@@ -67,6 +78,15 @@ def park(
     ours = lane_columns.lease_owner == run.owner if run is not None else sa.true()
     if connection.execute(sa.update(mirror_lane).where(works, ours).values(changed)).rowcount:
         record_failing(connection, did, now, error)
+
+
+_HAS_NEWER_DELETE: Final = sa.select(
+    sa.exists().where(
+        target_columns.did == sa.bindparam("of_did"),
+        *(target_columns.desired_op == DELETE, target_columns.desired_gen > sa.bindparam("tried")),
+        *(~target_columns.backfill, is_open(), target_columns.failed_gen < target_columns.desired_gen),
+    )
+)
 
 
 def clear_probe(connection: sa.Connection, did: str, **columns: Any) -> None:

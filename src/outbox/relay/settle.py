@@ -20,7 +20,6 @@ from eventstore.database import Database
 from eventstore.event_log import EventLog
 from eventstore.prepared import pipelined
 from eventstore.unit_of_work import UnitOfWork
-from outbox.mirror.due import is_open, target_columns
 from outbox.mirror.failure_causes import Cause, error_text
 from outbox.mirror.hosts import HostReport, changes_host
 from outbox.mirror.lanes import Lane, back_off, change_lane, lock_lane, note_limits
@@ -29,7 +28,7 @@ from outbox.mirror.parking import PROBE_AFTER_FAILING, clear_probe, park, reques
 from outbox.mirror.requeue import reverify
 from outbox.mirror.states import LaneState, MirrorReason, TargetState
 from outbox.mirror.tables import NEVER, PAST, blob_job
-from outbox.mirror.targets import DELETE, blob_row, is_about, upsert
+from outbox.mirror.targets import blob_row, is_about, upsert
 from outbox.pds.verdict import NO_CONNECTION, NO_CONNECTION_PAUSE, PARKS, Kind, Verdict
 from outbox.record.dag_cbor import encode
 from outbox.relay.batch import SentBatch
@@ -224,10 +223,8 @@ def _record_failure(unit: UnitOfWork, lane: Lane, task: DeliveryTask, verdict: V
             set_target(unit.connection, task, **paced)
         case Kind.NOT_SENT if verdict.error == NO_CONNECTION:  # not an attempt, and no fault of the PDS
             change_lane(unit.connection, lane.did, not_before=unit.now + NO_CONNECTION_PAUSE)
-        case Kind.FULL if _has_newer_delete(unit, task):
-            pass  # it is sent next, and makes room
         case kind if kind in PARKS:
-            park(unit.connection, lane.did, kind, unit.now, error=error, run=lane)
+            park(unit.connection, lane.did, kind, unit.now, error=error, run=lane, tried=task.gen)
         case _ if verdict.kind is Kind.REJECTED or (
             task.is_open and is_fault_of_record_alone(unit.connection, lane.host, task, verdict)
         ):
@@ -246,18 +243,6 @@ def _retry_later(
         pause = verdict.requested_pause(unit.now)
         back_off(unit.connection, lane.did, unit.now, error=error_text(verdict), at_least=pause)
     request_probe(unit.connection, lane.did, unit.now + PROBE_AFTER_FAILING, [LaneState.READY])
-
-
-def _has_newer_delete(unit: UnitOfWork, task: DeliveryTask) -> bool:
-    """Whether a delete was requested since the lane run read this task."""
-    newer = (
-        target_columns.desired_op == DELETE,
-        target_columns.desired_gen > task.gen,
-        ~target_columns.backfill,
-    )
-    untried = (is_open(), target_columns.failed_gen < target_columns.desired_gen)
-    which = sa.exists().where(target_columns.did == task.key.did, *newer, *untried)
-    return unit.connection.scalar(sa.select(which)) or False
 
 
 def _upload_again(unit: UnitOfWork, task: DeliveryTask) -> None:

@@ -1,6 +1,6 @@
 """The register of what follows the log: applied in the transaction of each append, or doing after its commit what is due.
 
-A new subscriber is an entry here: `mastertape status`, the metric, the doctor and the alarm follow.
+A new subscriber is an entry here, and one in `Container.wakes`: `mastertape status`, the metric, the doctor and the alarm follow.
 """
 
 from collections.abc import Callable, Mapping, Sequence

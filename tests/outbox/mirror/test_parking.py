@@ -24,6 +24,7 @@ from tests.outbox.rigs.relay_rig import KINDS, Clock, Rig, answered, page, refus
 from tests.outbox.rigs.row_locks import locked
 from tests.outbox.rigs.rows import add_lane, set_host
 from tests.outbox.rigs.stepwise_delivery import wanted
+from tests.outbox.rigs.uploads import request_blob
 
 pytestmark = pytest.mark.anyio
 
@@ -155,7 +156,10 @@ async def test_a_full_account_is_sent_its_deletes_which_make_room_for_the_rest(d
     assert [desk.mirror(number).state for number in (1, 2)] == ["delivered", "delivered"]
 
 
-async def test_a_delete_that_is_requested_while_an_account_is_found_full_is_sent(desk: Rig) -> None:
+@pytest.mark.parametrize("found_by", ["edit", "upload"])
+async def test_a_delete_that_is_requested_while_an_account_is_found_full_is_sent(
+    desk: Rig, found_by: str
+) -> None:
     desk.upload()
     await delivered(desk, 2)
 
@@ -164,7 +168,10 @@ async def test_a_delete_that_is_requested_while_an_account_is_found_full_is_sent
         return await FULL(send)
 
     desk.wire.faults[:] = [owner_deletes_meanwhile]
-    desk.edit(title="longer")
+    if found_by == "upload":
+        request_blob(desk)
+    else:
+        desk.edit(title="longer")
     await desk.relay_once()
     await desk.relay_once()
     assert [desk.mirror(number).state for number in (1, 2)] == ["delivered", "delivered"]
