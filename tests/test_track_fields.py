@@ -9,8 +9,7 @@ import pytest
 from aggregates.track import METADATA
 from aggregates.track_events import NOT_IN_RECORD
 from aggregates.values import Downloads, SupportGate
-from api.openapi import TRACK_FIELDS
-from api.requests.fields import CHECKS
+from api.requests.fields import TrackFields
 from api.responses.track import TrackBody
 from application.tracks.revert import FIELDS
 from outbox.tracks.record import OWN_FIELDS, RecordUrls, TrackRecords
@@ -21,7 +20,6 @@ from web.state_words import WORDS
 
 FORM = (Path(form.__file__).parents[2] / "templates/studio/track.html").read_text()
 RECORDS = TrackRecords(RecordUrls("http://127.0.0.1:8000"))
-NEEDS_A_LOOKUP = {"features"}
 FULL = {
     "album": "Album",
     "description": "Words",
@@ -37,8 +35,7 @@ FULL = {
     [
         ("shown_fields in projections/history.py", set(visible_state(a_track()))),
         ("TrackBody in api/responses/track.py", set(TrackBody.model_fields)),
-        ("CHECKS in api/requests/fields.py", set(CHECKS) | NEEDS_A_LOOKUP),
-        ("TRACK_FIELDS in api/openapi.py", set(TRACK_FIELDS)),
+        ("TrackFields in api/requests/fields.py", set(TrackFields.model_fields)),
         ("fields in web/words.toml", set(WORDS.fields)),
         ("FIELDS in web/pages/studio/track.py", set(form.FIELDS)),
         ("the form in web/templates/studio/track.html", set(re.findall(r' name="(\w+)"', FORM))),

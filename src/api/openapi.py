@@ -1,12 +1,12 @@
 """OpenAPI fragments for errors, and for bodies that the routes parse themselves."""
 
+from collections.abc import Iterable
 from http import HTTPStatus
 from typing import Any, Final
 
 from pydantic import BaseModel, ConfigDict
 
 from aggregates.errors import wording
-from aggregates.values import Downloads
 from api.error_responses import FRAMEWORK_CODES, REPLIES, Reply, codes_by_status, worded
 from api.examples import EXAMPLES, IN
 
@@ -30,30 +30,9 @@ JSON: Final = "application/json"
 BY_STATUS: Final = codes_by_status()
 _REFERENCE: Final = "#/components/schemas/{model}"
 TEXT: Final = {"type": "string"}
-LIST_TEXT: Final = {"type": "array", "items": TEXT}
-FLAG: Final = {"type": "boolean"}
 FILE: Final = {"type": "string", "format": "binary"}
 AUDIO_FILE: Final = {**FILE, "description": "the audio"}
 IMAGE_FILE: Final = {**FILE, "description": "the cover"}
-TRACK_FIELDS: Final[dict[str, Any]] = {
-    "title": {**TEXT, "description": "1 to 256 bytes"},
-    "album": {**TEXT, "description": "at most 256 bytes; empty clears"},
-    "description": {**TEXT, "description": "at most 5000 bytes; empty clears"},
-    "features": {**LIST_TEXT, "description": "at most 10 handles or DIDs"},
-    "tags": {**LIST_TEXT, "description": "at most 10 of at most 50 characters"},
-    "self_labels": {**LIST_TEXT, "description": "at most 10 of at most 128 bytes"},
-    "support_gate": {
-        "type": ["object", "null"],
-        "properties": {"type": {"enum": ["any"], "description": "`any`: each supporter of the artist"}},
-        "description": "who may play the track; null or empty clears",
-    },
-    "unlisted": {**FLAG, "description": "whether lists and searches leave the track out"},
-    "downloads": {
-        **TEXT,
-        "enum": list(Downloads),
-        "description": "who may download the audio, of those who may play it; empty is open",
-    },
-}
 _REPEATABLE: Final = (400, 401, 403, 409, 413, 415, 422, 503)
 _COMMAND: Final = (*_REPEATABLE, 404, 412)
 
@@ -125,25 +104,37 @@ def operation(takes: type[BaseModel], answer: type[BaseModel]) -> dict[str, Any]
     return {"response_model": answer, "responses": repeatable_errors(404), "openapi_extra": fields_of(takes)}
 
 
-def multipart(required: list[str], **properties: Any) -> dict[str, Any]:
-    """Return a multipart body; its structured fields are JSON text."""
-    return {"requestBody": {"required": True, "content": _form(required, properties)}}
-
-
-def either(required: list[str], files: dict[str, Any], **properties: Any) -> dict[str, Any]:
-    """Return a body that may be JSON or a form; only the form carries files."""
+def fields_of(model: type[BaseModel], **files: Any) -> dict[str, Any]:
+    """Return a body that may be JSON or a form, with the fields of a model; only the form carries files."""
+    required, properties = _fields(model)
     json_body = {JSON: _schema(required, properties)}
     return {"requestBody": {"content": {**json_body, **_form(required, {**properties, **files})}}}
 
 
-def fields_of(model: type[BaseModel]) -> dict[str, Any]:
-    """Return a body that may be JSON or a form, with the fields of a model."""
+def multipart(files: dict[str, Any], model: type[BaseModel] | None = None, **optional: Any) -> dict[str, Any]:
+    """Return a form of these files, and with the fields of a model; its structured fields are JSON text."""
+    required, properties = _fields(model) if model is not None else ([], {})
+    content = _form([*files, *required], {**files, **properties, **optional})
+    return {"requestBody": {"required": True, "content": content}}
+
+
+def names(*fields: str) -> dict[str, Any]:
+    """Return a body of which the document says nothing but the names of its fields."""
+    return {"requestBody": {"content": {JSON: _schema([], dict.fromkeys(fields, TEXT))}}}
+
+
+def _fields(model: type[BaseModel]) -> tuple[list[str], dict[str, Any]]:
     schema = model.model_json_schema()
-    properties = {
-        name: {**schema.get("$defs", {}).get(each.pop("$ref", "").rpartition("/")[2], {}), **each}
-        for name, each in schema["properties"].items()
-    }
-    return either(schema.get("required", []), {}, **properties)
+    return schema.get("required", []), _inlined(schema["properties"], schema.get("$defs", {}))
+
+
+def _inlined(part: Any, definitions: dict[str, Any]) -> Any:
+    if isinstance(part, list):
+        return [_inlined(each, definitions) for each in part]
+    if not isinstance(part, dict):
+        return part
+    own = {name: _inlined(each, definitions) for name, each in part.items() if name != "$ref"}
+    return {**definitions.get(part.get("$ref", "").rpartition("/")[2], {}), **own}
 
 
 def _form(required: list[str], properties: dict[str, Any]) -> dict[str, Any]:
@@ -153,7 +144,8 @@ def _form(required: list[str], properties: dict[str, Any]) -> dict[str, Any]:
 
 def _as_text(schema: dict[str, Any]) -> dict[str, Any]:
     """Return the schema of a form field: a list or an object is JSON text."""
-    if not {"items", "properties"} & schema.keys():
+    parts: Iterable[dict[str, Any]] = (schema, *schema.get("anyOf", ()))
+    if not any({"items", "properties", "additionalProperties"} & part.keys() for part in parts):
         return schema
     description = f"{schema.get('description')}; as JSON text"
     return {**TEXT, "contentMediaType": JSON, "contentSchema": schema, "description": description}

@@ -17,11 +17,12 @@ from aggregates.errors import InvalidFieldError
 from api.auth.authentication import OptionalCaller, ServicesDep, SignedIn, Writer
 from api.json_response import AsciiJsonResponse, response_of
 from api.middleware.http_layer import over_http
-from api.openapi import TEXT, either
+from api.openapi import names
 from api.pipeline.command_request import Idempotent, result_of
 from api.plyr.reading import ROUTER, Reader
 from api.plyr.track import album_of
-from api.requests.fields import PROFILE_FIELDS, profile_of
+from api.requests.body import fields_as
+from api.requests.fields import ProfileFields
 from api.routers.tracks import artist_of
 from api.services import Services
 from application.account import update_profile
@@ -81,15 +82,11 @@ def read_artist(name: str, _: OptionalCaller, services: ServicesDep) -> ArtistRe
     return ArtistResponse.of(artist_of(services, name))
 
 
-NOT_HELD: Final[dict[str, Any]] = {
-    "avatar_url": TEXT,
-    "support_url": TEXT,
-    "show_liked_on_profile": {"type": "boolean"},
-}
+NOT_HELD: Final = ("avatar_url", "support_url", "show_liked_on_profile")
 """What a profile has at the peer and not here; only the value that every profile has here is accepted."""
 
 
-@router.put("/artists/me", openapi_extra=either([], {}, **PROFILE_FIELDS, **NOT_HELD))
+@router.put("/artists/me", openapi_extra=names(*ProfileFields.model_fields, *NOT_HELD))
 async def edit_profile(principal: Writer, services: ServicesDep, request: Idempotent) -> Response:
     did = principal.did
     async with request.begin() as attempt:
@@ -97,7 +94,8 @@ async def edit_profile(principal: Writer, services: ServicesDep, request: Idempo
             for field in NOT_HELD:
                 if attempt.body.fields.get(field) not in (None, "", False):
                     raise InvalidFieldError(field, "must not be sent: a profile has none here")
-            edit = partial(update_profile, changes=profile_of(attempt.body))
+            changes = fields_as(ProfileFields, attempt.body).model_dump(exclude_unset=True)
+            edit = partial(update_profile, changes=changes)
             await attempt.run(services.log.transact, did, over_http(did), edit)
             artist = await run_in_threadpool(artist_of, services, did)
             await attempt.finish(result_of(ArtistResponse.of(artist)))

@@ -18,12 +18,13 @@ from aggregates.values import Downloads, SupportGate
 from api.auth.authentication import ServicesDep, SignedIn
 from api.error_responses import rule_of
 from api.json_response import AsciiJsonResponse
-from api.openapi import FILE, TEXT, TRACK_FIELDS, either, multipart
+from api.openapi import names
 from api.pipeline.command_request import Command, CommandRequest, result_of
 from api.pipeline.media_request import Reads
 from api.plyr.reading import ROUTER, Json, PeerTrackId, Reader
 from api.plyr.track import PUBLIC, SUPPORTERS, UNLISTED, TrackResponse, album_titled, track_responses
-from api.requests.body import NONE, Body
+from api.requests.body import NONE, Body, fields_as
+from api.requests.fields import Structured, TrackFields
 from api.requests.parameters import NO_TRACK, OneOf, require_known_fields
 from api.responses.track import TrackReader, deleted_track
 from api.routers.records import CopyResults, answer_copy, answer_restore, restored_record
@@ -52,8 +53,6 @@ from outbox.views.status import needs_sign_in
 from projections.tracks.queries import count_in_collection, track_by_id
 from projections.tracks.table import TrackView
 
-PUBLISHING: Final[dict[str, Any]] = {"publishing": {"type": "object"}}
-VISIBILITY: Final[dict[str, Any]] = {"visibility": TEXT}
 OURS: Final = ("support_gate", "unlisted")
 GATE: Final = SupportGate("any")
 
@@ -73,19 +72,34 @@ class Publishing(BaseModel):
     attach_rights: Literal[False] = False
 
 
+class Access(BaseModel):
+    """Who may have a track: the newer field, or the older."""
+
+    publishing: Annotated[dict[str, Any] | None, Structured] = None
+    visibility: str | None = None
+
+
+class Settings(BaseModel):
+    settings: Annotated[dict[str, Any] | None, Structured] = None
+
+
+class PeerUpload(BaseModel):
+    album_id: str | None = None
+
+
 def access_of(body: Body) -> dict[str, Any]:
     """Return what `publishing` or `visibility` says of OURS and `downloads`; nothing without either. Raises InvalidFieldError."""
-    publishing = body.mapping("publishing")
-    if publishing is None:
-        word = body.text("visibility")
-        if word in NONE:
+    asked = fields_as(Access, body)
+    if asked.publishing is None:
+        word = asked.visibility
+        if word is None:
             return {}
         _require_absent(body, OURS, beside="visibility")
         if word not in (PUBLIC, UNLISTED, SUPPORTERS):
             raise InvalidFieldError("visibility", f"must be one of: {PUBLIC}, {UNLISTED}, {SUPPORTERS}")
         return _access(word, word, Downloads.OPEN)
     _require_absent(body, ("visibility", *OURS), beside="publishing")
-    return access_in(publishing, "publishing")
+    return access_in(asked.publishing, "publishing")
 
 
 def _require_absent(body: Body, fields: Sequence[str], *, beside: str) -> None:
@@ -183,18 +197,12 @@ def completed(track: Json) -> Json:
 
 router: Final = APIRouter(**ROUTER)
 
-FIELDS: Final = {name: each for name, each in TRACK_FIELDS.items() if name != "downloads"}
+FIELDS: Final = tuple(name for name in TrackFields.model_fields if name != "downloads")
 NOT_HELD: Final[Mapping[str, str]] = {
     "copyright": "this service keeps no rights",
     "auto_tag": "this service tags nothing by itself",
 }
-UPLOAD_FIELDS: Final[dict[str, Any]] = {
-    **FIELDS,
-    **dict.fromkeys(("album_id", *NOT_HELD), TEXT),
-    **VISIBILITY,
-    **PUBLISHING,
-}
-UPLOAD_BODY: Final = multipart(["file", "title"], file=FILE, **UPLOAD_FIELDS, image=FILE)
+UPLOAD_BODY: Final = names("file", *FIELDS, "image", "album_id", *NOT_HELD, *Access.model_fields)
 
 
 @router.post("/tracks", openapi_extra=UPLOAD_BODY)
@@ -203,7 +211,7 @@ async def upload(request: Command) -> Response:
     return await answer_upload(request, _upload_command, PlyrResults(request).uploaded)
 
 
-@router.put("/tracks/{track_id}/audio", openapi_extra=multipart(["file"], file=FILE))
+@router.put("/tracks/{track_id}/audio", openapi_extra=names("file"))
 async def replace_file(track_id: PeerTrackId, request: Command) -> Response:
     return await answer_replacement(track_id, request, PlyrResults(request).uploaded)
 
@@ -231,7 +239,7 @@ async def _upload_command(request: CommandRequest, body: Body) -> RegisterTrack:
             raise InvalidFieldError(field, f"must not be sent: {why}")
     access = access_of(body)
     fields = {name: value for name, value in body.fields.items() if name in FIELDS}
-    if album_id := body.text("album_id"):
+    if album_id := fields_as(PeerUpload, body).album_id:
         if fields.get("album"):
             raise InvalidFieldError("album_id", "album and album_id are mutually exclusive")
         services = request.services
@@ -243,10 +251,7 @@ async def _upload_command(request: CommandRequest, body: Body) -> RegisterTrack:
     return replace(await upload_command(request, replace(body, fields=fields)), **access)
 
 
-@router.patch(
-    "/tracks/{track_id}",
-    openapi_extra=either([], {"image": FILE}, **FIELDS, **PUBLISHING, remove_image={"type": "boolean"}),
-)
+@router.patch("/tracks/{track_id}", openapi_extra=names(*FIELDS, "image", "publishing", "remove_image"))
 async def edit(track_id: PeerTrackId, request: Command) -> Response:
     return await answer_edit(track_id, request, _edit_command, PlyrResults(request).track)
 
@@ -263,9 +268,7 @@ async def _edit_command(request: CommandRequest, track_id: int, body: Body) -> E
     return replace(await edit_command(request, track_id, replace(body, fields=fields)), **access)
 
 
-@router.post(
-    "/tracks/{track_id}/publishing", openapi_extra=either(["settings"], {}, settings={"type": "object"})
-)
+@router.post("/tracks/{track_id}/publishing", openapi_extra=names("settings"))
 async def change(track_id: PeerTrackId, request: Command) -> Response:
     """Change who may find, hear and download a track, all of it at once; the job has the track's id."""
     return await answer_edit(track_id, request, _access_command, _job)
@@ -281,7 +284,7 @@ def read_job(track_id: PeerTrackId, principal: SignedIn, services: ServicesDep) 
 
 
 async def _access_command(request: CommandRequest, track_id: int, body: Body) -> EditTrack:
-    settings = body.mapping("settings")
+    settings = fields_as(Settings, body).settings
     if settings is None:
         raise InvalidFieldError("settings", "must be there: artists have no defaults here")
     return EditTrack(track_id, request.versions, **access_in(settings, "settings"))

@@ -1,7 +1,7 @@
 """The fields and files of a request body, JSON or form, read without holding a thread while the client sends it."""
 
 import json
-from collections.abc import AsyncGenerator, AsyncIterator, Callable, Collection, Mapping
+from collections.abc import AsyncGenerator, AsyncIterator, Collection, Mapping
 from contextlib import ExitStack, asynccontextmanager
 from dataclasses import dataclass, field
 from functools import partial
@@ -45,9 +45,6 @@ class Body:
     files: Mapping[str, Staged] = field(default_factory=dict)
     is_form: bool = False
 
-    def __contains__(self, name: str) -> bool:
-        return name in self.fields
-
     @property
     def digest(self) -> str:
         """A hash of the content, independent of how the parts were framed."""
@@ -60,81 +57,19 @@ class Body:
             raise MissingPartError(name)
         return self.files[name]
 
-    def text(self, name: str) -> str | None:
-        """Return a text verbatim; null is None."""
-        value = self.fields.get(name)
-        if value is not None and not isinstance(value, str):
-            raise InvalidFieldError(name, "must be a text")
-        try:
-            (value or "").encode()
-        except UnicodeEncodeError:  # a lone surrogate, which JSON can contain and no database can store
-            raise InvalidFieldError(name, "must be Unicode text") from None
-        return value
-
-    def flag(self, name: str) -> bool:
-        """Return a boolean; cleared or absent is false."""
-        value = self.fields.get(name)
-        if isinstance(value, bool):
-            return value
-        text = "" if value is None else value
-        if not isinstance(text, str) or text.lower() not in {"", "true", "false"}:
-            raise InvalidFieldError(name, "must be true or false")
-        return text.lower() == "true"
-
-    def whole_number(self, name: str) -> int:
-        """Return an integer; a form sends it as text."""
-        limit = "must be a whole number"
-        value = self._structured(name, limit, lambda value: type(value) is int)
-        if value is None:
-            raise InvalidFieldError(name, limit)
-        return int(value)
-
-    def texts(self, name: str) -> list[str]:
-        """Return a list of strings; cleared or absent is empty."""
-
-        def is_list(values: Any) -> bool:
-            return isinstance(values, list) and all(isinstance(value, str) for value in values)
-
-        return self._structured(name, "must be a JSON list of texts", is_list) or []
-
-    def mapping(self, name: str) -> dict[str, Any] | None:
-        """Return a JSON object; cleared or absent is None."""
-        limit = "must be a JSON object or null"
-        found: dict[str, Any] | None = self._structured(name, limit, lambda value: isinstance(value, dict))
-        return found
-
-    def _structured(self, name: str, limit: str, fits: Callable[[Any], bool]) -> Any:
-        """Return a value that fits; cleared or absent is None."""
-        value = self.fields.get(name)
-        if isinstance(value, str) and value.lower() == "null":
-            return None
-        if self.is_form and value not in NONE:
-            try:
-                value = parsed(value.encode())
-            except TooComplexError:
-                raise BodyTooComplexError from None
-            except ValueError:
-                raise InvalidFieldError(name, limit) from None
-        if value in NONE:
-            return None
-        if not fits(value):
-            raise InvalidFieldError(name, limit)
-        return value
-
 
 M = TypeVar("M", bound=BaseModel)
 
 
 def fields_as(model: type[M], body: Body) -> M:
-    """Return the model; an empty optional field is cleared. Raises MissingPartError or InvalidFieldError."""
-    known = model.model_fields
+    """Return the model; an empty text or null stands for the default of a field. Raises MissingPartError or InvalidFieldError."""
+    known = {name: each for name, each in model.model_fields.items() if name in body.fields}
     fields = {
-        name: value
-        for name, value in body.fields.items()
-        if value != "" or name not in known or known[name].is_required()
+        name: each.default if body.fields[name] in NONE and not each.is_required() else body.fields[name]
+        for name, each in known.items()
     }
     try:
-        return model.model_validate(fields)
+        return model.model_validate(fields, context=body.is_form)
     except ValidationError as error:
         first = error.errors()[0]
     field = str(first["loc"][0])

@@ -1,9 +1,21 @@
-"""Parses and checks the fields of a track, and of an account: its profile, and its API tokens."""
+"""The fields of bodies: of a track, of an account's profile, and of its API tokens. Each field checks itself."""
 
 import unicodedata
-from collections.abc import Callable
 from datetime import timedelta
-from typing import Any, Final
+from typing import Annotated, Any, Final
+
+from pydantic import (
+    AfterValidator,
+    BaseModel,
+    BeforeValidator,
+    ConfigDict,
+    Field,
+    SecretStr,
+    Strict,
+    StringConstraints,
+    ValidationInfo,
+    WithJsonSchema,
+)
 
 from aggregates.errors import InvalidFieldError
 from aggregates.values import (
@@ -11,9 +23,11 @@ from aggregates.values import (
     ARTIST_BYTES,
     BIO_BYTES,
     DESCRIPTION_BYTES,
+    GATE_TYPES,
     MAX_FEATURES,
     MAX_SELF_LABELS,
     MAX_TAGS,
+    SELF_LABEL_BYTES,
     TAG_CHARACTERS,
     TITLE_BYTES,
     Downloads,
@@ -23,7 +37,6 @@ from aggregates.values import (
     checked_bio,
     checked_description,
     checked_display_name,
-    checked_downloads,
     checked_features,
     checked_self_labels,
     checked_support_gate,
@@ -31,11 +44,9 @@ from aggregates.values import (
     checked_title,
     is_visible,
 )
-from api.errors import MissingPartError
-from api.openapi import TEXT
-from api.requests.body import Body
+from api.errors import BodyTooComplexError
 from api.requests.parameters import require_known_fields
-from eventstore.untrusted import whole_number
+from eventstore.untrusted import TooComplexError, parsed
 from identity.accounts.credentials import Scope
 from identity.accounts.sign_in import USUAL_NAME
 from identity.errors import FeatureUnresolvedError
@@ -46,88 +57,122 @@ MOST_ITEMS: Final = {"tags": MAX_TAGS, "features": MAX_FEATURES, "self_labels": 
 ITEM_CHARACTERS: Final = {"tags": TAG_CHARACTERS}
 """The limits as pages count them while a person types."""
 
-CHECKS: Final[dict[str, Callable[[Body], Any]]] = {
-    "title": lambda body: checked_title(body.text("title") or ""),
-    "description": lambda body: checked_description(body.text("description")),
-    "self_labels": lambda body: checked_self_labels(body.texts("self_labels")),
-    "album": lambda body: checked_album(body.text("album")),
-    "tags": lambda body: checked_tags(body.texts("tags")),
-}
+
+def _parsed(value: Any, info: ValidationInfo) -> Any:
+    """Return a structured value: a form, which is the context, has it as JSON text."""
+    if not isinstance(value, str) or value.lower() == "null":
+        return value if not isinstance(value, str) else None
+    try:
+        return parsed(value.encode()) if info.context else value
+    except TooComplexError:
+        raise BodyTooComplexError from None
+    except ValueError:
+        raise InvalidFieldError(str(info.field_name), "must be JSON") from None
 
 
-def metadata_of(body: Body) -> dict[str, Any]:
-    """Return the checked metadata of the body, without features, which need a lookup."""
-    return {name: check(body) for name, check in CHECKS.items() if name in body}
+def _flag(value: Any) -> Any:
+    return {"true": True, "false": False}.get(value.lower(), value) if isinstance(value, str) else value
 
 
-def support_gate_of(body: Body) -> SupportGate | None:
-    """Return the checked gate; None if it is cleared or absent."""
-    gate = body.mapping("support_gate")
-    if gate is None:
+def _gate(value: Any) -> SupportGate | None:
+    if value is None:
         return None
-    require_known_fields(gate, ["type"], inside="support_gate.")
-    kind = gate.get("type")
-    if not isinstance(kind, str):
+    if not isinstance(value, dict):
+        raise InvalidFieldError("support_gate", "must be a JSON object or null")
+    require_known_fields(value, ["type"], inside="support_gate.")
+    if not isinstance(value.get("type"), str):
         raise InvalidFieldError("support_gate", "must have a `type`")
-    return checked_support_gate(kind)
+    return checked_support_gate(value["type"])
 
 
-def downloads_of(body: Body) -> Downloads:
-    """Return who may download the audio; open if it is cleared or absent."""
-    return checked_downloads(body.text("downloads"))
+GATE_TYPE: Final = {"enum": list(GATE_TYPES), "description": "`any`: each supporter of the artist"}
+Structured: Final = BeforeValidator(_parsed)
+Texts = Annotated[tuple[str, ...], BeforeValidator(lambda value: () if value is None else value), Structured]
+Flag = Annotated[bool, Strict(), BeforeValidator(_flag)]
+Gate = Annotated[
+    SupportGate | None,
+    BeforeValidator(_gate),
+    Structured,
+    WithJsonSchema({"type": ["object", "null"], "properties": {"type": GATE_TYPE}}),
+]
+Title = Annotated[str, AfterValidator(checked_title), Field(description=f"1 to {TITLE_BYTES} bytes")]
 
 
-async def features_of(body: Body, artists: FeaturedArtists, artist: str) -> tuple[Feature, ...]:
+class TrackFields(BaseModel):
+    """What an upload and an edit may say of a track."""
+
+    title: Title = ""
+    album: Annotated[str | None, AfterValidator(checked_album)] = Field(
+        None, description=f"at most {ALBUM_BYTES} bytes; empty clears"
+    )
+    description: Annotated[str | None, AfterValidator(checked_description)] = Field(
+        None, description=f"at most {DESCRIPTION_BYTES} bytes; empty clears"
+    )
+    features: Texts = Field((), description=f"at most {MAX_FEATURES} handles or DIDs")
+    tags: Annotated[Texts, AfterValidator(checked_tags)] = Field(
+        (), description=f"at most {MAX_TAGS} of at most {TAG_CHARACTERS} characters"
+    )
+    self_labels: Annotated[Texts, AfterValidator(checked_self_labels)] = Field(
+        (), description=f"at most {MAX_SELF_LABELS} of at most {SELF_LABEL_BYTES} bytes"
+    )
+    support_gate: Gate = Field(None, description="who may play the track; null or empty clears")
+    unlisted: Flag = Field(False, description="whether lists and searches leave the track out")
+    downloads: Downloads = Field(
+        Downloads.OPEN,
+        description="who may download the audio, of those who may play it; empty is open",
+    )
+
+
+class UploadFields(TrackFields):
+    title: Title
+
+
+def _without_defaults(schema: dict[str, Any]) -> None:
+    for each in schema["properties"].values():
+        del each["default"]
+
+
+class EditFields(TrackFields):
+    """What is absent stays as it is."""
+
+    model_config = ConfigDict(json_schema_extra=_without_defaults)
+
+    remove_image: Flag = Field(False, description="whether to remove the cover; it wins over `image`")
+
+
+async def features_of(names: tuple[str, ...], artists: FeaturedArtists, artist: str) -> tuple[Feature, ...]:
     """Resolve the featured artists, without the track's own artist."""
-    names = list(dict.fromkeys(body.texts("features")))
-    if len(names) > MAX_FEATURES + 1:  # one may be the artist
+    wanted = list(dict.fromkeys(names))
+    if len(wanted) > MAX_FEATURES + 1:  # one may be the artist
         raise InvalidFieldError("features", f"at most {MAX_FEATURES} artists")
     try:
-        found = await artists.resolve(artist, names)
+        found = await artists.resolve(artist, wanted)
     except FeatureUnresolvedError as error:
         limit = f"{error.identifier} could not be resolved ({error.reason})"
         raise InvalidFieldError("features", limit) from None
     return checked_features(each for each in found if each.did != artist)
 
 
+class ProfileFields(BaseModel):
+    display_name: Annotated[str | None, AfterValidator(checked_display_name)] = Field(
+        None, description=f"at most {ARTIST_BYTES} bytes; empty shows the profile's again"
+    )
+    bio: Annotated[str | None, AfterValidator(checked_bio)] = Field(
+        None, description=f"at most {BIO_BYTES} bytes; empty clears"
+    )
+
+
 MAX_NAME_LENGTH: Final = 100
-MAX_TEXT_LENGTH: Final = 512
 RESERVED_NAMES: Final = frozenset({"", "operator", "relay", "service", "you", USUAL_NAME.replace(" ", "")})
 """What history calls others than programs, without `the` and `mastertape`."""
-DAYS: Final = (1, 365)
 DEFAULT_DAYS: Final = 30
-TOKEN_FIELDS: Final[dict[str, Any]] = {
-    "name": {
-        **TEXT,
-        "description": f"at most {MAX_NAME_LENGTH} printable characters; history shows it, and those of the operator, "
-        "the service and its relay are reserved",
-    },
-    "scope": {"enum": [scope.value for scope in Scope], "description": f"{Scope.WRITE.value} when absent"},
-    "expires_in_days": {
-        "type": "integer",
-        "minimum": DAYS[0],
-        "maximum": DAYS[1],
-        "description": f"{DEFAULT_DAYS} when absent",
-    },
-}
 
 
-def required_text(body: Body, name: str) -> str:
-    """Return a required text; raises MissingPartError or InvalidFieldError."""
-    if name not in body:
-        raise MissingPartError(name)
-    value = body.text(name) or ""
-    if not 0 < len(value) <= MAX_TEXT_LENGTH:
-        raise InvalidFieldError(name, f"must have 1 to {MAX_TEXT_LENGTH} characters")
-    return value
-
-
-def name_of(body: Body, usual: str) -> str:
+def _name(name: str) -> str:
     """Return the name, which history shows as the way in of what the token changes; raises InvalidFieldError."""
-    name = body.text("name") or usual
-    if len(name) > MAX_NAME_LENGTH or not name.isprintable() or (name and not is_visible(name)):
+    if len(name) > MAX_NAME_LENGTH or not name.isprintable() or not is_visible(name):
         raise InvalidFieldError("name", f"at most {MAX_NAME_LENGTH} characters that can be printed")
-    if name != usual and is_reserved(name):
+    if is_reserved(name):
         raise InvalidFieldError("name", "must not be that of the operator, the service or its relay")
     return name
 
@@ -138,34 +183,29 @@ def is_reserved(name: str) -> bool:
     return folded != "" and folded.replace("mastertape", "").removeprefix("the") in RESERVED_NAMES
 
 
-def scope_of(body: Body) -> Scope:
-    return checked_scope(body.text("scope") or Scope.WRITE.value)
+Filled = Annotated[str, StringConstraints(min_length=1, max_length=512)]
+TokenName = Annotated[
+    str,
+    Field(
+        description=f"at most {MAX_NAME_LENGTH} printable characters; history shows it, and those of the operator, "
+        "the service and its relay are reserved"
+    ),
+]
 
 
-def checked_scope(value: str) -> Scope:
-    if value not in list(Scope):
-        raise InvalidFieldError("scope", f"must be one of: {', '.join(Scope)}")
-    return Scope(value)
+class TokenFields(BaseModel):
+    name: Annotated[TokenName, AfterValidator(_name)]
+    scope: Scope = Field(Scope.WRITE, description=f"{Scope.WRITE} when absent")
+    expires_in_days: int = Field(DEFAULT_DAYS, ge=1, le=365, description=f"{DEFAULT_DAYS} when absent")
+
+    @property
+    def expires_in(self) -> timedelta:
+        return timedelta(days=self.expires_in_days)
 
 
-def lifetime_of(body: Body) -> timedelta:
-    given = body.fields.get("expires_in_days")
-    days = whole_number(str(DEFAULT_DAYS if given is None or given == "" else given))
-    first, last = DAYS
-    if days is None or not first <= days <= last:
-        raise InvalidFieldError("expires_in_days", f"must be {first} to {last}")
-    return timedelta(days=days)
-
-
-PROFILE_CHECKS: Final[dict[str, Callable[[str | None], str | None]]] = {
-    "display_name": checked_display_name,
-    "bio": checked_bio,
-}
-PROFILE_FIELDS: Final[dict[str, Any]] = {
-    "display_name": {**TEXT, "description": f"at most {ARTIST_BYTES} bytes; empty shows the profile's again"},
-    "bio": {**TEXT, "description": f"at most {BIO_BYTES} bytes; empty clears"},
-}
-
-
-def profile_of(body: Body) -> dict[str, str | None]:
-    return {name: check(body.text(name)) for name, check in PROFILE_CHECKS.items() if name in body}
+class SignInFields(TokenFields):
+    identifier: Filled = Field(description="a handle or a DID")
+    password: SecretStr = Field(min_length=1, max_length=512, description="an app password")
+    name: Annotated[TokenName, AfterValidator(lambda name: name if name == USUAL_NAME else _name(name))] = (
+        USUAL_NAME
+    )

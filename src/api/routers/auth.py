@@ -3,7 +3,7 @@
 from collections.abc import Iterable
 from datetime import datetime
 from functools import partial
-from typing import Annotated, Any, Final
+from typing import Annotated, Any
 
 from fastapi import APIRouter, Depends, Path, Request, Response
 from pydantic import BaseModel, Field, SecretStr
@@ -26,30 +26,30 @@ from api.error_responses import body_of
 from api.errors import NotSignedInHereError, ScopeRequiredError, TokenNotFoundError, TokenShownOnceError
 from api.json_response import AsciiJsonResponse, MessageBody, body_from, response_of
 from api.middleware.http_layer import over_http
-from api.openapi import TEXT, either, errors, repeatable_errors
+from api.openapi import errors, fields_of, repeatable_errors
 from api.pipeline.command_request import Idempotent, result_of
 from api.pipeline.concurrency import sign_in_under_way
-from api.requests.body import received_body
-from api.requests.fields import TOKEN_FIELDS, lifetime_of, name_of, required_text, scope_of
+from api.requests.body import fields_as, received_body
+from api.requests.fields import Filled, SignInFields, TokenFields
 from api.requests.parameters import StrictRoute
 from api.services import Services
 from application.authorization import require_staying
 from eventstore.idempotency import CommandResult
 from eventstore.unit_of_work import UnitOfWork
-from identity.accounts.credentials import Credential, CredentialKind, Issued, Principal
-from identity.accounts.sign_in import USUAL_NAME
+from identity.accounts.credentials import CredentialKind, Issued, Principal
 
 app_password = APIRouter(
     tags=["sign-in"], route_class=StrictRoute, dependencies=[Depends(counted), Depends(sign_in_under_way)]
 )
 router = APIRouter(tags=["sign-in"], route_class=StrictRoute, dependencies=[Depends(counted)])
 
-FIELDS: Final[dict[str, Any]] = {
-    "identifier": {**TEXT, "description": "a handle or a DID"},
-    "password": {**TEXT, "description": "an app password"},
-    **TOKEN_FIELDS,
-}
-ONE_DID: Final = {**TEXT, "description": "of an account that this browser is signed in with"}
+
+class SeatFields(BaseModel):
+    did: Filled = Field(description="of an account that this browser is signed in with")
+
+
+class SignOutFields(BaseModel):
+    did: str | None = Field(None, description="of an account that this browser is signed in with")
 
 
 class SeatBody(BaseModel):
@@ -79,20 +79,20 @@ class SignedInBody(BaseModel):
     "/auth/app-password",
     response_model=SignedInBody,
     responses=errors(400, 401, 403, 413, 415, 422, 503),
-    openapi_extra=either(["identifier", "password"], {}, **FIELDS),
+    openapi_extra=fields_of(SignInFields),
 )
 async def sign_in(request: Request, services: ServicesDep) -> Response:
     """Sign in with an app password; the response also sets the cookie."""
     refuse_cross_site(request, services)
     assert services.sign_in is not None  # noqa: S101 - the route is there only with it
     async with received_body(request, services, {}) as body:
-        scope = scope_of(body)
+        wanted = fields_as(SignInFields, body)
         signed_in = await services.sign_in.sign_in(
-            required_text(body, "identifier"),
-            SecretStr(required_text(body, "password")),
-            name=name_of(body, USUAL_NAME),
-            scope=scope,
-            expires_in=lifetime_of(body),
+            wanted.identifier,
+            wanted.password,
+            name=wanted.name,
+            scope=wanted.scope,
+            expires_in=wanted.expires_in,
             by=over_http,
         )
     account, lasts = signed_in.account, signed_in.expires_in
@@ -100,7 +100,7 @@ async def sign_in(request: Request, services: ServicesDep) -> Response:
         SignedInBody,
         account,
         token=signed_in.token.get_secret_value(),
-        scope=scope.value,
+        scope=wanted.scope,
         expires_in=int(lasts.total_seconds()) if lasts is not None else None,
     )
     response = AsciiJsonResponse(answer)
@@ -113,13 +113,13 @@ async def sign_in(request: Request, services: ServicesDep) -> Response:
     "/auth/logout",
     response_model=MessageBody,
     responses=errors(400, 403, 413, 415, 422, 503),
-    openapi_extra=either([], {}, did=ONE_DID),
+    openapi_extra=fields_of(SignOutFields),
 )
 async def log_out(request: Request, services: ServicesDep) -> Response:
     """End this browser's sessions, or only that of `did`; pending writes to the PDS are still delivered."""
     refuse_cross_site(request, services)
     async with received_body(request, services, {}) as body:
-        did = body.text("did")
+        did = fields_as(SignOutFields, body).did
     left = await run_in_threadpool(_end, request, services, did)
     response = AsciiJsonResponse(MessageBody(message="signed out"))
     set_session(response, services, left)
@@ -136,13 +136,13 @@ def read_accounts(request: Request, services: ServicesDep) -> Response:
     "/auth/switch",
     response_model=AccountsBody,
     responses=errors(400, 403, 404, 413, 415, 422, 503),
-    openapi_extra=either(["did"], {}, did=ONE_DID),
+    openapi_extra=fields_of(SeatFields),
 )
 async def switch(request: Request, services: ServicesDep) -> Response:
     """Switch to another account that this browser is signed in with."""
     refuse_cross_site(request, services)
     async with received_body(request, services, {}) as body:
-        did = required_text(body, "did")
+        did = fields_as(SeatFields, body).did
     here = await run_in_threadpool(browser_sessions, request, services)
     ordered = sorted(here, key=lambda each: each[1].did != did)
     if not ordered or ordered[0][1].did != did:
@@ -224,7 +224,7 @@ Issuer = Annotated[Principal, Depends(issuer)]
     status_code=201,
     response_model=IssuedBody,
     responses=repeatable_errors(),
-    openapi_extra=either(["name"], {}, **TOKEN_FIELDS),
+    openapi_extra=fields_of(TokenFields),
 )
 async def issue_token(principal: Issuer, services: ServicesDep, request: Idempotent) -> Response:
     """Create a token for a program; it has no more scope than the token that creates it (an operator's session in a browser makes some of scope `operator` or `read`), and expires after 30 days or as requested. One that a token makes ends with that token.
@@ -233,20 +233,18 @@ async def issue_token(principal: Issuer, services: ServicesDep, request: Idempot
     """
     async with request.begin() as attempt:
         if not attempt.is_repetition:
-            body = attempt.body
-            required_text(body, "name")
-            name, scope, expires_in = name_of(body, ""), scope_of(body), lifetime_of(body)
-            if not principal.may(scope):
-                raise ScopeRequiredError(scope)
+            wanted = fields_as(TokenFields, attempt.body)
+            if not principal.may(wanted.scope):
+                raise ScopeRequiredError(wanted.scope)
 
             def keep(unit: UnitOfWork, issued: Issued) -> None:
                 require_staying(unit)
                 attempt.keep_in(unit, CommandResult(409, body_of(TokenShownOnceError(issued.id)), {}))
 
-            issue = partial(services.access.issue, principal, name=name, scope=scope, expires_in=expires_in)
+            how: dict[str, Any] = {"name": wanted.name, "scope": wanted.scope}
+            issue = partial(services.access.issue, principal, **how, expires_in=wanted.expires_in)
             issued = await attempt.run(issue, by=over_http, also=keep)
-            shown = {"token": issued.token.get_secret_value(), "name": name, "scope": scope.value}
-            token = body_from(IssuedBody, issued, **shown)
+            token = body_from(IssuedBody, issued, token=issued.token.get_secret_value(), **how)
             await attempt.finish(result_of(token, 201))
     return response_of(attempt.result)
 
@@ -283,5 +281,5 @@ async def end_token(
     return response_of(attempt.result)
 
 
-def token_row(credential: Credential, principal: Principal) -> TokenBody:
+def token_row(credential: Any, principal: Principal) -> TokenBody:
     return body_from(TokenBody, credential, current=credential.id == principal.credential_id)

@@ -13,10 +13,11 @@ from api.auth.authentication import ServicesDep, SignedIn, Writer
 from api.errors import RateLimitedError
 from api.json_response import ListedUri, body_from, response_of
 from api.middleware.http_layer import over_http
-from api.openapi import either, errors, repeatable_errors
+from api.openapi import errors, fields_of, repeatable_errors
 from api.pipeline.command_request import Attempt, Idempotent, result_of
 from api.pipeline.concurrency import NDJSON, Export
-from api.requests.fields import PROFILE_FIELDS, profile_of
+from api.requests.body import fields_as
+from api.requests.fields import ProfileFields
 from api.requests.parameters import StrictRoute
 from api.responses.progress import HERE, LeavingBody, leaving_body
 from api.services import Services
@@ -74,7 +75,7 @@ def read_me(principal: SignedIn, services: ServicesDep) -> MeBody:
     "/me",
     response_model=MeBody,
     responses=repeatable_errors(),
-    openapi_extra=either([], {}, **PROFILE_FIELDS),
+    openapi_extra=fields_of(ProfileFields),
 )
 async def edit_me(principal: Writer, services: ServicesDep, request: Idempotent) -> Response:
     """Set the name and the bio shown here: an empty one is cleared, an absent one is left unchanged.
@@ -84,7 +85,7 @@ async def edit_me(principal: Writer, services: ServicesDep, request: Idempotent)
     did = principal.did
     async with request.begin() as attempt:
         if not attempt.is_repetition:
-            changes = profile_of(attempt.body)
+            changes = fields_as(ProfileFields, attempt.body).model_dump(exclude_unset=True)
             by = over_http(did)
             await attempt.run(services.log.transact, did, by, partial(update_profile, changes=changes))
             await attempt.finish(result_of(await run_in_threadpool(read_me, principal, services)))

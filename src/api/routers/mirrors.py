@@ -1,19 +1,21 @@
 """The mirror of a record or an account: how far its PDS agrees with the log."""
 
 from functools import partial
-from typing import Any, Final
+from typing import Annotated
 
 from fastapi import APIRouter, Response
+from pydantic import BaseModel, Field
 from starlette.concurrency import run_in_threadpool
 
 from aggregates.errors import InvalidFieldError
 from aggregates.track import Track
 from api.auth.authentication import ServicesDep, SignedIn
 from api.errors import MissingPartError
-from api.openapi import command, either, errors
+from api.openapi import command, errors, fields_of
 from api.pipeline.command_request import Command, result_of
-from api.requests.body import Body
-from api.requests.parameters import StrictRoute, TrackId
+from api.requests.body import fields_as
+from api.requests.fields import Structured
+from api.requests.parameters import OneOf, StrictRoute, TrackId
 from api.responses.mirror import (
     ComparisonBody,
     LaneBody,
@@ -34,20 +36,20 @@ from outbox.views.comparison import KnownRecord, known_record
 
 router = APIRouter(tags=["mirror"], route_class=StrictRoute)
 
-KEEP: Final = {
-    "enum": [each.value for each in Resolution],
-    "description": "whose version stays: the log's, or that of the other client",
-}
-FIELDS: Final = {
-    "type": "object",
-    "properties": {},
-    "additionalProperties": {"enum": KEEP["enum"]},
-    "description": 'instead of `keep`: a side for each of `conflict.fields`, such as `{"title": "theirs"}`',
-}
-DECIDED_CID: Final = {
-    "type": "string",
-    "description": "`conflict.cid` as it was read; 409 `edited_again` if they have changed the record since",
-}
+
+Side = Annotated[str, OneOf(tuple(Resolution))]
+
+
+class ResolveFields(BaseModel):
+    keep: Side | None = Field(None, description="whose version stays: the log's, or that of the other client")
+    fields: Annotated[dict[str, Side] | None, Structured] = Field(
+        None,
+        description='instead of `keep`: a side for each of `conflict.fields`, such as `{"title": "theirs"}`',
+    )
+    cid: str | None = Field(
+        None,
+        description="`conflict.cid` as it was read; 409 `edited_again` if they have changed the record since",
+    )
 
 
 @router.get(
@@ -86,7 +88,7 @@ async def retry(track_id: TrackId, request: Command) -> Response:
 
 @router.post(
     "/tracks/{track_id}/mirror/resolve",
-    **command(RecordMirrorBody, either([], {}, keep=KEEP, fields=FIELDS, cid=DECIDED_CID)),
+    **command(RecordMirrorBody, fields_of(ResolveFields)),
 )
 async def resolve_conflict(track_id: TrackId, request: Command) -> Response:
     """Resolve a record that was edited elsewhere: `ours` is written again, or the fields of `theirs` that a track has are adopted.
@@ -97,7 +99,8 @@ async def resolve_conflict(track_id: TrackId, request: Command) -> Response:
     services, on_track = request.services, OnTrack(track_id, request.versions)
     async with request.begin(on=track_id) as attempt:
         if not attempt.is_repetition:
-            decision = Decision(_decision(attempt.body), attempt.body.text("cid") or None)
+            wanted = fields_as(ResolveFields, attempt.body)
+            decision = Decision(_kept(wanted), wanted.cid)
 
             def use_case(unit: UnitOfWork) -> int:
                 return resolve(unit, load_owned(unit, on_track), services.kinds[Track.TOPIC], decision)
@@ -119,22 +122,14 @@ def _known(services: Services, principal: Principal, track_id: int) -> KnownReco
         return known_record(connection, track_as_it_is(services.log, connection, track_id), services.kinds)
 
 
-def _decision(body: Body) -> Resolution | dict[str, Resolution]:
-    if BY_FIELD not in body:
-        if "keep" not in body:
-            raise MissingPartError("keep")
-        return _side("keep", body.text("keep"))
-    if "keep" in body:
+def _kept(wanted: ResolveFields) -> Resolution | dict[str, Resolution]:
+    if wanted.fields is not None and wanted.keep is not None:
         raise InvalidFieldError(BY_FIELD, "must not come with `keep`")
-    sides = body.mapping(BY_FIELD) or {}
-    return {name: _side(BY_FIELD, side) for name, side in sides.items()}
-
-
-def _side(field: str, value: Any) -> Resolution:
-    try:
-        return Resolution(value)
-    except ValueError:
-        raise InvalidFieldError(field, f"must be one of: {', '.join(Resolution)}") from None
+    if wanted.fields is not None:
+        return {name: Resolution(side) for name, side in wanted.fields.items()}
+    if wanted.keep is None:
+        raise MissingPartError("keep")
+    return Resolution(wanted.keep)
 
 
 def _mirror(services: Services, reader: TrackReader, track_id: int) -> CommandResult:

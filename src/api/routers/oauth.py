@@ -24,7 +24,6 @@ from api.errors import (
 from api.middleware.http_layer import over_http
 from api.openapi import errors
 from api.pipeline.concurrency import sign_in_under_way
-from api.requests.fields import checked_scope
 from api.requests.parameters import StrictRoute
 from api.services import Services
 from identity.accounts.credentials import Scope
@@ -147,7 +146,7 @@ class _SignIn:
     services: Services
 
     async def start(self, wanted: LoginQuery) -> Response:
-        oauth, scope, pages = self._oauth(), checked_scope(wanted.scope), self._pages
+        oauth, scope, pages = self._oauth(), _scope(wanted.scope), self._pages
         if not wanted.handle:
             if pages is not None:
                 return self._form(pages, "With the handle of your account, wherever it lives.", wanted)
@@ -275,6 +274,12 @@ class _SignIn:
         if not (path or there) or "\\" in wanted or not (wanted.isascii() and wanted.isprintable()):
             raise InvalidFieldError("return_to", "must be a path here, or an address of CORS_ORIGINS")
         return wanted
+
+
+def _scope(value: str) -> Scope:
+    if value not in list(Scope):
+        raise InvalidFieldError("scope", f"must be one of: {', '.join(Scope)}")
+    return Scope(value)
 
 
 def _confidential(services: Services) -> OAuthApp:

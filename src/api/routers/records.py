@@ -6,7 +6,7 @@ from typing import Any, Final
 
 import sqlalchemy as sa
 from fastapi import APIRouter, Response
-from pydantic import BaseModel
+from pydantic import BaseModel, Field
 from starlette.concurrency import run_in_threadpool
 
 from aggregates.errors import GatedTrackError
@@ -14,10 +14,12 @@ from aggregates.track import Track
 from api.auth.authentication import ServicesDep, SignedIn, Writer
 from api.json_response import response_of
 from api.middleware.http_layer import over_http
-from api.openapi import FLAG, command, either, errors, repeatable_errors
+from api.openapi import command, errors, fields_of, repeatable_errors
 from api.pipeline.command_request import Command, CommandRequest, Idempotent, Respond, result_of
 from api.pipeline.media_request import CallerReads, Reads
 from api.pipeline.pds import blob_limit, look, place_of
+from api.requests.body import fields_as
+from api.requests.fields import Flag
 from api.requests.parameters import StrictRoute, TrackId, WaitPreference
 from api.responses.progress import AdoptionBody, MigrationBody, adoption_body, migration_report
 from api.responses.track import MirrorBody, TrackBody, TrackReader, is_on_pds, mirror_of
@@ -302,7 +304,10 @@ def _is_adopting(services: Services, did: str) -> bool:
 
 
 MIGRATION = "/me/migrate-to-pds"
-RETRY_FAILED = {**FLAG, "description": "whether to request again what the PDS refused"}
+
+
+class MigrateFields(BaseModel):
+    retry_failed: Flag = Field(False, description="whether to request again what the PDS refused")
 
 
 @router.post(
@@ -310,7 +315,7 @@ RETRY_FAILED = {**FLAG, "description": "whether to request again what the PDS re
     status_code=202,
     response_model=MigrationBody,
     responses=repeatable_errors(),
-    openapi_extra=either([], {}, retry_failed=RETRY_FAILED),
+    openapi_extra=fields_of(MigrateFields),
 )
 async def migrate_everything(principal: Writer, services: ServicesDep, request: Idempotent) -> Response:
     """Request a copy on the PDS of all audio that may be there and is not, behind live work; a repeated request requests nothing twice.
@@ -322,7 +327,7 @@ async def migrate_everything(principal: Writer, services: ServicesDep, request: 
         if not attempt.is_repetition:
             if principal.state is AccountState.LEAVING:
                 raise LeavingError
-            retry_failed = attempt.body.flag("retry_failed")
+            retry_failed = fields_as(MigrateFields, attempt.body).retry_failed
             requested = await attempt.run(
                 copy_all_audio_to_pds, services.log, did, over_http(did), failed_too=retry_failed
             )

@@ -2,27 +2,18 @@
 
 from collections.abc import Awaitable, Callable
 from functools import partial
-from typing import TYPE_CHECKING, Any, Final
+from typing import TYPE_CHECKING, Annotated, Any
 
 from fastapi import APIRouter, Response
+from pydantic import BaseModel, Field, Strict
 from starlette.concurrency import run_in_threadpool
 
 from aggregates.errors import InvalidFieldError
-from aggregates.track import Track
-from api.errors import MissingPartError
-from api.openapi import (
-    AUDIO_FILE,
-    FLAG,
-    IMAGE_FILE,
-    LIST_TEXT,
-    TRACK_FIELDS,
-    command,
-    either,
-    multipart,
-)
+from aggregates.track import METADATA, Track
+from api.openapi import AUDIO_FILE, IMAGE_FILE, command, fields_of, multipart
 from api.pipeline.command_request import Command, CommandRequest, Respond
-from api.requests.body import Body
-from api.requests.fields import downloads_of, features_of, metadata_of, support_gate_of
+from api.requests.body import NONE, Body, fields_as
+from api.requests.fields import EditFields, Structured, Texts, UploadFields, features_of
 from api.requests.parameters import StrictRoute, TrackId
 from api.responses.track import DeletedBody, TrackBody, changed_track, created_track, deleted_track
 from application.authorization import OnTrack, require_no_duplicate
@@ -52,13 +43,11 @@ router = APIRouter(tags=["tracks"], route_class=StrictRoute)
 if TYPE_CHECKING:
     from aggregates.values import Artwork
 
-REMOVE_IMAGE: Final = {**FLAG, "description": "whether to remove the cover; it wins over `image`"}
-
 
 @router.post(
     "/tracks",
     status_code=201,
-    **command(TrackBody, multipart(["file", "title"], file=AUDIO_FILE, **TRACK_FIELDS, image=IMAGE_FILE)),
+    **command(TrackBody, multipart({"file": AUDIO_FILE}, UploadFields, image=IMAGE_FILE)),
 )
 async def upload_track(request: Command) -> Response:
     """Upload a track. Its record on the PDS follows; see `mirror` for its state."""
@@ -84,7 +73,7 @@ async def answer_upload(
 
 @router.patch(
     "/tracks/{track_id}",
-    **command(TrackBody, either([], {"image": IMAGE_FILE}, **TRACK_FIELDS, remove_image=REMOVE_IMAGE)),
+    **command(TrackBody, fields_of(EditFields, image=IMAGE_FILE)),
 )
 async def edit(track_id: TrackId, request: Command) -> Response:
     """Change the given fields: an empty one is cleared, an absent one is left unchanged."""
@@ -108,7 +97,7 @@ async def answer_edit(
     return await attempt.response()
 
 
-@router.put("/tracks/{track_id}/audio", **command(TrackBody, multipart(["file"], file=AUDIO_FILE)))
+@router.put("/tracks/{track_id}/audio", **command(TrackBody, multipart({"file": AUDIO_FILE})))
 async def replace(track_id: TrackId, request: Command) -> Response:
     """Replace the audio; everything else stays."""
     return await answer_replacement(track_id, request, changed_track)
@@ -152,22 +141,16 @@ async def upload_command(request: CommandRequest, body: Body) -> RegisterTrack:
     """Check every field before any file, and every file before bytes are stored."""
     services, intake = request.services, request.intake
     staged = body.file("file")
-    if "title" not in body:
-        raise MissingPartError("title")
-    fields: dict[str, Any] = {
-        **metadata_of(body),
-        "support_gate": support_gate_of(body),
-        "unlisted": body.flag("unlisted"),
-        "downloads": downloads_of(body),
-        "features": await features_of(body, services.featured_artists, request.principal.did),
-    }
+    fields = dict(fields_as(UploadFields, body))
+    did = request.principal.did
+    fields["features"] = await features_of(fields["features"], services.featured_artists, did)
     _refuse_image_as_text(body)
     audio = await intake.read_audio(staged)
     image = await _artwork_of(request, body)
     await run_in_threadpool(
         _refuse_audio, request, audio.cid
     )  # before bytes are stored; the unit refuses it too
-    account = await run_in_threadpool(services.accounts.get, request.principal.did)
+    account = await run_in_threadpool(services.accounts.get, did)
     artist = artist_name(account.name if account is not None else request.principal.handle)
     artwork = await intake.keep_artwork(image) if image is not None else None
     await intake.keep_audio(staged, audio)
@@ -176,20 +159,25 @@ async def upload_command(request: CommandRequest, body: Body) -> RegisterTrack:
 
 
 async def edit_command(request: CommandRequest, track_id: int, body: Body) -> EditTrack:
-    metadata = metadata_of(body)
-    gate = support_gate_of(body) if "support_gate" in body else KEEP
-    unlisted = body.flag("unlisted") if "unlisted" in body else None
-    downloads = downloads_of(body) if "downloads" in body else None
+    fields = fields_as(EditFields, body)
+    given: dict[str, Any] = {name: getattr(fields, name) for name in fields.model_fields_set}
     _refuse_image_as_text(body)
-    removes_artwork = body.flag("remove_image") or "image" in body
-    if "features" in body:
-        metadata["features"] = await features_of(
-            body, request.services.featured_artists, request.principal.did
-        )
+    if "features" in given:
+        artists, did = request.services.featured_artists, request.principal.did
+        given["features"] = await features_of(fields.features, artists, did)
+    removes_artwork = fields.remove_image or "image" in body.fields
     artwork: Artwork | Keep | None = None if removes_artwork else KEEP
     if not removes_artwork and (image := await _artwork_of(request, body)) is not None:
         artwork = await request.intake.keep_artwork(image)
-    return EditTrack(track_id, request.versions, metadata, gate, unlisted, downloads, artwork)
+    return EditTrack(
+        track_id,
+        request.versions,
+        {name: given[name] for name in METADATA if name in given},
+        given.get("support_gate", KEEP),
+        given.get("unlisted"),
+        given.get("downloads"),
+        artwork,
+    )
 
 
 async def _artwork_of(request: CommandRequest, body: Body) -> PreparedArtwork | None:
@@ -198,7 +186,7 @@ async def _artwork_of(request: CommandRequest, body: Body) -> PreparedArtwork | 
 
 
 def _refuse_image_as_text(body: Body) -> None:
-    if body.text("image"):
+    if body.fields.get("image") not in NONE:
         raise InvalidFieldError("image", "must be sent as a file of a multipart body")
 
 
@@ -208,29 +196,21 @@ def _refuse_audio(request: CommandRequest, audio_cid: str, but: int | None = Non
         require_no_duplicate(connection, request.principal.did, audio_cid, but=but)
 
 
-@router.post(
-    "/tracks/{track_id}/revert",
-    **command(
-        TrackBody,
-        either(
-            ["to_version"],
-            {},
-            to_version={"type": "integer", "description": "a `version` of the track's history"},
-            fields={**LIST_TEXT, "description": f"which of {', '.join(FIELDS)}; all when absent"},
-        ),
-    ),
-)
+class RevertFields(BaseModel):
+    to_version: Annotated[int, Strict(), Structured] = Field(description="a `version` of the track's history")
+    fields: Texts = Field((), description=f"which of {', '.join(FIELDS)}; all when absent")
+
+
+@router.post("/tracks/{track_id}/revert", **command(TrackBody, fields_of(RevertFields)))
 async def revert(track_id: TrackId, request: Command) -> Response:
     """Revert the track, or some of its fields, to a version; this is a change like any other."""
     services = request.services
     async with request.begin(on=track_id) as attempt:
         if not attempt.is_repetition:
-            if "to_version" not in attempt.body:
-                raise MissingPartError("to_version")
-            fields = tuple(attempt.body.texts("fields")) if "fields" in attempt.body else FIELDS
+            wanted = fields_as(RevertFields, attempt.body)
+            fields = wanted.fields if "fields" in wanted.model_fields_set else FIELDS
             require_revertible(fields)
-            to = attempt.body.whole_number("to_version")
-            command = Revert(track_id, request.versions, to_version=to, fields=fields)
+            command = Revert(track_id, request.versions, to_version=wanted.to_version, fields=fields)
             await attempt.publish_if(partial(published_by_reverting, command=command, log=services.log))
             await attempt.commit(
                 lambda unit: revert_track(unit, command, services.log, services.media),

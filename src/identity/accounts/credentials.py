@@ -4,11 +4,11 @@ import hashlib
 import secrets
 import time
 from collections import OrderedDict
-from collections.abc import Callable, Collection, Iterable
+from collections.abc import Callable, Collection, Iterable, Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from enum import StrEnum
-from typing import Final
+from typing import Any, Final
 
 import sqlalchemy as sa
 from pydantic import SecretStr
@@ -72,6 +72,13 @@ credential = sa.Table(
 )
 
 
+_LISTED: Final = (
+    *(credential.c.id, credential.c.kind, credential.c.name, credential.c.scope),
+    *(credential.c.created_at, credential.c.expires_at, credential.c.last_used_at),
+)
+"""What lists show of a token: its id can revoke it, and does not authenticate."""
+
+
 @dataclass(frozen=True)
 class Principal:
     """The authenticated account of a request, and what its token permits."""
@@ -98,19 +105,6 @@ class Principal:
             case Scope.OPERATOR:
                 return self.operator
         return scope in INCLUDED[self.scope]
-
-
-@dataclass(frozen=True)
-class Credential:
-    """One token as its owner sees it in a list. `id` can revoke the token, but does not authenticate."""
-
-    id: str
-    kind: CredentialKind
-    name: str
-    scope: Scope
-    created_at: datetime
-    expires_at: datetime | None
-    last_used_at: datetime | None
 
 
 @dataclass(frozen=True)
@@ -218,22 +212,15 @@ class Credentials:
         """Whether the account is one of ADMIN_DIDS; an admin also needs a token of scope admin."""
         return did in self._admin_dids
 
-    def issued_to(self, did: str, only: str | None = None) -> list[Credential]:
+    def issued_to(self, did: str, only: str | None = None) -> Sequence[Any]:
         """Return the usable tokens of this account, or `only` the one with this id and those made with it; newest first."""
         with self._database.read() as connection:
             now = self._database.now(connection)
-            rows = connection.execute(
-                sa.select(credential)
+            return connection.execute(
+                sa.select(*_LISTED)
                 .where(_of(did, only), _is_usable(now))
                 .order_by(credential.c.created_at.desc(), credential.c.token_hash)
             ).all()
-        return [
-            Credential(
-                *(row.id, CredentialKind(row.kind), row.name, Scope(row.scope)),
-                *(row.created_at, row.expires_at, row.last_used_at),
-            )
-            for row in rows
-        ]
 
     def is_usable(self, connection: sa.Connection, *, did: str, credential_id: str) -> bool:
         now = self._database.now(connection)

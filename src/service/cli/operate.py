@@ -71,7 +71,6 @@ def _number(count: int, noun: str) -> str:
     return f"{count} {noun}{'' if count == 1 else 's'}"
 
 
-at_most = click.option("--limit", default=100, type=click.IntRange(1, 1000), help="How many rows, at most.")
 Cells = dict[str, str | Callable[[Any], str]]
 """By the title of a column, the field that it shows, or a function of the row."""
 

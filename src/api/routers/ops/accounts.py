@@ -1,8 +1,9 @@
 """One account for operators: its lane, and its sessions and tokens, which an admin ends; and its tracks, which an admin takes down."""
 
+from collections.abc import Sequence
 from datetime import datetime
 from functools import partial
-from typing import Annotated
+from typing import Annotated, Any
 
 from fastapi import APIRouter, Path, Query, Response
 from pydantic import BaseModel, Field
@@ -25,7 +26,6 @@ from application.errors import TrackNotFoundError
 from application.operators import Takedown
 from application.tracks.commands import published_by_lifting_takedown
 from eventstore.idempotency import CommandResult
-from identity.accounts.credentials import Credential
 from outbox.operations.operators import Operator
 from projections.tracks.queries import track_by_id
 from projections.tracks.table import TrackView
@@ -100,7 +100,7 @@ async def end_tokens_of(
     return await request.perform(EndTokensBody, end)
 
 
-def _usable(services: Services, did: str, only: str | None) -> list[Credential]:
+def _usable(services: Services, did: str, only: str | None) -> Sequence[Any]:
     if services.accounts.get(did) is None:
         raise ArtistNotFoundError
     return services.credentials.issued_to(did, only)
