@@ -4,17 +4,16 @@ What a route needs of them is read from its dependencies, so that no route says 
 """
 
 import json
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from functools import cached_property
 from typing import Any, Final
 
 from fastapi import FastAPI, Request, Response
-from fastapi.dependencies.models import Dependant
 from fastapi.routing import APIRoute
 
 from api.auth.authentication import optional_caller, remembered_writer, session_cookie, signed_in
 from api.examples import example_of
-from api.openapi import ERROR_EXAMPLES, JSON, error_schemas
+from api.openapi import ERROR_EXAMPLES, JSON, calls_of, error_schemas
 from api.pipeline.command_request import KEY, command_request, idempotent_request
 from api.requests.parameters import MAX_WAIT_SECONDS, preferred_wait
 
@@ -101,7 +100,7 @@ def _complete(document: dict[str, Any], app: FastAPI) -> None:
     for route in app.routes:
         if not isinstance(route, APIRoute) or not route.include_in_schema:
             continue
-        calls = set(_calls(route.dependant))
+        calls = set(calls_of(route.dependant))
         for method in route.methods or ():
             name, operation = (
                 f"{method} {route.path_format}",
@@ -121,10 +120,3 @@ def _complete(document: dict[str, Any], app: FastAPI) -> None:
                 content = response.get("content", {}).get(JSON)
                 if status.startswith("2") and content is not None:
                     content["example"] = example_of(content["schema"], parts["schemas"], "", name)
-
-
-def _calls(dependant: Dependant) -> Iterator[Callable[..., Any]]:
-    for each in dependant.dependencies:
-        if each.call is not None:
-            yield each.call
-        yield from _calls(each)

@@ -1,9 +1,10 @@
 """OpenAPI fragments for errors, and for bodies that the routes parse themselves."""
 
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable, Iterator
 from http import HTTPStatus
-from typing import Any, Final
+from typing import Any, Final, TypeVar
 
+from fastapi.dependencies.models import Dependant
 from pydantic import BaseModel, ConfigDict
 
 from aggregates.errors import wording
@@ -33,8 +34,6 @@ TEXT: Final = {"type": "string"}
 FILE: Final = {"type": "string", "format": "binary"}
 AUDIO_FILE: Final = {**FILE, "description": "the audio"}
 IMAGE_FILE: Final = {**FILE, "description": "the cover"}
-_REPEATABLE: Final = (400, 401, 403, 409, 413, 415, 422, 503)
-_COMMAND: Final = (*_REPEATABLE, 404, 412)
 
 
 def error_schemas() -> dict[str, dict[str, Any]]:
@@ -69,10 +68,9 @@ def _example(code: str, message: str, *fields: str) -> dict[str, Any]:
 ERROR_EXAMPLES: Final = _error_examples()
 
 
-def errors(*statuses: int, free: bool = False) -> dict[int | str, dict[str, Any]]:
-    """Return responses for these statuses; with 413 also 408, and 429 unless the route is `free` of rate limits."""
+def errors(*statuses: int) -> dict[int | str, dict[str, Any]]:
+    """Return responses for these statuses; with 413 also 408."""
     too_slow = {408} if HTTPStatus.REQUEST_ENTITY_TOO_LARGE in statuses else set()
-    counted = set() if free else {429}
     return {
         status: {
             "description": ", ".join(BY_STATUS[status]),
@@ -85,23 +83,37 @@ def errors(*statuses: int, free: bool = False) -> dict[int | str, dict[str, Any]
                 }
             },
         }
-        for status in sorted({*statuses} | counted | too_slow)
+        for status in sorted({*statuses} | too_slow)
     }
 
 
-def repeatable_errors(*statuses: int) -> dict[int | str, dict[str, Any]]:
-    """Return the errors of every request that takes an Idempotency-Key, and these."""
-    return errors(*_REPEATABLE, *statuses)
+C = TypeVar("C", bound=Callable[..., Any])
 
 
-def command(answer: type[BaseModel], body: dict[str, Any] | None = None) -> dict[str, Any]:
-    """Return the options of the route of a command."""
-    return {"response_model": answer, "responses": errors(*_COMMAND), "openapi_extra": body}
+def refuses(*statuses: int) -> Callable[[C], C]:
+    """Say of a dependency with which statuses it, or what it is needed for, refuses a request."""
+
+    def mark(call: C) -> C:
+        REFUSALS[call] = statuses
+        return call
+
+    return mark
+
+
+REFUSALS: Final[dict[Callable[..., Any], tuple[int, ...]]] = {}
+
+
+def calls_of(dependant: Dependant) -> Iterator[Callable[..., Any]]:
+    """Yield all dependencies of a route, and theirs in turn."""
+    for each in dependant.dependencies:
+        if each.call is not None:
+            yield each.call
+        yield from calls_of(each)
 
 
 def operation(takes: type[BaseModel], answer: type[BaseModel]) -> dict[str, Any]:
     """Return the options of the route of what an admin does."""
-    return {"response_model": answer, "responses": repeatable_errors(404), "openapi_extra": fields_of(takes)}
+    return {"response_model": answer, "responses": errors(404), "openapi_extra": fields_of(takes)}
 
 
 def fields_of(model: type[BaseModel], **files: Any) -> dict[str, Any]:

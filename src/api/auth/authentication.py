@@ -11,6 +11,7 @@ from starlette.concurrency import run_in_threadpool
 
 from api.errors import CrossSiteError, ScopeRequiredError
 from api.middleware.http_layer import over_http, way_in
+from api.openapi import refuses
 from api.services import Services
 from application.errors import NotAuthenticatedError
 from eventstore.change import Via
@@ -139,11 +140,13 @@ def count(request: Request, services: Services, did: str | None = None) -> None:
         services.rate_limits.take(request, did)
 
 
+@refuses(429, 503)
 async def counted(request: Request, services: ServicesDep) -> None:
     """Count a request of a caller who is not signed in yet."""
     count(request, services)
 
 
+@refuses(429, 503)
 async def authenticated(
     request: Request, services: ServicesDep
 ) -> Principal | NotAuthenticatedError | CredentialExpiredError:
@@ -172,6 +175,7 @@ def _admitted(request: Request, services: Services, principal: Principal) -> Pri
 Authenticated = Annotated[Principal | NotAuthenticatedError | CredentialExpiredError, Depends(authenticated)]
 
 
+@refuses(401)
 async def signed_in(found: Authenticated) -> Principal:
     """Return the authenticated caller; raises NotAuthenticatedError or CredentialExpiredError."""
     if isinstance(found, Principal):
@@ -189,6 +193,7 @@ async def optional_caller(found: Authenticated) -> Principal | None:
 OptionalCaller = Annotated[Principal | None, Depends(optional_caller)]
 
 
+@refuses(403)
 async def writer(principal: SignedIn) -> Principal:
     """Return the caller if the credential's scope allows writes; raises ScopeRequiredError."""
     if not principal.may(Scope.WRITE):
@@ -237,6 +242,7 @@ async def refused_if_ended(request: Request, services: Services) -> AsyncGenerat
 RememberedWriter = Annotated[Principal, Depends(remembered_writer)]
 
 
+@refuses(403)
 async def operator(principal: SignedIn) -> Principal:
     """Return the caller if it may read what concerns all accounts; raises ScopeRequiredError."""
     if not principal.operator:
@@ -247,6 +253,7 @@ async def operator(principal: SignedIn) -> Principal:
 OperatorDep = Annotated[Principal, Depends(operator)]
 
 
+@refuses(403)
 async def admin(principal: SignedIn) -> Principal:
     """Return the caller if it is one of ADMIN_DIDS and the credential's scope is admin; raises ScopeRequiredError."""
     if not principal.admin:

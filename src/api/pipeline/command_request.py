@@ -28,6 +28,7 @@ from api.auth.authentication import RememberedWriter, ServicesDep, SignedIn, ref
 from api.errors import UnparsableError
 from api.json_response import response_of
 from api.middleware.http_layer import over_http
+from api.openapi import refuses
 from api.pipeline.media_intake import MediaIntake, PublicCopy
 from api.requests.body import Body, fields_as, received_body
 from api.requests.parameters import versions_of, wait_of
@@ -160,6 +161,7 @@ class IdempotentRequest:
         return response_of(attempt.result)
 
 
+@refuses(400, 401, 403, 409, 413, 415, 503)
 async def idempotent_request(
     request: Request, services: ServicesDep, principal: SignedIn
 ) -> IdempotentRequest:
@@ -392,6 +394,7 @@ class CommandRequest(IdempotentRequest):
         return await run_in_threadpool(read_and_check)
 
 
+@refuses(400, 401, 403, 404, 409, 412, 413, 415, 429, 503)
 async def command_request(
     request: Request, services: ServicesDep, principal: RememberedWriter
 ) -> CommandRequest:

@@ -20,7 +20,7 @@ from aggregates.errors import InvalidFieldError
 from aggregates.track import Track
 from api.errors import UnknownFieldError, UnknownParameterError, UnparsableError
 from api.json_response import AsciiJsonResponse
-from api.openapi import errors
+from api.openapi import REFUSALS, calls_of, errors
 from eventstore.untrusted import whole_number
 from outbox.mirror.namespace_moves import subject_with_record
 from outbox.pds.client import RecordKey
@@ -165,16 +165,13 @@ class StrictRoute(APIRoute):
     What its endpoint returns goes out as it is: a page calls the endpoint, and gets the same body.
     """
 
-    def __init__(
-        self,
-        path: str,
-        endpoint: Callable[..., Any],
-        *,
-        responses: dict[Any, Any] | None = None,
-        **options: Any,
-    ) -> None:
-        responses = {**errors(422, free=True), **(responses or {})}
-        super().__init__(path, _answering(endpoint), responses=responses, **options)
+    def __init__(self, path: str, endpoint: Callable[..., Any], **options: Any) -> None:
+        """Document also what a route is refused with for its parameters and its dependencies."""
+        super().__init__(path, _answering(endpoint), **options)
+        found = {422} | {each for call in calls_of(self.dependant) for each in REFUSALS.get(call, ())}
+        found |= {400} if self.dependant.query_params else set()
+        found |= {404} if self.dependant.path_params else set()
+        self.responses = {**errors(*found), **self.responses}
 
     def get_route_handler(self) -> Callable[[Request], Coroutine[Any, Any, Response]]:
         """Check the names before the route's own handler reads the values."""

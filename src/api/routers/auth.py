@@ -26,7 +26,7 @@ from api.error_responses import body_of
 from api.errors import NotSignedInHereError, ScopeRequiredError, TokenNotFoundError, TokenShownOnceError
 from api.json_response import AsciiJsonResponse, MessageBody, body_from, response_of
 from api.middleware.http_layer import over_http
-from api.openapi import errors, fields_of, repeatable_errors
+from api.openapi import errors, fields_of
 from api.pipeline.command_request import Idempotent, result_of
 from api.pipeline.concurrency import sign_in_under_way
 from api.requests.body import fields_as, received_body
@@ -78,7 +78,7 @@ class SignedInBody(BaseModel):
 @app_password.post(
     "/auth/app-password",
     response_model=SignedInBody,
-    responses=errors(400, 401, 403, 413, 415, 422, 503),
+    responses=errors(400, 401, 403, 413, 415),
     openapi_extra=fields_of(SignInFields),
 )
 async def sign_in(request: Request, services: ServicesDep) -> Response:
@@ -112,7 +112,7 @@ async def sign_in(request: Request, services: ServicesDep) -> Response:
 @router.post(
     "/auth/logout",
     response_model=MessageBody,
-    responses=errors(400, 403, 413, 415, 422, 503),
+    responses=errors(400, 403, 413, 415),
     openapi_extra=fields_of(SignOutFields),
 )
 async def log_out(request: Request, services: ServicesDep) -> Response:
@@ -126,7 +126,7 @@ async def log_out(request: Request, services: ServicesDep) -> Response:
     return response
 
 
-@router.get("/auth/accounts", response_model=AccountsBody, responses=errors(503))
+@router.get("/auth/accounts", response_model=AccountsBody)
 def read_accounts(request: Request, services: ServicesDep) -> Response:
     """List the accounts that this browser is signed in with, the active one first."""
     return AsciiJsonResponse(_accounts(browser_sessions(request, services)))
@@ -135,7 +135,7 @@ def read_accounts(request: Request, services: ServicesDep) -> Response:
 @router.post(
     "/auth/switch",
     response_model=AccountsBody,
-    responses=errors(400, 403, 404, 413, 415, 422, 503),
+    responses=errors(400, 403, 404, 413, 415),
     openapi_extra=fields_of(SeatFields),
 )
 async def switch(request: Request, services: ServicesDep) -> Response:
@@ -223,7 +223,6 @@ Issuer = Annotated[Principal, Depends(issuer)]
     "/auth/tokens",
     status_code=201,
     response_model=IssuedBody,
-    responses=repeatable_errors(),
     openapi_extra=fields_of(TokenFields),
 )
 async def issue_token(principal: Issuer, services: ServicesDep, request: Idempotent) -> Response:
@@ -249,14 +248,14 @@ async def issue_token(principal: Issuer, services: ServicesDep, request: Idempot
     return response_of(attempt.result)
 
 
-@tokens.get("/auth/tokens", responses=errors(401, 503))
+@tokens.get("/auth/tokens")
 def list_tokens(principal: SignedIn, services: ServicesDep) -> TokensBody:
     """List the account's valid sessions and tokens."""
     items = [token_row(each, principal) for each in services.credentials.issued_to(principal.did)]
     return TokensBody(items=items)
 
 
-@tokens.delete("/auth/tokens", response_model=EndedBody, responses=repeatable_errors())
+@tokens.delete("/auth/tokens", response_model=EndedBody)
 async def end_others(principal: Writer, services: ServicesDep, request: Idempotent) -> Response:
     """Revoke all except the one used for this request: for when one may have been stolen."""
     async with request.begin() as attempt:
@@ -266,7 +265,7 @@ async def end_others(principal: Writer, services: ServicesDep, request: Idempote
     return response_of(attempt.result)
 
 
-@tokens.delete("/auth/tokens/{token_id}", response_model=MessageBody, responses=repeatable_errors(404))
+@tokens.delete("/auth/tokens/{token_id}", response_model=MessageBody)
 async def end_token(
     token_id: TokenId, principal: Writer, services: ServicesDep, request: Idempotent
 ) -> Response:

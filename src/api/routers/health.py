@@ -25,7 +25,7 @@ async def healthz() -> dict[str, str]:
     return {"status": "ok"}
 
 
-@router.get("/readyz", responses=errors(503, free=True))
+@router.get("/readyz", responses=errors(503))
 async def readyz(request: Request, services: ServicesDep) -> dict[str, str]:
     """Say that the database is available, that the media store holds what it names, and that the read models are of this version.
 

@@ -124,7 +124,7 @@ class HistoryQuery(PageQuery):
 @router.get(
     "/tracks/{track_id}/history",
     response_model=Page[HistoryRow],
-    responses={**errors(400, 401, 403, 404, 422, 503), 200: {"content": {NDJSON: {}}}},
+    responses={**errors(403), 200: {"content": {NDJSON: {}}}},
 )
 def read_history(
     principal: SignedIn,
@@ -174,7 +174,7 @@ def _history(connection: sa.Connection, track_id: int, cursor: int | None, limit
     return body_from(Page[HistoryRow], page, items=rows)
 
 
-@router.get("/tracks/{track_id}/diff", responses=errors(400, 401, 403, 404, 422, 503))
+@router.get("/tracks/{track_id}/diff", responses=errors(403))
 def read_diff(
     principal: SignedIn, services: ServicesDep, track_id: TrackId, wanted: Annotated[DiffQuery, Query()]
 ) -> DiffBody:
@@ -226,7 +226,7 @@ class AuditRow(BaseModel):
 @router.get(
     "/audit",
     response_model=Page[AuditRow],
-    responses={**errors(400, 401, 403, 422, 503), 200: {"content": {NDJSON: {}}}},
+    responses={**errors(403), 200: {"content": {NDJSON: {}}}},
 )
 def read_audit(
     principal: SignedIn,
@@ -245,7 +245,7 @@ def read_audit(
     "/audit.ndjson",
     response_class=StreamingResponse,
     responses={
-        **errors(400, 401, 403, 422, 503),
+        **errors(403),
         200: {"content": {NDJSON: {"schema": {"type": "string"}}}, "description": "one event a line"},
     },
 )
@@ -327,7 +327,7 @@ class EventsQuery(BaseModel):
     response_class=StreamingResponse,
     dependencies=[Depends(open_stream)],
     responses={
-        **errors(400, 401, 403, 422, 503),
+        **errors(403),
         200: {"content": {STREAM: {"itemSchema": EVENT}}, "description": "one event a change"},
     },
 )

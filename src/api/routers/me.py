@@ -13,7 +13,7 @@ from api.auth.authentication import ServicesDep, SignedIn, Writer
 from api.errors import RateLimitedError
 from api.json_response import ListedUri, body_from, response_of
 from api.middleware.http_layer import over_http
-from api.openapi import errors, fields_of, repeatable_errors
+from api.openapi import fields_of
 from api.pipeline.command_request import Attempt, Idempotent, result_of
 from api.pipeline.concurrency import NDJSON, Export
 from api.requests.body import fields_as
@@ -54,7 +54,7 @@ class MeBody(BaseModel):
     )
 
 
-@router.get("/me", responses=errors(401, 503))
+@router.get("/me")
 def read_me(principal: SignedIn, services: ServicesDep) -> MeBody:
     """Read the caller's account."""
     with services.database.read() as connection:
@@ -71,12 +71,7 @@ def read_me(principal: SignedIn, services: ServicesDep) -> MeBody:
     )
 
 
-@router.patch(
-    "/me",
-    response_model=MeBody,
-    responses=repeatable_errors(),
-    openapi_extra=fields_of(ProfileFields),
-)
+@router.patch("/me", response_model=MeBody, openapi_extra=fields_of(ProfileFields))
 async def edit_me(principal: Writer, services: ServicesDep, request: Idempotent) -> Response:
     """Set the name and the bio shown here: an empty one is cleared, an absent one is left unchanged.
 
@@ -92,7 +87,7 @@ async def edit_me(principal: Writer, services: ServicesDep, request: Idempotent)
     return response_of(attempt.result)
 
 
-@router.post("/me/disconnect", response_model=DisconnectedBody, responses=repeatable_errors())
+@router.post("/me/disconnect", response_model=DisconnectedBody)
 async def disconnect(principal: Writer, services: ServicesDep, request: Idempotent) -> Response:
     """End this service's access to the caller's PDS; edits accumulate until the next sign-in."""
     async with request.begin() as attempt:
@@ -134,7 +129,7 @@ class VerifiedBody(BaseModel):
     problem: str | None
 
 
-@router.post("/me/verify", response_model=VerifiedBody, responses=repeatable_errors())
+@router.post("/me/verify", response_model=VerifiedBody)
 async def verify_own(principal: Writer, services: ServicesDep, request: Idempotent) -> Response:
     """Compare every record with the log; nothing is changed. A comparison of the account that is under way answers for this one.
 
@@ -169,7 +164,7 @@ CHUNK_BYTES: Final = 64 * 1024
 """Each chunk costs a thread hop; a line may have megabytes."""
 
 
-@router.delete(HERE, status_code=202, response_model=LeavingBody, responses=repeatable_errors())
+@router.delete(HERE, status_code=202, response_model=LeavingBody)
 async def leave(principal: Writer, services: ServicesDep, request: Idempotent) -> Response:
     """Remove every record of ours from the PDS, and then the login, the session that asked, and the account.
 
@@ -199,7 +194,7 @@ async def leave(principal: Writer, services: ServicesDep, request: Idempotent) -
 @router.get(
     "/me/export",
     response_class=StreamingResponse,
-    responses={**errors(401, 503), 200: {"content": {NDJSON: {}}}},
+    responses={200: {"content": {NDJSON: {}}}},
 )
 def export_own(principal: SignedIn, services: ServicesDep) -> Response:
     """Export everything that is known of the account here, as lines in the format of `mastertape export`.

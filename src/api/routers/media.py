@@ -31,7 +31,7 @@ class CoverQuery(AsOf):
 @router.head("/audio/{cid}.{extension}", include_in_schema=False)
 @router.get(
     "/audio/{cid}.{extension}",
-    responses=errors(401, 402, 404, 416, 422, 503),
+    responses=errors(401, 402, 404, 416, 422, 429, 503),
     response_class=Response,
 )
 async def audio(cid: Cid, extension: Extension, request: ForMedia) -> Response:
@@ -41,7 +41,7 @@ async def audio(cid: Cid, extension: Extension, request: ForMedia) -> Response:
 
 @router.get(
     "/audio/{cid}.{extension}/download",
-    responses=errors(401, 402, 403, 404, 416, 422, 503),
+    responses=errors(401, 402, 403, 404, 416, 422, 429, 503),
     response_class=Response,
 )
 async def download(cid: Cid, extension: Extension, request: ForMedia) -> Response:
@@ -50,7 +50,7 @@ async def download(cid: Cid, extension: Extension, request: ForMedia) -> Respons
 
 
 @router.head("/artwork/{cid}", include_in_schema=False)
-@router.get("/artwork/{cid}", responses=errors(400, 404, 416, 422, 503), response_class=Response)
+@router.get("/artwork/{cid}", responses=errors(400, 404, 416, 422, 429, 503), response_class=Response)
 async def artwork(cid: Cid, request: ForMedia, size: Size = None) -> Response:
     """Read a cover or a thumbnail; covers are never gated. That of a track that was taken down is for admins only.
 
@@ -60,9 +60,7 @@ async def artwork(cid: Cid, request: ForMedia, size: Size = None) -> Response:
 
 
 @of_tracks.head("/tracks/{track_id}/artwork", include_in_schema=False)
-@of_tracks.get(
-    "/tracks/{track_id}/artwork", responses=errors(400, 401, 403, 404, 416, 422, 503), response_class=Response
-)
+@of_tracks.get("/tracks/{track_id}/artwork", responses=errors(401, 403, 416), response_class=Response)
 async def artwork_of_track(
     track_id: TrackId, wanted: Annotated[CoverQuery, Query()], request: ForMedia
 ) -> Response:
@@ -83,9 +81,7 @@ class WaveformBody(BaseModel):
     duration: float
 
 
-@of_tracks.get(
-    "/tracks/{track_id}/waveform", response_model=WaveformBody, responses=errors(401, 402, 404, 422, 503)
-)
+@of_tracks.get("/tracks/{track_id}/waveform", response_model=WaveformBody, responses=errors(401, 402))
 async def waveform(track_id: TrackId, request: ForMedia) -> Response:
     """Read the waveform of a track, for those who may play it. It is computed soon after an upload, for wav, flac, ogg, mp3 and aiff."""
     found, headers = await request.waveform(track_id)

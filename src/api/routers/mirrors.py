@@ -11,7 +11,7 @@ from aggregates.errors import InvalidFieldError
 from aggregates.track import Track
 from api.auth.authentication import ServicesDep, SignedIn
 from api.errors import MissingPartError
-from api.openapi import command, errors, fields_of
+from api.openapi import errors, fields_of
 from api.pipeline.command_request import Command, result_of
 from api.requests.body import fields_as
 from api.requests.fields import Structured
@@ -52,10 +52,7 @@ class ResolveFields(BaseModel):
     )
 
 
-@router.get(
-    "/tracks/{track_id}/mirror",
-    responses=errors(401, 403, 404, 422, 503),
-)
+@router.get("/tracks/{track_id}/mirror", responses=errors(403))
 def read_mirror(principal: SignedIn, services: ServicesDep, track_id: TrackId) -> RecordMirrorBody:
     """Read what the log wants, what the PDS confirmed and what was tried."""
     with services.database.read() as connection:
@@ -63,10 +60,7 @@ def read_mirror(principal: SignedIn, services: ServicesDep, track_id: TrackId) -
         return record_mirror(connection, track_id, services.log, services.kinds)
 
 
-@router.get(
-    "/tracks/{track_id}/mirror/compare",
-    responses=errors(401, 403, 404, 422, 503),
-)
+@router.get("/tracks/{track_id}/mirror/compare", responses=errors(403))
 async def compare_record(principal: SignedIn, services: ServicesDep, track_id: TrackId) -> ComparisonBody:
     """Compare what the log wants, what the PDS confirmed last and what it has now, field by field.
 
@@ -77,7 +71,7 @@ async def compare_record(principal: SignedIn, services: ServicesDep, track_id: T
     return await run_in_threadpool(comparison_body, track_id, known, present)
 
 
-@router.post("/tracks/{track_id}/mirror/retry", **command(RecordMirrorBody))
+@router.post("/tracks/{track_id}/mirror/retry", response_model=RecordMirrorBody)
 async def retry(track_id: TrackId, request: Command) -> Response:
     """Retry at once, also a rejected record and a lane that backs off."""
     command, show = OnTrack(track_id, request.versions), partial(_mirror, request.services)
@@ -88,7 +82,8 @@ async def retry(track_id: TrackId, request: Command) -> Response:
 
 @router.post(
     "/tracks/{track_id}/mirror/resolve",
-    **command(RecordMirrorBody, fields_of(ResolveFields)),
+    response_model=RecordMirrorBody,
+    openapi_extra=fields_of(ResolveFields),
 )
 async def resolve_conflict(track_id: TrackId, request: Command) -> Response:
     """Resolve a record that was edited elsewhere: `ours` is written again, or the fields of `theirs` that a track has are adopted.
@@ -109,7 +104,7 @@ async def resolve_conflict(track_id: TrackId, request: Command) -> Response:
     return await attempt.response()
 
 
-@router.get("/me/mirror", responses=errors(401, 503))
+@router.get("/me/mirror")
 def read_lane(principal: SignedIn, services: ServicesDep) -> LaneBody:
     """Read whether the account's records reach its PDS, and how many wait in which state."""
     with services.database.read() as connection:

@@ -93,7 +93,7 @@ class LoginQuery(BaseModel):
     LOGIN_PATH,
     status_code=303,
     response_class=RedirectResponse,
-    responses=PAGE | errors(400, 401, 403, 404, 422, 503),
+    responses=PAGE | errors(401, 403, 404),
     dependencies=[Depends(sign_in_under_way)],
 )
 async def login(request: Request, services: ServicesDep, wanted: Annotated[LoginQuery, Query()]) -> Response:
@@ -116,7 +116,7 @@ async def login(request: Request, services: ServicesDep, wanted: Annotated[Login
     CALLBACK_PATH,
     status_code=303,
     response_class=RedirectResponse,
-    responses=errors(400, 401, 403, 404, 422, 503),
+    responses=errors(400, 401, 403, 404, 422, 429, 503),
     dependencies=[Depends(sign_in_under_way)],
 )
 async def callback(
@@ -126,13 +126,13 @@ async def callback(
     return await _SignIn(request, services).finish(query)
 
 
-@standard.get(METADATA_PATH, responses=errors(404, free=True))
+@standard.get(METADATA_PATH, responses=errors(404))
 async def read_client_metadata(services: ServicesDep) -> dict[str, Any]:
     """Describe this client to authorization servers; its URL is the client ID."""
     return _confidential(services).metadata()
 
 
-@standard.get(JWKS_PATH, responses=errors(404, free=True))
+@standard.get(JWKS_PATH, responses=errors(404))
 async def read_jwks(services: ServicesDep) -> dict[str, Any]:
     """Return the public keys that this client signs with."""
     return _confidential(services).jwks()

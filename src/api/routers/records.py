@@ -14,7 +14,7 @@ from aggregates.track import Track
 from api.auth.authentication import ServicesDep, SignedIn, Writer
 from api.json_response import response_of
 from api.middleware.http_layer import over_http
-from api.openapi import command, errors, fields_of, repeatable_errors
+from api.openapi import fields_of
 from api.pipeline.command_request import Command, CommandRequest, Idempotent, Respond, result_of
 from api.pipeline.media_request import CallerReads, Reads
 from api.pipeline.pds import blob_limit, look, place_of
@@ -174,10 +174,9 @@ def _recorded(
 def accepted(done: type[BaseModel], until_then: type[Accepted]) -> dict[str, Any]:
     """Return the options of a command whose answer is another one until the PDS has confirmed it."""
     description = "Recorded, but not confirmed by the PDS yet; Location says where to look."
-    options = command(done)
     return {
-        **options,
-        "responses": {202: {"model": until_then, "description": description}, **options["responses"]},
+        "response_model": done,
+        "responses": {202: {"model": until_then, "description": description}},
     }
 
 
@@ -260,7 +259,7 @@ POLL_SECONDS: Final = 0.2
     ADOPTION,
     status_code=202,
     response_model=AdoptionBody,
-    responses={200: {"model": AdoptionBody}, **repeatable_errors()},
+    responses={200: {"model": AdoptionBody}},
 )
 async def adopt(
     principal: Writer, services: ServicesDep, prefer: WaitPreference, request: Idempotent
@@ -287,7 +286,7 @@ async def adopt(
     return response_of(_adopted(report), {"Preference-Applied": f"wait={prefer}"})
 
 
-@router.get(ADOPTION, responses=errors(401, 503))
+@router.get(ADOPTION)
 def read_adoption(principal: SignedIn, services: ServicesDep) -> AdoptionBody:
     """Read the progress: which records became tracks, and which cannot, and why."""
     with services.database.read() as connection:
@@ -310,13 +309,7 @@ class MigrateFields(BaseModel):
     retry_failed: Flag = Field(False, description="whether to request again what the PDS refused")
 
 
-@router.post(
-    MIGRATION,
-    status_code=202,
-    response_model=MigrationBody,
-    responses=repeatable_errors(),
-    openapi_extra=fields_of(MigrateFields),
-)
+@router.post(MIGRATION, status_code=202, response_model=MigrationBody, openapi_extra=fields_of(MigrateFields))
 async def migrate_everything(principal: Writer, services: ServicesDep, request: Idempotent) -> Response:
     """Request a copy on the PDS of all audio that may be there and is not, behind live work; a repeated request requests nothing twice.
 
@@ -338,7 +331,7 @@ async def migrate_everything(principal: Writer, services: ServicesDep, request: 
     return response_of(attempt.result)
 
 
-@router.get(MIGRATION, responses=errors(401, 503))
+@router.get(MIGRATION)
 def read_migration(principal: SignedIn, services: ServicesDep) -> MigrationBody:
     """Read how much of the caller's audio is on the PDS, pending, refused and why, or excluded."""
     with services.database.read() as connection:

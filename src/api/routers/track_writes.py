@@ -10,7 +10,7 @@ from starlette.concurrency import run_in_threadpool
 
 from aggregates.errors import InvalidFieldError
 from aggregates.track import METADATA, Track
-from api.openapi import AUDIO_FILE, IMAGE_FILE, command, fields_of, multipart
+from api.openapi import AUDIO_FILE, IMAGE_FILE, fields_of, multipart
 from api.pipeline.command_request import Command, CommandRequest, Respond
 from api.requests.body import NONE, Body, fields_as
 from api.requests.fields import EditFields, Structured, Texts, UploadFields, features_of
@@ -47,7 +47,8 @@ if TYPE_CHECKING:
 @router.post(
     "/tracks",
     status_code=201,
-    **command(TrackBody, multipart({"file": AUDIO_FILE}, UploadFields, image=IMAGE_FILE)),
+    response_model=TrackBody,
+    openapi_extra=multipart({"file": AUDIO_FILE}, UploadFields, image=IMAGE_FILE),
 )
 async def upload_track(request: Command) -> Response:
     """Upload a track. Its record on the PDS follows; see `mirror` for its state."""
@@ -73,7 +74,8 @@ async def answer_upload(
 
 @router.patch(
     "/tracks/{track_id}",
-    **command(TrackBody, fields_of(EditFields, image=IMAGE_FILE)),
+    response_model=TrackBody,
+    openapi_extra=fields_of(EditFields, image=IMAGE_FILE),
 )
 async def edit(track_id: TrackId, request: Command) -> Response:
     """Change the given fields: an empty one is cleared, an absent one is left unchanged."""
@@ -97,7 +99,9 @@ async def answer_edit(
     return await attempt.response()
 
 
-@router.put("/tracks/{track_id}/audio", **command(TrackBody, multipart({"file": AUDIO_FILE})))
+@router.put(
+    "/tracks/{track_id}/audio", response_model=TrackBody, openapi_extra=multipart({"file": AUDIO_FILE})
+)
 async def replace(track_id: TrackId, request: Command) -> Response:
     """Replace the audio; everything else stays."""
     return await answer_replacement(track_id, request, changed_track)
@@ -118,14 +122,14 @@ async def answer_replacement(track_id: int, request: CommandRequest, show: Respo
     return await attempt.response()
 
 
-@router.delete("/tracks/{track_id}", **command(DeletedBody))
+@router.delete("/tracks/{track_id}", response_model=DeletedBody)
 async def delete(track_id: TrackId, request: Command) -> Response:
     """Delete the track and its record; it can be undeleted while its bytes are kept."""
     command = OnTrack(track_id, request.versions)
     return await request.answer(lambda unit: delete_track(unit, command), deleted_track, on=track_id)
 
 
-@router.post("/tracks/{track_id}/undelete", **command(TrackBody))
+@router.post("/tracks/{track_id}/undelete", response_model=TrackBody)
 async def undelete(track_id: TrackId, request: Command) -> Response:
     """Undelete a track, with the same record key; a live one is left unchanged."""
     services = request.services
@@ -201,7 +205,7 @@ class RevertFields(BaseModel):
     fields: Texts = Field((), description=f"which of {', '.join(FIELDS)}; all when absent")
 
 
-@router.post("/tracks/{track_id}/revert", **command(TrackBody, fields_of(RevertFields)))
+@router.post("/tracks/{track_id}/revert", response_model=TrackBody, openapi_extra=fields_of(RevertFields))
 async def revert(track_id: TrackId, request: Command) -> Response:
     """Revert the track, or some of its fields, to a version; this is a change like any other."""
     services = request.services

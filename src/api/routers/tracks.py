@@ -57,7 +57,7 @@ class Listing(PageQuery):
     q: str | None = Field(None, description="with these words in title, artist or album")
 
 
-@router.get("/tracks", responses=errors(400, 422, 503))
+@router.get("/tracks")
 def list_tracks(
     caller: OptionalCaller, services: ServicesDep, wanted: Annotated[Listing, Query()]
 ) -> Page[TrackBody]:
@@ -86,7 +86,7 @@ def list_tracks(
     return body_from(Page[TrackBody], page, items=items)
 
 
-@router.get("/tracks/{track_id}", response_model=TrackBody, responses=errors(400, 401, 403, 404, 422, 503))
+@router.get("/tracks/{track_id}", response_model=TrackBody, responses=errors(401, 403))
 def read_track(
     caller: OptionalCaller, services: ServicesDep, track_id: TrackId, wanted: Annotated[AsOf, Query()]
 ) -> Response:
@@ -104,7 +104,7 @@ def read_track(
 @router.head("/tracks/{track_id}/audio", include_in_schema=False)
 @router.get(
     "/tracks/{track_id}/audio",
-    responses=errors(400, 401, 403, 404, 416, 422, 503),
+    responses=errors(403, 416),
     response_class=Response,
 )
 async def audio_of_track(
@@ -175,7 +175,7 @@ class MyTracksBody(Page[MyTrackBody]):
     )
 
 
-@router.get("/me/tracks", responses=errors(400, 401, 422, 503))
+@router.get("/me/tracks")
 def list_my_tracks(
     principal: SignedIn, services: ServicesDep, wanted: Annotated[MyListing, Query()]
 ) -> MyTracksBody:
@@ -289,7 +289,7 @@ class Wanted(BaseModel):
     did: list[str] = Field(description=f"1 to {MAX_ARTISTS} DIDs")
 
 
-@artists.get("/artists", responses=errors(400, 422, 503))
+@artists.get("/artists")
 def list_artists(
     _caller: OptionalCaller, services: ServicesDep, wanted: Annotated[Wanted, Query()]
 ) -> ArtistsBody:
@@ -300,7 +300,7 @@ def list_artists(
     return ArtistsBody(items=[ArtistBody.of(account) for account in found])
 
 
-@artists.get("/artists/{artist}", responses=errors(404, 503))
+@artists.get("/artists/{artist}")
 def read_artist(
     _caller: OptionalCaller,
     services: ServicesDep,

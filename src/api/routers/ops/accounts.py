@@ -58,17 +58,14 @@ class EndedTokensBody(BaseModel):
     dry_run: bool
 
 
-@router.get("/ops/lanes/{did}", responses=errors(400, 401, 403, 404, 422, 503))
+@router.get("/ops/lanes/{did}", responses=errors(400))
 def read_lane_of(_operator: OperatorDep, services: ServicesDep, did: AccountDid) -> LaneOfAccountBody:
     """Read what waits in an account's lane, what it waits for, its next time, its login's state and its host."""
     with services.database.read() as connection:
         return lane_of_account(connection, did, services.database.now(connection))
 
 
-@router.get(
-    "/ops/accounts/{did}/tokens",
-    responses=errors(400, 401, 403, 404, 422, 503),
-)
+@router.get("/ops/accounts/{did}/tokens")
 def read_tokens_of(
     operator: OperatorDep,
     services: ServicesDep,

@@ -54,7 +54,6 @@ LANE_STATES: Final = (
     MirrorReason.PDS_AWAY,
     MirrorReason.BACKOFF,
 )
-READ_ERRORS: Final = errors(400, 401, 403, 422, 503)
 MAX_OPERATION_SECONDS: Final = 20.0
 # Others have failed too, but their owner has deleted the track or gated its audio since.
 _REFUSED_AUDIO: Final = (
@@ -102,7 +101,7 @@ class ProgressQuery(BaseModel):
     cause: Name | None = Field(None, description="to records that failed for this cause, in a redrive")
 
 
-@router.get("/ops/lanes", responses=READ_ERRORS)
+@router.get("/ops/lanes")
 def read_lanes(
     _operator: OperatorDep, services: ServicesDep, wanted: Annotated[LanesQuery, Query()]
 ) -> Page[LaneRow]:
@@ -117,7 +116,7 @@ def read_lanes(
     return Page[LaneRow](items=items, cursor=cursor)
 
 
-@router.get("/ops/hosts", responses=READ_ERRORS)
+@router.get("/ops/hosts")
 def read_hosts(
     _operator: OperatorDep, services: ServicesDep, wanted: Annotated[HostsQuery, Query()]
 ) -> Page[HostRow]:
@@ -138,7 +137,7 @@ def _place_among_failing(row: Any) -> str:
     return time_cursor(row.failing_since or NEVER, row.host)
 
 
-@router.get("/ops/failures", responses=READ_ERRORS)
+@router.get("/ops/failures")
 def read_failures(
     _operator: OperatorDep, services: ServicesDep, wanted: Annotated[FailuresQuery, Query()]
 ) -> FailuresBody:
@@ -156,7 +155,7 @@ def read_failures(
     return FailuresBody(items=items, cursor=cursor)
 
 
-@router.get("/ops/progress", responses={**READ_ERRORS, **errors(404)})
+@router.get("/ops/progress", responses=errors(404))
 def read_progress(
     _operator: OperatorDep, services: ServicesDep, wanted: Annotated[ProgressQuery, Query()]
 ) -> ProgressBody:

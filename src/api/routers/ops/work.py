@@ -14,7 +14,7 @@ from pydantic import BaseModel, Field
 from api.auth.authentication import Admin, OperatorDep, ServicesDep
 from api.json_response import MessageBody, Page, cut
 from api.middleware.http_layer import over_http
-from api.openapi import errors, operation
+from api.openapi import operation
 from api.pipeline.command_request import Idempotent, result_of
 from api.requests.parameters import (
     JobId,
@@ -83,7 +83,7 @@ class OverviewBody(BaseModel):
     release: ReleaseBody
 
 
-@router.get("/ops/overview", responses=errors(401, 403, 503))
+@router.get("/ops/overview")
 def read_overview(_operator: OperatorDep, services: ServicesDep) -> OverviewBody:
     """Read whether all is well, what waits, and since when; and how often requests failed in each hour of the last day."""
     problem = services.not_ready_because() or services.silent_because()
@@ -115,7 +115,7 @@ def _by_state(unfinished: Sequence[Any], what: str) -> dict[str, int]:
     return dict(counted)
 
 
-@router.get("/ops/work", responses=errors(401, 403, 503))
+@router.get("/ops/work")
 def read_work(_operator: OperatorDep, services: ServicesDep) -> WorkBody:
     """Read how far read models, the scan and the firehose are, how many jobs there are, and what failed."""
     with services.database.read() as connection:
@@ -131,7 +131,7 @@ class RetryBody(BaseModel):
     reason: Reason
 
 
-@router.get("/ops/jobs", responses=errors(400, 401, 403, 422, 503))
+@router.get("/ops/jobs")
 def read_jobs(
     _operator: OperatorDep, services: ServicesDep, wanted: Annotated[JobsQuery, Query()]
 ) -> Page[JobRow]:
@@ -159,7 +159,7 @@ class RepairsQuery(PageQuery):
     did: Name | None = Field(None, description="of this account")
 
 
-@router.get("/ops/repairs", responses=errors(400, 401, 403, 422, 503))
+@router.get("/ops/repairs")
 def read_repairs(
     _operator: OperatorDep, services: ServicesDep, wanted: Annotated[RepairsQuery, Query()]
 ) -> Page[RepairRow]:
@@ -171,7 +171,7 @@ def read_repairs(
     return Page[RepairRow](items=[repair_row(row) for row in rows], cursor=cursor)
 
 
-@router.get("/ops/repairs/{repair_id}", responses=errors(401, 403, 404, 422, 503))
+@router.get("/ops/repairs/{repair_id}")
 def read_repair(_operator: OperatorDep, services: ServicesDep, repair_id: RepairId) -> RepairBody:
     """Read what a repair would change, how far it is, and what it skipped."""
     with services.database.read() as connection:
