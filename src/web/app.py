@@ -21,7 +21,9 @@ from api.services import Services
 from identity.accounts.credentials import Scope as TokenScope
 from web import rendering
 from web.ask import Api, ApiDep, FormDep, PageRoute, RefusedError, SignInFirstError, accepts_html
-from web.pages import docs, ops, pds, public, studio
+from web.pages import docs, pds, public
+from web.pages.ops import actions, deliveries, now, people, repairs
+from web.pages.studio import my_tracks, record, track
 from web.rendering import Viewer, address_of, page_headers, rendered, viewer_in_cookie
 
 NEEDS_SIGN_IN: Final = frozenset({HTTPStatus.UNAUTHORIZED, HTTPStatus.PAYMENT_REQUIRED})
@@ -112,15 +114,8 @@ async def _then(address: str, api: Api, path: str, fields: dict[str, str]) -> Re
     return response
 
 
-ROUTERS: Final = (
-    rendering.static,
-    public.router,
-    router,
-    pds.router,
-    *studio.ROUTERS,
-    docs.router,
-    *ops.ROUTERS,
-)
+PAGES: Final = (my_tracks, track, record, docs, now, deliveries, repairs, people, actions)
+ROUTERS: Final = (rendering.static, public.router, router, pds.router, *(page.router for page in PAGES))
 
 
 def create_app(services: Services) -> DocumentedApp:

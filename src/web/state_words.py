@@ -73,6 +73,14 @@ class Meaning(BaseModel):
     act: Act | None = None
 
 
+class OfRecord(BaseModel):
+    """What operators read of a record; `next` is when it is tried again where no time is known."""
+
+    label: str
+    tone: str = "bad"
+    next: str = "once a person has decided"
+
+
 class Words(BaseModel):
     """What words.toml holds; a key that names no state is refused."""
 
@@ -90,7 +98,7 @@ class Words(BaseModel):
     account_events: dict[str, str]
     ways: dict[str, str]
     operator_actions: dict[str, list[str]]
-    records: dict[MirrorState, str]
+    records: dict[MirrorState, OfRecord]
     causes: dict[VerdictKind, str]
 
 

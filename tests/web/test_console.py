@@ -20,7 +20,7 @@ from tests.fake_pds.scripted_pds import HOST
 from tests.remarks import REMARKS, a_remark
 from tests.statements import recorded_statements
 from tests.web.pages import assert_runs_only_our_files, hidden
-from web.pages.ops import ROUTERS
+from web.app import PAGES
 
 SCREENS = (
     "/ops",
@@ -95,7 +95,8 @@ def test_an_operator_sees_every_screen_and_can_do_none_of_what_admins_do(world, 
         assert page.status_code == 200
         assert 'method="post" action="/ops' not in page.text
     before = world.state()
-    routes = [route for router in ROUTERS for route in router.routes if "POST" in route.methods]
+    of_console = (page for page in PAGES if page.__name__.startswith("web.pages.ops."))
+    routes = [route for page in of_console for route in page.router.routes if "POST" in route.methods]
     assert routes
     for route in routes:
         address = re.sub(r"\{\w+\}", str(refused["id"]), route.path)

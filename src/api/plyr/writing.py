@@ -72,24 +72,18 @@ class Publishing(BaseModel):
     attach_rights: Literal[False] = False
 
 
-class Access(BaseModel):
-    """Who may have a track: the newer field, or the older."""
+class PeerFields(BaseModel):
+    """What our own routes do not take: `publishing`, or in older clients `visibility`, says who may have a track."""
 
     publishing: Annotated[dict[str, Any] | None, Structured] = None
     visibility: str | None = None
-
-
-class Settings(BaseModel):
-    settings: Annotated[dict[str, Any] | None, Structured] = None
-
-
-class PeerUpload(BaseModel):
     album_id: str | None = None
+    settings: Annotated[dict[str, Any] | None, Structured] = None
 
 
 def access_of(body: Body) -> dict[str, Any]:
     """Return what `publishing` or `visibility` says of OURS and `downloads`; nothing without either. Raises InvalidFieldError."""
-    asked = fields_as(Access, body)
+    asked = fields_as(PeerFields, body)
     if asked.publishing is None:
         word = asked.visibility
         if word is None:
@@ -202,7 +196,7 @@ NOT_HELD: Final[Mapping[str, str]] = {
     "copyright": "this service keeps no rights",
     "auto_tag": "this service tags nothing by itself",
 }
-UPLOAD_BODY: Final = names("file", *FIELDS, "image", "album_id", *NOT_HELD, *Access.model_fields)
+UPLOAD_BODY: Final = names("file", *FIELDS, "image", "album_id", *NOT_HELD, "publishing", "visibility")
 
 
 @router.post("/tracks", openapi_extra=UPLOAD_BODY)
@@ -239,7 +233,7 @@ async def _upload_command(request: CommandRequest, body: Body) -> RegisterTrack:
             raise InvalidFieldError(field, f"must not be sent: {why}")
     access = access_of(body)
     fields = {name: value for name, value in body.fields.items() if name in FIELDS}
-    if album_id := fields_as(PeerUpload, body).album_id:
+    if album_id := fields_as(PeerFields, body).album_id:
         if fields.get("album"):
             raise InvalidFieldError("album_id", "album and album_id are mutually exclusive")
         services = request.services
@@ -284,7 +278,7 @@ def read_job(track_id: PeerTrackId, principal: SignedIn, services: ServicesDep) 
 
 
 async def _access_command(request: CommandRequest, track_id: int, body: Body) -> EditTrack:
-    settings = fields_as(Settings, body).settings
+    settings = fields_as(PeerFields, body).settings
     if settings is None:
         raise InvalidFieldError("settings", "must be there: artists have no defaults here")
     return EditTrack(track_id, request.versions, **access_in(settings, "settings"))

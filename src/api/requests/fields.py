@@ -59,9 +59,11 @@ ITEM_CHARACTERS: Final = {"tags": TAG_CHARACTERS}
 
 
 def _parsed(value: Any, info: ValidationInfo) -> Any:
-    """Return a structured value: a form, which is the context, has it as JSON text."""
-    if not isinstance(value, str) or value.lower() == "null":
-        return value if not isinstance(value, str) else None
+    """Return a structured value, which a form (the context says whether it is one) has as JSON text."""
+    if not isinstance(value, str):
+        return value
+    if value.lower() == "null":
+        return None
     try:
         return parsed(value.encode()) if info.context else value
     except TooComplexError:

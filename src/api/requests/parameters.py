@@ -30,9 +30,8 @@ NO_TRACK: Final = 0
 """An id that no track has."""
 
 
-def number_of(text: str) -> int | None:
-    """Return the number that a page got as a text; None where it is none."""
-    return whole_number(text)
+number_of: Final = whole_number
+"""For pages, which get numbers as texts."""
 
 
 _STORABLE: Final = AfterValidator(lambda number: number if 0 < number <= MAX_ID else NO_TRACK)

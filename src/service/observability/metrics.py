@@ -39,48 +39,6 @@ UNANSWERED: Final = "none"
 SAMPLE_SECONDS: Final = 5
 
 
-class HttpMetrics:
-    """Counts requests by the template of their route, never by their path."""
-
-    def __init__(self, registry: CollectorRegistry) -> None:
-        self._requests: Final = Counter(
-            "http_requests", "Requests, by their status.", ["method", "route", "status"], registry=registry
-        )
-        self._seconds: Final = Histogram(
-            "http_request_seconds",
-            "From a request to the beginning of its response.",
-            ["method", "route"],
-            buckets=REQUEST_BUCKETS_SECONDS,
-            registry=registry,
-        )
-
-    def answered(self, method: str, route: str | None, status: int | None, seconds: float) -> None:
-        """Count a request; `status` is None if its client left before the response began."""
-        labels = (method if method in METHODS else OTHER, route or OTHER)
-        self._requests.labels(*labels, str(status or UNANSWERED)).inc()
-        self._seconds.labels(*labels).observe(seconds)
-
-
-class ConnectionMetrics:
-    """Samples of the pool of connections; `serve --workers` shows the sum over the processes that run."""
-
-    def __init__(self, registry: CollectorRegistry) -> None:
-        self._gauge: Final = Gauge(
-            "database_connections",
-            "Connections to the database: in use, and at most.",
-            ["state"],
-            registry=registry,
-            multiprocess_mode="livesum",
-        )
-        self.database: Database | None = None
-
-    def sample(self) -> None:
-        """Set the gauge; callable from any thread."""
-        if self.database is not None:
-            self._gauge.labels("in_use").set(self.database.connections_in_use)
-            self._gauge.labels("limit").set(self.database.max_connections)
-
-
 IS_ONE_OF_SEVERAL: Final = "PROMETHEUS_MULTIPROC_DIR" in os.environ
 """Whether prometheus_client keeps the counts in files that the processes of one `serve --workers` share."""
 DELIVERY_BUCKETS: Final = (0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10, 30, 60, 300, 1800, 3600, 21600, 86400)
@@ -109,8 +67,6 @@ class Metrics(RelayMetrics):
                 lambda: [InfoMetricFamily("mastertape_build", "The release that runs.", value=release)]
             )
         )
-        self.http: Final = HttpMetrics(self.registry)
-        self.connections: Final = ConnectionMetrics(self.registry)
         if not IS_ONE_OF_SEVERAL:
             ProcessCollector(registry=self.registry)
 
@@ -130,6 +86,22 @@ class Metrics(RelayMetrics):
             "mirror_fenced_commits", "Deliveries that outlived their lease and whose result was refused."
         )
         self._refreshes = counter("oauth_refresh", "Refreshes of sessions at PDSes.", "outcome")
+        self._requests = counter("http_requests", "Requests, by their status.", "method", "route", "status")
+        self._request_seconds = Histogram(
+            "http_request_seconds",
+            "From a request to the beginning of its response.",
+            ["method", "route"],
+            buckets=REQUEST_BUCKETS_SECONDS,
+            registry=self.registry,
+        )
+        self._connections = Gauge(
+            "database_connections",
+            "Connections to the database: in use, and at most.",
+            ["state"],
+            registry=self.registry,
+            multiprocess_mode="livesum",  # the sum over the processes that run
+        )
+        self._database: Database | None = None
         self._delivery = Histogram(
             "mirror_delivery_seconds",
             "From the commit of a generation to its confirmation by the PDS.",
@@ -139,7 +111,7 @@ class Metrics(RelayMetrics):
 
     def watch(self, log: EventLog, listener: Listener) -> None:
         """Add the gauges of the database, and whether the listener for other processes' commits is alive."""
-        self.connections.database = log.database
+        self._database = log.database
         self._gauges.register(_Collected(lambda: _of_database(log)))
         self._add_gauge(
             "listener_alive",
@@ -164,12 +136,24 @@ class Metrics(RelayMetrics):
 
     def text(self) -> bytes:
         """Return all metrics in the text format; the counts of all processes of one `serve --workers`."""
-        self.connections.sample()
+        self.sample_connections()
         counts = self.registry
         if IS_ONE_OF_SEVERAL:
             counts = CollectorRegistry()
             MultiProcessCollector(counts)  # type: ignore[no-untyped-call]
         return generate_latest(counts) + generate_latest(self._gauges)
+
+    def sample_connections(self) -> None:
+        """Set the gauge; callable from any thread."""
+        if self._database is not None:
+            self._connections.labels("in_use").set(self._database.connections_in_use)
+            self._connections.labels("limit").set(self._database.max_connections)
+
+    def answered(self, method: str, route: str | None, status: int | None, seconds: float) -> None:
+        """Count a request by the template of its route; `status` is None if its client left before the response began."""
+        labels = (method if method in METHODS else OTHER, route or OTHER)
+        self._requests.labels(*labels, str(status or UNANSWERED)).inc()
+        self._request_seconds.labels(*labels).observe(seconds)
 
     def attempted(self, op: str, verdict: Verdict) -> None:
         """Count an attempt; of errors, which a PDS may name as it likes, only known ones by their name."""

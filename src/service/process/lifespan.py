@@ -127,7 +127,7 @@ def run_scheduler(container: Container) -> Generator[None]:
         args=[container.log, container.settings],
     )
     if IS_ONE_OF_SEVERAL:  # one of them answers for all
-        scheduler.add_job(container.metrics.connections.sample, "interval", seconds=SAMPLE_SECONDS)
+        scheduler.add_job(container.metrics.sample_connections, "interval", seconds=SAMPLE_SECONDS)
     scheduler.add_job(discard_abandoned_uploads, "interval", days=1, args=[container])
     scheduler.start()
     try:

@@ -197,7 +197,7 @@ class Container:
             silent_because=lambda: why_silent(log),
             wake=woken_by_commits(self.wakes),
             metrics=self.metrics.text if settings.is_loopback else None,
-            answered=self.metrics.http.answered,
+            answered=self.metrics.answered,
             publisher=self.publisher,
             sign_in=identity.app_password if settings.app_password_login else None,
             oauth=identity.oauth,

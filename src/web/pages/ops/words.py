@@ -90,14 +90,8 @@ def of_its_pds(words: str) -> str:
     return words.replace("your", "its")
 
 
-RECORDS: Final[Mapping[Any, str]] = WORDS.records
+RECORDS: Final[Mapping[Any, str]] = {state: words.label for state, words in WORDS.records.items()}
 AUDIO_REFUSED: Final = "Record delivered, its audio refused"
-_RECORD_TONES: Final[Mapping[str, str]] = {MirrorState.DELIVERED: "good", MirrorState.PENDING: "wait"}
-_NEXT: Final[Mapping[str, str]] = {
-    MirrorState.PENDING: "with the next run",
-    MirrorState.PARKED: "when that ends",
-    MirrorState.DELIVERED: "none",
-}
 WAITS: Final[Mapping[str, MirrorReason | LaneState]] = {
     each.value: each for each in (*LaneState, *MirrorReason)
 }
@@ -126,9 +120,10 @@ class RecordWords:
 def record_words(mirror: Mapping[str, Any], *, is_audio_refused: bool = False) -> RecordWords:
     """Return the words for `state` and `reason`, as the API answers them for a record."""
     state, reason = MirrorState(mirror["state"]), mirror["reason"]
+    words = WORDS.records[state]
     if is_audio_refused and state is MirrorState.DELIVERED:
         phrase = f"{state.phrase}; {AudioCopyState.FAILED.phrase}"
-        return RecordWords("bad", AUDIO_REFUSED, phrase, _ENDS_REFUSAL, _NEXT[state])
+        return RecordWords("bad", AUDIO_REFUSED, phrase, _ENDS_REFUSAL, words.next)
     why = state.phrase
     if reason in WAITS:
         why = WAITS[reason].phrase
@@ -136,13 +131,7 @@ def record_words(mirror: Mapping[str, Any], *, is_audio_refused: bool = False) -
         why = f"the PDS answered {reason}; the relay tries again"
     elif reason is not None:
         why = f"{why}: {reason}"
-    return RecordWords(
-        _RECORD_TONES.get(state, "bad"),
-        RECORDS[state],
-        why,
-        _ends(state, reason),
-        _NEXT.get(state, "once a person has decided"),
-    )
+    return RecordWords(words.tone, words.label, why, _ends(state, reason), words.next)
 
 
 def is_audio_refused(track: Mapping[str, Any], mirror: Mapping[str, Any]) -> bool:
