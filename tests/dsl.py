@@ -46,7 +46,6 @@ def some_blob(audio: Audio | None = None) -> BlobRef:
 
 
 def some_feature(name: str = "carol") -> Feature:
-    """A featured artist."""
     return Feature(did=f"did:plc:{name}", handle=f"{name}.test")
 
 
@@ -98,20 +97,15 @@ def fact(event: type[TrackEvent], **fields: Any) -> Fact:
 
 @dataclass(frozen=True)
 class Given:
-    """A track with a past."""
-
     track: Track
     past: tuple[Any, ...]
 
     def when(self, *steps: Step) -> "Outcome":
-        """Give it commands."""
         return Outcome(self.track, self.past, steps)
 
 
 @dataclass(frozen=True)
 class Outcome:
-    """Commands whose effect is still to be checked."""
-
     track: Track
     past: tuple[Any, ...]
     steps: tuple[Step, ...]
@@ -145,7 +139,6 @@ def given(track: Track, *steps: Step) -> Given:
 
 
 def replayed(events: Iterable[Any]) -> Track | None:
-    """Fold these events."""
     track: Track | None = None
     for event in events:
         track = event.mutate(track)
@@ -159,7 +152,6 @@ def own_fields(event: Any) -> dict[str, Any]:
 
 
 def event_classes() -> dict[str, type[TrackEvent]]:
-    """Every event class of a track, by name."""
     return {each.__name__: each for each in published.event_classes(Track)}
 
 

@@ -33,7 +33,6 @@ SEPARATORS = ("", " ", "-", ".", ",", ":", "/", "\n", "!")
 
 @cache
 def modules() -> list[ModuleType]:
-    """Import all modules of all packages."""
     packages = [each.parent.name for each in SRC.glob("*/__init__.py")]
     names = [
         name

@@ -107,8 +107,6 @@ class Undeleted(published.Undeleted):
 
 
 class Remark(Published, created_event_name="Created"):
-    """A text, and the record that it is about."""
-
     TOPIC = "remark"
     METADATA = ("text", "subject")
 
@@ -142,18 +140,15 @@ class Remark(Published, created_event_name="Created"):
 
     @classmethod
     def adopt(cls, *, at: datetime, **fields: Any) -> "Remark":
-        """Make one of a record that the PDS holds already."""
         return cls._create(cls.Adopted, timestamp=at, **fields)
 
     def reword(self, text: str, *, at: datetime) -> None:
-        """Say it in other words."""
         self.require_live()
         if text != self.text:
             self.trigger_event(Reworded, text=text, timestamp=at)
 
 
 def a_remark(remark_id: int = 1, *, at: datetime = START, **fields: Any) -> Remark:
-    """A new remark, its creation still to be saved."""
     given = {
         "did": ALICE,
         "remark_id": remark_id,
@@ -174,8 +169,6 @@ def _text(value: Any) -> str:
 
 
 class RemarkRecords(RecordKind):
-    """The records of remarks."""
-
     aggregate = Remark
     own_fields = frozenset({"$type", "text", "subject", "createdAt", GENERATION})
     adoptable: ClassVar = {"text": ("text", _text)}

@@ -18,14 +18,11 @@ from eventstore.database import Database
 
 @dataclass(frozen=True)
 class Statement:
-    """A statement with its values."""
-
     sql: str
     values: Any
     is_prepared: bool
 
     def plan(self, database: Database) -> list[str]:
-        """The lines of the plan by which the database executes it."""
         explained = f"{'explain query plan' if database.is_sqlite else 'explain'} {self.sql}"
         with database.write() as connection:
             if self.is_prepared:

@@ -34,7 +34,6 @@ def test_every_row_names_a_test() -> None:
 
 
 def at_once(*acts: Callable[[], T]) -> list[T]:
-    """Do these at the same time, and give what came of each."""
     ready = threading.Barrier(len(acts))
 
     def act(each: Callable[[], T]) -> T:

@@ -35,7 +35,6 @@ class Told(Verifier):
 
 @asynccontextmanager
 async def served(world: World, answer: Callable[[httpx.Request], Any], **options: Any):
-    """The service, and a PDS that answers like this."""
     async with httpx.AsyncClient(transport=httpx.MockTransport(answer)) as http:
         reads = RepoReads(PacedPds(world.pds, http, world.made.hosts))
         verifier = Told(world.database, reads, **options)
@@ -45,7 +44,6 @@ async def served(world: World, answer: Callable[[httpx.Request], Any], **options
 
 @pytest.fixture
 def people(world: World) -> list[Any]:
-    """Three artists at one host, each with a record there."""
     made = [world.sign_in(name) for name in ("alice", "bob", "carol")]
     with TestClient(world.app) as client:
         for person in made:

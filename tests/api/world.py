@@ -79,8 +79,6 @@ class Person:
 
 
 class World:
-    """The service, its PDS and its relay."""
-
     def __init__(self, settings):
         self.pds = ScriptedPds()
         self.made = build(settings)
@@ -109,13 +107,11 @@ class World:
         self.app = create_app(self.services)
 
     def serve(self, **changes):
-        """The app again, with other services."""
         self.services = replace(self.services, **changes)
         self.app = create_app(self.services)
         return TestClient(self.app, raise_server_exceptions=False)
 
     def collects(self, collection, *, old):
-        """The app again, with other collections of tracks."""
         return self.serve(kinds=RecordKinds(TrackRecords(self.services.urls, collection, old)))
 
     def async_client(self, person=None):
@@ -154,11 +150,9 @@ class World:
         return asyncio.run(self.repairs.run_once())
 
     def record(self, track):
-        """The record of a track on the PDS."""
         return self.pds.records.get(track["atproto_record_uri"])
 
     def events(self, track_id):
-        """The names of a track's events."""
         with self.database.read() as connection:
             recorded = self.log.stream(connection, Track.create_id(track_id))
         return [type(each.event).__name__ for each in recorded]
@@ -199,7 +193,6 @@ def refusal(answer):
 
 
 async def until(happens):
-    """Wait for a condition, up to a minute."""
     for _ in range(6000):
         if happens():
             return

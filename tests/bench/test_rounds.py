@@ -7,7 +7,6 @@ from bench.rounds import Arm, Effort, compare
 
 
 def arms_of(*seconds: float):
-    """An arm whose rounds take these seconds."""
     left = list(seconds)
     return lambda count: [left.pop(0)] * count
 

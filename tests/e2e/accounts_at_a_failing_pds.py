@@ -41,14 +41,12 @@ class Cast:
         return self.proxy.on(*names, fault=fault, times=times, matches=lambda it: self.is_of(it, of))
 
     def is_of(self, passage: Passage, scope: str) -> bool:
-        """Whether a request is of the subject's record or account."""
         if scope == HOST:
             return True
         is_ours = of_repo(self.subject.did)(passage)
         return is_ours and (scope == LANE or passage.json["rkey"] == self.subject.rkey)
 
     def requests(self, *names: str) -> list[Passage]:
-        """What was sent for the subject's record."""
         return self.proxy.passed(*names, matches=lambda it: self.is_of(it, RECORD))
 
     def edits(self) -> str:
@@ -56,11 +54,9 @@ class Cast:
         return str(self.subject.edits(title=next(self.titles))["title"])
 
     def signs_in(self) -> None:
-        """The subject signs in again."""
         Client(self.service.url, self.account.did, self.account.app_password).http.close()
 
     def tries_again(self) -> None:
-        """The subject asks the relay to try now."""
         assert self.subject.asks("mirror/retry").is_success
 
     def uploader(self) -> Artist:
@@ -116,6 +112,5 @@ class Cast:
         return self.proxy.await_passed(*names, matches=lambda it: self.is_of(it, RECORD))[0]
 
     def hangs_up(self) -> None:
-        """Close the connections."""
         for artist in (self.subject, self.neighbour, self.stranger):
             artist.client.http.close()

@@ -19,7 +19,6 @@ def adopts(artist: Artist) -> dict[str, Any]:
 
 
 def ended(artist: Artist) -> dict[str, Any]:
-    """The report, once it is the last."""
     deadline = time.monotonic() + TIMEOUT_SECONDS
     while (report := artist.client.http.get(ADOPT_PATH).json())["state"] in {"waiting", "running"}:
         assert time.monotonic() < deadline, report
@@ -28,7 +27,6 @@ def ended(artist: Artist) -> dict[str, Any]:
 
 
 def tracks_of(artist: Artist) -> dict[str, dict[str, Any]]:
-    """All tracks, by the URIs of their records."""
     found: list[dict[str, Any]] = []
     cursor: str | None = None
     while True:

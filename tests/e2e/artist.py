@@ -17,8 +17,6 @@ seeds = itertools.count(1)
 
 
 class Artist(Stage):
-    """A signed-in artist with at most one track in hand."""
-
     def __init__(self, service: Service, pds: DevPds, account: PdsAccount, friend: str = "") -> None:
         super().__init__(Client(service.url, account.did, account.app_password), pds, account.did, friend)
 
@@ -37,15 +35,12 @@ class Artist(Stage):
         return track
 
     def edits(self, **fields: Any) -> dict[str, Any]:
-        """Edit it."""
         return self.client.edit(self.track_id, **fields)
 
     def asks(self, action: str, **headers: str) -> httpx.Response:
-        """POST an action on it, and give the whole answer."""
         return self.client.http.post(f"/tracks/{self.track_id}/{action}", headers=headers)
 
     def gets(self) -> httpx.Response:
-        """GET it, and give the whole answer."""
         return self.client.http.get(f"/tracks/{self.track_id}")
 
     def loses_the_record(self) -> None:
@@ -58,7 +53,6 @@ class Artist(Stage):
 
     @property
     def rkey(self) -> str:
-        """The record's key."""
         return self.record_uri.rsplit("/", 1)[1]
 
     @property
@@ -69,7 +63,6 @@ class Artist(Stage):
 
     @property
     def mirror(self) -> dict[str, Any]:
-        """Where the service believes the record to be."""
         return self.client.mirror(self.track_id)
 
     def agreed(self) -> dict[str, Any] | None:
@@ -84,12 +77,10 @@ class Artist(Stage):
         return record
 
     def blob_is_served(self, record: dict[str, Any]) -> bool:
-        """Whether the PDS gives the audio that the record names."""
         return self.pds.get_blob(self.did, record["audioBlob"]["ref"]["$link"]) is not None
 
 
 def verified(artist: Artist) -> dict[str, Any]:
-    """What the service answers its artist."""
     answer = artist.client.http.post("/me/verify")
     assert answer.status_code == 200
     return dict(answer.json())

@@ -47,7 +47,6 @@ def environment(request: pytest.FixtureRequest, data: Path, *pdses: DevPds) -> I
 def settings(
     request: pytest.FixtureRequest, pds: DevPds, proxied_pds: DevPds, tmp_path_factory: pytest.TempPathFactory
 ) -> Iterator[dict[str, str]]:
-    """The environment of a service that knows both PDSes."""
     with environment(request, tmp_path_factory.mktemp("service"), pds, proxied_pds) as found:
         yield found
 
@@ -70,7 +69,6 @@ def service(standing_service: Service) -> Service:
 
 @pytest.fixture(scope="session")
 def friend(pds: DevPds, plc: DevPlc) -> str:
-    """The DID of an account to be featured."""
     return new_account(pds, plc).did
 
 
@@ -90,13 +88,11 @@ def new_artist(service: Service, plc: DevPlc, friend: str) -> Iterator[NewArtist
 
 @pytest.fixture
 def artist(new_artist: NewArtist, pds: DevPds) -> Artist:
-    """An artist whose PDS is reached directly."""
     return new_artist(pds)
 
 
 @pytest.fixture(scope="session")
 def casts() -> Iterator[list[Cast]]:
-    """The casts of the tests so far."""
     made: list[Cast] = []
     yield made
     for cast in made:

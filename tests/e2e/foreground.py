@@ -13,8 +13,6 @@ END_SECONDS = 60
 
 
 class Foreground:
-    """The program, and what it has printed so far."""
-
     def __init__(self, log: Path, *args: str | Path) -> None:
         self._log = log
         with log.open("wb") as file:
@@ -25,7 +23,6 @@ class Foreground:
         return self._log.read_text()
 
     def interrupt(self) -> int:
-        """Press Ctrl-C, and return the exit code."""
         self.process.send_signal(signal.SIGINT)
         return self.process.wait(END_SECONDS)
 

@@ -19,7 +19,6 @@ OTHERS_FIELDS: dict[str, Any] = {
 
 
 def rkey(number: int) -> str:
-    """The key of a record."""
     return tid_of(some_time(number))
 
 
@@ -65,6 +64,5 @@ def rev(pds: DevPds, did: str) -> str:
 
 
 def value_of(pds: DevPds, did: str, collection: str, key: str) -> dict[str, Any] | None:
-    """What the PDS holds."""
     found = pds.get_record(did, collection, key)
     return found["value"] if found is not None else None

@@ -83,7 +83,6 @@ class GeneratedClient:
         return dict(reply.parsed.to_dict())
 
     def reply(self, operation: str, *arguments: Any, **options: Any) -> Any:
-        """Call an operation, and give the package's reply."""
         module = importlib.import_module(f"{PACKAGE}.api.{operation}")
         return module.sync_detailed(*arguments, client=self._client, **options)
 

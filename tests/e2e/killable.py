@@ -88,7 +88,6 @@ class Victim:
         self.publishes()
 
     def ends(self) -> None:
-        """Hang up, and end the service."""
         if hasattr(self, "artist"):
             self.artist.client.http.close()
             self.service.trigger.disarm()  # else it would be started again
@@ -98,13 +97,11 @@ class Victim:
     # What the artist does
 
     def creates(self) -> None:
-        """Upload a track."""
         title = self._title()
         self.artist.uploads(title=title)
         self._titles[self.artist.track_id] = [title]
 
     def edits(self) -> None:
-        """Give it another title."""
         title = self._title()
         self.artist.edits(title=title)
         self._titles[self.artist.track_id].append(title)
@@ -118,30 +115,24 @@ class Victim:
         assert self._answer_to(change) == answer
 
     def deletes(self) -> None:
-        """Delete it."""
         self.artist.client.delete(self.artist.track_id)
 
     def undeletes(self) -> None:
-        """Bring it back."""
         assert self.artist.asks(UNDELETE).status_code == 200
 
     def migrates(self) -> None:
-        """Have its audio copied to the PDS."""
         assert self.artist.asks(MIGRATE, prefer="wait=0").status_code == 202
 
     def publishes(self) -> None:
-        """Upload another track and have it on the PDS."""
         self.creates()
         self.converges()
 
     def publishes_several(self) -> None:
-        """Upload some tracks and have them on the PDS."""
         for _ in range(SEVERAL):
             self.creates()
         self.converges()
 
     def edits_several(self) -> None:
-        """Give the newest ones other titles."""
         for track_id, titles in list(self._titles.items())[-SEVERAL:]:
             title = self._title()
             self.artist.client.edit(track_id, title=title)
@@ -155,7 +146,6 @@ class Victim:
         self.service.command("apply", "--yes", "--did", self.artist.did)
 
     def publishes_and_deletes(self) -> None:
-        """The same, and delete it again."""
         self.publishes()
         self.deletes()
         self.converges()
@@ -167,7 +157,6 @@ class Victim:
 
     @property
     def place(self) -> tuple[str, str]:
-        """The collection and the key of the record in hand."""
         return COLLECTION, self.artist.rkey
 
     @property
@@ -217,7 +206,6 @@ class Victim:
             assert titles == [title for title in _titles(history) if title in titles], (titles, history)
 
     def told(self) -> "Counter[str]":
-        """Count the events of all tracks, by their names."""
         ids = {*self._titles, *(track["id"] for track in self._live())}
         return Counter(row["type"] for track_id in ids for row in self.artist.client.history(track_id))
 
@@ -256,5 +244,4 @@ class Victim:
 
 
 def _titles(history: Iterable[Mapping[str, Any]]) -> list[str]:
-    """Every title that a track had, in order."""
     return [change["after"] for row in history for change in row["changes"] if change["field"] == "title"]

@@ -38,33 +38,27 @@ class RemarkVictim(Victim):
         self.publishes()
 
     def ends(self) -> None:
-        """Disconnect too."""
         super().ends()
         if hasattr(self, "log"):
             self.log.close()
 
     def creates(self) -> None:
-        """Make another remark."""
         self.remark_id += 1
         self.texts[self.remark_id].append(self._title())
         text = self.texts[self.remark_id][0]
         self._saves(lambda _: a_remark(self.remark_id, did=self.artist.did, text=text), self.remark_id)
 
     def edits(self) -> None:
-        """Reword it."""
         self._rewords(self.remark_id)
 
     def edits_several(self) -> None:
-        """Reword the newest ones."""
         for remark_id in list(self.texts)[-SEVERAL:]:
             self._rewords(remark_id)
 
     def deletes(self) -> None:
-        """Delete it."""
         self._changes(self.remark_id, lambda remark, at: remark.delete(at=at))
 
     def undeletes(self) -> None:
-        """Bring it back."""
         self._changes(self.remark_id, lambda remark, at: remark.undelete(at=at))
 
     def is_live(self) -> None:
@@ -97,7 +91,6 @@ class RemarkVictim(Victim):
         assert not FOREIGN & self.told().keys()
 
     def told(self) -> "Counter[str]":
-        """Count the events of all remarks, by their names."""
         with self.log.database.read() as connection:
             streams = [self.log.stream(connection, Remark.stream_id(each)) for each in self.texts]
         return Counter(type(each.event).__name__ for stream in streams for each in stream)

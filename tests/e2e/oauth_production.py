@@ -27,8 +27,6 @@ BASE_URL = f"https://{TAPE}"
 
 
 class Production:
-    """The service, its PDS and the internet between them."""
-
     def __init__(self, folder, stack):
         self.folder = folder
         pds_port, service_port = free_port(), free_port()
@@ -64,7 +62,6 @@ class Production:
         stack.callback(lambda: self.service and self.service.stop())
 
     def serves(self):
-        """Start with the keys that there are now."""
         if self.service is not None:
             self.service.stop()
         keys = {"MASTERTAPE_OAUTH_KEYS": json.dumps(self.keys)}

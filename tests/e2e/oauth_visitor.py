@@ -37,11 +37,9 @@ class Visitor(Client):
         return Consenter(url, verify=self._verify).consents(account.handle, account.password)
 
     def comes_back(self, query, **headers):
-        """Follow the way back."""
         return self.http.get("/auth/callback", params=query, headers=headers)
 
     def signs_in(self, account, **query):
-        """The whole way."""
         answer = self.comes_back(self.consents(account, **query))
         assert answer.status_code == 303, answer.text
         return answer
@@ -63,8 +61,6 @@ def wav(megabytes):
 
 
 class OAuthArtist(Artist):
-    """An artist at the service who signs in with OAuth."""
-
     def __init__(self, service, pds, account):
         super(Artist, self).__init__(Visitor(service.url), pds, account.did, "")
         self.account = account

@@ -52,7 +52,6 @@ def hours_ago(container: Container) -> None:
 
 
 def has_ended(answer: httpx.Response) -> bool:
-    """Whether the account's login has ended."""
     return answer.status_code == httpx.codes.UNAUTHORIZED
 
 

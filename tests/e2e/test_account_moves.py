@@ -43,7 +43,6 @@ def service_ahead(
     clock: Ahead,
     tmp_path_factory: pytest.TempPathFactory,
 ) -> Iterator[Service]:
-    """A service that knows both PDSes and goes by that clock."""
     data = tmp_path_factory.mktemp("ahead")
     with ExitStack() as stack:
         env = stack.enter_context(environment(request, data, pds, proxied_pds))
@@ -54,8 +53,6 @@ def service_ahead(
 
 
 class Mover(Artist):
-    """An artist with an account that moves."""
-
     def __init__(self, service: Service, old: DevPds, new: DevPds, account: PdsAccount) -> None:
         super().__init__(service, old, account)
         self.service, self.account = service, account
@@ -63,13 +60,11 @@ class Mover(Artist):
         self.tracks: dict[str, tuple[int, str]] = {}
 
     def publishes(self, title: str) -> None:
-        """Upload a track and see it on the PDS."""
         self.uploads(title=title)
         self.tracks[title] = (self.track_id, self.record_uri)
         self.agreed()
 
     def takes(self, title: str) -> None:
-        """Take another track in hand."""
         self.track_id, self.record_uri = self.tracks[title]
 
     def retitles(self, title: str, after: str) -> None:
@@ -83,17 +78,14 @@ class Mover(Artist):
 
     @property
     def host(self) -> str:
-        """Where the service believes the account to be."""
         return str(self.client.http.get("/me/mirror").json()["host"])
 
     def signs_in_at_the_new_host(self) -> None:
-        """Sign in with an app password of the new host."""
         self.pds = self.move.new
         self.client.http.close()
         self.client = Client(self.service.url, self.did, self.pds.create_app_password(self.did))
 
     def types(self) -> set[str]:
-        """The types of all events so far of the track in hand."""
         return {row["type"] for row in self.client.history(self.track_id)}
 
 
@@ -117,7 +109,6 @@ def with_a_login(proxy: FaultProxy, mover: Mover) -> list[Any]:
 
 
 def whose(authorization: str) -> str:
-    """The subject of a JWT."""
     payload = authorization.split(".")[1]
     return str(json.loads(urlsafe_b64decode(payload + "=" * (-len(payload) % 4)))["sub"])
 

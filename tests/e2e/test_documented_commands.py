@@ -69,7 +69,6 @@ ANSWERS = b"y\n" * 3
 
 @pytest.fixture
 def service(pds: DevPds, tmp_path: Path) -> Iterator[Service]:
-    """A service of this test, which is put back to a backup."""
     service = Service(tmp_path / "data", pds)
     service.start()
     yield service

@@ -188,7 +188,6 @@ def test_a_read_that_is_over_the_limit_lets_its_whole_host_wait(cast: Cast) -> N
 
 
 def puts_of(artist: Artist, cast: Cast) -> list[Passage]:
-    """What was sent to write the artist's records."""
     found = cast.proxy.passed(PUT, matches=of_repo(artist.did))
     assert found
     return found

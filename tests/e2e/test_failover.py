@@ -39,7 +39,6 @@ RECOVERY_SECONDS = 30
 
 @pytest.fixture
 def servers(durable_postgres: PostgresServer) -> Iterator[ReplicatedPostgres]:
-    """A primary and a synchronous standby."""
     migrate(durable_postgres.url)
     made = ReplicatedPostgres(durable_postgres, eventually)
     made.make_synchronous()
@@ -49,7 +48,6 @@ def servers(durable_postgres: PostgresServer) -> Iterator[ReplicatedPostgres]:
 
 @pytest.fixture
 def service(servers: ReplicatedPostgres, pds: DevPds, tmp_path: Path) -> Iterator[Service]:
-    """A service that knows both servers."""
     made = Service(tmp_path / "data", pds, env={"MASTERTAPE_DATABASE_URL": servers.url})
     made.start()
     yield made

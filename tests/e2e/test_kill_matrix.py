@@ -85,8 +85,6 @@ def token_expires(victim: Victim) -> None:
 
 @dataclass(frozen=True)
 class Act:
-    """What the artist does, on a track that was prepare for it."""
-
     prepare: Step
     do: Step
 

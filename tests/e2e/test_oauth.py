@@ -49,7 +49,6 @@ def test_after_a_disconnect_edits_wait_for_the_next_sign_in(oauth_artist):
 
 @pytest.fixture
 def new_visitor(service):
-    """Make browsers, each with cookies of its own."""
     with ExitStack() as stack:
         yield lambda: stack.enter_context(Visitor(service.url))
 

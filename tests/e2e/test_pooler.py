@@ -21,7 +21,6 @@ pytestmark = [pytest.mark.pgbouncer, pytest.mark.postgres]
 
 @pytest.fixture
 def pooler(migrated_postgres: str) -> Iterator[str]:
-    """The URL of a migrated database through the pooler."""
     with pooled(migrated_postgres, *ROLE_SETTINGS) as url:
         yield url
 
@@ -57,8 +56,6 @@ def test_edits_through_a_pooler_are_delivered_by_a_relay_with_a_direct_connectio
 
 @pytest.fixture
 def command(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Callable[..., Result]:
-    """Run a command with these settings, in this process."""
-
     def runs(name: str, url: str, **settings: str) -> Result:
         for setting, value in {
             "DATA": tmp_path,

@@ -59,7 +59,6 @@ def artist(service: Service, pds: DevPds, plc: DevPlc) -> Iterator[Artist]:
 
 @pytest.fixture
 def is_public(s3_endpoint: S3Endpoint, s3_bucket: str) -> Callable[[str], bool]:
-    """Whether the bucket has a public copy of this."""
     client = s3_endpoint.client()
 
     def listed(name: str) -> bool:
@@ -70,7 +69,6 @@ def is_public(s3_endpoint: S3Endpoint, s3_bucket: str) -> Callable[[str], bool]:
 
 
 def audio_url(artist: Artist) -> str:
-    """The address in the record, once it is delivered."""
     record = artist.agreed()
     assert record is not None
     return str(record["audioUrl"])

@@ -36,7 +36,6 @@ class Restorable:
     put_back: Callable[[], None]
 
     def types(self, *command: str) -> tuple[int, dict[str, Any]]:
-        """An operator types a command, and reads its JSON."""
         ended = CliRunner().invoke(main, [*command, "--json"], env=self.settings)
         assert ended.stdout, ended.stderr
         return ended.exit_code, json.loads(ended.stdout)
@@ -109,7 +108,6 @@ WAYS = [
 
 @pytest.fixture(params=WAYS)
 def restorable(request: pytest.FixtureRequest, tmp_path: Path, pds: DevPds) -> Restorable:
-    """A service on a database of its own."""
     way: Restorable = request.getfixturevalue(request.param)
     way.settings |= {
         "MASTERTAPE_DATA": str(tmp_path),
@@ -144,23 +142,19 @@ class Restored:
         self.artist.client.http.headers["authorization"] = f"Bearer {token}"
 
     def takes(self, track: dict[str, Any]) -> Artist:
-        """The artist takes another track in hand."""
         self.artist.track_id, self.artist.record_uri = track["id"], track["atproto_record_uri"]
         return self.artist
 
     def record(self, track: dict[str, Any]) -> dict[str, Any] | None:
-        """What the PDS has of a track."""
         return self.takes(track).record
 
     def ends(self) -> None:
-        """Hang up, and end the service."""
         self.artist.client.http.close()
         self.service.stop()
 
 
 @pytest.fixture
 def story(restorable: Restorable, tmp_path: Path, pds: DevPds, plc: DevPlc) -> Iterator[Restored]:
-    """The service, running."""
     made = Restored(restorable, tmp_path, pds, plc)
     yield made
     made.ends()

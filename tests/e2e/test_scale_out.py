@@ -50,7 +50,6 @@ class Cluster:
         return api
 
     def relay(self, **settings: object) -> Daemon:
-        """Start one more relay."""
         names = {name.removeprefix("MASTERTAPE_"): value for name, value in self._settings.items()} | settings
         address = {"PLC_URL": self._pds.plc_url, "BASE_URL": self.first.url}
         log = self._folder / f"relay-{len(self.relays)}"
@@ -61,7 +60,6 @@ class Cluster:
 
     @property
     def database(self) -> Database:
-        """The database that they share."""
         folder = self._settings["MASTERTAPE_DATA"]
         url = self._settings.get("MASTERTAPE_DATABASE_URL", f"sqlite:///{folder}/mastertape.db")
         return Database(url, pool_size=1)
@@ -78,7 +76,6 @@ def settings(
 
 @pytest.fixture
 def cluster(settings: dict[str, str], pds: DevPds, tmp_path: Path) -> Iterator[Cluster]:
-    """Two API processes."""
     with ExitStack() as stack:
         yield Cluster(settings, pds, tmp_path, stack)
 

@@ -113,7 +113,6 @@ def test_each_thing_that_another_client_does_ends_as_it_is_documented(
 
 
 def uploaded(artist: Artist) -> dict[str, Any]:
-    """A track that has reached its PDS."""
     track = artist.uploads()
     artist.agreed()
     return track

@@ -49,7 +49,6 @@ class Row:
 
 
 def rows(theirs: Authority) -> dict[str, Row]:
-    """All that may happen."""
     unknown = theirs.certificate("unknown", [PDS])
     return {
         "no such name": Row(lambda site: site.says(NXDOMAIN), "HostNotFoundError"),
@@ -108,7 +107,6 @@ class CutOff:
         return pds
 
     def host(self) -> Any:
-        """The row of the PDS."""
         with self.database.read() as connection:
             here = pds_host.c.host == f"https://{PDS}"
             return connection.execute(select(pds_host).where(here)).one()
@@ -122,7 +120,6 @@ class CutOff:
         return bool(host.breaker == BreakerState.OPEN)
 
     def plays(self, row: Row) -> None:
-        """Begin and end the failure, with edits meanwhile."""
         title, two = f"Take {next(self.takes)}", (self.ann, self.bob)
         before = [each.record for each in two]
         self.internet.let(row.fault(self.site))

@@ -67,6 +67,5 @@ class Writer:
 
     @property
     def is_delivered(self) -> bool:
-        """Whether the PDS has the last title that was acknowledged."""
         record = self.artist.record
         return record is not None and record["title"] == self.acknowledged[-1]

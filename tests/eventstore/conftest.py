@@ -13,7 +13,6 @@ from tests.eventstore.counter import Totals
 
 
 def create_tables(database: Database, *others: MetaData) -> None:
-    """The log's tables, and those of a test."""
     log_tables = [stored_event, projection_state, track_id_sequence, aggregate_snapshot]
     stored_event.metadata.create_all(database.engine, tables=log_tables)
     for metadata in others:

@@ -17,8 +17,6 @@ ENVELOPE = Envelope(actor=ALICE, via="test", request_id="r-1")
 
 
 class Counter(Aggregate):
-    """Counts."""
-
     TOPIC = "test.counter"
 
     class Created(Aggregate.Created):
@@ -46,7 +44,6 @@ class Counter(Aggregate):
 
 
 def counter_id(name: str) -> UUID:
-    """The id of the counter of that name."""
     return uuid5(NAMESPACE_URL, name)
 
 

@@ -15,8 +15,6 @@ NOON = datetime(2026, 11, 24, 12, tzinfo=UTC)
 
 
 class Clock:
-    """A clock that a test sets."""
-
     time = NOON
     asked = 0
 

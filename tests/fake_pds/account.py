@@ -10,8 +10,6 @@ OWNER = "account"
 
 
 class Status(Enum):
-    """How an account stands with its host."""
-
     ACTIVE = "active"
     DEACTIVATED = "deactivated"
     TAKENDOWN = "takendown"

@@ -39,7 +39,6 @@ def limited_pds(plc: DevPlc, tmp_path_factory: pytest.TempPathFactory) -> Iterat
 
 @pytest.fixture(params=BOTH)
 async def limited_host(request: pytest.FixtureRequest) -> AsyncIterator[ContractHost]:
-    """A PDS with limits."""
     async with _host(request, "limited_pds", limited=True) as made:
         yield made
 

@@ -41,7 +41,6 @@ class ContractHost:
         self.ip = ".".join(str(secrets.randbelow(250) + 1) for _ in range(4))
 
     async def with_app_password(self, person: Person) -> Person:
-        """The account with an app password, and signed in with it."""
         password = self.create_app_password(person)
         tokens = (await self.login(person.did, password)).json()
         return replace(
@@ -49,27 +48,22 @@ class ContractHost:
         )
 
     async def login(self, identifier: str, password: str) -> httpx.Response:
-        """Try to sign in."""
         body = {"identifier": identifier, "password": password}
         return await self.post("com.atproto.server.createSession", json=body)
 
     async def get(self, nsid: str, *, token: str | None = None, **params: Any) -> httpx.Response:
-        """Call a query."""
         return await self._send("GET", nsid, token, {}, params=params)
 
     async def post(
         self, nsid: str, *, token: str | None = None, headers: dict[str, str] | None = None, **content: Any
     ) -> httpx.Response:
-        """Call a procedure."""
         return await self._send("POST", nsid, token, headers or {}, **content)
 
     async def put(self, person: Person, rkey: str, record: Any, **fields: Any) -> httpx.Response:
-        """Write a record."""
         body = {"repo": person.did, "collection": COLLECTION, "rkey": rkey, "record": record, **fields}
         return await self.post("com.atproto.repo.putRecord", token=person.access, json=body)
 
     async def delete(self, person: Person, rkey: str, **fields: Any) -> httpx.Response:
-        """Delete a record."""
         body = {"repo": person.did, "collection": COLLECTION, "rkey": rkey, **fields}
         return await self.post("com.atproto.repo.deleteRecord", token=person.access, json=body)
 
@@ -91,48 +85,38 @@ class ContractHost:
         return await self.post("com.atproto.repo.applyWrites", token=person.access, json=body)
 
     async def read(self, person: Person, rkey: str, **params: Any) -> httpx.Response:
-        """Read a record."""
         which = {"repo": person.did, "collection": COLLECTION, "rkey": rkey, **params}
         return await self.get("com.atproto.repo.getRecord", **which)
 
     async def upload(self, person: Person, content: bytes, mime: str = "audio/mpeg") -> httpx.Response:
-        """Upload a blob."""
         headers = {"content-type": mime}
         return await self.post(
             "com.atproto.repo.uploadBlob", token=person.access, headers=headers, content=content
         )
 
     async def blob(self, person: Person, content: bytes, mime: str = "audio/mpeg") -> dict[str, Any]:
-        """Upload a blob that is taken, and give its reference."""
         return dict((await self.upload(person, content, mime)).json()["blob"])
 
     async def get_blob(self, person: Person, ref: dict[str, Any], **headers: str) -> httpx.Response:
-        """Read a blob."""
         params = {"did": person.did, "cid": ref["ref"]["$link"]}
         return await self._send("GET", "com.atproto.sync.getBlob", None, headers, params=params)
 
     async def rev(self, person: Person) -> str:
-        """The newest revision of the repository."""
         return str((await self.get("com.atproto.sync.getLatestCommit", did=person.did)).json()["rev"])
 
     def person(self) -> Person:
-        """A new account."""
         raise NotImplementedError
 
     def create_app_password(self, person: Person) -> str:
-        """A password for an app."""
         raise NotImplementedError
 
     def revoke_app_password(self, person: Person) -> None:
-        """Take it back."""
         raise NotImplementedError
 
     def set_status(self, person: Person, status: Status) -> None:
-        """Activate, deactivate or take down."""
         raise NotImplementedError
 
     def delete_account(self, person: Person) -> None:
-        """Delete it for good."""
         raise NotImplementedError
 
     def take_down_record(self, person: Person, rkey: str) -> None:
@@ -203,8 +187,6 @@ class FakeContractHost(ContractHost):
 
 
 class RealContractHost(ContractHost):
-    """The reference PDS."""
-
     def __init__(self, pds: DevPds) -> None:
         super().__init__()
         self.pds, self.url = pds, pds.url

@@ -13,15 +13,12 @@ TOKENS: Final = ("accessJwt", "refreshJwt")
 
 
 class FakeInternet(httpx.AsyncBaseTransport):
-    """All that a service reaches, at the true time."""
-
     def __init__(self, *origins: str) -> None:
         self.plc = FakePlc()
         self.pdses = [FakePds(origin, time.time) for origin in origins]
         self.secrets: set[str] = set()
 
     def settle(self, did: str, handle: str, pds: FakePds) -> str:
-        """Make an account there, and give its app password."""
         pds.create_account(did, handle, "owner")
         self.plc.place(did, handle, pds.origin)
         password = pds.create_app_password(did)

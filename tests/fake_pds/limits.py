@@ -11,8 +11,6 @@ HOUR, DAY = 3600, 86400
 
 @dataclass(frozen=True)
 class Rule:
-    """So many points in so many seconds."""
-
     name: str
     points: int
     seconds: int
@@ -35,7 +33,6 @@ class Window:
     used: int = 0
 
     def headers(self, now: float) -> dict[str, str]:
-        """The headers of a response."""
         return {
             "RateLimit-Limit": str(self.rule.points),
             "RateLimit-Remaining": str(max(0, self.left)),
@@ -49,7 +46,6 @@ class Window:
         return self.rule.points - self.used
 
     def seconds_left(self, now: float) -> float:
-        """How long it goes on."""
         return self.began + self.rule.seconds - now
 
 

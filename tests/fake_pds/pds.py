@@ -38,13 +38,11 @@ class FakePds(httpx.AsyncBaseTransport):
     # What an operator or the account's owner may do.
 
     def create_account(self, did: str, handle: str, password: str) -> Account:
-        """A new account."""
         account = Account(did, handle, {password: OWNER}, Repo(did, self.clock))
         self.accounts[did] = account
         return account
 
     def create_app_password(self, did: str, name: str = SERVICE) -> str:
-        """A password for an app."""
         password = f"app-{name}-{did}"
         self.accounts[did].passwords[password] = name
         return password
@@ -84,7 +82,6 @@ class FakePds(httpx.AsyncBaseTransport):
         return self.answer(request, await request.aread())
 
     def answer(self, request: httpx.Request, content: bytes) -> httpx.Response:
-        """Answer one request."""
         if request.url.path == "/oauth/token":
             return fake_calls.oauth_token(self, content)
         call = Call.of(request, content)

@@ -13,11 +13,9 @@ class FakePlc:
     places: dict[str, tuple[str, str]] = field(default_factory=dict)
 
     def place(self, did: str, handle: str, pds: str) -> None:
-        """Enter an account, or its move."""
         self.places[did] = handle, pds
 
     def answer(self, request: httpx.Request, _content: bytes) -> httpx.Response:
-        """The DID document."""
         did = request.url.path.removeprefix("/")
         if did not in self.places:
             return httpx.Response(404, json={"message": f"DID not registered: {did}"})

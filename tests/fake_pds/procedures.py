@@ -24,7 +24,6 @@ POINTS = {"create": 3, "update": 2, "delete": 1}
 
 
 def put_record(pds: "FakePds", call: Call) -> httpx.Response:
-    """com.atproto.repo.putRecord."""
     body, account = _write(pds, call, RECORD_BYTES, points=2)
     key = body["collection"], checked_rkey(body["rkey"])
     _validate(body)
@@ -53,7 +52,6 @@ def create_record(pds: "FakePds", call: Call) -> httpx.Response:
 
 
 def delete_record(pds: "FakePds", call: Call) -> httpx.Response:
-    """com.atproto.repo.deleteRecord."""
     body, account = _write(pds, call, JSON_BYTES, points=1)
     commit = account.repo.delete(
         (body["collection"], body["rkey"]),
@@ -109,7 +107,6 @@ def upload_blob(pds: "FakePds", call: Call) -> httpx.Response:
 
 
 def create_session(pds: "FakePds", call: Call) -> httpx.Response:
-    """com.atproto.server.createSession."""
     body = call.json(JSON_BYTES)
     identifier, password = str(body.get("identifier", "")).lower(), str(body.get("password", ""))
     key = f"{identifier}-{call.ip}"
@@ -125,7 +122,6 @@ def create_session(pds: "FakePds", call: Call) -> httpx.Response:
 
 
 def refresh_session(pds: "FakePds", call: Call) -> httpx.Response:
-    """com.atproto.server.refreshSession."""
     token = pds.tokens.look_at_refresh(call)
     pds.limits.consume(call)
     account = pds.accounts.get(token.did)
@@ -137,7 +133,6 @@ def refresh_session(pds: "FakePds", call: Call) -> httpx.Response:
 
 
 def get_session(pds: "FakePds", call: Call) -> httpx.Response:
-    """com.atproto.server.getSession."""
     did = _authenticate(pds, call).did
     pds.limits.consume(call)
     account = pds.accounts.get(did)
@@ -147,7 +142,6 @@ def get_session(pds: "FakePds", call: Call) -> httpx.Response:
 
 
 def unknown(_pds: "FakePds", call: Call) -> httpx.Response:
-    """No such call."""
     raise invalid(f"No service configured for {call.nsid}")
 
 

@@ -13,14 +13,12 @@ if TYPE_CHECKING:
 
 
 def account_of(pds: "FakePds", identifier: str) -> Account | None:
-    """The account with this DID or handle."""
     if identifier in pds.accounts:
         return pds.accounts[identifier]
     return next((each for each in pds.accounts.values() if each.handle == identifier), None)
 
 
 def get_record(pds: "FakePds", call: Call) -> httpx.Response:
-    """com.atproto.repo.getRecord."""
     repo, key = call.param("repo"), (call.param("collection"), call.param("rkey"))
     pds.limits.consume(call)
     account = _visible(pds, repo)
@@ -34,7 +32,6 @@ def get_record(pds: "FakePds", call: Call) -> httpx.Response:
 
 
 def list_records(pds: "FakePds", call: Call) -> httpx.Response:
-    """com.atproto.repo.listRecords."""
     repo, collection = call.param("repo"), call.param("collection")
     limit = int(call.params.get("limit", "50"))
     if not 1 <= limit <= 100:
@@ -73,7 +70,6 @@ def describe_repo(pds: "FakePds", call: Call) -> httpx.Response:
 
 
 def describe_server(pds: "FakePds", call: Call) -> httpx.Response:
-    """com.atproto.server.describeServer."""
     answer = {
         "did": "did:web:" + httpx.URL(pds.origin).host,
         "availableUserDomains": [".test"],
@@ -103,14 +99,12 @@ def get_blob(pds: "FakePds", call: Call) -> httpx.Response:
 
 
 def get_latest_commit(pds: "FakePds", call: Call) -> httpx.Response:
-    """com.atproto.sync.getLatestCommit."""
     did = call.param("did")
     pds.limits.consume(call)
     return reply(_available(pds, did).repo.head.reply)
 
 
 def get_repo_status(pds: "FakePds", call: Call) -> httpx.Response:
-    """com.atproto.sync.getRepoStatus."""
     did = call.param("did")
     pds.limits.consume(call)
     return reply(_status(_hosted(pds, did), with_head=False))

@@ -31,14 +31,11 @@ class Commit:
 
     @property
     def reply(self) -> dict[str, str]:
-        """The part of a write's response that names it."""
         return {"cid": self.cid, "rev": self.rev}
 
 
 @dataclass(frozen=True)
 class Stored:
-    """A record."""
-
     cid: str
     value: dict[str, Any]
 
@@ -52,7 +49,6 @@ class Blob:
     temporary: bool = True
 
     def ref(self, cid: str) -> dict[str, Any]:
-        """The reference that a record names it by."""
         return {"$type": "blob", "ref": {"$link": cid}, "mimeType": self.mime, "size": len(self.content)}
 
 
@@ -73,7 +69,6 @@ class Repo:
 
     @property
     def head(self) -> Commit:
-        """The newest commit."""
         return self.commits[-1]
 
     def put(

@@ -52,7 +52,6 @@ class ScriptedPds(SignedInPds):
         headers: dict[str, str] | None = None,
         **_ignored: Any,
     ) -> httpx.Response:
-        """Send a request with the login of this account."""
         content = {"json": json} if body is None else {"content": b"".join([each async for each in body()])}
         login = {**(headers or {}), "authorization": "Bearer replaced", "x-did": did}
         url = f"{HOST}/xrpc/{nsid}"
@@ -79,8 +78,6 @@ class ScriptedPds(SignedInPds):
 
 
 class RecordsByUri(MutableMapping[str, dict[str, Any]]):
-    """The records of all accounts of a PDS, by AT-URI."""
-
     def __init__(self, pds: SignedInPds) -> None:
         self._pds = pds
 

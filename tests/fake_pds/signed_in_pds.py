@@ -25,16 +25,13 @@ class SignedInPds(FakePds):
         self._logins: dict[str, str] = {}
 
     def get_record(self, did: str, collection: str, rkey: str) -> dict[str, Any] | None:
-        """As devpds has it."""
         stored = self.repo(did).records.get((collection, rkey))
         return {"cid": stored.cid, "value": stored.value} if stored is not None else None
 
     def put_record(self, did: str, collection: str, rkey: str, record: dict[str, Any]) -> None:
-        """As another client would."""
         self.repo(did).put((collection, rkey), record)
 
     def delete_record(self, did: str, collection: str, rkey: str) -> None:
-        """As another client would."""
         self.repo(did).delete((collection, rkey))
 
     def get_blob(self, did: str, cid: str) -> bytes | None:
@@ -59,7 +56,6 @@ class SignedInPds(FakePds):
         return self.accounts[did]
 
     def repo(self, did: str) -> Repo:
-        """The repository of an account."""
         return self.deleted[did].repo if did in self.deleted else self.account(did).repo
 
     def answer(self, request: httpx.Request, content: bytes) -> httpx.Response:

@@ -16,8 +16,6 @@ OAUTH_ACCESS_SECONDS = 3600
 
 @dataclass
 class Token:
-    """What a token says, and what the host knows of it."""
-
     did: str
     scope: str
     expires_at: float
@@ -40,8 +38,6 @@ class Grant:
 
 
 class Tokens:
-    """The tokens of one host."""
-
     def __init__(self, origin: str, clock: Callable[[], float]) -> None:
         self._origin, self._clock = origin, clock
         self._number = 0
@@ -52,7 +48,6 @@ class Tokens:
         """When set, OAuth requests must prove that they know it."""
 
     def session(self, did: str, client: str, *, refresh_id: str | None = None) -> dict[str, str]:
-        """New tokens for an app password."""
         scope = "com.atproto.access" if client == OWNER else "com.atproto.appPass"
         refresh_id = refresh_id or self._next("refresh")
         refresh = self._make(did, "com.atproto.refresh", REFRESH_SECONDS, client, refresh_id)
@@ -71,7 +66,6 @@ class Tokens:
         return self.session(token.did, token.client, refresh_id=token.next_id)
 
     def check(self, call: Call) -> Token:
-        """The valid token of a request."""
         if call.headers.get("authorization", "").lower().startswith("dpop "):
             return self._check_grant(call)
         return self._known(self._bearer(call), refresh=False)
@@ -92,7 +86,6 @@ class Tokens:
                 token.expires_at = min(token.expires_at, self._clock())
 
     def has_session(self, did: str, client: str) -> bool:
-        """Whether there is a refresh token yet that is good."""
         return any(
             token.did == did
             and token.client == client

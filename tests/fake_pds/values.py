@@ -91,12 +91,10 @@ def blobs_in(value: Any) -> Iterator[dict[str, Any]]:
 
 
 def blob_cid(content: bytes) -> str:
-    """The CID of bytes."""
     return cid_of_bytes(content, b"\x01\x55\x12\x20")
 
 
 def cid_of_bytes(content: bytes, prefix: bytes) -> str:
-    """A CIDv1 with this codec."""
     return "b" + b32encode(prefix + hashlib.sha256(content).digest()).decode().lower().rstrip("=")
 
 

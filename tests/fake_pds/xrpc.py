@@ -17,7 +17,6 @@ class RefusedError(Exception):
         self.status, self.name, self.message, self.headers = status, name, message, headers or {}
 
     def reply(self) -> httpx.Response:
-        """The answer."""
         body = {"error": self.name, "message": self.message or self.name}
         return httpx.Response(self.status, json=body, headers=self.headers)
 
@@ -28,7 +27,6 @@ def invalid(message: str) -> RefusedError:
 
 
 def broken() -> RefusedError:
-    """The server fell over its own feet."""
     return RefusedError(500, "InternalServerError", "Internal Server Error")
 
 
@@ -46,12 +44,10 @@ class Call:
 
     @classmethod
     def of(cls, request: httpx.Request, content: bytes) -> "Call":
-        """Read a request."""
         return cls(request.url.path.rsplit("/", 1)[1], dict(request.url.params), request.headers, content)
 
     @property
     def ip(self) -> str:
-        """Where it comes from."""
         return self.headers.get("x-forwarded-for", "127.0.0.1")
 
     def param(self, name: str) -> str:
@@ -74,5 +70,4 @@ class Call:
 
 
 def reply(body: Any) -> httpx.Response:
-    """Say yes."""
     return httpx.Response(OK, json=body)

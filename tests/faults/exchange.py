@@ -38,15 +38,12 @@ class Passage:
 
 @dataclass(frozen=True)
 class Head:
-    """A request's first line and headers."""
-
     method: str
     target: str
     headers: tuple[tuple[str, str], ...]
 
     @classmethod
     def parse(cls, data: bytes) -> "Head":
-        """Read it from the wire."""
         first, *lines = data.decode("latin-1").removesuffix("\r\n\r\n").split("\r\n")
         method, target, _version = first.split(" ")
         headers = (line.split(":", 1) for line in lines)
@@ -63,7 +60,6 @@ class Head:
 
     @property
     def length(self) -> int:
-        """How many bytes of body follow."""
         return int(self.header("content-length") or 0)
 
     def to_send(self) -> bytes:
@@ -85,7 +81,6 @@ class Exchange:
         self._body: bytes | None = None
 
     async def read_json(self) -> None:
-        """Read the body if it is JSON."""
         if "json" in self.head.header("content-type"):
             body = await self.read_body()
             self.passage.json = json.loads(body) if body else None

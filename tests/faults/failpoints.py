@@ -30,12 +30,10 @@ class Point:
 
 
 def before(function: str) -> Point:
-    """Just before the function is called."""
     return Point(function)
 
 
 def after(function: str, matters: Callable[[Any], bool] = lambda _: True, *, given: type = object) -> Point:
-    """Just after the function has returned."""
     return Point(function, after=True, matters=matters, given=given)
 
 
@@ -105,16 +103,13 @@ class Trigger:
         _write(self._life, str(pid))
 
     def disarm(self) -> None:
-        """Let it live."""
         self.path.unlink(missing_ok=True)
 
     @property
     def armed(self) -> bool:
-        """Whether the process has still to die."""
         return self.path.exists()
 
     def passed(self, point: str) -> None:
-        """Die here if it is said so."""
         try:
             told = self.path.read_text()
         except FileNotFoundError:

@@ -21,7 +21,6 @@ class FakeClock:
 
     @property
     def environment(self) -> dict[str, str]:
-        """That of a process which goes by it."""
         return {
             "LD_PRELOAD": str(LIBRARY),
             "FAKETIME_TIMESTAMP_FILE": str(self._file),

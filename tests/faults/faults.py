@@ -11,8 +11,6 @@ Fault = Callable[[Exchange], Awaitable[None]]
 
 
 def delay(seconds: float) -> Fault:
-    """The network is slow."""
-
     async def delayed(exchange: Exchange) -> None:
         await asyncio.sleep(seconds)
         await exchange.pass_on()

@@ -76,11 +76,9 @@ class FaultProxy:
         self.accept()
 
     def refuse(self) -> None:
-        """Refuse new connections."""
         self._call(self._close())
 
     def accept(self) -> None:
-        """Take connections again."""
         self._call(self._listen())
 
     def passed(self, *names: str, matches: Matches = lambda _: True) -> list[Passage]:

@@ -23,7 +23,6 @@ class Ahead:
         self.advance(self._by)
 
     def advance(self, by: timedelta) -> None:
-        """Set it on."""
         self._by += by
         fresh = self.file.with_suffix(".new")
         fresh.write_text(str(self._by.total_seconds()))
@@ -31,7 +30,6 @@ class Ahead:
 
 
 def program(clock: Ahead) -> list[str | Path]:
-    """What runs a service that goes by this clock."""
     return [sys.executable, "-m", "tests.faults.shifted_clock", clock.file]
 
 

@@ -14,7 +14,6 @@ TOPICS = HERE / "account_topics.txt"
 
 
 def topics() -> list[str]:
-    """Name every topic of an account that was ever stored."""
     return TOPICS.read_text().split() if TOPICS.exists() else []
 
 

@@ -11,7 +11,6 @@ from tests.golden.tape import BEGINNINGS, CHANGES, CODEC, EVENTS, TOPICS, decode
 
 
 def main() -> None:
-    """Add what is missing."""
     EVENTS.mkdir(exist_ok=True)
     known = topics() if TOPICS.exists() else []
     for event in every_event():
@@ -26,7 +25,6 @@ def main() -> None:
 
 
 def changes_of(tape: list[str]) -> dict[str, list[dict[str, Any]]]:
-    """Replay the golden events and tell what each changes."""
     subject, changes = None, {}
     for topic in tape:
         subject = None if topic in BEGINNINGS else subject

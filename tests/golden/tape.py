@@ -20,7 +20,6 @@ BEGINNINGS = ("track.registered.v1", "track.adopted.v1")
 
 
 def topics() -> list[str]:
-    """Name every topic that was ever stored."""
     return TOPICS.read_text().split()
 
 
@@ -43,7 +42,6 @@ def decoded(topic: str) -> Any:
 
 
 def kind_of(topic: str) -> type[Published]:
-    """The aggregate whose event it is."""
     kind: type[Published] = resolve_topic(topic.partition(".")[0])
     return kind
 

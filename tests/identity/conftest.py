@@ -51,7 +51,6 @@ def log(database):
 
 
 def by(did):
-    """The envelope of a change by this account."""
     return Envelope(did, "test", "request")
 
 

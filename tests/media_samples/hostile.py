@@ -21,7 +21,6 @@ PAGE = b"<html><script>alert(1)</script></html>"
 
 
 def sounds() -> dict[str, bytes]:
-    """Every audio sample."""
     return {name: samples.file(name) for name in SOUNDS} | {"tone.wav": samples.tone(0.5)}
 
 
@@ -37,7 +36,6 @@ def pictures() -> dict[str, bytes]:
 
 
 def mutants(whole: bytes, others: list[bytes], chance: random.Random, count: int) -> Iterator[bytes]:
-    """Damaged forms of a file."""
     for _ in range(count):
         data = bytearray(whole)
         for _ in range(chance.randrange(1, 4)):

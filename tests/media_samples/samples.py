@@ -14,12 +14,10 @@ RATE = 8000
 
 
 def file(name: str) -> bytes:
-    """The content of a file in this folder."""
     return (FOLDER / name).read_bytes()
 
 
 def tone(seconds: float, *, hertz: float = 440.0) -> bytes:
-    """A WAV file of a pure tone."""
     frames = bytes(
         int(128 + 100 * math.sin(2 * math.pi * hertz * at / RATE)) for at in range(int(seconds * RATE))
     )
@@ -78,17 +76,14 @@ def webm(seed: int = 0) -> bytes:
 
 
 def jpeg(width: int = 64, height: int = 48, color: str = "teal") -> bytes:
-    """A picture of one colour."""
     return image("JPEG", width, height, color)
 
 
 def png(width: int = 64, height: int = 48, color: str = "teal") -> bytes:
-    """A picture of one colour."""
     return image("PNG", width, height, color)
 
 
 def webp(width: int = 64, height: int = 48, color: str = "teal") -> bytes:
-    """A picture of one colour."""
     return image("WEBP", width, height, color)
 
 
@@ -101,7 +96,6 @@ def gif(width: int = 64, height: int = 48, color: str = "teal") -> bytes:
 
 
 def image(kind: str, width: int, height: int, color: str = "teal", mode: str = "RGB") -> bytes:
-    """A picture in the format of that name."""
     target = io.BytesIO()
     Image.new(mode, (width, height), color).save(target, kind)
     return target.getvalue()

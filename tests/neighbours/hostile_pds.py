@@ -47,7 +47,6 @@ class HostilePds:
     sent: int = 0
 
     async def serve(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
-        """Answer one request, and hang up."""
         with suppress(ConnectionError, asyncio.IncompleteReadError):
             head = (await reader.readuntil(b"\r\n\r\n")).decode().lower()
             length = next(
@@ -71,7 +70,6 @@ class HostilePds:
 
 @asynccontextmanager
 async def hostile_pds(answer: Answer) -> AsyncGenerator[HostilePds]:
-    """Serve on this machine."""
     pds = HostilePds(answer)
     server = await asyncio.start_server(pds.serve, "127.0.0.1", 0)
     pds.url = f"http://127.0.0.1:{server.sockets[0].getsockname()[1]}"

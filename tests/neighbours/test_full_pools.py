@@ -33,13 +33,11 @@ def go_on():
 
 @pytest.fixture
 def tracks(world, alice, bob):
-    """One of each."""
     with world.serve() as client:
         return [upload(client, person, seed=seed) for seed, person in enumerate((alice, bob), 1)]
 
 
 async def answers(client, track):
-    """Every kind of route that changes nothing answers."""
     paths = ("/healthz", "/readyz", "/me", f"/tracks/{track['id']}", "/me/tracks")
     async with asyncio.timeout(ROUTE_TIMEOUT_SECONDS):
         found = await asyncio.gather(*(client.get(path) for path in paths))

@@ -65,7 +65,6 @@ def running(loop, rig):
 
 
 def seconds_to_deliver(loop, rig, track_id):
-    """An honest artist uploads now."""
     rig.upload(track_id)
     began = loop.time()
     while rig.mirror(track_id).state != "delivered":

@@ -39,7 +39,6 @@ async def store(world):
 
 @pytest.fixture
 def tracks(world, alice):
-    """Two tracks with other bytes."""
     with TestClient(world.app) as client:
         return [upload(client, alice, title=f"Song {seed}", seed=seed) for seed in (1, 2)]
 
@@ -56,7 +55,6 @@ def address(track):
 
 
 def caller(world, number):
-    """A client at an address of its own."""
     transport = httpx.ASGITransport(world.app, client=(f"192.0.2.{number}", 1))
     return httpx.AsyncClient(transport=transport, base_url="http://test")
 

@@ -200,7 +200,6 @@ async def test_what_verify_cannot_read_is_not_missing(rig: Rig) -> None:
 
 @pytest.fixture
 async def adopting(migrated_url: str, tmp_path: Path) -> AsyncIterator[AdoptRig]:
-    """A service, and a PDS whose records it adopts."""
     async with adopt_rig(migrated_url, tmp_path) as made:
         yield made
 

@@ -35,7 +35,6 @@ def honest(number):
 
 
 def account_at(database, host, number):
-    """An account with a delivered record."""
     did = add_lane(database, number, host=host)
     change_target(database, did, acked_gen=1, desired_op="delete")
     return did
@@ -71,7 +70,6 @@ async def scan_for(database, seconds):
 
 
 def compared(database, dids):
-    """The accounts that were compared, and when."""
     found = select(repo_scan.c.did, repo_scan.c.scanned_at).where(
         repo_scan.c.did.in_(dids), repo_scan.c.rev.is_not(None)
     )

@@ -20,7 +20,6 @@ def anyio_backend() -> str:
 
 @pytest.fixture
 async def rig(migrated_url: str, pds: DevPds, pds_account: PdsAccount) -> AsyncIterator[Rig]:
-    """A relay and a real PDS."""
     async with rig_on(migrated_url, pds, pds_account) as made:
         yield made
 
@@ -34,7 +33,6 @@ async def desk(migrated_url: str) -> AsyncIterator[Rig]:
 
 @pytest.fixture(params=["memory", pytest.param("real", marks=pytest.mark.pds)])
 async def one(request: pytest.FixtureRequest, migrated_url: str) -> AsyncIterator[Rig]:
-    """A relay with a PDS in memory, and with a real one."""
     if request.param == "memory":
         rig = memory_rig_on(migrated_url)
     else:
@@ -59,7 +57,6 @@ def database(migrated_url: str, clock: Clock) -> Iterator[Database]:
 
 @pytest.fixture
 def postgres(migrated_postgres: str) -> Iterator[Database]:
-    """A PostgreSQL whose time is its own."""
     made = Database(migrated_postgres)
     yield made
     made.close()

@@ -29,23 +29,19 @@ class RemarkRig(Rig):
     PROJECTIONS = PROJECTIONS
 
     async def begins(self) -> Remark:
-        """Publish both."""
         self.upload()
         remark = self.saves(a_remark(did=self.did))
         await self.relay_once()
         return remark
 
     def of_remark(self, remark_id: int = 1) -> Mirror:
-        """Where the record of the remark stands."""
         with self.database.read() as connection:
             return mirrors(connection, Remark.TOPIC, [remark_id])[remark_id]
 
     def rewords(self, text: str) -> Remark:
-        """Say the remark in other words."""
         return self.command(1, lambda remark: remark.reword(text, at=self.clock()), of=Remark)
 
     def history(self) -> list[str]:
-        """The events of the remark."""
         with self.database.read() as connection:
             page = history_page(connection, 1, kind=Remark.TOPIC, newest_first=False)
         assert {entry.track_id for entry in page.items} == {None}

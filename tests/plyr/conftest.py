@@ -19,7 +19,6 @@ def installed() -> None:
 
 @pytest.fixture
 def plyrfm(installed: None, artist: Artist, tmp_path: Path) -> Iterator[Plyrfm]:  # noqa: ARG001, F811
-    """Its clients, for the artist."""
     answer = artist.client.http.post("/auth/tokens", json={"name": "plyrfm"})
     clients = Plyrfm(str(artist.client.http.base_url), answer.json()["token"], tmp_path)
     yield clients

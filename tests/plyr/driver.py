@@ -39,7 +39,6 @@ def method(client: Any, name: str) -> Any:
 
 
 def operations() -> list[str]:
-    """Return the methods of a client and of its namespaces."""
     client = PlyrClient(token="none")
     spaces = {name: each for name, each in vars(client).items() if isinstance(each, _SyncNamespace)}
     methods = [f"{name}.{each}" for name, space in spaces.items() for each in dir(space)]

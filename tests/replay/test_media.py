@@ -37,7 +37,6 @@ PLACES = [
 def stored(
     request: pytest.FixtureRequest, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> Iterator[World]:
-    """The service, with its media on a disk or in a bucket."""
     for name in [name for name in os.environ if name.startswith(PREFIX)]:
         monkeypatch.delenv(name)
     place, database = request.param

@@ -26,11 +26,9 @@ class ArchivedPostgres:
         )
 
     def mark(self, name: str) -> None:
-        """Create a restore point."""
         self._says(f"select pg_create_restore_point('{name}')")
 
     def restore(self, name: str) -> None:
-        """Kill the server and restore it to this restore point."""
         self._says("select pg_switch_wal()")
         self.server.stop()
         shutil.rmtree(self.server.data)

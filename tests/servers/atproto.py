@@ -14,8 +14,6 @@ CHEAP = {"DEVPDS_CHEAP_PASSWORDS": "true"}
 
 @dataclass(frozen=True)
 class PdsAccount:
-    """A fresh account."""
-
     did: str
     handle: str
     password: str

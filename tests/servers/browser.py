@@ -27,7 +27,6 @@ def chromium() -> str | None:
 
 @contextmanager
 def launched(playwright: Playwright) -> Generator[Browser]:
-    """A browser that runs during the block."""
     path = chromium()
     assert path, "needs Chromium on the path or in CHROMIUM; `./dev test` leaves this out where there is none"
     # as root, Chromium cannot use its sandbox

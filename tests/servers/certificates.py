@@ -17,8 +17,6 @@ from cryptography.hazmat.primitives.serialization import Encoding, NoEncryption,
 
 @dataclass(frozen=True)
 class Certificate:
-    """The files of a server certificate."""
-
     chain: Path
     key: Path
 

@@ -20,7 +20,6 @@ class Consenter:
         self._verify = verify
 
     def consents(self, username, password):
-        """Sign in, consent, and return the query of the redirect."""
         return self._decides("/consent", username, password)
 
     def declines(self, username, password):

@@ -24,7 +24,6 @@ ON_EMPTY_SQLITE = pytest.mark.parametrize("database_url", ["sqlite"], indirect=T
 
 
 def migrate(url: str) -> None:
-    """Upgrade an empty database to the newest schema."""
     from service.schema.migrate import upgrade
 
     upgrade(url)
@@ -87,7 +86,6 @@ def database_url(request: pytest.FixtureRequest) -> str:
 
 @pytest.fixture(scope="session")
 def postgres_template(postgres_url: str) -> Iterator[str]:
-    """The name of a migrated database to clone."""
     with temporary_database(postgres_url) as url:
         migrate(url)
         name = str(make_url(url).database)
@@ -109,7 +107,6 @@ def migrated_postgres(postgres_url: str, postgres_template: str) -> Iterator[str
 
 @pytest.fixture(scope="session")
 def sqlite_template(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A migrated SQLite file to copy."""
     path = tmp_path_factory.mktemp("sqlite") / "template.db"
     migrate(f"sqlite:///{path}")
     return path
@@ -128,7 +125,6 @@ def migrated_url(request: pytest.FixtureRequest) -> str:
 
 
 def clone_sqlite(template: Path, target: Path) -> None:
-    """Copy an SQLite database, with what is still in its WAL."""
     with (
         contextlib.closing(sqlite3.connect(template)) as old,
         contextlib.closing(sqlite3.connect(target)) as new,

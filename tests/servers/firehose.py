@@ -16,8 +16,6 @@ MOST_BYTES = 16 * 1024 * 1024
 
 @dataclass(frozen=True)
 class Write:
-    """One record written or deleted by a commit."""
-
     path: str
     action: str
     cid: str | None
@@ -26,7 +24,6 @@ class Write:
 
 
 def writes_of(pds: DevPds, dids: Iterable[str]) -> dict[str, list[Write]]:
-    """Return all writes to these repositories so far."""
     ends = {did: pds.query("com.atproto.sync.getLatestCommit", did=did)["rev"] for did in dids}
     found: dict[str, list[Write]] = defaultdict(list)
     address = f"ws://127.0.0.1:{pds.port}/xrpc/com.atproto.sync.subscribeRepos?cursor=0"

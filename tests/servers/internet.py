@@ -35,7 +35,6 @@ T = TypeVar("T")
 
 
 def available() -> bool:
-    """Whether this machine allows unprivileged namespaces."""
     check = "import socket; from tests.servers.internet import bring_up; bring_up(); socket.create_server(('127.0.0.1', 443)).close()"
     with contextlib.suppress(OSError):
         return (
@@ -48,7 +47,6 @@ def available() -> bool:
 
 
 def command(module: str, *args: str) -> list[str]:
-    """Return the command that runs a module in the namespaces."""
     return [*UNSHARE, sys.executable, "-m", "tests.servers.internet", module, *args]
 
 
@@ -96,7 +94,6 @@ class Internet:
             self._loop.close()
 
     def let(self, work: Coroutine[Any, Any, T]) -> T:
-        """Run a method of a site in the event loop of the servers."""
         return asyncio.run_coroutine_threadsafe(work, self._loop).result(30)
 
     async def _start(self) -> None:

@@ -33,7 +33,6 @@ def serving(answer: Callable[[BaseHTTPRequestHandler], object]) -> Iterator[int]
 
 
 def reply(handler: BaseHTTPRequestHandler, status: int, body: bytes = b"", **headers: str) -> None:
-    """Send a whole answer, and close."""
     handler.send_response(status)
     for name, value in {**headers, "content-length": str(len(body)), "connection": "close"}.items():
         handler.send_header(name.replace("_", "-"), value)

@@ -70,7 +70,6 @@ class PostgresServer:
 
     @property
     def url(self) -> str:
-        """The URL of the maintenance database."""
         return f"postgresql+psycopg://postgres@/postgres?host={self.folder}"
 
     @property
@@ -103,7 +102,6 @@ class PostgresServer:
         shutil.rmtree(self.folder)
 
     def run(self, program: str, *args: str | Path) -> None:
-        """Run one of the server's programs to its end."""
         subprocess.run(
             [self.bin / program, *args],
             cwd=self.folder,

@@ -13,8 +13,6 @@ from tests.servers.postgres import PostgresServer
 
 
 class ReplicatedPostgres:
-    """A primary and a standby."""
-
     def __init__(self, primary: PostgresServer, wait: Callable[[Callable[[], bool]], None]) -> None:
         self.primary, self.standby = primary, PostgresServer(durable=True)
         self._wait = wait
@@ -34,7 +32,6 @@ class ReplicatedPostgres:
         return f"postgresql+psycopg://postgres@/postgres?host={hosts}&target_session_attrs=read-write"
 
     def make_synchronous(self) -> None:
-        """Have commits wait for the standby."""
         self._asks(self.primary, "alter system set synchronous_standby_names = '*'")
         self._asks(self.primary, "select pg_reload_conf()")
         synchronous = "select count(*) from pg_stat_replication where sync_state = 'sync'"
@@ -49,7 +46,6 @@ class ReplicatedPostgres:
         self._wait(lambda: self._asks(self.primary, "select count(*) from pg_stat_replication") == 0)
 
     def kill_primary(self) -> None:
-        """Kill all processes of the primary with SIGKILL."""
         backends = self._asks(self.primary, "select array_agg(pid) from pg_stat_activity")
         self.primary.kill()
         for pid in backends:

@@ -28,8 +28,6 @@ JUICEFS = Path(sysconfig.get_path("scripts")) / "juicefs"
 
 @dataclass(frozen=True)
 class S3Endpoint:
-    """Address and credentials of the S3 API."""
-
     url: str
     access_key: str
     secret_key: str
@@ -37,7 +35,6 @@ class S3Endpoint:
 
     @property
     def env(self) -> dict[str, str]:
-        """The variables by which boto3 finds its credentials."""
         return {
             "AWS_ACCESS_KEY_ID": self.access_key,
             "AWS_SECRET_ACCESS_KEY": self.secret_key,

@@ -30,7 +30,6 @@ class Site:
         self._open: set[asyncio.StreamWriter] = set()
 
     def covers(self, host: str) -> bool:
-        """Whether the host name belongs to this site."""
         return f".{host}".endswith(f".{self.name}")
 
     async def mends(self) -> None:
@@ -43,7 +42,6 @@ class Site:
         await self._listen(self._serve, context)
 
     async def refuses(self) -> None:
-        """Refuse connections, and close the open ones."""
         if self._server is not None:
             self._server.close()
             self._server = None

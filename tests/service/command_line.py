@@ -52,7 +52,6 @@ class Daemon:
             time.sleep(0.05)
 
     def end(self, signal: int) -> int:
-        """Send the signal and return the exit code."""
         self.process.send_signal(signal)
         return self.process.wait(TIMEOUT_SECONDS)
 

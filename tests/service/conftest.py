@@ -37,7 +37,6 @@ def container(settings: Settings) -> Iterator[Container]:
 
 @pytest.fixture
 def tape(container: Container) -> Container:
-    """A container, and a track that was uploaded and retitled."""
     track = a_track()
     save(container, track)
     track.update_metadata({"title": "Second"}, at=some_time(60))

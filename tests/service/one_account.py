@@ -16,8 +16,6 @@ PDS = "https://pds.example.com"
 
 
 class OneAccount(FakeInternet):
-    """One PDS, and one account with an app password."""
-
     def __init__(self) -> None:
         super().__init__(PDS)
         [self.pds] = self.pdses

@@ -19,7 +19,6 @@ NAMESPACE = "service:localhost"
 
 @pytest.fixture(scope="module")
 def services() -> dict[str, dict[str, Any]]:
-    """The services, with defaults in the place of variables."""
     text = (ROOT / "docker-compose.yml").read_text()
     for name in ("POSTGRES_PASSWORD", "S3_SECRET_KEY"):
         text = text.replace(f"${{{name}:-mastertape}}", "mastertape")

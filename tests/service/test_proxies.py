@@ -35,7 +35,6 @@ EVENT_SECONDS = 15
 
 @pytest.fixture(scope="module")
 def service(sqlite_template: Path, tmp_path_factory: pytest.TempPathFactory) -> Iterator[tuple[Daemon, str]]:
-    """The service, and a token of an artist."""
     folder = tmp_path_factory.mktemp("proxied")
     clone_sqlite(sqlite_template, folder / "tape.db")
     settings = {"DATA": folder, "DATABASE_URL": f"sqlite:///{folder / 'tape.db'}"}
@@ -65,7 +64,6 @@ def url(
     service: tuple[Daemon, str],
     tmp_path_factory: pytest.TempPathFactory,
 ) -> Iterator[str]:
-    """Where clients find the service."""
     with request.param(service[0].port, tmp_path_factory.mktemp("proxy")) as proxied:
         yield proxied
 

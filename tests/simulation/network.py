@@ -19,8 +19,6 @@ REFRESHES = frozenset({"com.atproto.server.refreshSession"})
 
 
 class Host(Protocol):
-    """A server that answers requests at one moment."""
-
     origin: str
 
     def answer(self, request: httpx.Request, content: bytes) -> httpx.Response:
@@ -32,8 +30,6 @@ class Host(Protocol):
 
 @dataclass(eq=False)
 class Passage:
-    """One request, recorded for the invariants."""
-
     process: Process | None
     host: str
     call: str
@@ -97,7 +93,6 @@ class Network(httpx.AsyncBaseTransport):
             raise httpx.ReadTimeout("nothing was reply", request=request) from None
 
     def release(self) -> None:
-        """Let everything arrive now that is still on its way."""
         late, self._late = self._late, {}
         for timer, arrive in late.items():
             timer.cancel()

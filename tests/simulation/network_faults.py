@@ -113,7 +113,6 @@ class ScriptedFaults:
         self._faults = iter(list(faults))
 
     def __call__(self) -> NetworkFault:
-        """The next one."""
         return next(self._faults, NO_FAULT)
 
 
@@ -124,7 +123,6 @@ class RandomFaults:
         self._dice, self.chance, self._kinds = dice, chance, sorted(kinds)
 
     def __call__(self) -> NetworkFault:
-        """The next one."""
         if self._dice.random() >= self.chance:
             return NetworkFault(out=self._dice.uniform(0.001, 0.05), back=self._dice.uniform(0.001, 0.05))
         return FAULTS[self._dice.choice(self._kinds)](self._dice)

@@ -95,7 +95,6 @@ class OneTrack(SavedTrack):
         self.gives(lambda unit: undelete_track(unit, OnTrack(1), self))  # type: ignore[arg-type]
 
     def pin(self, _connection: Connection, cids: list[str]) -> None:
-        """As the media does when the track comes back."""
         if self.track.audio.cid not in self.bytes.held and cids:
             raise MediaGoneError(cids[0])
 

@@ -57,8 +57,6 @@ def sessions_of(log: EventLog, http: httpx.AsyncClient) -> PdsSessions:
 
 
 class RelayProcess:
-    """Started at once."""
-
     def __init__(
         self,
         name: str,

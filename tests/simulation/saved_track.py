@@ -66,8 +66,6 @@ class MoodyWire(Wire):
 
 @dataclass
 class Saved:
-    """A state to which the track can be put back."""
-
     database: bytes
     accounts: dict[str, tuple[dict[str, Account], dict[str, Account]]]
     now: datetime
@@ -81,8 +79,6 @@ class Saved:
 
 
 class SavedTrack(Rig):
-    """The track 1, delivered to begin with."""
-
     PROJECTIONS = (*READ_MODELS, MirrorTargets())
 
     def __init__(self, loop: VirtualLoop, *, collection: str = COLLECTION) -> None:

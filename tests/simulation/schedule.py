@@ -40,8 +40,6 @@ class Step:
 
 @dataclass(frozen=True)
 class Schedule:
-    """One run, to be repeated at will."""
-
     seed: int
     chance: float
     steps: tuple[Step, ...]

@@ -67,8 +67,6 @@ class Record:
 
 
 class Snapshot:
-    """All records of a world at one moment."""
-
     def __init__(self, world: World) -> None:
         self.world = world
         self.is_at_rest = not world.network.under_way and not is_at_work(world)
@@ -97,6 +95,5 @@ class Snapshot:
         return acked
 
     def deliveries(self, record: Record) -> dict[int, EventDelivery]:
-        """The delivery state that the history shows of each event."""
         with self.world.database.read() as connection:
             return dict(deliveries(connection, "track", record.track_id, record.facts, record.mirror))

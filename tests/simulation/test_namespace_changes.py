@@ -83,7 +83,6 @@ def is_in_its_new_place_alone(world: World, track_id: int) -> None:
 
 
 def was_never_nowhere(world: World, track_id: int) -> None:
-    """From the first write on one of the two was there."""
     track = world.track(track_id)
     there: set[str] = set()
     for commit in world.repo(track.did).commits:

@@ -20,8 +20,6 @@ class DeadlockError(Exception):
 
 
 class Life(Enum):
-    """What a process of the simulation is doing."""
-
     RUNNING = "running"
     FROZEN = "frozen"
     DEAD = "dead"

@@ -131,7 +131,6 @@ class World:
         self._disturbances.append(self.loop.time())
 
     def was_disturbed(self, at: float) -> bool:
-        """Whether that was so at this time."""
         return any(begin <= at <= begin + 2 * LEASE.total_seconds() for begin in self._disturbances)
 
     def advance(self, seconds: float) -> None:

@@ -48,7 +48,6 @@ def look(data: bytes, path: Path) -> int:
 
 
 def main(count: int, seed: int) -> None:
-    """Read all of them."""
     resource.setrlimit(resource.RLIMIT_AS, (MOST_MEMORY, MOST_MEMORY))
     tried = taken = 0
     slowest = (0.0, "")

@@ -32,7 +32,6 @@ class Names:
 
 
 def name(media: Media, cid: str) -> None:
-    """The unit of a command that references the media."""
     with media.database.write() as connection:
         media.pin(connection, [cid])
         connection.execute(delete(names).where(names.c.cid == cid))

@@ -45,14 +45,12 @@ class Actor:
         self._wait()
 
     def step(self) -> None:
-        """Run it to its next stop or its end."""
         self._go.release()
         assert self._stopped.acquire(timeout=LIMIT), "the actor is stuck"
         if self.error is not None:
             raise self.error
 
     def crash(self) -> None:
-        """Crash it at its current stop."""
         self._crash = True
         self.step()
 

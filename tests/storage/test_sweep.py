@@ -39,7 +39,6 @@ def clock() -> Clock:
 
 @pytest.fixture
 def timed(database: Database, clock: Clock) -> Iterator[Database]:
-    """The same database with a clock that the test sets."""
     timed = Database(database.url, clock=clock)
     yield timed
     timed.close()

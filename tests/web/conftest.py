@@ -34,8 +34,6 @@ def browser(client):
 
 @pytest.fixture
 def sign_in(browser):
-    """Seat a person in the browser."""
-
     def seat(person):
         browser.cookies.set("mastertape_session", person.token)
         return browser
@@ -45,7 +43,6 @@ def sign_in(browser):
 
 @pytest.fixture
 def studio(sign_in, alice):
-    """Alice, at the studio."""
     return sign_in(alice)
 
 

@@ -14,7 +14,6 @@ INLINE = re.compile(r"<style|<script(?![^>]*\ssrc=)[^>]*>|javascript:", re.IGNOR
 
 
 def policy_of(answer):
-    """The sources that a page may use, by directive."""
     return dict(part.strip().split(" ", 1) for part in answer.headers["content-security-policy"].split(";"))
 
 

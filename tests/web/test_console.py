@@ -38,7 +38,6 @@ SCREENS = (
 
 @pytest.fixture
 def refused(world, alice, client):
-    """A track whose record the PDS refuses."""
     world.pds.write_refusals.append((400, "InvalidRecord"))
     track = upload(client, alice)
     world.deliver()
@@ -199,7 +198,6 @@ def waits(admin):
 
 
 def since(admin, **wanted):
-    """Since when the first undelivered record waits."""
     asked = {"undelivered": "true", **wanted}
     rows = admin.get("/ops/failures", params=asked, headers={"Accept": "*/*"}).json()["items"]
     return min(row["since"] for row in rows)

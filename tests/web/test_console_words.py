@@ -24,7 +24,6 @@ STAMP = re.compile(r'<time class="utc" datetime="[^"]+">[^<]+ UTC \(just now\)</
 
 @pytest.fixture
 def refused(world, alice, client):
-    """A track whose record the PDS refuses."""
     (track,) = rejected(world, client, alice, 1)
     return track
 

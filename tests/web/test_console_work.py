@@ -26,7 +26,6 @@ HOUR = timedelta(hours=1)
 
 @pytest.fixture
 def lost(world, alice, client):
-    """A track whose record another client deleted."""
     track = upload(client, alice)
     world.deliver()
     del world.pds.records[track["atproto_record_uri"]]

@@ -85,7 +85,6 @@ SCREENS = ("/ops", "/ops/lanes", "/ops/tracks/{track}", "/ops/accounts/{did}")
 
 @pytest.fixture
 def authenticated(world, monkeypatch):
-    """The tokens that were authenticated."""
     tokens = []
     authenticate = world.services.credentials.authenticate
 

@@ -132,5 +132,4 @@ THINGS = {
 
 
 def of(*who: Who) -> list[str]:
-    """The routes that are for these."""
     return [route for route, row in ROUTES.items() if row.who in who]

@@ -37,7 +37,6 @@ def track(client, alice):
 
 
 def rows(world):
-    """All that there is, in every table."""
     with world.database.read() as connection:
         return {
             table.name: sorted(

@@ -27,7 +27,6 @@ def path_of(url):
 
 @pytest.fixture
 def answers(client, world, alice):
-    """Answers of all kinds, by what they are."""
     track = upload(client, alice, image=samples.png())
     gated = upload(client, alice, seed=2, support_gate={"type": "any"})
 

@@ -23,7 +23,6 @@ def read(client, person, path, **wanted):
 
 
 def rejected(world, client, person, *seeds, error="InvalidRecord"):
-    """Tracks whose records the PDS refuses."""
     tracks = [upload(client, person, title=f"{seed}", seed=seed) for seed in seeds]
     world.pds.write_refusals = [(400, error)] * len(seeds)
     world.deliver()

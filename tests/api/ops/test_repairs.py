@@ -10,7 +10,6 @@ pytestmark = ON_SQLITE
 
 @pytest.fixture
 def lost(world, client, alice):
-    """Records that another client deleted."""
     tracks = [upload(client, alice, title=f"{seed}", seed=seed) for seed in (1, 2, 3)]
     world.deliver()
     for track in tracks:

@@ -154,7 +154,6 @@ def jobs(world, client):
 
 
 def run(world, name, does):
-    """Run a periodic job that does this instead."""
     (wanted,) = (each for each in JOBS if each.name == name)
     make_due(world.made)
     return run_if_due(world.made, replace(wanted, run=does))

@@ -22,7 +22,6 @@ async def uploaded(client, person, seed=1, **fields):
 
 
 async def command(world, client, track, name, relay=True, **headers):
-    """Give a command, with the relay at work."""
     asked = asyncio.create_task(client.post(f"/tracks/{track['id']}/{name}", headers=headers))
     while relay and not asked.done():
         await world.relay.run_once()

@@ -119,7 +119,6 @@ def parameters_of(route):
 
 
 def code_of(body):
-    """The code of an error, in our shape or the peer's."""
     return body.get("error") or body["detail"]["error"]
 
 

@@ -27,7 +27,6 @@ def statements(world):
 
 @pytest.fixture
 def decoded(monkeypatch):
-    """The events that were read from their rows."""
     seen = []
     decode = Codec.decode
     monkeypatch.setattr(Codec, "decode", lambda codec, stored: seen.append(stored) or decode(codec, stored))

@@ -171,7 +171,6 @@ class Told:
             return log.stream(connection, Track.create_id(self.id))
 
     def was(self, version):
-        """The state after so many events, folded."""
         state = visible_state(self.artist.world.log.fold(Track, self.recorded()[:version]))
         covers = {url.rsplit("/", 1)[1]: color for color, url in self.artist.covers.items()}
         return {name: state[name] for name in (*METADATA, "support_gate", "unlisted")} | {
@@ -182,7 +181,6 @@ class Told:
         }
 
     def reads(self, **as_of):
-        """The same from the API."""
         track = self.artist.reads(self.path, **as_of)
         return {name: track[name] for name in (*METADATA, "support_gate", "unlisted", "downloads")} | {
             "artwork": self.artist.color_at(track["image_url"]) if track["image_url"] else None,
@@ -192,8 +190,6 @@ class Told:
 
 
 class Artist:
-    """An artist with tracks of their own."""
-
     names = ("".join(letters) for letters in itertools.product("bcdefghijk", repeat=4))
 
     def __init__(self, client, world):
@@ -213,7 +209,6 @@ class Artist:
         return next(color for color, cover in COVERS.items() if cover == image.content)
 
     def pages(self, path, limit, **params):
-        """All items, page by page."""
         items, more = [], {}
         while True:
             page = self.reads(path, limit=limit, **params, **more)

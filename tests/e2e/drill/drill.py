@@ -145,7 +145,6 @@ class Drill:
                 each.result()
 
     def _measured(self) -> list[Measured]:
-        """What each process counts during a few seconds."""
         began = time.monotonic()
         first = [_metrics(service) for service in self._services]
         eventually(lambda: time.monotonic() >= began + MEASURED_SECONDS)
@@ -164,7 +163,6 @@ class Drill:
 
 
 def operator(service: Service, *words: str) -> subprocess.CompletedProcess[str]:
-    """Run a command beside the service, with its settings."""
     ours = {name: value for name, value in os.environ.items() if not name.startswith("MASTERTAPE_")}
     return subprocess.run(
         [MASTERTAPE, *words], env=ours | service.settings, capture_output=True, text=True, check=False

@@ -20,7 +20,6 @@ IN_FLIGHT = ("lease_lost", "MastertapeFencedCommit")
 
 @pytest.fixture
 def settings(clock: FakeClock) -> Mapping[str, str]:
-    """The service and its SQLite go by that clock."""
     return clock.environment
 
 

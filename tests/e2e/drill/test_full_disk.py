@@ -36,7 +36,6 @@ STALLED = ("MastertapeRelayStalled",)
 
 @pytest.fixture
 def disk(tmp_path: Path) -> Iterator[Path]:
-    """A disk of its own."""
     folder = tmp_path / "disk"
     folder.mkdir()
     mount = ["mount", "-t", "tmpfs", "-o", "size=60m", "tmpfs", folder]

@@ -23,7 +23,6 @@ BY_A_SCAN = "drift"
 
 @pytest.fixture
 def settings(clock: FakeClock) -> Mapping[str, str]:
-    """The service goes by that clock."""
     return clock.environment
 
 

@@ -83,7 +83,6 @@ def shows(page: Page) -> None:
 
 
 def picture(page: Page, name: str) -> None:
-    """Take a picture of the whole page."""
     if PICTURES:
         page.screenshot(path=Path(PICTURES) / f"{name}.png", full_page=True)
 

@@ -30,13 +30,11 @@ def tabs_to(page: Page, wanted: Locator) -> None:
 
 
 def presses(page: Page, name: str, **which: bool) -> None:
-    """Press the button of this name."""
     tabs_to(page, page.get_by_role("button", name=name, **which))
     page.keyboard.press("Enter")
 
 
 def follows(page: Page, name: str, **which: bool) -> None:
-    """Follow the link of this name."""
     tabs_to(page, page.get_by_role("link", name=name, **which))
     page.keyboard.press("Enter")
 

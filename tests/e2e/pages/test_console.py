@@ -46,7 +46,6 @@ class Console:
         expect(page.get_by_role("navigation", name="Console")).to_be_visible()
 
     def artist(self, pds=None):
-        """A program of a new artist."""
         account = new_account(pds or self._pds, self._plc)
         return Client(self.url, account.did, account.app_password)
 
@@ -251,7 +250,6 @@ def test_lost_records_are_planned_for_and_put_back(page, console, pds):
 
 
 def sees_what_is_asked(page, button, heading, name):
-    """Look at the question before an action, and go back."""
     page.get_by_role("button", name=button).click()
     question = page.get_by_role("heading", name=heading)
     expect(question).to_be_visible()

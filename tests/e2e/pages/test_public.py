@@ -66,7 +66,6 @@ def test_the_public_pages_are_good_in_every_view(page, service, track, gated, ne
 
 
 def services_of(service, public_url=None):
-    """What a page needs of them."""
     return SimpleNamespace(
         base_url=service.url, urls=SimpleNamespace(public_url=public_url), sweep_grace=timedelta(days=30)
     )

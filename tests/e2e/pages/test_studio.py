@@ -53,7 +53,6 @@ def signed_in(page, service, pds, pds_account):
 
 
 def another(page, **options):
-    """Another window of the same person."""
     return page.context.browser.new_context(storage_state=page.context.storage_state(), **options).new_page()
 
 

@@ -21,8 +21,6 @@ def anyio_backend() -> str:
 
 
 class Ear:
-    """A process that listens, with connections of its own."""
-
     def __init__(self, url: str) -> None:
         self.database = Database(url)
         self.listener = Listener(self.database)

@@ -26,8 +26,6 @@ pytestmark = pytest.mark.skipif(not Path("/proc/self/ns/pid").exists(), reason="
 
 
 class Other:
-    """Another process, and the name that it gave itself."""
-
     def __init__(self, *wrapper: str, program: str = PROGRAM) -> None:
         command = [*wrapper, sys.executable, "-c", program]
         pipes = {"stdin": subprocess.PIPE, "stdout": subprocess.PIPE}
@@ -49,7 +47,6 @@ def other() -> Iterator[Other]:
 
 
 def changed(name: str, **parts: str) -> str:
-    """The name with other parts."""
     names = ("place", "pid", "started", "unique")
     return ".".join(({**dict(zip(names, name.split("."), strict=True)), **parts}).values())
 

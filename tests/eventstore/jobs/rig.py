@@ -15,8 +15,6 @@ SECOND = timedelta(seconds=1)
 
 
 class Time:
-    """The database's clock."""
-
     def __init__(self) -> None:
         self.now = datetime(2026, 1, 1, tzinfo=UTC)
 
@@ -49,8 +47,6 @@ def kind(work: Callable[[Job], Any] = nothing, **options: Any) -> Kind:
 
 
 class Rig:
-    """What a process does with the queue."""
-
     def __init__(self, database: Database, time: Time) -> None:
         self.database, self.time = database, time
 
@@ -68,7 +64,6 @@ class Rig:
         return found
 
     def subjects(self, of: Kind, count: int) -> list[str]:
-        """The subjects of the next claims."""
         return [self.claimed(of).subject for _ in range(count)]
 
     def row(self, subject: str) -> Any:

@@ -15,7 +15,6 @@ from tests.eventstore.counter import ALICE, ENVELOPE, Counter, Totals, append, c
 
 @pytest.fixture
 def other(log: EventLog, totals: Totals) -> EventLog:
-    """Another process on the same database."""
     return EventLog(log.database, projections=[totals])
 
 

@@ -27,8 +27,6 @@ SCOPE = "atproto repo:fm.plyr.track repo:app.relay.track blob:audio/* blob:image
 
 
 class Rig:
-    """One service, which resolves every account to one PDS."""
-
     def __init__(self, database, cipher, hooks, pds, *, scope=SCOPE):
         self.database, self.cipher, self.hooks, self.pds, self.scope = database, cipher, hooks, pds, scope
         self.admins = []
@@ -76,7 +74,6 @@ class Rig:
         return self.run(lambda parts: parts.oauth.finish(returned, cookie, by=by))
 
     def sign_in(self, account):
-        """Start, consent and finish."""
         started = self.start(account.handle)
         query = Consenter(started.url).consents(account.handle, account.password)
         signed_in, _ = self.finish(query, started.cookie)
@@ -90,19 +87,16 @@ class Rig:
 
 
 def ask(rig, did):
-    """The status of a small request on behalf of the account."""
     return rig.request(did, "GET", GET_SESSION).status_code
 
 
 def stored_tokens(rig, did):
-    """The decrypted content of the account's row."""
     with rig.database.read() as connection:
         encrypted = connection.scalars(select(pds_session.c.sealed).where(pds_session.c.did == did)).one()
     return json.loads(rig.cipher.decrypt(encrypted, purpose=PURPOSE, did=did))
 
 
 def store_tokens(rig, did, tokens):
-    """Encrypt these in place of the row's content."""
     encrypted = rig.cipher.encrypt(json.dumps(tokens).encode(), purpose=PURPOSE, did=did)
     with rig.database.write() as connection:
         connection.execute(update(pds_session).values(status="active", sealed=encrypted))

@@ -23,7 +23,6 @@ LONG = 40
 
 
 async def refused(sessions, timeout=SHORT):
-    """The error of a request."""
     with pytest.raises(SessionUnavailableError, match="not ready in time") as unavailable:
         await sessions.request(DID, "POST", GET_SESSION, timeout=timeout)
     return unavailable.value

@@ -157,7 +157,6 @@ def on_file(impatient, migrated_sqlite, clock):  # noqa: ARG001
 
 @pytest.fixture
 def tried(caplog):
-    """The number of failed writes."""
     caplog.set_level(logging.DEBUG)
 
     def times():
@@ -173,7 +172,6 @@ async def until(condition):
 
 
 def another_writer(database):
-    """Another connection that has begun to write to the file."""
     other = sqlite3.connect(make_url(database.url).database, isolation_level=None, check_same_thread=False)
     other.execute("BEGIN IMMEDIATE")
     return other

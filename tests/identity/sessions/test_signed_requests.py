@@ -65,7 +65,6 @@ def sessions(database, cipher, hooks, fake, clock):
 
 
 def signed_in(database, cipher, hooks, clock, answer):
-    """Sessions of two accounts at a PDS with this answer."""
     made = new_sessions(database, cipher, hooks, answer)
     grant = TokenBinding("https://auth.example.com", "client", SecretStr(KEY["d"]), None)
     for did in (DID, OTHER_DID):

@@ -21,7 +21,6 @@ OTHER_HOST = "http://other.test"
 
 
 def add_jobs(database: Database, number: int, tracks: Iterable[int], *, host: str = HOST) -> str:
-    """An account that wants these tracks on its PDS."""
     did = add_lane(database, number, host=host)
     rows = [{"did": did, "subject_id": track, "audio_cid": "bafy", "requested": True} for track in tracks]
     with database.write() as connection:
@@ -38,7 +37,6 @@ def done(database: Database, job: Upload) -> None:
 
 
 def under_way(database: Database) -> Counter[str]:
-    """How many uploads of each host are leased."""
     with database.read() as connection:
         return Counter(
             connection.scalars(

@@ -59,7 +59,6 @@ def record(rig: Rig) -> dict[str, Any]:
 
 
 def elsewhere(rig: Rig, **fields: Any) -> None:
-    """Another client writes the record."""
     rig.pds.put_record(rig.did, COLLECTION, RKEY, {**record(rig), **fields})
 
 

@@ -49,7 +49,6 @@ class RunningFollower:
     heard: list[str]
 
     def alive(self) -> bool:
-        """Whether it is connected to the one host."""
         found = rows(self.database)
         return any(each["holder"] == self.owner and each["connected_at"] is not None for each in found)
 
@@ -68,7 +67,6 @@ async def follower(database: Database, owner: str = "one") -> AsyncGenerator[Run
 
 
 def rows(database: Database) -> Any:
-    """The rows of the hosts' streams."""
     with database.read() as connection:
         return streams(connection, database.now(connection), limit=9).rows
 
@@ -103,7 +101,6 @@ async def hearing(rig: Rig) -> AsyncGenerator[RunningFollower]:
 
 @pytest.fixture(name="tracks")
 async def _tracks(rig: Rig) -> list[Track]:
-    """Delivered tracks."""
     made = [rig.upload(number) for number in (1, 2, 3)]
     await rig.relay_once()
     return made

@@ -90,7 +90,6 @@ class Place:
     observed: bool = False
 
     def of(self, kind: str) -> dict[str, Any]:
-        """Give the columns of the lane or of its host."""
         mine = {
             name.removeprefix(f"{kind}_"): told for name, told in vars(self).items() if name.startswith(kind)
         }

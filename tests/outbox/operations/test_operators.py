@@ -30,7 +30,6 @@ OPERATOR = Operator(Envelope(ADMIN, "http", "request"), "because")
 
 
 async def rejected(desk: Rig, *numbers: int, error: str = "InvalidRecord", did: str | None = None) -> None:
-    """Records that the PDS refused."""
     for number in numbers:
         desk.upload(number, did=did or desk.did)
         desk.wire.faults += [answered(400, error)]

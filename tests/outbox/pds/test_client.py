@@ -19,8 +19,6 @@ CID = record_cid(RECORD)
 
 
 class Answers:
-    """Sessions and reads that all get this answer."""
-
     def __init__(self, answer: httpx.Response | Exception) -> None:
         self.answer = answer
         self.sent: list[Any] = []

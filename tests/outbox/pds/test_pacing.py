@@ -25,14 +25,12 @@ HOUR, DAY, MINUTES = 3600, 86400, 300
 def headers(
     limit: object, left: object, reset: object, policy: str | None = "5000;w=3600", **more: str
 ) -> httpx.Headers:
-    """As an httpx answer has them."""
     told = {"RateLimit-Limit": limit, "RateLimit-Remaining": left, "RateLimit-Reset": reset}
     named = {"RateLimit-Policy": policy} if policy is not None else {}
     return httpx.Headers({name: str(value) for name, value in told.items()} | named | more)
 
 
 def at(**later: float) -> float:
-    """Seconds of the epoch."""
     return (NOW + timedelta(**later)).timestamp()
 
 

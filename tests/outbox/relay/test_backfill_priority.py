@@ -98,7 +98,6 @@ def test_backfill_waits_for_its_share_and_live_work_does_not(
 
 
 def replay(rig: Rig, count: int) -> None:
-    """Bulk work touches so many records of the account."""
     audio = rig.bytes.keep(b"audio" * 500)
     for first in range(1, count + 1, IN_A_UNIT):
         numbers = range(first, min(first + IN_A_UNIT, count + 1))

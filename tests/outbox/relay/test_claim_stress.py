@@ -44,7 +44,6 @@ def fill(database: Database, hosts: int, lanes: int) -> None:
 
 
 def under_way(database: Database) -> Counter[str]:
-    """How many lanes of each host are leased."""
     with database.read() as connection:
         return Counter(connection.scalars(select(mirror_lane.c.host).where(mirror_lane.c.lease_until > PAST)))
 

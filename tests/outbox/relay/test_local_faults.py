@@ -39,7 +39,6 @@ def host_failures(rig: Rig) -> int:
 
 
 def outcomes(rig: Rig) -> list[str | None]:
-    """How the attempts ended."""
     with rig.database.read() as connection:
         return list(connection.scalars(select(delivery_attempt.c.outcome).order_by(delivery_attempt.c.id)))
 
@@ -67,7 +66,6 @@ async def with_real_logins(desk: Rig) -> AsyncIterator[PdsSessions]:
 
 
 async def deliver_within(desk: Rig, seconds: float) -> Result:
-    """Deliver the next task within this time."""
     lane = desk.claim("in a hurry")
     work = next_task(desk.log, lane, KINDS, desk.clock(), [])
     assert work is not None

@@ -84,7 +84,6 @@ def test_it_reads_an_index_of_what_is_open(
 
 
 def _plan(database: Database, statement: Statement) -> list[str]:
-    """The lines of the plan that read targets."""
     reads = ("SCAN ", "SEARCH ", "Seq Scan on ", "Index Scan ", "Index Only Scan ")
     lines = [line for line in statement.plan(database) if "mirror_target" in line]
     return [line for line in lines if any(read in line for read in reads)]

@@ -15,14 +15,12 @@ pytestmark = pytest.mark.anyio
 
 
 async def delivered(desk: Rig) -> int:
-    """A record that the PDS has confirmed, and its generation."""
     desk.upload()
     await desk.relay_once()
     return desk.mirror().acked_generation
 
 
 def attempted(desk: Rig, outcome: str | None, *, days: float, gen: int, **columns: Any) -> int:
-    """An attempt of so many days ago."""
     mirror = desk.mirror()
     did, collection, rkey = mirror.record_uri.removeprefix("at://").split("/")
     at = desk.clock() - timedelta(days=days)

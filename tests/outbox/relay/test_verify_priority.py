@@ -44,7 +44,6 @@ def test_a_lane_of_every_host_is_left_to_live_work(database: Database) -> None:
 
 
 async def backlog(desk: Rig) -> list[Track]:
-    """So many records that are all on the PDS."""
     tracks = [desk.upload(number) for number in range(1, BACKLOG + 1)]
     await desk.relay_once()
     desk.wire.sent.clear()

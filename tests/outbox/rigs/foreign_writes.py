@@ -31,32 +31,27 @@ async def verified(rig: Rig, *track_ids: int) -> Counter[Outcome]:
 
 
 def foreign_put(rig: Rig, track: Track, *without: str, **fields: Any) -> dict[str, Any]:
-    """Another client writes the record."""
     record = {name: value for name, value in (rig.remote(track) or {}).items() if name not in without}
     rig.pds.put_record(rig.did, COLLECTION, track.rkey, {**record, **fields})
     return rig.remote(track) or {}
 
 
 def foreign_delete(rig: Rig, track: Track) -> None:
-    """Another client deletes the record."""
     rig.pds.delete_record(rig.did, COLLECTION, track.rkey)
 
 
 def events(rig: Rig, track_id: int = 1) -> list[str]:
-    """What the log says of a track."""
     with rig.database.read() as connection:
         recorded = rig.log.stream(connection, Track.create_id(track_id))
     return [type(each.event).__name__ for each in recorded]
 
 
 def target(rig: Rig, track_id: int = 1) -> Any:
-    """The row of a record."""
     with rig.database.read() as connection:
         return connection.execute(select(mirror_target).where(mirror_target.c.subject_id == track_id)).one()
 
 
 def sent(rig: Rig) -> list[str]:
-    """What was sent in the account's name."""
     return [name for name, _ in rig.wire.sent]
 
 
@@ -78,7 +73,6 @@ def reads(rig: Rig, monkeypatch: pytest.MonkeyPatch, error: RefusedError | None 
 
 
 async def delivered(rig: Rig, track_id: int = 1, **fields: Any) -> Track:
-    """A track whose record is on the PDS."""
     track = rig.upload(track_id, **fields)
     await rig.relay_once()
     rig.wire.sent.clear()

@@ -32,7 +32,6 @@ PAUSED = verdict_of_reply(limited(0, "3000;w=300", status=429))
 
 
 def report_verdicts(database: Database, *words: tuple[str, Any]) -> None:
-    """Report these verdicts to the host, each of an account."""
     for did, verdict in words:
         Hosts(database).record(HostReport.of(HOST, did, verdict))
 

@@ -13,8 +13,6 @@ from tests.servers.atproto import PdsAccount
 
 
 class RemarksRig(Rig):
-    """Uploads, edits and mirrors are of remarks."""
-
     OF = Remark
     TEXT = "text"
 

@@ -17,7 +17,6 @@ FOREIGN = {"likes": 3}
 
 
 def moves(rig: Rig, track_id: int = 1, *, to: RecordKind = RECORDS, found: OnPds = OnPds.ABSENT) -> Track:
-    """The owner changes the record's namespace."""
     with rig.log.unit_of_work(rig.did, ARTIST) as unit:
         track = unit.load(Track, Track.create_id(track_id))
         change_namespace(unit, track, to, found)
@@ -30,19 +29,16 @@ def moves_back(rig: Rig, track_id: int = 1) -> Track:
 
 
 def decides(rig: Rig, keep: Resolution) -> None:
-    """The owner decides the conflict."""
     with rig.log.unit_of_work(rig.did, ARTIST) as unit:
         resolve(unit, unit.load(Track, Track.create_id(1)), RECORDS, Decision(keep))
 
 
 def old(rig: Rig, track: Track) -> dict[str, Any] | None:
-    """The record in the old collection."""
     found = rig.pds.get_record(rig.did, OLD_COLLECTION, track.rkey)
     return found["value"] if found is not None else None
 
 
 def writes_elsewhere(rig: Rig, track: Track, **fields: Any) -> None:
-    """Another client writes the record in the old collection."""
     rig.pds.put_record(rig.did, OLD_COLLECTION, track.rkey, {**(old(rig, track) or {}), **fields})
 
 
@@ -58,13 +54,11 @@ async def in_the_old_place(rig: Rig, **fields: Any) -> Track:
 
 
 def events(rig: Rig) -> list[Any]:
-    """What the log says of it."""
     with rig.database.read() as connection:
         return rig.log.stream(connection, Track.create_id(1))
 
 
 def event_statuses(rig: Rig) -> list[tuple[str, str]]:
-    """Each event with the status of its delivery."""
     with rig.database.read() as connection:
         recorded = rig.log.stream(connection, rig.OF.stream_id(1))
         touching = [(each.position, each.event.touches_record()) for each in recorded]

@@ -60,7 +60,6 @@ Fault = Callable[[Callable[[], Any]], Any]
 
 
 def audio_of(data: bytes) -> Audio:
-    """The audio value of these bytes."""
     raw = b"\x01\x55\x12\x20" + hashlib.sha256(data).digest()
     cid = "b" + b32encode(raw).decode().lower().rstrip("=")
     return Audio(cid, size=len(data), mime="audio/mpeg", file_type="mp3", duration=3)
@@ -154,18 +153,14 @@ class Wire:
 
 @dataclass
 class Bytes:
-    """Audio in memory."""
-
     held: dict[str, bytes] = field(default_factory=dict)
 
     def keep(self, data: bytes) -> Audio:
-        """Hold the bytes and give their audio value."""
         audio = audio_of(data)
         self.held[audio.cid] = data
         return audio
 
     def read(self, cid: str) -> Iterator[bytes]:
-        """Stream them in pieces."""
         if cid not in self.held:
             raise FileNotFoundError(cid)
         data = self.held[cid]
@@ -184,7 +179,6 @@ class Clock:
         return self._began + (datetime.now(UTC) - self._began) / self._slower + self.ahead
 
     def advance(self, **by: float) -> None:
-        """Move on."""
         self.ahead += timedelta(**by)
 
     def run(self) -> None:
@@ -193,8 +187,6 @@ class Clock:
 
 
 class Rig:
-    """An event log, a relay and a PDS."""
-
     PROJECTIONS: Sequence[Projection] = (MirrorTargets(),)
     OF: type[Published] = Track
     TEXT = "title"
@@ -214,7 +206,6 @@ class Rig:
         self.sign_in()
 
     def has_addresses(self, urls: RecordUrls) -> None:
-        """The service starts with these addresses."""
         self.kinds = RecordKinds(TrackRecords(urls, COLLECTION, OLD_COLLECTION), RemarkRecords())
         api = Pds(self.wire, self.wire.http)
         self.delivery = Delivery(self.log, self.hosts, api)
@@ -228,7 +219,6 @@ class Rig:
     def another_relay(
         self, owner: str, *, lease: float = 60.0, has_ended: Callable[[str], bool] = lambda _: False
     ) -> WorkingRelay:
-        """One more relay process's worth of relay."""
         uploads = Uploads(self.log, self.hosts, self._api, self.bytes)
         limits = RelayLimits(lease=timedelta(seconds=lease))
         probes = Probes(self.database, self._api, self.directory)
@@ -244,7 +234,6 @@ class Rig:
         )
 
     def upload(self, track_id: int = 1, **fields: Any) -> Track:
-        """An artist uploads a track."""
         fields.setdefault("audio", self.bytes.keep(f"audio {track_id}".encode() * 500))
         track = a_track(track_id, **{"did": self.did, **fields})
         return self.saves(track)
@@ -266,20 +255,16 @@ class Rig:
         return subject
 
     def edit(self, track_id: int = 1, **changes: Any) -> Track:
-        """The artist edits fields."""
         return self.command(track_id, lambda track: track.update_metadata(changes, at=self.clock()))
 
     async def relay_once(self) -> Counter[Outcome]:
-        """The relay does what is due now."""
         return await self.relay.run_once()
 
     def mirror(self, track_id: int = 1) -> Mirror:
-        """Where the record stands."""
         with self.database.read() as connection:
             return mirrors(connection, Track.TOPIC, [track_id])[track_id]
 
     def types(self, subject_id: int = 1) -> list[str]:
-        """The events of a subject."""
         with self.database.read() as connection:
             recorded = self.log.stream(connection, self.OF.stream_id(subject_id))
         return [type(each.event).__name__ for each in recorded]
@@ -291,13 +276,11 @@ class Rig:
         self.pds.put_record(self.did, subject.collection, subject.rkey, record)
 
     def remote(self, subject: Published) -> dict[str, Any] | None:
-        """What the PDS holds."""
         collection = COLLECTION if isinstance(subject, Track) else subject.collection
         record = self.pds.get_record(self.did, collection, subject.rkey)
         return record["value"] if record is not None else None
 
     def retry(self, subject_id: int = 1, *, of: type[Published] = Track) -> None:
-        """The artist asks for another try."""
         with self.database.write() as connection:
             retry(connection, self.did, of.TOPIC, subject_id, self.clock())
 
@@ -307,13 +290,11 @@ class Rig:
         return lane
 
     def settle(self, lane: Lane, result: Result) -> None:
-        """Settle a result, and update the host's row."""
         report = settle(self.log, lane, result)
         if report is not None:
             self.hosts.record(report)
 
     def saves(self, subject: P) -> P:
-        """Save a new subject."""
         with self.log.unit_of_work(subject.did, ARTIST) as unit:
             unit.save(subject)
         return subject
@@ -323,7 +304,6 @@ class Rig:
 async def rig_on(
     url: str, pds: DevPds, account: PdsAccount, made: Callable[..., R] = Rig
 ) -> AsyncIterator[R]:
-    """A rig on an empty database."""
     clock = Clock()
     database = Database(url, clock=clock)
     async with httpx.AsyncClient() as http:
@@ -352,7 +332,6 @@ async def memory_rig_on(url: str, made: Callable[..., R] = Rig) -> AsyncIterator
 
 @asynccontextmanager
 async def running(rig: Rig) -> AsyncIterator[None]:
-    """The relay runs meanwhile."""
     stop = asyncio.Event()
     relay = asyncio.create_task(rig.relay.run(stop))
     await asyncio.sleep(0)

@@ -74,7 +74,6 @@ async def settle_all(desk: Rig) -> None:
 
 
 def all_delivered(desk: Rig, tracks: Sequence[Track]) -> bool:
-    """Whether the PDS and the mirrors have them all."""
     return all(
         desk.mirror(track.track_id).state == "delivered" and desk.remote(track) is not None
         for track in tracks

@@ -10,14 +10,12 @@ from eventstore.database import Database
 
 @contextmanager
 def locked(database: Database, table: Table, which: ColumnElement[bool]) -> Iterator[None]:
-    """Another transaction holds this row for the block."""
     with database.engine.connect() as stopped, stopped.begin():
         assert stopped.execute(select(table).where(which).with_for_update()).all()
         yield
 
 
 def row_lock_waits(database: Database) -> int:
-    """How many transactions wait for another one to end."""
     waiting = """
         select count(*) from pg_stat_activity
         where datname = current_database() and wait_event_type = 'Lock' and wait_event = 'transactionid'

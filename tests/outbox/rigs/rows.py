@@ -25,7 +25,6 @@ def add_lane(database: Database, number: int, *, host: str = HOST, **columns: An
 
 
 def add_target(connection: Connection, did: str, track_id: int, **columns: Any) -> None:
-    """An open target."""
     row = {
         "did": did,
         "collection": "c",
@@ -40,13 +39,11 @@ def add_target(connection: Connection, did: str, track_id: int, **columns: Any) 
 
 
 def change_target(database: Database, did: str, **columns: Any) -> None:
-    """Set columns of an account's targets."""
     with database.write() as connection:
         connection.execute(update(mirror_target).where(mirror_target.c.did == did).values(columns))
 
 
 def set_host(database: Database, host: str = HOST, **columns: Any) -> None:
-    """Set columns of a host."""
     with database.write() as connection:
         connection.execute(update(pds_host).where(pds_host.c.host == host).values(columns))
 

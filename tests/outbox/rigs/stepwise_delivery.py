@@ -31,7 +31,6 @@ class StepwiseDelivery:
         return self.result.outcome
 
     def settle(self) -> None:
-        """Settle the result and release the lane."""
         assert self.result is not None
         self._rig.settle(self.lane, self.result)
         release(self._rig.database, self.lane)

@@ -16,20 +16,17 @@ CID = "bafyreihffx5a2e7k5uwrmmgofbvzujc5cmw5h4espouwuxt3liqoflx3ee"
 
 
 def frame(kind: str, **body: Any) -> bytes:
-    """A message."""
     said = {"time": datetime.now(UTC).isoformat(), **body}
     return bytes(libipld.encode_dag_cbor({"op": 1, "t": kind}) + libipld.encode_dag_cbor(said))
 
 
 def error(name: str) -> bytes:
-    """What ends a stream."""
     return bytes(
         libipld.encode_dag_cbor({"op": -1}) + libipld.encode_dag_cbor({"error": name, "message": ""})
     )
 
 
 def commit(seq: int, did: str, rev: str, *writes: tuple[str, str | None], **more: Any) -> bytes:
-    """A commit that wrote these paths."""
     ops = [
         {
             "action": "delete" if cid is None else "update",
@@ -59,22 +56,18 @@ class StreamHost:
 
     @property
     def url(self) -> str:
-        """Its origin."""
         assert self.server is not None
         return f"http://localhost:{next(iter(self.server.sockets)).getsockname()[1]}"
 
     async def says(self, *frames: bytes) -> None:
-        """Send to all clients."""
         for each in frames:
             for socket in self.sockets:
                 await socket.send(each)
 
     async def hangs_up(self) -> None:
-        """End all connections."""
         await asyncio.gather(*(socket.close() for socket in self.sockets))
 
     async def answer(self, socket: ServerConnection) -> None:
-        """Serve one listener."""
         assert socket.request is not None
         query = parse_qs(urlsplit(socket.request.path).query)
         self.cursors.append(query["cursor"][0] if "cursor" in query else None)
@@ -87,7 +80,6 @@ class StreamHost:
 
 @asynccontextmanager
 async def stream_host() -> AsyncGenerator[StreamHost]:
-    """A host for the block."""
     host = StreamHost()
     async with serve(host.answer, "127.0.0.1", 0) as server:
         host.server = server

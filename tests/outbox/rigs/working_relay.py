@@ -16,8 +16,6 @@ from outbox.threads import in_thread
 
 
 class WorkingRelay(Relay):
-    """Both of them."""
-
     def __init__(
         self,
         log: EventLog,
@@ -61,7 +59,6 @@ class WorkingRelay(Relay):
             await asyncio.sleep(60)
 
     async def run_once(self) -> Counter[Outcome]:
-        """Do all that is due for either."""
         outcomes = await super().run_once()
         while await self.jobs.start_due():
             await self.jobs.drain()

@@ -27,7 +27,6 @@ async def waits(desk: Rig) -> AsyncIterator[MirrorWaits]:
 
 
 async def started(waits: "asyncio.Future[list[bool]]") -> None:
-    """Let every waiter take its place."""
     for _ in range(3):
         await asyncio.sleep(0)
     assert not waits.done()

@@ -39,7 +39,6 @@ async def planned(rig: Rig) -> Plan:
 
 
 async def adopts(rig: Rig, number: int) -> Track:
-    """Another service's record becomes a track."""
     body = {
         "$type": COLLECTION,
         "title": "Theirs",

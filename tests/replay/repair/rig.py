@@ -47,7 +47,6 @@ async def delivered(rig: Rig, count: int) -> list[Track]:
 
 
 async def lost(rig: Rig, count: int) -> list[Track]:
-    """Tracks whose records another client deleted."""
     tracks = await delivered(rig, count)
     for track in tracks:
         foreign_delete(rig, track)

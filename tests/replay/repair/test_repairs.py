@@ -47,7 +47,6 @@ def two_in_a_unit(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 def restored(rig: Rig, count: int) -> list[int]:
-    """How often each of so many tracks was restored."""
     return [events(rig, number).count("RecordRestored") for number in range(1, count + 1)]
 
 

@@ -24,13 +24,11 @@ def type_with(monkeypatch: pytest.MonkeyPatch, **settings: object) -> Type:
 
 @pytest.fixture
 def typed(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Type:
-    """Type a command, on data of this test."""
     return type_with(monkeypatch, DATA=tmp_path / "data")
 
 
 @pytest.fixture
 def on_tape(tape: Container, monkeypatch: pytest.MonkeyPatch) -> Type:
-    """Type a command, on a database with a track in it."""
     return type_with(monkeypatch, DATA=tape.settings.data, DATABASE_URL=tape.settings.database_url)
 
 

@@ -45,7 +45,6 @@ def internet(monkeypatch: pytest.MonkeyPatch) -> FakeInternet:
 
 @contextmanager
 def served(settings: Settings, *keys: str) -> Iterator[tuple[TestClient, Container]]:
-    """The service with these keys, the first of which seals."""
     secrets = tuple(SecretStr(key) for key in keys)
     made = build(settings.model_copy(update={"secret_keys": secrets, "rate_limits": False, "relay": False}))
     with TestClient(asgi(made), base_url="http://127.0.0.1:8000") as client:
@@ -62,7 +61,6 @@ async def use(made: Container, did: str) -> int:
 
 
 def statuses(client: TestClient, made: Container) -> list[int]:
-    """Whether each login can still be used at its PDS."""
     assert client.portal is not None
     return [client.portal.call(use, made, did) for did in DIDS]
 

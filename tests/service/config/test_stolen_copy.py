@@ -37,7 +37,6 @@ def internet(monkeypatch: pytest.MonkeyPatch) -> OneAccount:
 
 @pytest.fixture
 def logged() -> Iterator[io.StringIO]:
-    """Everything that is logged, with SQL and its values."""
     sql = logging.getLogger("sqlalchemy.engine")
     with captured_log() as text:
         sql.setLevel(logging.DEBUG)

@@ -58,7 +58,6 @@ NAMES = {
 
 
 def numbers(text: bytes) -> dict[str, float]:
-    """Every sample by its name and labels."""
     lines = [line for line in text.decode().splitlines() if line and not line.startswith("#")]
     return {name: float(value) for name, _, value in (line.rpartition(" ") for line in lines)}
 
@@ -69,7 +68,6 @@ def signed_in(container: Container) -> None:
 
 
 def some_task(container: Container) -> Any:
-    """What the relay would send."""
     signed_in(container)
     (lane,) = claim(container.database, owner="test", limit=1, lease=timedelta(seconds=60))
     with container.database.read() as connection:

@@ -22,8 +22,6 @@ SECRET_KEY = "sentinel-of-the-seal-" + "k" * 32
 
 
 class EchoingInternet(OneAccount):
-    """A PDS that can echo requests in its responses."""
-
     def __init__(self) -> None:
         super().__init__()
         self.echoes = 0

@@ -26,8 +26,6 @@ EDIT = "PATCH /tracks/{track_id}"
 
 
 class FailingInternet(OneAccount):
-    """A PDS that can fail writes."""
-
     failures = 0
 
     async def handle_async_request(self, request: httpx.Request) -> httpx.Response:

@@ -45,8 +45,6 @@ Machine = tuple[type[State], Sequence[Transition]]
 
 @dataclass(frozen=True)
 class Arrow:
-    """A transition between nodes of a diagram."""
-
     before: str
     after: str
     by: str

@@ -41,7 +41,6 @@ def make_due(container: Container) -> None:
 
 
 def continue_account_deletions(container: Container) -> None:
-    """Take every step of every deletion that is possible now."""
     asyncio.run(_continue(container))
 
 

@@ -91,7 +91,6 @@ def sent_until(condition: Callable[[], bool], connection: socket.socket, piece: 
 
 
 def waiting_bytes(server: uvicorn.Server) -> int:
-    """What the clients have yet to take."""
     waiting = [
         connection.transport.get_write_buffer_size()
         for connection in server.server_state.connections.copy()

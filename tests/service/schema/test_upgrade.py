@@ -87,12 +87,10 @@ def settings(url: str, then: Mapping[str, Any], tmp_path: Path) -> dict[str, obj
 
 
 def typed(settings: Mapping[str, object], *args: str) -> Result:
-    """Run a command of this version in this process."""
     return CliRunner().invoke(main, args, env=environment(settings))
 
 
 def upgrade(settings: Mapping[str, object]) -> None:
-    """Do what docs/upgrading.md says."""
     migrated = typed(settings, "migrate")
     assert migrated.stdout == f"{REVISION} -> {newest()}\n", migrated.output
     assert typed(settings, "rebuild").exit_code == 0

@@ -80,8 +80,6 @@ class MemoryCopies:
 
 
 class Clock:
-    """The database's clock, which a test can advance."""
-
     def __init__(self) -> None:
         self.ahead = timedelta()
 
@@ -101,12 +99,10 @@ class Rig:
         self.publisher = self.another()
 
     def another(self, **options: timedelta) -> Publisher:
-        """A publisher of another process."""
         self.processes += 1
         return Publisher(self.media, self.copies, owner=str(self.processes), **options)
 
     def audio(self, number: int = 1, file_type: str = "mp3") -> Audio:
-        """Store audio bytes."""
         data = f"sound {number}".encode()
         self.media.add(cid_of(data), io.BytesIO(data), len(data), "audio/mpeg")
         return Audio(cid_of(data), len(data), "audio/mpeg", file_type, 1)
@@ -120,7 +116,6 @@ class Rig:
         return f"{audio.cid}.{audio.file_type}"
 
     def change(self, *commands: Callable[[Track], None], track_id: int = 1, did: str = ALICE) -> None:
-        """Run commands on a recorded track."""
         with self.log.unit_of_work(did, ENVELOPE) as unit:
             self.change_within(unit, *commands, track_id=track_id)
 
@@ -131,7 +126,6 @@ class Rig:
         unit.save(track)
 
     def key(self, name: str) -> str:
-        """The key of a public copy's bytes."""
         found = self.media.find(cid_of_name(name) or "")
         assert found is not None
         return found.key
@@ -142,7 +136,6 @@ class Rig:
         return set(self.copies.names)
 
     def later(self, seconds: float) -> None:
-        """Advance the clock."""
         self.clock.ahead += timedelta(seconds=seconds)
 
     def state(self, name: str) -> str:
@@ -152,15 +145,12 @@ class Rig:
             )
 
     def fail(self) -> None:
-        """Make the store unavailable."""
-
         def away(_step: str) -> None:
             raise StoreUnavailableError("away")
 
         self.copies.at = away
 
     def recover(self) -> None:
-        """Make the store available again."""
         self.copies.at = lambda _step: None
 
 
@@ -223,5 +213,4 @@ class Once:
 
 
 def crash() -> None:
-    """The process ends here."""
     raise CrashError

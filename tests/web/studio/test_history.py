@@ -47,7 +47,6 @@ def shown(client, alice, track):
 
 @pytest.fixture
 def happened(world, track):
-    """The names of the track's events."""
     return lambda: world.events(track["id"])
 
 

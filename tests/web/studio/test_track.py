@@ -74,8 +74,6 @@ def saving(page):
 
 @pytest.fixture
 def pause(world):
-    """Pauses the account, or resumes it."""
-
     def switch(is_paused):
         with world.database.write() as connection:
             connection.execute(update(mirror_lane).values(paused=is_paused))
