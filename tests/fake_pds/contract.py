@@ -104,33 +104,6 @@ class ContractHost:
     async def rev(self, person: Person) -> str:
         return str((await self.get("com.atproto.sync.getLatestCommit", did=person.did)).json()["rev"])
 
-    def person(self) -> Person:
-        raise NotImplementedError
-
-    def create_app_password(self, person: Person) -> str:
-        raise NotImplementedError
-
-    def revoke_app_password(self, person: Person) -> None:
-        raise NotImplementedError
-
-    def set_status(self, person: Person, status: Status) -> None:
-        raise NotImplementedError
-
-    def delete_account(self, person: Person) -> None:
-        raise NotImplementedError
-
-    def take_down_record(self, person: Person, rkey: str) -> None:
-        """Hide one record, as a moderator does."""
-        raise NotImplementedError
-
-    def expired(self, person: Person) -> Person:
-        """The same session when its access token's time is over."""
-        raise NotImplementedError
-
-    async def use_points(self, person: Person, points: int) -> None:
-        """Spend this much of the account's hour."""
-        raise NotImplementedError
-
     async def _send(
         self, verb: str, nsid: str, token: str | None, headers: dict[str, str], **request: Any
     ) -> httpx.Response:

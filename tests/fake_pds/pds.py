@@ -1,6 +1,6 @@
 """A PDS in memory, held to the real one by test_contract_*.py.
 
-Left out: the firehose, CAR files, and the proof in a DPoP header.
+Left out: the firehose, CAR files and OAuth.
 """
 
 from collections.abc import Callable
@@ -82,8 +82,6 @@ class FakePds(httpx.AsyncBaseTransport):
         return self.answer(request, await request.aread())
 
     def answer(self, request: httpx.Request, content: bytes) -> httpx.Response:
-        if request.url.path == "/oauth/token":
-            return fake_calls.oauth_token(self, content)
         call = Call.of(request, content)
         verb, handler = fake_calls.CALLS.get(call.nsid, (request.method, fake_calls.unknown))
         if verb != request.method:

@@ -1,9 +1,7 @@
 """The calls that need a login, and the order in which a PDS checks them."""
 
-import gzip
 from collections.abc import Callable
 from typing import TYPE_CHECKING, Any
-from urllib.parse import parse_qs
 
 import httpx
 
@@ -12,7 +10,7 @@ from tests.fake_pds.account import OWNER, Account, Status
 from tests.fake_pds.queries import QUERIES, account_of
 from tests.fake_pds.repo import ANY, Commit
 from tests.fake_pds.tokens import Token
-from tests.fake_pds.values import as_stored, blob_cid, checked_cid, checked_rkey, sniffed
+from tests.fake_pds.values import blob_cid, checked_cid, checked_rkey, sniffed
 from tests.fake_pds.xrpc import Call, RefusedError, invalid, reply
 
 if TYPE_CHECKING:
@@ -31,22 +29,7 @@ def put_record(pds: "FakePds", call: Call) -> httpx.Response:
         key,
         body["record"],
         swap=body.get("swapRecord", ANY),
-        swap_commit=body.get("swapCommit"),
         client=call.client,
-    )
-    return reply(_written(account.did, key, cid, commit, body))
-
-
-def create_record(pds: "FakePds", call: Call) -> httpx.Response:
-    """com.atproto.repo.createRecord: knows no swap, and falls over when the record is there."""
-    body, account = _write(pds, call, RECORD_BYTES, points=3, rkey_required=False)
-    key = body["collection"], checked_rkey(body.get("rkey") or account.repo.head.rev)
-    _validate(body)
-    as_stored(body["record"], key[0])
-    if key in account.repo.records:
-        raise RefusedError(500, "InternalServerError", "Internal Server Error")
-    cid, commit = account.repo.put(
-        key, body["record"], swap_commit=body.get("swapCommit"), client=call.client
     )
     return reply(_written(account.did, key, cid, commit, body))
 
@@ -56,7 +39,6 @@ def delete_record(pds: "FakePds", call: Call) -> httpx.Response:
     commit = account.repo.delete(
         (body["collection"], body["rkey"]),
         swap=body.get("swapRecord"),
-        swap_commit=body.get("swapCommit"),
         client=call.client,
     )
     return reply({} if commit is None else {"commit": commit.reply})
@@ -101,8 +83,7 @@ def upload_blob(pds: "FakePds", call: Call) -> httpx.Response:
     if pds.blob_limit is not None and len(call.content) > pds.blob_limit:
         raise RefusedError(413, "PayloadTooLarge", "request entity too large")
     pds.limits.consume(call, (limits.UPLOADS, call.ip, 1))
-    packed = call.headers.get("content-encoding") == "gzip"
-    content = gzip.decompress(call.content) if packed else call.content
+    content = call.content
     return reply({"blob": account.repo.upload(blob_cid(content), content, sniffed(content, mime))})
 
 
@@ -145,30 +126,15 @@ def unknown(_pds: "FakePds", call: Call) -> httpx.Response:
     raise invalid(f"No service configured for {call.nsid}")
 
 
-def oauth_token(pds: "FakePds", content: bytes) -> httpx.Response:
-    """The token endpoint, for refreshes only; OAuth names errors in its own way."""
-    form = {name: values[0] for name, values in parse_qs(content.decode()).items()}
-    if form.get("grant_type") != "refresh_token":
-        return httpx.Response(400, json={"error": "unsupported_grant_type"})
-    try:
-        return reply(pds.tokens.refresh_grant(form.get("refresh_token", "")))
-    except RefusedError as refused:
-        body = {"error": refused.name, "error_description": refused.message}
-        return httpx.Response(refused.status, json=body)
-
-
-def _write(
-    pds: "FakePds", call: Call, limit: int, *, points: int, rkey_required: bool = True
-) -> tuple[dict[str, Any], Account]:
+def _write(pds: "FakePds", call: Call, limit: int, *, points: int) -> tuple[dict[str, Any], Account]:
     """What all writes have in common, in the order of the real one: token, body, points, account, owner."""
     token = _authenticate(pds, call)
     body = call.json(limit)
-    for name in ("repo", "collection", *(["rkey"] if rkey_required else [])):
+    for name in ("repo", "collection", "rkey"):
         if not isinstance(body.get(name), str):
             raise invalid(f"Input/{name} must be a string")
-    for name in ("swapRecord", "swapCommit"):
-        if body.get(name) is not None:
-            checked_cid(body[name])
+    if body.get("swapRecord") is not None:
+        checked_cid(body["swapRecord"])
     return body, _consume(pds, call, token, body, points)
 
 
@@ -223,7 +189,6 @@ def _told(account: Account) -> dict[str, Any]:
 
 CALLS: dict[str, tuple[str, Callable[["FakePds", Call], httpx.Response]]] = {
     "com.atproto.repo.putRecord": ("POST", put_record),
-    "com.atproto.repo.createRecord": ("POST", create_record),
     "com.atproto.repo.deleteRecord": ("POST", delete_record),
     APPLY_WRITES: ("POST", apply_writes),
     "com.atproto.repo.uploadBlob": ("POST", upload_blob),

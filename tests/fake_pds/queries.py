@@ -1,7 +1,7 @@
 """The calls that need no login."""
 
 from collections.abc import Callable
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import httpx
 
@@ -107,18 +107,10 @@ def get_latest_commit(pds: "FakePds", call: Call) -> httpx.Response:
 def get_repo_status(pds: "FakePds", call: Call) -> httpx.Response:
     did = call.param("did")
     pds.limits.consume(call)
-    return reply(_status(_hosted(pds, did), with_head=False))
-
-
-def list_repos(pds: "FakePds", call: Call) -> httpx.Response:
-    """com.atproto.sync.listRepos, in the order in which the accounts were made."""
-    limit, after = int(call.params.get("limit", "500")), int(call.params.get("cursor", "0"))
-    if not 1 <= limit <= 1000:
-        raise invalid("limit must be 1 to 1000")
-    pds.limits.consume(call)
-    page = list(pds.accounts.values())[after : after + limit]
-    repos = [_status(account, with_head=True) for account in page]
-    return reply({"repos": repos, **({"cursor": str(after + len(page))} if page else {})})
+    account = _hosted(pds, did)
+    if account.status is Status.ACTIVE:
+        return reply({"did": did, "active": True, "rev": account.repo.head.rev})
+    return reply({"did": did, "active": False, "status": account.status.value})
 
 
 def list_blobs(pds: "FakePds", call: Call) -> httpx.Response:
@@ -127,16 +119,6 @@ def list_blobs(pds: "FakePds", call: Call) -> httpx.Response:
     pds.limits.consume(call)
     blobs = _available(pds, did).repo.blobs
     return reply({"cids": sorted(cid for cid, blob in blobs.items() if not blob.temporary)})
-
-
-def _status(account: Account, *, with_head: bool) -> dict[str, Any]:
-    active, head = account.status is Status.ACTIVE, account.repo.head
-    answer: dict[str, Any] = {"did": account.did, "active": active}
-    if not active:
-        answer["status"] = account.status.value
-    if with_head:
-        return {**answer, "head": head.cid, "rev": head.rev}
-    return {**answer, "rev": head.rev} if active else answer
 
 
 def _visible(pds: "FakePds", identifier: str) -> Account | None:
@@ -168,5 +150,4 @@ QUERIES: dict[str, Callable[["FakePds", Call], httpx.Response]] = {
     "com.atproto.sync.getLatestCommit": get_latest_commit,
     "com.atproto.sync.getRepoStatus": get_repo_status,
     "com.atproto.sync.listBlobs": list_blobs,
-    "com.atproto.sync.listRepos": list_repos,
 }

@@ -77,7 +77,6 @@ class Repo:
         record: Any,
         *,
         swap: Any = ANY,
-        swap_commit: str | None = None,
         client: str = "elsewhere",
     ) -> tuple[str, Commit | None]:
         """Write; no commit when it is there already, whatever the swap says."""
@@ -86,7 +85,7 @@ class Repo:
         current = self.records.get(key)
         if current is not None and current.cid == cid:
             return cid, None
-        self._check_swaps(current, swap, swap_commit)
+        _check_swap(current, swap)
         self._check_blobs(blobs)
         for blob in blobs:
             self.blobs[blob["ref"]["$link"]].temporary = False
@@ -95,14 +94,12 @@ class Repo:
             self._drop_blobs_of(current)
         return cid, self._commit("create" if current is None else "update", key, self.records[key], client)
 
-    def delete(
-        self, key: Key, *, swap: str | None = None, swap_commit: str | None = None, client: str = "elsewhere"
-    ) -> Commit | None:
+    def delete(self, key: Key, *, swap: str | None = None, client: str = "elsewhere") -> Commit | None:
         """Delete; what is absent is fine, whatever the swap says."""
         current = self.records.get(key)
         if current is None:
             return None
-        self._check_swaps(current, ANY if swap is None else swap, swap_commit)
+        _check_swap(current, ANY if swap is None else swap)
         del self.records[key]
         self._drop_blobs_of(current)
         return self._commit("delete", key, None, client)
@@ -157,13 +154,6 @@ class Repo:
         """The record as the world sees it."""
         return None if key in self.taken_down else self.records.get(key)
 
-    def _check_swaps(self, current: Stored | None, swap: Any, swap_commit: str | None) -> None:
-        if swap_commit is not None and swap_commit != self.head.cid:
-            raise RefusedError(400, "InvalidSwap", f"Commit was at {self.head.cid}")
-        found = current.cid if current is not None else None
-        if swap is not ANY and swap != found:
-            raise RefusedError(400, "InvalidSwap", f"Record was at {found or 'null'}")
-
     def _check_blobs(self, blobs: list[dict[str, Any]]) -> None:
         for ref in blobs:
             cid = ref["ref"]["$link"]
@@ -194,3 +184,9 @@ class Repo:
         )
         self.commits.append(commit)
         return commit
+
+
+def _check_swap(current: Stored | None, swap: Any) -> None:
+    found = current.cid if current is not None else None
+    if swap is not ANY and swap != found:
+        raise RefusedError(400, "InvalidSwap", f"Record was at {found or 'null'}")

@@ -171,21 +171,6 @@ async def test_a_repository_tells_its_collections_and_its_head(host: ContractHos
     assert (await host.get(STATUS, did=person.did)).json()["rev"] == head["rev"]
 
 
-async def test_the_host_lists_its_repositories_page_by_page(host: ContractHost, person: Person):
-    other = host.person()
-    host.set_status(other, Status.DEACTIVATED)
-    found, cursor = {}, {}
-    while True:
-        page = (await host.get("com.atproto.sync.listRepos", limit=20, **cursor)).json()
-        found |= {repo["did"]: repo for repo in page["repos"]}
-        if "cursor" not in page:
-            break
-        cursor = {"cursor": page["cursor"]}
-    head = (await host.get(LATEST, did=person.did)).json()
-    assert found[person.did] == {"did": person.did, "active": True, "head": head["cid"], "rev": head["rev"]}
-    assert (found[other.did]["active"], found[other.did]["status"]) == (False, "deactivated")
-
-
 async def test_the_host_tells_its_blob_limit(host: ContractHost):
     told = (await host.get("com.atproto.server.describeServer")).json()
     assert told["blobUploadLimit"] == 100 * 1024 * 1024

@@ -1,17 +1,15 @@
-"""Logins of a PDS: an app password's refresh token may be repeated, OAuth ends the session for it."""
+"""Logins of a PDS: an app password's refresh token may be repeated."""
 
 import base64
 import json
 import math
 from collections.abc import Callable
-from dataclasses import dataclass, field
-from typing import Any
+from dataclasses import dataclass
 
 from tests.fake_pds.account import OWNER
 from tests.fake_pds.xrpc import Call, RefusedError
 
 ACCESS_SECONDS, REFRESH_SECONDS, GRACE_SECONDS = 7200, 90 * 86400, 7200
-OAUTH_ACCESS_SECONDS = 3600
 
 
 @dataclass
@@ -25,27 +23,12 @@ class Token:
     """From when on the host takes a refresh token no more, whatever it says itself."""
 
 
-@dataclass
-class Grant:
-    """An OAuth session: one good access token and one good refresh token."""
-
-    did: str
-    client: str
-    access: str = ""
-    refresh: str = ""
-    access_until: float = 0.0
-    spent: set[str] = field(default_factory=set)
-
-
 class Tokens:
     def __init__(self, origin: str, clock: Callable[[], float]) -> None:
         self._origin, self._clock = origin, clock
         self._number = 0
         self._tokens: dict[str, Token] = {}
         self._refreshes: dict[str, Token] = {}
-        self._grants: dict[str, Grant] = {}
-        self.nonce: str | None = None
-        """When set, OAuth requests must prove that they know it."""
 
     def session(self, did: str, client: str, *, refresh_id: str | None = None) -> dict[str, str]:
         scope = "com.atproto.access" if client == OWNER else "com.atproto.appPass"
@@ -66,18 +49,13 @@ class Tokens:
         return self.session(token.did, token.client, refresh_id=token.next_id)
 
     def check(self, call: Call) -> Token:
-        if call.headers.get("authorization", "").lower().startswith("dpop "):
-            return self._check_grant(call)
         return self._known(self._bearer(call), refresh=False)
 
     def revoke(self, did: str, client: str | None = None) -> None:
-        """End the refresh tokens and OAuth sessions of an account, or of one of its clients; access tokens live on."""
+        """End the refresh tokens of an account, or of one of its clients; access tokens live on."""
         for token in self._refreshes.values():
             if token.did == did and client in {None, token.client}:
                 token.spent_at = 0
-        for text, grant in list(self._grants.items()):
-            if grant.did == did and client in {None, grant.client}:
-                del self._grants[text]
 
     def expire(self, did: str) -> None:
         """Let time pass for the access tokens of an account."""
@@ -92,40 +70,6 @@ class Tokens:
             and self._clock() < min(token.spent_at, token.expires_at)
             for token in self._refreshes.values()
         )
-
-    def grant(self, did: str, client: str) -> Grant:
-        """An OAuth session, as after consent."""
-        grant = Grant(did, client)
-        self._rotate(grant)
-        return grant
-
-    def refresh_grant(self, refresh: str) -> dict[str, Any]:
-        """The token endpoint: rotates both tokens; a spent one ends the session."""
-        grant = self._grants.get(refresh)
-        if grant is None:
-            raise RefusedError(400, "invalid_grant", "Invalid refresh token")
-        if refresh in grant.spent:
-            self._grants = {text: each for text, each in self._grants.items() if each is not grant}
-            raise RefusedError(400, "invalid_grant", "Refresh token replayed")
-        self._rotate(grant)
-        tokens = {"access_token": grant.access, "refresh_token": grant.refresh}
-        return {**tokens, "token_type": "DPoP", "sub": grant.did, "expires_in": OAUTH_ACCESS_SECONDS}
-
-    def _rotate(self, grant: Grant) -> None:
-        grant.spent |= {grant.refresh}
-        grant.access, grant.refresh = self._next("oauth-access"), self._next("oauth-refresh")
-        grant.access_until = self._clock() + OAUTH_ACCESS_SECONDS
-        self._grants |= {grant.access: grant, grant.refresh: grant}
-
-    def _check_grant(self, call: Call) -> Token:
-        text = call.headers["authorization"].split(" ", 1)[1]
-        fresh = {"DPoP-Nonce": self.nonce} if self.nonce is not None else {}
-        if self.nonce is not None and _claims(call.headers.get("dpop", "")).get("nonce") != self.nonce:
-            raise RefusedError(401, "use_dpop_nonce", headers=fresh)
-        grant = self._grants.get(text)
-        if grant is None or text != grant.access or self._clock() >= grant.access_until:
-            raise RefusedError(401, "invalid_token", "Invalid token", fresh)
-        return Token(grant.did, "atproto", grant.access_until, grant.client)
 
     def _make(self, did: str, scope: str, seconds: float, client: str, name: str | None = None) -> str:
         expires_at = self._clock() + seconds
@@ -159,11 +103,3 @@ class Tokens:
     def _next(self, kind: str) -> str:
         self._number += 1
         return f"{kind}-{self._number}-{self._origin}"
-
-
-def _claims(token: str) -> dict[str, Any]:
-    try:
-        payload = token.split(".")[1]
-        return dict(json.loads(base64.urlsafe_b64decode(payload + "=" * (-len(payload) % 4))))
-    except (IndexError, ValueError):
-        return {}
