@@ -12,7 +12,7 @@ PAGES = sorted([*(ROOT / "docs").rglob("*.md"), *ROOT.glob("*.md")])
 
 
 def test_the_limits_on_the_page_of_guarantees_are_current() -> None:
-    assert PAGE.endswith(resource_limits.section())
+    assert PAGE.endswith(resource_limits.SECTION)
 
 
 def test_no_guarantee_is_listed_twice_and_each_has_proofs_of_its_own_that_exist() -> None:
