@@ -19,7 +19,6 @@ from tests.faults.faults import (
     answer,
     cut_after,
     cut_before,
-    delay,
     duplicate,
     hang,
     hang_after,
@@ -103,7 +102,6 @@ BACKOFF, SENDING = (PENDING, "backoff"), (PENDING, "sending")
 AUTH = (PARKED, "auth_required")
 ROWS = {
     # the network, and hosts that are not well
-    "delay": Row(delay(0.3), (DELIVERED, None), NOBODY, lands=True),
     "503": Row(answer(503, "Unavailable"), BACKOFF, LANE),
     "500": Row(answer(500, "InternalServerError"), BACKOFF, ends=tries_again),  # the third refuses the record
     "cut before": Row(cut_before, BACKOFF, LANE),
@@ -120,7 +118,6 @@ ROWS = {
     ),
     # a delete has the same troubles
     "delete: cut after": Row(cut_after, BACKOFF, LANE, DELETE, do=deletes, lands=True),
-    "delete: hang before": Row(hang, SENDING, LANE, DELETE, do=deletes),
     # the record
     "400": Row(answer(400, "InvalidRequest"), ("rejected", "InvalidRequest"), ends=edits_again),
     "413": Row(answer(413, "PayloadTooLargeError"), ("rejected", "PayloadTooLargeError"), ends=edits_again),
@@ -211,9 +208,7 @@ class Upload:
 EMPTY = {"$type": "blob", "ref": {"$link": "bafkreihdwdcefgh4dqkjv67uzcmw7ojee6xedzdetojuzjevtenxquvyku"}}
 BLOB = (PENDING, "blob")
 UPLOADS = {
-    "503": Upload(answer(503, "Unavailable"), BLOB),
     "500": Upload(answer(500, "InternalServerError"), BLOB),
-    "cut before": Upload(cut_before, BLOB),
     "cut after": Upload(cut_after, BLOB),
     "429": Upload(over_limit("1000;w=86400"), BLOB, times=1),
     "a success with no bytes": Upload(

@@ -1,16 +1,14 @@
-"""Changes that other clients make to a record or an account at a real PDS: what the owner is shown, and how it ends."""
+"""Changes that other clients make to a record at a real PDS: what the owner is shown, and how it ends."""
 
 import pytest
 
 from demo.story import COLLECTION
-from tests.e2e.accounts_at_a_failing_pds import LANE, Cast
 from tests.e2e.artist import RESTORE, Artist
 from tests.e2e.conftest import ONE_DATABASE
 from tests.e2e.eventually import eventually
 
 pytestmark = [pytest.mark.pds, ONE_DATABASE]
 
-INACTIVE = ("parked", "account_inactive")
 HELD = ("held", "foreign_edit")
 
 
@@ -71,34 +69,3 @@ def test_what_another_app_edits_adds_and_deletes_is_kept_decided_and_told_in_the
     changed = [each for row in history for each in row["changes"] if each["field"] == "title"]
     titles = ["First Take", "Ours", "Ours again", "Theirs again", "After all"]
     assert [each["after"] for each in changed] == titles
-
-
-def test_a_deactivated_account_waits_until_it_is_active_again(cast: Cast) -> None:
-    pds, did = cast.subject.pds, cast.subject.did
-    pds.procedure("com.atproto.server.deactivateAccount", {}, by=did)
-    ours = cast.edits()
-
-    cast.is_told(*INACTIVE)
-    cast.others_go_on(LANE)
-    pds.procedure("com.atproto.server.activateAccount", by=did)
-    cast.tries_again()
-
-    assert cast.is_in_agreement()["title"] == ours
-
-
-def test_a_taken_down_account_waits_until_it_may_sign_in_again(cast: Cast) -> None:
-    pds, did = cast.subject.pds, cast.subject.did
-
-    def takes_down(applied: bool) -> None:
-        subject = {"$type": "com.atproto.admin.defs#repoRef", "did": did}
-        body = {"subject": subject, "takedown": {"applied": applied, "ref": "a court"}}
-        pds.procedure("com.atproto.admin.updateSubjectStatus", body, by="admin")
-
-    takes_down(True)
-    ours = cast.edits()
-    cast.is_told(*INACTIVE)
-    cast.others_go_on(LANE)
-    takes_down(False)
-    cast.signs_in()
-
-    assert cast.is_in_agreement()["title"] == ours

@@ -31,23 +31,6 @@ def test_a_person_signs_in_and_out(page, service, pds, pds_account):
     assert page.goto(f"{service.url}/me").status == 401
 
 
-def test_a_person_who_declines_reads_why_and_may_start_again(page, service, pds_account):
-    signs_in(page, service.url, pds_account)
-    page.get_by_role("button", name="Deny access").click()
-    page.wait_for_url(re.compile(re.escape(f"{service.url}/auth/callback")))
-    expect(page.get_by_text("You declined at your PDS")).to_be_visible()
-    expect(page.get_by_label("Handle or DID")).to_have_value(pds_account.handle)
-    expect(page.get_by_role("button", name="Sign in")).to_be_visible()
-    assert page.context.cookies(service.url) == []
-
-
-def test_a_person_who_came_by_localhost_comes_back_all_the_same(page, service, pds_account):
-    """Authorization servers send people to 127.0.0.1 alone, where a cookie of localhost is not sent."""
-    signs_in(page, service.url.replace("127.0.0.1", "localhost"), pds_account)
-    authorizes(page)
-    page.wait_for_url(f"{service.url}/studio")
-
-
 def test_a_link_in_what_an_artist_writes_starts_no_sign_in_until_its_reader_does(
     page, service, pds, artist, pds_account
 ):

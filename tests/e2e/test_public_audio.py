@@ -5,19 +5,12 @@ from pathlib import Path
 
 import pytest
 
-from aggregates.track import Track
-from aggregates.values import SupportGate
 from demo.service import Service
 from devpds.server import DevPds, DevPlc
-from eventstore.change import Envelope
-from service.config.settings import Settings
-from service.wiring.log import open_log
-from tests.dsl import some_time
 from tests.e2e.artist import UNDELETE, Artist
 from tests.e2e.eventually import eventually
 from tests.servers.atproto import new_account
 from tests.servers.s3 import S3Endpoint
-from tests.service.command_line import daemon
 
 pytestmark = [pytest.mark.pds, pytest.mark.s3]
 CDN = "https://cdn.example"
@@ -98,30 +91,3 @@ def test_the_record_names_a_copy_that_is_there_and_a_gated_one_has_none(
     artist.asks(UNDELETE).raise_for_status()
     assert is_public(name)
     assert audio_url(artist) == public
-
-
-def test_a_relay_takes_away_what_a_server_left_that_died_after_its_commit(
-    service: Service, artist: Artist, is_public: Callable[[str], bool], settings: dict[str, str]
-) -> None:
-    track = artist.uploads()
-    assert audio_url(artist) == track["audio_url"]
-    service.kill()
-    names = {key.removeprefix("MASTERTAPE_"): value for key, value in settings.items()}
-    gate_behind_the_service(artist, Path(names["DATA"]), names["DATABASE_URL"])
-    log = Path(names["DATA"]) / "relay.log"
-    with daemon(log, "relay", **names, BASE_URL=service.url) as relay:
-        relay.wait_for("the relay is running")
-        eventually(lambda: not is_public(track["audio_url"].rsplit("/", 1)[1]))
-        eventually(lambda: artist.record is not None and "supportGate" in artist.record)
-    assert artist.record is not None
-    assert artist.record["audioUrl"].startswith(f"{service.url}/audio/")
-
-
-def gate_behind_the_service(artist: Artist, data: Path, database_url: str) -> None:
-    """Commit what a server commits, and nothing else of what it does."""
-    log = open_log(Settings(data=data, database_url=database_url))
-    with log.unit_of_work(artist.did, Envelope(artist.did, "http", "r")) as unit:
-        track = unit.load(Track, Track.create_id(artist.track_id))
-        track.set_support_gate(SupportGate("any"), at=some_time())
-        unit.save(track)
-    log.database.close()

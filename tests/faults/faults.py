@@ -10,14 +10,6 @@ from tests.faults.exchange import Exchange
 Fault = Callable[[Exchange], Awaitable[None]]
 
 
-def delay(seconds: float) -> Fault:
-    async def delayed(exchange: Exchange) -> None:
-        await asyncio.sleep(seconds)
-        await exchange.pass_on()
-
-    return delayed
-
-
 def answer(status: int, error: str, message: str = "", **headers: Any) -> Fault:
     """The PDS says this instead; `ratelimit_reset=1` becomes the header RateLimit-Reset."""
     lines = {name.replace("_", "-"): str(value) for name, value in headers.items()}

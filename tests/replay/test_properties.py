@@ -116,7 +116,7 @@ class CutOffError(Exception):
     units=UNITS,
     page=st.integers(1, 7),
     at=st.integers(1, 6),
-    chosen=st.sampled_from([READ_MODELS, *ALONE]),
+    chosen=st.sampled_from([PROJECTIONS, *ALONE]),
 )
 def test_a_rebuild_that_is_cut_off_anywhere_changes_nothing_and_the_next_one_heals(
     log: EventLog, units: Any, page: int, at: int, chosen: Any

@@ -22,10 +22,6 @@ class Consenter:
     def consents(self, username, password):
         return self._decides("/consent", username, password)
 
-    def declines(self, username, password):
-        """Sign in and deny consent; return the query of the redirect."""
-        return self._decides("/reject", username, password)
-
     def _decides(self, decision, username, password):
         with httpx.Client(verify=self._verify, timeout=60) as http:
             navigation = {"mode": "navigate", "dest": "document", "site": "cross-site"}

@@ -58,13 +58,6 @@ async def test_a_record_that_the_old_collection_holds_is_not_restored(world, cli
     assert (world.state(), dict(world.pds.records)) == (before, records)
 
 
-async def test_a_record_in_both_collections_needs_no_restoring(world, client, alice):
-    track = await uploaded(client, alice)
-    await world.relay.run_once()
-    copy_to_old_collection(world, track)
-    assert refusal(await command(world, client, track, RESTORE)) == (400, "already_has_record")
-
-
 async def test_a_record_of_another_track_in_the_old_collection_is_none_of_this_one(world, client, alice):
     track = await lost(world, client, alice)
     rkey = track["atproto_record_uri"].rsplit("/", 1)[1]
@@ -76,20 +69,6 @@ async def test_a_record_of_another_track_in_the_old_collection_is_none_of_this_o
     assert world.events(track["id"]) == ["Created"]
     assert (await command(world, client, track, RESTORE)).status_code == 200
     assert (world.record(track)["title"], world.pds.records[old_uri(track)]) == ("t", other)
-
-
-async def test_a_record_of_the_old_collection_moves_with_the_content_of_the_log_and_others_fields(
-    world, client, alice
-):
-    track = await left_behind(world, client, alice)
-    found = world.pds.records[old_uri(track)]
-    answer = await command(world, client, track, MOVE)
-    assert (answer.status_code, answer.json()["migrated_uri"]) == (200, track["atproto_record_uri"])
-    own = {"$type": COLLECTION, "mastertapeGen": answer.json()["track"]["mirror"]["generation"]}
-    assert dict(world.pds.records) == {track["atproto_record_uri"]: {**found, **own}}
-    assert world.events(track["id"]) == ["Created", "NamespaceMigrated"]
-    again = await command(world, client, track, MOVE)
-    assert (again.status_code, world.events(track["id"])) == (200, ["Created", "NamespaceMigrated"])
 
 
 @pytest.mark.parametrize(("keep", "title"), [("ours", "t"), ("theirs", "theirs")])

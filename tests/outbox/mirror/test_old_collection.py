@@ -28,8 +28,9 @@ from tests.outbox.rigs.namespace_move import (
     writes_elsewhere,
 )
 from tests.outbox.rigs.relay_rig import Rig, answer_lost, refused
+from tests.servers.databases import ON_SQLITE
 
-pytestmark = pytest.mark.anyio
+pytestmark = [pytest.mark.anyio, ON_SQLITE]
 NEEDED = ("rejected", "migration_needed")
 
 
@@ -105,16 +106,6 @@ async def test_a_record_is_not_restored_before_the_look_is_answered(
     desk.clock.advance(**WAIT)
     await desk.relay_once()
     assert (desk.remote(track), state(desk)) == (None, NEEDED)
-
-
-async def test_a_retry_restores_the_record_once_the_old_collection_has_none(desk: Rig) -> None:
-    track = await in_the_old_collection_alone(desk)
-    restores(desk)
-    await desk.relay_once()
-    desk.pds.delete_record(desk.did, OLD_COLLECTION, track.rkey)
-    desk.retry()
-    await desk.relay_once()
-    assert (desk.remote(track) is not None, state(desk)) == (True, ("delivered", None))
 
 
 async def test_a_scan_releases_a_record_once_the_old_collection_has_none(desk: Rig) -> None:

@@ -80,15 +80,6 @@ def test_public_copies_that_wait_for_a_store_which_has_some_stand_nothing_still(
 
 
 @ON_SQLITE
-def test_a_queue_that_moves_does_not_stand_still_however_long_it_is(tape: Container) -> None:
-    wait_for_20_minutes(tape, "one")
-    with tape.database.write() as connection:
-        now = tape.database.now(connection)
-        connection.execute(update(job_turn).where(job_turn.c.kind == "one").values(served_at=now))
-    assert behind(tape)["jobs"] < 60
-
-
-@ON_SQLITE
 def test_status_the_metric_and_the_doctor_name_the_subscriber_that_stands_still(
     tape: Container, monkeypatch: pytest.MonkeyPatch
 ) -> None:
