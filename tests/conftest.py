@@ -7,6 +7,7 @@ from itertools import islice
 
 import httpx
 import hypothesis
+import pytest
 from httpx._transports import default as httpx_transports
 
 from tests.servers.memory import memory_folder
@@ -63,3 +64,8 @@ def pytest_collection_modifyitems(config, items):
         ordered += longest[number::workers]
         ordered += islice(others, max(0, until - len(ordered)))
     items[:] = [*ordered, *others]
+
+
+@pytest.fixture
+def anyio_backend() -> str:
+    return "asyncio"

@@ -5,22 +5,11 @@ import pytest
 from aggregates.errors import GatedTrackError
 from aggregates.track import Track
 from aggregates.values import SupportGate
+from tests.aggregates.test_track import delete, request_blob, set_gate
 from tests.dsl import Step, a_track, fact, given, some_audio, some_blob, some_time
 
 NOW = some_time(60)
 GATE = SupportGate("any")
-
-
-def delete(track: Track) -> None:
-    track.delete(at=NOW)
-
-
-def request_blob(track: Track) -> None:
-    track.request_blob_migration(at=NOW)
-
-
-def set_gate(track: Track) -> None:
-    track.set_support_gate(GATE, at=NOW)
 
 
 def blob_arrives(track: Track) -> None:

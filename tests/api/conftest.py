@@ -16,11 +16,6 @@ ADMIN = "did:plc:" + "admin".ljust(24, "a")
 
 
 @pytest.fixture
-def anyio_backend():
-    return "asyncio"
-
-
-@pytest.fixture
 def world(tmp_path, migrated_url, monkeypatch):
     for name in [name for name in os.environ if name.startswith(PREFIX)]:
         monkeypatch.delenv(name)

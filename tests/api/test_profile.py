@@ -5,6 +5,8 @@ import pytest
 from tests.api.world import refusal, upload
 from tests.servers.databases import ON_SQLITE
 
+pytestmark = ON_SQLITE
+
 
 def edit(client, person, **fields):
     return client.patch("/me", json=fields, headers=person.headers)
@@ -52,7 +54,6 @@ def test_the_audit_shows_who_changed_what_and_the_same_again_is_no_event(client,
     assert {(row["actor"], row["via"]) for row in rows} == {(alice.did, "token:t")}
 
 
-@ON_SQLITE
 @pytest.mark.parametrize(
     ("fields", "error"),
     [
@@ -72,7 +73,6 @@ def test_a_refused_profile_changes_nothing(client, world, alice, fields, error):
     assert (world.state(), me(client, alice)) == (before, ("Alice", None))
 
 
-@ON_SQLITE
 def test_an_account_that_leaves_edits_no_profile(client, world, alice):
     upload(client, alice)
     world.deliver()

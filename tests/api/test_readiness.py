@@ -8,6 +8,9 @@ from service.observability.readiness import MediaHealth
 from storage.media import Media
 from storage.store import open_store
 from tests.api.world import refusal, upload
+from tests.servers.databases import ON_SQLITE
+
+pytestmark = ON_SQLITE
 
 
 @pytest.fixture

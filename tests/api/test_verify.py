@@ -13,8 +13,9 @@ from outbox.mirror.hosts import PacedPds
 from outbox.repo.reads import RepoReads
 from replay.reconcile.verify import MAX_CONCURRENT_REPOS_OF_A_HOST, Repo, Verified, Verifier
 from tests.api.world import World, did_of, upload
+from tests.servers.databases import ON_SQLITE
 
-pytestmark = pytest.mark.anyio
+pytestmark = [pytest.mark.anyio, ON_SQLITE]
 
 EMPTY = httpx.Response(200, json={"records": []})
 

@@ -22,6 +22,7 @@ from tests.e2e.conftest import DEEP, environment
 from tests.e2e.eventually import eventually
 from tests.faults.faults import hang_after, until
 from tests.faults.proxy import FaultProxy, applied
+from tests.outbox.rigs.rows import lane_row
 from tests.servers.atproto import new_account
 from tests.servers.databases import KINDS
 from tests.servers.firehose import writes_of
@@ -84,11 +85,6 @@ def attempts_of(database: Database, did: str) -> list[Any]:
     with database.read() as connection:
         mine = delivery_attempt.c.did == did
         return list(connection.execute(select(delivery_attempt).where(mine).order_by(delivery_attempt.c.id)))
-
-
-def lane_of(database: Database, did: str) -> Any:
-    with database.read() as connection:
-        return connection.execute(select(mirror_lane).where(mirror_lane.c.did == did)).one()
 
 
 def held_lanes(database: Database) -> list[str]:
@@ -175,7 +171,7 @@ def test_a_stopped_relay_keeps_its_lanes_for_its_lease_and_then_sends_nothing_wi
     proxy.await_passed("putRecord")
     stopped.process.send_signal(signal.SIGSTOP)
     database = cluster.database
-    lease_until = lane_of(database, artist.did).lease_until
+    lease_until = lane_row(database, artist.did).lease_until
     artist.edits(title="Sent by the next one")
     cluster.relay()
 

@@ -11,11 +11,6 @@ from tests.servers.atproto import CHEAP
 BOTH = ["fake", pytest.param("real", marks=pytest.mark.pds)]
 
 
-@pytest.fixture
-def anyio_backend() -> str:
-    return "asyncio"
-
-
 @pytest.fixture(params=BOTH)
 async def host(request: pytest.FixtureRequest) -> AsyncIterator[ContractHost]:
     """A PDS without limits."""

@@ -2,6 +2,7 @@
 
 import asyncio
 import os
+import threading
 from collections.abc import AsyncIterator
 from datetime import UTC, datetime, timedelta
 
@@ -13,11 +14,6 @@ from tests.outbox.rigs.relay_rig import Rig, memory_rig_on
 from tests.servers.databases import KINDS
 from tests.simulation.memory_database import memory_database
 from tests.simulation.virtual_time import VirtualLoop
-
-
-@pytest.fixture
-def anyio_backend():
-    return "asyncio"
 
 
 @pytest.fixture(params=KINDS if os.environ.get("TEST_DEEP") else KINDS[:1])
@@ -60,3 +56,10 @@ def loop():
 @pytest.fixture
 def database(loop):
     return memory_database(lambda: datetime(2026, 1, 1, tzinfo=UTC) + timedelta(seconds=loop.time()))
+
+
+@pytest.fixture
+def go_on():
+    made = threading.Event()
+    yield made
+    made.set()

@@ -19,6 +19,7 @@ from outbox.mirror.tables import NEVER, PAST, delivery_attempt
 from tests.neighbours.flooding_hosts import FIRST_NUMBER, FLOODS, flooding_hosts
 from tests.outbox.rigs.relay_rig import Rig
 from tests.outbox.rigs.rows import add_lane, change_target
+from tests.outbox.rigs.stream_host import Loopback
 
 pytestmark = pytest.mark.anyio
 
@@ -30,13 +31,6 @@ LOOP_WORK_SECONDS = 0.3
 THE_WORST = ("values", "tiny messages", "pings", "one record of ours")
 MAX_PART_OF_TIME = 2 * MAX_SHARE
 """What the floods may use, in CPU time; the machine may be busy, so that other work takes longer than its CPU time."""
-
-
-class Loopback:
-    """Every host is on this machine."""
-
-    async def of(self, _origin: str) -> str:
-        return "127.0.0.1"
 
 
 @asynccontextmanager

@@ -1,7 +1,6 @@
 """All threads of one kind, or all connections of the database, are taken: what needs none goes on, and the rest after it."""
 
 import asyncio
-import threading
 from contextlib import AsyncExitStack
 
 import pytest
@@ -22,13 +21,6 @@ COMMANDS = 60
 @pytest.fixture(params=KINDS)
 def migrated_url(request):
     return str(request.getfixturevalue(f"migrated_{request.param}"))
-
-
-@pytest.fixture
-def go_on():
-    made = threading.Event()
-    yield made
-    made.set()
 
 
 @pytest.fixture

@@ -14,16 +14,9 @@ from tests.neighbours.hostile_pds import (
     watched_loop,
 )
 from tests.outbox.rigs.stream_host import CID as LINK
-from tests.outbox.rigs.stream_host import StreamHost, commit, frame, stream_host
+from tests.outbox.rigs.stream_host import Loopback, StreamHost, commit, frame, stream_host
 
 pytestmark = pytest.mark.anyio
-
-
-class Loopback:
-    """Every host is on this machine."""
-
-    async def of(self, _origin: str) -> str:
-        return "127.0.0.1"
 
 
 async def heard(host: StreamHost, count: int) -> list[Message | None]:

@@ -62,13 +62,6 @@ class Slow:
             yield b"x"
 
 
-@pytest.fixture
-def loop() -> Iterator[VirtualLoop]:
-    made = VirtualLoop()
-    yield made
-    made.end()
-
-
 class Rig:
     def __init__(self, made: AdoptRig, loop: VirtualLoop) -> None:
         self.loop, self.database, self.internet = loop, made.database, made.internet

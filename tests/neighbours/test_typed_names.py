@@ -2,7 +2,6 @@
 
 import asyncio
 import threading
-from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from functools import partial
 from pathlib import Path
@@ -49,13 +48,6 @@ class SmallPool(httpx.AsyncBaseTransport):
             return await self.internet.handle_async_request(request)
         finally:
             self.taken -= 1
-
-
-@pytest.fixture
-def go_on() -> Iterator[threading.Event]:
-    made = threading.Event()
-    yield made
-    made.set()
 
 
 @pytest.fixture

@@ -14,11 +14,6 @@ __all__ = ["each", "each_desk"]
 
 
 @pytest.fixture
-def anyio_backend() -> str:
-    return "asyncio"
-
-
-@pytest.fixture
 async def rig(migrated_url: str, pds: DevPds, pds_account: PdsAccount) -> AsyncIterator[Rig]:
     async with rig_on(migrated_url, pds, pds_account) as made:
         yield made

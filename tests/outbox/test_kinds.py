@@ -19,8 +19,9 @@ from projections.history import history_page
 from service.observability.subscribers import PROJECTIONS
 from tests.outbox.rigs.relay_rig import ARTIST, Rig, answered, memory_rig_on, rig_on
 from tests.remarks import REMARKS, Remark, a_remark
+from tests.servers.databases import ON_SQLITE
 
-pytestmark = pytest.mark.anyio
+pytestmark = [pytest.mark.anyio, ON_SQLITE]
 
 
 class RemarkRig(Rig):

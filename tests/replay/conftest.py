@@ -2,20 +2,18 @@
 
 import asyncio
 import os
-from collections.abc import AsyncIterator, Iterator
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 
-from devpds.server import DevPds
 from service.config.settings import PREFIX, Settings
 from tests.api.world import World
+from tests.outbox.conftest import rig
 from tests.outbox.rigs.kinds import each
-from tests.outbox.rigs.relay_rig import Rig, rig_on
-from tests.servers.atproto import PdsAccount
 from tests.servers.databases import clone_sqlite, temporary_database
 
-__all__ = ["each"]
+__all__ = ["each", "rig"]
 ELSEWHERE = [pytest.param("another kind", marks=pytest.mark.postgres), "the same kind"]
 
 
@@ -45,14 +43,3 @@ def elsewhere(request: pytest.FixtureRequest, migrated_url: str) -> str:
     """A migrated database that is not the world's; of the same kind only with TEST_DEEP."""
     is_sqlite = migrated_url.startswith("sqlite") == (request.param == "the same kind")
     return str(request.getfixturevalue("elsewhere_sqlite" if is_sqlite else "elsewhere_postgres"))
-
-
-@pytest.fixture
-def anyio_backend() -> str:
-    return "asyncio"
-
-
-@pytest.fixture
-async def rig(migrated_url: str, pds: DevPds, pds_account: PdsAccount) -> AsyncIterator[Rig]:
-    async with rig_on(migrated_url, pds, pds_account) as made:
-        yield made

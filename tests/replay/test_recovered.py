@@ -33,11 +33,12 @@ from replay.recovered import preview_recovery, recover, resume_account
 from tests.dsl import COLLECTION
 from tests.outbox.rigs.relay_rig import ARTIST, KINDS, RECORDS, Rig
 from tests.replay.backups import Backup, backup_of
+from tests.servers.databases import ON_SQLITE
 
 GATE = SupportGate("any")
 MB = 2**20
 MAX_RECORD = 900_000
-pytestmark = [pytest.mark.anyio, pytest.mark.pds]
+pytestmark = [pytest.mark.anyio, pytest.mark.pds, ON_SQLITE]
 
 
 @pytest.fixture(name="looked_at")

@@ -17,10 +17,19 @@ from sqlalchemy import URL, make_url
 from tests.servers.postgres import PostgresServer
 
 KINDS = ["sqlite", pytest.param("postgres", marks=pytest.mark.postgres)]
-ON_SQLITE = pytest.mark.parametrize("migrated_url", ["sqlite"], indirect=True)
+ON_SQLITE = pytest.mark.databases("sqlite")
 """For a test of what no database decides, such as how a request is read or refused: it runs once, not on both."""
-ON_EMPTY_SQLITE = pytest.mark.parametrize("database_url", ["sqlite"], indirect=True)
-"""The same, for a test that begins without tables."""
+ON_BOTH = pytest.mark.databases(*KINDS)
+"""For one of a module whose other tests need one."""
+
+
+@pytest.hookimpl(tryfirst=True)
+def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
+    if (chosen := metafunc.definition.get_closest_marker("databases")) is not None:
+        for name in ("migrated_url", "database_url"):
+            if name in metafunc.fixturenames:
+                mark = pytest.mark.parametrize(name, chosen.args, indirect=True)
+                metafunc.definition.add_marker(mark)
 
 
 def migrate(url: str) -> None:

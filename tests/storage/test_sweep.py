@@ -12,8 +12,10 @@ from storage.cid import cid_of, new_key
 from storage.errors import MediaGoneError, StoreUnavailableError
 from storage.media import Media, media
 from storage.sweep import STRAY, UNFINISHED, UNNAMED, sweep
+from tests.eventstore.jobs.rig import Time
 from tests.storage.memory_store import MemoryStore
 from tests.storage.references import Names, name, release
+from tests.storage.stepped_threads import CrashError
 
 DATA = b"sound"
 CID = cid_of(DATA)
@@ -21,24 +23,13 @@ NOW = timedelta(0)
 DAY = timedelta(days=1)
 
 
-class CrashError(BaseException):
-    """The process ends here."""
-
-
-class Clock:
-    now = datetime(2026, 1, 1, tzinfo=UTC)
-
-    def __call__(self) -> datetime:
-        return self.now
+@pytest.fixture
+def clock() -> Time:
+    return Time()
 
 
 @pytest.fixture
-def clock() -> Clock:
-    return Clock()
-
-
-@pytest.fixture
-def timed(database: Database, clock: Clock) -> Iterator[Database]:
+def timed(database: Database, clock: Time) -> Iterator[Database]:
     timed = Database(database.url, clock=clock)
     yield timed
     timed.close()
@@ -80,7 +71,7 @@ def test_media_referenced_by_a_live_state_stays(storage: Media) -> None:
     assert b"".join(storage.read(CID)) == DATA
 
 
-def test_media_of_restorable_states_stays_until_the_grace_period_ends(timed: Database, clock: Clock) -> None:
+def test_media_of_restorable_states_stays_until_the_grace_period_ends(timed: Database, clock: Time) -> None:
     storage = Media(timed, MemoryStore(clock))
     name(storage, add(storage))
     clock.now += 100 * DAY
@@ -91,7 +82,7 @@ def test_media_of_restorable_states_stays_until_the_grace_period_ends(timed: Dat
     assert sweep(storage, Names(), 30 * DAY).deleted == 1
 
 
-def test_an_upload_of_what_was_about_to_go_starts_its_grace_anew(timed: Database, clock: Clock) -> None:
+def test_an_upload_of_what_was_about_to_go_starts_its_grace_anew(timed: Database, clock: Time) -> None:
     storage = Media(timed, MemoryStore(clock))
     add(storage)
     clock.now += 2 * DAY

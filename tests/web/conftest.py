@@ -5,11 +5,11 @@ from datetime import timedelta
 import pytest
 
 from identity.accounts.credentials import CredentialKind, Scope
-from tests.api.conftest import ADMIN, alice, anyio_backend, bob, client, world
+from tests.api.conftest import ADMIN, alice, bob, client, world
 from tests.fake_pds.scripted_pds import HOST
 from web.pages.studio import record, track
 
-__all__ = ["alice", "anyio_backend", "bob", "client", "world"]
+__all__ = ["alice", "bob", "client", "world"]
 
 
 @pytest.fixture

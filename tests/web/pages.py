@@ -47,3 +47,14 @@ def hidden(page):
     """The hidden fields of the page's own form: the last one."""
     form = page.text.rpartition("<form")[2]
     return dict(re.findall(r'<input type="hidden" name="([^"]+)" value="([^"]*)"', form))
+
+
+def event(page, version):
+    """What a timeline says of a version."""
+    return page.text.split(f'id="v{version}"')[1].split("</li>")[0]
+
+
+def seen(told, label):
+    """A change as it is read: its field, and the values before and after."""
+    words = re.sub("<[^>]+>", " ", told.split(f"<dt>{label}")[1].split("</div>")[0])
+    return " ".join([label, *words.split()])

@@ -7,7 +7,7 @@ import pytest
 from outbox.mirror.lanes import park_lane
 from tests.api.records.test_resolve import held
 from tests.api.world import upload
-from tests.web.pages import assert_runs_only_our_files
+from tests.web.pages import assert_runs_only_our_files, event, seen
 
 AGREE = "All three agree: the record on its PDS is as mastertape wants it, checked <time"
 
@@ -74,16 +74,6 @@ def test_while_the_pds_is_away_the_other_two_columns_are_shown_and_why(world, ad
     assert re.search("Why it could not be read: [^<]*ConnectError", page.text)
     assert AGREE not in page.text
     assert "Title First Take First Take not known" in rows(page)
-
-
-def event(page, version):
-    return page.text.split(f'id="v{version}"')[1].split("</li>")[0]
-
-
-def seen(told, label):
-    """A change as it is read: its field, and the values before and after."""
-    words = re.sub("<[^>]+>", " ", told.split(f"<dt>{label}")[1].split("</div>")[0])
-    return " ".join([label, *words.split()])
 
 
 def edit(admin, alice, track, **fields):

@@ -9,16 +9,14 @@ from eventstore.idempotency import idempotency
 from projections.rebuild.rebuild import differences
 from replay.derived import sweep_media
 from storage.media import media
-from tests.api.account_deletion.deletion import leave, live_media, me, rows, three_tracks
+from tests.api.account_deletion.deletion import leave, live_media, me, rows
 from tests.api.world import upload
+from tests.servers.databases import ON_SQLITE
 from tests.service.process.periodic import continue_account_deletions
 
+pytestmark = ON_SQLITE
+
 GRACE = timedelta(days=30)
-
-
-@pytest.fixture
-def tracks(world, client, alice):
-    return three_tracks(world, client, alice)
 
 
 def test_the_next_sweep_deletes_the_bytes_that_no_other_account_has(world, client, alice, bob, tracks):

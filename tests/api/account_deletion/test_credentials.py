@@ -2,17 +2,12 @@
 
 import pytest
 
-from tests.api.account_deletion.deletion import leave, me, noted, three_tracks
+from tests.api.account_deletion.deletion import leave, me, noted
 from tests.api.world import Person, refusal
 from tests.servers.databases import ON_SQLITE
 from tests.service.process.periodic import continue_account_deletions
 
 pytestmark = ON_SQLITE
-
-
-@pytest.fixture
-def tracks(world, client, alice):
-    return three_tracks(world, client, alice)
 
 
 @pytest.fixture

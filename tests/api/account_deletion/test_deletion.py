@@ -14,15 +14,10 @@ from identity.sessions.session_store import pds_session
 from outbox.mirror.lanes import park_lane
 from outbox.mirror.tables import mirror_lane
 from storage.public.copies import Action
-from tests.api.account_deletion.deletion import leave, long_since, me, noted, rows, three_tracks
+from tests.api.account_deletion.deletion import leave, long_since, me, noted, rows
 from tests.api.world import refusal, upload
 from tests.remarks import a_remark
 from tests.service.process.periodic import continue_account_deletions
-
-
-@pytest.fixture
-def tracks(world, client, alice):
-    return three_tracks(world, client, alice)
 
 
 def test_all_records_of_every_kind_go_and_then_everything_else(world, client, alice, tracks):

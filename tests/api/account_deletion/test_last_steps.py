@@ -19,11 +19,6 @@ from tests.service.process.periodic import continue_account_deletions
 THREADS = Threads("test", 1)
 
 
-@pytest.fixture
-def tracks(world, client, alice):
-    return three_tracks(world, client, alice)
-
-
 @pytest.mark.usefixtures("tracks")
 def test_a_crash_at_any_step_leaves_the_rest_to_the_next(world, client, alice, monkeypatch):
     from application import account as steps

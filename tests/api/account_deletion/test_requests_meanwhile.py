@@ -5,18 +5,13 @@ import json
 import pytest
 from starlette.testclient import TestClient
 
-from tests.api.account_deletion.deletion import leave, three_tracks
+from tests.api.account_deletion.deletion import leave
 from tests.api.auth.route_table import ROUTES, Who, of
 from tests.api.world import refusal, upload
 from tests.media_samples import samples
 from tests.servers.databases import ON_SQLITE
 
 pytestmark = ON_SQLITE
-
-
-@pytest.fixture
-def tracks(world, client, alice):
-    return three_tracks(world, client, alice)
 
 
 ALLOWED = {

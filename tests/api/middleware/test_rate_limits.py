@@ -18,12 +18,9 @@ from api.middleware.rate_limits import (
 )
 from tests.api.world import refusal, upload
 from tests.media_samples import samples
+from tests.servers.databases import ON_SQLITE
 
-
-@pytest.fixture
-def migrated_url(migrated_sqlite):
-    """What matters here is HTTP: one database will do."""
-    return migrated_sqlite
+pytestmark = ON_SQLITE
 
 
 class Clock:

@@ -9,6 +9,9 @@ from outbox.mirror.lanes import park_lane
 from tests.api.ops.requests import act, by_cause, read, rejected
 from tests.api.world import refusal, upload
 from tests.fake_pds.scripted_pds import HOST
+from tests.servers.databases import ON_SQLITE
+
+pytestmark = ON_SQLITE
 
 LOGIN = {"kind": "oauth", "pds_url": HOST, "scope": "atproto", "generation": 1}
 

@@ -12,6 +12,9 @@ from eventstore.streams.ids import peer_track
 from tests.api.world import did_of, upload
 from tests.fake_pds.scripted_pds import HOST
 from tests.media_samples import samples
+from tests.servers.databases import ON_SQLITE
+
+pytestmark = ON_SQLITE
 
 
 def titles(answer):

@@ -16,9 +16,10 @@ from tests.api.world import World, upload
 from tests.e2e.eventually import eventually
 from tests.media_samples import samples
 from tests.replay.adoption.rig import Internet, adopt_all, adoption_on
+from tests.servers.databases import ON_SQLITE
 from tests.storage.public.public_rig import run_due, running
 
-pytestmark = pytest.mark.s3
+pytestmark = [pytest.mark.s3, ON_SQLITE]
 
 
 def test_an_upload_is_public_before_its_response(world, client, alice, public):

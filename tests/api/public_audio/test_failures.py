@@ -16,9 +16,10 @@ from storage.media import media
 from tests.api.public_audio.copies import GATE, edit, name_of, replace, undelete
 from tests.api.world import refusal, upload
 from tests.e2e.eventually import eventually
+from tests.servers.databases import ON_SQLITE
 from tests.storage.public.public_rig import run_due, running, worker_of
 
-pytestmark = pytest.mark.s3
+pytestmark = [pytest.mark.s3, ON_SQLITE]
 
 
 @pytest.mark.parametrize("command", ["ungate", "replace"])

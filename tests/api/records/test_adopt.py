@@ -4,6 +4,9 @@ import pytest
 
 from replay.adoption.record import Progress
 from tests.replay.adoption.claims import claimed, fail, finish
+from tests.servers.databases import ON_SQLITE
+
+pytestmark = ON_SQLITE
 
 HERE = "/me/adopt"
 NOTHING = {"found": 0, "known": 0, "adopted": 0, "refused": 0, "problem": None, "problems": []}

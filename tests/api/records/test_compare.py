@@ -7,6 +7,8 @@ import pytest
 from tests.api.world import upload
 from tests.servers.databases import ON_SQLITE
 
+pytestmark = ON_SQLITE
+
 
 @pytest.fixture
 def track(world, client, alice):
@@ -58,7 +60,6 @@ def test_a_pending_edit_and_another_clients_are_marked(world, client, alice, tra
     assert [each["field"] for each in found["fields"] if not each["own"]] == ["mood"]
 
 
-@ON_SQLITE
 def test_deleted_records_have_no_fields(world, client, alice, track):
     del world.pds.records[track["atproto_record_uri"]]
     gone = compare(client, alice, track)
@@ -70,7 +71,6 @@ def test_deleted_records_have_no_fields(world, client, alice, track):
     assert differing(unwanted)["title"] == (None, "first", None)
 
 
-@ON_SQLITE
 def test_of_a_pds_that_does_not_answer_the_other_two_versions_are_shown(world, client, alice, track):
     client.patch(f"/tracks/{track['id']}", json={"title": "ours"}, headers=alice.headers)
     world.pds.away = True
@@ -80,7 +80,6 @@ def test_of_a_pds_that_does_not_answer_the_other_two_versions_are_shown(world, c
     assert differing(found) == {"title": ("ours", "first", None)}
 
 
-@ON_SQLITE
 def test_a_pds_that_asked_for_a_pause_is_not_asked(world, client, alice, track):
     other = upload(client, alice, seed=2)
     world.deliver()
@@ -91,7 +90,6 @@ def test_a_pds_that_asked_for_a_pause_is_not_asked(world, client, alice, track):
     assert reads(world) == before
 
 
-@ON_SQLITE
 def test_a_record_is_read_once_in_a_few_seconds_unless_a_newer_one_was_confirmed(world, client, alice, track):
     before = reads(world)
     for _ in range(3):
@@ -102,7 +100,6 @@ def test_a_record_is_read_once_in_a_few_seconds_unless_a_newer_one_was_confirmed
     assert differing(compare(client, alice, track)) == {}
 
 
-@ON_SQLITE
 def test_of_a_pds_that_hangs_few_records_are_read_at_once(world, client, alice, monkeypatch):
     monkeypatch.setattr("outbox.repo.reads.READ_TIMEOUT_SECONDS", 0.5)
     tracks = [upload(client, alice, seed=seed) for seed in range(1, 5)]

@@ -7,6 +7,9 @@ from application import records as migrate_all
 from outbox.mirror.lanes import change_lane, park_lane
 from outbox.mirror.tables import blob_job, mirror_target
 from tests.api.world import upload
+from tests.servers.databases import ON_SQLITE
+
+pytestmark = ON_SQLITE
 
 HERE = "/me/migrate-to-pds"
 GATE = {"type": "any"}

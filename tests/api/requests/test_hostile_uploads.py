@@ -8,18 +8,15 @@ import pytest
 from api.errors import UnparsableError
 from api.requests.body import MultipartReader
 from tests.media_samples import hostile, samples
+from tests.servers.databases import ON_SQLITE
+
+pytestmark = ON_SQLITE
 
 FILE_BYTES = 8 * 2**20
 CHUNK_BYTES = 256 * 1024
 MAX_SECONDS = 0.3
 KINDS = {**hostile.sounds(), **hostile.pictures()}
 REFUSALS = {(400, "invalid_media"), (415, "unsupported_media"), (413, "too_large"), (409, "duplicate_audio")}
-
-
-@pytest.fixture
-def migrated_url(migrated_sqlite):
-    """What matters here is the bytes: one database will do."""
-    return migrated_sqlite
 
 
 def files():

@@ -12,6 +12,8 @@ from tests.api.conftest import ADMIN
 from tests.api.world import refusal, upload
 from tests.servers.databases import ON_SQLITE
 
+pytestmark = ON_SQLITE
+
 
 @pytest.fixture
 def track(client, alice):
@@ -26,7 +28,6 @@ def as_of(client, person, track, **params):
     return client.get(f"/tracks/{track['id']}", params=params, headers=person.headers)
 
 
-@ON_SQLITE
 @pytest.mark.parametrize(
     "params",
     [{"version": 0}, {"version": 4}, {"version": 2**70}, {"version": -1}, {"at": "2020-01-01T00:00:00Z"}],
@@ -35,7 +36,6 @@ def test_a_version_that_never_was_is_not_found(client, alice, track, params):
     assert refusal(as_of(client, alice, track, **params)) == (404, "version_not_found")
 
 
-@ON_SQLITE
 def test_either_a_version_or_a_time(client, alice, track):
     both = as_of(client, alice, track, version=1, at="2030-01-01T00:00:00Z")
     assert refusal(both) == (400, "invalid_field")
@@ -80,7 +80,6 @@ def test_from_nothing_every_field_has_come(client, alice, track):
     assert (changes["album"]["before"], changes["album"]["after"]) == (None, "one")
 
 
-@ON_SQLITE
 def test_a_diff_says_which_fields_a_revert_sets_back_and_why_not_the_others(client, alice, track):
     path = f"/tracks/{track['id']}/revert"
     changes = diff(client, alice, track, **{"from": 0}).json()["changes"]
@@ -94,7 +93,6 @@ def test_a_diff_says_which_fields_a_revert_sets_back_and_why_not_the_others(clie
     assert {*shown_fields(Track)} == {*FIELDS, *KEPT_BECAUSE}
 
 
-@ON_SQLITE
 def test_a_diff_that_cannot_be_is_refused(client, alice, bob, track):
     assert refusal(diff(client, alice, track, **{"from": 9})) == (404, "version_not_found")
     assert refusal(diff(client, alice, track, to=1)) == (422, "unparsable")

@@ -9,6 +9,8 @@ from tests.api.world import refusal, upload
 from tests.servers.databases import ON_SQLITE
 from tests.statements import before_each_statement
 
+pytestmark = ON_SQLITE
+
 
 @pytest.fixture
 def track(client, world, alice):
@@ -74,7 +76,6 @@ def test_a_page_of_a_history_of_10_000_events_reads_that_page_alone(world, clien
     assert "temp b-tree" not in plan, plan
 
 
-@ON_SQLITE
 def test_long_histories_are_written_in_many_pages(client, world, alice):
     track = upload(client, alice)
     lengthen(world.database, track["id"], 104)
@@ -84,7 +85,6 @@ def test_long_histories_are_written_in_many_pages(client, world, alice):
     assert len(page["items"]) == 100
 
 
-@ON_SQLITE
 @pytest.mark.parametrize("query", ["?limit=0", "?cursor=x"])
 def test_whose_it_is_comes_before_what_is_wrong_with_the_query(client, alice, bob, track, query):
     assert refusal(history(client, bob, track, query)) == (403, "not_owner")

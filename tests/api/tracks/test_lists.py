@@ -4,6 +4,9 @@ import pytest
 from sqlalchemy import event
 
 from tests.api.world import upload
+from tests.servers.databases import ON_BOTH, ON_SQLITE
+
+pytestmark = ON_SQLITE
 
 QUERIES = [
     ("", ["Drei", "two", "one"]),
@@ -61,6 +64,7 @@ def test_pages_go_on_where_the_one_before_ended_while_new_tracks_come(client, bo
     assert second["cursor"] is None
 
 
+@ON_BOTH
 def test_a_page_costs_the_same_few_statements_however_long_it_is(client, world):
     counts = []
     for limit in (1, 100):

@@ -13,6 +13,8 @@ from tests.api.world import Vouching, refusal, upload
 from tests.media_samples import samples
 from tests.servers.databases import ON_SQLITE
 
+pytestmark = ON_SQLITE
+
 SOUND = samples.mp3(1)
 SIZE = len(SOUND)
 RANGES = [
@@ -45,7 +47,6 @@ def hear(client, track, person=None, **headers):
     return client.get(path(track["audio_url"]), headers={**(person.headers if person else {}), **headers})
 
 
-@ON_SQLITE
 def test_the_whole_sound_is_served_to_be_kept_for_minutes_and_never_run(client, track):
     answer = hear(client, track)
     assert (answer.status_code, answer.content) == (200, SOUND)
@@ -58,7 +59,6 @@ def test_the_whole_sound_is_served_to_be_kept_for_minutes_and_never_run(client, 
     assert "sandbox" in answer.headers["content-security-policy"]
 
 
-@ON_SQLITE
 def test_a_range_is_given(subtests, client, track):
     for wanted, start, end in RANGES:
         with subtests.test(wanted):
@@ -68,7 +68,6 @@ def test_a_range_is_given(subtests, client, track):
             assert answer.headers["content-length"] == str(end - start)
 
 
-@ON_SQLITE
 @pytest.mark.parametrize("wanted", [f"bytes={SIZE}-", "bytes=999999-", "bytes=-0"])
 def test_a_range_outside_is_refused_with_the_size(client, track, wanted):
     answer = hear(client, track, Range=wanted)
@@ -76,7 +75,6 @@ def test_a_range_outside_is_refused_with_the_size(client, track, wanted):
     assert answer.headers["content-range"] == f"bytes */{SIZE}"
 
 
-@ON_SQLITE
 @pytest.mark.parametrize(
     "wanted", ["bytes=0-1,5-6", "bytes=", "bytes=-", "bytes=5-2", "items=0-1", "bytes=a-b", "bytes=1"]
 )
@@ -85,7 +83,6 @@ def test_what_is_no_single_range_gets_everything(client, track, wanted):
     assert (answer.status_code, answer.content) == (200, SOUND)
 
 
-@ON_SQLITE
 def test_a_range_of_another_version_gets_everything(client, track):
     answer = hear(client, track, **{"Range": "bytes=0-1", "If-Range": '"other"'})
     assert answer.status_code == 200
@@ -93,7 +90,6 @@ def test_a_range_of_another_version_gets_everything(client, track):
     assert same.status_code == 206
 
 
-@ON_SQLITE
 def test_head_says_what_get_would(client, track):
     whole, part = (
         client.head(path(track["audio_url"]), headers=headers) for headers in ({}, {"Range": "bytes=0-9"})
@@ -102,7 +98,6 @@ def test_head_says_what_get_would(client, track):
     assert (part.status_code, part.content, part.headers["content-length"]) == (206, b"", "10")
 
 
-@ON_SQLITE
 def test_a_matching_if_none_match_gets_304(client, track):
     answer = hear(client, track, **{"If-None-Match": f'"{track["file_id"]}"'})
     assert (answer.status_code, answer.content) == (304, b"")
@@ -130,7 +125,6 @@ def test_bytes_are_served_only_while_a_live_track_names_them(client, alice, bob,
     assert hear(client, track).status_code == 200
 
 
-@ON_SQLITE
 def test_missing_bytes_are_not_found_and_no_broken_answer(client, world, track):
     with world.database.read() as connection:
         keys = [row.key for row in connection.execute(media.select())]
@@ -165,7 +159,6 @@ def test_taking_the_gate_off_opens_the_sound(client, alice, gated):
     assert hear(client, gated).status_code == 200
 
 
-@ON_SQLITE
 def test_supporters_hear_gated_audio(world, alice, bob, gated):
     world.sign_in("carol")
     assert hear(world.serve(supporters=Vouching((alice.did, bob.did))), gated, bob).status_code == 200
@@ -174,7 +167,6 @@ def test_supporters_hear_gated_audio(world, alice, bob, gated):
     assert refusal(hear(others, gated)) == (401, "not_authenticated")
 
 
-@ON_SQLITE
 def test_without_an_answer_about_supporters_only_the_owner_hears_gated_audio(world, alice, bob, gated):
     client = world.serve(supporters=Vouching())
     assert refusal(hear(client, gated, bob)) == (503, "supporters_unreachable")

@@ -18,6 +18,9 @@ from service.schema.tables import READ_MODELS
 from storage.cid import cid_of
 from tests.api.world import form, upload
 from tests.media_samples import samples
+from tests.servers.databases import ON_SQLITE
+
+pytestmark = ON_SQLITE
 
 DEEP = bool(os.environ.get("TEST_DEEP"))
 EXAMPLES = 150 if DEEP else 8

@@ -19,6 +19,8 @@ from tests.media_samples import samples
 from tests.replay.adoption.rig import ELSEWHERE, Internet, adopt_all, adoption_on
 from tests.servers.databases import ON_SQLITE
 
+pytestmark = ON_SQLITE
+
 GRACE = timedelta(0)
 
 
@@ -59,7 +61,6 @@ def test_each_size_of_a_cover_is_served_and_kept(client, track):
     assert shown(client.get(f"/tracks/{track['id']}/artwork")) == ("image/png", (1500, 1000))
 
 
-@ON_SQLITE
 @pytest.mark.parametrize("size", ["0", "95", "481", "-1", "99999999999999999999"])
 def test_an_unknown_size_is_refused(client, track, size):
     for path in (cover(track), f"/tracks/{track['id']}/artwork"):
@@ -103,7 +104,6 @@ def adopted(world, folder, url):
     assert asyncio.run(adopt()).adopted == 1
 
 
-@ON_SQLITE
 def test_a_request_for_an_adopted_cover_asks_no_host_and_the_worker_does(world, client, asked, tmp_path):
     url = f"{ELSEWHERE}/cover.png"
     adopted(world, tmp_path / "staging", url)

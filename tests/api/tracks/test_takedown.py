@@ -14,7 +14,9 @@ from projections.rebuild.rebuild import rebuild
 from tests.api.world import refusal, upload
 from tests.eventstore.threads import until
 from tests.media_samples import samples
-from tests.servers.databases import ON_SQLITE
+from tests.servers.databases import KINDS, ON_SQLITE
+
+pytestmark = ON_SQLITE
 
 
 @pytest.fixture
@@ -173,7 +175,6 @@ def test_owner_and_operator_both_read_who_did_it_and_why(client, alice, admin, t
     ]  # fmt: skip
 
 
-@ON_SQLITE
 @pytest.mark.parametrize("body", [{"reason": ""}, {"reason": "\0"}, {"reason": None}])
 def test_a_takedown_says_why(client, admin, track, body):
     answer = decide(client, admin, track, **body)
@@ -182,7 +183,6 @@ def test_a_takedown_says_why(client, admin, track, body):
     assert answer.json()["detail"]["limit"]
 
 
-@ON_SQLITE
 def test_a_track_that_is_not_there_is_not_taken_down(client, admin):
     assert refusal(decide(client, admin, {"id": 99})) == (404, "track_not_found")
 
@@ -246,7 +246,7 @@ def waits_for_a_lock(database):
 
 
 @pytest.mark.postgres
-@pytest.mark.parametrize("migrated_url", ["postgres"], indirect=True)
+@pytest.mark.databases(KINDS[1])
 def test_a_cover_whose_bytes_are_being_taken_down_meanwhile_is_refused(
     *, world, client, alice, bob, admin, track
 ):

@@ -6,6 +6,9 @@ from aggregates.values import tid_of
 from outbox.record.dag_cbor import record_cid
 from tests.api.world import did_of, upload
 from tests.media_samples import samples
+from tests.servers.databases import ON_SQLITE
+
+pytestmark = ON_SQLITE
 
 
 def test_an_uploaded_track_is_there_with_all_that_was_sent(client, alice):

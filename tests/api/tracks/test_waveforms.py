@@ -16,6 +16,9 @@ from storage.derived.renditions import DerivedKind
 from storage.derived.waveforms import read_waveform, waveform
 from tests.api.world import refusal, upload
 from tests.media_samples import samples
+from tests.servers.databases import ON_SQLITE
+
+pytestmark = ON_SQLITE
 
 
 def work(world):

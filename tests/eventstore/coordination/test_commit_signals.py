@@ -15,11 +15,6 @@ pytestmark = pytest.mark.anyio
 LONG = 30.0
 
 
-@pytest.fixture
-def anyio_backend() -> str:
-    return "asyncio"
-
-
 class Ear:
     def __init__(self, url: str) -> None:
         self.database = Database(url)

@@ -10,6 +10,7 @@ from eventstore.event_log import EventLog
 from eventstore.unit_of_work import UnitOfWork
 from projections.rebuild.scratch import Replayer
 from tests.eventstore.counter import ALICE, BOB, ENVELOPE, Counter, counter_id
+from tests.servers.databases import ON_SQLITE
 
 
 class Note(Aggregate):
@@ -37,6 +38,7 @@ def live(log: EventLog) -> list[Change]:
     return [change for changes in saved for change in changes]
 
 
+@ON_SQLITE
 @pytest.mark.parametrize("limit", [1, 2, 7, 1000])
 @pytest.mark.parametrize("max_states", [1, 4, 1000])
 def test_replaying_the_log_gives_the_changes_as_they_were_made(

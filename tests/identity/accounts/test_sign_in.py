@@ -30,9 +30,9 @@ from identity.sessions.session_store import SessionKind, Tokens, pds_session
 from tests.identity.conftest import by, noted
 from tests.identity.oauth.oauth_rig import Rig, ask, take_down
 from tests.identity.sessions.fake_pds import DID, ORIGIN, FakePds, error
-from tests.servers.databases import ON_EMPTY_SQLITE
+from tests.servers.databases import ON_SQLITE
 
-pytestmark = pytest.mark.pds
+pytestmark = [pytest.mark.pds, ON_SQLITE]
 
 
 @pytest.fixture
@@ -155,7 +155,6 @@ def test_sign_in_of_a_taken_down_account_says_so_if_the_pds_does(signed, pds, pd
         signed.sign_in_by_password(pds_account.did, pds_account.app_password)
 
 
-@ON_EMPTY_SQLITE
 def test_sign_in_fails_while_the_pds_is_down(signed, pds, pds_account):
     pds.stop()
     try:

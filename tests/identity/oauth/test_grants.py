@@ -11,9 +11,9 @@ from tests.identity.conftest import KEY
 from tests.identity.oauth.oauth_rig import Rig, ask, store_tokens, stored_tokens
 from tests.identity.sessions.stored_sessions import dump, expire, files, session_row
 from tests.servers.consent import Consenter
-from tests.servers.databases import ON_EMPTY_SQLITE
+from tests.servers.databases import ON_SQLITE
 
-pytestmark = [pytest.mark.pds, ON_EMPTY_SQLITE]
+pytestmark = [pytest.mark.pds, ON_SQLITE]
 TOKEN = "/oauth/token"
 
 

@@ -14,9 +14,9 @@ from identity.sessions.session_store import pds_session
 from tests.identity.conftest import KEY
 from tests.identity.oauth.oauth_rig import Rig, ask, take_down
 from tests.identity.sessions.stored_sessions import dump, expire, files, session_row
-from tests.servers.databases import ON_EMPTY_SQLITE
+from tests.servers.databases import ON_SQLITE
 
-pytestmark = [pytest.mark.pds, ON_EMPTY_SQLITE]
+pytestmark = [pytest.mark.pds, ON_SQLITE]
 
 
 @pytest.fixture

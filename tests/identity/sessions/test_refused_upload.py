@@ -18,11 +18,6 @@ SIZE = 8 * 1024 * 1024
 REFUSAL = b'{"error":"PayloadTooLarge"}'
 
 
-@pytest.fixture
-def anyio_backend() -> str:
-    return "asyncio"
-
-
 class Strict:
     """A server that refuses uploads at once without reading them, and keeps the connection open."""
 

@@ -22,8 +22,9 @@ from tests.outbox.rigs.relay_rig import ARTIST, Rig, answered
 from tests.outbox.rigs.rows import lane_row
 from tests.outbox.rigs.stepwise_delivery import Send, delete
 from tests.outbox.rigs.uploads import blob_cid, claim_uploads, job, request_blob, uploaded_track
+from tests.servers.databases import ON_SQLITE
 
-pytestmark = pytest.mark.anyio
+pytestmark = [pytest.mark.anyio, ON_SQLITE]
 
 
 async def test_a_dead_login_in_an_upload_parks_the_lane_and_keeps_the_job(desk: Rig) -> None:

@@ -26,18 +26,12 @@ from replay.reconcile.scan import Scan
 from tests.dsl import COLLECTION
 from tests.outbox.rigs.relay_rig import Rig
 from tests.outbox.rigs.rows import HOST, add_lane, change_target, lane_row, set_host
-from tests.outbox.rigs.stream_host import CID, StreamHost, commit, error, frame, stream_host
+from tests.outbox.rigs.stream_host import CID, Loopback, StreamHost, commit, error, frame, stream_host
+from tests.servers.databases import ON_SQLITE
 
-pytestmark = pytest.mark.anyio
+pytestmark = [pytest.mark.anyio, ON_SQLITE]
 
 REV = "3kabcdefgh22{}"
-
-
-class LoopbackAddresses:
-    """Every host is on this machine."""
-
-    async def of(self, _origin: str) -> str:
-        return "127.0.0.1"
 
 
 @dataclass
@@ -56,7 +50,7 @@ class RunningFollower:
 @asynccontextmanager
 async def follower(database: Database, owner: str = "one") -> AsyncGenerator[RunningFollower]:
     heard: list[str] = []
-    following = Follower(database, Hosts(database), LoopbackAddresses(), owner=owner, heard=heard.append)
+    following = Follower(database, Hosts(database), Loopback(), owner=owner, heard=heard.append)
     stop = asyncio.Event()
     running = asyncio.create_task(following.run(stop))
     try:

@@ -19,8 +19,9 @@ from tests.outbox.rigs.namespace_move import (
     writes_elsewhere,
 )
 from tests.outbox.rigs.relay_rig import Rig, refused
+from tests.servers.databases import ON_SQLITE
 
-pytestmark = pytest.mark.anyio
+pytestmark = [pytest.mark.anyio, ON_SQLITE]
 
 
 async def test_a_record_that_was_deleted_elsewhere_comes_back_in_the_new_place(desk: Rig) -> None:

@@ -22,8 +22,9 @@ from tests.outbox.rigs.namespace_move import (
     writes_elsewhere,
 )
 from tests.outbox.rigs.relay_rig import Rig, answer_lost, refused
+from tests.servers.databases import ON_SQLITE
 
-pytestmark = pytest.mark.anyio
+pytestmark = [pytest.mark.anyio, ON_SQLITE]
 
 
 async def test_the_new_record_is_there_before_the_old_one_goes(desk: Rig) -> None:

@@ -31,9 +31,10 @@ from tests.outbox.rigs.rate_limits import (
 from tests.outbox.rigs.relay_rig import Rig
 from tests.outbox.rigs.rows import add_lane, claimed, dids, set_host
 from tests.outbox.rigs.uploads import request_blob, uploaded_track
+from tests.servers.databases import ON_SQLITE
 from tests.statements import Statement, before_each_statement
 
-pytestmark = pytest.mark.anyio
+pytestmark = [pytest.mark.anyio, ON_SQLITE]
 TOO_OLD_AND_NEARLY = (501, NEARLY[1])
 USED_UP = (429, {**BUDGET, "ratelimit-remaining": "0"})
 LONG = 30.0

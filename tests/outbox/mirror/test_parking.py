@@ -25,8 +25,9 @@ from tests.outbox.rigs.row_locks import locked
 from tests.outbox.rigs.rows import add_lane, set_host
 from tests.outbox.rigs.stepwise_delivery import wanted
 from tests.outbox.rigs.uploads import request_blob
+from tests.servers.databases import ON_SQLITE
 
-pytestmark = pytest.mark.anyio
+pytestmark = [pytest.mark.anyio, ON_SQLITE]
 
 
 async def test_a_login_that_is_dead_parks_no_lane_whose_owner_has_signed_in_since(desk: Rig) -> None:

@@ -33,14 +33,16 @@ from tests.outbox.rigs.replays import (
     wiped,
 )
 from tests.outbox.rigs.rows import lane_row
+from tests.servers.databases import ON_BOTH, ON_SQLITE
 from tests.statements import recorded_statements
 
-pytestmark = pytest.mark.anyio
+pytestmark = [pytest.mark.anyio, ON_SQLITE]
 batches = pytest.mark.parametrize("begun", [wiped, edited], ids=["replay", "edits"])
 
 Begun = Callable[[Rig], Awaitable[list[Track]]]
 
 
+@ON_BOTH
 async def test_each_further_record_of_a_batch_takes_two_statements(
     desk: Rig, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -249,6 +251,7 @@ async def test_a_pds_that_does_not_say_what_a_batch_has_to_know_is_asked_once_in
     assert (asked, sent(desk)) == ([nsid], ["putRecord"] * len(tracks))
 
 
+@ON_BOTH
 async def test_the_records_of_a_wiped_repo_come_back_in_a_few_requests(desk: Rig) -> None:
     tracks = await wiped(desk, 2 * MAX_BATCH_RECORDS + 1)
     assert await desk.relay_once() == {Outcome.DELIVERED: len(tracks)}

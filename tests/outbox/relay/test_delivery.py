@@ -20,9 +20,10 @@ from tests.dsl import COLLECTION
 from tests.outbox.rigs.foreign_writes import delivered, foreign_put
 from tests.outbox.rigs.relay_rig import MORE_THAN_ONE, Rig, answer_lost, answered, page
 from tests.outbox.rigs.stepwise_delivery import wanted
+from tests.servers.databases import ON_BOTH, ON_SQLITE
 from tests.statements import recorded_statements
 
-pytestmark = pytest.mark.anyio
+pytestmark = [pytest.mark.anyio, ON_SQLITE]
 ANOTHER_CID = record_cid({"title": "another"})
 
 
@@ -283,6 +284,7 @@ async def statements_of(desk: Rig, seen: list[str], records: int) -> tuple[int, 
     return len(seen) - commits, commits
 
 
+@ON_BOTH
 async def test_each_further_record_of_a_lane_run_takes_few_statements_and_one_transaction(
     desk: Rig, seen: list[str]
 ) -> None:

@@ -9,8 +9,9 @@ from outbox.relay.result import Outcome
 from tests.outbox.rigs.foreign_writes import foreign_put, verified
 from tests.outbox.rigs.relay_rig import Rig
 from tests.outbox.rigs.uploads import blob_cid, request_blob, track_of
+from tests.servers.databases import ON_SQLITE
 
-pytestmark = pytest.mark.anyio
+pytestmark = [pytest.mark.anyio, ON_SQLITE]
 EVENTS = 150
 FEW = 8
 

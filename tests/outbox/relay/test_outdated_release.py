@@ -13,8 +13,9 @@ from tests.outbox.rigs.account_status import after, parked
 from tests.outbox.rigs.foreign_writes import delivered
 from tests.outbox.rigs.relay_rig import Rig
 from tests.outbox.rigs.rows import lane_row
+from tests.servers.databases import ON_SQLITE
 
-pytestmark = pytest.mark.anyio
+pytestmark = [pytest.mark.anyio, ON_SQLITE]
 
 
 def made_by(desk: Rig, fingerprint: str) -> str:

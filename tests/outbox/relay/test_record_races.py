@@ -10,8 +10,9 @@ from tests.dsl import COLLECTION
 from tests.outbox.rigs.foreign_writes import delivered, events, foreign_put, request_verify
 from tests.outbox.rigs.relay_rig import Rig, answered
 from tests.outbox.rigs.stepwise_delivery import Send, StepwiseDelivery, delete, restore, undelete, wanted
+from tests.servers.databases import ON_SQLITE
 
-pytestmark = pytest.mark.anyio
+pytestmark = [pytest.mark.anyio, ON_SQLITE]
 
 # Observation against restore-record.
 

@@ -25,8 +25,9 @@ from tests.dsl import BOB
 from tests.outbox.rigs.foreign_writes import delivered
 from tests.outbox.rigs.relay_rig import Rig, answered, running, until_delivered
 from tests.outbox.rigs.rows import lane_row
+from tests.servers.databases import ON_SQLITE
 
-pytestmark = pytest.mark.anyio
+pytestmark = [pytest.mark.anyio, ON_SQLITE]
 LONG = 30.0
 FOR_EVER = 3600.0
 EDITS = 60

@@ -9,8 +9,9 @@ from outbox.relay.result import Outcome
 from tests.dsl import BOB
 from tests.outbox.rigs.foreign_writes import delivered
 from tests.outbox.rigs.relay_rig import MORE_THAN_ONE, Rig, answered
+from tests.servers.databases import ON_SQLITE
 
-pytestmark = pytest.mark.anyio
+pytestmark = [pytest.mark.anyio, ON_SQLITE]
 BROKEN = answered(500, "InternalServerError")
 
 

@@ -15,8 +15,9 @@ from tests.outbox.rigs.foreign_writes import delivered
 from tests.outbox.rigs.rate_limits import replies_with
 from tests.outbox.rigs.relay_rig import Rig, answered
 from tests.outbox.rigs.rows import lane_row
+from tests.servers.databases import ON_SQLITE
 
-pytestmark = pytest.mark.anyio
+pytestmark = [pytest.mark.anyio, ON_SQLITE]
 
 
 async def nearly_used_up(send: Callable[[], Any]) -> httpx.Response:

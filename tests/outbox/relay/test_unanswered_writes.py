@@ -12,8 +12,9 @@ from tests.outbox.rigs.foreign_writes import delivered, foreign_put
 from tests.outbox.rigs.namespace_move import event_statuses
 from tests.outbox.rigs.relay_rig import LateRequest, Rig, answer_lost
 from tests.outbox.rigs.stepwise_delivery import wanted
+from tests.servers.databases import ON_SQLITE
 
-pytestmark = pytest.mark.anyio
+pytestmark = [pytest.mark.anyio, ON_SQLITE]
 
 LONG = {"minutes": 10}
 

@@ -25,8 +25,9 @@ from tests.outbox.rigs.foreign_writes import (
     verified,
 )
 from tests.outbox.rigs.relay_rig import RECORDS, Rig, answered
+from tests.servers.databases import ON_SQLITE
 
-pytestmark = pytest.mark.anyio
+pytestmark = [pytest.mark.anyio, ON_SQLITE]
 
 
 async def test_a_verification_that_finds_the_record_unchanged_sends_nothing_and_ends(

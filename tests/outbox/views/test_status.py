@@ -16,8 +16,9 @@ from tests.dsl import COLLECTION
 from tests.outbox.rigs.foreign_writes import delivered
 from tests.outbox.rigs.relay_rig import Rig, answered, refused
 from tests.outbox.rigs.rows import lane_row, set_host
+from tests.servers.databases import ON_SQLITE
 
-pytestmark = pytest.mark.anyio
+pytestmark = [pytest.mark.anyio, ON_SQLITE]
 
 
 def told(rig: Rig, track_id: int = 1) -> list[tuple[str, EventDelivery]]:

@@ -3,7 +3,7 @@
 from collections.abc import AsyncIterator, Callable, Sequence
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
-from datetime import UTC, datetime, timedelta
+from datetime import datetime
 from pathlib import Path
 from typing import Any
 
@@ -42,6 +42,7 @@ from tests.e2e.foreign_catalogue import a_record, rkey
 from tests.media_samples import samples
 from tests.outbox.rigs.relay_rig import ARTIST
 from tests.remarks import Remark, RemarkRecords
+from tests.storage.public.public_rig import Clock
 
 HOST, SERVICE, ELSEWHERE = "https://pds.music.com", "https://service.music.com", "https://cdn.music.com"
 PAGE = 3
@@ -221,14 +222,6 @@ class AdoptRig:
     def mirror(self, track_id: int) -> Mirror:
         with self.database.read() as connection:
             return mirrors(connection, "track", [track_id])[track_id]
-
-
-class Clock:
-    def __init__(self) -> None:
-        self.ahead = timedelta()
-
-    def __call__(self) -> datetime:
-        return datetime.now(UTC) + self.ahead
 
 
 @asynccontextmanager

@@ -30,7 +30,7 @@ from tests.remarks import A_RECORD, REMARKS
 from tests.replay.adoption.rig import ELSEWHERE, SERVICE, AdoptRig, adopt_rig
 from tests.servers.databases import ON_SQLITE
 
-pytestmark = pytest.mark.anyio
+pytestmark = [pytest.mark.anyio, ON_SQLITE]
 
 THERE = f"{ELSEWHERE}/song.mp3"
 
@@ -123,7 +123,6 @@ async def test_several_records_may_have_the_same_audio_and_do_without_that_rule(
             require_no_duplicate(unit.connection, ALICE, first.audio.cid)
 
 
-@ON_SQLITE
 async def test_a_duration_that_the_bytes_lack_is_the_records(rig: AdoptRig) -> None:
     rig.internet.record(1, audioBlob=rig.internet.blob(samples.file("live.webm")), duration=77)
     rig.internet.record(2, duration=77)
@@ -134,14 +133,12 @@ async def test_a_duration_that_the_bytes_lack_is_the_records(rig: AdoptRig) -> N
 # Bytes
 
 
-@ON_SQLITE
 async def test_a_dead_address_beside_a_blob_does_no_harm(rig: AdoptRig) -> None:
     rig.internet.record(1, audioUrl=f"{SERVICE}/audio/gone.mp3", audioBlob=rig.internet.blob(samples.mp3(1)))
     assert errors(await rig.adopts()) == []
     assert rig.media.find(rig.tracks()["Song 1"].audio.cid) is not None
 
 
-@ON_SQLITE
 async def test_a_blob_that_is_gone_is_made_up_for_by_the_address_and_no_longer_named(rig: AdoptRig) -> None:
     blob = rig.internet.blob(samples.mp3(1))
     rig.internet.blobs.clear()
@@ -151,7 +148,6 @@ async def test_a_blob_that_is_gone_is_made_up_for_by_the_address_and_no_longer_n
 
 
 @pytest.mark.parametrize("same", [True, False])
-@ON_SQLITE
 async def test_other_bytes_do_not_stand_for_a_blob_that_the_pds_does_not_give_just_now(
     rig: AdoptRig, same: bool
 ) -> None:
@@ -164,14 +160,12 @@ async def test_other_bytes_do_not_stand_for_a_blob_that_the_pds_does_not_give_ju
     assert rig.tracks()["Song 1"].blob.ref == blob
 
 
-@ON_SQLITE
 async def test_bytes_that_are_not_the_blobs_are_no_proof(rig: AdoptRig) -> None:
     rig.internet.record(1, audioBlob=rig.internet.blob(samples.mp3(1), kept=samples.mp3(2)))
     assert errors(await rig.adopts()) == [("bytes_unavailable", "blob_mismatch")]
     assert rig.tracks() == {}
 
 
-@ON_SQLITE
 async def test_a_blob_larger_than_an_upload_may_be_is_not_asked_for(rig: AdoptRig) -> None:
     blob = {**rig.internet.blob(samples.mp3(1)), "size": 100_001}
     rig.internet.record(1, audioBlob=blob)
@@ -195,7 +189,6 @@ async def test_our_own_address_is_accepted_only_of_an_account_that_has_the_bytes
     assert errors(await rig.adopts()) == [("bytes_unavailable", "not_owned")]
 
 
-@ON_SQLITE
 async def test_no_redirect_leads_to_our_own_address(rig: AdoptRig) -> None:
     rig.internet.record(1)
     await rig.adopts()
@@ -207,7 +200,6 @@ async def test_no_redirect_leads_to_our_own_address(rig: AdoptRig) -> None:
     assert mine not in rig.internet.asked
 
 
-@ON_SQLITE
 async def test_a_cover_comes_along_and_one_that_cannot_be_had_is_named_on(rig: AdoptRig) -> None:
     cover = rig.internet.holds(f"{ELSEWHERE}/cover.png", samples.png())
     text = rig.internet.holds(f"{ELSEWHERE}/cover.txt", b"no picture")
@@ -220,7 +212,6 @@ async def test_a_cover_comes_along_and_one_that_cannot_be_had_is_named_on(rig: A
     assert [tracks[f"Song {number}"].image_url for number in (1, 2, 3)] == [None, text, None]
 
 
-@ON_SQLITE
 async def test_a_pds_that_gives_no_bytes_to_anybody_ends_the_run(rig: AdoptRig) -> None:
     for number in range(1, 13):
         rig.internet.record(number)
@@ -232,7 +223,6 @@ async def test_a_pds_that_gives_no_bytes_to_anybody_ends_the_run(rig: AdoptRig) 
     assert counts(await rig.adopts()) == (12, 0, 12, 0)
 
 
-@ON_SQLITE
 async def test_a_pds_that_was_asked_for_too_much_ends_the_run_at_once(rig: AdoptRig) -> None:
     for number in range(1, 9):
         rig.internet.record(number)
@@ -245,7 +235,6 @@ async def test_a_pds_that_was_asked_for_too_much_ends_the_run_at_once(rig: Adopt
     assert (progress.known + progress.adopted, progress.problems) == (8, [])
 
 
-@ON_SQLITE
 async def test_no_bytes_are_requested_from_a_pds_before_the_reset_that_it_named(rig: AdoptRig) -> None:
     rig.internet.record(1)
     limits = {"limit": "3000", "remaining": "10", "reset": "60", "policy": "3000;w=300"}
@@ -260,7 +249,6 @@ async def test_no_bytes_are_requested_from_a_pds_before_the_reset_that_it_named(
     assert counts(await rig.adopts()) == (2, 1, 1, 0)
 
 
-@ON_SQLITE
 async def test_a_limit_of_where_the_pds_sends_us_for_its_blobs_is_not_the_pdss(rig: AdoptRig) -> None:
     rig.internet.record(1)
     there = f"{ELSEWHERE}/blob"
@@ -271,7 +259,6 @@ async def test_a_limit_of_where_the_pds_sends_us_for_its_blobs_is_not_the_pdss(r
     assert counts(await rig.adopts()) == (1, 0, 1, 0)
 
 
-@ON_SQLITE
 async def test_a_cover_that_the_pds_does_not_give_just_now_is_not_done_without(rig: AdoptRig) -> None:
     cover = {**rig.internet.blob(samples.png()), "mimeType": "image/png"}
     rig.internet.record(1, imageBlob=cover)
@@ -297,7 +284,6 @@ A_BLOB = {"$type": "blob", "ref": {"$link": cid_of(b"sound")}, "mimeType": "audi
         (None, {"title": "a title", "likes": "\0", "audioUrl": "https://x.test/\0"}),
     ],
 )
-@ON_SQLITE
 async def test_one_record_that_no_track_can_hold_is_refused_and_all_others_are_adopted(
     rig: AdoptRig, field: str | None, fields: dict[str, Any]
 ) -> None:
@@ -312,7 +298,6 @@ async def test_one_record_that_no_track_can_hold_is_refused_and_all_others_are_a
     assert [each.get("field") for each in progress.problems] == [field] * refused
 
 
-@ON_SQLITE
 async def test_a_key_that_atproto_does_not_know_is_refused_and_can_be_named(rig: AdoptRig) -> None:
     rig.internet.record(1)
     rig.internet.records[COLLECTION, "4\0"] = a_record(2, COLLECTION)

@@ -21,8 +21,9 @@ from replay.repair.plan import Plan, plan_for
 from tests.dsl import COLLECTION, an_adopted_track, some_artwork
 from tests.outbox.rigs.relay_rig import ARTIST, URLS, Rig
 from tests.outbox.rigs.replays import apply
+from tests.servers.databases import ON_SQLITE
 
-pytestmark = [pytest.mark.anyio, pytest.mark.pds]
+pytestmark = [pytest.mark.anyio, pytest.mark.pds, ON_SQLITE]
 
 OPERATOR = Envelope(actor="operator", via="cli", request_id="r")
 MOVED = RecordUrls("http://127.0.0.1:9000")

@@ -25,6 +25,9 @@ from tests.outbox.rigs.foreign_writes import take_down
 from tests.outbox.rigs.relay_rig import Rig, rig_on
 from tests.outbox.rigs.replays import apply
 from tests.servers.atproto import PdsAccount
+from tests.servers.databases import ON_SQLITE
+
+pytestmark = ON_SQLITE
 
 KEY = RecordKey("did:plc:a", "c", "r")
 LOST = Drift(DriftKind.MISSING, KEY, Subject("track", 1), "cid", None, generation=7)

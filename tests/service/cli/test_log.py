@@ -4,18 +4,14 @@ import json
 import re
 from typing import Any
 
-import pytest
 from sqlalchemy import text
 
 from service.schema.migrate import newest
 from service.wiring.bootstrap import Container
+from tests.servers.databases import ON_SQLITE
 from tests.service.cli.conftest import Type
 
-
-@pytest.fixture
-def migrated_url(migrated_sqlite: str) -> str:
-    """What matters here is what is said: one database will do."""
-    return migrated_sqlite
+pytestmark = ON_SQLITE
 
 
 def spoil(container: Container) -> None:

@@ -24,16 +24,13 @@ from tests.outbox.rigs.foreign_writes import events
 from tests.outbox.rigs.relay_rig import Rig, memory_rig_on, rig_on
 from tests.replay.repair.rig import ADMIN
 from tests.servers.atproto import PdsAccount
+from tests.servers.databases import ON_SQLITE
 from tests.service.cli.conftest import Type
+
+pytestmark = ON_SQLITE
 
 RECORD = RecordKey(ALICE, "fm.plyr.track", "3kplan2222222")
 SILENT = "http://127.0.0.1:1"
-
-
-@pytest.fixture
-def migrated_url(migrated_sqlite: str) -> str:
-    """What matters here is what is said: one database will do."""
-    return migrated_sqlite
 
 
 @pytest.mark.parametrize("command", [("verify", "pds"), ("plan",), ("apply",)])

@@ -4,20 +4,18 @@ import signal
 import socket
 import time
 from pathlib import Path
-from typing import Any
 
 import httpx
 import pytest
-from sqlalchemy import select, text
+from sqlalchemy import text
 
 from devpds.ports import free_port
-from eventstore.database import Database
 from outbox.mirror.lanes import resume_lane
-from outbox.mirror.tables import mirror_lane
 from service.cli.serve import _listener
 from service.config.settings import PREFIX, Settings
 from service.schema.migrate import newest
 from service.wiring.bootstrap import Container
+from tests.outbox.rigs.rows import lane_row
 from tests.servers.databases import ON_SQLITE, revision, temporary_database
 from tests.service.cli.conftest import Type
 from tests.service.command_line import Daemon, daemon
@@ -154,10 +152,10 @@ def test_a_relay_claims_lanes_and_releases_them(tape: Container, tmp_path: Path)
     ) as relay:
         relay.wait_for("relay is running")
         deadline = time.monotonic() + 20
-        while lane(tape.database, did).lease_epoch == 0 and time.monotonic() < deadline:
+        while lane_row(tape.database, did).lease_epoch == 0 and time.monotonic() < deadline:
             time.sleep(0.05)
         assert relay.end(signal.SIGTERM) == 0
-    row = lane(tape.database, did)
+    row = lane_row(tape.database, did)
     assert row.lease_epoch > 0
     assert row.lease_owner is None
     assert "Traceback" not in relay.output
@@ -177,15 +175,10 @@ def test_serve_runs_no_relay_when_it_is_off(tape: Container, tmp_path: Path) -> 
         service.wait_for("answers on")
         time.sleep(1)
         assert service.end(signal.SIGTERM) == 0
-    assert lane(tape.database, "did:plc:alice").lease_epoch == 0
+    assert lane_row(tape.database, "did:plc:alice").lease_epoch == 0
 
 
 def test_responses_do_not_wait_for_nagles_algorithm() -> None:
     listener = _listener(Settings(port=free_port()))
     listener.close()
     assert listener.proto == socket.IPPROTO_TCP  # what asyncio looks at before it sets TCP_NODELAY
-
-
-def lane(database: Database, did: str) -> Any:
-    with database.read() as connection:
-        return connection.execute(select(mirror_lane).where(mirror_lane.c.did == did)).one()

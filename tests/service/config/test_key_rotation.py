@@ -20,18 +20,15 @@ from service.cli.serve import asgi
 from service.config.settings import PREFIX, Settings, SettingsError
 from service.wiring.bootstrap import Container, build
 from tests.fake_pds.internet import FakeInternet
+from tests.servers.databases import ON_SQLITE
+
+pytestmark = ON_SQLITE
 
 DIDS = ["did:plc:" + letter * 24 for letter in "ab"]
 RESEALED = {"logins": 2, "resealed": 0, "lost": 0, "ended": 0}
 OLD, NEW = "the old secret " + "o" * 32, "the new secret " + "n" * 32
 
 Serve = Callable[..., Iterator[TestClient]]
-
-
-@pytest.fixture
-def migrated_url(migrated_sqlite: str) -> str:
-    """What matters here is the keys: one database will do."""
-    return migrated_sqlite
 
 
 @pytest.fixture

@@ -17,15 +17,12 @@ from service.cli.serve import asgi
 from service.config.settings import Settings
 from service.wiring.bootstrap import build
 from tests.media_samples import samples
+from tests.servers.databases import ON_SQLITE
 from tests.service.one_account import DID, PDS, OneAccount, captured_log, route_pds_requests_to
 
+pytestmark = ON_SQLITE
+
 WORD = re.compile(rb"[A-Za-z0-9_.~+/=-]{12,}")
-
-
-@pytest.fixture
-def migrated_url(migrated_sqlite: str) -> str:
-    """A thief takes a file; the tables are the same on both databases."""
-    return migrated_sqlite
 
 
 @pytest.fixture

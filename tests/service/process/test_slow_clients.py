@@ -21,17 +21,14 @@ from service.config.settings import Settings
 from service.process import http_connections as connections
 from service.wiring.bootstrap import Container, build
 from tests.eventstore.threads import until
+from tests.servers.databases import ON_SQLITE
+
+pytestmark = ON_SQLITE
 
 DID = "did:plc:" + "a" * 24
 TIMEOUT_SECONDS = 30
 LARGEST_READ_BYTES = 256 * 1024
 """That uvloop takes from a socket at once."""
-
-
-@pytest.fixture
-def migrated_url(migrated_sqlite: str) -> str:
-    """One database is enough for tests of the HTTP connection."""
-    return migrated_sqlite
 
 
 @pytest.fixture

@@ -11,6 +11,7 @@ from storage.public.copies import Action, Begun, PublicCopyState, begin, settle
 from storage.public.publisher import LEASE
 from tests.dsl import ALICE, BOB, some_time
 from tests.eventstore.threads import until
+from tests.servers.databases import ON_SQLITE
 from tests.storage.public.public_rig import (
     ENVELOPE,
     Once,
@@ -21,6 +22,8 @@ from tests.storage.public.public_rig import (
     ungate,
 )
 from tests.storage.stepped_threads import CrashError
+
+pytestmark = ON_SQLITE
 
 SHORT = timedelta(seconds=1)
 STEPS = ["before publish", "after publish", "before unpublish", "after unpublish"]

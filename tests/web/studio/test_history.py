@@ -11,7 +11,7 @@ from replay.derived import sweep_media
 from tests.api.tracks.long_history import lengthen
 from tests.api.world import upload
 from tests.media_samples import samples
-from tests.web.pages import assert_small
+from tests.web.pages import assert_small, event, seen
 from tests.web.studio.forms import send
 from web.pages.studio.track import MOST, PAGE
 
@@ -54,10 +54,6 @@ def versions(page):
     return [int(each) for each in re.findall(r'class="event" id="v(\d+)"', page.text)]
 
 
-def event(page, version):
-    return page.text.split(f'id="v{version}"')[1].split("</li>")[0]
-
-
 def test_the_timeline_tells_each_change_by_whom_and_in_which_commit_it_arrived(
     client, alice, track, studio, here
 ):
@@ -70,12 +66,6 @@ def test_the_timeline_tells_each_change_by_whom_and_in_which_commit_it_arrived(
     assert rows["items"][0]["delivery"]["rev"] in told
     assert "uploaded the track" in event(page, 1)
     assert event(studio.get(here), 2) == told
-
-
-def seen(told, label):
-    """A change as it is read: its field, and the values before and after."""
-    words = re.sub(r"<[^>]+>", " ", told.split(f"<dt>{label}")[1].split("</div>")[0])
-    return " ".join([label, *words.split()])
 
 
 def test_who_signed_in_with_an_app_password_is_the_person_and_a_named_program_is_not(
