@@ -91,7 +91,6 @@ def an_adopted_track(track_id: int = 2, *, at: datetime = START, **fields: Any) 
 
 
 def fact(event: type[TrackEvent], **fields: Any) -> Fact:
-    """An expected event: its class and its own fields."""
     return event, fields
 
 
@@ -121,7 +120,6 @@ class Outcome:
         return self.track
 
     def raises(self, error: type[Exception], *, match: str | None = None) -> None:
-        """Assert this error, and no event."""
         with pytest.raises(error, match=match):
             self._act()
         assert not self.track.collect_events()
@@ -146,7 +144,6 @@ def replayed(events: Iterable[Any]) -> Track | None:
 
 
 def own_fields(event: Any) -> dict[str, Any]:
-    """The fields of a track's event without its id, version, time and topic."""
     library = {"originator_id", "originator_version", "timestamp", "originator_topic"}
     return {name: value for name, value in vars(event).items() if name not in library}
 

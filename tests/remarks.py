@@ -190,5 +190,4 @@ class RemarkRecords(RecordKind):
 
 
 def record_kinds(settings: Settings, urls: RecordUrls) -> RecordKinds:
-    """All kinds of the service, and this one."""
     return RecordKinds(*log.record_kinds(settings, urls), RemarkRecords())

@@ -142,11 +142,9 @@ class World:
         return Person(did, handle, issued.token.get_secret_value())
 
     def deliver(self):
-        """Run the relay once: it does all that is due."""
         return asyncio.run(self.relay.run_once())
 
     def repair(self):
-        """Run a worker of repairs once: it does all that is due."""
         return asyncio.run(self.repairs.run_once())
 
     def record(self, track):
@@ -169,7 +167,6 @@ class World:
 
 
 def upload(client, person, *, title="Song", seed=1, image=None, **fields):
-    """Upload a track; it must be accepted."""
     files = {"file": ("song.mp3", samples.mp3(seed), "audio/mpeg")}
     if image is not None:
         files["image"] = ("cover.png", image, "image/png")
@@ -201,8 +198,6 @@ async def until(happens):
 
 
 class Vouching:
-    """A service that knows who supports which artist, or does not answer."""
-
     def __init__(self, *pairs):
         self.pairs = pairs
 

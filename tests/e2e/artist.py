@@ -57,7 +57,6 @@ class Artist(Stage):
 
     @property
     def record(self) -> dict[str, Any] | None:
-        """The record as the PDS has it."""
         found = self.pds.get_record(self.did, COLLECTION, self.rkey)
         return found["value"] if found is not None else None
 

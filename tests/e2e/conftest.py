@@ -53,7 +53,6 @@ def settings(
 
 @pytest.fixture(scope="session")
 def standing_service(settings: dict[str, str], pds: DevPds) -> Iterator[Service]:
-    """The service, whatever the test before did to it."""
     service = Service(Path(settings["MASTERTAPE_DATA"]), pds, env=settings)
     service.start()
     yield service
@@ -62,7 +61,6 @@ def standing_service(settings: dict[str, str], pds: DevPds) -> Iterator[Service]
 
 @pytest.fixture
 def service(standing_service: Service) -> Service:
-    """The service, running; a test may stop or kill it."""
     standing_service.start()
     return standing_service
 

@@ -5,7 +5,6 @@ from collections.abc import Callable
 
 
 def eventually(condition: Callable[[], bool], *, seconds: float = 30) -> None:
-    """Return when the condition holds; fail when it does not in time."""
     deadline = time.monotonic() + seconds
     while not condition():
         assert time.monotonic() < deadline, f"not in {seconds} s"

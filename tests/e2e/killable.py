@@ -67,8 +67,6 @@ class KillableService(Service):
 
 
 class Victim:
-    """One artist at a killable service, and what was acknowledged."""
-
     artist: Artist
 
     def __init__(self, service: KillableService, pds: DevPds, account: PdsAccount, proxy: FaultProxy) -> None:
@@ -151,7 +149,6 @@ class Victim:
         self.converges()
 
     def is_live(self) -> None:
-        """Have a track in hand that is not deleted."""
         if self.artist.gets().status_code == 404:
             self.undeletes()
 
@@ -161,7 +158,6 @@ class Victim:
 
     @property
     def record(self) -> dict[str, Any] | None:
-        """The record in hand as the PDS has it."""
         found = self.artist.pds.get_record(self.artist.did, *self.place)
         return found["value"] if found is not None else None
 
@@ -187,7 +183,6 @@ class Victim:
             time.sleep(0.05)
 
     def disagreements(self) -> list[Any]:
-        """What log and PDS do not agree on, for the track in hand."""
         artist = self.artist
         mirror = artist.mirror
         assert mirror["state"] not in WAITING, mirror

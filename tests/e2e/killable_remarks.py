@@ -62,7 +62,6 @@ class RemarkVictim(Victim):
         self._changes(self.remark_id, lambda remark, at: remark.undelete(at=at))
 
     def is_live(self) -> None:
-        """Have a remark in hand that is not deleted."""
         if self._state(self.remark_id).deleted_at is not None:
             self.undeletes()
 
@@ -71,7 +70,6 @@ class RemarkVictim(Victim):
         return REMARKS, self._state(self.remark_id).rkey
 
     def disagreements(self) -> list[Any]:
-        """What log and PDS do not agree on, for the remark in hand."""
         remark = self._state(self.remark_id)
         with self.log.database.read() as connection:
             mirror = mirrors(connection, Remark.TOPIC, [self.remark_id])[self.remark_id]

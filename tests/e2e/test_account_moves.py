@@ -68,12 +68,10 @@ class Mover(Artist):
         self.track_id, self.record_uri = self.tracks[title]
 
     def retitles(self, title: str, after: str) -> None:
-        """Give the track that was uploaded with a title another one."""
         self.takes(title)
         self.edits(title=after)
 
     def is_told(self, state: str, reason: str | None) -> None:
-        """Wait until the API shows this of the current track."""
         eventually(lambda: (self.mirror["state"], self.mirror["reason"]) == (state, reason))
 
     @property

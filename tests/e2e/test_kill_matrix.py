@@ -71,13 +71,11 @@ def host_fails(victim: Victim) -> None:
 
 
 def several_will_wait(victim: Victim) -> None:
-    """The first of several edits fails, so that one lane run has them all."""
     victim.publishes_several()
     host_fails(victim)
 
 
 def token_expires(victim: Victim) -> None:
-    """The PDS takes the access token no more."""
     victim.proxy.on(
         "putRecord", fault=answer(400, "ExpiredToken"), times=1, matches=of_repo(victim.artist.did)
     )

@@ -60,7 +60,6 @@ def in_a_file(tmp_path: Path) -> Restorable:
 
 @pytest.fixture
 def own_postgres() -> Iterator[PostgresServer]:
-    """A server of this test alone."""
     server = PostgresServer()
     try:
         server.start()

@@ -25,13 +25,11 @@ Works = Callable[[str], Daemon]
 
 @pytest.fixture(scope="module")
 def data(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """What all processes here share."""
     return tmp_path_factory.mktemp("ending") / "data"
 
 
 @pytest.fixture(scope="module")
 def artist(data: Path, proxied_pds: DevPds, plc: DevPlc) -> Iterator[Artist]:
-    """An artist of a service that has no relay of its own."""
     service = Service(data, proxied_pds, env={"MASTERTAPE_RELAY": "off"})
     service.start()
     made = Artist(service, proxied_pds, new_account(proxied_pds, plc))

@@ -47,7 +47,6 @@ class Writer:
 
     @property
     def history(self) -> list[dict[str, Any]]:
-        """All of the track's history: there are more events than a page holds."""
         events: list[dict[str, Any]] = []
         params: dict[str, Any] = {"limit": 100}
         while True:
@@ -61,7 +60,6 @@ class Writer:
 
     @property
     def titles(self) -> list[str]:
-        """Each title that the track ever got, in no order."""
         changes = (change for row in self.history for change in row["changes"])
         return [change["after"] for change in changes if change["field"] == "title"]
 

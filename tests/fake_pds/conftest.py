@@ -13,14 +13,12 @@ BOTH = ["fake", pytest.param("real", marks=pytest.mark.pds)]
 
 @pytest.fixture(params=BOTH)
 async def host(request: pytest.FixtureRequest) -> AsyncIterator[ContractHost]:
-    """A PDS without limits."""
     async with _host(request, "pds", limited=False) as made:
         yield made
 
 
 @pytest.fixture
 def person(host: ContractHost) -> Person:
-    """An account of this test alone."""
     return host.person()
 
 

@@ -26,7 +26,6 @@ class FakeInternet(httpx.AsyncBaseTransport):
         return password
 
     async def handle_async_request(self, request: httpx.Request) -> httpx.Response:
-        """Answer as the PDS or the directory that the URL names."""
         content = await request.aread()
         for pds in self.pdses:
             if request.url.host == httpx.URL(pds.origin).host:

@@ -78,7 +78,6 @@ class FakePds(httpx.AsyncBaseTransport):
     # Requests.
 
     async def handle_async_request(self, request: httpx.Request) -> httpx.Response:
-        """Answer over httpx, with no network between."""
         return self.answer(request, await request.aread())
 
     def answer(self, request: httpx.Request, content: bytes) -> httpx.Response:
@@ -94,7 +93,6 @@ class FakePds(httpx.AsyncBaseTransport):
         return answer
 
     def requester(self, request: httpx.Request) -> tuple[str, str] | None:
-        """The DID and client of a request's token, if it has a valid one."""
         try:
             token = self.tokens.check(Call.of(request, b""))
         except RefusedError:

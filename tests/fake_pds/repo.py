@@ -151,7 +151,6 @@ class Repo:
         return Blob(content, mime).ref(cid)
 
     def visible(self, key: Key) -> Stored | None:
-        """The record as the world sees it."""
         return None if key in self.taken_down else self.records.get(key)
 
     def _check_blobs(self, blobs: list[dict[str, Any]]) -> None:

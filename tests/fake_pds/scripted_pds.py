@@ -38,7 +38,6 @@ class ScriptedPds(SignedInPds):
         return RecordsByUri(self)
 
     def http(self) -> httpx.AsyncClient:
-        """A client of this PDS alone."""
         return httpx.AsyncClient(transport=self)
 
     async def request(
@@ -58,7 +57,6 @@ class ScriptedPds(SignedInPds):
         return await self.handle_async_request(httpx.Request(method, url, headers=login, **content))
 
     async def handle_async_request(self, request: httpx.Request) -> httpx.Response:
-        """Answer, or fail as the test has said."""
         method = request.url.path.rsplit(".", 1)[1]
         self.requests.append(method)
         if self.away:

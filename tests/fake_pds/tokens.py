@@ -37,7 +37,6 @@ class Tokens:
         return {"accessJwt": self._make(did, scope, ACCESS_SECONDS, client), "refreshJwt": refresh}
 
     def look_at_refresh(self, call: Call) -> Token:
-        """The refresh token of a request, not spent yet."""
         return self._known(self._bearer(call), refresh=True)
 
     def refresh(self, token: Token) -> dict[str, str]:

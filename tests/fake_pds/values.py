@@ -28,7 +28,6 @@ SIGNATURES = (
 
 
 def as_stored(record: Any, collection: str) -> tuple[dict[str, Any], str]:
-    """The record as the PDS keeps it, and its CID."""
     if not isinstance(record, dict):
         raise invalid("Input/record must be an object")
     record = _plain(record)
@@ -62,14 +61,12 @@ def _plain(value: Any) -> Any:
 
 
 def checked_rkey(rkey: Any) -> str:
-    """A record key, or no request."""
     if not isinstance(rkey, str) or not RKEY.fullmatch(rkey) or rkey in {".", ".."}:
         raise invalid(f"Invalid record key: {rkey}")
     return rkey
 
 
 def checked_cid(cid: Any) -> str:
-    """A CID, or no request."""
     if not isinstance(cid, str) or not CID.fullmatch(cid):
         raise invalid(f"Invalid CID: {cid}")
     return cid

@@ -32,8 +32,6 @@ def broken() -> RefusedError:
 
 @dataclass
 class Call:
-    """One request, as the host reads it."""
-
     nsid: str
     params: dict[str, str]
     headers: httpx.Headers
@@ -51,13 +49,11 @@ class Call:
         return self.headers.get("x-forwarded-for", "127.0.0.1")
 
     def param(self, name: str) -> str:
-        """A parameter that must be there."""
         if name not in self.params:
             raise invalid(f'Params must have the property "{name}"')
         return self.params[name]
 
     def json(self, limit: int) -> dict[str, Any]:
-        """The body, which must be a JSON object of no more than so many bytes."""
         if len(self.content) > limit:
             raise RefusedError(413, "PayloadTooLargeError", "request entity too large")
         try:

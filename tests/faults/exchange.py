@@ -92,7 +92,6 @@ class Exchange:
         return self._body
 
     async def pass_on(self) -> None:
-        """Let the PDS answer."""
         await self._forward(self._writer)
         await self._end()
 
@@ -118,7 +117,6 @@ class Exchange:
         self._writer.transport.abort()
 
     async def client_gone(self) -> None:
-        """Wait until the client gives up."""
         while await self._reader.read(PIECE):
             pass
 

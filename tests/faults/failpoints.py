@@ -99,7 +99,6 @@ class Trigger:
         os.kill(int(self._life.read_text()), signal.SIGKILL)
 
     def lives(self, pid: int) -> None:
-        """Record which process will be killed."""
         _write(self._life, str(pid))
 
     def disarm(self) -> None:

@@ -27,7 +27,6 @@ class Rule:
     matches: Matches
 
     def takes(self, passage: Passage) -> bool:
-        """Whether it is for this request; counts it if so."""
         named = not self.names or not self.names.isdisjoint({passage.nsid, passage.name, passage.method})
         if self.left == 0 or not named or not self.matches(passage):
             return False
@@ -82,14 +81,12 @@ class FaultProxy:
         self._call(self._listen())
 
     def passed(self, *names: str, matches: Matches = lambda _: True) -> list[Passage]:
-        """The requests of these names so far, whatever became of them."""
         wanted = Rule(frozenset(names), pass_on, None, matches)
         return [passage for passage in list(self.seen) if wanted.takes(passage)]
 
     def await_passed(
         self, *names: str, matches: Matches = lambda _: True, count: int = 1, seconds: float = 20
     ) -> list[Passage]:
-        """Wait until so many such requests came."""
         deadline = time.monotonic() + seconds
         while len(found := self.passed(*names, matches=matches)) < count:
             if time.monotonic() > deadline:

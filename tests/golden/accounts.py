@@ -18,7 +18,6 @@ def topics() -> list[str]:
 
 
 def decoded(topic: str) -> Any:
-    """Read the golden event as the log would."""
     version = topics().index(topic) + 1
     return CODEC.decode(StoredEvent(str(Account.create_id(ALICE)), version, topic, stored(topic)))
 

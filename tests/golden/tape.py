@@ -36,7 +36,6 @@ def place(topic: str) -> tuple[int, int]:
 
 
 def decoded(topic: str) -> Any:
-    """Read the golden event as the log would."""
     subject_id, version = place(topic)
     return CODEC.decode(StoredEvent(str(kind_of(topic).stream_id(subject_id)), version, topic, stored(topic)))
 

@@ -91,7 +91,6 @@ def hooks():
 
 @pytest.fixture
 def fake():
-    """The PDS of `sessions`."""
     return FakePds()
 
 
@@ -110,5 +109,4 @@ def sessions_at(database, cipher, hooks, clock):
 
 @pytest.fixture
 def sessions(sessions_at, fake):
-    """The sessions of an account that has just signed in at `fake`."""
     return sessions_at(fake, fake)

@@ -20,7 +20,6 @@ pytestmark = pytest.mark.anyio
 
 
 async def heard(host: StreamHost, count: int) -> list[Message | None]:
-    """Listen until so many frames have come."""
     found: list[Message | None] = []
     async with subscribed(host.url, None, Loopback(), Share()) as connection, asyncio.timeout(30):
         while len(found) < count:

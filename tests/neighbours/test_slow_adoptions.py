@@ -101,8 +101,6 @@ class Rig:
 
 @pytest.fixture
 def rig(migrated_url: str, tmp_path: Path, loop: VirtualLoop) -> Iterator[Rig]:
-    """The adoptions of a service, with a slow host beside the fast one."""
-
     class Clock:
         ahead = timedelta()
 

@@ -58,7 +58,6 @@ async def answer(request):
 
 
 async def scan_for(database, seconds):
-    """Scan until the job would be cut off."""
     async with httpx.AsyncClient(transport=httpx.MockTransport(answer)) as http:
         scan = Scan(
             database, RepoReads(PacedPds(None, http, Hosts(database), can_wait=True)), every=SCAN_INTERVAL

@@ -38,13 +38,11 @@ async def one(request: pytest.FixtureRequest, migrated_url: str) -> AsyncIterato
 
 @pytest.fixture
 def clock() -> Clock:
-    """The time of `database`."""
     return Clock()
 
 
 @pytest.fixture
 def database(migrated_url: str, clock: Clock) -> Iterator[Database]:
-    """A database alone, whose time a test may move on."""
     made = Database(migrated_url, clock=clock)
     yield made
     made.close()

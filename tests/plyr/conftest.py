@@ -13,7 +13,6 @@ from tests.plyr.rig import Plyrfm
 
 @pytest.fixture(scope="session")
 def installed() -> None:
-    """The environment of `plyrfm`."""
     install()
 
 

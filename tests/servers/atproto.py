@@ -35,7 +35,6 @@ def pds(plc: DevPlc, tmp_path_factory: pytest.TempPathFactory) -> Iterator[DevPd
 
 @pytest.fixture
 def pds_account(pds: DevPds, plc: DevPlc) -> PdsAccount:
-    """An account of this test alone."""
     return new_account(pds, plc)
 
 

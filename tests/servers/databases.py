@@ -39,7 +39,6 @@ def migrate(url: str) -> None:
 
 
 def revision(url: str) -> str | None:
-    """Return the revision of a database, None without a schema."""
     from eventstore.database import Database
     from service.schema.migrate import revision_of
 
@@ -89,7 +88,6 @@ def fresh_sqlite(tmp_path: Path) -> str:
 
 @pytest.fixture(params=KINDS)
 def database_url(request: pytest.FixtureRequest) -> str:
-    """An empty database, once of each kind."""
     return str(request.getfixturevalue(f"fresh_{request.param}"))
 
 
@@ -129,7 +127,6 @@ def migrated_sqlite(sqlite_template: Path, fresh_sqlite: str) -> str:
 
 @pytest.fixture(params=KINDS)
 def migrated_url(request: pytest.FixtureRequest) -> str:
-    """A database with our schema, once of each kind."""
     return str(request.getfixturevalue(f"migrated_{request.param}"))
 
 

@@ -77,7 +77,6 @@ class PostgresServer:
         return self._process.pid
 
     def start(self) -> None:
-        """Start unless running; return when it accepts connections."""
         deadline = time.monotonic() + 10
         while True:
             try:
@@ -90,11 +89,9 @@ class PostgresServer:
                 return
 
     def stop(self) -> None:
-        """Shut down in an orderly way; the data stays."""
         self._process.stop()
 
     def kill(self) -> None:
-        """Kill the postmaster, as a crash would; the data stays."""
         self._process.kill()
 
     def remove(self) -> None:

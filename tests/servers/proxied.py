@@ -12,7 +12,6 @@ from tests.servers.atproto import CHEAP, PdsAccount, new_account
 
 @pytest.fixture(scope="session")
 def proxied_pds(plc: DevPlc, tmp_path_factory: pytest.TempPathFactory) -> Iterator[DevPds]:
-    """The PDS behind `proxy`; its own methods go past the proxy."""
     with DevPds(plc, tmp_path_factory.mktemp("proxied-pds"), behind=free_port(), env=CHEAP) as server:
         yield server
 
@@ -26,7 +25,6 @@ def standing_proxy(proxied_pds: DevPds) -> Iterator[FaultProxy]:
 
 @pytest.fixture
 def proxy(standing_proxy: FaultProxy) -> Iterator[FaultProxy]:
-    """The proxy without rules and recorded requests."""
     standing_proxy.heal()
     standing_proxy.seen.clear()
     yield standing_proxy
@@ -35,5 +33,4 @@ def proxy(standing_proxy: FaultProxy) -> Iterator[FaultProxy]:
 
 @pytest.fixture
 def proxied_account(proxied_pds: DevPds, plc: DevPlc) -> PdsAccount:
-    """An account of this test alone, behind the proxy."""
     return new_account(proxied_pds, plc)

@@ -55,7 +55,6 @@ class S3Endpoint:
 
 @pytest.fixture(scope="session")
 def s3_endpoint(tmp_path_factory: pytest.TempPathFactory) -> Iterator[S3Endpoint]:
-    """The S3 API, with a bucket per top folder."""
     folder = tmp_path_factory.mktemp("s3")
     metadata = f"sqlite3://{folder / 'metadata.db'}"
     # HOME is where juicefs would otherwise keep caches and logs.

@@ -18,20 +18,16 @@ TIMEOUT_SECONDS = 180
 
 
 def run(*args: str, **settings: object) -> subprocess.CompletedProcess[str]:
-    """Run a command to its end, with a free port in PORT."""
     env = environment({"PORT": free_port(), **settings})
     return subprocess.run([MASTERTAPE, *args], env=env, capture_output=True, text=True, check=False)
 
 
 def environment(settings: Mapping[str, object]) -> dict[str, str]:
-    """Return this process's environment with these settings in place of its own."""
     bare = {name: value for name, value in os.environ.items() if not name.startswith(PREFIX)}
     return bare | {PREFIX + name: str(value) for name, value in settings.items()}
 
 
 class Daemon:
-    """A command that runs until it gets a signal."""
-
     def __init__(self, log: Path, *args: str, **settings: object) -> None:
         self.port = free_port()
         self.url = f"http://127.0.0.1:{self.port}"
@@ -65,7 +61,6 @@ class Daemon:
 
 @contextmanager
 def daemon(log: Path, *args: str, **settings: object) -> Iterator[Daemon]:
-    """A command that runs during the block; it is killed at its end."""
     started = Daemon(log, *args, **settings)
     try:
         yield started

@@ -29,7 +29,6 @@ def settings(tmp_path: Path, migrated_url: str) -> Settings:
 
 @pytest.fixture
 def container(settings: Settings) -> Iterator[Container]:
-    """A container; nothing of it is running."""
     container = build(settings)
     yield container
     asyncio.run(container.close())

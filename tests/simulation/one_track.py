@@ -156,7 +156,6 @@ class OneTrack(SavedTrack):
             self.loop.run(verify_pds())
 
     def others_write(self, collection: str | None = None, **fields: Any) -> None:
-        """Another client writes the record, or one in the other collection."""
         name = collection or self.track.collection
         found = self.record_in(name) or self.record_in(self.track.collection)
         if found is not None and self.account is not None:

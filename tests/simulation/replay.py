@@ -11,7 +11,6 @@ from tests.simulation.world import OPERATOR, World
 
 
 def replay(world: World, did: str) -> None:
-    """Compare the account's records with the log, and apply the plan."""
     repo = world.repo(did)
     found = {
         RecordKey(did, *key): Found(stored.cid, stored.value.get(GENERATION))

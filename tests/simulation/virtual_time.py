@@ -53,7 +53,6 @@ class Process:
                 step()
 
     def start(self, loop: asyncio.AbstractEventLoop, coroutine: Coroutine[Any, Any, T]) -> "asyncio.Task[T]":
-        """Run a coroutine, and every task that it makes, in this process."""
         context = copy_context()
         context.run(_current.set, self)
         return loop.create_task(coroutine, context=context)

@@ -14,7 +14,6 @@ __all__ = ["alice", "bob", "client", "world"]
 
 @pytest.fixture
 def migrated_url(migrated_sqlite):
-    """What matters here is HTTP: one database will do."""
     return migrated_sqlite
 
 
@@ -27,7 +26,6 @@ def _no_wait_for_a_relay(monkeypatch):
 
 @pytest.fixture
 def browser(client):
-    """Asks as a browser that nobody is signed in with."""
     client.headers["Accept"] = "text/html,application/xhtml+xml,*/*;q=0.8"
     return client
 

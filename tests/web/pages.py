@@ -44,13 +44,11 @@ def assert_small(answer):
 
 
 def hidden(page):
-    """The hidden fields of the page's own form: the last one."""
     form = page.text.rpartition("<form")[2]
     return dict(re.findall(r'<input type="hidden" name="([^"]+)" value="([^"]*)"', form))
 
 
 def event(page, version):
-    """What a timeline says of a version."""
     return page.text.split(f'id="v{version}"')[1].split("</li>")[0]
 
 

@@ -34,7 +34,6 @@ def says_your(page):
 
 
 def rows(page):
-    """The fields of the three columns, as they are read."""
     found = re.findall("<tr>.*?</tr>", page.text.split("<tbody>")[1].split("</tbody>")[0], re.DOTALL)
     return [" ".join(re.sub("<[^>]+>", " ", row).split()) for row in found]
 

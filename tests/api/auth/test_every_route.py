@@ -24,7 +24,6 @@ METHODS = ("get", "post", "put", "patch", "delete")
 
 @pytest.fixture
 def routes(world):
-    """Every route that the app has, as its OpenAPI document names them."""
     paths = world.app.openapi()["paths"]
     return {
         f"{method.upper()} {path}" for path, found in paths.items() for method in found if method in METHODS

@@ -29,7 +29,6 @@ LEASE = timedelta(minutes=1)
 
 @pytest.fixture
 def work(world, client):
-    """Reads the work as an operator does."""
     operator = world.sign_in("operator", scope=Scope.OPERATOR)
 
     def read():
@@ -148,7 +147,6 @@ def test_the_scan_counts_no_more_repos_than_it_may_read(*, world, client, alice,
 
 @pytest.fixture
 def jobs(world, client):
-    """Reads jobs as an operator does."""
     operator = world.sign_in("operator", scope=Scope.OPERATOR)
     return lambda **wanted: read(client, operator, "/ops/jobs", **wanted)["items"]
 

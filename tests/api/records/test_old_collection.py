@@ -42,7 +42,6 @@ async def left_behind(world, client, person, **fields):
 
 
 async def asked_while_nothing_answers(world, client, track, name):
-    """The answer to a command while the PDS is away."""
     world.pds.away = True
     answer = await command(world, client, track, name, relay=False)
     world.pds.away = False

@@ -46,14 +46,12 @@ def block(name: str, lines: Iterable[str]) -> str:
 
 
 def what_to_do(title: str) -> str:
-    """What docs/troubleshooting.md says of the case with this title."""
     rows = [line.split(" | ") for line in PAGE.read_text().splitlines() if line.startswith(f"| {title} | ")]
     assert len(rows) == 1, f"docs/troubleshooting.md needs one row that begins with: {title}"
     return rows[0][-1].removesuffix(" |")
 
 
 def is_golden(case: str, title: str, scenes: Iterable[str]) -> None:
-    """Compare what was seen in a case with the text, or write it."""
     text = "\n".join([f"# {title}\n", *scenes, block("what to do", [what_to_do(title)])])
     file = GOLDEN / f"{case}.txt"
     if os.environ.get(RECORDS):

@@ -58,7 +58,6 @@ def assert_good_in_every_view(page: Page, name: str) -> None:
 
 
 def views(page: Page) -> Iterator[tuple[str, str]]:
-    """Show the open page in each theme and width; gives their names."""
     before = page.viewport_size
     for theme, width in VIEWS:
         page.emulate_media(color_scheme=theme, reduced_motion="reduce")

@@ -19,7 +19,6 @@ WITH_A_RING_OF_ITS_OWN = "<audio"
 
 
 def tabs_to(page: Page, wanted: Locator) -> None:
-    """Press Tab until this has the focus."""
     expect(wanted).to_be_visible()
     for _ in range(MOST_TABS):
         page.keyboard.press("Tab")

@@ -36,8 +36,6 @@ REV = "3kabcdefgh22{}"
 
 @dataclass
 class RunningFollower:
-    """A follower, and the effects of the messages that it processed."""
-
     database: Database
     owner: str
     heard: list[str]

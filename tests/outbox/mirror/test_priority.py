@@ -111,7 +111,6 @@ TIMES = [-1, -1, -1, 0, 1]
 
 
 def drawn(dice: Random) -> list[Target]:
-    """Targets of one account, most of which are due."""
     bulk = dice.choice([0.2, 0.8])
     return [a_target(dice, bulk) for _ in range(dice.randint(0, 8))]
 

@@ -46,7 +46,6 @@ def a_log(database: Database) -> EventLog:
 
 
 def tell(log: EventLog, track_id: int, *names: str) -> None:
-    """Give these commands in one unit."""
     with log.unit_of_work(ALICE, ENVELOPE) as unit:
         track = unit.load(Track, Track.create_id(track_id))
         for name in names:

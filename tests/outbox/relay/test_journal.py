@@ -45,7 +45,6 @@ def is_ours(database: Database, key: RecordKey, cid: str | None) -> bool:
 
 
 def cost(database: Database, key: RecordKey, cid: str) -> float:
-    """The least CPU time for the answer to this."""
     times = []
     for _ in range(20):
         begun = thread_time()

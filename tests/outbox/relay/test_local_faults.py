@@ -33,7 +33,6 @@ KEY = "a secret that only this test knows, k1"
 
 
 def host_failures(rig: Rig) -> int:
-    """How often the PDS is known to have failed."""
     with rig.database.read() as connection:
         return connection.scalars(select(pds_host.c.failures).where(pds_host.c.host == rig.pds.url)).one()
 

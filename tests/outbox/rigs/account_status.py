@@ -25,7 +25,6 @@ def status_of(desk: Rig, status: str | None) -> None:
 
 
 async def parked(desk: Rig, status: str) -> Track:
-    """A track whose record was refused because of its account."""
     track = desk.upload()
     status_of(desk, status)
     await desk.relay_once()

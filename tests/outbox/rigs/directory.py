@@ -15,7 +15,6 @@ class FakeDirectory:
     asked: list[str] = field(default_factory=list)
 
     async def host_of(self, did: str) -> str | None:
-        """Say where the account is."""
         self.asked.append(did)
         if self.away:
             raise DirectoryUnavailableError("away")

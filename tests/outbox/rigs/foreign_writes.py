@@ -19,13 +19,11 @@ from tests.outbox.rigs.relay_rig import Rig
 
 
 def request_verify(rig: Rig, *track_ids: int) -> None:
-    """Request that these records are verified, as a scan does."""
     with rig.database.write() as connection:
         reverify(connection, Track.subjects(track_ids or (1,)), rig.database.now(connection))
 
 
 async def verified(rig: Rig, *track_ids: int) -> Counter[Outcome]:
-    """The relay verifies these records."""
     request_verify(rig, *track_ids)
     return await rig.relay_once()
 

@@ -47,6 +47,5 @@ def state(database: Database) -> str:
 
 
 def opened(database: Database) -> None:
-    """Two accounts have met nothing but failures."""
     report_verdicts(database, *[(did, FAILED) for did in (ONE, OTHER, ONE, OTHER, ONE)])
     assert state(database) == BreakerState.OPEN

@@ -31,13 +31,11 @@ class RemarksRig(Rig):
 async def each(
     request: pytest.FixtureRequest, migrated_url: str, pds: DevPds, pds_account: PdsAccount
 ) -> AsyncIterator[Rig]:
-    """A relay and a real PDS, for records of each kind."""
     async with rig_on(migrated_url, pds, pds_account, request.param) as made:
         yield made
 
 
 @pytest.fixture(params=[Rig, RemarksRig], ids=["tracks", "remarks"])
 async def each_desk(request: pytest.FixtureRequest, migrated_url: str) -> AsyncIterator[Rig]:
-    """A relay and a PDS in memory, for records of each kind."""
     async with memory_rig_on(migrated_url, request.param) as made:
         yield made

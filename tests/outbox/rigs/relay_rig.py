@@ -246,7 +246,6 @@ class Rig:
         did: str | None = None,
         of: type[P] | None = None,
     ) -> P:
-        """The artist runs a command on the track, or on another subject."""
         of = of or self.OF
         with self.log.unit_of_work(did or self.did, ARTIST) as unit:
             subject = unit.load(of, of.stream_id(subject_id))
@@ -343,7 +342,6 @@ async def running(rig: Rig) -> AsyncIterator[None]:
 
 
 async def until_delivered(rig: Rig, track_id: int = 1) -> None:
-    """Give the relay the loop until the record is delivered."""
     waits = MirrorWaits(rig.database)
     assert await waits.wait_delivered(Subject("track", track_id), LONG)
     await waits.finish()

@@ -49,7 +49,6 @@ def set_host(database: Database, host: str = HOST, **columns: Any) -> None:
 
 
 def lane_row(database: Database, did: str) -> Any:
-    """A lane as it stands."""
     with database.read() as connection:
         return connection.execute(select(mirror_lane).where(mirror_lane.c.did == did)).one()
 
@@ -61,7 +60,6 @@ def claimed(
     limit: int = 100,
     backfill: int | None = None,
 ) -> list[Lane]:
-    """Claim up to `limit` lanes."""
     return claim(database, owner=owner, limit=limit, lease=LEASE, backfill=backfill)
 
 

@@ -16,8 +16,6 @@ Send = Callable[[], Awaitable[httpx.Response]]
 
 
 class StepwiseDelivery:
-    """The delivery of one record: `send`, then `settle`."""
-
     def __init__(self, rig: Rig) -> None:
         self._rig = rig
         self.lane: Lane = rig.claim("in flight")

@@ -17,7 +17,6 @@ from tests.outbox.rigs.relay_rig import Rig
 
 
 async def uploaded_track(rig: Rig) -> Track:
-    """A track on the PDS, without its audio."""
     track = rig.upload()
     await rig.relay_once()
     return track
@@ -53,7 +52,6 @@ def job(rig: Rig) -> Any:
 
 
 def lease(rig: Rig) -> Any:
-    """The row of the account's job, which has the lease."""
     with rig.database.read() as connection:
         return connection.execute(select(job_table).where(job_table.c.kind == UPLOAD)).one_or_none()
 

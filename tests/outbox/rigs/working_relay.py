@@ -37,12 +37,10 @@ class WorkingRelay(Relay):
         )
 
     def wake(self) -> None:
-        """Wake both, as a commit does."""
         super().wake()
         self.jobs.wake()
 
     async def run(self, stop: asyncio.Event) -> None:
-        """Run both until `stop` is set."""
         beside = {asyncio.create_task(each) for each in (self.jobs.run(), self._tend())}
         try:
             await super().run(stop)

@@ -179,8 +179,6 @@ async def adopt_all(adoption: Adoption, envelope: Envelope = ARTIST) -> Progress
 
 
 class AdoptRig:
-    """A service without a relay, and the adoption of one account."""
-
     def __init__(self, database: Database, folder: Path, internet: Internet, clock: "Clock") -> None:
         self.database, self.internet, self.clock = database, internet, clock
         self.log = EventLog(database, projections=(*READ_MODELS, MirrorTargets(), TakenDownBytes()))
@@ -226,7 +224,6 @@ class AdoptRig:
 
 @asynccontextmanager
 async def adopt_rig(url: str, folder: Path, clock: Clock | None = None) -> AsyncIterator[AdoptRig]:
-    """Make one on a database, and see that no file is left behind."""
     clock = clock or Clock()
     database = Database(url, clock=clock)
     made = AdoptRig(database, folder, Internet(), clock)

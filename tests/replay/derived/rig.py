@@ -19,7 +19,6 @@ from tests.replay.adoption.rig import SERVICE, AdoptRig
 def cover_worker(
     rig: AdoptRig, http: httpx.AsyncClient | None = None, threads: Threads | None = None
 ) -> Worker:
-    """The worker, which makes no waveforms."""
     threads = threads or Threads("derived", 6)
     others = OthersAddresses(AddressPolicy(), [SERVICE])
     fetcher = Fetcher(http or rig.http, others.policy, rig.staging, Hosts(rig.database), threads)

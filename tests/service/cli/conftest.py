@@ -34,5 +34,4 @@ def on_tape(tape: Container, monkeypatch: pytest.MonkeyPatch) -> Type:
 
 @pytest.fixture
 def on_empty(tmp_path: Path, database_url: str, monkeypatch: pytest.MonkeyPatch) -> Type:
-    """Type a command, on a database without a schema."""
     return type_with(monkeypatch, DATA=tmp_path / "data", DATABASE_URL=database_url)

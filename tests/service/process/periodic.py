@@ -18,7 +18,6 @@ LEASE = timedelta(minutes=1)
 
 
 def run_if_due(container: Container, job: PeriodicJob) -> bool:
-    """Run the job if it is due, and return whether it ran to its end."""
     request_periodic(container.database, [job.name])
     kind = periodic_kind(container, [job])
     before = began(container, job)

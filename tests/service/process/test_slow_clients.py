@@ -43,7 +43,6 @@ def short(monkeypatch: pytest.MonkeyPatch) -> None:
 def running(
     settings: Settings, monkeypatch: pytest.MonkeyPatch
 ) -> Iterator[tuple[uvicorn.Server, Container]]:
-    """The service as `serve` runs it, on a port of this process."""
     settings = settings.model_copy(update={"port": free_port(), "relay": False, "rate_limits": False})
     made = build(settings)
     server = uvicorn.Server(_config(settings, asgi(made)))

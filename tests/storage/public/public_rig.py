@@ -108,7 +108,6 @@ class Rig:
         return Audio(cid_of(data), len(data), "audio/mpeg", file_type, 1)
 
     def upload(self, track_id: int = 1, *, number: int = 1, did: str = ALICE, gated: bool = False) -> str:
-        """Record a new track; returns the name of its public copy."""
         audio = self.audio(number)
         track = a_track(track_id, did=did, audio=audio, support_gate=GATE if gated else None)
         with self.log.unit_of_work(did, ENVELOPE) as unit:
@@ -131,7 +130,6 @@ class Rig:
         return found.key
 
     def publish_due(self) -> set[str]:
-        """Run the publisher once; returns the names of all public copies."""
         run_due(self.publisher)
         return set(self.copies.names)
 
@@ -179,13 +177,11 @@ def run_due(publisher: Publisher, *actions: Action) -> int:
 
 
 def worker_of(publisher: Publisher) -> Worker:
-    """A worker of public copies alone."""
     return Worker(publisher._database, publisher.kinds.values(), owner="worker", lease=LEASE)  # noqa: SLF001
 
 
 @contextmanager
 def running(worker: Worker) -> Iterator[Callable[[], None]]:
-    """Run it in a thread; yields what wakes it."""
     loop, stopped = asyncio.new_event_loop(), threading.Event()
     task = loop.create_task(worker.run())
     thread = threading.Thread(target=lambda: (loop.run_until_complete(asyncio.wait({task})), stopped.set()))

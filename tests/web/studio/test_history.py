@@ -35,13 +35,11 @@ def now(client, person, track):
 
 @pytest.fixture
 def edit(client, alice, track):
-    """Changes the track as a program."""
     return lambda **fields: client.patch(f"/tracks/{track['id']}", json=fields, headers=alice.headers)
 
 
 @pytest.fixture
 def shown(client, alice, track):
-    """These fields of the track, as it is now."""
     return lambda *names: [now(client, alice, track)[name] for name in names]
 
 

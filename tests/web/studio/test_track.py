@@ -31,7 +31,6 @@ def here(track):
 
 @pytest.fixture
 def now(client, alice, track):
-    """The track as the API shows it."""
     headers = {**alice.headers, "Accept": "*/*"}
     return lambda: client.get(f"/tracks/{track['id']}", headers=headers).json()
 
