@@ -77,18 +77,6 @@ def test_a_file_can_be_opened_first_while_another_process_writes_to_it(fresh_sql
     assert positions(fresh_sqlite) == [1, 2, 3, 4, 5, 6, 7]
 
 
-def test_a_deleted_tails_positions_are_not_used_again(fresh_sqlite: str, file: Path) -> None:
-    execute(file, "delete from stored_event where position > 3")
-    append(fresh_sqlite, "g")
-    assert positions(fresh_sqlite) == [1, 2, 3, 7]
-
-
-def test_vacuum_leaves_positions_alone(fresh_sqlite: str, file: Path) -> None:
-    execute(file, "delete from stored_event where position in (2, 3, 6)", "vacuum")
-    append(fresh_sqlite, "g")
-    assert positions(fresh_sqlite) == [1, 4, 5, 7]
-
-
 def test_a_restored_dump_has_the_same_positions(file: Path, tmp_path: Path) -> None:
     execute(file, "delete from stored_event where position in (2, 3, 6)")
     with contextlib.closing(sqlite3.connect(file)) as old:

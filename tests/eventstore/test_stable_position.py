@@ -84,15 +84,6 @@ def test_a_reader_up_to_the_stable_position_misses_nothing(database: Database) -
 
 
 @pytest.mark.postgres
-def test_a_reader_up_to_what_it_sees_misses_events(postgres: Database) -> None:
-    log = EventLog(postgres)
-    stable, naive = Follower(log, log.stable_position), Follower(log, lambda: EVERYTHING)
-    committed = follow_while_writing(log, stable, naive)
-    assert stable.seen == committed
-    assert set(naive.seen) < set(committed)
-
-
-@pytest.mark.postgres
 def test_the_stable_position_waits_for_a_lower_position_that_is_on_its_way(postgres: Database) -> None:
     log = EventLog(postgres)
     slow_has_saved, naive = threading.Event(), Follower(log, lambda: EVERYTHING)
@@ -143,7 +134,3 @@ def test_the_stable_position_is_found_under_a_continuous_stream_of_writers(
             done.set()
 
     together(ask, *[partial(stream, writer) for writer in range(16)])
-
-
-def test_the_stable_position_of_an_empty_log_is_zero(database: Database) -> None:
-    assert EventLog(database).stable_position() == 0

@@ -25,7 +25,7 @@ from tests.api.world import until, upload
 from tests.media_samples import samples
 from tests.neighbours.hanging_store import HangingStore
 from tests.replay.adoption.rig import AdoptRig, adopt_rig
-from tests.replay.derived.rig import cover_worker, has_cover, jobs_of
+from tests.replay.test_derived import cover_worker, has_cover, jobs_of
 
 pytestmark = pytest.mark.anyio
 

@@ -4,21 +4,51 @@ import io
 from collections.abc import AsyncIterator
 from datetime import timedelta
 from pathlib import Path
+from typing import Any
 
 import httpx
 import pytest
 from PIL import Image
 
-from eventstore.jobs.table import JobState
-from replay.derived import MAX_ATTEMPTS, sweep_media
+from eventstore.coordination.threads import Threads
+from eventstore.jobs.table import JobState, job
+from eventstore.jobs.worker import Worker
+from identity.resolution.address_policy import AddressPolicy
+from outbox.mirror.hosts import Hosts
+from replay.adoption.fetcher import Fetcher, OthersAddresses
+from replay.derived import MAX_ATTEMPTS, DerivedMedia, sweep_media
+from storage.derived.renditions import DerivedKind, rendition_of
 from tests.media_samples import samples
 from tests.replay.adoption.rig import ELSEWHERE, SERVICE, AdoptRig, adopt_rig
-from tests.replay.derived.rig import cover_worker, has_cover, jobs_of
 from tests.servers.databases import ON_SQLITE
 
 pytestmark = [pytest.mark.anyio, ON_SQLITE]
 
 COVER = f"{ELSEWHERE}/cover.png"
+
+
+def cover_worker(
+    rig: AdoptRig, http: httpx.AsyncClient | None = None, threads: Threads | None = None
+) -> Worker:
+    threads = threads or Threads("derived", 6)
+    others = OthersAddresses(AddressPolicy(), [SERVICE])
+    fetcher = Fetcher(http or rig.http, others.policy, rig.staging, Hosts(rig.database), threads)
+    kinds = DerivedMedia(rig.media, fetcher, others, threads).kinds()
+    of_covers = [kind for kind in kinds if kind.name != DerivedKind.WAVEFORM]
+    return Worker(rig.database, of_covers, owner="test", lease=timedelta(seconds=60))
+
+
+def has_cover(rig: AdoptRig, source: str) -> bool:
+    with rig.database.read() as connection:
+        return rendition_of(connection, source, 480) is not None
+
+
+def jobs_of(rig: AdoptRig) -> dict[str, Any]:
+    with rig.database.read() as connection:
+        return {
+            row.subject: row.state
+            for row in connection.execute(job.select().where(job.c.kind != DerivedKind.WAVEFORM))
+        }
 
 
 @pytest.fixture

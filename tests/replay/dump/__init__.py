@@ -1,1 +1,0 @@
-"""Export of a log to a file, and import."""
