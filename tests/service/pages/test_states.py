@@ -17,6 +17,8 @@ ROOT = Path(__file__).parents[3]
 
 
 class LampState(State):
+    """States of a lamp."""
+
     OFF = "off", "gives no light"
     WARMING_UP = "warming-up", "gives little light"
     ON = "on", "gives light"
