@@ -22,7 +22,9 @@ PROMISES = {
 }  # fmt: skip
 """The benches that fail where a figure of theirs is over its bound."""
 DEEP = bool(os.environ.get("TEST_DEEP"))
-LONG = {"patch", "wait", "edits", "pages", "console", "neighbours", "growth", "workers", "start"}
+LONG = {
+    "patch", "wait", "edits", "pages", "console", "neighbours", "growth", "workers", "start", "hosts", "reads", "throughput", "rebuilding",
+}  # fmt: skip
 DEEP_ALONE = (
     pytest.mark.skipif(not DEEP, reason="takes ten seconds to minutes: ./dev test --deep"),
     pytest.mark.timeout(1200),

@@ -29,7 +29,7 @@ def test_a_crash_at_any_step_leaves_the_rest_to_the_next(world, client, alice, m
     def crash(*_args, **_fields):
         raise ZeroDivisionError
 
-    for step in ("delete", "end_grace_period", "account_of"):
+    for step in ("peer_track", "end_grace_period", "account_of"):
         with monkeypatch.context() as patched:
             patched.setattr(steps, step, crash)
             continue_account_deletions(world.made)
