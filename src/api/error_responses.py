@@ -151,8 +151,7 @@ REPLIES: Final[dict[type[Exception], Reply]] = {
     identity.SignInRefusedError: Reply(400, "sign_in_refused", kept="No account was signed in; start again."),
     identity.ConsentDeniedError: Reply(403, "access_denied"),
     identity.ScopeRefusedError: Reply(403, "scope_refused", kept="No account was signed in."),
-    identity.NotAnAdminError: Reply(403, "scope_required", ("scope",)),
-    identity.NotAnOperatorError: Reply(403, "scope_required", ("scope",)),
+    identity.NotPrivilegedError: Reply(403, "scope_required", ("scope",)),
     identity.AccountInactiveError: Reply(
         403,
         "account_inactive",

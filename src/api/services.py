@@ -15,7 +15,7 @@ from eventstore.database import Database
 from eventstore.event_log import EventLog
 from identity.accounts.accounts import Accounts
 from identity.accounts.credentials import AccountTokens, Credentials
-from identity.accounts.sign_in import AppPasswordSignIn
+from identity.accounts.sign_in import SignInResult
 from identity.oauth.sign_in import OAuthSignIn
 from identity.resolution.featured_artists import FeaturedArtists
 from identity.resolution.resolver import Resolver
@@ -89,8 +89,8 @@ class Services:
     answered: Answered | None = None
     publisher: Publisher | None = None
     """None where the store has no public copies."""
-    sign_in: AppPasswordSignIn | None = None
-    """None where APP_PASSWORD_LOGIN is off."""
+    sign_in: Callable[..., Awaitable[SignInResult]] | None = None
+    """By app password; None where APP_PASSWORD_LOGIN is off."""
     oauth: OAuthSignIn | None = None
     """None where BASE_URL cannot be an OAuth client's."""
     supporters: Supporters | None = None

@@ -64,17 +64,10 @@ class ScopeRefusedError(IdentityError):
 
 
 @dataclass(eq=False)
-class NotAnAdminError(IdentityError):
-    """The account is not one of the service's admins. No account was signed in; leave the scope out."""
+class NotPrivilegedError(IdentityError):
+    """This account may not have the scope {scope} here. No account was signed in; leave the scope out."""
 
-    scope: str = "admin"
-
-
-@dataclass(eq=False)
-class NotAnOperatorError(IdentityError):
-    """The account is not one of the service's operators. No account was signed in; leave the scope out."""
-
-    scope: str = "operator"
+    scope: str
 
 
 class AccountInactiveError(IdentityError):

@@ -1,6 +1,6 @@
 """Authenticates callers: a bearer token or the session cookie, which has tokens of several accounts, becomes a principal."""
 
-from collections.abc import AsyncGenerator, Sequence
+from collections.abc import AsyncGenerator, Awaitable, Callable, Sequence
 from contextlib import asynccontextmanager
 from datetime import timedelta
 from typing import Annotated, Final, Literal
@@ -193,15 +193,30 @@ async def optional_caller(found: Authenticated) -> Principal | None:
 OptionalCaller = Annotated[Principal | None, Depends(optional_caller)]
 
 
-@refuses(403)
-async def writer(principal: SignedIn) -> Principal:
-    """Return the caller if the credential's scope allows writes; raises ScopeRequiredError."""
-    if not principal.may(Scope.WRITE):
-        raise ScopeRequiredError(Scope.WRITE)
+def having(scope: Scope) -> Callable[[Principal], Awaitable[Principal]]:
+    """Return the dependency on a caller whose account and credential permit the scope; it raises ScopeRequiredError."""
+
+    @refuses(403)
+    async def caller(principal: SignedIn) -> Principal:
+        if not principal.may(scope):
+            raise ScopeRequiredError(scope)
+        return principal
+
+    return caller
+
+
+writer: Final = having(Scope.WRITE)
+operator: Final = having(Scope.OPERATOR)
+Writer = Annotated[Principal, Depends(writer)]
+OperatorDep = Annotated[Principal, Depends(operator)]
+
+
+async def admin(principal: Annotated[Principal, Depends(having(Scope.ADMIN))]) -> Principal:
+    way_in.set(Via.OPERATOR.value)  # the account that is acted on is not shown the operator's tokens
     return principal
 
 
-Writer = Annotated[Principal, Depends(writer)]
+Admin = Annotated[Principal, Depends(admin)]
 
 
 async def remembered_writer(request: Request, services: ServicesDep) -> Principal:
@@ -240,26 +255,3 @@ async def refused_if_ended(request: Request, services: Services) -> AsyncGenerat
 
 
 RememberedWriter = Annotated[Principal, Depends(remembered_writer)]
-
-
-@refuses(403)
-async def operator(principal: SignedIn) -> Principal:
-    """Return the caller if it may read what concerns all accounts; raises ScopeRequiredError."""
-    if not principal.operator:
-        raise ScopeRequiredError(Scope.OPERATOR)
-    return principal
-
-
-OperatorDep = Annotated[Principal, Depends(operator)]
-
-
-@refuses(403)
-async def admin(principal: SignedIn) -> Principal:
-    """Return the caller if it is one of ADMIN_DIDS and the credential's scope is admin; raises ScopeRequiredError."""
-    if not principal.admin:
-        raise ScopeRequiredError(Scope.ADMIN)
-    way_in.set(Via.OPERATOR.value)  # the account that is acted on is not shown the operator's tokens
-    return principal
-
-
-Admin = Annotated[Principal, Depends(admin)]

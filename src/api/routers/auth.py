@@ -87,7 +87,7 @@ async def sign_in(request: Request, services: ServicesDep) -> Response:
     assert services.sign_in is not None  # noqa: S101 - the route is there only with it
     async with received_body(request, services, {}) as body:
         wanted = fields_as(SignInFields, body)
-        signed_in = await services.sign_in.sign_in(
+        signed_in = await services.sign_in(
             wanted.identifier,
             wanted.password,
             name=wanted.name,

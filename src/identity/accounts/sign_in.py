@@ -14,7 +14,7 @@ from eventstore.unit_of_work import UnitOfWork, account_of
 from eventstore.untrusted import clean
 from identity.accounts.accounts import Account, Accounts
 from identity.accounts.credentials import CredentialKind, Credentials, EnvelopeFor, Scope
-from identity.errors import NotAnAdminError, NotAnOperatorError
+from identity.errors import NotPrivilegedError
 from identity.resolution.http_responses import send_whole
 from identity.resolution.resolver import Identity, Resolver
 from identity.sessions.app_password_grants import create_session
@@ -53,14 +53,10 @@ class SignIns:
         self._credentials = credentials
 
     def require_allowed(self, did: str, scope: Scope) -> None:
-        """Raise NotAnAdminError or NotAnOperatorError for a sign-in as one by another account.
-
-        Call it before any request to the PDS.
-        """
-        if scope is Scope.ADMIN and not self._credentials.is_admin(did):
-            raise NotAnAdminError
-        if scope is Scope.OPERATOR and not self._credentials.is_operator(did):
-            raise NotAnOperatorError
+        """Raise NotPrivilegedError for a sign-in as an admin or operator by another account. Call it before any request to the PDS."""
+        may_have = {Scope.ADMIN: self._credentials.is_admin, Scope.OPERATOR: self._credentials.is_operator}
+        if scope in may_have and not may_have[scope](did):
+            raise NotPrivilegedError(scope)
 
     async def complete(
         self,
@@ -136,27 +132,21 @@ USUAL_NAME: Final = "app password"
 """Of a sign-in that was given no name: its person uses it, and no program that was named."""
 
 
-class AppPasswordSignIn:
-    """Signs accounts in with their handle or DID and an app password, which the PDS verifies."""
-
-    def __init__(self, http: httpx.AsyncClient, *, resolver: Resolver, sign_ins: SignIns) -> None:
-        self._http = http
-        self._resolver = resolver
-        self._sign_ins = sign_ins
-
-    async def sign_in(
-        self,
-        identifier: str,
-        password: SecretStr,
-        *,
-        name: str = USUAL_NAME,
-        scope: Scope = Scope.WRITE,
-        **credential: Any,
-    ) -> SignInResult:
-        """Sign in with a handle or DID; `credential` are further arguments of `SignIns.complete`."""
-        identity = await self._resolver.resolve(identifier)
-        self._sign_ins.require_allowed(identity.did, scope)
-        tokens = await create_session(self._http, identity.pds_url, identity.did, password)
-        return await self._sign_ins.complete(
-            identity, SessionKind.APP_PASSWORD, tokens, name=name, scope=scope, **credential
-        )
+async def sign_in_by_password(
+    sign_ins: SignIns,
+    resolver: Resolver,
+    http: httpx.AsyncClient,
+    identifier: str,
+    password: SecretStr,
+    *,
+    name: str = USUAL_NAME,
+    scope: Scope = Scope.WRITE,
+    **credential: Any,
+) -> SignInResult:
+    """Sign in with a handle or DID and an app password, which the PDS verifies; `credential` is for `SignIns.complete`."""
+    identity = await resolver.resolve(identifier)
+    sign_ins.require_allowed(identity.did, scope)
+    tokens = await create_session(http, identity.pds_url, identity.did, password)
+    return await sign_ins.complete(
+        identity, SessionKind.APP_PASSWORD, tokens, name=name, scope=scope, **credential
+    )

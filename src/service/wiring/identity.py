@@ -1,6 +1,7 @@
 """Wires identity: accounts, sign-in, and sessions at PDSes."""
 
 from collections.abc import Callable, Iterable
+from functools import partial
 
 import httpx
 
@@ -8,7 +9,7 @@ from eventstore.coordination.threads import Turns
 from eventstore.event_log import EventLog
 from identity.accounts.accounts import Accounts
 from identity.accounts.credentials import AccountTokens, Credentials
-from identity.accounts.sign_in import AppPasswordSignIn, SignIns
+from identity.accounts.sign_in import SignIns, sign_in_by_password
 from identity.oauth.flows import Flows, OAuthGrants
 from identity.oauth.sign_in import OAuthSignIn, oauth_app
 from identity.resolution.address_policy import MAX_CONNECTIONS, PUBLIC_PLC, AddressPolicy, public_client
@@ -56,7 +57,7 @@ class IdentityParts:
             resolver_of(settings, sign_in_http),
             oauth_app(settings.base_url, settings.oauth_scope or scope_of(collections), keys),
         )
-        self.app_password = AppPasswordSignIn(sign_in_http, resolver=resolver, sign_ins=sign_ins)
+        self.app_password = partial(sign_in_by_password, sign_ins, resolver, sign_in_http)
         self.oauth: OAuthSignIn | None = None
         """None where `base_url` cannot be an OAuth client."""
         if app is not None:

@@ -8,7 +8,7 @@ import pytest
 from identity.errors import (
     ConsentDeniedError,
     IdentityUnreachableError,
-    NotAnAdminError,
+    NotPrivilegedError,
     ScopeRefusedError,
     SignInRefusedError,
     SignInStateError,
@@ -228,7 +228,7 @@ REFUSALS = [
     (SignInRefusedError("it says no"), (400, "sign_in_refused"), "it says no"),
     (ConsentDeniedError(), (403, "access_denied"), "declined"),
     (ScopeRefusedError("Scope mismatch: a, b"), (403, "scope_refused"), "Scope mismatch"),
-    (NotAnAdminError(), (403, "scope_required"), "leave the scope out"),
+    (NotPrivilegedError("admin"), (403, "scope_required"), "leave the scope out"),
     (UnknownIdentityError("x.test points to no DID"), (401, "bad_credentials"), "points to no DID"),
     (UnsafeAddressError("10.0.0.1"), (400, "unsafe_address"), "not ones that the service connects to"),
     (IdentityUnreachableError("secret host"), (503, "identity_unreachable"), "try again later"),

@@ -11,7 +11,7 @@ from identity.errors import (
     AccountInactiveError,
     BadCredentialsError,
     IdentityUnreachableError,
-    NotAnAdminError,
+    NotPrivilegedError,
     UnknownIdentityError,
     UnsafeAddressError,
 )
@@ -126,7 +126,7 @@ def test_what_makes_no_sense_is_named(client, door, change, field):
         (AccountInactiveError(), (403, "account_inactive")),
         (IdentityUnreachableError("secret host"), (503, "identity_unreachable")),
         (UnsafeAddressError("secret host"), (400, "unsafe_address")),
-        (NotAnAdminError(), (403, "scope_required")),
+        (NotPrivilegedError("admin"), (403, "scope_required")),
     ],
 )
 def test_a_sign_in_that_fails_says_why_and_sets_no_cookie(client, door, error, expected):

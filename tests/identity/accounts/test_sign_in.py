@@ -20,8 +20,7 @@ from identity.errors import (
     AccountInactiveError,
     BadCredentialsError,
     IdentityUnreachableError,
-    NotAnAdminError,
-    NotAnOperatorError,
+    NotPrivilegedError,
 )
 from identity.resolution.resolver import Identity
 from identity.sessions.app_password_grants import create_session
@@ -65,7 +64,7 @@ def test_a_sign_in_and_its_event_commit_together(signed, database, hooks, pds_ac
 
 
 def test_only_an_admin_signs_in_as_admin_and_for_twelve_hours_at_most(signed, admins, database, pds_account):
-    with pytest.raises(NotAnAdminError):
+    with pytest.raises(NotPrivilegedError):
         sign_in_as_admin(signed, pds_account)
     assert noted(database, pds_account.did) == []
     admins.append(pds_account.did)
@@ -81,7 +80,7 @@ def sign_in_as_admin(signed, account, scope=Scope.ADMIN):
 
 
 def test_only_an_operator_signs_in_as_one_and_every_admin_is_one(signed, admins, database, pds_account):
-    with pytest.raises(NotAnOperatorError):
+    with pytest.raises(NotPrivilegedError):
         sign_in_as_admin(signed, pds_account, Scope.OPERATOR)
     admins.append(pds_account.did)
     signed_in = sign_in_as_admin(signed, pds_account, Scope.OPERATOR)

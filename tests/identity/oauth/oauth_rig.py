@@ -3,6 +3,7 @@
 import asyncio
 import json
 from contextlib import asynccontextmanager
+from functools import partial
 from types import SimpleNamespace
 
 from pydantic import SecretStr
@@ -11,7 +12,7 @@ from sqlalchemy import select, update
 from eventstore.event_log import EventLog
 from identity.accounts.accounts import Accounts
 from identity.accounts.credentials import Credentials
-from identity.accounts.sign_in import AppPasswordSignIn, SignIns
+from identity.accounts.sign_in import SignIns, sign_in_by_password
 from identity.oauth.flows import Flows, OAuthGrants
 from identity.oauth.sign_in import AuthorizationResponse, OAuthSignIn, oauth_app
 from identity.resolution.address_policy import AddressPolicy, public_client
@@ -56,7 +57,7 @@ class Rig:
             yield SimpleNamespace(
                 sessions=sessions,
                 oauth=OAuthSignIn(app, flows, self.cipher, sign_ins),
-                sign_in=AppPasswordSignIn(http, resolver=resolver, sign_ins=sign_ins).sign_in,
+                sign_in=partial(sign_in_by_password, sign_ins, resolver, http),
             )
 
     def run(self, story):

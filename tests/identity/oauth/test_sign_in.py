@@ -9,7 +9,7 @@ from identity.accounts.accounts import Accounts
 from identity.accounts.credentials import Credentials, Scope, credential
 from identity.errors import (
     ConsentDeniedError,
-    NotAnAdminError,
+    NotPrivilegedError,
     ScopeRefusedError,
     SignInRefusedError,
     SignInStateError,
@@ -68,7 +68,7 @@ def test_what_was_not_asked_for_is_refused_by_the_pds(rig, pds_account):
 
 
 def test_a_sign_in_as_admin_is_refused_for_others_before_the_redirect(rig, database, pds_account):
-    with pytest.raises(NotAnAdminError):
+    with pytest.raises(NotPrivilegedError):
         rig.start(pds_account.handle, scope=Scope.ADMIN)
     rig.admins.append(pds_account.did)
     started = rig.start(pds_account.handle, scope=Scope.ADMIN)
