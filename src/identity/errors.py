@@ -65,7 +65,7 @@ class ScopeRefusedError(IdentityError):
 
 @dataclass(eq=False)
 class NotPrivilegedError(IdentityError):
-    """This account may not have the scope {scope} here. No account was signed in; leave the scope out."""
+    """The account may not have the scope {scope} here. No account was signed in; leave the scope out."""
 
     scope: str
 

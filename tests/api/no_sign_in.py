@@ -9,7 +9,7 @@ class NoSignIn:
     def __init__(self, app):
         self.app = app
 
-    async def sign_in(self, *_, **__):
+    async def __call__(self, *_, **__):
         raise BadCredentialsError
 
     async def start(self, *_, **__):

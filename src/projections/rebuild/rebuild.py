@@ -8,7 +8,6 @@
 
 from collections.abc import Generator, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass
 
 import sqlalchemy as sa
 
@@ -27,22 +26,14 @@ from projections.rebuild.difference import (
 from projections.rebuild.scratch import EVENTS_PER_PAGE, Progress, ReplayWork, scratch_of
 
 
-@dataclass(frozen=True)
-class Rebuilt:
-    """The position of the last event, and the number of live rows that differed, by table."""
-
-    position: int
-    rows: dict[str, int]
-
-
 def rebuild(
     log: EventLog,
     projections: Sequence[Projection],
     *,
     page: int = EVENTS_PER_PAGE,
     progress: Progress | None = None,
-) -> Rebuilt:
-    """Make the live rows what the log makes of them; readers see the change in one step.
+) -> dict[str, int]:
+    """Make the live rows what the log makes of them, and return by table how many differed; readers see the change in one step.
 
     Raises LogBusyError, PooledConnectionError, and NestedUnitError in a transaction.
     """
@@ -67,7 +58,7 @@ def rebuild(
                 rows[table.live.name] += write_difference(connection, table, scopes[table])
             made = [{"name": each.name, "fingerprint": each.fingerprint} for each in projections]
             write_rows(connection, projection_state, made)
-    return Rebuilt(scratch.position, rows)
+    return rows
 
 
 def differences(

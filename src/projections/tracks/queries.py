@@ -3,7 +3,7 @@
 from collections.abc import Collection, Sequence
 from dataclasses import dataclass
 from functools import cache
-from typing import Any, Final, NamedTuple
+from typing import Any, Final
 
 import sqlalchemy as sa
 
@@ -178,27 +178,14 @@ MAX_FOUND_ROWS: Final = 1000
 """Of one search."""
 
 
-class TagCount(NamedTuple):
-    name: str
-    tracks: int
-
-
-class AlbumEntry(NamedTuple):
-    """An album of an artist (a DID), by the artist's name on its newest track."""
-
-    did: str
-    title: str
-    artist: str
-
-
 def tags_by_use(
     connection: sa.Connection, viewer: str | None, *, begins: str = "", part: str = "", limit: int
-) -> list[TagCount]:
-    """Return the most used tags that begin with a text, or contain one, those used as often by name."""
+) -> Sequence[sa.Row[Any]]:
+    """Return the most used tags that begin with a text, or contain one, and how many listed tracks have each."""
     if not (is_storable(begins) and is_storable(part)):
         return []
     found = (
-        sa.select(track_tags.c.tag, COUNT.label("tracks"))
+        sa.select(track_tags.c.tag.label("name"), COUNT.label("tracks"))
         .join(tracks, tracks.c.track_id == track_tags.c.track_id)
         .where(LIVE, is_shown_to(viewer))
         .group_by(track_tags.c.tag)
@@ -209,7 +196,7 @@ def tags_by_use(
         found = found.where(track_tags.c.tag.startswith(tag_as_stored(begins), autoescape=True))
     if part:
         found = found.where(track_tags.c.tag.contains(tag_as_stored(part), autoescape=True))
-    return [TagCount(row.tag, row.tracks) for row in connection.execute(found)]
+    return connection.execute(found).all()
 
 
 def track_count(connection: sa.Connection, viewer: str | None, tag: str) -> int:
@@ -223,17 +210,18 @@ def track_count(connection: sa.Connection, viewer: str | None, tag: str) -> int:
     return connection.scalar(tagged) or 0
 
 
-def albums_named(connection: sa.Connection, viewer: str | None, part: str, *, limit: int) -> list[AlbumEntry]:
-    """Return albums whose title contains a text, in any case; those of the newest tracks first."""
+def albums_named(
+    connection: sa.Connection, viewer: str | None, part: str, *, limit: int
+) -> list[sa.Row[Any]]:
+    """Return albums whose title contains a text, in any case, with the artist's name; those of the newest tracks first."""
     query = (
-        sa.select(tracks.c.did, tracks.c.album, sa.func.max(tracks.c.artist).label("artist"))
+        sa.select(tracks.c.did, tracks.c.album.label("title"), sa.func.max(tracks.c.artist).label("artist"))
         .where(tracks.c.album.is_not(None))
         .group_by(tracks.c.did, tracks.c.album)
         .order_by(sa.func.max(tracks.c.track_id).desc())
     )
     found = _with_part(connection, query, viewer, part, lines_before=2)
-    albums = (AlbumEntry(row.did, row.album, row.artist) for row in found)
-    return [each for each in albums if normalized(part) in normalized(each.title)][:limit]
+    return [row for row in found if normalized(part) in normalized(row.title)][:limit]
 
 
 def artists_named(connection: sa.Connection, viewer: str | None, part: str, *, limit: int) -> list[str]:

@@ -66,7 +66,7 @@ def rebuild(name: str | None, *, dry_run: bool, as_json: bool) -> None:
         if dry_run:
             rows = Counter(each.table for each in differences(log, chosen, progress=progress))
         else:
-            rows = +Counter(rebuild_projections(log, chosen, progress=progress).rows)
+            rows = +Counter(rebuild_projections(log, chosen, progress=progress))
     if as_json:
         print_json({"projections": [each.name for each in chosen], "rows": rows, "written": not dry_run})
         return

@@ -32,7 +32,7 @@ class Door:
     error: Exception | None = None
     asked: tuple = ()
 
-    async def sign_in(self, identifier, password, **fields):
+    async def __call__(self, identifier, password, **fields):
         from identity.accounts.sign_in import SignInResult
 
         self.asked = (identifier, password.get_secret_value(), fields)

@@ -36,7 +36,7 @@ class PowerCutError(Exception):
 def test_an_empty_log_makes_empty_tables(log: EventLog) -> None:
     with log.database.write() as connection:
         connection.execute(insert(TABLES[-1]).values(track_id=77, cid="x", did=BOB))
-    assert rebuild(log, READ_MODELS).position == 0
+    rebuild(log, READ_MODELS)
     assert not any(live_rows(log).values())
 
 
@@ -62,8 +62,8 @@ def test_a_rebuild_counts_the_rows_that_it_repaired(log: EventLog) -> None:
     record_a_story(log)
     vandalise(log)
     counts = {"tracks": 3, "track_tags": 3, "history": 2, "media_references": 1}
-    assert rebuild(log, READ_MODELS).rows == counts
-    assert rebuild(log, READ_MODELS).rows == dict.fromkeys(counts, 0)
+    assert rebuild(log, READ_MODELS) == counts
+    assert rebuild(log, READ_MODELS) == dict.fromkeys(counts, 0)
 
 
 def test_parents_come_before_their_children_and_go_after_them(log: EventLog) -> None:
