@@ -180,7 +180,7 @@ MAX_FOUND_ROWS: Final = 1000
 
 def tags_by_use(
     connection: sa.Connection, viewer: str | None, *, begins: str = "", part: str = "", limit: int
-) -> Sequence[sa.Row[Any]]:
+) -> Sequence[sa.Row[str, int]]:
     """Return the most used tags that begin with a text, or contain one, and how many listed tracks have each."""
     if not (is_storable(begins) and is_storable(part)):
         return []
