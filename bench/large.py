@@ -170,7 +170,7 @@ def calls(log: EventLog) -> dict[str, Callable[[], object]]:
 def timed_statements(database: Database) -> Iterator[list[tuple[float, str, Any, bool]]]:
     """Yield the list that grows by each statement: its seconds, text and values, and whether it is a prepared one."""
     seen: list[tuple[float, str, Any, bool]] = []
-    execute = prepared._execute  # noqa: SLF001 - the one door to the driver
+    execute = prepared.execute  # the one door to the driver
 
     def through_the_door(connection: Any, sql: str, values: Any, **how: Any) -> Any:
         began = time.perf_counter()
@@ -187,7 +187,7 @@ def timed_statements(database: Database) -> Iterator[list[tuple[float, str, Any,
     event.listen(database.engine, "before_cursor_execute", before)
     event.listen(database.engine, "after_cursor_execute", after)
     try:
-        with patch.object(prepared, "_execute", through_the_door):
+        with patch.object(prepared, "execute", through_the_door):
             yield seen
     finally:
         event.remove(database.engine, "before_cursor_execute", before)
@@ -212,7 +212,7 @@ def show(log: EventLog, name: str, call: Callable[[], object]) -> None:
             with log.database.write() as connection:
                 explained = f"explain (analyze, costs off, timing off, summary off) {sql}"
                 if is_prepared:
-                    rows = prepared._execute(connection, explained, values).fetchall()  # noqa: SLF001
+                    rows = prepared.execute(connection, explained, values).fetchall()
                 else:
                     rows = connection.exec_driver_sql(explained, values).all()
             lines = [str(row[0]) for row in rows]

@@ -41,7 +41,7 @@ class Prepared:
         """Execute; in a pipeline, send it."""
         compiled = self._of(connection)
         ordered = compiled.ordered(values)
-        cursor = _execute(connection, compiled.sql_for([ordered]), ordered)
+        cursor = execute(connection, compiled.sql_for([ordered]), ordered)
         # SQLite shows a connection nothing newer while one of its statements has rows left
         return Result(cursor, compiled, cursor.fetchall() if connection.dialect.name == "sqlite" else None)
 
@@ -51,7 +51,7 @@ class Prepared:
     def many(self, connection: sa.Connection, rows: Sequence[Mapping[str, Any]]) -> None:
         compiled = self._of(connection)
         ordered = [compiled.ordered(row) for row in rows]
-        _execute(connection, compiled.sql_for(ordered), ordered, many=True)
+        execute(connection, compiled.sql_for(ordered), ordered, many=True)
 
     def copy(self, connection: sa.Connection, table: sa.Table, rows: Sequence[Mapping[str, Any]]) -> None:
         """Do what this INSERT into the table would, for many rows: with COPY, where PostgreSQL allows it."""
@@ -186,7 +186,8 @@ class _Compiled:
         return self._row._make([value if process is None else process(value) for value, process in processed])
 
 
-def _execute(connection: sa.Connection, sql: str, values: Sequence[Any], *, many: bool = False) -> Any:
+def execute(connection: sa.Connection, sql: str, values: Sequence[Any], *, many: bool = False) -> Any:
+    """Give a statement to the driver."""
     target: Any = connection.connection.driver_connection
     if connection.dialect.name != "sqlite":
         import psycopg  # noqa: PLC0415 - takes long to load, and SQLite does without
@@ -225,13 +226,13 @@ def start_begin(connection: sa.Connection) -> None:
     """Begin a transaction that has not begun yet, with the pipeline of its statements: psycopg's own BEGIN waits for its answer."""
     driver: Any = connection.connection.driver_connection
     if connection.dialect.name != "sqlite" and driver.autocommit and driver.info.transaction_status == 0:
-        _execute(connection, "begin isolation level read committed", ())
+        execute(connection, "begin isolation level read committed", ())
 
 
 def start_commit(connection: sa.Connection) -> None:
     """Commit at the end of a pipeline: one that holds all of a transaction takes one round trip. On SQLite the caller commits."""
     if connection.dialect.name != "sqlite":
-        _execute(connection, "commit", ())
+        execute(connection, "commit", ())
 
 
 def refuse_query_in_pipeline(cursor: Any, _sql: str, _values: Any, context: Any) -> None:

@@ -164,26 +164,34 @@ def write_rows(
 ) -> None:
     """Insert each row, or overwrite the one with its primary key. No key may come twice.
 
-    `changed` names the columns that differ, where they are known: SQLite writes every index of a column that is set.
+    `changed` names the columns that differ from the rows that are there, where they are known.
     """
     if rows:
-        _statement(table, tuple(rows[0]), tuple(rows[0]) if changed is None else changed).many(
-            connection, rows
-        )
+        statement = _upsert(table, tuple(rows[0])) if changed is None else _update(table, changed)
+        statement.many(connection, rows)
 
 
 def insert_rows(connection: sa.Connection, table: sa.Table, rows: Sequence[Mapping[str, Any]]) -> None:
     if rows:
-        _statement(table, tuple(rows[0]), ()).copy(connection, table, rows)
+        _insert(table, tuple(rows[0])).copy(connection, table, rows)
 
 
 @cache
-def _statement(table: sa.Table, names: Sequence[str], overwritten: Sequence[str]) -> Prepared:
+def _insert(table: sa.Table, names: Sequence[str]) -> Prepared:
+    return Prepared(lambda _: sa.insert(table), names)
+
+
+@cache
+def _upsert(table: sa.Table, names: Sequence[str]) -> Prepared:
     def build(dialect: str) -> Insert:
-        if not overwritten:
-            return sa.insert(table)
         statement, key = insert_of(dialect, table), [column.name for column in table.primary_key]
-        excluded = {name: statement.excluded[name] for name in overwritten if name not in key}
+        excluded = {name: statement.excluded[name] for name in names if name not in key}
         return statement.on_conflict_do_update(index_elements=key, set_=excluded)
 
     return Prepared(build, names)
+
+
+@cache
+def _update(table: sa.Table, names: Sequence[str]) -> Prepared:
+    key = [column == sa.bindparam(column.name) for column in table.primary_key]
+    return Prepared(lambda _: sa.update(table).where(*key), names)
