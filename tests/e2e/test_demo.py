@@ -24,7 +24,7 @@ SIGN_IN = re.compile(r"(\S+), password (\S+); as an admin: (\S+), the same passw
 PAGE = re.compile(r"(http://\S+/tracks/(\d+)): ")
 
 
-@pytest.mark.timeout(400)  # three servers start, and one of them again: two minutes on a slow machine
+@pytest.mark.timeout(900)  # three servers start, and one of them again: two minutes on a slow machine
 def test_the_demo_agrees_and_fits_a_terminal() -> None:
     done = subprocess.run(
         [sys.executable, "-m", "demo", "--once"],
@@ -39,7 +39,7 @@ def test_the_demo_agrees_and_fits_a_terminal() -> None:
     assert max(map(len, lines)) <= WIDTH
 
 
-@pytest.mark.timeout(400)
+@pytest.mark.timeout(900)
 @pytest.mark.skipif(not DEEP, reason="takes a minute: ./dev test --deep")
 def test_the_demo_that_stays_up_can_be_looked_at_by_an_artist_and_an_admin(tmp_path: Path) -> None:
     with foreground(tmp_path / "log", "demo", until="until Ctrl-C", seconds=300) as demo:

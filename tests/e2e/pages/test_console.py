@@ -70,7 +70,7 @@ def uploads(client, seed, title="First Take"):
     return client.upload(samples.mp3(500_000 + seed), name="tone.mp3", title=title)
 
 
-@pytest.mark.timeout(400)  # eighteen screens in every view: two minutes on a slow machine
+@pytest.mark.timeout(900)  # eighteen screens in every view: two minutes on a slow machine
 def test_an_outage_is_seen_understood_redriven_and_drained(page, console, proxied_pds, proxy):
     client = console.artist(proxied_pds)
     with closing(client.http), silent_console(page):

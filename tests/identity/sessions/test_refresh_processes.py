@@ -46,7 +46,7 @@ def race(database, origin, did):
         for worker in workers:
             worker.stdin.write("go\n")
             worker.stdin.flush()
-        return [worker.communicate(timeout=60)[0] for worker in workers]
+        return [worker.communicate(timeout=240)[0] for worker in workers]
     finally:
         for worker in workers:
             worker.kill()
