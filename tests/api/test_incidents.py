@@ -106,4 +106,4 @@ def test_inc_31_a_hanging_listener_takes_no_connection_from_the_api(client, worl
         return client.patch(path, json={"title": "Meanwhile"}, headers=alice.headers).status_code
 
     assert at_once(*[edits, lambda: client.get(path).status_code] * 20) == [200] * 40
-    assert world.database.engine.pool.checkedout() == 0
+    assert world.database.connections_in_use == 0

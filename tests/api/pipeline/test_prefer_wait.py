@@ -93,7 +93,7 @@ async def test_forty_waits_on_a_hanging_pds_delay_no_other_request(world, alice,
             assert (await other.patch(of_bob, json={"title": f"{n}"})).status_code == 200
             assert (await other.get(of_alice)).status_code == 200
         assert not any(each.done() for each in waiting)
-        assert world.database.engine.pool.checkedout() <= 1  # the one poll for all
+        assert world.database.connections_in_use <= 1  # the one poll for all
         for each in (*waiting, relay):
             each.cancel()
         await asyncio.gather(*waiting, relay, return_exceptions=True)

@@ -219,7 +219,7 @@ def test_bytes_are_streamed_without_holding_a_connection(world, track):
     class Watching:
         def read(self, key, start=0, end=None):
             for chunk in world.made.media.store.read(key, start, end):
-                held.append(world.database.engine.pool.checkedout())
+                held.append(world.database.connections_in_use)
                 yield chunk
 
     class Shown:
