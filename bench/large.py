@@ -16,7 +16,7 @@ from sqlalchemy import Connection, event, text
 
 from aggregates.track import Track
 from aggregates.values import tid_of
-from application.tracks.as_of import changes_between, track_at_version
+from application.tracks.revert import changes_between, track_at_version
 from bench.logs import COLLECTION, START, did_of, log_at, register, retitle, vacuum
 from bench.postgres import postgres_database
 from eventstore import prepared
@@ -26,7 +26,7 @@ from outbox.mirror.parking import schedule_overdue_probes
 from outbox.mirror.requeue import wake_stuck_lanes
 from outbox.relay.claim import claim, seconds_until_due
 from projections.history import history_page
-from service.observability.gauges import gauges
+from service.observability.metrics import gauges
 
 ACCOUNTS: Final = 100_000
 DUE: Final = 50_000

@@ -15,8 +15,7 @@ from bench.report import Row
 from bench.rounds import Arm, Effort, Seconds, compare
 from eventstore.event_log import EventLog, json_transcoder
 from eventstore.schema import stored_event
-from projections.rebuild.rebuild import differences, rebuild
-from projections.rebuild.scratch import EVENTS_PER_PAGE, Replayer
+from projections.rebuild.rebuild import EVENTS_PER_PAGE, Replayer, differences, rebuild
 
 SENTENCE: Final = "Processor time of an event in a rebuild and a verification, as a multiple of decoding its row by the library's mapper."
 TRACKS: Final = 200

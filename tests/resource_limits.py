@@ -13,7 +13,7 @@ from application import account
 from eventstore import untrusted
 from eventstore.database import POOL_SIZE
 from eventstore.jobs import worker as jobs
-from identity.resolution import address_policy, featured_artists
+from identity.resolution import address_policy, resolver
 from outbox import threads as outbox_threads
 from outbox.blobs import claim as upload_claim
 from outbox.blobs import worker as uploads
@@ -81,7 +81,7 @@ without one: {REQUESTS}. `./dev bench neighbours` shows the latencies beside eac
 | sign-ins under way | sign-ins | {concurrency.MAX_SIGN_INS_OF_AN_ADDRESS} an address or IPv6 /48 | - | {concurrency.MAX_SIGN_INS} | the requests of a sign-in, 10 to 30 s each; 429 | `tests/neighbours/test_typed_names.py::test_an_address_has_few_sign_ins_under_way_and_leaves_others_theirs` |
 | HTTP connections of sign-ins | sign-ins | {SIGN_INS} an address | {bootstrap.MAX_SIGN_IN_CONNECTIONS_OF_A_HOST}, but for the PLC directory | {address_policy.MAX_CONNECTIONS} | 10 to 30 s a request; 503 after {seconds(address_policy.MAX_TURN_WAIT_SECONDS)} | `tests/neighbours/test_typed_names.py`, `tests/api/middleware/test_rate_limits.py` |
 | HTTP connections of requests | names, checks, comparisons, adoptions, covers | {REQUESTS} | {bootstrap.MAX_REQUEST_CONNECTIONS_OF_A_HOST}, but for the PLC directory | {address_policy.MAX_CONNECTIONS} | each has limits of its own below; no response after {seconds(address_policy.MAX_TURN_WAIT_SECONDS)} | `tests/neighbours/test_typed_names.py` |
-| lookups of typed names | `features` | {featured_artists.MAX_LOOKUPS_OF_AN_ACCOUNT} | {featured_artists.MAX_REQUESTS_TO_A_HOST} | {featured_artists.MAX_REQUESTS}; each name once for an account | {seconds(featured_artists.TIMEOUT_SECONDS)}; the name has no answer in time | `tests/identity/resolution/test_featured_artists.py` |
+| lookups of typed names | `features` | {resolver.MAX_LOOKUPS_OF_AN_ACCOUNT} | {resolver.MAX_REQUESTS_TO_A_HOST} | {resolver.MAX_REQUESTS}; each name once for an account | {seconds(resolver.LOOKUP_TIMEOUT_SECONDS)}; the name has no answer in time | `tests/identity/resolution/test_featured_artists.py` |
 | checks before a command | restoring, copying and moving a record | {pds.MAX_CHECKS_OF_AN_ACCOUNT} | - | - | {seconds(pds.READ_TIMEOUT_SECONDS)}; the PDS counts as silent | `tests/neighbours/test_typed_names.py::test_checks_at_a_silent_pds_take_the_turns_of_their_account` |
 | records that people look at | `mirror/compare` | - | {reads.MAX_CONCURRENT_READS_OF_A_HOST} | {reads.MAX_CONCURRENT_READS}; each once in {seconds(reads.FRESH_SECONDS)} | {seconds(reads.READ_TIMEOUT_SECONDS)}; the other two versions are shown, and why | `tests/api/records/test_compare.py` |
 | comparisons that artists ask for | `POST /me/verify` | 1: who asks meanwhile gets its answer | {verify.MAX_CONCURRENT_REPOS_OF_A_HOST} | {verify.MAX_CONCURRENT_REPOS} | {seconds(reads.MAX_LIST_SECONDS)} a list; 429 after {seconds(bootstrap.MAX_VERIFY_WAIT_SECONDS)} | `tests/api/test_verify.py`, `tests/neighbours/test_huge_lists.py` |

@@ -17,8 +17,7 @@ from identity.accounts.accounts import Accounts
 from identity.accounts.credentials import AccountTokens, Credentials
 from identity.accounts.sign_in import SignInResult
 from identity.oauth.sign_in import OAuthSignIn
-from identity.resolution.featured_artists import FeaturedArtists
-from identity.resolution.resolver import Resolver
+from identity.resolution.resolver import FeaturedArtists, Resolver
 from outbox.mirror.hosts import PacedPds
 from outbox.record.kind import RecordKinds
 from outbox.repo.reads import RecordReads

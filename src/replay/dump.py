@@ -42,8 +42,7 @@ from outbox.mirror.tables import (
     pds_host,
 )
 from projections.media_references import media_references
-from projections.rebuild.rebuild import rebuild
-from projections.rebuild.scratch import Progress
+from projections.rebuild.rebuild import Progress, rebuild
 from replay.errors import BrokenDumpError, NotEmptyError
 from storage.media import media
 

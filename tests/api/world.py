@@ -17,7 +17,7 @@ from eventstore.jobs.worker import Worker
 from eventstore.schema import stored_event
 from identity.accounts.credentials import CredentialKind, Scope
 from identity.errors import UnknownIdentityError
-from identity.resolution.featured_artists import FeaturedArtists
+from identity.resolution.resolver import FeaturedArtists
 from outbox.blobs.worker import Uploads
 from outbox.mirror.hosts import PacedPds
 from outbox.mirror.lanes import resume_lane

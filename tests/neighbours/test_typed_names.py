@@ -12,7 +12,7 @@ from starlette.testclient import TestClient
 
 from api.pipeline import concurrency
 from api.pipeline.pds import MAX_CHECKS_OF_AN_ACCOUNT
-from identity.resolution import address_policy, featured_artists
+from identity.resolution import address_policy, resolver
 from service.cli.serve import asgi
 from service.config.settings import Settings
 from service.wiring import bootstrap
@@ -71,7 +71,7 @@ def pools(
         return made[-1]
 
     monkeypatch.setattr(address_policy, "GuardedTransport", pool)
-    monkeypatch.setattr(featured_artists, "TIMEOUT_SECONDS", 60.0)
+    monkeypatch.setattr(resolver, "LOOKUP_TIMEOUT_SECONDS", 60.0)
     monkeypatch.setattr(bootstrap, "MAX_SIGN_IN_CONNECTIONS_OF_A_HOST", CONNECTIONS - 1)
     monkeypatch.setattr(address_policy, "MAX_TURN_WAIT_SECONDS", 0.1)
     return made

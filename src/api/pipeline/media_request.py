@@ -34,7 +34,7 @@ from application.errors import (
     TrackNotFoundError,
     WaveformNotReadyError,
 )
-from application.tracks.as_of import track_at_time, track_at_version
+from application.tracks.revert import track_at_time, track_at_version
 from eventstore.coordination.threads import Turns
 from eventstore.errors import ThreadsBusyError
 from eventstore.untrusted import whole_number

@@ -50,7 +50,7 @@ from eventstore.untrusted import TooComplexError, parsed
 from identity.accounts.credentials import Scope
 from identity.accounts.sign_in import USUAL_NAME
 from identity.errors import FeatureUnresolvedError
-from identity.resolution.featured_artists import FeaturedArtists
+from identity.resolution.resolver import FeaturedArtists
 
 TEXT_BYTES: Final = {"title": TITLE_BYTES, "album": ALBUM_BYTES, "description": DESCRIPTION_BYTES}
 MOST_ITEMS: Final = {"tags": MAX_TAGS, "features": MAX_FEATURES, "self_labels": MAX_SELF_LABELS}

@@ -9,7 +9,7 @@ from pydantic import BaseModel, Field
 from aggregates.track import Track
 from api.json_response import body_from
 from api.responses.track import MirrorBody, Upcoming
-from application.tracks.as_of import track_as_it_is
+from application.tracks.revert import track_as_it_is
 from eventstore.event_log import EventLog
 from outbox.conflicts.conflicts import FieldConflict, conflict_of, field_conflicts
 from outbox.mirror.states import PROBED, LaneState, MirrorReason

@@ -38,8 +38,7 @@ from api.requests.parameters import (
 from api.services import Services
 from application.authorization import require_reader
 from application.event_poller import AccountState
-from application.tracks.as_of import changes_between
-from application.tracks.revert import FIELDS, KEPT_BECAUSE
+from application.tracks.revert import FIELDS, KEPT_BECAUSE, changes_between
 from eventstore.database import Database
 from identity.accounts.accounts import accounts_of
 from identity.accounts.credentials import Principal

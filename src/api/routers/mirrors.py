@@ -28,7 +28,7 @@ from api.responses.track import TrackReader
 from api.services import Services
 from application.authorization import OnTrack, load_owned, require_reader
 from application.records import BY_FIELD, Decision, Resolution, resolve, retry_mirror
-from application.tracks.as_of import track_as_it_is
+from application.tracks.revert import track_as_it_is
 from eventstore.idempotency import CommandResult
 from eventstore.unit_of_work import UnitOfWork
 from identity.accounts.credentials import Principal

@@ -29,7 +29,7 @@ from api.responses.track import TrackBody, one_track, past_track_body, track_bod
 from api.services import Services
 from application.authorization import may_have_bytes, may_see_track
 from application.errors import TrackNotFoundError
-from application.tracks.as_of import kept_audio
+from application.tracks.revert import kept_audio
 from eventstore.untrusted import is_storable
 from identity.accounts.accounts import Account
 from identity.accounts.credentials import Principal

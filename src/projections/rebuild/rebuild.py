@@ -1,20 +1,31 @@
 """Rebuilds read models from the log, beside live traffic.
 
-1. Replay the log page by page into scratch tables, up to a stable position.
+1. Replay the log page by page into scratch tables, temporary ones of one connection, up to a stable position.
 2. Compare in a snapshot, and replay what was appended meanwhile. No writer waits for it.
 3. In one transaction that locks the log: replay the rest, write what differed and still does, and what differs of the
    subjects of the events since; record the fingerprint of the code.
 """
 
-from collections.abc import Generator, Sequence
-from contextlib import contextmanager
+import time
+from collections import OrderedDict
+from collections.abc import Callable, Generator, Iterable, Sequence
+from contextlib import contextmanager, nullcontext
+from enum import StrEnum
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Final
+from uuid import uuid4
 
 import sqlalchemy as sa
+from eventsourcing.domain import Aggregate
 
+from aggregates.account import Account
+from aggregates.published import Published
 from eventstore.append import lock_log
+from eventstore.change import Change, RecordedEvent
+from eventstore.errors import NestedUnitError
 from eventstore.event_log import EventLog
-from eventstore.projection import Projection, write_rows
-from eventstore.schema import projection_state
+from eventstore.projection import ProjectedTable, Projection, into_scratch, write_rows
+from eventstore.schema import projection_state, stored_event
 from projections.rebuild.difference import (
     Difference,
     Scope,
@@ -23,7 +34,193 @@ from projections.rebuild.difference import (
     subjects_that_differ,
     write_difference,
 )
-from projections.rebuild.scratch import EVENTS_PER_PAGE, Progress, ReplayWork, scratch_of
+
+if TYPE_CHECKING:
+    from uuid import UUID
+
+
+MARKER: Final = "scratch"
+"""The row of projection_state that says how far the newest run is; it stays where a crash cut that off."""
+MAX_STATES: Final = 4096
+EVENTS_PER_PAGE: Final = 2000
+"""Only the newest state of a track in a page is written; a page takes about 10 MB."""
+FEW_EVENTS: Final = 20
+SAYING_SECONDS: Final = 2.0
+"""Between two records of the progress: on SQLite each keeps an edit waiting."""
+Progress = Callable[[int, int], None]
+"""Called with the position reached, and the position to reach, which may rise."""
+row: Final = projection_state.c
+
+
+class ReplayWork(StrEnum):
+    REBUILD = "rebuild"
+    COMPARISON = "comparison"
+
+
+class Replayer:
+    """Folds events that come in position order, page by page, and caches the states used last.
+
+    A state that was evicted is read again from the log, so memory is bounded by `max_states` aggregates.
+    """
+
+    def __init__(self, log: EventLog, *, max_states: int = MAX_STATES) -> None:
+        self._log: Final = log
+        self._max_states: Final = max_states
+        self._states: OrderedDict[UUID, Aggregate] = OrderedDict()
+
+    def changes(self, page: Iterable[RecordedEvent]) -> list[Change]:
+        return [self._change(recorded) for recorded in page]
+
+    def _change(self, recorded: RecordedEvent) -> Change:
+        change = Change.of(recorded, self._before(recorded))
+        self._states[recorded.aggregate_id] = change.after
+        if len(self._states) > self._max_states:
+            self._states.popitem(last=False)
+        return change
+
+    def _before(self, recorded: RecordedEvent) -> Aggregate | None:
+        if recorded.version == Aggregate.INITIAL_VERSION:
+            return None
+        state = self._states.pop(recorded.aggregate_id, None)
+        if state is not None and state.version == recorded.version - 1:
+            return state
+        with self._log.database.read() as connection:
+            prefix = self._log.stream(connection, recorded.aggregate_id, upto_version=recorded.version - 1)
+        return self._log.fold(Aggregate, prefix)
+
+
+class Scratch:
+    """The scratch tables of some projections: the log up to `position`; nothing of a run waits for another one."""
+
+    def __init__(
+        self,
+        log: EventLog,
+        connection: sa.Connection,
+        projections: Sequence[Projection],
+        page: int,
+        progress: Progress | None,
+    ) -> None:
+        self.connection: Final = connection
+        self.tables: Final = tuple(table for projection in projections for table in projection.tables)
+        self.position = 0
+        self.subjects: dict[ProjectedTable, set[Any]] = {}
+        """Of all events since `settle`."""
+        self._log: Final = log
+        self._projections: Final = tuple(projections)
+        self._page: Final = page
+        self._progress: Final = progress
+        self._into: Final = into_scratch(self.tables)
+        self._replayer: Final = Replayer(log)
+        self._run: Final = uuid4().hex
+        self._said_at = -SAYING_SECONDS
+
+    def begin(self, work: ReplayWork) -> None:
+        with self.connection.begin():
+            for table in self.tables:
+                table.scratch.create(self.connection, checkfirst=False)
+        names = " ".join(projection.name for projection in self._projections)
+        run = {"name": MARKER, "fingerprint": self._run, "work": work, "read_models": names}
+        with self._log.database.write() as connection:
+            now = self._log.database.now(connection)
+            at = {"position": 0, "head": 0, "began_at": now, "moved_at": now}
+            write_rows(connection, projection_state, [{**run, **at}])
+
+    def catch_up(self) -> None:
+        """Replay until few events are left, or writers are faster: `finish` replays the rest, and writers wait for it."""
+        events, before = self._replay(until=self._log.stable_position()), None
+        while events > FEW_EVENTS and (before is None or events < before):
+            events, before = self._replay(until=self._log.stable_position()), events
+
+    def settle(self) -> None:
+        """Prepare for a comparison in one pass, and collect the subjects of what is replayed from now on."""
+        self.subjects = {table: set() for table in self.tables}
+        if not self._log.database.is_sqlite:
+            with self.connection.begin():
+                for table in self.tables:
+                    self.connection.execute(sa.text(f'analyze "{table.scratch.name}"'))
+
+    def finish(self) -> None:
+        """Replay the rest: all events that the transaction of the scratch tables sees, which the live rows are made of."""
+        self._replay(until=self.connection.scalar(sa.select(sa.func.max(stored_event.c.position))) or 0)
+
+    def _replay(self, *, until: int) -> int:
+        events, connection = 0, self.connection
+        is_last = connection.in_transaction()
+        while self.position < until:
+            with nullcontext() if is_last else connection.begin():
+                recorded = self._log.read(after=self.position, until=until, limit=self._page, on=connection)
+                changes = self._replayer.changes(recorded)
+                for projection in self._projections if changes else ():
+                    projection.apply(connection, changes, self._into)
+                for table, subjects in self.subjects.items():
+                    subjects.update(_subjects_of(connection, table, changes))
+            self.position = recorded[-1].position if recorded else until
+            events += len(recorded)
+            if not is_last and time.monotonic() >= self._said_at + SAYING_SECONDS:
+                self._say(until)
+            if self._progress is not None:
+                self._progress(self.position, until)
+        return events
+
+    def _say(self, head: int) -> None:
+        self._said_at = time.monotonic()
+        with self._log.database.write() as connection:
+            reached = {
+                "position": self.position,
+                "head": head,
+                "moved_at": self._log.database.now(connection),
+            }
+            connection.execute(sa.update(projection_state).where(*self._is_this_run()).values(reached))
+
+    def end(self) -> None:
+        with self._log.database.write() as connection:
+            connection.execute(sa.delete(projection_state).where(*self._is_this_run()))
+
+    def _is_this_run(self) -> Sequence[Any]:
+        return row.name == MARKER, row.fingerprint == self._run
+
+
+@contextmanager
+def scratch_of(
+    log: EventLog, projections: Sequence[Projection], work: ReplayWork, page: int, progress: Progress | None
+) -> Generator[Scratch]:
+    """Make the tables for a run, which ends with the block; raises PooledConnectionError where a pooler would lose them."""
+    database = log.database
+    if database.in_transaction:
+        raise NestedUnitError
+    database.require_direct()
+    with database.engine.connect() as connection:
+        if database.is_sqlite:  # the usual folder may be small, or in memory
+            folder = str(Path(str(connection.engine.url.database)).resolve().parent).replace("'", "''")
+            driver: Any = connection.connection.driver_connection
+            driver.execute(f"pragma temp_store_directory = '{folder}'").close()
+        try:
+            scratch = Scratch(log, connection, projections, page, progress)
+            scratch.begin(work)
+            yield scratch
+            scratch.end()
+        finally:
+            connection.invalidate()  # closes it, with its tables
+
+
+def run_under_way(connection: sa.Connection) -> sa.Row[Any] | None:
+    """Return the row of the newest run; one that a crash cut off stays until the next one."""
+    is_known = row.work.is_not(None)  # earlier versions recorded no progress
+    return connection.execute(sa.select(projection_state).where(row.name == MARKER, is_known)).one_or_none()
+
+
+def _subjects_of(
+    connection: sa.Connection, table: ProjectedTable, changes: Iterable[Change]
+) -> Iterable[Any]:
+    """Yield the subjects of which the changes may have made rows: those of a deleted account are all."""
+    about = table.scratch.c[table.about]
+    for change in changes:
+        if table.about == stored_event.c.position.key:
+            yield change.position
+        elif isinstance(change.after, Published):
+            yield change.after.subject_id
+        elif isinstance(change.event, Account.Left) and (did := table.scratch.c.get("did")) is not None:
+            yield from connection.scalars(sa.select(about).where(did == change.did))
 
 
 def rebuild(

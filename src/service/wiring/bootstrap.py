@@ -16,7 +16,7 @@ from eventstore.coordination.commit_signals import Announcer, Listener
 from eventstore.coordination.process_names import process_name
 from eventstore.coordination.threads import Threads, Turns
 from identity.resolution.address_policy import MAX_CONNECTIONS
-from identity.resolution.featured_artists import FeaturedArtists, turns_of_lookups
+from identity.resolution.resolver import FeaturedArtists, turns_of_lookups
 from outbox.mirror.hosts import Hosts, PacedPds
 from outbox.pds.client import Pds
 from outbox.relay.delivery import Delivery

@@ -11,7 +11,6 @@ from eventstore.schema import projection_state
 from identity.accounts.credentials import Scope
 from outbox.mirror.lanes import resume_lane
 from outbox.mirror.tables import PAST, firehose_cursor, mirror_lane, repo_scan
-from projections.rebuild import scratch
 from projections.rebuild.rebuild import rebuild
 from replay.adoption import adopt as adoptions
 from replay.adoption.record import Progress
@@ -55,7 +54,7 @@ def test_read_models_are_at_the_head_of_the_log_or_outdated(world, client, alice
 
 
 def test_a_rebuild_shows_how_far_it_is_and_where_it_was_cut_off(world, client, alice, work, monkeypatch):
-    monkeypatch.setattr(scratch, "SAYING_SECONDS", 0)
+    monkeypatch.setattr("projections.rebuild.rebuild.SAYING_SECONDS", 0)
     for seed in (1, 2, 3):
         upload(client, alice, seed=seed)
     head = work()["head"]

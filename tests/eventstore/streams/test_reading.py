@@ -8,7 +8,7 @@ from eventsourcing.domain import Aggregate
 from eventstore.change import Change, RecordedEvent
 from eventstore.event_log import EventLog
 from eventstore.unit_of_work import UnitOfWork
-from projections.rebuild.scratch import Replayer
+from projections.rebuild.rebuild import Replayer
 from tests.eventstore.counter import ALICE, BOB, ENVELOPE, Counter, counter_id
 from tests.servers.databases import ON_SQLITE
 

@@ -4,9 +4,8 @@ import pytest
 
 from aggregates.values import Feature
 from identity.errors import FeatureUnresolvedError
-from identity.resolution import featured_artists
-from identity.resolution.featured_artists import FeaturedArtists, turns_of_lookups
-from identity.resolution.resolver import Resolver
+from identity.resolution import resolver
+from identity.resolution.resolver import FeaturedArtists, Resolver, turns_of_lookups
 from tests.identity.resolution.fake_web import ALICE, BOB, PLC, FakeWeb, document
 
 
@@ -51,7 +50,7 @@ def test_an_account_without_a_pds_can_be_featured(web):
 
 
 def test_time_is_limited_for_all_together(web, monkeypatch):
-    monkeypatch.setattr("identity.resolution.featured_artists.TIMEOUT_SECONDS", 0.01)
+    monkeypatch.setattr("identity.resolution.resolver.LOOKUP_TIMEOUT_SECONDS", 0.01)
     web.pages[f"{PLC}/{BOB}"] = asyncio.Event().wait
     assert resolve(web, BOB) == [Feature(BOB, "handle.invalid")]
     web.records["_atproto.bob.example.com"] = []
@@ -107,11 +106,11 @@ def test_an_account_whose_names_hang_has_few_lookups_under_way_and_delays_no_oth
     web_with_silent_hosts(web, *map(document_of, names))
     found, asked = asyncio.run(resolved_beside(web, {"did:plc:greedy": names}, "alice.example.com"))
     assert found == [Feature(ALICE, "alice.example.com")]
-    assert asked == featured_artists.MAX_LOOKUPS_OF_AN_ACCOUNT
+    assert asked == resolver.MAX_LOOKUPS_OF_AN_ACCOUNT
 
 
 def test_a_name_that_waits_in_the_queue_of_one_account_is_looked_up_for_another_at_once(web):
-    names = did_webs(featured_artists.MAX_LOOKUPS_OF_AN_ACCOUNT)
+    names = did_webs(resolver.MAX_LOOKUPS_OF_AN_ACCOUNT)
     web_with_silent_hosts(web, *map(document_of, names))
     asked = {"did:plc:greedy": [*names, "alice.example.com"]}
     found, _ = asyncio.run(resolved_beside(web, asked, "alice.example.com"))
@@ -126,7 +125,7 @@ def test_a_host_that_hangs_gets_two_requests_of_however_many_accounts_and_delays
     asked = {f"did:plc:greedy{each}": handles[each * 4 : each * 4 + 4] for each in range(10)}
     found, requests = asyncio.run(resolved_beside(web, asked, "bob.example.com"))
     assert found == [Feature(BOB, "bob.example.com")]
-    assert requests == featured_artists.MAX_REQUESTS_TO_A_HOST
+    assert requests == resolver.MAX_REQUESTS_TO_A_HOST
 
 
 def test_lookups_of_all_accounts_together_send_few_requests_at_once(web):
@@ -146,7 +145,7 @@ def test_lookups_of_all_accounts_together_send_few_requests_at_once(web):
             await asyncio.gather(*asked)
             return requests
 
-    assert asyncio.run(attack()) == featured_artists.MAX_REQUESTS
+    assert asyncio.run(attack()) == resolver.MAX_REQUESTS
 
 
 def test_a_name_is_looked_up_once_for_all_requests_of_an_account_meanwhile(web):

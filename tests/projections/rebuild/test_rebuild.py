@@ -11,10 +11,8 @@ from sqlalchemy import (
 from eventstore.errors import NestedUnitError, OutdatedProjectionError
 from eventstore.event_log import EventLog
 from eventstore.schema import projection_state
-from projections.rebuild import scratch
 from projections.rebuild.difference import DifferenceKind
-from projections.rebuild.rebuild import differences, rebuild
-from projections.rebuild.scratch import run_under_way
+from projections.rebuild.rebuild import differences, rebuild, run_under_way
 from projections.tracks.table import Tracks, track_tags, tracks
 from service.schema.tables import READ_MODELS
 from tests.dsl import BOB, a_track, some_time
@@ -129,7 +127,7 @@ def test_a_rebuild_heals_rows_that_other_code_made(log: EventLog) -> None:
 def test_a_rebuild_does_not_make_edits_wait_for_its_progress_after_each_page(
     log: EventLog, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(scratch, "SAYING_SECONDS", 3600)
+    monkeypatch.setattr("projections.rebuild.rebuild.SAYING_SECONDS", 3600)
     record_a_story(log)
     said = []
 

@@ -24,8 +24,7 @@ from outbox.relay.delivery_task import next_task
 from outbox.relay.result import Outcome, Result
 from outbox.views.overview import lanes
 from replay.reconcile.scan import Scanned
-from service.observability.gauges import WORK_CLASSES
-from service.observability.metrics import Metrics
+from service.observability.metrics import WORK_CLASSES, Metrics
 from service.process.metrics_server import metrics_listener, serve_metrics
 from service.wiring.bootstrap import Container
 from tests.dsl import ALICE

@@ -26,7 +26,7 @@ from outbox.mirror.tables import (
 from outbox.views.overview import CLASS
 from outbox.views.status import IS_SAMPLED, STATE, TARGETS_AT_WORK
 from projections.history import history
-from projections.rebuild.scratch import run_under_way
+from projections.rebuild.rebuild import run_under_way
 from replay.reconcile.scan import scan_progress, unread_repos
 
 NAMED: Final = 10
