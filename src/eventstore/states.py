@@ -1,6 +1,5 @@
-"""State machines: stored values as enums whose members carry a phrase and an exit, and the transitions that the code makes."""
+"""States: stored values as enums whose members carry a phrase and an exit."""
 
-from dataclasses import dataclass
 from enum import StrEnum
 from typing import Self
 
@@ -21,13 +20,3 @@ class State(StrEnum):
         member.phrase = phrase
         member.exit = exit
         return member
-
-
-@dataclass(frozen=True)
-class Transition:
-    """One step of a machine; `before` is None where a row begins, `after` where it ends."""
-
-    before: State | None
-    after: State | None
-    by: str
-    """The actor and what it does: "the relay settles a delivery"."""

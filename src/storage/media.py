@@ -14,7 +14,7 @@ from sqlalchemy.exc import IntegrityError
 
 from eventstore.database import Database, pages
 from eventstore.schema import UtcDateTime, metadata
-from eventstore.states import State, Transition
+from eventstore.states import State
 from storage.cid import new_key
 from storage.errors import MediaGoneError
 from storage.store import MediaStore
@@ -28,22 +28,6 @@ class MediaState(State):
     LIVE = "live", "its bytes are complete; tracks may reference it"
     DELETING = "deleting", "its bytes are being deleted; it never becomes live again"
 
-
-TRANSITIONS: Final = (
-    Transition(None, MediaState.WRITING, "an upload begins to write the bytes"),
-    Transition(MediaState.WRITING, MediaState.LIVE, "the upload has written all bytes"),
-    *(
-        Transition(before, MediaState.DELETING, by)
-        for before, by in (
-            (MediaState.WRITING, "the upload finds that another upload of the same bytes is live"),
-            (MediaState.WRITING, "the sweep finds an upload that has not finished in the grace period"),
-            (MediaState.LIVE, "the sweep finds that no track has referenced it for the grace period"),
-            (MediaState.LIVE, "an upload finds its bytes missing and has written them again"),
-            (MediaState.LIVE, "the operator's media repair finds it damaged"),
-        )
-    ),
-    Transition(MediaState.DELETING, None, "the sweep, or the upload that wrote it, has deleted the bytes"),
-)
 
 media = sa.Table(
     "media",

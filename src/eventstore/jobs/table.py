@@ -6,7 +6,7 @@ from typing import Any, Final
 import sqlalchemy as sa
 
 from eventstore.schema import Json, Position, UtcDateTime, metadata
-from eventstore.states import State, Transition
+from eventstore.states import State
 
 PAST: Final = datetime(1970, 1, 1, tzinfo=UTC)
 _PAST: Final = sa.text("'1970-01-01 00:00:00.000000'")
@@ -25,28 +25,6 @@ class JobState(State):
 
 UNFINISHED: Final = frozenset({JobState.WAITING, JobState.RUNNING})
 
-_REQUESTED: Final = "what is to be done is requested"
-_REMOVED: Final = "it is cancelled, its account is deleted, or nothing needs it any more"
-
-TRANSITIONS: Final = (
-    *(
-        Transition(before, JobState.WAITING, _REQUESTED)
-        for before in (JobState.IDLE, JobState.DONE, JobState.FAILED)
-    ),
-    Transition(JobState.WAITING, JobState.RUNNING, "a worker claims it"),
-    Transition(JobState.RUNNING, JobState.RUNNING, "another worker claims it after the lease has expired"),
-    Transition(JobState.RUNNING, JobState.DONE, "the worker finishes"),
-    Transition(
-        JobState.RUNNING,
-        JobState.WAITING,
-        "the worker fails and schedules another attempt, has used up its turn, or its process stops",
-    ),
-    Transition(JobState.RUNNING, JobState.FAILED, "the worker fails for good, or at the last attempt"),
-    *(
-        Transition(before, JobState.IDLE, _REMOVED)
-        for before in (JobState.WAITING, JobState.RUNNING, JobState.DONE, JobState.FAILED)
-    ),
-)
 
 job: Final = sa.Table(
     "job",

@@ -11,7 +11,7 @@ from eventstore.append import upsert
 from eventstore.database import Database
 from eventstore.prepared import Prepared
 from eventstore.schema import UtcDateTime, metadata
-from eventstore.states import State, Transition
+from eventstore.states import State
 from identity.errors import INVALID_HANDLE
 
 account = sa.Table(
@@ -38,13 +38,6 @@ class AccountState(State):
     @classmethod
     def since(cls, leaving_since: datetime | None) -> "AccountState":
         return cls.ACTIVE if leaving_since is None else cls.LEAVING
-
-
-TRANSITIONS: Final = (
-    Transition(None, AccountState.ACTIVE, "the account signs in for the first time"),
-    Transition(AccountState.ACTIVE, AccountState.LEAVING, "the owner requests the account's deletion"),
-    Transition(AccountState.LEAVING, None, "the service erases the account once no record of ours is left"),
-)
 
 
 @dataclass(frozen=True)

@@ -19,7 +19,7 @@ from aggregates.errors import SignInRequiredError
 from eventstore.append import upsert
 from eventstore.database import Database, with_now
 from eventstore.schema import UtcDateTime, metadata
-from eventstore.states import State, Transition
+from eventstore.states import State
 from eventstore.untrusted import clean
 from identity.errors import DecryptionError
 from identity.sessions.encryption import Cipher
@@ -86,22 +86,6 @@ class PdsSessionState(State):
 
     ACTIVE = "active", "its tokens sign requests to the PDS"
     REAUTH_REQUIRED = "reauth_required", "its tokens are deleted; the account has to sign in again"
-
-
-TRANSITIONS: Final = (
-    Transition(None, PdsSessionState.ACTIVE, "the account signs in"),
-    *(
-        Transition(PdsSessionState.ACTIVE, PdsSessionState.REAUTH_REQUIRED, by)
-        for by in (
-            "the PDS refuses to refresh the tokens",
-            "the account disconnects",
-            "the operator confirms a restore from a backup, whose OAuth tokens may be spent",
-            "the operator ends a login that no key decrypts",
-        )
-    ),
-    Transition(PdsSessionState.REAUTH_REQUIRED, PdsSessionState.ACTIVE, "the account signs in again"),
-    Transition(PdsSessionState.REAUTH_REQUIRED, None, "the service erases an account that has left"),
-)
 
 
 pds_session = sa.Table(

@@ -1,9 +1,8 @@
 """States of targets, lanes and breakers as they are stored, and of a track's mirror as people see it."""
 
-from collections.abc import Iterable
 from typing import Final
 
-from eventstore.states import State, Transition
+from eventstore.states import State
 
 
 class TargetState(State):
@@ -153,86 +152,3 @@ class MirrorReason(State):
             "`POST /tracks/{id}/restore-record`; or the owner deletes the track: `DELETE /tracks/{id}`"
         ),
     )
-
-
-def _from_all(befores: Iterable[State], after: State, by: str) -> tuple[Transition, ...]:
-    return tuple(Transition(before, after, by) for before in befores if before is not after)
-
-
-def _imported(states: Iterable[State]) -> tuple[Transition, ...]:
-    return tuple(Transition(None, each, "an import restores the row") for each in states)
-
-
-_OF_TARGETS: Final = (
-    *_imported(TargetState),
-    Transition(None, TargetState.IDLE, "a command appends the first event of a record"),
-    *_from_all(TargetState, TargetState.IDLE, "the relay settles a delivery that the PDS took"),
-    *_from_all(TargetState, TargetState.IDLE, "the relay finds that the record was deleted elsewhere"),
-    *_from_all(TargetState, TargetState.BACKOFF, "the relay settles a delivery that failed"),
-    *_from_all(TargetState, TargetState.PACED, "the relay settles a delivery that the PDS answered with 429"),
-    *_from_all(
-        TargetState, TargetState.BLOB, "the relay settles a delivery whose blob the PDS does not hold"
-    ),
-    *_from_all(
-        TargetState, TargetState.VERIFYING, "the relay settles a delete that a create may still follow"
-    ),
-    *_from_all(TargetState, TargetState.REJECTED, "the relay settles a delivery that the PDS refuses"),
-    *_from_all(TargetState, TargetState.HELD, "the relay finds that another client changed the record"),
-    Transition(TargetState.HELD, TargetState.IDLE, "the owner resolves the conflict"),
-    Transition(
-        TargetState.HELD,
-        TargetState.IDLE,
-        "the relay finds that the other client has withdrawn its edit",
-    ),
-    Transition(TargetState.BLOB, TargetState.IDLE, "the blob worker settles an upload that the PDS took"),
-    Transition(
-        TargetState.BLOB, TargetState.REJECTED, "the blob worker settles an upload that the PDS refuses"
-    ),
-    *_from_all(TargetState, TargetState.IDLE, "account deletion excludes a record that was never sent"),
-    *_from_all(TargetState, TargetState.IDLE, "recovery finds the record on the PDS as the log says"),
-    *_from_all(TargetState, TargetState.HELD, "recovery finds a newer record on the PDS"),
-    *_from_all(TargetState, TargetState.REJECTED, "recovery finds a record on the PDS newer than its delete"),
-)
-_OF_LANES: Final = (
-    *_imported(LaneState),
-    Transition(
-        None, LaneState.AUTH_REQUIRED, "a command records an event of an account that never signed in"
-    ),
-    Transition(None, LaneState.READY, "the owner signs in"),
-    *_from_all(LaneState, LaneState.READY, "the owner signs in"),
-    *_from_all(PROBED, LaneState.READY, "a probe finds the account active"),
-    Transition(LaneState.READY, LaneState.AUTH_REQUIRED, "the PDS refuses the login"),
-    Transition(LaneState.READY, LaneState.INACTIVE, "the PDS says that the account is not active"),
-    Transition(LaneState.READY, LaneState.FULL, "the PDS says that the account is full"),
-    Transition(LaneState.FULL, LaneState.READY, "the owner deletes a track"),
-    Transition(LaneState.READY, LaneState.STALE, "the PDS says that it does not know the account"),
-    *_from_all((LaneState.READY, *PROBED), LaneState.AUTH_REQUIRED, "the account's login ends"),
-    *_from_all(
-        (LaneState.READY, *PROBED), LaneState.AUTH_REQUIRED, "a probe finds the account on another host"
-    ),
-    *_from_all((LaneState.READY, *PROBED), LaneState.INACTIVE, "a probe finds the account not active"),
-    *_from_all(
-        (LaneState.READY, *PROBED, LaneState.AUTH_REQUIRED),
-        LaneState.STALE,
-        "a probe finds the account nowhere",
-    ),
-    *_from_all((LaneState.READY, *PROBED), LaneState.GONE, "a probe finds the account nowhere for 72 hours"),
-    Transition(LaneState.GONE, LaneState.STALE, "an operator has the account probed"),
-    *_from_all(LaneState, LaneState.AUTH_REQUIRED, "account deletion ends"),
-)
-_OF_BREAKERS: Final = (
-    *_imported(BreakerState),
-    Transition(
-        None,
-        BreakerState.CLOSED,
-        "an account signs in on the host, moves there, or the host asks for a pause",
-    ),
-    Transition(BreakerState.CLOSED, BreakerState.OPEN, "requests of two accounts or more fail in a row"),
-    Transition(
-        BreakerState.OPEN, BreakerState.HALF_OPEN, "`retry_at` passes, or an operator resumes the host"
-    ),
-    Transition(BreakerState.OPEN, BreakerState.CLOSED, "a request sent before it opened succeeds"),
-    Transition(BreakerState.HALF_OPEN, BreakerState.CLOSED, "a request succeeds"),
-    Transition(BreakerState.HALF_OPEN, BreakerState.OPEN, "a request fails"),
-)
-TRANSITIONS: Final = (*_OF_TARGETS, *_OF_LANES, *_OF_BREAKERS)

@@ -15,7 +15,7 @@ from eventstore.jobs import queue
 from eventstore.jobs.kinds import Job, Wanted
 from eventstore.jobs.table import job
 from eventstore.schema import Json, Position, UtcDateTime, metadata
-from eventstore.states import State, Transition
+from eventstore.states import State
 from replay.repair.plan import PlanCounts
 
 
@@ -48,25 +48,6 @@ class SkipReason(State):
 WORKED_ON: Final = (RepairState.VERIFYING, RepairState.APPLYING)
 """The states in which a worker has something to do."""
 UNFINISHED: Final = (*WORKED_ON, RepairState.PLANNED)
-
-_CANCELS: Final = "an admin cancels it"
-_FAILS: Final = "the worker fails for good, or at the last attempt"
-
-TRANSITIONS: Final = (
-    Transition(None, RepairState.VERIFYING, "an admin starts a repair"),
-    Transition(
-        RepairState.VERIFYING, RepairState.PLANNED, "the worker, or `mastertape apply`, stores the plan"
-    ),
-    Transition(RepairState.VERIFYING, RepairState.DONE, "the worker finds nothing to apply"),
-    Transition(RepairState.PLANNED, RepairState.APPLYING, "an admin applies the plan, by its digest"),
-    Transition(RepairState.APPLYING, RepairState.DONE, "the worker has applied or skipped the last step"),
-    *(Transition(before, RepairState.CANCELLED, _CANCELS) for before in UNFINISHED),
-    *(Transition(before, RepairState.FAILED, _FAILS) for before in WORKED_ON),
-    *(
-        Transition(before, None, "the job prunes repairs that ended long ago")
-        for before in (RepairState.DONE, RepairState.CANCELLED, RepairState.FAILED)
-    ),
-)
 
 
 REPAIR: Final = "repair"

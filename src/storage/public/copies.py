@@ -19,7 +19,7 @@ from eventstore.jobs.kinds import Job, Outcome, Wanted
 from eventstore.jobs.table import IS_LEASED, job
 from eventstore.projection import ProjectedTable
 from eventstore.schema import Position, UtcDateTime, metadata
-from eventstore.states import State, Transition
+from eventstore.states import State
 from storage.errors import StoreUnavailableError
 
 
@@ -33,24 +33,6 @@ class PublicCopyState(State):
     )
     PUBLIC = "public", "the store has the copy"
 
-
-TRANSITIONS: Final = (
-    Transition(None, PublicCopyState.ABSENT, "a track or a command first wants the audio public"),
-    Transition(None, PublicCopyState.UNCERTAIN, "the review finds a copy in the store that has no row"),
-    *(
-        Transition(before, PublicCopyState.UNCERTAIN, by)
-        for before, by in (
-            (PublicCopyState.ABSENT, "the publisher is about to make the copy"),
-            (PublicCopyState.ABSENT, "the review finds the copy in the store"),
-            (PublicCopyState.PUBLIC, "the publisher is about to remove the copy"),
-            (PublicCopyState.PUBLIC, "the review finds that the store has no copy"),
-            (PublicCopyState.ABSENT, "a publisher whose lease has expired finishes late"),
-            (PublicCopyState.PUBLIC, "a publisher whose lease has expired finishes late"),
-        )
-    ),
-    Transition(PublicCopyState.UNCERTAIN, PublicCopyState.PUBLIC, "the publisher has made the copy"),
-    Transition(PublicCopyState.UNCERTAIN, PublicCopyState.ABSENT, "the publisher has removed the copy"),
-)
 
 public_audio = sa.Table(
     "public_audio",

@@ -3,14 +3,13 @@
 import inspect
 import re
 import sys
-from collections.abc import Iterator, Sequence
-from collections.abc import Set as AbstractSet
-from dataclasses import dataclass, replace
+from collections.abc import Iterator, Mapping
 from importlib import import_module
+from pathlib import Path
 from pkgutil import walk_packages
 from typing import Final
 
-from eventstore.states import State, Transition
+from eventstore.states import State
 
 PACKAGES: Final = (
     "aggregates",
@@ -39,79 +38,46 @@ OTHERS_HEAD: Final = """
 
 They have no transitions: they are the result of one step, or are computed from other states when they are read.
 """
-ANY: Final = "any"
-Machine = tuple[type[State], Sequence[Transition]]
-
-
-@dataclass(frozen=True)
-class Arrow:
-    before: str
-    after: str
-    by: str
+DIAGRAMS: Final = Path(__file__).with_name("transitions.txt")
+"""The name of an enum, and then its transitions as in the page; names are divided by an empty line."""
 
 
 def page() -> str:
-    found = list(machines())
-    with_transitions = "".join(section(*each) for each in found if each[1])
-    others = "".join(section(*each) for each in found if not each[1])
-    return HEAD + with_transitions + (others and OTHERS_HEAD + others)
+    drawn, enums = transitions(), list(state_enums())
+    with_transitions = "".join(
+        section(each, drawn[each.__name__]) for each in enums if each.__name__ in drawn
+    )
+    others = "".join(section(each) for each in enums if each.__name__ not in drawn)
+    return HEAD + with_transitions + OTHERS_HEAD + others
 
 
-def machines() -> Iterator[Machine]:
-    """Yield the state enums of all modules, each with those of its module's TRANSITIONS that are its own."""
+def transitions() -> Mapping[str, str]:
+    """Return the lines of each diagram by the name of its enum."""
+    parts = (part.partition("\n") for part in DIAGRAMS.read_text().split("\n\n"))
+    return {name: lines.strip("\n") + "\n" for name, _, lines in parts}
+
+
+def state_enums() -> Iterator[type[State]]:
     for package in PACKAGES:
         root = import_module(package)
         for found in sorted(walk_packages(root.__path__, f"{package}."), key=lambda each: each.name):
             module = import_module(found.name)
-            transitions: Sequence[Transition] = getattr(module, "TRANSITIONS", ())
             for enum in vars(module).values():
                 is_state = isinstance(enum, type) and issubclass(enum, State) and enum is not State
                 if is_state and enum.__module__ == module.__name__:
-                    yield enum, [each for each in transitions if isinstance(each.before or each.after, enum)]
+                    yield enum
 
 
-def section(enum: type[State], transitions: Sequence[Transition]) -> str:
-    """Return the section of one enum: a sentence, a table, and a diagram if it has transitions, with one arrow for a pair of nodes."""
+def section(enum: type[State], lines: str = "") -> str:
+    """Return the section of one enum: a sentence, a table, and a diagram if it has transitions."""
     title = CAPITAL.sub(" ", enum.__name__).capitalize().replace("pds", "PDS").replace("Pds", "PDS")
     has_exits = any(state.exit for state in enum)
     titles = ["state", "meaning", *(["exit"] if has_exits else [])]
     rows = [[f"`{each.value}`", each.phrase, *([each.exit] if has_exits else [])] for each in enum]
     table = f"| {' | '.join(titles)} |\n|{'---|' * len(titles)}\n"
     table += "".join(f"| {' | '.join(cells)} |\n" for cells in rows)
-    actors: dict[tuple[str, str], list[str]] = {}
-    nodes = {_node(state) for state in enum}
-    arrows: Sequence[Arrow] = [Arrow(_node(each.before), _node(each.after), each.by) for each in transitions]
-    for each in _joined(_joined(arrows, "before", nodes), "after", nodes):
-        actors.setdefault((each.before, each.after), []).append(each.by)
-    lines = ""
-    for (before, after), by in actors.items():
-        label = ", or ".join(by).replace(":", ",").replace(";", ",")  # mermaid would end the label there
-        lines += f"    {before} --> {after}: {label}\n"
     diagram = f"\n```mermaid\nstateDiagram-v2\n{lines}```\n" if lines else ""
     return f"\n## {title}\n\n{' '.join((inspect.getdoc(enum) or '').split())}\n\n{table}{diagram}"
-
-
-def _joined(arrows: Sequence[Arrow], end: str, states: AbstractSet[str]) -> Sequence[Arrow]:
-    """Make those from, or to, all other states for one reason one from, or to, ANY."""
-    ends: dict[Arrow, set[str]] = {}
-    common = [replace(each, **{end: ANY}) for each in arrows]
-    for each, of in zip(arrows, common, strict=True):
-        if getattr(each, end) in states:
-            ends.setdefault(of, set()).add(getattr(each, end))
-    joined = {
-        of
-        for of, all_ends in ends.items()
-        if len(all_ends) > 1 and all_ends >= states - {of.before, of.after}
-    }
-    found = [
-        of if of in joined and getattr(each, end) in states else each
-        for each, of in zip(arrows, common, strict=True)
-    ]
-    return list(dict.fromkeys(found))
-
-
-def _node(state: State | None) -> str:
-    return "[*]" if state is None else "".join(each if each.isalnum() else "_" for each in state.value)
 
 
 if __name__ == "__main__":
