@@ -151,111 +151,79 @@ class Settings(BaseSettings):
         env_prefix=PREFIX, env_ignore_empty=True, extra="forbid", frozen=True, validate_default=True
     )
 
-    data: Path = Field(Path("data"), description="Folder for everything that is kept on this machine.")
-    database_url: str = Field(
-        "sqlite:///DATA/mastertape.db",
-        repr=False,
-        description="`sqlite:///FILE` or `postgresql://USER:PASSWORD@HOST/NAME`.",
-    )
-    media: Annotated[str, MEDIA] = Field(
-        "disk:DATA/media",
-        description="Where audio and artwork are kept: `disk:FOLDER` or `s3:BUCKET`; S3 credentials come from "
-        "the usual `AWS_*` variables and files.",
-    )
-    s3_endpoint: WebUrl | None = Field(None, description="Endpoint URL of an S3 service other than Amazon's.")
-    s3_public_url: WebUrl | None = Field(
-        None,
-        description="Public URL of the bucket, of which only `public/` may be publicly readable. Ungated audio has "
-        "a copy there, which its record names. It is written into records: choose it once.",
-    )
-    host: str = Field("127.0.0.1", description="Address to listen on.")
-    port: int = Field(8000, ge=1, le=65535, description="Port to listen on.")
-    base_url: str = Field(
-        "http://HOST:PORT",
-        description="The origin that browsers use. It is written into every record: choose it once.",
-    )
-    secret_keys: Annotated[tuple[Annotated[SecretStr, AfterValidator(secret_key)], ...], *List] = Field(
-        (),
-        description="Secrets of at least 32 characters. The first encrypts tokens at rest, all decrypt. When "
-        "unset and BASE_URL is loopback, one is generated in `DATA/secret_keys`; required otherwise.",
-    )
-    collection: Nsid = Field("fm.plyr.track", description="Collection that records are written to.")
-    old_collection: Nsid = Field(
-        "app.relay.track", description="Collection that older records are moved from."
-    )
-    plc_url: Annotated[WebUrl | None, Shown("the public directory")] = Field(
-        None, description="The PLC directory that resolves DIDs."
-    )
-    dev_origins: Annotated[tuple[Annotated[str, AfterValidator(loopback_origin)], ...], *List] = Field(
-        (),
-        description="Exact loopback origins that may be contacted over plain http, also for `.test` handles. For "
-        "development: refused when BASE_URL is https.",
-    )
+    data: Path = Path("data")
+    """Folder for everything that is kept on this machine."""
+    database_url: str = Field("sqlite:///DATA/mastertape.db", repr=False)
+    """`sqlite:///FILE` or `postgresql://USER:PASSWORD@HOST/NAME`."""
+    media: Annotated[str, MEDIA] = "disk:DATA/media"
+    """Where audio and artwork are kept: `disk:FOLDER` or `s3:BUCKET`; S3 credentials come from the usual `AWS_*`
+    variables and files."""
+    s3_endpoint: WebUrl | None = None
+    """Endpoint URL of an S3 service other than Amazon's."""
+    s3_public_url: WebUrl | None = None
+    """Public URL of the bucket, of which only `public/` may be publicly readable. Ungated audio has a copy there,
+    which its record names. It is written into records: choose it once."""
+    host: str = "127.0.0.1"
+    """Address to listen on."""
+    port: int = Field(8000, ge=1, le=65535)
+    """Port to listen on."""
+    base_url: str = "http://HOST:PORT"
+    """The origin that browsers use. It is written into every record: choose it once."""
+    secret_keys: Annotated[tuple[Annotated[SecretStr, AfterValidator(secret_key)], ...], *List] = ()
+    """Secrets of at least 32 characters. The first encrypts tokens at rest, all decrypt. When unset and BASE_URL is
+    loopback, one is generated in `DATA/secret_keys`; required otherwise."""
+    collection: Nsid = "fm.plyr.track"
+    """Collection that records are written to."""
+    old_collection: Nsid = "app.relay.track"
+    """Collection that older records are moved from."""
+    plc_url: Annotated[WebUrl | None, Shown("the public directory")] = None
+    """The PLC directory that resolves DIDs."""
+    dev_origins: Annotated[tuple[Annotated[str, AfterValidator(loopback_origin)], ...], *List] = ()
+    """Exact loopback origins that may be contacted over plain http, also for `.test` handles. For development: refused
+    when BASE_URL is https."""
     oauth_scope: Annotated[
         Annotated[str, SCOPE] | None,
         Shown("`atproto`, `repo:` and each collection, `blob:audio/* blob:image/*`"),
-    ] = Field(
-        None,
-        description="The OAuth scope that people are asked to grant. Use `atproto transition:generic` for PDSes "
-        "without granular scopes.",
-    )
-    oauth_keys: Annotated[SecretStr | None, AfterValidator(private_jwks)] = Field(
-        None,
-        description="Private P-256 keys of the confidential OAuth client: a JSON list of JWKs. The first signs new "
-        "logins, all are published. Required when BASE_URL is https: `mastertape oauth-key` makes one. To rotate, "
-        "add a key at the end, move it to the front an hour later, when servers have dropped the JWKS without it, and "
-        "remove the old one when no login is left that began with it.",
-    )
+    ] = None
+    """The OAuth scope that people are asked to grant. Use `atproto transition:generic` for PDSes without granular scopes."""
+    oauth_keys: Annotated[SecretStr | None, AfterValidator(private_jwks)] = None
+    """Private P-256 keys of the confidential OAuth client: a JSON list of JWKs. The first signs new logins, all are
+    published. Required when BASE_URL is https: `mastertape oauth-key` makes one. To rotate, add a key at the end,
+    move it to the front an hour later, when servers have dropped the JWKS without it, and remove the old one when
+    no login is left that began with it."""
     app_password_login: Annotated[bool, Shown("on when BASE_URL is loopback, else off")] = Field(
-        default_factory=lambda known: is_loopback(known["base_url"]),
-        description="Whether people may sign in with an app password.",
+        default_factory=lambda known: is_loopback(known["base_url"])
     )
-    admin_dids: Dids = Field(
-        (), description="Accounts that may use `/ops` and read the audit of every account."
-    )
-    operator_dids: Dids = Field(
-        (),
-        description="Accounts that may read `/ops` and the audit of every account, and change nothing. ADMIN_DIDS may, too.",
-    )
-    cors_origins: Annotated[tuple[Origin, ...], *List] = Field(
-        (), description="Origins whose pages may call the API with a person's cookie."
-    )
-    supporters_url: WebUrl | None = Field(
-        None,
-        description="Service that says whether a listener supports an artist. When unset, only the owner may play gated audio.",
-    )
-    relay: bool = Field(True, description="Whether `serve` also runs a relay.")
-    lanes: int = Field(32, ge=1, le=1000, description="Accounts that one relay writes for at the same time.")
-    lease_seconds: int = Field(
-        60,
-        ge=10,
-        le=3600,
-        description="How long a relay may be silent before another one takes over its accounts.",
-    )
-    max_upload_bytes: int = Field(1_610_612_736, ge=1, description="Largest upload, in bytes.")
-    sweep_grace_days: int = Field(
-        30,
-        ge=1,
-        description="How long unreferenced bytes are kept. Keep it longer than backups are kept.",
-    )
-    scan_minutes: float = Field(
-        60, gt=0, le=10080, description="How often the records on the PDSes are scanned."
-    )
-    firehose: bool = Field(
-        False, description="Whether changes made elsewhere are also received as they happen, from each PDS."
-    )
-    rate_limits: bool = Field(
-        True,
-        description="Limits per minute: 100 requests of one principal, 10 sign-ins, 20 uploads, 600 reads of audio and artwork.",
-    )
-    metrics: Annotated[str | None, HOST_AND_PORT] = Field(
-        None,
-        description="`HOST:PORT` for `/metrics`, `/healthz` and `/readyz` of `serve` and `relay`, without sign-in: keep "
-        "it private. When BASE_URL is loopback, `serve` has `/metrics` on its own address too.",
-    )
-    log_level: Literal["debug", "info", "warning", "error"] = Field(
-        "info", description="Least severe level that is logged."
-    )
+    """Whether people may sign in with an app password."""
+    admin_dids: Dids = ()
+    """Accounts that may use `/ops` and read the audit of every account."""
+    operator_dids: Dids = ()
+    """Accounts that may read `/ops` and the audit of every account, and change nothing. ADMIN_DIDS may, too."""
+    cors_origins: Annotated[tuple[Origin, ...], *List] = ()
+    """Origins whose pages may call the API with a person's cookie."""
+    supporters_url: WebUrl | None = None
+    """Service that says whether a listener supports an artist. When unset, only the owner may play gated audio."""
+    relay: bool = True
+    """Whether `serve` also runs a relay."""
+    lanes: int = Field(32, ge=1, le=1000)
+    """Accounts that one relay writes for at the same time."""
+    lease_seconds: int = Field(60, ge=10, le=3600)
+    """How long a relay may be silent before another one takes over its accounts."""
+    max_upload_bytes: int = Field(1_610_612_736, ge=1)
+    """Largest upload, in bytes."""
+    sweep_grace_days: int = Field(30, ge=1)
+    """How long unreferenced bytes are kept. Keep it longer than backups are kept."""
+    scan_minutes: float = Field(60, gt=0, le=10080)
+    """How often the records on the PDSes are scanned."""
+    firehose: bool = False
+    """Whether changes made elsewhere are also received as they happen, from each PDS."""
+    rate_limits: bool = True
+    """Limits per minute: 100 requests of one principal, 10 sign-ins, 20 uploads, 600 reads of audio and artwork."""
+    metrics: Annotated[str | None, HOST_AND_PORT] = None
+    """`HOST:PORT` for `/metrics`, `/healthz` and `/readyz` of `serve` and `relay`, without sign-in: keep it private.
+    When BASE_URL is loopback, `serve` has `/metrics` on its own address too."""
+    log_level: Literal["debug", "info", "warning", "error"] = "info"
+    """Least severe level that is logged."""
 
     @property
     def is_loopback(self) -> bool:

@@ -1,6 +1,9 @@
 """The settings as the page docs/settings.md: `python -m tests.service.pages.settings > docs/settings.md`."""
 
+import ast
+import inspect
 import sys
+from itertools import pairwise
 from typing import Final
 
 from service.config.settings import Settings, Shown
@@ -25,12 +28,22 @@ credentials have a file of their own, `AWS_SHARED_CREDENTIALS_FILE`.
 WORDS: Final = {"None": "none", "()": "none", "True": "on", "False": "off"}
 
 
+def meanings() -> dict[str, str]:
+    """Return the docstring below each field, by its name."""
+    (settings,) = ast.parse(inspect.getsource(Settings)).body
+    return {
+        field.target.id: " ".join(below.value.value.split())
+        for field, below in pairwise(settings.body)
+        if isinstance(field, ast.AnnAssign)
+    }
+
+
 def page() -> str:
-    rows = []
+    rows, meaning = [], meanings()
     for name, field in Settings.model_fields.items():
         default = WORDS.get(str(field.default), f"`{field.default}`")
         shown = next((each for each in field.metadata if isinstance(each, Shown)), default)
-        rows.append(f"| `{name.upper()}` | {shown} | {field.description} |\n")
+        rows.append(f"| `{name.upper()}` | {shown} | {meaning[name]} |\n")
     return HEAD + "".join(rows)
 
 
