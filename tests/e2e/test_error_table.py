@@ -103,7 +103,6 @@ AUTH = (PARKED, "auth_required")
 ROWS = {
     # the network, and hosts that are not well
     "503": Row(answer(503, "Unavailable"), BACKOFF, LANE),
-    "500": Row(answer(500, "InternalServerError"), BACKOFF, ends=tries_again),  # the third refuses the record
     "cut before": Row(cut_before, BACKOFF, LANE),
     "cut after": Row(cut_after, BACKOFF, LANE, lands=True),
     "hang before": Row(hang, SENDING, LANE),
@@ -269,6 +268,7 @@ def test_a_refresh_that_fails_for_now_is_tried_again(cast: Cast) -> None:
 def test_a_record_over_which_the_pds_breaks_down_every_time_is_set_aside(cast: Cast) -> None:
     cast.meets(answer(500, "InternalServerError"), PUT)
     cast.edits()
+    cast.is_told(*BACKOFF)
 
     def is_set_aside() -> bool:
         cast.others_go_on(RECORD)

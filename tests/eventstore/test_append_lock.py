@@ -1,10 +1,7 @@
 """Commands of one account are serial, other accounts do not wait, and there is no deadlock."""
 
 import threading
-import time
-from collections.abc import Callable
 from functools import partial
-from random import Random
 
 import pytest
 from sqlalchemy import Column, Connection, Integer, MetaData, Table, Text, insert, select, text, update
@@ -25,13 +22,6 @@ lanes = Table(
     Column("did", Text, primary_key=True),
     Column("turns", Integer, nullable=False),
 )
-
-
-@pytest.fixture
-def with_lanes(database: Database) -> None:
-    lanes.metadata.create_all(database.engine)
-    with database.write() as connection:
-        connection.execute(insert(lanes), [{"did": did, "turns": 0} for did in (ALICE, BOB)])
 
 
 def turn_lane(connection: Connection, did: str) -> None:
@@ -72,34 +62,6 @@ def test_sixteen_racers_on_one_stream_decide_one_after_the_other(log: EventLog) 
 
     together(*[race] * 16)
     assert total(log, "a") == 2**16 - 1
-
-
-@pytest.mark.usefixtures("with_lanes")
-def test_an_edit_and_a_settle_of_one_account_never_deadlock(log: EventLog) -> None:
-    open_counter(log, ALICE, "a")
-    chance = Random(1)  # noqa: S311
-
-    def edit(unit: UnitOfWork) -> None:
-        counter = unit.load(Counter, counter_id("a"))
-        counter.add(1)
-        unit.save(counter)
-        time.sleep(chance.uniform(0, 0.002))  # invites the other in between
-        turn_lane(unit.connection, ALICE)
-
-    def settle(unit: UnitOfWork) -> None:
-        turn_lane(unit.connection, ALICE)
-        time.sleep(chance.uniform(0, 0.002))
-        counter = unit.load(Counter, counter_id("a"))
-        counter.add(1)
-        unit.save(counter)
-
-    def repeat(work: Callable[[UnitOfWork], None]) -> None:
-        for _ in range(25):
-            with log.unit_of_work(ALICE, ENVELOPE) as unit:  # not transact: a deadlock would come out
-                work(unit)
-
-    together(partial(repeat, edit), partial(repeat, settle), partial(repeat, edit), partial(repeat, settle))
-    assert (total(log, "a"), lane_turns(log.database)[ALICE]) == (100, 100)
 
 
 @pytest.mark.postgres

@@ -48,21 +48,6 @@ def test_a_write_that_fails_at_the_commit_is_no_conflict(log: EventLog) -> None:
 
 
 @pytest.mark.postgres
-def test_a_connection_lost_before_the_commit_is_neither_success_nor_conflict(postgres: Database) -> None:
-    log = EventLog(postgres)
-
-    def lose(unit: UnitOfWork) -> None:
-        unit.save(Counter(name="a"))
-        pid = unit.connection.execute(text("select pg_backend_pid()")).scalar_one()
-        with postgres.engine.connect() as other:
-            other.execute(text("select pg_terminate_backend(:pid, 5000)"), {"pid": pid})
-
-    with pytest.raises(CommitFailedError):
-        log.transact(ALICE, ENVELOPE, lose)
-    assert count(log) == 0
-
-
-@pytest.mark.postgres
 def test_a_swallowed_database_error_is_not_reported_as_a_success(postgres: Database) -> None:
     """PostgreSQL has ended that transaction, and answers its COMMIT with a silent ROLLBACK."""
     log = EventLog(postgres)

@@ -13,7 +13,7 @@ import pytest
 from eventstore.jobs.worker import Worker
 from outbox.mirror.lanes import resume_lane
 from replay.adoption import adopt, fetcher, intake, record
-from replay.adoption.adopt import ADOPTION, LISTING_TIMEOUT_SECONDS, TURN_SECONDS
+from replay.adoption.adopt import LISTING_TIMEOUT_SECONDS, TURN_SECONDS
 from storage.store import STORE_PATIENCE_SECONDS
 from tests.dsl import ALICE, BOB, COLLECTION
 from tests.e2e.foreign_catalogue import rkey
@@ -202,14 +202,6 @@ def test_a_large_catalogue_is_adopted_in_turns_and_others_come_between(
     assert (row.lease_epoch, row.attempts) == (2, 0)
     assert TURN_SECONDS <= (rig.row(BOB).ended_at - row.requested_at).total_seconds() < TURN_SECONDS + 200
     assert rig.row(BOB).ended_at < row.ended_at
-
-
-def test_the_operators_command_runs_all_turns(rig: Rig) -> None:
-    for number in range(1, 41):
-        rig.internet.record(number, audioUrl=f"https://slow.com/{number}")
-    rig.request(ALICE)
-    assert rig.loop.run(rig.worker().run_now(ADOPTION, ALICE))
-    assert counts(rig.row()) == (40, 0, 40, 0)
 
 
 def test_what_was_refused_before_a_failure_is_tried_again(rig: Rig) -> None:

@@ -91,11 +91,11 @@ def test_of_many_tracks_of_an_artist_with_the_same_bytes_the_most_open_one_is_fo
         assert [track.track_id for track in live_tracks_naming(connection, shared.cid)] == [2, 4]
 
 
-@pytest.mark.parametrize("q", ["ÉTUDE", "étude", "E\u0301tude", "lice", "straße", "STRASSE"])
-def test_a_search_knows_no_case(log: EventLog, q: str) -> None:
+def test_a_search_knows_no_case(log: EventLog) -> None:
     upload(log, 1, title="Première Étude", album="Straße")
     upload(log, 2, title="Other", artist="Carol", did=BOB)
-    assert found(log, TrackFilter(q=q)) == [1]
+    for q in ("ÉTUDE", "étude", "E\u0301tude", "lice", "straße", "STRASSE"):
+        assert found(log, TrackFilter(q=q)) == [1], q
 
 
 @pytest.mark.parametrize("q", ["%", "_", "/", "\\", "'", '"', "100%", "a_b", "/%"])
@@ -137,8 +137,8 @@ def test_a_search_follows_a_track_through_its_edits(log: EventLog) -> None:
     assert [found(log, TrackFilter(q=q)) for q in ("before", "after")] == [[], [1]]
 
 
-@pytest.mark.parametrize("text", ["\0", "a\0b", "\ud800"])
-def test_text_that_no_track_can_hold_matches_none(log: EventLog, text: str) -> None:
+def test_text_that_no_track_can_hold_matches_none(log: EventLog) -> None:
     upload(log)
-    for field, value in {"artist": text, "tags": (text,), "album": text, "q": text}.items():
-        assert found(log, TrackFilter(**{field: value})) == []
+    for text in ("\0", "a\0b", "\ud800"):
+        for field, value in {"artist": text, "tags": (text,), "album": text, "q": text}.items():
+            assert found(log, TrackFilter(**{field: value})) == []

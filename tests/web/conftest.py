@@ -4,9 +4,8 @@ from datetime import timedelta
 
 import pytest
 
-from identity.accounts.credentials import CredentialKind, Scope
-from tests.api.conftest import ADMIN, alice, bob, client, world
-from tests.fake_pds.scripted_pds import HOST
+from identity.accounts.credentials import Scope
+from tests.api.conftest import alice, bob, client, world
 from web.pages.studio import record, track
 
 __all__ = ["alice", "bob", "client", "world"]
@@ -46,16 +45,4 @@ def studio(sign_in, alice):
 
 @pytest.fixture
 def admin(world, sign_in):
-    with world.database.write() as connection:
-        world.services.accounts.upsert(
-            connection, did=ADMIN, handle="admin.test", pds_url=HOST, display_name="Admin"
-        )
-        issued = world.services.credentials.issue(
-            connection,
-            did=ADMIN,
-            kind=CredentialKind.BROWSER,
-            name="t",
-            scope=Scope.ADMIN,
-            expires_in=timedelta(hours=1),
-        )
-    return sign_in(type("Person", (), {"token": issued.token.get_secret_value()}))
+    return sign_in(world.sign_in("admin", lane=False, scope=Scope.ADMIN, expires_in=timedelta(hours=1)))

@@ -2,10 +2,8 @@
 
 from pydantic import SecretStr
 
-from identity.accounts.credentials import CredentialKind
 from identity.accounts.sign_in import BROWSER_SESSION_TTL, SignInResult
 from identity.oauth.sign_in import AskedSignIn, StartedSignIn, oauth_app
-from tests.api.world import did_of
 
 STATE = "s" * 43
 CONSENT = "https://pds.example.com/oauth/authorize?request_uri=r"
@@ -39,23 +37,12 @@ class FakeOAuth:
         self.asked.append((returned, cookie))
         if self.error is not None:
             raise self.error
-        with self.world.database.write() as connection:
-            account = self.world.services.accounts.upsert(
-                connection,
-                did=did_of(self.name),
-                handle=f"{self.name}.test",
-                pds_url="https://p.example",
-                display_name="x",
-            )
-            issued = self.world.services.credentials.issue(
-                connection,
-                did=account.did,
-                kind=CredentialKind.BROWSER,
-                name="browser",
-                scope=self.scope,
-                expires_in=BROWSER_SESSION_TTL,
-            )
-        return SignInResult(account, issued.token, BROWSER_SESSION_TTL), self.return_to
+        return signed_in(self.world, self.name, BROWSER_SESSION_TTL, scope=self.scope), self.return_to
+
+
+def signed_in(world, name, expires_in, **fields):
+    person = world.sign_in(name, lane=False, expires_in=expires_in, **fields)
+    return SignInResult(world.services.accounts.get(person.did), SecretStr(person.token), expires_in)
 
 
 def sign_in(client, oauth, name="dora"):

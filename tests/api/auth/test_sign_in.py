@@ -2,7 +2,6 @@
 
 from dataclasses import dataclass
 from datetime import timedelta
-from typing import TYPE_CHECKING
 
 import pytest
 
@@ -15,13 +14,11 @@ from identity.errors import (
     UnknownIdentityError,
     UnsafeAddressError,
 )
+from tests.api.auth.fake_oauth import signed_in
 from tests.api.world import did_of, refusal
 from tests.servers.databases import ON_SQLITE
 
 pytestmark = ON_SQLITE
-
-if TYPE_CHECKING:
-    from pydantic import SecretStr
 
 
 @dataclass
@@ -33,27 +30,10 @@ class Door:
     asked: tuple = ()
 
     async def __call__(self, identifier, password, **fields):
-        from identity.accounts.sign_in import SignInResult
-
         self.asked = (identifier, password.get_secret_value(), fields)
         if self.error is not None:
             raise self.error
-        with self.world.database.write() as connection:
-            account = self.world.services.accounts.upsert(
-                connection,
-                did=did_of("dora"),
-                handle="dora.test",
-                pds_url="https://p.example",
-                display_name="Dora",
-            )
-            issued = self.world.services.credentials.issue(
-                connection,
-                did=account.did,
-                kind=CredentialKind.BROWSER,
-                name="x",
-                expires_in=fields["expires_in"],
-            )
-        return SignInResult(account, issued.token, fields["expires_in"])
+        return signed_in(self.world, "dora", fields["expires_in"])
 
 
 @pytest.fixture
@@ -149,14 +129,7 @@ def test_logout_without_a_session_is_no_error(client):
 
 
 def test_logout_does_not_end_an_api_token(client, world):
-    with world.database.write() as connection:
-        world.services.accounts.upsert(
-            connection, did=did_of("eve"), handle="eve.test", pds_url="https://p.example", display_name="Eve"
-        )
-        token: SecretStr = world.services.credentials.issue(
-            connection, did=did_of("eve"), kind=CredentialKind.API, name="ci"
-        ).token
-    headers = {"Authorization": f"Bearer {token.get_secret_value()}"}
+    headers = world.sign_in("eve", kind=CredentialKind.API).headers
     client.post("/auth/logout", headers=headers)
     assert client.get("/me", headers=headers).json()["admin"] is False
 
