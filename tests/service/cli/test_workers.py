@@ -100,7 +100,7 @@ def test_metrics_are_the_sum_of_all_processes(tmp_path: Path) -> None:
     count = (
         "import mastertape, os; from service.observability.metrics import Metrics; child = os.fork(); "
         "child and os.waitpid(child, 0); m = Metrics(); m.refreshed('renewed'); "
-        "m.http.answered('GET', '/tracks', 200, 0.1); child and print(m.text().decode())"
+        "m.answered('GET', '/tracks', 200, 0.1); child and print(m.text().decode())"
     )
     env = os.environ | {"PROMETHEUS_MULTIPROC_DIR": str(tmp_path)}
     done = subprocess.run([sys.executable, "-c", count], env=env, text=True, capture_output=True, check=True)
