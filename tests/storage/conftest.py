@@ -7,7 +7,6 @@ from pathlib import Path
 
 import boto3
 import pytest
-from moto.server import ThreadedMotoServer
 from sqlalchemy import event
 
 from eventstore.database import Database
@@ -55,6 +54,8 @@ def rig(migrated_url: str) -> Iterator[Rig]:
 
 @pytest.fixture(scope="session")
 def moto_url() -> Iterator[str]:
+    from moto.server import ThreadedMotoServer
+
     server = ThreadedMotoServer(ip_address="127.0.0.1", port=0, verbose=False)
     server.start()
     host, port = server.get_host_and_port()
