@@ -9,6 +9,7 @@ import asyncio
 import re
 from collections.abc import AsyncGenerator, Callable, Mapping, Sequence
 from contextlib import AsyncExitStack
+from dataclasses import dataclass
 from functools import partial
 from typing import Annotated, Final, NamedTuple, TypeVar
 from urllib.parse import quote
@@ -202,21 +203,19 @@ NEVER: Final = "private, no-store"
 CID: Final = re.compile(r"[a-z2-7]{1,80}")
 
 
+@dataclass(frozen=True)
 class MediaRequest:
     """A request for bytes that live tracks name, by their CID. `extension` is the track's `file_type`; None is any."""
 
-    def __init__(
-        self, request: Request, services: Services, caller: Principal | None, reads: CallerReads
-    ) -> None:
-        self.services: Final = services
-        self._request: Final = request
-        self._caller: Final = caller
-        self._reads: Final = reads
+    request: Request
+    services: Services
+    caller: Principal | None
+    reads: CallerReads
 
     async def audible(self, cid: str, extension: str | None = None) -> TrackView:
         """Return a track with this audio that the caller may hear; raises as `admit`."""
         views = await self._with_audio(cid, extension)
-        return await admit(self._caller, views, self.services.supporters)
+        return await admit(self.caller, views, self.services.supporters)
 
     async def play(self, cid: str, extension: str | None = None) -> Response:
         view = await self.audible(cid, extension)
@@ -229,7 +228,7 @@ class MediaRequest:
 
     async def download(self, cid: str, extension: str | None = None) -> Response:
         views = await self._with_audio(cid, extension)
-        view = await admit(self._caller, views, self.services.supporters, is_download=True)
+        view = await admit(self.caller, views, self.services.supporters, is_download=True)
         response = await self._bytes(cid, view.audio.mime, PRIVATE)
         name = f"{view.artist} - {view.title}.{view.audio.file_type}"
         response.headers["Content-Disposition"] = attachment(name)
@@ -254,7 +253,7 @@ class MediaRequest:
     async def show_of_track(self, track_id: int, size: int | None) -> Response:
         """Return the cover that the track has now, even one that is elsewhere; raises ArtworkNotFoundError or MediaNotFoundError."""
         view = await run_in_threadpool(self._track, track_id)
-        if not may_have_bytes(self._caller, view):
+        if not may_have_bytes(self.caller, view):
             raise MediaNotFoundError
         cid, mime = await self._cover(view, size)
         return await self._bytes(cid, mime, FIVE_MINUTES if view.taken_down_at is None else PRIVATE)
@@ -278,7 +277,7 @@ class MediaRequest:
         """
         view = await run_in_threadpool(self._track, track_id)
         await admit(
-            self._caller, [view] if may_have_bytes(self._caller, view) else [], self.services.supporters
+            self.caller, [view] if may_have_bytes(self.caller, view) else [], self.services.supporters
         )
         audio = view.audio
 
@@ -298,8 +297,8 @@ class MediaRequest:
 
     async def _past(self, track_id: int, wanted: AsOf) -> TrackView:
         """Return the track as it was; raises as `past_state`, and MediaNotFoundError."""
-        now, then = await run_in_threadpool(past_state, self.services, track_id, wanted, self._caller)
-        if not may_have_bytes(self._caller, now):
+        now, then = await run_in_threadpool(past_state, self.services, track_id, wanted, self.caller)
+        if not may_have_bytes(self.caller, now):
             raise MediaNotFoundError
         return then
 
@@ -321,7 +320,7 @@ class MediaRequest:
             view = track_by_id(connection, track_id)
         if view is None or view.deleted_at is not None:
             raise TrackNotFoundError
-        if not may_see_track(self._caller, view.did, view.taken_down_at):
+        if not may_see_track(self.caller, view.did, view.taken_down_at):
             raise TrackNotFoundError
         return view
 
@@ -339,12 +338,12 @@ class MediaRequest:
             return []
         with self.services.database.read() as connection:
             views = live_tracks_naming(connection, cid)
-        if self._caller is not None and self._caller.admin:
+        if self.caller is not None and self.caller.admin:
             return sorted(views, key=lambda view: view.taken_down_at is not None)
         return [view for view in views if view.taken_down_at is None]
 
     async def _bytes(self, cid: str, mime: str, caching: str) -> Response:
-        request = self._request
+        request = self.request
         found = await run_in_threadpool(self.services.media.find, cid)
         if found is None:
             raise MediaNotFoundError
@@ -370,13 +369,13 @@ class MediaRequest:
             return Response(status_code=status, headers=headers)
 
         def is_refused() -> bool:
-            if self._caller is not None and self._caller.operator:
+            if self.caller is not None and self.caller.operator:
                 return False  # what was taken down is so for all but operators
             with self.services.database.read() as connection:
                 return bool(taken_down(connection, [cid]))
 
-        chunks = await self._reads.stream(found.key, wanted.start, wanted.end, is_refused)
-        return Counted("downloads", self._reads.caller, chunks, status, headers)
+        chunks = await self.reads.stream(found.key, wanted.start, wanted.end, is_refused)
+        return Counted("downloads", self.reads.caller, chunks, status, headers)
 
 
 async def media_request(

@@ -36,25 +36,17 @@ class SignInResult:
     expires_in: timedelta | None
 
 
+@dataclass(frozen=True)
 class SignIns:
-    def __init__(
-        self,
-        log: EventLog,
-        http: httpx.AsyncClient,
-        *,
-        sessions: PdsSessions,
-        accounts: Accounts,
-        credentials: Credentials,
-    ) -> None:
-        self._log = log
-        self._http = http
-        self._sessions = sessions
-        self._accounts = accounts
-        self._credentials = credentials
+    log: EventLog
+    http: httpx.AsyncClient
+    sessions: PdsSessions
+    accounts: Accounts
+    credentials: Credentials
 
     def require_allowed(self, did: str, scope: Scope) -> None:
         """Raise NotPrivilegedError for a sign-in as an admin or operator by another account. Call it before any request to the PDS."""
-        may_have = {Scope.ADMIN: self._credentials.is_admin, Scope.OPERATOR: self._credentials.is_operator}
+        may_have = {Scope.ADMIN: self.credentials.is_admin, Scope.OPERATOR: self.credentials.is_operator}
         if scope in may_have and not may_have[scope](did):
             raise NotPrivilegedError(scope)
 
@@ -78,9 +70,9 @@ class SignIns:
 
         def work(unit: UnitOfWork) -> SignInResult:
             connection = unit.connection
-            self._sessions.signed_in(connection, did=did, kind=session_kind, pds_url=pds_url, tokens=tokens)
+            self.sessions.signed_in(connection, did=did, kind=session_kind, pds_url=pds_url, tokens=tokens)
             stream = account_of(unit)
-            account = self._accounts.upsert(
+            account = self.accounts.upsert(
                 connection,
                 did=did,
                 handle=identity.handle,
@@ -89,7 +81,7 @@ class SignIns:
                 chosen_name=stream.display_name,
                 bio=stream.bio,
             )
-            issued = self._credentials.issue(
+            issued = self.credentials.issue(
                 connection,
                 did=did,
                 kind=CredentialKind.BROWSER,
@@ -110,16 +102,16 @@ class SignIns:
             unit.save(stream)
             return SignInResult(account, issued.token, expires_in)
 
-        return await asyncio.to_thread(lambda: self._log.transact(did, by(did), work))
+        return await asyncio.to_thread(lambda: self.log.transact(did, by(did), work))
 
     async def _display_name(self, identity: Identity) -> str:
         """Read it from the account's own repo, so that no AppView is needed; the handle if there is none."""
         which = {"repo": identity.did, "collection": "app.bsky.actor.profile", "rkey": "self"}
         url = f"{identity.pds_url}/xrpc/com.atproto.repo.getRecord"
-        request = self._http.build_request("GET", url, params=which, timeout=PROFILE_TIMEOUT_SECONDS)
+        request = self.http.build_request("GET", url, params=which, timeout=PROFILE_TIMEOUT_SECONDS)
         try:
             async with asyncio.timeout(PROFILE_TIMEOUT_SECONDS):
-                reply = await send_whole(self._http, request, limit=MAX_PROFILE_BYTES)
+                reply = await send_whole(self.http, request, limit=MAX_PROFILE_BYTES)
             name = reply.json()["value"]["displayName"]
         except (httpx.HTTPError, TimeoutError, ValueError, KeyError, TypeError):
             return identity.handle

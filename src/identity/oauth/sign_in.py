@@ -140,21 +140,21 @@ _KEPT: Final = [
 ]
 
 
+@dataclass(frozen=True)
 class OAuthSignIn:
     """Begins and finishes sign-ins; each may happen in another process."""
 
-    def __init__(self, app: OAuthApp, flows: Flows, cipher: Cipher, sign_ins: SignIns) -> None:
-        self.app: Final = app
-        self._flows = flows
-        self._cipher = cipher
-        self._sign_ins = sign_ins
+    app: OAuthApp
+    flows: Flows
+    cipher: Cipher
+    sign_ins: SignIns
 
     async def start(self, identifier: str, *, return_to: str, scope: Scope = Scope.WRITE) -> StartedSignIn:
         """Prepare the consent of the account with this handle or DID, at the authorization server of its PDS."""
         key, identifier = self.app.newest_key, normalized(identifier)
         flow = self._flow(key)
         url, state = await flow.begin(identifier if is_did(identifier) else identifier.lower())
-        self._sign_ins.require_allowed(state.did or "", scope)
+        self.sign_ins.require_allowed(state.did or "", scope)
         attempt = _Attempt(
             asked=AskedSignIn(identifier=identifier, return_to=return_to, scope=scope),
             kid=key.kid if key is not None else None,
@@ -163,7 +163,7 @@ class OAuthSignIn:
             kept={name: getattr(state, name) for name in _KEPT},
         )
         content = attempt.model_dump_json().encode()
-        cookie = self._cipher.encrypt(content, purpose=PURPOSE, did=state.state)
+        cookie = self.cipher.encrypt(content, purpose=PURPOSE, did=state.state)
         return StartedSignIn(url, state.state, SecretStr(cookie.decode().rstrip("=")))
 
     async def finish(
@@ -186,7 +186,7 @@ class OAuthSignIn:
         state = OAuthState(state=name, dpop_private_key=dpop_key, created_at=attempt.at, **attempt.kept)
         session, identity = await self._flow(key).finish(state, response.code, response.iss)
         tokens = tokens_of(session, client_id=self.app.client_id, kid=attempt.kid)
-        signed_in = await self._sign_ins.complete(
+        signed_in = await self.sign_ins.complete(
             identity, SessionKind.OAUTH, tokens, name="browser", scope=attempt.asked.scope, by=by
         )
         return signed_in, attempt.asked.return_to
@@ -205,7 +205,7 @@ class OAuthSignIn:
         try:
             ciphertext = (text + "=" * (-len(text) % 4)).encode()
             attempt = _Attempt.model_validate_json(
-                self._cipher.decrypt(ciphertext, purpose=PURPOSE, did=state)
+                self.cipher.decrypt(ciphertext, purpose=PURPOSE, did=state)
             )
         except (DecryptionError, ValidationError):  # a key, or a version, that is no longer in use
             raise SignInStateError from None
@@ -214,4 +214,4 @@ class OAuthSignIn:
         return state, attempt
 
     def _flow(self, key: SigningKey | None) -> Flow:
-        return self._flows.flow(self.app.client_id, self.app.redirect_uri, self.app.scope, key)
+        return self.flows.flow(self.app.client_id, self.app.redirect_uri, self.app.scope, key)

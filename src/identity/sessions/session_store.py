@@ -141,6 +141,7 @@ class Session:
 _OF_ROW: Final = tuple(each.name for each in fields(Session))[2:]
 
 
+@dataclass(eq=False)
 class SessionRows:
     """Reads and writes the rows.
 
@@ -148,42 +149,34 @@ class SessionRows:
     before everything but the log.
     """
 
-    def __init__(
-        self,
-        database: Database,
-        cipher: Cipher,
-        *,
-        on_reauth: Callable[[sa.Connection, str], None],
-        on_signed_in: Callable[[sa.Connection, str, str], None],
-    ) -> None:
-        self._database = database
-        self._cipher = cipher
-        self._on_reauth = on_reauth
-        self._on_signed_in = on_signed_in
+    database: Database
+    cipher: Cipher
+    on_reauth: Callable[[sa.Connection, str], None]
+    on_signed_in: Callable[[sa.Connection, str, str], None]
 
     def load(self, did: str) -> Session:
         """Return the account's active session, or raise `SignInRequiredError`."""
-        with self._database.read_committed() as connection:
+        with self.database.read_committed() as connection:
             row = connection.execute(
-                with_now(OF_ACCOUNT, is_sqlite=self._database.is_sqlite), {"did": did}
+                with_now(OF_ACCOUNT, is_sqlite=self.database.is_sqlite), {"did": did}
             ).one_or_none()
             if row is None:
                 raise SignInRequiredError(did)
-            now = self._database.now(connection, read=row.now)
+            now = self.database.now(connection, read=row.now)
         if row.status != PdsSessionState.ACTIVE:
             raise SignInRequiredError(did, row.last_error)
         return Session(now, SessionKind(row.kind), **{name: getattr(row, name) for name in _OF_ROW})
 
     def tokens(self, session: Session) -> Tokens:
         """Decrypt the tokens; keep them no longer than one request."""
-        decrypted = self._cipher.decrypt(session.sealed, purpose=PURPOSE, did=session.did)
+        decrypted = self.cipher.decrypt(session.sealed, purpose=PURPOSE, did=session.did)
         return Tokens.from_bytes(decrypted, session.scope, session.access_expires_at)
 
     def put(
         self, connection: sa.Connection, *, did: str, kind: SessionKind, pds_url: str, tokens: Tokens
     ) -> None:
         """Store the tokens of a sign-in; they replace the row's session, ended or not."""
-        self._on_signed_in(connection, did, pds_url)
+        self.on_signed_in(connection, did, pds_url)
         values = {"kind": kind.value, "pds_url": pds_url, **self._values(connection, did, tokens)}
         connection.execute(
             upsert(connection, pds_session)
@@ -195,39 +188,39 @@ class SessionRows:
 
     def idle_since(self, before: timedelta) -> list[str]:
         """Return the accounts whose active session has not been refreshed for that long."""
-        with self._database.read() as connection:
-            idle = pds_session.c.updated_at <= self._database.now(connection) - before
+        with self.database.read() as connection:
+            idle = pds_session.c.updated_at <= self.database.now(connection) - before
             return list(connection.scalars(sa.select(pds_session.c.did).where(_IS_ACTIVE, idle)))
 
     def claim(self, did: str, generation: int, owner: str) -> bool:
         """Take the refresh lease of this generation; False if another process has it or a newer generation is stored."""
-        with self._database.write() as connection:
-            now = self._database.now(connection)
+        with self.database.write() as connection:
+            now = self.database.now(connection)
             free = sa.or_(pds_session.c.refresh_until.is_(None), pds_session.c.refresh_until <= now)
             lease = {"refresh_until": now + REFRESH_LEASE_TTL, "refresh_owner": owner}
             return _changed(connection, did, generation, free, **lease)
 
     def store(self, did: str, generation: int, tokens: Tokens) -> bool:
         """Replace the tokens of this generation; False, and nothing is stored, if a newer generation is."""
-        with self._database.write() as connection:
+        with self.database.write() as connection:
             renewed = self._values(connection, did, tokens)
             return _changed(connection, did, generation, **renewed, generation=generation + 1)
 
     def release(self, did: str, generation: int, owner: str, reason: str) -> None:
-        with self._database.write() as connection:
+        with self.database.write() as connection:
             ours, said = pds_session.c.refresh_owner == owner, clean(reason, MAX_REASON_LENGTH)
             _changed(connection, did, generation, ours, **NO_LEASE, last_error=said)
 
     def end(self, did: str, generation: int, reason: str) -> None:
         """End the session, since the PDS refused its refresh token; a sign-in that has just replaced it stays."""
-        with self._database.write() as connection:
+        with self.database.write() as connection:
             self.end_in(connection, did, generation, reason)
 
     def end_in(self, connection: sa.Connection, did: str, generation: int, reason: str) -> bool:
         """End the session inside a transaction; False, and nothing is changed, if the generation is no longer current."""
         with connection.begin_nested() as attempt:
-            self._on_reauth(connection, did)
-            now = self._database.now(connection)
+            self.on_reauth(connection, did)
+            now = self.database.now(connection)
             is_ended = _changed(connection, did, generation, **ENDED, last_error=reason, updated_at=now)
             if not is_ended:
                 attempt.rollback()
@@ -235,12 +228,12 @@ class SessionRows:
 
     def _values(self, connection: sa.Connection, did: str, tokens: Tokens) -> dict[str, Any]:
         return {
-            "sealed": self._cipher.encrypt(tokens.to_bytes(), purpose=PURPOSE, did=did),
+            "sealed": self.cipher.encrypt(tokens.to_bytes(), purpose=PURPOSE, did=did),
             "scope": clean(tokens.scope),
             "status": PdsSessionState.ACTIVE,
             **NO_LEASE,
             "last_error": None,
-            "updated_at": self._database.now(connection),
+            "updated_at": self.database.now(connection),
             "access_expires_at": tokens.access_expires_at,
         }
 

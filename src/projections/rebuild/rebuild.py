@@ -10,6 +10,7 @@ import time
 from collections import OrderedDict
 from collections.abc import Callable, Generator, Iterable, Sequence
 from contextlib import contextmanager, nullcontext
+from dataclasses import dataclass, field
 from enum import StrEnum
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
@@ -89,52 +90,47 @@ class Replayer:
         return self._log.fold(Aggregate, prefix)
 
 
+@dataclass(eq=False)
 class Scratch:
     """The scratch tables of some projections: the log up to `position`; nothing of a run waits for another one."""
 
-    def __init__(
-        self,
-        log: EventLog,
-        connection: sa.Connection,
-        projections: Sequence[Projection],
-        page: int,
-        progress: Progress | None,
-    ) -> None:
-        self.connection: Final = connection
-        self.tables: Final = tuple(table for projection in projections for table in projection.tables)
-        self.position = 0
-        self.subjects: dict[ProjectedTable, set[Any]] = {}
-        """Of all events since `settle`."""
-        self._log: Final = log
-        self._projections: Final = tuple(projections)
-        self._page: Final = page
-        self._progress: Final = progress
-        self._into: Final = into_scratch(self.tables)
-        self._replayer: Final = Replayer(log)
-        self._run: Final = uuid4().hex
-        self._said_at = -SAYING_SECONDS
+    log: EventLog
+    connection: sa.Connection
+    projections: Sequence[Projection]
+    page: int
+    progress: Progress | None
+    position: int = 0
+    subjects: dict[ProjectedTable, set[Any]] = field(default_factory=dict)
+    """Of all events since `settle`."""
+    _run: str = field(default_factory=lambda: uuid4().hex)
+    _said_at: float = -SAYING_SECONDS
+
+    def __post_init__(self) -> None:
+        self.tables = tuple(table for each in self.projections for table in each.tables)
+        self._into = into_scratch(self.tables)
+        self._replayer = Replayer(self.log)
 
     def begin(self, work: ReplayWork) -> None:
         with self.connection.begin():
             for table in self.tables:
                 table.scratch.create(self.connection, checkfirst=False)
-        names = " ".join(projection.name for projection in self._projections)
+        names = " ".join(projection.name for projection in self.projections)
         run = {"name": MARKER, "fingerprint": self._run, "work": work, "read_models": names}
-        with self._log.database.write() as connection:
-            now = self._log.database.now(connection)
+        with self.log.database.write() as connection:
+            now = self.log.database.now(connection)
             at = {"position": 0, "head": 0, "began_at": now, "moved_at": now}
             write_rows(connection, projection_state, [{**run, **at}])
 
     def catch_up(self) -> None:
         """Replay until few events are left, or writers are faster: `finish` replays the rest, and writers wait for it."""
-        events, before = self._replay(until=self._log.stable_position()), None
+        events, before = self._replay(until=self.log.stable_position()), None
         while events > FEW_EVENTS and (before is None or events < before):
-            events, before = self._replay(until=self._log.stable_position()), events
+            events, before = self._replay(until=self.log.stable_position()), events
 
     def settle(self) -> None:
         """Prepare for a comparison in one pass, and collect the subjects of what is replayed from now on."""
         self.subjects = {table: set() for table in self.tables}
-        if not self._log.database.is_sqlite:
+        if not self.log.database.is_sqlite:
             with self.connection.begin():
                 for table in self.tables:
                     self.connection.execute(sa.text(f'analyze "{table.scratch.name}"'))
@@ -148,9 +144,9 @@ class Scratch:
         is_last = connection.in_transaction()
         while self.position < until:
             with nullcontext() if is_last else connection.begin():
-                recorded = self._log.read(after=self.position, until=until, limit=self._page, on=connection)
+                recorded = self.log.read(after=self.position, until=until, limit=self.page, on=connection)
                 changes = self._replayer.changes(recorded)
-                for projection in self._projections if changes else ():
+                for projection in self.projections if changes else ():
                     projection.apply(connection, changes, self._into)
                 for table, subjects in self.subjects.items():
                     subjects.update(_subjects_of(connection, table, changes))
@@ -158,22 +154,22 @@ class Scratch:
             events += len(recorded)
             if not is_last and time.monotonic() >= self._said_at + SAYING_SECONDS:
                 self._say(until)
-            if self._progress is not None:
-                self._progress(self.position, until)
+            if self.progress is not None:
+                self.progress(self.position, until)
         return events
 
     def _say(self, head: int) -> None:
         self._said_at = time.monotonic()
-        with self._log.database.write() as connection:
+        with self.log.database.write() as connection:
             reached = {
                 "position": self.position,
                 "head": head,
-                "moved_at": self._log.database.now(connection),
+                "moved_at": self.log.database.now(connection),
             }
             connection.execute(sa.update(projection_state).where(*self._is_this_run()).values(reached))
 
     def end(self) -> None:
-        with self._log.database.write() as connection:
+        with self.log.database.write() as connection:
             connection.execute(sa.delete(projection_state).where(*self._is_this_run()))
 
     def _is_this_run(self) -> Sequence[Any]:
