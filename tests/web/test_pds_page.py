@@ -105,7 +105,7 @@ def test_a_refused_form_says_why_and_keeps_the_page(mine):
     answer = mine.post(f"{HERE}/tokens", data={"name": "x", "expires_in_days": "9999"})
     assert answer.status_code == 400
     assert 'role="alert"' in answer.text
-    assert "must be 1 to 365" in answer.text
+    assert "must be less than or equal to 365" in answer.text
 
 
 def test_who_leaves_types_their_handle(mine, alice):
