@@ -107,7 +107,10 @@ def test_a_request_that_gets_no_connection_in_time_is_refused_and_the_next_is_an
     async def beside_full_pool():
         async with world.async_client(alice) as artist, AsyncExitStack() as taken:
             pool = world.database.engine
-            held = [taken.enter_context(pool.connect()) for _ in range(world.database.max_connections)]
+            held = [
+                taken.enter_context(pool.connect())
+                for _ in range(world.database.max_connections - pool.pool.checkedout())
+            ]
             path = f"/tracks/{tracks[0]['id']}"
             refused = await asyncio.gather(*(artist.get(path) for _ in range(COMMANDS)))
             assert {refusal(each) for each in refused} == {(503, "not_ready")}

@@ -16,7 +16,7 @@ import time
 from collections import Counter
 from collections.abc import Callable, Sequence
 from contextlib import AbstractContextManager, nullcontext, suppress
-from dataclasses import dataclass, field, replace
+from dataclasses import KW_ONLY, dataclass, field, replace
 from datetime import datetime, timedelta
 from math import inf
 from typing import Final
@@ -99,35 +99,26 @@ class RelayLimits:
         return max(1, self.lanes // 2)
 
 
+@dataclass(eq=False)
 class Relay:
     """Runs until it is stopped; `run_once` does what is due now and returns how it ended."""
 
-    def __init__(
-        self,
-        log: EventLog,
-        delivery: Delivery,
-        kinds: RecordKinds,
-        *,
-        owner: str,
-        limits: RelayLimits,
-        has_ended: HasEnded = has_ended,
-        tracing: Tracing | None = None,
-    ) -> None:
-        self._log = log
-        self._has_ended = has_ended
-        self._owner = owner
-        self._limits = limits
-        self._delivery = delivery
-        self._kinds = kinds
-        self._tracing = tracing or Tracing()
-        self.on_settled: Callable[[str], object] = lambda _did: None
-        """Called with the account after each settled delivery."""
-        self._runs: dict[asyncio.Task[Counter[Outcome]], Lane] = {}
-        self._woken = asyncio.Event()
-        self._loop: asyncio.AbstractEventLoop | None = None
-        self._stop: asyncio.Event | None = None
-        self._log_outdated_at = 0.0
-        self._early_release_at = -inf
+    log: EventLog
+    delivery: Delivery
+    kinds: RecordKinds
+    _: KW_ONLY
+    owner: str
+    limits: RelayLimits
+    has_ended: HasEnded = has_ended
+    tracing: Tracing = field(default_factory=Tracing)
+    on_settled: Callable[[str], object] = lambda _did: None
+    """Called with the account after each settled delivery."""
+    _runs: dict[asyncio.Task[Counter[Outcome]], Lane] = field(init=False, default_factory=dict)
+    _woken: asyncio.Event = field(init=False, default_factory=asyncio.Event)
+    _loop: asyncio.AbstractEventLoop | None = field(init=False, default=None)
+    _stop: asyncio.Event | None = field(init=False, default=None)
+    _log_outdated_at: float = field(init=False, default=0.0)
+    _early_release_at: float = field(init=False, default=-inf)
 
     def wake(self) -> None:
         """Poll at once, or as soon after the last poll as polls may follow; may be called from any thread."""
@@ -168,7 +159,7 @@ class Relay:
     async def _start_due(self) -> float:
         """Start what is due; returns the seconds until the next poll, 0 if anything was started."""
         # begun before the claim, so that this process's clock never overestimates the lease
-        lease = LeaseClock(self._limits.lease)
+        lease = LeaseClock(self.limits.lease)
         now = asyncio.get_running_loop().time()
         if releases := now >= self._early_release_at:
             self._early_release_at = now + EARLY_RELEASE_SECONDS
@@ -186,7 +177,7 @@ class Relay:
 
     def _poll(self, running: Sequence[Lane], *, releases: bool) -> tuple[float, list[Lane]]:
         """Ask what is due, and claim lanes; none while the read models are another release's, in which nothing could be settled."""
-        if projections := self._log.outdated():
+        if projections := self.log.outdated():
             projection = projections[0].name
             if time.monotonic() >= self._log_outdated_at:
                 self._log_outdated_at = time.monotonic() + OUTDATED_LOG_SECONDS
@@ -194,21 +185,21 @@ class Relay:
                     f"the rows of projection {projection!r} are another release's: nothing is sent from here; "
                     f"end this process, or `mastertape rebuild {projection}` with its release"
                 )
-                logger.error("relay_outdated", extra={"owner": self._owner, "reason": reason})
+                logger.error("relay_outdated", extra={"owner": self.owner, "reason": reason})
             return BUSY_POLL_SECONDS, []
         if releases:
-            release_of_ended(self._log.database, self._has_ended)
-        seconds = seconds_until_due(self._log.database)
-        free = self._limits.lanes - len(running)
+            release_of_ended(self.log.database, self.has_ended)
+        seconds = seconds_until_due(self.log.database)
+        free = self.limits.lanes - len(running)
         if seconds > 0 or free <= 0:
             return seconds, []
         return seconds, claim(
-            self._log.database,
-            owner=self._owner,
+            self.log.database,
+            owner=self.owner,
             limit=free,
-            lease=self._limits.lease,
-            backfill=self._limits.backfill - sum(lane.backfill for lane in running),
-            of_failing_hosts=self._limits.of_failing_hosts - sum(lane.host_failed_last for lane in running),
+            lease=self.limits.lease,
+            backfill=self.limits.backfill - sum(lane.backfill for lane in running),
+            of_failing_hosts=self.limits.of_failing_hosts - sum(lane.host_failed_last for lane in running),
             interval=MIN_LANE_INTERVAL if self._stop is not None else timedelta(),
         )
 
@@ -226,7 +217,7 @@ class Relay:
         except Exception:
             logger.exception("lane_run_failed", extra=lane.log_fields)
             try:
-                await in_thread(release_after_error, self._log.database, lane)
+                await in_thread(release_after_error, self.log.database, lane)
             except LeaseLostError:
                 pass
             except Exception:  # the lease expires
@@ -234,7 +225,7 @@ class Relay:
         return outcomes
 
     async def _deliver_due(self, lane: Lane, lease: LeaseClock, outcomes: Counter[Outcome]) -> None:
-        run = _Run(BatchRun(self._delivery, lane, self._kinds))
+        run = _Run(BatchRun(self.delivery, lane, self.kinds))
         records = MAX_BACKFILL_RECORDS_PER_RUN if lane.backfill else MAX_RECORDS_PER_RUN
         following = await in_thread(self._begin_first, lane, run, may_deliver=self._may_deliver(lease))
         deliveries = 0
@@ -252,7 +243,7 @@ class Relay:
         return not self._is_stopping and lease.age < MAX_RUN_SECONDS and lease.seconds_left_to_send() > 0
 
     def _begin_first(self, lane: Lane, run: _Run, *, may_deliver: bool) -> DeliveryTask | None:
-        database = self._log.database
+        database = self.log.database
         with database.write() as connection:
             now = lock_lane(database, connection, lane).now
             first = self._begin(connection, lane, now, run) if may_deliver else None
@@ -267,11 +258,11 @@ class Relay:
         """
         if lane.lease_until <= now:  # another relay may claim the lane while the request is in flight
             return None
-        task = next_task(self._log, lane, self._kinds, now, run.done)
+        task = next_task(self.log, lane, self.kinds, now, run.done)
         if task is None or task.fault is not None or run.batches.begins_with(task):
             return task
         try:
-            begins_with_write = self._delivery.begins_with_write(task)
+            begins_with_write = self.delivery.begins_with_write(task)
         except Exception:  # noqa: BLE001 - delivering it fails for that, which fails no other record
             begins_with_write = False
         return replace(task, intent=write_intent(connection, lane, task, now)) if begins_with_write else task
@@ -281,8 +272,8 @@ class Relay:
         if task.fault is not None:
             return Result(task, Outcome.FAILED, verdict_of_fault(task.fault))
         try:
-            with self._tracing.delivery(task) as report:
-                result = await self._delivery.deliver(lane, task, lease.seconds_left_to_send())
+            with self.tracing.delivery(task) as report:
+                result = await self.delivery.deliver(lane, task, lease.seconds_left_to_send())
                 report(result)
                 return result
         except (LeaseLostError, SQLAlchemyError, EventStoreError):
@@ -296,11 +287,11 @@ class Relay:
         try:
             following = await in_thread(self._settle_and_report, lane, delivered, run)
         except LeaseLostError:
-            self._delivery.metrics.fenced()
+            self.delivery.metrics.fenced()
             raise
         self.on_settled(lane.did)
         for result in delivered.results:
-            self._delivery.metrics.settled(result)
+            self.delivery.metrics.settled(result)
             log_result(lane, result)
         return following
 
@@ -320,17 +311,17 @@ class Relay:
                 write_release(connection, lane, now, run.succeeded_at)
 
         try:
-            report = settle(self._log, lane, delivered, begin_or_release)
+            report = settle(self.log, lane, delivered, begin_or_release)
         except Exception:  # the host's limits hold, although nothing was settled
-            self._delivery.hosts.record(HostReport(lane.host, lane.did, delivered.verdict))
+            self.delivery.hosts.record(HostReport(lane.host, lane.did, delivered.verdict))
             raise
         if report is not None:
-            self._delivery.hosts.record(report)
+            self.delivery.hosts.record(report)
             if following is None:
                 with suppress(LeaseLostError):  # then it is another relay's to release
-                    release(self._log.database, lane, run.succeeded_at)
+                    release(self.log.database, lane, run.succeeded_at)
         for result in delivered.results:
             if result.outcome is Outcome.FAILED:
                 subject = result.task.subject
-                count_failure(self._log.database, lane.host, result.verdict, did=lane.did, subject=subject)
+                count_failure(self.log.database, lane.host, result.verdict, did=lane.did, subject=subject)
         return following

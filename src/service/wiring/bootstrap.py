@@ -20,7 +20,7 @@ from identity.resolution.resolver import FeaturedArtists, turns_of_lookups
 from outbox.mirror.hosts import Hosts, PacedPds
 from outbox.pds.client import Pds
 from outbox.relay.delivery import Delivery
-from outbox.relay.relay import Relay, RelayLimits
+from outbox.relay.relay import Relay, RelayLimits, Tracing
 from outbox.repo.reads import RecordReads, RepoReads
 from outbox.views.waits import MirrorWaits
 from replay.reconcile.verify import Verifier
@@ -142,7 +142,7 @@ class Container:
             self.kinds,
             owner=self.owner,
             limits=RelayLimits(settings.lanes, self.lease),
-            tracing=self.tracer,
+            tracing=self.tracer or Tracing(),
         )
 
     def _follower(self) -> "Follower":

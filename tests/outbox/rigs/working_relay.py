@@ -52,7 +52,7 @@ class WorkingRelay(Relay):
     async def _tend(self) -> None:
         """Do each minute what the periodic job does."""
         while True:
-            await in_thread(tend_lanes, self._log.database)
+            await in_thread(tend_lanes, self.log.database)
             self.wake()
             await asyncio.sleep(60)
 
