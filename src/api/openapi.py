@@ -8,7 +8,7 @@ from fastapi.dependencies.models import Dependant
 from pydantic import BaseModel, ConfigDict
 
 from aggregates.errors import wording
-from api.error_responses import FRAMEWORK_CODES, REPLIES, Reply, codes_by_status, worded
+from api.error_responses import FRAMEWORK_CODES, REPLIES, codes_by_status, worded
 from api.examples import EXAMPLES, IN
 
 
@@ -46,17 +46,13 @@ def _error_examples() -> dict[str, dict[str, Any]]:
     """Return an example for each code, which is the first error that has it; its description tells of all."""
     found: dict[str, dict[str, Any]] = {}
     for kind, reply in REPLIES.items():
-        message = meaning_of(kind, reply)
+        message = worded(reply.message or wording(kind), reply)
         example = found.setdefault(reply.code, _example(reply.code, message, *reply.fields))
         if message not in example["description"]:
             example["description"] += f" Or: {message}"
     for status, code in FRAMEWORK_CODES.items():
         found.setdefault(code, _example(code, f"{HTTPStatus(status).description}."))
     return found
-
-
-def meaning_of(kind: type[Exception], reply: Reply) -> str:
-    return worded(reply.message or wording(kind), reply)
 
 
 def _example(code: str, message: str, *fields: str) -> dict[str, Any]:

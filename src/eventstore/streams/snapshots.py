@@ -104,16 +104,15 @@ FROM_SNAPSHOT: Final = Prepared(
 """A stream up to a version, from the event of its newest snapshot on: that event has the `snapshot` beside it."""
 
 
-def _made_by(value_type: type) -> Callable[[dict[str, Any]], Any]:
-    return lambda values: value_type(**values)
-
-
 _TYPES: Final[dict[type, tuple[Callable[[Any], Any], Callable[[Any], Any]]]] = {
     UUID: (str, UUID),
     datetime: (datetime.isoformat, datetime.fromisoformat),
     tuple: (list, tuple),
     Downloads: (str, Downloads),
-    **{each: (vars, _made_by(each)) for each in (Artwork, Audio, BlobRef, Feature, SupportGate)},
+    **{
+        each: (vars, lambda values, kind=each: kind(**values))
+        for each in (Artwork, Audio, BlobRef, Feature, SupportGate)
+    },
 }
 _BY_NAME: Final = {each.__name__: unpack for each, (_, unpack) in _TYPES.items()}
 _TYPE: Final = "_type_"

@@ -186,8 +186,11 @@ class Delivery:
         return result
 
     async def _confirm_missing(self, lane: Lane, task: DeliveryTask, deadline: Deadline) -> Result:
-        """Ask by a write whether the record is gone: a record that was taken down reads as absent, too."""
-        again = task.as_it_was()
+        """Ask by a write whether the record is gone: a record that was taken down reads as absent, too.
+
+        It is a put of the last observed body, which changes nothing where the PDS still has it.
+        """
+        again = replace(task, op=PUT, desired=task.observed, former_fields=None)
         if again.request_cid != task.base:
             return Result(task, Outcome.MISSING)
         [attempt_id] = await in_thread(record_intents, self.database, lane, [again])

@@ -157,10 +157,6 @@ class DeliveryTask:
     def on(self, base: str | None, observed: Record | None) -> Self:
         return replace(self, base=base, observed=observed, ever_sent=True, intent=None)
 
-    def as_it_was(self) -> Self:
-        """A put of the last observed body, which changes nothing where the PDS still has it."""
-        return replace(self, op=PUT, desired=self.observed, former_fields=None)
-
     def check(self) -> str | None:
         """Return why the record must not be sent; None if it may."""
         try:

@@ -8,9 +8,9 @@ from pathlib import Path
 from typing import Any, Final
 
 from api.app import create_app
-from api.error_responses import REPLIES, codes_by_status
+from api.error_responses import REPLIES, codes_by_status, worded, wording
 from api.middleware.http_layer import FIELDS_BYTES, HEADERS_BYTES, PATIENCE_SECONDS, SLOWEST, URL_BYTES
-from api.openapi import ERROR_EXAMPLES, meaning_of
+from api.openapi import ERROR_EXAMPLES
 from api.pipeline.concurrency import MAX_CONCURRENT_UPLOADS
 from eventstore.untrusted import MAX_VALUES
 from service.config.settings import Settings
@@ -101,7 +101,7 @@ def code_rows() -> Iterator[str]:
                 re.sub(
                     r" ?Nothing was changed[.;]( \w)?",
                     lambda m: (m[1] or "").upper(),
-                    meaning_of(kind, reply),
+                    worded(reply.message or wording(kind), reply),
                 )
                 for kind, reply in REPLIES.items()
                 if (reply.status, reply.code) == (status, code)

@@ -127,14 +127,14 @@ def read_hosts(
         found = overview.hosts(
             connection, failing=wanted.failing, named=wanted.host, after=after, limit=limit + 1
         )
-        rows, cursor = cut(found, limit, _place_among_failing if wanted.failing else attrgetter("host"))
+        rows, cursor = cut(
+            found,
+            limit,
+            lambda row: time_cursor(row.failing_since or NEVER, row.host) if wanted.failing else row.host,
+        )
         return Page[HostRow](
             items=host_rows(connection, rows, services.database.now(connection)), cursor=cursor
         )
-
-
-def _place_among_failing(row: Any) -> str:
-    return time_cursor(row.failing_since or NEVER, row.host)
 
 
 @router.get("/ops/failures")

@@ -15,7 +15,7 @@ from api.routers.history import DiffQuery, HistoryQuery, history_page, read_diff
 from api.routers.mirrors import read_lane, read_mirror
 from api.routers.tracks import MyListing, list_my_tracks, past_track
 from identity.accounts.credentials import Principal
-from web.ask import Answer, ApiDep, Ask, Form, FormDep, OwnAsk, PageRoute, RefusedError, wanted
+from web.ask import Answer, ApiDep, Ask, FormDep, OwnAsk, PageRoute, RefusedError, wanted
 from web.history_words import DOWNLOADS, NOTES, changes_of, last_edit, moment, set_but_kept_here
 from web.pages.studio.my_tracks import marked
 from web.rendering import RenderDep, cover_address
@@ -73,11 +73,6 @@ FIELDS: Final[Mapping[str, tuple[Callable[[Any], str], Callable[[str], Any]]]] =
 
 def texts_of(track: Mapping[str, Any]) -> dict[str, str]:
     return {name: text(track[name]) for name, (text, _) in FIELDS.items()}
-
-
-def typed_in(form: Form) -> dict[str, str]:
-    # a browser ends its lines with CR LF
-    return {name: form.get(name, "").replace("\r\n", "\n") for name in FIELDS}
 
 
 def changes(typed: Values, before: Values) -> dict[str, Any]:
@@ -177,7 +172,8 @@ async def save(track_id: TrackId, form: FormDep, api: ApiDep, ask: OwnAsk, page:
     now = await my_track(ask, track_id)
     is_newest = version == str(now["version"])
     before = texts_of(now if is_newest else await ask(past_track, track_id, wanted(AsOf, version=version)))
-    typed = typed_in(form)
+    # a browser ends its lines with CR LF
+    typed = {name: form.get(name, "").replace("\r\n", "\n") for name in FIELDS}
     changed = changes(typed, before)
     if not changed:
         return to_track(track_id, "unchanged")
