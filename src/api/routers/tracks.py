@@ -34,14 +34,13 @@ from eventstore.untrusted import is_storable
 from identity.accounts.accounts import Account
 from identity.accounts.credentials import Principal
 from outbox.mirror.states import MirrorState
-from outbox.mirror.tables import mirror_target
+from outbox.mirror.tables import target
 from outbox.views.status import STATE, TARGETS_AT_WORK
 from projections.tracks.queries import AUDIO_COPY_STATE, TrackFilter, track_page
 from projections.tracks.search import contains
 from projections.tracks.table import LIVE, TrackView, tracks
 from storage.artwork import THUMBNAIL_SIZE
 
-target: Final = mirror_target.c
 IS_TRACK: Final = target.kind == Track.TOPIC
 DECIDES_STATE: Final = sa.or_(~target.former, STATE == MirrorState.HELD)
 """Whether a target decides its track's state: the current one, and a former one that is held."""

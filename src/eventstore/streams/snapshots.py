@@ -6,13 +6,14 @@ They are derived. A read uses those alone that the same code made, of an event t
 import json
 from collections.abc import Callable, Sequence
 from datetime import datetime
-from functools import cache
+from functools import cache, partial
 from hashlib import sha256
 from pathlib import Path
 from typing import Any, Final
 from uuid import UUID
 
 import eventsourcing
+import msgspec
 import sqlalchemy as sa
 from eventsourcing.domain import Aggregate
 from eventsourcing.utils import get_topic, resolve_topic
@@ -110,7 +111,7 @@ _TYPES: Final[dict[type, tuple[Callable[[Any], Any], Callable[[Any], Any]]]] = {
     tuple: (list, tuple),
     Downloads: (str, Downloads),
     **{
-        each: (vars, lambda values, kind=each: kind(**values))
+        each: (vars, partial(msgspec.convert, type=each))
         for each in (Artwork, Audio, BlobRef, Feature, SupportGate)
     },
 }

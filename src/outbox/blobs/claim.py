@@ -18,7 +18,7 @@ from eventstore.schema import UtcDateTime
 from outbox.mirror.due import host_open_at, latest_of
 from outbox.mirror.observe_only import is_observed
 from outbox.mirror.states import BreakerState, LaneState
-from outbox.mirror.tables import UPLOAD, blob_job, mirror_lane, pds_host
+from outbox.mirror.tables import UPLOAD, blob_job, lane, mirror_lane, pds_host, upload
 
 MAX_UPLOADS_PER_HOST: Final = 2
 """Over all processes: a host that hangs on uploads cannot take all workers."""
@@ -28,8 +28,6 @@ MAX_REQUESTED: Final = 1000
 MAX_LOST_PAUSE_SECONDS: Final = 3600.0
 """Before the next attempt of an account whose uploads end their processes, or cannot be settled: each sends all bytes again."""
 
-upload: Final = blob_job.c
-lane: Final = mirror_lane.c
 _NOW: Final = sa.bindparam("now", type_=UtcDateTime)
 
 

@@ -20,13 +20,7 @@ from outbox.mirror.failure_causes import Cause, error_text
 from outbox.mirror.parking import PARKING, PROBE_AFTER_FAILING, park, request_probe
 from outbox.mirror.requeue import queue_as_backfill
 from outbox.mirror.states import LaneState, TargetState
-from outbox.mirror.tables import (
-    NO_FAILURES,
-    PAST,
-    blob_job,
-    mirror_lane,
-    mirror_target,
-)
+from outbox.mirror.tables import NO_FAILURES, PAST, blob_job, lane, mirror_target, target, upload
 from outbox.mirror.targets import are_about, is_about, wake_lane
 from outbox.pds.verdict import (
     MAX_MESSAGE_LENGTH,
@@ -80,10 +74,6 @@ def _is_whole(body: Any, audio: Audio) -> bool:
 
 MISSING_REASON: Final = "audio_missing"
 """The bytes are not in our storage."""
-
-upload = blob_job.c
-lane = mirror_lane.c
-target = mirror_target.c
 
 
 def settle_job(unit: UnitOfWork, claimed: Upload, verdict: Verdict | None) -> None:

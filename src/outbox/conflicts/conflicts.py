@@ -14,7 +14,7 @@ from eventstore.unit_of_work import UnitOfWork
 from outbox.mirror.due import is_open
 from outbox.mirror.namespace_moves import clear_former
 from outbox.mirror.states import MirrorReason, TargetState
-from outbox.mirror.tables import PAST, mirror_lane, mirror_target, pds_host
+from outbox.mirror.tables import PAST, mirror_lane, mirror_target, pds_host, target
 from outbox.mirror.targets import CHANGE_TARGET, DELETE, IS_TARGET, PUT, is_about, of_target
 from outbox.pds.client import RecordKey
 from outbox.record.dag_cbor import Record, decode
@@ -22,8 +22,6 @@ from outbox.record.kind import RecordKind, RecordKinds
 from outbox.relay.delivery_task import stream_of
 from outbox.relay.journal import record_adopted
 from outbox.relay.result import CLEAN, encoded
-
-target = mirror_target.c
 
 
 @dataclass(frozen=True)

@@ -14,10 +14,9 @@ from eventstore.errors import LeaseLostError
 from eventstore.schema import UtcDateTime
 from eventstore.states import State
 from outbox.mirror.states import LaneState
-from outbox.mirror.tables import PAST, firehose_cursor, mirror_lane, pds_host
+from outbox.mirror.tables import PAST, firehose_cursor, lane, pds_host
 
 row: Final = firehose_cursor.c
-lane: Final = mirror_lane.c
 
 
 def claim_streams(database: Database, *, owner: str, lease: timedelta, limit: int) -> list[str]:

@@ -11,12 +11,10 @@ import sqlalchemy as sa
 from aggregates.published import Subject
 from outbox.firehose.frames import Commit
 from outbox.mirror.states import TargetState
-from outbox.mirror.tables import delivery_attempt, mirror_target, repo_scan
+from outbox.mirror.tables import attempt, mirror_target, repo_scan, target
 from outbox.mirror.targets import DELETE, PUT, upsert
 from outbox.pds.verdict import Kind
 
-target: Final = mirror_target.c
-attempt: Final = delivery_attempt.c
 UNDECIDED: Final = frozenset({TargetState.HELD, TargetState.REJECTED})
 """In these the PDS has, or had, another record than the observed one: that it is back is news."""
 

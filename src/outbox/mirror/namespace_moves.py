@@ -7,13 +7,12 @@ import sqlalchemy as sa
 
 from aggregates.published import Subject
 from outbox.mirror.states import TargetState
-from outbox.mirror.tables import mirror_target
+from outbox.mirror.tables import mirror_target, target
 from outbox.mirror.targets import CHANGE_TARGET, IS_TARGET, of_target
 from outbox.pds.client import RecordKey
 from outbox.record.dag_cbor import Record, decode
 from outbox.record.kind import RecordKind
 
-target: Final = mirror_target.c
 _IS_SUBJECT: Final = (target.subject_id == sa.bindparam("of_subject"), target.kind == sa.bindparam("of_kind"))
 _CLEAR: Final = (
     sa.update(mirror_target).where(*_IS_SUBJECT, target.former).values(cleared_gen=sa.bindparam("upto"))

@@ -7,11 +7,19 @@ import sqlalchemy as sa
 
 from outbox.mirror.due import latest_of
 from outbox.mirror.states import TargetState
-from outbox.mirror.tables import HAS_WORK, NEVER, PAST, PAST_LITERAL, mirror_lane, mirror_target, pds_host
+from outbox.mirror.tables import (
+    HAS_WORK,
+    NEVER,
+    PAST,
+    PAST_LITERAL,
+    host,
+    lane,
+    mirror_lane,
+    mirror_target,
+    pds_host,
+    target,
+)
 
-lane: Final = mirror_lane.c
-target: Final = mirror_target.c
-host: Final = pds_host.c
 _host_is_paused: Final = sa.func.coalesce(host.paused, sa.false())
 
 

@@ -64,6 +64,7 @@ pds_host = sa.Table(
     *_budget("blob"),
     *_failing(),
 )
+host: Final = pds_host.c
 
 mirror_lane = sa.Table(
     "mirror_lane",
@@ -94,6 +95,7 @@ mirror_lane = sa.Table(
     sa.Index("ix_mirror_lane_host", "host", "did"),
     sa.Index("ix_mirror_lane_probe", "probe_at"),
 )
+lane: Final = mirror_lane.c
 HAS_WORK: Final = sa.and_(
     mirror_lane.c.state == sa.literal_column(f"'{LaneState.READY}'"),
     sa.or_(
@@ -156,6 +158,7 @@ mirror_target = sa.Table(
     sa.Column("trace", sa.Text),
     sa.Index("ix_mirror_target_track_id", "subject_id"),
 )
+target: Final = mirror_target.c
 sa.Index(
     "uq_mirror_target_track_id",
     mirror_target.c.subject_id,
@@ -191,6 +194,7 @@ blob_job = sa.Table(
     *_failing(),
     sa.Column("cause", sa.Text),
 )
+upload: Final = blob_job.c
 UPLOAD: Final = "upload"
 """The kind of the jobs under which an account's uploads are made, one after the other (outbox/blobs/claim.py)."""
 IS_UPLOAD_OF_TARGET: Final = sa.and_(
@@ -270,6 +274,7 @@ delivery_attempt = sa.Table(
     sa.Index("ix_delivery_attempt_record", "did", "collection", "rkey", "gen", "id"),
     sqlite_autoincrement=True,
 )
+attempt: Final = delivery_attempt.c
 
 failure_cause = sa.Table(
     "failure_cause",

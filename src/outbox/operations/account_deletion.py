@@ -11,7 +11,16 @@ from aggregates.published import Subject
 from outbox.mirror.failure_causes import forget_samples
 from outbox.mirror.parking import PARKED, request_probe
 from outbox.mirror.states import LaneState, MirrorReason, MirrorState, TargetState
-from outbox.mirror.tables import NEVER, NO_FAILURES, PAST, delivery_attempt, mirror_lane, mirror_target
+from outbox.mirror.tables import (
+    NEVER,
+    NO_FAILURES,
+    PAST,
+    attempt,
+    lane,
+    mirror_lane,
+    mirror_target,
+    target,
+)
 from outbox.mirror.targets import DELETE, PUT, are_about, wake_lane
 from outbox.pds.verdict import Kind
 from outbox.relay.delivery import LATE_CREATE_WINDOW
@@ -19,10 +28,6 @@ from outbox.relay.journal import UnsentOutcome
 from outbox.relay.result import CLEAN
 from outbox.views.overview import AT_WORK, lane_of
 from outbox.views.status import IS_ACKED, REASON, STATE, TARGETS_AT_WORK
-
-target: Final = mirror_target.c
-lane: Final = mirror_lane.c
-attempt: Final = delivery_attempt.c
 
 IS_REMOVED: Final = sa.and_(target.desired_op == DELETE, IS_ACKED)
 WAS_WRITTEN: Final = sa.exists().where(

@@ -33,9 +33,11 @@ from outbox.mirror.tables import (
     PAST,
     SUBJECT,
     blob_job,
+    lane,
     mirror_lane,
     mirror_target,
     pds_host,
+    target,
 )
 from outbox.mirror.targets import are_about
 from outbox.views.failures import (
@@ -50,8 +52,6 @@ from outbox.views.status import IS_ACKED, IS_OF_NEWEST, TARGETS_AT_WORK
 T = TypeVar("T")
 RECORDS_PER_UNIT: Final = 500
 
-lane: Final = mirror_lane.c
-target: Final = mirror_target.c
 FAILED: Final = (TargetState.REJECTED, TargetState.BACKOFF)
 WAITS_FOR_ATTEMPT: Final = sa.or_(
     sa.and_(MAY_BE_FAILING, ~IS_ACKED, ~IS_OF_NEWEST, target.state.in_(FAILED)), UPLOAD_WAITS_FOR_ATTEMPT

@@ -28,7 +28,7 @@ from eventstore.prepared import Prepared
 from outbox.mirror.due import BACKFILL, CLASS, LIVE
 from outbox.mirror.hosts import HostReport
 from outbox.mirror.lanes import Lane
-from outbox.mirror.tables import delivery_attempt, mirror_lane, mirror_target
+from outbox.mirror.tables import attempt, mirror_lane, target
 from outbox.mirror.targets import PUT
 from outbox.pds.client import WRITE_TIMEOUT_SECONDS, RecordKey, RemoteUnknownError, write_of
 from outbox.pds.verdict import (
@@ -72,9 +72,6 @@ OF_LANE: Final = (*WITHOUT_EFFECT, Kind.PACED)
 """Answers that concern the whole lane."""
 REFUSED: Final = "batch: "
 """Before the name of the error, since it may be that of any record of the batch."""
-
-target: Final = mirror_target.c
-attempt: Final = delivery_attempt.c
 
 
 def next_batch(

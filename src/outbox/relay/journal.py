@@ -15,13 +15,11 @@ from eventstore.prepared import Prepared, among
 from eventstore.schema import UtcDateTime
 from eventstore.states import State
 from outbox.mirror.lanes import Lane, lock_lane
-from outbox.mirror.tables import delivery_attempt, mirror_lane, mirror_target
+from outbox.mirror.tables import attempt, delivery_attempt, mirror_lane, target
 from outbox.mirror.targets import CHANGE_TARGET, PUT, of_target
 from outbox.pds.client import RecordKey
 from outbox.pds.verdict import OK, PARKS, Kind, Verdict
 from outbox.relay.delivery_task import DeliveryTask
-
-attempt = delivery_attempt.c
 
 
 class UnsentOutcome(State):
@@ -228,7 +226,6 @@ FAILURES: Final = (*PARKS, Kind.REJECTED, Kind.BROKEN, Kind.BLOB_MISSING)
 """The failures that a person had to act on; outages, rate limits and changed swaps pass by themselves."""
 IDS_PER_STATEMENT: Final = 5000
 
-target: Final = mirror_target.c
 later: Final = delivery_attempt.alias("later")
 earlier: Final = delivery_attempt.alias("earlier")
 

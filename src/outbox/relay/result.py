@@ -15,7 +15,7 @@ from eventstore.states import State
 from eventstore.unit_of_work import UnitOfWork
 from outbox.mirror.lanes import Lane
 from outbox.mirror.states import MirrorReason, TargetState
-from outbox.mirror.tables import NEVER, NO_FAILURES, PAST, mirror_target
+from outbox.mirror.tables import NEVER, NO_FAILURES, PAST, target
 from outbox.mirror.targets import CHANGE_TARGET, IS_TARGET, PUT, of_target
 from outbox.pds.client import Remote
 from outbox.pds.verdict import Kind, Verdict
@@ -132,7 +132,6 @@ def log_result(lane: Lane, result: Result) -> None:
     logger.log(level, "settled", extra=facts)
 
 
-target = mirror_target.c
 CLEAN: Final[dict[str, Any]] = {
     "state": TargetState.IDLE,
     "reason": None,

@@ -8,7 +8,7 @@ from typing import Any, Final
 import sqlalchemy as sa
 
 from aggregates.published import Published
-from outbox.mirror.tables import mirror_lane, mirror_target
+from outbox.mirror.tables import mirror_lane, mirror_target, target
 from outbox.mirror.targets import PUT
 from outbox.pds.client import RecordKey
 from outbox.record.dag_cbor import Record, UnencodableError, decode, encode
@@ -16,7 +16,6 @@ from outbox.record.kind import GENERATION, RecordKind, RecordKinds
 from outbox.views.deliveries import deliveries
 from outbox.views.status import Mirror, mirrors
 
-target: Final = mirror_target.c
 _TARGET: Final = (
     sa.select(mirror_target, mirror_lane.c.host)
     .outerjoin(mirror_lane, mirror_lane.c.did == target.did)

@@ -9,7 +9,7 @@ import sqlalchemy as sa
 
 from eventstore.states import State
 from outbox.mirror.states import MirrorState
-from outbox.mirror.tables import delivery_attempt, mirror_target
+from outbox.mirror.tables import attempt, delivery_attempt, mirror_target, target
 from outbox.pds.verdict import Kind
 from outbox.relay.journal import ACKNOWLEDGING, UnsentOutcome
 from outbox.views.status import Mirror
@@ -23,8 +23,6 @@ class EventStatus(State):
     NONE = "none", "it changes nothing in the record"
 
 
-target = mirror_target.c
-attempt: Final = delivery_attempt.c
 OF_SUBJECT: Final = delivery_attempt.join(
     mirror_target,
     sa.and_(

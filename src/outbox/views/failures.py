@@ -16,6 +16,7 @@ from outbox.mirror.tables import (
     blob_job,
     mirror_lane,
     mirror_target,
+    target,
 )
 from outbox.views.status import (
     BLOB_WANTED,
@@ -32,7 +33,6 @@ from outbox.views.status import (
     with_ids,
 )
 
-target: Final = mirror_target.c
 Place = tuple[int, str, int]
 """Where a page ended: the id and the kind of a subject, and 1 after a former record of it."""
 

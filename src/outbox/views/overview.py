@@ -12,13 +12,9 @@ from eventstore.untrusted import is_storable
 from outbox.mirror.due import host_open_at, is_open, lane_backfill_at, lane_due_at, latest_of
 from outbox.mirror.observe_only import is_observed
 from outbox.mirror.states import BreakerState, LaneState, MirrorReason, MirrorState
-from outbox.mirror.tables import NEVER_LITERAL, mirror_lane, mirror_target, pds_host
+from outbox.mirror.tables import NEVER_LITERAL, host, lane, mirror_lane, pds_host, target
 from outbox.mirror.targets import DELETE
 from outbox.views.status import IS_PAUSED, STATE, TARGETS_AT_WORK
-
-lane: Final = mirror_lane.c
-target: Final = mirror_target.c
-host: Final = pds_host.c
 
 _HOST_FAILS: Final = sa.func.coalesce(host.failures > 0, sa.false())
 IS_PDS_AWAY: Final = sa.or_(

@@ -20,16 +20,15 @@ from outbox.mirror.tables import (
     IS_UPLOAD_OF_TARGET,
     PAST,
     blob_job,
+    host,
+    lane,
     mirror_lane,
     mirror_target,
     pds_host,
+    target,
 )
 from outbox.mirror.targets import DELETE
 from outbox.pds.client import RecordKey
-
-target = mirror_target.c
-lane = mirror_lane.c
-host = pds_host.c
 
 MAX_SAMPLED: Final = 1_000
 DATED: Final = frozenset({MirrorReason.BACKOFF, MirrorReason.PACED, MirrorReason.VERIFYING})

@@ -10,7 +10,7 @@ import sqlalchemy as sa
 
 from eventstore.event_log import EventLog
 from outbox.mirror.due import is_open
-from outbox.mirror.tables import FEW_ROWS, delivery_attempt, mirror_target
+from outbox.mirror.tables import FEW_ROWS, attempt, mirror_target, target
 from outbox.mirror.targets import PUT
 from outbox.pds.client import RecordKey
 from outbox.record.kind import RecordKinds
@@ -19,8 +19,6 @@ from outbox.relay.journal import UnsentOutcome
 
 SAMPLED_RECORDS: Final = 50
 
-target = mirror_target.c
-attempt = delivery_attempt.c
 _WRITTEN: Final = sa.select(
     mirror_target, target.subject_id.label("subject_id"), is_open().label("is_open")
 ).where(

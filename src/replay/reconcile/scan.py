@@ -21,7 +21,7 @@ from outbox.mirror.hosts import LEFT_ALONE, is_open_for_backfill
 from outbox.mirror.parking import request_probe
 from outbox.mirror.requeue import reverify
 from outbox.mirror.states import LaneState
-from outbox.mirror.tables import PAST, mirror_lane, mirror_target, pds_host, repo_scan
+from outbox.mirror.tables import PAST, lane, mirror_lane, mirror_target, pds_host, repo_scan
 from outbox.mirror.targets import upsert
 from outbox.pds.client import REPO_NOT_FOUND, RemoteUnknownError
 from outbox.pds.verdict import Kind, Verdict
@@ -166,7 +166,6 @@ class Scan:
 
 # Built once (CONTRIBUTING.md).
 
-lane: Final = mirror_lane.c
 _SCANNED_AT: Final = sa.func.coalesce(repo_scan.c.scanned_at, PAST)
 IS_SCANNED: Final = sa.and_(
     lane.state.in_(

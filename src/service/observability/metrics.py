@@ -33,7 +33,7 @@ from outbox.mirror.due import is_open
 from outbox.mirror.hosts import breaker_state
 from outbox.mirror.observe_only import observed_account
 from outbox.mirror.states import BreakerState, MirrorState
-from outbox.mirror.tables import mirror_lane, mirror_target, pds_host
+from outbox.mirror.tables import host, lane, mirror_lane, pds_host, target
 from outbox.pds.verdict import LANE_ERRORS, RECORD_ERRORS, Verdict
 from outbox.ports import RelayMetrics
 from outbox.relay.result import Outcome, Result
@@ -47,10 +47,6 @@ from service.observability.subscribers import lanes_stalled_since, subscriber_ro
 MAX_HOSTS: Final = 100
 """Hosts that one gauge names: those with the least budget left, or with an open breaker."""
 WORK_CLASSES: Final = ("delete", "edit", "backfill", "blob")
-
-lane: Final = mirror_lane.c
-target: Final = mirror_target.c
-host: Final = pds_host.c
 
 
 def gauge(name: str, what: str, labels: Sequence[str], samples: Iterable[Sequence[Any]]) -> GaugeMetricFamily:

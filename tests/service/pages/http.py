@@ -7,8 +7,9 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any, Final
 
+from aggregates.errors import wording
 from api.app import create_app
-from api.error_responses import REPLIES, codes_by_status, worded, wording
+from api.error_responses import REPLIES, codes_by_status, worded
 from api.middleware.http_layer import FIELDS_BYTES, HEADERS_BYTES, PATIENCE_SECONDS, SLOWEST, URL_BYTES
 from api.openapi import ERROR_EXAMPLES
 from api.pipeline.concurrency import MAX_CONCURRENT_UPLOADS

@@ -19,10 +19,7 @@ from eventstore.states import State
 from outbox.firehose.cursors import streams
 from outbox.mirror.due import is_open
 from outbox.mirror.states import LaneState, MirrorState, TargetState
-from outbox.mirror.tables import (
-    IS_TROUBLED,
-    mirror_target,
-)
+from outbox.mirror.tables import IS_TROUBLED, target
 from outbox.views.overview import CLASS
 from outbox.views.status import IS_SAMPLED, STATE, TARGETS_AT_WORK
 from projections.history import history
@@ -170,7 +167,6 @@ def _firehose(services: Services, connection: sa.Connection, now: datetime) -> F
     )
 
 
-target: Final = mirror_target.c
 NEEDED: Final[Mapping[str, sa.ColumnElement[bool]]] = {
     MirrorState.HELD: target.state == TargetState.HELD,
     MirrorState.DETACHED: target.detached,
