@@ -22,14 +22,11 @@ from outbox.mirror.tables import (
     HAS_LIVE_WORK,
     NEVER_LITERAL,
     PAST_LITERAL,
-    mirror_lane,
-    mirror_target,
+    lane,
     pds_host,
+    target,
 )
 from outbox.mirror.targets import DELETE
-
-lane_columns: Final = mirror_lane.c
-target_columns: Final = mirror_target.c
 
 
 class latest_of(FunctionElement[datetime]):  # noqa: N801 - reads as the function that it is
@@ -47,13 +44,13 @@ def _greatest(element: latest_of, compiler: SQLCompiler, **options: Any) -> str:
 
 def lane_due_at() -> sa.ColumnElement[datetime]:
     """Return when a lane may be claimed for live work, by its own columns."""
-    columns = lane_columns
+    columns = lane
     return latest_of(columns.due_at, columns.debounced_until, columns.not_before, columns.paced_until)
 
 
 def lane_backfill_at() -> sa.ColumnElement[datetime]:
     """Return when a lane may be claimed for backfill, by its own columns: at its host's `backfill_after` at the earliest."""
-    columns = lane_columns
+    columns = lane
     return latest_of(columns.backfill_at, columns.backfill_after, columns.not_before, columns.paced_until)
 
 
@@ -70,17 +67,17 @@ _REJECTED, _HELD, DELETE_LITERAL = (
 def is_open() -> sa.ColumnElement[bool]:
     """Whether a target has something that the relay can send."""
     return sa.and_(
-        target_columns.desired_gen > target_columns.acked_gen,
-        sa.or_(target_columns.state != _REJECTED, target_columns.failed_gen < target_columns.desired_gen),
+        target.desired_gen > target.acked_gen,
+        sa.or_(target.state != _REJECTED, target.failed_gen < target.desired_gen),
         sa.or_(
             sa.and_(  # the new record is confirmed, and no other client changed the former one
-                target_columns.former,
-                target_columns.cleared_gen >= target_columns.desired_gen,
-                sa.or_(target_columns.state != _HELD, target_columns.failed_gen < target_columns.desired_gen),
+                target.former,
+                target.cleared_gen >= target.desired_gen,
+                sa.or_(target.state != _HELD, target.failed_gen < target.desired_gen),
             ),
             # the owner's delete is sent even if another client changed the record
-            sa.and_(~target_columns.former, target_columns.desired_op == DELETE_LITERAL),
-            sa.and_(~target_columns.former, target_columns.state != _HELD, ~target_columns.detached),
+            sa.and_(~target.former, target.desired_op == DELETE_LITERAL),
+            sa.and_(~target.former, target.state != _HELD, ~target.detached),
         ),
     )
 
@@ -91,23 +88,19 @@ def target_due_at() -> sa.ColumnElement[datetime]:
     A newer generation does not wait for the failures of an older one; where nothing is to be sent, it is due for
     verification at `look_at`.
     """
-    failed = target_columns.failed_gen == target_columns.desired_gen
-    return sa.case(
-        (~is_open(), target_columns.look_at), (failed, target_columns.not_before), else_=PAST_LITERAL
-    )
+    failed = target.failed_gen == target.desired_gen
+    return sa.case((~is_open(), target.look_at), (failed, target.not_before), else_=PAST_LITERAL)
 
 
 LIVE, VERIFY, BACKFILL = (sa.literal_column(str(number), sa.Integer) for number in range(3))
 """Classes of work, the most urgent first."""
-CLASS: Final[sa.ColumnElement[int]] = sa.case(
-    (target_columns.backfill, BACKFILL), (~is_open(), VERIFY), else_=LIVE
-)
+CLASS: Final[sa.ColumnElement[int]] = sa.case((target.backfill, BACKFILL), (~is_open(), VERIFY), else_=LIVE)
 _FAILURES: Final = sa.case(
-    (target_columns.failed_gen == target_columns.desired_gen, target_columns.attempts),
+    (target.failed_gen == target.desired_gen, target.attempts),
     else_=sa.literal_column("0"),
 )
 """How often the newest generation failed: a record that always fails goes behind its siblings."""
-ORDER: Final = (CLASS, _FAILURES, target_columns.desired_op != DELETE_LITERAL, target_columns.desired_gen)
+ORDER: Final = (CLASS, _FAILURES, target.desired_op != DELETE_LITERAL, target.desired_gen)
 
 COMES_DUE: Final = target_due_at() < NEVER_LITERAL
 """True for targets that are due now or at a known time: the condition of the index that is in their order."""
@@ -117,24 +110,24 @@ for _name, _at, _which in (
 ):
     sa.Index(
         f"ix_mirror_lane_{_name}",
-        lane_columns.host,
+        lane.host,
         Grouping(_at),
-        lane_columns.did,
+        lane.did,
         sqlite_where=_which,
         postgresql_where=_which,
     )
 sa.Index(
     "ix_mirror_target_next",
-    target_columns.did,
+    target.did,
     *map(Grouping, ORDER[:-1]),  # PostgreSQL wants brackets around an expression
-    target_columns.desired_gen,
+    target.desired_gen,
     sqlite_where=COMES_DUE,
     postgresql_where=COMES_DUE,
 )
 sa.Index(
     "ix_mirror_target_due",
-    target_columns.did,
-    target_columns.backfill,
+    target.did,
+    target.backfill,
     Grouping(target_due_at()),
     sqlite_where=CONCERNS_RELAY,
     postgresql_where=CONCERNS_RELAY,

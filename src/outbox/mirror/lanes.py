@@ -16,7 +16,7 @@ from eventstore.errors import LeaseLostError
 from eventstore.jobs.table import IS_LEASED, job
 from eventstore.prepared import Prepared
 from eventstore.schema import UtcDateTime
-from outbox.mirror.due import lane_columns, latest_of, target_columns, target_due_at
+from outbox.mirror.due import latest_of, target_due_at
 from outbox.mirror.states import BreakerState, LaneState
 from outbox.mirror.tables import (
     CONCERNS_RELAY,
@@ -30,7 +30,9 @@ from outbox.mirror.tables import (
     mirror_lane,
     mirror_target,
     pds_host,
+    target,
 )
+from outbox.mirror.tables import lane as lane_columns
 
 PROBE_CLEARED: Final[dict[str, Any]] = {"probe_at": NEVER, "probes": 0, "missing_since": NEVER}
 """The columns of a lane whose account is known to be at its host."""
@@ -156,7 +158,7 @@ _LOCK: Final = Prepared(lambda dialect: with_now(sa.select(_HELD_LANE), is_sqlit
 
 
 def _earliest_from_now(which: sa.ColumnElement[bool]) -> sa.ColumnElement[datetime]:
-    these = (target_columns.did == sa.bindparam("did"), CONCERNS_RELAY, which)
+    these = (target.did == sa.bindparam("did"), CONCERNS_RELAY, which)
     earliest = sa.select(target_due_at()).where(*these).order_by(target_due_at()).limit(1).scalar_subquery()
     return latest_of(sa.func.coalesce(earliest, NEVER_LITERAL), sa.bindparam("now", type_=UtcDateTime))
 
@@ -166,8 +168,8 @@ _RELEASE: Final = Prepared(
         sa.update(mirror_lane)
         .where(lane_columns.did == sa.bindparam("did"))
         .values(
-            due_at=_earliest_from_now(~target_columns.backfill),
-            backfill_at=_earliest_from_now(target_columns.backfill),
+            due_at=_earliest_from_now(~target.backfill),
+            backfill_at=_earliest_from_now(target.backfill),
             lease_owner=sa.null(),
             lease_until=PAST_LITERAL,
             last_success_at=sa.func.coalesce(
@@ -253,7 +255,7 @@ def _resuming(dialect: str) -> list[sa.Executable]:
         known_host.on_conflict_do_nothing(),  # takes no lock on an existing row: a sign-in that hangs stops no claim
         lane,
         sa.update(mirror_target)
-        .where(target_columns.did == did, CONCERNS_RELAY, target_columns.not_before > PAST)
+        .where(target.did == did, CONCERNS_RELAY, target.not_before > PAST)
         .values(not_before=PAST),
         sa.update(job)
         .where(*_UPLOADING)

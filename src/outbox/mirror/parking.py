@@ -13,10 +13,10 @@ import sqlalchemy as sa
 
 from eventstore.database import Database
 from eventstore.schema import UtcDateTime
-from outbox.mirror.due import host_open_at, is_open, lane_columns, lane_due_at, target_columns
+from outbox.mirror.due import host_open_at, is_open, lane_due_at
 from outbox.mirror.lanes import PROBE_CLEARED, Lane, record_failing
 from outbox.mirror.states import PROBED, LaneState
-from outbox.mirror.tables import HAS_LIVE_WORK, NEVER, NO_FAILURES, mirror_lane, pds_host
+from outbox.mirror.tables import HAS_LIVE_WORK, NEVER, NO_FAILURES, lane, mirror_lane, pds_host, target
 from outbox.mirror.targets import DELETE
 from outbox.pds.verdict import Kind
 
@@ -66,8 +66,8 @@ def park(
     if kind is Kind.FULL and connection.scalar(_HAS_NEWER_DELETE, {"of_did": did, "tried": tried}):
         return
     state, first_pause = PARKING[kind]
-    works = sa.and_(lane_columns.did == did, lane_columns.state == LaneState.READY)
-    probes = connection.scalar(sa.select(lane_columns.probes).where(works))
+    works = sa.and_(lane.did == did, lane.state == LaneState.READY)
+    probes = connection.scalar(sa.select(lane.probes).where(works))
     if probes is None:
         return
     changed: dict[str, Any] = {"state": state, "probe_at": NEVER}
@@ -75,16 +75,16 @@ def park(
         pauses = probes + first_pause
         changed["probe_at"] = now if pauses < 0 else now + probe_pause(pauses)
         changed["probes"] = probes + 1
-    ours = lane_columns.lease_owner == run.owner if run is not None else sa.true()
+    ours = lane.lease_owner == run.owner if run is not None else sa.true()
     if connection.execute(sa.update(mirror_lane).where(works, ours).values(changed)).rowcount:
         record_failing(connection, did, now, error)
 
 
 _HAS_NEWER_DELETE: Final = sa.select(
     sa.exists().where(
-        target_columns.did == sa.bindparam("of_did"),
-        *(target_columns.desired_op == DELETE, target_columns.desired_gen > sa.bindparam("tried")),
-        *(~target_columns.backfill, is_open(), target_columns.failed_gen < target_columns.desired_gen),
+        target.did == sa.bindparam("of_did"),
+        *(target.desired_op == DELETE, target.desired_gen > sa.bindparam("tried")),
+        *(~target.backfill, is_open(), target.failed_gen < target.desired_gen),
     )
 )
 
@@ -99,12 +99,12 @@ def clear_probe(connection: sa.Connection, did: str, **columns: Any) -> None:
 
 _CLEAR_PROBE: Final = (
     sa.update(mirror_lane)
-    .where(lane_columns.did == sa.bindparam("of_did"))
+    .where(lane.did == sa.bindparam("of_did"))
     .values(
         {
             name: sa.case(
-                (lane_columns.state == LaneState.READY, sa.literal(value, lane_columns[name].type)),
-                else_=lane_columns[name],
+                (lane.state == LaneState.READY, sa.literal(value, lane[name].type)),
+                else_=lane[name],
             )
             for name, value in (PROBE_CLEARED | NO_FAILURES).items()
         }
@@ -121,10 +121,10 @@ def request_probe(
 ) -> None:
     """Probe the account of a lane in one of these states, at that time at the latest."""
     here = sa.and_(
-        lane_columns.did == did,
-        lane_columns.host != "",
-        lane_columns.state.in_(states),
-        lane_columns.probe_at > at,
+        lane.did == did,
+        lane.host != "",
+        lane.state.in_(states),
+        lane.probe_at > at,
     )
     connection.execute(sa.update(mirror_lane).where(here).values(probe_at=at))
 
@@ -148,13 +148,11 @@ def schedule_overdue_probes(database: Database) -> list[str]:
 _CLOSED: Final = sa.select(pds_host.c.host).where(
     ~pds_host.c.paused, host_open_at() > sa.bindparam("now", type_=UtcDateTime)
 )
-_OVERDUE: Final = sa.select(lane_columns.did).where(
-    lane_columns.host.in_(sa.bindparam("closed", expanding=True)),
+_OVERDUE: Final = sa.select(lane.did).where(
+    lane.host.in_(sa.bindparam("closed", expanding=True)),
     HAS_LIVE_WORK,
-    lane_columns.probe_at >= NEVER,
+    lane.probe_at >= NEVER,
     lane_due_at() <= sa.bindparam("before", type_=UtcDateTime),
 )
 _OVERDUE_PAGE: Final = _OVERDUE.limit(LANES_PER_PAGE).with_for_update(skip_locked=True)
-_SCHEDULE_PROBES: Final = sa.update(mirror_lane).where(
-    lane_columns.did.in_(sa.bindparam("of_dids", expanding=True))
-)
+_SCHEDULE_PROBES: Final = sa.update(mirror_lane).where(lane.did.in_(sa.bindparam("of_dids", expanding=True)))

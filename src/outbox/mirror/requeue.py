@@ -8,25 +8,35 @@ import sqlalchemy as sa
 
 from aggregates.published import Subject
 from eventstore.database import Database
-from outbox.mirror.due import is_open, lane_columns, target_columns, target_due_at
+from outbox.mirror.due import is_open, target_due_at
 from outbox.mirror.lanes import change_lane
 from outbox.mirror.parking import PARKED, request_probe, schedule_overdue_probes
 from outbox.mirror.states import MirrorReason, TargetState
-from outbox.mirror.tables import CONCERNS_RELAY, NEVER, PAST, blob_job, mirror_lane, mirror_target, repo_scan
+from outbox.mirror.tables import (
+    CONCERNS_RELAY,
+    NEVER,
+    PAST,
+    blob_job,
+    lane,
+    mirror_lane,
+    mirror_target,
+    repo_scan,
+    target,
+)
 from outbox.mirror.targets import are_about, is_about, wake_lane
 
 
 def retry(connection: sa.Connection, did: str, kind: str, subject_id: int, now: datetime) -> None:
     """Make the record and its lane due at once, even if it was rejected; a parked account is probed first."""
     wake_lane(connection, did, now)
-    connection.execute(sa.update(mirror_lane).where(lane_columns.did == did).values(not_before=PAST))
+    connection.execute(sa.update(mirror_lane).where(lane.did == did).values(not_before=PAST))
     request_probe(connection, did, now, PARKED)
     connection.execute(
         sa.update(mirror_target)
         .where(
-            target_columns.did == did,
+            target.did == did,
             *is_about(mirror_target, kind, subject_id),
-            target_columns.state.not_in((TargetState.HELD, TargetState.BLOB)),
+            target.state.not_in((TargetState.HELD, TargetState.BLOB)),
         )
         .values(not_before=PAST, failed_gen=0, backfill=False)
     )
@@ -47,7 +57,7 @@ def queue_as_backfill(connection: sa.Connection, did: str, subjects: Iterable[Su
     _wake_behind_live(connection, did, now)
     marked = 0
     for some in are_about(subjects):
-        these = (target_columns.did == did, some, is_open())
+        these = (target.did == did, some, is_open())
         marked += connection.execute(sa.update(mirror_target).where(*these).values(backfill=True)).rowcount
     return marked
 
@@ -58,7 +68,7 @@ def create_again(connection: sa.Connection, did: str, subjects: Iterable[Subject
     Their last CIDs are kept, since a record that was taken down reads as absent, too.
     """
     for some in are_about(subjects):
-        these = (target_columns.did == did, some, ~target_columns.former)
+        these = (target.did == did, some, ~target.former)
         connection.execute(sa.update(mirror_target).where(*these).values(observed_body=None))
 
 
@@ -69,19 +79,17 @@ def reverify(connection: sa.Connection, subjects: Iterable[Subject], now: dateti
     flight, which may have read or written before the report. Lanes are locked before targets, in one order, as
     everywhere.
     """
-    in_flight = sa.exists().where(lane_columns.did == target_columns.did, lane_columns.lease_until > now)
-    sleeps = sa.and_(~is_open(), target_columns.look_at > now)
+    in_flight = sa.exists().where(lane.did == target.did, lane.lease_until > now)
+    sleeps = sa.and_(~is_open(), target.look_at > now)
     for some in are_about(subjects):
         these = sa.and_(some, sa.or_(in_flight, sleeps))
-        for did in sorted(connection.scalars(sa.select(target_columns.did).where(these).distinct())):
+        for did in sorted(connection.scalars(sa.select(target.did).where(these).distinct())):
             _verify_behind_live(connection, did, these, now)
 
 
 def reverify_account(connection: sa.Connection, did: str, now: datetime) -> None:
     """Have the relay verify all records of an account that its PDS has confirmed."""
-    _verify_behind_live(
-        connection, did, sa.and_(target_columns.acked_gen > 0, target_columns.look_at > now), now
-    )
+    _verify_behind_live(connection, did, sa.and_(target.acked_gen > 0, target.look_at > now), now)
 
 
 def _verify_behind_live(
@@ -89,18 +97,18 @@ def _verify_behind_live(
 ) -> None:
     _wake_behind_live(connection, did, now)
     # what is to be sent keeps its class
-    can_wait = sa.case((is_open(), target_columns.backfill), else_=sa.true())
+    can_wait = sa.case((is_open(), target.backfill), else_=sa.true())
     # what the old collection's record kept from being restored is tried again: that record may be gone
-    is_kept_out = target_columns.reason == MirrorReason.MIGRATION_NEEDED
-    failed_gen = sa.case((is_kept_out, 0), else_=target_columns.failed_gen)
-    these = sa.update(mirror_target).where(target_columns.did == did, which)
+    is_kept_out = target.reason == MirrorReason.MIGRATION_NEEDED
+    failed_gen = sa.case((is_kept_out, 0), else_=target.failed_gen)
+    these = sa.update(mirror_target).where(target.did == did, which)
     connection.execute(these.values(look_at=now, backfill=can_wait, failed_gen=failed_gen))
 
 
 def _wake_behind_live(connection: sa.Connection, did: str, now: datetime) -> None:
     """Make the lane due for what can wait, and lock its row, so that a lane run that ends now cannot undo that."""
-    due_at = sa.case((lane_columns.backfill_at > now, now), else_=lane_columns.backfill_at)
-    connection.execute(sa.update(mirror_lane).where(lane_columns.did == did).values(backfill_at=due_at))
+    due_at = sa.case((lane.backfill_at > now, now), else_=lane.backfill_at)
+    connection.execute(sa.update(mirror_lane).where(lane.did == did).values(backfill_at=due_at))
 
 
 def rescan(connection: sa.Connection, did_or_host: str) -> None:
@@ -108,7 +116,7 @@ def rescan(connection: sa.Connection, did_or_host: str) -> None:
 
     A repo without a scan is due anyway, and one that was reset is not written again.
     """
-    of_host = sa.select(lane_columns.did).where(lane_columns.host == did_or_host)
+    of_host = sa.select(lane.did).where(lane.host == did_or_host)
     which = sa.or_(repo_scan.c.did == did_or_host, repo_scan.c.did.in_(of_host))
     scanned = sa.or_(repo_scan.c.rev.is_not(None), repo_scan.c.scanned_at > PAST)
     connection.execute(sa.update(repo_scan).where(which, scanned).values(rev=None, scanned_at=PAST))
@@ -135,12 +143,12 @@ def wake_stuck_lanes(database: Database) -> list[str]:
 
 
 _ASLEEP: Final = (
-    sa.select(lane_columns.did)
+    sa.select(lane.did)
     .distinct()
-    .join(mirror_target, target_columns.did == lane_columns.did)
+    .join(mirror_target, target.did == lane.did)
     .where(
         CONCERNS_RELAY,
         target_due_at() < NEVER,
-        sa.case((target_columns.backfill, lane_columns.backfill_at), else_=lane_columns.due_at) >= NEVER,
+        sa.case((target.backfill, lane.backfill_at), else_=lane.due_at) >= NEVER,
     )
 )

@@ -14,7 +14,6 @@ from eventstore.database import Database
 from eventstore.jobs import queue
 from eventstore.jobs.kinds import Job, Kind, Outcome, Wanted
 from eventstore.jobs.table import job
-from outbox.mirror.due import lane_columns
 from outbox.mirror.hosts import PacedPds
 from outbox.mirror.lanes import (
     NO_LIMITS,
@@ -26,7 +25,7 @@ from outbox.mirror.lanes import (
 from outbox.mirror.parking import PROBE_AFTER_FAILING, probe_pause
 from outbox.mirror.requeue import reverify_account
 from outbox.mirror.states import LaneState
-from outbox.mirror.tables import NEVER, NO_FAILURES, PAST, mirror_lane, pds_host
+from outbox.mirror.tables import NEVER, NO_FAILURES, PAST, lane, mirror_lane, pds_host
 from outbox.pds.client import AccountStatus
 from outbox.ports import Directory, DirectoryUnavailableError
 from outbox.threads import in_thread
@@ -52,13 +51,11 @@ def request_due(database: Database) -> None:
 
     A host that may not be sent requests now stops none: directories say where its accounts are.
     """
-    known = sa.exists().where(job.c.kind == PROBE, job.c.subject == lane_columns.did)
+    known = sa.exists().where(job.c.kind == PROBE, job.c.subject == lane.did)
     with database.read_committed() as connection:  # an idle worker writes nothing
-        is_due = (lane_columns.probe_at <= database.now(connection), ~lane_columns.paused, ~pds_host.c.paused)
-        due = sa.select(lane_columns.did, lane_columns.host).join(
-            pds_host, pds_host.c.host == lane_columns.host
-        )
-        these = due.where(*is_due, ~known).order_by(lane_columns.probe_at, lane_columns.did)
+        is_due = (lane.probe_at <= database.now(connection), ~lane.paused, ~pds_host.c.paused)
+        due = sa.select(lane.did, lane.host).join(pds_host, pds_host.c.host == lane.host)
+        these = due.where(*is_due, ~known).order_by(lane.probe_at, lane.did)
         rows = connection.execute(these.limit(MAX_REQUESTED)).all()
     if rows:
         with database.write() as connection:
@@ -68,9 +65,9 @@ def request_due(database: Database) -> None:
 
 def probed_lane(database: Database, did: str) -> Any | None:
     with database.read_committed() as connection:
-        is_due = (lane_columns.probe_at <= database.now(connection), ~lane_columns.paused)
-        lane = sa.select(lane_columns.did, lane_columns.host, lane_columns.state, lane_columns.probe_at)
-        return connection.execute(lane.where(lane_columns.did == did, *is_due)).one_or_none()
+        is_due = (lane.probe_at <= database.now(connection), ~lane.paused)
+        found = sa.select(lane.did, lane.host, lane.state, lane.probe_at)
+        return connection.execute(found.where(lane.did == did, *is_due)).one_or_none()
 
 
 def settle_probe(database: Database, claimed: Job, probe: Any, found: AccountStatus, host: str = "") -> None:
@@ -79,7 +76,7 @@ def settle_probe(database: Database, claimed: Job, probe: Any, found: AccountSta
     Raises LeaseLostError when another process has claimed the job since.
     """
     with database.write() as connection:
-        locked = sa.select(mirror_lane).where(lane_columns.did == probe.did).with_for_update()
+        locked = sa.select(mirror_lane).where(lane.did == probe.did).with_for_update()
         row = connection.execute(locked).one_or_none()
         queue.require_held(connection, claimed)
         if row is None or (row.host, row.state, row.probe_at) != (probe.host, probe.state, probe.probe_at):

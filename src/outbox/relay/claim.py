@@ -21,7 +21,7 @@ import sqlalchemy as sa
 from eventstore.database import Database, with_now
 from eventstore.prepared import Prepared, pipelined
 from eventstore.schema import UtcDateTime
-from outbox.mirror.due import host_open_at, lane_backfill_at, lane_columns, lane_due_at, latest_of
+from outbox.mirror.due import host_open_at, lane_backfill_at, lane_due_at, latest_of
 from outbox.mirror.hosts import failed_last, lanes_at_once
 from outbox.mirror.lanes import Lane
 from outbox.mirror.observe_only import is_observed
@@ -33,6 +33,7 @@ from outbox.mirror.tables import (
     NEVER,
     NEVER_LITERAL,
     PAST,
+    lane,
     mirror_lane,
     pds_host,
     was_leased,
@@ -146,17 +147,17 @@ def _claim_of_host(connection: sa.Connection, host: Any, now: datetime, capacity
 _NOW: Final = sa.bindparam("now", type_=UtcDateTime)
 _ONE: Final[sa.ColumnElement[Any]] = sa.literal_column("1")
 _host: Final = pds_host.c
-_IS_DUE: Final = (lane_columns.lease_until <= _NOW, ~is_observed())
+_IS_DUE: Final = (lane.lease_until <= _NOW, ~is_observed())
 _LIVE: Final = (HAS_LIVE_WORK, lane_due_at() <= _NOW, *_IS_DUE)
 _BACKFILL: Final = (HAS_BACKFILL, lane_backfill_at() <= _NOW, lane_due_at() > _NOW, *_IS_DUE)
 
 
 def _hosts_with(work: sa.ColumnElement[bool]) -> sa.Select[Any]:
     """Select the hosts that have lanes with this work, one step in the index for each."""
-    first = sa.select(lane_columns.host).where(work).order_by(lane_columns.host).limit(_ONE).scalar_subquery()
+    first = sa.select(lane.host).where(work).order_by(lane.host).limit(_ONE).scalar_subquery()
     found = sa.select(first.label("host")).cte(recursive=True)
-    following = sa.select(lane_columns.host).where(work, lane_columns.host > found.c.host)
-    next_one = following.order_by(lane_columns.host).limit(_ONE).correlate(found).scalar_subquery()
+    following = sa.select(lane.host).where(work, lane.host > found.c.host)
+    next_one = following.order_by(lane.host).limit(_ONE).correlate(found).scalar_subquery()
     found = found.union_all(sa.select(next_one).where(found.c.host.is_not(None)))
     return sa.select(found.c.host).where(found.c.host.is_not(None))
 
@@ -169,7 +170,7 @@ _HOSTS: Final = pds_host.join(
 
 def _first(at: sa.ColumnElement[datetime], *which: sa.ColumnElement[bool]) -> sa.ColumnElement[Any]:
     """The first of these times among a host's lanes: a step in the index, and one for each lane that is leased."""
-    of_host = sa.select(at).where(lane_columns.host == _host.host, *which)
+    of_host = sa.select(at).where(lane.host == _host.host, *which)
     return of_host.order_by(at).limit(_ONE).correlate(pds_host).scalar_subquery()
 
 
@@ -178,7 +179,7 @@ _AT_ONCE: Final = sa.case(
 )
 _UNDER_WAY: Final = (
     sa.select(sa.func.count())
-    .where(lane_columns.host == _host.host, lane_columns.lease_until > _NOW, was_leased())
+    .where(lane.host == _host.host, lane.lease_until > _NOW, was_leased())
     .correlate(pds_host)
     .scalar_subquery()
 )
@@ -212,21 +213,21 @@ _HOST: Final = Prepared(
         is_sqlite=dialect == "sqlite",
     )
 )
-_OF_HOST: Final = lane_columns.host == sa.bindparam("host")
+_OF_HOST: Final = lane.host == sa.bindparam("host")
 _BUSY: Final = Prepared(
     lambda _: sa.select(
         sa.func.count().label("lanes"),
-        sa.func.count(sa.case((lane_columns.is_backfill, 1))).label("backfill"),
-    ).where(_OF_HOST, lane_columns.lease_until > _NOW, was_leased())
+        sa.func.count(sa.case((lane.is_backfill, 1))).label("backfill"),
+    ).where(_OF_HOST, lane.lease_until > _NOW, was_leased())
 )
 
 
 def _next(at: sa.ColumnElement[datetime], which: Sequence[sa.ColumnElement[bool]]) -> Prepared:
     return Prepared(
         lambda _: (
-            sa.select(lane_columns.did)
+            sa.select(lane.did)
             .where(_OF_HOST, *which)
-            .order_by(at, lane_columns.did)
+            .order_by(at, lane.did)
             .limit(sa.bindparam("room", type_=sa.Integer))
             .with_for_update(skip_locked=True, of=mirror_lane)
         )
@@ -238,9 +239,9 @@ _NEXT_BACKFILL: Final = _next(lane_backfill_at(), _BACKFILL)
 _LEASE: Final = Prepared(
     lambda _: (
         sa.update(mirror_lane)
-        .where(lane_columns.did == sa.bindparam("did"))
-        .values(lease_epoch=lane_columns.lease_epoch + 1)
-        .returning(lane_columns.did, lane_columns.lease_epoch)
+        .where(lane.did == sa.bindparam("did"))
+        .values(lease_epoch=lane.lease_epoch + 1)
+        .returning(lane.did, lane.lease_epoch)
     ),
     ("lease_owner", "lease_until", "debounced_until", "is_backfill"),
 )
@@ -270,7 +271,7 @@ _FREE_LANES: Final = (
 LONGEST_DUE: Final = sa.select(_FREE_LANES.c.live)
 """When the first lane that no relay has leased may be claimed for live work, or might have been."""
 _LEASED_UNTIL: Final = (
-    sa.select(sa.func.min(lane_columns.lease_until)).where(was_leased(), HAS_WORK).scalar_subquery()
+    sa.select(sa.func.min(lane.lease_until)).where(was_leased(), HAS_WORK).scalar_subquery()
 )
 _DUE: Final = Prepared(
     lambda dialect: with_now(
@@ -300,14 +301,12 @@ def release_of_ended(database: Database, has_ended: HasEnded) -> int:
     return released
 
 
-_OWNERS: Final = (
-    sa.select(lane_columns.lease_owner).where(was_leased(), lane_columns.lease_owner.is_not(None)).distinct()
-)
-_THEIRS: Final = sa.select(lane_columns.did).where(
-    was_leased(), lane_columns.lease_owner.in_(sa.bindparam("owners", expanding=True))
+_OWNERS: Final = sa.select(lane.lease_owner).where(was_leased(), lane.lease_owner.is_not(None)).distinct()
+_THEIRS: Final = sa.select(lane.did).where(
+    was_leased(), lane.lease_owner.in_(sa.bindparam("owners", expanding=True))
 )
 _RELEASE: Final = (
     sa.update(mirror_lane)
-    .where(lane_columns.did.in_(_THEIRS.with_for_update(skip_locked=True)))
+    .where(lane.did.in_(_THEIRS.with_for_update(skip_locked=True)))
     .values(lease_owner=None, lease_until=PAST)
 )

@@ -10,9 +10,9 @@ from typing import Any, Final
 
 import sqlalchemy as sa
 
-from outbox.mirror.due import is_open, lane_columns, latest_of, target_columns
+from outbox.mirror.due import is_open, latest_of
 from outbox.mirror.states import LaneState, MirrorReason, MirrorState
-from outbox.mirror.tables import mirror_lane, pds_host
+from outbox.mirror.tables import lane, mirror_lane, pds_host, target
 from outbox.mirror.targets import DELETE
 from outbox.pds.verdict import (
     BACKFILL_RESERVE,
@@ -65,13 +65,13 @@ def seconds_to_earn(
 
 
 def drain_of(connection: sa.Connection, did: str, now: datetime) -> Drain:
-    return _drain_of_lanes(connection.execute(_lanes(lane_columns.did), {"whose": [did]}).all(), now)
+    return _drain_of_lanes(connection.execute(_lanes(lane.did), {"whose": [did]}).all(), now)
 
 
 def drains_of_hosts(connection: sa.Connection, hosts: Sequence[str], now: datetime) -> Mapping[str, Drain]:
     """Estimate for each of these hosts, and for those of its accounts that are delivered."""
     lanes: dict[str, list[Any]] = defaultdict(list)
-    for row in connection.execute(_lanes(lane_columns.host), {"whose": list(hosts)}):
+    for row in connection.execute(_lanes(lane.host), {"whose": list(hosts)}):
         lanes[row.host].append(row)
     return {host: _drain_of_lanes(lanes[host], now) for host in hosts}
 
@@ -106,42 +106,34 @@ def _budget(row: Any, name: str, window: float, now: datetime) -> dict[str, Any]
 def _lanes(column: sa.ColumnElement[str]) -> sa.Select[Any]:
     """Return each lane with one of these values in the column, and what waits in it."""
     cost = sa.case(
-        (target_columns.desired_op == DELETE, DELETE_POINTS),
-        (target_columns.observed_cid.is_(None), CREATE_POINTS),
+        (target.desired_op == DELETE, DELETE_POINTS),
+        (target.observed_cid.is_(None), CREATE_POINTS),
         else_=PUT_POINTS,
     )
 
-    may_begin = latest_of(
-        lane_columns.not_before, lane_columns.paced_until, pds_host.c.retry_at, pds_host.c.paced_until
-    )
+    may_begin = latest_of(lane.not_before, lane.paced_until, pds_host.c.retry_at, pds_host.c.paced_until)
     waiting = (
         sa.select(
-            target_columns.did,
+            target.did,
             sa.func.count().label("records"),
             sa.func.sum(cost).label("points"),
-            sa.func.max(sa.case((target_columns.backfill, BACKFILL_RESERVE), else_=LIVE_RESERVE)).label(
-                "reserve"
-            ),
+            sa.func.max(sa.case((target.backfill, BACKFILL_RESERVE), else_=LIVE_RESERVE)).label("reserve"),
         )
-        .join(mirror_lane, lane_columns.did == target_columns.did)
+        .join(mirror_lane, lane.did == target.did)
         .where(column.in_(sa.bindparam("whose", expanding=True)), is_open())
-        .group_by(target_columns.did)
+        .group_by(target.did)
         .subquery()
     )
     return (
         sa.select(
             waiting,
-            lane_columns.host,
+            lane.host,
             LANE_STATE.label("mirror_state"),
-            *(
-                lane_columns[f"{name}_{part}"]
-                for name in ("hour", "day")
-                for part in ("limit", "left", "reset")
-            ),
+            *(lane[f"{name}_{part}"] for name in ("hour", "day") for part in ("limit", "left", "reset")),
             *(pds_host.c[f"budget_{part}"] for part in ("limit", "left", "reset", "seconds")),
             may_begin.label("may_begin"),
         )
         .select_from(mirror_lane)
-        .outerjoin(pds_host, pds_host.c.host == lane_columns.host)
-        .join(waiting, waiting.c.did == lane_columns.did)
+        .outerjoin(pds_host, pds_host.c.host == lane.host)
+        .join(waiting, waiting.c.did == lane.did)
     )
