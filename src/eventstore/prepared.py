@@ -275,10 +275,7 @@ class Assumption(NamedTuple):
 
 
 def prove(connection: sa.Connection, assumptions: Sequence[Assumption]) -> Result | None:
-    """Start to prove them: what is wrong makes PostgreSQL refuse this statement, and with it all that follows in a pipeline.
-
-    Raises StaleError on SQLite.
-    """
+    """Start to prove them: PostgreSQL refuses what follows in the pipeline where one is wrong. Raises StaleError on SQLite."""
     if not assumptions:
         return None
     proof = _proof(tuple((each.query.statement, each.finds) for each in assumptions))

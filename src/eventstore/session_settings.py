@@ -23,8 +23,7 @@ _SESSION: Final = f"""
 def check_session(driver: "psycopg.Connection[Any]", asked: Mapping[str, str]) -> bool:
     """Return whether a pooler is between.
 
-    Raises EncodingError unless the database stores UTF-8, UnsafeConnectionError where the session does not have the
-    settings asked for.
+    Raises EncodingError unless the database stores UTF-8, UnsafeConnectionError where the session lacks these settings.
     """
     if (encoding := driver.info.parameter_status("server_encoding")) not in {None, "UTF8"}:
         raise EncodingError(str(encoding))

@@ -35,6 +35,7 @@ from identity.accounts.accounts import account
 from outbox.mirror.tables import (
     FEW_ROWS,
     PAST,
+    attempt,
     blob_job,
     delivery_attempt,
     mirror_lane,
@@ -256,8 +257,7 @@ def export(database: Database, target: Path, *, schema: str, lines: Callable[[in
 def account_lines(database: Database, did: str, *, schema: str) -> Iterator[bytes]:
     """Yield the lines of a dump file with an account's own rows; no connection is held while a client reads slowly.
 
-    It is therefore no snapshot. Events that are appended meanwhile follow at its end, so that no exported observation is
-    ahead of the log.
+    It is therefore no snapshot: events that are appended meanwhile follow at its end, ahead of which no observation is.
     """
 
     def own_rows() -> Iterator[tuple[str, Row]]:
@@ -331,7 +331,7 @@ def _set_sequences(connection: sa.Connection) -> None:
             issue_only_above(connection, newest)
     if connection.dialect.name == "sqlite":
         return  # SQLite counts on from the largest by itself
-    for column in (stored_event.c.position, delivery_attempt.c.id):
+    for column in (stored_event.c.position, attempt.id):
         table = column.table.name
         connection.execute(
             sa.text(

@@ -15,7 +15,7 @@ import sqlalchemy as sa
 from eventstore.coordination.threads import Threads
 from identity.resolution.address_policy import AddressPolicy
 from outbox.mirror.hosts import Hosts
-from outbox.mirror.tables import mirror_lane
+from outbox.mirror.tables import lane, mirror_lane
 from projections.media_references import media_references
 from projections.tracks.queries import tracks_with_image_urls
 from projections.tracks.table import tracks
@@ -184,10 +184,10 @@ class MediaRepair:
         """Return the accounts whose tracks have this audio, with their PDSes, and its type and size."""
         names = media_references.c
         query = (
-            sa.select(names.did, mirror_lane.c.host, tracks.c.audio_mime, tracks.c.audio_size)
+            sa.select(names.did, lane.host, tracks.c.audio_mime, tracks.c.audio_size)
             .join(tracks, tracks.c.track_id == names.track_id)
-            .join(mirror_lane, mirror_lane.c.did == names.did)
-            .where(names.cid == cid, tracks.c.audio_cid == cid, mirror_lane.c.host != "")
+            .join(mirror_lane, lane.did == names.did)
+            .where(names.cid == cid, tracks.c.audio_cid == cid, lane.host != "")
             .distinct()
         )
         with self._storage.database.read() as connection:

@@ -38,7 +38,7 @@ from outbox.mirror.observe_only import (
     stop_observing,
 )
 from outbox.mirror.requeue import reverify
-from outbox.mirror.tables import mirror_lane
+from outbox.mirror.tables import lane
 from outbox.mirror.targets import wake_lane
 from outbox.record.dag_cbor import Record
 from outbox.record.kind import RecordKinds
@@ -91,8 +91,7 @@ def recover(
 ) -> Recovery:
     """Recover from a restore, in one transaction, even if it was not detected: the operator knows of it.
 
-    `nothing_lost`: the operator knows that the log is complete, as after a failover without loss. With it or with
-    `if_noticed`, nothing changes unless a restore was detected.
+    With `nothing_lost`, as after a failover without loss, or `if_noticed`, nothing changes unless a restore was detected.
     """
     with log.database.write() as connection:
         lock_log(connection)
@@ -140,9 +139,7 @@ def resume_account(log: EventLog, found: Verified, kinds: RecordKinds, envelope:
             return False
 
     def resume(unit: UnitOfWork) -> bool:
-        unit.connection.execute(
-            sa.select(mirror_lane.c.did).where(mirror_lane.c.did == did).with_for_update()
-        )
+        unit.connection.execute(sa.select(lane.did).where(lane.did == did).with_for_update())
         if not is_account_observed(unit.connection, did):
             return False  # another process has resumed it: the relay may have sent something since `found`
         newer = [(each, _record(each)) for each in found.drifts if each.kind is DriftKind.NEWER]

@@ -14,7 +14,7 @@ from eventstore.jobs.table import JobState, state_of
 from identity.accounts.credentials import count_usable_tokens
 from identity.sessions.session_store import is_connected
 from outbox.mirror.states import LaneState
-from outbox.mirror.tables import mirror_target
+from outbox.mirror.tables import mirror_target, target
 from outbox.operations.account_deletion import PendingRemovals, remains
 from outbox.views.overview import lane_of
 from projections.history import history
@@ -133,9 +133,9 @@ def _saved(connection: sa.Connection, did: str) -> int:
             tracks.join(
                 mirror_target,
                 sa.and_(
-                    mirror_target.c.subject_id == tracks.c.track_id,
-                    mirror_target.c.kind == Track.TOPIC,
-                    ~mirror_target.c.former,
+                    target.subject_id == tracks.c.track_id,
+                    target.kind == Track.TOPIC,
+                    ~target.former,
                 ),
             )
         )
@@ -144,7 +144,7 @@ def _saved(connection: sa.Connection, did: str) -> int:
             AUDIO_COPY_STATE == AudioCopyState.UPLOADED,
             tracks.c.record_missing_since.is_(None),
         )
-        .where(mirror_target.c.acked_gen >= brought)
+        .where(target.acked_gen >= brought)
     )
     return connection.scalar(confirmed) or 0
 

@@ -18,7 +18,7 @@ from eventstore.prepared import Prepared, Result, among
 from eventstore.unit_of_work import UnitOfWork
 from identity.accounts.accounts import account
 from identity.errors import INVALID_HANDLE
-from outbox.mirror.tables import mirror_target
+from outbox.mirror.tables import target
 from outbox.tracks.record import RecordUrls
 from outbox.views.status import IS_SHOWN, MIRROR_COLUMNS, TARGETS_AT_WORK, Mirror, mirrors, mirrors_in
 from projections.history import history
@@ -155,13 +155,13 @@ def _beside(
 ) -> sa.Select[*tuple[Any, ...]]:
     """Select columns of tracks, and beside them what `_bodies` needs."""
     targets = TARGETS_AT_WORK.join(
-        tracks, sa.and_(tracks.c.track_id == mirror_target.c.subject_id, mirror_target.c.kind == Track.TOPIC)
+        tracks, sa.and_(tracks.c.track_id == target.subject_id, target.kind == Track.TOPIC)
     )
     return (
         sa.select(*columns, *MIRROR_COLUMNS, account.c.handle, blob_since.label("blob_since"))
         .select_from(targets.outerjoin(account, account.c.did == tracks.c.did))
         .where(IS_SHOWN)
-        .order_by(mirror_target.c.former)
+        .order_by(target.former)
     )
 
 

@@ -39,10 +39,7 @@ _ANNOUNCE: Final = "select set_config('synchronous_commit', 'off', true), pg_not
 
 
 def announce(connection: sa.Connection) -> None:
-    """Notify every process when this transaction commits. Only for rare commits, which PostgreSQL serializes.
-
-    PostgreSQL commits one transaction with a NOTIFY at a time (docs/adr/0008-wake-after-the-commit.md).
-    """
+    """Notify every process when this transaction commits. Only for rare commits: PostgreSQL serializes them (ADR 8)."""
     if connection.dialect.name == "postgresql":
         connection.execute(sa.select(sa.func.pg_notify(CHANNEL, "")))
 

@@ -230,10 +230,7 @@ class Credentials:
 def revoke_usable(
     connection: sa.Connection, *, did: str, now: datetime, only: str | None = None, but: str | None = None
 ) -> list[tuple[str, CredentialKind]]:
-    """Revoke the usable tokens of this account, or `only` the one with this id and those made with it, all `but` one.
-
-    Returns their ids and kinds.
-    """
+    """Revoke and return usable tokens of this account: `only` the one with this id and those made with it, or all `but` one."""
     which = (_of(did, only), credential.c.id != (but or ""), _is_usable(now))
     revoked = sa.update(credential).where(*which).values(revoked_at=now)
     rows = connection.execute(revoked.returning(credential.c.id, credential.c.kind)).all()
@@ -297,8 +294,7 @@ class AccountTokens:
     ) -> Issued:
         """Issue an API token, and call `also` in the same unit.
 
-        A token that is created with an API token ends with that one. Raises CredentialExpiredError if the creator's token
-        has been ended meanwhile.
+        It ends with the API token that creates it. Raises CredentialExpiredError if that has been ended meanwhile.
         """
         did = creator.did
         by_program = creator.kind is CredentialKind.API

@@ -79,8 +79,7 @@ MISSING_REASON: Final = "audio_missing"
 def settle_job(unit: UnitOfWork, claimed: Upload, verdict: Verdict | None) -> None:
     """Settle an upload in one unit of work: check the lease and the subject, append the event, change the upload.
 
-    Without a verdict nothing was sent: the record no longer needs the upload, or its lane is not ready. Raises
-    LeaseLostError.
+    Without a verdict nothing was sent: the record no longer needs it, or its lane is not ready. Raises LeaseLostError.
     """
     of_lane = sa.select(lane.host).where(lane.did == claimed.did).with_for_update()
     is_at_host = unit.connection.scalar(of_lane) == claimed.host

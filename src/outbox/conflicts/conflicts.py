@@ -14,7 +14,7 @@ from eventstore.unit_of_work import UnitOfWork
 from outbox.mirror.due import is_open
 from outbox.mirror.namespace_moves import clear_former
 from outbox.mirror.states import MirrorReason, TargetState
-from outbox.mirror.tables import PAST, mirror_lane, mirror_target, pds_host, target
+from outbox.mirror.tables import PAST, lane, mirror_lane, mirror_target, pds_host, target
 from outbox.mirror.targets import CHANGE_TARGET, DELETE, IS_TARGET, PUT, is_about, of_target
 from outbox.pds.client import RecordKey
 from outbox.record.dag_cbor import Record, decode
@@ -156,10 +156,7 @@ def adoptable(conflict: Conflict, fields: Collection[str] | None = None) -> dict
 
 @dataclass(frozen=True)
 class FieldConflict:
-    """A field of the record that another client changed: null is no value, `agreed` is what it was before.
-
-    `only_ours_because` says why `theirs` cannot be chosen.
-    """
+    """A field that another client changed: null is no value, `agreed` is what it was before; `only_ours_because` says why not theirs."""
 
     field: str
     ours: Any
@@ -263,5 +260,5 @@ def set_lane_host(connection: sa.Connection, did: str, host: str) -> None:
     """Set the host of a lane whose account never signed in, so that its records can be verified."""
     known = insert_of(connection.dialect.name, pds_host).values(host=host)
     connection.execute(known.on_conflict_do_nothing())
-    without_host = (mirror_lane.c.did == did, mirror_lane.c.host == "")
+    without_host = (lane.did == did, lane.host == "")
     connection.execute(sa.update(mirror_lane).where(*without_host).values(host=host))

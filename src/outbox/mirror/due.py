@@ -22,8 +22,8 @@ from outbox.mirror.tables import (
     HAS_LIVE_WORK,
     NEVER_LITERAL,
     PAST_LITERAL,
+    host,
     lane,
-    pds_host,
     target,
 )
 from outbox.mirror.targets import DELETE
@@ -56,7 +56,7 @@ def lane_backfill_at() -> sa.ColumnElement[datetime]:
 
 def host_open_at() -> sa.ColumnElement[datetime]:
     """Return when anything may be sent to a host that is not paused."""
-    return latest_of(pds_host.c.retry_at, pds_host.c.paced_until)
+    return latest_of(host.retry_at, host.paced_until)
 
 
 _REJECTED, _HELD, DELETE_LITERAL = (

@@ -72,10 +72,7 @@ def first_hour(now: datetime) -> datetime:
 
 
 def count_failure(database: Database, host: str, verdict: Verdict, *, did: str, subject: Subject) -> None:
-    """Count a failure in a transaction of its own, since all accounts of a host share the row.
-
-    If that fails, it is logged, and the failure is not counted: no delivery fails for it.
-    """
+    """Count a failure in a transaction of its own, since all accounts of a host share the row; no delivery fails for it."""
     found = Cause.of(host, verdict)
     sample = {
         "sample_did": did,

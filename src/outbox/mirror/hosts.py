@@ -20,7 +20,7 @@ from eventstore.database import Database
 from eventstore.errors import EventStoreError
 from outbox.mirror.failure_causes import error_text
 from outbox.mirror.states import BreakerState, LaneState
-from outbox.mirror.tables import NO_FAILURES, PAST, mirror_lane, pds_host
+from outbox.mirror.tables import NO_FAILURES, PAST, lane, pds_host
 from outbox.pds.client import Pds
 from outbox.pds.verdict import BACKFILL_RESERVE, LIVE_RESERVE, Budget, Kind, Phase, Scope, Verdict
 from outbox.ports import Sessions
@@ -190,12 +190,12 @@ _HOST: Final = sa.select(pds_host).where(pds_host.c.host == sa.bindparam("of_hos
 _HOST_LOCKED: Final = _HOST.with_for_update()
 _LOCK_TIMEOUT: Final = sa.text(f"set local lock_timeout = '{LOCK_TIMEOUT_SECONDS}s'")
 _OTHER_ACCOUNT: Final = (
-    sa.select(mirror_lane.c.did)
+    sa.select(lane.did)
     .where(
-        mirror_lane.c.host == sa.bindparam("host"),
-        mirror_lane.c.did != sa.bindparam("did"),
-        mirror_lane.c.state == LaneState.READY,
-        ~mirror_lane.c.paused,
+        lane.host == sa.bindparam("host"),
+        lane.did != sa.bindparam("did"),
+        lane.state == LaneState.READY,
+        ~lane.paused,
     )
     .limit(1)
 )

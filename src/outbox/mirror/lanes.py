@@ -31,6 +31,7 @@ from outbox.mirror.tables import (
     mirror_target,
     pds_host,
     target,
+    upload,
 )
 from outbox.mirror.tables import lane as lane_columns
 
@@ -260,5 +261,5 @@ def _resuming(dialect: str) -> list[sa.Executable]:
         sa.update(job)
         .where(*_UPLOADING)
         .values(due=PAST),  # what the upload says of the login before is void
-        sa.update(blob_job).where(blob_job.c.did == did).values(not_before=PAST),
+        sa.update(blob_job).where(upload.did == did).values(not_before=PAST),
     ]

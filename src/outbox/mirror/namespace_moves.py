@@ -66,10 +66,7 @@ def subject_with_record(connection: sa.Connection, key: RecordKey) -> Subject | 
 
 
 def carry_over(connection: sa.Connection, old: RecordKey, new: RecordKey) -> None:
-    """Copy the acknowledged generation to the new target, so that delivered events stay delivered.
-
-    Call it after the event.
-    """
+    """Copy the acknowledged generation to the new target, after the event, so that delivered events stay delivered."""
     acked = connection.execute(sa.select(target.acked_gen).where(IS_TARGET), of_target(old)).scalar_one()
     connection.execute(CHANGE_TARGET, {**of_target(new), "acked_gen": acked})
 

@@ -11,32 +11,30 @@ import sqlalchemy as sa
 from eventstore.jobs.table import job
 from eventstore.restore_detection import is_restored
 from eventstore.schema import metadata
-from outbox.mirror.tables import PAST, UPLOAD, mirror_lane, mirror_target
+from outbox.mirror.tables import PAST, UPLOAD, lane, mirror_lane, target
 
 observed_account: Final = sa.Table("observed_account", metadata, sa.Column("did", sa.Text, primary_key=True))
-_ON_A_PDS: Final = sa.select(mirror_lane.c.did).where(
-    mirror_lane.c.host != "", sa.exists().where(mirror_target.c.did == mirror_lane.c.did)
-)
+_ON_A_PDS: Final = sa.select(lane.did).where(lane.host != "", sa.exists().where(target.did == lane.did))
 EPOCHS_SKIPPED: Final = 1000
 """So that no lane run from before the restore, still in flight, has the epoch of a later one."""
 
 
 def is_observed() -> sa.ColumnElement[bool]:
     """Whether the relay sends nothing for a lane."""
-    return sa.or_(is_restored(), sa.exists().where(observed_account.c.did == mirror_lane.c.did))
+    return sa.or_(is_restored(), sa.exists().where(observed_account.c.did == lane.did))
 
 
 def observe_all(connection: sa.Connection) -> int:
     """Observe every account that has records; returns how many accounts are observed."""
     known = sa.select(observed_account.c.did)
-    these = _ON_A_PDS.where(mirror_lane.c.did.not_in(known))
+    these = _ON_A_PDS.where(lane.did.not_in(known))
     connection.execute(sa.insert(observed_account).from_select(["did"], these))
     return observed_accounts(connection)
 
 
 def end_leases(connection: sa.Connection) -> None:
     """End the leases of lanes and uploads: what is still in flight cannot be settled any more."""
-    epoch = mirror_lane.c.lease_epoch + EPOCHS_SKIPPED
+    epoch = lane.lease_epoch + EPOCHS_SKIPPED
     connection.execute(sa.update(mirror_lane).values(lease_owner=None, lease_until=PAST, lease_epoch=epoch))
     connection.execute(sa.delete(job).where(job.c.kind == UPLOAD))
 

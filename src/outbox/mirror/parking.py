@@ -16,7 +16,7 @@ from eventstore.schema import UtcDateTime
 from outbox.mirror.due import host_open_at, is_open, lane_due_at
 from outbox.mirror.lanes import PROBE_CLEARED, Lane, record_failing
 from outbox.mirror.states import PROBED, LaneState
-from outbox.mirror.tables import HAS_LIVE_WORK, NEVER, NO_FAILURES, lane, mirror_lane, pds_host, target
+from outbox.mirror.tables import HAS_LIVE_WORK, NEVER, NO_FAILURES, host, lane, mirror_lane, target
 from outbox.mirror.targets import DELETE
 from outbox.pds.verdict import Kind
 
@@ -145,8 +145,8 @@ def schedule_overdue_probes(database: Database) -> list[str]:
 
 # Built once (CONTRIBUTING.md).
 
-_CLOSED: Final = sa.select(pds_host.c.host).where(
-    ~pds_host.c.paused, host_open_at() > sa.bindparam("now", type_=UtcDateTime)
+_CLOSED: Final = sa.select(host.host).where(
+    ~host.paused, host_open_at() > sa.bindparam("now", type_=UtcDateTime)
 )
 _OVERDUE: Final = sa.select(lane.did).where(
     lane.host.in_(sa.bindparam("closed", expanding=True)),

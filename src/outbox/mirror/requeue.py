@@ -22,6 +22,7 @@ from outbox.mirror.tables import (
     mirror_target,
     repo_scan,
     target,
+    upload,
 )
 from outbox.mirror.targets import are_about, is_about, wake_lane
 
@@ -46,7 +47,7 @@ def retry(connection: sa.Connection, did: str, kind: str, subject_id: int, now: 
 def retry_uploads(connection: sa.Connection, did: str, subjects: Iterable[Subject]) -> None:
     """Make the uploads for these records due, where they have some."""
     for these in are_about(subjects, blob_job):
-        connection.execute(sa.update(blob_job).where(blob_job.c.did == did, these).values(not_before=PAST))
+        connection.execute(sa.update(blob_job).where(upload.did == did, these).values(not_before=PAST))
 
 
 def queue_as_backfill(connection: sa.Connection, did: str, subjects: Iterable[Subject], now: datetime) -> int:

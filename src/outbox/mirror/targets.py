@@ -32,8 +32,11 @@ from outbox.mirror.tables import (
     PAST,
     TARGETS,
     blob_job,
+    lane,
     mirror_lane,
     mirror_target,
+    target,
+    upload,
 )
 from outbox.pds.client import RecordKey
 from outbox.ports import trace_parent
@@ -100,7 +103,7 @@ class MirrorTargets:
                 wake_lane(connection, did, at)
             for did in {change.did for change in changes if isinstance(change.event, Deleted)}:
                 # a full account's lane goes on: deletes are sent first
-                is_full = (mirror_lane.c.did == did, mirror_lane.c.state == LaneState.FULL)
+                is_full = (lane.did == did, lane.state == LaneState.FULL)
                 goes_on = {"state": LaneState.READY, "probe_at": NEVER}
                 connection.execute(sa.update(mirror_lane).where(*is_full).values(goes_on))
         _write(connection, list(pages.values()), into, is_live=is_live)
@@ -138,7 +141,7 @@ def _write(connection: sa.Connection, pages: Sequence[_Page], into: Into, *, is_
         if (subject := page.bytes_replaced) is not None and is_live:
             # else the new bytes are uploaded unasked, or wait for a pause that is not their own
             clean = {"again": False, "attempts": 0, "not_before": PAST, "last_error": None, "cause": None}
-            this = (blob_job.c.did == subject.did, *is_about(blob_job, subject.TOPIC, subject.subject_id))
+            this = (upload.did == subject.did, *is_about(blob_job, subject.TOPIC, subject.subject_id))
             connection.execute(sa.update(blob_job).where(*this).values(clean | NO_FAILURES))
 
 
@@ -214,12 +217,12 @@ def _upserting(table: sa.Table, names: Sequence[str], columns: Sequence[str]) ->
     return Prepared(build, names)
 
 
-PLACE: Final = mirror_target.c.collection + sa.literal_column("'/'") + mirror_target.c.rkey
+PLACE: Final = target.collection + sa.literal_column("'/'") + target.rkey
 """Names a record of an account, as `RecordKey.place` does."""
 IS_TARGET: Final = sa.and_(
-    mirror_target.c.did == sa.bindparam("of_did"),
-    mirror_target.c.collection == sa.bindparam("of_collection"),
-    mirror_target.c.rkey == sa.bindparam("of_rkey"),
+    target.did == sa.bindparam("of_did"),
+    target.collection == sa.bindparam("of_collection"),
+    target.rkey == sa.bindparam("of_rkey"),
 )
 """True for the target that `of_target` names."""
 CHANGE_TARGET: Final = sa.update(mirror_target).where(IS_TARGET)

@@ -32,12 +32,12 @@ from outbox.mirror.tables import (
     NEVER,
     PAST,
     SUBJECT,
-    blob_job,
     lane,
     mirror_lane,
     mirror_target,
     pds_host,
     target,
+    upload,
 )
 from outbox.mirror.targets import are_about
 from outbox.views.failures import (
@@ -166,7 +166,7 @@ def progress_of(database: Database, action: Action, selector: Selector) -> tuple
             ) or 0, 0
         these = of_selector(selector)
         if selector.cause is not None:  # records keep it until they succeed, or fail for another
-            these.append(sa.or_(target.cause == selector.cause, blob_job.c.cause == selector.cause))
+            these.append(sa.or_(target.cause == selector.cause, upload.cause == selector.cause))
         return _records(connection, WAITS_FOR_ATTEMPT, *these), _records(connection, HAS_FAILED_AGAIN, *these)
 
 

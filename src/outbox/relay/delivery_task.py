@@ -34,7 +34,7 @@ from outbox.mirror.lanes import Lane
 from outbox.mirror.namespace_moves import former_records
 from outbox.mirror.observe_only import is_observed
 from outbox.mirror.states import TargetState
-from outbox.mirror.tables import NEVER, mirror_lane, mirror_target, pds_host
+from outbox.mirror.tables import NEVER, host, mirror_lane, mirror_target, pds_host
 from outbox.mirror.targets import DELETE, PLACE, PUT
 from outbox.pds.client import RecordKey
 from outbox.record.dag_cbor import Record, UnencodableError, decode, record_cid
@@ -252,15 +252,15 @@ def task_of(
 _NOW: Final = sa.bindparam("now", type_=UtcDateTime)
 _MAY_BACKFILL: Final = sa.and_(
     sa.bindparam("backfill", type_=sa.Boolean),
-    latest_of(mirror_lane.c.backfill_after, pds_host.c.backfill_after) <= _NOW,
+    latest_of(mirror_lane.c.backfill_after, host.backfill_after) <= _NOW,
 )
 _URGENT_ENOUGH: Final = (
     sa.select(sa.case((_MAY_BACKFILL, BACKFILL), else_=VERIFY))
-    .join(pds_host, pds_host.c.host == mirror_lane.c.host)
+    .join(pds_host, host.host == mirror_lane.c.host)
     .where(
         mirror_lane.c.did == sa.bindparam("did"),
         ~mirror_lane.c.paused,
-        ~pds_host.c.paused,
+        ~host.paused,
         ~is_observed(),
         latest_of(mirror_lane.c.paced_until, host_open_at()) <= _NOW,
     )

@@ -198,8 +198,7 @@ def late_creates(
 ) -> tuple[Sequence[datetime], datetime | None]:
     """Return when creates of a record were sent after `since`, and the newest of them that was not answered.
 
-    They may still land after a delete, since that makes their swap match again, and of answered ones a duplicate. A late edit can
-    only follow such a create.
+    They may still land after a delete, which makes their swap match again, and of answered ones a duplicate.
     """
     rows = connection.execute(_CREATES, {**of_target(key), "since": since}).all()
     unanswered = [row.started_at for row in rows if row.outcome in {None, Kind.AMBIGUOUS.value}]

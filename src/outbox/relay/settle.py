@@ -27,7 +27,7 @@ from outbox.mirror.namespace_moves import clear_former
 from outbox.mirror.parking import PROBE_AFTER_FAILING, clear_probe, park, request_probe
 from outbox.mirror.requeue import reverify
 from outbox.mirror.states import LaneState, MirrorReason, TargetState
-from outbox.mirror.tables import NEVER, PAST, blob_job
+from outbox.mirror.tables import NEVER, PAST, blob_job, upload
 from outbox.mirror.targets import blob_row, is_about, upsert
 from outbox.pds.verdict import NO_CONNECTION, NO_CONNECTION_PAUSE, PARKS, Kind, Verdict
 from outbox.record.dag_cbor import encode
@@ -180,7 +180,7 @@ def _acknowledge(connection: sa.Connection, result: Result, now: datetime) -> No
         isinstance(each.event, PublishedEvent) and each.event.BRINGS_BLOB for each in task.since_ack
     )
     if body is not None and task.kind.blob_field in body and names_new_blob:
-        this = (blob_job.c.did == task.key.did, *is_about(blob_job, *task.subject))
+        this = (upload.did == task.key.did, *is_about(blob_job, *task.subject))
         connection.execute(sa.update(blob_job).where(*this).values(attempts=0))
     if task.former_fields is not None:
         clear_former(connection, task.kind.name, task.subject_id, task.gen)
@@ -253,8 +253,8 @@ def _upload_again(unit: UnitOfWork, task: DeliveryTask) -> None:
     subject = subject_of(unit, task)
     if not isinstance(subject, WithBlob) or not subject.wants_blob(subject.blob_bytes.cid):
         return  # the owner replaced or gated the audio meanwhile, which is sent as a newer generation
-    this = (blob_job.c.did == task.key.did, *is_about(blob_job, *task.subject))
-    rounds = unit.connection.scalar(sa.select(blob_job.c.attempts).where(*this)) or 0
+    this = (upload.did == task.key.did, *is_about(blob_job, *task.subject))
+    rounds = unit.connection.scalar(sa.select(upload.attempts).where(*this)) or 0
     pause = backoff(rounds, cap=MAX_FUTILE_PAUSE_SECONDS) if rounds else timedelta()
     again = {"again": True, "attempts": rounds + 1, "not_before": unit.now + pause}
     upsert(unit.connection, blob_job, blob_row(subject) | again, tuple(again))

@@ -8,7 +8,7 @@ from typing import Any, Final
 import sqlalchemy as sa
 
 from aggregates.published import Published
-from outbox.mirror.tables import mirror_lane, mirror_target, target
+from outbox.mirror.tables import lane, mirror_lane, mirror_target, target
 from outbox.mirror.targets import PUT
 from outbox.pds.client import RecordKey
 from outbox.record.dag_cbor import Record, UnencodableError, decode, encode
@@ -17,8 +17,8 @@ from outbox.views.deliveries import deliveries
 from outbox.views.status import Mirror, mirrors
 
 _TARGET: Final = (
-    sa.select(mirror_target, mirror_lane.c.host)
-    .outerjoin(mirror_lane, mirror_lane.c.did == target.did)
+    sa.select(mirror_target, lane.host)
+    .outerjoin(mirror_lane, lane.did == target.did)
     .where(
         target.subject_id == sa.bindparam("subject_id"), target.kind == sa.bindparam("kind"), ~target.former
     )

@@ -13,10 +13,10 @@ from outbox.mirror.tables import (
     IS_FAILING,
     IS_TROUBLED,
     PAST,
-    blob_job,
-    mirror_lane,
+    lane,
     mirror_target,
     target,
+    upload,
 )
 from outbox.views.status import (
     BLOB_WANTED,
@@ -37,16 +37,16 @@ Place = tuple[int, str, int]
 """Where a page ended: the id and the kind of a subject, and 1 after a former record of it."""
 
 MAY_BE_FAILING: Final = with_ids(
-    sa.select(target.subject_id).where(IS_TROUBLED), sa.select(blob_job.c.subject_id).where(HAS_FAILED)
+    sa.select(target.subject_id).where(IS_TROUBLED), sa.select(upload.subject_id).where(HAS_FAILED)
 )
 _RECORD_CAN_BE_TRIED: Final = sa.and_(
     ~IS_ACKED, IS_OF_NEWEST, target.state.in_((TargetState.REJECTED, TargetState.BACKOFF))
 )
-_UPLOAD_CAN_BE_TRIED: Final = sa.and_(BLOB_WANTED, sa.func.coalesce(blob_job.c.attempts > 0, sa.false()))
+_UPLOAD_CAN_BE_TRIED: Final = sa.and_(BLOB_WANTED, sa.func.coalesce(upload.attempts > 0, sa.false()))
 _CAN_BE_TRIED: Final = sa.or_(_RECORD_CAN_BE_TRIED, _UPLOAD_CAN_BE_TRIED)
 RETRIABLE: Final = sa.and_(MAY_BE_FAILING, _CAN_BE_TRIED)
 """Whether a retry may help; the others wait for a person, or have a time of their own."""
-_IS_REDRIVEN: Final = sa.func.coalesce(blob_job.c.not_before == PAST, sa.false())
+_IS_REDRIVEN: Final = sa.func.coalesce(upload.not_before == PAST, sa.false())
 """Whether an upload was not tried since a redrive: each failure names a later time."""
 UPLOAD_WAITS_FOR_ATTEMPT: Final = sa.and_(MAY_BE_FAILING, _UPLOAD_CAN_BE_TRIED, _IS_REDRIVEN)
 HAS_FAILED_AGAIN: Final = sa.and_(
@@ -55,7 +55,7 @@ HAS_FAILED_AGAIN: Final = sa.and_(
 FAILING: Final = sa.and_(
     MAY_BE_FAILING, sa.or_(_CAN_BE_TRIED, target.state == TargetState.HELD, target.detached)
 )
-CAUSE: Final[sa.ColumnElement[str]] = sa.case((_RECORD_CAN_BE_TRIED, target.cause), else_=blob_job.c.cause)
+CAUSE: Final[sa.ColumnElement[str]] = sa.case((_RECORD_CAN_BE_TRIED, target.cause), else_=upload.cause)
 """The cause of the last failure: of the record or, where it does not fail itself, of its upload."""
 _ORDER: Final = (target.subject_id, target.kind, sa.case((target.former, 1), else_=0))
 """By subject, its former records after the current one."""
@@ -81,11 +81,11 @@ def conditions(
     begins = f"{error}:"
     has_error = sa.or_(
         sa.and_(target.last_error.startswith(begins, autoescape=True), IS_OF_NEWEST),
-        sa.and_(blob_job.c.last_error.startswith(begins, autoescape=True), BLOB_WANTED),
+        sa.and_(upload.last_error.startswith(begins, autoescape=True), BLOB_WANTED),
     )
     named = (
         (target.did == did, did),
-        (mirror_lane.c.host == host, host),
+        (lane.host == host, host),
         (STATE.in_((state,)), state),
         (CAUSE.in_((cause,)), cause),
         (has_error, error),
@@ -106,7 +106,7 @@ def undelivered(
     `refused_audio` selects the ids of those whose bytes were refused.
     """
     did = which.get("did")
-    of_account = () if did is None else (blob_job.c.did == did,)
+    of_account = () if did is None else (upload.did == did,)
     refused = refused_audio.where(*of_account)
     may_be = with_ids(*unfinished_ids(did), refused)
     is_undelivered = sa.or_(
@@ -129,13 +129,13 @@ def _records(*conditions: sa.ColumnElement[bool], limit: int) -> sa.Select[Any]:
         sa.select(
             *_SHOWN,
             target.subject_id.label("subject_id"),
-            mirror_lane.c.host,
+            lane.host,
             STATE.label("mirror_state"),
             REASON.label("mirror_reason"),
-            blob_job.c.last_error.label("blob_error"),
-            blob_job.c.failing_since.label("blob_failing_since"),
+            upload.last_error.label("blob_error"),
+            upload.failing_since.label("blob_failing_since"),
             WAITS_UNTIL.label("waits_until"),
-            mirror_lane.c.probe_at.label("lane_probe_at"),
+            lane.probe_at.label("lane_probe_at"),
             CHANGED_AT.label("changed_at"),
             CAUSE.label("shown_cause"),
             FAILING_SINCE.label("shown_failing_since"),
@@ -150,7 +150,7 @@ def _records(*conditions: sa.ColumnElement[bool], limit: int) -> sa.Select[Any]:
 
 _IS_PARKED: Final = STATE == MirrorState.PARKED
 _SINCE: Final = sa.func.coalesce(
-    sa.case((_IS_PARKED, mirror_lane.c.failing_since)), FAILING_SINCE, sa.case((~IS_ACKED, CHANGED_AT))
+    sa.case((_IS_PARKED, lane.failing_since)), FAILING_SINCE, sa.case((~IS_ACKED, CHANGED_AT))
 )
 _BY_REASON: Final = (
     sa.select(

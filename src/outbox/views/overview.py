@@ -173,9 +173,7 @@ _LANE: Final = (
 )
 
 
-_MARKS: Final = sa.select(mirror_lane, pds_host.c.paused, pds_host.c.breaker).outerjoin(
-    pds_host, pds_host.c.host == mirror_lane.c.host
-)
+_MARKS: Final = sa.select(mirror_lane, host.paused, host.breaker).outerjoin(pds_host, host.host == lane.host)
 
 
 def lane_marks(connection: sa.Connection, dids: Collection[str]) -> dict[str, Hashable]:
@@ -183,5 +181,5 @@ def lane_marks(connection: sa.Connection, dids: Collection[str]) -> dict[str, Ha
     these = [did for did in dids if is_storable(did)]
     if not these:
         return {}
-    rows = connection.execute(_MARKS.where(mirror_lane.c.did.in_(these)))
+    rows = connection.execute(_MARKS.where(lane.did.in_(these)))
     return {row.did: tuple(row) for row in rows}

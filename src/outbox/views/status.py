@@ -26,6 +26,7 @@ from outbox.mirror.tables import (
     mirror_target,
     pds_host,
     target,
+    upload,
 )
 from outbox.mirror.targets import DELETE
 from outbox.pds.client import RecordKey
@@ -72,11 +73,9 @@ class Mirror:
 IS_ACKED: Final = target.desired_gen <= target.acked_gen
 IS_OF_NEWEST: Final = target.failed_gen >= target.desired_gen
 """Whether the last failure was of the newest generation."""
-BLOB_WANTED: Final = sa.func.coalesce(blob_job.c.requested | blob_job.c.again, sa.false())
-FAILING_SINCE: Final = sa.func.coalesce(
-    target.failing_since, sa.case((BLOB_WANTED, blob_job.c.failing_since))
-)
-FIRST_ERROR: Final = sa.func.coalesce(target.first_error, sa.case((BLOB_WANTED, blob_job.c.first_error)))
+BLOB_WANTED: Final = sa.func.coalesce(upload.requested | upload.again, sa.false())
+FAILING_SINCE: Final = sa.func.coalesce(target.failing_since, sa.case((BLOB_WANTED, upload.failing_since)))
+FIRST_ERROR: Final = sa.func.coalesce(target.first_error, sa.case((BLOB_WANTED, upload.first_error)))
 """Of the record or, where it does not fail itself, of its upload."""
 IS_PAUSED: Final = lane.paused | sa.func.coalesce(host.paused, sa.false())
 WAITS_FOR_SUCCESSOR: Final = sa.and_(target.former, target.cleared_gen < target.desired_gen)
@@ -149,7 +148,7 @@ MIRROR_COLUMNS: Final = (
     STORED_LANE_STATE,
     WAITS_UNTIL.label("waits_until"),
     lane.probe_at.label("lane_probe_at"),
-    blob_job.c.last_error.label("blob_error"),
+    upload.last_error.label("blob_error"),
     FAILING_SINCE.label("failing_since"),
     FIRST_ERROR.label("first_error"),
     target.acked_at.label("last_success_at"),
@@ -181,11 +180,11 @@ def with_ids(*searches: sa.Select[Any]) -> sa.ColumnElement[bool]:
 
 def unfinished_ids(did: str | None = None) -> Sequence[sa.Select[Any]]:
     """Select the ids of subjects, of all accounts or one, whose records may not be as the log says, from an index each."""
-    of_targets, of_jobs = ((target.did == did,), (blob_job.c.did == did,)) if did is not None else ((), ())
+    of_targets, of_jobs = ((target.did == did,), (upload.did == did,)) if did is not None else ((), ())
     return (
         sa.select(target.subject_id).where(CONCERNS_RELAY, ~IS_ACKED, *of_targets),
         sa.select(target.subject_id).where(IS_TROUBLED, *of_targets),
-        sa.select(blob_job.c.subject_id).where(IS_OPEN_JOB, *of_jobs),
+        sa.select(upload.subject_id).where(IS_OPEN_JOB, *of_jobs),
     )
 
 

@@ -27,7 +27,7 @@ from eventstore.streams.ids import next_subject_id
 from eventstore.unit_of_work import UnitOfWork
 from outbox.conflicts.conflicts import acknowledge_as_found, set_lane_host, subjects_of_records
 from outbox.mirror.namespace_moves import is_taken
-from outbox.mirror.tables import mirror_lane
+from outbox.mirror.tables import lane
 from outbox.pds.client import RecordKey, Remote
 from outbox.record.kind import RecordKind
 from outbox.repo.pages import Entry, UnreadableRecordError
@@ -70,7 +70,7 @@ logger: Final = logging.getLogger("mastertape.replay")
 
 def request(connection: sa.Connection, did: str, envelope: Envelope, now: datetime) -> None:
     """Request an adoption; an unfinished one stays as it is."""
-    host = connection.scalar(sa.select(mirror_lane.c.host).where(mirror_lane.c.did == did)) or ""
+    host = connection.scalar(sa.select(lane.host).where(lane.did == did)) or ""
     queue.request(connection, [Wanted(ADOPTION, did, did, host, envelope)], now, again=True)
 
 

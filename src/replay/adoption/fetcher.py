@@ -54,8 +54,7 @@ class Fetcher:
     async def blob(self, host: str, did: str, cid: str, limit: int, *, size: int = 0) -> Staged:
         """Return a blob from its account's PDS; one whose named `size` is over the limit is not requested.
 
-        Raises BytesUnavailableError where the PDS has no such blob or other bytes, and PdsTroubleError where another attempt
-        may succeed.
+        Raises BytesUnavailableError where the PDS has other bytes or none, PdsTroubleError where another attempt may succeed.
         """
         if size > limit:
             raise BytesUnavailableError("too_large", f"the blob has more than {limit} bytes")

@@ -21,7 +21,7 @@ from outbox.mirror.hosts import LEFT_ALONE, is_open_for_backfill
 from outbox.mirror.parking import request_probe
 from outbox.mirror.requeue import reverify
 from outbox.mirror.states import LaneState
-from outbox.mirror.tables import PAST, lane, mirror_lane, mirror_target, pds_host, repo_scan
+from outbox.mirror.tables import PAST, lane, mirror_lane, pds_host, repo_scan, target
 from outbox.mirror.targets import upsert
 from outbox.pds.client import REPO_NOT_FOUND, RemoteUnknownError
 from outbox.pds.verdict import Kind, Verdict
@@ -175,11 +175,7 @@ IS_SCANNED: Final = sa.and_(
     lane.host != "",
 )
 """Whether an account's repo is scanned at all, by its lane."""
-HAS_RECORDS: Final = (
-    sa.select(mirror_target.c.did)
-    .where(mirror_target.c.did == lane.did, mirror_target.c.acked_gen > 0)
-    .exists()
-)
+HAS_RECORDS: Final = sa.select(target.did).where(target.did == lane.did, target.acked_gen > 0).exists()
 
 
 def _is_due(scanned_at: sa.ColumnElement[datetime]) -> sa.ColumnElement[bool]:

@@ -22,7 +22,7 @@ from eventstore.untrusted import clean
 from identity.errors import IdentityError, UnknownIdentityError, UnsafeAddressError
 from outbox.mirror.due import is_open
 from outbox.mirror.states import TargetState
-from outbox.mirror.tables import FEW_ROWS, delivery_attempt, mirror_lane, mirror_target
+from outbox.mirror.tables import FEW_ROWS, delivery_attempt, mirror_lane, mirror_target, target
 from outbox.mirror.targets import DELETE, are_about
 from outbox.pds.client import RecordKey, RemoteUnknownError
 from outbox.pds.verdict import Kind as VerdictKind
@@ -69,7 +69,7 @@ def repos_of(database: Database, did: str | None = None, *, collections: Sequenc
     lane = mirror_lane.c
     query = sa.select(lane.did, lane.host).where(lane.host != "")
     if not collections:
-        query = query.where(sa.select(mirror_target.c.did).where(mirror_target.c.did == lane.did).exists())
+        query = query.where(sa.select(target.did).where(target.did == lane.did).exists())
     if did is not None:
         query = query.where(lane.did == did)
     with database.read() as connection:
@@ -173,8 +173,8 @@ def expected_of(
     """Return what the PDS should hold of an account's records, or of those of some subjects; blobs only of known kinds."""
     blob_fields = {kind.name: kind.blob_field for kind in kinds or () if kind.blob_field is not None}
     open_ = is_open().label("is_open")
-    query = sa.select(mirror_target, mirror_target.c.subject_id.label("subject_id"), open_)
-    query = query.where(mirror_target.c.did == did).execution_options(**FEW_ROWS)
+    query = sa.select(mirror_target, target.subject_id.label("subject_id"), open_)
+    query = query.where(target.did == did).execution_options(**FEW_ROWS)
     queries = [query] if subjects is None else [query.where(some) for some in are_about(subjects)]
     rows = (row for each in queries for row in connection.execute(each))
     return [_expected_of(row, blob_fields.get(row.kind)) for row in rows]

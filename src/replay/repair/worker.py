@@ -112,9 +112,8 @@ def apply_some(
 ) -> bool:
     """Apply the next steps of the plan, and return whether there are more.
 
-    `found` are the drifts of a new comparison, and `unjudged` the records that it says nothing of.
-
-    Raises LeaseLostError, and applies nothing, if the repair is another worker's now, or was cancelled.
+    `found` are the drifts of a new comparison, and `unjudged` the records that it says nothing of. Raises LeaseLostError, and
+    applies nothing, if the repair is another worker's now, or was cancelled.
     """
     did = claimed.subject
     row = jobs.unfinished_of(unit.connection, claimed, jobs.it.skips)

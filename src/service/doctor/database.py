@@ -14,7 +14,7 @@ from identity.sessions.encryption import MIN_KEY_LENGTH, Cipher
 from identity.sessions.session_store import reencrypt_logins
 from outbox.mirror.observe_only import observed_accounts
 from outbox.mirror.states import LaneState, MirrorReason, MirrorState
-from outbox.mirror.tables import PAST, delivery_attempt, mirror_lane, mirror_target, repo_scan
+from outbox.mirror.tables import PAST, delivery_attempt, lane, mirror_target, repo_scan
 from outbox.pds.verdict import Kind
 from outbox.relay.journal import ACKNOWLEDGING
 from outbox.views import overview
@@ -111,17 +111,17 @@ def keys(log: EventLog, settings: Settings) -> Checks:
 
 def accounts(log: EventLog, away: Collection[str]) -> Checks:
     """Check that few accounts wait for a sign-in; those whose PDS was found `away` are not at work."""
-    is_away = sa.and_(LANE_STATE.in_(AT_WORK), mirror_lane.c.host.in_(list(away)))
+    is_away = sa.and_(LANE_STATE.in_(AT_WORK), lane.host.in_(list(away)))
     state = sa.case((is_away, MirrorReason.PDS_AWAY.value), else_=LANE_STATE)
     with log.database.read() as connection:
         rows = connection.execute(
             sa.select(
                 state.label("mirror_state"),
-                sa.func.count(mirror_lane.c.did).label("lanes"),
+                sa.func.count(lane.did).label("lanes"),
                 sa.func.min(overview.FAILING_SINCE).label("since"),
             )
             .select_from(LANES_OF_HOSTS)
-            .where(mirror_lane.c.host != "")
+            .where(lane.host != "")
             .group_by("mirror_state")
             .order_by("mirror_state")
         ).all()
@@ -175,7 +175,7 @@ def scans(log: EventLog, settings: Settings) -> Checks:
     with log.database.read() as connection:
         late = log.database.now(connection) - LATE_SCAN_INTERVALS * timedelta(minutes=settings.scan_minutes)
         has_old_records = sa.exists().where(
-            target.did == mirror_lane.c.did, target.acked_gen > 0, target.acked_at < late
+            target.did == lane.did, target.acked_gen > 0, target.acked_at < late
         )
         never = sa.and_(sa.func.coalesce(scan.scanned_at, PAST) <= PAST, has_old_records)
         row = connection.execute(
@@ -185,7 +185,7 @@ def scans(log: EventLog, settings: Settings) -> Checks:
                 sa.func.coalesce(sa.func.sum(scan.found), 0).label("found"),
                 sa.func.count(scan.problem).label("unread"),
                 sa.func.count(sa.case((never, 1))).label("never"),
-                sa.func.min(sa.case((never, mirror_lane.c.did))).label("first_never"),
+                sa.func.min(sa.case((never, lane.did))).label("first_never"),
             )
             .select_from(OF_SCANS)
             .where(IS_SCANNED)  # deleted accounts are never late

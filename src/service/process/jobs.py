@@ -75,8 +75,7 @@ def request_periodic(database: Database, names: Iterable[str]) -> None:
 def periodic_kind(container: Container, jobs: Sequence[PeriodicJob]) -> Kind:
     """Return the kind of all of these.
 
-    None runs in a restored database before `mastertape recovered`: jobs delete bytes and refresh logins that the log no longer
-    knows of.
+    None runs in a restored database before `mastertape recovered`: they delete bytes that the log no longer knows of.
     """
     by_name = {each.name: each for each in jobs}
     threads = Threads("periodic", len(jobs))

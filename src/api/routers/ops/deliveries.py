@@ -37,7 +37,7 @@ from api.responses.ops.deliveries import (
 from api.services import Services
 from eventstore.idempotency import CommandResult
 from outbox.mirror.states import LaneState, MirrorReason, MirrorState
-from outbox.mirror.tables import IS_FAILING, IS_OPEN_JOB, NEVER, blob_job
+from outbox.mirror.tables import IS_FAILING, IS_OPEN_JOB, NEVER, blob_job, upload
 from outbox.operations.operators import Action, Operator, Selector, count, perform, progress_of, sent_at_once
 from outbox.views import overview
 from outbox.views.causes import causes
@@ -57,10 +57,8 @@ LANE_STATES: Final = (
 MAX_OPERATION_SECONDS: Final = 20.0
 # Others have failed too, but their owner has deleted the track or gated its audio since.
 _REFUSED_AUDIO: Final = (
-    sa.select(blob_job.c.subject_id)
-    .join_from(
-        blob_job, tracks, sa.and_(tracks.c.track_id == blob_job.c.subject_id, blob_job.c.kind == Track.TOPIC)
-    )
+    sa.select(upload.subject_id)
+    .join_from(blob_job, tracks, sa.and_(tracks.c.track_id == upload.subject_id, upload.kind == Track.TOPIC))
     .where(IS_FAILING, ~IS_OPEN_JOB, AUDIO_COPY_STATE == AudioCopyState.FAILED)
 )
 """Selects the ids of tracks whose audio their PDS refused, from an index of what failed."""

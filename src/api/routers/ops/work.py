@@ -46,7 +46,7 @@ from eventstore.idempotency import CommandResult
 from eventstore.jobs import queue
 from eventstore.jobs.table import JobState
 from outbox.mirror.states import LaneState
-from outbox.mirror.tables import mirror_lane
+from outbox.mirror.tables import lane
 from outbox.operations.operators import Operator
 from outbox.views.causes import failures_by_hour
 from outbox.views.failures import unfinished_by_reason
@@ -95,7 +95,7 @@ def read_overview(_operator: OperatorDep, services: ServicesDep) -> OverviewBody
             records=_by_state(unfinished, "records"),
             accounts=_by_state(unfinished, "accounts"),
             waits=wait_rows(connection, unfinished),
-            ready_accounts=_count(connection, mirror_lane.c.state == LaneState.READY, ~mirror_lane.c.paused),
+            ready_accounts=_count(connection, lane.state == LaneState.READY, ~lane.paused),
             failing_hosts=_count(connection, NEEDS_LOOK),
             oldest_pending_at=min(oldest_pending(connection).values(), default=None),
             failures=failures_by_hour(connection, now),
