@@ -163,10 +163,10 @@ async def test_a_newer_event_or_a_retry_makes_a_record_live(desk: Rig) -> None:
 async def test_a_replay_stops_at_half_of_the_points_and_an_edit_has_the_rest(desk: Rig) -> None:
     replay(desk, BACKLOG)
     meter = Meter(desk, points=60)
-    await desk.relay_once()
+    while await desk.relay_once():  # a run ends after ten seconds, on a busy machine before its points
+        pass
     assert meter.left >= 30
     delivered = len(meter.sent)
-    assert await desk.relay_once() == {}
 
     desk.edit(BACKLOG, title="now")
     assert await desk.relay_once() == {Outcome.DELIVERED: 1}
