@@ -114,7 +114,8 @@ class Database:
         )
         self._sqlite_writing = threading.Lock()
         self._sqlite_writer: sa.Connection | None = None
-        """The connection of the one writer, which stays open: taking it from the pool would cost a sixth of a unit."""
+        """The connection of the one writer between two units: taking it from the pool would cost a sixth of a unit."""
+        self._is_closed = False
         if self.is_sqlite:
             event.listen(self.engine, "connect", _prepare_sqlite)
             event.listen(self.engine, "begin", _begin_sqlite)
@@ -131,8 +132,8 @@ class Database:
     @property
     def connections_in_use(self) -> int:
         pool = self.engine.pool
-        writers = self._sqlite_writer is not None
-        return pool.checkedout() - writers if isinstance(pool, QueuePool) else 0
+        is_kept = self._sqlite_writer is not None
+        return pool.checkedout() - is_kept if isinstance(pool, QueuePool) else 0
 
     def require_direct(self) -> None:
         """Raise PooledConnectionError where a pooler is between this process and PostgreSQL."""
@@ -211,23 +212,19 @@ class Database:
 
     @contextmanager
     def _connected(self, options: Mapping[str, Any]) -> Generator[sa.Connection]:
-        """Yield the writer's connection, which an error closes, or one of the pool."""
+        """Yield the writer's connection, which an error or `close` closes, or one of the pool."""
         if not (self.is_sqlite and options is _WRITES):
             with self.engine.connect().execution_options(**options) as connection:
                 yield connection
             return
-        if self._sqlite_writer is None:
-            self._sqlite_writer = self.engine.connect().execution_options(**options)
+        writer = self._sqlite_writer or self.engine.connect().execution_options(**options)
+        self._sqlite_writer = None
         try:
-            yield self._sqlite_writer
-        except BaseException:
-            self._close_writer()
-            raise
-
-    def _close_writer(self) -> None:
-        if self._sqlite_writer is not None:
-            self._sqlite_writer.close()
-            self._sqlite_writer = None
+            yield writer
+            self._sqlite_writer = None if self._is_closed else writer
+        finally:
+            if self._sqlite_writer is None:
+                writer.close()
 
     @contextmanager
     def _open(self, *, writing: bool, options: Mapping[str, Any]) -> Generator[sa.Connection]:
@@ -280,8 +277,12 @@ class Database:
     def close(self) -> None:
         """Disconnect; a connection that a thread still uses is closed once it comes back, and not left to the garbage collector."""
         event.listen(self.engine.pool, "checkin", lambda _driver, record: record.invalidate())
-        with self._sqlite_write_lock():
-            self._close_writer()
+        self._is_closed = True
+        if self._sqlite_writing.acquire(blocking=False):  # else the unit that has it closes the writer
+            if self._sqlite_writer is not None:
+                self._sqlite_writer.close()
+            self._sqlite_writer = None
+            self._sqlite_writing.release()
         self.engine.dispose()
 
 

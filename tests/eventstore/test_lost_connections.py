@@ -1,8 +1,11 @@
 """A pool that does not ask the server before each transaction whether it is still there."""
 
+import sqlite3
+import threading
 from typing import Any
 
 import psycopg
+import pytest
 from sqlalchemy import make_url, text
 
 from eventstore.database import Database
@@ -24,3 +27,28 @@ def test_a_connection_that_is_in_use_at_the_close_is_closed_when_it_comes_back(p
         postgres.close()
         assert connection.scalar(text("select 1")) == 1
     assert driver.closed
+
+
+def test_the_writer_of_sqlite_that_is_in_use_at_the_close_commits_and_is_closed_then(
+    fresh_sqlite: str,
+) -> None:
+    database, begun, go_on = Database(fresh_sqlite), threading.Event(), threading.Event()
+    drivers: list[Any] = []
+
+    def write() -> None:
+        with database.write() as connection:
+            drivers.append(connection.connection.dbapi_connection)
+            connection.execute(text("create table kept (id integer)"))
+            begun.set()
+            assert go_on.wait(30)
+
+    writing = threading.Thread(target=write)
+    writing.start()
+    assert begun.wait(30)
+    database.close()
+    go_on.set()
+    writing.join()
+    with pytest.raises(sqlite3.ProgrammingError, match="closed"):
+        drivers[0].execute("select 1")
+    with Database(fresh_sqlite).read() as connection:
+        assert connection.execute(text("select * from kept")).all() == []
