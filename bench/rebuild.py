@@ -13,8 +13,9 @@ from bench.cpu import Cpu
 from bench.logs import logs, register
 from bench.report import Row
 from bench.rounds import Arm, Effort, Seconds, compare
-from eventstore.event_log import EventLog, json_transcoder
+from eventstore.event_log import EventLog
 from eventstore.schema import stored_event
+from eventstore.streams.codec import json_transcoder
 from projections.rebuild.rebuild import EVENTS_PER_PAGE, Replayer, differences, rebuild
 
 SENTENCE: Final = "Processor time of an event in a rebuild and a verification, as a multiple of decoding its row by the library's mapper."

@@ -11,7 +11,7 @@ from eventsourcing.persistence import Transcoder
 from sqlalchemy import make_url
 
 from eventstore.database import Database
-from eventstore.event_log import json_transcoder
+from eventstore.streams.codec import json_transcoder
 
 
 class Stock(Application[UUID]):

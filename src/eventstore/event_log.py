@@ -4,27 +4,16 @@ import random
 import time
 from collections.abc import Callable, Generator, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager, nullcontext
-from dataclasses import asdict
-from functools import lru_cache
 from typing import Any, Final, TypeVar
 from uuid import UUID
 
-import msgspec
 import sqlalchemy as sa
 from eventsourcing.domain import Aggregate
-from eventsourcing.persistence import (
-    DatetimeAsISO,
-    JSONTranscoder,
-    Mapper,
-    StoredEvent,
-    Transcoding,
-)
-from eventsourcing.utils import resolve_topic
+from eventsourcing.persistence import StoredEvent
 from sqlalchemy.exc import DBAPIError
 
-from aggregates.values import Artwork, Audio, BlobRef, Feature, SupportGate
 from eventstore.append import lock_log
-from eventstore.change import AggregateCache, Envelope, Event, RecordedEvent, StreamState, copied, of_class
+from eventstore.change import AggregateCache, Envelope, RecordedEvent, StreamState, copied, of_class
 from eventstore.database import Database, require_same_server
 from eventstore.errors import (
     DEADLOCK_DETECTED,
@@ -36,83 +25,9 @@ from eventstore.errors import (
 from eventstore.prepared import Assumption, Prepared, Query, StaleError, among, pipelined
 from eventstore.projection import Projection, are_current, outdated
 from eventstore.schema import stored_event
+from eventstore.streams.codec import Codec
 from eventstore.streams.snapshots import FROM_SNAPSHOT, code_fingerprint, decode
 from eventstore.unit_of_work import UnitOfWork
-
-
-class ValueAsDict(Transcoding):
-    """Encodes a value class as an object of its fields: {"_type_": "audio", "_data_": {...}}."""
-
-    def __init__(self, value_type: type, name: str) -> None:
-        self.type = value_type
-        self.name = name
-
-    def encode(self, obj: Any) -> dict[str, Any]:
-        return asdict(obj)
-
-    def decode(self, data: dict[str, Any]) -> Any:
-        return self.type(**data)
-
-
-TRANSCODINGS: Final = (
-    DatetimeAsISO(),
-    ValueAsDict(Audio, "audio"),
-    ValueAsDict(Artwork, "artwork"),
-    ValueAsDict(Feature, "feature"),
-    ValueAsDict(SupportGate, "support_gate"),
-    ValueAsDict(BlobRef, "blob_ref"),
-)
-"""Their names are stored data."""
-
-
-def json_transcoder() -> JSONTranscoder:
-    """Return a transcoder for plain JSON with times and the values of the domain."""
-    transcoder = JSONTranscoder()
-    for transcoding in TRANSCODINGS:
-        transcoder.register(transcoding)
-    return transcoder
-
-
-class Codec:
-    """Converts between events and the rows that the log stores of them."""
-
-    def __init__(self) -> None:
-        self._mapper: Final[Mapper[UUID]] = Mapper(json_transcoder())
-
-    def encode(self, event: Event) -> StoredEvent:
-        """Return the stored form, whose topic names the event's class."""
-        return self._mapper.to_stored_event(event)
-
-    def decode(self, stored: StoredEvent) -> Event:
-        """Return what the library's mapper would, in half its time."""
-        event: Event = object.__new__(resolve_topic(stored.topic))
-        vars(event).update(
-            _restored(msgspec.json.decode(stored.state)),
-            originator_id=_uuid(stored.originator_id),
-            originator_version=stored.originator_version,
-        )
-        return event
-
-
-_NAMED: Final = {"_type_", "_data_"}
-_DECODE: Final = {each.name: each.decode for each in TRANSCODINGS}
-
-
-def _restored(value: Any) -> Any:
-    """Make the values that a dict or list has under their names."""
-    is_dict = value.__class__ is dict
-    for at, each in value.items() if is_dict else enumerate(value):
-        if each.__class__ is dict or each.__class__ is list:
-            value[at] = _restored(each)
-    if is_dict and value.keys() == _NAMED:
-        return _DECODE[value["_type_"]](value["_data_"])
-    return value
-
-
-@lru_cache(maxsize=4096)
-def _uuid(of: UUID | str) -> UUID:
-    return UUID(str(of))
-
 
 _event: Final = stored_event.c
 _of_stream: Final = (
@@ -123,11 +38,10 @@ _of_stream: Final = (
 _newer: Final = stored_event.alias()
 _IS_HEAD: Final = Prepared(
     lambda _: sa.select(sa.literal_column("1")).where(
-        *(
-            _event.originator_id == sa.bindparam("stream"),
-            _event.originator_version == sa.bindparam("version"),
-        ),
-        *(_event.position == sa.bindparam("position"), _event.recorded_at == sa.bindparam("recorded_at")),
+        _event.originator_id == sa.bindparam("stream"),
+        _event.originator_version == sa.bindparam("version"),
+        _event.position == sa.bindparam("position"),
+        _event.recorded_at == sa.bindparam("recorded_at"),
         ~sa.exists(
             sa.select(sa.literal_column("1")).where(
                 _newer.c.originator_id == sa.bindparam("stream"),

@@ -8,7 +8,7 @@ from eventsourcing.persistence import StoredEvent
 from eventsourcing.utils import resolve_topic
 
 from aggregates.published import Published
-from eventstore.event_log import Codec
+from eventstore.streams.codec import Codec
 
 HERE = Path(__file__).parent
 TOPICS = HERE / "topics.txt"

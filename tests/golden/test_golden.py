@@ -9,7 +9,7 @@ from eventsourcing.utils import get_topic, resolve_topic
 
 from aggregates.published import PublishedEvent, event_classes
 from aggregates.track import Track
-from eventstore.event_log import json_transcoder
+from eventstore.streams.codec import json_transcoder
 from outbox.tracks.record import RecordUrls
 from service.config.settings import Settings
 from service.wiring.log import record_kinds

@@ -1,6 +1,6 @@
 """Revisions: a track's earlier audio, listed and restored under the ids of the peer's clients."""
 
-from eventstore.event_log import Codec
+from eventstore.streams.codec import Codec
 from eventstore.streams.snapshots import EVENTS_PER_SNAPSHOT
 from tests.api.plyr.writing import edits, refused, replaces, uploaded
 from tests.servers.databases import ON_SQLITE

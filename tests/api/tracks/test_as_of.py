@@ -4,8 +4,8 @@ import pytest
 
 from aggregates.track import Track
 from application.tracks.revert import FIELDS, KEPT_BECAUSE
-from eventstore.event_log import Codec
 from eventstore.streams import snapshots
+from eventstore.streams.codec import Codec
 from identity.accounts.credentials import Scope
 from projections.history import shown_fields
 from tests.api.conftest import ADMIN

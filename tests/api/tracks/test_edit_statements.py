@@ -5,7 +5,7 @@ import re
 import anyio
 import pytest
 
-from eventstore.event_log import Codec
+from eventstore.streams.codec import Codec
 from tests.api.tracks.patch import as_json
 from tests.api.world import upload
 from tests.statements import recorded_statements, traced_round_trips

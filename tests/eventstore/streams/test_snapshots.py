@@ -10,9 +10,10 @@ from sqlalchemy import delete, select, update
 from aggregates.account import Account
 from aggregates.track import Track
 from eventstore.database import Database
-from eventstore.event_log import Codec, EventLog
+from eventstore.event_log import EventLog
 from eventstore.schema import stored_event
 from eventstore.streams import snapshots
+from eventstore.streams.codec import Codec
 from eventstore.streams.snapshots import Snapshots, aggregate_snapshot, decode, encode
 from projections.rebuild.rebuild import differences, rebuild
 from tests.eventstore.counter import Counter, append, counter_id

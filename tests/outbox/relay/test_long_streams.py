@@ -2,7 +2,8 @@
 
 import pytest
 
-from eventstore.event_log import Codec, EventLog
+from eventstore.event_log import EventLog
+from eventstore.streams.codec import Codec
 from eventstore.streams.snapshots import EVENTS_PER_SNAPSHOT, Snapshots
 from outbox.record.kind import GENERATION
 from outbox.relay.result import Outcome
