@@ -56,7 +56,8 @@ def test_every_stored_state_is_entered_and_left_by_a_transition_and_every_shown_
     enums = {each.__name__: each for each in states_page.state_enums()}
     for name, lines in states_page.transitions().items():
         states = {re.sub(r"\W", "_", each.value) for each in enums[name]}
-        for ends in zip(*re.findall(r"    (\S+) --> (\S+): \w.*\n", lines), strict=True):
+        by_us = lines.replace("    [*] --> any: an import restores the row\n", "")
+        for ends in zip(*re.findall(r"    (\S+) --> (\S+): \S.*\n", by_us), strict=True):
             named = {*ends} - {"[*]"}
             assert named - {"any"} <= states, name
             assert "any" in named or named == states, name
