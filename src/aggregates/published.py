@@ -212,9 +212,9 @@ class Published(Aggregate):
     METADATA: ClassVar[tuple[str, ...]]
     """The fields that one event sets together. Those of them that the record has, another client's edit may change."""
 
-    # Each kind has these events under topics of its own.
+    # topics are stored data, so that each kind has these events under its own
     Adopted: ClassVar[type[Any]] = type(None)
-    """Of no event where records of the kind are not adopted."""
+    """A kind whose records are never adopted has none."""
     RecordMissing: ClassVar[type[RecordMissing]]
     ForeignEditObserved: ClassVar[type[ForeignEditObserved]]
     ForeignEditAdopted: ClassVar[type[ForeignEditAdopted]]

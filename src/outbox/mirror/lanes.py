@@ -33,7 +33,6 @@ from outbox.mirror.tables import (
     target,
     upload,
 )
-from outbox.mirror.tables import lane as lane_columns
 
 PROBE_CLEARED: Final[dict[str, Any]] = {"probe_at": NEVER, "probes": 0, "missing_since": NEVER}
 """The columns of a lane whose account is known to be at its host."""
@@ -109,7 +108,7 @@ def back_off(
     connection: sa.Connection, did: str, now: datetime, *, error: str, at_least: timedelta = timedelta()
 ) -> None:
     """Delay the whole lane, for longer after each failure."""
-    failures = connection.scalar(sa.select(lane_columns.failures).where(lane_columns.did == did)) or 0
+    failures = connection.scalar(sa.select(mirror_lane.c.failures).where(mirror_lane.c.did == did)) or 0
     not_before = now + max(backoff(failures), at_least)
     change_lane(connection, did, failures=failures + 1, not_before=not_before)
     record_failing(connection, did, now, error)
@@ -117,7 +116,7 @@ def back_off(
 
 def record_failing(connection: sa.Connection, did: str, now: datetime, error: str) -> None:
     """Record since when the lane fails, and why at first, unless it does already."""
-    works = sa.and_(lane_columns.did == did, lane_columns.failing_since.is_(None))
+    works = sa.and_(mirror_lane.c.did == did, mirror_lane.c.failing_since.is_(None))
     connection.execute(sa.update(mirror_lane).where(works).values(failing_since=now, first_error=error))
 
 
@@ -128,7 +127,7 @@ def change_lane(connection: sa.Connection, did: str, **columns: Any) -> None:
 def note_limits(connection: sa.Connection, did: str, limits: Mapping[str, Any]) -> None:
     """Write what a PDS says of an account's limits. No pause that it has asked for ends sooner because of a shorter one."""
     later = {
-        name: latest_of(lane_columns[name], sa.literal(limits[name], lane_columns[name].type))
+        name: latest_of(mirror_lane.c[name], sa.literal(limits[name], mirror_lane.c[name].type))
         for name in _PAUSES
         if name in limits
     }
@@ -139,18 +138,18 @@ def note_limits(connection: sa.Connection, did: str, limits: Mapping[str, Any]) 
 # Built once (CONTRIBUTING.md).
 
 _HAS_NO_FAILURES: Final = sa.and_(
-    lane_columns.failures == sa.literal_column("0"),
-    *(lane_columns[name] == value for name, value in (PROBE_CLEARED | NO_FAILURES).items()),
+    mirror_lane.c.failures == sa.literal_column("0"),
+    *(mirror_lane.c[name] == value for name, value in (PROBE_CLEARED | NO_FAILURES).items()),
     sa.exists().where(
-        pds_host.c.host == lane_columns.host,
+        pds_host.c.host == mirror_lane.c.host,
         pds_host.c.failures == sa.literal_column("0"),
         pds_host.c.breaker == sa.literal_column(f"'{BreakerState.CLOSED}'"),
         pds_host.c.ramp.is_(None),
     ),
 )
 _HELD_LANE: Final = (
-    sa.select(lane_columns.lease_epoch, lane_columns.host, _HAS_NO_FAILURES.label("has_no_failures"))
-    .where(lane_columns.did == sa.bindparam("did"))
+    sa.select(mirror_lane.c.lease_epoch, mirror_lane.c.host, _HAS_NO_FAILURES.label("has_no_failures"))
+    .where(mirror_lane.c.did == sa.bindparam("did"))
     .with_for_update(of=mirror_lane)
     .cte("held")
 )
@@ -167,25 +166,25 @@ def _earliest_from_now(which: sa.ColumnElement[bool]) -> sa.ColumnElement[dateti
 _RELEASE: Final = Prepared(
     lambda _: (
         sa.update(mirror_lane)
-        .where(lane_columns.did == sa.bindparam("did"))
+        .where(mirror_lane.c.did == sa.bindparam("did"))
         .values(
             due_at=_earliest_from_now(~target.backfill),
             backfill_at=_earliest_from_now(target.backfill),
             lease_owner=sa.null(),
             lease_until=PAST_LITERAL,
             last_success_at=sa.func.coalesce(
-                sa.bindparam("succeeded_at", type_=UtcDateTime), lane_columns.last_success_at
+                sa.bindparam("succeeded_at", type_=UtcDateTime), mirror_lane.c.last_success_at
             ),
         )
     ),
     (),
 )
-_CHANGE: Final = sa.update(mirror_lane).where(lane_columns.did == sa.bindparam("of_did"))
+_CHANGE: Final = sa.update(mirror_lane).where(mirror_lane.c.did == sa.bindparam("of_did"))
 
 
 def park_lane(connection: sa.Connection, did: str) -> None:
     """Make the lane wait for a sign-in, unless the account is gone; edits are still appended to the log."""
-    here = (lane_columns.did == did, lane_columns.state != LaneState.GONE)
+    here = (mirror_lane.c.did == did, mirror_lane.c.state != LaneState.GONE)
     connection.execute(
         sa.update(mirror_lane).where(*here).values(state=LaneState.AUTH_REQUIRED, probe_at=NEVER)
     )
@@ -218,7 +217,7 @@ def abandon_uploads(connection: sa.Connection, did: str) -> None:
 
 
 _HOST_OF: Final = (
-    sa.select(lane_columns.host).where(lane_columns.did == sa.bindparam("of_did")).with_for_update()
+    sa.select(mirror_lane.c.host).where(mirror_lane.c.did == sa.bindparam("of_did")).with_for_update()
 )
 _UPLOADING: Final = (job.c.kind == UPLOAD, job.c.subject == sa.bindparam("of_did"), IS_LEASED)
 _ABANDON: Final = sa.delete(job).where(*_UPLOADING)
@@ -238,15 +237,15 @@ def _resuming(dialect: str) -> list[sa.Executable]:
         **PROBE_CLEARED,
     }
     insert = insert_of(dialect, mirror_lane).values(did=did, **signed_in)
-    same_host = lane_columns.host == host
+    same_host = mirror_lane.c.host == host
     lane = insert.on_conflict_do_update(
         index_elements=["did"],
         set_={
             **{name: insert.excluded[name] for name in signed_in},
             **NO_FAILURES,
-            **{name: sa.case((same_host, lane_columns[name])) for name in (*_LIMITS, "last_success_at")},
+            **{name: sa.case((same_host, mirror_lane.c[name])) for name in (*_LIMITS, "last_success_at")},
             **{
-                name: sa.case((same_host, lane_columns[name]), else_=PAST)
+                name: sa.case((same_host, mirror_lane.c[name]), else_=PAST)
                 for name in (*_PAUSES, "lease_until")
             },
             "lease_owner": None,
