@@ -2,6 +2,7 @@
 
 import sqlite3
 import threading
+from contextlib import closing
 from typing import Any
 
 import psycopg
@@ -50,5 +51,5 @@ def test_the_writer_of_sqlite_that_is_in_use_at_the_close_commits_and_is_closed_
     writing.join()
     with pytest.raises(sqlite3.ProgrammingError, match="closed"):
         drivers[0].execute("select 1")
-    with Database(fresh_sqlite).read() as connection:
+    with closing(Database(fresh_sqlite)) as again, again.read() as connection:
         assert connection.execute(text("select * from kept")).all() == []

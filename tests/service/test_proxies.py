@@ -10,6 +10,7 @@ from contextlib import closing
 from functools import partial
 from http.client import HTTPConnection, HTTPSConnection
 from io import BytesIO
+from itertools import count
 from pathlib import Path
 from secrets import token_bytes
 from urllib.parse import urlsplit
@@ -29,6 +30,8 @@ SAMPLES = 2_500_000
 CHUNK_BYTES, MAX_CHUNKS = 64 * 1024, 500
 LIMIT, MANY = 100, 30
 """Requests of a client in a minute, and as many at once as no pause between them gives back."""
+ADDRESSES = (f"127.0.0.{number}" for number in count(2))
+"""Each client's own: what one has used of its limit comes back only in a while."""
 EVENT_SECONDS = 15
 """Less than the 25 seconds after which a stream ends by itself, and with it what a proxy has buffered."""
 
@@ -117,10 +120,10 @@ def test_a_body_that_is_too_large_is_refused_before_it_comes(url: str, token: st
 
 
 def test_the_service_limits_each_client_by_its_own_address(url: str) -> None:
-    with client(url, address="127.0.0.2") as http, ThreadPoolExecutor(MANY) as threads:
+    with client(url, address=next(ADDRESSES)) as http, ThreadPoolExecutor(MANY) as threads:
         left = list(threads.map(partial(remaining, http), (f"8.8.8.{number}" for number in range(MANY))))
     assert min(left) < LIMIT - 2, "each was taken for another client"
-    with client(url, address="127.0.0.3") as http:
+    with client(url, address=next(ADDRESSES)) as http:
         assert remaining(http) == LIMIT - 1
 
 
