@@ -80,7 +80,8 @@ def filters_of(environment):
                 named = {each.key: each.value.as_const() for each in node.kwargs}
             except nodes.Impossible:
                 arguments, named = [], {}
-            found[f"{node.name} {arguments} {named}"] = (node.name, arguments, named)
+            if node.name not in ("groupby", "map"):  # of items, by an attribute: they read no text
+                found[f"{node.name} {arguments} {named}"] = (node.name, arguments, named)
     return list(found.values())
 
 

@@ -67,6 +67,17 @@ class Names:
         return did.removeprefix("did:plc:").rstrip("a") + ".test"
 
 
+_documents = {}
+
+
+def app_of(services):
+    """An application with the document of an earlier one: making it costs as much as a hundred requests."""
+    app, url = create_app(services), services.base_url
+    make = app.openapi
+    app.openapi = lambda: _documents.get(url) or _documents.setdefault(url, make())
+    return app
+
+
 @dataclass(frozen=True)
 class Person:
     did: str
@@ -104,11 +115,11 @@ class World:
         )
         repairs = RepairJobs(self.log, RepoReads(pds), self.services.kinds, Threads("repair", 4))
         self.repairs = Worker(self.database, [repairs.kind()], owner="test", lease=timedelta(seconds=60))
-        self.app = create_app(self.services)
+        self.app = app_of(self.services)
 
     def serve(self, **changes):
         self.services = replace(self.services, **changes)
-        self.app = create_app(self.services)
+        self.app = app_of(self.services)
         return TestClient(self.app, raise_server_exceptions=False)
 
     def collects(self, collection, *, old):
