@@ -132,10 +132,10 @@ def test_no_writer_waits_while_rows_are_compared(
 def test_work_under_the_lock_depends_on_the_events_since_and_not_on_all(
     log: EventLog, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    upload_many(log, range(1, 501))
+    upload_many(log, range(1, 251))
     work_under_the_lock(log, monkeypatch)  # plans and statistics come to rest
     few = work_under_the_lock(log, monkeypatch)
-    for start in range(501, 4001, 500):
+    for start in range(251, 2251, 500):
         upload_many(log, range(start, start + 500))
     assert work_under_the_lock(log, monkeypatch) < 1.5 * few
 

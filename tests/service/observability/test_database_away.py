@@ -9,7 +9,7 @@ from tests.servers.databases import migrate, temporary_database
 from tests.servers.postgres import PostgresServer
 from tests.service.command_line import daemon
 
-REQUESTS = 20
+REQUESTS = 3
 
 
 @pytest.mark.postgres

@@ -16,10 +16,13 @@ from tests.media_samples import samples
 pytestmark = pytest.mark.anyio
 
 
-@pytest.fixture(params=[True, False], ids=["uvloop", "asyncio"])
-def anyio_backend(request: pytest.FixtureRequest) -> tuple[str, dict[str, bool]]:
-    """`serve` runs on the first, `mastertape` commands on the second."""
-    return "asyncio", {"use_uvloop": request.param}
+LOOPS = {"uvloop": ("asyncio", {"use_uvloop": True}), "asyncio": ("asyncio", {"use_uvloop": False})}
+"""`serve` runs on the first, `mastertape` commands on the second."""
+
+
+@pytest.fixture
+def anyio_backend() -> tuple[str, dict[str, bool]]:
+    return LOOPS["uvloop"]
 
 
 def loud_then_silent(channels: int) -> bytes:
@@ -44,7 +47,8 @@ def program(folder: Path, text: str) -> Path:
     return path
 
 
-@pytest.mark.parametrize("channels", [1, 2, 600])
+@pytest.mark.parametrize("anyio_backend", LOOPS.values(), ids=LOOPS)
+@pytest.mark.parametrize("channels", [2, 600])
 async def test_peaks_follow_the_loudest_channel(tmp_path: Path, channels: int) -> None:
     found = await read_waveform(written(tmp_path, loud_then_silent(channels)))
     half = len(found.peaks) // 2
@@ -71,6 +75,7 @@ async def test_what_cannot_be_decoded_is_invalid(tmp_path: Path, data: bytes) ->
         await read_waveform(written(tmp_path, data))
 
 
+@pytest.mark.parametrize("anyio_backend", LOOPS.values(), ids=LOOPS)
 @pytest.mark.parametrize(
     "text",
     [
