@@ -13,6 +13,7 @@ from eventstore.change import Envelope
 from eventstore.coordination.threads import Threads, Turns
 from eventstore.database import Database
 from eventstore.event_log import EventLog
+from eventstore.unit_of_work import UnitOfWork
 from identity.accounts.accounts import Accounts
 from identity.accounts.credentials import AccountTokens, Credentials
 from identity.accounts.sign_in import SignInResult
@@ -77,6 +78,8 @@ class Services:
     """Ends an account's session at its PDS; returns whether the PDS confirmed it."""
     wake: Callable[[], None]
     """Called after commits: wakes every subscriber that works after them, which would poll a moment later."""
+    claim_with: Callable[[UnitOfWork], None] = lambda _unit: None
+    """Called with a unit whose caller waits for the PDS, before it saves: a relay in this process may begin without a poll."""
     silent_because: Callable[[], str | None] = lambda: None
     """Returns why nothing may be sent to any PDS; None if it may."""
     media_away_because: Callable[[], str | None] = lambda: None

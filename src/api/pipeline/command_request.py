@@ -273,6 +273,8 @@ class CommandAttempt(Attempt):
             if not self._allow_leaving:
                 require_staying(unit)  # account deletion may have begun since the caller was authenticated
             reader = UnitReader(unit, services.urls)
+            if self._wait_seconds:
+                services.claim_with(unit)
             track_id = use_case(unit)
             if self._public_copy is not None:
                 self._public_copy.hand_over(unit)

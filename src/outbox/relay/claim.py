@@ -11,7 +11,7 @@ Hosts that failed the last time get a share of the relay's lanes: however many o
 import logging
 import random
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from typing import Any, Final
@@ -19,7 +19,7 @@ from typing import Any, Final
 import sqlalchemy as sa
 
 from eventstore.database import Database, with_now
-from eventstore.prepared import Prepared, pipelined
+from eventstore.prepared import Prepared, Result, pipelined
 from eventstore.schema import UtcDateTime
 from outbox.mirror.due import host_open_at, lane_backfill_at, lane_due_at, latest_of
 from outbox.mirror.hosts import failed_last, lanes_at_once
@@ -236,15 +236,53 @@ def _next(at: sa.ColumnElement[datetime], which: Sequence[sa.ColumnElement[bool]
 
 _NEXT_LIVE: Final = _next(lane_due_at(), _LIVE)
 _NEXT_BACKFILL: Final = _next(lane_backfill_at(), _BACKFILL)
+_THIS: Final = lane.did == sa.bindparam("did")
+_NEW_LEASE: Final = sa.update(mirror_lane).values(lease_epoch=lane.lease_epoch + 1)
+_LEASE_COLUMNS: Final = ("lease_owner", "lease_until", "debounced_until", "is_backfill")
 _LEASE: Final = Prepared(
-    lambda _: (
-        sa.update(mirror_lane)
-        .where(lane.did == sa.bindparam("did"))
-        .values(lease_epoch=lane.lease_epoch + 1)
-        .returning(lane.did, lane.lease_epoch)
-    ),
-    ("lease_owner", "lease_until", "debounced_until", "is_backfill"),
+    lambda _: _NEW_LEASE.where(_THIS).returning(lane.did, lane.lease_epoch), _LEASE_COLUMNS
 )
+
+
+def start_claim(connection: sa.Connection, did: str, lease: Mapping[str, Any], now: datetime) -> Result:
+    """Start to lease a lane in the transaction that makes it due, if a poll would find that it may run now; returns its row then.
+
+    Its host must not have failed the last time, and no other claim may be under way there.
+    """
+    if connection.dialect.name != "sqlite":
+        _LOCK_HOST.start(connection, {"did": did})
+    return _LEASE_ALONE.start(connection, {"did": did, "now": now, **lease, "is_backfill": False})
+
+
+_LOCKED: Final = sa.literal_column("'mastertape.locked_host'", sa.Text)
+"""The setting, until the transaction ends, that says which host this has locked: the lease is a statement of its own, which counts after the lock."""
+_LOCK_HOST: Final = Prepared(
+    lambda _: sa.select(
+        sa.func.set_config(
+            _LOCKED,
+            sa.func.coalesce(
+                sa.select(_host.host)
+                .join(mirror_lane, lane.host == _host.host)
+                .where(_THIS)
+                .with_for_update(skip_locked=True, of=pds_host)
+                .scalar_subquery(),
+                sa.literal_column("''"),
+            ),
+            sa.true(),
+        )
+    )
+)
+
+
+def _lease_alone(dialect: str) -> Any:
+    is_locked = () if dialect == "sqlite" else (sa.func.current_setting(_LOCKED, sa.true()) == _host.host,)
+    is_well = (~_host.paused, host_open_at() <= _NOW, _host.failures == _NONE, _host.ramp.is_(None))
+    has_room = sa.exists().where(_host.host == lane.host, *is_locked, *is_well, _AT_ONCE > _UNDER_WAY)
+    return _NEW_LEASE.where(_THIS, *_LIVE, has_room).returning(lane.host, lane.lease_epoch)
+
+
+_NONE: Final = sa.literal_column("0", sa.Integer)
+_LEASE_ALONE: Final = Prepared(_lease_alone, _LEASE_COLUMNS)
 
 
 def seconds_until_due(database: Database) -> float:

@@ -24,10 +24,13 @@ from typing import Final
 import sqlalchemy as sa
 from sqlalchemy.exc import SQLAlchemyError
 
+from eventstore.change import Change
 from eventstore.coordination.backoff import backoff
 from eventstore.coordination.process_names import has_ended
 from eventstore.errors import EventStoreError, LeaseLostError
 from eventstore.event_log import EventLog
+from eventstore.prepared import Result as Started
+from eventstore.unit_of_work import UnitOfWork
 from outbox.mirror.failure_causes import count_failure
 from outbox.mirror.hosts import HostReport
 from outbox.mirror.lanes import Lane, lock_lane, release, release_after_error, write_release
@@ -35,7 +38,7 @@ from outbox.mirror.targets import MIN_LANE_INTERVAL
 from outbox.pds.verdict import verdict_of_fault
 from outbox.record.kind import RecordKinds
 from outbox.relay.batch import BatchRun, SentBatch
-from outbox.relay.claim import HasEnded, claim, release_of_ended, seconds_until_due
+from outbox.relay.claim import HasEnded, claim, release_of_ended, seconds_until_due, start_claim
 from outbox.relay.delivery import Delivery
 from outbox.relay.delivery_task import DeliveryTask, LeaseClock, next_task
 from outbox.relay.journal import write_intent
@@ -165,15 +168,44 @@ class Relay:
             self._early_release_at = now + EARLY_RELEASE_SECONDS
         seconds, lanes = await in_thread(self._poll, list(self._runs.values()), releases=releases)
         for lane in lanes:
-            run = asyncio.create_task(self._run(lane, lease))
-            self._runs[run] = lane
-            run.add_done_callback(self._runs.pop)
-            run.add_done_callback(lambda _: self._woken.set())
+            self._start(lane, lease)
         if lanes:
             return 0.0
         if seconds <= 0:  # another relay holds what is due, or its host is at its limit
             return BUSY_POLL_SECONDS
         return min(seconds, BUSY_POLL_SECONDS if self._runs else IDLE_POLL_SECONDS)
+
+    def _start(self, lane: Lane, lease: LeaseClock) -> None:
+        run = asyncio.create_task(self._run(lane, lease))
+        self._runs[run] = lane
+        run.add_done_callback(self._runs.pop)
+        run.add_done_callback(lambda _: self._woken.set())
+
+    def claim_with(self, unit: UnitOfWork) -> None:
+        """Claim the account's lane with what the unit saves, where it can run here at once: its caller waits, and no poll has to find it."""
+        did, loop = unit.did, self._loop
+        if did is None or loop is None or self._stop is None or len(self._runs) >= self.limits.lanes:
+            return
+        clock = LeaseClock(self.limits.lease)
+        started: list[tuple[Started, datetime]] = []
+
+        def start(connection: sa.Connection, _changes: Sequence[Change]) -> None:
+            until = unit.now + self.limits.lease
+            lease = {
+                "lease_owner": self.owner,
+                "lease_until": until,
+                "debounced_until": unit.now + MIN_LANE_INTERVAL,
+            }
+            started.append((start_claim(connection, did, lease, unit.now), until))
+
+        def run() -> None:
+            for claimed, until in started:
+                for row in claimed.all():
+                    lane = Lane(did, row.host, self.owner, row.lease_epoch, until)
+                    loop.call_soon_threadsafe(self._start, lane, clock)
+
+        unit.with_save(start)
+        unit.after_commit(run)
 
     def _poll(self, running: Sequence[Lane], *, releases: bool) -> tuple[float, list[Lane]]:
         """Ask what is due, and claim lanes; none while the read models are another release's, in which nothing could be settled."""

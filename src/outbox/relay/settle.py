@@ -93,7 +93,7 @@ def _settle(
 ) -> tuple[datetime, HostReport | None]:
     has_no_failures, now = lock_lane(database, connection, lane)
     # a pipeline takes no queries of SQLAlchemy's own, and a failure asks the database some
-    is_plain = isinstance(delivered, SentBatch) and all(
+    is_plain = (unit is None or isinstance(delivered, SentBatch)) and all(
         each.outcome is Outcome.DELIVERED and not each.is_mismatch for each in delivered.results
     )
     with pipelined(connection) if is_plain else nullcontext():

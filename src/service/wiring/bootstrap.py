@@ -196,6 +196,7 @@ class Container:
             disk_full_because=lambda: store.health().full,
             silent_because=lambda: why_silent(log),
             wake=woken_by_commits(self.wakes),
+            claim_with=self.relay.claim_with,
             metrics=self.metrics.text if settings.is_loopback else None,
             answered=self.metrics.answered,
             publisher=self.publisher,

@@ -56,12 +56,15 @@ async def test_a_wait_ends_at_once_when_the_mirror_waits_for_a_person(world, mon
 
 @ON_SQLITE
 async def test_the_commit_says_whether_a_caller_waits_for_its_delivery(world, alice):
-    seen = []
-    world.serve(wake=lambda: seen.append(awaited.get()))
+    seen, claimed = [], []
+    world.serve(
+        wake=lambda: seen.append(awaited.get()), claim_with=lambda _unit: claimed.append(awaited.get())
+    )
     async with world.async_client(alice) as client:
         for seed, wait in enumerate([1, 0, 1]):
             assert (await start_upload(client, wait, seed)).status_code == 201
     assert seen == [True, False, True]
+    assert set(claimed) == {True}
 
 
 @ON_SQLITE
