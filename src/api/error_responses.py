@@ -43,17 +43,17 @@ INTERNAL: Final = Reply(
     "internal",
     message="Internal error. It has been logged; report it with the X-Request-Id of this response.",
 )
-NOT_READY: Final = Reply(
-    503,
-    "not_ready",
-    message="The service cannot reach its database, or is busy. Nothing was changed; try again in a moment.",
-    retry_after=2,
+
+
+def _unready(message: str, retry_after: int = 2) -> Reply:
+    return Reply(503, "not_ready", message=message, retry_after=retry_after)
+
+
+NOT_READY: Final = _unready(
+    "The service cannot reach its database, or is busy. Nothing was changed; try again in a moment."
 )
-FULL: Final = Reply(
-    503,
-    "not_ready",
-    message="The disk of the service is full. Nothing was changed; try again when its operator has made room.",
-    retry_after=60,
+FULL: Final = _unready(
+    "The disk of the service is full. Nothing was changed; try again when its operator has made room.", 60
 )
 _NOTHING: Final = "Nothing was changed."
 _NOT_SURE: Final = (
@@ -133,20 +133,13 @@ REPLIES: Final[dict[type[Exception], Reply]] = {
     ),
     storage.BytesDamagedError: INTERNAL,
     storage.RangeOutsideError: Reply(416, "range_not_satisfiable"),
-    storage.StoreUnavailableError: Reply(
-        503,
-        "not_ready",
-        message="The media store does not answer. Nothing was changed; try again in a moment.",
-        retry_after=2,
+    storage.StoreUnavailableError: _unready(
+        "The media store does not answer. Nothing was changed; try again in a moment."
     ),
     storage.DiskFullError: FULL,
     # Identity and sessions.
     identity.UnknownIdentityError: Reply(401, "bad_credentials"),
-    identity.BadCredentialsError: Reply(
-        401,
-        "bad_credentials",
-        message="The PDS knows no such account with this app password. Check both, or make a new app password.",
-    ),
+    identity.BadCredentialsError: Reply(401, "bad_credentials"),
     identity.SignInStateError: Reply(400, "sign_in_state"),
     identity.SignInRefusedError: Reply(400, "sign_in_refused", kept="No account was signed in; start again."),
     identity.ConsentDeniedError: Reply(403, "access_denied"),
@@ -169,9 +162,7 @@ REPLIES: Final[dict[type[Exception], Reply]] = {
         401, "session_expired", message="The session at the PDS has ended. Sign in again."
     ),
     track.SessionUnavailableError: Reply(503, "identity_unreachable", message=_LATER, retry_after=5),
-    identity.CredentialExpiredError: Reply(
-        401, "session_expired", message="This session or token has ended. Sign in again."
-    ),
+    identity.CredentialExpiredError: Reply(401, "session_expired"),
     identity.DecryptionError: INTERNAL,
     # Operators.
     operators.UnknownTargetError: Reply(404, "not_found", kept=_NOTHING),
@@ -185,19 +176,13 @@ REPLIES: Final[dict[type[Exception], Reply]] = {
     store.UnsafeConnectionError: NOT_READY,
     store.EncodingError: NOT_READY,
     store.PooledConnectionError: INTERNAL,
-    store.CommitFailedError: Reply(503, "not_ready", message=_NOT_SURE, retry_after=2),
+    store.CommitFailedError: _unready(_NOT_SURE),
     store.LogBusyError: NOT_READY,
-    store.ThreadsBusyError: Reply(
-        503,
-        "not_ready",
-        message="The service has too much work of this kind under way. Nothing was changed; try again in a moment.",
-        retry_after=5,
+    store.ThreadsBusyError: _unready(
+        "The service has too much work of this kind under way. Nothing was changed; try again in a moment.", 5
     ),
-    store.VersionConflictError: Reply(
-        503,
-        "not_ready",
-        message="The track changed meanwhile. Nothing of this was kept; send it again.",
-        retry_after=1,
+    store.VersionConflictError: _unready(
+        "The track changed meanwhile. Nothing of this was kept; send it again.", 1
     ),
     store.AggregateNotFoundError: Reply(404, "track_not_found", message="There is no such track."),
     store.OutdatedProjectionError: Reply(503, "not_ready", retry_after=30),

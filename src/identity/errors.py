@@ -44,7 +44,7 @@ class FeatureUnresolvedError(IdentityError):
 
 
 class BadCredentialsError(IdentityError):
-    """The PDS refused this identifier and password."""
+    """The PDS knows no such account with this app password. Check both, or make a new app password."""
 
 
 class SignInStateError(IdentityError):
@@ -75,7 +75,7 @@ class AccountInactiveError(IdentityError):
 
 
 class CredentialExpiredError(IdentityError):
-    """A session or API token that has expired."""
+    """The session or token has ended. Sign in again."""
 
 
 class DecryptionError(IdentityError):
