@@ -44,24 +44,22 @@ def pytest_collection_finish():
     gc.freeze()
 
 
-LONGEST = (
-    "tests/e2e/test_kill_matrix.py",
-    "tests/e2e/test_demo.py",
-    "tests/e2e/test_failover.py",
-    "tests/e2e/test_oauth_production.py",
-)
-"""What takes longest, one by one: begun last, it would keep one worker while the others have nothing left."""
-
-
+@pytest.hookimpl(trylast=True)
 def pytest_collection_modifyitems(config, items):
-    """Give each worker some of the longest tests to begin with: it gets a part of the list, and starts at its head."""
+    """Begin with the tests of whole services, in every other worker: they wait much, while the rest computes.
+
+    A worker gets a part of the list, and starts at its head. More of them at once would starve each other; begun last, they would
+    keep some workers while the others have nothing left.
+    """
     workers = getattr(config, "workerinput", {}).get("workercount", 1)
-    longest = [item for item in items if item.nodeid.startswith(LONGEST)]
-    others = iter([item for item in items if not item.nodeid.startswith(LONGEST)])
+    files = list(dict.fromkeys(item.path for item in items if item.nodeid.startswith("tests/e2e/")))
+    others = iter([item for item in items if item.path not in files])
     ordered = []
     for number in range(workers):
         until = len(items) * (number + 1) // workers
-        ordered += longest[number::workers]
+        if number % 2 == 0:
+            here = files[number // 2 :: (workers + 1) // 2]
+            ordered += [item for item in items if item.path in here]
         ordered += islice(others, max(0, until - len(ordered)))
     items[:] = [*ordered, *others]
 
