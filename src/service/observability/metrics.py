@@ -42,7 +42,7 @@ from outbox.views.overview import LANE_STATE, LANES_OF_HOSTS
 from outbox.views.status import BLOB_WANTED, IS_SAMPLED, STATE, TARGETS_AT_WORK
 from projections.history import history
 from replay.reconcile.scan import Scanned
-from service.observability.subscribers import lanes_stalled_since, subscriber_rows
+from service.observability.subscribers import subscriber_rows
 
 MAX_HOSTS: Final = 100
 """Hosts that one gauge names: those with the least budget left, or with an open breaker."""
@@ -90,13 +90,6 @@ def _of_waiting_work(connection: sa.Connection, now: datetime) -> Iterator[Gauge
         "Age of the oldest change that the relay has still to deliver.",
         ["class"],
         [(work, _seconds(since.get(work), now)) for work in WORK_CLASSES],
-    )
-    yield gauge(
-        "mirror_oldest_due_seconds",
-        "How long ago some account could have been sent its changes, and no relay has begun: no pause, limit or failure "
-        "holds it back.",
-        [],
-        [[_seconds(lanes_stalled_since(connection, now), now)]],
     )
     yield gauge(
         "mirror_pending_records",
