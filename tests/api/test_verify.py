@@ -7,11 +7,11 @@ from typing import Any
 
 import httpx
 import pytest
-from starlette.testclient import TestClient
 
 from outbox.mirror.hosts import PacedPds
 from outbox.repo.reads import RepoReads
 from replay.reconcile.verify import MAX_CONCURRENT_REPOS_OF_A_HOST, Repo, Verified, Verifier
+from tests.api.client import TestClient
 from tests.api.world import World, did_of, upload
 from tests.servers.databases import ON_SQLITE
 

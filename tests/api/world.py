@@ -7,7 +7,6 @@ from datetime import timedelta
 
 import httpx
 from sqlalchemy import select
-from starlette.testclient import TestClient
 
 from aggregates.track import Track
 from application.errors import SupportersUnreachableError
@@ -35,6 +34,7 @@ from replay.repair.worker import RepairJobs
 from service.wiring.adapters import StorageAudio
 from service.wiring.bootstrap import build
 from storage.media import media
+from tests.api.client import TestClient
 from tests.fake_pds.scripted_pds import HOST, ScriptedPds
 from tests.media_samples import samples
 from tests.outbox.rigs.directory import FakeDirectory

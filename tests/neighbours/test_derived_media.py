@@ -11,7 +11,6 @@ from typing import Any
 import httpx
 import pytest
 from sqlalchemy import delete
-from starlette.testclient import TestClient
 
 from eventstore.coordination.threads import Threads
 from eventstore.jobs import queue
@@ -21,6 +20,7 @@ from replay import derived as worker
 from storage import artwork
 from storage.derived.renditions import DerivedKind, rendition
 from storage.derived.waveforms import read_waveform
+from tests.api.client import TestClient
 from tests.api.world import until, upload
 from tests.media_samples import samples
 from tests.neighbours.hanging_store import HangingStore

@@ -8,13 +8,13 @@ from functools import partial
 
 import httpx
 import pytest
-from starlette.testclient import TestClient
 
 from api.pipeline import concurrency, media_intake, media_request
 from eventstore.coordination.threads import Threads
 from eventstore.errors import ThreadsBusyError
 from service.observability import readiness
 from service.process.jobs import sweep_media
+from tests.api.client import TestClient
 from tests.api.world import refusal, until, upload
 from tests.media_samples import samples
 from tests.neighbours.hanging_store import HangingStore

@@ -8,7 +8,6 @@ from pathlib import Path
 
 import httpx
 import pytest
-from starlette.testclient import TestClient
 
 from api.pipeline import concurrency
 from api.pipeline.pds import MAX_CHECKS_OF_AN_ACCOUNT
@@ -17,6 +16,7 @@ from service.cli.serve import asgi
 from service.config.settings import Settings
 from service.wiring import bootstrap
 from service.wiring.bootstrap import Container, build
+from tests.api.client import TestClient
 from tests.e2e.eventually import eventually
 from tests.fake_pds.internet import FakeInternet
 from tests.media_samples import samples

@@ -5,7 +5,6 @@ import json
 
 import pytest
 from sqlalchemy import select
-from starlette.testclient import TestClient
 
 from eventstore.schema import metadata, stored_event
 from eventstore.streams.ids import peer_track
@@ -21,6 +20,7 @@ from replay.dump import (
 )
 from replay.errors import BrokenDumpError, NotEmptyError
 from service.wiring.log import open_log
+from tests.api.client import TestClient
 from tests.api.world import World, did_of, upload
 from tests.media_samples import samples
 

@@ -11,7 +11,6 @@ from typing import Any
 import httpx
 import pytest
 from sqlalchemy import delete
-from starlette.testclient import TestClient
 
 from identity.resolution.address_policy import AddressPolicy
 from replay.media import MediaFinding, MediaKind, MediaRepair, check_media
@@ -19,6 +18,7 @@ from service.config.settings import PREFIX, Settings
 from storage.cid import cid_of
 from storage.media import Media, media
 from storage.store import MediaStore
+from tests.api.client import TestClient
 from tests.api.world import World, upload
 from tests.fake_pds.scripted_pds import HOST
 from tests.media_samples import samples

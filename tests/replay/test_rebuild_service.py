@@ -3,13 +3,13 @@
 import pytest
 from click.testing import CliRunner
 from sqlalchemy import delete
-from starlette.testclient import TestClient
 
 from eventstore.schema import projection_state
 from service.cli.main import main
 from service.config.settings import PREFIX
 from service.observability.readiness import why_not_ready
 from service.schema.tables import READ_MODELS
+from tests.api.client import TestClient
 from tests.api.world import refusal, upload
 from tests.media_samples import samples
 

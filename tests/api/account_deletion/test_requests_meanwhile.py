@@ -3,10 +3,10 @@
 import json
 
 import pytest
-from starlette.testclient import TestClient
 
 from tests.api.account_deletion.deletion import leave
 from tests.api.auth.route_table import ROUTES, Who, of
+from tests.api.client import TestClient
 from tests.api.world import refusal, upload
 from tests.media_samples import samples
 from tests.servers.databases import ON_SQLITE

@@ -6,13 +6,13 @@ import re
 
 import pytest
 from sqlalchemy import event, text
-from starlette.testclient import TestClient
 
 from api.error_responses import response_to
 from service.config.settings import Settings
 from service.observability import readiness
 from storage import errors
 from storage.errors import DiskFullError
+from tests.api.client import TestClient
 from tests.api.world import World, refusal, upload
 
 

@@ -3,7 +3,6 @@
 import asyncio
 
 import pytest
-from starlette.testclient import TestClient
 
 from aggregates.track import Track
 from identity.accounts.credentials import Scope
@@ -11,6 +10,7 @@ from outbox.tracks.record import RecordUrls
 from service.config.settings import Settings
 from service.process.jobs import review_public_copies
 from storage.cid import cid_of
+from tests.api.client import TestClient
 from tests.api.public_audio.copies import CDN, GATE, edit, name_of, replace, undelete
 from tests.api.world import World, upload
 from tests.e2e.eventually import eventually

@@ -6,12 +6,12 @@ from typing import TYPE_CHECKING
 import pytest
 from fastapi import APIRouter
 from sqlalchemy.exc import OperationalError
-from starlette.testclient import TestClient
 
 from aggregates.errors import ServiceError
 from api.error_responses import REPLIES
 from eventstore.errors import CommitFailedError, LogBusyError, OutdatedProjectionError
 from storage.errors import StoreUnavailableError
+from tests.api.client import TestClient
 from tests.api.world import refusal, upload
 from tests.servers.databases import ON_SQLITE
 

@@ -6,12 +6,12 @@ from typing import Any
 
 import pytest
 from click.testing import Result
-from starlette.testclient import TestClient
 
 from devpds.server import DevPds, DevPlc
 from projections.tracks.queries import TrackFilter, track_page
 from replay.adoption import adopt as adoptions
 from service.wiring.bootstrap import Container
+from tests.api.client import TestClient
 from tests.e2e.foreign_catalogue import a_record, catalogue, publish, rev, rkey
 from tests.outbox.rigs.relay_rig import ARTIST
 from tests.replay.adoption.claims import claimed

@@ -9,7 +9,6 @@ import pytest
 from click.testing import CliRunner
 from pydantic import SecretStr
 from sqlalchemy import select
-from starlette.testclient import TestClient
 
 from identity.sessions.session_store import ReencryptionReport, pds_session
 from outbox.mirror.states import LaneState
@@ -19,6 +18,7 @@ from service.cli.preparing import prepare
 from service.cli.serve import asgi
 from service.config.settings import PREFIX, Settings, SettingsError
 from service.wiring.bootstrap import Container, build
+from tests.api.client import TestClient
 from tests.fake_pds.internet import FakeInternet
 from tests.servers.databases import ON_SQLITE
 

@@ -11,11 +11,11 @@ from pathlib import Path
 import httpx
 import pytest
 from pydantic import SecretStr
-from starlette.testclient import TestClient
 
 from service.cli.serve import asgi
 from service.config.settings import Settings
 from service.wiring.bootstrap import build
+from tests.api.client import TestClient
 from tests.media_samples import samples
 from tests.servers.databases import ON_SQLITE
 from tests.service.one_account import DID, PDS, OneAccount, captured_log, route_pds_requests_to

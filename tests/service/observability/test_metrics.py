@@ -10,7 +10,6 @@ import httpx
 import pytest
 from sqlalchemy import insert, update
 from sqlalchemy.exc import OperationalError
-from starlette.testclient import TestClient
 
 from aggregates.track import Track
 from devpds.ports import free_port
@@ -27,6 +26,7 @@ from replay.reconcile.scan import Scanned
 from service.observability.metrics import WORK_CLASSES, Metrics
 from service.process.metrics_server import metrics_listener, serve_metrics
 from service.wiring.bootstrap import Container
+from tests.api.client import TestClient
 from tests.dsl import ALICE
 from tests.servers.databases import ON_SQLITE
 from web.app import create_app

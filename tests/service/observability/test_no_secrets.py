@@ -8,11 +8,11 @@ from typing import Any
 import httpx
 import pytest
 from pydantic import SecretStr
-from starlette.testclient import TestClient
 
 from service.cli.serve import asgi
 from service.config.settings import Settings
 from service.wiring.bootstrap import build
+from tests.api.client import TestClient
 from tests.eventstore.threads import until
 from tests.media_samples import samples
 from tests.servers.databases import ON_SQLITE

@@ -10,13 +10,13 @@ import pytest
 from opentelemetry.sdk.trace import ReadableSpan, TracerProvider
 from opentelemetry.sdk.trace.export import SimpleSpanProcessor
 from opentelemetry.sdk.trace.export.in_memory_span_exporter import InMemorySpanExporter
-from starlette.testclient import TestClient
 
 from service.cli.preparing import tracer_of_environment
 from service.cli.serve import asgi
 from service.config.settings import Settings
 from service.observability.otel import Tracer
 from service.wiring.bootstrap import build
+from tests.api.client import TestClient
 from tests.eventstore.threads import until
 from tests.media_samples import samples
 from tests.servers.databases import ON_SQLITE

@@ -2,10 +2,9 @@
 
 from importlib.metadata import version
 
-from starlette.testclient import TestClient
-
 from service.cli.serve import asgi
 from service.wiring.bootstrap import Container
+from tests.api.client import TestClient
 from tests.service.observability.test_metrics import numbers
 
 ON_LOOPBACK = "http://127.0.0.1:8000"
