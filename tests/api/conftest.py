@@ -3,7 +3,7 @@
 import asyncio
 import json
 import os
-from functools import partial
+from functools import cache, partial
 
 import pytest
 
@@ -19,6 +19,17 @@ ADMIN = "did:plc:" + "admin".ljust(24, "a")
 DOCUMENTS = []
 
 
+@cache
+def common_settings():
+    """Make what the settings of these worlds have in common: to read them costs a third of building the service."""
+    return Settings(
+        max_upload_bytes=200_000,
+        admin_dids=(ADMIN,),
+        operator_dids=(did_of("operator"),),
+        rate_limits=False,
+    )
+
+
 def documented(app):
     """The document of each of these worlds is the same, and takes as long to make as forty worlds: it is made once."""
     if not DOCUMENTS:
@@ -31,15 +42,9 @@ def world(tmp_path, migrated_url, monkeypatch):
     for name in [name for name in os.environ if name.startswith(PREFIX)]:
         monkeypatch.delenv(name)
     monkeypatch.setattr(bootstrap, "record_kinds", remarks.record_kinds)
-    settings = Settings(
-        data=tmp_path / "data",
-        database_url=migrated_url,
-        max_upload_bytes=200_000,
-        admin_dids=(ADMIN,),
-        operator_dids=(did_of("operator"),),
-        rate_limits=False,
-    )
-    made = World(settings)
+    data = tmp_path / "data"
+    own = {"data": data, "database_url": migrated_url, "media": f"disk:{data}/media"}
+    made = World(common_settings().model_copy(update=own))
     made.app.openapi = partial(documented, made.app)
     yield made
     asyncio.run(made.made.close())
