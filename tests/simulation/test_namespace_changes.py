@@ -15,7 +15,7 @@ from tests.simulation.relay_process import RECORDS
 from tests.simulation.schedule import Schedule, drawn
 from tests.simulation.world import World
 
-BATCHES, BATCH = (40, 25) if os.environ.get("TEST_DEEP") else (1, 5)
+BATCHES, BATCH = (40, 25) if os.environ.get("TEST_DEEP") else (1, 3)
 BY_PEOPLE = ("edit", "blob", "replace audio", "gate", "artwork", "doubt", "retry", "sign in", "sign out")
 BY_FATE = (
     "wait", "host", "kill", "start", "freeze", "thaw", "jump", "release", "tokens expire", "limits", "pause",

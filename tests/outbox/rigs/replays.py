@@ -19,7 +19,7 @@ from replay.repair.worker import apply_steps
 from tests.dsl import COLLECTION
 from tests.outbox.rigs.relay_rig import ARTIST, Rig
 
-SEVERAL = 8
+SEVERAL = 6
 
 
 async def wiped(desk: Rig, records: int = SEVERAL, **fields: Any) -> list[Track]:
