@@ -6,7 +6,7 @@ that its PDS still has, does not count as an exit: it would hide that the others
 
 import os
 import re
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from itertools import chain
 
 import pytest
@@ -24,7 +24,7 @@ from tests.simulation.virtual_time import VirtualLoop
 
 DEEP = bool(os.environ.get("TEST_DEEP"))
 SECOND_STEPS = tuple(STEPS) if DEEP else GRAVE
-FEWEST_STATES = {OLD_COLLECTION: 350, COLLECTION: 300} if DEEP else {OLD_COLLECTION: 150}
+FEWEST_STATES = {OLD_COLLECTION: 350, COLLECTION: 300} if DEEP else {OLD_COLLECTION: 95}
 UNNEEDED = {"undelete", "recovered"}
 """Exits that no state needs which two steps reach."""
 A_WHILE, LONG = "two hours", "four days"
@@ -80,11 +80,12 @@ class Search:
         self._returning: set[State] = set()
         """States without a fault from which a way back is known."""
 
-    def reach(self, *steps: Iterable[str]) -> list[Saved]:
-        """Every state after one of the first steps, then one of the second ones, and so on; the nearest first."""
+    def reach(self, first: Iterable[str], second: Sequence[str]) -> list[Saved]:
+        """Every state after one of the first steps, then one of the second ones: without TEST_DEEP, every other one in turn."""
         found, known = [self.it.save()], {self.it.state()}
-        for saved in found:  # grows meanwhile
-            for name in steps[len(saved.path)] if len(saved.path) < len(steps) else ():
+        for number, saved in enumerate(found):  # grows meanwhile
+            seconds = second if DEEP else second[(number + 1) % 2 :: 2]
+            for name in (first, seconds, ())[len(saved.path)]:
                 if self._take(saved, name) and (state := self.it.state()) not in known:
                     known.add(state)
                     found.append(self.it.save((*saved.path, name)))
