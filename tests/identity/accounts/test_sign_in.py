@@ -27,7 +27,7 @@ from identity.sessions.app_password_grants import create_session
 from identity.sessions.pds_sessions import PdsSessions
 from identity.sessions.session_store import SessionKind, Tokens, pds_session
 from tests.identity.conftest import by, noted
-from tests.identity.oauth.oauth_rig import Rig, ask, take_down
+from tests.identity.oauth.oauth_rig import Rig, ask, refusing_connections, take_down
 from tests.identity.sessions.fake_pds import DID, ORIGIN, FakePds, error
 from tests.servers.databases import ON_SQLITE
 
@@ -155,12 +155,8 @@ def test_sign_in_of_a_taken_down_account_says_so_if_the_pds_does(signed, pds, pd
 
 
 def test_sign_in_fails_while_the_pds_is_down(signed, pds, pds_account):
-    pds.stop()
-    try:
-        with pytest.raises(IdentityUnreachableError):
-            signed.sign_in_by_password(pds_account.did, pds_account.app_password)
-    finally:
-        pds.start()
+    with refusing_connections(pds), pytest.raises(IdentityUnreachableError):
+        signed.sign_in_by_password(pds_account.did, pds_account.app_password)
 
 
 def test_a_session_for_another_did_is_refused():

@@ -2,10 +2,13 @@
 
 import asyncio
 import json
-from contextlib import asynccontextmanager
+from contextlib import asynccontextmanager, contextmanager
 from functools import partial
 from types import SimpleNamespace
+from unittest.mock import patch
 
+import httpcore
+import httpx
 from pydantic import SecretStr
 from sqlalchemy import select, update
 
@@ -101,6 +104,18 @@ def store_tokens(rig, did, tokens):
     encrypted = rig.cipher.encrypt(json.dumps(tokens).encode(), purpose=PURPOSE, did=did)
     with rig.database.write() as connection:
         connection.execute(update(pds_session).values(status="active", sealed=encrypted))
+
+
+@contextmanager
+def refusing_connections(pds):
+    """As if the PDS was stopped, whose start would take as long as the tests of a module: they reach a port where none listens."""
+    connect = httpcore.AnyIOBackend.connect_tcp
+
+    def refused(self, host, port, *options):
+        return connect(self, host, 1 if port == httpx.URL(pds.url).port else port, *options)
+
+    with patch.object(httpcore.AnyIOBackend, "connect_tcp", refused):
+        yield
 
 
 def take_down(pds, did):

@@ -12,7 +12,7 @@ from aggregates.errors import SessionUnavailableError, SignInRequiredError
 from identity.errors import BadCredentialsError
 from identity.sessions.session_store import pds_session
 from tests.identity.conftest import KEY
-from tests.identity.oauth.oauth_rig import Rig, ask, take_down
+from tests.identity.oauth.oauth_rig import Rig, ask, refusing_connections, take_down
 from tests.identity.sessions.stored_sessions import dump, expire, files, session_row
 from tests.servers.databases import ON_SQLITE
 
@@ -49,12 +49,8 @@ def test_an_access_token_that_the_pds_refuses_is_refreshed(signed, database, cip
 def test_a_refresh_works_after_the_pds_was_down(signed, database, pds, pds_account):
     signed.sign_in_by_password(pds_account.did, pds_account.app_password)
     expire(database)
-    pds.stop()
-    try:
-        with pytest.raises(SessionUnavailableError) as failed:
-            ask(signed, pds_account.did)
-    finally:
-        pds.start()
+    with refusing_connections(pds), pytest.raises(SessionUnavailableError) as failed:
+        ask(signed, pds_account.did)
     assert isinstance(failed.value.cause, httpx.ConnectError)
     assert ask(signed, pds_account.did) == 200
     assert session_row(database).generation == 2
@@ -101,12 +97,8 @@ def test_neither_database_nor_logs_hold_a_secret(*, signed, database, cipher, pd
         expire(database)
         assert ask(signed, did) == 200
     expire(database)
-    pds.stop()
-    try:
-        with pytest.raises(SessionUnavailableError) as failed:
-            ask(signed, did)
-    finally:
-        pds.start()
+    with refusing_connections(pds), pytest.raises(SessionUnavailableError) as failed:
+        ask(signed, did)
     errors.append(
         repr(failed.value) + repr(vars(failed.value)) + repr(failed.value.cause.request.headers.raw)
     )

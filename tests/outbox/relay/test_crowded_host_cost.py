@@ -16,7 +16,7 @@ from tests.outbox.rigs.rows import HOST, add_lane, claimed, set_host
 from tests.outbox.rigs.uploads import claim_uploads
 from tests.statements import effort
 
-DUE = 50_000 if os.environ.get("TEST_DEEP") else 5_000
+DUE = 50_000 if os.environ.get("TEST_DEEP") else 2_500
 FEW = 100
 """Rows on PostgreSQL, hundreds of steps on SQLite: all of them would be thousands."""
 KINDS = {"live": "due_at", "backfill": "backfill_at"}
