@@ -27,6 +27,7 @@ MISSED_LATE = {
     protections.without_backoff: 235,
     protections.without_recognition: 59,
     protections.without_intents: 33,
+    protections.without_verification: 2,
 }
 """The first seed whose schedule fails without the protection. The search starts there, and goes on to all other seeds."""
 LENGTHS = {protections.without_backoff: 5}
