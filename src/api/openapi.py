@@ -1,6 +1,6 @@
 """OpenAPI fragments for errors, and for bodies that the routes parse themselves."""
 
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Collection, Iterable, Iterator
 from http import HTTPStatus
 from typing import Any, Final, TypeVar
 
@@ -107,9 +107,11 @@ def calls_of(dependant: Dependant) -> Iterator[Callable[..., Any]]:
         yield from calls_of(each)
 
 
-def operation(takes: type[BaseModel], answer: type[BaseModel]) -> dict[str, Any]:
-    """Return the options of the route of what an admin does."""
-    return {"response_model": answer, "responses": errors(404), "openapi_extra": fields_of(takes)}
+def operation(
+    takes: type[BaseModel], answer: type[BaseModel], refused: Collection[int] = (404,)
+) -> dict[str, Any]:
+    """Return the options of a route by what it takes and answers, and the statuses with which it refuses."""
+    return {"response_model": answer, "responses": errors(*refused), "openapi_extra": fields_of(takes)}
 
 
 def fields_of(model: type[BaseModel], **files: Any) -> dict[str, Any]:

@@ -26,7 +26,7 @@ from api.error_responses import body_of
 from api.errors import NotSignedInHereError, ScopeRequiredError, TokenNotFoundError, TokenShownOnceError
 from api.json_response import AsciiJsonResponse, MessageBody, body_from, response_of
 from api.middleware.http_layer import over_http
-from api.openapi import errors, fields_of
+from api.openapi import operation
 from api.pipeline.command_request import Idempotent, result_of
 from api.pipeline.concurrency import sign_in_under_way
 from api.requests.body import fields_as, received_body
@@ -75,12 +75,7 @@ class SignedInBody(BaseModel):
     expires_in: int | None
 
 
-@app_password.post(
-    "/auth/app-password",
-    response_model=SignedInBody,
-    responses=errors(400, 401, 403, 413, 415),
-    openapi_extra=fields_of(SignInFields),
-)
+@app_password.post("/auth/app-password", **operation(SignInFields, SignedInBody, (400, 401, 403, 413, 415)))
 async def sign_in(request: Request, services: ServicesDep) -> Response:
     """Sign in with an app password; the response also sets the cookie."""
     refuse_cross_site(request, services)
@@ -109,12 +104,7 @@ async def sign_in(request: Request, services: ServicesDep) -> Response:
     return response
 
 
-@router.post(
-    "/auth/logout",
-    response_model=MessageBody,
-    responses=errors(400, 403, 413, 415),
-    openapi_extra=fields_of(SignOutFields),
-)
+@router.post("/auth/logout", **operation(SignOutFields, MessageBody, (400, 403, 413, 415)))
 async def log_out(request: Request, services: ServicesDep) -> Response:
     """End this browser's sessions, or only that of `did`; pending writes to the PDS are still delivered."""
     refuse_cross_site(request, services)
@@ -132,12 +122,7 @@ def read_accounts(request: Request, services: ServicesDep) -> Response:
     return AsciiJsonResponse(_accounts(browser_sessions(request, services)))
 
 
-@router.post(
-    "/auth/switch",
-    response_model=AccountsBody,
-    responses=errors(400, 403, 404, 413, 415),
-    openapi_extra=fields_of(SeatFields),
-)
+@router.post("/auth/switch", **operation(SeatFields, AccountsBody, (400, 403, 404, 413, 415)))
 async def switch(request: Request, services: ServicesDep) -> Response:
     """Switch to another account that this browser is signed in with."""
     refuse_cross_site(request, services)
@@ -219,12 +204,7 @@ async def issuer(principal: SignedIn) -> Principal:
 Issuer = Annotated[Principal, Depends(issuer)]
 
 
-@tokens.post(
-    "/auth/tokens",
-    status_code=201,
-    response_model=IssuedBody,
-    openapi_extra=fields_of(TokenFields),
-)
+@tokens.post("/auth/tokens", status_code=201, **operation(TokenFields, IssuedBody, ()))
 async def issue_token(principal: Issuer, services: ServicesDep, request: Idempotent) -> Response:
     """Create a token for a program; it has no more scope than the token that creates it (an operator's session in a browser makes some of scope `operator` or `read`), and expires after 30 days or as requested. One that a token makes ends with that token.
 

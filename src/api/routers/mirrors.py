@@ -11,7 +11,7 @@ from aggregates.errors import InvalidFieldError
 from aggregates.track import Track
 from api.auth.authentication import ServicesDep, SignedIn
 from api.errors import MissingPartError
-from api.openapi import errors, fields_of
+from api.openapi import errors, operation
 from api.pipeline.command_request import Command, result_of
 from api.requests.body import fields_as
 from api.requests.fields import Structured
@@ -80,11 +80,7 @@ async def retry(track_id: TrackId, request: Command) -> Response:
     )
 
 
-@router.post(
-    "/tracks/{track_id}/mirror/resolve",
-    response_model=RecordMirrorBody,
-    openapi_extra=fields_of(ResolveFields),
-)
+@router.post("/tracks/{track_id}/mirror/resolve", **operation(ResolveFields, RecordMirrorBody, ()))
 async def resolve_conflict(track_id: TrackId, request: Command) -> Response:
     """Resolve a record that was edited elsewhere: `ours` is written again, or the fields of `theirs` that a track has are adopted.
 

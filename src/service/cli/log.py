@@ -93,7 +93,7 @@ def verify(*, as_json: bool) -> None:
         raise SystemExit(DRIFT if DRIFT in codes else max(codes))
 
 
-def verify_projections(*, show_all: bool, as_json: bool) -> None:
+def projections(*, show_all: bool, as_json: bool) -> None:
     with configured_log() as log, progress_bar("comparing") as progress:
         found = differences(log, log.projections, progress=progress)
     if as_json:

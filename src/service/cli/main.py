@@ -63,8 +63,9 @@ def deferred(where: str) -> Callable[..., None]:
     return run
 
 
-def command(name: str, where: str, help: str, params: Sequence[click.Parameter]) -> click.Command:  # noqa: A002
-    """Return a command, the first sentence of whose help is its summary."""
+def command(where: str, help: str, params: Sequence[click.Parameter]) -> click.Command:  # noqa: A002
+    """Return a command with the name of its function; the first sentence of the help is its summary."""
+    name = where.partition(":")[2].rstrip("_").replace("_", "-")
     return click.Command(name, callback=deferred(where), help=help, params=[*params])
 
 
@@ -96,7 +97,6 @@ WHICH: Final = (click.Argument(["did_or_host"], metavar="DID-or-HOST"), *HOW)
 
 RUN: Final = (
     command(
-        "serve",
         "serve:serve",
         "Serve HTTP, and run a relay beside it unless RELAY is off.",
         [
@@ -114,7 +114,6 @@ RUN: Final = (
         ],
     ),
     command(
-        "relay",
         "relay:relay",
         "Run only a relay: any number of them, on any machines, share the work.",
         [
@@ -127,13 +126,11 @@ RUN: Final = (
         ],
     ),
     command(
-        "migrate",
         "log:migrate",
         "Bring the database to this version's schema. Then fails where SECRET_KEYS decrypt no login, as `serve` would.",
         [dry_run, as_json],
     ),
     command(
-        "doctor",
         "doctor:doctor",
         "Check everything that the service depends on, and say what to do. Exit code 1 when something does not work.",
         [as_json],
@@ -141,21 +138,18 @@ RUN: Final = (
 )
 PARTS: Final = (
     command(
-        "projections",
-        "log:verify_projections",
+        "log:projections",
         "Compare every row of the read models with the log.",
         [show_all, as_json],
     ),
     command(
-        "pds",
-        "verify:verify_pds",
+        "verify:pds",
         "Compare the record of every track with what its artist's PDS holds; no login is needed. After a restore this lets the "
         "relay resume, account by account: records that are newer on a PDS are held for their owner.",
         [of_account, show_all, as_json],
     ),
     command(
-        "media",
-        "verify:verify_media",
+        "verify:media",
         "Compare the bytes that tracks name with the media store. Exit code 3 when some are missing or wrong.",
         [
             flag("--deep", help="Read every byte, and compare its hash with the CID."),
@@ -166,20 +160,17 @@ PARTS: Final = (
 )
 LOOK: Final = (
     command(
-        "history",
         "log:history",
         "Show who changed TRACK, when and how, and whether it reached the PDS; oldest first.",
         [click.Argument(["track"], type=click.IntRange(min=1)), as_json],
     ),
     command(
-        "status",
         "operate:status",
         "Show since when hosts fail and what waits there; of a HOST its accounts, of a DID its lane and failing records. And how "
         "far behind the log each subscriber is: what runs in each append, or follows it.",
         [click.Argument(["did_or_host"], metavar="[DID-or-HOST]", required=False), at_most, as_json],
     ),
     command(
-        "failures",
         "operate:failures",
         "Show why requests to PDSes fail, by cause; of a cause or an account, the records that fail.",
         [
@@ -191,7 +182,6 @@ LOOK: Final = (
         ],
     ),
     command(
-        "jobs",
         "operate:jobs",
         "Show the jobs of every kind, the newest first: how far each is, when it is tried next, and why it fails.",
         [
@@ -209,7 +199,6 @@ LOOK: Final = (
         params=[as_json],
     ),
     command(
-        "plan",
         "verify:plan",
         "Show what would make PDSes agree with the log: each write, its rate-limit points, and the total duration.",
         [of_account, show_all, as_json],
@@ -217,19 +206,16 @@ LOOK: Final = (
 )
 OPERATE: Final = (
     command(
-        "pause",
         "operate:pause",
         "Stop sending for an account, or to a host, until it is resumed; edits accumulate.",
         WHICH,
     ),
     command(
-        "resume",
         "operate:resume",
         "Resume an account, or a whole host, and send at once what waits there.",
         WHICH,
     ),
     command(
-        "redrive",
         "operate:redrive",
         "Retry rejected and failing records at once, behind live work.",
         [
@@ -243,7 +229,6 @@ OPERATE: Final = (
 )
 REPAIR: Final = (
     command(
-        "apply",
         "verify:apply",
         "Apply the plan. It is a repair of each account, which a running service finishes if this process dies; the relay sends "
         "it behind live work.",
@@ -260,13 +245,11 @@ REPAIR: Final = (
         ],
     ),
     command(
-        "rebuild",
         "log:rebuild",
         "Rebuild the read models from the log, or only the one called NAME. Reads and writes continue meanwhile.",
         [click.Argument(["name"], required=False), dry_run, as_json],
     ),
     command(
-        "recovered",
         "recovered:recovered",
         "Prepare a restored database for use: OAuth logins end, and nothing is sent for an account before `verify pds`.",
         [
@@ -282,7 +265,6 @@ REPAIR: Final = (
 )
 MOVE: Final = (
     command(
-        "adopt",
         "adopt:adopt",
         "Make tracks of all records of DID, in the old collection too, that are none yet. Nothing is written to the PDS. Audio "
         "comes from the account's own PDS, or from the address in the record. --dry-run reads the records alone.",
@@ -298,13 +280,11 @@ MOVE: Final = (
         ],
     ),
     command(
-        "export",
         "tape:export",
         "Write the log, and what it does not contain, to FILE: JSON lines with checksums. Bytes and secrets are not included.",
         [FILE, agreed, as_json],
     ),
     command(
-        "import",
         "tape:import_",
         "Import an exported FILE into an empty database. With --dry-run only check the file, line by line.",
         [FILE, dry_run, agreed, as_json],
@@ -312,13 +292,11 @@ MOVE: Final = (
 )
 KEYS: Final = (
     command(
-        "oauth-key",
         "keys:oauth_key",
         "Print a new private key, as a value for OAUTH_KEYS.",
         [flag("--in-use", help="Count the logins of each key instead; they end when the key is removed.")],
     ),
     command(
-        "reseal",
         "keys:reseal",
         "Re-encrypt every login with the first of SECRET_KEYS, so that the others can be removed.",
         [

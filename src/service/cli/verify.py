@@ -44,7 +44,7 @@ UNREAD: Final = 1
 logger: Final = logging.getLogger("mastertape.service")
 
 
-def verify_pds(did: str | None, *, show_all: bool, as_json: bool) -> None:
+def pds(did: str | None, *, show_all: bool, as_json: bool) -> None:
     found = asyncio.run(verify_accounts(did, resumes_lanes=True))
     if as_json:
         print_json(
@@ -139,7 +139,7 @@ def drift_as_json(drift: Drift) -> dict[str, Any]:
     }
 
 
-def verify_media(*, deep: bool, repair: bool, show_all: bool, as_json: bool) -> None:
+def media(*, deep: bool, repair: bool, show_all: bool, as_json: bool) -> None:
     found, repaired = asyncio.run(_verify_media(deep=deep, repair=repair))
     if as_json:
         print_json({"findings": [asdict(each) | {"repaired": each in repaired} for each in found]})
