@@ -172,8 +172,6 @@ def lane_body(connection: sa.Connection, did: str, now: datetime) -> LaneBody:
         reason=None if row.mirror_state == LaneState.READY else row.mirror_state,
         paused=row.mirror_state == MirrorReason.PAUSED,
         next_attempt_at=max(next_at, now) if next_at < NEVER else None,
-        failing_since=row.shown_failing_since,
-        first_error=row.shown_first_error,
         waiting=waiting,
         waiting_by_class=overview.waiting_by_class(connection, did),
         drains_in=drain.seconds,

@@ -21,14 +21,13 @@ from outbox.mirror.tables import (
 from outbox.views.status import (
     BLOB_WANTED,
     FAILING_SINCE,
-    FIRST_ERROR,
     IS_ACKED,
     IS_OF_NEWEST,
     MAY_BE_UNFINISHED,
     REASON,
+    RECORD_COLUMNS,
     STATE,
     TARGETS_AT_WORK,
-    WAITS_UNTIL,
     unfinished_ids,
     with_ids,
 )
@@ -65,8 +64,6 @@ CHANGED_AT: Final = (
     .correlate(mirror_target)
     .scalar_subquery()
 )
-_BODIES: Final = ("observed_body", "conflict_body")
-_SHOWN: Final = tuple(column for column in mirror_target.c if column.key not in {*_BODIES, "subject_id"})
 
 
 def conditions(
@@ -94,7 +91,7 @@ def conditions(
 
 
 def failing(*, after: Place | None = None, limit: int, **which: str | None) -> sa.Select[Any]:
-    """Select failing records, after one of them, with `mirror_state` and `mirror_reason`."""
+    """Select failing records, after one of them, with the `state` and `reason` of their mirrors."""
     return _records(FAILING, *_follows(after), *conditions(**which), limit=limit)
 
 
@@ -127,19 +124,13 @@ def _follows(after: Place | None) -> Sequence[sa.ColumnElement[bool]]:
 def _records(*conditions: sa.ColumnElement[bool], limit: int) -> sa.Select[Any]:
     return (
         sa.select(
-            *_SHOWN,
-            target.subject_id.label("subject_id"),
-            lane.host,
-            STATE.label("mirror_state"),
-            REASON.label("mirror_reason"),
-            upload.last_error.label("blob_error"),
-            upload.failing_since.label("blob_failing_since"),
-            WAITS_UNTIL.label("waits_until"),
-            lane.probe_at.label("lane_probe_at"),
+            *RECORD_COLUMNS,
+            *(target.kind, target.did, target.collection, target.rkey, lane.host),
+            STATE.label("state"),
+            REASON.label("reason"),
+            CAUSE.label("cause"),
             CHANGED_AT.label("changed_at"),
-            CAUSE.label("shown_cause"),
-            FAILING_SINCE.label("shown_failing_since"),
-            FIRST_ERROR.label("shown_first_error"),
+            upload.failing_since.label("blob_failing_since"),
         )
         .select_from(TARGETS_AT_WORK)
         .where(*conditions)

@@ -12,7 +12,7 @@ from eventstore.untrusted import is_storable
 from outbox.mirror.due import host_open_at, is_open, lane_backfill_at, lane_due_at, latest_of
 from outbox.mirror.observe_only import is_observed
 from outbox.mirror.states import BreakerState, LaneState, MirrorReason, MirrorState
-from outbox.mirror.tables import NEVER_LITERAL, host, lane, mirror_lane, pds_host, target
+from outbox.mirror.tables import NEVER_LITERAL, NO_FAILURES, host, lane, mirror_lane, pds_host, target
 from outbox.mirror.targets import DELETE
 from outbox.views.status import IS_PAUSED, STATE, TARGETS_AT_WORK
 
@@ -44,9 +44,10 @@ _fails_since: Final = sa.func.coalesce(host.failing_since, NEVER_LITERAL)
 
 
 _SHOWN: Final = (
+    *(column for column in lane if column.key not in NO_FAILURES),
     LANE_STATE.label("mirror_state"),
-    FAILING_SINCE.label("shown_failing_since"),
-    FIRST_ERROR.label("shown_first_error"),
+    FAILING_SINCE.label("failing_since"),
+    FIRST_ERROR.label("first_error"),
 )
 
 
@@ -70,7 +71,7 @@ def lanes(
         if wanted is not None
     ]
     return connection.execute(
-        sa.select(mirror_lane, *_SHOWN)
+        sa.select(*_SHOWN)
         .select_from(LANES_OF_HOSTS)
         .where(lane.did > after, *conditions)
         .order_by(lane.did)
@@ -118,7 +119,7 @@ def waiting_in(connection: sa.Connection, dids: Iterable[str]) -> Mapping[str, d
 class LanesOfHost:
     """The lanes of a host, counted by state; those that a relay holds; and when its PDS last answered a delivery as it should."""
 
-    by_state: dict[str, int] = field(default_factory=dict)
+    lanes: dict[str, int] = field(default_factory=dict)
     under_way: int = 0
     last_success_at: datetime | None = None
 
@@ -140,7 +141,7 @@ def lanes_at(connection: sa.Connection, origins: Iterable[str], now: datetime) -
     )
     for row in rows:
         of_host = found[row.host]
-        of_host.by_state[row.mirror_state] = row.lanes
+        of_host.lanes[row.mirror_state] = row.lanes
         of_host.under_way += row.under_way
         known = [time for time in (of_host.last_success_at, row.last_success_at) if time is not None]
         of_host.last_success_at = max(known, default=None)
@@ -163,7 +164,6 @@ def waiting_by_class(connection: sa.Connection, did: str) -> dict[str, int]:
 
 _LANE: Final = (
     sa.select(
-        mirror_lane,
         *_SHOWN,
         latest_of(lane_due_at(), host_open_at()).label("live_at"),
         latest_of(lane_backfill_at(), host.backfill_after, host_open_at()).label("backfill_from"),

@@ -137,21 +137,28 @@ TARGETS_AT_WORK: Final = (
 )
 """The tables that STATE and REASON read."""
 _SHOWN: Final = (
-    *("subject_id", "former", "desired_gen", "desired_op", "acked_gen", "observed_cid"),
-    *("reason", "attempts", "failed_gen", "not_before", "last_error"),
-)
-"""Of the target's columns; its bodies are large, and not shown."""
-MIRROR_COLUMNS: Final = (
-    *(target[name] for name in _SHOWN),
-    target.collection.label("record_collection"),
-    RULE.label("rule"),
-    STORED_LANE_STATE,
-    WAITS_UNTIL.label("waits_until"),
-    lane.probe_at.label("lane_probe_at"),
+    *(target.subject_id, target.attempts, target.last_error),
+    target.desired_gen.label("generation"),
+    target.acked_gen.label("acked_generation"),
+    target.acked_at.label("last_success_at"),
     upload.last_error.label("blob_error"),
     FAILING_SINCE.label("failing_since"),
     FIRST_ERROR.label("first_error"),
-    target.acked_at.label("last_success_at"),
+)
+RECORD_COLUMNS: Final[Sequence[sa.ColumnElement[Any]]] = (
+    *_SHOWN,
+    *(target.former, target.failed_gen, target.not_before),
+    WAITS_UNTIL.label("waits_until"),
+    lane.probe_at.label("lane_probe_at"),
+)
+"""What each view of a record shows, and what `next_attempt_at` reads; a target's bodies are large, and in none."""
+MIRROR_COLUMNS: Final = (
+    *RECORD_COLUMNS,
+    *(target.desired_op, target.reason),
+    target.observed_cid.label("record_cid"),
+    target.collection.label("record_collection"),
+    RULE.label("rule"),
+    STORED_LANE_STATE,
 )
 """What `mirrors_in` reads of TARGETS_AT_WORK beside the `did` and `rkey`, with names that no column of `tracks` has."""
 IS_SHOWN: Final = sa.or_(~target.former, target.acked_gen < target.desired_gen)
@@ -224,21 +231,13 @@ def _mirror(row: Any) -> Mirror:
     if isinstance(reason, sa.ColumnElement):
         reason = getattr(row, str(reason.key))
     return Mirror(
-        subject_id=row.subject_id,
+        **{column.key: getattr(row, column.key) for column in _SHOWN},
         state=state,
         reason=reason,
-        generation=row.desired_gen,
-        acked_generation=row.acked_gen,
         next_attempt_at=next_attempt_at(row, state, reason),
         desired_op=row.desired_op,
         record_uri=RecordKey(row.did, row.record_collection, row.rkey).uri,
-        record_cid=row.observed_cid,
-        last_error=row.last_error,
-        attempts=row.attempts,
-        blob_error=row.blob_error,
-        failing_since=row.failing_since,
-        first_error=row.first_error,
-        last_success_at=row.last_success_at,
+        record_cid=row.record_cid,
     )
 
 
@@ -246,7 +245,7 @@ def next_attempt_at(row: Any, state: str, reason: str | None) -> datetime | None
     """Return the time of the next attempt or, while parked, of the next probe; None while it waits for a person."""
     at: datetime | None = None
     if state == MirrorState.PENDING and reason in DATED:
-        is_of_newest = row.failed_gen >= row.desired_gen
+        is_of_newest = row.failed_gen >= row.generation
         at = max(row.not_before, row.waits_until) if is_of_newest else row.waits_until
     elif state == MirrorState.PARKED and reason in PROBED:
         at = row.lane_probe_at

@@ -121,7 +121,7 @@ def test_undelivered_records_are_listed_among_very_many_without_reading_them(
     nothing = select(blob_job.c.subject_id).where(false())
     with database.read() as connection:
         rows = connection.execute(undelivered(nothing, limit=50)).all()
-    assert [row.mirror_state for row in rows] == ["pending"]
+    assert [row.state for row in rows] == ["pending"]
     _assert_reads_no_whole_index_of_tracks(_plan(database, said[-1]))
 
 

@@ -61,7 +61,7 @@ async def test_a_rate_limit_is_no_failure(desk: Rig) -> None:
     desk.upload()
     await fail(desk, answered(429, "RateLimitExceeded"))
     assert desk.mirror().failing_since is None
-    assert lane(desk).shown_failing_since is None
+    assert lane(desk).failing_since is None
 
 
 async def test_an_upload_that_fails_says_since_when(desk: Rig) -> None:
@@ -78,8 +78,8 @@ async def test_an_account_that_was_not_tried_fails_since_its_host_does(desk: Rig
     began = desk.clock()
     set_host(desk.database, desk.pds.url, breaker="open", failing_since=began, first_error="ConnectError: x")
     now = lane(desk)
-    assert (now.mirror_state, now.shown_failing_since) == (MirrorReason.PDS_AWAY, began)
-    assert now.shown_first_error == "ConnectError: x"
+    assert (now.mirror_state, now.failing_since) == (MirrorReason.PDS_AWAY, began)
+    assert now.first_error == "ConnectError: x"
 
 
 async def test_a_lane_that_waits_for_a_sign_in_says_since_when(desk: Rig) -> None:
@@ -89,10 +89,10 @@ async def test_a_lane_that_waits_for_a_sign_in_says_since_when(desk: Rig) -> Non
     desk.clock.advance(hours=1)
     now = lane(desk)
     assert now.mirror_state == "auth_required"
-    assert near(now.shown_failing_since, began)
-    assert now.shown_first_error == "ExpiredToken: no more"
+    assert near(now.failing_since, began)
+    assert now.first_error == "ExpiredToken: no more"
     desk.sign_in()
-    assert lane(desk).shown_failing_since is None
+    assert lane(desk).failing_since is None
 
 
 async def test_a_success_before_a_failure_in_the_same_run_counts(desk: Rig) -> None:

@@ -199,8 +199,6 @@ def lane_rows(connection: sa.Connection, rows: Sequence[Any], now: datetime) -> 
             row,
             host=row.host or None,
             state=row.mirror_state,
-            failing_since=row.shown_failing_since,
-            first_error=row.shown_first_error,
             under_way=row.lease_until > now,
             waiting=waiting.get(row.did, {}),
         )
@@ -217,15 +215,13 @@ def host_rows(connection: sa.Connection, rows: Sequence[Any], now: datetime) -> 
             HostRow,
             row,
             breaker=breaker_state(row, now),
-            last_success_at=lanes[row.host].last_success_at,
-            under_way=lanes[row.host].under_way,
+            **vars(lanes[row.host]),
             requests_left=row.budget_left,
             requests_limit=row.budget_limit,
             requests_reset_at=row.budget_reset,
             uploads_left=row.blob_left,
             uploads_limit=row.blob_limit,
             uploads_reset_at=row.blob_reset,
-            lanes=lanes[row.host].by_state,
             waiting=drains[row.host].records,
             drains_in=drains[row.host].seconds,
             stalled_by=drains[row.host].stalled_by,
@@ -243,10 +239,10 @@ def failure_rows(connection: sa.Connection, rows: Sequence[Any], now: datetime) 
 
 def _since(row: Any, began: Mapping[tuple[str, int, str], datetime]) -> datetime | None:
     since: datetime | None
-    if (event := BEGAN_WITH.get(row.mirror_state)) is not None:
+    if (event := BEGAN_WITH.get(row.state)) is not None:
         since = began.get((row.kind, row.subject_id, event), row.changed_at)
-    elif row.desired_gen > row.acked_gen:
-        since = row.shown_failing_since or row.changed_at
+    elif row.generation > row.acked_generation:
+        since = row.failing_since or row.changed_at
     else:  # its audio alone is missing
         since = row.blob_failing_since or began.get(
             (row.kind, row.subject_id, _UPLOAD_REQUESTED), row.changed_at
@@ -256,22 +252,14 @@ def _since(row: Any, began: Mapping[tuple[str, int, str], datetime]) -> datetime
 
 def _failure(row: Any, titles: Mapping[int, str], since: datetime | None, now: datetime) -> FailureRow:
     track_id = row.subject_id if row.kind == Track.TOPIC else None
-    next_at = next_attempt_at(row, row.mirror_state, row.mirror_reason)
+    next_at = next_attempt_at(row, row.state, row.reason)
     return body_from(
         FailureRow,
         row,
         track_id=track_id,
         title=None if track_id is None else titles.get(track_id),
         record_uri=RecordKey(row.did, row.collection, row.rkey).uri,
-        state=row.mirror_state,
-        reason=row.mirror_reason,
-        cause=row.shown_cause,
         since=since,
-        failing_since=row.shown_failing_since,
-        first_error=row.shown_first_error,
-        last_success_at=row.acked_at,
-        generation=row.desired_gen,
-        acked_generation=row.acked_gen,
         next_attempt_at=next_at and max(next_at, now),
     )
 
