@@ -169,7 +169,12 @@ def unfinished_by_reason(connection: sa.Connection) -> Sequence[Any]:
 
 
 def unfinished_records(connection: sa.Connection) -> dict[str, int]:
-    found = Counter[str]()
-    for row in unfinished_by_reason(connection):
-        found[row.mirror_state] += row.records
-    return found
+    return by_state(unfinished_by_reason(connection), "records")
+
+
+def by_state(unfinished: Sequence[Any], what: str) -> dict[str, int]:
+    """Add up the rows of each state: an account's parked records have one reason."""
+    counted: Counter[str] = Counter()
+    for row in unfinished:
+        counted[row.mirror_state] += getattr(row, what)
+    return counted

@@ -22,7 +22,7 @@ from prometheus_client.registry import Collector
 from sqlalchemy.exc import SQLAlchemyError
 
 from aggregates.track import Track
-from api.responses.ops.work import oldest_pending
+from api.responses.ops.work import earliest_event, oldest_pending
 from eventstore.coordination.commit_signals import Listener
 from eventstore.database import Database
 from eventstore.errors import EventStoreError
@@ -33,14 +33,13 @@ from outbox.mirror.due import is_open
 from outbox.mirror.hosts import breaker_state
 from outbox.mirror.observe_only import observed_account
 from outbox.mirror.states import BreakerState, MirrorState
-from outbox.mirror.tables import host, lane, mirror_lane, pds_host, target
+from outbox.mirror.tables import host, lane, mirror_lane, pds_host
 from outbox.pds.verdict import LANE_ERRORS, RECORD_ERRORS, Verdict
 from outbox.ports import RelayMetrics
 from outbox.relay.result import Outcome, Result
 from outbox.views.failures import unfinished_records
 from outbox.views.overview import LANE_STATE, LANES_OF_HOSTS
-from outbox.views.status import BLOB_WANTED, IS_SAMPLED, STATE, TARGETS_AT_WORK
-from projections.history import history
+from outbox.views.status import BLOB_WANTED, IS_SAMPLED, STATE
 from replay.reconcile.scan import Scanned
 from service.observability.subscribers import subscriber_rows
 
@@ -73,18 +72,11 @@ def gauges(log: EventLog) -> Iterator[GaugeMetricFamily]:
 
 
 def _of_waiting_work(connection: sa.Connection, now: datetime) -> Iterator[GaugeMetricFamily]:
-    requested = (
-        sa.select(sa.func.max(history.c.at).label("at"))
-        .select_from(TARGETS_AT_WORK)
-        .join(history, sa.and_(history.c.track_id == target.subject_id, history.c.kind == target.kind))
-        .where(IS_SAMPLED, BLOB_WANTED, ~is_open(), STATE == MirrorState.PENDING)
-        .where(history.c.type == Track.BlobMigrationRequested.__name__)
-        .group_by(target.subject_id, target.kind)
-        .subquery()
-    )
     since: dict[str, datetime | None] = {**oldest_pending(connection)}
     # the oldest request to copy audio to a PDS that already has the record
-    since["blob"] = connection.scalar(sa.select(sa.func.min(requested.c.at))) or since.get("blob")
+    is_copy_alone = (IS_SAMPLED, BLOB_WANTED, ~is_open(), STATE == MirrorState.PENDING)
+    requested_at = earliest_event(connection, Track.BlobMigrationRequested.__name__, *is_copy_alone)
+    since["blob"] = requested_at or since.get("blob")
     yield gauge(
         "mirror_oldest_pending_seconds",
         "Age of the oldest change that the relay has still to deliver.",
@@ -163,7 +155,6 @@ def _seconds(since: datetime | None, now: datetime) -> float:
 
 REQUEST_BUCKETS_SECONDS: Final = (0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10, 30)
 METHODS: Final = frozenset({"GET", "HEAD", "POST", "PUT", "PATCH", "DELETE", "OPTIONS"})
-"""Label of a method that HTTP does not define, and of a path that no route has: clients may send any."""
 UNANSWERED: Final = "none"
 """Label of the status of a request whose client left before the response began."""
 SAMPLE_SECONDS: Final = 5
@@ -172,17 +163,10 @@ SAMPLE_SECONDS: Final = 5
 IS_ONE_OF_SEVERAL: Final = "PROMETHEUS_MULTIPROC_DIR" in os.environ
 """Whether prometheus_client keeps the counts in files that the processes of one `serve --workers` share."""
 DELIVERY_BUCKETS: Final = (0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10, 30, 60, 300, 1800, 3600, 21600, 86400)
-NAMED_ERRORS: Final = (
-    LANE_ERRORS.keys()
-    | RECORD_ERRORS.keys()
-    | {
-        BLOB_MISMATCH,
-        BLOB_TYPE,
-        TOO_LARGE_REASON,
-    }
-)
+NAMED_ERRORS: Final = {*LANE_ERRORS, *RECORD_ERRORS, BLOB_MISMATCH, BLOB_TYPE, TOO_LARGE_REASON}
 STATUS_ERROR: Final = re.compile(r"http_\d{3}")
 OTHER: Final = "other"
+"""Label of a method that HTTP does not define, and of a path that no route has: clients may send any."""
 
 
 class Metrics(RelayMetrics):

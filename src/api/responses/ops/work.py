@@ -193,19 +193,22 @@ def wait_rows(connection: sa.Connection, unfinished: Sequence[Any]) -> list[Wait
         if state == MirrorState.PENDING:
             records, accounts, since = row.failing, row.failing_accounts, row.failing_since
         elif state in BEGAN_WITH:
-            since = _noticed_at(connection, state)
+            is_in_state = (IS_TROUBLED, NEEDED[state], STATE.in_((state,)))
+            since = earliest_event(connection, BEGAN_WITH[state], *is_in_state)
         if records and reason != LaneState.STALE:  # the relay looks for such an account by itself
             found.append(WaitRow(state=state, reason=reason, records=records, accounts=accounts, since=since))
     return found
 
 
-def _noticed_at(connection: sa.Connection, state: str) -> datetime | None:
-    """Return when the first change by another client was noticed that keeps a record in this state."""
+def earliest_event(
+    connection: sa.Connection, event: str, *is_counted: sa.ColumnElement[bool]
+) -> datetime | None:
+    """Return the earliest of the times at which each record that is counted had its newest event of this type."""
     newest = (
         sa.select(sa.func.max(history.c.at).label("at"))
         .select_from(TARGETS_AT_WORK)
         .join(history, sa.and_(history.c.track_id == target.subject_id, history.c.kind == target.kind))
-        .where(IS_TROUBLED, NEEDED[state], STATE.in_((state,)), history.c.type == BEGAN_WITH[state])
+        .where(*is_counted, history.c.type == event)
         .group_by(target.subject_id, target.kind)
         .subquery()
     )

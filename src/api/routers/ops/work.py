@@ -1,11 +1,9 @@
 """The operators' first look: whether all is well, and what waits; the work in the background, its jobs, and repairs of accounts."""
 
-from collections import Counter
-from collections.abc import Sequence
 from datetime import datetime
 from importlib.metadata import version
 from operator import attrgetter, itemgetter
-from typing import Annotated, Any
+from typing import Annotated
 
 import sqlalchemy as sa
 from fastapi import APIRouter, Query, Response
@@ -49,7 +47,7 @@ from outbox.mirror.states import LaneState
 from outbox.mirror.tables import lane
 from outbox.operations.operators import Operator
 from outbox.views.causes import failures_by_hour
-from outbox.views.failures import unfinished_by_reason
+from outbox.views.failures import by_state, unfinished_by_reason
 from outbox.views.overview import NEEDS_LOOK
 from replay.repair.jobs import repair_of, repairs
 
@@ -92,8 +90,8 @@ def read_overview(_operator: OperatorDep, services: ServicesDep) -> OverviewBody
         unfinished = unfinished_by_reason(connection)
         return OverviewBody(
             problem=problem,
-            records=_by_state(unfinished, "records"),
-            accounts=_by_state(unfinished, "accounts"),
+            records=by_state(unfinished, "records"),
+            accounts=by_state(unfinished, "accounts"),
             waits=wait_rows(connection, unfinished),
             ready_accounts=_count(connection, lane.state == LaneState.READY, ~lane.paused),
             failing_hosts=_count(connection, NEEDS_LOOK),
@@ -105,14 +103,6 @@ def read_overview(_operator: OperatorDep, services: ServicesDep) -> OverviewBody
 
 def _count(connection: sa.Connection, *conditions: sa.ColumnElement[bool]) -> int:
     return connection.scalar(sa.select(sa.func.count()).where(*conditions)) or 0
-
-
-def _by_state(unfinished: Sequence[Any], what: str) -> dict[str, int]:
-    """Add up the rows of each state: an account's parked records have one reason."""
-    counted: Counter[str] = Counter()
-    for row in unfinished:
-        counted[row.mirror_state] += getattr(row, what)
-    return dict(counted)
 
 
 @router.get("/ops/work")
