@@ -102,11 +102,9 @@ def _complete(document: dict[str, Any], app: FastAPI) -> None:
             continue
         calls = set(calls_of(route.dependant))
         for method in route.methods or ():
-            name, operation = (
-                f"{method} {route.path_format}",
-                document["paths"][route.path_format][method.lower()],
-            )
-            if {signed_in, remembered_writer} & {*calls}:
+            name = f"{method} {route.path_format}"
+            operation = document["paths"][route.path_format][method.lower()]
+            if {signed_in, remembered_writer} & calls:
                 operation["security"] = CREDENTIALS
             elif optional_caller in calls:
                 operation["security"] = [ANONYMOUS, *CREDENTIALS]
