@@ -123,13 +123,13 @@ class CutOff:
         title, two = f"Take {next(self.takes)}", (self.ann, self.bob)
         before = [each.record for each in two]
         self.internet.let(row.fault(self.site))
-        self.site.heard.clear()
 
         for artist in (*two, self.stranger):
             artist.edits(title=title)
 
         for artist in two:
             eventually(lambda artist=artist: failed_with(row.error, artist.mirror))
+        self.site.heard.clear()  # of what was still on its way
         self.failures = 0
         eventually(lambda: row.is_slow or self.opens())
         assert (self.stranger.agreed() or {})["title"] == title
