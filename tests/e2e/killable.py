@@ -104,6 +104,13 @@ class Victim:
         self.artist.edits(title=title)
         self._titles[self.artist.track_id].append(title)
 
+    def edits_and_waits(self) -> None:
+        """The same, and wait for the PDS: the edit itself leases the lane."""
+        title = self._title()
+        change = {"json": {"title": title}, "headers": {"Prefer": "wait=10"}}
+        assert self.artist.client.http.patch(f"/tracks/{self.artist.track_id}", **change).status_code == 200
+        self._titles[self.artist.track_id].append(title)
+
     def edits_under_a_key(self) -> None:
         """The same under a key, asked for until it is answered, and once more after the next edit."""
         change = {"json": {"title": self._title()}, "headers": {"Idempotency-Key": uuid.uuid4().hex}}

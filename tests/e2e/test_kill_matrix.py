@@ -93,11 +93,12 @@ DELETE, UNDELETE = (
     Act(methodcaller("publishes"), methodcaller("deletes")),
     Act(methodcaller("publishes_and_deletes"), methodcaller("undeletes")),
 )
+WAITED_FOR = Act(methodcaller("is_live"), methodcaller("edits_and_waits"))
 UNDER_A_KEY = Act(methodcaller("is_live"), methodcaller("edits_under_a_key"))
 EDITS_OF_SEVERAL = Act(several_will_wait, methodcaller("edits_several"))
 ANY = (CREATE, EDIT, DELETE, UNDELETE, EDITS, EDITS_OF_SEVERAL)
 ONLY = {
-    "command": (EDIT, UNDER_A_KEY, CREATE, DELETE, UNDELETE, EDITS),
+    "command": (EDIT, WAITED_FOR, UNDER_A_KEY, CREATE, DELETE, UNDELETE, EDITS),
     "commit": (EDIT, DELETE, EDITS),
     "key": (UNDER_A_KEY,),
     "read back": (Act(lands_late, methodcaller("edits")),),

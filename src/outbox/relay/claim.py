@@ -276,12 +276,12 @@ _LOCK_HOST: Final = Prepared(
 
 def _lease_alone(dialect: str) -> Any:
     is_locked = () if dialect == "sqlite" else (sa.func.current_setting(_LOCKED, sa.true()) == _host.host,)
-    is_well = (~_host.paused, host_open_at() <= _NOW, _host.failures == _NONE, _host.ramp.is_(None))
+    is_well = (~_host.paused, host_open_at() <= _NOW, _host.failures == _ZERO, _host.ramp.is_(None))
     has_room = sa.exists().where(_host.host == lane.host, *is_locked, *is_well, _AT_ONCE > _UNDER_WAY)
     return _NEW_LEASE.where(_THIS, *_LIVE, has_room).returning(lane.host, lane.lease_epoch)
 
 
-_NONE: Final = sa.literal_column("0", sa.Integer)
+_ZERO: Final = sa.literal_column("0", sa.Integer)
 _LEASE_ALONE: Final = Prepared(_lease_alone, _LEASE_COLUMNS)
 
 
