@@ -18,6 +18,8 @@ MASTERTAPE: Final = Path(sys.executable).parent / "mastertape"
 class Service:
     """`mastertape serve` on a database of its own; can be stopped, killed and started again."""
 
+    process_type: type[Process] = Process
+
     def __init__(
         self,
         data: Path,
@@ -41,7 +43,7 @@ class Service:
         }
         foreign = [name for name in os.environ if name.startswith("MASTERTAPE_") and name not in settings]
         self.log = data / "service.log"
-        self._process = Process(
+        self._process = self.process_type(
             ["/usr/bin/env", *(f"--unset={name}" for name in foreign), *program, command, *options],
             log=self.log,
             env=settings,

@@ -7,6 +7,7 @@ import subprocess
 import time
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
+from typing import BinaryIO
 
 # The shell execs the child, so its pid is the child's. The subshell that it leaves behind reads from a pipe of ours, which the
 # kernel closes however we die, and then kills the child.
@@ -53,18 +54,8 @@ class Process:
         if self.running:
             return
         self._reap()
-        leash = LEASH.format(signal=self.stop_signal.name.removeprefix("SIG"))
         with self.log.open("ab") as log:
-            self._child = subprocess.Popen(
-                ["/bin/sh", "-c", leash, "leash", *self.args],
-                stdin=subprocess.PIPE,
-                stdout=log,
-                stderr=log,
-                env=os.environ | self.env,
-                cwd=self.cwd,
-                user=self.user,
-                start_new_session=True,  # Ctrl-C reaches only us, and we stop the servers in order
-            )
+            self._child = self._spawn(log)
         self._await(ready, seconds)
 
     def stop(self, *, seconds: float = 20) -> None:
@@ -82,6 +73,19 @@ class Process:
         if self.running and self._child is not None:
             self._child.kill()
         self._reap()
+
+    def _spawn(self, log: BinaryIO) -> "subprocess.Popen[bytes]":
+        leash = LEASH.format(signal=self.stop_signal.name.removeprefix("SIG"))
+        return subprocess.Popen(
+            ["/bin/sh", "-c", leash, "leash", *self.args],
+            stdin=subprocess.PIPE,
+            stdout=log,
+            stderr=log,
+            env=os.environ | self.env,
+            cwd=self.cwd,
+            user=self.user,
+            start_new_session=True,  # Ctrl-C reaches only us, and we stop the servers in order
+        )
 
     def _reap(self) -> None:
         if self._child is None:

@@ -7,13 +7,13 @@ from pathlib import Path
 
 import pytest
 
-from demo.service import Service
 from devpds.server import DevPds, DevPlc
 from tests.e2e.accounts_at_a_failing_pds import Cast
 from tests.e2e.artist import Artist
 from tests.faults.proxy import FaultProxy
 from tests.servers.atproto import new_account
 from tests.servers.databases import KINDS, temporary_database
+from tests.servers.preloaded import Service
 
 NewArtist = Callable[..., Artist]
 DEEP = bool(os.environ.get("TEST_DEEP"))

@@ -13,13 +13,13 @@ from pathlib import Path
 
 from sqlalchemy import NullPool, create_engine, text
 
-from demo.service import Service
 from devpds.ports import free_port
 from devpds.server import DevPds, DevPlc
 from service.config.secret_keys import new_oauth_keys
 from tests.e2e.oauth_visitor import OAuthArtist, Visitor
 from tests.servers.atproto import PdsAccount
 from tests.servers.internet import Internet
+from tests.servers.preloaded import Service
 from tests.service.command_line import MASTERTAPE
 
 PDS, TAPE = "pds.example.org", "tape.mastertape-story.org"  # a PDS refuses clients under example.org

@@ -11,11 +11,11 @@ from pathlib import Path
 import pytest
 import yaml
 
-from demo.service import Service
 from devpds.server import DevPds
 from tests.e2e.artist import Artist
 from tests.e2e.conftest import DEEP
 from tests.plyr import environment as plyrfm
+from tests.servers.preloaded import Service
 from tests.service.command_line import environment
 
 pytestmark = pytest.mark.pds

@@ -11,7 +11,6 @@ from pathlib import Path
 import pytest
 from sqlalchemy import select
 
-from demo.service import Service
 from devpds.server import DevPds, DevPlc
 from eventstore.database import Database
 from eventstore.restore_detection import POSITIONS_SKIPPED, restored_because
@@ -24,6 +23,7 @@ from tests.e2e.writer import Writer
 from tests.servers.atproto import new_account
 from tests.servers.databases import migrate
 from tests.servers.postgres import PostgresServer
+from tests.servers.preloaded import Service
 from tests.servers.replicated_postgres import ReplicatedPostgres
 from tests.service.command_line import run
 

@@ -6,7 +6,6 @@ from pathlib import Path
 import pytest
 from click.testing import CliRunner, Result
 
-from demo.service import Service
 from devpds.ports import free_port
 from devpds.server import DevPds, DevPlc
 from service.cli.main import main
@@ -14,6 +13,7 @@ from service.config.settings import PREFIX
 from tests.e2e.artist import Artist
 from tests.servers.atproto import new_account
 from tests.servers.pgbouncer import ROLE_SETTINGS, pooled
+from tests.servers.preloaded import Service
 from tests.service.command_line import daemon
 
 pytestmark = [pytest.mark.pgbouncer, pytest.mark.postgres]

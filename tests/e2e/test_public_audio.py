@@ -5,11 +5,11 @@ from pathlib import Path
 
 import pytest
 
-from demo.service import Service
 from devpds.server import DevPds, DevPlc
 from tests.e2e.artist import UNDELETE, Artist
 from tests.e2e.eventually import eventually
 from tests.servers.atproto import new_account
+from tests.servers.preloaded import Service
 from tests.servers.s3 import S3Endpoint
 
 pytestmark = [pytest.mark.pds, pytest.mark.s3]

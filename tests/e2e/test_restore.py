@@ -13,7 +13,6 @@ import pytest
 from click.testing import CliRunner
 from sqlalchemy import make_url
 
-from demo.service import Service
 from devpds.server import DevPds, DevPlc
 from service.cli.main import main
 from service.cli.output import DRIFT
@@ -23,6 +22,7 @@ from tests.servers.archived_postgres import ArchivedPostgres
 from tests.servers.atproto import new_account
 from tests.servers.databases import migrate
 from tests.servers.postgres import PostgresServer
+from tests.servers.preloaded import Service
 
 pytestmark = pytest.mark.pds
 

@@ -13,7 +13,7 @@ from typing import Any
 import pytest
 from sqlalchemy import select
 
-from demo.service import Client, Service
+from demo.service import Client
 from devpds.server import DevPds, DevPlc
 from eventstore.database import Database
 from outbox.mirror.tables import delivery_attempt, mirror_lane
@@ -26,6 +26,7 @@ from tests.outbox.rigs.rows import lane_row
 from tests.servers.atproto import new_account
 from tests.servers.databases import KINDS
 from tests.servers.firehose import writes_of
+from tests.servers.preloaded import Service
 from tests.service.command_line import Daemon, daemon
 
 pytestmark = pytest.mark.pds

@@ -9,7 +9,6 @@ from typing import Any
 import httpx
 import pytest
 
-from demo.service import Service
 from demo.story import COLLECTION
 from devpds.server import DevPds, DevPlc
 from eventstore.database import Database
@@ -17,6 +16,7 @@ from outbox.firehose.cursors import streams
 from tests.e2e.artist import Artist
 from tests.e2e.eventually import eventually
 from tests.servers.atproto import new_account
+from tests.servers.preloaded import Service
 
 pytestmark = pytest.mark.pds
 

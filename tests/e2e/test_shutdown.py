@@ -9,13 +9,13 @@ from pathlib import Path
 import httpx
 import pytest
 
-from demo.service import Service
 from devpds.server import DevPds, DevPlc
 from tests.e2e.artist import MIGRATE, Artist
 from tests.e2e.eventually import eventually
 from tests.faults.faults import hang, until
 from tests.faults.proxy import FaultProxy
 from tests.servers.atproto import new_account
+from tests.servers.preloaded import Service
 from tests.service.command_line import Daemon, daemon
 
 pytestmark = pytest.mark.pds

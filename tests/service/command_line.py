@@ -12,6 +12,7 @@ import httpx
 
 from devpds.ports import free_port
 from service.config.settings import PREFIX
+from tests.servers.preloaded import Forked
 
 MASTERTAPE = Path(sys.executable).parent / "mastertape"
 TIMEOUT_SECONDS = 180
@@ -33,12 +34,7 @@ class Daemon:
         self.url = f"http://127.0.0.1:{self.port}"
         self.log = log
         with log.open("ab") as file:
-            self.process = subprocess.Popen(
-                [MASTERTAPE, *args],
-                env=environment({"PORT": self.port, **settings}),
-                stdout=file,
-                stderr=file,
-            )
+            self.process = Forked(args, environment({"PORT": self.port, **settings}), file)
 
     def wait_for(self, text: str) -> None:
         deadline = time.monotonic() + TIMEOUT_SECONDS

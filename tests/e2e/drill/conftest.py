@@ -5,13 +5,13 @@ from pathlib import Path
 
 import pytest
 
-from demo.service import Service
 from devpds.server import DevPds, DevPlc
 from tests.e2e.artist import Artist
 from tests.e2e.drill.drill import Drill
 from tests.e2e.writer import Writer
 from tests.faults.fake_clock import FakeClock
 from tests.servers.atproto import new_account
+from tests.servers.preloaded import Service
 
 Begin = Callable[..., Drill]
 ARTISTS = 2

@@ -5,10 +5,10 @@ from pathlib import Path
 
 import pytest
 
-from demo.service import Service
 from devpds.server import DevPds
 from tests.e2e.drill import DRILL
 from tests.e2e.drill.conftest import Begin
+from tests.servers.preloaded import Service
 
 pytestmark = DRILL
 

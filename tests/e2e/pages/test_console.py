@@ -8,7 +8,7 @@ import httpx
 import pytest
 from playwright.sync_api import expect
 
-from demo.service import Client, Service
+from demo.service import Client
 from demo.story import COLLECTION
 from tests.e2e.conftest import DEEP, environment
 from tests.e2e.eventually import eventually
@@ -23,6 +23,7 @@ from tests.e2e.pages.keyboard import follows, presses, tabs_to
 from tests.e2e.sign_in_pages import authorizes, signs_in
 from tests.media_samples import samples
 from tests.servers.atproto import new_account
+from tests.servers.preloaded import Service
 
 pytestmark = [pytest.mark.pds, pytest.mark.browser]
 RECORDS = 300 if DEEP else 12
