@@ -1,9 +1,12 @@
 """Compares a start of `mastertape serve`, up to its first answer, with the imports of the libraries that it stands on."""
 
+import os
+import resource
 import subprocess
 import sys
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
+from functools import partial
 from pathlib import Path
 from typing import Final
 
@@ -18,10 +21,11 @@ from devpds.process import Process
 
 SENTENCE: Final = (
     "How long `serve` takes to its first 200 on an existing database, as a multiple of importing fastapi, sqlalchemy and"
-    " eventsourcing in a new Python."
+    " eventsourcing in a new Python; and the CPU of `--help`, as a multiple of importing click and rich."
 )
 MAX_RATIO: Final = 2.0
 STARTS_PER_ROUND: Final = 3
+HELP: Final = (["--help"], ["rebuild", "--help"])
 IMPORTS: Final = "import fastapi, sqlalchemy, eventsourcing"
 COMPILED: Final = {"PYTHONDONTWRITEBYTECODE": ""}
 """As an installed wheel is; otherwise each start would compile the service."""
@@ -44,7 +48,30 @@ def run(folder: Path, effort: Effort, show_progress: Callable[[str], None]) -> l
             _start(folder, env)
             arms.append(Arm(f"serve, {name}", _starts(folder, env), MAX_RATIO))
         starts = Effort(effort.rounds, 1 if effort.is_quick else STARTS_PER_ROUND)
-        return compare(Arm("the imports", _imports), arms, starts, show_progress)
+        imports = [sys.executable, "-c", "import click, rich"]
+        return [
+            *compare(Arm("the imports", _imports), arms, starts, show_progress),
+            *compare(
+                Arm("click and rich", partial(_cpu_of, imports)),
+                [
+                    Arm(" ".join(["mastertape", *words]), partial(_cpu_of, [MASTERTAPE, *words]))
+                    for words in HELP
+                ],
+                starts,
+                show_progress,
+            ),
+        ]
+
+
+def _cpu_of(command: Sequence[str | Path], operations: int) -> Seconds:
+    """Return the processor time of a command, each time that it runs."""
+    seconds = []
+    for _ in range(operations):
+        before = resource.getrusage(resource.RUSAGE_CHILDREN)
+        subprocess.run(command, check=True, stdout=subprocess.DEVNULL, env={**os.environ, **COMPILED})
+        after = resource.getrusage(resource.RUSAGE_CHILDREN)
+        seconds.append(after.ru_utime + after.ru_stime - before.ru_utime - before.ru_stime)
+    return seconds
 
 
 def _imports(operations: int) -> Seconds:

@@ -34,8 +34,9 @@ SENTENCE: Final = (
 )
 ACCOUNTS: Final = (1, 8)
 QUICK_ACCOUNTS: Final = (1, 2)
-TRACKS_PER_ACCOUNT: Final = 20
-QUICK_TRACKS_PER_ACCOUNT: Final = 2
+TRACKS: Final = 150
+QUICK_TRACKS: Final = 2
+"""Of one account; of several, each has its part."""
 DELIVERY_TIMEOUT_SECONDS: Final = 120.0
 
 _numbers: Final = count(1)
@@ -43,7 +44,7 @@ _numbers: Final = count(1)
 
 def run(folder: Path, effort: Effort, show_progress: Callable[[str], None]) -> list[Row]:
     """Measure with the service's own relay and logins, in this process."""
-    tracks = QUICK_TRACKS_PER_ACCOUNT if effort.is_quick else TRACKS_PER_ACCOUNT
+    tracks = QUICK_TRACKS if effort.is_quick else TRACKS
     sizes = QUICK_ACCOUNTS if effort.is_quick else ACCOUNTS
     with ExitStack() as stack:
         show_progress("starting a PLC directory and a PDS")
@@ -58,8 +59,11 @@ def run(folder: Path, effort: Effort, show_progress: Callable[[str], None]) -> l
         for accounts in sizes:
             what = f"{accounts} account{'s' * (accounts > 1)}"
             rows += compare(
-                Arm(f"bare putRecord, {what}", _puts(servers.pds, dids[:accounts], tracks)),
-                [Arm(f"{name}: relay, {what}", relay.deliveries(accounts)) for name, relay in relays.items()],
+                Arm(f"bare putRecord, {what}", _puts(servers.pds, dids[:accounts], tracks // accounts)),
+                [
+                    Arm(f"{name}: relay, {what}", relay.deliveries(accounts, tracks // accounts))
+                    for name, relay in relays.items()
+                ],
                 effort,
                 show_progress,
             )
@@ -76,28 +80,33 @@ class _Relay:
         self._runner = runner
         self._tracks = tracks
 
-    def deliveries(self, accounts: int) -> Callable[[int], Seconds]:
-        dids = list(self._tracks)[:accounts]
-        return lambda _operations: [self._runner.run(self._deliver(dids))]
+    def deliveries(self, accounts: int, tracks: int) -> Callable[[int], Seconds]:
+        edited = {did: self._tracks[did][:tracks] for did in list(self._tracks)[:accounts]}
+        return lambda _operations: [self._runner.run(self._deliver(edited))]
 
-    async def _deliver(self, dids: Sequence[str]) -> float:
-        """Deliver an edit of every track, and return the seconds for each."""
-        records = sum(len(self._tracks[did]) for did in dids)
-        for did in dids:
-            self._edit(did)
+    async def _deliver(self, edited: Mapping[str, Sequence[int]]) -> float:
+        """Deliver an edit of these tracks, by account, and return the seconds for each."""
+        records = sum(map(len, edited.values()))
+        for did, track_ids in edited.items():
+            self._edit(did, track_ids)
         left, stop, relay = count(records - 1, -1), asyncio.Event(), self._container.relay
-        relay.on_settled = lambda *_: stop.set() if next(left) <= 0 else None
-        began = time.perf_counter()
-        running = asyncio.create_task(relay.run(stop))
-        async with asyncio.timeout(DELIVERY_TIMEOUT_SECONDS):
-            await stop.wait()
-        seconds = time.perf_counter() - began
-        await running
+
+        def settled(_result: object) -> None:
+            if next(left) <= 0:
+                stop.set()
+
+        with patch.object(relay.delivery.metrics, "settled", settled):
+            began = time.perf_counter()
+            running = asyncio.create_task(relay.run(stop))
+            async with asyncio.timeout(DELIVERY_TIMEOUT_SECONDS):
+                await stop.wait()
+            seconds = time.perf_counter() - began
+            await running
         return seconds / records
 
-    def _edit(self, did: str) -> None:
+    def _edit(self, did: str, track_ids: Sequence[int]) -> None:
         with self._container.log.unit_of_work(did, ARTIST) as unit:
-            for track_id in self._tracks[did]:
+            for track_id in track_ids:
                 track = unit.load(Track, Track.create_id(track_id))
                 track.update_metadata({"title": new_title()}, at=unit.now)
                 unit.save(track)
@@ -110,7 +119,8 @@ def _relay(servers: Servers, name: str, url: str | None, *, accounts: int, track
     service.start()
     try:
         uploaded = dict(
-            _uploads(service, servers.pds, f"{name}{number}", tracks) for number in range(accounts)
+            _uploads(service, servers.pds, f"{name}{number}", tracks // (accounts if number else 1))
+            for number in range(accounts)
         )
     finally:
         service.stop()
