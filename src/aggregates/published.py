@@ -63,7 +63,6 @@ class PublishedEvent(Aggregate.Event):
     RECREATES_RECORD: ClassVar[bool] = False
     """Whether the record is written even where it is absent, until the PDS has confirmed one since."""
     BY_RELAY: ClassVar[bool] = False
-    BY_OPERATOR: ClassVar[bool] = False
     REPLACES_BYTES: ClassVar[bool] = False
     """Whether other bytes are to be the record's blob from now on."""
     BRINGS_BLOB: ClassVar[bool] = False

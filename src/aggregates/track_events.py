@@ -243,7 +243,6 @@ class TakenDown(TrackEvent):
     """An operator hides the track from all but its owner and admins, and its bytes from all but admins; its record stays."""
 
     TOPIC = "track.taken_down.v1"
-    BY_OPERATOR = True
     reason: str
 
     def assign(self, track: "Track") -> None:
@@ -255,7 +254,6 @@ class BytesTakenDown(TrackEvent):
     """An operator refuses the bytes that the track names, whichever account uploads them, until the takedown is lifted."""
 
     TOPIC = "track.bytes_taken_down.v1"
-    BY_OPERATOR = True
     cids: list[str]
 
     def assign(self, track: "Track") -> None:
@@ -266,7 +264,6 @@ class TakedownLifted(TrackEvent):
     """An operator makes the track visible again; nothing else does."""
 
     TOPIC = "track.takedown_lifted.v1"
-    BY_OPERATOR = True
     reason: str
 
     def assign(self, track: "Track") -> None:

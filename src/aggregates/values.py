@@ -168,13 +168,6 @@ def checked_support_gate(kind: str) -> SupportGate:
     return SupportGate(type=kind)
 
 
-def checked_downloads(value: str | None) -> Downloads:
-    """Check that it is one of Downloads; empty is open."""
-    if (value or Downloads.OPEN) not in list(Downloads):
-        raise InvalidFieldError("downloads", f"must be one of: {', '.join(Downloads)}")
-    return Downloads(value or Downloads.OPEN)
-
-
 ALPHABET: Final = "234567abcdefghijklmnopqrstuvwxyz"
 EPOCH: Final = datetime(1970, 1, 1, tzinfo=UTC)
 
