@@ -96,31 +96,15 @@ mirror_lane = sa.Table(
     sa.Index("ix_mirror_lane_probe", "probe_at"),
 )
 lane: Final = mirror_lane.c
-HAS_WORK: Final = sa.and_(
-    mirror_lane.c.state == sa.literal_column(f"'{LaneState.READY}'"),
-    sa.or_(
-        mirror_lane.c.due_at < NEVER_LITERAL,
-        mirror_lane.c.backfill_at < NEVER_LITERAL,
-    ),
-)
+_IS_READY: Final = lane.state == sa.literal_column(f"'{LaneState.READY}'")
+HAS_WORK: Final = sa.and_(_IS_READY, sa.or_(lane.due_at < NEVER_LITERAL, lane.backfill_at < NEVER_LITERAL))
 """True for ready lanes that have work, now or later."""
-_IS_AT_WORK: Final = sa.and_(
-    mirror_lane.c.state == sa.literal_column(f"'{LaneState.READY}'"), ~mirror_lane.c.paused
-)
-HAS_LIVE_WORK: Final = sa.and_(_IS_AT_WORK, mirror_lane.c.due_at < NEVER_LITERAL)
-HAS_BACKFILL: Final = sa.and_(_IS_AT_WORK, mirror_lane.c.backfill_at < NEVER_LITERAL)
+HAS_LIVE_WORK: Final = sa.and_(_IS_READY, ~lane.paused, lane.due_at < NEVER_LITERAL)
+HAS_BACKFILL: Final = sa.and_(_IS_READY, ~lane.paused, lane.backfill_at < NEVER_LITERAL)
 """Queries with one of these conditions read an index of these lanes alone, in the order of their times (due.py)."""
-
-
-def was_leased(lane: sa.FromClause = mirror_lane) -> sa.ColumnElement[bool]:
-    """True for lanes that a relay has leased, even one that died. A query with this condition reads an index of these."""
-    leased: sa.ColumnElement[bool] = lane.c.lease_until > PAST_LITERAL
-    return leased
-
-
-sa.Index(
-    "ix_mirror_lane_leased", mirror_lane.c.host, sqlite_where=was_leased(), postgresql_where=was_leased()
-)
+WAS_LEASED: Final = lane.lease_until > PAST_LITERAL
+"""True for lanes that a relay has leased, even one that died. A query with this condition reads an index of these."""
+sa.Index("ix_mirror_lane_leased", lane.host, sqlite_where=WAS_LEASED, postgresql_where=WAS_LEASED)
 
 mirror_target = sa.Table(
     "mirror_target",
@@ -161,21 +145,18 @@ mirror_target = sa.Table(
 target: Final = mirror_target.c
 sa.Index(
     "uq_mirror_target_track_id",
-    mirror_target.c.subject_id,
-    mirror_target.c.kind,
+    target.subject_id,
+    target.kind,
     unique=True,
-    sqlite_where=~mirror_target.c.former,
-    postgresql_where=~mirror_target.c.former,
+    sqlite_where=~target.former,
+    postgresql_where=~target.former,
 )
 """A subject has one current record, and any number of former ones that are still to be deleted."""
 
 FEW_ROWS: Final[dict[str, Any]] = {"yield_per": 4}
 """Execution options: two bodies of a row may have 2 MB each, and an account has as many rows as it likes."""
 
-CONCERNS_RELAY: Final = sa.or_(
-    mirror_target.c.desired_gen > mirror_target.c.acked_gen,
-    mirror_target.c.look_at < NEVER_LITERAL,
-)
+CONCERNS_RELAY: Final = sa.or_(target.desired_gen > target.acked_gen, target.look_at < NEVER_LITERAL)
 """True for targets to be sent or verified. A query with this condition reads an index of these alone (due.py)."""
 
 blob_job = sa.Table(
@@ -198,15 +179,13 @@ upload: Final = blob_job.c
 UPLOAD: Final = "upload"
 """The kind of the jobs under which an account's uploads are made, one after the other (outbox/blobs/claim.py)."""
 IS_UPLOAD_OF_TARGET: Final = sa.and_(
-    *(blob_job.c[name] == mirror_target.c[name] for name in ("did", "kind", "subject_id"))
+    *(upload[name] == target[name] for name in ("did", "kind", "subject_id"))
 )
-SUBJECT: Final = (
-    mirror_target.c.kind + sa.literal_column("'/'") + sa.cast(mirror_target.c.subject_id, sa.Text)
-)
+SUBJECT: Final = target.kind + sa.literal_column("'/'") + sa.cast(target.subject_id, sa.Text)
 """Names the subject of a target, to count subjects."""
-IS_OPEN_JOB: Final = sa.or_(blob_job.c.requested, blob_job.c.again)
+IS_OPEN_JOB: Final = sa.or_(upload.requested, upload.again)
 """True for uploads that are still to be made. A query with this condition reads an index of these alone."""
-sa.Index("ix_blob_job_open", blob_job.c.not_before, sqlite_where=IS_OPEN_JOB, postgresql_where=IS_OPEN_JOB)
+sa.Index("ix_blob_job_open", upload.not_before, sqlite_where=IS_OPEN_JOB, postgresql_where=IS_OPEN_JOB)
 
 repo_scan = sa.Table(
     "repo_scan",
@@ -236,22 +215,18 @@ firehose_cursor = sa.Table(
 
 _TROUBLED: Final = (TargetState.REJECTED, TargetState.BACKOFF, TargetState.HELD)
 IS_TROUBLED: Final = sa.or_(
-    mirror_target.c.state.in_([sa.literal_column(f"'{state}'") for state in _TROUBLED]),
-    mirror_target.c.detached,
+    target.state.in_([sa.literal_column(f"'{state}'") for state in _TROUBLED]), target.detached
 )
 """True for records that fail, or did before their newest event. A query with this condition reads an index of these."""
 sa.Index(
-    "ix_mirror_target_troubled",
-    mirror_target.c.subject_id,
-    sqlite_where=IS_TROUBLED,
-    postgresql_where=IS_TROUBLED,
+    "ix_mirror_target_troubled", target.subject_id, sqlite_where=IS_TROUBLED, postgresql_where=IS_TROUBLED
 )
-HAS_FAILED: Final = blob_job.c.attempts > sa.literal_column("0")
+HAS_FAILED: Final = upload.attempts > sa.literal_column("0")
 """True for uploads that failed the last time. A query with this condition reads an index of these."""
-sa.Index("ix_blob_job_failed", blob_job.c.subject_id, sqlite_where=HAS_FAILED, postgresql_where=HAS_FAILED)
-IS_FAILING: Final = blob_job.c.failing_since.is_not(None)
+sa.Index("ix_blob_job_failed", upload.subject_id, sqlite_where=HAS_FAILED, postgresql_where=HAS_FAILED)
+IS_FAILING: Final = upload.failing_since.is_not(None)
 """True for uploads that nothing has ended since they failed, refused ones too. A query with this condition reads an index of these."""
-sa.Index("ix_blob_job_failing", blob_job.c.cause, sqlite_where=IS_FAILING, postgresql_where=IS_FAILING)
+sa.Index("ix_blob_job_failing", upload.cause, sqlite_where=IS_FAILING, postgresql_where=IS_FAILING)
 
 delivery_attempt = sa.Table(
     "delivery_attempt",

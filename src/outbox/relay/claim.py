@@ -33,10 +33,10 @@ from outbox.mirror.tables import (
     NEVER,
     NEVER_LITERAL,
     PAST,
+    WAS_LEASED,
     lane,
     mirror_lane,
     pds_host,
-    was_leased,
 )
 
 logger = logging.getLogger("mastertape.outbox")
@@ -179,7 +179,7 @@ _AT_ONCE: Final = sa.case(
 )
 _UNDER_WAY: Final = (
     sa.select(sa.func.count())
-    .where(lane.host == _host.host, lane.lease_until > _NOW, was_leased())
+    .where(lane.host == _host.host, lane.lease_until > _NOW, WAS_LEASED)
     .correlate(pds_host)
     .scalar_subquery()
 )
@@ -218,7 +218,7 @@ _BUSY: Final = Prepared(
     lambda _: sa.select(
         sa.func.count().label("lanes"),
         sa.func.count(sa.case((lane.is_backfill, 1))).label("backfill"),
-    ).where(_OF_HOST, lane.lease_until > _NOW, was_leased())
+    ).where(_OF_HOST, lane.lease_until > _NOW, WAS_LEASED)
 )
 
 
@@ -294,7 +294,7 @@ def seconds_until_due(database: Database) -> float:
     return (min(time or NEVER for time in times) - now).total_seconds()
 
 
-_IS_FREE: Final = (~was_leased(), ~is_observed())
+_IS_FREE: Final = (~WAS_LEASED, ~is_observed())
 _LIVE_AT: Final = sa.func.coalesce(_first(lane_due_at(), HAS_LIVE_WORK, *_IS_FREE), NEVER_LITERAL)
 _WAITING_AT: Final = sa.func.coalesce(_first(lane_backfill_at(), HAS_BACKFILL, *_IS_FREE), NEVER_LITERAL)
 _FREE_LANES: Final = (
@@ -308,9 +308,7 @@ _FREE_LANES: Final = (
 )
 LONGEST_DUE: Final = sa.select(_FREE_LANES.c.live)
 """When the first lane that no relay has leased may be claimed for live work, or might have been."""
-_LEASED_UNTIL: Final = (
-    sa.select(sa.func.min(lane.lease_until)).where(was_leased(), HAS_WORK).scalar_subquery()
-)
+_LEASED_UNTIL: Final = sa.select(sa.func.min(lane.lease_until)).where(WAS_LEASED, HAS_WORK).scalar_subquery()
 _DUE: Final = Prepared(
     lambda dialect: with_now(
         sa.select(_FREE_LANES, _LEASED_UNTIL.label("leased_until")), is_sqlite=dialect == "sqlite"
@@ -339,9 +337,9 @@ def release_of_ended(database: Database, has_ended: HasEnded) -> int:
     return released
 
 
-_OWNERS: Final = sa.select(lane.lease_owner).where(was_leased(), lane.lease_owner.is_not(None)).distinct()
+_OWNERS: Final = sa.select(lane.lease_owner).where(WAS_LEASED, lane.lease_owner.is_not(None)).distinct()
 _THEIRS: Final = sa.select(lane.did).where(
-    was_leased(), lane.lease_owner.in_(sa.bindparam("owners", expanding=True))
+    WAS_LEASED, lane.lease_owner.in_(sa.bindparam("owners", expanding=True))
 )
 _RELEASE: Final = (
     sa.update(mirror_lane)
