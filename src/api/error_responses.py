@@ -21,6 +21,7 @@ from application import errors as application
 from eventstore import errors as store
 from identity import errors as identity
 from outbox.operations import operators
+from replay import errors as replay
 from storage import errors as storage
 
 logger = logging.getLogger("mastertape.api")
@@ -112,7 +113,7 @@ REPLIES: Final[dict[type[Exception], Reply]] = {
     store.IdempotencyMismatchError: Reply(422, "idempotency_mismatch"),
     store.InProgressError: Reply(409, "in_progress", retry_after=1),
     application.JobNotFoundError: Reply(404, "not_found"),
-    application.RepairNotFoundError: Reply(404, "not_found"),
+    replay.RepairNotFoundError: Reply(404, "not_found"),
     application.RepairChangedError: Reply(409, "bad_state"),
     application.SupportRequiredError: Reply(402, "support_required"),
     application.DownloadsOffError: Reply(403, "downloads_off"),

@@ -121,10 +121,6 @@ class JobNotFoundError(ApplicationError):
     """There is no such job that could be tried again: it runs, or is done. GET /ops/jobs lists those that are kept."""
 
 
-class RepairNotFoundError(ApplicationError):
-    """There is no such repair. It may have been forgotten since: GET /ops/repairs lists those that are kept."""
-
-
 @dataclass(eq=False)
 class RepairChangedError(ApplicationError):
     """The repair is {state} now, or its plan is not the one of this digest. Nothing was changed; read it again."""

@@ -9,7 +9,7 @@ import sqlalchemy as sa
 from aggregates.errors import InvalidFieldError
 from aggregates.track import Track
 from application.authorization import OnTrack
-from application.errors import JobNotFoundError, RepairChangedError, RepairNotFoundError
+from application.errors import JobNotFoundError, RepairChangedError
 from eventstore.coordination.commit_signals import announce
 from eventstore.event_log import EventLog
 from eventstore.jobs import queue
@@ -104,7 +104,7 @@ def cancel_repair(log: EventLog, repair_id: int, operator: Operator) -> None:
     _decide(log, repair_id, operator, cancel)
 
 
-def _apply(unit: UnitOfWork, row: Any, operator: Operator) -> None:
+def _apply(unit: UnitOfWork, row: sa.Row[Any], operator: Operator) -> None:
     jobs.begin_apply(unit.connection, row.id, row.did, operator.envelope, unit.now)
     which = {"did": row.did, "repair": row.id, "digest": row.digest}
     record_operation(unit, APPLY, which, operator, affected=PlanCounts.of(row.counts).steps)
@@ -113,17 +113,12 @@ def _apply(unit: UnitOfWork, row: Any, operator: Operator) -> None:
 def _decide(log: EventLog, repair_id: int, operator: Operator, decide: Decide) -> None:
     """Decide in a unit of the repair's account, which has its row locked."""
     with log.database.read() as connection:
-        found = jobs.repair_of(connection, repair_id)
-    if found is None:
-        raise RepairNotFoundError
+        did = jobs.repair_of(connection, repair_id).did
 
     def work(unit: UnitOfWork) -> None:
-        row = jobs.repair_of(unit.connection, repair_id, lock=True)
-        if row is None:
-            raise RepairNotFoundError
-        decide(unit, row)
+        decide(unit, jobs.repair_of(unit.connection, repair_id, lock=True))
 
-    log.transact(found.did, operator.envelope, work)
+    log.transact(did, operator.envelope, work)
 
 
 END_TOKENS: Final = "end_tokens"

@@ -41,6 +41,10 @@ class NoPdsError(ReplayError):
     """No PDS of the account is known here. Nothing was changed; repair it once it has signed in."""
 
 
+class RepairNotFoundError(ReplayError):
+    """There is no such repair. It may have been forgotten since: GET /ops/repairs lists those that are kept."""
+
+
 class UnderWayError(ReplayError):
     """The account's records are already being adopted by another process, which will finish. Check again later; a file of ids has to be given again then."""
 

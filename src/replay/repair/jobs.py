@@ -16,6 +16,7 @@ from eventstore.jobs.kinds import Job, Wanted
 from eventstore.jobs.table import job
 from eventstore.schema import Json, Position, UtcDateTime, metadata
 from eventstore.states import State
+from replay.errors import RepairNotFoundError
 from replay.repair.plan import PlanCounts
 
 
@@ -108,10 +109,13 @@ def request(connection: sa.Connection, did: str, envelope: Envelope, now: dateti
 
 def repair_of(
     connection: sa.Connection, repair_id: int, *, whole: bool = False, lock: bool = False
-) -> sa.Row[Any] | None:
-    """Return the row; its steps and skips, which may be large, only if the `whole` of it is wanted."""
+) -> sa.Row[Any]:
+    """Return the row; its steps and skips, which may be large, only if the `whole` of it is wanted. Raises RepairNotFoundError."""
     query = _shown(*([it.steps, it.skips] if whole else [])).where(it.id == repair_id)
-    return connection.execute(query.with_for_update(of=repair) if lock else query).one_or_none()
+    row = connection.execute(query.with_for_update(of=repair) if lock else query).one_or_none()
+    if row is None:
+        raise RepairNotFoundError
+    return row
 
 
 def repairs(

@@ -4,6 +4,7 @@ import asyncio
 import logging
 from collections import Counter
 from collections.abc import Collection, Sequence
+from contextlib import suppress
 from dataclasses import asdict, replace
 from datetime import timedelta
 from functools import partial
@@ -17,6 +18,7 @@ from identity.resolution.address_policy import AddressPolicy
 from outbox.operations.operators import Operator
 from outbox.repo.reads import RepoReads
 from outbox.threads import in_thread
+from replay.errors import RepairNotFoundError
 from replay.media import MediaFinding, MediaRepair, check_media
 from replay.reconcile.drift import Drift, Repair
 from replay.reconcile.outdated import outdated_records
@@ -246,10 +248,9 @@ async def _repair_all(found: Sequence[Verified]) -> list[RepairRow]:
                 repair_id, is_new = apply_found(container.log, did, plan, Operator(operator_envelope()))
                 if is_new:
                     await container.worker.run_now(REPAIR, did)
-                with container.database.read() as connection:
-                    row = repair_of(connection, repair_id)
-                if row is not None:
-                    repairs.append(repair_row(row))
+                # one that is gone, perhaps with its account, is left out
+                with container.database.read() as connection, suppress(RepairNotFoundError):
+                    repairs.append(repair_row(repair_of(connection, repair_id)))
                 progress(len(repairs), len(wanted))
     return repairs
 

@@ -7,12 +7,13 @@ import pytest
 from sqlalchemy import update
 
 from aggregates.errors import InvalidFieldError
-from application.errors import RepairChangedError, RepairNotFoundError
+from application.errors import RepairChangedError
 from application.operators import apply_repair, cancel_repair, start_repair
 from eventstore.errors import LeaseLostError
 from eventstore.jobs.queue import PROCESS_ENDED
 from eventstore.jobs.table import job
 from outbox.operations.operators import UnknownTargetError
+from replay.errors import RepairNotFoundError
 from replay.repair import jobs, worker
 from tests.dsl import COLLECTION
 from tests.outbox.rigs.foreign_writes import events, foreign_delete, foreign_put, verified
@@ -276,7 +277,9 @@ async def test_ended_repairs_are_forgotten_in_time(rig: Rig) -> None:
     await a_worker(rig).run_once()
     assert jobs.prune_repairs(rig.database) == 0
     rig.clock.advance(days=91)
-    assert (jobs.prune_repairs(rig.database), row(rig, repair_id)) == (1, None)
+    assert jobs.prune_repairs(rig.database) == 1
+    with pytest.raises(RepairNotFoundError):
+        row(rig, repair_id)
 
 
 @pytest.mark.usefixtures("two_in_a_unit")

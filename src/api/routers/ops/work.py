@@ -38,7 +38,6 @@ from api.responses.ops.repairs import (
 )
 from api.responses.ops.work import WaitRow, WorkBody, oldest_pending, wait_rows, work_body
 from api.services import Services
-from application.errors import RepairNotFoundError
 from application.operators import apply_repair, cancel_repair, retry_job, start_repair
 from eventstore.idempotency import CommandResult
 from eventstore.jobs import queue
@@ -165,10 +164,7 @@ def read_repairs(
 def read_repair(_operator: OperatorDep, services: ServicesDep, repair_id: RepairId) -> RepairBody:
     """Read what a repair would change, how far it is, and what it skipped."""
     with services.database.read() as connection:
-        row = repair_of(connection, repair_id, whole=True)
-        if row is None:
-            raise RepairNotFoundError
-        return repair_body(connection, row)
+        return repair_body(connection, repair_of(connection, repair_id, whole=True))
 
 
 @router.post("/ops/repairs", status_code=202, **operation(StartRepairBody, RepairRow))
@@ -211,7 +207,4 @@ async def decide_repair(
 def _under_way(services: Services, repair_id: int, **headers: str) -> CommandResult:
     services.wake()
     with services.database.read() as connection:
-        row = repair_of(connection, repair_id)
-    if row is None:
-        raise RepairNotFoundError
-    return result_of(repair_row(row), 202, **headers)
+        return result_of(repair_row(repair_of(connection, repair_id)), 202, **headers)
