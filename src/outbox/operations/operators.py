@@ -67,26 +67,22 @@ class Action(StrEnum):
     REDRIVE = "redrive"
 
 
-class OperatorError(ServiceError):
-    """An operation that cannot be performed."""
-
-
 @dataclass(eq=False)
-class UnknownTargetError(OperatorError):
+class UnknownTargetError(ServiceError):
     """nothing is known of '{name}': name a DID that has a lane here, or a host with or without its scheme."""
 
     name: str
 
 
 @dataclass(eq=False)
-class CountChangedError(OperatorError):
+class CountChangedError(ServiceError):
     """{current} would change now, and not {expected} as expected; nothing was changed: count again with dry_run."""
 
     expected: int
     current: int
 
 
-class TooWideError(OperatorError):
+class TooWideError(ServiceError):
     """Name a DID or a host: this cannot be done to all accounts at once."""
 
     field = "did"

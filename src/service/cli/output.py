@@ -17,31 +17,16 @@ from rich.progress import Progress
 from rich.table import Table
 from sqlalchemy.exc import DBAPIError
 
+from aggregates.errors import ServiceError
 from eventstore.change import Envelope, Via
-from eventstore.errors import EventStoreError
-from identity.errors import IdentityError
-from outbox.operations.operators import OperatorError
-from replay.errors import ReplayError
-from service.config.settings import SettingsError, load
+from service.config.settings import load
 from service.observability.expected import Expected, expected, first_line
-from service.schema.migrate import OutdatedSchemaError
-from storage.errors import StorageError
 
 DRIFT: Final = 3
 """Exit code of a verification that found differences."""
 
 ERRNOS_OF_CLICK: Final = frozenset({None, errno.EPIPE})
 """click ends quietly when the reader of its output is gone."""
-
-EXPECTED_ERRORS: Final = (
-    SettingsError,
-    OutdatedSchemaError,
-    EventStoreError,
-    IdentityError,
-    OperatorError,
-    ReplayError,
-    StorageError,
-)
 
 NO_CONNECTION: Final = "connection failed: "
 """How psycopg begins the reason why there is no connection."""
@@ -97,7 +82,7 @@ def one_line(error: Exception) -> str | None:
             f"a disk is full ({reason}). `mastertape doctor` says which: make room and run it again. "
             "Nothing acknowledged is lost."
         )
-    if isinstance(error, EXPECTED_ERRORS):
+    if isinstance(error, ServiceError):
         return str(error)
     if isinstance(error, DBAPIError):
         if reason.startswith(NO_CONNECTION):

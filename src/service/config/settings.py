@@ -23,6 +23,7 @@ from pydantic_settings import BaseSettings, NoDecode, SettingsConfigDict
 from sqlalchemy.engine import make_url
 from sqlalchemy.exc import ArgumentError
 
+from aggregates.errors import ServiceError
 from identity.sessions.key_pairs import signing_keys
 
 MIN_KEY_LENGTH: Final = 32
@@ -134,7 +135,7 @@ Nsid = Annotated[str, NSID]
 Dids = Annotated[tuple[Annotated[str, DID], ...], *List]
 
 
-class SettingsError(Exception):
+class SettingsError(ServiceError):
     """The settings are invalid; each line of the message is about one setting."""
 
 

@@ -5,6 +5,7 @@ from typing import Final
 
 import sqlalchemy as sa
 
+from aggregates.errors import ServiceError
 from eventstore.append import lock_log
 from eventstore.database import Database
 
@@ -14,7 +15,7 @@ LOCATIONS: Final = (Path(__file__).parents[1] / "migrations", Path(__file__).par
 REVISION: Final = sa.text("select version_num from alembic_version")
 
 
-class OutdatedSchemaError(Exception):
+class OutdatedSchemaError(ServiceError):
     """The database's schema is not of this version."""
 
     def __init__(self, revision: str | None) -> None:
