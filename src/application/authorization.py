@@ -111,6 +111,13 @@ def may_see_track(caller: Principal | None, owner: str, taken_down_at: datetime 
     return taken_down_at is None or (caller is not None and (caller.did == owner or caller.operator))
 
 
+def require_shown(caller: Principal | None, view: TrackView | None) -> TrackView:
+    """Return a live track that the caller may know of; raises TrackNotFoundError for any other."""
+    if view is None or view.deleted_at is not None or not may_see_track(caller, view.did, view.taken_down_at):
+        raise TrackNotFoundError
+    return view
+
+
 def may_have_bytes(caller: Principal | None, track: TrackView) -> bool:
     """Whether the caller may have bytes of the track at all: those of one that was taken down are for admins only."""
     return track.taken_down_at is None or (caller is not None and caller.admin)

@@ -26,13 +26,12 @@ from api.middleware.rate_limits import IPV6_SITE_BITS, address_of
 from api.pipeline.concurrency import Counted
 from api.requests.parameters import Moment
 from api.services import Services
-from application.authorization import admit, may_have_bytes, may_see_track, require_reader
+from application.authorization import admit, may_have_bytes, require_reader, require_shown
 from application.errors import (
     ArtworkNotFoundError,
     MediaNotFoundError,
     NotAuthenticatedError,
     NoWaveformError,
-    TrackNotFoundError,
     WaveformNotReadyError,
 )
 from application.tracks.revert import track_at_time, track_at_version
@@ -317,12 +316,7 @@ class MediaRequest:
 
     def _track(self, track_id: int) -> TrackView:
         with self.services.database.read() as connection:
-            view = track_by_id(connection, track_id)
-        if view is None or view.deleted_at is not None:
-            raise TrackNotFoundError
-        if not may_see_track(self.caller, view.did, view.taken_down_at):
-            raise TrackNotFoundError
-        return view
+            return require_shown(self.caller, track_by_id(connection, track_id))
 
     def _rendition(self, source: str, size: int) -> str | None:
         with self.services.database.read_committed() as connection:

@@ -18,8 +18,7 @@ from api.plyr.track import TrackResponse, track_responses, with_gates_open
 from api.requests.parameters import NO_TRACK, StrictRoute, TrackId, cursor_of, track_at
 from api.routers.tracks import MyListing, OwnPage, audio_sizes, own_page, without_record
 from api.services import Services
-from application.authorization import may_see_track
-from application.errors import TrackNotFoundError
+from application.authorization import require_shown
 from eventstore.streams.ids import peer_ids_of, track_id_of
 from identity.accounts.credentials import Principal
 from projections.tracks.queries import (
@@ -60,18 +59,8 @@ class PeerReader:
 
     async def one(self, find: Callable[[sa.Connection], TrackView | None]) -> Json:
         """Return the track that `find` finds as JSON; raises TrackNotFoundError where it is not for the caller."""
-
-        def found(connection: sa.Connection) -> list[TrackView]:
-            view = find(connection)
-            if (
-                view is None
-                or view.deleted_at is not None
-                or not may_see_track(self.caller, view.did, view.taken_down_at)
-            ):
-                raise TrackNotFoundError
-            return [view]
-
-        return (await self.tracks(found))[0]
+        [track] = await self.tracks(lambda connection: [require_shown(self.caller, find(connection))])
+        return track
 
     async def tracks(self, read: Callable[[sa.Connection], Sequence[TrackView]]) -> list[Json]:
         def responses() -> list[TrackResponse]:
