@@ -1,7 +1,6 @@
 """A track and what its artist does with it: its mark, its player, the edit form, uploads; its timeline, any two versions compared, whole versions or single fields put back."""
 
 from collections.abc import Awaitable, Callable, Container, Mapping
-from dataclasses import dataclass, field
 from http import HTTPStatus
 from typing import Annotated, Any, Final
 
@@ -88,18 +87,6 @@ def merged(typed: Values, before: Values, now: Values) -> tuple[Values, Values]:
     return {**now, **mine}, overtaken
 
 
-@dataclass(frozen=True)
-class FormState:
-    """What the edit form shows where it does not show the track as it is."""
-
-    values: Mapping[str, str] = field(default_factory=dict)
-    overtaken: Mapping[str, str] = field(default_factory=dict)
-    problem: Problem | None = None
-
-
-AS_IT_IS: Final = FormState()
-
-
 async def my_track(ask: Ask[Principal], track_id: int) -> dict[str, Any]:
     """Return the viewer's own track, a deleted one too, with its mark; raises as `read_mirror` where it is none of theirs."""
     for deleted in (False, True):
@@ -117,9 +104,8 @@ class TrackPage:
         self._ask: Final = ask
         self._render: Final = render
 
-    async def show(
-        self, track_id: int, form: FormState = AS_IT_IS, *, status: int = HTTPStatus.OK, done: str = ""
-    ) -> Response:
+    async def show(self, track_id: int, status: int = HTTPStatus.OK, **told: Any) -> Response:
+        """Show what is `done` or a `problem`, and a form with other `values` than the track has, some `overtaken`."""
         track = await my_track(self._ask, track_id)
         history = await self._ask(history_page, track_id, HistoryQuery(limit=LATEST))
         lane = await self._ask(read_lane)
@@ -129,10 +115,7 @@ class TrackPage:
             "studio/track.html",
             status,
             track=track,
-            values={**texts_of(track), **form.values},
-            overtaken=form.overtaken,
-            problem=form.problem,
-            done=done,
+            **{"values": texts_of(track), "overtaken": {}, "problem": None, "done": "", **told},
             moments=[moment(row, self._ask.caller.did) for row in history["items"]],
             last_edit=last,
             kept_here="" if track["deleted_at"] else set_but_kept_here(track) or last.kept_here,
@@ -149,7 +132,7 @@ class TrackPage:
         try:
             await sent
         except RefusedError as refused:
-            return await self.show(track_id, FormState(problem=problem_of(refused)), status=refused.status)
+            return await self.show(track_id, refused.status, problem=problem_of(refused))
         return to_track(track_id, done)
 
 
@@ -185,9 +168,10 @@ async def save(track_id: TrackId, form: FormDep, api: ApiDep, ask: OwnAsk, page:
     else:
         return to_track(track_id, "saved")
     if status != HTTPStatus.PRECONDITION_FAILED:
-        return await page.show(track_id, FormState(typed, problem=problem), status=status)
+        return await page.show(track_id, status, values=typed, problem=problem)
     values, overtaken = merged(typed, before, texts_of(await my_track(ask, track_id)))
-    return await page.show(track_id, FormState(values, overtaken, problem), status=HTTPStatus.CONFLICT)
+    told = {"values": values, "overtaken": overtaken, "problem": problem}
+    return await page.show(track_id, HTTPStatus.CONFLICT, **told)
 
 
 FILES: Final = {"audio": ("PUT", "/audio"), "cover": ("PATCH", "")}
@@ -225,7 +209,7 @@ async def act(track_id: TrackId, action: str, form: FormDep, api: ApiDep, page: 
 
 @router.get("/studio/upload")
 async def show_upload(_ask: OwnAsk, render: RenderDep) -> Response:
-    return _page(render, None)
+    return render("studio/upload.html", problem=None)
 
 
 @router.post("/studio/upload")
@@ -233,12 +217,9 @@ async def upload(api: ApiDep, render: RenderDep) -> Response:
     try:
         track = (await api.pass_on("POST", "/tracks")).body
     except RefusedError as refused:
-        return _page(render, problem_of(refused, {HTTPStatus.UNAUTHORIZED}), refused.status)
+        problem = problem_of(refused, {HTTPStatus.UNAUTHORIZED})
+        return render("studio/upload.html", refused.status, problem=problem)
     return to_track(track["id"], "uploaded")
-
-
-def _page(render: RenderDep, problem: Problem | None, status: int = HTTPStatus.OK) -> Response:
-    return render("studio/upload.html", status, problem=problem)
 
 
 PAGE: Final = 30
