@@ -40,7 +40,7 @@ from storage.derived.waveforms import (
     waveform,
 )
 from storage.errors import MediaGoneError, RefusedMediaError, StorageError, StoreUnavailableError
-from storage.media import Media, MediaState, media
+from storage.media import IS_LIVE, Media, media
 from storage.store import in_time
 from storage.sweep import SweepReport, sweep
 from storage.upload import Staged, staged_copy
@@ -161,7 +161,7 @@ def _used(connection: sa.Connection, sources: Collection[str], before: datetime)
 
 
 def _is_live(cid: Any) -> Any:
-    return sa.select(media.c.key).where(media.c.cid == cid, media.c.state == MediaState.LIVE).exists()
+    return sa.select(media.c.key).where(media.c.cid == cid, IS_LIVE).exists()
 
 
 MAX_CONCURRENT: Final[Mapping[DerivedKind, int]] = {

@@ -24,7 +24,7 @@ from replay.errors import BytesUnavailableError, PdsTroubleError
 from storage.cid import CidHasher, cid_of_key
 from storage.derived.renditions import forget, sources_of
 from storage.errors import BytesMissingError
-from storage.media import Media, MediaState, mark_deleting, media
+from storage.media import IS_LIVE, Media, MediaState, mark_deleting, media
 from storage.upload import Staged
 
 ROWS_PER_PAGE: Final = 200
@@ -58,9 +58,9 @@ def check_media(
     """Check the copies of all that tracks name, or did within the grace period; `deep` hashes every byte. Nothing is changed."""
     with storage.database.read() as connection:
         before = storage.database.now(connection) - grace
-        rows = connection.scalar(sa.select(sa.func.count()).where(media.c.state == MediaState.LIVE)) or 0
+        rows = connection.scalar(sa.select(sa.func.count()).where(IS_LIVE)) or 0
     done = 0
-    live = sa.select(media).where(media.c.state == MediaState.LIVE)
+    live = sa.select(media).where(IS_LIVE)
     with ThreadPoolExecutor(MAX_CONCURRENT_REQUESTS) as pool:
         for page in _pages(storage, live, media.c.key):
             sizes = pool.map(lambda row: storage.store.size(row.key), page)
@@ -72,7 +72,7 @@ def check_media(
                     yield MediaFinding(kind, row.cid, row.key, size, naming[row.cid])
                 done += 1
                 progress(done, rows)
-    is_live = sa.select(media.c.key).where(media.c.cid == reference.cid, media.c.state == MediaState.LIVE)
+    is_live = sa.select(media.c.key).where(media.c.cid == reference.cid, IS_LIVE)
     lacking = sa.select(reference.cid).where(_is_named(before), ~is_live.exists()).distinct()
     for page in _pages(storage, lacking, reference.cid):
         with storage.database.read() as connection:

@@ -42,12 +42,13 @@ media = sa.Table(
     sa.CheckConstraint(f"state in ({', '.join(repr(str(state)) for state in MediaState)})", name="state"),
     sa.Index("ix_media_state_touched_at", "state", "touched_at"),
 )
+IS_LIVE: Final = media.c.state == MediaState.LIVE
 sa.Index(
     "uq_media_live_cid",
     media.c.cid,
     unique=True,
-    sqlite_where=media.c.state == MediaState.LIVE,
-    postgresql_where=media.c.state == MediaState.LIVE,
+    sqlite_where=IS_LIVE,
+    postgresql_where=IS_LIVE,
 )
 
 _ATTEMPTS: Final = 3
@@ -102,7 +103,7 @@ class Media:
             require_not_taken_down(connection, wanted)
             connection.execute(
                 sa.update(media)
-                .where(media.c.cid.in_(wanted), media.c.state == MediaState.LIVE)
+                .where(media.c.cid.in_(wanted), IS_LIVE)
                 .values(touched_at=self.database.now(connection))
             )
 
@@ -110,7 +111,7 @@ class Media:
         with self.database.read() as connection:
             row = connection.execute(
                 sa.select(media.c.cid, media.c.key, media.c.mime, media.c.size).where(
-                    media.c.cid == cid, media.c.state == MediaState.LIVE
+                    media.c.cid == cid, IS_LIVE
                 )
             ).one_or_none()
         return None if row is None else LiveCopy(*row)
@@ -190,7 +191,7 @@ class Media:
 
 def lock_live(connection: sa.Connection, cids: Collection[str]) -> set[str]:
     """Lock the rows of those that are live, and return which are: of an upload and a takedown of the same bytes, one waits."""
-    live = sa.select(media.c.cid).where(media.c.cid.in_(cids), media.c.state == MediaState.LIVE)
+    live = sa.select(media.c.cid).where(media.c.cid.in_(cids), IS_LIVE)
     return set(connection.scalars(live.order_by(media.c.cid).with_for_update()))
 
 
@@ -200,7 +201,7 @@ def end_grace_period(connection: sa.Connection, cids: Sequence[str], before: dat
     A row that another transaction has locked is about to be referenced, so it is skipped.
     """
     for page in pages(cids):
-        idle = (media.c.cid.in_(page), media.c.state == MediaState.LIVE, media.c.touched_at <= before)
+        idle = (media.c.cid.in_(page), IS_LIVE, media.c.touched_at <= before)
         locked = sa.select(media.c.key).where(*idle).order_by(media.c.cid).with_for_update(skip_locked=True)
         keys = connection.scalars(locked).all()
         connection.execute(sa.update(media).where(media.c.key.in_(keys)).values(touched_at=LONG_AGO))
@@ -215,7 +216,7 @@ def mark_deleting(connection: sa.Connection, keys: Sequence[str], reason: str) -
 
 def _live_key(connection: sa.Connection, cid: str) -> str | None:
     key: str | None = connection.execute(
-        sa.select(media.c.key).where(media.c.cid == cid, media.c.state == MediaState.LIVE).with_for_update()
+        sa.select(media.c.key).where(media.c.cid == cid, IS_LIVE).with_for_update()
     ).scalar_one_or_none()
     return key
 

@@ -22,7 +22,7 @@ from eventstore.schema import stored_event
 from eventstore.unit_of_work import UnitOfWork
 from projections.history import difference, visible_state
 from projections.media_references import media_references
-from storage.media import Media, MediaState, media
+from storage.media import IS_LIVE, Media, media
 from storage.taken_down import require_not_taken_down
 
 
@@ -72,9 +72,7 @@ class KeptAudio:
 def kept_audio(connection: sa.Connection, cid: str, grace: timedelta) -> KeptAudio:
     """Return what the sweep lets be of these bytes, which other tracks may name too."""
     of_media, names = media.c, media_references.c
-    touched_at = connection.scalar(
-        sa.select(of_media.touched_at).where(of_media.cid == cid, of_media.state == MediaState.LIVE)
-    )
+    touched_at = connection.scalar(sa.select(of_media.touched_at).where(of_media.cid == cid, IS_LIVE))
     if touched_at is None:
         return KeptAudio(is_kept=False, until=None)
     released = connection.scalars(sa.select(names.released_at).where(names.cid == cid)).all()

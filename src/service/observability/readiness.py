@@ -24,7 +24,7 @@ from service.config.settings import Settings, SettingsError
 from service.schema.migrate import OutdatedSchemaError, require_schema
 from storage import errors
 from storage.errors import StorageError, free_bytes
-from storage.media import Media, MediaState, media
+from storage.media import IS_LIVE, Media, media
 
 SAMPLE_TTL_SECONDS: Final = 5.0
 SAMPLE_TIMEOUT_SECONDS: Final = 2.0
@@ -88,12 +88,7 @@ class MediaHealth:
         return replace(store, full=full, free=free)
 
     def _store(self) -> StoreHealth:
-        oldest = (
-            sa.select(media.c.key)
-            .where(media.c.state == MediaState.LIVE)
-            .order_by(media.c.touched_at)
-            .limit(SAMPLED_COPIES)
-        )
+        oldest = sa.select(media.c.key).where(IS_LIVE).order_by(media.c.touched_at).limit(SAMPLED_COPIES)
         with self._media.database.read() as connection:
             keys = connection.scalars(oldest).all()
         try:

@@ -16,7 +16,7 @@ from eventstore.jobs.table import JobState, job
 from eventstore.projection import write_rows
 from eventstore.schema import UtcDateTime, metadata
 from storage.cid import cid_of
-from storage.media import LONG_AGO, Media, MediaState, end_grace_period, media
+from storage.media import IS_LIVE, LONG_AGO, Media, end_grace_period, media
 
 if TYPE_CHECKING:
     from storage.artwork import PreparedArtwork
@@ -56,7 +56,7 @@ def rendition_of(connection: sa.Connection, source: str, size: int) -> str | Non
     return connection.scalar(
         sa.select(made.cid)
         .join(media, media.c.cid == made.cid)
-        .where(made.source == source, made.size == size, media.c.state == MediaState.LIVE)
+        .where(made.source == source, made.size == size, IS_LIVE)
     )
 
 
