@@ -11,7 +11,7 @@ import sqlalchemy as sa
 from aggregates.published import Subject
 from outbox.firehose.frames import Commit
 from outbox.mirror.states import TargetState
-from outbox.mirror.tables import attempt, mirror_target, repo_scan, target
+from outbox.mirror.tables import IS_ATTEMPT_OF_TARGET, attempt, mirror_target, repo_scan, target
 from outbox.mirror.targets import DELETE, PUT, upsert
 from outbox.pds.verdict import Kind
 
@@ -54,12 +54,9 @@ _THESE: Final = sa.and_(
     target.did == sa.bindparam("of_did"),
     sa.tuple_(target.collection, target.rkey).in_(sa.bindparam("keys", expanding=True)),
 )
-_OF_TARGET: Final = sa.and_(
-    attempt.did == target.did, attempt.collection == target.collection, attempt.rkey == target.rkey
-)
 _NEWEST_REV: Final = (
     sa.select(attempt.rev)
-    .where(_OF_TARGET, attempt.rev.is_not(None))
+    .where(IS_ATTEMPT_OF_TARGET, attempt.rev.is_not(None))
     .order_by(attempt.gen.desc(), attempt.id.desc())
     .limit(1)
     .scalar_subquery()
@@ -70,7 +67,7 @@ _NEWER: Final = sa.select(
 ).where(_THESE, sa.func.coalesce(_NEWEST_REV, "") < sa.bindparam("rev"))
 _UNANSWERED: Final = (
     sa.select(attempt.collection, attempt.rkey, attempt.op, attempt.request_cid)
-    .join(mirror_target, _OF_TARGET)
+    .join(mirror_target, IS_ATTEMPT_OF_TARGET)
     .where(
         _THESE,
         attempt.gen >= target.acked_gen,

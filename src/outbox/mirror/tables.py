@@ -250,6 +250,9 @@ delivery_attempt = sa.Table(
     sqlite_autoincrement=True,
 )
 attempt: Final = delivery_attempt.c
+IS_ATTEMPT_OF_TARGET: Final = sa.and_(
+    *(attempt[name] == target[name] for name in ("did", "collection", "rkey"))
+)
 
 failure_cause = sa.Table(
     "failure_cause",

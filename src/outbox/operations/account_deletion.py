@@ -12,6 +12,7 @@ from outbox.mirror.failure_causes import forget_samples
 from outbox.mirror.parking import PARKED, request_probe
 from outbox.mirror.states import LaneState, MirrorReason, MirrorState, TargetState
 from outbox.mirror.tables import (
+    IS_ATTEMPT_OF_TARGET,
     NEVER,
     NO_FAILURES,
     PAST,
@@ -31,9 +32,7 @@ from outbox.views.status import IS_ACKED, REASON, STATE, TARGETS_AT_WORK
 
 IS_REMOVED: Final = sa.and_(target.desired_op == DELETE, IS_ACKED)
 WAS_WRITTEN: Final = sa.exists().where(
-    attempt.did == target.did,
-    attempt.collection == target.collection,
-    attempt.rkey == target.rkey,
+    IS_ATTEMPT_OF_TARGET,
     attempt.op == PUT,
     attempt.outcome.is_distinct_from(UnsentOutcome.ADOPTED),
     attempt.outcome.is_distinct_from(Kind.NOT_SENT.value),

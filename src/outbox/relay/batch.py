@@ -28,7 +28,7 @@ from eventstore.prepared import Prepared
 from outbox.mirror.due import BACKFILL, CLASS, LIVE
 from outbox.mirror.hosts import HostReport
 from outbox.mirror.lanes import Lane
-from outbox.mirror.tables import attempt, mirror_lane, target
+from outbox.mirror.tables import IS_ATTEMPT_OF_TARGET, attempt, mirror_lane, target
 from outbox.mirror.targets import PUT
 from outbox.pds.client import WRITE_TIMEOUT_SECONDS, RecordKey, RemoteUnknownError, write_of
 from outbox.pds.verdict import (
@@ -129,9 +129,7 @@ def _room(connection: sa.Connection, lane: Lane, now: datetime, *, is_replay: bo
 
 _BUDGETS: Final = sa.select(mirror_lane).where(mirror_lane.c.did == sa.bindparam("did"))
 _WAS_TRIED: Final = sa.exists().where(
-    attempt.did == target.did,
-    attempt.collection == target.collection,
-    attempt.rkey == target.rkey,
+    IS_ATTEMPT_OF_TARGET,
     attempt.gen == target.desired_gen,
     *(attempt.outcome.is_distinct_from(each) for each in WITHOUT_EFFECT),
 )

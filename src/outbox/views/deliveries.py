@@ -9,7 +9,7 @@ import sqlalchemy as sa
 
 from eventstore.states import State
 from outbox.mirror.states import MirrorState
-from outbox.mirror.tables import attempt, delivery_attempt, mirror_target, target
+from outbox.mirror.tables import IS_ATTEMPT_OF_TARGET, attempt, delivery_attempt, mirror_target, target
 from outbox.pds.verdict import Kind
 from outbox.relay.journal import ACKNOWLEDGING, UnsentOutcome
 from outbox.views.status import Mirror
@@ -26,9 +26,7 @@ class EventStatus(State):
 OF_SUBJECT: Final = delivery_attempt.join(
     mirror_target,
     sa.and_(
-        target.did == attempt.did,
-        target.collection == attempt.collection,
-        target.rkey == attempt.rkey,
+        IS_ATTEMPT_OF_TARGET,
         target.subject_id == sa.bindparam("subject_id"),
         target.kind == sa.bindparam("kind"),
     ),

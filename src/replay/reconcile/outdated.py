@@ -10,7 +10,7 @@ import sqlalchemy as sa
 
 from eventstore.event_log import EventLog
 from outbox.mirror.due import is_open
-from outbox.mirror.tables import FEW_ROWS, attempt, mirror_target, target
+from outbox.mirror.tables import FEW_ROWS, IS_ATTEMPT_OF_TARGET, attempt, mirror_target, target
 from outbox.mirror.targets import PUT
 from outbox.pds.client import RecordKey
 from outbox.record.kind import RecordKinds
@@ -28,7 +28,7 @@ _WRITTEN: Final = sa.select(
 )
 _OF_ACCOUNT: Final = _WRITTEN.where(target.did == sa.bindparam("of_did")).execution_options(**FEW_ROWS)
 _IS_SENT: Final = sa.exists().where(
-    *(attempt[name] == target[name] for name in ("did", "collection", "rkey")),
+    IS_ATTEMPT_OF_TARGET,
     attempt.request_cid == target.observed_cid,
     attempt.outcome.is_distinct_from(UnsentOutcome.ADOPTED),
 )
