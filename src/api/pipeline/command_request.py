@@ -10,7 +10,7 @@ import json
 import logging
 import re
 from collections.abc import AsyncGenerator, Awaitable, Callable, Mapping
-from contextlib import AbstractAsyncContextManager, ExitStack, asynccontextmanager, nullcontext
+from contextlib import AbstractAsyncContextManager, ExitStack, aclosing, asynccontextmanager, nullcontext
 from dataclasses import replace
 from functools import partial
 from inspect import isawaitable
@@ -193,6 +193,7 @@ class CommandAttempt(Attempt):
         body: Body,
         lock: KeyLock | None,
         stored: StoredResult | None,
+        public_copy: PublicCopy,
         *,
         allow_leaving: bool,
         wait_seconds: int,
@@ -201,16 +202,13 @@ class CommandAttempt(Attempt):
         self._command: Final = command
         self._allow_leaving: Final = allow_leaving
         self._wait_seconds: Final = wait_seconds
-        self._public_copy: PublicCopy | None = None
-        self._respond: Respond | None = None
-        self._track_id: int | None = None
-        self._generation = 0
+        self._public_copy: Final = public_copy
+        self._answered: tuple[Respond, int, int] | None = None
 
     async def publish(self, audio: Audio) -> None:
         """Make a public copy of stored audio, where the store has such copies; without a commit it is dropped."""
         if self._services.publisher is not None:
             await refuse_ended(self._command.request, self._services)  # the copy is there before the unit
-            self._public_copy = PublicCopy(self._services.publisher, self._services.media_threads)
             await self._public_copy.make(audio)
 
     async def publish_if(self, publication: Publication) -> None:
@@ -225,14 +223,9 @@ class CommandAttempt(Attempt):
         if (audio := await run_in_threadpool(decide)) is not None:
             await self.publish(audio)
 
-    async def drop_public_copy(self) -> None:
-        if self._public_copy is not None:
-            await self._public_copy.drop()
-
     async def commit(self, use_case: UseCase, respond: Respond) -> None:
         """Run the use case in one unit of work, in the account's turn, and keep the result in it."""
-        async with self._turns.of(self._did):
-            await run_in_threadpool(self._transact, use_case, respond)
+        await self.run(self._transact, use_case, respond)
 
     async def response(self, *, waits: bool = True, for_all: bool = False) -> Response:
         """Wait for the PDS as long as the caller prefers, and answer with the state after it.
@@ -240,14 +233,12 @@ class CommandAttempt(Attempt):
         It is waited for until it has this generation of the record or, `for_all`, until nothing is left to do for it, its audio and
         its earlier place included; or until only a person can help. No thread and no connection is held meanwhile.
         """
-        respond, track_id = self._respond, self._track_id
-        if not waits or respond is None or track_id is None or not self._wait_seconds:
+        if not waits or self._answered is None or not self._wait_seconds:
             return response_of(self.result)
+        respond, track_id, generation = self._answered
+        awaited_generation = None if for_all else generation
         subject = Subject(Track.TOPIC, track_id)
-        if for_all:
-            await self._services.waits.wait_delivered(subject, self._wait_seconds)
-        else:
-            await self._services.waits.wait(subject, self._generation, self._wait_seconds)
+        await self._services.waits.wait(subject, awaited_generation, self._wait_seconds)
 
         def read() -> CommandResult:
             with self._services.database.read() as connection:
@@ -276,8 +267,7 @@ class CommandAttempt(Attempt):
             if self._wait_seconds:
                 services.claim_with(unit)
             track_id = use_case(unit)
-            if self._public_copy is not None:
-                self._public_copy.hand_over(unit)
+            self._public_copy.hand_over(unit)
             unit.after_commit(services.wake)
             if lock is None and unit.is_unsent:
                 return partial(self._answer, reader, respond, track_id)
@@ -299,8 +289,7 @@ class CommandAttempt(Attempt):
             self._keep_answer(respond(reader, track_id), respond, track_id, generation)
 
     def _keep_answer(self, result: CommandResult, respond: Respond, track_id: int, generation: int) -> None:
-        self._result, self._respond = result, respond
-        self._track_id, self._generation = track_id, generation
+        self._result, self._answered = result, (respond, track_id, generation)
 
 
 def _without_large_conflict(result: CommandResult) -> CommandResult:
@@ -346,19 +335,18 @@ class CommandRequest(IdempotentRequest):
                 if is_upload:
                     counted.enter_context(self._uploads.of(self.principal.did))
                 stored = await self._check(lock, on, allow_deleted, allow_leaving)
-                async with received_body(self.request, services, files or {}) as body:
+                async with (
+                    received_body(self.request, services, files or {}) as body,
+                    aclosing(PublicCopy(services.publisher, services.media_threads)) as copy,
+                ):
                     if body.files and not is_upload:
                         if services.rate_limits is not None:
                             services.rate_limits.take_upload(self.request, self.principal.did)
                         counted.enter_context(self._uploads.of(self.principal.did))
                     seconds = default_wait_seconds if preferred is None else preferred
-                    attempt = CommandAttempt(
-                        self, body, lock, stored, allow_leaving=allow_leaving, wait_seconds=seconds
+                    yield CommandAttempt(
+                        self, body, lock, stored, copy, allow_leaving=allow_leaving, wait_seconds=seconds
                     )
-                    try:
-                        yield attempt
-                    finally:
-                        await attempt.drop_public_copy()
 
     async def answer(
         self, use_case: UseCase, respond: Respond, *, on: int, allow_deleted: bool = False

@@ -67,24 +67,25 @@ class MediaIntake:
 
 
 class PublicCopy:
-    """At most one copy: its maker hands it over to a track, or drops it."""
+    """At most one copy, none without a publisher: one that is not handed over to a track is dropped."""
 
-    def __init__(self, publisher: Publisher, threads: MediaThreads) -> None:
+    def __init__(self, publisher: Publisher | None, threads: MediaThreads) -> None:
         self._publisher: Final = publisher
         self._threads: Final = threads.public_copies
         self._reservation: Reservation | None = None
 
     async def make(self, audio: Audio) -> None:
         """Copy stored audio; raises StoreUnavailableError, before anything names the copy."""
-        reserve = self._publisher.reserve
-        self._reservation = await self._threads.run(reserve, audio.cid, audio.file_type, audio.mime)
+        if self._publisher is not None:
+            reserve = self._publisher.reserve
+            self._reservation = await self._threads.run(reserve, audio.cid, audio.file_type, audio.mime)
 
     def hand_over(self, unit: UnitOfWork) -> None:
         """Let the track keep the copy, in the unit that runs its command."""
-        if self._reservation is not None:
+        if self._publisher is not None and self._reservation is not None:
             self._publisher.hand_over(unit.connection, self._reservation)
             unit.after_commit(partial(setattr, self, "_reservation", None))
 
-    async def drop(self) -> None:
-        if self._reservation is not None:
+    async def aclose(self) -> None:
+        if self._publisher is not None and self._reservation is not None:
             await run_in_threadpool(self._publisher.cancel, self._reservation)

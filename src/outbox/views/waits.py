@@ -28,36 +28,29 @@ class MirrorWaits:
             self._read, THREADS, every_seconds=POLL_SECONDS, logger=logger, failed="mirror_wait_read_failed"
         )
         if relay is not None:
-            relay.on_settled = self._settled
+            relay.on_settled = self.wake
 
-    def wake(self) -> None:
-        """Poll at once, since another process has settled something that a request waits for."""
-        self._poller.wake()
-        self.on_settled(None)
-
-    async def wait(self, subject: Subject, generation: int, seconds: float) -> bool:
-        """Wait until the PDS has this generation or a newer one; False when time is up or only a person can help."""
-        return await self._wait(subject, lambda mirror: mirror.acked_generation >= generation, seconds)
-
-    async def wait_delivered(self, subject: Subject, seconds: float) -> bool:
-        """Wait until nothing is left to do for the record, its blob and its earlier places included."""
-        return await self._wait(subject, lambda mirror: mirror.is_settled, seconds)
-
-    async def finish(self) -> None:
-        """Wait for the last poll to end. Call it once no request waits."""
-        await self._poller.finish()
-
-    def _settled(self, did: str) -> None:
+    def wake(self, did: str | None = None) -> None:
+        """Poll at once, since something was settled that a request may wait for: of this account, or in another process."""
         self._poller.wake()
         self.on_settled(did)
 
-    async def _wait(self, subject: Subject, is_met: Callable[[Mirror], bool], seconds: float) -> bool:
+    async def wait(self, subject: Subject, generation: int | None, seconds: float) -> bool:
+        """Wait until the PDS has this generation or a newer one; False when time is up or only a person can help.
+
+        Without a generation, until nothing is left to do for the record, its blob and its earlier places included.
+        """
+
         def verdict(mirror: Mirror) -> bool | None:
-            if is_met(mirror):
+            if mirror.is_settled if generation is None else mirror.acked_generation >= generation:
                 return True
             return False if mirror.needs_intervention else None
 
         return await self._poller.wait(subject, verdict, seconds)
+
+    async def finish(self) -> None:
+        """Wait for the last poll to end. Call it once no request waits."""
+        await self._poller.finish()
 
     def _read(self, subjects: list[Subject]) -> dict[Subject, Mirror]:
         by_kind: dict[str, list[int]] = defaultdict(list)

@@ -343,5 +343,5 @@ async def running(rig: Rig) -> AsyncIterator[None]:
 
 async def until_delivered(rig: Rig, track_id: int = 1) -> None:
     waits = MirrorWaits(rig.database)
-    assert await waits.wait_delivered(Subject("track", track_id), LONG)
+    assert await waits.wait(Subject("track", track_id), None, LONG)
     await waits.finish()

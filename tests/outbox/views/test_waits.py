@@ -102,7 +102,7 @@ async def test_a_delivery_of_this_process_ends_the_wait_without_another_poll(
     monkeypatch.setattr("outbox.views.waits.POLL_SECONDS", 2 * LONG)
     waits = MirrorWaits(desk.database, desk.relay)
     desk.upload()
-    waiting = asyncio.create_task(waits.wait_delivered(Subject("track", 1), LONG))
+    waiting = asyncio.create_task(waits.wait(Subject("track", 1), None, LONG))
     await asyncio.sleep(0)
     await desk.relay_once()
     assert await waiting
@@ -132,7 +132,7 @@ async def test_a_delivery_of_another_process_ends_the_wait_without_another_poll(
         stack.callback(listening.cancel)
         await asyncio.wait_for(listens.wait(), LONG)
         desk.upload()
-        waiting = asyncio.create_task(waits.wait_delivered(Subject("track", 1), LONG))
+        waiting = asyncio.create_task(waits.wait(Subject("track", 1), None, LONG))
         await asyncio.sleep(0)
         await desk.relay_once()
         assert await waiting

@@ -1,6 +1,7 @@
 """One account for operators: its lane, and its sessions and tokens, which an admin ends; and its tracks, which an admin takes down."""
 
 from collections.abc import Sequence
+from contextlib import aclosing
 from datetime import datetime
 from functools import partial
 from typing import Annotated, Any
@@ -157,14 +158,10 @@ async def _decide(services: Services, command: Takedown, operator: Operator) -> 
     """Lifting makes the audio public again: its copy has to be there before the commit."""
     decide = partial(use_cases.decide_takedown, services.log, command, operator)
     audio = await run_in_threadpool(_published_by, services, command) if command.lift else None
-    if audio is None or services.publisher is None:
-        return await run_in_threadpool(decide)
-    public_copy = PublicCopy(services.publisher, services.media_threads)
-    try:
-        await public_copy.make(audio)
+    async with aclosing(PublicCopy(services.publisher, services.media_threads)) as public_copy:
+        if audio is not None:
+            await public_copy.make(audio)
         return await run_in_threadpool(decide, also=public_copy.hand_over)
-    finally:
-        await public_copy.drop()
 
 
 def _would_change(services: Services, command: Takedown, track: TrackView) -> bool:
