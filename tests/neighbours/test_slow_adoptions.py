@@ -10,6 +10,7 @@ from typing import Any
 import httpx
 import pytest
 
+from eventstore.jobs.queue import job_of
 from eventstore.jobs.worker import Worker
 from outbox.mirror.lanes import resume_lane
 from replay.adoption import adopt, fetcher, intake, record
@@ -87,7 +88,7 @@ class Rig:
 
     def row(self, did: str = ALICE) -> Any:
         with self.database.read() as connection:
-            return adopt.adoption_of(connection, did)
+            return job_of(connection, adopt.ADOPTION, did)
 
     async def until_ended(self, did: str = ALICE) -> Any:
         """Run until the account's adoption has ended; its row, and how long that took in seconds."""
@@ -114,12 +115,12 @@ def rig(migrated_url: str, tmp_path: Path, loop: VirtualLoop) -> Iterator[Rig]:
 
 
 def counts(row: Any) -> tuple[int, int, int, int]:
-    found = adopt.progress_of(row._mapping)  # noqa: SLF001
+    found = record.Progress(**(row.progress or {}))
     return found.found, found.known, found.adopted, found.refused
 
 
 def problems(row: Any) -> list[Any]:
-    return adopt.progress_of(row._mapping).problems  # noqa: SLF001
+    return list((row.progress or {})["problems"])
 
 
 def test_accounts_of_a_host_that_lists_without_end_leave_slots_to_other_hosts(rig: Rig) -> None:

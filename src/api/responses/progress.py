@@ -10,6 +10,7 @@ from aggregates.track import Track
 from api.json_response import ListedUri, body_from
 from api.responses.track import BRINGS_BLOB, IS_OF_TRACK
 from eventstore.database import Database
+from eventstore.jobs.queue import job_of
 from eventstore.jobs.table import JobState, state_of
 from identity.accounts.credentials import count_usable_tokens
 from identity.sessions.session_store import is_connected
@@ -21,7 +22,8 @@ from projections.history import history
 from projections.media_references import cids_of
 from projections.tracks.queries import AUDIO_COPY_STATE, AudioCopyState, copy_counts, tracks_in_state
 from projections.tracks.table import tracks
-from replay.adoption.adopt import adoption_of, progress_of
+from replay.adoption.adopt import ADOPTION
+from replay.adoption.record import Progress
 
 
 class AdoptionProblemBody(BaseModel):
@@ -60,7 +62,7 @@ NOTHING: Final = AdoptionBody(
 
 
 def adoption_body(connection: sa.Connection, did: str) -> AdoptionBody:
-    row = adoption_of(connection, did)
+    row = job_of(connection, ADOPTION, did)
     if row is None:
         return NOTHING
     state = state_of(row)
@@ -69,7 +71,7 @@ def adoption_body(connection: sa.Connection, did: str) -> AdoptionBody:
         row,
         state=state,
         next_attempt_at=row.due if state is JobState.WAITING and row.problem is not None else None,
-        **vars(progress_of(row._mapping)),  # noqa: SLF001
+        **vars(Progress(**(row.progress or {}))),
     )
 
 

@@ -42,12 +42,13 @@ from application.records import (
     restore_record,
 )
 from eventstore.idempotency import CommandResult
+from eventstore.jobs.queue import is_unfinished
 from eventstore.jobs.table import UNFINISHED
 from identity.accounts.accounts import AccountState
 from outbox.blobs.jobs import MISSING_REASON, TOO_LARGE_REASON
 from outbox.mirror.states import LaneState, MirrorReason, MirrorState
 from projections.tracks.queries import track_by_id
-from replay.adoption.adopt import is_adopting
+from replay.adoption import adopt as adoptions
 
 router = APIRouter(tags=["records"], route_class=StrictRoute)
 
@@ -278,10 +279,8 @@ async def adopt(
     if attempt.is_repetition or not prefer:
         return response_of(attempt.result)
     ends = time.monotonic() + prefer
-    is_adopting_still = await run_in_threadpool(_is_adopting, services, did)
-    while is_adopting_still and time.monotonic() < ends:
+    while await run_in_threadpool(_is_adopting, services, did) and time.monotonic() < ends:  # noqa: ASYNC110 - a row
         await asyncio.sleep(POLL_SECONDS)  # no thread is held meanwhile
-        is_adopting_still = await run_in_threadpool(_is_adopting, services, did)
     report = await run_in_threadpool(read_adoption, principal, services)
     return response_of(_adopted(report), {"Preference-Applied": f"wait={prefer}"})
 
@@ -299,7 +298,7 @@ def _adopted(report: AdoptionBody) -> CommandResult:
 
 def _is_adopting(services: Services, did: str) -> bool:
     with services.database.read_committed() as connection:
-        return is_adopting(connection, did)
+        return is_unfinished(connection, adoptions.ADOPTION, did)  # the job itself may be large
 
 
 MIGRATION = "/me/migrate-to-pds"

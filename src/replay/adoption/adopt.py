@@ -74,19 +74,6 @@ def request(connection: sa.Connection, did: str, envelope: Envelope, now: dateti
     queue.request(connection, [Wanted(ADOPTION, did, did, host, envelope)], now, again=True)
 
 
-def adoption_of(connection: sa.Connection, did: str) -> sa.Row[Any] | None:
-    return queue.job_of(connection, ADOPTION, did)
-
-
-def is_adopting(connection: sa.Connection, did: str) -> bool:
-    """Whether an adoption waits or runs; many may ask, and the row may be large."""
-    return queue.is_unfinished(connection, ADOPTION, did)
-
-
-def progress_of(row: Any) -> Progress:
-    return Progress(**(row["progress"] or {}))
-
-
 @dataclass(frozen=True)
 class Adoptee:
     """A record whose bytes are stored: `subject` makes its subject with an id and a time, `keep` runs in the same unit."""

@@ -13,6 +13,7 @@ import pytest
 from sqlalchemy import delete
 
 from aggregates.track import Track
+from eventstore.jobs.queue import job_of
 from eventstore.jobs.table import job
 from eventstore.jobs.worker import Worker
 from identity.errors import IdentityUnreachableError, UnknownIdentityError
@@ -58,11 +59,11 @@ def ask(rig: AdoptRig, did: str = ALICE) -> None:
 
 def row(rig: AdoptRig) -> Any:
     with rig.database.read() as connection:
-        return adoptions.adoption_of(connection, ALICE)
+        return job_of(connection, ADOPTION, ALICE)
 
 
 def progress(rig: AdoptRig) -> Progress:
-    return adoptions.progress_of(row(rig)._mapping)  # noqa: SLF001
+    return Progress(**(row(rig).progress or {}))
 
 
 async def test_a_request_is_done_by_any_worker_and_counted(rig: AdoptRig) -> None:
