@@ -4,7 +4,7 @@ import asyncio
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 from datetime import timedelta
-from functools import cache
+from functools import cache, partial
 
 import httpx
 
@@ -15,13 +15,14 @@ from identity.sessions.encryption import Cipher
 from identity.sessions.pds_sessions import PdsSessions
 from outbox.blobs.worker import Uploads
 from outbox.mirror.hosts import Hosts, PacedPds
+from outbox.mirror.lanes import park_lane
 from outbox.pds.client import Pds
 from outbox.probes.jobs import Probes
 from outbox.record.kind import RecordKinds
 from outbox.relay.delivery import Delivery
 from outbox.relay.relay import RelayLimits
 from outbox.tracks.record import RecordUrls, TrackRecords
-from service.wiring.adapters import AccountLanes, IdentityDirectory
+from service.wiring.adapters import IdentityDirectory, lane_signed_in
 from tests.dsl import COLLECTION, OLD_COLLECTION
 from tests.fake_pds.values import blob_cid
 from tests.outbox.rigs.working_relay import WorkingRelay
@@ -52,8 +53,8 @@ class Bytes:
 
 
 def sessions_of(log: EventLog, http: httpx.AsyncClient) -> PdsSessions:
-    lanes = AccountLanes(log.database)
-    return PdsSessions(log, cipher(), http, on_reauth=lanes.must_sign_in, on_signed_in=lanes.signed_in)
+    signed_in = partial(lane_signed_in, log.database)
+    return PdsSessions(log, cipher(), http, on_reauth=park_lane, on_signed_in=signed_in)
 
 
 class RelayProcess:

@@ -1,15 +1,18 @@
 """`mastertape oauth-key` and `mastertape reseal`."""
 
+from functools import partial
+
 import click
 
 from identity.errors import DecryptionError
 from identity.sessions.encryption import Cipher
 from identity.sessions.session_store import SessionRows, logins_by_oauth_key, reencrypt_logins
+from outbox.mirror.lanes import park_lane
 from service.cli.log import configured_log
 from service.cli.output import print_json, progress_bar
 from service.config.secret_keys import new_oauth_keys, secret_keys
 from service.config.settings import load
-from service.wiring.adapters import AccountLanes
+from service.wiring.adapters import lane_signed_in
 
 LOST = "its key was lost"
 """Why a login ended, as the account is told."""
@@ -37,9 +40,9 @@ def reseal(*, end_lost: bool, dry_run: bool, as_json: bool) -> None:
     cipher = Cipher(secret_keys(load()))
     with configured_log() as log, progress_bar("re-encrypting") as progress:
         done = reencrypt_logins(log.database, cipher, progress=progress, dry_run=dry_run)
-        lanes, ended = AccountLanes(log.database), 0
+        ended = 0
         sessions = SessionRows(
-            log.database, cipher, on_reauth=lanes.must_sign_in, on_signed_in=lanes.signed_in
+            log.database, cipher, on_reauth=park_lane, on_signed_in=partial(lane_signed_in, log.database)
         )
         for did, generation in done.lost if end_lost and not dry_run else ():
             with log.database.write() as connection:

@@ -14,7 +14,7 @@ from identity.errors import IdentityUnreachableError, UnknownIdentityError, Unsa
 from identity.resolution.address_policy import AddressPolicy, Dns, address_of
 from identity.resolution.http_responses import MAX_ERROR_BYTES, send_whole
 from identity.resolution.resolver import Resolver
-from outbox.mirror.lanes import park_lane, resume_lane
+from outbox.mirror.lanes import resume_lane
 from outbox.ports import DirectoryUnavailableError
 from storage.errors import BytesMissingError, MediaGoneError
 from storage.media import Media
@@ -60,20 +60,10 @@ class StorageAudio:
             raise FileNotFoundError(str(error)) from error
 
 
-class AccountLanes:
-    """Resumes an account's lane at a sign-in and parks it when its session ends, in the same transaction."""
-
-    def __init__(self, database: Database) -> None:
-        self._database: Final = database
-
-    def signed_in(self, connection: sa.Connection, did: str, pds_url: str) -> None:
-        """Resume the lane at the account's current PDS."""
-        resume_lane(connection, did, pds_url, self._database.now(connection))
-        announce(connection)
-
-    def must_sign_in(self, connection: sa.Connection, did: str) -> None:
-        """Park the lane until the owner signs in."""
-        park_lane(connection, did)
+def lane_signed_in(database: Database, connection: sa.Connection, did: str, pds_url: str) -> None:
+    """Resume the account's lane at its current PDS, in the transaction of a sign-in."""
+    resume_lane(connection, did, pds_url, database.now(connection))
+    announce(connection)
 
 
 REQUEST_TIMEOUT_SECONDS: Final = 3.0

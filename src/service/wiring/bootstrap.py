@@ -15,7 +15,7 @@ from application.event_poller import EventPoller
 from eventstore.coordination.commit_signals import Announcer, Listener
 from eventstore.coordination.process_names import process_name
 from eventstore.coordination.threads import Threads, Turns
-from identity.resolution.address_policy import MAX_CONNECTIONS
+from identity.resolution.address_policy import MAX_CONNECTIONS, AddressPolicy, public_client
 from identity.resolution.resolver import FeaturedArtists, turns_of_lookups
 from outbox.mirror.hosts import Hosts, PacedPds
 from outbox.pds.client import Pds
@@ -35,7 +35,6 @@ from service.wiring.adapters import (
 )
 from service.wiring.identity import (
     IdentityParts,
-    guarded_client,
     pds_address_policy,
     pds_http_client,
     resolver_of,
@@ -92,7 +91,8 @@ class Container:
         sign_in_http = pds_http_client(settings, of_a_host=MAX_SIGN_IN_CONNECTIONS_OF_A_HOST)
         self.http = pds_http_client(settings, of_a_host=MAX_REQUEST_CONNECTIONS_OF_A_HOST)
         """For requests to PDSes and public addresses, other than those of deliveries and sign-ins."""
-        self._own_http = guarded_client(settings.supporters_url)
+        # one of its own: no account can name what only the service may reach as its PDS
+        self._own_http = public_client(AddressPolicy(filter(None, [settings.supporters_url])))
         self._clients = (self.relay_http, sign_in_http, self.http, self._own_http)
         self.urls = record_urls(settings, self.media.store)
         self.kinds = record_kinds(settings, self.urls)

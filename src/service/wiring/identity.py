@@ -16,9 +16,10 @@ from identity.resolution.address_policy import MAX_CONNECTIONS, PUBLIC_PLC, Addr
 from identity.resolution.resolver import Resolver
 from identity.sessions.encryption import Cipher
 from identity.sessions.pds_sessions import PdsSessions
+from outbox.mirror.lanes import park_lane
 from service.config.secret_keys import oauth_keys, secret_keys
 from service.config.settings import Settings
-from service.wiring.adapters import AccountLanes
+from service.wiring.adapters import lane_signed_in
 
 
 class IdentityParts:
@@ -35,13 +36,13 @@ class IdentityParts:
         on_refresh: Callable[[str], None],
     ) -> None:
         database = log.database
-        lanes, keys, cipher = AccountLanes(database), oauth_keys(settings), Cipher(secret_keys(settings))
+        keys, cipher = oauth_keys(settings), Cipher(secret_keys(settings))
         self.sessions = PdsSessions(
             log,
             cipher,
             http,
-            on_reauth=lanes.must_sign_in,
-            on_signed_in=lanes.signed_in,
+            on_reauth=park_lane,
+            on_signed_in=partial(lane_signed_in, database),
             oauth=OAuthGrants(_flows(settings, http), keys),
             on_refresh=on_refresh,
         )
@@ -53,10 +54,8 @@ class IdentityParts:
         sign_ins = SignIns(
             log, sign_in_http, sessions=self.sessions, accounts=self.accounts, credentials=self.credentials
         )
-        resolver, app = (
-            resolver_of(settings, sign_in_http),
-            oauth_app(settings.base_url, settings.oauth_scope or scope_of(collections), keys),
-        )
+        app = oauth_app(settings.base_url, settings.oauth_scope or scope_of(collections), keys)
+        resolver = resolver_of(settings, sign_in_http)
         self.app_password = partial(sign_in_by_password, sign_ins, resolver, sign_in_http)
         self.oauth: OAuthSignIn | None = None
         """None where `base_url` cannot be an OAuth client."""
@@ -75,14 +74,6 @@ def resolver_of(settings: Settings, http: httpx.AsyncClient, turns: Turns | None
 
 def _flows(settings: Settings, http: httpx.AsyncClient) -> Flows:
     return Flows(http, AddressPolicy(settings.dev_origins), resolver_of(settings, http))
-
-
-def guarded_client(*trusted: str | None) -> httpx.AsyncClient:
-    """Return a client for public addresses and the trusted origins.
-
-    Origins that only the service may reach are trusted by a client of their own, so that no account can name one as its PDS.
-    """
-    return public_client(AddressPolicy([url for url in trusted if url is not None]))
 
 
 def pds_http_client(

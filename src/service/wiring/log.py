@@ -15,7 +15,10 @@ from storage.store import MediaStore, open_store, public_copies
 
 
 def open_log(settings: Settings) -> EventLog:
-    make_folders(settings)
+    """Open the log; makes the data folder, and that of an SQLite database."""
+    settings.data.mkdir(parents=True, exist_ok=True)
+    if settings.is_sqlite:
+        Path(str(make_url(settings.database_url).database)).parent.mkdir(parents=True, exist_ok=True)
     database = Database(settings.database_url)
     detect_on_connect(database)
     return EventLog(database, projections=PROJECTIONS)
@@ -24,13 +27,6 @@ def open_log(settings: Settings) -> EventLog:
 def staging_folder(settings: Settings) -> Path:
     """Return the folder that holds uploads until they are stored."""
     return settings.data / "staging"
-
-
-def make_folders(settings: Settings) -> None:
-    """Make the data folder, and that of an SQLite database."""
-    settings.data.mkdir(parents=True, exist_ok=True)
-    if settings.is_sqlite:
-        Path(str(make_url(settings.database_url).database)).parent.mkdir(parents=True, exist_ok=True)
 
 
 def media_store(settings: Settings) -> MediaStore:

@@ -3,6 +3,7 @@
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from datetime import timedelta
+from functools import partial
 from typing import Any
 
 import httpx
@@ -15,7 +16,7 @@ from identity.sessions.encryption import Cipher
 from identity.sessions.pds_sessions import PdsSessions
 from identity.sessions.session_store import SessionKind, Tokens, pds_session
 from outbox.mirror.hosts import OPENS_AFTER_FAILURES
-from outbox.mirror.lanes import release
+from outbox.mirror.lanes import park_lane, release
 from outbox.mirror.states import BreakerState
 from outbox.mirror.tables import blob_job, delivery_attempt, mirror_lane, mirror_target, pds_host
 from outbox.pds.client import Pds
@@ -23,7 +24,7 @@ from outbox.pds.verdict import NO_CONNECTION_PAUSE, Kind
 from outbox.relay.delivery import Delivery
 from outbox.relay.delivery_task import next_task
 from outbox.relay.result import Outcome, Result
-from service.wiring.adapters import AccountLanes
+from service.wiring.adapters import lane_signed_in
 from tests.dsl import BOB
 from tests.outbox.rigs.foreign_writes import delivered
 from tests.outbox.rigs.relay_rig import KINDS, Rig, answered
@@ -45,13 +46,12 @@ def outcomes(rig: Rig) -> list[str | None]:
 @asynccontextmanager
 async def with_real_logins(desk: Rig) -> AsyncIterator[PdsSessions]:
     """The relay uses the login that the database keeps, which has to be renewed."""
-    lanes = AccountLanes(desk.database)
     sessions = PdsSessions(
         desk.log,
         Cipher([KEY]),
         desk.wire.http,
-        on_reauth=lanes.must_sign_in,
-        on_signed_in=lanes.signed_in,
+        on_reauth=park_lane,
+        on_signed_in=partial(lane_signed_in, desk.database),
     )
     tokens = Tokens(SecretStr("access"), SecretStr("refresh"), "", desk.clock())
     with desk.database.write() as connection:
