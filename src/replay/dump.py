@@ -214,10 +214,6 @@ def _of_bounded_bytes(rows: Iterable[sa.RowMapping]) -> Iterator[sa.RowMapping]:
             return
 
 
-def is_empty(connection: sa.Connection) -> bool:
-    return all(connection.execute(sa.select(each.table).limit(1)).first() is None for each in EXPORTED)
-
-
 def _codec(column: sa.Column[Any]) -> tuple[Callable[[Any], Any], Callable[[Any], Any]]:
     """Return how a value that is not None is written, and read again."""
     if column is stored_event.c.state:  # JSON already, and readable in the file
@@ -295,7 +291,7 @@ def import_dump(
     imported = check_dump(source, schema=schema, lines=lines)
     with log.database.write() as connection:
         lock_log(connection)
-        if not is_empty(connection):
+        if any(connection.execute(sa.select(each.table).limit(1)).first() is not None for each in EXPORTED):
             raise NotEmptyError
         for kind, rows in groupby(_rows(source, schema), itemgetter(0)):
             while page := [values for _, values in islice(rows, ROWS_PER_PAGE)]:

@@ -274,7 +274,9 @@ def _asked(principal: Principal, services: Services, wanted: AuditQuery) -> tupl
     did = audited_did(principal, wanted.did)
     cursor = cursor_of(wanted.cursor)
     which = AuditFilter(did, wanted.actor, wanted.type, wanted.since, wanted.until)
-    return which, cursor if cursor is not None else _newest(services, did)
+    if cursor is None and did is None:  # below the stable position, so that no page misses an event
+        cursor = services.log.stable_position() + 1
+    return which, cursor
 
 
 def _streamed(
@@ -283,11 +285,6 @@ def _streamed(
     which, cursor = _asked(principal, services, wanted)
     rows = lines(partial(_read, services.database, which), cursor, line_count(wanted.limit))
     return Export(services, principal, rows, file)
-
-
-def _newest(services: Services, did: str | None) -> int | None:
-    """Begin pages across accounts below the stable position, so that no page misses an event."""
-    return services.log.stable_position() + 1 if did is None else None
 
 
 def _read(database: Database, which: AuditFilter, cursor: int | None, limit: int) -> Page[AuditRow]:

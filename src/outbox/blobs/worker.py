@@ -6,8 +6,9 @@
 """
 
 import logging
-from collections.abc import AsyncIterator, Iterator
+from collections.abc import AsyncIterator
 from dataclasses import dataclass, field, replace
+from functools import partial
 from typing import Final
 
 from aggregates.published import WithBlob
@@ -106,10 +107,6 @@ class Uploads:
 
     async def _chunks(self, cid: str) -> AsyncIterator[bytes]:
         source = await self.reads.run(self.source.read, cid)
-        while chunk := await self.reads.run(_next_chunk, source):
+        # a StopIteration cannot leave a thread
+        while chunk := await self.reads.run(partial(next, source, b"")):
             yield chunk
-
-
-def _next_chunk(source: Iterator[bytes]) -> bytes:
-    """Return the next bytes, empty at the end: a StopIteration cannot leave a thread."""
-    return next(source, b"")

@@ -156,11 +156,9 @@ class Pds:
         limit = body.get("blobUploadLimit") if isinstance(body, dict) else None
         return limit if isinstance(limit, int) and limit > 0 else None
 
-    async def account_status(
-        self, host: str, did: str, *, timeout: float = READ_TIMEOUT_SECONDS
-    ) -> AccountStatus:
+    async def account_status(self, host: str, did: str) -> AccountStatus:
         """Read, without a login, whether the account is active there."""
-        status = await self.read(host, GET_REPO_STATUS, timeout, {"did": did})
+        status = await self.read(host, GET_REPO_STATUS, READ_TIMEOUT_SECONDS, {"did": did})
         match status.body:
             case {"active": bool(active)} if status.kind is Kind.DONE:
                 return AccountStatus.ACTIVE if active else AccountStatus.INACTIVE

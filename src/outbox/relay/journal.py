@@ -156,22 +156,17 @@ def close_attempts(
         _END_OF_BATCH.start(connection, {"attempt_ids": attempt_ids, **end, "rev": rev})
 
 
-def is_repeated_server_error(connection: sa.Connection, task: DeliveryTask, verdict: Verdict) -> bool:
-    """Whether the PDS answered each of the record's last attempts with the same 500."""
-    return _first_of_same_errors(connection, task, verdict) is not None
-
-
 def is_fault_of_record_alone(
     connection: sa.Connection, host: str, task: DeliveryTask, verdict: Verdict
 ) -> bool:
     """Whether the PDS fails on this record alone: the same 500 each time, while it took other records."""
-    if (first := _first_of_same_errors(connection, task, verdict)) is None:
+    if (first := first_of_same_errors(connection, task, verdict)) is None:
         return False
     since = {"host": host, "since": first}
     return connection.scalar(_OTHERS_TAKEN, {**of_target(task.key), **since}) is not None
 
 
-def _first_of_same_errors(connection: sa.Connection, task: DeliveryTask, verdict: Verdict) -> int | None:
+def first_of_same_errors(connection: sa.Connection, task: DeliveryTask, verdict: Verdict) -> int | None:
     """The id of the first of the last attempts, if each ended with this 500."""
     if not verdict.is_fault_of_record:
         return None

@@ -235,10 +235,6 @@ class Relay:
             interval=MIN_LANE_INTERVAL if self._stop is not None else timedelta(),
         )
 
-    @property
-    def _is_stopping(self) -> bool:
-        return self._stop is not None and self._stop.is_set()
-
     async def _run(self, lane: Lane, lease: LeaseClock) -> Counter[Outcome]:
         """Deliver the lane's due targets and release it; counts the outcomes. Raises nothing but cancellation."""
         outcomes: Counter[Outcome] = Counter()
@@ -272,7 +268,8 @@ class Relay:
             outcomes.update(result.outcome for result in delivered.results)
 
     def _may_deliver(self, lease: LeaseClock) -> bool:
-        return not self._is_stopping and lease.age < MAX_RUN_SECONDS and lease.seconds_left_to_send() > 0
+        is_stopping = self._stop is not None and self._stop.is_set()
+        return not is_stopping and lease.age < MAX_RUN_SECONDS and lease.seconds_left_to_send() > 0
 
     def _begin_first(self, lane: Lane, run: _Run, *, may_deliver: bool) -> DeliveryTask | None:
         database = self.log.database

@@ -37,8 +37,8 @@ from outbox.relay.delivery_task import DeliveryTask
 from outbox.relay.journal import (
     UnsentOutcome,
     close_attempts,
+    first_of_same_errors,
     is_fault_of_record_alone,
-    is_repeated_server_error,
     record_unsent,
 )
 from outbox.relay.result import (
@@ -119,7 +119,7 @@ def _settle_lane(
     if result.outcome is not Outcome.FAILED and not (has_no_failures and not limits):
         # the PDS answered, or nothing had to be sent: the account's whereabouts are not in doubt
         clear_probe(connection, lane.did, failures=0, **limits)
-    again = is_repeated_server_error(connection, task, verdict)
+    again = first_of_same_errors(connection, task, verdict) is not None
     report = HostReport.of(lane.host, lane.did, verdict, answered=result.is_answered, breaks_down_again=again)
     is_news = not (has_no_failures and report.says_nothing_new) and changes_host(connection, report, now)
     return report if is_news else None

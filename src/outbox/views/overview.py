@@ -61,15 +61,8 @@ def lanes(
     did: str | None = None,
 ) -> Sequence[Any]:
     """Return lanes with their `mirror_state`, ordered by DID; `at` filters by host."""
-    conditions = [
-        condition
-        for condition, wanted in (
-            (lane.host == at, at),
-            (LANE_STATE.in_((state,)), state),
-            (lane.did == did, did),
-        )
-        if wanted is not None
-    ]
+    named = ((lane.host == at, at), (LANE_STATE.in_((state,)), state), (lane.did == did, did))
+    conditions = [condition for condition, name in named if name is not None]
     return connection.execute(
         sa.select(*_SHOWN)
         .select_from(LANES_OF_HOSTS)

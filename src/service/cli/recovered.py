@@ -50,12 +50,7 @@ def recovered(
 
 
 def recover_now(
-    log: EventLog,
-    settings: Settings,
-    *,
-    nothing_lost: bool = False,
-    if_noticed: bool = False,
-    revoke_tokens: bool = False,
+    log: EventLog, settings: Settings, *, nothing_lost: bool, if_noticed: bool, revoke_tokens: bool
 ) -> Recovery:
     """Recover from a restore, and record who did it."""
     detect_restore(log, settings)
