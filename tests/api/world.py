@@ -39,6 +39,7 @@ from tests.fake_pds.scripted_pds import HOST, ScriptedPds
 from tests.media_samples import samples
 from tests.outbox.rigs.directory import FakeDirectory
 from tests.outbox.rigs.working_relay import WorkingRelay
+from tests.rows import HasRows
 from web.app import create_app
 
 
@@ -89,7 +90,7 @@ class Person:
         return {"Authorization": f"Bearer {self.token}"}
 
 
-class World:
+class World(HasRows):
     def __init__(self, settings):
         self.pds = ScriptedPds()
         self.made = build(settings)

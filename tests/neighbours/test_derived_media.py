@@ -119,8 +119,7 @@ async def test_a_decoder_that_hangs_takes_one_slot_and_no_route(world, alice, tm
     monkeypatch.setattr(worker, "read_waveform", partial(read_waveform, program=hanging))
     with TestClient(world.app) as client:
         tracks = [upload(client, alice, seed=seed, image=samples.png(200, 100 + seed)) for seed in (1, 2)]
-    with world.database.write() as connection:
-        connection.execute(delete(rendition))
+    world.execute(delete(rendition))
     working = asyncio.create_task(world.made.worker.run())
     await until(started.exists)
     await until(lambda: len(covers_made(world)) == 2)
@@ -132,21 +131,18 @@ async def test_a_decoder_that_hangs_takes_one_slot_and_no_route(world, alice, tm
     assert started.read_text() == "x"
     working.cancel()
     await asyncio.wait({working})
-    with world.database.read() as connection:
-        jobs = connection.execute(job.select().where(job.c.kind == DerivedKind.WAVEFORM)).all()
+    jobs = world.rows(job.select().where(job.c.kind == DerivedKind.WAVEFORM))
     assert [(each.state, each.attempts) for each in jobs] == [(JobState.WAITING, 0)] * 2
 
 
 def covers_made(world):
-    with world.database.read() as connection:
-        return {row.source for row in connection.execute(rendition.select())}
+    return {row.source for row in world.rows(rendition.select())}
 
 
 async def test_a_store_that_hangs_takes_one_slot_of_its_kind_and_no_route(world, alice):
     with TestClient(world.app) as client:
         tracks = [upload(client, alice, seed=seed, image=samples.png(200, 100 + seed)) for seed in (1, 2, 3)]
-    with world.database.write() as connection:
-        connection.execute(delete(rendition))
+    world.execute(delete(rendition))
     media = world.made.media
     media.store = store = HangingStore(media.store)
     store.hanging = {"read"}

@@ -44,11 +44,9 @@ def has_cover(rig: AdoptRig, source: str) -> bool:
 
 
 def jobs_of(rig: AdoptRig) -> dict[str, Any]:
-    with rig.database.read() as connection:
-        return {
-            row.subject: row.state
-            for row in connection.execute(job.select().where(job.c.kind != DerivedKind.WAVEFORM))
-        }
+    return {
+        row.subject: row.state for row in rig.rows(job.select().where(job.c.kind != DerivedKind.WAVEFORM))
+    }
 
 
 @pytest.fixture

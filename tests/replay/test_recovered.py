@@ -321,13 +321,12 @@ async def test_oauth_logins_end_and_those_of_app_passwords_go_on(then) -> None:
 
 
 def add_login(rig: Rig, did: str, kind: SessionKind) -> None:
-    with rig.database.write() as connection:
-        connection.execute(
-            insert(pds_session).values(
-                did=did, kind=kind.value, pds_url=rig.pds.url, sealed=b"x", scope="", generation=1,
-                status="active", updated_at=rig.clock(),
-            )
-        )  # fmt: skip
+    rig.execute(
+        insert(pds_session).values(
+            did=did, kind=kind.value, pds_url=rig.pds.url, sealed=b"x", scope="", generation=1,
+            status="active", updated_at=rig.clock(),
+        )
+    )  # fmt: skip
 
 
 async def test_a_second_time_the_database_counts_as_restored_again_unless_only_what_was_noticed_counts(
@@ -340,8 +339,7 @@ async def test_a_second_time_the_database_counts_as_restored_again_unless_only_w
         first = recover(rig.log)
         assert (first.because is None, first.accounts) == (False, 1)
         add_again = text("update pds_session set status = 'active', sealed = 'x'")
-        with rig.database.write() as connection:
-            connection.execute(add_again)
+        rig.execute(add_again)
         again = recover(rig.log, if_noticed=True)
         assert (again.because, again.logins_ended, again.next_position) == (None, 0, first.next_position)
         declared = recover(rig.log)

@@ -104,10 +104,7 @@ def test_an_age_is_of_the_past_and_what_is_planned_comes():
 def test_a_lane_offers_what_acts_on_it(admin, world, alice):
     here = f"/ops/lanes/{alice.did}"
     assert BUTTONS.findall(admin.get(here).text) == ["Pause"]
-    with world.database.write() as connection:
-        connection.execute(
-            update(mirror_lane).where(mirror_lane.c.did == alice.did).values(state=LaneState.GONE)
-        )
+    world.execute(update(mirror_lane).where(mirror_lane.c.did == alice.did).values(state=LaneState.GONE))
     assert BUTTONS.findall(admin.get(here).text) == ["Look for it", "Pause"]
 
 

@@ -50,8 +50,7 @@ def test_records_say_in_words_since_when_and_why_and_whose_they_are(admin, world
 
 
 def test_a_record_is_listed_while_the_read_model_has_no_row_of_its_track(admin, world, refused):
-    with world.database.write() as connection:
-        connection.execute(delete(tracks))
+    world.execute(delete(tracks))
     row = row_of(admin.get("/ops/records").text, refused)
     assert "Its title is not known" in row
     assert "InvalidRecord" in row

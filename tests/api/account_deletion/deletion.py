@@ -49,10 +49,8 @@ def noted(world, did):
 
 
 def rows(world, table, did):
-    with world.database.read() as connection:
-        return connection.execute(select(table).where(table.c.did == did)).all()
+    return world.rows(select(table).where(table.c.did == did))
 
 
 def live_media(world):
-    with world.database.read() as connection:
-        return connection.scalars(select(media.c.cid).where(media.c.state == "live")).all()
+    return world.scalars(select(media.c.cid).where(media.c.state == "live"))

@@ -45,10 +45,7 @@ def test_all_records_of_every_kind_go_and_then_everything_else(world, client, al
     assert refusal(me(client, alice)) == (401, "not_authenticated")
     for table in (account, credential, pds_session, peer_track):
         assert rows(world, table, alice.did) == []
-    with world.database.read() as connection:
-        assert set(connection.scalars(select(job.c.kind))) == set(
-            Action
-        )  # its public copies are yet to be removed
+    assert set(world.scalars(select(job.c.kind))) == set(Action)  # its public copies are yet to be removed
     names, left = noted(world, alice.did)
     assert names == ["Opened", "TokenIssued", "LeaveRequested", "TokenRevoked", "Left"]
     assert left.left_over == {"records": {}, "untouched": 0, "login_revoked": True}
@@ -123,8 +120,7 @@ def test_what_others_changed_or_deleted_goes_too(world, client, alice, tracks):
 
 @pytest.mark.usefixtures("tracks")
 def test_an_account_that_is_gone_from_its_host_is_deleted_without_its_records(world, client, alice):
-    with world.database.write() as connection:
-        connection.execute(update(mirror_lane).where(mirror_lane.c.did == alice.did).values(state="gone"))
+    world.execute(update(mirror_lane).where(mirror_lane.c.did == alice.did).values(state="gone"))
     assert leave(client, alice)["waits_for"] == "gone"
     continue_account_deletions(world.made)
     assert me(client, alice).status_code == 401

@@ -58,8 +58,7 @@ def test_a_sign_in_during_the_last_step_leaves_no_half_login(world, client, alic
                     )
                 )  # fmt: skip
         else:
-            with world.database.write() as connection:
-                connection.execute(update(pds_session).values(status="reauth_required"))
+            world.execute(update(pds_session).values(status="reauth_required"))
         return True
 
     assert asyncio.run(
@@ -88,10 +87,9 @@ def test_a_target_that_opens_while_the_login_ends_keeps_the_account(world, clien
     world.deliver()
 
     async def disconnect(did, _envelope):
-        with world.database.write() as connection:
-            connection.execute(
-                update(mirror_target).where(mirror_target.c.did == did).values(acked_gen=0, acked_at=None)
-            )
+        world.execute(
+            update(mirror_target).where(mirror_target.c.did == did).values(acked_gen=0, acked_at=None)
+        )
         return True
 
     assert not asyncio.run(

@@ -36,16 +36,12 @@ def track(client, alice):
 
 
 def rows(world):
-    with world.database.read() as connection:
-        return {
-            table.name: sorted(
-                repr(row)
-                for row in connection.execute(
-                    select(*(each for each in table.c if each.name not in USE))
-                ).all()
-            )
-            for table in metadata.sorted_tables
-        }
+    return {
+        table.name: sorted(
+            repr(row) for row in world.rows(select(*(each for each in table.c if each.name not in USE)))
+        )
+        for table in metadata.sorted_tables
+    }
 
 
 def send(client, route, track, headers=None):

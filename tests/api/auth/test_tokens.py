@@ -85,8 +85,7 @@ def test_a_token_that_has_ended_brings_no_file_although_a_process_remembers_it(c
     as_named = whole.headers["content-type"].replace("multipart/form-data", kind)
     answer = client.post("/tracks", content=whole.read(), headers=with_it | {"content-type": as_named})
     assert refusal(answer) == (401, "not_authenticated")
-    with world.database.read() as connection:
-        kept = connection.scalars(select(media.c.cid)).all()
+    kept = world.scalars(select(media.c.cid))
     assert cid_of(samples.mp3(7)) not in kept
 
 

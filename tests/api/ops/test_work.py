@@ -93,8 +93,7 @@ def test_the_scan_says_what_is_due_how_old_it_is_and_what_it_could_not_read(worl
     assert scan["oldest_at"] < scan["last_at"]
     (problem,) = scan["unread_repos"]
     assert (problem["did"], problem["host"], problem["problem"]) == (bob.did, HOST, "too_slow: a minute")
-    with world.database.write() as connection:
-        connection.execute(update(repo_scan).where(repo_scan.c.did == bob.did).values(scanned_at=PAST))
+    world.execute(update(repo_scan).where(repo_scan.c.did == bob.did).values(scanned_at=PAST))
     assert work()["scan"]["oldest_at"] == scan["last_at"]  # it is to be scanned anew
 
 

@@ -36,8 +36,7 @@ def test_a_database_without_room_is_told_as_a_full_disk(in_a_file):
     alice = world.sign_in("alice")
     with TestClient(world.app, raise_server_exceptions=False) as client:
         track = upload(client, alice)
-        with world.database.read() as connection:
-            pages = connection.scalar(text("pragma page_count")) + 10
+        pages = world.scalars(text("pragma page_count"))[0] + 10
         world.database.close()
         event.listen(
             world.database.engine,

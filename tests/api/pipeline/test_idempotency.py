@@ -19,13 +19,11 @@ KEY = {"Idempotency-Key": "k-1"}
 
 
 def rows(world):
-    with world.database.read() as connection:
-        return connection.execute(select(idempotency)).all()
+    return world.rows(select(idempotency))
 
 
 def running(world):
-    with world.database.read() as connection:
-        return connection.execute(select(running_request)).all()
+    return world.rows(select(running_request))
 
 
 async def uploaded(client):
@@ -126,8 +124,7 @@ async def test_of_many_at_once_one_runs_and_the_others_are_told_or_given_its_ans
     told = {refusal(answer) for answer in answers if answer.status_code != 201}
     assert told <= {(409, "in_progress")}
     assert world.events(done[0]["id"]) == ["Created"]
-    with world.database.read() as connection:
-        assert len(connection.execute(select(idempotency)).all()) == 1
+    assert len(world.rows(select(idempotency))) == 1
 
 
 def slowly_resolved(world):
@@ -195,8 +192,7 @@ def test_what_a_crash_left_running_ends_with_its_lease(client, world, alice):
         now = world.database.now(connection)
         connection.execute(insert(running_request).values(**row, lease_until=now + timedelta(minutes=1)))
     assert refusal(client.patch(path, json={"title": "a"}, headers=headers)) == (409, "in_progress")
-    with world.database.write() as connection:
-        connection.execute(update(running_request).values(lease_until=now))
+    world.execute(update(running_request).values(lease_until=now))
     assert client.patch(path, json={"title": "a"}, headers=headers).status_code == 200
     assert running(world) == []
 

@@ -29,8 +29,7 @@ async def gives(world, client, track, name, *, relay=True):
 
 def sign_out(world, person):
     """End the login at the PDS, as the relay notices it."""
-    with world.database.write() as connection:
-        connection.execute(lane.update().where(lane.c.did == person.did).values(state="auth_required"))
+    world.execute(lane.update().where(lane.c.did == person.did).values(state="auth_required"))
 
 
 async def test_a_record_that_is_there_is_refused_with_the_peers_object(world, client, alice):

@@ -99,8 +99,7 @@ def test_what_has_no_bytes_is_not_made_public(world, client, alice, publisher):
         world.made.media.store.delete(stored.key)
     answer = client.patch(f"/tracks/{gated['id']}", data={"support_gate": ""}, headers=alice.headers)
     assert refusal(answer) == (404, "media_not_found")
-    with world.database.write() as connection:
-        connection.execute(update(media).values(state="deleting"))
+    world.execute(update(media).values(state="deleting"))
     assert refusal(undelete(client, alice, deleted)) == (409, "bytes_expired")
     assert world.events(gated["id"]) == ["Created"]
     assert world.events(deleted["id"]) == ["Created", "Deleted"]

@@ -138,6 +138,5 @@ def test_what_was_gated_meanwhile_is_skipped(world, client, alice, library):
     world.deliver()
     report = look(client, alice)
     assert (report["saved"], report["skipped"]["gated"]) == (4, 2)
-    with world.database.write() as connection:
-        connection.execute(update(mirror_target).values(acked_gen=0))
+    world.execute(update(mirror_target).values(acked_gen=0))
     assert look(client, alice)["saved"] == 0

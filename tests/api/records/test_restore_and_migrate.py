@@ -250,8 +250,7 @@ async def test_gated_audio_is_not_migrated(world, client, alice):
 
 async def test_audio_whose_bytes_are_gone_is_not_migrated(world, client, alice):
     track = await uploaded(client, alice)
-    with world.database.write() as connection:
-        connection.execute(delete(media))
+    world.execute(delete(media))
     before = world.state()
     assert refusal(await command(world, client, track, "migrate-to-pds", relay=False)) == (
         404,

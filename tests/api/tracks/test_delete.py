@@ -52,8 +52,7 @@ def test_undelete_into_a_duplicate_is_refused(client, world, alice):
 def test_undelete_after_the_bytes_are_gone_is_refused(client, world, alice):
     track = upload(client, alice)
     client.delete(f"/tracks/{track['id']}", headers=alice.headers)
-    with world.database.write() as connection:
-        connection.execute(update(media).values(state="deleting"))
+    world.execute(update(media).values(state="deleting"))
     before = world.state()
     answer = client.post(f"/tracks/{track['id']}/undelete", headers=alice.headers)
     assert refusal(answer) == (409, "bytes_expired")

@@ -126,13 +126,11 @@ def test_bytes_are_served_only_while_a_live_track_names_them(client, alice, bob,
 
 
 def test_missing_bytes_are_not_found_and_no_broken_answer(client, world, track):
-    with world.database.read() as connection:
-        keys = [row.key for row in connection.execute(media.select())]
+    keys = [row.key for row in world.rows(media.select())]
     for key in keys:
         world.made.media.store.delete(key)
     assert refusal(hear(client, track)) == (404, "media_not_found")
-    with world.database.write() as connection:
-        connection.execute(update(media).values(state="deleting"))
+    world.execute(update(media).values(state="deleting"))
     assert refusal(hear(client, track)) == (404, "media_not_found")
 
 

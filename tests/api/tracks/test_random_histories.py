@@ -273,5 +273,4 @@ TABLES = [each.live for projection in READ_MODELS for each in projection.tables]
 
 
 def rows(world):
-    with world.database.read() as connection:
-        return [connection.execute(table.select().order_by(*table.primary_key)).all() for table in TABLES]
+    return [world.rows(table.select().order_by(*table.primary_key)) for table in TABLES]

@@ -41,8 +41,7 @@ def shown(answer):
 
 def forget_renditions(world):
     """As if the cover had been uploaded before there were any."""
-    with world.database.write() as connection:
-        connection.execute(delete(rendition))
+    world.execute(delete(rendition))
 
 
 def test_each_size_of_a_cover_is_served_and_kept(client, track):
@@ -73,8 +72,7 @@ def test_a_cover_from_before_is_shown_itself_until_the_worker_has_made_its_rendi
         answer = client.get(path, params={"size": 480})
         assert shown(answer) == ("image/png", (1500, 1000))
         assert answer.headers["cache-control"] == "public, max-age=300"
-    with world.database.read() as connection:
-        assert connection.execute(select(rendition)).all() == []
+    assert world.rows(select(rendition)) == []
     asyncio.run(world.made.worker.run_once())
     assert shown(client.get(cover(track), params={"size": 480})) == ("image/webp", (480, 320))
 
@@ -142,8 +140,7 @@ def test_renditions_are_swept_with_their_cover_and_not_before(world, client, ali
 def test_renditions_are_no_finding_and_a_lost_one_is_made_again(world, client, track):
     storage = world.made.media
     assert list(check_media(storage, GRACE, deep=True)) == []
-    with world.database.read() as connection:
-        cid = connection.scalar(select(rendition.c.cid).where(rendition.c.size == 480))
+    cid = world.scalars(select(rendition.c.cid).where(rendition.c.size == 480))[0]
     storage.store.delete(storage.find(cid).key)
     (found,) = check_media(storage, GRACE)
     assert (found.kind, found.cid, found.track_ids) == (MediaKind.MISSING, cid, (track["id"],))

@@ -116,8 +116,7 @@ def test_audio_that_was_on_the_pds_is_asked_for_again(client, world, alice):
 
 
 def test_bytes_that_are_gone_cannot_come_back_and_nothing_else_does(client, world, alice, track):
-    with world.database.write() as connection:
-        connection.execute(update(media).where(media.c.cid == track["file_id"]).values(state="deleting"))
+    world.execute(update(media).where(media.c.cid == track["file_id"]).values(state="deleting"))
     before = world.state()
     assert refusal(revert(client, alice, track, to_version=1)) == (409, "bytes_expired")
     assert world.state() == before

@@ -26,8 +26,7 @@ def work(world):
 
 
 def jobs(world):
-    with world.database.read() as connection:
-        return connection.execute(select(job).where(job.c.kind == DerivedKind.WAVEFORM)).all()
+    return world.rows(select(job).where(job.c.kind == DerivedKind.WAVEFORM))
 
 
 def read(client, track, person=None):
@@ -108,8 +107,7 @@ def test_a_waveform_goes_with_the_audio(world, client, alice):
     work(world)
     for left in (1, 0):
         sweep_media(world.made.media, timedelta(0))
-        with world.database.read() as connection:
-            kept = connection.execute(select(waveform)).all()
+        kept = world.rows(select(waveform))
         assert [len(kept), len(jobs(world))] == [left, left]
         for each in (track, broken):
             client.delete(f"/tracks/{each['id']}", headers=alice.headers)

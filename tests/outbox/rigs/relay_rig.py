@@ -35,6 +35,7 @@ from outbox.relay.relay import RelayLimits
 from outbox.relay.result import Outcome, Result
 from outbox.relay.settle import settle
 from outbox.tracks.record import RecordUrls, TrackRecords
+from outbox.views.deliveries import EventDelivery, attempts_of, deliveries
 from outbox.views.status import Mirror, mirrors
 from outbox.views.waits import MirrorWaits
 from tests.dsl import ALICE, COLLECTION, OLD_COLLECTION, a_track
@@ -42,6 +43,7 @@ from tests.fake_pds.signed_in_pds import SignedInPds
 from tests.outbox.rigs.directory import FakeDirectory
 from tests.outbox.rigs.working_relay import WorkingRelay
 from tests.remarks import RemarkRecords
+from tests.rows import HasRows
 from tests.servers.atproto import PdsAccount
 
 P = TypeVar("P", bound=Published)
@@ -74,6 +76,22 @@ async def answer_lost(send: Callable[[], Any]) -> httpx.Response:
     """The PDS applies it; the answer is lost."""
     await send()
     raise httpx.ReadTimeout("no answer")
+
+
+async def as_it_is(send: Callable[[], Any]) -> httpx.Response:
+    reply: httpx.Response = await send()
+    return reply
+
+
+def meanwhile(act: Callable[[], object], then: Fault = as_it_is) -> Fault:
+    """Something happens before the request arrives, or before it meets another fault."""
+
+    async def fault(send: Callable[[], Any]) -> httpx.Response:
+        act()
+        reply: httpx.Response = await then(send)
+        return reply
+
+    return fault
 
 
 def page(status: int, **reply: Any) -> Fault:
@@ -186,7 +204,7 @@ class Clock:
         self._slower = 1
 
 
-class Rig:
+class Rig(HasRows):
     PROJECTIONS: Sequence[Projection] = (MirrorTargets(),)
     OF: type[Published] = Track
     TEXT = "title"
@@ -259,14 +277,32 @@ class Rig:
     async def relay_once(self) -> Counter[Outcome]:
         return await self.relay.run_once()
 
-    def mirror(self, track_id: int = 1) -> Mirror:
+    def mirror(self, subject_id: int = 1, *, of: type[Published] | None = None) -> Mirror:
+        topic = (of or self.OF).TOPIC
         with self.database.read() as connection:
-            return mirrors(connection, Track.TOPIC, [track_id])[track_id]
+            return mirrors(connection, topic, [subject_id])[subject_id]
+
+    def recorded(self, subject_id: int = 1) -> Sequence[Any]:
+        with self.database.read() as connection:
+            return self.log.stream(connection, self.OF.stream_id(subject_id))
 
     def types(self, subject_id: int = 1) -> list[str]:
+        return [type(each.event).__name__ for each in self.recorded(subject_id)]
+
+    def told(self, subject_id: int = 1) -> list[EventDelivery]:
+        """What became of each event."""
+        events = [(each.position, each.event.touches_record()) for each in self.recorded(subject_id)]
         with self.database.read() as connection:
-            recorded = self.log.stream(connection, self.OF.stream_id(subject_id))
-        return [type(each.event).__name__ for each in recorded]
+            found = deliveries(connection, self.OF.TOPIC, subject_id, events, self.mirror(subject_id))
+        return [found[position] for position, _ in events]
+
+    def statuses(self, subject_id: int = 1) -> list[str]:
+        return [delivery.status for delivery in self.told(subject_id)]
+
+    def attempts(self, subject_id: int = 1) -> Sequence[Any]:
+        """The oldest first."""
+        with self.database.read() as connection:
+            return attempts_of(connection, self.OF.TOPIC, subject_id)[::-1]
 
     def edits_elsewhere(self, subject: Published, **fields: Any) -> None:
         """Another client changes the record: its text, or other fields."""

@@ -42,6 +42,7 @@ from tests.e2e.foreign_catalogue import a_record, rkey
 from tests.media_samples import samples
 from tests.outbox.rigs.relay_rig import ARTIST
 from tests.remarks import Remark, RemarkRecords
+from tests.rows import HasRows
 from tests.storage.public.public_rig import Clock
 
 HOST, SERVICE, ELSEWHERE = "https://pds.music.com", "https://service.music.com", "https://cdn.music.com"
@@ -178,7 +179,7 @@ async def adopt_all(adoption: Adoption, envelope: Envelope = ARTIST) -> Progress
     return progress
 
 
-class AdoptRig:
+class AdoptRig(HasRows):
     def __init__(self, database: Database, folder: Path, internet: Internet, clock: "Clock") -> None:
         self.database, self.internet, self.clock = database, internet, clock
         self.log = EventLog(database, projections=(*READ_MODELS, MirrorTargets(), TakenDownBytes()))

@@ -84,8 +84,7 @@ async def test_an_adoption_of_an_account_that_is_leaving_makes_no_track(rig: Ado
     rig.internet.record(1)
 
     def leave() -> httpx.Response:
-        with rig.database.write() as connection:
-            connection.execute(delete(job))
+        rig.execute(delete(job))
         return httpx.Response(200, content=samples.mp3(1))
 
     rig.internet.blob_answers.append(leave)

@@ -97,8 +97,7 @@ async def test_a_changed_address_is_counted_priced_and_rewritten_behind_live_wor
     events = len(rig.log.read(after=0, until=10**9, limit=100))
 
     apply(rig.log, plan, OPERATOR)
-    with rig.database.read() as connection:
-        behind = connection.execute(select(mirror_target.c.subject_id).where(mirror_target.c.backfill)).all()
+    behind = rig.rows(select(mirror_target.c.subject_id).where(mirror_target.c.backfill))
     assert {row.track_id for row in behind} == {1, 2}
     await rig.relay_once()
 

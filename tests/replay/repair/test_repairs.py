@@ -16,7 +16,7 @@ from outbox.operations.operators import UnknownTargetError
 from replay.errors import RepairNotFoundError
 from replay.repair import jobs, worker
 from tests.dsl import COLLECTION
-from tests.outbox.rigs.foreign_writes import events, foreign_delete, foreign_put, verified
+from tests.outbox.rigs.foreign_writes import foreign_delete, foreign_put, verified
 from tests.outbox.rigs.relay_rig import Rig, memory_rig_on
 from tests.replay.repair.rig import (
     ADMIN,
@@ -48,7 +48,7 @@ def two_in_a_unit(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 def restored(rig: Rig, count: int) -> list[int]:
-    return [events(rig, number).count("RecordRestored") for number in range(1, count + 1)]
+    return [rig.types(number).count("RecordRestored") for number in range(1, count + 1)]
 
 
 def logged(rig: Rig) -> Any:
@@ -289,8 +289,7 @@ async def test_steps_that_were_applied_begin_the_count_of_attempts_anew(
     await lost(rig, 3)
     repair_id = await planned(rig)
     decided(rig, repair_id)
-    with rig.database.write() as connection:
-        connection.execute(update(job).values(attempts=worker.MAX_ATTEMPTS - 1))
+    rig.execute(update(job).values(attempts=worker.MAX_ATTEMPTS - 1))
     process = await a_process(rig, "one")
     assert process.applies_some()
     process.fails("the PDS is away")

@@ -20,7 +20,6 @@ from replay.repair.jobs import repairs
 from service.config.settings import PREFIX
 from service.wiring.bootstrap import Container
 from tests.dsl import ALICE, COLLECTION
-from tests.outbox.rigs.foreign_writes import events
 from tests.outbox.rigs.relay_rig import Rig, memory_rig_on, rig_on
 from tests.replay.repair.rig import ADMIN
 from tests.servers.atproto import PdsAccount
@@ -177,7 +176,7 @@ async def test_an_apply_is_a_repair_that_the_console_shows_and_that_deletes_only
         assert told[-1] == "2 applied, 0 skipped in 1 repairs; the relay does it"
         [repair] = _repairs(rig)
         assert (repair.state, repair.applied, repair.via) == ("done", 2, "cli")
-        assert events(rig, 1)[-1] == "RecordRestored"
+        assert rig.types()[-1] == "RecordRestored"
 
 
 @pytest.mark.anyio

@@ -74,8 +74,7 @@ def saving(page):
 @pytest.fixture
 def pause(world):
     def switch(is_paused):
-        with world.database.write() as connection:
-            connection.execute(update(mirror_lane).values(paused=is_paused))
+        world.execute(update(mirror_lane).values(paused=is_paused))
 
     return switch
 
