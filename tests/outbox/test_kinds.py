@@ -13,8 +13,7 @@ from outbox.conflicts.conflicts import conflict_of, keep_ours, keep_theirs
 from outbox.mirror.requeue import reverify
 from outbox.mirror.states import MirrorState
 from outbox.relay.result import Outcome
-from outbox.views.deliveries import attempts_of, deliveries
-from outbox.views.status import Mirror, mirrors
+from outbox.views.deliveries import deliveries
 from projections.history import history_page
 from service.observability.subscribers import PROJECTIONS
 from tests.outbox.rigs.relay_rig import ARTIST, Rig, answered, memory_rig_on, rig_on
@@ -34,10 +33,6 @@ class RemarkRig(Rig):
         remark = self.saves(a_remark(did=self.did))
         await self.relay_once()
         return remark
-
-    def of_remark(self, remark_id: int = 1) -> Mirror:
-        with self.database.read() as connection:
-            return mirrors(connection, Remark.TOPIC, [remark_id])[remark_id]
 
     def rewords(self, text: str) -> Remark:
         return self.command(1, lambda remark: remark.reword(text, at=self.clock()), of=Remark)
@@ -66,7 +61,7 @@ def left_alone(rig: RemarkRig) -> None:
     assert rig.mirror().state is MirrorState.DELIVERED
     with rig.database.read() as connection:
         assert [entry.type for entry in history_page(connection, 1).items] == ["Created"]
-        assert len(attempts_of(connection, "track", 1)) == 1
+    assert len(rig.attempts()) == 1
 
 
 async def test_a_remark_is_created_reworded_and_deleted_and_the_track_is_left_alone(both: RemarkRig) -> None:
@@ -98,7 +93,7 @@ async def test_each_event_of_a_remark_says_how_it_reached_the_pds(both: RemarkRi
     both.rewords("once")
     both.rewords("twice")
     await both.relay_once()
-    mirror = both.of_remark()
+    mirror = both.mirror(of=Remark)
     with both.database.read() as connection:
         page = history_page(connection, 1, kind=Remark.TOPIC, newest_first=False)
         events = [(entry.position, entry.touches_record) for entry in page.items]
@@ -111,7 +106,7 @@ async def test_another_client_s_edit_of_a_remark_is_held_until_its_owner_wants_o
     both.edits_elsewhere(remark, text="theirs")
     both.rewords("ours")
     assert await both.relay_once() == {Outcome.HELD: 1}
-    assert both.of_remark().state is MirrorState.HELD
+    assert both.mirror(of=Remark).state is MirrorState.HELD
 
     with both.log.unit_of_work(both.did, ARTIST) as unit:
         conflict = conflict_of(unit.connection, both.kinds["remark"], 1)
@@ -137,7 +132,7 @@ async def test_another_client_s_edit_of_a_remark_is_adopted(both: RemarkRig) -> 
         keep_theirs(unit, unit.load(Remark, Remark.stream_id(1)), conflict)
     await both.relay_once()
 
-    assert both.of_remark().state is MirrorState.DELIVERED
+    assert both.mirror(of=Remark).state is MirrorState.DELIVERED
     assert both.history() == ["Created", "ForeignEditObserved", "ForeignEditAdopted"]
     left_alone(both)
 
@@ -149,7 +144,7 @@ async def test_a_remark_whose_record_was_deleted_elsewhere_is_restored_only_on_r
     both.pds.delete_record(both.did, REMARKS, remark.rkey)
     both.rewords("once")
     assert await both.relay_once() == {Outcome.MISSING: 1}
-    assert both.of_remark().state is MirrorState.DETACHED
+    assert both.mirror(of=Remark).state is MirrorState.DETACHED
 
     both.command(1, lambda remark: remark.restore_record(at=both.clock()), of=Remark)
     await both.relay_once()
@@ -164,7 +159,7 @@ async def test_a_remark_that_breaks_its_lexicon_is_rejected_and_the_next_one_del
     remark = await both.begins()
     both.rewords("x" * 101)
     await both.relay_once()
-    assert both.of_remark().state is MirrorState.REJECTED
+    assert both.mirror(of=Remark).state is MirrorState.REJECTED
     assert both.mirror().state is MirrorState.DELIVERED
 
     both.rewords("short")
@@ -180,7 +175,7 @@ async def test_a_remark_moves_to_another_collection_and_a_track_with_its_id_does
 
     assert both.pds.get_record(both.did, REMARKS, remark.rkey) is None
     assert both.pds.get_record(both.did, "com.example.other", remark.rkey) is not None
-    assert both.of_remark().is_settled
+    assert both.mirror(of=Remark).is_settled
     left_alone(both)
 
 
@@ -189,7 +184,7 @@ async def test_a_failing_remark_is_retried_and_no_track_with_its_id(both: Remark
     both.rewords("once")
     both.wire.faults += [answered(502, "BadGateway")]
     assert await both.relay_once() == {Outcome.FAILED: 1}
-    assert both.of_remark().failing_since is not None
+    assert both.mirror(of=Remark).failing_since is not None
     assert both.mirror().failing_since is None
 
     both.retry(1, of=Remark)

@@ -12,11 +12,10 @@ from outbox.mirror.requeue import reverify
 from outbox.mirror.tables import mirror_lane, mirror_target
 from outbox.pds.client import RecordKey, Remote
 from outbox.relay.result import Outcome
-from outbox.views.deliveries import deliveries
 from projections.rebuild.rebuild import rebuild
 from replay.adoption.record import read_record
 from tests.dsl import COLLECTION
-from tests.outbox.rigs.foreign_writes import delivered
+from tests.outbox.rigs.foreign_writes import delivered, sent, verified
 from tests.outbox.rigs.relay_rig import ARTIST, KINDS, RECORDS, Rig, audio_of
 from tests.outbox.rigs.stepwise_delivery import StepwiseDelivery
 from tests.servers.databases import ON_SQLITE
@@ -62,25 +61,6 @@ def elsewhere(rig: Rig, **fields: Any) -> None:
     rig.pds.put_record(rig.did, COLLECTION, RKEY, {**record(rig), **fields})
 
 
-async def looked_at(rig: Rig) -> dict[Outcome, int]:
-    with rig.database.write() as connection:
-        reverify(connection, Track.subjects([1]), rig.clock())
-    return dict(await rig.relay_once())
-
-
-def sent(rig: Rig) -> list[str]:
-    return [name for name, _ in rig.wire.sent]
-
-
-def statuses(rig: Rig) -> list[str]:
-    mirror = rig.mirror()
-    with rig.database.read() as connection:
-        recorded = rig.log.stream(connection, Track.create_id(1))
-        touching = [(each.position, each.event.touches_record()) for each in recorded]  # type: ignore[attr-defined]
-        found = deliveries(connection, "track", 1, touching, mirror)
-    return [found[position].status for position, _ in touching]
-
-
 async def test_nothing_is_sent_before_the_first_change_which_keeps_what_is_not_ours(desk: Rig) -> None:
     adopts(desk)
     assert await desk.relay_once() == {}
@@ -90,12 +70,12 @@ async def test_nothing_is_sent_before_the_first_change_which_keeps_what_is_not_o
     written = record(desk)
     kept = ("createdAt", "imageUrl", "features", "likes", "artist")
     assert {name: written[name] for name in kept} == {name: THEIRS[name] for name in kept}
-    assert (written["title"], statuses(desk)) == ("Ours", ["none", "delivered"])
+    assert (written["title"], desk.statuses()) == ("Ours", ["none", "delivered"])
 
 
 async def test_a_verification_finds_the_adopted_record_unchanged(desk: Rig) -> None:
     adopts(desk)
-    assert await looked_at(desk) == {Outcome.SEEN: 1}
+    assert await verified(desk) == {Outcome.SEEN: 1}
     assert sent(desk) == []
 
 
@@ -104,7 +84,7 @@ async def test_foreign_fields_added_to_an_adopted_record_are_observed_and_nothin
 ) -> None:
     adopts(desk)
     elsewhere(desk, likes=4, features=[{**THEIRS["features"][0], "displayName": "Caroline"}])
-    assert await looked_at(desk) == {Outcome.REBASED: 1}
+    assert await verified(desk) == {Outcome.REBASED: 1}
     assert (sent(desk), record(desk)["likes"], desk.mirror().state) == ([], 4, "delivered")
     desk.edit(title="Ours")
     await desk.relay_once()
@@ -114,11 +94,11 @@ async def test_foreign_fields_added_to_an_adopted_record_are_observed_and_nothin
 async def test_an_adopted_record_that_is_back_is_detached_no_longer(desk: Rig) -> None:
     adopts(desk)
     desk.pds.delete_record(desk.did, COLLECTION, RKEY)
-    await looked_at(desk)
+    await verified(desk)
     assert desk.mirror().state == "detached"
     elsewhere(desk, **THEIRS)
     desk.wire.sent.clear()
-    await looked_at(desk)
+    await verified(desk)
     assert (desk.mirror().state, sent(desk), record(desk)) == ("delivered", [], THEIRS)
 
 
@@ -127,9 +107,9 @@ async def test_a_withdrawn_edit_of_an_adopted_record_is_held_no_longer_and_the_o
 ) -> None:
     adopts(desk)
     elsewhere(desk, title="Newer")
-    await looked_at(desk)
+    await verified(desk)
     elsewhere(desk, title=THEIRS["title"])
-    assert await looked_at(desk) == {Outcome.REBASED: 1}
+    assert await verified(desk) == {Outcome.REBASED: 1}
     assert (sent(desk), desk.mirror().state, record(desk)) == ([], "delivered", THEIRS)
     desk.edit(title="Ours")
     await desk.relay_once()
@@ -141,7 +121,7 @@ async def test_an_edit_of_the_owner_during_the_verification_that_finds_an_edit_w
 ) -> None:
     adopts(desk)
     elsewhere(desk, title="Newer")
-    await looked_at(desk)
+    await verified(desk)
     elsewhere(desk, title=THEIRS["title"])
     with desk.database.write() as connection:
         reverify(connection, Track.subjects([1]), desk.clock())
@@ -158,7 +138,7 @@ async def test_an_adopted_record_that_another_client_deletes_is_missing_and_can_
 ) -> None:
     adopts(desk)
     desk.pds.delete_record(desk.did, COLLECTION, RKEY)
-    assert await looked_at(desk) == {Outcome.MISSING: 1}
+    assert await verified(desk) == {Outcome.MISSING: 1}
     assert desk.mirror().state == "detached"
     desk.command(1, lambda track: track.restore_record(at=desk.clock()))
     await desk.relay_once()
@@ -174,8 +154,7 @@ async def test_a_foreign_cover_is_removed_when_the_owner_decides_so(desk: Rig) -
 
 async def test_the_log_alone_identifies_the_adopted_record_as_ours(desk: Rig) -> None:
     adopts(desk)
-    with desk.database.write() as connection:
-        connection.execute(delete(mirror_target))
+    desk.execute(delete(mirror_target))
     rebuild(desk.log, desk.log.projections, progress=lambda *_: None)
     desk.edit(title="Ours")
     await desk.relay_once()
@@ -183,11 +162,9 @@ async def test_the_log_alone_identifies_the_adopted_record_as_ours(desk: Rig) ->
 
 
 async def test_an_account_that_never_signed_in_has_a_place_to_be_verified_at(desk: Rig) -> None:
-    with desk.database.write() as connection:
-        connection.execute(delete(mirror_lane))
+    desk.execute(delete(mirror_lane))
     adopts(desk)
-    with desk.database.read() as connection:
-        lane = connection.execute(select(mirror_lane.c.host, mirror_lane.c.state)).one()
+    [lane] = desk.rows(select(mirror_lane.c.host, mirror_lane.c.state))
     assert tuple(lane) == (desk.pds.url, "auth_required")
 
 

@@ -22,7 +22,7 @@ from outbox.pds.verdict import NOT_OF_PDS, Phase, verdict_of_reply
 from outbox.relay.result import Outcome
 from tests.dsl import BOB
 from tests.outbox.rigs.hosts import FAILED, ONE, OTHER, host_row, limited, opened, report_verdicts, state
-from tests.outbox.rigs.relay_rig import Clock, Rig, answered, refused
+from tests.outbox.rigs.relay_rig import Clock, Rig, answered, page, refused
 from tests.outbox.rigs.rows import HOST, add_lane, claimed, dids, set_host
 
 TAKEN = verdict_of_reply(httpx.Response(200, json={}))
@@ -99,11 +99,8 @@ async def test_a_record_without_an_answer_keeps_back_no_other_of_its_hosts_only_
 
 @pytest.mark.anyio
 async def test_a_proxy_that_forbids_everything_for_hours_is_an_outage_of_the_host(desk: Rig) -> None:
-    async def forbidden(send: Any) -> httpx.Response:  # noqa: ARG001
-        return httpx.Response(403, html="<h1>Forbidden</h1>")
-
     desk.upload()
-    desk.wire.faults += [forbidden] * 1000
+    desk.wire.faults += [page(403, html="<h1>Forbidden</h1>")] * 1000
     for _ in range(3 * OPENS_AFTER_FAILURES):
         await desk.relay_once()
         desk.clock.advance(minutes=20)

@@ -3,11 +3,10 @@
 import pytest
 
 from aggregates.errors import UndecidedForeignEditError
-from aggregates.track import Track
 from application.records import Resolution
-from outbox.mirror.requeue import reverify
 from outbox.relay.result import Outcome
 from tests.dsl import COLLECTION, OLD_COLLECTION
+from tests.outbox.rigs.foreign_writes import verified
 from tests.outbox.rigs.namespace_move import (
     FOREIGN,
     WAIT,
@@ -86,9 +85,7 @@ async def test_an_edit_that_was_taken_back_lets_the_old_one_go(desk: Rig) -> Non
     await desk.relay_once()
     assert desk.mirror().state == "held"
     writes_elsewhere(desk, track, title=before["title"])
-    with desk.database.write() as connection:
-        reverify(connection, Track.subjects([1]), desk.clock())
-    await desk.relay_once()
+    await verified(desk)
     assert (old(desk, track), desk.mirror().is_settled) == (None, True)
 
 
@@ -106,9 +103,7 @@ async def test_a_record_moves_after_another_client_has_withdrawn_its_edit(desk: 
     before = old(desk, track) or {}
     for title in ("theirs", before["title"]):
         writes_elsewhere(desk, track, title=title)
-        with desk.database.write() as connection:
-            reverify(connection, Track.subjects([1]), desk.clock())
-        await desk.relay_once()
+        await verified(desk)
     moves(desk)
     await desk.relay_once()
     assert (old(desk, track), (desk.remote(track) or {})["title"]) == (None, before["title"])
@@ -148,9 +143,7 @@ async def test_reading_a_held_copy_again_deletes_nothing(desk: Rig) -> None:
     moves(desk)
     writes_elsewhere(desk, track, title="theirs")
     await desk.relay_once()
-    with desk.database.write() as connection:
-        reverify(connection, Track.subjects([1]), desk.clock())
-    await desk.relay_once()
+    await verified(desk)
     await desk.relay_once()
     assert (old(desk, track) or {})["title"] == "theirs"
     assert desk.mirror().state == "held"

@@ -6,14 +6,12 @@ from sqlalchemy import select, update
 
 from application.errors import CannotMoveError
 from outbox.mirror.tables import mirror_target
-from outbox.views.deliveries import attempts_of
 from projections.rebuild.rebuild import rebuild
 from tests.dsl import COLLECTION, OLD_COLLECTION
 from tests.fake_pds.signed_in_pds import SignedInPds
 from tests.outbox.rigs.namespace_move import (
     WAIT,
     event_statuses,
-    events,
     in_the_old_place,
     moves,
     moves_back,
@@ -159,7 +157,7 @@ async def test_a_record_moves_only_once_and_from_the_old_place_alone(desk: Rig) 
     await in_the_old_place(desk)
     moves(desk)
     moves(desk)
-    assert [type(each.event).__name__ for each in events(desk)] == ["Created", "NamespaceMigrated"]
+    assert desk.types() == ["Created", "NamespaceMigrated"]
     desk.upload(2, collection="another.collection")
     with pytest.raises(CannotMoveError, match=r"is in another\.collection"):
         moves(desk, 2)
@@ -176,9 +174,7 @@ async def test_all_attempts_are_told_wherever_they_went(desk: Rig) -> None:
     await in_the_old_place(desk)
     moves(desk)
     await desk.relay_once()
-    with desk.database.read() as connection:
-        rows = [row for row in attempts_of(connection, "track", 1) if row.status is not None]
-    assert [(row.op, row.collection) for row in reversed(rows)] == [
+    assert [(row.op, row.collection) for row in desk.attempts() if row.status is not None] == [
         ("put", OLD_COLLECTION), ("put", COLLECTION), ("delete", OLD_COLLECTION),
     ]  # fmt: skip
 
@@ -189,12 +185,10 @@ async def test_a_rebuild_makes_both_targets_again(desk: Rig, done: bool) -> None
     moves(desk)
     if done:
         await desk.relay_once()
-    with desk.database.read() as connection:
-        before = connection.execute(select(mirror_target).order_by(mirror_target.c.former)).all()
+    before = desk.rows(select(mirror_target).order_by(mirror_target.c.former))
     with desk.database.write() as connection:  # one of them is thought to be the other
         here = mirror_target.c.collection == COLLECTION
         connection.execute(update(mirror_target).where(here).values(former=True))
         connection.execute(update(mirror_target).where(~here).values(former=False, desired_gen=1))
     rebuild(desk.log, desk.log.projections, progress=lambda *_: None)
-    with desk.database.read() as connection:
-        assert connection.execute(select(mirror_target).order_by(mirror_target.c.former)).all() == before
+    assert desk.rows(select(mirror_target).order_by(mirror_target.c.former)) == before

@@ -1,6 +1,5 @@
 """The relay looks in the old collection before it restores a record, and reads what it moves from there before it writes."""
 
-from collections.abc import Sequence
 from datetime import timedelta
 from typing import Any
 
@@ -10,18 +9,15 @@ import pytest
 from aggregates.track import Track
 from application.records import OnPds, Resolution
 from outbox.mirror.hosts import Hosts, PacedPds
-from outbox.mirror.requeue import reverify
 from outbox.repo.reads import RepoReads
-from outbox.views.deliveries import attempts_of
 from replay.reconcile.scan import Scan
 from tests.dsl import COLLECTION, OLD_COLLECTION
 from tests.fake_pds.signed_in_pds import SignedInPds
-from tests.outbox.rigs.foreign_writes import delivered
+from tests.outbox.rigs.foreign_writes import delivered, verified
 from tests.outbox.rigs.namespace_move import (
     FOREIGN,
     WAIT,
     decides,
-    events,
     moves,
     old,
     writes,
@@ -58,11 +54,6 @@ async def scan(rig: Rig) -> None:
     await Scan(rig.database, reads, every=timedelta()).run()
 
 
-def attempts(rig: Rig) -> Sequence[Any]:
-    with rig.database.read() as connection:
-        return attempts_of(connection, "track", 1)
-
-
 def state(rig: Rig) -> tuple[str, str | None]:
     mirror = rig.mirror()
     return mirror.state, mirror.reason
@@ -73,14 +64,12 @@ async def test_a_record_is_not_restored_beside_one_in_the_old_collection(desk: R
     track = await in_the_old_collection_alone(desk)
     before = old(desk, track)
     if seen:
-        with desk.database.write() as connection:
-            reverify(connection, Track.subjects([1]), desk.clock())
-        await desk.relay_once()
+        await verified(desk)
         assert desk.mirror().state == "detached"
     restores(desk)
     await desk.relay_once()
     assert (desk.remote(track), old(desk, track), state(desk)) == (None, before, NEEDED)
-    assert [attempt for attempt in attempts(desk) if attempt.ended_at is None] == []
+    assert [attempt for attempt in desk.attempts() if attempt.ended_at is None] == []
     desk.edit(title="later")
     await desk.relay_once()
     assert (desk.remote(track), state(desk)) == (None, NEEDED)
@@ -144,7 +133,7 @@ async def test_what_is_left_in_the_old_collection_moves_with_its_fields(desk: Ri
     own = {"$type": COLLECTION, "mastertapeGen": desk.mirror().generation}
     assert (desk.remote(track), old(desk, track)) == ({**before, **own}, None)
     assert desk.mirror().is_settled
-    assert [type(each.event).__name__ for each in events(desk)].count("NamespaceMigrated") == 1
+    assert desk.types().count("NamespaceMigrated") == 1
 
 
 async def test_what_is_left_is_read_again_after_a_crash_and_never_deleted_unread(desk: Rig) -> None:
@@ -179,4 +168,4 @@ async def test_a_copy_that_landed_late_is_read_before_it_goes(desk: Rig) -> None
     desk.clock.advance(**WAIT)
     await desk.relay_once()
     assert (old(desk, track), (desk.remote(track) or {})["likes"]) == (None, 3)
-    assert desk.mirror().record_cid in {attempt.request_cid for attempt in attempts(desk)}
+    assert desk.mirror().record_cid in {attempt.request_cid for attempt in desk.attempts()}

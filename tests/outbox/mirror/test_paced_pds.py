@@ -30,7 +30,7 @@ from tests.outbox.rigs.rate_limits import (
 )
 from tests.outbox.rigs.relay_rig import Rig
 from tests.outbox.rigs.rows import add_lane, claimed, dids, set_host
-from tests.outbox.rigs.uploads import request_blob, uploaded_track
+from tests.outbox.rigs.uploads import requested
 from tests.servers.databases import ON_SQLITE
 from tests.statements import Statement, before_each_statement
 
@@ -108,8 +108,7 @@ async def test_a_read_that_was_refused_is_not_asked_for_again_before_the_reset(
 async def test_no_blob_is_sent_to_a_host_that_asks_for_a_pause_when_its_limit_is_read(
     desk: Rig, monkeypatch: pytest.MonkeyPatch, told: RateLimitReply
 ) -> None:
-    track = await uploaded_track(desk)
-    request_blob(desk)
+    track = await requested(desk)
     with monkeypatch.context() as patched:
         asked = replies_with(desk.pds, patched, "describeServer", told)
         await desk.relay_once()
@@ -201,8 +200,7 @@ async def test_a_pause_is_recorded_though_its_attempt_cannot_be(
 async def test_a_pause_is_recorded_though_the_upload_has_lost_its_lease(
     desk: Rig, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    await uploaded_track(desk)
-    request_blob(desk)
+    await requested(desk)
     asked = replies_with(desk.pds, monkeypatch, "uploadBlob", USED_UP)
     told = desk.pds.answer  # type: ignore[union-attr]
 
@@ -227,8 +225,7 @@ async def test_a_pause_is_recorded_though_the_upload_has_lost_its_lease(
 async def test_an_upload_whose_pause_cannot_be_recorded_is_not_claimed_without_end(
     desk: Rig, monkeypatch: pytest.MonkeyPatch, call: str, calls: list[str]
 ) -> None:
-    track = await uploaded_track(desk)
-    request_blob(desk)
+    track = await requested(desk)
     with monkeypatch.context() as patched, refusing(desk.database, *WRITES):
         asked = replies_with(desk.pds, patched, call, OVER)
         async with asyncio.timeout(LONG):

@@ -1,9 +1,9 @@
 """What makes a lane wait, and what lets it go on."""
 
 from datetime import timedelta
+from functools import partial
 from typing import Any
 
-import httpx
 import pytest
 from sqlalchemy import select
 
@@ -20,7 +20,7 @@ from outbox.relay.delivery_task import next_task
 from outbox.relay.result import NEXT, Outcome
 from tests.outbox.rigs.account_status import after
 from tests.outbox.rigs.foreign_writes import delivered
-from tests.outbox.rigs.relay_rig import KINDS, Clock, Rig, answered, page, refused
+from tests.outbox.rigs.relay_rig import KINDS, Clock, Rig, answered, meanwhile, page, refused
 from tests.outbox.rigs.row_locks import locked
 from tests.outbox.rigs.rows import add_lane, set_host
 from tests.outbox.rigs.stepwise_delivery import wanted
@@ -31,11 +31,7 @@ pytestmark = [pytest.mark.anyio, ON_SQLITE]
 
 
 async def test_a_login_that_is_dead_parks_no_lane_whose_owner_has_signed_in_since(desk: Rig) -> None:
-    async def signs_in_meanwhile(send):  # noqa: ARG001
-        desk.sign_in()
-        return httpx.Response(401, json={"error": "AuthMissing"})
-
-    desk.wire.faults += [signs_in_meanwhile]
+    desk.wire.faults += [meanwhile(desk.sign_in, answered(401, "AuthMissing"))]
     track = desk.upload()
 
     await desk.relay_once()
@@ -69,8 +65,7 @@ async def test_neither_a_sign_in_nor_a_retry_sends_before_a_rate_limit_ends(desk
 
     desk.clock.advance(seconds=121)
     assert await desk.relay_once() == {Outcome.DELIVERED: 1}
-    with desk.database.read() as connection:
-        assert connection.scalar(select(mirror_lane.c.state)) == LaneState.READY
+    assert desk.scalars(select(mirror_lane.c.state))[0] == LaneState.READY
 
 
 async def test_a_retry_tries_a_backing_off_lane_and_a_rejected_record_at_once(desk: Rig) -> None:
@@ -107,8 +102,7 @@ FULL = answered(507, "InsufficientStorage")
 
 
 def lane_of(rig: Rig) -> Any:
-    with rig.database.read() as connection:
-        return connection.execute(select(mirror_lane)).one()
+    return rig.rows(select(mirror_lane))[0]
 
 
 def waits_for_room(rig: Rig) -> bool:
@@ -130,8 +124,7 @@ async def full(rig: Rig) -> Track:
 
 async def test_a_full_account_is_no_failure_of_its_host(desk: Rig) -> None:
     await full(desk)
-    with desk.database.read() as connection:
-        host = connection.execute(select(pds_host)).one()
+    [host] = desk.rows(select(pds_host))
     assert (host.breaker, host.failures, host.last_error) == (BreakerState.CLOSED, 0, None)
 
 
@@ -163,12 +156,8 @@ async def test_a_delete_that_is_requested_while_an_account_is_found_full_is_sent
 ) -> None:
     desk.upload()
     await delivered(desk, 2)
-
-    async def owner_deletes_meanwhile(send: Any) -> httpx.Response:
-        desk.command(2, lambda track: track.delete(at=desk.clock()))
-        return await FULL(send)
-
-    desk.wire.faults[:] = [owner_deletes_meanwhile]
+    owner_deletes = partial(desk.command, 2, lambda track: track.delete(at=desk.clock()))
+    desk.wire.faults[:] = [meanwhile(owner_deletes, FULL)]
     if found_by == "upload":
         request_blob(desk)
     else:

@@ -158,5 +158,4 @@ async def test_nothing_is_done_that_the_log_does_not_say(desk: Rig, monkeypatch:
 
 async def test_what_an_operator_did_gives_the_relay_nothing_to_do(desk: Rig) -> None:
     perform(desk.log, Action.REDRIVE, Selector(), OPERATOR)
-    with desk.database.read() as connection:
-        assert ADMIN not in connection.scalars(select(mirror_lane.c.did)).all()
+    assert ADMIN not in desk.scalars(select(mirror_lane.c.did))

@@ -34,8 +34,7 @@ async def test_an_account_that_moved_is_found_and_goes_on_after_the_next_sign_in
     sign_in_at(desk, new)
     assert await desk.relay_once() == {Outcome.DELIVERED: 1}
     assert desk.remote(track) == {**desk.remote(track), "title": "moved"}
-    with desk.database.read() as connection:
-        assert NEW_HOST in connection.scalars(select(pds_host.c.host)).all()
+    assert NEW_HOST in desk.scalars(select(pds_host.c.host))
 
 
 async def test_what_was_meant_for_the_old_host_is_not_sent_to_the_new_one(desk: Rig) -> None:

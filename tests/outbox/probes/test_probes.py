@@ -201,8 +201,7 @@ async def test_paused_lanes_and_hosts_are_not_probed(desk: Rig, table: str) -> N
     if table == "host":
         set_host(desk.database, desk.pds.url, paused=True)
     else:
-        with desk.database.write() as connection:
-            connection.execute(mirror_lane.update().values(paused=True))
+        desk.execute(mirror_lane.update().values(paused=True))
     assert await after(desk, timedelta(days=2)) == {}
     assert desk.directory.asked == []
 

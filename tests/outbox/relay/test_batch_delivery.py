@@ -3,6 +3,7 @@
 from collections import Counter
 from collections.abc import Awaitable, Callable, Mapping
 from datetime import timedelta
+from functools import partial
 from types import MappingProxyType
 from typing import Any
 
@@ -19,9 +20,9 @@ from outbox.relay.result import Outcome
 from tests.dsl import COLLECTION, OLD_COLLECTION
 from tests.fake_pds.signed_in_pds import SignedInPds
 from tests.fake_pds.xrpc import RefusedError
-from tests.outbox.rigs.foreign_writes import foreign_put, sent, verified
+from tests.outbox.rigs.foreign_writes import foreign_delete, foreign_put, sent, verified
 from tests.outbox.rigs.namespace_move import moves
-from tests.outbox.rigs.relay_rig import LateRequest, Rig, answer_lost, answered, refused
+from tests.outbox.rigs.relay_rig import LateRequest, Rig, answer_lost, answered, meanwhile, refused
 from tests.outbox.rigs.replays import (
     SEVERAL,
     all_delivered,
@@ -40,6 +41,7 @@ pytestmark = [pytest.mark.anyio, ON_SQLITE]
 batches = pytest.mark.parametrize("begun", [wiped, edited], ids=["replay", "edits"])
 
 Begun = Callable[[Rig], Awaitable[list[Track]]]
+THEIRS = {"$type": COLLECTION, "title": "theirs"}
 
 
 @ON_BOTH
@@ -98,16 +100,10 @@ async def test_the_intents_of_all_records_are_committed_before_the_batch_is_sent
     desk: Rig, begun: Begun
 ) -> None:
     tracks = await begun(desk)
-    noted: list[str | None] = []
-
-    async def look(send: Callable[[], Any]) -> httpx.Response:
-        noted.extend(row.outcome for track in tracks for row in attempts(desk, track))
-        reply: httpx.Response = await send()
-        return reply
-
-    desk.wire.faults += [look]
+    noted: list[list[Any]] = []
+    desk.wire.faults += [meanwhile(lambda: noted.extend(attempts(desk, track) for track in tracks))]
     await desk.relay_once()
-    assert noted == [None] * SEVERAL
+    assert [row.outcome for rows in noted for row in rows] == [None] * SEVERAL
 
 
 @batches
@@ -115,17 +111,10 @@ async def test_another_clients_write_in_between_survives_and_the_records_go_one_
     desk: Rig, begun: Begun
 ) -> None:
     tracks = await begun(desk)
-    theirs = {"$type": COLLECTION, "title": "theirs"}
-
-    async def write_first(send: Callable[[], Any]) -> httpx.Response:
-        desk.pds.put_record(desk.did, COLLECTION, tracks[2].rkey, theirs)
-        reply: httpx.Response = await send()
-        return reply
-
-    desk.wire.faults += [write_first]
+    desk.wire.faults += [meanwhile(lambda: overwritten(desk, tracks[2]))]
     await settle_all(desk)
     assert Counter(sent(desk)) == {"applyWrites": 1, "putRecord": SEVERAL}
-    assert desk.remote(tracks[2]) == theirs
+    assert desk.remote(tracks[2]) == THEIRS
     assert desk.mirror(tracks[2].track_id).state == "held"
     assert all_delivered(desk, [track for track in tracks if track is not tracks[2]])
 
@@ -133,13 +122,8 @@ async def test_another_clients_write_in_between_survives_and_the_records_go_one_
 @batches
 async def test_a_write_to_any_other_record_refuses_the_batch(desk: Rig, begun: Begun) -> None:
     tracks = await begun(desk)
-
-    async def write_first(send: Callable[[], Any]) -> httpx.Response:
-        desk.pds.put_record(desk.did, "app.bsky.feed.post", "3kpost", {"text": "hello"})
-        reply: httpx.Response = await send()
-        return reply
-
-    desk.wire.faults += [write_first]
+    post = partial(desk.pds.put_record, desk.did, "app.bsky.feed.post", "3kpost", {"text": "hello"})
+    desk.wire.faults += [meanwhile(post)]
     await settle_all(desk)
     assert Counter(sent(desk)) == {"applyWrites": 1, "putRecord": SEVERAL}
     assert all_delivered(desk, tracks)
@@ -231,24 +215,14 @@ async def test_a_record_that_breaks_the_lexicon_keeps_no_other_back(desk: Rig) -
     assert all_delivered(desk, tracks[1:])
 
 
-@pytest.mark.parametrize("nsid", ["com.atproto.sync.getLatestCommit", "com.atproto.repo.listRecords"])
+@pytest.mark.parametrize("query", ["getLatestCommit", "listRecords"])
 async def test_a_pds_that_does_not_say_what_a_batch_has_to_know_is_asked_once_in_a_run(
-    desk: Rig, monkeypatch: pytest.MonkeyPatch, nsid: str
+    desk: Rig, query: str
 ) -> None:
     tracks = await wiped(desk, 4)
-    asked: list[str] = []
-    assert isinstance(desk.pds, SignedInPds)
-    as_it_is = desk.pds.answer
-
-    def answer(request: httpx.Request, content: bytes) -> httpx.Response:
-        if not request.url.path.endswith(nsid):
-            return as_it_is(request, content)
-        asked.append(nsid)
-        return RefusedError(500, "InternalServerError").reply()
-
-    monkeypatch.setattr(desk.pds, "answer", answer)
+    asked = answers(desk, refused=query)
     assert await desk.relay_once() == {Outcome.DELIVERED: len(tracks)}
-    assert (asked, sent(desk)) == ([nsid], ["putRecord"] * len(tracks))
+    assert (asked.count(query), sent(desk)) == (1, ["putRecord"] * len(tracks))
 
 
 @ON_BOTH
@@ -275,23 +249,15 @@ async def test_no_batch_restores_a_record_beside_one_in_the_old_collection(desk:
 
     assert all_delivered(desk, back)
     assert sent(desk) == ["applyWrites"]
-    assert (desk.mirror(left.track_id).state, desk.mirror(left.track_id).reason) == (
-        "rejected",
-        "migration_needed",
-    )
+    mirror = desk.mirror(left.track_id)
+    assert (mirror.state, mirror.reason) == ("rejected", "migration_needed")
     assert desk.remote(left) is None
 
 
 async def test_a_live_edit_waits_for_one_batch_at_most(desk: Rig, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(batch, "MAX_BATCH_RECORDS", 3)
     tracks = await wiped(desk, 9)
-
-    async def edit_meanwhile(send: Callable[[], Any]) -> httpx.Response:
-        desk.edit(9, title="now")
-        reply: httpx.Response = await send()
-        return reply
-
-    desk.wire.faults += [edit_meanwhile]
+    desk.wire.faults += [meanwhile(lambda: desk.edit(9, title="now"))]
     await settle_all(desk)
     assert sent(desk)[:2] == ["applyWrites", "putRecord"]
     assert desk.wire.sent[1][1]["rkey"] == tracks[8].rkey
@@ -382,27 +348,19 @@ async def test_what_another_client_does_between_the_reads_of_a_batch_and_its_wri
     desk: Rig, then: str, is_delete: bool
 ) -> None:
     tracks = await edited(desk)
-    theirs = {"$type": COLLECTION, "title": "theirs"}
-
-    def acts() -> None:
-        if is_delete:
-            desk.pds.delete_record(desk.did, COLLECTION, tracks[2].rkey)
-        else:
-            desk.pds.put_record(desk.did, COLLECTION, tracks[2].rkey, theirs)
-
-    answers(desk, after={then: acts})
+    acts = foreign_delete if is_delete else overwritten
+    answers(desk, after={then: lambda: acts(desk, tracks[2])})
     await settle_all(desk)
-    assert desk.remote(tracks[2]) == (None if is_delete else theirs)
+    assert desk.remote(tracks[2]) == (None if is_delete else THEIRS)
     assert all_delivered(desk, [track for track in tracks if track is not tracks[2]])
 
 
 async def test_what_another_client_did_before_is_held_and_the_others_go_together(desk: Rig) -> None:
     tracks = await edited(desk)
-    theirs = {"$type": COLLECTION, "title": "theirs"}
-    desk.pds.put_record(desk.did, COLLECTION, tracks[2].rkey, theirs)
+    overwritten(desk, tracks[2])
     await settle_all(desk)
     assert Counter(sent(desk)) == {"applyWrites": 1, "putRecord": 1}
-    assert (desk.remote(tracks[2]), desk.mirror(tracks[2].track_id).state) == (theirs, "held")
+    assert (desk.remote(tracks[2]), desk.mirror(tracks[2].track_id).state) == (THEIRS, "held")
     assert all_delivered(desk, [track for track in tracks if track is not tracks[2]])
 
 
@@ -416,8 +374,14 @@ async def test_a_batch_of_edits_keeps_what_other_clients_have_added(desk: Rig) -
     assert (desk.remote(tracks[0])["title"], desk.remote(tracks[0])["mood"]) == ("Again", "calm")
 
 
-def answers(desk: Rig, after: Mapping[str, Callable[[], None]] = MappingProxyType({})) -> list[str]:
-    """The names of what the PDS answers from now on; once, something happens after an answer."""
+def overwritten(desk: Rig, track: Track) -> None:
+    desk.pds.put_record(desk.did, COLLECTION, track.rkey, THEIRS)
+
+
+def answers(
+    desk: Rig, after: Mapping[str, Callable[[], None]] = MappingProxyType({}), refused: str = ""
+) -> list[str]:
+    """The names of what the PDS answers from now on; once, something happens after an answer. One query may fail."""
     asked: list[str] = []
     left = dict(after)
     assert isinstance(desk.pds, SignedInPds)
@@ -427,7 +391,7 @@ def answers(desk: Rig, after: Mapping[str, Callable[[], None]] = MappingProxyTyp
         reply = as_it_is(request, content)
         asked.append(request.url.path.rpartition(".")[2])
         left.pop(asked[-1], lambda: None)()
-        return reply
+        return RefusedError(500, "InternalServerError").reply() if asked[-1] == refused else reply
 
     desk.pds.answer = answer
     return asked

@@ -18,7 +18,7 @@ from outbox.relay.relay import MAX_RECORDS_PER_RUN
 from outbox.relay.result import Outcome
 from tests.dsl import COLLECTION
 from tests.outbox.rigs.foreign_writes import delivered, foreign_put
-from tests.outbox.rigs.relay_rig import MORE_THAN_ONE, Rig, answer_lost, answered, page
+from tests.outbox.rigs.relay_rig import MORE_THAN_ONE, Rig, answer_lost, answered, meanwhile, page
 from tests.outbox.rigs.stepwise_delivery import wanted
 from tests.servers.databases import ON_BOTH, ON_SQLITE
 from tests.statements import recorded_statements
@@ -72,11 +72,7 @@ async def test_a_pause_that_an_unavailable_host_asks_for_is_kept_by_the_whole_la
 
 async def test_a_record_that_another_client_keeps_writing_does_not_slow_its_siblings(desk: Rig) -> None:
     contended = await delivered(desk, 1)
-
-    async def overtaken(send):
-        foreign_put(desk, contended, x=len(desk.wire.sent))
-        return await send()
-
+    overtaken = meanwhile(lambda: foreign_put(desk, contended, x=len(desk.wire.sent)))
     desk.wire.faults += [overtaken] * 3
     desk.edit(1, title="ours")
     sibling = desk.upload(2)
@@ -247,8 +243,8 @@ async def test_a_paced_record_whose_blob_was_missed_before_is_not_forgotten(desk
     desk.upload()
     desk.command(1, lambda track: track.request_blob_migration(at=desk.clock()))
     await desk.relay_once()
-    with desk.database.write() as connection:  # as a missing blob of an older generation leaves it
-        connection.execute(update(mirror_target).values(state="blob", not_before=NEVER))
+    # as a missing blob of an older generation leaves it
+    desk.execute(update(mirror_target).values(state="blob", not_before=NEVER))
     desk.wire.faults += [page(429, headers={"retry-after": "10"})]
     desk.edit(title="next")
     await desk.relay_once()

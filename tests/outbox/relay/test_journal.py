@@ -13,8 +13,7 @@ from outbox.mirror.tables import PAST, delivery_attempt, mirror_target
 from outbox.pds.client import RecordKey
 from outbox.relay import journal
 from outbox.relay.delivery_task import next_task
-from outbox.views.deliveries import attempts_of
-from tests.outbox.rigs.relay_rig import KINDS, Rig, answered, refused
+from tests.outbox.rigs.relay_rig import KINDS, Rig, answered, meanwhile, refused
 
 pytestmark = pytest.mark.anyio
 
@@ -53,14 +52,8 @@ def cost(database: Database, key: RecordKey, cid: str) -> float:
     return min(times)
 
 
-def attempts(rig: Rig, track_id: int = 1) -> list[tuple[str, str | None]]:
-    with rig.database.read() as connection:
-        return [(row.op, row.outcome) for row in reversed(attempts_of(connection, "track", track_id))]
-
-
 def target(rig: Rig) -> Any:
-    with rig.database.read() as connection:
-        return connection.execute(select(mirror_target)).one()
+    return rig.rows(select(mirror_target))[0]
 
 
 async def test_a_refused_connection_of_a_create_is_known_to_have_sent_nothing(desk: Rig) -> None:
@@ -89,15 +82,11 @@ async def test_a_create_that_met_a_record_stays_known_though_the_record_cannot_b
 
 async def test_the_intent_is_written_before_the_first_byte(desk: Rig) -> None:
     noted = []
-
-    async def look(send):
-        noted.append((attempts(desk), target(desk).ever_sent))
-        return await send()
-
-    desk.wire.faults += [look]
+    desk.wire.faults += [meanwhile(lambda: noted.append((desk.attempts(), target(desk).ever_sent)))]
     desk.upload()
     await desk.relay_once()
-    assert noted == [([("put", None)], True)]
+    [([attempt], was_sent)] = noted
+    assert (attempt.op, attempt.outcome, was_sent) == ("put", None, True)
 
 
 async def test_a_relay_that_lost_the_lease_neither_sends_nor_writes(desk: Rig) -> None:

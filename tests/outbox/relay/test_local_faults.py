@@ -34,13 +34,11 @@ KEY = "a secret that only this test knows, k1"
 
 
 def host_failures(rig: Rig) -> int:
-    with rig.database.read() as connection:
-        return connection.scalars(select(pds_host.c.failures).where(pds_host.c.host == rig.pds.url)).one()
+    return rig.scalars(select(pds_host.c.failures).where(pds_host.c.host == rig.pds.url))[0]
 
 
 def outcomes(rig: Rig) -> list[str | None]:
-    with rig.database.read() as connection:
-        return list(connection.scalars(select(delivery_attempt.c.outcome).order_by(delivery_attempt.c.id)))
+    return list(rig.scalars(select(delivery_attempt.c.outcome).order_by(delivery_attempt.c.id)))
 
 
 @asynccontextmanager
@@ -75,8 +73,7 @@ async def deliver_within(desk: Rig, seconds: float) -> Result:
 
 
 def set_session(desk: Rig, **columns: Any) -> None:
-    with desk.database.write() as connection:
-        connection.execute(update(pds_session).values(columns))
+    desk.execute(update(pds_session).values(columns))
 
 
 async def no_key_opens_it(_send: Any) -> httpx.Response:
@@ -93,8 +90,7 @@ async def test_logins_that_no_key_decrypts_count_against_no_host_and_are_logged(
 
     await desk.relay_once()
 
-    with desk.database.read() as connection:
-        host = connection.execute(select(pds_host)).one()
+    [host] = desk.rows(select(pds_host))
     assert (host.breaker, host.failures) == (BreakerState.CLOSED, 0)
     for number in people:
         mirror = desk.mirror(number)
@@ -144,8 +140,7 @@ async def test_a_full_pool_is_no_attempt_of_an_upload(desk: Rig) -> None:
 
     await desk.relay_once()
 
-    with desk.database.read() as connection:
-        assert connection.execute(select(blob_job.c.attempts, blob_job.c.failing_since)).one() == (0, None)
+    assert desk.rows(select(blob_job.c.attempts, blob_job.c.failing_since))[0] == (0, None)
     desk.clock.advance(seconds=NO_CONNECTION_PAUSE.total_seconds())
     await desk.relay_once()
     assert (desk.mirror().state, host_failures(desk)) == ("delivered", 0)
@@ -156,16 +151,14 @@ async def test_an_upload_that_a_pds_answers_with_500_backs_off_and_never_ends(
 ) -> None:
     await delivered(desk)
     desk.command(1, lambda track: track.request_blob_migration(at=desk.clock()))
-    with desk.database.write() as connection:
-        connection.execute(blob_job.update().values(attempts=20))
+    desk.execute(blob_job.update().values(attempts=20))
     desk.wire.faults = [answered(500, "InternalServerError")]
 
     await desk.relay_once()
 
     assert (desk.mirror().state, desk.mirror().reason) == ("pending", "blob")
     assert desk.mirror().blob_error == "InternalServerError: "
-    with desk.database.read() as connection:
-        pause = connection.scalar(select(blob_job.c.not_before)) - desk.clock()
+    pause = desk.scalars(select(blob_job.c.not_before))[0] - desk.clock()
     assert 1700 < pause.total_seconds() < 3600
     desk.clock.advance(hours=1)
     await desk.relay_once()

@@ -38,8 +38,7 @@ async def test_it_claims_and_sends_nothing_says_so_once_a_minute_and_goes_on_whe
 
     assert desk.wire.sent == []
     assert lane_row(desk.database, desk.did).lease_epoch == 0
-    with desk.database.read() as connection:
-        assert connection.scalar(select(func.count()).select_from(delivery_attempt)) == 0
+    assert desk.scalars(select(func.count()).select_from(delivery_attempt))[0] == 0
     assert [record.getMessage() for record in caplog.records] == ["relay_outdated"]
     assert "mastertape rebuild mirror" in caplog.records[0].__dict__["reason"]
 

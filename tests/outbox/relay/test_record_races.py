@@ -1,15 +1,14 @@
 """Two things at once about one record, each stopped at its worst moment."""
 
-import httpx
 import pytest
 
 from aggregates.track import Track
 from eventstore.errors import LeaseLostError
 from outbox.relay.result import Outcome
 from tests.dsl import COLLECTION
-from tests.outbox.rigs.foreign_writes import delivered, events, foreign_put, request_verify
-from tests.outbox.rigs.relay_rig import Rig, answered
-from tests.outbox.rigs.stepwise_delivery import Send, StepwiseDelivery, delete, restore, undelete, wanted
+from tests.outbox.rigs.foreign_writes import delivered, foreign_put, request_verify
+from tests.outbox.rigs.relay_rig import LateRequest, Rig, answered, meanwhile, page
+from tests.outbox.rigs.stepwise_delivery import StepwiseDelivery, delete, restore, undelete, wanted
 from tests.servers.databases import ON_SQLITE
 
 pytestmark = [pytest.mark.anyio, ON_SQLITE]
@@ -30,7 +29,7 @@ async def test_a_foreign_delete_is_dropped_if_the_owner_restored_meanwhile(desk:
     track = restore(desk)
     delivery.settle()
     await desk.relay_once()
-    assert "RecordMissing" not in events(desk)
+    assert "RecordMissing" not in desk.types()
     assert (desk.remote(track), desk.mirror().state) == (wanted(desk, track), "delivered")
 
 
@@ -44,9 +43,9 @@ async def test_a_foreign_edit_found_before_an_edit_of_the_owner_is_found_again_a
     assert await delivery.send() is Outcome.HELD
     desk.edit(album="meanwhile")
     delivery.settle()
-    assert "ForeignEditObserved" not in events(desk)
+    assert "ForeignEditObserved" not in desk.types()
     assert await desk.relay_once() == {Outcome.HELD: 1}
-    assert events(desk).count("ForeignEditObserved") == 1
+    assert desk.types().count("ForeignEditObserved") == 1
 
 
 # Scan against first put.
@@ -58,12 +57,7 @@ async def test_a_scan_during_the_first_put_finds_nothing_foreign(one: Rig, momen
     if moment == "before":
         request_verify(one)
     if moment == "on its way":
-
-        async def doubted(send: Send) -> httpx.Response:
-            request_verify(one)
-            return await send()
-
-        one.wire.faults += [doubted]
+        one.wire.faults += [meanwhile(lambda: request_verify(one))]
     delivery = StepwiseDelivery(one)
     assert await delivery.send() is Outcome.DELIVERED
     if moment == "landed":
@@ -72,7 +66,7 @@ async def test_a_scan_during_the_first_put_finds_nothing_foreign(one: Rig, momen
     if moment == "settled":
         request_verify(one)
     await one.relay_once()
-    assert events(one) == ["Created"]
+    assert one.types() == ["Created"]
     assert (one.remote(track), one.mirror().state) == (wanted(one, track), "delivered")
 
 
@@ -82,20 +76,15 @@ async def test_a_scan_during_the_first_put_finds_nothing_foreign(one: Rig, momen
 async def _undelete_while_a_delete_hangs(rig: Rig) -> tuple[Track, int]:
     """The track, and the answer to a delete that arrives long after it timed out."""
     await delivered(rig)
-    late: list[Send] = []
-
-    async def hangs(send: Send) -> httpx.Response:
-        late.append(send)
-        raise httpx.ReadTimeout("no answer")
-
-    rig.wire.faults += [hangs]
+    late = LateRequest()
+    rig.wire.faults += [late]
     delete(rig)
     await rig.relay_once()
     track = undelete(rig)
     rig.clock.advance(minutes=10)
     await rig.relay_once()
     assert rig.mirror().state == "delivered"
-    return track, (await late[0]()).status_code
+    return track, await late.arrives()
 
 
 async def test_a_hanging_delete_does_not_remove_what_was_undeleted_since_its_generation_is_another(
@@ -128,12 +117,8 @@ async def test_an_edit_between_the_reading_and_the_settling_of_an_earlier_one_st
 async def test_neither_an_edit_nor_a_retry_nor_a_verification_sends_anything_in_a_429_window(
     desk: Rig,
 ) -> None:
-    track = await delivered(desk)
-
-    async def limited(send: Send) -> httpx.Response:  # noqa: ARG001
-        return httpx.Response(429, json={"error": "RateLimitExceeded"}, headers={"retry-after": "120"})
-
-    desk.wire.faults += [limited]
+    await delivered(desk)
+    desk.wire.faults += [page(429, json={"error": "RateLimitExceeded"}, headers={"retry-after": "120"})]
     desk.edit(title="one")
     await desk.relay_once()
     desk.wire.sent.clear()
@@ -162,7 +147,7 @@ async def test_a_foreign_edit_that_a_fenced_delivery_found_is_recorded_once_by_t
     assert await desk.relay_once() == {Outcome.HELD: 1}
     with pytest.raises(LeaseLostError):
         delivery.settle()
-    assert events(desk).count("ForeignEditObserved") == 1
+    assert desk.types().count("ForeignEditObserved") == 1
 
 
 async def test_a_rejected_answer_that_comes_after_a_newer_edit_stops_only_the_earlier_one(desk: Rig) -> None:

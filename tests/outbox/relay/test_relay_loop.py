@@ -38,8 +38,7 @@ async def test_a_lane_run_ends_after_some_records_so_that_other_lanes_run(desk: 
     for number in range(MAX_RECORDS_PER_RUN + 5):
         desk.upload(number + 1)
     desk.upload(100, did=BOB)
-    with desk.database.write() as connection:
-        connection.execute(update(pds_host).values(max_lanes=1))
+    desk.execute(update(pds_host).values(max_lanes=1))
 
     await desk.relay_once()
 
@@ -50,8 +49,7 @@ async def test_a_lane_run_ends_after_some_records_so_that_other_lanes_run(desk: 
 
 async def test_a_record_that_this_code_cannot_read_stops_only_itself(desk: Rig) -> None:
     await delivered(desk, 1)
-    with desk.database.write() as connection:
-        connection.execute(update(mirror_target).values(observed_body=b"\xff"))
+    desk.execute(update(mirror_target).values(observed_body=b"\xff"))
     desk.edit(1, title="unreadable")
     desk.upload(2)
 
@@ -178,12 +176,10 @@ async def test_an_account_whose_lane_row_is_gone_fails_no_other(desk: Rig) -> No
     desk.upload(2, did=BOB)
     lane = desk.claim("first")
 
-    with desk.database.write() as connection:
-        connection.execute(delete(mirror_lane).where(mirror_lane.c.did == lane.did))
+    desk.execute(delete(mirror_lane).where(mirror_lane.c.did == lane.did))
     await desk.relay_once()
 
-    with desk.database.read() as connection:
-        acked = dict(connection.execute(select(mirror_target.c.did, mirror_target.c.acked_gen)).all())
+    acked = dict(desk.rows(select(mirror_target.c.did, mirror_target.c.acked_gen)))
     assert sorted(acked[did] > 0 for did in (desk.did, BOB)) == [False, True]
 
 

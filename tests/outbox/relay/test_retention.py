@@ -32,8 +32,7 @@ def attempted(desk: Rig, outcome: str | None, *, days: float, gen: int, **column
 
 
 def kept(desk: Rig) -> set[int]:
-    with desk.database.read() as connection:
-        return set(connection.scalars(select(delivery_attempt.c.id)))
+    return set(desk.scalars(select(delivery_attempt.c.id)))
 
 
 async def test_attempts_go_after_a_month_and_failures_after_half_a_year(
@@ -91,7 +90,6 @@ async def test_what_the_pds_has_not_confirmed_is_kept(desk: Rig) -> None:
     prune_attempts(desk.database)
     assert waiting in kept(desk)
 
-    with desk.database.write() as connection:
-        connection.execute(update(mirror_target).values(acked_gen=gen + 1))
+    desk.execute(update(mirror_target).values(acked_gen=gen + 1))
     prune_attempts(desk.database)
     assert waiting not in kept(desk)

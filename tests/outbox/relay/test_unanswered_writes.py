@@ -6,7 +6,6 @@ import pytest
 
 from aggregates.track import Track
 from outbox.relay.result import Outcome
-from outbox.views.deliveries import attempts_of
 from tests.dsl import COLLECTION
 from tests.outbox.rigs.foreign_writes import delivered, foreign_put
 from tests.outbox.rigs.namespace_move import event_statuses
@@ -129,6 +128,4 @@ async def test_each_attempt_says_how_it_ended(desk: Rig) -> None:
     await doubtful(desk, LateRequest())
     foreign_put(desk, track, x=1)
     await desk.relay_once()
-    with desk.database.read() as connection:
-        rows = [row.outcome for row in reversed(attempts_of(connection, "track", 1))]
-    assert rows == ["done", "ambiguous", "read_back", "done"]
+    assert [row.outcome for row in desk.attempts()] == ["done", "ambiguous", "read_back", "done"]

@@ -2,6 +2,7 @@
 
 import asyncio
 from collections import Counter
+from functools import partial
 from typing import Any
 
 import httpx
@@ -14,7 +15,6 @@ from tests.dsl import COLLECTION
 from tests.fake_pds.xrpc import RefusedError
 from tests.outbox.rigs.foreign_writes import (
     delivered,
-    events,
     foreign_delete,
     foreign_put,
     reads,
@@ -24,7 +24,7 @@ from tests.outbox.rigs.foreign_writes import (
     target,
     verified,
 )
-from tests.outbox.rigs.relay_rig import RECORDS, Rig, answered
+from tests.outbox.rigs.relay_rig import RECORDS, Rig, answered, meanwhile
 from tests.servers.databases import ON_SQLITE
 
 pytestmark = [pytest.mark.anyio, ON_SQLITE]
@@ -36,7 +36,7 @@ async def test_a_verification_that_finds_the_record_unchanged_sends_nothing_and_
     await delivered(desk)
     keys = reads(desk, monkeypatch)
     assert await verified(desk) == {Outcome.SEEN: 1}
-    assert (len(keys), sent(desk), events(desk)) == (1, [], ["Created"])
+    assert (len(keys), sent(desk), desk.types()) == (1, [], ["Created"])
     assert target(desk).look_at == NEVER
     assert await desk.relay_once() == {}
 
@@ -45,7 +45,7 @@ async def test_fields_that_we_do_not_know_are_kept_and_need_no_write(desk: Rig) 
     track = await delivered(desk)
     foreign_put(desk, track, x=1)
     assert await verified(desk) == {Outcome.DELIVERED: 1}
-    assert (sent(desk), events(desk)) == ([], ["Created"])
+    assert (sent(desk), desk.types()) == ([], ["Created"])
     track = desk.edit(title="next")
     await desk.relay_once()
     assert desk.remote(track) == {**RECORDS.record_of(track, desk.mirror().generation), "x": 1}
@@ -77,7 +77,7 @@ async def test_a_record_that_was_taken_down_is_not_taken_for_a_deleted_one(rig: 
     assert await verified(rig) == {Outcome.SEEN: 1}
     assert await rig.relay_once() == {}
 
-    assert (rig.mirror().state, events(rig)) == ("delivered", ["Created"])
+    assert (rig.mirror().state, rig.types()) == ("delivered", ["Created"])
     rig.edit(title="next")
     assert await rig.relay_once() == {Outcome.DELIVERED: 1}
 
@@ -121,7 +121,7 @@ async def test_a_record_counts_as_deleted_only_once_the_pds_has_said_so(desk: Ri
     foreign_delete(desk, track)
     desk.wire.faults += [answered(503, "Busy")]  # to the question whether it is gone
     assert await verified(desk) == {Outcome.FAILED: 1}
-    assert (desk.mirror().state, events(desk)) == ("delivered", ["Created"])
+    assert (desk.mirror().state, desk.types()) == ("delivered", ["Created"])
     desk.clock.advance(minutes=10)
     assert await desk.relay_once() == {Outcome.MISSING: 1}
 
@@ -132,19 +132,15 @@ async def test_a_record_that_another_client_writes_again_meanwhile_does_not_coun
     track = await delivered(desk)
     theirs = {**(desk.remote(track) or {}), "title": "theirs"}
     foreign_delete(desk, track)
-
-    async def written_again(send: Any) -> httpx.Response:
-        desk.pds.put_record(desk.did, COLLECTION, track.rkey, theirs)
-        return await send()
-
-    desk.wire.faults += [written_again]  # on the question whether it is gone
+    put_again = partial(desk.pds.put_record, desk.did, COLLECTION, track.rkey, theirs)
+    desk.wire.faults += [meanwhile(put_again)]  # on the question whether it is gone
     assert await verified(desk) == {Outcome.FAILED: 1}
-    assert (desk.mirror().state, events(desk)) == ("delivered", ["Created"])
+    assert (desk.mirror().state, desk.types()) == ("delivered", ["Created"])
 
     desk.clock.advance(minutes=10)
     assert await desk.relay_once() == {Outcome.HELD: 1}
     assert desk.remote(track) == theirs
-    assert events(desk) == ["Created", "ForeignEditObserved"]
+    assert desk.types() == ["Created", "ForeignEditObserved"]
 
 
 async def test_a_create_that_comes_after_its_delete_is_put_right(desk: Rig) -> None:
@@ -172,10 +168,10 @@ async def test_of_a_held_record_the_same_edit_is_nothing_new_and_another_one_is(
     assert await verified(desk) == {Outcome.HELD: 1}
     assert (desk.remote(track), sent(desk)) == (foreign, [])
     assert await verified(desk) == {Outcome.SEEN: 1}
-    assert events(desk).count("ForeignEditObserved") == 1
+    assert desk.types().count("ForeignEditObserved") == 1
     foreign_put(desk, track, title="again")
     assert await verified(desk) == {Outcome.HELD: 1}
-    assert events(desk).count("ForeignEditObserved") == 2
+    assert desk.types().count("ForeignEditObserved") == 2
     assert desk.mirror().state == "held"
 
 
@@ -189,7 +185,7 @@ async def test_an_edit_that_waited_for_a_held_record_is_sent_when_that_was_taken
     foreign_put(desk, track, **(ours or {}))
     assert await verified(desk) == {Outcome.DELIVERED: 1}
     assert desk.remote(track) == RECORDS.record_of(track, desk.mirror().generation)
-    assert events(desk)[1:] == ["ForeignEditObserved", "MetadataUpdated", "ForeignEditWithdrawn"]
+    assert desk.types()[1:] == ["ForeignEditObserved", "MetadataUpdated", "ForeignEditWithdrawn"]
 
 
 async def test_a_held_record_that_another_client_deletes_is_detached(desk: Rig) -> None:
@@ -212,7 +208,7 @@ async def test_a_record_that_is_back_as_we_wrote_it_is_detached_no_longer(desk: 
     assert await verified(desk) == {Outcome.DELIVERED: 1}
     assert (desk.remote(track) or {})["album"] == "waited"
     assert desk.mirror().state == "delivered"
-    assert events(desk) == ["Created", "RecordMissing", "MetadataUpdated", "ForeignEditWithdrawn"]
+    assert desk.types() == ["Created", "RecordMissing", "MetadataUpdated", "ForeignEditWithdrawn"]
 
 
 async def test_a_detached_record_stays_detached_whatever_else_comes(desk: Rig) -> None:
@@ -223,7 +219,7 @@ async def test_a_detached_record_stays_detached_whatever_else_comes(desk: Rig) -
     foreign_put(desk, track, **{**(ours or {}), "title": "foreign"})
     assert await verified(desk) == {Outcome.SEEN: 1}
     assert (desk.mirror().state, sent(desk)) == ("detached", ["putRecord"])  # which asked whether it is gone
-    assert events(desk) == ["Created", "RecordMissing"]
+    assert desk.types() == ["Created", "RecordMissing"]
 
 
 async def test_a_verification_of_a_rejected_record_sends_nothing_and_keeps_foreign_fields(desk: Rig) -> None:
@@ -264,8 +260,7 @@ def garble(rig: Rig) -> bytes:
 
 
 def put_back(rig: Rig, observed: bytes) -> None:
-    with rig.database.write() as connection:
-        connection.execute(update(mirror_target).values(observed_body=observed))
+    rig.execute(update(mirror_target).values(observed_body=observed))
 
 
 async def relayed(rig: Rig) -> Counter[Outcome]:

@@ -154,5 +154,4 @@ async def test_a_request_that_comes_before_the_settling_survives_it(desk: Rig, d
 async def test_a_verification_leaves_no_attempt_in_the_journal_unless_it_writes(desk: Rig) -> None:
     await delivered(desk)
     await verified(desk)
-    with desk.database.read() as connection:
-        assert connection.scalar(select(func.count()).select_from(delivery_attempt)) == 1
+    assert desk.scalars(select(func.count()).select_from(delivery_attempt))[0] == 1

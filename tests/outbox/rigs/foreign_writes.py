@@ -38,15 +38,8 @@ def foreign_delete(rig: Rig, track: Track) -> None:
     rig.pds.delete_record(rig.did, COLLECTION, track.rkey)
 
 
-def events(rig: Rig, track_id: int = 1) -> list[str]:
-    with rig.database.read() as connection:
-        recorded = rig.log.stream(connection, Track.create_id(track_id))
-    return [type(each.event).__name__ for each in recorded]
-
-
 def target(rig: Rig, track_id: int = 1) -> Any:
-    with rig.database.read() as connection:
-        return connection.execute(select(mirror_target).where(mirror_target.c.subject_id == track_id)).one()
+    return rig.rows(select(mirror_target).where(mirror_target.c.subject_id == track_id))[0]
 
 
 def sent(rig: Rig) -> list[str]:

@@ -6,7 +6,6 @@ from typing import Any
 import pytest
 
 from devpds.server import DevPds
-from outbox.views.status import Mirror, mirrors
 from tests.outbox.rigs.relay_rig import Rig, memory_rig_on, rig_on
 from tests.remarks import Remark, a_remark
 from tests.servers.atproto import PdsAccount
@@ -21,10 +20,6 @@ class RemarksRig(Rig):
 
     def edit(self, track_id: int = 1, **changes: Any) -> Remark:  # type: ignore[override]
         return self.command(track_id, lambda remark: remark.reword(changes["title"], at=self.clock()))
-
-    def mirror(self, track_id: int = 1) -> Mirror:
-        with self.database.read() as connection:
-            return mirrors(connection, Remark.TOPIC, [track_id])[track_id]
 
 
 @pytest.fixture(params=[Rig, RemarksRig], ids=["tracks", "remarks"])

@@ -4,12 +4,11 @@ from typing import Any
 
 from aggregates.track import Track
 from application.records import Decision, OnPds, Resolution, change_namespace, resolve
-from outbox.mirror.requeue import reverify
 from outbox.record.kind import RecordKind
 from outbox.relay.delivery import LATE_CREATE_WINDOW
 from outbox.tracks.record import TrackRecords
-from outbox.views.deliveries import deliveries
 from tests.dsl import COLLECTION, OLD_COLLECTION
+from tests.outbox.rigs.foreign_writes import verified
 from tests.outbox.rigs.relay_rig import ARTIST, RECORDS, URLS, Rig
 
 WAIT = {"seconds": LATE_CREATE_WINDOW.total_seconds() * 3}
@@ -47,23 +46,12 @@ async def in_the_old_place(rig: Rig, **fields: Any) -> Track:
     track = rig.upload(collection=OLD_COLLECTION, **fields)
     await rig.relay_once()
     writes_elsewhere(rig, track, **FOREIGN)
-    with rig.database.write() as connection:
-        reverify(connection, Track.subjects([1]), rig.clock())
-    await rig.relay_once()
+    await verified(rig)
     return track
 
 
-def events(rig: Rig) -> list[Any]:
-    with rig.database.read() as connection:
-        return rig.log.stream(connection, Track.create_id(1))
-
-
 def event_statuses(rig: Rig) -> list[tuple[str, str]]:
-    with rig.database.read() as connection:
-        recorded = rig.log.stream(connection, rig.OF.stream_id(1))
-        touching = [(each.position, each.event.touches_record()) for each in recorded]
-        found = deliveries(connection, rig.OF.TOPIC, 1, touching, rig.mirror())
-    return [(type(each.event).__name__, found[each.position].status) for each in recorded]
+    return list(zip(rig.types(), rig.statuses(), strict=True))
 
 
 def writes(rig: Rig) -> list[tuple[str, str]]:

@@ -7,6 +7,7 @@ from typing import Any
 from sqlalchemy import select
 
 from aggregates.track import Track
+from aggregates.values import Audio
 from eventstore.database import Database
 from eventstore.jobs import queue
 from eventstore.jobs.kinds import Job, Outcome
@@ -22,20 +23,39 @@ async def uploaded_track(rig: Rig) -> Track:
     return track
 
 
+async def requested(rig: Rig) -> Track:
+    """A track whose audio its owner wants on the PDS, which has its record."""
+    track = await uploaded_track(rig)
+    request_blob(rig)
+    return track
+
+
+async def migrated(rig: Rig) -> Track:
+    """The audio is on the PDS."""
+    track = await requested(rig)
+    await rig.relay_once()
+    return track
+
+
+def replace_audio(rig: Rig) -> Audio:
+    new = rig.bytes.keep(b"new audio" * 400)
+    rig.command(1, lambda track: track.replace_audio(new, at=rig.clock()))
+    return new
+
+
 async def _nothing(_job: Job) -> Outcome:
     return Outcome.DONE
 
 
 KIND = upload_kind(_nothing)
+LEASE = timedelta(seconds=60)
 
 
-def claim_uploads(
-    database: Database, owner: str = "relay", *, limit: int = 8, lease: timedelta = timedelta(seconds=60)
-) -> Sequence[Upload]:
+def claim_uploads(database: Database, owner: str = "relay", *, limit: int = 8) -> Sequence[Upload]:
     """Claim as the worker of this relay does."""
     request_due(database)
     uploads: list[Upload] = []
-    while len(uploads) < limit and (claimed := queue.claim(database, KIND, owner=owner, lease=lease)):
+    while len(uploads) < limit and (claimed := queue.claim(database, KIND, owner=owner, lease=LEASE)):
         upload = next_upload(database, claimed)
         assert upload is not None
         uploads.append(upload)
@@ -47,8 +67,7 @@ def request_blob(rig: Rig, track_id: int = 1) -> Track:
 
 
 def job(rig: Rig) -> Any:
-    with rig.database.read() as connection:
-        return connection.execute(select(blob_job)).one()
+    return rig.rows(select(blob_job))[0]
 
 
 def lease(rig: Rig) -> Any:

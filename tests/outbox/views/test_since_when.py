@@ -11,7 +11,7 @@ from outbox.pds.verdict import HOUR_SECONDS
 from outbox.views import overview
 from outbox.views.failures import failing
 from tests.outbox.rigs.foreign_writes import delivered
-from tests.outbox.rigs.relay_rig import Rig, answered, refused
+from tests.outbox.rigs.relay_rig import Rig, answered, as_it_is, refused
 from tests.outbox.rigs.rows import lane_row, set_host
 
 pytestmark = pytest.mark.anyio
@@ -100,11 +100,7 @@ async def test_a_success_before_a_failure_in_the_same_run_counts(desk: Rig) -> N
     desk.upload(2)
     await fail(desk)
     desk.clock.advance(minutes=1)
-
-    async def taken(send: Any) -> Any:
-        return await send()
-
-    desk.wire.faults = [taken, refused]
+    desk.wire.faults = [as_it_is, refused]
     await desk.relay_once()
     now = lane_row(desk.database, desk.did)
     assert near(now.last_success_at, desk.clock())
@@ -116,8 +112,7 @@ async def test_the_next_attempt_of_a_failing_record_counts_the_waits_of_its_host
     await fail(desk, refused)
     until = desk.clock() + timedelta(seconds=HOUR_SECONDS)
     set_host(desk.database, desk.pds.url, retry_at=until)
-    with desk.database.read() as connection:
-        [row] = connection.execute(failing(limit=1))
+    [row] = desk.rows(failing(limit=1))
     assert max(row.not_before, row.waits_until) == until
     assert desk.mirror().next_attempt_at == until
 

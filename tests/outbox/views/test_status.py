@@ -11,7 +11,6 @@ from outbox.mirror.lanes import change_lane, park_lane
 from outbox.mirror.requeue import queue_as_backfill
 from outbox.mirror.tables import blob_job, delivery_attempt, mirror_lane, mirror_target
 from outbox.relay.result import Outcome
-from outbox.views.deliveries import EventDelivery, deliveries
 from tests.dsl import COLLECTION
 from tests.outbox.rigs.foreign_writes import delivered
 from tests.outbox.rigs.relay_rig import Rig, answered, refused
@@ -21,26 +20,13 @@ from tests.servers.databases import ON_SQLITE
 pytestmark = [pytest.mark.anyio, ON_SQLITE]
 
 
-def told(rig: Rig, track_id: int = 1) -> list[tuple[str, EventDelivery]]:
-    """What became of each event of a track, with the event's name."""
-    with rig.database.read() as connection:
-        recorded = rig.log.stream(connection, Track.create_id(track_id))
-        events = [(each.position, each.event.touches_record()) for each in recorded]  # type: ignore[attr-defined]
-        found = deliveries(connection, "track", track_id, events, rig.mirror(track_id))
-    return [(type(each.event).__name__, found[each.position]) for each in recorded]
-
-
-def statuses(rig: Rig, track_id: int = 1) -> list[str]:
-    return [delivery.status for _, delivery in told(rig, track_id)]
-
-
 def remove(rig: Rig) -> None:
     rig.command(1, lambda track: track.delete(at=rig.clock()))
 
 
 async def test_a_delivered_event_has_its_time_commit_and_cid(desk: Rig) -> None:
     await delivered(desk)
-    [(_, delivery)] = told(desk)
+    [delivery] = desk.told()
     rev = desk.pds.repo(desk.did).head.rev  # type: ignore[union-attr]
     assert (delivery.status, delivery.rev, delivery.cid) == ("delivered", rev, desk.mirror().record_cid)
     assert delivery.at is not None
@@ -51,10 +37,10 @@ async def test_an_edit_that_a_later_one_carried_along_is_superseded_by_it(desk: 
     desk.upload()
     desk.edit(title="one")
     desk.edit(title="two")
-    assert statuses(desk) == ["pending"] * 3
+    assert desk.statuses() == ["pending"] * 3
     await desk.relay_once()
 
-    [created, first, last] = [delivery for _, delivery in told(desk)]
+    [created, first, last] = desk.told()
 
     assert [created.status, first.status, last.status] == ["superseded", "superseded", "delivered"]
     assert {created.by_generation, first.by_generation} == {desk.mirror().generation}
@@ -63,14 +49,14 @@ async def test_an_edit_that_a_later_one_carried_along_is_superseded_by_it(desk: 
 
 async def test_an_event_stays_delivered_whatever_comes_after_it(desk: Rig) -> None:
     await delivered(desk)
-    first = told(desk)[0]
+    first = desk.told()[0]
     desk.edit(title="one")
     desk.edit(title="two")
     await desk.relay_once()
     remove(desk)
     await desk.relay_once()
-    assert told(desk)[0] == first
-    assert statuses(desk) == ["delivered", "superseded", "delivered", "delivered"]
+    assert desk.told()[0] == first
+    assert desk.statuses() == ["delivered", "superseded", "delivered", "delivered"]
 
 
 async def test_what_came_and_went_before_anything_was_sent_is_cancelled(desk: Rig) -> None:
@@ -81,12 +67,12 @@ async def test_what_came_and_went_before_anything_was_sent_is_cancelled(desk: Ri
     remove(desk)
     desk.clock.advance(minutes=10)
     assert await desk.relay_once() == {Outcome.CANCELLED: 1}
-    assert statuses(desk) == ["cancelled"] * 3
+    assert desk.statuses() == ["cancelled"] * 3
     assert desk.mirror().state == "delivered"
 
     desk.command(1, lambda track: track.undelete(at=desk.clock()))
     await desk.relay_once()
-    assert statuses(desk) == ["cancelled", "cancelled", "cancelled", "delivered"]
+    assert desk.statuses() == ["cancelled", "cancelled", "cancelled", "delivered"]
 
 
 async def test_a_delete_of_a_record_that_never_arrived_is_delivered_too(desk: Rig) -> None:
@@ -98,8 +84,8 @@ async def test_a_delete_of_a_record_that_never_arrived_is_delivered_too(desk: Ri
 
     assert await desk.relay_once() == {Outcome.DELIVERED: 1}
 
-    assert statuses(desk) == ["superseded", "delivered"]
-    assert told(desk)[0][1].by_generation == desk.mirror().generation
+    assert desk.statuses() == ["superseded", "delivered"]
+    assert desk.told()[0].by_generation == desk.mirror().generation
 
 
 async def test_a_waiting_event_has_its_reason(desk: Rig) -> None:
@@ -107,7 +93,7 @@ async def test_a_waiting_event_has_its_reason(desk: Rig) -> None:
     with desk.database.write() as connection:
         park_lane(connection, desk.did)
     desk.edit(title="one")
-    assert [delivery.reason for _, delivery in told(desk)] == ["auth_required"] * 2
+    assert [delivery.reason for delivery in desk.told()] == ["auth_required"] * 2
 
 
 async def test_an_event_whose_attempts_are_not_known_here_is_superseded_by_what_the_pds_has(
@@ -116,10 +102,9 @@ async def test_an_event_whose_attempts_are_not_known_here_is_superseded_by_what_
     desk.upload()
     desk.edit(title="one")
     await desk.relay_once()
-    with desk.database.write() as connection:
-        connection.execute(delete(delivery_attempt))
+    desk.execute(delete(delivery_attempt))
     acked = desk.mirror().acked_generation
-    assert [(each.status, each.by_generation) for _, each in told(desk)] == [("superseded", acked)] * 2
+    assert [(each.status, each.by_generation) for each in desk.told()] == [("superseded", acked)] * 2
 
 
 async def test_an_event_that_met_a_foreign_edit_is_held_and_those_before_it_are_not(desk: Rig) -> None:
@@ -128,7 +113,7 @@ async def test_an_event_that_met_a_foreign_edit_is_held_and_those_before_it_are_
     desk.edit(title="one")
     await desk.relay_once()
     desk.edit(title="two")
-    assert statuses(desk) == ["delivered", "held", "none", "held"]
+    assert desk.statuses() == ["delivered", "held", "none", "held"]
 
 
 async def test_an_event_that_found_its_record_gone_is_superseded_by_the_restore(desk: Rig) -> None:
@@ -136,24 +121,24 @@ async def test_an_event_that_found_its_record_gone_is_superseded_by_the_restore(
     desk.pds.delete_record(desk.did, COLLECTION, track.rkey)
     desk.edit(title="one")
     await desk.relay_once()
-    assert statuses(desk) == ["delivered", "detached", "none"]
+    assert desk.statuses() == ["delivered", "detached", "none"]
 
     desk.command(1, lambda track: track.restore_record(at=desk.clock()))
     await desk.relay_once()
 
-    assert statuses(desk) == ["delivered", "superseded", "none", "delivered"]
-    assert told(desk)[1][1].by_generation == desk.mirror().generation
+    assert desk.statuses() == ["delivered", "superseded", "none", "delivered"]
+    assert desk.told()[1].by_generation == desk.mirror().generation
 
 
 async def test_a_rejected_event_is_superseded_by_the_change_that_mends_it(desk: Rig) -> None:
     desk.wire.faults += [answered(400, "InvalidRecord")]
     desk.upload()
     await desk.relay_once()
-    assert statuses(desk) == ["rejected"]
+    assert desk.statuses() == ["rejected"]
     desk.edit(title="mended")
-    assert statuses(desk) == ["pending", "pending"]
+    assert desk.statuses() == ["pending", "pending"]
     await desk.relay_once()
-    assert statuses(desk) == ["superseded", "delivered"]
+    assert desk.statuses() == ["superseded", "delivered"]
 
 
 HELD = {"state": "held", "reason": "foreign_edit"}
