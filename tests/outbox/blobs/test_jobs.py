@@ -17,11 +17,21 @@ from outbox.mirror.parking import request_probe
 from outbox.mirror.tables import blob_job, mirror_target
 from outbox.pds.verdict import Kind, Verdict
 from tests.outbox.rigs.account_status import move, sign_in_at
-from tests.outbox.rigs.foreign_writes import delivered, events, sent
-from tests.outbox.rigs.relay_rig import ARTIST, Rig, answered
+from tests.outbox.rigs.foreign_writes import delivered, sent
+from tests.outbox.rigs.relay_rig import ARTIST, Rig, answered, meanwhile
 from tests.outbox.rigs.rows import lane_row
 from tests.outbox.rigs.stepwise_delivery import Send, delete
-from tests.outbox.rigs.uploads import blob_cid, claim_uploads, job, request_blob, uploaded_track
+from tests.outbox.rigs.uploads import (
+    blob_cid,
+    claim_uploads,
+    job,
+    migrated,
+    replace_audio,
+    request_blob,
+    requested,
+    track_of,
+    uploaded_track,
+)
 from tests.servers.databases import ON_SQLITE
 
 pytestmark = [pytest.mark.anyio, ON_SQLITE]
@@ -59,12 +69,7 @@ async def test_an_upload_that_finds_its_account_full_waits_until_its_owner_retri
 
 async def test_an_upload_with_a_login_that_was_renewed_meanwhile_parks_nothing(desk: Rig) -> None:
     track = await uploaded_track(desk)
-
-    async def signs_in_meanwhile(send: Any) -> httpx.Response:  # noqa: ARG001
-        desk.sign_in()
-        return httpx.Response(401, json={"error": "AuthMissing"})
-
-    desk.wire.faults += [signs_in_meanwhile]
+    desk.wire.faults += [meanwhile(desk.sign_in, answered(401, "AuthMissing"))]
     request_blob(desk)
     await desk.relay_once()
     assert blob_cid(desk, track) == track.audio.cid
@@ -73,16 +78,9 @@ async def test_an_upload_with_a_login_that_was_renewed_meanwhile_parks_nothing(d
 async def test_what_was_uploaded_to_a_host_that_the_account_has_left_is_not_named_at_the_new_one(
     desk: Rig,
 ) -> None:
-    track = await uploaded_track(desk)
-    request_blob(desk)
+    track = await requested(desk)
     new = move(desk)
-
-    async def signs_in_elsewhere(send: Any) -> httpx.Response:
-        reply = await send()
-        sign_in_at(desk, new)
-        return reply
-
-    desk.wire.faults += [signs_in_elsewhere]
+    during_upload(desk, lambda: sign_in_at(desk, new))
     await desk.relay_once()
     assert blob_cid(desk, track) == track.audio.cid
     assert sent(desk)[1:] == ["uploadBlob", "uploadBlob", "putRecord"]
@@ -93,8 +91,7 @@ async def test_what_was_uploaded_to_a_host_that_the_account_has_left_is_not_name
 async def test_an_account_that_signs_in_at_another_host_does_not_wait_for_an_upload_to_the_old_one(
     desk: Rig, found_by: str
 ) -> None:
-    await uploaded_track(desk)
-    request_blob(desk)
+    await requested(desk)
     [late] = claim_uploads(desk.database, "late")
     new = move(desk)
     if found_by == "probe":
@@ -112,8 +109,7 @@ async def test_an_account_that_signs_in_at_another_host_does_not_wait_for_an_upl
 async def test_an_upload_that_cannot_be_settled_is_repeated_with_growing_pauses(
     desk: Rig, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
 ) -> None:
-    track = await uploaded_track(desk)
-    request_blob(desk)
+    track = await requested(desk)
 
     def failing(*_: Any) -> Any:
         raise OSError("the disk is full")
@@ -141,9 +137,7 @@ async def test_a_retry_tries_a_waiting_upload_at_once(desk: Rig) -> None:
 
 
 async def test_a_request_that_returns_during_an_unneeded_upload_is_not_dropped(desk: Rig) -> None:
-    await uploaded_track(desk)
-    request_blob(desk)
-    await desk.relay_once()
+    await migrated(desk)
     with desk.database.write() as connection:
         connection.execute(update(blob_job).values(again=True))
         connection.execute(update(mirror_target).values(state="blob"))
@@ -171,7 +165,7 @@ async def test_an_upload_to_a_track_that_is_gated_meanwhile_is_named_by_no_recor
     await one.relay_once()
     assert (blob_cid(one, track), one.mirror().state) == (None, "delivered")
     assert one.pds.get_blob(one.did, track.audio.cid) is None
-    assert "BlobMigrated" not in events(one)
+    assert "BlobMigrated" not in one.types()
 
 
 async def test_an_upload_to_a_track_that_is_deleted_meanwhile_is_named_by_no_record(one: Rig) -> None:
@@ -180,7 +174,7 @@ async def test_an_upload_to_a_track_that_is_deleted_meanwhile_is_named_by_no_rec
     during_upload(one, lambda: delete(one))
     await one.relay_once()
     assert (one.remote(track), one.mirror().state) == (None, "delivered")
-    assert "BlobMigrated" not in events(one)
+    assert "BlobMigrated" not in one.types()
 
 
 async def test_an_upload_of_audio_that_is_replaced_meanwhile_is_made_again_with_the_new_audio(
@@ -188,16 +182,16 @@ async def test_an_upload_of_audio_that_is_replaced_meanwhile_is_made_again_with_
 ) -> None:
     track = await delivered(one)
     request_blob(one)
-    new = one.bytes.keep(b"new audio" * 400)
 
     def replace() -> None:
-        one.command(1, lambda track: track.replace_audio(new, at=one.clock()))
+        replace_audio(one)
         request_blob(one)
 
     during_upload(one, replace)
     await one.relay_once()
-    assert (blob_cid(one, track), one.mirror().state) == (new.cid, "delivered")
-    assert one.pds.get_blob(one.did, new.cid) == one.bytes.held[new.cid]
+    new = track_of(one).audio.cid
+    assert (blob_cid(one, track), one.mirror().state) == (new, "delivered")
+    assert one.pds.get_blob(one.did, new) == one.bytes.held[new]
 
 
 async def test_an_upload_whose_lease_was_lost_is_settled_by_the_next_holder_alone(one: Rig) -> None:
@@ -210,11 +204,11 @@ async def test_an_upload_whose_lease_was_lost_is_settled_by_the_next_holder_alon
 
     during_upload(one, somebody_else_takes_the_job)
     await one.relay_once()
-    assert "BlobMigrated" not in events(one)
+    assert "BlobMigrated" not in one.types()
     assert blob_cid(one, track) is None
     one.clock.advance(minutes=2)  # and the second one dies
     await one.relay_once()
-    assert events(one).count("BlobMigrated") == 1
+    assert one.types().count("BlobMigrated") == 1
     assert (blob_cid(one, track), one.mirror().state) == (track.audio.cid, "delivered")
 
 

@@ -16,9 +16,18 @@ from tests.dsl import COLLECTION
 from tests.fake_pds.signed_in_pds import SignedInPds
 from tests.media_samples import samples
 from tests.outbox.rigs.foreign_writes import delivered
-from tests.outbox.rigs.relay_rig import Rig, answered
+from tests.outbox.rigs.relay_rig import Rig, answered, meanwhile, page
 from tests.outbox.rigs.stepwise_delivery import StepwiseDelivery
-from tests.outbox.rigs.uploads import blob_cid, job, request_blob, track_of, uploaded_track
+from tests.outbox.rigs.uploads import (
+    blob_cid,
+    job,
+    migrated,
+    replace_audio,
+    request_blob,
+    requested,
+    track_of,
+    uploaded_track,
+)
 from tests.servers.databases import ON_SQLITE
 
 if TYPE_CHECKING:
@@ -29,8 +38,7 @@ OTHER_CID = "bafkreibm6jg3ux5qumhcn2b3flc3tyu6dmlb4xa7u5bf44yegnrjhc4yeq"
 
 
 async def test_audio_that_is_asked_for_comes_to_be_named_by_its_record(desk: Rig) -> None:
-    track = await uploaded_track(desk)
-    request_blob(desk)
+    track = await requested(desk)
     assert (desk.mirror().state, desk.mirror().reason) == ("pending", "blob")
     await desk.relay_once()
     assert blob_cid(desk, track) == track.audio.cid
@@ -40,19 +48,16 @@ async def test_audio_that_is_asked_for_comes_to_be_named_by_its_record(desk: Rig
 async def test_a_rejection_of_the_earlier_audio_does_not_end_the_upload_of_the_new_one(
     desk: Rig,
 ) -> None:
-    track = await uploaded_track(desk)
-    request_blob(desk)
-    new = desk.bytes.keep(b"new audio" * 400)
+    track = await requested(desk)
 
-    async def refuse(send: Any) -> httpx.Response:  # noqa: ARG001
-        desk.command(1, lambda track: track.replace_audio(new, at=desk.clock()))
+    def replace_it() -> None:
+        replace_audio(desk)
         request_blob(desk)
-        return httpx.Response(413, json={"error": "PayloadTooLarge"})
 
-    desk.wire.faults += [refuse]
+    desk.wire.faults += [meanwhile(replace_it, answered(413, "PayloadTooLarge"))]
     await desk.relay_once()
     assert track_of(desk).blob_failure is None
-    assert blob_cid(desk, track) == new.cid
+    assert blob_cid(desk, track) == track_of(desk).audio.cid != track.audio.cid
 
 
 @pytest.mark.parametrize(
@@ -73,11 +78,7 @@ async def test_a_reference_that_is_none_of_the_audio_is_not_taken(desk: Rig, odd
         "mimeType": "audio/mpeg",
         "size": track.audio.size,
     }
-
-    async def answers(send: Any) -> httpx.Response:  # noqa: ARG001
-        return httpx.Response(200, content=json.dumps({"blob": {**blob, **odd}}))
-
-    desk.wire.faults += [answers]
+    desk.wire.faults += [page(200, content=json.dumps({"blob": {**blob, **odd}}))]
     request_blob(desk)
     await desk.relay_once()
     assert "blob_mismatch" in (desk.mirror().blob_error or "")
@@ -88,8 +89,7 @@ async def test_a_reference_that_is_none_of_the_audio_is_not_taken(desk: Rig, odd
 
 
 async def test_only_what_a_blob_reference_is_is_kept_of_what_the_pds_returns(desk: Rig) -> None:
-    track = await uploaded_track(desk)
-    request_blob(desk)
+    track = await requested(desk)
 
     async def adding(send: Any) -> httpx.Response:
         return httpx.Response(200, json={"blob": {**(await send()).json()["blob"], "junk": "x" * 5000}})
@@ -101,14 +101,9 @@ async def test_only_what_a_blob_reference_is_is_kept_of_what_the_pds_returns(des
 
 
 async def test_an_upload_that_a_pds_stores_wrongly_each_time_backs_off(desk: Rig) -> None:
-    await uploaded_track(desk)
-
-    async def nothing(send: Any) -> httpx.Response:  # noqa: ARG001
-        empty = {"$type": "blob", "ref": {"$link": "x"}, "mimeType": "audio/mpeg", "size": 0}
-        return httpx.Response(200, json={"blob": empty})
-
-    request_blob(desk)
-    desk.wire.faults += [nothing] * 1000
+    await requested(desk)
+    empty = {"$type": "blob", "ref": {"$link": "x"}, "mimeType": "audio/mpeg", "size": 0}
+    desk.wire.faults += [page(200, json={"blob": empty})] * 1000
     for _ in range(12 * 3):
         await desk.relay_once()
         desk.clock.advance(minutes=20)
@@ -116,8 +111,7 @@ async def test_an_upload_that_a_pds_stores_wrongly_each_time_backs_off(desk: Rig
 
 
 async def test_an_upload_that_stalls_frees_its_worker(desk: Rig, monkeypatch: pytest.MonkeyPatch) -> None:
-    track = await uploaded_track(desk)
-    request_blob(desk)
+    track = await requested(desk)
 
     async def swallow(send: Any) -> httpx.Response:  # noqa: ARG001
         await asyncio.Event().wait()
@@ -145,8 +139,7 @@ async def test_audio_missing_in_storage_ends_the_upload_with_its_reason(desk: Ri
 async def test_a_storage_that_fails_for_a_moment_delays_the_upload_and_no_more(
     desk: Rig, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    track = await uploaded_track(desk)
-    request_blob(desk)
+    track = await requested(desk)
 
     def away(_cid: str) -> None:
         raise ConnectionError
@@ -176,9 +169,7 @@ async def test_audio_over_the_limit_is_not_sent(desk: Rig, limit: int | None) ->
 
 
 async def test_a_pds_that_drops_every_blob_at_once_is_not_sent_it_again_and_again(desk: Rig) -> None:
-    await uploaded_track(desk)
-    request_blob(desk)
-    await desk.relay_once()
+    await migrated(desk)
     desk.pds.delete_record(desk.did, "fm.plyr.track", track_of(desk).rkey)
     assert isinstance(desk.pds, SignedInPds)
     blobs = desk.pds.repo(desk.did).blobs
@@ -211,9 +202,7 @@ async def test_audio_that_replaces_a_lost_blob_is_uploaded_only_if_its_owner_req
     desk: Rig, meanwhile: bool
 ) -> None:
     """`meanwhile`: replaced while the put that names the lost blob is in flight."""
-    track = await uploaded_track(desk)
-    request_blob(desk)
-    await desk.relay_once()
+    track = await migrated(desk)
     desk.wire.faults += [answered(400, "BlobNotFound")]
     desk.edit(title="unsent")
     delivery = StepwiseDelivery(desk)
@@ -221,8 +210,7 @@ async def test_audio_that_replaces_a_lost_blob_is_uploaded_only_if_its_owner_req
     if not meanwhile:
         delivery.settle()
         assert job(desk).again
-    new = desk.bytes.keep(b"new audio" * 400)
-    desk.command(1, lambda track: track.replace_audio(new, at=desk.clock()))
+    new = replace_audio(desk)
     if meanwhile:
         delivery.settle()
     desk.wire.sent.clear()
@@ -237,13 +225,11 @@ async def test_audio_that_replaces_a_lost_blob_is_uploaded_only_if_its_owner_req
 
 
 async def test_new_audio_does_not_wait_for_the_pause_of_the_audio_before(desk: Rig) -> None:
-    track = await uploaded_track(desk)
-    request_blob(desk)
+    track = await requested(desk)
     desk.wire.faults += [answered(500, "InternalServerError")]
     await desk.relay_once()
     assert job(desk).attempts == 1
-    new = desk.bytes.keep(b"new audio" * 400)
-    desk.command(1, lambda track: track.replace_audio(new, at=desk.clock()))
+    new = replace_audio(desk)
     request_blob(desk)
     await desk.relay_once()
     assert blob_cid(desk, track) == new.cid
@@ -254,8 +240,7 @@ async def test_a_pds_that_takes_each_upload_and_never_finds_the_blob_is_sent_it_
     desk: Rig, types: list[str]
 ) -> None:
     """`types`: what it calls the audio in turn, each time in another reference."""
-    await uploaded_track(desk)
-    request_blob(desk)
+    await requested(desk)
     assert isinstance(desk.pds, SignedInPds)
     as_it_is = desk.pds.answer
     uploads: list[datetime] = []
@@ -285,9 +270,7 @@ async def test_a_pds_that_takes_each_upload_and_never_finds_the_blob_is_sent_it_
 
 
 async def test_a_record_waits_for_its_blob_until_a_change_makes_it_need_none(desk: Rig) -> None:
-    track = await uploaded_track(desk)
-    request_blob(desk)
-    await desk.relay_once()
+    track = await migrated(desk)
     desk.wire.faults += [answered(400, "BlobNotFound"), answered(503, "Busy")]
     desk.edit(title="waits")
     await desk.relay_once()
@@ -304,9 +287,7 @@ async def test_a_record_waits_for_its_blob_until_a_change_makes_it_need_none(des
 
 
 async def test_a_blob_that_can_never_be_uploaded_again_rejects_its_record_until_it_changes(desk: Rig) -> None:
-    await uploaded_track(desk)
-    request_blob(desk)
-    await desk.relay_once()
+    await migrated(desk)
     desk.wire.faults += [answered(400, "BlobNotFound")]
     held = dict(desk.bytes.held)
     desk.bytes.held.clear()
@@ -321,9 +302,7 @@ async def test_a_blob_that_can_never_be_uploaded_again_rejects_its_record_until_
 
 
 async def test_an_edit_reaches_a_pds_that_has_lost_the_audio_and_does_not_want_it_again(desk: Rig) -> None:
-    track = await uploaded_track(desk)
-    request_blob(desk)
-    await desk.relay_once()
+    track = await migrated(desk)
     desk.pds.blob_limit = 100  # type: ignore[union-attr]
     desk.wire.faults += [answered(400, "BlobNotFound")]
 
@@ -372,9 +351,7 @@ async def test_audio_that_a_pds_calls_video_for_its_container_is_named_as_it_say
 
 
 async def test_a_record_comes_back_to_a_pds_that_does_not_want_its_audio_again(one: Rig) -> None:
-    track = await uploaded_track(one)
-    request_blob(one)
-    await one.relay_once()
+    track = await migrated(one)
     one.pds.delete_record(one.did, COLLECTION, track.rkey)
 
     said = []
