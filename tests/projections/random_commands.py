@@ -1,6 +1,7 @@
 """Commands by unit of work, as Hypothesis draws them, and how one unit is done."""
 
 from collections.abc import Callable
+from itertools import count
 
 from hypothesis import strategies as st
 
@@ -10,7 +11,7 @@ from aggregates.values import Downloads, SupportGate
 from eventstore.event_log import EventLog
 from eventstore.unit_of_work import UnitOfWork
 from tests.dsl import ALICE, Step, some_artwork, some_audio, some_blob, some_feature, some_time
-from tests.projections.track_log import ENVELOPE
+from tests.projections.track_log import ENVELOPE, upload
 
 TEXT = st.text(st.characters(exclude_characters="\0", exclude_categories=["Cs"]), min_size=1, max_size=5)
 METADATA_CHANGES = st.fixed_dictionaries(
@@ -25,6 +26,7 @@ METADATA_CHANGES = st.fixed_dictionaries(
     },
 )
 NUMBERS = st.integers(1, 3)
+IDS = count(1)
 
 
 def _at(make: Callable[..., Step], *arguments: st.SearchStrategy[object]) -> st.SearchStrategy[Step]:
@@ -70,3 +72,13 @@ def command(log: EventLog, track_id: int, steps: list[Step]) -> None:
         unit.save(track)
 
     log.transact(ALICE, ENVELOPE, work)
+
+
+def tell(log: EventLog, units: list[tuple[int, list[Step]]]) -> list[int]:
+    """Two tracks, and what is done to them; return their ids."""
+    ids = [next(IDS), next(IDS)]
+    for track_id in ids:
+        upload(log, track_id, audio=some_audio(1000 * track_id + 1))
+    for index, steps in units:
+        command(log, ids[index], steps)
+    return ids

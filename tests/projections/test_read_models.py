@@ -2,7 +2,6 @@
 
 import os
 from datetime import datetime
-from itertools import count
 
 from hypothesis import given, settings
 from hypothesis import strategies as st
@@ -17,11 +16,10 @@ from projections.rebuild.rebuild import differences, rebuild
 from projections.tracks.queries import track_by_id
 from projections.tracks.table import TrackView, track_tags
 from service.schema.tables import READ_MODELS
-from tests.dsl import Step, some_audio
-from tests.projections.random_commands import UNITS, command
-from tests.projections.track_log import live_rows, upload
+from tests.dsl import Step
+from tests.projections.random_commands import UNITS, tell
+from tests.projections.track_log import live_rows
 
-IDS = count(1)
 EXAMPLES = 100 if os.environ.get("TEST_DEEP") else 10
 
 
@@ -31,12 +29,7 @@ def test_after_any_commands_the_rows_are_the_fold(
     log: EventLog, units: list[tuple[int, list[Step]]], page: int
 ) -> None:
     clear(log)  # a rebuild would take longer with each example
-    ids = [next(IDS), next(IDS)]
-    for track_id in ids:
-        upload(log, track_id, audio=some_audio(1000 * track_id + 1))
-    for index, steps in units:
-        command(log, ids[index], steps)
-    for track_id in ids:
+    for track_id in tell(log, units):
         rows_are_the_fold(log, track_id)
     rows = live_rows(log)
     clear_rows(log)

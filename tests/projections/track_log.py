@@ -1,15 +1,14 @@
 """Record tracks in a log, and look at what the read models made of them."""
 
-from collections.abc import Sequence
+from collections.abc import Iterable
 from typing import Any
 
-from sqlalchemy import select
+from sqlalchemy import Table, select
 
 from aggregates.track import Track
 from eventstore.change import Envelope
 from eventstore.database import Database
 from eventstore.event_log import EventLog
-from eventstore.projection import Projection
 from eventstore.schema import projection_state, stored_event
 from eventstore.streams.snapshots import aggregate_snapshot
 from eventstore.unit_of_work import UnitOfWork
@@ -20,8 +19,8 @@ ENVELOPE = Envelope(actor=ALICE, via="test", request_id="r-1")
 Rows = dict[str, list[dict[str, Any]]]
 
 
-def create_tables(database: Database, projections: Sequence[Projection] = READ_MODELS) -> None:
-    ours = [each.live for projection in projections for each in projection.tables]
+def create_tables(database: Database) -> None:
+    ours = [each.live for projection in READ_MODELS for each in projection.tables]
     of_log = [stored_event, projection_state, aggregate_snapshot]
     stored_event.metadata.create_all(database.engine, tables=[*of_log, *ours])
 
@@ -49,9 +48,13 @@ def change(
     return log.transact(did, envelope, work)
 
 
-def live_rows(log: EventLog, projections: Sequence[Projection] = READ_MODELS) -> Rows:
-    """All rows of the read models, in the order of their keys, read in one snapshot."""
-    tables = [each.live for projection in projections for each in projection.tables]
+def live_rows(log: EventLog) -> Rows:
+    """All rows of the read models."""
+    return rows_of(log, [each.live for projection in READ_MODELS for each in projection.tables])
+
+
+def rows_of(log: EventLog, tables: Iterable[Table]) -> Rows:
+    """In the order of their keys, read in one snapshot."""
     with log.database.read() as connection:
         return {
             table.name: [

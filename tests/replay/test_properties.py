@@ -11,7 +11,7 @@ from unittest.mock import patch
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from sqlalchemy import delete, select, text
+from sqlalchemy import delete, text
 
 from eventstore.database import Database
 from eventstore.event_log import EventLog
@@ -22,9 +22,9 @@ from projections.rebuild.difference import subjects_that_differ
 from projections.rebuild.rebuild import differences, rebuild
 from replay.dump import export, import_dump
 from service.schema.tables import READ_MODELS
-from tests.dsl import ALICE, some_audio
-from tests.projections.random_commands import UNITS, command
-from tests.projections.track_log import ENVELOPE, upload
+from tests.dsl import ALICE
+from tests.projections.random_commands import UNITS, command, tell
+from tests.projections.track_log import ENVELOPE, rows_of
 
 PROJECTIONS = (*READ_MODELS, MirrorTargets())
 LIVE = [table.live for projection in PROJECTIONS for table in projection.tables]
@@ -35,7 +35,6 @@ DIRECTIONS = [
     pytest.param(("migrated_sqlite", "elsewhere_postgres"), marks=pytest.mark.postgres),
     pytest.param(("migrated_postgres", "elsewhere_sqlite"), marks=pytest.mark.postgres),
 ]
-IDS = count(1)
 some_examples = settings(
     max_examples=200 if os.environ.get("TEST_DEEP") else 6,
 )
@@ -68,26 +67,6 @@ def emptied(log: EventLog) -> None:
             connection.execute(text("delete from sqlite_sequence"))
 
 
-def tell(log: EventLog, units: Any) -> list[int]:
-    """Two tracks, and what is done to them; return their ids."""
-    ids = [next(IDS), next(IDS)]
-    for track_id in ids:
-        upload(log, track_id, audio=some_audio(1000 * track_id + 1))
-    for index, steps in units:
-        command(log, ids[index], steps)
-    return ids
-
-
-def rows(log: EventLog, tables: Any) -> dict[str, list[Any]]:
-    with log.database.read() as connection:
-        return {
-            table.name: [
-                dict(row) for row in connection.execute(select(table).order_by(*table.primary_key)).mappings()
-            ]
-            for table in tables
-        }
-
-
 @some_examples
 @given(units=UNITS)
 def test_an_import_of_an_export_is_the_log_with_all_that_was_made_from_it(
@@ -100,7 +79,7 @@ def test_an_import_of_an_export_is_the_log_with_all_that_was_made_from_it(
     export(one.database, tmp_path / "dump", schema="1", lines=lambda _: None)
     import_dump(other, tmp_path / "dump", schema="1", lines=lambda _: None, progress=lambda *_: None)
     kept = [stored_event, *LIVE]
-    assert rows(other, kept) == rows(one, kept)
+    assert rows_of(other, kept) == rows_of(one, kept)
     export(other.database, tmp_path / "again", schema="1", lines=lambda _: None)
     assert (tmp_path / "again").read_bytes().splitlines()[1:-1] == (
         tmp_path / "dump"
@@ -123,7 +102,7 @@ def test_a_rebuild_that_is_cut_off_anywhere_changes_nothing_and_the_next_one_hea
 ) -> None:
     emptied(log)
     tell(log, units)
-    whole = rows(log, LIVE)
+    whole = rows_of(log, LIVE)
     damaged = [table.live for projection in chosen for table in projection.tables]
     with log.database.write() as connection:
         for table in reversed(damaged):
@@ -134,13 +113,13 @@ def test_a_rebuild_that_is_cut_off_anywhere_changes_nothing_and_the_next_one_hea
         if next(steps) == at:
             raise CutOffError
 
-    lost = rows(log, LIVE)
+    lost = rows_of(log, LIVE)
     try:
         rebuild(log, chosen, page=page, progress=cut_off)
     except CutOffError:
-        assert rows(log, LIVE) == lost
+        assert rows_of(log, LIVE) == lost
         rebuild(log, chosen, page=page)
-    assert rows(log, LIVE) == whole
+    assert rows_of(log, LIVE) == whole
 
 
 @some_examples
