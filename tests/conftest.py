@@ -10,6 +10,7 @@ import hypothesis
 import pytest
 from httpx._transports import default as httpx_transports
 
+from service.config.settings import PREFIX
 from tests.servers.memory import memory_folder
 
 if (folder := memory_folder()) is not None:
@@ -62,6 +63,12 @@ def pytest_collection_modifyitems(config, items):
             ordered += [item for item in items if item.path in here]
         ordered += islice(others, max(0, until - len(ordered)))
     items[:] = [*ordered, *others]
+
+
+@pytest.fixture(autouse=True)
+def _bare_environment(monkeypatch):
+    for name in [name for name in os.environ if name.startswith(PREFIX)]:
+        monkeypatch.delenv(name)
 
 
 @pytest.fixture

@@ -2,14 +2,13 @@
 
 import asyncio
 import json
-import os
 from functools import cache, partial
 
 import pytest
 
 from api.document import DocumentedApp
 from identity.accounts.credentials import Scope
-from service.config.settings import PREFIX, Settings
+from service.config.settings import Settings
 from service.wiring import bootstrap
 from tests import remarks
 from tests.api.client import TestClient
@@ -39,8 +38,6 @@ def documented(app):
 
 @pytest.fixture
 def world(tmp_path, migrated_url, monkeypatch):
-    for name in [name for name in os.environ if name.startswith(PREFIX)]:
-        monkeypatch.delenv(name)
     monkeypatch.setattr(bootstrap, "record_kinds", remarks.record_kinds)
     data = tmp_path / "data"
     own = {"data": data, "database_url": migrated_url, "media": f"disk:{data}/media"}

@@ -18,8 +18,7 @@ class NoSignIn:
     def attempted(self, *_):
         return None
 
-    async def finish(self, *_, **__):
-        raise UnknownIdentityError
+    finish = start
 
 
 def without_sign_in(world):

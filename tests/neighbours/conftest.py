@@ -3,17 +3,19 @@
 import asyncio
 import os
 import threading
-from collections.abc import AsyncIterator
 from datetime import UTC, datetime, timedelta
 
 import pytest
 
-from service.config.settings import PREFIX, Settings
+from service.config.settings import Settings
+from tests.api.conftest import alice, bob
 from tests.api.world import World
-from tests.outbox.rigs.relay_rig import Rig, memory_rig_on
+from tests.outbox.conftest import desk as rig
 from tests.servers.databases import KINDS
 from tests.simulation.memory_database import memory_database
 from tests.simulation.virtual_time import VirtualLoop
+
+__all__ = ["alice", "bob", "rig"]
 
 
 @pytest.fixture(params=KINDS if os.environ.get("TEST_DEEP") else KINDS[:1])
@@ -22,28 +24,10 @@ def migrated_url(request):
 
 
 @pytest.fixture
-async def rig(migrated_url) -> AsyncIterator[Rig]:
-    async with memory_rig_on(migrated_url) as made:
-        yield made
-
-
-@pytest.fixture
-def world(tmp_path, migrated_url, monkeypatch):
-    for name in [name for name in os.environ if name.startswith(PREFIX)]:
-        monkeypatch.delenv(name)
+def world(tmp_path, migrated_url):
     made = World(Settings(data=tmp_path / "data", database_url=migrated_url, rate_limits=False))
     yield made
     asyncio.run(made.made.close())
-
-
-@pytest.fixture
-def alice(world):
-    return world.sign_in("alice")
-
-
-@pytest.fixture
-def bob(world):
-    return world.sign_in("bob")
 
 
 @pytest.fixture

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from service.config.settings import PREFIX, Settings
+from service.config.settings import Settings
 from tests.api.world import World
 from tests.outbox.conftest import rig
 from tests.outbox.rigs.kinds import each
@@ -18,9 +18,7 @@ ELSEWHERE = [pytest.param("another kind", marks=pytest.mark.postgres), "the same
 
 
 @pytest.fixture
-def world(tmp_path: Path, migrated_url: str, monkeypatch: pytest.MonkeyPatch) -> Iterator[World]:
-    for name in [name for name in os.environ if name.startswith(PREFIX)]:
-        monkeypatch.delenv(name)
+def world(tmp_path: Path, migrated_url: str) -> Iterator[World]:
     made = World(Settings(data=tmp_path / "data", database_url=migrated_url))
     yield made
     asyncio.run(made.made.close())

@@ -2,7 +2,6 @@
 
 import asyncio
 import io
-import os
 from collections.abc import Iterator
 from datetime import timedelta
 from pathlib import Path
@@ -14,7 +13,7 @@ from sqlalchemy import delete
 
 from identity.resolution.address_policy import AddressPolicy
 from replay.media import MediaFinding, MediaKind, MediaRepair, check_media
-from service.config.settings import PREFIX, Settings
+from service.config.settings import Settings
 from storage.cid import cid_of
 from storage.media import Media, media
 from storage.store import MediaStore
@@ -34,11 +33,7 @@ PLACES = [
 
 
 @pytest.fixture(params=PLACES, ids="-".join)
-def stored(
-    request: pytest.FixtureRequest, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> Iterator[World]:
-    for name in [name for name in os.environ if name.startswith(PREFIX)]:
-        monkeypatch.delenv(name)
+def stored(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[World]:
     place, database = request.param
     settings: dict[str, Any] = {"data": tmp_path / "data", "database_url": request.getfixturevalue(database)}
     if place == "s3":

@@ -1,7 +1,6 @@
 """Settings for one test, and a container built from them."""
 
 import asyncio
-import os
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -9,16 +8,9 @@ import pytest
 
 from aggregates.track import Track
 from eventstore.change import Envelope
-from service.config.settings import PREFIX, Settings
+from service.config.settings import Settings
 from service.wiring.bootstrap import Container, build
 from tests.dsl import a_track, some_time
-
-
-@pytest.fixture(autouse=True)
-def _bare_environment(monkeypatch: pytest.MonkeyPatch) -> None:
-    for name in list(os.environ):
-        if name.startswith(PREFIX):
-            monkeypatch.delenv(name)
 
 
 @pytest.fixture

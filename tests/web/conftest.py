@@ -44,5 +44,11 @@ def studio(sign_in, alice):
 
 
 @pytest.fixture
+def here(track):
+    """The page of the track of a module."""
+    return f"/studio/tracks/{track['id']}"
+
+
+@pytest.fixture
 def admin(world, sign_in):
     return sign_in(world.sign_in("admin", lane=False, scope=Scope.ADMIN, expires_in=timedelta(hours=1)))

@@ -1,7 +1,9 @@
 """Idempotency-Key: the same request twice is one command."""
 
 import asyncio
+from contextlib import asynccontextmanager
 from datetime import timedelta
+from functools import partial
 
 import pytest
 from sqlalchemy import insert, select, update
@@ -141,42 +143,40 @@ def slowly_resolved(world):
     return resolving, go_on
 
 
-@pytest.mark.anyio
-async def test_another_process_is_told_to_come_again_before_it_takes_the_body(world, alice):
-    """Two applications share nothing but the database."""
+@asynccontextmanager
+async def slow_edit(world, alice):
+    """Of two applications, which share nothing but the database, the first edits a track until it may go on."""
     one = world.async_client(alice)
     world.serve()
     two = world.async_client(alice)
     async with one, two:
         track = await uploaded(one)
         resolving, go_on = slowly_resolved(world)
-        path, fields = f"/tracks/{track['id']}", {"features": ["bob.test"]}
-        first = asyncio.create_task(one.patch(path, json=fields, headers=KEY))
+        edit = partial(two.patch, f"/tracks/{track['id']}", json={"features": ["bob.test"]}, headers=KEY)
+        first = asyncio.create_task(one.patch(*edit.args, **edit.keywords))
         await resolving.wait()
-        told = await two.patch(path, content=b"{", headers={**KEY, "Content-Type": "application/json"})
+        yield track, first, go_on, edit
+
+
+@pytest.mark.anyio
+async def test_another_process_is_told_to_come_again_before_it_takes_the_body(world, alice):
+    async with slow_edit(world, alice) as (_, first, go_on, edit):
+        told = await edit(json=None, content=b"{", headers={**KEY, "Content-Type": "application/json"})
         assert (refusal(told), told.headers["retry-after"]) == ((409, "in_progress"), "1")
         go_on.set()
         done = (await first).json()
-        assert (await two.patch(path, json=fields, headers=KEY)).json() == done
+        assert (await edit()).json() == done
         assert running(world) == []
 
 
 @pytest.mark.anyio
 async def test_of_two_processes_that_run_all_the_same_the_second_gives_the_answer_of_the_first(world, alice):
     """The lease of the first is over: it was stopped for so long."""
-    one = world.async_client(alice)
-    world.serve()
-    two = world.async_client(alice)
-    async with one, two:
-        track = await uploaded(one)
-        resolving, go_on = slowly_resolved(world)
-        path, fields = f"/tracks/{track['id']}", {"features": ["bob.test"]}
-        first = asyncio.create_task(one.patch(path, json=fields, headers=KEY))
-        await resolving.wait()
+    async with slow_edit(world, alice) as (track, first, go_on, edit):
         with world.database.write() as connection:
             connection.execute(update(running_request).values(lease_until=world.database.now(connection)))
         (of_the_first,) = running(world)
-        second = asyncio.create_task(two.patch(path, json=fields, headers=KEY))
+        second = asyncio.create_task(edit())
         await until(lambda: [each.run for each in running(world)] != [of_the_first.run])
         go_on.set()
         assert (await first).json() == (await second).json()

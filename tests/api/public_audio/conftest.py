@@ -1,19 +1,16 @@
 """A service with S3_PUBLIC_URL, on a real S3 API."""
 
 import asyncio
-import os
 
 import pytest
 
-from service.config.settings import PREFIX, Settings
+from service.config.settings import Settings
 from tests.api.public_audio.copies import CDN, Public
 from tests.api.world import World, did_of
 
 
 @pytest.fixture
-def world(tmp_path, migrated_url, monkeypatch, s3_endpoint, s3_bucket):
-    for name in [name for name in os.environ if name.startswith(PREFIX)]:
-        monkeypatch.delenv(name)
+def world(tmp_path, migrated_url, s3_endpoint, s3_bucket):
     made = World(
         Settings(
             data=tmp_path / "data",

@@ -24,11 +24,6 @@ def track(world, client, alice):
     return track
 
 
-@pytest.fixture
-def here(track):
-    return f"/studio/tracks/{track['id']}"
-
-
 def now(client, person, track):
     return client.get(f"/tracks/{track['id']}", headers={**person.headers, "Accept": "*/*"}).json()
 

@@ -25,11 +25,6 @@ def conflict(world, client, alice):
 
 
 @pytest.fixture
-def here(track):
-    return f"/studio/tracks/{track['id']}"
-
-
-@pytest.fixture
 def now(client, alice, track):
     headers = {**alice.headers, "Accept": "*/*"}
     return lambda: client.get(f"/tracks/{track['id']}", headers=headers).json()
