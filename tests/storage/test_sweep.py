@@ -3,6 +3,7 @@ import logging
 import threading
 from collections.abc import Callable, Iterator
 from datetime import UTC, datetime, timedelta
+from unittest.mock import Mock
 
 import pytest
 from sqlalchemy import select, text
@@ -185,12 +186,9 @@ def test_bytes_that_cannot_be_deleted_are_tried_again_and_hold_up_no_others(
 def test_the_sweep_deletes_nothing_if_the_references_cannot_be_read(
     storage: Media, memory: MemoryStore
 ) -> None:
-    def fail() -> None:
-        raise ConnectionError
-
     add(storage)
     with pytest.raises(ConnectionError):
-        sweep(storage, Names(fail), NOW)
+        sweep(storage, Names(Mock(side_effect=ConnectionError)), NOW)
     assert len(memory.copies) == 1
     name(storage, CID)
 

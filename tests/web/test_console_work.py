@@ -2,6 +2,7 @@
 
 import re
 from datetime import timedelta
+from unittest.mock import Mock
 
 import pytest
 from sqlalchemy import insert, update
@@ -94,10 +95,7 @@ def row_with(page, text):
 def test_work_that_fails_is_named_first_with_its_reason_and_its_progress_shown(world, admin):
     database = world.database
 
-    def fail(_container):
-        raise OSError("no space left")
-
-    run_if_due(world.made, PeriodicJob("sweep_media", HOUR, fail))
+    run_if_due(world.made, PeriodicJob("sweep_media", HOUR, Mock(side_effect=OSError("no space left"))))
     for name in ("one", "two"):
         with database.write() as connection:
             asked = Envelope(did_of(name), Via.BROWSER, name)
@@ -128,11 +126,8 @@ def test_work_that_fails_is_named_first_with_its_reason_and_its_progress_shown(w
 def test_a_rebuild_is_shown_with_its_progress_and_when_it_stands_still(world, admin, alice):
     upload(admin, alice)
 
-    def cut_off(_position, _until):
-        raise KeyboardInterrupt
-
     with pytest.raises(KeyboardInterrupt):
-        rebuild(world.log, world.log.projections[:1], page=1, progress=cut_off)
+        rebuild(world.log, world.log.projections[:1], page=1, progress=Mock(side_effect=KeyboardInterrupt))
     text = admin.get("/ops/work").text
     assert "A rebuild is going on" in text
     assert 'value="1" aria-label="Events that were replayed"' in text

@@ -2,6 +2,7 @@
 
 import threading
 from datetime import UTC, datetime
+from unittest.mock import Mock
 
 import pytest
 from sqlalchemy import update
@@ -53,11 +54,8 @@ def test_a_token_that_has_ended_makes_nothing_public_even_for_a_moment(world, cl
 def test_a_copy_goes_when_its_command_fails_in_the_unit(client, alice, public, publisher, monkeypatch):
     track = upload(client, alice, support_gate={"type": "any"})
 
-    def fail(*_args, **_fields):
-        raise StoreUnavailableError("in the unit")
-
     with monkeypatch.context() as broken:
-        broken.setattr(Track, "set_support_gate", fail)
+        broken.setattr(Track, "set_support_gate", Mock(side_effect=StoreUnavailableError("in the unit")))
         answer = client.patch(f"/tracks/{track['id']}", data={"support_gate": ""}, headers=alice.headers)
     assert answer.status_code == 503
     run_due(publisher)
@@ -71,12 +69,9 @@ def test_a_store_that_is_away_refuses_to_ungate_and_does_not_refuse_to_gate(
     track, other = upload(client, alice, support_gate={"type": "any"}), upload(client, alice, seed=2)
     run_due(publisher)
 
-    def away(*_args):
-        raise StoreUnavailableError("away")
-
     with monkeypatch.context() as broken:
         for operation in ("publish", "unpublish"):
-            broken.setattr(world.made.media.store, operation, away)
+            broken.setattr(world.made.media.store, operation, Mock(side_effect=StoreUnavailableError("away")))
         answer = client.patch(f"/tracks/{track['id']}", data={"support_gate": ""}, headers=alice.headers)
         assert (answer.status_code, refusal(answer)[1]) == (503, REPLIES[StoreUnavailableError].code)
         assert world.events(track["id"]) == ["Created"]

@@ -4,6 +4,7 @@ import asyncio
 import base64
 import json
 from datetime import timedelta
+from unittest.mock import Mock
 
 import httpx
 import pytest
@@ -47,11 +48,8 @@ def signed(database, cipher, hooks, pds, admins):
 
 
 def test_a_sign_in_and_its_event_commit_together(signed, database, hooks, pds_account, monkeypatch):
-    def broken(*_args, **_fields):
-        raise ZeroDivisionError
-
     with monkeypatch.context() as patched:
-        patched.setattr(Account, "sign_in", broken)
+        patched.setattr(Account, "sign_in", Mock(side_effect=ZeroDivisionError))
         with pytest.raises(ZeroDivisionError):
             signed.sign_in_by_password(pds_account.did, pds_account.app_password)
     with database.read() as connection:

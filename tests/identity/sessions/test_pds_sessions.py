@@ -5,6 +5,7 @@ import contextlib
 import logging
 import sqlite3
 from datetime import timedelta
+from unittest.mock import Mock
 
 import httpx
 import pytest
@@ -304,10 +305,7 @@ def test_a_process_that_ends_waits_only_so_long_for_the_database_and_logs_lost_t
 
 
 def test_a_permanent_error_is_not_retried(sessions, tried):
-    def broken(*_):
-        raise ZeroDivisionError
-
-    sessions._rows.store = broken  # noqa: SLF001
+    sessions._rows.store = Mock(side_effect=ZeroDivisionError)  # noqa: SLF001
     with pytest.raises(ZeroDivisionError):
         asyncio.run(sessions.refresh(DID, 1))
     assert tried() == 0

@@ -3,7 +3,7 @@
 import logging
 from collections.abc import Callable
 from datetime import timedelta
-from typing import Any
+from unittest.mock import Mock
 
 import httpx
 import pytest
@@ -111,11 +111,8 @@ async def test_an_upload_that_cannot_be_settled_is_repeated_with_growing_pauses(
 ) -> None:
     track = await requested(desk)
 
-    def failing(*_: Any) -> Any:
-        raise OSError("the disk is full")
-
     with monkeypatch.context() as patched, caplog.at_level(logging.CRITICAL):
-        patched.setattr(desk.log, "transact", failing)
+        patched.setattr(desk.log, "transact", Mock(side_effect=OSError("the disk is full")))
         for _ in range(60):
             await desk.relay_once()
             desk.clock.advance(minutes=1)

@@ -5,6 +5,7 @@ import json
 from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
+from unittest.mock import Mock
 
 import httpx
 import pytest
@@ -141,11 +142,8 @@ async def test_a_storage_that_fails_for_a_moment_delays_the_upload_and_no_more(
 ) -> None:
     track = await requested(desk)
 
-    def away(_cid: str) -> None:
-        raise ConnectionError
-
     with monkeypatch.context() as patched:
-        patched.setattr(desk.bytes, "read", away)
+        patched.setattr(desk.bytes, "read", Mock(side_effect=ConnectionError))
         await desk.relay_once()
     assert "ConnectionError" in (desk.mirror().blob_error or "")
     desk.clock.advance(seconds=5)

@@ -1,6 +1,7 @@
 """What operators do to many at once: what it changes, that it is counted first, and that it stays written down."""
 
 from typing import Any
+from unittest.mock import Mock
 
 import pytest
 from sqlalchemy import select
@@ -145,10 +146,7 @@ async def test_each_part_of_a_large_redrive_is_written_down_with_it(
 async def test_nothing_is_done_that_the_log_does_not_say(desk: Rig, monkeypatch: pytest.MonkeyPatch) -> None:
     await rejected(desk, 1)
 
-    def broken(*_args: object, **_fields: object) -> None:
-        raise ZeroDivisionError
-
-    monkeypatch.setattr(Account, "record_operator_action", broken)
+    monkeypatch.setattr(Account, "record_operator_action", Mock(side_effect=ZeroDivisionError))
     for action in (Action.REDRIVE, Action.PAUSE):
         with pytest.raises(ZeroDivisionError):
             perform(desk.log, action, Selector(did=desk.did), OPERATOR)

@@ -2,6 +2,7 @@
 
 from datetime import timedelta
 from typing import Any
+from unittest.mock import AsyncMock
 
 import pytest
 
@@ -151,11 +152,8 @@ async def test_without_the_directory_the_known_host_is_asked(desk: Rig) -> None:
 async def test_a_probe_that_breaks_down_is_another_unanswered_one(
     desk: Rig, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    async def broken(_did: str) -> str:
-        raise ZeroDivisionError
-
     await parked(desk, "deactivated")
-    monkeypatch.setattr(desk.directory, "host_of", broken)
+    monkeypatch.setattr(desk.directory, "host_of", AsyncMock(side_effect=ZeroDivisionError))
     await after(desk, FIRST_PROBE_PAUSE)
     lane = lane_row(desk.database, desk.did)
     assert (lane.state, lane.lease_owner) == ("account_inactive", None)

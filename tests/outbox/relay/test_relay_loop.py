@@ -7,6 +7,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from datetime import timedelta
 from typing import Any
+from unittest.mock import AsyncMock, Mock
 
 import httpx
 import pytest
@@ -61,10 +62,7 @@ async def test_a_record_that_this_code_cannot_read_stops_only_itself(desk: Rig) 
 
 
 async def test_a_record_whose_sending_raises_stops_only_itself(desk: Rig) -> None:
-    async def broken(send: Any) -> httpx.Response:  # noqa: ARG001
-        raise ZeroDivisionError
-
-    desk.wire.faults += [broken]
+    desk.wire.faults += [AsyncMock(side_effect=ZeroDivisionError)]
     desk.upload(1)
     desk.upload(2)
 
@@ -79,12 +77,9 @@ async def test_a_record_whose_sending_raises_stops_only_itself(desk: Rig) -> Non
 async def test_a_lane_run_that_fails_releases_its_lane_for_a_little_later(
     desk: Rig, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    def busy(*_: object) -> None:
-        raise LogBusyError
-
     desk.upload()
     with monkeypatch.context() as patched:
-        patched.setattr("outbox.relay.relay.settle", busy)
+        patched.setattr("outbox.relay.relay.settle", Mock(side_effect=LogBusyError))
         await desk.relay_once()
     assert await desk.relay_once() == {}
     desk.clock.advance(seconds=2)

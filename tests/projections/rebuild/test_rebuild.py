@@ -1,5 +1,7 @@
 """A rebuild makes the live rows what the log says, and touches no others."""
 
+from unittest.mock import Mock
+
 import pytest
 from sqlalchemy import (
     delete,
@@ -97,11 +99,8 @@ def test_a_crash_in_the_last_step_leaves_every_row_as_it_was(
     vandalise(log)
     damaged = live_rows(log)
 
-    def cut(*_: object) -> None:
-        raise PowerCutError
-
     with monkeypatch.context() as patched:
-        patched.setattr("projections.rebuild.rebuild.write_difference", cut)
+        patched.setattr("projections.rebuild.rebuild.write_difference", Mock(side_effect=PowerCutError))
         with pytest.raises(PowerCutError):
             rebuild(log, READ_MODELS)
     assert live_rows(log) == damaged

@@ -4,6 +4,7 @@ from collections.abc import Callable
 from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from io import BytesIO
+from unittest.mock import Mock
 
 import pytest
 from pydantic import SecretStr
@@ -26,10 +27,7 @@ HOUR = timedelta(hours=1)
 
 
 def test_failure_of_a_job_is_logged(container: Container, caplog: pytest.LogCaptureFixture) -> None:
-    def fail(_container: Container) -> None:
-        raise ZeroDivisionError
-
-    broken = PeriodicJob("sweep_media", HOUR, fail)
+    broken = PeriodicJob("sweep_media", HOUR, Mock(side_effect=ZeroDivisionError))
     assert not run_if_due(container, broken)
     assert [record.message for record in caplog.records if record.levelname == "ERROR"] == ["job_failed"]
     make_due(container)
