@@ -5,11 +5,11 @@ exclusive, and the log's lock, shared, until it has committed. A reader that get
 that every position issued so far is committed or rolled back.
 """
 
-import random
 import time
 from collections.abc import Iterable, Mapping
 from datetime import datetime
 from hashlib import blake2b
+from itertools import count
 from typing import Any, Final
 
 import sqlalchemy as sa
@@ -18,6 +18,7 @@ from sqlalchemy.dialects import postgresql, sqlite
 from sqlalchemy.exc import OperationalError
 
 from eventstore.change import Envelope
+from eventstore.coordination.backoff import backoff
 from eventstore.errors import LOCK_NOT_AVAILABLE, LogBusyError, sqlstate
 from eventstore.prepared import Prepared, Result
 from eventstore.schema import stored_event
@@ -98,8 +99,8 @@ def lock_log(connection: sa.Connection) -> None:
     """Take the whole log's lock, as the first statement of a transaction; SQLite's BEGIN IMMEDIATE is it. Raises LogBusyError."""
     if connection.dialect.name == "sqlite":
         return
-    deadline, pause = time.monotonic() + LOG_LOCK_TIMEOUT_SECONDS, _FIRST_PAUSE_SECONDS
-    while True:
+    deadline = time.monotonic() + LOG_LOCK_TIMEOUT_SECONDS
+    for attempt in count():
         savepoint = connection.begin_nested()
         try:
             connection.execute(sa.text(f"set local lock_timeout to '{_ATTEMPT_TIMEOUT}'"))
@@ -114,8 +115,7 @@ def lock_log(connection: sa.Connection) -> None:
             return
         if time.monotonic() >= deadline:
             raise LogBusyError
-        time.sleep(pause * random.uniform(0.5, 1.0))  # noqa: S311
-        pause = min(2 * pause, _MAX_PAUSE_SECONDS)
+        time.sleep(backoff(attempt, first=_FIRST_PAUSE_SECONDS, cap=_MAX_PAUSE_SECONDS).total_seconds())
 
 
 def lock_account(connection: sa.Connection, did: str) -> Result | None:

@@ -41,11 +41,8 @@ def check_session(driver: "psycopg.Connection[Any]", asked: Mapping[str, str]) -
     if dropped:
         said = ", ".join(f"{name} is {value} instead of {asked}" for name, value, asked in dropped)
         raise UnsafeConnectionError(said)
-    is_pooled = bool(
-        driver.info.backend_pid != backend_pid
-    )  # a pooler cannot tell its clients the pid of one server session
-    if is_pooled:
-        driver.prepare_threshold = (
-            None  # the next transaction may have another session, without the statement
-        )
+    # a pooler cannot tell its clients the pid of one server session
+    is_pooled: bool = driver.info.backend_pid != backend_pid
+    if is_pooled:  # the next transaction may have another session, without the statement
+        driver.prepare_threshold = None
     return is_pooled

@@ -175,9 +175,7 @@ async def _file_changes(database: Database, _channel: str) -> AsyncGenerator[Non
     open_ = partial(sqlite3.connect, file, timeout=0, isolation_level=None, check_same_thread=False)
     async with _opened(open_) as driver:
         while True:
-            version = driver.execute("PRAGMA data_version").fetchone()[
-                0
-            ]  # reads shared memory, in microseconds
+            (version,) = driver.execute("PRAGMA data_version").fetchone()  # reads shared memory
             if version != seen:
                 seen = version
                 yield

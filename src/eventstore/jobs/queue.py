@@ -299,14 +299,10 @@ def _requested(wanted: Wanted, now: datetime) -> dict[str, Any]:
         "state": JobState.WAITING,
         "due": PAST,
         "attempts": 0,
-        "progress": None,
         **NO_FAILURES,
         **vars(wanted.envelope),
         "requested_at": now,
-        "ended_at": None,
-        "began_at": None,
-        "began_by": None,
-        "stopped_at": None,
+        **dict.fromkeys(("progress", "ended_at", "began_at", "began_by", "stopped_at")),
     }
 
 

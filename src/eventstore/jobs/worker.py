@@ -92,9 +92,7 @@ class Worker:
                 task.cancel()
             if draining:
                 await asyncio.wait(draining, timeout=STOP_TIMEOUT_SECONDS)
-            for task in (
-                draining
-            ):  # the others may be giving their jobs back, which a second cancellation would cut off
+            for task in draining:  # the others may release their jobs, and are not to be interrupted in it
                 task.cancel()
             await asyncio.gather(*self._running, return_exceptions=True)
 
