@@ -1,10 +1,9 @@
 """One engine on SQLite or PostgreSQL, with the settings that durability and ordering rest on."""
 
 import sqlite3
-import threading
 import time
 from collections.abc import Callable, Collection, Generator, Iterator, Mapping
-from contextlib import ExitStack, contextmanager
+from contextlib import AbstractContextManager, ExitStack, contextmanager
 from contextvars import ContextVar
 from datetime import UTC, datetime, timedelta
 from functools import lru_cache, partial
@@ -18,14 +17,21 @@ from sqlalchemy.exc import DBAPIError, DisconnectionError, OperationalError
 from sqlalchemy.pool import QueuePool
 
 from eventstore.errors import (
-    BrokenUnitError,
     CommitFailedError,
     LogBusyError,
     PooledConnectionError,
     ReadOnlyTransactionError,
 )
-from eventstore.prepared import Prepared, Query, execute, refuse_query_in_pipeline, start_begin
+from eventstore.prepared import (
+    Prepared,
+    Query,
+    execute,
+    refuse_query_in_pipeline,
+    require_open_transaction,
+    start_begin,
+)
 from eventstore.session_settings import IS_POOLED, check_session
+from eventstore.sqlite_writer import SqliteWriter
 
 POOL_SIZE: Final = 16
 SQLITE_BUSY_SECONDS: Final = 10.0
@@ -79,10 +85,10 @@ class Database:
         self.url: Final = url
         self.dialect: Final = parsed.get_backend_name()
         self._clock = clock
-        self._writing: ContextVar[bool | None] = ContextVar(f"writing_{id(self)}", default=None)
-        self._current: ContextVar[Callable[[], sa.Connection] | None] = ContextVar(
+        self._current: ContextVar[tuple[Callable[[], sa.Connection], bool] | None] = ContextVar(
             f"connection_{id(self)}", default=None
         )
+        """What joins the transaction that is open here, and whether it may write."""
         self._heard: tuple[datetime, float] | None = None
         """The server's time as it last told it, and this process's when it was heard."""
         options: dict[str, Any]
@@ -112,10 +118,7 @@ class Database:
             pool_use_lifo=True,
             **options,
         )
-        self._sqlite_writing = threading.Lock()
-        self._sqlite_writer: sa.Connection | None = None
-        """The connection of the one writer between two units: taking it from the pool would cost a sixth of a unit."""
-        self._is_closed = False
+        self._writer: Final = SqliteWriter(self.engine, _WRITES, SQLITE_BUSY_SECONDS)
         if self.is_sqlite:
             event.listen(self.engine, "connect", _prepare_sqlite)
             event.listen(self.engine, "begin", _begin_sqlite)
@@ -132,8 +135,7 @@ class Database:
     @property
     def connections_in_use(self) -> int:
         pool = self.engine.pool
-        is_kept = self._sqlite_writer is not None
-        return pool.checkedout() - is_kept if isinstance(pool, QueuePool) else 0
+        return pool.checkedout() - (self._writer.idle is not None) if isinstance(pool, QueuePool) else 0
 
     def require_direct(self) -> None:
         """Raise PooledConnectionError where a pooler is between this process and PostgreSQL."""
@@ -141,109 +143,81 @@ class Database:
             if connection.info.get(IS_POOLED, False):
                 raise PooledConnectionError
 
-    @contextmanager
-    def read(self) -> Generator[sa.Connection]:
+    def read(self) -> AbstractContextManager[sa.Connection]:
         """One snapshot for all statements inside. Joins a transaction that is already open here."""
-        if (joined := self._current.get()) is not None:
-            yield joined()
-            return
-        options = (
-            {} if self.is_sqlite else {"isolation_level": "REPEATABLE READ", "postgresql_readonly": True}
-        )
-        with self._open(writing=False, options=options) as connection:
-            yield connection
+        options = {"isolation_level": "REPEATABLE READ", "postgresql_readonly": True}
+        return self._join_or_begin({} if self.is_sqlite else options, writing=False)
 
-    @contextmanager
-    def read_committed(self) -> Generator[sa.Connection]:
+    def read_committed(self) -> AbstractContextManager[sa.Connection]:
         """For a single statement, or several that need no common snapshot: each sees what is committed when it begins.
 
         No BEGIN and no COMMIT is sent. Joins a transaction that is already open here.
         """
-        if (joined := self._current.get()) is not None:
-            yield joined()
-            return
         options = {"sqlite_autocommit": True} if self.is_sqlite else {"isolation_level": "AUTOCOMMIT"}
-        with self._open(writing=False, options=options) as connection:
-            yield connection
+        return self._join_or_begin(options, writing=False)
 
-    @contextmanager
-    def write(self) -> Generator[sa.Connection]:
+    def write(self) -> AbstractContextManager[sa.Connection]:
         """A transaction that may write: `BEGIN IMMEDIATE` on SQLite. Joins a write that is already open here."""
-        if (joined := self._current.get()) is not None:
-            if not self._writing.get():
-                raise ReadOnlyTransactionError
-            yield joined()
-            return
-        with self._sqlite_write_lock(), self._open(writing=True, options=_WRITES) as connection:
-            yield connection
+        return self._join_or_begin(_WRITES, writing=True)
 
     @contextmanager
     def write_when_needed(self, join: Callable[[], sa.Connection]) -> Generator[Callable[[], sa.Connection]]:
-        """Yield what prepares a write, to be called once at most; what reads or writes here meanwhile is to `join`.
+        """Yield what begins a write, to be called once at most; what reads or writes here meanwhile is to `join`.
 
-        On PostgreSQL the transaction begins with `prepared.start_begin`, in the pipeline of its first statements. On SQLite
-        one thread at a time prepares: those that wait would only take the interpreter from the one that writes.
+        On PostgreSQL the transaction begins with `prepared.start_begin`, in the pipeline of its first statements.
         """
-        token, mode = self._current.set(join), self._writing.set(True)
-        try:
-            with self._sqlite_write_lock(), ExitStack() as begun:
-                how = _WRITES if self.is_sqlite else {**_WRITES, "isolation_level": "AUTOCOMMIT"}
-                yield lambda: begun.enter_context(self._open(writing=True, options=how))
-        finally:
-            self._writing.reset(mode)
-            self._current.reset(token)
+        options = {**_WRITES, "isolation_level": "AUTOCOMMIT"}
+        with self._joinable(join, writing=True), ExitStack() as begun:
+            yield lambda: begun.enter_context(self._begin(options, writing=True))
+
+    def commit_in_group(self, write: Callable[[sa.Connection], None]) -> None:
+        """Write on SQLite in one transaction with what other threads wait to write: see `SqliteWriter.commit`."""
+        self._writer.commit(write, partial(self._open, writing=True))
 
     @property
     def in_transaction(self) -> bool:
         return self._current.get() is not None
 
     @contextmanager
-    def _sqlite_write_lock(self) -> Generator[None]:
-        # SQLite has one writer at a time anyway; a lock of this process wakes the next at once, SQLite's busy handler polls.
-        if not self.is_sqlite:
-            yield
-            return
-        if not self._sqlite_writing.acquire(timeout=SQLITE_BUSY_SECONDS):
-            raise LogBusyError
-        try:
-            yield
-        finally:
-            self._sqlite_writing.release()
-
-    @contextmanager
-    def _connected(self, options: Mapping[str, Any]) -> Generator[sa.Connection]:
-        """Yield the writer's connection, which an error or `close` closes, or one of the pool."""
-        if not (self.is_sqlite and options is _WRITES):
-            with self.engine.connect().execution_options(**options) as connection:
+    def _join_or_begin(self, options: Mapping[str, Any], *, writing: bool) -> Generator[sa.Connection]:
+        if (current := self._current.get()) is None:
+            with self._begin(options, writing=writing) as connection:
                 yield connection
             return
-        writer = self._sqlite_writer or self.engine.connect().execution_options(**options)
-        self._sqlite_writer = None
-        try:
-            yield writer
-            self._sqlite_writer = None if self._is_closed else writer
-        finally:
-            if self._sqlite_writer is None:
-                writer.close()
+        join, may_write = current
+        if writing and not may_write:
+            raise ReadOnlyTransactionError
+        yield join()
+
+    def _begin(self, options: Mapping[str, Any], *, writing: bool) -> AbstractContextManager[sa.Connection]:
+        if writing and self.is_sqlite:
+            return self._open(self._writer.alone(), writing=True)
+        return self._open(self.engine.connect().execution_options(**options), writing=writing)
 
     @contextmanager
-    def _open(self, *, writing: bool, options: Mapping[str, Any]) -> Generator[sa.Connection]:
+    def _open(
+        self, connected: AbstractContextManager[sa.Connection], *, writing: bool
+    ) -> Generator[sa.Connection]:
         committing = False
         try:
-            with self._connected(options) as connection, connection.begin():
-                token, mode = self._current.set(lambda: connection), self._writing.set(writing)
-                try:
+            with connected as connection, connection.begin():
+                with self._joinable(lambda: connection, writing=writing):
                     yield connection
-                finally:
-                    self._writing.reset(mode)
-                    self._current.reset(token)
                 if writing:
-                    _require_open_transaction(connection)
+                    require_open_transaction(connection)
                     committing = True
         except DBAPIError as error:
             if committing:
                 raise CommitFailedError from error
             raise
+
+    @contextmanager
+    def _joinable(self, join: Callable[[], sa.Connection], *, writing: bool) -> Generator[None]:
+        token = self._current.set((join, writing))
+        try:
+            yield
+        finally:
+            self._current.reset(token)
 
     def now(self, connection: sa.Connection, *, read: datetime | None = None) -> datetime:
         """Return the time for leases, retries and events: the database's, so that the clocks of machines need not agree.
@@ -277,12 +251,7 @@ class Database:
     def close(self) -> None:
         """Disconnect; a connection that a thread still uses is closed once it comes back, and not left to the garbage collector."""
         event.listen(self.engine.pool, "checkin", lambda _driver, record: record.invalidate())
-        self._is_closed = True
-        if self._sqlite_writing.acquire(blocking=False):  # else the unit that has it closes the writer
-            if self._sqlite_writer is not None:
-                self._sqlite_writer.close()
-            self._sqlite_writer = None
-            self._sqlite_writing.release()
+        self._writer.close()
         self.engine.dispose()
 
 
@@ -339,17 +308,6 @@ def _begin_sqlite(connection: sa.Connection) -> None:
         if getattr(error.orig, "sqlite_errorname", "").startswith("SQLITE_BUSY"):
             raise LogBusyError from error
         raise
-
-
-def _require_open_transaction(connection: sa.Connection) -> None:
-    """Raise BrokenUnitError where a failed statement has ended the transaction: a COMMIT would succeed and keep nothing."""
-    driver: Any = connection.connection.dbapi_connection
-    if connection.dialect.name == "sqlite":
-        alive = driver.in_transaction
-    else:
-        alive = driver.info.transaction_status.name not in {"INERROR", "UNKNOWN"}
-    if not alive:
-        raise BrokenUnitError
 
 
 def require_same_server(connection: sa.Connection) -> None:

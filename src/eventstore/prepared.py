@@ -15,7 +15,7 @@ from sqlalchemy.dialects.postgresql import ARRAY
 from sqlalchemy.exc import DBAPIError
 from sqlalchemy.sql.visitors import replacement_traverse
 
-from eventstore.errors import UnpreparedQueryError
+from eventstore.errors import BrokenUnitError, UnpreparedQueryError
 
 Process = Callable[[Any], Any]
 
@@ -233,6 +233,17 @@ def start_commit(connection: sa.Connection) -> None:
     """Commit at the end of a pipeline: one that holds all of a transaction takes one round trip. On SQLite the caller commits."""
     if connection.dialect.name != "sqlite":
         execute(connection, "commit", ())
+
+
+def require_open_transaction(connection: sa.Connection) -> None:
+    """Raise BrokenUnitError where a failed statement has ended the transaction: a COMMIT would succeed and keep nothing."""
+    driver: Any = connection.connection.dbapi_connection
+    if connection.dialect.name == "sqlite":
+        alive = driver.in_transaction
+    else:
+        alive = driver.info.transaction_status.name not in {"INERROR", "UNKNOWN"}
+    if not alive:
+        raise BrokenUnitError
 
 
 def refuse_query_in_pipeline(cursor: Any, _sql: str, _values: Any, context: Any) -> None:

@@ -5,8 +5,9 @@ from collections.abc import Callable, Collection, Generator, Iterable, Sequence
 from contextlib import contextmanager, nullcontext
 from dataclasses import replace
 from datetime import datetime
-from functools import cached_property
+from functools import cached_property, partial
 from itertools import repeat
+from time import monotonic
 from typing import TYPE_CHECKING, Any, Final, NamedTuple, TypeVar
 from uuid import UUID
 
@@ -18,7 +19,7 @@ from sqlalchemy.exc import DBAPIError, IntegrityError
 from aggregates.account import Account
 from eventstore.append import append_rows, event_row, lock_account, lock_log
 from eventstore.change import Change, Envelope, Event, RecordedEvent, StreamState, copied, of_class
-from eventstore.database import require_same_server
+from eventstore.database import MAX_CLOCK_LAG, require_same_server
 from eventstore.errors import (
     LOCK_NOT_AVAILABLE,
     AggregateNotFoundError,
@@ -80,6 +81,7 @@ class UnitOfWork:
         self._states: dict[UUID, StreamState] = {}
         self._collected: list[tuple[Aggregate, list[Event]]] = []
         self._callbacks: list[Callable[[], None]] = []
+        self._began_at: Final = monotonic()
         self._broken = self._is_stale = self._is_proved = False
 
     @property
@@ -199,28 +201,36 @@ class UnitOfWork:
 
     def _send(self, *, commits: bool = False) -> None:
         """Lock, prove what was assumed, write what was saved, and commit, in one round trip."""
-        self._connection = connection = self.begin()
-        rows, changes = self._unsent
-        is_sqlite = self._log.database.is_sqlite
         try:
-            require_same_server(connection)
-            with _under_lock(connection, commits=commits):
-                locked = lock_account(connection, self._account)
-                prove(connection, [*self._log.standing(), *self._assumed])
-                inserted = append_rows(connection, rows) if rows else []
-                if is_sqlite:
-                    self._place(changes, inserted)
-                if changes:
-                    self._apply(connection, changes)
-                self.require_unbroken()
-                if commits:
-                    start_commit(connection)
+            if commits and self._log.database.is_sqlite:
+                self._log.database.commit_in_group(partial(self._write, commits=True))
+            else:
+                self._write(self.begin(), commits=commits)
         except BaseException as error:
             self._broken, self._is_stale = True, isinstance(error, StaleError)
             raise
+        self._is_proved = True
+
+    def _write(self, connection: sa.Connection, *, commits: bool) -> None:
+        self._connection = connection
+        rows, changes = self._unsent
+        is_sqlite = self._log.database.is_sqlite
+        require_same_server(connection)
+        if is_sqlite and monotonic() > self._began_at + MAX_CLOCK_LAG.total_seconds():
+            raise StaleError  # its time has passed: it has waited for its turn
+        with _under_lock(connection, commits=commits):
+            locked = lock_account(connection, self._account)
+            prove(connection, [*self._log.standing(), *self._assumed])
+            inserted = append_rows(connection, rows) if rows else []
+            if is_sqlite:
+                self._place(changes, inserted)
+            if changes:
+                self._apply(connection, changes)
+            self.require_unbroken()
+            if commits:
+                start_commit(connection)
         if not is_sqlite:
             self._place(changes, inserted)
-        self._is_proved = True
         if (locked_at := _time_of(locked)) is not None:
             self._locked_at = self._log.database.heard(locked_at)
 

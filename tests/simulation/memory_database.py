@@ -1,7 +1,7 @@
 """One SQLite database in memory with our schema, which every world empties: its compiled statements are kept."""
 
 import sqlite3
-from collections.abc import Callable, Generator
+from collections.abc import Callable, Generator, Mapping
 from contextlib import contextmanager
 from datetime import datetime
 from functools import cache, cached_property
@@ -44,14 +44,13 @@ class _MemoryDatabase(Database):
         return self.engine.connect()
 
     @contextmanager
-    def _open(self, *, writing: bool, options: dict[str, Any]) -> Generator[Connection]:  # noqa: ARG002
-        with self.connection.begin():
-            token, mode = self._current.set(lambda: self.connection), self._writing.set(writing)
-            try:
-                yield self.connection
-            finally:
-                self._writing.reset(mode)
-                self._current.reset(token)
+    def _begin(self, options: Mapping[str, Any], *, writing: bool) -> Generator[Connection]:  # noqa: ARG002
+        with self.connection.begin(), self._joinable(lambda: self.connection, writing=writing):
+            yield self.connection
+
+    def commit_in_group(self, write: Callable[[Connection], None]) -> None:
+        with self._begin({}, writing=True) as connection:
+            write(connection)
 
 
 @cache
