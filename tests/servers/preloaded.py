@@ -60,7 +60,7 @@ class Forked:
 
 class _Process(Process):
     def _spawn(self, log: BinaryIO) -> Any:
-        if str(MASTERTAPE) not in self.args:
+        if str(MASTERTAPE) not in self.args or "LD_PRELOAD" in self.env:  # a fork has loaded its libraries
             return super()._spawn(log)
         at = self.args.index(str(MASTERTAPE))
         unset = {each.removeprefix("--unset=") for each in self.args[:at]}
