@@ -4,21 +4,16 @@ import pytest
 from sqlalchemy import select
 
 from outbox.mirror.tables import pds_host
-from tests.api.records.record_commands import command, lost, uploaded
+from tests.api.records.record_commands import client, command, lost, uploaded
 from tests.fake_pds.scripted_pds import HOST
 from tests.servers.databases import ON_SQLITE
 
+__all__ = ["client"]
 pytestmark = pytest.mark.anyio
 OVER = (429, {"retry-after": "60"})
 NEARLY = (200, {f"ratelimit-{name}": value for name, value in (("limit", "3000"), ("remaining", "10"))})
 NEARLY[1].update({"ratelimit-reset": "60", "ratelimit-policy": "3000;w=300"})
 LOOKS = {"restore-record": "getRecord", "migrate-to-pds": "describeServer"}
-
-
-@pytest.fixture
-async def client(world, alice):
-    async with world.async_client(alice) as client:
-        yield client
 
 
 def pause(world):

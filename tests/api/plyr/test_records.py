@@ -1,30 +1,18 @@
 """restore-record, migrate-to-pds and migration/check as the peer's page calls them: it takes every 2xx for done."""
 
-import asyncio
+from functools import partial
 
 import pytest
 
 from outbox.mirror.tables import mirror_lane as lane
-from tests.api.records.record_commands import lost, uploaded
+from tests.api.records.record_commands import client, command, lost, uploaded
 from tests.dsl import COLLECTION, OLD_COLLECTION, a_track
 from tests.outbox.rigs.relay_rig import ARTIST
 from tests.servers.databases import ON_SQLITE
 
+__all__ = ["client"]
 pytestmark = [pytest.mark.anyio, ON_SQLITE]
-
-
-@pytest.fixture
-async def client(world, alice):
-    async with world.async_client(alice) as client:
-        yield client
-
-
-async def gives(world, client, track, name, *, relay=True):
-    asked = asyncio.create_task(client.post(f"/plyr/tracks/{track['id']}/{name}"))
-    while relay and not asked.done():
-        await world.relay.run_once()
-        await asyncio.wait({asked}, timeout=0.02)
-    return await asked
+gives = partial(command, under="/plyr")
 
 
 def sign_out(world, person):

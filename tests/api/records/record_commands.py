@@ -2,7 +2,15 @@
 
 import asyncio
 
+import pytest
+
 from tests.media_samples import samples
+
+
+@pytest.fixture
+async def client(world, alice):
+    async with world.async_client(alice) as client:
+        yield client
 
 
 async def lost(world, client, person, **fields):
@@ -21,8 +29,8 @@ async def uploaded(client, person, seed=1, **fields):
     return answer.json()
 
 
-async def command(world, client, track, name, relay=True, **headers):
-    asked = asyncio.create_task(client.post(f"/tracks/{track['id']}/{name}", headers=headers))
+async def command(world, client, track, name, *, relay=True, under="", **headers):
+    asked = asyncio.create_task(client.post(f"{under}/tracks/{track['id']}/{name}", headers=headers))
     while relay and not asked.done():
         await world.relay.run_once()
         await asyncio.wait({asked}, timeout=0.02)

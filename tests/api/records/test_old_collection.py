@@ -4,21 +4,16 @@ import asyncio
 
 import pytest
 
-from tests.api.records.record_commands import command, lost, uploaded
+from tests.api.records.record_commands import client, command, lost, uploaded
 from tests.api.world import refusal, until
 from tests.dsl import COLLECTION, OLD_COLLECTION, a_track
 from tests.outbox.rigs.relay_rig import ARTIST
 from tests.servers.databases import ON_SQLITE
 
+__all__ = ["client"]
 pytestmark = [pytest.mark.anyio, ON_SQLITE]
 RESTORE, MOVE = "restore-record", "migrate-namespace"
 THEIRS = {"com.example.mood": "blue"}
-
-
-@pytest.fixture
-async def client(world, alice):
-    async with world.async_client(alice) as client:
-        yield client
 
 
 def old_uri(track):

@@ -6,20 +6,15 @@ import pytest
 from sqlalchemy import delete
 
 from storage.media import media
-from tests.api.records.record_commands import command, lost, uploaded
+from tests.api.records.record_commands import client, command, lost, uploaded
 from tests.api.world import refusal, until
 from tests.dsl import a_track
 from tests.media_samples import samples
 from tests.outbox.rigs.relay_rig import ARTIST
 from tests.servers.databases import ON_SQLITE
 
+__all__ = ["client"]
 pytestmark = [pytest.mark.anyio, ON_SQLITE]
-
-
-@pytest.fixture
-async def client(world, alice):
-    async with world.async_client(alice) as client:
-        yield client
 
 
 async def test_a_lost_record_is_back_as_it_was_under_its_key(world, client, alice):
