@@ -66,3 +66,8 @@ def bob(world):
 @pytest.fixture
 def admin(world):
     return world.sign_in("admin", scope=Scope.ADMIN)
+
+
+@pytest.fixture
+def operator(world):
+    return world.sign_in("operator", scope=Scope.OPERATOR)

@@ -1,5 +1,6 @@
 """A fake of the OAuth sign-in, and a browser that goes through it."""
 
+import pytest
 from pydantic import SecretStr
 
 from identity.accounts.sign_in import BROWSER_SESSION_TTL, SignInResult
@@ -64,3 +65,13 @@ def browser(world, oauth):
     client = world.serve(oauth=oauth, cors_origins=(APP,))
     client.follow_redirects = False
     return client
+
+
+@pytest.fixture
+def oauth(world):
+    return FakeOAuth(world)
+
+
+@pytest.fixture
+def client(world, oauth):
+    return browser(world, oauth)

@@ -1,25 +1,15 @@
 """The sessions of one browser: several accounts, which one is in use, and how each ends."""
 
-import pytest
 from pydantic import SecretStr
 
 from api.middleware.http_layer import over_http
 from identity.accounts.credentials import Credentials
-from tests.api.auth.fake_oauth import FakeOAuth, browser, come_back, sign_in, signed_in_dids
+from tests.api.auth.fake_oauth import client, come_back, oauth, sign_in, signed_in_dids
 from tests.api.world import did_of, refusal
 from tests.servers.databases import ON_SQLITE
 
+__all__ = ["client", "oauth"]
 pytestmark = ON_SQLITE
-
-
-@pytest.fixture
-def oauth(world):
-    return FakeOAuth(world)
-
-
-@pytest.fixture
-def client(world, oauth):
-    return browser(world, oauth)
 
 
 def test_one_browser_holds_several_accounts_the_newest_in_use(client, oauth):

@@ -22,30 +22,22 @@ from tests.api.auth.fake_oauth import (
     CONSENT,
     STATE,
     FakeOAuth,
-    browser,
+    client,
     come_back,
+    oauth,
     sign_in,
     signed_in_dids,
 )
 from tests.api.world import did_of, refusal
 from tests.servers.databases import ON_SQLITE
 
+__all__ = ["client", "oauth"]
 pytestmark = ON_SQLITE
 
 OLD_BROWSER = {"accept": "text/html,*/*;q=0.8"}
 """It sends no fetch metadata."""
 HTML = {**OLD_BROWSER, "sec-fetch-site": "none"}
 """The address was typed."""
-
-
-@pytest.fixture
-def oauth(world):
-    return FakeOAuth(world)
-
-
-@pytest.fixture
-def client(world, oauth):
-    return browser(world, oauth)
 
 
 def test_the_browser_is_sent_to_the_pds_with_a_cookie_for_its_way_back(client, oauth):

@@ -1,9 +1,8 @@
 """One account as operators see it: its lane, its sessions and tokens; and how far an action has come."""
 
-import pytest
 from sqlalchemy import delete, insert
 
-from identity.accounts.credentials import CredentialKind, Scope
+from identity.accounts.credentials import CredentialKind
 from identity.sessions.session_store import PdsSessionState, pds_session
 from outbox.mirror.lanes import park_lane
 from tests.api.ops.requests import act, by_cause, read, rejected
@@ -14,11 +13,6 @@ from tests.servers.databases import ON_SQLITE
 pytestmark = ON_SQLITE
 
 LOGIN = {"kind": "oauth", "pds_url": HOST, "scope": "atproto", "generation": 1}
-
-
-@pytest.fixture
-def operator(world):
-    return world.sign_in("operator", scope=Scope.OPERATOR)
 
 
 def logs_in(world, did, **columns):

@@ -8,7 +8,6 @@ from sqlalchemy import text
 from api.middleware.http_layer import over_http
 from api.pipeline import media_request
 from application.operators import Takedown, decide_takedown
-from identity.accounts.credentials import Scope
 from outbox.operations.operators import Operator
 from projections.rebuild.rebuild import rebuild
 from tests.api.world import refusal, upload
@@ -17,11 +16,6 @@ from tests.media_samples import samples
 from tests.servers.databases import KINDS, ON_SQLITE
 
 pytestmark = ON_SQLITE
-
-
-@pytest.fixture
-def operator(world):
-    return world.sign_in("operator", scope=Scope.OPERATOR)
 
 
 @pytest.fixture
