@@ -9,6 +9,7 @@ from unittest.mock import patch
 
 import httpcore
 import httpx
+import pytest
 from pydantic import SecretStr
 from sqlalchemy import select, update
 
@@ -122,3 +123,8 @@ def take_down(pds, did):
     subject = {"$type": "com.atproto.admin.defs#repoRef", "did": did}
     body = {"subject": subject, "takedown": {"applied": True, "ref": "1"}}
     pds.procedure("com.atproto.admin.updateSubjectStatus", body, by="admin")
+
+
+@pytest.fixture
+def rig(database, cipher, hooks, pds):
+    return Rig(database, cipher, hooks, pds)

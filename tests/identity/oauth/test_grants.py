@@ -8,18 +8,14 @@ import pytest
 from aggregates.errors import SessionUnavailableError, SignInRequiredError
 from tests.faults.faults import answer, cut_after, pass_on
 from tests.identity.conftest import KEY
-from tests.identity.oauth.oauth_rig import Rig, ask, store_tokens, stored_tokens
+from tests.identity.oauth.oauth_rig import Rig, ask, rig, store_tokens, stored_tokens
 from tests.identity.sessions.stored_sessions import dump, expire, files, session_row
 from tests.servers.consent import Consenter
 from tests.servers.databases import ON_SQLITE
 
+__all__ = ["rig"]
 pytestmark = [pytest.mark.pds, ON_SQLITE]
 TOKEN = "/oauth/token"
-
-
-@pytest.fixture
-def rig(database, cipher, hooks, pds):
-    return Rig(database, cipher, hooks, pds)
 
 
 @pytest.fixture

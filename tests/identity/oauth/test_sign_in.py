@@ -16,19 +16,15 @@ from identity.errors import (
 )
 from identity.sessions.session_store import pds_session
 from tests.identity.conftest import by
-from tests.identity.oauth.oauth_rig import Rig, ask, store_tokens, stored_tokens
+from tests.identity.oauth.oauth_rig import Rig, ask, rig, store_tokens, stored_tokens
 from tests.identity.sessions.stored_sessions import session_row
 from tests.servers.consent import Consenter
 from tests.servers.databases import ON_SQLITE
 
+__all__ = ["rig"]
 pytestmark = [pytest.mark.pds, ON_SQLITE]
 PUT, UPLOAD = "com.atproto.repo.putRecord", "com.atproto.repo.uploadBlob"
 MEGABYTE = 1024 * 1024
-
-
-@pytest.fixture
-def rig(database, cipher, hooks, pds):
-    return Rig(database, cipher, hooks, pds)
 
 
 def record(did, collection="fm.plyr.track"):

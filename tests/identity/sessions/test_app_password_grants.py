@@ -12,16 +12,13 @@ from aggregates.errors import SessionUnavailableError, SignInRequiredError
 from identity.errors import BadCredentialsError
 from identity.sessions.session_store import pds_session
 from tests.identity.conftest import KEY
-from tests.identity.oauth.oauth_rig import Rig, ask, refusing_connections, take_down
+from tests.identity.oauth.oauth_rig import ask, refusing_connections, take_down
+from tests.identity.oauth.oauth_rig import rig as signed
 from tests.identity.sessions.stored_sessions import dump, expire, files, session_row
 from tests.servers.databases import ON_SQLITE
 
+__all__ = ["signed"]
 pytestmark = [pytest.mark.pds, ON_SQLITE]
-
-
-@pytest.fixture
-def signed(database, cipher, hooks, pds):
-    return Rig(database, cipher, hooks, pds)
 
 
 def test_the_session_of_an_app_password_has_its_scope(signed, database, pds_account):
