@@ -3,9 +3,7 @@
 import asyncio
 import threading
 from collections import Counter
-from collections.abc import AsyncIterator
 from functools import partial
-from pathlib import Path
 from typing import Any
 
 import httpx
@@ -24,9 +22,10 @@ from tests.api.client import TestClient
 from tests.api.world import until, upload
 from tests.media_samples import samples
 from tests.neighbours.hanging_store import HangingStore
-from tests.replay.adoption.rig import AdoptRig, adopt_rig
+from tests.replay.adoption.rig import AdoptRig, rig
 from tests.replay.test_derived import cover_worker, has_cover, jobs_of
 
+__all__ = ["rig"]
 pytestmark = pytest.mark.anyio
 
 FAST = "https://fast.com/cover.png"
@@ -44,12 +43,6 @@ class HangingHosts:
             self.waiting[request.url.host] += 1
             await self.go_on.wait()
         return httpx.Response(200, content=samples.png())
-
-
-@pytest.fixture
-async def rig(migrated_url: str, tmp_path: Path) -> AsyncIterator[AdoptRig]:
-    async with adopt_rig(migrated_url, tmp_path) as made:
-        yield made
 
 
 def wanted(rig: AdoptRig, *urls: str) -> None:

@@ -2,8 +2,7 @@
 
 import json
 import tracemalloc
-from collections.abc import AsyncIterator, Callable
-from pathlib import Path
+from collections.abc import Callable
 
 import httpx
 import pytest
@@ -26,9 +25,11 @@ from tests.neighbours.hostile_pds import (
 )
 from tests.outbox.rigs.relay_rig import Rig
 from tests.outbox.rigs.rows import change_target
-from tests.replay.adoption.rig import AdoptRig, adopt_rig
+from tests.replay.adoption.rig import AdoptRig
+from tests.replay.adoption.rig import rig as adopting
 from tests.servers.databases import ON_SQLITE
 
+__all__ = ["adopting"]
 pytestmark = pytest.mark.anyio
 
 CID = record_cid({"$type": COLLECTION})
@@ -196,12 +197,6 @@ async def test_what_verify_cannot_read_is_not_missing(rig: Rig) -> None:
         found = await compare(rig.database, RepoReads(Pds(rig.wire, http)), repo)
     assert {drift.track_id: drift.kind for drift in found.drifts} == {3: DriftKind.MISSING}
     assert len(found.unjudged) == 1
-
-
-@pytest.fixture
-async def adopting(migrated_url: str, tmp_path: Path) -> AsyncIterator[AdoptRig]:
-    async with adopt_rig(migrated_url, tmp_path) as made:
-        yield made
 
 
 @ON_SQLITE

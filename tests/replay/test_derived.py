@@ -1,9 +1,7 @@
 """Covers at other hosts are fetched after an adoption, within limits, and what cannot be fetched is not tried for ever."""
 
 import io
-from collections.abc import AsyncIterator
 from datetime import timedelta
-from pathlib import Path
 from typing import Any
 
 import httpx
@@ -19,9 +17,10 @@ from replay.adoption.fetcher import Fetcher, OthersAddresses
 from replay.derived import MAX_ATTEMPTS, DerivedMedia, sweep_media
 from storage.derived.renditions import DerivedKind, rendition_of
 from tests.media_samples import samples
-from tests.replay.adoption.rig import ELSEWHERE, SERVICE, AdoptRig, adopt_rig
+from tests.replay.adoption.rig import ELSEWHERE, SERVICE, AdoptRig, rig
 from tests.servers.databases import ON_SQLITE
 
+__all__ = ["rig"]
 pytestmark = [pytest.mark.anyio, ON_SQLITE]
 
 COVER = f"{ELSEWHERE}/cover.png"
@@ -47,12 +46,6 @@ def jobs_of(rig: AdoptRig) -> dict[str, Any]:
     return {
         row.subject: row.state for row in rig.rows(job.select().where(job.c.kind != DerivedKind.WAVEFORM))
     }
-
-
-@pytest.fixture
-async def rig(migrated_url: str, tmp_path: Path) -> AsyncIterator[AdoptRig]:
-    async with adopt_rig(migrated_url, tmp_path) as made:
-        yield made
 
 
 async def adopted(rig: AdoptRig, *urls: str) -> None:

@@ -1,6 +1,6 @@
 """Targets follow the log, and a rebuild touches only what follows from it: in pages of any size, see tests/replay/test_properties.py."""
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from typing import Any
 
 import pytest
@@ -32,13 +32,6 @@ STEPS: dict[str, Callable[[Track], None]] = {
     "undelete": lambda t: t.undelete(at=NOW),
 }
 ENVELOPE = Envelope(actor=ALICE, via="test", request_id="r")
-
-
-@pytest.fixture
-def database(migrated_url: str) -> Iterator[Database]:
-    made = Database(migrated_url)
-    yield made
-    made.close()
 
 
 def a_log(database: Database) -> EventLog:

@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any
 
 import httpx
+import pytest
 
 from aggregates.track import Track
 from application.operators import Takedown, decide_takedown
@@ -232,3 +233,9 @@ async def adopt_rig(url: str, folder: Path, clock: Clock | None = None) -> Async
     assert not list(made.staging.glob("*"))
     await made.http.aclose()
     database.close()
+
+
+@pytest.fixture
+async def rig(migrated_url: str, tmp_path: Path) -> AsyncIterator[AdoptRig]:
+    async with adopt_rig(migrated_url, tmp_path) as made:
+        yield made

@@ -1,9 +1,7 @@
 """Records that a PDS holds already become tracks: with proof of their bytes, once, and without a write."""
 
 import asyncio
-from collections.abc import AsyncIterator
 from datetime import timedelta
-from pathlib import Path
 from typing import Any
 
 import httpx
@@ -27,18 +25,13 @@ from tests.e2e.foreign_catalogue import a_record, rkey
 from tests.media_samples import samples
 from tests.outbox.rigs.relay_rig import ARTIST
 from tests.remarks import A_RECORD, REMARKS
-from tests.replay.adoption.rig import ELSEWHERE, SERVICE, AdoptRig, adopt_rig
+from tests.replay.adoption.rig import ELSEWHERE, SERVICE, AdoptRig, rig
 from tests.servers.databases import ON_SQLITE
 
+__all__ = ["rig"]
 pytestmark = [pytest.mark.anyio, ON_SQLITE]
 
 THERE = f"{ELSEWHERE}/song.mp3"
-
-
-@pytest.fixture
-async def rig(migrated_url: str, tmp_path: Path) -> AsyncIterator[AdoptRig]:
-    async with adopt_rig(migrated_url, tmp_path) as made:
-        yield made
 
 
 def counts(progress: Any) -> tuple[int, int, int, int]:

@@ -1,11 +1,9 @@
 """Requested adoptions: one at a time of an account, continued by any process, and given up in time."""
 
 import asyncio
-from collections.abc import AsyncIterator
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
 from datetime import timedelta
-from pathlib import Path
 from typing import Any
 
 import httpx
@@ -24,22 +22,12 @@ from replay.adoption.record import Progress
 from tests.dsl import ALICE
 from tests.media_samples import samples
 from tests.outbox.rigs.relay_rig import ARTIST
-from tests.replay.adoption.rig import ELSEWHERE, HOST, AdoptRig, Clock, adopt_rig
+from tests.replay.adoption.rig import ELSEWHERE, HOST, AdoptRig, rig
 
+__all__ = ["rig"]
 pytestmark = pytest.mark.anyio
 
 LEASE = timedelta(seconds=60)
-
-
-@pytest.fixture
-def clock() -> Clock:
-    return Clock()
-
-
-@pytest.fixture
-async def rig(migrated_url: str, tmp_path: Path, clock: Clock) -> AsyncIterator[AdoptRig]:
-    async with adopt_rig(migrated_url, tmp_path, clock) as made:
-        yield made
 
 
 def a_worker(rig: AdoptRig, error: Exception | None = None) -> Worker:
@@ -124,7 +112,7 @@ async def test_an_unknown_account_is_not_tried_again_and_one_that_is_away_is(
     assert (row(rig).problem, row(rig).ended_at is not None) == (str(error), is_over)
 
 
-async def test_a_pds_that_is_away_is_tried_again_later_and_not_for_ever(rig: AdoptRig, clock: Clock) -> None:
+async def test_a_pds_that_is_away_is_tried_again_later_and_not_for_ever(rig: AdoptRig) -> None:
     rig.internet.away = True
     ask(rig)
     with pytest.raises(RemoteUnknownError):
@@ -132,7 +120,7 @@ async def test_a_pds_that_is_away_is_tried_again_later_and_not_for_ever(rig: Ado
     for _ in range(adoptions.MAX_ATTEMPTS):
         assert row(rig).ended_at is None
         await a_worker(rig).run_now(ADOPTION, ALICE)
-        assert row(rig).due > clock()
+        assert row(rig).due > rig.clock()
     assert row(rig).ended_at is not None
     ask(rig)
     rig.internet.away = False

@@ -19,26 +19,16 @@ from outbox.mirror.tables import NEVER, PAST, mirror_target, pds_host, repo_scan
 from outbox.repo.reads import RepoReads
 from replay.reconcile.scan import Scan, Scanned
 from tests.dsl import COLLECTION
-from tests.outbox.rigs.relay_rig import Clock, Rig
+from tests.outbox.conftest import clock, database
+from tests.outbox.rigs.relay_rig import Rig
 from tests.outbox.rigs.rows import add_lane, change_target, lane_row, set_host
 from tests.servers.databases import ON_SQLITE
 
+__all__ = ["clock", "database"]
 pytestmark = pytest.mark.anyio
 
 HOUR = timedelta(hours=1)
 A, B = "https://a.example", "https://b.example"
-
-
-@pytest.fixture
-def clock() -> Clock:
-    return Clock()
-
-
-@pytest.fixture(name="database")
-def _database(migrated_url: str, clock: Clock):
-    made = Database(migrated_url, clock=clock)
-    yield made
-    made.close()
 
 
 class Asked(httpx.AsyncHTTPTransport):

@@ -1,6 +1,5 @@
 """A repair applies exactly the plan that was shown, in whatever process, and once."""
 
-from collections.abc import AsyncIterator
 from typing import Any
 
 import pytest
@@ -16,8 +15,9 @@ from outbox.operations.operators import UnknownTargetError
 from replay.errors import RepairNotFoundError
 from replay.repair import jobs, worker
 from tests.dsl import COLLECTION
+from tests.outbox.conftest import desk as rig
 from tests.outbox.rigs.foreign_writes import foreign_delete, foreign_put, verified
-from tests.outbox.rigs.relay_rig import Rig, memory_rig_on
+from tests.outbox.rigs.relay_rig import Rig
 from tests.replay.repair.rig import (
     ADMIN,
     LEASE,
@@ -33,13 +33,8 @@ from tests.replay.repair.rig import (
     row,
 )
 
+__all__ = ["rig"]
 pytestmark = pytest.mark.anyio
-
-
-@pytest.fixture
-async def rig(migrated_url: str) -> AsyncIterator[Rig]:
-    async with memory_rig_on(migrated_url) as made:
-        yield made
 
 
 @pytest.fixture
