@@ -5,11 +5,12 @@ import pytest
 from aggregates.errors import GatedTrackError
 from aggregates.track import Track
 from aggregates.values import SupportGate
-from tests.aggregates.test_track import delete, request_blob, set_gate
+from tests.aggregates.test_track import COMMANDS, delete
 from tests.dsl import Step, a_track, fact, given, some_audio, some_blob, some_time
 
 NOW = some_time(60)
 GATE = SupportGate("any")
+request_blob, set_gate = COMMANDS["request_blob_migration"], COMMANDS["set_support_gate"]
 
 
 def blob_arrives(track: Track) -> None:

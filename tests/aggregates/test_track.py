@@ -49,14 +49,6 @@ def undelete(track: Track) -> None:
     track.undelete(at=NOW)
 
 
-def request_blob(track: Track) -> None:
-    track.request_blob_migration(at=NOW)
-
-
-def set_gate(track: Track) -> None:
-    track.set_support_gate(GATE, at=NOW)
-
-
 def record_goes_missing(track: Track) -> None:
     track.record_missing(observed_at=some_time(30))
 
@@ -166,8 +158,8 @@ def test_artwork_is_set_replaced_and_removed() -> None:
 def test_a_gate_is_set_and_removed() -> None:
     given(a_track()).when(
         lambda t: t.set_support_gate(None, at=NOW),
-        set_gate,
-        set_gate,
+        COMMANDS["set_support_gate"],
+        COMMANDS["set_support_gate"],
         lambda t: t.set_support_gate(None, at=NOW),
         lambda t: t.set_support_gate(None, at=NOW),
     ).then(fact(Track.SupportGateSet, gate=GATE), Track.SupportGateRemoved)
