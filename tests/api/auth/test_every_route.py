@@ -106,8 +106,7 @@ def test_another_account_is_refused(refused, bob, who, expected):
     refused(of(who), expected, bob.headers)
 
 
-def test_an_admin_changes_nothing_of_another_account(refused, world):
-    admin = world.sign_in("admin", scope=Scope.ADMIN)
+def test_an_admin_changes_nothing_of_another_account(refused, admin):
     refused([route for route in of(Who.TRACK) if not may_read(route)], (403, "not_owner"), admin.headers)
 
 

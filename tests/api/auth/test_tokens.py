@@ -225,13 +225,12 @@ def test_tokens_of_other_accounts_are_neither_listed_nor_ended(client, alice, bo
     assert refusal(client.post("/auth/tokens", json={"name": "x"})) == (401, "not_authenticated")
 
 
-def test_only_a_session_of_scope_admin_creates_admin_tokens(client, world, alice):
+def test_only_a_session_of_scope_admin_creates_admin_tokens(client, world, alice, admin):
     pretender, writer = world.sign_in("alice", scope=Scope.ADMIN), world.sign_in("admin")
     for person in (alice, pretender, writer):
         refused = issue(client, person, scope="admin")
         assert refusal(refused) == (403, "scope_required")
         assert "does not include 'admin'." in refused.json()["detail"]["message"]
-    admin = world.sign_in("admin", scope=Scope.ADMIN)
     token = issue(client, admin, scope="admin").json()["token"]
     assert client.get("/ops/hosts", headers=bearer(token)).status_code == 200
 

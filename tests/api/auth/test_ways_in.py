@@ -4,7 +4,6 @@ import asyncio
 
 import pytest
 
-from identity.accounts.credentials import Scope
 from tests.api.world import upload
 from tests.servers.databases import ON_SQLITE
 
@@ -49,8 +48,7 @@ def test_history_tells_a_browser_from_a_token_by_its_name(client, alice, track, 
     ]
 
 
-def test_an_owner_sees_that_an_operator_acted_and_not_with_which_token(client, world, alice, track):
-    admin = world.sign_in("admin", scope=Scope.ADMIN)
+def test_an_owner_sees_that_an_operator_acted_and_not_with_which_token(client, alice, track, admin):
     answer = client.post(
         f"/ops/tracks/{track['id']}/takedown", json={"reason": "a claim"}, headers=admin.headers
     )

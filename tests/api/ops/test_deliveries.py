@@ -6,7 +6,6 @@ import pytest
 from sqlalchemy import insert, update
 
 from api.middleware.http_layer import over_http
-from identity.accounts.credentials import Scope
 from outbox.mirror.lanes import park_lane
 from outbox.mirror.tables import mirror_lane, mirror_target, pds_host
 from tests.api.ops.requests import act, by_cause, read, rejected, waits_an_hour
@@ -17,9 +16,8 @@ from tests.servers.databases import ON_SQLITE
 
 
 @ON_SQLITE
-def test_an_operator_reads_the_audit_of_every_account(world, client, alice):
+def test_an_operator_reads_the_audit_of_every_account(world, client, alice, operator):
     upload(client, alice)
-    operator = world.sign_in("operator", scope=Scope.OPERATOR)
     of_all = read(client, operator, "/audit")["items"]
     assert alice.did in {row["did"] for row in of_all}
     assert read(client, operator, "/audit", did=alice.did)["items"]

@@ -10,7 +10,6 @@ from sqlalchemy import insert, select, update
 
 from api.pipeline import command_request
 from eventstore.idempotency import idempotency, running_request
-from identity.accounts.credentials import Scope
 from tests.api.auth.route_table import ROUTES, Who, of
 from tests.api.ops.requests import cannot_be_made, read
 from tests.api.world import refusal, until, upload
@@ -254,8 +253,7 @@ OF_AN_ACCOUNT = ("/ops/lanes", "/ops/hosts", "/ops/failures", "/ops/repairs")
 
 @ON_SQLITE
 @pytest.mark.parametrize("route", KEYED)
-def test_commands_without_a_track_happen_once_too(client, world, route):
-    admin = world.sign_in("admin", scope=Scope.ADMIN)
+def test_commands_without_a_track_happen_once_too(client, world, route, admin):
     track = upload(client, admin, seed=3)
     method, path = route.split(" ")
     names = {"track_id": track["id"], "did": world.sign_in("bob").did}
@@ -306,8 +304,7 @@ def test_a_token_that_was_made_under_a_key_is_one_and_nowhere_in_clear(client, w
 
 
 @ON_SQLITE
-def test_an_action_that_was_refused_keeps_no_answer(client, world):
-    admin = world.sign_in("admin", scope=Scope.ADMIN)
+def test_an_action_that_was_refused_keeps_no_answer(client, world, admin):
     headers = {**admin.headers, **KEY}
     assert refusal(client.post("/ops/hosts", json={"action": "dance"}, headers=headers))[0] == 400
     assert (rows(world), running(world)) == ([], [])

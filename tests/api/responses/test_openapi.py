@@ -138,8 +138,7 @@ STORY = [
 ]
 
 
-def test_what_succeeds_has_the_shape_that_the_document_names(subtests, client, world):
-    admin = world.sign_in("admin", scope=Scope.ADMIN)
+def test_what_succeeds_has_the_shape_that_the_document_names(subtests, client, world, admin):
     track = upload(client, admin, image=samples.png())
     world.deliver()
     document = schemathesis.openapi.from_asgi("/openapi.json", client.app)

@@ -6,7 +6,6 @@ from aggregates.track import Track
 from application.tracks.revert import FIELDS, KEPT_BECAUSE
 from eventstore.streams import snapshots
 from eventstore.streams.codec import Codec
-from identity.accounts.credentials import Scope
 from projections.history import shown_fields
 from tests.api.conftest import ADMIN
 from tests.api.world import refusal, upload
@@ -43,8 +42,7 @@ def test_either_a_version_or_a_time(client, alice, track):
     assert refusal(as_of(client, alice, track, version="first")) == (422, "unparsable")
 
 
-def test_the_past_is_for_the_owner_and_admins(client, world, bob, track):
-    admin = world.sign_in("admin", scope=Scope.ADMIN)
+def test_the_past_is_for_the_owner_and_admins(client, bob, track, admin):
     assert admin.did == ADMIN
     assert as_of(client, admin, track, version=1).json()["title"] == "0"
     assert refusal(as_of(client, bob, track, version=1)) == (403, "not_owner")

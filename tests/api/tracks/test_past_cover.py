@@ -6,7 +6,6 @@ from datetime import timedelta
 import pytest
 from PIL import Image
 
-from identity.accounts.credentials import Scope
 from replay.derived import sweep_media
 from tests.api.world import refusal, upload
 from tests.media_samples import samples
@@ -76,8 +75,7 @@ def test_the_past_cover_is_for_the_owner_alone_even_of_a_deleted_track(client, a
     assert refusal(see(client, track, bob)) == (404, "track_not_found")
 
 
-def test_the_past_cover_of_a_track_that_was_taken_down_is_for_admins(world, client, alice, track):
-    admin = world.sign_in("admin", scope=Scope.ADMIN)
+def test_the_past_cover_of_a_track_that_was_taken_down_is_for_admins(client, alice, track, admin):
     client.post(f"/ops/tracks/{track['id']}/takedown", json={"reason": "r"}, headers=admin.headers)
     assert refusal(see(client, track, alice)) == (404, "media_not_found")
     assert seen(see(client, track, admin)) == ("image/png", (600, 400))

@@ -9,7 +9,6 @@ import pytest
 from sqlalchemy import select
 
 from eventstore.jobs.table import JobState, job
-from identity.accounts.credentials import Scope
 from replay import derived as worker
 from replay.derived import MAX_ATTEMPTS, sweep_media
 from storage.derived.renditions import DerivedKind
@@ -86,14 +85,13 @@ def test_a_decoder_that_is_killed_each_time_is_given_up(world, client, alice, tm
     assert list(world.services.staging.glob("*")) == []
 
 
-def test_a_waveform_is_for_those_who_may_play_the_track(world, client, alice, bob):
+def test_a_waveform_is_for_those_who_may_play_the_track(world, client, alice, bob, admin):
     gated, hidden = upload(client, alice, support_gate={"type": "any"}), upload(client, alice, seed=2)
     work(world)
     assert refusal(read(client, gated)) == (401, "not_authenticated")
     assert refusal(read(client, gated, bob)) == (402, "support_required")
     found = read(client, gated, alice)
     assert (found.status_code, found.headers["cache-control"]) == (200, "private, no-cache")
-    admin = world.sign_in("admin", scope=Scope.ADMIN)
     takedown = f"/ops/tracks/{hidden['id']}/takedown"
     assert client.post(takedown, json={"reason": "r"}, headers=admin.headers).status_code == 200
     assert refusal(read(client, hidden)) == (404, "track_not_found")
