@@ -25,7 +25,9 @@ def left_out() -> dict[str, str]:
     """Return the marks of tests that cannot run here, each with what is missing."""
     missing = {}
     if browser.chromium() is None:
-        missing["browser"] = "no Chromium on the path or in CHROMIUM; on Debian: apt install chromium"
+        missing["browser"] = (
+            "no Chromium on the path or in CHROMIUM; on Debian: apt install chromium-headless-shell"
+        )
     if pgbouncer.PROGRAM is None:
         missing["pgbouncer"] = "no PgBouncer on the path; on Debian: apt install pgbouncer"
     for program, package in PROGRAMS.items():
