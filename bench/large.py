@@ -16,7 +16,7 @@ from sqlalchemy import Connection, event, text
 
 from aggregates.track import Track
 from aggregates.values import tid_of
-from application.tracks.revert import changes_between, track_at_version
+from application.tracks.revert import changes_between_versions, track_at_version
 from bench.logs import COLLECTION, START, did_of, log_at, register, retitle, vacuum
 from bench.postgres import postgres_database
 from eventstore import prepared
@@ -156,7 +156,7 @@ def calls(log: EventLog) -> dict[str, Callable[[], object]]:
         "an edit of a track that is not cached": edit_of_another,
         "an edit of a track that is": lambda: retitle(log, 1, f"Take {time.monotonic()}"),
         "version 2 of a track": read(lambda connection: track_at_version(log, connection, 77, 2)),
-        "a difference": read(lambda connection: changes_between(log, connection, 77, 2, 4)),
+        "a difference": read(lambda connection: changes_between_versions(log, connection, 77, 2, 4)),
         "a page of history": read(lambda connection: history_page(connection, 77, limit=20)),
         "what is due, for a poll": lambda: seconds_until_due(database),
         "a claim": lambda: claim(database, owner="bench", limit=8, lease=timedelta(seconds=0)),

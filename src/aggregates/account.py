@@ -35,8 +35,8 @@ class Account(Aggregate, created_event_name="Created"):
 
     def __init__(self) -> None:
         self.connected = False
-        self.sessions: dict[str, datetime | None] = {}
-        self.tokens: dict[str, datetime | None] = {}
+        self.sessions: events.Expiries = {}
+        self.tokens: events.Expiries = {}
         self.display_name: str | None = None
         self.bio: str | None = None
         self.leaving_since: datetime | None = None

@@ -1,5 +1,6 @@
 """The events of an account. Their topics and fields are stored data, and contain no secret."""
 
+from collections.abc import Mapping
 from datetime import datetime
 from typing import TYPE_CHECKING, Any
 
@@ -43,8 +44,8 @@ class SignedIn(AccountEvent):
 
     def assign(self, account: "Account") -> None:
         account.connected = True
-        _forget_ended(account.sessions, self.timestamp)
-        account.sessions[self.session_id] = self.expires_at
+        unexpired = _unexpired(account.sessions, self.timestamp)
+        account.sessions = {**unexpired, self.session_id: self.expires_at}
 
 
 class SignedOut(AccountEvent):
@@ -54,7 +55,7 @@ class SignedOut(AccountEvent):
     session_id: str
 
     def assign(self, account: "Account") -> None:
-        account.sessions.pop(self.session_id, None)
+        account.sessions = _without(account.sessions, self.session_id)
 
 
 class Disconnected(AccountEvent):
@@ -77,8 +78,8 @@ class TokenIssued(AccountEvent):
     expires_at: datetime | None
 
     def assign(self, account: "Account") -> None:
-        _forget_ended(account.tokens, self.timestamp)
-        account.tokens[self.token_id] = self.expires_at
+        unexpired = _unexpired(account.tokens, self.timestamp)
+        account.tokens = {**unexpired, self.token_id: self.expires_at}
 
 
 class TokenRevoked(AccountEvent):
@@ -88,7 +89,7 @@ class TokenRevoked(AccountEvent):
     token_id: str
 
     def assign(self, account: "Account") -> None:
-        account.tokens.pop(self.token_id, None)
+        account.tokens = _without(account.tokens, self.token_id)
 
 
 class ProfileUpdated(AccountEvent):
@@ -131,11 +132,17 @@ class Left(AccountEvent):
         account.leaving_since = None
         account.connected = False
         account.display_name = account.bio = None
-        account.sessions.clear()
-        account.tokens.clear()
+        account.sessions = account.tokens = {}
 
 
-def _forget_ended(expiries: dict[str, datetime | None], now: datetime) -> None:
-    """Delete expired entries, so that they do not accumulate: no event says that one has expired."""
-    for ended in [each for each, expiry in expiries.items() if expiry is not None and expiry <= now]:
-        del expiries[ended]
+Expiries = Mapping[str, datetime | None]
+"""By session or token. An event changes no value in place: the states before it and after it share what stays."""
+
+
+def _without(expiries: Expiries, ended: str) -> Expiries:
+    return {each: expiry for each, expiry in expiries.items() if each != ended}
+
+
+def _unexpired(expiries: Expiries, now: datetime) -> Expiries:
+    """Leave out expired entries, so that they do not accumulate: no event says that one has expired."""
+    return {each: expiry for each, expiry in expiries.items() if expiry is None or expiry > now}

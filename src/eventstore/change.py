@@ -2,11 +2,11 @@
 
 import threading
 from collections import OrderedDict
-from copy import copy
 from dataclasses import dataclass, field
 from datetime import datetime
 from enum import StrEnum
-from typing import Final, Self, TypeVar
+from operator import attrgetter
+from typing import Any, Final, Self, TypeVar
 from uuid import UUID
 
 from eventsourcing.domain import Aggregate, CanMutateAggregate
@@ -38,16 +38,12 @@ class Envelope:
 
 Event = CanMutateAggregate[UUID]
 A = TypeVar("A", bound=Aggregate)
-_CONTAINERS: Final = frozenset({list, dict, set})
 
 
 def copied(aggregate: A) -> A:
-    """Copy an aggregate with its lists, dicts and sets; the values in them are immutable, and shared."""
+    """Copy an aggregate with its pending events; both share all other values, since an event changes none in place."""
     other: A = object.__new__(type(aggregate))
-    values = vars(other)
-    values.update(vars(aggregate))
-    for name in [name for name, value in values.items() if value.__class__ in _CONTAINERS]:
-        values[name] = copy(values[name])
+    other.__dict__ = {**vars(aggregate), "_pending_events": [*aggregate.pending_events]}
     return other
 
 
@@ -77,6 +73,9 @@ class RecordedEvent:
         return self.event.originator_id
 
 
+_recorded_fields: Final = attrgetter(*RecordedEvent.__dataclass_fields__)
+
+
 @dataclass
 class Change(RecordedEvent):
     """An event with the aggregate's state just before and just after it. Treat as immutable."""
@@ -95,7 +94,8 @@ class Change(RecordedEvent):
         if after is None:
             msg = f"{recorded.topic} left no aggregate: streams do not end"
             raise TypeError(msg)
-        return cls(**vars(recorded), before=before, after=after, appended_at=appended_at)
+        fields: tuple[Any, ...] = (*_recorded_fields(recorded), before, after, appended_at)
+        return cls(*fields)
 
 
 MAX_STREAMS: Final = 1024

@@ -1,9 +1,10 @@
 """`history`: one row for each event of a subject with a record, or of an account: actor, time, and the state that it shows before and after."""
 
-from collections.abc import Collection, Iterable, Sequence
+from collections.abc import Callable, Collection, Iterable, Sequence
 from dataclasses import dataclass, fields
 from datetime import datetime
 from functools import cache
+from operator import attrgetter
 from typing import Any, Final
 
 import sqlalchemy as sa
@@ -61,20 +62,19 @@ def shown_fields(kind: type[Published]) -> Sequence[str]:
     )
 
 
+_SHOWN: Final[dict[type, Callable[[Any], Any]]] = {
+    datetime: datetime.isoformat,
+    tuple: lambda values: [_shown(each) for each in values],
+    **dict.fromkeys((Artwork, Audio, Feature, SupportGate), lambda value: dict(vars(value))),
+    BlobRef: attrgetter("audio_cid"),
+    Downloads: lambda downloads: None if downloads is Downloads.OPEN else downloads.value,
+}
+
+
 def _shown(value: Any) -> Any:
     """Return the JSON value that is shown of a field's value."""
-    match value:
-        case datetime():
-            return value.isoformat()
-        case tuple():
-            return [_shown(each) for each in value]
-        case Artwork() | Audio() | Feature() | SupportGate():
-            return dict(vars(value))
-        case BlobRef():
-            return value.audio_cid
-        case Downloads():
-            return None if value is Downloads.OPEN else value.value
-    return value
+    show = _SHOWN.get(type(value))
+    return value if show is None else show(value)
 
 
 def visible_state(subject: Published | None) -> dict[str, Any]:
@@ -84,27 +84,22 @@ def visible_state(subject: Published | None) -> dict[str, Any]:
     return {field: _shown(getattr(subject, field)) for field in shown_fields(type(subject))}
 
 
-def changes_between(before: Published | None, after: Published) -> list[dict[str, Any]]:
-    """Return `difference` of the states of a subject; only the values that changed are made."""
-    if before is None:
-        return difference({}, visible_state(after))
-    earlier, later = vars(before), vars(after)
-    changed = [field for field in shown_fields(type(after)) if earlier[field] != later[field]]
-    return difference(*({field: _shown(state[field]) for field in changed} for state in (earlier, later)))
-
-
-def difference(before: dict[str, Any], after: dict[str, Any]) -> list[dict[str, Any]]:
-    """List the fields whose values differ, in the order of the state."""
-    fields = dict.fromkeys([*after, *before])
+def changes_between(before: Published | None, after: Published | None) -> list[dict[str, Any]]:
+    """List the fields of a subject whose shown values differ; before it exists it has none."""
+    subject = after or before
+    fields = shown_fields(type(subject)) if subject is not None else ()
+    earlier, later = (
+        vars(state) if state is not None else dict.fromkeys(fields) for state in (before, after)
+    )
     return [
-        {"field": field, "before": before.get(field), "after": after.get(field)}
+        {"field": field, "before": was, "after": now}
         for field in fields
-        if before.get(field) != after.get(field)
+        if earlier[field] is not later[field]
+        and (was := _shown(earlier[field])) != (now := _shown(later[field]))
     ]
 
 
 VERSION: Final = 3
-COPIED: Final = ("position", "did", "version", "topic", "actor", "via", "request_id")
 
 history = sa.Table(
     "history",
@@ -148,16 +143,7 @@ class History:
     fingerprint = fingerprint(VERSION, history)
 
     def apply(self, connection: sa.Connection, changes: Sequence[Change], into: Into) -> None:
-        rows = [
-            {
-                **{name: getattr(change, name) for name in COPIED},
-                "type": type(change.event).__name__,
-                "at": change.recorded_at,
-                **_content(change),
-            }
-            for change in changes
-        ]
-        insert_rows(connection, into(history), rows)
+        insert_rows(connection, into(history), [_row(change) for change in changes])
 
 
 @dataclass(frozen=True)
@@ -251,17 +237,32 @@ def newest_at(
     return {(row[0], row[1], row[2]): row[3] for row in rows}
 
 
-def _content(change: Change) -> dict[str, Any]:
+def _row(change: Change) -> dict[str, Any]:
     event, before, after = change.event, change.before, change.after
     if isinstance(event, PublishedEvent) and isinstance(after, Published):
-        differs = changes_between(before if isinstance(before, Published) else None, after)
-        subject = {"kind": after.TOPIC, "track_id": after.subject_id}
-        return {**subject, "touches_record": event.touches_record(), "changes": differs}
-    if isinstance(event, AccountEvent):
-        account = {"kind": "account", "track_id": None}
-        return {**account, "touches_record": False, "changes": fields_of(event, before)}
-    msg = f"history knows no {change.topic}: say here what it tells"
-    raise TypeError(msg)
+        kind, subject_id, touches_record = after.TOPIC, after.subject_id, event.touches_record()
+        changes = changes_between(before if isinstance(before, Published) else None, after)
+    elif isinstance(event, AccountEvent):
+        kind, subject_id, touches_record = "account", None, False
+        changes = fields_of(event, before)
+    else:
+        msg = f"history knows no {change.topic}: say here what it tells"
+        raise TypeError(msg)
+    return {
+        "position": change.position,
+        "did": change.did,
+        "kind": kind,
+        "track_id": subject_id,
+        "version": change.version,
+        "type": type(event).__name__,
+        "topic": change.topic,
+        "actor": change.actor,
+        "via": change.via,
+        "request_id": change.request_id,
+        "at": change.recorded_at,
+        "touches_record": touches_record,
+        "changes": changes,
+    }
 
 
 ENVELOPE: Final = frozenset(field.name for field in fields(Aggregate.Created))

@@ -40,7 +40,7 @@ class Counter(Aggregate):
     @event(Added)
     def add(self, amount: int) -> None:
         self.total += amount
-        self.amounts.append(amount)
+        self.amounts = [*self.amounts, amount]
 
 
 def counter_id(name: str) -> UUID:

@@ -1,10 +1,10 @@
 """Record golden events for new topics: `python -m tests.golden.record`. What is there is never overwritten."""
 
 import json
-from copy import deepcopy
 from typing import Any
 
-from projections.history import difference, visible_state
+from eventstore.change import copied
+from projections.history import changes_between
 from tests.dsl import every_event
 from tests.golden import accounts
 from tests.golden.tape import BEGINNINGS, CHANGES, CODEC, EVENTS, TOPICS, decoded, golden_changes, topics
@@ -27,10 +27,9 @@ def main() -> None:
 def changes_of(tape: list[str]) -> dict[str, list[dict[str, Any]]]:
     subject, changes = None, {}
     for topic in tape:
-        subject = None if topic in BEGINNINGS else subject
-        before = visible_state(subject)
-        subject = decoded(topic).mutate(deepcopy(subject))
-        changes[topic] = difference(before, visible_state(subject))
+        before = None if topic in BEGINNINGS else subject
+        subject = decoded(topic).mutate(before and copied(before))
+        changes[topic] = changes_between(before, subject)
     return changes
 
 

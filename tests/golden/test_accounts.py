@@ -2,6 +2,7 @@
 
 import json
 import re
+from copy import deepcopy
 from typing import Any
 
 import pytest
@@ -9,6 +10,7 @@ from eventsourcing.utils import get_topic, resolve_topic
 
 from aggregates.account import Account
 from aggregates.published import event_classes
+from eventstore.change import copied
 from tests.dsl import ALICE
 from tests.golden.accounts import a_life, decoded, topics
 from tests.golden.tape import CODEC, EVENTS, stored
@@ -52,9 +54,11 @@ def test_a_golden_event_is_read_and_written_as_it_was(topic: str) -> None:
         )
 
 
-def test_a_replay_of_a_whole_life_ends_where_it_began() -> None:
+def test_a_replay_of_a_whole_life_ends_where_it_began_and_changes_no_state_in_place() -> None:
     account: Any = None
     for topic in topics():
-        account = decoded(topic).mutate(account)
+        before, kept = account, deepcopy(account)
+        account = decoded(topic).mutate(before and copied(before))
+        assert before == kept
     assert (account.id, account.did, account.connected) == (Account.create_id(ALICE), ALICE, False)
     assert (account.sessions, account.tokens, account.leaving_since) == ({}, {}, None)

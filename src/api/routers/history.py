@@ -38,7 +38,7 @@ from api.requests.parameters import (
 from api.services import Services
 from application.authorization import require_reader
 from application.event_poller import AccountState
-from application.tracks.revert import FIELDS, KEPT_BECAUSE, changes_between
+from application.tracks.revert import FIELDS, KEPT_BECAUSE, changes_between_versions
 from eventstore.database import Database
 from identity.accounts.accounts import accounts_of
 from identity.accounts.credentials import Principal
@@ -184,7 +184,7 @@ def read_diff(
         for name, version in (("from", wanted.from_), ("to", to)):
             if version < 0:
                 raise InvalidFieldError(name, "must be 0 or more")
-        changes = changes_between(services.log, connection, track_id, wanted.from_, to)
+        changes = changes_between_versions(services.log, connection, track_id, wanted.from_, to)
     differences = [DifferenceBody(**each, kept_because=KEPT_BECAUSE.get(each["field"])) for each in changes]
     return DiffBody(from_version=wanted.from_, to_version=to, changes=differences)
 

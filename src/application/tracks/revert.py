@@ -20,7 +20,7 @@ from eventstore.change import of_class
 from eventstore.event_log import MAX_VERSION, EventLog
 from eventstore.schema import stored_event
 from eventstore.unit_of_work import UnitOfWork
-from projections.history import difference, visible_state
+from projections.history import changes_between
 from projections.media_references import media_references
 from storage.media import IS_LIVE, Media, media
 from storage.taken_down import require_not_taken_down
@@ -50,15 +50,15 @@ def track_as_it_is(log: EventLog, connection: sa.Connection, track_id: int) -> T
     return of_class(Track, latest.state)
 
 
-def changes_between(
+def changes_between_versions(
     log: EventLog, connection: sa.Connection, track_id: int, one: int, other: int
 ) -> list[dict[str, Any]]:
     """List the fields that differ between two versions; version 0 is before the track was there."""
     before, after = (
-        visible_state(track_at_version(log, connection, track_id, version) if version != 0 else None)
+        track_at_version(log, connection, track_id, version) if version != 0 else None
         for version in (one, other)
     )
-    return difference(before, after)
+    return changes_between(before, after)
 
 
 @dataclass(frozen=True)
