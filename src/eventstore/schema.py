@@ -3,9 +3,11 @@
 Alembic owns the schema (migrations/); a test holds it to these declarations.
 """
 
+import json
 from datetime import UTC, datetime
-from typing import Any, TypeVar
+from typing import Any, Final, TypeVar
 
+import msgspec
 import sqlalchemy as sa
 from sqlalchemy.dialects.postgresql import JSONB, TIMESTAMP
 from sqlalchemy.types import TypeDecorator, TypeEngine
@@ -25,7 +27,33 @@ metadata = sa.MetaData(
 Position = sa.BigInteger().with_variant(sa.Integer, "sqlite")
 """The type of positions and sequence ids: SQLite counts them only in an INTEGER PRIMARY KEY."""
 
-Json = sa.JSON(none_as_null=True).with_variant(JSONB(none_as_null=True), "postgresql")
+
+class JSON(TypeDecorator[Any]):
+    """JSON, whose None is NULL. Fingerprints of read models contain the name of this class."""
+
+    impl = sa.JSON
+    cache_ok = True
+
+    def load_dialect_impl(self, dialect: sa.Dialect) -> TypeEngine[Any]:
+        return dialect.type_descriptor(JSONB() if dialect.name == "postgresql" else sa.JSON())
+
+    def bind_processor(self, dialect: sa.Dialect) -> Any:  # noqa: ARG002
+        return _json
+
+
+DELETE: Final = "\x7f"
+"""The one ASCII character that only `json.dumps` escapes."""
+
+
+def _json(value: Any) -> str | None:
+    """Return what `json.dumps` does, in a third of its time: read models are compared by this text on SQLite."""
+    if value is None:
+        return None
+    text = msgspec.json.format(msgspec.json.encode(value), indent=0).decode()
+    return text if text.isascii() and DELETE not in text else json.dumps(value)
+
+
+Json: Final = JSON()
 
 
 class UtcDateTime(TypeDecorator[datetime]):
@@ -44,12 +72,12 @@ class UtcDateTime(TypeDecorator[datetime]):
     def bind_processor(self, dialect: sa.Dialect) -> Any:
         if dialect.name == "postgresql":
             return _in_utc
-        return lambda value: value and _in_utc(value).replace(tzinfo=None).isoformat(" ", "microseconds")
+        return lambda value: value and _in_utc(value).isoformat(" ", "microseconds").removesuffix("+00:00")
 
     def result_processor(self, dialect: sa.Dialect, coltype: object) -> Any:  # noqa: ARG002
         if dialect.name == "postgresql":
             return _in_utc
-        return lambda text: text and datetime.fromisoformat(text).replace(tzinfo=UTC)
+        return lambda text: text and datetime.fromisoformat(text + "+00:00")
 
 
 def _in_utc(value: T) -> T:
@@ -58,7 +86,7 @@ def _in_utc(value: T) -> T:
     if value.tzinfo is None:
         msg = f"naive datetime {value!r}: give it a time zone"
         raise ValueError(msg)
-    return value.astimezone(UTC)
+    return value if value.tzinfo is UTC else value.astimezone(UTC)
 
 
 stored_event = sa.Table(

@@ -68,16 +68,18 @@ class Codec:
 
 
 _NAMED: Final = {"_type_", "_data_"}
+_CONTAINERS: Final = frozenset({dict, list})
 _DECODE: Final = {each.name: each.decode for each in TRANSCODINGS}
 
 
 def _restored(value: Any) -> Any:
     """Make the values that a dict or list has under their names."""
-    is_dict = value.__class__ is dict
-    for at, each in value.items() if is_dict else enumerate(value):
-        if each.__class__ is dict or each.__class__ is list:
-            value[at] = _restored(each)
-    if is_dict and value.keys() == _NAMED:
+    if value.__class__ is list:
+        return [_restored(each) if each.__class__ in _CONTAINERS else each for each in value]
+    for name, each in value.items():
+        if each.__class__ in _CONTAINERS:
+            value[name] = _restored(each)
+    if len(value) == len(_NAMED) and value.keys() == _NAMED:
         return _DECODE[value["_type_"]](value["_data_"])
     return value
 

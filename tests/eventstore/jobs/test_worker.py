@@ -7,10 +7,11 @@ from datetime import UTC, datetime, timedelta
 from typing import Any
 
 import pytest
+from sqlalchemy import update
 
 from eventstore.jobs import queue, worker
 from eventstore.jobs.kinds import Job, Kind, Outcome
-from eventstore.jobs.table import JobState
+from eventstore.jobs.table import JobState, job
 from eventstore.jobs.worker import Worker
 from tests.eventstore.jobs.rig import LEASE, Rig, Time, kind
 
@@ -204,7 +205,7 @@ async def test_one_job_is_run_now_with_all_of_its_turns_although_it_is_not_due(r
     of = kind(work)
     queue.release(rig.database, rig.claimed(of))
     with rig.database.write() as connection:
-        connection.exec_driver_sql("update job set due = '2030-01-01 00:00:00.000000+00'")
+        connection.execute(update(job).values(due=datetime(2030, 1, 1, tzinfo=UTC)))
     found = a_worker(rig, of)
     assert await found.run_now(of.name, "a")
     assert (turns, rig.row("a"), rig.row("b").attempts) == ([1, 1, 1], None, 0)
