@@ -63,11 +63,13 @@ MAX_SUBJECTS: Final = 10_000
 
 def subjects_that_differ(connection: sa.Connection, table: ProjectedTable) -> Scope:
     """Return the subjects whose rows differ; None if they are more than MAX_SUBJECTS."""
-    live, made = table.live.c[table.about], table.scratch.c[table.about]
-    queries = [sa.select(made).where(_missing(table)), sa.select(live).where(_surplus(table))]
-    if table.columns:
-        queries.append(sa.select(made).where(_same_key(table), _changed(table)))
-    found = {subject for query in queries for subject in connection.scalars(query.limit(MAX_SUBJECTS + 1))}
+    live, made = table.live.c, table.scratch.c
+    subject = sa.func.coalesce(made[table.about], live[table.about])
+    either = table.live.join(table.scratch, _same_key(table), full=True)
+    is_alone = (made[table.key[0]].is_(None), live[table.key[0]].is_(None))
+    differs = sa.or_(*is_alone, *(_distinct(table, name) for name in table.columns))
+    query = sa.select(subject).distinct().select_from(either).where(differs)
+    found = set(connection.scalars(query.limit(MAX_SUBJECTS + 1)))
     return found if len(found) <= MAX_SUBJECTS else None
 
 

@@ -66,6 +66,19 @@ def test_a_rebuild_counts_the_rows_that_it_repaired(log: EventLog) -> None:
     assert rebuild(log, READ_MODELS) == dict.fromkeys(counts, 0)
 
 
+def test_a_rebuild_repairs_every_subject_however_many_rows_of_the_first_ones_differ(
+    log: EventLog, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("projections.rebuild.difference.MAX_SUBJECTS", 2)
+    for track_id in (1, 2):
+        upload(log, track_id, tags=("a", "b", "c"))
+    rows = live_rows(log)
+    with log.database.write() as connection:
+        connection.execute(delete(track_tags))
+    assert rebuild(log, READ_MODELS)["track_tags"] == 6
+    assert live_rows(log) == rows
+
+
 def test_parents_come_before_their_children_and_go_after_them(log: EventLog) -> None:
     rows = record_a_story(log)
     with log.database.write() as connection:
