@@ -28,7 +28,7 @@ from outbox.mirror.tables import (
 )
 from outbox.mirror.targets import PUT
 from projections.history import history
-from projections.tracks.table import TrackView, normalized, tracks
+from projections.tracks.table import normalized, row_of, tracks
 from replay.repair.jobs import RepairState, repair
 
 IN_THE_LOG: Final = 60
@@ -210,7 +210,7 @@ def _uploads(size: Outage, now: datetime) -> Iterator[dict[str, Any]]:
 
 
 def _tracks(size: Outage, numbers: Sequence[int]) -> Iterator[dict[str, Any]]:
-    row = TrackView.of(track_of(1)).as_row()
+    row = row_of(track_of(1))
     for number in numbers:
         title = f"Take {number}"
         own = {"track_id": number, "title": title, "search": normalized(title), "audio_cid": f"{number}"}

@@ -11,7 +11,7 @@ from bench.rounds import Arm, Effort, Seconds, compare
 from eventstore.event_log import EventLog
 from eventstore.projection import insert_rows
 from projections.tracks.queries import TrackFilter, track_page
-from projections.tracks.table import TrackView, normalized, tracks
+from projections.tracks.table import normalized, row_of, tracks
 
 SENTENCE: Final = "What a search takes among 100,000 tracks, as a multiple of the same among 10,000 of them."
 FEW, MANY = 10_000, 100_000
@@ -48,7 +48,7 @@ def run(folder: Path, effort: Effort, show_progress: Callable[[str], None]) -> l
 
 
 def _fill(log: EventLog, size: int) -> None:
-    row = TrackView.of(track_of(1)).as_row()
+    row = row_of(track_of(1))
     for start in range(1, size + 1, ROWS_PER_INSERT):
         some = range(start, min(start + ROWS_PER_INSERT, size + 1))
         with log.database.write() as connection:

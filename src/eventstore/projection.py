@@ -167,7 +167,8 @@ def write_rows(
     `changed` names the columns that differ from the rows that are there, where they are known.
     """
     if rows:
-        statement = _upsert(table, tuple(rows[0])) if changed is None else _update(table, changed)
+        names = tuple(rows[0])
+        statement = upserting(table, names, names) if changed is None else _update(table, changed)
         statement.many(connection, rows)
 
 
@@ -182,11 +183,13 @@ def _insert(table: sa.Table, names: Sequence[str]) -> Prepared:
 
 
 @cache
-def _upsert(table: sa.Table, names: Sequence[str]) -> Prepared:
+def upserting(table: sa.Table, names: Sequence[str], columns: Sequence[str]) -> Prepared:
+    """Return the insertion of a row with these names, or the update of these columns of the one with its key."""
+
     def build(dialect: str) -> Insert:
-        statement, key = insert_of(dialect, table), [column.name for column in table.primary_key]
-        excluded = {name: statement.excluded[name] for name in names if name not in key}
-        return statement.on_conflict_do_update(index_elements=key, set_=excluded)
+        insert, key = insert_of(dialect, table), list(table.primary_key.columns)
+        excluded = {name: insert.excluded[name] for name in columns if not table.c[name].primary_key}
+        return insert.on_conflict_do_update(index_elements=key, set_=excluded)
 
     return Prepared(build, names)
 

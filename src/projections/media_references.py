@@ -5,6 +5,7 @@ The bytes of a deleted account are released without a grace period.
 
 from collections.abc import Collection, Sequence
 from datetime import UTC, datetime
+from operator import attrgetter
 from typing import Any, Final
 
 import sqlalchemy as sa
@@ -53,6 +54,8 @@ class MediaReferences:
     def _write(self, connection: sa.Connection, changes: Sequence[Change], into: Into) -> None:
         latest: dict[tuple[int, str], dict[str, Any]] = {}
         for change, before, track in track_changes(changes):
+            if before is not None and _names_bytes(before) == _names_bytes(track):
+                continue
             named = _live_cids(track)
             for cid in _live_cids(before) ^ named:
                 latest[track.track_id, cid] = {
@@ -86,6 +89,9 @@ def was_named_by(connection: sa.Connection, did: str, cid: str) -> bool:
     """Whether a track of this account names the bytes, or once did."""
     column = media_references.c
     return bool(connection.scalar(sa.select(sa.exists().where(column.did == did, column.cid == cid))))
+
+
+_names_bytes: Final = attrgetter("audio", "artwork", "deleted_at")
 
 
 def _live_cids(track: Track | None) -> frozenset[str]:

@@ -4,7 +4,6 @@ from collections import defaultdict
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
-from functools import cache
 from typing import Any, Final
 
 import sqlalchemy as sa
@@ -23,7 +22,7 @@ from eventstore.append import insert_of
 from eventstore.change import Change
 from eventstore.coordination.commit_signals import awaited
 from eventstore.prepared import Prepared
-from eventstore.projection import Into
+from eventstore.projection import Into, upserting, write_rows
 from outbox.mirror.states import LaneState
 from outbox.mirror.tables import (
     BLOB_JOBS,
@@ -67,7 +66,7 @@ class _Page:
 
     def add(self, change: Change, subject: Published) -> None:
         self.newest = subject
-        if isinstance(change.event, DECIDES_OVER_FORMER):
+        if subject.former_collections and isinstance(change.event, DECIDES_OVER_FORMER):
             self.former |= dict.fromkeys(subject.former_collections, change)
         if not isinstance(change.event, PublishedEvent):
             return
@@ -133,10 +132,9 @@ def _write(connection: sa.Connection, pages: Sequence[_Page], into: Into, *, is_
     if rows:
         kept = IDENTITY if len(rows) == 1 and _is_known(pages[0].touched) else ()
         changed = tuple(name for name in rows[0] if name not in kept)
-        _upserting(into(mirror_target), tuple(rows[0]), changed).many(connection, rows)
+        upserting(into(mirror_target), tuple(rows[0]), changed).many(connection, rows)
     blobs = [blob_row(page.blob_changed) for page in pages if page.blob_changed is not None]
-    if blobs:
-        _upserting(into(blob_job), tuple(blobs[0]), BLOB_JOBS.columns).many(connection, blobs)
+    write_rows(connection, into(blob_job), blobs)
     for page in pages:
         if (subject := page.bytes_replaced) is not None and is_live:
             # else the new bytes are uploaded unasked, or wait for a pause that is not their own
@@ -204,17 +202,7 @@ _WAKE: Final = Prepared(_wake_statement, ("did", "host", "state", "due_at", "deb
 
 def upsert(connection: sa.Connection, table: sa.Table, row: dict[str, Any], columns: Sequence[str]) -> None:
     """Insert a row, or set these columns of the one with its key."""
-    _upserting(table, tuple(row), tuple(columns)).start(connection, row)
-
-
-@cache
-def _upserting(table: sa.Table, names: Sequence[str], columns: Sequence[str]) -> Prepared:
-    def build(dialect: str) -> Insert:
-        insert = insert_of(dialect, table)
-        excluded = {name: insert.excluded[name] for name in columns}
-        return insert.on_conflict_do_update(index_elements=list(table.primary_key.columns), set_=excluded)
-
-    return Prepared(build, names)
+    upserting(table, tuple(row), tuple(columns)).start(connection, row)
 
 
 PLACE: Final = target.collection + sa.literal_column("'/'") + target.rkey

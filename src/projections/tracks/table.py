@@ -12,7 +12,7 @@ import sqlalchemy as sa
 from aggregates.track import Track
 from aggregates.values import Artwork, Audio, BlobRef, Downloads, Feature, SupportGate
 from eventstore.change import Change
-from eventstore.projection import Into, ProjectedTable, fingerprint, write_rows
+from eventstore.projection import Into, ProjectedTable, fingerprint, insert_rows, write_rows
 from eventstore.schema import Json, Position, UtcDateTime, metadata
 
 
@@ -68,22 +68,6 @@ class TrackView:
             **dict(zip(_PLAIN_FIELDS, _PLAIN(row), strict=True)),
         )
 
-    def as_row(self) -> dict[str, Any]:
-        nested = {"audio", "artwork", "blob"}
-        plain = {field: getattr(self, field) for field in self.__dataclass_fields__ if field not in nested}
-        return {
-            **plain,
-            "features": [dict(vars(feature)) for feature in self.features],
-            "tags": list(self.tags),
-            "self_labels": list(self.self_labels),
-            "downloads": self.downloads.value if self.downloads is not Downloads.OPEN else None,
-            "support_gate": dict(vars(self.support_gate)) if self.support_gate else None,
-            **_prefixed(self.audio, "audio_", Audio),
-            **_prefixed(self.artwork, "artwork_", Artwork),
-            "blob_ref": dict(vars(self.blob)) if self.blob else None,
-            "search": normalized(SEPARATOR.join((self.title, self.artist, self.album or ""))),
-        }
-
 
 def _prefixed(value: Audio | Artwork | None, prefix: str, kind: type[Audio | Artwork]) -> dict[str, Any]:
     return {prefix + field: getattr(value, field, None) for field in kind.__dataclass_fields__}
@@ -94,6 +78,21 @@ _ARTWORK: Final = attrgetter(*("artwork_" + field for field in Artwork.__datacla
 _NESTED: Final = ("features", "tags", "self_labels", "support_gate", "downloads", "audio", "artwork", "blob")
 _PLAIN_FIELDS: Final = tuple(field for field in TrackView.__dataclass_fields__ if field not in _NESTED)
 _PLAIN: Final = attrgetter(*_PLAIN_FIELDS)
+
+
+def row_of(track: Track) -> dict[str, Any]:
+    return {
+        **dict(zip(_PLAIN_FIELDS, _PLAIN(track), strict=True)),
+        "features": [dict(vars(feature)) for feature in track.features],
+        "tags": list(track.tags),
+        "self_labels": list(track.self_labels),
+        "downloads": track.downloads.value if track.downloads is not Downloads.OPEN else None,
+        "support_gate": dict(vars(track.support_gate)) if track.support_gate else None,
+        **_prefixed(track.audio, "audio_", Audio),
+        **_prefixed(track.artwork, "artwork_", Artwork),
+        "blob_ref": dict(vars(track.blob)) if track.blob else None,
+        "search": normalized(SEPARATOR.join((track.title, track.artist, track.album or ""))),
+    }
 
 
 VERSION: Final = 2
@@ -179,10 +178,10 @@ class Tracks:
         for _, _, track in track_changes(changes):
             latest.pop(track.track_id, None)
             latest[track.track_id] = track
-        rows = [TrackView.of(track).as_row() for track in latest.values()]
+        rows = [row_of(track) for track in latest.values()]
         changed = None
         if len(changes) == 1 and rows and isinstance(before := changes[0].before, Track):
-            known = TrackView.of(before).as_row()
+            known = row_of(before)
             changed = tuple(name for name, value in rows[0].items() if value != known[name])
         write_rows(connection, into(tracks), rows, changed)
 
@@ -213,17 +212,19 @@ class TrackTags:
 
     def apply(self, connection: sa.Connection, changes: Sequence[Change], into: Into) -> None:
         changed: dict[int, Track] = {}
+        dids: dict[int, str] = {}
         for _, before, track in track_changes(changes):
-            if track.track_id in changed or before is None or before.tags != track.tags:
+            if before is None or before.tags != track.tags:
                 changed[track.track_id] = track
+                if before is not None:
+                    dids[track.track_id] = track.did
         table = into(track_tags)
         rows = [
             {"track_id": track.track_id, "tag": tag, "did": track.did}
             for track in changed.values()
             for tag in track.tags
         ]
-        if changed:
-            dids = {track.did for track in changed.values()}
-            connection.execute(sa.delete(table).where(table.c.did.in_(dids), table.c.track_id.in_(changed)))
-        if rows:
-            connection.execute(sa.insert(table), rows)
+        if dids:  # of tracks that are not new
+            these = table.c.did.in_({*dids.values()}), table.c.track_id.in_(dids)
+            connection.execute(sa.delete(table).where(*these))
+        insert_rows(connection, table, rows)
