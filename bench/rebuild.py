@@ -19,7 +19,7 @@ from eventstore.streams.codec import json_transcoder
 from projections.rebuild.rebuild import EVENTS_PER_PAGE, Replayer, differences, rebuild
 
 SENTENCE: Final = "Processor time of an event in a rebuild and a verification, as a multiple of decoding its row by the library's mapper."
-TRACKS: Final = 200
+TRACKS: Final = 1_000
 QUICK_TRACKS: Final = 6
 EDITS_PER_TRACK: Final = 19
 
