@@ -246,6 +246,11 @@ class Published(Aggregate):
     def subject_id(self) -> int:
         """The id among its kind."""
 
+    @property
+    def desired_blob(self) -> DesiredBlob | None:
+        """None if it is neither requested nor on the PDS."""
+        return None
+
     def restore_record(self, *, at: datetime) -> None:
         """Request that the record is written again, after it was deleted or edited elsewhere."""
         self.require_live()
@@ -318,11 +323,6 @@ class WithBlob(Published):
     @abstractmethod
     def blob_bytes(self) -> Audio:
         """The bytes."""
-
-    @property
-    @abstractmethod
-    def desired_blob(self) -> DesiredBlob | None:
-        """None if it is neither requested nor on the PDS."""
 
     @abstractmethod
     def wants_blob(self, audio_cid: str) -> bool:

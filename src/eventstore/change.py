@@ -2,9 +2,11 @@
 
 import threading
 from collections import OrderedDict
+from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass, field
 from datetime import datetime
 from enum import StrEnum
+from functools import cache
 from operator import attrgetter
 from typing import Any, Final, Self, TypeVar
 from uuid import UUID
@@ -96,6 +98,19 @@ class Change(RecordedEvent):
             raise TypeError(msg)
         fields: tuple[Any, ...] = (*_recorded_fields(recorded), before, after, appended_at)
         return cls(*fields)
+
+
+# For classes of the library it takes a tenth of `isinstance`.
+_is_subclass: Final[Callable[[type, type], bool]] = cache(issubclass)
+
+
+def changes_of(kind: type[A], changes: Iterable[Change]) -> Iterator[tuple[Change, A | None, A]]:
+    """Pick the changes of aggregates of a class, in their order, with the aggregate before and after each."""
+    for change in changes:
+        before: Any = change.before
+        after: Any = change.after
+        if _is_subclass(type(after), kind):
+            yield change, before, after
 
 
 MAX_STREAMS: Final = 1024

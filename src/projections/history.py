@@ -238,10 +238,12 @@ def newest_at(
 
 
 def _row(change: Change) -> dict[str, Any]:
-    event, before, after = change.event, change.before, change.after
-    if isinstance(event, PublishedEvent) and isinstance(after, Published):
+    event: Any = change.event
+    before: Any = change.before
+    after: Any = change.after
+    if isinstance(event, PublishedEvent):
         kind, subject_id, touches_record = after.TOPIC, after.subject_id, event.touches_record()
-        changes = changes_between(before if isinstance(before, Published) else None, after)
+        changes = changes_between(before, after)
     elif isinstance(event, AccountEvent):
         kind, subject_id, touches_record = "account", None, False
         changes = fields_of(event, before)

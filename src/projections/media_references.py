@@ -12,11 +12,10 @@ import sqlalchemy as sa
 
 from aggregates.account import Account
 from aggregates.track import Track, media_cids
-from eventstore.change import Change
+from eventstore.change import Change, changes_of
 from eventstore.database import pages
 from eventstore.projection import Into, ProjectedTable, fingerprint, write_rows
 from eventstore.schema import Position, UtcDateTime, metadata
-from projections.tracks.table import track_changes
 
 VERSION: Final = 2
 LONG_AGO: Final = datetime(1970, 1, 1, tzinfo=UTC)
@@ -53,7 +52,7 @@ class MediaReferences:
 
     def _write(self, connection: sa.Connection, changes: Sequence[Change], into: Into) -> None:
         latest: dict[tuple[int, str], dict[str, Any]] = {}
-        for change, before, track in track_changes(changes):
+        for change, before, track in changes_of(Track, changes):
             if before is not None and _names_bytes(before) == _names_bytes(track):
                 continue
             named = _live_cids(track)

@@ -19,7 +19,7 @@ from aggregates.published import (
     WithBlob,
 )
 from eventstore.append import insert_of
-from eventstore.change import Change
+from eventstore.change import Change, changes_of
 from eventstore.coordination.commit_signals import awaited
 from eventstore.prepared import Prepared
 from eventstore.projection import Into, upserting, write_rows
@@ -64,7 +64,7 @@ class _Page:
     former: dict[str, Change] = field(default_factory=dict)
     """By former collection: the newest change that concerns its record."""
 
-    def add(self, change: Change, subject: Published) -> None:
+    def add(self, change: Change, before: Published | None, subject: Published) -> None:
         self.newest = subject
         if subject.former_collections and isinstance(change.event, DECIDES_OVER_FORMER):
             self.former |= dict.fromkeys(subject.former_collections, change)
@@ -72,12 +72,11 @@ class _Page:
             return
         if change.event.sets_generation():
             self.touched = change
-        if isinstance(subject, WithBlob):
-            before = change.before.desired_blob if isinstance(change.before, WithBlob) else None
-            if change.event.REPLACES_BYTES:
-                self.bytes_replaced = subject
-            if before != subject.desired_blob:
-                self.blob_changed = subject
+        if change.event.REPLACES_BYTES and isinstance(subject, WithBlob):
+            self.bytes_replaced = subject
+        desired = before.desired_blob if before is not None else None
+        if desired != subject.desired_blob and isinstance(subject, WithBlob):
+            self.blob_changed = subject
 
 
 class MirrorTargets:
@@ -91,11 +90,10 @@ class MirrorTargets:
         """Set the targets to the newest state; in the live tables, make their lanes due too."""
         pages: dict[Any, _Page] = defaultdict(_Page)
         touched_at: dict[str, datetime] = {}
-        for change in changes:
-            if isinstance(change.after, Published):
-                pages[change.aggregate_id].add(change, change.after)
-                # by the database's clock, as lanes need it
-                touched_at[change.did] = change.appended_at or change.recorded_at
+        for change, before, after in changes_of(Published, changes):  # type: ignore[type-abstract]
+            pages[change.aggregate_id].add(change, before, after)
+            # by the database's clock, as lanes need it
+            touched_at[change.did] = change.appended_at or change.recorded_at
         is_live = into(mirror_target) is mirror_target
         if is_live:  # lanes are locked before targets, as everywhere
             for did, at in touched_at.items():

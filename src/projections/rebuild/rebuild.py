@@ -205,6 +205,7 @@ def scratch_of(
             folder = str(Path(str(connection.engine.url.database)).resolve().parent).replace("'", "''")
             driver: Any = connection.connection.driver_connection
             driver.execute(f"pragma temp_store_directory = '{folder}'").close()
+            driver.execute("pragma temp.journal_mode = off").close()  # a run that fails keeps nothing of them
         try:
             scratch = Scratch(log, connection, projections, page, progress)
             scratch.begin(work)

@@ -1,7 +1,7 @@
 """`tracks`: what each track is now, one row a track, and `track_tags`. A deleted track keeps its row, hidden by deleted_at."""
 
 import unicodedata
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from operator import attrgetter
@@ -11,7 +11,7 @@ import sqlalchemy as sa
 
 from aggregates.track import Track
 from aggregates.values import Artwork, Audio, BlobRef, Downloads, Feature, SupportGate
-from eventstore.change import Change
+from eventstore.change import Change, changes_of
 from eventstore.projection import Into, ProjectedTable, fingerprint, insert_rows, write_rows
 from eventstore.schema import Json, Position, UtcDateTime, metadata
 
@@ -158,14 +158,6 @@ sa.Index("ix_tracks_artwork_cid", tracks.c.artwork_cid)
 sa.Index("ix_tracks_artwork_thumbnail_cid", tracks.c.artwork_thumbnail_cid)
 
 
-def track_changes(changes: Iterable[Change]) -> Iterator[tuple[Change, Track | None, Track]]:
-    """Pick the changes of tracks, in their order, with the track before and after each."""
-    for change in changes:
-        before, after = change.before, change.after
-        if isinstance(after, Track):
-            yield change, before if isinstance(before, Track) else None, after
-
-
 class Tracks:
     """The newest state of each track."""
 
@@ -175,7 +167,7 @@ class Tracks:
 
     def apply(self, connection: sa.Connection, changes: Sequence[Change], into: Into) -> None:
         latest: dict[int, Track] = {}
-        for _, _, track in track_changes(changes):
+        for _, _, track in changes_of(Track, changes):
             latest.pop(track.track_id, None)
             latest[track.track_id] = track
         rows = [row_of(track) for track in latest.values()]
@@ -213,7 +205,7 @@ class TrackTags:
     def apply(self, connection: sa.Connection, changes: Sequence[Change], into: Into) -> None:
         changed: dict[int, Track] = {}
         dids: dict[int, str] = {}
-        for _, before, track in track_changes(changes):
+        for _, before, track in changes_of(Track, changes):
             if before is None or before.tags != track.tags:
                 changed[track.track_id] = track
                 if before is not None:
