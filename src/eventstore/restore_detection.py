@@ -37,6 +37,7 @@ log_incarnation: Final = sa.Table(
 POSITIONS_SKIPPED: Final = 1_000_000_000
 """More events than any log gets between a backup and its loss: 100 a second, day and night, for 115 days."""
 TRACK_IDS_SKIPPED: Final = 1_000_000
+"""Numbers of the sequence, each of which makes one id."""
 JOB_IDS_SKIPPED: Final = 1_000_000
 UNKNOWN: Final = "-"
 UNDEFINED_COLUMN: Final = "42703"

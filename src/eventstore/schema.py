@@ -129,3 +129,4 @@ track_id_sequence = sa.Table(
     sa.Column("did", sa.Text, nullable=False),
     sqlite_autoincrement=True,
 )
+"""Counts the numbers in new ids, and is the directory of older ids (streams/ids.py)."""

@@ -30,7 +30,8 @@ from eventstore.append import lock_log
 from eventstore.database import Database
 from eventstore.event_log import EventLog
 from eventstore.schema import UtcDateTime, stored_event
-from eventstore.streams.ids import issue_only_above, peer_track
+from eventstore.streams.buckets import BUCKETS
+from eventstore.streams.ids import boundary_of, enter_older_ids, issue_only_above, peer_track
 from identity.accounts.accounts import account
 from outbox.mirror.tables import (
     FEW_ROWS,
@@ -48,6 +49,8 @@ from replay.errors import BrokenDumpError, NotEmptyError
 from storage.media import media
 
 FORMAT: Final = 1
+OLDER_SCHEMAS: Final = frozenset({"0031"})
+"""Older schemas whose rows this version reads as they are."""
 HEADER: Final = "header"
 END: Final = "end"
 
@@ -269,7 +272,8 @@ def account_lines(database: Database, did: str, *, schema: str) -> Iterator[byte
 
 def _header(database: Database, schema: str) -> Row:
     with database.read() as connection:
-        return {"schema": schema, "exported_at": database.now(connection).isoformat()}
+        exported_at = database.now(connection).isoformat()
+        return {"schema": schema, "exported_at": exported_at, "id_boundary": boundary_of(connection)}
 
 
 Lines = Callable[[int], None]
@@ -296,6 +300,7 @@ def import_dump(
         for kind, rows in groupby(_rows(source, schema), itemgetter(0)):
             while page := [values for _, values in islice(rows, ROWS_PER_PAGE)]:
                 connection.execute(sa.insert(BY_KIND[kind].table), page)
+        _continue_ids(connection, _boundary_of(source))
         _set_sequences(connection)
     rebuild(log, log.projections, progress=progress)
     return imported
@@ -307,7 +312,7 @@ def _rows(source: Path, schema: str, lines: Lines = lambda _: None) -> Iterator[
         for line in read_lines(file):
             lines(line.number)
             if line.kind == HEADER:
-                if (theirs := line.row.get("schema")) != schema:
+                if (theirs := line.row.get("schema")) not in {schema, *OLDER_SCHEMAS}:
                     reason = f"it was written under schema {theirs}, this database has {schema}"
                     raise BrokenDumpError(line.number, reason)
                 continue
@@ -320,11 +325,26 @@ def _rows(source: Path, schema: str, lines: Lines = lambda _: None) -> Iterator[
                 raise BrokenDumpError(line.number, str(error)) from error
 
 
+def _boundary_of(source: Path) -> int | None:
+    """Return the first id that carries its bucket; None in a file of an older version, where none does."""
+    with source.open("rb") as file:
+        return next(read_lines(file)).row.get("id_boundary")
+
+
+def _continue_ids(connection: sa.Connection, boundary: int | None) -> None:
+    """Enter the imported ids that carry no bucket in the directory, and issue only larger ones than any that was imported."""
+    subject, did = mirror_target.c.subject_id, mirror_target.c.did
+    newest = connection.scalar(sa.select(sa.func.max(subject))) or 0
+    peers = connection.scalar(sa.select(sa.func.max(peer_track.c.peer_id))) or 0
+    first = boundary or (newest + 1) * BUCKETS
+    older = sa.select(subject, sa.func.min(did)).where(subject < first).group_by(subject)
+    enter_older_ids(connection, first, older)
+    if issued := max(newest // BUCKETS, first // BUCKETS - 1, peers):
+        issue_only_above(connection, issued)
+
+
 def _set_sequences(connection: sa.Connection) -> None:
-    """Advance the counters past the imported rows: no position, attempt id or track id is issued twice."""
-    for column in (mirror_target.c.subject_id, peer_track.c.peer_id):
-        if (newest := connection.scalar(sa.select(sa.func.max(column)))) is not None:
-            issue_only_above(connection, newest)
+    """Advance the counters past the imported rows: no position and no attempt id is issued twice."""
     if connection.dialect.name == "sqlite":
         return  # SQLite counts on from the largest by itself
     for column in (stored_event.c.position, attempt.id):

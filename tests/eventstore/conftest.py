@@ -8,12 +8,13 @@ from sqlalchemy import MetaData
 from eventstore.database import Database
 from eventstore.event_log import EventLog
 from eventstore.schema import projection_state, stored_event, track_id_sequence
+from eventstore.streams.ids import id_boundary
 from eventstore.streams.snapshots import aggregate_snapshot
 from tests.eventstore.counter import Totals
 
 
 def create_tables(database: Database, *others: MetaData) -> None:
-    log_tables = [stored_event, projection_state, track_id_sequence, aggregate_snapshot]
+    log_tables = [stored_event, projection_state, track_id_sequence, id_boundary, aggregate_snapshot]
     stored_event.metadata.create_all(database.engine, tables=log_tables)
     for metadata in others:
         metadata.create_all(database.engine)

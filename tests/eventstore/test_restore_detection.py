@@ -14,6 +14,7 @@ from eventstore.errors import LogBusyError
 from eventstore.event_log import EventLog
 from eventstore.restore_detection import (
     POSITIONS_SKIPPED,
+    TRACK_IDS_SKIPPED,
     compare_with_seen,
     detect_on_connect,
     log_incarnation,
@@ -22,6 +23,8 @@ from eventstore.restore_detection import (
     restored_because,
 )
 from eventstore.schema import metadata, stored_event
+from eventstore.streams.buckets import BUCKETS
+from eventstore.streams.ids import next_subject_id
 from tests.dsl import some_time
 from tests.eventstore.counter import ALICE, ENVELOPE, Counter
 from tests.servers.databases import temporary_database
@@ -144,14 +147,15 @@ def test_a_promoted_standby_is_noticed_and_numbers_go_on_far_beyond(
     migrated_postgres: str, promote: Callable[[], None]
 ) -> None:
     record_an_event(migrated_postgres)
-    with closing(looked_at(migrated_postgres)) as database, database.read() as connection:
-        before = newest_issued(connection)
+    with closing(looked_at(migrated_postgres)) as database, database.write() as connection:
+        before, last_id = newest_issued(connection), next_subject_id(connection, ALICE)
     promote()
     assert because(migrated_postgres) == "the timeline is 00000009, and was 00000001"
     record_an_event(migrated_postgres)
-    with closing(looked_at(migrated_postgres)) as database, database.read() as connection:
+    with closing(looked_at(migrated_postgres)) as database, database.write() as connection:
         assert newest_issued(connection) == before + POSITIONS_SKIPPED + 1
         assert newest_before_restore(connection) == before
+        assert next_subject_id(connection, ALICE) == last_id + (TRACK_IDS_SKIPPED + 1) * BUCKETS
 
 
 @pytest.mark.pgbouncer

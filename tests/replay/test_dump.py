@@ -2,13 +2,16 @@
 
 import asyncio
 import json
+from pathlib import Path
 
 import pytest
 from sqlalchemy import select
 
 from eventstore.schema import metadata, stored_event
-from eventstore.streams.ids import peer_track
+from eventstore.streams.buckets import BUCKETS, bucket_of
+from eventstore.streams.ids import boundary_of, bucket_of_id, next_subject_id, peer_track
 from outbox.mirror.lanes import park_lane
+from projections.tracks.table import tracks
 from replay.dump import (
     EXPORTED,
     account_lines,
@@ -24,6 +27,8 @@ from tests.api.client import TestClient
 from tests.api.world import World, did_of, upload
 from tests.media_samples import samples
 
+EXPORT_OF_0031 = Path(__file__).with_name("export_of_0031.jsonl")
+"""The same past, as the version before ids carried buckets has exported it."""
 LARGEST = 5000
 """The id that a track had elsewhere; no new one may have it."""
 ROWS = [("event", {"position": n, "title": f"Ü {n}", "none": None}) for n in range(5)]
@@ -109,7 +114,11 @@ def test_no_observation_in_it_is_ahead_of_its_events(past, tmp_path):
     taken = [next(lines) for _ in range(4)]
     past.deliver()
     with TestClient(past.app) as client:
-        client.patch("/tracks/1", json={"title": "later"}, headers=past.sign_in("alice").headers)
+        [first, *_] = client.get(f"/tracks?artist={did_of('alice')}").json()["items"]
+        edited = client.patch(
+            f"/tracks/{first['id']}", json={"title": "later"}, headers=past.sign_in("alice").headers
+        )
+        assert edited.status_code == 200
     past.deliver()
     path = tmp_path / "own"
     path.write_bytes(b"".join([*taken, *lines]))
@@ -129,14 +138,46 @@ def test_an_imported_service_goes_on_and_takes_its_records_for_its_own(past, els
     with TestClient(moved.app) as client:
         alice = moved.sign_in("alice")
         moved.deliver()
-        track = client.get("/tracks/1").json()
+        [old] = [each for each in client.get("/tracks").json()["items"] if each["artist_did"] == alice.did]
+        track = client.get(f"/tracks/{old['id']}").json()
         assert (track["mirror"]["state"], track["title"]) == ("delivered", "newest")
         assert moved.record(track)["title"] == "newest"
         new = upload(client, alice, seed=9)
-        assert new["id"] == LARGEST + 1
+        assert new["id"] == (LARGEST + 1) * BUCKETS + bucket_of(alice.did)
         newest, before = (max(_positions(each.database)) for each in (moved, past))
         assert newest > before
     asyncio.run(moved.made.close())
+
+
+def test_older_ids_are_found_after_an_import_and_an_export_and_new_ones_are_larger(
+    world, elsewhere, tmp_path
+):
+    import_dump(world.log, EXPORT_OF_0031, schema="1", lines=lambda _: None, progress=lambda *_: None)
+    with TestClient(world.app) as client:
+        alice = world.sign_in("alice")
+        new = upload(client, alice, seed=9)["id"]
+    assert new == (LARGEST + 1) * BUCKETS + bucket_of(alice.did)
+    moved = imported(world, elsewhere, exported(world, tmp_path / "mixed"))
+    for database in (world.database, moved.database):
+        with database.write() as connection:
+            owners = dict(connection.execute(select(tracks.c.track_id, tracks.c.did)).all())
+            boundary = boundary_of(connection)
+            found = {each: bucket_of_id(connection, each, boundary) for each in owners}
+            assert next_subject_id(connection, did_of("bob")) // BUCKETS > new // BUCKETS
+        assert sorted(owners) == [1, 2, 3, new]
+        assert found == {each: bucket_of(did) for each, did in owners.items()}
+    moved.database.close()
+
+
+def test_new_ids_are_larger_than_those_of_an_imported_log_that_no_peer_numbered(past, elsewhere, tmp_path):
+    with EXPORT_OF_0031.open("rb") as file:
+        header, *lines = read_lines(file)
+    kept = [(line.kind, line.row) for line in lines if line.kind != "peer_track"]
+    (tmp_path / "kept").write_bytes(b"".join(write_lines(header.row, kept)))
+    log = imported(past, elsewhere, tmp_path / "kept")
+    with log.database.write() as connection:
+        assert next_subject_id(connection, did_of("bob")) > boundary_of(connection) == 4 * BUCKETS
+    log.database.close()
 
 
 def _positions(database):

@@ -33,13 +33,14 @@ def test_a_rebuild_restores_a_service_whose_read_models_were_lost(world, typed):
     with TestClient(world.app, raise_server_exceptions=False) as client:
         alice = world.sign_in("alice")
         tracks = [upload(client, alice, seed=seed, title=f"Song {seed}", tags=["a"]) for seed in (1, 2, 3)]
-        client.patch("/tracks/1", json={"title": "newer"}, headers=alice.headers)
+        path = f"/tracks/{tracks[0]['id']}"
+        client.patch(path, json={"title": "newer"}, headers=alice.headers)
         world.deliver()
         before = [client.get(f"/tracks/{track['id']}").json() for track in tracks]
-        history = client.get("/tracks/1/history", headers=alice.headers).json()
+        history = client.get(f"{path}/history", headers=alice.headers).json()
 
         lose_read_models(world)
-        assert refusal(client.get("/tracks/1")) == (404, "track_not_found")
+        assert refusal(client.get(path)) == (404, "track_not_found")
         new = {"file": ("song.mp3", samples.mp3(9), "audio/mpeg")}
         assert (
             refusal(client.post("/tracks", data={"title": "x"}, files=new, headers=alice.headers))[0] == 503
@@ -50,7 +51,7 @@ def test_a_rebuild_restores_a_service_whose_read_models_were_lost(world, typed):
         assert typed("rebuild").exit_code == 0
         assert client.get("/readyz").status_code == 200
         assert [client.get(f"/tracks/{track['id']}").json() for track in tracks] == before
-        assert client.get("/tracks/1/history", headers=alice.headers).json() == history
-        assert client.patch("/tracks/1", json={"title": "and on"}, headers=alice.headers).status_code == 200
+        assert client.get(f"{path}/history", headers=alice.headers).json() == history
+        assert client.patch(path, json={"title": "and on"}, headers=alice.headers).status_code == 200
         world.deliver()
         assert world.record(tracks[0])["title"] == "and on"

@@ -1,13 +1,18 @@
-"""Ids of tracks and of all other kinds: each is issued once, so that no two subjects share one, whatever their kinds."""
+"""Ids of tracks and of all other kinds: each is issued once, so that no two subjects share one, whatever their kinds.
+
+An id is a number of one sequence times BUCKETS, plus the bucket of its account. Ids below the boundary were issued by an
+older version and carry none: rows of `track_id_sequence` that have a DID are their directory.
+"""
 
 from collections.abc import Collection
 from typing import Final
 
 import sqlalchemy as sa
 
-from eventstore.append import insert_of
+from eventstore.append import insert_of, upsert
 from eventstore.prepared import Prepared, among
 from eventstore.schema import Position, metadata, track_id_sequence
+from eventstore.streams.buckets import BUCKETS, bucket_of
 
 peer_track = sa.Table(
     "peer_track",
@@ -16,9 +21,20 @@ peer_track = sa.Table(
     sa.Column("did", sa.Text, nullable=False, index=True),
     sa.Column("track_id", Position, nullable=False, unique=True),
 )
+id_boundary = sa.Table(
+    "id_boundary",
+    metadata,
+    sa.Column("first_id", Position, primary_key=True, autoincrement=False),
+)
+"""The first id that carries its bucket; without a row, all do."""
+
 NAMED: Final = sa.select(peer_track).where(
     sa.or_(peer_track.c.peer_id == sa.bindparam("shown"), peer_track.c.track_id == sa.bindparam("shown"))
 )
+
+_SEQUENCE: Final = "pg_get_serial_sequence('track_id_sequence', 'id')::regclass"
+_NO_DID: Final = ""
+"""Of a row that only keeps a number from being issued: it is no entry of the directory."""
 
 OF_TRACKS: Final = Prepared(
     lambda dialect: sa.select(peer_track).where(among(peer_track.c.track_id, "track_ids", dialect))
@@ -41,15 +57,43 @@ def peer_ids_of(connection: sa.Connection, track_ids: Collection[int]) -> dict[i
 
 def next_subject_id(connection: sa.Connection, did: str) -> int:
     """Issue the id of a new subject of the account, of any kind; PostgreSQL does not reissue the id of a unit that was rolled back."""
-    ids = sa.insert(track_id_sequence).values(did=did).returning(track_id_sequence.c.id)
-    return int(connection.execute(ids).scalar_one())
+    return _next_number(connection) * BUCKETS + bucket_of(did)
+
+
+def _next_number(connection: sa.Connection) -> int:
+    if connection.dialect.name == "postgresql":
+        return int(connection.execute(sa.text(f"select nextval({_SEQUENCE})")).scalar_one())
+    numbers = sa.insert(track_id_sequence).values(did=_NO_DID).returning(track_id_sequence.c.id)
+    return int(connection.execute(numbers).scalar_one())
 
 
 def issue_only_above(connection: sa.Connection, number: int) -> None:
-    """Issue no id up to `number` from now on; the caller holds the log's lock, so that none is being issued."""
-    used = insert_of(connection.dialect.name, track_id_sequence).values(id=number, did="")
+    """Count on from `number`, and so issue no id up to it; the caller holds the log's lock, so that none is being issued."""
+    used = insert_of(connection.dialect.name, track_id_sequence).values(id=number, did=_NO_DID)
     connection.execute(used.on_conflict_do_nothing())
     if connection.dialect.name == "postgresql":  # SQLite counts on from the largest by itself
-        sequence = "pg_get_serial_sequence('track_id_sequence', 'id')::regclass"
-        newest = f"greatest(:number, coalesce(pg_sequence_last_value({sequence}), 0))"
-        connection.execute(sa.text(f"select setval({sequence}, {newest})"), {"number": number})
+        newest = f"greatest(:number, coalesce(pg_sequence_last_value({_SEQUENCE}), 0))"
+        connection.execute(sa.text(f"select setval({_SEQUENCE}, {newest})"), {"number": number})
+
+
+def boundary_of(connection: sa.Connection) -> int:
+    """Return the first id that carries its bucket."""
+    return connection.scalar(sa.select(id_boundary.c.first_id)) or BUCKETS
+
+
+def bucket_of_id(connection: sa.Connection, subject_id: int, boundary: int) -> int | None:
+    """Return the bucket that the id carries; below the boundary the directory's, None for an id that was never issued."""
+    if subject_id >= boundary:
+        return subject_id % BUCKETS
+    entry = sa.select(track_id_sequence.c.did).where(track_id_sequence.c.id == subject_id)
+    did = connection.scalar(entry)
+    return bucket_of(did) if did else None
+
+
+def enter_older_ids(connection: sa.Connection, boundary: int, older: sa.Select[int, str]) -> None:
+    """Set the boundary, and enter the `older` ids, with their DIDs, in the directory."""
+    connection.execute(sa.delete(id_boundary))
+    connection.execute(sa.insert(id_boundary).values(first_id=boundary))
+    entries = upsert(connection, track_id_sequence).from_select(["id", "did"], older)
+    named = {"did": entries.excluded.did}
+    connection.execute(entries.on_conflict_do_update(index_elements=["id"], set_=named))

@@ -3,7 +3,9 @@
 from datetime import datetime
 
 from aggregates.values import tid_of
-from outbox.record.dag_cbor import record_cid
+from eventstore.streams.buckets import BUCKETS
+from eventstore.streams.ids import issue_only_above
+from outbox.record.dag_cbor import MAX_INTEGER, record_cid
 from tests.api.world import did_of, upload
 from tests.media_samples import samples
 from tests.servers.databases import ON_SQLITE
@@ -70,3 +72,21 @@ def test_once_delivered_the_record_is_the_track(client, world, alice):
     record = world.record(now)
     assert now["atproto_record_cid"] == record_cid(record)
     assert (record["title"], record["album"], record["createdAt"]) == ("First", "Album", track["created_at"])
+
+
+def test_the_largest_id_is_taken_by_the_api_its_pages_and_plyr(client, world, alice):
+    with world.database.write() as connection:
+        issue_only_above(connection, MAX_INTEGER // BUCKETS - 1)
+    track = upload(client, alice, title="Last")
+    assert MAX_INTEGER - BUCKETS < track["id"] <= MAX_INTEGER
+    path = f"/tracks/{track['id']}"
+    edited = client.patch(path, json={"title": "Edited"}, headers=alice.headers).json()
+    assert (edited["id"], edited["title"]) == (track["id"], "Edited")
+    assert len(client.get(f"{path}/history", headers=alice.headers).json()["items"]) == 2
+    mine = client.get("/me/tracks", params={"id": track["id"]}, headers=alice.headers).json()
+    assert [each["id"] for each in mine["items"]] == [track["id"]]
+    page = client.get(f"/@alice.test/{track['id']}", headers={"Accept": "text/html"})
+    assert (page.status_code, "Edited" in page.text) == (200, True)
+    assert client.get(f"/plyr{path}").json()["id"] == track["id"]
+    progress = client.get(f"/plyr/tracks/uploads/{track['id']}/progress").text
+    assert '"status": "completed"' in progress

@@ -20,22 +20,28 @@ import httpx
 import psycopg
 import pytest
 from click.testing import CliRunner, Result
-from sqlalchemy import make_url, text
+from sqlalchemy import insert, make_url, text
 
 from devpds.ports import free_port
 from devpds.process import Process
 from eventstore.database import Database
+from eventstore.schema import track_id_sequence
+from eventstore.streams.buckets import BUCKETS, bucket_of
+from eventstore.streams.ids import boundary_of, bucket_of_id, next_subject_id
 from service.cli.main import main
 from service.schema.migrate import newest
 from storage.cid import cid_of
 from storage.disk import DiskStore
-from tests.servers.databases import KINDS, revision
+from tests.servers.databases import KINDS, migrate, revision
 from tests.service.command_line import daemon, environment
 
 ROOT = Path(__file__).parents[3]
 DATA = Path(__file__).with_name("upgrade")
 COMMIT, REVISION = "978c166", "0005"
 MAIN = "from service.cli.main import main; main()"
+AN_OWNER = "did:plc:alice"
+LARGE_ID = 5000
+"""Larger than the first id that carries a bucket is in an empty database."""
 AWAY = "http://127.0.0.1:1"
 KEPT = ("stored_event", "account", "credential", "pds_session", "media", "mirror_target", "delivery_attempt")
 """Tables whose rows an upgrade may add to, and never change."""
@@ -131,6 +137,35 @@ def test_a_backup_of_an_older_version_is_upgraded_and_sends_nothing_before_it_is
     after = rows(url)
     assert after["stored_event"][: len(before["stored_event"])] == before["stored_event"]
     assert len(after["delivery_attempt"]) == len(before["delivery_attempt"]) > 0
+
+
+def test_new_ids_carry_their_bucket_and_older_ones_are_found_in_the_directory(
+    url: str, settings: dict[str, object]
+) -> None:
+    with closing(Database(url)) as database, database.write() as connection:
+        # as after an import by an older version, and a track since
+        given = [{"id": 4, "did": ""}, {"id": LARGE_ID, "did": "did:plc:bob"}]
+        connection.execute(insert(track_id_sequence), given)
+    upgrade(settings)
+    owners = {row["track_id"]: row["did"] for row in rows(url)["mirror_target"]}
+    assert set(owners) == {1, 2, 3, 4}
+    owners[LARGE_ID] = "did:plc:bob"
+    with closing(Database(url)) as database, database.write() as connection:
+        new = next_subject_id(connection, AN_OWNER)
+        by_old_process = insert(track_id_sequence).values(did=AN_OWNER).returning(track_id_sequence.c.id)
+        owners |= {new: AN_OWNER, connection.execute(by_old_process).scalar_one(): AN_OWNER}
+        boundary = boundary_of(connection)
+        found = {each: bucket_of_id(connection, each, boundary) for each in owners}
+    assert found == {each: bucket_of(did) for each, did in owners.items()}
+    assert new // BUCKETS > LARGE_ID
+
+
+def test_all_ids_of_an_empty_database_carry_their_bucket(database_url: str) -> None:
+    migrate(database_url)
+    with closing(Database(database_url)) as database, database.write() as connection:
+        assert (
+            next_subject_id(connection, AN_OWNER) == BUCKETS + bucket_of(AN_OWNER) >= boundary_of(connection)
+        )
 
 
 @pytest.mark.history
