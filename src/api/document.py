@@ -118,3 +118,15 @@ def _complete(document: dict[str, Any], app: FastAPI) -> None:
                 content = response.get("content", {}).get(JSON)
                 if status.startswith("2") and content is not None:
                     content["example"] = example_of(content["schema"], parts["schemas"], "", name)
+    _name_large_numbers(document)
+
+
+def _name_large_numbers(part: Any) -> None:
+    """Give whole numbers 64 bits where nothing limits them, as ids: clients that are generated for some languages would have 32."""
+    if isinstance(part, dict):
+        if part.get("type") == "integer" and "maximum" not in part:
+            part["format"] = "int64"
+        part = list(part.values())
+    if isinstance(part, list):
+        for each in part:
+            _name_large_numbers(each)

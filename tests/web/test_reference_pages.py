@@ -26,6 +26,7 @@ def test_each_route_of_the_document_is_described_with_what_it_takes_and_a_curl(b
                 for field in content["schema"].get("properties", {}):
                     assert f"<code>{field}</code>" in section
             assert f"<code>{path}</code>" in index
+    assert "int64" not in "".join(pages.values())
 
 
 def test_each_code_of_an_error_has_its_meaning(browser, world):

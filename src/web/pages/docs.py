@@ -30,6 +30,7 @@ TOKEN: Final = "Authorization: Bearer TOKEN"  # noqa: S105 - a placeholder
 PLAIN: Final = {
     "string": "text",
     "integer": "whole number",
+    "int64": "whole number",
     "boolean": "true or false",
     "binary": "file",
     "date-time": "time (RFC 3339)",

@@ -136,3 +136,11 @@ def test_every_error_has_an_example_for_each_of_its_codes(document):
         assert example["description"].startswith(detail["message"])
         assert None not in detail.values(), f"{detail}: a field has no example; see src/api/examples.json"
         assert list(faults(document, shape, example["value"])) == []
+
+
+def test_whole_numbers_that_nothing_limits_have_64_bits_in_generated_clients(document):
+    operation = document["paths"]["/tracks/{track_id}"]["get"]
+    [parameter, *_] = operation["parameters"]
+    answer = resolved(document, operation["responses"]["200"]["content"][JSON]["schema"])
+    assert (parameter["name"], parameter["schema"]["format"]) == ("track_id", "int64")
+    assert answer["properties"]["id"]["format"] == "int64"
