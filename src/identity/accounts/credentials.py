@@ -19,6 +19,7 @@ from eventstore.database import Database, with_now
 from eventstore.event_log import EventLog
 from eventstore.prepared import Prepared
 from eventstore.schema import UtcDateTime, metadata
+from eventstore.streams.buckets import bucket_of
 from eventstore.unit_of_work import UnitOfWork, account_of
 from identity.accounts.accounts import AccountState, account
 from identity.errors import CredentialExpiredError
@@ -122,7 +123,7 @@ BY_TOKEN: Final = (
 
 
 class Credentials:
-    """Issues, checks and revokes tokens of 32 random bytes."""
+    """Issues, checks and revokes tokens, each of the bucket of its account and 32 random bytes; older ones name no bucket."""
 
     def __init__(
         self, database: Database, *, admin_dids: Collection[str] = (), operator_dids: Collection[str] = ()
@@ -150,7 +151,8 @@ class Credentials:
         now = self._database.now(connection)
         ends = [None if expires_in is None else now + expires_in, ends_by]
         expires_at = min((end for end in ends if end is not None), default=None)
-        issued = Issued(secrets.token_hex(8), SecretStr(f"mt_{secrets.token_urlsafe(32)}"), expires_at)
+        token = f"mt_{bucket_of(did):03x}_{secrets.token_urlsafe(32)}"
+        issued = Issued(secrets.token_hex(8), SecretStr(token), expires_at)
         connection.execute(
             sa.insert(credential).values(
                 token_hash=_hash(issued.token),

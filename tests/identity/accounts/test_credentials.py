@@ -1,11 +1,15 @@
+import re
 from datetime import timedelta
+from hashlib import sha256
 
 import pytest
 from pydantic import SecretStr
-from sqlalchemy import select
+from sqlalchemy import select, update
 
+from eventstore.streams.buckets import bucket_of
 from identity.accounts.accounts import Accounts
 from identity.accounts.credentials import CredentialKind, Credentials, credential, revoke_usable
+from identity.errors import CredentialExpiredError
 
 DID, ADMIN = "did:plc:alice", "did:plc:root"
 
@@ -52,6 +56,25 @@ def test_only_a_hash_is_kept_and_nothing_that_is_shown_authenticates(database, c
     assert plain not in repr((row, token, credentials.issued_to(DID)))
     for shown in (row.token_hash, row.id):
         assert credentials.authenticate(SecretStr(shown)) is None
+
+
+@pytest.mark.parametrize("kind", CredentialKind)
+def test_a_token_names_the_bucket_of_its_account(database, credentials, kind):
+    token = token_of(database, credentials, kind=kind).get_secret_value()
+    assert re.fullmatch(r"mt_a30_[\w-]{43}", token)
+    assert bucket_of(DID) == 0xA30
+    assert credentials.authenticate(SecretStr(token)).did == DID
+
+
+def test_a_token_of_an_older_version_works_until_it_expires(database, credentials, clock):
+    issue(database, credentials, expires_in=timedelta(hours=1))
+    older = "mt_NcbF4QMd8H-EBupmJsRcCY5yj0CXMg5HOVUnZF-LWmY"
+    with database.write() as connection:
+        connection.execute(update(credential).values(token_hash=sha256(older.encode()).hexdigest()))
+    assert credentials.authenticate(SecretStr(older)).did == DID
+    clock.advance(hours=1)
+    with pytest.raises(CredentialExpiredError):
+        credentials.authenticate(SecretStr(older))
 
 
 def test_what_has_expired_is_not_ended_again(database, credentials, clock):

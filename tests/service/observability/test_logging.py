@@ -42,6 +42,7 @@ def test_request_is_named() -> None:
     "secret",
     [
         "mt_0123456789abcdefghijklmnop-_",
+        "mt_0a1_0123456789abcdefghijklmnop-_",
         "Bearer 0123456789abcdef",
         "DPoP 0123456789abcdef",
         "eyJhbGciOiJIUzI1NiJ9.eyJzdWIiOiJkaWQifQ.c2lnbmF0dXJl",
