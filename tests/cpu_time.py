@@ -8,7 +8,7 @@ ATTEMPTS = 40
 MAX_SECONDS = 0.01
 MAX_GROWTH = 3.0
 """Of the time, at twice the text: linear work takes twice as long, on a busy machine up to 2.8 times, quadratic work four times."""
-MEASURABLE_SECONDS = 0.001
+MEASURABLE_SECONDS = 0.003
 """Less has no ratio that could be told from noise."""
 BEGINNING = (16, 24, 32, 48, 64, 256)
 """Short texts come first: on a long one, exponential work would never end."""
