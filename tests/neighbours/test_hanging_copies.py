@@ -28,7 +28,7 @@ def short(monkeypatch: pytest.MonkeyPatch) -> None:
 
 def only_the_first_are_hurried(monkeypatch: pytest.MonkeyPatch, count: int) -> None:
     """Let these changes of a copy hang for a moment only; the others may be as slow as the machine."""
-    limits = iter([0.05] * count)
+    limits = iter([0.3] * count)
     monkeypatch.setattr(publisher, "store_seconds", lambda _size: next(limits, 30.0))
 
 
