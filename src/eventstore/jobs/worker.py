@@ -46,14 +46,19 @@ class Worker:
         lease: timedelta,
         has_ended: Callable[[str], bool] = process_has_ended,
         may_work: Callable[[], bool] = lambda: True,
+        on_settled: Callable[[], None] = lambda: None,
     ) -> None:
-        """`may_work` says, in a thread and before each look, whether this process may begin anything."""
+        """`may_work` says, in a thread and before each look, whether this process may begin anything.
+
+        `on_settled` is called after each job: it may have left work that no request of this process announces.
+        """
         self._database: Final = database
         self._kinds: Final = {each.name: each for each in kinds}
         self._owner: Final = owner
         self._lease: Final = lease
         self._has_ended: Final = has_ended
         self._may_work: Final = may_work
+        self._on_settled: Final = on_settled
         self._threads: Final = Threads("jobs", MAX_THREADS)
         self._woken: Final = asyncio.Event()
         self._freed: Final = asyncio.Event()
@@ -175,6 +180,7 @@ class Worker:
         try:
             outcome = await self._while_leased(claimed, work)
             await self._threads.run(queue.settle, self._database, kind, claimed, outcome)
+            self._on_settled()
             if outcome is Outcome.LATER:
                 self._wake_after(claimed.again_after)
         except asyncio.CancelledError:

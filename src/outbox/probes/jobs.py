@@ -2,7 +2,6 @@
 
 import asyncio
 import logging
-from collections.abc import Callable
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from typing import Any, Final
@@ -128,12 +127,11 @@ MAX_PAUSE_SECONDS: Final = 600.0
 
 @dataclass
 class Probes:
-    """Holds no transaction, lock or thread while it waits; `on_settled` has the relay look for what may be sent now."""
+    """Holds no transaction, lock or thread while it waits."""
 
     database: Database
     pds: PacedPds
     directory: Directory
-    on_settled: Callable[[], object] = lambda: None
 
     def kind(self) -> Kind:
         return Kind(
@@ -161,7 +159,6 @@ class Probes:
             logger.exception("probe_failed", extra=job.log_fields)
         await in_thread(settle_probe, self.database, job, probe, found, host)
         logger.info("account_probed", extra={**job.log_fields, "found": found.name.lower()})
-        self.on_settled()
         return Outcome.DONE
 
     async def _probe(self, probe: Any) -> tuple[AccountStatus, str]:

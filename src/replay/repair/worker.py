@@ -7,7 +7,7 @@
 """
 
 import logging
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from collections.abc import Set as AbstractSet
 from dataclasses import dataclass
 from functools import partial
@@ -47,13 +47,10 @@ logger: Final = logging.getLogger("mastertape.replay")
 
 @dataclass(frozen=True)
 class RepairJobs:
-    """`wake_relay` has the relay look at once for what was applied."""
-
     log: EventLog
     reads: RepoReads
     kinds: RecordKinds
     threads: Threads
-    wake_relay: Callable[[], None] = lambda: None
 
     def kind(self) -> Kind:
         return Kind(
@@ -89,7 +86,6 @@ class RepairJobs:
         has_more = True
         while has_more:
             has_more = await run(self.log.transact, did, job.envelope, apply)
-            self.wake_relay()
         logger.info("repair_applied", extra=facts | {"steps": len(steps)})
         return Outcome.DONE
 

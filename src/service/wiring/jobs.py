@@ -42,12 +42,11 @@ def worker_of(parts: "Container") -> Worker:
         RepoReads(parts.pds),
         parts.kinds,
         Threads("repair", MAX_REPAIR_THREADS),
-        wake_relay=parts.relay.wake,
     )
     paced = PacedPds(parts.sessions, parts.relay_http, parts.hosts)
     uploads = Uploads(parts.log, parts.hosts, paced, StorageAudio(parts.media), metrics=parts.metrics)
     directory = IdentityDirectory(resolver_of(settings, parts.relay_http))
-    probes = Probes(parts.database, paced, directory, on_settled=parts.relay.wake)
+    probes = Probes(parts.database, paced, directory)
     return Worker(
         parts.database,
         [
@@ -62,6 +61,7 @@ def worker_of(parts: "Container") -> Worker:
         owner=parts.owner,
         lease=parts.lease,
         may_work=lambda: not parts.log.outdated(),
+        on_settled=parts.relay.wake,
     )
 
 

@@ -1,4 +1,4 @@
-"""An open event stream does not delay the end of its process."""
+"""What a notification of PostgreSQL might change: how an open stream ends, and how soon a record follows its upload."""
 
 import os
 import signal
@@ -8,7 +8,7 @@ import pytest
 
 from api.routers.history import STREAM_SECONDS
 from demo.service import Service
-from tests.e2e.artist import Artist
+from tests.e2e.artist import MIGRATE, Artist
 from tests.e2e.conftest import ON_POSTGRES
 
 pytestmark = [pytest.mark.pds, ON_POSTGRES]
@@ -24,3 +24,10 @@ def test_an_open_stream_does_not_hold_up_the_end_of_its_process(artist: Artist, 
         ended.join(STREAM_SECONDS - 5)
         assert not ended.is_alive()
     service.stop()
+
+
+def test_a_record_follows_the_upload_of_its_audio_at_once(artist: Artist) -> None:
+    artist.uploads()
+    artist.agreed()
+
+    assert artist.asks(MIGRATE).status_code == 200
