@@ -22,6 +22,7 @@ from bench.postgres import postgres_database
 from eventstore import prepared
 from eventstore.database import Database
 from eventstore.event_log import EventLog
+from eventstore.streams.buckets import bucket_of
 from outbox.mirror.parking import schedule_overdue_probes
 from outbox.mirror.requeue import wake_stuck_lanes
 from outbox.relay.claim import claim, seconds_until_due
@@ -37,36 +38,36 @@ RUNS: Final = 5
 
 FILL: Final[Mapping[str, str]] = {
     "events": """
-insert into stored_event (did, originator_id, originator_version, topic, state, actor, via, request_id, recorded_at)
-select s.did, s.stream, e.originator_version, e.topic,
+insert into stored_event (did, bucket, originator_id, originator_version, topic, state, actor, via, request_id, recorded_at)
+select s.did, s.bucket, s.stream, e.originator_version, e.topic,
   case when e.originator_version > 1 then e.state else convert_to(replace(replace(replace(convert_from(e.state, 'UTF8'),
     '"track_id":1,', '"track_id":' || s.id || ','), %(did)s, s.did), %(rkey)s, s.rkey), 'UTF8') end,
   e.actor, e.via, e.request_id, e.recorded_at + s.id * interval '1 second'
 from stored_event e join subject s on s.id > 1 where e.originator_id = %(stream)s and e.originator_version = %(version)s
 order by s.id""",
     "history": """
-insert into history (position, did, kind, track_id, version, type, topic, actor, via, request_id, at, touches_record, changes)
-select e.position, e.did, h.kind, s.id, h.version, h.type, h.topic, h.actor, h.via, h.request_id, e.recorded_at, h.touches_record,
+insert into history (position, did, bucket, kind, track_id, version, type, topic, actor, via, request_id, at, touches_record, changes)
+select e.position, e.did, e.bucket, h.kind, s.id, h.version, h.type, h.topic, h.actor, h.via, h.request_id, e.recorded_at, h.touches_record,
   h.changes
 from stored_event e join subject s on s.stream = e.originator_id join history h on h.track_id = 1 and h.version = e.originator_version
 where s.id > 1""",
     "tracks": """
-insert into tracks select (jsonb_populate_record(t, jsonb_build_object('track_id', s.id, 'did', s.did, 'rkey', s.rkey,
+insert into tracks select (jsonb_populate_record(t, jsonb_build_object('track_id', s.id, 'did', s.did, 'bucket', s.bucket, 'rkey', s.rkey,
   'title', 'Take ' || s.id, 'audio_cid', 'cid' || s.id))).* from tracks t join subject s on s.id > 1 where t.track_id = 1""",
     "hosts": "insert into pds_host (host) select 'http://h' || i || '.bench' from generate_series(1, %(hosts)s) i union select %(big)s",
     "lanes": """
-insert into mirror_lane (did, host, state, due_at)
-select s.did, case when s.id <= %(due)s then %(big)s else 'http://h' || 1 + s.id %% %(hosts)s || '.bench' end, 'ready',
+insert into mirror_lane (did, bucket, host, state, due_at)
+select s.did, s.bucket, case when s.id <= %(due)s then %(big)s else 'http://h' || 1 + s.id %% %(hosts)s || '.bench' end, 'ready',
   case when s.id <= %(due)s then timestamptz '2026-01-01' + s.id * 7 %% 3600 * interval '1 second' else '9999-01-01' end
-from subject s where s.id <= %(accounts)s on conflict (did) do update set host = excluded.host, state = 'ready', due_at = excluded.due_at""",
+from subject s where s.id <= %(accounts)s on conflict (did, bucket) do update set host = excluded.host, state = 'ready', due_at = excluded.due_at""",
     "targets": """
-insert into mirror_target (did, collection, rkey, track_id, desired_gen, desired_op, detached, acked_gen, acked_at, observed_cid, ever_sent)
-select s.did, %(collection)s, s.rkey, s.id, e.position, 'put', false, case when s.id <= %(due)s then 0 else e.position end,
+insert into mirror_target (did, bucket, collection, rkey, track_id, desired_gen, desired_op, detached, acked_gen, acked_at, observed_cid, ever_sent)
+select s.did, s.bucket, %(collection)s, s.rkey, s.id, e.position, 'put', false, case when s.id <= %(due)s then 0 else e.position end,
   e.recorded_at, 'cid', true
 from subject s join stored_event e on e.originator_id = s.stream and e.originator_version = %(last)s where s.id > 1""",
     "attempts": """
-insert into delivery_attempt (did, collection, rkey, gen, op, request_cid, swap_cid, epoch, started_at, ended_at, outcome, status, rev)
-select e.did, %(collection)s, s.rkey, e.position, 'put', md5(e.position::text) || 'abcdefghijklmnopqrstuvwxyz0', md5(s.stream), 1,
+insert into delivery_attempt (did, bucket, collection, rkey, gen, op, request_cid, swap_cid, epoch, started_at, ended_at, outcome, status, rev)
+select e.did, e.bucket, %(collection)s, s.rkey, e.position, 'put', md5(e.position::text) || 'abcdefghijklmnopqrstuvwxyz0', md5(s.stream), 1,
   e.recorded_at, e.recorded_at, 'done', 200, 'rev'
 from stored_event e join subject s on s.stream = e.originator_id where e.originator_version %% 5 <> 0""",
 }
@@ -89,14 +90,17 @@ def fill(log: EventLog, events: int) -> None:
     }
     with log.database.write() as connection:
         connection.execute(
-            text("create table subject (id bigint primary key, did text, stream text unique, rkey text)")
+            text(
+                "create table subject (id bigint primary key, did text, bucket smallint, stream text unique, rkey text)"
+            )
         )
         driver: Any = connection.connection.driver_connection
         with driver.cursor() as cursor, cursor.copy("copy subject from stdin") as copy:
             for number in range(1, 2 * ACCOUNTS + 1):
                 at = START + timedelta(seconds=number)
                 account = 1 + (number - 1) % ACCOUNTS
-                copy.write_row((number, did_of(account), str(Track.create_id(number)), tid_of(at)))
+                did = did_of(account)
+                copy.write_row((number, did, bucket_of(did), str(Track.create_id(number)), tid_of(at)))
     for name, statement in FILL.items():
         began = time.monotonic()
         with log.database.write() as connection, without_indexes(connection, name):
@@ -155,9 +159,11 @@ def calls(log: EventLog) -> dict[str, Callable[[], object]]:
     return {
         "an edit of a track that is not cached": edit_of_another,
         "an edit of a track that is": lambda: retitle(log, 1, f"Take {time.monotonic()}"),
-        "version 2 of a track": read(lambda connection: track_at_version(log, connection, 77, 2)),
-        "a difference": read(lambda connection: changes_between_versions(log, connection, 77, 2, 4)),
-        "a page of history": read(lambda connection: history_page(connection, 77, limit=20)),
+        "version 2 of a track": read(lambda connection: track_at_version(log, connection, did_of(77), 77, 2)),
+        "a difference": read(
+            lambda connection: changes_between_versions(log, connection, did_of(77), 77, (2, 4))
+        ),
+        "a page of history": read(lambda connection: history_page(connection, did_of(77), 77, limit=20)),
         "what is due, for a poll": lambda: seconds_until_due(database),
         "a claim": lambda: claim(database, owner="bench", limit=8, lease=timedelta(seconds=0)),
         "forgotten lanes, a pass": lambda: wake_stuck_lanes(database),

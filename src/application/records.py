@@ -71,7 +71,7 @@ def restore_record(unit: UnitOfWork, subject: Published, kind: RecordKind, on_pd
         raise AlreadyHasRecordError(RecordKey(subject.did, subject.collection, subject.rkey).uri)
     subject.restore_record(at=unit.now)
     unit.save(subject)
-    clear_conflict(unit.connection, subject.TOPIC, subject.subject_id)
+    clear_conflict(unit.connection, subject.did, subject.TOPIC, subject.subject_id)
     return subject.subject_id
 
 
@@ -84,7 +84,8 @@ def _can_move(unit: UnitOfWork, subject: Published, kind: RecordKind) -> bool:
 
 def _was_just_restored(unit: UnitOfWork, subject: Published) -> bool:
     """Whether RecordRestored is the newest event, apart from the relay's events about blobs."""
-    page = history_page(unit.connection, subject.subject_id, kind=subject.TOPIC, limit=EVENTS_OF_ONE_BLOB)
+    of_subject = (subject.did, subject.subject_id)
+    page = history_page(unit.connection, *of_subject, kind=subject.TOPIC, limit=EVENTS_OF_ONE_BLOB)
     of_blobs = {
         each.__name__
         for each in event_classes(type(subject))
@@ -96,7 +97,8 @@ def _was_just_restored(unit: UnitOfWork, subject: Published) -> bool:
 
 def _needs_another(unit: UnitOfWork, subject: Published, on_pds: OnPds) -> bool:
     """Whether the restored record was confirmed and may be gone again, or waits for one in the old collection that is gone."""
-    mirror = mirrors(unit.connection, subject.TOPIC, [subject.subject_id])[subject.subject_id]
+    found = mirrors(unit.connection, subject.did, subject.TOPIC, [subject.subject_id])
+    mirror = found[subject.subject_id]
     if mirror.reason == MirrorReason.MIGRATION_NEEDED:
         return True
     return on_pds is not OnPds.PRESENT and mirror.acked_generation >= mirror.generation
@@ -125,7 +127,7 @@ def _move_what_is_left(unit: UnitOfWork, subject: Published, old: RecordKey, fou
     """Move a record that the log does not know of; if the PDS did not say whether there is one, the relay finds out."""
     if found is OnPds.ABSENT or is_accounted_for(unit.connection, old, subject.TOPIC, subject.subject_id):
         return
-    if has_conflict(unit.connection, subject.TOPIC, subject.subject_id):
+    if has_conflict(unit.connection, subject.did, subject.TOPIC, subject.subject_id):
         raise UndecidedForeignEditError
     subject.migrate_namespace(subject.collection, old_collection=old.collection, at=unit.now)
     unit.save(subject)
@@ -137,7 +139,7 @@ def _require_movable(unit: UnitOfWork, subject: Published, old: RecordKey, new: 
         raise CannotMoveError(
             f"The record is in {subject.collection}, not in {old.collection}, and stays there"
         )
-    if has_conflict(unit.connection, subject.TOPIC, subject.subject_id):
+    if has_conflict(unit.connection, subject.did, subject.TOPIC, subject.subject_id):
         raise UndecidedForeignEditError
     if is_taken(unit.connection, new, excluding=Subject(subject.TOPIC, subject.subject_id)):
         raise CannotMoveError(
@@ -213,7 +215,7 @@ def resolve(unit: UnitOfWork, subject: Published, kind: RecordKind, decision: De
 
     Raises NothingToResolveError, EditedAgainError, and InvalidFieldError where the choice does not fit the conflict.
     """
-    conflict = conflict_of(unit.connection, kind, subject.subject_id)
+    conflict = conflict_of(unit.connection, subject.did, kind, subject.subject_id)
     if conflict is None:
         raise NothingToResolveError
     if decision.cid not in {None, conflict.cid}:

@@ -21,11 +21,12 @@ from eventstore.change import Envelope
 from eventstore.coordination.backoff import backoff
 from eventstore.errors import LOCK_NOT_AVAILABLE, LogBusyError, sqlstate
 from eventstore.prepared import Prepared, Result
-from eventstore.schema import stored_event
+from eventstore.schema import metadata, stored_event
+from eventstore.streams.buckets import BUCKET
 
 _APPEND: Final = Prepared(
     lambda _: sa.insert(stored_event).returning(stored_event.c.position),
-    [each.name for each in stored_event.columns if each is not stored_event.c.position],
+    [each.name for each in stored_event.columns if each.name not in {"position", "bucket"}],
 )
 
 
@@ -56,6 +57,12 @@ def insert_of(dialect: str, table: sa.Table) -> sqlite.Insert | postgresql.Inser
     return sqlite.insert(table) if dialect == "sqlite" else postgresql.insert(table)
 
 
+def key_of(dialect: str, table: sa.Table) -> list[sa.Column[Any]]:
+    """Return the columns of the primary key, as `ON CONFLICT` names them: on PostgreSQL the bucket is one, but not of a scratch table (ADR 52)."""
+    has_bucket = dialect != "sqlite" and table.metadata is metadata and BUCKET in table.c
+    return [*table.primary_key.columns, *([table.c[BUCKET]] if has_bucket else [])]
+
+
 def take_lease(
     connection: sa.Connection,
     table: sa.Table,
@@ -71,7 +78,9 @@ def take_lease(
     taken = (
         upsert(connection, table)
         .values(**key, **holder)
-        .on_conflict_do_update(index_elements=[*table.primary_key.columns], set_=holder, where=is_free)
+        .on_conflict_do_update(
+            index_elements=key_of(connection.dialect.name, table), set_=holder, where=is_free
+        )
         .returning(*table.primary_key.columns)
     )
     return connection.execute(taken).one_or_none() is not None

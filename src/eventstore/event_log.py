@@ -25,25 +25,24 @@ from eventstore.errors import (
 from eventstore.prepared import Assumption, Prepared, Query, StaleError, among, pipelined
 from eventstore.projection import Projection, are_current, outdated
 from eventstore.schema import stored_event
+from eventstore.streams.buckets import bucket_param
 from eventstore.streams.codec import Codec
 from eventstore.streams.snapshots import FROM_SNAPSHOT, code_fingerprint, decode
 from eventstore.unit_of_work import UnitOfWork
 
 _event: Final = stored_event.c
-_of_stream: Final = (
-    sa.select(stored_event)
-    .where(_event.originator_id == sa.bindparam("stream"))
-    .order_by(_event.originator_version)
-)
+_IS_OF_STREAM: Final = (_event.bucket == bucket_param("did"), _event.originator_id == sa.bindparam("stream"))
+_of_stream: Final = sa.select(stored_event).where(*_IS_OF_STREAM).order_by(_event.originator_version)
 _newer: Final = stored_event.alias()
 _IS_HEAD: Final = Prepared(
     lambda _: sa.select(sa.literal_column("1")).where(
-        _event.originator_id == sa.bindparam("stream"),
+        *_IS_OF_STREAM,
         _event.originator_version == sa.bindparam("version"),
         _event.position == sa.bindparam("position"),
         _event.recorded_at == sa.bindparam("recorded_at"),
         ~sa.exists(
             sa.select(sa.literal_column("1")).where(
+                _newer.c.bucket == bucket_param("did"),
                 _newer.c.originator_id == sa.bindparam("stream"),
                 _newer.c.originator_version > sa.bindparam("version"),
             )
@@ -58,7 +57,7 @@ _STREAM_UPTO: Final = Prepared(
 )
 _OF_POSITION: Final = (
     sa.select(_event.originator_version)
-    .where(_event.position == sa.bindparam("position"), _event.originator_id == sa.bindparam("stream"))
+    .where(_event.position == sa.bindparam("position"), *_IS_OF_STREAM)
     .scalar_subquery()
 )
 
@@ -80,7 +79,7 @@ _STREAM_SINCE: Final = Prepared(_stream_since)
 """From this version on; and of the events since the one at a position that one, the one at `until`, and those of some topics."""
 _VERSION_AT: Final = Prepared(
     lambda _: sa.select(sa.func.max(_event.originator_version).label("version")).where(
-        _event.originator_id == sa.bindparam("stream"), _event.position <= sa.bindparam("position")
+        *_IS_OF_STREAM, _event.position <= sa.bindparam("position")
     )
 )
 A = TypeVar("A", bound=Aggregate)
@@ -134,20 +133,23 @@ class EventLog:
     def is_head(self, aggregate_id: UUID, state: StreamState) -> Query:
         """Return the query that finds a row if this is the latest state of the stream."""
         return _IS_HEAD.query(
+            did=state.did,
             stream=str(aggregate_id),
             version=state.state.version,
             position=state.position,
             recorded_at=state.recorded_at,
         )
 
-    def heads(self, aggregate_ids: Iterable[UUID]) -> Iterator[Query]:
-        """Return what `latest` reads of each of these streams: the events since the cached state, or all."""
+    def heads(self, did: str, aggregate_ids: Iterable[UUID]) -> Iterator[Query]:
+        """Return what `latest` reads of each of these streams of an account: the events since the cached state, or all."""
         for aggregate_id in aggregate_ids:
             cached = self.cache.get(aggregate_id)
-            yield _from_snapshot(aggregate_id) if cached is None else self._since(cached, aggregate_id)
+            yield self._newest(did, aggregate_id, cached)
 
-    def _since(self, cached: StreamState, aggregate_id: UUID) -> Query:
-        return _STREAM_FROM.query(stream=str(aggregate_id), version=cached.state.version)
+    def _newest(self, did: str, aggregate_id: UUID, cached: StreamState | None) -> Query:
+        if cached is None:
+            return _from_snapshot(did, aggregate_id)
+        return _STREAM_FROM.query(did=did, stream=str(aggregate_id), version=cached.state.version)
 
     def transact(self, did: str | None, envelope: Envelope, work: Callable[[UnitOfWork], T]) -> T:
         """Run `work` in a unit of its own, first on what this process knows, without the lock.
@@ -206,23 +208,34 @@ class EventLog:
             return connection.scalar(sa.select(sa.func.max(_event.position))) or 0
 
     def stream(
-        self, connection: sa.Connection, aggregate_id: UUID, *, upto_version: int = MAX_VERSION
+        self, connection: sa.Connection, did: str, aggregate_id: UUID, *, upto_version: int = MAX_VERSION
     ) -> list[RecordedEvent]:
-        """Read the events of one aggregate, up to and with `upto_version`."""
-        rows = _STREAM_UPTO.start(connection, {"stream": str(aggregate_id), "version": upto_version}).all()
+        """Read the events of one aggregate of an account, up to and with `upto_version`."""
+        this = {"did": did, "stream": str(aggregate_id), "version": upto_version}
+        rows = _STREAM_UPTO.start(connection, this).all()
         return [self._recorded(row) for row in rows]
 
     def latest_since(
-        self, connection: sa.Connection, positions: Mapping[UUID, tuple[int, int]], topics: Sequence[str]
+        self,
+        connection: sa.Connection,
+        did: str,
+        positions: Mapping[UUID, tuple[int, int]],
+        topics: Sequence[str],
     ) -> dict[UUID, tuple[StreamState | None, list[RecordedEvent]]]:
-        """Return the latest state of each stream, and its events of these topics since a position, with those at both its positions."""
+        """Return the latest state of each stream of an account, and its events of these topics since a position, with those at both its positions."""
         started = []
         with pipelined(connection) if len(positions) > 1 else nullcontext():
             for stream, (position, until) in positions.items():
                 cached = self.cache.get(stream)
-                whole = _from_snapshot(stream).start(connection) if cached is None else None
+                whole = _from_snapshot(did, stream).start(connection) if cached is None else None
                 first = cached.state.version if cached is not None else MAX_VERSION
-                of = {"stream": str(stream), "position": position, "until": until, "topics": topics}
+                of = {
+                    "did": did,
+                    "stream": str(stream),
+                    "position": position,
+                    "until": until,
+                    "topics": topics,
+                }
                 since = _STREAM_SINCE.start(connection, {**of, "version": first})
                 started.append((stream, cached, whole, since))
         found = {}
@@ -232,33 +245,35 @@ class EventLog:
             if cached is not None and newer and _is_of(cached, newer[0]):
                 latest = _continued(cached, newer[1:])
             else:
-                latest = self._folded((whole or _from_snapshot(stream).start(connection)).all())
+                latest = self._folded((whole or _from_snapshot(did, stream).start(connection)).all())
             found[stream] = (latest, recorded)
         return found
 
-    def latest(self, aggregate_id: UUID, read: Callable[[Query], list[Any]]) -> StreamState | None:
-        """Return the latest state of a stream: the cached one, or its snapshot, with the events since; None without events.
+    def latest(self, did: str, aggregate_id: UUID, read: Callable[[Query], list[Any]]) -> StreamState | None:
+        """Return the latest state of a stream of an account: the cached one, or its snapshot, with the events since; None without events.
 
         The cached state's own event is read again. If it is not the event that was cached, the database was put back.
         """
         cached = self.cache.get(aggregate_id)
         if cached is not None:
-            rows = read(self._since(cached, aggregate_id))
+            rows = read(self._newest(did, aggregate_id, cached))
             if rows and _is_of(cached, rows[0]):
                 return _continued(cached, [self._recorded(row) for row in rows[1:]])
-        return self._folded(read(_from_snapshot(aggregate_id)))
+        return self._folded(read(_from_snapshot(did, aggregate_id)))
 
-    def state_at(self, connection: sa.Connection, aggregate_id: UUID, version: int) -> StreamState | None:
+    def state_at(
+        self, connection: sa.Connection, did: str, aggregate_id: UUID, version: int
+    ) -> StreamState | None:
         """Return the state after the last event of a stream up to this version; None without one."""
-        return self._folded(_from_snapshot(aggregate_id, version).start(connection).all())
+        return self._folded(_from_snapshot(did, aggregate_id, version).start(connection).all())
 
     def state_at_position(
-        self, connection: sa.Connection, aggregate_id: UUID, position: int
+        self, connection: sa.Connection, did: str, aggregate_id: UUID, position: int
     ) -> StreamState | None:
         """Return the state after the last event of a stream up to this position; None without one."""
-        this = {"stream": str(aggregate_id), "position": min(position, MAX_POSITION)}
+        this = {"did": did, "stream": str(aggregate_id), "position": min(position, MAX_POSITION)}
         version = _VERSION_AT.start(connection, this).all()[0].version
-        return self.state_at(connection, aggregate_id, version) if version is not None else None
+        return self.state_at(connection, did, aggregate_id, version) if version is not None else None
 
     def _folded(self, rows: Sequence[Any]) -> StreamState | None:
         if rows and (first := rows[0]).snapshot is not None:
@@ -290,13 +305,14 @@ class EventLog:
 
     def _recorded(self, row: Iterable[Any]) -> RecordedEvent:
         # first the columns of stored_event
-        position, did, stream, version, topic, state, actor, via, request_id, at, *_ = row
+        position, did, _, stream, version, topic, state, actor, via, request_id, at, *_ = row
         event = self.codec.decode(StoredEvent(stream, version, topic, state))
         return RecordedEvent(position, did, version, event, topic, actor, via, request_id, at)
 
 
-def _from_snapshot(aggregate_id: UUID, upto: int = MAX_VERSION) -> Query:
-    return FROM_SNAPSHOT.query(stream=str(aggregate_id), upto=upto, fingerprint=code_fingerprint())
+def _from_snapshot(did: str, aggregate_id: UUID, upto: int = MAX_VERSION) -> Query:
+    this = {"did": did, "stream": str(aggregate_id), "upto": upto}
+    return FROM_SNAPSHOT.query(**this, fingerprint=code_fingerprint())
 
 
 def _is_of(cached: StreamState, event: Any) -> bool:

@@ -25,6 +25,7 @@ from eventstore.database import Database
 from eventstore.errors import IdempotencyMismatchError, InProgressError
 from eventstore.prepared import Prepared, Query, pipelined
 from eventstore.schema import Json, UtcDateTime, metadata
+from eventstore.streams.buckets import account_columns
 from eventstore.unit_of_work import UnitOfWork
 
 logger: Final = logging.getLogger("mastertape.eventstore")
@@ -34,7 +35,7 @@ RESULT_TTL: Final = timedelta(hours=24)
 idempotency = sa.Table(
     "idempotency",
     metadata,
-    sa.Column("did", sa.Text, primary_key=True),
+    *account_columns(primary_key=True),
     sa.Column("method", sa.Text, primary_key=True),
     sa.Column("route", sa.Text, primary_key=True),
     sa.Column("key", sa.Text, primary_key=True),
@@ -126,7 +127,7 @@ RENEWAL_SECONDS: Final = 5.0
 running_request = sa.Table(
     "running_request",
     metadata,
-    sa.Column("did", sa.Text, primary_key=True),
+    *account_columns(primary_key=True),
     sa.Column("method", sa.Text, primary_key=True),
     sa.Column("route", sa.Text, primary_key=True),
     sa.Column("key", sa.Text, primary_key=True),

@@ -16,6 +16,7 @@ from sqlalchemy.exc import DBAPIError
 from sqlalchemy.sql.visitors import replacement_traverse
 
 from eventstore.errors import BrokenUnitError, UnpreparedQueryError
+from eventstore.streams.buckets import Bucket
 
 Process = Callable[[Any], Any]
 
@@ -146,7 +147,10 @@ class _Compiled:
         self._parameters: Final[list[tuple[int, str, Process | None]]] = []
         for at, name in enumerate(self.names):
             process = binds[name].type.dialect_impl(dialect).bind_processor(dialect)
-            if binds[name].required:
+            is_given = not binds[name].required and binds[name].value is not None
+            if isinstance(of_did := binds[name].type, Bucket) and not is_given:
+                self._parameters.append((at, of_did.of, process))
+            elif binds[name].required:
                 self._parameters.append((at, name, process))
             else:  # a constant of the statement
                 value = binds[name].effective_value
@@ -322,7 +326,9 @@ def _with_numbers(condition: Any, number: int) -> Any:
 
     def renamed(element: Any, **_: Any) -> Any:
         if isinstance(element, sa.BindParameter) and element.required:
-            return sa.bindparam(_numbered(element.key, number), type_=element.type)
+            of_did = element.type
+            type_ = Bucket(_numbered(of_did.of, number)) if isinstance(of_did, Bucket) else of_did
+            return sa.bindparam(_numbered(element.key, number), type_=type_)
         return None
 
     return replacement_traverse(condition, {}, renamed)

@@ -9,11 +9,12 @@ from typing import Any, Final, Protocol
 import sqlalchemy as sa
 from sqlalchemy.sql.dml import Insert
 
-from eventstore.append import insert_of, upsert
+from eventstore.append import insert_of, key_of, upsert
 from eventstore.change import Change
 from eventstore.errors import OutdatedProjectionError
 from eventstore.prepared import Prepared, Query
 from eventstore.schema import projection_state, stored_event
+from eventstore.streams.buckets import BUCKET, Did, given_did
 
 Into = Callable[[sa.Table], sa.Table]
 """Where a projection writes the rows of a table: the table itself, or its scratch table in a rebuild."""
@@ -44,11 +45,12 @@ class ProjectedTable:
                 key=c.key,
                 primary_key=c.primary_key,
                 nullable=c.nullable,
+                default=given_did if c.key == BUCKET else None,
                 autoincrement=False,
                 index=c.key == self.about and c.key != self.key[0],
             )
             for c in self.live.columns
-            if c.key in names
+            if c.key in names or c.key == BUCKET
         ]
         scratch = sa.Table(f"{self.live.name}_scratch", sa.MetaData(), *columns, prefixes=["TEMPORARY"])
         object.__setattr__(self, "scratch", scratch)
@@ -60,9 +62,9 @@ class ProjectedTable:
 
     @property
     def columns(self) -> tuple[str, ...]:
-        """The derived columns, without the key."""
+        """The derived columns, without the key, and without the bucket, which follows from the DID."""
         derived = self.derived if self.derived is not None else tuple(self.live.columns.keys())
-        return tuple(name for name in derived if name not in self.key)
+        return tuple(name for name in derived if name not in {*self.key, BUCKET})
 
 
 class Projection(Protocol):
@@ -187,7 +189,7 @@ def upserting(table: sa.Table, names: Sequence[str], columns: Sequence[str]) -> 
     """Return the insertion of a row with these names, or the update of these columns of the one with its key."""
 
     def build(dialect: str) -> Insert:
-        insert, key = insert_of(dialect, table), list(table.primary_key.columns)
+        insert, key = insert_of(dialect, table), key_of(dialect, table)
         excluded = {name: insert.excluded[name] for name in columns if not table.c[name].primary_key}
         return insert.on_conflict_do_update(index_elements=key, set_=excluded)
 
@@ -196,5 +198,7 @@ def upserting(table: sa.Table, names: Sequence[str], columns: Sequence[str]) -> 
 
 @cache
 def _update(table: sa.Table, names: Sequence[str]) -> Prepared:
-    key = [column == sa.bindparam(column.name) for column in table.primary_key]
-    return Prepared(lambda _: sa.update(table).where(*key), names)
+    known = {*table.primary_key.columns, *(each for each in table.columns if isinstance(each.type, Did))}
+    return Prepared(
+        lambda _: sa.update(table).where(*(column == sa.bindparam(column.name) for column in known)), names
+    )

@@ -4,13 +4,17 @@ Alembic owns the schema (migrations/); a test holds it to these declarations.
 """
 
 import json
+from collections.abc import Sequence
 from datetime import UTC, datetime
 from typing import Any, Final, TypeVar
 
 import msgspec
 import sqlalchemy as sa
+from sqlalchemy import event
 from sqlalchemy.dialects.postgresql import JSONB, TIMESTAMP
 from sqlalchemy.types import TypeDecorator, TypeEngine
+
+from eventstore.streams.buckets import BUCKET, account_columns, add_bucket_to_keys
 
 T = TypeVar("T", datetime, datetime | None)
 
@@ -23,6 +27,17 @@ metadata = sa.MetaData(
         "ck": "ck_%(table_name)s_%(constraint_name)s",
     }
 )
+
+
+@event.listens_for(metadata, "after_create")
+def _add_bucket_to_keys(
+    _: sa.MetaData, connection: sa.Connection, *, tables: Sequence[sa.Table], **__: Any
+) -> None:
+    if connection.dialect.name == "postgresql":
+        for table in tables:
+            if BUCKET in table.c:
+                add_bucket_to_keys(connection, table.name)
+
 
 Position = sa.BigInteger().with_variant(sa.Integer, "sqlite")
 """The type of positions and sequence ids: SQLite counts them only in an INTEGER PRIMARY KEY."""
@@ -93,7 +108,7 @@ stored_event = sa.Table(
     "stored_event",
     metadata,
     sa.Column("position", Position, primary_key=True, autoincrement=True),
-    sa.Column("did", sa.Text, nullable=False),
+    *account_columns(),
     sa.Column("originator_id", sa.Text, nullable=False),
     sa.Column("originator_version", sa.Integer, nullable=False),
     sa.Column("topic", sa.Text, nullable=False),

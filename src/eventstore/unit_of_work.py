@@ -117,18 +117,23 @@ class UnitOfWork:
         """Return the aggregate in its latest state; raises AggregateNotFoundError where this account has none."""
         if self._connection is None and (known := self._known(aggregate_id)) is not None:
             return self._loaded(aggregate_class, aggregate_id, known)
-        latest = self._log.latest(aggregate_id, lambda query: query.start(self.connection).all())
+        latest = self._log.latest(
+            self._account, aggregate_id, lambda query: query.start(self.connection).all()
+        )
         return self._loaded(aggregate_class, aggregate_id, latest)
 
     def load_all(self, aggregate_class: type[A], aggregate_ids: Collection[UUID]) -> list[A]:
         """Do what `load` does for each of these, with one round trip for all."""
         with pipelined(self.connection):
-            sent = {query: query.start(self.connection) for query in self._log.heads(aggregate_ids)}
+            sent = {
+                query: query.start(self.connection) for query in self._log.heads(self._account, aggregate_ids)
+            }
 
         def read(query: Query) -> list[Any]:
             return (sent.get(query) or query.start(self.connection)).all()
 
-        return [self._loaded(aggregate_class, each, self._log.latest(each, read)) for each in aggregate_ids]
+        latest = (self._log.latest(self._account, each, read) for each in aggregate_ids)
+        return [self._loaded(aggregate_class, *each) for each in zip(aggregate_ids, latest, strict=True)]
 
     def save(self, *aggregates: Aggregate) -> list[Change]:
         """Append the pending events of the aggregates and apply every projection to them, in this transaction.
@@ -301,7 +306,8 @@ class UnitOfWork:
         if event.originator_version == aggregate_class.INITIAL_VERSION:
             return None
         stream, version = event.originator_id, event.originator_version - 1
-        before = self._states.get(stream) or self._log.state_at(self.connection, stream, version)
+        before = self._states.get(stream)
+        before = before or self._log.state_at(self.connection, self._account, stream, version)
         if before is None or self._is_foreign(before):
             raise AggregateNotFoundError(stream)
         return before

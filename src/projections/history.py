@@ -18,6 +18,7 @@ from aggregates.values import Artwork, Audio, BlobRef, Downloads, Feature, Suppo
 from eventstore.change import Change
 from eventstore.projection import Into, ProjectedTable, fingerprint, insert_rows
 from eventstore.schema import Json, Position, UtcDateTime, metadata
+from eventstore.streams.buckets import account_columns, bucket_of
 from eventstore.untrusted import is_storable
 
 
@@ -105,7 +106,7 @@ history = sa.Table(
     "history",
     metadata,
     sa.Column("position", Position, primary_key=True, autoincrement=False),
-    sa.Column("did", sa.Text, nullable=False),
+    *account_columns(),
     # "account", or the kind of a subject with a record, whose id is `track_id`.
     sa.Column("kind", sa.Text, nullable=False, server_default=sa.text("'track'")),
     sa.Column("track_id", Position),
@@ -178,6 +179,7 @@ class AuditFilter:
 
 def history_page(
     connection: sa.Connection,
+    did: str,
     subject_id: int,
     *,
     kind: str = Track.TOPIC,
@@ -185,8 +187,8 @@ def history_page(
     limit: int = 50,
     newest_first: bool = True,
 ) -> HistoryPage:
-    """Read a page of the history of a subject; `cursor` is the position where the page before ended."""
-    of_subject = (it.track_id == subject_id, it.kind == kind)
+    """Read a page of the history of an account's subject; `cursor` is the position where the page before ended."""
+    of_subject = (it.bucket == bucket_of(did), it.track_id == subject_id, it.kind == kind)
     return _page(connection, of_subject, cursor, limit, newest_first=newest_first)
 
 

@@ -16,6 +16,7 @@ from eventstore.change import Change, changes_of
 from eventstore.database import pages
 from eventstore.projection import Into, ProjectedTable, fingerprint, write_rows
 from eventstore.schema import Position, UtcDateTime, metadata
+from eventstore.streams.buckets import account_columns
 
 VERSION: Final = 2
 LONG_AGO: Final = datetime(1970, 1, 1, tzinfo=UTC)
@@ -25,7 +26,7 @@ media_references = sa.Table(
     metadata,
     sa.Column("track_id", Position, primary_key=True, autoincrement=False),
     sa.Column("cid", sa.Text, primary_key=True),
-    sa.Column("did", sa.Text, nullable=False),
+    *account_columns(),
     sa.Column("released_at", UtcDateTime),
     sa.Index("ix_media_references_cid", "cid"),
 )

@@ -30,7 +30,7 @@ from eventstore.append import lock_log
 from eventstore.database import Database
 from eventstore.event_log import EventLog
 from eventstore.schema import UtcDateTime, stored_event
-from eventstore.streams.buckets import BUCKETS
+from eventstore.streams.buckets import BUCKET, BUCKETS
 from eventstore.streams.ids import boundary_of, enter_older_ids, issue_only_above, peer_track
 from identity.accounts.accounts import account
 from outbox.mirror.tables import (
@@ -49,7 +49,7 @@ from replay.errors import BrokenDumpError, NotEmptyError
 from storage.media import media
 
 FORMAT: Final = 1
-OLDER_SCHEMAS: Final = frozenset({"0031"})
+OLDER_SCHEMAS: Final = frozenset({"0031", "0032"})
 """Older schemas whose rows this version reads as they are."""
 HEADER: Final = "header"
 END: Final = "end"
@@ -133,6 +133,11 @@ class ExportedTable:
     def kind(self) -> str:
         return self.table.name
 
+    @property
+    def columns(self) -> dict[str, sa.Column[Any]]:
+        """The columns that are exported, by name: an import computes the buckets."""
+        return {each.name: each for each in self.table.columns if each.name not in {*self.reset, BUCKET}}
+
     def owned_by(self, did: str) -> sa.ColumnElement[bool]:
         """Return the condition for an account's rows; the bytes that its tracks name are its own, too."""
         if self.table is media:
@@ -142,19 +147,17 @@ class ExportedTable:
 
     def to_row(self, values: sa.RowMapping) -> Row:
         return {
-            column.name: _codec(column)[0](value) if (value := values[column.name]) is not None else None
-            for column in self.table.columns
-            if column.name not in self.reset
+            name: _codec(column)[0](value) if (value := values[name]) is not None else None
+            for name, column in self.columns.items()
         }
 
     def from_row(self, row: Row) -> dict[str, Any]:
         """Return the values of what to_row wrote; raises ValueError for a row of another table or version."""
-        wanted = {column.name for column in self.table.columns} - set(self.reset)
-        if set(row) != wanted:
-            names = ", ".join(sorted(set(row) ^ wanted))
+        columns = self.columns
+        if row.keys() != columns.keys():
+            names = ", ".join(sorted(row.keys() ^ columns.keys()))
             msg = f"a row of {self.kind} has other columns in this version: {names}"
             raise ValueError(msg)
-        columns = {column.name: column for column in self.table.columns}
         values = {
             columns[name].key: _codec(columns[name])[1](value) if value is not None else None
             for name, value in row.items()

@@ -185,7 +185,7 @@ class MediaRepair:
         names = media_references.c
         query = (
             sa.select(names.did, lane.host, tracks.c.audio_mime, tracks.c.audio_size)
-            .join(tracks, tracks.c.track_id == names.track_id)
+            .join(tracks, sa.and_(tracks.c.did == names.did, tracks.c.track_id == names.track_id))
             .join(mirror_lane, lane.did == names.did)
             .where(names.cid == cid, tracks.c.audio_cid == cid, lane.host != "")
             .distinct()

@@ -29,6 +29,7 @@ from outbox.relay.relay import RelayLimits
 from outbox.repo.reads import RecordReads, RepoReads
 from outbox.tracks.record import TrackRecords
 from projections.media_references import media_references
+from projections.tracks.queries import track_by_id
 from replay.reconcile.verify import Verifier
 from replay.repair.worker import RepairJobs
 from service.wiring.adapters import StorageAudio
@@ -164,7 +165,8 @@ class World(HasRows):
 
     def events(self, track_id):
         with self.database.read() as connection:
-            recorded = self.log.stream(connection, Track.create_id(track_id))
+            did = track_by_id(connection, track_id).did
+            recorded = self.log.stream(connection, did, Track.create_id(track_id))
         return [type(each.event).__name__ for each in recorded]
 
     def state(self):

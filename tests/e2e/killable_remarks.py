@@ -72,7 +72,7 @@ class RemarkVictim(Victim):
     def disagreements(self) -> list[Any]:
         remark = self._state(self.remark_id)
         with self.log.database.read() as connection:
-            mirror = mirrors(connection, Remark.TOPIC, [self.remark_id])[self.remark_id]
+            mirror = mirrors(connection, self.artist.did, Remark.TOPIC, [self.remark_id])[self.remark_id]
         assert mirror.state not in WAITING, mirror
         wanted = RECORDS.record_of(remark, mirror.generation) if remark.deleted_at is None else None
         if mirror.state == "delivered" and self.record == wanted:
@@ -90,7 +90,9 @@ class RemarkVictim(Victim):
 
     def told(self) -> "Counter[str]":
         with self.log.database.read() as connection:
-            streams = [self.log.stream(connection, Remark.stream_id(each)) for each in self.texts]
+            streams = [
+                self.log.stream(connection, self.artist.did, Remark.stream_id(each)) for each in self.texts
+            ]
         return Counter(type(each.event).__name__ for stream in streams for each in stream)
 
     def _texts_on_pds(self) -> dict[str, str]:
@@ -119,6 +121,8 @@ class RemarkVictim(Victim):
 
     def _state(self, remark_id: int) -> Remark:
         with self.log.database.read() as connection:
-            remark = self.log.fold(Remark, self.log.stream(connection, Remark.stream_id(remark_id)))
+            remark = self.log.fold(
+                Remark, self.log.stream(connection, self.artist.did, Remark.stream_id(remark_id))
+            )
         assert remark is not None
         return remark

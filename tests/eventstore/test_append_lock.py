@@ -43,7 +43,7 @@ def open_counter(log: EventLog, did: str, name: str) -> None:
 
 def total(log: EventLog, name: str) -> int:
     with log.database.read() as connection:
-        counter = log.fold(Counter, log.stream(connection, counter_id(name)))
+        counter = log.fold(Counter, log.stream(connection, ALICE, counter_id(name)))
     assert counter is not None
     return counter.total
 
@@ -158,7 +158,7 @@ def test_a_unit_without_an_account_does_not_ask_for_current_projections(
     open_counter(log, ALICE, "a")
     totals.fingerprint = "2"
     with log.unit_of_work(None, ENVELOPE) as unit:
-        assert [recorded.version for recorded in log.stream(unit.connection, counter_id("a"))] == [1]
+        assert [recorded.version for recorded in log.stream(unit.connection, ALICE, counter_id("a"))] == [1]
 
 
 @pytest.mark.postgres

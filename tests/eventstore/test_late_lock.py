@@ -42,7 +42,7 @@ class Refused(Exception):  # noqa: N818
 
 def amounts(log: EventLog) -> list[int]:
     with log.database.read() as connection:
-        counter = log.fold(Counter, log.stream(connection, counter_id("a")))
+        counter = log.fold(Counter, log.stream(connection, ALICE, counter_id("a")))
     assert counter is not None
     return counter.amounts
 
@@ -224,7 +224,7 @@ def test_a_time_that_the_server_does_not_confirm_is_asked_for(
     append(log, "a", 2)
     with postgres.read() as connection:
         ended: datetime = connection.execute(text("select clock_timestamp()")).scalar_one()
-        recorded = log.stream(connection, counter_id("a"))[-1]
+        recorded = log.stream(connection, ALICE, counter_id("a"))[-1]
     assert began <= recorded.recorded_at <= ended
 
 

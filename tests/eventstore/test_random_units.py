@@ -32,13 +32,16 @@ class Add:
     adds: list[int]
     reads: bool
 
+    @property
+    def counter(self) -> str:
+        return self.name + self.did
+
 
 @dataclass
 class Plain:
     """What must come of it."""
 
     amounts: dict[str, list[int]] = field(default_factory=dict)
-    owners: dict[str, str] = field(default_factory=dict)
     permitted: bool = True
     current: bool = True
 
@@ -46,13 +49,10 @@ class Plain:
         """Return whether the command is accepted."""
         if not self.current or not self.permitted:
             return False
-        if self.owners.get(command.name, command.did) != command.did:
-            return False
-        before = self.amounts.get(command.name, [])
+        before = self.amounts.get(command.counter, [])
         if sum(before) + sum(command.adds) > MOST:
             return False
-        self.amounts[command.name] = before + command.adds
-        self.owners[command.name] = command.did
+        self.amounts[command.counter] = before + command.adds
         return True
 
 
@@ -85,8 +85,8 @@ def test_two_processes_do_what_one_that_forgets_everything_would(
             plain.current = not plain.current
             write_version(log, totals.fingerprint if plain.current else "other")
     with log.database.read() as connection:
-        for name in "ab":
-            stream = log.stream(connection, counter_id(run + name))
+        for name, did in ((name + did, did) for name in "ab" for did in (ALICE, BOB)):
+            stream = log.stream(connection, did, counter_id(run + name))
             assert [each.version for each in stream] == list(range(1, len(stream) + 1))
             counter = log.fold(Counter, stream)
             assert (counter.amounts if counter else None) == plain.amounts.get(name)
@@ -99,9 +99,9 @@ def accepted(log: EventLog, command: Add, run: str) -> bool:
         if not unit.finds(PERMIT.query(name="permit"), expected=True):
             raise Refused
         try:
-            counter = unit.load(Counter, counter_id(run + command.name))
+            counter = unit.load(Counter, counter_id(run + command.counter))
         except AggregateNotFoundError:
-            counter = Counter(name=run + command.name)
+            counter = Counter(name=run + command.counter)
         if counter.total + sum(command.adds) > MOST:
             raise Refused
         for amount in command.adds:
@@ -112,7 +112,7 @@ def accepted(log: EventLog, command: Add, run: str) -> bool:
 
     try:
         log.transact(command.did, ENVELOPE, work)
-    except (Refused, OutdatedProjectionError, VersionConflictError):  # or the counter is of another account
+    except (Refused, OutdatedProjectionError, VersionConflictError):
         return False
     return True
 

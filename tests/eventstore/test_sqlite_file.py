@@ -60,7 +60,7 @@ def test_two_processes_append_to_one_file(fresh_sqlite: str) -> None:
     database = Database(fresh_sqlite)
     with database.read() as connection:
         log = EventLog(database)
-        x, y = [log.fold(Counter, log.stream(connection, counter_id(name))) for name in ("x", "y")]
+        x, y = [log.fold(Counter, log.stream(connection, ALICE, counter_id(name))) for name in ("x", "y")]
     database.close()
     assert (x.total, y.total) == (80, 40)
 

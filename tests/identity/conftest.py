@@ -58,7 +58,7 @@ def noted(database, did):
     """The types of an account's events after its first."""
     log = EventLog(database)
     with database.read() as connection:
-        events = [each.event for each in log.stream(connection, Account.create_id(did))]
+        events = [each.event for each in log.stream(connection, did, Account.create_id(did))]
     return [type(event).__name__ for event in events[1:]]
 
 

@@ -39,7 +39,7 @@ class RemarkRig(Rig):
 
     def history(self) -> list[str]:
         with self.database.read() as connection:
-            page = history_page(connection, 1, kind=Remark.TOPIC, newest_first=False)
+            page = history_page(connection, self.did, 1, kind=Remark.TOPIC, newest_first=False)
         assert {entry.track_id for entry in page.items} == {None}
         return [entry.type for entry in page.items]
 
@@ -60,7 +60,7 @@ def left_alone(rig: RemarkRig) -> None:
     """The track is as it was."""
     assert rig.mirror().state is MirrorState.DELIVERED
     with rig.database.read() as connection:
-        assert [entry.type for entry in history_page(connection, 1).items] == ["Created"]
+        assert [entry.type for entry in history_page(connection, rig.did, 1).items] == ["Created"]
     assert len(rig.attempts()) == 1
 
 
@@ -95,9 +95,9 @@ async def test_each_event_of_a_remark_says_how_it_reached_the_pds(both: RemarkRi
     await both.relay_once()
     mirror = both.mirror(of=Remark)
     with both.database.read() as connection:
-        page = history_page(connection, 1, kind=Remark.TOPIC, newest_first=False)
+        page = history_page(connection, both.did, 1, kind=Remark.TOPIC, newest_first=False)
         events = [(entry.position, entry.touches_record) for entry in page.items]
-        told = deliveries(connection, Remark.TOPIC, 1, events, mirror)
+        told = deliveries(connection, both.did, Remark.TOPIC, 1, events, mirror=mirror)
     assert [told[position].status for position, _ in events] == ["delivered", "superseded", "delivered"]
 
 
@@ -109,7 +109,7 @@ async def test_another_client_s_edit_of_a_remark_is_held_until_its_owner_wants_o
     assert both.mirror(of=Remark).state is MirrorState.HELD
 
     with both.log.unit_of_work(both.did, ARTIST) as unit:
-        conflict = conflict_of(unit.connection, both.kinds["remark"], 1)
+        conflict = conflict_of(unit.connection, both.did, both.kinds["remark"], 1)
         assert conflict is not None
         assert conflict.fields == ["text"]
         keep_ours(unit, unit.load(Remark, Remark.stream_id(1)), conflict)
@@ -127,7 +127,7 @@ async def test_another_client_s_edit_of_a_remark_is_adopted(both: RemarkRig) -> 
     assert await both.relay_once() == {Outcome.HELD: 1}
 
     with both.log.unit_of_work(both.did, ARTIST) as unit:
-        conflict = conflict_of(unit.connection, both.kinds["remark"], 1)
+        conflict = conflict_of(unit.connection, both.did, both.kinds["remark"], 1)
         assert conflict is not None
         keep_theirs(unit, unit.load(Remark, Remark.stream_id(1)), conflict)
     await both.relay_once()

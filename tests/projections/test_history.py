@@ -3,7 +3,7 @@
 from eventstore.change import Envelope
 from eventstore.event_log import EventLog
 from projections.history import HistoryEntry, history_page
-from tests.dsl import some_artwork, some_audio, some_blob, some_feature, some_time
+from tests.dsl import ALICE, some_artwork, some_audio, some_blob, some_feature, some_time
 from tests.projections.track_log import change, upload
 
 OPERATOR = Envelope(actor="did:plc:operator", via="cli", request_id="r-9")
@@ -11,7 +11,7 @@ OPERATOR = Envelope(actor="did:plc:operator", via="cli", request_id="r-9")
 
 def entries(log: EventLog, track_id: int = 1) -> list[HistoryEntry]:
     with log.database.read() as connection:
-        return list(history_page(connection, track_id, newest_first=False).items)
+        return list(history_page(connection, ALICE, track_id, newest_first=False).items)
 
 
 def shown(entry: HistoryEntry) -> dict[str, tuple[object, object]]:

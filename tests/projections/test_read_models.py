@@ -13,10 +13,9 @@ from eventstore.schema import stored_event
 from projections.history import history_page, visible_state
 from projections.media_references import media_references
 from projections.rebuild.rebuild import differences, rebuild
-from projections.tracks.queries import track_by_id
-from projections.tracks.table import TrackView, track_tags
+from projections.tracks.table import TrackView, track_tags, tracks
 from service.schema.tables import READ_MODELS
-from tests.dsl import Step
+from tests.dsl import ALICE, Step
 from tests.projections.random_commands import UNITS, tell
 from tests.projections.track_log import live_rows
 
@@ -52,15 +51,16 @@ def clear_rows(log: EventLog) -> None:
 
 def rows_are_the_fold(log: EventLog, track_id: int) -> None:
     with log.database.read() as connection:
-        recorded = log.stream(connection, Track.create_id(track_id))
+        recorded = log.stream(connection, ALICE, Track.create_id(track_id))
         states = [log.fold(Track, recorded[: n + 1]) for n in range(len(recorded))]
         track = states[-1]
         assert track is not None
-        assert track_by_id(connection, track_id) == TrackView.of(track)
+        row = connection.execute(select(tracks).where(tracks.c.track_id == track_id)).one()
+        assert TrackView.from_row(row) == TrackView.of(track)
         tags = connection.scalars(select(track_tags.c.tag).where(track_tags.c.track_id == track_id))
         assert set(tags) == set(track.tags)
         shown: dict[str, object] = {}
-        page = history_page(connection, track_id, newest_first=False, limit=100)
+        page = history_page(connection, track.did, track_id, newest_first=False, limit=100)
         for entry, state, event in zip(page.items, states, recorded, strict=True):
             for each in entry.changes:
                 assert shown.get(each["field"]) == each["before"]

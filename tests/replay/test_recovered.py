@@ -122,7 +122,7 @@ async def test_what_is_newer_is_held_and_its_owner_decides(
         assert [rig.remote(track) for track in tracks] == newer
         assert [rig.mirror(number).state for number in (1, 2, 3)] == ["held", "held", "delivered"]
         with rig.database.read() as connection:
-            conflict = conflict_of(connection, RECORDS, 1)
+            conflict = conflict_of(connection, rig.did, RECORDS, 1)
         assert (conflict.fields, conflict.theirs["title"]) == (["title"], "newer 1")
         rig.edit(1, title="ours")
         await deliver(rig)

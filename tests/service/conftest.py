@@ -5,9 +5,11 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
+from sqlalchemy import insert
 
 from aggregates.track import Track
 from eventstore.change import Envelope
+from eventstore.schema import track_id_sequence
 from service.config.settings import Settings
 from service.wiring.bootstrap import Container, build
 from tests.dsl import a_track, some_time
@@ -30,6 +32,8 @@ def container(settings: Settings) -> Iterator[Container]:
 def tape(container: Container) -> Container:
     track = a_track()
     save(container, track)
+    with container.database.write() as connection:  # an id of an older version
+        connection.execute(insert(track_id_sequence).values(id=track.track_id, did=track.did))
     track.update_metadata({"title": "Second"}, at=some_time(60))
     save(container, track)
     return container

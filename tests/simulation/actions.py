@@ -143,7 +143,7 @@ def _thaw(world: World, dice: random.Random) -> None:
 def _restore(unit: UnitOfWork, track: Track, _dice: random.Random) -> None:
     track.restore_record(at=unit.now)
     unit.save(track)
-    clear_conflict(unit.connection, track.TOPIC, track.subject_id)
+    clear_conflict(unit.connection, track.did, track.TOPIC, track.subject_id)
 
 
 def _decide(world: World, dice: random.Random) -> None:

@@ -51,11 +51,11 @@ def without_intents(monkeypatch: pytest.MonkeyPatch) -> None:
         return named["attempt_id"]
 
     def close_attempts(
-        connection: Connection, attempt_ids: Sequence[int], verdict: Verdict, now: datetime
+        connection: Connection, did: str, attempt_ids: Sequence[int], verdict: Verdict, now: datetime
     ) -> None:
         for attempt_id in attempt_ids:
             connection.execute(insert(delivery_attempt), unwritten[attempt_id])
-        journal.close_attempts(connection, attempt_ids, verdict, now)
+        journal.close_attempts(connection, did, attempt_ids, verdict, now)
 
     for module in (journal, relay):
         monkeypatch.setattr(module, "write_intent", write_intent)

@@ -147,7 +147,7 @@ class SavedTrack(Rig):
     @property
     def track(self) -> Track:
         with self.database.read() as connection:
-            track = self.log.fold(Track, self.log.stream(connection, Track.create_id(1)))
+            track = self.log.fold(Track, self.log.stream(connection, self.did, Track.create_id(1)))
         assert track is not None
         return track
 

@@ -96,4 +96,5 @@ class Snapshot:
 
     def deliveries(self, record: Record) -> dict[int, EventDelivery]:
         with self.world.database.read() as connection:
-            return dict(deliveries(connection, "track", record.track_id, record.facts, record.mirror))
+            of = (self.world.tracks[record.track_id], "track", record.track_id)
+            return dict(deliveries(connection, *of, record.facts, mirror=record.mirror))

@@ -178,7 +178,7 @@ class World:
     def decide(self, track_id: int, *, theirs: bool) -> None:
         """The artist resolves a conflict with another client's change."""
         with self.log.unit_of_work(self.tracks[track_id], ARTIST) as unit:
-            conflict = conflict_of(unit.connection, RECORDS, track_id)
+            conflict = conflict_of(unit.connection, self.tracks[track_id], RECORDS, track_id)
             if conflict is None:
                 return
             track = unit.load(Track, Track.create_id(track_id))
@@ -291,7 +291,7 @@ class World:
 
     def track(self, track_id: int) -> Track:
         with self.database.read() as connection:
-            recorded = self.log.stream(connection, Track.create_id(track_id))
+            recorded = self.log.stream(connection, self.tracks[track_id], Track.create_id(track_id))
         track = self.log.fold(Track, recorded)
         assert track is not None
         return track
@@ -302,7 +302,11 @@ class World:
 
     def mirrors(self) -> dict[int, Mirror]:
         with self.database.read() as connection:
-            return mirrors(connection, "track", self.tracks)
+            of_accounts = [
+                mirrors(connection, did, "track", [each for each, of in self.tracks.items() if of == did])
+                for did in self.dids
+            ]
+        return {track_id: mirror for found in of_accounts for track_id, mirror in found.items()}
 
     @property
     def errors(self) -> list[str]:

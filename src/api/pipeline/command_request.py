@@ -238,7 +238,7 @@ class CommandAttempt(Attempt):
         respond, track_id, generation = self._answered
         awaited_generation = None if for_all else generation
         subject = Subject(Track.TOPIC, track_id)
-        await self._services.waits.wait(subject, awaited_generation, self._wait_seconds)
+        await self._services.waits.wait(self._did, subject, awaited_generation, self._wait_seconds)
 
         def read() -> CommandResult:
             with self._services.database.read() as connection:
@@ -274,7 +274,8 @@ class CommandAttempt(Attempt):
             result = respond(reader, track_id)
             if lock is not None:
                 lock.keep_result(unit, self.body.digest, _without_large_conflict(result))
-            generation = mirror_of(unit.connection, track_id).generation if self._wait_seconds else 0
+            waits = self._wait_seconds > 0
+            generation = mirror_of(unit.connection, self._did, track_id).generation if waits else 0
             return partial(self._keep_answer, result, respond, track_id, generation)
 
         services.log.transact(self._did, over_http(self._did), work)()

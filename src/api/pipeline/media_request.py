@@ -67,9 +67,9 @@ def past_state(
     with services.database.read() as connection:
         now = require_reader(connection, caller, track_id)
         if wanted.at is not None:
-            return now, TrackView.of(track_at_time(services.log, connection, track_id, wanted.at))
+            return now, TrackView.of(track_at_time(services.log, connection, now.did, track_id, wanted.at))
         version = now.version if wanted.version is None else wanted.version
-        return now, TrackView.of(track_at_version(services.log, connection, track_id, version))
+        return now, TrackView.of(track_at_version(services.log, connection, now.did, track_id, version))
 
 
 T = TypeVar("T")

@@ -317,7 +317,7 @@ class RevisionBody(BaseModel):
 def list_revisions(track_id: PeerTrackId, principal: SignedIn, services: ServicesDep) -> Response:
     with services.database.read() as connection:
         require_owned(connection, principal.did, track_id)
-        shown_as, revisions = _revisions(connection, services, track_id)
+        shown_as, revisions = _revisions(connection, services, principal.did, track_id)
     return AsciiJsonResponse({"track_id": shown_as, "revisions": revisions})
 
 
@@ -329,7 +329,8 @@ async def restore_audio(
     services = request.services
 
     def displaced(reader: TrackReader, restored: int) -> CommandResult:
-        return CommandResult(200, _revisions(reader.connection, services, restored)[1][0], {})
+        of_track = (request.principal.did, restored)
+        return CommandResult(200, _revisions(reader.connection, services, *of_track)[1][0], {})
 
     async with request.begin(on=track_id) as attempt:
         if not attempt.is_repetition:
@@ -342,11 +343,11 @@ async def restore_audio(
 
 
 def _revisions(
-    connection: sa.Connection, services: Services, track_id: int
+    connection: sa.Connection, services: Services, did: str, track_id: int
 ) -> tuple[int, list[dict[str, Any]]]:
     """Return the id that the peer's clients know, and the revisions."""
     shown_as = peer_ids_of(connection, [track_id])[track_id]
-    revisions = audio_revisions(services.log, connection, track_id)
+    revisions = audio_revisions(services.log, connection, did, track_id)
     return shown_as, [RevisionBody.of(each, shown_as).model_dump(mode="json") for each in revisions]
 
 

@@ -132,9 +132,9 @@ class LaneBody(BaseModel):
 
 
 def record_mirror(
-    connection: sa.Connection, track_id: int, log: EventLog, kinds: RecordKinds
+    connection: sa.Connection, did: str, track_id: int, log: EventLog, kinds: RecordKinds
 ) -> RecordMirrorBody:
-    mirror: Mirror = mirrors(connection, Track.TOPIC, [track_id])[track_id]
+    mirror: Mirror = mirrors(connection, did, Track.TOPIC, [track_id])[track_id]
     return body_from(
         RecordMirrorBody,
         mirror,
@@ -142,10 +142,10 @@ def record_mirror(
         desired=DesiredBody(op=mirror.desired_op, generation=mirror.generation),
         acked=AckedBody(generation=mirror.acked_generation),
         observed=ObservedBody(cid=mirror.record_cid),
-        conflict=_conflict(connection, track_id, log, kinds),
+        conflict=_conflict(connection, did, track_id, log, kinds),
         attempts=[
             body_from(AttemptBody, row, record_uri=RecordKey(row.did, row.collection, row.rkey).uri)
-            for row in attempts_of(connection, Track.TOPIC, track_id, limit=ATTEMPTS)
+            for row in attempts_of(connection, did, Track.TOPIC, track_id, limit=ATTEMPTS)
         ],
     )
 
@@ -180,12 +180,12 @@ def lane_body(connection: sa.Connection, did: str, now: datetime) -> LaneBody:
 
 
 def _conflict(
-    connection: sa.Connection, track_id: int, log: EventLog, kinds: RecordKinds
+    connection: sa.Connection, did: str, track_id: int, log: EventLog, kinds: RecordKinds
 ) -> ConflictBody | None:
-    found = conflict_of(connection, kinds[Track.TOPIC], track_id)
+    found = conflict_of(connection, did, kinds[Track.TOPIC], track_id)
     if found is None:
         return None
-    track = track_as_it_is(log, connection, track_id)
+    track = track_as_it_is(log, connection, did, track_id)
     values = field_conflicts(found, track)
     return body_from(ConflictBody, found, record_uri=found.key.uri, value=found.theirs, values=values)
 

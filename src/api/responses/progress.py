@@ -135,6 +135,7 @@ def _saved(connection: sa.Connection, did: str) -> int:
             tracks.join(
                 mirror_target,
                 sa.and_(
+                    target.did == tracks.c.did,
                     target.subject_id == tracks.c.track_id,
                     target.kind == Track.TOPIC,
                     ~target.former,

@@ -15,6 +15,7 @@ from eventstore.change import Change
 from eventstore.database import Database
 from eventstore.idempotency import CommandResult
 from eventstore.prepared import Prepared, Result, among
+from eventstore.streams.ids import found_by_id
 from eventstore.unit_of_work import UnitOfWork
 from identity.accounts.accounts import account
 from identity.errors import INVALID_HANDLE
@@ -22,6 +23,7 @@ from outbox.mirror.tables import target
 from outbox.tracks.record import RecordUrls
 from outbox.views.status import IS_SHOWN, MIRROR_COLUMNS, TARGETS_AT_WORK, Mirror, mirrors, mirrors_in
 from projections.history import history
+from projections.tracks.queries import IS_TRACK_IN_BUCKET
 from projections.tracks.table import TrackView, tracks
 
 
@@ -140,7 +142,11 @@ BRINGS_BLOB: Final = tuple(
     )
 )
 """The events that put the blob into a record."""
-IS_OF_TRACK: Final = sa.and_(history.c.track_id == tracks.c.track_id, history.c.kind == Track.TOPIC)
+IS_OF_TRACK: Final = sa.and_(
+    history.c.bucket == tracks.c.bucket,
+    history.c.track_id == tracks.c.track_id,
+    history.c.kind == Track.TOPIC,
+)
 _BLOB_SINCE: Final = (
     sa.select(sa.func.max(history.c.position))
     .where(IS_OF_TRACK, sa.or_(*(history.c.type == brings for brings in BRINGS_BLOB)))
@@ -154,30 +160,23 @@ def _beside(
     columns: Iterable[sa.ColumnElement[Any]], blob_since: sa.ColumnElement[Any]
 ) -> sa.Select[*tuple[Any, ...]]:
     """Select columns of tracks, and beside them what `_bodies` needs."""
-    targets = TARGETS_AT_WORK.join(
-        tracks, sa.and_(tracks.c.track_id == target.subject_id, target.kind == Track.TOPIC)
-    )
+    same = sa.and_(tracks.c.did == target.did, tracks.c.track_id == target.subject_id)
+    targets = TARGETS_AT_WORK.join(tracks, same)
     return (
         sa.select(*columns, *MIRROR_COLUMNS, account.c.handle, blob_since.label("blob_since"))
         .select_from(targets.outerjoin(account, account.c.did == tracks.c.did))
-        .where(IS_SHOWN)
+        .where(target.kind == Track.TOPIC, IS_SHOWN)
         .order_by(target.former)
     )
 
 
 _KEY: Final = (tracks.c.track_id, tracks.c.did, tracks.c.rkey)
-_ONE: Final = Prepared(
-    lambda _: _beside(tracks.c, _BLOB_SINCE_IF_ANY).where(tracks.c.track_id == sa.bindparam("track_id"))
-)
-_SAVED: Final = Prepared(
-    lambda _: _beside(_KEY, _BLOB_SINCE_IF_ANY).where(tracks.c.track_id == sa.bindparam("track_id"))
-)
+_ONE: Final = Prepared(lambda _: _beside(tracks.c, _BLOB_SINCE_IF_ANY).where(*IS_TRACK_IN_BUCKET))
+_SAVED: Final = Prepared(lambda _: _beside(_KEY, _BLOB_SINCE_IF_ANY).where(*IS_TRACK_IN_BUCKET))
 _SOME: Final = Prepared(
     lambda dialect: _beside(_KEY, _BLOB_SINCE_IF_ANY).where(among(tracks.c.track_id, "track_ids", dialect))
 )
-_PAST: Final = Prepared(
-    lambda _: _beside(_KEY, _BLOB_SINCE).where(tracks.c.track_id == sa.bindparam("track_id"))
-)
+_PAST: Final = Prepared(lambda _: _beside(_KEY, _BLOB_SINCE).where(*IS_TRACK_IN_BUCKET))
 
 
 def track_bodies(connection: sa.Connection, views: Sequence[TrackView], urls: RecordUrls) -> list[TrackBody]:
@@ -189,19 +188,24 @@ def track_bodies(connection: sa.Connection, views: Sequence[TrackView], urls: Re
 
 def past_track_body(connection: sa.Connection, view: TrackView, urls: RecordUrls) -> TrackBody:
     """Return the body of a track as it was; its mirror is the current one."""
-    return _bodies([view], _PAST.start(connection, {"track_id": view.track_id}).all(), urls)[0]
+    this = {"place": view.did, "track_id": view.track_id}
+    return _bodies([view], _PAST.start(connection, this).all(), urls)[0]
 
 
 def one_track(connection: sa.Connection, track_id: int, urls: RecordUrls) -> TrackBody:
     """Return one track's body, even of a deleted one; raises TrackNotFoundError."""
-    rows = _ONE.start(connection, {"track_id": track_id}).all()
+
+    def read(bucket: int) -> list[Any]:
+        return _ONE.start(connection, {"track_id": track_id, "place": bucket}).all()
+
+    rows = found_by_id(connection, track_id, read)
     if not rows:
         raise TrackNotFoundError
     return _bodies([TrackView.from_row(rows[0])], rows, urls)[0]
 
 
-def mirror_of(connection: sa.Connection, track_id: int) -> Mirror:
-    return mirrors(connection, Track.TOPIC, [track_id])[track_id]
+def mirror_of(connection: sa.Connection, did: str, track_id: int) -> Mirror:
+    return mirrors(connection, did, Track.TOPIC, [track_id])[track_id]
 
 
 class TrackReader:
@@ -232,7 +236,8 @@ class UnitReader(TrackReader):
         def read_beside(connection: sa.Connection, changes: Sequence[Change]) -> None:
             last = changes[-1].after
             if isinstance(last, Track):
-                self._saved = last, _SAVED.start(connection, {"track_id": last.track_id})
+                this = {"place": last.did, "track_id": last.track_id}
+                self._saved = last, _SAVED.start(connection, this)
 
         unit.with_save(read_beside)
 

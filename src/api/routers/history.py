@@ -136,11 +136,11 @@ def read_history(
     if NDJSON not in accept:
         return history_page(principal, services, track_id, wanted)
     with services.database.read() as connection:
-        require_reader(connection, principal, track_id)
+        did = require_reader(connection, principal, track_id).did
 
     def read(cursor: int | None, limit: int) -> Page[HistoryRow]:
         with services.database.read() as connection:
-            return _history(connection, track_id, cursor, limit)
+            return _history(connection, did, track_id, cursor, limit)
 
     rows = lines(read, cursor_of(wanted.cursor), line_count(wanted.limit))
     return Export(services, principal, rows)
@@ -151,15 +151,17 @@ def history_page(
 ) -> Page[HistoryRow]:
     """Return a page of a history, newest first; raises as `require_reader`."""
     with services.database.read() as connection:
-        require_reader(connection, principal, track_id)
-        return _history(connection, track_id, cursor_of(wanted.cursor), page_length(wanted.limit))
+        did = require_reader(connection, principal, track_id).did
+        return _history(connection, did, track_id, cursor_of(wanted.cursor), page_length(wanted.limit))
 
 
-def _history(connection: sa.Connection, track_id: int, cursor: int | None, limit: int) -> Page[HistoryRow]:
-    page = history.history_page(connection, track_id, cursor=cursor, limit=limit)
-    mirror = mirrors(connection, Track.TOPIC, [track_id])[track_id]
+def _history(
+    connection: sa.Connection, did: str, track_id: int, cursor: int | None, limit: int
+) -> Page[HistoryRow]:
+    page = history.history_page(connection, did, track_id, cursor=cursor, limit=limit)
+    mirror = mirrors(connection, did, Track.TOPIC, [track_id])[track_id]
     events = [(entry.position, entry.touches_record) for entry in page.items]
-    delivery_of = deliveries(connection, Track.TOPIC, track_id, events, mirror)
+    delivery_of = deliveries(connection, did, Track.TOPIC, track_id, events, mirror=mirror)
     actors = accounts_of(connection, {entry.actor for entry in page.items})
     rows = [
         body_from(
@@ -179,12 +181,13 @@ def read_diff(
 ) -> DiffBody:
     """Compare two versions of a track, field by field."""
     with services.database.read() as connection:
-        newest = require_reader(connection, principal, track_id).version
-        to = newest if wanted.to is None else wanted.to
+        newest = require_reader(connection, principal, track_id)
+        to = newest.version if wanted.to is None else wanted.to
         for name, version in (("from", wanted.from_), ("to", to)):
             if version < 0:
                 raise InvalidFieldError(name, "must be 0 or more")
-        changes = changes_between_versions(services.log, connection, track_id, wanted.from_, to)
+        versions = (wanted.from_, to)
+        changes = changes_between_versions(services.log, connection, newest.did, track_id, versions)
     differences = [DifferenceBody(**each, kept_because=KEPT_BECAUSE.get(each["field"])) for each in changes]
     return DiffBody(from_version=wanted.from_, to_version=to, changes=differences)
 

@@ -12,7 +12,7 @@ from aggregates.track import Track
 from api.auth.authentication import ServicesDep, SignedIn
 from api.errors import MissingPartError
 from api.openapi import errors, operation
-from api.pipeline.command_request import Command, result_of
+from api.pipeline.command_request import Command, CommandRequest, result_of
 from api.requests.body import fields_as
 from api.requests.fields import Structured
 from api.requests.parameters import OneOf, StrictRoute, TrackId
@@ -56,8 +56,8 @@ class ResolveFields(BaseModel):
 def read_mirror(principal: SignedIn, services: ServicesDep, track_id: TrackId) -> RecordMirrorBody:
     """Read what the log wants, what the PDS confirmed and what was tried."""
     with services.database.read() as connection:
-        require_reader(connection, principal, track_id)
-        return record_mirror(connection, track_id, services.log, services.kinds)
+        did = require_reader(connection, principal, track_id).did
+        return record_mirror(connection, did, track_id, services.log, services.kinds)
 
 
 @router.get("/tracks/{track_id}/mirror/compare", responses=errors(403))
@@ -74,7 +74,7 @@ async def compare_record(principal: SignedIn, services: ServicesDep, track_id: T
 @router.post("/tracks/{track_id}/mirror/retry", response_model=RecordMirrorBody)
 async def retry(track_id: TrackId, request: Command) -> Response:
     """Retry at once, also a rejected record and a lane that backs off."""
-    command, show = OnTrack(track_id, request.versions), partial(_mirror, request.services)
+    command, show = OnTrack(track_id, request.versions), partial(_mirror, request)
     return await request.answer(
         lambda unit: retry_mirror(unit, command), show, on=track_id, allow_deleted=True
     )
@@ -96,7 +96,7 @@ async def resolve_conflict(track_id: TrackId, request: Command) -> Response:
             def use_case(unit: UnitOfWork) -> int:
                 return resolve(unit, load_owned(unit, on_track), services.kinds[Track.TOPIC], decision)
 
-            await attempt.commit(use_case, partial(_mirror, services))
+            await attempt.commit(use_case, partial(_mirror, request))
     return await attempt.response()
 
 
@@ -109,8 +109,9 @@ def read_lane(principal: SignedIn, services: ServicesDep) -> LaneBody:
 
 def _known(services: Services, principal: Principal, track_id: int) -> KnownRecord:
     with services.database.read() as connection:
-        require_reader(connection, principal, track_id)
-        return known_record(connection, track_as_it_is(services.log, connection, track_id), services.kinds)
+        did = require_reader(connection, principal, track_id).did
+        track = track_as_it_is(services.log, connection, did, track_id)
+        return known_record(connection, track, services.kinds)
 
 
 def _kept(wanted: ResolveFields) -> Resolution | dict[str, Resolution]:
@@ -123,5 +124,6 @@ def _kept(wanted: ResolveFields) -> Resolution | dict[str, Resolution]:
     return Resolution(wanted.keep)
 
 
-def _mirror(services: Services, reader: TrackReader, track_id: int) -> CommandResult:
-    return result_of(record_mirror(reader.connection, track_id, services.log, services.kinds))
+def _mirror(request: CommandRequest, reader: TrackReader, track_id: int) -> CommandResult:
+    services, did = request.services, request.principal.did
+    return result_of(record_mirror(reader.connection, did, track_id, services.log, services.kinds))

@@ -124,7 +124,8 @@ def restored_record(reader: TrackReader, track_id: int) -> CommandResult:
 
 def moved_record(reader: TrackReader, track_id: int) -> CommandResult:
     """Return 200 once the record is in the new collection and gone from the old one, else 202."""
-    track, mirror = reader.track(track_id), mirror_of(reader.connection, track_id)
+    track = reader.track(track_id)
+    mirror = mirror_of(reader.connection, track.artist_did, track_id)
     if mirror.is_settled:
         body = MovedBody(success=True, track=track, migrated_uri=track.atproto_record_uri)
         return result_of(body, ETag=track.etag)
@@ -159,7 +160,7 @@ def _refuse_what_failed_for_good(connection: sa.Connection, track_id: int) -> No
     if view.blob_failure == MISSING_REASON:
         raise MediaNotFoundError
     if view.blob_failure is not None:
-        said = mirror_of(connection, track_id).blob_error
+        said = mirror_of(connection, view.did, track_id).blob_error
         raise BlobRefusedError(view.blob_failure, said or view.blob_failure)
 
 

@@ -250,10 +250,11 @@ def _conditions(connection: sa.Connection, did: str, wanted: MyListing) -> list[
 
 
 def _counts(connection: sa.Connection, did: str) -> dict[str, int]:
+    same = sa.and_(tracks.c.did == target.did, tracks.c.track_id == target.subject_id)
     rows = connection.execute(
         sa.select(STATE.label("mirror_state"), sa.func.count(target.subject_id.distinct()))
-        .select_from(TARGETS_AT_WORK.join(tracks, sa.and_(tracks.c.track_id == target.subject_id, IS_TRACK)))
-        .where(target.did == did, LIVE, DECIDES_STATE)
+        .select_from(TARGETS_AT_WORK.join(tracks, same))
+        .where(target.did == did, IS_TRACK, LIVE, DECIDES_STATE)
         .group_by("mirror_state")
     )
     return {str(state): count for state, count in rows}

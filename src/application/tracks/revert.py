@@ -19,6 +19,7 @@ from application.tracks.commands import at_expected_version
 from eventstore.change import of_class
 from eventstore.event_log import MAX_VERSION, EventLog
 from eventstore.schema import stored_event
+from eventstore.streams.buckets import bucket_of
 from eventstore.unit_of_work import UnitOfWork
 from projections.history import changes_between
 from projections.media_references import media_references
@@ -26,37 +27,40 @@ from storage.media import IS_LIVE, Media, media
 from storage.taken_down import require_not_taken_down
 
 
-def track_at_version(log: EventLog, connection: sa.Connection, track_id: int, version: int) -> Track:
+def track_at_version(
+    log: EventLog, connection: sa.Connection, did: str, track_id: int, version: int
+) -> Track:
     """Return the track after the event of this version; raises VersionNotFoundError."""
-    found = log.state_at(connection, Track.create_id(track_id), version) if version <= MAX_VERSION else None
+    stream = Track.create_id(track_id)
+    found = log.state_at(connection, did, stream, version) if version <= MAX_VERSION else None
     if found is None or found.state.version != version:
         raise VersionNotFoundError
     return of_class(Track, found.state)
 
 
-def track_at_time(log: EventLog, connection: sa.Connection, track_id: int, at: datetime) -> Track:
+def track_at_time(log: EventLog, connection: sa.Connection, did: str, track_id: int, at: datetime) -> Track:
     """Return the track after the last event that was recorded at this time or before; raises VersionNotFoundError."""
     event, stream = stored_event.c, Track.create_id(track_id)
-    until = (event.originator_id == str(stream), event.recorded_at <= at)
+    until = (event.bucket == bucket_of(did), event.originator_id == str(stream), event.recorded_at <= at)
     version = connection.scalar(sa.select(sa.func.max(event.originator_version)).where(*until))
-    return track_at_version(log, connection, track_id, version or 0)
+    return track_at_version(log, connection, did, track_id, version or 0)
 
 
-def track_as_it_is(log: EventLog, connection: sa.Connection, track_id: int) -> Track:
+def track_as_it_is(log: EventLog, connection: sa.Connection, did: str, track_id: int) -> Track:
     """Return the track after its newest event; raises VersionNotFoundError where there was none."""
-    latest = log.latest(Track.create_id(track_id), lambda query: query.start(connection).all())
+    latest = log.latest(did, Track.create_id(track_id), lambda query: query.start(connection).all())
     if latest is None:
         raise VersionNotFoundError
     return of_class(Track, latest.state)
 
 
 def changes_between_versions(
-    log: EventLog, connection: sa.Connection, track_id: int, one: int, other: int
+    log: EventLog, connection: sa.Connection, did: str, track_id: int, versions: tuple[int, int]
 ) -> list[dict[str, Any]]:
     """List the fields that differ between two versions; version 0 is before the track was there."""
     before, after = (
-        track_at_version(log, connection, track_id, version) if version != 0 else None
-        for version in (one, other)
+        track_at_version(log, connection, did, track_id, version) if version != 0 else None
+        for version in versions
     )
     return changes_between(before, after)
 
@@ -128,7 +132,7 @@ def published_by_reverting(connection: sa.Connection, command: Revert, log: Even
     view = at_expected_version(connection, command)
     if view is None:
         return None
-    past = track_at_version(log, connection, command.track_id, command.to_version)
+    past = track_at_version(log, connection, view.did, command.track_id, command.to_version)
     gate = past.support_gate if "support_gate" in command.fields else view.support_gate
     audio = past.audio if "audio" in command.fields else view.audio
     if gate is not None or (view.support_gate is None and audio.cid == view.audio.cid):
@@ -141,7 +145,7 @@ def published_by_reverting(connection: sa.Connection, command: Revert, log: Even
 def revert_track(unit: UnitOfWork, command: Revert, log: EventLog, media: Media) -> int:
     """Revert the fields; unchanged ones make no event. Raises VersionNotFoundError, DuplicateAudioError, or MediaGoneError for swept bytes."""
     track = load_owned(unit, command)
-    past = track_at_version(log, unit.connection, track.track_id, command.to_version)
+    past = track_at_version(log, unit.connection, track.did, track.track_id, command.to_version)
     if "audio" in command.fields and past.audio.cid != track.audio.cid:
         require_no_duplicate(unit.connection, owner_of(unit), past.audio.cid, but=track.track_id)
     named_before = set(media_cids(track))
@@ -195,19 +199,25 @@ MOST_REPLACEMENTS: Final = 2 * MOST_REVISIONS
 """That are looked at: the same audio may have been there several times."""
 
 
-def audio_revisions(log: EventLog, connection: sa.Connection, track_id: int) -> Sequence[AudioRevision]:
+def audio_revisions(
+    log: EventLog, connection: sa.Connection, did: str, track_id: int
+) -> Sequence[AudioRevision]:
     """Return the track's earlier audio, newest first, each once and without what it has now."""
     event, stream = stored_event.c, str(Track.create_id(track_id))
     replacements = (
         sa.select(event.position, event.originator_version, event.recorded_at)
-        .where(event.originator_id == stream, event.topic == Track.AudioReplaced.TOPIC)
+        .where(
+            event.bucket == bucket_of(did),
+            event.originator_id == stream,
+            event.topic == Track.AudioReplaced.TOPIC,
+        )
         .order_by(event.originator_version.desc())
         .limit(MOST_REPLACEMENTS)
     )
-    now = track_as_it_is(log, connection, track_id).audio.cid
+    now = track_as_it_is(log, connection, did, track_id).audio.cid
     found: dict[str, AudioRevision] = {}
     for replaced in connection.execute(replacements):
-        track = track_at_version(log, connection, track_id, replaced.originator_version - 1)
+        track = track_at_version(log, connection, did, track_id, replaced.originator_version - 1)
         if track.audio.cid != now and track.audio.cid not in found:
             found[track.audio.cid] = AudioRevision(
                 id=replaced.position,
@@ -224,21 +234,23 @@ def published_by_restoring(
     connection: sa.Connection, command: RestoreRevision, log: EventLog
 ) -> Audio | None:
     """Return the audio that becomes public, as `published_by_reverting`; raises RevisionNotFoundError."""
-    revision = _revision(log, connection, command)
+    if (view := at_expected_version(connection, command)) is None:
+        return None
+    revision = _revision(log, connection, view.did, command)
     return published_by_reverting(connection, _revert(command, revision), log)
 
 
 def restore_revision(unit: UnitOfWork, command: RestoreRevision, log: EventLog, media: Media) -> int:
     """Give the track the audio again; raises as `revert_track`, RevisionNotFoundError or AcrossGateError."""
     track = load_owned(unit, command)
-    revision = _revision(log, unit.connection, command)
+    revision = _revision(log, unit.connection, track.did, command)
     if revision.was_gated is not (track.support_gate is not None):
         raise AcrossGateError
     return revert_track(unit, _revert(command, revision), log, media)
 
 
-def _revision(log: EventLog, connection: sa.Connection, command: RestoreRevision) -> AudioRevision:
-    for revision in audio_revisions(log, connection, command.track_id):
+def _revision(log: EventLog, connection: sa.Connection, did: str, command: RestoreRevision) -> AudioRevision:
+    for revision in audio_revisions(log, connection, did, command.track_id):
         if revision.id == command.revision_id:
             return revision
     raise RevisionNotFoundError

@@ -4,8 +4,8 @@ An id is a number of one sequence times BUCKETS, plus the bucket of its account.
 older version and carry none: rows of `track_id_sequence` that have a DID are their directory.
 """
 
-from collections.abc import Collection
-from typing import Final
+from collections.abc import Callable, Collection
+from typing import Any, Final
 
 import sqlalchemy as sa
 
@@ -33,6 +33,7 @@ NAMED: Final = sa.select(peer_track).where(
 )
 
 _SEQUENCE: Final = "pg_get_serial_sequence('track_id_sequence', 'id')::regclass"
+MAX_REMEMBERED_IDS: Final = 100_000
 _NO_DID: Final = ""
 """Of a row that only keeps a number from being issued: it is no entry of the directory."""
 
@@ -81,13 +82,25 @@ def boundary_of(connection: sa.Connection) -> int:
     return connection.scalar(sa.select(id_boundary.c.first_id)) or BUCKETS
 
 
-def bucket_of_id(connection: sa.Connection, subject_id: int, boundary: int) -> int | None:
-    """Return the bucket that the id carries; below the boundary the directory's, None for an id that was never issued."""
-    if subject_id >= boundary:
-        return subject_id % BUCKETS
-    entry = sa.select(track_id_sequence.c.did).where(track_id_sequence.c.id == subject_id)
-    did = connection.scalar(entry)
+def found_by_id(connection: sa.Connection, subject_id: int, read: Callable[[int], list[Any]]) -> list[Any]:
+    """Return the rows that `read` finds of a subject in the bucket of its account: the one that the id carries, or its entry in the directory."""
+    if rows := read(_known_older.get(subject_id, subject_id % BUCKETS)):
+        return rows
+    if (bucket := bucket_of_older(connection, subject_id)) is None:
+        return []
+    if len(_known_older) < MAX_REMEMBERED_IDS:
+        _known_older[subject_id] = bucket
+    return read(bucket)
+
+
+def bucket_of_older(connection: sa.Connection, subject_id: int) -> int | None:
+    """Return the bucket that the directory has of an id; None of those that carry it, or were never issued."""
+    did = connection.scalar(sa.select(track_id_sequence.c.did).where(track_id_sequence.c.id == subject_id))
     return bucket_of(did) if did else None
+
+
+_known_older: Final[dict[int, int]] = {}
+"""The buckets of older ids, which never change; a database that is put back may have other ones, and is asked then."""
 
 
 def enter_older_ids(connection: sa.Connection, boundary: int, older: sa.Select[int, str]) -> None:

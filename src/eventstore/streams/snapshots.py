@@ -24,12 +24,14 @@ from eventstore.change import Change
 from eventstore.prepared import Prepared
 from eventstore.projection import Into, ProjectedTable, write_rows
 from eventstore.schema import Position, metadata, stored_event
+from eventstore.streams.buckets import account_columns, bucket_param
 
 EVENTS_PER_SNAPSHOT: Final = 100
 
 aggregate_snapshot: Final = sa.Table(
     "aggregate_snapshot",
     metadata,
+    *account_columns(),
     sa.Column("originator_id", sa.Text, primary_key=True),
     sa.Column("originator_version", sa.Integer, primary_key=True, autoincrement=False),
     sa.Column("position", Position, nullable=False),
@@ -51,13 +53,14 @@ class Snapshots:
     """The read model of snapshots."""
 
     name: Final = "snapshots"
-    fingerprint: Final = "snapshots-1"
+    fingerprint: Final = "snapshots-2"
     tables: Final = (ProjectedTable(aggregate_snapshot, about="position", compared_by="fingerprint"),)
 
     def apply(self, connection: sa.Connection, changes: Sequence[Change], into: Into) -> None:
         """Write the states that are due."""
         rows = [
             {
+                "did": change.did,
                 "originator_id": str(change.aggregate_id),
                 "originator_version": change.version,
                 "position": change.position,
@@ -74,6 +77,7 @@ class Snapshots:
 _event: Final = stored_event.c
 _snapshot: Final = aggregate_snapshot.c
 _IS_OF_EVENT: Final = sa.and_(
+    _snapshot.bucket == _event.bucket,
     _snapshot.originator_id == _event.originator_id,
     _snapshot.originator_version == _event.originator_version,
     _snapshot.position == _event.position,
@@ -83,6 +87,7 @@ _NEWEST: Final = (
     sa.select(_snapshot.originator_version)
     .join(stored_event, _IS_OF_EVENT)
     .where(
+        _snapshot.bucket == bucket_param("did"),
         _snapshot.originator_id == sa.bindparam("stream"),
         _snapshot.originator_version <= sa.bindparam("upto"),
     )
@@ -95,6 +100,7 @@ FROM_SNAPSHOT: Final = Prepared(
         sa.select(stored_event, _snapshot.topic.label("of_topic"), _snapshot.state.label("snapshot"))
         .select_from(stored_event.outerjoin(aggregate_snapshot, _IS_OF_EVENT))
         .where(
+            _event.bucket == bucket_param("did"),
             _event.originator_id == sa.bindparam("stream"),
             _event.originator_version >= sa.func.coalesce(_NEWEST, sa.literal_column("0")),
             _event.originator_version <= sa.bindparam("upto"),

@@ -7,17 +7,18 @@ from typing import Any, Final
 
 import sqlalchemy as sa
 
-from eventstore.append import upsert
+from eventstore.append import key_of, upsert
 from eventstore.database import Database
 from eventstore.prepared import Prepared
 from eventstore.schema import UtcDateTime, metadata
 from eventstore.states import State
+from eventstore.streams.buckets import account_columns
 from identity.errors import INVALID_HANDLE
 
 account = sa.Table(
     "account",
     metadata,
-    sa.Column("did", sa.Text, primary_key=True),
+    *account_columns(primary_key=True),
     sa.Column("handle", sa.Text, nullable=False, index=True),
     sa.Column("pds_url", sa.Text, nullable=False),
     sa.Column("display_name", sa.Text, nullable=False),
@@ -54,6 +55,10 @@ class Account:
     """When it requested its deletion."""
     chosen_name: str | None = None
     bio: str | None = None
+
+    @classmethod
+    def of(cls, row: Any) -> "Account":
+        return cls(**{field: getattr(row, field) for field in cls.__dataclass_fields__})
 
     @property
     def name(self) -> str:
@@ -103,7 +108,7 @@ class Accounts:
 
     def _all(self, found: sa.Select[Any]) -> Sequence[Account]:
         with self._database.read() as connection:
-            return [Account(**row._asdict()) for row in connection.execute(found)]
+            return [Account.of(row) for row in connection.execute(found)]
 
     def upsert(
         self,
@@ -123,16 +128,16 @@ class Accounts:
         row = connection.execute(
             upsert(connection, account)
             .values(did=did, created_at=now, **written)
-            .on_conflict_do_update(index_elements=["did"], set_=written)
+            .on_conflict_do_update(index_elements=key_of(connection.dialect.name, account), set_=written)
             .returning(account)
         ).one()
-        return Account(**row._asdict())
+        return Account.of(row)
 
 
 def accounts_of(connection: sa.Connection, dids: Collection[str]) -> dict[str, Account]:
     """Return those of the accounts that are here, also those that have requested their deletion, by DID."""
     rows = connection.execute(sa.select(account).where(account.c.did.in_(dids)))
-    return {row.did: Account(**row._asdict()) for row in rows}
+    return {row.did: Account.of(row) for row in rows}
 
 
 def set_profile(connection: sa.Connection, did: str, *, chosen_name: str | None, bio: str | None) -> None:

@@ -1,6 +1,7 @@
 """Credentials that this service issues: browser sessions and API tokens. Only their hashes are stored."""
 
 import hashlib
+import re
 import secrets
 import time
 from collections import OrderedDict
@@ -19,7 +20,7 @@ from eventstore.database import Database, with_now
 from eventstore.event_log import EventLog
 from eventstore.prepared import Prepared
 from eventstore.schema import UtcDateTime, metadata
-from eventstore.streams.buckets import bucket_of
+from eventstore.streams.buckets import account_columns, bucket_of
 from eventstore.unit_of_work import UnitOfWork, account_of
 from identity.accounts.accounts import AccountState, account
 from identity.errors import CredentialExpiredError
@@ -61,7 +62,7 @@ credential = sa.Table(
     sa.Column(
         "id", sa.Text, nullable=False, unique=True
     ),  # public: it identifies the token, but does not authenticate
-    sa.Column("did", sa.Text, nullable=False, index=True),
+    *account_columns(index=True),
     sa.Column("kind", sa.Text, nullable=False),
     sa.Column("name", sa.Text, nullable=False),
     sa.Column("scope", sa.Text, nullable=False),
@@ -120,6 +121,8 @@ BY_TOKEN: Final = (
     .join(account, account.c.did == credential.c.did)
     .where(credential.c.token_hash == sa.bindparam("token_hash"), credential.c.revoked_at.is_(None))
 )
+BUCKET_OF_TOKEN: Final = re.compile("mt_([0-9a-f]{3})_")
+_IS_IN_BUCKET: Final = credential.c.bucket == sa.bindparam("named", type_=sa.SmallInteger)
 
 
 class Credentials:
@@ -133,7 +136,8 @@ class Credentials:
         self._operator_dids = frozenset(operator_dids) | self._admin_dids
         self._remembered: Final[OrderedDict[str, tuple[Principal, float]]] = OrderedDict()
         by_token = with_now(BY_TOKEN, is_sqlite=database.is_sqlite)
-        self._by_token = Prepared(lambda _: by_token)
+        self._by_token = Prepared(lambda _: by_token.where(_IS_IN_BUCKET))
+        self._by_older_token = Prepared(lambda _: by_token)
 
     def issue(
         self,
@@ -172,7 +176,9 @@ class Credentials:
         """Return the account of this token; None if it is unknown or revoked. Raises `CredentialExpiredError`."""
         self._remembered.pop(_hash(token), None)
         with self._database.read_committed() as connection:
-            rows = self._by_token.start(connection, {"token_hash": _hash(token)}).all()
+            named = BUCKET_OF_TOKEN.match(token.get_secret_value())
+            this = {"token_hash": _hash(token), "named": int(named[1], 16) if named else None}
+            rows = (self._by_token if named else self._by_older_token).start(connection, this).all()
             if not rows:
                 return None
             (row,) = rows
@@ -181,9 +187,9 @@ class Credentials:
             raise CredentialExpiredError
         if row.last_used_at is None or row.last_used_at <= now - LAST_USED_INTERVAL:
             with self._database.write() as connection:
-                of_row = credential.c.token_hash == row.token_hash
+                this_one = (credential.c.did == row.did, credential.c.token_hash == row.token_hash)
                 unused = credential.c.last_used_at.is_not_distinct_from(row.last_used_at)
-                connection.execute(sa.update(credential).where(of_row, unused).values(last_used_at=now))
+                connection.execute(sa.update(credential).where(*this_one, unused).values(last_used_at=now))
         principal = Principal(
             did=row.did,
             handle=row.handle,
@@ -245,7 +251,7 @@ def _of(did: str, only: str | None) -> sa.ColumnElement[bool]:
         return of_account
     made = sa.select(credential.c.id).where(of_account, credential.c.id == only).cte("made", recursive=True)
     made = made.union_all(sa.select(credential.c.id).where(of_account, credential.c.parent == made.c.id))
-    return credential.c.id.in_(sa.select(made.c.id))
+    return sa.and_(of_account, credential.c.id.in_(sa.select(made.c.id)))
 
 
 def revoke_all_tokens(connection: sa.Connection, now: datetime) -> None:

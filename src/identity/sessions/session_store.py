@@ -16,10 +16,11 @@ import sqlalchemy as sa
 from pydantic import SecretStr
 
 from aggregates.errors import SignInRequiredError
-from eventstore.append import upsert
+from eventstore.append import key_of, upsert
 from eventstore.database import Database, with_now
 from eventstore.schema import UtcDateTime, metadata
 from eventstore.states import State
+from eventstore.streams.buckets import account_columns, for_account
 from eventstore.untrusted import clean
 from identity.errors import DecryptionError
 from identity.sessions.encryption import Cipher
@@ -91,7 +92,7 @@ class PdsSessionState(State):
 pds_session = sa.Table(
     "pds_session",
     metadata,
-    sa.Column("did", sa.Text, primary_key=True),
+    *account_columns(primary_key=True),
     sa.Column("kind", sa.Text, nullable=False),
     sa.Column("pds_url", sa.Text, nullable=False),
     sa.Column("sealed", sa.LargeBinary),  # encrypted; null once the session has ended
@@ -158,7 +159,7 @@ class SessionRows:
         """Return the account's active session, or raise `SignInRequiredError`."""
         with self.database.read_committed() as connection:
             row = connection.execute(
-                with_now(OF_ACCOUNT, is_sqlite=self.database.is_sqlite), {"did": did}
+                with_now(OF_ACCOUNT, is_sqlite=self.database.is_sqlite), for_account(did)
             ).one_or_none()
             if row is None:
                 raise SignInRequiredError(did)
@@ -182,7 +183,8 @@ class SessionRows:
             upsert(connection, pds_session)
             .values(did=did, generation=1, **values)
             .on_conflict_do_update(
-                index_elements=["did"], set_={**values, "generation": pds_session.c.generation + 1}
+                index_elements=key_of(connection.dialect.name, pds_session),
+                set_={**values, "generation": pds_session.c.generation + 1},
             )
         )
 
@@ -280,7 +282,7 @@ class LoginState(State):
 
 def login_of(connection: sa.Connection, did: str, now: datetime) -> dict[str, Any]:
     """Return an account's login at its PDS: its state, and facts about it where there is one."""
-    row = connection.execute(OF_ACCOUNT, {"did": did}).one_or_none()
+    row = connection.execute(OF_ACCOUNT, for_account(did)).one_or_none()
     state = LoginState.SIGNED_IN
     if row is None:
         state = LoginState.NONE

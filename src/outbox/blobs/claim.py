@@ -15,6 +15,7 @@ from eventstore.jobs import queue
 from eventstore.jobs.kinds import Job, Kind, Outcome, Wanted
 from eventstore.jobs.table import job, job_turn
 from eventstore.schema import UtcDateTime
+from eventstore.streams.buckets import for_account
 from outbox.mirror.due import host_open_at, latest_of
 from outbox.mirror.observe_only import is_observed
 from outbox.mirror.states import BreakerState, LaneState
@@ -72,7 +73,7 @@ def request_due(database: Database) -> None:
 def next_upload(database: Database, claimed: Job) -> Upload | None:
     """Return the account's next upload; None if none is due, or may be made now."""
     with database.read_committed() as connection:
-        given = {"did": claimed.subject, "now": database.now(connection)}
+        given = {**for_account(claimed.subject), "now": database.now(connection)}
         row = connection.execute(_NEXT, given).one_or_none()
     if row is None:
         return None

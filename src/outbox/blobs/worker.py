@@ -79,7 +79,9 @@ class Uploads:
 
     def _audio(self, claimed: Upload) -> Audio | None:
         with self.log.database.read() as connection:
-            latest = self.log.latest(claimed.subject.stream_id, lambda query: query.start(connection).all())
+            latest = self.log.latest(
+                claimed.did, claimed.subject.stream_id, lambda query: query.start(connection).all()
+            )
         subject = latest.state if latest is not None else None
         is_wanted = isinstance(subject, WithBlob) and subject.wants_blob(claimed.audio_cid)
         return subject.blob_bytes if isinstance(subject, WithBlob) and is_wanted else None

@@ -48,9 +48,9 @@ class Conflict:
         return sorted(changed - {"$type"})
 
 
-def conflict_of(connection: sa.Connection, kind: RecordKind, subject_id: int) -> Conflict | None:
+def conflict_of(connection: sa.Connection, did: str, kind: RecordKind, subject_id: int) -> Conflict | None:
     """Return the conflict that the subject's owner has to decide: of its record, or else of a former copy."""
-    row = _held(connection, kind.name, subject_id)
+    row = _held(connection, did, kind.name, subject_id)
     if row is None:
         return None
     key = RecordKey(row.did, row.collection, row.rkey)
@@ -58,17 +58,17 @@ def conflict_of(connection: sa.Connection, kind: RecordKind, subject_id: int) ->
     return Conflict(kind, key, subject_id, row.conflict_cid, theirs, base, row.former)
 
 
-def has_conflict(connection: sa.Connection, kind: str, subject_id: int) -> bool:
-    return _held(connection, kind, subject_id) is not None
+def has_conflict(connection: sa.Connection, did: str, kind: str, subject_id: int) -> bool:
+    return _held(connection, did, kind, subject_id) is not None
 
 
-def _held(connection: sa.Connection, kind: str, subject_id: int) -> Any:
+def _held(connection: sa.Connection, did: str, kind: str, subject_id: int) -> Any:
     is_former = sa.and_(target.former, target.failed_gen >= target.desired_gen)
     is_current = sa.and_(target.desired_op == PUT, ~target.detached)
     return connection.execute(
         sa.select(mirror_target)
         .where(
-            *is_about(mirror_target, kind, subject_id),
+            *is_about(mirror_target, did, kind, subject_id),
             target.state == TargetState.HELD,
             sa.or_(is_former, is_current),
         )
@@ -92,13 +92,13 @@ def acknowledge(connection: sa.Connection, conflict: Conflict, now: datetime) ->
     gen = _desired_gen(connection, conflict.key)
     _change(connection, conflict.key, look_at=now, backfill=False)
     acknowledge_as_found(connection, conflict.key, gen, (conflict.cid, conflict.theirs or {}), now)
-    clear_former(connection, conflict.kind.name, conflict.subject_id, gen)
+    clear_former(connection, conflict.key.did, conflict.kind.name, conflict.subject_id, gen)
 
 
-def clear_conflict(connection: sa.Connection, kind: str, subject_id: int) -> None:
+def clear_conflict(connection: sa.Connection, did: str, kind: str, subject_id: int) -> None:
     """Reopen a held target on our own base; if their record is still there, the PDS refuses the swap."""
     held = sa.update(mirror_target).where(
-        *is_about(mirror_target, kind, subject_id), target.state == TargetState.HELD
+        *is_about(mirror_target, did, kind, subject_id), target.state == TargetState.HELD
     )
     connection.execute(held.values(CLEAN))
 

@@ -9,6 +9,7 @@ from typing import Final
 import sqlalchemy as sa
 
 from aggregates.published import Subject
+from eventstore.streams.buckets import for_account
 from outbox.firehose.frames import Commit
 from outbox.mirror.states import TargetState
 from outbox.mirror.tables import IS_ATTEMPT_OF_TARGET, attempt, mirror_target, repo_scan, target
@@ -21,10 +22,12 @@ UNDECIDED: Final = frozenset({TargetState.HELD, TargetState.REJECTED})
 
 def foreign_writes(connection: sa.Connection, did: str, commit: Commit) -> list[Subject]:
     """Return the subjects whose records this commit wrote, our own writes excepted."""
-    scan = connection.execute(_SCAN, {"of_did": did}).one_or_none()
+    scan = connection.execute(_SCAN, for_account(did, "of_did")).one_or_none()
     if scan is not None and commit.rev <= max(scan.rev or "", scan.heard_rev or ""):
         return []
-    found = connection.execute(_NEWER, {"of_did": did, "keys": list(commit.writes), "rev": commit.rev})
+    found = connection.execute(
+        _NEWER, {**for_account(did, "of_did"), "keys": list(commit.writes), "rev": commit.rev}
+    )
     suspects = {
         (row.collection, row.rkey): row
         for row in found
@@ -32,7 +35,7 @@ def foreign_writes(connection: sa.Connection, did: str, commit: Commit) -> list[
     }
     if not suspects:
         return []
-    for sent in connection.execute(_UNANSWERED, {"of_did": did, "keys": list(suspects)}):
+    for sent in connection.execute(_UNANSWERED, {**for_account(did, "of_did"), "keys": list(suspects)}):
         cid = commit.writes[sent.collection, sent.rkey]
         if (sent.op, sent.request_cid) == (PUT if cid is not None else DELETE, cid):
             suspects.pop((sent.collection, sent.rkey), None)  # it may be this one

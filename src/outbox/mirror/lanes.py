@@ -8,7 +8,7 @@ from typing import Any, Final, NamedTuple
 
 import sqlalchemy as sa
 
-from eventstore.append import insert_of
+from eventstore.append import insert_of, key_of
 from eventstore.change import Envelope, Via
 from eventstore.coordination.backoff import backoff
 from eventstore.database import Database, with_now
@@ -16,6 +16,7 @@ from eventstore.errors import LeaseLostError
 from eventstore.jobs.table import IS_LEASED, job
 from eventstore.prepared import Prepared
 from eventstore.schema import UtcDateTime
+from eventstore.streams.buckets import bucket_param, for_account
 from outbox.mirror.due import latest_of, target_due_at
 from outbox.mirror.states import BreakerState, LaneState
 from outbox.mirror.tables import (
@@ -121,7 +122,7 @@ def record_failing(connection: sa.Connection, did: str, now: datetime, error: st
 
 
 def change_lane(connection: sa.Connection, did: str, **columns: Any) -> None:
-    connection.execute(_CHANGE, {"of_did": did, **columns})
+    connection.execute(_CHANGE, {**for_account(did, "of_did"), **columns})
 
 
 def note_limits(connection: sa.Connection, did: str, limits: Mapping[str, Any]) -> None:
@@ -132,7 +133,7 @@ def note_limits(connection: sa.Connection, did: str, limits: Mapping[str, Any]) 
         if name in limits
     }
     if limits:
-        connection.execute(_CHANGE.values({**limits, **later}), {"of_did": did})
+        connection.execute(_CHANGE.values({**limits, **later}), for_account(did, "of_did"))
 
 
 # Built once (CONTRIBUTING.md).
@@ -203,7 +204,7 @@ def resume_lane(connection: sa.Connection, did: str, host: str, at: datetime) ->
     A lane run there goes on without an owner: if the PDS refuses its login, that was the old one. A lane run or upload
     at another host loses its lease, and its result is dropped.
     """
-    given = {"of_did": did, "of_host": host, "at": at}
+    given = {**for_account(did, "of_did"), "of_host": host, "at": at}
     has_moved = connection.scalar(_HOST_OF, given) not in {None, host}
     for statement in _resuming(connection.dialect.name):
         connection.execute(statement, given)
@@ -236,10 +237,10 @@ def _resuming(dialect: str) -> list[sa.Executable]:
         "failures": 0,
         **PROBE_CLEARED,
     }
-    insert = insert_of(dialect, mirror_lane).values(did=did, **signed_in)
+    insert = insert_of(dialect, mirror_lane).values(did=did, bucket=bucket_param("of_did"), **signed_in)
     same_host = mirror_lane.c.host == host
     lane = insert.on_conflict_do_update(
-        index_elements=["did"],
+        index_elements=key_of(dialect, mirror_lane),
         set_={
             **{name: insert.excluded[name] for name in signed_in},
             **NO_FAILURES,

@@ -6,6 +6,7 @@ from typing import Final
 import sqlalchemy as sa
 
 from aggregates.published import Subject
+from eventstore.streams.buckets import for_account
 from outbox.mirror.states import TargetState
 from outbox.mirror.tables import mirror_target, target
 from outbox.mirror.targets import CHANGE_TARGET, IS_TARGET, of_target
@@ -13,7 +14,11 @@ from outbox.pds.client import RecordKey
 from outbox.record.dag_cbor import Record, decode
 from outbox.record.kind import RecordKind
 
-_IS_SUBJECT: Final = (target.subject_id == sa.bindparam("of_subject"), target.kind == sa.bindparam("of_kind"))
+_IS_SUBJECT: Final = (
+    target.did == sa.bindparam("of_did"),
+    target.subject_id == sa.bindparam("of_subject"),
+    target.kind == sa.bindparam("of_kind"),
+)
 _CLEAR: Final = (
     sa.update(mirror_target).where(*_IS_SUBJECT, target.former).values(cleared_gen=sa.bindparam("upto"))
 )
@@ -71,18 +76,20 @@ def carry_over(connection: sa.Connection, old: RecordKey, new: RecordKey) -> Non
     connection.execute(CHANGE_TARGET, {**of_target(new), "acked_gen": acked})
 
 
-def clear_former(connection: sa.Connection, kind: str, subject_id: int, upto: int) -> None:
+def clear_former(connection: sa.Connection, did: str, kind: str, subject_id: int, upto: int) -> None:
     """Allow the former records to be deleted: the PDS has confirmed the new one as of this generation."""
-    connection.execute(_CLEAR, {"of_kind": kind, "of_subject": subject_id, "upto": upto})
+    of = {**for_account(did, "of_did"), "of_kind": kind, "of_subject": subject_id}
+    connection.execute(_CLEAR, {**of, "upto": upto})
 
 
 def former_records(
-    connection: sa.Connection, kind: str, subject_id: int
+    connection: sa.Connection, did: str, kind: str, subject_id: int
 ) -> tuple[Record, tuple[RecordKey, ...]]:
     """Return what the former records hold, whose fields of other clients are copied to the new one, and those that may exist and were never read."""
     fields: Record = {}
     unread = []
-    for *key, body in connection.execute(_LEFT, {"of_kind": kind, "of_subject": subject_id}):
+    of = {**for_account(did, "of_did"), "of_kind": kind, "of_subject": subject_id}
+    for *key, body in connection.execute(_LEFT, of):
         if body is None:
             unread.append(RecordKey(*key))
         else:

@@ -11,9 +11,10 @@ import sqlalchemy as sa
 from eventstore.jobs.table import job
 from eventstore.restore_detection import is_restored
 from eventstore.schema import metadata
+from eventstore.streams.buckets import account_columns
 from outbox.mirror.tables import PAST, UPLOAD, lane, mirror_lane, target
 
-observed_account: Final = sa.Table("observed_account", metadata, sa.Column("did", sa.Text, primary_key=True))
+observed_account: Final = sa.Table("observed_account", metadata, *account_columns(primary_key=True))
 _ON_A_PDS: Final = sa.select(lane.did).where(lane.host != "", sa.exists().where(target.did == lane.did))
 EPOCHS_SKIPPED: Final = 1000
 """So that no lane run from before the restore, still in flight, has the epoch of a later one."""
@@ -28,7 +29,9 @@ def observe_all(connection: sa.Connection) -> int:
     """Observe every account that has records; returns how many accounts are observed."""
     known = sa.select(observed_account.c.did)
     these = _ON_A_PDS.where(lane.did.not_in(known))
-    connection.execute(sa.insert(observed_account).from_select(["did"], these))
+    connection.execute(
+        sa.insert(observed_account).from_select(["did", "bucket"], these.add_columns(lane.bucket))
+    )
     return observed_accounts(connection)
 
 

@@ -13,6 +13,7 @@ import sqlalchemy as sa
 
 from eventstore.database import Database
 from eventstore.schema import UtcDateTime
+from eventstore.streams.buckets import for_account
 from outbox.mirror.due import host_open_at, is_open, lane_due_at
 from outbox.mirror.lanes import PROBE_CLEARED, Lane, record_failing
 from outbox.mirror.states import PROBED, LaneState
@@ -63,7 +64,9 @@ def park(
     whose owner has signed in since the claim: then the old login failed. Nor does that of a full account with a delete of a
     newer generation than was `tried`: it is sent next, and makes room.
     """
-    if kind is Kind.FULL and connection.scalar(_HAS_NEWER_DELETE, {"of_did": did, "tried": tried}):
+    if kind is Kind.FULL and connection.scalar(
+        _HAS_NEWER_DELETE, {**for_account(did, "of_did"), "tried": tried}
+    ):
         return
     state, first_pause = PARKING[kind]
     works = sa.and_(lane.did == did, lane.state == LaneState.READY)
@@ -94,7 +97,7 @@ def clear_probe(connection: sa.Connection, did: str, **columns: Any) -> None:
 
     A parked lane goes on failing.
     """
-    connection.execute(_CLEAR_PROBE, {"of_did": did, **columns})
+    connection.execute(_CLEAR_PROBE, {**for_account(did, "of_did"), **columns})
 
 
 _CLEAR_PROBE: Final = (

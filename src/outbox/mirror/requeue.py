@@ -35,8 +35,7 @@ def retry(connection: sa.Connection, did: str, kind: str, subject_id: int, now: 
     connection.execute(
         sa.update(mirror_target)
         .where(
-            target.did == did,
-            *is_about(mirror_target, kind, subject_id),
+            *is_about(mirror_target, did, kind, subject_id),
             target.state.not_in((TargetState.HELD, TargetState.BLOB)),
         )
         .values(not_before=PAST, failed_gen=0, backfill=False)

@@ -11,6 +11,7 @@ import sqlalchemy as sa
 
 from eventstore.projection import ProjectedTable
 from eventstore.schema import Position, UtcDateTime, metadata
+from eventstore.streams.buckets import account_columns
 from outbox.mirror.states import LaneState, TargetState
 
 PAST: Final = datetime(1970, 1, 1, tzinfo=UTC)
@@ -69,7 +70,7 @@ host: Final = pds_host.c
 mirror_lane = sa.Table(
     "mirror_lane",
     metadata,
-    sa.Column("did", sa.Text, primary_key=True),
+    *account_columns(primary_key=True),
     sa.Column("host", sa.Text, nullable=False),
     sa.Column("state", sa.Text, nullable=False),
     sa.Column("paused", sa.Boolean, nullable=False, server_default=sa.false()),
@@ -109,7 +110,7 @@ sa.Index("ix_mirror_lane_leased", lane.host, sqlite_where=WAS_LEASED, postgresql
 mirror_target = sa.Table(
     "mirror_target",
     metadata,
-    sa.Column("did", sa.Text, primary_key=True),
+    *account_columns(primary_key=True),
     sa.Column("collection", sa.Text, primary_key=True),
     sa.Column("rkey", sa.Text, primary_key=True),
     sa.Column("kind", sa.Text, nullable=False, server_default=sa.text("'track'")),
@@ -162,7 +163,7 @@ CONCERNS_RELAY: Final = sa.or_(target.desired_gen > target.acked_gen, target.loo
 blob_job = sa.Table(
     "blob_job",
     metadata,
-    sa.Column("did", sa.Text, primary_key=True),
+    *account_columns(primary_key=True),
     sa.Column("kind", sa.Text, primary_key=True, server_default=sa.text("'track'")),
     sa.Column("track_id", Position, key="subject_id", primary_key=True, autoincrement=False),
     sa.Column("audio_cid", sa.Text, nullable=False),
@@ -190,7 +191,7 @@ sa.Index("ix_blob_job_open", upload.not_before, sqlite_where=IS_OPEN_JOB, postgr
 repo_scan = sa.Table(
     "repo_scan",
     metadata,
-    sa.Column("did", sa.Text, primary_key=True),
+    *account_columns(primary_key=True),
     sa.Column("rev", sa.Text),
     sa.Column("scanned_at", UtcDateTime, nullable=False, server_default=_PAST),
     sa.Column("found", sa.Integer, nullable=False, server_default=sa.text("0")),
@@ -232,7 +233,7 @@ delivery_attempt = sa.Table(
     "delivery_attempt",
     metadata,
     sa.Column("id", Position, primary_key=True, autoincrement=True),
-    sa.Column("did", sa.Text, nullable=False),
+    *account_columns(),
     sa.Column("collection", sa.Text, nullable=False),
     sa.Column("rkey", sa.Text, nullable=False),
     sa.Column("gen", Position, nullable=False),

@@ -18,11 +18,12 @@ from aggregates.published import (
     Undeleted,
     WithBlob,
 )
-from eventstore.append import insert_of
+from eventstore.append import insert_of, key_of
 from eventstore.change import Change, changes_of
 from eventstore.coordination.commit_signals import awaited
 from eventstore.prepared import Prepared
 from eventstore.projection import Into, upserting, write_rows
+from eventstore.streams.buckets import for_account
 from outbox.mirror.states import LaneState
 from outbox.mirror.tables import (
     BLOB_JOBS,
@@ -35,7 +36,6 @@ from outbox.mirror.tables import (
     mirror_lane,
     mirror_target,
     target,
-    upload,
 )
 from outbox.pds.client import RecordKey
 from outbox.ports import trace_parent
@@ -121,7 +121,7 @@ def _write(connection: sa.Connection, pages: Sequence[_Page], into: Into, *, is_
             rows.append(_target(newest, newest.collection, page.touched.position, op, former=False))
         else:
             table, detached = into(mirror_target), newest.record_missing_since is not None
-            this = (*is_about(table, newest.TOPIC, newest.subject_id), table.c.did == newest.did)
+            this = is_about(table, newest.did, newest.TOPIC, newest.subject_id)
             changes = (~table.c.former, table.c.detached != detached)
             connection.execute(sa.update(table).where(*this, *changes).values(detached=detached))
     if is_live:  # live work does not wait for backfill
@@ -137,7 +137,7 @@ def _write(connection: sa.Connection, pages: Sequence[_Page], into: Into, *, is_
         if (subject := page.bytes_replaced) is not None and is_live:
             # else the new bytes are uploaded unasked, or wait for a pause that is not their own
             clean = {"again": False, "attempts": 0, "not_before": PAST, "last_error": None, "cause": None}
-            this = (upload.did == subject.did, *is_about(blob_job, subject.TOPIC, subject.subject_id))
+            this = is_about(blob_job, subject.did, subject.TOPIC, subject.subject_id)
             connection.execute(sa.update(blob_job).where(*this).values(clean | NO_FAILURES))
 
 
@@ -189,7 +189,7 @@ def _wake_statement(dialect: str) -> Insert:
     new, old = insert.excluded, mirror_lane.c
     is_earlier = {name: new[name] < old[name] for name in ("due_at", "debounced_until")}
     return insert.on_conflict_do_update(
-        index_elements=["did"],
+        index_elements=key_of(dialect, mirror_lane),
         set_={name: sa.case((earlier, new[name]), else_=old[name]) for name, earlier in is_earlier.items()},
         where=sa.or_(*is_earlier.values()),
     )
@@ -216,12 +216,12 @@ CHANGE_TARGET: Final = sa.update(mirror_target).where(IS_TARGET)
 
 
 def of_target(key: RecordKey) -> dict[str, str]:
-    return {"of_did": key.did, "of_collection": key.collection, "of_rkey": key.rkey}
+    return {**for_account(key.did, "of_did"), "of_collection": key.collection, "of_rkey": key.rkey}
 
 
-def is_about(table: sa.Table, kind: str, subject_id: int) -> tuple[sa.ColumnElement[bool], ...]:
+def is_about(table: sa.Table, did: str, kind: str, subject_id: int) -> tuple[sa.ColumnElement[bool], ...]:
     """Return the conditions of the targets, or the uploads, of a subject."""
-    return table.c.subject_id == subject_id, table.c.kind == kind
+    return table.c.did == did, table.c.subject_id == subject_id, table.c.kind == kind
 
 
 def are_about(

@@ -25,6 +25,7 @@ from sqlalchemy.exc import SQLAlchemyError
 from eventstore.errors import EventStoreError, LeaseLostError
 from eventstore.event_log import EventLog
 from eventstore.prepared import Prepared
+from eventstore.streams.buckets import for_account
 from outbox.mirror.due import BACKFILL, CLASS, LIVE
 from outbox.mirror.hosts import HostReport
 from outbox.mirror.lanes import Lane
@@ -112,7 +113,7 @@ def next_batch(
 def _room(connection: sa.Connection, lane: Lane, now: datetime, *, is_replay: bool) -> int:
     """How many writes the account's points allow, as far as its PDS has named them: live work keeps its share."""
     reserve, cost = (BACKFILL_RESERVE, CREATE_POINTS) if is_replay else (LIVE_RESERVE, PUT_POINTS)
-    row = connection.execute(_BUDGETS, {"did": lane.did}).one()
+    row = connection.execute(_BUDGETS, for_account(lane.did)).one()
     budgets = (
         (row.hour_limit, row.hour_left, row.hour_reset),
         (row.day_limit, row.day_left, row.day_reset),

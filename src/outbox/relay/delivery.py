@@ -249,7 +249,7 @@ class Delivery:
         try:
             with self.database.write() as connection:
                 now = self.database.now(connection)
-                close_attempts(connection, [attempt_id], verdict, now)
+                close_attempts(connection, lane.did, [attempt_id], verdict, now)
             if limits := verdict.lane_limits(now):  # a refused write costs points, too
                 with self.database.write() as connection:
                     lock_lane(self.database, connection, lane)

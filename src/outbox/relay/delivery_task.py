@@ -213,10 +213,13 @@ def _subclasses(of: type[PublishedEvent]) -> Iterator[type[PublishedEvent]]:
 
 
 def read_subjects(log: EventLog, connection: sa.Connection, targets: Iterable[Any]) -> Mapping[UUID, Read]:
-    """Read what `task_of` needs of the subjects of these rows of `mirror_target`."""
+    """Read what `task_of` needs of the subjects of these rows of `mirror_target`, all of one account."""
     rows = {stream_of(row): row for row in targets}
+    if not rows:
+        return {}
+    [did] = {row.did for row in rows.values()}
     positions = {stream: (row.acked_gen, row.desired_gen) for stream, row in rows.items()}
-    found = log.latest_since(connection, positions, _topics())
+    found = log.latest_since(connection, did, positions, _topics())
     for stream, (latest, _) in found.items():
         # what this transaction has appended itself, a later event, may be rolled back
         if latest is not None and latest.position <= rows[stream].desired_gen:
@@ -240,7 +243,7 @@ def task_of(
         task = _task(known, row, recorded, subject)
         if row.former or not subject.former_collections:
             return task
-        fields, unread = former_records(connection, row.kind, row.subject_id)
+        fields, unread = former_records(connection, row.did, row.kind, row.subject_id)
         return replace(task, former_fields=fields, unread=unread if task.op == PUT else ())
     except SQLAlchemyError:
         raise

@@ -14,6 +14,7 @@ from eventstore.errors import LeaseLostError
 from eventstore.prepared import Prepared, among
 from eventstore.schema import UtcDateTime
 from eventstore.states import State
+from eventstore.streams.buckets import bucket_param
 from outbox.mirror.lanes import Lane, lock_lane
 from outbox.mirror.tables import attempt, delivery_attempt, mirror_lane, target
 from outbox.mirror.targets import CHANGE_TARGET, PUT, of_target
@@ -100,11 +101,10 @@ _UNANSWERED_CREATE: Final = (
     .limit(1)
 )
 _END_COLUMNS: Final = ("ended_at", "outcome", "status", "error", "rev")
-_END: Final = Prepared(
-    lambda _: sa.update(delivery_attempt).where(attempt.id == sa.bindparam("attempt_id")), _END_COLUMNS
-)
+_OF_ACCOUNT: Final = sa.update(delivery_attempt).where(attempt.bucket == bucket_param("did"))
+_END: Final = Prepared(lambda _: _OF_ACCOUNT.where(attempt.id == sa.bindparam("attempt_id")), _END_COLUMNS)
 _END_OF_BATCH: Final = Prepared(
-    lambda dialect: sa.update(delivery_attempt).where(among(attempt.id, "attempt_ids", dialect)), _END_COLUMNS
+    lambda dialect: _OF_ACCOUNT.where(among(attempt.id, "attempt_ids", dialect)), _END_COLUMNS
 )
 
 
@@ -146,14 +146,15 @@ def record_adopted(connection: sa.Connection, key: RecordKey, gen: int, cid: str
 
 
 def close_attempts(
-    connection: sa.Connection, attempt_ids: Sequence[int], verdict: Verdict, now: datetime
+    connection: sa.Connection, did: str, attempt_ids: Sequence[int], verdict: Verdict, now: datetime
 ) -> None:
     rev = verdict.rev if verdict.kind is Kind.DONE else None
     end = {"ended_at": now, "outcome": verdict.kind.value, "status": verdict.status, "error": verdict.error}
+    end |= {"did": did, "rev": rev}
     if len(attempt_ids) == 1:
-        _END.start(connection, {"attempt_id": attempt_ids[0], **end, "rev": rev})
+        _END.start(connection, {"attempt_id": attempt_ids[0], **end})
     elif attempt_ids:
-        _END_OF_BATCH.start(connection, {"attempt_ids": attempt_ids, **end, "rev": rev})
+        _END_OF_BATCH.start(connection, {"attempt_ids": attempt_ids, **end})
 
 
 def is_fault_of_record_alone(

@@ -7,6 +7,7 @@ the PDS's answer and its recording never looks like another client's edit.
 from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
+from uuid import UUID
 
 import sqlalchemy as sa
 
@@ -28,12 +29,16 @@ class History:
     connection: sa.Connection
     task: DeliveryTask
 
+    @property
+    def _stream(self) -> tuple[str, UUID]:
+        return self.task.key.did, self.task.subject.stream_id
+
     def first(self) -> Event | None:
-        recorded = self.log.stream(self.connection, self.task.subject.stream_id, upto_version=1)
+        recorded = self.log.stream(self.connection, *self._stream, upto_version=1)
         return recorded[0].event if recorded else None
 
     def state_at(self, generation: int) -> Published | None:
-        found = self.log.state_at_position(self.connection, self.task.subject.stream_id, generation)
+        found = self.log.state_at_position(self.connection, *self._stream, generation)
         return of_class(self.task.kind.aggregate, found.state) if found is not None else None
 
 

@@ -97,7 +97,7 @@ def _settle(
         each.outcome is Outcome.DELIVERED and not each.is_mismatch for each in delivered.results
     )
     with pipelined(connection) if is_plain else nullcontext():
-        close_attempts(connection, delivered.attempt_ids, delivered.verdict, now)
+        close_attempts(connection, lane.did, delivered.attempt_ids, delivered.verdict, now)
         for result in delivered.results:
             if unit is None:
                 _acknowledge(connection, result, now)
@@ -180,10 +180,10 @@ def _acknowledge(connection: sa.Connection, result: Result, now: datetime) -> No
         isinstance(each.event, PublishedEvent) and each.event.BRINGS_BLOB for each in task.since_ack
     )
     if body is not None and task.kind.blob_field in body and names_new_blob:
-        this = (upload.did == task.key.did, *is_about(blob_job, *task.subject))
+        this = is_about(blob_job, task.key.did, *task.subject)
         connection.execute(sa.update(blob_job).where(*this).values(attempts=0))
     if task.former_fields is not None:
-        clear_former(connection, task.kind.name, task.subject_id, task.gen)
+        clear_former(connection, task.key.did, task.kind.name, task.subject_id, task.gen)
     if result.is_mismatch and task.is_open:  # a rewrite is not verified again, or it would never end
         reverify(connection, [task.subject], now)
 
@@ -253,7 +253,7 @@ def _upload_again(unit: UnitOfWork, task: DeliveryTask) -> None:
     subject = subject_of(unit, task)
     if not isinstance(subject, WithBlob) or not subject.wants_blob(subject.blob_bytes.cid):
         return  # the owner replaced or gated the audio meanwhile, which is sent as a newer generation
-    this = (upload.did == task.key.did, *is_about(blob_job, *task.subject))
+    this = is_about(blob_job, task.key.did, *task.subject)
     rounds = unit.connection.scalar(sa.select(upload.attempts).where(*this)) or 0
     pause = backoff(rounds, cap=MAX_FUTILE_PAUSE_SECONDS) if rounds else timedelta()
     again = {"again": True, "attempts": rounds + 1, "not_before": unit.now + pause}

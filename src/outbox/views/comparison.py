@@ -8,6 +8,7 @@ from typing import Any, Final
 import sqlalchemy as sa
 
 from aggregates.published import Published
+from eventstore.streams.buckets import for_account
 from outbox.mirror.tables import lane, mirror_lane, mirror_target, target
 from outbox.mirror.targets import PUT
 from outbox.pds.client import RecordKey
@@ -20,7 +21,10 @@ _TARGET: Final = (
     sa.select(mirror_target, lane.host)
     .outerjoin(mirror_lane, lane.did == target.did)
     .where(
-        target.subject_id == sa.bindparam("subject_id"), target.kind == sa.bindparam("kind"), ~target.former
+        target.did == sa.bindparam("did"),
+        target.subject_id == sa.bindparam("subject_id"),
+        target.kind == sa.bindparam("kind"),
+        ~target.former,
     )
 )
 
@@ -62,11 +66,13 @@ class FieldVersions:
 
 def known_record(connection: sa.Connection, subject: Published, kinds: RecordKinds) -> KnownRecord:
     """Return our fields as they are wanted in a subject's record, and the record that was confirmed."""
-    kind, subject_id = kinds[subject.TOPIC], subject.subject_id
-    row = connection.execute(_TARGET, {"kind": kind.name, "subject_id": subject_id}).one()
-    mirror = mirrors(connection, kind.name, [subject_id])[subject_id]
+    kind, did, subject_id = kinds[subject.TOPIC], subject.did, subject.subject_id
+    of = {**for_account(did), "kind": kind.name, "subject_id": subject_id}
+    row = connection.execute(_TARGET, of).one()
+    mirror = mirrors(connection, did, kind.name, [subject_id])[subject_id]
     body = decode(row.observed_body) if row.observed_body is not None else {}
-    acked = deliveries(connection, kind.name, subject_id, [(row.acked_gen, True)], mirror)[row.acked_gen]
+    newest = [(row.acked_gen, True)]
+    [acked] = deliveries(connection, did, kind.name, subject_id, newest, mirror=mirror).values()
     return KnownRecord(
         host=row.host or "",
         key=RecordKey(row.did, row.collection, row.rkey),

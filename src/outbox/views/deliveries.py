@@ -8,6 +8,7 @@ from typing import Any, Final
 import sqlalchemy as sa
 
 from eventstore.states import State
+from eventstore.streams.buckets import bucket_param, for_account
 from outbox.mirror.states import MirrorState
 from outbox.mirror.tables import IS_ATTEMPT_OF_TARGET, attempt, delivery_attempt, mirror_target, target
 from outbox.pds.verdict import Kind
@@ -27,6 +28,7 @@ OF_SUBJECT: Final = delivery_attempt.join(
     mirror_target,
     sa.and_(
         IS_ATTEMPT_OF_TARGET,
+        target.bucket == bucket_param("did"),
         target.subject_id == sa.bindparam("subject_id"),
         target.kind == sa.bindparam("kind"),
     ),
@@ -73,7 +75,13 @@ class EventDelivery:
 
 
 def deliveries(
-    connection: sa.Connection, kind: str, subject_id: int, events: Sequence[tuple[int, bool]], mirror: Mirror
+    connection: sa.Connection,
+    did: str,
+    kind: str,
+    subject_id: int,
+    events: Sequence[tuple[int, bool]],
+    *,
+    mirror: Mirror,
 ) -> Mapping[int, EventDelivery]:
     """Return the delivery of each event, named by its position and whether it touches the record.
 
@@ -82,8 +90,9 @@ def deliveries(
     acked = [position for position, touches in events if touches and position <= mirror.acked_generation]
     acks: dict[int, Any] = {}  # by generation, with the next one after these
     if acked:
-        of = {"kind": kind, "subject_id": subject_id, "first": min(acked), "last": max(acked)}
-        acks = {row.gen: row for row in connection.execute(ACKS, of)}
+        of = {**for_account(did), "kind": kind, "subject_id": subject_id}
+        between = {"first": min(acked), "last": max(acked)}
+        acks = {row.gen: row for row in connection.execute(ACKS, of | between)}
     return {
         position: _delivery(position, acks, mirror) if touches else EventDelivery(EventStatus.NONE)
         for position, touches in events
@@ -106,7 +115,9 @@ def _delivery(position: int, acks: Mapping[int, Any], mirror: Mirror) -> EventDe
     )
 
 
-def attempts_of(connection: sa.Connection, kind: str, subject_id: int, *, limit: int = 50) -> Sequence[Any]:
+def attempts_of(
+    connection: sa.Connection, did: str, kind: str, subject_id: int, *, limit: int = 50
+) -> Sequence[Any]:
     """Return the newest attempts for a subject's record, as rows of delivery_attempt."""
-    of = {"kind": kind, "subject_id": subject_id}
+    of = {**for_account(did), "kind": kind, "subject_id": subject_id}
     return connection.execute(ATTEMPTS, {**of, "limit": limit}).all()

@@ -8,6 +8,7 @@ from typing import Any, Final
 
 import sqlalchemy as sa
 
+from eventstore.streams.buckets import for_account
 from eventstore.untrusted import is_storable
 from outbox.mirror.due import host_open_at, is_open, lane_backfill_at, lane_due_at, latest_of
 from outbox.mirror.observe_only import is_observed
@@ -143,7 +144,7 @@ def lanes_at(connection: sa.Connection, origins: Iterable[str], now: datetime) -
 
 def lane_of(connection: sa.Connection, did: str) -> Any | None:
     """Return an account's lane with its `mirror_state`, and when it may be claimed: `live_at` and `backfill_from`."""
-    return connection.execute(_LANE, {"lane": did}).one_or_none()
+    return connection.execute(_LANE, for_account(did, "lane")).one_or_none()
 
 
 def waiting_by_class(connection: sa.Connection, did: str) -> dict[str, int]:

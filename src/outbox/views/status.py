@@ -10,6 +10,7 @@ import sqlalchemy as sa
 from eventstore.database import MAX_COUNTED
 from eventstore.prepared import Prepared, among
 from eventstore.schema import UtcDateTime
+from eventstore.streams.buckets import bucket_param, for_account
 from outbox.mirror.due import latest_of
 from outbox.mirror.observe_only import is_observed
 from outbox.mirror.states import PROBED, LaneState, MirrorReason, MirrorState, TargetState
@@ -167,17 +168,13 @@ IS_SHOWN: Final = sa.or_(~target.former, target.acked_gen < target.desired_gen)
 
 def _mirrors_of(which: sa.ColumnElement[bool]) -> sa.Select[*tuple[Any, ...]]:
     mirror = sa.select(target.did, target.rkey, *MIRROR_COLUMNS).select_from(TARGETS_AT_WORK)
-    return mirror.where(which, IS_SHOWN).order_by(target.former)
+    of_kind = (target.bucket == bucket_param("did"), target.kind == sa.bindparam("kind"))
+    return mirror.where(which, *of_kind, IS_SHOWN).order_by(target.former)
 
 
-_IS_OF_KIND: Final = target.kind == sa.bindparam("kind")
-_OF_SUBJECT: Final = Prepared(
-    lambda _: _mirrors_of(sa.and_(target.subject_id == sa.bindparam("subject_id"), _IS_OF_KIND))
-)
+_OF_SUBJECT: Final = Prepared(lambda _: _mirrors_of(target.subject_id == sa.bindparam("subject_id")))
 """PostgreSQL plans a list of one anew each time, which takes ten times as long as to read it."""
-_OF_SUBJECTS: Final = Prepared(
-    lambda dialect: _mirrors_of(sa.and_(among(target.subject_id, "subject_ids", dialect), _IS_OF_KIND))
-)
+_OF_SUBJECTS: Final = Prepared(lambda dialect: _mirrors_of(among(target.subject_id, "subject_ids", dialect)))
 
 
 def with_ids(*searches: sa.Select[Any]) -> sa.ColumnElement[bool]:
@@ -202,13 +199,14 @@ IS_SAMPLED: Final = with_ids(*(each.limit(MAX_SAMPLED) for each in unfinished_id
 _LANE: Final = sa.select(lane.state).where(lane.did == sa.bindparam("did"))
 
 
-def mirrors(connection: sa.Connection, kind: str, subject_ids: Iterable[int]) -> dict[int, Mirror]:
-    """Return the mirror of the current record of each of these subjects; it is held if a former record is."""
+def mirrors(connection: sa.Connection, did: str, kind: str, subject_ids: Iterable[int]) -> dict[int, Mirror]:
+    """Return the mirror of the current record of each of these subjects of an account; it is held if a former record is."""
+    of = {"did": did, "kind": kind}
     match list(subject_ids):
         case [subject_id]:
-            rows = _OF_SUBJECT.start(connection, {"kind": kind, "subject_id": subject_id})
+            rows = _OF_SUBJECT.start(connection, {**of, "subject_id": subject_id})
         case several:
-            rows = _OF_SUBJECTS.start(connection, {"kind": kind, "subject_ids": several})
+            rows = _OF_SUBJECTS.start(connection, {**of, "subject_ids": several})
     return mirrors_in(rows.all())
 
 
@@ -254,5 +252,5 @@ def next_attempt_at(row: Any, state: str, reason: str | None) -> datetime | None
 
 def needs_sign_in(connection: sa.Connection, did: str) -> bool:
     """Whether nothing can be delivered before the account's owner signs in at its PDS."""
-    state = connection.scalar(_LANE, {"did": did})
+    state = connection.scalar(_LANE, for_account(did))
     return state is None or state == LaneState.AUTH_REQUIRED

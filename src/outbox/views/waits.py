@@ -35,8 +35,8 @@ class MirrorWaits:
         self._poller.wake()
         self.on_settled(did)
 
-    async def wait(self, subject: Subject, generation: int | None, seconds: float) -> bool:
-        """Wait until the PDS has this generation or a newer one; False when time is up or only a person can help.
+    async def wait(self, did: str, subject: Subject, generation: int | None, seconds: float) -> bool:
+        """Wait until the account's PDS has this generation or a newer one; False when time is up or only a person can help.
 
         Without a generation, until nothing is left to do for the record, its blob and its earlier places included.
         """
@@ -46,19 +46,19 @@ class MirrorWaits:
                 return True
             return False if mirror.needs_intervention else None
 
-        return await self._poller.wait(subject, verdict, seconds)
+        return await self._poller.wait((did, subject), verdict, seconds)
 
     async def finish(self) -> None:
         """Wait for the last poll to end. Call it once no request waits."""
         await self._poller.finish()
 
-    def _read(self, subjects: list[Subject]) -> dict[Subject, Mirror]:
-        by_kind: dict[str, list[int]] = defaultdict(list)
-        for kind, subject_id in subjects:
-            by_kind[kind].append(subject_id)
+    def _read(self, subjects: list[tuple[str, Subject]]) -> dict[tuple[str, Subject], Mirror]:
+        ids_of: dict[tuple[str, str], list[int]] = defaultdict(list)
+        for did, (kind, subject_id) in subjects:
+            ids_of[did, kind].append(subject_id)
         with self._database.read_committed() as connection:
             return {
-                Subject(kind, subject_id): mirror
-                for kind, ids in by_kind.items()
-                for subject_id, mirror in mirrors(connection, kind, ids).items()
+                (did, Subject(kind, subject_id)): mirror
+                for (did, kind), ids in ids_of.items()
+                for subject_id, mirror in mirrors(connection, did, kind, ids).items()
             }

@@ -13,6 +13,7 @@ from sqlalchemy.sql.visitors import iterate
 
 from eventstore.database import pages
 from eventstore.projection import ProjectedTable
+from eventstore.streams.buckets import BUCKET
 
 
 class DifferenceKind(StrEnum):
@@ -83,7 +84,8 @@ def remove_surplus(connection: sa.Connection, table: ProjectedTable, scope: Scop
 
 def write_difference(connection: sa.Connection, table: ProjectedTable, scope: Scope) -> int:
     """Update and insert what differs, and return the number of rows; write parent tables before their children."""
-    names, parts = [*table.key, *table.columns], _within(scope, table.scratch.c[table.about])
+    parts = _within(scope, table.scratch.c[table.about])
+    names = [*table.key, *table.columns, *(name for name in [BUCKET] if name in table.scratch.c)]
     statements: list[sa.Executable] = []
     if table.columns:
         for column, concerns in _passing_columns(table):

@@ -87,7 +87,9 @@ class Replayer:
         if state is not None and state.version == recorded.version - 1:
             return state
         with self._log.database.read() as connection:
-            prefix = self._log.stream(connection, recorded.aggregate_id, upto_version=recorded.version - 1)
+            prefix = self._log.stream(
+                connection, recorded.did, recorded.aggregate_id, upto_version=recorded.version - 1
+            )
         return self._log.fold(Aggregate, prefix)
 
 

@@ -10,6 +10,8 @@ import sqlalchemy as sa
 from aggregates.values import tag_as_stored
 from eventstore.prepared import Prepared, among
 from eventstore.states import State
+from eventstore.streams.buckets import bucket_param
+from eventstore.streams.ids import found_by_id
 from eventstore.untrusted import is_storable
 from projections.tracks.search import ESCAPE, Search, contains, escaped, is_indexed, search_of
 from projections.tracks.table import LIVE, SEPARATOR, TrackView, normalized, track_tags, tracks
@@ -20,7 +22,12 @@ MAX_SCANNED_TRACKS: Final = 10_000
 MAX_ARTISTS_NAMING: Final = 100
 """The same bytes, of those looked at for a reader of them."""
 
-BY_ID: Final = Prepared(lambda _: sa.select(tracks).where(tracks.c.track_id == sa.bindparam("track_id")))
+IS_TRACK_IN_BUCKET: Final = (
+    tracks.c.track_id == sa.bindparam("track_id"),
+    tracks.c.bucket == bucket_param("place"),
+)
+"""`place` is the bucket, or the DID."""
+BY_ID: Final = Prepared(lambda _: sa.select(tracks).where(*IS_TRACK_IN_BUCKET))
 
 
 @dataclass(frozen=True)
@@ -49,7 +56,10 @@ class TrackPage:
 
 
 def track_by_id(connection: sa.Connection, track_id: int) -> TrackView | None:
-    rows = BY_ID.start(connection, {"track_id": track_id}).all()
+    def read(bucket: int) -> list[Any]:
+        return BY_ID.start(connection, {"track_id": track_id, "place": bucket}).all()
+
+    rows = found_by_id(connection, track_id, read)
     return TrackView.from_row(rows[0]) if rows else None
 
 
@@ -79,12 +89,10 @@ def live_tracks_naming(connection: sa.Connection, cid: str) -> tuple[TrackView, 
     most_open = (tracks.c.taken_down_at.is_not(None), tracks.c.support_gate.is_not(None), tracks.c.track_id)
     alike = (tracks.c.did, tracks.c.audio_cid == cid, tracks.c.audio_file_type, tracks.c.downloads)
     number = sa.func.row_number().over(partition_by=alike, order_by=most_open)
-    numbered = sa.select(tracks.c.track_id, number.label("number")).where(LIVE, names).subquery()
-    first = (
-        sa.select(tracks)
-        .join(numbered, numbered.c.track_id == tracks.c.track_id)
-        .where(numbered.c.number == 1)
-    )
+    key = (tracks.c.track_id, tracks.c.did, tracks.c.bucket)
+    numbered = sa.select(*key, number.label("number")).where(LIVE, names).subquery()
+    same = sa.and_(numbered.c.did == tracks.c.did, numbered.c.track_id == tracks.c.track_id)
+    first = sa.select(tracks).join(numbered, same).where(numbered.c.number == 1)
     rows = connection.execute(first.order_by(*most_open).limit(MAX_ARTISTS_NAMING))
     return tuple(TrackView.from_row(row) for row in rows)
 
@@ -172,6 +180,9 @@ def is_shown_to(viewer: sa.ColumnElement[Any] | str | None) -> sa.ColumnElement[
 
 
 COUNT: Final = sa.func.count()
+_IS_TAG_OF_TRACK: Final = sa.and_(
+    track_tags.c.did == tracks.c.did, track_tags.c.track_id == tracks.c.track_id
+)
 LINES: Final = 3
 """Of the search text: title, artist and album."""
 MAX_FOUND_ROWS: Final = 1000
@@ -186,7 +197,7 @@ def tags_by_use(
         return []
     found = (
         sa.select(track_tags.c.tag.label("name"), COUNT.label("tracks"))
-        .join(tracks, tracks.c.track_id == track_tags.c.track_id)
+        .join(tracks, _IS_TAG_OF_TRACK)
         .where(LIVE, is_shown_to(viewer))
         .group_by(track_tags.c.tag)
         .order_by(COUNT.desc(), track_tags.c.tag)
@@ -204,7 +215,7 @@ def track_count(connection: sa.Connection, viewer: str | None, tag: str) -> int:
         return 0
     tagged = (
         sa.select(COUNT)
-        .select_from(track_tags.join(tracks, tracks.c.track_id == track_tags.c.track_id))
+        .select_from(track_tags.join(tracks, _IS_TAG_OF_TRACK))
         .where(track_tags.c.tag == tag_as_stored(tag), LIVE, is_shown_to(viewer))
     )
     return connection.scalar(tagged) or 0

@@ -14,6 +14,7 @@ from aggregates.values import Artwork, Audio, BlobRef, Downloads, Feature, Suppo
 from eventstore.change import Change, changes_of
 from eventstore.projection import Into, ProjectedTable, fingerprint, insert_rows, write_rows
 from eventstore.schema import Json, Position, UtcDateTime, metadata
+from eventstore.streams.buckets import account_columns
 
 
 @dataclass(frozen=True)
@@ -104,7 +105,7 @@ tracks = sa.Table(
     "tracks",
     metadata,
     sa.Column("track_id", Position, primary_key=True, autoincrement=False),
-    sa.Column("did", sa.Text, nullable=False),
+    *account_columns(),
     sa.Column("title", sa.Text, nullable=False),
     sa.Column("artist", sa.Text, nullable=False),
     sa.Column("album", sa.Text),
@@ -188,9 +189,9 @@ TAGS_VERSION: Final = 1
 track_tags = sa.Table(
     "track_tags",
     metadata,
-    sa.Column("track_id", Position, sa.ForeignKey("tracks.track_id"), primary_key=True, autoincrement=False),
+    sa.Column("track_id", Position, primary_key=True, autoincrement=False),
     sa.Column("tag", sa.Text, primary_key=True),
-    sa.Column("did", sa.Text, nullable=False),
+    *account_columns(),
     sa.Index("ix_track_tags_tag_track_id", "tag", "track_id"),
 )
 

@@ -9,6 +9,7 @@ from typing import Any, Final
 import sqlalchemy as sa
 
 from eventstore.event_log import EventLog
+from eventstore.streams.buckets import for_account
 from outbox.mirror.due import is_open
 from outbox.mirror.tables import FEW_ROWS, IS_ATTEMPT_OF_TARGET, attempt, mirror_target, target
 from outbox.mirror.targets import PUT
@@ -42,7 +43,7 @@ _SAMPLES: Final = [
 def outdated_records(log: EventLog, kinds: RecordKinds, did: str) -> set[RecordKey]:
     """Return which records of an account are as this service wrote them, and would be written otherwise now."""
     with log.database.read() as connection:
-        pages = connection.execute(_OF_ACCOUNT, {"of_did": did}).partitions()
+        pages = connection.execute(_OF_ACCOUNT, for_account(did, "of_did")).partitions()
         return {task.key for page in pages for task in _outdated(log, connection, page, kinds)}
 
 

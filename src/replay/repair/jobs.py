@@ -16,6 +16,7 @@ from eventstore.jobs.kinds import Job, Wanted
 from eventstore.jobs.table import job
 from eventstore.schema import Json, Position, UtcDateTime, metadata
 from eventstore.states import State
+from eventstore.streams.buckets import account_columns
 from replay.errors import RepairNotFoundError
 from replay.repair.plan import PlanCounts
 
@@ -61,7 +62,7 @@ repair = sa.Table(
     "repair",
     metadata,
     sa.Column("id", Position, primary_key=True, autoincrement=True),
-    sa.Column("did", sa.Text, nullable=False),
+    *account_columns(),
     sa.Column("state", sa.Text, nullable=False),
     sa.Column("actor", sa.Text, nullable=False),
     sa.Column("via", sa.Text, nullable=False),

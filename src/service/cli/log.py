@@ -17,6 +17,7 @@ from projections.history import history_page
 from projections.rebuild.difference import Difference
 from projections.rebuild.rebuild import differences
 from projections.rebuild.rebuild import rebuild as rebuild_projections
+from projections.tracks.queries import track_by_id
 from service.cli.output import (
     DRIFT,
     print_found,
@@ -138,10 +139,12 @@ ALL_EVENTS: Final = 2**31 - 2
 def rows_of(database: Database, track_id: int) -> list[dict[str, Any]]:
     """Return one row for each event, oldest first; empty for an unknown track."""
     with database.read() as connection:
-        entries = history_page(connection, track_id, limit=ALL_EVENTS, newest_first=False).items
-        if not entries:
+        track = track_by_id(connection, track_id)
+        if track is None:
             return []
-        mirror = mirrors(connection, Track.TOPIC, [track_id])[track_id]
+        this = (connection, track.did)
+        entries = history_page(*this, track_id, limit=ALL_EVENTS, newest_first=False).items
+        mirror = mirrors(*this, Track.TOPIC, [track_id])[track_id]
         events = [(entry.position, entry.touches_record) for entry in entries]
-        delivered = deliveries(connection, Track.TOPIC, track_id, events, mirror)
+        delivered = deliveries(*this, Track.TOPIC, track_id, events, mirror=mirror)
     return [{**entry._asdict(), "delivery": asdict(delivered[entry.position])} for entry in entries]

@@ -27,6 +27,7 @@ from service.config.secret_keys import known_secret_keys
 from service.config.settings import Settings
 from service.doctor.checks import Checks, CheckState, check, utc
 from service.observability.subscribers import SubscriberKind, subscriber_rows
+from service.schema import buckets
 from service.schema.high_water_mark import seen_position
 from service.schema.migrate import newest, revision_of
 from service.wiring.log import media_store, record_kinds, record_urls
@@ -58,6 +59,9 @@ def schema(log: EventLog) -> Checks:
     revision = revision_of(log.database)
     if revision is None or revision != newest():
         found = f"{revision or 'empty'}, but this version needs {newest()}"
+        if revision == buckets.FROM:
+            with log.database.read() as connection:
+                found += f": {buckets.count_without(connection)} rows still need their buckets"
         yield check("schema", found, (FAIL, True, "run `mastertape migrate`"))
         return
     yield check("schema", revision)

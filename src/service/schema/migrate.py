@@ -8,6 +8,7 @@ import sqlalchemy as sa
 from aggregates.errors import ServiceError
 from eventstore.append import lock_log
 from eventstore.database import Database
+from service.schema import buckets
 
 LOCATIONS: Final = (Path(__file__).parents[1] / "migrations", Path(__file__).parents[3] / "migrations")
 """In the wheel, and in a checkout."""
@@ -29,7 +30,7 @@ class OutdatedSchemaError(ServiceError):
 
 
 def upgrade(url: str) -> None:
-    """Upgrade the database to the newest schema in one transaction; concurrent processes wait for each other."""
+    """Upgrade the database to the newest schema; concurrent processes wait for each other."""
     database = Database(url)
     try:
         upgrade_database(database)
@@ -38,7 +39,7 @@ def upgrade(url: str) -> None:
 
 
 def upgrade_database(database: Database) -> None:
-    """Upgrade an open database unless it is current. Appends wait meanwhile.
+    """Upgrade an open database unless it is current. Appends wait meanwhile, but not while rows are given their buckets.
 
     Raises OutdatedSchemaError for a database of a newer version.
     """
@@ -46,6 +47,13 @@ def upgrade_database(database: Database) -> None:
         return
     if _is_newer(revision):
         raise OutdatedSchemaError(revision)
+    if revision is not None:
+        _upgrade_to(database, buckets.FROM)
+        buckets.fill(database)
+    _upgrade_to(database, "head")
+
+
+def _upgrade_to(database: Database, revision: str) -> None:
     from alembic import command  # noqa: PLC0415 - takes long to load, and is hardly ever needed
     from alembic.config import Config  # noqa: PLC0415
 
@@ -54,7 +62,7 @@ def upgrade_database(database: Database) -> None:
         config = Config()
         config.set_main_option("script_location", str(_folder()).replace("%", "%%"))
         config.attributes["connection"] = connection
-        command.upgrade(config, "head")
+        command.upgrade(config, revision)
 
 
 def revision_of(database: Database) -> str | None:

@@ -1,12 +1,13 @@
 """Imports the tables of all packages, which completes `metadata`."""
 
 from importlib import import_module
-from typing import Final
+from typing import Any, Final
 
 import sqlalchemy as sa
 
 from eventstore.projection import Projection
 from eventstore.schema import metadata
+from eventstore.streams.buckets import BUCKET
 from projections.history import History
 from projections.media_references import MediaReferences
 from projections.tracks.search import SEARCH_INDEX
@@ -45,11 +46,14 @@ INDEXES_OF_EXPRESSIONS: Final = frozenset(
 )
 
 
-def is_compared(_item: object, name: str | None, kind: str, *_: object) -> bool:
+def is_compared(item: Any, name: str | None, kind: str, *_: object) -> bool:
     """Whether alembic can compare the declaration with the database.
 
-    It cannot where databases rewrite index expressions, and where only one has the index or its tables.
+    It cannot where databases rewrite index expressions, where only one has the index or its tables, and where the keys of only
+    one have the bucket.
     """
     if kind == "table":
         return not (name or "").startswith("tracks_search")
+    if name == BUCKET or (kind in {"index", "unique_constraint"} and BUCKET in item.table.c):
+        return False
     return kind != "index" or name not in {*INDEXES_OF_EXPRESSIONS, SEARCH_INDEX.name}

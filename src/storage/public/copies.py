@@ -20,6 +20,7 @@ from eventstore.jobs.table import IS_LEASED, job
 from eventstore.projection import ProjectedTable
 from eventstore.schema import Position, UtcDateTime, metadata
 from eventstore.states import State
+from eventstore.streams.buckets import account_columns
 from storage.errors import StoreUnavailableError
 
 
@@ -39,7 +40,7 @@ public_audio = sa.Table(
     metadata,
     sa.Column("track_id", Position, primary_key=True, autoincrement=False),
     sa.Column("cid", sa.Text, primary_key=True),
-    sa.Column("did", sa.Text, nullable=False),
+    *account_columns(),
     sa.Column("name", sa.Text, nullable=False),
     sa.Column("mime", sa.Text, nullable=False),
     sa.Column("wanted", sa.Boolean, nullable=False),

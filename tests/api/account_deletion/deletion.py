@@ -44,7 +44,7 @@ def me(client, person):
 
 def noted(world, did):
     with world.database.read() as connection:
-        events = [each.event for each in world.log.stream(connection, Account.create_id(did))]
+        events = [each.event for each in world.log.stream(connection, did, Account.create_id(did))]
     return [type(event).__name__ for event in events], events[-1]
 
 

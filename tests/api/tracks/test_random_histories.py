@@ -171,7 +171,7 @@ class Told:
     def recorded(self):
         log = self.artist.world.log
         with log.database.read() as connection:
-            return log.stream(connection, Track.create_id(self.id))
+            return log.stream(connection, self.artist.person.did, Track.create_id(self.id))
 
     def was(self, version):
         state = visible_state(self.artist.world.log.fold(Track, self.recorded()[:version]))

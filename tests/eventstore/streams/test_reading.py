@@ -78,9 +78,9 @@ def test_a_page_may_be_of_one_account(log: EventLog, live: list[Change]) -> None
 def test_a_stream_is_read_up_to_a_version(log: EventLog, live: list[Change]) -> None:
     name = counter_id(f"{ALICE}-0")
     with log.database.read() as connection:
-        stream = log.stream(connection, name, upto_version=3)
+        stream = log.stream(connection, ALICE, name, upto_version=3)
         counter = log.fold(Counter, stream)
-        assert log.stream(connection, counter_id("nobody")) == []
+        assert log.stream(connection, ALICE, counter_id("nobody")) == []
     assert [recorded.version for recorded in stream] == [1, 2, 3]
     assert counter == next(c.after for c in live if c.aggregate_id == name and c.version == 3)
     assert log.fold(Counter, []) is None
@@ -88,4 +88,4 @@ def test_a_stream_is_read_up_to_a_version(log: EventLog, live: list[Change]) -> 
 
 def test_a_stream_of_another_class_is_refused(log: EventLog, live: list[Change]) -> None:
     with log.database.read() as connection, pytest.raises(TypeError, match="of a Counter"):
-        log.fold(Note, log.stream(connection, live[0].aggregate_id))
+        log.fold(Note, log.stream(connection, live[0].did, live[0].aggregate_id))

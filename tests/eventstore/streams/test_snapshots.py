@@ -16,7 +16,7 @@ from eventstore.streams import snapshots
 from eventstore.streams.codec import Codec
 from eventstore.streams.snapshots import Snapshots, aggregate_snapshot, decode, encode
 from projections.rebuild.rebuild import differences, rebuild
-from tests.eventstore.counter import Counter, append, counter_id
+from tests.eventstore.counter import ALICE, Counter, append, counter_id
 from tests.golden import accounts
 from tests.golden.tape import decoded as golden
 from tests.golden.tape import place, topics
@@ -53,7 +53,7 @@ def read(monkeypatch: pytest.MonkeyPatch) -> list[int]:
 
 def total_at(log: EventLog, version: int) -> int:
     with log.database.read() as connection:
-        found = log.state_at(connection, A, version)
+        found = log.state_at(connection, ALICE, A, version)
     assert found is not None
     assert isinstance(found.state, Counter)
     assert (found.state.version, found.state.amounts) == (version, [*range(version - 1)])
@@ -86,7 +86,7 @@ def test_what_is_read_for_a_delivery_begins_at_the_snapshot_too(log: EventLog, r
             select(stored_event.c.position).where(stored_event.c.originator_version == 33)
         )
         assert position is not None
-        latest, since = log.latest_since(connection, {A: (position, position + 1)}, [])[A]
+        latest, since = log.latest_since(connection, ALICE, {A: (position, position + 1)}, [])[A]
     assert latest is not None
     assert latest.state.version == 34
     assert [each.version for each in since] == [33, 34]

@@ -175,5 +175,5 @@ async def test_a_track_keeps_the_parts_of_a_blob_reference_and_nothing_else(desk
     with desk.log.unit_of_work(desk.did, ARTIST) as unit:
         keep_newer(unit, RecordKey(desk.did, COLLECTION, track.rkey), found["cid"], newer, KINDS)
     with desk.database.read() as connection:
-        kept = desk.log.fold(Track, desk.log.stream(connection, Track.create_id(1)))
+        kept = desk.log.fold(Track, desk.log.stream(connection, desk.did, Track.create_id(1)))
     assert kept.blob.ref == blob

@@ -45,7 +45,7 @@ def states(desk: Rig, *numbers: int) -> list[str]:
 def written(desk: Rig, did: str = ADMIN) -> list[Any]:
     """What the log says was done, in the stream of this account; who did it stands in the envelope."""
     with desk.database.read() as connection:
-        stream = desk.log.stream(connection, Account.create_id(did))
+        stream = desk.log.stream(connection, did, Account.create_id(did))
     deeds = [(each.actor, each.event) for each in stream if isinstance(each.event, Account.OperatorActed)]
     return [(actor, deed.action, deed.filter, deed.affected, deed.reason) for actor, deed in deeds]
 

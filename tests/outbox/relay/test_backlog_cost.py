@@ -11,6 +11,7 @@ from sqlalchemy import text, update
 
 from eventstore.database import Database
 from eventstore.event_log import EventLog
+from eventstore.streams.buckets import bucket_of
 from outbox.mirror.lanes import Lane, change_lane, release, resume_lane
 from outbox.mirror.tables import NEVER, PAST, mirror_target
 from outbox.relay.delivery_task import next_task
@@ -45,8 +46,8 @@ def _lane(request: pytest.FixtureRequest, database: Database) -> Lane:
 
 def deliver_many(database: Database, did: str) -> None:
     rows = "with recursive n(i) as (select 2 union all select i + 1 from n where i < :last)"
-    select = f"{rows} select '{did}', 'c', 'r' || i, i, i, 'put', false, i from n"  # noqa: S608
-    columns = "did, collection, rkey, track_id, desired_gen, desired_op, detached, acked_gen"
+    select = f"{rows} select '{did}', {bucket_of(did)}, 'c', 'r' || i, i, i, 'put', false, i from n"  # noqa: S608
+    columns = "did, bucket, collection, rkey, track_id, desired_gen, desired_op, detached, acked_gen"
     with database.write() as connection:
         connection.execute(text(f"insert into mirror_target ({columns}) {select}"), {"last": 1 + WAITING})
 

@@ -29,16 +29,11 @@ def crowd(request: pytest.FixtureRequest, database: Database) -> Database:
     add_lane(database, 1)
     add_lane(database, 2, host="http://other.test")
     with database.write() as connection:
-        numbers = "with recursive n(i) as (select 3 union all select i + 1 from n where i <= :last)"
-        at = "'20' || (10 + i * 7 % 10) || '-01-01'"
-        if not database.is_sqlite:
-            at = f"({at})::timestamptz"
-        else:
-            at += " || ' 00\\:00\\:00.000000'"
-        values = f"{numbers} select 'did:plc:' || i, '{HOST}', 'ready', {at} from n"  # noqa: S608
-        connection.execute(
-            text(f"insert into mirror_lane (did, host, state, {KINDS[kind]}) {values}"), {"last": DUE + 1}
-        )
+        due = [
+            {"did": f"did:plc:{i}", KINDS[kind]: datetime(2010 + i * 7 % 10, 1, 1, tzinfo=UTC)}
+            for i in range(3, DUE + 2)
+        ]
+        connection.execute(insert(mirror_lane).values(host=HOST, state="ready"), due)
         for state, due_at in (("ready", NEVER), ("auth_required", PAST)):
             at_rest = {"host": HOST, "state": state, "due_at": due_at}
             connection.execute(insert(mirror_lane), [at_rest | {"did": f"{state}{n}"} for n in range(DUE)])

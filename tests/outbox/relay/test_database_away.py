@@ -33,8 +33,8 @@ async def test_a_relay_goes_on_after_the_database_was_killed_and_started_again(
     running = asyncio.create_task(desk.relay.run(stop))
     try:
         desk.upload(1)
-        assert await waits.wait(Subject("track", 1), None, LONG)
-        waiting = asyncio.create_task(waits.wait(Subject("track", 2), None, LONG))
+        assert await waits.wait(desk.did, Subject("track", 1), None, LONG)
+        waiting = asyncio.create_task(waits.wait(desk.did, Subject("track", 2), None, LONG))
         await asyncio.to_thread(durable_postgres.kill)
         with pytest.raises(DBAPIError):
             await asyncio.to_thread(desk.upload, 2)

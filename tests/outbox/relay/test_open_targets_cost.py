@@ -9,6 +9,7 @@ from sqlalchemy import false, select, text, update
 
 from eventstore.database import MAX_COUNTED, Database
 from eventstore.event_log import EventLog
+from eventstore.streams.buckets import bucket_of
 from outbox.mirror.lanes import Lane, release, resume_lane
 from outbox.mirror.requeue import wake_stuck_lanes
 from outbox.mirror.tables import blob_job, mirror_target
@@ -34,10 +35,10 @@ def _lane(database: Database) -> Lane:
     add_lane(database, 1)
     with database.write() as connection:
         rows = "with recursive n(i) as (select 2 union all select i + 1 from n where i <= :last)"
-        select = f"{rows} select '{DID}', 'c', 'r' || i, i, 1, 'put', false, 1, 'cid' from n"  # noqa: S608
-        columns = (
-            "did, collection, rkey, track_id, desired_gen, desired_op, detached, acked_gen, observed_cid"
+        select = (
+            f"{rows} select '{DID}', {bucket_of(DID)}, 'c', 'r' || i, i, 1, 'put', false, 1, 'cid' from n"  # noqa: S608
         )
+        columns = "did, bucket, collection, rkey, track_id, desired_gen, desired_op, detached, acked_gen, observed_cid"
         connection.execute(text(f"insert into mirror_target ({columns}) {select}"), {"last": DELIVERED})
         connection.execute(text("analyze mirror_target"))
     [lane] = claimed(database)

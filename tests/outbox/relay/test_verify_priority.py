@@ -90,7 +90,7 @@ async def test_the_verification_after_a_decision_is_live_although_one_was_reques
     request_verify(desk)
     assert target(desk).backfill
     with desk.log.unit_of_work(desk.did, ARTIST) as unit:
-        conflict = conflict_of(unit.connection, RECORDS, 1)
+        conflict = conflict_of(unit.connection, desk.did, RECORDS, 1)
         assert conflict is not None
         keep_theirs(unit, unit.load(Track, Track.create_id(1)), conflict)
     assert target(desk).look_at < NEVER

@@ -3,7 +3,7 @@
 import asyncio
 import hashlib
 from base64 import b32encode
-from collections import Counter
+from collections import Counter, defaultdict
 from collections.abc import AsyncIterator, Awaitable, Callable, Iterator, Sequence
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
@@ -215,6 +215,7 @@ class Rig(HasRows):
     ) -> None:
         self.database, self.pds, self.wire, self.clock = database, pds, wire, clock
         self.did = did
+        self.owners = defaultdict[int, str](lambda: did)
         self.log = EventLog(database, projections=self.PROJECTIONS)
         self.bytes = Bytes()
         self.hosts = Hosts(database)
@@ -280,11 +281,11 @@ class Rig(HasRows):
     def mirror(self, subject_id: int = 1, *, of: type[Published] | None = None) -> Mirror:
         topic = (of or self.OF).TOPIC
         with self.database.read() as connection:
-            return mirrors(connection, topic, [subject_id])[subject_id]
+            return mirrors(connection, self.owners[subject_id], topic, [subject_id])[subject_id]
 
     def recorded(self, subject_id: int = 1) -> Sequence[Any]:
         with self.database.read() as connection:
-            return self.log.stream(connection, self.OF.stream_id(subject_id))
+            return self.log.stream(connection, self.owners[subject_id], self.OF.stream_id(subject_id))
 
     def types(self, subject_id: int = 1) -> list[str]:
         return [type(each.event).__name__ for each in self.recorded(subject_id)]
@@ -293,7 +294,8 @@ class Rig(HasRows):
         """What became of each event."""
         events = [(each.position, each.event.touches_record()) for each in self.recorded(subject_id)]
         with self.database.read() as connection:
-            found = deliveries(connection, self.OF.TOPIC, subject_id, events, self.mirror(subject_id))
+            of_subject = (self.owners[subject_id], self.OF.TOPIC, subject_id)
+            found = deliveries(connection, *of_subject, events, mirror=self.mirror(subject_id))
         return [found[position] for position, _ in events]
 
     def statuses(self, subject_id: int = 1) -> list[str]:
@@ -302,7 +304,7 @@ class Rig(HasRows):
     def attempts(self, subject_id: int = 1) -> Sequence[Any]:
         """The oldest first."""
         with self.database.read() as connection:
-            return attempts_of(connection, self.OF.TOPIC, subject_id)[::-1]
+            return attempts_of(connection, self.owners[subject_id], self.OF.TOPIC, subject_id)[::-1]
 
     def edits_elsewhere(self, subject: Published, **fields: Any) -> None:
         """Another client changes the record: its text, or other fields."""
@@ -330,6 +332,7 @@ class Rig(HasRows):
             self.hosts.record(report)
 
     def saves(self, subject: P) -> P:
+        self.owners[subject.subject_id] = subject.did
         with self.log.unit_of_work(subject.did, ARTIST) as unit:
             unit.save(subject)
         return subject
@@ -379,5 +382,5 @@ async def running(rig: Rig) -> AsyncIterator[None]:
 
 async def until_delivered(rig: Rig, track_id: int = 1) -> None:
     waits = MirrorWaits(rig.database)
-    assert await waits.wait(Subject("track", track_id), None, LONG)
+    assert await waits.wait(rig.owners[track_id], Subject("track", track_id), None, LONG)
     await waits.finish()

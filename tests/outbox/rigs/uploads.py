@@ -77,7 +77,7 @@ def lease(rig: Rig) -> Any:
 
 def track_of(rig: Rig, track_id: int = 1) -> Track:
     with rig.database.read() as connection:
-        track = rig.log.fold(Track, rig.log.stream(connection, Track.create_id(track_id)))
+        track = rig.log.fold(Track, rig.log.stream(connection, rig.did, Track.create_id(track_id)))
     assert track is not None
     return track
 

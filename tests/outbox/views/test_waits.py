@@ -38,7 +38,9 @@ async def test_two_hundred_wait_at_once_and_all_are_answered_by_one_delivery(
     desk.upload()
     generation = desk.mirror().generation
     before = threading.active_count()
-    waiting = asyncio.gather(*[waits.wait(Subject("track", 1), generation, LONG) for _ in range(WAITERS)])
+    waiting = asyncio.gather(
+        *[waits.wait(desk.did, Subject("track", 1), generation, LONG) for _ in range(WAITERS)]
+    )
     await started(waiting)
     assert threading.active_count() - before <= 2
 
@@ -52,18 +54,18 @@ async def test_a_newer_generation_ends_the_wait_for_an_older_one(desk: Rig, wait
     generation = desk.mirror().generation
     desk.edit(title="newer")
     await desk.relay_once()
-    assert await waits.wait(Subject("track", 1), generation, LONG)
+    assert await waits.wait(desk.did, Subject("track", 1), generation, LONG)
 
 
 async def test_a_wait_ends_when_its_time_is_up(desk: Rig, waits: MirrorWaits) -> None:
     desk.upload()
-    assert not await waits.wait(Subject("track", 1), desk.mirror().generation, 0.01)
-    assert not await waits.wait(Subject("track", 1), desk.mirror().generation, 0)
+    assert not await waits.wait(desk.did, Subject("track", 1), desk.mirror().generation, 0.01)
+    assert not await waits.wait(desk.did, Subject("track", 1), desk.mirror().generation, 0)
 
 
 async def test_a_wait_ends_once_a_person_has_to_act(desk: Rig, waits: MirrorWaits) -> None:
     desk.upload()
-    waiting = asyncio.gather(waits.wait(Subject("track", 1), desk.mirror().generation, LONG))
+    waiting = asyncio.gather(waits.wait(desk.did, Subject("track", 1), desk.mirror().generation, LONG))
     await started(waiting)
     with desk.database.write() as connection:
         park_lane(connection, desk.did)
@@ -83,7 +85,7 @@ async def test_a_database_that_fails_for_a_moment_ends_no_wait(
 
     with monkeypatch.context() as patched:
         patched.setattr(waits._poller, "_read", broken)  # noqa: SLF001
-        waiting = asyncio.gather(waits.wait(Subject("track", 1), desk.mirror().generation, LONG))
+        waiting = asyncio.gather(waits.wait(desk.did, Subject("track", 1), desk.mirror().generation, LONG))
         await asyncio.wait_for(failed.wait(), LONG)
     await desk.relay_once()
     assert await waiting == [True]
@@ -91,9 +93,9 @@ async def test_a_database_that_fails_for_a_moment_ends_no_wait(
 
 async def test_a_wait_that_begins_after_all_others_ended_is_served(desk: Rig, waits: MirrorWaits) -> None:
     desk.upload()
-    await waits.wait(Subject("track", 1), desk.mirror().generation, 0.01)
+    await waits.wait(desk.did, Subject("track", 1), desk.mirror().generation, 0.01)
     await desk.relay_once()
-    assert await waits.wait(Subject("track", 1), desk.mirror().generation, LONG)
+    assert await waits.wait(desk.did, Subject("track", 1), desk.mirror().generation, LONG)
 
 
 async def test_a_delivery_of_this_process_ends_the_wait_without_another_poll(
@@ -102,7 +104,7 @@ async def test_a_delivery_of_this_process_ends_the_wait_without_another_poll(
     monkeypatch.setattr("outbox.views.waits.POLL_SECONDS", 2 * LONG)
     waits = MirrorWaits(desk.database, desk.relay)
     desk.upload()
-    waiting = asyncio.create_task(waits.wait(Subject("track", 1), None, LONG))
+    waiting = asyncio.create_task(waits.wait(desk.did, Subject("track", 1), None, LONG))
     await asyncio.sleep(0)
     await desk.relay_once()
     assert await waiting
@@ -132,7 +134,7 @@ async def test_a_delivery_of_another_process_ends_the_wait_without_another_poll(
         stack.callback(listening.cancel)
         await asyncio.wait_for(listens.wait(), LONG)
         desk.upload()
-        waiting = asyncio.create_task(waits.wait(Subject("track", 1), None, LONG))
+        waiting = asyncio.create_task(waits.wait(desk.did, Subject("track", 1), None, LONG))
         await asyncio.sleep(0)
         await desk.relay_once()
         assert await waiting

@@ -203,7 +203,7 @@ class AdoptRig(HasRows):
 
     def track(self, track_id: int) -> Track:
         with self.database.read() as connection:
-            track = self.log.fold(Track, self.log.stream(connection, Track.create_id(track_id)))
+            track = self.log.fold(Track, self.log.stream(connection, ALICE, Track.create_id(track_id)))
         assert track is not None
         return track
 
@@ -221,7 +221,7 @@ class AdoptRig(HasRows):
 
     def mirror(self, track_id: int) -> Mirror:
         with self.database.read() as connection:
-            return mirrors(connection, "track", [track_id])[track_id]
+            return mirrors(connection, ALICE, "track", [track_id])[track_id]
 
 
 @asynccontextmanager

@@ -76,7 +76,7 @@ async def test_records_of_a_kind_without_bytes_are_adopted_beside_tracks_or_refu
     with rig.database.read() as connection:
         known = subjects_of_records(connection, ALICE)
         subject = known[REMARKS, "one"]
-        assert mirrors(connection, subject.kind, [subject.id])[subject.id].state == "delivered"
+        assert mirrors(connection, ALICE, subject.kind, [subject.id])[subject.id].state == "delivered"
     assert {each.kind for each in known.values()} == {"track", "remark"}
     assert len({each.id for each in known.values()}) == 2
 

@@ -63,7 +63,7 @@ async def test_a_request_is_done_by_any_worker_and_counted(rig: AdoptRig) -> Non
     assert (found.found, found.adopted, found.refused, row(rig).problem) == (2, 1, 1, None)
     assert (found.problems[0]["reason"], row(rig).ended_at is not None) == ("not_fetched", True)
     with rig.database.read() as connection:
-        [first, *_] = rig.log.stream(connection, Track.create_id(rig.tracks()["Song 1"].track_id))
+        [first, *_] = rig.log.stream(connection, ALICE, Track.create_id(rig.tracks()["Song 1"].track_id))
     assert (first.actor, first.via, first.request_id) == ("artist", "test", "test")
 
 

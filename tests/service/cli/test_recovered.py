@@ -170,7 +170,7 @@ def test_the_log_names_the_operator_once(typed: Type, tape: Container) -> None:
         assert typed("recovered", "--if-noticed", "--revoke-tokens").exit_code == 0
     actor = operator_envelope().actor
     with tape.database.read() as connection:
-        [opened, acted] = tape.log.stream(connection, Account.create_id(actor))
+        [opened, acted] = tape.log.stream(connection, actor, Account.create_id(actor))
     event: Any = acted.event
     assert (event.action, event.affected, event.filter["revoke_tokens"]) == ("recovered", 1, True)
     assert (acted.actor, "57 was seen" in event.reason, opened.position > POSITIONS_SKIPPED) == (

@@ -19,6 +19,7 @@ from identity.sessions.session_store import PURPOSE, SessionKind, pds_session
 from outbox.mirror.due import is_open
 from outbox.mirror.failure_causes import count_failure
 from outbox.mirror.lanes import change_lane, park_lane, record_failing, resume_lane
+from outbox.mirror.observe_only import observed_account
 from outbox.mirror.tables import PAST, delivery_attempt, mirror_target, pds_host, repo_scan
 from outbox.mirror.targets import PUT
 from outbox.operations.account_deletion import close_lane
@@ -114,7 +115,7 @@ def test_an_empty_database_and_read_models_of_another_version(look: Look, tape: 
 @ON_SQLITE
 def test_a_restored_database_and_accounts_that_wait_for_verification(look: Look, tape: Container) -> None:
     with tape.database.write() as connection:
-        connection.execute(text("insert into observed_account values ('did:plc:a')"))
+        connection.execute(insert(observed_account).values(did="did:plc:a"))
     assert look()["restore"][0] == "warn"
     mark_restored(tape.database, "somebody says so")
     state, said = look()["restore"]

@@ -26,8 +26,8 @@ from devpds.ports import free_port
 from devpds.process import Process
 from eventstore.database import Database
 from eventstore.schema import track_id_sequence
-from eventstore.streams.buckets import BUCKETS, bucket_of
-from eventstore.streams.ids import boundary_of, bucket_of_id, next_subject_id
+from eventstore.streams.buckets import BUCKET, BUCKETS, bucket_of
+from eventstore.streams.ids import boundary_of, bucket_of_older, next_subject_id
 from service.cli.main import main
 from service.schema.migrate import newest
 from storage.cid import cid_of
@@ -154,8 +154,7 @@ def test_new_ids_carry_their_bucket_and_older_ones_are_found_in_the_directory(
         new = next_subject_id(connection, AN_OWNER)
         by_old_process = insert(track_id_sequence).values(did=AN_OWNER).returning(track_id_sequence.c.id)
         owners |= {new: AN_OWNER, connection.execute(by_old_process).scalar_one(): AN_OWNER}
-        boundary = boundary_of(connection)
-        found = {each: bucket_of_id(connection, each, boundary) for each in owners}
+        found = {each: bucket_of_older(connection, each) or each % BUCKETS for each in owners}
     assert found == {each: bucket_of(did) for each, did in owners.items()}
     assert new // BUCKETS > LARGE_ID
 
@@ -284,7 +283,10 @@ def rows(url: str) -> dict[str, list[dict[str, Any]]]:
     with closing(Database(url)) as database, database.read() as connection:
         queries = {table: text(f"select * from {table} order by 1, 2, 3") for table in KEPT}  # noqa: S608
         return {
-            table: [dict(row) for row in connection.execute(query).mappings()]
+            table: [
+                {name: value for name, value in row.items() if name != BUCKET}
+                for row in connection.execute(query).mappings()
+            ]
             for table, query in queries.items()
         }
 

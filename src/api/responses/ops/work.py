@@ -200,6 +200,11 @@ def wait_rows(connection: sa.Connection, unfinished: Sequence[Any]) -> list[Wait
     return found
 
 
+_IS_OF_TARGET: Final = sa.and_(
+    history.c.bucket == target.bucket, history.c.track_id == target.subject_id, history.c.kind == target.kind
+)
+
+
 def earliest_event(
     connection: sa.Connection, event: str, *is_counted: sa.ColumnElement[bool]
 ) -> datetime | None:
@@ -207,7 +212,7 @@ def earliest_event(
     newest = (
         sa.select(sa.func.max(history.c.at).label("at"))
         .select_from(TARGETS_AT_WORK)
-        .join(history, sa.and_(history.c.track_id == target.subject_id, history.c.kind == target.kind))
+        .join(history, _IS_OF_TARGET)
         .where(*is_counted, history.c.type == event)
         .group_by(target.subject_id, target.kind)
         .subquery()
@@ -221,7 +226,7 @@ def oldest_pending(connection: sa.Connection) -> dict[str, datetime]:
     rows = connection.execute(
         sa.select(CLASS.label("work"), sa.func.min(history.c.at))
         .select_from(TARGETS_AT_WORK)
-        .join(history, sa.and_(history.c.track_id == target.subject_id, history.c.kind == target.kind))
+        .join(history, _IS_OF_TARGET)
         .where(
             IS_SAMPLED,
             is_open(),

@@ -58,8 +58,8 @@ MAX_OPERATION_SECONDS: Final = 20.0
 # Others have failed too, but their owner has deleted the track or gated its audio since.
 _REFUSED_AUDIO: Final = (
     sa.select(upload.subject_id)
-    .join_from(blob_job, tracks, sa.and_(tracks.c.track_id == upload.subject_id, upload.kind == Track.TOPIC))
-    .where(IS_FAILING, ~IS_OPEN_JOB, AUDIO_COPY_STATE == AudioCopyState.FAILED)
+    .join_from(blob_job, tracks, sa.and_(tracks.c.did == upload.did, tracks.c.track_id == upload.subject_id))
+    .where(upload.kind == Track.TOPIC, IS_FAILING, ~IS_OPEN_JOB, AUDIO_COPY_STATE == AudioCopyState.FAILED)
 )
 """Selects the ids of tracks whose audio their PDS refused, from an index of what failed."""
 
