@@ -11,6 +11,7 @@ import pytest
 from httpx._transports import default as httpx_transports
 
 from service.config.settings import PREFIX
+from tests.buckets.watch import require_buckets, watch
 from tests.servers.memory import memory_folder
 
 if (folder := memory_folder()) is not None:
@@ -35,6 +36,7 @@ hypothesis.settings.register_profile(
     ],
 )
 hypothesis.settings.load_profile("mastertape")
+watch()
 httpx_transports.create_ssl_context = cache(httpx.create_ssl_context)  # nearly all that a new client costs
 gc.disable()  # what is imported and gathered stays: looking through it again and again was a third of that time
 
@@ -69,6 +71,12 @@ def pytest_collection_modifyitems(config, items):
 def _bare_environment(monkeypatch):
     for name in [name for name in os.environ if name.startswith(PREFIX)]:
         monkeypatch.delenv(name)
+
+
+@pytest.fixture(autouse=True)
+def _within_a_bucket():
+    yield
+    require_buckets()
 
 
 @pytest.fixture
