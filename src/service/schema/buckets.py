@@ -49,7 +49,7 @@ def fill(database: Database) -> None:
         enter_accounts(connection)
     for name, by in TABLES.items():
         last = None
-        while (last := _fill_next(database, name, by, last)) is not None:
+        while (last := fill_next(database, name, by, last)) is not None:
             pass
 
 
@@ -78,7 +78,7 @@ def count_without(connection: sa.Connection) -> int:
     )
 
 
-def _fill_next(database: Database, name: str, by: str, after: Any) -> Any:
+def fill_next(database: Database, name: str, by: str, after: Any) -> Any:
     """Fill the next rows, and return the last value of their column; None after the last ones."""
     table = _table(name, by)
     column = table.c[by]

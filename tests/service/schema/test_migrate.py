@@ -14,9 +14,11 @@ from sqlalchemy import inspect, text
 
 from eventstore.database import Database
 from eventstore.schema import metadata
+from eventstore.streams.buckets import BUCKET
 from service.schema import tables
 from service.schema.migrate import OutdatedSchemaError, newest, require_schema, upgrade
 from service.schema.tables import is_compared
+from tests.buckets.checker import OF_ACCOUNTS
 from tests.servers.databases import KINDS, revision
 
 PACKAGES = (
@@ -85,6 +87,21 @@ def shape(database: Database, table: str) -> object:
 def without_brackets(definition: str) -> str:
     """SQLite keeps each index as it was written; PostgreSQL writes it anew, and shows if brackets say another thing."""
     return " ".join(definition.translate(str.maketrans("()", "  ")).split())
+
+
+def test_on_postgresql_each_unique_key_of_an_accounts_table_has_the_bucket(migrated_postgres: str) -> None:
+    columns = text("""
+        select relname, indexrelid::regclass::text, array_agg(attname::text) from pg_index
+        join pg_class on pg_class.oid = indrelid
+        join pg_attribute on attrelid = indrelid and attnum = any(indkey)
+        where indisunique group by 1, 2
+    """)
+    database = Database(migrated_postgres)
+    with database.read() as connection:
+        keys = [row for row in connection.execute(columns) if row[0] in OF_ACCOUNTS]
+    database.close()
+    assert {table for table, _, _ in keys} == OF_ACCOUNTS
+    assert [index for _, index, names in keys if BUCKET not in names] == []
 
 
 def test_all_tables_are_known_to_the_migrations() -> None:

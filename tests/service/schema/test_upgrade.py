@@ -29,6 +29,7 @@ from eventstore.schema import track_id_sequence
 from eventstore.streams.buckets import BUCKET, BUCKETS, bucket_of
 from eventstore.streams.ids import boundary_of, bucket_of_older, next_subject_id
 from service.cli.main import main
+from service.schema import buckets
 from service.schema.migrate import newest
 from storage.cid import cid_of
 from storage.disk import DiskStore
@@ -295,3 +296,40 @@ def lasting(track: dict[str, Any]) -> dict[str, Any]:
     """What depends neither on the port of the service nor on the time."""
     kept = {name: value for name, value in track.items() if not name.endswith("_url")}
     return {**kept, "mirror": {**kept["mirror"], "next_attempt_at": None}}
+
+
+def test_an_upgrade_that_is_ended_while_it_fills_the_buckets_goes_on(
+    url: str, settings: dict[str, object], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    steps: list[str] = []
+
+    def ended(database: Database, name: str, *more: Any) -> Any:
+        steps.append(name)
+        if len(steps) == 4:
+            raise KeyboardInterrupt
+        return filled(database, name, *more)
+
+    filled = buckets.fill_next
+    with monkeypatch.context() as patched:
+        patched.setattr(buckets, "fill_next", ended)
+        assert typed(settings, "migrate").exit_code != 0
+    assert revision(url) == buckets.FROM
+    checks = json.loads(typed(settings, "doctor", "--json").stdout)["checks"]
+    [schema] = [each["found"] for each in checks if each["name"] == "schema"]
+    assert "rows still need their buckets" in schema
+    with closing(Database(url)) as database, database.write() as connection:
+        of_old_process = "insert into mirror_lane (did, host, state) values ('did:plc:late', '', 'ready')"
+        connection.execute(text(of_old_process))
+    assert typed(settings, "migrate").exit_code == 0
+    assert has_buckets(url)
+
+
+def has_buckets(url: str) -> bool:
+    """Every row of an account has the bucket of its DID."""
+    with closing(Database(url)) as database, database.read() as connection:
+        dids = [
+            row
+            for table in buckets.TABLES
+            for row in connection.execute(text(f"select did, bucket from {table}"))  # noqa: S608
+        ]
+    return bool(dids) and all(bucket == bucket_of(did) for did, bucket in dids)
