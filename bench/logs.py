@@ -2,21 +2,22 @@
 
 import hashlib
 from base64 import b32encode
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from contextlib import closing, contextmanager
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any, Final
 
-from sqlalchemy import insert, text
+from sqlalchemy import Connection, insert, text
 
 from aggregates.track import Track
 from aggregates.values import Audio, tid_of
 from bench.postgres import postgres_database
-from eventstore.append import append_rows, event_row
+from eventstore.append import append_rows, event_row, upsert
 from eventstore.change import Envelope
 from eventstore.database import Database
 from eventstore.event_log import EventLog
+from eventstore.schema import track_id_sequence
 from eventstore.unit_of_work import UnitOfWork
 from identity.accounts.accounts import account
 from identity.accounts.credentials import CredentialKind, Credentials, Scope
@@ -107,6 +108,13 @@ def register(log: EventLog, number: int, *, account: int | None = None, edits: i
         track.update_metadata({"title": f"Take {number}.{edit}"}, at=track.created_on)
     with log.unit_of_work(did_of(account or number), ARTIST) as unit:
         unit.save(track)
+        enter(unit.connection, [number], account)
+
+
+def enter(connection: Connection, numbers: Iterable[int], account: int | None = None) -> None:
+    """Enter the numbers as ids of an older version: they carry no bucket."""
+    entries = [{"id": number, "did": did_of(account or number)} for number in numbers]
+    connection.execute(upsert(connection, track_id_sequence).on_conflict_do_nothing(), entries)
 
 
 def retitle(log: EventLog, number: int, title: str, *, account: int | None = None) -> None:
@@ -135,6 +143,7 @@ def fill(log: EventLog, present: int, wanted: int) -> None:
         rows += [edit | own[number] for edit in edits for number in block]
         with log.database.write() as connection:
             append_rows(connection, rows)
+            enter(connection, block)
 
 
 def _events(number: int) -> Iterator[Any]:

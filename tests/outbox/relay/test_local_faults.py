@@ -92,8 +92,8 @@ async def test_logins_that_no_key_decrypts_count_against_no_host_and_are_logged(
 
     [host] = desk.rows(select(pds_host))
     assert (host.breaker, host.failures) == (BreakerState.CLOSED, 0)
-    for number, did in people.items():
-        mirror = desk.mirror(number, did=did)
+    for number in people:
+        mirror = desk.mirror(number)
         assert (mirror.state, mirror.reason) == ("pending", "backoff")
         assert mirror.last_error is not None
         assert mirror.last_error.startswith(f"login_unusable: {BOB}: its tokens cannot be decrypted")
@@ -101,7 +101,7 @@ async def test_logins_that_no_key_decrypts_count_against_no_host_and_are_logged(
     desk.wire.faults.clear()  # the operator puts the key back
     desk.clock.advance(minutes=10)
     await desk.relay_once()
-    assert {desk.mirror(number, did=did).state for number, did in people.items()} == {"delivered"}
+    assert {desk.mirror(number).state for number in people} == {"delivered"}
 
 
 async def no_connection_is_free(_send: Any) -> httpx.Response:
@@ -130,7 +130,7 @@ async def test_a_full_pool_is_no_attempt_backs_off_no_lane_and_counts_against_no
 
     desk.wire.faults.clear()
     await desk.relay_once()
-    assert {desk.mirror(number, did=did).state for number, did in people.items()} == {"delivered"}
+    assert {desk.mirror(number).state for number in people} == {"delivered"}
 
 
 async def test_a_full_pool_is_no_attempt_of_an_upload(desk: Rig) -> None:
