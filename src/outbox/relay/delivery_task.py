@@ -3,6 +3,7 @@
 import asyncio
 import logging
 import time
+from collections import defaultdict
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
@@ -213,13 +214,14 @@ def _subclasses(of: type[PublishedEvent]) -> Iterator[type[PublishedEvent]]:
 
 
 def read_subjects(log: EventLog, connection: sa.Connection, targets: Iterable[Any]) -> Mapping[UUID, Read]:
-    """Read what `task_of` needs of the subjects of these rows of `mirror_target`, all of one account."""
+    """Read what `task_of` needs of the subjects of these rows of `mirror_target`."""
     rows = {stream_of(row): row for row in targets}
-    if not rows:
-        return {}
-    [did] = {row.did for row in rows.values()}
-    positions = {stream: (row.acked_gen, row.desired_gen) for stream, row in rows.items()}
-    found = log.latest_since(connection, did, positions, _topics())
+    positions: dict[str, dict[UUID, tuple[int, int]]] = defaultdict(dict)
+    for stream, row in rows.items():
+        positions[row.did][stream] = row.acked_gen, row.desired_gen
+    found: dict[UUID, Read] = {}
+    for did, of_account in positions.items():
+        found |= log.latest_since(connection, did, of_account, _topics())
     for stream, (latest, _) in found.items():
         # what this transaction has appended itself, a later event, may be rolled back
         if latest is not None and latest.position <= rows[stream].desired_gen:

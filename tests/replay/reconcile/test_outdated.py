@@ -18,7 +18,7 @@ from replay.reconcile.drift import DriftKind, Repair
 from replay.reconcile.outdated import outdated_records, sample_outdated
 from replay.reconcile.verify import compare, repos_of
 from replay.repair.plan import Plan, plan_for
-from tests.dsl import COLLECTION, an_adopted_track, some_artwork
+from tests.dsl import BOB, COLLECTION, an_adopted_track, some_artwork
 from tests.outbox.rigs.relay_rig import ARTIST, URLS, Rig
 from tests.outbox.rigs.replays import apply
 from tests.servers.databases import ON_SQLITE
@@ -64,6 +64,16 @@ async def adopts(rig: Rig, number: int) -> Track:
         )
         acknowledge_as_found(unit.connection, key, gen, (found["cid"], found["value"]), rig.clock())
     return track
+
+
+async def test_a_sample_is_of_the_records_of_all_accounts(rig: Rig) -> None:
+    rig.sign_in(BOB)
+    rig.upload(1)
+    rig.upload(2, did=BOB)
+    await rig.relay_once()
+    assert sample_outdated(rig.log, rig.kinds) is None
+    rig.has_addresses(MOVED)
+    assert sample_outdated(rig.log, rig.kinds) is not None
 
 
 @pytest.mark.parametrize(
