@@ -39,6 +39,15 @@ def migrate(url: str) -> None:
     upgrade(url)
 
 
+def divide(url: str, parts: int) -> None:
+    """Divide the tables: TEST_PARTS has every test of PostgreSQL run on parts."""
+    from eventstore.database import Database
+    from service.schema.partitions import partition
+
+    with contextlib.closing(Database(url)) as database:
+        partition(database, parts)
+
+
 def revision(url: str) -> str | None:
     from eventstore.database import Database
     from service.schema.migrate import revision_of
@@ -96,6 +105,8 @@ def database_url(request: pytest.FixtureRequest) -> str:
 def postgres_template(postgres_url: str) -> Iterator[str]:
     with temporary_database(postgres_url) as url:
         migrate(url)
+        if parts := os.environ.get("TEST_PARTS"):
+            divide(url, int(parts))
         name = str(make_url(url).database)
         # PostgreSQL clones a database only without connections to it.
         _execute(postgres_url, "alter database {} with allow_connections false", name)

@@ -71,11 +71,11 @@ def account_columns(
     return did, bucket
 
 
-_CONSTRAINTS: Final = sa.text("""
+CONSTRAINTS: Final = sa.text("""
     select quote_ident(conname) as name, pg_get_constraintdef(oid) as definition from pg_constraint
     where conrelid = cast(:table as regclass) and contype in ('p', 'u')
 """)
-_INDEXES: Final = sa.text("""
+INDEXES: Final = sa.text("""
     select indexrelid::regclass::text as name, pg_get_indexdef(indexrelid) as definition, indisunique as is_unique
     from pg_index where indrelid = cast(:table as regclass)
     and not exists (select 1 from pg_constraint where conindid = indexrelid)
@@ -88,7 +88,7 @@ def add_bucket_to_keys(connection: sa.Connection, table: str) -> None:
     PostgreSQL takes two columns to be independent; an index with one of them would be passed over for one with both.
     """
     constraints, indexes = (
-        connection.execute(each, {"table": table}).all() for each in (_CONSTRAINTS, _INDEXES)
+        connection.execute(each, {"table": table}).all() for each in (CONSTRAINTS, INDEXES)
     )
     for name, definition in constraints:
         wider = f"drop constraint {name}, add constraint {name} {_with_bucket(definition)}"
@@ -97,6 +97,10 @@ def add_bucket_to_keys(connection: sa.Connection, table: str) -> None:
         if is_unique or "(did" in definition:
             connection.exec_driver_sql(f"drop index {name}")
             connection.exec_driver_sql(_with_bucket(definition).replace("%", "%%"))
+    create_statistics(connection, table)
+
+
+def create_statistics(connection: sa.Connection, table: str) -> None:
     connection.exec_driver_sql(f"create statistics st_{table} (dependencies) on did, {BUCKET} from {table}")
 
 

@@ -20,6 +20,7 @@ from projections.rebuild.rebuild import rebuild as rebuild_projections
 from projections.tracks.queries import track_by_id
 from service.cli.output import (
     DRIFT,
+    confirm,
     print_found,
     print_json,
     progress_bar,
@@ -28,6 +29,8 @@ from service.config.secret_keys import known_secret_keys
 from service.config.settings import load
 from service.observability.subscribers import PROJECTIONS
 from service.schema.migrate import newest, require_schema, revision_of, upgrade_database
+from service.schema.partitions import partition as divide
+from service.schema.partitions import parts_of
 from service.wiring.log import open_log
 
 
@@ -56,6 +59,24 @@ def migrate(*, dry_run: bool, as_json: bool) -> None:
         click.echo(f"the schema is at {after} already")
     else:
         click.echo(f"{before or 'empty'} -> {after}{' (not written)' if dry_run else ''}")
+
+
+def partition(*, parts: int, agreed: bool, as_json: bool) -> None:
+    with configured_log() as log:
+        whole = [table for table, there in parts_of(log.database).items() if there == 0]
+        if whole:
+            confirm(
+                f"This copies {', '.join(whole)}, and takes their size once more meanwhile", agreed=agreed
+            )
+        divided = divide(log.database, parts)
+    if as_json:
+        print_json({"parts": parts, "divided": divided})
+    else:
+        click.echo(
+            f"divided into {parts} parts: {', '.join(divided)}"
+            if divided
+            else f"all have {parts} parts already"
+        )
 
 
 def rebuild(name: str | None, *, dry_run: bool, as_json: bool) -> None:

@@ -131,6 +131,17 @@ RUN: Final = (
         [dry_run, as_json],
     ),
     command(
+        "log:partition",
+        "Divide the tables of PostgreSQL that grow with the accounts into parts, which are vacuumed and restored apart. No other "
+        "process may use the database meanwhile.",
+        [
+            option(
+                "--parts", type=click.IntRange(2, 4096), required=True, help="How many parts a table has."
+            ),
+            *(agreed, as_json),
+        ],
+    ),
+    command(
         "doctor:doctor",
         "Check everything that the service depends on, and say what to do. Exit code 1 when something does not work.",
         [as_json],

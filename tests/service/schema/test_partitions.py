@@ -1,0 +1,129 @@
+"""`mastertape partition`: large tables of PostgreSQL in parts by bucket."""
+
+from collections.abc import Callable, Iterator
+from contextlib import closing
+from typing import Any
+
+import pytest
+from click.testing import CliRunner, Result
+from sqlalchemy import text
+
+from aggregates.track import Track
+from eventstore.change import Envelope
+from eventstore.database import Database
+from eventstore.event_log import EventLog
+from eventstore.streams.buckets import BUCKETS, bucket_of
+from outbox.mirror.targets import MirrorTargets
+from projections.rebuild.rebuild import differences
+from service.cli.main import main
+from service.schema import partitions
+from service.schema.tables import READ_MODELS
+from tests.dsl import a_track, some_time
+from tests.service.command_line import environment
+
+ENVELOPE = Envelope("artist", "test", "r")
+PARTS = 16
+PEOPLE = [f"did:plc:person{number}" for number in range(40)]
+
+Divide = Callable[..., Result]
+
+
+@pytest.fixture
+def log(migrated_postgres: str) -> Iterator[EventLog]:
+    """Many accounts with a track each; nobody is connected."""
+    with closing(Database(migrated_postgres)) as database:
+        log = EventLog(database, projections=(*READ_MODELS, MirrorTargets()))
+        for number, did in enumerate(PEOPLE, 1):
+            with log.unit_of_work(did, ENVELOPE) as unit:
+                unit.save(a_track(number, did=did))
+        database.engine.dispose()
+        yield log
+
+
+@pytest.fixture
+def divide(migrated_postgres: str, tmp_path: Any) -> Divide:
+    settings = environment({"DATABASE_URL": migrated_postgres, "DATA": tmp_path / "data"})
+    return lambda *words: CliRunner().invoke(main, ["partition", "--parts", *words], env=settings)
+
+
+def rows(log: EventLog) -> dict[str, list[Any]]:
+    found: dict[str, list[Any]] = {}
+    with log.database.read() as connection:
+        for table in partitions.TABLES:
+            every = connection.execute(text(f"select * from {table}"))  # noqa: S608
+            found[table] = sorted(map(tuple, every), key=str)
+    log.database.engine.dispose()
+    return found
+
+
+def test_divided_tables_have_the_same_rows_each_in_the_part_of_its_bucket(
+    log: EventLog, divide: Divide
+) -> None:
+    before = rows(log)
+    assert (
+        divide(str(PARTS), "--yes").stdout == f"divided into {PARTS} parts: {', '.join(partitions.TABLES)}\n"
+    )
+    assert rows(log) == before
+    with log.database.read() as connection:
+        for part in range(PARTS):
+            found = connection.scalars(text(f"select did from stored_event_{part:04}")).all()  # noqa: S608
+            expected = [did for did in PEOPLE if bucket_of(did) * PARTS // BUCKETS == part]
+            assert sorted(found) == sorted(expected)
+    log.database.engine.dispose()
+
+
+def test_the_service_goes_on_with_divided_tables(log: EventLog, divide: Divide) -> None:
+    newest = log.stable_position()
+    log.database.engine.dispose()
+    divide(str(PARTS), "--yes")
+
+    with log.unit_of_work(PEOPLE[0], ENVELOPE) as unit:
+        track = unit.load(Track, Track.create_id(1))
+        track.update_metadata({"title": "In its part"}, at=some_time(60))
+        unit.save(track)
+    assert log.stable_position() == newest + 1
+    assert list(differences(log, log.projections)) == []
+
+
+def test_the_same_number_again_changes_nothing_and_another_is_refused(log: EventLog, divide: Divide) -> None:
+    divide(str(PARTS), "--yes")
+    before = rows(log)
+    assert divide(str(PARTS)).stdout == f"all have {PARTS} parts already\n"
+    refused = divide("8", "--yes")
+    assert (refused.exit_code, "stored_event has 16 parts" in refused.stderr) == (1, True)
+    assert rows(log) == before
+
+
+def test_it_asks_first_and_waits_for_nobody_who_uses_the_database(log: EventLog, divide: Divide) -> None:
+    unasked = divide(str(PARTS))
+    assert (unasked.exit_code, "Nothing was done; say --yes" in unasked.stderr) == (2, True)
+    with log.database.read():
+        refused = divide(str(PARTS), "--yes")
+    assert (refused.exit_code, "1 other connections use the database" in refused.stderr) == (1, True)
+    log.database.engine.dispose()
+    assert set(partitions.parts_of(log.database).values()) == {0}
+
+
+def test_one_that_is_ended_goes_on(log: EventLog, divide: Divide, monkeypatch: pytest.MonkeyPatch) -> None:
+    before, divided = rows(log), partitions.divide_table
+
+    def ended(connection: Any, table: str, parts: int) -> None:
+        divided(connection, table, parts)
+        if table == partitions.TABLES[2]:
+            raise KeyboardInterrupt
+
+    with monkeypatch.context() as patched:
+        patched.setattr(partitions, "divide_table", ended)
+        assert divide(str(PARTS), "--yes").exit_code == 1
+    assert rows(log) == before
+    assert (
+        divide(str(PARTS), "--yes").stdout
+        == f"divided into {PARTS} parts: {', '.join(partitions.TABLES[2:])}\n"
+    )
+    assert rows(log) == before
+
+
+def test_sqlite_has_no_parts(migrated_sqlite: str, tmp_path: Any) -> None:
+    settings = environment({"DATABASE_URL": migrated_sqlite, "DATA": tmp_path / "data"})
+    refused = CliRunner().invoke(main, ["partition", "--parts", "4", "--yes"], env=settings)
+    assert (refused.exit_code, "SQLite has no partitions" in refused.stderr) == (1, True)
