@@ -37,8 +37,8 @@ class Bucket(TypeDecorator[int]):
         super().__init__()
         self.of: Final = of
 
-    def process_bind_param(self, value: str | int | None, dialect: sa.Dialect) -> int | None:  # noqa: ARG002
-        return bucket_of(value) if isinstance(value, str) else value
+    def bind_processor(self, dialect: sa.Dialect) -> Any:  # noqa: ARG002
+        return lambda value: bucket_of(value) if isinstance(value, str) else value
 
 
 class _OfAccount(TypeDecorator.Comparator[str], sa.Text.Comparator[str]):
