@@ -147,9 +147,9 @@ class _Compiled:
         self._parameters: Final[list[tuple[int, str, Process | None]]] = []
         for at, name in enumerate(self.names):
             process = binds[name].type.dialect_impl(dialect).bind_processor(dialect)
-            is_given = not binds[name].required and binds[name].value is not None
-            if isinstance(of_did := binds[name].type, Bucket) and not is_given:
-                self._parameters.append((at, of_did.of, process))
+            is_constant = not binds[name].required and binds[name].value is not None
+            if isinstance(bucket := binds[name].type, Bucket) and not is_constant:
+                self._parameters.append((at, bucket.of, process))
             elif binds[name].required:
                 self._parameters.append((at, name, process))
             else:  # a constant of the statement
@@ -326,8 +326,9 @@ def _with_numbers(condition: Any, number: int) -> Any:
 
     def renamed(element: Any, **_: Any) -> Any:
         if isinstance(element, sa.BindParameter) and element.required:
-            of_did = element.type
-            type_ = Bucket(_numbered(of_did.of, number)) if isinstance(of_did, Bucket) else of_did
+            type_ = element.type
+            if isinstance(type_, Bucket):
+                type_ = Bucket(_numbered(type_.of, number))
             return sa.bindparam(_numbered(element.key, number), type_=type_)
         return None
 

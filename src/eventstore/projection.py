@@ -198,7 +198,7 @@ def upserting(table: sa.Table, names: Sequence[str], columns: Sequence[str]) -> 
 
 @cache
 def _update(table: sa.Table, names: Sequence[str]) -> Prepared:
-    known = {*table.primary_key.columns, *(each for each in table.columns if isinstance(each.type, Did))}
+    known = [each for each in table.columns if each.primary_key or isinstance(each.type, Did)]
     return Prepared(
         lambda _: sa.update(table).where(*(column == sa.bindparam(column.name) for column in known)), names
     )

@@ -1,9 +1,9 @@
 """Divides the accounts among 4,096 buckets, for ever: the bucket of an account is in the ids of its subjects and in its tokens.
 
 Parts of the accounts can then be placed apart, and a reader of an id or token knows where, without a look-up. So every row of an
-account has a column `bucket`, and every statement about an account names its bucket: whoever compares a DID with a column of
-`account_columns` compares the bucket as well, and whoever inserts a DID inserts it. Beside an id that names a row, the bucket
-alone is compared: with the DID, a database may rather read all rows of the account.
+account has a column `bucket`, and every statement about an account names its bucket: a statement that compares a column of
+`account_columns` with a DID compares the bucket as well, and one that inserts a DID inserts it. Beside an id that names a row, a
+statement compares the bucket alone: with the DID, SQLite would rather read all rows of the account.
 """
 
 from functools import lru_cache

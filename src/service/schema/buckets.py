@@ -54,7 +54,7 @@ def fill(database: Database) -> None:
 
 
 def fill_rest(connection: sa.Connection) -> None:
-    """Fill what old processes have written since, while nobody writes."""
+    """Fill what old processes have written since; the upgrade's transaction keeps all writers out."""
     enter_accounts(connection)
     for name, by in TABLES.items():
         connection.execute(_filling(_table(name, by)))
