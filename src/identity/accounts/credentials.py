@@ -121,7 +121,8 @@ BY_TOKEN: Final = (
     .join(account, account.c.did == credential.c.did)
     .where(credential.c.token_hash == sa.bindparam("token_hash"), credential.c.revoked_at.is_(None))
 )
-BUCKET_OF_TOKEN: Final = re.compile("mt_([0-9a-f]{3})_")
+BUCKET_OF_TOKEN: Final = re.compile(r"mt_([0-9a-f]{3})_[\w-]{43}")
+"""With its length: an older token is shorter, and may begin like this by chance."""
 _IS_IN_BUCKET: Final = credential.c.bucket == sa.bindparam("named", type_=sa.SmallInteger)
 
 
@@ -176,7 +177,7 @@ class Credentials:
         """Return the account of this token; None if it is unknown or revoked. Raises `CredentialExpiredError`."""
         self._remembered.pop(_hash(token), None)
         with self._database.read_committed() as connection:
-            named = BUCKET_OF_TOKEN.match(token.get_secret_value())
+            named = BUCKET_OF_TOKEN.fullmatch(token.get_secret_value())
             this = {"token_hash": _hash(token), "named": int(named[1], 16) if named else None}
             rows = (self._by_token if named else self._by_older_token).start(connection, this).all()
             if not rows:

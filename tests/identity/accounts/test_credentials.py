@@ -66,9 +66,15 @@ def test_a_token_names_the_bucket_of_its_account(database, credentials, kind):
     assert credentials.authenticate(SecretStr(token)).did == DID
 
 
-def test_a_token_of_an_older_version_works_until_it_expires(database, credentials, clock):
+@pytest.mark.parametrize(
+    "older",
+    [
+        "mt_NcbF4QMd8H-EBupmJsRcCY5yj0CXMg5HOVUnZF-LWmY",
+        "mt_0a1_QMd8H-EBupmJsRcCY5yj0CXMg5HOVUnZF-LWmY",  # by chance: one of 4,096
+    ],
+)
+def test_a_token_of_an_older_version_works_until_it_expires(database, credentials, clock, older):
     issue(database, credentials, expires_in=timedelta(hours=1))
-    older = "mt_NcbF4QMd8H-EBupmJsRcCY5yj0CXMg5HOVUnZF-LWmY"
     with database.write() as connection:
         connection.execute(update(credential).values(token_hash=sha256(older.encode()).hexdigest()))
     assert credentials.authenticate(SecretStr(older)).did == DID
