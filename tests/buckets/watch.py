@@ -63,7 +63,8 @@ def _place() -> str | None:
     frame = sys._getframe(2)  # noqa: SLF001 - inspect.stack takes a hundred times as long
     while frame is not None:
         file = frame.f_code.co_filename
-        if file.startswith(SOURCE) and not file.endswith(GENERAL):
+        # a comprehension has a frame of its own up to Python 3.11
+        if file.startswith(SOURCE) and not file.endswith(GENERAL) and frame.f_code.co_name[0] != "<":
             return f"{file.removeprefix(SOURCE)} {frame.f_code.co_name}"
         if (
             file.startswith(str(ROOT / "tests"))
@@ -85,6 +86,5 @@ def allowed() -> frozenset[str]:
 def require_buckets() -> None:
     """Fail the test that runs for the statements that were found since the last one."""
     found, _found[:] = list(_found), []
-
     if found:
         pytest.fail("\n\n".join(found), pytrace=False)
