@@ -13,7 +13,6 @@ from urllib.parse import parse_qsl, quote
 
 from fastapi import Depends, Request
 from fastapi.exceptions import RequestValidationError
-from fastapi.routing import APIRoute
 from pydantic import BaseModel, ValidationError
 from starlette.concurrency import run_in_threadpool
 from starlette.datastructures import Headers, ImmutableMultiDict
@@ -24,7 +23,7 @@ from starlette.types import Message, Receive, Scope
 from api.auth.authentication import SAFE, Authenticated, OperatorDep, OptionalCaller, ServicesDep
 from api.error_responses import reply_for
 from api.errors import BodyTooLargeError, UnparsableError
-from api.requests.parameters import number_of
+from api.requests.parameters import DeferredRoute, number_of
 from api.services import Services
 from identity.accounts.credentials import Principal
 
@@ -103,13 +102,14 @@ def accepts_html(scope: Scope) -> bool:
     return bool(scope[ACCEPTS_HTML])
 
 
-class PageRoute(APIRoute):
+class PageRoute(DeferredRoute):
     """A route that matches only requests that accept HTML."""
 
-    def __init__(self, *args: Any, **kwargs: Any) -> None:
-        super().__init__(*args, **kwargs)
-        if self.methods == {"GET"}:
-            self.methods = {"GET", "HEAD"}
+    def __init__(
+        self, path: str, endpoint: Callable[..., Any], *, methods: list[str], **options: Any
+    ) -> None:
+        methods = ["GET", "HEAD"] if methods == ["GET"] else methods
+        super().__init__(path, endpoint, methods=methods, **options)
 
     def matches(self, scope: Scope) -> tuple[Match, Scope]:
         if scope["type"] == "http" and not accepts_html(scope):

@@ -27,6 +27,7 @@ from starlette.exceptions import HTTPException
 
 from api.auth.authentication import OptionalCaller, ServicesDep, browser_sessions, cookie_tokens
 from api.middleware.rate_limits import taken_of
+from api.requests.parameters import DeferredRoute
 from api.responses import states
 from api.services import Services
 from identity.accounts.credentials import Principal
@@ -211,7 +212,7 @@ FOREVER: Final = "public, max-age=31536000, immutable"
 FOLDER: Final = "/static"
 SERVED: Final = frozenset({".css", ".js", ".svg", ".woff2"})
 
-static = APIRouter(include_in_schema=False)
+static = APIRouter(route_class=DeferredRoute, include_in_schema=False)
 
 
 class StaticFile(NamedTuple):

@@ -15,7 +15,7 @@ from api.json_response import AsciiJsonResponse
 from api.middleware.rate_limits import PREFIX
 from api.pipeline.media_request import ForMedia
 from api.plyr.track import TrackResponse, track_responses, with_gates_open
-from api.requests.parameters import NO_TRACK, StrictRoute, TrackId, cursor_of, track_at
+from api.requests.parameters import NO_TRACK, DeferredRoute, StrictRoute, TrackId, cursor_of, track_at
 from api.routers.tracks import MyListing, OwnPage, audio_sizes, own_page, without_record
 from api.services import Services
 from application.authorization import require_shown
@@ -233,7 +233,8 @@ async def read_track(track_id: PeerTrackId, reader: Reader) -> Response:
     return AsciiJsonResponse(await reader.one(lambda found: track_by_id(found, track_id)))
 
 
-bytes_router: Final = APIRouter(**{key: value for key, value in ROUTER.items() if key != "route_class"})
+LENIENT: Final[dict[str, Any]] = ROUTER | {"route_class": DeferredRoute}
+bytes_router: Final = APIRouter(**LENIENT)
 """Unknown parameters are ignored, as those of our own links to audio are."""
 READ: Final = ["GET", "HEAD"]
 

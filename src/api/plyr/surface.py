@@ -28,9 +28,7 @@ NOT_OFFERED: Final = {
 }
 """What it is, and its paths under `/plyr`."""
 
-not_offered: Final = APIRouter(
-    prefix=PREFIX, include_in_schema=False, dependencies=[Depends(optional_caller)]
-)
+not_offered: Final = APIRouter(**reading.LENIENT, dependencies=[Depends(optional_caller)])
 
 
 async def refuse(request: Request) -> Response:

@@ -1,10 +1,11 @@
 """What a route takes: the class of routes that refuses names it does not declare; path and query parameters, If-Match and Prefer."""
 
 import re
+import threading
 from collections.abc import Callable, Collection, Coroutine, Iterable
 from dataclasses import dataclass
 from datetime import UTC, datetime
-from functools import wraps
+from functools import partial, wraps
 from inspect import iscoroutinefunction
 from typing import Annotated, Any, Final, get_origin
 
@@ -15,6 +16,7 @@ from fastapi.params import ParamTypes
 from fastapi.routing import APIRoute
 from pydantic import AfterValidator, AwareDatetime, BaseModel, Field, GetCoreSchemaHandler, StringConstraints
 from pydantic_core import CoreSchema, core_schema
+from starlette.routing import compile_path, get_name
 
 from aggregates.errors import InvalidFieldError
 from aggregates.track import Track
@@ -158,15 +160,41 @@ WaitPreference = Annotated[int | None, Depends(preferred_wait)]
 """The seconds of `Prefer: wait`."""
 
 
-class StrictRoute(APIRoute):
+_analysing: Final = threading.RLock()
+
+
+class DeferredRoute(APIRoute):
+    """A route that FastAPI analyses when it is first used: to do that for every route takes a fifth of a start."""
+
+    def __init__(self, path: str, endpoint: Callable[..., Any], **options: Any) -> None:
+        self.path, self.endpoint, self.name = path, endpoint, get_name(endpoint)
+        self.path_regex, self.path_format, self.param_convertors = compile_path(path)
+        self.methods = set(options["methods"])
+        self.include_in_schema = options["include_in_schema"]
+        self._declared: Callable[[], None] | None = partial(self.analyse, path, endpoint, **options)
+
+    def __getattr__(self, name: str) -> Any:
+        """Analyse the route for what only that finds."""
+        with _analysing:
+            if (declared := vars(self).pop("_declared", None)) is not None:
+                declared()
+        if name in vars(self):
+            return vars(self)[name]
+        raise AttributeError(name)
+
+    def analyse(self, path: str, endpoint: Callable[..., Any], **options: Any) -> None:
+        super().__init__(path, endpoint, **options)
+
+
+class StrictRoute(DeferredRoute):
     """A route that refuses query parameters it does not declare, and repeated ones; `known_fields` has its body's fields.
 
     What its endpoint returns goes out as it is: a page calls the endpoint, and gets the same body.
     """
 
-    def __init__(self, path: str, endpoint: Callable[..., Any], **options: Any) -> None:
+    def analyse(self, path: str, endpoint: Callable[..., Any], **options: Any) -> None:
         """Document also what a route is refused with for its parameters and its dependencies."""
-        super().__init__(path, _answering(endpoint), **options)
+        super().analyse(path, _answering(endpoint), **options)
         found = {422} | {each for call in calls_of(self.dependant) for each in REFUSALS.get(call, ())}
         found |= {400} if self.dependant.query_params else set()
         found |= {404} if self.dependant.path_params else set()

@@ -9,10 +9,10 @@ from aggregates.errors import InvalidFieldError
 from api.json_response import AsciiJsonResponse
 from api.openapi import errors
 from api.pipeline.media_request import AsOf, ForMedia
-from api.requests.parameters import StrictRoute, TrackId
+from api.requests.parameters import DeferredRoute, StrictRoute, TrackId
 from storage.artwork import RENDITION_SIZES
 
-router = APIRouter(tags=["media"])
+router = APIRouter(tags=["media"], route_class=DeferredRoute)
 of_tracks = APIRouter(tags=["media"], route_class=StrictRoute)
 
 Cid = Annotated[str, Path(description="the CID of the bytes")]

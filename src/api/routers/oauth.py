@@ -24,7 +24,7 @@ from api.errors import (
 from api.middleware.http_layer import over_http
 from api.openapi import errors
 from api.pipeline.concurrency import sign_in_under_way
-from api.requests.parameters import StrictRoute
+from api.requests.parameters import DeferredRoute, StrictRoute
 from api.services import Services
 from identity.accounts.credentials import Scope
 from identity.errors import IdentityError
@@ -55,7 +55,7 @@ class SignInPages(Protocol):
 
 
 router = APIRouter(tags=["sign-in"], route_class=StrictRoute, dependencies=[Depends(counted)])
-standard = APIRouter(tags=["sign-in"], dependencies=[Depends(counted)])
+standard = APIRouter(tags=["sign-in"], route_class=DeferredRoute, dependencies=[Depends(counted)])
 """What authorization servers use: clients ignore parameters that they do not know (RFC 6749, 4.1.2)."""
 
 LOGIN_PATH: Final = "/auth/login"
