@@ -1,22 +1,27 @@
 """Compares a unit of work, which writes event, read models and target, with the library's own save of one event."""
 
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import closing
+from datetime import UTC, datetime
+from functools import partial
 from itertools import count, repeat
 from pathlib import Path
 from typing import Final
 
 from bench.cpu import Cpu
 from bench.logs import logs, register, retitle, track_of
+from bench.replayed import Statements, copied, driver, record
 from bench.report import Row
 from bench.rounds import Arm, Effort, Seconds, compare
 from bench.stock import Stock, stock_on
+from eventstore.database import Database
 from eventstore.event_log import EventLog
 
 SENTENCE: Final = (
     "What an edit's unit of work (lock, load, event, read models, target) takes, as a multiple of the event-sourcing"
-    " library's own save of one event."
+    " library's own save of one event; and its statements alone, given to the driver once more."
 )
 THREADS: Final = (1, 8, 32)
 UNITS_PER_OPERATION: Final = 10
@@ -31,16 +36,21 @@ def run(folder: Path, effort: Effort, show_progress: Callable[[str], None]) -> l
     rows: list[Row] = []
     for name, log in logs(folder):
         show_progress(f"filling a log, {name}")
-        with stock_on(log.database, folder) as stock:
-            rows += _compared(name, log, stock, effort, show_progress)
+        for number in range(1, max(THREADS) + 1):
+            register(log, number)
+        edits = effort.rounds * (_edits(effort.count) + 1)
+        with copied(log.database, folder) as url, closing(Database(url)) as copy, driver(url) as give:
+            replay = _cpu_seconds_per_edit(copy, _replays(_recorded(log, edits), give))
+            alone = Arm(f"{name}: its statements alone, processor time", replay)
+            with stock_on(log.database, folder) as stock:
+                rows += _compared(log, stock, alone, effort, show_progress)
     return rows
 
 
 def _compared(
-    name: str, log: EventLog, stock: Stock, effort: Effort, show_progress: Callable[[str], None]
+    log: EventLog, stock: Stock, alone: Arm, effort: Effort, show_progress: Callable[[str], None]
 ) -> list[Row]:
-    for number in range(1, max(THREADS) + 1):
-        register(log, number)
+    name, _, _ = alone.name.partition(":")
     save, unit = _saves(stock), _units(log)
     rows: list[Row] = []
     for threads in THREADS:
@@ -51,9 +61,10 @@ def _compared(
             effort,
             show_progress,
         )
+    cpu = _cpu_seconds_per_edit(log.database, unit)
     return rows + compare(
-        Arm(f"{name}: library's save, processor time", _cpu_seconds_per_edit(log, save)),
-        [Arm(f"{name}: unit of work, processor time", _cpu_seconds_per_edit(log, unit))],
+        Arm(f"{name}: library's save, processor time", _cpu_seconds_per_edit(log.database, save)),
+        [Arm(f"{name}: unit of work, processor time", cpu), alone],
         effort,
         show_progress,
     )
@@ -91,11 +102,26 @@ def _seconds_per_edit(edit: Edit, threads: int) -> Callable[[int], Seconds]:
     return run
 
 
-def _cpu_seconds_per_edit(log: EventLog, edit: Edit) -> Callable[[int], Seconds]:
+def _recorded(log: EventLog, edits: int) -> Iterator[Statements]:
+    """Make edits; the time is told to them, since no statement may prove it again later."""
+    with closing(Database(log.database.url, clock=lambda: datetime.now(UTC))) as database:
+        told = EventLog(database, projections=log.projections)
+        return record(partial(_units(told), 1), edits)
+
+
+def _replays(recorded: Iterator[Statements], give: Callable[[Statements], None]) -> Edit:
+    return lambda _: give(next(recorded))
+
+
+def _edits(operations: int) -> int:
+    return operations * UNITS_PER_OPERATION
+
+
+def _cpu_seconds_per_edit(database: Database, edit: Edit) -> Callable[[int], Seconds]:
     def run(operations: int) -> Seconds:
-        edits = operations * UNITS_PER_OPERATION
+        edits = _edits(operations)
         edit(1)
-        cpu = Cpu(log.database)
+        cpu = Cpu(database)
         for _ in range(edits):
             edit(1)
         return [cpu.seconds() / edits]
