@@ -50,7 +50,10 @@ class KillableService(Service):
     def command(self, *words: str) -> None:
         """Run a command beside it, which is not killed."""
         ours = {name: value for name, value in os.environ.items() if not name.startswith("MASTERTAPE_")}
-        subprocess.run([MASTERTAPE, *words], env=ours | self.settings, check=True, capture_output=True)
+        done = subprocess.run(
+            [MASTERTAPE, *words], env=ours | self.settings, check=False, capture_output=True, text=True
+        )
+        assert done.returncode == 0, (done.returncode, done.stdout, done.stderr)
 
     def is_killed(self, *, within: float) -> bool:
         """Whether it is killed at its point in so many seconds."""
