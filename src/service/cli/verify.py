@@ -14,6 +14,7 @@ import click
 
 from api.responses.ops.repairs import RepairRow, repair_row
 from application.operators import apply_found
+from eventstore.jobs.queue import is_unfinished
 from identity.resolution.address_policy import AddressPolicy
 from outbox.operations.operators import Operator
 from outbox.repo.reads import RepoReads
@@ -36,10 +37,12 @@ from service.cli.output import (
 )
 from service.cli.preparing import container_of_command
 from service.observability.expected import first_line
+from service.wiring.bootstrap import Container
 from service.wiring.identity import pds_http_client
 from service.wiring.log import staging_folder
 
 TO_DO: Final = "--repair, or put it back from a backup of the media"
+POLL_SECONDS: Final = 0.2
 UNREAD: Final = 1
 """Exit code when a repo could not be read, or its account not be resumed."""
 
@@ -247,12 +250,23 @@ async def _repair_all(found: Sequence[Verified]) -> list[RepairRow]:
             for did, plan in wanted:
                 repair_id, is_new = apply_found(container.log, did, plan, Operator(operator_envelope()))
                 if is_new:
-                    await container.worker.run_now(REPAIR, did)
+                    await _run(container, did)
                 # one that is gone, perhaps with its account, is left out
                 with container.database.read() as connection, suppress(RepairNotFoundError):
                     repairs.append(repair_row(repair_of(connection, repair_id)))
                 progress(len(repairs), len(wanted))
     return repairs
+
+
+async def _run(container: Container, did: str) -> None:
+    """Run the account's repair here; one that a running service has begun first is waited for, and continued where that dies."""
+
+    def is_to_run() -> bool:
+        with container.database.read_committed() as connection:
+            return is_unfinished(connection, REPAIR, did)
+
+    while not await container.worker.run_now(REPAIR, did) and await in_thread(is_to_run):  # noqa: ASYNC110 - a row
+        await asyncio.sleep(POLL_SECONDS)
 
 
 def _say(planned: Plan, found: Sequence[Verified], *, show_all: bool, as_json: bool) -> None:

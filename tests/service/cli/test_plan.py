@@ -3,20 +3,25 @@
 import asyncio
 import json
 from collections.abc import Awaitable, Callable, Sequence
+from datetime import timedelta
 from typing import Any
+from unittest.mock import AsyncMock
 
 import pytest
 from sqlalchemy import update
 
 from aggregates.published import Subject
-from application.operators import start_repair
+from application.operators import apply_found, start_repair
 from devpds.server import DevPds
 from eventstore.errors import LogBusyError
+from eventstore.event_log import EventLog
+from eventstore.jobs import queue
+from eventstore.jobs.kinds import Job, Kind
 from outbox.mirror.tables import mirror_lane
 from outbox.pds.client import RecordKey
 from replay.reconcile.drift import Drift, DriftKind
 from replay.reconcile.verify import Repo, Verified
-from replay.repair.jobs import repairs
+from replay.repair.jobs import REPAIR, repairs
 from service.config.settings import PREFIX
 from service.wiring.bootstrap import Container
 from tests.dsl import ALICE, COLLECTION
@@ -29,6 +34,14 @@ from tests.service.cli.conftest import Type
 pytestmark = ON_SQLITE
 
 RECORD = RecordKey(ALICE, "fm.plyr.track", "3kplan2222222")
+A_KIND = Kind(
+    REPAIR,
+    AsyncMock(),
+    lambda _: None,
+    max_concurrent=1,
+    first_pause_seconds=1.0,
+    max_pause_seconds=1.0,
+)
 SILENT = "http://127.0.0.1:1"
 
 
@@ -194,6 +207,37 @@ async def test_an_apply_leaves_an_unfinished_repair_of_the_account_to_its_admin(
         assert f"repair 1 of {rig.did} is verifying; see /ops/repairs\n" in result.stderr
         [repair] = _repairs(rig)
         assert (repair.state, repair.actor) == ("verifying", ADMIN.envelope.actor)
+
+
+@pytest.mark.anyio
+async def test_an_apply_waits_for_the_process_that_has_begun_its_repair_and_goes_on_where_that_dies(
+    typed: Type, migrated_url: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv(f"{PREFIX}DATABASE_URL", migrated_url)
+    async with memory_rig_on(migrated_url) as rig:
+        rig.upload(1)
+        await rig.relay_once()
+        await asyncio.to_thread(typed, "rebuild")
+        begun: list[Job] = []
+
+        def apply_beside_a_service(log: EventLog, *given: Any) -> tuple[int, bool]:
+            started = apply_found(log, *given)
+            claimed = queue.claim(rig.database, A_KIND, owner="a service", lease=timedelta(minutes=1))
+            assert claimed is not None
+            begun.append(claimed)
+            return started
+
+        def is_unfinished(*asked: Any) -> bool:
+            queue.release(rig.database, begun.pop())
+            return queue.is_unfinished(*asked)
+
+        monkeypatch.setattr("service.cli.verify.verify_accounts", _found([_missing(1)]))
+        monkeypatch.setattr("service.cli.verify.apply_found", apply_beside_a_service)
+        monkeypatch.setattr("service.cli.verify.is_unfinished", is_unfinished)
+        result = await asyncio.to_thread(typed, "apply", "--yes")
+        assert begun == []
+        # tried here, where the rig's PDS has no address
+        assert f"repair 1 of {rig.did} is applying: UnsafeAddressError" in result.stderr
 
 
 def _repairs(rig: Rig) -> Sequence[Any]:
