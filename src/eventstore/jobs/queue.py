@@ -6,7 +6,7 @@ limits hold; nothing is counted but the jobs that run.
 
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from datetime import datetime, timedelta
-from functools import cache
+from functools import lru_cache
 from hashlib import blake2b
 from typing import Any, Final
 
@@ -21,6 +21,8 @@ from eventstore.jobs.kinds import Failure, Job, Kind, Outcome, Wanted
 from eventstore.jobs.table import CONDITIONS, IS_LEASED, IS_WAITING, PAST, JobState, job, job_turn
 from eventstore.schema import UtcDateTime
 
+REMEMBERED: Final = 64
+"""Statements of kinds and of their sets: what a kind refers to is not kept for ever."""
 PROCESS_ENDED: Final = "each attempt ended with its process"
 
 row: Final = job.c
@@ -343,12 +345,12 @@ def _change(connection: sa.Connection, claimed: Job, **values: Any) -> bool:
     return connection.execute(sa.update(job).where(held(claimed)).values(values)).rowcount == 1
 
 
-@cache  # building it costs more than executing it (CONTRIBUTING.md)
+@lru_cache(REMEMBERED)  # building it costs more than executing it (CONTRIBUTING.md)
 def _due_kinds(kinds: tuple[Kind, ...]) -> Any:
     return sa.union_all(*(sa.select(sa.literal(kind.name)).where(_next_of(kind).exists()) for kind in kinds))
 
 
-@cache
+@lru_cache(REMEMBERED)
 def _next_of(kind: Kind) -> sa.Select[int]:
     """Select the due job of the account that was served the longest ago, of those within the limits."""
     turn, running = job_turn.c, job.alias("running")
