@@ -2,7 +2,6 @@
 
 from datetime import datetime
 from typing import Any, ClassVar
-from uuid import UUID
 
 from aggregates import published
 from aggregates.errors import InvalidFieldError
@@ -74,38 +73,6 @@ class Adopted(Created):
         return True
 
 
-class RecordMissing(published.RecordMissing):
-    TOPIC = "remark.record_missing.v1"
-
-
-class ForeignEditObserved(published.ForeignEditObserved):
-    TOPIC = "remark.foreign_edit_observed.v1"
-
-
-class ForeignEditAdopted(published.ForeignEditAdopted):
-    TOPIC = "remark.foreign_edit_adopted.v1"
-
-
-class ForeignEditWithdrawn(published.ForeignEditWithdrawn):
-    TOPIC = "remark.foreign_edit_withdrawn.v1"
-
-
-class RecordRestored(published.RecordRestored):
-    TOPIC = "remark.record_restored.v1"
-
-
-class NamespaceMigrated(published.NamespaceMigrated):
-    TOPIC = "remark.namespace_migrated.v1"
-
-
-class Deleted(published.Deleted):
-    TOPIC = "remark.deleted.v1"
-
-
-class Undeleted(published.Undeleted):
-    TOPIC = "remark.undeleted.v1"
-
-
 class Remark(Published, created_event_name="Created"):
     TOPIC = "remark"
     METADATA = ("text", "subject")
@@ -114,33 +81,10 @@ class Remark(Published, created_event_name="Created"):
     Created = Created
     Adopted = Adopted
     Reworded = Reworded
-    RecordMissing = RecordMissing
-    ForeignEditObserved = ForeignEditObserved
-    ForeignEditAdopted = ForeignEditAdopted
-    ForeignEditWithdrawn = ForeignEditWithdrawn
-    RecordRestored = RecordRestored
-    NamespaceMigrated = NamespaceMigrated
-    Deleted = Deleted
-    Undeleted = Undeleted
 
     remark_id: int
     text: str
     subject: dict[str, str]
-
-    def __init__(self) -> None:  # the library would make another
-        super().__init__()
-
-    @staticmethod
-    def create_id(remark_id: int) -> UUID:
-        return Remark.stream_id(remark_id)
-
-    @property
-    def subject_id(self) -> int:
-        return self.remark_id
-
-    @classmethod
-    def adopt(cls, *, at: datetime, **fields: Any) -> "Remark":
-        return cls._create(cls.Adopted, timestamp=at, **fields)
 
     def reword(self, text: str, *, at: datetime) -> None:
         self.require_live()
@@ -159,7 +103,7 @@ def a_remark(remark_id: int = 1, *, at: datetime = START, **fields: Any) -> Rema
         "rkey": f"remark{remark_id}",
         **fields,
     }
-    return Remark._create(Remark.Created, timestamp=at, **given)  # noqa: SLF001 - it has no other command
+    return Remark.register(at=at, **given)
 
 
 def _text(value: Any) -> str:

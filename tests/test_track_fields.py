@@ -33,7 +33,7 @@ FULL = {
 @pytest.mark.parametrize(
     ("place", "listed"),
     [
-        ("shown_fields in projections/history.py", set(visible_state(a_track()))),
+        ("Track.SHOWN in aggregates/track.py", set(visible_state(a_track()))),
         ("TrackBody in api/responses/track.py", set(TrackBody.model_fields)),
         ("TrackFields in api/requests/fields.py", set(TrackFields.model_fields)),
         ("fields in web/words.toml", set(WORDS.fields)),

@@ -1,13 +1,14 @@
 """What every aggregate has whose state is a record on its owner's PDS: the events of that record, and the commands that raise them.
 
-A kind's own events are subclasses with a topic of their own (track_events.py), since topics are stored data.
+Each kind has these events as subclasses of its own, since their topics are stored data.
 """
 
+import re
 from abc import abstractmethod
 from collections.abc import Mapping
 from datetime import datetime
 from functools import cache
-from typing import Any, ClassVar, NamedTuple
+from typing import Any, ClassVar, Final, NamedTuple, Self
 from uuid import NAMESPACE_URL, UUID, uuid5
 
 from eventsourcing.domain import Aggregate
@@ -21,6 +22,10 @@ class Subject(NamedTuple):
 
     kind: str
     id: int
+
+    @classmethod
+    def of(cls, published: "Published") -> "Subject":
+        return cls(published.TOPIC, published.subject_id)
 
     def __str__(self) -> str:
         return f"{self.kind}/{self.id}"
@@ -203,6 +208,28 @@ class Undeleted(PublishedEvent):
         aggregate.deleted_at = None
 
 
+SHOWN_OF_RECORD: Final = (
+    "record_missing_since",
+    "foreign_edit",
+    "deleted_at",
+    "created_at",
+    "collection",
+    "rkey",
+)
+SHARED: Final = (
+    RecordMissing,
+    ForeignEditObserved,
+    ForeignEditAdopted,
+    ForeignEditWithdrawn,
+    RecordRestored,
+    NamespaceMigrated,
+    Deleted,
+    Undeleted,
+)
+"""The events that every kind has, each with the topic `kind.name.v1`."""
+WORD: Final = re.compile(r"(?<!^)(?=[A-Z])")
+
+
 class Published(Aggregate):
     """An aggregate with a record. Commands decide and trigger one event; events only assign."""
 
@@ -210,8 +237,10 @@ class Published(Aggregate):
     """The stored name of the kind."""
     METADATA: ClassVar[tuple[str, ...]]
     """The fields that one event sets together. Those of them that the record has, another client's edit may change."""
+    SHOWN: ClassVar[tuple[str, ...]]
+    """Every field whose changes the history shows, in order."""
 
-    # topics are stored data, so that each kind has these events under its own
+    Created: ClassVar[type[Any]]
     Adopted: ClassVar[type[Any]] = type(None)
     """A kind whose records are never adopted has none."""
     RecordMissing: ClassVar[type[RecordMissing]]
@@ -235,16 +264,44 @@ class Published(Aggregate):
         self.record_missing_since: datetime | None = None
         self.foreign_edit: str | None = None
         self.deleted_at: datetime | None = None
+        self.taken_down_at: datetime | None = None
+
+    def __init_subclass__(cls, **options: Any) -> None:
+        if "__init__" not in vars(cls):  # the library would make another
+            cls.__init__ = lambda self: super(cls, self).__init__()  # type: ignore[method-assign]
+        if (kind := vars(cls).get("TOPIC")) is not None:
+            cls.SHOWN = vars(cls).get("SHOWN") or (*cls.METADATA, *SHOWN_OF_RECORD)
+            for shared in SHARED:
+                topic = f"{kind}.{WORD.sub('_', shared.__name__).lower()}.v1"
+                named = {"TOPIC": topic, "__module__": cls.__module__}
+                setattr(cls, shared.__name__, type(shared.__name__, (shared, cls.Event), named))
+        super().__init_subclass__(**options)
 
     @classmethod
-    def stream_id(cls, subject_id: int) -> UUID:
+    def register(cls, *, at: datetime, **fields: Any) -> Self:
+        """Make one from the fields of Created; `created_at` is the text that the record keeps verbatim."""
+        return cls._made(cls.Created, at, fields)
+
+    @classmethod
+    def adopt(cls, *, at: datetime, **fields: Any) -> Self:
+        """Make one from the fields of Adopted, for a record that its owner's PDS holds already."""
+        return cls._made(cls.Adopted, at, fields)
+
+    @classmethod
+    def _made(cls, event: type[Any], at: datetime, fields: Mapping[str, Any]) -> Self:
+        stream = cls.create_id(fields[f"{cls.TOPIC}_id"])
+        return cls._create(event, id=stream, timestamp=at, **as_stored(fields))
+
+    @classmethod
+    def create_id(cls, subject_id: int) -> UUID:
         """Return the aggregate id of the one with this id among its kind."""
         return Subject(cls.TOPIC, subject_id).stream_id
 
     @property
-    @abstractmethod
     def subject_id(self) -> int:
         """The id among its kind."""
+        number: int = getattr(self, f"{self.TOPIC}_id")
+        return number
 
     @property
     def desired_blob(self) -> DesiredBlob | None:
@@ -315,9 +372,6 @@ class Published(Aggregate):
 
 class WithBlob(Published):
     """Its record can name bytes of ours, which the relay uploads before."""
-
-    def __init__(self) -> None:  # the library would make another
-        super().__init__()
 
     @property
     @abstractmethod

@@ -3,11 +3,10 @@
 from collections.abc import Iterable, Mapping
 from datetime import datetime
 from typing import Any, Final
-from uuid import UUID
 
 from aggregates import track_events as events
 from aggregates.errors import GatedTrackError
-from aggregates.published import DesiredBlob, Subject, WithBlob, as_stored
+from aggregates.published import DesiredBlob, Subject, WithBlob
 from aggregates.values import Artwork, Audio, BlobRef, Downloads, Feature, SupportGate
 
 METADATA: Final = ("title", "album", "features", "tags", "description", "self_labels")
@@ -18,6 +17,32 @@ class Track(WithBlob, created_event_name="Created"):
 
     TOPIC = "track"
     METADATA = METADATA
+    SHOWN = (
+        "title",
+        "artist",
+        "album",
+        "features",
+        "tags",
+        "description",
+        "support_gate",
+        "unlisted",
+        "downloads",
+        "self_labels",
+        "audio",
+        "artwork",
+        "image_url",
+        "blob",
+        "blob_requested",
+        "blob_failure",
+        "record_missing_since",
+        "foreign_edit",
+        "deleted_at",
+        "taken_down_at",
+        "takedown_reason",
+        "created_at",
+        "collection",
+        "rkey",
+    )
 
     # Events, in the order of a track's life.
 
@@ -36,14 +61,6 @@ class Track(WithBlob, created_event_name="Created"):
     BlobMigrated = events.BlobMigrated
     BlobMigrationFailed = events.BlobMigrationFailed
     BlobLost = events.BlobLost
-    RecordMissing = events.RecordMissing
-    ForeignEditObserved = events.ForeignEditObserved
-    ForeignEditAdopted = events.ForeignEditAdopted
-    ForeignEditWithdrawn = events.ForeignEditWithdrawn
-    RecordRestored = events.RecordRestored
-    NamespaceMigrated = events.NamespaceMigrated
-    Deleted = events.Deleted
-    Undeleted = events.Undeleted
     TakenDown = events.TakenDown
     BytesTakenDown = events.BytesTakenDown
     TakedownLifted = events.TakedownLifted
@@ -71,28 +88,8 @@ class Track(WithBlob, created_event_name="Created"):
         self.blob: BlobRef | None = None
         self.blob_requested = False
         self.blob_failure: str | None = None
-        self.taken_down_at: datetime | None = None
         self.takedown_reason: str | None = None
         self.taken_down_cids: tuple[str, ...] = ()
-
-    @classmethod
-    def register(cls, *, at: datetime, **fields: Any) -> "Track":
-        """Make a track from the fields of Created; `created_at` is the text that the record keeps verbatim."""
-        return cls._create(cls.Created, timestamp=at, **as_stored(fields))
-
-    @classmethod
-    def adopt(cls, *, at: datetime, **fields: Any) -> "Track":
-        """Make a track from the fields of Adopted, for a record that the artist's PDS holds already."""
-        return cls._create(cls.Adopted, timestamp=at, **as_stored(fields))
-
-    @staticmethod
-    def create_id(track_id: int) -> UUID:
-        """Return the aggregate id of a track id: the library asks for that of a new track."""
-        return Track.stream_id(track_id)
-
-    @property
-    def subject_id(self) -> int:
-        return self.track_id
 
     @staticmethod
     def subjects(track_ids: Iterable[int]) -> list[Subject]:

@@ -207,38 +207,6 @@ class BlobLost(TrackEvent):
         track.blob_failure = self.reason
 
 
-class RecordMissing(published.RecordMissing, TrackEvent):
-    TOPIC = "track.record_missing.v1"
-
-
-class ForeignEditObserved(published.ForeignEditObserved, TrackEvent):
-    TOPIC = "track.foreign_edit_observed.v1"
-
-
-class ForeignEditAdopted(published.ForeignEditAdopted, TrackEvent):
-    TOPIC = "track.foreign_edit_adopted.v1"
-
-
-class ForeignEditWithdrawn(published.ForeignEditWithdrawn, TrackEvent):
-    TOPIC = "track.foreign_edit_withdrawn.v1"
-
-
-class RecordRestored(published.RecordRestored, TrackEvent):
-    TOPIC = "track.record_restored.v1"
-
-
-class NamespaceMigrated(published.NamespaceMigrated, TrackEvent):
-    TOPIC = "track.namespace_migrated.v1"
-
-
-class Deleted(published.Deleted, TrackEvent):
-    TOPIC = "track.deleted.v1"
-
-
-class Undeleted(published.Undeleted, TrackEvent):
-    TOPIC = "track.undeleted.v1"
-
-
 class TakenDown(TrackEvent):
     """An operator hides the track from all but its owner and admins, and its bytes from all but admins; its record stays."""
 

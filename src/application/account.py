@@ -89,7 +89,7 @@ def delete_subjects(log: EventLog, did: str, envelope: Envelope) -> None:
 
     def delete_some(unit: UnitOfWork) -> None:
         some = removals.live_subjects(unit.connection, did, at_most=SUBJECTS_IN_A_UNIT)
-        deleted: list[Published] = unit.load_all(Published, [each.stream_id for each in some])  # type: ignore[type-abstract]
+        deleted: list[Published] = unit.load_all(Published, [each.stream_id for each in some])
         for subject in deleted:
             subject.delete(at=unit.now)
         unit.save(*deleted)

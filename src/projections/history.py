@@ -3,7 +3,6 @@
 from collections.abc import Callable, Collection, Iterable, Sequence
 from dataclasses import dataclass, fields
 from datetime import datetime
-from functools import cache
 from operator import attrgetter
 from typing import Any, Final
 
@@ -20,48 +19,6 @@ from eventstore.projection import Into, ProjectedTable, fingerprint, insert_rows
 from eventstore.schema import Json, Position, UtcDateTime, metadata
 from eventstore.streams.buckets import account_columns, bucket_of
 from eventstore.untrusted import is_storable
-
-
-@cache
-def shown_fields(kind: type[Published]) -> Sequence[str]:
-    """Return every field whose changes are shown, in order."""
-    if kind is Track:
-        return (
-            "title",
-            "artist",
-            "album",
-            "features",
-            "tags",
-            "description",
-            "support_gate",
-            "unlisted",
-            "downloads",
-            "self_labels",
-            "audio",
-            "artwork",
-            "image_url",
-            "blob",
-            "blob_requested",
-            "blob_failure",
-            "record_missing_since",
-            "foreign_edit",
-            "deleted_at",
-            "taken_down_at",
-            "takedown_reason",
-            "created_at",
-            "collection",
-            "rkey",
-        )
-    return (
-        *kind.METADATA,
-        "record_missing_since",
-        "foreign_edit",
-        "deleted_at",
-        "created_at",
-        "collection",
-        "rkey",
-    )
-
 
 _SHOWN: Final[dict[type, Callable[[Any], Any]]] = {
     datetime: datetime.isoformat,
@@ -82,13 +39,13 @@ def visible_state(subject: Published | None) -> dict[str, Any]:
     """Return every field whose changes are shown; a subject that does not exist yet has none."""
     if subject is None:
         return {}
-    return {field: _shown(getattr(subject, field)) for field in shown_fields(type(subject))}
+    return {field: _shown(getattr(subject, field)) for field in subject.SHOWN}
 
 
 def changes_between(before: Published | None, after: Published | None) -> list[dict[str, Any]]:
     """List the fields of a subject whose shown values differ; before it exists it has none."""
     subject = after or before
-    fields = shown_fields(type(subject)) if subject is not None else ()
+    fields = subject.SHOWN if subject is not None else ()
     earlier, later = (
         vars(state) if state is not None else dict.fromkeys(fields) for state in (before, after)
     )

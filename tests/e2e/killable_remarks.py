@@ -91,7 +91,7 @@ class RemarkVictim(Victim):
     def told(self) -> "Counter[str]":
         with self.log.database.read() as connection:
             streams = [
-                self.log.stream(connection, self.artist.did, Remark.stream_id(each)) for each in self.texts
+                self.log.stream(connection, self.artist.did, Remark.create_id(each)) for each in self.texts
             ]
         return Counter(type(each.event).__name__ for stream in streams for each in stream)
 
@@ -107,7 +107,7 @@ class RemarkVictim(Victim):
 
     def _changes(self, remark_id: int, command: Callable[[Remark, Any], None]) -> None:
         def changed(unit: Any) -> Remark:
-            remark: Remark = unit.load(Remark, Remark.stream_id(remark_id))
+            remark: Remark = unit.load(Remark, Remark.create_id(remark_id))
             command(remark, unit.now)
             return remark
 
@@ -122,7 +122,7 @@ class RemarkVictim(Victim):
     def _state(self, remark_id: int) -> Remark:
         with self.log.database.read() as connection:
             remark = self.log.fold(
-                Remark, self.log.stream(connection, self.artist.did, Remark.stream_id(remark_id))
+                Remark, self.log.stream(connection, self.artist.did, Remark.create_id(remark_id))
             )
         assert remark is not None
         return remark

@@ -37,7 +37,7 @@ def place(topic: str) -> tuple[int, int]:
 
 def decoded(topic: str) -> Any:
     subject_id, version = place(topic)
-    return CODEC.decode(StoredEvent(str(kind_of(topic).stream_id(subject_id)), version, topic, stored(topic)))
+    return CODEC.decode(StoredEvent(str(kind_of(topic).create_id(subject_id)), version, topic, stored(topic)))
 
 
 def kind_of(topic: str) -> type[Published]:

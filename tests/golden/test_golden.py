@@ -63,7 +63,7 @@ def test_a_golden_event_is_read_as_the_librarys_mapper_reads_it(topic: str) -> N
 def test_a_golden_event_is_read_as_the_event_that_was_recorded(topic: str) -> None:
     event = decoded(topic)
     subject_id, version = place(topic)
-    assert (event.originator_id, event.originator_version) == (kind_of(topic).stream_id(subject_id), version)
+    assert (event.originator_id, event.originator_version) == (kind_of(topic).create_id(subject_id), version)
     if topic in CURRENT:
         assert recorded(event) == recorded(CURRENT[topic])
 

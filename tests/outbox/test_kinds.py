@@ -112,7 +112,7 @@ async def test_another_client_s_edit_of_a_remark_is_held_until_its_owner_wants_o
         conflict = conflict_of(unit.connection, both.did, both.kinds["remark"], 1)
         assert conflict is not None
         assert conflict.fields == ["text"]
-        keep_ours(unit, unit.load(Remark, Remark.stream_id(1)), conflict)
+        keep_ours(unit, unit.load(Remark, Remark.create_id(1)), conflict)
     await both.relay_once()
 
     assert (both.remote(remark) or {})["text"] == "ours"
@@ -129,7 +129,7 @@ async def test_another_client_s_edit_of_a_remark_is_adopted(both: RemarkRig) -> 
     with both.log.unit_of_work(both.did, ARTIST) as unit:
         conflict = conflict_of(unit.connection, both.did, both.kinds["remark"], 1)
         assert conflict is not None
-        keep_theirs(unit, unit.load(Remark, Remark.stream_id(1)), conflict)
+        keep_theirs(unit, unit.load(Remark, Remark.create_id(1)), conflict)
     await both.relay_once()
 
     assert both.mirror(of=Remark).state is MirrorState.DELIVERED

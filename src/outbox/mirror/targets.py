@@ -90,7 +90,7 @@ class MirrorTargets:
         """Set the targets to the newest state; in the live tables, make their lanes due too."""
         pages: dict[Any, _Page] = defaultdict(_Page)
         touched_at: dict[str, datetime] = {}
-        for change, before, after in changes_of(Published, changes):  # type: ignore[type-abstract]
+        for change, before, after in changes_of(Published, changes):
             pages[change.aggregate_id].add(change, before, after)
             # by the database's clock, as lanes need it
             touched_at[change.did] = change.appended_at or change.recorded_at

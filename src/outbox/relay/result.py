@@ -178,7 +178,7 @@ def verification_columns(
 
 
 def subject_of(unit: UnitOfWork, task: DeliveryTask) -> Published:
-    return unit.load(task.kind.aggregate, task.kind.aggregate.stream_id(task.subject_id))
+    return unit.load(task.kind.aggregate, task.subject.stream_id)
 
 
 def record_missing_on_pds(unit: UnitOfWork, task: DeliveryTask) -> None:

@@ -156,7 +156,7 @@ def apply_steps(unit: UnitOfWork, did: str, steps: Sequence[Drift]) -> None:
     """Append events and mark records for the relay, which sends them after live deliveries."""
     restored = _subjects(steps, RESTORED)
     missing = [step for step in steps if step.kind is DriftKind.MISSING]
-    subjects: list[Published] = unit.load_all(Published, [each.stream_id for each in restored])  # type: ignore[type-abstract]
+    subjects: list[Published] = unit.load_all(Published, [each.stream_id for each in restored])
     live = [each for each in subjects if each.deleted_at is None]
     for each in live:
         each.restore_record(at=unit.now)

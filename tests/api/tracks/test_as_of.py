@@ -6,7 +6,6 @@ from aggregates.track import Track
 from application.tracks.revert import FIELDS, KEPT_BECAUSE
 from eventstore.streams import snapshots
 from eventstore.streams.codec import Codec
-from projections.history import shown_fields
 from tests.api.conftest import ADMIN
 from tests.api.world import refusal, upload
 from tests.servers.databases import ON_SQLITE
@@ -88,7 +87,7 @@ def test_a_diff_says_which_fields_a_revert_sets_back_and_why_not_the_others(clie
         else:
             assert answer.json()["detail"]["limit"].endswith(change["kept_because"])
     assert {each["field"] for each in changes if each["kept_because"]} >= {"artist", "created_at", "rkey"}
-    assert {*shown_fields(Track)} == {*FIELDS, *KEPT_BECAUSE}
+    assert {*Track.SHOWN} == {*FIELDS, *KEPT_BECAUSE}
 
 
 def test_a_diff_that_cannot_be_is_refused(client, alice, bob, track):

@@ -267,7 +267,7 @@ class Rig(HasRows):
     ) -> P:
         of = of or self.OF
         with self.log.unit_of_work(did or self.did, ARTIST) as unit:
-            subject = unit.load(of, of.stream_id(subject_id))
+            subject = unit.load(of, of.create_id(subject_id))
             command(subject)
             unit.save(subject)
         return subject
@@ -285,7 +285,7 @@ class Rig(HasRows):
 
     def recorded(self, subject_id: int = 1) -> Sequence[Any]:
         with self.database.read() as connection:
-            return self.log.stream(connection, self.owners[subject_id], self.OF.stream_id(subject_id))
+            return self.log.stream(connection, self.owners[subject_id], self.OF.create_id(subject_id))
 
     def types(self, subject_id: int = 1) -> list[str]:
         return [type(each.event).__name__ for each in self.recorded(subject_id)]
